@@ -1,0 +1,2 @@
+//! netloom
+mod wire;

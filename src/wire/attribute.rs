@@ -1,0 +1,231 @@
+//! Netlink attributes: a lenient reader over what the kernel sends and a writer that grows its buffer.
+//!
+//! ```text
+//!  0        2        4            4+n   aligned to 4
+//!  | length | type   | value …    | pad |       length = 4 + n, without the padding
+//! ```
+//!
+//! Source: netlink(7), include/uapi/linux/netlink.h.
+
+use netlink_packet_core::{NLA_F_NESTED, NLA_HEADER_SIZE, NLA_TYPE_MASK, NlaBuffer, NlasIterator};
+
+/// The attributes of one level, borrowed from the message. What can't be read ends the level.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attributes<'a>(&'a [u8]);
+
+/// One attribute: its type without the flag bits, and its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Attribute<'a> {
+    pub(crate) kind: u16,
+    pub(crate) value: &'a [u8],
+}
+
+impl<'a> Attributes<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = Attribute<'a>> {
+        let bytes = self.0;
+        let mut at = 0;
+        NlasIterator::new(bytes).map_while(move |attribute| {
+            let attribute: NlaBuffer<&[u8]> = attribute.ok()?;
+            let length = usize::from(attribute.length());
+            let value = bytes.get(at + NLA_HEADER_SIZE..at + length)?;
+            at += aligned(length);
+            Some(Attribute { kind: attribute.kind(), value })
+        })
+    }
+
+    /// The first attribute of this type.
+    pub(crate) fn get(self, kind: u16) -> Option<Attribute<'a>> {
+        self.iter().find(|attribute| attribute.kind == kind)
+    }
+}
+
+impl<'a> Attribute<'a> {
+    pub(crate) fn nested(self) -> Attributes<'a> {
+        Attributes(self.value)
+    }
+
+    pub(crate) fn u8(self) -> Option<u8> {
+        self.value.first().copied()
+    }
+
+    /// In the machine's byte order, as rtnetlink sends it.
+    pub(crate) fn u16(self) -> Option<u16> {
+        self.array().map(u16::from_ne_bytes)
+    }
+
+    /// In the machine's byte order, as rtnetlink sends it.
+    pub(crate) fn u32(self) -> Option<u32> {
+        self.array().map(u32::from_ne_bytes)
+    }
+
+    /// In network byte order, as `nf_tables` sends it.
+    pub(crate) fn u16_be(self) -> Option<u16> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    /// In network byte order, as `nf_tables` sends it.
+    pub(crate) fn u32_be(self) -> Option<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    /// In network byte order, as `nf_tables` sends it.
+    pub(crate) fn u64_be(self) -> Option<u64> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    /// A string up to its terminating NUL, if it has one. Bytes that are not UTF-8 are replaced.
+    pub(crate) fn string(self) -> String {
+        String::from_utf8_lossy(self.bytes_to_nul()).into_owned()
+    }
+
+    fn bytes_to_nul(self) -> &'a [u8] {
+        self.value.split(|&byte| byte == 0).next().unwrap_or_default()
+    }
+
+    /// The first `N` bytes of the value; `None` when it is shorter.
+    pub(crate) fn array<const N: usize>(self) -> Option<[u8; N]> {
+        self.value.first_chunk().copied()
+    }
+}
+
+/// Appends attributes to a buffer.
+///
+/// Lengths are patched in when a nest is closed, so each byte is written once. An attribute's length
+/// is 16 bits wide: a longer one is noted, and [`Writer::overflowed`] tells; nothing is ever cut.
+#[derive(Debug)]
+pub(crate) struct Writer<'b> {
+    out: &'b mut Vec<u8>,
+    overflowed: bool,
+}
+
+impl<'b> Writer<'b> {
+    /// Goes on at the end of `out`, which must be aligned to 4.
+    pub(crate) fn new(out: &'b mut Vec<u8>) -> Self {
+        debug_assert_eq!(out.len() % 4, 0);
+        Self { out, overflowed: false }
+    }
+
+    /// Whether an attribute was longer than the 65,535 bytes that fit.
+    pub(crate) fn overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    pub(crate) fn bytes(&mut self, kind: u16, value: &[u8]) {
+        let start = self.open(kind);
+        self.out.extend_from_slice(value);
+        self.close(start);
+    }
+
+    pub(crate) fn u8(&mut self, kind: u16, value: u8) {
+        self.bytes(kind, &[value]);
+    }
+
+    /// In the machine's byte order, as rtnetlink wants it.
+    pub(crate) fn u32(&mut self, kind: u16, value: u32) {
+        self.bytes(kind, &value.to_ne_bytes());
+    }
+
+    /// In network byte order, as `nf_tables` wants it.
+    pub(crate) fn u16_be(&mut self, kind: u16, value: u16) {
+        self.bytes(kind, &value.to_be_bytes());
+    }
+
+    /// In network byte order, as `nf_tables` wants it.
+    pub(crate) fn u32_be(&mut self, kind: u16, value: u32) {
+        self.bytes(kind, &value.to_be_bytes());
+    }
+
+    /// In network byte order, as `nf_tables` wants it.
+    pub(crate) fn u64_be(&mut self, kind: u16, value: u64) {
+        self.bytes(kind, &value.to_be_bytes());
+    }
+
+    /// A string with its terminating NUL.
+    pub(crate) fn string(&mut self, kind: u16, value: &str) {
+        let start = self.open(kind);
+        self.out.extend_from_slice(value.as_bytes());
+        self.out.push(0);
+        self.close(start);
+    }
+
+    /// A nest: whatever `fill` writes, with the nested flag set.
+    pub(crate) fn nested(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) {
+        let start = self.open(kind | NLA_F_NESTED);
+        fill(self);
+        self.close(start);
+    }
+
+    fn open(&mut self, kind: u16) -> usize {
+        debug_assert_eq!(kind & !NLA_TYPE_MASK & !NLA_F_NESTED, 0);
+        let start = self.out.len();
+        self.out.extend_from_slice(&[0, 0]);
+        self.out.extend_from_slice(&kind.to_ne_bytes());
+        start
+    }
+
+    fn close(&mut self, start: usize) {
+        match u16::try_from(self.out.len() - start) {
+            Ok(length) => {
+                self.out[start..start + 2].copy_from_slice(&length.to_ne_bytes());
+            }
+            Err(_) => self.overflowed = true,
+        }
+        let padded = aligned(self.out.len());
+        self.out.resize(padded, 0);
+    }
+}
+
+/// Rounded up to the 4 bytes netlink aligns to.
+pub(crate) const fn aligned(length: usize) -> usize {
+    (length + 3) & !3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let mut out = Vec::new();
+        let mut writer = Writer::new(&mut out);
+        writer.string(1, "eth0");
+        writer.nested(2, |inner| {
+            inner.u32_be(3, 0x0a00_0001);
+            inner.u8(4, 7);
+        });
+        assert!(!writer.overflowed());
+        assert_eq!(
+            out,
+            [
+                9, 0, 1, 0, b'e', b't', b'h', b'0', 0, 0, 0, 0, // padded to 12
+                20, 0, 2, 0x80, 8, 0, 3, 0, 10, 0, 0, 1, 5, 0, 4, 0, 7, 0, 0, 0,
+            ]
+        );
+        let read = Attributes::new(&out);
+        assert_eq!(read.get(1).map(Attribute::string).as_deref(), Some("eth0"));
+        let nest = read.get(2).unwrap().nested();
+        assert_eq!(nest.get(3).and_then(Attribute::u32_be), Some(0x0a00_0001));
+        assert_eq!(nest.get(4).and_then(Attribute::u8), Some(7));
+    }
+
+    #[test]
+    fn a_broken_attribute_costs_only_what_follows_it() {
+        let bytes = [5, 0, 1, 0, 9, 0, 0, 0, 200, 0, 2, 0, 1];
+        let read: Vec<_> = Attributes::new(&bytes).iter().collect();
+        assert_eq!(read, [Attribute { kind: 1, value: &[9] }]);
+        assert_eq!(Attributes::new(&[3, 0, 1, 0]).iter().count(), 0);
+        assert_eq!(Attributes::new(&[1]).iter().count(), 0);
+    }
+
+    #[test]
+    fn an_attribute_too_long_for_its_length_field_is_noted() {
+        let mut out = Vec::new();
+        let mut writer = Writer::new(&mut out);
+        writer.bytes(1, &vec![0; 65_532]);
+        assert!(writer.overflowed());
+    }
+}

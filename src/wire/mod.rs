@@ -1,0 +1,4 @@
+//! Layer 0, the wire: how bytes are laid out. No I/O, no knowledge of any layer above; what the
+//! kernel sends is read leniently, so that one odd attribute never costs the rest of a message.
+
+pub(crate) mod attribute;
