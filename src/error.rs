@@ -1,0 +1,330 @@
+//! The one error: what was being done, to what, where, and why the kernel (or netloom) refused.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+/// Why something could not be done.
+///
+/// The text names the operation, the object, the namespace, the errno, the kernel's own words and the
+/// attribute they point at, and gives a hint where the bare errno misleads:
+///
+/// ```text
+/// create veth pair `veth1`, `veth2` in namespace `red`: File exists (EEXIST);
+/// hint: a link of that name is already there
+/// ```
+///
+/// Programs ask the `is_*` questions or [`raw_os_error`](Self::raw_os_error); nothing has to be read
+/// out of the text.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub struct Error(Box<Report>);
+
+#[derive(Debug)]
+struct Report {
+    action: Cow<'static, str>,
+    object: String,
+    namespace: Option<String>,
+    cause: Cause,
+    hint: Option<Cow<'static, str>>,
+}
+
+/// What went wrong, before it is known what was being done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Cause {
+    /// Refused by netloom: nothing was sent.
+    #[error("{0}")]
+    Invalid(String),
+    /// Refused by the kernel in a netlink answer.
+    #[error("{0}")]
+    Kernel(#[from] Refusal),
+    /// A system call failed.
+    #[error("{} ({})", .0.desc(), Name(*.0))]
+    System(#[from] Errno),
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+    /// ENOBUFS: the kernel dropped answers that did not fit the receive buffer.
+    #[error("the kernel dropped answers: the receive buffer overflowed (ENOBUFS)")]
+    Overrun,
+    #[error("the list changed while it was read, {0} times in a row (NLM_F_DUMP_INTR)")]
+    Interrupted(u32),
+    #[error("the kernel's answer could not be read: {0}")]
+    Malformed(&'static str),
+}
+
+/// A netlink refusal: the errno and, where the kernel gives them, its own words (extended ack).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) struct Refusal {
+    pub(crate) errno: Errno,
+    pub(crate) message: Option<String>,
+    /// The path of the attribute that was refused, as `IFLA_LINKINFO.IFLA_INFO_KIND`.
+    pub(crate) attribute: Option<String>,
+    /// The attribute that should have been there.
+    pub(crate) missing: Option<String>,
+    /// What the kernel would have accepted there.
+    pub(crate) policy: Option<String>,
+}
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Self {
+        Self { errno, message: None, attribute: None, missing: None, policy: None }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.errno.desc(), Name(self.errno))?;
+        if let Some(message) = &self.message {
+            write!(f, ": {message}")?;
+        }
+        if let Some(attribute) = &self.attribute {
+            write!(f, " at {attribute}")?;
+        }
+        if let Some(missing) = &self.missing {
+            write!(f, ", missing {missing}")?;
+        }
+        if let Some(policy) = &self.policy {
+            write!(f, ", accepted: {policy}")?;
+        }
+        Ok(())
+    }
+}
+
+/// An errno's symbolic name.
+struct Name(Errno);
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl From<io::Error> for Cause {
+    fn from(error: io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(errno) => Self::System(Errno::from_raw(errno)),
+            None if error.kind() == io::ErrorKind::TimedOut => Self::System(Errno::ETIMEDOUT),
+            None => Self::Invalid(error.to_string()),
+        }
+    }
+}
+
+impl Cause {
+    fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Kernel(refusal) => Some(refusal.errno),
+            Self::System(errno) => Some(*errno),
+            Self::Overrun => Some(Errno::ENOBUFS),
+            Self::TimedOut(_) => Some(Errno::ETIMEDOUT),
+            Self::Invalid(_) | Self::Interrupted(_) | Self::Malformed(_) => None,
+        }
+    }
+
+    /// Says what was being done, and to what.
+    pub(crate) fn doing(
+        self,
+        action: impl Into<Cow<'static, str>>,
+        object: impl fmt::Display,
+    ) -> Error {
+        let hint = self.errno().and_then(usual_hint).map(Cow::Borrowed);
+        Error(Box::new(Report {
+            action: action.into(),
+            object: object.to_string(),
+            namespace: None,
+            cause: self,
+            hint,
+        }))
+    }
+}
+
+/// What an errno means more often than not, whatever was being done.
+fn usual_hint(errno: Errno) -> Option<&'static str> {
+    match errno {
+        Errno::EPERM => Some(
+            "this needs CAP_NET_ADMIN in the user namespace that owns the network namespace; \
+             as an ordinary user try it under `unshare -rnm`",
+        ),
+        Errno::EMFILE => Some("the process is at its limit of open files (RLIMIT_NOFILE)"),
+        Errno::ENOSPC => Some("a limit of the kernel is reached, such as user.max_net_namespaces"),
+        Errno::EROFS => Some("it is mounted read-only here, as in most containers"),
+        _ => None,
+    }
+}
+
+impl Error {
+    /// A value that can be known wrong before any system call.
+    pub(crate) fn invalid(
+        action: impl Into<Cow<'static, str>>,
+        object: impl fmt::Display,
+        reason: impl Into<String>,
+    ) -> Self {
+        Cause::Invalid(reason.into()).doing(action, object)
+    }
+
+    #[must_use]
+    pub(crate) fn in_namespace(mut self, namespace: impl fmt::Display) -> Self {
+        self.0.namespace = Some(namespace.to_string());
+        self
+    }
+
+    /// Replaces the usual hint where more is known.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Hints when the errno is this one.
+    #[must_use]
+    pub(crate) fn hint_on(self, errno: Errno, hint: impl FnOnce() -> String) -> Self {
+        if self.errno() == Some(errno) { self.hint(hint()) } else { self }
+    }
+
+    pub(crate) fn errno(&self) -> Option<Errno> {
+        self.0.cause.errno()
+    }
+
+    /// What was being done, such as `create bridge`.
+    pub fn action(&self) -> &str {
+        &self.0.action
+    }
+
+    /// What it was done to: a link's name, a prefix, a path.
+    pub fn object(&self) -> &str {
+        &self.0.object
+    }
+
+    /// The namespace it was done in, where there was one.
+    pub fn namespace(&self) -> Option<&str> {
+        self.0.namespace.as_deref()
+    }
+
+    /// The errno, if the kernel gave one.
+    pub fn raw_os_error(&self) -> Option<i32> {
+        self.errno().map(|errno| errno as i32)
+    }
+
+    /// The kernel's own words (an extended acknowledgement's text), if it gave any.
+    pub fn kernel_message(&self) -> Option<&str> {
+        self.refusal()?.message.as_deref()
+    }
+
+    /// The attribute the kernel refused, by its path: `IFLA_LINKINFO.IFLA_INFO_KIND`.
+    pub fn attribute(&self) -> Option<&str> {
+        self.refusal()?.attribute.as_deref()
+    }
+
+    /// What to try, where the errno alone would mislead.
+    pub fn remedy(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
+    fn refusal(&self) -> Option<&Refusal> {
+        match &self.0.cause {
+            Cause::Kernel(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+
+    /// The object is not there (ENODEV, ENOENT, ESRCH, EADDRNOTAVAIL).
+    pub fn is_not_found(&self) -> bool {
+        matches!(
+            self.errno(),
+            Some(Errno::ENODEV | Errno::ENOENT | Errno::ESRCH | Errno::EADDRNOTAVAIL)
+        )
+    }
+
+    /// Something of that name or value is there already (EEXIST).
+    pub fn is_already_exists(&self) -> bool {
+        self.errno() == Some(Errno::EEXIST)
+    }
+
+    /// A privilege is missing (EPERM, EACCES).
+    pub fn is_permission_denied(&self) -> bool {
+        matches!(self.errno(), Some(Errno::EPERM | Errno::EACCES))
+    }
+
+    /// This kernel does not have it (EOPNOTSUPP, EPROTONOSUPPORT, EAFNOSUPPORT, ENOSYS).
+    pub fn is_unsupported(&self) -> bool {
+        matches!(
+            self.errno(),
+            Some(
+                Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT | Errno::ENOSYS
+            )
+        )
+    }
+
+    /// Refused by netloom itself, before any system call.
+    pub fn is_invalid_input(&self) -> bool {
+        matches!(self.0.cause, Cause::Invalid(_))
+    }
+
+    /// The deadline passed first.
+    pub fn is_timed_out(&self) -> bool {
+        self.errno() == Some(Errno::ETIMEDOUT)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { action, object, namespace, cause, hint } = &*self.0;
+        write!(f, "{action} {object}")?;
+        if let Some(namespace) = namespace {
+            write!(f, " in {namespace}")?;
+        }
+        write!(f, ": {cause}")?;
+        if let Some(hint) = hint {
+            write!(f, "; hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+/// As [`Display`](fmt::Display): a `main` that returns an error prints it with `Debug`.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match error.raw_os_error() {
+            Some(errno) => io::Error::from_raw_os_error(errno).kind(),
+            None if error.is_invalid_input() => io::ErrorKind::InvalidInput,
+            None => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_names_everything_that_is_known() {
+        let refusal = Refusal {
+            message: Some("Unknown device type".into()),
+            attribute: Some("IFLA_LINKINFO.IFLA_INFO_KIND".into()),
+            ..Refusal::from(Errno::EOPNOTSUPP)
+        };
+        let error = Cause::from(refusal)
+            .doing("create link", "`wg0`")
+            .in_namespace("namespace `red`")
+            .hint("this kernel has no `wireguard` links");
+        assert_eq!(
+            error.to_string(),
+            "create link `wg0` in namespace `red`: Operation not supported on transport endpoint \
+             (EOPNOTSUPP): Unknown device type at IFLA_LINKINFO.IFLA_INFO_KIND; \
+             hint: this kernel has no `wireguard` links"
+        );
+        assert!(error.is_unsupported());
+        assert_eq!(error.raw_os_error(), Some(95));
+        assert_eq!(error.attribute(), Some("IFLA_LINKINFO.IFLA_INFO_KIND"));
+        assert!(size_of::<Error>() == size_of::<usize>());
+    }
+}
