@@ -7,6 +7,8 @@
 //!
 //! Source: netlink(7), include/uapi/linux/netlink.h.
 
+use std::net::IpAddr;
+
 use netlink_packet_core::{NLA_F_NESTED, NLA_HEADER_SIZE, NLA_TYPE_MASK, NlaBuffer, NlasIterator};
 
 /// The attributes of one level, borrowed from the message. What can't be read ends the level.
@@ -84,6 +86,15 @@ impl<'a> Attribute<'a> {
 
     fn bytes_to_nul(self) -> &'a [u8] {
         self.value.split(|&byte| byte == 0).next().unwrap_or_default()
+    }
+
+    /// An address of either family, by its length.
+    pub(crate) fn ip(self) -> Option<IpAddr> {
+        match self.value.len() {
+            4 => self.array::<4>().map(IpAddr::from),
+            16 => self.array::<16>().map(IpAddr::from),
+            _ => None,
+        }
     }
 
     /// The first `N` bytes of the value; `None` when it is shorter.

@@ -1,4 +1,10 @@
 //! Layer 0, the wire: how bytes are laid out. No I/O, no knowledge of any layer above; what the
 //! kernel sends is read leniently, so that one odd attribute never costs the rest of a message.
 
+pub(crate) mod address;
 pub(crate) mod attribute;
+pub(crate) mod extack;
+pub(crate) mod link;
+pub(crate) mod message;
+pub(crate) mod neighbor;
+pub(crate) mod route;

@@ -1,0 +1,213 @@
+//! What setters take: values by type or as literals. A setter never fails; the first bad literal is
+//! kept, and `create` returns it.
+
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::error::Error;
+use crate::mac::MacAddr;
+
+/// A setter's argument: a value of the type, or a literal that is read as one.
+///
+/// Implemented for the types that addresses come in and for strings: `.address("10.0.0.2/24")` and
+/// `.address(Ipv4Net::new(…)?)` are the same.
+pub trait Input<T>: sealed::Input<T> {}
+
+impl<T, I: sealed::Input<T>> Input<T> for I {}
+
+pub(crate) mod sealed {
+    /// Kept private, so that what can be an input may grow.
+    pub trait Input<T> {
+        /// The value, or what is wrong with the literal.
+        fn read(self) -> Result<T, (String, String)>;
+    }
+}
+
+/// What a builder was given that can't be: the setter, the literal, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rejected {
+    setter: &'static str,
+    value: String,
+    reason: String,
+}
+
+/// The first thing a builder rejected, if any.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct FirstRejected(Option<Rejected>);
+
+impl FirstRejected {
+    /// Reads an input for `setter`; `None` where it was rejected.
+    pub(crate) fn read<T>(&mut self, setter: &'static str, input: impl Input<T>) -> Option<T> {
+        match input.read() {
+            Ok(value) => Some(value),
+            Err((value, reason)) => {
+                self.reject(setter, value, reason);
+                None
+            }
+        }
+    }
+
+    pub(crate) fn reject(
+        &mut self,
+        setter: &'static str,
+        value: impl Display,
+        reason: impl Into<String>,
+    ) {
+        self.0.get_or_insert_with(|| Rejected {
+            setter,
+            value: value.to_string(),
+            reason: reason.into(),
+        });
+    }
+
+    /// Keeps what another builder rejected, where this one is the first.
+    pub(crate) fn also(&mut self, other: &Self) {
+        if self.0.is_none() {
+            self.0.clone_from(&other.0);
+        }
+    }
+
+    /// The error for what was rejected.
+    pub(crate) fn check(&self, action: &'static str, object: impl Display) -> Result<(), Error> {
+        match &self.0 {
+            None => Ok(()),
+            Some(Rejected { setter, value, reason }) => {
+                Err(Error::invalid(action, object, format!("{setter}({value:?}): {reason}")))
+            }
+        }
+    }
+}
+
+macro_rules! from_text {
+    ($type:ty, $read:expr) => {
+        impl sealed::Input<$type> for $type {
+            fn read(self) -> Result<$type, (String, String)> {
+                Ok(self)
+            }
+        }
+        impl sealed::Input<$type> for &str {
+            fn read(self) -> Result<$type, (String, String)> {
+                let read: fn(&str) -> Result<$type, String> = $read;
+                read(self).map_err(|reason| (self.to_owned(), reason))
+            }
+        }
+        impl sealed::Input<$type> for String {
+            fn read(self) -> Result<$type, (String, String)> {
+                self.as_str().read()
+            }
+        }
+        impl sealed::Input<$type> for &String {
+            fn read(self) -> Result<$type, (String, String)> {
+                self.as_str().read()
+            }
+        }
+    };
+}
+
+macro_rules! from_value {
+    ($type:ty: $($from:ty),+) => {$(
+        impl sealed::Input<$type> for $from {
+            fn read(self) -> Result<$type, (String, String)> {
+                Ok(self.into())
+            }
+        }
+    )+};
+}
+
+fn parse<T: std::str::FromStr<Err: Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+from_text!(IpAddr, parse);
+from_text!(MacAddr, parse);
+from_text!(IpNet, prefix);
+from_value!(IpAddr: Ipv4Addr, Ipv6Addr);
+from_value!(MacAddr: [u8; 6]);
+from_value!(IpNet: Ipv4Net, Ipv6Net);
+
+/// Reads `10.0.0.2/24`, and says which of the ways to be wrong it is.
+fn prefix(text: &str) -> Result<IpNet, String> {
+    let Some((address, length)) = text.split_once('/') else {
+        return Err("the prefix length is missing, as in 10.0.0.2/24".into());
+    };
+    let address: IpAddr = parse(address)?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    match length.parse() {
+        Ok(length) if length <= most => {
+            IpNet::new(address, length).map_err(|error| error.to_string())
+        }
+        _ => Err(format!("a prefix length is a number from 0 to {most}")),
+    }
+}
+
+/// Refuses a prefix whose host bits are set, where a network is meant.
+pub(crate) fn network(net: IpNet) -> Result<IpNet, String> {
+    if net.trunc() == net {
+        return Ok(net);
+    }
+    Err(format!("host bits are set where a network is meant: {}", net.trunc()))
+}
+
+/// Refuses what the kernel does not take as a link's name (net/core/dev.c, `dev_valid_name`), and `%`,
+/// which it takes for a pattern.
+pub(crate) fn link_name(name: &str) -> Result<(), &'static str> {
+    match name {
+        "" => Err("a link's name can't be empty"),
+        "." | ".." => Err("a link can't be named `.` or `..`"),
+        _ if name.len() > 15 => Err("a link's name has 15 bytes at most"),
+        _ if name.contains(['/', ':', '%', '\0']) => {
+            Err("a link's name can't contain `/`, `:`, `%` or NUL")
+        }
+        // What the kernel's isspace() takes for white space, the Latin-1 no-break space included.
+        _ if name.bytes().any(|byte| matches!(byte, 9..=13 | 32 | 160)) => {
+            Err("a link's name can't contain white space")
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_are_read_and_refused() {
+        let read = |text| prefix(text).map(|net| net.to_string());
+        assert_eq!(read("10.0.0.2/24").as_deref(), Ok("10.0.0.2/24"));
+        assert_eq!(read("fd00::1/64").as_deref(), Ok("fd00::1/64"));
+        for bad in ["10.0.0.2", "10.0.0.2/33", "fd00::/129", "10.0.0.256/24", "a/b", "", "1.2.3.4/"]
+        {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        let net = |text: &str| prefix(text).unwrap();
+        assert_eq!(network(net("10.0.0.0/24")), Ok(net("10.0.0.0/24")));
+        assert!(network(net("10.0.0.1/24")).is_err());
+    }
+
+    #[test]
+    fn link_names_follow_the_kernels_rule() {
+        for good in ["lo", "veth1", "a-b.c_d@e", "123456789012345", "ä"] {
+            assert_eq!(link_name(good), Ok(()), "{good}");
+        }
+        for bad in ["", ".", "..", "a/b", "a:b", "a b", "a\tb", "veth%d", "1234567890123456", "a\0"]
+        {
+            assert!(link_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_first_bad_literal_is_kept() {
+        let mut rejected = FirstRejected::default();
+        let good: Option<IpNet> = rejected.read("address", "10.0.0.1/24");
+        assert!(good.is_some());
+        assert!(rejected.check("create", "x").is_ok());
+        let bad: Option<IpNet> = rejected.read("address", "10.0.0.300/24");
+        assert!(bad.is_none());
+        rejected.reject("mac", "zz", "no MAC");
+        let error = rejected.check("create bridge", "`br0`").unwrap_err();
+        assert!(error.is_invalid_input());
+        assert!(error.to_string().contains("address(\"10.0.0.300/24\")"), "{error}");
+    }
+}

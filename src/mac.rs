@@ -1,0 +1,104 @@
+//! A link's hardware address.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::str::FromStr;
+
+/// A MAC address (EUI-48), written `02:00:00:00:00:01`.
+///
+/// ```
+/// use netloom::MacAddr;
+///
+/// let mac: MacAddr = "02:00:00:00:00:01".parse()?;
+/// assert_eq!(mac.octets(), [2, 0, 0, 0, 0, 1]);
+/// assert!(mac.is_unicast() && mac.is_local());
+/// # Ok::<(), netloom::BadMacAddr>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MacAddr([u8; 6]);
+
+/// Text that is no MAC address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a MAC address is six hexadecimal bytes, as in 02:00:00:00:00:01")]
+pub struct BadMacAddr;
+
+impl MacAddr {
+    /// The six bytes, the first one sent first.
+    pub const fn octets(self) -> [u8; 6] {
+        self.0
+    }
+
+    /// Whether it stands for one station and is not all zero: what a link can have.
+    pub fn is_unicast(self) -> bool {
+        self.0[0] & 1 == 0 && self.0 != [0; 6]
+    }
+
+    /// Whether it was made up locally, not assigned to a vendor.
+    pub const fn is_local(self) -> bool {
+        self.0[0] & 2 != 0
+    }
+
+    /// A made-up unicast address, as the kernel's `eth_random_addr`.
+    pub(crate) fn random() -> Self {
+        let [a, b, c, d, e, f, ..] = RandomState::new().build_hasher().finish().to_ne_bytes();
+        Self([a & !1 | 2, b, c, d, e, f])
+    }
+}
+
+impl From<[u8; 6]> for MacAddr {
+    fn from(octets: [u8; 6]) -> Self {
+        Self(octets)
+    }
+}
+
+impl FromStr for MacAddr {
+    type Err = BadMacAddr;
+
+    fn from_str(text: &str) -> Result<Self, BadMacAddr> {
+        let mut octets = [0; 6];
+        let mut parts = text.split([':', '-']);
+        for octet in &mut octets {
+            let part = parts.next().filter(|part| part.len() == 2).ok_or(BadMacAddr)?;
+            let digits = part.bytes().all(|byte| byte.is_ascii_hexdigit());
+            *octet = u8::from_str_radix(part, 16).ok().filter(|_| digits).ok_or(BadMacAddr)?;
+        }
+        if parts.next().is_some() { Err(BadMacAddr) } else { Ok(Self(octets)) }
+    }
+}
+
+impl fmt::Display for MacAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for MacAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_read_and_written() {
+        let mac: MacAddr = "0A-1b-2C-3d-4E-5f".parse().unwrap();
+        assert_eq!(mac.to_string(), "0a:1b:2c:3d:4e:5f");
+        for bad in
+            ["", "1:2:3:4:5:6", "02:00:00:00:00", "02:00:00:00:00:00:00", "+2:00:00:00:00:01"]
+        {
+            assert_eq!(bad.parse::<MacAddr>(), Err(BadMacAddr), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_made_up_address_is_local_unicast() {
+        for _ in 0..100 {
+            let mac = MacAddr::random();
+            assert!(mac.is_unicast() && mac.is_local(), "{mac}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Several requests in one datagram.
+
+use std::ops::Range;
+
+use netlink_packet_core::{Emitable, NLM_F_ACK, NLM_F_REQUEST};
+use netlink_packet_route::RouteNetlinkMessage;
+
+use crate::wire::message::HEADER;
+
+/// Requests that go to the kernel in one datagram, in order.
+///
+/// The kernel reports every failure on its own, so only the last request asks for an
+/// acknowledgement: what was not refused by then has been done.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    bytes: Vec<u8>,
+    starts: Vec<usize>,
+}
+
+impl Batch {
+    /// Adds an rtnetlink request and returns its place in the batch.
+    pub(crate) fn push(&mut self, message: &RouteNetlinkMessage, flags: u16) -> usize {
+        let length = HEADER + message.buffer_len();
+        self.append(|out| {
+            let start = out.len();
+            out.resize(start + length, 0);
+            let (header, payload) = out[start..].split_at_mut(HEADER);
+            header[4..6].copy_from_slice(&message.message_type().to_ne_bytes());
+            header[6..8].copy_from_slice(&(flags | NLM_F_REQUEST).to_ne_bytes());
+            message.emit(payload);
+        })
+    }
+
+    /// Adds the one message that `write` appends and returns its place in the batch. Its length and
+    /// sequence number are filled in here.
+    pub(crate) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> usize {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        let length = u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX);
+        self.bytes[start..start + 4].copy_from_slice(&length.to_ne_bytes());
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        self.starts.push(start);
+        self.starts.len() - 1
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// Has the request at `place` acknowledged.
+    pub(super) fn acknowledge(&mut self, place: usize) {
+        if let Some(&start) = self.starts.get(place) {
+            let flags = u16::from_ne_bytes([self.bytes[start + 6], self.bytes[start + 7]]);
+            self.bytes[start + 6..start + 8].copy_from_slice(&(flags | NLM_F_ACK).to_ne_bytes());
+        }
+    }
+
+    /// Numbers the requests from `first` on.
+    pub(super) fn number(&mut self, first: u32) {
+        let mut sequence = first;
+        for &start in &self.starts {
+            self.bytes[start + 8..start + 12].copy_from_slice(&sequence.to_ne_bytes());
+            sequence = sequence.wrapping_add(1);
+        }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bytes of the request at `place`, header included.
+    pub(super) fn request(&self, place: usize) -> &[u8] {
+        let Some(&start) = self.starts.get(place) else { return &[] };
+        let end = self.starts.get(place + 1).copied().unwrap_or(self.bytes.len());
+        &self.bytes[Range { start, end }]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::message::messages;
+    use netlink_packet_route::link::LinkMessage;
+
+    #[test]
+    fn requests_are_numbered_and_only_the_one_asked_for_is_acknowledged() {
+        let mut batch = Batch::default();
+        for _ in 0..3 {
+            batch.push(&RouteNetlinkMessage::GetLink(LinkMessage::default()), 0);
+        }
+        batch.number(u32::MAX);
+        batch.acknowledge(2);
+        let read: Vec<_> = messages(batch.bytes()).map(|m| (m.kind, m.sequence, m.flags)).collect();
+        assert_eq!(read, [(18, u32::MAX, 1), (18, 0, 1), (18, 1, 5)]);
+        assert_eq!(batch.request(1).len(), 32);
+        assert_eq!(batch.request(3), [0; 0]);
+    }
+}

@@ -1,0 +1,221 @@
+//! One exchange: a batch with its acknowledgements and echoes, or a request that answers with a list.
+
+use netlink_packet_core::NLM_F_DUMP;
+use netlink_packet_route::RouteNetlinkMessage;
+use nix::errno::Errno;
+
+use super::batch::Batch;
+use super::path;
+use super::socket::{Received, Socket};
+use crate::error::{Cause, Refusal};
+use crate::wire::extack::Ack;
+use crate::wire::message::{
+    Message, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, messages,
+};
+
+/// How often an interrupted dump is repeated. Under steady change one in a few gets through.
+const REPEATS: u32 = 64;
+
+/// The requests of a batch that were refused, by their place in it.
+pub(crate) type Refusals = Vec<(usize, Refusal)>;
+
+impl Socket {
+    /// Sends a batch and reads until its last request is acknowledged. `on_answer` sees what comes
+    /// back besides acknowledgements, with the place of the request it answers.
+    ///
+    /// An echo may come before a refusal of the same request: believe it only where none is returned.
+    pub(crate) fn exchange(
+        &mut self,
+        batch: &mut Batch,
+        mut on_answer: impl FnMut(usize, Message<'_>),
+    ) -> Result<Refusals, Cause> {
+        let Some(last) = batch.len().checked_sub(1) else { return Ok(Refusals::new()) };
+        batch.acknowledge(last);
+        self.exchange_until(batch, |place| place == last, &mut on_answer)
+    }
+
+    /// Sends an `nf_tables` batch, whose first message begins it and whose last ends it, neither of
+    /// which the kernel acknowledges before 6.10: the last operation is waited for. A refusal of the
+    /// first message is one of the whole batch (no privilege, a stale generation, a failed commit).
+    pub(crate) fn transact(
+        &mut self,
+        batch: &mut Batch,
+        mut on_answer: impl FnMut(usize, Message<'_>),
+    ) -> Result<Refusals, Cause> {
+        let Some(last) = batch.len().checked_sub(2).filter(|&last| last > 0) else {
+            return Ok(Refusals::new());
+        };
+        batch.acknowledge(last);
+        let ends = |place| place == last || place == 0;
+        let refusals = self.exchange_until(batch, ends, &mut on_answer)?;
+        if !refusals.is_empty() {
+            self.drain();
+        }
+        Ok(refusals)
+    }
+
+    fn exchange_until(
+        &mut self,
+        batch: &mut Batch,
+        ends: impl Fn(usize) -> bool,
+        on_answer: &mut dyn FnMut(usize, Message<'_>),
+    ) -> Result<Refusals, Cause> {
+        let first = self.take_sequences(batch.len());
+        batch.number(first);
+        self.send(batch.bytes())?;
+        let mut refusals = Refusals::new();
+        let result = self.read_acknowledgements(batch, first, ends, on_answer, &mut refusals);
+        if result.is_err() {
+            self.drain();
+        }
+        result.map(|()| refusals)
+    }
+
+    fn read_acknowledgements(
+        &mut self,
+        batch: &Batch,
+        first: u32,
+        ends: impl Fn(usize) -> bool,
+        on_answer: &mut dyn FnMut(usize, Message<'_>),
+        refusals: &mut Refusals,
+    ) -> Result<(), Cause> {
+        let deadline = Self::deadline();
+        loop {
+            // Acknowledgements are capped and always fit; a longer answer is left to the caller's
+            // own look-up, as where the kernel sends none.
+            let Received::Datagram(length) = self.receive(&deadline)? else { continue };
+            let mut ended = false;
+            for message in messages(self.datagram(length)) {
+                let place = message.sequence.wrapping_sub(first) as usize;
+                if place >= batch.len() {
+                    continue;
+                }
+                match message.kind {
+                    NLMSG_ERROR => {
+                        let ack = Ack::read(message).ok_or(UNREADABLE)?;
+                        if ack.errno != 0 {
+                            refusals.push((place, refusal(ack, batch.request(place))));
+                        }
+                        ended |= ends(place);
+                    }
+                    NLMSG_NOOP => {}
+                    NLMSG_OVERRUN => return Err(Cause::Overrun),
+                    _ => on_answer(place, message),
+                }
+            }
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Asks for one thing and reads it. `None` where the kernel acknowledged but did not answer.
+    pub(crate) fn get<T>(
+        &mut self,
+        message: &RouteNetlinkMessage,
+        mut read: impl FnMut(Message<'_>) -> Option<T>,
+    ) -> Result<Option<T>, Cause> {
+        for _ in 0..2 {
+            let mut batch = Batch::default();
+            batch.push(message, 0);
+            let mut found = None;
+            let refusals = self.exchange(&mut batch, |_, answer| found = read(answer))?;
+            if let Some((_, refusal)) = refusals.into_iter().next() {
+                return Err(refusal.into());
+            }
+            if found.is_some() {
+                return Ok(found);
+            }
+            // The first answer may have been longer than the buffer, which has grown since.
+        }
+        Ok(None)
+    }
+
+    /// Asks for a list and reads all of it. A list that changed while it was read is read again; it
+    /// is whole, or an error.
+    pub(crate) fn dump<T>(
+        &mut self,
+        message: &RouteNetlinkMessage,
+        read: impl FnMut(Message<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, Cause> {
+        let mut batch = Batch::default();
+        batch.push(message, NLM_F_DUMP);
+        self.dump_batch(&mut batch, read)
+    }
+
+    /// As [`dump`](Self::dump), for a request that is encoded already.
+    pub(crate) fn dump_batch<T>(
+        &mut self,
+        batch: &mut Batch,
+        mut read: impl FnMut(Message<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, Cause> {
+        let mut list = Vec::new();
+        for _ in 0..REPEATS {
+            list.clear();
+            let sequence = self.take_sequences(1);
+            batch.number(sequence);
+            self.send(batch.bytes())?;
+            let end = self.read_list(batch, sequence, &mut |message| list.extend(read(message)));
+            match end {
+                Ok(true) => return Ok(list),
+                Ok(false) => {}
+                Err(cause) => {
+                    self.drain();
+                    return Err(cause);
+                }
+            }
+        }
+        Err(Cause::Interrupted(REPEATS))
+    }
+
+    /// Reads one list to its end; `false` where it is not to be trusted.
+    fn read_list(
+        &mut self,
+        batch: &Batch,
+        sequence: u32,
+        read: &mut dyn FnMut(Message<'_>),
+    ) -> Result<bool, Cause> {
+        let deadline = Self::deadline();
+        let mut whole = true;
+        loop {
+            let Received::Datagram(length) = self.receive(&deadline)? else {
+                whole = false;
+                continue;
+            };
+            for message in messages(self.datagram(length)) {
+                if message.sequence != sequence {
+                    continue;
+                }
+                whole &= message.flags & NLM_F_DUMP_INTR == 0;
+                match message.kind {
+                    NLMSG_DONE | NLMSG_ERROR => {
+                        let ack = Ack::read(message).ok_or(UNREADABLE)?;
+                        return match ack.errno {
+                            0 => Ok(whole),
+                            _ => Err(refusal(ack, batch.request(0)).into()),
+                        };
+                    }
+                    NLMSG_NOOP => {}
+                    NLMSG_OVERRUN => return Err(Cause::Overrun),
+                    _ => read(message),
+                }
+            }
+            if deadline.passed() {
+                return Err(Cause::Interrupted(1));
+            }
+        }
+    }
+}
+
+const UNREADABLE: Cause = Cause::Malformed("an acknowledgement is too short");
+
+/// Puts names to what an extended acknowledgement points at.
+fn refusal(ack: Ack, request: &[u8]) -> Refusal {
+    Refusal {
+        errno: Errno::from_raw(ack.errno),
+        attribute: ack.offset.and_then(|offset| path::at(request, offset)),
+        missing: ack.missing.map(|kind| path::missing(request, ack.missing_from, kind)),
+        message: ack.message,
+        policy: ack.policy,
+    }
+}

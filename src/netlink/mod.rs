@@ -1,0 +1,13 @@
+//! Layer 1, the exchange: requests go out, acknowledgements, echoes and lists come back. The only code
+//! that reads replies. It knows bytes and nothing of links, routes or rules.
+
+mod batch;
+mod exchange;
+mod path;
+mod requests;
+mod schema;
+mod socket;
+
+pub(crate) use batch::Batch;
+pub(crate) use requests::Requests;
+pub(crate) use socket::{Protocol, Socket};

@@ -1,0 +1,73 @@
+//! Code inside a namespace: on a thread of its own, which goes home before it ends.
+
+use std::os::fd::BorrowedFd;
+use std::panic::resume_unwind;
+use std::thread;
+
+use nix::sched::{CloneFlags, setns};
+
+use super::open::{Netns, own_file};
+use crate::error::{Cause, Error};
+
+impl Netns {
+    /// Runs a closure inside, as `ip netns exec NAME` does a command: on a thread of its own, which
+    /// enters, runs, goes home and ends. The caller's thread never changes its namespace.
+    ///
+    /// The closure may borrow, and its value is returned; a panic in it goes on in the caller. What it
+    /// opens (sockets, files) stays where it was opened and may be returned.
+    ///
+    /// ```
+    /// use netloom::Namespace;
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let red = Namespace::anonymous().create()?;
+    /// let devices = red.run(|| std::fs::read_to_string("/proc/thread-self/net/dev"))?;
+    /// assert!(devices.is_ok_and(|devices| devices.contains("lo")));
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Where no thread can be started, or entering is refused: it needs `CAP_SYS_ADMIN` in the user
+    /// namespaces of both namespaces (setns(2)).
+    pub fn run<T: Send>(&self, closure: impl FnOnce() -> T + Send) -> Result<T, Error> {
+        inside(self.fd(), closure).map_err(|cause| cause.doing("enter", self))
+    }
+}
+
+/// Runs `closure` on a thread that is in the namespace, and passes its panic on.
+pub(super) fn inside<T: Send>(
+    namespace: BorrowedFd<'_>,
+    closure: impl FnOnce() -> T + Send,
+) -> Result<T, Cause> {
+    on_thread(|| {
+        let home = own_file()?;
+        setns(namespace, CloneFlags::CLONE_NEWNET)?;
+        let _home = GoHome(home);
+        Ok(closure())
+    })
+}
+
+/// Runs `closure` on a thread of its own, and passes its panic on.
+pub(super) fn on_thread<T: Send>(
+    closure: impl FnOnce() -> Result<T, Cause> + Send,
+) -> Result<T, Cause> {
+    thread::scope(|scope| {
+        let builder = thread::Builder::new().name("netloom".into());
+        let thread = builder.spawn_scoped(scope, closure)?;
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+/// Takes the thread home when dropped, also by a panic. A thread that can't go home ends all the same
+/// and is never used again; joining does not wait for its last moments in the kernel, so that it
+/// would otherwise be seen in the other namespace for a while.
+pub(super) struct GoHome(pub(super) std::os::fd::OwnedFd);
+
+impl Drop for GoHome {
+    fn drop(&mut self) {
+        if let Err(errno) = setns(&self.0, CloneFlags::CLONE_NEWNET) {
+            log::warn!("a thread could not leave its namespace and ends there: {errno}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What makes a namespace itself: the device and inode of its file.
+
+use std::fmt;
+use std::os::fd::AsFd;
+
+use nix::sys::stat::{FileStat, fstat};
+
+use crate::error::Cause;
+
+/// The identity of a network namespace: equal ids are one namespace, however it was reached.
+///
+/// As `stat -Lc '%d %i' /proc/self/ns/net`. Source: namespaces(7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NetnsId {
+    device: u64,
+    inode: u64,
+}
+
+impl NetnsId {
+    /// The device of the kernel's namespace file system.
+    pub fn device(self) -> u64 {
+        self.device
+    }
+
+    /// The inode, the number in `net:[4026531840]`.
+    pub fn inode(self) -> u64 {
+        self.inode
+    }
+
+    pub(crate) fn of(fd: impl AsFd) -> Result<Self, Cause> {
+        Ok(fstat(fd)?.into())
+    }
+}
+
+impl From<FileStat> for NetnsId {
+    fn from(stat: FileStat) -> Self {
+        Self { device: stat.st_dev, inode: stat.st_ino }
+    }
+}
+
+/// As in `/proc/PID/ns/net`.
+impl fmt::Display for NetnsId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "net:[{}]", self.inode)
+    }
+}

@@ -1,0 +1,141 @@
+//! Names for namespaces, as `ip netns` keeps them: files under `/run/netns` that a namespace is
+//! mounted on, so that it lives without a process.
+//!
+//! `/run/netns` is a shared mount point of its own, so that names reach other mount namespaces, and is
+//! locked while it becomes one. Source: ip-netns(8), iproute2's behaviour as of 6.1.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::stat;
+use nix::sys::statfs::{NSFS_MAGIC, statfs};
+
+use super::identity::NetnsId;
+use super::open::Quoted;
+use crate::error::{Cause, Error};
+
+pub(super) const DIRECTORY: &str = "/run/netns";
+
+pub(super) fn path(name: &str) -> PathBuf {
+    Path::new(DIRECTORY).join(name)
+}
+
+/// Refuses names that could leave the directory.
+pub(super) fn check(name: &str, action: &'static str) -> Result<(), Error> {
+    let reason = match name {
+        "" => "a namespace's name can't be empty",
+        "." | ".." => "a namespace can't be named `.` or `..`",
+        _ if name.len() > 255 => "a namespace's name has 255 bytes at most",
+        _ if name.contains(['/', '\0']) => "a namespace's name can't contain `/` or NUL",
+        _ => return Ok(()),
+    };
+    Err(Error::invalid(action, Quoted(name), reason))
+}
+
+/// Takes the name: an empty file, which must not be there yet.
+pub(super) fn reserve(name: &str) -> Result<(), Cause> {
+    prepare_directory()?;
+    OpenOptions::new().write(true).create_new(true).mode(0o444).open(path(name))?;
+    Ok(())
+}
+
+/// Mounts the namespace on a name that was reserved.
+pub(super) fn bind(name: &str, namespace: BorrowedFd<'_>) -> Result<(), Cause> {
+    let source = format!("/proc/self/fd/{}", namespace.as_raw_fd());
+    mount(Some(source.as_str()), &path(name), None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+    Ok(())
+}
+
+/// Gives a reserved name back, after a failure.
+pub(super) fn release(name: &str) {
+    let path = path(name);
+    drop(umount2(&path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW));
+    drop(fs::remove_file(&path));
+}
+
+/// Deletes the name while it stands for this namespace. Where it stands for another by now, or for
+/// none, it is not ours: ENOENT.
+pub(super) fn delete(name: &str, id: NetnsId) -> Result<(), Cause> {
+    let _lock = lock_directory()?;
+    let path = path(name);
+    if identity(&path) != Some(id) {
+        return Err(Errno::ENOENT.into());
+    }
+    umount2(&path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
+    fs::remove_file(&path)?;
+    Ok(())
+}
+
+/// All names, sorted, with what they stand for.
+pub(super) fn list() -> Result<Vec<(String, Option<NetnsId>)>, Cause> {
+    let entries = match fs::read_dir(DIRECTORY) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut list = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let id = identity(&entry.path());
+        list.push((entry.file_name().to_string_lossy().into_owned(), id));
+    }
+    list.sort_unstable();
+    Ok(list)
+}
+
+/// Says whether a taken name is alive or stale.
+pub(super) fn explain_taken(cause: Cause, action: &'static str, name: &str) -> Error {
+    cause.doing(action, Quoted(name)).hint_on(Errno::EEXIST, || {
+        let path = path(name);
+        if identity(&path).is_some() {
+            format!("a namespace of that name lives, at {}", path.display())
+        } else {
+            format!(
+                "{} is stale, a file left without its namespace: `ip netns delete {name}` removes it",
+                path.display()
+            )
+        }
+    })
+}
+
+fn identity(path: &Path) -> Option<NetnsId> {
+    let is_namespace = statfs(path).is_ok_and(|file| file.filesystem_type() == NSFS_MAGIC);
+    is_namespace.then(|| stat(path).ok().map(NetnsId::from)).flatten()
+}
+
+/// Makes the directory a shared mount point, once, whoever else is at it.
+fn prepare_directory() -> Result<(), Cause> {
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(DIRECTORY)?;
+    let _lock = lock_directory()?;
+    let share = || {
+        let shared = MsFlags::MS_SHARED | MsFlags::MS_REC;
+        mount(None::<&str>, DIRECTORY, None::<&str>, shared, None::<&str>)
+    };
+    match share() {
+        // EINVAL: not a mount point yet.
+        Err(Errno::EINVAL) => {
+            let bind = MsFlags::MS_BIND | MsFlags::MS_REC;
+            mount(Some(DIRECTORY), DIRECTORY, None::<&str>, bind, None::<&str>)?;
+            share()?;
+        }
+        result => result?,
+    }
+    Ok(())
+}
+
+/// The lock that `ip netns add` takes, too. Released when dropped.
+fn lock_directory() -> Result<Flock<File>, Cause> {
+    let mut directory = File::open(DIRECTORY)?;
+    loop {
+        match Flock::lock(directory, FlockArg::LockExclusive) {
+            Ok(lock) => return Ok(lock),
+            Err((file, Errno::EINTR)) => directory = file,
+            Err((_, errno)) => return Err(errno.into()),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Ownership, the whole mechanism: a handle plus the duty to delete what it stands for.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::OnceLock;
+
+use crate::error::Error;
+
+/// The identity of something in the kernel. Dropping a handle does nothing.
+///
+/// Sealed: the handles are netloom's own.
+pub trait Handle: Clone + fmt::Debug + sealed::Remove {}
+
+impl<H: Clone + fmt::Debug + sealed::Remove> Handle for H {}
+
+pub(crate) mod sealed {
+    use crate::error::Error;
+
+    /// How a handle's object is deleted, by its identity.
+    pub trait Remove {
+        /// Deletes it. An error that says "not found" counts as done.
+        fn remove(&self) -> Result<(), Error>;
+    }
+}
+
+/// What every `create` returns: a handle, and the duty to delete what it stands for.
+///
+/// It reads and works like the handle. When it goes out of scope, the object goes too:
+///
+/// ```
+/// use netloom::{Bridge, Namespace};
+/// # netloom::sandbox::enter()?;
+///
+/// let host = Namespace::anonymous().create()?;
+/// {
+///     let bridge = Bridge::new("br0").create(&host)?;
+///     assert_eq!(bridge.name(), "br0");
+/// } // deleted here
+/// assert!(host.link("br0").is_err());
+/// # Ok::<(), netloom::Error>(())
+/// ```
+///
+/// `let _ = …create(&ns)?` deletes at once, at the end of that statement: give it a name, as `_bridge`.
+///
+/// A failure to delete on drop goes to [`log`](https://docs.rs/log) and to the hook of
+/// [`on_drop_failure`]; [`delete`](Self::delete) returns it. What is gone already is no failure.
+/// In a process that was forked from the one that made it, dropping does nothing.
+#[must_use = "dropping an owner deletes what it owns: bind it to a name"]
+#[derive(PartialEq, Eq)]
+pub struct Owned<H: Handle> {
+    handle: H,
+    /// The process whose duty it is; none once the duty is done or given up.
+    process: Option<u32>,
+}
+
+impl<H: Handle> Owned<H> {
+    /// Takes on the duty to delete what `handle` stands for: the inverse of [`keep`](Self::keep).
+    pub fn adopt(handle: H) -> Self {
+        Self { handle, process: Some(std::process::id()) }
+    }
+
+    /// Leaves it in the kernel and returns the handle.
+    pub fn keep(mut self) -> H {
+        self.process = None;
+        self.handle.clone()
+    }
+
+    /// Deletes it now.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel refuses, the error comes with the ownership, to try again or to
+    /// [`keep`](Self::keep). What is gone already is no error.
+    pub fn delete(mut self) -> Result<(), DeleteError<H>> {
+        match self.finish() {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.process = Some(std::process::id());
+                Err(DeleteError { error, owned: self })
+            }
+        }
+    }
+
+    /// The one way to the end, for `delete` and `drop`.
+    fn finish(&mut self) -> Result<(), Error> {
+        match self.process.take() {
+            Some(process) if process == std::process::id() => match self.handle.remove() {
+                Err(error) if !error.is_not_found() => Err(error),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<H: Handle> Drop for Owned<H> {
+    fn drop(&mut self) {
+        if let Err(error) = self.finish() {
+            log::warn!("left behind: {error}");
+            if let Some(hook) = HOOK.get() {
+                hook(&error);
+            }
+        }
+    }
+}
+
+impl<H: Handle> Deref for Owned<H> {
+    type Target = H;
+
+    fn deref(&self) -> &H {
+        &self.handle
+    }
+}
+
+impl<H: Handle> DerefMut for Owned<H> {
+    fn deref_mut(&mut self) -> &mut H {
+        &mut self.handle
+    }
+}
+
+impl<H: Handle> fmt::Debug for Owned<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Owned").field(&self.handle).finish()
+    }
+}
+
+static HOOK: OnceLock<fn(&Error)> = OnceLock::new();
+
+/// Has `hook` told of every failure to delete on drop, in the whole process. Returns whether it was
+/// set: the first one stays.
+pub fn on_drop_failure(hook: fn(&Error)) -> bool {
+    HOOK.set(hook).is_ok()
+}
+
+/// Why [`Owned::delete`] failed, with the ownership.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct DeleteError<H: Handle> {
+    error: Error,
+    owned: Owned<H>,
+}
+
+impl<H: Handle> DeleteError<H> {
+    /// Why it failed.
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// The ownership, to try again or to give up.
+    pub fn into_owned(self) -> Owned<H> {
+        self.owned
+    }
+}
+
+/// Gives up the ownership with a last try, as dropping does.
+impl<H: Handle> From<DeleteError<H>> for Error {
+    fn from(failure: DeleteError<H>) -> Self {
+        failure.error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Cause;
+    use nix::errno::Errno;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// Counts how often it was removed, and answers with an errno.
+    #[derive(Debug, Clone)]
+    struct Fake(Arc<AtomicU32>, Option<Errno>);
+
+    impl sealed::Remove for Fake {
+        fn remove(&self) -> Result<(), Error> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            self.1.map_or(Ok(()), |errno| Err(Cause::from(errno).doing("delete", "it")))
+        }
+    }
+
+    fn fake(errno: Option<Errno>) -> (Owned<Fake>, impl Fn() -> u32) {
+        let count = Arc::new(AtomicU32::new(0));
+        let owned = Owned::adopt(Fake(Arc::clone(&count), errno));
+        (owned, move || count.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn it_is_deleted_once_by_drop_or_by_delete_and_never_when_kept() {
+        let (owned, count) = fake(None);
+        drop(owned);
+        assert_eq!(count(), 1);
+        let (owned, count) = fake(None);
+        owned.delete().unwrap();
+        assert_eq!(count(), 1);
+        let (owned, count) = fake(None);
+        let handle = owned.keep();
+        assert_eq!(count(), 0);
+        drop(Owned::adopt(handle));
+        assert_eq!(count(), 1);
+    }
+
+    #[test]
+    fn a_failed_delete_gives_the_ownership_back() {
+        let (owned, count) = fake(Some(Errno::EBUSY));
+        let failure = owned.delete().unwrap_err();
+        assert_eq!(failure.error().raw_os_error(), Some(16));
+        let owned = failure.into_owned();
+        assert_eq!(count(), 1);
+        drop(owned);
+        assert_eq!(count(), 2, "drop tries again");
+    }
+
+    #[test]
+    fn what_is_gone_already_is_no_failure() {
+        for errno in [Errno::ENODEV, Errno::ESRCH, Errno::ENOENT, Errno::EADDRNOTAVAIL] {
+            let (owned, _) = fake(Some(errno));
+            assert!(owned.delete().is_ok(), "{errno}");
+        }
+    }
+
+    #[test]
+    fn another_process_deletes_nothing() {
+        let (mut owned, count) = fake(None);
+        owned.process = Some(0);
+        drop(owned);
+        assert_eq!(count(), 0);
+    }
+}

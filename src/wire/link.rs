@@ -1,0 +1,188 @@
+//! A link, as the kernel lists it: `struct ifinfomsg` and its attributes.
+//!
+//! ```text
+//!  0        1     2        4           8         12        16
+//!  | family | pad | type   | index     | flags   | change  | attributes …
+//!
+//! IFLA_ADDRESS    1  bytes     IFLA_MTU       4  u32      IFLA_LINK       5  i32
+//! IFLA_IFNAME     3  string    IFLA_MASTER   10  u32      IFLA_PROTINFO  12  nest (AF_BRIDGE)
+//! IFLA_OPERSTATE 16  u8        IFLA_LINKINFO 18  nest     IFLA_IFALIAS   20  string
+//! IFLA_AF_SPEC   26  nest      IFLA_GROUP    27  u32      IFLA_LINK_NETNSID 37 i32
+//! IFLA_PROP_LIST 52  nest      IFLA_ALT_IFNAME 53 string
+//! ```
+//!
+//! Source: rtnetlink(7), include/uapi/linux/if_link.h, net/core/rtnetlink.c.
+
+use super::attribute::{Attribute, Attributes};
+use super::message::Message;
+
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
+const IFLA_PROTINFO: u16 = 12;
+const IFLA_OPERSTATE: u16 = 16;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_IFALIAS: u16 = 20;
+const IFLA_AF_SPEC: u16 = 26;
+const IFLA_GROUP: u16 = 27;
+const IFLA_LINK_NETNSID: u16 = 37;
+const IFLA_PROP_LIST: u16 = 52;
+const IFLA_ALT_IFNAME: u16 = 53;
+
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
+
+const AF_INET: u16 = 2;
+const IFLA_INET_CONF: u16 = 1;
+
+/// A link, borrowed from the message. An attribute that is missing or can't be read is `None`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LinkView<'a> {
+    pub(crate) index: u32,
+    pub(crate) flags: u32,
+    attributes: Attributes<'a>,
+}
+
+impl<'a> LinkView<'a> {
+    pub(crate) fn read(message: Message<'a>) -> Option<Self> {
+        let (header, attributes) = message.split::<16>()?;
+        let [_, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..] = *header;
+        Some(Self {
+            index: u32::from_ne_bytes([i0, i1, i2, i3]),
+            flags: u32::from_ne_bytes([f0, f1, f2, f3]),
+            attributes,
+        })
+    }
+
+    pub(crate) fn name(self) -> Option<String> {
+        self.attributes.get(IFLA_IFNAME).map(Attribute::string)
+    }
+
+    pub(crate) fn mac(self) -> Option<[u8; 6]> {
+        let address = self.attributes.get(IFLA_ADDRESS)?;
+        address.value.try_into().ok()
+    }
+
+    pub(crate) fn mtu(self) -> Option<u32> {
+        self.attributes.get(IFLA_MTU)?.u32()
+    }
+
+    /// The peer's index for a veth, the lower link's for a vlan or macvlan.
+    pub(crate) fn link(self) -> Option<u32> {
+        self.attributes.get(IFLA_LINK)?.u32()
+    }
+
+    /// The id, in this namespace, of the namespace [`link`](Self::link) is in.
+    pub(crate) fn link_namespace(self) -> Option<i32> {
+        self.attributes.get(IFLA_LINK_NETNSID)?.u32().map(u32::cast_signed)
+    }
+
+    pub(crate) fn master(self) -> Option<u32> {
+        self.attributes.get(IFLA_MASTER)?.u32()
+    }
+
+    pub(crate) fn operational_state(self) -> Option<u8> {
+        self.attributes.get(IFLA_OPERSTATE)?.u8()
+    }
+
+    pub(crate) fn alias(self) -> Option<String> {
+        self.attributes.get(IFLA_IFALIAS).map(Attribute::string)
+    }
+
+    pub(crate) fn group(self) -> Option<u32> {
+        self.attributes.get(IFLA_GROUP)?.u32()
+    }
+
+    pub(crate) fn alternative_names(self) -> Vec<String> {
+        let Some(list) = self.attributes.get(IFLA_PROP_LIST) else { return Vec::new() };
+        let names = list.nested().iter().filter(|property| property.kind == IFLA_ALT_IFNAME);
+        names.map(Attribute::string).collect()
+    }
+
+    /// `veth`, `bridge`, …; a physical link and `lo` have none.
+    pub(crate) fn kind(self) -> Option<String> {
+        self.info()?.get(IFLA_INFO_KIND).map(Attribute::string)
+    }
+
+    pub(crate) fn kind_data(self) -> Option<Attributes<'a>> {
+        self.info()?.get(IFLA_INFO_DATA).map(Attribute::nested)
+    }
+
+    /// The kind of the master, as `bridge`.
+    pub(crate) fn port_kind(self) -> Option<String> {
+        self.info()?.get(IFLA_INFO_SLAVE_KIND).map(Attribute::string)
+    }
+
+    /// The port's settings, in an answer to an `AF_BRIDGE` dump.
+    pub(crate) fn bridge_port(self) -> Option<Attributes<'a>> {
+        self.attributes.get(IFLA_PROTINFO).map(Attribute::nested)
+    }
+
+    /// The per-device IPv4 setting with this number: `IPV4_DEVCONF_FORWARDING` is 1.
+    pub(crate) fn ipv4_setting(self, number: usize) -> Option<i32> {
+        let families = self.attributes.get(IFLA_AF_SPEC)?.nested();
+        let settings = families.get(AF_INET)?.nested().get(IFLA_INET_CONF)?.value;
+        // The array starts with setting 1.
+        let at = number.checked_sub(1)?.checked_mul(4)?;
+        let value = settings.get(at..)?.first_chunk()?;
+        Some(i32::from_ne_bytes(*value))
+    }
+
+    fn info(self) -> Option<Attributes<'a>> {
+        self.attributes.get(IFLA_LINKINFO).map(Attribute::nested)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::attribute::Writer;
+    use super::*;
+
+    fn bridge() -> Vec<u8> {
+        let mut payload = vec![0, 0, 1, 0, 7, 0, 0, 0, 0x43, 0x10, 0, 0, 0, 0, 0, 0];
+        let mut writer = Writer::new(&mut payload);
+        writer.string(IFLA_IFNAME, "br0");
+        writer.bytes(IFLA_ADDRESS, &[2, 0, 0, 0, 0, 1]);
+        writer.u32(IFLA_MTU, 1500);
+        writer.nested(IFLA_LINKINFO, |info| info.string(IFLA_INFO_KIND, "bridge"));
+        writer.nested(IFLA_PROP_LIST, |list| {
+            list.string(IFLA_ALT_IFNAME, "uplink");
+            list.string(IFLA_ALT_IFNAME, "a name longer than fifteen bytes");
+        });
+        writer.nested(IFLA_AF_SPEC, |families| {
+            families.nested(AF_INET, |inet| inet.bytes(IFLA_INET_CONF, &[1, 0, 0, 0, 9, 0, 0, 0]));
+        });
+        payload
+    }
+
+    fn message(payload: &[u8]) -> Message<'_> {
+        Message { kind: 16, flags: 0, sequence: 0, payload }
+    }
+
+    #[test]
+    fn a_bridge_is_read() {
+        let payload = bridge();
+        let view = LinkView::read(message(&payload)).unwrap();
+        assert_eq!((view.index, view.flags), (7, 0x1043));
+        assert_eq!(view.name().as_deref(), Some("br0"));
+        assert_eq!(view.mac(), Some([2, 0, 0, 0, 0, 1]));
+        assert_eq!(view.mtu(), Some(1500));
+        assert_eq!(view.kind().as_deref(), Some("bridge"));
+        assert_eq!(view.alternative_names(), ["uplink", "a name longer than fifteen bytes"]);
+        assert_eq!([1, 2, 3, 0].map(|n| view.ipv4_setting(n)), [Some(1), Some(9), None, None]);
+        assert_eq!((view.master(), view.link(), view.group()), (None, None, None));
+    }
+
+    #[test]
+    fn no_cut_makes_reading_fail() {
+        let payload = bridge();
+        for cut in 0..payload.len() {
+            let Some(view) = LinkView::read(message(&payload[..cut])) else { continue };
+            drop((view.name(), view.mac(), view.kind(), view.alternative_names()));
+            let _ = view.ipv4_setting(2);
+        }
+    }
+}

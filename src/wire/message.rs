@@ -1,0 +1,94 @@
+//! Netlink messages: the header that every request and answer starts with.
+//!
+//! ```text
+//!  0          4        6        8            12           16
+//!  | length   | type   | flags  | sequence   | port       | payload …   aligned to 4
+//! ```
+//!
+//! Source: netlink(7), include/uapi/linux/netlink.h.
+
+use super::attribute::{Attributes, aligned};
+
+pub(crate) const HEADER: usize = 16;
+
+pub(crate) const NLMSG_NOOP: u16 = 1;
+pub(crate) const NLMSG_ERROR: u16 = 2;
+pub(crate) const NLMSG_DONE: u16 = 3;
+pub(crate) const NLMSG_OVERRUN: u16 = 4;
+
+/// The dump was interrupted: what it lists may be inconsistent.
+pub(crate) const NLM_F_DUMP_INTR: u16 = 0x10;
+
+/// One message, borrowed from the datagram it came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Message<'a> {
+    pub(crate) kind: u16,
+    pub(crate) flags: u16,
+    pub(crate) sequence: u32,
+    pub(crate) payload: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    /// The message at the start of `bytes`, and its length with padding. `None` where the bytes are
+    /// too few or contradict the length they carry.
+    fn read(bytes: &'a [u8]) -> Option<(Self, usize)> {
+        let (header, _) = bytes.split_first_chunk::<HEADER>()?;
+        let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *header;
+        let length = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).ok()?;
+        let message = Self {
+            kind: u16::from_ne_bytes([k0, k1]),
+            flags: u16::from_ne_bytes([f0, f1]),
+            sequence: u32::from_ne_bytes([s0, s1, s2, s3]),
+            payload: bytes.get(HEADER..length)?,
+        };
+        Some((message, aligned(length)))
+    }
+
+    /// The fixed header of `N` bytes that the payload starts with, and the attributes behind it.
+    pub(crate) fn split<const N: usize>(self) -> Option<(&'a [u8; N], Attributes<'a>)> {
+        let (fixed, _) = self.payload.split_first_chunk::<N>()?;
+        let attributes = self.payload.get(aligned(N)..).unwrap_or_default();
+        Some((fixed, Attributes::new(attributes)))
+    }
+}
+
+/// The messages of one datagram, up to the first that can't be read.
+pub(crate) fn messages(datagram: &[u8]) -> impl Iterator<Item = Message<'_>> {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        let (message, length) = Message::read(rest)?;
+        rest = rest.get(length..).unwrap_or_default();
+        Some(message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two messages, the first with a payload of one byte.
+    const DATAGRAM: &[u8] = &[
+        17, 0, 0, 0, 16, 0, 2, 0, 9, 0, 0, 0, 1, 0, 0, 0, 42, 0, 0, 0, //
+        16, 0, 0, 0, 3, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0,
+    ];
+
+    #[test]
+    fn a_datagram_is_read_message_by_message() {
+        let read: Vec<_> = messages(DATAGRAM).collect();
+        assert_eq!(read[0], Message { kind: 16, flags: 2, sequence: 9, payload: &[42] });
+        assert_eq!(read[1], Message { kind: NLMSG_DONE, flags: 0, sequence: 9, payload: &[] });
+        assert_eq!(read.len(), 2);
+    }
+
+    #[test]
+    fn no_cut_and_no_length_makes_reading_fail() {
+        for cut in 0..DATAGRAM.len() {
+            assert!(messages(&DATAGRAM[..cut]).count() <= 1);
+        }
+        for length in [0u8, 15, 200] {
+            let mut broken = DATAGRAM.to_vec();
+            broken[0] = length;
+            assert_eq!(messages(&broken).count(), 0);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! A route, as the kernel lists it: `struct rtmsg` and its attributes.
+//!
+//! ```text
+//!  0        1         2         3     4       5          6       7      8       12
+//!  | family | dst len | src len | tos | table | protocol | scope | type | flags | attributes …
+//!
+//! RTA_DST 1 address    RTA_OIF      4 u32        RTA_GATEWAY   5 address   RTA_PRIORITY 6 u32
+//! RTA_PREFSRC 7 address RTA_METRICS 8 nest       RTA_MULTIPATH 9 next hops RTA_TABLE   15 u32
+//! RTA_VIA 18 family (u16) and address
+//! struct rtnexthop: length (u16), flags (u8), hops (u8, weight - 1), index (u32), attributes
+//! ```
+//!
+//! Source: rtnetlink(7), include/uapi/linux/rtnetlink.h.
+
+use std::net::IpAddr;
+
+use super::attribute::{Attribute, Attributes, aligned};
+use super::message::Message;
+
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
+const RTA_PRIORITY: u16 = 6;
+const RTA_PREFSRC: u16 = 7;
+const RTA_METRICS: u16 = 8;
+const RTA_MULTIPATH: u16 = 9;
+const RTA_TABLE: u16 = 15;
+const RTA_VIA: u16 = 18;
+const RTAX_MTU: u16 = 2;
+
+const RTNEXTHOP: usize = 8;
+
+/// A route, borrowed from the message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RouteView<'a> {
+    pub(crate) family: u8,
+    pub(crate) prefix: u8,
+    pub(crate) tos: u8,
+    pub(crate) protocol: u8,
+    pub(crate) scope: u8,
+    pub(crate) kind: u8,
+    /// `RTM_F_CLONED` and the like.
+    pub(crate) flags: u32,
+    short_table: u8,
+    attributes: Attributes<'a>,
+}
+
+/// One next hop: the link's index, the gateway, the weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NextHopView {
+    pub(crate) index: Option<u32>,
+    pub(crate) gateway: Option<IpAddr>,
+    pub(crate) weight: u16,
+}
+
+impl<'a> RouteView<'a> {
+    pub(crate) fn read(message: Message<'a>) -> Option<Self> {
+        let (header, attributes) = message.split::<12>()?;
+        let [family, prefix, _, tos, short_table, protocol, scope, kind, f0, f1, f2, f3] = *header;
+        let flags = u32::from_ne_bytes([f0, f1, f2, f3]);
+        Some(Self { family, prefix, tos, protocol, scope, kind, flags, short_table, attributes })
+    }
+
+    pub(crate) fn destination(self) -> Option<IpAddr> {
+        self.attributes.get(RTA_DST)?.ip()
+    }
+
+    pub(crate) fn gateway(self) -> Option<IpAddr> {
+        gateway(self.attributes)
+    }
+
+    pub(crate) fn output(self) -> Option<u32> {
+        self.attributes.get(RTA_OIF)?.u32()
+    }
+
+    pub(crate) fn priority(self) -> Option<u32> {
+        self.attributes.get(RTA_PRIORITY)?.u32()
+    }
+
+    pub(crate) fn source(self) -> Option<IpAddr> {
+        self.attributes.get(RTA_PREFSRC)?.ip()
+    }
+
+    pub(crate) fn mtu(self) -> Option<u32> {
+        self.attributes.get(RTA_METRICS)?.nested().get(RTAX_MTU)?.u32()
+    }
+
+    pub(crate) fn table(self) -> u32 {
+        let long = self.attributes.get(RTA_TABLE).and_then(Attribute::u32);
+        long.unwrap_or_else(|| u32::from(self.short_table))
+    }
+
+    /// All next hops: those of a multipath route, or the only one.
+    pub(crate) fn next_hops(self) -> Vec<NextHopView> {
+        match self.attributes.get(RTA_MULTIPATH) {
+            Some(list) => next_hops(list.value),
+            None => match (self.output(), self.gateway()) {
+                (None, None) => Vec::new(),
+                (index, gateway) => vec![NextHopView { index, gateway, weight: 1 }],
+            },
+        }
+    }
+}
+
+fn gateway(attributes: Attributes<'_>) -> Option<IpAddr> {
+    let via = || {
+        let address = attributes.get(RTA_VIA)?.value.get(2..)?;
+        Attribute { kind: RTA_VIA, value: address }.ip()
+    };
+    attributes.get(RTA_GATEWAY).and_then(Attribute::ip).or_else(via)
+}
+
+fn next_hops(mut bytes: &[u8]) -> Vec<NextHopView> {
+    let mut hops = Vec::new();
+    while let Some(&[l0, l1, _, hop, i0, i1, i2, i3]) = bytes.first_chunk::<RTNEXTHOP>() {
+        let length = usize::from(u16::from_ne_bytes([l0, l1]));
+        let Some(attributes) = bytes.get(RTNEXTHOP..length) else { break };
+        hops.push(NextHopView {
+            index: Some(u32::from_ne_bytes([i0, i1, i2, i3])),
+            gateway: gateway(Attributes::new(attributes)),
+            weight: u16::from(hop) + 1,
+        });
+        bytes = bytes.get(aligned(length)..).unwrap_or_default();
+    }
+    hops
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::attribute::Writer;
+    use super::*;
+
+    fn message(payload: &[u8]) -> Message<'_> {
+        Message { kind: 24, flags: 0, sequence: 0, payload }
+    }
+
+    fn payload(fill: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+        let mut payload = vec![2, 0, 0, 0, 254, 78, 0, 1, 0, 0, 0, 0];
+        fill(&mut Writer::new(&mut payload));
+        payload
+    }
+
+    #[test]
+    fn a_default_route_is_read() {
+        let payload = payload(|writer| {
+            writer.bytes(RTA_GATEWAY, &[10, 0, 0, 1]);
+            writer.u32(RTA_OIF, 2);
+            writer.u32(RTA_TABLE, 1000);
+        });
+        let view = RouteView::read(message(&payload)).unwrap();
+        assert_eq!((view.prefix, view.destination(), view.protocol), (0, None, 78));
+        assert_eq!(view.table(), 1000);
+        let gateway = Some(IpAddr::from([10, 0, 0, 1]));
+        assert_eq!(view.next_hops(), [NextHopView { index: Some(2), gateway, weight: 1 }]);
+    }
+
+    #[test]
+    fn every_next_hop_of_a_multipath_route_is_read_and_no_cut_makes_it_fail() {
+        let mut list = Vec::new();
+        for index in [3u8, 4] {
+            list.extend_from_slice(&[16, 0, 0, index, index, 0, 0, 0, 8, 0, 5, 0, 10, 0, 0, index]);
+        }
+        let payload = payload(|writer| writer.bytes(RTA_MULTIPATH, &list));
+        let view = RouteView::read(message(&payload)).unwrap();
+        let hop = |index: u8| NextHopView {
+            index: Some(index.into()),
+            gateway: Some(IpAddr::from([10, 0, 0, index])),
+            weight: u16::from(index) + 1,
+        };
+        assert_eq!(view.next_hops(), [hop(3), hop(4)]);
+        for cut in 0..payload.len() {
+            let view = RouteView::read(message(&payload[..cut]));
+            drop(view.map(RouteView::next_hops));
+        }
+        assert_eq!(next_hops(&[0; 64]), [], "a length of zero ends the list");
+    }
+}
