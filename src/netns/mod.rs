@@ -11,4 +11,5 @@ mod sockets;
 pub use command::Command;
 pub use identity::NetnsId;
 pub use namespace::Namespace;
+pub(crate) use open::Quoted;
 pub use open::{NamedNetns, Netns};

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
@@ -183,11 +184,6 @@ impl Netns {
         self.0.file.as_fd()
     }
 
-    /// Whether nobody else in this process holds it and no name does: it goes with this handle.
-    pub(crate) fn goes_with_this_handle(&self) -> bool {
-        self.0.label == Label::Anonymous && Arc::strong_count(&self.0) == 1
-    }
-
     /// Uses a socket inside, for one exchange or more.
     pub(crate) fn route<T>(
         &self,
@@ -203,6 +199,17 @@ impl Netns {
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
         self.0.sockets.nf_tables(self.fd(), exchange)
+    }
+
+    /// Reads a whole list, named `what` in errors.
+    pub(crate) fn dump<T>(
+        &self,
+        what: &'static str,
+        request: &RouteNetlinkMessage,
+        read: impl FnMut(Message<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        self.route(|socket| socket.dump(request, read))
+            .map_err(|cause| cause.doing("list", what).in_namespace(self))
     }
 
     /// Sends named requests and says, in an error, where they went.

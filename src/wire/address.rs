@@ -11,7 +11,7 @@
 //! IFA_FLAGS     8  u32             all of the flags
 //! ```
 //!
-//! Source: rtnetlink(7), include/uapi/linux/if_addr.h.
+//! Source: rtnetlink(7), `include/uapi/linux/if_addr.h`.
 
 use std::net::{IpAddr, Ipv4Addr};
 

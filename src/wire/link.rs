@@ -11,7 +11,7 @@
 //! IFLA_PROP_LIST 52  nest      IFLA_ALT_IFNAME 53 string
 //! ```
 //!
-//! Source: rtnetlink(7), include/uapi/linux/if_link.h, net/core/rtnetlink.c.
+//! Source: rtnetlink(7), `include/uapi/linux/if_link.h`, `net/core/rtnetlink.c`.
 
 use super::attribute::{Attribute, Attributes};
 use super::message::Message;
