@@ -10,6 +10,7 @@ use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input, link_name};
 use crate::mac::MacAddr;
 use crate::netns::{Netns, Quoted};
+use crate::wire::link::LinkView;
 
 impl Link {
     /// Sets it up, as `ip link set DEV up`.
@@ -114,6 +115,22 @@ impl Link {
         let moved = namespace.link(&self.name)?;
         *self = moved;
         Ok(())
+    }
+
+    /// The per-device IPv4 setting with this number (`IPV4_DEVCONF_*`), read over netlink.
+    pub(crate) fn ipv4_setting(&self, number: u16) -> Result<i32, Error> {
+        let read = |view: LinkView<'_>| view.ipv4_setting(usize::from(number));
+        self.netns.look_up(LinkRequest::at(self.index), read).map_err(|cause| {
+            cause.doing("read IPv4 settings of", Quoted(&self.name)).in_namespace(&self.netns)
+        })
+    }
+
+    /// Sets the per-device IPv4 setting with this number, over netlink, without `/proc`.
+    pub(crate) fn set_ipv4_setting(&self, number: u16, value: u32) -> Result<(), Error> {
+        self.change(
+            "change IPv4 settings of",
+            LinkRequest::at(self.index).ipv4_setting(number, value),
+        )
     }
 
     fn change(&self, action: &'static str, request: LinkRequest) -> Result<(), Error> {

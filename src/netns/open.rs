@@ -16,7 +16,8 @@ use nix::sys::statfs::{FsType, NSFS_MAGIC, fstatfs};
 use super::enter::inside;
 use super::identity::NetnsId;
 use super::named;
-use super::sockets::Sockets;
+use super::sockets::{NfTables, Sockets};
+use super::sysctl::Held;
 use crate::error::{Cause, Error};
 use crate::netlink::{Requests, Socket};
 use crate::owned::sealed::Remove;
@@ -37,6 +38,7 @@ struct Inner {
     id: NetnsId,
     label: Label,
     sockets: Sockets,
+    sysctls: Held,
 }
 
 /// How a namespace is called in texts, and what deleting it means.
@@ -153,7 +155,7 @@ impl Netns {
 
     pub(super) fn assemble(file: OwnedFd, label: Label, sockets: Sockets) -> Result<Self, Cause> {
         let id = NetnsId::of(&file)?;
-        Ok(Self(Arc::new(Inner { file, id, label, sockets })))
+        Ok(Self(Arc::new(Inner { file, id, label, sockets, sysctls: Held::default() })))
     }
 
     /// The same namespace under a name.
@@ -180,6 +182,10 @@ impl Netns {
         }
     }
 
+    pub(super) fn held_sysctls(&self) -> &Held {
+        &self.0.sysctls
+    }
+
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.0.file.as_fd()
     }
@@ -196,7 +202,7 @@ impl Netns {
     /// belongs to it.
     pub(crate) fn nf_tables<T>(
         &self,
-        exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
+        exchange: impl FnOnce(&mut NfTables) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
         self.0.sockets.nf_tables(self.fd(), exchange)
     }
