@@ -251,9 +251,7 @@ impl Error {
     pub fn is_unsupported(&self) -> bool {
         matches!(
             self.errno(),
-            Some(
-                Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT | Errno::ENOSYS
-            )
+            Some(Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT | Errno::ENOSYS)
         )
     }
 
