@@ -62,10 +62,6 @@ impl LinkRequest {
         self.with(LinkAttribute::Group(group))
     }
 
-    pub(crate) fn alias(self, alias: &str) -> Self {
-        self.with(LinkAttribute::IfAlias(alias.to_owned()))
-    }
-
     pub(crate) fn queues(self, queues: u32) -> Self {
         self.with(LinkAttribute::NumTxQueues(queues)).with(LinkAttribute::NumRxQueues(queues))
     }
