@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use netlink_packet_core::{NLA_F_NESTED, NLA_HEADER_SIZE, NLA_TYPE_MASK, NlaBuffer, NlasIterator};
 
 /// The attributes of one level, borrowed from the message. What can't be read ends the level.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Attributes<'a>(&'a [u8]);
 
 /// One attribute: its type without the flag bits, and its value.
@@ -37,6 +37,13 @@ impl<'a> Attributes<'a> {
             at += aligned(length);
             Some(Attribute { kind: attribute.kind(), value })
         })
+    }
+
+    /// Whether every byte belongs to an attribute that can be read.
+    pub(crate) fn is_whole(self) -> bool {
+        let read: usize =
+            self.iter().map(|attribute| aligned(NLA_HEADER_SIZE + attribute.value.len())).sum();
+        read >= self.0.len()
     }
 
     /// The first attribute of this type.
@@ -161,6 +168,11 @@ impl<'b> Writer<'b> {
         self.out.extend_from_slice(value.as_bytes());
         self.out.push(0);
         self.close(start);
+    }
+
+    /// Attributes that are already encoded, as they are.
+    pub(crate) fn raw(&mut self, attributes: &[u8]) {
+        self.out.extend_from_slice(attributes);
     }
 
     /// A nest: whatever `fill` writes, with the nested flag set.

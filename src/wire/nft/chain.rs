@@ -1,0 +1,214 @@
+//! A chain: a list of rules; with a hook a base chain that packets come through.
+//!
+//! ```text
+//! NFTA_CHAIN_TABLE      1  string
+//! NFTA_CHAIN_HANDLE     2  be64
+//! NFTA_CHAIN_NAME       3  string
+//! NFTA_CHAIN_HOOK       4  nest     see hook.rs
+//! NFTA_CHAIN_POLICY     5  be32     drop 0, accept 1
+//! NFTA_CHAIN_USE        6  be32     how many rules and jumps there are
+//! NFTA_CHAIN_TYPE       7  string   filter, nat, route
+//! NFTA_CHAIN_COUNTERS   8  nest     see expr/counter.rs
+//! NFTA_CHAIN_FLAGS     10  be32     base 1, hardware offload 2, binding 4
+//! NFTA_CHAIN_ID        11  be32     number of a chain in this batch
+//! NFTA_CHAIN_USERDATA  12  bytes
+//! ```
+//!
+//! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_chain_attributes`.
+
+use bitflags::bitflags;
+
+use super::codec::{Codec, Field, flags_field, wire_enum};
+use super::expr::counter::Counter;
+use super::hook::Hook;
+use super::userdata::UserData;
+use crate::wire::attribute::{Attribute, Attributes, Writer};
+
+const NFTA_CHAIN_TABLE: u16 = 1;
+const NFTA_CHAIN_HANDLE: u16 = 2;
+const NFTA_CHAIN_NAME: u16 = 3;
+const NFTA_CHAIN_HOOK: u16 = 4;
+const NFTA_CHAIN_POLICY: u16 = 5;
+const NFTA_CHAIN_USE: u16 = 6;
+const NFTA_CHAIN_TYPE: u16 = 7;
+const NFTA_CHAIN_COUNTERS: u16 = 8;
+const NFTA_CHAIN_FLAGS: u16 = 10;
+const NFTA_CHAIN_ID: u16 = 11;
+const NFTA_CHAIN_USERDATA: u16 = 12;
+
+wire_enum! {
+    /// What becomes of a packet no rule of a base chain has decided on.
+    Policy: u32 {
+        Drop = 0,
+        Accept = 1,
+    }
+}
+
+bitflags! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    #[doc(alias = "nft_chain_flags")]
+    pub(crate) struct ChainFlags: u32 {
+        const BASE = 1;
+        const HARDWARE_OFFLOAD = 2;
+        /// Without a name, made for one rule and gone with it.
+        const BINDING = 4;
+        const _ = !0;
+    }
+}
+flags_field!(ChainFlags: u32);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum ChainType {
+    Filter,
+    Nat,
+    Route,
+}
+
+impl ChainType {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Nat => "nat",
+            Self::Route => "route",
+        }
+    }
+}
+
+impl Field for ChainType {
+    fn read(attribute: Attribute<'_>) -> Option<Self> {
+        let name = String::read(attribute)?;
+        [Self::Filter, Self::Nat, Self::Route].into_iter().find(|kind| kind.name() == name)
+    }
+
+    fn write(&self, out: &mut Writer<'_>, kind: u16) {
+        out.string(kind, self.name());
+    }
+}
+
+/// What a message says of a chain: to make one a name, to delete one a name or handle.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Chain {
+    pub(crate) table: String,
+    pub(crate) name: Option<String>,
+    pub(crate) handle: Option<u64>,
+    pub(crate) id: Option<u32>,
+    pub(crate) kind: Option<ChainType>,
+    pub(crate) hook: Option<Hook>,
+    pub(crate) policy: Option<Policy>,
+    pub(crate) flags: Option<ChainFlags>,
+    /// Of a base chain; they count what the policy decided on.
+    pub(crate) counters: Option<Counter>,
+    pub(crate) userdata: Option<UserData>,
+    /// Only the kernel tells.
+    pub(crate) use_count: Option<u32>,
+}
+
+impl Chain {
+    pub(crate) fn by_name(table: &str, name: &str) -> Self {
+        Self { table: table.to_owned(), name: Some(name.to_owned()), ..Self::default() }
+    }
+
+    pub(crate) fn by_handle(table: &str, handle: u64) -> Self {
+        Self { table: table.to_owned(), handle: Some(handle), ..Self::default() }
+    }
+}
+
+impl Codec for Chain {
+    fn encode(&self, out: &mut Writer<'_>) {
+        out.field(NFTA_CHAIN_TABLE, &self.table);
+        out.optional(NFTA_CHAIN_NAME, self.name.as_ref());
+        out.optional(NFTA_CHAIN_HANDLE, self.handle.as_ref());
+        out.optional(NFTA_CHAIN_USERDATA, self.userdata.as_ref());
+        out.optional(NFTA_CHAIN_ID, self.id.as_ref());
+        out.optional(NFTA_CHAIN_TYPE, self.kind.as_ref());
+        out.optional(NFTA_CHAIN_POLICY, self.policy.as_ref());
+        out.optional(NFTA_CHAIN_HOOK, self.hook.as_ref());
+        out.optional(NFTA_CHAIN_FLAGS, self.flags.as_ref());
+        out.optional(NFTA_CHAIN_COUNTERS, self.counters.as_ref());
+        out.optional(NFTA_CHAIN_USE, self.use_count.as_ref());
+    }
+
+    fn decode(attributes: Attributes<'_>) -> Option<Self> {
+        Some(Self {
+            table: attributes.field(NFTA_CHAIN_TABLE)?,
+            name: attributes.field(NFTA_CHAIN_NAME),
+            handle: attributes.field(NFTA_CHAIN_HANDLE),
+            id: attributes.field(NFTA_CHAIN_ID),
+            kind: attributes.field(NFTA_CHAIN_TYPE),
+            hook: attributes.field(NFTA_CHAIN_HOOK),
+            policy: attributes.field(NFTA_CHAIN_POLICY),
+            flags: attributes.field(NFTA_CHAIN_FLAGS),
+            counters: attributes.field(NFTA_CHAIN_COUNTERS),
+            userdata: attributes.field(NFTA_CHAIN_USERDATA),
+            use_count: attributes.field(NFTA_CHAIN_USE),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::nft::hook::{HookPoint, Priority};
+    use crate::wire::nft::message::Family;
+    use crate::wire::nft::testing::object;
+
+    #[test]
+    fn a_base_chain_as_nft_sends_it() {
+        // tools/nft-bytes 'add table ip t' \
+        //   'add chain ip t c { type nat hook postrouting priority srcnat; }'
+        let nat = Chain {
+            kind: Some(ChainType::Nat),
+            hook: Hook::new(Family::Ip, HookPoint::Postrouting, Priority::SOURCE_NAT),
+            ..Chain::by_name("t", "c")
+        };
+        object(
+            &nat,
+            "06000100 74000000 06000300 63000000 08000700 6e617400
+             14000480 08000100 00000004 08000200 00000064",
+        );
+        // tools/nft-bytes 'add table inet t' \
+        //   'add chain inet t d { type filter hook prerouting priority -5; policy drop; }'
+        let filter = Chain {
+            kind: Some(ChainType::Filter),
+            policy: Some(Policy::Drop),
+            hook: Hook::new(Family::Inet, HookPoint::Prerouting, Priority(-5)),
+            ..Chain::by_name("t", "d")
+        };
+        object(
+            &filter,
+            "06000100 74000000 06000300 64000000 0b000700 66696c74 65720000
+             08000500 00000000 14000480 08000100 00000000 08000200 fffffffb",
+        );
+    }
+
+    #[test]
+    fn a_regular_chain_as_nft_sends_it() {
+        // tools/nft-bytes 'add table ip t' 'add chain ip t c { comment "a chain"; }'
+        let regular = Chain { userdata: UserData::comment("a chain"), ..Chain::by_name("t", "c") };
+        object(&regular, "06000100 74000000 06000300 63000000 0e000c00 00086120 63686169 6e000000");
+        // tools/nft-bytes 'add table ip t' 'add chain ip t c' 'add rule ip t c jump { accept; }'
+        let bound = Chain {
+            table: "t".to_owned(),
+            id: Some(5),
+            flags: Some(ChainFlags::BINDING),
+            ..Chain::default()
+        };
+        object(&bound, "06000100 74000000 08000b00 00000005 08000a00 00000004");
+        // tools/nft-bytes 'add table ip t' 'add chain ip t c' 'delete chain ip t handle 1'
+        object(&Chain::by_handle("t", 1), "06000100 74000000 0c000200 00000000 00000001");
+    }
+
+    #[test]
+    fn what_only_the_kernel_tells_is_read() {
+        let listed = Chain {
+            counters: Some(Counter { packets: 5, bytes: 6 }),
+            use_count: Some(2),
+            ..Chain::by_name("t", "c")
+        };
+        object(
+            &listed,
+            "06000100 74000000 06000300 63000000
+             1c000880 0c000100 00000000 00000006 0c000200 00000000 00000005 08000600 00000002",
+        );
+    }
+}

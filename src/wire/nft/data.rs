@@ -1,0 +1,367 @@
+//! Data: the value of a comparison, of a set element, of a load; or a verdict.
+//!
+//! ```text
+//! NFTA_DATA_VALUE    1  bytes, at most 64, in the order they have in the register
+//! NFTA_DATA_VERDICT  2  nest
+//!   NFTA_VERDICT_CODE      1  be32
+//!   NFTA_VERDICT_CHAIN     2  string   of a jump or goto
+//!   NFTA_VERDICT_CHAIN_ID  3  be32     the same, for a chain made in this batch that has no name
+//! ```
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::codec::{Field, Fields};
+use crate::wire::attribute::{Attribute, Writer, aligned};
+
+const NFTA_DATA_VALUE: u16 = 1;
+const NFTA_DATA_VERDICT: u16 = 2;
+const NFTA_VERDICT_CODE: u16 = 1;
+const NFTA_VERDICT_CHAIN: u16 = 2;
+const NFTA_VERDICT_CHAIN_ID: u16 = 3;
+
+const NFT_DATA_VALUE_MAXLEN: usize = 64;
+const IFNAMSIZ: usize = 16;
+
+const NF_DROP: i32 = 0;
+const NF_ACCEPT: i32 = 1;
+const NF_QUEUE: i32 = 3;
+const NFT_CONTINUE: i32 = -1;
+const NFT_BREAK: i32 = -2;
+const NFT_JUMP: i32 = -3;
+const NFT_GOTO: i32 = -4;
+const NFT_RETURN: i32 = -5;
+
+/// Up to 64 bytes, as they lie in a register.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Value {
+    bytes: [u8; NFT_DATA_VALUE_MAXLEN],
+    length: u8,
+}
+
+impl Value {
+    /// `None` when there are more than 64.
+    pub(crate) fn new(value: &[u8]) -> Option<Self> {
+        let length = u8::try_from(value.len()).ok()?;
+        let mut bytes = [0; NFT_DATA_VALUE_MAXLEN];
+        bytes.get_mut(..value.len())?.copy_from_slice(value);
+        Some(Self { bytes, length })
+    }
+
+    const fn of<const N: usize>(value: [u8; N]) -> Self {
+        const { assert!(N <= NFT_DATA_VALUE_MAXLEN) };
+        let mut bytes = [0; NFT_DATA_VALUE_MAXLEN];
+        let (head, _) = bytes.split_at_mut(N);
+        head.copy_from_slice(&value);
+        #[allow(clippy::cast_possible_truncation)] // at most 64, as asserted above
+        Self { bytes, length: N as u8 }
+    }
+
+    /// What the kernel keeps in its own byte order: marks, states, interface indexes, user ids.
+    pub(crate) const fn host_u32(value: u32) -> Self {
+        Self::of(value.to_ne_bytes())
+    }
+
+    /// What the kernel keeps in its own byte order: conntrack zones, ARP hardware types.
+    pub(crate) const fn host_u16(value: u16) -> Self {
+        Self::of(value.to_ne_bytes())
+    }
+
+    /// What the kernel keeps in its own byte order: packet and byte counts, times.
+    pub(crate) const fn host_u64(value: u64) -> Self {
+        Self::of(value.to_ne_bytes())
+    }
+
+    /// An interface name as a register holds it, filled up with NULs; `None` over 15 bytes.
+    pub(crate) fn interface(name: &str) -> Option<Self> {
+        let mut padded = [0; IFNAMSIZ];
+        padded.get_mut(..IFNAMSIZ - 1)?.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+        Some(Self::of(padded))
+    }
+
+    /// The fields of a concatenation, each filled up to 4 bytes; `None` over 64 bytes.
+    pub(crate) fn concat(fields: &[Self]) -> Option<Self> {
+        let mut joined = Vec::with_capacity(NFT_DATA_VALUE_MAXLEN);
+        for field in fields {
+            joined.extend_from_slice(field.as_slice());
+            joined.resize(aligned(joined.len()), 0);
+        }
+        Self::new(&joined)
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.len()).unwrap_or_default()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.length.into()
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Value(")?;
+        for byte in self.as_slice() {
+            write!(f, "{byte:02x}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl From<u8> for Value {
+    fn from(value: u8) -> Self {
+        Self::of([value])
+    }
+}
+
+/// In network byte order: ports, protocol numbers of link layers.
+impl From<u16> for Value {
+    fn from(value: u16) -> Self {
+        Self::of(value.to_be_bytes())
+    }
+}
+
+/// In network byte order.
+impl From<u32> for Value {
+    fn from(value: u32) -> Self {
+        Self::of(value.to_be_bytes())
+    }
+}
+
+impl From<Ipv4Addr> for Value {
+    fn from(address: Ipv4Addr) -> Self {
+        Self::of(address.octets())
+    }
+}
+
+impl From<Ipv6Addr> for Value {
+    fn from(address: Ipv6Addr) -> Self {
+        Self::of(address.octets())
+    }
+}
+
+impl From<IpAddr> for Value {
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => address.into(),
+            IpAddr::V6(address) => address.into(),
+        }
+    }
+}
+
+/// A hardware address.
+impl From<[u8; 6]> for Value {
+    fn from(address: [u8; 6]) -> Self {
+        Self::of(address)
+    }
+}
+
+impl Field for Value {
+    fn read(attribute: Attribute<'_>) -> Option<Self> {
+        match Data::read(attribute)? {
+            Data::Value(value) => Some(value),
+            Data::Verdict(_) => None,
+        }
+    }
+
+    fn write(&self, out: &mut Writer<'_>, kind: u16) {
+        out.nested(kind, |data| data.bytes(NFTA_DATA_VALUE, self.as_slice()));
+    }
+}
+
+/// A chain by its name, or by the number a batch gives to one it makes without a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ChainRef {
+    Name(String),
+    Id(u32),
+}
+
+impl From<&str> for ChainRef {
+    fn from(name: &str) -> Self {
+        Self::Name(name.to_owned())
+    }
+}
+
+/// What becomes of the packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[doc(alias = "nft_verdicts")]
+pub(crate) enum Verdict {
+    Accept,
+    Drop,
+    Continue,
+    Break,
+    Return,
+    Jump(ChainRef),
+    Goto(ChainRef),
+    Queue(u16),
+}
+
+impl Verdict {
+    fn code(&self) -> i32 {
+        match self {
+            Self::Accept => NF_ACCEPT,
+            Self::Drop => NF_DROP,
+            Self::Continue => NFT_CONTINUE,
+            Self::Break => NFT_BREAK,
+            Self::Return => NFT_RETURN,
+            Self::Jump(_) => NFT_JUMP,
+            Self::Goto(_) => NFT_GOTO,
+            Self::Queue(number) => i32::from(*number) << 16 | NF_QUEUE,
+        }
+    }
+
+    fn chain(&self) -> Option<&ChainRef> {
+        match self {
+            Self::Jump(chain) | Self::Goto(chain) => Some(chain),
+            _ => None,
+        }
+    }
+
+    fn from_parts(code: i32, chain: Option<ChainRef>) -> Option<Self> {
+        match (code, chain) {
+            (NF_ACCEPT, None) => Some(Self::Accept),
+            (NF_DROP, None) => Some(Self::Drop),
+            (NFT_CONTINUE, None) => Some(Self::Continue),
+            (NFT_BREAK, None) => Some(Self::Break),
+            (NFT_RETURN, None) => Some(Self::Return),
+            (NFT_JUMP, Some(chain)) => Some(Self::Jump(chain)),
+            (NFT_GOTO, Some(chain)) => Some(Self::Goto(chain)),
+            (code, None) if code & 0xffff == NF_QUEUE => {
+                u16::try_from(code >> 16 & 0xffff).ok().map(Self::Queue)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Field for Verdict {
+    fn read(attribute: Attribute<'_>) -> Option<Self> {
+        let fields = Fields::only(
+            attribute.nested(),
+            &[NFTA_VERDICT_CODE, NFTA_VERDICT_CHAIN, NFTA_VERDICT_CHAIN_ID],
+        )?;
+        let name = fields.optional(NFTA_VERDICT_CHAIN)?.map(ChainRef::Name);
+        let id = fields.optional(NFTA_VERDICT_CHAIN_ID)?.map(ChainRef::Id);
+        if name.is_some() && id.is_some() {
+            return None;
+        }
+        Self::from_parts(fields.required(NFTA_VERDICT_CODE)?, name.or(id))
+    }
+
+    fn write(&self, out: &mut Writer<'_>, kind: u16) {
+        out.nested(kind, |verdict| {
+            verdict.field(NFTA_VERDICT_CODE, &self.code());
+            match self.chain() {
+                Some(ChainRef::Name(name)) => verdict.field(NFTA_VERDICT_CHAIN, name),
+                Some(ChainRef::Id(id)) => verdict.field(NFTA_VERDICT_CHAIN_ID, id),
+                None => {}
+            }
+        });
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // a boxed value would cost an allocation for each set element
+pub(crate) enum Data {
+    Value(Value),
+    Verdict(Verdict),
+}
+
+impl From<Verdict> for Data {
+    fn from(verdict: Verdict) -> Self {
+        Self::Verdict(verdict)
+    }
+}
+
+impl<T: Into<Value>> From<T> for Data {
+    fn from(value: T) -> Self {
+        Self::Value(value.into())
+    }
+}
+
+impl Field for Data {
+    fn read(attribute: Attribute<'_>) -> Option<Self> {
+        let fields = Fields::only(attribute.nested(), &[NFTA_DATA_VALUE, NFTA_DATA_VERDICT])?;
+        let value: Option<Bytes> = fields.optional(NFTA_DATA_VALUE)?;
+        match (value, fields.optional(NFTA_DATA_VERDICT)?) {
+            (Some(Bytes(value)), None) => Some(Self::Value(value)),
+            (None, Some(verdict)) => Some(Self::Verdict(verdict)),
+            _ => None,
+        }
+    }
+
+    fn write(&self, out: &mut Writer<'_>, kind: u16) {
+        match self {
+            Self::Value(value) => value.write(out, kind),
+            Self::Verdict(verdict) => out.nested(kind, |data| {
+                data.field(NFTA_DATA_VERDICT, verdict);
+            }),
+        }
+    }
+}
+
+/// A value without the nest around it.
+struct Bytes(Value);
+
+impl Field for Bytes {
+    fn read(attribute: Attribute<'_>) -> Option<Self> {
+        Value::new(attribute.value).map(Self)
+    }
+
+    fn write(&self, out: &mut Writer<'_>, kind: u16) {
+        out.bytes(kind, self.0.as_slice());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::attribute::Attributes;
+
+    fn round_trip(data: &Data) -> Option<Data> {
+        let mut out = Vec::new();
+        data.write(&mut Writer::new(&mut out), 1);
+        Attributes::new(&out).field(1)
+    }
+
+    #[test]
+    fn every_verdict_and_value_survives() {
+        let verdicts = [
+            Verdict::Accept,
+            Verdict::Drop,
+            Verdict::Continue,
+            Verdict::Break,
+            Verdict::Return,
+            Verdict::Jump("c".into()),
+            Verdict::Goto(ChainRef::Id(7)),
+            Verdict::Queue(0),
+            Verdict::Queue(65_535),
+        ];
+        for data in verdicts.map(Data::from) {
+            assert_eq!(round_trip(&data), Some(data));
+        }
+        for length in 0..=64 {
+            let data = Data::Value(Value::new(&vec![7; length]).unwrap());
+            assert_eq!(round_trip(&data), Some(data));
+        }
+        assert_eq!(Value::new(&[0; 65]), None);
+    }
+
+    #[test]
+    fn a_verdict_that_contradicts_itself_is_none() {
+        assert_eq!(Verdict::from_parts(NFT_JUMP, None), None);
+        assert_eq!(Verdict::from_parts(NF_ACCEPT, Some("c".into())), None);
+        assert_eq!(Verdict::from_parts(-6, None), None);
+    }
+
+    #[test]
+    fn values_lie_as_in_a_register() {
+        assert_eq!(Value::from(80_u16).as_slice(), [0, 80]);
+        assert_eq!(Value::host_u32(1).as_slice(), 1_u32.to_ne_bytes());
+        assert_eq!(Value::interface("lo").unwrap().as_slice(), b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(Value::interface("sixteen-bytes-ab"), None);
+        let pair = [Value::from(Ipv4Addr::new(10, 0, 0, 1)), Value::from(22_u16)];
+        assert_eq!(Value::concat(&pair).unwrap().as_slice(), [10, 0, 0, 1, 0, 22, 0, 0]);
+        assert_eq!(format!("{:?}", Value::from(22_u16)), "Value(0016)");
+    }
+}

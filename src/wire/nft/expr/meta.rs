@@ -1,0 +1,113 @@
+//! `meta`: what is known of a packet besides its bytes, into a register or from one.
+//!
+//! ```text
+//! NFTA_META_DREG  1  be32
+//! NFTA_META_KEY   2  be32
+//! NFTA_META_SREG  3  be32   to set
+//! ```
+//!
+//! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_meta_attributes`, `nft_meta_keys`.
+
+use crate::wire::attribute::{Attributes, Writer};
+use crate::wire::nft::codec::{Codec, Fields, wire_enum};
+use crate::wire::nft::register::Register;
+
+const NFTA_META_DREG: u16 = 1;
+const NFTA_META_KEY: u16 = 2;
+const NFTA_META_SREG: u16 = 3;
+
+wire_enum! {
+    #[doc(alias = "nft_meta_keys")]
+    MetaKey: u32 {
+        Length = 0,
+        Protocol = 1,
+        Priority = 2,
+        Mark = 3,
+        InputIndex = 4,
+        OutputIndex = 5,
+        InputName = 6,
+        OutputName = 7,
+        InputType = 8,
+        OutputType = 9,
+        SocketUser = 10,
+        SocketGroup = 11,
+        Trace = 12,
+        RoutingClass = 13,
+        SecurityMark = 14,
+        NetfilterProtocol = 15,
+        Layer4Protocol = 16,
+        BridgeInputName = 17,
+        BridgeOutputName = 18,
+        PacketType = 19,
+        Cpu = 20,
+        InputGroup = 21,
+        OutputGroup = 22,
+        Cgroup = 23,
+        Random = 24,
+        SecurityPath = 25,
+        InputKind = 26,
+        OutputKind = 27,
+        BridgeInputPvid = 28,
+        BridgeInputVlanProtocol = 29,
+        TimeNanoseconds = 30,
+        TimeDay = 31,
+        TimeHour = 32,
+        SlaveIndex = 33,
+        SlaveName = 34,
+        BridgeRoute = 35,
+        BridgeInputAddress = 36,
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meta {
+    Load { dreg: Register, key: MetaKey },
+    Set { sreg: Register, key: MetaKey },
+}
+
+impl Codec for Meta {
+    fn encode(&self, out: &mut Writer<'_>) {
+        match self {
+            Self::Load { dreg, key } => {
+                out.field(NFTA_META_KEY, key);
+                out.field(NFTA_META_DREG, dreg);
+            }
+            Self::Set { sreg, key } => {
+                out.field(NFTA_META_KEY, key);
+                out.field(NFTA_META_SREG, sreg);
+            }
+        }
+    }
+
+    fn decode(attributes: Attributes<'_>) -> Option<Self> {
+        let known = [NFTA_META_DREG, NFTA_META_KEY, NFTA_META_SREG];
+        let fields = Fields::only(attributes, &known)?;
+        let key = fields.required(NFTA_META_KEY)?;
+        match (fields.optional(NFTA_META_DREG)?, fields.optional(NFTA_META_SREG)?) {
+            (Some(dreg), None) => Some(Self::Load { dreg, key }),
+            (None, Some(sreg)) => Some(Self::Set { sreg, key }),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::nft::register::Register::R1;
+    use crate::wire::nft::testing::expression;
+
+    #[test]
+    fn as_nft_sends_it() {
+        // tools/nft-bytes 'add table ip t' 'add chain ip t c' 'add rule ip t c oifname "eth0"'
+        expression(
+            Meta::Load { dreg: R1, key: MetaKey::OutputName },
+            "24000180 09000100 6d657461 00000000 14000280 08000200 00000007 08000100 00000001",
+        );
+        // tools/nft-bytes 'add table ip t' 'add chain ip t c' 'add rule ip t c meta mark set 0x10'
+        expression(
+            Meta::Set { sreg: R1, key: MetaKey::Mark },
+            "24000180 09000100 6d657461 00000000 14000280 08000200 00000003 08000300 00000001",
+        );
+    }
+}

@@ -1,0 +1,172 @@
+//! Expressions: the steps of a rule, one file each.
+//!
+//! ```text
+//! NFTA_LIST_ELEM 1, for each
+//!   NFTA_EXPR_NAME  1  string
+//!   NFTA_EXPR_DATA  2  nest     the attributes of this expression; `notrack` has none
+//! ```
+//!
+//! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_expr_attributes`.
+
+pub(crate) mod bitwise;
+pub(crate) mod cmp;
+pub(crate) mod counter;
+pub(crate) mod immediate;
+pub(crate) mod lookup;
+pub(crate) mod masq;
+pub(crate) mod meta;
+pub(crate) mod nat;
+pub(crate) mod payload;
+
+use self::{
+    bitwise::Bitwise, cmp::Cmp, counter::Counter, immediate::Immediate, lookup::Lookup, masq::Masq,
+    meta::Meta, nat::Nat, payload::Payload,
+};
+use super::codec::{Codec, Fields};
+use crate::wire::attribute::{Attribute, Attributes, Writer};
+
+pub(crate) const NFTA_LIST_ELEM: u16 = 1;
+const NFTA_EXPR_NAME: u16 = 1;
+const NFTA_EXPR_DATA: u16 = 2;
+
+macro_rules! expressions {
+    ($($variant:ident = $name:literal),* $(,)?) => {
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub(crate) enum Expr {
+            $($variant($variant),)*
+            Unknown(Unknown),
+        }
+
+        $(impl From<$variant> for Expr {
+            fn from(expr: $variant) -> Self {
+                Self::$variant(expr)
+            }
+        })*
+
+        impl Expr {
+            /// As the kernel calls it.
+            pub(crate) fn name(&self) -> &str {
+                match self {
+                    $(Self::$variant(_) => $name,)*
+                    Self::Unknown(unknown) => &unknown.name,
+                }
+            }
+
+            fn encode_data(&self, out: &mut Writer<'_>) {
+                match self {
+                    $(Self::$variant(expr) => expr.encode(out),)*
+                    Self::Unknown(_) => {}
+                }
+            }
+
+            fn decode_data(name: &str, data: Attributes<'_>) -> Option<Self> {
+                match name {
+                    $($name => $variant::decode(data).map(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+expressions! {
+    Bitwise = "bitwise",
+    Cmp = "cmp",
+    Counter = "counter",
+    Immediate = "immediate",
+    Lookup = "lookup",
+    Masq = "masq",
+    Meta = "meta",
+    Nat = "nat",
+    Payload = "payload",
+}
+
+/// An expression that says something not understood here; it is written as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unknown {
+    /// As far as it can be read.
+    pub(crate) name: String,
+    /// All of it, the name included.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Expr {
+    /// As an attribute of this type: [`NFTA_LIST_ELEM`] in a list.
+    pub(crate) fn encode_as(&self, out: &mut Writer<'_>, kind: u16) {
+        out.nested(kind, |element| {
+            if let Self::Unknown(unknown) = self {
+                element.raw(&unknown.bytes);
+            } else {
+                element.string(NFTA_EXPR_NAME, self.name());
+                element.nested(NFTA_EXPR_DATA, |data| self.encode_data(data));
+            }
+        });
+    }
+
+    pub(crate) fn decode(element: Attribute<'_>) -> Self {
+        Self::decode_known(element.nested()).unwrap_or_else(|| {
+            let name = element.nested().get(NFTA_EXPR_NAME);
+            Self::Unknown(Unknown {
+                name: name.map(Attribute::string).unwrap_or_default(),
+                bytes: element.value.to_vec(),
+            })
+        })
+    }
+
+    fn decode_known(element: Attributes<'_>) -> Option<Self> {
+        let fields = Fields::only(element, &[NFTA_EXPR_NAME, NFTA_EXPR_DATA])?;
+        let name: String = fields.required(NFTA_EXPR_NAME)?;
+        let data = element.get(NFTA_EXPR_DATA).map(Attribute::nested).unwrap_or_default();
+        Self::decode_data(&name, data)
+    }
+}
+
+pub(crate) fn encode_list(list: &[Expr], out: &mut Writer<'_>) {
+    for expr in list {
+        expr.encode_as(out, NFTA_LIST_ELEM);
+    }
+}
+
+pub(crate) fn decode_list(list: Attributes<'_>) -> Vec<Expr> {
+    list.iter().map(Expr::decode).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::nft::testing::hex;
+
+    fn unchanged(sent: &str, name: &str) {
+        let bytes = hex(sent);
+        let read = decode_list(Attributes::new(&bytes));
+        assert!(matches!(read.as_slice(), [Expr::Unknown(unknown)] if unknown.name == name));
+        let mut out = Vec::new();
+        encode_list(&read, &mut Writer::new(&mut out));
+        assert_eq!(out, bytes);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_written_as_it_was_read() {
+        // tools/nft-bytes 'add table ip t' 'add chain ip t c' \
+        //   'add rule ip t c synproxy mss 1460 wscale 7 timestamp sack-perm'
+        unchanged(
+            "30000180 0d000100 73796e70 726f7879 00000000
+             1c000280 06000100 05b40000 05000200 07000000 08000300 0000000f",
+            "synproxy",
+        );
+        // A comparison that does not exist.
+        unchanged(
+            "2c000180 08000100 636d7000 20000280 08000100 00000001 08000200 00000063
+             0c000380 08000100 0a000001",
+            "cmp",
+        );
+        // A comparison with an attribute more than we know.
+        unchanged(
+            "34000180 08000100 636d7000 28000280 08000100 00000001 08000200 00000000
+             0c000380 08000100 0a000001 08000900 00000001",
+            "cmp",
+        );
+        // An expression without a name.
+        unchanged("08000180 04000280", "");
+    }
+}

@@ -1,0 +1,257 @@
+//! The frame of every message, and the two that hold a batch together.
+//!
+//! ```text
+//! nlmsghdr   length u32 | type u16 | flags u16 | sequence u32 | port u32     in the machine's order
+//! nfgenmsg   family u8  | version u8 = 0 | resource be16
+//! attributes
+//!
+//! NFNL_MSG_BATCH_BEGIN 16, NFNL_MSG_BATCH_END 17   resource = NFNL_SUBSYS_NFTABLES
+//!   NFNL_BATCH_GENID  1  be32   refuse the batch when the ruleset's generation is another
+//! ```
+//!
+//! Source: include/uapi/linux/netfilter: `nfnetlink.h`, `nf_tables.h`.
+
+use std::ops::Range;
+
+use netlink_packet_core::NLM_F_REQUEST;
+
+use super::codec::wire_enum;
+use crate::wire::attribute::{Attributes, Writer};
+
+const NFNL_SUBSYS_NFTABLES: u16 = 10;
+const NFNL_MSG_BATCH_BEGIN: u16 = 16;
+const NFNL_MSG_BATCH_END: u16 = 17;
+const NFNL_BATCH_GENID: u16 = 1;
+const NFNETLINK_V0: u8 = 0;
+const NFGENMSG_LENGTH: usize = 4;
+
+wire_enum! {
+    /// Which packets a table sees. `Unspecified` asks for all of them in a dump.
+    #[doc(alias = "NFPROTO_INET")]
+    Family: u32 {
+        Unspecified = 0,
+        Inet = 1,
+        Ip = 2,
+        Arp = 3,
+        Netdev = 5,
+        Bridge = 7,
+        Ip6 = 10,
+    }
+}
+
+wire_enum! {
+    #[doc(alias = "nf_tables_msg_types")]
+    MessageType: u16 {
+        NewTable = 0,
+        GetTable = 1,
+        DeleteTable = 2,
+        NewChain = 3,
+        GetChain = 4,
+        DeleteChain = 5,
+        NewRule = 6,
+        GetRule = 7,
+        DeleteRule = 8,
+        NewSet = 9,
+        GetSet = 10,
+        DeleteSet = 11,
+        NewElement = 12,
+        GetElement = 13,
+        DeleteElement = 14,
+        NewGeneration = 15,
+        GetGeneration = 16,
+        Trace = 17,
+        NewObject = 18,
+        GetObject = 19,
+        DeleteObject = 20,
+        GetObjectReset = 21,
+        NewFlowtable = 22,
+        GetFlowtable = 23,
+        DeleteFlowtable = 24,
+        GetRuleReset = 25,
+        /// Like the deletions, but what is not there is no error. Since Linux 6.3.
+        DestroyTable = 26,
+        DestroyChain = 27,
+        DestroyRule = 28,
+        DestroySet = 29,
+        DestroyElement = 30,
+        DestroyObject = 31,
+        DestroyFlowtable = 32,
+        GetElementReset = 33,
+    }
+}
+
+impl MessageType {
+    /// The type in the netlink header.
+    pub(crate) const fn nlmsg_type(self) -> u16 {
+        NFNL_SUBSYS_NFTABLES << 8 | self.number()
+    }
+
+    pub(crate) fn from_nlmsg_type(kind: u16) -> Option<Self> {
+        (kind >> 8 == NFNL_SUBSYS_NFTABLES).then(|| Self::from_number(kind & 0xff)).flatten()
+    }
+}
+
+/// An attribute was over 65,535 bytes long, or the message over 4 GiB: nothing was appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooLong;
+
+/// Appends one whole message and tells where in `out` it lies. `NLM_F_REQUEST` is always set.
+pub(crate) fn append(
+    out: &mut Vec<u8>,
+    kind: MessageType,
+    flags: u16,
+    sequence: u32,
+    family: Family,
+    fill: impl FnOnce(&mut Writer<'_>),
+) -> Result<Range<usize>, TooLong> {
+    frame(out, Header { kind: kind.nlmsg_type(), flags, sequence, family, resource: 0 }, fill)
+}
+
+/// Opens a batch; with a generation, one that is refused with `ERESTART` when the ruleset has changed
+/// since.
+pub(crate) fn append_batch_begin(
+    out: &mut Vec<u8>,
+    sequence: u32,
+    generation: Option<u32>,
+) -> Result<Range<usize>, TooLong> {
+    frame(out, Header::batch(NFNL_MSG_BATCH_BEGIN, sequence), |attributes| {
+        attributes.optional(NFNL_BATCH_GENID, generation.as_ref());
+    })
+}
+
+/// Closes a batch: what is between is done all or not at all.
+pub(crate) fn append_batch_end(out: &mut Vec<u8>, sequence: u32) -> Result<Range<usize>, TooLong> {
+    frame(out, Header::batch(NFNL_MSG_BATCH_END, sequence), |_| {})
+}
+
+#[derive(Clone, Copy)]
+struct Header {
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    family: Family,
+    resource: u16,
+}
+
+impl Header {
+    fn batch(kind: u16, sequence: u32) -> Self {
+        let (flags, family) = (0, Family::Unspecified);
+        Self { kind, flags, sequence, family, resource: NFNL_SUBSYS_NFTABLES }
+    }
+}
+
+fn frame(
+    out: &mut Vec<u8>,
+    header: Header,
+    fill: impl FnOnce(&mut Writer<'_>),
+) -> Result<Range<usize>, TooLong> {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&header.kind.to_ne_bytes());
+    out.extend_from_slice(&(header.flags | NLM_F_REQUEST).to_ne_bytes());
+    out.extend_from_slice(&header.sequence.to_ne_bytes());
+    out.extend_from_slice(&[0; 4]);
+    let [.., family] = header.family.number().to_be_bytes();
+    out.extend_from_slice(&[family, NFNETLINK_V0]);
+    out.extend_from_slice(&header.resource.to_be_bytes());
+
+    let mut attributes = Writer::new(out);
+    fill(&mut attributes);
+    let overflowed = attributes.overflowed();
+
+    let length = u32::try_from(out.len() - start).ok().filter(|_| !overflowed);
+    if let (Some(length), Some(field)) = (length, out.get_mut(start..start + 4)) {
+        field.copy_from_slice(&length.to_ne_bytes());
+        Ok(start..out.len())
+    } else {
+        out.truncate(start);
+        Err(TooLong)
+    }
+}
+
+/// A message as the kernel sent it, after the netlink header.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Message<'a> {
+    pub(crate) kind: MessageType,
+    pub(crate) family: Family,
+    /// In a dump the lower 16 bits of the generation it was made from.
+    pub(crate) resource: u16,
+    pub(crate) attributes: Attributes<'a>,
+}
+
+impl<'a> Message<'a> {
+    /// `None` when it is no message of `nf_tables`, or of a type or family that has no name here.
+    pub(crate) fn decode(nlmsg_type: u16, payload: &'a [u8]) -> Option<Self> {
+        let kind = MessageType::from_nlmsg_type(nlmsg_type)?;
+        let (&[family, _version, high, low], attributes) =
+            payload.split_first_chunk::<NFGENMSG_LENGTH>()?;
+        Some(Self {
+            kind,
+            family: Family::from_number(family.into())?,
+            resource: u16::from_be_bytes([high, low]),
+            attributes: Attributes::new(attributes),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::nft::testing::hex;
+    use netlink_packet_core::NLM_F_CREATE;
+
+    #[test]
+    fn a_batch_is_framed_as_nft_frames_it() {
+        let mut out = Vec::new();
+        assert_eq!(append_batch_begin(&mut out, 0, None), Ok(0..20));
+        let table = append(&mut out, MessageType::NewTable, 0, 1, Family::Ip, |table| {
+            table.string(1, "t");
+            table.field(2, &0_u32);
+        });
+        assert_eq!(table, Ok(20..56));
+        assert_eq!(append_batch_end(&mut out, 2), Ok(56..76));
+        // unshare -n strace -e trace=sendmsg -e write=all nft add table ip t
+        let sent = hex("14000000 10000100 00000000 00000000 0000000a
+             24000000 000a0100 01000000 00000000 02000000 06000100 74000000 08000200 00000000
+             14000000 11000100 02000000 00000000 0000000a");
+        assert_eq!(out, sent);
+    }
+
+    #[test]
+    fn a_batch_can_insist_on_a_generation() {
+        let mut out = Vec::new();
+        assert_eq!(append_batch_begin(&mut out, 5, Some(9)), Ok(0..28));
+        assert_eq!(out[20..], hex("08000100 00000009"));
+    }
+
+    #[test]
+    fn what_is_too_long_leaves_nothing_behind() {
+        let mut out = vec![0; 4];
+        let message = append(&mut out, MessageType::NewRule, 0, 1, Family::Ip, |rule| {
+            rule.bytes(7, &vec![0; 65_536]);
+        });
+        assert_eq!(message, Err(TooLong));
+        assert_eq!(out, [0; 4]);
+    }
+
+    #[test]
+    fn what_is_appended_reads_back() {
+        for &kind in MessageType::ALL {
+            let mut out = Vec::new();
+            append(&mut out, kind, NLM_F_CREATE, 7, Family::Netdev, |w| w.u8(1, 2)).unwrap();
+            let nlmsg_type = u16::from_ne_bytes([out[4], out[5]]);
+            let message = Message::decode(nlmsg_type, &out[16..]).unwrap();
+            assert_eq!((message.kind, message.family), (kind, Family::Netdev));
+            assert_eq!(message.attributes.field::<u8>(1), Some(2));
+        }
+    }
+
+    #[test]
+    fn a_short_or_foreign_message_is_none() {
+        assert!(Message::decode(0x0a00, &[2, 0, 0]).is_none());
+        assert!(Message::decode(0x0aff, &[2, 0, 0, 0]).is_none());
+        assert!(Message::decode(0x0100, &[2, 0, 0, 0]).is_none());
+        assert!(Message::decode(0x0a00, &[200, 0, 0, 0]).is_none());
+        assert!(Message::decode(0x0a00, &[2, 0, 0, 0]).is_some());
+    }
+}

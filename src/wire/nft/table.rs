@@ -1,0 +1,128 @@
+//! A table: what holds chains, sets and objects of one family.
+//!
+//! ```text
+//! NFTA_TABLE_NAME      1  string
+//! NFTA_TABLE_FLAGS     2  be32     dormant 1, owner 2, persist 4
+//! NFTA_TABLE_USE       3  be32     how many objects are in it
+//! NFTA_TABLE_HANDLE    4  be64
+//! NFTA_TABLE_USERDATA  6  bytes
+//! NFTA_TABLE_OWNER     7  be32     netlink port of the socket that holds it
+//! ```
+//!
+//! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_table_attributes`.
+
+use bitflags::bitflags;
+
+use super::codec::{Codec, flags_field};
+use super::userdata::UserData;
+use crate::wire::attribute::{Attributes, Writer};
+
+const NFTA_TABLE_NAME: u16 = 1;
+const NFTA_TABLE_FLAGS: u16 = 2;
+const NFTA_TABLE_USE: u16 = 3;
+const NFTA_TABLE_HANDLE: u16 = 4;
+const NFTA_TABLE_USERDATA: u16 = 6;
+const NFTA_TABLE_OWNER: u16 = 7;
+
+bitflags! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    #[doc(alias = "nft_table_flags")]
+    pub(crate) struct TableFlags: u32 {
+        /// Its chains see no packets.
+        const DORMANT = 1;
+        /// Only the socket that made it may change it, and it goes when that socket closes. Since 5.12.
+        const OWNER = 2;
+        /// It stays when its owner goes, for the next to claim. Since 6.9.
+        const PERSIST = 4;
+        const _ = !0;
+    }
+}
+flags_field!(TableFlags: u32);
+
+/// What a message says of a table: to make one a name and flags, to delete one a name or handle.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Table {
+    pub(crate) name: Option<String>,
+    pub(crate) flags: Option<TableFlags>,
+    pub(crate) handle: Option<u64>,
+    pub(crate) userdata: Option<UserData>,
+    /// Only the kernel tells.
+    pub(crate) use_count: Option<u32>,
+    /// Only the kernel tells.
+    pub(crate) owner: Option<u32>,
+}
+
+impl Table {
+    pub(crate) fn by_name(name: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..Self::default() }
+    }
+
+    pub(crate) fn by_handle(handle: u64) -> Self {
+        Self { handle: Some(handle), ..Self::default() }
+    }
+}
+
+impl Codec for Table {
+    fn encode(&self, out: &mut Writer<'_>) {
+        out.optional(NFTA_TABLE_NAME, self.name.as_ref());
+        out.optional(NFTA_TABLE_HANDLE, self.handle.as_ref());
+        out.optional(NFTA_TABLE_FLAGS, self.flags.as_ref());
+        out.optional(NFTA_TABLE_USERDATA, self.userdata.as_ref());
+        out.optional(NFTA_TABLE_USE, self.use_count.as_ref());
+        out.optional(NFTA_TABLE_OWNER, self.owner.as_ref());
+    }
+
+    fn decode(attributes: Attributes<'_>) -> Option<Self> {
+        Some(Self {
+            name: attributes.field(NFTA_TABLE_NAME),
+            flags: attributes.field(NFTA_TABLE_FLAGS),
+            handle: attributes.field(NFTA_TABLE_HANDLE),
+            userdata: attributes.field(NFTA_TABLE_USERDATA),
+            use_count: attributes.field(NFTA_TABLE_USE),
+            owner: attributes.field(NFTA_TABLE_OWNER),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::nft::testing::{hex, object};
+
+    #[test]
+    fn as_nft_sends_it() {
+        // tools/nft-bytes 'add table ip t'
+        let new = Table { flags: Some(TableFlags::empty()), ..Table::by_name("t") };
+        object(&new, "06000100 74000000 08000200 00000000");
+        // tools/nft-bytes 'add table inet t { flags dormant; comment "a table"; }'
+        let dormant = Table {
+            flags: Some(TableFlags::DORMANT),
+            userdata: UserData::comment("a table"),
+            ..Table::by_name("t")
+        };
+        object(&dormant, "06000100 74000000 08000200 00000001 0e000600 00086120 7461626c 65000000");
+        // tools/nft-bytes 'add table ip t' 'delete table ip t'
+        object(&Table::by_name("t"), "06000100 74000000");
+        // tools/nft-bytes 'add table ip t' 'delete table ip handle 1'
+        object(&Table::by_handle(1), "0c000400 00000000 00000001");
+    }
+
+    #[test]
+    fn what_only_the_kernel_tells_is_read() {
+        let held = Table {
+            flags: Some(TableFlags::OWNER | TableFlags::PERSIST),
+            use_count: Some(3),
+            owner: Some(0x1234),
+            ..Table::by_name("t")
+        };
+        object(&held, "06000100 74000000 08000200 00000006 08000300 00000003 08000700 00001234");
+    }
+
+    #[test]
+    fn an_attribute_nobody_knows_is_skipped_and_a_flag_kept() {
+        let bytes = hex("06000100 74000000 08006300 00000001 08000200 00000100");
+        let table = Table::decode(Attributes::new(&bytes)).unwrap();
+        assert_eq!(table.name.as_deref(), Some("t"));
+        assert_eq!(table.flags.map(|flags| flags.bits()), Some(0x100));
+    }
+}

@@ -1,0 +1,73 @@
+//! What the tests of all objects and expressions do with the bytes `nft` sends.
+
+use std::fmt::Debug;
+
+use super::codec::Codec;
+use super::expr::{Expr, decode_list};
+use crate::wire::attribute::{Attributes, Writer};
+
+/// The bytes of text as `tools/nft-bytes` prints it.
+pub(crate) fn hex(text: &str) -> Vec<u8> {
+    let digits: String = text.split_whitespace().collect();
+    assert!(digits.len().is_multiple_of(2), "half a byte in {text}");
+    let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+    (0..digits.len()).step_by(2).map(byte).collect()
+}
+
+pub(crate) fn encoded(value: &impl Codec) -> Vec<u8> {
+    let mut out = Vec::new();
+    value.encode(&mut Writer::new(&mut out));
+    out
+}
+
+fn listed(expr: &Expr) -> Vec<u8> {
+    let mut out = Vec::new();
+    expr.encode_as(&mut Writer::new(&mut out), 1);
+    out
+}
+
+/// The object and the bytes `nft` sends for it are the same thing, and no bytes like these panic.
+pub(crate) fn object<T: Codec + Debug + PartialEq>(object: &T, sent: &str) {
+    let bytes = hex(sent);
+    assert_eq!(encoded(object), bytes, "{object:?} as nft sends it");
+    assert_eq!(T::decode(Attributes::new(&bytes)).as_ref(), Some(object));
+    survives(&bytes, |bytes| {
+        let Some(read) = T::decode(Attributes::new(bytes)) else { return };
+        let again = encoded(&read);
+        assert_eq!(T::decode(Attributes::new(&again)), Some(read));
+    });
+}
+
+/// The expression and the list element `nft` sends for it are the same thing.
+pub(crate) fn expression(expr: impl Into<Expr>, sent: &str) {
+    let expr = expr.into();
+    assert_eq!(listed(&expr), hex(sent), "{expr:?} as nft sends it");
+    also_means(sent, expr);
+}
+
+/// Other bytes that mean the same: an attribute more that only says what holds without it.
+pub(crate) fn also_means(sent: &str, expr: impl Into<Expr>) {
+    let (bytes, expr) = (hex(sent), expr.into());
+    assert!(!matches!(expr, Expr::Unknown(_)), "{expr:?}");
+    assert_eq!(decode_list(Attributes::new(&bytes)), [expr]);
+    survives(&bytes, |bytes| {
+        for read in decode_list(Attributes::new(bytes)) {
+            assert_eq!(decode_list(Attributes::new(&listed(&read))), [read]);
+        }
+    });
+}
+
+/// Calls `check` with the bytes cut at every length, and with every bit turned.
+fn survives(bytes: &[u8], check: impl Fn(&[u8])) {
+    for length in 0..bytes.len() {
+        check(&bytes[..length]);
+    }
+    let mut turned = bytes.to_vec();
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            turned[at] ^= 1 << bit;
+            check(&turned);
+            turned[at] ^= 1 << bit;
+        }
+    }
+}
