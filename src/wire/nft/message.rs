@@ -9,7 +9,7 @@
 //!   NFNL_BATCH_GENID  1  be32   refuse the batch when the ruleset's generation is another
 //! ```
 //!
-//! Source: `include/uapi/linux/netfilter/nfnetlink.h and `nf_tables.h``.
+//! Source: include/uapi/linux/netfilter: `nfnetlink.h`, `nf_tables.h`.
 
 use std::ops::Range;
 
@@ -124,6 +124,7 @@ pub(crate) fn append_batch_end(out: &mut Vec<u8>, sequence: u32) -> Result<Range
     frame(out, Header::batch(NFNL_MSG_BATCH_END, sequence), |_| {})
 }
 
+#[derive(Clone, Copy)]
 struct Header {
     kind: u16,
     flags: u16,
@@ -159,15 +160,12 @@ fn frame(
     let overflowed = attributes.overflowed();
 
     let length = u32::try_from(out.len() - start).ok().filter(|_| !overflowed);
-    match (length, out.get_mut(start..start + 4)) {
-        (Some(length), Some(field)) => {
-            field.copy_from_slice(&length.to_ne_bytes());
-            Ok(start..out.len())
-        }
-        _ => {
-            out.truncate(start);
-            Err(TooLong)
-        }
+    if let (Some(length), Some(field)) = (length, out.get_mut(start..start + 4)) {
+        field.copy_from_slice(&length.to_ne_bytes());
+        Ok(start..out.len())
+    } else {
+        out.truncate(start);
+        Err(TooLong)
     }
 }
 
@@ -230,7 +228,7 @@ mod tests {
     fn what_is_too_long_leaves_nothing_behind() {
         let mut out = vec![0; 4];
         let message = append(&mut out, MessageType::NewRule, 0, 1, Family::Ip, |rule| {
-            rule.bytes(7, &[0; 65_536]);
+            rule.bytes(7, &vec![0; 65_536]);
         });
         assert_eq!(message, Err(TooLong));
         assert_eq!(out, [0; 4]);

@@ -93,9 +93,10 @@ pub(crate) struct Unknown {
 impl Expr {
     /// As an attribute of this type: [`NFTA_LIST_ELEM`] in a list.
     pub(crate) fn encode_as(&self, out: &mut Writer<'_>, kind: u16) {
-        out.nested(kind, |element| match self {
-            Self::Unknown(unknown) => element.raw(&unknown.bytes),
-            _ => {
+        out.nested(kind, |element| {
+            if let Self::Unknown(unknown) = self {
+                element.raw(&unknown.bytes);
+            } else {
                 element.string(NFTA_EXPR_NAME, self.name());
                 element.nested(NFTA_EXPR_DATA, |data| self.encode_data(data));
             }

@@ -10,7 +10,7 @@
 //! NFTA_NAT_FLAGS          7  be32
 //! ```
 //!
-//! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_nat_attributes`; flags: nf_nat.h.
+//! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_nat_attributes`; flags: `nf_nat.h`.
 
 use bitflags::bitflags;
 
