@@ -81,7 +81,8 @@ pub use mac::{BadMacAddr, MacAddr};
 pub use nat::{NatHandle, NatRule};
 pub use neighbor::{NeighborInfo, NeighborState};
 pub use netns::{
-    Command, EchoReply, NamedNetns, Namespace, Netns, NetnsId, Ping, Sysctl, SysctlHandle,
+    Command, EchoReply, HeldBy, Holder, NamedNetns, Namespace, Netns, NetnsId, PeerId, Ping,
+    Sysctl, SysctlHandle,
 };
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
 pub use route::{Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType};

@@ -2,17 +2,21 @@
 
 mod command;
 mod enter;
+mod holders;
 mod identity;
 mod named;
 mod namespace;
+mod nsid;
 mod open;
 mod ping;
 mod sockets;
 mod sysctl;
 
 pub use command::Command;
+pub use holders::{HeldBy, Holder};
 pub use identity::NetnsId;
 pub use namespace::Namespace;
+pub use nsid::PeerId;
 pub use ping::{EchoReply, Ping};
 pub use sysctl::{Sysctl, SysctlHandle};
 
