@@ -48,7 +48,8 @@
 //! # Threads
 //!
 //! Everything is `Send + Sync`. No thread of the program changes its namespace: sockets are opened inside
-//! by helper threads, once, and [`Netns::run`] runs code on a thread of its own.
+//! by helper threads, once, [`Netns::run`] runs code on a thread of its own, and a [`Worker`] is a thread
+//! that stays inside.
 //!
 //! Linux 6.1 and later. Nothing is run: neither `ip` nor `nft` need be there.
 
@@ -82,7 +83,7 @@ pub use nat::{NatHandle, NatRule};
 pub use neighbor::{NeighborInfo, NeighborState};
 pub use netns::{
     Command, EchoReply, HeldBy, Holder, NamedNetns, Namespace, Netns, NetnsId, PeerId, Ping,
-    Sysctl, SysctlHandle,
+    Sysctl, SysctlHandle, Worker,
 };
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
 pub use route::{Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType};

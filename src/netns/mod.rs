@@ -11,6 +11,7 @@ mod open;
 mod ping;
 mod sockets;
 mod sysctl;
+mod worker;
 
 pub use command::Command;
 pub use holders::{HeldBy, Holder};
@@ -19,6 +20,7 @@ pub use namespace::Namespace;
 pub use nsid::PeerId;
 pub use ping::{EchoReply, Ping};
 pub use sysctl::{Sysctl, SysctlHandle};
+pub use worker::Worker;
 
 pub(crate) use open::Quoted;
 pub use open::{NamedNetns, Netns};

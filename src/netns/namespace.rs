@@ -120,8 +120,8 @@ fn naming(
 
 /// A new namespace with its sockets.
 fn fresh() -> Result<Netns, Cause> {
+    let home = own_file()?;
     on_thread(|| {
-        let home = own_file()?;
         unshare(CloneFlags::CLONE_NEWNET)?;
         let _home = GoHome(home);
         Netns::assemble(own_file()?, Label::Anonymous, Sockets::open_here()?)
