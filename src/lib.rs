@@ -82,8 +82,8 @@ pub use mac::{BadMacAddr, MacAddr};
 pub use nat::{NatHandle, NatRule};
 pub use neighbor::{NeighborInfo, NeighborState};
 pub use netns::{
-    Child, Command, EchoReply, HeldBy, Holder, NamedNetns, Namespace, Netns, NetnsId, PeerId, Ping,
-    Sysctl, SysctlHandle, Worker,
+    Child, Command, EchoReply, HeldBy, Holder, Listener, NamedNetns, Namespace, Netns, NetnsId,
+    PeerId, Ping, PingSummary, Sysctl, SysctlHandle, Worker,
 };
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
 pub use route::{Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType};

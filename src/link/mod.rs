@@ -11,6 +11,7 @@ mod message;
 mod port;
 mod reference;
 mod settings;
+mod sockets;
 mod veth;
 
 pub use bridge::Bridge;

@@ -11,3 +11,4 @@ pub(crate) mod neighbor;
 pub(crate) mod nft;
 pub(crate) mod nsid;
 pub(crate) mod route;
+pub(crate) mod sock_diag;
