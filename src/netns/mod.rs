@@ -15,6 +15,7 @@ mod nsid;
 mod open;
 mod ping;
 mod ping_summary;
+mod setting;
 mod sockets;
 mod sysctl;
 mod worker;
@@ -28,6 +29,9 @@ pub use namespace::Namespace;
 pub use nsid::PeerId;
 pub use ping::{EchoReply, Ping};
 pub use ping_summary::PingSummary;
+pub use setting::{
+    AcceptRa, ArpAccept, ArpAnnounce, ArpIgnore, Conf, RpFilter, Setting, SettingValue,
+};
 pub use sysctl::{Sysctl, SysctlHandle};
 pub use worker::Worker;
 
