@@ -40,13 +40,14 @@ impl Attributes<'_> {
 pub(crate) struct Fields<'a>(Attributes<'a>);
 
 impl<'a> Fields<'a> {
-    /// `None` when something would be lost: an attribute that is not `known`, one that comes twice
-    /// and is no padding, or bytes that are no attribute.
-    pub(crate) fn only(attributes: Attributes<'a>, known: &[u16]) -> Option<Self> {
+    /// Attributes of which those up to `last` are known. `None` when something would be lost: another
+    /// attribute, one that comes twice and is no padding, or bytes that are no attribute.
+    pub(crate) fn up_to(attributes: Attributes<'a>, last: u16) -> Option<Self> {
         let mut seen = 0_u64;
         for attribute in attributes.iter() {
             let bit = 1_u64.checked_shl(attribute.kind.into())?;
-            if seen & bit != 0 && !attribute.value.is_empty() || !known.contains(&attribute.kind) {
+            let is_again = seen & bit != 0 && !attribute.value.is_empty();
+            if is_again || !(1..=last).contains(&attribute.kind) {
                 return None;
             }
             seen |= bit;
@@ -168,7 +169,7 @@ mod tests {
     use super::*;
 
     fn fields(bytes: &[u8]) -> Option<Fields<'_>> {
-        Fields::only(Attributes::new(bytes), &[1, 2])
+        Fields::up_to(Attributes::new(bytes), 2)
     }
 
     #[test]
