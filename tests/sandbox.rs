@@ -107,6 +107,11 @@ fn subject() {
             println!("said inside");
         })
         .unwrap(),
+        "looks" => sandbox::run(|| {
+            let run = fs::read_dir("/run").unwrap().flatten().map(|entry| entry.file_name());
+            println!("{:?} in {}", run.collect::<Vec<_>>(), env::current_dir().unwrap().display());
+        })
+        .unwrap(),
         _ => {}
     }
 }
@@ -180,6 +185,22 @@ fn a_refusal_says_why_and_what_to_do() {
     assert!(!success && text.contains("user.max_user_namespaces is 0"), "{text}");
     assert!(text.contains("sysctl -w user.max_user_namespaces="), "{text}");
     assert!(!text.contains("said inside"), "{text}");
+}
+
+/// As where a project lives on /run/media.
+#[test]
+fn what_the_program_needs_of_run_stays() {
+    let copy = Copied::of_this();
+    support::isolated(|| {
+        fs::create_dir_all("/run/media/disk").unwrap();
+        fs::create_dir_all("/run/else").unwrap();
+        let mut command = copy.as_this_user();
+        let output = subject_of(command.current_dir("/run/media/disk"), "looks", EXACT);
+        let (text, success) = told(&output);
+        assert!(success && text.contains(r#"["media"] in /run/media/disk"#), "{text}");
+        fs::remove_dir_all("/run/media").unwrap();
+        fs::remove_dir("/run/else").unwrap();
+    });
 }
 
 #[test]

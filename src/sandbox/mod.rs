@@ -59,7 +59,8 @@ const LEFT: &str = "NETLOOM_SANDBOX";
 /// - what stands before the call runs in the child once more, what stands after it does not, and
 ///   what the closure changes in memory stays in the child;
 /// - calls have to come in the same order each time: the child counts them;
-/// - a call inside a closure gets namespaces inside those.
+/// - a call inside a closure gets namespaces of its own, and the outer closure runs again, in them,
+///   up to that call.
 ///
 /// A test is found by the name of its closure's type, so the closure has to be written in the test.
 /// Helpers take the test's closure and call [`run_wrapped`]. A program that is no test is started

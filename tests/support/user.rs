@@ -35,6 +35,10 @@ impl Copied {
         Self::of(&env::current_exe().unwrap())
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.program
+    }
+
     /// The program as the user who runs the tests.
     pub(crate) fn as_this_user(&self) -> Command {
         start(&[], &self.program)
