@@ -108,8 +108,8 @@ fn a_refusal_says_why_and_never_runs_outside() {
 /// As where a project lives on /run/media, or all commands in /run/current-system.
 #[test]
 fn what_the_program_needs_of_run_stays() {
-    let Some(runner) = runner() else { return };
     support::isolated(|| {
+        let Some(runner) = runner() else { return };
         fs::create_dir_all("/run/media/disk").unwrap();
         fs::create_dir_all("/run/system/bin").unwrap();
         fs::create_dir_all("/run/else").unwrap();

@@ -190,8 +190,8 @@ fn a_refusal_says_why_and_what_to_do() {
 /// As where a project lives on /run/media.
 #[test]
 fn what_the_program_needs_of_run_stays() {
-    let copy = Copied::of_this();
     support::isolated(|| {
+        let copy = Copied::of_this();
         fs::create_dir_all("/run/media/disk").unwrap();
         fs::create_dir_all("/run/else").unwrap();
         let mut command = copy.as_this_user();

@@ -56,8 +56,9 @@ const LEFT: &str = "NETLOOM_SANDBOX";
 /// comes to the same call and ends with the closure. So
 ///
 /// - tests run in parallel, under `cargo test` with any number of threads and under `cargo nextest`;
-/// - what stands before the call runs in the child once more, what stands after it does not, and
-///   what the closure changes in memory stays in the child;
+/// - what stands before the call runs in the child once more, and is not dropped there: a temporary
+///   file, say, is made inside the closure; what stands after the call does not run in the child;
+/// - what the closure changes in memory stays in the child;
 /// - calls have to come in the same order each time: the child counts them;
 /// - a call inside a closure gets namespaces of its own, and the outer closure runs again, in them,
 ///   up to that call.

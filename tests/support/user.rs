@@ -23,7 +23,9 @@ impl Copied {
         let directory = env::temp_dir().join(name);
         fs::create_dir(&directory).unwrap();
         let copy = directory.join(program.file_name().unwrap());
-        fs::copy(program, &copy).unwrap();
+        // Not `fs::copy`: a child that another thread starts just then has the file open for
+        // writing until its exec, and this one's exec is refused (ETXTBSY).
+        assert!(Command::new("cp").arg(program).arg(&copy).status().unwrap().success());
         for path in [&directory, &copy] {
             fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
         }
@@ -45,7 +47,7 @@ impl Copied {
     }
 
     /// The program without a privilege: as another user where there is one, and else, as inside a
-    /// user namespace with one user in it, as root without capabilities.
+    /// user namespace with one user in it, as root without capabilities but the one to be mapped.
     pub(crate) fn as_ordinary_user(&self) -> Command {
         start(&ordinary(), &self.program)
     }
@@ -67,6 +69,9 @@ impl Drop for Copied {
 }
 
 const WITHOUT_CAPABILITIES: [&str; 4] = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"];
+/// Since Linux 5.12 root is mapped into a new user namespace only by who has `CAP_SETFCAP`.
+const MAPPABLE_ROOT: [&str; 4] =
+    ["setpriv", "--bounding-set=-all,+setfcap", "--inh-caps=-all", "--"];
 const AS_NOBODY: [&str; 5] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
 
 fn ordinary() -> Vec<&'static str> {
@@ -78,7 +83,7 @@ fn ordinary() -> Vec<&'static str> {
         let numbers: Vec<u64> = line.split_whitespace().map(|n| n.parse().unwrap()).collect();
         (numbers[0]..numbers[0] + numbers[2]).contains(&65534)
     });
-    if has_nobody { AS_NOBODY.to_vec() } else { WITHOUT_CAPABILITIES.to_vec() }
+    if has_nobody { AS_NOBODY.to_vec() } else { MAPPABLE_ROOT.to_vec() }
 }
 
 fn start(words: &[&str], program: &Path) -> Command {
