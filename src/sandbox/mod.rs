@@ -15,6 +15,9 @@
 //!
 //! Nothing here forks a process with threads and lets it go on: the program's own file is started
 //! anew, inside, and finds its way to the closure by itself.
+//!
+//! See [`unshare(1)`](https://man7.org/linux/man-pages/man1/unshare.1.html) and
+//! [`user_namespaces(7)`](https://man7.org/linux/man-pages/man7/user_namespaces.7.html).
 
 mod child;
 mod limits;
@@ -76,6 +79,9 @@ const LEFT: &str = "NETLOOM_SANDBOX";
 /// Where the namespaces are refused: the error says which setting is in the way (such as
 /// `user.max_user_namespaces`) and what to do. And where the program, started anew, never came to
 /// the closure: nothing was tested then.
+#[doc(alias = "unshare")]
+#[doc(alias = "unshare -rnm")]
+#[doc(alias = "CLONE_NEWNET")]
 pub fn run<F, R>(closure: F) -> Result<(), Error>
 where
     F: FnOnce() -> R,
@@ -146,6 +152,8 @@ where
 /// Where the namespaces are refused: the error says which setting is in the way (such as
 /// `user.max_user_namespaces`) and what to do. The process may be in some of them by then, and
 /// should end.
+#[doc(alias = "unshare")]
+#[doc(alias = "unshare -rnm")]
 pub fn enter() -> Result<(), Error> {
     if is_inside() {
         child::show_name();

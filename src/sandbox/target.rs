@@ -58,7 +58,9 @@ impl Program {
     /// Whether libtest runs this program. Nothing in the process says so for certain.
     fn is_test_harness(&self, path: &str) -> bool {
         match self.thread.as_deref() {
-            _ if path == MAIN || path.starts_with("main::") => false,
+            // `main` itself, and what is written inside it.
+            _ if path == MAIN => false,
+            name if name != Some(path) && path.starts_with("main::") => false,
             // Since Rust 1.67 libtest gives every test a thread, of its name, even one at a time.
             // What runs on the main thread is the `main` of a program or of another harness.
             Some(MAIN) => self.is_exact(),
