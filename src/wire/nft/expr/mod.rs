@@ -9,18 +9,45 @@
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_expr_attributes`.
 
 pub(crate) mod bitwise;
+pub(crate) mod byteorder;
 pub(crate) mod cmp;
+pub(crate) mod connlimit;
 pub(crate) mod counter;
+pub(crate) mod ct;
+pub(crate) mod dup;
+pub(crate) mod dynset;
+pub(crate) mod exthdr;
+pub(crate) mod fib;
+pub(crate) mod flow_offload;
+pub(crate) mod fwd;
+pub(crate) mod hash;
 pub(crate) mod immediate;
+pub(crate) mod limit;
+pub(crate) mod log;
 pub(crate) mod lookup;
 pub(crate) mod masq;
 pub(crate) mod meta;
 pub(crate) mod nat;
+pub(crate) mod notrack;
+pub(crate) mod numgen;
+pub(crate) mod objref;
 pub(crate) mod payload;
+pub(crate) mod queue;
+pub(crate) mod quota;
+pub(crate) mod range;
+pub(crate) mod redir;
+pub(crate) mod reject;
+pub(crate) mod rt;
+pub(crate) mod socket;
+pub(crate) mod tproxy;
 
 use self::{
-    bitwise::Bitwise, cmp::Cmp, counter::Counter, immediate::Immediate, lookup::Lookup, masq::Masq,
-    meta::Meta, nat::Nat, payload::Payload,
+    bitwise::Bitwise, byteorder::Byteorder, cmp::Cmp, connlimit::Connlimit, counter::Counter,
+    ct::Ct, dup::Dup, dynset::Dynset, exthdr::Exthdr, fib::Fib, flow_offload::FlowOffload,
+    fwd::Fwd, hash::Hash, immediate::Immediate, limit::Limit, log::Log, lookup::Lookup, masq::Masq,
+    meta::Meta, nat::Nat, notrack::Notrack, numgen::Numgen, objref::Objref, payload::Payload,
+    queue::Queue, quota::Quota, range::Range, redir::Redir, reject::Reject, rt::Rt, socket::Socket,
+    tproxy::Tproxy,
 };
 use super::codec::{Codec, Fields};
 use crate::wire::attribute::{Attribute, Attributes, Writer};
@@ -71,14 +98,37 @@ macro_rules! expressions {
 
 expressions! {
     Bitwise = "bitwise",
+    Byteorder = "byteorder",
     Cmp = "cmp",
+    Connlimit = "connlimit",
     Counter = "counter",
+    Ct = "ct",
+    Dup = "dup",
+    Dynset = "dynset",
+    Exthdr = "exthdr",
+    Fib = "fib",
+    FlowOffload = "flow_offload",
+    Fwd = "fwd",
+    Hash = "hash",
     Immediate = "immediate",
+    Limit = "limit",
+    Log = "log",
     Lookup = "lookup",
     Masq = "masq",
     Meta = "meta",
     Nat = "nat",
+    Notrack = "notrack",
+    Numgen = "numgen",
+    Objref = "objref",
     Payload = "payload",
+    Queue = "queue",
+    Quota = "quota",
+    Range = "range",
+    Redir = "redir",
+    Reject = "reject",
+    Rt = "rt",
+    Socket = "socket",
+    Tproxy = "tproxy",
 }
 
 /// An expression that says something not understood here; it is written as it was read.
@@ -98,7 +148,9 @@ impl Expr {
                 element.raw(&unknown.bytes);
             } else {
                 element.string(NFTA_EXPR_NAME, self.name());
-                element.nested(NFTA_EXPR_DATA, |data| self.encode_data(data));
+                if !matches!(self, Self::Notrack(_)) {
+                    element.nested(NFTA_EXPR_DATA, |data| self.encode_data(data));
+                }
             }
         });
     }
@@ -129,6 +181,23 @@ pub(crate) fn encode_list(list: &[Expr], out: &mut Writer<'_>) {
 
 pub(crate) fn decode_list(list: Attributes<'_>) -> Vec<Expr> {
     list.iter().map(Expr::decode).collect()
+}
+
+/// The expressions of a set or an element: one has an attribute of its own, which is older.
+pub(crate) fn encode_one_or_several(exprs: &[Expr], out: &mut Writer<'_>, one: u16, several: u16) {
+    match exprs {
+        [] => {}
+        [expr] => expr.encode_as(out, one),
+        _ => out.nested(several, |list| encode_list(exprs, list)),
+    }
+}
+
+pub(crate) fn decode_one_or_several(
+    one: Option<Attribute<'_>>,
+    several: Option<Attribute<'_>>,
+) -> Vec<Expr> {
+    let several = several.map(|list| decode_list(list.nested()));
+    several.or_else(|| one.map(|one| vec![Expr::decode(one)])).unwrap_or_default()
 }
 
 #[cfg(test)]
