@@ -1,15 +1,92 @@
-//! netloom
-#![allow(dead_code, unreachable_pub, missing_docs)]
+//! Container networking without shelling out.
+//!
+//! What a person does with `ip netns`, `ip link`, `ip addr`, `ip route`, `bridge`, `arp`, `iptables` and
+//! `sysctl` to connect containers, a program does with typed, synchronous calls that speak netlink to the
+//! kernel, and what it made is deleted when its owner goes out of scope:
+//!
+//! ```
+//! use netloom::{Bridge, Forwarding, Namespace, NatRule, VethEnd, VethPair};
+//! # netloom::sandbox::enter()?;
+//!
+//! let host = Namespace::anonymous().create()?;
+//! let container = Namespace::anonymous().create()?;
+//! let bridge = Bridge::new("br0").address("10.0.0.1/24").up().create(&host)?;
+//! let cable = VethPair::new(
+//!     VethEnd::new("port1").master(&bridge).up(),
+//!     VethEnd::new("eth0").address("10.0.0.2/24").gateway("10.0.0.1").up(),
+//! )
+//! .create_between(&host, &container)?;
+//! let forwarding = Forwarding::ipv4().create(&host)?;
+//! let nat = NatRule::masquerade().source("10.0.0.0/24").create(&host)?;
+//!
+//! container.ping("10.0.0.1")?;
+//! # Ok::<(), netloom::Error>(())
+//! ```
+//!
+//! # Words
+//!
+//! - A **builder** says what should exist: plain data, no I/O. Setters take values or literals and never
+//!   fail; the first bad literal is kept, and `create` returns it.
+//! - A **handle** is the identity of something that exists: a namespace's device and inode, a link's
+//!   namespace and index. Dropping it does nothing.
+//! - An **owner**, [`Owned`], is a handle with the duty to delete. It is what every `create` returns.
+//!
+//! # What survives what
+//!
+//! | made with `create` | drop, `?`, panic | `abort`, SIGKILL |
+//! |---|---|---|
+//! | anonymous namespace | gone with its last handle | gone |
+//! | named namespace | name gone | stays, as with `ip netns add` |
+//! | link, address, route, sysctl in an anonymous namespace | gone, put back | gone with the namespace |
+//! | link, address, route in another namespace | gone | stays, unless a veth peer was in an anonymous one |
+//! | sysctl, forwarding in another namespace | put back | stays |
+//! | NAT rule | gone | gone: its table belongs to our socket |
+//!
+//! A panic that unwinds drops owners; with `panic = "abort"` it is an abort. [`Owned::keep`] leaves
+//! things in place, [`std::process::exit`] runs no drops, and `let _ = …create(&ns)?` deletes at once.
+//!
+//! # Threads
+//!
+//! Everything is `Send + Sync`. No thread of the program changes its namespace: sockets are opened inside
+//! by helper threads, once, and [`Netns::run`] runs code on a thread of its own.
+//!
+//! Linux 6.1 and later. Nothing is run: neither `ip` nor `nft` need be there.
+
+mod address;
 mod error;
+mod forwarding;
 mod input;
+mod link;
 mod mac;
+mod nat;
+mod neighbor;
 mod netlink;
 mod netns;
+mod nft;
 mod owned;
+mod route;
+pub mod sandbox;
 mod sys;
 mod wire;
+
+pub use address::{Address, AddressHandle, AddressInfo};
 pub use error::Error;
+pub use forwarding::{Forwarding, ForwardingHandle};
 pub use input::Input;
+pub use link::{
+    Bridge, BridgePortInfo, BridgePortState, Link, LinkFlags, LinkInfo, LinkRef, OperationalState,
+    Veth, VethEnd, VethPair,
+};
 pub use mac::{BadMacAddr, MacAddr};
-pub use netns::{Command, NamedNetns, Namespace, Netns, NetnsId};
+pub use nat::{NatHandle, NatRule};
+pub use neighbor::{NeighborInfo, NeighborState};
+pub use netns::{
+    Command, EchoReply, NamedNetns, Namespace, Netns, NetnsId, Ping, Sysctl, SysctlHandle,
+};
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
+pub use route::{Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType};
+
+/// The README's program runs, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

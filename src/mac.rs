@@ -40,8 +40,11 @@ impl MacAddr {
 
     /// A made-up unicast address, as the kernel's `eth_random_addr`.
     pub(crate) fn random() -> Self {
-        let [a, b, c, d, e, f, ..] = RandomState::new().build_hasher().finish().to_ne_bytes();
-        Self([a & !1 | 2, b, c, d, e, f])
+        let random = RandomState::new().build_hasher().finish().to_ne_bytes();
+        let mut octets = [0; 6];
+        octets.copy_from_slice(&random[..6]);
+        octets[0] = octets[0] & !1 | 2;
+        Self(octets)
     }
 }
 
@@ -68,8 +71,9 @@ impl FromStr for MacAddr {
 
 impl fmt::Display for MacAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        let [first, rest @ ..] = self.0;
+        write!(f, "{first:02x}")?;
+        rest.iter().try_for_each(|octet| write!(f, ":{octet:02x}"))
     }
 }
 

@@ -1,7 +1,8 @@
 //! The names of the attributes that requests carry, for error texts.
 //!
 //! Only what netloom sends: an attribute that is not here is told by its number.
-//! Source: include/uapi/linux/{if_link,if_addr,rtnetlink,neighbour,netfilter/nf_tables}.h.
+//! Source: `include/uapi/linux/`: `if_link.h`, `if_addr.h`, `rtnetlink.h`, `neighbour.h`,
+//! `netfilter/nf_tables.h`.
 
 /// The attributes of one level: type, name, and what is nested inside.
 #[derive(Debug)]
@@ -41,6 +42,7 @@ pub(super) fn level_of(kind: u16) -> Option<(usize, &'static Level)> {
     }
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "what stands in the tables below is an Option")]
 const fn nest(level: &'static Level) -> Option<Nest> {
     Some(Nest { skip: 0, level })
 }

@@ -43,11 +43,10 @@ impl Netns {
     #[doc(alias = "ip netns exec")]
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let program = program.as_ref();
-        Command {
-            inner: process::Command::new(program),
-            program: format!("`{}`", program.display()),
-            namespace: self.clone(),
-        }
+        let mut inner = process::Command::new(program);
+        let entry = Entry::prepare(self);
+        sys::pre_exec(&mut inner, move || entry.enter().map_err(io::Error::from));
+        Command { inner, program: format!("`{}`", program.display()), namespace: self.clone() }
     }
 }
 
@@ -137,9 +136,6 @@ impl Command {
         &mut self,
         start: impl FnOnce(&mut process::Command) -> io::Result<T>,
     ) -> Result<T, Error> {
-        let entry = Entry::prepare(&self.namespace);
-        // A hook stays with the command, and entering twice costs little: the last one counts.
-        sys::pre_exec(&mut self.inner, move || entry.enter().map_err(io::Error::from));
         start(&mut self.inner).map_err(|error| {
             Cause::from(error).doing("run", &self.program).in_namespace(&self.namespace)
         })

@@ -55,8 +55,9 @@ pub(super) fn bind(name: &str, namespace: BorrowedFd<'_>) -> Result<(), Cause> {
 /// Gives a reserved name back, after a failure.
 pub(super) fn release(name: &str) {
     let path = path(name);
-    drop(umount2(&path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW));
-    drop(fs::remove_file(&path));
+    // It may not have been mounted on yet.
+    umount2(&path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).ok();
+    fs::remove_file(&path).ok();
 }
 
 /// Deletes the name while it stands for this namespace. Where it stands for another by now, or for

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
@@ -15,7 +16,8 @@ use nix::sys::statfs::{FsType, NSFS_MAGIC, fstatfs};
 use super::enter::inside;
 use super::identity::NetnsId;
 use super::named;
-use super::sockets::Sockets;
+use super::sockets::{NfTables, Sockets};
+use super::sysctl::Held;
 use crate::error::{Cause, Error};
 use crate::netlink::{Requests, Socket};
 use crate::owned::sealed::Remove;
@@ -36,6 +38,7 @@ struct Inner {
     id: NetnsId,
     label: Label,
     sockets: Sockets,
+    sysctls: Held,
 }
 
 /// How a namespace is called in texts, and what deleting it means.
@@ -152,7 +155,7 @@ impl Netns {
 
     pub(super) fn assemble(file: OwnedFd, label: Label, sockets: Sockets) -> Result<Self, Cause> {
         let id = NetnsId::of(&file)?;
-        Ok(Self(Arc::new(Inner { file, id, label, sockets })))
+        Ok(Self(Arc::new(Inner { file, id, label, sockets, sysctls: Held::default() })))
     }
 
     /// The same namespace under a name.
@@ -179,13 +182,12 @@ impl Netns {
         }
     }
 
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.0.file.as_fd()
+    pub(super) fn held_sysctls(&self) -> &Held {
+        &self.0.sysctls
     }
 
-    /// Whether nobody else in this process holds it and no name does: it goes with this handle.
-    pub(crate) fn goes_with_this_handle(&self) -> bool {
-        self.0.label == Label::Anonymous && Arc::strong_count(&self.0) == 1
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.0.file.as_fd()
     }
 
     /// Uses a socket inside, for one exchange or more.
@@ -200,9 +202,20 @@ impl Netns {
     /// belongs to it.
     pub(crate) fn nf_tables<T>(
         &self,
-        exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
+        exchange: impl FnOnce(&mut NfTables) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
         self.0.sockets.nf_tables(self.fd(), exchange)
+    }
+
+    /// Reads a whole list, named `what` in errors.
+    pub(crate) fn dump<T>(
+        &self,
+        what: &'static str,
+        request: &RouteNetlinkMessage,
+        read: impl FnMut(Message<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        self.route(|socket| socket.dump(request, read))
+            .map_err(|cause| cause.doing("list", what).in_namespace(self))
     }
 
     /// Sends named requests and says, in an error, where they went.

@@ -1,5 +1,6 @@
 //! The sockets of a namespace: opened inside once, used from anywhere.
 
+use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,7 +18,16 @@ const IDLE: usize = 8;
 #[derive(Debug)]
 pub(super) struct Sockets {
     route: Mutex<Vec<Socket>>,
-    nf_tables: Mutex<Option<Socket>>,
+    nf_tables: Mutex<Option<NfTables>>,
+}
+
+/// The `nf_tables` socket, and what lives and dies with it.
+#[derive(Debug)]
+pub(crate) struct NfTables {
+    /// The owner of our tables: a table with the owner flag goes when it closes.
+    pub(crate) socket: Socket,
+    /// The rules of our NAT table, by number: the first brings it, the last takes it along.
+    pub(crate) nat_rules: BTreeSet<u64>,
 }
 
 impl Sockets {
@@ -48,18 +58,21 @@ impl Sockets {
     pub(super) fn nf_tables<T>(
         &self,
         namespace: BorrowedFd<'_>,
-        exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
+        exchange: impl FnOnce(&mut NfTables) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
         let mut kept = lock(&self.nf_tables);
-        let socket = match &mut *kept {
-            Some(socket) => socket,
-            none => none.insert(inside(namespace, || Socket::open(Protocol::Netfilter))??),
+        let nf_tables = match &mut *kept {
+            Some(nf_tables) => nf_tables,
+            none => {
+                let socket = inside(namespace, || Socket::open(Protocol::Netfilter))??;
+                none.insert(NfTables { socket, nat_rules: BTreeSet::new() })
+            }
         };
-        exchange(socket)
+        exchange(nf_tables)
     }
 }
 
 /// A panic while a socket was out lost that socket, nothing else: no poison.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,11 +7,10 @@
 //! IFA_ADDRESS   1  4 or 16 bytes   the address, or the peer's where there is one
 //! IFA_LOCAL     2  4 or 16 bytes   the address, where the other is the peer's
 //! IFA_LABEL     3  string          IFA_BROADCAST 4  4 bytes
-//! IFA_CACHEINFO 6  preferred, valid (u32 seconds), created, updated
 //! IFA_FLAGS     8  u32             all of the flags
 //! ```
 //!
-//! Source: rtnetlink(7), include/uapi/linux/if_addr.h.
+//! Source: rtnetlink(7), `include/uapi/linux/if_addr.h`.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -22,14 +21,12 @@ const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_LABEL: u16 = 3;
 const IFA_BROADCAST: u16 = 4;
-const IFA_CACHEINFO: u16 = 6;
 const IFA_FLAGS: u16 = 8;
 
 /// An address, borrowed from the message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AddressView<'a> {
     pub(crate) prefix: u8,
-    pub(crate) scope: u8,
     pub(crate) index: u32,
     short_flags: u8,
     attributes: Attributes<'a>,
@@ -38,9 +35,9 @@ pub(crate) struct AddressView<'a> {
 impl<'a> AddressView<'a> {
     pub(crate) fn read(message: Message<'a>) -> Option<Self> {
         let (header, attributes) = message.split::<8>()?;
-        let [_, prefix, short_flags, scope, i0, i1, i2, i3] = *header;
+        let [_, prefix, short_flags, _, i0, i1, i2, i3] = *header;
         let index = u32::from_ne_bytes([i0, i1, i2, i3]);
-        Some(Self { prefix, scope, index, short_flags, attributes })
+        Some(Self { prefix, index, short_flags, attributes })
     }
 
     /// The address itself: `IFA_LOCAL` where there is one (IPv4 and point-to-point).
@@ -66,12 +63,6 @@ impl<'a> AddressView<'a> {
         let long = self.attributes.get(IFA_FLAGS).and_then(Attribute::u32);
         long.unwrap_or_else(|| u32::from(self.short_flags))
     }
-
-    /// Seconds left as preferred and as valid; `u32::MAX` is forever.
-    pub(crate) fn lifetimes(self) -> Option<(u32, u32)> {
-        let [p0, p1, p2, p3, v0, v1, v2, v3] = self.attributes.get(IFA_CACHEINFO)?.array::<8>()?;
-        Some((u32::from_ne_bytes([p0, p1, p2, p3]), u32::from_ne_bytes([v0, v1, v2, v3])))
-    }
 }
 
 #[cfg(test)]
@@ -86,7 +77,6 @@ mod tests {
         writer.bytes(IFA_LOCAL, &[10, 0, 0, 1]);
         writer.bytes(IFA_BROADCAST, &[10, 0, 0, 255]);
         writer.string(IFA_LABEL, "veth1");
-        writer.bytes(IFA_CACHEINFO, &[255; 16]);
         payload
     }
 
@@ -103,7 +93,6 @@ mod tests {
         assert_eq!(view.peer(), Some(IpAddr::from([10, 0, 0, 2])));
         assert_eq!(view.broadcast(), Some(Ipv4Addr::new(10, 0, 0, 255)));
         assert_eq!(view.label().as_deref(), Some("veth1"));
-        assert_eq!(view.lifetimes(), Some((u32::MAX, u32::MAX)));
     }
 
     #[test]
@@ -111,7 +100,7 @@ mod tests {
         let payload = payload();
         for cut in 0..payload.len() {
             let Some(view) = AddressView::read(message(&payload[..cut])) else { continue };
-            let _ = (view.local(), view.peer(), view.broadcast(), view.flags(), view.lifetimes());
+            let _ = (view.local(), view.peer(), view.broadcast(), view.flags(), view.label());
         }
     }
 }

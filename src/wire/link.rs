@@ -11,7 +11,7 @@
 //! IFLA_PROP_LIST 52  nest      IFLA_ALT_IFNAME 53 string
 //! ```
 //!
-//! Source: rtnetlink(7), include/uapi/linux/if_link.h, net/core/rtnetlink.c.
+//! Source: rtnetlink(7), `include/uapi/linux/if_link.h`, `net/core/rtnetlink.c`.
 
 use super::attribute::{Attribute, Attributes};
 use super::message::Message;
@@ -32,8 +32,6 @@ const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
 
 const IFLA_INFO_KIND: u16 = 1;
-const IFLA_INFO_DATA: u16 = 2;
-const IFLA_INFO_SLAVE_KIND: u16 = 4;
 
 const AF_INET: u16 = 2;
 const IFLA_INET_CONF: u16 = 1;
@@ -105,15 +103,6 @@ impl<'a> LinkView<'a> {
     /// `veth`, `bridge`, …; a physical link and `lo` have none.
     pub(crate) fn kind(self) -> Option<String> {
         self.info()?.get(IFLA_INFO_KIND).map(Attribute::string)
-    }
-
-    pub(crate) fn kind_data(self) -> Option<Attributes<'a>> {
-        self.info()?.get(IFLA_INFO_DATA).map(Attribute::nested)
-    }
-
-    /// The kind of the master, as `bridge`.
-    pub(crate) fn port_kind(self) -> Option<String> {
-        self.info()?.get(IFLA_INFO_SLAVE_KIND).map(Attribute::string)
     }
 
     /// The port's settings, in an answer to an `AF_BRIDGE` dump.

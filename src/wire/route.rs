@@ -35,7 +35,6 @@ const RTNEXTHOP: usize = 8;
 pub(crate) struct RouteView<'a> {
     pub(crate) family: u8,
     pub(crate) prefix: u8,
-    pub(crate) tos: u8,
     pub(crate) protocol: u8,
     pub(crate) scope: u8,
     pub(crate) kind: u8,
@@ -56,9 +55,9 @@ pub(crate) struct NextHopView {
 impl<'a> RouteView<'a> {
     pub(crate) fn read(message: Message<'a>) -> Option<Self> {
         let (header, attributes) = message.split::<12>()?;
-        let [family, prefix, _, tos, short_table, protocol, scope, kind, f0, f1, f2, f3] = *header;
+        let [family, prefix, _, _, short_table, protocol, scope, kind, f0, f1, f2, f3] = *header;
         let flags = u32::from_ne_bytes([f0, f1, f2, f3]);
-        Some(Self { family, prefix, tos, protocol, scope, kind, flags, short_table, attributes })
+        Some(Self { family, prefix, protocol, scope, kind, flags, short_table, attributes })
     }
 
     pub(crate) fn destination(self) -> Option<IpAddr> {

@@ -1,0 +1,308 @@
+//! Addresses of links.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use nix::errno::Errno;
+
+use crate::error::Error;
+use crate::input::{FirstRejected, Input};
+use crate::link::Link;
+use crate::netlink::Requests;
+use crate::netns::Netns;
+use crate::owned::Owned;
+use crate::owned::sealed::Remove;
+use crate::wire::address::AddressView;
+
+/// An address to be: what a link is reached by, with the length of its network's prefix.
+///
+/// Replaces `ip address add ADDRESS dev NAME`. A literal such as `"10.0.0.2/24"` is one, wherever a
+/// setter takes an address.
+///
+/// ```
+/// use netloom::{Address, Bridge, Namespace};
+/// # netloom::sandbox::enter()?;
+///
+/// let host = Namespace::anonymous().create()?;
+/// let bridge = Bridge::new("br0").create(&host)?;
+/// let _address = Address::new("10.0.0.1/24").broadcast_auto().create(&bridge)?;
+/// let listed = &host.addresses()?[0];
+/// assert_eq!(listed.to_string(), "10.0.0.1/24 brd 10.0.0.255 dev if2");
+/// # Ok::<(), netloom::Error>(())
+/// ```
+///
+/// Source: ip-address(8), net/ipv4/devinet.c, net/ipv6/addrconf.c.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a builder does nothing until `create`"]
+pub struct Address {
+    prefix: Option<IpNet>,
+    broadcast: Broadcast,
+    detect_duplicates: bool,
+    rejected: FirstRejected,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Broadcast {
+    None,
+    Auto,
+    Given(Ipv4Addr),
+}
+
+impl Address {
+    /// This address, as `10.0.0.2/24` or `fd00::2/64`.
+    pub fn new(address: impl Input<IpNet>) -> Self {
+        let mut rejected = FirstRejected::default();
+        let prefix = rejected.read("address", address);
+        Self { prefix, broadcast: Broadcast::None, detect_duplicates: false, rejected }
+    }
+
+    /// With the broadcast address of its network, as `brd +`: all host bits set. A /31 or /32 has none,
+    /// nor has an IPv6 address. Default: none.
+    #[doc(alias("brd +", "IFA_BROADCAST"))]
+    pub fn broadcast_auto(mut self) -> Self {
+        self.broadcast = Broadcast::Auto;
+        self
+    }
+
+    /// With this broadcast address, as `brd ADDRESS`.
+    pub fn broadcast(mut self, broadcast: Ipv4Addr) -> Self {
+        if self.prefix.is_some_and(|prefix| prefix.addr().is_ipv6()) {
+            self.rejected.reject(
+                "broadcast",
+                broadcast,
+                "an IPv6 network has no broadcast address",
+            );
+        }
+        self.broadcast = Broadcast::Given(broadcast);
+        self
+    }
+
+    /// Has the kernel ask the network for duplicates before an IPv6 address is used, which takes a
+    /// second or more. Default: not (`nodad`), as fits networks that one program sets up.
+    #[doc(alias("nodad", "IFA_F_NODAD"))]
+    pub fn detect_duplicates(mut self) -> Self {
+        self.detect_duplicates = true;
+        self
+    }
+
+    /// Adds it to a link.
+    ///
+    /// # Errors
+    ///
+    /// A literal that is no address is refused before any system call. An address that the link has
+    /// already is [`is_already_exists`](Error::is_already_exists).
+    #[doc(alias("ip address add", "RTM_NEWADDR"))]
+    pub fn create(&self, link: &Link) -> Result<Owned<AddressHandle>, Error> {
+        const ACTION: &str = "add address";
+        self.rejected.check(ACTION, self)?;
+        let Some((prefix, message)) = self.prefix.zip(self.add(link.index())) else {
+            return Err(Error::invalid(ACTION, self, "it has no value"));
+        };
+        let mut requests = Requests::new();
+        requests.push(ACTION, self, &message, NLM_F_CREATE | NLM_F_EXCL);
+        link.namespace().send(requests, |_, _| ()).map_err(|error| {
+            let name = link.name();
+            error
+                .hint_on(Errno::EEXIST, || format!("`{name}` has this address already"))
+                .hint_on(Errno::EACCES, || {
+                    format!("IPv6 is off on `{name}` (net.ipv6.conf.{name}.disable_ipv6)")
+                })
+        })?;
+        Ok(Owned::adopt(AddressHandle { link: link.clone(), prefix }))
+    }
+
+    pub(crate) fn rejected(&self) -> &FirstRejected {
+        &self.rejected
+    }
+
+    /// The request that adds it; none where the literal was bad.
+    pub(crate) fn add(&self, index: u32) -> Option<RouteNetlinkMessage> {
+        let prefix = self.prefix?;
+        let mut message = message(prefix, index);
+        if let Some(broadcast) = self.broadcast_of(prefix) {
+            message.attributes.push(AddressAttribute::Broadcast(broadcast));
+        }
+        if prefix.addr().is_ipv6() && !self.detect_duplicates {
+            message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        }
+        Some(RouteNetlinkMessage::NewAddress(message))
+    }
+
+    fn broadcast_of(&self, prefix: IpNet) -> Option<Ipv4Addr> {
+        match (self.broadcast, prefix) {
+            (Broadcast::Given(address), IpNet::V4(_)) => Some(address),
+            (Broadcast::Auto, IpNet::V4(net)) if net.prefix_len() <= 30 => Some(net.broadcast()),
+            _ => None,
+        }
+    }
+}
+
+/// The message that means this address, to add or to delete it.
+fn message(prefix: IpNet, index: u32) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family =
+        if prefix.addr().is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    message.header.prefix_len = prefix.prefix_len();
+    message.header.index = index;
+    message.attributes.push(AddressAttribute::Local(prefix.addr()));
+    message.attributes.push(AddressAttribute::Address(prefix.addr()));
+    message
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.prefix {
+            Some(prefix) => prefix.fmt(f),
+            None => f.write_str("(no address)"),
+        }
+    }
+}
+
+macro_rules! from {
+    ($($from:ty),+) => {$(
+        impl From<$from> for Address {
+            fn from(address: $from) -> Self {
+                Self::new(address)
+            }
+        }
+    )+};
+}
+from!(&str, String, &String, IpNet, Ipv4Net, Ipv6Net);
+
+/// An address that a link has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressHandle {
+    link: Link,
+    prefix: IpNet,
+}
+
+impl AddressHandle {
+    /// The address with the length of its prefix.
+    pub fn prefix(&self) -> IpNet {
+        self.prefix
+    }
+
+    /// The address.
+    pub fn ip(&self) -> IpAddr {
+        self.prefix.addr()
+    }
+
+    /// The link that has it.
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+}
+
+/// As `ip address del`. With an IPv4 network's first address its others on that link go too, unless the
+/// link promotes them (`net.ipv4.conf.DEV.promote_secondaries`).
+impl Remove for AddressHandle {
+    fn remove(&self) -> Result<(), Error> {
+        let message = RouteNetlinkMessage::DelAddress(message(self.prefix, self.link.index()));
+        let mut requests = Requests::new();
+        requests.push("delete address", &self.prefix, &message, 0);
+        self.link.namespace().send(requests, |_, _| ())
+    }
+}
+
+/// An address as the kernel lists it, a line of `ip address`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AddressInfo {
+    /// The index of the link that has it.
+    pub link: u32,
+    /// The address with the length of its prefix.
+    pub prefix: IpNet,
+    /// The other end, where it is point-to-point.
+    pub peer: Option<IpAddr>,
+    /// Its broadcast address.
+    pub broadcast: Option<Ipv4Addr>,
+    /// Its label: an IPv4 address has one, by default its link's name.
+    pub label: Option<String>,
+    /// Whether duplicates are still being looked for.
+    pub tentative: bool,
+    /// Whether it was set for good, not for a lifetime.
+    pub permanent: bool,
+}
+
+impl AddressInfo {
+    fn read(view: AddressView<'_>) -> Option<Self> {
+        let flags = AddressFlags::from_bits_retain(view.flags());
+        Some(Self {
+            link: view.index,
+            prefix: IpNet::new(view.local()?, view.prefix).ok()?,
+            peer: view.peer(),
+            broadcast: view.broadcast(),
+            label: view.label(),
+            tentative: flags.contains(AddressFlags::Tentative),
+            permanent: flags.contains(AddressFlags::Permanent),
+        })
+    }
+}
+
+/// One line, in the words of `ip address`.
+impl fmt::Display for AddressInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.prefix)?;
+        if let Some(peer) = self.peer {
+            write!(f, " peer {peer}")?;
+        }
+        if let Some(broadcast) = self.broadcast {
+            write!(f, " brd {broadcast}")?;
+        }
+        write!(f, " dev if{}", self.link)
+    }
+}
+
+impl Netns {
+    /// All addresses of all links, IPv4 and IPv6, as `ip address show`.
+    ///
+    /// # Errors
+    ///
+    /// Where the list changed each time it was read: it is whole, or an error.
+    #[doc(alias("ip addr show", "RTM_GETADDR"))]
+    pub fn addresses(&self) -> Result<Vec<AddressInfo>, Error> {
+        self.addresses_of(0)
+    }
+
+    /// Those of one link; 0 means all. The kernel filters: strict checking is on.
+    fn addresses_of(&self, link: u32) -> Result<Vec<AddressInfo>, Error> {
+        let mut request = AddressMessage::default();
+        request.header.index = link;
+        let request = RouteNetlinkMessage::GetAddress(request);
+        self.dump("addresses", &request, |message| AddressInfo::read(AddressView::read(message)?))
+    }
+}
+
+impl Link {
+    /// Its addresses, IPv4 and IPv6, as `ip address show dev NAME`.
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where the link is gone.
+    pub fn addresses(&self) -> Result<Vec<AddressInfo>, Error> {
+        self.namespace().addresses_of(self.index())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broadcast_is_worked_out_as_ip_does() {
+        let broadcast = |text: &str| {
+            let address = Address::new(text).broadcast_auto();
+            address.broadcast_of(address.prefix.unwrap()).map(|address| address.to_string())
+        };
+        assert_eq!(broadcast("10.0.0.1/24").as_deref(), Some("10.0.0.255"));
+        assert_eq!(broadcast("10.0.0.1/30").as_deref(), Some("10.0.0.3"));
+        assert_eq!(broadcast("10.1.2.3/8").as_deref(), Some("10.255.255.255"));
+        for none in ["10.0.0.1/31", "10.0.0.1/32", "fd00::1/64"] {
+            assert_eq!(broadcast(none), None);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Bridges.
+
+use std::time::Duration;
+
+use netlink_packet_route::link::{BridgeStpState, InfoBridge, InfoData, InfoKind};
+
+use super::configure::{Remaining, configure};
+use super::create::create_link;
+use super::handle::Link;
+use super::settings::{Settings, link_setters};
+use crate::error::Error;
+use crate::mac::MacAddr;
+use crate::netns::Netns;
+use crate::owned::Owned;
+
+/// A bridge to be: a switch inside the kernel, whose ports are other links.
+///
+/// Replaces `ip link add name NAME type bridge`.
+///
+/// ```
+/// use netloom::{Bridge, Namespace, VethPair};
+/// # netloom::sandbox::enter()?;
+///
+/// let host = Namespace::anonymous().create()?;
+/// let bridge = Bridge::new("br0").address("10.0.0.1/24").up().create(&host)?;
+/// let cable = VethPair::new("veth1", "veth2").create(&host)?;
+/// cable.near().set_master(&bridge)?;
+/// assert_eq!(host.bridge_ports()?[0].master, bridge.index());
+/// # Ok::<(), netloom::Error>(())
+/// ```
+///
+/// Its hardware address is set at birth: the kernel would else give it that of its lowest port, and
+/// change it as ports come and go. Source: ip-link(8), `net/bridge/br_netlink.c`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a builder does nothing until `create`"]
+pub struct Bridge {
+    settings: Settings,
+    stp: Option<bool>,
+    forward_delay: Option<Duration>,
+    ageing: Option<Duration>,
+    vlan_filtering: Option<bool>,
+    multicast_snooping: Option<bool>,
+}
+
+impl Bridge {
+    /// A bridge of this name.
+    pub fn new(name: impl AsRef<str>) -> Self {
+        Self {
+            settings: Settings::new(name.as_ref()),
+            stp: None,
+            forward_delay: None,
+            ageing: None,
+            vlan_filtering: None,
+            multicast_snooping: None,
+        }
+    }
+
+    link_setters!();
+
+    /// Turns the spanning tree protocol on or off, as `stp_state`. Default: off.
+    #[doc(alias = "IFLA_BR_STP_STATE")]
+    pub fn stp(mut self, on: bool) -> Self {
+        self.stp = Some(on);
+        self
+    }
+
+    /// How long a port listens and learns before it forwards, in hundredths of a second, as
+    /// `forward_delay`. Default: 15 s, of no effect while the spanning tree protocol is off.
+    #[doc(alias = "IFLA_BR_FORWARD_DELAY")]
+    pub fn forward_delay(mut self, delay: Duration) -> Self {
+        self.forward_delay = Some(delay);
+        self
+    }
+
+    /// How long a learned address is remembered, in hundredths of a second, as `ageing_time`. Default:
+    /// 300 s.
+    #[doc(alias = "IFLA_BR_AGEING_TIME")]
+    pub fn ageing_time(mut self, time: Duration) -> Self {
+        self.ageing = Some(time);
+        self
+    }
+
+    /// Keeps ports apart by VLAN, as `vlan_filtering`. Default: off.
+    #[doc(alias = "IFLA_BR_VLAN_FILTERING")]
+    pub fn vlan_filtering(mut self, on: bool) -> Self {
+        self.vlan_filtering = Some(on);
+        self
+    }
+
+    /// Sends multicast only where it was asked for, as `mcast_snooping`. Default: on.
+    #[doc(alias = "IFLA_BR_MCAST_SNOOPING")]
+    pub fn multicast_snooping(mut self, on: bool) -> Self {
+        self.multicast_snooping = Some(on);
+        self
+    }
+
+    /// Makes it.
+    ///
+    /// # Errors
+    ///
+    /// What can be known wrong is refused before any system call. A name that is taken is
+    /// [`is_already_exists`](Error::is_already_exists); a kernel without bridges is
+    /// [`is_unsupported`](Error::is_unsupported). Nothing is left where it fails.
+    #[doc(alias("ip link add", "RTM_NEWLINK"))]
+    pub fn create(&self, netns: &Netns) -> Result<Owned<Link>, Error> {
+        const ACTION: &str = "create bridge";
+        self.settings.check(ACTION)?;
+        let mut request = self.settings.create_request().up(self.settings.born_up());
+        if self.settings.mac.is_none() {
+            request = request.mac(MacAddr::random());
+        }
+        let master = match &self.settings.master {
+            Some(master) => Some(master.resolve(netns, ACTION)?),
+            None => None,
+        };
+        if let Some(index) = master {
+            request = request.master(index);
+        }
+        let request = request.kind(InfoKind::Bridge, Some(InfoData::Bridge(self.options())));
+        let born = create_link(ACTION, netns, &self.settings, request)?;
+        let bridge = Owned::adopt(born.link);
+        let up = self.settings.up && !self.settings.born_up();
+        configure(&bridge, &self.settings, Remaining { up, ..Remaining::default() })?;
+        Ok(bridge)
+    }
+
+    fn options(&self) -> Vec<InfoBridge> {
+        let stp = self.stp.map(|on| {
+            let state = if on { BridgeStpState::KernelStp } else { BridgeStpState::Disabled };
+            InfoBridge::StpState(state)
+        });
+        [
+            stp,
+            self.forward_delay.map(hundredths).map(InfoBridge::ForwardDelay),
+            self.ageing.map(hundredths).map(InfoBridge::AgeingTime),
+            self.vlan_filtering.map(InfoBridge::VlanFiltering),
+            self.multicast_snooping.map(InfoBridge::MulticastSnooping),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// In `USER_HZ`, as bridges count time: 100 a second.
+fn hundredths(time: Duration) -> u32 {
+    u32::try_from(time.as_millis() / 10).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,131 @@
+//! The handle of a link: its namespace and index.
+
+use std::fmt;
+
+use nix::errno::Errno;
+
+use super::message::LinkRequest;
+use crate::error::{Cause, Error};
+use crate::netlink::Requests;
+use crate::netns::{Netns, Quoted};
+use crate::owned::sealed::Remove;
+use crate::wire::link::LinkView;
+
+/// A link that exists: a veth end, a bridge, the loopback link, a physical one.
+///
+/// Its identity is its namespace and its index there; the name is what it had when netloom last saw it.
+/// Two handles are equal when both are. Dropping one does nothing: see [`Owned`](crate::Owned).
+#[derive(Clone)]
+pub struct Link {
+    pub(super) netns: Netns,
+    pub(super) index: u32,
+    pub(super) name: String,
+}
+
+impl Netns {
+    /// Looks up one link by name (or alternative name), as `ip link show NAME`.
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where there is none of that name.
+    pub fn link(&self, name: &str) -> Result<Link, Error> {
+        const ACTION: &str = "find link";
+        crate::input::link_name(name)
+            .map_err(|reason| Error::invalid(ACTION, Quoted(name), reason))?;
+        self.look_up(LinkRequest::named(name), |view| self.handle_of(view))
+            .map_err(|cause| cause.doing(ACTION, Quoted(name)).in_namespace(self))
+    }
+
+    /// Looks up one link by its index.
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where there is none of that index.
+    pub fn link_at(&self, index: u32) -> Result<Link, Error> {
+        self.look_up(LinkRequest::at(index), |view| self.handle_of(view))
+            .map_err(|cause| cause.doing("find link", index).in_namespace(self))
+    }
+
+    pub(super) fn look_up<T>(
+        &self,
+        request: LinkRequest,
+        mut read: impl FnMut(LinkView<'_>) -> Option<T>,
+    ) -> Result<T, Cause> {
+        let request = request.get();
+        let found =
+            self.route(|socket| socket.get(&request, |answer| read(LinkView::read(answer)?)))?;
+        found.ok_or(Cause::Malformed("a link without a name"))
+    }
+
+    fn handle_of(&self, view: LinkView<'_>) -> Option<Link> {
+        Some(Link { netns: self.clone(), index: view.index, name: view.name()? })
+    }
+}
+
+impl Link {
+    /// Its name when it was made, looked up or renamed.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its index in its namespace, as `if_nametoindex(3)`. A move to another namespace may change it.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// The namespace it is in.
+    pub fn namespace(&self) -> &Netns {
+        &self.netns
+    }
+
+    /// Sends one request about this link.
+    pub(crate) fn request(
+        &self,
+        action: &'static str,
+        request: LinkRequest,
+        send: fn(LinkRequest) -> netlink_packet_route::RouteNetlinkMessage,
+    ) -> Result<(), Error> {
+        let object = Quoted(&self.name);
+        let mut requests = Requests::new();
+        requests.push(action, &object, &send(request), 0);
+        self.netns.send(requests, |_, _| ())
+    }
+}
+
+/// Deleted by its index, never by its name, which may be another link's by now.
+impl Remove for Link {
+    fn remove(&self) -> Result<(), Error> {
+        self.request("delete link", LinkRequest::at(self.index), LinkRequest::delete).map_err(
+            |error| {
+                error.hint_on(Errno::EOPNOTSUPP, || {
+                    "the kernel made this link and keeps it: only links that were created can be deleted"
+                        .into()
+                })
+            },
+        )
+    }
+}
+
+impl PartialEq for Link {
+    fn eq(&self, other: &Self) -> bool {
+        self.index == other.index && self.netns == other.netns
+    }
+}
+
+impl Eq for Link {}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` in {}", self.name, self.netns)
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("name", &self.name)
+            .field("index", &self.index)
+            .field("namespace", &self.netns)
+            .finish()
+    }
+}

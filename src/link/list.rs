@@ -1,0 +1,51 @@
+//! Lists of links, and one link's present state.
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::LinkMessage;
+
+use super::handle::Link;
+use super::info::LinkInfo;
+use super::message::LinkRequest;
+use crate::error::Error;
+use crate::netns::{Netns, Quoted};
+use crate::wire::link::LinkView;
+
+impl Netns {
+    /// All links, in the order of their indexes, as `ip link list`.
+    ///
+    /// ```
+    /// use netloom::{Namespace, VethPair};
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let red = Namespace::anonymous().create()?;
+    /// let _cable = VethPair::new("veth1", "veth2").create(&red)?;
+    /// let names: Vec<_> = red.links()?.into_iter().map(|link| link.name).collect();
+    /// assert_eq!(names, ["lo", "veth2", "veth1"]);
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Where the list changed each time it was read: it is whole, or an error.
+    #[doc(alias("ip link list", "RTM_GETLINK"))]
+    pub fn links(&self) -> Result<Vec<LinkInfo>, Error> {
+        let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        let mut links =
+            self.dump("links", &all, |message| LinkInfo::read(LinkView::read(message)?))?;
+        links.sort_unstable_by_key(|link| link.index);
+        Ok(links)
+    }
+}
+
+impl Link {
+    /// Its present state, as `ip link show DEV`.
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where it is gone.
+    pub fn info(&self) -> Result<LinkInfo, Error> {
+        self.netns.look_up(LinkRequest::at(self.index), LinkInfo::read).map_err(|cause| {
+            cause.doing("look at link", Quoted(&self.name)).in_namespace(&self.netns)
+        })
+    }
+}

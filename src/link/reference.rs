@@ -1,0 +1,69 @@
+//! How one link names another: by handle, which is exact, or by name, which is looked up.
+
+use std::fmt;
+
+use super::handle::Link;
+use crate::error::Error;
+use crate::netns::{Netns, NetnsId};
+use crate::owned::Owned;
+
+/// Which link is meant: `&link`, or a name that is looked up when the builder is created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkRef(Reference);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Reference {
+    Name(String),
+    Identity { netns: NetnsId, index: u32, name: String },
+}
+
+impl LinkRef {
+    pub(crate) fn name(&self) -> &str {
+        match &self.0 {
+            Reference::Name(name) | Reference::Identity { name, .. } => name,
+        }
+    }
+
+    /// Its index in `netns`, where it must be.
+    pub(crate) fn resolve(&self, netns: &Netns, action: &'static str) -> Result<u32, Error> {
+        match &self.0 {
+            Reference::Name(name) => Ok(netns.link(name)?.index()),
+            Reference::Identity { netns: home, index, .. } if *home == netns.id() => Ok(*index),
+            Reference::Identity { netns: home, .. } => {
+                let reason = format!("it is in another namespace, {home}");
+                Err(Error::invalid(action, self, reason).in_namespace(netns))
+            }
+        }
+    }
+}
+
+impl fmt::Display for LinkRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.name())
+    }
+}
+
+impl From<&str> for LinkRef {
+    fn from(name: &str) -> Self {
+        Self(Reference::Name(name.to_owned()))
+    }
+}
+
+impl From<String> for LinkRef {
+    fn from(name: String) -> Self {
+        Self(Reference::Name(name))
+    }
+}
+
+impl From<&Link> for LinkRef {
+    fn from(link: &Link) -> Self {
+        let netns = link.netns.id();
+        Self(Reference::Identity { netns, index: link.index, name: link.name.clone() })
+    }
+}
+
+impl From<&Owned<Link>> for LinkRef {
+    fn from(link: &Owned<Link>) -> Self {
+        Self::from(&**link)
+    }
+}

@@ -1,0 +1,200 @@
+//! The child's end: finding the closure it was started for, running it, reporting.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::env;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::process::parent_id;
+use std::panic::{self, AssertUnwindSafe};
+use std::process::{self, ExitCode, Termination};
+use std::str::FromStr;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use nix::unistd::{dup2_stderr, dup2_stdout};
+
+use crate::sys;
+
+/// The variable that tells a child what it was started for.
+pub(super) const MARKER: &str = "NETLOOM_SANDBOX_RUN";
+
+/// One call of `run`: where its closure is written, and which call of that place it is. Closures of
+/// one function share a type name, and one closure may be run in a loop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Call {
+    place: String,
+    nth: usize,
+}
+
+/// The descriptors a child is left, by number: the same numbers in parent and child.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Descriptors {
+    pub(super) report: RawFd,
+    pub(super) stdout: RawFd,
+    pub(super) stderr: RawFd,
+}
+
+/// What the child says on the report pipe.
+pub(super) mod report {
+    /// The closure was reached.
+    pub(in crate::sandbox) const REACHED: u8 = b'R';
+    /// It came to its end.
+    pub(in crate::sandbox) const PASSED: u8 = b'P';
+    /// It did not; the message follows.
+    pub(in crate::sandbox) const FAILED: u8 = b'F';
+}
+
+/// What a call of `run` is to this process.
+#[derive(Debug)]
+pub(super) enum Arrival {
+    /// To be run in a child, which finds it by these calls, one inside the other.
+    Elsewhere(Vec<Call>),
+    /// What this process was started for.
+    Here(Report),
+    /// The closure that has it inside.
+    OnTheWay,
+    /// Another one, before it. The parent has run that already.
+    Passed,
+}
+
+/// Says which of these a call is. Calls have to come in the same order in parent and child.
+pub(super) fn arrive(place: &str) -> Arrival {
+    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    let depth = state.entered;
+    let count = state.counts.entry((depth, place.to_owned())).or_default();
+    let call = Call { place: place.to_owned(), nth: *count };
+    *count += 1;
+    match state.path.get(depth) {
+        None => Arrival::Elsewhere(state.path.iter().cloned().chain([call]).collect()),
+        Some(wanted) if *wanted != call => Arrival::Passed,
+        Some(_) => {
+            state.entered += 1;
+            if state.entered < state.path.len() {
+                return Arrival::OnTheWay;
+            }
+            state.report.take().map_or(Arrival::Passed, Arrival::Here)
+        }
+    }
+}
+
+/// Whether this process was started by `run`, and its closure reached.
+pub(super) fn has_arrived() -> bool {
+    let state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    state.entered > 0 && state.entered == state.path.len()
+}
+
+static STATE: LazyLock<Mutex<State>> = LazyLock::new(|| Mutex::new(State::of_this_process()));
+
+#[derive(Debug, Default)]
+struct State {
+    path: Vec<Call>,
+    entered: usize,
+    counts: HashMap<(usize, String), usize>,
+    report: Option<Report>,
+}
+
+impl State {
+    fn of_this_process() -> Self {
+        let marker = env::var(MARKER).ok();
+        marker.and_then(|marker| Self::from_marker(&marker)).unwrap_or_default()
+    }
+
+    /// Nothing for a marker that was meant for another process: a program started by the closure
+    /// inherits it as well, but its parent is not the one that is named.
+    fn from_marker(marker: &str) -> Option<Self> {
+        let mut lines = marker.lines();
+        let mut numbers = lines.next()?.split(' ');
+        if number::<u32>(numbers.next()?)? != parent_id() {
+            return None;
+        }
+        let mut inherited = || sys::inherited(number(numbers.next()?)?);
+        let (to_parent, stdout, stderr) = (inherited()?, inherited()?, inherited()?);
+        let path = lines.map(|line| {
+            let (nth, place) = line.split_once(' ')?;
+            Some(Call { place: place.to_owned(), nth: number(nth)? })
+        });
+        Some(Self {
+            path: path.collect::<Option<_>>()?,
+            report: Some(Report { to_parent: to_parent.into(), stdout, stderr }),
+            ..Self::default()
+        })
+    }
+}
+
+fn number<T: FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
+}
+
+/// The marker that leads a child of this process to a call.
+pub(super) fn marker(descriptors: Descriptors, path: &[Call]) -> String {
+    let Descriptors { report, stdout, stderr } = descriptors;
+    let mut text = format!("{} {report} {stdout} {stderr}", process::id());
+    for Call { place, nth } in path {
+        let _ = write!(text, "\n{nth} {place}");
+    }
+    text
+}
+
+/// The way back to the parent.
+#[derive(Debug)]
+pub(super) struct Report {
+    to_parent: File,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+}
+
+impl Report {
+    /// Runs the closure, tells the parent how it went, and ends the process: the test around the
+    /// closure goes on in the parent alone.
+    pub(super) fn conclude<R: Termination>(mut self, closure: impl FnOnce() -> R) -> ! {
+        let outcome = match self.begin() {
+            Ok(()) => panic::catch_unwind(AssertUnwindSafe(|| closure().report())),
+            Err(error) => Err(Box::new(error.to_string()) as Box<dyn Any + Send>),
+        };
+        let failure = match outcome {
+            Ok(ExitCode::SUCCESS) => None,
+            Ok(_) => Some("the sandboxed closure returned an error".to_owned()),
+            Err(payload) => Some(message_of(&*payload)),
+        };
+        // Ahead of the report, which ends the parent's reading.
+        drop(io::stdout().flush());
+        let mut report = vec![if failure.is_some() { report::FAILED } else { report::PASSED }];
+        report.extend_from_slice(failure.as_deref().unwrap_or_default().as_bytes());
+        drop(self.to_parent.write_all(&report));
+        process::exit(if failure.is_some() { 101 } else { 0 })
+    }
+
+    /// What was printed on the way here repeats what the parent printed: it went elsewhere. From
+    /// now on it counts.
+    fn begin(&mut self) -> io::Result<()> {
+        io::stdout().flush()?;
+        dup2_stdout(&self.stdout)?;
+        dup2_stderr(&self.stderr)?;
+        show_name();
+        self.to_parent.write_all(&[report::REACHED])
+    }
+}
+
+/// A panic's message, as far as it has one.
+fn message_of(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("the sandboxed closure panicked with a value that is no text").to_owned()
+}
+
+/// The program was started as /proc/self/exe, and `ps` would call it `exe`.
+pub(super) fn show_name() {
+    let program = env::args_os().next().unwrap_or_default();
+    if let Some(name) = std::path::Path::new(&program).file_name() {
+        // What does not fit its 15 bytes, the kernel cuts off.
+        drop(fs::write("/proc/self/comm", name.as_encoded_bytes()));
+    }
+}
+
+/// The closure around the wanted one has ended without coming to it.
+pub(super) fn missed() -> ! {
+    drop(io::stdout().flush());
+    process::exit(101)
+}

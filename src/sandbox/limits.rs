@@ -1,0 +1,140 @@
+//! Why this process gets no user namespace, and what would help.
+
+use std::fmt;
+use std::fs;
+
+use nix::errno::Errno;
+
+/// What stands between an ordinary user and a user namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Obstacle {
+    /// The kernel was built without `CONFIG_USER_NS`.
+    NotBuilt,
+    /// `user.max_user_namespaces` is 0.
+    LimitIsZero,
+    /// `kernel.unprivileged_userns_clone` is 0: a patch that Debian and Arch carry.
+    CloneIsOff,
+    /// `kernel.apparmor_restrict_unprivileged_userns` is 1, Ubuntu's default since 23.10. The
+    /// namespace may be had, but no capability in it.
+    AppArmor,
+    /// None of the settings says so; a seccomp filter, a chroot or a security module does.
+    Confined,
+}
+
+/// What the settings of this machine say against user namespaces for an ordinary user.
+///
+/// A setting alone proves nothing: root is not bound by all of them, and a security profile may
+/// except a program. Ask after a refusal.
+pub(crate) fn obstacle() -> Option<Obstacle> {
+    obstacle_in(|path| fs::read_to_string(path).ok())
+}
+
+fn obstacle_in(read: impl Fn(&str) -> Option<String>) -> Option<Obstacle> {
+    let is = |path: &str, value: &str| read(path).is_some_and(|text| text.trim() == value);
+    if read("/proc/self/uid_map").is_none() {
+        Some(Obstacle::NotBuilt)
+    } else if is("/proc/sys/user/max_user_namespaces", "0") {
+        Some(Obstacle::LimitIsZero)
+    } else if is("/proc/sys/kernel/unprivileged_userns_clone", "0") {
+        Some(Obstacle::CloneIsOff)
+    } else if is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
+        Some(Obstacle::AppArmor)
+    } else {
+        None
+    }
+}
+
+impl Obstacle {
+    /// What was behind a refusal with this errno.
+    pub(crate) fn behind(errno: Errno) -> Option<Self> {
+        let only = |this| obstacle().filter(|obstacle| *obstacle == this);
+        match errno {
+            // Also the answer to user.max_net_namespaces, and to 33 levels of them.
+            Errno::ENOSPC | Errno::EUSERS => only(Self::LimitIsZero),
+            Errno::EINVAL | Errno::ENOSYS => only(Self::NotBuilt),
+            Errno::EPERM | Errno::EACCES => Some(obstacle().unwrap_or(Self::Confined)),
+            _ => None,
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) fn remedy(self) -> &'static str {
+        match self {
+            Self::NotBuilt => "run it as root",
+            Self::LimitIsZero => {
+                "as root `sysctl -w user.max_user_namespaces=65536`, or run it as root"
+            }
+            Self::CloneIsOff => {
+                "as root `sysctl -w kernel.unprivileged_userns_clone=1`, or run it as root"
+            }
+            Self::AppArmor => {
+                "as root `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0` or an AppArmor \
+                 profile with `userns` for this program, or run it as root"
+            }
+            Self::Confined => {
+                "give the container CAP_SYS_ADMIN and CAP_NET_ADMIN, or run it as root outside"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotBuilt => "this kernel has no user namespaces (CONFIG_USER_NS)",
+            Self::LimitIsZero => "user namespaces are off: user.max_user_namespaces is 0",
+            Self::CloneIsOff => {
+                "user namespaces are off for ordinary users: kernel.unprivileged_userns_clone is 0"
+            }
+            Self::AppArmor => {
+                "AppArmor restricts user namespaces for ordinary users: \
+                 kernel.apparmor_restrict_unprivileged_userns is 1"
+            }
+            Self::Confined => {
+                "namespaces are refused here, as by the seccomp filter of a container, or in a chroot"
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(settings: &[(&str, &str)]) -> Option<Obstacle> {
+        obstacle_in(|path| {
+            let name = path.rsplit('/').next().unwrap();
+            let value = settings.iter().find(|(key, _)| *key == name)?.1;
+            Some(format!("{value}\n"))
+        })
+    }
+
+    #[test]
+    fn only_a_denial_is_put_down_to_confinement() {
+        assert_eq!(Obstacle::behind(Errno::EMFILE), None);
+        assert!(Obstacle::behind(Errno::EPERM).is_some());
+    }
+
+    #[test]
+    fn each_setting_is_told_apart() {
+        let built = ("uid_map", "0 0 4294967295");
+        assert_eq!(with(&[]), Some(Obstacle::NotBuilt));
+        assert_eq!(with(&[built]), None);
+        assert_eq!(
+            with(&[built, ("max_user_namespaces", "0"), ("unprivileged_userns_clone", "0")]),
+            Some(Obstacle::LimitIsZero)
+        );
+        assert_eq!(
+            with(&[built, ("max_user_namespaces", "100"), ("unprivileged_userns_clone", "0")]),
+            Some(Obstacle::CloneIsOff)
+        );
+        assert_eq!(
+            with(&[
+                built,
+                ("unprivileged_userns_clone", "1"),
+                ("apparmor_restrict_unprivileged_userns", "1")
+            ]),
+            Some(Obstacle::AppArmor)
+        );
+    }
+}

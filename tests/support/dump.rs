@@ -1,0 +1,189 @@
+//! Netlink dumps by hand. netloom is the thing under test, so nothing of it is used here.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
+};
+
+/// What one request lists, and how to read it.
+#[derive(Debug)]
+pub(crate) struct List {
+    pub(crate) name: &'static str,
+    protocol: SockProtocol,
+    request: u16,
+    family: u8,
+    /// The length of the fixed header before the attributes.
+    header: usize,
+    /// Attributes that say what it is: they go by name into the key, the rest is its state.
+    named: &'static [(u16, &'static str)],
+    /// Counters and clocks, which differ without a change.
+    volatile: &'static [u16],
+}
+
+const RTM_GETLINK: u16 = 18;
+const RTM_GETADDR: u16 = 22;
+const RTM_GETROUTE: u16 = 26;
+const RTM_GETNEIGH: u16 = 30;
+const RTM_GETRULE: u16 = 34;
+const RTM_GETQDISC: u16 = 38;
+const RTM_GETNEXTHOP: u16 = 106;
+const NFT_MSG_GETTABLE: u16 = 10 << 8 | 1;
+
+const fn route_list(
+    name: &'static str,
+    request: u16,
+    header: usize,
+    named: &'static [(u16, &'static str)],
+    volatile: &'static [u16],
+) -> List {
+    let protocol = SockProtocol::NetlinkRoute;
+    List { name, protocol, request, family: 0, header, named, volatile }
+}
+
+const NEIGHBOUR: &[(u16, &str)] = &[(1, "dst"), (2, "lladdr")];
+
+/// Links, addresses, routes, rules, neighbours, forwarding entries, nexthops, qdiscs, tables.
+pub(crate) const LISTS: [List; 9] = [
+    // Stats, AF_SPEC (sysctls and more counters) and the counts of carrier changes.
+    route_list("link", RTM_GETLINK, 16, &[(3, "name")], &[7, 23, 26, 35, 47, 48]),
+    route_list("address", RTM_GETADDR, 8, &[(1, "address"), (2, "local"), (3, "label")], &[6]),
+    route_list(
+        "route",
+        RTM_GETROUTE,
+        12,
+        &[(1, "dst"), (5, "via"), (4, "oif"), (15, "table"), (6, "metric")],
+        &[12],
+    ),
+    route_list("rule", RTM_GETRULE, 12, &[(6, "priority"), (15, "table"), (1, "to")], &[]),
+    route_list("neighbour", RTM_GETNEIGH, 12, NEIGHBOUR, &[3, 4]),
+    List {
+        family: 7, // AF_BRIDGE
+        ..route_list("forwarding entry", RTM_GETNEIGH, 12, NEIGHBOUR, &[3, 4])
+    },
+    route_list("nexthop", RTM_GETNEXTHOP, 8, &[(1, "id")], &[]),
+    route_list("qdisc", RTM_GETQDISC, 20, &[(1, "kind")], &[3, 7]),
+    List {
+        protocol: SockProtocol::NetlinkNetFilter,
+        ..route_list("nf_tables table", NFT_MSG_GETTABLE, 4, &[(1, "name"), (4, "handle")], &[])
+    },
+];
+
+impl List {
+    /// What is listed in this thread's network namespace: what it is, and the rest of it in hex.
+    /// A list this kernel does not have is empty.
+    pub(crate) fn read(&self) -> BTreeMap<String, String> {
+        let absent = match self.protocol {
+            // EINVAL: netfilter has no such part, with nf_tables left out of the kernel.
+            SockProtocol::NetlinkNetFilter => [Errno::EPROTONOSUPPORT, Errno::EINVAL],
+            _ => [Errno::EOPNOTSUPP; 2],
+        };
+        match self.messages() {
+            Ok(messages) => messages.iter().filter_map(|message| self.entry(message)).collect(),
+            Err(errno) if absent.contains(&errno) => BTreeMap::new(),
+            Err(errno) => panic!("dump of every {}: {errno}", self.name),
+        }
+    }
+
+    fn entry(&self, message: &[u8]) -> Option<(String, String)> {
+        let (header, rest) = message.split_at_checked(self.header)?;
+        let (mut key, mut state) = (String::new(), format!("{header:02x?}"));
+        match self.request {
+            // The kernel's own entries, such as multicast on lo, come and go.
+            RTM_GETNEIGH if header[8] & 0x40 != 0 => return None,
+            // ndmsg: an entry's state changes by itself.
+            RTM_GETNEIGH => state = format!("on {}", u32_at(header, 4)),
+            RTM_GETLINK | RTM_GETADDR | RTM_GETQDISC => key = format!("{}", u32_at(header, 4)),
+            RTM_GETROUTE | RTM_GETRULE => key = format!("/{}", header[1]),
+            _ => {}
+        }
+        for (kind, value) in attributes(rest) {
+            if self.volatile.contains(&kind) {
+                continue;
+            }
+            match self.named.iter().find(|(named, _)| *named == kind) {
+                Some((_, name)) => key.extend([" ", *name, " ", &readable(name, value)]),
+                None => state.extend([format!(" {kind}={value:02x?}")]),
+            }
+        }
+        Some((key.trim_start().to_owned(), state))
+    }
+
+    /// The payloads of all messages of the dump.
+    fn messages(&self) -> Result<Vec<Vec<u8>>, Errno> {
+        const NLMSG_ERROR: u16 = 2;
+        const NLMSG_DONE: u16 = 3;
+        const REQUEST_DUMP: u16 = 0x301;
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, self.protocol)?;
+        let mut request = u32::try_from(16 + self.header).unwrap().to_ne_bytes().to_vec();
+        request.extend(self.request.to_ne_bytes());
+        request.extend(REQUEST_DUMP.to_ne_bytes());
+        request.extend([0; 8]); // sequence and port
+        request.push(self.family);
+        request.resize(16 + self.header, 0);
+        send(std::os::fd::AsRawFd::as_raw_fd(&socket), &request, MsgFlags::empty())?;
+
+        let mut payloads = Vec::new();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let length =
+                recv(std::os::fd::AsRawFd::as_raw_fd(&socket), &mut buffer, MsgFlags::empty())?;
+            let mut rest = &buffer[..length];
+            while rest.len() >= 16 {
+                let length = usize::try_from(u32_at(rest, 0)).unwrap();
+                let payload = &rest[16..length];
+                match u16_at(rest, 4) {
+                    NLMSG_DONE => return Ok(payloads),
+                    NLMSG_ERROR => {
+                        return Err(Errno::from_raw(-u32_at(payload, 0).cast_signed()));
+                    }
+                    _ => payloads.push(payload.to_vec()),
+                }
+                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+            }
+        }
+    }
+}
+
+fn attributes(mut rest: &[u8]) -> Vec<(u16, &[u8])> {
+    const TYPE: u16 = 0x3fff; // without NLA_F_NESTED and NLA_F_NET_BYTEORDER
+    let mut all = Vec::new();
+    while rest.len() >= 4 {
+        let length = usize::from(u16_at(rest, 0));
+        let Some(value) = rest.get(4..length) else { break };
+        all.push((u16_at(rest, 2) & TYPE, value));
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    all
+}
+
+fn readable(name: &str, value: &[u8]) -> String {
+    let text = value.strip_suffix(&[0]).unwrap_or(value);
+    match (name, value) {
+        ("name" | "label" | "kind", _) => String::from_utf8_lossy(text).into_owned(),
+        ("dst" | "via" | "to" | "address" | "local", value) => {
+            if let Ok(octets) = <[u8; 4]>::try_from(value) {
+                Ipv4Addr::from(octets).to_string()
+            } else if let Ok(octets) = <[u8; 16]>::try_from(value) {
+                Ipv6Addr::from(octets).to_string()
+            } else {
+                format!("{value:02x?}")
+            }
+        }
+        (_, value) => match <[u8; 4]>::try_from(value) {
+            Ok(bytes) => u32::from_ne_bytes(bytes).to_string(),
+            Err(_) => format!("{value:02x?}"),
+        },
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_ne_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}

@@ -1,0 +1,169 @@
+//! Everything a test could leave behind, before and after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::dump::LISTS;
+
+/// How long a thread may take to end, and to close what it had, after it was joined: the kernel
+/// wakes who joins it a little earlier.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// What is there, by kind: what it is, and the state it is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Snapshot(BTreeMap<&'static str, BTreeMap<String, String>>);
+
+/// Runs a closure, and panics naming what it left in this process, in its network namespace or in
+/// its mounts. Parallel tests would see each other: it is for the inside of a sandbox.
+#[track_caller]
+pub(crate) fn leaves_nothing<R>(test: impl FnOnce() -> R) -> R {
+    let before = Snapshot::take();
+    let outcome = test();
+    let left = before.left_after();
+    assert!(left.is_empty(), "the test left something behind:\n{}", left.join("\n"));
+    outcome
+}
+
+impl Snapshot {
+    pub(crate) fn take() -> Self {
+        // The process first: a dump's own socket must not be seen.
+        let mut kinds = BTreeMap::from(process());
+        kinds.extend([
+            ("file in /run/netns", named_namespaces()),
+            ("mount", mounts()),
+            ("sysctl", sysctls()),
+        ]);
+        for list in &LISTS {
+            kinds.insert(list.name, list.read());
+        }
+        Self(kinds)
+    }
+
+    /// What differs now, one line each; nothing is the aim.
+    pub(crate) fn left_after(&self) -> Vec<String> {
+        let patience = Instant::now() + SETTLE;
+        let settled = || process().iter().all(|(kind, now)| self.0.get(kind) == Some(now));
+        while !settled() && Instant::now() < patience {
+            thread::sleep(Duration::from_millis(2));
+        }
+        self.differences(&Self::take())
+    }
+
+    fn differences(&self, after: &Self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (kind, before) in &self.0 {
+            let after = &after.0[kind];
+            let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+            for key in keys {
+                match (before.get(key), after.get(key)) {
+                    (None, Some(state)) => lines.push(format!("left: {kind} {key} ({state})")),
+                    (Some(state), None) => lines.push(format!("gone: {kind} {key} ({state})")),
+                    (Some(old), Some(new)) if old != new => {
+                        lines.push(format!("changed: {kind} {key}: {old} -> {new}"));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        lines
+    }
+}
+
+/// Threads with the namespaces they are in, descriptors, and child processes.
+fn process() -> [(&'static str, BTreeMap<String, String>); 3] {
+    [("thread", threads()), ("descriptor", descriptors()), ("child process", children())]
+}
+
+/// A thread may end while it is looked at.
+fn threads() -> BTreeMap<String, String> {
+    let one = |path: &Path| {
+        let name = fs::read_to_string(path.join("comm")).ok()?;
+        let places = ["net", "mnt"].map(|kind| link(&path.join("ns").join(kind)));
+        Some((format!("{} {}", file_name(path), name.trim()), places.join(" ")))
+    };
+    entries("/proc/self/task").iter().filter_map(|path| one(Path::new(path))).collect()
+}
+
+fn descriptors() -> BTreeMap<String, String> {
+    let listed = entries("/proc/self/fd");
+    // The listing's own descriptor is among them, and closed by now.
+    let open = listed.iter().filter(|path| fs::symlink_metadata(path).is_ok());
+    open.map(|path| (file_name(Path::new(path)), link(Path::new(path)))).collect()
+}
+
+/// Empty where the kernel does not list them (`CONFIG_PROC_CHILDREN`).
+fn children() -> BTreeMap<String, String> {
+    let name = |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let of_thread = |task: &String| fs::read_to_string(format!("{task}/children")).ok();
+    let pids = entries("/proc/self/task").iter().filter_map(of_thread).collect::<String>();
+    pids.split_whitespace().map(|pid| (pid.to_owned(), name(pid).trim().to_owned())).collect()
+}
+
+fn named_namespaces() -> BTreeMap<String, String> {
+    let inode = |path: &str| {
+        let file = fs::metadata(path);
+        file.map_or_else(|error| error.to_string(), |file| inode_of(&file))
+    };
+    entries("/run/netns").into_iter().map(|path| (path.clone(), inode(&path))).collect()
+}
+
+fn inode_of(file: &fs::Metadata) -> String {
+    use std::os::linux::fs::MetadataExt;
+    format!("device {} inode {}", file.st_dev(), file.st_ino())
+}
+
+/// By mount id, so that a mount over another one, or made anew, is seen as well.
+fn mounts() -> BTreeMap<String, String> {
+    let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+    let mut is_first = true;
+    let mounts = table.lines().filter_map(|line| {
+        let (id, rest) = line.split_once(' ')?;
+        let point = rest.split(' ').nth(3)?;
+        // The mount point that `ip netns` shares stays when the last name goes, as with `ip netns`:
+        // once, a second one is nested.
+        if point == "/run/netns" && is_first {
+            is_first = false;
+            return None;
+        }
+        Some((format!("{point} (mount {id})"), rest.to_owned()))
+    });
+    mounts.collect()
+}
+
+/// Settings below /proc/sys/net, all but those that count.
+fn sysctls() -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    walk(Path::new("/proc/sys/net"), &mut all);
+    all
+}
+
+fn walk(directory: &Path, all: &mut BTreeMap<String, String>) {
+    for path in entries(directory.to_str().unwrap()) {
+        let path = Path::new(&path);
+        if path.is_dir() {
+            walk(path, all);
+        } else if !path.ends_with("nf_conntrack_count") {
+            // Some are for writing only, some unset (EIO).
+            if let Ok(value) = fs::read_to_string(path) {
+                all.insert(path.display().to_string(), value.trim().to_owned());
+            }
+        }
+    }
+}
+
+/// The paths in a directory, read to the end before they are looked at.
+fn entries(directory: &str) -> Vec<String> {
+    let listed = fs::read_dir(directory).into_iter().flatten().flatten();
+    listed.map(|entry| entry.path().display().to_string()).collect()
+}
+
+fn link(path: &Path) -> String {
+    fs::read_link(path).map_or_else(|error| error.to_string(), |to| to.display().to_string())
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

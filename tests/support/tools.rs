@@ -1,0 +1,84 @@
+//! The second opinion: what `ip` and `nft` say, where they are installed.
+//!
+//! `NETLOOM_TEST=require` turns a missing tool into a failure, `NETLOOM_TEST=require:ip,nft` these.
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+use std::process::{self, Command};
+
+/// The network namespace a tool is to look at.
+#[derive(Debug, Clone)]
+pub(crate) struct Place(Option<OsString>);
+
+impl Place {
+    /// The one this thread is in.
+    pub(crate) fn here() -> Self {
+        Self(None)
+    }
+
+    /// The one a descriptor of this process stands for.
+    pub(crate) fn of_fd(fd: impl AsFd) -> Self {
+        let number = fd.as_fd().as_raw_fd();
+        Self(Some(format!("/proc/{}/fd/{number}", process::id()).into()))
+    }
+
+    /// The one at a path, such as `/run/netns/red`.
+    pub(crate) fn at(path: impl AsRef<Path>) -> Self {
+        Self(Some(path.as_ref().into()))
+    }
+}
+
+/// What `ip -json` prints. Nothing where `ip` is not installed.
+#[track_caller]
+pub(crate) fn ip(place: &Place, arguments: &[&str]) -> Option<String> {
+    run(place, "ip", &[&["-json"], arguments].concat())
+}
+
+/// What `nft` prints. Nothing where `nft` is not installed.
+#[track_caller]
+pub(crate) fn nft(place: &Place, arguments: &[&str]) -> Option<String> {
+    run(place, "nft", arguments)
+}
+
+/// What a tool prints, once it succeeds. Nothing where it is not installed.
+#[track_caller]
+pub(crate) fn run(place: &Place, tool: &str, arguments: &[&str]) -> Option<String> {
+    if !is_installed(tool) {
+        assert!(!is_required(tool), "{tool} is not installed, and NETLOOM_TEST requires it");
+        return None;
+    }
+    let mut command = match &place.0 {
+        None => Command::new(tool),
+        Some(path) => {
+            let mut nsenter = Command::new("nsenter");
+            let mut option = OsString::from("--net=");
+            option.push(path);
+            nsenter.arg(option).arg("--").arg(tool);
+            nsenter
+        }
+    };
+    let output = command.args(arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{tool} {}: {said}", arguments.join(" "));
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn is_installed(tool: &str) -> bool {
+    match Command::new(tool).arg("--version").output() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        // `ip` has `-V` only, and fails here; it is there all the same.
+        _ => true,
+    }
+}
+
+/// Whether `NETLOOM_TEST` wants this to be there.
+pub(crate) fn is_required(tool: &str) -> bool {
+    let wanted = env::var("NETLOOM_TEST").unwrap_or_default();
+    match wanted.split_once(':') {
+        Some(("require", tools)) => tools.split(',').any(|one| one.trim() == tool),
+        _ => wanted == "require",
+    }
+}
