@@ -35,7 +35,7 @@ pub(crate) enum ByteOrder {
 impl ByteOrder {
     const ALL: [Self; 3] = [Self::Invalid, Self::Host, Self::BigEndian];
 
-    fn number(self) -> u32 {
+    pub(super) fn number(self) -> u32 {
         match self {
             Self::Invalid => 0,
             Self::Host => 1,
