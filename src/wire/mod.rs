@@ -3,6 +3,7 @@
 
 pub(crate) mod address;
 pub(crate) mod attribute;
+pub(crate) mod conntrack;
 pub(crate) mod extack;
 pub(crate) mod link;
 pub(crate) mod message;
