@@ -91,3 +91,8 @@ pub use netns::{
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
 pub use protocol::Protocol;
 pub use route::{Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType};
+
+/// The README's program runs, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

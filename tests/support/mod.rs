@@ -15,6 +15,7 @@
 pub(crate) mod dump;
 pub(crate) mod snapshot;
 pub(crate) mod tools;
+pub(crate) mod user;
 
 use std::process::Termination;
 

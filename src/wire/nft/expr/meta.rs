@@ -80,8 +80,7 @@ impl Codec for Meta {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let known = [NFTA_META_DREG, NFTA_META_KEY, NFTA_META_SREG];
-        let fields = Fields::only(attributes, &known)?;
+        let fields = Fields::up_to(attributes, NFTA_META_SREG)?;
         let key = fields.required(NFTA_META_KEY)?;
         match (fields.optional(NFTA_META_DREG)?, fields.optional(NFTA_META_SREG)?) {
             (Some(dreg), None) => Some(Self::Load { dreg, key }),
