@@ -52,6 +52,16 @@
 //!
 //! Linux 6.1 and later. Nothing is run: neither `ip` nor `nft` need be there.
 
+#![warn(
+    clippy::expect_used,
+    clippy::map_err_ignore,
+    clippy::mem_forget,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
 mod address;
 mod conntrack;
 mod counter;
