@@ -63,6 +63,8 @@
 )]
 
 mod address;
+mod conntrack;
+mod counter;
 mod error;
 mod forwarding;
 mod input;
@@ -74,12 +76,15 @@ mod netlink;
 mod netns;
 mod nft;
 mod owned;
+mod protocol;
 mod route;
 pub mod sandbox;
 mod sys;
 mod wire;
 
 pub use address::{Address, AddressHandle, AddressInfo};
+pub use conntrack::{ConntrackEntry, ConntrackFilter, ConntrackTuple};
+pub use counter::Counter;
 pub use error::Error;
 pub use forwarding::{Forwarding, ForwardingHandle};
 pub use input::Input;
@@ -94,6 +99,7 @@ pub use netns::{
     Command, EchoReply, NamedNetns, Namespace, Netns, NetnsId, Ping, Sysctl, SysctlHandle,
 };
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
+pub use protocol::Protocol;
 pub use route::{Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType};
 
 /// The README's program runs, too.

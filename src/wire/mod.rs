@@ -4,6 +4,7 @@
 pub(crate) mod address;
 #[allow(dead_code)] // its big-endian half is for the packet filter, as is `nft` below
 pub(crate) mod attribute;
+pub(crate) mod conntrack;
 pub(crate) mod extack;
 pub(crate) mod link;
 pub(crate) mod message;
