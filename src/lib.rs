@@ -48,7 +48,8 @@
 //! # Threads
 //!
 //! Everything is `Send + Sync`. No thread of the program changes its namespace: sockets are opened inside
-//! by helper threads, once, and [`Netns::run`] runs code on a thread of its own.
+//! by helper threads, once, [`Netns::run`] runs code on a thread of its own, and a [`Worker`] is a thread
+//! that stays inside.
 //!
 //! Linux 6.1 and later. Nothing is run: neither `ip` nor `nft` need be there.
 
@@ -96,7 +97,8 @@ pub use mac::{BadMacAddr, MacAddr};
 pub use nat::{NatHandle, NatRule};
 pub use neighbor::{NeighborInfo, NeighborState};
 pub use netns::{
-    Command, EchoReply, NamedNetns, Namespace, Netns, NetnsId, Ping, Sysctl, SysctlHandle,
+    Command, EchoReply, HeldBy, Holder, NamedNetns, Namespace, Netns, NetnsId, PeerId, Ping,
+    Sysctl, SysctlHandle, Worker,
 };
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
 pub use protocol::Protocol;
