@@ -104,14 +104,7 @@ impl Address {
         };
         let mut requests = Requests::new();
         requests.push(ACTION, self, &message, NLM_F_CREATE | NLM_F_EXCL);
-        link.namespace().send(requests, |_, _| ()).map_err(|error| {
-            let name = link.name();
-            error
-                .hint_on(Errno::EEXIST, || format!("`{name}` has this address already"))
-                .hint_on(Errno::EACCES, || {
-                    format!("IPv6 is off on `{name}` (net.ipv6.conf.{name}.disable_ipv6)")
-                })
-        })?;
+        link.namespace().send(requests, |_, _| ()).map_err(|error| explain(error, link.name()))?;
         Ok(Owned::adopt(AddressHandle { link: link.clone(), prefix }))
     }
 
@@ -139,6 +132,15 @@ impl Address {
             _ => None,
         }
     }
+}
+
+/// What the kernel's errno for an address of this link means.
+pub(crate) fn explain(error: Error, link: &str) -> Error {
+    error
+        .hint_on(Errno::EEXIST, || format!("`{link}` has this address already"))
+        .hint_on(Errno::EACCES, || {
+            format!("IPv6 is off on `{link}` (net.ipv6.conf.{link}.disable_ipv6)")
+        })
 }
 
 /// The message that means this address, to add or to delete it.

@@ -206,6 +206,15 @@ impl Route {
         Some(message)
     }
 
+    /// For IPv6 in any case: without it a request to delete means any.
+    fn effective_metric(&self, destination: IpNet) -> Option<u32> {
+        const IP6_RT_PRIO_USER: u32 = 1024;
+        match destination {
+            IpNet::V4(_) => self.metric,
+            IpNet::V6(_) => self.metric.filter(|&metric| metric != 0).or(Some(IP6_RT_PRIO_USER)),
+        }
+    }
+
     fn attributes(
         &self,
         destination: IpNet,
@@ -218,7 +227,7 @@ impl Route {
         }
         attributes.extend(self.gateway.map(|gateway| RouteAttribute::Gateway(gateway.into())));
         attributes.extend(index.map(RouteAttribute::Oif));
-        attributes.extend(self.metric.map(RouteAttribute::Priority));
+        attributes.extend(self.effective_metric(destination).map(RouteAttribute::Priority));
         attributes.extend(self.source.map(|source| RouteAttribute::PrefSource(source.into())));
         attributes.extend(self.mtu.map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)])));
         attributes
