@@ -265,3 +265,52 @@ impl fmt::Display for Route {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::message::Message;
+    use crate::wire::route::RouteView;
+    use netlink_packet_core::Emitable;
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_asked_for_reads_back(
+            addresses: [[u8; 16]; 3],
+            ipv6: bool,
+            length in 0u8..=128,
+            numbers: [Option<u32>; 3],
+            index: u32,
+            gateway: bool,
+            source: bool,
+        ) {
+            let ip = |bytes: [u8; 16]| match (ipv6, bytes) {
+                (true, bytes) => IpAddr::from(bytes),
+                (false, [a, b, c, d, ..]) => IpAddr::from([a, b, c, d]),
+            };
+            let [to, via, from] = addresses.map(ip);
+            let [metric, table, mtu] = numbers;
+            let net = IpNet::new(to, if ipv6 { length } else { length % 33 }).unwrap().trunc();
+            let mut route = Route::new(net);
+            route.gateway = gateway.then_some(via);
+            route.source = source.then_some(from);
+            (route.metric, route.table, route.mtu) = (metric, table, mtu);
+
+            let message = route.add(Some(index)).unwrap();
+            let mut payload = vec![0; message.buffer_len()];
+            message.emit(&mut payload);
+            let message = Message { kind: 24, flags: 0, sequence: 0, payload: &payload };
+            let view = RouteView::read(message).unwrap();
+            assert_eq!(view.destination(), (net.prefix_len() > 0).then_some(net.addr()));
+            assert_eq!((view.prefix, view.protocol, view.kind), (net.prefix_len(), PROTOCOL, 1));
+            assert_eq!(view.table(), table.unwrap_or(254));
+            assert_eq!((view.gateway(), view.source()), (route.gateway, route.source));
+            assert_eq!(view.mtu(), mtu);
+            let metric = if ipv6 { metric.filter(|&m| m != 0).or(Some(1024)) } else { metric };
+            assert_eq!(view.priority(), metric);
+            assert_eq!(view.next_hops()[0].index, Some(index));
+            // Only a neighbour's address is good on the link alone.
+            assert_eq!(view.scope, if ipv6 || gateway { 0 } else { 253 });
+        }
+    }
+}

@@ -72,3 +72,9 @@ pub(crate) fn by_hand(netns: &Netns, line: &str) -> bool {
     let tool = words.next().unwrap();
     tools::run(&Place::of_fd(netns), tool, &words.collect::<Vec<_>>()).is_some()
 }
+
+/// The `nf_tables` tables inside.
+pub(crate) fn tables(netns: &Netns) -> Vec<String> {
+    let tables = LISTS.iter().find(|list| list.name == "nf_tables table").unwrap();
+    netns.run(|| tables.read().into_keys().collect()).unwrap()
+}
