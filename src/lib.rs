@@ -97,7 +97,7 @@ pub use mac::{BadMacAddr, MacAddr};
 pub use nat::{NatHandle, NatRule};
 pub use neighbor::{NeighborInfo, NeighborState};
 pub use netns::{
-    Command, EchoReply, HeldBy, Holder, NamedNetns, Namespace, Netns, NetnsId, PeerId, Ping,
+    Child, Command, EchoReply, HeldBy, Holder, NamedNetns, Namespace, Netns, NetnsId, PeerId, Ping,
     Sysctl, SysctlHandle, Worker,
 };
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};

@@ -1,7 +1,9 @@
 //! Layer 2, places: network namespaces, what runs inside them, and sockets opened inside them.
 
+mod child;
 mod command;
 mod enter;
+mod entry;
 mod holders;
 mod identity;
 mod named;
@@ -13,6 +15,7 @@ mod sockets;
 mod sysctl;
 mod worker;
 
+pub use child::Child;
 pub use command::Command;
 pub use holders::{HeldBy, Holder};
 pub use identity::NetnsId;
