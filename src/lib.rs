@@ -53,6 +53,8 @@
 //!
 //! Linux 6.1 and later. Nothing is run: neither `ip` nor `nft` need be there.
 
+// The README's program is run as a test, too.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![warn(
     clippy::expect_used,
     clippy::map_err_ignore,
@@ -103,8 +105,3 @@ pub use netns::{
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
 pub use protocol::Protocol;
 pub use route::{Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType};
-
-/// The README's program runs, too.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;

@@ -27,7 +27,7 @@ const LAYERS: [(&str, u32); 15] = [
 ];
 
 /// Used by all; they use nothing but each other.
-const BESIDE: [&str; 5] = ["error", "owned", "input", "mac", "sys"];
+const BESIDE: [&str; 7] = ["error", "owned", "input", "mac", "counter", "protocol", "sys"];
 
 /// Not of the library's layers: what tests and examples run in. It uses errors and `sys` alone.
 const SANDBOX: &str = "sandbox";
