@@ -95,7 +95,8 @@ fn long_lists_are_whole() {
         listed.retain(|text| text.starts_with("10."));
         let mut made: Vec<_> =
             addresses.iter().map(|address| address.prefix().to_string()).collect();
-        (listed.sort(), made.sort());
+        listed.sort();
+        made.sort();
         assert_eq!(listed, made);
         // A local route each, in the table 255.
         let local = host.routes().unwrap().iter().filter(|route| route.table == 255).count();

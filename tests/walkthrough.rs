@@ -88,7 +88,7 @@ fn paused() -> Paused {
     for line in &mut lines {
         let line = line.unwrap();
         if let Some(place) = line.trim().strip_suffix(':') {
-            name = place.to_owned();
+            place.clone_into(&mut name);
         }
         if let Some(path) = line.trim().strip_prefix("nsenter --net=")
             && let Some(path) = path.strip_suffix(" ip address")
