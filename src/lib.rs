@@ -48,11 +48,24 @@
 //! # Threads
 //!
 //! Everything is `Send + Sync`. No thread of the program changes its namespace: sockets are opened inside
-//! by helper threads, once, and [`Netns::run`] runs code on a thread of its own.
+//! by helper threads, once, [`Netns::run`] runs code on a thread of its own, and a [`Worker`] is a thread
+//! that stays inside.
 //!
 //! Linux 6.1 and later. Nothing is run: neither `ip` nor `nft` need be there.
 
+#![warn(
+    clippy::expect_used,
+    clippy::map_err_ignore,
+    clippy::mem_forget,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
 mod address;
+mod conntrack;
+mod counter;
 mod error;
 mod forwarding;
 mod input;
@@ -64,12 +77,15 @@ mod netlink;
 mod netns;
 mod nft;
 mod owned;
+mod protocol;
 mod route;
 pub mod sandbox;
 mod sys;
 mod wire;
 
 pub use address::{Address, AddressHandle, AddressInfo};
+pub use conntrack::{ConntrackEntry, ConntrackFilter, ConntrackTuple};
+pub use counter::Counter;
 pub use error::Error;
 pub use forwarding::{Forwarding, ForwardingHandle};
 pub use input::Input;
@@ -81,7 +97,14 @@ pub use mac::{BadMacAddr, MacAddr};
 pub use nat::{NatHandle, NatRule};
 pub use neighbor::{NeighborInfo, NeighborState};
 pub use netns::{
-    Command, EchoReply, NamedNetns, Namespace, Netns, NetnsId, Ping, Sysctl, SysctlHandle,
+    Child, Command, EchoReply, HeldBy, Holder, NamedNetns, Namespace, Netns, NetnsId, PeerId, Ping,
+    Sysctl, SysctlHandle, Worker,
 };
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
+pub use protocol::Protocol;
 pub use route::{Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType};
+
+/// The README's program runs, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

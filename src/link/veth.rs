@@ -228,4 +228,15 @@ impl Remove for Veth {
             result => result,
         }
     }
+
+    fn remove_all(cables: &[&Self]) -> Vec<Result<(), Error>> {
+        let nears: Vec<_> = cables.iter().map(|cable| &cable.near).collect();
+        let removed = Link::remove_all(&nears).into_iter().zip(cables);
+        removed
+            .map(|(answer, cable)| match answer {
+                Err(error) if error.is_not_found() => cable.peer.remove(),
+                answer => answer,
+            })
+            .collect()
+    }
 }

@@ -34,7 +34,7 @@ pub(super) fn source(prefix: IpNet) -> Option<Vec<Expr>> {
     let span = Span { base: PayloadBase::Network, offset, len: u32::try_from(bytes).ok()? };
     list.push(Payload::Load { dreg: R1, span }.into());
     if !whole {
-        list.push(Bitwise::mask(R1, Value::new(&mask(length, bytes))?)?.into());
+        list.push(Bitwise::mask(R1, Value::new(&mask(length, bytes))?).into());
     }
     list.push(equal(Value::new(address.get(..bytes)?)?));
     Some(list)

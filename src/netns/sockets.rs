@@ -8,16 +8,19 @@ use super::enter::inside;
 use crate::error::Cause;
 use crate::netlink::{Protocol, Socket};
 
-/// Idle rtnetlink sockets kept for the next exchange. More are opened when more threads talk at once.
+/// Idle sockets of a kind kept for the next exchange. More are opened when more threads talk at once.
 const IDLE: usize = 8;
 
 /// The sockets that talk to one namespace.
 ///
 /// An exchange takes an rtnetlink socket out and puts it back, so that no lock is held while the kernel
-/// works. The `nf_tables` socket is one, opened at its first use: most namespaces never need it.
+/// works. The `nf_tables` socket is one, opened at its first use: most namespaces never need it. What
+/// reads only, and connection tracking, has netfilter sockets of its own, so that a long list never
+/// stands in the way of a change.
 #[derive(Debug)]
 pub(super) struct Sockets {
     route: Mutex<Vec<Socket>>,
+    netfilter: Mutex<Vec<Socket>>,
     nf_tables: Mutex<Option<NfTables>>,
 }
 
@@ -34,21 +37,31 @@ impl Sockets {
     /// Opens the first socket in the calling thread's namespace.
     pub(super) fn open_here() -> Result<Self, Cause> {
         let route = Socket::open(Protocol::Route)?;
-        Ok(Self { route: Mutex::new(vec![route]), nf_tables: Mutex::new(None) })
+        Ok(Self {
+            route: Mutex::new(vec![route]),
+            netfilter: Mutex::default(),
+            nf_tables: Mutex::new(None),
+        })
     }
 
-    pub(super) fn route<T>(
+    /// Uses an idle socket of this kind, or a new one.
+    pub(super) fn with<T>(
         &self,
+        protocol: Protocol,
         namespace: BorrowedFd<'_>,
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
-        let idle = lock(&self.route).pop();
+        let pool = match protocol {
+            Protocol::Route => &self.route,
+            Protocol::Netfilter => &self.netfilter,
+        };
+        let idle = lock(pool).pop();
         let mut socket = match idle {
             Some(socket) => socket,
-            None => inside(namespace, || Socket::open(Protocol::Route))??,
+            None => inside(namespace, || Socket::open(protocol))??,
         };
         let result = exchange(&mut socket);
-        let mut idle = lock(&self.route);
+        let mut idle = lock(pool);
         if idle.len() < IDLE {
             idle.push(socket);
         }

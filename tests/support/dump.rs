@@ -75,9 +75,14 @@ impl List {
     /// What is listed in this thread's network namespace: what it is, and the rest of it in hex.
     /// A list this kernel does not have is empty.
     pub(crate) fn read(&self) -> BTreeMap<String, String> {
+        let absent = match self.protocol {
+            // EINVAL: netfilter has no such part, with nf_tables left out of the kernel.
+            SockProtocol::NetlinkNetFilter => [Errno::EPROTONOSUPPORT, Errno::EINVAL],
+            _ => [Errno::EOPNOTSUPP; 2],
+        };
         match self.messages() {
             Ok(messages) => messages.iter().filter_map(|message| self.entry(message)).collect(),
-            Err(Errno::EPROTONOSUPPORT | Errno::EOPNOTSUPP | Errno::EINVAL) => BTreeMap::new(),
+            Err(errno) if absent.contains(&errno) => BTreeMap::new(),
             Err(errno) => panic!("dump of every {}: {errno}", self.name),
         }
     }

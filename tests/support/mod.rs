@@ -17,6 +17,7 @@ pub(crate) mod kernel;
 pub(crate) mod packets;
 pub(crate) mod snapshot;
 pub(crate) mod tools;
+pub(crate) mod user;
 
 use std::process::Termination;
 
