@@ -9,8 +9,8 @@ use netloom::{Forwarding, Namespace, NatHandle, NatRule, Netns, Owned, Veth, Vet
 
 use support::{Place, by_hand, does_not_reach, reaches, tcp, udp, unchanged};
 
-/// `inside` (10.0.1.2, fd00:1::2) behind `host`, whose `out` has 198.51.100.2 and 2001:db8::2; a `server`
-/// at .1 and ::1 there, without a route back.
+// `inside` (10.0.1.2, fd00:1::2) behind `host`, whose `out` has 198.51.100.2 and 2001:db8::2; a `server`
+// at .1 and ::1 there, without a route back.
 struct Line {
     inside: Owned<Netns>,
     host: Owned<Netns>,

@@ -32,7 +32,7 @@ fn network(host: &Netns, container: &Netns, last: &str) -> Result<(), Error> {
     let _named = Namespace::named("lab").create()?;
     assert!(host.links()?.len() == 3 && container.ping("10.0.0.1").is_ok());
     assert!(last != "panic", "half-way");
-    drop(Bridge::new(last).create(host)?);
+    let _last = Bridge::new(last).create(host)?;
     Ok(())
 }
 

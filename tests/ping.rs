@@ -59,6 +59,11 @@ fn no_route_no_neighbour_and_no_answer_are_told_apart() {
             netloom::Sysctl::new("net.ipv4.icmp_echo_ignore_all", 1).create(&blue).unwrap();
         let brief = Ping::new("10.0.0.2").timeout(Duration::from_millis(50));
         assert!(refused(brief.send(&red), &["no answer"]).is_timed_out());
+        // Its own request, which it hears on the loopback link, is no answer either.
+        for own in ["10.0.0.2", "127.0.0.1"] {
+            let own = Ping::new(own).timeout(Duration::from_millis(50));
+            assert!(refused(own.send(&blue), &["no answer"]).is_timed_out());
+        }
         drop(silent);
         red.ping("10.0.0.2").unwrap();
     });

@@ -11,8 +11,8 @@ fn netns() -> Owned<Netns> {
     Namespace::anonymous().create().unwrap()
 }
 
-/// `client` at 10.0.0.2 and fd00::2, a `server` that has .1 and, on its loopback link, 10.9.0.1,
-/// 10.8.0.1, fd09::1 and fd08::1.
+// `client` at 10.0.0.2 and fd00::2, a `server` that has .1 and, on its loopback link, 10.9.0.1,
+// 10.8.0.1, fd09::1 and fd08::1.
 fn line() -> (Owned<Netns>, Owned<Netns>, impl Sized) {
     let (client, server) = (netns(), netns());
     let end = |addresses: [&str; 2]| {
@@ -41,15 +41,21 @@ fn a_default_route_by_a_gateway_leads_everywhere_until_its_owner_goes() {
         for (gateway, targets) in
             [("10.0.0.1", ["10.9.0.1", "10.8.0.1"]), ("fd00::1", ["fd09::1", "fd08::1"])]
         {
-            targets.into_iter().for_each(|target| does_not_reach(&client, target));
+            for target in targets {
+                does_not_reach(&client, target);
+            }
             let route = Route::default_via(gateway).create(&client).unwrap();
-            targets.into_iter().for_each(|target| reaches(&client, target));
+            for target in targets {
+                reaches(&client, target);
+            }
             let listed = routes(&client);
             assert!(listed.len() == 1 && listed[0].is_default());
             assert_eq!(listed[0].gateway(), Some(gateway.parse().unwrap()));
             assert_eq!(listed[0].protocol, 78);
             route.delete().unwrap();
-            targets.into_iter().for_each(|target| does_not_reach(&client, target));
+            for target in targets {
+                does_not_reach(&client, target);
+            }
             assert_eq!(routes(&client), []);
             drop(Route::default_via(gateway).create(&client).unwrap());
             assert_eq!(routes(&client), []);
@@ -83,11 +89,11 @@ fn a_route_out_of_a_link_needs_no_gateway() {
     support::isolated(|| {
         let (client, _server, _line) = line();
         let eth0 = client.link("eth0").unwrap();
-        let _v4 = Route::new("10.9.0.0/16").dev(&eth0).create(&client).unwrap();
+        let v4 = Route::new("10.9.0.0/16").dev(&eth0).create(&client).unwrap();
         reaches(&client, "10.9.0.1");
         let _v6 = Route::new("fd09::/16").dev(&eth0).create(&client).unwrap();
         assert_eq!(routes(&client).len(), 2);
-        drop(_v4);
+        drop(v4);
         let _default = Route::new("default").dev("eth0").create(&client).unwrap();
         let _default6 = Route::new("::/0").dev("eth0").create(&client).unwrap();
         reaches(&client, "10.8.0.1");

@@ -29,7 +29,9 @@ fn both_ends_are_born_in_their_own_namespaces() {
         let cable = unchanged(&[&here], || pair.create_between(&red, &blue).unwrap());
         assert_eq!((cable.near().namespace(), cable.peer().namespace()), (&*red, &*blue));
         for (from, to) in [(&red, ["10.0.0.2", "fd00::2"]), (&blue, ["10.0.0.1", "fd00::1"])] {
-            to.into_iter().for_each(|to| reaches(from, to));
+            for to in to {
+                reaches(from, to);
+            }
         }
         tcp(&red, &blue, "10.0.0.2:80").unwrap();
         udp(&blue, &red, "[fd00::1]:53").unwrap();
