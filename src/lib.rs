@@ -76,6 +76,7 @@ mod netlink;
 mod netns;
 mod nft;
 mod owned;
+mod port;
 mod protocol;
 mod route;
 pub mod sandbox;
@@ -93,12 +94,13 @@ pub use link::{
     Veth, VethEnd, VethPair,
 };
 pub use mac::{BadMacAddr, MacAddr};
-pub use nat::{NatHandle, NatRule};
+pub use nat::{NatHandle, NatRule, NatTarget};
 pub use neighbor::{NeighborInfo, NeighborState};
 pub use netns::{
     Command, EchoReply, NamedNetns, Namespace, Netns, NetnsId, Ping, Sysctl, SysctlHandle,
 };
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
+pub use port::PortRange;
 pub use protocol::Protocol;
 pub use route::{Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType};
 
