@@ -79,6 +79,7 @@ mod netlink;
 mod netns;
 mod nft;
 mod owned;
+mod port;
 mod protocol;
 mod route;
 pub mod sandbox;
@@ -96,12 +97,13 @@ pub use link::{
     Veth, VethEnd, VethPair,
 };
 pub use mac::{BadMacAddr, MacAddr};
-pub use nat::{NatHandle, NatRule};
+pub use nat::{NatHandle, NatRule, NatTarget};
 pub use neighbor::{NeighborInfo, NeighborState};
 pub use netns::{
     Child, Command, EchoReply, HeldBy, Holder, NamedNetns, Namespace, Netns, NetnsId, PeerId, Ping,
     Sysctl, SysctlHandle, Worker,
 };
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
+pub use port::PortRange;
 pub use protocol::Protocol;
 pub use route::{Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType};

@@ -6,40 +6,8 @@ mod traffic;
 
 use std::time::Duration;
 
-use netloom::{
-    ConntrackEntry, ConntrackFilter, Forwarding, Namespace, NatRule, Netns, Owned, Protocol,
-    Sysctl, Veth, VethEnd, VethPair,
-};
-use traffic::{PATIENCE, Server, ask, tcp, udp_socket};
-
-/// A client behind a host that masquerades, and a server outside.
-struct Net {
-    client: Owned<Netns>,
-    host: Owned<Netns>,
-    server: Owned<Netns>,
-    _cables: [Owned<Veth>; 2],
-}
-
-impl Net {
-    fn new() -> Self {
-        let [client, host, server] = [(); 3].map(|()| Namespace::anonymous().create().unwrap());
-        let near = VethEnd::new("eth0")
-            .address("10.0.0.2/24")
-            .address("fd00::2/64")
-            .gateway("10.0.0.1")
-            .gateway("fd00::1")
-            .up();
-        let inside = VethEnd::new("in0").address("10.0.0.1/24").address("fd00::1/64").up();
-        let outside =
-            VethEnd::new("out0").address("198.51.100.2/24").address("2001:db8::2/64").up();
-        let far = VethEnd::new("eth0").address("198.51.100.1/24").address("2001:db8::1/64").up();
-        let cables = [
-            VethPair::new(inside, near).create_between(&host, &client).unwrap(),
-            VethPair::new(outside, far).create_between(&host, &server).unwrap(),
-        ];
-        Self { client, host, server, _cables: cables }
-    }
-}
+use netloom::{ConntrackEntry, ConntrackFilter, Forwarding, Namespace, NatRule, Protocol, Sysctl};
+use traffic::{Net, PATIENCE, Server, ask, tcp, udp_socket};
 
 fn only(entries: Vec<ConntrackEntry>) -> ConntrackEntry {
     assert_eq!(entries.len(), 1, "{entries:?}");

@@ -1,6 +1,7 @@
 //! The sockets of a namespace: opened inside once, used from anywhere.
 
-use std::collections::BTreeSet;
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -29,8 +30,18 @@ pub(super) struct Sockets {
 pub(crate) struct NfTables {
     /// The owner of our tables: a table with the owner flag goes when it closes.
     pub(crate) socket: Socket,
-    /// The rules of our NAT table, by number: the first brings it, the last takes it along.
-    pub(crate) nat_rules: BTreeSet<u64>,
+    /// What the layers above keep for as long as the socket lives, one value of a type.
+    kept: HashMap<TypeId, Box<dyn Any + Send>>,
+}
+
+impl NfTables {
+    /// The socket, and what is kept under this type: its default at first.
+    pub(crate) fn with<T: Any + Send + Default>(&mut self) -> Result<(&mut Socket, &mut T), Cause> {
+        let kept = self.kept.entry(TypeId::of::<T>()).or_insert_with(|| Box::<T>::default());
+        let kept =
+            kept.downcast_mut().ok_or(Cause::Malformed("a value of another type is kept"))?;
+        Ok((&mut self.socket, kept))
+    }
 }
 
 impl Sockets {
@@ -78,7 +89,7 @@ impl Sockets {
             Some(nf_tables) => nf_tables,
             none => {
                 let socket = inside(namespace, || Socket::open(Protocol::Netfilter))??;
-                none.insert(NfTables { socket, nat_rules: BTreeSet::new() })
+                none.insert(NfTables { socket, kept: HashMap::new() })
             }
         };
         exchange(nf_tables)

@@ -9,7 +9,48 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use netloom::Netns;
+use netloom::{Namespace, Netns, Owned, Sysctl, Veth, VethEnd, VethPair};
+
+/// A client behind a host that masquerades, and a server outside that does not know the way back to it.
+#[derive(Debug)]
+pub(crate) struct Net {
+    pub(crate) client: Owned<Netns>,
+    pub(crate) host: Owned<Netns>,
+    pub(crate) server: Owned<Netns>,
+    _cables: [Owned<Veth>; 2],
+}
+
+impl Net {
+    pub(crate) fn new() -> Self {
+        let [client, host, server] = [(); 3].map(|()| namespace());
+        let near = VethEnd::new("eth0")
+            .address("10.0.0.2/24")
+            .address("fd00::2/64")
+            .gateway("10.0.0.1")
+            .gateway("fd00::1")
+            .up();
+        let inside = VethEnd::new("in0").address("10.0.0.1/24").address("fd00::1/64").up();
+        let outside =
+            VethEnd::new("out0").address("198.51.100.2/24").address("2001:db8::2/64").up();
+        let far = VethEnd::new("eth0").address("198.51.100.1/24").address("2001:db8::1/64").up();
+        let cables = [
+            VethPair::new(inside, near).create_between(&host, &client).unwrap(),
+            VethPair::new(outside, far).create_between(&host, &server).unwrap(),
+        ];
+        Self { client, host, server, _cables: cables }
+    }
+}
+
+/// A namespace whose links have their IPv6 addresses at once: a router asks for no neighbour before
+/// its link-local address is known to be nobody else's, which takes more than a second.
+pub(crate) fn namespace() -> Owned<Netns> {
+    let netns = Namespace::anonymous().create().unwrap();
+    for which in ["all", "default"] {
+        let name = format!("net.ipv6.conf.{which}.accept_dad");
+        Sysctl::new(name, 0).create(&netns).unwrap().keep();
+    }
+    netns
+}
 
 /// How long a client waits for an answer that has to come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
@@ -29,6 +70,10 @@ impl Server {
         let (tcp, udp) = netns
             .run(|| (TcpListener::bind(address).unwrap(), UdpSocket::bind(address).unwrap()))
             .unwrap();
+        Self::serve(tcp, udp)
+    }
+
+    fn serve(tcp: TcpListener, udp: UdpSocket) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (tcp_stop, udp_stop) = (Arc::clone(&stop), Arc::clone(&stop));
         tcp.set_nonblocking(true).unwrap();
