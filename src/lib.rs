@@ -53,7 +53,21 @@
 //!
 //! Linux 6.1 and later. Nothing is run: neither `ip` nor `nft` need be there.
 
+// The README's program is run as a test, too.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+#![warn(
+    clippy::expect_used,
+    clippy::map_err_ignore,
+    clippy::mem_forget,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
 mod address;
+mod conntrack;
+mod counter;
 mod error;
 mod forwarding;
 mod input;
@@ -65,12 +79,16 @@ mod netlink;
 mod netns;
 mod nft;
 mod owned;
+mod port;
+mod protocol;
 mod route;
 pub mod sandbox;
 mod sys;
 mod wire;
 
 pub use address::{Address, AddressHandle, AddressInfo};
+pub use conntrack::{ConntrackEntry, ConntrackFilter, ConntrackTuple};
+pub use counter::Counter;
 pub use error::Error;
 pub use forwarding::{Forwarding, ForwardingHandle};
 pub use input::Input;
@@ -79,7 +97,7 @@ pub use link::{
     LinkSetting, LinkSettingHandle, OperationalState, Veth, VethEnd, VethPair,
 };
 pub use mac::{BadMacAddr, MacAddr};
-pub use nat::{NatHandle, NatRule};
+pub use nat::{NatHandle, NatRule, NatTarget};
 pub use neighbor::{NeighborInfo, NeighborState};
 pub use netns::{
     AcceptRa, ArpAccept, ArpAnnounce, ArpIgnore, Child, Command, Conf, EchoReply, HeldBy, Holder,
@@ -87,4 +105,6 @@ pub use netns::{
     SettingValue, Sysctl, SysctlHandle, Worker,
 };
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
+pub use port::PortRange;
+pub use protocol::Protocol;
 pub use route::{Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType};

@@ -19,7 +19,7 @@ use super::named;
 use super::sockets::{NfTables, Sockets};
 use super::sysctl::Held;
 use crate::error::{Cause, Error};
-use crate::netlink::{Requests, Socket};
+use crate::netlink::{Protocol, Requests, Socket};
 use crate::owned::sealed::Remove;
 use crate::wire::message::Message;
 
@@ -216,7 +216,15 @@ impl Netns {
         &self,
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
-        self.inner.sockets.route(self.fd(), exchange)
+        self.inner.sockets.with(Protocol::Route, self.fd(), exchange)
+    }
+
+    /// Uses a netfilter socket inside that owns nothing: for connection tracking, and to read.
+    pub(crate) fn netfilter<T>(
+        &self,
+        exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
+    ) -> Result<T, Cause> {
+        self.inner.sockets.with(Protocol::Netfilter, self.fd(), exchange)
     }
 
     /// Uses the `nf_tables` socket inside, which is always the same one: a table with the owner flag

@@ -47,9 +47,11 @@ fn obstacle_in(read: impl Fn(&str) -> Option<String>) -> Option<Obstacle> {
 impl Obstacle {
     /// What was behind a refusal with this errno.
     pub(crate) fn behind(errno: Errno) -> Option<Self> {
+        let only = |this| obstacle().filter(|obstacle| *obstacle == this);
         match errno {
-            // ENOSPC is also the answer to user.max_net_namespaces and a depth over 32.
-            Errno::ENOSPC | Errno::EUSERS | Errno::EINVAL | Errno::ENOSYS => obstacle(),
+            // Also the answer to user.max_net_namespaces, and to 33 levels of them.
+            Errno::ENOSPC | Errno::EUSERS => only(Self::LimitIsZero),
+            Errno::EINVAL | Errno::ENOSYS => only(Self::NotBuilt),
             Errno::EPERM | Errno::EACCES => Some(obstacle().unwrap_or(Self::Confined)),
             _ => None,
         }
@@ -105,6 +107,12 @@ mod tests {
             let value = settings.iter().find(|(key, _)| *key == name)?.1;
             Some(format!("{value}\n"))
         })
+    }
+
+    #[test]
+    fn only_a_denial_is_put_down_to_confinement() {
+        assert_eq!(Obstacle::behind(Errno::EMFILE), None);
+        assert!(Obstacle::behind(Errno::EPERM).is_some());
     }
 
     #[test]

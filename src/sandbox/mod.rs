@@ -15,6 +15,9 @@
 //!
 //! Nothing here forks a process with threads and lets it go on: the program's own file is started
 //! anew, inside, and finds its way to the closure by itself.
+//!
+//! See [`unshare(1)`](https://man7.org/linux/man-pages/man1/unshare.1.html) and
+//! [`user_namespaces(7)`](https://man7.org/linux/man-pages/man7/user_namespaces.7.html).
 
 mod child;
 mod limits;
@@ -56,10 +59,12 @@ const LEFT: &str = "NETLOOM_SANDBOX";
 /// comes to the same call and ends with the closure. So
 ///
 /// - tests run in parallel, under `cargo test` with any number of threads and under `cargo nextest`;
-/// - what stands before the call runs in the child once more, what stands after it does not, and
-///   what the closure changes in memory stays in the child;
+/// - what stands before the call runs in the child once more, and is not dropped there: a temporary
+///   file, say, is made inside the closure; what stands after the call does not run in the child;
+/// - what the closure changes in memory stays in the child;
 /// - calls have to come in the same order each time: the child counts them;
-/// - a call inside a closure gets namespaces inside those.
+/// - a call inside a closure gets namespaces of its own, and the outer closure runs again, in them,
+///   up to that call.
 ///
 /// A test is found by the name of its closure's type, so the closure has to be written in the test.
 /// Helpers take the test's closure and call [`run_wrapped`]. A program that is no test is started
@@ -74,6 +79,9 @@ const LEFT: &str = "NETLOOM_SANDBOX";
 /// Where the namespaces are refused: the error says which setting is in the way (such as
 /// `user.max_user_namespaces`) and what to do. And where the program, started anew, never came to
 /// the closure: nothing was tested then.
+#[doc(alias = "unshare")]
+#[doc(alias = "unshare -rnm")]
+#[doc(alias = "CLONE_NEWNET")]
 pub fn run<F, R>(closure: F) -> Result<(), Error>
 where
     F: FnOnce() -> R,
@@ -144,6 +152,8 @@ where
 /// Where the namespaces are refused: the error says which setting is in the way (such as
 /// `user.max_user_namespaces`) and what to do. The process may be in some of them by then, and
 /// should end.
+#[doc(alias = "unshare")]
+#[doc(alias = "unshare -rnm")]
 pub fn enter() -> Result<(), Error> {
     if is_inside() {
         child::show_name();

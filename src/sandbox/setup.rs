@@ -113,15 +113,17 @@ impl Failure {
             return Cause::from(error).doing("start", "this program anew in a sandbox");
         };
         let error = Cause::from(error).doing("enter a sandbox:", step);
-        match errno.and_then(Obstacle::behind) {
-            Some(obstacle) if self.user => {
-                error.hint(format!("{obstacle}; {}", obstacle.remedy()))
-            }
-            _ => error.hint_on(Errno::EINVAL, || {
+        let obstacle = errno.filter(|_| self.user).and_then(Obstacle::behind);
+        match (obstacle, step, errno) {
+            (Some(obstacle), ..) => error.hint(format!("{obstacle}; {}", obstacle.remedy())),
+            (_, Step::UnshareWithUser, Some(Errno::EINVAL)) => error.hint(
                 "a process with threads cannot have a user namespace: enter the sandbox first thing \
-                 in `main`"
-                    .to_owned()
-            }),
+                 in `main`",
+            ),
+            (_, Step::Private, Some(Errno::EINVAL)) => {
+                error.hint("the root directory is no mount point, as in a chroot")
+            }
+            _ => error,
         }
     }
 }

@@ -18,7 +18,6 @@ struct Program {
     arguments: Vec<OsString>,
     thread: Option<String>,
     file: String,
-    one_at_a_time: bool,
 }
 
 /// The ways to try, the likeliest first: a test's path cannot be had for certain.
@@ -28,13 +27,9 @@ pub(super) fn starts(place: &str) -> Vec<Start> {
 
 impl Program {
     fn running() -> Self {
-        let arguments: Vec<_> = env::args_os().skip(1).collect();
         let file = env::current_exe().unwrap_or_default();
         Self {
-            one_at_a_time: arguments.iter().any(|a| a.to_string_lossy().starts_with(THREADS))
-                || env::var_os("RUST_TEST_THREADS").is_some()
-                || thread::available_parallelism().is_ok_and(|cores| cores.get() == 1),
-            arguments,
+            arguments: env::args_os().skip(1).collect(),
             thread: thread::current().name().map(str::to_owned),
             file: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         }
@@ -63,13 +58,13 @@ impl Program {
     /// Whether libtest runs this program. Nothing in the process says so for certain.
     fn is_test_harness(&self, path: &str) -> bool {
         match self.thread.as_deref() {
-            _ if path == MAIN || path.starts_with("main::") => false,
-            // libtest names a test's thread after it.
-            Some(name) if name == path => true,
-            // One at a time, tests run on the main thread: as the `main` of a bench does.
-            Some(MAIN) => self.one_at_a_time && (self.is_named_by_hash() || self.is_exact()),
-            Some(_) => self.is_named_by_hash() || self.is_exact(),
-            None => false,
+            // `main` itself, and what is written inside it.
+            _ if path == MAIN => false,
+            name if name != Some(path) && path.starts_with("main::") => false,
+            // Since Rust 1.67 libtest gives every test a thread, of its name, even one at a time.
+            // What runs on the main thread is the `main` of a program or of another harness.
+            Some(MAIN) => self.is_exact(),
+            name => name == Some(path) || self.is_named_by_hash() || self.is_exact(),
         }
     }
 
@@ -92,7 +87,6 @@ impl Program {
 }
 
 const MAIN: &str = "main";
-const THREADS: &str = "--test-threads";
 
 impl Start {
     fn of_test(path: &str) -> Self {
@@ -134,9 +128,8 @@ mod tests {
     }
 
     fn program(words: &str, thread: &str, file: &str) -> Program {
-        let one_at_a_time = words.contains(THREADS);
-        let (arguments, thread) = (arguments(words), Some(thread.to_owned()));
-        Program { arguments, thread, file: file.to_owned(), one_at_a_time }
+        let thread = Some(thread.to_owned()).filter(|name| !name.is_empty());
+        Program { arguments: arguments(words), thread, file: file.to_owned() }
     }
 
     fn test_paths(starts: &[Start]) -> Vec<&str> {
@@ -148,14 +141,16 @@ mod tests {
     const HASHED: &str = "netloom-0123456789abcdef";
 
     #[test]
-    fn a_test_is_found_on_its_thread_and_on_main() {
+    fn a_test_is_found_whatever_thread_it_is_on() {
         let place = "netloom::link::tests::up::{{closure}}";
         let starts = program("", "link::tests::up", "any").starts(place);
         assert_eq!(test_paths(&starts), ["link::tests::up"]);
-        let starts = program("--test-threads=1", "main", HASHED).starts(place);
+        let starts = program("", "", HASHED).starts(place);
         assert_eq!(test_paths(&starts), ["link::tests::up"]);
         let starts = program("--exact link::tests::up --nocapture", "x", "any").starts(place);
         assert_eq!(test_paths(&starts), ["link::tests::up", "x"]);
+        let starts = program("--exact link::tests::up --nocapture", "main", "any").starts(place);
+        assert_eq!(test_paths(&starts), ["link::tests::up"]);
     }
 
     #[test]

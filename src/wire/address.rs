@@ -100,7 +100,7 @@ mod tests {
         let payload = payload();
         for cut in 0..payload.len() {
             let Some(view) = AddressView::read(message(&payload[..cut])) else { continue };
-            let _ = (view.local(), view.peer(), view.broadcast(), view.flags(), view.label());
+            drop((view.local(), view.peer(), view.broadcast(), view.flags(), view.label()));
         }
     }
 }

@@ -182,6 +182,31 @@ impl<'b> Writer<'b> {
         self.close(start);
     }
 
+    /// A nest of as many of the items as fit into it; tells how many. Each gets its place among them.
+    ///
+    /// When not even the first fits, that counts as an overflow: nobody should try again for ever.
+    pub(crate) fn nested_while_fitting<T>(
+        &mut self,
+        kind: u16,
+        items: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(&mut Self, usize, T),
+    ) -> usize {
+        let start = self.open(kind | NLA_F_NESTED);
+        let mut written = 0;
+        for item in items {
+            let end = self.out.len();
+            write(self, written, item);
+            if self.out.len() - start > usize::from(u16::MAX) {
+                self.out.truncate(end);
+                self.overflowed |= written == 0;
+                break;
+            }
+            written += 1;
+        }
+        self.close(start);
+        written
+    }
+
     fn open(&mut self, kind: u16) -> usize {
         debug_assert_eq!(kind & !NLA_TYPE_MASK & !NLA_F_NESTED, 0);
         let start = self.out.len();
@@ -242,6 +267,25 @@ mod tests {
         assert_eq!(read, [Attribute { kind: 1, value: &[9] }]);
         assert_eq!(Attributes::new(&[3, 0, 1, 0]).iter().count(), 0);
         assert_eq!(Attributes::new(&[1]).iter().count(), 0);
+    }
+
+    #[test]
+    fn a_nest_takes_as_many_as_fit() {
+        let mut out = Vec::new();
+        let mut writer = Writer::new(&mut out);
+        let items = vec![[7; 996]; 100];
+        let written = writer.nested_while_fitting(1, &items, |nest, at, item| {
+            assert!(at < 66);
+            nest.bytes(2, item);
+        });
+        assert_eq!(written, 65, "65 times 1,000 bytes");
+        assert!(!writer.overflowed());
+        assert_eq!(Attributes::new(&out).get(1).unwrap().nested().iter().count(), 65);
+
+        let too_long = vec![0; 65_530];
+        let mut writer = Writer::new(&mut out);
+        assert_eq!(writer.nested_while_fitting(1, [&too_long], |nest, _, it| nest.bytes(2, it)), 0);
+        assert!(writer.overflowed());
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //! kernel sends is read leniently, so that one odd attribute never costs the rest of a message.
 
 pub(crate) mod address;
+#[allow(dead_code)] // its big-endian half is for the packet filter, as is `nft` below
 pub(crate) mod attribute;
+pub(crate) mod conntrack;
 pub(crate) mod extack;
 pub(crate) mod link;
 pub(crate) mod message;

@@ -75,11 +75,42 @@ impl List {
     /// What is listed in this thread's network namespace: what it is, and the rest of it in hex.
     /// A list this kernel does not have is empty.
     pub(crate) fn read(&self) -> BTreeMap<String, String> {
+        let absent = match self.protocol {
+            // EINVAL: netfilter has no such part, with nf_tables left out of the kernel.
+            SockProtocol::NetlinkNetFilter => [Errno::EPROTONOSUPPORT, Errno::EINVAL],
+            _ => [Errno::EOPNOTSUPP; 2],
+        };
         match self.messages() {
             Ok(messages) => messages.iter().filter_map(|message| self.entry(message)).collect(),
-            Err(Errno::EPROTONOSUPPORT | Errno::EOPNOTSUPP | Errno::EINVAL) => BTreeMap::new(),
+            Err(errno) if absent.contains(&errno) => BTreeMap::new(),
             Err(errno) => panic!("dump of every {}: {errno}", self.name),
         }
+    }
+
+    /// What stays as it is until somebody changes it: no carrier, no timers, nothing of what IPv6 makes
+    /// up by itself.
+    pub(crate) fn read_lasting(&self) -> BTreeMap<String, String> {
+        // Address, broadcast address, MTU, link, master, group, queues.
+        const SETTINGS: [u16; 8] = [1, 2, 4, 5, 10, 27, 31, 32];
+        const IFF_UP: u32 = 1;
+        if matches!(self.name, "neighbour" | "forwarding entry" | "qdisc") {
+            return BTreeMap::new();
+        }
+        let entry = |message: &Vec<u8>| {
+            let (key, _) = self.entry(message)?;
+            let mut state = String::new();
+            if self.request == RTM_GETLINK {
+                let settings = attributes(&message[self.header..]).into_iter();
+                state = format!(
+                    "up {} {:02x?}",
+                    u32_at(message, 8) & IFF_UP,
+                    settings.filter(|(kind, _)| SETTINGS.contains(kind)).collect::<Vec<_>>()
+                );
+            }
+            let by_itself = ["fe80:", "ff00:"].iter().any(|prefix| key.contains(prefix));
+            (!by_itself).then_some((key, state))
+        };
+        self.messages().unwrap_or_default().iter().filter_map(entry).collect()
     }
 
     fn entry(&self, message: &[u8]) -> Option<(String, String)> {

@@ -74,7 +74,8 @@ fn is_installed(tool: &str) -> bool {
     }
 }
 
-fn is_required(tool: &str) -> bool {
+/// Whether `NETLOOM_TEST` wants this to be there.
+pub(crate) fn is_required(tool: &str) -> bool {
     let wanted = env::var("NETLOOM_TEST").unwrap_or_default();
     match wanted.split_once(':') {
         Some(("require", tools)) => tools.split(',').any(|one| one.trim() == tool),

@@ -118,12 +118,12 @@ impl Codec for Chain {
         out.field(NFTA_CHAIN_TABLE, &self.table);
         out.optional(NFTA_CHAIN_NAME, self.name.as_ref());
         out.optional(NFTA_CHAIN_HANDLE, self.handle.as_ref());
-        out.optional(NFTA_CHAIN_USERDATA, self.userdata.as_ref());
         out.optional(NFTA_CHAIN_ID, self.id.as_ref());
         out.optional(NFTA_CHAIN_TYPE, self.kind.as_ref());
         out.optional(NFTA_CHAIN_POLICY, self.policy.as_ref());
         out.optional(NFTA_CHAIN_HOOK, self.hook.as_ref());
         out.optional(NFTA_CHAIN_FLAGS, self.flags.as_ref());
+        out.optional(NFTA_CHAIN_USERDATA, self.userdata.as_ref());
         out.optional(NFTA_CHAIN_COUNTERS, self.counters.as_ref());
         out.optional(NFTA_CHAIN_USE, self.use_count.as_ref());
     }
@@ -167,17 +167,19 @@ mod tests {
              14000480 08000100 00000004 08000200 00000064",
         );
         // tools/nft-bytes 'add table inet t' \
-        //   'add chain inet t d { type filter hook prerouting priority -5; policy drop; }'
+        //   'add chain inet t d { type filter hook prerouting priority -5; policy drop; comment "c"; }'
         let filter = Chain {
             kind: Some(ChainType::Filter),
             policy: Some(Policy::Drop),
             hook: Hook::new(Family::Inet, HookPoint::Prerouting, Priority(-5)),
+            userdata: UserData::comment("c"),
             ..Chain::by_name("t", "d")
         };
         object(
             &filter,
             "06000100 74000000 06000300 64000000 0b000700 66696c74 65720000
-             08000500 00000000 14000480 08000100 00000000 08000200 fffffffb",
+             08000500 00000000 14000480 08000100 00000000 08000200 fffffffb
+             08000c00 00026300",
         );
     }
 

@@ -12,11 +12,17 @@
 pub(crate) mod chain;
 pub(crate) mod codec;
 pub(crate) mod data;
+pub(crate) mod datatype;
+pub(crate) mod element;
 pub(crate) mod expr;
+pub(crate) mod flowtable;
+pub(crate) mod generation;
 pub(crate) mod hook;
 pub(crate) mod message;
+pub(crate) mod object;
 pub(crate) mod register;
 pub(crate) mod rule;
+pub(crate) mod set;
 pub(crate) mod table;
 #[cfg(test)]
 mod testing;

@@ -20,7 +20,8 @@ pub(crate) fn encoded(value: &impl Codec) -> Vec<u8> {
     out
 }
 
-fn listed(expr: &Expr) -> Vec<u8> {
+/// As an element of a list.
+pub(crate) fn listed(expr: &Expr) -> Vec<u8> {
     let mut out = Vec::new();
     expr.encode_as(&mut Writer::new(&mut out), 1);
     out
@@ -28,10 +29,13 @@ fn listed(expr: &Expr) -> Vec<u8> {
 
 /// The object and the bytes `nft` sends for it are the same thing, and no bytes like these panic.
 pub(crate) fn object<T: Codec + Debug + PartialEq>(object: &T, sent: &str) {
-    let bytes = hex(sent);
+    bytes_of(object, &hex(sent));
+}
+
+pub(crate) fn bytes_of<T: Codec + Debug + PartialEq>(object: &T, bytes: &[u8]) {
     assert_eq!(encoded(object), bytes, "{object:?} as nft sends it");
-    assert_eq!(T::decode(Attributes::new(&bytes)).as_ref(), Some(object));
-    survives(&bytes, |bytes| {
+    assert_eq!(T::decode(Attributes::new(bytes)).as_ref(), Some(object));
+    survives(bytes, |bytes| {
         let Some(read) = T::decode(Attributes::new(bytes)) else { return };
         let again = encoded(&read);
         assert_eq!(T::decode(Attributes::new(&again)), Some(read));

@@ -1,0 +1,185 @@
+//! Elements of a set or map, and the lists in which they go.
+//!
+//! ```text
+//! NFTA_SET_ELEM_LIST_TABLE     1  string
+//! NFTA_SET_ELEM_LIST_SET       2  string
+//! NFTA_SET_ELEM_LIST_ELEMENTS  3  list of elements; the kernel does not look at their types
+//!   NFTA_SET_ELEM_KEY          1  data
+//!   NFTA_SET_ELEM_DATA         2  data     of a map
+//!   NFTA_SET_ELEM_FLAGS        3  be32     end of an interval 1, catch-all 2
+//!   NFTA_SET_ELEM_TIMEOUT      4  be64     milliseconds
+//!   NFTA_SET_ELEM_EXPIRATION   5  be64     milliseconds that are left
+//!   NFTA_SET_ELEM_USERDATA     6  bytes
+//!   NFTA_SET_ELEM_EXPR         7  expression
+//!   NFTA_SET_ELEM_OBJREF       9  string   of a map to objects
+//!   NFTA_SET_ELEM_KEY_END     10  data     of a concatenation with intervals
+//!   NFTA_SET_ELEM_EXPRESSIONS 11  list of them, when there are several
+//! NFTA_SET_ELEM_LIST_SET_ID    4  be32     number of a set in this batch
+//! ```
+//!
+//! A list is one attribute, 65,535 bytes at most: more elements go in further messages.
+//!
+//! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_set_elem_attributes`.
+
+use std::borrow::Borrow;
+use std::time::Duration;
+
+use bitflags::bitflags;
+
+use super::codec::{Codec, flags_field};
+use super::data::{Data, Value};
+use super::expr::{self, Expr, NFTA_LIST_ELEM};
+use super::userdata::UserData;
+use crate::wire::attribute::{Attribute, Attributes, Writer};
+
+const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
+const NFTA_SET_ELEM_LIST_SET: u16 = 2;
+const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
+const NFTA_SET_ELEM_LIST_SET_ID: u16 = 4;
+const NFTA_SET_ELEM_KEY: u16 = 1;
+const NFTA_SET_ELEM_DATA: u16 = 2;
+const NFTA_SET_ELEM_FLAGS: u16 = 3;
+const NFTA_SET_ELEM_TIMEOUT: u16 = 4;
+const NFTA_SET_ELEM_EXPIRATION: u16 = 5;
+const NFTA_SET_ELEM_USERDATA: u16 = 6;
+const NFTA_SET_ELEM_EXPR: u16 = 7;
+const NFTA_SET_ELEM_OBJREF: u16 = 9;
+const NFTA_SET_ELEM_KEY_END: u16 = 10;
+const NFTA_SET_ELEM_EXPRESSIONS: u16 = 11;
+
+bitflags! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    #[doc(alias = "nft_set_elem_flags")]
+    pub(crate) struct ElementFlags: u32 {
+        /// The first key that is not in the interval any more.
+        const INTERVAL_END = 1;
+        /// What all keys are that are not in the set.
+        const CATCHALL = 2;
+        const _ = !0;
+    }
+}
+flags_field!(ElementFlags: u32);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Element {
+    /// Only the catch-all element has none.
+    pub(crate) key: Option<Value>,
+    /// Last key of an interval, field by field; only in sets with [`super::set::SetFlags::CONCAT`].
+    pub(crate) key_end: Option<Value>,
+    pub(crate) data: Option<Data>,
+    pub(crate) flags: ElementFlags,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) expiration: Option<Duration>,
+    pub(crate) userdata: Option<UserData>,
+    pub(crate) object: Option<String>,
+    pub(crate) expressions: Vec<Expr>,
+}
+
+impl Element {
+    pub(crate) fn new(key: impl Into<Value>) -> Self {
+        Self { key: Some(key.into()), ..Self::default() }
+    }
+
+    /// Of a map.
+    pub(crate) fn with_data(key: impl Into<Value>, data: impl Into<Data>) -> Self {
+        Self { data: Some(data.into()), ..Self::new(key) }
+    }
+
+    /// The first key that is not in the interval any more.
+    pub(crate) fn interval_end(key: impl Into<Value>) -> Self {
+        Self { flags: ElementFlags::INTERVAL_END, ..Self::new(key) }
+    }
+}
+
+impl Codec for Element {
+    fn encode(&self, out: &mut Writer<'_>) {
+        if !self.flags.is_empty() {
+            out.field(NFTA_SET_ELEM_FLAGS, &self.flags);
+        }
+        out.optional(NFTA_SET_ELEM_TIMEOUT, self.timeout.as_ref());
+        out.optional(NFTA_SET_ELEM_EXPIRATION, self.expiration.as_ref());
+        out.optional(NFTA_SET_ELEM_KEY, self.key.as_ref());
+        out.optional(NFTA_SET_ELEM_KEY_END, self.key_end.as_ref());
+        out.optional(NFTA_SET_ELEM_DATA, self.data.as_ref());
+        out.optional(NFTA_SET_ELEM_USERDATA, self.userdata.as_ref());
+        out.optional(NFTA_SET_ELEM_OBJREF, self.object.as_ref());
+        let (one, several) = (NFTA_SET_ELEM_EXPR, NFTA_SET_ELEM_EXPRESSIONS);
+        expr::encode_one_or_several(&self.expressions, out, one, several);
+    }
+
+    fn decode(attributes: Attributes<'_>) -> Option<Self> {
+        Some(Self {
+            key: attributes.field(NFTA_SET_ELEM_KEY),
+            key_end: attributes.field(NFTA_SET_ELEM_KEY_END),
+            data: attributes.field(NFTA_SET_ELEM_DATA),
+            flags: attributes.field(NFTA_SET_ELEM_FLAGS).unwrap_or_default(),
+            timeout: attributes.field(NFTA_SET_ELEM_TIMEOUT),
+            expiration: attributes.field(NFTA_SET_ELEM_EXPIRATION),
+            userdata: attributes.field(NFTA_SET_ELEM_USERDATA),
+            object: attributes.field(NFTA_SET_ELEM_OBJREF),
+            expressions: expr::decode_one_or_several(
+                attributes.get(NFTA_SET_ELEM_EXPR),
+                attributes.get(NFTA_SET_ELEM_EXPRESSIONS),
+            ),
+        })
+    }
+}
+
+/// The set whose elements a list holds. A deletion of this alone takes all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ElementsOf {
+    pub(crate) table: String,
+    pub(crate) set: String,
+    /// Needed for a set of the same batch that has no name of its own yet.
+    pub(crate) set_id: Option<u32>,
+}
+
+impl ElementsOf {
+    pub(crate) fn new(table: &str, set: &str) -> Self {
+        Self { table: table.to_owned(), set: set.to_owned(), set_id: None }
+    }
+}
+
+impl Codec for ElementsOf {
+    fn encode(&self, out: &mut Writer<'_>) {
+        out.field(NFTA_SET_ELEM_LIST_TABLE, &self.table);
+        out.field(NFTA_SET_ELEM_LIST_SET, &self.set);
+        out.optional(NFTA_SET_ELEM_LIST_SET_ID, self.set_id.as_ref());
+    }
+
+    fn decode(attributes: Attributes<'_>) -> Option<Self> {
+        Some(Self {
+            table: attributes.field(NFTA_SET_ELEM_LIST_TABLE)?,
+            set: attributes.field(NFTA_SET_ELEM_LIST_SET)?,
+            set_id: attributes.field(NFTA_SET_ELEM_LIST_SET_ID),
+        })
+    }
+}
+
+/// Writes as many of the elements as fit into one message and tells how many; the next message goes
+/// on with those after them.
+pub(crate) fn encode_list(
+    of: &ElementsOf,
+    elements: impl IntoIterator<Item = impl Borrow<Element>>,
+    out: &mut Writer<'_>,
+) -> usize {
+    of.encode(out);
+    out.nested_while_fitting(NFTA_SET_ELEM_LIST_ELEMENTS, elements, |list, at, element| {
+        list.nested(element_type(at), |nest| element.borrow().encode(nest));
+    })
+}
+
+/// Like `nft`, which counts them.
+fn element_type(at: usize) -> u16 {
+    u16::try_from(at).ok().and_then(|at| at.checked_add(1)).unwrap_or(NFTA_LIST_ELEM)
+}
+
+/// The elements of a message, one by one as they are asked for.
+pub(crate) fn decode_list(attributes: Attributes<'_>) -> impl Iterator<Item = Element> {
+    let list = attributes.get(NFTA_SET_ELEM_LIST_ELEMENTS).map(Attribute::nested);
+    list.unwrap_or_default().iter().filter_map(|element| Element::decode(element.nested()))
+}
+
+#[cfg(test)]
+#[path = "element_tests.rs"]
+mod tests;

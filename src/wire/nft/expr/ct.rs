@@ -1,0 +1,181 @@
+//! `ct`: what connection tracking knows of the packet's connection, into a register or from one.
+//!
+//! ```text
+//! NFTA_CT_DREG       1  be32
+//! NFTA_CT_KEY        2  be32
+//! NFTA_CT_DIRECTION  3  u8     original 0, reply 1
+//! NFTA_CT_SREG       4  be32   to set
+//! ```
+//!
+//! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_ct_attributes`, `nft_ct_keys`; bits: `nf_conntrack_common.h`.
+
+use bitflags::bitflags;
+
+use crate::wire::attribute::{Attributes, Writer};
+use crate::wire::nft::codec::{Codec, Fields, wire_enum};
+use crate::wire::nft::data::Value;
+use crate::wire::nft::register::Register;
+
+const NFTA_CT_DREG: u16 = 1;
+const NFTA_CT_KEY: u16 = 2;
+const NFTA_CT_DIRECTION: u16 = 3;
+const NFTA_CT_SREG: u16 = 4;
+
+wire_enum! {
+    #[doc(alias = "nft_ct_keys")]
+    CtKey: u32 {
+        /// See [`CtState`].
+        State = 0,
+        Direction = 1,
+        /// See [`CtStatus`].
+        Status = 2,
+        Mark = 3,
+        SecurityMark = 4,
+        Expiration = 5,
+        Helper = 6,
+        Layer3Protocol = 7,
+        Source = 8,
+        Destination = 9,
+        Protocol = 10,
+        SourcePort = 11,
+        DestinationPort = 12,
+        Labels = 13,
+        Packets = 14,
+        Bytes = 15,
+        AveragePacket = 16,
+        Zone = 17,
+        EventMask = 18,
+        SourceIp = 19,
+        DestinationIp = 20,
+        SourceIp6 = 21,
+        DestinationIp6 = 22,
+        Id = 23,
+    }
+}
+
+bitflags! {
+    /// What the packet is to its connection, one bit of these.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    #[doc(alias = "NF_CT_STATE_BIT")]
+    pub(crate) struct CtState: u32 {
+        const INVALID = 1;
+        const ESTABLISHED = 1 << 1;
+        const RELATED = 1 << 2;
+        const NEW = 1 << 3;
+        const UNTRACKED = 1 << 6;
+    }
+}
+
+bitflags! {
+    /// What has happened to the connection.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    #[doc(alias = "ip_conntrack_status")]
+    pub(crate) struct CtStatus: u32 {
+        const EXPECTED = 1;
+        const SEEN_REPLY = 1 << 1;
+        const ASSURED = 1 << 2;
+        const CONFIRMED = 1 << 3;
+        const SOURCE_NAT = 1 << 4;
+        const DESTINATION_NAT = 1 << 5;
+        const DYING = 1 << 9;
+    }
+}
+
+impl From<CtState> for Value {
+    fn from(state: CtState) -> Self {
+        Self::host_u32(state.bits())
+    }
+}
+
+impl From<CtStatus> for Value {
+    fn from(status: CtStatus) -> Self {
+        Self::host_u32(status.bits())
+    }
+}
+
+wire_enum! {
+    #[doc(alias = "IP_CT_DIR_ORIGINAL")]
+    Direction: u8 {
+        Original = 0,
+        Reply = 1,
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ct {
+    Load { dreg: Register, key: CtKey, direction: Option<Direction> },
+    Set { sreg: Register, key: CtKey, direction: Option<Direction> },
+}
+
+impl Codec for Ct {
+    fn encode(&self, out: &mut Writer<'_>) {
+        match self {
+            Self::Load { dreg, key, direction } => {
+                out.field(NFTA_CT_KEY, key);
+                out.field(NFTA_CT_DREG, dreg);
+                out.optional(NFTA_CT_DIRECTION, direction.as_ref());
+            }
+            Self::Set { sreg, key, direction } => {
+                out.field(NFTA_CT_KEY, key);
+                out.optional(NFTA_CT_DIRECTION, direction.as_ref());
+                out.field(NFTA_CT_SREG, sreg);
+            }
+        }
+    }
+
+    fn decode(attributes: Attributes<'_>) -> Option<Self> {
+        let fields = Fields::up_to(attributes, NFTA_CT_SREG)?;
+        let key = fields.required(NFTA_CT_KEY)?;
+        let direction = fields.optional(NFTA_CT_DIRECTION)?;
+        match (fields.optional(NFTA_CT_DREG)?, fields.optional(NFTA_CT_SREG)?) {
+            (Some(dreg), None) => Some(Self::Load { dreg, key, direction }),
+            (None, Some(sreg)) => Some(Self::Set { sreg, key, direction }),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::nft::register::Register::R1;
+    use crate::wire::nft::testing::expression;
+
+    #[test]
+    fn states_have_the_bits_nft_masks_with() {
+        // The masks of: ct state established,related; ct status dnat; ct state new,invalid,untracked
+        let state = CtState::ESTABLISHED | CtState::RELATED;
+        assert_eq!(Value::from(state).as_slice(), [6, 0, 0, 0]);
+        assert_eq!(Value::from(CtStatus::DESTINATION_NAT).as_slice(), [0x20, 0, 0, 0]);
+        let state = CtState::NEW | CtState::INVALID | CtState::UNTRACKED;
+        assert_eq!(Value::from(state).as_slice(), [0x49, 0, 0, 0]);
+    }
+
+    #[test]
+    fn as_nft_sends_it() {
+        // tools/nft-bytes 'add table ip t' 'add chain ip t c' \
+        //   'add rule ip t c ct state established,related accept'
+        expression(
+            Ct::Load { dreg: R1, key: CtKey::State, direction: None },
+            "20000180 07000100 63740000 14000280 08000200 00000000 08000100 00000001",
+        );
+        // The same with: ct original ip saddr 10.0.0.1
+        let direction = Some(Direction::Original);
+        expression(
+            Ct::Load { dreg: R1, key: CtKey::SourceIp, direction },
+            "28000180 07000100 63740000 1c000280 08000200 00000013 08000100 00000001
+             05000300 00000000",
+        );
+        // The same with: ct mark set 5
+        expression(
+            Ct::Set { sreg: R1, key: CtKey::Mark, direction: None },
+            "20000180 07000100 63740000 14000280 08000200 00000003 08000400 00000001",
+        );
+        // The same with: ct original zone set 7
+        expression(
+            Ct::Set { sreg: R1, key: CtKey::Zone, direction },
+            "28000180 07000100 63740000 1c000280 08000200 00000011 05000300 00000000
+             08000400 00000001",
+        );
+    }
+}

@@ -1,0 +1,66 @@
+//! `rt`: what is known of the packet's route.
+//!
+//! ```text
+//! NFTA_RT_DREG  1  be32
+//! NFTA_RT_KEY   2  be32
+//! ```
+//!
+//! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_rt_attributes`.
+
+use crate::wire::attribute::{Attributes, Writer};
+use crate::wire::nft::codec::{Codec, Fields, wire_enum};
+use crate::wire::nft::register::Register;
+
+const NFTA_RT_DREG: u16 = 1;
+const NFTA_RT_KEY: u16 = 2;
+
+wire_enum! {
+    #[doc(alias = "nft_rt_keys")]
+    RtKey: u32 {
+        Class = 0,
+        NextHopIp = 1,
+        NextHopIp6 = 2,
+        /// What fits the route's MTU, in the machine's order.
+        TcpMss = 3,
+        Xfrm = 4,
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rt {
+    pub(crate) dreg: Register,
+    pub(crate) key: RtKey,
+}
+
+impl Codec for Rt {
+    fn encode(&self, out: &mut Writer<'_>) {
+        out.field(NFTA_RT_KEY, &self.key);
+        out.field(NFTA_RT_DREG, &self.dreg);
+    }
+
+    fn decode(attributes: Attributes<'_>) -> Option<Self> {
+        let fields = Fields::up_to(attributes, NFTA_RT_KEY)?;
+        Some(Self { dreg: fields.required(NFTA_RT_DREG)?, key: fields.required(NFTA_RT_KEY)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::nft::register::Register::R1;
+    use crate::wire::nft::testing::expression;
+
+    #[test]
+    fn as_nft_sends_it() {
+        // tools/nft-bytes 'add table ip t' 'add chain ip t c' 'add rule ip t c rt nexthop 10.0.0.1'
+        expression(
+            Rt { dreg: R1, key: RtKey::NextHopIp },
+            "20000180 07000100 72740000 14000280 08000200 00000001 08000100 00000001",
+        );
+        // The same with: tcp option maxseg size set rt mtu
+        expression(
+            Rt { dreg: R1, key: RtKey::TcpMss },
+            "20000180 07000100 72740000 14000280 08000200 00000003 08000100 00000001",
+        );
+    }
+}

@@ -1,0 +1,101 @@
+//! Programs started again as an ordinary user, or as one to whom namespaces are refused.
+
+use std::env;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A copy of a program where every user can start it, deleted with this value.
+#[derive(Debug)]
+pub(crate) struct Copied {
+    directory: PathBuf,
+    program: PathBuf,
+}
+
+impl Copied {
+    /// Under the same name: a test program is known by it.
+    pub(crate) fn of(program: &Path) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("netloom-{}-{number}", process::id());
+        let directory = env::temp_dir().join(name);
+        fs::create_dir(&directory).unwrap();
+        let copy = directory.join(program.file_name().unwrap());
+        // Not `fs::copy`: a child that another thread starts just then has the file open for
+        // writing until its exec, and this one's exec is refused (ETXTBSY).
+        assert!(Command::new("cp").arg(program).arg(&copy).status().unwrap().success());
+        for path in [&directory, &copy] {
+            fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+        }
+        Self { directory, program: copy }
+    }
+
+    /// Of this test program.
+    pub(crate) fn of_this() -> Self {
+        Self::of(&env::current_exe().unwrap())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.program
+    }
+
+    /// The program as the user who runs the tests.
+    pub(crate) fn as_this_user(&self) -> Command {
+        start(&[], &self.program)
+    }
+
+    /// The program without a privilege: as another user where there is one, and else, as inside a
+    /// user namespace with one user in it, as root without capabilities but the one to be mapped.
+    pub(crate) fn as_ordinary_user(&self) -> Command {
+        start(&ordinary(), &self.program)
+    }
+
+    /// The program without a privilege, where user namespaces are off.
+    pub(crate) fn where_namespaces_are_off(&self) -> Command {
+        let off = "echo 0 >/proc/sys/user/max_user_namespaces && exec \"$0\" \"$@\"";
+        let mut words = ordinary();
+        words.extend(["unshare", "-r", "sh", "-c", off]);
+        words.extend(WITHOUT_CAPABILITIES);
+        start(&words, &self.program)
+    }
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.directory));
+    }
+}
+
+const WITHOUT_CAPABILITIES: [&str; 4] = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"];
+/// Since Linux 5.12 root is mapped into a new user namespace only by who has `CAP_SETFCAP`.
+const MAPPABLE_ROOT: [&str; 4] =
+    ["setpriv", "--bounding-set=-all,+setfcap", "--inh-caps=-all", "--"];
+const AS_NOBODY: [&str; 5] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+
+fn ordinary() -> Vec<&'static str> {
+    if !nix::unistd::geteuid().is_root() {
+        return Vec::new();
+    }
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap();
+    let has_nobody = map.lines().any(|line| {
+        let numbers: Vec<u64> = line.split_whitespace().map(|n| n.parse().unwrap()).collect();
+        (numbers[0]..numbers[0] + numbers[2]).contains(&65534)
+    });
+    if has_nobody { AS_NOBODY.to_vec() } else { MAPPABLE_ROOT.to_vec() }
+}
+
+fn start(words: &[&str], program: &Path) -> Command {
+    let mut command = match words.split_first() {
+        None => Command::new(program),
+        Some((first, rest)) => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(program);
+            command
+        }
+    };
+    // A directory that every user may be in.
+    command.current_dir("/").env_remove("NETLOOM_SANDBOX").env_remove("RUST_TEST_THREADS");
+    command
+}
