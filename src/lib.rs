@@ -62,8 +62,12 @@
     clippy::unwrap_used
 )]
 
+#[cfg(test)]
+extern crate self as netloom; // what examples and tests call it
+
 mod address;
 mod error;
+mod fault;
 mod forwarding;
 mod input;
 mod link;

@@ -81,13 +81,20 @@ impl<H: Handle> Owned<H> {
         }
     }
 
+    fn remove_unless_gone(&self) -> Result<(), Error> {
+        self.handle.remove().or_else(|error| if error.is_not_found() { Ok(()) } else { Err(error) })
+    }
+
     /// The one way to the end, for `delete` and `drop`.
     fn finish(&mut self) -> Result<(), Error> {
         match self.process.take() {
-            Some(process) if process == std::process::id() => match self.handle.remove() {
-                Err(error) if !error.is_not_found() => Err(error),
-                _ => Ok(()),
-            },
+            Some(process) if process == std::process::id() => {
+                match self.remove_unless_gone() {
+                    // Once more: deleting what is gone by now is no failure.
+                    Err(error) if error.is_transient() => self.remove_unless_gone(),
+                    result => result,
+                }
+            }
             _ => Ok(()),
         }
     }

@@ -2,21 +2,23 @@
 
 use std::fmt;
 
-use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
+use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL};
 
 use nix::errno::Errno;
 
 use super::rule::NatRule;
 use crate::error::{Cause, Error};
-use crate::netlink::Socket;
+use crate::netlink::{Batch, Socket};
 use crate::netns::{Netns, NfTables};
 use crate::nft::Transaction;
 use crate::owned::sealed::Remove;
+use crate::wire::attribute::Writer;
+use crate::wire::message::Message as Answer;
 use crate::wire::nft::chain::{Chain, ChainType};
 use crate::wire::nft::codec::Codec;
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::hook::{Hook, HookPoint, Priority};
-use crate::wire::nft::message::{Family, MessageType};
+use crate::wire::nft::message::{Family, Message, MessageType, append};
 use crate::wire::nft::rule::Rule;
 use crate::wire::nft::table::{Table, TableFlags};
 
@@ -58,18 +60,54 @@ impl NatHandle {
             }
             let flags = NLM_F_CREATE | NLM_F_APPEND | NLM_F_ECHO;
             transaction.push((ACTION, shown), MessageType::NewRule, flags, Family::Inet, &rule);
-            transaction.commit(&mut nf_tables.socket, |answer| {
+            let committed = transaction.commit(&mut nf_tables.socket, |answer| {
                 if answer.kind == MessageType::NewRule {
                     number = Rule::decode(answer.attributes).and_then(|rule| rule.handle);
                 }
-            })?;
-            let Some(rule) = number else {
-                return Err(Cause::Malformed("a rule without its number").doing(ACTION, shown));
+            });
+            let rule = match (committed, number) {
+                (Ok(()), Some(rule)) => rule,
+                (Err(error), _) if !error.is_unknown_outcome() => return Err(error),
+                (committed, _) => {
+                    forget_unknown_rules(nf_tables, &table);
+                    let cause = Cause::Malformed("a rule without its number");
+                    return Err(committed.err().unwrap_or_else(|| cause.doing(ACTION, shown)));
+                }
             };
             nf_tables.nat_rules.insert(rule);
             Ok(Self { netns: netns.clone(), table, rule })
         })
     }
+}
+
+/// After an answer was lost: a rule may be there whose number nobody knows. The table is ours alone, as
+/// it has the owner flag, so what is not known to have an owner goes; with no rule left, the table.
+fn forget_unknown_rules(nf_tables: &mut NfTables, table: &str) {
+    let mut transaction = Transaction::new();
+    if nf_tables.nat_rules.is_empty() {
+        let table = Table::by_name(table);
+        let step = ("delete", &"a table" as &dyn fmt::Display);
+        transaction.push(step, MessageType::DeleteTable, 0, Family::Inet, &table);
+    } else {
+        let mut dump = Batch::default();
+        let all = Rule { table: table.to_owned(), ..Rule::default() };
+        dump.append(|out| {
+            let encode = |attributes: &mut Writer<'_>| all.encode(attributes);
+            append(out, MessageType::GetRule, NLM_F_DUMP, 0, Family::Inet, encode).ok();
+        });
+        let read = |answer: Answer<'_>| {
+            let answer = Message::decode(answer.kind, answer.payload)?;
+            let rule = Rule::decode(answer.attributes)?;
+            (rule.table == table).then_some(rule.handle)?
+        };
+        let listed = nf_tables.socket.dump_batch(&mut dump, read).unwrap_or_default();
+        for number in listed.into_iter().filter(|number| !nf_tables.nat_rules.contains(number)) {
+            let rule = Rule::by_handle(table, CHAIN, number);
+            let step = ("delete", &"a rule" as &dyn fmt::Display);
+            transaction.push(step, MessageType::DeleteRule, 0, Family::Inet, &rule);
+        }
+    }
+    transaction.commit(&mut nf_tables.socket, |_| ()).ok();
 }
 
 /// The table's name: the socket's number makes it unique in the namespace for as long as it lives.
@@ -118,9 +156,12 @@ impl Remove for NatHandle {
                 let rule = Rule::by_handle(&self.table, CHAIN, self.rule);
                 transaction.push(step, MessageType::DeleteRule, 0, Family::Inet, &rule);
             }
-            transaction.commit(&mut nf_tables.socket, |_| ())?;
-            nf_tables.nat_rules.remove(&self.rule);
-            Ok(())
+            let result = transaction.commit(&mut nf_tables.socket, |_| ());
+            // Gone may be the work of a first try whose answer was lost.
+            if result.as_ref().map_or_else(Error::is_not_found, |()| true) {
+                nf_tables.nat_rules.remove(&self.rule);
+            }
+            result
         })
     }
 }

@@ -9,6 +9,7 @@ use super::named;
 use super::open::{Label, Netns, Quoted, own_file};
 use super::sockets::Sockets;
 use crate::error::{Cause, Error};
+use crate::fault;
 use crate::owned::Owned;
 
 /// A network namespace to be: anonymous, or with a name that `ip netns` knows.
@@ -86,6 +87,7 @@ fn create_named(name: &str) -> Result<Owned<Netns>, Error> {
 fn fresh() -> Result<Netns, Cause> {
     on_thread(|| {
         let home = own_file()?;
+        fault::system_call("unshare")?;
         unshare(CloneFlags::CLONE_NEWNET)?;
         let _home = GoHome(home);
         Netns::assemble(own_file()?, Label::Anonymous, Sockets::open_here()?)
