@@ -224,6 +224,14 @@ fn nat_rules() {
             drop(first);
             NatRule::masquerade().source("10.2.0.0/24").create(&host).map(drop)
         });
+        // Those that outlive the program, but for their owners.
+        every_step(1, || {
+            let host = Netns::current()?;
+            let first = NatRule::masquerade().tagged("lab").create(&host)?;
+            let _second = NatRule::masquerade().tagged("lab").create(&host)?;
+            drop(first);
+            Ok::<_, Error>(())
+        });
         // The namespace goes on with the same socket after a fault.
         let host = here();
         drop(NatRule::masquerade().create(&host).unwrap());

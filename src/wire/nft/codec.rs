@@ -40,13 +40,14 @@ impl Attributes<'_> {
 pub(crate) struct Fields<'a>(Attributes<'a>);
 
 impl<'a> Fields<'a> {
-    /// `None` when something would be lost: an attribute that is not `known`, one that comes twice
-    /// and is no padding, or bytes that are no attribute.
-    pub(crate) fn only(attributes: Attributes<'a>, known: &[u16]) -> Option<Self> {
+    /// Attributes of which those up to `last` are known. `None` when something would be lost: another
+    /// attribute, one that comes twice and is no padding, or bytes that are no attribute.
+    pub(crate) fn up_to(attributes: Attributes<'a>, last: u16) -> Option<Self> {
         let mut seen = 0_u64;
         for attribute in attributes.iter() {
             let bit = 1_u64.checked_shl(attribute.kind.into())?;
-            if seen & bit != 0 && !attribute.value.is_empty() || !known.contains(&attribute.kind) {
+            let is_again = seen & bit != 0 && !attribute.value.is_empty();
+            if is_again || !(1..=last).contains(&attribute.kind) {
                 return None;
             }
             seen |= bit;
@@ -99,12 +100,16 @@ impl Field for Duration {
     }
 }
 
-/// A name, with its terminating NUL on the wire. Only text that reads back the same is a name.
+/// With or without a terminating NUL. Only text that reads back the same is a name.
+pub(crate) fn name(attribute: Attribute<'_>) -> Option<&str> {
+    let name = attribute.value.strip_suffix(&[0]).unwrap_or(attribute.value);
+    str::from_utf8(name).ok().filter(|name| !name.contains('\0'))
+}
+
+/// A name, with its terminating NUL on the wire.
 impl Field for String {
     fn read(attribute: Attribute<'_>) -> Option<Self> {
-        let name = attribute.value.strip_suffix(&[0]).unwrap_or(attribute.value);
-        let text = str::from_utf8(name).ok()?;
-        (!text.contains('\0')).then(|| text.to_owned())
+        name(attribute).map(str::to_owned)
     }
 
     fn write(&self, out: &mut Writer<'_>, kind: u16) {
@@ -168,7 +173,7 @@ mod tests {
     use super::*;
 
     fn fields(bytes: &[u8]) -> Option<Fields<'_>> {
-        Fields::only(Attributes::new(bytes), &[1, 2])
+        Fields::up_to(Attributes::new(bytes), 2)
     }
 
     #[test]

@@ -90,11 +90,17 @@ impl Value {
     }
 
     pub(crate) fn as_slice(&self) -> &[u8] {
-        self.bytes.get(..self.len()).unwrap_or_default()
+        self.bytes.get(..self.length.into()).unwrap_or_default()
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// In bytes, as the kernel wants lengths to be told.
+    pub(crate) fn len(&self) -> u32 {
         self.length.into()
+    }
+
+    /// As long, but all zeros.
+    pub(crate) fn zeroed(&self) -> Self {
+        Self { bytes: [0; NFT_DATA_VALUE_MAXLEN], ..*self }
     }
 }
 
@@ -236,10 +242,7 @@ impl Verdict {
 
 impl Field for Verdict {
     fn read(attribute: Attribute<'_>) -> Option<Self> {
-        let fields = Fields::only(
-            attribute.nested(),
-            &[NFTA_VERDICT_CODE, NFTA_VERDICT_CHAIN, NFTA_VERDICT_CHAIN_ID],
-        )?;
+        let fields = Fields::up_to(attribute.nested(), NFTA_VERDICT_CHAIN_ID)?;
         let name = fields.optional(NFTA_VERDICT_CHAIN)?.map(ChainRef::Name);
         let id = fields.optional(NFTA_VERDICT_CHAIN_ID)?.map(ChainRef::Id);
         if name.is_some() && id.is_some() {
@@ -281,7 +284,7 @@ impl<T: Into<Value>> From<T> for Data {
 
 impl Field for Data {
     fn read(attribute: Attribute<'_>) -> Option<Self> {
-        let fields = Fields::only(attribute.nested(), &[NFTA_DATA_VALUE, NFTA_DATA_VERDICT])?;
+        let fields = Fields::up_to(attribute.nested(), NFTA_DATA_VERDICT)?;
         let value: Option<Bytes> = fields.optional(NFTA_DATA_VALUE)?;
         match (value, fields.optional(NFTA_DATA_VERDICT)?) {
             (Some(Bytes(value)), None) => Some(Self::Value(value)),

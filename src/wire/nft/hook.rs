@@ -4,7 +4,7 @@
 //! NFTA_HOOK_HOOKNUM   1  be32   numbered per family, see below
 //! NFTA_HOOK_PRIORITY  2  be32   signed; lower comes first
 //! NFTA_HOOK_DEV       3  string           one device
-//! NFTA_HOOK_DEVS      4  list of NFTA_DEVICE_NAME 1 string
+//! NFTA_HOOK_DEVS      4  list of NFTA_DEVICE_NAME 1 string; NFTA_DEVICE_PREFIX 2 is not read
 //!
 //!             prerouting input forward output postrouting ingress egress
 //! ip, ip6         0        1      2      3        4

@@ -17,6 +17,7 @@ use super::expr::connlimit::Connlimit;
 use super::expr::counter::Counter;
 use super::expr::limit::Limit;
 use super::expr::quota::Quota;
+use super::expr::synproxy::Synproxy;
 use super::userdata::UserData;
 use crate::wire::attribute::{Attribute, Attributes, Writer};
 
@@ -51,6 +52,7 @@ pub(crate) enum ObjectData {
     Quota(Quota),
     Limit(Limit),
     Connlimit(Connlimit),
+    Synproxy(Synproxy),
     /// The attributes as they are, of a type that is not read here.
     Other(Vec<u8>),
 }
@@ -62,6 +64,7 @@ impl ObjectData {
             Self::Quota(quota) => quota.encode(out),
             Self::Limit(limit) => limit.encode(out),
             Self::Connlimit(connlimit) => connlimit.encode(out),
+            Self::Synproxy(synproxy) => synproxy.encode(out),
             Self::Other(attributes) => out.raw(attributes),
         }
     }
@@ -72,6 +75,7 @@ impl ObjectData {
             Some(ObjectType::Quota) => Quota::decode(data.nested()).map(Self::Quota),
             Some(ObjectType::Limit) => Limit::decode(data.nested()).map(Self::Limit),
             Some(ObjectType::Connlimit) => Connlimit::decode(data.nested()).map(Self::Connlimit),
+            Some(ObjectType::Synproxy) => Synproxy::decode(data.nested()).map(Self::Synproxy),
             _ => None,
         };
         known.unwrap_or_else(|| Self::Other(data.value.to_vec()))
@@ -143,7 +147,8 @@ impl Codec for Object {
 mod tests {
     use super::*;
     use crate::wire::nft::expr::quota::QuotaFlags;
-    use crate::wire::nft::testing::{hex, object};
+    use crate::wire::nft::expr::synproxy::SynproxyFlags;
+    use crate::wire::nft::testing::{encoded, hex, object};
 
     #[test]
     fn counters_quotas_and_limits_as_nft_sends_them() {
@@ -181,16 +186,31 @@ mod tests {
     }
 
     #[test]
-    fn an_object_of_another_type_keeps_its_bytes() {
-        // tools/nft-bytes 'add table ip t' 'add synproxy ip t y { mss 1460; wscale 7; timestamp sack-perm; }'
-        let data = hex("06000100 05b40000 05000200 07000000 08000300 0000000f");
+    fn a_synproxy_as_nft_sends_it() {
+        // tools/nft-bytes 'add table ip t' 'add synproxy ip t y { mss 1460; wscale 7; }'
+        let flags = SynproxyFlags::MSS | SynproxyFlags::WINDOW_SCALE;
+        let synproxy = Synproxy { mss: 1460, window_scale: 7, flags };
         object(
             &Object {
-                data: Some(ObjectData::Other(data)),
+                data: Some(ObjectData::Synproxy(synproxy)),
                 ..Object::by_name("t", ObjectType::Synproxy, "y")
             },
             "06000100 74000000 06000200 79000000 08000300 0000000a
-             1c000480 06000100 05b40000 05000200 07000000 08000300 0000000f",
+             1c000480 06000100 05b40000 05000200 07000000 08000300 00000003",
+        );
+    }
+
+    #[test]
+    fn an_object_of_another_type_keeps_its_bytes() {
+        // tools/nft-bytes 'add table ip t' 'add ct helper ip t h { type "ftp" protocol tcp; l3proto ip; }'
+        let data = hex("07000100 66747000 06000200 00020000 05000300 06000000");
+        object(
+            &Object {
+                data: Some(ObjectData::Other(data)),
+                ..Object::by_name("t", ObjectType::CtHelper, "h")
+            },
+            "06000100 74000000 06000200 68000000 08000300 00000003
+             1c000480 07000100 66747000 06000200 00020000 05000300 06000000",
         );
     }
 
@@ -201,11 +221,11 @@ mod tests {
         let deletion =
             Object { data: nothing.clone(), ..Object::by_handle("t", ObjectType::Counter, 3) };
         assert_eq!(
-            crate::wire::nft::testing::encoded(&deletion),
+            encoded(&deletion),
             hex("06000100 74000000 0c000600 00000000 00000003 08000300 00000001 04000480"),
         );
         // tools/nft-bytes -a 'reset counters'
         let reset = Object { kind: Some(ObjectType::Counter), data: nothing, ..Object::default() };
-        assert_eq!(crate::wire::nft::testing::encoded(&reset), hex("08000300 00000001 04000480"));
+        assert_eq!(encoded(&reset), hex("08000300 00000001 04000480"));
     }
 }

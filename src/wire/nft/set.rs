@@ -20,6 +20,8 @@
 //! NFTA_SET_HANDLE       16  be64
 //! NFTA_SET_EXPR         17  expression of each element
 //! NFTA_SET_EXPRESSIONS  18  list of them, when there are several
+//! NFTA_SET_TYPE         19  string   how the kernel keeps it; not read
+//! NFTA_SET_COUNT        20  be32     how many elements there are; kernels that list it (seen on 6.18)
 //! ```
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_set_attributes`.
@@ -52,6 +54,7 @@ const NFTA_SET_OBJ_TYPE: u16 = 15;
 const NFTA_SET_HANDLE: u16 = 16;
 const NFTA_SET_EXPR: u16 = 17;
 const NFTA_SET_EXPRESSIONS: u16 = 18;
+const NFTA_SET_COUNT: u16 = 20;
 const NFTA_SET_DESC_SIZE: u16 = 1;
 const NFTA_SET_DESC_CONCAT: u16 = 2;
 const NFTA_SET_FIELD_LEN: u16 = 1;
@@ -110,6 +113,8 @@ pub(crate) struct Set {
     pub(crate) gc_interval: Option<Milliseconds>,
     pub(crate) userdata: Option<UserData>,
     pub(crate) expressions: Vec<Expr>,
+    /// Only the kernel tells, and not every one.
+    pub(crate) count: Option<u32>,
 }
 
 impl Set {
@@ -143,6 +148,7 @@ impl Codec for Set {
         out.optional(NFTA_SET_USERDATA, self.userdata.as_ref());
         let (one, several) = (NFTA_SET_EXPR, NFTA_SET_EXPRESSIONS);
         expr::encode_one_or_several(&self.expressions, out, one, several);
+        out.optional(NFTA_SET_COUNT, self.count.as_ref());
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
@@ -166,6 +172,7 @@ impl Codec for Set {
                 attributes.get(NFTA_SET_EXPR),
                 attributes.get(NFTA_SET_EXPRESSIONS),
             ),
+            count: attributes.field(NFTA_SET_COUNT),
         })
     }
 }

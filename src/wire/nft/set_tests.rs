@@ -157,6 +157,14 @@ fn expressions_of_elements_as_nft_sends_them() {
 }
 
 #[test]
+fn the_number_of_elements_is_read() {
+    object(
+        &Set { count: Some(3), ..Set::by_name("t", "s") },
+        "06000100 74000000 06000200 73000000 08001400 00000003",
+    );
+}
+
+#[test]
 fn deletions_as_nft_sends_them() {
     // tools/nft-bytes 'add table ip t' 'add set ip t s { type ipv4_addr; }' 'delete set ip t s'
     object(&Set::by_name("t", "s"), "06000100 74000000 06000200 73000000");

@@ -20,7 +20,8 @@ pub(crate) fn encoded(value: &impl Codec) -> Vec<u8> {
     out
 }
 
-fn listed(expr: &Expr) -> Vec<u8> {
+/// As an element of a list.
+pub(crate) fn listed(expr: &Expr) -> Vec<u8> {
     let mut out = Vec::new();
     expr.encode_as(&mut Writer::new(&mut out), 1);
     out

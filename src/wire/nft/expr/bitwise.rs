@@ -50,12 +50,10 @@ pub(crate) enum BitwiseOp {
 }
 
 impl Bitwise {
-    /// Keeps the bits of the mask, in place. `None` over 64 bytes.
-    pub(crate) fn mask(register: Register, mask: Value) -> Option<Self> {
-        let xor = Value::new(&vec![0; mask.len()])?;
-        let len = u32::try_from(mask.len()).ok()?;
-        let op = BitwiseOp::MaskXor { mask, xor };
-        Some(Self { sreg: register, dreg: register, len, op })
+    /// Keeps the bits of the mask, in place.
+    pub(crate) fn mask(register: Register, mask: Value) -> Self {
+        let op = BitwiseOp::MaskXor { mask, xor: mask.zeroed() };
+        Self { sreg: register, dreg: register, len: mask.len(), op }
     }
 }
 
@@ -79,7 +77,7 @@ impl Codec for Bitwise {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[1, 2, 3, 4, 5, 6, 7])?;
+        let fields = Fields::up_to(attributes, NFTA_BITWISE_DATA)?;
         let mask = fields.optional(NFTA_BITWISE_MASK)?;
         let xor = fields.optional(NFTA_BITWISE_XOR)?;
         let data: Option<Value> = fields.optional(NFTA_BITWISE_DATA)?;
@@ -114,7 +112,7 @@ mod tests {
         //   'add rule inet t c ip saddr 10.0.0.0/20'
         let netmask = Ipv4Addr::new(255, 255, 240, 0).into();
         expression(
-            Bitwise::mask(R1, netmask).unwrap(),
+            Bitwise::mask(R1, netmask),
             "44000180 0c000100 62697477 69736500 34000280
              08000100 00000001 08000200 00000001 08000300 00000004
              0c000480 08000100 fffff000 0c000580 08000100 00000000",

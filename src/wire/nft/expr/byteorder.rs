@@ -47,7 +47,7 @@ impl Codec for Byteorder {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[1, 2, 3, 4, 5])?;
+        let fields = Fields::up_to(attributes, NFTA_BYTEORDER_SIZE)?;
         Some(Self {
             sreg: fields.required(NFTA_BYTEORDER_SREG)?,
             dreg: fields.required(NFTA_BYTEORDER_DREG)?,

@@ -45,7 +45,7 @@ impl Codec for Cmp {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[NFTA_CMP_SREG, NFTA_CMP_OP, NFTA_CMP_DATA])?;
+        let fields = Fields::up_to(attributes, NFTA_CMP_DATA)?;
         Some(Self {
             sreg: fields.required(NFTA_CMP_SREG)?,
             op: fields.required(NFTA_CMP_OP)?,

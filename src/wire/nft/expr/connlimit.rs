@@ -38,7 +38,7 @@ impl Codec for Connlimit {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[NFTA_CONNLIMIT_COUNT, NFTA_CONNLIMIT_FLAGS])?;
+        let fields = Fields::up_to(attributes, NFTA_CONNLIMIT_FLAGS)?;
         Some(Self {
             count: fields.required(NFTA_CONNLIMIT_COUNT)?,
             flags: fields.or_default(NFTA_CONNLIMIT_FLAGS)?,

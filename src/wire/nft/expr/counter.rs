@@ -3,6 +3,7 @@
 //! ```text
 //! NFTA_COUNTER_BYTES    1  be64
 //! NFTA_COUNTER_PACKETS  2  be64
+//! NFTA_COUNTER_PAD      3  padding
 //! ```
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_counter_attributes`.
@@ -36,8 +37,7 @@ impl Codec for Counter {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let known = [NFTA_COUNTER_BYTES, NFTA_COUNTER_PACKETS, NFTA_COUNTER_PAD];
-        let fields = Fields::only(attributes, &known)?;
+        let fields = Fields::up_to(attributes, NFTA_COUNTER_PAD)?;
         Some(Self {
             packets: fields.or_default(NFTA_COUNTER_PACKETS)?,
             bytes: fields.or_default(NFTA_COUNTER_BYTES)?,

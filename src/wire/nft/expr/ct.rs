@@ -124,7 +124,7 @@ impl Codec for Ct {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[1, 2, 3, 4])?;
+        let fields = Fields::up_to(attributes, NFTA_CT_SREG)?;
         let key = fields.required(NFTA_CT_KEY)?;
         let direction = fields.optional(NFTA_CT_DIRECTION)?;
         match (fields.optional(NFTA_CT_DREG)?, fields.optional(NFTA_CT_SREG)?) {

@@ -27,7 +27,7 @@ impl Codec for Dup {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[NFTA_DUP_SREG_ADDR, NFTA_DUP_SREG_DEV])?;
+        let fields = Fields::up_to(attributes, NFTA_DUP_SREG_DEV)?;
         Some(Self {
             address: fields.optional(NFTA_DUP_SREG_ADDR)?,
             device: fields.optional(NFTA_DUP_SREG_DEV)?,

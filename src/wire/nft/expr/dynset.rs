@@ -8,6 +8,7 @@
 //! NFTA_DYNSET_SREG_DATA    5  be32   of a map
 //! NFTA_DYNSET_TIMEOUT      6  be64   milliseconds
 //! NFTA_DYNSET_EXPR         7  expression of the element
+//! NFTA_DYNSET_PAD          8  padding
 //! NFTA_DYNSET_FLAGS        9  be32   inverted 1, several expressions 2
 //! NFTA_DYNSET_EXPRESSIONS 10  list of them, when there are several
 //! ```
@@ -110,7 +111,7 @@ impl Codec for Dynset {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10])?;
+        let fields = Fields::up_to(attributes, NFTA_DYNSET_EXPRESSIONS)?;
         let one = attributes.get(NFTA_DYNSET_EXPR);
         let several = attributes.get(NFTA_DYNSET_EXPRESSIONS);
         if one.is_some() && several.is_some() {

@@ -106,7 +106,7 @@ impl Codec for Exthdr {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[1, 2, 3, 4, 5, 6, 7])?;
+        let fields = Fields::up_to(attributes, NFTA_EXTHDR_SREG)?;
         let flags: ExthdrFlags = fields.or_default(NFTA_EXTHDR_FLAGS)?;
         let span = ExthdrSpan {
             op: fields.optional(NFTA_EXTHDR_OP)?.unwrap_or(ExthdrOp::Ipv6Header),

@@ -59,7 +59,7 @@ impl Codec for Fib {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[1, 2, 3])?;
+        let fields = Fields::up_to(attributes, NFTA_FIB_FLAGS)?;
         Some(Self {
             dreg: fields.required(NFTA_FIB_DREG)?,
             result: fields.required(NFTA_FIB_RESULT)?,

@@ -23,7 +23,7 @@ impl Codec for FlowOffload {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[NFTA_FLOW_TABLE_NAME])?;
+        let fields = Fields::up_to(attributes, NFTA_FLOW_TABLE_NAME)?;
         Some(Self { flowtable: fields.required(NFTA_FLOW_TABLE_NAME)? })
     }
 }

@@ -32,7 +32,7 @@ impl Codec for Fwd {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[1, 2, 3])?;
+        let fields = Fields::up_to(attributes, NFTA_FWD_NFPROTO)?;
         Some(Self {
             device: fields.required(NFTA_FWD_SREG_DEV)?,
             address: fields.optional(NFTA_FWD_SREG_ADDR)?,

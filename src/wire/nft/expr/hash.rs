@@ -66,7 +66,7 @@ impl Codec for Hash {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[1, 2, 3, 4, 5, 6, 7])?;
+        let fields = Fields::up_to(attributes, NFTA_HASH_TYPE)?;
         let (sreg, len) = (fields.optional(NFTA_HASH_SREG)?, fields.optional(NFTA_HASH_LEN)?);
         let seed = fields.optional(NFTA_HASH_SEED)?;
         let of = match (fields.or_default(NFTA_HASH_TYPE)?, sreg, len) {

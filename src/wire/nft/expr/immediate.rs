@@ -38,7 +38,7 @@ impl Codec for Immediate {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[NFTA_IMMEDIATE_DREG, NFTA_IMMEDIATE_DATA])?;
+        let fields = Fields::up_to(attributes, NFTA_IMMEDIATE_DATA)?;
         Some(Self {
             dreg: fields.required(NFTA_IMMEDIATE_DREG)?,
             data: fields.required(NFTA_IMMEDIATE_DATA)?,

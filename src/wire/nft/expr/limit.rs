@@ -6,6 +6,7 @@
 //! NFTA_LIMIT_BURST  3  be32
 //! NFTA_LIMIT_TYPE   4  be32   packets 0, bytes 1
 //! NFTA_LIMIT_FLAGS  5  be32   inverted 1
+//! NFTA_LIMIT_PAD    6  padding
 //! ```
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_limit_attributes`.
@@ -20,6 +21,7 @@ const NFTA_LIMIT_UNIT: u16 = 2;
 const NFTA_LIMIT_BURST: u16 = 3;
 const NFTA_LIMIT_TYPE: u16 = 4;
 const NFTA_LIMIT_FLAGS: u16 = 5;
+const NFTA_LIMIT_PAD: u16 = 6;
 
 wire_enum! {
     #[doc(alias = "nft_limit_type")]
@@ -66,7 +68,7 @@ impl Codec for Limit {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[1, 2, 3, 4, 5, 6])?;
+        let fields = Fields::up_to(attributes, NFTA_LIMIT_PAD)?;
         Some(Self {
             rate: fields.required(NFTA_LIMIT_RATE)?,
             seconds: fields.required(NFTA_LIMIT_UNIT)?,

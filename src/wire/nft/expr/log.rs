@@ -75,7 +75,7 @@ impl Codec for Log {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[1, 2, 3, 4, 5, 6])?;
+        let fields = Fields::up_to(attributes, NFTA_LOG_FLAGS)?;
         Some(Self {
             prefix: fields.optional(NFTA_LOG_PREFIX)?,
             group: fields.optional(NFTA_LOG_GROUP)?,

@@ -67,7 +67,7 @@ impl Codec for Lookup {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[1, 2, 3, 4, 5])?;
+        let fields = Fields::up_to(attributes, NFTA_LOOKUP_FLAGS)?;
         Some(Self {
             sreg: fields.required(NFTA_LOOKUP_SREG)?,
             dreg: fields.optional(NFTA_LOOKUP_DREG)?,

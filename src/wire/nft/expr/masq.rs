@@ -34,8 +34,7 @@ impl Codec for Masq {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let known = [NFTA_MASQ_FLAGS, NFTA_MASQ_REG_PROTO_MIN, NFTA_MASQ_REG_PROTO_MAX];
-        let fields = Fields::only(attributes, &known)?;
+        let fields = Fields::up_to(attributes, NFTA_MASQ_REG_PROTO_MAX)?;
         Some(Self {
             flags: fields.or_default(NFTA_MASQ_FLAGS)?,
             port_min: fields.optional(NFTA_MASQ_REG_PROTO_MIN)?,

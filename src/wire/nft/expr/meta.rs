@@ -55,7 +55,6 @@ wire_enum! {
         SlaveIndex = 33,
         SlaveName = 34,
         BridgeRoute = 35,
-        BridgeInputAddress = 36,
     }
 }
 
@@ -80,8 +79,7 @@ impl Codec for Meta {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let known = [NFTA_META_DREG, NFTA_META_KEY, NFTA_META_SREG];
-        let fields = Fields::only(attributes, &known)?;
+        let fields = Fields::up_to(attributes, NFTA_META_SREG)?;
         let key = fields.required(NFTA_META_KEY)?;
         match (fields.optional(NFTA_META_DREG)?, fields.optional(NFTA_META_SREG)?) {
             (Some(dreg), None) => Some(Self::Load { dreg, key }),

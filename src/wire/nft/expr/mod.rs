@@ -23,6 +23,7 @@ pub(crate) mod fwd;
 pub(crate) mod hash;
 pub(crate) mod immediate;
 pub(crate) mod limit;
+mod listed;
 pub(crate) mod log;
 pub(crate) mod lookup;
 pub(crate) mod masq;
@@ -39,6 +40,7 @@ pub(crate) mod redir;
 pub(crate) mod reject;
 pub(crate) mod rt;
 pub(crate) mod socket;
+pub(crate) mod synproxy;
 pub(crate) mod tproxy;
 
 use self::{
@@ -47,14 +49,17 @@ use self::{
     fwd::Fwd, hash::Hash, immediate::Immediate, limit::Limit, log::Log, lookup::Lookup, masq::Masq,
     meta::Meta, nat::Nat, notrack::Notrack, numgen::Numgen, objref::Objref, payload::Payload,
     queue::Queue, quota::Quota, range::Range, redir::Redir, reject::Reject, rt::Rt, socket::Socket,
-    tproxy::Tproxy,
+    synproxy::Synproxy, tproxy::Tproxy,
 };
-use super::codec::{Codec, Fields};
+use super::codec::{self, Codec, Fields};
 use crate::wire::attribute::{Attribute, Attributes, Writer};
 
 pub(crate) const NFTA_LIST_ELEM: u16 = 1;
 const NFTA_EXPR_NAME: u16 = 1;
 const NFTA_EXPR_DATA: u16 = 2;
+
+/// The only expression that holds others.
+const DYNSET: &str = "dynset";
 
 macro_rules! expressions {
     ($($variant:ident = $name:literal),* $(,)?) => {
@@ -128,6 +133,7 @@ expressions! {
     Reject = "reject",
     Rt = "rt",
     Socket = "socket",
+    Synproxy = "synproxy",
     Tproxy = "tproxy",
 }
 
@@ -156,20 +162,41 @@ impl Expr {
     }
 
     pub(crate) fn decode(element: Attribute<'_>) -> Self {
-        Self::decode_known(element.nested()).unwrap_or_else(|| {
-            let name = element.nested().get(NFTA_EXPR_NAME);
-            Self::Unknown(Unknown {
-                name: name.map(Attribute::string).unwrap_or_default(),
-                bytes: element.value.to_vec(),
-            })
-        })
+        let known = Parts::read(element.nested()).and_then(Parts::decode);
+        known.unwrap_or_else(|| Self::unknown(element))
     }
 
-    fn decode_known(element: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(element, &[NFTA_EXPR_NAME, NFTA_EXPR_DATA])?;
-        let name: String = fields.required(NFTA_EXPR_NAME)?;
+    /// One that a set element has. None of those holds further ones: here the nesting ends, whatever
+    /// the bytes say.
+    fn decode_of_element(element: Attribute<'_>) -> Self {
+        let parts = Parts::read(element.nested()).filter(|parts| parts.name != DYNSET);
+        parts.and_then(Parts::decode).unwrap_or_else(|| Self::unknown(element))
+    }
+
+    fn unknown(element: Attribute<'_>) -> Self {
+        let name = element.nested().get(NFTA_EXPR_NAME);
+        Self::Unknown(Unknown {
+            name: name.map(Attribute::string).unwrap_or_default(),
+            bytes: element.value.to_vec(),
+        })
+    }
+}
+
+struct Parts<'a> {
+    name: &'a str,
+    data: Attributes<'a>,
+}
+
+impl<'a> Parts<'a> {
+    fn read(element: Attributes<'a>) -> Option<Self> {
+        Fields::up_to(element, NFTA_EXPR_DATA)?;
+        let name = codec::name(element.get(NFTA_EXPR_NAME)?)?;
         let data = element.get(NFTA_EXPR_DATA).map(Attribute::nested).unwrap_or_default();
-        Self::decode_data(&name, data)
+        Some(Self { name, data })
+    }
+
+    fn decode(self) -> Option<Expr> {
+        Expr::decode_data(self.name, self.data)
     }
 }
 
@@ -196,14 +223,15 @@ pub(crate) fn decode_one_or_several(
     one: Option<Attribute<'_>>,
     several: Option<Attribute<'_>>,
 ) -> Vec<Expr> {
-    let several = several.map(|list| decode_list(list.nested()));
-    several.or_else(|| one.map(|one| vec![Expr::decode(one)])).unwrap_or_default()
+    let several = several.map(|list| list.nested().iter().map(Expr::decode_of_element).collect());
+    several.or_else(|| one.map(|one| vec![Expr::decode_of_element(one)])).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::nft::testing::hex;
+    use crate::wire::nft::testing::{hex, listed};
+    use std::collections::BTreeSet;
 
     fn unchanged(sent: &str, name: &str) {
         let bytes = hex(sent);
@@ -214,15 +242,66 @@ mod tests {
         assert_eq!(out, bytes);
     }
 
+    /// Of testdata/ruleset.nft, which says how these were made.
+    pub(super) fn of_the_ruleset(lines: &str) -> impl Iterator<Item = (Vec<u8>, Expr)> {
+        lines.lines().map(|line| {
+            let bytes = hex(line);
+            let mut read = decode_list(Attributes::new(&bytes));
+            let expr = read.remove(0);
+            assert!(read.is_empty() && !matches!(expr, Expr::Unknown(_)), "{line}");
+            (bytes, expr)
+        })
+    }
+
+    #[test]
+    fn what_nft_sends_is_written_as_nft_sends_it() {
+        for (sent, expr) in of_the_ruleset(include_str!("../testdata/sent.hex")) {
+            let written = listed(&expr);
+            // A mask may say its operation, or not.
+            if expr.name() == "bitwise" && written != sent {
+                assert_eq!(decode_list(Attributes::new(&written)), [expr]);
+            } else {
+                assert_eq!(written, sent, "{expr:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_lists_is_understood() {
+        let mut names = BTreeSet::new();
+        for (_, expr) in of_the_ruleset(include_str!("../testdata/listed.hex")) {
+            names.insert(expr.name().to_owned());
+            assert_eq!(decode_list(Attributes::new(&listed(&expr))), [expr]);
+        }
+        // All but flow_offload and queue, which this kernel was built without.
+        assert_eq!(names.len(), 31);
+    }
+
+    #[test]
+    fn expressions_in_expressions_do_not_exhaust_the_stack() {
+        const DYNSET_WITHOUT_ITS_EXPRESSION: &str =
+            "08000400 00000001 08000300 00000000 06000100 73000000";
+        let mut out = Vec::new();
+        let inner = hex(DYNSET_WITHOUT_ITS_EXPRESSION);
+        let mut bytes = inner.clone();
+        while bytes.len() < 60_000 {
+            out.clear();
+            let mut list = Writer::new(&mut out);
+            list.raw(&inner);
+            list.nested(7, |expr| {
+                expr.string(NFTA_EXPR_NAME, DYNSET);
+                expr.nested(NFTA_EXPR_DATA, |data| data.raw(&bytes));
+            });
+            std::mem::swap(&mut bytes, &mut out);
+        }
+        let outermost = Dynset::decode(Attributes::new(&bytes)).unwrap();
+        assert!(matches!(outermost.expressions.as_slice(), [Expr::Unknown(_)]));
+    }
+
     #[test]
     fn what_is_not_understood_is_written_as_it_was_read() {
-        // tools/nft-bytes 'add table ip t' 'add chain ip t c' \
-        //   'add rule ip t c synproxy mss 1460 wscale 7 timestamp sack-perm'
-        unchanged(
-            "30000180 0d000100 73796e70 726f7879 00000000
-             1c000280 06000100 05b40000 05000200 07000000 08000300 0000000f",
-            "synproxy",
-        );
+        // tools/nft-bytes 'add table ip t' 'add chain ip t c' 'add rule ip t c osf name "Linux"'
+        unchanged("20000180 08000100 6f736600 14000280 08000100 00000001 05000200 00000000", "osf");
         // A comparison that does not exist.
         unchanged(
             "2c000180 08000100 636d7000 20000280 08000100 00000001 08000200 00000063

@@ -95,7 +95,7 @@ impl Codec for Nat {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[1, 2, 3, 4, 5, 6, 7])?;
+        let fields = Fields::up_to(attributes, NFTA_NAT_FLAGS)?;
         Some(Self {
             kind: fields.required(NFTA_NAT_TYPE)?,
             family: fields.required(NFTA_NAT_FAMILY)?,

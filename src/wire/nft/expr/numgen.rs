@@ -43,7 +43,7 @@ impl Codec for Numgen {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[1, 2, 3, 4])?;
+        let fields = Fields::up_to(attributes, NFTA_NG_OFFSET)?;
         Some(Self {
             dreg: fields.required(NFTA_NG_DREG)?,
             kind: fields.required(NFTA_NG_TYPE)?,

@@ -45,19 +45,19 @@ impl Codec for Objref {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        if attributes.get(NFTA_OBJREF_SET_SREG).is_some() {
-            let fields = Fields::only(attributes, &[3, 4, 5])?;
-            return Some(Self::Map {
-                sreg: fields.required(NFTA_OBJREF_SET_SREG)?,
-                map: fields.required(NFTA_OBJREF_SET_NAME)?,
-                map_id: fields.optional(NFTA_OBJREF_SET_ID)?,
-            });
+        let fields = Fields::up_to(attributes, NFTA_OBJREF_SET_ID)?;
+        let kind = fields.optional(NFTA_OBJREF_IMM_TYPE)?;
+        let name = fields.optional(NFTA_OBJREF_IMM_NAME)?;
+        let sreg = fields.optional(NFTA_OBJREF_SET_SREG)?;
+        let map = fields.optional(NFTA_OBJREF_SET_NAME)?;
+        let map_id = fields.optional(NFTA_OBJREF_SET_ID)?;
+        match (kind, name, sreg, map) {
+            (Some(kind), Some(name), None, None) if map_id.is_none() => {
+                Some(Self::Named { kind, name })
+            }
+            (None, None, Some(sreg), Some(map)) => Some(Self::Map { sreg, map, map_id }),
+            _ => None,
         }
-        let fields = Fields::only(attributes, &[NFTA_OBJREF_IMM_TYPE, NFTA_OBJREF_IMM_NAME])?;
-        Some(Self::Named {
-            kind: fields.required(NFTA_OBJREF_IMM_TYPE)?,
-            name: fields.required(NFTA_OBJREF_IMM_NAME)?,
-        })
     }
 }
 

@@ -116,7 +116,7 @@ impl Codec for Payload {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[1, 2, 3, 4, 5, 6, 7, 8])?;
+        let fields = Fields::up_to(attributes, NFTA_PAYLOAD_CSUM_FLAGS)?;
         let span = Span {
             base: fields.required(NFTA_PAYLOAD_BASE)?,
             offset: fields.required(NFTA_PAYLOAD_OFFSET)?,
@@ -124,7 +124,8 @@ impl Codec for Payload {
         };
         match (fields.optional(NFTA_PAYLOAD_DREG)?, fields.optional(NFTA_PAYLOAD_SREG)?) {
             (Some(dreg), None) => {
-                Fields::only(attributes, &[1, 2, 3, 4]).map(|_| Self::Load { dreg, span })
+                Fields::up_to(attributes, NFTA_PAYLOAD_LEN)?;
+                Some(Self::Load { dreg, span })
             }
             (None, Some(sreg)) => Some(Self::Write {
                 sreg,

@@ -59,7 +59,7 @@ impl Codec for Queue {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[1, 2, 3, 4])?;
+        let fields = Fields::up_to(attributes, NFTA_QUEUE_SREG_QNUM)?;
         let first = fields.optional(NFTA_QUEUE_NUM)?;
         let total = fields.optional(NFTA_QUEUE_TOTAL)?;
         let to = match (first, total, fields.optional(NFTA_QUEUE_SREG_QNUM)?) {

@@ -3,6 +3,7 @@
 //! ```text
 //! NFTA_QUOTA_BYTES     1  be64
 //! NFTA_QUOTA_FLAGS     2  be32   inverted 1, depleted 2
+//! NFTA_QUOTA_PAD       3  padding
 //! NFTA_QUOTA_CONSUMED  4  be64
 //! ```
 //!
@@ -44,7 +45,7 @@ impl Codec for Quota {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[1, 2, 3, 4])?;
+        let fields = Fields::up_to(attributes, NFTA_QUOTA_CONSUMED)?;
         Some(Self {
             bytes: fields.required(NFTA_QUOTA_BYTES)?,
             consumed: fields.or_default(NFTA_QUOTA_CONSUMED)?,

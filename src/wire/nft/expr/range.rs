@@ -44,7 +44,7 @@ impl Codec for Range {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[1, 2, 3, 4])?;
+        let fields = Fields::up_to(attributes, NFTA_RANGE_TO_DATA)?;
         Some(Self {
             sreg: fields.required(NFTA_RANGE_SREG)?,
             op: fields.required(NFTA_RANGE_OP)?,

@@ -34,7 +34,7 @@ impl Codec for Redir {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[1, 2, 3])?;
+        let fields = Fields::up_to(attributes, NFTA_REDIR_FLAGS)?;
         Some(Self {
             port_min: fields.optional(NFTA_REDIR_REG_PROTO_MIN)?,
             port_max: fields.optional(NFTA_REDIR_REG_PROTO_MAX)?,

@@ -49,7 +49,7 @@ impl Codec for Reject {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[NFTA_REJECT_TYPE, NFTA_REJECT_ICMP_CODE])?;
+        let fields = Fields::up_to(attributes, NFTA_REJECT_ICMP_CODE)?;
         let code = fields.optional::<u8>(NFTA_REJECT_ICMP_CODE)?;
         match (fields.required(NFTA_REJECT_TYPE)?, code) {
             (NFT_REJECT_ICMP_UNREACH, Some(code)) => Some(Self::Icmp(code)),

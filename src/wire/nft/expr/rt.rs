@@ -39,7 +39,7 @@ impl Codec for Rt {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[NFTA_RT_DREG, NFTA_RT_KEY])?;
+        let fields = Fields::up_to(attributes, NFTA_RT_KEY)?;
         Some(Self { dreg: fields.required(NFTA_RT_DREG)?, key: fields.required(NFTA_RT_KEY)? })
     }
 }

@@ -43,7 +43,7 @@ impl Codec for Socket {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[1, 2, 3])?;
+        let fields = Fields::up_to(attributes, NFTA_SOCKET_LEVEL)?;
         Some(Self {
             key: fields.required(NFTA_SOCKET_KEY)?,
             dreg: fields.required(NFTA_SOCKET_DREG)?,

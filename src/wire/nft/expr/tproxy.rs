@@ -32,7 +32,7 @@ impl Codec for Tproxy {
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::only(attributes, &[1, 2, 3])?;
+        let fields = Fields::up_to(attributes, NFTA_TPROXY_REG_PORT)?;
         Some(Self {
             family: fields.required(NFTA_TPROXY_FAMILY)?,
             address: fields.optional(NFTA_TPROXY_REG_ADDR)?,
