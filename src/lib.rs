@@ -65,10 +65,14 @@
     clippy::unwrap_used
 )]
 
+#[cfg(test)]
+extern crate self as netloom; // what examples and tests call it
+
 mod address;
 mod conntrack;
 mod counter;
 mod error;
+mod fault;
 mod forwarding;
 mod input;
 mod link;

@@ -149,8 +149,16 @@ impl Route {
         let add = RouteNetlinkMessage::NewRoute(message);
         let mut requests = Requests::new();
         requests.push(ACTION, self, &add, NLM_F_CREATE | NLM_F_EXCL);
-        netns.send(requests, |_, _| ()).map_err(explain)?;
-        Ok(Owned::adopt(handle))
+        let added = Owned::adopt(handle);
+        match netns.send(requests, |_, _| ()) {
+            Ok(()) => Ok(added),
+            // It may be there. Dropped here, it goes by its whole tuple, our protocol number included.
+            Err(error) if error.is_unknown_outcome() => Err(explain(error)),
+            Err(error) => {
+                added.keep();
+                Err(explain(error))
+            }
+        }
     }
 
     fn check(&self, action: &'static str) -> Result<(), Error> {
