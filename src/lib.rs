@@ -93,15 +93,16 @@ pub use error::Error;
 pub use forwarding::{Forwarding, ForwardingHandle};
 pub use input::Input;
 pub use link::{
-    Bridge, BridgePortInfo, BridgePortState, Link, LinkFlags, LinkInfo, LinkRef, OperationalState,
-    Veth, VethEnd, VethPair,
+    Bridge, BridgePortInfo, BridgePortState, Ipv4Conf, Link, LinkFlags, LinkInfo, LinkRef,
+    LinkSetting, LinkSettingHandle, OperationalState, Veth, VethEnd, VethPair,
 };
 pub use mac::{BadMacAddr, MacAddr};
 pub use nat::{NatHandle, NatRule, NatTarget};
 pub use neighbor::{NeighborInfo, NeighborState};
 pub use netns::{
-    Child, Command, EchoReply, HeldBy, Holder, NamedNetns, Namespace, Netns, NetnsId, PeerId, Ping,
-    Sysctl, SysctlHandle, Worker,
+    AcceptRa, ArpAccept, ArpAnnounce, ArpIgnore, Child, Command, Conf, EchoReply, HeldBy, Holder,
+    Listener, NamedNetns, Namespace, Netns, NetnsId, PeerId, Ping, PingSummary, RpFilter, Setting,
+    SettingValue, Sysctl, SysctlHandle, Worker,
 };
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
 pub use port::PortRange;

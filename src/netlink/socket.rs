@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use log::trace;
-use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_SOCK_DIAG};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv, send, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
@@ -25,6 +25,8 @@ pub(crate) enum Protocol {
     Route,
     /// `nf_tables` and conntrack.
     Netfilter,
+    /// The tables of sockets.
+    SocketDiagnosis,
 }
 
 /// A socket with its receive buffer. Never shared: an exchange has it for itself.
@@ -51,6 +53,7 @@ impl Socket {
         let number = match protocol {
             Protocol::Route => NETLINK_ROUTE,
             Protocol::Netfilter => NETLINK_NETFILTER,
+            Protocol::SocketDiagnosis => NETLINK_SOCK_DIAG,
         };
         let mut inner = netlink_sys::Socket::new(number)?;
         let port = inner.bind_auto()?.port_number();

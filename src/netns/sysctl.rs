@@ -33,7 +33,7 @@ use crate::owned::sealed::Remove;
 ///
 /// Of several owners of one setting the last made counts, in whatever order they go; the value from
 /// before the first comes back with the last. Where somebody else has changed it in between, it is
-/// left alone. Source: sysctl(8), Documentation/networking/ip-sysctl.rst.
+/// left alone. The usual ones have types: see [`Setting`](crate::Setting). Source: sysctl(8), Documentation/networking/ip-sysctl.rst.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct Sysctl {
@@ -66,9 +66,10 @@ impl Sysctl {
             Ok((before, netns.read_setting(&path)?))
         });
         let (before, value) = shown.map_err(|cause| {
-            cause.doing(ACTION, self).in_namespace(netns).hint_on(Errno::ENOENT, || {
-                "there is no such setting in this namespace, or /proc is not mounted".into()
-            })
+            let error = cause.doing(ACTION, self).in_namespace(netns);
+            error
+                .hint_on(Errno::ENOENT, unknown)
+                .hint_on(Errno::EINVAL, || "the kernel does not take this value for it".into())
         })?;
         let id = holds.next;
         holds.next += 1;
@@ -155,7 +156,9 @@ impl Netns {
     pub fn sysctl(&self, name: &str) -> Result<String, Error> {
         const ACTION: &str = "read sysctl";
         let path = path(name).map_err(|reason| Error::invalid(ACTION, Quoted(name), reason))?;
-        self.read_setting(&path).map_err(|cause| cause.doing(ACTION, name).in_namespace(self))
+        self.read_setting(&path).map_err(|cause| {
+            cause.doing(ACTION, name).in_namespace(self).hint_on(Errno::ENOENT, unknown)
+        })
     }
 
     /// `/proc/sys/net` shows the namespace of the thread that opens it.
@@ -172,6 +175,10 @@ impl Netns {
         })??;
         Ok(())
     }
+}
+
+fn unknown() -> String {
+    "there is no such setting in this namespace, or /proc is not mounted".into()
 }
 
 /// The file of a setting, which never leaves `/proc/sys/net`.
