@@ -13,8 +13,8 @@ use nix::errno::Errno;
 /// attribute they point at, and gives a hint where the bare errno misleads:
 ///
 /// ```text
-/// create veth pair `veth1`, `veth2` in namespace `red`: File exists (EEXIST);
-/// hint: a link of that name is already there
+/// create veth pair `veth1` in namespace `red`: File exists (EEXIST);
+/// hint: a link named `veth1` is already in namespace `red`
 /// ```
 ///
 /// Programs ask the `is_*` questions or [`raw_os_error`](Self::raw_os_error); nothing has to be read
@@ -176,6 +176,14 @@ impl Error {
         Cause::Invalid(reason.into()).doing(action, object)
     }
 
+    /// The same failure, as a step of something larger.
+    #[must_use]
+    pub(crate) fn while_doing(mut self, action: &'static str, object: impl fmt::Display) -> Self {
+        self.0.action = Cow::Borrowed(action);
+        self.0.object = object.to_string();
+        self
+    }
+
     #[must_use]
     pub(crate) fn in_namespace(mut self, namespace: impl fmt::Display) -> Self {
         self.0.namespace = Some(namespace.to_string());
@@ -278,7 +286,8 @@ impl Error {
         )
     }
 
-    /// Refused by netloom itself, before any system call.
+    /// What was asked for can't be: a value, a name, a link of the wrong kind. Nearly always refused by
+    /// netloom itself, before any system call.
     pub fn is_invalid_input(&self) -> bool {
         matches!(self.0.cause, Cause::Invalid(_))
     }

@@ -71,7 +71,7 @@ impl Forwarding {
             on.set(netns, name.into())?;
         }
         for link in &self.links {
-            let index = link.resolve(netns, "turn on forwarding of")?;
+            let index = link.resolve(netns, "turn on", self)?;
             if self.ipv6 {
                 let name = netns.link_at(index)?.name().to_owned();
                 on.keep_router_advertisements(netns, &name)?;

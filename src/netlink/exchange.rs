@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::batch::Batch;
 use super::path;
-use super::socket::{Received, Socket};
+use super::socket::{DEADLINE, Received, Socket};
 use crate::error::{Cause, Refusal};
 use crate::wire::extack::Ack;
 use crate::wire::message::{
@@ -110,6 +110,9 @@ impl Socket {
             if !read.is_at_end() {
                 return Err(CUT);
             }
+            if deadline.passed() {
+                return Err(Cause::TimedOut(DEADLINE));
+            }
         }
     }
 
@@ -183,8 +186,9 @@ impl Socket {
         let mut whole = true;
         loop {
             let Received::Datagram(length) = self.receive(&deadline)? else {
-                whole = false;
-                continue;
+                // The end may have been in it. The buffer has grown for the next try.
+                self.drain();
+                return Ok(false);
             };
             let mut messages = messages(self.datagram(length));
             for message in messages.by_ref() {

@@ -4,6 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use log::trace;
+use netlink_sys::SocketAddr;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_SOCK_DIAG};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv, send, setsockopt, sockopt};
@@ -13,7 +14,7 @@ use crate::error::Cause;
 
 /// How long an answer may take. The kernel answers within the request's own system call, so this is
 /// for a kernel that lost one, not for a slow one.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The kernel sizes the parts of a dump by the buffer they are read into, up to this.
 const BUFFER: usize = 32 * 1024;
@@ -60,6 +61,8 @@ impl Socket {
         crate::fault::system_call("socket")?;
         let mut inner = netlink_sys::Socket::new(number)?;
         let port = inner.bind_auto()?.port_number();
+        // Nobody but the kernel can send to it from here on.
+        inner.connect(&SocketAddr::new(0, 0))?;
         inner.set_ext_ack(true)?;
         inner.set_cap_ack(true)?;
         if protocol == Protocol::Route {
