@@ -22,6 +22,7 @@ const IDLE: usize = 8;
 pub(super) struct Sockets {
     route: Mutex<Vec<Socket>>,
     netfilter: Mutex<Vec<Socket>>,
+    diagnosis: Mutex<Vec<Socket>>,
     nf_tables: Mutex<Option<NfTables>>,
 }
 
@@ -51,6 +52,7 @@ impl Sockets {
         Ok(Self {
             route: Mutex::new(vec![route]),
             netfilter: Mutex::default(),
+            diagnosis: Mutex::default(),
             nf_tables: Mutex::new(None),
         })
     }
@@ -65,6 +67,7 @@ impl Sockets {
         let pool = match protocol {
             Protocol::Route => &self.route,
             Protocol::Netfilter => &self.netfilter,
+            Protocol::SocketDiagnosis => &self.diagnosis,
         };
         let idle = lock(pool).pop();
         let mut socket = match idle {
