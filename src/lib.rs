@@ -68,6 +68,7 @@
 mod address;
 mod conntrack;
 mod counter;
+pub mod doctor;
 mod error;
 mod forwarding;
 mod input;
