@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressMessage, AddressProtocol,
+};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 
@@ -16,6 +18,7 @@ use crate::netlink::Requests;
 use crate::netns::Netns;
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
+use crate::route::PROTOCOL;
 use crate::wire::address::AddressView;
 
 /// An address to be: what a link is reached by, with the length of its network's prefix.
@@ -104,8 +107,18 @@ impl Address {
         };
         let mut requests = Requests::new();
         requests.push(ACTION, self, &message, NLM_F_CREATE | NLM_F_EXCL);
-        link.namespace().send(requests, |_, _| ()).map_err(|error| explain(error, link.name()))?;
-        Ok(Owned::adopt(AddressHandle { link: link.clone(), prefix }))
+        let handle = AddressHandle { link: link.clone(), prefix };
+        link.namespace().send(requests, |_, _| ()).map_err(|error| {
+            if error.is_unknown_outcome() {
+                handle.delete_if_ours();
+            }
+            explain(error, link.name())
+        })?;
+        Ok(Owned::adopt(handle))
+    }
+
+    pub(crate) fn is_ipv6(&self) -> bool {
+        self.prefix.is_some_and(|prefix| prefix.addr().is_ipv6())
     }
 
     pub(crate) fn rejected(&self) -> &FirstRejected {
@@ -116,6 +129,7 @@ impl Address {
     pub(crate) fn add(&self, index: u32) -> Option<RouteNetlinkMessage> {
         let prefix = self.prefix?;
         let mut message = message(prefix, index);
+        message.attributes.push(AddressAttribute::Protocol(AddressProtocol::from(PROTOCOL)));
         if let Some(broadcast) = self.broadcast_of(prefix) {
             message.attributes.push(AddressAttribute::Broadcast(broadcast));
         }
@@ -176,6 +190,10 @@ macro_rules! from {
 from!(&str, String, &String, IpNet, Ipv4Net, Ipv6Net);
 
 /// An address that a link has.
+///
+/// When an IPv4 network's first address on a link is deleted, the kernel deletes that network's other
+/// addresses there with it, whoever added them, unless the link promotes them
+/// (`net.ipv4.conf.DEV.promote_secondaries`). Their owners then find them gone, which is no failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressHandle {
     link: Link,
@@ -197,10 +215,25 @@ impl AddressHandle {
     pub fn link(&self) -> &Link {
         &self.link
     }
+
+    /// After an answer was lost: it may be there, and is ours if it says that netloom made it.
+    fn delete_if_ours(&self) {
+        let mut request = AddressMessage::default();
+        request.header.index = self.link.index();
+        let request = RouteNetlinkMessage::GetAddress(request);
+        let namespace = self.link.namespace();
+        let listed = namespace.dump("addresses", &request, |message| {
+            let view = AddressView::read(message)?;
+            let ours = view.index == self.link.index() && view.protocol() == Some(PROTOCOL);
+            (ours && view.prefix == self.prefix.prefix_len()).then(|| view.local())?
+        });
+        if listed.is_ok_and(|ours| ours.contains(&self.prefix.addr())) {
+            drop(Owned::adopt(self.clone()));
+        }
+    }
 }
 
-/// As `ip address del`. With an IPv4 network's first address its others on that link go too, unless the
-/// link promotes them (`net.ipv4.conf.DEV.promote_secondaries`).
+/// As `ip address del`.
 impl Remove for AddressHandle {
     fn remove(&self) -> Result<(), Error> {
         let message = RouteNetlinkMessage::DelAddress(message(self.prefix, self.link.index()));

@@ -13,8 +13,8 @@ use nix::errno::Errno;
 /// attribute they point at, and gives a hint where the bare errno misleads:
 ///
 /// ```text
-/// create veth pair `veth1`, `veth2` in namespace `red`: File exists (EEXIST);
-/// hint: a link of that name is already there
+/// create veth pair `veth1` in namespace `red`: File exists (EEXIST);
+/// hint: a link named `veth1` is already in namespace `red`
 /// ```
 ///
 /// Programs ask the `is_*` questions or [`raw_os_error`](Self::raw_os_error); nothing has to be read
@@ -49,6 +49,9 @@ pub(crate) enum Cause {
     /// ENOBUFS: the kernel dropped answers that did not fit the receive buffer.
     #[error("the kernel dropped answers: the receive buffer overflowed (ENOBUFS)")]
     Overrun,
+    /// An answer may be there, but it can't be received.
+    #[error("the answer could not be received: {} ({})", .0.desc(), Name(*.0))]
+    Unread(Errno),
     #[error("the list changed while it was read, {0} times in a row (NLM_F_DUMP_INTR)")]
     Interrupted(u32),
     #[error("the kernel's answer could not be read: {0}")]
@@ -116,10 +119,19 @@ impl Cause {
     fn errno(&self) -> Option<Errno> {
         match self {
             Self::Kernel(refusal) => Some(refusal.errno),
-            Self::System(errno) => Some(*errno),
+            Self::System(errno) | Self::Unread(errno) => Some(*errno),
             Self::Overrun => Some(Errno::ENOBUFS),
             Self::TimedOut(_) => Some(Errno::ETIMEDOUT),
             Self::Invalid(_) | Self::Interrupted(_) | Self::Malformed(_) => None,
+        }
+    }
+
+    /// Whether the kernel may have done what it was asked for: the request went out, and no answer to
+    /// it was read.
+    fn is_unknown_outcome(&self) -> bool {
+        match self {
+            Self::TimedOut(_) | Self::Overrun | Self::Malformed(_) | Self::Unread(_) => true,
+            Self::Invalid(_) | Self::Kernel(_) | Self::System(_) | Self::Interrupted(_) => false,
         }
     }
 
@@ -164,6 +176,14 @@ impl Error {
         Cause::Invalid(reason.into()).doing(action, object)
     }
 
+    /// The same failure, as a step of something larger.
+    #[must_use]
+    pub(crate) fn while_doing(mut self, action: &'static str, object: impl fmt::Display) -> Self {
+        self.0.action = Cow::Borrowed(action);
+        self.0.object = object.to_string();
+        self
+    }
+
     #[must_use]
     pub(crate) fn in_namespace(mut self, namespace: impl fmt::Display) -> Self {
         self.0.namespace = Some(namespace.to_string());
@@ -185,6 +205,17 @@ impl Error {
 
     pub(crate) fn errno(&self) -> Option<Errno> {
         self.0.cause.errno()
+    }
+
+    /// Whether what was asked for may have been done all the same.
+    pub(crate) fn is_unknown_outcome(&self) -> bool {
+        self.0.cause.is_unknown_outcome()
+    }
+
+    /// Whether the same may work the next time: an answer was lost, memory was short.
+    pub(crate) fn is_transient(&self) -> bool {
+        let short = matches!(self.errno(), Some(Errno::ENOMEM | Errno::ENOBUFS | Errno::EAGAIN));
+        short || self.is_unknown_outcome()
     }
 
     /// What was being done, such as `create bridge`.
@@ -260,7 +291,8 @@ impl Error {
         )
     }
 
-    /// Refused by netloom itself, before any system call.
+    /// What was asked for can't be: a value, a name, a link of the wrong kind. Nearly always refused by
+    /// netloom itself, before any system call.
     pub fn is_invalid_input(&self) -> bool {
         matches!(self.0.cause, Cause::Invalid(_))
     }

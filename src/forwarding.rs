@@ -71,7 +71,7 @@ impl Forwarding {
             on.set(netns, name.into())?;
         }
         for link in &self.links {
-            let index = link.resolve(netns, "turn on forwarding of")?;
+            let index = link.resolve(netns, "turn on", self)?;
             if self.ipv6 {
                 let name = netns.link_at(index)?.name().to_owned();
                 on.keep_router_advertisements(netns, &name)?;
@@ -79,8 +79,9 @@ impl Forwarding {
             } else {
                 let link = netns.link_at(index)?;
                 let before = link.ipv4_forwarding()?;
+                // First the way back: an answer that is lost may be that of a change that was made.
+                on.parts.push(Part::Link { link: link.clone(), before });
                 link.set_ipv4_forwarding(true)?;
-                on.parts.push(Part::Link { link, before });
             }
         }
         Ok(on)

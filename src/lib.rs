@@ -65,11 +65,15 @@
     clippy::unwrap_used
 )]
 
+#[cfg(test)]
+extern crate self as netloom; // what examples and tests call it
+
 mod address;
 mod conntrack;
 mod counter;
 pub mod doctor;
 mod error;
+mod fault;
 mod forwarding;
 mod input;
 mod link;

@@ -123,7 +123,14 @@ impl<H: Handle> Owned<H> {
 
     /// The one way to the end, for `delete` and `drop`.
     fn finish(&mut self) -> Result<(), Error> {
-        if self.take_duty() { settled(self.handle.remove()) } else { Ok(()) }
+        if !self.take_duty() {
+            return Ok(());
+        }
+        match settled(self.handle.remove()) {
+            // Once more: deleting what is gone by now is no failure.
+            Err(error) if error.is_transient() => settled(self.handle.remove()),
+            result => result,
+        }
     }
 
     /// Whether the duty to delete is this process's. It is taken: no second one will do it.

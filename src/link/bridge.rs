@@ -9,8 +9,7 @@ use super::create::create_link;
 use super::handle::Link;
 use super::settings::{Settings, link_setters};
 use crate::error::Error;
-use crate::mac::MacAddr;
-use crate::netns::Netns;
+use crate::netns::{Netns, Quoted};
 use crate::owned::Owned;
 
 /// A bridge to be: a switch inside the kernel, whose ports are other links.
@@ -105,20 +104,17 @@ impl Bridge {
     pub fn create(&self, netns: &Netns) -> Result<Owned<Link>, Error> {
         const ACTION: &str = "create bridge";
         self.settings.check(ACTION)?;
-        let mut request = self.settings.create_request().up(self.settings.born_up());
-        if self.settings.mac.is_none() {
-            request = request.mac(MacAddr::random());
-        }
+        let mac = self.settings.birth_mac();
+        let mut request = self.settings.create_request(mac).up(self.settings.born_up());
         let master = match &self.settings.master {
-            Some(master) => Some(master.resolve(netns, ACTION)?),
+            Some(master) => Some(master.resolve(netns, ACTION, Quoted(&self.settings.name))?),
             None => None,
         };
         if let Some(index) = master {
             request = request.master(index);
         }
         let request = request.kind(InfoKind::Bridge, Some(InfoData::Bridge(self.options())));
-        let born = create_link(ACTION, netns, &self.settings, request)?;
-        let bridge = Owned::adopt(born.link);
+        let bridge = Owned::adopt(create_link(ACTION, netns, &self.settings, mac, request)?);
         let up = self.settings.up && !self.settings.born_up();
         configure(&bridge, &self.settings, Remaining { up, ..Remaining::default() })?;
         Ok(bridge)

@@ -11,6 +11,9 @@ use crate::netns::Quoted;
 /// Ethernet's smallest and largest (`ETH_MIN_MTU` and `ETH_MAX_MTU` in `include/uapi/linux/if_ether.h`).
 const MTU: std::ops::RangeInclusive<u32> = 68..=65_535;
 
+/// The least that a link for IPv6 carries (RFC 8200).
+const IPV6_MTU: u32 = 1280;
+
 /// The settings that all kinds share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
@@ -30,7 +33,7 @@ impl Settings {
     pub(super) fn new(name: &str) -> Self {
         let mut rejected = FirstRejected::default();
         if let Err(reason) = link_name(name) {
-            rejected.reject("new", name, reason);
+            rejected.reject("name", name, reason);
         }
         Self {
             name: name.to_owned(),
@@ -71,7 +74,16 @@ impl Settings {
     }
 
     pub(super) fn check(&self, action: &'static str) -> Result<(), Error> {
-        self.rejected.check(action, Quoted(&self.name))
+        self.rejected.check(action, Quoted(&self.name))?;
+        let small = self.mtu.is_some_and(|mtu| mtu < IPV6_MTU);
+        match self.addresses.iter().find(|address| small && address.is_ipv6()) {
+            Some(address) => {
+                let reason =
+                    format!("{address} needs an MTU of {IPV6_MTU} at least, as all of IPv6");
+                Err(Error::invalid(action, Quoted(&self.name), reason))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Whether the create message may set the link up: not where something has to be set before that.
@@ -79,12 +91,15 @@ impl Settings {
         self.up && !self.no_ipv6_address
     }
 
+    /// The address to be born with: the one asked for, or one that is made up here and not by the
+    /// kernel, so that the link is known by it, and nobody changes what looks made up by the kernel.
+    pub(super) fn birth_mac(&self) -> MacAddr {
+        self.mac.unwrap_or_else(MacAddr::random)
+    }
+
     /// The create request, with all that can be in it.
-    pub(super) fn create_request(&self) -> LinkRequest {
-        let mut request = LinkRequest::named(&self.name);
-        if let Some(mac) = self.mac {
-            request = request.mac(mac);
-        }
+    pub(super) fn create_request(&self, mac: MacAddr) -> LinkRequest {
+        let mut request = LinkRequest::named(&self.name).mac(mac);
         if let Some(mtu) = self.mtu {
             request = request.mtu(mtu);
         }
@@ -113,7 +128,8 @@ pub(super) fn read_mac(rejected: &mut FirstRejected, mac: impl Input<MacAddr>) -
 /// The setters that all kinds share, for a builder with a `settings` field.
 macro_rules! link_setters {
     () => {
-        /// Sets the hardware address, as `address MAC`. Default: made up by the kernel at random.
+        /// Sets the hardware address, as `address MAC`. Default: made up
+        /// at random.
         #[doc(alias = "IFLA_ADDRESS")]
         pub fn mac(mut self, mac: impl $crate::input::Input<$crate::mac::MacAddr>) -> Self {
             self.settings.set_mac(mac);

@@ -127,11 +127,35 @@ pub(super) fn add(
             push_chain(&mut transaction, chain, &table);
         }
         let rule = Rule::new(&table, chain.name(), expressions);
-        let number = commit_rule(transaction, socket, &rule, shown)?;
+        let number = commit_rule(transaction, socket, &rule, shown).inspect_err(|error| {
+            if error.is_unknown_outcome() {
+                forget_unknown(socket, held, &table);
+            }
+        })?;
         held.chains.insert(chain);
         held.rules.insert(number, chain);
         Ok(NatHandle { netns: netns.clone(), table, chain, rule: number, kept: None })
     })
+}
+
+/// After an answer was lost: a rule may be there whose number nobody knows. The table is ours alone, as
+/// it has the owner flag, so what has no owner here goes; with no rule left, the table.
+fn forget_unknown(socket: &mut Socket, held: &mut HeldRules, table: &str) {
+    let mut transaction = Transaction::new();
+    let step = ("delete", &"what an unread answer told of" as &dyn fmt::Display);
+    if held.rules.is_empty() {
+        let table = Table::by_name(table);
+        transaction.push(step, MessageType::DeleteTable, 0, FAMILY, &table);
+    } else {
+        // A chain that came along stays with the table, and may be added once more.
+        let rules = read::rules(socket, FAMILY, table).unwrap_or_default();
+        let has_owner = |rule: &Rule| rule.handle.is_none_or(|rule| held.rules.contains_key(&rule));
+        for rule in rules.into_iter().filter(|rule| !has_owner(rule)) {
+            let rule = Rule { expressions: Vec::new(), position: None, userdata: None, ..rule };
+            transaction.push(step, MessageType::DeleteRule, 0, FAMILY, &rule);
+        }
+    }
+    transaction.commit(socket, |_| ()).ok();
 }
 
 /// Adds the operation that makes a chain, or finds it as it is wanted.
@@ -198,9 +222,12 @@ impl Remove for NatHandle {
                 let rule = Rule::by_handle(&self.table, self.chain.name(), self.rule);
                 transaction.push(step, MessageType::DeleteRule, 0, FAMILY, &rule);
             }
-            transaction.commit(socket, |_| ())?;
-            held.rules.remove(&self.rule);
-            Ok(())
+            let deleted = transaction.commit(socket, |_| ());
+            // Gone may be the work of a first try whose answer was lost.
+            if deleted.as_ref().map_or_else(Error::is_not_found, |()| true) {
+                held.rules.remove(&self.rule);
+            }
+            deleted
         })
     }
 }

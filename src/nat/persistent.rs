@@ -65,18 +65,47 @@ pub(super) fn add(
                 transaction.push(step, MessageType::NewTable, create, FAMILY, &table);
             }
             push_chain(&mut transaction, chain, TABLE);
-            commit_rule(transaction, socket, &rule, shown)
+            commit_rule(transaction, socket, &rule, shown).inspect_err(|error| {
+                if error.is_unknown_outcome() {
+                    forget_unknown(socket, generation, tag);
+                }
+            })
         })
     };
     let number = with_socket(netns, shown, add)?;
     // The table may be new, and its number known to the kernel only.
-    let found = netns.nat_rules(tag)?.into_iter().find(|found| found.rule == number);
+    let listed = netns.nat_rules(tag).or_else(|_| netns.nat_rules(tag))?;
+    let found = listed.into_iter().find(|found| found.rule == number);
     found.ok_or_else(|| {
         Cause::from(Errno::ENOENT)
             .doing(ACTION, shown)
             .hint("it was deleted as soon as it was made")
             .in_namespace(netns)
     })
+}
+
+/// After an answer was lost: where ours is the only change since, the newest rule with the tag is ours,
+/// as rules are numbered upwards.
+fn forget_unknown(socket: &mut Socket, before: u32, tag: &str) {
+    if read::generation(socket).ok() != Some(before.wrapping_add(1)) {
+        return;
+    }
+    let Ok(rules) = read::rules(socket, FAMILY, TABLE) else { return };
+    let is_tagged =
+        |rule: &&Rule| rule.userdata.as_ref().and_then(UserData::as_comment) == Some(tag);
+    let Some(newest) = rules.iter().filter(is_tagged).max_by_key(|rule| rule.handle) else {
+        return;
+    };
+    let mut transaction = Transaction::at_generation(before.wrapping_add(1));
+    let step = ("delete", &"what an unread answer told of" as &dyn fmt::Display);
+    let rule = Rule { expressions: Vec::new(), position: None, userdata: None, ..newest.clone() };
+    if rules.len() == 1 {
+        let table = Table::by_name(TABLE);
+        transaction.push(step, MessageType::DeleteTable, 0, FAMILY, &table);
+    } else {
+        transaction.push(step, MessageType::DeleteRule, 0, FAMILY, &rule);
+    }
+    transaction.commit(socket, |_| ()).ok();
 }
 
 /// By its number, in the table of its number; the last rule takes the table along.

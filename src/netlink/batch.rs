@@ -47,10 +47,6 @@ impl Batch {
         self.starts.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.starts.is_empty()
-    }
-
     /// Has the request at `place` acknowledged.
     pub(super) fn acknowledge(&mut self, place: usize) {
         if let Some(&start) = self.starts.get(place) {

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::batch::Batch;
 use super::path;
-use super::socket::{Received, Socket};
+use super::socket::{DEADLINE, Received, Socket};
 use crate::error::{Cause, Refusal};
 use crate::wire::extack::Ack;
 use crate::wire::message::{
@@ -85,7 +85,8 @@ impl Socket {
             // own look-up, as where the kernel sends none.
             let Received::Datagram(length) = self.receive(&deadline)? else { continue };
             let mut ended = false;
-            for message in messages(self.datagram(length)) {
+            let mut read = messages(self.datagram(length));
+            for message in read.by_ref() {
                 let place = message.sequence.wrapping_sub(first) as usize;
                 if place >= batch.len() {
                     continue;
@@ -105,6 +106,12 @@ impl Socket {
             }
             if ended {
                 return Ok(());
+            }
+            if !read.is_at_end() {
+                return Err(CUT);
+            }
+            if deadline.passed() {
+                return Err(Cause::TimedOut(DEADLINE));
             }
         }
     }
@@ -179,10 +186,12 @@ impl Socket {
         let mut whole = true;
         loop {
             let Received::Datagram(length) = self.receive(&deadline)? else {
-                whole = false;
-                continue;
+                // The end may have been in it. The buffer has grown for the next try.
+                self.drain();
+                return Ok(false);
             };
-            for message in messages(self.datagram(length)) {
+            let mut messages = messages(self.datagram(length));
+            for message in messages.by_ref() {
                 if message.sequence != sequence {
                     continue;
                 }
@@ -200,6 +209,9 @@ impl Socket {
                     _ => read(message),
                 }
             }
+            if !messages.is_at_end() {
+                return Err(CUT);
+            }
             if deadline.passed() {
                 return Err(Cause::Interrupted(1));
             }
@@ -207,6 +219,7 @@ impl Socket {
     }
 }
 
+const CUT: Cause = Cause::Malformed("a datagram ends within a message");
 const UNREADABLE: Cause = Cause::Malformed("an acknowledgement is too short");
 
 /// Puts names to what an extended acknowledgement points at.

@@ -4,6 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use log::trace;
+use netlink_sys::SocketAddr;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_SOCK_DIAG};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv, send, setsockopt, sockopt};
@@ -13,7 +14,7 @@ use crate::error::Cause;
 
 /// How long an answer may take. The kernel answers within the request's own system call, so this is
 /// for a kernel that lost one, not for a slow one.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The kernel sizes the parts of a dump by the buffer they are read into, up to this.
 const BUFFER: usize = 32 * 1024;
@@ -36,6 +37,8 @@ pub(crate) struct Socket {
     port: u32,
     sequence: u32,
     buffer: Vec<u8>,
+    #[cfg(test)]
+    faults: crate::fault::OnSocket,
 }
 
 /// What a wait for the kernel brought.
@@ -55,14 +58,24 @@ impl Socket {
             Protocol::Netfilter => NETLINK_NETFILTER,
             Protocol::SocketDiagnosis => NETLINK_SOCK_DIAG,
         };
+        crate::fault::system_call("socket")?;
         let mut inner = netlink_sys::Socket::new(number)?;
         let port = inner.bind_auto()?.port_number();
+        // Nobody but the kernel can send to it from here on.
+        inner.connect(&SocketAddr::new(0, 0))?;
         inner.set_ext_ack(true)?;
         inner.set_cap_ack(true)?;
         if protocol == Protocol::Route {
             inner.set_netlink_get_strict_chk(true)?;
         }
-        let socket = Self { inner, port, sequence: 0, buffer: Vec::new() };
+        let socket = Self {
+            inner,
+            port,
+            sequence: 0,
+            buffer: Vec::new(),
+            #[cfg(test)]
+            faults: crate::fault::OnSocket::new(protocol),
+        };
         let seconds = i64::try_from(DEADLINE.as_secs()).unwrap_or(i64::MAX);
         setsockopt(&socket.fd(), sockopt::ReceiveTimeout, &TimeVal::seconds(seconds))?;
         Ok(socket)
@@ -84,7 +97,11 @@ impl Socket {
         first
     }
 
-    pub(super) fn send(&self, bytes: &[u8]) -> Result<(), Cause> {
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), Cause> {
+        #[cfg(test)]
+        let Some(bytes) = self.faults.sending(bytes) else { return Ok(()) };
+        #[cfg(test)]
+        let bytes = &*bytes;
         loop {
             match send(self.inner.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL) {
                 Ok(_) => return Ok(()),
@@ -100,9 +117,11 @@ impl Socket {
             match self.receive_with(MsgFlags::MSG_TRUNC) {
                 Ok(received) => return Ok(received),
                 Err(Errno::EINTR | Errno::EAGAIN) if !deadline.passed() => {}
-                Err(Errno::EINTR | Errno::EAGAIN) => return Err(Cause::TimedOut(DEADLINE)),
+                Err(Errno::EINTR | Errno::EAGAIN | Errno::ETIMEDOUT) => {
+                    return Err(Cause::TimedOut(DEADLINE));
+                }
                 Err(Errno::ENOBUFS) => return Err(Cause::Overrun),
-                Err(errno) => return Err(errno.into()),
+                Err(errno) => return Err(Cause::Unread(errno)),
             }
         }
     }
@@ -121,7 +140,13 @@ impl Socket {
         if self.buffer.is_empty() {
             self.buffer.resize(BUFFER, 0);
         }
+        #[cfg(test)]
+        if let Some(result) = self.faults.receiving(&mut self.buffer, flags) {
+            return result.map(Received::Datagram);
+        }
         let length = recv(self.inner.as_raw_fd(), &mut self.buffer, flags)?;
+        #[cfg(test)]
+        let length = self.faults.received(&mut self.buffer, length);
         if length <= self.buffer.len() {
             return Ok(Received::Datagram(length));
         }

@@ -8,6 +8,7 @@ use nix::sched::{CloneFlags, setns};
 
 use super::open::{Netns, own_file};
 use crate::error::{Cause, Error};
+use crate::fault;
 
 impl Netns {
     /// Runs a closure inside, as `ip netns exec NAME` does a command: on a thread of its own, which
@@ -45,6 +46,7 @@ pub(super) fn inside<T: Send>(
     // thread ends (6.18).
     let home = own_file()?;
     on_thread(|| {
+        fault::system_call("setns")?;
         setns(namespace, CloneFlags::CLONE_NEWNET)?;
         let _home = GoHome(home);
         Ok(closure())
@@ -56,6 +58,7 @@ pub(super) fn on_thread<T: Send>(
     closure: impl FnOnce() -> Result<T, Cause> + Send,
 ) -> Result<T, Cause> {
     thread::scope(|scope| {
+        fault::system_call("clone")?;
         let builder = thread::Builder::new().name("netloom".into());
         let thread = builder.spawn_scoped(scope, closure)?;
         thread.join().unwrap_or_else(|panic| resume_unwind(panic))

@@ -19,6 +19,7 @@ use nix::sys::statfs::{NSFS_MAGIC, fstatfs, statfs};
 use super::identity::NetnsId;
 use super::open::Quoted;
 use crate::error::{Cause, Error};
+use crate::fault;
 
 pub(super) const DIRECTORY: &str = "/run/netns";
 
@@ -41,12 +42,14 @@ pub(super) fn check(name: &str, action: &'static str) -> Result<(), Error> {
 /// Takes the name: an empty file, which must not be there yet.
 pub(super) fn reserve(name: &str) -> Result<(), Cause> {
     prepare_directory()?;
+    fault::system_call("open")?;
     OpenOptions::new().write(true).create_new(true).mode(0o444).open(path(name))?;
     Ok(())
 }
 
 /// Mounts the namespace on a name that was reserved.
 pub(super) fn bind(name: &str, namespace: BorrowedFd<'_>) -> Result<(), Cause> {
+    fault::system_call("mount")?;
     let source = format!("/proc/self/fd/{}", namespace.as_raw_fd());
     mount(Some(source.as_str()), &path(name), None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
     Ok(())

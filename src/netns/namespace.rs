@@ -9,6 +9,7 @@ use super::named;
 use super::open::{Label, Netns, Quoted, own_file};
 use super::sockets::Sockets;
 use crate::error::{Cause, Error};
+use crate::fault;
 use crate::owned::Owned;
 
 /// A network namespace to be: anonymous, or with a name that `ip netns` knows.
@@ -122,6 +123,7 @@ fn naming(
 fn fresh() -> Result<Netns, Cause> {
     let home = own_file()?;
     on_thread(|| {
+        fault::system_call("unshare")?;
         unshare(CloneFlags::CLONE_NEWNET)?;
         let _home = GoHome(home);
         Netns::assemble(own_file()?, Label::Anonymous, Sockets::open_here()?)

@@ -19,6 +19,7 @@ use super::named;
 use super::sockets::{NfTables, Sockets};
 use super::sysctl::Held;
 use crate::error::{Cause, Error};
+use crate::fault;
 use crate::netlink::{Protocol, Requests, Socket};
 use crate::owned::sealed::Remove;
 use crate::wire::message::Message;
@@ -274,6 +275,7 @@ impl Netns {
 
 /// The calling thread's namespace.
 pub(super) fn own_file() -> Result<OwnedFd, Cause> {
+    fault::system_call("open")?;
     Ok(File::open("/proc/thread-self/ns/net")?.into())
 }
 

@@ -20,9 +20,8 @@ const IDLE: usize = 8;
 /// stands in the way of a change.
 #[derive(Debug)]
 pub(super) struct Sockets {
-    route: Mutex<Vec<Socket>>,
-    netfilter: Mutex<Vec<Socket>>,
-    diagnosis: Mutex<Vec<Socket>>,
+    /// The idle ones, by protocol.
+    idle: [Mutex<Vec<Socket>>; 3],
     nf_tables: Mutex<Option<NfTables>>,
 }
 
@@ -48,13 +47,9 @@ impl NfTables {
 impl Sockets {
     /// Opens the first socket in the calling thread's namespace.
     pub(super) fn open_here() -> Result<Self, Cause> {
-        let route = Socket::open(Protocol::Route)?;
-        Ok(Self {
-            route: Mutex::new(vec![route]),
-            netfilter: Mutex::default(),
-            diagnosis: Mutex::default(),
-            nf_tables: Mutex::new(None),
-        })
+        let sockets = Self { idle: Default::default(), nf_tables: Mutex::new(None) };
+        lock(&sockets.idle[Protocol::Route as usize]).push(Socket::open(Protocol::Route)?);
+        Ok(sockets)
     }
 
     /// Uses an idle socket of this kind, or a new one.
@@ -64,11 +59,7 @@ impl Sockets {
         namespace: BorrowedFd<'_>,
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
-        let pool = match protocol {
-            Protocol::Route => &self.route,
-            Protocol::Netfilter => &self.netfilter,
-            Protocol::SocketDiagnosis => &self.diagnosis,
-        };
+        let pool = &self.idle[protocol as usize];
         let idle = lock(pool).pop();
         let mut socket = match idle {
             Some(socket) => socket,

@@ -62,8 +62,17 @@ impl Sysctl {
         let mut holds = lock(&netns.held_sysctls().0);
         let before = netns.read_setting(&path);
         let shown = before.and_then(|before| {
-            netns.write_setting(&path, &self.value)?;
-            Ok((before, netns.read_setting(&path)?))
+            let written = netns.write_setting(&path, &self.value);
+            match written.and_then(|()| netns.read_setting(&path)) {
+                Ok(value) => Ok((before, value)),
+                Err(cause) => {
+                    // Where it was written all the same: not to be left so.
+                    if netns.read_setting(&path).is_ok_and(|now| now != before) {
+                        netns.write_setting(&path, &before).ok();
+                    }
+                    Err(cause)
+                }
+            }
         });
         let (before, value) = shown.map_err(|cause| {
             let error = cause.doing(ACTION, self).in_namespace(netns);
@@ -117,13 +126,18 @@ impl SysctlHandle {
         let Some(hold) = holds.by_path.get_mut(&self.path) else { return Ok(()) };
         let Some(at) = hold.values.iter().position(|(id, _)| *id == self.id) else { return Ok(()) };
         let was_the_last = at + 1 == hold.values.len();
-        let (_, ours) = hold.values.remove(at);
-        let next = hold.values.last().map_or(&hold.original, |(_, value)| value).clone();
+        let ours = hold.values[at].1.clone();
+        let next = match at.checked_sub(1) {
+            Some(before) => &hold.values[before].1,
+            None => &hold.original,
+        };
+        if was_the_last && *next != ours && self.netns.read_setting(&self.path)? == ours {
+            self.netns.write_setting(&self.path, next)?;
+        }
+        // Only now: where it fails it is still ours to put back.
+        hold.values.remove(at);
         if hold.values.is_empty() {
             holds.by_path.remove(&self.path);
-        }
-        if was_the_last && next != ours && self.netns.read_setting(&self.path)? == ours {
-            self.netns.write_setting(&self.path, &next)?;
         }
         Ok(())
     }

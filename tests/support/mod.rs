@@ -13,6 +13,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by them
 
 pub(crate) mod dump;
+pub(crate) mod features;
 pub(crate) mod kernel;
 pub(crate) mod packets;
 pub(crate) mod snapshot;
