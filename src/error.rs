@@ -248,6 +248,11 @@ impl Error {
         self.refusal()?.attribute.as_deref()
     }
 
+    /// Why, without what was being done and the hint.
+    pub(crate) fn reason(&self) -> String {
+        self.0.cause.to_string()
+    }
+
     /// What to try, where the errno alone would mislead.
     pub fn remedy(&self) -> Option<&str> {
         self.0.hint.as_deref()
