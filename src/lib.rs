@@ -94,7 +94,7 @@ pub use link::{
     Veth, VethEnd, VethPair,
 };
 pub use mac::{BadMacAddr, MacAddr};
-pub use nat::{NatHandle, NatRule, NatTarget};
+pub use nat::{NatHandle, NatRule, NatTarget, PortForward, PortForwardHandle};
 pub use neighbor::{NeighborInfo, NeighborState};
 pub use netns::{
     Command, EchoReply, NamedNetns, Namespace, Netns, NetnsId, Ping, Sysctl, SysctlHandle,
