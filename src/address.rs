@@ -104,14 +104,7 @@ impl Address {
         };
         let mut requests = Requests::new();
         requests.push(ACTION, self, &message, NLM_F_CREATE | NLM_F_EXCL);
-        link.namespace().send(requests, |_, _| ()).map_err(|error| {
-            let name = link.name();
-            error
-                .hint_on(Errno::EEXIST, || format!("`{name}` has this address already"))
-                .hint_on(Errno::EACCES, || {
-                    format!("IPv6 is off on `{name}` (net.ipv6.conf.{name}.disable_ipv6)")
-                })
-        })?;
+        link.namespace().send(requests, |_, _| ()).map_err(|error| explain(error, link.name()))?;
         Ok(Owned::adopt(AddressHandle { link: link.clone(), prefix }))
     }
 
@@ -139,6 +132,15 @@ impl Address {
             _ => None,
         }
     }
+}
+
+/// What the kernel's errno for an address of this link means.
+pub(crate) fn explain(error: Error, link: &str) -> Error {
+    error
+        .hint_on(Errno::EEXIST, || format!("`{link}` has this address already"))
+        .hint_on(Errno::EACCES, || {
+            format!("IPv6 is off on `{link}` (net.ipv6.conf.{link}.disable_ipv6)")
+        })
 }
 
 /// The message that means this address, to add or to delete it.
@@ -291,6 +293,8 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::message::Message;
+    use netlink_packet_core::Emitable;
 
     #[test]
     fn broadcast_is_worked_out_as_ip_does() {
@@ -303,6 +307,38 @@ mod tests {
         assert_eq!(broadcast("10.1.2.3/8").as_deref(), Some("10.255.255.255"));
         for none in ["10.0.0.1/31", "10.0.0.1/32", "fd00::1/64"] {
             assert_eq!(broadcast(none), None);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_asked_for_reads_back(
+            address: [u8; 16],
+            ipv6: bool,
+            length in 0u8..=128,
+            index: u32,
+            broadcast: bool,
+        ) {
+            let [a, b, c, d, ..] = address;
+            let ip = if ipv6 { IpAddr::from(address) } else { IpAddr::from([a, b, c, d]) };
+            let prefix = IpNet::new(ip, if ipv6 { length } else { length % 33 }).unwrap();
+            let mut asked = Address::new(prefix);
+            if broadcast {
+                asked = asked.broadcast_auto();
+            }
+            // As text it is the same.
+            assert_eq!(Address::new(prefix.to_string()).add(index), Address::new(prefix).add(index));
+            let message = asked.add(index).unwrap();
+            let mut payload = vec![0; message.buffer_len()];
+            message.emit(&mut payload);
+            let message = Message { kind: 20, flags: 0, sequence: 0, payload: &payload };
+            let read = AddressInfo::read(AddressView::read(message).unwrap()).unwrap();
+            assert_eq!((read.prefix, read.link, read.peer), (prefix, index, None));
+            let expected = match prefix {
+                IpNet::V4(net) if broadcast && net.prefix_len() < 31 => Some(net.broadcast()),
+                _ => None,
+            };
+            assert_eq!(read.broadcast, expected);
         }
     }
 }

@@ -48,10 +48,13 @@
 //! # Threads
 //!
 //! Everything is `Send + Sync`. No thread of the program changes its namespace: sockets are opened inside
-//! by helper threads, once, and [`Netns::run`] runs code on a thread of its own.
+//! by helper threads, once, [`Netns::run`] runs code on a thread of its own, and a [`Worker`] is a thread
+//! that stays inside.
 //!
 //! Linux 6.1 and later. Nothing is run: neither `ip` nor `nft` need be there.
 
+// The README's program is run as a test, too.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![warn(
     clippy::expect_used,
     clippy::map_err_ignore,
@@ -97,14 +100,10 @@ pub use mac::{BadMacAddr, MacAddr};
 pub use nat::{NatHandle, NatRule, NatTarget, PortForward, PortForwardHandle};
 pub use neighbor::{NeighborInfo, NeighborState};
 pub use netns::{
-    Command, EchoReply, NamedNetns, Namespace, Netns, NetnsId, Ping, Sysctl, SysctlHandle,
+    Child, Command, EchoReply, HeldBy, Holder, NamedNetns, Namespace, Netns, NetnsId, PeerId, Ping,
+    Sysctl, SysctlHandle, Worker,
 };
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
 pub use port::PortRange;
 pub use protocol::Protocol;
 pub use route::{Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType};
-
-/// The README's program runs, too.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;

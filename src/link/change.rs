@@ -148,6 +148,11 @@ pub(super) fn explain_master(error: Error, netns: &Netns, master: &LinkRef, inde
         Some(Errno::EOPNOTSUPP | Errno::EINVAL) => match kind() {
             Ok(Some(kind)) if kind == "bridge" => error,
             Ok(kind) => not_a_bridge(&error, netns, master, kind.as_deref()),
+            // The kernel says EINVAL for an index that nothing has.
+            Err(Cause::Kernel(gone)) if gone.errno == Errno::ENODEV => Cause::from(gone)
+                .doing(error.action().to_owned(), error.object())
+                .in_namespace(netns)
+                .hint(format!("{master} is gone")),
             Err(_) => error,
         },
         Some(Errno::ENODEV) => error.hint(format!("{master} is gone, or the link itself")),

@@ -4,6 +4,7 @@ mod bridge;
 mod change;
 mod configure;
 mod create;
+mod group;
 mod handle;
 mod info;
 mod list;

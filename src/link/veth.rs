@@ -219,9 +219,24 @@ impl Veth {
     }
 }
 
-/// By its near end, with which the kernel deletes the other.
+/// By its near end, with which the kernel deletes the other. Where somebody moved the near end, it is
+/// still a cable: the peer takes it along.
 impl Remove for Veth {
     fn remove(&self) -> Result<(), Error> {
-        self.near.remove()
+        match self.near.remove() {
+            Err(error) if error.is_not_found() => self.peer.remove(),
+            result => result,
+        }
+    }
+
+    fn remove_all(cables: &[&Self]) -> Vec<Result<(), Error>> {
+        let nears: Vec<_> = cables.iter().map(|cable| &cable.near).collect();
+        let removed = Link::remove_all(&nears).into_iter().zip(cables);
+        removed
+            .map(|(answer, cable)| match answer {
+                Err(error) if error.is_not_found() => cable.peer.remove(),
+                answer => answer,
+            })
+            .collect()
     }
 }

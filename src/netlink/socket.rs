@@ -162,3 +162,143 @@ impl Deadline {
         Instant::now() >= self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::Batch;
+    use crate::sandbox;
+    use crate::wire::attribute::Writer;
+    use crate::wire::link::LinkView;
+    use netlink_packet_route::RouteNetlinkMessage;
+    use netlink_packet_route::link::LinkMessage;
+
+    const LOOPBACK: u32 = 1;
+
+    fn socket() -> Socket {
+        Socket::open(Protocol::Route).unwrap()
+    }
+
+    fn loopback() -> RouteNetlinkMessage {
+        let mut message = LinkMessage::default();
+        message.header.index = LOOPBACK;
+        RouteNetlinkMessage::GetLink(message)
+    }
+
+    /// The loopback link's name, by one request and by a list.
+    fn names(socket: &mut Socket) -> Result<(Option<String>, Vec<String>), Cause> {
+        let one = socket.get(&loopback(), |answer| LinkView::read(answer)?.name())?;
+        let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        Ok((one, socket.dump(&all, |answer| LinkView::read(answer)?.name())?))
+    }
+
+    fn lo() -> (Option<String>, Vec<String>) {
+        (Some("lo".to_owned()), vec!["lo".to_owned()])
+    }
+
+    #[test]
+    fn an_answer_longer_than_the_buffer_is_asked_for_again() {
+        sandbox::run(|| {
+            for length in [16, 40, 64, 500] {
+                let mut socket = socket();
+                socket.buffer = vec![0; length];
+                assert_eq!(names(&mut socket).unwrap(), lo(), "{length}");
+                let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
+                socket.buffer = vec![0; length];
+                let list = socket.dump(&all, |answer| LinkView::read(answer)?.name()).unwrap();
+                assert_eq!(list, lo().1, "{length}");
+            }
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn answers_to_somebody_elses_numbers_are_passed_over() {
+        sandbox::run(|| {
+            let mut socket = socket();
+            for sequence in [1, 3, 77, u32::MAX] {
+                let mut stray = Batch::default();
+                stray.push(&loopback(), 0);
+                stray.acknowledge(0);
+                // Not the number that the next request gets.
+                stray.number(socket.sequence.wrapping_add(100).wrapping_add(sequence));
+                socket.send(stray.bytes()).unwrap();
+            }
+            assert_eq!(names(&mut socket).unwrap(), lo());
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn answers_that_did_not_fit_are_told_and_the_socket_is_as_good_as_new() {
+        sandbox::run(|| {
+            let mut socket = socket();
+            setsockopt(&socket.fd(), sockopt::RcvBuf, &1).unwrap();
+            for _ in 0..50 {
+                let mut stray = Batch::default();
+                stray.push(&loopback(), 0);
+                stray.number(4_000_000_000);
+                socket.send(stray.bytes()).unwrap();
+            }
+            let error = names(&mut socket).unwrap_err();
+            assert!(matches!(error, Cause::Overrun), "{error}");
+            assert_eq!(error.doing("list", "links").raw_os_error(), Some(105));
+            setsockopt(&socket.fd(), sockopt::RcvBuf, &(1 << 20)).unwrap();
+            assert_eq!(names(&mut socket).unwrap(), lo());
+        })
+        .unwrap();
+    }
+
+    /// A request whose header is `kind` and an empty `ifinfomsg` for lo, and these attributes.
+    fn link_request(kind: u16, flags: u16, attributes: impl FnOnce(&mut Writer<'_>)) -> Batch {
+        const NLM_F_REQUEST: u16 = 1;
+        let mut batch = Batch::default();
+        batch.append(|out| {
+            let start = out.len();
+            out.resize(start + 32, 0);
+            out[start + 4..start + 6].copy_from_slice(&kind.to_ne_bytes());
+            out[start + 6..start + 8].copy_from_slice(&(flags | NLM_F_REQUEST).to_ne_bytes());
+            attributes(&mut Writer::new(out));
+        });
+        batch
+    }
+
+    #[test]
+    fn a_refused_attribute_is_named_by_its_path_with_what_would_be_accepted() {
+        sandbox::run(|| {
+            const RTM_NEWLINK: u16 = 16;
+            const NLM_F_CREATE: u16 = 0x400;
+            let refusal = |mut batch: Batch| {
+                let refusals = socket().exchange(&mut batch, |_, _| ()).unwrap();
+                let (place, refusal) = refusals.into_iter().next().unwrap();
+                assert_eq!(place, 0);
+                refusal
+            };
+            // IFLA_MTU has four bytes.
+            let short = |writer: &mut Writer<'_>| {
+                writer.bytes(4, &[1]);
+            };
+            let top = refusal(link_request(RTM_NEWLINK, 0, short));
+            assert_eq!(top.attribute.as_deref(), Some("IFLA_MTU"));
+            assert!(top.message.is_some_and(|message| message.contains("policy")));
+            assert!(top.policy.is_some());
+
+            let nested = refusal(link_request(RTM_NEWLINK, NLM_F_CREATE, |writer| {
+                writer.nested(18, |info| {
+                    info.string(1, "veth");
+                    info.nested(2, |data| {
+                        data.nested(1, |peer| {
+                            // The peer starts with a header of its own: 16 bytes.
+                            peer.u32(0, 0);
+                            peer.u32(0, 0);
+                            short(peer);
+                        });
+                    });
+                });
+            }));
+            let path = "IFLA_LINKINFO.IFLA_INFO_DATA.VETH_INFO_PEER.IFLA_MTU";
+            assert_eq!(nested.attribute.as_deref(), Some(path), "{nested}");
+        })
+        .unwrap();
+    }
+}

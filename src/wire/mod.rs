@@ -11,4 +11,5 @@ pub(crate) mod message;
 pub(crate) mod neighbor;
 #[allow(dead_code)] // the nf_tables resources of the layers above use it as they land
 pub(crate) mod nft;
+pub(crate) mod nsid;
 pub(crate) mod route;
