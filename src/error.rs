@@ -161,6 +161,10 @@ fn usual_hint(errno: Errno) -> Option<&'static str> {
         ),
         Errno::EMFILE => Some("the process is at its limit of open files (RLIMIT_NOFILE)"),
         Errno::ENOSPC => Some("a limit of the kernel is reached, such as user.max_net_namespaces"),
+        Errno::EMSGSIZE => Some(
+            "the request is larger than the send buffer may be: net.core.wmem_max holds for who has no \
+             CAP_NET_ADMIN on the machine itself",
+        ),
         Errno::EROFS => Some("it is mounted read-only here, as in most containers"),
         _ => None,
     }

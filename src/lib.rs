@@ -102,7 +102,7 @@ pub use link::{
     LinkSetting, LinkSettingHandle, OperationalState, Veth, VethEnd, VethPair,
 };
 pub use mac::{BadMacAddr, MacAddr};
-pub use nat::{NatHandle, NatRule, NatTarget};
+pub use nat::{NatHandle, NatRule, NatTarget, PortForward, PortForwardHandle};
 pub use neighbor::{NeighborInfo, NeighborState};
 pub use netns::{
     AcceptRa, ArpAccept, ArpAnnounce, ArpIgnore, Child, Command, Conf, EchoReply, HeldBy, Holder,

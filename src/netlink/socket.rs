@@ -7,7 +7,7 @@ use log::trace;
 use netlink_sys::SocketAddr;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_SOCK_DIAG};
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv, send, setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, getsockopt, recv, send, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::error::Cause;
@@ -106,9 +106,24 @@ impl Socket {
             match send(self.inner.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL) {
                 Ok(_) => return Ok(()),
                 Err(Errno::EINTR) => {}
+                Err(Errno::EMSGSIZE) if self.fits(bytes.len()) => {}
                 Err(errno) => return Err(errno.into()),
             }
         }
+    }
+
+    /// Has the send buffer grow for a datagram of this length; whether it did. Over twice the sysctl
+    /// `net.core.wmem_max` this needs `CAP_NET_ADMIN` on the machine itself.
+    fn fits(&self, length: usize) -> bool {
+        // The kernel counts its own bookkeeping too, and doubles what it is told.
+        let wanted = length.saturating_add(length / 8).saturating_add(BUFFER);
+        let size = || getsockopt(&self.fd(), sockopt::SndBuf).unwrap_or(0);
+        let before = size();
+        if before >= wanted.saturating_mul(2) {
+            return false;
+        }
+        let set = setsockopt(&self.fd(), sockopt::SndBufForce, &wanted);
+        set.or_else(|_| setsockopt(&self.fd(), sockopt::SndBuf, &wanted)).is_ok() && size() > before
     }
 
     /// Waits for the next datagram, until the deadline.

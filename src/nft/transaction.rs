@@ -8,6 +8,7 @@ use crate::error::{Cause, Error};
 use crate::netlink::{Batch, Socket};
 use crate::wire::message::Message as Answer;
 use crate::wire::nft::codec::Codec;
+use crate::wire::nft::element::{Element, ElementsOf, encode_list};
 use crate::wire::nft::message::{
     Family, Message, MessageType, append, append_batch_begin, append_batch_end,
 };
@@ -51,6 +52,29 @@ impl<'a> Transaction<'a> {
         self.append(action, object, |out| {
             append(out, kind, flags, 0, family, |attributes| value.encode(attributes)).is_ok()
         });
+        self
+    }
+
+    /// Adds operations on elements of a set: as many messages as they need.
+    pub(crate) fn push_elements(
+        &mut self,
+        (action, object): (&'static str, &'a dyn Display),
+        kind: MessageType,
+        flags: u16,
+        family: Family,
+        (of, elements): (&ElementsOf, &[Element]),
+    ) -> &mut Self {
+        let mut rest = elements;
+        while !rest.is_empty() {
+            let mut count = 0;
+            self.append(action, object, |out| {
+                append(out, kind, flags, 0, family, |attributes| {
+                    count = encode_list(of, rest, attributes);
+                })
+                .is_ok()
+            });
+            rest = rest.get(count.max(1)..).unwrap_or_default();
+        }
         self
     }
 
