@@ -62,7 +62,7 @@ mod nat;
 mod neighbor;
 mod netlink;
 mod netns;
-mod nft;
+pub mod nft;
 mod owned;
 mod route;
 pub mod sandbox;

@@ -10,7 +10,7 @@ use super::rule::NatRule;
 use crate::error::{Cause, Error};
 use crate::netlink::Socket;
 use crate::netns::{Netns, NfTables};
-use crate::nft::Transaction;
+use crate::nft::Operations as Transaction;
 use crate::owned::sealed::Remove;
 use crate::wire::nft::chain::{Chain, ChainType};
 use crate::wire::nft::codec::Codec;

@@ -1,0 +1,97 @@
+//! One atomic change: every operation of it, or none.
+
+use std::fmt::Display;
+
+use crate::error::{Cause, Error};
+use crate::netlink::{Batch, Socket};
+use crate::wire::message::Message as Answer;
+use crate::wire::nft::codec::Codec;
+use crate::wire::nft::message::{
+    Family, Message, MessageType, append, append_batch_begin, append_batch_end,
+};
+
+/// Operations that the kernel does all or not at all, with what each does and to what.
+#[derive(Default)]
+pub(crate) struct Operations<'a> {
+    batch: Batch,
+    steps: Vec<(&'static str, &'a dyn Display)>,
+    too_long: bool,
+}
+
+impl<'a> Operations<'a> {
+    pub(crate) fn new() -> Self {
+        let mut transaction = Self::default();
+        transaction
+            .append("begin", &"a transaction", |out| append_batch_begin(out, 0, None).is_ok());
+        transaction
+    }
+
+    /// Adds an operation on an object of this family.
+    pub(crate) fn push(
+        &mut self,
+        (action, object): (&'static str, &'a dyn Display),
+        kind: MessageType,
+        flags: u16,
+        family: Family,
+        value: &impl Codec,
+    ) -> &mut Self {
+        self.append(action, object, |out| {
+            append(out, kind, flags, 0, family, |attributes| value.encode(attributes)).is_ok()
+        });
+        self
+    }
+
+    fn append(
+        &mut self,
+        action: &'static str,
+        object: &'a dyn Display,
+        write: impl FnOnce(&mut Vec<u8>) -> bool,
+    ) {
+        let mut fits = true;
+        self.batch.append(|out| fits = write(out));
+        self.too_long |= !fits;
+        self.steps.push((action, object));
+    }
+
+    /// Does it. `on_answer` sees what was asked to be echoed.
+    pub(crate) fn commit(
+        mut self,
+        socket: &mut Socket,
+        mut on_answer: impl FnMut(Message<'_>),
+    ) -> Result<(), Error> {
+        self.append("end", &"a transaction", |out| append_batch_end(out, 0).is_ok());
+        let failed = |place: usize, cause: Cause| {
+            // A refusal of the first message is one of the whole.
+            let (action, object) = match self.steps.get(place.max(1)) {
+                Some(&step) => step,
+                None => ("commit", &"a transaction" as &dyn Display),
+            };
+            cause.doing(action, object)
+        };
+        if self.too_long {
+            return Err(failed(
+                0,
+                Cause::Invalid("a list in it is longer than 65,535 bytes".into()),
+            ));
+        }
+        let answers = |_, answer: Answer<'_>| {
+            if let Some(message) = Message::decode(answer.kind, answer.payload) {
+                on_answer(message);
+            }
+        };
+        match socket.transact(&mut self.batch, answers) {
+            Err(cause) => Err(failed(0, cause)),
+            Ok(refusals) => match refusals.into_iter().min_by_key(|(place, _)| *place) {
+                None => Ok(()),
+                Some((place, refusal)) => Err(failed(place, refusal.into())),
+            },
+        }
+    }
+}
+
+impl std::fmt::Debug for Operations<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let steps = self.steps.iter().map(|(action, object)| format!("{action} {object}"));
+        f.debug_list().entries(steps).finish()
+    }
+}
