@@ -168,6 +168,9 @@ datum_from! {
     u8 => number: Self::Number(number.into()),
     u16 => number: Self::Number(number.into()),
     u32 => number: Self::Number(number),
+    // A literal without a suffix. What is below zero is of no type.
+    i32 => number: u32::try_from(number)
+        .map_or_else(|_| Self::Name(number.to_string()), Self::Number),
 }
 
 impl From<&str> for Datum {

@@ -44,7 +44,7 @@ use crate::wire::nft::table as wire_table;
 /// let table = change.create_table(&Table::new(Family::Ip, "filter")); // 0
 /// let chain = change.create_chain(&table, &Chain::new("c")); // 1
 /// change.add_rule(&chain, &Rule::new().tcp().dport(80).accept()); // 2
-/// change.add_rule(&chain, &Rule::new().jump("missing")); // 3
+/// change.add_rule(&chain, &Rule::new().jump("nowhere")); // 3
 /// let error = change.commit().unwrap_err();
 /// assert_eq!(error.refused()[0].index, 3);
 /// assert!(error.refused()[0].error.is_not_found());
