@@ -185,12 +185,12 @@ impl Transaction {
                 );
             }
         }
+        // All chains first: elements and rules may jump to any of them.
+        let chains: Vec<_> =
+            table.chains.iter().map(|chain| (self.make_chain(&handle, chain), chain)).collect();
         for spec in &table.sets {
             self.make_set(&handle, spec);
         }
-        // All chains before the first rule: rules may jump to any of them.
-        let chains: Vec<_> =
-            table.chains.iter().map(|chain| (self.make_chain(&handle, chain), chain)).collect();
         for (place, chain) in chains {
             for rule in &chain.rules {
                 self.make_rule(&place, rule, NLM_F_CREATE | NLM_F_APPEND, |_| ());

@@ -109,7 +109,7 @@ fn a_filter_for_both_families() {
             .rule(Rule::new().tcp().not().dport("1-1023").accept())
             .rule(Rule::new().tcp().dports([80, 443]).accept())
             .rule(Rule::new().udp().dports(["53", "100-200"]).back());
-        let forward = Chain::new("fwd")
+        let forward = Chain::new("through")
             .hook(Hook::Forward, Priority::MANGLE)
             .rule(Rule::new().tcp().tcp_syn().clamp_mss())
             .rule(Rule::new().tcp().tcp_syn().set_mss(1300));
@@ -151,6 +151,7 @@ fn sets_and_maps() {
                     .rule(Rule::new().not().in_set([Field::InLink], "timed").accept())
                     .rule(
                         Rule::new()
+                            .ipv4()
                             .tcp()
                             .in_set([Field::Ip4Source, Field::DestinationPort], "pairs")
                             .accept(),
@@ -212,7 +213,7 @@ fn what_comes_in_on_a_link() {
 fn frames_that_cross_a_bridge() {
     support::isolated(|| {
         let table = Table::new(Family::Bridge, "t").chain(
-            Chain::new("fwd")
+            Chain::new("through")
                 .hook(Hook::Forward, Priority::BRIDGE_FILTER)
                 .rule(Rule::new().in_link("p").not().source_mac("02:00:00:00:00:01").drop())
                 .rule(Rule::new().in_link("p").not().source("10.0.0.2").drop())

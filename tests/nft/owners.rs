@@ -95,7 +95,7 @@ fn a_persistent_table_is_found_again_by_its_tag() {
         let chain = found[0].chain("c").unwrap();
         let rule = Rule::new().tcp().dport(1).drop().create(&chain).unwrap().keep();
         // Somebody puts another table in its place, with a chain and a rule of the same numbers.
-        if load(&netns, "delete table ip t\ntable ip t { chain c {\n drop\n } }") {
+        if load(&netns, "delete table ip t\ntable ip t { chain c {\n drop\n }\n}") {
             assert!(Rule::new().accept().create(&chain).unwrap_err().is_not_found());
             assert!(Owned::adopt(rule).delete().is_ok());
             drop(Owned::adopt(chain));
@@ -111,7 +111,7 @@ fn a_persistent_table_is_found_again_by_its_tag() {
 fn a_table_of_others_is_never_touched() {
     support::isolated(|| {
         let netns = Namespace::anonymous().create().unwrap();
-        if !load(&netns, "table inet t { comment \"mine\"; chain c {\n accept\n } }") {
+        if !load(&netns, "table inet t { comment \"mine\"; chain c {\n accept\n }\n}") {
             return;
         }
         let before = netns.nft_ruleset().unwrap();

@@ -1,5 +1,7 @@
 //! Transactions: all or nothing, and every refusal told.
 
+use std::net::Ipv4Addr;
+
 use netloom::Namespace;
 use netloom::nft::{Chain, Family, Rule, Set, Table, Transaction, Type};
 
@@ -71,14 +73,15 @@ fn more_than_one_message_holds() {
     support::isolated(|| {
         let netns = Namespace::anonymous().create().unwrap();
         let table = Table::new(Family::Inet, "t").create(&netns).unwrap();
-        let ports: Vec<u16> = (1..=60_000).collect();
+        let address = |number: u32| Ipv4Addr::from_bits(0x0a00_0000 + number);
+        let addresses: Vec<_> = (0..20_000).map(address).collect();
         // A set written into a rule, over 64 KiB.
-        let rule = Rule::new().tcp().dports(ports.iter().copied().step_by(2)).counter();
+        let rule = Rule::new().sources(addresses.clone()).counter();
         let chain = Chain::new("c").rule(rule.clone()).create(&table).unwrap();
         assert_eq!(chain.rules().unwrap()[0].1, rule);
-        let set = Set::new("s", Type::Port).create(&table).unwrap();
-        set.add(ports.iter().copied()).unwrap();
-        set.remove(ports.iter().copied()).unwrap();
+        let set = Set::new("s", Type::Ipv4).create(&table).unwrap();
+        set.add(addresses.clone()).unwrap();
+        set.remove(addresses).unwrap();
         assert!(set.elements().unwrap().is_empty());
     });
 }
