@@ -54,6 +54,7 @@
 
 mod address;
 mod error;
+mod firewall;
 mod forwarding;
 mod input;
 mod link;
@@ -71,6 +72,7 @@ mod wire;
 
 pub use address::{Address, AddressHandle, AddressInfo};
 pub use error::Error;
+pub use firewall::{Firewall, FirewallHandle, Obstacle, PortGuard, PortGuardHandle};
 pub use forwarding::{Forwarding, ForwardingHandle};
 pub use input::Input;
 pub use link::{

@@ -1,7 +1,7 @@
 //! `nf_tables`, typed: tables, chains, rules, sets and maps.
 //!
 //! What a person writes for `nft -f` is said here with builders, made in one transaction, owned like a link,
-//! and read back into the same types. [`NatRule`](crate::NatRule) and `Firewall` are
+//! and read back into the same types. [`NatRule`](crate::NatRule) and [`Firewall`](crate::Firewall) are
 //! simpler doors to what most container hosts need.
 //!
 //! ```
@@ -70,4 +70,5 @@ pub use table::{Table, TableHandle};
 pub use transaction::{Refused, Transaction, TransactionError};
 pub use types::Type;
 
+pub(crate) use info::{base_chains, owners};
 pub(crate) use operations::Operations;

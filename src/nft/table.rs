@@ -205,6 +205,11 @@ pub struct TableHandle {
 }
 
 impl TableHandle {
+    /// The namespace it is in.
+    pub fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
     /// Its family.
     pub fn family(&self) -> Family {
         self.family

@@ -10,11 +10,13 @@ use super::element::Element;
 use super::encode::Encoded;
 use super::generation::Generation;
 use super::info;
+use super::interval::{DataKind, Shape};
 use super::number::Number;
 use super::rule::Rule;
 use super::rule_handle::RuleHandle;
 use super::set::{self, Map, Set, SetHandle, Spec};
 use super::table::{Table, TableHandle};
+use super::types::Type;
 use crate::error::{Cause, Error};
 use crate::netlink::Batch;
 use crate::netns::Netns;
@@ -273,6 +275,26 @@ impl Transaction {
         self.begin("add elements to set", set);
         self.elements(set, &elements, MessageType::NewElement, NLM_F_CREATE);
         self
+    }
+
+    /// Elements of a verdict map by link name that this transaction may itself make, which must not be there.
+    pub(crate) fn add_new_elements(
+        &mut self,
+        table: &TableHandle,
+        map: &str,
+        elements: impl IntoIterator<Item = Element>,
+    ) {
+        let shape = Shape {
+            key: vec![Type::LinkName],
+            data: Some(DataKind::Verdict),
+            interval: false,
+            timeout: false,
+        };
+        let (table, name, number) = (table.clone(), map.to_owned(), Number::default());
+        let set = SetHandle { table, name, shape, number };
+        let elements: Vec<_> = elements.into_iter().collect();
+        self.begin("add elements to map", &set);
+        self.elements(&set, &elements, MessageType::NewElement, CREATE);
     }
 
     /// One element, which must not be there.
