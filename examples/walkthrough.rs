@@ -24,7 +24,8 @@ use netloom::{
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
-fn main() -> Result {
+// For netloom's own tests, which let every step of it fail.
+pub(crate) fn main() -> Result {
     let pause = std::env::args().any(|argument| argument == "--pause");
     let here = Netns::current()?;
     let before = traces(&here)?;

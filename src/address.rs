@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressMessage, AddressProtocol,
+};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 
@@ -16,6 +18,7 @@ use crate::netlink::Requests;
 use crate::netns::Netns;
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
+use crate::route::PROTOCOL;
 use crate::wire::address::AddressView;
 
 /// An address to be: what a link is reached by, with the length of its network's prefix.
@@ -104,15 +107,14 @@ impl Address {
         };
         let mut requests = Requests::new();
         requests.push(ACTION, self, &message, NLM_F_CREATE | NLM_F_EXCL);
+        let handle = AddressHandle { link: link.clone(), prefix };
         link.namespace().send(requests, |_, _| ()).map_err(|error| {
-            let name = link.name();
-            error
-                .hint_on(Errno::EEXIST, || format!("`{name}` has this address already"))
-                .hint_on(Errno::EACCES, || {
-                    format!("IPv6 is off on `{name}` (net.ipv6.conf.{name}.disable_ipv6)")
-                })
+            if error.is_unknown_outcome() {
+                handle.delete_if_ours();
+            }
+            explain(error, link.name())
         })?;
-        Ok(Owned::adopt(AddressHandle { link: link.clone(), prefix }))
+        Ok(Owned::adopt(handle))
     }
 
     pub(crate) fn rejected(&self) -> &FirstRejected {
@@ -123,6 +125,7 @@ impl Address {
     pub(crate) fn add(&self, index: u32) -> Option<RouteNetlinkMessage> {
         let prefix = self.prefix?;
         let mut message = message(prefix, index);
+        message.attributes.push(AddressAttribute::Protocol(AddressProtocol::from(PROTOCOL)));
         if let Some(broadcast) = self.broadcast_of(prefix) {
             message.attributes.push(AddressAttribute::Broadcast(broadcast));
         }
@@ -139,6 +142,15 @@ impl Address {
             _ => None,
         }
     }
+}
+
+/// What the kernel's errno for an address of this link means.
+pub(crate) fn explain(error: Error, link: &str) -> Error {
+    error
+        .hint_on(Errno::EEXIST, || format!("`{link}` has this address already"))
+        .hint_on(Errno::EACCES, || {
+            format!("IPv6 is off on `{link}` (net.ipv6.conf.{link}.disable_ipv6)")
+        })
 }
 
 /// The message that means this address, to add or to delete it.
@@ -194,6 +206,22 @@ impl AddressHandle {
     /// The link that has it.
     pub fn link(&self) -> &Link {
         &self.link
+    }
+
+    /// After an answer was lost: it may be there, and is ours if it says that netloom made it.
+    fn delete_if_ours(&self) {
+        let mut request = AddressMessage::default();
+        request.header.index = self.link.index();
+        let request = RouteNetlinkMessage::GetAddress(request);
+        let namespace = self.link.namespace();
+        let listed = namespace.dump("addresses", &request, |message| {
+            let view = AddressView::read(message)?;
+            let ours = view.index == self.link.index() && view.protocol() == Some(PROTOCOL);
+            (ours && view.prefix == self.prefix.prefix_len()).then(|| view.local())?
+        });
+        if listed.is_ok_and(|ours| ours.contains(&self.prefix.addr())) {
+            drop(Owned::adopt(self.clone()));
+        }
     }
 }
 
@@ -291,6 +319,8 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::message::Message;
+    use netlink_packet_core::Emitable;
 
     #[test]
     fn broadcast_is_worked_out_as_ip_does() {
@@ -303,6 +333,38 @@ mod tests {
         assert_eq!(broadcast("10.1.2.3/8").as_deref(), Some("10.255.255.255"));
         for none in ["10.0.0.1/31", "10.0.0.1/32", "fd00::1/64"] {
             assert_eq!(broadcast(none), None);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_asked_for_reads_back(
+            address: [u8; 16],
+            ipv6: bool,
+            length in 0u8..=128,
+            index: u32,
+            broadcast: bool,
+        ) {
+            let [a, b, c, d, ..] = address;
+            let ip = if ipv6 { IpAddr::from(address) } else { IpAddr::from([a, b, c, d]) };
+            let prefix = IpNet::new(ip, if ipv6 { length } else { length % 33 }).unwrap();
+            let mut asked = Address::new(prefix);
+            if broadcast {
+                asked = asked.broadcast_auto();
+            }
+            // As text it is the same.
+            assert_eq!(Address::new(prefix.to_string()).add(index), Address::new(prefix).add(index));
+            let message = asked.add(index).unwrap();
+            let mut payload = vec![0; message.buffer_len()];
+            message.emit(&mut payload);
+            let message = Message { kind: 20, flags: 0, sequence: 0, payload: &payload };
+            let read = AddressInfo::read(AddressView::read(message).unwrap()).unwrap();
+            assert_eq!((read.prefix, read.link, read.peer), (prefix, index, None));
+            let expected = match prefix {
+                IpNet::V4(net) if broadcast && net.prefix_len() < 31 => Some(net.broadcast()),
+                _ => None,
+            };
+            assert_eq!(read.broadcast, expected);
         }
     }
 }

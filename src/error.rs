@@ -49,6 +49,9 @@ pub(crate) enum Cause {
     /// ENOBUFS: the kernel dropped answers that did not fit the receive buffer.
     #[error("the kernel dropped answers: the receive buffer overflowed (ENOBUFS)")]
     Overrun,
+    /// An answer may be there, but it can't be received.
+    #[error("the answer could not be received: {} ({})", .0.desc(), Name(*.0))]
+    Unread(Errno),
     #[error("the list changed while it was read, {0} times in a row (NLM_F_DUMP_INTR)")]
     Interrupted(u32),
     #[error("the kernel's answer could not be read: {0}")]
@@ -116,10 +119,19 @@ impl Cause {
     fn errno(&self) -> Option<Errno> {
         match self {
             Self::Kernel(refusal) => Some(refusal.errno),
-            Self::System(errno) => Some(*errno),
+            Self::System(errno) | Self::Unread(errno) => Some(*errno),
             Self::Overrun => Some(Errno::ENOBUFS),
             Self::TimedOut(_) => Some(Errno::ETIMEDOUT),
             Self::Invalid(_) | Self::Interrupted(_) | Self::Malformed(_) => None,
+        }
+    }
+
+    /// Whether the kernel may have done what it was asked for: the request went out, and no answer to
+    /// it was read.
+    fn is_unknown_outcome(&self) -> bool {
+        match self {
+            Self::TimedOut(_) | Self::Overrun | Self::Malformed(_) | Self::Unread(_) => true,
+            Self::Invalid(_) | Self::Kernel(_) | Self::System(_) | Self::Interrupted(_) => false,
         }
     }
 
@@ -185,6 +197,17 @@ impl Error {
 
     pub(crate) fn errno(&self) -> Option<Errno> {
         self.0.cause.errno()
+    }
+
+    /// Whether what was asked for may have been done all the same.
+    pub(crate) fn is_unknown_outcome(&self) -> bool {
+        self.0.cause.is_unknown_outcome()
+    }
+
+    /// Whether the same may work the next time: an answer was lost, memory was short.
+    pub(crate) fn is_transient(&self) -> bool {
+        let short = matches!(self.errno(), Some(Errno::ENOMEM | Errno::ENOBUFS | Errno::EAGAIN));
+        short || self.is_unknown_outcome()
     }
 
     /// What was being done, such as `create bridge`.

@@ -79,8 +79,9 @@ impl Forwarding {
             } else {
                 let link = netns.link_at(index)?;
                 let before = link.ipv4_forwarding()?;
+                // First the way back: an answer that is lost may be that of a change that was made.
+                on.parts.push(Part::Link { link: link.clone(), before });
                 link.set_ipv4_forwarding(true)?;
-                on.parts.push(Part::Link { link, before });
             }
         }
         Ok(on)

@@ -2,7 +2,7 @@
 //! kept, and `create` returns it.
 
 use std::fmt::Display;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -123,9 +123,24 @@ fn parse<T: std::str::FromStr<Err: Display>>(text: &str) -> Result<T, String> {
 from_text!(IpAddr, parse);
 from_text!(MacAddr, parse);
 from_text!(IpNet, prefix);
+from_text!(SocketAddr, socket_address);
 from_value!(IpAddr: Ipv4Addr, Ipv6Addr);
 from_value!(MacAddr: [u8; 6]);
 from_value!(IpNet: Ipv4Net, Ipv6Net);
+
+from_value!(
+    SocketAddr: SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16)
+);
+
+/// Reads `10.0.0.2:80` and `[fd00::2]:80`. Names are not looked up.
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    match (text.parse(), text.parse()) {
+        (Ok(address), _) => Ok(address),
+        (_, Ok(IpAddr::V4(_))) => Err(format!("the port is missing, as in {text}:80")),
+        (_, Ok(IpAddr::V6(_))) => Err(format!("the port is missing, as in [{text}]:80")),
+        _ => Err("it is no address and port, as in 10.0.0.2:80 or [fd00::2]:80".into()),
+    }
+}
 
 /// Reads `10.0.0.2/24`, and says which of the ways to be wrong it is.
 fn prefix(text: &str) -> Result<IpNet, String> {

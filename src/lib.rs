@@ -48,12 +48,31 @@
 //! # Threads
 //!
 //! Everything is `Send + Sync`. No thread of the program changes its namespace: sockets are opened inside
-//! by helper threads, once, and [`Netns::run`] runs code on a thread of its own.
+//! by helper threads, once, [`Netns::run`] runs code on a thread of its own, and a [`Worker`] is a thread
+//! that stays inside.
 //!
 //! Linux 6.1 and later. Nothing is run: neither `ip` nor `nft` need be there.
 
+// The README's program is run as a test, too.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+#![warn(
+    clippy::expect_used,
+    clippy::map_err_ignore,
+    clippy::mem_forget,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
+#[cfg(test)]
+extern crate self as netloom; // what examples and tests call it
+
 mod address;
+mod conntrack;
+mod counter;
 mod error;
+mod fault;
 mod firewall;
 mod forwarding;
 mod input;
@@ -65,30 +84,33 @@ mod netlink;
 mod netns;
 pub mod nft;
 mod owned;
+mod port;
+mod protocol;
 mod route;
 pub mod sandbox;
 mod sys;
 mod wire;
 
 pub use address::{Address, AddressHandle, AddressInfo};
+pub use conntrack::{ConntrackEntry, ConntrackFilter, ConntrackTuple};
+pub use counter::Counter;
 pub use error::Error;
 pub use firewall::{Firewall, FirewallHandle, Obstacle, PortGuard, PortGuardHandle};
 pub use forwarding::{Forwarding, ForwardingHandle};
 pub use input::Input;
 pub use link::{
-    Bridge, BridgePortInfo, BridgePortState, Link, LinkFlags, LinkInfo, LinkRef, OperationalState,
-    Veth, VethEnd, VethPair,
+    Bridge, BridgePortInfo, BridgePortState, Ipv4Conf, Link, LinkFlags, LinkInfo, LinkRef,
+    LinkSetting, LinkSettingHandle, OperationalState, Veth, VethEnd, VethPair,
 };
 pub use mac::{BadMacAddr, MacAddr};
-pub use nat::{NatHandle, NatRule};
+pub use nat::{NatHandle, NatRule, NatTarget};
 pub use neighbor::{NeighborInfo, NeighborState};
 pub use netns::{
-    Command, EchoReply, NamedNetns, Namespace, Netns, NetnsId, Ping, Sysctl, SysctlHandle,
+    AcceptRa, ArpAccept, ArpAnnounce, ArpIgnore, Child, Command, Conf, EchoReply, HeldBy, Holder,
+    Listener, NamedNetns, Namespace, Netns, NetnsId, PeerId, Ping, PingSummary, RpFilter, Setting,
+    SettingValue, Sysctl, SysctlHandle, Worker,
 };
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
+pub use port::PortRange;
+pub use protocol::Protocol;
 pub use route::{Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType};
-
-/// The README's program runs, too.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;

@@ -20,6 +20,11 @@ pub(crate) mod sealed {
     pub trait Remove {
         /// Deletes it. An error that says "not found" counts as done.
         fn remove(&self) -> Result<(), Error>;
+
+        /// Deletes many, with an answer for each: together, where that is quicker.
+        fn remove_all(handles: &[&Self]) -> Vec<Result<(), Error>> {
+            handles.iter().map(|handle| handle.remove()).collect()
+        }
     }
 }
 
@@ -81,15 +86,64 @@ impl<H: Handle> Owned<H> {
         }
     }
 
+    /// Deletes many at once. Links go together, with one wait of the kernel for all instead of one for
+    /// each: a thousand in a fraction of the time that dropping them one after the other takes.
+    ///
+    /// ```
+    /// use netloom::{Namespace, Owned, VethPair};
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let red = Namespace::anonymous().create()?;
+    /// let cable = |n| VethPair::new(format!("a{n}"), format!("b{n}")).create(&red);
+    /// let cables = (0..10).map(cable).collect::<Result<Vec<_>, _>>()?;
+    /// Owned::delete_all(cables).map_err(|mut failures| failures.remove(0))?;
+    /// assert_eq!(red.links()?.len(), 1, "only lo is left");
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Each that the kernel refused, with its ownership. The others are gone.
+    pub fn delete_all(owners: impl IntoIterator<Item = Self>) -> Result<(), Vec<DeleteError<H>>> {
+        let mut owners: Vec<_> = owners.into_iter().collect();
+        let due: Vec<_> = owners.iter_mut().map(Self::take_duty).collect();
+        let handles =
+            owners.iter().zip(&due).filter(|(_, due)| **due).map(|(owned, _)| &owned.handle);
+        let mut answers = H::remove_all(&handles.collect::<Vec<_>>()).into_iter();
+        let mut failures = Vec::new();
+        for (mut owned, due) in owners.into_iter().zip(due) {
+            let answer = if due { answers.next().unwrap_or(Ok(())) } else { Ok(()) };
+            if let Err(error) = settled(answer) {
+                owned.process = Some(std::process::id());
+                failures.push(DeleteError { error, owned });
+            }
+        }
+        if failures.is_empty() { Ok(()) } else { Err(failures) }
+    }
+
     /// The one way to the end, for `delete` and `drop`.
     fn finish(&mut self) -> Result<(), Error> {
-        match self.process.take() {
-            Some(process) if process == std::process::id() => match self.handle.remove() {
-                Err(error) if !error.is_not_found() => Err(error),
-                _ => Ok(()),
-            },
-            _ => Ok(()),
+        if !self.take_duty() {
+            return Ok(());
         }
+        match settled(self.handle.remove()) {
+            // Once more: deleting what is gone by now is no failure.
+            Err(error) if error.is_transient() => settled(self.handle.remove()),
+            result => result,
+        }
+    }
+
+    /// Whether the duty to delete is this process's. It is taken: no second one will do it.
+    fn take_duty(&mut self) -> bool {
+        self.process.take() == Some(std::process::id())
+    }
+}
+
+/// What is gone already is no failure.
+fn settled(answer: Result<(), Error>) -> Result<(), Error> {
+    match answer {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -2,9 +2,10 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::mpsc;
 
 use nix::libc;
 
@@ -18,8 +19,8 @@ pub(crate) fn pre_exec(
     setup: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
 ) {
     // SAFETY: the closure must be async-signal-safe. It is this function's contract, and as the
-    // function is private to the crate its callers are few: `sandbox` passes closures that make
-    // system calls on prepared C strings and descriptors, and nothing else.
+    // function is private to the crate its callers are few: `sandbox` and `netns::command` pass
+    // closures that make system calls on prepared C strings and descriptors, and nothing else.
     unsafe {
         command.pre_exec(setup);
     }
@@ -37,4 +38,71 @@ pub(crate) fn inherited(fd: RawFd) -> Option<OwnedFd> {
     // SAFETY: the descriptor is open, as F_SETFD has shown. It is nobody else's: the number comes
     // from the parent's marker, which names only what it left open for the caller, once.
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Has a socket's packets come and go by one link only, by its index (`SO_BINDTOIFINDEX`, socket(7)).
+pub(crate) fn bind_to_link(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(size_of_val(&index)).map_err(io::Error::other)?;
+    // SAFETY: the kernel reads `length` bytes from `index`, which is as long and lives until then.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_BINDTOIFINDEX,
+            (&raw const index).cast(),
+            length,
+        )
+    };
+    if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Opens a raw socket for any protocol; nix knows a few by name.
+pub(crate) fn raw_socket(family: i32, protocol: u8) -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+    // SAFETY: socket(2) takes three numbers, and refuses what it does not know.
+    let fd = unsafe { libc::socket(family, kind, i32::from(protocol)) };
+    if fd == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new, so nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A closure that borrows, on its way to another thread: to be run there, or dropped.
+///
+/// The fields are dropped in this order, which [`lend`] relies on.
+pub(crate) struct Lent {
+    closure: Box<dyn FnOnce() + Send>,
+    returned: mpsc::Sender<()>,
+}
+
+impl Lent {
+    pub(crate) fn run(self) {
+        let Self { closure, returned } = self;
+        closure();
+        drop(returned);
+    }
+}
+
+/// Has `submit` hand a closure to another thread, and returns when that one has run or dropped it.
+pub(crate) fn lend<'a>(closure: impl FnOnce() + Send + 'a, submit: impl FnOnce(Lent)) {
+    /// Waits when dropped, so that nothing leads past it, a panic neither.
+    struct Wait(mpsc::Receiver<()>);
+
+    impl Drop for Wait {
+        fn drop(&mut self) {
+            // Nothing is ever sent: this ends when the sender is dropped.
+            while self.0.recv().is_ok() {}
+        }
+    }
+
+    let (returned, wait) = mpsc::channel();
+    let _wait = Wait(wait);
+    let closure: Box<dyn FnOnce() + Send + 'a> = Box::new(closure);
+    // SAFETY: only the lifetime changes. What the closure borrows outlives this call, which does not
+    // end, be it by a panic, before `_wait` has seen the `returned` in `Lent` dropped. That is private
+    // to `Lent` and dropped after the closure: by `run`, whose call consumes the closure, also when
+    // it panics, and otherwise by the order of the fields. A `Lent` that is leaked waits for ever.
+    let closure: Box<dyn FnOnce() + Send> = unsafe { std::mem::transmute(closure) };
+    submit(Lent { closure, returned });
 }

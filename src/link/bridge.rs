@@ -9,7 +9,6 @@ use super::create::create_link;
 use super::handle::Link;
 use super::settings::{Settings, link_setters};
 use crate::error::Error;
-use crate::mac::MacAddr;
 use crate::netns::Netns;
 use crate::owned::Owned;
 
@@ -105,10 +104,8 @@ impl Bridge {
     pub fn create(&self, netns: &Netns) -> Result<Owned<Link>, Error> {
         const ACTION: &str = "create bridge";
         self.settings.check(ACTION)?;
-        let mut request = self.settings.create_request().up(self.settings.born_up());
-        if self.settings.mac.is_none() {
-            request = request.mac(MacAddr::random());
-        }
+        let mac = self.settings.birth_mac();
+        let mut request = self.settings.create_request(mac).up(self.settings.born_up());
         let master = match &self.settings.master {
             Some(master) => Some(master.resolve(netns, ACTION)?),
             None => None,
@@ -117,7 +114,7 @@ impl Bridge {
             request = request.master(index);
         }
         let request = request.kind(InfoKind::Bridge, Some(InfoData::Bridge(self.options())));
-        let born = create_link(ACTION, netns, &self.settings, request)?;
+        let born = create_link(ACTION, netns, &self.settings, mac, request)?;
         let bridge = Owned::adopt(born.link);
         let up = self.settings.up && !self.settings.born_up();
         configure(&bridge, &self.settings, Remaining { up, ..Remaining::default() })?;

@@ -110,10 +110,18 @@ impl Link {
     pub fn move_to(&mut self, namespace: &Netns) -> Result<(), Error> {
         const ACTION: &str = "move";
         let taken = || format!("a link named `{}` is already in {namespace}", self.name);
-        self.change(ACTION, LinkRequest::at(self.index).namespace(namespace))
-            .map_err(|error| error.hint_on(Errno::EEXIST, taken))?;
-        let moved = namespace.link(&self.name)?;
-        *self = moved;
+        let moved = self.change(ACTION, LinkRequest::at(self.index).namespace(namespace));
+        match moved {
+            Err(error) if !error.is_unknown_outcome() => {
+                return Err(error.hint_on(Errno::EEXIST, taken));
+            }
+            // It may be there, or still here: then its index is.
+            Err(error) if self.info().is_ok() => return Err(error),
+            _ => {}
+        }
+        // A second time, if need be: a handle that lost its link would never delete it.
+        let there = namespace.link(&self.name).or_else(|_| namespace.link(&self.name))?;
+        *self = there;
         Ok(())
     }
 
@@ -148,6 +156,11 @@ pub(super) fn explain_master(error: Error, netns: &Netns, master: &LinkRef, inde
         Some(Errno::EOPNOTSUPP | Errno::EINVAL) => match kind() {
             Ok(Some(kind)) if kind == "bridge" => error,
             Ok(kind) => not_a_bridge(&error, netns, master, kind.as_deref()),
+            // The kernel says EINVAL for an index that nothing has.
+            Err(Cause::Kernel(gone)) if gone.errno == Errno::ENODEV => Cause::from(gone)
+                .doing(error.action().to_owned(), error.object())
+                .in_namespace(netns)
+                .hint(format!("{master} is gone")),
             Err(_) => error,
         },
         Some(Errno::ENODEV) => error.hint(format!("{master} is gone, or the link itself")),

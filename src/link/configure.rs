@@ -63,5 +63,8 @@ pub(super) fn configure(
     if requests.is_empty() {
         return Ok(());
     }
-    link.netns.send(requests, |_, _| ()).map_err(crate::route::explain)
+    link.netns.send(requests, |_, _| ()).map_err(|error| match error.action() {
+        "add address" => crate::address::explain(error, &link.name),
+        _ => crate::route::explain(error),
+    })
 }

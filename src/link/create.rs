@@ -7,9 +7,11 @@ use super::change::explain_master;
 use super::handle::Link;
 use super::message::LinkRequest;
 use super::settings::Settings;
-use crate::error::Error;
+use crate::error::{Cause, Error};
+use crate::mac::MacAddr;
 use crate::netlink::Requests;
 use crate::netns::{Netns, Quoted};
+use crate::owned::Owned;
 use crate::wire::link::LinkView;
 
 /// A link as the kernel made it.
@@ -19,10 +21,14 @@ pub(super) struct Born {
 }
 
 /// Sends a create request and reads back, from the echo, which indexes the kernel gave.
+///
+/// `mac` is the address it is born with. Where nobody else asked for it, it is made up for this one
+/// request, so that a link whose answer was lost is known by it, and deleted.
 pub(super) fn create_link(
     action: &'static str,
     netns: &Netns,
     settings: &Settings,
+    mac: MacAddr,
     request: LinkRequest,
 ) -> Result<Born, Error> {
     let object = Quoted(&settings.name);
@@ -30,20 +36,37 @@ pub(super) fn create_link(
     let mut requests = Requests::new();
     let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO;
     requests.push(action, &object, &request.create(), flags);
-    netns
-        .send(requests, |_, answer| {
-            echo = LinkView::read(answer).map(|view| (view.index, view.link()));
+    let sent = netns.send(requests, |_, answer| {
+        echo = LinkView::read(answer).map(|view| (view.index, view.link()));
+    });
+    let find = |mac: Option<MacAddr>| {
+        netns.look_up(LinkRequest::named(&settings.name), |view| {
+            let is_it = mac.is_none_or(|mac| view.mac() == Some(mac.octets()));
+            is_it.then(|| (view.index, view.link()))
         })
-        .map_err(|error| explain_create(error, netns, settings))?;
-    let (index, peer) = match echo {
-        Some(echo) => echo,
-        // Kernels before 6.2 send no echo.
-        None => netns
-            .look_up(LinkRequest::named(&settings.name), |view| Some((view.index, view.link())))
-            .map_err(|cause| cause.doing(action, &object).in_namespace(netns))?,
     };
-    let link = Link { netns: netns.clone(), index, name: settings.name.clone() };
-    Ok(Born { link, peer })
+    let named = |cause: Cause| cause.doing(action, &object).in_namespace(netns);
+    let born = |(index, peer)| {
+        let link = Link { netns: netns.clone(), index, name: settings.name.clone() };
+        Born { link, peer }
+    };
+    let failure = match (sent, echo) {
+        (Ok(()), Some(echo)) => return Ok(born(echo)),
+        // Kernels before 6.2 send no echo.
+        (Ok(()), None) => match find(None) {
+            Ok(found) => return Ok(born(found)),
+            Err(cause) => named(cause),
+        },
+        (Err(error), _) if !error.is_unknown_outcome() => {
+            return Err(explain_create(error, netns, settings));
+        }
+        (Err(error), _) => error,
+    };
+    // It may be there: what bears this address was made by this request.
+    if let Ok(found) = find(Some(mac)) {
+        drop(Owned::adopt(born(found).link));
+    }
+    Err(failure)
 }
 
 fn explain_create(error: Error, netns: &Netns, settings: &Settings) -> Error {

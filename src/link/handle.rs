@@ -104,6 +104,10 @@ impl Remove for Link {
             },
         )
     }
+
+    fn remove_all(links: &[&Self]) -> Vec<Result<(), Error>> {
+        super::group::remove_all(links)
+    }
 }
 
 impl PartialEq for Link {

@@ -158,4 +158,32 @@ mod tests {
         let on = without_flags(bytes(LinkRequest::at(1).ipv4_setting(1, 1)), &[0, 4, 8]);
         assert_eq!(on, [20, 0, 26, 0, 16, 0, 2, 0, 12, 0, 1, 0, 8, 0, 1, 0, 1, 0, 0, 0]);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_asked_for_reads_back(
+            index in 1u32..,
+            name in "[a-zA-Z0-9_.-]{1,15}",
+            mac in proptest::array::uniform6(0u8..),
+            numbers in proptest::array::uniform3(0u32..),
+            up in proptest::option::of(proptest::bool::ANY),
+        ) {
+            let [mtu, master, group] = numbers;
+            let mut request = LinkRequest::at(index).name(&name).mac(mac.into());
+            request = request.mtu(mtu).master(master).group(group);
+            if let Some(up) = up {
+                request = request.up(up);
+            }
+            let message = request.change();
+            let mut payload = vec![0; message.buffer_len()];
+            message.emit(&mut payload);
+            let message = Message { kind: 19, flags: 0, sequence: 0, payload: &payload };
+            let view = LinkView::read(message).unwrap();
+            assert_eq!((view.index, view.name()), (index, Some(name)));
+            assert_eq!((view.mtu(), view.master(), view.group()), (Some(mtu), Some(master), Some(group)));
+            assert_eq!((view.mac(), view.flags), (Some(mac), u32::from(up == Some(true))));
+            // The mask says whether the flag is meant at all.
+            assert_eq!(payload[12..16], u32::from(up.is_some()).to_ne_bytes());
+        }
+    }
 }

@@ -79,12 +79,15 @@ impl Settings {
         self.up && !self.no_ipv6_address
     }
 
+    /// The address to be born with: the one asked for, or one that is made up here and not by the
+    /// kernel, so that the link is known by it, and nobody changes what looks made up by the kernel.
+    pub(super) fn birth_mac(&self) -> MacAddr {
+        self.mac.unwrap_or_else(MacAddr::random)
+    }
+
     /// The create request, with all that can be in it.
-    pub(super) fn create_request(&self) -> LinkRequest {
-        let mut request = LinkRequest::named(&self.name);
-        if let Some(mac) = self.mac {
-            request = request.mac(mac);
-        }
+    pub(super) fn create_request(&self, mac: MacAddr) -> LinkRequest {
+        let mut request = LinkRequest::named(&self.name).mac(mac);
         if let Some(mtu) = self.mtu {
             request = request.mtu(mtu);
         }
@@ -113,7 +116,8 @@ pub(super) fn read_mac(rejected: &mut FirstRejected, mac: impl Input<MacAddr>) -
 /// The setters that all kinds share, for a builder with a `settings` field.
 macro_rules! link_setters {
     () => {
-        /// Sets the hardware address, as `address MAC`. Default: made up by the kernel at random.
+        /// Sets the hardware address, as `address MAC`. Default: made up
+        /// at random.
         #[doc(alias = "IFLA_ADDRESS")]
         pub fn mac(mut self, mac: impl $crate::input::Input<$crate::mac::MacAddr>) -> Self {
             self.settings.set_mac(mac);

@@ -13,6 +13,7 @@ use super::message::LinkRequest;
 use super::settings::{Settings, link_setters};
 use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input};
+use crate::mac::MacAddr;
 use crate::netns::{Netns, Quoted};
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
@@ -144,11 +145,15 @@ impl VethPair {
         };
         let near_master = master(near_end, near)?;
         let peer_master = master(peer_end, peer)?;
-        let born = create_link(ACTION, near, near_end, self.request(near, peer, near_master))
+        let mac = near_end.birth_mac();
+        let request = self.request(near, peer, near_master, mac);
+        let born = create_link(ACTION, near, near_end, mac, request)
             .map_err(|error| self.explain_taken(error, near, peer))?;
-        let peer_index = born.peer.ok_or_else(|| {
-            Cause::Malformed("a veth without its peer").doing(ACTION, Quoted(&near_end.name))
-        })?;
+        let Some(peer_index) = born.peer else {
+            drop(Owned::adopt(born.link));
+            let cause = Cause::Malformed("a veth without its peer");
+            return Err(cause.doing(ACTION, Quoted(&near_end.name)));
+        };
         let far = Link { netns: peer.clone(), index: peer_index, name: peer_end.name.clone() };
         let veth = Owned::adopt(Veth { near: born.link, peer: far });
         let explain = |error, netns, end: &Settings, index| match (&end.master, index) {
@@ -162,12 +167,18 @@ impl VethPair {
         Ok(veth)
     }
 
-    fn request(&self, near: &Netns, peer: &Netns, master: Option<u32>) -> LinkRequest {
-        let mut far = self.peer.settings.create_request();
+    fn request(
+        &self,
+        near: &Netns,
+        peer: &Netns,
+        master: Option<u32>,
+        mac: MacAddr,
+    ) -> LinkRequest {
+        let mut far = self.peer.settings.create_request(self.peer.settings.birth_mac());
         if near != peer {
             far = far.namespace(peer);
         }
-        let mut request = self.near.settings.create_request().up(self.near.settings.born_up());
+        let mut request = self.near.settings.create_request(mac).up(self.near.settings.born_up());
         if let Some(index) = master {
             request = request.master(index);
         }
@@ -219,9 +230,24 @@ impl Veth {
     }
 }
 
-/// By its near end, with which the kernel deletes the other.
+/// By its near end, with which the kernel deletes the other. Where somebody moved the near end, it is
+/// still a cable: the peer takes it along.
 impl Remove for Veth {
     fn remove(&self) -> Result<(), Error> {
-        self.near.remove()
+        match self.near.remove() {
+            Err(error) if error.is_not_found() => self.peer.remove(),
+            result => result,
+        }
+    }
+
+    fn remove_all(cables: &[&Self]) -> Vec<Result<(), Error>> {
+        let nears: Vec<_> = cables.iter().map(|cable| &cable.near).collect();
+        let removed = Link::remove_all(&nears).into_iter().zip(cables);
+        removed
+            .map(|(answer, cable)| match answer {
+                Err(error) if error.is_not_found() => cable.peer.remove(),
+                answer => answer,
+            })
+            .collect()
     }
 }

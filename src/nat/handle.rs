@@ -1,34 +1,46 @@
-//! The handle of a NAT rule, and the table that netloom keeps them in.
+//! The handle of a NAT rule, and the held table.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
-
 use nix::errno::Errno;
 
+use super::chains::NatChain;
+use super::persistent;
 use super::rule::NatRule;
+use crate::counter::Counter;
 use crate::error::{Cause, Error};
 use crate::netlink::Socket;
 use crate::netns::{Netns, NfTables};
-use crate::nft::Operations as Transaction;
+use crate::nft::{Operations as Transaction, read};
 use crate::owned::sealed::Remove;
-use crate::wire::nft::chain::{Chain, ChainType};
 use crate::wire::nft::codec::Codec;
 use crate::wire::nft::expr::Expr;
-use crate::wire::nft::hook::{Hook, HookPoint, Priority};
 use crate::wire::nft::message::{Family, MessageType};
 use crate::wire::nft::rule::Rule;
 use crate::wire::nft::table::{Table, TableFlags};
 
 pub(super) const ACTION: &str = "add NAT rule";
-const CHAIN: &str = "postrouting";
+pub(super) const FAMILY: Family = Family::Inet;
 
 /// A NAT rule that exists: its table, and the number the kernel gave it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NatHandle {
-    netns: Netns,
-    table: String,
-    rule: u64,
+    pub(super) netns: Netns,
+    pub(super) table: String,
+    pub(super) chain: NatChain,
+    pub(super) rule: u64,
+    /// Of a persistent rule.
+    pub(super) kept: Option<Kept>,
+}
+
+/// What a persistent rule is known by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) tag: String,
+    /// The number of its table: another table of the same name has another.
+    pub(super) table: u64,
 }
 
 impl NatHandle {
@@ -37,39 +49,55 @@ impl NatHandle {
         &self.table
     }
 
+    /// The chain it is in: `prerouting`, `output` or `postrouting`.
+    pub fn chain(&self) -> &str {
+        self.chain.name()
+    }
+
     /// Its number in that table, as `nft -a list ruleset` shows it.
     pub fn number(&self) -> u64 {
         self.rule
     }
 
-    /// Adds a rule, and for the first one the table and its chain, in one transaction.
-    pub(super) fn add(
-        netns: &Netns,
-        expressions: Vec<Expr>,
-        shown: &NatRule,
-    ) -> Result<Self, Error> {
-        in_tables(netns, shown, |nf_tables| {
-            let table = table_name(&nf_tables.socket);
-            let rule = Rule::new(&table, CHAIN, expressions);
-            let mut number = None;
-            let mut transaction = Transaction::new();
-            if nf_tables.nat_rules.is_empty() {
-                bring_table(&mut transaction, &table);
-            }
-            let flags = NLM_F_CREATE | NLM_F_APPEND | NLM_F_ECHO;
-            transaction.push((ACTION, shown), MessageType::NewRule, flags, Family::Inet, &rule);
-            transaction.commit(&mut nf_tables.socket, |answer| {
-                if answer.kind == MessageType::NewRule {
-                    number = Rule::decode(answer.attributes).and_then(|rule| rule.handle);
-                }
-            })?;
-            let Some(rule) = number else {
-                return Err(Cause::Malformed("a rule without its number").doing(ACTION, shown));
-            };
-            nf_tables.nat_rules.insert(rule);
-            Ok(Self { netns: netns.clone(), table, rule })
-        })
+    /// Its tag, where it is persistent.
+    pub fn tag(&self) -> Option<&str> {
+        self.kept.as_ref().map(|kept| kept.tag.as_str())
     }
+
+    /// What it has counted, as `nft list ruleset` and `iptables -t nat -L -v` show it: the first packets
+    /// of the connections it was for.
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where the rule is gone.
+    pub fn counter(&self) -> Result<Counter, Error> {
+        let which = (self.table.as_str(), self.chain.name(), self.rule);
+        let counted = |rule: Rule| {
+            rule.expressions.into_iter().find_map(|expr| match expr {
+                Expr::Counter(counter) => Some(Counter::new(counter.packets, counter.bytes)),
+                _ => None,
+            })
+        };
+        self.netns
+            .netfilter(|socket| {
+                let rule = read::rule(socket, FAMILY, which)?.ok_or(Errno::ENOENT)?;
+                counted(rule).ok_or(Cause::Malformed("the rule has no counter"))
+            })
+            .map_err(|cause| cause.doing("read counter of", self).in_namespace(&self.netns))
+    }
+}
+
+impl fmt::Display for NatHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NAT rule {} of table `{}`", self.rule, self.table)
+    }
+}
+
+/// The rules of the held table, by number: the first brings it, the last takes it along.
+#[derive(Debug, Default)]
+struct HeldRules {
+    chains: BTreeSet<NatChain>,
+    rules: BTreeMap<u64, NatChain>,
 }
 
 /// The table's name: the socket's number makes it unique in the namespace for as long as it lives.
@@ -77,17 +105,89 @@ fn table_name(socket: &Socket) -> String {
     format!("netloom-{}", socket.port())
 }
 
-fn bring_table(transaction: &mut Transaction<'_>, name: &str) {
-    let create = NLM_F_CREATE | NLM_F_EXCL;
-    let table = Table { flags: Some(TableFlags::OWNER), ..Table::by_name(name) };
-    let chain = Chain {
-        kind: Some(ChainType::Nat),
-        hook: Hook::new(Family::Inet, HookPoint::Postrouting, Priority::SOURCE_NAT),
-        ..Chain::by_name(name, CHAIN)
-    };
-    transaction
-        .push(("add", &"a table"), MessageType::NewTable, create, Family::Inet, &table)
-        .push(("add", &"a NAT chain"), MessageType::NewChain, create, Family::Inet, &chain);
+/// Adds a rule to the held table, in one transaction with what of it is not there yet.
+pub(super) fn add(
+    netns: &Netns,
+    chain: NatChain,
+    expressions: Vec<Expr>,
+    shown: &NatRule,
+) -> Result<NatHandle, Error> {
+    in_tables(netns, shown, |nf_tables| {
+        let (socket, held) = state(nf_tables, shown)?;
+        let table = table_name(socket);
+        let mut transaction = Transaction::new();
+        if held.rules.is_empty() {
+            held.chains.clear();
+            let flags = Some(TableFlags::OWNER);
+            let create = NLM_F_CREATE | NLM_F_EXCL;
+            let table = Table { flags, ..Table::by_name(&table) };
+            transaction.push(("add", &"a table"), MessageType::NewTable, create, FAMILY, &table);
+        }
+        if !held.chains.contains(&chain) {
+            push_chain(&mut transaction, chain, &table);
+        }
+        let rule = Rule::new(&table, chain.name(), expressions);
+        let number = commit_rule(transaction, socket, &rule, shown).inspect_err(|error| {
+            if error.is_unknown_outcome() {
+                forget_unknown(socket, held, &table);
+            }
+        })?;
+        held.chains.insert(chain);
+        held.rules.insert(number, chain);
+        Ok(NatHandle { netns: netns.clone(), table, chain, rule: number, kept: None })
+    })
+}
+
+/// After an answer was lost: a rule may be there whose number nobody knows. The table is ours alone, as
+/// it has the owner flag, so what has no owner here goes; with no rule left, the table.
+fn forget_unknown(socket: &mut Socket, held: &mut HeldRules, table: &str) {
+    let mut transaction = Transaction::new();
+    let step = ("delete", &"what an unread answer told of" as &dyn fmt::Display);
+    if held.rules.is_empty() {
+        let table = Table::by_name(table);
+        transaction.push(step, MessageType::DeleteTable, 0, FAMILY, &table);
+    } else {
+        // A chain that came along stays with the table, and may be added once more.
+        let rules = read::rules(socket, FAMILY, table).unwrap_or_default();
+        let has_owner = |rule: &Rule| rule.handle.is_none_or(|rule| held.rules.contains_key(&rule));
+        for rule in rules.into_iter().filter(|rule| !has_owner(rule)) {
+            let rule = Rule { expressions: Vec::new(), position: None, userdata: None, ..rule };
+            transaction.push(step, MessageType::DeleteRule, 0, FAMILY, &rule);
+        }
+    }
+    transaction.commit(socket, |_| ()).ok();
+}
+
+/// Adds the operation that makes a chain, or finds it as it is wanted.
+pub(super) fn push_chain(transaction: &mut Transaction<'_>, chain: NatChain, table: &str) {
+    let chain = chain.in_table(table, FAMILY);
+    let step = ("add", &"a NAT chain" as &dyn fmt::Display);
+    transaction.push(step, MessageType::NewChain, NLM_F_CREATE, FAMILY, &chain);
+}
+
+/// Ends a transaction with a rule and tells the rule's number.
+pub(super) fn commit_rule<'a>(
+    mut transaction: Transaction<'a>,
+    socket: &mut Socket,
+    rule: &Rule,
+    shown: &'a NatRule,
+) -> Result<u64, Error> {
+    let mut number = None;
+    let flags = NLM_F_CREATE | NLM_F_APPEND | NLM_F_ECHO;
+    transaction.push((ACTION, shown), MessageType::NewRule, flags, FAMILY, rule);
+    transaction.commit(socket, |answer| {
+        if answer.kind == MessageType::NewRule {
+            number = Rule::decode(answer.attributes).and_then(|rule| rule.handle);
+        }
+    })?;
+    number.ok_or_else(|| Cause::Malformed("a rule without its number").doing(ACTION, shown))
+}
+
+fn state<'a>(
+    nf_tables: &'a mut NfTables,
+    shown: &dyn fmt::Display,
+) -> Result<(&'a mut Socket, &'a mut HeldRules), Error> {
+    nf_tables.with().map_err(|cause| cause.doing("find held rules for", shown))
 }
 
 fn in_tables<T>(
@@ -105,22 +205,29 @@ fn in_tables<T>(
 /// By its number; the last rule takes the table along.
 impl Remove for NatHandle {
     fn remove(&self) -> Result<(), Error> {
-        in_tables(&self.netns, &self.table, |nf_tables| {
-            let step = ("delete NAT rule of", &self.table as &dyn fmt::Display);
-            if !nf_tables.nat_rules.contains(&self.rule) {
+        if let Some(kept) = &self.kept {
+            return persistent::remove(self, kept);
+        }
+        in_tables(&self.netns, self, |nf_tables| {
+            let step = ("delete", self as &dyn fmt::Display);
+            let (socket, held) = state(nf_tables, self)?;
+            if !held.rules.contains_key(&self.rule) {
                 return Err(Cause::from(Errno::ENOENT).doing(step.0, step.1));
             }
             let mut transaction = Transaction::new();
-            if nf_tables.nat_rules.len() == 1 {
+            if held.rules.len() == 1 {
                 let table = Table::by_name(&self.table);
-                transaction.push(step, MessageType::DeleteTable, 0, Family::Inet, &table);
+                transaction.push(step, MessageType::DeleteTable, 0, FAMILY, &table);
             } else {
-                let rule = Rule::by_handle(&self.table, CHAIN, self.rule);
-                transaction.push(step, MessageType::DeleteRule, 0, Family::Inet, &rule);
+                let rule = Rule::by_handle(&self.table, self.chain.name(), self.rule);
+                transaction.push(step, MessageType::DeleteRule, 0, FAMILY, &rule);
             }
-            transaction.commit(&mut nf_tables.socket, |_| ())?;
-            nf_tables.nat_rules.remove(&self.rule);
-            Ok(())
+            let deleted = transaction.commit(socket, |_| ());
+            // Gone may be the work of a first try whose answer was lost.
+            if deleted.as_ref().map_or_else(Error::is_not_found, |()| true) {
+                held.rules.remove(&self.rule);
+            }
+            deleted
         })
     }
 }

@@ -94,7 +94,8 @@ impl Socket {
             // own look-up, as where the kernel sends none.
             let Received::Datagram(length) = self.receive(&deadline)? else { continue };
             let mut ended = false;
-            for message in messages(self.datagram(length)) {
+            let mut read = messages(self.datagram(length));
+            for message in read.by_ref() {
                 let place = message.sequence.wrapping_sub(first) as usize;
                 if place >= batch.len() {
                     continue;
@@ -114,6 +115,9 @@ impl Socket {
             }
             if ended {
                 return Ok(());
+            }
+            if !read.is_at_end() {
+                return Err(CUT);
             }
         }
     }
@@ -191,7 +195,8 @@ impl Socket {
                 whole = false;
                 continue;
             };
-            for message in messages(self.datagram(length)) {
+            let mut messages = messages(self.datagram(length));
+            for message in messages.by_ref() {
                 if message.sequence != sequence {
                     continue;
                 }
@@ -209,6 +214,9 @@ impl Socket {
                     _ => read(message),
                 }
             }
+            if !messages.is_at_end() {
+                return Err(CUT);
+            }
             if deadline.passed() {
                 return Err(Cause::Interrupted(1));
             }
@@ -216,6 +224,7 @@ impl Socket {
     }
 }
 
+const CUT: Cause = Cause::Malformed("a datagram ends within a message");
 const UNREADABLE: Cause = Cause::Malformed("an acknowledgement is too short");
 
 /// Puts names to what an extended acknowledgement points at.

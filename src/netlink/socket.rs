@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use log::trace;
-use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_SOCK_DIAG};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, getsockopt, recv, send, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
@@ -28,6 +28,8 @@ pub(crate) enum Protocol {
     Route,
     /// `nf_tables` and conntrack.
     Netfilter,
+    /// The tables of sockets.
+    SocketDiagnosis,
 }
 
 /// A socket with its receive buffer. Never shared: an exchange has it for itself.
@@ -37,6 +39,8 @@ pub(crate) struct Socket {
     port: u32,
     sequence: u32,
     buffer: Vec<u8>,
+    #[cfg(test)]
+    faults: crate::fault::OnSocket,
 }
 
 /// What a wait for the kernel brought.
@@ -54,7 +58,9 @@ impl Socket {
         let number = match protocol {
             Protocol::Route => NETLINK_ROUTE,
             Protocol::Netfilter => NETLINK_NETFILTER,
+            Protocol::SocketDiagnosis => NETLINK_SOCK_DIAG,
         };
+        crate::fault::system_call("socket")?;
         let mut inner = netlink_sys::Socket::new(number)?;
         let port = inner.bind_auto()?.port_number();
         inner.set_ext_ack(true)?;
@@ -62,7 +68,14 @@ impl Socket {
         if protocol == Protocol::Route {
             inner.set_netlink_get_strict_chk(true)?;
         }
-        let socket = Self { inner, port, sequence: 0, buffer: Vec::new() };
+        let socket = Self {
+            inner,
+            port,
+            sequence: 0,
+            buffer: Vec::new(),
+            #[cfg(test)]
+            faults: crate::fault::OnSocket::new(protocol),
+        };
         let seconds = i64::try_from(DEADLINE.as_secs()).unwrap_or(i64::MAX);
         setsockopt(&socket.fd(), sockopt::ReceiveTimeout, &TimeVal::seconds(seconds))?;
         Ok(socket)
@@ -84,7 +97,11 @@ impl Socket {
         first
     }
 
-    pub(super) fn send(&self, bytes: &[u8]) -> Result<(), Cause> {
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), Cause> {
+        #[cfg(test)]
+        let Some(bytes) = self.faults.sending(bytes) else { return Ok(()) };
+        #[cfg(test)]
+        let bytes = &*bytes;
         loop {
             match send(self.inner.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL) {
                 Ok(_) => return Ok(()),
@@ -121,9 +138,11 @@ impl Socket {
             match self.receive_with(MsgFlags::MSG_TRUNC) {
                 Ok(received) => return Ok(received),
                 Err(Errno::EINTR | Errno::EAGAIN) if !deadline.passed() => {}
-                Err(Errno::EINTR | Errno::EAGAIN) => return Err(Cause::TimedOut(DEADLINE)),
+                Err(Errno::EINTR | Errno::EAGAIN | Errno::ETIMEDOUT) => {
+                    return Err(Cause::TimedOut(DEADLINE));
+                }
                 Err(Errno::ENOBUFS) => return Err(Cause::Overrun),
-                Err(errno) => return Err(errno.into()),
+                Err(errno) => return Err(Cause::Unread(errno)),
             }
         }
     }
@@ -142,7 +161,13 @@ impl Socket {
         if self.buffer.is_empty() {
             self.buffer.resize(BUFFER, 0);
         }
+        #[cfg(test)]
+        if let Some(result) = self.faults.receiving(&mut self.buffer, flags) {
+            return result.map(Received::Datagram);
+        }
         let length = recv(self.inner.as_raw_fd(), &mut self.buffer, flags)?;
+        #[cfg(test)]
+        let length = self.faults.received(&mut self.buffer, length);
         if length <= self.buffer.len() {
             return Ok(Received::Datagram(length));
         }
@@ -169,5 +194,145 @@ pub(super) struct Deadline(Instant);
 impl Deadline {
     pub(super) fn passed(&self) -> bool {
         Instant::now() >= self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::Batch;
+    use crate::sandbox;
+    use crate::wire::attribute::Writer;
+    use crate::wire::link::LinkView;
+    use netlink_packet_route::RouteNetlinkMessage;
+    use netlink_packet_route::link::LinkMessage;
+
+    const LOOPBACK: u32 = 1;
+
+    fn socket() -> Socket {
+        Socket::open(Protocol::Route).unwrap()
+    }
+
+    fn loopback() -> RouteNetlinkMessage {
+        let mut message = LinkMessage::default();
+        message.header.index = LOOPBACK;
+        RouteNetlinkMessage::GetLink(message)
+    }
+
+    /// The loopback link's name, by one request and by a list.
+    fn names(socket: &mut Socket) -> Result<(Option<String>, Vec<String>), Cause> {
+        let one = socket.get(&loopback(), |answer| LinkView::read(answer)?.name())?;
+        let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        Ok((one, socket.dump(&all, |answer| LinkView::read(answer)?.name())?))
+    }
+
+    fn lo() -> (Option<String>, Vec<String>) {
+        (Some("lo".to_owned()), vec!["lo".to_owned()])
+    }
+
+    #[test]
+    fn an_answer_longer_than_the_buffer_is_asked_for_again() {
+        sandbox::run(|| {
+            for length in [16, 40, 64, 500] {
+                let mut socket = socket();
+                socket.buffer = vec![0; length];
+                assert_eq!(names(&mut socket).unwrap(), lo(), "{length}");
+                let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
+                socket.buffer = vec![0; length];
+                let list = socket.dump(&all, |answer| LinkView::read(answer)?.name()).unwrap();
+                assert_eq!(list, lo().1, "{length}");
+            }
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn answers_to_somebody_elses_numbers_are_passed_over() {
+        sandbox::run(|| {
+            let mut socket = socket();
+            for sequence in [1, 3, 77, u32::MAX] {
+                let mut stray = Batch::default();
+                stray.push(&loopback(), 0);
+                stray.acknowledge(0);
+                // Not the number that the next request gets.
+                stray.number(socket.sequence.wrapping_add(100).wrapping_add(sequence));
+                socket.send(stray.bytes()).unwrap();
+            }
+            assert_eq!(names(&mut socket).unwrap(), lo());
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn answers_that_did_not_fit_are_told_and_the_socket_is_as_good_as_new() {
+        sandbox::run(|| {
+            let mut socket = socket();
+            setsockopt(&socket.fd(), sockopt::RcvBuf, &1).unwrap();
+            for _ in 0..50 {
+                let mut stray = Batch::default();
+                stray.push(&loopback(), 0);
+                stray.number(4_000_000_000);
+                socket.send(stray.bytes()).unwrap();
+            }
+            let error = names(&mut socket).unwrap_err();
+            assert!(matches!(error, Cause::Overrun), "{error}");
+            assert_eq!(error.doing("list", "links").raw_os_error(), Some(105));
+            setsockopt(&socket.fd(), sockopt::RcvBuf, &(1 << 20)).unwrap();
+            assert_eq!(names(&mut socket).unwrap(), lo());
+        })
+        .unwrap();
+    }
+
+    /// A request whose header is `kind` and an empty `ifinfomsg` for lo, and these attributes.
+    fn link_request(kind: u16, flags: u16, attributes: impl FnOnce(&mut Writer<'_>)) -> Batch {
+        const NLM_F_REQUEST: u16 = 1;
+        let mut batch = Batch::default();
+        batch.append(|out| {
+            let start = out.len();
+            out.resize(start + 32, 0);
+            out[start + 4..start + 6].copy_from_slice(&kind.to_ne_bytes());
+            out[start + 6..start + 8].copy_from_slice(&(flags | NLM_F_REQUEST).to_ne_bytes());
+            attributes(&mut Writer::new(out));
+        });
+        batch
+    }
+
+    #[test]
+    fn a_refused_attribute_is_named_by_its_path_with_what_would_be_accepted() {
+        sandbox::run(|| {
+            const RTM_NEWLINK: u16 = 16;
+            const NLM_F_CREATE: u16 = 0x400;
+            let refusal = |mut batch: Batch| {
+                let refusals = socket().exchange(&mut batch, |_, _| ()).unwrap();
+                let (place, refusal) = refusals.into_iter().next().unwrap();
+                assert_eq!(place, 0);
+                refusal
+            };
+            // IFLA_MTU has four bytes.
+            let short = |writer: &mut Writer<'_>| {
+                writer.bytes(4, &[1]);
+            };
+            let top = refusal(link_request(RTM_NEWLINK, 0, short));
+            assert_eq!(top.attribute.as_deref(), Some("IFLA_MTU"));
+            assert!(top.message.is_some_and(|message| message.contains("policy")));
+            assert!(top.policy.is_some());
+
+            let nested = refusal(link_request(RTM_NEWLINK, NLM_F_CREATE, |writer| {
+                writer.nested(18, |info| {
+                    info.string(1, "veth");
+                    info.nested(2, |data| {
+                        data.nested(1, |peer| {
+                            // The peer starts with a header of its own: 16 bytes.
+                            peer.u32(0, 0);
+                            peer.u32(0, 0);
+                            short(peer);
+                        });
+                    });
+                });
+            }));
+            let path = "IFLA_LINKINFO.IFLA_INFO_DATA.VETH_INFO_PEER.IFLA_MTU";
+            assert_eq!(nested.attribute.as_deref(), Some(path), "{nested}");
+        })
+        .unwrap();
     }
 }

@@ -1,18 +1,20 @@
 //! Commands inside a namespace, as `ip netns exec` runs them.
 
-use std::ffi::{CString, OsStr};
-use std::fs;
-use std::io;
-use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::OsStr;
+use std::io::{self, Read, pipe};
+use std::mem;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{self, Child, ExitStatus, Output, Stdio};
+use std::process::{self, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
 
 use nix::errno::Errno;
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, setns, unshare};
 
+use super::child::Child;
+use super::enter::on_thread;
+use super::entry::{Entry, User};
 use super::open::Netns;
+use super::sockets::lock;
 use crate::error::{Cause, Error};
 use crate::sys;
 
@@ -21,12 +23,20 @@ use crate::sys;
 /// It has a mount namespace of its own, with that network namespace's `/sys` and, for a named one, the
 /// files of `/etc/netns/NAME` over those of `/etc`. Otherwise it is [`std::process::Command`].
 /// From [`Netns::command`].
+///
+/// It dies with this process, unless it is started by [`spawn_detached`](Self::spawn_detached).
 #[derive(Debug)]
 pub struct Command {
     inner: process::Command,
     program: String,
     namespace: Netns,
+    texts: Vec<(PathBuf, String)>,
+    user: User,
+    entry: Slot,
 }
+
+/// What the hook behind the fork is to do, for the start that is under way.
+type Slot = Arc<Mutex<Option<Entry>>>;
 
 impl Netns {
     /// A command to run inside.
@@ -44,9 +54,22 @@ impl Netns {
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let program = program.as_ref();
         let mut inner = process::Command::new(program);
-        let entry = Entry::prepare(self);
-        sys::pre_exec(&mut inner, move || entry.enter().map_err(io::Error::from));
-        Command { inner, program: format!("`{}`", program.display()), namespace: self.clone() }
+        let entry = Slot::default();
+        let hook = Arc::clone(&entry);
+        sys::pre_exec(&mut inner, move || {
+            // Nobody holds it while a command is started, so that this never waits.
+            let entry = hook.try_lock();
+            let entry = entry.as_deref().ok().and_then(Option::as_ref);
+            entry.map_or(Err(Errno::EDEADLK), Entry::enter).map_err(io::Error::from)
+        });
+        Command {
+            inner,
+            program: format!("`{}`", program.display()),
+            namespace: self.clone(),
+            texts: Vec::new(),
+            user: User::default(),
+            entry,
+        }
     }
 }
 
@@ -63,9 +86,24 @@ impl Command {
         self
     }
 
+    /// Sets the name that the program is told to have (its `argv[0]`). Default: its own.
+    pub fn arg0(&mut self, name: impl AsRef<OsStr>) -> &mut Self {
+        self.inner.arg0(name);
+        self
+    }
+
     /// Sets an environment variable.
     pub fn env(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> &mut Self {
         self.inner.env(name, value);
+        self
+    }
+
+    /// Sets environment variables.
+    pub fn envs(
+        &mut self,
+        variables: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
+    ) -> &mut Self {
+        self.inner.envs(variables);
         self
     }
 
@@ -105,13 +143,98 @@ impl Command {
         self
     }
 
-    /// Starts it and returns while it runs.
+    /// Sets the process group; 0 makes it the first of a new one. Default: the caller's.
+    #[doc(alias = "setpgid")]
+    pub fn process_group(&mut self, group: i32) -> &mut Self {
+        self.inner.process_group(group);
+        self
+    }
+
+    /// Sets the user, by number, as `setpriv --reuid`: after it has entered, which takes privileges.
+    /// Its supplementary groups are given up, unless [`groups`](Self::groups) says otherwise.
+    #[doc(alias = "setuid")]
+    pub fn uid(&mut self, uid: u32) -> &mut Self {
+        self.user.uid = Some(uid);
+        self
+    }
+
+    /// Sets the group, by number, as `setpriv --regid`, after it has entered.
+    #[doc(alias = "setgid")]
+    pub fn gid(&mut self, gid: u32) -> &mut Self {
+        self.user.gid = Some(gid);
+        self
+    }
+
+    /// Sets the supplementary groups, by number, as `setpriv --groups`, after it has entered.
+    #[doc(alias = "setgroups")]
+    pub fn groups(&mut self, groups: impl IntoIterator<Item = u32>) -> &mut Self {
+        self.user.groups = Some(groups.into_iter().collect());
+        self
+    }
+
+    /// Has it see this text in place of a file that is there. Nothing is written to any disk, and
+    /// nobody else sees it.
+    ///
+    /// ```
+    /// use netloom::Namespace;
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let red = Namespace::anonymous().create()?;
+    /// let seen = red.command("cat").file("/etc/passwd", "nobody").arg("/etc/passwd").output()?;
+    /// assert_eq!(seen.stdout, b"nobody");
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    pub fn file(&mut self, path: impl AsRef<Path>, contents: impl Into<String>) -> &mut Self {
+        let path = path.as_ref();
+        self.texts.retain(|(other, _)| other != path);
+        self.texts.push((path.to_owned(), contents.into()));
+        self
+    }
+
+    /// Has it see this text as `/etc/hosts`, a host a line: `10.0.0.2 web`. See hosts(5).
+    pub fn hosts(&mut self, contents: impl Into<String>) -> &mut Self {
+        self.file("/etc/hosts", contents)
+    }
+
+    /// Has it see this text as `/etc/resolv.conf`, as `nameserver 10.0.0.1`. See resolv.conf(5).
+    pub fn resolv_conf(&mut self, contents: impl Into<String>) -> &mut Self {
+        self.file("/etc/resolv.conf", contents)
+    }
+
+    /// Std's own, to look at what has been set: program, arguments, environment.
+    pub fn as_std(&self) -> &process::Command {
+        &self.inner
+    }
+
+    /// Starts it and returns while it runs. It is killed when its owner is dropped, and when this
+    /// process dies, be it by SIGKILL.
     ///
     /// # Errors
     ///
-    /// Where there is no such program, or entering is refused.
+    /// Where there is no such program or no file to be replaced, where entering is refused, or the user
+    /// is.
     pub fn spawn(&mut self) -> Result<Child, Error> {
-        self.start(process::Command::spawn)
+        let inner = mem::replace(&mut self.inner, process::Command::new(""));
+        let mut given_back = None;
+        let child = self.start(true, |_| {
+            let (inner, child) = Child::start(inner)?;
+            given_back = Some(inner);
+            child
+        });
+        if let Some(inner) = given_back {
+            self.inner = inner;
+        }
+        child.map(|child| child.named(&self.program))
+    }
+
+    /// Starts it for good: nothing of netloom kills it, and it may outlive this process, as with
+    /// `setsid ip netns exec NAME CMD &`.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub fn spawn_detached(&mut self) -> Result<process::Child, Error> {
+        self.start(false, |inner| Ok(inner.spawn()?))
     }
 
     /// Runs it and returns how it ended.
@@ -120,7 +243,7 @@ impl Command {
     ///
     /// As [`spawn`](Self::spawn). A command that ran and failed is no error.
     pub fn status(&mut self) -> Result<ExitStatus, Error> {
-        self.start(process::Command::status)
+        self.start(true, |inner| Ok(inner.status()?))
     }
 
     /// Runs it and returns what it printed and how it ended.
@@ -129,62 +252,60 @@ impl Command {
     ///
     /// As [`spawn`](Self::spawn). A command that ran and failed is no error.
     pub fn output(&mut self) -> Result<Output, Error> {
-        self.start(process::Command::output)
+        self.start(true, |inner| Ok(inner.output()?))
+    }
+
+    /// Runs it in place of this program, and returns only where that fails. Where a user was asked
+    /// for, the process may be that user by then, and should end.
+    ///
+    /// What is owned is not deleted: no destructor runs.
+    #[doc(alias = "execvp")]
+    pub fn exec(&mut self) -> Error {
+        let replace = |inner: &mut process::Command| {
+            // On a thread of its own: where it fails, that one has entered, and ends.
+            on_thread(|| Err::<(), _>(Cause::from(inner.exec())))
+        };
+        match self.start(false, replace) {
+            Err(error) => error,
+            Ok(()) => Error::invalid("run", &self.program, "it could not be replaced"),
+        }
     }
 
     fn start<T>(
         &mut self,
-        start: impl FnOnce(&mut process::Command) -> io::Result<T>,
+        dies_with_us: bool,
+        start: impl FnOnce(&mut process::Command) -> Result<T, Cause>,
     ) -> Result<T, Error> {
-        start(&mut self.inner).map_err(|error| {
-            Cause::from(error).doing("run", &self.program).in_namespace(&self.namespace)
+        let named = |cause: Cause, program: &str, namespace: &Netns| {
+            cause.doing("run", program).in_namespace(namespace)
+        };
+        let (mut report, reports) =
+            pipe().map_err(|error| named(error.into(), &self.program, &self.namespace))?;
+        let entry =
+            Entry::prepare(&self.namespace, &self.texts, &self.user, dies_with_us, reports)?;
+        *lock(&self.entry) = Some(entry);
+        let started = start(&mut self.inner);
+        let entry = lock(&self.entry).take();
+        let cause = match started {
+            Ok(value) => return Ok(value),
+            Err(cause) => cause,
+        };
+        let mut step = Vec::new();
+        let explained = match entry {
+            None => Err(cause),
+            Some(entry) => {
+                let entry = entry.without_report();
+                report.read_to_end(&mut step).ok();
+                entry.explain(&step, cause)
+            }
+        };
+        Err(match explained {
+            Ok(error) if error.namespace().is_some() => error,
+            Ok(error) => error.in_namespace(&self.namespace),
+            Err(cause) => named(cause, &self.program, &self.namespace)
+                .hint_on(Errno::ENOENT, || {
+                    "there is no such program on the PATH, or no such working directory".into()
+                }),
         })
     }
-}
-
-/// All that entering needs, prepared before the fork: behind it there are only system calls.
-struct Entry {
-    namespace: Netns,
-    /// Files of `/etc/netns/NAME`, and what each goes over.
-    files: Vec<(CString, CString)>,
-}
-
-impl Entry {
-    fn prepare(namespace: &Netns) -> Self {
-        let files = namespace.name().map(overlays).unwrap_or_default();
-        Self { namespace: namespace.clone(), files }
-    }
-
-    fn enter(&self) -> Result<(), Errno> {
-        setns(self.namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
-        unshare(CloneFlags::CLONE_NEWNS)?;
-        let nothing = None::<&std::ffi::CStr>;
-        let downwards = MsFlags::MS_SLAVE | MsFlags::MS_REC;
-        mount(nothing, c"/", nothing, downwards, nothing)?;
-        match mount(Some(c"sysfs"), c"/sys", Some(c"sysfs"), MsFlags::empty(), nothing) {
-            // In a container /sys may be hidden in part; then the kernel lets nobody see it whole.
-            Ok(()) | Err(Errno::EPERM | Errno::ENOENT) => {}
-            Err(errno) => return Err(errno),
-        }
-        for (source, target) in &self.files {
-            mount(Some(source.as_c_str()), target.as_c_str(), nothing, MsFlags::MS_BIND, nothing)?;
-        }
-        Ok(())
-    }
-}
-
-/// What `ip netns exec` would bind: each file of `/etc/netns/NAME` that `/etc` has one for.
-fn overlays(name: &str) -> Vec<(CString, CString)> {
-    let directory = PathBuf::from("/etc/netns").join(name);
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| {
-            let target = Path::new("/etc").join(entry.file_name());
-            let pair = (
-                CString::new(entry.path().as_os_str().as_bytes()).ok()?,
-                CString::new(target.as_os_str().as_bytes()).ok()?,
-            );
-            target.exists().then_some(pair)
-        })
-        .collect()
 }

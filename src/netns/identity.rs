@@ -27,6 +27,10 @@ impl NetnsId {
         self.inode
     }
 
+    pub(super) fn is(self, device: u64, inode: u64) -> bool {
+        (self.device, self.inode) == (device, inode)
+    }
+
     pub(crate) fn of(fd: impl AsFd) -> Result<Self, Cause> {
         Ok(fstat(fd)?.into())
     }

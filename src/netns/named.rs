@@ -6,19 +6,20 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::stat::stat;
-use nix::sys::statfs::{NSFS_MAGIC, statfs};
+use nix::sys::stat::{Mode, stat};
+use nix::sys::statfs::{NSFS_MAGIC, fstatfs, statfs};
 
 use super::identity::NetnsId;
 use super::open::Quoted;
 use crate::error::{Cause, Error};
+use crate::fault;
 
 pub(super) const DIRECTORY: &str = "/run/netns";
 
@@ -41,12 +42,14 @@ pub(super) fn check(name: &str, action: &'static str) -> Result<(), Error> {
 /// Takes the name: an empty file, which must not be there yet.
 pub(super) fn reserve(name: &str) -> Result<(), Cause> {
     prepare_directory()?;
+    fault::system_call("open")?;
     OpenOptions::new().write(true).create_new(true).mode(0o444).open(path(name))?;
     Ok(())
 }
 
 /// Mounts the namespace on a name that was reserved.
 pub(super) fn bind(name: &str, namespace: BorrowedFd<'_>) -> Result<(), Cause> {
+    fault::system_call("mount")?;
     let source = format!("/proc/self/fd/{}", namespace.as_raw_fd());
     mount(Some(source.as_str()), &path(name), None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
     Ok(())
@@ -65,12 +68,20 @@ pub(super) fn release(name: &str) {
 pub(super) fn delete(name: &str, id: NetnsId) -> Result<(), Cause> {
     let _lock = lock_directory()?;
     let path = path(name);
-    if identity(&path) != Some(id) {
-        return Err(Errno::ENOENT.into());
+    // The mount that is looked at is the mount that goes: `ip netns delete` and `add` take no lock.
+    let mount =
+        match open(&path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty()) {
+            Ok(mount) if identity_of(&mount) == Some(id) => mount,
+            Ok(_) => return Err(Errno::ENOENT.into()),
+            Err(errno) => return Err(errno.into()),
+        };
+    let exactly = format!("/proc/self/fd/{}", mount.as_raw_fd());
+    umount2(exactly.as_str(), MntFlags::MNT_DETACH)?;
+    match fs::remove_file(&path) {
+        // Deleted and made anew by somebody else in this moment: theirs.
+        Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => Ok(()),
+        removed => Ok(removed?),
     }
-    umount2(&path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
-    fs::remove_file(&path)?;
-    Ok(())
 }
 
 /// All names, sorted, with what they stand for.
@@ -107,6 +118,11 @@ pub(super) fn explain_taken(cause: Cause, action: &'static str, name: &str) -> E
 fn identity(path: &Path) -> Option<NetnsId> {
     let is_namespace = statfs(path).is_ok_and(|file| file.filesystem_type() == NSFS_MAGIC);
     is_namespace.then(|| stat(path).ok().map(NetnsId::from)).flatten()
+}
+
+fn identity_of(file: &OwnedFd) -> Option<NetnsId> {
+    let is_namespace = fstatfs(file).is_ok_and(|file| file.filesystem_type() == NSFS_MAGIC);
+    is_namespace.then(|| NetnsId::of(file).ok()).flatten()
 }
 
 /// Makes the directory a shared mount point, once, whoever else is at it.

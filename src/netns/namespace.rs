@@ -9,6 +9,7 @@ use super::named;
 use super::open::{Label, Netns, Quoted, own_file};
 use super::sockets::Sockets;
 use crate::error::{Cause, Error};
+use crate::fault;
 use crate::owned::Owned;
 
 /// A network namespace to be: anonymous, or with a name that `ip netns` knows.
@@ -61,31 +62,68 @@ impl Namespace {
             Some(name) => create_named(name),
         }
     }
-}
 
-fn create_named(name: &str) -> Result<Owned<Netns>, Error> {
-    const ACTION: &str = "create namespace";
-    named::check(name, ACTION)?;
-    // The name first: it is what others may have taken.
-    named::reserve(name).map_err(|cause| named::explain_taken(cause, ACTION, name))?;
-    let attach = || {
-        let netns = fresh()?;
-        named::bind(name, netns.as_fd())?;
-        netns.relabeled(Label::Named(name.to_owned()))
-    };
-    match attach() {
-        Ok(netns) => Ok(Owned::adopt(netns)),
-        Err(cause) => {
-            named::release(name);
-            Err(cause.doing(ACTION, Quoted(name)))
+    /// Gives the name to a namespace that exists, an anonymous one for example, as
+    /// `ip netns attach NAME PID`. The owner that is returned owns the name: when it goes, the name
+    /// goes, and the namespace stays with whoever else is in it.
+    ///
+    /// ```
+    /// use netloom::{Namespace, Netns};
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let red = Namespace::anonymous().create()?;
+    /// let name = Namespace::named("red").attach(&red)?; // `ip netns exec red …` works now
+    /// assert_eq!(Netns::open("red")?, *red);
+    /// name.delete()?;
+    /// assert!(Netns::open("red").is_err());
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create), and where the builder is [`anonymous`](Self::anonymous).
+    #[doc(alias = "ip netns attach")]
+    pub fn attach(&self, netns: &Netns) -> Result<Owned<Netns>, Error> {
+        const ACTION: &str = "attach namespace name";
+        match &self.name {
+            None => {
+                Err(Error::invalid(ACTION, netns, "an anonymous namespace has no name to attach"))
+            }
+            Some(name) => naming(ACTION, name, || Ok(netns.clone())),
         }
     }
 }
 
+fn create_named(name: &str) -> Result<Owned<Netns>, Error> {
+    const ACTION: &str = "create namespace";
+    naming(ACTION, name, fresh)
+}
+
+/// Takes a name, and gives it to the namespace that `namespace` brings.
+fn naming(
+    action: &'static str,
+    name: &str,
+    namespace: impl FnOnce() -> Result<Netns, Cause>,
+) -> Result<Owned<Netns>, Error> {
+    named::check(name, action)?;
+    // The name first: it is what others may have taken.
+    named::reserve(name).map_err(|cause| named::explain_taken(cause, action, name))?;
+    let attach = || {
+        let netns = namespace()?;
+        named::bind(name, netns.as_fd())?;
+        Ok(netns.relabeled(Label::Named(name.to_owned())))
+    };
+    attach().map(Owned::adopt).map_err(|cause: Cause| {
+        named::release(name);
+        cause.doing(action, Quoted(name))
+    })
+}
+
 /// A new namespace with its sockets.
 fn fresh() -> Result<Netns, Cause> {
+    let home = own_file()?;
     on_thread(|| {
-        let home = own_file()?;
+        fault::system_call("unshare")?;
         unshare(CloneFlags::CLONE_NEWNET)?;
         let _home = GoHome(home);
         Netns::assemble(own_file()?, Label::Anonymous, Sockets::open_here()?)

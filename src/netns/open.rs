@@ -19,7 +19,8 @@ use super::named;
 use super::sockets::{NfTables, Sockets};
 use super::sysctl::Held;
 use crate::error::{Cause, Error};
-use crate::netlink::{Requests, Socket};
+use crate::fault;
+use crate::netlink::{Protocol, Requests, Socket};
 use crate::owned::sealed::Remove;
 use crate::wire::message::Message;
 
@@ -31,12 +32,14 @@ use crate::wire::message::Message;
 ///
 /// Make one with [`Namespace`](crate::Namespace).
 #[derive(Clone)]
-pub struct Netns(Arc<Inner>);
+pub struct Netns {
+    inner: Arc<Inner>,
+    label: Arc<Label>,
+}
 
 struct Inner {
     file: OwnedFd,
     id: NetnsId,
-    label: Label,
     sockets: Sockets,
     sysctls: Held,
 }
@@ -105,14 +108,38 @@ impl Netns {
         Self::at(&path, Label::Pid(pid), "open namespace of process", &pid)
     }
 
+    /// The one a process is in, by a pidfd, which never stands for another process by now.
+    ///
+    /// # Errors
+    ///
+    /// Where the process has ended ([`is_not_found`](Error::is_not_found)), the descriptor is no pidfd,
+    /// or a privilege is missing: it takes `CAP_SYS_ADMIN`, and the right to look into that process.
+    /// Source: setns(2), `pidfd_open(2)`.
+    #[doc(alias = "pidfd_open")]
+    pub fn from_pidfd(pidfd: impl AsFd) -> Result<Self, Error> {
+        let pidfd = pidfd.as_fd();
+        let open =
+            inside(pidfd, || Self::assemble(own_file()?, Label::Anonymous, Sockets::open_here()?));
+        open.flatten().map_err(|cause| match cause {
+            // A namespace's own file would do for setns as well; EBADF: neither of the two.
+            Cause::System(Errno::EINVAL | Errno::EBADF) => Cause::System(Errno::EINVAL)
+                .doing("open namespace of", "a pidfd")
+                .hint("it is not a pidfd, as pidfd_open(2) returns them"),
+            cause => cause.doing("open namespace of", "a pidfd"),
+        })
+    }
+
     /// The one that an open file stands for.
     ///
     /// # Errors
     ///
     /// Where it stands for no network namespace, or a privilege is missing.
     pub fn from_fd(file: OwnedFd) -> Result<Self, Error> {
-        Self::of_file(file, Label::Anonymous)
-            .map_err(|cause| cause.doing("open namespace of", "a file descriptor"))
+        Self::of_file(file, Label::Anonymous).map_err(|cause| {
+            cause
+                .doing("open namespace of", "a file descriptor")
+                .hint_on(Errno::EINVAL, || NOT_ONE.into())
+        })
     }
 
     /// The named ones, as `ip netns list`, in the order of their names.
@@ -137,9 +164,9 @@ impl Netns {
             .map_err(Cause::from)
             .and_then(|file| Self::of_file(file, label))
             .map_err(|cause| match cause {
-                Cause::System(Errno::ENXIO | Errno::EINVAL) => Cause::System(Errno::EINVAL)
-                    .doing(action, object)
-                    .hint("it is not a network namespace"),
+                Cause::System(Errno::ENXIO | Errno::EINVAL) => {
+                    Cause::System(Errno::EINVAL).doing(action, object).hint(NOT_ONE)
+                }
                 cause => cause.doing(action, object),
             })
     }
@@ -155,39 +182,34 @@ impl Netns {
 
     pub(super) fn assemble(file: OwnedFd, label: Label, sockets: Sockets) -> Result<Self, Cause> {
         let id = NetnsId::of(&file)?;
-        Ok(Self(Arc::new(Inner { file, id, label, sockets, sysctls: Held::default() })))
+        let inner = Arc::new(Inner { file, id, sockets, sysctls: Held::default() });
+        Ok(Self { inner, label: Arc::new(label) })
     }
 
-    /// The same namespace under a name.
-    pub(super) fn relabeled(self, label: Label) -> Result<Self, Cause> {
-        match Arc::try_unwrap(self.0) {
-            Ok(inner) => Ok(Self(Arc::new(Inner { label, ..inner }))),
-            Err(shared) => {
-                let sockets = inside(shared.file.as_fd(), Sockets::open_here)??;
-                Self::assemble(shared.file.try_clone()?, label, sockets)
-            }
-        }
+    /// The same namespace, with the same sockets, under a name.
+    pub(super) fn relabeled(&self, label: Label) -> Self {
+        Self { inner: Arc::clone(&self.inner), label: Arc::new(label) }
     }
 
     /// Its identity.
     pub fn id(&self) -> NetnsId {
-        self.0.id
+        self.inner.id
     }
 
     /// Its name under `/run/netns`, if it was made or opened by one.
     pub fn name(&self) -> Option<&str> {
-        match &self.0.label {
+        match &*self.label {
             Label::Named(name) => Some(name),
             _ => None,
         }
     }
 
     pub(super) fn held_sysctls(&self) -> &Held {
-        &self.0.sysctls
+        &self.inner.sysctls
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.0.file.as_fd()
+        self.inner.file.as_fd()
     }
 
     /// Uses a socket inside, for one exchange or more.
@@ -195,7 +217,15 @@ impl Netns {
         &self,
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
-        self.0.sockets.route(self.fd(), exchange)
+        self.inner.sockets.with(Protocol::Route, self.fd(), exchange)
+    }
+
+    /// Uses a netfilter socket inside that owns nothing: for connection tracking, and to read.
+    pub(crate) fn netfilter<T>(
+        &self,
+        exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
+    ) -> Result<T, Cause> {
+        self.inner.sockets.with(Protocol::Netfilter, self.fd(), exchange)
     }
 
     /// Uses the `nf_tables` socket inside, which is always the same one: a table with the owner flag
@@ -204,7 +234,7 @@ impl Netns {
         &self,
         exchange: impl FnOnce(&mut NfTables) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
-        self.0.sockets.nf_tables(self.fd(), exchange)
+        self.inner.sockets.nf_tables(self.fd(), exchange)
     }
 
     /// Reads a whole list, named `what` in errors.
@@ -237,10 +267,12 @@ impl Netns {
 
 /// The calling thread's namespace.
 pub(super) fn own_file() -> Result<OwnedFd, Cause> {
+    fault::system_call("open")?;
     Ok(File::open("/proc/thread-self/ns/net")?.into())
 }
 
 const NAMESPACES: FsType = NSFS_MAGIC;
+const NOT_ONE: &str = "it is not a network namespace";
 
 /// A name in the backticks that texts put around names.
 pub(crate) struct Quoted<'a>(pub(crate) &'a str);
@@ -273,7 +305,7 @@ impl Hash for Netns {
 
 impl fmt::Display for Netns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.label {
+        match &*self.label {
             Label::Anonymous => write!(f, "namespace {}", self.id()),
             Label::Named(name) => write!(f, "namespace `{name}`"),
             Label::Path(path) => write!(f, "namespace {}", path.display()),
@@ -285,7 +317,7 @@ impl fmt::Display for Netns {
 
 impl fmt::Debug for Netns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Netns").field("id", &self.0.id).field("label", &self.0.label).finish()
+        f.debug_struct("Netns").field("id", &self.inner.id).field("label", &self.label).finish()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The sockets of a namespace: opened inside once, used from anywhere.
 
-use std::collections::BTreeSet;
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,16 +9,19 @@ use super::enter::inside;
 use crate::error::Cause;
 use crate::netlink::{Protocol, Socket};
 
-/// Idle rtnetlink sockets kept for the next exchange. More are opened when more threads talk at once.
+/// Idle sockets of a kind kept for the next exchange. More are opened when more threads talk at once.
 const IDLE: usize = 8;
 
 /// The sockets that talk to one namespace.
 ///
 /// An exchange takes an rtnetlink socket out and puts it back, so that no lock is held while the kernel
-/// works. The `nf_tables` socket is one, opened at its first use: most namespaces never need it.
+/// works. The `nf_tables` socket is one, opened at its first use: most namespaces never need it. What
+/// reads only, and connection tracking, has netfilter sockets of its own, so that a long list never
+/// stands in the way of a change.
 #[derive(Debug)]
 pub(super) struct Sockets {
-    route: Mutex<Vec<Socket>>,
+    /// The idle ones, by protocol.
+    idle: [Mutex<Vec<Socket>>; 3],
     nf_tables: Mutex<Option<NfTables>>,
 }
 
@@ -26,29 +30,43 @@ pub(super) struct Sockets {
 pub(crate) struct NfTables {
     /// The owner of our tables: a table with the owner flag goes when it closes.
     pub(crate) socket: Socket,
-    /// The rules of our NAT table, by number: the first brings it, the last takes it along.
-    pub(crate) nat_rules: BTreeSet<u64>,
+    /// What the layers above keep for as long as the socket lives, one value of a type.
+    kept: HashMap<TypeId, Box<dyn Any + Send>>,
+}
+
+impl NfTables {
+    /// The socket, and what is kept under this type: its default at first.
+    pub(crate) fn with<T: Any + Send + Default>(&mut self) -> Result<(&mut Socket, &mut T), Cause> {
+        let kept = self.kept.entry(TypeId::of::<T>()).or_insert_with(|| Box::<T>::default());
+        let kept =
+            kept.downcast_mut().ok_or(Cause::Malformed("a value of another type is kept"))?;
+        Ok((&mut self.socket, kept))
+    }
 }
 
 impl Sockets {
     /// Opens the first socket in the calling thread's namespace.
     pub(super) fn open_here() -> Result<Self, Cause> {
-        let route = Socket::open(Protocol::Route)?;
-        Ok(Self { route: Mutex::new(vec![route]), nf_tables: Mutex::new(None) })
+        let sockets = Self { idle: Default::default(), nf_tables: Mutex::new(None) };
+        lock(&sockets.idle[Protocol::Route as usize]).push(Socket::open(Protocol::Route)?);
+        Ok(sockets)
     }
 
-    pub(super) fn route<T>(
+    /// Uses an idle socket of this kind, or a new one.
+    pub(super) fn with<T>(
         &self,
+        protocol: Protocol,
         namespace: BorrowedFd<'_>,
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
-        let idle = lock(&self.route).pop();
+        let pool = &self.idle[protocol as usize];
+        let idle = lock(pool).pop();
         let mut socket = match idle {
             Some(socket) => socket,
-            None => inside(namespace, || Socket::open(Protocol::Route))??,
+            None => inside(namespace, || Socket::open(protocol))??,
         };
         let result = exchange(&mut socket);
-        let mut idle = lock(&self.route);
+        let mut idle = lock(pool);
         if idle.len() < IDLE {
             idle.push(socket);
         }
@@ -65,7 +83,7 @@ impl Sockets {
             Some(nf_tables) => nf_tables,
             none => {
                 let socket = inside(namespace, || Socket::open(Protocol::Netfilter))??;
-                none.insert(NfTables { socket, nat_rules: BTreeSet::new() })
+                none.insert(NfTables { socket, kept: HashMap::new() })
             }
         };
         exchange(nf_tables)

@@ -33,7 +33,7 @@ use crate::owned::sealed::Remove;
 ///
 /// Of several owners of one setting the last made counts, in whatever order they go; the value from
 /// before the first comes back with the last. Where somebody else has changed it in between, it is
-/// left alone. Source: sysctl(8), Documentation/networking/ip-sysctl.rst.
+/// left alone. The usual ones have types: see [`Setting`](crate::Setting). Source: sysctl(8), Documentation/networking/ip-sysctl.rst.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct Sysctl {
@@ -62,13 +62,23 @@ impl Sysctl {
         let mut holds = lock(&netns.held_sysctls().0);
         let before = netns.read_setting(&path);
         let shown = before.and_then(|before| {
-            netns.write_setting(&path, &self.value)?;
-            Ok((before, netns.read_setting(&path)?))
+            let written = netns.write_setting(&path, &self.value);
+            match written.and_then(|()| netns.read_setting(&path)) {
+                Ok(value) => Ok((before, value)),
+                Err(cause) => {
+                    // Where it was written all the same: not to be left so.
+                    if netns.read_setting(&path).is_ok_and(|now| now != before) {
+                        netns.write_setting(&path, &before).ok();
+                    }
+                    Err(cause)
+                }
+            }
         });
         let (before, value) = shown.map_err(|cause| {
-            cause.doing(ACTION, self).in_namespace(netns).hint_on(Errno::ENOENT, || {
-                "there is no such setting in this namespace, or /proc is not mounted".into()
-            })
+            let error = cause.doing(ACTION, self).in_namespace(netns);
+            error
+                .hint_on(Errno::ENOENT, unknown)
+                .hint_on(Errno::EINVAL, || "the kernel does not take this value for it".into())
         })?;
         let id = holds.next;
         holds.next += 1;
@@ -116,13 +126,18 @@ impl SysctlHandle {
         let Some(hold) = holds.by_path.get_mut(&self.path) else { return Ok(()) };
         let Some(at) = hold.values.iter().position(|(id, _)| *id == self.id) else { return Ok(()) };
         let was_the_last = at + 1 == hold.values.len();
-        let (_, ours) = hold.values.remove(at);
-        let next = hold.values.last().map_or(&hold.original, |(_, value)| value).clone();
+        let ours = hold.values[at].1.clone();
+        let next = match at.checked_sub(1) {
+            Some(before) => &hold.values[before].1,
+            None => &hold.original,
+        };
+        if was_the_last && *next != ours && self.netns.read_setting(&self.path)? == ours {
+            self.netns.write_setting(&self.path, next)?;
+        }
+        // Only now: where it fails it is still ours to put back.
+        hold.values.remove(at);
         if hold.values.is_empty() {
             holds.by_path.remove(&self.path);
-        }
-        if was_the_last && next != ours && self.netns.read_setting(&self.path)? == ours {
-            self.netns.write_setting(&self.path, &next)?;
         }
         Ok(())
     }
@@ -155,7 +170,9 @@ impl Netns {
     pub fn sysctl(&self, name: &str) -> Result<String, Error> {
         const ACTION: &str = "read sysctl";
         let path = path(name).map_err(|reason| Error::invalid(ACTION, Quoted(name), reason))?;
-        self.read_setting(&path).map_err(|cause| cause.doing(ACTION, name).in_namespace(self))
+        self.read_setting(&path).map_err(|cause| {
+            cause.doing(ACTION, name).in_namespace(self).hint_on(Errno::ENOENT, unknown)
+        })
     }
 
     /// `/proc/sys/net` shows the namespace of the thread that opens it.
@@ -172,6 +189,10 @@ impl Netns {
         })??;
         Ok(())
     }
+}
+
+fn unknown() -> String {
+    "there is no such setting in this namespace, or /proc is not mounted".into()
 }
 
 /// The file of a setting, which never leaves `/proc/sys/net`.

@@ -12,10 +12,11 @@ use super::family::Family;
 use super::generation::Generation;
 use super::number::Number;
 use super::rule::Rule;
-use super::rule_handle::{Count, RuleHandle};
+use super::rule_handle::RuleHandle;
 use super::set::{Map, Set, SetHandle, Spec};
 use super::set_message::shape_of;
 use super::table::{TableHandle, tag_of};
+use crate::counter::Counter;
 use crate::error::{Cause, Error};
 use crate::netlink::Batch;
 use crate::netns::Netns;
@@ -79,7 +80,7 @@ pub struct RuleInfo {
     /// The number the kernel gave it.
     pub number: u64,
     /// What its first counter has counted, if it has one.
-    pub counter: Option<Count>,
+    pub counter: Option<Counter>,
 }
 
 /// A set or map as it is.
@@ -193,9 +194,9 @@ fn rule_info(family: Family, rule: &wire_rule::Rule, written: &Written) -> RuleI
     }
 }
 
-fn counted(rule: &wire_rule::Rule) -> Option<Count> {
+fn counted(rule: &wire_rule::Rule) -> Option<Counter> {
     rule.expressions.iter().find_map(|expr| match expr {
-        Expr::Counter(counter) => Some(Count { packets: counter.packets, bytes: counter.bytes }),
+        Expr::Counter(counter) => Some(Counter::new(counter.packets, counter.bytes)),
         _ => None,
     })
 }
@@ -383,7 +384,7 @@ pub(super) fn find_set(table: &TableHandle, name: &str) -> Result<SetHandle, Err
     })
 }
 
-pub(super) fn counter(rule: &RuleHandle, reset: bool) -> Result<Count, Error> {
+pub(super) fn counter(rule: &RuleHandle, reset: bool) -> Result<Counter, Error> {
     let chain = &rule.chain;
     let of = wire_rule::Rule::by_handle(&chain.table.name, &chain.name, rule.number());
     let kind = if reset { MessageType::GetRuleReset } else { MessageType::GetRule };

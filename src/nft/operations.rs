@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use nix::errno::Errno;
+
 use crate::error::{Cause, Error};
 use crate::netlink::{Batch, Socket};
 use crate::wire::message::Message as Answer;
@@ -20,9 +22,20 @@ pub(crate) struct Operations<'a> {
 
 impl<'a> Operations<'a> {
     pub(crate) fn new() -> Self {
+        Self::beginning(None)
+    }
+
+    /// One that is refused with [`is_outdated`] when the ruleset is of another generation by then:
+    /// somebody changed what this was decided on.
+    pub(crate) fn at_generation(generation: u32) -> Self {
+        Self::beginning(Some(generation))
+    }
+
+    fn beginning(generation: Option<u32>) -> Self {
         let mut transaction = Self::default();
-        transaction
-            .append("begin", &"a transaction", |out| append_batch_begin(out, 0, None).is_ok());
+        transaction.append("begin", &"a transaction", |out| {
+            append_batch_begin(out, 0, generation).is_ok()
+        });
         transaction
     }
 
@@ -87,6 +100,11 @@ impl<'a> Operations<'a> {
             },
         }
     }
+}
+
+/// Whether a transaction was refused for its generation only: read again, decide again, try again.
+pub(crate) fn is_outdated(error: &Error) -> bool {
+    error.errno() == Some(Errno::ERESTART)
 }
 
 impl std::fmt::Debug for Operations<'_> {

@@ -7,18 +7,10 @@ use super::info;
 use super::number::Number;
 use super::rule::Rule;
 use super::transaction::Transaction;
+use crate::counter::Counter;
 use crate::error::Error;
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
-
-/// What has been counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub struct Count {
-    /// Packets.
-    pub packets: u64,
-    /// Their bytes.
-    pub bytes: u64,
-}
 
 impl Rule {
     /// Puts it at the end of a chain.
@@ -117,7 +109,7 @@ impl RuleHandle {
     /// # Errors
     ///
     /// [`is_not_found`](Error::is_not_found) where it is gone.
-    pub fn counter(&self) -> Result<Count, Error> {
+    pub fn counter(&self) -> Result<Counter, Error> {
         info::counter(self, false)
     }
 
@@ -127,7 +119,7 @@ impl RuleHandle {
     ///
     /// As [`counter`](Self::counter); kernels before 6.2 do not have it (EINVAL).
     #[doc(alias = "nft reset rule")]
-    pub fn reset_counter(&self) -> Result<Count, Error> {
+    pub fn reset_counter(&self) -> Result<Counter, Error> {
         info::counter(self, true)
     }
 }

@@ -149,8 +149,16 @@ impl Route {
         let add = RouteNetlinkMessage::NewRoute(message);
         let mut requests = Requests::new();
         requests.push(ACTION, self, &add, NLM_F_CREATE | NLM_F_EXCL);
-        netns.send(requests, |_, _| ()).map_err(explain)?;
-        Ok(Owned::adopt(handle))
+        let added = Owned::adopt(handle);
+        match netns.send(requests, |_, _| ()) {
+            Ok(()) => Ok(added),
+            // It may be there. Dropped here, it goes by its whole tuple, our protocol number included.
+            Err(error) if error.is_unknown_outcome() => Err(explain(error)),
+            Err(error) => {
+                added.keep();
+                Err(explain(error))
+            }
+        }
     }
 
     fn check(&self, action: &'static str) -> Result<(), Error> {
@@ -206,6 +214,15 @@ impl Route {
         Some(message)
     }
 
+    /// For IPv6 in any case: without it a request to delete means any.
+    fn effective_metric(&self, destination: IpNet) -> Option<u32> {
+        const IP6_RT_PRIO_USER: u32 = 1024;
+        match destination {
+            IpNet::V4(_) => self.metric,
+            IpNet::V6(_) => self.metric.filter(|&metric| metric != 0).or(Some(IP6_RT_PRIO_USER)),
+        }
+    }
+
     fn attributes(
         &self,
         destination: IpNet,
@@ -218,7 +235,7 @@ impl Route {
         }
         attributes.extend(self.gateway.map(|gateway| RouteAttribute::Gateway(gateway.into())));
         attributes.extend(index.map(RouteAttribute::Oif));
-        attributes.extend(self.metric.map(RouteAttribute::Priority));
+        attributes.extend(self.effective_metric(destination).map(RouteAttribute::Priority));
         attributes.extend(self.source.map(|source| RouteAttribute::PrefSource(source.into())));
         attributes.extend(self.mtu.map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)])));
         attributes
@@ -254,5 +271,54 @@ impl fmt::Display for Route {
             write!(f, " dev {}", link.name())?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::message::Message;
+    use crate::wire::route::RouteView;
+    use netlink_packet_core::Emitable;
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_asked_for_reads_back(
+            addresses: [[u8; 16]; 3],
+            ipv6: bool,
+            length in 0u8..=128,
+            numbers: [Option<u32>; 3],
+            index: u32,
+            gateway: bool,
+            source: bool,
+        ) {
+            let ip = |bytes: [u8; 16]| match (ipv6, bytes) {
+                (true, bytes) => IpAddr::from(bytes),
+                (false, [a, b, c, d, ..]) => IpAddr::from([a, b, c, d]),
+            };
+            let [to, via, from] = addresses.map(ip);
+            let [metric, table, mtu] = numbers;
+            let net = IpNet::new(to, if ipv6 { length } else { length % 33 }).unwrap().trunc();
+            let mut route = Route::new(net);
+            route.gateway = gateway.then_some(via);
+            route.source = source.then_some(from);
+            (route.metric, route.table, route.mtu) = (metric, table, mtu);
+
+            let message = route.add(Some(index)).unwrap();
+            let mut payload = vec![0; message.buffer_len()];
+            message.emit(&mut payload);
+            let message = Message { kind: 24, flags: 0, sequence: 0, payload: &payload };
+            let view = RouteView::read(message).unwrap();
+            assert_eq!(view.destination(), (net.prefix_len() > 0).then_some(net.addr()));
+            assert_eq!((view.prefix, view.protocol, view.kind), (net.prefix_len(), PROTOCOL, 1));
+            assert_eq!(view.table(), table.unwrap_or(254));
+            assert_eq!((view.gateway(), view.source()), (route.gateway, route.source));
+            assert_eq!(view.mtu(), mtu);
+            let metric = if ipv6 { metric.filter(|&m| m != 0).or(Some(1024)) } else { metric };
+            assert_eq!(view.priority(), metric);
+            assert_eq!(view.next_hops()[0].index, Some(index));
+            // Only a neighbour's address is good on the link alone.
+            assert_eq!(view.scope, if ipv6 || gateway { 0 } else { 253 });
+        }
     }
 }

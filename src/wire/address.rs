@@ -8,6 +8,7 @@
 //! IFA_LOCAL     2  4 or 16 bytes   the address, where the other is the peer's
 //! IFA_LABEL     3  string          IFA_BROADCAST 4  4 bytes
 //! IFA_FLAGS     8  u32             all of the flags
+//! IFA_PROTO    11  u8              who made it
 //! ```
 //!
 //! Source: rtnetlink(7), `include/uapi/linux/if_addr.h`.
@@ -22,6 +23,7 @@ const IFA_LOCAL: u16 = 2;
 const IFA_LABEL: u16 = 3;
 const IFA_BROADCAST: u16 = 4;
 const IFA_FLAGS: u16 = 8;
+const IFA_PROTO: u16 = 11;
 
 /// An address, borrowed from the message.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +59,10 @@ impl<'a> AddressView<'a> {
 
     pub(crate) fn label(self) -> Option<String> {
         self.attributes.get(IFA_LABEL).map(Attribute::string)
+    }
+
+    pub(crate) fn protocol(self) -> Option<u8> {
+        self.attributes.get(IFA_PROTO)?.u8()
     }
 
     pub(crate) fn flags(self) -> u32 {
@@ -100,7 +106,7 @@ mod tests {
         let payload = payload();
         for cut in 0..payload.len() {
             let Some(view) = AddressView::read(message(&payload[..cut])) else { continue };
-            let _ = (view.local(), view.peer(), view.broadcast(), view.flags(), view.label());
+            drop((view.local(), view.peer(), view.broadcast(), view.flags(), view.label()));
         }
     }
 }

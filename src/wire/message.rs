@@ -53,13 +53,29 @@ impl<'a> Message<'a> {
 }
 
 /// The messages of one datagram, up to the first that can't be read.
-pub(crate) fn messages(datagram: &[u8]) -> impl Iterator<Item = Message<'_>> {
-    let mut rest = datagram;
-    std::iter::from_fn(move || {
-        let (message, length) = Message::read(rest)?;
-        rest = rest.get(length..).unwrap_or_default();
+pub(crate) fn messages(datagram: &[u8]) -> Messages<'_> {
+    Messages(datagram)
+}
+
+/// What of a datagram is still to be read.
+#[derive(Debug, Clone)]
+pub(crate) struct Messages<'a>(&'a [u8]);
+
+impl Messages<'_> {
+    /// Whether nothing is left that could not be read.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = Message<'a>;
+
+    fn next(&mut self) -> Option<Message<'a>> {
+        let (message, length) = Message::read(self.0)?;
+        self.0 = self.0.get(length..).unwrap_or_default();
         Some(message)
-    })
+    }
 }
 
 #[cfg(test)]
@@ -83,7 +99,9 @@ mod tests {
     #[test]
     fn no_cut_and_no_length_makes_reading_fail() {
         for cut in 0..DATAGRAM.len() {
-            assert!(messages(&DATAGRAM[..cut]).count() <= 1);
+            let mut read = messages(&DATAGRAM[..cut]);
+            assert!(read.by_ref().count() <= 1);
+            assert_eq!(read.is_at_end(), matches!(cut, 0 | 17..=20), "{cut}");
         }
         for length in [0u8, 15, 200] {
             let mut broken = DATAGRAM.to_vec();

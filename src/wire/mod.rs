@@ -2,11 +2,15 @@
 //! kernel sends is read leniently, so that one odd attribute never costs the rest of a message.
 
 pub(crate) mod address;
+#[allow(dead_code)] // its big-endian half is for the packet filter, as is `nft` below
 pub(crate) mod attribute;
+pub(crate) mod conntrack;
 pub(crate) mod extack;
 pub(crate) mod link;
 pub(crate) mod message;
 pub(crate) mod neighbor;
 #[allow(dead_code)] // the nf_tables resources of the layers above use it as they land
 pub(crate) mod nft;
+pub(crate) mod nsid;
 pub(crate) mod route;
+pub(crate) mod sock_diag;

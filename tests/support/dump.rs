@@ -87,6 +87,32 @@ impl List {
         }
     }
 
+    /// What stays as it is until somebody changes it: no carrier, no timers, nothing of what IPv6 makes
+    /// up by itself.
+    pub(crate) fn read_lasting(&self) -> BTreeMap<String, String> {
+        // Address, broadcast address, MTU, link, master, group, queues.
+        const SETTINGS: [u16; 8] = [1, 2, 4, 5, 10, 27, 31, 32];
+        const IFF_UP: u32 = 1;
+        if matches!(self.name, "neighbour" | "forwarding entry" | "qdisc") {
+            return BTreeMap::new();
+        }
+        let entry = |message: &Vec<u8>| {
+            let (key, _) = self.entry(message)?;
+            let mut state = String::new();
+            if self.request == RTM_GETLINK {
+                let settings = attributes(&message[self.header..]).into_iter();
+                state = format!(
+                    "up {} {:02x?}",
+                    u32_at(message, 8) & IFF_UP,
+                    settings.filter(|(kind, _)| SETTINGS.contains(kind)).collect::<Vec<_>>()
+                );
+            }
+            let by_itself = ["fe80:", "ff00:"].iter().any(|prefix| key.contains(prefix));
+            (!by_itself).then_some((key, state))
+        };
+        self.messages().unwrap_or_default().iter().filter_map(entry).collect()
+    }
+
     fn entry(&self, message: &[u8]) -> Option<(String, String)> {
         let (header, rest) = message.split_at_checked(self.header)?;
         let (mut key, mut state) = (String::new(), format!("{header:02x?}"));

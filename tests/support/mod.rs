@@ -13,6 +13,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by them
 
 pub(crate) mod dump;
+pub(crate) mod features;
+pub(crate) mod kernel;
+pub(crate) mod packets;
 pub(crate) mod snapshot;
 pub(crate) mod tools;
 pub(crate) mod user;
@@ -21,6 +24,8 @@ use std::process::Termination;
 
 use netloom::sandbox;
 
+pub(crate) use kernel::{by_hand, eventually, json, refused, unchanged};
+pub(crate) use packets::{does_not_reach, reaches, tcp, udp};
 pub(crate) use snapshot::leaves_nothing;
 pub(crate) use tools::{Place, ip, nft};
 

@@ -9,6 +9,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::process::{self, Command};
 
+use super::features;
+
 /// The network namespace a tool is to look at.
 #[derive(Debug, Clone)]
 pub(crate) struct Place(Option<OsString>);
@@ -48,6 +50,7 @@ pub(crate) fn nft(place: &Place, arguments: &[&str]) -> Option<String> {
 pub(crate) fn run(place: &Place, tool: &str, arguments: &[&str]) -> Option<String> {
     if !is_installed(tool) {
         assert!(!is_required(tool), "{tool} is not installed, and NETLOOM_TEST requires it");
+        features::note(tool, "it is not installed");
         return None;
     }
     let mut command = match &place.0 {

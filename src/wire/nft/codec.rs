@@ -100,12 +100,16 @@ impl Field for Duration {
     }
 }
 
-/// A name, with its terminating NUL on the wire. Only text that reads back the same is a name.
+/// With or without a terminating NUL. Only text that reads back the same is a name.
+pub(crate) fn name(attribute: Attribute<'_>) -> Option<&str> {
+    let name = attribute.value.strip_suffix(&[0]).unwrap_or(attribute.value);
+    str::from_utf8(name).ok().filter(|name| !name.contains('\0'))
+}
+
+/// A name, with its terminating NUL on the wire.
 impl Field for String {
     fn read(attribute: Attribute<'_>) -> Option<Self> {
-        let name = attribute.value.strip_suffix(&[0]).unwrap_or(attribute.value);
-        let text = str::from_utf8(name).ok()?;
-        (!text.contains('\0')).then(|| text.to_owned())
+        name(attribute).map(str::to_owned)
     }
 
     fn write(&self, out: &mut Writer<'_>, kind: u16) {

@@ -5,50 +5,111 @@
 //! Source: nftables, include/datatype.h.
 
 use super::codec::Field;
+use super::userdata::ByteOrder::{self, BigEndian, Host, Invalid};
 use crate::wire::attribute::{Attribute, Writer};
 
 const TYPE_BITS: u32 = 6;
+const FIELD: u32 = (1 << TYPE_BITS) - 1;
+const MAX_FIELDS: usize = (u32::BITS / TYPE_BITS) as usize;
+/// Each field of a concatenation begins at a register of its own.
+const REGISTER: u32 = 4;
 
 /// What a set key or map data is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct DataType(pub(crate) u32);
+
+macro_rules! data_types {
+    ($($name:ident = $number:literal, $length:literal, $order:ident, $nft:literal;)*) => {
+        impl DataType {
+            $(#[doc(alias = $nft)] pub(crate) const $name: Self = Self($number);)*
+        }
+
+        /// Type, length in bytes, the order `nft` lists the bytes in, and what it calls the type.
+        const DATA_TYPES: &[(DataType, u32, ByteOrder, &str)] =
+            &[$((DataType::$name, $length, $order, $nft)),*];
+    };
+}
+
+data_types! {
+    NETFILTER_PROTOCOL = 2, 1, Invalid, "nf_proto";
+    IPV4_ADDRESS = 7, 4, BigEndian, "ipv4_addr";
+    IPV6_ADDRESS = 8, 16, BigEndian, "ipv6_addr";
+    ETHERNET_ADDRESS = 9, 6, BigEndian, "ether_addr";
+    ETHERNET_TYPE = 10, 2, BigEndian, "ether_type";
+    ARP_OPERATION = 11, 2, BigEndian, "arp_op";
+    INTERNET_PROTOCOL = 12, 1, Invalid, "inet_proto";
+    INTERNET_SERVICE = 13, 2, BigEndian, "inet_service";
+    ICMP_TYPE = 14, 1, BigEndian, "icmp_type";
+    TCP_FLAGS = 15, 1, BigEndian, "tcp_flag";
+    TIME = 18, 4, Host, "time";
+    MARK = 19, 4, Host, "mark";
+    INTERFACE_INDEX = 20, 4, Host, "iface_index";
+    INTERFACE_TYPE = 21, 2, Host, "iface_type";
+    REALM = 22, 4, Host, "realm";
+    USER = 24, 4, Host, "uid";
+    GROUP = 25, 4, Host, "gid";
+    CT_STATE = 26, 4, Host, "ct_state";
+    CT_DIRECTION = 27, 1, Invalid, "ct_dir";
+    CT_STATUS = 28, 4, Host, "ct_status";
+    ICMPV6_TYPE = 29, 1, BigEndian, "icmpv6_type";
+    PACKET_TYPE = 31, 1, Host, "pkt_type";
+    ICMP_CODE = 32, 1, BigEndian, "icmp_code";
+    ICMPV6_CODE = 33, 1, BigEndian, "icmpv6_code";
+    DEVICE_GROUP = 35, 4, Host, "devgroup";
+    DSCP = 36, 1, BigEndian, "dscp";
+    FIB_ADDRESS_TYPE = 38, 4, Host, "fib_addrtype";
+    BOOLEAN = 39, 1, Invalid, "boolean";
+    INTERFACE_NAME = 41, 16, Host, "ifname";
+    IGMP_TYPE = 42, 1, BigEndian, "igmp_type";
+    CGROUP_V2 = 46, 8, Host, "cgroupsv2";
+}
 
 impl DataType {
     /// Of the data of a verdict map; a number of the kernel's own.
     #[doc(alias = "NFT_DATA_VERDICT")]
     pub(crate) const VERDICT: Self = Self(0xffff_ff00);
 
-    pub(crate) const NETFILTER_PROTOCOL: Self = Self(2);
-    pub(crate) const INTEGER: Self = Self(4);
-    pub(crate) const STRING: Self = Self(5);
-    pub(crate) const IPV4_ADDRESS: Self = Self(7);
-    pub(crate) const IPV6_ADDRESS: Self = Self(8);
-    pub(crate) const ETHERNET_ADDRESS: Self = Self(9);
-    pub(crate) const ETHERNET_TYPE: Self = Self(10);
-    pub(crate) const INTERNET_PROTOCOL: Self = Self(12);
-    pub(crate) const INTERNET_SERVICE: Self = Self(13);
-    pub(crate) const ICMP_TYPE: Self = Self(14);
-    pub(crate) const TCP_FLAGS: Self = Self(15);
-    pub(crate) const TIME: Self = Self(18);
-    pub(crate) const MARK: Self = Self(19);
-    pub(crate) const INTERFACE_INDEX: Self = Self(20);
-    pub(crate) const USER: Self = Self(24);
-    pub(crate) const GROUP: Self = Self(25);
-    pub(crate) const CT_STATE: Self = Self(26);
-    pub(crate) const CT_DIRECTION: Self = Self(27);
-    pub(crate) const CT_STATUS: Self = Self(28);
-    pub(crate) const ICMPV6_TYPE: Self = Self(29);
-    pub(crate) const PACKET_TYPE: Self = Self(31);
-    pub(crate) const DEVICE_GROUP: Self = Self(35);
-    pub(crate) const FIB_ADDRESS_TYPE: Self = Self(38);
-    pub(crate) const INTERFACE_NAME: Self = Self(41);
-    pub(crate) const CGROUP_V2: Self = Self(46);
-
     /// The type of fields one after the other; `None` when they are more than the number can hold.
     pub(crate) fn concat(fields: &[Self]) -> Option<Self> {
-        const FIELDS: usize = (u32::BITS / TYPE_BITS) as usize;
-        let fits = fields.len() <= FIELDS && fields.iter().all(|field| field.0 >> TYPE_BITS == 0);
+        let fits = fields.len() <= MAX_FIELDS && fields.iter().all(|field| field.0 <= FIELD);
         fits.then(|| Self(fields.iter().fold(0, |all, field| all << TYPE_BITS | field.0)))
+    }
+
+    /// The fields of a concatenation; of another type itself.
+    pub(crate) fn fields(self) -> Vec<Self> {
+        if self == Self::VERDICT {
+            return vec![self];
+        }
+        let all = (0..u32::BITS / TYPE_BITS).rev().map(|at| self.0 >> (at * TYPE_BITS) & FIELD);
+        all.skip_while(|&field| field == 0).map(Self).collect()
+    }
+
+    /// The bytes of a key of this type, of a concatenation with the padding of each field. `None` when
+    /// the type is not listed here.
+    pub(crate) fn length(self) -> Option<u32> {
+        let lengths = self.field_lengths()?;
+        match lengths.as_slice() {
+            [] => None,
+            [length] => Some(*length),
+            _ => Some(lengths.iter().map(|length| length.next_multiple_of(REGISTER)).sum()),
+        }
+    }
+
+    /// The bytes of each field, without padding, as [`super::set::Description`] wants them.
+    pub(crate) fn field_lengths(self) -> Option<Vec<u32>> {
+        let length =
+            |field| DATA_TYPES.iter().find(|listed| listed.0 == field).map(|found| found.1);
+        self.fields().into_iter().map(length).collect()
+    }
+
+    /// What `nft` wants to be told of sets with keys of this type.
+    pub(crate) fn byte_order(self) -> ByteOrder {
+        DATA_TYPES.iter().find(|listed| listed.0 == self).map_or(Invalid, |found| found.2)
+    }
+
+    /// As `nft` calls it; `None` for a concatenation, or when the type is not listed here.
+    pub(crate) fn name(self) -> Option<&'static str> {
+        DATA_TYPES.iter().find(|listed| listed.0 == self).map(|found| found.3)
     }
 }
 
@@ -67,11 +128,47 @@ mod tests {
     use super::*;
 
     #[test]
+    fn types_are_laid_out_as_nft_declares_them() {
+        // for t in …; do tools/nft-bytes 'add table ip t' "add set ip t s { type $t; }"; done
+        // Name, NFTA_SET_KEY_TYPE, NFTA_SET_KEY_LEN, the byte order in NFTA_SET_USERDATA.
+        let declared = "nf_proto 02 01 00, ipv4_addr 07 04 02, ipv6_addr 08 10 02, ether_addr 09 06 02,
+            ether_type 0a 02 02, arp_op 0b 02 02, inet_proto 0c 01 00, inet_service 0d 02 02,
+            icmp_type 0e 01 02, tcp_flag 0f 01 02, time 12 04 01, mark 13 04 01, iface_index 14 04 01,
+            iface_type 15 02 01, realm 16 04 01, uid 18 04 01, gid 19 04 01, ct_state 1a 04 01,
+            ct_dir 1b 01 00, ct_status 1c 04 01, icmpv6_type 1d 01 02, pkt_type 1f 01 01,
+            icmp_code 20 01 02, icmpv6_code 21 01 02, devgroup 23 04 01, dscp 24 01 02,
+            fib_addrtype 26 04 01, boolean 27 01 00, ifname 29 10 01, igmp_type 2a 01 02,
+            cgroupsv2 2e 08 01";
+        let ours: Vec<_> = DATA_TYPES
+            .iter()
+            .map(|(kind, length, order, name)| {
+                format!("{name} {:02x} {length:02x} {:02x}", kind.0, order.number())
+            })
+            .collect();
+        assert_eq!(ours, declared.split(',').map(str::trim).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn fields_are_numbered_as_nft_numbers_them() {
         // tools/nft-bytes 'add table ip t' 'add set ip t s { type ipv4_addr . inet_service; }'
         let pair = [DataType::IPV4_ADDRESS, DataType::INTERNET_SERVICE];
-        assert_eq!(DataType::concat(&pair), Some(DataType(0x1cd)));
+        let both = DataType::concat(&pair).unwrap();
+        assert_eq!(both, DataType(0x1cd));
+        assert_eq!(both.fields(), pair);
+        assert_eq!(both.length(), Some(8));
+        assert_eq!(both.field_lengths(), Some(vec![4, 2]));
+        assert_eq!(both.byte_order(), Invalid);
+        assert_eq!(both.name(), None);
+    }
+
+    #[test]
+    fn what_is_no_concatenation_has_one_field_or_none() {
+        assert_eq!(DataType::MARK.fields(), [DataType::MARK]);
+        assert_eq!(DataType::VERDICT.fields(), [DataType::VERDICT]);
+        assert_eq!(DataType::VERDICT.length(), None);
         assert_eq!(DataType::concat(&[DataType::VERDICT]), None);
         assert_eq!(DataType::concat(&[DataType::MARK; 6]), None);
+        assert_eq!(DataType(0).length(), None);
+        assert_eq!(DataType(u32::MAX).length(), None);
     }
 }

@@ -26,7 +26,7 @@ const NFTNL_UDATA_SET_COMMENT: u8 = 7;
 /// The order in which `nft` should list the bytes of a set's keys or data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ByteOrder {
-    /// Of a concatenation or a verdict, and of a single byte.
+    /// Of a concatenation, a verdict, a protocol number: there is none.
     Invalid,
     Host,
     BigEndian,
@@ -35,7 +35,7 @@ pub(crate) enum ByteOrder {
 impl ByteOrder {
     const ALL: [Self; 3] = [Self::Invalid, Self::Host, Self::BigEndian];
 
-    fn number(self) -> u32 {
+    pub(super) fn number(self) -> u32 {
         match self {
             Self::Invalid => 0,
             Self::Host => 1,
@@ -49,7 +49,7 @@ impl ByteOrder {
 pub(crate) struct UserData(Vec<u8>);
 
 impl UserData {
-    /// The comment of anything but a set. `None` over 127 bytes, or with a NUL in it.
+    /// The comment of anything but a set. `None` over 128 bytes, or with a NUL in it.
     pub(crate) fn comment(text: &str) -> Option<Self> {
         Self::default().with_text(NFTNL_UDATA_COMMENT, text)
     }
@@ -71,7 +71,7 @@ impl UserData {
         self.with_number(NFTNL_UDATA_SET_MERGE_ELEMENTS, 1)
     }
 
-    /// The comment of a set. `None` over 127 bytes, or with a NUL in it.
+    /// The comment of a set. `None` over 128 bytes, or with a NUL in it.
     pub(crate) fn with_set_comment(self, text: &str) -> Option<Self> {
         self.with_text(NFTNL_UDATA_SET_COMMENT, text)
     }
@@ -84,7 +84,7 @@ impl UserData {
     }
 
     fn with_text(self, kind: u8, text: &str) -> Option<Self> {
-        let fits = text.len() < NFTNL_UDATA_COMMENT_MAXLEN && !text.contains('\0');
+        let fits = text.len() <= NFTNL_UDATA_COMMENT_MAXLEN && !text.contains('\0');
         fits.then(|| [text.as_bytes(), &[0]].concat()).and_then(|value| self.with(kind, &value))
     }
 
@@ -178,8 +178,8 @@ mod tests {
         let comment = UserData::comment("hi").unwrap();
         assert_eq!(comment.0, hex("00036869 00"));
         assert_eq!(comment.as_comment(), Some("hi"));
-        assert!(UserData::comment(&"x".repeat(127)).is_some());
-        assert!(UserData::comment(&"x".repeat(128)).is_none());
+        assert!(UserData::comment(&"x".repeat(128)).is_some());
+        assert!(UserData::comment(&"x".repeat(129)).is_none());
         assert!(UserData::comment("a\0b").is_none());
     }
 

@@ -55,7 +55,6 @@ wire_enum! {
         SlaveIndex = 33,
         SlaveName = 34,
         BridgeRoute = 35,
-        BridgeInputAddress = 36,
     }
 }
 

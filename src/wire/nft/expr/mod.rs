@@ -51,7 +51,7 @@ use self::{
     queue::Queue, quota::Quota, range::Range, redir::Redir, reject::Reject, rt::Rt, socket::Socket,
     synproxy::Synproxy, tproxy::Tproxy,
 };
-use super::codec::{Codec, Fields};
+use super::codec::{self, Codec, Fields};
 use crate::wire::attribute::{Attribute, Attributes, Writer};
 
 pub(crate) const NFTA_LIST_ELEM: u16 = 1;
@@ -183,19 +183,20 @@ impl Expr {
 }
 
 struct Parts<'a> {
-    name: String,
+    name: &'a str,
     data: Attributes<'a>,
 }
 
 impl<'a> Parts<'a> {
     fn read(element: Attributes<'a>) -> Option<Self> {
-        let name = Fields::up_to(element, NFTA_EXPR_DATA)?.required(NFTA_EXPR_NAME)?;
+        Fields::up_to(element, NFTA_EXPR_DATA)?;
+        let name = codec::name(element.get(NFTA_EXPR_NAME)?)?;
         let data = element.get(NFTA_EXPR_DATA).map(Attribute::nested).unwrap_or_default();
         Some(Self { name, data })
     }
 
     fn decode(self) -> Option<Expr> {
-        Expr::decode_data(&self.name, self.data)
+        Expr::decode_data(self.name, self.data)
     }
 }
 

@@ -1,0 +1,7 @@
+//! Connection tracking: which connections the kernel knows, and which of them it is to forget.
+
+mod entry;
+mod filter;
+
+pub use entry::{ConntrackEntry, ConntrackTuple};
+pub use filter::ConntrackFilter;

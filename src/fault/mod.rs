@@ -1,0 +1,26 @@
+//! Faults on purpose: in netloom's own tests the k-th step of a program fails. In every other build
+//! there is nothing of it but an empty function, which the compiler drops.
+//!
+//! A step is a request to the kernel, counted across datagrams, or one of the system calls that
+//! [`system_call`] stands before.
+
+#[cfg(not(test))]
+pub(crate) use off::system_call;
+#[cfg(test)]
+mod every_step;
+#[cfg(test)]
+mod on;
+
+#[cfg(test)]
+pub(crate) use on::{Fault, OnSocket, arm, disarm, system_call};
+
+#[cfg(not(test))]
+mod off {
+    use nix::errno::Errno;
+
+    /// Stands before a system call that may fail.
+    #[allow(clippy::unnecessary_wraps)] // its double in tests fails
+    pub(crate) const fn system_call(_name: &'static str) -> Result<(), Errno> {
+        Ok(())
+    }
+}

@@ -1,0 +1,221 @@
+//! What happens to a step, and when: the plan, and what is in the way of a socket.
+
+use std::borrow::Cow;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nix::errno::Errno;
+use nix::sys::socket::MsgFlags;
+
+use crate::netlink::Protocol;
+use crate::wire::message::HEADER;
+
+const NLMSG_NOOP: u16 = 1;
+const NLM_F_ACK: u16 = 4;
+const NLM_F_CAPPED: u16 = 0x100;
+
+/// What happens to a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is refused, and not done. The rest of its datagram is, as the kernel does it.
+    Refused(Errno),
+    /// It never reaches the kernel, and no answer comes.
+    TimedOut,
+    /// The kernel does it, and the answer is lost.
+    AnswerLost,
+    /// The kernel does it, and the answer is cut in half.
+    AnswerShort,
+    /// The kernel does it, and the answer has the sequence number of another request.
+    AnswerForeign,
+}
+
+#[derive(Debug)]
+struct Plan {
+    fault: Fault,
+    /// Steps until it happens.
+    left: usize,
+    happened: Option<String>,
+}
+
+static PLAN: Mutex<Option<Plan>> = Mutex::new(None);
+
+fn plan() -> MutexGuard<'static, Option<Plan>> {
+    PLAN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From here on, in this process, the step with this number fails, counted from 0.
+pub(crate) fn arm(fault: Fault, step: usize) {
+    *plan() = Some(Plan { fault, left: step, happened: None });
+}
+
+/// No more faults; says which step failed, if one did.
+pub(crate) fn disarm() -> Option<String> {
+    plan().take()?.happened
+}
+
+/// Counts `steps`; the place of the one whose turn it is.
+fn count(steps: usize, name: impl FnOnce(usize) -> String) -> Option<(Fault, usize)> {
+    let mut plan = plan();
+    let plan = plan.as_mut().filter(|plan| plan.happened.is_none())?;
+    if plan.left >= steps {
+        plan.left -= steps;
+        return None;
+    }
+    plan.happened = Some(name(plan.left));
+    Some((plan.fault, plan.left))
+}
+
+/// Stands before a system call that may fail.
+pub(crate) fn system_call(name: &'static str) -> Result<(), Errno> {
+    let is_refusing = |plan: &Plan| matches!(plan.fault, Fault::Refused(_));
+    if !plan().as_ref().is_some_and(is_refusing) {
+        return Ok(());
+    }
+    match count(1, |_| name.into()) {
+        Some((Fault::Refused(errno), _)) => Err(errno),
+        _ => Ok(()),
+    }
+}
+
+/// What is in the way between a socket and the kernel.
+#[derive(Debug)]
+pub(crate) struct OnSocket {
+    protocol: Protocol,
+    next: Next,
+}
+
+#[derive(Debug)]
+enum Next {
+    Nothing,
+    /// This comes first.
+    Answer(Vec<u8>),
+    /// No answer comes until the next request.
+    Silence,
+    Cut,
+    Foreign,
+}
+
+impl OnSocket {
+    pub(crate) fn new(protocol: Protocol) -> Self {
+        Self { protocol, next: Next::Nothing }
+    }
+
+    /// What of a datagram goes to the kernel.
+    pub(crate) fn sending<'b>(&mut self, bytes: &'b [u8]) -> Option<Cow<'b, [u8]>> {
+        self.next = Next::Nothing;
+        let starts = starts(bytes);
+        let is_refusing = |plan: &Plan| matches!(plan.fault, Fault::Refused(_));
+        // Each request may be refused; an answer is lost once a datagram.
+        let steps = if plan().as_ref().is_some_and(is_refusing) { starts.len() } else { 1 };
+        let kind = |place: usize| {
+            let start: usize = starts[place];
+            format!("request of type {}", u16_at(bytes, start + 4))
+        };
+        let Some((fault, place)) = count(steps, kind) else { return Some(bytes.into()) };
+        match fault {
+            Fault::Refused(errno) => {
+                let mut answer = answer(&bytes[starts[place]..], errno as i32);
+                if self.protocol == Protocol::Netfilter {
+                    // All or nothing; and "done" is said of the others all the same.
+                    let asked = |start: &&usize| u16_at(bytes, **start + 6) & NLM_F_ACK != 0;
+                    for start in
+                        starts.iter().filter(asked).filter(|start| **start != starts[place])
+                    {
+                        answer.extend(self::answer(&bytes[*start..], 0));
+                    }
+                    self.next = Next::Answer(answer);
+                    return None;
+                }
+                self.next = Next::Answer(answer);
+                let mut bytes = bytes.to_vec();
+                let at = starts[place];
+                let flags = u16_at(&bytes, at + 6) & !NLM_F_ACK;
+                bytes[at + 4..at + 6].copy_from_slice(&NLMSG_NOOP.to_ne_bytes());
+                bytes[at + 6..at + 8].copy_from_slice(&flags.to_ne_bytes());
+                Some(bytes.into())
+            }
+            Fault::TimedOut => {
+                self.next = Next::Silence;
+                None
+            }
+            Fault::AnswerLost => {
+                self.next = Next::Silence;
+                Some(bytes.into())
+            }
+            Fault::AnswerShort => {
+                self.next = Next::Cut;
+                Some(bytes.into())
+            }
+            Fault::AnswerForeign => {
+                self.next = Next::Foreign;
+                Some(bytes.into())
+            }
+        }
+    }
+
+    /// What is received in the kernel's stead. `ETIMEDOUT`: the deadline has passed.
+    pub(crate) fn receiving(
+        &mut self,
+        buffer: &mut [u8],
+        flags: MsgFlags,
+    ) -> Option<Result<usize, Errno>> {
+        if flags.contains(MsgFlags::MSG_DONTWAIT) {
+            return None;
+        }
+        match &self.next {
+            Next::Answer(bytes) => {
+                let length = bytes.len();
+                buffer[..length].copy_from_slice(bytes);
+                self.next = Next::Nothing;
+                Some(Ok(length))
+            }
+            Next::Silence => Some(Err(Errno::ETIMEDOUT)),
+            _ => None,
+        }
+    }
+
+    /// What becomes of what was received.
+    pub(crate) fn received(&mut self, buffer: &mut [u8], length: usize) -> usize {
+        match self.next {
+            Next::Cut => {
+                self.next = Next::Silence;
+                length / 2
+            }
+            Next::Foreign => {
+                self.next = Next::Silence;
+                for start in starts(&buffer[..length]) {
+                    buffer[start + 11] ^= 0x80;
+                }
+                length
+            }
+            _ => length,
+        }
+    }
+}
+
+/// Where each message starts.
+fn starts(bytes: &[u8]) -> Vec<usize> {
+    let mut starts = Vec::new();
+    let mut at = 0;
+    while at + HEADER <= bytes.len() {
+        starts.push(at);
+        let length = u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap());
+        at += usize::try_from(length).unwrap().max(HEADER).next_multiple_of(4);
+    }
+    starts
+}
+
+/// A capped acknowledgement of the request; with 0 it says "done".
+fn answer(request: &[u8], errno: i32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    bytes.extend(u32::try_from(HEADER + 4 + HEADER).unwrap().to_ne_bytes());
+    bytes.extend(2_u16.to_ne_bytes());
+    bytes.extend(NLM_F_CAPPED.to_ne_bytes());
+    bytes.extend(&request[8..16]);
+    bytes.extend((-errno).to_ne_bytes());
+    bytes.extend(&request[..HEADER]);
+    bytes
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_ne_bytes([bytes[at], bytes[at + 1]])
+}

@@ -1,0 +1,46 @@
+//! The base chains that NAT happens in.
+
+use crate::wire::nft::chain::{Chain, ChainType};
+use crate::wire::nft::hook::{Hook, HookPoint, Priority};
+use crate::wire::nft::message::Family;
+
+/// A chain of type nat, named after its hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum NatChain {
+    /// What comes in by a link gets another destination.
+    Prerouting,
+    /// What this namespace itself sends gets another destination.
+    Output,
+    /// What leaves gets another source.
+    Postrouting,
+}
+
+impl NatChain {
+    pub(super) const ALL: [Self; 3] = [Self::Prerouting, Self::Output, Self::Postrouting];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Prerouting => "prerouting",
+            Self::Output => "output",
+            Self::Postrouting => "postrouting",
+        }
+    }
+
+    pub(super) fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|chain| chain.name() == name)
+    }
+
+    /// What makes it.
+    pub(super) fn in_table(self, table: &str, family: Family) -> Chain {
+        let (point, priority) = match self {
+            Self::Prerouting => (HookPoint::Prerouting, Priority::DESTINATION_NAT),
+            Self::Output => (HookPoint::Output, Priority::DESTINATION_NAT),
+            Self::Postrouting => (HookPoint::Postrouting, Priority::SOURCE_NAT),
+        };
+        Chain {
+            kind: Some(ChainType::Nat),
+            hook: Hook::new(family, point, priority),
+            ..Chain::by_name(table, self.name())
+        }
+    }
+}

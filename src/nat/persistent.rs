@@ -1,0 +1,225 @@
+//! Rules that outlive the program: in a table that nobody owns, each with a tag as its comment.
+//!
+//! Every change is made at the generation it was decided on, and decided again where somebody was
+//! faster: so the table is known to be ours when it is changed, and to have one rule when it goes.
+
+use std::fmt;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use nix::errno::Errno;
+
+use super::chains::NatChain;
+use super::handle::{ACTION, FAMILY, Kept, NatHandle, commit_rule, push_chain};
+use super::rule::NatRule;
+use crate::error::{Cause, Error};
+use crate::netlink::Socket;
+use crate::netns::Netns;
+use crate::nft::{Operations as Transaction, is_outdated, read};
+use crate::wire::nft::data::ChainRef;
+use crate::wire::nft::expr::Expr;
+use crate::wire::nft::message::MessageType;
+use crate::wire::nft::rule::Rule;
+use crate::wire::nft::table::{Table, TableFlags};
+use crate::wire::nft::userdata::UserData;
+
+const TABLE: &str = "netloom";
+/// What makes a table ours: its comment.
+const MARK: &str = "NAT rules of netloom, by tag";
+
+/// How often a change is decided again.
+const REPEATS: u32 = 64;
+
+/// What can't be a tag.
+pub(super) fn check(tag: &str) -> Result<(), &'static str> {
+    match tag {
+        "" => Err("a tag can't be empty"),
+        _ if tag.len() > 127 => Err("a tag has 127 bytes at most, as the comment it is kept in"),
+        _ if tag.contains(|c: char| c == '"' || c.is_control()) => {
+            Err("a tag can't contain quotes or control characters: nft could not list it")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Adds a rule to the persistent table, in one transaction with what of it is not there yet.
+pub(super) fn add(
+    netns: &Netns,
+    tag: &str,
+    chain: NatChain,
+    expressions: Vec<Expr>,
+    shown: &NatRule,
+) -> Result<NatHandle, Error> {
+    let rule =
+        Rule { userdata: UserData::comment(tag), ..Rule::new(TABLE, chain.name(), expressions) };
+    let add = |socket: &mut Socket| {
+        repeat(socket, (ACTION, shown), |socket, generation| {
+            let mut transaction = Transaction::at_generation(generation);
+            if ours(socket).map_err(|cause| cause.explain(ACTION, shown))?.is_none() {
+                let table = Table {
+                    flags: Some(TableFlags::empty()),
+                    userdata: UserData::comment(MARK),
+                    ..Table::by_name(TABLE)
+                };
+                let create = NLM_F_CREATE | NLM_F_EXCL;
+                let step = ("add", &"a table" as &dyn fmt::Display);
+                transaction.push(step, MessageType::NewTable, create, FAMILY, &table);
+            }
+            push_chain(&mut transaction, chain, TABLE);
+            commit_rule(transaction, socket, &rule, shown).inspect_err(|error| {
+                if error.is_unknown_outcome() {
+                    forget_unknown(socket, generation, tag);
+                }
+            })
+        })
+    };
+    let number = with_socket(netns, shown, add)?;
+    // The table may be new, and its number known to the kernel only.
+    let listed = netns.nat_rules(tag).or_else(|_| netns.nat_rules(tag))?;
+    let found = listed.into_iter().find(|found| found.rule == number);
+    found.ok_or_else(|| {
+        Cause::from(Errno::ENOENT)
+            .doing(ACTION, shown)
+            .hint("it was deleted as soon as it was made")
+            .in_namespace(netns)
+    })
+}
+
+/// After an answer was lost: where ours is the only change since, the newest rule with the tag is ours,
+/// as rules are numbered upwards.
+fn forget_unknown(socket: &mut Socket, before: u32, tag: &str) {
+    if read::generation(socket).ok() != Some(before.wrapping_add(1)) {
+        return;
+    }
+    let Ok(rules) = read::rules(socket, FAMILY, TABLE) else { return };
+    let is_tagged =
+        |rule: &&Rule| rule.userdata.as_ref().and_then(UserData::as_comment) == Some(tag);
+    let Some(newest) = rules.iter().filter(is_tagged).max_by_key(|rule| rule.handle) else {
+        return;
+    };
+    let mut transaction = Transaction::at_generation(before.wrapping_add(1));
+    let step = ("delete", &"what an unread answer told of" as &dyn fmt::Display);
+    let rule = Rule { expressions: Vec::new(), position: None, userdata: None, ..newest.clone() };
+    if rules.len() == 1 {
+        let table = Table::by_name(TABLE);
+        transaction.push(step, MessageType::DeleteTable, 0, FAMILY, &table);
+    } else {
+        transaction.push(step, MessageType::DeleteRule, 0, FAMILY, &rule);
+    }
+    transaction.commit(socket, |_| ()).ok();
+}
+
+/// By its number, in the table of its number; the last rule takes the table along.
+pub(super) fn remove(handle: &NatHandle, kept: &Kept) -> Result<(), Error> {
+    let step = ("delete", handle as &dyn fmt::Display);
+    with_socket(&handle.netns, handle, |socket| {
+        repeat(socket, step, |socket, generation| {
+            let doing = |cause: Cause| cause.doing(step.0, step.1);
+            let table = read::table(socket, FAMILY, TABLE).map_err(doing)?;
+            let rules = read::rules(socket, FAMILY, TABLE).map_err(doing)?;
+            let is_it = |rule: &Rule| rule.handle == Some(handle.rule);
+            if table.is_none_or(|table| table.handle != Some(kept.table))
+                || !rules.iter().any(is_it)
+            {
+                return Err(doing(Errno::ENOENT.into()));
+            }
+            let mut transaction = Transaction::at_generation(generation);
+            if rules.len() == 1 {
+                let table = Table::by_handle(kept.table);
+                transaction.push(step, MessageType::DeleteTable, 0, FAMILY, &table);
+            } else {
+                let rule = Rule::by_handle(TABLE, handle.chain.name(), handle.rule);
+                transaction.push(step, MessageType::DeleteRule, 0, FAMILY, &rule);
+            }
+            transaction.commit(socket, |_| ())
+        })
+    })
+}
+
+impl Netns {
+    /// The persistent NAT rules with this tag, in the order of their chains; none is no error.
+    ///
+    /// [`Owned::adopt`](crate::Owned::adopt) takes on the duty to delete one.
+    ///
+    /// # Errors
+    ///
+    /// Without `CAP_NET_ADMIN` it is [`is_permission_denied`](Error::is_permission_denied).
+    pub fn nat_rules(&self, tag: &str) -> Result<Vec<NatHandle>, Error> {
+        const ACTION: &str = "list NAT rules tagged";
+        with_socket(self, &tag, |socket| {
+            let doing = |cause: Cause| cause.doing(ACTION, tag);
+            let table = match ours(socket) {
+                Ok(Some(table)) => table,
+                Ok(None) | Err(NotOurs::Foreign) => return Ok(Vec::new()),
+                Err(NotOurs::Unknown(cause)) => return Err(doing(cause)),
+            };
+            let rules = read::rules(socket, FAMILY, TABLE).map_err(doing)?;
+            let is_tagged =
+                |rule: &&Rule| rule.userdata.as_ref().and_then(UserData::as_comment) == Some(tag);
+            let handle = |rule: &Rule| {
+                let Some(ChainRef::Name(chain)) = &rule.chain else { return None };
+                Some(NatHandle {
+                    netns: self.clone(),
+                    table: TABLE.to_owned(),
+                    chain: NatChain::by_name(chain)?,
+                    rule: rule.handle?,
+                    kept: Some(Kept { tag: tag.to_owned(), table }),
+                })
+            };
+            Ok(rules.iter().filter(is_tagged).filter_map(handle).collect())
+        })
+    }
+}
+
+/// Why a table can't be used.
+enum NotOurs {
+    Foreign,
+    Unknown(Cause),
+}
+
+impl NotOurs {
+    fn explain(self, action: &'static str, shown: &dyn fmt::Display) -> Error {
+        match self {
+            Self::Foreign => Cause::from(Errno::EEXIST)
+                .doing(action, shown)
+                .hint("a table `netloom` is there that netloom did not make"),
+            Self::Unknown(cause) => cause.doing(action, shown),
+        }
+    }
+}
+
+/// The number of the persistent table, where it is there and ours.
+fn ours(socket: &mut Socket) -> Result<Option<u64>, NotOurs> {
+    let Some(table) = read::table(socket, FAMILY, TABLE).map_err(NotOurs::Unknown)? else {
+        return Ok(None);
+    };
+    let is_marked = table.userdata.as_ref().and_then(UserData::as_comment) == Some(MARK);
+    if is_marked { Ok(table.handle) } else { Err(NotOurs::Foreign) }
+}
+
+/// Has a change decided at a generation, until it is made at that generation.
+fn repeat<T>(
+    socket: &mut Socket,
+    (action, shown): (&'static str, &dyn fmt::Display),
+    mut change: impl FnMut(&mut Socket, u32) -> Result<T, Error>,
+) -> Result<T, Error> {
+    for _ in 0..REPEATS {
+        let generation = read::generation(socket).map_err(|cause| cause.doing(action, shown))?;
+        match change(socket, generation) {
+            Err(error) if is_outdated(&error) => {}
+            done => return done,
+        }
+    }
+    Err(Cause::Interrupted(REPEATS).doing(action, shown))
+}
+
+fn with_socket<T>(
+    netns: &Netns,
+    shown: &dyn fmt::Display,
+    work: impl FnOnce(&mut Socket) -> Result<T, Error>,
+) -> Result<T, Error> {
+    netns
+        .netfilter(|socket| Ok(work(socket)))
+        .map_err(|cause| cause.doing("open nf_tables for", shown))
+        .flatten()
+        .map_err(|error| error.in_namespace(netns))
+}

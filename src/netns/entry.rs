@@ -1,0 +1,263 @@
+//! What a command does between its fork and its exec: it enters, furnishes its mounts, and becomes the
+//! user it is to be. Behind the fork there are only system calls on what was prepared before.
+
+use std::ffi::{CStr, CString};
+use std::fs;
+use std::io::{PipeWriter, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::{Gid, Pid, Uid, getppid, getuid, setgid, setgroups, setuid, write};
+
+use super::open::Netns;
+use crate::error::{Cause, Error};
+
+/// Who the command is to run as.
+#[derive(Debug, Clone, Default)]
+pub(super) struct User {
+    pub(super) uid: Option<u32>,
+    pub(super) gid: Option<u32>,
+    pub(super) groups: Option<Vec<u32>>,
+}
+
+/// All that entering needs.
+#[derive(Debug)]
+pub(super) struct Entry {
+    namespace: Netns,
+    texts: Vec<Text>,
+    /// Files of `/etc/netns/NAME`, and what each goes over.
+    files: Vec<(CString, CString)>,
+    uid: Option<Uid>,
+    gid: Option<Gid>,
+    groups: Option<Vec<Gid>>,
+    /// The process that it is to die with.
+    parent: Option<Pid>,
+    /// Where the step that failed goes; closed when the start is over.
+    report: Option<PipeWriter>,
+}
+
+/// A file given as a value.
+#[derive(Debug)]
+struct Text {
+    contents: Vec<u8>,
+    /// Where it is written to.
+    source: CString,
+    /// What it goes over.
+    target: CString,
+}
+
+/// What was being done when it failed, as it goes through the pipe, with the file's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Step {
+    Network,
+    Mounts,
+    Text,
+    Sysfs,
+    File,
+    User,
+    Parent,
+}
+
+const STEPS: [Step; 7] =
+    [Step::Network, Step::Mounts, Step::Text, Step::Sysfs, Step::File, Step::User, Step::Parent];
+
+type Failure = (Step, usize, Errno);
+
+impl Entry {
+    /// Refuses what can be known wrong before the fork.
+    pub(super) fn prepare(
+        namespace: &Netns,
+        texts: &[(PathBuf, String)],
+        user: &User,
+        dies_with_us: bool,
+        report: PipeWriter,
+    ) -> Result<Self, Error> {
+        let own = texts.iter().enumerate().map(|(place, (path, contents))| {
+            let refuse = |reason: &str| {
+                Error::invalid("replace file", path.display(), reason).in_namespace(namespace)
+            };
+            if !path.is_absolute() || !path.is_file() {
+                return Err(refuse("it has to be there to be replaced, as an absolute path"));
+            }
+            let target = c_path(path).ok_or_else(|| refuse("a path can't contain NUL"))?;
+            let source = CString::new(format!("/sys/{place}")).unwrap_or_default();
+            Ok(Text { contents: contents.clone().into_bytes(), source, target })
+        });
+        let replaced =
+            |target: &CStr| texts.iter().any(|(path, _)| c_path(path).as_deref() == Some(target));
+        let mut files = namespace.name().map(overlays).unwrap_or_default();
+        files.retain(|(_, target)| !replaced(target));
+        let parent = dies_with_us.then(|| Pid::from_raw(process::id().cast_signed()));
+        Ok(Self {
+            namespace: namespace.clone(),
+            texts: own.collect::<Result<_, _>>()?,
+            files,
+            uid: user.uid.map(Uid::from_raw),
+            gid: user.gid.map(Gid::from_raw),
+            groups: user.groups.clone().map(|all| all.into_iter().map(Gid::from_raw).collect()),
+            parent,
+            report: Some(report),
+        })
+    }
+
+    /// Does it all, behind the fork.
+    pub(super) fn enter(&self) -> Result<(), Errno> {
+        self.steps().map_err(|(step, place, errno)| {
+            let place = u8::try_from(place).unwrap_or(u8::MAX);
+            // Where that fails the errno has to do.
+            self.report.as_ref().map(|mut report| report.write_all(&[step as u8, place]));
+            errno
+        })
+    }
+
+    fn steps(&self) -> Result<(), Failure> {
+        let at = |step| move |errno| (step, 0, errno);
+        setns(self.namespace.as_fd(), CloneFlags::CLONE_NEWNET).map_err(at(Step::Network))?;
+        private_mounts().map_err(at(Step::Mounts))?;
+        self.mount_texts()?;
+        mount_sysfs().map_err(at(Step::Sysfs))?;
+        for (place, (source, target)) in self.files.iter().enumerate() {
+            bind(source, target).map_err(|errno| (Step::File, place, errno))?;
+        }
+        self.become_user().map_err(at(Step::User))?;
+        // After the change of user, which clears it.
+        self.die_with_parent().map_err(at(Step::Parent))
+    }
+
+    /// Writes the files to a file system that nobody else sees, and that goes with the last of them.
+    fn mount_texts(&self) -> Result<(), Failure> {
+        if self.texts.is_empty() {
+            return Ok(());
+        }
+        let nothing = None::<&CStr>;
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        mount(Some(c"netloom"), c"/sys", Some(c"tmpfs"), flags, nothing)
+            .map_err(|errno| (Step::Text, 0, errno))?;
+        for (place, text) in self.texts.iter().enumerate() {
+            text.write()
+                .and_then(|()| bind(&text.source, &text.target))
+                .map_err(|errno| (Step::Text, place, errno))?;
+        }
+        umount2(c"/sys", MntFlags::MNT_DETACH).map_err(|errno| (Step::Text, 0, errno))
+    }
+
+    fn become_user(&self) -> Result<(), Errno> {
+        match &self.groups {
+            Some(groups) => setgroups(groups)?,
+            // As std: who gives up root gives up its groups.
+            None if self.uid.is_some() && getuid().is_root() => setgroups(&[])?,
+            None => {}
+        }
+        self.gid.map_or(Ok(()), setgid)?;
+        self.uid.map_or(Ok(()), setuid)
+    }
+
+    fn die_with_parent(&self) -> Result<(), Errno> {
+        let Some(parent) = self.parent else { return Ok(()) };
+        set_pdeathsig(Signal::SIGKILL)?;
+        // It may have died before that.
+        if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH) }
+    }
+
+    /// Closes our own end of the pipe, so that reading it comes to an end.
+    pub(super) fn without_report(self) -> Self {
+        Self { report: None, ..self }
+    }
+
+    /// The error for the step that was reported; nothing where the program itself did not start.
+    pub(super) fn explain(&self, report: &[u8], cause: Cause) -> Result<Error, Cause> {
+        let &[step, place] = report else { return Err(cause) };
+        let Some(step) = STEPS.get(usize::from(step)) else { return Err(cause) };
+        let place = usize::from(place);
+        let shown = |path: Option<&CString>| {
+            path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
+        };
+        Ok(match step {
+            Step::Network => cause.doing("enter", &self.namespace),
+            Step::Mounts => cause.doing("make", "a mount namespace").hint_on(Errno::EPERM, || {
+                "this needs CAP_SYS_ADMIN; as an ordinary user try it under `unshare -rnm`".into()
+            }),
+            Step::Text => {
+                cause.doing("replace file", shown(self.texts.get(place).map(|text| &text.target)))
+            }
+            Step::Sysfs => cause.doing("mount", "/sys"),
+            Step::File => {
+                cause.doing("replace file", shown(self.files.get(place).map(|(_, target)| target)))
+            }
+            Step::User => self.explain_user(cause),
+            Step::Parent => cause.doing("start a command for", "a process that has ended"),
+        })
+    }
+
+    fn explain_user(&self, cause: Cause) -> Error {
+        let shown = |id: Option<u32>| id.map_or("the same".into(), |id| id.to_string());
+        let uid = shown(self.uid.map(Uid::as_raw));
+        let gid = shown(self.gid.map(Gid::as_raw));
+        cause
+            .doing("become", format!("user {uid}, group {gid}"))
+            .hint_on(Errno::EINVAL, || {
+                "one of the ids means nobody in this user namespace (/proc/self/uid_map, gid_map)"
+                    .into()
+            })
+            .hint_on(Errno::EPERM, || "this needs CAP_SETUID and CAP_SETGID".into())
+    }
+}
+
+impl Text {
+    fn write(&self) -> Result<(), Errno> {
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        let mode = Mode::from_bits_truncate(0o644);
+        let file = open(self.source.as_c_str(), flags, mode)?;
+        // Whatever the umask is.
+        fchmod(&file, mode)?;
+        let mut rest = self.contents.as_slice();
+        while !rest.is_empty() {
+            let written = write(&file, rest)?;
+            rest = rest.get(written..).unwrap_or_default();
+        }
+        Ok(())
+    }
+}
+
+fn private_mounts() -> Result<(), Errno> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let nothing = None::<&CStr>;
+    mount(nothing, c"/", nothing, MsFlags::MS_SLAVE | MsFlags::MS_REC, nothing)
+}
+
+fn mount_sysfs() -> Result<(), Errno> {
+    match mount(Some(c"sysfs"), c"/sys", Some(c"sysfs"), MsFlags::empty(), None::<&CStr>) {
+        // In a container /sys may be hidden in part; then the kernel lets nobody see it whole.
+        Err(Errno::EPERM | Errno::ENOENT) => Ok(()),
+        result => result,
+    }
+}
+
+fn bind(source: &CStr, target: &CStr) -> Result<(), Errno> {
+    mount(Some(source), target, None::<&CStr>, MsFlags::MS_BIND, None::<&CStr>)
+}
+
+/// What `ip netns exec` would bind: each file of `/etc/netns/NAME` that `/etc` has one for.
+fn overlays(name: &str) -> Vec<(CString, CString)> {
+    let entries = fs::read_dir(Path::new("/etc/netns").join(name)).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| {
+            let target = Path::new("/etc").join(entry.file_name());
+            target.exists().then(|| Some((c_path(&entry.path())?, c_path(&target)?))).flatten()
+        })
+        .collect()
+}
+
+fn c_path(path: &Path) -> Option<CString> {
+    CString::new(path.as_os_str().as_bytes()).ok()
+}

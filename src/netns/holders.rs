@@ -1,0 +1,171 @@
+//! Who keeps a namespace alive: processes, threads, open files and mounts, from `/proc`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::os::linux::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::identity::NetnsId;
+use super::open::Netns;
+use crate::error::{Cause, Error};
+
+/// A process that keeps a namespace alive, and by what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// The process.
+    pub pid: u32,
+    /// Its command's name, as `comm` in ps(1).
+    pub command: String,
+    /// By what it holds the namespace; never empty.
+    pub by: Vec<HeldBy>,
+}
+
+/// By what a process keeps a namespace alive.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum HeldBy {
+    /// Its main thread is in it: what `ip netns pids` lists.
+    Process,
+    /// A thread of it is in it, by thread id.
+    Thread(u32),
+    /// It has a file of the namespace open, by descriptor.
+    OpenFile(u32),
+    /// The namespace is mounted there, in the process's mount namespace. Told for one process of each
+    /// mount namespace.
+    Mount(PathBuf),
+}
+
+impl Netns {
+    /// The processes that keep it alive, in the order of their ids: `ip netns pids`, and what else
+    /// there is besides processes. The calling process is among them, as a handle is an open file.
+    ///
+    /// What an ordinary user may not look into is not listed, and neither is a socket that is its
+    /// holder's last tie to the namespace.
+    ///
+    /// ```
+    /// use netloom::{HeldBy, Namespace};
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let red = Namespace::anonymous().create()?;
+    /// let holders = red.holders()?;
+    /// assert_eq!(holders[0].pid, std::process::id());
+    /// assert!(matches!(holders[0].by[0], HeldBy::OpenFile(_)));
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Where `/proc` can't be read.
+    #[doc(alias("ip netns pids", "lsns", "lsof"))]
+    pub fn holders(&self) -> Result<Vec<Holder>, Error> {
+        holders(self.id()).map_err(|cause| cause.doing("look for holders of", self))
+    }
+}
+
+fn holders(id: NetnsId) -> Result<Vec<Holder>, Cause> {
+    let mut pids = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        pids.extend(number(&entry?.path()));
+    }
+    pids.sort_unstable();
+    // The namespace's mount points, by mount namespace.
+    let mut seen = BTreeMap::new();
+    let holders = pids.into_iter().filter_map(|pid| {
+        let process = PathBuf::from(format!("/proc/{pid}"));
+        let mut by = threads(&process, pid, id);
+        let mut is_first = false;
+        let own = fs::read_link(process.join("ns/mnt")).unwrap_or_default();
+        let mounts: &Vec<PathBuf> = seen.entry(own).or_insert_with(|| {
+            is_first = true;
+            mounts(&process, id)
+        });
+        by.extend(open_files(&process, id, mounts));
+        if is_first {
+            by.extend(mounts.iter().cloned().map(HeldBy::Mount));
+        }
+        if by.is_empty() {
+            return None;
+        }
+        by.sort_unstable();
+        let command = fs::read_to_string(process.join("comm")).unwrap_or_default();
+        Some(Holder { pid, command: command.trim_end().to_owned(), by })
+    });
+    Ok(holders.collect())
+}
+
+fn threads(process: &Path, pid: u32, id: NetnsId) -> Vec<HeldBy> {
+    let is_inside = |tid: &u32| {
+        let file = process.join(format!("task/{tid}/ns/net"));
+        fs::metadata(file).is_ok_and(|file| id.is(file.st_dev(), file.st_ino()))
+    };
+    let inside = numbers(&process.join("task")).into_iter().filter(is_inside);
+    inside.map(|tid| if tid == pid { HeldBy::Process } else { HeldBy::Thread(tid) }).collect()
+}
+
+/// Only what can be one is looked at: on a network file system that is gone, looking would hang.
+fn open_files(process: &Path, id: NetnsId, mounts: &[PathBuf]) -> Vec<HeldBy> {
+    let as_link = id.to_string();
+    let is_one = |fd: &u32| {
+        let path = process.join(format!("fd/{fd}"));
+        match fs::read_link(&path) {
+            Ok(target) if target.as_os_str() == as_link.as_str() || mounts.contains(&target) => {
+                fs::metadata(path).is_ok_and(|file| id.is(file.st_dev(), file.st_ino()))
+            }
+            _ => false,
+        }
+    };
+    let files = numbers(&process.join("fd")).into_iter().filter(is_one);
+    files.map(HeldBy::OpenFile).collect()
+}
+
+/// `36 35 0:4 net:[4026532177] /run/netns/red rw shared:20 - nsfs nsfs rw` (proc(5)).
+fn mounts(process: &Path, id: NetnsId) -> Vec<PathBuf> {
+    let table = fs::read_to_string(process.join("mountinfo")).unwrap_or_default();
+    let root = id.to_string();
+    let point = |line: &str| {
+        let mut words = line.split(' ').skip(3);
+        let is_it = words.next()? == root && line.contains(" - nsfs ");
+        is_it.then(|| words.next().map(unescaped)).flatten()
+    };
+    table.lines().filter_map(point).collect()
+}
+
+/// White space and backslashes are in octal there.
+fn unescaped(path: &str) -> PathBuf {
+    let escapes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
+    let replace = |path: String, (from, to): (&str, &str)| path.replace(from, to);
+    escapes.into_iter().fold(path.to_owned(), replace).into()
+}
+
+fn numbers(directory: &Path) -> Vec<u32> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| number(&entry.path())).collect()
+}
+
+fn number(path: &Path) -> Option<u32> {
+    path.file_name()?.to_str()?.parse().ok()
+}
+
+/// As a line of a list.
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}:", self.pid, self.command)?;
+        self.by
+            .iter()
+            .enumerate()
+            .try_for_each(|(place, by)| write!(f, "{}{by}", if place == 0 { " " } else { ", " }))
+    }
+}
+
+impl fmt::Display for HeldBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process => f.write_str("is in it"),
+            Self::Thread(tid) => write!(f, "thread {tid} is in it"),
+            Self::OpenFile(fd) => write!(f, "has it open as {fd}"),
+            Self::Mount(path) => write!(f, "sees it mounted on {}", path.display()),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The numbers one namespace has for others, by which netlink messages name them.
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
+use nix::errno::Errno;
+
+use super::named;
+use super::open::Netns;
+use crate::error::{Cause, Error};
+use crate::netlink::Batch;
+use crate::wire::nsid::NsidView;
+
+/// Another namespace, by the number that one has for it, as `ip netns list-id` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerId {
+    /// The number: what `link-netnsid` means in `ip link`.
+    pub number: u32,
+    /// A name under `/run/netns`, where the other has one.
+    pub name: Option<String>,
+}
+
+impl Netns {
+    /// The namespaces this one has numbers for, as `ip netns list-id`: the far sides of its veth pairs,
+    /// once they have been looked at, and those that were given one.
+    ///
+    /// ```
+    /// use netloom::Namespace;
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let red = Namespace::anonymous().create()?;
+    /// let blue = Namespace::named("blue").create()?;
+    /// assert_eq!(red.peer_id(&blue)?, None);
+    /// red.assign_peer_id(&blue, 7)?;
+    /// assert_eq!(red.peer_id(&blue)?, Some(7));
+    /// assert_eq!(red.peer_ids()?[0].name.as_deref(), Some("blue"));
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Where the list changed each time it was read: it is whole, or an error.
+    #[doc(alias("ip netns list-id", "RTM_GETNSID", "nsid"))]
+    pub fn peer_ids(&self) -> Result<Vec<PeerId>, Error> {
+        let all = RouteNetlinkMessage::GetNsId(NsidMessage::default());
+        let mut numbers =
+            self.dump("namespace ids", &all, |message| NsidView::read(message)?.number())?;
+        numbers.sort_unstable();
+        let mut peers: Vec<_> =
+            numbers.into_iter().map(|number| PeerId { number, name: None }).collect();
+        for (name, id) in named::list().unwrap_or_default() {
+            // A name may go at any moment; then it is not shown.
+            let (Some(_), Ok(file)) = (id, File::open(named::path(&name))) else { continue };
+            let number = self.number_of(file.as_fd()).unwrap_or_default();
+            if let Some(peer) = peers.iter_mut().find(|peer| Some(peer.number) == number) {
+                peer.name.get_or_insert(name);
+            }
+        }
+        Ok(peers)
+    }
+
+    /// The number this namespace has for another, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel does not answer.
+    #[doc(alias = "ip netns list-id")]
+    pub fn peer_id(&self, other: &Netns) -> Result<Option<u32>, Error> {
+        self.number_of(other.fd())
+            .map_err(|cause| cause.doing("look up the id of", other).in_namespace(self))
+    }
+
+    /// Gives another namespace a number in this one, as `ip netns set NAME NETNSID`. It stays for as
+    /// long as both live.
+    ///
+    /// # Errors
+    ///
+    /// Where the other has one already, or the number is taken
+    /// ([`is_already_exists`](Error::is_already_exists)); above 2,147,483,647 it is refused before any
+    /// system call.
+    #[doc(alias("ip netns set", "RTM_NEWNSID"))]
+    pub fn assign_peer_id(&self, other: &Netns, number: u32) -> Result<(), Error> {
+        const ACTION: &str = "give a namespace id to";
+        let Ok(signed) = i32::try_from(number) else {
+            let reason = format!("{number}: a namespace id is at most {}", i32::MAX);
+            return Err(Error::invalid(ACTION, other, reason).in_namespace(self));
+        };
+        let mut message = about(other.fd());
+        message.attributes.push(NsidAttribute::Id(signed));
+        let mut batch = Batch::default();
+        batch.push(&RouteNetlinkMessage::NewNsId(message), 0);
+        let done = self.route(|socket| {
+            let refused = socket.exchange(&mut batch, |_, _| ())?.into_iter().next();
+            refused.map_or(Ok(()), |(_, refusal)| Err(refusal.into()))
+        });
+        done.map_err(|cause: Cause| {
+            let error = cause.doing(ACTION, other).in_namespace(self);
+            let taken = format!("it has an id already, or {number} is another namespace's");
+            error.hint_on(Errno::EEXIST, || taken.clone()).hint_on(Errno::ENOSPC, || taken)
+        })
+    }
+
+    fn number_of(&self, other: BorrowedFd<'_>) -> Result<Option<u32>, Cause> {
+        let request = RouteNetlinkMessage::GetNsId(about(other));
+        let found = self.route(|socket| {
+            socket.get(&request, |answer| NsidView::read(answer).map(NsidView::number))
+        })?;
+        Ok(found.flatten())
+    }
+}
+
+/// A message about a namespace that is open in this process.
+fn about(namespace: BorrowedFd<'_>) -> NsidMessage {
+    let mut message = NsidMessage::default();
+    message.attributes.push(NsidAttribute::Fd(namespace.as_raw_fd().cast_unsigned()));
+    message
+}

@@ -1,0 +1,395 @@
+//! Connection tracking entries: what the kernel lists, the request for a list and the one to delete.
+//!
+//! ```text
+//!  0        1         2          4
+//!  | family | version | resource | attributes …            struct nfgenmsg
+//!
+//! CTA_TUPLE_ORIG       1  nest   CTA_TUPLE_REPLY 2  nest
+//!   CTA_TUPLE_IP         1  nest   CTA_IP_V4_SRC 1, CTA_IP_V4_DST 2, CTA_IP_V6_SRC 3, CTA_IP_V6_DST 4
+//!   CTA_TUPLE_PROTO      2  nest   CTA_PROTO_NUM 1 u8, CTA_PROTO_SRC_PORT 2 be16, CTA_PROTO_DST_PORT 3 be16
+//! CTA_STATUS           3  be32   CTA_TIMEOUT 7  be32, seconds
+//! CTA_MARK             8  be32   CTA_MARK_MASK 21  be32, in a request
+//! CTA_COUNTERS_ORIG    9  nest   CTA_COUNTERS_REPLY 10  nest; with net.netfilter.nf_conntrack_acct
+//!   CTA_COUNTERS_PACKETS 1  be64   CTA_COUNTERS_BYTES 2  be64
+//! CTA_ID              12  be32   CTA_ZONE 18  be16
+//! CTA_FILTER          25  nest   in a request, since Linux 5.8: which parts of the tuples count
+//!   CTA_FILTER_ORIG_FLAGS 1  u32 CTA_FILTER_REPLY_FLAGS 2  u32   in the machine's order
+//! ```
+//!
+//! Source: `include/uapi/linux/netfilter/nfnetlink_conntrack.h`.
+
+use std::net::IpAddr;
+
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
+
+use super::attribute::{Attribute, Attributes, Writer};
+use super::message::Message;
+
+const NFNL_SUBSYS_CTNETLINK: u16 = 1;
+const IPCTNL_MSG_CT_NEW: u16 = 0;
+const IPCTNL_MSG_CT_GET: u16 = 1;
+const IPCTNL_MSG_CT_DELETE: u16 = 2;
+
+const CTA_TUPLE_ORIG: u16 = 1;
+const CTA_TUPLE_REPLY: u16 = 2;
+const CTA_STATUS: u16 = 3;
+const CTA_TIMEOUT: u16 = 7;
+const CTA_MARK: u16 = 8;
+const CTA_COUNTERS_ORIG: u16 = 9;
+const CTA_COUNTERS_REPLY: u16 = 10;
+const CTA_ID: u16 = 12;
+const CTA_ZONE: u16 = 18;
+const CTA_MARK_MASK: u16 = 21;
+const CTA_FILTER: u16 = 25;
+
+const CTA_TUPLE_IP: u16 = 1;
+const CTA_TUPLE_PROTO: u16 = 2;
+const CTA_IP_V4_SRC: u16 = 1;
+const CTA_IP_V4_DST: u16 = 2;
+const CTA_IP_V6_SRC: u16 = 3;
+const CTA_IP_V6_DST: u16 = 4;
+const CTA_PROTO_NUM: u16 = 1;
+const CTA_PROTO_SRC_PORT: u16 = 2;
+const CTA_PROTO_DST_PORT: u16 = 3;
+const CTA_COUNTERS_PACKETS: u16 = 1;
+const CTA_COUNTERS_BYTES: u16 = 2;
+
+const CTA_FILTER_ORIG_FLAGS: u16 = 1;
+const CTA_FILTER_REPLY_FLAGS: u16 = 2;
+const CTA_FILTER_F_CTA_IP_SRC: u32 = 1;
+const CTA_FILTER_F_CTA_IP_DST: u32 = 1 << 1;
+const CTA_FILTER_F_CTA_PROTO_NUM: u32 = 1 << 3;
+const CTA_FILTER_F_CTA_PROTO_SRC_PORT: u32 = 1 << 4;
+const CTA_FILTER_F_CTA_PROTO_DST_PORT: u32 = 1 << 5;
+
+/// The families of entries, by number (`AF_INET`, `AF_INET6`).
+pub(crate) const IPV4: u8 = 2;
+pub(crate) const IPV6: u8 = 10;
+/// All of them, in a request for a list.
+pub(crate) const ANY: u8 = 0;
+
+/// One direction of a connection, wholly or in part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tuple {
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) destination: Option<IpAddr>,
+    pub(crate) protocol: Option<u8>,
+    pub(crate) source_port: Option<u16>,
+    pub(crate) destination_port: Option<u16>,
+}
+
+impl Tuple {
+    fn read(tuple: Attributes<'_>) -> Self {
+        let nest = |kind| tuple.get(kind).map(Attribute::nested).unwrap_or_default();
+        let (ip, protocol) = (nest(CTA_TUPLE_IP), nest(CTA_TUPLE_PROTO));
+        let address = |v4, v6| ip.get(v4).or_else(|| ip.get(v6)).and_then(Attribute::ip);
+        let port = |kind| protocol.get(kind).and_then(Attribute::u16_be);
+        Self {
+            source: address(CTA_IP_V4_SRC, CTA_IP_V6_SRC),
+            destination: address(CTA_IP_V4_DST, CTA_IP_V6_DST),
+            protocol: protocol.get(CTA_PROTO_NUM).and_then(Attribute::u8),
+            source_port: port(CTA_PROTO_SRC_PORT),
+            destination_port: port(CTA_PROTO_DST_PORT),
+        }
+    }
+
+    /// Whether what is said here is said there.
+    pub(crate) fn is_part_of(&self, whole: &Self) -> bool {
+        fn holds<T: PartialEq + Copy>(part: Option<T>, whole: Option<T>) -> bool {
+            part.is_none() || part == whole
+        }
+        holds(self.source, whole.source)
+            && holds(self.destination, whole.destination)
+            && holds(self.protocol, whole.protocol)
+            && holds(self.source_port, whole.source_port)
+            && holds(self.destination_port, whole.destination_port)
+    }
+
+    /// What of it the kernel can filter by: ports only together with their protocol, and no IPv6
+    /// address: the kernel leaves out those that match (`ctnetlink_filter_match_tuple`, seen on 6.18).
+    fn flags(&self) -> u32 {
+        let flag = |is: bool, flag| if is { flag } else { 0 };
+        let is_v4 = |address: Option<IpAddr>| address.is_some_and(|address| address.is_ipv4());
+        let ports = self.protocol.is_some();
+        flag(is_v4(self.source), CTA_FILTER_F_CTA_IP_SRC)
+            | flag(is_v4(self.destination), CTA_FILTER_F_CTA_IP_DST)
+            | flag(ports, CTA_FILTER_F_CTA_PROTO_NUM)
+            | flag(ports && self.source_port.is_some(), CTA_FILTER_F_CTA_PROTO_SRC_PORT)
+            | flag(ports && self.destination_port.is_some(), CTA_FILTER_F_CTA_PROTO_DST_PORT)
+    }
+
+    fn write(&self, out: &mut Writer<'_>, kind: u16) {
+        let address = |out: &mut Writer<'_>, (v4, v6), address| match address {
+            Some(IpAddr::V4(address)) => out.bytes(v4, &address.octets()),
+            Some(IpAddr::V6(address)) => out.bytes(v6, &address.octets()),
+            None => {}
+        };
+        out.nested(kind, |tuple| {
+            if self.source.is_some() || self.destination.is_some() {
+                tuple.nested(CTA_TUPLE_IP, |ip| {
+                    address(ip, (CTA_IP_V4_SRC, CTA_IP_V6_SRC), self.source);
+                    address(ip, (CTA_IP_V4_DST, CTA_IP_V6_DST), self.destination);
+                });
+            }
+            let Some(number) = self.protocol else { return };
+            tuple.nested(CTA_TUPLE_PROTO, |protocol| {
+                protocol.u8(CTA_PROTO_NUM, number);
+                if let Some(port) = self.source_port {
+                    protocol.u16_be(CTA_PROTO_SRC_PORT, port);
+                }
+                if let Some(port) = self.destination_port {
+                    protocol.u16_be(CTA_PROTO_DST_PORT, port);
+                }
+            });
+        });
+    }
+}
+
+/// An entry, borrowed from the message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EntryView<'a> {
+    pub(crate) family: u8,
+    attributes: Attributes<'a>,
+}
+
+impl<'a> EntryView<'a> {
+    pub(crate) fn read(message: Message<'a>) -> Option<Self> {
+        if message.kind != NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW {
+            return None;
+        }
+        let (&[family, ..], attributes) = message.split::<4>()?;
+        Some(Self { family, attributes })
+    }
+
+    pub(crate) fn original(self) -> Option<Tuple> {
+        self.attributes.get(CTA_TUPLE_ORIG).map(|tuple| Tuple::read(tuple.nested()))
+    }
+
+    pub(crate) fn reply(self) -> Option<Tuple> {
+        self.attributes.get(CTA_TUPLE_REPLY).map(|tuple| Tuple::read(tuple.nested()))
+    }
+
+    fn u32(self, kind: u16) -> Option<u32> {
+        self.attributes.get(kind).and_then(Attribute::u32_be)
+    }
+
+    pub(crate) fn status(self) -> u32 {
+        self.u32(CTA_STATUS).unwrap_or(0)
+    }
+
+    /// In seconds; none for an entry that is about to go.
+    pub(crate) fn timeout(self) -> Option<u32> {
+        self.u32(CTA_TIMEOUT)
+    }
+
+    pub(crate) fn mark(self) -> u32 {
+        self.u32(CTA_MARK).unwrap_or(0)
+    }
+
+    pub(crate) fn zone(self) -> u16 {
+        self.attributes.get(CTA_ZONE).and_then(Attribute::u16_be).unwrap_or(0)
+    }
+
+    /// Packets and bytes.
+    pub(crate) fn counter(self, is_reply: bool) -> Option<(u64, u64)> {
+        let kind = if is_reply { CTA_COUNTERS_REPLY } else { CTA_COUNTERS_ORIG };
+        let counter = self.attributes.get(kind)?.nested();
+        let number = |kind| counter.get(kind).and_then(Attribute::u64_be);
+        Some((number(CTA_COUNTERS_PACKETS)?, number(CTA_COUNTERS_BYTES)?))
+    }
+
+    /// Appends the request to delete exactly this entry: its tuple as it came, its zone and its number,
+    /// so that another one that took its place stays.
+    pub(crate) fn append_delete(self, out: &mut Vec<u8>) {
+        frame(out, IPCTNL_MSG_CT_DELETE, 0, self.family, |request| {
+            for kind in [CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE] {
+                if let Some(attribute) = self.attributes.get(kind) {
+                    let nested = if kind == CTA_TUPLE_ORIG { NLA_F_NESTED } else { 0 };
+                    request.bytes(kind | nested, attribute.value);
+                }
+            }
+        });
+    }
+}
+
+const NLA_F_NESTED: u16 = 0x8000;
+
+/// Which entries a list is to have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Filter {
+    pub(crate) original: Tuple,
+    pub(crate) reply: Tuple,
+    /// A mark and the bits of it that count.
+    pub(crate) mark: Option<(u32, u32)>,
+}
+
+/// Appends the request for a list. The kernel filters by what it can: addresses and protocols only
+/// within one family, and no zone.
+pub(crate) fn append_list(out: &mut Vec<u8>, family: u8, filter: &Filter) {
+    frame(out, IPCTNL_MSG_CT_GET, NLM_F_DUMP, family, |request| {
+        if let Some((mark, mask)) = filter.mark {
+            request.u32_be(CTA_MARK, mark);
+            request.u32_be(CTA_MARK_MASK, mask);
+        }
+        let flags = (filter.original.flags(), filter.reply.flags());
+        if family == ANY || flags == (0, 0) {
+            return;
+        }
+        if flags.0 != 0 {
+            filter.original.write(request, CTA_TUPLE_ORIG);
+        }
+        if flags.1 != 0 {
+            filter.reply.write(request, CTA_TUPLE_REPLY);
+        }
+        request.nested(CTA_FILTER, |nest| {
+            nest.u32(CTA_FILTER_ORIG_FLAGS, flags.0);
+            nest.u32(CTA_FILTER_REPLY_FLAGS, flags.1);
+        });
+    });
+}
+
+/// A request with its headers; its length and number are filled in where it is sent.
+fn frame(out: &mut Vec<u8>, kind: u16, flags: u16, family: u8, fill: impl FnOnce(&mut Writer<'_>)) {
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&(NFNL_SUBSYS_CTNETLINK << 8 | kind).to_ne_bytes());
+    out.extend_from_slice(&(flags | NLM_F_REQUEST).to_ne_bytes());
+    out.extend_from_slice(&[0; 8]);
+    out.extend_from_slice(&[family, 0, 0, 0]);
+    fill(&mut Writer::new(out));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn hex(text: &str) -> Vec<u8> {
+        let digits: String = text.split_whitespace().collect();
+        let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+        (0..digits.len()).step_by(2).map(byte).collect()
+    }
+
+    /// What the kernel sent for `conntrack -L -o extended,id`, from its nfgenmsg on:
+    ///
+    /// ```text
+    /// udp 17 29 src=127.0.0.1 dst=127.0.0.1 sport=4000 dport=5354 [UNREPLIED]
+    ///     src=127.0.0.1 dst=127.0.0.1 sport=5355 dport=4000 mark=0 use=1 id=2736903228
+    /// ```
+    const DNATED_UDP: &str = "02000000
+        34000180 14000180 08000100 7f000001 08000200 7f000001
+                 1c000280 05000100 11000000 06000200 0fa00000 06000300 14ea0000
+        34000280 14000180 08000100 7f000001 08000200 7f000001
+                 1c000280 05000100 11000000 06000200 14eb0000 06000300 0fa00000
+        08000300 000001a8 08000800 00000000 08000c00 a321d43c 08000b00 00000001 08000700 0000001d";
+
+    /// `icmp 1 29 src=127.0.0.1 dst=127.0.0.1 type=8 code=0 id=28833 packets=1 bytes=84 …`
+    const COUNTED_PING: &str = "02000000
+        3c000180 14000180 08000100 7f000001 08000200 7f000001
+                 24000280 05000100 01000000 06000400 70a10000 05000500 08000000 05000600 00000000
+        08000300 0000018a 1c000980 0c000100 00000000 00000001 0c000200 00000000 00000054";
+
+    fn view(payload: &[u8]) -> Option<EntryView<'_>> {
+        EntryView::read(Message { kind: 0x0100, flags: 2, sequence: 1, payload })
+    }
+
+    fn tuple(source_port: u16, destination_port: u16) -> Tuple {
+        Tuple {
+            source: Some(Ipv4Addr::LOCALHOST.into()),
+            destination: Some(Ipv4Addr::LOCALHOST.into()),
+            protocol: Some(17),
+            source_port: Some(source_port),
+            destination_port: Some(destination_port),
+        }
+    }
+
+    #[test]
+    fn an_entry_is_read_as_conntrack_prints_it() {
+        let bytes = hex(DNATED_UDP);
+        let entry = view(&bytes).unwrap();
+        assert_eq!(entry.original(), Some(tuple(4000, 5354)));
+        assert_eq!(entry.reply(), Some(tuple(5355, 4000)));
+        assert_eq!((entry.mark(), entry.zone()), (0, 0));
+        assert_eq!((entry.u32(CTA_ID), entry.timeout()), (Some(2_736_903_228), Some(29)));
+        assert_eq!(entry.status(), 0x1a8, "DNAT done, source NAT done, confirmed, destination NAT");
+        assert_eq!(entry.counter(false), None);
+
+        let bytes = hex(COUNTED_PING);
+        let ping = view(&bytes).unwrap();
+        assert_eq!(ping.original().and_then(|tuple| tuple.protocol), Some(1));
+        assert_eq!(ping.original().and_then(|tuple| tuple.source_port), None);
+        assert_eq!(ping.counter(false), Some((1, 84)));
+        assert_eq!(ping.timeout(), None);
+    }
+
+    #[test]
+    fn no_bytes_make_reading_fail() {
+        let look = |bytes: &[u8]| {
+            if let Some(entry) = view(bytes) {
+                let _ = (entry.original(), entry.reply(), entry.zone());
+                let _ = (entry.counter(true), entry.timeout(), entry.mark(), entry.status());
+                entry.append_delete(&mut Vec::new());
+            }
+        };
+        for text in [DNATED_UDP, COUNTED_PING] {
+            let mut bytes = hex(text);
+            for length in 0..bytes.len() {
+                look(&bytes[..length]);
+            }
+            for bit in 0..bytes.len() * 8 {
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                look(&bytes);
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
+        }
+    }
+
+    #[test]
+    fn one_entry_is_deleted_as_conntrack_does_with_its_number_as_well() {
+        let bytes = hex(DNATED_UDP);
+        let mut out = Vec::new();
+        view(&bytes).unwrap().append_delete(&mut out);
+        // strace -e trace=sendto -e write=all conntrack -D -p udp --orig-port-dst 5354; it sends the
+        // reply's tuple, the status and the timeout too, which the kernel does not look at.
+        assert_eq!(
+            out,
+            hex("00000000 02010100 00000000 00000000 02000000
+                 34000180 14000180 08000100 7f000001 08000200 7f000001
+                          1c000280 05000100 11000000 06000200 0fa00000 06000300 14ea0000
+                 08000c00 a321d43c")
+        );
+    }
+
+    #[test]
+    fn a_list_is_asked_for_as_conntrack_does() {
+        let list = |family, filter| {
+            let mut out = Vec::new();
+            append_list(&mut out, family, &filter);
+            out[4..].to_vec()
+        };
+        // conntrack -L -f ipv4
+        let all = list(IPV4, Filter::default());
+        assert_eq!(all, hex("01010103 00000000 00000000 02000000"));
+        // conntrack -L -f ipv4 -m 1
+        let marked = list(IPV4, Filter { mark: Some((1, u32::MAX)), ..Filter::default() });
+        assert_eq!(
+            marked,
+            hex("01010103 00000000 00000000 02000000 08000800 00000001 08001500 ffffffff")
+        );
+        // conntrack has no filter for tuples; the kernel's own is tested by real entries.
+        let original = Tuple { source: None, source_port: None, ..tuple(0, 53) };
+        let filtered = list(IPV4, Filter { original, ..Filter::default() });
+        assert_eq!(
+            filtered[16..],
+            [
+                hex("24000180 0c000180 08000200 7f000001
+                     14000280 05000100 11000000 06000300 00350000"),
+                hex("14001980 08000100"),
+                (2_u32 | 1 << 3 | 1 << 5).to_ne_bytes().to_vec(),
+                hex("08000200 00000000"),
+            ]
+            .concat()
+        );
+        let any = list(ANY, Filter { original, ..Filter::default() });
+        assert_eq!(any, hex("01010103 00000000 00000000 00000000"), "no tuples without a family");
+    }
+}

@@ -1,0 +1,319 @@
+//! Bad input: refused with a typed answer that names what and why, and the kernel is as it was.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::fs;
+use std::process::Command;
+
+use ipnet::IpNet;
+use netloom::{
+    Address, Bridge, Error, Forwarding, Namespace, NatRule, Netns, Owned, Ping, Route, Sysctl,
+    VethEnd, VethPair,
+};
+
+use support::{eventually, refused, unchanged};
+
+const LINK_NAMES: [(&str, &str); 12] = [
+    ("", "empty"),
+    (".", "`.`"),
+    ("..", "`..`"),
+    ("sixteen-bytes-xx", "15 bytes"),
+    ("ääääääää", "15 bytes"),
+    ("a/b", "`/`"),
+    ("a:b", "`:`"),
+    ("a b", "white space"),
+    ("a\tb", "white space"),
+    ("a\nb", "white space"),
+    ("veth%d", "`%`"),
+    ("a\0b", "NUL"),
+];
+
+const PREFIXES: [(&str, &str); 8] = [
+    ("10.0.0.1/33", "from 0 to 32"),
+    ("fd00::1/129", "from 0 to 128"),
+    ("10.0.0.1/-1", "from 0 to 32"),
+    ("10.0.0.1/", "from 0 to 32"),
+    ("10.0.0.1", "prefix length is missing"),
+    ("10.0.0.256/24", "10.0.0.256/24"),
+    ("localhost/8", "localhost/8"),
+    ("", "prefix length is missing"),
+];
+
+fn host() -> Owned<Netns> {
+    Namespace::anonymous().create().unwrap()
+}
+
+/// Asserts that netloom itself refused it, with these words.
+#[track_caller]
+fn is_invalid<T: std::fmt::Debug>(result: Result<T, Error>, words: &[&str]) {
+    let error = refused(result, words);
+    assert!(error.is_invalid_input(), "{error}");
+    assert_eq!(error.raw_os_error(), None);
+    let other = [error.is_not_found(), error.is_already_exists(), error.is_unsupported()];
+    assert!(!other.contains(&true) && !error.is_permission_denied() && !error.is_timed_out());
+    assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::InvalidInput);
+}
+
+/// All that is known wrong without asking the kernel.
+fn known_wrong(host: &Netns) {
+    let quoted = |text: &str| format!("{text:?}");
+    for (name, reason) in LINK_NAMES {
+        is_invalid(Bridge::new(name).create(host), &["create bridge", &quoted(name), reason]);
+        is_invalid(VethPair::new(name, "b").create(host), &["create veth pair", reason]);
+        is_invalid(VethPair::new("a", name).create(host), &["create veth pair", reason]);
+        is_invalid(NatRule::masquerade().out_link(name).create(host), &["out_link", reason]);
+    }
+    for (prefix, reason) in PREFIXES {
+        let bridge = Bridge::new("br0");
+        is_invalid(bridge.address(prefix).create(host), &["`br0`", &quoted(prefix), reason]);
+        let end = VethEnd::new("a").address(prefix);
+        is_invalid(VethPair::new("b", end).create(host), &["`a`", &quoted(prefix), reason]);
+        is_invalid(NatRule::masquerade().source(prefix).create(host), &[&quoted(prefix), reason]);
+    }
+    for (prefix, reason) in PREFIXES.into_iter().take(4) {
+        is_invalid(Route::new(prefix).dev("lo").create(host), &[&quoted(prefix), reason]);
+    }
+    // Host bits where a network is meant; where an address is meant they are the point.
+    is_invalid(Route::new("10.0.0.1/24").dev("lo").create(host), &["host bits", "10.0.0.0/24"]);
+    is_invalid(Route::new("fd00::1/64").dev("lo").create(host), &["host bits", "fd00::/64"]);
+    let net: IpNet = "10.0.0.1/24".parse().unwrap();
+    is_invalid(Route::new(net).dev("lo").create(host), &["host bits", "10.0.0.0/24"]);
+    is_invalid(
+        NatRule::masquerade().source("10.0.0.1/8").create(host),
+        &["host bits", "10.0.0.0/8"],
+    );
+    // Families mixed.
+    let family = "another family";
+    is_invalid(
+        Route::new("10.0.0.0/8").via("fd00::1").create(host),
+        &["10.0.0.0/8 via fd00::1", family],
+    );
+    is_invalid(
+        Route::new("fd00::/8").via("10.0.0.1").create(host),
+        &["fd00::/8", "gateway", family],
+    );
+    let route = Route::default_via("10.0.0.1").source("fd00::1");
+    is_invalid(route.create(host), &["default via 10.0.0.1", "source", family]);
+    is_invalid(Route::new("10.0.0.0/8").create(host), &["leads nowhere"]);
+    is_invalid(Route::default_via("10.0.0.1").on_link().create(host), &["on_link() needs dev"]);
+    is_invalid(Route::default_via("10.0.0.0/24").create(host), &["via(\"10.0.0.0/24\")"]);
+    let broadcast = Address::new("fd00::1/64").broadcast("10.0.0.255".parse().unwrap());
+    is_invalid(Bridge::new("br0").address(broadcast).create(host), &["no broadcast address"]);
+    // What no link can have.
+    for mac in ["", "02:00:00:00:00", "02:00:00:00:00:0g", "2:0:0:0:0:1"] {
+        is_invalid(Bridge::new("br0").mac(mac).create(host), &["mac", "six hexadecimal bytes"]);
+    }
+    for mac in ["01:00:00:00:00:01", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"] {
+        is_invalid(Bridge::new("br0").mac(mac).create(host), &["mac", mac, "one station"]);
+        is_invalid(VethPair::new("a", VethEnd::new("b").mac(mac)).create(host), &["one station"]);
+    }
+    for mtu in [0, 67, 65_536, u32::MAX] {
+        let reason = "from 68 to 65535 bytes";
+        is_invalid(Bridge::new("br0").mtu(mtu).create(host), &["mtu", reason]);
+        is_invalid(VethPair::new(VethEnd::new("a").mtu(mtu), "b").create(host), &["mtu", reason]);
+    }
+    for queues in [0, 4097] {
+        is_invalid(VethPair::new(VethEnd::new("a").queues(queues), "b").create(host), &["queues"]);
+    }
+    is_invalid(VethPair::new("a", "a").create(host), &["create veth pair `a`", "both ends"]);
+    let gateway = VethEnd::new("a").gateway("10.0.0.1");
+    is_invalid(VethPair::new(gateway, "b").create(host), &["`a`", "needs up()"]);
+    let gateway = VethEnd::new("a").gateway("nobody").up();
+    is_invalid(VethPair::new(gateway, "b").create(host), &["gateway(\"nobody\")"]);
+    is_invalid(Ping::new("nobody").send(host), &["ping", "nobody"]);
+    is_invalid(Sysctl::new("kernel.hostname", "red").create(host), &["kernel.hostname=red"]);
+    // The first bad literal is the one that is told.
+    let bridge = Bridge::new("br0").mtu(1).mac("zz").address("10.0.0.1");
+    is_invalid(bridge.create(host), &["mtu(\"1\")"]);
+    for name in ["", ".", "..", "a/b", "a\0b", &"x".repeat(256)] {
+        is_invalid(Namespace::named(name).create(), &["create namespace"]);
+        is_invalid(Netns::open(name), &["open namespace"]);
+    }
+}
+
+#[test]
+fn what_is_known_wrong_changes_nothing() {
+    support::isolated(|| {
+        let host = host();
+        let here = Netns::current().unwrap();
+        unchanged(&[&host, &here], || known_wrong(&host));
+        assert!(!fs::exists("/run/netns").unwrap(), "not even the directory of names");
+    });
+}
+
+/// Counted by `strace`, where it is installed; what is refused without a system call changes nothing
+/// anyhow, as the test above shows.
+#[test]
+fn what_is_known_wrong_makes_no_system_call() {
+    const TRACED: &str = "NETLOOM_TEST_TRACED";
+    if std::env::var_os(TRACED).is_some() {
+        let host = host();
+        // Once before, so that everything is warm: buffers, backtraces, thread locals.
+        known_wrong(&host);
+        let marks = ["/netloom/begin", "/netloom/end"];
+        drop(fs::metadata(marks[0]));
+        known_wrong(&host);
+        drop(fs::metadata(marks[1]));
+        return;
+    }
+    support::isolated(|| {
+        let trace = std::env::temp_dir().join(format!("netloom-trace-{}", std::process::id()));
+        let traced = Command::new("strace")
+            .args(["-f", "-o"])
+            .arg(&trace)
+            .arg(std::env::current_exe().unwrap())
+            .args(["what_is_known_wrong_makes_no_system_call", "--exact"])
+            .env(TRACED, "1")
+            .output();
+        let Ok(output) = traced else {
+            return known_wrong(&host());
+        };
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = fs::read_to_string(&trace).unwrap();
+        fs::remove_file(&trace).unwrap();
+        let inside =
+            text.split("/netloom/begin").nth(1).unwrap().split("/netloom/end").next().unwrap();
+        let memory = ["brk(", "mmap(", "munmap(", "mprotect(", "madvise(", "mremap(", "futex("];
+        let calls: Vec<_> = inside
+            .lines()
+            .skip(1)
+            .filter(|line| {
+                let own = line.contains("statx(") || line.contains("stat(");
+                !own && !memory.iter().any(|call| line.contains(call))
+            })
+            .collect();
+        assert!(calls.is_empty(), "{calls:#?}");
+    });
+}
+
+#[test]
+fn an_mtu_or_mac_that_the_kernel_refuses_leaves_the_old_one() {
+    support::isolated(|| {
+        let host = host();
+        let cable = VethPair::new("a", "b").create(&host).unwrap();
+        let link = cable.near();
+        unchanged(&[&host], || {
+            for mtu in [0, 67, 65_536, u32::MAX] {
+                let error = refused(link.set_mtu(mtu), &["set MTU of `a`", "mtu"]);
+                assert_eq!(error.raw_os_error(), Some(nix::libc::EINVAL), "{error}");
+                assert!(error.kernel_message().is_some());
+            }
+            for mac in ["01:00:00:00:00:01", "00:00:00:00:00:00", "xyz"] {
+                is_invalid(link.set_mac(mac), &["set MAC address of `a`", mac]);
+            }
+            let mut link = link.clone();
+            for (name, reason) in LINK_NAMES {
+                is_invalid(link.rename(name), &["rename `a`", reason]);
+                is_invalid(host.link(name), &["find link", reason]);
+                is_invalid(link.set_master(name), &["find link", reason]);
+                is_invalid(Forwarding::ipv4().dev(name).create(&host), &["find link", reason]);
+            }
+        });
+    });
+}
+
+#[test]
+fn names_that_only_look_bad_are_taken() {
+    support::isolated(|| {
+        let host = host();
+        for name in ["a.b", "-", "ä", "fifteen-bytes-x", "...", "a@b", "$(x)"] {
+            let bridge = Bridge::new(name).create(&host).unwrap();
+            assert_eq!(bridge.info().unwrap().name, name);
+        }
+        for name in ["a b", "a:b", "ä", "...", "%d"] {
+            let netns = Namespace::named(name).create().unwrap();
+            assert_eq!(Netns::list().unwrap()[0].name, name);
+            netns.delete().unwrap();
+        }
+    });
+}
+
+/// A link in a namespace whose program has ended: only our own handle keeps it.
+#[test]
+fn a_namespace_that_is_gone_is_not_found() {
+    support::isolated(|| {
+        let red = Namespace::named("red").create().unwrap();
+        red.delete().unwrap();
+        assert!(refused(Netns::open("red"), &["open namespace `red`"]).is_not_found());
+        assert!(refused(Netns::from_path("/run/netns/red"), &["/run/netns/red"]).is_not_found());
+        let mut child = Command::new("sleep").arg("100").spawn().unwrap();
+        let pid = child.id();
+        assert!(Netns::from_pid(pid).is_ok());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        eventually("the process is gone", || Netns::from_pid(pid).is_err());
+        let error = refused(Netns::from_pid(pid), &["namespace of process", &pid.to_string()]);
+        assert!(error.is_not_found());
+        assert!(refused(Netns::from_pid(0), &["process 0"]).is_not_found());
+    });
+}
+
+/// In a child without the capability, which finds its way here by a variable.
+#[test]
+fn without_cap_net_admin_everything_says_what_it_needs() {
+    const WITHOUT: &str = "NETLOOM_TEST_WITHOUT";
+    match std::env::var(WITHOUT).as_deref() {
+        Ok("net_admin") => return without_net_admin(),
+        Ok(_) => return without_sys_admin(),
+        Err(_) => {}
+    }
+    support::isolated(|| {
+        let here = Netns::current().unwrap();
+        let _bridge = Bridge::new("br0").create(&here).unwrap();
+        for capability in ["net_admin", "sys_admin"] {
+            let status = unchanged(&[&here], || {
+                Command::new("setpriv")
+                    .arg(format!("--bounding-set=-{capability}"))
+                    .arg(format!("--inh-caps=-{capability}"))
+                    .arg(std::env::current_exe().unwrap())
+                    .args(["without_cap_net_admin_everything_says_what_it_needs", "--exact"])
+                    .env(WITHOUT, capability)
+                    .status()
+                    .unwrap()
+            });
+            assert!(status.success(), "without {capability}");
+        }
+    });
+}
+
+fn without_net_admin() {
+    let here = Netns::current().unwrap();
+    let bridge = here.link("br0").unwrap();
+    let mut renamed = bridge.clone();
+    let answers = [
+        Bridge::new("br1").create(&here).map(drop),
+        VethPair::new("a", "b").create(&here).map(drop),
+        Address::new("10.0.0.1/24").create(&bridge).map(drop),
+        Route::new("10.0.0.0/8").dev(&bridge).create(&here).map(drop),
+        NatRule::masquerade().create(&here).map(drop),
+        Forwarding::ipv4().dev(&bridge).create(&here).map(drop),
+        bridge.set_up(),
+        bridge.set_mtu(1400),
+        bridge.set_mac("02:00:00:00:00:01"),
+        bridge.release(),
+        renamed.rename("br1"),
+    ];
+    for answer in answers {
+        let error = refused(answer, &["EPERM", "CAP_NET_ADMIN", "unshare -rnm"]);
+        assert!(error.is_permission_denied() && !error.is_not_found());
+        assert!(error.namespace().is_some());
+    }
+    // An owner that may not delete says so, and gives the ownership back.
+    let failure = Owned::adopt(bridge).delete().unwrap_err();
+    assert!(failure.error().is_permission_denied());
+    let bridge = failure.into_owned().keep();
+    // Looking is allowed.
+    assert_eq!(bridge.info().unwrap().name, "br0");
+    assert!(here.links().unwrap().len() == 2 && here.routes().is_ok() && here.addresses().is_ok());
+}
+
+fn without_sys_admin() {
+    for namespace in [Namespace::anonymous(), Namespace::named("red")] {
+        let error = refused(namespace.create(), &["create", "EPERM"]);
+        assert!(error.is_permission_denied());
+    }
+    assert!(!fs::exists("/run/netns/red").unwrap());
+    let here = Netns::current().unwrap();
+    let _bridge = Bridge::new("br1").create(&here).unwrap();
+}

@@ -1,0 +1,170 @@
+//! Forwarding: a namespace as a router, or single links of it, and as before when the owner goes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use netloom::{Forwarding, Namespace, Netns, Owned, Sysctl, VethEnd, VethPair};
+
+use support::{does_not_reach, reaches, refused};
+
+struct Line {
+    left: Owned<Netns>,
+    router: Owned<Netns>,
+    right: Owned<Netns>,
+    _cables: [Owned<netloom::Veth>; 2],
+}
+
+/// `left` at 10.0.1.2, the router's `l` and `r`, `right` at 10.0.2.2; the same in fd00:1 and fd00:2.
+fn line() -> Line {
+    let [left, router, right] = [(); 3].map(|()| Namespace::anonymous().create().unwrap());
+    let cable = |number: u8, port: &str, netns: &Netns| {
+        let port = VethEnd::new(port).address(format!("10.0.{number}.1/24"));
+        let end = VethEnd::new("eth0").address(format!("10.0.{number}.2/24"));
+        let port = port.address(format!("fd00:{number}::1/64")).up();
+        let end = end.address(format!("fd00:{number}::2/64")).up();
+        let end = end.gateway(format!("10.0.{number}.1")).gateway(format!("fd00:{number}::1"));
+        VethPair::new(port, end).create_between(&router, netns).unwrap()
+    };
+    let cables = [cable(1, "l", &left), cable(2, "r", &right)];
+    Line { left, router, right, _cables: cables }
+}
+
+fn setting(netns: &Netns, name: &str) -> String {
+    netns.sysctl(name).unwrap()
+}
+
+#[test]
+fn a_namespace_forwards_while_its_owner_is_there() {
+    support::isolated(|| {
+        let line = line();
+        let here = Netns::current().unwrap();
+        for (forwarding, name, target) in [
+            (Forwarding::ipv4(), "net.ipv4.ip_forward", "10.0.2.2"),
+            (Forwarding::ipv6(), "net.ipv6.conf.all.forwarding", "fd00:2::2"),
+        ] {
+            does_not_reach(&line.left, target);
+            let on = forwarding.create(&line.router).unwrap();
+            reaches(&line.left, target);
+            assert_eq!(setting(&line.router, name), "1");
+            for other in [&here, &*line.left, &*line.right] {
+                assert_eq!(setting(other, name), "0");
+            }
+            on.delete().unwrap();
+            assert_eq!(setting(&line.router, name), "0");
+            does_not_reach(&line.left, target);
+            drop(forwarding.create(&line.router).unwrap());
+            does_not_reach(&line.left, target);
+            let kept = forwarding.create(&line.router).unwrap().keep();
+            reaches(&line.left, target);
+            drop(Owned::adopt(kept));
+            does_not_reach(&line.left, target);
+        }
+    });
+}
+
+/// What comes in on `l` is forwarded, what comes in on `r` is not: an answer is not either.
+#[test]
+fn single_links_forward_what_comes_in_there() {
+    support::isolated(|| {
+        let line = line();
+        let l = line.router.link("l").unwrap();
+        let left = Forwarding::ipv4().dev(&l).create(&line.router).unwrap();
+        assert_eq!(setting(&line.router, "net.ipv4.ip_forward"), "0");
+        assert_eq!(setting(&line.router, "net.ipv4.conf.l.forwarding"), "1");
+        assert_eq!(setting(&line.router, "net.ipv4.conf.r.forwarding"), "0");
+        let heard = listens(&line.right, "10.0.2.2:9", &line.left);
+        assert!(heard, "one way it goes");
+        assert!(!listens(&line.left, "10.0.1.2:9", &line.right), "and not the other");
+        does_not_reach(&line.left, "10.0.2.2");
+
+        let both = Forwarding::ipv4().dev("r").create(&line.router).unwrap();
+        reaches(&line.left, "10.0.2.2");
+        reaches(&line.right, "10.0.1.2");
+        drop(left);
+        does_not_reach(&line.left, "10.0.2.2");
+        drop(both);
+        for link in ["l", "r"] {
+            assert_eq!(setting(&line.router, &format!("net.ipv4.conf.{link}.forwarding")), "0");
+        }
+
+        let two = Forwarding::ipv4().dev("l").dev("r").create(&line.router).unwrap();
+        reaches(&line.left, "10.0.2.2");
+        two.delete().unwrap();
+        does_not_reach(&line.left, "10.0.2.2");
+    });
+}
+
+/// Whether a datagram comes through.
+fn listens(server: &Netns, address: &str, client: &Netns) -> bool {
+    use std::net::UdpSocket;
+    let socket = server.run(|| UdpSocket::bind(address)).unwrap().unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_millis(500))).unwrap();
+    let sender = client.run(|| UdpSocket::bind("0.0.0.0:0")).unwrap().unwrap();
+    sender.send_to(b"hello", address).unwrap();
+    socket.recv_from(&mut [0; 16]).is_ok()
+}
+
+#[test]
+fn what_was_on_before_stays_on() {
+    support::isolated(|| {
+        let line = line();
+        let _mine = Sysctl::new("net.ipv4.ip_forward", 1).create(&line.router).unwrap();
+        drop(Forwarding::ipv4().create(&line.router).unwrap());
+        drop(Forwarding::ipv4().dev("l").create(&line.router).unwrap());
+        reaches(&line.left, "10.0.2.2");
+        assert_eq!(setting(&line.router, "net.ipv4.conf.l.forwarding"), "1");
+    });
+}
+
+#[test]
+fn router_advertisements_are_still_accepted() {
+    support::isolated(|| {
+        let line = line();
+        let accept = |link: &str| setting(&line.router, &format!("net.ipv6.conf.{link}.accept_ra"));
+        assert_eq!((accept("l"), accept("r")), ("1".into(), "1".into()));
+        let on = Forwarding::ipv6().create(&line.router).unwrap();
+        assert_eq!((accept("l"), accept("r")), ("2".into(), "2".into()));
+        drop(on);
+        assert_eq!((accept("l"), accept("r")), ("1".into(), "1".into()));
+        let on = Forwarding::ipv6().dev("l").create(&line.router).unwrap();
+        assert_eq!((accept("l"), accept("r")), ("2".into(), "1".into()));
+        assert_eq!(setting(&line.router, "net.ipv6.conf.l.forwarding"), "1");
+        assert_eq!(setting(&line.router, "net.ipv6.conf.all.forwarding"), "0");
+        on.delete().unwrap();
+        assert_eq!(
+            (accept("l"), setting(&line.router, "net.ipv6.conf.l.forwarding")),
+            ("1".into(), "0".into())
+        );
+    });
+}
+
+#[test]
+fn a_link_that_is_not_there_undoes_what_was_done() {
+    support::isolated(|| {
+        let line = line();
+        for forwarding in [Forwarding::ipv4(), Forwarding::ipv6()] {
+            let error =
+                refused(forwarding.dev("l").dev("nobody").create(&line.router), &["`nobody`"]);
+            assert!(error.is_not_found());
+        }
+        for name in ["net.ipv4.conf.l.forwarding", "net.ipv6.conf.l.forwarding"] {
+            assert_eq!(setting(&line.router, name), "0");
+        }
+        assert_eq!(setting(&line.router, "net.ipv6.conf.l.accept_ra"), "1");
+        let elsewhere = line.left.link("eth0").unwrap();
+        refused(Forwarding::ipv4().dev(&elsewhere).create(&line.router), &["another namespace"]);
+    });
+}
+
+#[test]
+fn a_link_that_went_is_no_failure() {
+    support::isolated(|| {
+        let router = Namespace::anonymous().create().unwrap();
+        let cable = VethPair::new("a", "b").create(&router).unwrap();
+        let on = Forwarding::ipv4().dev("a").create(&router).unwrap();
+        let on6 = Forwarding::ipv6().dev("a").create(&router).unwrap();
+        cable.delete().unwrap();
+        on.delete().unwrap();
+        on6.delete().unwrap();
+    });
+}

@@ -1,0 +1,185 @@
+//! Code inside: it borrows, returns, panics, nests, and every thread is at home afterwards.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use netloom::{Namespace, Netns, NetnsId};
+
+fn here() -> NetnsId {
+    Netns::current().unwrap().id()
+}
+
+/// The network namespace of every thread of this process, by what `/proc` shows.
+fn threads() -> BTreeMap<String, usize> {
+    let mut places = BTreeMap::new();
+    for task in fs::read_dir("/proc/self/task").unwrap() {
+        // A thread may end meanwhile.
+        if let Ok(place) = fs::read_link(task.unwrap().path().join("ns/net")) {
+            *places.entry(place.display().to_string()).or_default() += 1;
+        }
+    }
+    places
+}
+
+/// Waits a moment for threads that were joined to be gone from `/proc` as well.
+#[track_caller]
+fn all_are_at_home(threads_at_home: usize) {
+    let home = BTreeMap::from([(here().to_string(), threads_at_home)]);
+    let patience = Instant::now() + Duration::from_secs(1);
+    while threads() != home && Instant::now() < patience {
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(threads(), home);
+}
+
+/// Takes all privileges from the calling thread alone, so that it can't go home.
+#[allow(unsafe_code)]
+fn drop_privileges_of_this_thread() {
+    let header = [0x2008_0522_u32, 0]; // _LINUX_CAPABILITY_VERSION_3, this thread
+    let none = [0_u32; 6];
+    // SAFETY: the call reads the header and three numbers for each of two halves (capset(2)).
+    let done = unsafe { nix::libc::syscall(nix::libc::SYS_capset, header.as_ptr(), none.as_ptr()) };
+    assert_eq!(done, 0);
+}
+
+#[test]
+fn a_closure_borrows_and_returns() {
+    support::isolated(|| {
+        let red = Namespace::anonymous().create().unwrap();
+        let (words, mut seen) = (vec!["a".to_owned(), "b".to_owned()], None);
+        let count = red.run(|| {
+            seen = Some(here());
+            words.iter().map(String::len).sum::<usize>()
+        });
+        assert_eq!((count.unwrap(), seen), (2, Some(red.id())));
+        assert_ne!(here(), red.id());
+
+        red.link("lo").unwrap().set_up().unwrap();
+        // What is opened inside stays there.
+        let inside = red.run(|| TcpListener::bind("127.0.0.1:80")).unwrap().unwrap();
+        let outside = TcpListener::bind("127.0.0.1:80");
+        assert!(outside.is_err() || outside.unwrap().local_addr().is_ok());
+        drop(inside);
+    });
+}
+
+#[test]
+fn a_panic_goes_on_in_the_caller_and_leaves_everyone_at_home() {
+    support::isolated(|| {
+        let red = Namespace::anonymous().create().unwrap();
+        let before = threads().values().sum();
+        let panic = catch_unwind(AssertUnwindSafe(|| red.run(|| panic!("as it should"))));
+        assert_eq!(panic.unwrap_err().downcast_ref::<&str>(), Some(&"as it should"));
+        all_are_at_home(before);
+        assert_eq!(red.run(here).unwrap(), red.id());
+    });
+}
+
+#[test]
+fn entries_nest() {
+    support::isolated(|| {
+        let [red, blue] = [(); 2].map(|()| Namespace::anonymous().create().unwrap());
+        let before = threads().values().sum();
+        let seen = red.run(|| {
+            let inner = blue.run(|| (here(), red.run(here).unwrap())).unwrap();
+            (inner, here())
+        });
+        assert_eq!(seen.unwrap(), ((blue.id(), red.id()), red.id()));
+        all_are_at_home(before);
+    });
+}
+
+#[test]
+fn a_thread_that_can_not_go_home_ends() {
+    support::isolated(|| {
+        let red = Namespace::anonymous().create().unwrap();
+        let before = threads().values().sum();
+        let value = red.run(|| {
+            drop_privileges_of_this_thread();
+            7
+        });
+        assert_eq!(value.unwrap(), 7);
+        all_are_at_home(before);
+        let panic = catch_unwind(AssertUnwindSafe(|| {
+            red.run(|| {
+                drop_privileges_of_this_thread();
+                panic!("and panics");
+            })
+        }));
+        assert!(panic.is_err());
+        all_are_at_home(before);
+        // Nobody else lost a privilege.
+        assert_eq!(red.run(here).unwrap(), red.id());
+    });
+}
+
+#[test]
+fn without_the_privilege_the_closure_never_runs() {
+    support::isolated(|| {
+        let red = Namespace::anonymous().create().unwrap();
+        let refused = thread::scope(|scope| {
+            let unprivileged = scope.spawn(|| {
+                drop_privileges_of_this_thread();
+                red.run(|| panic!("it must not run")).unwrap_err()
+            });
+            unprivileged.join().unwrap()
+        });
+        assert!(refused.is_permission_denied(), "{refused}");
+        assert!(refused.to_string().contains(&red.id().to_string()), "{refused}");
+    });
+}
+
+#[test]
+fn ten_thousand_entries_leave_nothing() {
+    support::isolated(|| {
+        let red = Namespace::anonymous().create().unwrap();
+        let before = threads().values().sum();
+        let start = Instant::now();
+        for round in 0..10_000 {
+            assert_eq!(red.run(|| round).unwrap(), round);
+        }
+        println!("10,000 entries in {:?}", start.elapsed());
+        all_are_at_home(before);
+    });
+}
+
+#[test]
+fn many_threads_enter_many_namespaces() {
+    support::isolated(|| {
+        let places: Vec<_> = (0..8).map(|_| Namespace::anonymous().create().unwrap()).collect();
+        let before = threads().values().sum();
+        thread::scope(|scope| {
+            for first in 0..8 {
+                let places = &places;
+                scope.spawn(move || {
+                    for round in 0..100 {
+                        let red = &places[(first + round) % places.len()];
+                        assert_eq!(red.run(here).unwrap(), red.id());
+                    }
+                });
+            }
+        });
+        all_are_at_home(before);
+    });
+}
+
+/// In chunks: the kernel takes namespaces apart by a thread of its own, later.
+#[test]
+fn five_thousand_anonymous_namespaces_come_and_go() {
+    support::isolated(|| {
+        let start = Instant::now();
+        for _ in 0..50 {
+            let chunk: Vec<_> =
+                (0..100).map(|_| Namespace::anonymous().create().unwrap()).collect();
+            drop(chunk);
+        }
+        println!("5,000 namespaces made and dropped in {:?}", start.elapsed());
+    });
+}

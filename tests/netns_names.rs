@@ -1,0 +1,202 @@
+//! Names, as `ip netns` keeps them: side by side with it, with others at it, and never another's.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::env;
+use std::fs;
+use std::process::Command;
+use std::thread;
+
+use netloom::{Namespace, Netns, Owned};
+
+/// The mount points at or below `/run/netns`.
+fn mounts() -> Vec<String> {
+    let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+    let points = table.lines().map(|line| line.split(' ').nth(4).unwrap().to_owned());
+    points.filter(|point| point.starts_with("/run/netns")).collect()
+}
+
+fn iproute2(arguments: &[&str]) -> Option<String> {
+    support::tools::run(&support::Place::here(), "ip", arguments)
+}
+
+#[test]
+fn what_is_named_here_iproute2_handles() {
+    support::isolated(|| {
+        assert!(!fs::exists("/run/netns").unwrap());
+        assert_eq!(Netns::list().unwrap(), []);
+        let red = Namespace::named("red").create().unwrap();
+        let Some(listed) = iproute2(&["netns", "list"]) else { return };
+        assert_eq!(listed.trim(), "red");
+        let inode = iproute2(&["netns", "exec", "red", "readlink", "/proc/self/ns/net"]).unwrap();
+        assert_eq!(inode.trim(), red.id().to_string());
+        let mut child = red.command("sleep").arg("60").spawn().unwrap();
+        let pids = iproute2(&["netns", "pids", "red"]).unwrap();
+        assert_eq!(pids.trim(), child.id().to_string());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        iproute2(&["netns", "delete", "red"]).unwrap();
+        assert_eq!(Netns::list().unwrap(), []);
+        // Gone already is no failure.
+        red.delete().unwrap();
+    });
+}
+
+#[test]
+fn what_iproute2_names_is_handled_here() {
+    support::isolated(|| {
+        if iproute2(&["netns", "add", "blue"]).is_none() {
+            return;
+        }
+        assert_eq!(Netns::list().unwrap()[0].name, "blue");
+        let taken = Namespace::named("blue").create().unwrap_err();
+        assert!(taken.is_already_exists() && taken.to_string().contains("lives"), "{taken}");
+        let blue = Netns::open("blue").unwrap();
+        assert_eq!(blue.name(), Some("blue"));
+        Owned::adopt(blue).delete().unwrap();
+        assert_eq!(iproute2(&["netns", "list"]).unwrap(), "");
+        // The shared mount point that iproute2 made was taken as it is.
+        let red = Namespace::named("red").create().unwrap();
+        assert_eq!(mounts(), ["/run/netns", "/run/netns/red"]);
+        drop(red);
+    });
+}
+
+#[test]
+fn a_name_is_attached_to_an_anonymous_namespace() {
+    support::isolated(|| {
+        let red = Namespace::anonymous().create().unwrap();
+        let name = Namespace::named("red").attach(&red).unwrap();
+        assert_eq!((name.id(), name.name()), (red.id(), Some("red")));
+        assert_eq!(red.name(), None);
+        let second = Namespace::named("crimson").attach(&name).unwrap();
+        assert_eq!(second.name(), Some("crimson"));
+        let names: Vec<_> = Netns::list().unwrap().into_iter().map(|one| one.name).collect();
+        assert_eq!(names, ["crimson", "red"]);
+        if let Some(inode) =
+            iproute2(&["netns", "exec", "crimson", "readlink", "/proc/self/ns/net"])
+        {
+            assert_eq!(inode.trim(), red.id().to_string());
+        }
+
+        let taken = Namespace::named("red").attach(&red).unwrap_err();
+        assert!(taken.is_already_exists(), "{taken}");
+        assert!(Namespace::anonymous().attach(&red).unwrap_err().is_invalid_input());
+        assert!(Namespace::named("a/b").attach(&red).unwrap_err().is_invalid_input());
+
+        name.delete().unwrap();
+        drop(second);
+        assert_eq!(Netns::list().unwrap(), []);
+        // The namespace is as it was.
+        assert_eq!(red.links().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn a_name_that_stands_for_another_by_now_is_left_alone() {
+    support::isolated(|| {
+        let first = Namespace::named("red").create().unwrap();
+        // Somebody else takes the name over.
+        let copy = Owned::adopt(Netns::open("red").unwrap());
+        copy.delete().unwrap();
+        let second = Namespace::named("red").create().unwrap();
+        first.delete().unwrap();
+        assert_eq!(Netns::open("red").unwrap(), *second);
+        assert_eq!(mounts(), ["/run/netns", "/run/netns/red"]);
+    });
+}
+
+#[test]
+fn a_stale_name_is_listed_refused_and_left_alone() {
+    support::isolated(|| {
+        let red = Namespace::named("red").create().unwrap();
+        nix::mount::umount2("/run/netns/red", nix::mount::MntFlags::MNT_DETACH).unwrap();
+        let listed = Netns::list().unwrap();
+        assert_eq!((listed[0].name.as_str(), listed[0].id), ("red", None));
+        let stale = Netns::open("red").unwrap_err();
+        assert!(stale.to_string().contains("is stale"), "{stale}");
+        let taken = Namespace::named("red").create().unwrap_err();
+        assert!(taken.is_already_exists() && taken.to_string().contains("is stale"), "{taken}");
+        red.delete().unwrap();
+        assert!(fs::exists("/run/netns/red").unwrap(), "what it stands for is not ours");
+        fs::remove_file("/run/netns/red").unwrap();
+    });
+}
+
+#[test]
+fn bad_names_are_refused_before_any_call() {
+    support::isolated(|| {
+        for bad in ["", ".", "..", "a/b", "a\0b", &"x".repeat(256)] {
+            let refused = Namespace::named(bad).create().unwrap_err();
+            assert!(refused.is_invalid_input(), "{refused}");
+        }
+        assert!(!fs::exists("/run/netns").unwrap());
+    });
+}
+
+const ROUNDS: usize = 6;
+
+/// Names one namespace after another, keeping each second one; returns what it kept.
+fn name_many(prefix: &str) -> Vec<Owned<Netns>> {
+    let mut kept = Vec::new();
+    for round in 0..ROUNDS {
+        let netns = Namespace::named(format!("{prefix}-{round}")).create().unwrap();
+        if round % 2 == 0 {
+            kept.push(netns);
+        }
+    }
+    kept
+}
+
+const HELPER: &str = "NETLOOM_TEST_PREFIX";
+
+/// One of the processes of the test below, which starts this program anew.
+#[test]
+#[ignore = "a helper: another test starts it in a process of its own"]
+fn one_process_of_many() {
+    for netns in name_many(&env::var(HELPER).unwrap()) {
+        netns.keep();
+    }
+}
+
+#[test]
+fn many_at_once_leave_as_many_mounts_as_names_and_none_nested() {
+    support::isolated(|| {
+        let program = env::current_exe().unwrap();
+        let helper = |process: usize| {
+            let mut command = Command::new(&program);
+            command.args(["--exact", "one_process_of_many", "--ignored"]);
+            command.env(HELPER, format!("process{process}"));
+            command.stdout(std::process::Stdio::null()).spawn().unwrap()
+        };
+        // `ip` among them, where there is one.
+        let iproute2 = |name: usize| {
+            Command::new("ip").args(["netns", "add", &format!("iproute2-{name}")]).spawn().ok()
+        };
+        let processes: Vec<_> = (0..8).map(helper).collect();
+        let others: Vec<_> = (0..8).filter_map(iproute2).collect();
+        let threads: Vec<_> = (0..32)
+            .map(|thread| thread::spawn(move || name_many(&format!("thread{thread}"))))
+            .collect();
+        let kept: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        let count = others.len();
+        for mut process in processes.into_iter().chain(others) {
+            assert!(process.wait().unwrap().success());
+        }
+
+        let listed = Netns::list().unwrap();
+        assert_eq!(listed.len(), (32 + 8) * ROUNDS / 2 + count);
+        assert!(listed.iter().all(|name| name.id.is_some()), "none is stale");
+        let mut points = mounts();
+        assert_eq!(points.remove(0), "/run/netns");
+        points.sort_unstable();
+        let names: Vec<_> = listed.iter().map(|name| format!("/run/netns/{}", name.name)).collect();
+        assert_eq!(points, names, "a mount each, none nested");
+
+        drop(kept);
+        for name in Netns::list().unwrap() {
+            drop(Owned::adopt(Netns::open(&name.name).unwrap()));
+        }
+    });
+}

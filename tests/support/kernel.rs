@@ -1,0 +1,80 @@
+//! What the kernel lists, read without netloom: to show that a refusal changed nothing.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+use netloom::{Error, Netns};
+
+use super::dump::{LISTS, List};
+use super::tools::{self, Place};
+
+/// A line for each thing that is listed in a namespace.
+fn listed(netns: &Netns) -> BTreeSet<String> {
+    let read = |list: &List| {
+        let lines = list.read_lasting().into_iter();
+        lines.map(|(key, state)| format!("{} {key} {state}", list.name)).collect::<Vec<_>>()
+    };
+    netns.run(|| LISTS.iter().flat_map(read).collect()).unwrap()
+}
+
+/// Runs something, and asserts that these namespaces are what they were before.
+#[track_caller]
+pub(crate) fn unchanged<T>(places: &[&Netns], work: impl FnOnce() -> T) -> T {
+    let before: Vec<_> = places.iter().map(|netns| listed(netns)).collect();
+    let outcome = work();
+    for (netns, before) in places.iter().zip(before) {
+        let after = listed(netns);
+        let changes: Vec<_> = before.symmetric_difference(&after).collect();
+        assert!(changes.is_empty(), "{netns} is not what it was: {changes:#?}");
+    }
+    outcome
+}
+
+/// Asserts that it was refused, with these words in the text.
+#[track_caller]
+pub(crate) fn refused<T: Debug>(result: Result<T, Error>, words: &[&str]) -> Error {
+    let error = match result {
+        Ok(made) => panic!("not refused: {made:?}"),
+        Err(error) => error,
+    };
+    for word in words {
+        assert!(error.to_string().contains(word), "no {word:?} in: {error}");
+    }
+    error
+}
+
+/// Waits for what the kernel does by itself and in its own time.
+#[track_caller]
+pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < patience, "still not: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What `ip -json` or `bridge -json` lists inside. Nothing where it is not installed.
+#[track_caller]
+pub(crate) fn json(netns: &Netns, tool: &str, arguments: &str) -> Option<Vec<serde_json::Value>> {
+    let arguments: Vec<_> = ["-json"].into_iter().chain(arguments.split(' ')).collect();
+    let text = tools::run(&Place::of_fd(netns), tool, &arguments)?;
+    let text = if text.trim().is_empty() { "[]" } else { &text };
+    let list = serde_json::from_str::<Vec<serde_json::Value>>(text).unwrap();
+    // What a filter leaves out, iproute2 lists as `{}`.
+    Some(list.into_iter().filter(|one| one.as_object().is_none_or(|one| !one.is_empty())).collect())
+}
+
+/// Runs a command of words inside. `false` where its tool is not installed.
+#[track_caller]
+pub(crate) fn by_hand(netns: &Netns, line: &str) -> bool {
+    let mut words = line.split(' ');
+    let tool = words.next().unwrap();
+    tools::run(&Place::of_fd(netns), tool, &words.collect::<Vec<_>>()).is_some()
+}
+
+/// The `nf_tables` tables inside.
+pub(crate) fn tables(netns: &Netns) -> Vec<String> {
+    let tables = LISTS.iter().find(|list| list.name == "nf_tables table").unwrap();
+    netns.run(|| tables.read().into_keys().collect()).unwrap()
+}

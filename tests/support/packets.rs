@@ -1,0 +1,60 @@
+//! What shows that a network works: packets that arrive, and ones that do not.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use netloom::{Input, Netns, Ping};
+
+/// How long to wait for what must come.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait for what must not come.
+const BRIEFLY: Duration = Duration::from_millis(150);
+
+/// Asserts that an echo request is answered.
+#[track_caller]
+pub(crate) fn reaches(from: &Netns, target: impl Input<IpAddr>) {
+    if let Err(error) = Ping::new(target).timeout(PATIENCE).send(from) {
+        panic!("{error}");
+    }
+}
+
+/// Asserts that an echo request is not answered.
+#[track_caller]
+pub(crate) fn does_not_reach(from: &Netns, target: impl Input<IpAddr>) {
+    if let Ok(reply) = Ping::new(target).timeout(BRIEFLY).send(from) {
+        panic!("{} answered {from}", reply.from);
+    }
+}
+
+/// Sends a greeting over TCP and back, and returns whom the server saw.
+pub(crate) fn tcp(from: &Netns, to: &Netns, server: &str) -> io::Result<SocketAddr> {
+    let server: SocketAddr = server.parse().unwrap();
+    let listener = to.run(|| TcpListener::bind(server)).unwrap()?;
+    let mut client = from.run(|| TcpStream::connect_timeout(&server, PATIENCE)).unwrap()?;
+    let (mut accepted, seen) = listener.accept()?;
+    let mut greeting = [0; 5];
+    client.write_all(b"hello")?;
+    accepted.read_exact(&mut greeting)?;
+    accepted.write_all(&greeting)?;
+    client.read_exact(&mut greeting)?;
+    assert_eq!(&greeting, b"hello");
+    Ok(seen)
+}
+
+/// Sends a datagram and an answer to it, and returns whom the server saw.
+pub(crate) fn udp(from: &Netns, to: &Netns, server: &str) -> io::Result<SocketAddr> {
+    let server: SocketAddr = server.parse().unwrap();
+    let listener = to.run(|| UdpSocket::bind(server)).unwrap()?;
+    let any: SocketAddr = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }.parse().unwrap();
+    let client = from.run(|| UdpSocket::bind(any)).unwrap()?;
+    listener.set_read_timeout(Some(PATIENCE))?;
+    client.set_read_timeout(Some(PATIENCE))?;
+    let mut buffer = [0; 16];
+    client.send_to(b"hello", server)?;
+    let (length, seen) = listener.recv_from(&mut buffer)?;
+    listener.send_to(&buffer[..length], seen)?;
+    let (length, answered) = client.recv_from(&mut buffer)?;
+    assert_eq!((&buffer[..length], answered), (b"hello".as_slice(), server));
+    Ok(seen)
+}

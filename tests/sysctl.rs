@@ -1,0 +1,125 @@
+//! Settings of a namespace: set inside, read back, put back.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use netloom::{Bridge, Namespace, Netns, Owned, Sysctl};
+
+use support::{by_hand, refused};
+
+const NAME: &str = "net.ipv4.conf.all.rp_filter";
+
+fn netns() -> Owned<Netns> {
+    Namespace::anonymous().create().unwrap()
+}
+
+/// As a program inside sees it.
+fn seen(netns: &Netns, name: &str) -> String {
+    let path = format!("/proc/sys/{}", name.replace('.', "/"));
+    netns.run(|| std::fs::read_to_string(path).unwrap().trim().to_owned()).unwrap()
+}
+
+#[test]
+fn it_is_set_in_its_namespace_alone_and_put_back() {
+    support::isolated(|| {
+        let (here, red, blue) = (Netns::current().unwrap(), netns(), netns());
+        let before = seen(&red, NAME);
+        assert_ne!(before, "2");
+        let setting = Sysctl::new(NAME, 2).create(&red).unwrap();
+        assert_eq!(setting.name(), NAME);
+        assert_eq!((seen(&red, NAME), red.sysctl(NAME).unwrap()), ("2".into(), "2".into()));
+        assert_eq!((seen(&blue, NAME), seen(&here, NAME)), (before.clone(), before.clone()));
+        setting.delete().unwrap();
+        assert_eq!(seen(&red, NAME), before);
+        drop(Sysctl::new(NAME, 2).create(&red).unwrap());
+        assert_eq!(seen(&red, NAME), before);
+        let kept = Sysctl::new(NAME, 2).create(&red).unwrap().keep();
+        assert_eq!(seen(&red, NAME), "2");
+        drop(Owned::adopt(kept));
+        assert_eq!(seen(&red, NAME), before);
+    });
+}
+
+#[test]
+fn of_several_owners_the_last_counts_in_whatever_order_they_go() {
+    support::isolated(|| {
+        let red = netns();
+        let before = seen(&red, NAME);
+        for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [0, 2, 1], [2, 0, 1], [1, 2, 0]] {
+            let mut owners =
+                [1, 2, 1].map(|value| Some(Sysctl::new(NAME, value).create(&red).unwrap()));
+            assert_eq!(seen(&red, NAME), "1");
+            for gone in order {
+                owners[gone] = None;
+                let last = (0..3).rfind(|&at| owners[at].is_some());
+                let expected = last.map_or(before.clone(), |at| ["1", "2", "1"][at].to_owned());
+                assert_eq!(seen(&red, NAME), expected, "{order:?} at {gone}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_somebody_else_changed_in_between_is_left_alone() {
+    support::isolated(|| {
+        let red = netns();
+        let setting = Sysctl::new(NAME, 1).create(&red).unwrap();
+        red.run(|| std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "2").unwrap()).unwrap();
+        setting.delete().unwrap();
+        assert_eq!(seen(&red, NAME), "2");
+    });
+}
+
+#[test]
+fn values_of_several_words_and_names_with_dots_work() {
+    support::isolated(|| {
+        let red = netns();
+        let ports = "net.ipv4.ip_local_port_range";
+        let before = seen(&red, ports);
+        let range = Sysctl::new(ports, "20000 30000").create(&red).unwrap();
+        assert_eq!(seen(&red, ports).split_whitespace().collect::<Vec<_>>(), ["20000", "30000"]);
+        drop(range);
+        assert_eq!(seen(&red, ports), before);
+
+        let _bridge = Bridge::new("br0.7").create(&red).unwrap();
+        let _on = Sysctl::new("net/ipv4/conf/br0.7/forwarding", 1).create(&red).unwrap();
+        assert_eq!(red.sysctl("net/ipv4/conf/br0.7/forwarding").unwrap(), "1");
+        by_hand(&red, "ip link set br0.7 up");
+    });
+}
+
+#[test]
+fn what_goes_with_its_link_is_no_failure() {
+    support::isolated(|| {
+        let red = netns();
+        let bridge = Bridge::new("br0").create(&red).unwrap();
+        let on = Sysctl::new("net.ipv4.conf.br0.forwarding", 1).create(&red).unwrap();
+        bridge.delete().unwrap();
+        on.delete().unwrap();
+    });
+}
+
+#[test]
+fn bad_names_and_values_are_refused_and_change_nothing() {
+    support::isolated(|| {
+        let red = netns();
+        let before = seen(&red, NAME);
+        for name in
+            ["", "net", "kernel.hostname", "net..ipv4", "net/../kernel/hostname", "/net/ipv4"]
+        {
+            let error = refused(Sysctl::new(name, 1).create(&red), &["set sysctl"]);
+            assert!(error.is_invalid_input());
+            assert!(refused(red.sysctl(name), &["read sysctl"]).is_invalid_input());
+        }
+        let error = refused(
+            Sysctl::new("net.ipv4.nothing", 1).create(&red),
+            &["net.ipv4.nothing=1", "no such setting"],
+        );
+        assert!(error.is_not_found());
+        assert!(refused(red.sysctl("net.ipv4.nothing"), &["net.ipv4.nothing"]).is_not_found());
+        let error =
+            refused(Sysctl::new(NAME, "many").create(&red), &["net.ipv4.conf.all.rp_filter=many"]);
+        assert_eq!(error.raw_os_error(), Some(nix::libc::EINVAL));
+        assert_eq!(seen(&red, NAME), before);
+    });
+}

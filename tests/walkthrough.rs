@@ -1,0 +1,157 @@
+//! The example that tells the whole story: it runs to its end, its claims hold, and killed half-way it
+//! leaves nothing that has no name.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use netloom::{Address, Netns};
+
+use support::{eventually, reaches};
+
+/// The program that cargo built beside this one; built now where it was not.
+fn program() -> PathBuf {
+    let here = std::env::current_exe().unwrap();
+    let path = here.parent().unwrap().parent().unwrap().join("examples/walkthrough");
+    if !path.exists() {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built =
+            Command::new(cargo).args(["build", "--offline", "--example", "walkthrough"]).status();
+        assert!(built.is_ok_and(|status| status.success()), "{} is not there", path.display());
+    }
+    path
+}
+
+#[test]
+fn it_runs_to_its_end_and_every_claim_holds() {
+    support::isolated(|| {
+        let output = Command::new(program()).output().unwrap();
+        let (said, errors) =
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert!(output.status.success(), "{said}\n{errors}");
+        assert_eq!(errors, "");
+        let mut rest = said.as_str();
+        // In this order.
+        for line in [
+            "$ ip netns add lab",
+            "$ ip netns exec lab ls /sys/class/net\n    lo\n",
+            "✓ its name is gone",
+            "(a) Two namespaces, one cable",
+            "$ ip netns exec ns1 ping -c 1 10.0.0.3\n    answered in",
+            "$ ip netns exec ns2 ping -c 1 10.0.0.2\n    answered in",
+            "$ ip netns exec ns1 ping -c 1 fd00::3\n    answered in",
+            "10.0.0.3 dev if",
+            "✓ ns1 knows ns2 as its neighbour",
+            "✓ where the program runs nobody does",
+            "$ ip -n ns1 link del veth1",
+            "✓ the other end went with it",
+            "(b) The cable gone, both on a bridge",
+            "state forwarding",
+            "$ ip netns exec ns1 ping -c 1 10.0.0.3\n    answered in",
+            "$ ip netns exec host ping -c 1 10.0.0.2\n    answered in",
+            "$ ip netns exec ns1 ping -c 1 10.0.0.1\n    answered in",
+            "(c) The way out",
+            "default via 10.0.0.1",
+            "✓ without NAT no answer finds its way back",
+            "MASQUERADE",
+            "ping -c 1 198.51.100.1\n    answered in",
+            "the server says: hello 198.51.100.2:",
+            "✓ the server sees the host's address, not 10.0.0.2",
+            "Nothing is left",
+            "✓ links, addresses, routes and names are what they were",
+        ] {
+            let at = rest.find(line).unwrap_or_else(|| panic!("no {line:?} in {rest}\nin {said}"));
+            rest = &rest[at + line.len()..];
+        }
+    });
+}
+
+struct Paused {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    /// The namespaces by the names it gives them, as it says to enter them.
+    places: Vec<(String, Netns)>,
+}
+
+/// Starts it with `--pause` and reads until it waits.
+fn paused() -> Paused {
+    let mut command = Command::new(program());
+    command.arg("--pause").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut places = Vec::new();
+    let mut name = String::new();
+    for line in &mut lines {
+        let line = line.unwrap();
+        if let Some(place) = line.trim().strip_suffix(':') {
+            place.clone_into(&mut name);
+        }
+        if let Some(path) = line.trim().strip_prefix("nsenter --net=")
+            && let Some(path) = path.strip_suffix(" ip address")
+        {
+            places.push((name.clone(), Netns::from_path(path).unwrap()));
+        }
+        if line.contains("nsenter -U") {
+            break;
+        }
+    }
+    Paused { child, lines, places }
+}
+
+impl Paused {
+    fn place(&self, name: &str) -> &Netns {
+        &self.places.iter().find(|(place, _)| place == name).unwrap().1
+    }
+}
+
+#[test]
+fn paused_it_shows_the_network_and_goes_on_by_enter() {
+    support::isolated(|| {
+        let mut paused = paused();
+        reaches(paused.place("ns1"), "198.51.100.1");
+        reaches(paused.place("ns2"), "10.0.0.2");
+        let tables = support::kernel::tables(paused.place("host"));
+        assert_eq!(tables.len(), 1);
+        assert!(tables[0].contains("netloom-"), "{tables:?}");
+        let place = support::Place::of_fd(paused.place("host"));
+        if let Some(rules) = support::nft(&place, &["--stateless", "list", "ruleset"]) {
+            let rules = rules.replace("counter ", "");
+            assert!(
+                rules.contains("oifname \"uplink\" ip saddr 10.0.0.0/24 masquerade"),
+                "{rules}"
+            );
+        }
+        paused.child.stdin.take().unwrap().write_all(b"\n").unwrap();
+        let rest: Vec<_> = (&mut paused.lines).map(Result::unwrap).collect();
+        assert!(paused.child.wait().unwrap().success());
+        assert!(rest.iter().any(|line| line.contains("are what they were")), "{rest:?}");
+    });
+}
+
+/// What only the kernel can do, as nobody is left to: the namespaces without a name go, their cables go
+/// with them, and the NAT table goes with its socket even where the namespace is held by somebody else.
+#[test]
+fn killed_it_leaves_no_namespace_no_cable_and_no_table() {
+    support::isolated(|| {
+        let mut paused = paused();
+        let host = paused.place("host").clone();
+        let names = || host.links().unwrap().into_iter().map(|link| link.name).collect::<Vec<_>>();
+        assert_eq!(names().len(), 5, "{:?}", names());
+        assert_eq!(support::kernel::tables(&host).len(), 1);
+        // Of all namespaces only the host is held here, to look at.
+        paused.places.clear();
+        paused.child.kill().unwrap();
+        paused.child.wait().unwrap();
+        eventually("the NAT table is gone", || support::kernel::tables(&host).is_empty());
+        // The ports' peers were in namespaces that are gone; what was of the host alone is still there.
+        eventually("the cables are gone", || names() == ["lo", "br0"]);
+        assert!(Netns::list().unwrap().is_empty());
+        assert!(!fs::exists("/run/netns/lab").unwrap());
+        let bridge = host.link("br0").unwrap();
+        Address::new("10.0.5.1/24").create(&bridge).unwrap().delete().unwrap();
+    });
+}
