@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module's layer, the lowest first. What is beside them (errors, owners, values) is used by all.
-const LAYERS: [(&str, u32); 16] = [
+const LAYERS: [(&str, u32); 17] = [
     ("wire", 0),
     ("netlink", 1),
     ("netns", 2),
@@ -23,6 +23,7 @@ const LAYERS: [(&str, u32); 16] = [
     ("conntrack", 3),
     ("forwarding", 3),
     ("doctor", 3),
+    ("firewall", 3),
     ("topology", 4),
     ("inspect", 4),
 ];

@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::check::{Check, NftFeature};
 use crate::error::Error;
 use crate::netns::Netns;
-use crate::nft::Transaction;
+use crate::nft::Operations;
 use crate::wire::nft::chain::{Chain, ChainType};
 use crate::wire::nft::datatype::DataType;
 use crate::wire::nft::expr::Expr;
@@ -81,7 +81,7 @@ fn try_feature(netns: &Netns, feature: NftFeature) -> Result<(), Error> {
         ..Chain::by_name(&name, "chain")
     };
     let rule = |expression: Expr| Rule::new(&name, "chain", vec![expression]);
-    let mut all = Transaction::new();
+    let mut all = Operations::new();
     all.push(step, MessageType::NewTable, NLM_F_CREATE, family, &table);
     match feature {
         NftFeature::Tables | NftFeature::OwnerFlag | NftFeature::PersistFlag => {}

@@ -43,6 +43,13 @@ impl Batch {
         self.starts.len() - 1
     }
 
+    /// Changes bytes that are there already.
+    pub(crate) fn overwrite(&mut self, at: usize, bytes: &[u8]) {
+        if let Some(there) = self.bytes.get_mut(at..at + bytes.len()) {
+            there.copy_from_slice(bytes);
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.starts.len()
     }

@@ -16,6 +16,13 @@ use crate::wire::message::{
 /// How often an interrupted dump is repeated. Under steady change one in a few gets through.
 const REPEATS: u32 = 64;
 
+/// What an answer takes of the receive buffer, the kernel's bookkeeping included: a refusal or an echo of
+/// some expressions.
+const ANSWER: usize = 2048;
+
+/// More is not asked for: a batch of 32,768 requests that are all refused, or echoed.
+const MOST_ANSWERS: usize = 64 << 20;
+
 /// The requests of a batch that were refused, by their place in it.
 pub(crate) type Refusals = Vec<(usize, Refusal)>;
 
@@ -46,6 +53,8 @@ impl Socket {
             return Ok(Refusals::new());
         };
         batch.acknowledge(last);
+        let answers = batch.len().saturating_mul(ANSWER).min(MOST_ANSWERS);
+        self.make_room(batch.bytes().len(), answers)?;
         let ends = |place| place == last || place == 0;
         let refusals = self.exchange_until(batch, ends, &mut on_answer)?;
         if !refusals.is_empty() {

@@ -19,6 +19,9 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 /// The kernel sizes the parts of a dump by the buffer they are read into, up to this.
 const BUFFER: usize = 32 * 1024;
 
+/// What the kernel takes off a send buffer before it looks whether a datagram fits (`af_netlink.c`: 32).
+const SLACK: usize = 64;
+
 /// Which of the kernel's netlink families a socket talks to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
@@ -106,24 +109,30 @@ impl Socket {
             match send(self.inner.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL) {
                 Ok(_) => return Ok(()),
                 Err(Errno::EINTR) => {}
-                Err(Errno::EMSGSIZE) if self.fits(bytes.len()) => {}
                 Err(errno) => return Err(errno.into()),
             }
         }
     }
 
-    /// Has the send buffer grow for a datagram of this length; whether it did. Over twice the sysctl
-    /// `net.core.wmem_max` this needs `CAP_NET_ADMIN` on the machine itself.
-    fn fits(&self, length: usize) -> bool {
-        // The kernel counts its own bookkeeping too, and doubles what it is told.
-        let wanted = length.saturating_add(length / 8).saturating_add(BUFFER);
-        let size = || getsockopt(&self.fd(), sockopt::SndBuf).unwrap_or(0);
-        let before = size();
-        if before >= wanted.saturating_mul(2) {
-            return false;
+    /// Makes room for a datagram of `sent` bytes, and for answers of `answered` bytes. Without privilege
+    /// the kernel gives up to twice `net.core.wmem_max` and `rmem_max`; a datagram that does not fit then
+    /// is refused when it is sent (EMSGSIZE).
+    pub(super) fn make_room(&mut self, sent: usize, answered: usize) -> Result<(), Cause> {
+        let fd = self.fd();
+        // The kernel gives twice what it is asked for, as it counts its own bookkeeping.
+        if getsockopt(&fd, sockopt::SndBuf)? < sent.saturating_add(SLACK) {
+            let wanted = sent.saturating_add(SLACK) / 2 + 1;
+            if setsockopt(&fd, sockopt::SndBufForce, &wanted).is_err() {
+                setsockopt(&fd, sockopt::SndBuf, &wanted)?;
+            }
         }
-        let set = setsockopt(&self.fd(), sockopt::SndBufForce, &wanted);
-        set.or_else(|_| setsockopt(&self.fd(), sockopt::SndBuf, &wanted)).is_ok() && size() > before
+        if getsockopt(&fd, sockopt::RcvBuf)? < answered {
+            let wanted = answered / 2 + 1;
+            if setsockopt(&fd, sockopt::RcvBufForce, &wanted).is_err() {
+                setsockopt(&fd, sockopt::RcvBuf, &wanted)?;
+            }
+        }
+        Ok(())
     }
 
     /// Waits for the next datagram, until the deadline.

@@ -14,7 +14,7 @@ use super::stale;
 use crate::error::{Cause, Error};
 use crate::netlink::Socket;
 use crate::netns::{Netns, NfTables};
-use crate::nft::Transaction;
+use crate::nft::Operations;
 use crate::protocol::Protocol;
 use crate::wire::nft::message::MessageType;
 
@@ -108,7 +108,7 @@ fn add(
     shown: &PortForward,
 ) -> Result<Vec<PortForwardHandle>, Error> {
     let numbered = || (held.next..).zip(mappings.iter());
-    let mut transaction = Transaction::new();
+    let mut transaction = Operations::new();
     let step = (ACTION, shown as &dyn fmt::Display);
     let too_long = || Error::invalid(ACTION, shown, "it can't be put into an element");
     let mut holders: HashMap<Port, u64> = HashMap::new();
@@ -197,7 +197,7 @@ fn take(
     let container = (mapping.link, mapping.target);
     let is_last = family.containers.get(&container).is_none_or(|count| *count <= 1);
     let table = PortTable::new(socket.port(), is_ipv4);
-    let mut transaction = Transaction::new();
+    let mut transaction = Operations::new();
     if family.mappings.len() == 1 {
         table.push_delete(&mut transaction, step);
     } else {

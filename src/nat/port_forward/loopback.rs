@@ -22,7 +22,7 @@ const RTN_LOCAL: u8 = 2;
 /// The index of the link that leads to the target.
 pub(super) fn link_to(netns: &Netns, forward: &PortForward, target: IpAddr) -> Result<u32, Error> {
     if let Some(link) = &forward.link {
-        return link.resolve(netns, ACTION);
+        return link.resolve(netns, ACTION, forward);
     }
     let mut request = RouteMessage::default();
     let (family, length) = match target {

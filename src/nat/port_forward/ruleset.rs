@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 
 use crate::nat::chains::NatChain;
-use crate::nft::Transaction;
+use crate::nft::Operations;
 use crate::protocol::Protocol;
 use crate::wire::nft::chain::{Chain, ChainType};
 use crate::wire::nft::data::{Value, Verdict};
@@ -99,7 +99,7 @@ impl PortTable {
     /// Adds or deletes elements.
     pub(super) fn push_elements<'a>(
         &self,
-        transaction: &mut Transaction<'a>,
+        transaction: &mut Operations<'a>,
         step: (&'static str, &'a dyn fmt::Display),
         kind: MessageType,
         elements: &Elements,
@@ -117,7 +117,7 @@ impl PortTable {
 
     pub(super) fn push_delete<'a>(
         &self,
-        transaction: &mut Transaction<'a>,
+        transaction: &mut Operations<'a>,
         step: (&'static str, &'a dyn fmt::Display),
     ) {
         let table = Table::by_name(&self.name);
@@ -125,7 +125,7 @@ impl PortTable {
     }
 
     /// Makes it, with everything but elements.
-    pub(super) fn push_create(&self, transaction: &mut Transaction<'_>) -> Option<()> {
+    pub(super) fn push_create(&self, transaction: &mut Operations<'_>) -> Option<()> {
         let create = NLM_F_CREATE | NLM_F_EXCL;
         let step = |what: &'static &'static str| ("add", what as &dyn fmt::Display);
         let family = self.family();
