@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
-#[allow(dead_code)] // each test program uses its own part
 mod traffic;
 
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -25,7 +24,7 @@ struct Host {
     c: (Owned<Veth>, Owned<Netns>),
     world: (Owned<Veth>, Owned<Netns>),
     _bridges: [Owned<Link>; 2],
-    host: Owned<Netns>,
+    router: Owned<Netns>,
 }
 
 impl Host {
@@ -59,10 +58,10 @@ impl Host {
         .unwrap();
         let forwarding = Forwarding::ipv4().create(&host).unwrap();
         let world = (cable, world);
-        Self { _forwarding: forwarding, a, b, c, world, _bridges: [br0, br1], host }
+        Self { _forwarding: forwarding, a, b, c, world, _bridges: [br0, br1], router: host }
     }
 
-    fn firewall(&self) -> Firewall {
+    fn firewall() -> Firewall {
         Firewall::new().network("br0").network("br1")
     }
 }
@@ -82,7 +81,7 @@ fn networks_are_apart_and_answers_come_in() {
             (&net.world.1, "10.0.0.2"),
         ];
         assert!(all.iter().all(|(from, to)| reaches(from, to)), "all is open before");
-        let firewall = net.firewall().create(&net.host).unwrap();
+        let firewall = Host::firewall().create(&net.router).unwrap();
         let reached: Vec<_> = all.iter().map(|(from, to)| reaches(from, to)).collect();
         assert_eq!(reached, [false, true, true, false]);
         assert!(reaches(&net.a.1, "10.0.0.1"), "the host itself is let alone");
@@ -99,7 +98,7 @@ fn networks_are_apart_and_answers_come_in() {
 fn connected_networks_and_published_ports_get_through() {
     support::isolated(|| {
         let net = Host::new();
-        let _firewall = net.firewall().connect("br0", "br1").create(&net.host).unwrap();
+        let _firewall = Host::firewall().connect("br0", "br1").create(&net.router).unwrap();
         assert!(reaches(&net.a.1, "10.0.1.2") && reaches(&net.c.1, "10.0.0.3"));
         let server = Server::start(&net.c.1, "10.0.1.2:80");
         let short = Duration::from_millis(150);
@@ -108,7 +107,7 @@ fn connected_networks_and_published_ports_get_through() {
             .kind(ChainKind::Nat)
             .hook(Hook::Prerouting, Priority::DESTINATION_NAT)
             .rule(Rule::new().tcp().dport(8080).dnat_to(([10, 0, 1, 2], 80)));
-        let _nat = Table::new(Family::Ip, "publish").chain(chain).create(&net.host).unwrap();
+        let _nat = Table::new(Family::Ip, "publish").chain(chain).create(&net.router).unwrap();
         let seen = traffic::tcp(&net.world.1, "198.51.100.2:8080", traffic::PATIENCE).unwrap();
         assert_eq!(seen.ip().to_string(), "198.51.100.1");
         drop(server);
@@ -120,7 +119,7 @@ fn spoofed_frames_are_dropped() {
     support::isolated(|| {
         let net = Host::new();
         let guard = PortGuard::new("pa").mac("02:00:00:00:00:0a").address("10.0.0.2");
-        let firewall = net.firewall().port(guard).create(&net.host).unwrap();
+        let firewall = Host::firewall().port(guard).create(&net.router).unwrap();
         let (cable, a) = &net.a;
         assert!(reaches(a, "10.0.0.1") && reaches(a, "10.0.0.3"));
         // Another hardware address.
@@ -130,7 +129,7 @@ fn spoofed_frames_are_dropped() {
         assert!(reaches(a, "10.0.0.1"));
         // A neighbour's address: neither its packets nor its ARP come through.
         Address::new("10.0.0.77/24").create(cable.peer()).unwrap().keep();
-        let server = Server::start(&net.host, "10.0.0.1:99");
+        let server = Server::start(&net.router, "10.0.0.1:99");
         let asks_from = |address| {
             let socket = a.run(|| UdpSocket::bind((address, 0)).unwrap()).unwrap();
             socket.connect("10.0.0.1:99").unwrap();
@@ -168,7 +167,7 @@ fn a_syn_carries_a_segment_size_that_fits() {
         };
         // Without the option for time stamps, 12 bytes.
         assert_eq!(offered(), 1500 - 40 - 12);
-        let _firewall = net.firewall().clamp_mss().create(&net.host).unwrap();
+        let _firewall = Host::firewall().clamp_mss().create(&net.router).unwrap();
         assert_eq!(offered(), 1300 - 40 - 12);
     });
 }
@@ -178,10 +177,10 @@ fn what_is_of_no_network_is_dropped_on_request() {
     support::isolated(|| {
         let net = Host::new();
         let only = Firewall::new().network("br1");
-        let firewall = only.clone().create(&net.host).unwrap();
+        let firewall = only.clone().create(&net.router).unwrap();
         assert!(reaches(&net.world.1, "10.0.0.2"));
         drop(firewall);
-        let _firewall = only.default_drop().create(&net.host).unwrap();
+        let _firewall = only.default_drop().create(&net.router).unwrap();
         assert!(!reaches(&net.world.1, "10.0.0.2"));
         assert!(reaches(&net.c.1, "198.51.100.1"));
     });
