@@ -5,10 +5,14 @@ mod support;
 
 #[path = "nft/bad_input.rs"]
 mod bad_input;
+#[path = "nft/generated.rs"]
+mod generated;
 #[path = "nft/golden.rs"]
 mod golden;
 #[path = "nft/owners.rs"]
 mod owners;
+#[path = "nft/packets.rs"]
+mod packets;
 #[path = "nft/sets.rs"]
 mod sets;
 #[path = "nft/transactions.rs"]

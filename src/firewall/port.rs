@@ -108,7 +108,7 @@ impl PortGuard {
             if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
                 name.push(byte.into());
             } else {
-                name.push_str(&format!(".{byte:02x}"));
+                name.extend(['.', hex(byte >> 4), hex(byte & 15)]);
             }
         }
         name
@@ -143,6 +143,10 @@ impl PortGuard {
         rules.push(drop(Rule::new().not().any_of(Field::EtherType, ETHER_TYPES)));
         rules
     }
+}
+
+fn hex(digit: u8) -> char {
+    char::from_digit(digit.into(), 16).unwrap_or('0')
 }
 
 impl fmt::Display for PortGuard {

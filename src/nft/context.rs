@@ -52,7 +52,7 @@ impl Context {
     }
 
     /// The matches that have to come before this part.
-    pub(super) fn missing(&self, part: &Part) -> Vec<Part> {
+    pub(super) fn missing(self, part: &Part) -> Vec<Part> {
         let fields = match part {
             Part::Match(one) => one.fields.as_slice(),
             Part::VerdictMap { fields, .. } => fields,
@@ -72,7 +72,7 @@ impl Context {
         missing
     }
 
-    fn missing_for(&self, needs: Needs) -> Vec<Part> {
+    fn missing_for(self, needs: Needs) -> Vec<Part> {
         let network = |wanted| (self.network != Some(wanted)).then_some(Part::Network(wanted));
         let transport = |wanted| (self.protocol != Protocol::One(wanted)).then(|| protocol(wanted));
         match needs {
@@ -87,7 +87,7 @@ impl Context {
     }
 
     /// Whether a field can be looked at here as it is.
-    pub(super) fn has(&self, field: Field) -> bool {
+    pub(super) fn has(self, field: Field) -> bool {
         match field.needs() {
             Needs::Ports => self.protocol != Protocol::Any,
             needs => self.missing_for(needs).is_empty(),
@@ -119,7 +119,7 @@ impl Context {
     }
 
     /// Whether this part can hold here at all, and is clear.
-    pub(super) fn check(&self, part: &Part) -> Result<(), String> {
+    pub(super) fn check(self, part: &Part) -> Result<(), String> {
         for dependency in self.missing(part) {
             self.check_known(&dependency)?;
         }
@@ -152,14 +152,14 @@ impl Context {
             }
             Part::Limit(limit) => limit.check(),
             Part::Log(log) => log.check(),
-            Part::Reject(reject) => reject.check(self.family, self.network),
+            Part::Reject(_) => Reject::check(self.family, self.network),
             _ => Ok(()),
         }
     }
 
     /// Refuses what contradicts what is known.
-    fn check_known(&self, part: &Part) -> Result<(), String> {
-        let mut after = *self;
+    fn check_known(self, part: &Part) -> Result<(), String> {
+        let mut after = self;
         after.learn(part);
         match (self.network, after.network) {
             (Some(before), Some(now)) if before != now => {

@@ -42,10 +42,10 @@ impl Span {
         if first == last {
             return Self::One(first);
         }
-        if let (Datum::Address(first), Datum::Address(last)) = (&first, &last) {
-            if let Some(net) = as_network(*first, *last) {
-                return Self::Prefix(net);
-            }
+        if let (Datum::Address(first), Datum::Address(last)) = (&first, &last)
+            && let Some(net) = as_network(*first, *last)
+        {
+            return Self::Prefix(net);
         }
         Self::Range(first, last)
     }

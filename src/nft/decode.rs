@@ -42,7 +42,7 @@ pub(super) fn decode(family: Family, list: &[Expr], written: &Written) -> Vec<Pa
     while !rest.is_empty() {
         rest = decoder.step(rest);
     }
-    let parts = without_dependencies(family, decoder.parts);
+    let parts = without_dependencies(family, &decoder.parts);
     if comparable(list) == again(&parts, family) {
         return parts;
     }
@@ -70,10 +70,10 @@ fn is_written(set: &str) -> bool {
 }
 
 /// Leaves out the matches that are written anew wherever they are needed.
-fn without_dependencies(family: Family, parts: Vec<Part>) -> Vec<Part> {
+pub(super) fn without_dependencies(family: Family, parts: &[Part]) -> Vec<Part> {
     let mut context = Context::new(family);
     let mut kept = Vec::with_capacity(parts.len());
-    let mut rest = parts.as_slice();
+    let mut rest = parts;
     while let Some((first, after)) = rest.split_first() {
         let implied = (1..rest.len().min(3)).rev().find(|&count| {
             let (before, from) = rest.split_at(count);
@@ -123,7 +123,7 @@ impl Decoder<'_> {
             if let Some((network, rest)) = self.network(field, rest) {
                 return Some((Part::Network(network), rest));
             }
-            if let Some((test, not, rest)) = self.test(field, rest) {
+            if let Some((test, not, rest)) = Self::test(field, rest) {
                 return Some((Part::Match(Match { fields: vec![field], not, test }), rest));
             }
         }
@@ -148,7 +148,7 @@ impl Decoder<'_> {
     }
 
     /// What a field is compared with, and whether it must not be that.
-    fn test<'e>(&self, field: Field, rest: &'e [Expr]) -> Option<(Test, bool, &'e [Expr])> {
+    fn test(field: Field, rest: &[Expr]) -> Option<(Test, bool, &[Expr])> {
         let kind = field.value_type();
         match rest {
             [Expr::Cmp(from), Expr::Cmp(to), rest @ ..]
@@ -253,7 +253,7 @@ impl Decoder<'_> {
             Expr::Counter(_) => one(Part::Counter),
             Expr::Limit(limit) => one(Part::Limit(Limit::decode(*limit))),
             Expr::Log(log) => one(Part::Log(Log::decode(log)?)),
-            Expr::Reject(reject) => one(Part::Reject(Reject::decode(self.family, *reject)?)),
+            Expr::Reject(reject) => one(Part::Reject(Reject::decode(self.context, *reject)?)),
             Expr::Masq(masq) if masq.port_min.is_none() => {
                 one(Part::Masquerade { ports: None, flags: behaviour(masq.flags) })
             }

@@ -88,7 +88,7 @@ impl Encoder<'_> {
             Part::Counter => self.push(Counter::default()),
             Part::Limit(limit) => self.push(limit.encode()),
             Part::Log(log) => self.push(log.encode()),
-            Part::Reject(reject) => self.push(reject.encode(self.context.family)),
+            Part::Reject(reject) => self.push(reject.encode(self.context)),
             Part::Masquerade { ports, flags } => {
                 let (port_min, port_max) = self.ports(*ports, [R1, R2]);
                 let flags = *flags | specified(port_min);
@@ -117,13 +117,12 @@ impl Encoder<'_> {
                 self.push(Meta::Set { sreg: R1, key: MetaKey::Mark });
             }
             Part::ClampMss(size) => {
-                match size {
-                    Some(size) => self.push(Immediate::value(R1, Value::from(*size))),
-                    None => {
-                        self.push(Rt { dreg: R1, key: RtKey::TcpMss });
-                        let op = ByteorderOp::ToNetwork;
-                        self.push(Byteorder { sreg: R1, dreg: R1, op, len: 2, size: 2 });
-                    }
+                if let Some(size) = size {
+                    self.push(Immediate::value(R1, Value::from(*size)));
+                } else {
+                    self.push(Rt { dreg: R1, key: RtKey::TcpMss });
+                    let op = ByteorderOp::ToNetwork;
+                    self.push(Byteorder { sreg: R1, dreg: R1, op, len: 2, size: 2 });
                 }
                 self.push(Exthdr::Write { sreg: R1, span: ExthdrSpan::TCP_MSS });
             }

@@ -162,7 +162,6 @@ pub(super) fn check(
     }
     let is_ip = matches!(family, Family::Ip | Family::Ip6 | Family::Inet);
     match kind {
-        ChainKind::Filter => {}
         ChainKind::Nat if !is_ip => return Err(format!("the family {family} has no nat chains")),
         ChainKind::Nat
             if !matches!(
@@ -177,11 +176,10 @@ pub(super) fn check(
                 "a nat chain's priority is over {CONNTRACK}, where connections are tracked"
             ));
         }
-        ChainKind::Nat => {}
         ChainKind::Route if !is_ip || hook != Hook::Output => {
             return Err("route chains are for the hook output of ip, ip6 and inet".into());
         }
-        ChainKind::Route => {}
+        ChainKind::Filter | ChainKind::Nat | ChainKind::Route => {}
     }
     let is_of_a_link = matches!(hook, Hook::Ingress | Hook::Egress);
     match (is_of_a_link, devices) {

@@ -62,7 +62,7 @@ impl Shape {
                 encoded.push(one);
             }
         }
-        intervals.sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+        intervals.sort_unstable_by_key(|(first, last, _)| (*first, *last));
         for pair in intervals.windows(2) {
             if pair[1].0 <= pair[0].1 {
                 return Err(format!("{} and {} overlap", pair[0].2, pair[1].2));
@@ -197,10 +197,10 @@ impl Shape {
     fn decode_key(&self, first: &Value, last: &Value) -> Key {
         let firsts = split(&self.key, first);
         let lasts = split(&self.key, last);
-        let span = |((kind, first), (_, last)): ((Type, &[u8]), (Type, &[u8]))| {
-            Span::between(kind.decode(first), kind.decode(last))
-        };
-        let mut spans: Vec<_> = firsts.into_iter().zip(lasts).map(span).collect();
+        let mut spans = Vec::with_capacity(self.key.len());
+        for ((kind, first), (_, last)) in firsts.into_iter().zip(lasts) {
+            spans.push(Span::between(kind.decode(first), kind.decode(last)));
+        }
         match (spans.len(), spans.pop()) {
             (1, Some(one)) => Key::One(one),
             (_, last) => {

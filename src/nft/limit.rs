@@ -17,6 +17,7 @@ use crate::wire::nft::expr::limit as wire;
 /// assert_eq!(flood.to_string(), "limit rate over 1000000 bytes/second drop");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[must_use = "it is said to a rule"]
 pub struct Limit {
     rate: u64,
     seconds: u64,

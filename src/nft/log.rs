@@ -18,6 +18,7 @@ use crate::wire::nft::expr::log as wire;
 /// In a network namespace other than the first the kernel's log stays empty unless
 /// `net.netfilter.nf_log_all_netns` is 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[must_use = "it is said to a rule"]
 pub struct Log {
     prefix: Option<String>,
     level: Option<u8>,

@@ -245,14 +245,11 @@ impl fmt::Display for Part {
             Self::Redirect { ports, flags } => to_ports(f, "redirect", *ports, *flags),
             Self::Nat(nat) => {
                 f.write_str(if nat.is_source { "snat to " } else { "dnat to " })?;
-                match nat.addresses {
-                    Some((first, last)) => {
-                        let bracketed = first.is_ipv6() && nat.ports.is_some();
-                        let span = Span::Range(first.into(), last.into());
-                        let span = if first == last { Span::One(first.into()) } else { span };
-                        if bracketed { write!(f, "[{span}]") } else { write!(f, "{span}") }?;
-                    }
-                    None => {}
+                if let Some((first, last)) = nat.addresses {
+                    let bracketed = first.is_ipv6() && nat.ports.is_some();
+                    let span = Span::Range(first.into(), last.into());
+                    let span = if first == last { Span::One(first.into()) } else { span };
+                    if bracketed { write!(f, "[{span}]") } else { write!(f, "{span}") }?;
                 }
                 write!(f, "{}{}", Ports(nat.ports), Behaviour(nat.flags))
             }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::context::Context;
 use super::family::Family;
 use super::field::Network;
 use crate::wire::nft::expr::reject as wire;
@@ -31,7 +32,8 @@ impl Reject {
         Self::TcpReset,
     ];
 
-    pub(super) fn encode(self, family: Family) -> wire::Reject {
+    /// In the words of the network protocol, where it is known; else in those of both.
+    pub(super) fn encode(self, context: Context) -> wire::Reject {
         use wire::IcmpxCode;
         let (both, ip4, ip6) = match self {
             Self::PortUnreachable => (IcmpxCode::PortUnreachable, 3, 4),
@@ -40,19 +42,19 @@ impl Reject {
             Self::AdminProhibited => (IcmpxCode::AdminProhibited, 13, 1),
             Self::TcpReset => return wire::Reject::TcpReset,
         };
-        match family {
-            Family::Ip => wire::Reject::Icmp(ip4),
-            Family::Ip6 => wire::Reject::Icmp(ip6),
+        match context.network {
+            Some(Network::Ip4) => wire::Reject::Icmp(ip4),
+            Some(Network::Ip6) => wire::Reject::Icmp(ip6),
             _ => wire::Reject::Icmpx(both),
         }
     }
 
     /// `None` for what has no word here.
-    pub(super) fn decode(family: Family, reject: wire::Reject) -> Option<Self> {
-        Self::ALL.into_iter().find(|one| one.encode(family) == reject)
+    pub(super) fn decode(context: Context, reject: wire::Reject) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.encode(context) == reject)
     }
 
-    pub(super) fn check(self, family: Family, network: Option<Network>) -> Result<(), String> {
+    pub(super) fn check(family: Family, network: Option<Network>) -> Result<(), String> {
         match (family, network) {
             (Family::Arp, _) | (_, Some(Network::Arp)) => Err("ARP has no rejects".into()),
             _ => Ok(()),

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::context::Context;
 use super::datum::{Datum, Span};
+use super::decode::without_dependencies;
 use super::element::{Element, join};
 use super::encode::{Encoded, encode, has_intervals};
 use super::family::Family;
@@ -140,7 +141,7 @@ impl Rule {
 
     /// From this port or range, of the protocol named before: `tcp sport`.
     pub fn sport(self, port: impl Into<Span>) -> Self {
-        self.matching("sport", Field::SourcePort, port.into())
+        self.matching("sport", Field::SourcePort, &port.into())
     }
 
     /// From any of these ports: `tcp sport { … }`.
@@ -150,7 +151,7 @@ impl Rule {
 
     /// To this port or range, of the protocol named before: `tcp dport`.
     pub fn dport(self, port: impl Into<Span>) -> Self {
-        self.matching("dport", Field::DestinationPort, port.into())
+        self.matching("dport", Field::DestinationPort, &port.into())
     }
 
     /// To any of these ports: `tcp dport { … }`.
@@ -245,12 +246,12 @@ impl Rule {
 
     /// From this hardware address: `ether saddr`.
     pub fn source_mac(self, mac: impl Into<Span>) -> Self {
-        self.matching("source_mac", Field::MacSource, mac.into())
+        self.matching("source_mac", Field::MacSource, &mac.into())
     }
 
     /// To this hardware address: `ether daddr`.
     pub fn destination_mac(self, mac: impl Into<Span>) -> Self {
-        self.matching("destination_mac", Field::MacDestination, mac.into())
+        self.matching("destination_mac", Field::MacDestination, &mac.into())
     }
 
     /// To an address of this machine: `fib daddr type local`.
@@ -262,7 +263,7 @@ impl Rule {
 
     /// Any field is this value, prefix or range.
     pub fn is(self, field: Field, what: impl Into<Span>) -> Self {
-        self.matching("is", field, what.into())
+        self.matching("is", field, &what.into())
     }
 
     /// Any field is one of these, written into the rule: `FIELD { … }`.
@@ -323,7 +324,7 @@ impl Rule {
         }
         let field = fields[usize::from(!first)];
         match <[Span; 1]>::try_from(spans) {
-            Ok([one]) => self.matching(setter, field, one),
+            Ok([one]) => self.matching(setter, field, &one),
             Err(many) => {
                 let elements = many.into_iter().map(Element::from).collect();
                 self.in_elements(setter, vec![field], elements)
@@ -331,15 +332,15 @@ impl Rule {
         }
     }
 
-    fn matching(mut self, setter: &'static str, field: Field, span: Span) -> Self {
-        match test_of(field.value_type(), &span) {
-            Err(reason) => self.rejected.reject(setter, &span, reason),
+    fn matching(mut self, setter: &'static str, field: Field, span: &Span) -> Self {
+        match test_of(field.value_type(), span) {
+            Err(reason) => self.rejected.reject(setter, span, reason),
             // All there are: only the family is left to look for.
             Ok(Test::Prefix(_, 0)) => {
                 let network =
                     if field.value_type() == Type::Ipv4 { Network::Ip4 } else { Network::Ip6 };
                 if std::mem::take(&mut self.negated) {
-                    self.rejected.reject(setter, &span, "no address is outside of it");
+                    self.rejected.reject(setter, span, "no address is outside of it");
                 }
                 self.push(Part::Network(network));
             }
@@ -396,18 +397,11 @@ impl Rule {
         self.push(Part::Match(Match { fields: vec![field], not, test }));
     }
 
-    /// Adds a part. A family named right before what it follows from anyway is left out.
+    /// Adds a part. A family or protocol named right before what it follows from anyway is left out, as
+    /// it will be when the rule is read back.
     pub(super) fn push(&mut self, part: Part) {
-        if let Some(Part::Network(named)) = self.parts.last() {
-            let needs = match &part {
-                Part::Match(one) => one.fields.first().map(|field| field.needs()),
-                _ => None,
-            };
-            if needs == Some(super::field::Needs::Network(*named)) {
-                self.parts.pop();
-            }
-        }
         self.parts.push(part);
+        self.parts = without_dependencies(Family::Inet, &self.parts);
     }
 
     /// Refuses what can be known wrong in a table of this family.

@@ -73,10 +73,10 @@ impl Rule {
 
     /// Any verdict.
     pub fn verdict(mut self, verdict: Verdict) -> Self {
-        if let Verdict::Jump(chain) | Verdict::Goto(chain) = &verdict {
-            if let Err(reason) = name::check(chain) {
-                self.rejected.reject("jump", chain, reason);
-            }
+        if let Verdict::Jump(chain) | Verdict::Goto(chain) = &verdict
+            && let Err(reason) = name::check(chain)
+        {
+            self.rejected.reject("jump", chain, reason);
         }
         self.with(Part::Verdict(verdict))
     }

@@ -474,12 +474,11 @@ impl Transaction {
         let number = Number::default();
         let handle =
             ChainHandle { table: table.clone(), name: chain.name.clone(), number: number.clone() };
-        match chain.check(table.family) {
-            Err(error) => self.refuse(error),
-            Ok(()) => {
-                let message = chain.message(table.family, &table.name);
-                self.push_numbered(MessageType::NewChain, CREATE, table, &message, number);
-            }
+        if let Err(error) = chain.check(table.family) {
+            self.refuse(error);
+        } else {
+            let message = chain.message(table.family, &table.name);
+            self.push_numbered(MessageType::NewChain, CREATE, table, &message, number);
         }
         handle
     }
@@ -629,10 +628,9 @@ impl Transaction {
             nf_tables.socket.transact(batch, |place, answer| {
                 let asked = numbers.binary_search_by_key(&place, |(place, _)| *place);
                 let message = Message::decode(answer.kind, answer.payload);
-                if let (Ok(at), Some(message)) = (asked, message) {
-                    if let (Some((_, cell)), Some(number)) = (numbers.get(at), number_of(message)) {
-                        cell.set(number);
-                    }
+                let cell = asked.ok().and_then(|at| numbers.get(at));
+                if let (Some((_, cell)), Some(number)) = (cell, message.and_then(number_of)) {
+                    cell.set(number);
                 }
             })
         });

@@ -91,7 +91,7 @@ fn a_persistent_table_is_found_again_by_its_tag() {
         Table::new(Family::Ip, "u").persistent("plugin-2").create(&netns).unwrap().keep();
         let other = Netns::open("red").unwrap();
         let found = Table::find_tagged(&other, "plugin").unwrap();
-        assert_eq!(found.iter().map(|table| table.name()).collect::<Vec<_>>(), ["t"]);
+        assert_eq!(found.iter().map(netloom::nft::TableHandle::name).collect::<Vec<_>>(), ["t"]);
         let chain = found[0].chain("c").unwrap();
         let rule = Rule::new().tcp().dport(1).drop().create(&chain).unwrap().keep();
         // Somebody puts another table in its place, with a chain and a rule of the same numbers.
