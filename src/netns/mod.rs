@@ -18,6 +18,7 @@ mod ping_summary;
 mod setting;
 mod sockets;
 mod sysctl;
+mod ways;
 mod worker;
 
 pub use child::Child;
@@ -33,9 +34,10 @@ pub use setting::{
     AcceptRa, ArpAccept, ArpAnnounce, ArpIgnore, Conf, RpFilter, Setting, SettingValue,
 };
 pub use sysctl::{Sysctl, SysctlHandle};
+pub use ways::NamedNetns;
 pub use worker::Worker;
 
 pub(crate) use inet::Opening;
+pub use open::Netns;
 pub(crate) use open::Quoted;
-pub use open::{NamedNetns, Netns};
 pub(crate) use sockets::NfTables;
