@@ -4,14 +4,14 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use netlink_packet_route::RouteNetlinkMessage;
 
+use super::held::Held;
 use super::identity::NetnsId;
 use super::named;
 use super::sockets::{NfTables, Sockets};
-use super::sysctl::Held;
 use crate::error::{Cause, Error};
 use crate::netlink::{Protocol, Requests, Socket};
 use crate::owned::sealed::Remove;
@@ -34,7 +34,8 @@ struct Inner {
     file: OwnedFd,
     id: NetnsId,
     sockets: Sockets,
-    sysctls: Held,
+    /// None until a setting has an owner.
+    held: OnceLock<Arc<Held>>,
 }
 
 /// How a namespace is called in texts, and what deleting it means.
@@ -50,7 +51,7 @@ pub(crate) enum Label {
 impl Netns {
     pub(super) fn assemble(file: OwnedFd, label: Label, sockets: Sockets) -> Result<Self, Cause> {
         let id = NetnsId::of(&file)?;
-        let inner = Arc::new(Inner { file, id, sockets, sysctls: Held::default() });
+        let inner = Arc::new(Inner { file, id, sockets, held: OnceLock::new() });
         Ok(Self { inner, label: Arc::new(label) })
     }
 
@@ -72,8 +73,9 @@ impl Netns {
         }
     }
 
-    pub(super) fn held_sysctls(&self) -> &Held {
-        &self.inner.sysctls
+    /// The settings that have owners, shared by all handles of this namespace.
+    pub(crate) fn held_settings(&self) -> &Held {
+        self.inner.held.get_or_init(|| Held::of(self.id()))
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
