@@ -1,9 +1,11 @@
 //! A link's own IPv4 settings, over netlink: where `/proc` is read-only or not there.
 
 use std::fmt;
+use std::num::ParseIntError;
 
 use super::handle::Link;
-use crate::error::Error;
+use crate::error::{Cause, Error};
+use crate::netns::{Access, SettingId};
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
 
@@ -23,6 +25,9 @@ use crate::owned::sealed::Remove;
 /// assert_eq!(cable.near().ipv4_conf(Ipv4Conf::RouteLocalnet)?, 0);
 /// # Ok::<(), netloom::Error>(())
 /// ```
+///
+/// Its owners are those of [`Sysctl`](crate::Sysctl), too: the last made counts, and what was there
+/// before the first comes back with the last.
 ///
 /// Source: `include/uapi/linux/ip.h` (`IPV4_DEVCONF_*`), Documentation/networking/ip-sysctl.rst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,6 +69,26 @@ impl Ipv4Conf {
     pub fn to(self, value: u32) -> LinkSetting {
         LinkSetting { conf: self, value }
     }
+
+    /// Its name below `net.ipv4.conf.DEV`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Forwarding => "forwarding",
+            Self::ProxyArp => "proxy_arp",
+            Self::AcceptRedirects => "accept_redirects",
+            Self::SendRedirects => "send_redirects",
+            Self::RpFilter => "rp_filter",
+            Self::LogMartians => "log_martians",
+            Self::ArpFilter => "arp_filter",
+            Self::ArpAnnounce => "arp_announce",
+            Self::ArpIgnore => "arp_ignore",
+            Self::PromoteSecondaries => "promote_secondaries",
+            Self::ArpAccept => "arp_accept",
+            Self::ArpNotify => "arp_notify",
+            Self::AcceptLocal => "accept_local",
+            Self::RouteLocalnet => "route_localnet",
+        }
+    }
 }
 
 impl Link {
@@ -95,11 +120,10 @@ impl LinkSetting {
     /// [`is_permission_denied`](Error::is_permission_denied). Whether a value has a meaning the kernel
     /// does not check on this way.
     pub fn create(&self, link: &Link) -> Result<Owned<LinkSettingHandle>, Error> {
-        let before = link.ipv4_conf(self.conf)?;
-        link.set_ipv4_setting(self.conf as u16, self.value)?;
-        let handle =
-            LinkSettingHandle { link: link.clone(), conf: self.conf, before, value: self.value };
-        Ok(Owned::adopt(handle))
+        let value = self.value.cast_signed().to_string();
+        let over = OverNetlink { link, conf: self.conf };
+        let owner = link.namespace().held_settings().set(&over.id(), &value, &over)?;
+        Ok(Owned::adopt(LinkSettingHandle { link: link.clone(), conf: self.conf, owner }))
     }
 }
 
@@ -115,8 +139,7 @@ impl fmt::Display for LinkSetting {
 pub struct LinkSettingHandle {
     link: Link,
     conf: Ipv4Conf,
-    before: u32,
-    value: u32,
+    owner: u64,
 }
 
 impl LinkSettingHandle {
@@ -128,9 +151,45 @@ impl LinkSettingHandle {
 
 impl Remove for LinkSettingHandle {
     fn remove(&self) -> Result<(), Error> {
-        if self.before == self.value || self.link.ipv4_conf(self.conf)? != self.value {
-            return Ok(());
-        }
-        self.link.set_ipv4_setting(self.conf as u16, self.before)
+        let over = OverNetlink { link: &self.link, conf: self.conf };
+        let (id, held) = (over.id(), self.link.namespace().held_settings());
+        held.put_back(&id, self.owner, &over).inspect_err(|error| {
+            if error.is_not_found() {
+                // It went with its link.
+                held.forget(&id, self.owner);
+            }
+        })
+    }
+}
+
+/// The way to a setting that needs no `/proc`.
+struct OverNetlink<'a> {
+    link: &'a Link,
+    conf: Ipv4Conf,
+}
+
+impl OverNetlink<'_> {
+    fn id(&self) -> SettingId {
+        SettingId::of_link("ipv4/conf", self.link.index(), self.conf.name())
+    }
+}
+
+/// Values are as in `/proc`, whose owners are the same.
+impl Access for OverNetlink<'_> {
+    type Failure = Error;
+
+    fn read(&self) -> Result<String, Error> {
+        Ok(self.link.ipv4_setting(self.conf as u16)?.to_string())
+    }
+
+    fn write(&self, value: &str) -> Result<(), Error> {
+        let value: i32 = value.parse().map_err(|error: ParseIntError| {
+            Error::invalid("set", self.conf.name(), error.to_string())
+        })?;
+        self.link.set_ipv4_setting(self.conf as u16, value.cast_unsigned())
+    }
+
+    fn failure(&self, cause: Cause) -> Error {
+        cause.doing("put back IPv4 settings of", self.link)
     }
 }

@@ -44,6 +44,11 @@ pub(super) struct Kept {
 }
 
 impl NatHandle {
+    /// The namespace it is in.
+    pub fn namespace(&self) -> &Netns {
+        &self.netns
+    }
+
     /// The table it is in, in the family `inet`.
     pub fn table(&self) -> &str {
         &self.table

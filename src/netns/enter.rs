@@ -6,7 +6,8 @@ use std::thread;
 
 use nix::sched::{CloneFlags, setns};
 
-use super::open::{Netns, own_file};
+use super::open::Netns;
+use super::ways::own_file;
 use crate::error::{Cause, Error};
 use crate::fault;
 

@@ -5,6 +5,7 @@ mod command;
 mod echo;
 mod enter;
 mod entry;
+mod held;
 mod holders;
 mod identity;
 mod inet;
@@ -16,8 +17,10 @@ mod open;
 mod ping;
 mod ping_summary;
 mod setting;
+mod setting_id;
 mod sockets;
 mod sysctl;
+mod ways;
 mod worker;
 
 pub use child::Child;
@@ -33,9 +36,12 @@ pub use setting::{
     AcceptRa, ArpAccept, ArpAnnounce, ArpIgnore, Conf, RpFilter, Setting, SettingValue,
 };
 pub use sysctl::{Sysctl, SysctlHandle};
+pub use ways::NamedNetns;
 pub use worker::Worker;
 
+pub(crate) use held::Access;
 pub(crate) use inet::Opening;
+pub use open::Netns;
 pub(crate) use open::Quoted;
-pub use open::{NamedNetns, Netns};
+pub(crate) use setting_id::SettingId;
 pub(crate) use sockets::NfTables;

@@ -6,8 +6,9 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::enter::{GoHome, on_thread};
 use super::named;
-use super::open::{Label, Netns, Quoted, own_file};
+use super::open::{Label, Netns, Quoted};
 use super::sockets::Sockets;
+use super::ways::own_file;
 use crate::error::{Cause, Error};
 use crate::fault;
 use crate::owned::Owned;

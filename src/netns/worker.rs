@@ -8,7 +8,8 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 
 use super::enter::GoHome;
-use super::open::{Netns, own_file};
+use super::open::Netns;
+use super::ways::own_file;
 use crate::error::{Cause, Error};
 use crate::sys::{self, Lent};
 
