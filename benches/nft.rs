@@ -41,6 +41,7 @@ fn by_nft(netns: &Netns, ruleset: &str) {
     let mut child = Command::new("nsenter")
         .args([&path, "--", "nft", "-f", "-"])
         .stdin(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     child.stdin.take().unwrap().write_all(ruleset.as_bytes()).unwrap();
@@ -48,11 +49,11 @@ fn by_nft(netns: &Netns, ruleset: &str) {
 }
 
 fn ruleset() -> String {
-    let mut text = format!("table ip t {{ set s {{ type ipv4_addr; size {MANY}; elements = {{ ");
+    let mut text = format!("table ip t {{\nset s {{\ntype ipv4_addr; size {MANY}\nelements = {{ ");
     for number in 0..MANY {
         write!(text, "{}, ", address(number)).unwrap();
     }
-    text + "} } }\n"
+    text + "}\n}\n}\n"
 }
 
 /// Messages built beforehand.

@@ -58,6 +58,12 @@ impl Host {
         .unwrap();
         let forwarding = Forwarding::ipv4().create(&host).unwrap();
         let world = (cable, world);
+        // A veth's carrier may be noticed up to a second late.
+        let settled = || {
+            let all = [(&world.1, "10.0.0.2"), (&world.1, "10.0.0.3"), (&world.1, "10.0.1.2")];
+            all.iter().all(|(from, to)| reaches(from, to))
+        };
+        assert!((0..20).any(|_| settled()), "the network is not up");
         Self { _forwarding: forwarding, a, b, c, world, _bridges: [br0, br1], router: host }
     }
 
