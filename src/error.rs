@@ -13,8 +13,8 @@ use nix::errno::Errno;
 /// attribute they point at, and gives a hint where the bare errno misleads:
 ///
 /// ```text
-/// create veth pair `veth1`, `veth2` in namespace `red`: File exists (EEXIST);
-/// hint: a link of that name is already there
+/// create veth pair `veth1` in namespace `red`: File exists (EEXIST);
+/// hint: a link named `veth1` is already in namespace `red`
 /// ```
 ///
 /// Programs ask the `is_*` questions or [`raw_os_error`](Self::raw_os_error); nothing has to be read
@@ -161,6 +161,10 @@ fn usual_hint(errno: Errno) -> Option<&'static str> {
         ),
         Errno::EMFILE => Some("the process is at its limit of open files (RLIMIT_NOFILE)"),
         Errno::ENOSPC => Some("a limit of the kernel is reached, such as user.max_net_namespaces"),
+        Errno::EMSGSIZE => Some(
+            "the request is larger than the send buffer may be: net.core.wmem_max holds for who has no \
+             CAP_NET_ADMIN on the machine itself",
+        ),
         Errno::EROFS => Some("it is mounted read-only here, as in most containers"),
         _ => None,
     }
@@ -174,6 +178,14 @@ impl Error {
         reason: impl Into<String>,
     ) -> Self {
         Cause::Invalid(reason.into()).doing(action, object)
+    }
+
+    /// The same failure, as a step of something larger.
+    #[must_use]
+    pub(crate) fn while_doing(mut self, action: &'static str, object: impl fmt::Display) -> Self {
+        self.0.action = Cow::Borrowed(action);
+        self.0.object = object.to_string();
+        self
     }
 
     #[must_use]
@@ -240,6 +252,11 @@ impl Error {
         self.refusal()?.attribute.as_deref()
     }
 
+    /// Why, without what was being done and the hint.
+    pub(crate) fn reason(&self) -> String {
+        self.0.cause.to_string()
+    }
+
     /// What to try, where the errno alone would mislead.
     pub fn remedy(&self) -> Option<&str> {
         self.0.hint.as_deref()
@@ -278,7 +295,8 @@ impl Error {
         )
     }
 
-    /// Refused by netloom itself, before any system call.
+    /// What was asked for can't be: a value, a name, a link of the wrong kind. Nearly always refused by
+    /// netloom itself, before any system call.
     pub fn is_invalid_input(&self) -> bool {
         matches!(self.0.cause, Cause::Invalid(_))
     }

@@ -71,7 +71,7 @@ impl Forwarding {
             on.parts.push(Part::Sysctl(Sysctl::new(name, 1).create(netns)?.keep()));
         }
         for link in &self.links {
-            let index = link.resolve(netns, "turn on forwarding of")?;
+            let index = link.resolve(netns, "turn on", self)?;
             let link = netns.link_at(index)?;
             if self.ipv6 {
                 let link = (index, link.name());

@@ -56,6 +56,18 @@ pub(crate) fn bind_to_link(socket: BorrowedFd<'_>, index: u32) -> io::Result<()>
     if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// The user namespace that owns a namespace (`NS_GET_USERNS`, `ioctl_nsfs(2)`).
+pub(crate) fn owner_of_namespace(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    const NS_GET_USERNS: libc::Ioctl = 0xb701;
+    // SAFETY: this request takes no argument, and any other file refuses it with ENOTTY.
+    let fd = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS) };
+    if fd == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new, so nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Opens a raw socket for any protocol; nix knows a few by name.
 pub(crate) fn raw_socket(family: i32, protocol: u8) -> io::Result<OwnedFd> {
     let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;

@@ -9,7 +9,7 @@ use super::create::create_link;
 use super::handle::Link;
 use super::settings::{Settings, link_setters};
 use crate::error::Error;
-use crate::netns::Netns;
+use crate::netns::{Netns, Quoted};
 use crate::owned::Owned;
 
 /// A bridge to be: a switch inside the kernel, whose ports are other links.
@@ -107,15 +107,14 @@ impl Bridge {
         let mac = self.settings.birth_mac();
         let mut request = self.settings.create_request(mac).up(self.settings.born_up());
         let master = match &self.settings.master {
-            Some(master) => Some(master.resolve(netns, ACTION)?),
+            Some(master) => Some(master.resolve(netns, ACTION, Quoted(&self.settings.name))?),
             None => None,
         };
         if let Some(index) = master {
             request = request.master(index);
         }
         let request = request.kind(InfoKind::Bridge, Some(InfoData::Bridge(self.options())));
-        let born = create_link(ACTION, netns, &self.settings, mac, request)?;
-        let bridge = Owned::adopt(born.link);
+        let bridge = Owned::adopt(create_link(ACTION, netns, &self.settings, mac, request)?);
         let up = self.settings.up && !self.settings.born_up();
         configure(&bridge, &self.settings, Remaining { up, ..Remaining::default() })?;
         Ok(bridge)

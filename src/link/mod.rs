@@ -6,6 +6,7 @@ mod configure;
 mod create;
 mod group;
 mod handle;
+mod identity;
 mod info;
 mod ipv4_conf;
 mod list;

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use super::enter::inside;
 use super::open::Netns;
 use crate::error::{Cause, Error};
-use crate::netlink::{Batch, Protocol, Socket};
+use crate::netlink::{Batch, Socket};
 use crate::wire::sock_diag::{AF_INET, AF_INET6, SocketView, append_listening};
 
 /// A TCP socket that listens, as a line of `ss -ltn`.
@@ -46,8 +46,7 @@ impl Netns {
     /// `sock_diag(7)`, ss(8).
     #[doc(alias("ss -ltn", "netstat", "NETLINK_SOCK_DIAG"))]
     pub fn listeners(&self) -> Result<Vec<Listener>, Error> {
-        let list = || Table::open(self)?.read(self);
-        list().map_err(|cause| cause.doing("list", "listening sockets").in_namespace(self))
+        listening(self).map_err(|cause| cause.doing("list", "listening sockets").in_namespace(self))
     }
 
     /// Waits until a TCP socket listens on a port, whichever its address, and returns it: what a client
@@ -60,10 +59,9 @@ impl Netns {
     pub fn wait_listening(&self, port: u16, deadline: Duration) -> Result<Listener, Error> {
         let end = Instant::now() + deadline;
         let wait = || {
-            let mut table = Table::open(self)?;
             let mut pause = Duration::from_micros(500);
             loop {
-                let listening = table.read(self)?;
+                let listening = listening(self)?;
                 if let Some(found) = listening.iter().find(|one| one.address.port() == port) {
                     return Ok(*found);
                 }
@@ -80,40 +78,29 @@ impl Netns {
     }
 }
 
-/// Where the list comes from.
-enum Table {
-    Netlink(Box<Socket>),
-    /// A kernel without `sock_diag`.
-    Proc,
+fn listening(netns: &Netns) -> Result<Vec<Listener>, Cause> {
+    let tables = netns.diagnosis(|socket| {
+        let mut read = |family| match dump(socket, family) {
+            // No IPv6, or no module for TCP.
+            Err(Cause::Kernel(refusal)) if refusal.errno == Errno::ENOENT => Ok(None),
+            list => list.map(Some),
+        };
+        Ok((read(AF_INET)?, read(AF_INET6)?))
+    });
+    match tables {
+        // A kernel without sock_diag.
+        Ok((None, None)) | Err(Cause::System(Errno::EPROTONOSUPPORT)) => from_proc(netns),
+        Ok((v4, v6)) => Ok([v4, v6].into_iter().flatten().flatten().collect()),
+        Err(cause) => Err(cause),
+    }
 }
 
-impl Table {
-    fn open(netns: &Netns) -> Result<Self, Cause> {
-        match inside(netns.fd(), || Socket::open(Protocol::SocketDiagnosis))? {
-            Ok(socket) => Ok(Self::Netlink(Box::new(socket))),
-            Err(Cause::System(Errno::EPROTONOSUPPORT)) => Ok(Self::Proc),
-            Err(cause) => Err(cause),
-        }
-    }
-
-    fn read(&mut self, netns: &Netns) -> Result<Vec<Listener>, Cause> {
-        if let Self::Netlink(socket) = self {
-            let mut read = |family| match dump(socket, family) {
-                // No IPv6, or no module for TCP.
-                Err(Cause::Kernel(refusal)) if refusal.errno == Errno::ENOENT => Ok(None),
-                list => list.map(Some),
-            };
-            match (read(AF_INET)?, read(AF_INET6)?) {
-                (None, None) => *self = Self::Proc,
-                (v4, v6) => return Ok([v4, v6].into_iter().flatten().flatten().collect()),
-            }
-        }
-        inside(netns.fd(), || {
-            let v4 = fs::read_to_string("/proc/thread-self/net/tcp")?;
-            let v6 = fs::read_to_string("/proc/thread-self/net/tcp6").unwrap_or_default();
-            Ok(v4.lines().chain(v6.lines()).filter_map(line).collect())
-        })?
-    }
+fn from_proc(netns: &Netns) -> Result<Vec<Listener>, Cause> {
+    inside(netns.fd(), || {
+        let v4 = fs::read_to_string("/proc/thread-self/net/tcp")?;
+        let v6 = fs::read_to_string("/proc/thread-self/net/tcp6").unwrap_or_default();
+        Ok(v4.lines().chain(v6.lines()).filter_map(line).collect())
+    })?
 }
 
 fn dump(socket: &mut Socket, family: u8) -> Result<Vec<Listener>, Cause> {

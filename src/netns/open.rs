@@ -98,6 +98,14 @@ impl Netns {
         self.inner.sockets.with(Protocol::Netfilter, self.fd(), exchange)
     }
 
+    /// Uses a socket inside that reads the tables of sockets.
+    pub(super) fn diagnosis<T>(
+        &self,
+        exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
+    ) -> Result<T, Cause> {
+        self.inner.sockets.with(Protocol::SocketDiagnosis, self.fd(), exchange)
+    }
+
     /// Uses the `nf_tables` socket inside, which is always the same one: a table with the owner flag
     /// belongs to it.
     pub(crate) fn nf_tables<T>(

@@ -63,7 +63,7 @@ impl Ping {
     /// To this address.
     pub fn new(target: impl Input<IpAddr>) -> Self {
         let mut rejected = FirstRejected::default();
-        let target = rejected.read("new", target);
+        let target = rejected.read("target", target);
         Self {
             target,
             timeout: Duration::from_secs(2),

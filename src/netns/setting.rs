@@ -195,7 +195,7 @@ impl Setting<u16> {
 
 impl Setting<RangeInclusive<u32>> {
     /// The groups that may ping without `CAP_NET_RAW` (`ping_group_range`). The kernel's default, 1 to
-    /// 0, is none.
+    /// 0, is none; an ordinary user's namespace, where these groups mean nothing, can't get it back.
     pub fn ping_group_range() -> Self {
         Self::new("net.ipv4.ping_group_range")
     }
