@@ -1,10 +1,13 @@
 //! Published ports by packets: every way to them, and those that must not be.
-#![allow(clippy::unwrap_used, let_underscore_drop)] // tests fail by them
+#![allow(clippy::unwrap_used, clippy::print_stdout, let_underscore_drop)] // tests fail by them
 
 mod support;
 mod traffic;
 
+use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::process::{Command, Stdio};
 
 use netloom::{
     Bridge, ConntrackFilter, Forwarding, ForwardingHandle, Link, Netns, Owned, PortForward,
@@ -287,6 +290,12 @@ fn stale_udp_connections_go_with_what_made_them_stale() {
         // At another address: exactly that address.
         let _elsewhere = port_of_web().host_address("10.0.0.1").create(&lab.host).unwrap();
         assert_eq!(entry(53).len(), 1);
+        // Nor does one at all addresses come or go for this one.
+        let kept = entry(53);
+        let all = port_of_web().create(&lab.host).unwrap();
+        assert_eq!((entry(53)[0].original, entry(53)[0].reply), (kept[0].original, kept[0].reply));
+        drop(all);
+        assert_eq!(entry(53).len(), 1);
         drop(second);
         assert_eq!(entry(53), []);
         assert_eq!(entry(54).len(), 1);
@@ -363,6 +372,47 @@ fn thousands_are_made_at_once_and_go_one_by_one() {
         assert!(tcp(&lab.host, "127.0.0.1:19800", SHORT).is_err());
         drop(made);
         assert_eq!(lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
+    });
+}
+
+#[test]
+fn a_killed_process_takes_its_ports_along() {
+    const PATH: &str = "NETLOOM_TEST_PORTS_OF";
+    if let Some(path) = std::env::var_os(PATH) {
+        let host = Netns::from_path(path).unwrap();
+        let forward = PortForward::new(8080, "10.0.0.2").target_port(80);
+        let _forwards =
+            [forward.clone().create(&host).unwrap(), forward.udp().create(&host).unwrap()];
+        println!("made");
+        loop {
+            std::thread::park();
+        }
+    }
+    support::isolated(|| {
+        let lab = Lab::new(false);
+        let _servers = lab.servers();
+        let host = format!("/proc/{}/fd/{}", std::process::id(), lab.host.as_fd().as_raw_fd());
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["a_killed_process_takes_its_ports_along", "--exact", "--nocapture"])
+            .env(PATH, host)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().ends_with("made")));
+        seen(&lab.outside, "198.51.100.2:8080");
+        seen(&lab.host, "127.0.0.1:8080");
+        // Somebody flushes all while traffic flows.
+        let place = support::Place::of_fd(&*lab.host);
+        if support::nft(&place, &["flush", "ruleset"]).is_some() {
+            seen(&lab.outside, "198.51.100.2:8080");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        support::eventually("the table went with the process", || {
+            support::kernel::tables(&lab.host).is_empty()
+        });
+        assert_lost(&lab.outside, "198.51.100.2:8080");
     });
 }
 

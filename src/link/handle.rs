@@ -8,6 +8,7 @@ use super::identity::Identity;
 use super::info::LinkInfo;
 use super::message::LinkRequest;
 use crate::error::{Cause, Error};
+use crate::input::link_name;
 use crate::netlink::Requests;
 use crate::netns::{Netns, Quoted};
 use crate::owned::sealed::Remove;
@@ -71,9 +72,9 @@ impl Netns {
 /// (`net/core/dev.c`, `ALTIFNAMSIZ`).
 fn link_name_to_find(name: &str) -> Result<(), &'static str> {
     match name.len() {
-        0 => Err("a link's name can't be empty"),
-        1..=127 if !name.contains(['/', '\0']) => Ok(()),
-        1..=127 => Err("a link's name can't contain `/` or NUL"),
+        0..=15 => link_name(name),
+        16..=127 if !name.contains(['/', '\0']) => Ok(()),
+        16..=127 => Err("a link's name can't contain `/` or NUL"),
         _ => Err("a link's alternative name has 127 bytes at most"),
     }
 }

@@ -10,7 +10,7 @@ use super::builder::{ACTION, PortForward};
 use super::handle::PortForwardHandle;
 use super::loopback::{LocalRouting, link_to};
 use super::ruleset::{Elements, PortTable, SIZE};
-use super::stale;
+use super::stale::{self, Addressed};
 use crate::error::{Cause, Error};
 use crate::netlink::Socket;
 use crate::netns::{Netns, NfTables};
@@ -59,6 +59,19 @@ impl HeldPorts {
     fn of(&mut self, is_ipv4: bool) -> &mut OfFamily {
         if is_ipv4 { &mut self.v4 } else { &mut self.v6 }
     }
+
+    /// The UDP ports at one address, where one of `forwards` is of UDP and at all addresses.
+    fn addressed(&self, forwards: &[PortForward]) -> Addressed {
+        let is_concerned = |forward: &PortForward| {
+            forward.protocol == Protocol::UDP && forward.host_address.is_none()
+        };
+        if !forwards.iter().any(is_concerned) {
+            return Addressed::new();
+        }
+        let ports = self.v4.holders.keys().chain(self.v6.holders.keys());
+        let of_udp = ports.filter(|(protocol, ..)| *protocol == Protocol::UDP);
+        of_udp.filter_map(|(_, address, port)| Some(((*address)?, *port))).collect()
+    }
 }
 
 /// Publishes all of them, or none.
@@ -83,12 +96,12 @@ pub(super) fn create(
         };
         mappings.push(Mapping { forward: forward.clone(), target, link });
     }
-    let handles = in_tables(netns, first, |nf_tables| {
+    let (handles, addressed) = in_tables(netns, first, |nf_tables| {
         let (socket, held) = state(nf_tables, first)?;
-        add(netns, socket, held, mappings, first)
+        Ok((add(netns, socket, held, mappings, first)?, held.addressed(forwards)))
     })?;
     let made: Vec<_> = handles.iter().map(|handle| &handle.forward).collect();
-    match stale::forget_others(netns, &made) {
+    match stale::forget_others(netns, &made, &addressed) {
         Ok(()) => Ok(handles),
         Err(error) => {
             // The error that is returned is the one that counts.
@@ -176,11 +189,12 @@ fn add(
 
 /// By its number, if it is still there; with the last of the family goes the table.
 pub(super) fn remove(handle: &PortForwardHandle) -> Result<(), Error> {
-    in_tables(&handle.netns, handle, |nf_tables| {
+    let addressed = in_tables(&handle.netns, handle, |nf_tables| {
         let (socket, held) = state(nf_tables, handle)?;
-        take(socket, held, handle)
+        take(socket, held, handle)?;
+        Ok(held.addressed(std::slice::from_ref(&handle.forward)))
     })?;
-    stale::forget_own(&handle.netns, &handle.forward)
+    stale::forget_own(&handle.netns, &handle.forward, &addressed)
 }
 
 fn take(

@@ -12,26 +12,47 @@ use crate::error::Error;
 use crate::netns::Netns;
 use crate::protocol::Protocol;
 
+/// The addresses and ports of UDP mappings at one address: they are not those of one at all addresses.
+pub(super) type Addressed = BTreeSet<(IpAddr, u16)>;
+
 /// Has the kernel forget those to the addresses and ports of mappings that came and led elsewhere.
-pub(super) fn forget_others(netns: &Netns, forwards: &[&PortForward]) -> Result<(), Error> {
+pub(super) fn forget_others(
+    netns: &Netns,
+    forwards: &[&PortForward],
+    addressed: &Addressed,
+) -> Result<(), Error> {
     let local = local_addresses(netns, forwards)?;
     forget(netns, forwards, |forward, entry| {
         let destination = entry.original.destination;
         let is_at = match forward.host_address {
             Some(address) => destination == address,
-            None => destination.is_loopback() || local.contains(&destination),
+            None => {
+                (destination.is_loopback() || local.contains(&destination))
+                    && !is_addressed(addressed, entry)
+            }
         };
         is_at && !leads_to(forward, entry)
     })
 }
 
 /// Has the kernel forget those of mappings that went.
-pub(super) fn forget_own(netns: &Netns, forward: &PortForward) -> Result<(), Error> {
+pub(super) fn forget_own(
+    netns: &Netns,
+    forward: &PortForward,
+    addressed: &Addressed,
+) -> Result<(), Error> {
     forget(netns, &[forward], |forward, entry| {
-        let destination = entry.original.destination;
-        let is_at = forward.host_address.is_none_or(|address| address == destination);
+        let is_at = match forward.host_address {
+            Some(address) => entry.original.destination == address,
+            None => !is_addressed(addressed, entry),
+        };
         is_at && leads_to(forward, entry)
     })
+}
+
+fn is_addressed(addressed: &Addressed, entry: &ConntrackEntry) -> bool {
+    let original = entry.original;
+    original.destination_port.is_some_and(|port| addressed.contains(&(original.destination, port)))
 }
 
 fn leads_to(forward: &PortForward, entry: &ConntrackEntry) -> bool {
@@ -61,7 +82,13 @@ fn forget(
 ) -> Result<(), Error> {
     let is_udp = |forward: &&&PortForward| forward.protocol == Protocol::UDP;
     let forwards: Vec<_> = forwards.iter().filter(is_udp).copied().collect();
+    let is_ipv4 = |forward: &PortForward| forward.target.is_some_and(|target| target.is_ipv4());
     let mut filter = ConntrackFilter::new().udp();
+    if let Some(first) = forwards.first().map(|forward| is_ipv4(forward))
+        && forwards.iter().all(|forward| is_ipv4(forward) == first)
+    {
+        filter = filter.family(first);
+    }
     match forwards.as_slice() {
         [] => return Ok(()),
         [one] => {
@@ -79,7 +106,7 @@ fn forget(
         forwards.iter().any(|forward| {
             let has_port =
                 |port| (forward.host_ports.first()..=forward.host_ports.last()).contains(&port);
-            forward.target.is_some_and(|target| target.is_ipv4() == entry.original.source.is_ipv4())
+            is_ipv4(forward) == entry.original.source.is_ipv4()
                 && port.is_some_and(has_port)
                 && is_stale(forward, entry)
         })
