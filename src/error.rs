@@ -44,6 +44,9 @@ pub(crate) enum Cause {
     /// A system call failed.
     #[error("{} ({})", .0.desc(), Name(*.0))]
     System(#[from] Errno),
+    /// A system call was refused for want of what the text says.
+    #[error("{} ({})", .0.desc(), Name(*.0))]
+    Denied(Errno, &'static str),
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
     /// ENOBUFS: the kernel dropped answers that did not fit the receive buffer.
@@ -116,10 +119,10 @@ impl From<io::Error> for Cause {
 }
 
 impl Cause {
-    fn errno(&self) -> Option<Errno> {
+    pub(crate) fn errno(&self) -> Option<Errno> {
         match self {
             Self::Kernel(refusal) => Some(refusal.errno),
-            Self::System(errno) | Self::Unread(errno) => Some(*errno),
+            Self::System(errno) | Self::Unread(errno) | Self::Denied(errno, _) => Some(*errno),
             Self::Overrun => Some(Errno::ENOBUFS),
             Self::TimedOut(_) => Some(Errno::ETIMEDOUT),
             Self::Invalid(_) | Self::Interrupted(_) | Self::Malformed(_) => None,
@@ -131,7 +134,29 @@ impl Cause {
     fn is_unknown_outcome(&self) -> bool {
         match self {
             Self::TimedOut(_) | Self::Overrun | Self::Malformed(_) | Self::Unread(_) => true,
-            Self::Invalid(_) | Self::Kernel(_) | Self::System(_) | Self::Interrupted(_) => false,
+            Self::Invalid(_)
+            | Self::Kernel(_)
+            | Self::System(_)
+            | Self::Denied(..)
+            | Self::Interrupted(_) => false,
+        }
+    }
+
+    /// What it means more often than not, whatever was being done.
+    fn usual_hint(&self) -> Option<&'static str> {
+        match (self, self.errno()?) {
+            (Self::Denied(_, privilege), _) => Some(privilege),
+            // Of system calls each has its own.
+            (Self::Kernel(_), Errno::EPERM) => Some(
+                "this needs CAP_NET_ADMIN in the user namespace that owns the network namespace; \
+                 as an ordinary user try it under `unshare -rnm`",
+            ),
+            (_, Errno::EMFILE) => Some("the process is at its limit of open files (RLIMIT_NOFILE)"),
+            (_, Errno::ENOSPC) => {
+                Some("a limit of the kernel is reached, such as user.max_net_namespaces")
+            }
+            (_, Errno::EROFS) => Some("it is mounted read-only here, as in most containers"),
+            _ => None,
         }
     }
 
@@ -141,7 +166,7 @@ impl Cause {
         action: impl Into<Cow<'static, str>>,
         object: impl fmt::Display,
     ) -> Error {
-        let hint = self.errno().and_then(usual_hint).map(Cow::Borrowed);
+        let hint = self.usual_hint().map(Cow::Borrowed);
         Error(Box::new(Report {
             action: action.into(),
             object: object.to_string(),
@@ -152,21 +177,15 @@ impl Cause {
     }
 }
 
-/// What an errno means more often than not, whatever was being done.
-fn usual_hint(errno: Errno) -> Option<&'static str> {
-    match errno {
-        Errno::EPERM => Some(
-            "this needs CAP_NET_ADMIN in the user namespace that owns the network namespace; \
-             as an ordinary user try it under `unshare -rnm`",
-        ),
-        Errno::EMFILE => Some("the process is at its limit of open files (RLIMIT_NOFILE)"),
-        Errno::ENOSPC => Some("a limit of the kernel is reached, such as user.max_net_namespaces"),
-        Errno::EMSGSIZE => Some(
-            "the request is larger than the send buffer may be: net.core.wmem_max holds for who has no \
-             CAP_NET_ADMIN on the machine itself",
-        ),
-        Errno::EROFS => Some("it is mounted read-only here, as in most containers"),
-        _ => None,
+/// What entering or making a network namespace takes.
+pub(crate) const SYS_ADMIN: &str = "this needs CAP_SYS_ADMIN in the user namespaces of the process and \
+     of the network namespace; as an ordinary user try it under `unshare -rnm`";
+
+/// Says, of a system call that was refused, what it takes.
+pub(crate) fn takes(privilege: &'static str) -> impl Fn(Errno) -> Cause {
+    move |errno| match errno {
+        Errno::EPERM | Errno::EACCES => Cause::Denied(errno, privilege),
+        errno => Cause::System(errno),
     }
 }
 

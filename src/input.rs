@@ -43,7 +43,7 @@ impl FirstRejected {
         match input.read() {
             Ok(value) => Some(value),
             Err((value, reason)) => {
-                self.reject(setter, value, reason);
+                self.keep(setter, format!("{value:?}"), reason);
                 None
             }
         }
@@ -55,11 +55,14 @@ impl FirstRejected {
         value: impl Display,
         reason: impl Into<String>,
     ) {
-        self.0.get_or_insert_with(|| Rejected {
-            setter,
-            value: value.to_string(),
-            reason: reason.into(),
-        });
+        // As in the source: a number without quotes.
+        let value = value.to_string();
+        let is_number = value.parse::<i128>().is_ok();
+        self.keep(setter, if is_number { value } else { format!("{value:?}") }, reason);
+    }
+
+    fn keep(&mut self, setter: &'static str, value: String, reason: impl Into<String>) {
+        self.0.get_or_insert_with(|| Rejected { setter, value, reason: reason.into() });
     }
 
     /// Keeps what another builder rejected, where this one is the first.
@@ -74,7 +77,7 @@ impl FirstRejected {
         match &self.0 {
             None => Ok(()),
             Some(Rejected { setter, value, reason }) => {
-                Err(Error::invalid(action, object, format!("{setter}({value:?}): {reason}")))
+                Err(Error::invalid(action, object, format!("{setter}({value}): {reason}")))
             }
         }
     }

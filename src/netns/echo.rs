@@ -1,10 +1,11 @@
 //! Echo requests and their answers: the packet and the socket.
 
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, connect, recv,
     send, setsockopt, socket, sockopt,
@@ -13,10 +14,14 @@ use nix::sys::time::TimeVal;
 
 use super::enter::inside;
 use crate::error::Cause;
+use crate::sys::bind_to_link;
 
 /// What an echo request carries behind its header of 8 bytes, as ping(8) has it.
 pub(super) const DATA: usize = 56;
 const HEADER: usize = 8;
+
+const NET_RAW: &str = "this needs CAP_NET_RAW in the user namespace that owns the network namespace, or \
+     a group within net.ipv4.ping_group_range there";
 
 /// A socket for echo requests to one target: a raw one, or where that is forbidden the kernel's own
 /// for pings.
@@ -31,7 +36,7 @@ impl EchoSocket {
     /// Opens one in a namespace, for requests with this much data.
     pub(super) fn open(
         namespace: BorrowedFd<'_>,
-        target: IpAddr,
+        (target, out_link): (IpAddr, Option<&str>),
         data: usize,
     ) -> Result<Self, Cause> {
         let (family, protocol) = match target {
@@ -40,17 +45,32 @@ impl EchoSocket {
         };
         let open = |kind| socket(family, kind, SockFlag::SOCK_CLOEXEC, protocol);
         let either = || match open(SockType::Raw) {
-            // Where that is forbidden too, the raw socket's EPERM says more than its EACCES.
-            Err(Errno::EPERM) => Ok((open(SockType::Datagram).or(Err(Errno::EPERM))?, false)),
-            raw => raw.map(|fd| (fd, true)),
+            Err(Errno::EPERM) => match open(SockType::Datagram) {
+                // The raw socket's EPERM says more than this one's EACCES.
+                Err(Errno::EACCES) => Err(Cause::Denied(Errno::EPERM, NET_RAW)),
+                datagram => Ok((datagram?, false)),
+            },
+            raw => Ok((raw?, true)),
         };
-        let (fd, raw) = inside(namespace, either)??;
+        let either = || {
+            let scope = out_link.map(if_nametoindex).transpose()?.unwrap_or(0);
+            let (fd, raw) = either()?;
+            Ok::<_, Cause>((fd, raw, scope))
+        };
+        let (fd, raw, scope) = inside(namespace, either).flatten()?;
+        if scope != 0 {
+            bind_to_link(fd.as_fd(), scope)?;
+        }
         // So that "unreachable" from the network is an error, not silence.
         match target {
             IpAddr::V4(_) => setsockopt(&fd, sockopt::Ipv4RecvErr, &true)?,
             IpAddr::V6(_) => setsockopt(&fd, sockopt::Ipv6RecvErr, &true)?,
         }
-        connect(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(target, 0)))?;
+        let address = match target {
+            IpAddr::V4(_) => SocketAddr::new(target, 0),
+            IpAddr::V6(target) => SocketAddrV6::new(target, 0, 0, scope).into(),
+        };
+        connect(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
         // Besides the answer's own headers: an IP header has 60 bytes at most.
         let buffer = vec![0; 60 + HEADER + data.max(2048)];
         Ok(Self { fd, raw, echo: Echo::new(target, data), buffer })

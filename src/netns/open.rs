@@ -194,7 +194,7 @@ impl fmt::Debug for Netns {
 impl Remove for Netns {
     fn remove(&self) -> Result<(), Error> {
         match self.name() {
-            Some(name) => named::delete(name, self.id())
+            Some(name) => named::delete(name, self.id(), self.fd())
                 .map_err(|cause| cause.doing("delete namespace", Quoted(name))),
             None => Ok(()),
         }

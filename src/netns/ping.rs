@@ -10,7 +10,7 @@ use super::echo::{DATA, EchoSocket};
 use super::open::Netns;
 use super::ping_summary::PingSummary;
 use crate::error::{Cause, Error};
-use crate::input::{FirstRejected, Input};
+use crate::input::{FirstRejected, Input, link_name};
 
 /// Echo requests to be sent: is that address there, and how far is it.
 ///
@@ -37,6 +37,7 @@ use crate::input::{FirstRejected, Input};
 #[must_use = "a builder does nothing until `send` or `run`"]
 pub struct Ping {
     target: Option<IpAddr>,
+    out_link: Option<String>,
     timeout: Duration,
     count: u16,
     interval: Duration,
@@ -56,22 +57,40 @@ pub struct EchoReply {
 
 const ACTION: &str = "ping";
 
+const LINK_LOCAL: &str = "a link-local address is one of each link, and has to be told which";
+
+fn is_link_local(target: IpAddr) -> bool {
+    matches!(target, IpAddr::V6(target) if target.is_unicast_link_local())
+}
+
 /// The most that fits an IPv4 packet with its header and the request's own.
 const MOST_DATA: usize = 65_507;
 
 impl Ping {
-    /// To this address.
+    /// To this address. A link-local one (`fe80::/10`) is one of each link: [`out_link`](Self::out_link)
+    /// says which.
     pub fn new(target: impl Input<IpAddr>) -> Self {
         let mut rejected = FirstRejected::default();
         let target = rejected.read("target", target);
         Self {
             target,
+            out_link: None,
             timeout: Duration::from_secs(2),
             count: 4,
             interval: Duration::from_secs(1),
             size: DATA,
             rejected,
         }
+    }
+
+    /// Only out of the link of this name, as `-I`.
+    pub fn out_link(mut self, link: impl Into<String>) -> Self {
+        let link = link.into();
+        if let Err(reason) = link_name(&link) {
+            self.rejected.reject("out_link", &link, reason);
+        }
+        self.out_link = Some(link);
+        self
     }
 
     /// How long to wait for the answer, with [`run`](Self::run) after the last request. Default: 2 s.
@@ -114,7 +133,8 @@ impl Ping {
     #[doc(alias("ICMP_ECHO", "ICMPV6_ECHO_REQUEST"))]
     pub fn send(&self, netns: &Netns) -> Result<EchoReply, Error> {
         self.with_target(netns, |target| {
-            let mut socket = EchoSocket::open(netns.fd(), target, self.size)?;
+            let mut socket =
+                EchoSocket::open(netns.fd(), (target, self.out_link.as_deref()), self.size)?;
             let start = Instant::now();
             socket.send(1)?;
             match socket.receive(start + self.timeout)? {
@@ -133,7 +153,8 @@ impl Ping {
     /// Where none can be sent: `ENETUNREACH` without a route; a privilege as for [`send`](Self::send).
     pub fn run(&self, netns: &Netns) -> Result<PingSummary, Error> {
         self.with_target(netns, |target| {
-            let socket = EchoSocket::open(netns.fd(), target, self.size)?;
+            let socket =
+                EchoSocket::open(netns.fd(), (target, self.out_link.as_deref()), self.size)?;
             self.series(target, socket)
         })
     }
@@ -190,7 +211,18 @@ impl Ping {
         let Some(target) = self.target else {
             return Err(Error::invalid(ACTION, "an address", "it has no value"));
         };
-        ping(target).map_err(|cause| cause.doing(ACTION, target).in_namespace(netns))
+        if is_link_local(target) && self.out_link.is_none() {
+            let reason = format!("{LINK_LOCAL}: Ping::new(\"{target}\").out_link(\"eth0\")");
+            return Err(Error::invalid(ACTION, target, reason).in_namespace(netns));
+        }
+        ping(target).map_err(|cause| {
+            let error = cause.doing(ACTION, target).in_namespace(netns);
+            match &self.out_link {
+                Some(link) => error
+                    .hint_on(Errno::ENODEV, || format!("there is no link named `{link}` there")),
+                None => error,
+            }
+        })
     }
 }
 
@@ -230,7 +262,7 @@ impl Netns {
     /// # Errors
     ///
     /// [`is_timed_out`](Error::is_timed_out) where it did not answer within `deadline`, with what the
-    /// last attempt said. A missing privilege is returned at once.
+    /// last attempt said. A missing privilege is returned at once. A link-local address is refused.
     pub fn wait_reachable(
         &self,
         target: impl Input<IpAddr>,
@@ -245,14 +277,22 @@ impl Netns {
         let Some(target) = target else {
             return Err(Error::invalid(ACTION, "an address", "it has no value"));
         };
+        if is_link_local(target) {
+            return Err(Error::invalid(ACTION, target, LINK_LOCAL).in_namespace(self));
+        }
         let end = Instant::now() + deadline;
         let mut last = None;
         while Instant::now() < end {
             let next = (Instant::now() + INTERVAL).min(end);
             match attempt(self, target, next, end) {
                 Ok(time) => return Ok(time),
-                Err(Cause::System(errno @ (Errno::EPERM | Errno::EMFILE | Errno::EINVAL))) => {
-                    return Err(Cause::from(errno).doing(ACTION, target).in_namespace(self));
+                Err(cause)
+                    if matches!(
+                        cause.errno(),
+                        Some(Errno::EPERM | Errno::EMFILE | Errno::EINVAL)
+                    ) =>
+                {
+                    return Err(cause.doing(ACTION, target).in_namespace(self));
                 }
                 Err(cause) => last = Some(cause),
             }
@@ -268,7 +308,7 @@ impl Netns {
 
 /// One request, and one more each time that none is answered.
 fn attempt(netns: &Netns, target: IpAddr, next: Instant, end: Instant) -> Result<Duration, Cause> {
-    let mut socket = EchoSocket::open(netns.fd(), target, DATA)?;
+    let mut socket = EchoSocket::open(netns.fd(), (target, None), DATA)?;
     let start = Instant::now();
     let step = next.saturating_duration_since(start);
     let mut sent = Vec::new();

@@ -10,9 +10,12 @@ use nix::errno::Errno;
 use nix::net::if_::{if_indextoname, if_nametoindex};
 
 use super::held::Access;
-use crate::error::Cause;
+use crate::error::{Cause, takes};
 
 const ROOT: &str = "/proc/sys/net";
+
+const NET_ADMIN: &str = "this needs CAP_NET_ADMIN in the user namespace that owns the network namespace, or \
+     to be root there";
 
 /// Which setting of a namespace is meant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,8 +119,12 @@ impl Access for SettingId {
     }
 
     fn write(&self, value: &str) -> Result<(), Cause> {
-        let mut file = fs::OpenOptions::new().write(true).open(self.file()?)?;
-        Ok(file.write_all(value.as_bytes())?)
+        let file = self.file()?;
+        let write = || fs::OpenOptions::new().write(true).open(file)?.write_all(value.as_bytes());
+        write().map_err(|error| match Cause::from(error) {
+            Cause::System(errno) => takes(NET_ADMIN)(errno),
+            cause => cause,
+        })
     }
 
     fn failure(&self, cause: Cause) -> Cause {

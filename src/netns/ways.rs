@@ -15,7 +15,7 @@ use super::identity::NetnsId;
 use super::named;
 use super::open::{Label, Netns, Quoted};
 use super::sockets::Sockets;
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, SYS_ADMIN};
 use crate::fault;
 
 impl Netns {
@@ -41,14 +41,12 @@ impl Netns {
     pub fn open(name: &str) -> Result<Self, Error> {
         named::check(name, "open namespace")?;
         Self::at(&named::path(name), Label::Named(name.to_owned()), "open namespace", &Quoted(name))
-            .map_err(|error| {
-                error.hint_on(Errno::EINVAL, || {
-                    let path = named::path(name);
-                    format!(
-                        "{} is stale, a file left without its namespace: `ip netns delete {name}` removes it",
-                        path.display()
-                    )
-                })
+            .map_err(|error| match error.errno() {
+                Some(Errno::EINVAL) if named::is_stale(name) => error.hint(named::stale(name)),
+                Some(Errno::ENOENT) => {
+                    error.hint(format!("there is no such name in {}", named::DIRECTORY))
+                }
+                _ => error,
             })
     }
 
@@ -66,10 +64,14 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// Where the process has ended ([`is_not_found`](Error::is_not_found)) or a privilege is missing.
+    /// Where the process has ended ([`is_not_found`](Error::is_not_found)) or a privilege is missing:
+    /// it takes the right to look into that process, as ptrace(2) has it, and to enter.
     pub fn from_pid(pid: u32) -> Result<Self, Error> {
         let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
-        Self::at(&path, Label::Pid(pid), "open namespace of process", &pid)
+        Self::at(&path, Label::Pid(pid), "open namespace of process", &pid).map_err(|error| {
+            let error = error.hint_on(Errno::EACCES, || INTO_PROCESS.into());
+            if error.is_not_found() { error.hint(ENDED) } else { error }
+        })
     }
 
     /// The one a process is in, by a pidfd, which never stands for another process by now.
@@ -89,7 +91,10 @@ impl Netns {
             Cause::System(Errno::EINVAL | Errno::EBADF) => Cause::System(Errno::EINVAL)
                 .doing("open namespace of", "a pidfd")
                 .hint("it is not a pidfd, as pidfd_open(2) returns them"),
-            cause => cause.doing("open namespace of", "a pidfd"),
+            cause => cause
+                .doing("open namespace of", "a pidfd")
+                .hint_on(Errno::ESRCH, || ENDED.into())
+                .hint_on(Errno::EPERM, || format!("{SYS_ADMIN}; and {INTO_PROCESS}")),
         })
     }
 
@@ -114,6 +119,41 @@ impl Netns {
     pub fn list() -> Result<Vec<NamedNetns>, Error> {
         let list = named::list().map_err(|cause| cause.doing("list", named::DIRECTORY))?;
         Ok(list.into_iter().map(|(name, id)| NamedNetns { name, id }).collect())
+    }
+
+    /// Deletes a stale name: a file under `/run/netns` that no namespace is mounted on any more, as after
+    /// a crash, and that keeps the name from being made anew. What is mounted on it in another
+    /// mount namespace is not seen, and goes too, as with `ip netns delete`.
+    ///
+    /// ```
+    /// use netloom::{Namespace, Netns};
+    /// # netloom::sandbox::enter()?;
+    /// # drop(Namespace::named("other").create()?);
+    ///
+    /// std::fs::write("/run/netns/red", "").unwrap();
+    /// assert!(Namespace::named("red").create().is_err());
+    /// Netns::delete_stale("red")?;
+    /// let _red = Namespace::named("red").create()?;
+    /// assert!(Netns::delete_stale("red").is_err(), "it lives");
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where there is no such name;
+    /// [`is_already_exists`](Error::is_already_exists) where it is not stale.
+    #[doc(alias = "ip netns delete")]
+    pub fn delete_stale(name: &str) -> Result<(), Error> {
+        const ACTION: &str = "delete stale name";
+        named::check(name, ACTION)?;
+        named::delete_stale(name).map_err(|cause| {
+            cause
+                .doing(ACTION, Quoted(name))
+                .hint_on(Errno::ENOENT, || format!("there is no such name in {}", named::DIRECTORY))
+                .hint_on(Errno::EEXIST, || {
+                    format!("it is not stale: {}", named::what_is_there(name))
+                })
+        })
     }
 
     fn at(
@@ -152,6 +192,9 @@ pub(super) fn own_file() -> Result<OwnedFd, Cause> {
 }
 
 const NAMESPACES: FsType = NSFS_MAGIC;
+const ENDED: &str = "no process has that id: it has ended";
+const INTO_PROCESS: &str =
+    "this needs the right to look into that process: to be its user, or CAP_SYS_PTRACE";
 const NOT_ONE: &str = "it is not a network namespace";
 
 /// A name under `/run/netns`, as listed.
