@@ -136,6 +136,8 @@ impl From<TransactionError> for Error {
 const CREATE: u16 = NLM_F_CREATE | NLM_F_EXCL;
 /// Where in the first message the generation stands that is expected; 0 is any.
 const GENERATION_AT: usize = 24;
+/// Elements of addresses that fill a message.
+const AT_ONCE: usize = 3000;
 /// How often a transaction is tried whose tables had to be looked at first.
 const ATTEMPTS: u32 = 64;
 
@@ -566,11 +568,15 @@ impl Transaction {
         if elements.is_empty() {
             return self.refuse_for("no element was named");
         }
-        match set.shape.encode(elements, kind == MessageType::NewElement) {
-            Err(reason) => self.refuse_for(reason),
-            Ok(encoded) => {
-                let of = ElementsOf::new(&set.table.name, &set.name);
-                self.push_elements(&set.table, &of, &encoded, kind, flags);
+        let of = ElementsOf::new(&set.table.name, &set.name);
+        // Intervals have to be seen together, as they must not overlap. The rest goes in parts that stay in
+        // the cache: 100,000 elements took half as long again at once.
+        let together = set.shape.interval && !set.shape.is_concat();
+        let part = if together { elements.len() } else { AT_ONCE };
+        for elements in elements.chunks(part) {
+            match set.shape.encode(elements, kind == MessageType::NewElement) {
+                Err(reason) => return self.refuse_for(reason),
+                Ok(encoded) => self.push_elements(&set.table, &of, &encoded, kind, flags),
             }
         }
     }
