@@ -43,7 +43,11 @@ pub(crate) fn essence(tables: Vec<TableInfo>) -> Vec<TableInfo> {
             chain.number = 0;
             chain.rules.iter_mut().for_each(|rule| rule.number = 0);
         }
-        table.sets.iter_mut().for_each(|set| set.number = 0);
+        for set in &mut table.sets {
+            set.number = 0;
+            // The kernel keeps them by a hash that differs from set to set.
+            set.elements.sort_by_key(|element| format!("{element:?}"));
+        }
     }
     tables
 }

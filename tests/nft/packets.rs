@@ -99,7 +99,8 @@ fn held_rules_live_through_what_others_do() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    assert!(reaches(&far), "traffic goes on");
+                    // With patience: the machine is busy with what the others do.
+                    far.ping("10.0.0.1").expect("traffic goes on");
                     sent.fetch_add(1, Ordering::Relaxed);
                 }
             });
