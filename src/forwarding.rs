@@ -86,7 +86,7 @@ impl Forwarding {
     }
 }
 
-/// Forwarding that is on. Deleting it puts back what was there.
+/// Forwarding that is on. Deleting it puts back what was there. It keeps its namespace alive.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ForwardingHandle {
     netns: Netns,

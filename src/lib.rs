@@ -35,7 +35,7 @@
 //!
 //! | made with `create` | drop, `?`, panic | `abort`, SIGKILL |
 //! |---|---|---|
-//! | anonymous namespace | gone with its last handle | gone |
+//! | anonymous namespace | gone with its last handle, those of what is in it among them | gone |
 //! | named namespace | name gone | stays, as with `ip netns add` |
 //! | link, address, route, sysctl in an anonymous namespace | gone, put back | gone with the namespace |
 //! | link, address, route in another namespace | gone | stays, unless a veth peer was in an anonymous one |

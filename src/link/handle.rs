@@ -19,7 +19,8 @@ use crate::wire::link::LinkView;
 /// Its identity is its namespace and its index there, and the hardware address it was seen with, which
 /// tells it from a stranger that got its index; the name is what it had when netloom last saw it. Two
 /// handles are equal when namespace and index are. Dropping one does nothing: see
-/// [`Owned`](crate::Owned).
+/// [`Owned`](crate::Owned). It holds a [`Netns`], so an anonymous namespace lives while a handle of
+/// anything in it does.
 #[derive(Clone)]
 pub struct Link {
     pub(super) netns: Netns,

@@ -134,7 +134,7 @@ impl fmt::Display for LinkSetting {
 }
 
 /// A link's setting that was changed. Deleting it puts back what was there, unless somebody else has
-/// changed it since.
+/// changed it since. It keeps its namespace alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkSettingHandle {
     link: Link,

@@ -21,7 +21,9 @@ use crate::wire::message::Message;
 ///
 /// Cheap to clone; clones share one set of sockets that were opened inside, so that no thread of the
 /// program ever changes its namespace to talk to this one. Two handles are equal when they stand for the
-/// same namespace. A handle keeps its namespace alive, whoever made it; dropping one deletes nothing.
+/// same namespace. A handle keeps its namespace alive, whoever made it; dropping one deletes nothing. The
+/// handles of what is inside (a [`Link`](crate::Link), a [`RouteHandle`](crate::RouteHandle), a
+/// [`SysctlHandle`](crate::SysctlHandle), …) hold one, and so keep it alive as well.
 ///
 /// Make one with [`Namespace`](crate::Namespace).
 #[derive(Clone)]

@@ -99,7 +99,7 @@ impl fmt::Display for Sysctl {
     }
 }
 
-/// A setting that was changed. Deleting it puts back what was there.
+/// A setting that was changed. Deleting it puts back what was there. It keeps its namespace alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SysctlHandle {
     netns: Netns,
