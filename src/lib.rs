@@ -40,7 +40,8 @@
 //! | link, address, route, sysctl in an anonymous namespace | gone, put back | gone with the namespace |
 //! | link, address, route in another namespace | gone | stays, unless a veth peer was in an anonymous one |
 //! | sysctl, forwarding in another namespace | put back | stays |
-//! | NAT rule | gone | gone: its table belongs to our socket |
+//! | NAT rule, published port | gone | gone: its table belongs to our socket |
+//! | NAT rule with a tag | gone, unless kept | stays, and is found by its tag |
 //!
 //! A panic that unwinds drops owners; with `panic = "abort"` it is an abort. [`Owned::keep`] leaves
 //! things in place, [`std::process::exit`] runs no drops, and `let _ = …create(&ns)?` deletes at once.

@@ -114,6 +114,11 @@ fn every_way(bridged: bool) {
     for server in ["[fd00::1]:8080", "[2001:db8::2]:8080"] {
         assert_eq!(seen(&lab.host, server), address("fd00::1"), "{server}");
     }
+    // Not ::1, from which no packet gets out: it is left to who listens there.
+    assert_lost(&lab.host, "[::1]:8080");
+    let local = Server::start(&lab.host, "[::1]:8080");
+    assert_eq!(seen(&lab.host, "[::1]:8080"), address("::1"));
+    drop(local);
     // From a neighbour and from the container itself.
     for from in [&lab.neighbor, &lab.web] {
         for server in ["10.0.0.1:8080", "198.51.100.2:8080"] {

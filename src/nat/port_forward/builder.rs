@@ -44,11 +44,14 @@ pub(super) const ACTION: &str = "forward port";
 ///   with the namespace's address. With `br_netfilter`, a bridge sends a container's packets back to it
 ///   only where its port has hairpin mode.
 /// - A port on a loopback address is reached from the namespace only, never by a neighbour that
-///   routes to it. `::1` is not forwarded: the kernel lets no packet from it out.
+///   routes to it. `::1` is not forwarded, as the kernel lets no packet from it out: who listens there
+///   keeps the port.
 ///
 /// For `127.0.0.1` the setting `route_localnet` is turned on, on the one link that leads to the
 /// container, and put back with the last mapping there; what comes for `127.0.0.0/8` by any link but
-/// `lo` is dropped from before that moment on.
+/// `lo` is dropped from before that moment on. Of several handles of one namespace
+/// ([`Netns::current`] twice, say) each counts its own mappings only, and the first to have none left
+/// puts the setting back: publish through one.
 ///
 /// A port at one address goes before the same port at all. A process that listens on the port itself
 /// is no longer reached.

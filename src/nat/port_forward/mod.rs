@@ -13,7 +13,7 @@
 //!         type filter hook prerouting priority raw;
 //!         iifname != "lo" ip daddr 127.0.0.0/8 drop
 //!     }
-//!     chain ports {
+//!     chain ports {                           # IPv6 begins with: ip6 daddr ::1 return
 //!         dnat to meta l4proto . ip daddr . th dport map @addressed
 //!         fib daddr type local dnat to meta l4proto . th dport map @any
 //!     }

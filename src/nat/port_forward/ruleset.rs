@@ -1,7 +1,7 @@
 //! The table of a family: its maps, its chains, and the elements of a mapping.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 
@@ -190,8 +190,12 @@ impl PortTable {
         let ports = Chain::by_name(&self.name, PORTS);
         let jump = vec![Immediate::verdict(Verdict::Jump(PORTS.into())).into()];
         let nat = |chain: NatChain, rule| (chain.in_table(&self.name, self.family()), vec![rule]);
+        let mut to_ports = vec![self.forward(true), self.forward(false)];
+        if !self.is_ipv4 {
+            to_ports.insert(0, self.not_to_loopback());
+        }
         let mut chains = vec![
-            (ports, vec![self.forward(true), self.forward(false)]),
+            (ports, to_ports),
             nat(NatChain::Prerouting, jump.clone()),
             nat(NatChain::Output, jump),
             nat(NatChain::Postrouting, self.masquerade()),
@@ -239,6 +243,16 @@ impl PortTable {
         let nat = Nat::to_address(NatType::Destination, self.family(), R1);
         list.push(Nat { port_min: Some(self.behind(0)), ..nat }.into());
         list
+    }
+
+    /// `ip6 daddr ::1 return`: the kernel lets no packet from there out, so whoever listens there himself
+    /// keeps it.
+    fn not_to_loopback(&self) -> Vec<Expr> {
+        vec![
+            self.destination(R1),
+            compare(Comparison::Equal, Ipv6Addr::LOCALHOST.into()),
+            Immediate::verdict(Verdict::Return).into(),
+        ]
     }
 
     /// `ct status dnat meta iif . meta oif . ip daddr @hairpin masquerade`.
