@@ -31,13 +31,14 @@ fn open_ping_groups(netns: &Netns) -> netloom::Owned<netloom::SysctlHandle> {
 #[test]
 fn in_the_current_namespace_nothing_is_entered() {
     support::isolated(|| {
-        let red = Namespace::anonymous().create().unwrap();
-        red.link("lo").unwrap().set_up().unwrap();
+        let [red, blue] = [(); 2].map(|()| Namespace::anonymous().create().unwrap());
+        for netns in [&red, &blue] {
+            netns.link("lo").unwrap().set_up().unwrap();
+        }
         let _bridge = Bridge::new("br0").create(&red).unwrap();
-        let groups = open_ping_groups(&red);
+        let _groups = open_ping_groups(&red);
         red.run(|| unprivileged("an_ordinary_user_is_at_home")).unwrap();
-        drop(groups);
-        red.run(|| unprivileged("an_ordinary_user_may_not_ping_and_has_no_names")).unwrap();
+        blue.run(|| unprivileged("an_ordinary_user_may_not_ping_and_has_no_names")).unwrap();
     });
 }
 
