@@ -85,6 +85,7 @@ mod nft;
 mod owned;
 mod port;
 mod protocol;
+mod reap;
 mod route;
 pub mod sandbox;
 mod sys;
@@ -110,4 +111,5 @@ pub use netns::{
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
 pub use port::PortRange;
 pub use protocol::Protocol;
+pub use reap::{Leftover, Leftovers, Reaped, leftovers, reap};
 pub use route::{Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType};

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module's layer, the lowest first. What is beside them (errors, owners, values) is used by all.
-const LAYERS: [(&str, u32); 15] = [
+const LAYERS: [(&str, u32); 16] = [
     ("wire", 0),
     ("netlink", 1),
     ("netns", 2),
@@ -22,6 +22,7 @@ const LAYERS: [(&str, u32); 15] = [
     ("qdisc", 3),
     ("conntrack", 3),
     ("forwarding", 3),
+    ("reap", 3),
     ("topology", 4),
     ("inspect", 4),
 ];

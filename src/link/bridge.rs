@@ -9,7 +9,7 @@ use super::create::create_link;
 use super::handle::Link;
 use super::settings::{Settings, link_setters};
 use crate::error::Error;
-use crate::netns::Netns;
+use crate::netns::{Netns, Quoted};
 use crate::owned::Owned;
 
 /// A bridge to be: a switch inside the kernel, whose ports are other links.
@@ -105,7 +105,10 @@ impl Bridge {
         const ACTION: &str = "create bridge";
         self.settings.check(ACTION)?;
         let mac = self.settings.birth_mac();
-        let mut request = self.settings.create_request(mac).up(self.settings.born_up());
+        let request = self.settings.create_request(mac, netns).map_err(|cause| {
+            cause.doing(ACTION, Quoted(&self.settings.name)).in_namespace(netns)
+        })?;
+        let mut request = request.up(self.settings.born_up());
         let master = match &self.settings.master {
             Some(master) => Some(master.resolve(netns, ACTION)?),
             None => None,

@@ -110,7 +110,12 @@ impl Link {
     pub fn move_to(&mut self, namespace: &Netns) -> Result<(), Error> {
         const ACTION: &str = "move";
         let taken = || format!("a link named `{}` is already in {namespace}", self.name);
-        let moved = self.change(ACTION, LinkRequest::at(self.index).namespace(namespace));
+        let mut request = LinkRequest::at(self.index).namespace(namespace);
+        // One message: there is no moment in which its tag is another namespace's.
+        if let Some(group) = self.group_in(namespace)? {
+            request = request.group(group);
+        }
+        let moved = self.change(ACTION, request);
         match moved {
             Err(error) if !error.is_unknown_outcome() => {
                 return Err(error.hint_on(Errno::EEXIST, taken));

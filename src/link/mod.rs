@@ -12,6 +12,7 @@ mod message;
 mod port;
 mod reference;
 mod settings;
+mod tagged;
 mod veth;
 
 pub use bridge::Bridge;
@@ -19,4 +20,5 @@ pub use handle::Link;
 pub use info::{LinkFlags, LinkInfo, OperationalState};
 pub use port::{BridgePortInfo, BridgePortState};
 pub use reference::LinkRef;
+pub(crate) use tagged::{dead, remove_dead};
 pub use veth::{Veth, VethEnd, VethPair};

@@ -146,7 +146,9 @@ impl VethPair {
         let near_master = master(near_end, near)?;
         let peer_master = master(peer_end, peer)?;
         let mac = near_end.birth_mac();
-        let request = self.request(near, peer, near_master, mac);
+        let request = self
+            .request(near, peer, near_master, mac)
+            .map_err(|cause| cause.doing(ACTION, Quoted(&near_end.name)).in_namespace(near))?;
         let born = create_link(ACTION, near, near_end, mac, request)
             .map_err(|error| self.explain_taken(error, near, peer))?;
         let Some(peer_index) = born.peer else {
@@ -173,17 +175,18 @@ impl VethPair {
         peer: &Netns,
         master: Option<u32>,
         mac: MacAddr,
-    ) -> LinkRequest {
-        let mut far = self.peer.settings.create_request(self.peer.settings.birth_mac());
+    ) -> Result<LinkRequest, Cause> {
+        let mut far = self.peer.settings.create_request(self.peer.settings.birth_mac(), peer)?;
         if near != peer {
             far = far.namespace(peer);
         }
-        let mut request = self.near.settings.create_request(mac).up(self.near.settings.born_up());
+        let request = self.near.settings.create_request(mac, near)?;
+        let mut request = request.up(self.near.settings.born_up());
         if let Some(index) = master {
             request = request.master(index);
         }
         let data = InfoData::Veth(InfoVeth::Peer(far.into_message()));
-        request.kind(InfoKind::Veth, Some(data))
+        Ok(request.kind(InfoKind::Veth, Some(data)))
     }
 
     /// The kernel says EEXIST for either end, and not which.
@@ -238,6 +241,11 @@ impl Remove for Veth {
             Err(error) if error.is_not_found() => self.peer.remove(),
             result => result,
         }
+    }
+
+    fn kept(&self) {
+        self.near.kept();
+        self.peer.kept();
     }
 
     fn remove_all(cables: &[&Self]) -> Vec<Result<(), Error>> {
