@@ -117,6 +117,10 @@ impl Address {
         Ok(Owned::adopt(handle))
     }
 
+    pub(crate) fn is_ipv6(&self) -> bool {
+        self.prefix.is_some_and(|prefix| prefix.addr().is_ipv6())
+    }
+
     pub(crate) fn rejected(&self) -> &FirstRejected {
         &self.rejected
     }
@@ -186,6 +190,10 @@ macro_rules! from {
 from!(&str, String, &String, IpNet, Ipv4Net, Ipv6Net);
 
 /// An address that a link has.
+///
+/// When an IPv4 network's first address on a link is deleted, the kernel deletes that network's other
+/// addresses there with it, whoever added them, unless the link promotes them
+/// (`net.ipv4.conf.DEV.promote_secondaries`). Their owners then find them gone, which is no failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressHandle {
     link: Link,
@@ -225,8 +233,7 @@ impl AddressHandle {
     }
 }
 
-/// As `ip address del`. With an IPv4 network's first address its others on that link go too, unless the
-/// link promotes them (`net.ipv4.conf.DEV.promote_secondaries`).
+/// As `ip address del`.
 impl Remove for AddressHandle {
     fn remove(&self) -> Result<(), Error> {
         let message = RouteNetlinkMessage::DelAddress(message(self.prefix, self.link.index()));

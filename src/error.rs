@@ -13,8 +13,8 @@ use nix::errno::Errno;
 /// attribute they point at, and gives a hint where the bare errno misleads:
 ///
 /// ```text
-/// create veth pair `veth1`, `veth2` in namespace `red`: File exists (EEXIST);
-/// hint: a link of that name is already there
+/// create veth pair `veth1` in namespace `red`: File exists (EEXIST);
+/// hint: a link named `veth1` is already in namespace `red`
 /// ```
 ///
 /// Programs ask the `is_*` questions or [`raw_os_error`](Self::raw_os_error); nothing has to be read
@@ -44,6 +44,9 @@ pub(crate) enum Cause {
     /// A system call failed.
     #[error("{} ({})", .0.desc(), Name(*.0))]
     System(#[from] Errno),
+    /// A system call was refused for want of what the text says.
+    #[error("{} ({})", .0.desc(), Name(*.0))]
+    Denied(Errno, &'static str),
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
     /// ENOBUFS: the kernel dropped answers that did not fit the receive buffer.
@@ -116,10 +119,10 @@ impl From<io::Error> for Cause {
 }
 
 impl Cause {
-    fn errno(&self) -> Option<Errno> {
+    pub(crate) fn errno(&self) -> Option<Errno> {
         match self {
             Self::Kernel(refusal) => Some(refusal.errno),
-            Self::System(errno) | Self::Unread(errno) => Some(*errno),
+            Self::System(errno) | Self::Unread(errno) | Self::Denied(errno, _) => Some(*errno),
             Self::Overrun => Some(Errno::ENOBUFS),
             Self::TimedOut(_) => Some(Errno::ETIMEDOUT),
             Self::Invalid(_) | Self::Interrupted(_) | Self::Malformed(_) => None,
@@ -131,7 +134,29 @@ impl Cause {
     fn is_unknown_outcome(&self) -> bool {
         match self {
             Self::TimedOut(_) | Self::Overrun | Self::Malformed(_) | Self::Unread(_) => true,
-            Self::Invalid(_) | Self::Kernel(_) | Self::System(_) | Self::Interrupted(_) => false,
+            Self::Invalid(_)
+            | Self::Kernel(_)
+            | Self::System(_)
+            | Self::Denied(..)
+            | Self::Interrupted(_) => false,
+        }
+    }
+
+    /// What it means more often than not, whatever was being done.
+    fn usual_hint(&self) -> Option<&'static str> {
+        match (self, self.errno()?) {
+            (Self::Denied(_, privilege), _) => Some(privilege),
+            // Of system calls each has its own.
+            (Self::Kernel(_), Errno::EPERM) => Some(
+                "this needs CAP_NET_ADMIN in the user namespace that owns the network namespace; \
+                 as an ordinary user try it under `unshare -rnm`",
+            ),
+            (_, Errno::EMFILE) => Some("the process is at its limit of open files (RLIMIT_NOFILE)"),
+            (_, Errno::ENOSPC) => {
+                Some("a limit of the kernel is reached, such as user.max_net_namespaces")
+            }
+            (_, Errno::EROFS) => Some("it is mounted read-only here, as in most containers"),
+            _ => None,
         }
     }
 
@@ -141,7 +166,7 @@ impl Cause {
         action: impl Into<Cow<'static, str>>,
         object: impl fmt::Display,
     ) -> Error {
-        let hint = self.errno().and_then(usual_hint).map(Cow::Borrowed);
+        let hint = self.usual_hint().map(Cow::Borrowed);
         Error(Box::new(Report {
             action: action.into(),
             object: object.to_string(),
@@ -152,17 +177,15 @@ impl Cause {
     }
 }
 
-/// What an errno means more often than not, whatever was being done.
-fn usual_hint(errno: Errno) -> Option<&'static str> {
-    match errno {
-        Errno::EPERM => Some(
-            "this needs CAP_NET_ADMIN in the user namespace that owns the network namespace; \
-             as an ordinary user try it under `unshare -rnm`",
-        ),
-        Errno::EMFILE => Some("the process is at its limit of open files (RLIMIT_NOFILE)"),
-        Errno::ENOSPC => Some("a limit of the kernel is reached, such as user.max_net_namespaces"),
-        Errno::EROFS => Some("it is mounted read-only here, as in most containers"),
-        _ => None,
+/// What entering or making a network namespace takes.
+pub(crate) const SYS_ADMIN: &str = "this needs CAP_SYS_ADMIN in the user namespaces of the process and \
+     of the network namespace; as an ordinary user try it under `unshare -rnm`";
+
+/// Says, of a system call that was refused, what it takes.
+pub(crate) fn takes(privilege: &'static str) -> impl Fn(Errno) -> Cause {
+    move |errno| match errno {
+        Errno::EPERM | Errno::EACCES => Cause::Denied(errno, privilege),
+        errno => Cause::System(errno),
     }
 }
 
@@ -174,6 +197,14 @@ impl Error {
         reason: impl Into<String>,
     ) -> Self {
         Cause::Invalid(reason.into()).doing(action, object)
+    }
+
+    /// The same failure, as a step of something larger.
+    #[must_use]
+    pub(crate) fn while_doing(mut self, action: &'static str, object: impl fmt::Display) -> Self {
+        self.0.action = Cow::Borrowed(action);
+        self.0.object = object.to_string();
+        self
     }
 
     #[must_use]
@@ -240,6 +271,11 @@ impl Error {
         self.refusal()?.attribute.as_deref()
     }
 
+    /// Why, without what was being done and the hint.
+    pub(crate) fn reason(&self) -> String {
+        self.0.cause.to_string()
+    }
+
     /// What to try, where the errno alone would mislead.
     pub fn remedy(&self) -> Option<&str> {
         self.0.hint.as_deref()
@@ -278,7 +314,8 @@ impl Error {
         )
     }
 
-    /// Refused by netloom itself, before any system call.
+    /// What was asked for can't be: a value, a name, a link of the wrong kind. Nearly always refused by
+    /// netloom itself, before any system call.
     pub fn is_invalid_input(&self) -> bool {
         matches!(self.0.cause, Cause::Invalid(_))
     }

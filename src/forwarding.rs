@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::Error;
-use crate::link::{Link, LinkRef};
+use crate::link::{Ipv4Conf, LinkRef, LinkSettingHandle};
 use crate::netns::{Netns, Quoted, Sysctl, SysctlHandle};
 use crate::owned::sealed::Remove;
 use crate::owned::{Owned, sealed};
@@ -24,8 +24,8 @@ use crate::owned::{Owned, sealed};
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// The kernel takes a whole namespace's IPv4 switch as one for all its links, when it is put back as
-/// well. Where IPv6 forwarding goes on, links that accept router advertisements go on accepting them.
+/// A whole namespace's switch is one for all its links; when it is put back, those that forwarded before,
+/// or have an owner of their own, go on. Of several owners the last to go puts back. Where IPv6 forwarding goes on, links that accept router advertisements go on accepting them.
 /// Source: Documentation/networking/ip-sysctl.rst.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
@@ -59,29 +59,27 @@ impl Forwarding {
     /// [`is_not_found`](Error::is_not_found) where a link is gone or the kernel has no IPv6. What was
     /// done is undone.
     pub fn create(&self, netns: &Netns) -> Result<Owned<ForwardingHandle>, Error> {
-        let mut on = Owned::adopt(ForwardingHandle { parts: Vec::new() });
+        let mut on = Owned::adopt(ForwardingHandle { netns: netns.clone(), parts: Vec::new() });
         if self.links.is_empty() {
             let name =
                 if self.ipv6 { "net.ipv6.conf.all.forwarding" } else { "net.ipv4.ip_forward" };
             if self.ipv6 {
                 for link in netns.links()? {
-                    on.keep_router_advertisements(netns, &link.name)?;
+                    on.keep_router_advertisements((link.index, &link.name))?;
                 }
             }
-            on.set(netns, name.into())?;
+            on.parts.push(Part::Sysctl(Sysctl::new(name, 1).create(netns)?.keep()));
         }
         for link in &self.links {
-            let index = link.resolve(netns, "turn on forwarding of")?;
+            let index = link.resolve(netns, "turn on", self)?;
+            let link = netns.link_at(index)?;
             if self.ipv6 {
-                let name = netns.link_at(index)?.name().to_owned();
-                on.keep_router_advertisements(netns, &name)?;
-                on.set(netns, format!("net/ipv6/conf/{name}/forwarding"))?;
+                let link = (index, link.name());
+                on.keep_router_advertisements(link)?;
+                on.set(link, "forwarding", 1)?;
             } else {
-                let link = netns.link_at(index)?;
-                let before = link.ipv4_forwarding()?;
-                // First the way back: an answer that is lost may be that of a change that was made.
-                on.parts.push(Part::Link { link: link.clone(), before });
-                link.set_ipv4_forwarding(true)?;
+                let one = Ipv4Conf::Forwarding.to(1).create(&link)?;
+                on.parts.push(Part::Link(one.keep()));
             }
         }
         Ok(on)
@@ -89,32 +87,36 @@ impl Forwarding {
 }
 
 /// Forwarding that is on. Deleting it puts back what was there.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ForwardingHandle {
+    netns: Netns,
     parts: Vec<Part>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Sysctl(SysctlHandle),
-    Link { link: Link, before: bool },
+    Link(LinkSettingHandle),
 }
 
 impl ForwardingHandle {
-    fn set(&mut self, netns: &Netns, name: String) -> Result<(), Error> {
-        self.parts.push(Part::Sysctl(Sysctl::new(name, 1).create(netns)?.keep()));
+    /// The namespace that forwards.
+    pub fn namespace(&self) -> &Netns {
+        &self.netns
+    }
+
+    /// Sets an IPv6 setting of a link, by its index and name.
+    fn set(&mut self, link: (u32, &str), name: &str, value: u32) -> Result<(), Error> {
+        let one = Sysctl::create_on_link(&self.netns, link, ("ipv6/conf", name), value)?;
+        self.parts.push(Part::Sysctl(one));
         Ok(())
     }
 
     /// A router ignores advertisements unless `accept_ra` is 2.
-    fn keep_router_advertisements(&mut self, netns: &Netns, link: &str) -> Result<(), Error> {
-        let name = format!("net/ipv6/conf/{link}/accept_ra");
-        match netns.sysctl(&name) {
-            Ok(value) if value == "1" => {
-                let raised = Sysctl::new(name, 2).create(netns)?;
-                self.parts.push(Part::Sysctl(raised.keep()));
-                Ok(())
-            }
+    fn keep_router_advertisements(&mut self, link: (u32, &str)) -> Result<(), Error> {
+        match self.netns.sysctl(&format!("net/ipv6/conf/{}/accept_ra", link.1)) {
+            // One that is raised already may be so for another owner, who goes first.
+            Ok(value) if value != "0" => self.set(link, "accept_ra", 2),
             // The link is gone, or has no IPv6.
             Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(()),
@@ -129,7 +131,7 @@ impl Remove for ForwardingHandle {
         for part in self.parts.iter().rev() {
             let done = match part {
                 Part::Sysctl(handle) => sealed::Remove::remove(handle),
-                Part::Link { link, before } => link.set_ipv4_forwarding(*before),
+                Part::Link(handle) => sealed::Remove::remove(handle),
             };
             match done {
                 Err(error) if !error.is_not_found() => result = result.and(Err(error)),
@@ -143,20 +145,6 @@ impl Remove for ForwardingHandle {
 impl fmt::Debug for ForwardingHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(&self.parts).finish()
-    }
-}
-
-/// `IPV4_DEVCONF_FORWARDING` (`include/uapi/linux/ip.h`).
-const FORWARDING: u16 = 1;
-
-impl Link {
-    /// Whether IPv4 packets that come in here are forwarded.
-    fn ipv4_forwarding(&self) -> Result<bool, Error> {
-        Ok(self.ipv4_setting(FORWARDING)? != 0)
-    }
-
-    fn set_ipv4_forwarding(&self, on: bool) -> Result<(), Error> {
-        self.set_ipv4_setting(FORWARDING, u32::from(on))
     }
 }
 

@@ -2,7 +2,7 @@
 //! kept, and `create` returns it.
 
 use std::fmt::Display;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -43,7 +43,7 @@ impl FirstRejected {
         match input.read() {
             Ok(value) => Some(value),
             Err((value, reason)) => {
-                self.reject(setter, value, reason);
+                self.keep(setter, format!("{value:?}"), reason);
                 None
             }
         }
@@ -55,11 +55,14 @@ impl FirstRejected {
         value: impl Display,
         reason: impl Into<String>,
     ) {
-        self.0.get_or_insert_with(|| Rejected {
-            setter,
-            value: value.to_string(),
-            reason: reason.into(),
-        });
+        // As in the source: a number without quotes.
+        let value = value.to_string();
+        let is_number = value.parse::<i128>().is_ok();
+        self.keep(setter, if is_number { value } else { format!("{value:?}") }, reason);
+    }
+
+    fn keep(&mut self, setter: &'static str, value: String, reason: impl Into<String>) {
+        self.0.get_or_insert_with(|| Rejected { setter, value, reason: reason.into() });
     }
 
     /// Keeps what another builder rejected, where this one is the first.
@@ -74,7 +77,7 @@ impl FirstRejected {
         match &self.0 {
             None => Ok(()),
             Some(Rejected { setter, value, reason }) => {
-                Err(Error::invalid(action, object, format!("{setter}({value:?}): {reason}")))
+                Err(Error::invalid(action, object, format!("{setter}({value}): {reason}")))
             }
         }
     }
@@ -123,9 +126,24 @@ fn parse<T: std::str::FromStr<Err: Display>>(text: &str) -> Result<T, String> {
 from_text!(IpAddr, parse);
 from_text!(MacAddr, parse);
 from_text!(IpNet, prefix);
+from_text!(SocketAddr, socket_address);
 from_value!(IpAddr: Ipv4Addr, Ipv6Addr);
 from_value!(MacAddr: [u8; 6]);
 from_value!(IpNet: Ipv4Net, Ipv6Net);
+
+from_value!(
+    SocketAddr: SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16)
+);
+
+/// Reads `10.0.0.2:80` and `[fd00::2]:80`. Names are not looked up.
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    match (text.parse(), text.parse()) {
+        (Ok(address), _) => Ok(address),
+        (_, Ok(IpAddr::V4(_))) => Err(format!("the port is missing, as in {text}:80")),
+        (_, Ok(IpAddr::V6(_))) => Err(format!("the port is missing, as in [{text}]:80")),
+        _ => Err("it is no address and port, as in 10.0.0.2:80 or [fd00::2]:80".into()),
+    }
+}
 
 /// Reads `10.0.0.2/24`, and says which of the ways to be wrong it is.
 fn prefix(text: &str) -> Result<IpNet, String> {

@@ -71,8 +71,10 @@ extern crate self as netloom; // what examples and tests call it
 mod address;
 mod conntrack;
 mod counter;
+pub mod doctor;
 mod error;
 mod fault;
+mod firewall;
 mod forwarding;
 mod input;
 mod link;
@@ -81,7 +83,7 @@ mod nat;
 mod neighbor;
 mod netlink;
 mod netns;
-mod nft;
+pub mod nft;
 mod owned;
 mod port;
 mod protocol;
@@ -95,18 +97,20 @@ pub use address::{Address, AddressHandle, AddressInfo};
 pub use conntrack::{ConntrackEntry, ConntrackFilter, ConntrackTuple};
 pub use counter::Counter;
 pub use error::Error;
+pub use firewall::{Firewall, FirewallHandle, Obstacle, PortGuard, PortGuardHandle};
 pub use forwarding::{Forwarding, ForwardingHandle};
 pub use input::Input;
 pub use link::{
-    Bridge, BridgePortInfo, BridgePortState, Link, LinkFlags, LinkInfo, LinkRef, OperationalState,
-    Veth, VethEnd, VethPair,
+    Bridge, BridgePortInfo, BridgePortState, Ipv4Conf, Link, LinkFlags, LinkInfo, LinkRef,
+    LinkSetting, LinkSettingHandle, OperationalState, Veth, VethEnd, VethPair,
 };
 pub use mac::{BadMacAddr, MacAddr};
-pub use nat::{NatHandle, NatRule, NatTarget};
+pub use nat::{NatHandle, NatRule, NatTarget, PortForward, PortForwardHandle};
 pub use neighbor::{NeighborInfo, NeighborState};
 pub use netns::{
-    Child, Command, EchoReply, HeldBy, Holder, NamedNetns, Namespace, Netns, NetnsId, PeerId, Ping,
-    Sysctl, SysctlHandle, Worker,
+    AcceptRa, ArpAccept, ArpAnnounce, ArpIgnore, Child, Command, Conf, EchoReply, HeldBy, Holder,
+    Listener, NamedNetns, Namespace, Netns, NetnsId, PeerId, Ping, PingSummary, RpFilter, Setting,
+    SettingValue, Sysctl, SysctlHandle, Worker,
 };
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
 pub use port::PortRange;

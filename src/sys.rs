@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::mpsc;
@@ -38,6 +38,46 @@ pub(crate) fn inherited(fd: RawFd) -> Option<OwnedFd> {
     // SAFETY: the descriptor is open, as F_SETFD has shown. It is nobody else's: the number comes
     // from the parent's marker, which names only what it left open for the caller, once.
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Has a socket's packets come and go by one link only, by its index (`SO_BINDTOIFINDEX`, socket(7)).
+pub(crate) fn bind_to_link(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(size_of_val(&index)).map_err(io::Error::other)?;
+    // SAFETY: the kernel reads `length` bytes from `index`, which is as long and lives until then.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_BINDTOIFINDEX,
+            (&raw const index).cast(),
+            length,
+        )
+    };
+    if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The user namespace that owns a namespace (`NS_GET_USERNS`, `ioctl_nsfs(2)`).
+pub(crate) fn owner_of_namespace(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    const NS_GET_USERNS: libc::Ioctl = 0xb701;
+    // SAFETY: this request takes no argument, and any other file refuses it with ENOTTY.
+    let fd = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS) };
+    if fd == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new, so nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Opens a raw socket for any protocol; nix knows a few by name.
+pub(crate) fn raw_socket(family: i32, protocol: u8) -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+    // SAFETY: socket(2) takes three numbers, and refuses what it does not know.
+    let fd = unsafe { libc::socket(family, kind, i32::from(protocol)) };
+    if fd == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new, so nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// A closure that borrows, on its way to another thread: to be run there, or dropped.

@@ -3,10 +3,10 @@
 
 mod support;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use netloom::{
-    Address, AddressInfo, Bridge, Link, Namespace, Netns, Owned, Sysctl, VethEnd, VethPair,
+    Address, AddressInfo, Bridge, Link, Namespace, Netns, Owned, Sysctl, Veth, VethEnd, VethPair,
 };
 
 use support::{by_hand, does_not_reach, json, reaches, refused, unchanged};
@@ -16,6 +16,22 @@ fn netns() -> Owned<Netns> {
     // What is sent to an own address goes by the loopback link.
     netns.link("lo").unwrap().set_up().unwrap();
     netns
+}
+
+/// A link called `br0` with a carrier from the start: the kernel takes IPv6 away where there is none, and
+/// takes its time to see that a bridge has no ports.
+fn cable(netns: &Netns) -> Owned<Veth> {
+    VethPair::new(VethEnd::new("br0").up(), VethEnd::new("other").up()).create(netns).unwrap()
+}
+
+/// An IPv6 address is the namespace's own a moment after it was added: the kernel's worker puts it into the
+/// table 255 (net/ipv6/addrconf.c, `addrconf_dad_work`).
+fn is_in_use(netns: &Netns, address: &str) {
+    let address: IpAddr = address.parse().unwrap();
+    support::eventually("it has a local route", || {
+        let routes = netns.routes().unwrap();
+        routes.iter().any(|route| route.table == 255 && route.destination.addr() == address)
+    });
 }
 
 /// Without those that the kernel makes up.
@@ -33,24 +49,26 @@ fn texts(link: &Link) -> Vec<String> {
 fn an_address_is_there_until_its_owner_goes() {
     support::isolated(|| {
         let host = netns();
-        let bridge = Bridge::new("br0").up().create(&host).unwrap();
+        let cable = cable(&host);
+        let bridge = cable.near();
         for (literal, ip) in [("10.0.0.1/24", "10.0.0.1"), ("fd00::1/64", "fd00::1")] {
-            let address = Address::new(literal).create(&bridge).unwrap();
-            assert_eq!((address.ip().to_string(), address.link()), (ip.to_owned(), &*bridge));
+            let address = Address::new(literal).create(bridge).unwrap();
+            assert_eq!((address.ip().to_string(), address.link()), (ip.to_owned(), bridge));
+            is_in_use(&host, ip);
             reaches(&host, ip);
-            assert_eq!(texts(&bridge), [literal]);
+            assert_eq!(texts(bridge), [literal]);
             address.delete().unwrap();
-            assert_eq!(texts(&bridge), [""; 0]);
+            assert_eq!(texts(bridge), [""; 0]);
             does_not_reach(&host, ip);
 
-            drop(Address::new(literal).create(&bridge).unwrap());
-            assert_eq!(texts(&bridge), [""; 0]);
+            drop(Address::new(literal).create(bridge).unwrap());
+            assert_eq!(texts(bridge), [""; 0]);
 
-            let kept = Address::new(literal).create(&bridge).unwrap().keep();
-            assert_eq!(texts(&bridge), [literal]);
+            let kept = Address::new(literal).create(bridge).unwrap().keep();
+            assert_eq!(texts(bridge), [literal]);
             let again = Owned::adopt(kept.clone());
             drop(Owned::adopt(kept));
-            assert_eq!(texts(&bridge), [""; 0]);
+            assert_eq!(texts(bridge), [""; 0]);
             again.delete().unwrap();
         }
     });
@@ -127,14 +145,16 @@ fn the_list_is_what_ip_lists() {
 fn a_second_address_is_refused_only_where_it_is_the_same() {
     support::isolated(|| {
         let host = netns();
-        let bridge = Bridge::new("br0").up().create(&host).unwrap();
+        let cable = cable(&host);
+        let bridge = cable.near();
         for literal in ["10.0.0.1/24", "fd00::1/64"] {
-            let _first = Address::new(literal).create(&bridge).unwrap();
+            let _first = Address::new(literal).create(bridge).unwrap();
+            is_in_use(&host, literal.split('/').next().unwrap());
             let words = [&format!("add address {literal}"), "`br0` has this address already"];
-            let again = unchanged(&[&host], || Address::new(literal).create(&bridge));
+            let again = unchanged(&[&host], || Address::new(literal).create(bridge));
             assert!(refused(again, &words).is_already_exists());
-            let _other = Address::new(literal.replace("1/", "2/")).create(&bridge).unwrap();
-            assert_eq!(texts(&bridge).len(), 2);
+            let _other = Address::new(literal.replace("1/", "2/")).create(bridge).unwrap();
+            assert_eq!(texts(bridge).len(), 2);
         }
     });
 }

@@ -122,13 +122,17 @@ fn known_wrong(host: &Netns) {
     let gateway = VethEnd::new("a").gateway("nobody").up();
     is_invalid(VethPair::new(gateway, "b").create(host), &["gateway(\"nobody\")"]);
     is_invalid(Ping::new("nobody").send(host), &["ping", "nobody"]);
+    is_invalid(Ping::new("fe80::1").send(host), &["ping fe80::1", "out_link(\"eth0\")"]);
+    is_invalid(Ping::new("fe80::1").out_link("a/b").send(host), &["out_link(\"a/b\")"]);
     is_invalid(Sysctl::new("kernel.hostname", "red").create(host), &["kernel.hostname=red"]);
     // The first bad literal is the one that is told.
     let bridge = Bridge::new("br0").mtu(1).mac("zz").address("10.0.0.1");
-    is_invalid(bridge.create(host), &["mtu(\"1\")"]);
+    is_invalid(bridge.create(host), &["mtu(1):"]);
+    is_invalid(Bridge::new("br0").mtu(0).create(host), &["mtu(0):"]);
     for name in ["", ".", "..", "a/b", "a\0b", &"x".repeat(256)] {
         is_invalid(Namespace::named(name).create(), &["create namespace"]);
         is_invalid(Netns::open(name), &["open namespace"]);
+        is_invalid(Netns::delete_stale(name), &["delete stale name"]);
     }
 }
 
@@ -205,9 +209,14 @@ fn an_mtu_or_mac_that_the_kernel_refuses_leaves_the_old_one() {
             let mut link = link.clone();
             for (name, reason) in LINK_NAMES {
                 is_invalid(link.rename(name), &["rename `a`", reason]);
+                if name.len() > 15 {
+                    // An alternative name may be as long.
+                    assert!(refused(host.link(name), &["find link"]).is_not_found());
+                    continue;
+                }
                 is_invalid(host.link(name), &["find link", reason]);
-                is_invalid(link.set_master(name), &["find link", reason]);
-                is_invalid(Forwarding::ipv4().dev(name).create(&host), &["find link", reason]);
+                is_invalid(link.set_master(name), &["enslave `", reason]);
+                is_invalid(Forwarding::ipv4().dev(name).create(&host), &["turn on", reason]);
             }
         });
     });
@@ -244,8 +253,9 @@ fn a_namespace_that_is_gone_is_not_found() {
         child.wait().unwrap();
         eventually("the process is gone", || Netns::from_pid(pid).is_err());
         let error = refused(Netns::from_pid(pid), &["namespace of process", &pid.to_string()]);
-        assert!(error.is_not_found());
+        assert!(error.is_not_found() && error.to_string().contains("has ended"), "{error}");
         assert!(refused(Netns::from_pid(0), &["process 0"]).is_not_found());
+        refused(Netns::open("nope"), &["open namespace `nope`", "no such name in /run/netns"]);
     });
 }
 
@@ -261,6 +271,9 @@ fn without_cap_net_admin_everything_says_what_it_needs() {
     support::isolated(|| {
         let here = Netns::current().unwrap();
         let _bridge = Bridge::new("br0").create(&here).unwrap();
+        let outside = host();
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(&*outside));
+        let outside = format!("/proc/{}/fd/{fd}", std::process::id());
         for capability in ["net_admin", "sys_admin"] {
             let status = unchanged(&[&here], || {
                 Command::new("setpriv")
@@ -269,6 +282,7 @@ fn without_cap_net_admin_everything_says_what_it_needs() {
                     .arg(std::env::current_exe().unwrap())
                     .args(["without_cap_net_admin_everything_says_what_it_needs", "--exact"])
                     .env(WITHOUT, capability)
+                    .env("NETLOOM_TEST_OUTSIDE", &outside)
                     .status()
                     .unwrap()
             });
@@ -310,10 +324,19 @@ fn without_net_admin() {
 
 fn without_sys_admin() {
     for namespace in [Namespace::anonymous(), Namespace::named("red")] {
-        let error = refused(namespace.create(), &["create", "EPERM"]);
-        assert!(error.is_permission_denied());
+        let error = refused(namespace.create(), &["create", "EPERM", "CAP_SYS_ADMIN"]);
+        assert!(error.is_permission_denied() && !error.to_string().contains("CAP_NET_ADMIN"));
     }
     assert!(!fs::exists("/run/netns/red").unwrap());
     let here = Netns::current().unwrap();
+    assert!(here.command("true").status().unwrap().success());
+    let elsewhere = Netns::from_pid(std::os::unix::process::parent_id()).unwrap();
+    assert_eq!(elsewhere, here);
+    let outside = std::env::var("NETLOOM_TEST_OUTSIDE").unwrap();
+    let error = refused(Netns::from_path(outside), &["EPERM", "CAP_SYS_ADMIN"]);
+    assert!(!error.to_string().contains("CAP_NET_ADMIN"), "{error}");
+    // Held from before, as by a program that has given up its privileges.
+    let error = refused(here.command("true").file("/etc/passwd", "").status(), &["CAP_SYS_ADMIN"]);
+    assert_eq!(error.to_string().matches("the current namespace").count(), 1, "{error}");
     let _bridge = Bridge::new("br1").create(&here).unwrap();
 }

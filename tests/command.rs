@@ -124,26 +124,22 @@ fn a_file_that_is_not_there_is_refused_before_the_fork() {
 
 #[test]
 fn files_of_etc_netns_go_over_those_of_etc() {
+    use nix::mount::{MntFlags, MsFlags, mount, umount2};
     support::isolated(|| {
-        // A private mount, so that the machine's /etc stays as it is.
-        let private = red_with_overlays();
+        // An /etc of the sandbox's own: ordinary users could not write the machine's.
+        mount(Some("tmpfs"), "/etc", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+        fs::write("/etc/hosts", "127.0.0.1 localhost\n").unwrap();
+        fs::create_dir_all("/etc/netns/red").unwrap();
+        fs::write("/etc/netns/red/hosts", "10.0.0.2 overlay\n").unwrap();
+        fs::write("/etc/netns/red/has-no-counterpart", "").unwrap();
         let red = Namespace::named("red").create().unwrap();
         assert_eq!(shell(&red, "cat /etc/hosts"), "10.0.0.2 overlay\n");
         let own = red.command("cat").arg("/etc/hosts").hosts("mine\n").output().unwrap();
         assert_eq!(own.stdout, b"mine\n", "a value wins");
-        drop(private);
-        nix::mount::umount2("/etc/netns", nix::mount::MntFlags::MNT_DETACH).unwrap();
-        fs::remove_dir("/etc/netns").ok();
+        let blue = Namespace::named("blue").create().unwrap();
+        assert_eq!(shell(&blue, "cat /etc/hosts"), "127.0.0.1 localhost\n");
+        umount2("/etc", MntFlags::MNT_DETACH).unwrap();
     });
-}
-
-fn red_with_overlays() -> impl Sized {
-    use nix::mount::{MsFlags, mount};
-    fs::create_dir_all("/etc/netns").unwrap();
-    mount(Some("tmpfs"), "/etc/netns", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
-    fs::create_dir("/etc/netns/red").unwrap();
-    fs::write("/etc/netns/red/hosts", "10.0.0.2 overlay\n").unwrap();
-    fs::write("/etc/netns/red/has-no-counterpart", "").unwrap();
 }
 
 /// Whether this user namespace has more than one user to become.
@@ -182,13 +178,13 @@ fn what_can_not_start_is_told() {
     support::isolated(|| {
         let red = namespace();
         for error in [
-            red.command("no-such-program").spawn().unwrap_err(),
-            red.command("no-such-program").status().unwrap_err(),
-            red.command("no-such-program").spawn_detached().unwrap_err(),
-            red.command("no-such-program").exec(),
+            red.command("/no/such/program").spawn().unwrap_err(),
+            red.command("/no/such/program").status().unwrap_err(),
+            red.command("/no/such/program").spawn_detached().unwrap_err(),
+            red.command("/no/such/program").exec(),
         ] {
             assert!(error.is_not_found(), "{error}");
-            assert_eq!(error.object(), "`no-such-program`");
+            assert_eq!(error.object(), "`/no/such/program`");
             assert!(error.to_string().contains("no such program"), "{error}");
             assert!(error.namespace().unwrap().contains(&red.id().to_string()));
         }

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::os::fd::AsFd;
+
 use netloom::{Forwarding, Namespace, Netns, Owned, Sysctl, VethEnd, VethPair};
 
 use support::{does_not_reach, reaches, refused};
@@ -166,5 +168,166 @@ fn a_link_that_went_is_no_failure() {
         cable.delete().unwrap();
         on.delete().unwrap();
         on6.delete().unwrap();
+    });
+}
+
+/// Whether packets of a family that come in on `link` are forwarded; `all` is the switch.
+fn on(netns: &Netns, family: &str, link: &str) -> bool {
+    setting(netns, &format!("net/{family}/conf/{link}/forwarding")) == "1"
+}
+
+fn families() -> [(&'static str, Forwarding); 2] {
+    [("ipv4", Forwarding::ipv4()), ("ipv6", Forwarding::ipv6())]
+}
+
+#[test]
+fn a_link_forwards_until_the_last_of_its_owners_goes() {
+    support::isolated(|| {
+        let router = Namespace::anonymous().create().unwrap();
+        let _cable = VethPair::new("a", "b").create(&router).unwrap();
+        let again = Netns::from_fd(router.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        for (family, forwarding) in families() {
+            let forwarding = forwarding.dev("a");
+            let by_name =
+                || Sysctl::new(format!("net.{family}.conf.a.forwarding"), 1).create(&router);
+            for reversed in [false, true] {
+                let mut owners = vec![
+                    forwarding.create(&router).unwrap(),
+                    forwarding.create(&again).unwrap(),
+                    forwarding.create(&router).unwrap(),
+                ];
+                let sysctl = by_name().unwrap();
+                if reversed {
+                    owners.reverse();
+                }
+                while let Some(owner) = owners.pop() {
+                    assert!(on(&router, family, "a"), "{family}, {} left", owners.len() + 1);
+                    assert!(
+                        family == "ipv4" || setting(&router, "net.ipv6.conf.a.accept_ra") == "2"
+                    );
+                    owner.delete().unwrap();
+                }
+                assert!(on(&router, family, "a"), "the sysctl by name is an owner, too");
+                drop(sysctl);
+                assert!(!on(&router, family, "a"), "{family}");
+            }
+            assert_eq!(setting(&router, "net.ipv6.conf.a.accept_ra"), "1");
+        }
+    });
+}
+
+#[test]
+fn handles_of_one_namespace_share_what_is_held() {
+    support::isolated(|| {
+        let _dd = Namespace::named("dd").create().unwrap();
+        let opened = || [Netns::open("dd").unwrap(), Netns::open("dd").unwrap()];
+        let current = || [Netns::current().unwrap(), Netns::current().unwrap()];
+        for ways in [opened(), current()] {
+            for (family, forwarding) in families() {
+                for first in [0, 1] {
+                    let mut owners =
+                        ways.each_ref().map(|way| Some(forwarding.create(way).unwrap()));
+                    owners[first] = None;
+                    assert!(on(&ways[0], family, "all"), "{family} {first}");
+                    owners[1 - first] = None;
+                    assert!(!on(&ways[0], family, "all"), "{family} {first}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_renamed_link_is_put_back_and_a_stranger_of_its_old_name_left_alone() {
+    support::isolated(|| {
+        let router = Namespace::anonymous().create().unwrap();
+        for (family, forwarding) in families() {
+            let mut cable = VethPair::new("a", "b").create(&router).unwrap();
+            let owner = forwarding.clone().dev(cable.near()).create(&router).unwrap();
+            let sysctl =
+                Sysctl::new(format!("net.{family}.conf.a.proxy_x"), 1).create(&router).unwrap_err();
+            assert!(sysctl.is_not_found(), "{sysctl}");
+            cable.near_mut().rename("z").unwrap();
+            let _stranger = VethPair::new("a", "c").create(&router).unwrap();
+            let theirs = forwarding.clone().dev("a").create(&router).unwrap();
+            assert!(on(&router, family, "z") && on(&router, family, "a"));
+            owner.delete().unwrap();
+            assert!(!on(&router, family, "z"), "{family}");
+            assert!(on(&router, family, "a"), "{family}");
+            assert_eq!(setting(&router, "net.ipv6.conf.z.accept_ra"), "1");
+            // A link that is gone is skipped, whatever has its name by now.
+            let owner = forwarding.clone().dev(cable.near()).create(&router).unwrap();
+            cable.delete().unwrap();
+            let _other = VethPair::new("z", "b").create(&router).unwrap();
+            let other = Sysctl::new(format!("net.{family}.conf.z.forwarding"), 1);
+            let other = other.create(&router).unwrap();
+            owner.delete().unwrap();
+            assert!(on(&router, family, "z"), "{family}");
+            drop((other, theirs));
+        }
+    });
+}
+
+#[test]
+fn the_switch_of_all_links_leaves_each_as_it_was() {
+    support::isolated(|| {
+        let router = Namespace::anonymous().create().unwrap();
+        for (family, forwarding) in families() {
+            let mut cable = VethPair::new("a", "b").create(&router).unwrap();
+            let by_hand = |link: &str, value: &str| {
+                let path = format!("/proc/sys/net/{family}/conf/{link}/forwarding");
+                router.run(|| std::fs::write(path, value).unwrap()).unwrap();
+            };
+            by_hand("a", "1");
+            by_hand("default", "1");
+            let first = forwarding.create(&router).unwrap();
+            assert!(on(&router, family, "b"));
+            cable.near_mut().rename("z").unwrap();
+            let second = forwarding.create(&router).unwrap();
+            // Born while it is on, and as `default` was; and one with an owner of its own.
+            let _new = VethPair::new("n", "m").create(&router).unwrap();
+            let own = forwarding.clone().dev("b").create(&router).unwrap();
+            first.delete().unwrap();
+            assert!(["all", "z", "b", "n"].iter().all(|link| on(&router, family, link)));
+            second.delete().unwrap();
+            assert!(!on(&router, family, "all") && !on(&router, family, "lo"));
+            for link in ["z", "default", "n", "m", "b"] {
+                assert!(on(&router, family, link), "{family} {link}");
+            }
+            own.delete().unwrap();
+            assert!(!on(&router, family, "b"), "{family}: what it had before the switch");
+            // An owner of a link that goes while the switch is on takes nothing from the switch.
+            let own = forwarding.clone().dev("lo").create(&router).unwrap();
+            let all = forwarding.create(&router).unwrap();
+            own.delete().unwrap();
+            assert!(on(&router, family, "lo"), "{family}");
+            // What somebody turned off meanwhile stays off.
+            by_hand("z", "0");
+            all.delete().unwrap();
+            assert!(!on(&router, family, "lo") && !on(&router, family, "z"), "{family}");
+            by_hand("default", "0");
+        }
+        // The kernel forbids redirects while it forwards, and allows them afterwards.
+        let redirects = "net.ipv4.conf.all.accept_redirects";
+        let forbidden = Sysctl::new(redirects, 0).create(&router).unwrap();
+        drop(Forwarding::ipv4().create(&router).unwrap());
+        assert_eq!(setting(&router, redirects), "0");
+        drop(forbidden);
+        assert_eq!(setting(&router, redirects), "1");
+    });
+}
+
+#[test]
+fn handles_tell_their_namespace_and_are_compared() {
+    support::isolated(|| {
+        let router = Namespace::anonymous().create().unwrap();
+        let on = Forwarding::ipv4().create(&router).unwrap();
+        let sysctl = Sysctl::new("net.ipv4.ip_forward", 1).create(&router).unwrap();
+        let nat = netloom::NatRule::masquerade().source("10.0.0.0/8").create(&router).unwrap();
+        for place in [on.namespace(), sysctl.namespace(), nat.namespace()] {
+            assert_eq!(*place, *router);
+        }
+        assert_eq!(on.clone(), *on);
+        assert_ne!(*on, *Forwarding::ipv6().create(&router).unwrap());
     });
 }

@@ -129,7 +129,7 @@ fn a_stale_name_is_taken_listed_as_stale_and_explained() {
         let listed = Netns::list().unwrap();
         assert_eq!((listed[0].name.as_str(), listed[0].id), ("old", None));
         // What the hint says to do.
-        assert!(error.remedy().unwrap().contains("`ip netns delete old`"), "{error}");
+        assert!(error.remedy().unwrap().contains("Netns::delete_stale(\"old\")"), "{error}");
         if !by_hand(&here, "ip netns delete old") {
             fs::remove_file("/run/netns/old").unwrap();
         }

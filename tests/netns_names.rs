@@ -120,7 +120,50 @@ fn a_stale_name_is_listed_refused_and_left_alone() {
         assert!(taken.is_already_exists() && taken.to_string().contains("is stale"), "{taken}");
         red.delete().unwrap();
         assert!(fs::exists("/run/netns/red").unwrap(), "what it stands for is not ours");
-        fs::remove_file("/run/netns/red").unwrap();
+        for hint in [&stale, &taken] {
+            assert!(hint.to_string().contains("Netns::delete_stale(\"red\")"), "{hint}");
+        }
+        Netns::delete_stale("red").unwrap();
+        assert!(Netns::delete_stale("red").unwrap_err().is_not_found());
+        let red = Namespace::named("red").create().unwrap();
+        let lives = Netns::delete_stale("red").unwrap_err();
+        assert!(lives.is_already_exists() && lives.to_string().contains("lives"), "{lives}");
+        drop(red);
+        // What is no namespace for another reason is not called stale, and stays.
+        fs::create_dir("/run/netns/red").unwrap();
+        std::os::unix::fs::symlink("/dev/null", "/run/netns/blue").unwrap();
+        for name in ["red", "blue"] {
+            let errors = [
+                Netns::open(name).unwrap_err(),
+                Namespace::named(name).create().unwrap_err(),
+                Netns::delete_stale(name).unwrap_err(),
+            ];
+            for error in errors {
+                assert!(!error.to_string().contains("is stale"), "{error}");
+            }
+        }
+        fs::remove_dir("/run/netns/red").unwrap();
+        fs::remove_file("/run/netns/blue").unwrap();
+    });
+}
+
+#[test]
+fn a_failed_delete_leaves_the_name_as_it_was() {
+    use nix::mount::{MsFlags, mount};
+    support::isolated(|| {
+        let red = Namespace::named("red").create().unwrap();
+        let id = red.id();
+        let remount = |flags| {
+            let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | flags;
+            mount(None::<&str>, "/run/netns", None::<&str>, flags, None::<&str>).unwrap();
+        };
+        remount(MsFlags::MS_RDONLY);
+        let failure = red.delete().unwrap_err();
+        assert_eq!(failure.error().raw_os_error(), Some(nix::libc::EROFS), "{failure}");
+        assert_eq!(Netns::open("red").unwrap().id(), id);
+        remount(MsFlags::empty());
+        failure.into_owned().delete().unwrap();
+        assert!(!fs::exists("/run/netns/red").unwrap());
     });
 }
 

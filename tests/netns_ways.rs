@@ -82,8 +82,11 @@ fn a_process_that_ended_is_not_found() {
         let mut child = Command::new("true").spawn().unwrap();
         let pidfd = pidfd(child.id());
         child.wait().unwrap();
-        assert!(Netns::from_pidfd(pidfd).unwrap_err().is_not_found());
-        assert!(Netns::from_pid(child.id()).unwrap_err().is_not_found());
+        for error in
+            [Netns::from_pidfd(pidfd).unwrap_err(), Netns::from_pid(child.id()).unwrap_err()]
+        {
+            assert!(error.is_not_found() && error.to_string().contains("has ended"), "{error}");
+        }
     });
 }
 

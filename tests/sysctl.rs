@@ -4,6 +4,7 @@
 mod support;
 
 use netloom::{Bridge, Namespace, Netns, Owned, Sysctl};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use support::{by_hand, refused};
 
@@ -121,5 +122,35 @@ fn bad_names_and_values_are_refused_and_change_nothing() {
             refused(Sysctl::new(NAME, "many").create(&red), &["net.ipv4.conf.all.rp_filter=many"]);
         assert_eq!(error.raw_os_error(), Some(nix::libc::EINVAL));
         assert_eq!(seen(&red, NAME), before);
+    });
+}
+
+#[test]
+fn a_failed_delete_is_tried_again_with_all_that_is_left_to_do() {
+    support::isolated(|| {
+        let red = netns();
+        by_hand(&red, "ip link set lo up");
+        let write = |name: &str, value: &str| {
+            let path = format!("/proc/sys/{}", name.replace('.', "/"));
+            red.run(|| std::fs::write(path, value).unwrap()).unwrap();
+        };
+        let lo = "net.ipv4.conf.lo.forwarding";
+        write(lo, "1");
+        let owners = [
+            Sysctl::new(NAME, 2).create(&red).unwrap(),
+            Sysctl::new("net.ipv4.ip_forward", 1).create(&red).unwrap(),
+        ];
+        let (none, bind) = (None::<&str>, MsFlags::MS_BIND);
+        mount(Some("/proc/sys"), "/proc/sys", none, bind, none).unwrap();
+        let read_only = bind | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+        mount(none, "/proc/sys", none, read_only, none).unwrap();
+        let failures = owners.map(|owner| owner.delete().unwrap_err());
+        umount2("/proc/sys", MntFlags::MNT_DETACH).unwrap();
+        for failure in failures {
+            assert_eq!(failure.error().raw_os_error(), Some(nix::libc::EROFS), "{failure}");
+            failure.into_owned().delete().unwrap();
+        }
+        assert_eq!((seen(&red, NAME), seen(&red, "net.ipv4.ip_forward")), ("0".into(), "0".into()));
+        assert_eq!(seen(&red, lo), "1");
     });
 }

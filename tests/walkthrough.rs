@@ -118,9 +118,9 @@ fn paused_it_shows_the_network_and_goes_on_by_enter() {
         assert_eq!(tables.len(), 1);
         assert!(tables[0].contains("netloom-"), "{tables:?}");
         let place = support::Place::of_fd(paused.place("host"));
-        if let Some(rules) = support::nft(&place, &["list", "ruleset"]) {
+        if let Some(rules) = support::nft(&place, &["--stateless", "list", "ruleset"]) {
             assert!(
-                rules.contains("oifname \"uplink\" ip saddr 10.0.0.0/24 masquerade"),
+                rules.contains("oifname \"uplink\" ip saddr 10.0.0.0/24 counter masquerade"),
                 "{rules}"
             );
         }

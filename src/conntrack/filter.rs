@@ -40,6 +40,7 @@ use crate::wire::conntrack::{ANY, EntryView, Filter, IPV4, IPV6, Tuple, append_l
 pub struct ConntrackFilter {
     filter: Filter,
     zone: Option<u16>,
+    is_ipv4: Option<bool>,
     rejected: FirstRejected,
 }
 
@@ -143,6 +144,12 @@ impl ConntrackFilter {
         self
     }
 
+    /// Those of one family: the kernel goes through all it tracks once for each.
+    pub(crate) fn family(mut self, is_ipv4: bool) -> Self {
+        self.is_ipv4 = Some(is_ipv4);
+        self
+    }
+
     /// The connections that are meant.
     ///
     /// # Errors
@@ -224,9 +231,9 @@ impl ConntrackFilter {
     /// The families to ask for: one where an address tells; both where the kernel is to filter by
     /// protocol, which it does within a family only; otherwise all in one list.
     fn families(&self) -> &'static [u8] {
-        match self.addresses().next() {
-            Some(IpAddr::V4(_)) => &[IPV4],
-            Some(IpAddr::V6(_)) => &[IPV6],
+        match self.addresses().next().map(|address| address.is_ipv4()).or(self.is_ipv4) {
+            Some(true) => &[IPV4],
+            Some(false) => &[IPV6],
             None if self.filter.original.protocol.is_some() => &[IPV4, IPV6],
             None => &[ANY],
         }

@@ -110,15 +110,14 @@ impl Bridge {
         })?;
         let mut request = request.up(self.settings.born_up());
         let master = match &self.settings.master {
-            Some(master) => Some(master.resolve(netns, ACTION)?),
+            Some(master) => Some(master.resolve(netns, ACTION, Quoted(&self.settings.name))?),
             None => None,
         };
         if let Some(index) = master {
             request = request.master(index);
         }
         let request = request.kind(InfoKind::Bridge, Some(InfoData::Bridge(self.options())));
-        let born = create_link(ACTION, netns, &self.settings, mac, request)?;
-        let bridge = Owned::adopt(born.link);
+        let bridge = Owned::adopt(create_link(ACTION, netns, &self.settings, mac, request)?);
         let up = self.settings.up && !self.settings.born_up();
         configure(&bridge, &self.settings, Remaining { up, ..Remaining::default() })?;
         Ok(bridge)

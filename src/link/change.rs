@@ -12,6 +12,9 @@ use crate::mac::MacAddr;
 use crate::netns::{Netns, Quoted};
 use crate::wire::link::LinkView;
 
+/// No link has this index: what a handle says whose link was lost on its way.
+const NOWHERE: u32 = u32::MAX >> 1;
+
 impl Link {
     /// Sets it up, as `ip link set DEV up`.
     ///
@@ -84,7 +87,7 @@ impl Link {
     pub fn set_master(&self, master: impl Into<LinkRef>) -> Result<(), Error> {
         const ACTION: &str = "enslave";
         let master = master.into();
-        let index = master.resolve(&self.netns, ACTION)?;
+        let index = master.resolve(&self.netns, ACTION, Quoted(&self.name))?;
         self.change(ACTION, LinkRequest::at(self.index).master(index))
             .map_err(|error| explain_master(error, &self.netns, &master, index))
     }
@@ -109,25 +112,29 @@ impl Link {
     /// its kind can't move.
     pub fn move_to(&mut self, namespace: &Netns) -> Result<(), Error> {
         const ACTION: &str = "move";
-        let taken = || format!("a link named `{}` is already in {namespace}", self.name);
+        // Under the name it has now: somebody may have renamed it.
+        let name = self.info()?.name;
+        let taken = || format!("a link named `{name}` is already in {namespace}");
+        let is_here = |link: &Self| link.info().is_ok_and(|listed| link.is(&listed));
         let mut request = LinkRequest::at(self.index).namespace(namespace);
         // One message: there is no moment in which its tag is another namespace's.
         if let Some(group) = self.group_in(namespace)? {
             request = request.group(group);
         }
-        let moved = self.change(ACTION, request);
-        match moved {
-            Err(error) if !error.is_unknown_outcome() => {
+        match self.change(ACTION, request) {
+            Err(error) if !error.is_unknown_outcome() || is_here(self) => {
                 return Err(error.hint_on(Errno::EEXIST, taken));
             }
-            // It may be there, or still here: then its index is.
-            Err(error) if self.info().is_ok() => return Err(error),
             _ => {}
         }
-        // A second time, if need be: a handle that lost its link would never delete it.
-        let there = namespace.link(&self.name).or_else(|_| namespace.link(&self.name))?;
-        *self = there;
-        Ok(())
+        // Whatever comes now, it is not here any more: the old index must not stay in the handle.
+        let there = namespace.links().or_else(|_| namespace.links());
+        self.netns = namespace.clone();
+        self.name = name;
+        let found = there?.into_iter().find(|listed| self.identity.is(&self.name, listed));
+        self.index = found.as_ref().map_or(NOWHERE, |listed| listed.index);
+        let gone = || Cause::from(Errno::ENODEV).doing("find", Quoted(&self.name));
+        found.map(|_| ()).ok_or_else(|| gone().in_namespace(namespace))
     }
 
     /// The per-device IPv4 setting with this number (`IPV4_DEVCONF_*`), read over netlink.
@@ -174,8 +181,8 @@ pub(super) fn explain_master(error: Error, netns: &Netns, master: &LinkRef, inde
 }
 
 fn not_a_bridge(error: &Error, netns: &Netns, master: &LinkRef, kind: Option<&str>) -> Error {
-    let what = kind.unwrap_or("a link of no kind");
-    Cause::Invalid(format!("{master} is not a bridge but {what}"))
+    let what = kind.map(|kind| format!(" but {kind}")).unwrap_or_default();
+    Cause::Invalid(format!("{master} is not a bridge{what}"))
         .doing(error.action().to_owned(), error.object())
         .in_namespace(netns)
 }

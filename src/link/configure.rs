@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 
+use nix::errno::Errno;
+
 use super::handle::Link;
 use super::message::LinkRequest;
 use super::settings::Settings;
@@ -40,6 +42,8 @@ pub(super) fn configure(
     let mut requests = Requests::new();
     if settings.no_ipv6_address {
         requests.push("set address generation of", &object, &at().no_ipv6_address().change(), 0);
+        // No IPv6 in this kernel: no such address either.
+        requests.tolerate(Errno::EAFNOSUPPORT);
     }
     if let Some(master) = remaining.master {
         requests.push("enslave", &object, &at().master(master).change(), 0);
@@ -65,6 +69,7 @@ pub(super) fn configure(
     }
     link.netns.send(requests, |_, _| ()).map_err(|error| match error.action() {
         "add address" => crate::address::explain(error, &link.name),
-        _ => crate::route::explain(error),
+        "add route" => crate::route::explain(error),
+        _ => error,
     })
 }

@@ -5,6 +5,7 @@ use nix::errno::Errno;
 
 use super::change::explain_master;
 use super::handle::Link;
+use super::identity::Identity;
 use super::message::LinkRequest;
 use super::settings::Settings;
 use crate::error::{Cause, Error};
@@ -13,12 +14,6 @@ use crate::netlink::Requests;
 use crate::netns::{Netns, Quoted};
 use crate::owned::Owned;
 use crate::wire::link::LinkView;
-
-/// A link as the kernel made it.
-pub(super) struct Born {
-    pub(super) link: Link,
-    pub(super) peer: Option<u32>,
-}
 
 /// Sends a create request and reads back, from the echo, which indexes the kernel gave.
 ///
@@ -30,25 +25,27 @@ pub(super) fn create_link(
     settings: &Settings,
     mac: MacAddr,
     request: LinkRequest,
-) -> Result<Born, Error> {
+) -> Result<Link, Error> {
     let object = Quoted(&settings.name);
     let mut echo = None;
     let mut requests = Requests::new();
     let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO;
     requests.push(action, &object, &request.create(), flags);
     let sent = netns.send(requests, |_, answer| {
-        echo = LinkView::read(answer).map(|view| (view.index, view.link()));
+        echo = LinkView::read(answer).map(|view| (view.index, Identity::of(view)));
     });
     let find = |mac: Option<MacAddr>| {
         netns.look_up(LinkRequest::named(&settings.name), |view| {
             let is_it = mac.is_none_or(|mac| view.mac() == Some(mac.octets()));
-            is_it.then(|| (view.index, view.link()))
+            is_it.then(|| (view.index, Identity::of(view)))
         })
     };
     let named = |cause: Cause| cause.doing(action, &object).in_namespace(netns);
-    let born = |(index, peer)| {
-        let link = Link { netns: netns.clone(), index, name: settings.name.clone() };
-        Born { link, peer }
+    let born = |(index, identity)| Link {
+        netns: netns.clone(),
+        index,
+        name: settings.name.clone(),
+        identity,
     };
     let failure = match (sent, echo) {
         (Ok(()), Some(echo)) => return Ok(born(echo)),
@@ -64,14 +61,14 @@ pub(super) fn create_link(
     };
     // It may be there: what bears this address was made by this request.
     if let Ok(found) = find(Some(mac)) {
-        drop(Owned::adopt(born(found).link));
+        drop(Owned::adopt(born(found)));
     }
     Err(failure)
 }
 
 fn explain_create(error: Error, netns: &Netns, settings: &Settings) -> Error {
     if let Some(master) = &settings.master
-        && let Ok(index) = master.resolve(netns, "find")
+        && let Ok(index) = master.resolve(netns, "find", master)
         && !error.is_already_exists()
     {
         return explain_master(error, netns, master, index);

@@ -3,7 +3,7 @@
 //! The kernel waits 16 to 20 ms for each link that it deletes alone, and once for a whole group
 //! (`net/core/rtnetlink.c`, `rtnl_group_dellink`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 
 use nix::errno::Errno;
@@ -15,9 +15,6 @@ use crate::error::{Cause, Error};
 use crate::netlink::Requests;
 use crate::netns::{Netns, Quoted};
 use crate::owned::sealed::Remove;
-
-/// Requests in one datagram: each may answer with a refusal, and all of them fit the receive buffer.
-const CHUNK: usize = 100;
 
 /// Deletes links, with an answer for each.
 pub(super) fn remove_all(links: &[&Link]) -> Vec<Result<(), Error>> {
@@ -42,10 +39,12 @@ fn remove_in(netns: &Netns, links: &[&Link]) -> Vec<Result<(), Error>> {
     }
     let gone = || Err(Cause::from(Errno::ENODEV).doing("delete", "links").in_namespace(netns));
     let left = match remove_group(netns, links) {
-        Ok(Group { before, after }) => links
-            .iter()
-            .map(|link| (before.contains(&link.index), after.contains(&link.index)))
-            .collect(),
+        Ok(Group { before, after }) => {
+            let is_in = |list: &BTreeMap<u32, LinkInfo>, link: &Link| {
+                list.get(&link.index).is_some_and(|listed| link.is(listed))
+            };
+            links.iter().map(|link| (is_in(&before, link), is_in(&after, link))).collect()
+        }
         Err(error) => {
             log::debug!("{error}: deleting {} links one by one", links.len());
             vec![(true, true); links.len()]
@@ -60,17 +59,22 @@ fn remove_in(netns: &Netns, links: &[&Link]) -> Vec<Result<(), Error>> {
     links.iter().zip(left).map(answer).collect()
 }
 
-/// The indexes that were there before and after.
+/// The links that were there before and after, by index.
 struct Group {
-    before: BTreeSet<u32>,
-    after: BTreeSet<u32>,
+    before: BTreeMap<u32, LinkInfo>,
+    after: BTreeMap<u32, LinkInfo>,
 }
 
 fn remove_group(netns: &Netns, links: &[&Link]) -> Result<Group, Error> {
-    let listed = netns.links()?;
-    let group = unused_group(&listed)
+    let list = || -> Result<BTreeMap<u32, LinkInfo>, Error> {
+        Ok(netns.links()?.into_iter().map(|link| (link.index, link)).collect())
+    };
+    let before = list()?;
+    let group = unused_group(&before)
         .ok_or_else(|| Cause::Invalid("no group is free".into()).doing("group", "links"))?;
-    for chunk in links.chunks(CHUNK) {
+    let ours = |link: &&&Link| before.get(&link.index).is_some_and(|listed| link.is(listed));
+    let links: Vec<_> = links.iter().filter(ours).collect();
+    for chunk in links.chunks(Requests::AT_ONCE) {
         let names: Vec<_> = chunk.iter().map(|link| Quoted(&link.name)).collect();
         let mut requests = Requests::new();
         for (link, name) in chunk.iter().zip(&names) {
@@ -86,13 +90,12 @@ fn remove_group(netns: &Netns, links: &[&Link]) -> Result<Group, Error> {
     let mut requests = Requests::new();
     requests.push("delete", &count, &LinkRequest::default().group(group).delete(), 0);
     netns.send(requests, |_, _| ())?;
-    let indexes = |list: &[LinkInfo]| list.iter().map(|link| link.index).collect();
-    Ok(Group { before: indexes(&listed), after: indexes(&netns.links()?) })
+    Ok(Group { before, after: list()? })
 }
 
 /// A group that none of these links is in.
-fn unused_group(links: &[LinkInfo]) -> Option<u32> {
-    let taken: BTreeSet<u32> = links.iter().map(|link| link.group).collect();
+fn unused_group(links: &BTreeMap<u32, LinkInfo>) -> Option<u32> {
+    let taken: BTreeSet<u32> = links.values().map(|link| link.group).collect();
     let random = RandomState::new();
     (0..64u32)
         .map(|attempt| random.hash_one(attempt).to_ne_bytes())

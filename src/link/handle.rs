@@ -4,8 +4,11 @@ use std::fmt;
 
 use nix::errno::Errno;
 
+use super::identity::Identity;
+use super::info::LinkInfo;
 use super::message::LinkRequest;
 use crate::error::{Cause, Error};
+use crate::input::link_name;
 use crate::netlink::Requests;
 use crate::netns::{Netns, Quoted};
 use crate::owned::sealed::Remove;
@@ -13,13 +16,16 @@ use crate::wire::link::LinkView;
 
 /// A link that exists: a veth end, a bridge, the loopback link, a physical one.
 ///
-/// Its identity is its namespace and its index there; the name is what it had when netloom last saw it.
-/// Two handles are equal when both are. Dropping one does nothing: see [`Owned`](crate::Owned).
+/// Its identity is its namespace and its index there, and the hardware address it was seen with, which
+/// tells it from a stranger that got its index; the name is what it had when netloom last saw it. Two
+/// handles are equal when namespace and index are. Dropping one does nothing: see
+/// [`Owned`](crate::Owned).
 #[derive(Clone)]
 pub struct Link {
     pub(super) netns: Netns,
     pub(super) index: u32,
     pub(super) name: String,
+    pub(super) identity: Identity,
 }
 
 impl Netns {
@@ -30,9 +36,8 @@ impl Netns {
     /// [`is_not_found`](Error::is_not_found) where there is none of that name.
     pub fn link(&self, name: &str) -> Result<Link, Error> {
         const ACTION: &str = "find link";
-        crate::input::link_name(name)
-            .map_err(|reason| Error::invalid(ACTION, Quoted(name), reason))?;
-        self.look_up(LinkRequest::named(name), |view| self.handle_of(view))
+        link_name_to_find(name).map_err(|reason| Error::invalid(ACTION, Quoted(name), reason))?;
+        self.look_up(LinkRequest::to_find(name), |view| self.handle_of(view))
             .map_err(|cause| cause.doing(ACTION, Quoted(name)).in_namespace(self))
     }
 
@@ -58,7 +63,19 @@ impl Netns {
     }
 
     fn handle_of(&self, view: LinkView<'_>) -> Option<Link> {
-        Some(Link { netns: self.clone(), index: view.index, name: view.name()? })
+        let identity = Identity::of(view);
+        Some(Link { netns: self.clone(), index: view.index, name: view.name()?, identity })
+    }
+}
+
+/// Refuses what no link is called: an alternative name is longer than a name may be
+/// (`net/core/dev.c`, `ALTIFNAMSIZ`).
+fn link_name_to_find(name: &str) -> Result<(), &'static str> {
+    match name.len() {
+        0..=15 => link_name(name),
+        16..=127 if !name.contains(['/', '\0']) => Ok(()),
+        16..=127 => Err("a link's name can't contain `/` or NUL"),
+        _ => Err("a link's alternative name has 127 bytes at most"),
     }
 }
 
@@ -78,6 +95,11 @@ impl Link {
         &self.netns
     }
 
+    /// Whether what the kernel lists with this index is this link still.
+    pub(super) fn is(&self, listed: &LinkInfo) -> bool {
+        self.index == listed.index && self.identity.is(&self.name, listed)
+    }
+
     /// Sends one request about this link.
     pub(crate) fn request(
         &self,
@@ -92,9 +114,16 @@ impl Link {
     }
 }
 
-/// Deleted by its index, never by its name, which may be another link's by now.
+/// Deleted by its index while that is still its own, never by its name alone, which may be another
+/// link's by now.
 impl Remove for Link {
     fn remove(&self) -> Result<(), Error> {
+        if !self.is(&self.info()?) {
+            // Gone, and its index is a stranger's by now.
+            return Err(Cause::from(Errno::ENODEV)
+                .doing("delete link", Quoted(&self.name))
+                .in_namespace(&self.netns));
+        }
         self.request("delete link", LinkRequest::at(self.index), LinkRequest::delete).map_err(
             |error| {
                 error.hint_on(Errno::EOPNOTSUPP, || {
@@ -134,6 +163,6 @@ impl fmt::Debug for Link {
             .field("name", &self.name)
             .field("index", &self.index)
             .field("namespace", &self.netns)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

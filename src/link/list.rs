@@ -1,8 +1,5 @@
 //! Lists of links, and one link's present state.
 
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::LinkMessage;
-
 use super::handle::Link;
 use super::info::LinkInfo;
 use super::message::LinkRequest;
@@ -29,7 +26,7 @@ impl Netns {
     /// Where the list changed each time it was read: it is whole, or an error.
     #[doc(alias("ip link list", "RTM_GETLINK"))]
     pub fn links(&self) -> Result<Vec<LinkInfo>, Error> {
-        let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        let all = LinkRequest::default().get();
         let mut links =
             self.dump("links", &all, |message| LinkInfo::read(LinkView::read(message)?))?;
         links.sort_unstable_by_key(|link| link.index);

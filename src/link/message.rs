@@ -5,8 +5,8 @@ use std::os::fd::AsRawFd;
 use netlink_packet_core::{DefaultNla, NLA_F_NESTED};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, LinkAttribute, LinkFlags,
-    LinkInfo, LinkMessage,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, LinkAttribute, LinkExtentMask,
+    LinkFlags, LinkInfo, LinkMessage,
 };
 
 use crate::mac::MacAddr;
@@ -21,6 +21,16 @@ impl LinkRequest {
     /// For a link that is to be made, or that is looked up by name.
     pub(crate) fn named(name: &str) -> Self {
         Self::default().name(name)
+    }
+
+    /// To find a link by its name, or by an alternative one, which may be longer.
+    pub(crate) fn to_find(name: &str) -> Self {
+        const IFLA_ALT_IFNAME: u16 = 53;
+        if name.len() <= 15 {
+            return Self::named(name);
+        }
+        let name = [name.as_bytes(), &[0]].concat();
+        Self::default().with(LinkAttribute::Other(DefaultNla::new(IFLA_ALT_IFNAME, name)))
     }
 
     /// For the link with this index.
@@ -111,8 +121,12 @@ impl LinkRequest {
         RouteNetlinkMessage::DelLink(self.0)
     }
 
+    /// Without the statistics, which are most of an answer. They are left out of lists for another
+    /// reason, too: where nothing is said of them, the kernel does not make room for a link larger than
+    /// usual, and ends the list before it as if it were whole (6.18, `rtnl_dump_ifinfo`).
     pub(crate) fn get(self) -> RouteNetlinkMessage {
-        RouteNetlinkMessage::GetLink(self.0)
+        let without = LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]);
+        RouteNetlinkMessage::GetLink(self.with(without).0)
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use super::handle::Link;
+use nix::errno::Errno;
+
 use crate::error::Error;
 use crate::netns::{Netns, NetnsId};
 use crate::owned::Owned;
@@ -24,14 +26,24 @@ impl LinkRef {
         }
     }
 
-    /// Its index in `netns`, where it must be.
-    pub(crate) fn resolve(&self, netns: &Netns, action: &'static str) -> Result<u32, Error> {
+    /// Its index in `netns`, where it must be; an error is one of `action` on `object`.
+    pub(crate) fn resolve(
+        &self,
+        netns: &Netns,
+        action: &'static str,
+        object: impl fmt::Display,
+    ) -> Result<u32, Error> {
         match &self.0 {
-            Reference::Name(name) => Ok(netns.link(name)?.index()),
+            Reference::Name(name) => match netns.link(name) {
+                Ok(link) => Ok(link.index()),
+                Err(error) => Err(error
+                    .while_doing(action, object)
+                    .hint_on(Errno::ENODEV, || format!("there is no link {self}"))),
+            },
             Reference::Identity { netns: home, index, .. } if *home == netns.id() => Ok(*index),
             Reference::Identity { netns: home, .. } => {
-                let reason = format!("it is in another namespace, {home}");
-                Err(Error::invalid(action, self, reason).in_namespace(netns))
+                let reason = format!("{self} is in another namespace, {home}");
+                Err(Error::invalid(action, object, reason).in_namespace(netns))
             }
         }
     }

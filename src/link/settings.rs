@@ -11,6 +11,9 @@ use crate::netns::{Netns, Quoted};
 /// Ethernet's smallest and largest (`ETH_MIN_MTU` and `ETH_MAX_MTU` in `include/uapi/linux/if_ether.h`).
 const MTU: std::ops::RangeInclusive<u32> = 68..=65_535;
 
+/// The least that a link for IPv6 carries (RFC 8200).
+const IPV6_MTU: u32 = 1280;
+
 /// The settings that all kinds share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
@@ -30,7 +33,7 @@ impl Settings {
     pub(super) fn new(name: &str) -> Self {
         let mut rejected = FirstRejected::default();
         if let Err(reason) = link_name(name) {
-            rejected.reject("new", name, reason);
+            rejected.reject("name", name, reason);
         }
         Self {
             name: name.to_owned(),
@@ -71,7 +74,16 @@ impl Settings {
     }
 
     pub(super) fn check(&self, action: &'static str) -> Result<(), Error> {
-        self.rejected.check(action, Quoted(&self.name))
+        self.rejected.check(action, Quoted(&self.name))?;
+        let small = self.mtu.is_some_and(|mtu| mtu < IPV6_MTU);
+        match self.addresses.iter().find(|address| small && address.is_ipv6()) {
+            Some(address) => {
+                let reason =
+                    format!("{address} needs an MTU of {IPV6_MTU} at least, as all of IPv6");
+                Err(Error::invalid(action, Quoted(&self.name), reason))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Whether the create message may set the link up: not where something has to be set before that.

@@ -23,7 +23,10 @@ pub(crate) fn dead(netns: &Netns) -> Result<Vec<Link>, Error> {
             dead
         };
         if dead {
-            found.push(Link { netns: netns.clone(), index: info.index, name: info.name });
+            match netns.link_at(info.index) {
+                Err(error) if error.is_not_found() => {}
+                link => found.push(link?),
+            }
         }
     }
     Ok(found)

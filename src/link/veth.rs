@@ -9,11 +9,12 @@ use super::change::explain_master;
 use super::configure::{Remaining, configure};
 use super::create::create_link;
 use super::handle::Link;
+use super::identity::Identity;
 use super::message::LinkRequest;
+use super::reference::LinkRef;
 use super::settings::{Settings, link_setters};
 use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input};
-use crate::mac::MacAddr;
 use crate::netns::{Netns, Quoted};
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
@@ -72,7 +73,13 @@ impl VethEnd {
     /// Makes a default route out of this end, as `ip route add default via GATEWAY dev NAME`; once a
     /// family. The end has to be [`up`](Self::up). The route goes with the end.
     pub fn gateway(mut self, gateway: impl Input<IpAddr>) -> Self {
-        self.gateways.extend(self.rejected.read("gateway", gateway));
+        if let Some(gateway) = self.rejected.read("gateway", gateway) {
+            if self.gateways.iter().any(|other| other.is_ipv6() == gateway.is_ipv6()) {
+                let reason = "one default gateway a family: there is one already";
+                self.rejected.reject("gateway", gateway, reason);
+            }
+            self.gateways.push(gateway);
+        }
         self
     }
 
@@ -141,23 +148,36 @@ impl VethPair {
             return Err(Error::invalid(ACTION, Quoted(&near_end.name), reason).in_namespace(near));
         }
         let master = |end: &Settings, netns: &Netns| {
-            end.master.as_ref().map(|master| master.resolve(netns, ACTION)).transpose()
+            let resolve = |master: &LinkRef| master.resolve(netns, ACTION, Quoted(&end.name));
+            end.master.as_ref().map(resolve).transpose()
         };
         let near_master = master(near_end, near)?;
         let peer_master = master(peer_end, peer)?;
-        let mac = near_end.birth_mac();
-        let request = self
-            .request(near, peer, near_master, mac)
-            .map_err(|cause| cause.doing(ACTION, Quoted(&near_end.name)).in_namespace(near))?;
-        let born = create_link(ACTION, near, near_end, mac, request)
+        let (mac, peer_mac) = (near_end.birth_mac(), peer_end.birth_mac());
+        let unmarked = |cause: Cause, end: &Settings, netns: &Netns| {
+            cause.doing(ACTION, Quoted(&end.name)).in_namespace(netns)
+        };
+        let mut far = peer_end
+            .create_request(peer_mac, peer)
+            .map_err(|cause| unmarked(cause, peer_end, peer))?;
+        if near != peer {
+            far = far.namespace(peer);
+        }
+        let request =
+            near_end.create_request(mac, near).map_err(|cause| unmarked(cause, near_end, near))?;
+        let request = self.request(request, far, near_master);
+        let near_link = create_link(ACTION, near, near_end, mac, request)
             .map_err(|error| self.explain_taken(error, near, peer))?;
-        let Some(peer_index) = born.peer else {
-            drop(Owned::adopt(born.link));
+        let Some(peer_index) = near_link.identity.link else {
+            drop(Owned::adopt(near_link));
             let cause = Cause::Malformed("a veth without its peer");
             return Err(cause.doing(ACTION, Quoted(&near_end.name)));
         };
-        let far = Link { netns: peer.clone(), index: peer_index, name: peer_end.name.clone() };
-        let veth = Owned::adopt(Veth { near: born.link, peer: far });
+        let kind = near_link.identity.kind.clone();
+        let identity = Identity { kind, mac: Some(peer_mac), link: Some(near_link.index) };
+        let name = peer_end.name.clone();
+        let far = Link { netns: peer.clone(), index: peer_index, name, identity };
+        let veth = Owned::adopt(Veth { near: near_link, peer: far });
         let explain = |error, netns, end: &Settings, index| match (&end.master, index) {
             (Some(master), Some(index)) => explain_master(error, netns, master, index),
             _ => error,
@@ -169,24 +189,13 @@ impl VethPair {
         Ok(veth)
     }
 
-    fn request(
-        &self,
-        near: &Netns,
-        peer: &Netns,
-        master: Option<u32>,
-        mac: MacAddr,
-    ) -> Result<LinkRequest, Cause> {
-        let mut far = self.peer.settings.create_request(self.peer.settings.birth_mac(), peer)?;
-        if near != peer {
-            far = far.namespace(peer);
-        }
-        let request = self.near.settings.create_request(mac, near)?;
-        let mut request = request.up(self.near.settings.born_up());
+    fn request(&self, near: LinkRequest, far: LinkRequest, master: Option<u32>) -> LinkRequest {
+        let mut request = near.up(self.near.settings.born_up());
         if let Some(index) = master {
             request = request.master(index);
         }
         let data = InfoData::Veth(InfoVeth::Peer(far.into_message()));
-        Ok(request.kind(InfoKind::Veth, Some(data)))
+        request.kind(InfoKind::Veth, Some(data))
     }
 
     /// The kernel says EEXIST for either end, and not which.

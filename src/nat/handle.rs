@@ -13,7 +13,7 @@ use crate::counter::Counter;
 use crate::error::{Cause, Error};
 use crate::netlink::Socket;
 use crate::netns::{Netns, NfTables};
-use crate::nft::{Transaction, read};
+use crate::nft::{Operations, read};
 use crate::owned::sealed::Remove;
 use crate::wire::nft::codec::Codec;
 use crate::wire::nft::expr::Expr;
@@ -44,6 +44,11 @@ pub(super) struct Kept {
 }
 
 impl NatHandle {
+    /// The namespace it is in.
+    pub fn namespace(&self) -> &Netns {
+        &self.netns
+    }
+
     /// The table it is in, in the family `inet`.
     pub fn table(&self) -> &str {
         &self.table
@@ -115,7 +120,7 @@ pub(super) fn add(
     in_tables(netns, shown, |nf_tables| {
         let (socket, held) = state(nf_tables, shown)?;
         let table = table_name(socket);
-        let mut transaction = Transaction::new();
+        let mut transaction = Operations::new();
         if held.rules.is_empty() {
             held.chains.clear();
             let flags = Some(TableFlags::OWNER);
@@ -141,7 +146,7 @@ pub(super) fn add(
 /// After an answer was lost: a rule may be there whose number nobody knows. The table is ours alone, as
 /// it has the owner flag, so what has no owner here goes; with no rule left, the table.
 fn forget_unknown(socket: &mut Socket, held: &mut HeldRules, table: &str) {
-    let mut transaction = Transaction::new();
+    let mut transaction = Operations::new();
     let step = ("delete", &"what an unread answer told of" as &dyn fmt::Display);
     if held.rules.is_empty() {
         let table = Table::by_name(table);
@@ -159,7 +164,7 @@ fn forget_unknown(socket: &mut Socket, held: &mut HeldRules, table: &str) {
 }
 
 /// Adds the operation that makes a chain, or finds it as it is wanted.
-pub(super) fn push_chain(transaction: &mut Transaction<'_>, chain: NatChain, table: &str) {
+pub(super) fn push_chain(transaction: &mut Operations<'_>, chain: NatChain, table: &str) {
     let chain = chain.in_table(table, FAMILY);
     let step = ("add", &"a NAT chain" as &dyn fmt::Display);
     transaction.push(step, MessageType::NewChain, NLM_F_CREATE, FAMILY, &chain);
@@ -167,7 +172,7 @@ pub(super) fn push_chain(transaction: &mut Transaction<'_>, chain: NatChain, tab
 
 /// Ends a transaction with a rule and tells the rule's number.
 pub(super) fn commit_rule<'a>(
-    mut transaction: Transaction<'a>,
+    mut transaction: Operations<'a>,
     socket: &mut Socket,
     rule: &Rule,
     shown: &'a NatRule,
@@ -214,7 +219,7 @@ impl Remove for NatHandle {
             if !held.rules.contains_key(&self.rule) {
                 return Err(Cause::from(Errno::ENOENT).doing(step.0, step.1));
             }
-            let mut transaction = Transaction::new();
+            let mut transaction = Operations::new();
             if held.rules.len() == 1 {
                 let table = Table::by_name(&self.table);
                 transaction.push(step, MessageType::DeleteTable, 0, FAMILY, &table);

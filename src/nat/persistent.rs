@@ -14,7 +14,7 @@ use super::rule::NatRule;
 use crate::error::{Cause, Error};
 use crate::netlink::Socket;
 use crate::netns::Netns;
-use crate::nft::{Transaction, is_outdated, read};
+use crate::nft::{Operations, is_outdated, read};
 use crate::wire::nft::data::ChainRef;
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::message::MessageType;
@@ -53,7 +53,7 @@ pub(super) fn add(
         Rule { userdata: UserData::comment(tag), ..Rule::new(TABLE, chain.name(), expressions) };
     let add = |socket: &mut Socket| {
         repeat(socket, (ACTION, shown), |socket, generation| {
-            let mut transaction = Transaction::at_generation(generation);
+            let mut transaction = Operations::at_generation(generation);
             if ours(socket).map_err(|cause| cause.explain(ACTION, shown))?.is_none() {
                 let table = Table {
                     flags: Some(TableFlags::empty()),
@@ -96,7 +96,7 @@ fn forget_unknown(socket: &mut Socket, before: u32, tag: &str) {
     let Some(newest) = rules.iter().filter(is_tagged).max_by_key(|rule| rule.handle) else {
         return;
     };
-    let mut transaction = Transaction::at_generation(before.wrapping_add(1));
+    let mut transaction = Operations::at_generation(before.wrapping_add(1));
     let step = ("delete", &"what an unread answer told of" as &dyn fmt::Display);
     let rule = Rule { expressions: Vec::new(), position: None, userdata: None, ..newest.clone() };
     if rules.len() == 1 {
@@ -122,7 +122,7 @@ pub(super) fn remove(handle: &NatHandle, kept: &Kept) -> Result<(), Error> {
             {
                 return Err(doing(Errno::ENOENT.into()));
             }
-            let mut transaction = Transaction::at_generation(generation);
+            let mut transaction = Operations::at_generation(generation);
             if rules.len() == 1 {
                 let table = Table::by_handle(kept.table);
                 transaction.push(step, MessageType::DeleteTable, 0, FAMILY, &table);

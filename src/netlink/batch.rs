@@ -43,12 +43,15 @@ impl Batch {
         self.starts.len() - 1
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.starts.len()
+    /// Changes bytes that are there already.
+    pub(crate) fn overwrite(&mut self, at: usize, bytes: &[u8]) {
+        if let Some(there) = self.bytes.get_mut(at..at + bytes.len()) {
+            there.copy_from_slice(bytes);
+        }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.starts.is_empty()
+    pub(crate) fn len(&self) -> usize {
+        self.starts.len()
     }
 
     /// Has the request at `place` acknowledged.

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::batch::Batch;
 use super::path;
-use super::socket::{Received, Socket};
+use super::socket::{DEADLINE, Received, Socket};
 use crate::error::{Cause, Refusal};
 use crate::wire::extack::Ack;
 use crate::wire::message::{
@@ -15,6 +15,13 @@ use crate::wire::message::{
 
 /// How often an interrupted dump is repeated. Under steady change one in a few gets through.
 const REPEATS: u32 = 64;
+
+/// What an answer takes of the receive buffer, the kernel's bookkeeping included: a refusal or an echo of
+/// some expressions.
+const ANSWER: usize = 2048;
+
+/// More is not asked for: a batch of 32,768 requests that are all refused, or echoed.
+const MOST_ANSWERS: usize = 64 << 20;
 
 /// The requests of a batch that were refused, by their place in it.
 pub(crate) type Refusals = Vec<(usize, Refusal)>;
@@ -46,6 +53,8 @@ impl Socket {
             return Ok(Refusals::new());
         };
         batch.acknowledge(last);
+        let answers = batch.len().saturating_mul(ANSWER).min(MOST_ANSWERS);
+        self.make_room(batch.bytes().len(), answers)?;
         let ends = |place| place == last || place == 0;
         let refusals = self.exchange_until(batch, ends, &mut on_answer)?;
         if !refusals.is_empty() {
@@ -109,6 +118,9 @@ impl Socket {
             }
             if !read.is_at_end() {
                 return Err(CUT);
+            }
+            if deadline.passed() {
+                return Err(Cause::TimedOut(DEADLINE));
             }
         }
     }
@@ -183,8 +195,9 @@ impl Socket {
         let mut whole = true;
         loop {
             let Received::Datagram(length) = self.receive(&deadline)? else {
-                whole = false;
-                continue;
+                // The end may have been in it. The buffer has grown for the next try.
+                self.drain();
+                return Ok(false);
             };
             let mut messages = messages(self.datagram(length));
             for message in messages.by_ref() {

@@ -3,24 +3,29 @@
 use std::fmt::Display;
 
 use netlink_packet_route::RouteNetlinkMessage;
+use nix::errno::Errno;
 
 use super::{Batch, Socket};
-use crate::error::Error;
+use crate::error::{Cause, Error, Refusal};
 use crate::wire::message::Message;
 
 /// Rtnetlink requests for one datagram, with what each does and to what.
 ///
 /// Rtnetlink goes on after a refusal: a later request must never rely on a name or index that an
 /// earlier one of the same datagram was to make.
+///
+/// More than [`AT_ONCE`](Self::AT_ONCE) go in several.
 #[derive(Debug, Default)]
 pub(crate) struct Requests<'a> {
-    batch: Batch,
+    batches: Vec<Batch>,
     steps: Vec<Step<'a>>,
 }
 
 struct Step<'a> {
     action: &'static str,
     object: &'a dyn Display,
+    /// An errno that is no failure here.
+    tolerated: Option<Errno>,
 }
 
 impl std::fmt::Debug for Step<'_> {
@@ -30,6 +35,9 @@ impl std::fmt::Debug for Step<'_> {
 }
 
 impl<'a> Requests<'a> {
+    /// In one datagram: each may be answered by a refusal, and all of those fit the receive buffer.
+    pub(crate) const AT_ONCE: usize = 100;
+
     pub(crate) fn new() -> Self {
         Self::default()
     }
@@ -41,37 +49,48 @@ impl<'a> Requests<'a> {
         message: &RouteNetlinkMessage,
         flags: u16,
     ) -> &mut Self {
-        self.batch.push(message, flags);
-        self.steps.push(Step { action, object });
+        if self.steps.len().is_multiple_of(Self::AT_ONCE) {
+            self.batches.push(Batch::default());
+        }
+        if let Some(batch) = self.batches.last_mut() {
+            batch.push(message, flags);
+        }
+        self.steps.push(Step { action, object, tolerated: None });
         self
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.batch.is_empty()
+    /// Has this errno of the request pushed last count as done.
+    pub(crate) fn tolerate(&mut self, errno: Errno) {
+        if let Some(step) = self.steps.last_mut() {
+            step.tolerated = Some(errno);
+        }
     }
 
-    /// Sends them all; the first refusal is the error, whatever came after it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Sends them all, up to a datagram in which something was refused; the first refusal is the error.
     pub(crate) fn send(
-        mut self,
+        self,
         socket: &mut Socket,
-        on_answer: impl FnMut(usize, Message<'_>),
+        mut on_answer: impl FnMut(usize, Message<'_>),
     ) -> Result<(), Error> {
-        let named = |place: usize| match self.steps.get(place) {
-            Some(step) => (step.action, step.object as &dyn Display),
-            None => ("send", &"a request" as &dyn Display),
-        };
-        match socket.exchange(&mut self.batch, on_answer) {
-            Err(cause) => {
-                let (action, object) = named(0);
-                Err(cause.doing(action, object))
+        for (mut batch, steps) in self.batches.into_iter().zip(self.steps.chunks(Self::AT_ONCE)) {
+            let failed = |place: usize, cause: Cause| match steps.get(place) {
+                Some(step) => cause.doing(step.action, step.object),
+                None => cause.doing("send", "a request"),
+            };
+            let refusals =
+                socket.exchange(&mut batch, &mut on_answer).map_err(|cause| failed(0, cause))?;
+            let counts = |(place, refusal): &(usize, Refusal)| {
+                steps.get(*place).is_none_or(|step| step.tolerated != Some(refusal.errno))
+            };
+            let first = refusals.into_iter().filter(counts).min_by_key(|(place, _)| *place);
+            if let Some((place, refusal)) = first {
+                return Err(failed(place, refusal.into()));
             }
-            Ok(refusals) => match refusals.into_iter().min_by_key(|(place, _)| *place) {
-                None => Ok(()),
-                Some((place, refusal)) => {
-                    let (action, object) = named(place);
-                    Err(crate::error::Cause::from(refusal).doing(action, object))
-                }
-            },
         }
+        Ok(())
     }
 }

@@ -4,19 +4,23 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use log::trace;
-use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
+use netlink_sys::SocketAddr;
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_SOCK_DIAG};
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv, send, setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, getsockopt, recv, send, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::error::Cause;
 
 /// How long an answer may take. The kernel answers within the request's own system call, so this is
 /// for a kernel that lost one, not for a slow one.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The kernel sizes the parts of a dump by the buffer they are read into, up to this.
 const BUFFER: usize = 32 * 1024;
+
+/// What the kernel takes off a send buffer before it looks whether a datagram fits (`af_netlink.c`: 32).
+const SLACK: usize = 64;
 
 /// Which of the kernel's netlink families a socket talks to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub(crate) enum Protocol {
     Route,
     /// `nf_tables` and conntrack.
     Netfilter,
+    /// The tables of sockets.
+    SocketDiagnosis,
 }
 
 /// A socket with its receive buffer. Never shared: an exchange has it for itself.
@@ -53,10 +59,13 @@ impl Socket {
         let number = match protocol {
             Protocol::Route => NETLINK_ROUTE,
             Protocol::Netfilter => NETLINK_NETFILTER,
+            Protocol::SocketDiagnosis => NETLINK_SOCK_DIAG,
         };
         crate::fault::system_call("socket")?;
         let mut inner = netlink_sys::Socket::new(number)?;
         let port = inner.bind_auto()?.port_number();
+        // Nobody but the kernel can send to it from here on.
+        inner.connect(&SocketAddr::new(0, 0))?;
         inner.set_ext_ack(true)?;
         inner.set_cap_ack(true)?;
         if protocol == Protocol::Route {
@@ -103,6 +112,27 @@ impl Socket {
                 Err(errno) => return Err(errno.into()),
             }
         }
+    }
+
+    /// Makes room for a datagram of `sent` bytes, and for answers of `answered` bytes. Without privilege
+    /// the kernel gives up to twice `net.core.wmem_max` and `rmem_max`; a datagram that does not fit then
+    /// is refused when it is sent (EMSGSIZE).
+    pub(super) fn make_room(&mut self, sent: usize, answered: usize) -> Result<(), Cause> {
+        let fd = self.fd();
+        // The kernel gives twice what it is asked for, as it counts its own bookkeeping.
+        if getsockopt(&fd, sockopt::SndBuf)? < sent.saturating_add(SLACK) {
+            let wanted = sent.saturating_add(SLACK) / 2 + 1;
+            if setsockopt(&fd, sockopt::SndBufForce, &wanted).is_err() {
+                setsockopt(&fd, sockopt::SndBuf, &wanted)?;
+            }
+        }
+        if getsockopt(&fd, sockopt::RcvBuf)? < answered {
+            let wanted = answered / 2 + 1;
+            if setsockopt(&fd, sockopt::RcvBufForce, &wanted).is_err() {
+                setsockopt(&fd, sockopt::RcvBuf, &wanted)?;
+            }
+        }
+        Ok(())
     }
 
     /// Waits for the next datagram, until the deadline.

@@ -24,6 +24,10 @@ use crate::sys;
 /// files of `/etc/netns/NAME` over those of `/etc`. Otherwise it is [`std::process::Command`].
 /// From [`Netns::command`].
 ///
+/// In the namespace that the calling thread is in, an ordinary user may run commands, too: then without
+/// a mount namespace of its own, which takes `CAP_SYS_ADMIN`, and with the `/sys` that is there. Where
+/// [files](Self::file) are to be replaced, or are in `/etc/netns/NAME`, that is refused.
+///
 /// It dies with this process, unless it is started by [`spawn_detached`](Self::spawn_detached).
 #[derive(Debug)]
 pub struct Command {
@@ -300,8 +304,7 @@ impl Command {
             }
         };
         Err(match explained {
-            Ok(error) if error.namespace().is_some() => error,
-            Ok(error) => error.in_namespace(&self.namespace),
+            Ok(error) => error,
             Err(cause) => named(cause, &self.program, &self.namespace)
                 .hint_on(Errno::ENOENT, || {
                     "there is no such program on the PATH, or no such working directory".into()

@@ -65,7 +65,7 @@ impl Netns {
         if !self.has_dead_name()? {
             return Ok(false);
         }
-        match named::delete(name, self.id()) {
+        match named::delete(name, self.id(), self.fd()) {
             Ok(()) => Ok(true),
             Err(cause) => {
                 let error = cause.doing("delete namespace", Quoted(name));

@@ -1,13 +1,15 @@
 //! Code inside a namespace: on a thread of its own, which goes home before it ends.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::panic::resume_unwind;
 use std::thread;
 
 use nix::sched::{CloneFlags, setns};
 
-use super::open::{Netns, own_file};
-use crate::error::{Cause, Error};
+use super::identity::NetnsId;
+use super::open::Netns;
+use super::ways::own_file;
+use crate::error::{Cause, Error, SYS_ADMIN, takes};
 use crate::fault;
 
 impl Netns {
@@ -31,7 +33,7 @@ impl Netns {
     /// # Errors
     ///
     /// Where no thread can be started, or entering is refused: it needs `CAP_SYS_ADMIN` in the user
-    /// namespaces of both namespaces (setns(2)).
+    /// namespaces of both namespaces (setns(2)), unless the calling thread is inside already.
     pub fn run<T: Send>(&self, closure: impl FnOnce() -> T + Send) -> Result<T, Error> {
         inside(self.fd(), closure).map_err(|cause| cause.doing("enter", self))
     }
@@ -42,15 +44,32 @@ pub(super) fn inside<T: Send>(
     namespace: BorrowedFd<'_>,
     closure: impl FnOnce() -> T + Send,
 ) -> Result<T, Cause> {
-    // Here and not in there: what a thread looks up of itself in /proc costs the kernel 1 ms when the
-    // thread ends (6.18).
-    let home = own_file()?;
+    let home = home_from(namespace)?;
     on_thread(|| {
-        fault::system_call("setns")?;
-        setns(namespace, CloneFlags::CLONE_NEWNET)?;
-        let _home = GoHome(home);
+        let _home = enter(namespace, home)?;
         Ok(closure())
     })
+}
+
+/// Where a thread that the calling one starts has to go home to from a namespace: nowhere, where it is
+/// in it already. To be asked before the thread starts: what a thread looks up of itself in `/proc`
+/// costs the kernel 1 ms when the thread ends (6.18).
+pub(super) fn home_from(namespace: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Cause> {
+    let own = own_file()?;
+    let is_here = NetnsId::of(&own)? == NetnsId::of(namespace)?;
+    Ok((!is_here).then_some(own))
+}
+
+/// Takes the calling thread inside until the value is dropped. Where it is inside already this needs no
+/// privilege.
+pub(super) fn enter(
+    namespace: BorrowedFd<'_>,
+    home: Option<OwnedFd>,
+) -> Result<Option<GoHome>, Cause> {
+    let Some(home) = home else { return Ok(None) };
+    fault::system_call("setns")?;
+    setns(namespace, CloneFlags::CLONE_NEWNET).map_err(takes(SYS_ADMIN))?;
+    Ok(Some(GoHome(home)))
 }
 
 /// Runs `closure` on a thread of its own, and passes its panic on.
@@ -68,7 +87,7 @@ pub(super) fn on_thread<T: Send>(
 /// Takes the thread home when dropped, also by a panic. A thread that can't go home ends all the same
 /// and is never used again; joining does not wait for its last moments in the kernel, so that it
 /// would otherwise be seen in the other namespace for a while.
-pub(super) struct GoHome(pub(super) std::os::fd::OwnedFd);
+pub(super) struct GoHome(pub(super) OwnedFd);
 
 impl Drop for GoHome {
     fn drop(&mut self) {

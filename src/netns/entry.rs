@@ -18,8 +18,9 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, Pid, Uid, getppid, getuid, setgid, setgroups, setuid, write};
 
+use super::enter::home_from;
 use super::open::Netns;
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, SYS_ADMIN};
 
 /// Who the command is to run as.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +34,8 @@ pub(super) struct User {
 #[derive(Debug)]
 pub(super) struct Entry {
     namespace: Netns,
+    /// Whether it is started from there.
+    is_here: bool,
     texts: Vec<Text>,
     /// Files of `/etc/netns/NAME`, and what each goes over.
     files: Vec<(CString, CString)>,
@@ -98,8 +101,10 @@ impl Entry {
         let mut files = namespace.name().map(overlays).unwrap_or_default();
         files.retain(|(_, target)| !replaced(target));
         let parent = dies_with_us.then(|| Pid::from_raw(process::id().cast_signed()));
+        let home = home_from(namespace.fd()).map_err(|cause| cause.doing("enter", namespace))?;
         Ok(Self {
             namespace: namespace.clone(),
+            is_here: home.is_none(),
             texts: own.collect::<Result<_, _>>()?,
             files,
             uid: user.uid.map(Uid::from_raw),
@@ -122,16 +127,30 @@ impl Entry {
 
     fn steps(&self) -> Result<(), Failure> {
         let at = |step| move |errno| (step, 0, errno);
-        setns(self.namespace.as_fd(), CloneFlags::CLONE_NEWNET).map_err(at(Step::Network))?;
-        private_mounts().map_err(at(Step::Mounts))?;
-        self.mount_texts()?;
-        mount_sysfs().map_err(at(Step::Sysfs))?;
-        for (place, (source, target)) in self.files.iter().enumerate() {
-            bind(source, target).map_err(|errno| (Step::File, place, errno))?;
+        if !self.is_here {
+            setns(self.namespace.as_fd(), CloneFlags::CLONE_NEWNET).map_err(at(Step::Network))?;
+        }
+        let needs_mounts = !self.is_here || !self.texts.is_empty() || !self.files.is_empty();
+        match private_mounts() {
+            // An ordinary user's command, with the /sys that is there.
+            Err(Errno::EPERM) if !needs_mounts => {}
+            mounts => {
+                mounts.map_err(at(Step::Mounts))?;
+                self.furnish()?;
+            }
         }
         self.become_user().map_err(at(Step::User))?;
         // After the change of user, which clears it.
         self.die_with_parent().map_err(at(Step::Parent))
+    }
+
+    fn furnish(&self) -> Result<(), Failure> {
+        self.mount_texts()?;
+        mount_sysfs().map_err(|errno| (Step::Sysfs, 0, errno))?;
+        for (place, (source, target)) in self.files.iter().enumerate() {
+            bind(source, target).map_err(|errno| (Step::File, place, errno))?;
+        }
+        Ok(())
     }
 
     /// Writes the files to a file system that nobody else sees, and that goes with the last of them.
@@ -182,21 +201,24 @@ impl Entry {
         let shown = |path: Option<&CString>| {
             path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
         };
-        Ok(match step {
-            Step::Network => cause.doing("enter", &self.namespace),
-            Step::Mounts => cause.doing("make", "a mount namespace").hint_on(Errno::EPERM, || {
-                "this needs CAP_SYS_ADMIN; as an ordinary user try it under `unshare -rnm`".into()
-            }),
-            Step::Text => {
-                cause.doing("replace file", shown(self.texts.get(place).map(|text| &text.target)))
-            }
-            Step::Sysfs => cause.doing("mount", "/sys"),
-            Step::File => {
-                cause.doing("replace file", shown(self.files.get(place).map(|(_, target)| target)))
-            }
-            Step::User => self.explain_user(cause),
-            Step::Parent => cause.doing("start a command for", "a process that has ended"),
-        })
+        let error =
+            match step {
+                Step::Network => {
+                    let error = cause.doing("enter", &self.namespace);
+                    return Ok(error.hint_on(Errno::EPERM, || SYS_ADMIN.into()));
+                }
+                Step::Mounts => cause
+                    .doing("make", "a mount namespace")
+                    .hint_on(Errno::EPERM, || SYS_ADMIN.into()),
+                Step::Text => cause
+                    .doing("replace file", shown(self.texts.get(place).map(|text| &text.target))),
+                Step::Sysfs => cause.doing("mount", "/sys"),
+                Step::File => cause
+                    .doing("replace file", shown(self.files.get(place).map(|(_, target)| target))),
+                Step::User => self.explain_user(cause),
+                Step::Parent => cause.doing("start a command for", "a process that has ended"),
+            };
+        Ok(error.in_namespace(&self.namespace))
     }
 
     fn explain_user(&self, cause: Cause) -> Error {

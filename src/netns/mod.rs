@@ -3,29 +3,46 @@
 mod child;
 mod command;
 mod dead;
+mod echo;
 mod enter;
 mod entry;
+mod held;
 mod holders;
 mod identity;
+mod inet;
+mod listener;
 mod named;
 mod namespace;
 mod nsid;
 mod open;
 mod ping;
+mod ping_summary;
+mod setting;
+mod setting_id;
 mod sockets;
 mod sysctl;
+mod ways;
 mod worker;
 
 pub use child::Child;
 pub use command::Command;
 pub use holders::{HeldBy, Holder};
 pub use identity::NetnsId;
+pub use listener::Listener;
 pub use namespace::Namespace;
 pub use nsid::PeerId;
 pub use ping::{EchoReply, Ping};
+pub use ping_summary::PingSummary;
+pub use setting::{
+    AcceptRa, ArpAccept, ArpAnnounce, ArpIgnore, Conf, RpFilter, Setting, SettingValue,
+};
 pub use sysctl::{Sysctl, SysctlHandle};
+pub use ways::NamedNetns;
 pub use worker::Worker;
 
+pub(crate) use held::Access;
+pub(crate) use inet::Opening;
+pub use open::Netns;
 pub(crate) use open::Quoted;
-pub use open::{NamedNetns, Netns};
+pub(crate) use setting_id::SettingId;
 pub(crate) use sockets::NfTables;

@@ -18,7 +18,7 @@ use nix::sys::statfs::{NSFS_MAGIC, fstatfs, statfs};
 
 use super::identity::NetnsId;
 use super::open::Quoted;
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, SYS_ADMIN, takes};
 use crate::fault;
 
 pub(super) const DIRECTORY: &str = "/run/netns";
@@ -49,8 +49,8 @@ pub(super) fn reserve(name: &str) -> Result<impl Sized + use<>, Cause> {
     prepare_directory()?;
     let lock = lock_directory()?;
     fault::system_call("open")?;
-    OpenOptions::new().write(true).create_new(true).mode(RESERVED).open(path(name))?;
-    Ok(lock)
+    let file = OpenOptions::new().write(true).create_new(true).mode(RESERVED).open(path(name));
+    file.map(|_| lock).map_err(of_root)
 }
 
 /// Whether a name was reserved by a process that was killed before it stood for a namespace.
@@ -86,8 +86,8 @@ fn is_reserved(path: &Path) -> Result<bool, Cause> {
 pub(super) fn bind(name: &str, namespace: BorrowedFd<'_>) -> Result<(), Cause> {
     fault::system_call("mount")?;
     let source = format!("/proc/self/fd/{}", namespace.as_raw_fd());
-    mount(Some(source.as_str()), &path(name), None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
-    Ok(())
+    mount(Some(source.as_str()), &path(name), None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .map_err(takes(SYS_ADMIN))
 }
 
 /// Gives a reserved name back, after a failure.
@@ -99,8 +99,8 @@ pub(super) fn release(name: &str) {
 }
 
 /// Deletes the name while it stands for this namespace. Where it stands for another by now, or for
-/// none, it is not ours: ENOENT.
-pub(super) fn delete(name: &str, id: NetnsId) -> Result<(), Cause> {
+/// none, it is not ours: ENOENT. Where it fails the name stands as before.
+pub(super) fn delete(name: &str, id: NetnsId, namespace: BorrowedFd<'_>) -> Result<(), Cause> {
     let _lock = lock_directory()?;
     let path = path(name);
     // The mount that is looked at is the mount that goes: `ip netns delete` and `add` take no lock.
@@ -111,11 +111,16 @@ pub(super) fn delete(name: &str, id: NetnsId) -> Result<(), Cause> {
             Err(errno) => return Err(errno.into()),
         };
     let exactly = format!("/proc/self/fd/{}", mount.as_raw_fd());
-    umount2(exactly.as_str(), MntFlags::MNT_DETACH)?;
+    umount2(exactly.as_str(), MntFlags::MNT_DETACH).map_err(takes(SYS_ADMIN))?;
     match fs::remove_file(&path) {
         // Deleted and made anew by somebody else in this moment: theirs.
         Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => Ok(()),
-        removed => Ok(removed?),
+        Err(error) => {
+            // Otherwise a second try would find somebody's plain file.
+            bind(name, namespace).ok();
+            Err(error.into())
+        }
+        Ok(()) => Ok(()),
     }
 }
 
@@ -137,17 +142,52 @@ pub(super) fn list() -> Result<Vec<(String, Option<NetnsId>)>, Cause> {
 
 /// Says whether a taken name is alive or stale.
 pub(super) fn explain_taken(cause: Cause, action: &'static str, name: &str) -> Error {
-    cause.doing(action, Quoted(name)).hint_on(Errno::EEXIST, || {
-        let path = path(name);
-        if identity(&path).is_some() {
-            format!("a namespace of that name lives, at {}", path.display())
-        } else {
-            format!(
-                "{} is stale, a file left without its namespace: `ip netns delete {name}` removes it",
-                path.display()
-            )
+    cause.doing(action, Quoted(name)).hint_on(Errno::EEXIST, || what_is_there(name))
+}
+
+/// What has taken a name.
+pub(super) fn what_is_there(name: &str) -> String {
+    let path = path(name);
+    if identity(&path).is_some() {
+        format!("a namespace of that name lives, at {}", path.display())
+    } else if is_stale(name) {
+        stale(name)
+    } else {
+        format!("{} is no namespace, and no file that one has left", path.display())
+    }
+}
+
+/// The hint for a stale name.
+pub(super) fn stale(name: &str) -> String {
+    let path = path(name);
+    format!(
+        "{} is stale, a file left without its namespace: Netns::delete_stale({name:?}) removes it",
+        path.display()
+    )
+}
+
+/// Whether a name is a plain file that no namespace is mounted on.
+pub(super) fn is_stale(name: &str) -> bool {
+    let path = path(name);
+    let is_file = path.symlink_metadata().is_ok_and(|file| file.is_file());
+    is_file && identity(&path).is_none()
+}
+
+/// Deletes a name that is stale. EEXIST: it is not.
+pub(super) fn delete_stale(name: &str) -> Result<(), Cause> {
+    let _lock = lock_directory()?;
+    let path = path(name);
+    path.symlink_metadata()?;
+    if !is_stale(name) {
+        return Err(Errno::EEXIST.into());
+    }
+    match fs::remove_file(&path) {
+        // Made anew in this moment, by `ip netns add`, which takes no lock for that.
+        Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => {
+            Err(Errno::EEXIST.into())
         }
-    })
+        removed => Ok(removed?),
+    }
 }
 
 fn identity(path: &Path) -> Option<NetnsId> {
@@ -162,7 +202,8 @@ fn identity_of(file: &OwnedFd) -> Option<NetnsId> {
 
 /// Makes the directory a shared mount point, once, whoever else is at it.
 fn prepare_directory() -> Result<(), Cause> {
-    fs::DirBuilder::new().recursive(true).mode(0o755).create(DIRECTORY)?;
+    let created = fs::DirBuilder::new().recursive(true).mode(0o755).create(DIRECTORY);
+    created.map_err(of_root)?;
     let _lock = lock_directory()?;
     let share = || {
         let shared = MsFlags::MS_SHARED | MsFlags::MS_REC;
@@ -172,12 +213,22 @@ fn prepare_directory() -> Result<(), Cause> {
         // EINVAL: not a mount point yet.
         Err(Errno::EINVAL) => {
             let bind = MsFlags::MS_BIND | MsFlags::MS_REC;
-            mount(Some(DIRECTORY), DIRECTORY, None::<&str>, bind, None::<&str>)?;
-            share()?;
+            mount(Some(DIRECTORY), DIRECTORY, None::<&str>, bind, None::<&str>)
+                .and_then(|()| share())
         }
-        result => result?,
+        result => result,
     }
-    Ok(())
+    .map_err(takes(SYS_ADMIN))
+}
+
+/// Names are root's.
+fn of_root(error: io::Error) -> Cause {
+    const ROOT: &str = "names are kept in /run/netns, which is root's: an anonymous namespace needs \
+         none; as an ordinary user mount a tmpfs on /run under `unshare -rnm`";
+    match Cause::from(error) {
+        Cause::System(errno) => takes(ROOT)(errno),
+        cause => cause,
+    }
 }
 
 /// The lock that `ip netns add` takes, too. Released when dropped.

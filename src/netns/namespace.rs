@@ -6,9 +6,10 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::enter::{GoHome, on_thread};
 use super::named;
-use super::open::{Label, Netns, Quoted, own_file};
+use super::open::{Label, Netns, Quoted};
 use super::sockets::Sockets;
-use crate::error::{Cause, Error};
+use super::ways::own_file;
+use crate::error::{Cause, Error, SYS_ADMIN, takes};
 use crate::fault;
 use crate::owned::Owned;
 
@@ -130,7 +131,7 @@ fn fresh() -> Result<Netns, Cause> {
     let home = own_file()?;
     on_thread(|| {
         fault::system_call("unshare")?;
-        unshare(CloneFlags::CLONE_NEWNET)?;
+        unshare(CloneFlags::CLONE_NEWNET).map_err(takes(SYS_ADMIN))?;
         let _home = GoHome(home);
         Netns::assemble(own_file()?, Label::Anonymous, Sockets::open_in_private()?)
     })

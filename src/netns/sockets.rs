@@ -20,8 +20,8 @@ const IDLE: usize = 8;
 /// stands in the way of a change.
 #[derive(Debug)]
 pub(super) struct Sockets {
-    route: Mutex<Vec<Socket>>,
-    netfilter: Mutex<Vec<Socket>>,
+    /// The idle ones, by protocol.
+    idle: [Mutex<Vec<Socket>>; 3],
     nf_tables: Mutex<Option<NfTables>>,
     tag: Mutex<Option<Tag>>,
     /// Whether the namespace is one that was made for us, and goes with us.
@@ -58,14 +58,14 @@ impl Sockets {
     /// As [`open_here`](Self::open_here), in a namespace that the calling thread has just made: it goes
     /// with us, unless it gets a name.
     pub(super) fn open_in_private() -> Result<Self, Cause> {
-        let route = Socket::open(Protocol::Route)?;
-        Ok(Self {
-            route: Mutex::new(vec![route]),
-            netfilter: Mutex::default(),
+        let sockets = Self {
+            idle: Default::default(),
             nf_tables: Mutex::new(None),
             tag: Mutex::new(None),
             is_private: true,
-        })
+        };
+        lock(&sockets.idle[Protocol::Route as usize]).push(Socket::open(Protocol::Route)?);
+        Ok(sockets)
     }
 
     pub(super) fn is_private(&self) -> bool {
@@ -94,10 +94,7 @@ impl Sockets {
         namespace: BorrowedFd<'_>,
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
-        let pool = match protocol {
-            Protocol::Route => &self.route,
-            Protocol::Netfilter => &self.netfilter,
-        };
+        let pool = &self.idle[protocol as usize];
         let idle = lock(pool).pop();
         let mut socket = match idle {
             Some(socket) => socket,

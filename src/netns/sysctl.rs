@@ -1,19 +1,18 @@
 //! Settings of a namespace under `/proc/sys/net`, read and set inside it, put back when the owner goes.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use nix::errno::Errno;
 
 use super::enter::inside;
+use super::held::Access;
 use super::open::{Netns, Quoted};
-use super::sockets::lock;
+use super::setting_id::SettingId;
 use crate::error::{Cause, Error};
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
+
+const ACTION: &str = "set sysctl";
 
 /// A setting to be: a sysctl of a network namespace, by its name.
 ///
@@ -32,8 +31,11 @@ use crate::owned::sealed::Remove;
 /// ```
 ///
 /// Of several owners of one setting the last made counts, in whatever order they go; the value from
-/// before the first comes back with the last. Where somebody else has changed it in between, it is
-/// left alone. Source: sysctl(8), Documentation/networking/ip-sysctl.rst.
+/// before the first comes back with the last, whichever handles of the namespace they were made with.
+/// Where somebody else has changed it in between, it is left alone. A link's own setting is put back by
+/// the link, whatever its name is by then. What the kernel sets along with a switch for all links
+/// (`forwarding`, `disable_ipv6`) comes back with the switch.
+/// The usual ones have types: see [`Setting`](crate::Setting). Source: sysctl(8), Documentation/networking/ip-sysctl.rst.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct Sysctl {
@@ -57,36 +59,37 @@ impl Sysctl {
     /// kernel refuses is `EINVAL`; a read-only `/proc/sys` is `EROFS`.
     #[doc(alias = "sysctl -w")]
     pub fn create(&self, netns: &Netns) -> Result<Owned<SysctlHandle>, Error> {
-        const ACTION: &str = "set sysctl";
-        let path = path(&self.name).map_err(|reason| Error::invalid(ACTION, self, reason))?;
-        let mut holds = lock(&netns.held_sysctls().0);
-        let before = netns.read_setting(&path);
-        let shown = before.and_then(|before| {
-            let written = netns.write_setting(&path, &self.value);
-            match written.and_then(|()| netns.read_setting(&path)) {
-                Ok(value) => Ok((before, value)),
-                Err(cause) => {
-                    // Where it was written all the same: not to be left so.
-                    if netns.read_setting(&path).is_ok_and(|now| now != before) {
-                        netns.write_setting(&path, &before).ok();
-                    }
-                    Err(cause)
-                }
-            }
-        });
-        let (before, value) = shown.map_err(|cause| {
-            cause.doing(ACTION, self).in_namespace(netns).hint_on(Errno::ENOENT, || {
-                "there is no such setting in this namespace, or /proc is not mounted".into()
-            })
-        })?;
-        let id = holds.next;
-        holds.next += 1;
-        let hold = holds
-            .by_path
-            .entry(path.clone())
-            .or_insert_with(|| Hold { original: before, values: Vec::new() });
-        hold.values.push((id, value));
-        Ok(Owned::adopt(SysctlHandle { netns: netns.clone(), name: self.name.clone(), path, id }))
+        let parts = parts(&self.name).map_err(|reason| Error::invalid(ACTION, self, reason))?;
+        self.hold(netns, || SettingId::of_parts(&parts)).map(Owned::adopt)
+    }
+
+    /// Sets it, where a link's own is meant, by the link's index.
+    pub(crate) fn create_on_link(
+        netns: &Netns,
+        (index, link): (u32, &str),
+        (directory, name): (&str, &str),
+        value: impl fmt::Display,
+    ) -> Result<SysctlHandle, Error> {
+        let sysctl = Self::new(format!("net/{directory}/{link}/{name}"), value);
+        sysctl.hold(netns, || SettingId::of_link(directory, index, name))
+    }
+
+    fn hold(
+        &self,
+        netns: &Netns,
+        which: impl FnOnce() -> SettingId + Send,
+    ) -> Result<SysctlHandle, Error> {
+        let set = || {
+            let id = which();
+            let owner = netns.held_settings().set(&id, &self.value, &id)?;
+            Ok(SysctlHandle { netns: netns.clone(), name: self.name.clone(), id, owner })
+        };
+        inside(netns.fd(), set).flatten().map_err(|cause: Cause| {
+            let error = cause.doing(ACTION, self).in_namespace(netns);
+            error
+                .hint_on(Errno::ENOENT, unknown)
+                .hint_on(Errno::EINVAL, || "the kernel does not take this value for it".into())
+        })
     }
 }
 
@@ -101,8 +104,8 @@ impl fmt::Display for Sysctl {
 pub struct SysctlHandle {
     netns: Netns,
     name: String,
-    path: PathBuf,
-    id: u64,
+    id: SettingId,
+    owner: u64,
 }
 
 impl SysctlHandle {
@@ -110,53 +113,26 @@ impl SysctlHandle {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// The namespace it is a setting of.
+    pub fn namespace(&self) -> &Netns {
+        &self.netns
+    }
 }
 
 impl Remove for SysctlHandle {
     fn remove(&self) -> Result<(), Error> {
-        self.put_back()
-            .map_err(|cause| cause.doing("put back sysctl", &self.name).in_namespace(&self.netns))
+        let held = self.netns.held_settings();
+        let put_back = || held.put_back(&self.id, self.owner, &self.id);
+        inside(self.netns.fd(), put_back).flatten().map_err(|cause| {
+            let error = cause.doing("put back sysctl", &self.name).in_namespace(&self.netns);
+            if error.is_not_found() {
+                // It went with its link.
+                held.forget(&self.id, self.owner);
+            }
+            error
+        })
     }
-}
-
-impl SysctlHandle {
-    fn put_back(&self) -> Result<(), Cause> {
-        let mut holds = lock(&self.netns.held_sysctls().0);
-        let Some(hold) = holds.by_path.get_mut(&self.path) else { return Ok(()) };
-        let Some(at) = hold.values.iter().position(|(id, _)| *id == self.id) else { return Ok(()) };
-        let was_the_last = at + 1 == hold.values.len();
-        let ours = hold.values[at].1.clone();
-        let next = match at.checked_sub(1) {
-            Some(before) => &hold.values[before].1,
-            None => &hold.original,
-        };
-        if was_the_last && *next != ours && self.netns.read_setting(&self.path)? == ours {
-            self.netns.write_setting(&self.path, next)?;
-        }
-        // Only now: where it fails it is still ours to put back.
-        hold.values.remove(at);
-        if hold.values.is_empty() {
-            holds.by_path.remove(&self.path);
-        }
-        Ok(())
-    }
-}
-
-/// The settings of a namespace that have owners.
-#[derive(Debug, Default)]
-pub(super) struct Held(Mutex<Holds>);
-
-#[derive(Debug, Default)]
-struct Holds {
-    next: u64,
-    by_path: BTreeMap<PathBuf, Hold>,
-}
-
-/// What was there before, and what each owner set, the last one in force.
-#[derive(Debug)]
-struct Hold {
-    original: String,
-    values: Vec<(u64, String)>,
 }
 
 impl Netns {
@@ -168,28 +144,20 @@ impl Netns {
     #[doc(alias = "sysctl -n")]
     pub fn sysctl(&self, name: &str) -> Result<String, Error> {
         const ACTION: &str = "read sysctl";
-        let path = path(name).map_err(|reason| Error::invalid(ACTION, Quoted(name), reason))?;
-        self.read_setting(&path).map_err(|cause| cause.doing(ACTION, name).in_namespace(self))
-    }
-
-    /// `/proc/sys/net` shows the namespace of the thread that opens it.
-    fn read_setting(&self, path: &Path) -> Result<String, Cause> {
-        let text = inside(self.fd(), || fs::read_to_string(path))??;
-        Ok(text.trim_end().to_owned())
-    }
-
-    fn write_setting(&self, path: &Path, value: &str) -> Result<(), Cause> {
-        inside(self.fd(), || {
-            let mut options = fs::OpenOptions::new();
-            let mut file = options.write(true).open(path)?;
-            std::io::Write::write_all(&mut file, value.as_bytes())
-        })??;
-        Ok(())
+        let parts = parts(name).map_err(|reason| Error::invalid(ACTION, Quoted(name), reason))?;
+        let read = || SettingId::of_parts(&parts).read();
+        inside(self.fd(), read).flatten().map_err(|cause| {
+            cause.doing(ACTION, name).in_namespace(self).hint_on(Errno::ENOENT, unknown)
+        })
     }
 }
 
-/// The file of a setting, which never leaves `/proc/sys/net`.
-fn path(name: &str) -> Result<PathBuf, String> {
+fn unknown() -> String {
+    "there is no such setting in this namespace, or /proc is not mounted".into()
+}
+
+/// The parts of a name, which never leads out of `/proc/sys/net`.
+fn parts(name: &str) -> Result<Vec<&str>, String> {
     let separator = if name.contains('/') { '/' } else { '.' };
     let parts: Vec<_> = name.split(separator).collect();
     if parts.len() < 2 || parts[0] != "net" {
@@ -198,7 +166,7 @@ fn path(name: &str) -> Result<PathBuf, String> {
     if parts.iter().any(|part| matches!(*part, "" | "." | "..") || part.contains(['/', '\0'])) {
         return Err("a part of the name is empty, or leads out of /proc/sys/net".into());
     }
-    Ok(parts.iter().fold(PathBuf::from("/proc/sys"), |path, part| path.join(part)))
+    Ok(parts)
 }
 
 #[cfg(test)]
@@ -206,15 +174,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_become_paths_below_net_and_nowhere_else() {
-        let path = |name| path(name).map(|path| path.display().to_string());
-        assert_eq!(path("net.ipv4.ip_forward").as_deref(), Ok("/proc/sys/net/ipv4/ip_forward"));
+    fn names_have_parts_below_net_and_nowhere_else() {
+        assert_eq!(parts("net.ipv4.ip_forward"), Ok(vec!["net", "ipv4", "ip_forward"]));
         assert_eq!(
-            path("net/ipv4/conf/eth0.5/forwarding").as_deref(),
-            Ok("/proc/sys/net/ipv4/conf/eth0.5/forwarding")
+            parts("net/ipv4/conf/eth0.5/forwarding"),
+            Ok(vec!["net", "ipv4", "conf", "eth0.5", "forwarding"])
         );
         for bad in ["", "net", "kernel.hostname", "net..ipv4", "net/../kernel/hostname", "/net/a"] {
-            assert!(path(bad).is_err(), "{bad}");
+            assert!(parts(bad).is_err(), "{bad}");
         }
     }
 }

@@ -5,10 +5,9 @@ use std::sync::mpsc;
 use std::thread;
 
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, setns};
 
-use super::enter::GoHome;
-use super::open::{Netns, own_file};
+use super::enter::{enter, home_from};
+use super::open::Netns;
 use crate::error::{Cause, Error};
 use crate::sys::{self, Lent};
 
@@ -52,20 +51,21 @@ impl Netns {
     fn start_worker(&self) -> Result<Worker, Cause> {
         let (closures, incoming) = mpsc::channel::<Lent>();
         let (entered, has_entered) = mpsc::channel();
-        let (namespace, home) = (self.clone(), own_file()?);
+        let (namespace, home) = (self.clone(), home_from(self.fd())?);
         let inside = move || {
-            let enters = setns(&namespace, CloneFlags::CLONE_NEWNET);
-            let is_inside = enters.is_ok();
-            entered.send(enters).ok();
+            let enters = enter(namespace.fd(), home);
             drop(namespace);
-            if is_inside {
-                let _home = GoHome(home);
-                incoming.into_iter().for_each(Lent::run);
+            match enters {
+                Ok(_home) => {
+                    entered.send(Ok(())).ok();
+                    incoming.into_iter().for_each(Lent::run);
+                }
+                Err(cause) => drop(entered.send(Err(cause))),
             }
         };
         let thread = thread::Builder::new().name("netloom-worker".into()).spawn(inside)?;
         let worker = Worker { netns: self.clone(), thread: Some(thread), closures: Some(closures) };
-        has_entered.recv().unwrap_or(Err(Errno::ESRCH))?;
+        has_entered.recv().unwrap_or(Err(Errno::ESRCH.into()))?;
         Ok(worker)
     }
 }

@@ -1,6 +1,75 @@
-//! `nf_tables`: changes to a namespace's packet filter, all or nothing, and what is there.
+//! `nf_tables`, typed: tables, chains, rules, sets and maps.
+//!
+//! What a person writes for `nft -f` is said here with builders, made in one transaction, owned like a link,
+//! and read back into the same types. [`NatRule`](crate::NatRule) and [`Firewall`](crate::Firewall) are
+//! simpler doors to what most container hosts need.
+//!
+//! ```
+//! use netloom::nft::{Chain, CtState, Family, Hook, Limit, Policy, Priority, Reject, Rule, Table};
+//! use netloom::Namespace;
+//! # netloom::sandbox::enter()?;
+//!
+//! let netns = Namespace::anonymous().create()?;
+//! let rules = [
+//!     Rule::new().ct_state(CtState::ESTABLISHED | CtState::RELATED).accept(),
+//!     Rule::new().in_link("lo").accept(),
+//!     Rule::new().icmp_echo().limit(Limit::packets(10)).accept(),
+//!     Rule::new().source("10.0.0.0/24").tcp().dports([80, 443]).counter().accept(),
+//!     Rule::new().tcp().reject(Reject::TcpReset),
+//! ];
+//! let input = Chain::new("in").hook(Hook::Input, Priority::FILTER).policy(Policy::Drop);
+//! let input = rules.into_iter().fold(input, Chain::rule);
+//! let table = Table::new(Family::Inet, "filter").chain(input).create(&netns)?;
+//! assert_eq!(table.read()?.chains[0].rules.len(), 5);
+//! # Ok::<(), netloom::Error>(())
+//! ```
+//!
+//! Source: nft(8), `include/uapi/linux/netfilter/nf_tables.h`.
 
+mod chain;
+mod context;
+mod datum;
+mod decode;
+mod element;
+mod encode;
+mod family;
+mod field;
+mod generation;
+mod info;
+mod interval;
+mod limit;
+mod log;
+mod name;
+mod number;
+mod operations;
+mod part;
 pub(crate) mod read;
+mod reject;
+mod rule;
+mod rule_handle;
+mod set;
+mod set_message;
+mod statement;
+mod table;
 mod transaction;
+mod types;
 
-pub(crate) use transaction::{Transaction, is_outdated};
+pub use chain::{Chain, ChainHandle};
+pub use datum::{Datum, Span};
+pub use element::{Element, Verdict};
+pub use family::{ChainKind, Family, Hook, Policy, Priority};
+pub use field::Field;
+pub use generation::Generation;
+pub use info::{ChainInfo, RuleInfo, SetInfo, SetOrMap, TableInfo};
+pub use limit::Limit;
+pub use log::Log;
+pub use reject::Reject;
+pub use rule::{CtState, CtStatus, Rule};
+pub use rule_handle::RuleHandle;
+pub use set::{ElementHandle, Map, Set, SetHandle, Types};
+pub use table::{Table, TableHandle};
+pub use transaction::{Refused, Transaction, TransactionError};
+pub use types::Type;
+
+pub(crate) use info::{base_chains, owners};
+pub(crate) use operations::{Operations, is_outdated};

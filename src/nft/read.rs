@@ -7,6 +7,7 @@ use crate::error::Cause;
 use crate::netlink::{Batch, Socket};
 use crate::wire::attribute::Attributes;
 use crate::wire::message::Message as Answer;
+use crate::wire::nft::chain::Chain;
 use crate::wire::nft::codec::Codec;
 use crate::wire::nft::generation::Generation;
 use crate::wire::nft::message::{Family, Message, MessageType, append};
@@ -44,6 +45,15 @@ pub(crate) fn rules(socket: &mut Socket, family: Family, table: &str) -> Result<
     let of_table = Rule { table: table.to_owned(), ..Rule::default() };
     let mut batch = request(MessageType::GetRule, NLM_F_DUMP, family, &of_table)?;
     socket.dump_batch(&mut batch, |answer| read(answer).filter(|rule: &Rule| rule.table == table))
+}
+
+/// All chains of the namespace, each with its table's family.
+pub(crate) fn chains(socket: &mut Socket) -> Result<Vec<(Family, Chain)>, Cause> {
+    let mut batch = request(MessageType::GetChain, NLM_F_DUMP, Family::Unspecified, &Nothing)?;
+    socket.dump_batch(&mut batch, |answer| {
+        let message = Message::decode(answer.kind, answer.payload)?;
+        Some((message.family, Chain::decode(message.attributes)?))
+    })
 }
 
 fn one<T: Codec>(

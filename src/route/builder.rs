@@ -139,7 +139,7 @@ impl Route {
         const ACTION: &str = "add route";
         self.check(ACTION)?;
         let index = match &self.link {
-            Some(link) => Some(link.resolve(netns, ACTION)?),
+            Some(link) => Some(link.resolve(netns, ACTION, self)?),
             None => None,
         };
         let Some(message) = self.message(index) else {
@@ -171,6 +171,8 @@ impl Route {
             "the gateway is of another family than the destination"
         } else if !same_family(self.source) {
             "the source address is of another family than the destination"
+        } else if self.link.is_none() && self.gateway.is_some_and(is_link_local) {
+            "a link-local gateway is on every link: say which by dev(link)"
         } else if self.on_link && self.link.is_none() {
             "on_link() needs dev(link)"
         } else {
@@ -240,6 +242,11 @@ impl Route {
         attributes.extend(self.mtu.map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)])));
         attributes
     }
+}
+
+/// `fe80::/10`.
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 /// What the kernel's errno for a route means.

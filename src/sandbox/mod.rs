@@ -20,7 +20,7 @@
 //! [`user_namespaces(7)`](https://man7.org/linux/man-pages/man7/user_namespaces.7.html).
 
 mod child;
-mod limits;
+pub(crate) mod limits;
 mod parent;
 mod setup;
 mod streams;

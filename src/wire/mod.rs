@@ -13,3 +13,4 @@ pub(crate) mod neighbor;
 pub(crate) mod nft;
 pub(crate) mod nsid;
 pub(crate) mod route;
+pub(crate) mod sock_diag;

@@ -107,7 +107,9 @@ impl List {
                     settings.filter(|(kind, _)| SETTINGS.contains(kind)).collect::<Vec<_>>()
                 );
             }
-            let by_itself = ["fe80:", "ff00:"].iter().any(|prefix| key.contains(prefix));
+            // The kernel's own table follows the addresses, for IPv6 a moment later.
+            let kernels = self.request == RTM_GETROUTE && key.contains("table 255 ");
+            let by_itself = kernels || ["fe80:", "ff00:"].iter().any(|part| key.contains(part));
             (!by_itself).then_some((key, state))
         };
         self.messages().unwrap_or_default().iter().filter_map(entry).collect()

@@ -57,11 +57,16 @@ bitflags! {
     /// What the packet is to its connection, one bit of these.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     #[doc(alias = "NF_CT_STATE_BIT")]
-    pub(crate) struct CtState: u32 {
+    pub struct CtState: u32 {
+        /// Of no connection that can be.
         const INVALID = 1;
+        /// Of a connection that has seen packets both ways.
         const ESTABLISHED = 1 << 1;
+        /// The first of a connection that another one brings, or an error about one.
         const RELATED = 1 << 2;
+        /// Of a connection that has not seen packets both ways.
         const NEW = 1 << 3;
+        /// Left out of connection tracking.
         const UNTRACKED = 1 << 6;
     }
 }
@@ -70,13 +75,20 @@ bitflags! {
     /// What has happened to the connection.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     #[doc(alias = "ip_conntrack_status")]
-    pub(crate) struct CtStatus: u32 {
+    pub struct CtStatus: u32 {
+        /// Another connection brought it.
         const EXPECTED = 1;
+        /// Packets went both ways.
         const SEEN_REPLY = 1 << 1;
+        /// It is not forgotten early.
         const ASSURED = 1 << 2;
+        /// Its first packet got through.
         const CONFIRMED = 1 << 3;
+        /// Its source was translated.
         const SOURCE_NAT = 1 << 4;
+        /// Its destination was translated.
         const DESTINATION_NAT = 1 << 5;
+        /// It is being forgotten.
         const DYING = 1 << 9;
     }
 }

@@ -1,0 +1,245 @@
+//! Sets: 100,000 elements against `nft -f` and a raw replay, and one element more and less in a set of any
+//! size. The raw replay sends the same messages, built beforehand, with bare system calls.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // a bench is no library
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::io::Write as _;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use netloom::nft::{Family, Set, Table, Type};
+use netloom::{Namespace, Netns, Owned};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket,
+    sockopt,
+};
+
+const MANY: u32 = 100_000;
+const SIZES: [u32; 3] = [0, 1_000, 10_000];
+
+fn address(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from_bits(0x0a00_0000 + number)
+}
+
+fn fresh() -> Owned<Netns> {
+    Namespace::anonymous().create().unwrap()
+}
+
+/// A whole table with its elements, from values to the kernel's acknowledgement.
+fn whole(netns: &Netns, addresses: &[Ipv4Addr]) -> Owned<netloom::nft::TableHandle> {
+    let set = Set::new("s", Type::Ipv4).size(MANY).elements(addresses.iter().copied());
+    Table::new(Family::Ip, "t").set(set).create(netns).unwrap()
+}
+
+/// The same for `nft -f -`, its text written beforehand.
+fn by_nft(netns: &Netns, ruleset: &str) {
+    let path = format!("--net=/proc/{}/fd/{}", std::process::id(), netns.as_fd().as_raw_fd());
+    let mut child = Command::new("nsenter")
+        .args([&path, "--", "nft", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(ruleset.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+fn ruleset() -> String {
+    let mut text = format!("table ip t {{\nset s {{\ntype ipv4_addr; size {MANY}\nelements = {{ ");
+    for number in 0..MANY {
+        write!(text, "{}, ", address(number)).unwrap();
+    }
+    text + "}\n}\n}\n"
+}
+
+/// Messages built beforehand.
+#[derive(Default)]
+struct Replay(Vec<u8>);
+
+const NFT: u16 = 10 << 8;
+const ACK: u16 = 4;
+const CREATE: u16 = 0x400;
+
+impl Replay {
+    fn batch(messages: impl FnOnce(&mut Self)) -> Self {
+        let mut replay = Self::default();
+        replay.message(16, 0, 10, |_| ());
+        messages(&mut replay);
+        replay.message(17, 0, 10, |_| ());
+        replay
+    }
+
+    fn message(&mut self, kind: u16, flags: u16, resource: u16, fill: impl FnOnce(&mut Self)) {
+        let start = self.0.len();
+        self.0.extend([0; 4]);
+        self.0.extend(kind.to_ne_bytes());
+        self.0.extend((flags | 1).to_ne_bytes());
+        self.0.extend([0; 8]);
+        let family = if resource == 0 { 2 } else { 0 };
+        self.0.extend([family, 0]);
+        self.0.extend(resource.to_be_bytes());
+        fill(self);
+        let length = u32::try_from(self.0.len() - start).unwrap();
+        self.0[start..start + 4].copy_from_slice(&length.to_ne_bytes());
+    }
+
+    fn attribute(&mut self, kind: u16, value: &[u8]) {
+        self.nested(kind, |inside| inside.0.extend(value));
+    }
+
+    fn nested(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) {
+        let start = self.0.len();
+        self.0.extend([0; 2]);
+        self.0.extend(kind.to_ne_bytes());
+        fill(self);
+        let length = u16::try_from(self.0.len() - start).unwrap();
+        self.0[start..start + 2].copy_from_slice(&length.to_ne_bytes());
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+    }
+
+    /// 16 bytes of header for each element and its key, and the key.
+    fn elements(&mut self, kind: u16, addresses: &[Ipv4Addr], is_last: bool) {
+        let mut chunks = addresses.chunks(3200).peekable();
+        while let Some(chunk) = chunks.next() {
+            let ack = if is_last && chunks.peek().is_none() { ACK } else { 0 };
+            self.message(NFT | kind, CREATE | ack, 0, |message| {
+                message.attribute(1, b"t\0");
+                message.attribute(2, b"s\0");
+                message.nested(3 | 0x8000, |list| {
+                    for address in chunk {
+                        list.nested(1 | 0x8000, |element| {
+                            element.nested(1 | 0x8000, |key| key.attribute(1, &address.octets()));
+                        });
+                    }
+                });
+            });
+        }
+    }
+
+    fn whole(addresses: &[Ipv4Addr]) -> Self {
+        Self::batch(|batch| {
+            batch.message(NFT, CREATE, 0, |table| {
+                table.attribute(1, b"t\0");
+                table.attribute(2, &2_u32.to_be_bytes()); // the owner flag, so that it goes
+            });
+            batch.message(NFT | 9, CREATE, 0, |set| {
+                set.attribute(1, b"t\0");
+                set.attribute(2, b"s\0");
+                set.attribute(3, &0_u32.to_be_bytes());
+                set.attribute(4, &7_u32.to_be_bytes());
+                set.attribute(5, &4_u32.to_be_bytes());
+                set.nested(9 | 0x8000, |desc| desc.attribute(1, &MANY.to_be_bytes()));
+                set.attribute(10, &1_u32.to_be_bytes());
+            });
+            batch.elements(12, addresses, true);
+        })
+    }
+
+    fn run(&self, socket: &OwnedFd) {
+        let mut answer = [0; 4096];
+        send(socket.as_raw_fd(), &self.0, MsgFlags::empty()).unwrap();
+        let length = recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty()).unwrap();
+        assert!(length >= 20 && answer[16..20] == [0; 4], "refused: {:?}", &answer[16..20]);
+    }
+}
+
+fn open(netns: &Netns) -> OwnedFd {
+    let protocol = SockProtocol::NetlinkNetFilter;
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let socket =
+        netns.run(|| socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)).unwrap();
+    let socket = socket.unwrap();
+    setsockopt(&socket, sockopt::SndBuf, &(4 << 20)).unwrap();
+    socket
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
+/// In turns, so that the machine's noise hits all.
+fn many() {
+    const ROUNDS: usize = 11;
+    let addresses: Vec<_> = (0..MANY).map(address).collect();
+    let replay = Replay::whole(&addresses);
+    let text = ruleset();
+    let has_nft = Command::new("nft").arg("--version").output().is_ok();
+    let (mut ours, mut raws, mut nfts) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let netns = fresh();
+        netns.nft_generation().unwrap(); // opens the socket
+        let mut made = None;
+        ours.push(timed(|| made = Some(black_box(whole(&netns, &addresses)))));
+        drop(made);
+        let netns = fresh();
+        let socket = open(&netns);
+        raws.push(timed(|| replay.run(&socket)));
+        drop((socket, netns));
+        if has_nft {
+            let netns = fresh();
+            nfts.push(timed(|| by_nft(&netns, &text)));
+        }
+    }
+    let (ours, raws) = (median(ours), median(raws));
+    let ratio = ours.as_secs_f64() / raws.as_secs_f64();
+    println!(
+        "{MANY} elements, medians of {ROUNDS}: netloom {ours:?}, raw replay {raws:?}, ratio {ratio:.2}"
+    );
+    if has_nft {
+        let nfts = median(nfts);
+        let ratio = nfts.as_secs_f64() / ours.as_secs_f64();
+        println!("{MANY} elements: nft -f {nfts:?}, {ratio:.1} times netloom's");
+    }
+}
+
+fn bench(criterion: &mut Criterion) {
+    many();
+    let mut group = criterion.benchmark_group("one element more and less");
+    let netns = fresh();
+    for size in SIZES {
+        let table = Table::new(Family::Ip, "t").create(&netns).unwrap();
+        let set = Set::new("s", Type::Ipv4).size(MANY).create(&table).unwrap();
+        if size > 0 {
+            set.add((0..size).map(address)).unwrap();
+        }
+        let one = address(MANY);
+        group.bench_function(format!("netloom, beside {size}"), |bencher| {
+            bencher.iter(|| {
+                set.add([one]).unwrap();
+                set.remove([one]).unwrap();
+            });
+        });
+        drop((set, table));
+        let elsewhere = fresh();
+        let socket = open(&elsewhere);
+        let there: Vec<_> = (0..size).map(address).chain([address(MANY + 1)]).collect();
+        Replay::whole(&there).run(&socket);
+        let more = Replay::batch(|batch| batch.elements(12, &[one], true));
+        let less = Replay::batch(|batch| batch.elements(14, &[one], true));
+        group.bench_function(format!("raw replay, beside {size}"), |bencher| {
+            bencher.iter(|| {
+                more.run(&socket);
+                less.run(&socket);
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(
+    name = benches;
+    config = Criterion::default().measurement_time(Duration::from_secs(3)).sample_size(30);
+    targets = bench
+);
+criterion_main!(benches);

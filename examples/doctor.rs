@@ -1,0 +1,7 @@
+//! What can be done here: `cargo run --example doctor`, or with `NETLOOM_SANDBOX=off` on the machine's
+//! own network. It changes nothing there.
+#![allow(clippy::print_stdout)]
+
+fn main() {
+    println!("{}", netloom::doctor::examine());
+}

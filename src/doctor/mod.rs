@@ -1,0 +1,101 @@
+//! What this process can do here, tried out and not guessed: privileges, kinds of links, features of
+//! `nf_tables`, and what stands in the way of packets.
+//!
+//! ```
+//! use netloom::doctor::{self, Check, LinkKind};
+//! # netloom::sandbox::enter()?;
+//!
+//! let report = doctor::examine();
+//! println!("{report}");
+//! assert!(report.answer(Check::Link(LinkKind::Veth)).is_some_and(|answer| answer.is_yes()));
+//! # Ok::<(), netloom::Error>(())
+//! ```
+//!
+//! What has to be made to be tried is made in a namespace of its own, which goes with it; nothing of the
+//! machine changes, but that the kernel may load a module that was not there.
+
+mod answer;
+mod check;
+mod links;
+mod nftables;
+mod path;
+mod privileges;
+
+use std::fmt;
+
+pub use answer::Answer;
+pub use check::{Check, LinkKind, NftFeature};
+pub use privileges::{Owner, Place};
+
+use crate::error::Error;
+use crate::netns::{Namespace, Netns};
+use crate::owned::Owned;
+
+/// What was found, in order. Its text is a page for a terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Who asks, and in which namespaces.
+    pub place: Place,
+    /// Each check with its answer.
+    pub findings: Vec<(Check, Answer)>,
+}
+
+impl Report {
+    /// The answer to a check.
+    pub fn answer(&self, check: Check) -> Option<&Answer> {
+        self.findings.iter().find(|(one, _)| *one == check).map(|(_, answer)| answer)
+    }
+
+    /// What was answered by no, with the reason and a remedy.
+    pub fn problems(&self) -> impl Iterator<Item = (Check, &Answer)> {
+        let findings = self.findings.iter().filter(|(_, answer)| answer.is_no());
+        findings.map(|(check, answer)| (*check, answer))
+    }
+}
+
+/// Looks at what the calling thread can do where it is. It never fails: what can't be found out is an
+/// answer, too.
+pub fn examine() -> Report {
+    let mut findings = privileges::examine();
+    let room = Namespace::anonymous().create();
+    findings.push((Check::NewNamespace, Answer::from(room.as_ref().map(drop))));
+    findings.push((Check::NamedNamespaces, privileges::named_namespaces()));
+    let here = Netns::current();
+    findings.extend(path::examine(here.as_ref()));
+    findings.extend(links::examine(room.as_deref_room()));
+    findings.extend(nftables::examine(room.as_deref_room()));
+    Report { place: Place::of_this_thread(here.as_ref().ok()), findings }
+}
+
+/// Where things are tried out, or why there is no such place.
+trait Room {
+    fn as_deref_room(&self) -> Result<&Netns, &Error>;
+}
+
+impl Room for Result<Owned<Netns>, Error> {
+    fn as_deref_room(&self) -> Result<&Netns, &Error> {
+        self.as_ref().map(|netns| &**netns)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.place)?;
+        let mut section = "";
+        for (check, answer) in &self.findings {
+            if check.section() != section {
+                section = check.section();
+                write!(f, "\n\n{section}")?;
+            }
+            write!(f, "\n  {} {check}", answer.mark())?;
+            let more = [answer.reason(), answer.remedy()];
+            for (word, text) in ["because: ", "do: "].iter().zip(more) {
+                if let Some(text) = text {
+                    write!(f, "\n      {word}{text}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

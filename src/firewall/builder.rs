@@ -1,0 +1,248 @@
+//! The builder of firewalls.
+
+use std::fmt;
+
+use super::handle::{FirewallHandle, NETWORKS, PATHS, PORTS};
+use super::obstacle::Obstacle;
+use super::port::PortGuard;
+use crate::error::Error;
+use crate::input::{FirstRejected, link_name};
+use crate::link::LinkRef;
+use crate::netns::Netns;
+use crate::nft::{
+    Chain, CtState, CtStatus, Datum, Family, Field, Hook, Map, Policy, Priority, Rule, Set, Span,
+    Table, Transaction, Type,
+};
+use crate::owned::Owned;
+
+/// A firewall to be, for a host that routes between container networks and the world.
+///
+/// Each network is a link, a bridge as a rule. What its containers ask for is let out and the answers in;
+/// networks can't reach one another, and from outside only what address translation sends to a container
+/// comes in. What is of none of the networks is let alone.
+///
+/// Replaces, for `br0`: `iptables -A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT`,
+/// `-i br0 -j ACCEPT`, `-o br0 -j DROP`, `-i br0 -o br1 -j DROP`, `-t mangle … -j TCPMSS
+/// --clamp-mss-to-pmtu`, and `ebtables -A FORWARD -i veth1 -s ! MAC -j DROP`.
+///
+/// ```
+/// use netloom::{Bridge, Firewall, MacAddr, Namespace, PortGuard};
+/// # netloom::sandbox::enter()?;
+///
+/// let host = Namespace::anonymous().create()?;
+/// let br0 = Bridge::new("br0").address("10.0.0.1/24").up().create(&host)?;
+/// let firewall = Firewall::new()
+///     .network(&br0)
+///     .network("br1")
+///     .clamp_mss()
+///     .port(PortGuard::new("veth1").mac("02:00:00:00:00:01").address("10.0.0.2"))
+///     .create(&host)?;
+/// for obstacle in Firewall::obstacles(&host)? {
+///     println!("{obstacle}");
+/// }
+/// # Ok::<(), netloom::Error>(())
+/// ```
+///
+/// It is two tables of its own, one of the family `inet` and, for guarded ports, one of the family `bridge`. They are
+/// held, as [`nft::Table`](crate::nft::Table) tells, unless it is [`persistent`](Self::persistent).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[must_use = "a builder does nothing until `create`"]
+pub struct Firewall {
+    name: Option<String>,
+    tag: Option<String>,
+    networks: Vec<String>,
+    connected: Vec<(String, String)>,
+    clamp_mss: bool,
+    default_drop: bool,
+    ports: Vec<PortGuard>,
+    rejected: FirstRejected,
+}
+
+const ACTION: &str = "create firewall";
+
+impl Firewall {
+    /// One that knows no network yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What its tables are called. Default: `netloom-firewall-N`, one a namespace handle.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Stays when the process ends, to be found by this tag:
+    /// [`nft::Table::find_tagged`](crate::nft::Table::find_tagged). Default: held.
+    pub fn persistent(mut self, tag: impl Into<String>) -> Self {
+        self.tag = Some(tag.into());
+        self
+    }
+
+    /// A network, by the link through which its packets come and go; it need not exist yet. May be called
+    /// again for more.
+    pub fn network(mut self, link: impl Into<LinkRef>) -> Self {
+        let name = self.link("network", &link.into());
+        self.networks.push(name);
+        self
+    }
+
+    /// Lets two networks reach one another. Default: they can't.
+    pub fn connect(mut self, one: impl Into<LinkRef>, other: impl Into<LinkRef>) -> Self {
+        let (one, other) = (one.into(), other.into());
+        let pair = (self.link("connect", &one), self.link("connect", &other));
+        self.connected.push(pair);
+        self
+    }
+
+    /// Has TCP connections of the networks fit the route they take: where the way out has a smaller MTU,
+    /// and ICMP does not come through.
+    #[doc(alias("TCPMSS", "clamp-mss-to-pmtu"))]
+    pub fn clamp_mss(mut self) -> Self {
+        self.clamp_mss = true;
+        self
+    }
+
+    /// Drops what is of none of the networks, too. Default: it is let alone.
+    pub fn default_drop(mut self) -> Self {
+        self.default_drop = true;
+        self
+    }
+
+    /// A bridge port whose frames are looked at. May be called again for more; ports that come later are
+    /// guarded with [`PortGuard::create`].
+    pub fn port(mut self, port: PortGuard) -> Self {
+        self.ports.push(port);
+        self
+    }
+
+    /// Base chains of others that drop what none of their rules accepts: an `accept` here does not help
+    /// against them.
+    ///
+    /// # Errors
+    ///
+    /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
+    pub fn obstacles(netns: &Netns) -> Result<Vec<Obstacle>, Error> {
+        super::obstacle::find(netns)
+    }
+
+    /// Makes it, all or nothing. [`obstacles`](Self::obstacles) are told to `log`.
+    ///
+    /// # Errors
+    ///
+    /// What can be known wrong is refused before any system call. Where a table of this name is there
+    /// already it is [`is_already_exists`](Error::is_already_exists); without `CAP_NET_ADMIN`
+    /// [`is_permission_denied`](Error::is_permission_denied).
+    pub fn create(&self, netns: &Netns) -> Result<Owned<FirewallHandle>, Error> {
+        self.rejected.check(ACTION, self)?;
+        for port in &self.ports {
+            port.check()?;
+        }
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None => own_name(netns).map_err(|error| error.in_namespace(netns))?,
+        };
+        for obstacle in Self::obstacles(netns)? {
+            log::warn!("{obstacle}");
+        }
+        let table = |family| {
+            let table = Table::new(family, &name);
+            match &self.tag {
+                Some(tag) => table.persistent(tag),
+                None => table,
+            }
+        };
+        let mut transaction = Transaction::new(netns);
+        let routed = transaction.create_table(&self.routed(table(Family::Inet)));
+        let bridged = transaction.create_table(&bridged(table(Family::Bridge)));
+        let handle = FirewallHandle { routed, bridged };
+        for port in &self.ports {
+            port.add_to(&mut transaction, &handle);
+        }
+        transaction.commit()?;
+        Ok(Owned::adopt(handle))
+    }
+
+    fn link(&mut self, setter: &'static str, link: &LinkRef) -> String {
+        if let Err(reason) = link_name(link.name()) {
+            self.rejected.reject(setter, link.name(), reason);
+        }
+        link.name().to_owned()
+    }
+
+    /// Sets, so that networks come and go without a rule being touched.
+    fn routed(&self, table: Table) -> Table {
+        let name = |name: &String| Span::One(Datum::Name(name.clone()));
+        let within = self.networks.iter().map(|network| (name(network), name(network)));
+        let between = self
+            .connected
+            .iter()
+            .flat_map(|(one, other)| [(name(one), name(other)), (name(other), name(one))]);
+        let mut pairs: Vec<_> = within.chain(between).collect();
+        pairs.sort();
+        pairs.dedup();
+        let policy = if self.default_drop { Policy::Drop } else { Policy::Accept };
+        let forward = Chain::new("through")
+            .hook(Hook::Forward, Priority::FILTER)
+            .policy(policy)
+            .rule(Rule::new().ct_state(CtState::ESTABLISHED | CtState::RELATED).accept())
+            .rule(Rule::new().in_set([Field::InLink, Field::OutLink], PATHS).accept())
+            .rule(
+                Rule::new()
+                    .in_set([Field::InLink], NETWORKS)
+                    .in_set([Field::OutLink], NETWORKS)
+                    .counter()
+                    .drop()
+                    .comment("networks are apart"),
+            )
+            .rule(Rule::new().in_set([Field::InLink], NETWORKS).accept())
+            .rule(
+                Rule::new()
+                    .in_set([Field::OutLink], NETWORKS)
+                    .ct_status(CtStatus::DESTINATION_NAT)
+                    .accept(),
+            )
+            .rule(
+                Rule::new()
+                    .in_set([Field::OutLink], NETWORKS)
+                    .counter()
+                    .drop()
+                    .comment("nobody asked for it"),
+            );
+        let mut table = table
+            .set(Set::new(NETWORKS, Type::LinkName).elements(self.networks.iter().map(name)))
+            .set(Set::new(PATHS, [Type::LinkName, Type::LinkName]).elements(pairs))
+            .chain(forward);
+        if self.clamp_mss {
+            let syn = |field| Rule::new().in_set([field], NETWORKS).tcp().tcp_syn().clamp_mss();
+            table = table.chain(
+                Chain::new("segments")
+                    .hook(Hook::Forward, Priority::MANGLE)
+                    .rule(syn(Field::InLink))
+                    .rule(syn(Field::OutLink)),
+            );
+        }
+        table
+    }
+}
+
+fn bridged(table: Table) -> Table {
+    table.map(Map::verdicts(PORTS, Type::LinkName)).chain(
+        Chain::new("from-ports")
+            .hook(Hook::Prerouting, Priority::BRIDGE_FILTER)
+            .rule(Rule::new().verdict_map([Field::InLink], PORTS)),
+    )
+}
+
+/// The socket's number makes it unique in the namespace for as long as a held table lives.
+fn own_name(netns: &Netns) -> Result<String, Error> {
+    let port = netns.nf_tables(|nf_tables| Ok(nf_tables.socket.port()));
+    let port = port.map_err(|cause| cause.doing("open nf_tables for", "a firewall"))?;
+    Ok(format!("netloom-firewall-{port}"))
+}
+
+impl fmt::Display for Firewall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "of {}", self.networks.join(", "))
+    }
+}

@@ -1,0 +1,11 @@
+//! What a container network needs of a packet filter, said in one place.
+
+mod builder;
+mod handle;
+mod obstacle;
+mod port;
+
+pub use builder::Firewall;
+pub use handle::FirewallHandle;
+pub use obstacle::Obstacle;
+pub use port::{PortGuard, PortGuardHandle};

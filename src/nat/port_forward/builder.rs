@@ -1,0 +1,229 @@
+//! The builder of published ports.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::handle::PortForwardHandle;
+use super::held;
+use crate::error::Error;
+use crate::input::{FirstRejected, Input};
+use crate::link::LinkRef;
+use crate::netns::Netns;
+use crate::owned::Owned;
+use crate::port::PortRange;
+use crate::protocol::Protocol;
+
+pub(super) const ACTION: &str = "forward port";
+
+/// A published port to be: a port of this namespace that leads to a container.
+///
+/// Replaces `docker run -p 8080:80` and the five `iptables` rules behind it.
+///
+/// ```
+/// use netloom::{Bridge, Namespace, PortForward};
+/// # netloom::sandbox::enter()?;
+///
+/// let host = Namespace::anonymous().create()?;
+/// let bridge = Bridge::new("br0").address("10.0.0.1/24").up().create(&host)?;
+///
+/// let web = PortForward::new(8080, "10.0.0.2").target_port(80).create(&host)?;
+/// let dns = PortForward::new(53, "10.0.0.3").udp().host_address("127.0.0.1").create(&host)?;
+/// let media = PortForward::new(5000..=5009, "10.0.0.4").udp().create(&host)?;
+///
+/// let taken = PortForward::new(8080, "10.0.0.9").create(&host).unwrap_err();
+/// assert!(taken.is_already_exists());
+/// # Ok::<(), netloom::Error>(())
+/// ```
+///
+/// # Who reaches it
+///
+/// - From outside: with the namespace forwarding ([`Forwarding`](crate::Forwarding)); the container
+///   sees the client's own address.
+/// - From the namespace itself, at any of its addresses and at `127.0.0.1`; from another container
+///   that is reached by the same link; and from the container itself. All of these the container sees
+///   with the namespace's address. With `br_netfilter`, a bridge sends a container's packets back to it
+///   only where its port has hairpin mode.
+/// - A port on a loopback address is reached from the namespace only, never by a neighbour that
+///   routes to it. `::1` is not forwarded: the kernel lets no packet from it out.
+///
+/// For `127.0.0.1` the setting `route_localnet` is turned on, on the one link that leads to the
+/// container, and put back with the last mapping there; what comes for `127.0.0.0/8` by any link but
+/// `lo` is dropped from before that moment on.
+///
+/// A port at one address goes before the same port at all. A process that listens on the port itself
+/// is no longer reached.
+///
+/// # Cost
+///
+/// One element of a map for each port, so the ten-thousandth costs what the first does; a range is as
+/// many. A family has 65,536 at most at single addresses, and as many at all.
+///
+/// # Stale connections
+///
+/// What the kernel knows of UDP connections to exactly this address and port is forgotten when the
+/// mapping comes and when it goes, so that clients that never stop sending notice. TCP connections
+/// end by themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a builder does nothing until `create`"]
+pub struct PortForward {
+    pub(super) protocol: Protocol,
+    pub(super) host_address: Option<IpAddr>,
+    pub(super) host_ports: PortRange,
+    pub(super) target: Option<IpAddr>,
+    pub(super) target_ports: Option<PortRange>,
+    pub(super) link: Option<LinkRef>,
+    rejected: FirstRejected,
+}
+
+impl PortForward {
+    /// A TCP port, or a range of them as `5000..=5009`, of all local addresses of the target's family,
+    /// that leads to the same port of this container.
+    pub fn new(host_ports: impl Into<PortRange>, target: impl Input<IpAddr>) -> Self {
+        let mut rejected = FirstRejected::default();
+        let host_ports = host_ports.into();
+        if let Err(reason) = host_ports.check() {
+            rejected.reject("new", host_ports, reason);
+        }
+        let target = rejected.read("new", target);
+        let (target_ports, link, host_address) = (None, None, None);
+        let protocol = Protocol::TCP;
+        Self { protocol, host_address, host_ports, target, target_ports, link, rejected }
+    }
+
+    /// To this port of the container, or these: as many as there are on this side. Default: the same.
+    pub fn target_port(mut self, ports: impl Into<PortRange>) -> Self {
+        let ports = ports.into();
+        if let Err(reason) = ports.check() {
+            self.rejected.reject("target_port", ports, reason);
+        }
+        self.target_ports = Some(ports);
+        self
+    }
+
+    /// Of UDP, as `-p 53:53/udp`.
+    pub fn udp(self) -> Self {
+        self.protocol(Protocol::UDP)
+    }
+
+    /// Of SCTP, as `-p 3868:3868/sctp`.
+    pub fn sctp(self) -> Self {
+        self.protocol(Protocol::SCTP)
+    }
+
+    /// Of this protocol. Default: TCP.
+    pub fn protocol(mut self, protocol: Protocol) -> Self {
+        if !protocol.has_ports() {
+            self.rejected.reject("protocol", protocol, "it has no ports");
+        }
+        self.protocol = protocol;
+        self
+    }
+
+    /// Only at this local address, as `-p 192.0.2.1:8080:80`. Default: at all local addresses.
+    pub fn host_address(mut self, address: impl Input<IpAddr>) -> Self {
+        if let Some(address) = self.rejected.read("host_address", address) {
+            if address.is_unspecified() || address.is_multicast() {
+                let reason = "it is no local address; all of them is the default";
+                self.rejected.reject("host_address", address, reason);
+            } else if address == IpAddr::V6(Ipv6Addr::LOCALHOST) {
+                let reason = "the kernel lets no packet from ::1 out, so it can't be forwarded";
+                self.rejected.reject("host_address", address, reason);
+            }
+            self.host_address = Some(address);
+        }
+        self
+    }
+
+    /// The link that leads to the container, such as its bridge. Default: the one its route goes by when
+    /// this is created, so the container's network must be there by then.
+    pub fn link(mut self, link: impl Into<LinkRef>) -> Self {
+        self.link = Some(link.into());
+        self
+    }
+
+    /// Makes it.
+    ///
+    /// # Errors
+    ///
+    /// Port 0, an empty range, ranges of two lengths and families that differ are refused before any
+    /// system call. A port of the protocol and address that is forwarded already is
+    /// [`is_already_exists`](Error::is_already_exists), with the one that has it. A target without a
+    /// route is [`ENETUNREACH`](Error::raw_os_error). Without `CAP_NET_ADMIN` it is
+    /// [`is_permission_denied`](Error::is_permission_denied).
+    #[doc(alias("DNAT", "hostPort", "portmap", "-p"))]
+    pub fn create(&self, netns: &Netns) -> Result<Owned<PortForwardHandle>, Error> {
+        let mut made = held::create(netns, std::slice::from_ref(self))?;
+        made.pop().map(Owned::adopt).ok_or_else(|| Error::invalid(ACTION, self, "nothing to do"))
+    }
+
+    /// Makes all of them, or none, in one transaction.
+    ///
+    /// ```
+    /// use netloom::{Bridge, Namespace, PortForward};
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let host = Namespace::anonymous().create()?;
+    /// let bridge = Bridge::new("br0").address("10.0.0.1/24").up().create(&host)?;
+    /// let ports = [80, 443].map(|port| PortForward::new(port, "10.0.0.2"));
+    /// let ports = PortForward::create_all(&ports, &host)?;
+    /// assert_eq!(ports.len(), 2);
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create).
+    pub fn create_all(
+        forwards: &[Self],
+        netns: &Netns,
+    ) -> Result<Vec<Owned<PortForwardHandle>>, Error> {
+        Ok(held::create(netns, forwards)?.into_iter().map(Owned::adopt).collect())
+    }
+
+    /// The target, once nothing is wrong.
+    pub(super) fn check(&self) -> Result<IpAddr, Error> {
+        self.rejected.check(ACTION, self)?;
+        let invalid = |reason: &str| Error::invalid(ACTION, self, reason);
+        let Some(target) = self.target else { return Err(invalid("it has no target")) };
+        if target.is_unspecified() || target.is_multicast() || target.is_loopback() {
+            return Err(invalid("the target is not the address of a container"));
+        }
+        if self.host_address.is_some_and(|address| address.is_ipv4() != target.is_ipv4()) {
+            return Err(invalid("the host address is of another family than the target"));
+        }
+        if self.target_ports.is_some_and(|ports| ports.len() != self.host_ports.len()) {
+            return Err(invalid("the ranges of ports are of two lengths"));
+        }
+        Ok(target)
+    }
+
+    /// Whether a loopback address leads to it, so that answers have to come back to one.
+    pub(super) fn is_at_loopback(&self) -> bool {
+        self.target.is_some_and(|target| target.is_ipv4())
+            && self.host_address.is_none_or(|address| address.is_loopback())
+    }
+
+    /// Each port with the one it leads to.
+    pub(super) fn ports(&self) -> impl Iterator<Item = (u16, u16)> {
+        let target = self.target_ports.unwrap_or(self.host_ports);
+        self.host_ports.iter().zip(target.iter())
+    }
+}
+
+/// As `docker port` has it: `0.0.0.0:8080->10.0.0.2:80/tcp`.
+impl fmt::Display for PortForward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let any = match self.target {
+            Some(IpAddr::V6(_)) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        };
+        let end = |f: &mut fmt::Formatter<'_>, address: IpAddr, ports: PortRange| {
+            write!(f, "{}", SocketAddr::new(address, ports.first()))?;
+            if ports.first() == ports.last() { Ok(()) } else { write!(f, "-{}", ports.last()) }
+        };
+        end(f, self.host_address.unwrap_or(any), self.host_ports)?;
+        f.write_str("->")?;
+        end(f, self.target.unwrap_or(any), self.target_ports.unwrap_or(self.host_ports))?;
+        write!(f, "/{}", self.protocol)
+    }
+}

@@ -1,0 +1,281 @@
+//! What is published by a namespace's handle, and how that changes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::net::IpAddr;
+
+use nix::errno::Errno;
+
+use super::builder::{ACTION, PortForward};
+use super::handle::PortForwardHandle;
+use super::loopback::{LocalRouting, link_to};
+use super::ruleset::{Elements, PortTable, SIZE};
+use super::stale::{self, Addressed};
+use crate::error::{Cause, Error};
+use crate::netlink::Socket;
+use crate::netns::{Netns, NfTables};
+use crate::nft::Operations;
+use crate::protocol::Protocol;
+use crate::wire::nft::message::MessageType;
+
+/// A port by all that makes it one: the protocol, the address (none for all of them), the number.
+type Port = (Protocol, Option<IpAddr>, u16);
+
+#[derive(Debug, Default)]
+struct HeldPorts {
+    next: u64,
+    v4: OfFamily,
+    v6: OfFamily,
+    local: LocalRouting,
+}
+
+/// The mappings of a family: the first brings the table, the last takes it along.
+#[derive(Debug, Default)]
+struct OfFamily {
+    mappings: BTreeMap<u64, Mapping>,
+    /// Who has a port.
+    holders: HashMap<Port, u64>,
+    /// How many mappings lead to a container by a link.
+    containers: HashMap<(u32, IpAddr), usize>,
+}
+
+#[derive(Debug, Clone)]
+struct Mapping {
+    forward: PortForward,
+    target: IpAddr,
+    link: u32,
+}
+
+impl Mapping {
+    fn ports(&self) -> impl Iterator<Item = (Port, (IpAddr, u16))> {
+        let PortForward { protocol, host_address, .. } = self.forward;
+        self.forward
+            .ports()
+            .map(move |(port, to)| ((protocol, host_address, port), (self.target, to)))
+    }
+}
+
+impl HeldPorts {
+    fn of(&mut self, is_ipv4: bool) -> &mut OfFamily {
+        if is_ipv4 { &mut self.v4 } else { &mut self.v6 }
+    }
+
+    /// The UDP ports at one address, where one of `forwards` is of UDP and at all addresses.
+    fn addressed(&self, forwards: &[PortForward]) -> Addressed {
+        let is_concerned = |forward: &PortForward| {
+            forward.protocol == Protocol::UDP && forward.host_address.is_none()
+        };
+        if !forwards.iter().any(is_concerned) {
+            return Addressed::new();
+        }
+        let ports = self.v4.holders.keys().chain(self.v6.holders.keys());
+        let of_udp = ports.filter(|(protocol, ..)| *protocol == Protocol::UDP);
+        of_udp.filter_map(|(_, address, port)| Some(((*address)?, *port))).collect()
+    }
+}
+
+/// Publishes all of them, or none.
+pub(super) fn create(
+    netns: &Netns,
+    forwards: &[PortForward],
+) -> Result<Vec<PortForwardHandle>, Error> {
+    let targets = forwards.iter().map(PortForward::check).collect::<Result<Vec<_>, _>>()?;
+    let Some(first) = forwards.first() else { return Ok(Vec::new()) };
+    let mut links = HashMap::new();
+    let mut mappings = Vec::with_capacity(forwards.len());
+    for (forward, target) in forwards.iter().zip(targets) {
+        let link = match (links.get(&target), &forward.link) {
+            (Some(link), None) => *link,
+            (_, given) => {
+                let link = link_to(netns, forward, target)?;
+                if given.is_none() {
+                    links.insert(target, link);
+                }
+                link
+            }
+        };
+        mappings.push(Mapping { forward: forward.clone(), target, link });
+    }
+    let (handles, addressed) = in_tables(netns, first, |nf_tables| {
+        let (socket, held) = state(nf_tables, first)?;
+        Ok((add(netns, socket, held, mappings, first)?, held.addressed(forwards)))
+    })?;
+    let made: Vec<_> = handles.iter().map(|handle| &handle.forward).collect();
+    match stale::forget_others(netns, &made, &addressed) {
+        Ok(()) => Ok(handles),
+        Err(error) => {
+            // The error that is returned is the one that counts.
+            for handle in &handles {
+                drop(remove(handle));
+            }
+            Err(error)
+        }
+    }
+}
+
+fn add(
+    netns: &Netns,
+    socket: &mut Socket,
+    held: &mut HeldPorts,
+    mappings: Vec<Mapping>,
+    shown: &PortForward,
+) -> Result<Vec<PortForwardHandle>, Error> {
+    let numbered = || (held.next..).zip(mappings.iter());
+    let mut transaction = Operations::new();
+    let step = (ACTION, shown as &dyn fmt::Display);
+    let too_long = || Error::invalid(ACTION, shown, "it can't be put into an element");
+    let mut holders: HashMap<Port, u64> = HashMap::new();
+    let mut containers: HashMap<(u32, IpAddr), usize> = HashMap::new();
+    for is_ipv4 in [true, false] {
+        let known = if is_ipv4 { &held.v4 } else { &held.v6 };
+        let mut elements = Elements::default();
+        for (number, mapping) in numbered() {
+            if mapping.target.is_ipv4() != is_ipv4 {
+                continue;
+            }
+            for (port, target) in mapping.ports() {
+                let before = known.holders.get(&port).copied();
+                if let Some(holder) = before.or_else(|| holders.insert(port, number)) {
+                    let known = known.mappings.get(&holder).map(|holder| &holder.forward);
+                    let fresh = || numbered().find(|(number, _)| *number == holder);
+                    let holder = known.or_else(|| fresh().map(|(_, holder)| &holder.forward));
+                    return Err(taken(&mapping.forward, holder));
+                }
+                elements.add_port(port, Some(target)).ok_or_else(too_long)?;
+            }
+            let container = (mapping.link, mapping.target);
+            let count = containers.entry(container).or_default();
+            if *count == 0 && !known.containers.contains_key(&container) {
+                elements.add_container(container.0, container.1).ok_or_else(too_long)?;
+            }
+            *count += 1;
+        }
+        let table = PortTable::new(socket.port(), is_ipv4);
+        let is_wanted = mappings.iter().any(|mapping| mapping.target.is_ipv4() == is_ipv4);
+        if is_wanted && known.mappings.is_empty() {
+            table.push_create(&mut transaction).ok_or_else(too_long)?;
+        }
+        table.push_elements(&mut transaction, step, MessageType::NewElement, &elements);
+    }
+    transaction.commit(socket, |_| ()).map_err(explain)?;
+
+    let mut handles = Vec::with_capacity(mappings.len());
+    for mapping in mappings {
+        let Mapping { forward, target, .. } = mapping.clone();
+        let number = held.next;
+        held.next += 1;
+        let family = held.of(target.is_ipv4());
+        family.holders.extend(mapping.ports().map(|(port, _)| (port, number)));
+        *family.containers.entry((mapping.link, target)).or_default() += 1;
+        family.mappings.insert(number, mapping);
+        handles.push(PortForwardHandle { netns: netns.clone(), forward, target, number });
+    }
+    let mut result = Ok(());
+    for handle in &handles {
+        let family = held.of(handle.target.is_ipv4());
+        let link = family.mappings.get(&handle.number).map(|mapping| mapping.link);
+        if let (true, Some(link)) = (handle.forward.is_at_loopback() && result.is_ok(), link) {
+            result = held.local.hold(netns, link);
+        }
+    }
+    if let Err(error) = result {
+        for handle in &handles {
+            drop(take(socket, held, handle));
+        }
+        return Err(error);
+    }
+    Ok(handles)
+}
+
+/// By its number, if it is still there; with the last of the family goes the table.
+pub(super) fn remove(handle: &PortForwardHandle) -> Result<(), Error> {
+    let addressed = in_tables(&handle.netns, handle, |nf_tables| {
+        let (socket, held) = state(nf_tables, handle)?;
+        take(socket, held, handle)?;
+        Ok(held.addressed(std::slice::from_ref(&handle.forward)))
+    })?;
+    stale::forget_own(&handle.netns, &handle.forward, &addressed)
+}
+
+fn take(
+    socket: &mut Socket,
+    held: &mut HeldPorts,
+    handle: &PortForwardHandle,
+) -> Result<(), Error> {
+    let step = ("stop forwarding port", handle as &dyn fmt::Display);
+    let is_ipv4 = handle.target.is_ipv4();
+    let family = held.of(is_ipv4);
+    let Some(mapping) = family.mappings.get(&handle.number).cloned() else {
+        return Err(Cause::from(Errno::ENOENT).doing(step.0, step.1));
+    };
+    let container = (mapping.link, mapping.target);
+    let is_last = family.containers.get(&container).is_none_or(|count| *count <= 1);
+    let table = PortTable::new(socket.port(), is_ipv4);
+    let mut transaction = Operations::new();
+    if family.mappings.len() == 1 {
+        table.push_delete(&mut transaction, step);
+    } else {
+        let mut elements = Elements::default();
+        let of_ports: Option<()> =
+            mapping.ports().try_for_each(|(port, _)| elements.add_port(port, None));
+        let of_container =
+            if is_last { elements.add_container(container.0, container.1) } else { Some(()) };
+        if of_ports.and(of_container).is_none() {
+            return Err(Error::invalid(step.0, step.1, "it can't be put into an element"));
+        }
+        table.push_elements(&mut transaction, step, MessageType::DeleteElement, &elements);
+    }
+    // Off first: from then on nothing leads here that what is deleted next has to drop.
+    if mapping.forward.is_at_loopback() {
+        held.local.release(mapping.link)?;
+    }
+    transaction.commit(socket, |_| ())?;
+    let family = held.of(is_ipv4);
+    family.mappings.remove(&handle.number);
+    for (port, _) in mapping.ports() {
+        family.holders.remove(&port);
+    }
+    if is_last {
+        family.containers.remove(&container);
+    } else if let Some(count) = family.containers.get_mut(&container) {
+        *count -= 1;
+    }
+    Ok(())
+}
+
+fn taken(forward: &PortForward, holder: Option<&PortForward>) -> Error {
+    let error = Cause::from(Errno::EEXIST).doing(ACTION, forward);
+    match holder {
+        Some(holder) => error.hint(format!("{holder} has the port")),
+        None => error,
+    }
+}
+
+fn explain(error: Error) -> Error {
+    error
+        .hint_on(Errno::ENFILE, || format!("{SIZE} ports are forwarded, as many as a map takes"))
+        .hint_on(Errno::ENOENT, || {
+            "this kernel lacks a part for it (CONFIG_NFT_NAT, CONFIG_NFT_MASQ, CONFIG_NFT_FIB_IPV4, \
+             CONFIG_NFT_FIB_IPV6, CONFIG_NFT_CT)"
+                .into()
+        })
+}
+
+fn state<'a>(
+    nf_tables: &'a mut NfTables,
+    shown: &dyn fmt::Display,
+) -> Result<(&'a mut Socket, &'a mut HeldPorts), Error> {
+    nf_tables.with().map_err(|cause| cause.doing("find held ports for", shown))
+}
+
+fn in_tables<T>(
+    netns: &Netns,
+    shown: &dyn fmt::Display,
+    work: impl FnOnce(&mut NfTables) -> Result<T, Error>,
+) -> Result<T, Error> {
+    netns
+        .nf_tables(|nf_tables| Ok(work(nf_tables)))
+        .map_err(|cause| cause.doing("open nf_tables for", shown))
+        .flatten()
+        .map_err(|error| error.in_namespace(netns))
+}

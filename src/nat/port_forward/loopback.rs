@@ -1,0 +1,92 @@
+//! The link that leads to a container, and `route_localnet` on it: without, the kernel takes an
+//! answer for 127.0.0.1 that comes in by a link for a forgery.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use nix::errno::Errno;
+
+use super::builder::{ACTION, PortForward};
+use crate::error::{Cause, Error};
+use crate::link::Link;
+use crate::netns::Netns;
+use crate::wire::route::RouteView;
+
+/// `IPV4_DEVCONF_ROUTE_LOCALNET` (`include/uapi/linux/ip.h`).
+const ROUTE_LOCALNET: u16 = 26;
+/// A route to this namespace itself (`include/uapi/linux/rtnetlink.h`).
+const RTN_LOCAL: u8 = 2;
+
+/// The index of the link that leads to the target.
+pub(super) fn link_to(netns: &Netns, forward: &PortForward, target: IpAddr) -> Result<u32, Error> {
+    if let Some(link) = &forward.link {
+        return link.resolve(netns, ACTION, forward);
+    }
+    let mut request = RouteMessage::default();
+    let (family, length) = match target {
+        IpAddr::V4(_) => (AddressFamily::Inet, 32),
+        IpAddr::V6(_) => (AddressFamily::Inet6, 128),
+    };
+    request.header.address_family = family;
+    request.header.destination_prefix_length = length;
+    request.attributes.push(RouteAttribute::Destination(RouteAddress::from(target)));
+    let request = RouteNetlinkMessage::GetRoute(request);
+    let read = |view: RouteView<'_>| Some((view.kind, view.output()?));
+    let found = netns.route(|socket| socket.get(&request, |answer| read(RouteView::read(answer)?)));
+    match found.and_then(|found| found.ok_or(Cause::Malformed("a route without a link"))) {
+        Ok((RTN_LOCAL, _)) => {
+            let reason = "the target is this namespace itself: that is NatRule::redirect";
+            Err(Error::invalid(ACTION, forward, reason).in_namespace(netns))
+        }
+        Ok((_, link)) => Ok(link),
+        Err(cause) => {
+            let hint = || "there is no route to the target: its network must be there first".into();
+            let error = cause.doing(ACTION, forward).in_namespace(netns);
+            Err(error.hint_on(Errno::ENETUNREACH, hint).hint_on(Errno::EHOSTUNREACH, hint))
+        }
+    }
+}
+
+/// The links on which it is on because of us.
+#[derive(Debug, Default)]
+pub(super) struct LocalRouting(BTreeMap<u32, Hold>);
+
+#[derive(Debug)]
+struct Hold {
+    link: Link,
+    was_on: bool,
+    count: usize,
+}
+
+impl LocalRouting {
+    /// Has it on, for one mapping more.
+    pub(super) fn hold(&mut self, netns: &Netns, index: u32) -> Result<(), Error> {
+        if let Some(hold) = self.0.get_mut(&index) {
+            hold.count += 1;
+            return Ok(());
+        }
+        let link = netns.link_at(index)?;
+        let was_on = link.ipv4_setting(ROUTE_LOCALNET)? != 0;
+        if !was_on {
+            link.set_ipv4_setting(ROUTE_LOCALNET, 1)?;
+        }
+        self.0.insert(index, Hold { link, was_on, count: 1 });
+        Ok(())
+    }
+
+    /// For one mapping less; with the last it is put back. A link that is gone has taken it along.
+    pub(super) fn release(&mut self, index: u32) -> Result<(), Error> {
+        let Some(hold) = self.0.get_mut(&index) else { return Ok(()) };
+        hold.count -= 1;
+        if hold.count > 0 {
+            return Ok(());
+        }
+        let Some(Hold { link, was_on, .. }) = self.0.remove(&index) else { return Ok(()) };
+        match link.set_ipv4_setting(ROUTE_LOCALNET, u32::from(was_on)) {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(()),
+        }
+    }
+}

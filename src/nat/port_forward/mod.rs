@@ -1,0 +1,42 @@
+//! Published ports: ports of this namespace that lead to a container.
+//!
+//! One table a family, held by the owner flag. A mapping is an element of one of two maps, so the
+//! ten-thousandth costs what the first does; each container has two elements of a set besides:
+//!
+//! ```text
+//! table ip netloom-ports-N {
+//!     flags owner
+//!     map addressed { type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; size 65536; }
+//!     map any { type inet_proto . inet_service : ipv4_addr . inet_service; size 65536; }
+//!     set hairpin { type iface_index . iface_index . ipv4_addr; }
+//!     chain loopback {                        # IPv4 only; the kernel itself does it for IPv6
+//!         type filter hook prerouting priority raw;
+//!         iifname != "lo" ip daddr 127.0.0.0/8 drop
+//!     }
+//!     chain ports {
+//!         dnat to meta l4proto . ip daddr . th dport map @addressed
+//!         fib daddr type local dnat to meta l4proto . th dport map @any
+//!     }
+//!     chain prerouting { type nat hook prerouting priority dstnat; jump ports }
+//!     chain output { type nat hook output priority dstnat; jump ports }
+//!     chain postrouting {
+//!         type nat hook postrouting priority srcnat;
+//!         ct status dnat meta iif . meta oif . ip daddr @hairpin masquerade
+//!     }
+//! }
+//! ```
+//!
+//! The set has, for each container, the link that leads to it with itself: what came in by the link it
+//! leaves by (a neighbour's, and the container's own) must come back through here, so it gets our
+//! address. And with no link at all: what was sent from here, perhaps from 127.0.0.1, and, where
+//! `br_netfilter` has a bridge call us, what passes from port to port.
+
+mod builder;
+mod handle;
+mod held;
+mod loopback;
+mod ruleset;
+mod stale;
+
+pub use builder::PortForward;
+pub use handle::PortForwardHandle;

@@ -1,0 +1,275 @@
+//! The table of a family: its maps, its chains, and the elements of a mapping.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
+
+use crate::nat::chains::NatChain;
+use crate::nft::Operations;
+use crate::protocol::Protocol;
+use crate::wire::nft::chain::{Chain, ChainType};
+use crate::wire::nft::data::{Value, Verdict};
+use crate::wire::nft::datatype::DataType;
+use crate::wire::nft::element::{Element, ElementsOf};
+use crate::wire::nft::expr::Expr;
+use crate::wire::nft::expr::bitwise::Bitwise;
+use crate::wire::nft::expr::cmp::{Cmp, Comparison};
+use crate::wire::nft::expr::ct::{Ct, CtKey};
+use crate::wire::nft::expr::fib::{Fib, FibFlags, FibResult};
+use crate::wire::nft::expr::immediate::Immediate;
+use crate::wire::nft::expr::lookup::Lookup;
+use crate::wire::nft::expr::masq::Masq;
+use crate::wire::nft::expr::meta::{Meta, MetaKey};
+use crate::wire::nft::expr::nat::{Nat, NatType};
+use crate::wire::nft::expr::payload::{Payload, PayloadBase};
+use crate::wire::nft::hook::{Hook, HookPoint, Priority};
+use crate::wire::nft::message::{Family, MessageType};
+use crate::wire::nft::register::Register::{self, R1};
+use crate::wire::nft::rule::Rule;
+use crate::wire::nft::set::{Description, Set, SetFlags};
+use crate::wire::nft::table::{Table, TableFlags};
+use crate::wire::nft::userdata::{ByteOrder, UserData};
+
+const ADDRESSED: &str = "addressed";
+const ANY: &str = "any";
+const HAIRPIN: &str = "hairpin";
+const LOOPBACK: &str = "loopback";
+const PORTS: &str = "ports";
+
+/// The size of a map, declared so that the kernel need not grow it.
+pub(super) const SIZE: u32 = 65_536;
+
+/// The table of a family, by its name.
+#[derive(Debug, Clone)]
+pub(super) struct PortTable {
+    name: String,
+    is_ipv4: bool,
+}
+
+/// What a mapping and a container are elements of.
+#[derive(Debug, Default)]
+pub(super) struct Elements {
+    pub(super) addressed: Vec<Element>,
+    pub(super) any: Vec<Element>,
+    pub(super) hairpin: Vec<Element>,
+}
+
+impl Elements {
+    /// A port that leads to a container; without one, to delete it.
+    pub(super) fn add_port(
+        &mut self,
+        (protocol, address, port): (Protocol, Option<IpAddr>, u16),
+        target: Option<(IpAddr, u16)>,
+    ) -> Option<()> {
+        let (protocol, port) = (Value::from(protocol.number()), Value::from(port));
+        let (list, key) = match address {
+            Some(address) => (&mut self.addressed, vec![protocol, address.into(), port]),
+            None => (&mut self.any, vec![protocol, port]),
+        };
+        let key = Value::concat(&key)?;
+        list.push(match target {
+            Some((address, port)) => {
+                Element::with_data(key, Value::concat(&[address.into(), port.into()])?)
+            }
+            None => Element::new(key),
+        });
+        Some(())
+    }
+
+    /// A container that a link leads to.
+    pub(super) fn add_container(&mut self, link: u32, address: IpAddr) -> Option<()> {
+        for from in [link, 0] {
+            let key = [Value::host_u32(from), Value::host_u32(link), address.into()];
+            self.hairpin.push(Element::new(Value::concat(&key)?));
+        }
+        Some(())
+    }
+}
+
+impl PortTable {
+    pub(super) fn new(socket_port: u32, is_ipv4: bool) -> Self {
+        Self { name: format!("netloom-ports-{socket_port}"), is_ipv4 }
+    }
+
+    fn family(&self) -> Family {
+        if self.is_ipv4 { Family::Ip } else { Family::Ip6 }
+    }
+
+    /// Adds or deletes elements.
+    pub(super) fn push_elements<'a>(
+        &self,
+        transaction: &mut Operations<'a>,
+        step: (&'static str, &'a dyn fmt::Display),
+        kind: MessageType,
+        elements: &Elements,
+    ) {
+        let flags = match kind {
+            MessageType::NewElement => NLM_F_CREATE | NLM_F_EXCL,
+            _ => 0,
+        };
+        let Elements { addressed, any, hairpin } = elements;
+        for (set, elements) in [(ADDRESSED, addressed), (ANY, any), (HAIRPIN, hairpin)] {
+            let of = ElementsOf::new(&self.name, set);
+            transaction.push_elements(step, kind, flags, self.family(), (&of, elements));
+        }
+    }
+
+    pub(super) fn push_delete<'a>(
+        &self,
+        transaction: &mut Operations<'a>,
+        step: (&'static str, &'a dyn fmt::Display),
+    ) {
+        let table = Table::by_name(&self.name);
+        transaction.push(step, MessageType::DeleteTable, 0, self.family(), &table);
+    }
+
+    /// Makes it, with everything but elements.
+    pub(super) fn push_create(&self, transaction: &mut Operations<'_>) -> Option<()> {
+        let create = NLM_F_CREATE | NLM_F_EXCL;
+        let step = |what: &'static &'static str| ("add", what as &dyn fmt::Display);
+        let family = self.family();
+        let table = Table { flags: Some(TableFlags::OWNER), ..Table::by_name(&self.name) };
+        transaction.push(step(&"a table for ports"), MessageType::NewTable, create, family, &table);
+        for set in self.sets()? {
+            transaction.push(step(&"a map of ports"), MessageType::NewSet, create, family, &set);
+        }
+        let step = step(&"a chain for ports");
+        for (chain, _) in self.chains() {
+            transaction.push(step, MessageType::NewChain, create, family, &chain);
+        }
+        for (chain, rules) in self.chains() {
+            for expressions in rules {
+                let rule = Rule::new(&self.name, chain.name.as_deref()?, expressions);
+                let flags = NLM_F_CREATE | NLM_F_APPEND;
+                transaction.push(step, MessageType::NewRule, flags, family, &rule);
+            }
+        }
+        Some(())
+    }
+
+    fn address_type(&self) -> DataType {
+        if self.is_ipv4 { DataType::IPV4_ADDRESS } else { DataType::IPV6_ADDRESS }
+    }
+
+    fn address_length(&self) -> u32 {
+        if self.is_ipv4 { 4 } else { 16 }
+    }
+
+    fn sets(&self) -> Option<[Set; 3]> {
+        let (address, length) = (self.address_type(), self.address_length());
+        let (protocol, port) = (DataType::INTERNET_PROTOCOL, DataType::INTERNET_SERVICE);
+        let map = |name, id, key: &[DataType], key_len| {
+            Some(Set {
+                id: Some(id),
+                flags: Some(SetFlags::MAP),
+                key_type: Some(DataType::concat(key)?),
+                key_len: Some(key_len),
+                data_type: Some(DataType::concat(&[address, port])?),
+                data_len: Some(length + 4),
+                desc: Description { size: Some(SIZE), ..Description::default() },
+                userdata: Some(UserData::of_map(ByteOrder::Invalid, ByteOrder::Invalid, false)),
+                ..Set::by_name(&self.name, name)
+            })
+        };
+        let link = DataType::INTERFACE_INDEX;
+        let hairpin = Set {
+            id: Some(3),
+            flags: Some(SetFlags::empty()),
+            key_type: Some(DataType::concat(&[link, link, address])?),
+            key_len: Some(8 + length),
+            userdata: Some(UserData::of_set(ByteOrder::Invalid)),
+            ..Set::by_name(&self.name, HAIRPIN)
+        };
+        let addressed = map(ADDRESSED, 1, &[protocol, address, port], 8 + length)?;
+        Some([addressed, map(ANY, 2, &[protocol, port], 8)?, hairpin])
+    }
+
+    /// The chains in an order in which each finds those it jumps to, with the rules of each.
+    fn chains(&self) -> Vec<(Chain, Vec<Vec<Expr>>)> {
+        let ports = Chain::by_name(&self.name, PORTS);
+        let jump = vec![Immediate::verdict(Verdict::Jump(PORTS.into())).into()];
+        let nat = |chain: NatChain, rule| (chain.in_table(&self.name, self.family()), vec![rule]);
+        let mut chains = vec![
+            (ports, vec![self.forward(true), self.forward(false)]),
+            nat(NatChain::Prerouting, jump.clone()),
+            nat(NatChain::Output, jump),
+            nat(NatChain::Postrouting, self.masquerade()),
+        ];
+        if self.is_ipv4 {
+            let loopback = Chain {
+                kind: Some(ChainType::Filter),
+                hook: Hook::new(self.family(), HookPoint::Prerouting, Priority::RAW),
+                ..Chain::by_name(&self.name, LOOPBACK)
+            };
+            chains.insert(0, (loopback, vec![not_from_a_link_to_loopback()]));
+        }
+        chains
+    }
+
+    fn destination(&self, dreg: Register) -> Expr {
+        let offset = if self.is_ipv4 { 16 } else { 24 };
+        Payload::load(dreg, PayloadBase::Network, offset, self.address_length()).into()
+    }
+
+    /// The register behind a long one, or behind one and an address.
+    fn behind(&self, slots: u32) -> Register {
+        let slots = slots + self.address_length() / 4;
+        Register::at_slot(slots).unwrap_or(Register::Slot15)
+    }
+
+    /// `dnat to meta l4proto . ip daddr . th dport map @addressed`, or the other one.
+    fn forward(&self, addressed: bool) -> Vec<Expr> {
+        let mut list = Vec::new();
+        if !addressed {
+            const RTN_LOCAL: u32 = 2;
+            let (result, flags) = (FibResult::AddressType, FibFlags::DESTINATION);
+            list.push(Fib { dreg: R1, result, flags }.into());
+            list.push(compare(Comparison::Equal, Value::host_u32(RTN_LOCAL)));
+        }
+        list.push(Meta::Load { dreg: R1, key: MetaKey::Layer4Protocol }.into());
+        let port = if addressed {
+            list.push(self.destination(Register::Slot1));
+            self.behind(1)
+        } else {
+            Register::Slot1
+        };
+        list.push(Payload::load(port, PayloadBase::Transport, 2, 2).into());
+        list.push(Lookup::map(R1, R1, if addressed { ADDRESSED } else { ANY }).into());
+        let nat = Nat::to_address(NatType::Destination, self.family(), R1);
+        list.push(Nat { port_min: Some(self.behind(0)), ..nat }.into());
+        list
+    }
+
+    /// `ct status dnat meta iif . meta oif . ip daddr @hairpin masquerade`.
+    fn masquerade(&self) -> Vec<Expr> {
+        const IPS_DST_NAT: u32 = 1 << 5;
+        let status = Value::host_u32(IPS_DST_NAT);
+        vec![
+            Ct::Load { dreg: R1, key: CtKey::Status, direction: None }.into(),
+            Bitwise::mask(R1, status).into(),
+            compare(Comparison::NotEqual, status.zeroed()),
+            Meta::Load { dreg: R1, key: MetaKey::InputIndex }.into(),
+            Meta::Load { dreg: Register::Slot1, key: MetaKey::OutputIndex }.into(),
+            self.destination(Register::Slot2),
+            Lookup::is_in(R1, HAIRPIN).into(),
+            Masq::default().into(),
+        ]
+    }
+}
+
+/// `iifname != "lo" ip daddr 127.0.0.0/8 drop`.
+fn not_from_a_link_to_loopback() -> Vec<Expr> {
+    let lo = Value::interface("lo").unwrap_or(Value::from(0_u8));
+    vec![
+        Meta::Load { dreg: R1, key: MetaKey::InputName }.into(),
+        compare(Comparison::NotEqual, lo),
+        Payload::load(R1, PayloadBase::Network, 16, 1).into(),
+        compare(Comparison::Equal, Value::from(127_u8)),
+        Immediate::verdict(Verdict::Drop).into(),
+    ]
+}
+
+fn compare(op: Comparison, data: Value) -> Expr {
+    Cmp { sreg: R1, op, data }.into()
+}

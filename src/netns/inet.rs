@@ -1,0 +1,228 @@
+//! Internet sockets that are opened in a namespace and used from anywhere.
+//!
+//! A socket belongs to the namespace it was made in; binding, connecting and all the rest need not be
+//! done there.
+
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, connect, getsockopt, listen,
+    setsockopt, socket, sockopt,
+};
+
+use super::enter::inside;
+use super::open::Netns;
+use crate::error::{Cause, Error};
+use crate::input::{FirstRejected, Input};
+use crate::sys;
+
+/// A place to open sockets: a namespace, or one link in it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Opening<'a> {
+    pub(crate) netns: &'a Netns,
+    /// The index of the only link that packets may come and go by.
+    pub(crate) link: Option<u32>,
+}
+
+impl Netns {
+    /// Listens for TCP connections inside; used on any thread.
+    ///
+    /// ```
+    /// use netloom::Namespace;
+    /// # use std::{io::{Read, Write}, time::Duration};
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let red = Namespace::anonymous().create()?;
+    /// red.link("lo")?.set_up()?;
+    /// let listener = red.tcp_listen("127.0.0.1:8080")?;
+    /// let mut client = red.tcp_connect("127.0.0.1:8080", Duration::from_secs(1))?;
+    /// let (mut server, _) = listener.accept().unwrap();
+    /// server.write_all(b"hello").unwrap();
+    /// drop(server);
+    /// let mut said = String::new();
+    /// client.read_to_string(&mut said).unwrap();
+    /// assert_eq!(said, "hello");
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `EADDRINUSE` where somebody listens there already; `EADDRNOTAVAIL` where no link has that
+    /// address; a bad address is refused before any system call.
+    pub fn tcp_listen(&self, address: impl Input<SocketAddr>) -> Result<TcpListener, Error> {
+        Opening { netns: self, link: None }.tcp_listen(address)
+    }
+
+    /// Connects to a TCP server from inside; the stream is used on any thread.
+    ///
+    /// # Errors
+    ///
+    /// [`is_timed_out`](Error::is_timed_out) where nobody answered in time; `ECONNREFUSED` where nobody
+    /// listens; `ENETUNREACH` without a route.
+    pub fn tcp_connect(
+        &self,
+        address: impl Input<SocketAddr>,
+        timeout: Duration,
+    ) -> Result<TcpStream, Error> {
+        Opening { netns: self, link: None }.tcp_connect(address, timeout)
+    }
+
+    /// Binds a UDP socket inside; used on any thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`tcp_listen`](Self::tcp_listen).
+    pub fn udp_bind(&self, address: impl Input<SocketAddr>) -> Result<UdpSocket, Error> {
+        Opening { netns: self, link: None }.udp_bind(address)
+    }
+
+    /// Opens a raw IPv4 socket for a protocol inside: 1 is ICMP. What is read starts with the IP header.
+    /// Source: raw(7).
+    ///
+    /// # Errors
+    ///
+    /// Without `CAP_NET_RAW` it is [`is_permission_denied`](Error::is_permission_denied).
+    #[doc(alias = "SOCK_RAW")]
+    pub fn raw_ipv4_socket(&self, protocol: u8) -> Result<OwnedFd, Error> {
+        self.raw_socket(AddressFamily::Inet, protocol, "raw IPv4 socket for protocol")
+    }
+
+    /// Opens a raw IPv6 socket for a protocol inside: 58 is `ICMPv6`. What is read comes without the IP
+    /// header.
+    ///
+    /// # Errors
+    ///
+    /// As [`raw_ipv4_socket`](Self::raw_ipv4_socket).
+    pub fn raw_ipv6_socket(&self, protocol: u8) -> Result<OwnedFd, Error> {
+        self.raw_socket(AddressFamily::Inet6, protocol, "raw IPv6 socket for protocol")
+    }
+
+    fn raw_socket(
+        &self,
+        family: AddressFamily,
+        protocol: u8,
+        what: &'static str,
+    ) -> Result<OwnedFd, Error> {
+        let open = || Ok(sys::raw_socket(family as i32, protocol)?);
+        inside(self.fd(), open).flatten().map_err(|cause: Cause| {
+            cause.doing("open", format!("{what} {protocol}")).in_namespace(self).hint_on(
+                Errno::EPERM,
+                || {
+                    "this needs CAP_NET_RAW in the user namespace that owns the network namespace"
+                        .into()
+                },
+            )
+        })
+    }
+}
+
+impl Opening<'_> {
+    pub(crate) fn tcp_listen(self, address: impl Input<SocketAddr>) -> Result<TcpListener, Error> {
+        self.opened("listen on", address, |address| {
+            let socket = self.open(address, SockType::Stream, SockFlag::empty())?;
+            // As std: a server that starts anew need not wait for its old connections.
+            setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+            bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+            listen(&socket, Backlog::MAXCONN)?;
+            Ok(socket.into())
+        })
+    }
+
+    pub(crate) fn tcp_connect(
+        self,
+        address: impl Input<SocketAddr>,
+        timeout: Duration,
+    ) -> Result<TcpStream, Error> {
+        self.opened("connect to", address, |address| {
+            let socket = self.open(address, SockType::Stream, SockFlag::SOCK_NONBLOCK)?;
+            match connect(socket.as_raw_fd(), &SockaddrStorage::from(address)) {
+                Err(Errno::EINPROGRESS) => connected(&socket, timeout)?,
+                result => result?,
+            }
+            let stream = TcpStream::from(socket);
+            stream.set_nonblocking(false)?;
+            Ok(stream)
+        })
+    }
+
+    pub(crate) fn udp_bind(self, address: impl Input<SocketAddr>) -> Result<UdpSocket, Error> {
+        self.opened("bind a UDP socket to", address, |address| {
+            let socket = self.open(address, SockType::Datagram, SockFlag::empty())?;
+            bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+            Ok(socket.into())
+        })
+    }
+
+    /// Only this is done inside.
+    fn open(self, address: SocketAddr, kind: SockType, flags: SockFlag) -> Result<OwnedFd, Cause> {
+        let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        let flags = flags | SockFlag::SOCK_CLOEXEC;
+        let socket = inside(self.netns.fd(), || socket(family, kind, flags, None))??;
+        if let Some(link) = self.link {
+            sys::bind_to_link(socket.as_fd(), link)?;
+        }
+        Ok(socket)
+    }
+
+    fn opened<T>(
+        self,
+        action: &'static str,
+        address: impl Input<SocketAddr>,
+        open: impl FnOnce(SocketAddr) -> Result<T, Cause>,
+    ) -> Result<T, Error> {
+        let mut rejected = FirstRejected::default();
+        let address = rejected.read("address", address);
+        rejected.check(action, "an address").map_err(|error| error.in_namespace(self.netns))?;
+        let Some(address) = address else {
+            return Err(Error::invalid(action, "an address", "it has no value"));
+        };
+        open(address).map_err(|cause| {
+            let error = cause.doing(action, address).in_namespace(self.netns);
+            match error.errno().and_then(hint) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
+        })
+    }
+}
+
+fn hint(errno: Errno) -> Option<&'static str> {
+    match errno {
+        Errno::EADDRINUSE => Some("another socket has that address and port"),
+        Errno::EADDRNOTAVAIL => Some("no link there has that address, or it is still tentative"),
+        Errno::ECONNREFUSED => Some("it is there, but nobody listens on that port"),
+        Errno::ENETUNREACH => Some("there is no route to it, or the link is down"),
+        Errno::EACCES => Some(
+            "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE, \
+             or a rule forbids it",
+        ),
+        _ => None,
+    }
+}
+
+/// Waits for a connection to be made.
+fn connected(socket: &OwnedFd, timeout: Duration) -> Result<(), Cause> {
+    let end = Instant::now() + timeout;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        // Rounded up: a wait of no time would spin.
+        let milliseconds = left.as_micros().div_ceil(1000);
+        let wait = PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX);
+        let mut sockets = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+        match poll(&mut sockets, wait) {
+            Ok(0) if left.is_zero() => return Err(Cause::TimedOut(timeout)),
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => {
+                return match getsockopt(socket, sockopt::SocketError)? {
+                    0 => Ok(()),
+                    errno => Err(Errno::from_raw(errno).into()),
+                };
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What makes a setting itself: its place under `/proc/sys/net`, and for a link's own the link's index.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::net::if_::{if_indextoname, if_nametoindex};
+
+use super::held::Access;
+use crate::error::{Cause, takes};
+
+const ROOT: &str = "/proc/sys/net";
+
+const NET_ADMIN: &str = "this needs CAP_NET_ADMIN in the user namespace that owns the network namespace, or \
+     to be root there";
+
+/// Which setting of a namespace is meant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum SettingId {
+    /// One of the namespace, by its file.
+    OfNamespace(PathBuf),
+    /// A link's own, as `ipv4/conf`, index, `forwarding`: by the index, as the name may change and be
+    /// another link's then.
+    OfLink { directory: String, index: u32, name: String },
+}
+
+impl SettingId {
+    pub(crate) fn of_link(directory: &str, index: u32, name: &str) -> Self {
+        Self::OfLink { directory: directory.to_owned(), index, name: name.to_owned() }
+    }
+
+    /// Of the parts of a name that is below `net`. To be called inside the namespace.
+    pub(super) fn of_parts(parts: &[&str]) -> Self {
+        match parts {
+            // Two names for one.
+            ["net", "ipv4", "ip_forward"] => {
+                Self::OfNamespace(conf("ipv4/conf", "all", "forwarding"))
+            }
+            ["net", family, tree @ ("conf" | "neigh"), link, name]
+                if !matches!(*link, "all" | "default") =>
+            {
+                match if_nametoindex(*link) {
+                    Ok(index) => Self::of_link(&format!("{family}/{tree}"), index, name),
+                    // The kernel says so when the file is opened.
+                    Err(_) => Self::of_file(parts),
+                }
+            }
+            _ => Self::of_file(parts),
+        }
+    }
+
+    fn of_file(parts: &[&str]) -> Self {
+        Self::OfNamespace(
+            parts.iter().fold("/proc/sys".into(), |path: PathBuf, part| path.join(part)),
+        )
+    }
+
+    fn file(&self) -> Result<PathBuf, Cause> {
+        match self {
+            Self::OfNamespace(path) => Ok(path.clone()),
+            Self::OfLink { directory, index, name } => {
+                // if_indextoname(3) says ENXIO.
+                let link = if_indextoname(*index).or(Err(Errno::ENODEV))?;
+                Ok(conf(directory, OsStr::from_bytes(link.as_bytes()), name))
+            }
+        }
+    }
+
+    /// What the kernel sets along with it, and how that is now: where this is a switch for all links,
+    /// each link's own, `default`, which new links start from, and for IPv4 forwarding
+    /// `all/accept_redirects` (`inet_forward_change`, `addrconf_fixup_forwarding`). To be called inside.
+    pub(super) fn followers(&self) -> Vec<(Self, String)> {
+        const SWITCHES: [(&str, &str, Option<&str>); 3] = [
+            ("ipv4/conf", "forwarding", Some("accept_redirects")),
+            ("ipv6/conf", "forwarding", None),
+            ("ipv6/conf", "disable_ipv6", None),
+        ];
+        let is_this = |(directory, name, _): &&(&str, &str, _)| {
+            *self == Self::OfNamespace(conf(directory, "all", name))
+        };
+        let Some((directory, name, other)) = SWITCHES.iter().find(is_this) else {
+            return Vec::new();
+        };
+        let mut ids = vec![Self::OfNamespace(conf(directory, "default", name))];
+        ids.extend(other.map(|other| Self::OfNamespace(conf(directory, "all", other))));
+        let links = fs::read_dir(Path::new(ROOT).join(directory)).into_iter().flatten().flatten();
+        for link in links.map(|entry| entry.file_name()) {
+            if link != "all"
+                && link != "default"
+                && let Ok(index) = if_nametoindex(link.as_os_str())
+            {
+                ids.push(Self::of_link(directory, index, name));
+            }
+        }
+        // A link may go at any moment.
+        ids.into_iter().filter_map(|id| id.read().ok().map(|value| (id, value))).collect()
+    }
+
+    /// For a link's own: the switch for all links, and what new links start from.
+    pub(super) fn leaders(&self) -> Option<[Self; 2]> {
+        let Self::OfLink { directory, name, .. } = self else { return None };
+        Some(["all", "default"].map(|one| Self::OfNamespace(conf(directory, one, name))))
+    }
+}
+
+fn conf(directory: &str, link: impl AsRef<Path>, name: &str) -> PathBuf {
+    Path::new(ROOT).join(directory).join(link).join(name)
+}
+
+/// By its file, on a thread that is inside: `/proc/sys/net` shows the namespace of who opens it.
+impl Access for SettingId {
+    type Failure = Cause;
+
+    fn read(&self) -> Result<String, Cause> {
+        Ok(fs::read_to_string(self.file()?)?.trim_end().to_owned())
+    }
+
+    fn write(&self, value: &str) -> Result<(), Cause> {
+        let file = self.file()?;
+        let write = || fs::OpenOptions::new().write(true).open(file)?.write_all(value.as_bytes());
+        write().map_err(|error| match Cause::from(error) {
+            Cause::System(errno) => takes(NET_ADMIN)(errno),
+            cause => cause,
+        })
+    }
+
+    fn failure(&self, cause: Cause) -> Cause {
+        cause
+    }
+}

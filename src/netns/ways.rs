@@ -1,0 +1,208 @@
+//! Every way to a network namespace that exists.
+
+use std::fmt;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use nix::sys::statfs::{FsType, NSFS_MAGIC, fstatfs};
+
+use super::enter::inside;
+use super::identity::NetnsId;
+use super::named;
+use super::open::{Label, Netns, Quoted};
+use super::sockets::Sockets;
+use crate::error::{Cause, Error, SYS_ADMIN};
+use crate::fault;
+
+impl Netns {
+    /// The namespace the calling thread is in.
+    ///
+    /// # Errors
+    ///
+    /// Where `/proc` is not mounted or no netlink socket can be opened.
+    pub fn current() -> Result<Self, Error> {
+        let open = || {
+            let file = own_file()?;
+            Self::assemble(file, Label::Current, Sockets::open_here()?)
+        };
+        open().map_err(|cause| cause.doing("open", "the current namespace"))
+    }
+
+    /// A named one, as `ip netns` keeps them: `/run/netns/NAME`.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none of that name, the name stands for no namespace any more (as after a reboot,
+    /// or where the mount did not reach this mount namespace), or a privilege is missing.
+    pub fn open(name: &str) -> Result<Self, Error> {
+        named::check(name, "open namespace")?;
+        Self::at(&named::path(name), Label::Named(name.to_owned()), "open namespace", &Quoted(name))
+            .map_err(|error| match error.errno() {
+                Some(Errno::EINVAL) if named::is_stale(name) => error.hint(named::stale(name)),
+                Some(Errno::ENOENT) => {
+                    error.hint(format!("there is no such name in {}", named::DIRECTORY))
+                }
+                _ => error,
+            })
+    }
+
+    /// The one that a file stands for: `/proc/PID/ns/net`, a bind mount of it.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such file, it stands for no network namespace, or a privilege is missing.
+    pub fn from_path(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        Self::at(path, Label::Path(path.to_owned()), "open namespace", &path.display())
+    }
+
+    /// The one a process is in.
+    ///
+    /// # Errors
+    ///
+    /// Where the process has ended ([`is_not_found`](Error::is_not_found)) or a privilege is missing:
+    /// it takes the right to look into that process, as ptrace(2) has it, and to enter.
+    pub fn from_pid(pid: u32) -> Result<Self, Error> {
+        let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
+        Self::at(&path, Label::Pid(pid), "open namespace of process", &pid).map_err(|error| {
+            let error = error.hint_on(Errno::EACCES, || INTO_PROCESS.into());
+            if error.is_not_found() { error.hint(ENDED) } else { error }
+        })
+    }
+
+    /// The one a process is in, by a pidfd, which never stands for another process by now.
+    ///
+    /// # Errors
+    ///
+    /// Where the process has ended ([`is_not_found`](Error::is_not_found)), the descriptor is no pidfd,
+    /// or a privilege is missing: it takes `CAP_SYS_ADMIN`, and the right to look into that process.
+    /// Source: setns(2), `pidfd_open(2)`.
+    #[doc(alias = "pidfd_open")]
+    pub fn from_pidfd(pidfd: impl AsFd) -> Result<Self, Error> {
+        let pidfd = pidfd.as_fd();
+        let open =
+            inside(pidfd, || Self::assemble(own_file()?, Label::Anonymous, Sockets::open_here()?));
+        open.flatten().map_err(|cause| match cause {
+            // A namespace's own file would do for setns as well; EBADF: neither of the two.
+            Cause::System(Errno::EINVAL | Errno::EBADF) => Cause::System(Errno::EINVAL)
+                .doing("open namespace of", "a pidfd")
+                .hint("it is not a pidfd, as pidfd_open(2) returns them"),
+            cause => cause
+                .doing("open namespace of", "a pidfd")
+                .hint_on(Errno::ESRCH, || ENDED.into())
+                .hint_on(Errno::EPERM, || format!("{SYS_ADMIN}; and {INTO_PROCESS}")),
+        })
+    }
+
+    /// The one that an open file stands for.
+    ///
+    /// # Errors
+    ///
+    /// Where it stands for no network namespace, or a privilege is missing.
+    pub fn from_fd(file: OwnedFd) -> Result<Self, Error> {
+        Self::of_file(file, Label::Anonymous).map_err(|cause| {
+            cause
+                .doing("open namespace of", "a file descriptor")
+                .hint_on(Errno::EINVAL, || NOT_ONE.into())
+        })
+    }
+
+    /// The named ones, as `ip netns list`, in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// Where `/run/netns` is there but can't be read.
+    pub fn list() -> Result<Vec<NamedNetns>, Error> {
+        let list = named::list().map_err(|cause| cause.doing("list", named::DIRECTORY))?;
+        Ok(list.into_iter().map(|(name, id)| NamedNetns { name, id }).collect())
+    }
+
+    /// Deletes a stale name: a file under `/run/netns` that no namespace is mounted on any more, as after
+    /// a crash, and that keeps the name from being made anew. What is mounted on it in another
+    /// mount namespace is not seen, and goes too, as with `ip netns delete`.
+    ///
+    /// ```
+    /// use netloom::{Namespace, Netns};
+    /// # netloom::sandbox::enter()?;
+    /// # drop(Namespace::named("other").create()?);
+    ///
+    /// std::fs::write("/run/netns/red", "").unwrap();
+    /// assert!(Namespace::named("red").create().is_err());
+    /// Netns::delete_stale("red")?;
+    /// let _red = Namespace::named("red").create()?;
+    /// assert!(Netns::delete_stale("red").is_err(), "it lives");
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where there is no such name;
+    /// [`is_already_exists`](Error::is_already_exists) where it is not stale.
+    #[doc(alias = "ip netns delete")]
+    pub fn delete_stale(name: &str) -> Result<(), Error> {
+        const ACTION: &str = "delete stale name";
+        named::check(name, ACTION)?;
+        named::delete_stale(name).map_err(|cause| {
+            cause
+                .doing(ACTION, Quoted(name))
+                .hint_on(Errno::ENOENT, || format!("there is no such name in {}", named::DIRECTORY))
+                .hint_on(Errno::EEXIST, || {
+                    format!("it is not stale: {}", named::what_is_there(name))
+                })
+        })
+    }
+
+    fn at(
+        path: &Path,
+        label: Label,
+        action: &'static str,
+        object: &dyn fmt::Display,
+    ) -> Result<Self, Error> {
+        // Without O_NONBLOCK a FIFO of that name would hang us.
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        nix::fcntl::open(path, flags, Mode::empty())
+            .map_err(Cause::from)
+            .and_then(|file| Self::of_file(file, label))
+            .map_err(|cause| match cause {
+                Cause::System(Errno::ENXIO | Errno::EINVAL) => {
+                    Cause::System(Errno::EINVAL).doing(action, object).hint(NOT_ONE)
+                }
+                cause => cause.doing(action, object),
+            })
+    }
+
+    fn of_file(file: OwnedFd, label: Label) -> Result<Self, Cause> {
+        if fstatfs(&file)?.filesystem_type() != NAMESPACES {
+            return Err(Errno::EINVAL.into());
+        }
+        // Entering answers EINVAL for a namespace of another kind.
+        let sockets = inside(file.as_fd(), Sockets::open_here)??;
+        Self::assemble(file, label, sockets)
+    }
+}
+
+/// The calling thread's namespace.
+pub(super) fn own_file() -> Result<OwnedFd, Cause> {
+    fault::system_call("open")?;
+    Ok(File::open("/proc/thread-self/ns/net")?.into())
+}
+
+const NAMESPACES: FsType = NSFS_MAGIC;
+const ENDED: &str = "no process has that id: it has ended";
+const INTO_PROCESS: &str =
+    "this needs the right to look into that process: to be its user, or CAP_SYS_PTRACE";
+const NOT_ONE: &str = "it is not a network namespace";
+
+/// A name under `/run/netns`, as listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NamedNetns {
+    /// The name.
+    pub name: String,
+    /// Which namespace it stands for; none where it is stale, a file left without its namespace.
+    pub id: Option<NetnsId>,
+}

@@ -1,0 +1,186 @@
+//! What is known of a packet at a place in a rule: which family, network protocol and transport.
+//!
+//! In a table of several families `ip saddr` means nothing before `meta nfproto ipv4`. `nft` writes such a
+//! match where it is needed and hides it when it lists; so does netloom.
+
+use super::family::Family;
+use super::field::{Field, Needs, Network};
+use super::part::{Match, Part, Test};
+use super::reject::Reject;
+use crate::wire::nft::data::Value;
+
+/// `ARPHRD_ETHER`.
+const ETHERNET: u16 = 1;
+const TCP: u8 = 6;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Any,
+    One(u8),
+    Several,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Context {
+    pub(super) family: Family,
+    pub(super) network: Option<Network>,
+    protocol: Protocol,
+    is_ethernet: bool,
+}
+
+/// `meta l4proto PROTOCOL`.
+pub(super) fn protocol(number: u8) -> Part {
+    let test = Test::Is(Value::from(number));
+    Part::Match(Match { fields: vec![Field::Protocol], not: false, test })
+}
+
+fn ethernet() -> Part {
+    let test = Test::Is(Value::host_u16(ETHERNET));
+    Part::Match(Match { fields: vec![Field::InLinkType], not: false, test })
+}
+
+impl Context {
+    pub(super) fn new(family: Family) -> Self {
+        let network = match family {
+            Family::Ip => Some(Network::Ip4),
+            Family::Ip6 => Some(Network::Ip6),
+            Family::Arp => Some(Network::Arp),
+            Family::Inet | Family::Bridge | Family::Netdev => None,
+        };
+        let is_ethernet = family == Family::Bridge;
+        Self { family, network, protocol: Protocol::Any, is_ethernet }
+    }
+
+    /// The matches that have to come before this part.
+    pub(super) fn missing(self, part: &Part) -> Vec<Part> {
+        let fields = match part {
+            Part::Match(one) => one.fields.as_slice(),
+            Part::VerdictMap { fields, .. } => fields,
+            Part::Reject(Reject::TcpReset) if self.protocol != Protocol::One(TCP) => {
+                return vec![protocol(TCP)];
+            }
+            _ => &[],
+        };
+        let mut missing = Vec::new();
+        for field in fields {
+            for part in self.missing_for(field.needs()) {
+                if !missing.contains(&part) {
+                    missing.push(part);
+                }
+            }
+        }
+        missing
+    }
+
+    fn missing_for(self, needs: Needs) -> Vec<Part> {
+        let network = |wanted| (self.network != Some(wanted)).then_some(Part::Network(wanted));
+        let transport = |wanted| (self.protocol != Protocol::One(wanted)).then(|| protocol(wanted));
+        match needs {
+            Needs::Nothing | Needs::Ports => Vec::new(),
+            Needs::Network(wanted) => network(wanted).into_iter().collect(),
+            Needs::Protocol(wanted) => transport(wanted).into_iter().collect(),
+            Needs::ProtocolIn(family, wanted) => {
+                network(family).into_iter().chain(transport(wanted)).collect()
+            }
+            Needs::Ethernet => (!self.is_ethernet).then(ethernet).into_iter().collect(),
+        }
+    }
+
+    /// Whether a field can be looked at here as it is.
+    pub(super) fn has(self, field: Field) -> bool {
+        match field.needs() {
+            Needs::Ports => self.protocol != Protocol::Any,
+            needs => self.missing_for(needs).is_empty(),
+        }
+    }
+
+    pub(super) fn learn(&mut self, part: &Part) {
+        match part {
+            Part::Network(network) => self.network = Some(*network),
+            Part::Match(Match { fields, not: false, test }) => match (fields.as_slice(), test) {
+                ([Field::Protocol], Test::Is(value)) => {
+                    let number = value.as_slice().first().copied().unwrap_or_default();
+                    self.protocol = Protocol::One(number);
+                }
+                ([Field::Protocol], Test::In(_)) => self.protocol = Protocol::Several,
+                ([Field::InLinkType], Test::Is(value)) => {
+                    self.is_ethernet = *value == Value::host_u16(ETHERNET);
+                }
+                (
+                    [Field::NetfilterProtocol | Field::LinkProtocol | Field::EtherType],
+                    Test::Is(value),
+                ) => {
+                    self.network = network_of(value).or(self.network);
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
+    /// Whether this part can hold here at all, and is clear.
+    pub(super) fn check(self, part: &Part) -> Result<(), String> {
+        for dependency in self.missing(part) {
+            self.check_known(&dependency)?;
+        }
+        self.check_known(part)?;
+        let has_protocol = self.protocol != Protocol::Any;
+        let fields = match part {
+            Part::Match(one) => one.fields.as_slice(),
+            Part::VerdictMap { fields, .. } => fields,
+            _ => &[],
+        };
+        if fields.iter().any(|field| field.needs() == Needs::Ports) && !has_protocol {
+            return Err("ports of which protocol? say tcp() or udp() before".into());
+        }
+        match part {
+            Part::Nat(nat) => {
+                if nat.ports.is_some() && !has_protocol {
+                    return Err("ports of which protocol? say tcp() or udp() before".into());
+                }
+                match (nat.addresses.map(|(first, _)| first.is_ipv4()), self.network) {
+                    (Some(true), Some(Network::Ip6)) | (Some(false), Some(Network::Ip4)) => {
+                        Err("the rule is about another family than its new address".into())
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Part::Masquerade { ports: Some(_), .. } | Part::Redirect { ports: Some(_), .. }
+                if !has_protocol =>
+            {
+                Err("ports of which protocol? say tcp() or udp() before".into())
+            }
+            Part::Limit(limit) => limit.check(),
+            Part::Log(log) => log.check(),
+            Part::Reject(_) => Reject::check(self.family, self.network),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses what contradicts what is known.
+    fn check_known(self, part: &Part) -> Result<(), String> {
+        let mut after = self;
+        after.learn(part);
+        match (self.network, after.network) {
+            (Some(before), Some(now)) if before != now => {
+                Err(format!("families are mixed: it is about {before}, and about {now}"))
+            }
+            _ if self.family == Family::Inet && after.network == Some(Network::Arp) => {
+                Err("a table of the family inet sees no ARP".into())
+            }
+            _ => match (self.protocol, after.protocol) {
+                (Protocol::One(before), Protocol::One(now)) if before != now => {
+                    Err(format!("no packet is of two protocols: {before} and {now}"))
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+}
+
+fn network_of(value: &Value) -> Option<Network> {
+    Network::ALL.into_iter().find(|network| {
+        *value == Value::from(network.ether_type())
+            || *value == Value::from(network.netfilter_protocol())
+    })
+}

@@ -1,0 +1,210 @@
+//! Elements of sets and maps.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::datum::{Datum, Span};
+
+/// What a rule or a verdict map does with the packet.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It goes on to the next hook.
+    Accept,
+    /// It is gone.
+    Drop,
+    /// The next rule.
+    Continue,
+    /// Back to the rule after the jump; in a base chain, to its policy.
+    Return,
+    /// The rules of another chain, and back.
+    Jump(String),
+    /// The rules of another chain, and not back.
+    Goto(String),
+}
+
+/// In the words of `nft`.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accept => f.write_str("accept"),
+            Self::Drop => f.write_str("drop"),
+            Self::Continue => f.write_str("continue"),
+            Self::Return => f.write_str("return"),
+            Self::Jump(chain) => write!(f, "jump {chain}"),
+            Self::Goto(chain) => write!(f, "goto {chain}"),
+        }
+    }
+}
+
+/// Which keys an element stands for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Key {
+    One(Span),
+    /// A concatenation.
+    Many(Vec<Span>),
+    /// All that are not in the set.
+    Rest,
+}
+
+impl Key {
+    pub(super) fn spans(&self) -> &[Span] {
+        match self {
+            Self::One(span) => std::slice::from_ref(span),
+            Self::Many(spans) => spans,
+            Self::Rest => &[],
+        }
+    }
+}
+
+/// What a map has for a key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Data {
+    Values(Vec<Datum>),
+    Verdict(Verdict),
+}
+
+/// An element to be: a key, and in a map what it stands for.
+///
+/// Keys are literals or values: `"10.0.0.1"`, `"10.0.0.0/24"`, `"80-90"`, an [`Ipv4Addr`](std::net::Ipv4Addr), a
+/// port, a range; pairs and triples are concatenations. Replaces what stands between the braces of
+/// `nft add element TABLE SET { … }`.
+///
+/// ```
+/// use netloom::nft::{Chain, Element, Family, Set, Table, Type};
+/// use netloom::Namespace;
+/// # netloom::sandbox::enter()?;
+///
+/// let netns = Namespace::anonymous().create()?;
+/// let table = Table::new(Family::Ip, "filter").create(&netns)?;
+/// let set = Set::new("services", [Type::Ipv4, Type::Port]).create(&table)?;
+/// let web = Element::new(("10.0.0.1", 80_u16)).comment("web").create(&set)?;
+/// assert!(set.contains(("10.0.0.1", 80_u16))?);
+/// drop(web);
+/// assert!(!set.contains(("10.0.0.1", 80_u16))?);
+/// # Ok::<(), netloom::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[must_use = "a builder does nothing until `create`"]
+pub struct Element {
+    pub(super) key: Key,
+    pub(super) data: Option<Data>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) comment: Option<String>,
+}
+
+impl Element {
+    /// One with this key.
+    pub fn new(key: impl Into<Self>) -> Self {
+        key.into()
+    }
+
+    /// One for all keys that are not in the set. Since Linux 5.13.
+    #[doc(alias("catch-all", "NFT_SET_ELEM_CATCHALL"))]
+    pub fn rest() -> Self {
+        Self { key: Key::Rest, data: None, timeout: None, comment: None }
+    }
+
+    /// Of a map: what the key stands for.
+    pub fn value(mut self, value: impl Into<Datum>) -> Self {
+        self.data = Some(Data::Values(vec![value.into()]));
+        self
+    }
+
+    /// Of a map: the concatenation that the key stands for.
+    pub fn values(mut self, values: impl IntoIterator<Item = Datum>) -> Self {
+        self.data = Some(Data::Values(values.into_iter().collect()));
+        self
+    }
+
+    /// Of a verdict map: what becomes of the packet.
+    pub fn verdict(mut self, verdict: Verdict) -> Self {
+        self.data = Some(Data::Verdict(verdict));
+        self
+    }
+
+    /// Gone after so long; only in a set with timeouts. Default: what the set says.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// A comment, 127 bytes at most.
+    pub fn comment(mut self, comment: impl Into<String>) -> Self {
+        self.comment = Some(comment.into());
+        self
+    }
+
+    /// What the key consists of; empty for [`rest`](Self::rest).
+    pub fn key(&self) -> &[Span] {
+        self.key.spans()
+    }
+
+    /// What the key stands for, in a map.
+    pub fn data(&self) -> &[Datum] {
+        match &self.data {
+            Some(Data::Values(values)) => values,
+            _ => &[],
+        }
+    }
+
+    /// What becomes of the packet, in a verdict map.
+    pub fn verdict_of(&self) -> Option<&Verdict> {
+        match &self.data {
+            Some(Data::Verdict(verdict)) => Some(verdict),
+            _ => None,
+        }
+    }
+
+    pub(super) fn of_key(key: Key) -> Self {
+        Self { key, data: None, timeout: None, comment: None }
+    }
+}
+
+impl<T: Into<Span>> From<T> for Element {
+    fn from(key: T) -> Self {
+        Self::of_key(Key::One(key.into()))
+    }
+}
+
+impl<A: Into<Span>, B: Into<Span>> From<(A, B)> for Element {
+    fn from((a, b): (A, B)) -> Self {
+        Self::of_key(Key::Many(vec![a.into(), b.into()]))
+    }
+}
+
+impl<A: Into<Span>, B: Into<Span>, C: Into<Span>> From<(A, B, C)> for Element {
+    fn from((a, b, c): (A, B, C)) -> Self {
+        Self::of_key(Key::Many(vec![a.into(), b.into(), c.into()]))
+    }
+}
+
+/// In the words of `nft`.
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.key == Key::Rest {
+            f.write_str("*")?;
+        }
+        join(f, self.key.spans(), " . ")?;
+        match &self.data {
+            Some(Data::Values(values)) => {
+                f.write_str(" : ")?;
+                join(f, values, " . ")
+            }
+            Some(Data::Verdict(verdict)) => write!(f, " : {verdict}"),
+            None => Ok(()),
+        }
+    }
+}
+
+pub(super) fn join(
+    f: &mut fmt::Formatter<'_>,
+    items: impl IntoIterator<Item = impl fmt::Display>,
+    between: &str,
+) -> fmt::Result {
+    for (at, item) in items.into_iter().enumerate() {
+        let before = if at == 0 { "" } else { between };
+        write!(f, "{before}{item}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! The number the kernel gives an object; known once the object is made.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Shared by all clones of a handle. Zero before the object is made.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Number(Arc<AtomicU64>);
+
+impl Number {
+    pub(super) fn known(number: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(number)))
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set(&self, number: u64) {
+        self.0.store(number, Ordering::Release);
+    }
+
+    /// `None` before the object is made.
+    pub(super) fn if_known(&self) -> Option<u64> {
+        Some(self.get()).filter(|&number| number != 0)
+    }
+}
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.get() == other.get()
+    }
+}
+
+impl Eq for Number {}

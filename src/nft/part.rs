@@ -1,0 +1,266 @@
+//! The parts of a rule: what it looks for and what it does, in the order the kernel takes them.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::datum::Span;
+use super::element::{Element, Verdict, join};
+use super::field::{Field, Network};
+use super::limit::Limit;
+use super::log::Log;
+use super::reject::Reject;
+use super::types::{PROTOCOLS, Type};
+use crate::wire::nft::data::Value;
+use crate::wire::nft::expr::Expr;
+use crate::wire::nft::expr::nat::NatFlags;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Only packets of this network protocol.
+    Network(Network),
+    Match(Match),
+    Verdict(Verdict),
+    /// The verdict that a map has for these fields.
+    VerdictMap {
+        fields: Vec<Field>,
+        map: Group,
+    },
+    Counter,
+    Limit(Limit),
+    Log(Log),
+    Reject(Reject),
+    Masquerade {
+        ports: Option<(u16, u16)>,
+        flags: NatFlags,
+    },
+    Redirect {
+        ports: Option<(u16, u16)>,
+        flags: NatFlags,
+    },
+    Nat(Nat),
+    SetMark(u32),
+    SetCtMark(u32),
+    /// The connection's mark becomes the packet's, and the other way round.
+    SaveMark,
+    RestoreMark,
+    /// The largest segment a TCP connection is offered; none is what fits the route.
+    ClampMss(Option<u16>),
+    Notrack,
+    /// What is not understood here, as the kernel listed it.
+    Unknown(Vec<Expr>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Match {
+    pub(super) fields: Vec<Field>,
+    pub(super) not: bool,
+    pub(super) test: Test,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Test {
+    Is(Value),
+    /// The first so many bits.
+    Prefix(Value, u8),
+    Range(Value, Value),
+    /// Exactly these of the bits in the mask.
+    Bits {
+        mask: Value,
+        value: Value,
+    },
+    /// Any of these bits.
+    AnyBit(Value),
+    /// A name that begins like this.
+    Beginning(String),
+    In(Group),
+}
+
+/// A set or map: by its name in the table, or written into the rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Group {
+    Named(String),
+    Written { elements: Vec<Element>, interval: bool },
+}
+
+impl Group {
+    pub(super) fn written(mut elements: Vec<Element>, interval: bool) -> Self {
+        elements.sort();
+        elements.dedup();
+        Self::Written { elements, interval }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Nat {
+    pub(super) is_source: bool,
+    pub(super) addresses: Option<(IpAddr, IpAddr)>,
+    pub(super) ports: Option<(u16, u16)>,
+    pub(super) flags: NatFlags,
+}
+
+/// Bits of a mask or a state that have names.
+const STATES: [(&str, u32); 5] =
+    [("invalid", 1), ("established", 2), ("related", 4), ("new", 8), ("untracked", 64)];
+const STATUSES: [(&str, u32); 7] = [
+    ("expected", 1),
+    ("seen-reply", 2),
+    ("assured", 4),
+    ("confirmed", 8),
+    ("snat", 16),
+    ("dnat", 32),
+    ("dying", 512),
+];
+const TCP_FLAGS: [(&str, u32); 8] = [
+    ("fin", 1),
+    ("syn", 2),
+    ("rst", 4),
+    ("psh", 8),
+    ("ack", 16),
+    ("urg", 32),
+    ("ecn", 64),
+    ("cwr", 128),
+];
+
+/// A value in the words of `nft`.
+struct Shown(Type, Value);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use super::datum::Datum;
+        let Self(kind, value) = self;
+        let datum = kind.decode(value.as_slice());
+        let Datum::Number(number) = datum else { return write!(f, "{datum}") };
+        let bits: &[(&str, u32)] = match kind {
+            Type::CtState => &STATES,
+            Type::CtStatus => &STATUSES,
+            Type::TcpFlags => &TCP_FLAGS,
+            Type::Protocol => {
+                return match PROTOCOLS.iter().find(|(_, one)| u32::from(*one) == number) {
+                    Some((name, _)) => f.write_str(name),
+                    None => write!(f, "{number}"),
+                };
+            }
+            Type::Mark => return write!(f, "0x{number:08x}"),
+            Type::EtherType => return write!(f, "0x{number:04x}"),
+            _ => return write!(f, "{number}"),
+        };
+        let names: Vec<_> = bits.iter().filter(|(_, bit)| number & bit != 0).collect();
+        let known: u32 = names.iter().map(|(_, bit)| bit).sum();
+        if known != number || number == 0 {
+            return write!(f, "0x{number:x}");
+        }
+        join(f, names.iter().map(|(name, _)| name), ",")
+    }
+}
+
+impl fmt::Display for Match {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        join(f, &self.fields, " . ")?;
+        f.write_str(if self.not { " != " } else { " " })?;
+        let kind = self.fields.first().map_or(Type::Mark, |field| field.value_type());
+        match &self.test {
+            Test::Is(value) | Test::AnyBit(value) => write!(f, "{}", Shown(kind, *value)),
+            Test::Prefix(value, bits) => {
+                let whole = kind.len() as usize;
+                let mut bytes = value.as_slice().to_vec();
+                bytes.resize(whole, 0);
+                write!(f, "{}/{bits}", kind.decode(&bytes))
+            }
+            Test::Range(first, last) => {
+                write!(f, "{}-{}", Shown(kind, *first), Shown(kind, *last))
+            }
+            Test::Bits { mask, value } => {
+                write!(f, "& {} == {}", Shown(kind, *mask), Shown(kind, *value))
+            }
+            Test::Beginning(name) => write!(f, "\"{name}*\""),
+            Test::In(group) => write!(f, "{group}"),
+        }
+    }
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => write!(f, "@{name}"),
+            Self::Written { elements, .. } => {
+                f.write_str("{ ")?;
+                join(f, elements, ", ")?;
+                f.write_str(" }")
+            }
+        }
+    }
+}
+
+struct Ports(Option<(u16, u16)>);
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some((first, last)) if first == last => write!(f, ":{first}"),
+            Some((first, last)) => write!(f, ":{first}-{last}"),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Behaviour(NatFlags);
+
+impl fmt::Display for Behaviour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = [
+            (NatFlags::RANDOM, "random"),
+            (NatFlags::FULLY_RANDOM, "fully-random"),
+            (NatFlags::PERSISTENT, "persistent"),
+        ];
+        let set = named.into_iter().filter(|(flag, _)| self.0.contains(*flag));
+        for (at, (_, name)) in set.enumerate() {
+            write!(f, "{}{name}", if at == 0 { " " } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+/// In the words of `nft`.
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let to_ports = |f: &mut fmt::Formatter<'_>, word, ports: Option<_>, flags| {
+            let to = if ports.is_some() { " to " } else { "" };
+            write!(f, "{word}{to}{}{}", Ports(ports), Behaviour(flags))
+        };
+        match self {
+            Self::Network(Network::Ip4) => f.write_str("meta nfproto ipv4"),
+            Self::Network(Network::Ip6) => f.write_str("meta nfproto ipv6"),
+            Self::Network(Network::Arp) => f.write_str("meta protocol arp"),
+            Self::Match(one) => write!(f, "{one}"),
+            Self::Verdict(verdict) => write!(f, "{verdict}"),
+            Self::VerdictMap { fields, map } => {
+                join(f, fields, " . ")?;
+                write!(f, " vmap {map}")
+            }
+            Self::Counter => f.write_str("counter"),
+            Self::Limit(limit) => write!(f, "{limit}"),
+            Self::Log(log) => write!(f, "{log}"),
+            Self::Reject(reject) => write!(f, "{reject}"),
+            Self::Masquerade { ports, flags } => to_ports(f, "masquerade", *ports, *flags),
+            Self::Redirect { ports, flags } => to_ports(f, "redirect", *ports, *flags),
+            Self::Nat(nat) => {
+                f.write_str(if nat.is_source { "snat to " } else { "dnat to " })?;
+                if let Some((first, last)) = nat.addresses {
+                    let bracketed = first.is_ipv6() && nat.ports.is_some();
+                    let span = Span::Range(first.into(), last.into());
+                    let span = if first == last { Span::One(first.into()) } else { span };
+                    if bracketed { write!(f, "[{span}]") } else { write!(f, "{span}") }?;
+                }
+                write!(f, "{}{}", Ports(nat.ports), Behaviour(nat.flags))
+            }
+            Self::SetMark(mark) => write!(f, "meta mark set 0x{mark:08x}"),
+            Self::SetCtMark(mark) => write!(f, "ct mark set 0x{mark:08x}"),
+            Self::SaveMark => f.write_str("ct mark set meta mark"),
+            Self::RestoreMark => f.write_str("meta mark set ct mark"),
+            Self::ClampMss(None) => f.write_str("tcp option maxseg size set rt mtu"),
+            Self::ClampMss(Some(size)) => write!(f, "tcp option maxseg size set {size}"),
+            Self::Notrack => f.write_str("notrack"),
+            Self::Unknown(list) => join(f, list.iter().map(|one| format!("[{}]", one.name())), " "),
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! Sets and maps.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::element::Element;
+use super::info;
+use super::interval::{DataKind, Shape};
+use super::name;
+use super::number::Number;
+use super::set_message::{set_message, shape_of};
+use super::table::TableHandle;
+use super::transaction::Transaction;
+use super::types::Type;
+use crate::error::Error;
+use crate::owned::Owned;
+use crate::owned::sealed::Remove;
+use crate::wire::nft::set as wire;
+use crate::wire::nft::userdata::UserData;
+
+/// The types of a key or of data: one, or those of a concatenation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Types(Vec<Type>);
+
+impl From<Type> for Types {
+    fn from(one: Type) -> Self {
+        Self(vec![one])
+    }
+}
+
+impl<const N: usize> From<[Type; N]> for Types {
+    fn from(many: [Type; N]) -> Self {
+        Self(many.to_vec())
+    }
+}
+
+impl From<Vec<Type>> for Types {
+    fn from(many: Vec<Type>) -> Self {
+        Self(many)
+    }
+}
+
+/// A set or map to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Spec {
+    pub(super) name: String,
+    pub(super) shape: Shape,
+    size: Option<u32>,
+    timeout: Option<Duration>,
+    comment: Option<String>,
+    pub(super) elements: Vec<Element>,
+}
+
+/// A set to be: keys that rules ask for, however many, at the cost of one.
+///
+/// Replaces `nft add set FAMILY TABLE NAME { type ipv4_addr; flags interval; }`.
+///
+/// ```
+/// use netloom::nft::{Family, Set, Table, Type};
+/// use netloom::Namespace;
+/// # netloom::sandbox::enter()?;
+///
+/// let netns = Namespace::anonymous().create()?;
+/// let table = Table::new(Family::Inet, "filter").create(&netns)?;
+/// let blocked = Set::new("blocked", Type::Ipv4).interval().size(1000).create(&table)?;
+/// blocked.add(["192.0.2.0/24", "198.51.100.7"])?;
+/// assert!(blocked.contains("192.0.2.9")?);
+/// blocked.remove(["198.51.100.7"])?;
+/// assert_eq!(blocked.elements()?, ["192.0.2.0/24".into()]);
+/// # Ok::<(), netloom::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a builder does nothing until `create`"]
+pub struct Set(pub(super) Spec);
+
+/// A map to be: what keys stand for, or what becomes of packets.
+///
+/// Replaces `nft add map FAMILY TABLE NAME { type inet_service : verdict; }`.
+///
+/// ```
+/// use netloom::nft::{Chain, Element, Family, Field, Map, Rule, Table, Type, Verdict};
+/// use netloom::Namespace;
+/// # netloom::sandbox::enter()?;
+///
+/// let netns = Namespace::anonymous().create()?;
+/// let table = Table::new(Family::Inet, "filter").create(&netns)?;
+/// let ports = Map::verdicts("ports", Type::Port)
+///     .element(Element::new(80_u16).verdict(Verdict::Accept))
+///     .create(&table)?;
+/// let chain = Chain::new("by-port")
+///     .rule(Rule::new().tcp().verdict_map([Field::DestinationPort], "ports"))
+///     .create(&table)?;
+/// ports.add([Element::new(22_u16).verdict(Verdict::Drop)])?;
+/// # Ok::<(), netloom::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a builder does nothing until `create`"]
+pub struct Map(pub(super) Spec);
+
+pub(super) const ACTION: &str = "create set";
+
+impl Set {
+    /// One whose keys are of this type, or concatenations of these.
+    #[doc(alias = "nft add set")]
+    pub fn new(name: impl Into<String>, key: impl Into<Types>) -> Self {
+        Self(Spec::new(name.into(), key.into(), None))
+    }
+}
+
+impl Map {
+    /// One whose keys stand for values.
+    #[doc(alias = "nft add map")]
+    pub fn new(name: impl Into<String>, key: impl Into<Types>, data: impl Into<Types>) -> Self {
+        Self(Spec::new(name.into(), key.into(), Some(DataKind::Values(data.into().0))))
+    }
+
+    /// One whose keys stand for verdicts.
+    #[doc(alias = "vmap")]
+    pub fn verdicts(name: impl Into<String>, key: impl Into<Types>) -> Self {
+        Self(Spec::new(name.into(), key.into(), Some(DataKind::Verdict)))
+    }
+}
+
+macro_rules! setters {
+    ($name:ident) => {
+        impl $name {
+            /// Keys may be networks and ranges, which must not overlap. Default: single values.
+            #[doc(alias = "flags interval")]
+            pub fn interval(mut self) -> Self {
+                self.0.shape.interval = true;
+                self
+            }
+
+            /// So many elements at most; the kernel keeps to it. Declared, it spares growing: 100,000
+            /// elements go in twice as fast. Default: no limit. Of intervals kernels before 6.13 or so count both ends.
+            pub fn size(mut self, size: u32) -> Self {
+                self.0.size = Some(size);
+                self
+            }
+
+            /// Elements go after so long, unless they say otherwise. Default: they stay.
+            #[doc(alias = "flags timeout")]
+            pub fn timeout(mut self, timeout: Duration) -> Self {
+                self.0.timeout = Some(timeout);
+                self.0.shape.timeout = true;
+                self
+            }
+
+            /// A comment, 127 bytes at most. Since Linux 5.10.
+            pub fn comment(mut self, comment: impl Into<String>) -> Self {
+                self.0.comment = Some(comment.into());
+                self
+            }
+
+            /// With this element; may be called again for more.
+            pub fn element(mut self, element: impl Into<Element>) -> Self {
+                self.0.elements.push(element.into());
+                self
+            }
+
+            /// With these elements.
+            pub fn elements(
+                mut self,
+                elements: impl IntoIterator<Item = impl Into<Element>>,
+            ) -> Self {
+                self.0.elements.extend(elements.into_iter().map(Into::into));
+                self
+            }
+
+            /// Makes it and its elements, or nothing.
+            ///
+            /// # Errors
+            ///
+            /// What can be known wrong is refused before any system call: an element of another type,
+            /// intervals that overlap. [`is_already_exists`](Error::is_already_exists) where the table
+            /// has a set or map of this name.
+            pub fn create(&self, table: &TableHandle) -> Result<Owned<SetHandle>, Error> {
+                let mut transaction = Transaction::new(&table.netns);
+                let handle = transaction.create(table, &self.0);
+                transaction.commit()?;
+                Ok(Owned::adopt(handle))
+            }
+
+            /// Its name.
+            pub fn name(&self) -> &str {
+                &self.0.name
+            }
+        }
+    };
+}
+
+setters!(Set);
+setters!(Map);
+
+impl Spec {
+    fn new(name: String, key: Types, data: Option<DataKind>) -> Self {
+        let shape = Shape { key: key.0, data, interval: false, timeout: false };
+        Self { name, shape, size: None, timeout: None, comment: None, elements: Vec::new() }
+    }
+
+    pub(super) fn message(&self, table: &str, id: u32) -> Result<wire::Set, Error> {
+        let refused = |reason| Error::invalid(ACTION, self, reason);
+        name::check(&self.name).map_err(refused)?;
+        let mut set = set_message(table, &self.name, &self.shape, id).map_err(refused)?;
+        set.desc.size = self.size;
+        set.timeout = self.timeout;
+        if let Some(comment) = &self.comment {
+            name::check_comment(comment).map_err(refused)?;
+            set.userdata = set.userdata.and_then(|data| data.with_set_comment(comment));
+        }
+        Ok(set)
+    }
+
+    /// As the kernel lists it, without its elements.
+    pub(super) fn from_wire(set: &wire::Set) -> Self {
+        let shape = shape_of(set);
+        let comment = set.userdata.as_ref().and_then(UserData::as_set_comment);
+        Self {
+            name: set.name.clone().unwrap_or_default(),
+            size: set.desc.size,
+            timeout: set.timeout,
+            comment: comment.map(str::to_owned),
+            elements: Vec::new(),
+            shape,
+        }
+    }
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.name)
+    }
+}
+
+/// A set or map of ours that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetHandle {
+    pub(super) table: TableHandle,
+    pub(super) name: String,
+    pub(super) shape: Shape,
+    pub(super) number: Number,
+}
+
+impl SetHandle {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The table it is in.
+    pub fn table(&self) -> &TableHandle {
+        &self.table
+    }
+
+    /// Adds elements, all or none; those that are there already stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// What can be known wrong is refused before any system call: an element of another type, intervals
+    /// that overlap among themselves. [`is_already_exists`](Error::is_already_exists) where one overlaps
+    /// an interval of the set, or stands for something else in the map.
+    #[doc(alias = "nft add element")]
+    pub fn add(&self, elements: impl IntoIterator<Item = impl Into<Element>>) -> Result<(), Error> {
+        let mut transaction = Transaction::new(&self.table.netns);
+        transaction.add_elements(self, elements);
+        Ok(transaction.commit()?)
+    }
+
+    /// Takes elements out, all or none.
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where one is not there.
+    #[doc(alias = "nft delete element")]
+    pub fn remove(
+        &self,
+        elements: impl IntoIterator<Item = impl Into<Element>>,
+    ) -> Result<(), Error> {
+        let mut transaction = Transaction::new(&self.table.netns);
+        transaction.delete_elements(self, elements);
+        Ok(transaction.commit()?)
+    }
+
+    /// The element that has this key, or holds it.
+    ///
+    /// # Errors
+    ///
+    /// Where the key is of another type.
+    #[doc(alias = "nft get element")]
+    pub fn get(&self, key: impl Into<Element>) -> Result<Option<Element>, Error> {
+        info::get_element(self, &key.into())
+    }
+
+    /// Whether a key is in it.
+    ///
+    /// # Errors
+    ///
+    /// Where the key is of another type.
+    pub fn contains(&self, key: impl Into<Element>) -> Result<bool, Error> {
+        self.get(key).map(|found| found.is_some())
+    }
+
+    /// All elements, in no order unless it has intervals.
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where it is gone.
+    #[doc(alias = "nft list set")]
+    pub fn elements(&self) -> Result<Vec<Element>, Error> {
+        info::elements(self)
+    }
+
+    /// Takes all elements out.
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where it is gone.
+    #[doc(alias = "nft flush set")]
+    pub fn flush(&self) -> Result<(), Error> {
+        let mut transaction = Transaction::new(&self.table.netns);
+        transaction.flush_set(self);
+        Ok(transaction.commit()?)
+    }
+}
+
+impl fmt::Display for SetHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{} {} {}`", self.table.family, self.table.name, self.name)
+    }
+}
+
+/// One that rules look up is busy (EBUSY).
+impl Remove for SetHandle {
+    fn remove(&self) -> Result<(), Error> {
+        let mut transaction = Transaction::new(&self.table.netns);
+        transaction.delete_set(self);
+        Ok(transaction.commit()?)
+    }
+}
+
+impl Element {
+    /// Puts it into a set or map, where it must not be yet.
+    ///
+    /// # Errors
+    ///
+    /// What can be known wrong is refused before any system call.
+    /// [`is_already_exists`](Error::is_already_exists) where it is there.
+    pub fn create(&self, set: &SetHandle) -> Result<Owned<ElementHandle>, Error> {
+        let mut transaction = Transaction::new(&set.table.netns);
+        transaction.create_element(set, self);
+        transaction.commit()?;
+        Ok(Owned::adopt(ElementHandle { set: set.clone(), element: self.clone() }))
+    }
+}
+
+/// An element of ours that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ElementHandle {
+    set: SetHandle,
+    element: Element,
+}
+
+impl ElementHandle {
+    /// What it is.
+    pub fn element(&self) -> &Element {
+        &self.element
+    }
+
+    /// The set or map it is in.
+    pub fn set(&self) -> &SetHandle {
+        &self.set
+    }
+}
+
+/// By its key.
+impl Remove for ElementHandle {
+    fn remove(&self) -> Result<(), Error> {
+        self.set.remove([self.element.clone()])
+    }
+}

@@ -1,0 +1,181 @@
+//! `netloom::doctor`: answers that are true, with reason and remedy where they are no.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::fs;
+use std::thread;
+
+use netloom::doctor::{self, Answer, Check, LinkKind, NftFeature, Owner};
+use netloom::{Namespace, Netns};
+
+fn answer(report: &doctor::Report, check: Check) -> &Answer {
+    report.answer(check).unwrap_or_else(|| panic!("no answer to {check:?}"))
+}
+
+#[test]
+fn what_works_here_is_answered_by_yes() {
+    support::isolated(|| {
+        let report = doctor::examine();
+        println!("{report}");
+        for check in [
+            Check::NetAdmin,
+            Check::SysAdmin,
+            Check::NetRaw,
+            Check::NewNamespace,
+            Check::NamedNamespaces,
+            Check::Sysctls,
+            Check::ForwardPath,
+            Check::Link(LinkKind::Veth),
+            Check::Link(LinkKind::Bridge),
+            Check::NfTables(NftFeature::Tables),
+            Check::NfTables(NftFeature::OwnerFlag),
+            Check::NfTables(NftFeature::NatInet),
+            Check::NfTables(NftFeature::Maps),
+        ] {
+            assert!(answer(&report, check).is_yes(), "{check}: {:?}", answer(&report, check));
+        }
+        assert_eq!(report.place.network_namespace, Some(Netns::current().unwrap().id()));
+        assert_eq!(report.place.owner, Owner::Ours);
+        // All is asked, once each, and every no has its reason and remedy.
+        assert_eq!(report.findings.len(), 9 + LinkKind::ALL.len() + NftFeature::ALL.len());
+        for (check, answer) in report.problems() {
+            assert!(answer.reason().is_some_and(|reason| !reason.is_empty()), "{check}");
+            assert!(answer.remedy().is_some_and(|remedy| !remedy.is_empty()), "{check}");
+        }
+        // Nothing was left here.
+        assert_eq!(Netns::current().unwrap().links().unwrap().len(), 1);
+        assert!(!fs::exists("/run/netns").unwrap());
+    });
+}
+
+/// What `ip` can make, the doctor says can be made, and the other way round.
+#[test]
+fn kinds_of_links_are_as_ip_finds_them() {
+    support::isolated(|| {
+        let report = doctor::examine();
+        let red = Namespace::anonymous().create().unwrap();
+        for (kind, arguments) in [
+            (LinkKind::Dummy, &["type", "dummy"][..]),
+            (LinkKind::Ifb, &["type", "ifb"]),
+            (LinkKind::Wireguard, &["type", "wireguard"]),
+            (LinkKind::Bond, &["type", "bond"]),
+            (LinkKind::Vxlan, &["type", "vxlan", "id", "9", "dstport", "4789"]),
+            (LinkKind::Vrf, &["type", "vrf", "table", "9"]),
+        ] {
+            let mut ip = red.command("ip");
+            let Ok(made) = ip.args(["link", "add", "made"]).args(arguments).output() else {
+                return;
+            };
+            let answer = answer(&report, Check::Link(kind));
+            assert_eq!(made.status.success(), answer.is_yes(), "{kind:?}: {answer:?} {made:?}");
+            if made.status.success() {
+                red.command("ip").args(["link", "del", "made"]).status().unwrap();
+            } else {
+                assert!(answer.is_unsupported(), "{answer:?}");
+                assert!(answer.reason().unwrap().contains(kind.name()), "{answer:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_foreign_drop_policy_is_found() {
+    support::isolated(|| {
+        let ruleset = [
+            ["add", "table", "ip", "docker"].as_slice(),
+            &[
+                "add",
+                "chain",
+                "ip",
+                "docker",
+                "FORWARD",
+                "{ type filter hook forward priority 0; policy drop; }",
+            ],
+            // None of these is one.
+            &[
+                "add",
+                "chain",
+                "ip",
+                "docker",
+                "INPUT",
+                "{ type filter hook input priority 0; policy drop; }",
+            ],
+            &["add", "chain", "ip", "docker", "OTHER"],
+        ];
+        for command in ruleset {
+            if support::nft(&support::Place::here(), command).is_none() {
+                return;
+            }
+        }
+        let report = doctor::examine();
+        let found = answer(&report, Check::ForwardPath);
+        assert!(found.is_no());
+        assert!(found.reason().unwrap().contains("`ip docker FORWARD`:"), "{found:?}");
+        support::nft(&support::Place::here(), &["flush", "ruleset"]);
+        assert!(answer(&doctor::examine(), Check::ForwardPath).is_yes());
+    });
+}
+
+#[test]
+fn br_netfilter_is_found() {
+    support::isolated(|| {
+        let name = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+        let Ok(before) = fs::read_to_string(name) else { return };
+        fs::write(name, "0").unwrap();
+        fs::write(name.replace("iptables", "ip6tables"), "0").unwrap();
+        assert!(answer(&doctor::examine(), Check::BridgedPackets).is_yes());
+        fs::write(name, "1").unwrap();
+        let report = doctor::examine();
+        let found = answer(&report, Check::BridgedPackets);
+        assert!(found.reason().unwrap().contains("bridge-nf-call-iptables"), "{found:?}");
+        fs::write(name, &before).unwrap();
+        fs::write(name.replace("iptables", "ip6tables"), before).unwrap();
+    });
+}
+
+#[test]
+fn read_only_settings_are_found() {
+    use nix::mount::{MntFlags, MsFlags, mount, umount2};
+    support::isolated(|| {
+        let (none, bind) = (None::<&str>, MsFlags::MS_BIND);
+        mount(Some("/proc/sys"), "/proc/sys", none, bind, none).unwrap();
+        mount(none, "/proc/sys", none, bind | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, none)
+            .unwrap();
+        let report = doctor::examine();
+        let found = answer(&report, Check::Sysctls);
+        assert!(found.is_no() && found.remedy().unwrap().contains("netlink"), "{found:?}");
+        umount2("/proc/sys", MntFlags::MNT_DETACH).unwrap();
+    });
+}
+
+/// Takes all privileges from the calling thread alone.
+#[allow(unsafe_code)]
+fn drop_privileges_of_this_thread() {
+    let header = [0x2008_0522_u32, 0]; // _LINUX_CAPABILITY_VERSION_3, this thread
+    let none = [0_u32; 6];
+    // SAFETY: the call reads the header and three numbers for each of two halves (capset(2)).
+    let done = unsafe { nix::libc::syscall(nix::libc::SYS_capset, header.as_ptr(), none.as_ptr()) };
+    assert_eq!(done, 0);
+}
+
+#[test]
+fn without_privileges_that_is_what_is_answered() {
+    support::isolated(|| {
+        let report = thread::scope(|scope| {
+            let unprivileged = || {
+                drop_privileges_of_this_thread();
+                doctor::examine()
+            };
+            scope.spawn(unprivileged).join().unwrap()
+        });
+        println!("{report}");
+        for check in [Check::NetAdmin, Check::SysAdmin, Check::NetRaw, Check::NewNamespace] {
+            assert!(answer(&report, check).is_no(), "{check}");
+        }
+        for check in [Check::Link(LinkKind::Veth), Check::NfTables(NftFeature::Nat)] {
+            assert!(matches!(answer(&report, check), Answer::Unknown { .. }), "{check}");
+        }
+        assert!(report.to_string().contains("because: "));
+    });
+}

@@ -1,0 +1,19 @@
+//! The model of `nf_tables`: what it installs is what `nft` lists, and what `nft` installs it reads.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+#[path = "nft/bad_input.rs"]
+mod bad_input;
+#[path = "nft/generated.rs"]
+mod generated;
+#[path = "nft/golden.rs"]
+mod golden;
+#[path = "nft/owners.rs"]
+mod owners;
+#[path = "nft/packets.rs"]
+mod packets;
+#[path = "nft/sets.rs"]
+mod sets;
+#[path = "nft/transactions.rs"]
+mod transactions;

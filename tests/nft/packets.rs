@@ -1,0 +1,126 @@
+//! Rules by packets: what they accept, drop and limit; and what others do meanwhile.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use netloom::nft::{Chain, Family, Hook, Limit, Policy, Priority, Rule, Set, Table, Type};
+use netloom::{Namespace, Netns, Owned, Ping, Veth, VethEnd, VethPair};
+
+use crate::golden::load;
+use crate::support::{self, Place, nft};
+
+fn pair() -> (Owned<Netns>, Owned<Netns>, Owned<Veth>) {
+    let [near, far] = [(); 2].map(|()| Namespace::anonymous().create().unwrap());
+    let cable = VethPair::new(
+        VethEnd::new("eth0").address("10.0.0.1/24").up(),
+        VethEnd::new("eth0").address("10.0.0.2/24").up(),
+    )
+    .create_between(&near, &far)
+    .unwrap();
+    (near, far, cable)
+}
+
+fn reaches(from: &Netns) -> bool {
+    Ping::new("10.0.0.1").timeout(Duration::from_millis(200)).send(from).is_ok()
+}
+
+fn input() -> Chain {
+    Chain::new("in").hook(Hook::Input, Priority::FILTER)
+}
+
+#[test]
+fn rules_accept_and_drop_and_count() {
+    support::isolated(|| {
+        let (near, far, _cable) = pair();
+        assert!(reaches(&far));
+        let table = Table::new(Family::Inet, "t").chain(input().policy(Policy::Drop));
+        let table = table.create(&near).unwrap();
+        assert!(!reaches(&far));
+        let chain = table.chain("in").unwrap();
+        let accept = Rule::new().source("10.0.0.2").icmp_echo().counter().accept();
+        let accept = accept.create(&chain).unwrap();
+        assert!(reaches(&far));
+        let counted = accept.counter().unwrap();
+        assert_eq!(counted.packets, 1);
+        match accept.reset_counter() {
+            Ok(before) => {
+                assert_eq!(before, counted);
+                assert_eq!(accept.counter().unwrap().packets, 0);
+            }
+            Err(error) => assert_eq!(error.raw_os_error(), Some(22), "{error}"),
+        }
+        accept.replace(&Rule::new().not().source("10.0.0.2").icmp_echo().accept()).unwrap();
+        assert!(!reaches(&far));
+    });
+}
+
+#[test]
+fn a_set_decides_as_it_is_now() {
+    support::isolated(|| {
+        let (near, far, _cable) = pair();
+        let blocked = Set::new("blocked", Type::Ipv4).interval();
+        let drop = Rule::new().in_set([netloom::nft::Field::Ip4Source], "blocked").drop();
+        let table = Table::new(Family::Inet, "t").set(blocked).chain(input().rule(drop));
+        let table = table.create(&near).unwrap();
+        assert!(reaches(&far));
+        let set = table.set("blocked").unwrap();
+        set.add(["10.0.0.0/30"]).unwrap();
+        assert!(!reaches(&far));
+        set.flush().unwrap();
+        assert!(reaches(&far));
+    });
+}
+
+#[test]
+fn a_limit_lets_its_burst_through() {
+    support::isolated(|| {
+        let (near, far, _cable) = pair();
+        let limit = Limit::packets(1).per_hour().burst(3);
+        let chain = input()
+            .rule(Rule::new().icmp_echo().limit(limit).accept())
+            .rule(Rule::new().icmp_echo().drop());
+        let _table = Table::new(Family::Ip, "t").chain(chain).create(&near).unwrap();
+        let passed = (0..6).filter(|_| reaches(&far)).count();
+        assert!((3..=4).contains(&passed), "{passed} of a burst of 3");
+    });
+}
+
+#[test]
+fn held_rules_live_through_what_others_do() {
+    support::isolated(|| {
+        let (near, far, _cable) = pair();
+        let chain = input()
+            .rule(Rule::new().source("10.0.0.2").icmp_echo().counter().accept())
+            .rule(Rule::new().tcp().dport(7).drop());
+        let table = Table::new(Family::Inet, "held").chain(chain).create(&near).unwrap();
+        let before = table.read().unwrap();
+        let (stop, sent) = (AtomicBool::new(false), AtomicU32::new(0));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    assert!(reaches(&far), "traffic goes on");
+                    sent.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            for _ in 0..10 {
+                if nft(&Place::of_fd(&*near), &["flush", "ruleset"]).is_none() {
+                    break;
+                }
+                assert!(load(
+                    &near,
+                    "flush ruleset\ntable inet foreign { chain c {\n accept\n }\n}"
+                ));
+                thread::sleep(Duration::from_millis(10));
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        let after = table.read().unwrap();
+        let counted = after.chains[0].rules[0].counter.unwrap().packets;
+        assert_eq!(counted, u64::from(sent.load(Ordering::Relaxed)));
+        assert_eq!(after.number, before.number);
+        assert_eq!(after.chains[0].rules.len(), 2);
+        // What the other program left is its own.
+        drop(nft(&Place::of_fd(&*near), &["flush", "ruleset"]));
+    });
+}

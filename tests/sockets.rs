@@ -1,0 +1,240 @@
+//! Sockets opened inside and used outside, pings with a summary, and waiting for what comes up.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use netloom::{Address, Namespace, Netns, Owned, Ping, Veth, VethEnd, VethPair};
+
+const SOON: Duration = Duration::from_secs(2);
+
+struct Two {
+    red: Owned<Netns>,
+    blue: Owned<Netns>,
+    cable: Owned<Veth>,
+}
+
+/// Two namespaces with a cable between them: `10.0.0.1` and `10.0.0.2`, `fd00::1` and `fd00::2`.
+fn two() -> Two {
+    let [red, blue] = [(); 2].map(|()| Namespace::anonymous().create().unwrap());
+    let end = |host: u8| {
+        let v6 = Address::new(format!("fd00::{host}/64"));
+        VethEnd::new("eth0").address(format!("10.0.0.{host}/24").as_str()).address(v6).up()
+    };
+    let cable = VethPair::new(end(1), end(2)).create_between(&red, &blue).unwrap();
+    Two { red, blue, cable }
+}
+
+/// Echoes one connection's bytes.
+fn echo(listener: std::net::TcpListener) -> thread::JoinHandle<SocketAddr> {
+    thread::spawn(move || {
+        let (mut stream, client) = listener.accept().unwrap();
+        let mut bytes = [0; 5];
+        stream.read_exact(&mut bytes).unwrap();
+        stream.write_all(&bytes).unwrap();
+        client
+    })
+}
+
+#[test]
+fn tcp_between_namespaces_from_outside_both() {
+    support::isolated(|| {
+        let Two { red, blue, cable } = two();
+        for address in ["10.0.0.2:80", "[fd00::2]:80"] {
+            red.wait_reachable(address.parse::<SocketAddr>().unwrap().ip(), SOON).unwrap();
+            let server = echo(blue.tcp_listen(address).unwrap());
+            let mut stream = red.tcp_connect(address, SOON).unwrap();
+            stream.write_all(b"hello").unwrap();
+            let mut back = [0; 5];
+            stream.read_exact(&mut back).unwrap();
+            assert_eq!(&back, b"hello");
+            assert_eq!(server.join().unwrap(), stream.local_addr().unwrap());
+        }
+        // A busy and a foreign address.
+        let _first = blue.tcp_listen("0.0.0.0:81").unwrap();
+        let busy = blue.tcp_listen("0.0.0.0:81").unwrap_err();
+        assert_eq!(busy.raw_os_error(), Some(nix::libc::EADDRINUSE), "{busy}");
+        assert!(busy.to_string().contains("0.0.0.0:81") && busy.remedy().is_some(), "{busy}");
+        assert!(blue.tcp_listen("10.0.0.1:81").unwrap_err().is_not_found());
+        let refused = red.tcp_connect("10.0.0.2:99", SOON).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(nix::libc::ECONNREFUSED), "{refused}");
+        let nowhere = red.tcp_connect("192.0.2.1:80", SOON).unwrap_err();
+        assert_eq!(nowhere.raw_os_error(), Some(nix::libc::ENETUNREACH), "{nowhere}");
+        for bad in ["10.0.0.2", "fd00::2", "web:80", ""] {
+            let refused = red.tcp_connect(bad, SOON).unwrap_err();
+            assert!(refused.is_invalid_input(), "{refused}");
+        }
+        drop(cable);
+    });
+}
+
+#[test]
+fn a_connection_nobody_answers_times_out() {
+    support::isolated(|| {
+        let Two { red, blue, cable } = two();
+        // Somebody is there, by a neighbour entry, who does not answer.
+        blue.link("eth0").unwrap().set_down().unwrap();
+        let start = Instant::now();
+        let timeout = Duration::from_millis(100);
+        let error = red.tcp_connect("10.0.0.2:80", timeout).unwrap_err();
+        assert!(error.is_timed_out() || error.raw_os_error().is_some(), "{error}");
+        assert!(start.elapsed() < SOON);
+        drop(cable);
+    });
+}
+
+#[test]
+fn udp_between_namespaces_and_by_one_link() {
+    support::isolated(|| {
+        let Two { red, blue, cable } = two();
+        let receiver = blue.udp_bind("10.0.0.2:53").unwrap();
+        receiver.set_read_timeout(Some(SOON)).unwrap();
+        let sender = red.udp_bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        sender.send_to(b"one", "10.0.0.2:53").unwrap();
+        let mut buffer = [0; 16];
+        let (length, from) = receiver.recv_from(&mut buffer).unwrap();
+        assert_eq!((&buffer[..length], from.ip()), (&b"one"[..], [10, 0, 0, 1].into()));
+
+        // A second cable: what is bound to the first link does not hear what comes in by it.
+        let other = VethPair::new(
+            VethEnd::new("eth1").address("10.0.1.1/24").up(),
+            VethEnd::new("eth1").address("10.0.1.2/24").up(),
+        );
+        let other = other.create_between(&red, &blue).unwrap();
+        let bound = cable.peer().udp_bind("0.0.0.0:54").unwrap();
+        bound.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        sender.send_to(b"by eth1", "10.0.1.2:54").ok();
+        assert!(bound.recv_from(&mut buffer).is_err());
+        sender.send_to(b"by eth0", "10.0.0.2:54").unwrap();
+        bound.set_read_timeout(Some(SOON)).unwrap();
+        assert_eq!(bound.recv(&mut buffer).unwrap(), 7);
+
+        let listener = cable.peer().tcp_listen("0.0.0.0:80").unwrap();
+        let server = thread::spawn(move || listener.accept().map(|(_, from)| from));
+        let refused = red.tcp_connect("10.0.1.2:80", SOON).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(nix::libc::ECONNREFUSED), "{refused}");
+        let stream = cable.near().tcp_connect("10.0.0.2:80", SOON).unwrap();
+        assert_eq!(server.join().unwrap().unwrap(), stream.local_addr().unwrap());
+        let gone = other.near().clone();
+        other.delete().unwrap();
+        assert!(gone.udp_bind("0.0.0.0:0").unwrap_err().is_not_found());
+        drop(cable);
+    });
+}
+
+#[test]
+fn a_raw_socket_hears_the_answer_to_its_own_packet() {
+    support::isolated(|| {
+        let Two { red, blue: _blue, cable } = two();
+        let socket = red.raw_ipv4_socket(1).unwrap();
+        cable.near().bind_socket(&socket).unwrap();
+        let target = nix::sys::socket::SockaddrIn::new(10, 0, 0, 2, 0);
+        nix::sys::socket::connect(std::os::fd::AsRawFd::as_raw_fd(&socket), &target).unwrap();
+        let mut socket = File::from(socket);
+        // An echo request with its checksum.
+        socket.write_all(&[8, 0, 0xf7, 0xfd, 0, 1, 0, 1]).unwrap();
+        let mut answer = [0; 64];
+        let length = socket.read(&mut answer).unwrap();
+        assert_eq!(answer[20..length], [0, 0, 0xff, 0xfd, 0, 1, 0, 1]);
+        drop(red.raw_ipv6_socket(58).unwrap());
+        let error = cable.near().bind_socket(File::open("/dev/null").unwrap()).unwrap_err();
+        assert_eq!(error.object(), "`eth0`");
+        drop(cable);
+    });
+}
+
+#[test]
+fn a_ping_is_summed_up() {
+    support::isolated(|| {
+        let Two { red, blue, cable } = two();
+        let quick = |target: &str| Ping::new(target).interval(Duration::from_millis(2));
+        let summary = quick("10.0.0.2").count(5).size(1400).run(&red).unwrap();
+        assert_eq!((summary.transmitted, summary.received, summary.errors), (5, 5, 0));
+        assert_eq!((summary.times.len(), summary.duplicates), (5, 0));
+        assert!(summary.min() <= summary.average() && summary.average() <= summary.max());
+        let text = summary.to_string();
+        assert!(text.contains("5 packets transmitted, 5 received, 0% packet loss"), "{text}");
+        red.wait_reachable("fd00::2", SOON).unwrap();
+        // In fragments, and with nothing in it.
+        for size in [0, 4000, 65_507] {
+            for target in ["10.0.0.2", "fd00::2"] {
+                let summary = quick(target).count(2).size(size).run(&red).unwrap();
+                assert_eq!(summary.received, 2, "{target} {size}: {summary}");
+            }
+        }
+
+        // Half of them find nobody.
+        let target = Ping::new("10.0.0.2").count(2).interval(Duration::from_millis(100));
+        let target = target.timeout(Duration::from_millis(50));
+        let summary = thread::scope(|scope| {
+            let run = scope.spawn(|| target.run(&red).unwrap());
+            thread::sleep(Duration::from_millis(50));
+            blue.link("eth0").unwrap().set_down().unwrap();
+            run.join().unwrap()
+        });
+        assert_eq!((summary.transmitted, summary.received), (2, 1), "{summary}");
+        assert!((summary.loss() - 0.5).abs() < f64::EPSILON);
+
+        let nowhere = quick("192.0.2.1").run(&red).unwrap_err();
+        assert_eq!(nowhere.raw_os_error(), Some(nix::libc::ENETUNREACH), "{nowhere}");
+        for bad in [quick("10.0.0.2").count(0), quick("10.0.0.2").size(65_508), quick("here")] {
+            assert!(bad.run(&red).unwrap_err().is_invalid_input());
+        }
+        drop(cable);
+    });
+}
+
+#[test]
+fn a_network_that_comes_up_is_waited_for() {
+    support::isolated(|| {
+        let [red, blue] = [(); 2].map(|()| Namespace::anonymous().create().unwrap());
+        let late = thread::scope(|scope| {
+            let waiting = scope.spawn(|| red.wait_reachable("10.0.0.2", Duration::from_secs(5)));
+            thread::sleep(Duration::from_millis(100));
+            let end = |address| VethEnd::new("eth0").address(address).up();
+            let pair = VethPair::new(end("10.0.0.1/24"), end("10.0.0.2/24"));
+            let cable = pair.create_between(&red, &blue).unwrap();
+            waiting.join().unwrap().unwrap();
+            cable
+        });
+        drop(late);
+        let error = red.wait_reachable("10.0.0.2", Duration::from_millis(100)).unwrap_err();
+        assert!(error.is_timed_out(), "{error}");
+        assert!(error.to_string().contains("ENETUNREACH"), "{error}");
+        assert!(red.wait_reachable("nobody", SOON).unwrap_err().is_invalid_input());
+    });
+}
+
+#[test]
+fn a_listener_is_waited_for_and_listed() {
+    support::isolated(|| {
+        let Two { red, blue, cable } = two();
+        assert_eq!(blue.listeners().unwrap(), []);
+        let early = blue.wait_listening(8080, Duration::from_millis(20)).unwrap_err();
+        assert!(early.is_timed_out() && early.object() == "8080", "{early}");
+        let (listener, found) = thread::scope(|scope| {
+            let waiting = scope.spawn(|| blue.wait_listening(8080, SOON));
+            thread::sleep(Duration::from_millis(20));
+            let listener = blue.tcp_listen("[::]:8080").unwrap();
+            (listener, waiting.join().unwrap().unwrap())
+        });
+        assert_eq!(found.address, listener.local_addr().unwrap());
+        let _other = blue.tcp_listen("10.0.0.2:22").unwrap();
+        let mut ports: Vec<_> =
+            blue.listeners().unwrap().iter().map(|one| one.address.to_string()).collect();
+        ports.sort_unstable();
+        assert_eq!(ports, ["10.0.0.2:22", "[::]:8080"]);
+        assert_eq!(red.listeners().unwrap(), [], "each namespace has its own");
+        // A connection is no listener.
+        let _stream = red.tcp_connect("10.0.0.2:8080", SOON).unwrap();
+        assert_eq!(blue.listeners().unwrap().len(), 2);
+        let seen = support::tools::run(&support::Place::of_fd(&*blue), "ss", &["-ltnH"]);
+        assert!(seen.is_none_or(|seen| seen.lines().count() == 2));
+        drop(cable);
+    });
+}
