@@ -88,6 +88,7 @@ pub mod nft;
 mod owned;
 mod port;
 mod protocol;
+mod reap;
 mod route;
 pub mod sandbox;
 mod sys;
@@ -115,4 +116,5 @@ pub use netns::{
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
 pub use port::PortRange;
 pub use protocol::Protocol;
+pub use reap::{Leftover, Leftovers, Reaped, leftovers, reap};
 pub use route::{Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType};

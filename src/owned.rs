@@ -21,6 +21,9 @@ pub(crate) mod sealed {
         /// Deletes it. An error that says "not found" counts as done.
         fn remove(&self) -> Result<(), Error>;
 
+        /// Told when it is kept: what says that it has an owner is taken off.
+        fn kept(&self) {}
+
         /// Deletes many, with an answer for each: together, where that is quicker.
         fn remove_all(handles: &[&Self]) -> Vec<Result<(), Error>> {
             handles.iter().map(|handle| handle.remove()).collect()
@@ -66,7 +69,9 @@ impl<H: Handle> Owned<H> {
 
     /// Leaves it in the kernel and returns the handle.
     pub fn keep(mut self) -> H {
-        self.process = None;
+        if self.take_duty() {
+            self.handle.kept();
+        }
         self.handle.clone()
     }
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module's layer, the lowest first. What is beside them (errors, owners, values) is used by all.
-const LAYERS: [(&str, u32); 17] = [
+const LAYERS: [(&str, u32); 18] = [
     ("wire", 0),
     ("netlink", 1),
     ("netns", 2),
@@ -22,6 +22,7 @@ const LAYERS: [(&str, u32); 17] = [
     ("qdisc", 3),
     ("conntrack", 3),
     ("forwarding", 3),
+    ("reap", 3),
     ("doctor", 3),
     ("firewall", 3),
     ("topology", 4),

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use nix::errno::Errno;
 
 use super::{Fault, arm, disarm};
-use crate::{
+use netloom::{
     Address, Bridge, Error, Forwarding, Link, Namespace, NatRule, Netns, Owned, Ping, Route,
     Sysctl, Veth, VethEnd, VethPair,
 };
@@ -73,7 +73,7 @@ fn checked(fault: Fault, step: usize, failed: &str, error: &(dyn StdError + 'sta
 }
 
 fn offset() -> usize {
-    usize::from(crate::MacAddr::random().octets()[5])
+    usize::from(netloom::MacAddr::random().octets()[5])
 }
 
 fn stride(of_an_example: usize) -> usize {

@@ -6,9 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use nix::errno::Errno;
 use nix::sys::socket::MsgFlags;
 
-use crate::netlink::Protocol;
-use crate::wire::message::HEADER;
-
+const HEADER: usize = 16;
 const NLMSG_NOOP: u16 = 1;
 const NLM_F_ACK: u16 = 4;
 const NLM_F_CAPPED: u16 = 0x100;
@@ -79,7 +77,8 @@ pub(crate) fn system_call(name: &'static str) -> Result<(), Errno> {
 /// What is in the way between a socket and the kernel.
 #[derive(Debug)]
 pub(crate) struct OnSocket {
-    protocol: Protocol,
+    /// Whether requests of one datagram are done together or not at all, as of `nf_tables`.
+    atomic: bool,
     next: Next,
 }
 
@@ -95,8 +94,8 @@ enum Next {
 }
 
 impl OnSocket {
-    pub(crate) fn new(protocol: Protocol) -> Self {
-        Self { protocol, next: Next::Nothing }
+    pub(crate) fn new(atomic: bool) -> Self {
+        Self { atomic, next: Next::Nothing }
     }
 
     /// What of a datagram goes to the kernel.
@@ -114,8 +113,8 @@ impl OnSocket {
         match fault {
             Fault::Refused(errno) => {
                 let mut answer = answer(&bytes[starts[place]..], errno as i32);
-                if self.protocol == Protocol::Netfilter {
-                    // All or nothing; and "done" is said of the others all the same.
+                if self.atomic {
+                    // And "done" is said of the others all the same.
                     let asked = |start: &&usize| u16_at(bytes, **start + 6) & NLM_F_ACK != 0;
                     for start in
                         starts.iter().filter(asked).filter(|start| **start != starts[place])

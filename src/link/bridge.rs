@@ -105,7 +105,10 @@ impl Bridge {
         const ACTION: &str = "create bridge";
         self.settings.check(ACTION)?;
         let mac = self.settings.birth_mac();
-        let mut request = self.settings.create_request(mac).up(self.settings.born_up());
+        let request = self.settings.create_request(mac, netns).map_err(|cause| {
+            cause.doing(ACTION, Quoted(&self.settings.name)).in_namespace(netns)
+        })?;
+        let mut request = request.up(self.settings.born_up());
         let master = match &self.settings.master {
             Some(master) => Some(master.resolve(netns, ACTION, Quoted(&self.settings.name))?),
             None => None,

@@ -116,7 +116,12 @@ impl Link {
         let name = self.info()?.name;
         let taken = || format!("a link named `{name}` is already in {namespace}");
         let is_here = |link: &Self| link.info().is_ok_and(|listed| link.is(&listed));
-        match self.change(ACTION, LinkRequest::at(self.index).namespace(namespace)) {
+        let mut request = LinkRequest::at(self.index).namespace(namespace);
+        // One message: there is no moment in which its tag is another namespace's.
+        if let Some(group) = self.group_in(namespace)? {
+            request = request.group(group);
+        }
+        match self.change(ACTION, request) {
             Err(error) if !error.is_unknown_outcome() || is_here(self) => {
                 return Err(error.hint_on(Errno::EEXIST, taken));
             }

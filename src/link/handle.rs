@@ -135,6 +135,10 @@ impl Remove for Link {
         )
     }
 
+    fn kept(&self) {
+        self.untag();
+    }
+
     fn remove_all(links: &[&Self]) -> Vec<Result<(), Error>> {
         super::group::remove_all(links)
     }

@@ -15,6 +15,7 @@ mod port;
 mod reference;
 mod settings;
 mod sockets;
+mod tagged;
 mod veth;
 
 pub use bridge::Bridge;
@@ -23,4 +24,5 @@ pub use info::{LinkFlags, LinkInfo, OperationalState};
 pub use ipv4_conf::{Ipv4Conf, LinkSetting, LinkSettingHandle};
 pub use port::{BridgePortInfo, BridgePortState};
 pub use reference::LinkRef;
+pub(crate) use tagged::{dead, remove_dead};
 pub use veth::{Veth, VethEnd, VethPair};

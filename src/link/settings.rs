@@ -3,10 +3,10 @@
 use super::message::LinkRequest;
 use super::reference::LinkRef;
 use crate::address::Address;
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input, link_name};
 use crate::mac::MacAddr;
-use crate::netns::Quoted;
+use crate::netns::{Netns, Quoted};
 
 /// Ethernet's smallest and largest (`ETH_MIN_MTU` and `ETH_MAX_MTU` in `include/uapi/linux/if_ether.h`).
 const MTU: std::ops::RangeInclusive<u32> = 68..=65_535;
@@ -98,18 +98,21 @@ impl Settings {
     }
 
     /// The create request, with all that can be in it.
-    pub(super) fn create_request(&self, mac: MacAddr) -> LinkRequest {
+    ///
+    /// In a namespace that outlives this process its group is our tag there, unless another is asked for.
+    pub(super) fn create_request(&self, mac: MacAddr, netns: &Netns) -> Result<LinkRequest, Cause> {
         let mut request = LinkRequest::named(&self.name).mac(mac);
         if let Some(mtu) = self.mtu {
             request = request.mtu(mtu);
         }
-        if let Some(group) = self.group {
+        let tag = if self.group.is_none() { netns.link_tag()? } else { None };
+        if let Some(group) = self.group.or(tag) {
             request = request.group(group);
         }
         if let Some(queues) = self.queues {
             request = request.queues(queues);
         }
-        request
+        Ok(request)
     }
 }
 
@@ -164,7 +167,8 @@ macro_rules! link_setters {
             self
         }
 
-        /// Puts it in a group, by number, as `group N`. Default: 0.
+        /// Puts it in a group, by number, as `group N`. Default: 0, but in a namespace that outlives
+        /// the program a number by which [`reap`](crate::reap) knows whose it is.
         #[doc(alias = "IFLA_GROUP")]
         pub fn group(mut self, group: u32) -> Self {
             self.settings.group = Some(group);

@@ -15,7 +15,6 @@ use super::reference::LinkRef;
 use super::settings::{Settings, link_setters};
 use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input};
-use crate::mac::MacAddr;
 use crate::netns::{Netns, Quoted};
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
@@ -155,11 +154,18 @@ impl VethPair {
         let near_master = master(near_end, near)?;
         let peer_master = master(peer_end, peer)?;
         let (mac, peer_mac) = (near_end.birth_mac(), peer_end.birth_mac());
-        let mut far = peer_end.create_request(peer_mac);
+        let unmarked = |cause: Cause, end: &Settings, netns: &Netns| {
+            cause.doing(ACTION, Quoted(&end.name)).in_namespace(netns)
+        };
+        let mut far = peer_end
+            .create_request(peer_mac, peer)
+            .map_err(|cause| unmarked(cause, peer_end, peer))?;
         if near != peer {
             far = far.namespace(peer);
         }
-        let request = self.request(far, near_master, mac);
+        let request =
+            near_end.create_request(mac, near).map_err(|cause| unmarked(cause, near_end, near))?;
+        let request = self.request(request, far, near_master);
         let near_link = create_link(ACTION, near, near_end, mac, request)
             .map_err(|error| self.explain_taken(error, near, peer))?;
         let Some(peer_index) = near_link.identity.link else {
@@ -183,8 +189,8 @@ impl VethPair {
         Ok(veth)
     }
 
-    fn request(&self, far: LinkRequest, master: Option<u32>, mac: MacAddr) -> LinkRequest {
-        let mut request = self.near.settings.create_request(mac).up(self.near.settings.born_up());
+    fn request(&self, near: LinkRequest, far: LinkRequest, master: Option<u32>) -> LinkRequest {
+        let mut request = near.up(self.near.settings.born_up());
         if let Some(index) = master {
             request = request.master(index);
         }
@@ -244,6 +250,11 @@ impl Remove for Veth {
             Err(error) if error.is_not_found() => self.peer.remove(),
             result => result,
         }
+    }
+
+    fn kept(&self) {
+        self.near.kept();
+        self.peer.kept();
     }
 
     fn remove_all(cables: &[&Self]) -> Vec<Result<(), Error>> {

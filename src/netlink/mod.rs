@@ -7,7 +7,9 @@ mod path;
 mod requests;
 mod schema;
 mod socket;
+mod tag;
 
 pub(crate) use batch::Batch;
 pub(crate) use requests::Requests;
 pub(crate) use socket::{Protocol, Socket};
+pub(crate) use tag::{Tag, is_tag};

@@ -77,7 +77,7 @@ impl Socket {
             sequence: 0,
             buffer: Vec::new(),
             #[cfg(test)]
-            faults: crate::fault::OnSocket::new(protocol),
+            faults: crate::fault::OnSocket::new(protocol == Protocol::Netfilter),
         };
         let seconds = i64::try_from(DEADLINE.as_secs()).unwrap_or(i64::MAX);
         setsockopt(&socket.fd(), sockopt::ReceiveTimeout, &TimeVal::seconds(seconds))?;

@@ -2,6 +2,7 @@
 
 mod child;
 mod command;
+mod dead;
 mod echo;
 mod enter;
 mod entry;

@@ -7,7 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -39,12 +39,47 @@ pub(super) fn check(name: &str, action: &'static str) -> Result<(), Error> {
     Err(Error::invalid(action, Quoted(name), reason))
 }
 
-/// Takes the name: an empty file, which must not be there yet.
-pub(super) fn reserve(name: &str) -> Result<(), Cause> {
+/// The access rights of a file that is to become a name: such as no other program gives one. They are
+/// seen only while nothing is mounted on it.
+const RESERVED: u32 = 0o404;
+
+/// Takes the name: an empty file, which must not be there yet. Until the guard goes nobody takes it for
+/// one that a dead process left.
+pub(super) fn reserve(name: &str) -> Result<impl Sized + use<>, Cause> {
     prepare_directory()?;
+    let lock = lock_directory()?;
     fault::system_call("open")?;
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o444).open(path(name));
-    file.map(drop).map_err(of_root)
+    let file = OpenOptions::new().write(true).create_new(true).mode(RESERVED).open(path(name));
+    file.map(|_| lock).map_err(of_root)
+}
+
+/// Whether a name was reserved by a process that was killed before it stood for a namespace.
+pub(super) fn is_unused(name: &str) -> Result<bool, Cause> {
+    let _lock = lock_directory()?;
+    is_reserved(&path(name))
+}
+
+/// Removes such a name; `false` where it is none.
+pub(super) fn remove_unused(name: &str) -> Result<bool, Cause> {
+    let _lock = lock_directory()?;
+    let path = path(name);
+    if !is_reserved(&path)? {
+        return Ok(false);
+    }
+    fs::remove_file(&path)?;
+    Ok(true)
+}
+
+/// While the directory is locked by us, nobody is about to mount something on it.
+fn is_reserved(path: &Path) -> Result<bool, Cause> {
+    match fs::symlink_metadata(path) {
+        Ok(file) => {
+            let is_ours = file.is_file() && file.len() == 0 && file.mode() & 0o7777 == RESERVED;
+            Ok(is_ours && identity(path).is_none())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Mounts the namespace on a name that was reserved.

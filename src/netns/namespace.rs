@@ -97,7 +97,12 @@ impl Namespace {
 
 fn create_named(name: &str) -> Result<Owned<Netns>, Error> {
     const ACTION: &str = "create namespace";
-    naming(ACTION, name, fresh)
+    naming(ACTION, name, || {
+        let netns = fresh()?;
+        // Before it has its name: from then on it may outlive us.
+        netns.tag_name()?;
+        Ok(netns)
+    })
 }
 
 /// Takes a name, and gives it to the namespace that `namespace` brings.
@@ -108,7 +113,8 @@ fn naming(
 ) -> Result<Owned<Netns>, Error> {
     named::check(name, action)?;
     // The name first: it is what others may have taken.
-    named::reserve(name).map_err(|cause| named::explain_taken(cause, action, name))?;
+    let _reserved =
+        named::reserve(name).map_err(|cause| named::explain_taken(cause, action, name))?;
     let attach = || {
         let netns = namespace()?;
         named::bind(name, netns.as_fd())?;
@@ -127,6 +133,6 @@ fn fresh() -> Result<Netns, Cause> {
         fault::system_call("unshare")?;
         unshare(CloneFlags::CLONE_NEWNET).map_err(takes(SYS_ADMIN))?;
         let _home = GoHome(home);
-        Netns::assemble(own_file()?, Label::Anonymous, Sockets::open_here()?)
+        Netns::assemble(own_file()?, Label::Anonymous, Sockets::open_in_private()?)
     })
 }

@@ -117,6 +117,10 @@ impl Netns {
         self.inner.sockets.nf_tables(self.fd(), exchange)
     }
 
+    pub(super) fn sockets(&self) -> &Sockets {
+        &self.inner.sockets
+    }
+
     /// Reads a whole list, named `what` in errors.
     pub(crate) fn dump<T>(
         &self,
@@ -200,5 +204,9 @@ impl Remove for Netns {
                 .map_err(|cause| cause.doing("delete namespace", Quoted(name))),
             None => Ok(()),
         }
+    }
+
+    fn kept(&self) {
+        self.untag_name();
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::enter::inside;
 use crate::error::Cause;
-use crate::netlink::{Protocol, Socket};
+use crate::netlink::{Protocol, Socket, Tag};
 
 /// Idle sockets of a kind kept for the next exchange. More are opened when more threads talk at once.
 const IDLE: usize = 8;
@@ -23,6 +23,9 @@ pub(super) struct Sockets {
     /// The idle ones, by protocol.
     idle: [Mutex<Vec<Socket>>; 3],
     nf_tables: Mutex<Option<NfTables>>,
+    tag: Mutex<Option<Tag>>,
+    /// Whether the namespace is one that was made for us, and goes with us.
+    is_private: bool,
 }
 
 /// The `nf_tables` socket, and what lives and dies with it.
@@ -45,11 +48,43 @@ impl NfTables {
 }
 
 impl Sockets {
-    /// Opens the first socket in the calling thread's namespace.
+    /// Opens the first socket in the calling thread's namespace, and holds a tag there: later that could
+    /// take privileges that a thread which is here already does not need.
     pub(super) fn open_here() -> Result<Self, Cause> {
-        let sockets = Self { idle: Default::default(), nf_tables: Mutex::new(None) };
+        let tag = Mutex::new(Some(Tag::open_here()?));
+        Ok(Self { tag, is_private: false, ..Self::open_in_private()? })
+    }
+
+    /// As [`open_here`](Self::open_here), in a namespace that the calling thread has just made: it goes
+    /// with us, unless it gets a name.
+    pub(super) fn open_in_private() -> Result<Self, Cause> {
+        let sockets = Self {
+            idle: Default::default(),
+            nf_tables: Mutex::new(None),
+            tag: Mutex::new(None),
+            is_private: true,
+        };
         lock(&sockets.idle[Protocol::Route as usize]).push(Socket::open(Protocol::Route)?);
         Ok(sockets)
+    }
+
+    pub(super) fn is_private(&self) -> bool {
+        self.is_private
+    }
+
+    /// The number that is held here for as long as these sockets are open; held from the first time on.
+    pub(super) fn tag(&self, namespace: BorrowedFd<'_>) -> Result<u32, Cause> {
+        let mut held = lock(&self.tag);
+        let tag = match &mut *held {
+            Some(tag) => tag,
+            none => none.insert(inside(namespace, Tag::open_here)??),
+        };
+        Ok(tag.number())
+    }
+
+    /// That number, where it is held already.
+    pub(super) fn tag_number(&self) -> Option<u32> {
+        lock(&self.tag).as_ref().map(Tag::number)
     }
 
     /// Uses an idle socket of this kind, or a new one.

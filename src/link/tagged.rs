@@ -1,0 +1,87 @@
+//! Links that tell whose they are: the tag of the process that made them, as their group.
+
+use std::collections::BTreeMap;
+
+use super::handle::Link;
+use super::message::LinkRequest;
+use crate::error::{Cause, Error};
+use crate::netlink::{Requests, is_tag};
+use crate::netns::{Netns, Quoted};
+
+/// The links of dead processes, in the order of their indexes.
+pub(crate) fn dead(netns: &Netns) -> Result<Vec<Link>, Error> {
+    let mut is_dead = BTreeMap::new();
+    let mut found = Vec::new();
+    // `lo` carries the tag of the namespace's name.
+    for info in netns.links()?.into_iter().filter(|info| is_tag(info.group) && info.kind.is_some())
+    {
+        let dead = if let Some(dead) = is_dead.get(&info.group) {
+            *dead
+        } else {
+            let dead = netns.take_dead_tag(info.group)?.is_some();
+            is_dead.insert(info.group, dead);
+            dead
+        };
+        if dead {
+            match netns.link_at(info.index) {
+                Err(error) if error.is_not_found() => {}
+                link => found.push(link?),
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Deletes a link if it is still a dead process's. `false`: it is not, or gone.
+pub(crate) fn remove_dead(link: &Link) -> Result<bool, Error> {
+    let group = match link.info() {
+        Err(error) if error.is_not_found() => return Ok(false),
+        info => info?.group,
+    };
+    if !is_tag(group) {
+        return Ok(false);
+    }
+    // Held until the link is gone: nobody comes to have this tag meanwhile.
+    let Some(_tag) = link.netns.take_dead_tag(group)? else { return Ok(false) };
+    let object = Quoted(&link.name);
+    // By index and group: a veth's index may be another link's by now, but not with this tag.
+    let still = link.info().is_ok_and(|info| info.group == group);
+    if !still {
+        return Ok(false);
+    }
+    let mut requests = Requests::new();
+    requests.push("delete link", &object, &LinkRequest::at(link.index).delete(), 0);
+    match link.netns.send(requests, |_, _| ()) {
+        Err(error) if error.is_not_found() => Ok(false),
+        done => done.map(|()| true),
+    }
+}
+
+impl Link {
+    /// Takes the tag off: what is kept belongs to nobody.
+    pub(super) fn untag(&self) {
+        let is_ours = |group: u32| is_tag(group) && self.netns.tag_number() == Some(group);
+        let untagged = match self.info() {
+            Ok(info) if is_ours(info.group) => {
+                let request = LinkRequest::at(self.index).group(0);
+                self.request("keep", request, LinkRequest::change)
+            }
+            other => other.map(drop),
+        };
+        if let Err(error) = untagged {
+            log::warn!("reaped once this process is dead: {error}");
+        }
+    }
+
+    /// The group to have in another namespace: its tag there, where it has one here.
+    pub(super) fn group_in(&self, there: &Netns) -> Result<Option<u32>, Error> {
+        let info = self.info()?;
+        if !is_tag(info.group) {
+            return Ok(None);
+        }
+        let tag = there.link_tag().map_err(|cause: Cause| {
+            cause.doing("mark as ours", Quoted(&self.name)).in_namespace(there)
+        })?;
+        Ok(Some(tag.unwrap_or(0)))
+    }
+}
