@@ -16,6 +16,7 @@ use nix::sys::socket::{
 
 use super::enter::inside;
 use super::open::Netns;
+use super::until::until;
 use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input};
 use crate::sys;
@@ -206,7 +207,7 @@ fn hint(errno: Errno) -> Option<&'static str> {
 
 /// Waits for a connection to be made.
 fn connected(socket: &OwnedFd, timeout: Duration) -> Result<(), Cause> {
-    let end = Instant::now() + timeout;
+    let end = until(Instant::now(), timeout);
     loop {
         let left = end.saturating_duration_since(Instant::now());
         // Rounded up: a wait of no time would spin.

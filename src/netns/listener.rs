@@ -10,6 +10,7 @@ use nix::errno::Errno;
 
 use super::enter::inside;
 use super::open::Netns;
+use super::until::until;
 use crate::error::{Cause, Error};
 use crate::netlink::{Batch, Socket};
 use crate::wire::sock_diag::{AF_INET, AF_INET6, SocketView, append_listening};
@@ -57,7 +58,7 @@ impl Netns {
     /// [`is_timed_out`](Error::is_timed_out) where none does within `deadline`; else as
     /// [`listeners`](Self::listeners).
     pub fn wait_listening(&self, port: u16, deadline: Duration) -> Result<Listener, Error> {
-        let end = Instant::now() + deadline;
+        let end = until(Instant::now(), deadline);
         let wait = || {
             let mut pause = Duration::from_micros(500);
             loop {

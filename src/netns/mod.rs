@@ -21,6 +21,7 @@ mod setting;
 mod setting_id;
 mod sockets;
 mod sysctl;
+mod until;
 mod ways;
 mod worker;
 

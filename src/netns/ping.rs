@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use super::echo::{DATA, EchoSocket};
 use super::open::Netns;
 use super::ping_summary::PingSummary;
+use super::until::until;
 use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input, link_name};
 
@@ -137,7 +138,7 @@ impl Ping {
                 EchoSocket::open(netns.fd(), (target, self.out_link.as_deref()), self.size)?;
             let start = Instant::now();
             socket.send(1)?;
-            match socket.receive(start + self.timeout)? {
+            match socket.receive(until(start, self.timeout))? {
                 Some(_) => Ok(EchoReply { from: target, time: start.elapsed() }),
                 None => Err(Cause::TimedOut(self.timeout)),
             }
@@ -175,9 +176,9 @@ impl Ping {
             }
             let is_last = place + 1 == self.count;
             let until = if is_last {
-                sent + self.timeout
+                until(sent, self.timeout)
             } else {
-                start + self.interval * u32::from(place + 1)
+                until(start, self.interval.saturating_mul(u32::from(place) + 1))
             };
             let all =
                 |summary: &PingSummary| summary.received + summary.errors >= self.count.into();
@@ -269,8 +270,6 @@ impl Netns {
         deadline: Duration,
     ) -> Result<Duration, Error> {
         const ACTION: &str = "reach";
-        /// From one request to the next.
-        const INTERVAL: Duration = Duration::from_millis(50);
         let mut rejected = FirstRejected::default();
         let target = rejected.read("wait_reachable", target);
         rejected.check(ACTION, "an address")?;
@@ -280,11 +279,11 @@ impl Netns {
         if is_link_local(target) {
             return Err(Error::invalid(ACTION, target, LINK_LOCAL).in_namespace(self));
         }
-        let end = Instant::now() + deadline;
+        let end = until(Instant::now(), deadline);
         let mut last = None;
         while Instant::now() < end {
             let next = (Instant::now() + INTERVAL).min(end);
-            match attempt(self, target, next, end) {
+            match attempt(self, target, end) {
                 Ok(time) => return Ok(time),
                 Err(cause)
                     if matches!(
@@ -306,17 +305,19 @@ impl Netns {
     }
 }
 
+/// How long an attempt to reach somebody waits before the next.
+const INTERVAL: Duration = Duration::from_millis(50);
+
 /// One request, and one more each time that none is answered.
-fn attempt(netns: &Netns, target: IpAddr, next: Instant, end: Instant) -> Result<Duration, Cause> {
+fn attempt(netns: &Netns, target: IpAddr, end: Instant) -> Result<Duration, Cause> {
     let mut socket = EchoSocket::open(netns.fd(), (target, None), DATA)?;
     let start = Instant::now();
-    let step = next.saturating_duration_since(start);
     let mut sent = Vec::new();
     while Instant::now() < end {
         let place = u16::try_from(sent.len()).unwrap_or(u16::MAX);
         sent.push(Instant::now());
         socket.send(place)?;
-        if let Some(answered) = socket.receive((Instant::now() + step).min(end))? {
+        if let Some(answered) = socket.receive((Instant::now() + INTERVAL).min(end))? {
             return Ok(sent.get(usize::from(answered)).unwrap_or(&start).elapsed());
         }
     }
