@@ -241,6 +241,30 @@ fn a_neighbor_that_routes_to_a_loopback_port_fails() {
 }
 
 #[test]
+fn two_handles_of_a_namespace_do_not_switch_off_under_each_other() {
+    support::isolated(|| {
+        let lab = Lab::new(false);
+        let _servers = lab.servers();
+        let other = lab.host.run(|| Netns::current().unwrap()).unwrap();
+        let first = PortForward::new(8080, "10.0.0.2").target_port(80).create(&lab.host).unwrap();
+        let second = PortForward::new(8081, "10.0.0.2").target_port(80).create(&other).unwrap();
+        drop(first);
+        tcp(&lab.host, "127.0.0.1:8081", PATIENCE).unwrap();
+        drop(second);
+        assert_eq!(lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
+        // What is kept lives as long as the handle, and no longer: it does not keep itself alive.
+        let kept = PortForward::new(8082, "10.0.0.2").target_port(80).create(&other).unwrap();
+        let kept = kept.keep();
+        tcp(&lab.host, "127.0.0.1:8082", PATIENCE).unwrap();
+        drop(kept);
+        drop(other);
+        support::eventually("the table went with its socket", || {
+            support::kernel::tables(&lab.host).is_empty()
+        });
+    });
+}
+
+#[test]
 fn ranges_lead_port_by_port() {
     support::isolated(|| {
         let lab = Lab::new(false);

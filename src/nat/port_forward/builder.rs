@@ -49,9 +49,7 @@ pub(super) const ACTION: &str = "forward port";
 ///
 /// For `127.0.0.1` the setting `route_localnet` is turned on, on the one link that leads to the
 /// container, and put back with the last mapping there; what comes for `127.0.0.0/8` by any link but
-/// `lo` is dropped from before that moment on. Of several handles of one namespace
-/// ([`Netns::current`] twice, say) each counts its own mappings only, and the first to have none left
-/// puts the setting back: publish through one.
+/// `lo` is dropped from before that moment on.
 ///
 /// A port at one address goes before the same port at all. A process that listens on the port itself
 /// is no longer reached.

@@ -44,6 +44,8 @@ struct Mapping {
     forward: PortForward,
     target: IpAddr,
     link: u32,
+    /// Whether the link routes loopback addresses for this one, too.
+    is_local: bool,
 }
 
 impl Mapping {
@@ -94,7 +96,7 @@ pub(super) fn create(
                 link
             }
         };
-        mappings.push(Mapping { forward: forward.clone(), target, link });
+        mappings.push(Mapping { forward: forward.clone(), target, link, is_local: false });
     }
     let (handles, addressed) = in_tables(netns, first, |nf_tables| {
         let (socket, held) = state(nf_tables, first)?;
@@ -126,6 +128,7 @@ fn add(
     let too_long = || Error::invalid(ACTION, shown, "it can't be put into an element");
     let mut holders: HashMap<Port, u64> = HashMap::new();
     let mut containers: HashMap<(u32, IpAddr), usize> = HashMap::new();
+    let mut changes = Vec::new();
     for is_ipv4 in [true, false] {
         let known = if is_ipv4 { &held.v4 } else { &held.v6 };
         let mut elements = Elements::default();
@@ -152,12 +155,18 @@ fn add(
         }
         let table = PortTable::new(socket.port(), is_ipv4);
         let is_wanted = mappings.iter().any(|mapping| mapping.target.is_ipv4() == is_ipv4);
-        if is_wanted && known.mappings.is_empty() {
+        let is_new = is_wanted && known.mappings.is_empty();
+        if is_new {
             table.push_create(&mut transaction).ok_or_else(too_long)?;
         }
         table.push_elements(&mut transaction, step, MessageType::NewElement, &elements);
+        changes.push((table, is_new, elements));
     }
-    transaction.commit(socket, |_| ()).map_err(explain)?;
+    transaction.commit(socket, |_| ()).map_err(explain).inspect_err(|error| {
+        if error.is_unknown_outcome() {
+            forget_unknown(socket, &changes);
+        }
+    })?;
 
     let mut handles = Vec::with_capacity(mappings.len());
     for mapping in mappings {
@@ -170,21 +179,42 @@ fn add(
         family.mappings.insert(number, mapping);
         handles.push(PortForwardHandle { netns: netns.clone(), forward, target, number });
     }
-    let mut result = Ok(());
-    for handle in &handles {
-        let family = held.of(handle.target.is_ipv4());
-        let link = family.mappings.get(&handle.number).map(|mapping| mapping.link);
-        if let (true, Some(link)) = (handle.forward.is_at_loopback() && result.is_ok(), link) {
-            result = held.local.hold(netns, link);
-        }
-    }
-    if let Err(error) = result {
+    if let Err(error) = route_loopback(netns, held, &handles) {
         for handle in &handles {
             drop(take(socket, held, handle));
         }
         return Err(error);
     }
     Ok(handles)
+}
+
+/// After an answer was lost: what may be there and has no owner goes.
+fn forget_unknown(socket: &mut Socket, changes: &[(PortTable, bool, Elements)]) {
+    let mut transaction = Operations::new();
+    let step = ("delete", &"what an unread answer told of" as &dyn fmt::Display);
+    for (table, is_new, elements) in changes {
+        if *is_new {
+            table.push_delete(&mut transaction, step);
+        } else {
+            table.push_elements(&mut transaction, step, MessageType::DeleteElement, elements);
+        }
+    }
+    transaction.commit(socket, |_| ()).ok();
+}
+
+/// Where a loopback address leads to a mapping, has answers come back to one.
+fn route_loopback(
+    netns: &Netns,
+    held: &mut HeldPorts,
+    handles: &[PortForwardHandle],
+) -> Result<(), Error> {
+    for handle in handles.iter().filter(|handle| handle.forward.is_at_loopback()) {
+        if let Some(mapping) = held.v4.mappings.get_mut(&handle.number) {
+            held.local.hold(netns, mapping.link)?;
+            mapping.is_local = true;
+        }
+    }
+    Ok(())
 }
 
 /// By its number, if it is still there; with the last of the family goes the table.
@@ -226,10 +256,17 @@ fn take(
         table.push_elements(&mut transaction, step, MessageType::DeleteElement, &elements);
     }
     // Off first: from then on nothing leads here that what is deleted next has to drop.
-    if mapping.forward.is_at_loopback() {
-        held.local.release(mapping.link)?;
+    let family = held.of(is_ipv4);
+    if let Some(mapping) = family.mappings.get_mut(&handle.number).filter(|one| one.is_local) {
+        mapping.is_local = false;
+        let link = mapping.link;
+        held.local.release(&handle.netns, link)?;
     }
-    transaction.commit(socket, |_| ())?;
+    let deleted = transaction.commit(socket, |_| ());
+    // Gone may be the work of a first try whose answer was lost.
+    if deleted.as_ref().is_err_and(|error| !error.is_not_found()) {
+        return deleted;
+    }
     let family = held.of(is_ipv4);
     family.mappings.remove(&handle.number);
     for (port, _) in mapping.ports() {

@@ -10,12 +10,11 @@ use nix::errno::Errno;
 
 use super::builder::{ACTION, PortForward};
 use crate::error::{Cause, Error};
-use crate::link::Link;
+use crate::link::{Ipv4Conf, LinkSettingApart};
 use crate::netns::Netns;
+use crate::owned::sealed::Remove;
 use crate::wire::route::RouteView;
 
-/// `IPV4_DEVCONF_ROUTE_LOCALNET` (`include/uapi/linux/ip.h`).
-const ROUTE_LOCALNET: u16 = 26;
 /// A route to this namespace itself (`include/uapi/linux/rtnetlink.h`).
 const RTN_LOCAL: u8 = 2;
 
@@ -49,14 +48,14 @@ pub(super) fn link_to(netns: &Netns, forward: &PortForward, target: IpAddr) -> R
     }
 }
 
-/// The links on which it is on because of us.
+/// The links on which it is on because of us. Kept beside a socket of the namespace, so this must not
+/// keep the namespace alive.
 #[derive(Debug, Default)]
 pub(super) struct LocalRouting(BTreeMap<u32, Hold>);
 
 #[derive(Debug)]
 struct Hold {
-    link: Link,
-    was_on: bool,
+    setting: LinkSettingApart,
     count: usize,
 }
 
@@ -67,24 +66,20 @@ impl LocalRouting {
             hold.count += 1;
             return Ok(());
         }
-        let link = netns.link_at(index)?;
-        let was_on = link.ipv4_setting(ROUTE_LOCALNET)? != 0;
-        if !was_on {
-            link.set_ipv4_setting(ROUTE_LOCALNET, 1)?;
-        }
-        self.0.insert(index, Hold { link, was_on, count: 1 });
+        let setting = Ipv4Conf::RouteLocalnet.to(1).create(&netns.link_at(index)?)?.keep();
+        self.0.insert(index, Hold { setting: setting.apart(), count: 1 });
         Ok(())
     }
 
     /// For one mapping less; with the last it is put back. A link that is gone has taken it along.
-    pub(super) fn release(&mut self, index: u32) -> Result<(), Error> {
+    pub(super) fn release(&mut self, netns: &Netns, index: u32) -> Result<(), Error> {
         let Some(hold) = self.0.get_mut(&index) else { return Ok(()) };
         hold.count -= 1;
         if hold.count > 0 {
             return Ok(());
         }
-        let Some(Hold { link, was_on, .. }) = self.0.remove(&index) else { return Ok(()) };
-        match link.set_ipv4_setting(ROUTE_LOCALNET, u32::from(was_on)) {
+        let Some(Hold { setting, .. }) = self.0.remove(&index) else { return Ok(()) };
+        match setting.of(netns).remove() {
             Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(()),
         }
