@@ -1,13 +1,17 @@
-//! Entering a namespace and coming back: on a thread of its own, on a worker, and the raw system calls.
+//! Entering a namespace and coming back, a listener opened inside, a namespace made: each beside the raw
+//! system calls.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::fs::File;
 use std::hint::black_box;
+use std::net::TcpListener;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use netloom::Namespace;
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 
 fn enter(criterion: &mut Criterion) {
     netloom::sandbox::enter().unwrap();
@@ -36,5 +40,79 @@ fn enter(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, enter);
+/// A listener opened inside, and one opened by bare system calls on a thread that goes there and back.
+fn listener(criterion: &mut Criterion) {
+    let red = Namespace::anonymous().create().unwrap();
+    red.link("lo").unwrap().set_up().unwrap();
+    let home = File::open("/proc/thread-self/ns/net").unwrap();
+    let mut group = criterion.benchmark_group("a listener inside");
+    let bind = || TcpListener::bind("127.0.0.1:80").unwrap();
+    group.bench_function("raw: setns there and back", |bench| {
+        bench.iter(|| {
+            setns(&*red, CloneFlags::CLONE_NEWNET).unwrap();
+            let listener = bind();
+            setns(&home, CloneFlags::CLONE_NEWNET).unwrap();
+            listener
+        });
+    });
+    group.bench_function("Netns::tcp_listen", |bench| {
+        bench.iter(|| red.tcp_listen("127.0.0.1:80").unwrap());
+    });
+    let worker = red.worker().unwrap();
+    group.bench_function("Worker::run", |bench| bench.iter(|| worker.run(bind).unwrap()));
+    group.finish();
+}
+
+/// A namespace with its socket, and the same by bare system calls on the calling thread.
+fn made(criterion: &mut Criterion) {
+    let home = File::open("/proc/thread-self/ns/net").unwrap();
+    let raw = || {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let file = File::open("/proc/thread-self/ns/net").unwrap();
+        let (flags, protocol) = (SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute);
+        let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol).unwrap();
+        setns(&home, CloneFlags::CLONE_NEWNET).unwrap();
+        (file, socket)
+    };
+    let netloom = || Namespace::anonymous().create().unwrap();
+    let mut group = criterion.benchmark_group("a namespace made");
+    group.sample_size(20);
+    group.bench_function("raw", |bench| bench.iter_custom(|rounds| timed(rounds, raw)));
+    group.bench_function("Namespace::create", |bench| {
+        bench.iter_custom(|rounds| timed(rounds, netloom));
+    });
+    group.finish();
+    // In turns, so that the machine's noise hits both.
+    let (mut ours, mut raws) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        ours.push(timed(1, netloom));
+        raws.push(timed(1, raw));
+    }
+    let [ours, raws] = [ours, raws].map(|mut times| {
+        times.sort_unstable();
+        times[ROUNDS / 2]
+    });
+    let ratio = ours.as_secs_f64() / raws.as_secs_f64();
+    println!(
+        "a namespace made, medians of {ROUNDS}: netloom {ours:?}, raw {raws:?}, ratio {ratio:.2}"
+    );
+}
+
+const ROUNDS: usize = 301;
+
+/// The time of `work` alone. The kernel takes a namespace apart in its own time, in which making one takes
+/// longer: it gets that time.
+fn timed<T>(rounds: u64, work: impl Fn() -> T) -> Duration {
+    let mut total = Duration::ZERO;
+    for _ in 0..rounds {
+        let start = Instant::now();
+        let made = black_box(work());
+        total += start.elapsed();
+        drop(made);
+        thread::sleep(Duration::from_millis(10));
+    }
+    total
+}
+
+criterion_group!(benches, enter, listener, made);
 criterion_main!(benches);

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
-use nix::sys::socket::MsgFlags;
 
 const HEADER: usize = 16;
 const NLMSG_NOOP: u16 = 1;
@@ -152,14 +151,7 @@ impl OnSocket {
     }
 
     /// What is received in the kernel's stead. `ETIMEDOUT`: the deadline has passed.
-    pub(crate) fn receiving(
-        &mut self,
-        buffer: &mut [u8],
-        flags: MsgFlags,
-    ) -> Option<Result<usize, Errno>> {
-        if flags.contains(MsgFlags::MSG_DONTWAIT) {
-            return None;
-        }
+    pub(crate) fn receiving(&mut self, buffer: &mut [u8]) -> Option<Result<usize, Errno>> {
         match &self.next {
             Next::Answer(bytes) => {
                 let length = bytes.len();

@@ -69,6 +69,7 @@ impl Socket {
         ends: impl Fn(usize) -> bool,
         on_answer: &mut dyn FnMut(usize, Message<'_>),
     ) -> Result<Refusals, Cause> {
+        self.expect_refusals(batch.bytes().len())?;
         let first = self.take_sequences(batch.len());
         batch.number(first);
         self.send(batch.bytes())?;
@@ -90,7 +91,7 @@ impl Socket {
     ) -> Result<(), Cause> {
         let deadline = Self::deadline();
         loop {
-            // Acknowledgements are capped and always fit; a longer answer is left to the caller's
+            // Acknowledgements always fit; a longer answer is left to the caller's
             // own look-up, as where the kernel sends none.
             let Received::Datagram(length) = self.receive(&deadline)? else { continue };
             let mut ended = false;
@@ -165,6 +166,7 @@ impl Socket {
         batch: &mut Batch,
         mut read: impl FnMut(Message<'_>) -> Option<T>,
     ) -> Result<Vec<T>, Cause> {
+        self.expect_list()?;
         let mut list = Vec::new();
         for _ in 0..REPEATS {
             list.clear();

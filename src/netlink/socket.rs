@@ -1,16 +1,16 @@
 //! One netlink socket: opened in a namespace, bound, with a deadline on every wait.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use log::trace;
-use netlink_sys::SocketAddr;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_SOCK_DIAG};
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, getsockopt, recv, send, setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, getsockopt, send, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::error::Cause;
+use crate::sys;
 
 /// How long an answer may take. The kernel answers within the request's own system call, so this is
 /// for a kernel that lost one, not for a slow one.
@@ -18,6 +18,9 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The kernel sizes the parts of a dump by the buffer they are read into, up to this.
 const BUFFER: usize = 32 * 1024;
+
+/// The kernel's own number as a sender.
+const KERNEL: u32 = 0;
 
 /// What the kernel takes off a send buffer before it looks whether a datagram fits (`af_netlink.c`: 32).
 const SLACK: usize = 64;
@@ -37,11 +40,21 @@ pub(crate) enum Protocol {
 #[derive(Debug)]
 pub(crate) struct Socket {
     inner: netlink_sys::Socket,
+    protocol: Protocol,
     port: u32,
     sequence: u32,
     buffer: Vec<u8>,
+    set: Options,
     #[cfg(test)]
     faults: crate::fault::OnSocket,
+}
+
+/// What is set at its first use: each is a system call, and most sockets need none.
+#[derive(Debug, Default)]
+struct Options {
+    capped: bool,
+    strict: bool,
+    deadline: bool,
 }
 
 /// What a wait for the kernel brought.
@@ -63,28 +76,34 @@ impl Socket {
         };
         crate::fault::system_call("socket")?;
         let mut inner = netlink_sys::Socket::new(number)?;
-        let port = inner.bind_auto()?.port_number();
-        // Nobody but the kernel can send to it from here on.
-        inner.connect(&SocketAddr::new(0, 0))?;
+        // The others get their number with the first request, without being asked.
+        let port = match protocol {
+            Protocol::Netfilter => inner.bind_auto()?.port_number(),
+            _ => 0,
+        };
+        Self::ready(inner, protocol, port)
+    }
+
+    /// Takes over a fresh rtnetlink socket, in whichever namespace it was opened.
+    pub(crate) fn of_route(socket: OwnedFd) -> Result<Self, Cause> {
+        Self::ready(sys::taken_over(socket), Protocol::Route, 0)
+    }
+
+    fn ready(inner: netlink_sys::Socket, protocol: Protocol, port: u32) -> Result<Self, Cause> {
         inner.set_ext_ack(true)?;
-        inner.set_cap_ack(true)?;
-        if protocol == Protocol::Route {
-            inner.set_netlink_get_strict_chk(true)?;
-        }
-        let socket = Self {
+        Ok(Self {
             inner,
+            protocol,
             port,
             sequence: 0,
             buffer: Vec::new(),
+            set: Options::default(),
             #[cfg(test)]
             faults: crate::fault::OnSocket::new(protocol == Protocol::Netfilter),
-        };
-        let seconds = i64::try_from(DEADLINE.as_secs()).unwrap_or(i64::MAX);
-        setsockopt(&socket.fd(), sockopt::ReceiveTimeout, &TimeVal::seconds(seconds))?;
-        Ok(socket)
+        })
     }
 
-    /// The kernel's name for this socket, unique in its namespace among sockets of its family.
+    /// The kernel's name for a netfilter socket, unique in its namespace among those.
     pub(crate) fn port(&self) -> u32 {
         self.port
     }
@@ -135,10 +154,28 @@ impl Socket {
         Ok(())
     }
 
+    /// Has refusals carry the head of the request alone, where a whole one might not fit the buffer.
+    pub(super) fn expect_refusals(&mut self, sent: usize) -> Result<(), Cause> {
+        if !self.set.capped && sent > BUFFER / 2 {
+            self.inner.set_cap_ack(true)?;
+            self.set.capped = true;
+        }
+        Ok(())
+    }
+
+    /// Has the kernel check, and filter by, all that a request for a list says.
+    pub(super) fn expect_list(&mut self) -> Result<(), Cause> {
+        if !self.set.strict && self.protocol == Protocol::Route {
+            self.inner.set_netlink_get_strict_chk(true)?;
+            self.set.strict = true;
+        }
+        Ok(())
+    }
+
     /// Waits for the next datagram, until the deadline.
     pub(super) fn receive(&mut self, deadline: &Deadline) -> Result<Received, Cause> {
         loop {
-            match self.receive_with(MsgFlags::MSG_TRUNC) {
+            match self.receive_next() {
                 Ok(received) => return Ok(received),
                 Err(Errno::EINTR | Errno::EAGAIN) if !deadline.passed() => {}
                 Err(Errno::EINTR | Errno::EAGAIN | Errno::ETIMEDOUT) => {
@@ -150,8 +187,29 @@ impl Socket {
         }
     }
 
+    /// The kernel answers within the request's own system call, so the answer is there already. Only where
+    /// it is not does the socket need a deadline of its own.
+    fn receive_next(&mut self) -> Result<Received, Errno> {
+        self.make_buffer();
+        #[cfg(test)]
+        if let Some(result) = self.faults.receiving(&mut self.buffer) {
+            return result.map(Received::Datagram);
+        }
+        match self.receive_with(MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT) {
+            Err(Errno::EAGAIN) => {}
+            result => return result,
+        }
+        if !self.set.deadline {
+            let seconds = i64::try_from(DEADLINE.as_secs()).unwrap_or(i64::MAX);
+            setsockopt(&self.fd(), sockopt::ReceiveTimeout, &TimeVal::seconds(seconds))?;
+            self.set.deadline = true;
+        }
+        self.receive_with(MsgFlags::MSG_TRUNC)
+    }
+
     /// Throws away whatever is queued, so that the socket is as good as new.
     pub(super) fn drain(&mut self) {
+        self.make_buffer();
         loop {
             match self.receive_with(MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT) {
                 Ok(_) | Err(Errno::EINTR | Errno::ENOBUFS) => {}
@@ -160,15 +218,24 @@ impl Socket {
         }
     }
 
-    fn receive_with(&mut self, flags: MsgFlags) -> Result<Received, Errno> {
+    fn make_buffer(&mut self) {
         if self.buffer.is_empty() {
             self.buffer.resize(BUFFER, 0);
         }
-        #[cfg(test)]
-        if let Some(result) = self.faults.receiving(&mut self.buffer, flags) {
-            return result.map(Received::Datagram);
-        }
-        let length = recv(self.inner.as_raw_fd(), &mut self.buffer, flags)?;
+    }
+
+    fn receive_with(&mut self, flags: MsgFlags) -> Result<Received, Errno> {
+        let length = loop {
+            let mut room = self.buffer.as_mut_slice();
+            let (length, sender) = self
+                .inner
+                .recv_from(&mut room, flags.bits())
+                .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+            // Whoever is privileged in the namespace can send to any socket in it.
+            if sender.port_number() == KERNEL {
+                break length;
+            }
+        };
         #[cfg(test)]
         let length = self.faults.received(&mut self.buffer, length);
         if length <= self.buffer.len() {
@@ -209,6 +276,7 @@ mod tests {
     use crate::wire::link::LinkView;
     use netlink_packet_route::RouteNetlinkMessage;
     use netlink_packet_route::link::LinkMessage;
+    use netlink_sys::SocketAddr;
 
     const LOOPBACK: u32 = 1;
 
@@ -262,6 +330,28 @@ mod tests {
                 socket.send(stray.bytes()).unwrap();
             }
             assert_eq!(names(&mut socket).unwrap(), lo());
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn what_another_program_sends_is_no_answer() {
+        sandbox::run(|| {
+            let mut socket = socket();
+            assert_eq!(names(&mut socket).unwrap(), lo());
+            let mut address = SocketAddr::new(0, 0);
+            socket.inner.get_address(&mut address).unwrap();
+            let mut other = netlink_sys::Socket::new(NETLINK_ROUTE).unwrap();
+            other.bind_auto().unwrap();
+            let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
+            for _ in 0..3 {
+                // The end of a list, which would be an empty one, with the number that comes next.
+                let mut forged = [20_u32, 3, socket.sequence + 1, 0, 0].map(u32::to_ne_bytes);
+                forged[1] = [3, 0, 2, 0];
+                other.send_to(forged.as_flattened(), &address, 0).unwrap();
+                let list = socket.dump(&all, |answer| LinkView::read(answer)?.name()).unwrap();
+                assert_eq!(list, lo().1);
+            }
         })
         .unwrap();
     }

@@ -1,5 +1,6 @@
 //! Layer 2, places: network namespaces, what runs inside them, and sockets opened inside them.
 
+mod birth;
 mod child;
 mod command;
 mod dead;

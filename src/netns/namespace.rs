@@ -2,15 +2,10 @@
 
 use std::os::fd::AsFd;
 
-use nix::sched::{CloneFlags, unshare};
-
-use super::enter::{GoHome, on_thread};
+use super::birth::fresh;
 use super::named;
 use super::open::{Label, Netns, Quoted};
-use super::sockets::Sockets;
-use super::ways::own_file;
-use crate::error::{Cause, Error, SYS_ADMIN, takes};
-use crate::fault;
+use crate::error::{Cause, Error};
 use crate::owned::Owned;
 
 /// A network namespace to be: anonymous, or with a name that `ip netns` knows.
@@ -123,16 +118,5 @@ fn naming(
     attach().map(Owned::adopt).map_err(|cause: Cause| {
         named::release(name);
         cause.doing(action, Quoted(name))
-    })
-}
-
-/// A new namespace with its sockets.
-fn fresh() -> Result<Netns, Cause> {
-    let home = own_file()?;
-    on_thread(|| {
-        fault::system_call("unshare")?;
-        unshare(CloneFlags::CLONE_NEWNET).map_err(takes(SYS_ADMIN))?;
-        let _home = GoHome(home);
-        Netns::assemble(own_file()?, Label::Anonymous, Sockets::open_in_private()?)
     })
 }

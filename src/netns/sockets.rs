@@ -52,20 +52,19 @@ impl Sockets {
     /// take privileges that a thread which is here already does not need.
     pub(super) fn open_here() -> Result<Self, Cause> {
         let tag = Mutex::new(Some(Tag::open_here()?));
-        Ok(Self { tag, is_private: false, ..Self::open_in_private()? })
+        Ok(Self { tag, is_private: false, ..Self::private(Socket::open(Protocol::Route)?) })
     }
 
-    /// As [`open_here`](Self::open_here), in a namespace that the calling thread has just made: it goes
-    /// with us, unless it gets a name.
-    pub(super) fn open_in_private() -> Result<Self, Cause> {
+    /// Of a namespace that has just been made, with its first socket: it goes with us, unless it gets a name.
+    pub(super) fn private(route: Socket) -> Self {
         let sockets = Self {
             idle: Default::default(),
             nf_tables: Mutex::new(None),
             tag: Mutex::new(None),
             is_private: true,
         };
-        lock(&sockets.idle[Protocol::Route as usize]).push(Socket::open(Protocol::Route)?);
-        Ok(sockets)
+        lock(&sockets.idle[Protocol::Route as usize]).push(route);
+        sockets
     }
 
     pub(super) fn is_private(&self) -> bool {

@@ -1,0 +1,50 @@
+//! The birth of a namespace, with the socket that talks to it from then on.
+
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+
+use super::enter::{GoHome, on_thread};
+use super::open::{Label, Netns};
+use super::sockets::Sockets;
+use super::ways::own_file;
+use crate::error::{Cause, SYS_ADMIN, takes};
+use crate::netlink::{Protocol, Socket};
+use crate::{fault, sys};
+
+/// A new namespace with its first socket.
+pub(super) fn fresh() -> Result<Netns, Cause> {
+    match at_once()? {
+        Some(netns) => Ok(netns),
+        None => on_a_thread_of_std(),
+    }
+}
+
+/// Born with its socket, whose namespace is then asked for. None where this C library, or a missing
+/// `CAP_NET_ADMIN`, leaves only the long way.
+fn at_once() -> Result<Option<Netns>, Cause> {
+    fault::system_call("clone")?;
+    let socket = match sys::socket_in_new_namespace() {
+        Err(Errno::EINVAL) => return Ok(None),
+        born => born.map_err(takes(SYS_ADMIN))?,
+    };
+    fault::system_call("socket")?;
+    let socket = socket?;
+    fault::system_call("ioctl")?;
+    let Ok(file) = sys::namespace_of_socket(socket.as_fd()) else { return Ok(None) };
+    let sockets = Sockets::private(Socket::of_route(socket)?);
+    Netns::assemble(file, Label::Anonymous, sockets).map(Some)
+}
+
+/// Some twenty system calls more.
+fn on_a_thread_of_std() -> Result<Netns, Cause> {
+    let home = own_file()?;
+    on_thread(|| {
+        fault::system_call("unshare")?;
+        unshare(CloneFlags::CLONE_NEWNET).map_err(takes(SYS_ADMIN))?;
+        let _home = GoHome(home);
+        let sockets = Sockets::private(Socket::open(Protocol::Route)?);
+        Netns::assemble(own_file()?, Label::Anonymous, sockets)
+    })
+}

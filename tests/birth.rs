@@ -1,0 +1,164 @@
+//! A namespace's birth: no child, no thread and no signal of the program has to do with it, and a refusal
+//! is told.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use netloom::{Namespace, Netns};
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+
+/// Leaves the calling thread one capability, by its number.
+#[allow(unsafe_code)]
+fn keep_only(capability: u32) {
+    let header = [0x2008_0522_u32, 0]; // _LINUX_CAPABILITY_VERSION_3, this thread
+    let mut sets = [0_u32; 6];
+    sets[..2].fill(1 << capability);
+    // SAFETY: the call reads the header and three numbers for each of two halves (capset(2)).
+    let done = unsafe { nix::libc::syscall(nix::libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
+    assert_eq!(done, 0);
+}
+
+const CAP_NET_ADMIN: u32 = 12;
+const CAP_SYS_ADMIN: u32 = 21;
+
+#[test]
+fn it_leaves_no_child_to_wait_for() {
+    support::isolated(|| {
+        let _red = Namespace::anonymous().create().unwrap();
+        let any = WaitPidFlag::WNOHANG | WaitPidFlag::__WALL;
+        assert_eq!(waitpid(Pid::from_raw(-1), Some(any)), Err(Errno::ECHILD));
+    });
+}
+
+/// What the calling thread has of its own, by what the kernel shows.
+fn of_this_thread() -> (Netns, SigSet) {
+    (Netns::current().unwrap(), SigSet::thread_get_mask().unwrap())
+}
+
+#[test]
+fn the_calling_thread_is_what_it_was() {
+    support::isolated(|| {
+        let mut blocked = SigSet::empty();
+        blocked.add(Signal::SIGUSR2);
+        blocked.thread_block().unwrap();
+        let before = of_this_thread();
+        let red = Namespace::anonymous().create().unwrap();
+        assert_eq!(of_this_thread(), before);
+        assert_ne!(red.id(), before.0.id());
+        // Every refusal as well.
+        thread::scope(|scope| {
+            let refused = scope.spawn(|| {
+                keep_only(CAP_NET_ADMIN);
+                let before = of_this_thread();
+                let error = Namespace::anonymous().create().unwrap_err();
+                assert!(error.is_permission_denied(), "{error}");
+                assert!(error.to_string().contains("CAP_SYS_ADMIN"), "{error}");
+                assert_eq!(of_this_thread(), before);
+            });
+            refused.join().unwrap();
+        });
+    });
+}
+
+#[test]
+fn it_takes_no_other_privilege() {
+    support::isolated(|| {
+        thread::scope(|scope| {
+            let weak = scope.spawn(|| {
+                keep_only(CAP_SYS_ADMIN);
+                let red = Namespace::anonymous().create().unwrap();
+                assert_eq!(red.run(|| Netns::current().unwrap().id()).unwrap(), red.id());
+                assert_eq!(red.links().unwrap().len(), 1);
+            });
+            weak.join().unwrap();
+        });
+    });
+}
+
+static HANDLED: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn handle(_: i32) {
+    HANDLED.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Handlers run where they always do, and never on the stack of the thread that makes it.
+#[test]
+#[allow(unsafe_code)]
+fn signals_are_the_programs_own() {
+    support::isolated(|| {
+        let action = SigAction::new(SigHandler::Handler(handle), SaFlags::empty(), SigSet::empty());
+        // SAFETY: the handler adds to an atomic number and does nothing else.
+        unsafe { sigaction(Signal::SIGUSR1, &action) }.unwrap();
+        let (is_over, pid) = (AtomicBool::new(false), Pid::this());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // To the process: the kernel gives it to whichever thread does not block it.
+                while !is_over.load(Ordering::Relaxed) {
+                    nix::sys::signal::kill(pid, Signal::SIGUSR1).unwrap();
+                    thread::yield_now();
+                }
+            });
+            let all: BTreeSet<_> =
+                (0..200).map(|_| Namespace::anonymous().create().unwrap().id()).collect();
+            is_over.store(true, Ordering::Relaxed);
+            assert!(!all.is_empty());
+        });
+        let before = HANDLED.load(Ordering::Relaxed);
+        raise(Signal::SIGUSR1).unwrap();
+        assert!(before > 0 && HANDLED.load(Ordering::Relaxed) > before);
+    });
+}
+
+/// Starts one of the helpers below in a user namespace of its own, and asserts that it succeeds.
+fn in_a_user_namespace(helper: &str) {
+    let mut again = Command::new("unshare");
+    again.arg("-rn").arg(std::env::current_exe().unwrap());
+    let output = again.args(["--exact", helper, "--ignored", "--nocapture"]).output().unwrap();
+    let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    assert!(output.status.success() && said[0].contains("1 passed"), "{}\n{}", said[0], said[1]);
+}
+
+/// It counts in a user namespace, which must not be the machine's.
+#[test]
+fn a_limit_is_told() {
+    support::isolated(|| in_a_user_namespace("at_the_limit"));
+}
+
+#[test]
+#[ignore = "a helper: another test starts it in a user namespace"]
+fn at_the_limit() {
+    const LIMIT: &str = "/proc/sys/user/max_net_namespaces";
+    fs::write(LIMIT, "0").unwrap();
+    let error = Namespace::anonymous().create().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(Errno::ENOSPC as i32), "{error}");
+    assert!(error.to_string().contains("user.max_net_namespaces"), "{error}");
+    fs::write(LIMIT, "10").unwrap();
+    drop(Namespace::anonymous().create().unwrap());
+}
+
+/// After `unshare(CLONE_NEWPID)` the next child is the first process of the new namespace, and when it
+/// ends no other can be started there: it has to be the program's own.
+#[test]
+fn a_process_namespace_to_come_is_left_alone() {
+    support::isolated(|| in_a_user_namespace("before_the_first_process"));
+}
+
+#[test]
+#[ignore = "a helper: another test starts it in a user namespace"]
+fn before_the_first_process() {
+    unshare(CloneFlags::CLONE_NEWPID).unwrap();
+    let error = Namespace::anonymous().create().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(Errno::EINVAL as i32), "{error}");
+    let first = Command::new("sh").args(["-c", "echo $$; true"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&first.stdout), "1\n");
+}
