@@ -11,7 +11,7 @@ use netlink_packet_route::address::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input};
 use crate::link::Link;
 use crate::netlink::Requests;
@@ -320,6 +320,41 @@ impl Link {
     /// [`is_not_found`](Error::is_not_found) where the link is gone.
     pub fn addresses(&self) -> Result<Vec<AddressInfo>, Error> {
         self.namespace().addresses_of(self.index())
+    }
+
+    /// One of its addresses, by what it is with the length of its prefix, whoever added it.
+    /// [`Owned::adopt`] takes on the duty to delete it.
+    ///
+    /// ```
+    /// use netloom::{Bridge, Namespace, Owned};
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let host = Namespace::anonymous().create()?;
+    /// let bridge = Bridge::new("br0").address("10.0.0.1/24").create(&host)?;
+    /// Owned::adopt(bridge.address("10.0.0.1/24")?).delete()?;
+    /// assert!(bridge.address("10.0.0.1/24").unwrap_err().is_not_found());
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where it has no such address, or is gone.
+    pub fn address(&self, address: impl Input<IpNet>) -> Result<AddressHandle, Error> {
+        const ACTION: &str = "find address";
+        let mut rejected = FirstRejected::default();
+        let prefix = rejected.read("address", address);
+        rejected.check(ACTION, self)?;
+        let has = |prefix: &IpNet| -> Result<bool, Error> {
+            Ok(self.addresses()?.iter().any(|info| info.prefix == *prefix))
+        };
+        match prefix {
+            Some(prefix) if has(&prefix)? => Ok(AddressHandle { link: self.clone(), prefix }),
+            prefix => {
+                let shown = prefix.map(|prefix| prefix.to_string()).unwrap_or_default();
+                let gone = Cause::from(Errno::EADDRNOTAVAIL).doing(ACTION, shown);
+                Err(gone.in_namespace(self.namespace()))
+            }
+        }
     }
 }
 

@@ -102,8 +102,9 @@ pub use firewall::{Firewall, FirewallHandle, Obstacle, PortGuard, PortGuardHandl
 pub use forwarding::{Forwarding, ForwardingHandle};
 pub use input::Input;
 pub use link::{
-    Bridge, BridgePortInfo, BridgePortState, Ipv4Conf, Link, LinkFlags, LinkInfo, LinkRef,
-    LinkSetting, LinkSettingHandle, OperationalState, Veth, VethEnd, VethPair,
+    Bridge, BridgePortInfo, BridgePortState, BridgeVlan, BridgeVlanHandle, Ipv4Conf, Link,
+    LinkFlags, LinkInfo, LinkRef, LinkSetting, LinkSettingHandle, OperationalState, Veth, VethEnd,
+    VethPair,
 };
 pub use mac::{BadMacAddr, MacAddr};
 pub use nat::{NatHandle, NatRule, NatTarget, PortForward, PortForwardHandle};

@@ -34,6 +34,16 @@ impl Link {
         self.change("set down", LinkRequest::at(self.index).up(false))
     }
 
+    /// Has it take all packets, not only its own, as `ip link set DEV promisc on`.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel refuses, or the link is gone.
+    #[doc(alias = "IFF_PROMISC")]
+    pub fn set_promiscuous(&self, on: bool) -> Result<(), Error> {
+        self.change("set promiscuous mode of", LinkRequest::at(self.index).promiscuous(on))
+    }
+
     /// Sets the largest packet, in bytes without the link-layer header, as `ip link set DEV mtu N`.
     ///
     /// # Errors

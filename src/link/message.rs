@@ -55,6 +55,12 @@ impl LinkRequest {
         self
     }
 
+    pub(crate) fn promiscuous(mut self, on: bool) -> Self {
+        self.0.header.flags.set(LinkFlags::Promisc, on);
+        self.0.header.change_mask |= LinkFlags::Promisc;
+        self
+    }
+
     pub(crate) fn mtu(self, mtu: u32) -> Self {
         self.with(LinkAttribute::Mtu(mtu))
     }

@@ -1,5 +1,6 @@
 //! Links: what carries packets in a namespace. One file a kind, and what all kinds share.
 
+mod announce;
 mod bridge;
 mod change;
 mod configure;
@@ -12,6 +13,7 @@ mod ipv4_conf;
 mod list;
 mod message;
 mod port;
+mod port_settings;
 mod reference;
 mod settings;
 mod sockets;
@@ -24,6 +26,7 @@ pub use info::{LinkFlags, LinkInfo, OperationalState};
 pub(crate) use ipv4_conf::LinkSettingApart;
 pub use ipv4_conf::{Ipv4Conf, LinkSetting, LinkSettingHandle};
 pub use port::{BridgePortInfo, BridgePortState};
+pub use port_settings::{BridgeVlan, BridgeVlanHandle};
 pub use reference::LinkRef;
 pub(crate) use tagged::{dead, remove_dead};
 pub use veth::{Veth, VethEnd, VethPair};

@@ -6,8 +6,9 @@ use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::handle::Link;
+use super::message::LinkRequest;
 use crate::error::Error;
-use crate::netns::Netns;
+use crate::netns::{Netns, Quoted};
 use crate::wire::attribute::Attribute;
 use crate::wire::link::LinkView;
 
@@ -124,6 +125,18 @@ impl Netns {
 }
 
 impl Link {
+    /// What it is as a bridge's port, as `bridge link show dev NAME`; none where it is no bridge's port.
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where the link is gone.
+    pub fn port(&self) -> Result<Option<BridgePortInfo>, Error> {
+        let read = |view: LinkView<'_>| Some(BridgePortInfo::read(view));
+        self.netns.look_up(LinkRequest::at(self.index), read).map_err(|cause| {
+            cause.doing("look at bridge port", Quoted(&self.name)).in_namespace(&self.netns)
+        })
+    }
+
     /// The ports of this bridge, as `bridge link show` with those of others left out.
     ///
     /// # Errors

@@ -156,6 +156,11 @@ impl Element {
         }
     }
 
+    /// Its comment, if it has one.
+    pub fn comment_of(&self) -> Option<&str> {
+        self.comment.as_deref()
+    }
+
     pub(super) fn of_key(key: Key) -> Self {
         Self { key, data: None, timeout: None, comment: None }
     }

@@ -32,6 +32,8 @@ const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
 
 const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
+const IFLA_INFO_SLAVE_DATA: u16 = 5;
 
 const AF_INET: u16 = 2;
 const IFLA_INET_CONF: u16 = 1;
@@ -105,9 +107,14 @@ impl<'a> LinkView<'a> {
         self.info()?.get(IFLA_INFO_KIND).map(Attribute::string)
     }
 
-    /// The port's settings, in an answer to an `AF_BRIDGE` dump.
+    /// The port's settings: in an answer to an `AF_BRIDGE` dump, or of a single link that is one's port.
     pub(crate) fn bridge_port(self) -> Option<Attributes<'a>> {
-        self.attributes.get(IFLA_PROTINFO).map(Attribute::nested)
+        if let Some(port) = self.attributes.get(IFLA_PROTINFO) {
+            return Some(port.nested());
+        }
+        let info = self.info()?;
+        let is_port = info.get(IFLA_INFO_SLAVE_KIND)?.string() == "bridge";
+        info.get(IFLA_INFO_SLAVE_DATA).filter(|_| is_port).map(Attribute::nested)
     }
 
     /// The per-device IPv4 setting with this number: `IPV4_DEVCONF_FORWARDING` is 1.

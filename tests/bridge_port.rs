@@ -1,0 +1,174 @@
+//! Bridge ports: hairpin mode, isolation, VLANs, and neighbours that are told of a new address.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use netloom::{
+    Bridge, BridgeVlan, Link, LinkFlags, MacAddr, Namespace, Netns, OperationalState, Owned, Veth,
+    VethEnd, VethPair,
+};
+
+use support::{does_not_reach, eventually, json, reaches, refused, unchanged};
+
+fn netns() -> Owned<Netns> {
+    Namespace::anonymous().create().unwrap()
+}
+
+fn attach(
+    host: &Netns,
+    bridge: &Link,
+    port: &str,
+    container: &Netns,
+    address: &str,
+) -> Owned<Veth> {
+    let port = VethEnd::new(port).master(bridge).up();
+    let eth0 = VethEnd::new("eth0").address(address).up();
+    VethPair::new(port, eth0).create_between(host, container).unwrap()
+}
+
+#[test]
+fn isolated_ports_are_apart_and_settings_read_back() {
+    support::isolated(|| {
+        let (host, red, blue) = (netns(), netns(), netns());
+        let bridge = Bridge::new("br0").address("10.0.0.1/24").up().create(&host).unwrap();
+        let one = attach(&host, &bridge, "port1", &red, "10.0.0.2/24");
+        let two = attach(&host, &bridge, "port2", &blue, "10.0.0.3/24");
+        reaches(&red, "10.0.0.3");
+        for port in [one.near(), two.near()] {
+            port.set_isolated(true).unwrap();
+        }
+        does_not_reach(&red, "10.0.0.3");
+        reaches(&red, "10.0.0.1");
+        one.near().set_hairpin(true).unwrap();
+        let port = one.near().port().unwrap().unwrap();
+        assert_eq!((port.hairpin, port.isolated, port.master), (true, true, bridge.index()));
+        assert_eq!(port, bridge.ports().unwrap()[0]);
+        if let Some(listed) = json(&host, "bridge", "-d link show dev port1") {
+            assert_eq!(
+                (&listed[0]["hairpin"], &listed[0]["isolated"]),
+                (&true.into(), &true.into())
+            );
+        }
+        one.near().set_isolated(false).unwrap();
+        one.near().set_hairpin(false).unwrap();
+        let port = one.near().port().unwrap().unwrap();
+        assert_eq!((port.hairpin, port.isolated), (false, false));
+        reaches(&red, "10.0.0.3");
+
+        assert_eq!(bridge.port().unwrap(), None);
+        unchanged(&[&host], || {
+            refused(
+                bridge.set_hairpin(true),
+                &["set hairpin mode of `br0`", "is no bridge's port"],
+            );
+        });
+    });
+}
+
+#[test]
+fn promiscuous_mode_goes_on_and_off() {
+    support::isolated(|| {
+        let host = netns();
+        let bridge = Bridge::new("br0").create(&host).unwrap();
+        let is_on = || bridge.info().unwrap().flags.contains(LinkFlags::PROMISC);
+        bridge.set_promiscuous(true).unwrap();
+        assert!(is_on());
+        bridge.set_promiscuous(false).unwrap();
+        assert!(!is_on());
+    });
+}
+
+#[test]
+fn a_port_joins_vlans_where_the_kernel_filters() {
+    support::isolated(|| {
+        let host = netns();
+        let [red, blue, green] = [(); 3].map(|()| netns());
+        let filtering = Bridge::new("br0").vlan_filtering(true).up().create(&host);
+        let bridge = match filtering {
+            // It takes the option, and knows no VLANs.
+            Err(error) if error.is_unsupported() => {
+                support::features::note("bridge-vlan-filtering", error);
+                return;
+            }
+            bridge => bridge.unwrap(),
+        };
+        let one = attach(&host, &bridge, "port1", &red, "10.0.0.2/24");
+        let two = attach(&host, &bridge, "port2", &blue, "10.0.0.3/24");
+        let _three = attach(&host, &bridge, "port3", &green, "10.0.0.4/24");
+        let vlan = BridgeVlan::new(100).pvid().untagged();
+        let first = match unchanged_if_refused(&host, || vlan.create(one.near())) {
+            Err(error) => {
+                assert!(error.is_unsupported(), "{error}");
+                assert!(error.to_string().contains("CONFIG_BRIDGE_VLAN_FILTERING"), "{error}");
+                support::features::note("bridge-vlan-filtering", error);
+                return;
+            }
+            Ok(vlan) => vlan,
+        };
+        does_not_reach(&red, "10.0.0.3");
+        let _second = vlan.create(two.near()).unwrap();
+        reaches(&red, "10.0.0.3");
+        does_not_reach(&red, "10.0.0.4");
+        two.near().leave_vlan(1).unwrap();
+        assert!(two.near().leave_vlan(1).unwrap_err().is_not_found());
+        first.delete().unwrap();
+        does_not_reach(&red, "10.0.0.3");
+    });
+}
+
+fn unchanged_if_refused<T>(
+    host: &Netns,
+    work: impl Fn() -> Result<T, netloom::Error>,
+) -> Result<T, netloom::Error> {
+    work().inspect_err(|_| unchanged(&[host], || drop(work())))
+}
+
+#[test]
+fn a_number_that_no_vlan_has_is_refused() {
+    support::isolated(|| {
+        let host = netns();
+        let bridge = Bridge::new("br0").create(&host).unwrap();
+        for id in [0, 4095, u16::MAX] {
+            let joined = unchanged(&[&host], || BridgeVlan::new(id).create(&bridge));
+            let error = refused(joined, &["join VLAN", "from 1 to 4094"]);
+            assert!(error.is_invalid_input());
+        }
+    });
+}
+
+/// Somebody else has the address by now: without an announcement neighbours would go on with the old one.
+#[test]
+fn an_announcement_replaces_what_neighbours_know() {
+    support::isolated(|| {
+        let (host, blue) = (netns(), netns());
+        let bridge = Bridge::new("br0").up().create(&host).unwrap();
+        let addresses = |end: VethEnd| end.address("10.0.0.2/24").address("fd00::2/64");
+        let watcher = VethEnd::new("eth0").address("10.0.0.9/24").address("fd00::9/64").up();
+        let port = |name: String| VethEnd::new(name).master(&bridge).up().no_ipv6_address();
+        let _blue =
+            VethPair::new(port("port9".into()), watcher).create_between(&host, &blue).unwrap();
+        let known = |address: &str| -> Option<MacAddr> {
+            let address: std::net::IpAddr = address.parse().unwrap();
+            let all = blue.neighbors().unwrap();
+            all.into_iter().find(|neighbor| neighbor.address == address)?.mac
+        };
+        for number in 1..=3 {
+            let red = netns();
+            let end = addresses(VethEnd::new("eth0")).up().loopback_up();
+            let port = port(format!("port{number}"));
+            let red_cable = VethPair::new(port, end).create_between(&host, &red).unwrap();
+            let near = red_cable.near();
+            eventually("up", || near.info().unwrap().state == OperationalState::Up);
+            let own = red_cable.peer().info().unwrap().mac;
+            red_cable.peer().announce().unwrap();
+            if number == 1 {
+                reaches(&blue, "10.0.0.2");
+                reaches(&blue, "fd00::2");
+            }
+            eventually("known by IPv4", || known("10.0.0.2") == own);
+            eventually("known by IPv6", || known("fd00::2") == own);
+            assert_eq!(red.sysctl("net.ipv4.conf.eth0.arp_notify").unwrap(), "0");
+            assert_eq!(red.sysctl("net.ipv6.conf.eth0.ndisc_notify").unwrap(), "0");
+        }
+    });
+}
