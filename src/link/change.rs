@@ -74,16 +74,21 @@ impl Link {
     /// # Errors
     ///
     /// A name the kernel would not take is refused before any system call; a name that is taken is
-    /// [`is_already_exists`](Error::is_already_exists).
+    /// [`is_already_exists`](Error::is_already_exists). Kernels before 6.3 rename a link only while it is
+    /// down (EBUSY).
     pub fn rename(&mut self, name: &str) -> Result<(), Error> {
         const ACTION: &str = "rename";
         link_name(name).map_err(|reason| {
             Error::invalid(ACTION, format!("{} to `{name}`", Quoted(&self.name)), reason)
         })?;
         self.change(ACTION, LinkRequest::at(self.index).name(name)).map_err(|error| {
-            error.hint_on(Errno::EEXIST, || {
-                format!("a link named `{name}` is already in {}", self.netns)
-            })
+            let taken = || format!("a link named `{name}` is already in {}", self.netns);
+            let up = || {
+                "this kernel renames a link only while it is down (6.3 and later do while it is up): \
+                 set_down(), rename, set_up(), and its routes have to be made again"
+                    .into()
+            };
+            error.hint_on(Errno::EEXIST, taken).hint_on(Errno::EBUSY, up)
         })?;
         name.clone_into(&mut self.name);
         Ok(())

@@ -1,12 +1,14 @@
-//! What a kernel lacks: said aloud, never skipped in silence.
+//! What a kernel has and lacks: said aloud, never skipped in silence.
 //!
-//! `NETLOOM_TEST=require:bridge-vlan-filtering` turns that into a failure, and so does
+//! `NETLOOM_TEST=require:bridge-vlan-filtering` turns a lack into a failure, and so does
 //! `NETLOOM_TEST=require:all` for everything. `require` alone means the tools for a second opinion.
+//! `tests/kernel.rs` knows the names.
 
 use std::env;
 use std::fmt::Display;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::path::Path;
 
 use netloom::Error;
 
@@ -20,9 +22,22 @@ pub(crate) fn unsupported(feature: &str, because: impl Display) {
 /// The value; nothing, and said aloud, where the kernel does not have the feature.
 #[track_caller]
 pub(crate) fn supported<T>(feature: &str, result: Result<T, Error>) -> Option<T> {
+    supported_but_for(feature, result, Error::is_unsupported)
+}
+
+/// As [`supported`], where the lack of it is known by another answer.
+#[track_caller]
+pub(crate) fn supported_but_for<T>(
+    feature: &str,
+    result: Result<T, Error>,
+    is_lack: impl FnOnce(&Error) -> bool,
+) -> Option<T> {
     match result {
-        Ok(value) => Some(value),
-        Err(error) if error.is_unsupported() => {
+        Ok(value) => {
+            has(feature);
+            Some(value)
+        }
+        Err(error) if is_lack(&error) => {
             unsupported(feature, error);
             None
         }
@@ -30,22 +45,41 @@ pub(crate) fn supported<T>(feature: &str, result: Result<T, Error>) -> Option<T>
     }
 }
 
-/// Into the file that `NETLOOM_TEST_UNSUPPORTED` names, or to the error stream, past libtest's capture.
+/// Notes that the kernel has it, where somebody collects that.
+pub(crate) fn has(feature: &str) {
+    if env::var_os("NETLOOM_TEST_FEATURES").is_some() {
+        say(&format!("supported here: {feature}\n"));
+    }
+}
+
+/// Into the file that `NETLOOM_TEST_FEATURES` names, or to the error stream.
 pub(crate) fn note(feature: &str, because: impl Display) {
-    let line = format!("unsupported here: {feature}, because {because}\n");
-    let written = match env::var_os("NETLOOM_TEST_UNSUPPORTED") {
-        Some(path) => OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(path)
-            .and_then(|mut file| file.write_all(line.as_bytes())),
-        None => io::stderr().write_all(line.as_bytes()),
+    say(&format!("unsupported here: {feature}, because {because}\n"));
+}
+
+fn say(line: &str) {
+    let append = |path: &Path| {
+        let file = OpenOptions::new().append(true).create(true).open(path);
+        file.and_then(|mut file| file.write_all(line.as_bytes()))
     };
-    written.unwrap();
+    if let Some(path) = env::var_os("NETLOOM_TEST_FEATURES") {
+        return append(Path::new(&path)).unwrap();
+    }
+    // That of the process which started this one: the error stream of a sandbox goes to libtest, which
+    // shows it of failures only. An ordinary user's sandbox may not open it.
+    let parents = format!("/proc/{}/fd/2", nix::unistd::getppid());
+    if append(Path::new(&parents)).is_err() {
+        io::stderr().write_all(line.as_bytes()).unwrap();
+    }
 }
 
 fn is_required(feature: &str) -> bool {
+    required().iter().any(|one| one == feature || one == "all")
+}
+
+/// What `NETLOOM_TEST` names.
+pub(crate) fn required() -> Vec<String> {
     let wanted = env::var("NETLOOM_TEST").unwrap_or_default();
     let wanted = wanted.strip_prefix("require:").unwrap_or_default();
-    wanted.split(',').map(str::trim).any(|one| one == feature || one == "all")
+    wanted.split(',').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect()
 }
