@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use crate::error::Error;
@@ -155,10 +156,14 @@ fn settled(answer: Result<(), Error>) -> Result<(), Error> {
 impl<H: Handle> Drop for Owned<H> {
     fn drop(&mut self) {
         if let Err(error) = self.finish() {
-            log::warn!("left behind: {error}");
-            if let Some(hook) = HOOK.get() {
-                hook(&error);
-            }
+            // A second panic while one unwinds would be the end of the process.
+            let told = catch_unwind(AssertUnwindSafe(|| {
+                log::warn!("left behind: {error}");
+                if let Some(hook) = HOOK.get() {
+                    hook(&error);
+                }
+            }));
+            drop(told);
         }
     }
 }
@@ -186,7 +191,7 @@ impl<H: Handle> fmt::Debug for Owned<H> {
 static HOOK: OnceLock<fn(&Error)> = OnceLock::new();
 
 /// Has `hook` told of every failure to delete on drop, in the whole process. Returns whether it was
-/// set: the first one stays.
+/// set: the first one stays. A panic in it goes no further.
 pub fn on_drop_failure(hook: fn(&Error)) -> bool {
     HOOK.set(hook).is_ok()
 }

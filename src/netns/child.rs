@@ -14,7 +14,8 @@ use crate::error::{Cause, Error};
 
 /// A command that runs, and the duty to end it: dropped, it is killed and waited for.
 ///
-/// It is killed as well when this process dies, be it by SIGKILL. From
+/// It is killed as well when this process dies, be it by SIGKILL; in a process that was forked from this
+/// one, dropping does nothing. From
 /// [`Command::spawn`](crate::Command::spawn).
 ///
 /// ```
@@ -39,6 +40,8 @@ pub struct Child {
     /// Its standard error, where that is a pipe.
     pub stderr: Option<ChildStderr>,
     program: String,
+    /// The process that started it, and whose duty it is.
+    process: u32,
     /// None once it was detached or waited for.
     inner: Option<process::Child>,
     /// The thread that started it, which is what the kernel takes for its parent
@@ -77,6 +80,7 @@ impl Child {
             stdout: inner.stdout.take(),
             stderr: inner.stderr.take(),
             program: String::new(),
+            process: process::id(),
             inner: Some(inner),
             parent: Some(parent),
             detached,
@@ -185,6 +189,9 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         let Some(mut inner) = mem::take(&mut self.inner) else { return };
+        if self.process != process::id() {
+            return; // a forked process has neither that child nor the thread
+        }
         // Nothing to do, and nothing done, where it was waited for.
         if let Err(error) = inner.kill() {
             log::warn!("left running: {} ({}): {error}", self.program, inner.id());

@@ -1,6 +1,7 @@
 //! A thread that stays inside a namespace, for many small closures.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::process;
 use std::sync::mpsc;
 use std::thread;
 
@@ -33,6 +34,8 @@ use crate::sys::{self, Lent};
 #[derive(Debug)]
 pub struct Worker {
     netns: Netns,
+    /// The process that its thread is in: one that is forked has no such thread.
+    process: u32,
     thread: Option<thread::JoinHandle<()>>,
     /// Closed first, which ends the thread.
     closures: Option<mpsc::Sender<Lent>>,
@@ -64,7 +67,12 @@ impl Netns {
             }
         };
         let thread = thread::Builder::new().name("netloom-worker".into()).spawn(inside)?;
-        let worker = Worker { netns: self.clone(), thread: Some(thread), closures: Some(closures) };
+        let worker = Worker {
+            netns: self.clone(),
+            process: process::id(),
+            thread: Some(thread),
+            closures: Some(closures),
+        };
         has_entered.recv().unwrap_or(Err(Errno::ESRCH.into()))?;
         Ok(worker)
     }
@@ -74,6 +82,10 @@ impl Worker {
     /// The namespace it is in.
     pub fn namespace(&self) -> &Netns {
         &self.netns
+    }
+
+    fn is_here(&self) -> bool {
+        self.process == process::id()
     }
 
     /// Runs a closure inside and returns its value; a panic in it goes on in the caller, and the worker
@@ -95,7 +107,9 @@ impl Worker {
         let run = || outcome = Some(catch_unwind(AssertUnwindSafe(closure)));
         sys::lend(run, |lent| {
             // Where it can't be sent it comes back and is dropped.
-            if let Some(closures) = &self.closures {
+            if let Some(closures) = &self.closures
+                && self.is_here()
+            {
                 closures.send(lent).ok();
             }
         });
@@ -110,7 +124,9 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         drop(self.closures.take());
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.take()
+            && self.is_here()
+        {
             // It runs nothing that could panic outside of a closure, whose panic has its caller.
             thread.join().ok();
         }

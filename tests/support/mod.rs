@@ -16,6 +16,7 @@ pub(crate) mod dump;
 pub(crate) mod features;
 pub(crate) mod kernel;
 pub(crate) mod packets;
+pub(crate) mod process;
 pub(crate) mod snapshot;
 pub(crate) mod tools;
 pub(crate) mod user;

@@ -1,0 +1,124 @@
+//! This process made otherwise: forked, interrupted, with fewer rights.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::libc;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
+
+/// Forks the whole process and runs `work` in the copy, which ends with it, without unwinding. Panics where
+/// that does not end within half a minute, or does not return true.
+#[track_caller]
+#[allow(unsafe_code)]
+pub(crate) fn in_a_fork(work: impl FnOnce() -> bool) {
+    // SAFETY: no other thread of the test holds a lock that `work` could wait for; if one did, the copy
+    // would be killed below.
+    match unsafe { fork() }.unwrap() {
+        ForkResult::Child => {
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            // SAFETY: it ends the process at once, and runs nothing.
+            unsafe { libc::_exit(i32::from(!done.unwrap_or(false))) }
+        }
+        ForkResult::Parent { child } => {
+            let patience = Instant::now() + Duration::from_secs(30);
+            loop {
+                match waitpid(child, Some(WaitPidFlag::WNOHANG)).unwrap() {
+                    WaitStatus::StillAlive if Instant::now() < patience => {
+                        thread::sleep(Duration::from_millis(2));
+                    }
+                    WaitStatus::StillAlive => {
+                        nix::sys::signal::kill(child, Signal::SIGKILL).unwrap();
+                        waitpid(child, None).unwrap();
+                        panic!("the forked process hangs");
+                    }
+                    ended => return assert_eq!(ended, WaitStatus::Exited(child, 0)),
+                }
+            }
+        }
+    }
+}
+
+/// Interrupts every thread of this process a thousand times a second while `work` runs: each system call
+/// that can be interrupted is, sooner or later (EINTR, as the handler asks for no restart).
+#[allow(unsafe_code)]
+pub(crate) fn interrupted<T>(work: impl FnOnce() -> T) -> T {
+    extern "C" fn nothing(_: i32) {}
+    let action =
+        SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler does nothing.
+    let before = unsafe { sigaction(Signal::SIGALRM, &action) }.unwrap();
+    let done = AtomicBool::new(false);
+    let outcome = thread::scope(|scope| {
+        scope.spawn(|| {
+            let own = thread_ids_of("thread-self");
+            while !done.load(Ordering::Relaxed) {
+                for thread in thread_ids_of("self").difference(&own) {
+                    // SAFETY: three numbers; a thread that has ended meanwhile is ESRCH.
+                    unsafe {
+                        libc::syscall(
+                            libc::SYS_tgkill,
+                            std::process::id(),
+                            *thread,
+                            libc::SIGALRM,
+                        );
+                    }
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let work = std::panic::AssertUnwindSafe(work);
+        let outcome = std::panic::catch_unwind(work);
+        done.store(true, Ordering::Relaxed);
+        outcome
+    });
+    // SAFETY: what was there before.
+    unsafe { sigaction(Signal::SIGALRM, &before) }.unwrap();
+    outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// The threads of this process, or the calling one.
+fn thread_ids_of(whose: &str) -> BTreeSet<u32> {
+    let number = |name: &std::path::Path| name.file_name()?.to_str()?.parse().ok();
+    if whose == "self" {
+        let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+        tasks.filter_map(|task| number(&task.path())).collect()
+    } else {
+        fs::read_link("/proc/thread-self").ok().and_then(|path| number(&path)).into_iter().collect()
+    }
+}
+
+/// Leaves the calling thread these capabilities alone, by their bits; those it starts have no more.
+#[allow(unsafe_code)]
+pub(crate) fn keep_capabilities(bits: u32) {
+    let header = [0x2008_0522_u32, 0]; // _LINUX_CAPABILITY_VERSION_3, this thread
+    let sets = [bits, bits, 0, 0, 0, 0];
+    // SAFETY: the call reads the header and three numbers for each of two halves (capset(2)).
+    let done = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
+    assert_eq!(done, 0, "capset");
+}
+
+/// Has the kernel refuse a system call, with this errno, to the calling thread and those it starts, for good.
+#[allow(unsafe_code)]
+pub(crate) fn refuse_system_call(number: libc::c_long, errno: i32) {
+    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let mut filter = [
+        step(LOAD, 0, 0, 0), // seccomp_data.nr
+        step(JUMP_IF_EQUAL, 0, 1, u32::try_from(number).unwrap()),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
+    // SAFETY: the program and its four steps live until the calls return; the kernel checks and copies them.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program), 0);
+    }
+}

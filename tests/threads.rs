@@ -1,0 +1,240 @@
+//! Many threads, panics, forks: one owner of each thing, and nothing poisoned.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::process::Command;
+use std::sync::Barrier;
+use std::thread;
+
+use netloom::{
+    Address, Bridge, Forwarding, Link, Namespace, NatRule, Netns, Owned, Ping, PortForward, Route,
+    Sysctl, VethEnd, VethPair,
+};
+
+use support::kernel::tables;
+use support::process::in_a_fork;
+use support::reaches;
+
+/// Where this compiles, they may be shared and sent.
+#[test]
+fn everything_is_send_and_sync() {
+    fn shared<T: Send + Sync + 'static>() {}
+    // Handles, and what owns them.
+    shared::<Owned<netloom::Netns>>();
+    shared::<Owned<netloom::Link>>();
+    shared::<Owned<netloom::Veth>>();
+    shared::<Owned<netloom::AddressHandle>>();
+    shared::<Owned<netloom::RouteHandle>>();
+    shared::<Owned<netloom::NatHandle>>();
+    shared::<Owned<netloom::PortForwardHandle>>();
+    shared::<Owned<netloom::ForwardingHandle>>();
+    shared::<Owned<netloom::SysctlHandle>>();
+    shared::<Owned<netloom::LinkSettingHandle>>();
+    shared::<Owned<netloom::FirewallHandle>>();
+    shared::<Owned<netloom::PortGuardHandle>>();
+    shared::<Owned<netloom::nft::TableHandle>>();
+    shared::<Owned<netloom::nft::ChainHandle>>();
+    shared::<Owned<netloom::nft::RuleHandle>>();
+    shared::<Owned<netloom::nft::SetHandle>>();
+    shared::<netloom::DeleteError<netloom::Netns>>();
+    // Threads, processes, errors.
+    shared::<netloom::Worker>();
+    shared::<netloom::Child>();
+    shared::<netloom::Command>();
+    shared::<netloom::Error>();
+    shared::<netloom::Leftovers>();
+    shared::<netloom::Reaped>();
+    shared::<netloom::nft::Transaction>();
+    shared::<netloom::nft::TransactionError>();
+    // Builders, and what is listed.
+    shared::<(Namespace, Bridge, VethPair, VethEnd, Address, Route, NatRule, PortForward)>();
+    shared::<(Forwarding, Sysctl, Ping, netloom::Firewall, netloom::ConntrackFilter)>();
+    shared::<(netloom::nft::Table, netloom::nft::Chain, netloom::nft::Rule, netloom::nft::Set)>();
+    shared::<(netloom::LinkInfo, netloom::RouteInfo, netloom::AddressInfo, netloom::NeighborInfo)>();
+    shared::<(netloom::nft::TableInfo, netloom::ConntrackEntry, netloom::doctor::Report)>();
+}
+
+#[test]
+fn sixty_four_threads_share_one_namespace() {
+    const THREADS: usize = 64;
+    support::isolated(|| {
+        let netns = Namespace::anonymous().create().unwrap();
+        netns.link("lo").unwrap().set_up().unwrap();
+        let start = Barrier::new(THREADS);
+        thread::scope(|scope| {
+            for number in 0..THREADS {
+                let (netns, start) = (&*netns, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    one_of_many(netns, number);
+                });
+            }
+        });
+        assert_eq!(netns.links().unwrap().len(), 1, "only lo is left");
+        assert_eq!(tables(&netns), [""; 0]);
+        assert_eq!(netns.sysctl("net.ipv4.ip_forward").unwrap(), "0");
+    });
+}
+
+/// Everything at once; what it made is what it sees, and nobody else's.
+fn one_of_many(netns: &Netns, number: usize) {
+    let name = format!("br{number}");
+    let prefix = format!("10.{number}.0.1/24");
+    for _ in 0..2 {
+        let bridge = Bridge::new(&name).address(&*prefix).no_ipv6_address().up();
+        let bridge = bridge.create(netns).unwrap();
+        assert_eq!(netns.link(&name).unwrap(), *bridge);
+        let route = Route::new(format!("10.{number}.9.0/24")).dev(&bridge).create(netns).unwrap();
+        let addresses = bridge.addresses().unwrap();
+        assert_eq!(addresses[0].prefix.to_string(), prefix);
+        let nat = NatRule::masquerade().source(format!("10.{number}.0.0/24"));
+        let nat = nat.create(netns).unwrap();
+        assert_eq!(nat.counter().unwrap().packets, 0);
+        let forwarding = Forwarding::ipv4().dev(&bridge).create(netns).unwrap();
+        assert_eq!(netns.run(|| number).unwrap(), number);
+        let links = netns.links();
+        if let Ok(links) = links {
+            assert!(links.iter().any(|link| link.name == name));
+        }
+        netns.ping("127.0.0.1").unwrap();
+        drop(route);
+        forwarding.delete().unwrap();
+        nat.delete().unwrap();
+        bridge.delete().unwrap();
+    }
+}
+
+#[test]
+fn a_panic_in_one_closure_poisons_nothing() {
+    support::isolated(|| {
+        let netns = Namespace::anonymous().create().unwrap();
+        netns.link("lo").unwrap().set_up().unwrap();
+        let worker = netns.worker().unwrap();
+        let nat = NatRule::masquerade().source("10.0.0.0/24").create(&netns).unwrap();
+        for _ in 0..3 {
+            let closures: [&dyn Fn(); 4] = [
+                &|| netns.run(|| panic_any("in run")).unwrap(),
+                &|| worker.run(|| panic_any("on a worker")).unwrap(),
+                &|| {
+                    // With owners of every kind on the stack.
+                    let _bridge = Bridge::new("br0").create(&netns).unwrap();
+                    let _nat = NatRule::masquerade().create(&netns).unwrap();
+                    let _on = Forwarding::ipv4().create(&netns).unwrap();
+                    let _port = PortForward::new(8080, "10.0.0.2").create(&netns).unwrap();
+                    let _name = Namespace::named("red").create().unwrap();
+                    let _child = netns.command("sleep").arg("60").spawn().unwrap();
+                    panic_any("with owners")
+                },
+                &|| {
+                    thread::scope(|scope| {
+                        let other = scope.spawn(|| netns.run(|| panic_any("in another thread")));
+                        other.join().unwrap().unwrap();
+                    });
+                },
+            ];
+            for closure in closures {
+                catch_unwind(AssertUnwindSafe(closure)).unwrap_err();
+            }
+        }
+        // All that they shared works as before, and nothing is left of them.
+        assert_eq!(netns.links().unwrap().len(), 1);
+        assert_eq!(netns.run(|| 7).unwrap() + worker.run(|| 7).unwrap(), 14);
+        assert_eq!(nat.counter().unwrap().packets, 0);
+        assert_eq!(netns.sysctl("net.ipv4.ip_forward").unwrap(), "0");
+        assert!(Netns::list().unwrap().is_empty());
+        reaches(&netns, "127.0.0.1");
+    });
+}
+
+/// What goes wrong while a panic unwinds is told, and aborts nothing.
+#[test]
+fn a_hook_that_panics_while_a_panic_unwinds_is_survived() {
+    support::isolated(|| {
+        assert!(netloom::on_drop_failure(|_| panic_any("in the hook")));
+        let red = Namespace::named("red").create().unwrap();
+        let unwinding = AssertUnwindSafe(|| {
+            let _red = red;
+            // A name that can't be deleted.
+            read_only("/run/netns", true);
+            panic_any("the first")
+        });
+        let panic = catch_unwind(unwinding).unwrap_err();
+        assert_eq!(panic.downcast_ref::<&str>(), Some(&"the first"));
+        read_only("/run/netns", false);
+        Owned::adopt(Netns::open("red").unwrap()).delete().unwrap();
+    });
+}
+
+fn read_only(mount_point: &str, on: bool) {
+    use nix::mount::{MsFlags, mount};
+    let mut flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND;
+    flags.set(MsFlags::MS_RDONLY, on);
+    mount(None::<&str>, mount_point, None::<&str>, flags, None::<&str>).unwrap();
+}
+
+#[test]
+fn a_forked_process_deletes_nothing_and_does_not_hang() {
+    support::isolated(|| {
+        let here = Netns::current().unwrap();
+        let red = Namespace::named("red").create().unwrap();
+        red.link("lo").unwrap().set_up().unwrap();
+        let bridge = Bridge::new("br0").address("10.0.0.1/24").up().create(&here).unwrap();
+        let address = Address::new("10.0.9.1/24").create(&bridge).unwrap();
+        let route = Route::new("10.8.0.0/16").dev(&bridge).create(&here).unwrap();
+        let cable = VethPair::new("veth1", "veth2").create_between(&here, &red).unwrap();
+        let forwarding = Forwarding::ipv4().create(&here).unwrap();
+        let sysctl = Sysctl::new("net.ipv4.conf.all.rp_filter", 1).create(&here).unwrap();
+        let nat = NatRule::masquerade().create(&here).unwrap();
+        let tagged = NatRule::masquerade().tagged("lab").create(&here).unwrap();
+        let port = PortForward::new(8080, "10.0.0.2").create(&here).unwrap();
+        let worker = red.worker().unwrap();
+        let child = red.command("sleep").arg("60").spawn().unwrap();
+        let pid = child.id();
+        let owners = (red, bridge, address, route, cable, forwarding, sysctl, nat, tagged, port);
+        let threads = (worker, child);
+        let rules = tables(&here);
+        assert!(rules.len() >= 2, "the process's own and the one with a tag");
+        // Twice: the second time is not the first one's leavings.
+        for _ in 0..2 {
+            support::unchanged(&[&here], || {
+                in_a_fork(|| {
+                    let (owners, threads) = (unowned(&owners), unowned(&threads));
+                    // The thread of that worker is not in this process.
+                    let refused = threads.0.run(|| 7).unwrap_err();
+                    drop(owners);
+                    drop(threads);
+                    refused.is_not_found()
+                });
+            });
+            assert_eq!(Netns::open("red").unwrap(), *owners.0);
+            assert_eq!(tables(&here), rules);
+            assert_eq!(here.sysctl("net.ipv4.ip_forward").unwrap(), "1");
+            assert_eq!(threads.0.run(|| 7).unwrap(), 7);
+            assert!(std::fs::exists(format!("/proc/{pid}/fd/0")).unwrap(), "the command runs on");
+        }
+        drop(threads);
+        drop(owners);
+    });
+}
+
+/// The value as a forked process has it: a copy of its own, that the original's drop does not end.
+#[allow(unsafe_code)]
+fn unowned<T>(value: &T) -> T {
+    // SAFETY: called in a forked process, which ends by `_exit`: of the two, this one is dropped alone.
+    unsafe { std::ptr::read(value) }
+}
+
+/// A program that takes this one's place, or that it starts, inherits no socket and so owns nothing.
+#[test]
+fn an_exec_takes_nothing_along() {
+    support::isolated(|| {
+        let netns = Namespace::anonymous().create().unwrap();
+        let _nat = NatRule::masquerade().create(&netns).unwrap();
+        let _link: Owned<Link> = Bridge::new("br0").create(&netns).unwrap();
+        let listed = Command::new("ls").args(["-l", "/proc/self/fd"]).output().unwrap();
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        assert!(!listed.contains("socket:") && !listed.contains("net:["), "{listed}");
+    });
+}
