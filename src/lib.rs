@@ -77,6 +77,9 @@ mod error;
 mod fault;
 mod firewall;
 mod forwarding;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod input;
 mod link;
 mod mac;

@@ -6,6 +6,8 @@ mod exchange;
 mod path;
 mod requests;
 mod schema;
+#[cfg(fuzzing)]
+pub(crate) mod script;
 mod socket;
 mod tag;
 

@@ -124,6 +124,10 @@ impl Socket {
         let Some(bytes) = self.faults.sending(bytes) else { return Ok(()) };
         #[cfg(test)]
         let bytes = &*bytes;
+        #[cfg(fuzzing)]
+        if super::script::takes(bytes) {
+            return Ok(());
+        }
         loop {
             match send(self.inner.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL) {
                 Ok(_) => return Ok(()),
@@ -210,7 +214,8 @@ impl Socket {
     /// Throws away whatever is queued, so that the socket is as good as new.
     pub(super) fn drain(&mut self) {
         self.make_buffer();
-        loop {
+        let deadline = Self::deadline();
+        while !deadline.passed() {
             match self.receive_with(MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT) {
                 Ok(_) | Err(Errno::EINTR | Errno::ENOBUFS) => {}
                 Err(_) => return,
@@ -225,25 +230,34 @@ impl Socket {
     }
 
     fn receive_with(&mut self, flags: MsgFlags) -> Result<Received, Errno> {
-        let length = loop {
-            let mut room = self.buffer.as_mut_slice();
-            let (length, sender) = self
-                .inner
-                .recv_from(&mut room, flags.bits())
-                .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
-            // Whoever is privileged in the namespace can send to any socket in it.
-            if sender.port_number() == KERNEL {
-                break length;
-            }
-        };
+        #[cfg(fuzzing)]
+        if let Some(length) = super::script::receive(&mut self.buffer) {
+            return length.map(|length| self.received(length));
+        }
+        let mut room = self.buffer.as_mut_slice();
+        let (length, sender) = self
+            .inner
+            .recv_from(&mut room, flags.bits())
+            .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+        // Whoever is privileged in the namespace can send to any socket in it: as if nothing had come, so
+        // that the deadline is looked at.
+        if sender.port_number() != KERNEL {
+            return Err(Errno::EINTR);
+        }
+        #[cfg(fuzzing)]
+        super::script::note(self.datagram(length));
         #[cfg(test)]
         let length = self.faults.received(&mut self.buffer, length);
+        Ok(self.received(length))
+    }
+
+    fn received(&mut self, length: usize) -> Received {
         if length <= self.buffer.len() {
-            return Ok(Received::Datagram(length));
+            return Received::Datagram(length);
         }
         trace!("a datagram of {length} bytes did not fit {}", self.buffer.len());
         self.buffer.resize(length.next_power_of_two(), 0);
-        Ok(Received::Truncated)
+        Received::Truncated
     }
 
     /// The datagram received last.

@@ -6,14 +6,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::stat::{Mode, stat};
+use nix::sys::stat::{Mode, SFlag, fstat, stat};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs, statfs};
 
 use super::identity::NetnsId;
@@ -82,12 +82,24 @@ fn is_reserved(path: &Path) -> Result<bool, Cause> {
     }
 }
 
-/// Mounts the namespace on a name that was reserved.
+/// Mounts the namespace on a name that was reserved: on that very file, and neither on what a symbolic link
+/// leads to nor over another mount.
 pub(super) fn bind(name: &str, namespace: BorrowedFd<'_>) -> Result<(), Cause> {
     fault::system_call("mount")?;
-    let source = format!("/proc/self/fd/{}", namespace.as_raw_fd());
-    mount(Some(source.as_str()), &path(name), None::<&str>, MsFlags::MS_BIND, None::<&str>)
+    let file = open_itself(&path(name))?;
+    let kind = SFlag::from_bits_truncate(fstat(&file)?.st_mode) & SFlag::S_IFMT;
+    if kind != SFlag::S_IFREG || identity_of(&file).is_some() {
+        return Err(Errno::EEXIST.into());
+    }
+    let itself = |fd: BorrowedFd<'_>| format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let (source, target) = (itself(namespace), itself(file.as_fd()));
+    mount(Some(source.as_str()), target.as_str(), None::<&str>, MsFlags::MS_BIND, None::<&str>)
         .map_err(takes(SYS_ADMIN))
+}
+
+/// Whatever is there, be it a symbolic link, a FIFO or a mount; nothing is read.
+fn open_itself(path: &Path) -> Result<OwnedFd, Errno> {
+    open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
 }
 
 /// Gives a reserved name back, after a failure.
@@ -104,12 +116,10 @@ pub(super) fn delete(name: &str, id: NetnsId, namespace: BorrowedFd<'_>) -> Resu
     let _lock = lock_directory()?;
     let path = path(name);
     // The mount that is looked at is the mount that goes: `ip netns delete` and `add` take no lock.
-    let mount =
-        match open(&path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty()) {
-            Ok(mount) if identity_of(&mount) == Some(id) => mount,
-            Ok(_) => return Err(Errno::ENOENT.into()),
-            Err(errno) => return Err(errno.into()),
-        };
+    let mount = match open_itself(&path)? {
+        mount if identity_of(&mount) == Some(id) => mount,
+        _ => return Err(Errno::ENOENT.into()),
+    };
     let exactly = format!("/proc/self/fd/{}", mount.as_raw_fd());
     umount2(exactly.as_str(), MntFlags::MNT_DETACH).map_err(takes(SYS_ADMIN))?;
     match fs::remove_file(&path) {

@@ -37,11 +37,17 @@ impl Netns {
     /// # Errors
     ///
     /// Where there is none of that name, the name stands for no namespace any more (as after a reboot,
-    /// or where the mount did not reach this mount namespace), or a privilege is missing.
+    /// or where the mount did not reach this mount namespace), or a privilege is missing. A symbolic link is
+    /// not followed (ELOOP), as it leads elsewhere: [`from_path`](Self::from_path) does.
     pub fn open(name: &str) -> Result<Self, Error> {
         named::check(name, "open namespace")?;
-        Self::at(&named::path(name), Label::Named(name.to_owned()), "open namespace", &Quoted(name))
+        let label = Label::Named(name.to_owned());
+        Self::at(&named::path(name), OFlag::O_NOFOLLOW, label, "open namespace", &Quoted(name))
             .map_err(|error| match error.errno() {
+                Some(Errno::ELOOP) => error.hint(format!(
+                    "it is a symbolic link, which leads out of {}: Netns::from_path follows it",
+                    named::DIRECTORY
+                )),
                 Some(Errno::EINVAL) if named::is_stale(name) => error.hint(named::stale(name)),
                 Some(Errno::ENOENT) => {
                     error.hint(format!("there is no such name in {}", named::DIRECTORY))
@@ -57,7 +63,8 @@ impl Netns {
     /// Where there is no such file, it stands for no network namespace, or a privilege is missing.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        Self::at(path, Label::Path(path.to_owned()), "open namespace", &path.display())
+        let label = Label::Path(path.to_owned());
+        Self::at(path, OFlag::empty(), label, "open namespace", &path.display())
     }
 
     /// The one a process is in.
@@ -68,7 +75,8 @@ impl Netns {
     /// it takes the right to look into that process, as ptrace(2) has it, and to enter.
     pub fn from_pid(pid: u32) -> Result<Self, Error> {
         let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
-        Self::at(&path, Label::Pid(pid), "open namespace of process", &pid).map_err(|error| {
+        let action = "open namespace of process";
+        Self::at(&path, OFlag::empty(), Label::Pid(pid), action, &pid).map_err(|error| {
             let error = error.hint_on(Errno::EACCES, || INTO_PROCESS.into());
             if error.is_not_found() { error.hint(ENDED) } else { error }
         })
@@ -158,12 +166,13 @@ impl Netns {
 
     fn at(
         path: &Path,
+        follow: OFlag,
         label: Label,
         action: &'static str,
         object: &dyn fmt::Display,
     ) -> Result<Self, Error> {
         // Without O_NONBLOCK a FIFO of that name would hang us.
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | follow;
         nix::fcntl::open(path, flags, Mode::empty())
             .map_err(Cause::from)
             .and_then(|file| Self::of_file(file, label))

@@ -1,0 +1,124 @@
+//! Writes the seeds: what this kernel answers to each question, in a namespace with something of everything.
+//!
+//!     tools/fuzz seeds
+
+use std::error::Error;
+use std::fs;
+use std::net::UdpSocket;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use netloom::{
+    Address, Bridge, Forwarding, Namespace, NatRule, Netns, Owned, PortForward, Route, VethEnd,
+    VethPair,
+};
+use netloom_fuzz::{ACKNOWLEDGEMENTS, CONNTRACK, NF_TABLES, Question, RTNETLINK, SOCK_DIAG};
+
+const RULESET: &str = include_str!("../../../src/wire/nft/testdata/ruleset.nft");
+const EXPRESSIONS: &str = include_str!("../../../src/wire/nft/testdata/listed.hex");
+/// No seed is longer: a mutation of a long one tells less.
+const LONGEST: usize = 40_000;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
+    let empty: Owned<Netns> = Namespace::anonymous().create()?;
+    let host = Namespace::anonymous().create()?;
+    let _furnished = furnish(&host)?;
+    for (target, questions) in [
+        ("rtnetlink", RTNETLINK),
+        ("nf_tables", NF_TABLES),
+        ("acknowledgements", ACKNOWLEDGEMENTS),
+        ("conntrack", CONNTRACK),
+        ("sock_diag", SOCK_DIAG),
+    ] {
+        let directory = seeds.join(target);
+        drop(fs::remove_dir_all(&directory));
+        fs::create_dir_all(&directory)?;
+        for (number, question) in (0_u8..).zip(questions) {
+            // A full namespace says more; an empty one refuses less.
+            for (netns, which) in [(&*host, "full"), (&*empty, "empty")] {
+                let script = asked(netns, question);
+                let seed = [&[number], script.as_slice()].concat();
+                if seed.len() <= LONGEST {
+                    fs::write(directory.join(format!("{}-{which}", question.name)), seed)?;
+                }
+            }
+        }
+    }
+    codec(&seeds.join("nf_tables_codec"), &host)?;
+    Ok(())
+}
+
+fn asked(netns: &Netns, question: &Question) -> Vec<u8> {
+    let (answer, script) = netloom::fuzzing::recorded(|| (question.ask)(netns));
+    eprintln!("{}: {} bytes, {:.60}", question.name, script.len(), answer);
+    script
+}
+
+/// Messages of each kind, and lists of expressions.
+fn codec(directory: &Path, host: &Netns) -> Result<(), Box<dyn Error>> {
+    drop(fs::remove_dir_all(directory));
+    fs::create_dir_all(directory)?;
+    let messages = netloom::fuzzing::messages_of(&asked(host, &NF_TABLES[0]));
+    let mut rest = messages.as_slice();
+    let mut number = 0;
+    while rest.len() >= 16 {
+        let length = usize::try_from(u32::from_ne_bytes([rest[0], rest[1], rest[2], rest[3]]))?;
+        let padded = length.next_multiple_of(4).min(rest.len());
+        let kind = rest[4];
+        // Two of a kind are enough, and all that are long.
+        if rest[5] == 10 && (number < 12 || length > 400 || kind > 8) {
+            let seed = [&[1], &rest[..padded]].concat();
+            fs::write(directory.join(format!("message-{kind}-{number}")), seed)?;
+        }
+        number += 1;
+        rest = &rest[padded..];
+    }
+    let lines: Vec<&str> = EXPRESSIONS.lines().collect();
+    for (number, some) in lines.chunks(12).enumerate() {
+        let digits: String = some.concat().split_whitespace().collect();
+        let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16);
+        let bytes: Result<Vec<u8>, _> = (0..digits.len()).step_by(2).map(byte).collect();
+        fs::write(directory.join(format!("expressions-{number}")), [&[0], &bytes?[..]].concat())?;
+    }
+    Ok(())
+}
+
+/// Something of everything, kept by what is returned.
+fn furnish(host: &Netns) -> Result<Box<dyn std::any::Any>, Box<dyn Error>> {
+    let red = Namespace::anonymous().create()?;
+    host.link("lo")?.set_up()?;
+    let bridge = Bridge::new("br0").address("10.0.0.1/24").address("fd00::1/64").up();
+    let bridge = bridge.create(host)?;
+    let port = VethEnd::new("port1").master(&bridge).up();
+    let eth0 = VethEnd::new("eth0").address("10.0.0.2/24").gateway("10.0.0.1").up();
+    let cable = VethPair::new(port, eth0).create_between(host, &red)?;
+    let address = Address::new("10.0.9.1/32").create(&bridge)?;
+    let route = Route::new("10.9.0.0/16").via("10.0.0.2").metric(7).create(host)?;
+    let forwarding = Forwarding::ipv4().create(host)?;
+    let nat = NatRule::masquerade().source("10.0.0.0/24").create(host)?;
+    let tagged = NatRule::masquerade().source("10.0.0.0/24").tagged("lab").create(host)?;
+    let port = PortForward::new(8080, "10.0.0.2").target_port(80).create(host)?;
+    red.ping("10.0.0.1")?;
+    // Some conversations, so that there are connections to list.
+    let listening = host.run(|| UdpSocket::bind("10.0.0.1:53"))??;
+    let tcp = host.run(|| std::net::TcpListener::bind("10.0.0.1:80"))??;
+    let asking = red.run(|| UdpSocket::bind("10.0.0.2:0"))??;
+    asking.send_to(b"?", "10.0.0.1:53")?;
+    let connected = red.run(|| std::net::TcpStream::connect("10.0.0.1:80"))??;
+    // What netloom makes no builders for, as nft does.
+    let mut nft = host.command("nft");
+    nft.args(["-f", "-"]).stdin(Stdio::piped());
+    if Command::new("nft").arg("--version").output().is_ok() {
+        let path = std::env::temp_dir().join(format!("netloom-fuzz-{}.nft", std::process::id()));
+        fs::write(&path, RULESET)?;
+        let status = host.command("nft").arg("-f").arg(&path).status()?;
+        fs::remove_file(&path)?;
+        if !status.success() {
+            eprintln!("nft loaded only a part of the ruleset");
+        }
+    }
+    let links = (red, bridge, cable, address, route);
+    let rules = (forwarding, nat, tagged, port);
+    Ok(Box::new((links, rules, listening, tcp, asking, connected)))
+}

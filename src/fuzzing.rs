@@ -1,0 +1,90 @@
+//! For the fuzz targets alone: a script in the kernel's place, and the laws of what is encoded. In no other
+//! build, and no part of the API.
+
+use std::fmt::Debug;
+
+use crate::netlink::script;
+use crate::wire::attribute::{Attributes, Writer};
+use crate::wire::message::messages;
+use crate::wire::nft::codec::Codec;
+use crate::wire::nft::element::{self, Element, ElementsOf};
+use crate::wire::nft::expr::{decode_list, encode_list};
+use crate::wire::nft::message::{Message, MessageType};
+use crate::wire::nft::{chain, flowtable, generation, object, rule, set, table};
+
+/// Runs `ask` with these datagrams in the kernel's place, each behind its length in two bytes.
+pub fn answered_by<T>(script: &[u8], ask: impl FnOnce() -> T) -> T {
+    script::play(script, ask)
+}
+
+/// Runs `ask`, and tells what the kernel said, as a script.
+pub fn recorded<T>(ask: impl FnOnce() -> T) -> (T, Vec<u8>) {
+    script::record(ask)
+}
+
+/// The messages of one script as one row, without the lengths of its datagrams.
+pub fn messages_of(script: &[u8]) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut rest = script;
+    while let [low, high, behind @ ..] = rest {
+        let length = usize::from(u16::from_le_bytes([*low, *high])).min(behind.len());
+        all.extend_from_slice(&behind[..length]);
+        rest = &behind[length..];
+    }
+    all
+}
+
+/// Whatever is read of `nf_tables` objects is written so that it reads back the same.
+pub fn nf_tables_objects(datagram: &[u8]) {
+    for message in messages(datagram) {
+        let Some(message) = Message::decode(message.kind, message.payload) else { continue };
+        let attributes = message.attributes;
+        match message.kind {
+            MessageType::NewTable => reads_back::<table::Table>(attributes),
+            MessageType::NewChain => reads_back::<chain::Chain>(attributes),
+            MessageType::NewRule => reads_back::<rule::Rule>(attributes),
+            MessageType::NewSet => reads_back::<set::Set>(attributes),
+            MessageType::NewObject => reads_back::<object::Object>(attributes),
+            MessageType::NewFlowtable => reads_back::<flowtable::Flowtable>(attributes),
+            MessageType::NewGeneration => reads_back::<generation::Generation>(attributes),
+            MessageType::NewElement => {
+                reads_back::<ElementsOf>(attributes);
+                elements(attributes);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// An expression is understood wholly or not at all: a list of them is written as it was read.
+pub fn nf_tables_expressions(list: &[u8]) {
+    let read = decode_list(Attributes::new(list));
+    let mut out = Vec::new();
+    let mut writer = Writer::new(&mut out);
+    encode_list(&read, &mut writer);
+    if !writer.overflowed() {
+        assert_eq!(decode_list(Attributes::new(&out)), read);
+    }
+}
+
+fn elements(attributes: Attributes<'_>) {
+    let read: Vec<Element> = element::decode_list(attributes).collect();
+    let mut out = Vec::new();
+    let of = ElementsOf::default();
+    let mut writer = Writer::new(&mut out);
+    let written = element::encode_list(&of, &read, &mut writer);
+    if !writer.overflowed() {
+        let again: Vec<Element> = element::decode_list(Attributes::new(&out)).collect();
+        assert_eq!(again, read[..written]);
+    }
+}
+
+fn reads_back<T: Codec + Debug + PartialEq>(attributes: Attributes<'_>) {
+    let Some(read) = T::decode(attributes) else { return };
+    let mut out = Vec::new();
+    let mut writer = Writer::new(&mut out);
+    read.encode(&mut writer);
+    if !writer.overflowed() {
+        assert_eq!(T::decode(Attributes::new(&out)), Some(read));
+    }
+}

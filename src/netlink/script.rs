@@ -1,0 +1,94 @@
+//! Answers from a script in the kernel's place, and a record of the kernel's own: for fuzzing alone.
+//!
+//! A script is a row of datagrams, each behind its length in two bytes. The sequence numbers in it count
+//! from the first of the request that was sent last, so that it answers whatever is asked.
+
+use std::cell::RefCell;
+
+use nix::errno::Errno;
+
+use crate::wire::attribute::aligned;
+use crate::wire::message::HEADER;
+
+/// Where answers come from, for the sockets that this thread uses.
+enum Source {
+    Kernel,
+    /// The kernel, with a record of what it says.
+    Recorded(Vec<u8>),
+    Script {
+        bytes: Vec<u8>,
+        at: usize,
+    },
+}
+
+thread_local! {
+    static SOURCE: RefCell<Source> = const { RefCell::new(Source::Kernel) };
+    /// The first sequence number of what was sent last.
+    static FIRST: RefCell<u32> = const { RefCell::new(0) };
+}
+
+/// Runs `ask` with this script in the kernel's place.
+pub(crate) fn play<T>(bytes: &[u8], ask: impl FnOnce() -> T) -> T {
+    SOURCE.replace(Source::Script { bytes: bytes.to_vec(), at: 0 });
+    let answer = ask();
+    SOURCE.replace(Source::Kernel);
+    answer
+}
+
+/// Runs `ask`, and tells what the kernel said, as a script.
+pub(crate) fn record<T>(ask: impl FnOnce() -> T) -> (T, Vec<u8>) {
+    SOURCE.replace(Source::Recorded(Vec::new()));
+    let answer = ask();
+    match SOURCE.replace(Source::Kernel) {
+        Source::Recorded(script) => (answer, script),
+        _ => (answer, Vec::new()),
+    }
+}
+
+/// Whether a request goes to a script, and nowhere else.
+pub(super) fn takes(request: &[u8]) -> bool {
+    let sequence = request.get(8..12).and_then(|bytes| bytes.try_into().ok());
+    FIRST.replace(sequence.map(u32::from_ne_bytes).unwrap_or_default());
+    SOURCE.with_borrow(|source| matches!(source, Source::Script { .. }))
+}
+
+/// The next datagram of the script, as recv(2) with `MSG_TRUNC`; nothing where the kernel answers.
+/// After its end it is as if nobody answered any more.
+pub(super) fn receive(buffer: &mut [u8]) -> Option<Result<usize, Errno>> {
+    SOURCE.with_borrow_mut(|source| {
+        let Source::Script { bytes, at } = source else { return None };
+        let Some(length) = bytes.get(*at..*at + 2) else { return Some(Err(Errno::ETIMEDOUT)) };
+        let length = usize::from(u16::from_le_bytes([length[0], length[1]]));
+        let start = *at + 2;
+        let end = (start + length).min(bytes.len());
+        *at = end;
+        renumber(&mut bytes[start..end], u32::wrapping_add);
+        let copied = (end - start).min(buffer.len());
+        buffer[..copied].copy_from_slice(&bytes[start..start + copied]);
+        Some(Ok(end - start))
+    })
+}
+
+/// Notes what the kernel said, where that is wanted.
+pub(super) fn note(datagram: &[u8]) {
+    SOURCE.with_borrow_mut(|source| {
+        let Source::Recorded(script) = source else { return };
+        let Ok(length) = u16::try_from(datagram.len()) else { return };
+        let mut datagram = datagram.to_vec();
+        renumber(&mut datagram, u32::wrapping_sub);
+        script.extend_from_slice(&length.to_le_bytes());
+        script.extend_from_slice(&datagram);
+    });
+}
+
+/// Changes the sequence numbers of a datagram's messages by the first one of the request.
+fn renumber(datagram: &mut [u8], change: impl Fn(u32, u32) -> u32) {
+    let mut at = 0;
+    while let Some(header) = datagram.get_mut(at..at + HEADER) {
+        let word = |at: usize| [header[at], header[at + 1], header[at + 2], header[at + 3]];
+        let length = u32::from_ne_bytes(word(0)) as usize;
+        let sequence = change(u32::from_ne_bytes(word(8)), FIRST.with_borrow(|first| *first));
+        header[8..12].copy_from_slice(&sequence.to_ne_bytes());
+        at = at.saturating_add(aligned(length.clamp(HEADER, 1 << 20)));
+    }
+}
