@@ -43,7 +43,10 @@ fn a_command_sees_its_namespace_and_has_mounts_of_its_own() {
     support::isolated(|| {
         let red = namespace();
         let _cable = VethPair::new("veth1", "veth2").create(&red).unwrap();
-        assert_eq!(shell(&red, "ls /sys/class/net | grep -v bonding_masters"), "lo\nveth1\nveth2\n");
+        assert_eq!(
+            shell(&red, "ls /sys/class/net | grep -v bonding_masters"),
+            "lo\nveth1\nveth2\n"
+        );
         assert_eq!(shell(&red, "readlink /proc/self/ns/net").trim(), red.id().to_string());
         let own = fs::read_link("/proc/self/ns/mnt").unwrap();
         assert_ne!(shell(&red, "readlink /proc/self/ns/mnt").trim(), own.to_str().unwrap());
@@ -82,8 +85,7 @@ fn hosts_and_resolv_conf_are_values() {
     support::isolated(|| {
         let red = namespace();
         let own = fs::read_to_string("/etc/hosts").unwrap();
-        let script =
-            "cat /etc/hosts; stat -c %a /etc/hosts; cat /etc/resolv.conf; ls /sys/class/net | grep -v bonding_masters";
+        let script = "cat /etc/hosts; stat -c %a /etc/hosts; cat /etc/resolv.conf; ls /sys/class/net | grep -v bonding_masters";
         let mut command = red.command("sh");
         command.args(["-c", script]);
         command
@@ -316,7 +318,15 @@ fn it_can_take_this_programs_place() {
 fn becomes_another_program() {
     let red = namespace();
     let mut command = red.command("sh");
-    panic!("{}", command.args(["-c", "echo in its place: $(ls /sys/class/net | grep -v bonding_masters); exit 7"]).exec());
+    panic!(
+        "{}",
+        command
+            .args([
+                "-c",
+                "echo in its place: $(ls /sys/class/net | grep -v bonding_masters); exit 7"
+            ])
+            .exec()
+    );
 }
 
 /// A descriptor that a command inherits would keep the namespace, and its links, for as long as it runs.

@@ -106,7 +106,8 @@ fn a_link_that_is_made_is_told_at_once() {
             let protocol = SockProtocol::NetlinkRoute;
             let flags = SockFlag::SOCK_CLOEXEC;
             let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol).unwrap();
-            let mut request = [52_u32.to_ne_bytes().as_slice(), &RTM_NEWLINK.to_ne_bytes()].concat();
+            let mut request =
+                [52_u32.to_ne_bytes().as_slice(), &RTM_NEWLINK.to_ne_bytes()].concat();
             request.extend(REQUEST_ACK_ECHO_EXCL_CREATE.to_ne_bytes());
             request.extend([0; 8 + 16]);
             // IFLA_LINKINFO with IFLA_INFO_KIND: a bridge.
@@ -127,9 +128,10 @@ fn a_link_that_is_made_is_told_at_once() {
                 }
             }
         });
-        match kinds.unwrap().contains(&RTM_NEWLINK) {
-            true => has("echo-on-create"),
-            false => unsupported("echo-on-create", "only the acknowledgement came"),
+        if kinds.unwrap().contains(&RTM_NEWLINK) {
+            has("echo-on-create");
+        } else {
+            unsupported("echo-on-create", "only the acknowledgement came");
         }
     });
 }

@@ -52,7 +52,8 @@ fn everything_is_send_and_sync() {
     shared::<(Namespace, Bridge, VethPair, VethEnd, Address, Route, NatRule, PortForward)>();
     shared::<(Forwarding, Sysctl, Ping, netloom::Firewall, netloom::ConntrackFilter)>();
     shared::<(netloom::nft::Table, netloom::nft::Chain, netloom::nft::Rule, netloom::nft::Set)>();
-    shared::<(netloom::LinkInfo, netloom::RouteInfo, netloom::AddressInfo, netloom::NeighborInfo)>();
+    shared::<(netloom::LinkInfo, netloom::RouteInfo, netloom::AddressInfo, netloom::NeighborInfo)>(
+    );
     shared::<(netloom::nft::TableInfo, netloom::ConntrackEntry, netloom::doctor::Report)>();
 }
 

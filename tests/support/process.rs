@@ -48,8 +48,7 @@ pub(crate) fn in_a_fork(work: impl FnOnce() -> bool) {
 #[allow(unsafe_code)]
 pub(crate) fn interrupted<T>(work: impl FnOnce() -> T) -> T {
     extern "C" fn nothing(_: i32) {}
-    let action =
-        SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+    let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler does nothing.
     let before = unsafe { sigaction(Signal::SIGALRM, &action) }.unwrap();
     let done = AtomicBool::new(false);
@@ -60,12 +59,7 @@ pub(crate) fn interrupted<T>(work: impl FnOnce() -> T) -> T {
                 for thread in thread_ids_of("self").difference(&own) {
                     // SAFETY: three numbers; a thread that has ended meanwhile is ESRCH.
                     unsafe {
-                        libc::syscall(
-                            libc::SYS_tgkill,
-                            std::process::id(),
-                            *thread,
-                            libc::SIGALRM,
-                        );
+                        libc::syscall(libc::SYS_tgkill, std::process::id(), *thread, libc::SIGALRM);
                     }
                 }
                 thread::sleep(Duration::from_millis(1));
@@ -103,7 +97,7 @@ pub(crate) fn keep_capabilities(bits: u32) {
 }
 
 /// Has the kernel refuse a system call, with this errno, to the calling thread and those it starts, for good.
-#[allow(unsafe_code)]
+#[allow(unsafe_code, clippy::cast_possible_truncation)] // codes are 16 bits of a wider constant
 pub(crate) fn refuse_system_call(number: libc::c_long, errno: i32) {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
