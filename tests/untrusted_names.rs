@@ -42,7 +42,7 @@ fn files(directory: &Path) -> BTreeMap<String, String> {
     for entry in fs::read_dir(directory).unwrap().flatten() {
         let file = fs::symlink_metadata(entry.path()).unwrap();
         let target = fs::read_link(entry.path()).unwrap_or_default();
-        let what = format!("{:?} {} bytes {target:?}", file.file_type(), file.len());
+        let what = format!("{:?} {} bytes {}", file.file_type(), file.len(), target.display());
         all.insert(entry.path().display().to_string(), what);
     }
     all
