@@ -30,6 +30,7 @@
 //! - A **handle** is the identity of something that exists: a namespace's device and inode, a link's
 //!   namespace and index. Dropping it does nothing.
 //! - An **owner**, [`Owned`], is a handle with the duty to delete. It is what every `create` returns.
+//!   Many of them, in any value, go quicker [`Together`].
 //!
 //! # What survives what
 //!
@@ -95,6 +96,7 @@ mod reap;
 mod route;
 pub mod sandbox;
 mod sys;
+mod together;
 mod wire;
 
 pub use address::{Address, AddressHandle, AddressInfo};
@@ -122,3 +124,4 @@ pub use port::PortRange;
 pub use protocol::Protocol;
 pub use reap::{Leftover, Leftovers, Reaped, leftovers, reap};
 pub use route::{Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType};
+pub use together::{NotDeleted, Together};

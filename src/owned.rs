@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use crate::error::Error;
+use crate::together;
 
 /// The identity of something in the kernel. Dropping a handle does nothing.
 ///
@@ -16,6 +17,7 @@ impl<H: Clone + fmt::Debug + sealed::Remove> Handle for H {}
 
 pub(crate) mod sealed {
     use crate::error::Error;
+    use crate::together::sealed::Later;
 
     /// How a handle's object is deleted, by its identity.
     pub trait Remove {
@@ -24,6 +26,11 @@ pub(crate) mod sealed {
 
         /// Told when it is kept: what says that it has an owner is taken off.
         fn kept(&self) {}
+
+        /// Leaves it to be deleted with others, where that is quicker: whether it did.
+        fn remove_later(&self, _later: &mut Later) -> bool {
+            false
+        }
 
         /// Deletes many, with an answer for each: together, where that is quicker.
         fn remove_all(handles: &[&Self]) -> Vec<Result<(), Error>> {
@@ -48,6 +55,8 @@ pub(crate) mod sealed {
 /// assert!(host.link("br0").is_err());
 /// # Ok::<(), netloom::Error>(())
 /// ```
+///
+/// Links are deleted quicker in numbers: [`Together`](crate::Together) holds many owners, of any kinds.
 ///
 /// `let _ = …create(&ns)?` deletes at once, at the end of that statement: give it a name, as `_bridge`.
 ///
@@ -132,16 +141,20 @@ impl<H: Handle> Owned<H> {
         if !self.take_duty() {
             return Ok(());
         }
-        match settled(self.handle.remove()) {
-            // Once more: deleting what is gone by now is no failure.
-            Err(error) if error.is_transient() => settled(self.handle.remove()),
-            result => result,
-        }
+        settled_in_two(|| self.handle.remove())
     }
 
     /// Whether the duty to delete is this process's. It is taken: no second one will do it.
     fn take_duty(&mut self) -> bool {
         self.process.take() == Some(std::process::id())
+    }
+}
+
+/// Tries once more where that may help: deleting what is gone by now is no failure.
+pub(crate) fn settled_in_two(remove: impl Fn() -> Result<(), Error>) -> Result<(), Error> {
+    match settled(remove()) {
+        Err(error) if error.is_transient() => settled(remove()),
+        result => result,
     }
 }
 
@@ -155,17 +168,27 @@ fn settled(answer: Result<(), Error>) -> Result<(), Error> {
 
 impl<H: Handle> Drop for Owned<H> {
     fn drop(&mut self) {
-        if let Err(error) = self.finish() {
-            // A second panic while one unwinds would be the end of the process.
-            let told = catch_unwind(AssertUnwindSafe(|| {
-                log::warn!("left behind: {error}");
-                if let Some(hook) = HOOK.get() {
-                    hook(&error);
-                }
-            }));
-            drop(told);
+        let ours = self.process == Some(std::process::id());
+        if ours && together::collect(|later| self.handle.remove_later(later)) {
+            self.process = None;
+        } else if let Err(error) = self.finish()
+            && let Some(error) = together::tell(error)
+        {
+            report(&error);
         }
     }
+}
+
+/// Tells of a failure to delete that nobody is there to be returned to.
+pub(crate) fn report(error: &Error) {
+    // A second panic while one unwinds would be the end of the process.
+    let told = catch_unwind(AssertUnwindSafe(|| {
+        log::warn!("left behind: {error}");
+        if let Some(hook) = HOOK.get() {
+            hook(error);
+        }
+    }));
+    drop(told);
 }
 
 impl<H: Handle> Deref for Owned<H> {

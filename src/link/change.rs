@@ -1,5 +1,7 @@
 //! Changes to a link that exists, as `ip link set`.
 
+use std::borrow::Cow;
+
 use nix::errno::Errno;
 
 use super::handle::Link;
@@ -130,7 +132,7 @@ impl Link {
         // Under the name it has now: somebody may have renamed it.
         let name = self.info()?.name;
         let taken = || format!("a link named `{name}` is already in {namespace}");
-        let is_here = |link: &Self| link.info().is_ok_and(|listed| link.is(&listed));
+        let is_here = |link: &Self| link.is_there().is_ok_and(|it_is| it_is);
         let mut request = LinkRequest::at(self.index).namespace(namespace);
         // One message: there is no moment in which its tag is another namespace's.
         if let Some(group) = self.group_in(namespace)? {
@@ -143,11 +145,17 @@ impl Link {
             _ => {}
         }
         // Whatever comes now, it is not here any more: the old index must not stay in the handle.
-        let there = namespace.links().or_else(|_| namespace.links());
+        let listed = || {
+            let is_it = |view: LinkView<'_>| self.identity.is(&name, view).then_some(view.index);
+            let all = LinkRequest::default().get();
+            namespace.dump("links", &all, |message| is_it(LinkView::read(message)?))
+        };
+        let there = listed().or_else(|_| listed());
         self.netns = namespace.clone();
         self.name = name;
-        let found = there?.into_iter().find(|listed| self.identity.is(&self.name, listed));
-        self.index = found.as_ref().map_or(NOWHERE, |listed| listed.index);
+        self.index = NOWHERE;
+        let found = there?.into_iter().min();
+        self.index = found.unwrap_or(NOWHERE);
         let gone = || Cause::from(Errno::ENODEV).doing("find", Quoted(&self.name));
         found.map(|_| ()).ok_or_else(|| gone().in_namespace(namespace))
     }
@@ -175,7 +183,8 @@ impl Link {
 
 /// What an errno means when it was a master that the kernel did not like.
 pub(super) fn explain_master(error: Error, netns: &Netns, master: &LinkRef, index: u32) -> Error {
-    let kind = || netns.look_up(LinkRequest::at(index), |view| Some(view.kind()));
+    let kind =
+        || netns.look_up(LinkRequest::at(index), |view| Some(view.kind().map(Cow::into_owned)));
     match error.errno() {
         Some(Errno::EXFULL) => {
             error.hint(format!("{master} has 1,023 ports, as many as a bridge takes"))

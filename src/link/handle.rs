@@ -4,14 +4,15 @@ use std::fmt;
 
 use nix::errno::Errno;
 
+use super::group::{self, Doomed, Ends};
 use super::identity::Identity;
-use super::info::LinkInfo;
 use super::message::LinkRequest;
 use crate::error::{Cause, Error};
 use crate::input::link_name;
 use crate::netlink::Requests;
 use crate::netns::{Netns, Quoted};
 use crate::owned::sealed::Remove;
+use crate::together::sealed::Later;
 use crate::wire::link::LinkView;
 
 /// A link that exists: a veth end, a bridge, the loopback link, a physical one.
@@ -65,7 +66,8 @@ impl Netns {
 
     fn handle_of(&self, view: LinkView<'_>) -> Option<Link> {
         let identity = Identity::of(view);
-        Some(Link { netns: self.clone(), index: view.index, name: view.name()?, identity })
+        let name = view.name()?.into_owned();
+        Some(Link { netns: self.clone(), index: view.index, name, identity })
     }
 }
 
@@ -97,8 +99,16 @@ impl Link {
     }
 
     /// Whether what the kernel lists with this index is this link still.
-    pub(super) fn is(&self, listed: &LinkInfo) -> bool {
+    pub(super) fn is(&self, listed: LinkView<'_>) -> bool {
         self.index == listed.index && self.identity.is(&self.name, listed)
+    }
+
+    /// Whether it is there, as far as a look at its index says.
+    pub(super) fn is_there(&self) -> Result<bool, Error> {
+        let look = self.netns.look_up(LinkRequest::at(self.index), |view| Some(self.is(view)));
+        look.map_err(|cause| {
+            cause.doing("look at link", Quoted(&self.name)).in_namespace(&self.netns)
+        })
     }
 
     /// Sends one request about this link.
@@ -119,7 +129,7 @@ impl Link {
 /// link's by now.
 impl Remove for Link {
     fn remove(&self) -> Result<(), Error> {
-        if !self.is(&self.info()?) {
+        if !self.is_there()? {
             // Gone, and its index is a stranger's by now.
             return Err(Cause::from(Errno::ENODEV)
                 .doing("delete link", Quoted(&self.name))
@@ -139,8 +149,13 @@ impl Remove for Link {
         self.untag();
     }
 
+    fn remove_later(&self, later: &mut Later) -> bool {
+        later.with(|doomed: &mut Doomed| doomed.push(self.clone(), None));
+        true
+    }
+
     fn remove_all(links: &[&Self]) -> Vec<Result<(), Error>> {
-        super::group::remove_all(links)
+        group::remove_all(&links.iter().map(|link| Ends::from(*link)).collect::<Vec<_>>())
     }
 }
 

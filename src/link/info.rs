@@ -1,5 +1,6 @@
 //! A link as the kernel lists it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bitflags::bitflags;
@@ -117,9 +118,9 @@ impl LinkInfo {
     pub(super) fn read(view: LinkView<'_>) -> Option<Self> {
         Some(Self {
             index: view.index,
-            name: view.name()?,
-            alternative_names: view.alternative_names(),
-            kind: view.kind(),
+            name: view.name()?.into_owned(),
+            alternative_names: view.alternative_names().map(Cow::into_owned).collect(),
+            kind: view.kind().map(Cow::into_owned),
             flags: LinkFlags::from_bits_retain(view.flags),
             state: view.operational_state().unwrap_or(0).into(),
             mtu: view.mtu().unwrap_or(0),
@@ -128,7 +129,7 @@ impl LinkInfo {
             link: view.link(),
             link_namespace: view.link_namespace(),
             group: view.group().unwrap_or(0),
-            alias: view.alias(),
+            alias: view.alias().map(Cow::into_owned),
         })
     }
 }

@@ -199,7 +199,7 @@ mod tests {
             message.emit(&mut payload);
             let message = Message { kind: 19, flags: 0, sequence: 0, payload: &payload };
             let view = LinkView::read(message).unwrap();
-            assert_eq!((view.index, view.name()), (index, Some(name)));
+            assert_eq!((view.index, view.name().as_deref()), (index, Some(&*name)));
             assert_eq!((view.mtu(), view.master(), view.group()), (Some(mtu), Some(master), Some(group)));
             assert_eq!((view.mac(), view.flags), (Some(mac), u32::from(up == Some(true))));
             // The mask says whether the flag is meant at all.

@@ -86,7 +86,7 @@ impl BridgePortInfo {
         let byte = |kind| port.get(kind).and_then(Attribute::u8).unwrap_or(0);
         Some(Self {
             index: view.index,
-            name: view.name()?,
+            name: view.name()?.into_owned(),
             master: view.master()?,
             state: byte(IFLA_BRPORT_STATE).into(),
             priority: port.get(IFLA_BRPORT_PRIORITY).and_then(Attribute::u16).unwrap_or(0),

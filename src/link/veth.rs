@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use super::change::explain_master;
 use super::configure::{Remaining, configure};
 use super::create::create_link;
+use super::group::{self, Doomed, Ends};
 use super::handle::Link;
 use super::identity::Identity;
 use super::message::LinkRequest;
@@ -18,6 +19,7 @@ use crate::input::{FirstRejected, Input};
 use crate::netns::{Netns, Quoted};
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
+use crate::together::sealed::Later;
 
 /// A veth pair to be: a cable whose two ends are links, in one namespace or in two.
 ///
@@ -257,14 +259,13 @@ impl Remove for Veth {
         self.peer.kept();
     }
 
+    fn remove_later(&self, later: &mut Later) -> bool {
+        later.with(|doomed: &mut Doomed| doomed.push(self.near.clone(), Some(self.peer.clone())));
+        true
+    }
+
     fn remove_all(cables: &[&Self]) -> Vec<Result<(), Error>> {
-        let nears: Vec<_> = cables.iter().map(|cable| &cable.near).collect();
-        let removed = Link::remove_all(&nears).into_iter().zip(cables);
-        removed
-            .map(|(answer, cable)| match answer {
-                Err(error) if error.is_not_found() => cable.peer.remove(),
-                answer => answer,
-            })
-            .collect()
+        let ends = cables.iter().map(|cable| Ends { one: &cable.near, other: Some(&cable.peer) });
+        group::remove_all(&ends.collect::<Vec<_>>())
     }
 }

@@ -288,6 +288,7 @@ mod tests {
     use crate::sandbox;
     use crate::wire::attribute::Writer;
     use crate::wire::link::LinkView;
+    use crate::wire::message::Message;
     use netlink_packet_route::RouteNetlinkMessage;
     use netlink_packet_route::link::LinkMessage;
     use netlink_sys::SocketAddr;
@@ -304,11 +305,15 @@ mod tests {
         RouteNetlinkMessage::GetLink(message)
     }
 
+    fn name(answer: Message<'_>) -> Option<String> {
+        Some(LinkView::read(answer)?.name()?.into_owned())
+    }
+
     /// The loopback link's name, by one request and by a list.
     fn names(socket: &mut Socket) -> Result<(Option<String>, Vec<String>), Cause> {
-        let one = socket.get(&loopback(), |answer| LinkView::read(answer)?.name())?;
+        let one = socket.get(&loopback(), name)?;
         let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        Ok((one, socket.dump(&all, |answer| LinkView::read(answer)?.name())?))
+        Ok((one, socket.dump(&all, name)?))
     }
 
     fn lo() -> (Option<String>, Vec<String>) {
@@ -324,7 +329,7 @@ mod tests {
                 assert_eq!(names(&mut socket).unwrap(), lo(), "{length}");
                 let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
                 socket.buffer = vec![0; length];
-                let list = socket.dump(&all, |answer| LinkView::read(answer)?.name()).unwrap();
+                let list = socket.dump(&all, name).unwrap();
                 assert_eq!(list, lo().1, "{length}");
             }
         })
@@ -363,7 +368,7 @@ mod tests {
                 let mut forged = [20_u32, 3, socket.sequence + 1, 0, 0].map(u32::to_ne_bytes);
                 forged[1] = [3, 0, 2, 0];
                 other.send_to(forged.as_flattened(), &address, 0).unwrap();
-                let list = socket.dump(&all, |answer| LinkView::read(answer)?.name()).unwrap();
+                let list = socket.dump(&all, name).unwrap();
                 assert_eq!(list, lo().1);
             }
         })

@@ -7,6 +7,7 @@
 //!
 //! Source: netlink(7), include/uapi/linux/netlink.h.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLA_F_NESTED, NLA_HEADER_SIZE, NLA_TYPE_MASK, NlaBuffer, NlasIterator};
@@ -87,8 +88,13 @@ impl<'a> Attribute<'a> {
     }
 
     /// A string up to its terminating NUL, if it has one. Bytes that are not UTF-8 are replaced.
+    pub(crate) fn text(self) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.bytes_to_nul())
+    }
+
+    /// As [`text`](Self::text), by value.
     pub(crate) fn string(self) -> String {
-        String::from_utf8_lossy(self.bytes_to_nul()).into_owned()
+        self.text().into_owned()
     }
 
     fn bytes_to_nul(self) -> &'a [u8] {

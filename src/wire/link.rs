@@ -13,6 +13,8 @@
 //!
 //! Source: rtnetlink(7), `include/uapi/linux/if_link.h`, `net/core/rtnetlink.c`.
 
+use std::borrow::Cow;
+
 use super::attribute::{Attribute, Attributes};
 use super::message::Message;
 
@@ -57,8 +59,8 @@ impl<'a> LinkView<'a> {
         })
     }
 
-    pub(crate) fn name(self) -> Option<String> {
-        self.attributes.get(IFLA_IFNAME).map(Attribute::string)
+    pub(crate) fn name(self) -> Option<Cow<'a, str>> {
+        self.attributes.get(IFLA_IFNAME).map(Attribute::text)
     }
 
     pub(crate) fn mac(self) -> Option<[u8; 6]> {
@@ -88,23 +90,22 @@ impl<'a> LinkView<'a> {
         self.attributes.get(IFLA_OPERSTATE)?.u8()
     }
 
-    pub(crate) fn alias(self) -> Option<String> {
-        self.attributes.get(IFLA_IFALIAS).map(Attribute::string)
+    pub(crate) fn alias(self) -> Option<Cow<'a, str>> {
+        self.attributes.get(IFLA_IFALIAS).map(Attribute::text)
     }
 
     pub(crate) fn group(self) -> Option<u32> {
         self.attributes.get(IFLA_GROUP)?.u32()
     }
 
-    pub(crate) fn alternative_names(self) -> Vec<String> {
-        let Some(list) = self.attributes.get(IFLA_PROP_LIST) else { return Vec::new() };
-        let names = list.nested().iter().filter(|property| property.kind == IFLA_ALT_IFNAME);
-        names.map(Attribute::string).collect()
+    pub(crate) fn alternative_names(self) -> impl Iterator<Item = Cow<'a, str>> {
+        let list = self.attributes.get(IFLA_PROP_LIST).map(Attribute::nested).unwrap_or_default();
+        list.iter().filter(|property| property.kind == IFLA_ALT_IFNAME).map(Attribute::text)
     }
 
     /// `veth`, `bridge`, …; a physical link and `lo` have none.
-    pub(crate) fn kind(self) -> Option<String> {
-        self.info()?.get(IFLA_INFO_KIND).map(Attribute::string)
+    pub(crate) fn kind(self) -> Option<Cow<'a, str>> {
+        self.info()?.get(IFLA_INFO_KIND).map(Attribute::text)
     }
 
     /// The port's settings: in an answer to an `AF_BRIDGE` dump, or of a single link that is one's port.
@@ -167,7 +168,10 @@ mod tests {
         assert_eq!(view.mac(), Some([2, 0, 0, 0, 0, 1]));
         assert_eq!(view.mtu(), Some(1500));
         assert_eq!(view.kind().as_deref(), Some("bridge"));
-        assert_eq!(view.alternative_names(), ["uplink", "a name longer than fifteen bytes"]);
+        assert_eq!(
+            view.alternative_names().collect::<Vec<_>>(),
+            ["uplink", "a name longer than fifteen bytes"]
+        );
         assert_eq!([1, 2, 3, 0].map(|n| view.ipv4_setting(n)), [Some(1), Some(9), None, None]);
         assert_eq!((view.master(), view.link(), view.group()), (None, None, None));
     }
@@ -177,7 +181,7 @@ mod tests {
         let payload = bridge();
         for cut in 0..payload.len() {
             let Some(view) = LinkView::read(message(&payload[..cut])) else { continue };
-            drop((view.name(), view.mac(), view.kind(), view.alternative_names()));
+            drop((view.name(), view.mac(), view.kind(), view.alternative_names().count()));
             let _ = view.ipv4_setting(2);
         }
     }
