@@ -211,3 +211,25 @@ fn chains_that_drop_are_named() {
         assert!(found[0].to_string().contains("`ip docker FORWARD`"));
     });
 }
+
+#[test]
+fn a_persistent_one_is_found_by_its_tag_and_changed_by_others() {
+    support::isolated(|| {
+        let host = Namespace::anonymous().create().unwrap();
+        {
+            let maker = host.run(|| Netns::current().unwrap()).unwrap();
+            let firewall = Firewall::new().name("plugin").persistent("plugin").network("br0");
+            firewall.create(&maker).unwrap().keep();
+        }
+        assert_eq!(Firewall::find_tagged(&host, "other").unwrap(), []);
+        let found = Firewall::find_tagged(&host, "plugin").unwrap();
+        assert_eq!(found.len(), 1);
+        found[0].add_network("br1").unwrap();
+        let networks = found[0].table().set("networks").unwrap();
+        assert_eq!(networks.elements().unwrap().len(), 2);
+        let guard = PortGuard::new("port1").address("10.0.0.2").create(&found[0]).unwrap();
+        guard.delete().unwrap();
+        Owned::adopt(found[0].clone()).delete().unwrap();
+        assert_eq!(support::kernel::tables(&host), Vec::<String>::new());
+    });
+}

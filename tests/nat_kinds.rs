@@ -6,7 +6,10 @@ mod traffic;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use netloom::{Forwarding, ForwardingHandle, NatRule, Netns, Owned, Protocol, Route};
+use netloom::{
+    Bridge, Error, Firewall, Forwarding, ForwardingHandle, Namespace, NatRule, Netns, Owned,
+    PortGuard, Protocol, Route,
+};
 use traffic::{Net, PATIENCE, SHORT, Server, tcp, udp};
 
 type OnBoth = [Owned<ForwardingHandle>; 2];
@@ -281,5 +284,29 @@ fn what_can_never_be_is_refused_before_any_system_call() {
             let error = rule.create(&here).unwrap_err();
             assert!(error.is_invalid_input(), "{rule}: {error}");
         }
+    });
+}
+
+#[test]
+fn a_link_of_another_namespace_is_refused() {
+    support::isolated(|| {
+        let [here, there] = [(); 2].map(|()| Namespace::anonymous().create().unwrap());
+        let bridge = Bridge::new("br0").create(&there).unwrap();
+        let refused = |error: Error| {
+            assert!(error.is_invalid_input(), "{error}");
+            assert!(error.to_string().contains("`br0` is in another namespace"), "{error}");
+        };
+        support::unchanged(&[&here, &there], || {
+            refused(NatRule::masquerade().out_link(&bridge).create(&here).unwrap_err());
+            let rule = NatRule::redirect(80).tcp().in_link(&bridge).tagged("web");
+            refused(rule.create(&here).unwrap_err());
+            refused(Firewall::new().network(&bridge).create(&here).unwrap_err());
+            refused(Firewall::new().connect("br1", &bridge).create(&here).unwrap_err());
+            let port = PortGuard::new(&bridge).address("10.0.0.2");
+            refused(Firewall::new().port(port).create(&here).unwrap_err());
+        });
+        let firewall = Firewall::new().network(&bridge).create(&there).unwrap();
+        let elsewhere = Bridge::new("br0").create(&here).unwrap();
+        refused(firewall.add_network(&elsewhere).unwrap_err());
     });
 }

@@ -44,6 +44,15 @@ pub struct ConntrackFilter {
     rejected: FirstRejected,
 }
 
+/// A connection that is to be forgotten, perhaps.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    pub(crate) entry: ConntrackEntry,
+    request: Vec<u8>,
+}
+
+const DELETE: &str = "delete tracked connections";
+
 /// Deletions in one datagram: were each refused, the answers would still fit the socket's buffer.
 const AT_ONCE: usize = 64;
 
@@ -173,31 +182,36 @@ impl ConntrackFilter {
     /// count.
     #[doc(alias("conntrack -D", "conntrack -F", "IPCTNL_MSG_CT_DELETE"))]
     pub fn delete(&self, netns: &Netns) -> Result<usize, Error> {
-        self.delete_where(netns, |_| true)
+        let candidates = self.candidates(netns, |_| true)?;
+        self.forget(netns, &candidates)
     }
 
-    /// As [`delete`](Self::delete), of those only that the caller wants, too.
-    pub(crate) fn delete_where(
+    /// The first step of [`delete`](Self::delete): those that are meant and that the caller wants.
+    pub(crate) fn candidates(
         &self,
         netns: &Netns,
         is_wanted: impl Fn(&ConntrackEntry) -> bool,
-    ) -> Result<usize, Error> {
-        let action = "delete tracked connections";
-        self.check(action)?;
+    ) -> Result<Vec<Candidate>, Error> {
+        self.check(DELETE)?;
+        let candidate = |view: EntryView<'_>| {
+            let entry = ConntrackEntry::read(view).filter(&is_wanted)?;
+            let mut request = Vec::new();
+            view.append_delete(&mut request);
+            Some(Candidate { entry, request })
+        };
+        netns
+            .netfilter(|socket| self.dump(socket, candidate))
+            .map_err(|cause| self.explain(cause, DELETE, netns))
+    }
+
+    /// The second step of [`delete`](Self::delete); tells how many the kernel still knew.
+    pub(crate) fn forget(&self, netns: &Netns, candidates: &[Candidate]) -> Result<usize, Error> {
         let forget = |socket: &mut Socket| {
-            let requests = self.dump(socket, |entry| {
-                let is_wanted = ConntrackEntry::read(entry).is_some_and(|read| is_wanted(&read));
-                is_wanted.then(|| {
-                    let mut request = Vec::new();
-                    entry.append_delete(&mut request);
-                    request
-                })
-            })?;
-            let mut forgotten = requests.len();
-            for requests in requests.chunks(AT_ONCE) {
+            let mut forgotten = candidates.len();
+            for candidates in candidates.chunks(AT_ONCE) {
                 let mut batch = Batch::default();
-                for request in requests {
-                    batch.append(|out| out.extend_from_slice(request));
+                for candidate in candidates {
+                    batch.append(|out| out.extend_from_slice(&candidate.request));
                 }
                 for (_, refusal) in socket.exchange(&mut batch, |_, _| ())? {
                     if refusal.errno != Errno::ENOENT {
@@ -208,7 +222,10 @@ impl ConntrackFilter {
             }
             Ok(forgotten)
         };
-        netns.netfilter(forget).map_err(|cause| self.explain(cause, action, netns))
+        if candidates.is_empty() {
+            return Ok(0);
+        }
+        netns.netfilter(forget).map_err(|cause| self.explain(cause, DELETE, netns))
     }
 
     fn check(&self, action: &'static str) -> Result<(), Error> {

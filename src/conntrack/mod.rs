@@ -5,3 +5,5 @@ mod filter;
 
 pub use entry::{ConntrackEntry, ConntrackTuple};
 pub use filter::ConntrackFilter;
+
+pub(crate) use filter::Candidate;

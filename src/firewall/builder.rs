@@ -11,7 +11,7 @@ use crate::link::LinkRef;
 use crate::netns::Netns;
 use crate::nft::{
     Chain, CtState, CtStatus, Datum, Family, Field, Hook, Map, Policy, Priority, Rule, Set, Span,
-    Table, Transaction, Type,
+    Table, TableHandle, Transaction, Type,
 };
 use crate::owned::Owned;
 
@@ -50,8 +50,8 @@ use crate::owned::Owned;
 pub struct Firewall {
     name: Option<String>,
     tag: Option<String>,
-    networks: Vec<String>,
-    connected: Vec<(String, String)>,
+    networks: Vec<LinkRef>,
+    connected: Vec<(LinkRef, LinkRef)>,
     clamp_mss: bool,
     default_drop: bool,
     ports: Vec<PortGuard>,
@@ -72,8 +72,21 @@ impl Firewall {
         self
     }
 
-    /// Stays when the process ends, to be found by this tag:
-    /// [`nft::Table::find_tagged`](crate::nft::Table::find_tagged). Default: held.
+    /// Stays when the process ends, to be found by this tag: [`find_tagged`](Self::find_tagged). Default:
+    /// held.
+    ///
+    /// ```
+    /// use netloom::{Firewall, Namespace, Owned};
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let host = Namespace::anonymous().create()?;
+    /// Firewall::new().name("cni").persistent("my-plugin").create(&host)?.keep();
+    /// // Later, in other processes:
+    /// let [firewall] = &Firewall::find_tagged(&host, "my-plugin")?[..] else { return Ok(()) };
+    /// firewall.add_network("br1")?;
+    /// drop(Owned::adopt(firewall.clone()));
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
     pub fn persistent(mut self, tag: impl Into<String>) -> Self {
         self.tag = Some(tag.into());
         self
@@ -82,15 +95,14 @@ impl Firewall {
     /// A network, by the link through which its packets come and go; it need not exist yet. May be called
     /// again for more.
     pub fn network(mut self, link: impl Into<LinkRef>) -> Self {
-        let name = self.link("network", &link.into());
-        self.networks.push(name);
+        let link = self.link("network", link.into());
+        self.networks.push(link);
         self
     }
 
     /// Lets two networks reach one another. Default: they can't.
     pub fn connect(mut self, one: impl Into<LinkRef>, other: impl Into<LinkRef>) -> Self {
-        let (one, other) = (one.into(), other.into());
-        let pair = (self.link("connect", &one), self.link("connect", &other));
+        let pair = (self.link("connect", one.into()), self.link("connect", other.into()));
         self.connected.push(pair);
         self
     }
@@ -116,6 +128,25 @@ impl Firewall {
         self
     }
 
+    /// The persistent firewalls with this tag. [`Owned::adopt`] takes on the duty to delete one.
+    ///
+    /// # Errors
+    ///
+    /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
+    pub fn find_tagged(netns: &Netns, tag: &str) -> Result<Vec<FirewallHandle>, Error> {
+        let (routed, others): (Vec<_>, Vec<_>) = Table::find_tagged(netns, tag)?
+            .into_iter()
+            .partition(|table| table.family() == Family::Inet);
+        let of = |routed: TableHandle| {
+            let is_its = |table: &&TableHandle| {
+                table.family() == Family::Bridge && table.name() == routed.name()
+            };
+            let bridged = others.iter().find(is_its)?.clone();
+            Some(FirewallHandle { routed, bridged })
+        };
+        Ok(routed.into_iter().filter_map(of).collect())
+    }
+
     /// Base chains of others that drop what none of their rules accepts: an `accept` here does not help
     /// against them.
     ///
@@ -135,8 +166,12 @@ impl Firewall {
     /// [`is_permission_denied`](Error::is_permission_denied).
     pub fn create(&self, netns: &Netns) -> Result<Owned<FirewallHandle>, Error> {
         self.rejected.check(ACTION, self)?;
+        let connected = self.connected.iter().flat_map(|(one, other)| [one, other]);
+        for link in self.networks.iter().chain(connected) {
+            link.check_home(netns, ACTION, self)?;
+        }
         for port in &self.ports {
-            port.check()?;
+            port.check(netns)?;
         }
         let name = match &self.name {
             Some(name) => name.clone(),
@@ -163,16 +198,16 @@ impl Firewall {
         Ok(Owned::adopt(handle))
     }
 
-    fn link(&mut self, setter: &'static str, link: &LinkRef) -> String {
+    fn link(&mut self, setter: &'static str, link: LinkRef) -> LinkRef {
         if let Err(reason) = link_name(link.name()) {
             self.rejected.reject(setter, link.name(), reason);
         }
-        link.name().to_owned()
+        link
     }
 
     /// Sets, so that networks come and go without a rule being touched.
     fn routed(&self, table: Table) -> Table {
-        let name = |name: &String| Span::One(Datum::Name(name.clone()));
+        let name = |link: &LinkRef| Span::One(Datum::Name(link.name().to_owned()));
         let within = self.networks.iter().map(|network| (name(network), name(network)));
         let between = self
             .connected
@@ -243,6 +278,7 @@ fn own_name(netns: &Netns) -> Result<String, Error> {
 
 impl fmt::Display for Firewall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "of {}", self.networks.join(", "))
+        let names: Vec<_> = self.networks.iter().map(LinkRef::name).collect();
+        write!(f, "of {}", names.join(", "))
     }
 }

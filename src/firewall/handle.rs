@@ -57,6 +57,7 @@ impl FirewallHandle {
         link: &LinkRef,
         work: impl FnOnce(&mut Transaction, &crate::nft::SetHandle, &crate::nft::SetHandle, Span),
     ) -> Result<(), Error> {
+        link.check_home(self.routed.netns(), "change networks of firewall", &self.routed)?;
         let (networks, paths) = (self.routed.set(NETWORKS)?, self.routed.set(PATHS)?);
         let mut transaction = Transaction::new(self.routed.netns());
         let name = Span::One(Datum::Name(link.name().to_owned()));

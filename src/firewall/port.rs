@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::input::{FirstRejected, Input, link_name};
 use crate::link::LinkRef;
 use crate::mac::MacAddr;
+use crate::netns::Netns;
 use crate::nft::{
     Chain, ChainHandle, Datum, Element, Field, Rule, SetHandle, Span, Transaction, Verdict,
 };
@@ -24,7 +25,7 @@ use crate::owned::sealed::Remove;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct PortGuard {
-    link: String,
+    link: LinkRef,
     mac: Option<MacAddr>,
     addresses: Vec<IpAddr>,
     rejected: FirstRejected,
@@ -36,10 +37,10 @@ const DHCP_SERVER: u16 = 67;
 impl PortGuard {
     /// Of the port of this name, which need not exist yet.
     pub fn new(link: impl Into<LinkRef>) -> Self {
-        let link = link.into().name().to_owned();
+        let link = link.into();
         let mut rejected = FirstRejected::default();
-        if let Err(reason) = link_name(&link) {
-            rejected.reject("new", &link, reason);
+        if let Err(reason) = link_name(link.name()) {
+            rejected.reject("new", link.name(), reason);
         }
         Self { link, mac: None, addresses: Vec::new(), rejected }
     }
@@ -63,16 +64,17 @@ impl PortGuard {
     /// What can be known wrong is refused before any system call.
     /// [`is_already_exists`](Error::is_already_exists) where it is guarded already.
     pub fn create(&self, firewall: &FirewallHandle) -> Result<Owned<PortGuardHandle>, Error> {
-        self.check()?;
+        self.check(firewall.bridged.netns())?;
         let ports = firewall.bridged.set(PORTS)?;
         let mut transaction = Transaction::new(firewall.bridged.netns());
         let chain = self.add_to(&mut transaction, firewall);
         transaction.commit()?;
-        Ok(Owned::adopt(PortGuardHandle { ports, chain, link: self.link.clone() }))
+        Ok(Owned::adopt(PortGuardHandle { ports, chain, link: self.link.name().to_owned() }))
     }
 
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub(super) fn check(&self, netns: &Netns) -> Result<(), Error> {
         self.rejected.check(ACTION, self)?;
+        self.link.check_home(netns, ACTION, self)?;
         if self.mac.is_none() && self.addresses.is_empty() {
             return Err(Error::invalid(
                 ACTION,
@@ -97,14 +99,14 @@ impl PortGuard {
     }
 
     fn element(&self) -> Element {
-        let name = Span::One(Datum::Name(self.link.clone()));
+        let name = Span::One(Datum::Name(self.link.name().to_owned()));
         Element::new(name).verdict(Verdict::Goto(self.chain_name()))
     }
 
     /// A link's name may have what no chain's may: those bytes become hexadecimal.
     fn chain_name(&self) -> String {
         let mut name = String::from("from.");
-        for byte in self.link.bytes() {
+        for byte in self.link.name().bytes() {
             if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
                 name.push(byte.into());
             } else {
@@ -151,7 +153,7 @@ fn hex(digit: u8) -> char {
 
 impl fmt::Display for PortGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`", self.link)
+        self.link.fmt(f)
     }
 }
 

@@ -40,11 +40,25 @@ impl LinkRef {
                     .while_doing(action, object)
                     .hint_on(Errno::ENODEV, || format!("there is no link {self}"))),
             },
-            Reference::Identity { netns: home, index, .. } if *home == netns.id() => Ok(*index),
-            Reference::Identity { netns: home, .. } => {
+            Reference::Identity { index, .. } => {
+                self.check_home(netns, action, object).map(|()| *index)
+            }
+        }
+    }
+
+    /// Refuses a link of another namespace; a name is one of this namespace, whether it is there or not.
+    pub(crate) fn check_home(
+        &self,
+        netns: &Netns,
+        action: &'static str,
+        object: impl fmt::Display,
+    ) -> Result<(), Error> {
+        match &self.0 {
+            Reference::Identity { netns: home, .. } if *home != netns.id() => {
                 let reason = format!("{self} is in another namespace, {home}");
                 Err(Error::invalid(action, object, reason).in_namespace(netns))
             }
+            _ => Ok(()),
         }
     }
 }

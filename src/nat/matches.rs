@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::link::LinkRef;
 use crate::port::PortRange;
 use crate::protocol::Protocol;
 use crate::wire::nft::data::Value;
@@ -21,8 +22,8 @@ const NFPROTO_IPV6: u8 = 10;
 /// What a rule asks of a packet; nothing set means any packet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Matches {
-    pub(super) in_link: Option<String>,
-    pub(super) out_link: Option<String>,
+    pub(super) in_link: Option<LinkRef>,
+    pub(super) out_link: Option<LinkRef>,
     pub(super) source: Option<IpNet>,
     pub(super) source_not: Vec<IpNet>,
     pub(super) destination: Option<IpNet>,
@@ -79,7 +80,7 @@ impl Matches {
             [(MetaKey::InputName, &self.in_link), (MetaKey::OutputName, &self.out_link)]
         {
             if let Some(name) = name {
-                compare(Meta::Load { dreg: R1, key }.into(), Value::interface(name)?);
+                compare(Meta::Load { dreg: R1, key }.into(), Value::interface(name.name())?);
             }
         }
         if let Some(is_ipv4) = is_ipv4 {
@@ -164,7 +165,7 @@ impl fmt::Display for Matches {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (word, name) in [("iifname", &self.in_link), ("oifname", &self.out_link)] {
             if let Some(name) = name {
-                write!(f, "{word} \"{name}\" ")?;
+                write!(f, "{word} \"{}\" ", name.name())?;
             }
         }
         for (end, op, net) in self.prefixes() {

@@ -1,6 +1,7 @@
 //! Network address translation.
 
 mod chains;
+mod guarded;
 mod handle;
 mod matches;
 mod persistent;

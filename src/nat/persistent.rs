@@ -1,7 +1,4 @@
 //! Rules that outlive the program: in a table that nobody owns, each with a tag as its comment.
-//!
-//! Every change is made at the generation it was decided on, and decided again where somebody was
-//! faster: so the table is known to be ours when it is changed, and to have one rule when it goes.
 
 use std::fmt;
 
@@ -9,12 +6,13 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use nix::errno::Errno;
 
 use super::chains::NatChain;
+use super::guarded::{NotOurs, ours, repeat, with_socket};
 use super::handle::{ACTION, FAMILY, Kept, NatHandle, commit_rule, push_chain};
 use super::rule::NatRule;
 use crate::error::{Cause, Error};
 use crate::netlink::Socket;
 use crate::netns::Netns;
-use crate::nft::{Operations, is_outdated, read};
+use crate::nft::{Operations, read};
 use crate::wire::nft::data::ChainRef;
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::message::MessageType;
@@ -25,21 +23,6 @@ use crate::wire::nft::userdata::UserData;
 const TABLE: &str = "netloom";
 /// What makes a table ours: its comment.
 const MARK: &str = "NAT rules of netloom, by tag";
-
-/// How often a change is decided again.
-const REPEATS: u32 = 64;
-
-/// What can't be a tag.
-pub(super) fn check(tag: &str) -> Result<(), &'static str> {
-    match tag {
-        "" => Err("a tag can't be empty"),
-        _ if tag.len() > 127 => Err("a tag has 127 bytes at most, as the comment it is kept in"),
-        _ if tag.contains(|c: char| c == '"' || c.is_control()) => {
-            Err("a tag can't contain quotes or control characters: nft could not list it")
-        }
-        _ => Ok(()),
-    }
-}
 
 /// Adds a rule to the persistent table, in one transaction with what of it is not there yet.
 pub(super) fn add(
@@ -54,7 +37,10 @@ pub(super) fn add(
     let add = |socket: &mut Socket| {
         repeat(socket, (ACTION, shown), |socket, generation| {
             let mut transaction = Operations::at_generation(generation);
-            if ours(socket).map_err(|cause| cause.explain(ACTION, shown))?.is_none() {
+            if ours(socket, FAMILY, TABLE, MARK)
+                .map_err(|reason| reason.explain(ACTION, shown))?
+                .is_none()
+            {
                 let table = Table {
                     flags: Some(TableFlags::empty()),
                     userdata: UserData::comment(MARK),
@@ -147,9 +133,9 @@ impl Netns {
         const ACTION: &str = "list NAT rules tagged";
         with_socket(self, &tag, |socket| {
             let doing = |cause: Cause| cause.doing(ACTION, tag);
-            let table = match ours(socket) {
+            let table = match ours(socket, FAMILY, TABLE, MARK) {
                 Ok(Some(table)) => table,
-                Ok(None) | Err(NotOurs::Foreign) => return Ok(Vec::new()),
+                Ok(None) | Err(NotOurs::Foreign(_)) => return Ok(Vec::new()),
                 Err(NotOurs::Unknown(cause)) => return Err(doing(cause)),
             };
             let rules = read::rules(socket, FAMILY, TABLE).map_err(doing)?;
@@ -168,58 +154,4 @@ impl Netns {
             Ok(rules.iter().filter(is_tagged).filter_map(handle).collect())
         })
     }
-}
-
-/// Why a table can't be used.
-enum NotOurs {
-    Foreign,
-    Unknown(Cause),
-}
-
-impl NotOurs {
-    fn explain(self, action: &'static str, shown: &dyn fmt::Display) -> Error {
-        match self {
-            Self::Foreign => Cause::from(Errno::EEXIST)
-                .doing(action, shown)
-                .hint("a table `netloom` is there that netloom did not make"),
-            Self::Unknown(cause) => cause.doing(action, shown),
-        }
-    }
-}
-
-/// The number of the persistent table, where it is there and ours.
-fn ours(socket: &mut Socket) -> Result<Option<u64>, NotOurs> {
-    let Some(table) = read::table(socket, FAMILY, TABLE).map_err(NotOurs::Unknown)? else {
-        return Ok(None);
-    };
-    let is_marked = table.userdata.as_ref().and_then(UserData::as_comment) == Some(MARK);
-    if is_marked { Ok(table.handle) } else { Err(NotOurs::Foreign) }
-}
-
-/// Has a change decided at a generation, until it is made at that generation.
-fn repeat<T>(
-    socket: &mut Socket,
-    (action, shown): (&'static str, &dyn fmt::Display),
-    mut change: impl FnMut(&mut Socket, u32) -> Result<T, Error>,
-) -> Result<T, Error> {
-    for _ in 0..REPEATS {
-        let generation = read::generation(socket).map_err(|cause| cause.doing(action, shown))?;
-        match change(socket, generation) {
-            Err(error) if is_outdated(&error) => {}
-            done => return done,
-        }
-    }
-    Err(Cause::Interrupted(REPEATS).doing(action, shown))
-}
-
-fn with_socket<T>(
-    netns: &Netns,
-    shown: &dyn fmt::Display,
-    work: impl FnOnce(&mut Socket) -> Result<T, Error>,
-) -> Result<T, Error> {
-    netns
-        .netfilter(|socket| Ok(work(socket)))
-        .map_err(|cause| cause.doing("open nf_tables for", shown))
-        .flatten()
-        .map_err(|error| error.in_namespace(netns))
 }

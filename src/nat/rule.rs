@@ -5,6 +5,7 @@ use std::fmt;
 use ipnet::IpNet;
 use nix::errno::Errno;
 
+use super::guarded;
 use super::handle::{self, NatHandle};
 use super::matches::{Matches, NO_PROTOCOL};
 use super::persistent;
@@ -195,18 +196,18 @@ impl NatRule {
         self
     }
 
-    fn name(&mut self, setter: &'static str, link: &LinkRef) -> String {
+    fn link(&mut self, setter: &'static str, link: LinkRef) -> LinkRef {
         if let Err(reason) = link_name(link.name()) {
             self.rejected.reject(setter, link.name(), reason);
         }
-        link.name().to_owned()
+        link
     }
 
     /// Only for what came in by the link of this name, as `-i NAME`; it need not exist yet. Default: by
     /// any.
     #[doc(alias = "iifname")]
     pub fn in_link(mut self, link: impl Into<LinkRef>) -> Self {
-        self.matches.in_link = Some(self.name("in_link", &link.into()));
+        self.matches.in_link = Some(self.link("in_link", link.into()));
         self
     }
 
@@ -214,7 +215,7 @@ impl NatRule {
     /// any.
     #[doc(alias = "oifname")]
     pub fn out_link(mut self, link: impl Into<LinkRef>) -> Self {
-        self.matches.out_link = Some(self.name("out_link", &link.into()));
+        self.matches.out_link = Some(self.link("out_link", link.into()));
         self
     }
 
@@ -292,7 +293,7 @@ impl NatRule {
     /// held: `nft flush ruleset` takes it away.
     pub fn tagged(mut self, tag: impl Into<String>) -> Self {
         let tag = tag.into();
-        if let Err(reason) = persistent::check(&tag) {
+        if let Err(reason) = guarded::check_tag(&tag) {
             self.rejected.reject("tagged", &tag, reason);
         }
         self.tag = Some(tag);
@@ -304,12 +305,16 @@ impl NatRule {
     /// # Errors
     ///
     /// What can be known wrong is refused before any system call: families that do not go together, a
-    /// port without a protocol, port 0, an empty range, a link where the chain knows none. Without
+    /// port without a protocol, port 0, an empty range, a link where the chain knows none, a link of
+    /// another namespace. Without
     /// `CAP_NET_ADMIN` it is [`is_permission_denied`](Error::is_permission_denied).
     pub fn create(&self, netns: &Netns) -> Result<Owned<NatHandle>, Error> {
         self.rejected.check(handle::ACTION, self)?;
         let invalid = |reason: String| Error::invalid(handle::ACTION, self, reason);
         let is_ipv4 = self.check().map_err(invalid)?;
+        for link in [&self.matches.in_link, &self.matches.out_link].into_iter().flatten() {
+            link.check_home(netns, handle::ACTION, self)?;
+        }
         let (Some(translation), Some(mut expressions)) =
             (self.translation, self.matches.expressions(is_ipv4))
         else {

@@ -24,6 +24,52 @@
 //! # Ok::<(), netloom::Error>(())
 //! ```
 //!
+//! # One rule for many containers
+//!
+//! What differs from one container to the next belongs into a set: an element costs the same however many there
+//! are, and coming and going touches no rule. Short-lived programs share a persistent table, of which the first
+//! to come makes all and the others find it there:
+//!
+//! ```
+//! use netloom::nft::{Chain, ChainKind, Element, Family, Field, Hook, Priority, Rule, Set, Table, TableHandle, Type};
+//! use netloom::{Error, Namespace, Netns};
+//! # netloom::sandbox::enter()?;
+//!
+//! /// Masquerades what the containers send to others than their own network.
+//! fn shared_table(netns: &Netns) -> Result<TableHandle, Error> {
+//!     let way_out = Rule::new()
+//!         .in_set([Field::Ip4Source], "containers")
+//!         .not()
+//!         .in_set([Field::Ip4Source, Field::Ip4Destination], "networks")
+//!         .masquerade();
+//!     let table = Table::new(Family::Inet, "my-plugin")
+//!         .persistent("my-plugin")
+//!         .set(Set::new("containers", Type::Ipv4).size(65_536))
+//!         .set(Set::new("networks", [Type::Ipv4, Type::Ipv4]).interval())
+//!         .chain(
+//!             Chain::new("way-out")
+//!                 .hook(Hook::Postrouting, Priority::SOURCE_NAT)
+//!                 .kind(ChainKind::Nat)
+//!                 .rule(way_out),
+//!         );
+//!     match table.create(netns) {
+//!         Err(error) if error.is_already_exists() => {
+//!             Ok(Table::find_tagged(netns, "my-plugin")?.swap_remove(0))
+//!         }
+//!         made => Ok(made?.keep()),
+//!     }
+//! }
+//!
+//! let host = Namespace::anonymous().create()?;
+//! let table = shared_table(&host)?;
+//! table.set("networks")?.add([("10.0.0.0/16", "10.0.0.0/16")])?;
+//! table.set("containers")?.add([Element::new("10.0.0.2").comment("web")])?;
+//!
+//! // Another program, later:
+//! shared_table(&host)?.set("containers")?.remove(["10.0.0.2"])?;
+//! # Ok::<(), Error>(())
+//! ```
+//!
 //! Source: nft(8), `include/uapi/linux/netfilter/nf_tables.h`.
 
 mod chain;

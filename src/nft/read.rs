@@ -1,14 +1,16 @@
-//! What is there: the generation, a table, its rules.
+//! What is there: the generation, a table, its rules, elements of its sets.
 
 use netlink_packet_core::NLM_F_DUMP;
 use nix::errno::Errno;
 
 use crate::error::Cause;
 use crate::netlink::{Batch, Socket};
-use crate::wire::attribute::Attributes;
+use crate::wire::attribute::{Attributes, Writer};
 use crate::wire::message::Message as Answer;
 use crate::wire::nft::chain::Chain;
 use crate::wire::nft::codec::Codec;
+use crate::wire::nft::data::Value;
+use crate::wire::nft::element::{Element, ElementsOf, decode_list, encode_list};
 use crate::wire::nft::generation::Generation;
 use crate::wire::nft::message::{Family, Message, MessageType, append};
 use crate::wire::nft::rule::Rule;
@@ -56,6 +58,46 @@ pub(crate) fn chains(socket: &mut Socket) -> Result<Vec<(Family, Chain)>, Cause>
     })
 }
 
+/// The kernel sends each answer in a datagram of its own, of some 4 KiB by its bookkeeping: as many as a
+/// socket's default buffer holds with ease.
+const AT_ONCE: usize = 16;
+
+/// The elements with these keys, each at its place, where there is one.
+pub(crate) fn elements(
+    socket: &mut Socket,
+    family: Family,
+    keys: &[(&ElementsOf, Value)],
+) -> Result<Vec<Option<Element>>, Cause> {
+    let mut found = Vec::with_capacity(keys.len());
+    for keys in keys.chunks(AT_ONCE) {
+        let mut batch = Batch::default();
+        for (of, key) in keys {
+            let fits = append_to(&mut batch, MessageType::GetElement, 0, family, |out| {
+                encode_list(of, [Element::new(*key)], out);
+            });
+            if !fits {
+                return Err(Cause::Invalid("a name in it is too long".into()));
+            }
+        }
+        let start = found.len();
+        found.resize(start + keys.len(), None);
+        let refusals = socket.exchange(&mut batch, |place, answer| {
+            let message = Message::decode(answer.kind, answer.payload);
+            if let (Some(found), Some(message)) = (found.get_mut(start + place), message) {
+                *found = decode_list(message.attributes).next();
+            }
+        })?;
+        let answered = found.get(start..).unwrap_or_default().iter().flatten().count();
+        if let Some((_, refusal)) = refusals.iter().find(|(_, one)| one.errno != Errno::ENOENT) {
+            return Err(refusal.clone().into());
+        }
+        if answered + refusals.len() != keys.len() {
+            return Err(Cause::Malformed("what was asked for did not come"));
+        }
+    }
+    Ok(found)
+}
+
 fn one<T: Codec>(
     socket: &mut Socket,
     kind: MessageType,
@@ -84,11 +126,20 @@ fn request(
     which: &impl Codec,
 ) -> Result<Batch, Cause> {
     let mut batch = Batch::default();
-    let mut fits = true;
-    batch.append(|out| {
-        fits = append(out, kind, flags, 0, family, |attributes| which.encode(attributes)).is_ok();
-    });
+    let fits = append_to(&mut batch, kind, flags, family, |attributes| which.encode(attributes));
     if fits { Ok(batch) } else { Err(Cause::Invalid("a name in it is too long".into())) }
+}
+
+fn append_to(
+    batch: &mut Batch,
+    kind: MessageType,
+    flags: u16,
+    family: Family,
+    fill: impl FnOnce(&mut Writer<'_>),
+) -> bool {
+    let mut fits = true;
+    batch.append(|out| fits = append(out, kind, flags, 0, family, fill).is_ok());
+    fits
 }
 
 fn read<T: Codec>(answer: Answer<'_>) -> Option<T> {
@@ -99,7 +150,7 @@ fn read<T: Codec>(answer: Answer<'_>) -> Option<T> {
 struct Nothing;
 
 impl Codec for Nothing {
-    fn encode(&self, _: &mut crate::wire::attribute::Writer<'_>) {}
+    fn encode(&self, _: &mut Writer<'_>) {}
 
     fn decode(_: Attributes<'_>) -> Option<Self> {
         Some(Self)

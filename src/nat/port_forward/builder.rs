@@ -4,16 +4,20 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::handle::PortForwardHandle;
-use super::held;
+use super::{held, persistent};
 use crate::error::Error;
 use crate::input::{FirstRejected, Input};
 use crate::link::LinkRef;
+use crate::nat::guarded::check_tag;
 use crate::netns::Netns;
 use crate::owned::Owned;
 use crate::port::PortRange;
 use crate::protocol::Protocol;
 
 pub(super) const ACTION: &str = "forward port";
+
+/// It is kept with a number before it, in a comment.
+const LONGEST_TAG: usize = 119;
 
 /// A published port to be: a port of this namespace that leads to a container.
 ///
@@ -59,6 +63,12 @@ pub(super) const ACTION: &str = "forward port";
 /// One element of a map for each port, so the ten-thousandth costs what the first does; a range is as
 /// many. A family has 65,536 at most at single addresses, and as many at all.
 ///
+/// # Held or persistent
+///
+/// *Held*, the default: in a table of netloom's own that belongs to this process, goes with it however
+/// it ends, and that nobody else can change. *Persistent*, with [`tagged`](Self::tagged): for programs
+/// that end before the network does. A port of the one kind does not know of one of the other.
+///
 /// # Stale connections
 ///
 /// What the kernel knows of UDP connections to exactly this address and port is forgotten when the
@@ -73,6 +83,7 @@ pub struct PortForward {
     pub(super) target: Option<IpAddr>,
     pub(super) target_ports: Option<PortRange>,
     pub(super) link: Option<LinkRef>,
+    pub(super) tag: Option<String>,
     rejected: FirstRejected,
 }
 
@@ -86,9 +97,16 @@ impl PortForward {
             rejected.reject("new", host_ports, reason);
         }
         let target = rejected.read("new", target);
-        let (target_ports, link, host_address) = (None, None, None);
-        let protocol = Protocol::TCP;
-        Self { protocol, host_address, host_ports, target, target_ports, link, rejected }
+        Self {
+            protocol: Protocol::TCP,
+            host_address: None,
+            host_ports,
+            target,
+            target_ports: None,
+            link: None,
+            tag: None,
+            rejected,
+        }
     }
 
     /// To this port of the container, or these: as many as there are on this side. Default: the same.
@@ -142,6 +160,43 @@ impl PortForward {
         self
     }
 
+    /// Makes it persistent: it outlives the program, unless its owner is dropped, and any program finds
+    /// it again by the tag, of 119 bytes at most ([`Netns::port_forwards`]). Several may have one tag.
+    ///
+    /// ```
+    /// use netloom::{Bridge, Namespace, Owned, PortForward};
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let host = Namespace::anonymous().create()?;
+    /// let bridge = Bridge::new("br0").address("10.0.0.1/24").up().create(&host)?;
+    /// let web = PortForward::new(8080, "10.0.0.2").target_port(80).tagged("net1/web");
+    /// web.create(&host)?.keep();
+    ///
+    /// // Another program, later:
+    /// let ports = host.port_forwards("net1/web")?;
+    /// assert_eq!(ports[0].host_ports().first(), 8080);
+    /// let refused = PortForward::new(8080, "10.0.0.3").tagged("net1/other").create(&host);
+    /// assert!(refused.unwrap_err().to_string().contains("`net1/web` has the port"));
+    /// Owned::delete_all(ports.into_iter().map(Owned::adopt)).map_err(|mut failed| failed.remove(0))?;
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// Such ports are in a table `netloom-ports` of each family, in which `nft list ruleset` shows whose
+    /// they are. It is not held: `nft flush ruleset` takes it away, and `route_localnet` stays on where it
+    /// was turned on.
+    pub fn tagged(mut self, tag: impl Into<String>) -> Self {
+        let tag = tag.into();
+        let checked = match tag.len() {
+            ..=LONGEST_TAG => check_tag(&tag),
+            _ => Err("a tag has 119 bytes at most"),
+        };
+        if let Err(reason) = checked {
+            self.rejected.reject("tagged", &tag, reason);
+        }
+        self.tag = Some(tag);
+        self
+    }
+
     /// Makes it.
     ///
     /// # Errors
@@ -153,7 +208,7 @@ impl PortForward {
     /// [`is_permission_denied`](Error::is_permission_denied).
     #[doc(alias("DNAT", "hostPort", "portmap", "-p"))]
     pub fn create(&self, netns: &Netns) -> Result<Owned<PortForwardHandle>, Error> {
-        let mut made = held::create(netns, std::slice::from_ref(self))?;
+        let mut made = create(netns, std::slice::from_ref(self))?;
         made.pop().map(Owned::adopt).ok_or_else(|| Error::invalid(ACTION, self, "nothing to do"))
     }
 
@@ -173,12 +228,12 @@ impl PortForward {
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create).
+    /// As [`create`](Self::create). Held and persistent ones can't be made together.
     pub fn create_all(
         forwards: &[Self],
         netns: &Netns,
     ) -> Result<Vec<Owned<PortForwardHandle>>, Error> {
-        Ok(held::create(netns, forwards)?.into_iter().map(Owned::adopt).collect())
+        Ok(create(netns, forwards)?.into_iter().map(Owned::adopt).collect())
     }
 
     /// The target, once nothing is wrong.
@@ -198,6 +253,11 @@ impl PortForward {
         Ok(target)
     }
 
+    /// As it is found again: which link leads there was known when it was made.
+    pub(super) fn without_link(&self) -> Self {
+        Self { link: None, ..self.clone() }
+    }
+
     /// Whether a loopback address leads to it, so that answers have to come back to one.
     pub(super) fn is_at_loopback(&self) -> bool {
         self.target.is_some_and(|target| target.is_ipv4())
@@ -208,6 +268,19 @@ impl PortForward {
     pub(super) fn ports(&self) -> impl Iterator<Item = (u16, u16)> {
         let target = self.target_ports.unwrap_or(self.host_ports);
         self.host_ports.iter().zip(target.iter())
+    }
+}
+
+fn create(netns: &Netns, forwards: &[PortForward]) -> Result<Vec<PortForwardHandle>, Error> {
+    let Some(first) = forwards.first() else { return Ok(Vec::new()) };
+    if let Some(other) = forwards.iter().find(|one| one.tag.is_some() != first.tag.is_some()) {
+        let reason =
+            "held and persistent ports can't be made together: some have a tag, some don't";
+        return Err(Error::invalid(ACTION, other, reason));
+    }
+    match first.tag {
+        None => held::create(netns, forwards),
+        Some(_) => persistent::create(netns, forwards),
     }
 }
 

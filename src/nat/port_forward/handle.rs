@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::builder::PortForward;
-use super::held;
+use super::{held, persistent};
 use crate::error::Error;
 use crate::netns::Netns;
 use crate::owned::sealed::Remove;
@@ -17,9 +17,28 @@ pub struct PortForwardHandle {
     pub(super) netns: Netns,
     pub(super) forward: PortForward,
     pub(super) target: IpAddr,
-    /// Among those of the namespace's handle, never given twice.
+    /// Among those of the namespace's handle, never given twice; of a persistent one, the generation of
+    /// the ruleset that it was made at.
     pub(super) number: u64,
+    /// Of a persistent one.
+    pub(super) kept: Option<Kept>,
 }
+
+/// What a persistent mapping is found by.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub(super) link: u32,
+    /// Its place among those of its tag when it was seen; it moves when others go.
+    pub(super) seen_at: u16,
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, other: &Self) -> bool {
+        self.link == other.link
+    }
+}
+
+impl Eq for Kept {}
 
 impl PortForwardHandle {
     /// The namespace whose port it is.
@@ -40,6 +59,11 @@ impl PortForwardHandle {
     /// The port, or ports, on this side.
     pub fn host_ports(&self) -> PortRange {
         self.forward.host_ports
+    }
+
+    /// Its tag, where it is persistent.
+    pub fn tag(&self) -> Option<&str> {
+        self.forward.tag.as_deref()
     }
 
     /// The container's address.
@@ -63,6 +87,19 @@ impl fmt::Display for PortForwardHandle {
 /// Its elements; with the last of a family, the table.
 impl Remove for PortForwardHandle {
     fn remove(&self) -> Result<(), Error> {
-        held::remove(self)
+        match self.kept {
+            None => held::remove(self),
+            Some(_) => persistent::remove(self),
+        }
+    }
+
+    /// Persistent ones of a namespace in one transaction.
+    fn remove_all(handles: &[&Self]) -> Vec<Result<(), Error>> {
+        let is_together = handles.iter().all(|handle| handle.kept.is_some())
+            && handles.windows(2).all(|pair| pair[0].netns == pair[1].netns);
+        if is_together && let Some(answers) = persistent::remove_all(handles) {
+            return answers;
+        }
+        handles.iter().map(|handle| handle.remove()).collect()
     }
 }

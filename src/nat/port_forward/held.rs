@@ -1,6 +1,6 @@
 //! What is published by a namespace's handle, and how that changes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -8,18 +8,16 @@ use nix::errno::Errno;
 
 use super::builder::{ACTION, PortForward};
 use super::handle::PortForwardHandle;
-use super::loopback::{LocalRouting, link_to};
-use super::ruleset::{Elements, PortTable, SIZE};
-use super::stale::{self, Addressed};
+use super::loopback::LocalRouting;
+use super::mapping::{self, Mapping, Port, explain, taken};
+use super::ruleset::{Elements, PortTable};
+use super::stale::{self, At};
 use crate::error::{Cause, Error};
 use crate::netlink::Socket;
 use crate::netns::{Netns, NfTables};
 use crate::nft::Operations;
 use crate::protocol::Protocol;
 use crate::wire::nft::message::MessageType;
-
-/// A port by all that makes it one: the protocol, the address (none for all of them), the number.
-type Port = (Protocol, Option<IpAddr>, u16);
 
 #[derive(Debug, Default)]
 struct HeldPorts {
@@ -32,7 +30,7 @@ struct HeldPorts {
 /// The mappings of a family: the first brings the table, the last takes it along.
 #[derive(Debug, Default)]
 struct OfFamily {
-    mappings: BTreeMap<u64, Mapping>,
+    mappings: BTreeMap<u64, Held>,
     /// Who has a port.
     holders: HashMap<Port, u64>,
     /// How many mappings lead to a container by a link.
@@ -40,21 +38,10 @@ struct OfFamily {
 }
 
 #[derive(Debug, Clone)]
-struct Mapping {
-    forward: PortForward,
-    target: IpAddr,
-    link: u32,
+struct Held {
+    mapping: Mapping,
     /// Whether the link routes loopback addresses for this one, too.
     is_local: bool,
-}
-
-impl Mapping {
-    fn ports(&self) -> impl Iterator<Item = (Port, (IpAddr, u16))> {
-        let PortForward { protocol, host_address, .. } = self.forward;
-        self.forward
-            .ports()
-            .map(move |(port, to)| ((protocol, host_address, port), (self.target, to)))
-    }
 }
 
 impl HeldPorts {
@@ -62,17 +49,13 @@ impl HeldPorts {
         if is_ipv4 { &mut self.v4 } else { &mut self.v6 }
     }
 
-    /// The UDP ports at one address, where one of `forwards` is of UDP and at all addresses.
-    fn addressed(&self, forwards: &[PortForward]) -> Addressed {
-        let is_concerned = |forward: &PortForward| {
-            forward.protocol == Protocol::UDP && forward.host_address.is_none()
+    /// At which of these a UDP mapping is for that one address.
+    fn addressed(&self, asked: &BTreeSet<At>) -> BTreeSet<At> {
+        let is_held = |(address, port): &&At| {
+            let family = if address.is_ipv4() { &self.v4 } else { &self.v6 };
+            family.holders.contains_key(&(Protocol::UDP, Some(*address), *port))
         };
-        if !forwards.iter().any(is_concerned) {
-            return Addressed::new();
-        }
-        let ports = self.v4.holders.keys().chain(self.v6.holders.keys());
-        let of_udp = ports.filter(|(protocol, ..)| *protocol == Protocol::UDP);
-        of_udp.filter_map(|(_, address, port)| Some(((*address)?, *port))).collect()
+        asked.iter().filter(is_held).copied().collect()
     }
 }
 
@@ -81,29 +64,14 @@ pub(super) fn create(
     netns: &Netns,
     forwards: &[PortForward],
 ) -> Result<Vec<PortForwardHandle>, Error> {
-    let targets = forwards.iter().map(PortForward::check).collect::<Result<Vec<_>, _>>()?;
     let Some(first) = forwards.first() else { return Ok(Vec::new()) };
-    let mut links = HashMap::new();
-    let mut mappings = Vec::with_capacity(forwards.len());
-    for (forward, target) in forwards.iter().zip(targets) {
-        let link = match (links.get(&target), &forward.link) {
-            (Some(link), None) => *link,
-            (_, given) => {
-                let link = link_to(netns, forward, target)?;
-                if given.is_none() {
-                    links.insert(target, link);
-                }
-                link
-            }
-        };
-        mappings.push(Mapping { forward: forward.clone(), target, link, is_local: false });
-    }
-    let (handles, addressed) = in_tables(netns, first, |nf_tables| {
+    let mappings = mapping::resolve(netns, forwards)?;
+    let handles = in_tables(netns, first, |nf_tables| {
         let (socket, held) = state(nf_tables, first)?;
-        Ok((add(netns, socket, held, mappings, first)?, held.addressed(forwards)))
+        add(netns, socket, held, mappings, first)
     })?;
     let made: Vec<_> = handles.iter().map(|handle| &handle.forward).collect();
-    match stale::forget_others(netns, &made, &addressed) {
+    match stale::forget_others(netns, &made, &|asked| addressed(netns, asked)) {
         Ok(()) => Ok(handles),
         Err(error) => {
             // The error that is returned is the one that counts.
@@ -113,6 +81,12 @@ pub(super) fn create(
             Err(error)
         }
     }
+}
+
+fn addressed(netns: &Netns, asked: &BTreeSet<At>) -> Result<BTreeSet<At>, Error> {
+    in_tables(netns, &"UDP connections", |nf_tables| {
+        Ok(state(nf_tables, &"UDP connections")?.1.addressed(asked))
+    })
 }
 
 fn add(
@@ -139,12 +113,13 @@ fn add(
             for (port, target) in mapping.ports() {
                 let before = known.holders.get(&port).copied();
                 if let Some(holder) = before.or_else(|| holders.insert(port, number)) {
-                    let known = known.mappings.get(&holder).map(|holder| &holder.forward);
+                    let known = known.mappings.get(&holder).map(|held| &held.mapping);
                     let fresh = || numbered().find(|(number, _)| *number == holder);
-                    let holder = known.or_else(|| fresh().map(|(_, holder)| &holder.forward));
+                    let holder = known.or_else(|| fresh().map(|(_, holder)| holder));
+                    let holder = holder.map(|holder| holder.forward.to_string());
                     return Err(taken(&mapping.forward, holder));
                 }
-                elements.add_port(port, Some(target)).ok_or_else(too_long)?;
+                elements.add_port(port, Some(target), None).ok_or_else(too_long)?;
             }
             let container = (mapping.link, mapping.target);
             let count = containers.entry(container).or_default();
@@ -153,7 +128,7 @@ fn add(
             }
             *count += 1;
         }
-        let table = PortTable::new(socket.port(), is_ipv4);
+        let table = PortTable::held(socket.port(), is_ipv4);
         let is_wanted = mappings.iter().any(|mapping| mapping.target.is_ipv4() == is_ipv4);
         let is_new = is_wanted && known.mappings.is_empty();
         if is_new {
@@ -176,8 +151,9 @@ fn add(
         let family = held.of(target.is_ipv4());
         family.holders.extend(mapping.ports().map(|(port, _)| (port, number)));
         *family.containers.entry((mapping.link, target)).or_default() += 1;
-        family.mappings.insert(number, mapping);
-        handles.push(PortForwardHandle { netns: netns.clone(), forward, target, number });
+        family.mappings.insert(number, Held { mapping, is_local: false });
+        let netns = netns.clone();
+        handles.push(PortForwardHandle { netns, forward, target, number, kept: None });
     }
     if let Err(error) = route_loopback(netns, held, &handles) {
         for handle in &handles {
@@ -209,9 +185,9 @@ fn route_loopback(
     handles: &[PortForwardHandle],
 ) -> Result<(), Error> {
     for handle in handles.iter().filter(|handle| handle.forward.is_at_loopback()) {
-        if let Some(mapping) = held.v4.mappings.get_mut(&handle.number) {
-            held.local.hold(netns, mapping.link)?;
-            mapping.is_local = true;
+        if let Some(one) = held.v4.mappings.get_mut(&handle.number) {
+            held.local.hold(netns, one.mapping.link)?;
+            one.is_local = true;
         }
     }
     Ok(())
@@ -219,12 +195,12 @@ fn route_loopback(
 
 /// By its number, if it is still there; with the last of the family goes the table.
 pub(super) fn remove(handle: &PortForwardHandle) -> Result<(), Error> {
-    let addressed = in_tables(&handle.netns, handle, |nf_tables| {
+    in_tables(&handle.netns, handle, |nf_tables| {
         let (socket, held) = state(nf_tables, handle)?;
-        take(socket, held, handle)?;
-        Ok(held.addressed(std::slice::from_ref(&handle.forward)))
+        take(socket, held, handle)
     })?;
-    stale::forget_own(&handle.netns, &handle.forward, &addressed)
+    let forwards = [&handle.forward];
+    stale::forget_own(&handle.netns, &forwards, &|asked| addressed(&handle.netns, asked))
 }
 
 fn take(
@@ -235,19 +211,19 @@ fn take(
     let step = ("stop forwarding port", handle as &dyn fmt::Display);
     let is_ipv4 = handle.target.is_ipv4();
     let family = held.of(is_ipv4);
-    let Some(mapping) = family.mappings.get(&handle.number).cloned() else {
+    let Some(Held { mapping, .. }) = family.mappings.get(&handle.number).cloned() else {
         return Err(Cause::from(Errno::ENOENT).doing(step.0, step.1));
     };
     let container = (mapping.link, mapping.target);
     let is_last = family.containers.get(&container).is_none_or(|count| *count <= 1);
-    let table = PortTable::new(socket.port(), is_ipv4);
+    let table = PortTable::held(socket.port(), is_ipv4);
     let mut transaction = Operations::new();
     if family.mappings.len() == 1 {
         table.push_delete(&mut transaction, step);
     } else {
         let mut elements = Elements::default();
         let of_ports: Option<()> =
-            mapping.ports().try_for_each(|(port, _)| elements.add_port(port, None));
+            mapping.ports().try_for_each(|(port, _)| elements.add_port(port, None, None));
         let of_container =
             if is_last { elements.add_container(container.0, container.1) } else { Some(()) };
         if of_ports.and(of_container).is_none() {
@@ -257,9 +233,9 @@ fn take(
     }
     // Off first: from then on nothing leads here that what is deleted next has to drop.
     let family = held.of(is_ipv4);
-    if let Some(mapping) = family.mappings.get_mut(&handle.number).filter(|one| one.is_local) {
-        mapping.is_local = false;
-        let link = mapping.link;
+    if let Some(one) = family.mappings.get_mut(&handle.number).filter(|one| one.is_local) {
+        one.is_local = false;
+        let link = one.mapping.link;
         held.local.release(&handle.netns, link)?;
     }
     let deleted = transaction.commit(socket, |_| ());
@@ -278,24 +254,6 @@ fn take(
         *count -= 1;
     }
     Ok(())
-}
-
-fn taken(forward: &PortForward, holder: Option<&PortForward>) -> Error {
-    let error = Cause::from(Errno::EEXIST).doing(ACTION, forward);
-    match holder {
-        Some(holder) => error.hint(format!("{holder} has the port")),
-        None => error,
-    }
-}
-
-fn explain(error: Error) -> Error {
-    error
-        .hint_on(Errno::ENFILE, || format!("{SIZE} ports are forwarded, as many as a map takes"))
-        .hint_on(Errno::ENOENT, || {
-            "this kernel lacks a part for it (CONFIG_NFT_NAT, CONFIG_NFT_MASQ, CONFIG_NFT_FIB_IPV4, \
-             CONFIG_NFT_FIB_IPV6, CONFIG_NFT_CT)"
-                .into()
-        })
 }
 
 fn state<'a>(

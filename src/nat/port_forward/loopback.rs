@@ -85,3 +85,22 @@ impl LocalRouting {
         }
     }
 }
+
+/// Whether loopback addresses may be routed by the link at this index.
+pub(super) fn routes_loopback(netns: &Netns, index: u32) -> Result<bool, Error> {
+    Ok(netns.link_at(index)?.ipv4_conf(Ipv4Conf::RouteLocalnet)? != 0)
+}
+
+/// Turns it on, for a mapping that outlives the program.
+pub(super) fn route_loopback(netns: &Netns, index: u32) -> Result<(), Error> {
+    netns.link_at(index)?.set_ipv4_setting(Ipv4Conf::RouteLocalnet as u16, 1)
+}
+
+/// Turns it off again. A link that is gone has taken it along.
+pub(super) fn put_back(netns: &Netns, index: u32) -> Result<(), Error> {
+    let link = netns.link_at(index);
+    match link.and_then(|link| link.set_ipv4_setting(Ipv4Conf::RouteLocalnet as u16, 0)) {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -31,10 +31,30 @@
 //! address. And with no link at all: what was sent from here, perhaps from 127.0.0.1, and, where
 //! `br_netfilter` has a bridge call us, what passes from port to port.
 
+//!
+//! The persistent table is called `netloom-ports` and has no owner. An element of a map has the tag as its
+//! comment, which is how a conflict names the holder. Beside it there are notes (`ledger`), the comments of
+//! elements:
+//!
+//! ```text
+//!     set tags { type ipv6_addr . inet_service; size 131072; elements = {
+//!         :: . 0 comment "3",                              # all mappings, and links in `local`
+//!         HASH . 0 comment "2 net1/web",                   # those of a tag, which HASH is of
+//!         HASH . 1 comment "0.0.0.0:8080->10.0.0.2:80/tcp%5#1f",
+//!         HASH . 2 comment "…", …
+//!     } }
+//!     set hairpin { …; elements = { "br0" . "br0" . 10.0.0.2 comment "2", … } }   # mappings there
+//!     set local { type iface_index; elements = { "br0" comment "2 was 0" } }      # route_localnet
+//! ```
+
 mod builder;
 mod handle;
 mod held;
+mod ledger;
 mod loopback;
+mod mapping;
+mod persistent;
+mod record;
 mod ruleset;
 mod stale;
 

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 
+use super::mapping::Port;
 use crate::nat::chains::NatChain;
 use crate::nft::Operations;
-use crate::protocol::Protocol;
 use crate::wire::nft::chain::{Chain, ChainType};
 use crate::wire::nft::data::{Value, Verdict};
 use crate::wire::nft::datatype::DataType;
@@ -33,7 +33,11 @@ use crate::wire::nft::userdata::{ByteOrder, UserData};
 
 const ADDRESSED: &str = "addressed";
 const ANY: &str = "any";
-const HAIRPIN: &str = "hairpin";
+pub(super) const HAIRPIN: &str = "hairpin";
+/// Of the persistent table: the links that route loopback addresses because of it.
+pub(super) const LOCAL: &str = "local";
+/// Of the persistent table: its mappings by tag.
+pub(super) const TAGS: &str = "tags";
 const LOOPBACK: &str = "loopback";
 const PORTS: &str = "ports";
 
@@ -43,9 +47,13 @@ pub(super) const SIZE: u32 = 65_536;
 /// The table of a family, by its name.
 #[derive(Debug, Clone)]
 pub(super) struct PortTable {
-    name: String,
-    is_ipv4: bool,
+    pub(super) name: String,
+    pub(super) is_ipv4: bool,
+    is_held: bool,
 }
+
+/// What makes the persistent table ours: its comment.
+pub(super) const MARK: &str = "published ports of netloom, by tag";
 
 /// What a mapping and a container are elements of.
 #[derive(Debug, Default)]
@@ -59,21 +67,19 @@ impl Elements {
     /// A port that leads to a container; without one, to delete it.
     pub(super) fn add_port(
         &mut self,
-        (protocol, address, port): (Protocol, Option<IpAddr>, u16),
+        port: Port,
         target: Option<(IpAddr, u16)>,
+        comment: Option<&UserData>,
     ) -> Option<()> {
-        let (protocol, port) = (Value::from(protocol.number()), Value::from(port));
-        let (list, key) = match address {
-            Some(address) => (&mut self.addressed, vec![protocol, address.into(), port]),
-            None => (&mut self.any, vec![protocol, port]),
-        };
-        let key = Value::concat(&key)?;
-        list.push(match target {
+        let (set, key) = place_of(port)?;
+        let element = match target {
             Some((address, port)) => {
                 Element::with_data(key, Value::concat(&[address.into(), port.into()])?)
             }
             None => Element::new(key),
-        });
+        };
+        let list = if set == ADDRESSED { &mut self.addressed } else { &mut self.any };
+        list.push(Element { userdata: comment.cloned(), ..element });
         Some(())
     }
 
@@ -87,12 +93,27 @@ impl Elements {
     }
 }
 
+/// The map a port is in, and its key there.
+pub(super) fn place_of((protocol, address, port): Port) -> Option<(&'static str, Value)> {
+    let (protocol, port) = (Value::from(protocol.number()), Value::from(port));
+    Some(match address {
+        Some(address) => (ADDRESSED, Value::concat(&[protocol, address.into(), port])?),
+        None => (ANY, Value::concat(&[protocol, port])?),
+    })
+}
+
 impl PortTable {
-    pub(super) fn new(socket_port: u32, is_ipv4: bool) -> Self {
-        Self { name: format!("netloom-ports-{socket_port}"), is_ipv4 }
+    /// Of the owner with this socket. Its number makes the name unique for as long as it lives.
+    pub(super) fn held(socket_port: u32, is_ipv4: bool) -> Self {
+        Self { name: format!("netloom-ports-{socket_port}"), is_ipv4, is_held: true }
     }
 
-    fn family(&self) -> Family {
+    /// The one that nobody owns.
+    pub(super) fn persistent(is_ipv4: bool) -> Self {
+        Self { name: "netloom-ports".into(), is_ipv4, is_held: false }
+    }
+
+    pub(super) fn family(&self) -> Family {
         if self.is_ipv4 { Family::Ip } else { Family::Ip6 }
     }
 
@@ -129,7 +150,12 @@ impl PortTable {
         let create = NLM_F_CREATE | NLM_F_EXCL;
         let step = |what: &'static &'static str| ("add", what as &dyn fmt::Display);
         let family = self.family();
-        let table = Table { flags: Some(TableFlags::OWNER), ..Table::by_name(&self.name) };
+        let (flags, userdata) = if self.is_held {
+            (TableFlags::OWNER, None)
+        } else {
+            (TableFlags::empty(), UserData::comment(MARK))
+        };
+        let table = Table { flags: Some(flags), userdata, ..Table::by_name(&self.name) };
         transaction.push(step(&"a table for ports"), MessageType::NewTable, create, family, &table);
         for set in self.sets()? {
             transaction.push(step(&"a map of ports"), MessageType::NewSet, create, family, &set);
@@ -156,7 +182,7 @@ impl PortTable {
         if self.is_ipv4 { 4 } else { 16 }
     }
 
-    fn sets(&self) -> Option<[Set; 3]> {
+    fn sets(&self) -> Option<Vec<Set>> {
         let (address, length) = (self.address_type(), self.address_length());
         let (protocol, port) = (DataType::INTERNET_PROTOCOL, DataType::INTERNET_SERVICE);
         let map = |name, id, key: &[DataType], key_len| {
@@ -172,17 +198,34 @@ impl PortTable {
                 ..Set::by_name(&self.name, name)
             })
         };
-        let link = DataType::INTERFACE_INDEX;
-        let hairpin = Set {
-            id: Some(3),
-            flags: Some(SetFlags::empty()),
-            key_type: Some(DataType::concat(&[link, link, address])?),
-            key_len: Some(8 + length),
-            userdata: Some(UserData::of_set(ByteOrder::Invalid)),
-            ..Set::by_name(&self.name, HAIRPIN)
+        let set = |name, id, key: &[DataType], key_len, size| {
+            Some(Set {
+                id: Some(id),
+                flags: Some(SetFlags::empty()),
+                key_type: Some(DataType::concat(key)?),
+                key_len: Some(key_len),
+                desc: Description { size, ..Description::default() },
+                userdata: Some(UserData::of_set(ByteOrder::Invalid)),
+                ..Set::by_name(&self.name, name)
+            })
         };
-        let addressed = map(ADDRESSED, 1, &[protocol, address, port], 8 + length)?;
-        Some([addressed, map(ANY, 2, &[protocol, port], 8)?, hairpin])
+        let link = DataType::INTERFACE_INDEX;
+        let mut sets = vec![
+            map(ADDRESSED, 1, &[protocol, address, port], 8 + length)?,
+            map(ANY, 2, &[protocol, port], 8)?,
+            set(HAIRPIN, 3, &[link, link, address], 8 + length, None)?,
+        ];
+        if !self.is_held {
+            let hash = DataType::IPV6_ADDRESS;
+            sets.push(set(TAGS, 4, &[hash, port], 20, Some(2 * SIZE))?);
+            if self.is_ipv4 {
+                sets.push(Set {
+                    userdata: Some(UserData::of_set(ByteOrder::Host)),
+                    ..set(LOCAL, 5, &[link], 4, None)?
+                });
+            }
+        }
+        Some(sets)
     }
 
     /// The chains in an order in which each finds those it jumps to, with the rules of each.

@@ -7,29 +7,29 @@ use std::net::IpAddr;
 use nix::errno::Errno;
 
 use super::builder::PortForward;
-use crate::conntrack::{ConntrackEntry, ConntrackFilter};
+use crate::conntrack::{Candidate, ConntrackEntry, ConntrackFilter};
 use crate::error::Error;
 use crate::netns::Netns;
 use crate::protocol::Protocol;
 
-/// The addresses and ports of UDP mappings at one address: they are not those of one at all addresses.
-pub(super) type Addressed = BTreeSet<(IpAddr, u16)>;
+/// A UDP port at one address.
+pub(super) type At = (IpAddr, u16);
+
+/// Tells at which of these a mapping is for that one address: they are not those of one at all addresses.
+pub(super) type Addressed<'a> = &'a dyn Fn(&BTreeSet<At>) -> Result<BTreeSet<At>, Error>;
 
 /// Has the kernel forget those to the addresses and ports of mappings that came and led elsewhere.
 pub(super) fn forget_others(
     netns: &Netns,
     forwards: &[&PortForward],
-    addressed: &Addressed,
+    addressed: Addressed<'_>,
 ) -> Result<(), Error> {
     let local = local_addresses(netns, forwards)?;
-    forget(netns, forwards, |forward, entry| {
+    forget(netns, forwards, addressed, |forward, entry| {
         let destination = entry.original.destination;
         let is_at = match forward.host_address {
             Some(address) => destination == address,
-            None => {
-                (destination.is_loopback() || local.contains(&destination))
-                    && !is_addressed(addressed, entry)
-            }
+            None => destination.is_loopback() || local.contains(&destination),
         };
         is_at && !leads_to(forward, entry)
     })
@@ -38,21 +38,19 @@ pub(super) fn forget_others(
 /// Has the kernel forget those of mappings that went.
 pub(super) fn forget_own(
     netns: &Netns,
-    forward: &PortForward,
-    addressed: &Addressed,
+    forwards: &[&PortForward],
+    addressed: Addressed<'_>,
 ) -> Result<(), Error> {
-    forget(netns, &[forward], |forward, entry| {
-        let is_at = match forward.host_address {
-            Some(address) => entry.original.destination == address,
-            None => !is_addressed(addressed, entry),
-        };
+    forget(netns, forwards, addressed, |forward, entry| {
+        let is_at =
+            forward.host_address.is_none_or(|address| entry.original.destination == address);
         is_at && leads_to(forward, entry)
     })
 }
 
-fn is_addressed(addressed: &Addressed, entry: &ConntrackEntry) -> bool {
-    let original = entry.original;
-    original.destination_port.is_some_and(|port| addressed.contains(&(original.destination, port)))
+fn at(candidate: &Candidate) -> Option<At> {
+    let original = candidate.entry.original;
+    Some((original.destination, original.destination_port?))
 }
 
 fn leads_to(forward: &PortForward, entry: &ConntrackEntry) -> bool {
@@ -78,6 +76,7 @@ fn local_addresses(netns: &Netns, forwards: &[&PortForward]) -> Result<BTreeSet<
 fn forget(
     netns: &Netns,
     forwards: &[&PortForward],
+    addressed: Addressed<'_>,
     is_stale: impl Fn(&PortForward, &ConntrackEntry) -> bool,
 ) -> Result<(), Error> {
     let is_udp = |forward: &&&PortForward| forward.protocol == Protocol::UDP;
@@ -101,22 +100,33 @@ fn forget(
         }
         _ => {}
     }
-    let is_wanted = |entry: &ConntrackEntry| {
-        let port = entry.original.destination_port;
-        forwards.iter().any(|forward| {
-            let has_port =
-                |port| (forward.host_ports.first()..=forward.host_ports.last()).contains(&port);
-            is_ipv4(forward) == entry.original.source.is_ipv4()
-                && port.is_some_and(has_port)
-                && is_stale(forward, entry)
-        })
+    let is_stale_of = |forward: &PortForward, entry: &ConntrackEntry| {
+        let ports = forward.host_ports.first()..=forward.host_ports.last();
+        is_ipv4(forward) == entry.original.source.is_ipv4()
+            && entry.original.destination_port.is_some_and(|port| ports.contains(&port))
+            && is_stale(forward, entry)
     };
-    match filter.delete_where(netns, is_wanted) {
+    let is_wanted =
+        |entry: &ConntrackEntry| forwards.iter().any(|forward| is_stale_of(forward, entry));
+    let mut candidates = match filter.candidates(netns, is_wanted) {
+        Ok(candidates) => candidates,
         // A kernel without the interface has no way to forget.
         Err(error) if error.errno() == Some(Errno::EINVAL) => {
             log::warn!("stale UDP connections may go on: {error}");
-            Ok(())
+            return Ok(());
         }
-        done => done.map(drop),
+        Err(error) => return Err(error),
+    };
+    // Those at one address that a mapping for all of them only seems to have.
+    let is_at_one = |candidate: &Candidate| {
+        let mut of = forwards.iter().filter(|forward| is_stale_of(forward, &candidate.entry));
+        of.any(|forward| forward.host_address.is_some())
+    };
+    let asked: BTreeSet<_> =
+        candidates.iter().filter(|one| !is_at_one(one)).filter_map(at).collect();
+    if !asked.is_empty() {
+        let others = addressed(&asked)?;
+        candidates.retain(|one| is_at_one(one) || !at(one).is_some_and(|at| others.contains(&at)));
     }
+    filter.forget(netns, &candidates).map(drop)
 }

@@ -1,0 +1,60 @@
+//! UDP connections that a mapping makes stale.
+
+use netloom::{ConntrackFilter, PortForward};
+
+use crate::lab::{Lab, address, of_both_kinds, of_kind};
+use crate::traffic::{PATIENCE, SHORT, Server, ask, udp_socket};
+
+#[test]
+fn stale_udp_connections_go_with_what_made_them_stale() {
+    of_both_kinds(stale);
+}
+
+fn stale(tag: Option<&str>) {
+    let lab = Lab::new(false);
+    let _web = Server::start(&lab.web, "10.0.0.2:53");
+    let _neighbor = Server::start(&lab.neighbor, "10.0.0.3:53");
+    let port_of_web = || of_kind(tag, PortForward::new(53, "10.0.0.2").udp());
+    let other = of_kind(tag, PortForward::new(54, "10.0.0.2").target_port(53).udp())
+        .create(&lab.host)
+        .unwrap();
+
+    // Clients that never stop sending, before there is a mapping.
+    let client = udp_socket(&lab.outside, "198.51.100.2:53").unwrap();
+    let bystander = udp_socket(&lab.outside, "198.51.100.2:54").unwrap();
+    assert!(ask(&client, SHORT).is_err());
+    ask(&bystander, PATIENCE).unwrap();
+    let entry = |port| {
+        let filter = ConntrackFilter::new().udp().original_destination_port(port);
+        filter.list(&lab.host).unwrap()
+    };
+    let untouched = entry(54);
+    assert_eq!((entry(53).len(), untouched.len()), (1, 1));
+
+    let first = port_of_web().create(&lab.host).unwrap();
+    ask(&client, PATIENCE).unwrap();
+    assert_eq!(entry(53)[0].reply.source, address("10.0.0.2"));
+    first.delete().unwrap();
+    assert_eq!(entry(53), []);
+    assert!(ask(&client, SHORT).is_err());
+
+    let second = of_kind(tag, PortForward::new(53, "10.0.0.3").udp().host_address("198.51.100.2"));
+    let second = second.create(&lab.host).unwrap();
+    ask(&client, PATIENCE).unwrap();
+    assert_eq!(entry(53)[0].reply.source, address("10.0.0.3"));
+    // At another address: exactly that address.
+    let _elsewhere = port_of_web().host_address("10.0.0.1").create(&lab.host).unwrap();
+    assert_eq!(entry(53).len(), 1);
+    // Nor does one at all addresses come or go for this one.
+    let kept = entry(53);
+    let all = port_of_web().create(&lab.host).unwrap();
+    assert_eq!((entry(53)[0].original, entry(53)[0].reply), (kept[0].original, kept[0].reply));
+    drop(all);
+    assert_eq!(entry(53).len(), 1);
+    drop(second);
+    assert_eq!(entry(53), []);
+    assert_eq!(entry(54).len(), 1);
+    assert_eq!(entry(54)[0].original, untouched[0].original);
+    drop(other);
+    assert_eq!(entry(54), []);
+}

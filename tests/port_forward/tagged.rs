@@ -1,0 +1,292 @@
+//! Persistent ports: they outlive their maker, are found by tag, and go for good.
+
+use std::process::Command;
+
+use netloom::{Bridge, Link, Namespace, Netns, Owned, PortForward, PortForwardHandle};
+
+use crate::lab::{Lab, address, assert_lost, seen};
+use crate::support;
+
+/// A host with a bridge that leads to containers which need not be there.
+fn host() -> (Owned<Netns>, Owned<Link>) {
+    let host = Namespace::anonymous().create().unwrap();
+    host.link("lo").unwrap().set_up().unwrap();
+    let bridge = Bridge::new("br0").address("10.0.0.1/16").address("fd00::1/64").up();
+    let bridge = bridge.create(&host).unwrap();
+    (host, bridge)
+}
+
+/// Another handle, as another process has one: its sockets are its own.
+fn another(netns: &Netns) -> Netns {
+    netns.run(|| Netns::current().unwrap()).unwrap()
+}
+
+fn assert_nothing_left(host: &Netns) {
+    assert_eq!(support::kernel::tables(host), Vec::<String>::new());
+    assert_eq!(host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
+}
+
+fn delete_all(ports: Vec<PortForwardHandle>) {
+    Owned::delete_all(ports.into_iter().map(Owned::adopt)).unwrap();
+}
+
+#[test]
+fn they_outlive_their_maker_and_are_adopted_by_the_next() {
+    support::isolated(|| {
+        let lab = Lab::new(false);
+        let _servers = lab.servers();
+        let made = {
+            let maker = another(&lab.host);
+            let forwards = ["10.0.0.2", "fd00::2"]
+                .map(|target| PortForward::new(8080, target).target_port(80).tagged("net1/web"));
+            let made = PortForward::create_all(&forwards, &maker).unwrap();
+            made.into_iter().map(Owned::keep).collect::<Vec<_>>()
+        };
+        assert_eq!(made[0].tag(), Some("net1/web"));
+        let at = "198.51.100.2:8080";
+        crate::traffic::tcp(&lab.outside, at, crate::traffic::PATIENCE).unwrap();
+
+        assert_eq!(lab.host.port_forwards("net1").unwrap(), []);
+        let found = lab.host.port_forwards("net1/web").unwrap();
+        assert_eq!(found, made);
+        let place = support::Place::of_fd(&*lab.host);
+        if let Some(listed) = support::nft(&place, &["list", "table", "ip", "netloom-ports"]) {
+            let line = "tcp . 8080 comment \"net1/web\" : 10.0.0.2 . 80";
+            assert!(listed.contains(line), "{listed}");
+            assert!(listed.contains("\"0.0.0.0:8080->10.0.0.2:80/tcp%"), "{listed}");
+            assert!(!listed.contains("flags owner"), "{listed}");
+        }
+        // It may be one tag for others, too.
+        let udp = PortForward::new(8080, "10.0.0.2").target_port(80).udp().tagged("net1/web");
+        udp.create(&lab.host).unwrap().keep();
+        assert_eq!(seen(&lab.host, "127.0.0.1:8080"), address("10.0.0.1"));
+        let found = lab.host.port_forwards("net1/web").unwrap();
+        assert_eq!(found.len(), 3);
+        let stale = found[0].clone();
+        delete_all(found);
+        assert_lost(&lab.outside, at);
+        assert_nothing_left(&lab.host);
+
+        // One that is gone is not its like.
+        let next = PortForward::new(8080, "10.0.0.2").target_port(80).tagged("net1/web");
+        let next = next.create(&lab.host).unwrap();
+        Owned::adopt(stale).delete().unwrap();
+        crate::traffic::tcp(&lab.outside, at, crate::traffic::PATIENCE).unwrap();
+        drop(next);
+        assert_nothing_left(&lab.host);
+    });
+}
+
+#[test]
+fn a_conflict_names_the_tag_of_the_holder() {
+    support::isolated(|| {
+        let (host, _bridge) = host();
+        let web = |port| PortForward::new(port, "10.0.0.2").target_port(80);
+        let holder = web(8080).tagged("net1/web").create(&host).unwrap();
+        let other = another(&host);
+        for wanted in [web(8080), PortForward::new(8000..=8100, "10.0.0.3")] {
+            let error = wanted.tagged("net1/other").create(&other).unwrap_err();
+            assert!(error.is_already_exists(), "{error}");
+            assert!(error.to_string().contains("`net1/web` has the port"), "{error}");
+        }
+        // All of them or none.
+        let several = [web(1), web(8080)].map(|forward| forward.tagged("net1/other"));
+        assert!(PortForward::create_all(&several, &host).unwrap_err().is_already_exists());
+        assert_eq!(host.port_forwards("net1/other").unwrap(), []);
+        let twice = [web(1), web(1)].map(|forward| forward.tagged("net1/other"));
+        let error = PortForward::create_all(&twice, &host).unwrap_err();
+        assert!(error.to_string().contains("0.0.0.0:1->10.0.0.2:80/tcp has the port"), "{error}");
+        // Another protocol, another address, another family: none.
+        let others = [
+            web(8080).udp(),
+            web(8080).sctp(),
+            web(8080).host_address("127.0.0.1"),
+            PortForward::new(8080, "fd00::2"),
+        ];
+        for other in others {
+            other.tagged("net1/other").create(&host).unwrap().keep();
+        }
+        holder.delete().unwrap();
+        let next = web(8080).tagged("net1/other").create(&host).unwrap().keep();
+        assert_eq!(host.port_forwards("net1/other").unwrap().len(), 5);
+        Owned::adopt(next).delete().unwrap();
+        delete_all(host.port_forwards("net1/other").unwrap());
+        assert_nothing_left(&host);
+    });
+}
+
+#[test]
+fn those_of_a_tag_go_in_any_order() {
+    support::isolated(|| {
+        let (host, _bridge) = host();
+        for order in [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [1, 3, 0, 4, 2]] {
+            let forwards: Vec<_> =
+                (1..=5).map(|port| PortForward::new(port, "10.0.0.2").tagged("web")).collect();
+            let mut made: Vec<_> =
+                PortForward::create_all(&forwards, &host).unwrap().into_iter().map(Some).collect();
+            for (gone, at) in order.into_iter().enumerate() {
+                made[at].take().unwrap().delete().unwrap();
+                let mut left: Vec<_> = host.port_forwards("web").unwrap();
+                left.sort_by_key(|handle| handle.host_ports().first());
+                let expected: Vec<_> = made.iter().flatten().map(|one| (**one).clone()).collect();
+                assert_eq!(left, expected, "{order:?} after {gone}");
+            }
+            assert_nothing_left(&host);
+        }
+    });
+}
+
+#[test]
+fn a_flushed_ruleset_takes_them_and_they_may_come_again() {
+    support::isolated(|| {
+        let (host, _bridge) = host();
+        let place = support::Place::of_fd(&*host);
+        let forward = PortForward::new(8080, "10.0.0.2").tagged("web");
+        let gone = forward.create(&host).unwrap();
+        if support::nft(&place, &["flush", "ruleset"]).is_none() {
+            return;
+        }
+        assert_eq!(host.port_forwards("web").unwrap(), []);
+        let next = forward.create(&host).unwrap();
+        gone.delete().unwrap();
+        assert_eq!(host.port_forwards("web").unwrap(), [(*next).clone()]);
+        // It was on when the next came, and nobody knows of the time before.
+        next.delete().unwrap();
+        assert_eq!(support::kernel::tables(&host), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_ruleset_that_nft_saved_and_loaded_is_understood() {
+    support::isolated(|| {
+        let (host, _bridge) = host();
+        let place = support::Place::of_fd(&*host);
+        let made = ["10.0.0.2", "fd00::2"]
+            .map(|target| PortForward::new(80..=82, target).udp().tagged("web").create(&host))
+            .map(|made| made.unwrap().keep());
+        let Some(saved) = support::nft(&place, &["list", "ruleset"]) else { return };
+        support::nft(&place, &["flush", "ruleset"]).unwrap();
+        support::nft(&place, &[&saved]).unwrap();
+        assert_eq!(support::nft(&place, &["list", "ruleset"]).unwrap(), saved);
+        let found = host.port_forwards("web").unwrap();
+        assert_eq!(found, made);
+        delete_all(found);
+        assert_nothing_left(&host);
+    });
+}
+
+#[test]
+fn a_table_of_somebody_else_is_never_touched() {
+    support::isolated(|| {
+        let (host, _bridge) = host();
+        let place = support::Place::of_fd(&*host);
+        let foreign = "table ip netloom-ports {\n\tchain c {\n\t\tcounter\n\t}\n}";
+        if support::nft(&place, &[foreign]).is_none() {
+            return;
+        }
+        let before = support::nft(&place, &["-a", "list", "ruleset"]);
+        let error = PortForward::new(80, "10.0.0.2").tagged("web").create(&host).unwrap_err();
+        assert!(error.is_already_exists(), "{error}");
+        assert!(error.to_string().contains("that netloom did not make"), "{error}");
+        assert_eq!(host.port_forwards("web").unwrap(), []);
+        assert_eq!(support::nft(&place, &["-a", "list", "ruleset"]), before);
+    });
+}
+
+#[test]
+fn a_link_is_left_as_it_was_found() {
+    support::isolated(|| {
+        let (host, bridge) = host();
+        let setting = || host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap();
+        let on = netloom::Ipv4Conf::RouteLocalnet.to(1).create(&bridge).unwrap();
+        let made = PortForward::new(80, "10.0.0.2").tagged("web").create(&host).unwrap();
+        made.delete().unwrap();
+        assert_eq!(setting(), "1", "it was somebody else's");
+        drop(on);
+        let [first, second] = [80, 81].map(|port| PortForward::new(port, "10.0.0.2").tagged("web"));
+        let first = first.create(&host).unwrap();
+        let second = second.create(&another(&host)).unwrap();
+        assert_eq!(setting(), "1");
+        first.delete().unwrap();
+        assert_eq!(setting(), "1");
+        second.delete().unwrap();
+        assert_nothing_left(&host);
+        // With the link goes all that there was of it.
+        let made = PortForward::new(80, "10.0.0.2").tagged("web").create(&host).unwrap();
+        bridge.delete().unwrap();
+        made.delete().unwrap();
+        assert_eq!(support::kernel::tables(&host), Vec::<String>::new());
+    });
+}
+
+/// Adds and deletes ports, as plugins of a container engine do, each time in a process of its own.
+#[test]
+fn twenty_processes_at_a_time_leave_exactly_what_they_keep() {
+    const PATH: &str = "NETLOOM_TEST_PORTS_OF";
+    const WHO: &str = "NETLOOM_TEST_PORTS_WHO";
+    let maker = std::env::var(WHO).ok().and_then(|who| who.parse::<u16>().ok());
+    if let (Some(path), Some(who)) = (std::env::var_os(PATH), maker) {
+        let host = Netns::from_path(path).unwrap();
+        let tag = format!("web {who}");
+        let target = format!("10.0.{}.2", who % 3);
+        for round in 0..5 {
+            let port = |at| 1000 + who * 100 + round * 10 + at;
+            let forwards =
+                [port(0), port(1)].map(|port| PortForward::new(port, target.as_str()).tagged(&tag));
+            PortForward::create_all(&forwards, &host)
+                .unwrap()
+                .into_iter()
+                .for_each(|port| drop(port.keep()));
+            // One port that all of them want.
+            match PortForward::new(80, target.as_str()).tagged(&tag).create(&host) {
+                Ok(port) => port.delete().unwrap(),
+                Err(error) => assert!(error.to_string().contains("has the port"), "{error}"),
+            }
+            let found = host.port_forwards(&tag).unwrap();
+            assert_eq!(found.len(), 2);
+            if round < 4 {
+                for port in found {
+                    Owned::adopt(port).delete().unwrap();
+                }
+            }
+        }
+        return;
+    }
+    support::isolated(|| {
+        use std::os::fd::{AsFd, AsRawFd};
+        let (host, _bridge) = host();
+        let path = format!("/proc/{}/fd/{}", std::process::id(), host.as_fd().as_raw_fd());
+        let this = "tagged::twenty_processes_at_a_time_leave_exactly_what_they_keep";
+        let children: Vec<_> = (0..20)
+            .map(|who| {
+                Command::new(std::env::current_exe().unwrap())
+                    .args([this, "--exact", "--nocapture"])
+                    .env(PATH, &path)
+                    .env(WHO, who.to_string())
+                    .output_later()
+            })
+            .collect();
+        for child in children {
+            let output = child.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{said}");
+        }
+        for who in 0..20 {
+            let found = host.port_forwards(&format!("web {who}")).unwrap();
+            assert_eq!(found.len(), 2);
+            delete_all(found);
+        }
+        assert_nothing_left(&host);
+    });
+}
+
+trait OutputLater {
+    fn output_later(&mut self) -> std::process::Child;
+}
+
+impl OutputLater for Command {
+    fn output_later(&mut self) -> std::process::Child {
+        use std::process::Stdio;
+        self.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+}

@@ -1,0 +1,175 @@
+//! Every way to a published port, and those that must not be.
+
+use netloom::{Netns, PortForward, Route, Sysctl};
+
+use crate::lab::{Lab, address, assert_lost, of_both_kinds, of_kind, seen};
+use crate::support;
+use crate::traffic::{SHORT, Server, tcp, udp};
+
+fn every_way(bridged: bool, tag: Option<&str>) {
+    let lab = Lab::new(bridged);
+    let _servers = lab.servers();
+    let v4 = lab.publish(&of_kind(tag, PortForward::new(8080, "10.0.0.2").target_port(80)));
+    let v6 = lab.publish(&of_kind(tag, PortForward::new(8080, "fd00::2").target_port(80)));
+
+    // From outside: the client's own address.
+    assert_eq!(seen(&lab.outside, "198.51.100.2:8080"), address("198.51.100.1"));
+    assert_eq!(seen(&lab.outside, "[2001:db8::2]:8080"), address("2001:db8::1"));
+    // From the host, at each of its addresses.
+    for server in ["127.0.0.1:8080", "127.1.2.3:8080", "10.0.0.1:8080", "198.51.100.2:8080"] {
+        assert_eq!(seen(&lab.host, server), address("10.0.0.1"), "{server}");
+    }
+    for server in ["[fd00::1]:8080", "[2001:db8::2]:8080"] {
+        assert_eq!(seen(&lab.host, server), address("fd00::1"), "{server}");
+    }
+    // Not ::1, from which no packet gets out: it is left to who listens there.
+    assert_lost(&lab.host, "[::1]:8080");
+    let local = Server::start(&lab.host, "[::1]:8080");
+    assert_eq!(seen(&lab.host, "[::1]:8080"), address("::1"));
+    drop(local);
+    // From a neighbour and from the container itself.
+    for from in [&lab.neighbor, &lab.web] {
+        for server in ["10.0.0.1:8080", "198.51.100.2:8080"] {
+            assert_eq!(seen(from, server), address("10.0.0.1"), "{server}");
+        }
+        for server in ["[fd00::1]:8080", "[2001:db8::2]:8080"] {
+            assert_eq!(seen(from, server), address("fd00::1"), "{server}");
+        }
+    }
+    // Other ports and addresses are nobody's.
+    assert_lost(&lab.outside, "198.51.100.2:8081");
+    assert_lost(&lab.outside, "198.51.100.2:80");
+    let way = Route::new("203.0.113.0/24").via("198.51.100.2").create(&lab.outside).unwrap();
+    assert_lost(&lab.outside, "203.0.113.1:8080");
+    drop(way);
+
+    drop(v6);
+    assert_lost(&lab.outside, "[2001:db8::2]:8080");
+    assert_eq!(seen(&lab.outside, "198.51.100.2:8080"), address("198.51.100.1"));
+    drop(v4);
+    for from in [&lab.outside, &lab.host, &lab.neighbor] {
+        assert_lost(from, "198.51.100.2:8080");
+    }
+    let place = support::Place::of_fd(&*lab.host);
+    if let Some(listed) = support::nft(&place, &["list", "ruleset"]) {
+        assert_eq!(listed, "");
+    }
+    assert_eq!(lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
+}
+
+#[test]
+fn every_way_leads_there_and_none_is_left() {
+    of_both_kinds(|tag| every_way(false, tag));
+}
+
+#[test]
+fn every_way_leads_there_where_netfilter_sees_bridges() {
+    of_both_kinds(|tag| every_way(true, tag));
+}
+
+#[test]
+fn a_port_at_one_address_is_at_no_other() {
+    of_both_kinds(one_address);
+}
+
+fn one_address(tag: Option<&str>) {
+    let lab = Lab::new(false);
+    let _servers = lab.servers();
+    let here = PortForward::new(8080, "10.0.0.2").target_port(80).host_address("198.51.100.2");
+    let _here = lab.publish(&of_kind(tag, here));
+    let v6 = PortForward::new(8080, "fd00::2").target_port(80).host_address("2001:db8::2");
+    let _v6 = lab.publish(&of_kind(tag, v6));
+    for from in [&lab.outside, &lab.host, &lab.neighbor, &lab.web] {
+        seen(from, "198.51.100.2:8080");
+        seen(from, "[2001:db8::2]:8080");
+    }
+    for server in ["10.0.0.1:8080", "[fd00::1]:8080"] {
+        assert_lost(&lab.host, server);
+        assert_lost(&lab.neighbor, server);
+    }
+    assert_lost(&lab.host, "127.0.0.1:8080");
+    assert_eq!(lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
+
+    // One address goes before all of them.
+    let other = Server::start(&lab.neighbor, "10.0.0.3:80");
+    let _all = lab.publish(&of_kind(tag, PortForward::new(8080, "10.0.0.3").target_port(80)));
+    seen(&lab.host, "127.0.0.1:8080");
+    drop(other);
+    assert_lost(&lab.host, "127.0.0.1:8080");
+    seen(&lab.outside, "198.51.100.2:8080");
+}
+
+#[test]
+fn a_neighbor_that_routes_to_a_loopback_port_fails() {
+    of_both_kinds(attacks);
+}
+
+fn attacks(tag: Option<&str>) {
+    let lab = Lab::new(false);
+    let _servers = lab.servers();
+    let attack = |from: &Netns, gateway: &str| {
+        // Without lo no address is local, and 127.0.0.1 is one like any other, for answers too.
+        let _on = Sysctl::new("net.ipv4.conf.all.route_localnet", 1).create(from).unwrap();
+        let way = Route::new("127.0.0.0/8").via(gateway).create(from).unwrap();
+        let seen = [
+            tcp(from, "127.0.0.1:8080", SHORT).is_ok(),
+            udp(from, "127.0.0.1:8080", SHORT).is_ok(),
+        ];
+        drop(way);
+        seen
+    };
+    let attackers = [(&lab.outside, "198.51.100.2"), (&lab.neighbor, "10.0.0.1")];
+
+    // The attack is one: with a rule for 127.0.0.1 and nothing else it gets through.
+    let place = support::Place::of_fd(&*lab.host);
+    let naive = "table ip naive {
+            chain c { type nat hook prerouting priority -100;
+                ip daddr 127.0.0.1 meta l4proto { tcp, udp } th dport 8080 dnat to 10.0.0.2:80
+            }
+        }";
+    if support::nft(&place, &[naive]).is_some() {
+        let _on = Sysctl::new("net.ipv4.conf.all.route_localnet", 1).create(&lab.host).unwrap();
+        assert_eq!(attack(&lab.outside, "198.51.100.2"), [true, true]);
+        support::nft(&place, &["delete", "table", "ip", "naive"]);
+    }
+
+    let loopback = PortForward::new(8080, "10.0.0.2").target_port(80).host_address("127.0.0.1");
+    let forwards = [loopback, PortForward::new(8080, "10.0.0.2").target_port(80)];
+    for forward in forwards {
+        let _forward = lab.publish(&of_kind(tag, forward.clone()));
+        assert_eq!(seen(&lab.host, "127.0.0.1:8080"), address("10.0.0.1"));
+        for (from, gateway) in attackers {
+            assert_eq!(attack(from, gateway), [false, false], "{forward} from {gateway}");
+        }
+        // Not even where somebody has turned it on for all.
+        let _on = Sysctl::new("net.ipv4.conf.all.route_localnet", 1).create(&lab.host).unwrap();
+        for (from, gateway) in attackers {
+            assert_eq!(attack(from, gateway), [false, false], "{forward} from {gateway}");
+        }
+    }
+    for from in [&lab.outside, &lab.neighbor] {
+        assert_lost(from, "198.51.100.2:8080");
+    }
+}
+
+#[test]
+fn ranges_lead_port_by_port() {
+    of_both_kinds(ranges);
+}
+
+fn ranges(tag: Option<&str>) {
+    let lab = Lab::new(false);
+    let _servers = ["10.0.0.2:5003", "10.0.0.2:7003"].map(|a| Server::start(&lab.web, a));
+    let _same = lab.publish(&of_kind(tag, PortForward::new(5000..=5009, "10.0.0.2")));
+    let _moved = lab
+        .publish(&of_kind(tag, PortForward::new(6000..=6009, "10.0.0.2").target_port(7000..=7009)));
+    seen(&lab.outside, "198.51.100.2:5003");
+    seen(&lab.outside, "198.51.100.2:6003");
+    for port in [5002, 5010, 6002, 7003] {
+        assert_lost(&lab.outside, &format!("198.51.100.2:{port}"));
+    }
+    let wide = of_kind(tag, PortForward::new(10_000..=14_999, "10.0.0.2"));
+    let wide = wide.create(&lab.host).unwrap();
+    wide.delete().unwrap();
+    seen(&lab.outside, "198.51.100.2:5003");
+}
