@@ -1,0 +1,239 @@
+//! ADD: connects a container, or leaves everything as it was.
+
+use std::thread;
+
+use ipnet::IpNet;
+use netloom::{Netns, OperationalState};
+use serde_json::Value;
+
+use crate::attachment::Attachment;
+use crate::bridge::{ReadyBridge, first_address};
+use crate::cable::{self, Plugged};
+use crate::call::{Call, Command};
+use crate::config::Config;
+use crate::failure::{Code, Failure};
+use crate::filter::{Filter, Filtered};
+use crate::host::Host;
+use crate::ipam::Ipam;
+use crate::result::{Interface, NetworkResult, Route};
+use crate::store::{Choice, Record, Store};
+use crate::vlan;
+
+pub(crate) fn add(call: &Call, config: &Config) -> Result<Value, Failure> {
+    let attachment = config.attachment(call);
+    let path = call.netns.clone().unwrap_or_default();
+    let container = cable::open(&path)?;
+    let mut host = Host::share()?;
+    refuse_taken(&host, &container, &attachment)?;
+    let bridge = ReadyBridge::new(&mut host, config)?;
+    let lease = Lease::take(call, config, &attachment)?;
+    let sandbox = path.display().to_string();
+    match lease.settle(host, bridge, &container) {
+        Ok((network, plugged, bridge)) => {
+            let result = result(network, plugged, bridge, sandbox, config);
+            Ok(result.after(config.previous.clone()).to_json(config.version))
+        }
+        Err(failure) => {
+            // What made it fail is what is told.
+            lease.give_back();
+            Err(failure)
+        }
+    }
+}
+
+/// What can be known wrong before anything is made.
+fn refuse_taken(host: &Host, container: &Netns, attachment: &Attachment) -> Result<(), Failure> {
+    if *container == host.netns {
+        let problem = "CNI_NETNS is the host's own network namespace";
+        return Err(Failure::new(Code::InvalidEnvironment, problem));
+    }
+    match container.link(&attachment.ifname) {
+        Ok(_) => {
+            let problem = format!("CNI_IFNAME: `{}` is already in {container}", attachment.ifname);
+            Err(Failure::new(Code::InvalidEnvironment, problem))
+        }
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn result(
+    mut network: NetworkResult,
+    plugged: Plugged,
+    bridge: ReadyBridge,
+    sandbox: String,
+    config: &Config,
+) -> NetworkResult {
+    const CONTAINER: usize = 2;
+    let mac = |info: &netloom::LinkInfo| info.mac.map(|mac| mac.to_string());
+    let (near, peer) = (&plugged.near, &plugged.peer);
+    network.interfaces = vec![
+        Interface::new(&bridge.info.name, mac(&bridge.info), bridge.info.mtu, None),
+        Interface::new(&near.name, mac(near), near.mtu, None),
+        Interface::new(&peer.name, mac(peer), peer.mtu, Some(sandbox)),
+    ];
+    for ip in &mut network.ips {
+        ip.interface = Some(CONTAINER);
+    }
+    if config.dns.is_some() {
+        network.dns.clone_from(&config.dns);
+    }
+    debug_assert!(config.disable_container_interface || near.state == OperationalState::Up);
+    plugged.veth.keep();
+    bridge.keep();
+    network
+}
+
+/// The addresses that a container has been given, and what is needed to give them back.
+struct Lease<'a> {
+    call: &'a Call,
+    config: &'a Config,
+    attachment: &'a Attachment,
+    given: NetworkResult,
+    store: Store,
+    choices: Vec<Choice>,
+}
+
+impl<'a> Lease<'a> {
+    fn take(
+        call: &'a Call,
+        config: &'a Config,
+        attachment: &'a Attachment,
+    ) -> Result<Self, Failure> {
+        let open = || -> Result<Store, Failure> {
+            let store = Store::open(&config.data, &config.network)?;
+            if store.record(attachment)?.is_some() {
+                let problem = format!(
+                    "`{}` is attached to `{}` by `{}` already: it takes a DEL first",
+                    attachment.container, attachment.network, attachment.ifname
+                );
+                return Err(Failure::new(Code::Addresses, problem));
+            }
+            Ok(store)
+        };
+        let lease =
+            |given, store, choices| Self { call, config, attachment, given, store, choices };
+        match &config.ipam {
+            Ipam::None => Ok(lease(NetworkResult::default(), open()?, Vec::new())),
+            Ipam::BuiltIn(built_in) => {
+                let store = open()?;
+                let (given, choices) = built_in.choose(&store)?;
+                Ok(lease(given, store, choices))
+            }
+            Ipam::Delegate(delegate) => {
+                // Refused before the other plugin is asked; its lock may be where ours is.
+                drop(open()?);
+                let given = delegate.add(call, &config.document);
+                let given = given.and_then(|given| Ok((given, open()?)));
+                match given {
+                    Ok((given, store)) => Ok(lease(given, store, Vec::new())),
+                    Err(failure) => {
+                        delegate.run(Command::Del, call, &config.document).ok();
+                        Err(failure)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes the network while what is remembered of it is written to the disk.
+    fn settle(
+        &self,
+        mut host: Host,
+        mut bridge: ReadyBridge,
+        container: &Netns,
+    ) -> Result<(NetworkResult, Plugged, ReadyBridge), Failure> {
+        let network = complete(self.given.clone(), self.config)?;
+        let addresses: Vec<IpNet> = network.ips.iter().map(|ip| ip.address).collect();
+        let record = Record { addresses };
+        thread::scope(|scope| {
+            let keep = || self.store.keep(self.attachment, &record, &self.choices);
+            let kept = scope.spawn(keep);
+            let connected = self.connect(&mut host, &mut bridge, container, &network, &record);
+            let lost = || Failure::new(Code::Io, "the writing of what is remembered was lost");
+            let kept = kept.join().unwrap_or_else(|_| Err(lost()));
+            let (plugged, filtered) = connected?;
+            kept?;
+            if let Some(filtered) = filtered {
+                filtered.keep();
+            }
+            Ok((network, plugged, bridge))
+        })
+    }
+
+    fn connect(
+        &self,
+        host: &mut Host,
+        bridge: &mut ReadyBridge,
+        container: &Netns,
+        network: &NetworkResult,
+        record: &Record,
+    ) -> Result<(Plugged, Option<Filtered>), Failure> {
+        let Self { config, attachment, .. } = self;
+        if config.is_gateway || config.is_default_gateway {
+            let gateways = gateways(network);
+            let at = vlan::gateway_link(host, bridge, config)?;
+            bridge.be_gateway(host, &at, &gateways, config)?;
+        }
+        let filtered = if Filter::is_needed(config) {
+            Some(Filter::enter(host, attachment, config, &record.addresses)?)
+        } else {
+            None
+        };
+        let plugged = cable::plug(host, bridge, container, attachment, config, network)?;
+        Ok((plugged, filtered))
+    }
+
+    fn give_back(self) {
+        let Self { call, config, attachment, store, .. } = self;
+        store.forget(attachment).ok();
+        // The other plugin's lock may be where ours is.
+        drop(store);
+        if let Ipam::Delegate(delegate) = &config.ipam {
+            delegate.run(Command::Del, call, &config.document).ok();
+        }
+    }
+}
+
+/// The network's addresses on the host's side.
+fn gateways(network: &NetworkResult) -> Vec<IpNet> {
+    let of = |ip: &crate::result::Ip| IpNet::new(ip.gateway?, ip.address.prefix_len()).ok();
+    let mut gateways: Vec<_> = network.ips.iter().filter_map(of).collect();
+    gateways.sort_unstable();
+    gateways.dedup();
+    gateways
+}
+
+/// Adds what follows from the configuration: gateways that nobody named, and default routes.
+fn complete(mut network: NetworkResult, config: &Config) -> Result<NetworkResult, Failure> {
+    if network.ips.is_empty() && !matches!(config.ipam, Ipam::None) {
+        return Err(Failure::new(Code::Addresses, "ipam gave no address"));
+    }
+    let is_gateway = config.is_gateway || config.is_default_gateway;
+    for ip in &mut network.ips {
+        if ip.gateway.is_none() && is_gateway {
+            ip.gateway = first_address(ip.address);
+        }
+    }
+    if config.is_default_gateway {
+        for ip in &network.ips {
+            let Some(gateway) = ip.gateway else { continue };
+            let is_default = |route: &Route| {
+                route.dst.prefix_len() == 0 && route.dst.addr().is_ipv4() == gateway.is_ipv4()
+            };
+            if !network.routes.iter().any(is_default) {
+                network.routes.push(Route::default_by(gateway));
+            }
+        }
+    }
+    // Routes go by the gateway of their family where they name none.
+    for route in &mut network.routes {
+        let of_family = |ip: &&crate::result::Ip| {
+            ip.address.addr().is_ipv4() == route.dst.addr().is_ipv4() && ip.gateway.is_some()
+        };
+        if route.gw.is_none() {
+            route.gw = network.ips.iter().find(of_family).and_then(|ip| ip.gateway);
+        }
+    }
+    Ok(network)
+}

@@ -1,0 +1,167 @@
+//! The bridge: made where it is not there, and given the gateway's addresses.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use netloom::{
+    Address, AddressHandle, Bridge, Forwarding, ForwardingHandle, Handle, Link, LinkInfo, Owned,
+};
+
+use crate::config::Config;
+use crate::failure::{Code, Failure};
+use crate::host::Host;
+
+/// A bridge that is ready. What was made for it goes again unless it is kept.
+#[derive(Debug)]
+pub(crate) struct ReadyBridge {
+    pub(crate) link: Link,
+    pub(crate) info: LinkInfo,
+    addresses: Vec<Owned<AddressHandle>>,
+    forwarding: Vec<Owned<ForwardingHandle>>,
+    /// Dropped last.
+    made: Option<Owned<Link>>,
+}
+
+impl ReadyBridge {
+    pub(crate) fn new(host: &mut Host, config: &Config) -> Result<Self, Failure> {
+        let mut made = None;
+        let mut found = find(host, &config.bridge)?;
+        if found.is_none() && host.alone()? {
+            found = find(host, &config.bridge)?;
+        }
+        let link = match found {
+            Some(link) => link,
+            None => (**made.insert(make(host, config)?)).clone(),
+        };
+        let info = link.info()?;
+        if info.kind.as_deref() != Some("bridge") {
+            let kind = info.kind.as_deref().unwrap_or("a link of no kind");
+            let problem = format!("bridge: `{}` is not a bridge but {kind}", config.bridge);
+            return Err(Failure::new(Code::InvalidConfig, problem));
+        }
+        if !info.is_up() {
+            link.set_up()?;
+        }
+        if config.promiscuous && !info.flags.contains(netloom::LinkFlags::PROMISC) {
+            link.set_promiscuous(true)?;
+        }
+        Ok(Self { link, info, addresses: Vec::new(), forwarding: Vec::new(), made })
+    }
+
+    /// Makes the host a router at these addresses.
+    pub(crate) fn be_gateway(
+        &mut self,
+        host: &mut Host,
+        at: &Link,
+        gateways: &[IpNet],
+        config: &Config,
+    ) -> Result<(), Failure> {
+        if lacking(at, gateways, config)?.is_some_and(|lacking| !lacking.missing.is_empty()) {
+            host.alone()?;
+        }
+        if let Some(Lacking { missing, in_the_way }) = lacking(at, gateways, config)? {
+            for address in in_the_way {
+                Owned::adopt(at.address(address)?).delete().map_err(netloom::Error::from)?;
+            }
+            for gateway in missing {
+                let address = Address::new(gateway).broadcast_auto();
+                self.addresses.push(address.create(at)?);
+            }
+        }
+        for (is_ipv6, forwarding) in [(false, Forwarding::ipv4()), (true, Forwarding::ipv6())] {
+            if gateways.iter().any(|gateway| gateway.addr().is_ipv6() == is_ipv6)
+                && !forwards(host, is_ipv6)?
+            {
+                host.alone()?;
+                self.forwarding.push(forwarding.create(&host.netns)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// It stays, with its addresses, as other attachments come to share it.
+    pub(crate) fn keep(self) {
+        keep_all(self.addresses);
+        keep_all(self.forwarding);
+        keep_all(self.made);
+    }
+}
+
+pub(crate) fn keep_all<H: Handle>(owners: impl IntoIterator<Item = Owned<H>>) {
+    for owned in owners {
+        owned.keep();
+    }
+}
+
+fn find(host: &Host, name: &str) -> Result<Option<Link>, Failure> {
+    match host.netns.link(name) {
+        Err(error) if error.is_not_found() => Ok(None),
+        found => Ok(found.map(Some)?),
+    }
+}
+
+fn make(host: &Host, config: &Config) -> Result<Owned<Link>, Failure> {
+    // It outlives the plugin: no group that says that it is to go when the plugin is dead.
+    let mut bridge = Bridge::new(&config.bridge).group(0).up();
+    if config.vlan.is_some() {
+        bridge = bridge.vlan_filtering(true);
+    }
+    let bridge = bridge.create(&host.netns)?;
+    if let Some(mtu) = config.mtu {
+        // What it was born with follows its ports; what is set stays (net/bridge/br_device.c).
+        bridge.set_mtu(mtu)?;
+    }
+    Ok(bridge)
+}
+
+/// What a link lacks to be the gateway.
+struct Lacking {
+    missing: Vec<IpNet>,
+    in_the_way: Vec<IpNet>,
+}
+
+fn lacking(at: &Link, gateways: &[IpNet], config: &Config) -> Result<Option<Lacking>, Failure> {
+    let has: Vec<IpNet> = at.addresses()?.into_iter().map(|info| info.prefix).collect();
+    let missing: Vec<_> = gateways.iter().filter(|one| !has.contains(one)).copied().collect();
+    if missing.is_empty() {
+        return Ok(None);
+    }
+    // One IPv4 address, and IPv6 addresses of networks that are apart.
+    let is_in_the_way = |one: &&IpNet| {
+        !gateways.contains(one)
+            && missing.iter().any(|gateway| match (one, gateway) {
+                (IpNet::V4(_), IpNet::V4(_)) => true,
+                _ => one.contains(&gateway.addr()) || gateway.contains(&one.addr()),
+            })
+    };
+    let in_the_way: Vec<_> = has.iter().filter(is_in_the_way).copied().collect();
+    match in_the_way.first() {
+        Some(other) if !config.force_address => {
+            let problem = format!(
+                "`{}` has the address {other} already, and forceAddress is not set: {} can't be its \
+                 gateway",
+                at.name(),
+                list(&missing)
+            );
+            Err(Failure::new(Code::InvalidConfig, problem))
+        }
+        _ => Ok(Some(Lacking { missing, in_the_way })),
+    }
+}
+
+fn list(addresses: &[IpNet]) -> String {
+    addresses.iter().map(IpNet::to_string).collect::<Vec<_>>().join(", ")
+}
+
+pub(crate) fn forwards(host: &Host, is_ipv6: bool) -> Result<bool, Failure> {
+    let name = if is_ipv6 { "net.ipv6.conf.all.forwarding" } else { "net.ipv4.ip_forward" };
+    Ok(host.netns.sysctl(name)? == "1")
+}
+
+/// The first address of a network: the gateway where nobody names one.
+pub(crate) fn first_address(network: IpNet) -> Option<IpAddr> {
+    match network {
+        IpNet::V4(net) => Some(IpAddr::V4((net.network().to_bits().checked_add(1)?).into())),
+        IpNet::V6(net) => Some(IpAddr::V6((net.network().to_bits().checked_add(1)?).into())),
+    }
+}

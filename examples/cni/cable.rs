@@ -1,0 +1,130 @@
+//! The cable between the bridge and the container: born in place, with all that the container needs.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use netloom::{
+    Address, BridgeVlan, LinkInfo, Netns, OperationalState, Owned, Route, Veth, VethEnd, VethPair,
+};
+
+use crate::attachment::Attachment;
+use crate::bridge::ReadyBridge;
+use crate::config::{Config, IngressPolicy};
+use crate::failure::{Code, Failure};
+use crate::host::Host;
+use crate::result;
+
+/// How long a port may take to forward. The kernel's own work behind it is a matter of microseconds as a
+/// rule, of a second where both ends happen to have one index.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Opens the container's namespace.
+pub(crate) fn open(path: &Path) -> Result<Netns, Failure> {
+    Netns::from_path(path).map_err(|error| {
+        let is_gone = error.is_not_found();
+        let code = if is_gone { Code::UnknownContainer } else { Code::InvalidEnvironment };
+        Failure::new(code, format!("CNI_NETNS {}: {error}", path.display()))
+    })
+}
+
+/// A cable that is plugged in.
+#[derive(Debug)]
+pub(crate) struct Plugged {
+    pub(crate) veth: Owned<Veth>,
+    pub(crate) near: LinkInfo,
+    pub(crate) peer: LinkInfo,
+}
+
+pub(crate) fn plug(
+    host: &Host,
+    bridge: &ReadyBridge,
+    container: &Netns,
+    attachment: &Attachment,
+    config: &Config,
+    network: &result::NetworkResult,
+) -> Result<Plugged, Failure> {
+    let mtu = config.mtu.unwrap_or(bridge.info.mtu);
+    // It outlives the plugin: no group that says that it is to go when the plugin is dead.
+    let near = VethEnd::new(attachment.link_name()).group(0).mtu(mtu).no_ipv6_address();
+    let near = near.master(&bridge.link).up();
+    let mut end = VethEnd::new(&attachment.ifname).group(0).mtu(mtu);
+    if let Some(mac) = config.mac {
+        end = end.mac(mac);
+    }
+    for ip in &network.ips {
+        let address = Address::new(ip.address);
+        let duplicates = config.detect_duplicates && ip.address.addr().is_ipv6();
+        end = end.address(if duplicates { address.detect_duplicates() } else { address });
+    }
+    // What it would say of itself in a network of IPv4 alone is flooded to all ports.
+    if !network.ips.is_empty() && network.ips.iter().all(|ip| ip.address.addr().is_ipv4()) {
+        end = end.no_ipv6_address();
+    }
+    if !config.disable_container_interface {
+        end = end.up();
+    }
+    let veth = VethPair::new(near, end).create_between(&host.netns, container)?;
+    configure_port(&veth, config)?;
+    for route in &network.routes {
+        // They go with the cable.
+        self::route(route, &veth).create(container)?.keep();
+    }
+    let near = if config.disable_container_interface {
+        veth.near().info()?
+    } else {
+        let near = wait_until_up(&veth)?;
+        veth.peer().announce()?;
+        near
+    };
+    let peer = veth.peer().info()?;
+    Ok(Plugged { veth, near, peer })
+}
+
+fn configure_port(veth: &Veth, config: &Config) -> Result<(), Failure> {
+    let port = veth.near();
+    if config.hairpin {
+        port.set_hairpin(true)?;
+    }
+    if config.port_isolation || config.ingress == IngressPolicy::Isolated {
+        port.set_isolated(true)?;
+    }
+    if let Some(vlan) = &config.vlan {
+        if !vlan.preserves_default {
+            port.leave_vlan(1)?;
+        }
+        BridgeVlan::new(vlan.id).pvid().untagged().create(port)?.keep();
+    }
+    Ok(())
+}
+
+fn route(route: &result::Route, veth: &Veth) -> Route {
+    let mut asked = Route::new(route.dst).dev(veth.peer());
+    if let Some(gw) = route.gw {
+        asked = asked.via(gw);
+    }
+    if let Some(mtu) = route.mtu {
+        asked = asked.mtu(mtu);
+    }
+    if let Some(priority) = route.priority {
+        asked = asked.metric(priority);
+    }
+    if let Some(table) = route.table {
+        asked = asked.table(table);
+    }
+    asked
+}
+
+/// What is announced before the bridge's port forwards reaches nobody.
+fn wait_until_up(veth: &Veth) -> Result<LinkInfo, Failure> {
+    let patience = Instant::now() + PATIENCE;
+    let mut pause = Duration::from_micros(50);
+    loop {
+        let near = veth.near().info()?;
+        if near.state == OperationalState::Up || Instant::now() > patience {
+            return Ok(near);
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(5));
+    }
+}

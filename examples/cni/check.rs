@@ -1,0 +1,215 @@
+//! CHECK: whether everything is as ADD left it. What is missing is named.
+
+use ipnet::IpNet;
+use netloom::{Link, Netns};
+
+use crate::attachment::Attachment;
+use crate::cable;
+use crate::call::{Call, Command};
+use crate::config::{Config, IngressPolicy};
+use crate::failure::{Code, Failure};
+use crate::filter::Filter;
+use crate::host::Host;
+use crate::ipam::Ipam;
+use crate::result::NetworkResult;
+use crate::store::Store;
+
+pub(crate) fn check(call: &Call, config: &Config) -> Result<(), Failure> {
+    let Some(previous) = &config.previous else {
+        return Err(Failure::new(
+            Code::InvalidConfig,
+            "prevResult: CHECK needs one, and there is none",
+        ));
+    };
+    let attachment = config.attachment(call);
+    let path = call.netns.clone().unwrap_or_default();
+    let container = cable::open(&path)?;
+    let host = Host::share()?;
+    let own = Own::of(previous, config, &attachment)?;
+    let bridge = check_bridge(&host, config, &own)?;
+    check_port(&host, config, &attachment, &bridge)?;
+    check_container(&container, config, &attachment, &own)?;
+    check_filter(&host, config, &attachment, &own)?;
+    check_addresses(call, config, &attachment, &own)
+}
+
+fn missing(problem: String) -> Failure {
+    Failure::new(Code::Missing, problem)
+}
+
+/// What of a result is this plugin's: a later one of the chain may have added to it.
+struct Own {
+    mac: Option<String>,
+    addresses: Vec<IpNet>,
+    gateways: Vec<IpNet>,
+    routes: Vec<crate::result::Route>,
+}
+
+impl Own {
+    fn of(
+        previous: &NetworkResult,
+        config: &Config,
+        attachment: &Attachment,
+    ) -> Result<Self, Failure> {
+        let is_it =
+            |one: &crate::result::Interface| one.name == attachment.ifname && one.sandbox.is_some();
+        let Some(at) = previous.interfaces.iter().position(is_it) else {
+            let problem = format!("prevResult: interface `{}` is not in it", attachment.ifname);
+            return Err(Failure::new(Code::InvalidConfig, problem));
+        };
+        let ips: Vec<_> = previous.ips.iter().filter(|ip| ip.interface == Some(at)).collect();
+        let is_gateway = config.is_gateway || config.is_default_gateway;
+        let gateway = |ip: &&crate::result::Ip| {
+            IpNet::new(ip.gateway?, ip.address.prefix_len()).ok().filter(|_| is_gateway)
+        };
+        // Other plugins' routes are theirs to check: ours go by a gateway on our networks.
+        let is_own = |route: &&crate::result::Route| {
+            route.gw.is_some_and(|gw| ips.iter().any(|ip| ip.address.contains(&gw)))
+        };
+        Ok(Self {
+            mac: previous.interfaces.get(at).and_then(|interface| interface.mac.clone()),
+            addresses: ips.iter().map(|ip| ip.address).collect(),
+            gateways: ips.iter().filter_map(gateway).collect(),
+            routes: previous.routes.iter().filter(is_own).cloned().collect(),
+        })
+    }
+}
+
+fn find(netns: &Netns, name: &str, what: &str) -> Result<Link, Failure> {
+    netns.link(name).map_err(|error| {
+        if error.is_not_found() {
+            missing(format!("{what} `{name}` is missing in {netns}"))
+        } else {
+            error.into()
+        }
+    })
+}
+
+fn check_bridge(host: &Host, config: &Config, own: &Own) -> Result<Link, Failure> {
+    let bridge = find(&host.netns, &config.bridge, "bridge")?;
+    let info = bridge.info()?;
+    if info.kind.as_deref() != Some("bridge") {
+        return Err(missing(format!("`{}` is not a bridge", config.bridge)));
+    }
+    if !info.is_up() {
+        return Err(missing(format!("bridge `{}` is down", config.bridge)));
+    }
+    let gateway = match &config.vlan {
+        Some(vlan) => find(&host.netns, &format!("{}.{}", config.bridge, vlan.id), "gateway link")?,
+        None => bridge.clone(),
+    };
+    has_addresses(&gateway, &own.gateways, "gateway address")?;
+    Ok(bridge)
+}
+
+fn has_addresses(link: &Link, wanted: &[IpNet], what: &str) -> Result<(), Failure> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let has: Vec<IpNet> = link.addresses()?.into_iter().map(|info| info.prefix).collect();
+    match wanted.iter().find(|address| !has.contains(address)) {
+        Some(address) => Err(missing(format!("{what} {address} of {link} is missing"))),
+        None => Ok(()),
+    }
+}
+
+fn check_port(
+    host: &Host,
+    config: &Config,
+    attachment: &Attachment,
+    bridge: &Link,
+) -> Result<(), Failure> {
+    let link = find(&host.netns, &attachment.link_name(), "interface")?;
+    let name = link.name();
+    if !link.info()?.is_up() {
+        return Err(missing(format!("interface `{name}` is down")));
+    }
+    let port = link.port()?.filter(|port| port.master == bridge.index());
+    let Some(port) = port else {
+        return Err(missing(format!("`{name}` is not a port of bridge `{}`", config.bridge)));
+    };
+    let is_isolated = config.port_isolation || config.ingress == IngressPolicy::Isolated;
+    for (is, wanted, what) in
+        [(port.hairpin, config.hairpin, "hairpin mode"), (port.isolated, is_isolated, "isolation")]
+    {
+        if is != wanted {
+            let state = if is { "on" } else { "off" };
+            return Err(missing(format!("{what} of port `{name}` is {state}")));
+        }
+    }
+    Ok(())
+}
+
+fn check_container(
+    container: &Netns,
+    config: &Config,
+    attachment: &Attachment,
+    own: &Own,
+) -> Result<(), Failure> {
+    let link = find(container, &attachment.ifname, "interface")?;
+    let info = link.info()?;
+    if config.disable_container_interface {
+        return Ok(());
+    }
+    if !info.is_up() {
+        return Err(missing(format!("interface {link} is down")));
+    }
+    let mac = info.mac.map(|mac| mac.to_string()).unwrap_or_default();
+    if let Some(expected) = own.mac.as_ref().filter(|one| !one.eq_ignore_ascii_case(&mac)) {
+        return Err(missing(format!("interface {link} has the MAC address {mac}, not {expected}")));
+    }
+    has_addresses(&link, &own.addresses, "address")?;
+    let routes = container.routes()?;
+    for wanted in &own.routes {
+        let is_it = |route: &netloom::RouteInfo| {
+            route.destination == wanted.dst
+                && wanted.gw.is_none_or(|gw| route.gateway() == Some(gw))
+                && route.table == wanted.table.unwrap_or(254)
+        };
+        if !routes.iter().any(is_it) {
+            let by = wanted.gw.map(|gw| format!(" via {gw}")).unwrap_or_default();
+            return Err(missing(format!("route {}{by} is missing in {container}", wanted.dst)));
+        }
+    }
+    Ok(())
+}
+
+fn check_filter(
+    host: &Host,
+    config: &Config,
+    attachment: &Attachment,
+    own: &Own,
+) -> Result<(), Failure> {
+    if !Filter::is_needed(config) {
+        return Ok(());
+    }
+    match Filter::find(&host.netns)? {
+        Some(filter) => filter.check(attachment, config, &own.addresses),
+        None => Err(missing("the table `netloom-cni` of the packet filter is missing".into())),
+    }
+}
+
+fn check_addresses(
+    call: &Call,
+    config: &Config,
+    attachment: &Attachment,
+    own: &Own,
+) -> Result<(), Failure> {
+    match &config.ipam {
+        Ipam::None => Ok(()),
+        Ipam::Delegate(delegate) => delegate.run(Command::Check, call, &config.document).map(drop),
+        Ipam::BuiltIn(_) => {
+            let store = Store::existing(&config.data, &config.network)?;
+            let is_reserved = |address: &&IpNet| {
+                store.as_ref().is_some_and(|store| store.has(attachment, address.addr()))
+            };
+            match own.addresses.iter().find(|address| !is_reserved(address)) {
+                Some(address) => Err(missing(format!(
+                    "address {address} is not reserved in {}",
+                    config.data.join(&config.network).display()
+                ))),
+                None => Ok(()),
+            }
+        }
+    }
+}

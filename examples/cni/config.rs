@@ -1,0 +1,270 @@
+//! The network configuration: what the reference `bridge` plugin takes, and a little more.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use netloom::MacAddr;
+use serde_json::Value;
+
+use crate::attachment::Attachment;
+use crate::call::{Call, Command, is_identifier};
+use crate::failure::{Code, Failure};
+use crate::fields::Fields;
+use crate::ipam::Ipam;
+use crate::port_mapping::PortMapping;
+use crate::result::NetworkResult;
+use crate::version::Version;
+
+const BRIDGE: &str = "cni0";
+
+/// Who may begin to talk to the containers, in the words of the reference `firewall` plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IngressPolicy {
+    /// Everybody.
+    Open,
+    /// Not the containers of other networks that say so.
+    SameBridge,
+    /// And not those of the same network.
+    Isolated,
+}
+
+/// Which tagged frames a container takes part in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Vlan {
+    pub(crate) id: u16,
+    /// Whether the port stays in the VLAN that ports are in by default.
+    pub(crate) preserves_default: bool,
+}
+
+#[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools)] // the configuration has them
+pub(crate) struct Config {
+    pub(crate) version: Version,
+    pub(crate) network: String,
+    pub(crate) bridge: String,
+    pub(crate) is_gateway: bool,
+    pub(crate) is_default_gateway: bool,
+    pub(crate) force_address: bool,
+    pub(crate) masquerade: bool,
+    pub(crate) hairpin: bool,
+    pub(crate) promiscuous: bool,
+    pub(crate) port_isolation: bool,
+    /// Whether the container's end is left down and without addresses.
+    pub(crate) disable_container_interface: bool,
+    pub(crate) detect_duplicates: bool,
+    pub(crate) ingress: IngressPolicy,
+    pub(crate) mtu: Option<u32>,
+    pub(crate) mac: Option<MacAddr>,
+    pub(crate) vlan: Option<Vlan>,
+    pub(crate) ports: Vec<PortMapping>,
+    pub(crate) ipam: Ipam,
+    pub(crate) dns: Option<Value>,
+    pub(crate) previous: Option<NetworkResult>,
+    /// The container and interface of each that GC has to leave.
+    pub(crate) valid: Vec<(String, String)>,
+    /// Where attachments are remembered, a directory for each network in it.
+    pub(crate) data: PathBuf,
+    /// As it was given, for plugins that work is delegated to.
+    pub(crate) document: Value,
+}
+
+impl Config {
+    pub(crate) fn read(text: &str, call: &Call) -> Result<Self, Failure> {
+        let document: Value = serde_json::from_str(text).map_err(|error| {
+            let problem = format!("the network configuration is no JSON: {error}");
+            Failure::new(Code::Decode, problem)
+        })?;
+        let fields = Fields::of(&document)?;
+        let version = version(&fields, call.command)?;
+        let network = fields.text("name")?.unwrap_or_default();
+        if !is_identifier(network) {
+            let expected = "letters, digits, `_`, `.` and `-` behind a letter or digit";
+            return Err(fields.refuse("name", expected));
+        }
+        let ipam = Ipam::read(&fields, call)?;
+        let config = Self {
+            version,
+            network: network.to_owned(),
+            bridge: bridge(&fields)?,
+            is_gateway: fields.flag("isGateway")?.unwrap_or(false),
+            is_default_gateway: fields.flag("isDefaultGateway")?.unwrap_or(false),
+            force_address: fields.flag("forceAddress")?.unwrap_or(false),
+            masquerade: fields.flag("ipMasq")?.unwrap_or(false),
+            hairpin: fields.flag("hairpinMode")?.unwrap_or(false),
+            promiscuous: fields.flag("promiscMode")?.unwrap_or(false),
+            port_isolation: fields.flag("portIsolation")?.unwrap_or(false),
+            disable_container_interface: fields.flag("disableContainerInterface")?.unwrap_or(false),
+            detect_duplicates: fields.flag("enabledad")?.unwrap_or(false),
+            ingress: ingress(&fields)?,
+            mtu: mtu(&fields)?,
+            mac: mac(&fields, call)?,
+            vlan: vlan(&fields)?,
+            ports: ports(&fields)?,
+            dns: fields.value("dns").cloned(),
+            previous: fields
+                .object("prevResult")?
+                .map(|previous| NetworkResult::read(&previous))
+                .transpose()?,
+            valid: valid(&fields)?,
+            data: ipam.directory(&fields)?,
+            ipam,
+            document: Value::Null,
+        };
+        config.check(&fields)?;
+        Ok(Self { document, ..config })
+    }
+
+    /// The attachment that a call is about.
+    pub(crate) fn attachment(&self, call: &Call) -> Attachment {
+        Attachment {
+            network: self.network.clone(),
+            container: call.container.clone(),
+            ifname: call.ifname.clone(),
+        }
+    }
+
+    /// What can't go together.
+    fn check(&self, fields: &Fields<'_>) -> Result<(), Failure> {
+        if self.hairpin && self.promiscuous {
+            return Err(fields.refuse("promiscMode", "possible together with hairpinMode"));
+        }
+        if self.disable_container_interface && !matches!(self.ipam, Ipam::None) {
+            let expected = "possible together with ipam";
+            return Err(fields.refuse("disableContainerInterface", expected));
+        }
+        if !self.ports.is_empty() {
+            let problem = "runtimeConfig.portMappings: not supported";
+            return Err(Failure::new(Code::UnsupportedField, problem));
+        }
+        Ok(())
+    }
+}
+
+fn version(fields: &Fields<'_>, command: Command) -> Result<Version, Failure> {
+    let said = fields.text("cniVersion")?.unwrap_or("0.1.0");
+    let spoken = Version::ALL.map(Version::name).join(", ");
+    let version: Version = said.parse().map_err(|()| {
+        let problem = format!("cniVersion `{said}` is not spoken here");
+        Failure::new(Code::IncompatibleVersion, problem).details(format!("spoken: {spoken}"))
+    })?;
+    let since = match command {
+        Command::Check => Version::V0_4_0,
+        Command::Gc | Command::Status => Version::V1_1_0,
+        _ => return Ok(version),
+    };
+    if version < since {
+        let name = command.name();
+        let problem = format!("cniVersion {version} has no {name}: it came with {since}");
+        return Err(Failure::new(Code::IncompatibleVersion, problem));
+    }
+    Ok(version)
+}
+
+fn bridge(fields: &Fields<'_>) -> Result<String, Failure> {
+    let name = fields.text("bridge")?.filter(|name| !name.is_empty()).unwrap_or(BRIDGE);
+    let bad = |c: char| c == '/' || c == ':' || c == '%' || c.is_whitespace() || c.is_control();
+    if name.len() > 15 || matches!(name, "." | "..") || name.contains(bad) {
+        return Err(fields.refuse("bridge", "a name for a link"));
+    }
+    Ok(name.to_owned())
+}
+
+/// 0 is as good as none, as the reference plugin has it.
+fn mtu(fields: &Fields<'_>) -> Result<Option<u32>, Failure> {
+    let mtu = fields.number("mtu", 0..=65_535)?.filter(|mtu| *mtu != 0);
+    if mtu.is_some_and(|mtu| mtu < 68) {
+        return Err(fields.refuse("mtu", "a number from 68 to 65535"));
+    }
+    Ok(mtu)
+}
+
+fn ingress(fields: &Fields<'_>) -> Result<IngressPolicy, Failure> {
+    match fields.text("ingressPolicy")?.unwrap_or_default() {
+        "" | "open" => Ok(IngressPolicy::Open),
+        "same-bridge" => Ok(IngressPolicy::SameBridge),
+        "isolated" => Ok(IngressPolicy::Isolated),
+        _ => Err(fields.refuse("ingressPolicy", "open, same-bridge or isolated")),
+    }
+}
+
+/// What the runtime says goes first, then `args`, then `CNI_ARGS`, then the configuration.
+fn mac(fields: &Fields<'_>, call: &Call) -> Result<Option<MacAddr>, Failure> {
+    const EXPECTED: &str = "a MAC address of one station";
+    let args = fields.object("args")?;
+    let cni = args.as_ref().map(|args| args.object("cni")).transpose()?.flatten();
+    for place in [fields.object("runtimeConfig")?, cni].into_iter().flatten() {
+        if let Some(mac) = place.parsed::<MacAddr>("mac", EXPECTED)? {
+            return unicast(mac).ok_or_else(|| place.refuse("mac", EXPECTED)).map(Some);
+        }
+    }
+    if let Some(text) = call.arg("MAC") {
+        let mac = text.parse().ok().and_then(unicast);
+        let problem = format!("CNI_ARGS: MAC `{text}` is not {EXPECTED}");
+        return mac.ok_or_else(|| Failure::new(Code::InvalidEnvironment, problem)).map(Some);
+    }
+    let Some(mac) = fields.parsed::<MacAddr>("mac", EXPECTED)? else { return Ok(None) };
+    unicast(mac).ok_or_else(|| fields.refuse("mac", EXPECTED)).map(Some)
+}
+
+fn unicast(mac: MacAddr) -> Option<MacAddr> {
+    mac.is_unicast().then_some(mac)
+}
+
+fn vlan(fields: &Fields<'_>) -> Result<Option<Vlan>, Failure> {
+    for name in ["vlanTrunk", "macspoofchk"] {
+        let is_off = |value: &Value| {
+            value == &Value::Bool(false) || value.as_array().is_some_and(Vec::is_empty)
+        };
+        if fields.value(name).is_some_and(|value| !is_off(value)) {
+            let problem = format!("{}: not supported", fields.path_of(name));
+            return Err(Failure::new(Code::UnsupportedField, problem));
+        }
+    }
+    let id = fields.number("vlan", 0..=4094)?.unwrap_or(0);
+    let preserves_default = fields.flag("preserveDefaultVlan")?.unwrap_or(true);
+    let id = u16::try_from(id).unwrap_or(0);
+    Ok((id != 0).then_some(Vlan { id, preserves_default }))
+}
+
+fn ports(fields: &Fields<'_>) -> Result<Vec<PortMapping>, Failure> {
+    let Some(runtime) = fields.object("runtimeConfig")? else { return Ok(Vec::new()) };
+    runtime.objects("portMappings")?.iter().map(PortMapping::read).collect()
+}
+
+fn valid(fields: &Fields<'_>) -> Result<Vec<(String, String)>, Failure> {
+    let text = |fields: &Fields<'_>, name: &str| -> Result<String, Failure> {
+        let text = fields.text(name)?.ok_or_else(|| fields.refuse(name, "a name"))?;
+        Ok(text.to_owned())
+    };
+    let all = fields.objects("cni.dev/valid-attachments")?;
+    all.iter().map(|one| Ok((text(one, "containerID")?, text(one, "ifname")?))).collect()
+}
+
+/// The addresses that somebody asks for by `args` or the capability `ips`.
+pub(crate) fn requested(fields: &Fields<'_>, call: &Call) -> Result<Vec<IpAddr>, Failure> {
+    let mut requested = Vec::new();
+    if let Some(text) = call.arg("IP") {
+        let problem = format!("CNI_ARGS: IP `{text}` is not an address");
+        let address = address(text);
+        requested.push(address.ok_or_else(|| Failure::new(Code::InvalidEnvironment, problem))?);
+    }
+    let args = fields.object("args")?;
+    let cni = args.as_ref().map(|args| args.object("cni")).transpose()?.flatten();
+    for place in [cni, fields.object("runtimeConfig")?].into_iter().flatten() {
+        for (path, value) in place.list("ips")? {
+            let address = value.as_str().and_then(address);
+            let refused = || crate::fields::wrong(&path, value, "an address");
+            requested.push(address.ok_or_else(refused)?);
+        }
+    }
+    requested.sort_unstable();
+    requested.dedup();
+    Ok(requested)
+}
+
+/// An address, with or without the length of a prefix.
+fn address(text: &str) -> Option<IpAddr> {
+    let (address, length) = text.split_once('/').unwrap_or((text, "0"));
+    length.parse::<u8>().ok()?;
+    address.parse().ok()
+}

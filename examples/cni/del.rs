@@ -1,0 +1,67 @@
+//! DEL: takes away what ADD made, as far as it is there.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use netloom::Owned;
+
+use crate::attachment::Attachment;
+use crate::call::{Call, Command};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::filter::Filter;
+use crate::host::Host;
+use crate::ipam::Ipam;
+use crate::store::Store;
+
+pub(crate) fn del(call: &Call, config: &Config) -> Result<(), Failure> {
+    let host = Host::share()?;
+    let attachment = config.attachment(call);
+    let mut failures = unplug(&host, config, &attachment);
+    if let Ipam::Delegate(delegate) = &config.ipam {
+        failures.extend(delegate.run(Command::Del, call, &config.document).err());
+    }
+    if failures.is_empty() {
+        failures.extend(forget(config, &attachment).err());
+    }
+    Failure::join(failures)
+}
+
+/// All of an attachment but what is remembered of it, which is forgotten when the rest is gone: until then
+/// its addresses are nobody else's.
+pub(crate) fn unplug(host: &Host, config: &Config, attachment: &Attachment) -> Vec<Failure> {
+    let failures = [unfilter(host, config, attachment), cut(host, attachment)];
+    failures.into_iter().filter_map(Result::err).collect()
+}
+
+pub(crate) fn forget(config: &Config, attachment: &Attachment) -> Result<(), Failure> {
+    match Store::existing(&config.data, &config.network)? {
+        Some(store) => store.forget(attachment),
+        None => Ok(()),
+    }
+}
+
+fn unfilter(host: &Host, config: &Config, attachment: &Attachment) -> Result<(), Failure> {
+    let Some(filter) = Filter::find(&host.netns)? else { return Ok(()) };
+    let tag = attachment.tag();
+    match addresses(config, attachment)? {
+        Some(addresses) => filter.remove(&tag, &addresses),
+        // An ADD that was killed, or a state that was lost: it takes a look at all.
+        None => filter.sweep(|other| other == tag),
+    }
+}
+
+/// The addresses that it has had, if that is known.
+fn addresses(config: &Config, attachment: &Attachment) -> Result<Option<Vec<IpAddr>>, Failure> {
+    let store = Store::existing(&config.data, &config.network)?;
+    let record = store.map(|store| store.record(attachment)).transpose()?.flatten();
+    Ok(record.map(|record| record.addresses.iter().map(IpNet::addr).collect()))
+}
+
+/// With the host's end goes the container's; where the namespace is gone, both are.
+fn cut(host: &Host, attachment: &Attachment) -> Result<(), Failure> {
+    match host.netns.link(&attachment.link_name()) {
+        Err(error) if error.is_not_found() => Ok(()),
+        link => Ok(Owned::adopt(link?).delete().map_err(netloom::Error::from)?),
+    }
+}

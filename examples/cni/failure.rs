@@ -1,0 +1,97 @@
+//! What went wrong, as the CNI specification wants it told: a code, a sentence, and details.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+/// The specification's codes, and from 100 on the plugin's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Code {
+    IncompatibleVersion = 1,
+    UnsupportedField = 2,
+    UnknownContainer = 3,
+    InvalidEnvironment = 4,
+    Io = 5,
+    Decode = 6,
+    InvalidConfig = 7,
+    Unavailable = 50,
+    /// The kernel refused.
+    Kernel = 100,
+    /// No address can be had.
+    Addresses = 101,
+    /// Something is not as ADD left it.
+    Missing = 102,
+    /// Another plugin, to which work was delegated, failed without a word.
+    Delegate = 103,
+}
+
+/// Why a command failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    code: u32,
+    message: String,
+    details: String,
+}
+
+impl Failure {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code: code as u32, message: message.into(), details: String::new() }
+    }
+
+    /// As another plugin told it.
+    pub(crate) fn of_delegate(code: u32, message: String, details: String) -> Self {
+        Self { code, message, details }
+    }
+
+    #[must_use]
+    pub(crate) fn details(mut self, details: impl Into<String>) -> Self {
+        self.details = details.into();
+        self
+    }
+
+    /// A file that could not be read or written.
+    pub(crate) fn file(action: &str, path: &Path, error: &io::Error) -> Self {
+        Self::new(Code::Io, format!("{action} {}: {error}", path.display()))
+    }
+
+    pub(crate) fn code(&self) -> u32 {
+        self.code
+    }
+
+    /// All of them in one, the first one's code with it. `Ok` where there is none.
+    pub(crate) fn join(failures: Vec<Self>) -> Result<(), Self> {
+        let mut failures = failures.into_iter();
+        let Some(mut first) = failures.next() else { return Ok(()) };
+        for next in failures {
+            first.message = format!("{}; {}", first.message, next.message);
+        }
+        Err(first)
+    }
+
+    /// The specification's error object.
+    pub(crate) fn to_json(&self, version: &str) -> Value {
+        let mut object = json!({ "cniVersion": version, "code": self.code, "msg": self.message });
+        if !self.details.is_empty() {
+            object["details"] = json!(self.details);
+        }
+        object
+    }
+}
+
+/// What the kernel refused; what was wrong before it was asked is a matter of the configuration.
+impl From<netloom::Error> for Failure {
+    fn from(error: netloom::Error) -> Self {
+        let code = if error.is_invalid_input() { Code::InvalidConfig } else { Code::Kernel };
+        let reason = error.remedy().unwrap_or_default().to_owned();
+        Self::new(code, error.to_string()).details(reason)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}

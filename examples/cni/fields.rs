@@ -1,0 +1,118 @@
+//! The fields of a JSON object: unknown ones are passed over, wrong ones refused by name and value.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use serde_json::{Map, Value};
+
+use crate::failure::{Code, Failure};
+
+/// An object, and where it is in the whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Fields<'a> {
+    object: &'a Map<String, Value>,
+    path: String,
+}
+
+/// A value that is none of ours is as good as absent.
+fn present(value: &Value) -> Option<&Value> {
+    (!value.is_null()).then_some(value)
+}
+
+impl<'a> Fields<'a> {
+    /// Of a whole document.
+    pub(crate) fn of(document: &'a Value) -> Result<Self, Failure> {
+        Self::at(document, String::new())
+    }
+
+    /// Of a value that is at this path.
+    pub(crate) fn at(value: &'a Value, path: String) -> Result<Self, Failure> {
+        match value.as_object() {
+            Some(object) => Ok(Self { object, path }),
+            None => Err(wrong(&path, value, "an object")),
+        }
+    }
+
+    /// A field's path, as `ipam.ranges[0]`.
+    pub(crate) fn path_of(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    pub(crate) fn value(&self, name: &str) -> Option<&'a Value> {
+        self.object.get(name).and_then(present)
+    }
+
+    /// A field that can't be as it is.
+    pub(crate) fn refuse(&self, name: &str, expected: impl fmt::Display) -> Failure {
+        wrong(&self.path_of(name), self.value(name).unwrap_or(&Value::Null), expected)
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&'a str>, Failure> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        value.as_str().map(Some).ok_or_else(|| self.refuse(name, "a string"))
+    }
+
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Failure> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        value.as_bool().map(Some).ok_or_else(|| self.refuse(name, "true or false"))
+    }
+
+    /// A number within bounds.
+    pub(crate) fn number(
+        &self,
+        name: &str,
+        bounds: RangeInclusive<u32>,
+    ) -> Result<Option<u32>, Failure> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+        let refused = || {
+            let expected = format!("a number from {} to {}", bounds.start(), bounds.end());
+            self.refuse(name, expected)
+        };
+        number.filter(|number| bounds.contains(number)).ok_or_else(refused).map(Some)
+    }
+
+    /// A string that stands for something; an empty one for nothing.
+    pub(crate) fn parsed<T: FromStr>(
+        &self,
+        name: &str,
+        expected: &str,
+    ) -> Result<Option<T>, Failure> {
+        match self.text(name)? {
+            None | Some("") => Ok(None),
+            Some(text) => text.parse().map(Some).map_err(|_| self.refuse(name, expected)),
+        }
+    }
+
+    pub(crate) fn object(&self, name: &str) -> Result<Option<Self>, Failure> {
+        self.value(name).map(|value| Self::at(value, self.path_of(name))).transpose()
+    }
+
+    /// The values of a list, each with its path.
+    pub(crate) fn list(&self, name: &str) -> Result<Vec<(String, &'a Value)>, Failure> {
+        let Some(value) = self.value(name) else { return Ok(Vec::new()) };
+        items(value, &self.path_of(name))
+    }
+
+    /// The objects of a list.
+    pub(crate) fn objects(&self, name: &str) -> Result<Vec<Self>, Failure> {
+        self.list(name)?.into_iter().map(|(path, value)| Self::at(value, path)).collect()
+    }
+}
+
+/// The values of what is to be a list.
+pub(crate) fn items<'a>(value: &'a Value, path: &str) -> Result<Vec<(String, &'a Value)>, Failure> {
+    let Some(list) = value.as_array() else { return Err(wrong(path, value, "a list")) };
+    Ok(list.iter().enumerate().map(|(at, value)| (format!("{path}[{at}]"), value)).collect())
+}
+
+/// A value at a path that is not what it has to be.
+pub(crate) fn wrong(path: &str, value: &Value, expected: impl fmt::Display) -> Failure {
+    let path = if path.is_empty() { "the network configuration" } else { path };
+    let problem = match value {
+        Value::Null => format!("{path}: {expected} is missing"),
+        value => format!("{path}: {value} is not {expected}"),
+    };
+    Failure::new(Code::InvalidConfig, problem)
+}

@@ -1,0 +1,63 @@
+//! GC: takes away what is of attachments that the runtime does not know of any more.
+
+use std::collections::HashSet;
+
+use crate::attachment::Attachment;
+use crate::call::{Call, Command};
+use crate::config::Config;
+use crate::del;
+use crate::failure::Failure;
+use crate::filter::Filter;
+use crate::host::Host;
+use crate::ipam::{Delegate, Ipam};
+use crate::store::Store;
+
+/// Whatever fails, the rest is gone through.
+pub(crate) fn gc(call: &Call, config: &Config) -> Result<(), Failure> {
+    let host = Host::share()?;
+    let valid: HashSet<Attachment> = config
+        .valid
+        .iter()
+        .map(|(container, ifname)| Attachment {
+            network: config.network.clone(),
+            container: container.clone(),
+            ifname: ifname.clone(),
+        })
+        .collect();
+    let mut failures = Vec::new();
+    let known = Store::existing(&config.data, &config.network)
+        .and_then(|store| store.map_or(Ok(Vec::new()), |store| store.attachments(&config.network)));
+    match known {
+        Err(failure) => failures.push(failure),
+        Ok(known) => {
+            for attachment in known.iter().filter(|one| !valid.contains(one)) {
+                let problems = del::unplug(&host, config, attachment);
+                if problems.is_empty() {
+                    failures.extend(del::forget(config, attachment).err());
+                }
+                failures.extend(problems);
+            }
+        }
+    }
+    failures.extend(sweep(&host, config, &valid).err());
+    if let Ipam::Delegate(delegate) = &config.ipam {
+        let done = delegate.run(Command::Gc, call, &config.document);
+        failures.extend(done.err().filter(|failure| !Delegate::is_unknown_command(failure)));
+    }
+    Failure::join(failures)
+}
+
+/// What nothing is remembered of.
+fn sweep(host: &Host, config: &Config, valid: &HashSet<Attachment>) -> Result<(), Failure> {
+    if let Ipam::BuiltIn(_) = config.ipam
+        && let Some(store) = Store::existing(&config.data, &config.network)?
+    {
+        store.forget_nameless(&config.network)?;
+    }
+    let tags: HashSet<String> = valid.iter().map(Attachment::tag).collect();
+    let of_network = Attachment::tag_prefix(&config.network);
+    match Filter::find(&host.netns)? {
+        Some(filter) => filter.sweep(|tag| tag.starts_with(&of_network) && !tags.contains(tag)),
+        None => Ok(()),
+    }
+}

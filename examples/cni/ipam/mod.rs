@@ -1,0 +1,63 @@
+//! Where a container's addresses come from: nowhere, another plugin, or the ranges of the configuration.
+
+mod built_in;
+mod delegate;
+mod range;
+mod resolv_conf;
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+pub(crate) use built_in::BuiltIn;
+pub(crate) use delegate::Delegate;
+
+use crate::call::Call;
+use crate::failure::Failure;
+use crate::fields::Fields;
+
+/// The `type` of the built-in one.
+const BUILT_IN: &str = "netloom";
+
+/// Where the reference `host-local` keeps its addresses. Ours are there, too, under the same lock: what
+/// either has given out the other leaves alone.
+const ADDRESSES: &str = "/var/lib/cni/networks";
+/// Where attachments are remembered whose addresses are another plugin's matter.
+const ATTACHMENTS: &str = "/var/lib/cni/netloom";
+
+#[derive(Debug, Clone)]
+pub(crate) enum Ipam {
+    /// The network is one of frames alone.
+    None,
+    Delegate(Delegate),
+    BuiltIn(BuiltIn),
+}
+
+impl Ipam {
+    pub(crate) fn read(fields: &Fields<'_>, call: &Call) -> Result<Self, Failure> {
+        let Some(ipam) = fields.object("ipam")? else { return Ok(Self::None) };
+        match ipam.text("type")?.unwrap_or_default() {
+            "" => Ok(Self::None),
+            BUILT_IN => BuiltIn::read(fields, &ipam, call).map(Self::BuiltIn),
+            kind if kind.contains('/') => Err(ipam.refuse("type", "a plugin's name")),
+            kind => Ok(Self::Delegate(Delegate::new(kind))),
+        }
+    }
+
+    /// The directory that has one for each network.
+    pub(crate) fn directory(&self, fields: &Fields<'_>) -> Result<PathBuf, Failure> {
+        let (place, default) = match self {
+            Self::BuiltIn(_) => (fields.object("ipam")?, ADDRESSES),
+            _ => (Some(fields.clone()), ATTACHMENTS),
+        };
+        let given = place.map(|place| place.text("dataDir")).transpose()?.flatten();
+        let given = given.filter(|path| !path.is_empty());
+        match given {
+            Some(path) if !path.starts_with('/') => {
+                let value = Value::from(path);
+                Err(crate::fields::wrong("dataDir", &value, "an absolute path"))
+            }
+            path => Ok(PathBuf::from(path.unwrap_or(default))),
+        }
+    }
+}

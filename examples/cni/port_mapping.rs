@@ -1,0 +1,48 @@
+//! Published ports, as runtimes ask for them with the capability `portMappings`.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use netloom::Protocol;
+
+use crate::failure::Failure;
+use crate::fields::Fields;
+
+/// One entry of `portMappings`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(dead_code)] // until ports are published
+pub(crate) struct PortMapping {
+    host_port: u16,
+    container_port: u16,
+    protocol: Protocol,
+    host_address: Option<IpAddr>,
+}
+
+impl PortMapping {
+    pub(crate) fn read(fields: &Fields<'_>) -> Result<Self, Failure> {
+        const EXPECTED: &str = "a port from 1 to 65535";
+        let port = |name: &str| -> Result<u16, Failure> {
+            let number = fields.number(name, 1..=65_535)?;
+            let port = number.and_then(|number| u16::try_from(number).ok());
+            port.ok_or_else(|| fields.refuse(name, EXPECTED))
+        };
+        let protocol = match fields.text("protocol")?.unwrap_or_default() {
+            "" => Protocol::TCP,
+            name if name.eq_ignore_ascii_case("tcp") => Protocol::TCP,
+            name if name.eq_ignore_ascii_case("udp") => Protocol::UDP,
+            name if name.eq_ignore_ascii_case("sctp") => Protocol::SCTP,
+            _ => return Err(fields.refuse("protocol", "tcp, udp or sctp")),
+        };
+        let host_address: Option<IpAddr> = fields.parsed("hostIP", "an address")?;
+        if host_address.is_some_and(|address| {
+            address.is_multicast() || address == IpAddr::V6(Ipv6Addr::LOCALHOST)
+        }) {
+            return Err(fields.refuse("hostIP", "an address that ports can be forwarded from"));
+        }
+        Ok(Self {
+            host_port: port("hostPort")?,
+            container_port: port("containerPort")?,
+            protocol,
+            host_address,
+        })
+    }
+}

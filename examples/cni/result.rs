@@ -1,0 +1,214 @@
+//! The result of ADD, in the shape of each version of the specification: what a plugin prints, what the
+//! next one of a chain gets, and what CHECK and DEL are told.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde_json::{Map, Value, json};
+
+use crate::failure::Failure;
+use crate::fields::Fields;
+use crate::version::Version;
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct NetworkResult {
+    pub(crate) interfaces: Vec<Interface>,
+    pub(crate) ips: Vec<Ip>,
+    pub(crate) routes: Vec<Route>,
+    /// Passed on as it is.
+    pub(crate) dns: Option<Value>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Interface {
+    pub(crate) name: String,
+    pub(crate) mac: Option<String>,
+    pub(crate) mtu: Option<u32>,
+    /// The path of the container's namespace; none for what is on the host.
+    pub(crate) sandbox: Option<String>,
+    /// What this plugin has no word for (`socketPath`, `pciID`).
+    other: Map<String, Value>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Ip {
+    pub(crate) address: IpNet,
+    pub(crate) gateway: Option<IpAddr>,
+    /// Which of the interfaces has it.
+    pub(crate) interface: Option<usize>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Route {
+    pub(crate) dst: IpNet,
+    pub(crate) gw: Option<IpAddr>,
+    pub(crate) mtu: Option<u32>,
+    pub(crate) priority: Option<u32>,
+    pub(crate) table: Option<u32>,
+}
+
+impl NetworkResult {
+    pub(crate) fn read(fields: &Fields<'_>) -> Result<Self, Failure> {
+        let read = |list: &str| fields.objects(list);
+        Ok(Self {
+            interfaces: read("interfaces")?
+                .iter()
+                .map(Interface::read)
+                .collect::<Result<_, _>>()?,
+            ips: read("ips")?.iter().map(Ip::read).collect::<Result<_, _>>()?,
+            routes: read("routes")?.iter().map(Route::read).collect::<Result<_, _>>()?,
+            dns: fields.value("dns").cloned(),
+        })
+    }
+
+    pub(crate) fn to_json(&self, version: Version) -> Value {
+        let interfaces: Vec<_> = self.interfaces.iter().map(|one| one.to_json(version)).collect();
+        let ips: Vec<_> = self.ips.iter().map(|one| one.to_json(version)).collect();
+        let routes: Vec<_> = self.routes.iter().map(|one| one.to_json(version)).collect();
+        let mut result = json!({ "cniVersion": version.name() });
+        if !interfaces.is_empty() {
+            result["interfaces"] = json!(interfaces);
+        }
+        if !ips.is_empty() {
+            result["ips"] = json!(ips);
+        }
+        if !routes.is_empty() {
+            result["routes"] = json!(routes);
+        }
+        result["dns"] = self.dns.clone().unwrap_or_else(|| json!({}));
+        result
+    }
+
+    /// Adds what this plugin made to what the plugins before it in a chain had made.
+    #[must_use]
+    pub(crate) fn after(mut self, previous: Option<Self>) -> Self {
+        let Some(mut all) = previous else { return self };
+        let offset = all.interfaces.len();
+        for ip in &mut self.ips {
+            ip.interface = ip.interface.map(|index| index + offset);
+        }
+        all.interfaces.extend(self.interfaces);
+        all.ips.extend(self.ips);
+        all.routes.extend(self.routes);
+        all.dns = self.dns.or(all.dns);
+        all
+    }
+}
+
+impl Interface {
+    pub(crate) fn new(name: &str, mac: Option<String>, mtu: u32, sandbox: Option<String>) -> Self {
+        Self { name: name.to_owned(), mac, mtu: Some(mtu), sandbox, other: Map::new() }
+    }
+
+    fn read(fields: &Fields<'_>) -> Result<Self, Failure> {
+        let name = fields.text("name")?.ok_or_else(|| fields.refuse("name", "a name"))?;
+        let text = |name: &str| -> Result<Option<String>, Failure> {
+            Ok(fields.text(name)?.filter(|text| !text.is_empty()).map(str::to_owned))
+        };
+        let mut other = Map::new();
+        for name in ["socketPath", "pciID"] {
+            other.extend(fields.value(name).map(|value| (name.to_owned(), value.clone())));
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            mac: text("mac")?,
+            mtu: fields.number("mtu", 0..=u32::MAX)?,
+            sandbox: text("sandbox")?,
+            other,
+        })
+    }
+
+    fn to_json(&self, version: Version) -> Value {
+        let mut object = json!({ "name": self.name });
+        if let Some(mac) = &self.mac {
+            object["mac"] = json!(mac);
+        }
+        if version >= Version::V1_1_0 {
+            if let Some(mtu) = self.mtu.filter(|mtu| *mtu > 0) {
+                object["mtu"] = json!(mtu);
+            }
+            for (name, value) in &self.other {
+                object[name] = value.clone();
+            }
+        }
+        if let Some(sandbox) = &self.sandbox {
+            object["sandbox"] = json!(sandbox);
+        }
+        object
+    }
+}
+
+impl Ip {
+    fn read(fields: &Fields<'_>) -> Result<Self, Failure> {
+        const EXPECTED: &str = "an address with the length of its prefix";
+        let address = fields.parsed("address", EXPECTED)?;
+        let interface = fields.number("interface", 0..=u32::MAX)?;
+        Ok(Self {
+            address: address.ok_or_else(|| fields.refuse("address", EXPECTED))?,
+            gateway: fields.parsed("gateway", "an address")?,
+            interface: interface.and_then(|index| index.try_into().ok()),
+        })
+    }
+
+    fn to_json(&self, version: Version) -> Value {
+        let mut object = json!({ "address": self.address.to_string() });
+        if version < Version::V1_0_0 {
+            object["version"] = json!(if self.address.addr().is_ipv4() { "4" } else { "6" });
+        }
+        if let Some(gateway) = self.gateway {
+            object["gateway"] = json!(gateway.to_string());
+        }
+        if let Some(interface) = self.interface {
+            object["interface"] = json!(interface);
+        }
+        object
+    }
+}
+
+impl Route {
+    /// Everything, by this gateway.
+    pub(crate) fn default_by(gateway: IpAddr) -> Self {
+        let any = if gateway.is_ipv4() { "0.0.0.0/0".parse() } else { "::/0".parse() };
+        let dst = any.unwrap_or_else(|_| IpNet::from(gateway));
+        Self { dst, gw: Some(gateway), mtu: None, priority: None, table: None }
+    }
+
+    pub(crate) fn read(fields: &Fields<'_>) -> Result<Self, Failure> {
+        const EXPECTED: &str = "a network, as 10.0.0.0/8";
+        let dst: Option<IpNet> = fields.parsed("dst", EXPECTED)?;
+        let dst = dst.ok_or_else(|| fields.refuse("dst", EXPECTED))?;
+        let gw: Option<IpAddr> = fields.parsed("gw", "an address")?;
+        if gw.is_some_and(|gw| gw.is_ipv4() != dst.addr().is_ipv4()) {
+            return Err(fields.refuse("gw", format_args!("of the family of {dst}")));
+        }
+        for name in ["advmss", "scope"] {
+            if fields.number(name, 0..=u32::MAX)?.is_some_and(|number| number != 0) {
+                let problem = format!("{}: not supported", fields.path_of(name));
+                return Err(Failure::new(crate::failure::Code::UnsupportedField, problem));
+            }
+        }
+        Ok(Self {
+            dst: dst.trunc(),
+            gw,
+            mtu: fields.number("mtu", 0..=u32::MAX)?.filter(|mtu| *mtu > 0),
+            priority: fields.number("priority", 0..=u32::MAX)?.filter(|priority| *priority > 0),
+            table: fields.number("table", 0..=u32::MAX)?,
+        })
+    }
+
+    fn to_json(&self, version: Version) -> Value {
+        let mut object = json!({ "dst": self.dst.to_string() });
+        if let Some(gw) = self.gw {
+            object["gw"] = json!(gw.to_string());
+        }
+        if version >= Version::V1_1_0 {
+            let numbers = [("mtu", self.mtu), ("priority", self.priority), ("table", self.table)];
+            for (name, number) in numbers {
+                if let Some(number) = number {
+                    object[name] = json!(number);
+                }
+            }
+        }
+        object
+    }
+}

@@ -1,0 +1,58 @@
+//! STATUS: whether an ADD could do its work now.
+
+use netloom::Netns;
+
+use crate::bridge::forwards;
+use crate::call::{Call, Command};
+use crate::config::Config;
+use crate::failure::{Code, Failure};
+use crate::filter::Filter;
+use crate::host::Host;
+use crate::ipam::{Delegate, Ipam};
+use crate::store::Store;
+
+pub(crate) fn status(call: &Call, config: &Config) -> Result<(), Failure> {
+    look(call, config).map_err(|failure| {
+        let is_known = [Code::Unavailable as u32, 51].contains(&failure.code());
+        if is_known { failure } else { Failure::new(Code::Unavailable, failure.to_string()) }
+    })
+}
+
+fn look(call: &Call, config: &Config) -> Result<(), Failure> {
+    let host = Host::share()?;
+    has_bridge(&host.netns, config)?;
+    if Filter::is_needed(config) {
+        Filter::find(&host.netns)?;
+    }
+    if config.is_gateway || config.is_default_gateway {
+        forwards(&host, false)?;
+    }
+    match &config.ipam {
+        Ipam::None => Ok(()),
+        Ipam::BuiltIn(built_in) => {
+            built_in.has_addresses(&Store::open(&config.data, &config.network)?)
+        }
+        Ipam::Delegate(delegate) => {
+            match delegate.run(Command::Status, call, &config.document) {
+                // One from before 1.1.0 does not say.
+                Err(failure) if !Delegate::is_unknown_command(&failure) => Err(failure),
+                _ => Ok(()),
+            }
+        }
+    }
+}
+
+/// It may be there already, and then has to be one.
+fn has_bridge(host: &Netns, config: &Config) -> Result<(), Failure> {
+    match host.link(&config.bridge) {
+        Err(error) if error.is_not_found() => Ok(()),
+        link => match link?.info()?.kind.as_deref() {
+            Some("bridge") => Ok(()),
+            kind => {
+                let kind = kind.unwrap_or("a link of no kind");
+                let problem = format!("bridge: `{}` is not a bridge but {kind}", config.bridge);
+                Err(Failure::new(Code::Unavailable, problem))
+            }
+        },
+    }
+}

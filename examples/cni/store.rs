@@ -1,0 +1,252 @@
+//! What is remembered of attachments, on disk: readable whatever happened while it was written.
+//!
+//! A network has a directory. An attachment is one file in it, with several names: its own, and each
+//! address that it reserves. The file is written and synced before it has any name, and the directory is
+//! synced before ADD succeeds. A name that is the same file as an attachment's own is that attachment's,
+//! so an address is never given back that somebody else has by now.
+//!
+//! | name | what |
+//! |---|---|
+//! | `CONTAINER@INTERFACE` | an attachment |
+//! | `10.88.0.2` | an address that is taken: the attachment's file, or one of `host-local`'s |
+//! | `last.0` | the address that the first set gave out last, as the target of a symbolic link |
+//! | `lock` | whoever changes something holds it (flock) |
+//! | `new` | left of one who was killed while writing; without meaning |
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use serde_json::{Value, json};
+
+use crate::attachment::Attachment;
+use crate::failure::Failure;
+
+/// A network's directory, locked for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Store {
+    directory: PathBuf,
+    _lock: File,
+}
+
+/// An address that was chosen of a set of ranges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) set: usize,
+    pub(crate) address: IpAddr,
+}
+
+/// What is remembered of an attachment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// The container's addresses, whoever gave them.
+    pub(crate) addresses: Vec<IpNet>,
+}
+
+impl Store {
+    /// Opens a network's directory, and makes it where it is not there.
+    pub(crate) fn open(data: &Path, network: &str) -> Result<Self, Failure> {
+        let directory = data.join(network);
+        fs::create_dir_all(&directory)
+            .map_err(|error| Failure::file("make directory", &directory, &error))?;
+        Self::lock(directory)
+    }
+
+    /// Opens it only where it is there.
+    pub(crate) fn existing(data: &Path, network: &str) -> Result<Option<Self>, Failure> {
+        let directory = data.join(network);
+        if directory.is_dir() { Self::lock(directory).map(Some) } else { Ok(None) }
+    }
+
+    fn lock(directory: PathBuf) -> Result<Self, Failure> {
+        let path = directory.join("lock");
+        let open = || {
+            let mut options = OpenOptions::new();
+            let lock = options.read(true).write(true).create(true).truncate(false).open(&path)?;
+            lock.lock()?;
+            Ok(lock)
+        };
+        match open() {
+            Ok(lock) => Ok(Self { directory, _lock: lock }),
+            Err(error) => Err(Failure::file("lock", &path, &error)),
+        }
+    }
+
+    /// What is remembered of an attachment; nothing where there is none. One that can't be read is
+    /// without addresses.
+    pub(crate) fn record(&self, attachment: &Attachment) -> Result<Option<Record>, Failure> {
+        let path = self.path(&attachment.file_name());
+        match fs::read(&path) {
+            Ok(text) => Ok(Some(Record::parse(&text).unwrap_or_default())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::file("read", &path, &error)),
+        }
+    }
+
+    pub(crate) fn is_free(&self, address: IpAddr) -> Result<bool, Failure> {
+        let path = self.path(&address.to_string());
+        match fs::symlink_metadata(&path) {
+            Ok(_) => Ok(false),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(Failure::file("look at", &path, &error)),
+        }
+    }
+
+    /// Whether an address is this attachment's.
+    pub(crate) fn has(&self, attachment: &Attachment, address: IpAddr) -> bool {
+        is_same(&self.path(&attachment.file_name()), &self.path(&address.to_string()))
+    }
+
+    /// The address that a set gave out last.
+    pub(crate) fn last(&self, set: usize) -> Option<IpAddr> {
+        let target = fs::read_link(self.path(&format!("last.{set}"))).ok()?;
+        target.to_str()?.parse().ok()
+    }
+
+    /// All addresses that are given out.
+    pub(crate) fn addresses(&self) -> Result<Vec<IpAddr>, Failure> {
+        Ok(self.names()?.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// All attachments of the network.
+    pub(crate) fn attachments(&self, network: &str) -> Result<Vec<Attachment>, Failure> {
+        let names = self.names()?;
+        Ok(names.iter().filter_map(|name| Attachment::of_file(network, name)).collect())
+    }
+
+    fn names(&self) -> Result<Vec<String>, Failure> {
+        let list = || -> io::Result<Vec<String>> {
+            let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name());
+            let names = fs::read_dir(&self.directory)?.map(name).collect::<io::Result<Vec<_>>>()?;
+            Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
+        };
+        list().map_err(|error| Failure::file("list", &self.directory, &error))
+    }
+
+    /// Remembers an attachment and takes its addresses, for good once this returns.
+    pub(crate) fn keep(
+        &self,
+        attachment: &Attachment,
+        record: &Record,
+        choices: &[Choice],
+    ) -> Result<(), Failure> {
+        let keep = || -> io::Result<()> {
+            let new = self.path("new");
+            remove(&new)?;
+            let mut file = OpenOptions::new().write(true).create_new(true).open(&new)?;
+            file.write_all(record.to_json(attachment).to_string().as_bytes())?;
+            file.sync_all()?;
+            // Its own name first: an address without one would be nobody's to give back.
+            fs::hard_link(&new, self.path(&attachment.file_name()))?;
+            for choice in choices {
+                fs::hard_link(&new, self.path(&choice.address.to_string()))?;
+            }
+            remove(&new)?;
+            for Choice { set, address } in choices {
+                symlink(address.to_string(), &new)?;
+                fs::rename(&new, self.path(&format!("last.{set}")))?;
+            }
+            self.sync()
+        };
+        keep().map_err(|error| {
+            let path = self.path(&attachment.file_name());
+            let failure = Failure::file("write", &path, &error);
+            match self.forget(attachment) {
+                Ok(()) => failure,
+                Err(second) => failure.details(second.to_string()),
+            }
+        })
+    }
+
+    /// Forgets an attachment and gives its addresses back. What is gone is gone.
+    pub(crate) fn forget(&self, attachment: &Attachment) -> Result<(), Failure> {
+        let own = self.path(&attachment.file_name());
+        let record = self.record(attachment)?;
+        let forget = || -> io::Result<()> {
+            let Some(record) = record else { return Ok(()) };
+            for address in record.addresses {
+                let path = self.path(&address.addr().to_string());
+                if is_same(&own, &path) {
+                    remove(&path)?;
+                }
+            }
+            // Last: while it is there, the same can be tried again.
+            remove(&own)?;
+            self.sync()
+        };
+        forget().map_err(|error| Failure::file("delete", &own, &error))
+    }
+
+    /// Gives back addresses whose attachment has no name: after a power cut the one may be on disk
+    /// without the other. Those of `host-local` are left alone.
+    pub(crate) fn forget_nameless(&self, network: &str) -> Result<(), Failure> {
+        for name in self.names()? {
+            if name.parse::<IpAddr>().is_err() {
+                continue;
+            }
+            let path = self.path(&name);
+            let text = fs::read(&path).unwrap_or_default();
+            let Some(attachment) = attachment_of(network, &text) else { continue };
+            if !is_same(&self.path(&attachment.file_name()), &path) {
+                remove(&path).map_err(|error| Failure::file("delete", &path, &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.directory)?.sync_all()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+}
+
+/// Whether two names are of one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| {
+        let metadata = fs::symlink_metadata(path).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    identity(one).is_some_and(|one| identity(other) == Some(one))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+impl Record {
+    fn to_json(&self, attachment: &Attachment) -> Value {
+        let addresses: Vec<_> = self.addresses.iter().map(IpNet::to_string).collect();
+        json!({
+            "containerID": attachment.container,
+            "ifname": attachment.ifname,
+            "addresses": addresses,
+        })
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
+        let document: Value = serde_json::from_slice(text).ok()?;
+        let addresses = document["addresses"].as_array()?.iter();
+        let addresses = addresses.map(|address| address.as_str()?.parse().ok());
+        Some(Self { addresses: addresses.collect::<Option<_>>()? })
+    }
+}
+
+/// Whose file this is; none where it is not one of ours.
+fn attachment_of(network: &str, text: &[u8]) -> Option<Attachment> {
+    let document: Value = serde_json::from_slice(text).ok()?;
+    let text = |name: &str| document[name].as_str().map(str::to_owned);
+    Some(Attachment {
+        network: network.to_owned(),
+        container: text("containerID")?,
+        ifname: text("ifname")?,
+    })
+}

@@ -1,0 +1,45 @@
+//! The versions of the CNI specification that are spoken.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A version, by what it brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Version {
+    /// Chains of plugins.
+    V0_3_1,
+    /// CHECK.
+    V0_4_0,
+    /// Addresses without their family.
+    V1_0_0,
+    /// GC, STATUS, the MTU of interfaces.
+    V1_1_0,
+}
+
+impl Version {
+    pub(crate) const ALL: [Self; 4] = [Self::V0_3_1, Self::V0_4_0, Self::V1_0_0, Self::V1_1_0];
+    pub(crate) const LATEST: Self = Self::V1_1_0;
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::V0_3_1 => "0.3.1",
+            Self::V0_4_0 => "0.4.0",
+            Self::V1_0_0 => "1.0.0",
+            Self::V1_1_0 => "1.1.0",
+        }
+    }
+}
+
+impl FromStr for Version {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|version| version.name() == text).ok_or(())
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

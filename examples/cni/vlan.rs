@@ -1,0 +1,44 @@
+//! VLANs: the gateway's own link, where containers are in one.
+
+use netloom::{BridgeVlan, Link, VethEnd, VethPair};
+
+use crate::bridge::ReadyBridge;
+use crate::config::Config;
+use crate::failure::{Code, Failure};
+use crate::host::Host;
+
+/// The link that has the gateway's addresses: the bridge, or for a VLAN a link named after both, as
+/// `cni0.100`, by which the host is in it.
+pub(crate) fn gateway_link(
+    host: &mut Host,
+    bridge: &ReadyBridge,
+    config: &Config,
+) -> Result<Link, Failure> {
+    let Some(vlan) = &config.vlan else { return Ok(bridge.link.clone()) };
+    let name = format!("{}.{}", config.bridge, vlan.id);
+    if name.len() > 15 {
+        let problem = format!("bridge: with its VLAN, `{name}` is too long a name for a link");
+        return Err(Failure::new(Code::InvalidConfig, problem));
+    }
+    if let Some(link) = find(host, &name)? {
+        return Ok(link);
+    }
+    host.alone()?;
+    if let Some(link) = find(host, &name)? {
+        return Ok(link);
+    }
+    let port = VethEnd::new(format!("{name:.10}-port")).group(0).no_ipv6_address().up();
+    let gateway = VethEnd::new(&name).group(0).mtu(bridge.info.mtu).up();
+    let port = port.mtu(bridge.info.mtu).master(&bridge.link);
+    let veth = VethPair::new(port, gateway).create(&host.netns)?;
+    veth.near().leave_vlan(1)?;
+    BridgeVlan::new(vlan.id).pvid().untagged().create(veth.near())?.keep();
+    Ok(veth.keep().peer().clone())
+}
+
+fn find(host: &Host, name: &str) -> Result<Option<Link>, Failure> {
+    match host.netns.link(name) {
+        Err(error) if error.is_not_found() => Ok(None),
+        found => Ok(found.map(Some)?),
+    }
+}

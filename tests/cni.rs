@@ -1,0 +1,21 @@
+//! `netloom-cni`, the CNI plugin among the examples, as container engines call it: a program, its variables,
+//! its standard input.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+mod traffic;
+
+#[path = "cni/addresses.rs"]
+mod addresses;
+#[path = "cni/bad_input.rs"]
+mod bad_input;
+#[path = "cni/check.rs"]
+mod check;
+#[path = "cni/lifecycle.rs"]
+mod lifecycle;
+#[path = "cni/network.rs"]
+mod network;
+#[path = "cni/plugin.rs"]
+mod plugin;
+#[path = "cni/protocol.rs"]
+mod protocol;

@@ -1,0 +1,297 @@
+//! Addresses: the built-in allocation, on disk, through crashes; and `host-local`, where it is installed.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::plugin::{Host, address, container, with};
+use super::support::{self, features, tools};
+
+#[test]
+fn an_address_that_came_back_is_not_given_out_again_at_once() {
+    support::isolated(|| {
+        let host = Host::new();
+        let _red = container("red");
+        let config = with(&host.config(), "ipam", host.ipam(&["10.88.0.0/29"]));
+        let next = || {
+            let result = host.add("red", &config);
+            host.del("red", &config);
+            address(&result)
+        };
+        let given: Vec<_> = (0..6).map(|_| next()).collect();
+        let all = ["10.88.0.2", "10.88.0.3", "10.88.0.4", "10.88.0.5", "10.88.0.6", "10.88.0.2"];
+        assert_eq!(given, all);
+        assert_eq!(host.remembered("net1"), ["last.0"]);
+    });
+}
+
+#[test]
+fn a_range_that_is_used_up_is_told_and_one_that_came_back_serves() {
+    support::isolated(|| {
+        let host = Host::new();
+        let mut config = host.config();
+        config["ipam"] = host.ipam(&["10.88.0.0/24"]);
+        config["ipam"]["ranges"] = json!([[{ "subnet": "10.88.0.0/24", "rangeStart": "10.88.0.10", "rangeEnd": "10.88.0.11" }]]);
+        let containers = ["red", "blue", "green"].map(container);
+        assert_eq!(address(&host.add("red", &config)), "10.88.0.10");
+        host.call("STATUS", "", &config).result();
+        assert_eq!(address(&host.add("blue", &config)), "10.88.0.11");
+        host.call("STATUS", "", &config)
+            .refused(50, &["no address is free", "10.88.0.10-10.88.0.11"]);
+        let full = support::unchanged(&[&host.netns, &containers[2]], || {
+            host.call("ADD", "green", &config)
+        });
+        full.refused(101, &["no address is free in 10.88.0.10-10.88.0.11"]);
+        host.del("red", &config);
+        assert_eq!(address(&host.add("green", &config)), "10.88.0.10");
+        // Twice without a DEL.
+        host.call("ADD", "green", &config).refused(4, &["`eth0` is already in"]);
+        host.del("green", &config);
+        host.del("blue", &config);
+        assert_eq!(host.remembered("net1"), ["last.0"]);
+    });
+}
+
+#[test]
+fn several_ranges_several_sets_and_the_gateways_left_out() {
+    support::isolated(|| {
+        let host = Host::new();
+        let mut config = host.config();
+        config["isDefaultGateway"] = json!(false);
+        config["ipam"]["ranges"] = json!([
+            [
+                { "subnet": "10.88.0.0/24", "rangeStart": "10.88.0.254", "gateway": "10.88.0.9" },
+                { "subnet": "10.89.0.0/24", "rangeEnd": "10.89.0.2" },
+            ],
+            [{ "subnet": "fd88::/64", "rangeStart": "fd88::ff" }],
+        ]);
+        config["ipam"]["routes"] = json!([{ "dst": "192.0.2.0/24" }]);
+        let all = [
+            ("red", "10.88.0.254/24", "10.88.0.9", "fd88::ff/64"),
+            ("blue", "10.89.0.2/24", "10.89.0.1", "fd88::100/64"),
+        ];
+        for (name, v4, gateway, v6) in all {
+            let netns = container(name);
+            let result = host.add(name, &config);
+            assert_eq!(result["ips"][0]["address"], v4);
+            assert_eq!(result["ips"][0]["gateway"], gateway);
+            assert_eq!(result["ips"][1]["address"], v6);
+            assert_eq!(result["ips"][1]["gateway"], "fd88::1");
+            let addresses = netns.link("eth0").unwrap().addresses().unwrap();
+            for wanted in [v4, v6] {
+                assert!(addresses.iter().any(|info| info.prefix.to_string() == wanted), "{wanted}");
+            }
+            let routes = netns.routes().unwrap();
+            let route = routes.iter().find(|route| route.destination.to_string() == "192.0.2.0/24");
+            assert_eq!(route.unwrap().gateway().unwrap().to_string(), gateway);
+        }
+        let _green = container("green");
+        host.call("ADD", "green", &config)
+            .refused(101, &["10.88.0.254-10.88.0.254, 10.89.0.1-10.89.0.2"]);
+    });
+}
+
+#[test]
+fn addresses_are_asked_for_in_each_of_the_ways() {
+    support::isolated(|| {
+        let host = Host::new();
+        let red = container("red");
+        let dual = with(&host.config(), "ipam", host.ipam(&["10.88.0.0/24", "fd88::/64"]));
+        let capability =
+            with(&dual, "runtimeConfig", json!({ "ips": ["10.88.0.77/24", "fd88::77"] }));
+        let result = host.add("red", &capability);
+        assert_eq!(result["ips"][0]["address"], "10.88.0.77/24");
+        assert_eq!(result["ips"][1]["address"], "fd88::77/64");
+        let _blue = container("blue");
+        let taken = host.call("ADD", "blue", &capability);
+        taken.refused(101, &["10.88.0.77 is asked for, and another has it"]);
+        host.del("red", &dual);
+        let arguments = with(&dual, "args", json!({ "cni": { "ips": ["10.88.0.78"] } }));
+        assert_eq!(address(&host.add("red", &arguments)), "10.88.0.78");
+        host.del("red", &dual);
+        let variables = [
+            ("CNI_COMMAND", "ADD"),
+            ("CNI_CONTAINERID", "red"),
+            ("CNI_NETNS", "/run/netns/red"),
+            ("CNI_IFNAME", "eth0"),
+            ("CNI_PATH", "/"),
+            ("CNI_ARGS", "IgnoreUnknown=1;K8S_POD_NAME=web;IP=10.88.0.79;MAC=02:00:00:00:00:79"),
+        ];
+        let result = host.call_with(&variables, &dual.to_string()).result();
+        assert_eq!(address(&result), "10.88.0.79");
+        assert_eq!(result["interfaces"][2]["mac"], "02:00:00:00:00:79");
+        let mac = red.link("eth0").unwrap().info().unwrap().mac.unwrap();
+        assert_eq!(mac.to_string(), "02:00:00:00:00:79");
+        host.del("red", &dual);
+        let ranges = json!({ "ipRanges": [[{ "subnet": "10.99.0.0/24" }]] });
+        assert_eq!(address(&host.add("red", &with(&dual, "runtimeConfig", ranges))), "10.99.0.2");
+        host.del("red", &dual);
+        for (wanted, words) in [
+            ("10.88.0.1", "is the gateway"),
+            ("10.88.0.255", "is in no range"),
+            ("192.0.2.1", "is in no range"),
+        ] {
+            let asked = with(&dual, "runtimeConfig", json!({ "ips": [wanted] }));
+            host.call("ADD", "red", &asked).refused(101, &[wanted, words]);
+        }
+    });
+}
+
+/// Killed at whatever instant: what is on disk can be read, a DEL clears it up, and the next ADD works.
+#[test]
+fn a_plugin_that_is_killed_leaves_a_state_that_can_be_read() {
+    support::isolated(|| {
+        let host = Host::new();
+        let config = with(&host.config(), "ipam", host.ipam(&["10.88.0.0/28"]));
+        let text = config.to_string();
+        // So that the bridge is there, and every instant is one of the attachment.
+        let _first = container("first");
+        host.add("first", &config);
+        let kept = host.remembered("net1");
+        let mut was_killed = 0;
+        for number in 0..60_u64 {
+            let name = format!("c{number}");
+            let netns = container(&name);
+            let mut child = host.start("ADD", &name, &text);
+            sleep(Duration::from_micros(number * 150));
+            child.kill().unwrap();
+            was_killed += u32::from(!child.wait().unwrap().success());
+            host.del(&name, &config);
+            let left = host.remembered("net1");
+            let left: Vec<_> = left.iter().filter(|one| *one != "new").collect();
+            let kept: Vec<_> = kept.iter().collect();
+            assert_eq!(left, kept, "after {number}");
+            assert!(netns.link("eth0").is_err());
+        }
+        assert!(was_killed > 0);
+        let again = container("again");
+        host.add("again", &config);
+        support::reaches(&again, "10.88.0.1");
+        host.del("again", &config);
+        assert_eq!(host.remembered("net1"), kept);
+    });
+}
+
+/// What each step of the write would leave, one after the other.
+#[test]
+fn each_step_of_the_write_leaves_a_state_that_can_be_read() {
+    support::isolated(|| {
+        let host = Host::new();
+        let _red = container("red");
+        let config = host.config();
+        let state = host.state("net1");
+        fs::create_dir_all(&state).unwrap();
+        let whole = r#"{"addresses":["10.88.0.2/24"],"containerID":"red","ifname":"eth0"}"#;
+        let link = |name: &str| fs::hard_link(state.join("new"), state.join(name)).unwrap();
+        for (steps, text) in
+            [(0, ""), (0, "{\"addr"), (0, whole), (1, whole), (2, whole), (3, whole)]
+        {
+            fs::write(state.join("new"), text).unwrap();
+            for name in ["red@eth0", "10.88.0.2"].iter().take(steps) {
+                link(name);
+            }
+            if steps == 3 {
+                fs::remove_file(state.join("new")).unwrap();
+            }
+            host.del("red", &config);
+            let left = host.remembered("net1");
+            assert!(left.iter().all(|one| one == "new" || one == "last.0"), "{steps}: {left:?}");
+            let result = host.add("red", &config);
+            host.check("red", &config, &result).result();
+            host.del("red", &config);
+            assert_eq!(host.remembered("net1"), ["last.0"]);
+        }
+        // A pointer that makes no sense is as good as none.
+        fs::remove_file(state.join("last.0")).unwrap();
+        fs::write(state.join("last.0"), "nonsense").unwrap();
+        assert_eq!(address(&host.add("red", &config)), "10.88.0.2");
+        host.del("red", &config);
+        // An address without its attachment, as a power cut may leave it, is GC's.
+        fs::write(state.join("10.88.0.9"), whole).unwrap();
+        fs::write(state.join("10.88.0.10"), "other\neth0").unwrap();
+        host.call("GC", "", &config).result();
+        assert_eq!(host.remembered("net1"), ["10.88.0.10", "last.0"]);
+    });
+}
+
+fn is_there(plugin: &str) -> bool {
+    let is_there = Path::new("/usr/lib/cni").join(plugin).exists();
+    if !is_there {
+        assert!(!tools::is_required("cni"), "the reference plugins are not installed");
+        features::note("cni", "the reference plugins are not installed");
+    }
+    is_there
+}
+
+#[test]
+fn host_local_gives_the_addresses_where_it_is_asked_to() {
+    support::isolated(|| {
+        if !is_there("host-local") {
+            return;
+        }
+        let host = Host::new();
+        let _red = container("red");
+        let mut config = with(&host.config(), "cniVersion", "1.0.0");
+        config["dataDir"] = json!("/run/attachments");
+        config["ipam"]["type"] = json!("host-local");
+        config["ipam"]["dataDir"] = json!("/run/host-local");
+        let names = || -> Vec<String> {
+            let entries = fs::read_dir("/run/host-local/net1").into_iter().flatten();
+            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            names.filter(|name| name.starts_with("10.")).collect()
+        };
+        let result = host.add("red", &config);
+        assert_eq!(result["ips"][0]["address"], "10.88.0.2/24");
+        assert_eq!(names(), ["10.88.0.2"]);
+        assert!(Path::new("/run/attachments/net1/red@eth0").exists());
+        host.check("red", &config, &result).result();
+        host.del("red", &config);
+        assert!(names().is_empty());
+        assert!(!Path::new("/run/attachments/net1/red@eth0").exists());
+        // What fails behind it gives the address back.
+        let mut failing = config.clone();
+        failing["ipam"]["routes"] = json!([{ "dst": "192.0.2.0/24", "gw": "203.0.113.1" }]);
+        host.call("ADD", "red", &failing).refused(100, &["203.0.113.1"]);
+        assert!(names().is_empty());
+        // Its own refusal is told with its own code.
+        let mut bad = config;
+        bad["ipam"]["ranges"] = json!([]);
+        let answer = host.call("ADD", "red", &bad);
+        answer.refused(999, &["plugin `host-local`, ADD", "no IP ranges"]);
+    });
+}
+
+/// In one directory, under one lock.
+#[test]
+fn what_host_local_has_given_out_is_not_given_out_again() {
+    support::isolated(|| {
+        if !is_there("host-local") {
+            return;
+        }
+        let host = Host::new();
+        let mut config = with(&host.config(), "cniVersion", "1.0.0");
+        config["ipam"]["dataDir"] = json!("/run/networks");
+        let mut theirs = config.clone();
+        theirs["ipam"]["type"] = json!("host-local");
+        theirs["dataDir"] = json!("/run/attachments");
+        let containers = ["a", "b", "c", "d"].map(|name| (name, container(name)));
+        let given: Vec<Value> = containers
+            .iter()
+            .zip([&theirs, &config, &theirs, &config])
+            .map(|((name, _), config)| host.add(name, config)["ips"][0]["address"].clone())
+            .collect();
+        let mut distinct: Vec<_> = given.iter().map(Value::to_string).collect();
+        distinct.sort();
+        distinct.dedup();
+        assert_eq!(distinct.len(), 4, "{given:?}");
+        let nlink = fs::metadata("/run/networks/net1/b@eth0").unwrap().nlink();
+        assert_eq!(nlink, 2);
+        for ((name, _), config) in containers.iter().zip([&theirs, &config, &theirs, &config]) {
+            host.del(name, config);
+        }
+    });
+}

@@ -1,0 +1,127 @@
+//! CHECK names what is missing: each part is taken away, and it says which.
+
+use std::fs;
+
+use netloom::nft::{Table, TableHandle};
+use netloom::{Link, Netns, Owned};
+use serde_json::{Value, json};
+
+use super::plugin::{Host, address, container, port, with};
+use super::support::{self, kernel};
+
+/// What is done to a network that is whole.
+struct Damage<'a> {
+    host: &'a Host,
+    red: &'a Netns,
+    result: Value,
+}
+
+impl Damage<'_> {
+    fn port(&self) -> Link {
+        self.host.netns.link(&port(&self.result)).unwrap()
+    }
+
+    fn bridge(&self) -> Link {
+        self.host.netns.link("cni0").unwrap()
+    }
+
+    fn eth0(&self) -> Link {
+        self.red.link("eth0").unwrap()
+    }
+
+    fn table(&self) -> TableHandle {
+        Table::find_tagged(&self.host.netns, "netloom-cni").unwrap().remove(0)
+    }
+
+    fn take_out_of(&self, set: &str) {
+        self.table().set(set).unwrap().remove([address(&self.result).as_str()]).unwrap();
+    }
+}
+
+/// The words that CHECK has to say, once this was done.
+type Case = (&'static str, fn(&Damage<'_>));
+
+/// Adds, damages, and asserts that CHECK says so, for one case after the other.
+fn named(damages: &[Case]) {
+    let host = Host::new();
+    let red = container("red");
+    let mut config = with(&host.config(), "ingressPolicy", "same-bridge");
+    config["ipam"]["routes"] = json!([{ "dst": "192.0.2.0/24" }]);
+    for (words, damage) in damages {
+        let result = host.add("red", &config);
+        host.check("red", &config, &result).result();
+        damage(&Damage { host: &host, red: &red, result: result.clone() });
+        host.check("red", &config, &result).refused(102, &[words]);
+        host.del("red", &config);
+        // The next one finds it whole.
+        for table in Table::find_tagged(&host.netns, "netloom-cni").unwrap() {
+            Owned::adopt(table).delete().unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_is_missing_in_the_container() {
+    support::isolated(|| {
+        named(&[
+            ("address 10.88.0.", |it| {
+                let address = it.eth0().addresses().unwrap()[0].prefix;
+                Owned::adopt(it.eth0().address(address).unwrap()).delete().unwrap();
+            }),
+            ("`eth0` in", |it| it.eth0().set_down().unwrap()),
+            ("has the MAC address 02:00:00:00:00:99", |it| {
+                it.eth0().set_mac("02:00:00:00:00:99").unwrap();
+            }),
+        ]);
+    });
+}
+
+/// Where `ip` is there to delete it.
+#[test]
+fn a_missing_route() {
+    support::isolated(|| {
+        if !kernel::by_hand(&Netns::current().unwrap(), "ip link show") {
+            return;
+        }
+        named(&[("route 192.0.2.0/24 via 10.88.0.1 is missing", |it| {
+            assert!(kernel::by_hand(it.red, "ip route del 192.0.2.0/24"));
+        })]);
+    });
+}
+
+#[test]
+fn what_is_missing_on_the_host() {
+    support::isolated(|| {
+        named(&[
+            ("is not a port of bridge `cni0`", |it| it.port().release().unwrap()),
+            ("is down", |it| it.port().set_down().unwrap()),
+            ("interface `veth", |it| Owned::adopt(it.port()).delete().unwrap()),
+            ("gateway address 10.88.0.1/24", |it| {
+                Owned::adopt(it.bridge().address("10.88.0.1/24").unwrap()).delete().unwrap();
+            }),
+            ("bridge `cni0` is down", |it| it.bridge().set_down().unwrap()),
+            ("bridge `cni0` is missing", |it| Owned::adopt(it.bridge()).delete().unwrap()),
+            ("is not reserved", |it| {
+                let path = it.host.state("net1").join(address(&it.result));
+                fs::remove_file(path).unwrap();
+            }),
+        ]);
+    });
+}
+
+#[test]
+fn what_is_missing_in_the_packet_filter() {
+    support::isolated(|| {
+        named(&[
+            ("not in `netloom-cni masquerade4`", |it| it.take_out_of("masquerade4")),
+            ("not in `netloom-cni ingress4`", |it| it.take_out_of("ingress4")),
+            ("not in `netloom-cni apart4`", |it| it.take_out_of("apart4")),
+            ("of chain `netloom-cni masquerade.10.88.0.0/24` is missing", |it| {
+                it.table().chain("masquerade.10.88.0.0/24").unwrap().flush().unwrap();
+            }),
+            ("the table `netloom-cni` of the packet filter is missing", |it| {
+                Owned::adopt(it.table()).delete().unwrap();
+            }),
+        ]);
+    });
+}

@@ -1,0 +1,244 @@
+//! From ADD to the last DEL: repeated, after crashes, many at once, and what CHECK and GC make of it.
+
+use std::fs;
+
+use netloom::nft::Table;
+use netloom::{Owned, RouteInfo};
+use serde_json::{Value, json};
+
+use super::plugin::{Host, address, answer, container, port, with};
+use super::support::{self, kernel, reaches, unchanged};
+
+/// How many elements the plugin's table has in all.
+fn elements(host: &Host) -> usize {
+    let tables = Table::find_tagged(&host.netns, "netloom-cni").unwrap();
+    let sets = tables.iter().flat_map(|table| table.read().unwrap().sets);
+    sets.map(|set| set.elements.len()).sum()
+}
+
+#[test]
+fn del_may_be_repeated_and_takes_only_its_own() {
+    support::isolated(|| {
+        let host = Host::new();
+        let config = with(&host.config(), "ingressPolicy", "same-bridge");
+        let (red, blue) = (container("red"), container("blue"));
+        host.add("blue", &config);
+        let one = elements(&host);
+        unchanged(&[&host.netns, &blue, &red], || {
+            let result = host.add("red", &config);
+            assert_eq!(elements(&host), 2 * one);
+            let described = with(&config, "prevResult", result);
+            for _ in 0..3 {
+                host.del("red", &described);
+            }
+            // Never added.
+            host.del("green", &config);
+        });
+        assert_eq!(elements(&host), one);
+        assert_eq!(host.remembered("net1"), ["10.88.0.2", "blue@eth0", "last.0"]);
+        reaches(&blue, "10.88.0.1");
+        host.del("blue", &config);
+        assert_eq!(elements(&host), 0);
+    });
+}
+
+#[test]
+fn del_succeeds_when_the_namespace_or_the_state_is_gone() {
+    support::isolated(|| {
+        let host = Host::new();
+        let config = host.config();
+        let clean = |host: &Host, result: &Value| {
+            assert!(host.netns.link(&port(result)).is_err());
+            assert_eq!(elements(host), 0);
+            assert!(host.remembered("net1").iter().all(|one| one == "last.0"));
+        };
+        let red = container("red");
+        let result = host.add("red", &config);
+        drop(red);
+        host.del("red", &config);
+        clean(&host, &result);
+        // As a runtime says it.
+        let variables = [
+            ("CNI_COMMAND", "DEL"),
+            ("CNI_CONTAINERID", "red"),
+            ("CNI_IFNAME", "eth0"),
+            ("CNI_PATH", "/usr/lib/cni"),
+        ];
+        host.call_with(&variables, &config.to_string()).result();
+        // What was remembered is lost: the names are known all the same.
+        let _red = container("red");
+        let result = host.add("red", &config);
+        fs::remove_dir_all(host.state("net1")).unwrap();
+        host.del("red", &config);
+        clean(&host, &result);
+        // Somebody deleted the link, and the table.
+        let result = host.add("red", &config);
+        Owned::adopt(host.netns.link(&port(&result)).unwrap()).delete().unwrap();
+        for table in Table::find_tagged(&host.netns, "netloom-cni").unwrap() {
+            Owned::adopt(table).delete().unwrap();
+        }
+        host.del("red", &config);
+        clean(&host, &result);
+    });
+}
+
+/// B got A's address while A's DEL was still to come.
+#[test]
+fn a_late_del_leaves_the_rules_of_who_has_the_address_now() {
+    support::isolated(|| {
+        let host = Host::new();
+        let world = host.world();
+        let mut config = with(&host.config(), "ingressPolicy", "same-bridge");
+        config["runtimeConfig"] = json!({ "ips": ["10.88.0.50"] });
+        let (_a, b) = (container("a"), container("b"));
+        let first = host.add("a", &config);
+        // As after a reboot with the state on a tmpfs, or an administrator's rm.
+        fs::remove_dir_all(host.state("net1")).unwrap();
+        Owned::adopt(host.netns.link(&port(&first)).unwrap()).delete().unwrap();
+        let second = host.add("b", &config);
+        let before = elements(&host);
+        host.del("a", &with(&config, "prevResult", first));
+        assert_eq!(elements(&host), before);
+        host.check("b", &config, &second).result();
+        let server = super::traffic::Server::start(&world, "198.51.100.1:80");
+        let patience = std::time::Duration::from_secs(5);
+        let seen = super::traffic::tcp(&b, "198.51.100.1:80", patience).unwrap();
+        assert_eq!(seen.ip().to_string(), "198.51.100.2");
+        drop(server);
+        host.del("b", &config);
+        assert_eq!(elements(&host), 0);
+    });
+}
+
+#[test]
+fn gc_takes_what_is_not_in_its_list_and_spares_all_else() {
+    support::isolated(|| {
+        let host = Host::new();
+        let config = host.config();
+        let other = {
+            let mut other = with(&config, "name", "net2");
+            other["bridge"] = json!("br2");
+            other["ipam"] = host.ipam(&["10.99.0.0/24"]);
+            other
+        };
+        let names = ["a", "b", "c", "d"];
+        let containers = names.map(container);
+        let results = [("a", &config), ("b", &config), ("c", &config), ("d", &other)]
+            .map(|(name, config)| host.add(name, config));
+        // One whose state is lost, too.
+        fs::remove_file(host.state("net1").join("b@eth0")).unwrap();
+        let list = json!([{ "containerID": "a", "ifname": "eth0" }, { "containerID": "x", "ifname": "eth0" }]);
+        let collect = with(&config, "cni.dev/valid-attachments", list);
+        host.call("GC", "", &collect).result();
+        assert_eq!(host.remembered("net1"), ["10.88.0.2", "a@eth0", "last.0"]);
+        host.check("a", &config, &results[0]).result();
+        host.check("d", &other, &results[3]).result();
+        assert!(host.netns.link(&port(&results[2])).is_err());
+        assert_eq!(elements(&host), 2);
+        reaches(&containers[0], "10.88.0.1");
+        // It goes on where something fails, and says so.
+        let add = host.add("c", &config);
+        let record = host.state("net1").join("0@eth0");
+        fs::create_dir(&record).unwrap();
+        host.call("GC", "", &with(&config, "cni.dev/valid-attachments", json!([])))
+            .refused(5, &["0@eth0"]);
+        assert!(host.netns.link(&port(&add)).is_err());
+        fs::remove_dir(&record).unwrap();
+        host.call("GC", "", &config).result();
+        assert_eq!(host.remembered("net1"), ["last.0"]);
+        host.check("d", &other, &results[3]).result();
+    });
+}
+
+#[test]
+fn status_says_whether_an_add_would_work() {
+    support::isolated(|| {
+        let host = Host::new();
+        let config = host.config();
+        host.call("STATUS", "", &config).result();
+        let lo = with(&config, "bridge", "lo");
+        host.call("STATUS", "", &lo).refused(50, &["`lo` is not a bridge"]);
+        let nobody = with(&config, "ipam", json!({ "type": "nobody" }));
+        host.call("STATUS", "", &nobody).refused(50, &["nobody"]);
+        fs::write("/run/file", "").unwrap();
+        let mut no_directory = config;
+        no_directory["ipam"]["dataDir"] = json!("/run/file");
+        host.call("STATUS", "", &no_directory).refused(50, &["/run/file"]);
+        fs::remove_file("/run/file").unwrap();
+    });
+}
+
+#[test]
+fn twenty_at_once_are_safe() {
+    support::isolated(|| {
+        let host = Host::new();
+        let config = with(&host.config(), "ingressPolicy", "same-bridge");
+        let text = config.to_string();
+        let names: Vec<String> = (0..20).map(|number| format!("c{number}")).collect();
+        let containers: Vec<_> = names.iter().map(|name| container(name)).collect();
+        let all = |command: &str| -> Vec<Value> {
+            let children: Vec<_> =
+                names.iter().map(|name| host.start(command, name, &text)).collect();
+            children.into_iter().map(|child| answer(child).result()).collect()
+        };
+        for _ in 0..2 {
+            let results = all("ADD");
+            let mut addresses: Vec<_> = results.iter().map(address).collect();
+            addresses.sort();
+            addresses.dedup();
+            assert_eq!(addresses.len(), 20);
+            assert_eq!(elements(&host), 60);
+            for (netns, result) in containers.iter().zip(&results) {
+                reaches(netns, "10.88.0.1");
+                host.check(
+                    result["interfaces"][2]["sandbox"]
+                        .as_str()
+                        .unwrap()
+                        .trim_start_matches("/run/netns/"),
+                    &config,
+                    result,
+                )
+                .result();
+            }
+            all("DEL");
+            assert_eq!(elements(&host), 0);
+            assert_eq!(host.remembered("net1"), ["last.0"]);
+            let left = host.netns.links().unwrap();
+            assert_eq!(
+                left.iter().map(|link| link.name.as_str()).collect::<Vec<_>>(),
+                ["lo", "cni0"]
+            );
+        }
+    });
+}
+
+/// At every step of ADD that the kernel refuses, all that came before is given back.
+#[test]
+fn what_fails_half_way_leaves_a_host_as_it_was() {
+    support::isolated(|| {
+        let host = Host::new();
+        let red = container("red");
+        let mut config = with(&host.config(), "ingressPolicy", "same-bridge");
+        config["ipam"]["routes"] = json!([{ "dst": "192.0.2.0/24", "gw": "203.0.113.1" }]);
+        // The very first ADD: with it go bridge, address, table, forwarding.
+        unchanged(&[&host.netns, &red], || {
+            host.call("ADD", "red", &config).refused(100, &["203.0.113.1"]);
+        });
+        assert!(host.netns.link("cni0").is_err());
+        assert_eq!(host.netns.sysctl("net.ipv4.ip_forward").unwrap(), "0");
+        assert!(kernel::tables(&host.netns).is_empty());
+        // And with others there.
+        let _blue = container("blue");
+        host.add("blue", &host.config());
+        unchanged(&[&host.netns, &red], || {
+            let mut open = config.clone();
+            open["ingressPolicy"] = json!("open");
+            host.call("ADD", "red", &open).refused(100, &["203.0.113.1"]);
+        });
+        let routes: Vec<RouteInfo> = red.routes().unwrap();
+        assert!(routes.iter().all(|route| route.table == 255), "{routes:?}");
+        host.del("red", &config);
+        host.del("blue", &config);
+        assert_eq!(host.remembered("net1"), ["last.0"]);
+    });
+}

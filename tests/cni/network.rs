@@ -1,0 +1,254 @@
+//! What a container can do on its network, by packets, and what each field of the configuration changes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use netloom::{LinkFlags, Netns};
+use serde_json::json;
+
+use super::plugin::{Host, address, container, port, with};
+use super::support::{self, does_not_reach, json as listed, reaches, unchanged};
+use super::traffic::{Server, tcp};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn seen_by(server: &str, from: &Netns) -> SocketAddr {
+    tcp(from, server, PATIENCE).unwrap()
+}
+
+#[test]
+fn containers_reach_each_other_the_host_and_by_its_address_the_world() {
+    support::isolated(|| {
+        let host = Host::new();
+        let world = host.world();
+        let config = with(&host.config(), "ipam", host.ipam(&["10.88.0.0/24", "fd88::/64"]));
+        let (red, blue) = (container("red"), container("blue"));
+        for name in ["red", "blue"] {
+            host.add(name, &config);
+        }
+        for to in ["10.88.0.1", "10.88.0.3", "fd88::1", "fd88::3", "198.51.100.1", "2001:db8::1"] {
+            reaches(&red, to);
+        }
+        for address in ["198.51.100.1:80", "[2001:db8::1]:80"] {
+            let server = Server::start(&world, address);
+            let seen = seen_by(address, &red).ip().to_string();
+            assert!(seen == "198.51.100.2" || seen == "2001:db8::2", "{seen}");
+            drop(server);
+        }
+        // Among themselves they keep their addresses.
+        let server = Server::start(&blue, "10.88.0.3:80");
+        assert_eq!(seen_by("10.88.0.3:80", &red).ip().to_string(), "10.88.0.2");
+        drop(server);
+        if let Some(links) = listed(&host.netns, "ip", "address show dev cni0") {
+            let addresses = links[0]["addr_info"].as_array().unwrap();
+            let has = |wanted: &str| addresses.iter().any(|one| one["local"] == wanted);
+            assert!(has("10.88.0.1") && has("fd88::1"), "{addresses:?}");
+        }
+        host.del("red", &config);
+        assert!(red.link("eth0").is_err());
+        reaches(&blue, "198.51.100.1");
+    });
+}
+
+#[test]
+fn without_a_gateway_the_host_has_no_address_and_without_masquerade_the_world_sees_containers() {
+    support::isolated(|| {
+        let host = Host::new();
+        let world = host.world();
+        let mut config = host.config();
+        config["isDefaultGateway"] = json!(false);
+        config["ipMasq"] = json!(false);
+        let (red, _blue) = (container("red"), container("blue"));
+        host.add("red", &config);
+        host.add("blue", &config);
+        reaches(&red, "10.88.0.3");
+        does_not_reach(&red, "10.88.0.1");
+        assert_eq!(host.netns.sysctl("net.ipv4.ip_forward").unwrap(), "0");
+        assert!(support::kernel::tables(&host.netns).is_empty());
+        host.del("red", &config);
+
+        config["isDefaultGateway"] = json!(true);
+        host.add("red", &config);
+        netloom::Route::new("10.88.0.0/24").via("198.51.100.2").create(&world).unwrap().keep();
+        let server = Server::start(&world, "198.51.100.1:80");
+        let own = red.link("eth0").unwrap().addresses().unwrap()[0].prefix.addr();
+        assert_eq!(seen_by("198.51.100.1:80", &red).ip(), own);
+        drop(server);
+    });
+}
+
+#[test]
+fn mtu_mac_and_the_modes_of_the_port_are_as_asked_for() {
+    support::isolated(|| {
+        let host = Host::new();
+        let red = container("red");
+        let mut config = host.config();
+        config["mtu"] = json!(1400);
+        config["hairpinMode"] = json!(true);
+        config["portIsolation"] = json!(true);
+        config["mac"] = json!("02:00:00:00:00:01");
+        config["args"] = json!({ "cni": { "mac": "02:00:00:00:00:02" } });
+        config["runtimeConfig"] = json!({ "mac": "02:00:00:00:00:03" });
+        let result = host.add("red", &config);
+        let near = host.netns.link(&port(&result)).unwrap();
+        let [eth0, near_info] = [red.link("eth0").unwrap().info(), near.info()].map(Result::unwrap);
+        assert_eq!((eth0.mtu, near_info.mtu), (1400, 1400));
+        assert_eq!(host.netns.link("cni0").unwrap().info().unwrap().mtu, 1400);
+        assert_eq!(eth0.mac.unwrap().to_string(), "02:00:00:00:00:03");
+        let state = near.port().unwrap().unwrap();
+        assert!(state.hairpin && state.isolated);
+        host.check("red", &config, &result).result();
+        near.set_hairpin(false).unwrap();
+        host.check("red", &config, &result).refused(102, &["hairpin mode", near.name(), "off"]);
+        host.del("red", &config);
+        config["runtimeConfig"] = json!({});
+        let result = host.add("red", &config);
+        assert_eq!(result["interfaces"][2]["mac"], "02:00:00:00:00:02");
+        host.del("red", &config);
+        // A bridge that is there already: its MTU counts where none is said.
+        config["mtu"] = json!(0);
+        config["hairpinMode"] = json!(false);
+        config["promiscMode"] = json!(true);
+        host.add("red", &config);
+        assert_eq!(red.link("eth0").unwrap().info().unwrap().mtu, 1400);
+        let bridge = host.netns.link("cni0").unwrap().info().unwrap();
+        assert!(bridge.flags.contains(LinkFlags::PROMISC));
+        host.del("red", &config);
+    });
+}
+
+#[test]
+fn a_bridge_keeps_its_address_unless_another_one_is_forced() {
+    support::isolated(|| {
+        let host = Host::new();
+        let red = container("red");
+        host.add("red", &host.config());
+        host.del("red", &host.config());
+        let other = with(&host.config(), "ipam", host.ipam(&["10.99.0.0/24"]));
+        let refused = unchanged(&[&host.netns, &red], || host.call("ADD", "red", &other));
+        refused.refused(7, &["`cni0` has the address 10.88.0.1/24 already", "10.99.0.1/24"]);
+        let forced = with(&other, "forceAddress", true);
+        host.add("red", &forced);
+        reaches(&red, "10.99.0.1");
+        let addresses = host.netns.link("cni0").unwrap().addresses().unwrap();
+        let addresses = addresses.iter().map(|info| info.prefix.to_string());
+        let v4: Vec<_> = addresses.filter(|address| address.starts_with("10.")).collect();
+        assert_eq!(v4, ["10.99.0.1/24"]);
+    });
+}
+
+#[test]
+fn a_container_interface_may_be_left_alone() {
+    support::isolated(|| {
+        let host = Host::new();
+        let red = container("red");
+        let mut config = host.config();
+        config.as_object_mut().unwrap().remove("ipam");
+        config["isDefaultGateway"] = json!(false);
+        config["disableContainerInterface"] = json!(true);
+        let result = host.add("red", &config);
+        assert!(result["ips"].is_null());
+        let eth0 = red.link("eth0").unwrap();
+        assert!(!eth0.info().unwrap().is_up());
+        host.check("red", &config, &result).result();
+        host.del("red", &config);
+        // Frames alone: up, and without addresses but the kernel's own.
+        config["disableContainerInterface"] = json!(false);
+        let result = host.add("red", &config);
+        assert!(red.link("eth0").unwrap().info().unwrap().is_up());
+        host.check("red", &config, &result).result();
+        host.del("red", &config);
+        assert!(host.remembered("net1").is_empty());
+    });
+}
+
+/// Networks that keep to themselves: by routes, though the host forwards.
+#[test]
+fn isolated_networks_are_apart_and_open_to_what_they_asked_for() {
+    support::isolated(|| {
+        let host = Host::new();
+        let world = host.world();
+        let network = |number: u32, policy: &str| {
+            let mut config = host.config();
+            config["name"] = json!(format!("net{number}"));
+            config["bridge"] = json!(format!("br{number}"));
+            config["ipam"] = host.ipam(&[&format!("10.88.{number}.0/24")]);
+            config["ingressPolicy"] = json!(policy);
+            config
+        };
+        let [one, two] = [1, 2].map(|number| network(number, "same-bridge"));
+        let [three, four] = [network(3, "open"), network(4, "isolated")];
+        let names =
+            [("a", &one), ("b", &one), ("c", &two), ("d", &three), ("e", &four), ("f", &four)];
+        let containers = names.map(|(name, config)| (container(name), host.add(name, config)));
+        let netns = |name: &str| &containers[usize::from(name.as_bytes()[0] - b'a')].0;
+        let result = |name: &str| &containers[usize::from(name.as_bytes()[0] - b'a')].1;
+        reaches(netns("a"), address(result("b")));
+        for (from, to) in [("a", "c"), ("c", "a"), ("a", "e"), ("e", "f")] {
+            does_not_reach(netns(from), address(result(to)));
+        }
+        // One that is open is not kept from anybody, nor anybody from it.
+        reaches(netns("a"), address(result("d")));
+        reaches(netns("d"), address(result("a")));
+        for (container, _) in &containers {
+            reaches(container, "198.51.100.1");
+        }
+        host.check("a", &one, result("a")).result();
+        host.check("e", &four, result("e")).result();
+        netloom::Route::new("10.88.1.0/24").via("198.51.100.2").create(&world).unwrap().keep();
+        reaches(&world, address(result("a")));
+        host.del("c", &two);
+        host.check("a", &one, result("a")).result();
+        does_not_reach(netns("a"), address(result("e")));
+    });
+}
+
+/// The same address with another hardware address: who talked to the old one is told.
+#[test]
+fn neighbours_are_told_who_has_an_address_now() {
+    support::isolated(|| {
+        let host = Host::new();
+        let config = with(&host.config(), "runtimeConfig", json!({ "ips": ["10.88.0.50"] }));
+        let blue = container("blue");
+        host.add("blue", &host.config());
+        for number in 0..3 {
+            let name = format!("red{number}");
+            let _red = container(&name);
+            host.add(&name, &config);
+            // At once, and from all who knew the old one.
+            reaches(&blue, "10.88.0.50");
+            reaches(&host.netns, "10.88.0.50");
+            host.del(&name, &config);
+        }
+    });
+}
+
+#[test]
+fn a_vlan_is_kept_apart_where_the_kernel_filters() {
+    support::isolated(|| {
+        let host = Host::new();
+        let config = with(&host.config(), "vlan", 100);
+        let red = container("red");
+        let answer = host.call("ADD", "red", &config);
+        if !answer.succeeded {
+            let message = answer.said["msg"].as_str().unwrap().to_owned();
+            assert_eq!(answer.said["code"], 100, "{message}");
+            support::features::note("bridge-vlan-filtering", &message);
+            assert!(red.link("eth0").is_err() && host.netns.link("cni0").is_err());
+            assert!(host.remembered("net1").is_empty());
+            return;
+        }
+        let result = answer.result();
+        let (blue, green) = (container("blue"), container("green"));
+        host.add("blue", &config);
+        let plain = with(&host.config(), "isDefaultGateway", false);
+        host.add("green", &plain);
+        reaches(&red, "10.88.0.3");
+        reaches(&red, "10.88.0.1");
+        does_not_reach(&green, "10.88.0.3");
+        assert!(host.netns.link("cni0.100").is_ok());
+        host.check("red", &config, &result).result();
+        host.del("red", &config);
+        reaches(&blue, "10.88.0.1");
+    });
+}

@@ -1,0 +1,216 @@
+//! A host that runs the plugin, in a namespace of its own, with containers that have one each.
+
+use std::env;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
+
+use netloom::{Namespace, Netns, Owned, Sysctl, VethEnd, VethPair};
+use serde_json::{Value, json};
+
+/// The program that cargo built beside this one; built now where it was not, or from older sources.
+pub(crate) fn program() -> PathBuf {
+    let here = env::current_exe().unwrap();
+    let path = here.parent().unwrap().parent().unwrap().join("examples/netloom-cni");
+    if !is_fresh(&path) {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let arguments = ["build", "--offline", "--quiet", "--example", "netloom-cni"];
+        let built = Command::new(cargo).args(arguments).status();
+        assert!(built.is_ok_and(|status| status.success()), "{} is not there", path.display());
+    }
+    path
+}
+
+fn is_fresh(program: &Path) -> bool {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources = [root.join("examples/cni"), root.join("src")];
+    let newest = sources.iter().map(|directory| newest(directory)).max().unwrap();
+    fs::metadata(program).is_ok_and(|program| program.modified().unwrap() >= newest)
+}
+
+fn newest(directory: &Path) -> SystemTime {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let modified = |path: PathBuf| {
+        if path.is_dir() { newest(&path) } else { fs::metadata(&path).unwrap().modified().unwrap() }
+    };
+    entries.map(modified).max().unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// What the plugin said.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) succeeded: bool,
+    pub(crate) said: Value,
+}
+
+impl Answer {
+    /// The result of a success.
+    #[track_caller]
+    pub(crate) fn result(self) -> Value {
+        assert!(self.succeeded, "{}", self.said);
+        self.said
+    }
+
+    /// The specification's error object: this code, and these words in its message.
+    #[track_caller]
+    pub(crate) fn refused(self, code: u32, words: &[&str]) {
+        assert!(!self.succeeded, "not refused: {}", self.said);
+        let message = self.said["msg"].as_str().unwrap_or_else(|| panic!("{}", self.said));
+        assert_eq!(self.said["code"], code, "{message}");
+        assert!(self.said["cniVersion"].is_string());
+        for word in words {
+            assert!(message.contains(word), "no {word:?} in: {message}");
+        }
+    }
+}
+
+/// A host. Its containers are called by their namespaces' names.
+pub(crate) struct Host {
+    pub(crate) netns: Owned<Netns>,
+    data: PathBuf,
+}
+
+impl Host {
+    /// With its IPv6 addresses at once, as routers ask for no neighbour before they have one.
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        // Every sandbox has a /run of its own.
+        let data = PathBuf::from(format!("/run/cni-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
+        let netns = Namespace::anonymous().create().unwrap();
+        netns.link("lo").unwrap().set_up().unwrap();
+        for which in ["all", "default"] {
+            let name = format!("net.ipv6.conf.{which}.accept_dad");
+            Sysctl::new(name, 0).create(&netns).unwrap().keep();
+        }
+        Self { netns, data }
+    }
+
+    /// A host's neighbour outside, at `198.51.100.1` and `2001:db8::1`, that knows no way to containers.
+    pub(crate) fn world(&self) -> Owned<Netns> {
+        let world = super::traffic::namespace();
+        let near = VethEnd::new("out0").address("198.51.100.2/24").address("2001:db8::2/64").up();
+        let far = VethEnd::new("eth0").address("198.51.100.1/24").address("2001:db8::1/64").up();
+        VethPair::new(near, far).create_between(&self.netns, &world).unwrap().keep();
+        world
+    }
+
+    /// The directory of a network.
+    pub(crate) fn state(&self, network: &str) -> PathBuf {
+        self.data.join(network)
+    }
+
+    /// The names of what is remembered of a network.
+    pub(crate) fn remembered(&self, network: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.state(network)).into_iter().flatten();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.filter(|name| name != "lock").collect();
+        names.sort();
+        names
+    }
+
+    /// A network behind `cni0` with a gateway, and addresses of 10.88.0.0/24.
+    pub(crate) fn config(&self) -> Value {
+        json!({
+            "cniVersion": "1.1.0",
+            "name": "net1",
+            "type": "netloom-cni",
+            "bridge": "cni0",
+            "isDefaultGateway": true,
+            "ipMasq": true,
+            "ipam": self.ipam(&["10.88.0.0/24"]),
+        })
+    }
+
+    /// Built-in addresses, one of each subnet.
+    pub(crate) fn ipam(&self, subnets: &[&str]) -> Value {
+        let sets: Vec<_> = subnets.iter().map(|subnet| json!([{ "subnet": subnet }])).collect();
+        json!({ "type": "netloom", "dataDir": self.data, "ranges": sets })
+    }
+
+    pub(crate) fn start(&self, command: &str, container: &str, config: &str) -> Child {
+        let path = format!("/run/netns/{container}");
+        let variables = [
+            ("CNI_COMMAND", command),
+            ("CNI_CONTAINERID", container),
+            ("CNI_NETNS", &path),
+            ("CNI_IFNAME", "eth0"),
+            ("CNI_PATH", "/usr/lib/cni:/opt/cni/bin"),
+        ];
+        self.start_with(&variables, config)
+    }
+
+    pub(crate) fn start_with(&self, variables: &[(&str, &str)], config: &str) -> Child {
+        let program = program();
+        let spawn = || {
+            let mut plugin = Command::new(program);
+            plugin.env_clear().envs(variables.iter().copied());
+            plugin.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
+        };
+        let mut child = self.netns.run(spawn).unwrap().unwrap();
+        // It may end without reading.
+        child.stdin.take().unwrap().write_all(config.as_bytes()).ok();
+        child
+    }
+
+    pub(crate) fn call(&self, command: &str, container: &str, config: &Value) -> Answer {
+        answer(self.start(command, container, &config.to_string()))
+    }
+
+    pub(crate) fn call_with(&self, variables: &[(&str, &str)], config: &str) -> Answer {
+        answer(self.start_with(variables, config))
+    }
+
+    #[track_caller]
+    pub(crate) fn add(&self, container: &str, config: &Value) -> Value {
+        self.call("ADD", container, config).result()
+    }
+
+    #[track_caller]
+    pub(crate) fn del(&self, container: &str, config: &Value) {
+        assert_eq!(self.call("DEL", container, config).result(), Value::Null);
+    }
+
+    #[track_caller]
+    pub(crate) fn check(&self, container: &str, config: &Value, result: &Value) -> Answer {
+        self.call("CHECK", container, &with(config, "prevResult", result.clone()))
+    }
+}
+
+pub(crate) fn answer(child: Child) -> Answer {
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let said =
+        if text.trim().is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
+    Answer { succeeded: output.status.success(), said }
+}
+
+/// A container of this name.
+pub(crate) fn container(name: &str) -> Owned<Netns> {
+    let netns = Namespace::named(name).create().unwrap();
+    for which in ["all", "default"] {
+        let name = format!("net.ipv6.conf.{which}.accept_dad");
+        Sysctl::new(name, 0).create(&netns).unwrap().keep();
+    }
+    netns
+}
+
+/// A configuration with another field.
+pub(crate) fn with(config: &Value, field: &str, value: impl Into<Value>) -> Value {
+    let mut config = config.clone();
+    config[field] = value.into();
+    config
+}
+
+/// The address of a result, without its length.
+pub(crate) fn address(result: &Value) -> String {
+    let address = result["ips"][0]["address"].as_str().unwrap();
+    address.split_once('/').unwrap().0.to_owned()
+}
+
+/// The name of the host's end.
+pub(crate) fn port(result: &Value) -> String {
+    result["interfaces"][1]["name"].as_str().unwrap().to_owned()
+}
