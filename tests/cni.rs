@@ -17,5 +17,7 @@ mod lifecycle;
 mod network;
 #[path = "cni/plugin.rs"]
 mod plugin;
+#[path = "cni/ports.rs"]
+mod ports;
 #[path = "cni/protocol.rs"]
 mod protocol;

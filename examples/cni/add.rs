@@ -3,11 +3,11 @@
 use std::thread;
 
 use ipnet::IpNet;
-use netloom::{Netns, OperationalState};
+use netloom::{Netns, Owned, PortForwardHandle};
 use serde_json::Value;
 
 use crate::attachment::Attachment;
-use crate::bridge::{ReadyBridge, first_address};
+use crate::bridge::{ReadyBridge, first_address, keep_all};
 use crate::cable::{self, Plugged};
 use crate::call::{Call, Command};
 use crate::config::Config;
@@ -15,6 +15,7 @@ use crate::failure::{Code, Failure};
 use crate::filter::{Filter, Filtered};
 use crate::host::Host;
 use crate::ipam::Ipam;
+use crate::ports;
 use crate::result::{Interface, NetworkResult, Route};
 use crate::store::{Choice, Record, Store};
 use crate::vlan;
@@ -78,10 +79,16 @@ fn result(
     if config.dns.is_some() {
         network.dns.clone_from(&config.dns);
     }
-    debug_assert!(config.disable_container_interface || near.state == OperationalState::Up);
     plugged.veth.keep();
     bridge.keep();
     network
+}
+
+/// All that was made for one attachment; gone again unless it is kept.
+struct Connected {
+    plugged: Plugged,
+    ports: Vec<Owned<PortForwardHandle>>,
+    filtered: Option<Filtered>,
 }
 
 /// The addresses that a container has been given, and what is needed to give them back.
@@ -152,8 +159,9 @@ impl<'a> Lease<'a> {
             let connected = self.connect(&mut host, &mut bridge, container, &network, &record);
             let lost = || Failure::new(Code::Io, "the writing of what is remembered was lost");
             let kept = kept.join().unwrap_or_else(|_| Err(lost()));
-            let (plugged, filtered) = connected?;
+            let Connected { plugged, ports, filtered } = connected?;
             kept?;
+            keep_all(ports);
             if let Some(filtered) = filtered {
                 filtered.keep();
             }
@@ -168,20 +176,28 @@ impl<'a> Lease<'a> {
         container: &Netns,
         network: &NetworkResult,
         record: &Record,
-    ) -> Result<(Plugged, Option<Filtered>), Failure> {
+    ) -> Result<Connected, Failure> {
         let Self { config, attachment, .. } = self;
-        if config.is_gateway || config.is_default_gateway {
-            let gateways = gateways(network);
-            let at = vlan::gateway_link(host, bridge, config)?;
-            bridge.be_gateway(host, &at, &gateways, config)?;
-        }
+        let gateway = if config.routes() {
+            let link = vlan::gateway_link(host, bridge, config)?;
+            bridge.be_gateway(host, &link, &gateways(network), config)?;
+            Some(link)
+        } else {
+            None
+        };
         let filtered = if Filter::is_needed(config) {
             Some(Filter::enter(host, attachment, config, &record.addresses)?)
         } else {
             None
         };
+        let ports = match gateway {
+            Some(link) => {
+                ports::publish(&host.netns, config, attachment, &record.addresses, &link)?
+            }
+            None => Vec::new(),
+        };
         let plugged = cable::plug(host, bridge, container, attachment, config, network)?;
-        Ok((plugged, filtered))
+        Ok(Connected { plugged, ports, filtered })
     }
 
     fn give_back(self) {
@@ -209,7 +225,7 @@ fn complete(mut network: NetworkResult, config: &Config) -> Result<NetworkResult
     if network.ips.is_empty() && !matches!(config.ipam, Ipam::None) {
         return Err(Failure::new(Code::Addresses, "ipam gave no address"));
     }
-    let is_gateway = config.is_gateway || config.is_default_gateway;
+    let is_gateway = config.routes();
     for ip in &mut network.ips {
         if ip.gateway.is_none() && is_gateway {
             ip.gateway = first_address(ip.address);

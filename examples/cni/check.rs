@@ -11,6 +11,7 @@ use crate::failure::{Code, Failure};
 use crate::filter::Filter;
 use crate::host::Host;
 use crate::ipam::Ipam;
+use crate::ports;
 use crate::result::NetworkResult;
 use crate::store::Store;
 
@@ -30,6 +31,7 @@ pub(crate) fn check(call: &Call, config: &Config) -> Result<(), Failure> {
     check_port(&host, config, &attachment, &bridge)?;
     check_container(&container, config, &attachment, &own)?;
     check_filter(&host, config, &attachment, &own)?;
+    ports::check(&host.netns, config, &attachment, &own.addresses)?;
     check_addresses(call, config, &attachment, &own)
 }
 
@@ -58,7 +60,7 @@ impl Own {
             return Err(Failure::new(Code::InvalidConfig, problem));
         };
         let ips: Vec<_> = previous.ips.iter().filter(|ip| ip.interface == Some(at)).collect();
-        let is_gateway = config.is_gateway || config.is_default_gateway;
+        let is_gateway = config.routes();
         let gateway = |ip: &&crate::result::Ip| {
             IpNet::new(ip.gateway?, ip.address.prefix_len()).ok().filter(|_| is_gateway)
         };

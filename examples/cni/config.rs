@@ -123,6 +123,11 @@ impl Config {
         }
     }
 
+    /// Whether the host is the network's gateway.
+    pub(crate) fn routes(&self) -> bool {
+        self.is_gateway || self.is_default_gateway
+    }
+
     /// What can't go together.
     fn check(&self, fields: &Fields<'_>) -> Result<(), Failure> {
         if self.hairpin && self.promiscuous {
@@ -132,9 +137,9 @@ impl Config {
             let expected = "possible together with ipam";
             return Err(fields.refuse("disableContainerInterface", expected));
         }
-        if !self.ports.is_empty() {
-            let problem = "runtimeConfig.portMappings: not supported";
-            return Err(Failure::new(Code::UnsupportedField, problem));
+        if !self.ports.is_empty() && !self.routes() {
+            let expected = "set: published ports need the host to be the gateway";
+            return Err(fields.refuse("isGateway", expected));
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::filter::Filter;
 use crate::host::Host;
 use crate::ipam::Ipam;
+use crate::ports;
 use crate::store::Store;
 
 pub(crate) fn del(call: &Call, config: &Config) -> Result<(), Failure> {
@@ -30,7 +31,11 @@ pub(crate) fn del(call: &Call, config: &Config) -> Result<(), Failure> {
 /// All of an attachment but what is remembered of it, which is forgotten when the rest is gone: until then
 /// its addresses are nobody else's.
 pub(crate) fn unplug(host: &Host, config: &Config, attachment: &Attachment) -> Vec<Failure> {
-    let failures = [unfilter(host, config, attachment), cut(host, attachment)];
+    let failures = [
+        ports::unpublish(&host.netns, attachment),
+        unfilter(host, config, attachment),
+        cut(host, attachment),
+    ];
     failures.into_iter().filter_map(Result::err).collect()
 }
 

@@ -6,7 +6,7 @@
 //! | the protocol | `call` (variables), `config` (with `fields`, `port_mapping`), `result`, `failure`, `version` |
 //! | the commands | `add`, `del`, `check`, `gc`, `status` |
 //! | addresses | `ipam`: delegated or built in |
-//! | what is made in the kernel | `host`, `bridge`, `vlan`, `cable`, `filter` |
+//! | what is made in the kernel | `host`, `bridge`, `vlan`, `cable`, `filter`, `ports` |
 //! | what is remembered | `store`, by `attachment` |
 
 mod add;
@@ -24,6 +24,7 @@ mod gc;
 mod host;
 mod ipam;
 mod port_mapping;
+mod ports;
 mod result;
 mod status;
 mod store;

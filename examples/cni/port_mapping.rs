@@ -2,14 +2,13 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use netloom::Protocol;
+use netloom::{PortForward, Protocol};
 
 use crate::failure::Failure;
 use crate::fields::Fields;
 
 /// One entry of `portMappings`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(dead_code)] // until ports are published
 pub(crate) struct PortMapping {
     host_port: u16,
     container_port: u16,
@@ -44,5 +43,17 @@ impl PortMapping {
             protocol,
             host_address,
         })
+    }
+
+    /// To a container's address; none where the host's is of the other family.
+    pub(crate) fn to(&self, container: IpAddr) -> Option<PortForward> {
+        let forward = PortForward::new(self.host_port, container)
+            .target_port(self.container_port)
+            .protocol(self.protocol);
+        match self.host_address {
+            Some(address) if address.is_ipv4() != container.is_ipv4() => None,
+            Some(address) if !address.is_unspecified() => Some(forward.host_address(address)),
+            _ => Some(forward),
+        }
     }
 }

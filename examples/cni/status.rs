@@ -24,7 +24,7 @@ fn look(call: &Call, config: &Config) -> Result<(), Failure> {
     if Filter::is_needed(config) {
         Filter::find(&host.netns)?;
     }
-    if config.is_gateway || config.is_default_gateway {
+    if config.routes() {
         forwards(&host, false)?;
     }
     match &config.ipam {

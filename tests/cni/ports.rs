@@ -1,0 +1,170 @@
+//! Published ports, by packets: from outside, from the host, from a neighbour.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use netloom::{Netns, Owned};
+use serde_json::{Value, json};
+
+use super::plugin::{Host, answer, container, with};
+use super::support::{self, unchanged};
+use super::traffic::{Server, tcp, udp};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn published(host: &Host, mappings: &Value) -> Value {
+    let dual = with(&host.config(), "ipam", host.ipam(&["10.88.0.0/24", "fd88::/64"]));
+    with(&dual, "runtimeConfig", json!({ "portMappings": mappings }))
+}
+
+fn web() -> Value {
+    json!([{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }])
+}
+
+fn answers(from: &Netns, server: &str) -> Option<SocketAddr> {
+    tcp(from, server, PATIENCE).ok()
+}
+
+#[test]
+fn a_published_port_is_reached_from_outside_the_host_and_neighbours() {
+    support::isolated(|| {
+        let host = Host::new();
+        let world = host.world();
+        let mut mappings = web();
+        let dns = json!({ "hostPort": 53, "containerPort": 5353, "protocol": "UDP" });
+        mappings.as_array_mut().unwrap().push(dns);
+        // With br_netfilter a container's own packets come back to it by a port in hairpin mode only.
+        let config = with(&published(&host, &mappings), "hairpinMode", true);
+        let (red, blue) = (container("red"), container("blue"));
+        let result = host.add("red", &config);
+        host.add("blue", &with(&config, "runtimeConfig", json!({})));
+        let v4 = Server::start(&red, "10.88.0.2:80");
+        let v6 = Server::start(&red, "[fd88::2]:80");
+        let names = Server::start(&red, "10.88.0.2:5353");
+        let seen = answers(&world, "198.51.100.2:8080").unwrap();
+        assert_eq!(seen.ip().to_string(), "198.51.100.1");
+        assert!(answers(&world, "[2001:db8::2]:8080").is_some());
+        for from in [&*host.netns, &*blue, &*red] {
+            assert!(answers(from, "198.51.100.2:8080").is_some(), "{from}");
+        }
+        assert!(answers(&host.netns, "127.0.0.1:8080").is_some());
+        assert!(udp(&world, "198.51.100.2:53", PATIENCE).is_ok());
+        assert!(udp(&host.netns, "127.0.0.1:53", PATIENCE).is_ok());
+        host.check("red", &config, &result).result();
+        drop((v4, v6, names));
+        unchanged(&[&world], || host.del("red", &config));
+        let server = Server::start(&blue, "10.88.0.3:80");
+        let gone = tcp(&world, "198.51.100.2:8080", Duration::from_millis(300));
+        assert!(gone.is_err());
+        drop(server);
+    });
+}
+
+/// Isolated networks are, but for what they publish.
+#[test]
+fn what_an_isolated_network_publishes_is_for_everybody() {
+    support::isolated(|| {
+        let host = Host::new();
+        let _world = host.world();
+        let config = with(&published(&host, &web()), "ingressPolicy", "same-bridge");
+        let mut other = with(&config, "name", "net2");
+        other["bridge"] = json!("br2");
+        other["ipam"] = host.ipam(&["10.99.0.0/24"]);
+        other["runtimeConfig"] = json!({});
+        let (red, blue) = (container("red"), container("blue"));
+        host.add("red", &config);
+        host.add("blue", &other);
+        let server = Server::start(&red, "10.88.0.2:80");
+        assert!(answers(&blue, "198.51.100.2:8080").is_some());
+        assert!(tcp(&blue, "10.88.0.2:80", Duration::from_millis(300)).is_err());
+        drop(server);
+    });
+}
+
+#[test]
+fn a_port_that_is_taken_is_refused_and_nothing_is_left() {
+    support::isolated(|| {
+        let host = Host::new();
+        let config = published(&host, &web());
+        let red = container("red");
+        let result = host.add("red", &config);
+        let blue = container("blue");
+        let refused = unchanged(&[&host.netns, &red, &blue], || host.call("ADD", "blue", &config));
+        refused.refused(100, &["8080", "has the port"]);
+        assert!(!host.remembered("net1").iter().any(|name| name.starts_with("blue")));
+        host.check("red", &config, &result).result();
+        // Its DEL, which a runtime sends after a failure, takes nothing from who has it.
+        host.del("blue", &config);
+        host.check("red", &config, &result).result();
+        let server = Server::start(&red, "10.88.0.2:80");
+        assert!(answers(&host.netns, "127.0.0.1:8080").is_some());
+        drop(server);
+        // At one address of the host's, and twice in one list.
+        let at = |address: &str| {
+            published(&host, &json!([{ "hostPort": 8080, "containerPort": 81, "hostIP": address }]))
+        };
+        host.add("blue", &at("127.0.0.1"));
+        let server = Server::start(&blue, "10.88.0.4:81");
+        assert!(answers(&host.netns, "127.0.0.1:8080").is_some());
+        drop(server);
+        host.del("blue", &at("127.0.0.1"));
+        host.del("red", &config);
+        let twice = published(&host, &json!([web()[0], web()[0]]));
+        host.call("ADD", "blue", &twice).refused(100, &["8080"]);
+        let no_gateway = with(&config, "isDefaultGateway", false);
+        host.call("ADD", "blue", &no_gateway).refused(7, &["isGateway", "published ports"]);
+    });
+}
+
+#[test]
+fn check_and_gc_know_published_ports() {
+    support::isolated(|| {
+        let host = Host::new();
+        let config = published(&host, &web());
+        let _red = container("red");
+        let result = host.add("red", &config);
+        let tables = host.netns.nft_ruleset().unwrap();
+        let tag = tables.iter().flat_map(|table| &table.sets).flat_map(|set| &set.elements);
+        let mut tags = tag.filter_map(|element| element.comment_of());
+        let tag = tags.find(|tag| tag.starts_with("netloom-cni.")).unwrap().to_owned();
+        let ports = host.netns.port_forwards(&tag).unwrap();
+        assert_eq!(ports.len(), 2, "of both families");
+        Owned::adopt(ports[0].clone()).delete().unwrap();
+        host.check("red", &config, &result).refused(102, &["published port", "8080"]);
+        host.call("GC", "", &config).result();
+        assert!(host.netns.port_forwards(&tag).unwrap().is_empty());
+        assert!(!host.remembered("net1").iter().any(|name| name.contains('@')));
+        host.add("red", &config);
+        host.del("red", &config);
+    });
+}
+
+#[test]
+fn twenty_that_publish_at_once_are_safe() {
+    support::isolated(|| {
+        let host = Host::new();
+        let world = host.world();
+        let names: Vec<String> = (0..20).map(|number| format!("c{number}")).collect();
+        let containers: Vec<_> = names.iter().map(|name| container(name)).collect();
+        let config = |number: usize| {
+            let port = json!([{ "hostPort": 9000 + number, "containerPort": 80 }]);
+            published(&host, &port).to_string()
+        };
+        let all = |command: &str| -> Vec<Value> {
+            let started = names.iter().enumerate();
+            let started = started.map(|(at, name)| host.start(command, name, &config(at)));
+            let started: Vec<_> = started.collect();
+            started.into_iter().map(|child| answer(child).result()).collect()
+        };
+        let results = all("ADD");
+        for (at, result) in results.iter().enumerate() {
+            let server = format!("{}:80", super::plugin::address(result));
+            let server = Server::start(&containers[at], &server);
+            assert!(answers(&world, &format!("198.51.100.2:{}", 9000 + at)).is_some());
+            drop(server);
+        }
+        all("DEL");
+        let left = support::kernel::tables(&host.netns);
+        assert!(left.iter().all(|table| !table.contains("netloom-ports")), "{left:?}");
+    });
+}
