@@ -108,8 +108,8 @@ pub use forwarding::{Forwarding, ForwardingHandle};
 pub use input::Input;
 pub use link::{
     Bridge, BridgePortInfo, BridgePortState, BridgeVlan, BridgeVlanHandle, Ipv4Conf, Link,
-    LinkFlags, LinkInfo, LinkRef, LinkSetting, LinkSettingHandle, OperationalState, Veth, VethEnd,
-    VethPair,
+    LinkFlags, LinkInfo, LinkRef, LinkSetting, LinkSettingHandle, LinkView, OperationalState, Veth,
+    VethEnd, VethPair,
 };
 pub use mac::{BadMacAddr, MacAddr};
 pub use nat::{NatHandle, NatRule, NatTarget, PortForward, PortForwardHandle};
@@ -123,5 +123,8 @@ pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
 pub use port::PortRange;
 pub use protocol::Protocol;
 pub use reap::{Leftover, Leftovers, Reaped, leftovers, reap};
-pub use route::{Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType};
+pub use route::{
+    CreateAllError, Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType, RouteView,
+    RoutesHandle,
+};
 pub use together::{NotDeleted, Together};

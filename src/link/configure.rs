@@ -60,9 +60,7 @@ pub(super) fn configure(
         requests.push("set up", &object, &at().up(true).change(), 0);
     }
     for route in &routes {
-        if let Some(message) = route.add(Some(link.index)) {
-            requests.push("add route", route, &message, NLM_F_CREATE | NLM_F_EXCL);
-        }
+        route.push_to(&mut requests, "add route", Some(link.index));
     }
     if requests.is_empty() {
         return Ok(());

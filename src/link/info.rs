@@ -1,12 +1,10 @@
 //! A link as the kernel lists it.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use bitflags::bitflags;
 
 use crate::mac::MacAddr;
-use crate::wire::link::LinkView;
 
 bitflags! {
     /// A link's flags, the words in `<…>` of `ip link`. Source: netdevice(7).
@@ -113,24 +111,6 @@ impl LinkInfo {
     /// Whether it is a loopback link.
     pub fn is_loopback(&self) -> bool {
         self.flags.contains(LinkFlags::LOOPBACK)
-    }
-
-    pub(super) fn read(view: LinkView<'_>) -> Option<Self> {
-        Some(Self {
-            index: view.index,
-            name: view.name()?.into_owned(),
-            alternative_names: view.alternative_names().map(Cow::into_owned).collect(),
-            kind: view.kind().map(Cow::into_owned),
-            flags: LinkFlags::from_bits_retain(view.flags),
-            state: view.operational_state().unwrap_or(0).into(),
-            mtu: view.mtu().unwrap_or(0),
-            mac: view.mac().map(MacAddr::from),
-            master: view.master(),
-            link: view.link(),
-            link_namespace: view.link_namespace(),
-            group: view.group().unwrap_or(0),
-            alias: view.alias().map(Cow::into_owned),
-        })
     }
 }
 

@@ -3,9 +3,10 @@
 use super::handle::Link;
 use super::info::LinkInfo;
 use super::message::LinkRequest;
+use super::view::LinkView;
 use crate::error::Error;
 use crate::netns::{Netns, Quoted};
-use crate::wire::link::LinkView;
+use crate::wire::link::LinkView as Wire;
 
 impl Netns {
     /// All links, in the order of their indexes, as `ip link list`.
@@ -26,9 +27,7 @@ impl Netns {
     /// Where the list changed each time it was read: it is whole, or an error.
     #[doc(alias("ip link list", "RTM_GETLINK"))]
     pub fn links(&self) -> Result<Vec<LinkInfo>, Error> {
-        let all = LinkRequest::default().get();
-        let mut links =
-            self.dump("links", &all, |message| LinkInfo::read(LinkView::read(message)?))?;
+        let mut links = self.fold_links(Vec::new, |list, link| list.push(LinkInfo::from(link)))?;
         links.sort_unstable_by_key(|link| link.index);
         Ok(links)
     }
@@ -41,7 +40,8 @@ impl Link {
     ///
     /// [`is_not_found`](Error::is_not_found) where it is gone.
     pub fn info(&self) -> Result<LinkInfo, Error> {
-        self.netns.look_up(LinkRequest::at(self.index), LinkInfo::read).map_err(|cause| {
+        let read = |wire: Wire<'_>| LinkView::of(wire).map(LinkInfo::from);
+        self.netns.look_up(LinkRequest::at(self.index), read).map_err(|cause| {
             cause.doing("look at link", Quoted(&self.name)).in_namespace(&self.netns)
         })
     }

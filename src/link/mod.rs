@@ -19,6 +19,7 @@ mod settings;
 mod sockets;
 mod tagged;
 mod veth;
+mod view;
 
 pub use bridge::Bridge;
 pub use handle::Link;
@@ -30,3 +31,4 @@ pub use port_settings::{BridgeVlan, BridgeVlanHandle};
 pub use reference::LinkRef;
 pub(crate) use tagged::{dead, remove_dead};
 pub use veth::{Veth, VethEnd, VethPair};
+pub use view::LinkView;

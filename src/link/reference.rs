@@ -26,6 +26,11 @@ impl LinkRef {
         }
     }
 
+    /// Whether it has to be looked up.
+    pub(crate) fn is_name(&self) -> bool {
+        matches!(self.0, Reference::Name(_))
+    }
+
     /// Its index in `netns`, where it must be; an error is one of `action` on `object`.
     pub(crate) fn resolve(
         &self,

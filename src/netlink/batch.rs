@@ -31,6 +31,33 @@ impl Batch {
         })
     }
 
+    /// Adds a request of this type, whose payload `write` appends, and returns its place in the batch.
+    pub(crate) fn request(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> usize {
+        self.append(|out| {
+            out.extend_from_slice(&[0; 4]);
+            out.extend_from_slice(&kind.to_ne_bytes());
+            out.extend_from_slice(&(flags | NLM_F_REQUEST).to_ne_bytes());
+            out.extend_from_slice(&[0; HEADER - 8]);
+            write(out);
+        })
+    }
+
+    /// Empties it, to be filled again without allocating.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.starts.clear();
+    }
+
+    /// The payload of the request at `place`.
+    pub(crate) fn payload(&self, place: usize) -> &[u8] {
+        self.request_bytes(place).get(HEADER..).unwrap_or_default()
+    }
+
     /// Adds the one message that `write` appends and returns its place in the batch. Its length and
     /// sequence number are filled in here.
     pub(crate) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> usize {
@@ -76,7 +103,7 @@ impl Batch {
     }
 
     /// The bytes of the request at `place`, header included.
-    pub(super) fn request(&self, place: usize) -> &[u8] {
+    pub(super) fn request_bytes(&self, place: usize) -> &[u8] {
         let Some(&start) = self.starts.get(place) else { return &[] };
         let end = self.starts.get(place + 1).copied().unwrap_or(self.bytes.len());
         &self.bytes[Range { start, end }]
@@ -99,7 +126,7 @@ mod tests {
         batch.acknowledge(2);
         let read: Vec<_> = messages(batch.bytes()).map(|m| (m.kind, m.sequence, m.flags)).collect();
         assert_eq!(read, [(18, u32::MAX, 1), (18, 0, 1), (18, 1, 5)]);
-        assert_eq!(batch.request(1).len(), 32);
-        assert_eq!(batch.request(3), [0; 0]);
+        assert_eq!(batch.request_bytes(1).len(), 32);
+        assert_eq!(batch.request_bytes(3), [0; 0]);
     }
 }

@@ -105,7 +105,7 @@ impl Socket {
                     NLMSG_ERROR => {
                         let ack = Ack::read(message).ok_or(UNREADABLE)?;
                         if ack.errno != 0 {
-                            refusals.push((place, refusal(ack, batch.request(place))));
+                            refusals.push((place, refusal(ack, batch.request_bytes(place))));
                         }
                         ended |= ends(place);
                     }
@@ -126,26 +126,66 @@ impl Socket {
         }
     }
 
-    /// Asks for one thing and reads it. `None` where the kernel acknowledged but did not answer.
+    /// Asks for one thing and reads it. `None` where `read` finds nothing in the answer.
+    ///
+    /// The answer is the acknowledgement: the kernel sends one or a refusal.
     pub(crate) fn get<T>(
         &mut self,
         message: &RouteNetlinkMessage,
         mut read: impl FnMut(Message<'_>) -> Option<T>,
     ) -> Result<Option<T>, Cause> {
-        for _ in 0..2 {
-            let mut batch = Batch::default();
-            batch.push(message, 0);
-            let mut found = None;
-            let refusals = self.exchange(&mut batch, |_, answer| found = read(answer))?;
-            if let Some((_, refusal)) = refusals.into_iter().next() {
-                return Err(refusal.into());
-            }
-            if found.is_some() {
-                return Ok(found);
-            }
-            // The first answer may have been longer than the buffer, which has grown since.
+        let mut batch = Batch::default();
+        batch.push(message, 0);
+        let result = self.get_in(&mut batch, &mut read);
+        if result.is_err() {
+            self.drain();
         }
-        Ok(None)
+        result
+    }
+
+    fn get_in<T>(
+        &mut self,
+        batch: &mut Batch,
+        read: &mut dyn FnMut(Message<'_>) -> Option<T>,
+    ) -> Result<Option<T>, Cause> {
+        let deadline = Self::deadline();
+        let mut sequence = self.ask(batch)?;
+        loop {
+            let Received::Datagram(length) = self.receive(&deadline)? else {
+                // It was longer than the buffer, which has grown since.
+                sequence = self.ask(batch)?;
+                continue;
+            };
+            let mut answers = messages(self.datagram(length));
+            for answer in answers.by_ref().filter(|answer| answer.sequence == sequence) {
+                match answer.kind {
+                    NLMSG_ERROR => {
+                        let ack = Ack::read(answer).ok_or(UNREADABLE)?;
+                        return match ack.errno {
+                            0 => Ok(None),
+                            _ => Err(refusal(ack, batch.request_bytes(0)).into()),
+                        };
+                    }
+                    NLMSG_NOOP => {}
+                    NLMSG_OVERRUN => return Err(Cause::Overrun),
+                    _ => return Ok(read(answer)),
+                }
+            }
+            if !answers.is_at_end() {
+                return Err(CUT);
+            }
+            if deadline.passed() {
+                return Err(Cause::TimedOut(DEADLINE));
+            }
+        }
+    }
+
+    /// Sends a batch of one request under a new number.
+    fn ask(&mut self, batch: &mut Batch) -> Result<u32, Cause> {
+        let sequence = self.take_sequences(1);
+        batch.number(sequence);
+        self.send(batch.bytes())?;
+        Ok(sequence)
     }
 
     /// Asks for a list and reads all of it. A list that changed while it was read is read again; it
@@ -166,16 +206,24 @@ impl Socket {
         batch: &mut Batch,
         mut read: impl FnMut(Message<'_>) -> Option<T>,
     ) -> Result<Vec<T>, Cause> {
+        self.fold(batch, Vec::new, |list, message| list.extend(read(message)))
+    }
+
+    /// Asks for a list and goes through it without keeping it. Where it changed while it was read, it is read
+    /// again, into a new value of `start`.
+    pub(crate) fn fold<A>(
+        &mut self,
+        batch: &mut Batch,
+        mut start: impl FnMut() -> A,
+        mut visit: impl FnMut(&mut A, Message<'_>),
+    ) -> Result<A, Cause> {
         self.expect_list()?;
-        let mut list = Vec::new();
         for _ in 0..REPEATS {
-            list.clear();
-            let sequence = self.take_sequences(1);
-            batch.number(sequence);
-            self.send(batch.bytes())?;
-            let end = self.read_list(batch, sequence, &mut |message| list.extend(read(message)));
+            let mut so_far = start();
+            let sequence = self.ask(batch)?;
+            let end = self.read_list(batch, sequence, &mut |message| visit(&mut so_far, message));
             match end {
-                Ok(true) => return Ok(list),
+                Ok(true) => return Ok(so_far),
                 Ok(false) => {}
                 Err(cause) => {
                     self.drain();
@@ -212,7 +260,7 @@ impl Socket {
                         let ack = Ack::read(message).ok_or(UNREADABLE)?;
                         return match ack.errno {
                             0 => Ok(whole),
-                            _ => Err(refusal(ack, batch.request(0)).into()),
+                            _ => Err(refusal(ack, batch.request_bytes(0)).into()),
                         };
                     }
                     NLMSG_NOOP => {}

@@ -12,6 +12,7 @@ mod socket;
 mod tag;
 
 pub(crate) use batch::Batch;
+pub(crate) use exchange::Refusals;
 pub(crate) use requests::Requests;
 pub(crate) use socket::{Protocol, Socket};
 pub(crate) use tag::{Tag, is_tag};

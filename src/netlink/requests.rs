@@ -49,11 +49,21 @@ impl<'a> Requests<'a> {
         message: &RouteNetlinkMessage,
         flags: u16,
     ) -> &mut Self {
+        self.push_with(action, object, |batch| batch.push(message, flags))
+    }
+
+    /// As [`push`](Self::push), for a request that `write` adds to its batch.
+    pub(crate) fn push_with(
+        &mut self,
+        action: &'static str,
+        object: &'a dyn Display,
+        write: impl FnOnce(&mut Batch) -> usize,
+    ) -> &mut Self {
         if self.steps.len().is_multiple_of(Self::AT_ONCE) {
             self.batches.push(Batch::default());
         }
         if let Some(batch) = self.batches.last_mut() {
-            batch.push(message, flags);
+            write(batch);
         }
         self.steps.push(Step { action, object, tolerated: None });
         self

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use netlink_packet_core::NLM_F_DUMP;
 use netlink_packet_route::RouteNetlinkMessage;
 
 use super::held::Held;
@@ -13,7 +14,7 @@ use super::identity::NetnsId;
 use super::named;
 use super::sockets::{NfTables, Sockets};
 use crate::error::{Cause, Error};
-use crate::netlink::{Protocol, Requests, Socket};
+use crate::netlink::{Batch, Protocol, Requests, Socket};
 use crate::owned::sealed::Remove;
 use crate::wire::message::Message;
 
@@ -129,6 +130,20 @@ impl Netns {
         read: impl FnMut(Message<'_>) -> Option<T>,
     ) -> Result<Vec<T>, Error> {
         self.route(|socket| socket.dump(request, read))
+            .map_err(|cause| cause.doing("list", what).in_namespace(self))
+    }
+
+    /// Goes through a list, named `what` in errors, without keeping it.
+    pub(crate) fn fold<A>(
+        &self,
+        what: &'static str,
+        request: &RouteNetlinkMessage,
+        start: impl FnMut() -> A,
+        visit: impl FnMut(&mut A, Message<'_>),
+    ) -> Result<A, Error> {
+        let mut batch = Batch::default();
+        batch.push(request, NLM_F_DUMP);
+        self.route(|socket| socket.fold(&mut batch, start, visit))
             .map_err(|cause| cause.doing("list", what).in_namespace(self))
     }
 

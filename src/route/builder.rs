@@ -5,21 +5,30 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::route::{
-    RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
-};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 
-use super::PROTOCOL;
 use super::destination::Destination;
 use super::handle::RouteHandle;
+use super::{PROTOCOL, RTM_NEWROUTE};
 use crate::error::Error;
 use crate::input::{FirstRejected, Input};
 use crate::link::LinkRef;
 use crate::netlink::Requests;
 use crate::netns::Netns;
 use crate::owned::Owned;
+use crate::wire::attribute::Writer;
+use crate::wire::route::{
+    RTA_DST, RTA_GATEWAY, RTA_METRICS, RTA_OIF, RTA_PREFSRC, RTA_PRIORITY, RTA_TABLE, RTAX_MTU,
+};
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+const RT_SCOPE_UNIVERSE: u8 = 0;
+const RT_SCOPE_LINK: u8 = 253;
+const RTN_UNICAST: u8 = 1;
+const RTNH_F_ONLINK: u32 = 4;
+/// The main table.
+const MAIN: u32 = 254;
 
 /// A route to be: where packets for a destination go, by a gateway or out of a link.
 ///
@@ -142,13 +151,11 @@ impl Route {
             Some(link) => Some(link.resolve(netns, ACTION, self)?),
             None => None,
         };
-        let Some(message) = self.message(index) else {
-            return Err(Error::invalid(ACTION, self, "it has no destination"));
-        };
-        let handle = RouteHandle { netns: netns.clone(), message: message.clone() };
-        let add = RouteNetlinkMessage::NewRoute(message);
+        let mut message = Vec::new();
+        self.write(&mut message, index);
+        let handle = RouteHandle { netns: netns.clone(), message: message.into() };
         let mut requests = Requests::new();
-        requests.push(ACTION, self, &add, NLM_F_CREATE | NLM_F_EXCL);
+        self.push_to(&mut requests, ACTION, index);
         let added = Owned::adopt(handle);
         match netns.send(requests, |_, _| ()) {
             Ok(()) => Ok(added),
@@ -161,7 +168,7 @@ impl Route {
         }
     }
 
-    fn check(&self, action: &'static str) -> Result<(), Error> {
+    pub(super) fn check(&self, action: &'static str) -> Result<(), Error> {
         self.rejected.check(action, self)?;
         let ipv6 = self.is_ipv6();
         let same_family = |address: Option<IpAddr>| address.is_none_or(|a| a.is_ipv6() == ipv6);
@@ -181,6 +188,10 @@ impl Route {
         Err(Error::invalid(action, self, reason))
     }
 
+    pub(super) fn link(&self) -> Option<&LinkRef> {
+        self.link.as_ref()
+    }
+
     fn is_ipv6(&self) -> bool {
         match self.destination {
             Some(Destination::Network(net)) => net.addr().is_ipv6(),
@@ -188,32 +199,56 @@ impl Route {
         }
     }
 
-    /// The request that adds it; none where the destination was bad.
-    pub(crate) fn add(&self, index: Option<u32>) -> Option<RouteNetlinkMessage> {
-        self.message(index).map(RouteNetlinkMessage::NewRoute)
+    /// Adds the request that makes it.
+    pub(crate) fn push_to<'a>(
+        &'a self,
+        requests: &mut Requests<'a>,
+        action: &'static str,
+        index: Option<u32>,
+    ) {
+        let flags = NLM_F_CREATE | NLM_F_EXCL;
+        requests.push_with(action, self, |batch| {
+            batch.request(RTM_NEWROUTE, flags, |out| self.write(out, index))
+        });
     }
 
-    fn message(&self, index: Option<u32>) -> Option<RouteMessage> {
+    /// Appends what is said of it in requests: `struct rtmsg` and the attributes. Nothing is allocated: of
+    /// routes there are many.
+    pub(super) fn write(&self, out: &mut Vec<u8>, index: Option<u32>) {
         let ipv6 = self.is_ipv6();
-        let destination = self.destination?.network(ipv6);
-        let table = self.table.unwrap_or(u32::from(RouteHeader::RT_TABLE_MAIN));
-        let mut message = RouteMessage::default();
-        let header = &mut message.header;
-        header.address_family = if ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
-        header.destination_prefix_length = destination.prefix_len();
-        // Higher numbers go in the attribute alone.
-        header.table = u8::try_from(table).unwrap_or(RouteHeader::RT_TABLE_UNSPEC);
-        header.protocol = RouteProtocol::Other(PROTOCOL);
-        header.kind = RouteType::Unicast;
-        header.scope = match self.gateway {
-            None if !ipv6 => RouteScope::Link,
-            _ => RouteScope::Universe,
+        let destination = self.destination.unwrap_or(Destination::Default).network(ipv6);
+        let table = self.table.unwrap_or(MAIN);
+        let (family, scope) = match (ipv6, self.gateway) {
+            (true, _) => (AF_INET6, RT_SCOPE_UNIVERSE),
+            (false, Some(_)) => (AF_INET, RT_SCOPE_UNIVERSE),
+            (false, None) => (AF_INET, RT_SCOPE_LINK),
         };
-        if self.on_link {
-            header.flags |= netlink_packet_route::route::RouteFlags::Onlink;
+        // Higher numbers go in the attribute alone.
+        let short_table = u8::try_from(table).unwrap_or(0);
+        let prefix = destination.prefix_len();
+        out.extend_from_slice(&[family, prefix, 0, 0, short_table, PROTOCOL, scope, RTN_UNICAST]);
+        let flags = if self.on_link { RTNH_F_ONLINK } else { 0 };
+        out.extend_from_slice(&flags.to_ne_bytes());
+        let mut attributes = Writer::new(out);
+        attributes.u32(RTA_TABLE, table);
+        if prefix > 0 {
+            attributes.ip(RTA_DST, destination.addr());
         }
-        message.attributes = self.attributes(destination, table, index);
-        Some(message)
+        if let Some(gateway) = self.gateway {
+            attributes.ip(RTA_GATEWAY, gateway);
+        }
+        if let Some(index) = index {
+            attributes.u32(RTA_OIF, index);
+        }
+        if let Some(metric) = self.effective_metric(destination) {
+            attributes.u32(RTA_PRIORITY, metric);
+        }
+        if let Some(source) = self.source {
+            attributes.ip(RTA_PREFSRC, source);
+        }
+        if let Some(mtu) = self.mtu {
+            attributes.nested(RTA_METRICS, |metrics| metrics.u32(RTAX_MTU, mtu));
+        }
     }
 
     /// For IPv6 in any case: without it a request to delete means any.
@@ -223,24 +258,6 @@ impl Route {
             IpNet::V4(_) => self.metric,
             IpNet::V6(_) => self.metric.filter(|&metric| metric != 0).or(Some(IP6_RT_PRIO_USER)),
         }
-    }
-
-    fn attributes(
-        &self,
-        destination: IpNet,
-        table: u32,
-        index: Option<u32>,
-    ) -> Vec<RouteAttribute> {
-        let mut attributes = vec![RouteAttribute::Table(table)];
-        if destination.prefix_len() > 0 {
-            attributes.push(RouteAttribute::Destination(destination.addr().into()));
-        }
-        attributes.extend(self.gateway.map(|gateway| RouteAttribute::Gateway(gateway.into())));
-        attributes.extend(index.map(RouteAttribute::Oif));
-        attributes.extend(self.effective_metric(destination).map(RouteAttribute::Priority));
-        attributes.extend(self.source.map(|source| RouteAttribute::PrefSource(source.into())));
-        attributes.extend(self.mtu.map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)])));
-        attributes
     }
 }
 
@@ -286,7 +303,6 @@ mod tests {
     use super::*;
     use crate::wire::message::Message;
     use crate::wire::route::RouteView;
-    use netlink_packet_core::Emitable;
 
     proptest::proptest! {
         #[test]
@@ -311,9 +327,8 @@ mod tests {
             route.source = source.then_some(from);
             (route.metric, route.table, route.mtu) = (metric, table, mtu);
 
-            let message = route.add(Some(index)).unwrap();
-            let mut payload = vec![0; message.buffer_len()];
-            message.emit(&mut payload);
+            let mut payload = Vec::new();
+            route.write(&mut payload, Some(index));
             let message = Message { kind: 24, flags: 0, sequence: 0, payload: &payload };
             let view = RouteView::read(message).unwrap();
             assert_eq!(view.destination(), (net.prefix_len() > 0).then_some(net.addr()));
@@ -323,7 +338,7 @@ mod tests {
             assert_eq!(view.mtu(), mtu);
             let metric = if ipv6 { metric.filter(|&m| m != 0).or(Some(1024)) } else { metric };
             assert_eq!(view.priority(), metric);
-            assert_eq!(view.next_hops()[0].index, Some(index));
+            assert_eq!(view.next_hops().next().and_then(|hop| hop.index), Some(index));
             // Only a neighbour's address is good on the link alone.
             assert_eq!(view.scope, if ipv6 || gateway { 0 } else { 253 });
         }

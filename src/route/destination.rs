@@ -52,6 +52,18 @@ impl sealed::Input<Destination> for IpNet {
     }
 }
 
+impl sealed::Input<Destination> for Ipv4Net {
+    fn read(self) -> Result<Destination, (String, String)> {
+        IpNet::from(self).read()
+    }
+}
+
+impl sealed::Input<Destination> for Ipv6Net {
+    fn read(self) -> Result<Destination, (String, String)> {
+        IpNet::from(self).read()
+    }
+}
+
 impl sealed::Input<Destination> for IpAddr {
     fn read(self) -> Result<Destination, (String, String)> {
         Ok(Destination::Network(IpNet::from(self)))

@@ -1,21 +1,23 @@
 //! The handle of a route: its whole tuple, with netloom's own protocol number.
 
 use netlink_packet_core::NLM_F_EXCL;
-use netlink_packet_route::route::{RouteAttribute, RouteMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 
+use super::{RTM_DELROUTE, RTM_NEWROUTE};
 use crate::error::Error;
 use crate::netlink::Requests;
 use crate::netns::Netns;
 use crate::owned::sealed::Remove;
+use crate::wire::message::Message;
+use crate::wire::route::RouteView;
 
 /// A route that exists. It is deleted by all that netloom set, its own protocol number among it, so
 /// that no route of anybody else's can be hit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteHandle {
     pub(super) netns: Netns,
-    pub(super) message: RouteMessage,
+    /// As in the request that made it, without the header.
+    pub(super) message: Box<[u8]>,
 }
 
 impl RouteHandle {
@@ -27,37 +29,43 @@ impl RouteHandle {
 
 impl Remove for RouteHandle {
     fn remove(&self) -> Result<(), Error> {
-        if self.metric_means_any() {
+        if metric_means_any(&self.message) {
             self.look()?;
         }
-        self.request(&RouteNetlinkMessage::DelRoute(self.message.clone()), 0)
+        self.request(RTM_DELROUTE, 0)
     }
 }
 
 impl RouteHandle {
-    /// Whether the kernel would delete a route of any metric for it: for IPv4 a metric of 0 in a request
-    /// to delete is none (`net/ipv4/fib_semantics.c`, `fib_nh_match`).
-    fn metric_means_any(&self) -> bool {
-        let metrics = self.message.attributes.iter();
-        let has_metric = |one| matches!(one, &RouteAttribute::Priority(metric) if metric != 0);
-        self.message.header.address_family == AddressFamily::Inet
-            && !metrics.clone().any(has_metric)
-    }
-
     /// Whether there is a route to that destination with exactly that metric, in one look-up: a request to
     /// add it that may neither create nor replace. ENOENT where there is none.
     fn look(&self) -> Result<(), Error> {
-        let add = RouteNetlinkMessage::NewRoute(self.message.clone());
-        match self.request(&add, NLM_F_EXCL) {
+        match self.request(RTM_NEWROUTE, NLM_F_EXCL) {
             Err(error) if error.errno() == Some(Errno::ENOENT) => Err(error),
             // EEXIST: it is there. Others, as of a gateway that is out of reach by now, do not say.
             _ => Ok(()),
         }
     }
 
-    fn request(&self, message: &RouteNetlinkMessage, flags: u16) -> Result<(), Error> {
+    fn request(&self, kind: u16, flags: u16) -> Result<(), Error> {
         let mut requests = Requests::new();
-        requests.push("delete", &"a route", message, flags);
+        requests.push_with("delete", &"a route", |batch| {
+            batch.request(kind, flags, |out| out.extend_from_slice(&self.message))
+        });
         self.netns.send(requests, |_, _| ())
     }
+}
+
+/// Whether the kernel would delete a route of any metric for it: for IPv4 a metric of 0 in a request
+/// to delete is none (`net/ipv4/fib_semantics.c`, `fib_nh_match`).
+pub(super) fn metric_means_any(route: &[u8]) -> bool {
+    const AF_INET: u8 = 2;
+    let message = Message { kind: RTM_NEWROUTE, flags: 0, sequence: 0, payload: route };
+    RouteView::read(message)
+        .is_none_or(|view| view.family == AF_INET && view.priority().unwrap_or(0) == 0)
+}
+
+/// Whether an errno says of a route to be deleted that it is gone, or its link.
+pub(super) fn is_gone(errno: Errno) -> bool {
+    matches!(errno, Errno::ESRCH | Errno::ENOENT | Errno::ENODEV)
 }

@@ -1,15 +1,9 @@
 //! A route as the kernel lists it.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::route::RouteMessage;
-
-use crate::error::Error;
-use crate::netns::Netns;
-use crate::wire::route::RouteView;
 
 /// What a route does with packets, the first word of a line of `ip route` where it is not `unicast`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,32 +94,6 @@ impl RouteInfo {
     pub fn gateway(&self) -> Option<IpAddr> {
         self.next_hops.first()?.gateway
     }
-
-    fn read(view: RouteView<'_>) -> Option<Self> {
-        const RTM_F_CLONED: u32 = 0x200;
-        if view.flags & RTM_F_CLONED != 0 {
-            return None;
-        }
-        let everything = match view.family {
-            2 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            10 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            _ => return None,
-        };
-        let hops = view.next_hops().into_iter();
-        Some(Self {
-            destination: IpNet::new(view.destination().unwrap_or(everything), view.prefix).ok()?,
-            next_hops: hops
-                .map(|hop| NextHop { link: hop.index, gateway: hop.gateway, weight: hop.weight })
-                .collect(),
-            kind: view.kind.into(),
-            table: view.table(),
-            metric: view.priority().unwrap_or(0),
-            source: view.source(),
-            protocol: view.protocol,
-            scope: view.scope,
-            mtu: view.mtu(),
-        })
-    }
 }
 
 /// One line, in the words of `ip route`.
@@ -148,19 +116,5 @@ impl fmt::Display for RouteInfo {
             0 => Ok(()),
             metric => write!(f, " metric {metric}"),
         }
-    }
-}
-
-impl Netns {
-    /// All routes of all tables, IPv4 and IPv6, as `ip route show table all`. The main table's, which
-    /// `route` prints, are those with [`table`](RouteInfo::table) 254.
-    ///
-    /// # Errors
-    ///
-    /// Where the list changed each time it was read: it is whole, or an error.
-    #[doc(alias("route", "ip route show", "RTM_GETROUTE"))]
-    pub fn routes(&self) -> Result<Vec<RouteInfo>, Error> {
-        let all = RouteNetlinkMessage::GetRoute(RouteMessage::default());
-        self.dump("routes", &all, |message| RouteInfo::read(RouteView::read(message)?))
     }
 }

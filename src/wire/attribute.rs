@@ -54,6 +54,11 @@ impl<'a> Attributes<'a> {
 }
 
 impl<'a> Attribute<'a> {
+    /// A value whose type is known from where it is kept.
+    pub(crate) fn of(value: &'a [u8]) -> Self {
+        Self { kind: 0, value }
+    }
+
     pub(crate) fn nested(self) -> Attributes<'a> {
         Attributes(self.value)
     }
@@ -166,6 +171,14 @@ impl<'b> Writer<'b> {
     /// In network byte order, as `nf_tables` wants it.
     pub(crate) fn u64_be(&mut self, kind: u16, value: u64) {
         self.bytes(kind, &value.to_be_bytes());
+    }
+
+    /// An address of either family.
+    pub(crate) fn ip(&mut self, kind: u16, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => self.bytes(kind, &address.octets()),
+            IpAddr::V6(address) => self.bytes(kind, &address.octets()),
+        }
     }
 
     /// A string with its terminating NUL.

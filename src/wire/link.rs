@@ -40,87 +40,120 @@ const IFLA_INFO_SLAVE_DATA: u16 = 5;
 const AF_INET: u16 = 2;
 const IFLA_INET_CONF: u16 = 1;
 
-/// A link, borrowed from the message. An attribute that is missing or can't be read is `None`.
-#[derive(Debug, Clone, Copy)]
+/// A link, borrowed from the message, whose attributes were found in one pass. One that is missing or
+/// can't be read is `None`.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct LinkView<'a> {
     pub(crate) index: u32,
     pub(crate) flags: u32,
-    attributes: Attributes<'a>,
+    address: Option<&'a [u8]>,
+    name: Option<&'a [u8]>,
+    mtu: Option<&'a [u8]>,
+    link: Option<&'a [u8]>,
+    master: Option<&'a [u8]>,
+    port: Option<&'a [u8]>,
+    state: Option<&'a [u8]>,
+    info: Option<&'a [u8]>,
+    alias: Option<&'a [u8]>,
+    families: Option<&'a [u8]>,
+    group: Option<&'a [u8]>,
+    link_namespace: Option<&'a [u8]>,
+    properties: Option<&'a [u8]>,
 }
 
 impl<'a> LinkView<'a> {
     pub(crate) fn read(message: Message<'a>) -> Option<Self> {
         let (header, attributes) = message.split::<16>()?;
         let [_, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..] = *header;
-        Some(Self {
+        let mut view = Self {
             index: u32::from_ne_bytes([i0, i1, i2, i3]),
             flags: u32::from_ne_bytes([f0, f1, f2, f3]),
-            attributes,
-        })
+            ..Self::default()
+        };
+        for attribute in attributes.iter() {
+            let place = match attribute.kind {
+                IFLA_ADDRESS => &mut view.address,
+                IFLA_IFNAME => &mut view.name,
+                IFLA_MTU => &mut view.mtu,
+                IFLA_LINK => &mut view.link,
+                IFLA_MASTER => &mut view.master,
+                IFLA_PROTINFO => &mut view.port,
+                IFLA_OPERSTATE => &mut view.state,
+                IFLA_LINKINFO => &mut view.info,
+                IFLA_IFALIAS => &mut view.alias,
+                IFLA_AF_SPEC => &mut view.families,
+                IFLA_GROUP => &mut view.group,
+                IFLA_LINK_NETNSID => &mut view.link_namespace,
+                IFLA_PROP_LIST => &mut view.properties,
+                _ => continue,
+            };
+            *place = Some(attribute.value);
+        }
+        Some(view)
     }
 
     pub(crate) fn name(self) -> Option<Cow<'a, str>> {
-        self.attributes.get(IFLA_IFNAME).map(Attribute::text)
+        self.name.map(Attribute::of).map(Attribute::text)
     }
 
     pub(crate) fn mac(self) -> Option<[u8; 6]> {
-        let address = self.attributes.get(IFLA_ADDRESS)?;
+        let address = self.address.map(Attribute::of)?;
         address.value.try_into().ok()
     }
 
     pub(crate) fn mtu(self) -> Option<u32> {
-        self.attributes.get(IFLA_MTU)?.u32()
+        self.mtu.map(Attribute::of)?.u32()
     }
 
     /// The peer's index for a veth, the lower link's for a vlan or macvlan.
     pub(crate) fn link(self) -> Option<u32> {
-        self.attributes.get(IFLA_LINK)?.u32()
+        self.link.map(Attribute::of)?.u32()
     }
 
     /// The id, in this namespace, of the namespace [`link`](Self::link) is in.
     pub(crate) fn link_namespace(self) -> Option<i32> {
-        self.attributes.get(IFLA_LINK_NETNSID)?.u32().map(u32::cast_signed)
+        self.link_namespace.map(Attribute::of)?.u32().map(u32::cast_signed)
     }
 
     pub(crate) fn master(self) -> Option<u32> {
-        self.attributes.get(IFLA_MASTER)?.u32()
+        self.master.map(Attribute::of)?.u32()
     }
 
     pub(crate) fn operational_state(self) -> Option<u8> {
-        self.attributes.get(IFLA_OPERSTATE)?.u8()
+        self.state.map(Attribute::of)?.u8()
     }
 
     pub(crate) fn alias(self) -> Option<Cow<'a, str>> {
-        self.attributes.get(IFLA_IFALIAS).map(Attribute::text)
+        self.alias.map(Attribute::of).map(Attribute::text)
     }
 
     pub(crate) fn group(self) -> Option<u32> {
-        self.attributes.get(IFLA_GROUP)?.u32()
+        self.group.map(Attribute::of)?.u32()
     }
 
     pub(crate) fn alternative_names(self) -> impl Iterator<Item = Cow<'a, str>> {
-        let list = self.attributes.get(IFLA_PROP_LIST).map(Attribute::nested).unwrap_or_default();
+        let list = self.properties.map(Attribute::of).map(Attribute::nested).unwrap_or_default();
         list.iter().filter(|property| property.kind == IFLA_ALT_IFNAME).map(Attribute::text)
     }
 
     /// `veth`, `bridge`, …; a physical link and `lo` have none.
     pub(crate) fn kind(self) -> Option<Cow<'a, str>> {
-        self.info()?.get(IFLA_INFO_KIND).map(Attribute::text)
+        self.information()?.get(IFLA_INFO_KIND).map(Attribute::text)
     }
 
     /// The port's settings: in an answer to an `AF_BRIDGE` dump, or of a single link that is one's port.
     pub(crate) fn bridge_port(self) -> Option<Attributes<'a>> {
-        if let Some(port) = self.attributes.get(IFLA_PROTINFO) {
+        if let Some(port) = self.port.map(Attribute::of) {
             return Some(port.nested());
         }
-        let info = self.info()?;
+        let info = self.information()?;
         let is_port = info.get(IFLA_INFO_SLAVE_KIND)?.string() == "bridge";
         info.get(IFLA_INFO_SLAVE_DATA).filter(|_| is_port).map(Attribute::nested)
     }
 
     /// The per-device IPv4 setting with this number: `IPV4_DEVCONF_FORWARDING` is 1.
     pub(crate) fn ipv4_setting(self, number: usize) -> Option<i32> {
-        let families = self.attributes.get(IFLA_AF_SPEC)?.nested();
+        let families = self.families.map(Attribute::of)?.nested();
         let settings = families.get(AF_INET)?.nested().get(IFLA_INET_CONF)?.value;
         // The array starts with setting 1.
         let at = number.checked_sub(1)?.checked_mul(4)?;
@@ -128,8 +161,8 @@ impl<'a> LinkView<'a> {
         Some(i32::from_ne_bytes(*value))
     }
 
-    fn info(self) -> Option<Attributes<'a>> {
-        self.attributes.get(IFLA_LINKINFO).map(Attribute::nested)
+    fn information(self) -> Option<Attributes<'a>> {
+        self.info.map(Attribute::of).map(Attribute::nested)
     }
 }
 

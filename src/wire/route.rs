@@ -17,21 +17,21 @@ use std::net::IpAddr;
 use super::attribute::{Attribute, Attributes, aligned};
 use super::message::Message;
 
-const RTA_DST: u16 = 1;
-const RTA_OIF: u16 = 4;
-const RTA_GATEWAY: u16 = 5;
-const RTA_PRIORITY: u16 = 6;
-const RTA_PREFSRC: u16 = 7;
-const RTA_METRICS: u16 = 8;
+pub(crate) const RTA_DST: u16 = 1;
+pub(crate) const RTA_OIF: u16 = 4;
+pub(crate) const RTA_GATEWAY: u16 = 5;
+pub(crate) const RTA_PRIORITY: u16 = 6;
+pub(crate) const RTA_PREFSRC: u16 = 7;
+pub(crate) const RTA_METRICS: u16 = 8;
 const RTA_MULTIPATH: u16 = 9;
-const RTA_TABLE: u16 = 15;
+pub(crate) const RTA_TABLE: u16 = 15;
 const RTA_VIA: u16 = 18;
-const RTAX_MTU: u16 = 2;
+pub(crate) const RTAX_MTU: u16 = 2;
 
 const RTNEXTHOP: usize = 8;
 
-/// A route, borrowed from the message.
-#[derive(Debug, Clone, Copy)]
+/// A route, borrowed from the message, whose attributes were found in one pass.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RouteView<'a> {
     pub(crate) family: u8,
     pub(crate) prefix: u8,
@@ -41,7 +41,21 @@ pub(crate) struct RouteView<'a> {
     /// `RTM_F_CLONED` and the like.
     pub(crate) flags: u32,
     short_table: u8,
-    attributes: Attributes<'a>,
+    destination: Option<Attribute<'a>>,
+    output: Option<Attribute<'a>>,
+    hop: HopAttributes<'a>,
+    priority: Option<Attribute<'a>>,
+    source: Option<Attribute<'a>>,
+    metrics: Option<Attribute<'a>>,
+    multipath: Option<Attribute<'a>>,
+    table: Option<Attribute<'a>>,
+}
+
+/// What says where a hop's gateway is.
+#[derive(Debug, Clone, Copy, Default)]
+struct HopAttributes<'a> {
+    gateway: Option<Attribute<'a>>,
+    via: Option<Attribute<'a>>,
 }
 
 /// One next hop: the link's index, the gateway, the weight.
@@ -57,71 +71,88 @@ impl<'a> RouteView<'a> {
         let (header, attributes) = message.split::<12>()?;
         let [family, prefix, _, _, short_table, protocol, scope, kind, f0, f1, f2, f3] = *header;
         let flags = u32::from_ne_bytes([f0, f1, f2, f3]);
-        Some(Self { family, prefix, protocol, scope, kind, flags, short_table, attributes })
+        let mut view =
+            Self { family, prefix, protocol, scope, kind, flags, short_table, ..Self::default() };
+        for attribute in attributes.iter() {
+            let place = match attribute.kind {
+                RTA_DST => &mut view.destination,
+                RTA_OIF => &mut view.output,
+                RTA_GATEWAY => &mut view.hop.gateway,
+                RTA_VIA => &mut view.hop.via,
+                RTA_PRIORITY => &mut view.priority,
+                RTA_PREFSRC => &mut view.source,
+                RTA_METRICS => &mut view.metrics,
+                RTA_MULTIPATH => &mut view.multipath,
+                RTA_TABLE => &mut view.table,
+                _ => continue,
+            };
+            *place = Some(attribute);
+        }
+        Some(view)
     }
 
     pub(crate) fn destination(self) -> Option<IpAddr> {
-        self.attributes.get(RTA_DST)?.ip()
+        self.destination?.ip()
     }
 
     pub(crate) fn gateway(self) -> Option<IpAddr> {
-        gateway(self.attributes)
+        self.hop.gateway()
     }
 
     pub(crate) fn output(self) -> Option<u32> {
-        self.attributes.get(RTA_OIF)?.u32()
+        self.output?.u32()
     }
 
     pub(crate) fn priority(self) -> Option<u32> {
-        self.attributes.get(RTA_PRIORITY)?.u32()
+        self.priority?.u32()
     }
 
     pub(crate) fn source(self) -> Option<IpAddr> {
-        self.attributes.get(RTA_PREFSRC)?.ip()
+        self.source?.ip()
     }
 
     pub(crate) fn mtu(self) -> Option<u32> {
-        self.attributes.get(RTA_METRICS)?.nested().get(RTAX_MTU)?.u32()
+        self.metrics?.nested().get(RTAX_MTU)?.u32()
     }
 
     pub(crate) fn table(self) -> u32 {
-        let long = self.attributes.get(RTA_TABLE).and_then(Attribute::u32);
+        let long = self.table.and_then(Attribute::u32);
         long.unwrap_or_else(|| u32::from(self.short_table))
     }
 
     /// All next hops: those of a multipath route, or the only one.
-    pub(crate) fn next_hops(self) -> Vec<NextHopView> {
-        match self.attributes.get(RTA_MULTIPATH) {
-            Some(list) => next_hops(list.value),
-            None => match (self.output(), self.gateway()) {
-                (None, None) => Vec::new(),
-                (index, gateway) => vec![NextHopView { index, gateway, weight: 1 }],
-            },
-        }
+    pub(crate) fn next_hops(self) -> impl Iterator<Item = NextHopView> + use<'a> {
+        let (index, gateway) = (self.output(), self.gateway());
+        let leads_somewhere = self.multipath.is_none() && (index.is_some() || gateway.is_some());
+        let single = leads_somewhere.then_some(NextHopView { index, gateway, weight: 1 });
+        let list = self.multipath.map(|list| list.value).unwrap_or_default();
+        single.into_iter().chain(next_hops(list))
     }
 }
 
-fn gateway(attributes: Attributes<'_>) -> Option<IpAddr> {
-    let via = || {
-        let address = attributes.get(RTA_VIA)?.value.get(2..)?;
-        Attribute { kind: RTA_VIA, value: address }.ip()
-    };
-    attributes.get(RTA_GATEWAY).and_then(Attribute::ip).or_else(via)
+impl HopAttributes<'_> {
+    fn gateway(self) -> Option<IpAddr> {
+        let via = || {
+            let address = self.via?.value.get(2..)?;
+            Attribute { kind: RTA_VIA, value: address }.ip()
+        };
+        self.gateway.and_then(Attribute::ip).or_else(via)
+    }
 }
 
-fn next_hops(mut bytes: &[u8]) -> Vec<NextHopView> {
-    let mut hops = Vec::new();
-    while let Some(&[l0, l1, _, hop, i0, i1, i2, i3]) = bytes.first_chunk::<RTNEXTHOP>() {
+fn next_hops(mut bytes: &[u8]) -> impl Iterator<Item = NextHopView> {
+    std::iter::from_fn(move || {
+        let &[l0, l1, _, hop, i0, i1, i2, i3] = bytes.first_chunk::<RTNEXTHOP>()?;
         let length = usize::from(u16::from_ne_bytes([l0, l1]));
-        let Some(attributes) = bytes.get(RTNEXTHOP..length) else { break };
-        hops.push(NextHopView {
-            index: Some(u32::from_ne_bytes([i0, i1, i2, i3])),
-            gateway: gateway(Attributes::new(attributes)),
-            weight: u16::from(hop) + 1,
-        });
+        let attributes = Attributes::new(bytes.get(RTNEXTHOP..length)?);
         bytes = bytes.get(aligned(length)..).unwrap_or_default();
-    }
-    hops
+        let (gateway, via) = (attributes.get(RTA_GATEWAY), attributes.get(RTA_VIA));
+        Some(NextHopView {
+            index: Some(u32::from_ne_bytes([i0, i1, i2, i3])),
+            gateway: HopAttributes { gateway, via }.gateway(),
+            weight: u16::from(hop) + 1,
+        })
+    })
 }
 
 #[cfg(test)]
@@ -131,6 +162,10 @@ mod tests {
 
     fn message(payload: &[u8]) -> Message<'_> {
         Message { kind: 24, flags: 0, sequence: 0, payload }
+    }
+
+    fn hops(view: RouteView<'_>) -> Vec<NextHopView> {
+        view.next_hops().collect()
     }
 
     fn payload(fill: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
@@ -150,7 +185,7 @@ mod tests {
         assert_eq!((view.prefix, view.destination(), view.protocol), (0, None, 78));
         assert_eq!(view.table(), 1000);
         let gateway = Some(IpAddr::from([10, 0, 0, 1]));
-        assert_eq!(view.next_hops(), [NextHopView { index: Some(2), gateway, weight: 1 }]);
+        assert_eq!(hops(view), [NextHopView { index: Some(2), gateway, weight: 1 }]);
     }
 
     #[test]
@@ -166,11 +201,11 @@ mod tests {
             gateway: Some(IpAddr::from([10, 0, 0, index])),
             weight: u16::from(index) + 1,
         };
-        assert_eq!(view.next_hops(), [hop(3), hop(4)]);
+        assert_eq!(hops(view), [hop(3), hop(4)]);
         for cut in 0..payload.len() {
             let view = RouteView::read(message(&payload[..cut]));
-            drop(view.map(RouteView::next_hops));
+            drop(view.map(hops));
         }
-        assert_eq!(next_hops(&[0; 64]), [], "a length of zero ends the list");
+        assert_eq!(next_hops(&[0; 64]).next(), None, "a length of zero ends the list");
     }
 }

@@ -1,0 +1,293 @@
+//! Many routes at once: a hundred in a datagram, one owner for all.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use super::builder::{Route, explain};
+use super::handle::{is_gone, metric_means_any};
+use super::{RTM_DELROUTE, RTM_NEWROUTE};
+use crate::error::{Cause, Error};
+use crate::netlink::{Batch, Refusals, Requests};
+use crate::netns::Netns;
+use crate::owned::Owned;
+use crate::owned::sealed::Remove;
+
+const ACTION: &str = "add route";
+
+impl Route {
+    /// Makes many routes, as `ip -batch` does, with one owner for all of them.
+    ///
+    /// ```
+    /// use std::net::Ipv4Addr;
+    /// use netloom::{Namespace, Route, VethEnd, VethPair};
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let red = Namespace::anonymous().create()?;
+    /// let _cable = VethPair::new(VethEnd::new("veth1").address("10.0.0.2/24").up(), "veth2").create(&red)?;
+    /// let route = |n: u8| Route::new(format!("10.9.{n}.0/24").as_str()).via("10.0.0.1");
+    /// let routes: Vec<_> = (0..200).map(route).collect();
+    /// let owner = Route::create_all(&routes, &red)?;
+    /// assert_eq!(owner.len(), 200);
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Each that was refused, with its place among `routes`, and the owner of all the others. What can be
+    /// known wrong is refused before anything is sent: then nothing is made. With `?` the error is the
+    /// first refusal's, and what was made is deleted.
+    #[doc(alias("ip -batch", "RTM_NEWROUTE"))]
+    pub fn create_all(
+        routes: &[Self],
+        netns: &Netns,
+    ) -> Result<Owned<RoutesHandle>, CreateAllError> {
+        let mut made = Encoded::default();
+        let mut failures = refused_beforehand(routes, netns);
+        if failures.is_empty() {
+            let mut many = Many { netns, batch: Batch::default() };
+            match indexes(routes, netns) {
+                Ok(indexes) => many.add(routes, &indexes, &mut made, &mut failures),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        let owned = Owned::adopt(RoutesHandle { netns: netns.clone(), routes: Arc::new(made) });
+        if failures.is_empty() { Ok(owned) } else { Err(CreateAllError { failures, owned }) }
+    }
+}
+
+fn refused_beforehand(routes: &[Route], netns: &Netns) -> Vec<(usize, Error)> {
+    let check = |(at, route): (usize, &Route)| {
+        let error = route.check(ACTION).err()?;
+        Some((at, error.in_namespace(netns)))
+    };
+    routes.iter().enumerate().filter_map(check).collect()
+}
+
+/// The index of each one's link. A name is looked up once.
+fn indexes(routes: &[Route], netns: &Netns) -> Result<Vec<Option<u32>>, (usize, Error)> {
+    let mut known = BTreeMap::new();
+    let mut indexes = Vec::with_capacity(routes.len());
+    for (at, route) in routes.iter().enumerate() {
+        let index = match route.link() {
+            None => None,
+            Some(link) => match known.get(link.name()).filter(|_| link.is_name()) {
+                Some(index) => Some(*index),
+                None => Some(link.resolve(netns, ACTION, route).map_err(|error| (at, error))?),
+            },
+        };
+        if let (Some(link), Some(index)) = (route.link().filter(|link| link.is_name()), index) {
+            known.insert(link.name(), index);
+        }
+        indexes.push(index);
+    }
+    Ok(indexes)
+}
+
+/// Datagrams of one kind of request after another, in one buffer.
+struct Many<'a> {
+    netns: &'a Netns,
+    batch: Batch,
+}
+
+impl Many<'_> {
+    fn exchange(&mut self) -> Result<Refusals, Cause> {
+        let batch = &mut self.batch;
+        self.netns.route(|socket| socket.exchange(batch, |_, _| ()))
+    }
+
+    fn add(
+        &mut self,
+        routes: &[Route],
+        indexes: &[Option<u32>],
+        made: &mut Encoded,
+        failures: &mut Vec<(usize, Error)>,
+    ) {
+        const CREATE_EXCL: u16 = 0x600;
+        let mut start = 0;
+        let chunks = routes.chunks(Requests::AT_ONCE).zip(indexes.chunks(Requests::AT_ONCE));
+        for (routes, indexes) in chunks {
+            self.batch.clear();
+            for (route, index) in routes.iter().zip(indexes) {
+                self.batch.request(RTM_NEWROUTE, CREATE_EXCL, |out| route.write(out, *index));
+            }
+            let failure = |at: usize, cause: Cause| {
+                let error = match routes.get(at) {
+                    Some(route) => cause.doing(ACTION, route),
+                    None => cause.doing(ACTION, "a route"),
+                };
+                (start + at, explain(error.in_namespace(self.netns)))
+            };
+            match self.netns.route(|socket| socket.exchange(&mut self.batch, |_, _| ())) {
+                Ok(mut refusals) => {
+                    refusals.sort_by_key(|(place, _)| *place);
+                    let mut refused = refusals.iter().map(|(place, _)| *place).peekable();
+                    for place in 0..routes.len() {
+                        if refused.next_if_eq(&place).is_none() {
+                            made.push(self.batch.payload(place));
+                        }
+                    }
+                    let told =
+                        refusals.into_iter().map(|(at, refusal)| failure(at, refusal.into()));
+                    failures.extend(told);
+                }
+                Err(cause) => {
+                    // They may be there: the owner deletes them by their whole tuples.
+                    let failure = failure(0, cause);
+                    if failure.1.is_unknown_outcome() {
+                        (0..routes.len()).for_each(|place| made.push(self.batch.payload(place)));
+                    }
+                    failures.push(failure);
+                    return;
+                }
+            }
+            start += routes.len();
+        }
+    }
+
+    /// Deletes routes; of those that the kernel refused, the first one's error.
+    fn delete(&mut self, routes: &Encoded) -> Result<(), Cause> {
+        let mut result = Ok(());
+        for start in (0..routes.len()).step_by(Requests::AT_ONCE) {
+            let here = start..routes.len().min(start + Requests::AT_ONCE);
+            let there = self.there(routes, here)?;
+            if there.is_empty() {
+                continue;
+            }
+            self.batch.clear();
+            for route in there {
+                self.batch.request(RTM_DELROUTE, 0, |out| out.extend_from_slice(route));
+            }
+            let mut refusals = self.exchange()?.into_iter();
+            if let Some((_, refusal)) = refusals.find(|(_, refusal)| !is_gone(refusal.errno)) {
+                result = result.and(Err(refusal.into()));
+            }
+        }
+        result
+    }
+
+    /// Those that are there, or may be: asked for where a request to delete could hit another one.
+    fn there<'r>(
+        &mut self,
+        routes: &'r Encoded,
+        places: std::ops::Range<usize>,
+    ) -> Result<Vec<&'r [u8]>, Cause> {
+        const EXCL: u16 = 0x200;
+        let mut there: Vec<_> = places.map(|place| routes.get(place)).collect();
+        if !there.iter().any(|route| metric_means_any(route)) {
+            return Ok(there);
+        }
+        self.batch.clear();
+        for route in &there {
+            self.batch.request(RTM_NEWROUTE, EXCL, |out| out.extend_from_slice(route));
+        }
+        let mut refusals = self.exchange()?;
+        refusals.retain(|(_, refusal)| refusal.errno == Errno::ENOENT);
+        let mut place = 0;
+        there.retain(|route| {
+            let gone = refusals.iter().any(|(at, _)| *at == place);
+            place += 1;
+            !gone || !metric_means_any(route)
+        });
+        Ok(there)
+    }
+}
+
+/// Routes as requests have them, without their headers: what tells each from all others.
+#[derive(Default, PartialEq, Eq)]
+struct Encoded {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Encoded {
+    fn push(&mut self, route: &[u8]) {
+        self.bytes.extend_from_slice(route);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn get(&self, place: usize) -> &[u8] {
+        let start = place.checked_sub(1).and_then(|before| self.ends.get(before)).unwrap_or(&0);
+        let end = self.ends.get(place).unwrap_or(start);
+        self.bytes.get(*start..*end).unwrap_or_default()
+    }
+}
+
+/// Many routes that exist. They are deleted as one route is, each by all that netloom set, a hundred in a
+/// datagram.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RoutesHandle {
+    netns: Netns,
+    routes: Arc<Encoded>,
+}
+
+impl RoutesHandle {
+    /// The namespace they are in.
+    pub fn namespace(&self) -> &Netns {
+        &self.netns
+    }
+
+    /// How many they are.
+    pub fn len(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Remove for RoutesHandle {
+    fn remove(&self) -> Result<(), Error> {
+        let mut many = Many { netns: &self.netns, batch: Batch::default() };
+        many.delete(&self.routes).map_err(|cause| {
+            cause.doing("delete", format!("{} routes", self.len())).in_namespace(&self.netns)
+        })
+    }
+}
+
+impl fmt::Debug for RoutesHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoutesHandle")
+            .field("namespace", &self.netns)
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why [`Route::create_all`] failed for some, with the owner of the others.
+#[derive(Debug, thiserror::Error)]
+#[error("{} not made, the first of them number {}: {}", .failures.len(), .failures[0].0, .failures[0].1)]
+pub struct CreateAllError {
+    failures: Vec<(usize, Error)>,
+    owned: Owned<RoutesHandle>,
+}
+
+impl CreateAllError {
+    /// Those that were refused, each with its place. Where an answer was lost, the last of them is the first
+    /// whose outcome is unknown, and those after it were not tried.
+    pub fn failures(&self) -> &[(usize, Error)] {
+        &self.failures
+    }
+
+    /// The owner of all that were made.
+    pub fn into_owned(self) -> Owned<RoutesHandle> {
+        self.owned
+    }
+}
+
+/// The first refusal; what was made is deleted.
+impl From<CreateAllError> for Error {
+    fn from(failure: CreateAllError) -> Self {
+        let first = failure.failures.into_iter().next();
+        first
+            .map_or_else(|| Self::invalid(ACTION, "routes", "none was refused"), |(_, error)| error)
+    }
+}
