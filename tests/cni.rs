@@ -11,12 +11,16 @@ mod addresses;
 mod bad_input;
 #[path = "cni/check.rs"]
 mod check;
+#[path = "cni/libcni.rs"]
+mod libcni;
 #[path = "cni/lifecycle.rs"]
 mod lifecycle;
 #[path = "cni/network.rs"]
 mod network;
 #[path = "cni/plugin.rs"]
 mod plugin;
+#[path = "cni/podman.rs"]
+mod podman;
 #[path = "cni/ports.rs"]
 mod ports;
 #[path = "cni/protocol.rs"]
