@@ -25,7 +25,8 @@ use crate::owned::{Owned, sealed};
 /// ```
 ///
 /// A whole namespace's switch is one for all its links; when it is put back, those that forwarded before,
-/// or have an owner of their own, go on. Of several owners the last to go puts back. Where IPv6 forwarding goes on, links that accept router advertisements go on accepting them.
+/// or have an owner of their own, go on. Of several owners the last to go puts back. Where IPv6 forwarding
+/// goes on, links that accept router advertisements go on accepting them, those that come later included.
 /// Source: Documentation/networking/ip-sysctl.rst.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
@@ -64,6 +65,8 @@ impl Forwarding {
             let name =
                 if self.ipv6 { "net.ipv6.conf.all.forwarding" } else { "net.ipv4.ip_forward" };
             if self.ipv6 {
+                // The links that come later take theirs from here.
+                on.keep_router_advertisements_of_new_links()?;
                 for link in netns.links()? {
                     on.keep_router_advertisements((link.index, &link.name))?;
                 }
@@ -114,12 +117,27 @@ impl ForwardingHandle {
 
     /// A router ignores advertisements unless `accept_ra` is 2.
     fn keep_router_advertisements(&mut self, link: (u32, &str)) -> Result<(), Error> {
-        match self.netns.sysctl(&format!("net/ipv6/conf/{}/accept_ra", link.1)) {
+        if self.accepts_router_advertisements(link.1)? {
+            self.set(link, "accept_ra", 2)?;
+        }
+        Ok(())
+    }
+
+    fn keep_router_advertisements_of_new_links(&mut self) -> Result<(), Error> {
+        if self.accepts_router_advertisements("default")? {
+            let raised = Sysctl::new("net.ipv6.conf.default.accept_ra", 2).create(&self.netns)?;
+            self.parts.push(Part::Sysctl(raised.keep()));
+        }
+        Ok(())
+    }
+
+    fn accepts_router_advertisements(&self, link: &str) -> Result<bool, Error> {
+        match self.netns.sysctl(&format!("net/ipv6/conf/{link}/accept_ra")) {
             // One that is raised already may be so for another owner, who goes first.
-            Ok(value) if value != "0" => self.set(link, "accept_ra", 2),
+            Ok(value) => Ok(value != "0"),
             // The link is gone, or has no IPv6.
-            Err(error) if !error.is_not_found() => Err(error),
-            _ => Ok(()),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
         }
     }
 }

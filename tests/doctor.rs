@@ -3,7 +3,9 @@
 
 mod support;
 
+use std::env;
 use std::fs;
+use std::process::Command;
 use std::thread;
 
 use netloom::doctor::{self, Answer, Check, LinkKind, NftFeature, Owner};
@@ -178,4 +180,55 @@ fn without_privileges_that_is_what_is_answered() {
         }
         assert!(report.to_string().contains("because: "));
     });
+}
+
+fn passes(mut again: Command, helper: &str) {
+    let output = again.args(["--exact", helper, "--ignored", "--nocapture"]).output().unwrap();
+    let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    assert!(output.status.success() && said[0].contains("1 passed"), "{}\n{}", said[0], said[1]);
+}
+
+/// All of them, as `/proc` has it, and none that counts: what is tried out is true.
+#[test]
+fn capabilities_that_do_not_count_are_none() {
+    support::isolated(|| {
+        let mut again = Command::new("unshare");
+        again.arg("-r").arg(env::current_exe().unwrap());
+        passes(again, "in_somebody_elses_network");
+    });
+}
+
+#[test]
+#[ignore = "a helper: another test starts it in a user namespace, but in no network of that"]
+fn in_somebody_elses_network() {
+    let report = doctor::examine();
+    println!("{report}");
+    for check in [Check::NetAdmin, Check::SysAdmin, Check::NetRaw] {
+        let found = answer(&report, check);
+        assert!(found.is_no() && found.reason().unwrap().contains("owns"), "{check}: {found:?}");
+        assert!(found.remedy().unwrap().contains("unshare -rnm"), "{found:?}");
+    }
+    assert_ne!(report.place.owner, Owner::Ours);
+    // There it may make one of its own, in which all of them count.
+    assert!(answer(&report, Check::NewNamespace).is_yes());
+    assert!(answer(&report, Check::Link(LinkKind::Veth)).is_yes());
+}
+
+#[test]
+fn where_user_namespaces_are_off_that_is_told() {
+    support::isolated(|| {
+        let copy = support::user::Copied::of_this();
+        passes(copy.where_namespaces_are_off(), "where_namespaces_are_off");
+    });
+}
+
+#[test]
+#[ignore = "a helper: another test starts it where user namespaces are off"]
+fn where_namespaces_are_off() {
+    let report = doctor::examine();
+    println!("{report}");
+    let found = answer(&report, Check::UserNamespaces);
+    assert!(found.reason().unwrap().contains("user.max_user_namespaces is 0"), "{found:?}");
+    assert!(found.remedy().unwrap().contains("sysctl -w user.max_user_namespaces"), "{found:?}");
+    assert!(answer(&report, Check::NamedNamespaces).is_no());
 }

@@ -3,9 +3,13 @@
 
 mod support;
 
-use std::os::fd::AsFd;
+use std::net::SocketAddrV6;
+use std::os::fd::{AsFd, AsRawFd};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use netloom::{Forwarding, Namespace, Netns, Owned, Sysctl, VethEnd, VethPair};
+use netloom::{Address, Forwarding, Namespace, Netns, Owned, RouteInfo, Sysctl, VethEnd, VethPair};
+use nix::sys::socket::{MsgFlags, SockaddrIn6, sendto, setsockopt, sockopt};
 
 use support::{does_not_reach, reaches, refused};
 
@@ -137,6 +141,83 @@ fn router_advertisements_are_still_accepted() {
             (accept("l"), setting(&line.router, "net.ipv6.conf.l.forwarding")),
             ("1".into(), "0".into())
         );
+    });
+}
+
+/// Sends what a router sends of itself once in a while, as RFC 4861 has it: "I am one, for 1,800 s".
+fn advertise(router: &Netns, to: SocketAddrV6) {
+    const ICMPV6: u8 = 58;
+    const ROUTER_ADVERTISEMENT: u8 = 134;
+    let socket = router.raw_ipv6_socket(ICMPV6).unwrap();
+    // What comes from further away than the next link has fewer hops left, and is refused.
+    setsockopt(&socket, sockopt::Ipv6Ttl, &255).unwrap();
+    let [high, low] = 1800_u16.to_be_bytes();
+    let message = [ROUTER_ADVERTISEMENT, 0, 0, 0, 64, 0, high, low, 0, 0, 0, 0, 0, 0, 0, 0];
+    let to = SockaddrIn6::from(to);
+    assert_eq!(sendto(socket.as_raw_fd(), &message, &to, MsgFlags::empty()), Ok(message.len()));
+}
+
+/// Whether a namespace learns its default route from a router on the other end of a new cable.
+fn learns_a_route(host: &Netns, neighbor: &Netns, name: &str, is_moved: bool) -> bool {
+    let end = |address| VethEnd::new(name).address(address).up();
+    let (here, there) = (end("fe80::1/64"), end("fe80::2/64"));
+    let mut cable = if is_moved {
+        let elsewhere = Namespace::anonymous().create().unwrap();
+        let mut cable = VethPair::new(name, there).create_between(&elsewhere, neighbor).unwrap();
+        cable.near_mut().move_to(host).unwrap();
+        Address::new("fe80::1/64").create(cable.near()).unwrap().keep();
+        cable.near().set_up().unwrap();
+        cable
+    } else {
+        VethPair::new(here, there).create_between(host, neighbor).unwrap()
+    };
+    let index = cable.near_mut().index();
+    let to = SocketAddrV6::new("fe80::1".parse().unwrap(), 0, 0, cable.peer().index());
+    let end = Instant::now() + Duration::from_secs(if host_ignores(host, name) { 1 } else { 10 });
+    while Instant::now() < end {
+        advertise(neighbor, to);
+        let routes = host.routes().unwrap();
+        let is_learned = |route: &RouteInfo| {
+            route.next_hops[0].link == Some(index)
+                && route.is_default()
+                && route.gateway() == Some("fe80::2".parse().unwrap())
+        };
+        if routes.iter().any(is_learned) {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    false
+}
+
+/// No use to wait long then.
+fn host_ignores(host: &Netns, link: &str) -> bool {
+    setting(host, &format!("net.ipv6.conf.{link}.accept_ra")) == "1"
+        && setting(host, "net.ipv6.conf.all.forwarding") == "1"
+}
+
+#[test]
+fn links_that_come_later_accept_router_advertisements_too() {
+    support::isolated(|| {
+        let [host, neighbor] = [(); 2].map(|()| Namespace::anonymous().create().unwrap());
+        let by_default = || setting(&host, "net.ipv6.conf.default.accept_ra");
+        assert!(learns_a_route(&host, &neighbor, "before", false), "the test itself");
+        let on = Forwarding::ipv6().create(&host).unwrap();
+        let again = Forwarding::ipv6().create(&host).unwrap();
+        assert_eq!(by_default(), "2");
+        assert!(learns_a_route(&host, &neighbor, "made", false));
+        assert!(learns_a_route(&host, &neighbor, "moved", true));
+        on.delete().unwrap();
+        assert_eq!(by_default(), "2");
+        again.delete().unwrap();
+        assert_eq!(by_default(), "1");
+        // Without it none is learned: what an owner of the switch alone does.
+        let _switch = Sysctl::new("net.ipv6.conf.all.forwarding", 1).create(&host).unwrap();
+        assert!(!learns_a_route(&host, &neighbor, "ignored", false));
+        // Who wants none gets none.
+        let _none = Sysctl::new("net.ipv6.conf.default.accept_ra", 0).create(&host).unwrap();
+        let _on = Forwarding::ipv6().create(&host).unwrap();
+        assert_eq!(by_default(), "0");
     });
 }
 

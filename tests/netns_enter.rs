@@ -72,8 +72,10 @@ fn a_closure_borrows_and_returns() {
         red.link("lo").unwrap().set_up().unwrap();
         // What is opened inside stays there.
         let inside = red.run(|| TcpListener::bind("127.0.0.1:80")).unwrap().unwrap();
-        let outside = TcpListener::bind("127.0.0.1:80");
-        assert!(outside.is_err() || outside.unwrap().local_addr().is_ok());
+        assert_eq!(red.listeners().unwrap().len(), 1);
+        assert_eq!(Netns::current().unwrap().listeners().unwrap().len(), 0);
+        let taken = red.run(|| TcpListener::bind("127.0.0.1:80")).unwrap().unwrap_err();
+        assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
         drop(inside);
     });
 }

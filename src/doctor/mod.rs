@@ -57,11 +57,11 @@ impl Report {
 /// Looks at what the calling thread can do where it is. It never fails: what can't be found out is an
 /// answer, too.
 pub fn examine() -> Report {
-    let mut findings = privileges::examine();
+    let here = Netns::current();
+    let mut findings = privileges::examine(here.as_ref());
     let room = Namespace::anonymous().create();
     findings.push((Check::NewNamespace, Answer::from(room.as_ref().map(drop))));
     findings.push((Check::NamedNamespaces, privileges::named_namespaces()));
-    let here = Netns::current();
     findings.extend(path::examine(here.as_ref()));
     findings.extend(links::examine(room.as_deref_room()));
     findings.extend(nftables::examine(room.as_deref_room()));

@@ -7,13 +7,17 @@ use std::path::Path;
 use std::process::Command;
 
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, unshare};
-use nix::sys::stat::fstat;
+use nix::fcntl::{OFlag, open};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socket, sockopt};
+use nix::sys::stat::{Mode, fstat};
 use nix::unistd::{AccessFlags, Uid, access};
 
 use super::answer::Answer;
 use super::check::Check;
-use crate::netns::{Netns, NetnsId};
+use crate::error::{Cause, Error};
+use crate::netns::{Netns, NetnsId, on_thread};
 use crate::sandbox::limits::Obstacle;
 use crate::sys;
 
@@ -86,28 +90,59 @@ impl fmt::Display for Place {
     }
 }
 
-pub(super) fn examine() -> Vec<(Check, Answer)> {
-    let capabilities = effective();
-    let has = |number: u32| match capabilities {
-        Some(set) if set >> number & 1 == 1 => Answer::Yes,
-        Some(_) => Answer::no(
-            "this process does not have it",
-            "run it as root, under `unshare -rnm`, or give the container that capability",
-        ),
-        None => Answer::unknown("/proc/thread-self/status can't be read"),
-    };
+/// Each is used, for something that changes nothing: what a process is said to have need not count in the
+/// user namespace that owns the network namespace, and a security module may refuse it all the same.
+pub(super) fn examine(here: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
     vec![
-        (Check::NetAdmin, has(12)),
-        (Check::SysAdmin, has(21)),
-        (Check::NetRaw, has(13)),
+        (Check::NetAdmin, tried("CAP_NET_ADMIN", 12, use_net_admin())),
+        (Check::SysAdmin, tried("CAP_SYS_ADMIN", 21, use_sys_admin(here))),
+        (Check::NetRaw, tried("CAP_NET_RAW", 13, use_net_raw())),
         (Check::UserNamespaces, user_namespaces()),
     ]
 }
 
-fn effective() -> Option<u64> {
-    let status = fs::read_to_string("/proc/thread-self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
-    u64::from_str_radix(line.trim(), 16).ok()
+/// A receive buffer beyond the limit for all. Source: socket(7).
+fn use_net_admin() -> Result<(), Cause> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, flags, None)?;
+    Ok(setsockopt(&socket, sockopt::RcvBufForce, &4096)?)
+}
+
+/// A thread enters the namespace it is in. Source: setns(2).
+fn use_sys_admin(here: Result<&Netns, &Error>) -> Result<(), Cause> {
+    let here = here.map_err(|error| error.errno().unwrap_or(Errno::ENOENT))?;
+    on_thread(|| Ok(setns(here, CloneFlags::CLONE_NEWNET)?))
+}
+
+fn use_net_raw() -> Result<(), Cause> {
+    const IPPROTO_ICMP: u8 = 1;
+    sys::raw_socket(AddressFamily::Inet as i32, IPPROTO_ICMP).map(drop).map_err(Cause::from)
+}
+
+/// What came of using a capability.
+fn tried(name: &str, number: u32, outcome: Result<(), Cause>) -> Answer {
+    match outcome {
+        Ok(()) => Answer::Yes,
+        Err(Cause::System(Errno::EPERM | Errno::EACCES)) if is_effective(number) => Answer::no(
+            format!(
+                "this process has {name}, but another user namespace owns the network namespace, or a \
+                 security module such as AppArmor refuses it"
+            ),
+            "run it in a network namespace of its own (`unshare -rnm`), or outside that profile",
+        ),
+        Err(Cause::System(Errno::EPERM | Errno::EACCES)) => Answer::no(
+            format!("this process does not have {name}"),
+            "run it as root, under `unshare -rnm`, or give the container that capability",
+        ),
+        Err(cause) => Answer::unknown(format!("it could not be tried: {cause}")),
+    }
+}
+
+/// For the reason of a refusal alone.
+fn is_effective(number: u32) -> bool {
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
+    u64::from_str_radix(line.trim(), 16).is_ok_and(|set| set >> number & 1 == 1)
 }
 
 /// A child makes one, which a process with threads can't, and ends.
@@ -115,7 +150,13 @@ fn user_namespaces() -> Answer {
     // It gets there only where it has one; there is no such program.
     let mut child = Command::new("/proc/self/no-such-program");
     sys::pre_exec(&mut child, || {
-        Ok(unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)?)
+        // One after the other, and used: where AppArmor restricts it, the first is had, and no
+        // privilege in it.
+        unshare(CloneFlags::CLONE_NEWUSER)?;
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)?;
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let socket = socket(AddressFamily::Inet, SockType::Datagram, flags, None)?;
+        Ok(setsockopt(&socket, sockopt::RcvBufForce, &4096)?)
     });
     let errno = match child.spawn() {
         Ok(mut child) => {
@@ -135,20 +176,40 @@ fn user_namespaces() -> Answer {
     }
 }
 
-/// Looked up, not made: the first name would leave `/run/netns` as a mount point.
+/// Tried on a thread with mounts of its own, as the first name would leave `/run/netns` a mount point: a
+/// file without a name there, and a mount.
 pub(super) fn named_namespaces() -> Answer {
     let mut directory = Path::new("/run/netns");
     if !directory.exists() {
         directory = Path::new("/run");
     }
-    match access(directory, AccessFlags::W_OK) {
-        Err(errno) => Answer::no(
+    if let Err(errno) = writable(directory) {
+        return Answer::no(
             format!("{}: {}", directory.display(), errno.desc()),
             "run it as root, or with a tmpfs over /run (`netloom::sandbox`)",
-        ),
-        Ok(()) if effective().is_some_and(|set| set >> 21 & 1 == 0) => {
-            Answer::no("mounting takes CAP_SYS_ADMIN", "run it as root or under `unshare -rnm`")
-        }
+        );
+    }
+    let mounted = on_thread(|| {
+        let nothing = None::<&Path>;
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        mount(nothing, "/", nothing, MsFlags::MS_SLAVE | MsFlags::MS_REC, nothing)?;
+        Ok(mount(Some(directory), directory, nothing, MsFlags::MS_BIND, nothing)?)
+    });
+    match mounted {
         Ok(()) => Answer::Yes,
+        Err(Cause::System(Errno::EPERM | Errno::EACCES)) => Answer::no(
+            "mounting is refused: it takes CAP_SYS_ADMIN, and no security module against it",
+            "run it as root or under `unshare -rnm`",
+        ),
+        Err(cause) => Answer::unknown(format!("it could not be tried: {cause}")),
+    }
+}
+
+fn writable(directory: &Path) -> Result<(), Errno> {
+    let flags = OFlag::O_TMPFILE | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+    match open(directory, flags, Mode::S_IRUSR) {
+        // Not every file system has files without names.
+        Err(Errno::EOPNOTSUPP | Errno::EISDIR) => access(directory, AccessFlags::W_OK),
+        opened => opened.map(drop),
     }
 }

@@ -36,6 +36,7 @@ pub struct Command {
     namespace: Netns,
     texts: Vec<(PathBuf, String)>,
     user: User,
+    directory: Option<PathBuf>,
     entry: Slot,
 }
 
@@ -72,6 +73,7 @@ impl Netns {
             namespace: self.clone(),
             texts: Vec::new(),
             user: User::default(),
+            directory: None,
             entry,
         }
     }
@@ -123,9 +125,9 @@ impl Command {
         self
     }
 
-    /// Sets the working directory.
+    /// Sets the working directory; one below `/sys` is that of the namespace.
     pub fn current_dir(&mut self, directory: impl AsRef<Path>) -> &mut Self {
-        self.inner.current_dir(directory);
+        self.directory = Some(directory.as_ref().to_owned());
         self
     }
 
@@ -285,8 +287,14 @@ impl Command {
         };
         let (mut report, reports) =
             pipe().map_err(|error| named(error.into(), &self.program, &self.namespace))?;
-        let entry =
-            Entry::prepare(&self.namespace, &self.texts, &self.user, dies_with_us, reports)?;
+        let entry = Entry::prepare(
+            &self.namespace,
+            &self.texts,
+            &self.user,
+            self.directory.as_deref(),
+            dies_with_us,
+            reports,
+        )?;
         *lock(&self.entry) = Some(entry);
         let started = start(&mut self.inner);
         let entry = lock(&self.entry).take();
@@ -306,9 +314,7 @@ impl Command {
         Err(match explained {
             Ok(error) => error,
             Err(cause) => named(cause, &self.program, &self.namespace)
-                .hint_on(Errno::ENOENT, || {
-                    "there is no such program on the PATH, or no such working directory".into()
-                }),
+                .hint_on(Errno::ENOENT, || "there is no such program on the PATH".into()),
         })
     }
 }

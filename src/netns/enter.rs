@@ -73,7 +73,7 @@ pub(super) fn enter(
 }
 
 /// Runs `closure` on a thread of its own, and passes its panic on.
-pub(super) fn on_thread<T: Send>(
+pub(crate) fn on_thread<T: Send>(
     closure: impl FnOnce() -> Result<T, Cause> + Send,
 ) -> Result<T, Cause> {
     thread::scope(|scope| {

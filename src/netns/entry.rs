@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{PipeWriter, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process;
 
 use nix::errno::Errno;
@@ -16,7 +16,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, fchmod};
-use nix::unistd::{Gid, Pid, Uid, getppid, getuid, setgid, setgroups, setuid, write};
+use nix::unistd::{Gid, Pid, Uid, chdir, getppid, getuid, setgid, setgroups, setuid, write};
 
 use super::enter::home_from;
 use super::open::Netns;
@@ -44,6 +44,8 @@ pub(super) struct Entry {
     groups: Option<Vec<Gid>>,
     /// The process that it is to die with.
     parent: Option<Pid>,
+    /// Where it is to work. Std would go there before the mounts are its own, and below /sys to another one.
+    directory: Option<CString>,
     /// Where the step that failed goes; closed when the start is over.
     report: Option<PipeWriter>,
 }
@@ -69,10 +71,19 @@ enum Step {
     File,
     User,
     Parent,
+    Directory,
 }
 
-const STEPS: [Step; 7] =
-    [Step::Network, Step::Mounts, Step::Text, Step::Sysfs, Step::File, Step::User, Step::Parent];
+const STEPS: [Step; 8] = [
+    Step::Network,
+    Step::Mounts,
+    Step::Text,
+    Step::Sysfs,
+    Step::File,
+    Step::User,
+    Step::Parent,
+    Step::Directory,
+];
 
 type Failure = (Step, usize, Errno);
 
@@ -82,6 +93,7 @@ impl Entry {
         namespace: &Netns,
         texts: &[(PathBuf, String)],
         user: &User,
+        directory: Option<&Path>,
         dies_with_us: bool,
         report: PipeWriter,
     ) -> Result<Self, Error> {
@@ -111,6 +123,7 @@ impl Entry {
             gid: user.gid.map(Gid::from_raw),
             groups: user.groups.clone().map(|all| all.into_iter().map(Gid::from_raw).collect()),
             parent,
+            directory: directory.map(into_directory).transpose()?,
             report: Some(report),
         })
     }
@@ -138,6 +151,9 @@ impl Entry {
                 mounts.map_err(at(Step::Mounts))?;
                 self.furnish()?;
             }
+        }
+        if let Some(directory) = &self.directory {
+            chdir(directory.as_c_str()).map_err(at(Step::Directory))?;
         }
         self.become_user().map_err(at(Step::User))?;
         // After the change of user, which clears it.
@@ -216,6 +232,7 @@ impl Entry {
                 Step::File => cause
                     .doing("replace file", shown(self.files.get(place).map(|(_, target)| target))),
                 Step::User => self.explain_user(cause),
+                Step::Directory => cause.doing("work in", shown(self.directory.as_ref())),
                 Step::Parent => cause.doing("start a command for", "a process that has ended"),
             };
         Ok(error.in_namespace(&self.namespace))
@@ -278,6 +295,14 @@ fn overlays(name: &str) -> Vec<(CString, CString)> {
             target.exists().then(|| Some((c_path(&entry.path())?, c_path(&target)?))).flatten()
         })
         .collect()
+}
+
+/// A relative one is taken from where the caller is, as std does, by its path: the caller may be below /sys.
+fn into_directory(path: &Path) -> Result<CString, Error> {
+    let refuse = |cause: Cause| cause.doing("work in", path.display());
+    let whole = path::absolute(path).map_err(|error| refuse(error.into()))?;
+    c_path(&whole)
+        .ok_or_else(|| Error::invalid("work in", path.display(), "a path can't contain NUL"))
 }
 
 fn c_path(path: &Path) -> Option<CString> {

@@ -42,6 +42,7 @@ pub use sysctl::{Sysctl, SysctlHandle};
 pub use ways::NamedNetns;
 pub use worker::Worker;
 
+pub(crate) use enter::on_thread;
 pub(crate) use held::Access;
 pub(crate) use inet::Opening;
 pub use open::Netns;
