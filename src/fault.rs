@@ -10,6 +10,8 @@ pub(crate) use off::system_call;
 mod every_step;
 #[cfg(test)]
 mod on;
+#[cfg(test)]
+pub(crate) mod small_buffers;
 
 #[cfg(test)]
 pub(crate) use on::{Fault, OnSocket, arm, disarm, system_call};

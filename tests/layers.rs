@@ -184,6 +184,17 @@ fn unsafe_is_in_one_file_with_a_reason_each() {
     }
 }
 
+/// Waits end by the clock that nobody sets: a jump of the other ends none early and prolongs none.
+#[test]
+fn time_is_the_monotonic_clocks() {
+    for path in sources(&root()) {
+        let code = code(&path);
+        for clock in ["SystemTime", "CLOCK_REALTIME", "UNIX_EPOCH"] {
+            assert!(!code.contains(clock), "{} asks {clock}", path.display());
+        }
+    }
+}
+
 #[test]
 fn the_crates_root_holds_no_logic() {
     let code = code(&root().join("lib.rs"));

@@ -17,9 +17,9 @@ use netloom::{
 };
 
 #[path = "../../tests/support/mod.rs"]
-mod support;
+pub(super) mod support;
 #[path = "../../examples/walkthrough.rs"]
-mod walkthrough;
+pub(super) mod walkthrough;
 
 const FAULTS: [Fault; 5] = [
     Fault::Refused(Errno::ENOMEM),

@@ -83,7 +83,8 @@ impl Link {
         link_name(name).map_err(|reason| {
             Error::invalid(ACTION, format!("{} to `{name}`", Quoted(&self.name)), reason)
         })?;
-        self.change(ACTION, LinkRequest::at(self.index).name(name)).map_err(|error| {
+        let request = LinkRequest::at(self.index).name(name);
+        let renamed = self.change(ACTION, request).map_err(|error| {
             let taken = || format!("a link named `{name}` is already in {}", self.netns);
             let up = || {
                 "this kernel renames a link only while it is down (6.3 and later do while it is up): \
@@ -91,7 +92,14 @@ impl Link {
                     .into()
             };
             error.hint_on(Errno::EEXIST, taken).hint_on(Errno::EBUSY, up)
-        })?;
+        });
+        match renamed {
+            // Before 6.3 also where it is its name already.
+            Err(error)
+                if error.errno() == Some(Errno::EBUSY)
+                    && self.info().is_ok_and(|listed| self.is(&listed) && listed.name == name) => {}
+            renamed => renamed?,
+        }
         name.clone_into(&mut self.name);
         Ok(())
     }

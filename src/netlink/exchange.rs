@@ -241,7 +241,7 @@ impl Socket {
         sequence: u32,
         read: &mut dyn FnMut(Message<'_>),
     ) -> Result<bool, Cause> {
-        let deadline = Self::deadline();
+        let mut deadline = Self::deadline();
         let mut whole = true;
         loop {
             let Received::Datagram(length) = self.receive(&deadline)? else {
@@ -250,10 +250,12 @@ impl Socket {
                 return Ok(false);
             };
             let mut messages = messages(self.datagram(length));
+            let mut is_ours = false;
             for message in messages.by_ref() {
                 if message.sequence != sequence {
                     continue;
                 }
+                is_ours = true;
                 whole &= message.flags & NLM_F_DUMP_INTR == 0;
                 match message.kind {
                     NLMSG_DONE | NLMSG_ERROR => {
@@ -271,8 +273,11 @@ impl Socket {
             if !messages.is_at_end() {
                 return Err(CUT);
             }
-            if deadline.passed() {
-                return Err(Cause::Interrupted(1));
+            if is_ours {
+                // A long list may take long; it is the next part of it that is waited for.
+                deadline = Self::deadline();
+            } else if deadline.passed() {
+                return Err(Cause::TimedOut(DEADLINE));
             }
         }
     }

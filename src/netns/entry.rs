@@ -276,8 +276,9 @@ fn private_mounts() -> Result<(), Errno> {
 
 fn mount_sysfs() -> Result<(), Errno> {
     match mount(Some(c"sysfs"), c"/sys", Some(c"sysfs"), MsFlags::empty(), None::<&CStr>) {
-        // In a container /sys may be hidden in part; then the kernel lets nobody see it whole.
-        Err(Errno::EPERM | Errno::ENOENT) => Ok(()),
+        // In a container /sys may be hidden in part; then the kernel lets nobody see it whole. EBUSY: what is
+        // there is this very one already.
+        Err(Errno::EPERM | Errno::ENOENT | Errno::EBUSY) => Ok(()),
         result => result,
     }
 }

@@ -113,6 +113,23 @@ pub(super) fn release(name: &str) {
 /// Deletes the name while it stands for this namespace. Where it stands for another by now, or for
 /// none, it is not ours: ENOENT. Where it fails the name stands as before.
 pub(super) fn delete(name: &str, id: NetnsId, namespace: BorrowedFd<'_>) -> Result<(), Cause> {
+    match delete_locked(name, id, namespace) {
+        Err(Cause::System(Errno::EMFILE | Errno::ENFILE)) => delete_without_descriptors(name, id),
+        result => result,
+    }
+}
+
+/// Where no file can be opened any more: then there is an instant between the look and the deletion.
+fn delete_without_descriptors(name: &str, id: NetnsId) -> Result<(), Cause> {
+    let path = path(name);
+    if identity(&path) != Some(id) {
+        return Err(Errno::ENOENT.into());
+    }
+    umount2(&path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).map_err(takes(SYS_ADMIN))?;
+    Ok(fs::remove_file(&path)?)
+}
+
+fn delete_locked(name: &str, id: NetnsId, namespace: BorrowedFd<'_>) -> Result<(), Cause> {
     let _lock = lock_directory()?;
     let path = path(name);
     // The mount that is looked at is the mount that goes: `ip netns delete` and `add` take no lock.

@@ -10,7 +10,7 @@ use super::dump::LISTS;
 
 /// How long a thread may take to end, and to close what it had, after it was joined: the kernel
 /// wakes who joins it a little earlier.
-const SETTLE: Duration = Duration::from_millis(500);
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// What is there, by kind: what it is, and the state it is in.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,176 @@
+//! `CAP_NET_ADMIN` in the user namespace that owns the network namespace is enough for the network's own
+//! things; what takes more says so.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::fmt::Debug;
+use std::fs;
+use std::thread;
+
+use netloom::nft::{Chain, Element, Family, Map, Rule, Set, Table, Transaction, Type, Verdict};
+use netloom::{
+    Address, Bridge, ConntrackFilter, Error, Firewall, Forwarding, Ipv4Conf, Namespace, NatRule,
+    Netns, Owned, PortForward, Route, Setting, Sysctl, VethEnd, VethPair,
+};
+
+use support::process::keep_capabilities;
+use support::{leaves_nothing, refused};
+
+const CAP_NET_ADMIN: u32 = 1 << 12;
+
+/// On a thread that has this capability, and no other.
+fn with_net_admin_alone<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            keep_capabilities(CAP_NET_ADMIN);
+            let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+            let effective = status.lines().find(|line| line.starts_with("CapEff:")).unwrap();
+            assert_eq!(effective.split_whitespace().nth(1), Some("0000000000001000"));
+            work()
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+#[test]
+fn net_admin_is_enough_in_ones_own_namespace() {
+    support::isolated(|| {
+        let own = Namespace::anonymous().create().unwrap();
+        own.link("lo").unwrap().set_up().unwrap();
+        own.run(|| with_net_admin_alone(|| leaves_nothing(everything))).unwrap();
+    });
+}
+
+/// As an ordinary user has it: the capability of a user namespace that is not the first, the same way.
+fn everything() {
+    let here = Netns::current().unwrap();
+    here.link("lo").unwrap().set_up().unwrap();
+
+    // Links, and what they have.
+    let bridge = Bridge::new("br0").address("10.0.0.1/24").address("fd00::1/64").up();
+    let bridge = bridge.create(&here).unwrap();
+    let port = VethEnd::new("port1").master(&bridge).no_ipv6_address().up();
+    let mut cable = VethPair::new(port, VethEnd::new("eth0").mtu(1400)).create(&here).unwrap();
+    cable.peer_mut().rename("eth9").unwrap();
+    cable.peer().set_mac("02:00:00:00:00:09").unwrap();
+    cable.peer().set_up().unwrap();
+    cable.near().release().unwrap();
+    cable.near().set_master(&bridge).unwrap();
+    let _address = Address::new("10.0.9.1/24").create(cable.peer()).unwrap();
+    let _route = Route::new("10.8.0.0/16").via("10.0.9.2").create(&here).unwrap();
+    let _route6 = Route::new("fd08::/32").dev(&bridge).create(&here).unwrap();
+    here.links().unwrap();
+    here.addresses().unwrap();
+    here.routes().unwrap();
+    here.neighbors().unwrap();
+    here.bridge_ports().unwrap();
+
+    // Settings, by netlink and by their files.
+    let _on = Forwarding::ipv4().dev(&bridge).create(&here).unwrap();
+    let _conf = Ipv4Conf::ArpNotify.to(1).create(&bridge).unwrap();
+    let _all = Forwarding::ipv4().create(&here).unwrap();
+    let _all6 = Forwarding::ipv6().create(&here).unwrap();
+    let _sysctl = Sysctl::new("net.ipv4.conf.br0.rp_filter", 1).create(&here).unwrap();
+    let _typed = Setting::ping_group_range().to(0..=0).create(&here).unwrap();
+
+    // NAT and packet filters, held and persistent.
+    let nat = NatRule::masquerade().source("10.0.0.0/24").create(&here).unwrap();
+    assert_eq!(nat.counter().unwrap().packets, 0);
+    let _tagged = NatRule::masquerade().tagged("lab").create(&here).unwrap();
+    let _published = PortForward::new(8080, "10.0.0.2").target_port(80).create(&here).unwrap();
+    let _firewall = Firewall::new().network(&bridge).create(&here).unwrap();
+    let set = Set::new("blocked", Type::Ipv4).element("10.0.0.7");
+    let map = Map::verdicts("ports", Type::Port);
+    let map = map.element(Element::new(80_u16).verdict(Verdict::Accept));
+    let rule = Rule::new().tcp().dport(80).counter().accept();
+    let table = Table::new(Family::Inet, "t").set(set).map(map).chain(Chain::new("c").rule(rule));
+    let table = table.create(&here).unwrap();
+    assert_eq!(table.read().unwrap().chains.len(), 1);
+    let mut transaction = Transaction::new(&here);
+    transaction.create_table(&Table::new(Family::Ip, "u").persistent("lab"));
+    transaction.commit().unwrap();
+    for table in Table::find_tagged(&here, "lab").unwrap() {
+        drop(Owned::adopt(table));
+    }
+    assert!(here.nft_ruleset().unwrap().len() >= 3);
+
+    // Connections and sockets.
+    here.conntrack().unwrap();
+    assert_eq!(ConntrackFilter::new().udp().mark(7).delete(&here).unwrap(), 0);
+    here.listeners().unwrap();
+    here.tcp_listen("127.0.0.1:0").unwrap();
+    here.ping("127.0.0.1").unwrap();
+
+    // Code and commands, where they are already.
+    assert_eq!(here.run(|| 7).unwrap() + here.worker().unwrap().run(|| 7).unwrap(), 14);
+    assert!(here.command("true").status().unwrap().success());
+}
+
+/// A namespace that was made before the privileges went: what its sockets do goes on.
+#[test]
+fn a_namespace_that_was_opened_before_is_configured_without_entering_it() {
+    support::isolated(|| {
+        let red = Namespace::anonymous().create().unwrap();
+        // Its sockets are opened inside, at their first use.
+        drop(NatRule::masquerade().create(&red).unwrap());
+        drop((red.nft_ruleset().unwrap(), red.conntrack().unwrap()));
+        with_net_admin_alone(|| {
+            let bridge = Bridge::new("br0").address("10.0.0.1/24").up().create(&red).unwrap();
+            let _route = Route::new("10.8.0.0/16").dev(&bridge).create(&red).unwrap();
+            let _nat = NatRule::masquerade().create(&red).unwrap();
+            let _on = Forwarding::ipv4().dev(&bridge).create(&red).unwrap();
+            red.conntrack().unwrap();
+            let here = Netns::current().unwrap();
+            let mut cable = VethPair::new("veth1", "veth2").create_between(&here, &red).unwrap();
+            cable.near_mut().rename("veth3").unwrap();
+            cable.near_mut().move_to(&red).unwrap();
+            assert_eq!(here.links().unwrap().len(), 1);
+        });
+    });
+}
+
+#[test]
+fn what_takes_more_says_so() {
+    fn takes<T: Debug>(result: Result<T, Error>, privilege: &str) {
+        let error = refused(result, &[privilege]);
+        assert!(error.is_permission_denied(), "{error}");
+        let other = if privilege == "CAP_SYS_ADMIN" { "CAP_NET_ADMIN" } else { "CAP_SYS_ADMIN" };
+        assert!(!error.to_string().contains(other), "{error}");
+    }
+    support::isolated(|| {
+        let red = Namespace::named("red").create().unwrap();
+        let here = Netns::current().unwrap();
+        with_net_admin_alone(|| {
+            leaves_nothing(|| {
+                takes(Namespace::anonymous().create(), "CAP_SYS_ADMIN");
+                takes(Namespace::named("blue").create(), "CAP_SYS_ADMIN");
+                takes(Namespace::named("blue").attach(&here), "CAP_SYS_ADMIN");
+                takes(Netns::open("red"), "CAP_SYS_ADMIN");
+                takes(Netns::from_path("/run/netns/red"), "CAP_SYS_ADMIN");
+                takes(red.run(|| ()), "CAP_SYS_ADMIN");
+                takes(red.worker(), "CAP_SYS_ADMIN");
+                takes(red.ping("127.0.0.1"), "CAP_SYS_ADMIN");
+                takes(Forwarding::ipv4().create(&red), "CAP_SYS_ADMIN");
+                takes(red.sysctl("net.ipv4.ip_forward"), "CAP_SYS_ADMIN");
+                takes(red.command("true").status(), "CAP_SYS_ADMIN");
+                takes(here.command("true").file("/etc/hosts", "x").status(), "CAP_SYS_ADMIN");
+                takes(here.raw_ipv4_socket(1), "CAP_NET_RAW");
+            });
+        });
+        // And without any.
+        thread::scope(|scope| {
+            let work = || {
+                keep_capabilities(0);
+                takes(Bridge::new("br0").create(&here), "CAP_NET_ADMIN");
+                takes(NatRule::masquerade().create(&here), "CAP_NET_ADMIN");
+                takes(
+                    Address::new("10.0.0.1/8").create(&here.link("lo").unwrap()),
+                    "CAP_NET_ADMIN",
+                );
+                takes(here.nft_ruleset(), "CAP_NET_ADMIN");
+            };
+            scope.spawn(work).join().unwrap();
+        });
+    });
+}
