@@ -93,11 +93,10 @@ impl Link {
             };
             error.hint_on(Errno::EEXIST, taken).hint_on(Errno::EBUSY, up)
         });
+        // Before 6.3 it is refused also where it is its name already.
+        let has_it = || self.info().is_ok_and(|listed| listed.name == name);
         match renamed {
-            // Before 6.3 also where it is its name already.
-            Err(error)
-                if error.errno() == Some(Errno::EBUSY)
-                    && self.info().is_ok_and(|listed| self.is(&listed) && listed.name == name) => {}
+            Err(error) if error.errno() == Some(Errno::EBUSY) && has_it() => {}
             renamed => renamed?,
         }
         name.clone_into(&mut self.name);
