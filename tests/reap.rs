@@ -86,6 +86,8 @@ fn left_after_reaping(before: &Snapshot) -> Vec<String> {
     loop {
         let reaped = netloom::reap().unwrap();
         assert!(reaped.failures.is_empty(), "{:?}", reaped.failures);
+        // What it removed it holds: the namespaces' handles.
+        drop(reaped);
         let left = before.left_after();
         if left.is_empty() || Instant::now() > deadline {
             return left;
