@@ -159,6 +159,7 @@ fn before_the_first_process() {
     unshare(CloneFlags::CLONE_NEWPID).unwrap();
     let error = Namespace::anonymous().create().unwrap_err();
     assert_eq!(error.raw_os_error(), Some(Errno::EINVAL as i32), "{error}");
+    assert!(error.to_string().contains("CLONE_NEWPID"), "{error}");
     let first = Command::new("sh").args(["-c", "echo $$; true"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&first.stdout), "1\n");
 }

@@ -2,6 +2,8 @@
 
 use std::os::fd::AsFd;
 
+use nix::errno::Errno;
+
 use super::birth::fresh;
 use super::named;
 use super::open::{Label, Netns, Quoted};
@@ -52,7 +54,9 @@ impl Namespace {
     pub fn create(&self) -> Result<Owned<Netns>, Error> {
         match &self.name {
             None => {
-                let netns = fresh().map_err(|cause| cause.doing("create", "a namespace"))?;
+                let netns = fresh().map_err(|cause| {
+                    cause.doing("create", "a namespace").hint_on(Errno::EINVAL, || NO_THREAD.into())
+                })?;
                 Ok(Owned::adopt(netns))
             }
             Some(name) => create_named(name),
@@ -89,6 +93,10 @@ impl Namespace {
         }
     }
 }
+
+/// The only EINVAL that clone(2) has for what is asked here.
+const NO_THREAD: &str = "a process that has called unshare(CLONE_NEWPID) can't start a thread, which this \
+     takes: let its first child do it";
 
 fn create_named(name: &str) -> Result<Owned<Netns>, Error> {
     const ACTION: &str = "create namespace";
