@@ -51,7 +51,8 @@ fn main() -> ExitCode {
         Err(failure) => (Some(failure.to_json(&version_of(&text))), ExitCode::FAILURE),
     };
     let written = match answer {
-        Some(answer) => writeln!(io::stdout().lock(), "{answer:#}"),
+        // One write: a runtime reads while we print.
+        Some(answer) => io::stdout().lock().write_all(format!("{answer:#}\n").as_bytes()),
         None => Ok(()),
     };
     if written.is_ok() { code } else { ExitCode::FAILURE }
