@@ -9,6 +9,8 @@ mod bad_input;
 mod generated;
 #[path = "nft/golden.rs"]
 mod golden;
+#[path = "nft/objects.rs"]
+mod objects;
 #[path = "nft/owners.rs"]
 mod owners;
 #[path = "nft/packets.rs"]

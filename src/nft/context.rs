@@ -3,9 +3,10 @@
 //! In a table of several families `ip saddr` means nothing before `meta nfproto ipv4`. `nft` writes such a
 //! match where it is needed and hides it when it lists; so does netloom.
 
+use super::encode::NO_FAMILY;
 use super::family::Family;
 use super::field::{Field, Needs, Network};
-use super::part::{Match, Part, Test};
+use super::part::{Dynamic, Match, Own, Part, Test};
 use super::reject::Reject;
 use crate::wire::nft::data::Value;
 
@@ -55,7 +56,9 @@ impl Context {
     pub(super) fn missing(self, part: &Part) -> Vec<Part> {
         let fields = match part {
             Part::Match(one) => one.fields.as_slice(),
-            Part::VerdictMap { fields, .. } => fields,
+            Part::VerdictMap { fields, .. }
+            | Part::NatMap { fields, .. }
+            | Part::Dynamic(Dynamic { fields, .. }) => fields,
             Part::Reject(Reject::TcpReset) if self.protocol != Protocol::One(TCP) => {
                 return vec![protocol(TCP)];
             }
@@ -127,7 +130,9 @@ impl Context {
         let has_protocol = self.protocol != Protocol::Any;
         let fields = match part {
             Part::Match(one) => one.fields.as_slice(),
-            Part::VerdictMap { fields, .. } => fields,
+            Part::VerdictMap { fields, .. }
+            | Part::NatMap { fields, .. }
+            | Part::Dynamic(Dynamic { fields, .. }) => fields,
             _ => &[],
         };
         if fields.iter().any(|field| field.needs() == Needs::Ports) && !has_protocol {
@@ -150,7 +155,15 @@ impl Context {
             {
                 Err("ports of which protocol? say tcp() or udp() before".into())
             }
-            Part::Limit(limit) => limit.check(),
+            Part::NatMap { fields, .. } => {
+                let is_known = self.network.is_some()
+                    || fields.iter().any(|field| matches!(field.needs(), Needs::Network(_)));
+                if is_known { Ok(()) } else { Err(NO_FAMILY.into()) }
+            }
+            Part::Limit(limit) | Part::Dynamic(Dynamic { own: Some(Own::Limit(limit)), .. }) => {
+                limit.check()
+            }
+            Part::Quota { bytes: 0, .. } => Err("a quota of nothing".into()),
             Part::Log(log) => log.check(),
             Part::Reject(_) => Reject::check(self.family, self.network),
             _ => Ok(()),

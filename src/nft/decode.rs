@@ -11,22 +11,27 @@ use super::field::{Field, Network};
 use super::interval::decode_verdict;
 use super::limit::Limit;
 use super::log::Log;
-use super::part::{Group, Match, Nat, Part, Test};
+use super::object::ObjectKind;
+use super::part::{Dynamic, Group, Match, Nat, Own, Part, Test};
 use super::reject::Reject;
 use super::types::Type;
 use crate::wire::nft::data::{Data, Value};
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::bitwise::BitwiseOp;
 use crate::wire::nft::expr::cmp::{Cmp, Comparison};
+use crate::wire::nft::expr::connlimit::ConnlimitFlags;
 use crate::wire::nft::expr::counter::Counter;
 use crate::wire::nft::expr::ct::{Ct, CtKey};
+use crate::wire::nft::expr::dynset::Dynset;
 use crate::wire::nft::expr::exthdr::{Exthdr, ExthdrSpan};
 use crate::wire::nft::expr::immediate::Immediate;
 use crate::wire::nft::expr::lookup::{Lookup, LookupFlags};
 use crate::wire::nft::expr::meta::{Meta, MetaKey};
 use crate::wire::nft::expr::nat as wire_nat;
 use crate::wire::nft::expr::nat::NatFlags;
+use crate::wire::nft::expr::objref::Objref;
 use crate::wire::nft::expr::payload::Payload;
+use crate::wire::nft::expr::quota::{Quota, QuotaFlags};
 use crate::wire::nft::expr::range::{Range, RangeOp};
 use crate::wire::nft::expr::rt::{Rt, RtKey};
 use crate::wire::nft::register::Register;
@@ -57,6 +62,11 @@ fn again(parts: &[Part], family: Family) -> Vec<Expr> {
 fn comparable(list: &[Expr]) -> Vec<Expr> {
     let one = |expr: &Expr| match expr.clone().into_listed() {
         Expr::Counter(_) => Counter::default().into(),
+        Expr::Quota(quota) => Quota { consumed: 0, ..quota }.into(),
+        Expr::Dynset(dynset) => {
+            let expressions = comparable(&dynset.expressions);
+            Dynset { expressions, ..dynset }.into()
+        }
         Expr::Lookup(lookup) if is_written(&lookup.set) => {
             Lookup { set: String::new(), ..lookup }.into()
         }
@@ -213,6 +223,12 @@ impl Decoder<'_> {
         let mut rest = list;
         loop {
             let (first, after) = rest.split_first()?;
+            if let Expr::Dynset(dynset) = first {
+                return Some((Part::Dynamic(dynamic(fields, dynset)?), after));
+            }
+            if let [Expr::Lookup(lookup), Expr::Nat(nat), after @ ..] = rest {
+                return Some((Self::nat_map(fields, lookup, nat)?, after));
+            }
             if let Expr::Lookup(Lookup { sreg: R1, dreg, set, flags, .. }) = first {
                 if fields.is_empty() {
                     return None;
@@ -231,6 +247,19 @@ impl Decoder<'_> {
             fields.push(field);
             rest = after;
         }
+    }
+
+    fn nat_map(fields: Vec<Field>, lookup: &Lookup, nat: &wire_nat::Nat) -> Option<Part> {
+        let is_one = !fields.is_empty()
+            && (lookup.sreg, lookup.dreg) == (R1, Some(R1))
+            && !is_written(&lookup.set);
+        is_one.then(|| Part::NatMap {
+            is_source: nat.kind == wire_nat::NatType::Source,
+            fields,
+            map: lookup.set.clone(),
+            with_port: nat.port_min.is_some(),
+            flags: behaviour(nat.flags),
+        })
     }
 
     fn group(&self, set: &str) -> Option<Group> {
@@ -252,6 +281,17 @@ impl Decoder<'_> {
             Expr::Immediate(_) => with_values(list),
             Expr::Counter(_) => one(Part::Counter),
             Expr::Limit(limit) => one(Part::Limit(Limit::decode(*limit))),
+            Expr::Quota(quota) => {
+                let over = quota.flags.contains(QuotaFlags::INVERTED);
+                one(Part::Quota { bytes: quota.bytes, over })
+            }
+            Expr::Connlimit(limit) => {
+                let over = limit.flags.contains(ConnlimitFlags::INVERTED);
+                one(Part::Connections { count: limit.count, over })
+            }
+            Expr::Objref(Objref::Named { kind, name }) => {
+                one(Part::Object(ObjectKind::from_wire(*kind)?, name.clone()))
+            }
             Expr::Log(log) => one(Part::Log(Log::decode(log)?)),
             Expr::Reject(reject) => one(Part::Reject(Reject::decode(self.context, *reject)?)),
             Expr::Masq(masq) if masq.port_min.is_none() => {
@@ -284,6 +324,21 @@ impl Decoder<'_> {
             _ => None,
         }
     }
+}
+
+fn dynamic(fields: Vec<Field>, dynset: &Dynset) -> Option<Dynamic> {
+    let own = match dynset.expressions.as_slice() {
+        [] => None,
+        [Expr::Counter(_)] => Some(Own::Counter),
+        [Expr::Limit(limit)] => Some(Own::Limit(Limit::decode(*limit))),
+        [Expr::Connlimit(limit)] => Some(Own::Connections {
+            count: limit.count,
+            over: limit.flags.contains(ConnlimitFlags::INVERTED),
+        }),
+        _ => return None,
+    };
+    let is_plain = !fields.is_empty() && dynset.data.is_none() && dynset.timeout.is_none();
+    is_plain.then(|| Dynamic { op: dynset.op, fields, set: dynset.set.clone(), own })
 }
 
 /// What takes its values from registers: address translation, marks, segment sizes.

@@ -6,7 +6,7 @@ use super::element::Element;
 use super::family::Family;
 use super::field::{Field, Network};
 use super::interval::{DataKind, Shape, encode_verdict};
-use super::part::{Group, Match, Nat, Part, Test};
+use super::part::{Dynamic, Group, Match, Nat, Own, Part, Test};
 use super::set_message::set_message;
 use crate::wire::nft::data::Value;
 use crate::wire::nft::element as wire_element;
@@ -14,8 +14,10 @@ use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::bitwise::Bitwise;
 use crate::wire::nft::expr::byteorder::{Byteorder, ByteorderOp};
 use crate::wire::nft::expr::cmp::{Cmp, Comparison};
+use crate::wire::nft::expr::connlimit::{Connlimit, ConnlimitFlags};
 use crate::wire::nft::expr::counter::Counter;
 use crate::wire::nft::expr::ct::{Ct, CtKey};
+use crate::wire::nft::expr::dynset::Dynset;
 use crate::wire::nft::expr::exthdr::{Exthdr, ExthdrSpan};
 use crate::wire::nft::expr::immediate::Immediate;
 use crate::wire::nft::expr::lookup::{Lookup, LookupFlags};
@@ -24,6 +26,8 @@ use crate::wire::nft::expr::meta::{Meta, MetaKey};
 use crate::wire::nft::expr::nat as wire_nat;
 use crate::wire::nft::expr::nat::NatFlags;
 use crate::wire::nft::expr::notrack::Notrack;
+use crate::wire::nft::expr::objref::Objref;
+use crate::wire::nft::expr::quota::{Quota, QuotaFlags};
 use crate::wire::nft::expr::range::{Range, RangeOp};
 use crate::wire::nft::expr::redir::Redir;
 use crate::wire::nft::expr::rt::{Rt, RtKey};
@@ -87,6 +91,24 @@ impl Encoder<'_> {
             }
             Part::Counter => self.push(Counter::default()),
             Part::Limit(limit) => self.push(limit.encode()),
+            Part::Quota { bytes, over } => {
+                let flags = if *over { QuotaFlags::INVERTED } else { QuotaFlags::empty() };
+                self.push(Quota { bytes: *bytes, consumed: 0, flags });
+            }
+            Part::Connections { count, over } => self.push(connections(*count, *over)),
+            Part::Object(kind, name) => {
+                self.push(Objref::Named { kind: kind.wire(), name: name.clone() });
+            }
+            Part::Dynamic(Dynamic { op, fields, set, own }) => {
+                let key = self.load(fields)?;
+                let own = own.map(|own| match own {
+                    Own::Counter => Expr::from(Counter::default()),
+                    Own::Limit(limit) => limit.encode().into(),
+                    Own::Connections { count, over } => connections(count, over).into(),
+                });
+                let expressions = own.into_iter().collect();
+                self.push(Dynset { expressions, ..Dynset::new(*op, set, key) });
+            }
             Part::Log(log) => self.push(log.encode()),
             Part::Reject(reject) => self.push(reject.encode(self.context)),
             Part::Masquerade { ports, flags } => {
@@ -100,6 +122,24 @@ impl Encoder<'_> {
                 self.push(Redir { port_min, port_max, flags });
             }
             Part::Nat(nat) => self.nat(nat),
+            Part::NatMap { is_source, fields, map, with_port, flags } => {
+                let register = self.load(fields)?;
+                self.push(Lookup::map(register, R1, map));
+                let (family, slots) = match self.context.network {
+                    Some(Network::Ip4) => (wire::Family::Ip, 1),
+                    Some(Network::Ip6) => (wire::Family::Ip6, 4),
+                    _ => return Err(NO_FAMILY.into()),
+                };
+                let port_min = if *with_port { Register::at_slot(slots) } else { None };
+                let kind = if *is_source {
+                    wire_nat::NatType::Source
+                } else {
+                    wire_nat::NatType::Destination
+                };
+                let flags = *flags | specified(port_min);
+                let nat = wire_nat::Nat::to_address(kind, family, R1);
+                self.push(wire_nat::Nat { port_min, flags, ..nat });
+            }
             Part::SetMark(mark) => {
                 self.push(Immediate::value(R1, Value::host_u32(*mark)));
                 self.push(Meta::Set { sreg: R1, key: MetaKey::Mark });
@@ -276,6 +316,14 @@ impl Encoder<'_> {
             flags,
         });
     }
+}
+
+/// What a map of addresses is for has to be known.
+pub(super) const NO_FAMILY: &str = "addresses of which family? say ipv4() or ipv6() before";
+
+fn connections(count: u32, over: bool) -> Connlimit {
+    let flags = if over { ConnlimitFlags::INVERTED } else { ConnlimitFlags::empty() };
+    Connlimit { count, flags }
 }
 
 fn specified(port: Option<Register>) -> NatFlags {

@@ -11,6 +11,7 @@ use super::element::Element;
 use super::family::Family;
 use super::generation::Generation;
 use super::number::Number;
+use super::object::{Object, ObjectHandle, ObjectKind};
 use super::rule::Rule;
 use super::rule_handle::RuleHandle;
 use super::set::{Map, Set, SetHandle, Spec};
@@ -28,6 +29,7 @@ use crate::wire::nft::expr::Expr;
 use crate::wire::nft::generation as wire_generation;
 use crate::wire::nft::message as wire;
 use crate::wire::nft::message::{Message, MessageType};
+use crate::wire::nft::object as wire_object;
 use crate::wire::nft::rule as wire_rule;
 use crate::wire::nft::set as wire_set;
 use crate::wire::nft::set::SetFlags;
@@ -55,6 +57,8 @@ pub struct TableInfo {
     pub is_dormant: bool,
     /// Its chains, in the order they were made.
     pub chains: Vec<ChainInfo>,
+    /// Its counters, quotas and limits.
+    pub objects: Vec<Object>,
     /// Its sets, without those written into rules.
     pub sets: Vec<SetInfo>,
 }
@@ -148,6 +152,7 @@ fn read_once(netns: &Netns, only: Option<&TableHandle>) -> Result<Vec<TableInfo>
             continue;
         }
         let (sets, written) = sets(netns, family, name)?;
+        let objects = objects(netns, family, name)?;
         let rules = rules(netns, family, name)?;
         let in_table = |(of, chain): &&(wire::Family, wire_chain::Chain)| {
             *of == family.wire() && chain.table == *name
@@ -175,6 +180,7 @@ fn read_once(netns: &Netns, only: Option<&TableHandle>) -> Result<Vec<TableInfo>
             comment: comment.map(str::to_owned),
             is_dormant: flags.contains(TableFlags::DORMANT),
             chains: chains.collect(),
+            objects,
             sets,
         });
     }
@@ -222,6 +228,42 @@ fn sets(netns: &Netns, family: Family, table: &str) -> Result<(Vec<SetInfo>, Wri
         sets.push(SetInfo { set, number, elements });
     }
     Ok((sets, written))
+}
+
+fn objects(netns: &Netns, family: Family, table: &str) -> Result<Vec<Object>, Error> {
+    let of =
+        wire_object::Object { table: Some(table.to_owned()), ..wire_object::Object::default() };
+    let objects: Vec<(_, wire_object::Object)> =
+        dump_in(netns, family, MessageType::GetObject, &of)?;
+    Ok(objects.iter().filter_map(|(_, object)| Object::from_wire(object)).collect())
+}
+
+pub(super) fn find_object(
+    table: &TableHandle,
+    kind: ObjectKind,
+    name: &str,
+) -> Result<ObjectHandle, Error> {
+    check_table(table)?;
+    let (table, name) = (table.clone(), name.to_owned());
+    let handle = ObjectHandle { table, kind, name, number: Number::default() };
+    let found = get_object(&handle, false)?;
+    Ok(ObjectHandle { number: Number::known(found.handle.unwrap_or_default()), ..handle })
+}
+
+pub(super) fn object(object: &ObjectHandle, reset: bool) -> Result<Object, Error> {
+    let found = get_object(object, reset)?;
+    let is_it = object.number.if_known() == found.handle;
+    Object::from_wire(&found).filter(|_| is_it).ok_or_else(|| gone("read", object))
+}
+
+fn get_object(object: &ObjectHandle, reset: bool) -> Result<wire_object::Object, Error> {
+    let table = &object.table;
+    let of = wire_object::Object::by_name(&table.name, object.kind.wire(), &object.name);
+    let kind = if reset { MessageType::GetObjectReset } else { MessageType::GetObject };
+    let read = |message: Message<'_>| wire_object::Object::decode(message.attributes);
+    let found = get(&table.netns, table.family.wire(), kind, &of, read)
+        .map_err(|cause| cause.doing("read", object).in_namespace(&table.netns))?;
+    found.ok_or_else(|| gone("read", object).in_namespace(&table.netns))
 }
 
 fn rules(netns: &Netns, family: Family, table: &str) -> Result<Vec<wire_rule::Rule>, Error> {

@@ -8,10 +8,12 @@ use super::element::{Element, Verdict, join};
 use super::field::{Field, Network};
 use super::limit::Limit;
 use super::log::Log;
+use super::object::ObjectKind;
 use super::reject::Reject;
 use super::types::{PROTOCOLS, Type};
 use crate::wire::nft::data::Value;
 use crate::wire::nft::expr::Expr;
+use crate::wire::nft::expr::dynset::DynsetOp;
 use crate::wire::nft::expr::nat::NatFlags;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +29,20 @@ pub(super) enum Part {
     },
     Counter,
     Limit(Limit),
+    /// So many bytes, and no more; or what is over.
+    Quota {
+        bytes: u64,
+        over: bool,
+    },
+    /// So many connections, and no more; or what is over.
+    Connections {
+        count: u32,
+        over: bool,
+    },
+    /// An object of the table does its work.
+    Object(ObjectKind, String),
+    /// The packet's fields go into a set, or out of it.
+    Dynamic(Dynamic),
     Log(Log),
     Reject(Reject),
     Masquerade {
@@ -38,6 +54,14 @@ pub(super) enum Part {
         flags: NatFlags,
     },
     Nat(Nat),
+    /// The address, and perhaps the port, that a map has for these fields.
+    NatMap {
+        is_source: bool,
+        fields: Vec<Field>,
+        map: String,
+        with_port: bool,
+        flags: NatFlags,
+    },
     SetMark(u32),
     SetCtMark(u32),
     /// The connection's mark becomes the packet's, and the other way round.
@@ -48,6 +72,23 @@ pub(super) enum Part {
     Notrack,
     /// What is not understood here, as the kernel listed it.
     Unknown(Vec<Expr>),
+}
+
+/// What happens to an element of a set as packets come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Dynamic {
+    pub(super) op: DynsetOp,
+    pub(super) fields: Vec<Field>,
+    pub(super) set: String,
+    /// What each element has for itself.
+    pub(super) own: Option<Own>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Own {
+    Counter,
+    Limit(Limit),
+    Connections { count: u32, over: bool },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,6 +261,47 @@ impl fmt::Display for Behaviour {
     }
 }
 
+struct Over(bool);
+
+impl fmt::Display for Over {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0 { "over " } else { "" })
+    }
+}
+
+/// In the largest unit that says it whole.
+pub(super) struct Bytes(pub(super) u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(1 << 20, "mbytes"), (1 << 10, "kbytes")];
+        match units.into_iter().find(|(unit, _)| self.0 >= *unit && self.0.is_multiple_of(*unit)) {
+            Some((unit, name)) => write!(f, "{} {name}", self.0 / unit),
+            None => write!(f, "{} bytes", self.0),
+        }
+    }
+}
+
+impl fmt::Display for Dynamic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match self.op {
+            DynsetOp::Add => "add",
+            DynsetOp::Update => "update",
+            DynsetOp::Delete => "delete",
+        };
+        write!(f, "{word} @{} {{ ", self.set)?;
+        join(f, &self.fields, " . ")?;
+        match self.own {
+            None => f.write_str(" }"),
+            Some(Own::Counter) => f.write_str(" counter }"),
+            Some(Own::Limit(limit)) => write!(f, " {limit} }}"),
+            Some(Own::Connections { count, over }) => {
+                write!(f, " ct count {}{count} }}", Over(over))
+            }
+        }
+    }
+}
+
 /// In the words of `nft`.
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -239,6 +321,10 @@ impl fmt::Display for Part {
             }
             Self::Counter => f.write_str("counter"),
             Self::Limit(limit) => write!(f, "{limit}"),
+            Self::Quota { bytes, over } => write!(f, "quota {}{}", Over(*over), Bytes(*bytes)),
+            Self::Connections { count, over } => write!(f, "ct count {}{count}", Over(*over)),
+            Self::Object(kind, name) => write!(f, "{kind} name \"{name}\""),
+            Self::Dynamic(dynamic) => write!(f, "{dynamic}"),
             Self::Log(log) => write!(f, "{log}"),
             Self::Reject(reject) => write!(f, "{reject}"),
             Self::Masquerade { ports, flags } => to_ports(f, "masquerade", *ports, *flags),
@@ -252,6 +338,11 @@ impl fmt::Display for Part {
                     if bracketed { write!(f, "[{span}]") } else { write!(f, "{span}") }?;
                 }
                 write!(f, "{}{}", Ports(nat.ports), Behaviour(nat.flags))
+            }
+            Self::NatMap { is_source, fields, map, flags, .. } => {
+                f.write_str(if *is_source { "snat to " } else { "dnat to " })?;
+                join(f, fields, " . ")?;
+                write!(f, " map @{map}{}", Behaviour(*flags))
             }
             Self::SetMark(mark) => write!(f, "meta mark set 0x{mark:08x}"),
             Self::SetCtMark(mark) => write!(f, "ct mark set 0x{mark:08x}"),

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
 use crate::wire::nft::set as wire;
+use crate::wire::nft::set::SetFlags;
 use crate::wire::nft::userdata::UserData;
 
 /// The types of a key or of data: one, or those of a concatenation.
@@ -47,6 +48,7 @@ pub(super) struct Spec {
     pub(super) shape: Shape,
     size: Option<u32>,
     timeout: Option<Duration>,
+    dynamic: bool,
     comment: Option<String>,
     pub(super) elements: Vec<Element>,
 }
@@ -146,6 +148,14 @@ macro_rules! setters {
                 self
             }
 
+            /// Rules may change it as packets come
+            /// ([`add_to_set`](super::Rule::add_to_set)). Default: only programs do. Declare a size.
+            #[doc(alias = "flags dynamic")]
+            pub fn dynamic(mut self) -> Self {
+                self.0.dynamic = true;
+                self
+            }
+
             /// A comment, 127 bytes at most. Since Linux 5.10.
             pub fn comment(mut self, comment: impl Into<String>) -> Self {
                 self.0.comment = Some(comment.into());
@@ -195,7 +205,15 @@ setters!(Map);
 impl Spec {
     fn new(name: String, key: Types, data: Option<DataKind>) -> Self {
         let shape = Shape { key: key.0, data, interval: false, timeout: false };
-        Self { name, shape, size: None, timeout: None, comment: None, elements: Vec::new() }
+        Self {
+            name,
+            shape,
+            size: None,
+            timeout: None,
+            dynamic: false,
+            comment: None,
+            elements: Vec::new(),
+        }
     }
 
     pub(super) fn message(&self, table: &str, id: u32) -> Result<wire::Set, Error> {
@@ -204,6 +222,9 @@ impl Spec {
         let mut set = set_message(table, &self.name, &self.shape, id).map_err(refused)?;
         set.desc.size = self.size;
         set.timeout = self.timeout;
+        if self.dynamic {
+            set.flags = set.flags.map(|flags| flags | SetFlags::EVAL);
+        }
         if let Some(comment) = &self.comment {
             name::check_comment(comment).map_err(refused)?;
             set.userdata = set.userdata.and_then(|data| data.with_set_comment(comment));
@@ -219,6 +240,7 @@ impl Spec {
             name: set.name.clone().unwrap_or_default(),
             size: set.desc.size,
             timeout: set.timeout,
+            dynamic: set.flags.unwrap_or_default().contains(SetFlags::EVAL),
             comment: comment.map(str::to_owned),
             elements: Vec::new(),
             shape,

@@ -131,6 +131,41 @@ impl Rule {
         self.nat("dnat", false, &to.into())
     }
 
+    /// Gives it the source that a map of the table has for these fields: `snat to ip saddr map @MAP`.
+    pub fn snat_map(self, fields: impl IntoIterator<Item = Field>, map: &str) -> Self {
+        self.nat_map("snat_map", (true, false), fields, map)
+    }
+
+    /// Gives it the destination that a map of the table has for these fields: `dnat to tcp dport map @MAP`.
+    ///
+    /// In a table of both families, [`ipv4`](Self::ipv4) or [`ipv6`](Self::ipv6) comes before, unless a
+    /// field says it.
+    pub fn dnat_map(self, fields: impl IntoIterator<Item = Field>, map: &str) -> Self {
+        self.nat_map("dnat_map", (false, false), fields, map)
+    }
+
+    /// As [`dnat_map`](Self::dnat_map), of a map from these fields to an address and a port.
+    pub fn dnat_map_to_ports(self, fields: impl IntoIterator<Item = Field>, map: &str) -> Self {
+        self.nat_map("dnat_map_to_ports", (false, true), fields, map)
+    }
+
+    fn nat_map(
+        mut self,
+        setter: &'static str,
+        (is_source, with_port): (bool, bool),
+        fields: impl IntoIterator<Item = Field>,
+        map: &str,
+    ) -> Self {
+        let fields: Vec<_> = fields.into_iter().collect();
+        if let Err(reason) = name::check(map) {
+            self.rejected.reject(setter, map, reason);
+        } else if fields.is_empty() {
+            self.rejected.reject(setter, map, "a key of no fields");
+        }
+        let (map, flags) = (map.to_owned(), NatFlags::empty());
+        self.with(Part::NatMap { is_source, fields, map, with_port, flags })
+    }
+
     /// Gives it another destination and port: `dnat to ADDRESS:PORT`.
     pub fn dnat_to(self, to: impl Into<SocketAddr>) -> Self {
         let to = to.into();
@@ -219,7 +254,7 @@ impl Rule {
         self.with(Part::Notrack)
     }
 
-    fn with(mut self, part: Part) -> Self {
+    pub(super) fn with(mut self, part: Part) -> Self {
         if std::mem::take(&mut self.negated) {
             self.rejected.reject("not", &part, "it is no match");
         }
@@ -245,7 +280,11 @@ impl Rule {
 
     fn nat_flag(mut self, setter: &'static str, flag: NatFlags) -> Self {
         match self.parts.last_mut() {
-            Some(Part::Masquerade { flags, .. } | Part::Redirect { flags, .. }) => *flags |= flag,
+            Some(
+                Part::Masquerade { flags, .. }
+                | Part::Redirect { flags, .. }
+                | Part::NatMap { flags, .. },
+            ) => *flags |= flag,
             Some(Part::Nat(nat)) => nat.flags |= flag,
             _ => self.rejected.reject(setter, "", NO_TRANSLATION),
         }

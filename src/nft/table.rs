@@ -7,6 +7,7 @@ use super::family::Family;
 use super::info::{self, TableInfo};
 use super::name;
 use super::number::Number;
+use super::object::{Object, ObjectHandle, ObjectKind};
 use super::set::{Map, Set, SetHandle, Spec};
 use super::transaction::Transaction;
 use crate::error::Error;
@@ -54,6 +55,7 @@ pub struct Table {
     pub(super) name: String,
     pub(super) tag: Option<String>,
     pub(super) dormant: bool,
+    pub(super) objects: Vec<Object>,
     pub(super) sets: Vec<Spec>,
     pub(super) chains: Vec<Chain>,
 }
@@ -70,6 +72,7 @@ impl Table {
             name: name.into(),
             tag: None,
             dormant: false,
+            objects: Vec::new(),
             sets: Vec::new(),
             chains: Vec::new(),
         }
@@ -86,6 +89,12 @@ impl Table {
     #[doc(alias = "NFT_TABLE_F_DORMANT")]
     pub fn dormant(mut self) -> Self {
         self.dormant = true;
+        self
+    }
+
+    /// With this counter, quota or limit; may be called again for more.
+    pub fn object(mut self, object: Object) -> Self {
+        self.objects.push(object);
         self
     }
 
@@ -258,6 +267,15 @@ impl TableHandle {
     /// [`is_not_found`](Error::is_not_found) where there is none of this name.
     pub fn set(&self, name: &str) -> Result<SetHandle, Error> {
         info::find_set(self, name)
+    }
+
+    /// An object of it, by its kind and name.
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where there is none.
+    pub fn object(&self, kind: ObjectKind, name: &str) -> Result<ObjectHandle, Error> {
+        info::find_object(self, kind, name)
     }
 }
 

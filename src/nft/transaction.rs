@@ -12,6 +12,7 @@ use super::generation::Generation;
 use super::info;
 use super::interval::{DataKind, Shape};
 use super::number::Number;
+use super::object::{Object, ObjectHandle};
 use super::rule::Rule;
 use super::rule_handle::RuleHandle;
 use super::set::{self, Map, Set, SetHandle, Spec};
@@ -27,6 +28,7 @@ use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::message::{
     Message, MessageType, append, append_batch_begin, append_batch_end,
 };
+use crate::wire::nft::object as wire_object;
 use crate::wire::nft::rule as wire_rule;
 use crate::wire::nft::set as wire_set;
 use crate::wire::nft::table as wire_table;
@@ -192,6 +194,9 @@ impl Transaction {
         // All chains first: elements and rules may jump to any of them.
         let chains: Vec<_> =
             table.chains.iter().map(|chain| (self.make_chain(&handle, chain), chain)).collect();
+        for object in &table.objects {
+            self.make_object(&handle, object);
+        }
         for spec in &table.sets {
             self.make_set(&handle, spec);
         }
@@ -228,6 +233,13 @@ impl Transaction {
         self.begin(set::ACTION, spec);
         self.names(table);
         self.make_set(table, spec)
+    }
+
+    /// A counter, quota or limit that rules share.
+    pub fn create_object(&mut self, table: &TableHandle, object: &Object) -> ObjectHandle {
+        self.begin("create object", object);
+        self.names(table);
+        self.make_object(table, object)
     }
 
     /// A rule at the end of a chain.
@@ -383,6 +395,19 @@ impl Transaction {
         self
     }
 
+    /// Deletes an object, which no rule may use any more.
+    pub fn delete_object(&mut self, object: &ObjectHandle) -> &mut Self {
+        self.begin("delete object", object);
+        self.names(&object.table);
+        let (table, kind) = (&object.table.name, object.kind.wire());
+        let message = match object.number.if_known() {
+            Some(number) => wire_object::Object::by_handle(table, kind, number),
+            None => wire_object::Object::by_name(table, kind, &object.name),
+        };
+        self.push(MessageType::DeleteObject, 0, &object.table, &message);
+        self
+    }
+
     /// How many operations there are.
     pub fn len(&self) -> usize {
         self.operations.len()
@@ -500,6 +525,19 @@ impl Transaction {
             }
         }
         handle
+    }
+
+    fn make_object(&mut self, table: &TableHandle, object: &Object) -> ObjectHandle {
+        let number = Number::default();
+        match object.message(&table.name) {
+            Err(error) => self.refuse(error),
+            Ok(message) => {
+                let kind = MessageType::NewObject;
+                self.push_numbered(kind, CREATE, table, &message, number.clone());
+            }
+        }
+        let (table, name) = (table.clone(), object.name().to_owned());
+        ObjectHandle { table, kind: object.kind(), name, number }
     }
 
     fn rule(
@@ -686,6 +724,7 @@ fn number_of(message: Message<'_>) -> Option<u64> {
         MessageType::NewChain => wire_chain::Chain::decode(message.attributes)?.handle,
         MessageType::NewRule => wire_rule::Rule::decode(message.attributes)?.handle,
         MessageType::NewSet => wire_set::Set::decode(message.attributes)?.handle,
+        MessageType::NewObject => wire_object::Object::decode(message.attributes)?.handle,
         _ => None,
     }
 }

@@ -54,7 +54,7 @@ pub(crate) fn essence(tables: Vec<TableInfo>) -> Vec<TableInfo> {
 
 /// Installs a table, has `nft` list it as `expected`, loads that anew and reads the same.
 #[track_caller]
-fn is_listed_as(table: &Table, links: &[&str], expected: &str) {
+pub(crate) fn is_listed_as(table: &Table, links: &[&str], expected: &str) {
     let ours = Namespace::anonymous().create().unwrap();
     let theirs = Namespace::anonymous().create().unwrap();
     for name in links {

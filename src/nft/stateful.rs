@@ -1,0 +1,138 @@
+//! The builder of rules: what keeps count as packets come.
+
+use super::field::Field;
+use super::limit::Limit;
+use super::name;
+use super::object::ObjectKind;
+use super::part::{Dynamic, Own, Part};
+use super::rule::Rule;
+use crate::wire::nft::expr::dynset::DynsetOp;
+
+impl Rule {
+    /// Goes on until so many bytes have passed: `quota`.
+    #[doc(alias = "quota until")]
+    pub fn quota(self, bytes: u64) -> Self {
+        self.with(Part::Quota { bytes, over: false })
+    }
+
+    /// Goes on once so many bytes have passed: `quota over`.
+    pub fn quota_over(self, bytes: u64) -> Self {
+        self.with(Part::Quota { bytes, over: true })
+    }
+
+    /// Goes on while there are no more than so many connections: `ct count`.
+    #[doc(alias = "connlimit-upto")]
+    pub fn connections(self, count: u32) -> Self {
+        self.with(Part::Connections { count, over: false })
+    }
+
+    /// Goes on while there are more than so many connections: `ct count over`.
+    #[doc(alias = "connlimit-above")]
+    pub fn connections_over(self, count: u32) -> Self {
+        self.with(Part::Connections { count, over: true })
+    }
+
+    /// Has a counter of the table count: `counter name "NAME"`. [`Object::counter`](super::Object::counter).
+    pub fn named_counter(self, name: &str) -> Self {
+        self.object("named_counter", ObjectKind::Counter, name)
+    }
+
+    /// Goes on as a quota of the table says: `quota name "NAME"`. [`Object::quota`](super::Object::quota).
+    pub fn named_quota(self, name: &str) -> Self {
+        self.object("named_quota", ObjectKind::Quota, name)
+    }
+
+    /// Goes on as a limit of the table says: `limit name "NAME"`. [`Object::limit`](super::Object::limit).
+    pub fn named_limit(self, name: &str) -> Self {
+        self.object("named_limit", ObjectKind::Limit, name)
+    }
+
+    fn object(mut self, setter: &'static str, kind: ObjectKind, name: &str) -> Self {
+        if let Err(reason) = name::check(name) {
+            self.rejected.reject(setter, name, reason);
+        }
+        self.with(Part::Object(kind, name.to_owned()))
+    }
+
+    /// Puts these of the packet's fields into a [dynamic](super::Set::dynamic) set: `add @SET { … }`. Goes
+    /// on unless the set is full.
+    ///
+    /// ```
+    /// use netloom::nft::{Chain, Family, Field, Hook, Limit, Priority, Rule, Set, Table, Type};
+    /// use netloom::Namespace;
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let netns = Namespace::anonymous().create()?;
+    /// // Three new connections a minute for each client.
+    /// let slowly = Limit::packets(3).per_minute().over();
+    /// let ssh = Rule::new().tcp().dport(22).limit_each([Field::Ip4Source], "clients", slowly).drop();
+    /// let clients = Set::new("clients", Type::Ipv4).dynamic().size(65_536);
+    /// let input = Chain::new("in").hook(Hook::Input, Priority::FILTER).rule(ssh);
+    /// let table = Table::new(Family::Inet, "filter").set(clients).chain(input).create(&netns)?;
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    #[doc(alias = "NFT_DYNSET_OP_ADD")]
+    pub fn add_to_set(self, fields: impl IntoIterator<Item = Field>, set: &str) -> Self {
+        self.dynamic("add_to_set", DynsetOp::Add, fields, set, None)
+    }
+
+    /// As [`add_to_set`](Self::add_to_set); where it is there, its timeout begins anew: `update @SET { … }`.
+    #[doc(alias = "NFT_DYNSET_OP_UPDATE")]
+    pub fn update_set(self, fields: impl IntoIterator<Item = Field>, set: &str) -> Self {
+        self.dynamic("update_set", DynsetOp::Update, fields, set, None)
+    }
+
+    /// Takes these of the packet's fields out of a set: `delete @SET { … }`.
+    #[doc(alias = "NFT_DYNSET_OP_DELETE")]
+    pub fn delete_from_set(self, fields: impl IntoIterator<Item = Field>, set: &str) -> Self {
+        self.dynamic("delete_from_set", DynsetOp::Delete, fields, set, None)
+    }
+
+    /// Counts for each value of these fields: `add @SET { … counter }`.
+    #[doc(alias = "meter")]
+    pub fn counter_each(self, fields: impl IntoIterator<Item = Field>, set: &str) -> Self {
+        self.dynamic("counter_each", DynsetOp::Add, fields, set, Some(Own::Counter))
+    }
+
+    /// A limit for each value of these fields: `update @SET { … limit rate … }`.
+    #[doc(alias("meter", "hashlimit"))]
+    pub fn limit_each(
+        self,
+        fields: impl IntoIterator<Item = Field>,
+        set: &str,
+        limit: Limit,
+    ) -> Self {
+        let own = Some(Own::Limit(limit.normal()));
+        self.dynamic("limit_each", DynsetOp::Update, fields, set, own)
+    }
+
+    /// Goes on for each value of these fields that has more than so many connections: `add @SET { … ct count
+    /// over COUNT }`.
+    #[doc(alias = "connlimit-mask")]
+    pub fn connections_over_each(
+        self,
+        fields: impl IntoIterator<Item = Field>,
+        set: &str,
+        count: u32,
+    ) -> Self {
+        let own = Some(Own::Connections { count, over: true });
+        self.dynamic("connections_over_each", DynsetOp::Add, fields, set, own)
+    }
+
+    fn dynamic(
+        mut self,
+        setter: &'static str,
+        op: DynsetOp,
+        fields: impl IntoIterator<Item = Field>,
+        set: &str,
+        own: Option<Own>,
+    ) -> Self {
+        let fields: Vec<_> = fields.into_iter().collect();
+        if let Err(reason) = name::check(set) {
+            self.rejected.reject(setter, set, reason);
+        } else if fields.is_empty() {
+            self.rejected.reject(setter, set, "a key of no fields");
+        }
+        self.with(Part::Dynamic(Dynamic { op, fields, set: set.to_owned(), own }))
+    }
+}
