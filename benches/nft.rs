@@ -6,27 +6,24 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use netloom::nft::{Family, Set, Table, Type};
-use netloom::{Namespace, Netns, Owned};
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket,
-    sockopt,
-};
+use netloom::{Netns, Owned};
+
+#[path = "nft_raw/mod.rs"]
+mod nft_raw;
+
+use nft_raw::{ACK, CREATE, NFT, Replay, fresh, median, open, timed};
 
 const MANY: u32 = 100_000;
 const SIZES: [u32; 3] = [0, 1_000, 10_000];
 
 fn address(number: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(0x0a00_0000 + number)
-}
-
-fn fresh() -> Owned<Netns> {
-    Namespace::anonymous().create().unwrap()
 }
 
 /// A whole table with its elements, from values to the kernel's acknowledgement.
@@ -56,51 +53,12 @@ fn ruleset() -> String {
     text + "}\n}\n}\n"
 }
 
-/// Messages built beforehand.
-#[derive(Default)]
-struct Replay(Vec<u8>);
+trait Elements {
+    fn elements(&mut self, kind: u16, addresses: &[Ipv4Addr], is_last: bool);
+    fn whole(addresses: &[Ipv4Addr]) -> Self;
+}
 
-const NFT: u16 = 10 << 8;
-const ACK: u16 = 4;
-const CREATE: u16 = 0x400;
-
-impl Replay {
-    fn batch(messages: impl FnOnce(&mut Self)) -> Self {
-        let mut replay = Self::default();
-        replay.message(16, 0, 10, |_| ());
-        messages(&mut replay);
-        replay.message(17, 0, 10, |_| ());
-        replay
-    }
-
-    fn message(&mut self, kind: u16, flags: u16, resource: u16, fill: impl FnOnce(&mut Self)) {
-        let start = self.0.len();
-        self.0.extend([0; 4]);
-        self.0.extend(kind.to_ne_bytes());
-        self.0.extend((flags | 1).to_ne_bytes());
-        self.0.extend([0; 8]);
-        let family = if resource == 0 { 2 } else { 0 };
-        self.0.extend([family, 0]);
-        self.0.extend(resource.to_be_bytes());
-        fill(self);
-        let length = u32::try_from(self.0.len() - start).unwrap();
-        self.0[start..start + 4].copy_from_slice(&length.to_ne_bytes());
-    }
-
-    fn attribute(&mut self, kind: u16, value: &[u8]) {
-        self.nested(kind, |inside| inside.0.extend(value));
-    }
-
-    fn nested(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) {
-        let start = self.0.len();
-        self.0.extend([0; 2]);
-        self.0.extend(kind.to_ne_bytes());
-        fill(self);
-        let length = u16::try_from(self.0.len() - start).unwrap();
-        self.0[start..start + 2].copy_from_slice(&length.to_ne_bytes());
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
-    }
-
+impl Elements for Replay {
     /// 16 bytes of header for each element and its key, and the key.
     fn elements(&mut self, kind: u16, addresses: &[Ipv4Addr], is_last: bool) {
         let mut chunks = addresses.chunks(3200).peekable();
@@ -138,34 +96,6 @@ impl Replay {
             batch.elements(12, addresses, true);
         })
     }
-
-    fn run(&self, socket: &OwnedFd) {
-        let mut answer = [0; 4096];
-        send(socket.as_raw_fd(), &self.0, MsgFlags::empty()).unwrap();
-        let length = recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty()).unwrap();
-        assert!(length >= 20 && answer[16..20] == [0; 4], "refused: {:?}", &answer[16..20]);
-    }
-}
-
-fn open(netns: &Netns) -> OwnedFd {
-    let protocol = SockProtocol::NetlinkNetFilter;
-    let flags = SockFlag::SOCK_CLOEXEC;
-    let socket =
-        netns.run(|| socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)).unwrap();
-    let socket = socket.unwrap();
-    setsockopt(&socket, sockopt::SndBuf, &(4 << 20)).unwrap();
-    socket
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
-fn timed(work: impl FnOnce()) -> Duration {
-    let start = Instant::now();
-    work();
-    start.elapsed()
 }
 
 /// In turns, so that the machine's noise hits all.
