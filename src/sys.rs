@@ -121,6 +121,19 @@ pub(crate) fn namespace_of_socket(socket: BorrowedFd<'_>) -> io::Result<OwnedFd>
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Makes a link of `/dev/net/tun`, which goes when the file is closed (`TUNSETIFF`, `tuntap.rst`).
+pub(crate) fn make_tun(device: BorrowedFd<'_>) -> io::Result<()> {
+    const IFREQ: usize = 40;
+    const IFF_TUN: u16 = 1;
+    let mut request = [0_u8; IFREQ];
+    request[..5].copy_from_slice(b"tun%d");
+    request[libc::IFNAMSIZ..][..2].copy_from_slice(&IFF_TUN.to_ne_bytes());
+    // SAFETY: the kernel reads a `struct ifreq` of 40 bytes and writes the name into it, and `request`
+    // is as long. Any other file refuses the request with ENOTTY.
+    let done = unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF, request.as_mut_ptr()) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// A descriptor as a type that takes one over only by its number.
 pub(crate) fn taken_over<T: FromRawFd>(fd: OwnedFd) -> T {
     // SAFETY: the descriptor is open and given away, so the new owner is its only one.

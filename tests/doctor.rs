@@ -64,6 +64,7 @@ fn kinds_of_links_are_as_ip_finds_them() {
             (LinkKind::Bond, &["type", "bond"]),
             (LinkKind::Vxlan, &["type", "vxlan", "id", "9", "dstport", "4789"]),
             (LinkKind::Vrf, &["type", "vrf", "table", "9"]),
+            (LinkKind::Gre, &["type", "gre", "remote", "192.0.2.1"]),
         ] {
             let mut ip = red.command("ip");
             let Ok(made) = ip.args(["link", "add", "made"]).args(arguments).output() else {
@@ -78,6 +79,20 @@ fn kinds_of_links_are_as_ip_finds_them() {
                 assert!(answer.reason().unwrap().contains(kind.name()), "{answer:?}");
             }
         }
+    });
+}
+
+/// `ip tuntap` makes one where the doctor did.
+#[test]
+fn a_tun_link_is_made_to_be_known() {
+    support::isolated(|| {
+        let report = doctor::examine();
+        let answer = answer(&report, Check::Link(LinkKind::Tun));
+        let red = Namespace::anonymous().create().unwrap();
+        let mut ip = red.command("ip");
+        let Ok(made) = ip.args(["tuntap", "add", "made", "mode", "tun"]).output() else { return };
+        assert_eq!(made.status.success(), answer.is_yes(), "{answer:?} {made:?}");
+        assert!(answer.is_yes() || answer.reason().unwrap().contains("/dev/net/tun"), "{answer:?}");
     });
 }
 

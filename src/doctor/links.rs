@@ -1,6 +1,7 @@
 //! Kinds of links: one of each is made.
 
 use std::fs::OpenOptions;
+use std::os::fd::AsFd;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST};
 use nix::errno::Errno;
@@ -10,6 +11,7 @@ use super::check::{Check, LinkKind};
 use crate::error::{Cause, Error, Refusal};
 use crate::netlink::Batch;
 use crate::netns::Netns;
+use crate::sys;
 use crate::wire::attribute::Writer;
 use crate::wire::message::HEADER;
 
@@ -32,7 +34,7 @@ pub(super) fn examine(room: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
         Ok((netns, index("lower1")?, index("lower2")?))
     });
     let answer = |kind: LinkKind| match (kind, &lower) {
-        (LinkKind::Tun, _) => tun(),
+        (LinkKind::Tun, _) => tun(room),
         (_, Err(reason)) => Answer::unknown(format!("nothing to try it on: {reason}")),
         (_, Ok((netns, one, other))) => {
             let lower = if kind == LinkKind::Ipvlan { *other } else { *one };
@@ -111,14 +113,23 @@ fn fill(kind: LinkKind, data: &mut Writer<'_>) {
     }
 }
 
-/// They are made by a device file, not by netlink.
-fn tun() -> Answer {
+/// They are made by a device file, not by netlink, in the namespace it was opened in.
+fn tun(room: Result<&Netns, &Error>) -> Answer {
     const DEVICE: &str = "/dev/net/tun";
-    match OpenOptions::new().read(true).write(true).open(DEVICE) {
-        Ok(_) => Answer::Yes,
-        Err(error) => Answer::no(
+    let netns = match room {
+        Ok(netns) => netns,
+        Err(error) => return Answer::unknown(format!("nothing to try it in: {}", error.reason())),
+    };
+    let made = netns.run(|| {
+        let device = OpenOptions::new().read(true).write(true).open(DEVICE)?;
+        sys::make_tun(device.as_fd())
+    });
+    match made {
+        Ok(Ok(())) => Answer::Yes,
+        Ok(Err(error)) => Answer::no(
             format!("{DEVICE}: {error}"),
             "`modprobe tun` as root, or give the container that device",
         ),
+        Err(error) => Answer::from(Err(&error)),
     }
 }
