@@ -87,7 +87,7 @@ fn a_port_joins_vlans_where_the_kernel_filters() {
         let bridge = match filtering {
             // It takes the option, and knows no VLANs.
             Err(error) if error.is_unsupported() => {
-                support::features::note("bridge-vlan-filtering", error);
+                support::features::unsupported("bridge-vlan-filtering", error);
                 return;
             }
             bridge => bridge.unwrap(),
@@ -100,7 +100,7 @@ fn a_port_joins_vlans_where_the_kernel_filters() {
             Err(error) => {
                 assert!(error.is_unsupported(), "{error}");
                 assert!(error.to_string().contains("CONFIG_BRIDGE_VLAN_FILTERING"), "{error}");
-                support::features::note("bridge-vlan-filtering", error);
+                support::features::unsupported("bridge-vlan-filtering", error);
                 return;
             }
             Ok(vlan) => vlan,

@@ -28,7 +28,7 @@ impl Attachment {
 
     /// The host's end of its cable.
     pub(crate) fn link_name(&self) -> String {
-        format!("veth{:011x}", self.hash() & 0xfff_ffff_ffff)
+        link_name(self.hash())
     }
 
     /// What is in the packet filter because of it says so by this comment.
@@ -41,9 +41,19 @@ impl Attachment {
         format!("netloom-cni.{:016x}.", hash(&[network]))
     }
 
+    /// The host's end of the cable of the attachment with this tag, whatever else is known of it.
+    pub(crate) fn link_of(tag: &str) -> Option<String> {
+        let hash = u64::from_str_radix(tag.rsplit('.').next()?, 16).ok()?;
+        Some(link_name(hash))
+    }
+
     fn hash(&self) -> u64 {
         hash(&[&self.network, &self.container, &self.ifname])
     }
+}
+
+fn link_name(hash: u64) -> String {
+    format!("veth{:011x}", hash & 0xfff_ffff_ffff)
 }
 
 /// FNV-1a: the same in every version of the plugin, which std's hashers do not promise.

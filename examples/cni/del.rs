@@ -1,5 +1,6 @@
 //! DEL: takes away what ADD made, as far as it is there.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -32,9 +33,9 @@ pub(crate) fn del(call: &Call, config: &Config) -> Result<(), Failure> {
 /// its addresses are nobody else's.
 pub(crate) fn unplug(host: &Host, config: &Config, attachment: &Attachment) -> Vec<Failure> {
     let failures = [
-        ports::unpublish(&host.netns, attachment),
+        ports::unpublish(&host.netns, &attachment.tag()),
         unfilter(host, config, attachment),
-        cut(host, attachment),
+        cut(host, &attachment.link_name()),
     ];
     failures.into_iter().filter_map(Result::err).collect()
 }
@@ -52,7 +53,7 @@ fn unfilter(host: &Host, config: &Config, attachment: &Attachment) -> Result<(),
     match addresses(config, attachment)? {
         Some(addresses) => filter.remove(&tag, &addresses),
         // An ADD that was killed, or a state that was lost: it takes a look at all.
-        None => filter.sweep(|other| other == tag),
+        None => filter.sweep(&BTreeSet::from([tag])),
     }
 }
 
@@ -64,8 +65,8 @@ fn addresses(config: &Config, attachment: &Attachment) -> Result<Option<Vec<IpAd
 }
 
 /// With the host's end goes the container's; where the namespace is gone, both are.
-fn cut(host: &Host, attachment: &Attachment) -> Result<(), Failure> {
-    match host.netns.link(&attachment.link_name()) {
+pub(crate) fn cut(host: &Host, link_name: &str) -> Result<(), Failure> {
+    match host.netns.link(link_name) {
         Err(error) if error.is_not_found() => Ok(()),
         link => Ok(Owned::adopt(link?).delete().map_err(netloom::Error::from)?),
     }

@@ -1,6 +1,7 @@
 //! The packet filter: one table for all networks. A container is an element of its sets and maps, never a
 //! rule, so that the thousandth costs what the first does. Elements say by their comment whose they are.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -175,20 +176,33 @@ impl Filter {
         })
     }
 
-    /// Takes out whatever is of an attachment that this says is gone, by its tag. It looks at all.
-    pub(crate) fn sweep(&self, is_gone: impl Fn(&str) -> bool) -> Result<(), Failure> {
+    /// Takes out whatever is of attachments with these tags. It looks at all.
+    pub(crate) fn sweep(&self, gone: &BTreeSet<String>) -> Result<(), Failure> {
         self.change(|transaction| {
             for set in [MASQUERADE, INGRESS, APART].into_iter().flatten() {
                 let set = self.table.set(set)?;
                 let elements = set.elements()?.into_iter();
-                let gone = |element: &Element| element.comment_of().is_some_and(&is_gone);
-                let gone: Vec<_> = elements.filter(gone).map(|element| keyed(&element)).collect();
+                let is_gone =
+                    |element: &Element| element.comment_of().is_some_and(|tag| gone.contains(tag));
+                let gone: Vec<_> =
+                    elements.filter(is_gone).map(|element| keyed(&element)).collect();
                 if !gone.is_empty() {
                     transaction.delete_elements(&set, gone);
                 }
             }
             Ok(())
         })
+    }
+
+    /// The tags of a network that elements have. It looks at all.
+    pub(crate) fn tags(&self, of_network: &str) -> Result<BTreeSet<String>, Failure> {
+        let mut tags = BTreeSet::new();
+        for set in [MASQUERADE, INGRESS, APART].into_iter().flatten() {
+            let elements = self.table.set(set)?.elements()?;
+            let comments = elements.iter().filter_map(Element::comment_of);
+            tags.extend(comments.filter(|tag| tag.starts_with(of_network)).map(str::to_owned));
+        }
+        Ok(tags)
     }
 
     /// Names what of an attachment is missing.

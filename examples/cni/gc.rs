@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::filter::Filter;
 use crate::host::Host;
 use crate::ipam::{Delegate, Ipam};
+use crate::ports;
 use crate::store::Store;
 
 /// Whatever fails, the rest is gone through.
@@ -39,7 +40,7 @@ pub(crate) fn gc(call: &Call, config: &Config) -> Result<(), Failure> {
             }
         }
     }
-    failures.extend(sweep(&host, config, &valid).err());
+    failures.extend(sweep(&host, config, &valid));
     if let Ipam::Delegate(delegate) = &config.ipam {
         let done = delegate.run(Command::Gc, call, &config.document);
         failures.extend(done.err().filter(|failure| !Delegate::is_unknown_command(failure)));
@@ -47,17 +48,33 @@ pub(crate) fn gc(call: &Call, config: &Config) -> Result<(), Failure> {
     Failure::join(failures)
 }
 
-/// What nothing is remembered of.
-fn sweep(host: &Host, config: &Config, valid: &HashSet<Attachment>) -> Result<(), Failure> {
-    if let Ipam::BuiltIn(_) = config.ipam
-        && let Some(store) = Store::existing(&config.data, &config.network)?
-    {
-        store.forget_nameless(&config.network)?;
-    }
-    let tags: HashSet<String> = valid.iter().map(Attachment::tag).collect();
-    let of_network = Attachment::tag_prefix(&config.network);
-    match Filter::find(&host.netns)? {
-        Some(filter) => filter.sweep(|tag| tag.starts_with(&of_network) && !tags.contains(tag)),
-        None => Ok(()),
-    }
+/// What nothing is remembered of, but is there: all of it bears the network's tags.
+fn sweep(host: &Host, config: &Config, valid: &HashSet<Attachment>) -> Vec<Failure> {
+    let swept = || -> Result<Vec<Failure>, Failure> {
+        if let Ipam::BuiltIn(_) = config.ipam
+            && let Some(store) = Store::existing(&config.data, &config.network)?
+        {
+            store.forget_nameless(&config.network)?;
+        }
+        let of_network = Attachment::tag_prefix(&config.network);
+        let filter = Filter::find(&host.netns)?;
+        let mut gone = ports::tags(&host.netns, &of_network)?;
+        if let Some(filter) = &filter {
+            gone.extend(filter.tags(&of_network)?);
+        }
+        for attachment in valid {
+            gone.remove(&attachment.tag());
+        }
+        let mut failures = Vec::new();
+        for tag in &gone {
+            failures.extend(ports::unpublish(&host.netns, tag).err());
+            let link = Attachment::link_of(tag);
+            failures.extend(link.and_then(|link| del::cut(host, &link).err()));
+        }
+        if let Some(filter) = filter.filter(|_| !gone.is_empty()) {
+            failures.extend(filter.sweep(&gone).err());
+        }
+        Ok(failures)
+    };
+    swept().unwrap_or_else(|failure| vec![failure])
 }

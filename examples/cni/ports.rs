@@ -1,11 +1,16 @@
 //! Published ports: found again by the attachment's tag, whatever is remembered of it.
 
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 use netloom::{DeleteError, Link, Netns, Owned, PortForward, PortForwardHandle};
 
 use crate::attachment::Attachment;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
+
+/// Where netloom keeps published ports that outlive a program.
+const TABLES: &str = "netloom-ports";
 
 /// What the configuration asks for, to the container's first address of each family.
 fn wanted(config: &Config, attachment: &Attachment, addresses: &[IpNet]) -> Vec<PortForward> {
@@ -33,8 +38,8 @@ pub(crate) fn publish(
 }
 
 /// Takes away what an attachment has published.
-pub(crate) fn unpublish(host: &Netns, attachment: &Attachment) -> Result<(), Failure> {
-    let ports = host.port_forwards(&attachment.tag())?;
+pub(crate) fn unpublish(host: &Netns, tag: &str) -> Result<(), Failure> {
+    let ports = host.port_forwards(tag)?;
     let failed = match Owned::delete_all(ports.into_iter().map(Owned::adopt)) {
         Ok(()) => return Ok(()),
         Err(failed) => failed,
@@ -54,12 +59,24 @@ pub(crate) fn check(
     if wanted.is_empty() {
         return Ok(());
     }
-    let there: Vec<_> =
-        host.port_forwards(&attachment.tag())?.iter().map(ToString::to_string).collect();
-    match wanted.iter().find(|wanted| !there.contains(&wanted.to_string())) {
-        Some(wanted) => {
-            Err(Failure::new(Code::Missing, format!("the published port {wanted} is missing")))
+    let there = host.port_forwards(&attachment.tag())?;
+    for wanted in wanted.iter().map(ToString::to_string) {
+        let handle = there.iter().find(|there| there.to_string() == wanted);
+        if !handle.map_or(Ok(false), PortForwardHandle::is_in_force)? {
+            return Err(Failure::new(
+                Code::Missing,
+                format!("the published port {wanted} is missing"),
+            ));
         }
-        None => Ok(()),
     }
+    Ok(())
+}
+
+/// The tags of a network that ports are published by. It looks at all there are.
+pub(crate) fn tags(host: &Netns, of_network: &str) -> Result<BTreeSet<String>, Failure> {
+    let tables = host.nft_ruleset()?;
+    let ports = tables.iter().filter(|table| table.name == TABLES);
+    let elements = ports.flat_map(|table| &table.sets).flat_map(|set| &set.elements);
+    let comments = elements.filter_map(|element| element.comment_of());
+    Ok(comments.filter(|tag| tag.starts_with(of_network)).map(str::to_owned).collect())
 }

@@ -173,6 +173,15 @@ impl Store {
                     remove(&path)?;
                 }
             }
+            // Where it could not be read: whatever else is this file.
+            if fs::symlink_metadata(&own).is_ok_and(|file| file.nlink() > 1) {
+                for name in self.names().unwrap_or_default() {
+                    let path = self.path(&name);
+                    if path != own && is_same(&own, &path) {
+                        remove(&path)?;
+                    }
+                }
+            }
             // Last: while it is there, the same can be tried again.
             remove(&own)?;
             self.sync()

@@ -205,6 +205,11 @@ fn each_step_of_the_write_leaves_a_state_that_can_be_read() {
             host.del("red", &config);
             assert_eq!(host.remembered("net1"), ["last.0"]);
         }
+        // A file that can't be read gives its addresses back all the same.
+        host.add("red", &config);
+        fs::write(state.join("red@eth0"), "nonsense").unwrap();
+        host.del("red", &config);
+        assert_eq!(host.remembered("net1"), ["last.0"]);
         // A pointer that makes no sense is as good as none.
         fs::remove_file(state.join("last.0")).unwrap();
         fs::write(state.join("last.0"), "nonsense").unwrap();

@@ -233,7 +233,7 @@ fn a_vlan_is_kept_apart_where_the_kernel_filters() {
         if !answer.succeeded {
             let message = answer.said["msg"].as_str().unwrap().to_owned();
             assert_eq!(answer.said["code"], 100, "{message}");
-            support::features::note("bridge-vlan-filtering", &message);
+            support::features::unsupported("bridge-vlan-filtering", &message);
             assert!(red.link("eth0").is_err() && host.netns.link("cni0").is_err());
             assert!(host.remembered("net1").is_empty());
             return;

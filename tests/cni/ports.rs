@@ -1,13 +1,14 @@
 //! Published ports, by packets: from outside, from the host, from a neighbour.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use netloom::{Netns, Owned};
 use serde_json::{Value, json};
 
-use super::plugin::{Host, answer, container, with};
-use super::support::{self, unchanged};
+use super::plugin::{Host, answer, container, port, with};
+use super::support::{self, kernel, unchanged};
 use super::traffic::{Server, tcp, udp};
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -129,9 +130,16 @@ fn check_and_gc_know_published_ports() {
         let tag = tags.find(|tag| tag.starts_with("netloom-cni.")).unwrap().to_owned();
         let ports = host.netns.port_forwards(&tag).unwrap();
         assert_eq!(ports.len(), 2, "of both families");
-        Owned::adopt(ports[0].clone()).delete().unwrap();
+        if kernel::by_hand(&host.netns, "nft flush map ip netloom-ports any") {
+            assert!(!ports[0].is_in_force().unwrap() && ports[1].is_in_force().unwrap());
+            host.check("red", &config, &result).refused(102, &["published port 0.0.0.0:8080"]);
+        }
+        Owned::adopt(ports[1].clone()).delete().unwrap();
         host.check("red", &config, &result).refused(102, &["published port", "8080"]);
+        // Whatever is remembered.
+        fs::remove_file(host.state("net1").join("red@eth0")).unwrap();
         host.call("GC", "", &config).result();
+        assert!(host.netns.link(&port(&result)).is_err());
         assert!(host.netns.port_forwards(&tag).unwrap().is_empty());
         assert!(!host.remembered("net1").iter().any(|name| name.contains('@')));
         host.add("red", &config);

@@ -290,3 +290,33 @@ impl OutputLater for Command {
         self.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     }
 }
+
+/// Nobody holds the tables: one whose element somebody took away says so, and goes for good all the same.
+#[test]
+fn one_whose_element_was_taken_away_says_so_and_leaves_nothing() {
+    support::isolated(|| {
+        let (host, _bridge) = host();
+        let forwards = [(8080, "10.0.0.2"), (8081, "10.0.0.2"), (8080, "fd00::2")]
+            .map(|(port, target)| PortForward::new(port, target).tagged("net1/web"));
+        let ports = PortForward::create_all(&forwards, &host).unwrap();
+        let in_force = |ports: &[Owned<PortForwardHandle>]| {
+            ports.iter().map(|port| port.is_in_force().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(in_force(&ports), [true; 3]);
+        let line = "nft delete element ip netloom-ports any { 6 . 8080 }";
+        if !support::by_hand(&host, line) {
+            return;
+        }
+        assert_eq!(in_force(&ports), [false, true, true]);
+        let held = PortForward::new(9090, "10.0.0.3").create(&host).unwrap();
+        assert!(held.is_in_force().unwrap());
+        drop(held);
+        // Somebody else may have the port meanwhile, and keeps it.
+        let other = PortForward::new(8080, "10.0.0.3").tagged("net1/other").create(&host).unwrap();
+        Owned::delete_all(ports).unwrap();
+        assert!(host.port_forwards("net1/web").unwrap().is_empty());
+        assert!(other.is_in_force().unwrap());
+        other.delete().unwrap();
+        assert_nothing_left(&host);
+    });
+}

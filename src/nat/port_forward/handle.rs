@@ -66,6 +66,19 @@ impl PortForwardHandle {
         self.forward.tag.as_deref()
     }
 
+    /// Whether it works still. A persistent one's elements anybody can take away, as `nft flush ruleset`
+    /// does; a held one is in force for as long as it is there.
+    ///
+    /// # Errors
+    ///
+    /// Without `CAP_NET_ADMIN` it is [`is_permission_denied`](crate::Error::is_permission_denied).
+    pub fn is_in_force(&self) -> Result<bool, Error> {
+        match self.kept {
+            None => Ok(held::is_there(self)),
+            Some(_) => persistent::is_in_force(self),
+        }
+    }
+
     /// The container's address.
     pub fn target(&self) -> IpAddr {
         self.target

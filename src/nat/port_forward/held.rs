@@ -203,6 +203,15 @@ pub(super) fn remove(handle: &PortForwardHandle) -> Result<(), Error> {
     stale::forget_own(&handle.netns, &forwards, &|asked| addressed(&handle.netns, asked))
 }
 
+/// Whether it has not been deleted.
+pub(super) fn is_there(handle: &PortForwardHandle) -> bool {
+    let there = in_tables(&handle.netns, handle, |nf_tables| {
+        let (_, held) = state(nf_tables, handle)?;
+        Ok(held.of(handle.target.is_ipv4()).mappings.contains_key(&handle.number))
+    });
+    there.unwrap_or(false)
+}
+
 fn take(
     socket: &mut Socket,
     held: &mut HeldPorts,

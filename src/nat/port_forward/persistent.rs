@@ -20,7 +20,7 @@ use crate::netlink::Socket;
 use crate::netns::Netns;
 use crate::nft::{Operations, read};
 use crate::protocol::Protocol;
-use crate::wire::nft::element::ElementsOf;
+use crate::wire::nft::element::{Element, ElementsOf};
 use crate::wire::nft::message::MessageType;
 use crate::wire::nft::userdata::UserData;
 
@@ -223,6 +223,36 @@ fn conflict(socket: &mut Socket, mappings: &[Mapping]) -> Result<Option<Error>, 
     Ok(None)
 }
 
+/// Whether each of its ports leads to it still.
+pub(super) fn is_in_force(handle: &PortForwardHandle) -> Result<bool, Error> {
+    let table = PortTable::persistent(handle.target.is_ipv4());
+    with_socket(&handle.netns, handle, |socket| match ports_in_force(socket, &table, handle) {
+        Ok(ports) => Ok(ports.len() == ports_of(handle).count()),
+        // Somebody took the whole table away.
+        Err(cause) if cause.errno() == Some(Errno::ENOENT) => Ok(false),
+        Err(cause) => Err(cause.doing("look at forwarded port", handle)),
+    })
+}
+
+/// Its ports whose elements are there, and its own: anybody can take one away.
+fn ports_in_force(
+    socket: &mut Socket,
+    table: &PortTable,
+    handle: &PortForwardHandle,
+) -> Result<Vec<Port>, Cause> {
+    let ports = ports_of(handle).filter_map(|(port, _)| Some((port, place_of(port)?)));
+    let places: Vec<_> =
+        ports.map(|(port, (set, key))| (port, ElementsOf::new(&table.name, set), key)).collect();
+    let keys: Vec<_> = places.iter().map(|(_, of, key)| (of, *key)).collect();
+    let found = read::elements(socket, table.family(), &keys)?;
+    let is_own = |element: &Element| {
+        let comment = element.userdata.as_ref().and_then(UserData::as_comment);
+        comment == Some(tag_of(&handle.forward))
+    };
+    let own = places.iter().zip(found).filter(|(_, found)| found.as_ref().is_some_and(is_own));
+    Ok(own.map(|((port, ..), _)| *port).collect())
+}
+
 /// Has answers for loopback addresses come back, where one leads to a mapping.
 fn route_loopbacks(netns: &Netns, handles: &[PortForwardHandle]) -> Result<(), Error> {
     let local = handles.iter().filter(|handle| is_local(&handle.forward));
@@ -311,7 +341,7 @@ fn take(
                 if !*taken {
                     continue;
                 }
-                for (port, _) in ports_of(handle) {
+                for port in ports_in_force(socket, &ledger.table, handle).map_err(doing)? {
                     elements.add_port(port, None, None).ok_or_else(|| unwritable(step))?;
                 }
             }
