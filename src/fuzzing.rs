@@ -1,5 +1,8 @@
-//! For the fuzz targets alone: a script in the kernel's place, and the laws of what is encoded. In no other
-//! build, and no part of the API.
+//! For the fuzz targets and tests alone: a script in the kernel's place, and the laws of what is encoded.
+//! In no other build, and no part of the API.
+
+#[cfg(test)]
+mod near_the_seeds;
 
 use std::fmt::Debug;
 

@@ -78,7 +78,7 @@ mod error;
 mod fault;
 mod firewall;
 mod forwarding;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod input;

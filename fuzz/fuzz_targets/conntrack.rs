@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| netloom_fuzz::answer(netloom_fuzz::CONNTRACK, data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| netloom_fuzz::read("conntrack", data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| netloom_fuzz::answer(netloom_fuzz::SOCK_DIAG, data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| netloom_fuzz::read("sock_diag", data));

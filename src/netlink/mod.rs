@@ -6,7 +6,7 @@ mod exchange;
 mod path;
 mod requests;
 mod schema;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod script;
 mod socket;
 mod tag;

@@ -1,4 +1,5 @@
-//! Answers from a script in the kernel's place, and a record of the kernel's own: for fuzzing alone.
+//! Answers from a script in the kernel's place, and a record of the kernel's own: for fuzzing
+//! and tests alone.
 //!
 //! A script is a row of datagrams, each behind its length in two bytes. The sequence numbers in it count
 //! from the first of the request that was sent last, so that it answers whatever is asked.

@@ -129,7 +129,7 @@ impl Socket {
         let Some(bytes) = self.faults.sending(bytes) else { return Ok(()) };
         #[cfg(test)]
         let bytes = &*bytes;
-        #[cfg(fuzzing)]
+        #[cfg(any(test, fuzzing))]
         if super::script::takes(bytes) {
             return Ok(());
         }
@@ -239,7 +239,7 @@ impl Socket {
     }
 
     fn receive_with(&mut self, flags: MsgFlags) -> Result<Received, Errno> {
-        #[cfg(fuzzing)]
+        #[cfg(any(test, fuzzing))]
         if let Some(length) = super::script::receive(&mut self.buffer) {
             return length.map(|length| self.received(length));
         }
@@ -253,7 +253,7 @@ impl Socket {
         if sender.port_number() != KERNEL {
             return Err(Errno::EINTR);
         }
-        #[cfg(fuzzing)]
+        #[cfg(any(test, fuzzing))]
         super::script::note(self.datagram(length));
         #[cfg(test)]
         let length = self.faults.received(&mut self.buffer, length);

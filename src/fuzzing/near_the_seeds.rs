@@ -1,0 +1,131 @@
+//! A short run without a fuzzer: every seed, and what is near it. `tools/fuzz` goes further.
+
+use std::fs;
+use std::path::Path;
+
+use super::{answered_by, messages_of, nf_tables_expressions, nf_tables_objects, recorded};
+use crate::sandbox;
+use netloom::Netns;
+
+#[path = "questions.rs"]
+#[allow(unreachable_pub)] // it is a module of the fuzz targets'
+mod questions;
+
+use questions::{ACKNOWLEDGEMENTS, CONNTRACK, NF_TABLES, Question, RTNETLINK, SOCK_DIAG};
+
+/// Changed copies of each seed.
+const COPIES: usize = 60;
+
+/// Of one seed and number always the same: what fails, fails again.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        // xorshift64
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 16).unwrap() % end.max(1)
+    }
+
+    fn change(&mut self, bytes: &mut Vec<u8>) {
+        let at = self.below(bytes.len());
+        match self.below(6) {
+            0 => bytes.truncate(at),
+            1 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][self.below(5)],
+            2 => bytes[at] ^= 1 << self.below(8),
+            3 => {
+                let end = at + self.below(64).min(bytes.len() - at);
+                let part = bytes[at..end].to_vec();
+                let to = self.below(bytes.len());
+                bytes.splice(to..to, part);
+            }
+            4 => drop(bytes.splice(at..(at + 4).min(bytes.len()), [0xff; 4])),
+            _ => drop(bytes.drain(at..at + self.below(16).min(bytes.len() - at))),
+        }
+    }
+}
+
+fn near_the_seeds(target: &str, read: impl Fn(&[u8])) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+    let mut seeds = 0;
+    for seed in fs::read_dir(directory).unwrap() {
+        let seed = fs::read(seed.unwrap().path()).unwrap();
+        read(&seed);
+        let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ seed.len() as u64);
+        for _ in 0..COPIES {
+            let mut copy = seed.clone();
+            for _ in 0..=random.below(4) {
+                random.change(&mut copy);
+                if copy.is_empty() {
+                    break;
+                }
+            }
+            read(&copy);
+        }
+        seeds += 1;
+    }
+    assert!(seeds > 1, "the seeds of {target} were read");
+}
+
+fn asked(target: &str, questions: &[Question]) {
+    let netns = Netns::current().unwrap();
+    near_the_seeds(target, |bytes| {
+        let [which, script @ ..] = bytes else { return };
+        let question = &questions[usize::from(*which) % questions.len()];
+        let text = answered_by(script, || (question.ask)(&netns));
+        assert!(!text.is_empty(), "{}", question.name);
+    });
+    // Nothing of it reached the kernel, which answers again.
+    assert_eq!(netns.links().unwrap().len(), 1);
+}
+
+#[test]
+fn rtnetlink() {
+    sandbox::run(|| asked("rtnetlink", RTNETLINK)).unwrap();
+}
+
+#[test]
+fn nf_tables() {
+    sandbox::run(|| asked("nf_tables", NF_TABLES)).unwrap();
+}
+
+#[test]
+fn acknowledgements() {
+    sandbox::run(|| asked("acknowledgements", ACKNOWLEDGEMENTS)).unwrap();
+}
+
+#[test]
+fn conntrack() {
+    sandbox::run(|| asked("conntrack", CONNTRACK)).unwrap();
+}
+
+#[test]
+fn sock_diag() {
+    sandbox::run(|| asked("sock_diag", SOCK_DIAG)).unwrap();
+}
+
+#[test]
+fn nf_tables_codec() {
+    near_the_seeds("nf_tables_codec", |bytes| match bytes {
+        [0, list @ ..] => nf_tables_expressions(list),
+        [_, messages @ ..] => nf_tables_objects(messages),
+        [] => {}
+    });
+}
+
+/// What was recorded answers the same question the same way, whatever number it is asked under.
+#[test]
+fn a_record_is_a_script() {
+    sandbox::run(|| {
+        let netns = Netns::current().unwrap();
+        let (said, script) = recorded(|| netns.links().unwrap());
+        assert!(messages_of(&script).len() + 4 <= script.len());
+        for _ in 0..3 {
+            assert_eq!(answered_by(&script, || netns.links().unwrap()), said);
+        }
+        let silence = answered_by(&[], || netns.links().unwrap_err());
+        assert!(silence.to_string().contains("no answer"), "{silence}");
+    })
+    .unwrap();
+}
