@@ -235,12 +235,6 @@ impl Error {
         self.0.cause.is_unknown_outcome()
     }
 
-    /// Whether the same may work the next time: an answer was lost, memory was short.
-    pub(crate) fn is_transient(&self) -> bool {
-        let short = matches!(self.errno(), Some(Errno::ENOMEM | Errno::ENOBUFS | Errno::EAGAIN));
-        short || self.is_unknown_outcome()
-    }
-
     /// What was being done, such as `create bridge`.
     pub fn action(&self) -> &str {
         &self.0.action

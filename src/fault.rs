@@ -9,12 +9,17 @@ pub(crate) use off::system_call;
 #[cfg(test)]
 mod every_step;
 #[cfg(test)]
+mod meanwhile;
+#[cfg(test)]
 mod on;
 #[cfg(test)]
 pub(crate) mod small_buffers;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 #[cfg(test)]
-pub(crate) use on::{Fault, OnSocket, arm, disarm, system_call};
+pub(crate) use on::{Fault, OnSocket, arm, disarm, meanwhile, system_call};
 
 #[cfg(not(test))]
 mod off {

@@ -9,6 +9,8 @@ const HEADER: usize = 16;
 const NLMSG_NOOP: u16 = 1;
 const NLM_F_ACK: u16 = 4;
 const NLM_F_CAPPED: u16 = 0x100;
+const NLM_F_CREATE: u16 = 0x400;
+const NFNL_MSG_BATCH_BEGIN: u16 = 16;
 
 /// What happens to a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,12 +27,26 @@ pub(crate) enum Fault {
     AnswerForeign,
 }
 
-#[derive(Debug)]
 struct Plan {
-    fault: Fault,
+    what: What,
     /// Steps until it happens.
     left: usize,
     happened: Option<String>,
+}
+
+enum What {
+    Fault(Fault),
+    /// Somebody else does something just before the step, which is then done.
+    Meanwhile(Option<Box<dyn FnOnce() + Send>>),
+}
+
+impl Plan {
+    fn refused(&self) -> Option<Errno> {
+        match self.what {
+            What::Fault(Fault::Refused(errno)) => Some(errno),
+            _ => None,
+        }
+    }
 }
 
 static PLAN: Mutex<Option<Plan>> = Mutex::new(None);
@@ -41,7 +57,13 @@ fn plan() -> MutexGuard<'static, Option<Plan>> {
 
 /// From here on, in this process, the step with this number fails, counted from 0.
 pub(crate) fn arm(fault: Fault, step: usize) {
-    *plan() = Some(Plan { fault, left: step, happened: None });
+    *plan() = Some(Plan { what: What::Fault(fault), left: step, happened: None });
+}
+
+/// From here on, in this process, this is done before the step with this number, counted from 0.
+pub(crate) fn meanwhile(step: usize, work: impl FnOnce() + Send + 'static) {
+    let what = What::Meanwhile(Some(Box::new(work)));
+    *plan() = Some(Plan { what, left: step, happened: None });
 }
 
 /// No more faults; says which step failed, if one did.
@@ -49,22 +71,38 @@ pub(crate) fn disarm() -> Option<String> {
     plan().take()?.happened
 }
 
-/// Counts `steps`; the place of the one whose turn it is.
+/// Counts `steps`; the place of the one whose turn it is, if that is to fail.
 fn count(steps: usize, name: impl FnOnce(usize) -> String) -> Option<(Fault, usize)> {
-    let mut plan = plan();
-    let plan = plan.as_mut().filter(|plan| plan.happened.is_none())?;
+    let mut armed = plan();
+    let plan = armed.as_mut().filter(|plan| plan.happened.is_none())?;
     if plan.left >= steps {
         plan.left -= steps;
         return None;
     }
     plan.happened = Some(name(plan.left));
-    Some((plan.fault, plan.left))
+    let place = plan.left;
+    match &mut plan.what {
+        What::Fault(fault) => Some((*fault, place)),
+        What::Meanwhile(work) => {
+            let work = work.take();
+            // It makes requests of its own.
+            drop(armed);
+            if let Some(work) = work {
+                work();
+            }
+            None
+        }
+    }
 }
 
 /// Stands before a system call that may fail.
 pub(crate) fn system_call(name: &'static str) -> Result<(), Errno> {
-    let is_refusing = |plan: &Plan| matches!(plan.fault, Fault::Refused(_));
-    if !plan().as_ref().is_some_and(is_refusing) {
+    // An answer is lost or late where there is one.
+    let is_step = |plan: &Plan| match plan.what {
+        What::Fault(fault) => matches!(fault, Fault::Refused(errno) if !is_lie(errno)),
+        What::Meanwhile(_) => true,
+    };
+    if !plan().as_ref().is_some_and(is_step) {
         return Ok(());
     }
     match count(1, |_| name.into()) {
@@ -73,11 +111,16 @@ pub(crate) fn system_call(name: &'static str) -> Result<(), Errno> {
     }
 }
 
+/// An errno that says something is there, is not there, or can't be: of a request that makes
+/// something it may be true at any time. Of any other it would be a lie, which is believed.
+fn is_lie(errno: Errno) -> bool {
+    matches!(errno, Errno::EEXIST | Errno::ENODEV | Errno::ENOENT | Errno::EOPNOTSUPP)
+}
+
 /// What is in the way between a socket and the kernel.
 #[derive(Debug)]
 pub(crate) struct OnSocket {
-    /// Whether requests of one datagram are done together or not at all, as of `nf_tables`.
-    atomic: bool,
+    is_netfilter: bool,
     next: Next,
 }
 
@@ -93,26 +136,36 @@ enum Next {
 }
 
 impl OnSocket {
-    pub(crate) fn new(atomic: bool) -> Self {
-        Self { atomic, next: Next::Nothing }
+    pub(crate) fn new(is_netfilter: bool) -> Self {
+        Self { is_netfilter, next: Next::Nothing }
     }
 
     /// What of a datagram goes to the kernel.
     pub(crate) fn sending<'b>(&mut self, bytes: &'b [u8]) -> Option<Cow<'b, [u8]>> {
         self.next = Next::Nothing;
         let starts = starts(bytes);
-        let is_refusing = |plan: &Plan| matches!(plan.fault, Fault::Refused(_));
+        // Requests of a batch of `nf_tables` are done together or not at all.
+        let is_atomic = self.is_netfilter && u16_at(bytes, 4) == NFNL_MSG_BATCH_BEGIN;
         // Each request may be refused; an answer is lost once a datagram.
-        let steps = if plan().as_ref().is_some_and(is_refusing) { starts.len() } else { 1 };
+        let refused = plan().as_ref().and_then(Plan::refused);
+        let may_fail: Vec<usize> = match refused {
+            Some(errno) if is_lie(errno) => {
+                let makes = |start: &usize| self.makes(&bytes[*start..]);
+                (0..starts.len()).filter(|place| makes(&starts[*place])).collect()
+            }
+            Some(_) => (0..starts.len()).collect(),
+            None => vec![0],
+        };
         let kind = |place: usize| {
-            let start: usize = starts[place];
+            let start: usize = starts[may_fail[place]];
             format!("request of type {}", u16_at(bytes, start + 4))
         };
-        let Some((fault, place)) = count(steps, kind) else { return Some(bytes.into()) };
+        let Some((fault, place)) = count(may_fail.len(), kind) else { return Some(bytes.into()) };
+        let place = may_fail[place];
         match fault {
             Fault::Refused(errno) => {
                 let mut answer = answer(&bytes[starts[place]..], errno as i32);
-                if self.atomic {
+                if is_atomic {
                     // And "done" is said of the others all the same.
                     let asked = |start: &&usize| u16_at(bytes, **start + 6) & NLM_F_ACK != 0;
                     for start in
@@ -148,6 +201,13 @@ impl OnSocket {
                 Some(bytes.into())
             }
         }
+    }
+
+    /// Whether a request makes something new.
+    fn makes(&self, request: &[u8]) -> bool {
+        // What asks for a list has other meanings for these flags.
+        let is_get = !self.is_netfilter && u16_at(request, 4) % 4 == 2;
+        !is_get && u16_at(request, 6) & NLM_F_CREATE != 0
     }
 
     /// What is received in the kernel's stead. `ETIMEDOUT`: the deadline has passed.

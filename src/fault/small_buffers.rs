@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::every_step::{support, walkthrough};
+use super::every_step::examples::walkthrough;
+use super::support;
 use netloom::nft::{Chain, Family, Rule, Set, Table, Type};
 use netloom::{Address, Bridge, Error, Namespace, NatRule, Netns, Owned, VethEnd, VethPair};
 

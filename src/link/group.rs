@@ -70,8 +70,7 @@ impl Collected for Doomed {
         let ends: Vec<_> =
             self.0.iter().map(|(one, other)| Ends { one, other: other.as_ref() }).collect();
         let again = |(answer, ends): (Result<(), Error>, &Ends<'_>)| match answer {
-            Err(error) if error.is_transient() => settled_in_two(|| ends.remove()).err(),
-            Err(error) if !error.is_not_found() => Some(error),
+            Err(error) if !error.is_not_found() => settled_in_two(|| ends.remove()).err(),
             _ => None,
         };
         remove_all(&ends).into_iter().zip(&ends).filter_map(again).collect()

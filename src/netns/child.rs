@@ -1,5 +1,6 @@
 //! The owner of a running command.
 
+use std::io;
 use std::mem;
 use std::process::{self, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +12,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use crate::error::{Cause, Error};
+use crate::fault;
 
 /// A command that runs, and the duty to end it: dropped, it is killed and waited for.
 ///
@@ -60,7 +62,8 @@ impl Child {
         let detached = Arc::new(AtomicBool::new(false));
         let is_detached = Arc::clone(&detached);
         let parent = move || {
-            let child = command.spawn();
+            let child = fault::system_call("fork").map_err(io::Error::from);
+            let child = child.and_then(|()| command.spawn());
             let pid = child.as_ref().ok().map(process::Child::id);
             started.send((command, child)).ok();
             if let Some(pid) = pid {
@@ -73,6 +76,7 @@ impl Child {
                 }
             }
         };
+        fault::system_call("clone")?;
         let parent = thread::Builder::new().name("netloom-child".into()).spawn(parent)?;
         let (command, child) = starts.recv().or(Err(Cause::from(Errno::ECHILD)))?;
         let child = child.map_err(Cause::from).map(|mut inner| Self {

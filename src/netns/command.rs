@@ -16,6 +16,7 @@ use super::entry::{Entry, User};
 use super::open::Netns;
 use super::sockets::lock;
 use crate::error::{Cause, Error};
+use crate::fault;
 use crate::sys;
 
 /// A command to run inside a namespace, as `ip netns exec NAME CMD`.
@@ -285,8 +286,10 @@ impl Command {
         let named = |cause: Cause, program: &str, namespace: &Netns| {
             cause.doing("run", program).in_namespace(namespace)
         };
-        let (mut report, reports) =
-            pipe().map_err(|error| named(error.into(), &self.program, &self.namespace))?;
+        let (mut report, reports) = fault::system_call("pipe")
+            .map_err(Cause::from)
+            .and_then(|()| Ok(pipe()?))
+            .map_err(|cause| named(cause, &self.program, &self.namespace))?;
         let entry = Entry::prepare(
             &self.namespace,
             &self.texts,

@@ -14,6 +14,7 @@ use nix::sys::time::TimeVal;
 
 use super::enter::inside;
 use crate::error::Cause;
+use crate::fault;
 use crate::sys::bind_to_link;
 
 /// What an echo request carries behind its header of 8 bytes, as ping(8) has it.
@@ -43,7 +44,10 @@ impl EchoSocket {
             IpAddr::V4(_) => (AddressFamily::Inet, SockProtocol::Icmp),
             IpAddr::V6(_) => (AddressFamily::Inet6, SockProtocol::IcmpV6),
         };
-        let open = |kind| socket(family, kind, SockFlag::SOCK_CLOEXEC, protocol);
+        let open = |kind| {
+            fault::system_call("socket")?;
+            socket(family, kind, SockFlag::SOCK_CLOEXEC, protocol)
+        };
         let either = || match open(SockType::Raw) {
             Err(Errno::EPERM) => match open(SockType::Datagram) {
                 // The raw socket's EPERM says more than this one's EACCES.
@@ -70,6 +74,7 @@ impl EchoSocket {
             IpAddr::V4(_) => SocketAddr::new(target, 0),
             IpAddr::V6(target) => SocketAddrV6::new(target, 0, 0, scope).into(),
         };
+        fault::system_call("connect")?;
         connect(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
         // Besides the answer's own headers: an IP header has 60 bytes at most.
         let buffer = vec![0; 60 + HEADER + data.max(2048)];
@@ -78,6 +83,7 @@ impl EchoSocket {
 
     /// Sends the request with this number.
     pub(super) fn send(&self, sequence: u16) -> Result<(), Cause> {
+        fault::system_call("send")?;
         loop {
             match send(self.fd.as_raw_fd(), &self.echo.packet(sequence), MsgFlags::empty()) {
                 Ok(_) => return Ok(()),
@@ -94,6 +100,7 @@ impl EchoSocket {
             if left.is_zero() {
                 return Ok(None);
             }
+            fault::system_call("recv")?;
             setsockopt(&self.fd, sockopt::ReceiveTimeout, &time_value(left))?;
             match recv(self.fd.as_raw_fd(), &mut self.buffer, MsgFlags::empty()) {
                 Ok(length) => {

@@ -21,6 +21,7 @@ use nix::unistd::{Gid, Pid, Uid, chdir, getppid, getuid, setgid, setgroups, setu
 use super::enter::home_from;
 use super::open::Netns;
 use crate::error::{Cause, Error, SYS_ADMIN};
+use crate::fault;
 
 /// Who the command is to run as.
 #[derive(Debug, Clone, Default)]
@@ -141,6 +142,7 @@ impl Entry {
     fn steps(&self) -> Result<(), Failure> {
         let at = |step| move |errno| (step, 0, errno);
         if !self.is_here {
+            fault::system_call("setns").map_err(at(Step::Network))?;
             setns(self.namespace.as_fd(), CloneFlags::CLONE_NEWNET).map_err(at(Step::Network))?;
         }
         let needs_mounts = !self.is_here || !self.texts.is_empty() || !self.files.is_empty();
@@ -155,6 +157,7 @@ impl Entry {
         if let Some(directory) = &self.directory {
             chdir(directory.as_c_str()).map_err(at(Step::Directory))?;
         }
+        fault::system_call("setuid").map_err(at(Step::User))?;
         self.become_user().map_err(at(Step::User))?;
         // After the change of user, which clears it.
         self.die_with_parent().map_err(at(Step::Parent))
@@ -179,7 +182,8 @@ impl Entry {
         mount(Some(c"netloom"), c"/sys", Some(c"tmpfs"), flags, nothing)
             .map_err(|errno| (Step::Text, 0, errno))?;
         for (place, text) in self.texts.iter().enumerate() {
-            text.write()
+            fault::system_call("write")
+                .and_then(|()| text.write())
                 .and_then(|()| bind(&text.source, &text.target))
                 .map_err(|errno| (Step::Text, place, errno))?;
         }
@@ -269,12 +273,14 @@ impl Text {
 }
 
 fn private_mounts() -> Result<(), Errno> {
+    fault::system_call("unshare")?;
     unshare(CloneFlags::CLONE_NEWNS)?;
     let nothing = None::<&CStr>;
     mount(nothing, c"/", nothing, MsFlags::MS_SLAVE | MsFlags::MS_REC, nothing)
 }
 
 fn mount_sysfs() -> Result<(), Errno> {
+    fault::system_call("mount")?;
     match mount(Some(c"sysfs"), c"/sys", Some(c"sysfs"), MsFlags::empty(), None::<&CStr>) {
         // In a container /sys may be hidden in part; then the kernel lets nobody see it whole. EBUSY: what is
         // there is this very one already.
@@ -284,6 +290,7 @@ fn mount_sysfs() -> Result<(), Errno> {
 }
 
 fn bind(source: &CStr, target: &CStr) -> Result<(), Errno> {
+    fault::system_call("mount")?;
     mount(Some(source), target, None::<&CStr>, MsFlags::MS_BIND, None::<&CStr>)
 }
 

@@ -60,12 +60,19 @@ impl Held {
     ) -> Result<u64, A::Failure> {
         let mut holds = lock(&self.0);
         let before = access.read()?;
-        let followers = id.followers();
-        let now = match access.write(value).and_then(|()| access.read()) {
+        let followers = id.followers().map_err(|cause| access.failure(cause))?;
+        let write = || {
+            access.write(value)?;
+            // What the kernel made of it, and of those.
+            let read = |(id, _): &(SettingId, String)| id.read_if_there();
+            let follow = followers.iter().map(read).collect::<Result<Vec<_>, _>>();
+            Ok((access.read()?, follow.map_err(|cause| access.failure(cause))?))
+        };
+        let (now, follow) = match write() {
             Ok(now) => now,
             Err(failure) => {
                 // Where it was written all the same: not to be left so.
-                if access.read().is_ok_and(|now| now != before) {
+                if access.read().map_or(true, |now| now != before) {
                     access.write(&before).ok();
                     for (id, before) in followers {
                         id.write(&before).ok();
@@ -77,9 +84,8 @@ impl Held {
         let owner = holds.next;
         holds.next += 1;
         // The switch itself last: what links have without it is asked of its older owners.
-        for (id, before) in followers {
-            // A link may go at any moment.
-            if let Ok(now) = id.read() {
+        for ((id, before), now) in followers.into_iter().zip(follow) {
+            if let Some(now) = now {
                 holds.push(id, &before, owner, now);
             }
         }
@@ -96,7 +102,7 @@ impl Held {
         access: &A,
     ) -> Result<(), A::Failure> {
         let mut holds = lock(&self.0);
-        let followers = id.followers();
+        let followers = id.followers().map_err(|cause| access.failure(cause))?;
         let own = holds.by_id.get(id).and_then(|hold| hold.without(owner));
         let mut of_new_links = None;
         if let Some((ours, Some(next))) = own
@@ -120,14 +126,15 @@ impl Held {
                 }
                 _ => &before,
             };
-            let Ok(now) = id.read() else { continue };
-            let done = if now == *wanted { Ok(()) } else { id.write(wanted) };
+            let done = match id.read_if_there() {
+                Ok(Some(now)) if now != *wanted => {
+                    id.write(wanted).inspect_err(|_| holds.is_now(&id, owner, &now))
+                }
+                read => read.map(drop),
+            };
             match done {
                 Ok(()) => holds.forget(&id, owner),
-                Err(cause) => {
-                    holds.is_now(&id, owner, &now);
-                    result = result.and(Err(access.failure(cause)));
-                }
+                Err(cause) => result = result.and(Err(access.failure(cause))),
             }
         }
         if result.is_ok() {

@@ -18,6 +18,7 @@ use super::enter::inside;
 use super::open::Netns;
 use super::until::until;
 use crate::error::{Cause, Error};
+use crate::fault;
 use crate::input::{FirstRejected, Input};
 use crate::sys;
 
@@ -108,7 +109,10 @@ impl Netns {
         protocol: u8,
         what: &'static str,
     ) -> Result<OwnedFd, Error> {
-        let open = || Ok(sys::raw_socket(family as i32, protocol)?);
+        let open = || {
+            fault::system_call("socket")?;
+            Ok(sys::raw_socket(family as i32, protocol)?)
+        };
         inside(self.fd(), open).flatten().map_err(|cause: Cause| {
             cause.doing("open", format!("{what} {protocol}")).in_namespace(self).hint_on(
                 Errno::EPERM,
@@ -127,7 +131,9 @@ impl Opening<'_> {
             let socket = self.open(address, SockType::Stream, SockFlag::empty())?;
             // As std: a server that starts anew need not wait for its old connections.
             setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+            fault::system_call("bind")?;
             bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+            fault::system_call("listen")?;
             listen(&socket, Backlog::MAXCONN)?;
             Ok(socket.into())
         })
@@ -140,6 +146,7 @@ impl Opening<'_> {
     ) -> Result<TcpStream, Error> {
         self.opened("connect to", address, |address| {
             let socket = self.open(address, SockType::Stream, SockFlag::SOCK_NONBLOCK)?;
+            fault::system_call("connect")?;
             match connect(socket.as_raw_fd(), &SockaddrStorage::from(address)) {
                 Err(Errno::EINPROGRESS) => connected(&socket, timeout)?,
                 result => result?,
@@ -153,6 +160,7 @@ impl Opening<'_> {
     pub(crate) fn udp_bind(self, address: impl Input<SocketAddr>) -> Result<UdpSocket, Error> {
         self.opened("bind a UDP socket to", address, |address| {
             let socket = self.open(address, SockType::Datagram, SockFlag::empty())?;
+            fault::system_call("bind")?;
             bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
             Ok(socket.into())
         })
@@ -162,7 +170,11 @@ impl Opening<'_> {
     fn open(self, address: SocketAddr, kind: SockType, flags: SockFlag) -> Result<OwnedFd, Cause> {
         let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
         let flags = flags | SockFlag::SOCK_CLOEXEC;
-        let socket = inside(self.netns.fd(), || socket(family, kind, flags, None))??;
+        let open = || {
+            fault::system_call("socket")?;
+            socket(family, kind, flags, None)
+        };
+        let socket = inside(self.netns.fd(), open)??;
         if let Some(link) = self.link {
             sys::bind_to_link(socket.as_fd(), link)?;
         }

@@ -138,8 +138,9 @@ fn delete_locked(name: &str, id: NetnsId, namespace: BorrowedFd<'_>) -> Result<(
         _ => return Err(Errno::ENOENT.into()),
     };
     let exactly = format!("/proc/self/fd/{}", mount.as_raw_fd());
+    fault::system_call("umount")?;
     umount2(exactly.as_str(), MntFlags::MNT_DETACH).map_err(takes(SYS_ADMIN))?;
-    match fs::remove_file(&path) {
+    match fault::system_call("unlink").map_err(Into::into).and_then(|()| fs::remove_file(&path)) {
         // Deleted and made anew by somebody else in this moment: theirs.
         Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => Ok(()),
         Err(error) => {
@@ -260,6 +261,7 @@ fn of_root(error: io::Error) -> Cause {
 
 /// The lock that `ip netns add` takes, too. Released when dropped.
 fn lock_directory() -> Result<Flock<File>, Cause> {
+    fault::system_call("flock")?;
     let mut directory = File::open(DIRECTORY)?;
     loop {
         match Flock::lock(directory, FlockArg::LockExclusive) {

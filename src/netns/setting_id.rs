@@ -11,6 +11,7 @@ use nix::net::if_::{if_indextoname, if_nametoindex};
 
 use super::held::Access;
 use crate::error::{Cause, takes};
+use crate::fault;
 
 const ROOT: &str = "/proc/sys/net";
 
@@ -72,7 +73,7 @@ impl SettingId {
     /// What the kernel sets along with it, and how that is now: where this is a switch for all links,
     /// each link's own, `default`, which new links start from, and for IPv4 forwarding
     /// `all/accept_redirects` (`inet_forward_change`, `addrconf_fixup_forwarding`). To be called inside.
-    pub(super) fn followers(&self) -> Vec<(Self, String)> {
+    pub(super) fn followers(&self) -> Result<Vec<(Self, String)>, Cause> {
         const SWITCHES: [(&str, &str, Option<&str>); 3] = [
             ("ipv4/conf", "forwarding", Some("accept_redirects")),
             ("ipv6/conf", "forwarding", None),
@@ -82,7 +83,7 @@ impl SettingId {
             *self == Self::OfNamespace(conf(directory, "all", name))
         };
         let Some((directory, name, other)) = SWITCHES.iter().find(is_this) else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
         let mut ids = vec![Self::OfNamespace(conf(directory, "default", name))];
         ids.extend(other.map(|other| Self::OfNamespace(conf(directory, "all", other))));
@@ -95,8 +96,19 @@ impl SettingId {
                 ids.push(Self::of_link(directory, index, name));
             }
         }
-        // A link may go at any moment.
-        ids.into_iter().filter_map(|id| id.read().ok().map(|value| (id, value))).collect()
+        let read = |id: Self| match id.read_if_there() {
+            Ok(value) => value.map(|value| Ok((id, value))),
+            Err(cause) => Some(Err(cause)),
+        };
+        ids.into_iter().filter_map(read).collect()
+    }
+
+    /// Nothing where it is gone, as a link may go at any moment.
+    pub(super) fn read_if_there(&self) -> Result<Option<String>, Cause> {
+        match self.read() {
+            Err(cause) if matches!(cause.errno(), Some(Errno::ENOENT | Errno::ENODEV)) => Ok(None),
+            value => value.map(Some),
+        }
     }
 
     /// For a link's own: the switch for all links, and what new links start from.
@@ -115,11 +127,13 @@ impl Access for SettingId {
     type Failure = Cause;
 
     fn read(&self) -> Result<String, Cause> {
+        fault::system_call("read")?;
         Ok(fs::read_to_string(self.file()?)?.trim_end().to_owned())
     }
 
     fn write(&self, value: &str) -> Result<(), Cause> {
         let file = self.file()?;
+        fault::system_call("write")?;
         let write = || fs::OpenOptions::new().write(true).open(file)?.write_all(value.as_bytes());
         write().map_err(|error| match Cause::from(error) {
             Cause::System(errno) => takes(NET_ADMIN)(errno),

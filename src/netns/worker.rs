@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use super::enter::{enter, home_from};
 use super::open::Netns;
 use crate::error::{Cause, Error};
+use crate::fault;
 use crate::sys::{self, Lent};
 
 /// A thread that stays inside a namespace and runs closures there, one after the other.
@@ -66,6 +67,7 @@ impl Netns {
                 Err(cause) => drop(entered.send(Err(cause))),
             }
         };
+        fault::system_call("clone")?;
         let thread = thread::Builder::new().name("netloom-worker".into()).spawn(inside)?;
         let worker = Worker {
             netns: self.clone(),

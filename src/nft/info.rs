@@ -272,6 +272,14 @@ fn rules(netns: &Netns, family: Family, table: &str) -> Result<Vec<wire_rule::Ru
     Ok(rules.into_iter().map(|(_, rule)| rule).collect())
 }
 
+/// The numbers of a chain's rules.
+pub(super) fn rule_numbers(chain: &ChainHandle) -> Result<Vec<u64>, Error> {
+    use crate::wire::nft::data::ChainRef;
+    let all = rules(&chain.table.netns, chain.table.family, &chain.table.name)?;
+    let is_in = |rule: &wire_rule::Rule| matches!(&rule.chain, Some(ChainRef::Name(name)) if *name == chain.name);
+    Ok(all.into_iter().filter(is_in).filter_map(|rule| rule.handle).collect())
+}
+
 fn list_elements(
     netns: &Netns,
     family: Family,

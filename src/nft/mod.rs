@@ -101,6 +101,7 @@ mod statement;
 mod table;
 mod transaction;
 mod types;
+mod undo;
 
 pub use chain::{Chain, ChainHandle};
 pub use datum::{Datum, Span};

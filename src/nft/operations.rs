@@ -98,8 +98,9 @@ impl<'a> Operations<'a> {
     ) -> Result<(), Error> {
         self.append("end", &"a transaction", |out| append_batch_end(out, 0).is_ok());
         let failed = |place: usize, cause: Cause| {
-            // A refusal of the first message is one of the whole.
-            let (action, object) = match self.steps.get(place.max(1)) {
+            // A refusal of the first message, or the last, is one of the whole.
+            let is_frame = place == 0 || place + 1 == self.steps.len();
+            let (action, object) = match self.steps.get(if is_frame { 1 } else { place }) {
                 Some(&step) => step,
                 None => ("commit", &"a transaction" as &dyn Display),
             };

@@ -18,6 +18,7 @@ use super::rule_handle::RuleHandle;
 use super::set::{self, Map, Set, SetHandle, Spec};
 use super::table::{Table, TableHandle};
 use super::types::Type;
+use super::undo::{Made, undo};
 use crate::error::{Cause, Error};
 use crate::netlink::Batch;
 use crate::netns::Netns;
@@ -71,6 +72,7 @@ pub struct Transaction {
     /// Persistent tables that are named in it: they have to be those still.
     guarded: Vec<TableHandle>,
     expected: Option<Generation>,
+    made: Vec<Made>,
     invalid: Vec<Refused>,
 }
 
@@ -158,6 +160,7 @@ impl Transaction {
             next_set: 0,
             guarded: Vec::new(),
             expected: None,
+            made: Vec::new(),
             invalid: Vec::new(),
         }
     }
@@ -179,17 +182,12 @@ impl Transaction {
         let (family, name) = (table.family, table.name.clone());
         let handle =
             TableHandle { netns: self.netns.clone(), family, name, number: number.clone(), held };
-        match table.check() {
-            Err(error) => self.refuse(error),
-            Ok(()) => {
-                self.push_numbered(
-                    MessageType::NewTable,
-                    CREATE,
-                    &handle,
-                    &table.message(),
-                    number,
-                );
-            }
+        if let Err(error) = table.check() {
+            self.refuse(error);
+        } else {
+            self.made.push(Made::Table(handle.clone()));
+            let message = table.message();
+            self.push_numbered(MessageType::NewTable, CREATE, &handle, &message, number);
         }
         // All chains first: elements and rules may jump to any of them.
         let chains: Vec<_> =
@@ -308,12 +306,14 @@ impl Transaction {
         let set = SetHandle { table, name, shape, number };
         let elements: Vec<_> = elements.into_iter().collect();
         self.begin("add elements to map", &set);
+        self.made.push(Made::Elements(set.clone(), elements.clone()));
         self.elements(&set, &elements, MessageType::NewElement, CREATE);
     }
 
     /// One element, which must not be there.
     pub(super) fn create_element(&mut self, set: &SetHandle, element: &Element) {
         self.begin("add element to set", format_args!("{set}: {element}"));
+        self.made.push(Made::Elements(set.clone(), vec![element.clone()]));
         self.elements(set, std::slice::from_ref(element), MessageType::NewElement, CREATE);
     }
 
@@ -504,6 +504,7 @@ impl Transaction {
         if let Err(error) = chain.check(table.family) {
             self.refuse(error);
         } else {
+            self.made.push(Made::Chain(handle.clone()));
             let message = chain.message(table.family, &table.name);
             self.push_numbered(MessageType::NewChain, CREATE, table, &message, number);
         }
@@ -518,6 +519,7 @@ impl Transaction {
         match spec.message(&table.name, self.next_set) {
             Err(error) => self.refuse(error),
             Ok(message) => {
+                self.made.push(Made::Set(handle.clone()));
                 self.push_numbered(MessageType::NewSet, CREATE, table, &message, number);
                 if !spec.elements.is_empty() {
                     self.elements(&handle, &spec.elements, MessageType::NewElement, NLM_F_CREATE);
@@ -584,6 +586,9 @@ impl Transaction {
             }
             Ok((mut message, Encoded { sets, .. })) => {
                 place(&mut message);
+                if flags & NLM_F_REPLACE == 0 {
+                    self.made.push(Made::Rule(chain.clone()));
+                }
                 for (set, elements) in sets {
                     self.push(MessageType::NewSet, NLM_F_CREATE, table, &set);
                     let name = set.name.unwrap_or_default();
@@ -644,6 +649,9 @@ impl Transaction {
     /// [`TransactionError::refused`] names each operation that was refused. What can be known wrong is
     /// refused before any system call. A transaction larger than the socket's send buffer may be without
     /// privilege (twice `net.core.wmem_max`) is refused as a whole (EMSGSIZE).
+    ///
+    /// Where the kernel's answer is lost ([`is_timed_out`](Error::is_timed_out), a buffer that overflowed),
+    /// what is made is taken away again. What was deleted, replaced or added to a set stays so.
     pub fn commit(mut self) -> Result<(), TransactionError> {
         if !self.invalid.is_empty() {
             return Err(TransactionError { refused: self.invalid, whole: None });
@@ -657,15 +665,19 @@ impl Transaction {
             if self.expected.is_none() && !self.guarded.is_empty() { ATTEMPTS } else { 1 };
         loop {
             attempts -= 1;
-            match self.attempt() {
+            let generation = match self.generation() {
+                Ok(generation) => generation,
+                Err(error) => return Err(TransactionError::whole(error)),
+            };
+            match self.attempt(generation) {
                 Err(error) if error.is_stale() && attempts > 0 => {}
                 result => return result,
             }
         }
     }
 
-    fn attempt(&mut self) -> Result<(), TransactionError> {
-        let generation = self.check_tables().map_err(TransactionError::whole)?;
+    fn attempt(&mut self, before: Option<Generation>) -> Result<(), TransactionError> {
+        let generation = self.check_tables(before).map_err(TransactionError::whole)?;
         self.batch.overwrite(GENERATION_AT, &generation.to_be_bytes());
         let Self { netns, batch, numbers, .. } = self;
         let result = netns.nf_tables(|nf_tables| {
@@ -679,8 +691,8 @@ impl Transaction {
             })
         });
         let refusals = result.map_err(|cause| {
-            let error = cause.doing("commit", "a transaction").in_namespace(&self.netns);
-            TransactionError::whole(error.hint_on(Errno::EMSGSIZE, too_large))
+            let error = self.failed(cause).hint_on(Errno::EMSGSIZE, too_large);
+            TransactionError::whole(self.undone(error, before))
         })?;
         if refusals.is_empty() {
             return Ok(());
@@ -689,8 +701,8 @@ impl Transaction {
         for (place, refusal) in refusals {
             let cause = Cause::from(refusal);
             if place == 0 {
-                let error = cause.doing("commit", "a transaction").in_namespace(&self.netns);
-                return Err(TransactionError::whole(error.hint_on(Errno::ERESTART, stale)));
+                let error = self.failed(cause).hint_on(Errno::ERESTART, stale);
+                return Err(TransactionError::whole(error));
             }
             let index = self.messages.get(place).copied().unwrap_or_default();
             let (action, object) = self.operations.get(index).cloned().unwrap_or_default();
@@ -701,20 +713,57 @@ impl Transaction {
         Err(TransactionError { refused, whole: None })
     }
 
+    /// The generation before, where it has to be known.
+    fn generation(&self) -> Result<Option<Generation>, Error> {
+        match self.expected {
+            None if self.made.is_empty() && self.guarded.is_empty() => Ok(None),
+            None => {
+                let generation = self.netns.nft_generation().map(Some);
+                let (action, object) = self.name();
+                generation.map_err(|error| error.while_doing(action, object))
+            }
+            expected => Ok(expected),
+        }
+    }
+
+    /// Nothing is left of what may have been done.
+    fn undone(&self, error: Error, before: Option<Generation>) -> Error {
+        let Some(before) = before.filter(|_| error.is_unknown_outcome() && !self.made.is_empty())
+        else {
+            return error;
+        };
+        match undo(&self.netns, before, &self.made) {
+            Ok(true) => error,
+            Ok(false) => error.hint("others changed the ruleset just then: it may have been done"),
+            Err(failure) => {
+                log::warn!("left behind: {failure}");
+                error.hint("it may have been done")
+            }
+        }
+    }
+
+    fn failed(&self, cause: Cause) -> Error {
+        let (action, object) = self.name();
+        cause.doing(action, object).in_namespace(&self.netns)
+    }
+
+    /// All of it by its first operation.
+    fn name(&self) -> (&'static str, String) {
+        match self.operations.as_slice() {
+            [] => ("commit", "a transaction".into()),
+            [one] => one.clone(),
+            [(action, first), rest @ ..] => (action, format!("{first} and {} more", rest.len())),
+        }
+    }
+
     /// Looks whether the persistent tables are those that are meant, and returns the generation in which
     /// they are; 0 where it makes no difference.
-    fn check_tables(&self) -> Result<u32, Error> {
-        if self.guarded.is_empty() {
-            return Ok(self.expected.map_or(0, |generation| generation.0));
-        }
-        let generation = match self.expected {
-            Some(generation) => generation,
-            None => self.netns.nft_generation()?,
-        };
+    fn check_tables(&self, now: Option<Generation>) -> Result<u32, Error> {
         for table in &self.guarded {
             info::check_table(table)?;
         }
-        Ok(generation.0)
+        let matters = !self.guarded.is_empty() || self.expected.is_some();
+        Ok(now.filter(|_| matters).map_or(0, |generation| generation.0))
     }
 }
 

@@ -31,6 +31,9 @@ const RTM_GETRULE: u16 = 34;
 const RTM_GETQDISC: u16 = 38;
 const RTM_GETNEXTHOP: u16 = 106;
 const NFT_MSG_GETTABLE: u16 = 10 << 8 | 1;
+const NFT_MSG_GETCHAIN: u16 = 10 << 8 | 4;
+const NFT_MSG_GETRULE: u16 = 10 << 8 | 7;
+const NFT_MSG_GETSET: u16 = 0x0a0a;
 
 const fn route_list(
     name: &'static str,
@@ -43,10 +46,23 @@ const fn route_list(
     List { name, protocol, request, family: 0, header, named, volatile }
 }
 
+const fn nf_tables_list(
+    name: &'static str,
+    request: u16,
+    named: &'static [(u16, &'static str)],
+    volatile: &'static [u16],
+) -> List {
+    let protocol = SockProtocol::NetlinkNetFilter;
+    List { protocol, ..route_list(name, request, 4, named, volatile) }
+}
+
 const NEIGHBOUR: &[(u16, &str)] = &[(1, "dst"), (2, "lladdr")];
 
-/// Links, addresses, routes, rules, neighbours, forwarding entries, nexthops, qdiscs, tables.
-pub(crate) const LISTS: [List; 9] = [
+const IN_TABLE: &[(u16, &str)] = &[(1, "name"), (3, "name"), (2, "handle")];
+
+/// Links, addresses, routes, rules, neighbours, forwarding entries, nexthops, qdiscs, and tables with
+/// their chains, rules and sets. A set's size is its state; its elements are not listed.
+pub(crate) const LISTS: [List; 12] = [
     // Stats, AF_SPEC (sysctls and more counters) and the counts of carrier changes.
     route_list("link", RTM_GETLINK, 16, &[(3, "name")], &[7, 23, 26, 35, 47, 48]),
     route_list("address", RTM_GETADDR, 8, &[(1, "address"), (2, "local"), (3, "label")], &[6]),
@@ -65,10 +81,17 @@ pub(crate) const LISTS: [List; 9] = [
     },
     route_list("nexthop", RTM_GETNEXTHOP, 8, &[(1, "id")], &[]),
     route_list("qdisc", RTM_GETQDISC, 20, &[(1, "kind")], &[3, 7]),
-    List {
-        protocol: SockProtocol::NetlinkNetFilter,
-        ..route_list("nf_tables table", NFT_MSG_GETTABLE, 4, &[(1, "name"), (4, "handle")], &[])
-    },
+    nf_tables_list("nf_tables table", NFT_MSG_GETTABLE, &[(1, "name"), (4, "handle")], &[]),
+    // Counters of a chain's policy.
+    nf_tables_list("nf_tables chain", NFT_MSG_GETCHAIN, IN_TABLE, &[8]),
+    // Expressions, which count.
+    nf_tables_list(
+        "nf_tables rule",
+        NFT_MSG_GETRULE,
+        &[(1, "name"), (2, "name"), (3, "handle")],
+        &[4],
+    ),
+    nf_tables_list("nf_tables set", NFT_MSG_GETSET, &[(1, "name"), (2, "name")], &[]),
 ];
 
 impl List {
@@ -118,6 +141,10 @@ impl List {
     fn entry(&self, message: &[u8]) -> Option<(String, String)> {
         let (header, rest) = message.split_at_checked(self.header)?;
         let (mut key, mut state) = (String::new(), format!("{header:02x?}"));
+        if self.protocol == SockProtocol::NetlinkNetFilter {
+            // The family. The rest counts every change.
+            state = format!("{}", header[0]);
+        }
         match self.request {
             // The kernel's own entries, such as multicast on lo, come and go.
             RTM_GETNEIGH if header[8] & 0x40 != 0 => return None,

@@ -241,11 +241,12 @@ fn take(
         table.push_elements(&mut transaction, step, MessageType::DeleteElement, &elements);
     }
     // Off first: from then on nothing leads here that what is deleted next has to drop.
-    let family = held.of(is_ipv4);
-    if let Some(one) = family.mappings.get_mut(&handle.number).filter(|one| one.is_local) {
-        one.is_local = false;
-        let link = one.mapping.link;
+    let local = held.of(is_ipv4).mappings.get(&handle.number).filter(|one| one.is_local);
+    if let Some(link) = local.map(|one| one.mapping.link) {
         held.local.release(&handle.netns, link)?;
+        if let Some(one) = held.of(is_ipv4).mappings.get_mut(&handle.number) {
+            one.is_local = false;
+        }
     }
     let deleted = transaction.commit(socket, |_| ());
     // Gone may be the work of a first try whose answer was lost.

@@ -74,15 +74,16 @@ impl LocalRouting {
     /// For one mapping less; with the last it is put back. A link that is gone has taken it along.
     pub(super) fn release(&mut self, netns: &Netns, index: u32) -> Result<(), Error> {
         let Some(hold) = self.0.get_mut(&index) else { return Ok(()) };
-        hold.count -= 1;
-        if hold.count > 0 {
+        if hold.count > 1 {
+            hold.count -= 1;
             return Ok(());
         }
-        let Some(Hold { setting, .. }) = self.0.remove(&index) else { return Ok(()) };
-        match setting.of(netns).remove() {
-            Err(error) if !error.is_not_found() => Err(error),
-            _ => Ok(()),
-        }
+        match hold.setting.clone().of(netns).remove() {
+            // To be tried again.
+            Err(error) if !error.is_not_found() => return Err(error),
+            _ => self.0.remove(&index),
+        };
+        Ok(())
     }
 }
 

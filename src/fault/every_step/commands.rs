@@ -1,0 +1,91 @@
+//! What runs inside a namespace, and sockets that are opened there.
+
+use std::net::IpAddr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use super::{every_step, ground, support};
+use netloom::{Namespace, Ping};
+
+#[test]
+fn closures() {
+    support::isolated(|| {
+        let red = Namespace::anonymous().create().unwrap();
+        every_step(&["enter namespace net:[N]"], || red.run(|| 1).map(drop));
+        every_step(&["start a worker in namespace net:[N]"], || red.worker()?.run(|| 1).map(drop));
+    });
+}
+
+#[test]
+fn commands() {
+    support::isolated(|| {
+        let red = Namespace::anonymous().create().unwrap();
+        every_step(
+            &[
+                "run `true`",
+                "enter namespace net:[N]",
+                "make a mount namespace",
+                "mount /sys",
+                "become user the same, group the same",
+            ],
+            || red.command("true").stdout(Stdio::null()).status().map(drop),
+        );
+        every_step(
+            &[
+                "run `true`",
+                "enter namespace net:[N]",
+                "make a mount namespace",
+                "replace file /etc/hosts",
+                "mount /sys",
+                "become user the same, group the same",
+            ],
+            || red.command("true").hosts("127.0.0.1 me\n").output().map(drop),
+        );
+        every_step(
+            &[
+                "run `sleep`",
+                "enter namespace net:[N]",
+                "make a mount namespace",
+                "mount /sys",
+                "become user the same, group the same",
+            ],
+            || red.command("sleep").arg("60").spawn().map(drop),
+        );
+    });
+}
+
+#[test]
+fn sockets() {
+    support::isolated(|| {
+        let red = Namespace::anonymous().create().unwrap();
+        red.link("lo").unwrap().set_up().unwrap();
+        every_step(
+            &[
+                "listen on 127.0.0.1:80",
+                "connect to 127.0.0.1:80",
+                "bind a UDP socket to 127.0.0.1:53",
+                "open raw IPv4 socket for protocol 1",
+            ],
+            || {
+                let listener = red.tcp_listen("127.0.0.1:80")?;
+                let client = red.tcp_connect("127.0.0.1:80", Duration::from_secs(5))?;
+                drop((listener.accept().unwrap(), client));
+                red.udp_bind("127.0.0.1:53")?;
+                red.raw_ipv4_socket(1).map(drop)
+            },
+        );
+    });
+}
+
+#[test]
+fn pings() {
+    support::isolated(|| {
+        let red = Namespace::anonymous().create().unwrap();
+        red.link("lo").unwrap().set_up().unwrap();
+        let cable = ground(&red);
+        every_step(&["ping 10.0.0.1"], || {
+            Ping::new(IpAddr::from([10, 0, 0, 1])).send(&red).map(drop)
+        });
+        drop(cable);
+    });
+}

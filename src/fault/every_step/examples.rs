@@ -1,0 +1,110 @@
+//! Every step of every example, several at once, each in a process of its own: most of an example's
+//! time is waiting.
+
+use std::env;
+use std::error::Error as StdError;
+use std::fs;
+use std::process::{Child, Command, Stdio};
+
+use nix::errno::Errno;
+
+use super::{Fault, UNANSWERED, nothing_left, step_named, support};
+use crate::fault::{arm, disarm};
+use support::snapshot::Snapshot;
+
+#[path = "../../../examples/doctor.rs"]
+mod doctor;
+#[path = "../../../examples/walkthrough.rs"]
+pub(in crate::fault) mod walkthrough;
+
+/// Which steps are this process's: `2/12` for the third of twelve shares.
+const SHARE: &str = "NETLOOM_FAULT_SHARE";
+const SHARES: usize = 12;
+
+/// Runs this test again, once for each share.
+fn in_shares(test: &str, run: impl Fn(usize)) {
+    if let Ok(share) = env::var(SHARE) {
+        return run(share.parse().unwrap());
+    }
+    let start = |share: usize| {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args([test, "--exact", "--nocapture"]).env(SHARE, share.to_string());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let shares: Vec<Child> = (0..SHARES).map(start).collect();
+    let mut failures = String::new();
+    for share in shares {
+        let ended = share.wait_with_output().unwrap();
+        let said = [ended.stdout, ended.stderr].map(|text| String::from_utf8(text).unwrap());
+        assert!(said[0].contains("1 passed") || !ended.status.success(), "not run: {}", said[0]);
+        if !ended.status.success() {
+            failures += &said.concat();
+        }
+    }
+    assert!(failures.is_empty(), "{failures}");
+}
+
+/// Takes a share of the steps of each kind of fault.
+fn every_step(share: usize, program: impl Fn() -> Result<(), Box<dyn StdError>>) {
+    let before = Snapshot::take();
+    let before_quick = Snapshot::take_quick();
+    for fault in [Fault::Refused(Errno::ENOMEM)].into_iter().chain(UNANSWERED) {
+        let (mut step, mut lateness) = (share, 0);
+        loop {
+            arm(fault, step);
+            let result = program();
+            let failed = disarm();
+            let at = format!("{fault:?} at step {step}, {failed:?}, {result:?}");
+            nothing_left(&before_quick, &at);
+            match result {
+                Ok(()) if failed.is_none() => break,
+                // A machine so busy that a packet took seconds: once more.
+                Err(error) if is_late(&*error) && lateness < 10 => {
+                    lateness += 1;
+                    continue;
+                }
+                Err(error) => drop(step_named(fault, &at, &*error)),
+                Ok(()) => {}
+            }
+            step += SHARES;
+        }
+        nothing_left(&before, &format!("{fault:?}"));
+        println!("{fault:?}: {step} steps");
+    }
+}
+
+fn is_late(error: &(dyn StdError + 'static)) -> bool {
+    let error = error.downcast_ref::<netloom::Error>();
+    error.is_some_and(|error| error.action() == "ping" && error.is_timed_out())
+}
+
+#[test]
+fn the_walkthrough() {
+    in_shares("fault::every_step::examples::the_walkthrough", |share| {
+        support::isolated(|| every_step(share, walkthrough::main));
+    });
+}
+
+/// It has no errors, and says what it could not find out.
+#[test]
+fn the_doctor() {
+    in_shares("fault::every_step::examples::the_doctor", |share| {
+        support::isolated(|| {
+            every_step(share, || {
+                doctor::main();
+                Ok(())
+            });
+        });
+    });
+}
+
+/// An example that is added gets its faults here.
+#[test]
+fn no_example_is_left_out() {
+    // A CNI plugin does one thing for each call, which tests/ make.
+    const KNOWN: [&str; 3] = ["cni", "doctor", "walkthrough"];
+    for example in fs::read_dir("examples").unwrap() {
+        let name = example.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned();
+        assert!(KNOWN.contains(&name.as_str()), "examples/{name} has no faults");
+    }
+}

@@ -1,0 +1,222 @@
+//! Links, what they are made with, and what is added to them.
+
+use super::{every_step, ground, here, support};
+use netloom::{Address, Bridge, Error, Link, Namespace, Netns, Owned, Route, VethEnd, VethPair};
+
+#[test]
+fn bridges() {
+    support::isolated(|| {
+        every_step(
+            &[
+                "open the current namespace",
+                "create bridge `br0`",
+                "add address 10.0.0.1/24",
+                "add address fd00::1/64",
+                "set MTU of `br0`",
+                "list bridge ports",
+            ],
+            || {
+                let host = Netns::current()?;
+                let bridge = Bridge::new("br0").address("10.0.0.1/24").address("fd00::1/64").up();
+                let bridge = bridge.stp(true).create(&host)?;
+                bridge.set_mtu(1400)?;
+                bridge.ports()?;
+                bridge.delete().map_err(Error::from)
+            },
+        );
+    });
+}
+
+#[test]
+fn veth_pairs_in_one_namespace() {
+    support::isolated(|| {
+        every_step(
+            &[
+                "open the current namespace",
+                "create bridge `br0`",
+                "set address generation of `br0`",
+                "set up `br0`",
+                "create veth pair `veth2`",
+                "create veth pair `veth1`",
+                "add address 10.0.0.1/24",
+                "add route default via 10.0.0.254",
+                "set address generation of `veth2`",
+                "enslave `veth2`",
+                "set up `veth2`",
+            ],
+            || {
+                let host = Netns::current()?;
+                let _bridge = Bridge::new("br0").no_ipv6_address().up().create(&host)?;
+                let near = VethEnd::new("veth1").address("10.0.0.1/24").up().gateway("10.0.0.254");
+                let far = VethEnd::new("veth2").master("br0").no_ipv6_address().up();
+                VethPair::new(near, far).create(&host).map(drop)
+            },
+        );
+    });
+}
+
+#[test]
+fn veth_pairs_between_two_namespaces() {
+    support::isolated(|| {
+        every_step(
+            &[
+                "open the current namespace",
+                "create a namespace",
+                "create veth pair `veth1`",
+                "add address 10.0.0.1/24",
+                "add address 10.0.0.2/24",
+                "set up `lo`",
+                "set up `eth0`",
+                "add route default via 10.0.0.1",
+                "rename `veth1`",
+                "set up `veth3`",
+                "look at link `eth0`",
+            ],
+            || {
+                let host = Netns::current()?;
+                let red = Namespace::anonymous().create()?;
+                let near = VethEnd::new("veth1").address("10.0.0.1/24");
+                let far =
+                    VethEnd::new("eth0").address("10.0.0.2/24").gateway("10.0.0.1").loopback_up();
+                let mut cable = VethPair::new(near, far.up()).create_between(&host, &red)?;
+                // While it is down: kernels before 6.3 do it only then.
+                cable.near_mut().rename("veth3")?;
+                cable.near().set_up()?;
+                cable.peer().info().map(drop)
+            },
+        );
+    });
+}
+
+#[test]
+fn moves() {
+    support::isolated(|| {
+        every_step(
+            &[
+                "open the current namespace",
+                "create a namespace",
+                "create veth pair `veth1`",
+                "look at link `veth2`",
+                "move `veth2`",
+                "look at link `veth1`",
+                "move `veth1`",
+                "set up `veth1`",
+            ],
+            || {
+                let host = Netns::current()?;
+                let red = Namespace::anonymous().create()?;
+                let mut cable = VethPair::new("veth1", "veth2").create(&red)?;
+                cable.peer_mut().move_to(&host)?;
+                cable.near_mut().move_to(&host)?;
+                cable.near().set_up()
+            },
+        );
+    });
+}
+
+#[test]
+fn changes() {
+    support::isolated(|| {
+        every_step(
+            &[
+                "open the current namespace",
+                "create bridge `br0`",
+                "create veth pair `veth1`",
+                "set MAC address of `veth1`",
+                "enslave `veth1`",
+                "release `veth1`",
+                "set up `veth1`",
+                "set down `veth1`",
+                "rename `veth1`",
+            ],
+            || {
+                let host = Netns::current()?;
+                let bridge = Bridge::new("br0").create(&host)?;
+                let cable = VethPair::new("veth1", "veth2").create(&host)?;
+                let mut near = cable.near().clone();
+                near.set_mac("02:00:00:00:00:09")?;
+                near.set_master(&bridge)?;
+                near.release()?;
+                near.set_up()?;
+                near.set_down()?;
+                near.rename("veth9")?;
+                let kept = cable.keep();
+                Owned::adopt(kept).delete().map_err(Error::from)
+            },
+        );
+    });
+}
+
+#[test]
+fn groups() {
+    support::isolated(|| {
+        every_step(
+            &[
+                "open the current namespace",
+                "create veth pair `a0`",
+                "create veth pair `a1`",
+                "create veth pair `a2`",
+            ],
+            || {
+                let host = Netns::current()?;
+                let cable = |n| VethPair::new(format!("a{n}"), format!("b{n}")).create(&host);
+                let cables = (0..3).map(cable).collect::<Result<Vec<_>, _>>()?;
+                Owned::delete_all(cables).map_err(|mut failures| failures.remove(0).into())
+                    as Result<(), Error>
+            },
+        );
+    });
+}
+
+#[test]
+fn addresses_and_routes() {
+    support::isolated(|| {
+        let host = here();
+        let cable = ground(&host);
+        every_step(&["add address 10.9.0.1/24"], || {
+            Address::new("10.9.0.1/24").create(cable.near()).map(drop)
+        });
+        every_step(&["add address fd00::9/64"], || {
+            Address::new("fd00::9/64").create(cable.near()).map(drop)
+        });
+        every_step(&["add route 10.8.0.0/16 via 10.0.0.2"], || {
+            Route::new("10.8.0.0/16").via("10.0.0.2").create(&host).map(drop)
+        });
+        every_step(&["add route 10.8.0.0/16 dev veth1"], || {
+            Route::new("10.8.0.0/16").dev("veth1").metric(7).create(&host).map(drop)
+        });
+        every_step(&["add route fd08::/64 dev veth1"], || {
+            Route::new("fd08::/64").dev("veth1").create(&host).map(drop)
+        });
+    });
+}
+
+#[test]
+fn what_was_there_before_stays() {
+    support::isolated(|| {
+        let host = here();
+        let cable = ground(&host);
+        let _first: Owned<Link> = Bridge::new("br0").create(&host).unwrap();
+        drop(Address::new("10.0.0.9/24").create(cable.near()).unwrap());
+        // All of these are taken: a lost answer is one that says so.
+        every_step_of_refused(&["create bridge `br0`"], || {
+            Bridge::new("br0").create(&host).map(drop)
+        });
+        every_step_of_refused(&["create veth pair `veth9`"], || {
+            VethPair::new("veth9", "veth1").create(&host).map(drop)
+        });
+        every_step_of_refused(&["create veth pair `veth1`"], || {
+            VethPair::new("veth1", "veth9").create(&host).map(drop)
+        });
+    });
+}
+
+/// A program that fails anyway: whatever happens to it besides, nothing changes.
+#[track_caller]
+fn every_step_of_refused(named: &[&str], program: impl Fn() -> Result<(), Error>) {
+    every_step(named, || match program() {
+        Err(error) if error.is_already_exists() => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => panic!("not refused"),
+    });
+}

@@ -1,0 +1,139 @@
+//! NAT rules, published ports, and connections that are forgotten.
+
+use super::{every_step, ground, here, support};
+use netloom::{ConntrackFilter, Error, Namespace, NatRule, Netns, PortForward};
+
+#[test]
+fn nat_rules() {
+    support::isolated(|| {
+        every_step(
+            &[
+                "open the current namespace",
+                "open nf_tables for ip saddr 10.0.0.0/24 masquerade",
+                "add a table",
+                "add a NAT chain",
+                "add NAT rule ip saddr 10.0.0.0/24 masquerade",
+                "add NAT rule ip saddr 10.1.0.0/24 masquerade",
+                "add NAT rule ip saddr 10.2.0.0/24 masquerade",
+            ],
+            || {
+                let host = Netns::current()?;
+                let first = NatRule::masquerade().source("10.0.0.0/24").create(&host)?;
+                let _second = NatRule::masquerade().source("10.1.0.0/24").create(&host)?;
+                drop(first);
+                NatRule::masquerade().source("10.2.0.0/24").create(&host).map(drop)
+            },
+        );
+        // The namespace goes on with the same socket after a fault.
+        let host = here();
+        drop(NatRule::masquerade().create(&host).unwrap());
+        every_step(
+            &[
+                "add a table",
+                "add a NAT chain",
+                "add NAT rule masquerade",
+                "read counter of NAT rule 2 of table `netloom-N`",
+            ],
+            || {
+                let rule = NatRule::masquerade().create(&host)?;
+                rule.counter()?;
+                let _second = NatRule::masquerade().create(&host)?;
+                drop(rule);
+                Ok::<_, Error>(())
+            },
+        );
+    });
+}
+
+/// Those that outlive the program, but for their owners.
+#[test]
+fn tagged_nat_rules() {
+    support::isolated(|| {
+        every_step(
+            &[
+                "open the current namespace",
+                "open nf_tables for masquerade comment \"lab\"",
+                "add NAT rule masquerade comment \"lab\"",
+                "add a table",
+                "add a NAT chain",
+                "list NAT rules tagged lab",
+            ],
+            || {
+                let host = Netns::current()?;
+                let first = NatRule::masquerade().tagged("lab").create(&host)?;
+                let _second = NatRule::masquerade().tagged("lab").create(&host)?;
+                drop(first);
+                host.nat_rules("lab").map(drop)
+            },
+        );
+    });
+}
+
+#[test]
+fn published_ports() {
+    support::isolated(|| {
+        let host = here();
+        let _cable = ground(&host);
+        every_step(
+            &[
+                "forward port 0.0.0.0:8080->10.0.0.2:80/tcp",
+                "add a table for ports",
+                "add a map of ports",
+                "add a chain for ports",
+                "find link N",
+                "read IPv4 settings of `veth1`",
+                "change IPv4 settings of `veth1`",
+                "forward port 0.0.0.0:53->10.0.0.2:53/udp",
+                "list addresses",
+                "delete tracked connections -p udp --orig-port-dst 53",
+            ],
+            || {
+                let web = PortForward::new(8080, "10.0.0.2").target_port(80).create(&host)?;
+                let _dns = PortForward::new(53, "10.0.0.2").udp().create(&host)?;
+                web.delete().map_err(Error::from)
+            },
+        );
+        // In a namespace whose sockets go with it.
+        every_step(
+            &[
+                "open the current namespace",
+                "forward port 0.0.0.0:80->10.0.0.2:80/tcp",
+                "open nf_tables for 0.0.0.0:80->10.0.0.2:80/tcp",
+                "add a table for ports",
+                "add a map of ports",
+                "add a chain for ports",
+                "find link N",
+                "read IPv4 settings of `veth1`",
+                "change IPv4 settings of `veth1`",
+            ],
+            || {
+                let host = Netns::current()?;
+                let ports = [80, 443].map(|port| PortForward::new(port, "10.0.0.2"));
+                PortForward::create_all(&ports, &host).map(drop)
+            },
+        );
+    });
+}
+
+#[test]
+fn connections_are_forgotten() {
+    support::isolated(|| {
+        let red = Namespace::anonymous().create().unwrap();
+        red.link("lo").unwrap().set_up().unwrap();
+        // Rules of NAT have connections tracked.
+        let _nat = NatRule::masquerade().source("10.0.0.0/24").create(&red).unwrap();
+        every_step(
+            &[
+                "bind a UDP socket to 127.0.0.1:5300",
+                "bind a UDP socket to 127.0.0.1:0",
+                "delete tracked connections -p udp --orig-port-dst 5300",
+            ],
+            || {
+                let _server = red.udp_bind("127.0.0.1:5300")?;
+                red.udp_bind("127.0.0.1:0")?.send_to(b"hello", "127.0.0.1:5300").unwrap();
+                ConntrackFilter::new().udp().original_destination_port(5300).delete(&red)?;
+                Ok::<_, Error>(())
+            },
+        );
+    });
+}

@@ -1,0 +1,127 @@
+//! The objects of `nf_tables`, and what is made of them.
+
+use super::{every_step, here, support};
+use netloom::nft::{
+    Chain, Element, Family, Hook, Map, Priority, Rule, Set, Table, Transaction, Type,
+};
+use netloom::{Error, Firewall, Netns, PortGuard};
+
+#[test]
+fn tables() {
+    support::isolated(|| {
+        every_step(&["open the current namespace", "create table `inet filter`"], || {
+            let host = Netns::current()?;
+            let input = Chain::new("input").hook(Hook::Input, Priority::FILTER);
+            let input = input.rule(Rule::new().tcp().dport(22).accept());
+            Table::new(Family::Inet, "filter").chain(input).create(&host).map(drop)
+        });
+        // By the same socket after a fault, and tables that outlive it.
+        let host = here();
+        every_step(&["create table `ip a`"], || {
+            Table::new(Family::Ip, "a").create(&host).map(drop)
+        });
+        every_step(&["create table `ip a`"], || {
+            Table::new(Family::Ip, "a").persistent("lab").create(&host).map(drop)
+        });
+    });
+}
+
+#[test]
+fn what_is_in_a_table() {
+    support::isolated(|| {
+        let host = here();
+        let table = Table::new(Family::Ip, "filter").create(&host).unwrap();
+        every_step(&["create chain `c`"], || Chain::new("c").create(&table).map(drop));
+        let chain = Chain::new("input").hook(Hook::Input, Priority::FILTER).create(&table).unwrap();
+        every_step(
+            &[
+                "add rule meta l4proto tcp th dport 80 accept",
+                "add rule meta l4proto tcp th dport 81 accept",
+            ],
+            || {
+                let first = Rule::new().tcp().dport(80).accept().create(&chain)?;
+                Rule::new().tcp().dport(81).accept().create_after(&first).map(drop)
+            },
+        );
+        every_step(
+            &[
+                "create set `ports`",
+                "add elements to set `ip filter ports`",
+                "add element to set `ip filter ports`: 22",
+            ],
+            || {
+                let ports = Set::new("ports", Type::Port).create(&table)?;
+                ports.add([80_u16, 443])?;
+                Element::new(22_u16).create(&ports).map(drop)
+            },
+        );
+        every_step(&["create set `leads`"], || {
+            Map::verdicts("leads", Type::Port).create(&table).map(drop)
+        });
+    });
+}
+
+#[test]
+fn transactions() {
+    support::isolated(|| {
+        let host = here();
+        let table = Table::new(Family::Ip, "filter").create(&host).unwrap();
+        every_step(
+            &[
+                "read the ruleset's generation",
+                "create chain `c` and 1 more",
+                "create chain `c`",
+                "add rule accept",
+                "read the ruleset",
+            ],
+            || {
+                let generation = host.nft_generation()?;
+                let mut change = Transaction::new(&host);
+                change.if_unchanged_since(generation);
+                let chain = change.create_chain(&table, &Chain::new("c"));
+                change.add_rule(&chain, &Rule::new().accept());
+                change.commit()?;
+                let _chain = netloom::Owned::adopt(chain);
+                host.nft_ruleset().map(drop)
+            },
+        );
+    });
+}
+
+#[test]
+fn firewalls() {
+    support::isolated(|| {
+        every_step(
+            &[
+                "open the current namespace",
+                "open nf_tables for a firewall",
+                "read the ruleset",
+                "create table `inet netloom-firewall-N` and 1 more",
+                "create table `inet netloom-firewall-N`",
+                "create table `bridge netloom-firewall-N`",
+                "find table `bridge netloom-firewall-N`",
+                "find set ports",
+                "create chain `from.port1` and 1 more",
+                "create chain `from.port1`",
+                "add elements to map `bridge netloom-firewall-N ports`",
+                "find table `inet netloom-firewall-N`",
+                "find set networks",
+                "find set paths",
+                "add elements to set `inet netloom-firewall-N networks` and 1 more",
+                "add elements to set `inet netloom-firewall-N networks`",
+                "add elements to set `inet netloom-firewall-N paths`",
+                "delete elements of set `inet netloom-firewall-N networks` and 1 more",
+                "delete elements of set `inet netloom-firewall-N networks`",
+                "delete elements of set `inet netloom-firewall-N paths`",
+            ],
+            || {
+                let host = Netns::current()?;
+                let firewall = Firewall::new().network("br0").clamp_mss().create(&host)?;
+                let _guard = PortGuard::new("port1").address("10.0.0.2").create(&firewall)?;
+                firewall.add_network("br1")?;
+                firewall.remove_network("br1")?;
+                firewall.delete().map_err(Error::from)
+            },
+        );
+    });
+}

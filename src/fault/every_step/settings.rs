@@ -1,0 +1,78 @@
+//! Settings of namespaces and of links, and forwarding.
+
+use super::{every_step, ground, here, support};
+use netloom::{Forwarding, Ipv4Conf, Sysctl};
+
+#[test]
+fn sysctls() {
+    support::isolated(|| {
+        let host = here();
+        every_step(&["set sysctl net.ipv4.conf.all.rp_filter=1"], || {
+            Sysctl::new("net.ipv4.conf.all.rp_filter", 1).create(&host).map(drop)
+        });
+        let _older = Sysctl::new("net.ipv4.conf.all.rp_filter", 2).create(&host).unwrap();
+        every_step(&["set sysctl net.ipv4.conf.all.rp_filter=1"], || {
+            Sysctl::new("net.ipv4.conf.all.rp_filter", 1).create(&host).map(drop)
+        });
+    });
+}
+
+#[test]
+fn sysctls_of_a_link() {
+    support::isolated(|| {
+        let host = here();
+        let cable = ground(&host);
+        let name = "net.ipv4.conf.veth1.rp_filter";
+        every_step(&["set sysctl net.ipv4.conf.veth1.rp_filter=1"], || {
+            Sysctl::new(name, 1).create(&host).map(drop)
+        });
+        every_step(&["read IPv4 settings of `veth1`", "change IPv4 settings of `veth1`"], || {
+            Ipv4Conf::RouteLocalnet.to(1).create(cable.near()).map(drop)
+        });
+    });
+}
+
+#[test]
+fn forwarding_of_links() {
+    support::isolated(|| {
+        let host = here();
+        let cable = ground(&host);
+        every_step(
+            &["find link N", "read IPv4 settings of `veth1`", "change IPv4 settings of `veth1`"],
+            || Forwarding::ipv4().dev(cable.near()).create(&host).map(drop),
+        );
+        every_step(
+            &[
+                "find link N",
+                "read sysctl net/ipv6/conf/veth1/accept_ra",
+                "set sysctl net/ipv6/conf/veth1/accept_ra=2",
+                "set sysctl net/ipv6/conf/veth1/forwarding=1",
+            ],
+            || Forwarding::ipv6().dev(cable.near()).create(&host).map(drop),
+        );
+    });
+}
+
+#[test]
+fn forwarding() {
+    support::isolated(|| {
+        let host = here();
+        let _cable = ground(&host);
+        every_step(&["set sysctl net.ipv4.ip_forward=1"], || {
+            Forwarding::ipv4().create(&host).map(drop)
+        });
+        every_step(
+            &[
+                "list links",
+                "read sysctl net/ipv6/conf/lo/accept_ra",
+                "set sysctl net/ipv6/conf/lo/accept_ra=2",
+                "read sysctl net/ipv6/conf/veth2/accept_ra",
+                "set sysctl net/ipv6/conf/veth2/accept_ra=2",
+                "read sysctl net/ipv6/conf/veth1/accept_ra",
+                "set sysctl net/ipv6/conf/veth1/accept_ra=2",
+                "set sysctl net.ipv6.conf.all.forwarding=1",
+            ],
+            || Forwarding::ipv6().create(&host).map(drop),
+        );
+    });
+}

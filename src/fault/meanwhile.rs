@@ -1,0 +1,236 @@
+//! Somebody else renames, moves, deletes and makes anew between any two of our steps: what is theirs
+//! stays, ours goes, and we hear of it by an error of ours or not at all.
+
+use std::sync::{Arc, Mutex};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use super::{disarm, meanwhile, support};
+use netloom::nft::{Family, Table};
+use netloom::{
+    Address, Bridge, Error, Link, Namespace, NatRule, Netns, Owned, Route, VethEnd, VethPair,
+};
+
+/// What others do to links: in our namespace and one of theirs.
+type Deed = fn(&Netns, &Netns) -> Result<Vec<Link>, Error>;
+
+/// What others made, and nobody may delete.
+type Theirs = Arc<Mutex<Vec<Link>>>;
+
+/// Runs `program` once for each of its steps, before which the deed is done. Says how many there are.
+fn between_any_two_steps(
+    deed: impl Fn() + Clone + Send + 'static,
+    program: impl Fn() -> Result<(), Error>,
+    afterwards: impl Fn(&str, Result<(), Error>),
+) -> usize {
+    for step in 0.. {
+        meanwhile(step, deed.clone());
+        let result = program();
+        let happened = disarm();
+        afterwards(&format!("step {step} ({})", happened.as_deref().unwrap_or("none")), result);
+        if happened.is_none() {
+            return step;
+        }
+    }
+    unreachable!("a program has an end")
+}
+
+/// Two namespaces, a bridge and a cable, changed and taken down.
+fn a_network(host: &Netns) -> Result<(), Error> {
+    let red = Namespace::anonymous().create()?;
+    let bridge = Bridge::new("br0").address("10.0.0.1/24").no_ipv6_address().up().create(host)?;
+    let near = VethEnd::new("port1").master(&bridge);
+    let far = VethEnd::new("eth0").address("10.0.0.2/24").gateway("10.0.0.1").up();
+    let mut cable = VethPair::new(near, far).create_between(host, &red)?;
+    let address = Address::new("10.0.1.1/24").create(&bridge)?;
+    let route = Route::new("10.7.0.0/16").dev(&bridge).create(host)?;
+    // While it is down: kernels before 6.3 do it only then.
+    cable.near_mut().rename("port2")?;
+    cable.near().set_up()?;
+    cable.peer_mut().move_to(host)?;
+    let _gone = bridge.ports()?;
+    route.delete()?;
+    address.delete()?;
+    cable.delete()?;
+    bridge.delete()?;
+    Ok(())
+}
+
+const RTM_DELLINK: &str = "request of type 17";
+
+/// Our port, under the name it has by then.
+fn port(host: &Netns) -> Option<Link> {
+    ["port1", "port2"].iter().find_map(|name| host.link(name).ok())
+}
+
+fn deleted(link: Option<Link>) {
+    if let Some(link) = link {
+        drop(Owned::adopt(link));
+    }
+}
+
+const DEEDS: [(&str, Deed); 7] = [
+    ("the port is deleted", |host, _| {
+        deleted(port(host));
+        Ok(Vec::new())
+    }),
+    ("the port is renamed", |host, _| {
+        port(host).map_or(Ok(()), |mut port| port.rename("renamed"))?;
+        Ok(Vec::new())
+    }),
+    ("the port is moved", |host, elsewhere| {
+        port(host).map_or(Ok(()), |mut port| port.move_to(elsewhere))?;
+        Ok(Vec::new())
+    }),
+    ("the bridge is deleted", |host, _| {
+        deleted(host.link("br0").ok());
+        Ok(Vec::new())
+    }),
+    ("the bridge is another's by now", |host, _| {
+        deleted(host.link("br0").ok());
+        Ok(vec![Bridge::new("br0").group(1).create(host)?.keep()])
+    }),
+    ("the port's name is another's by now", |host, _| {
+        port(host).map_or(Ok(()), |mut port| port.rename("renamed"))?;
+        let theirs = ["port1", "port2"].map(|name| Bridge::new(name).group(1).create(host));
+        theirs.into_iter().map(|link| Ok(link?.keep())).collect()
+    }),
+    ("the port's index is another's by now", |host, elsewhere| {
+        let Some(ours) = port(host) else { return Ok(Vec::new()) };
+        // A link that is moved keeps its index where that is free.
+        let (theirs, rest) = loop {
+            let cable = VethPair::new(VethEnd::new("theirs").group(1), "rest").create(elsewhere)?;
+            let ends = [cable.near().clone(), cable.peer().clone()];
+            let last = ends.iter().map(Link::index).max();
+            if last >= Some(ours.index()) {
+                cable.keep();
+                break ends.into_iter().partition::<Vec<_>, _>(|end| end.index() == ours.index());
+            }
+            cable.delete()?;
+        };
+        drop(Owned::adopt(ours));
+        let moved = theirs.into_iter().map(|mut link| link.move_to(host).map(|()| link));
+        moved.chain(rest.into_iter().map(Ok)).collect()
+    }),
+];
+
+#[test]
+fn links() {
+    support::isolated(|| {
+        let host = Netns::current().unwrap();
+        a_network(&host).unwrap();
+        for (what, deed) in DEEDS {
+            let elsewhere = Namespace::anonymous().create().unwrap();
+            let theirs = Theirs::default();
+            let (place, other, made) = (host.clone(), elsewhere.clone(), Arc::clone(&theirs));
+            let done = move || made.lock().unwrap().extend(deed(&place, &other).unwrap());
+            let steps = between_any_two_steps(
+                done,
+                || a_network(&host),
+                |step, result| {
+                    let theirs: Vec<Link> = theirs.lock().unwrap().drain(..).collect();
+                    let at = format!("{what} before {step}: {result:?}");
+                    // Rtnetlink has no guard for the instant between the look and the delete.
+                    let is_instant = what.contains("index") && step.contains(RTM_DELLINK);
+                    for link in theirs.iter().filter(|_| !is_instant) {
+                        assert!(link.namespace().link_at(link.index()).is_ok(), "{link}: {at}");
+                    }
+                    Owned::delete_all(theirs.into_iter().map(Owned::adopt)).unwrap();
+                    // What was moved out of our reach goes with its peer, in the kernel's own time.
+                    support::eventually(&at, || {
+                        let places: [&Netns; 2] = [&host, &elsewhere];
+                        places.iter().all(|place| place.links().unwrap().len() == 1)
+                    });
+                },
+            );
+            assert!(steps > 20, "{steps}");
+        }
+    });
+}
+
+/// `ip netns delete`, which takes no lock.
+fn delete_name(name: &str) {
+    let path = format!("/run/netns/{name}");
+    umount2(path.as_str(), MntFlags::MNT_DETACH).ok();
+    std::fs::remove_file(&path).ok();
+}
+
+/// `ip netns add`, which takes none either. Nothing where the name is there.
+fn add_name(name: &str, netns: &Netns) -> bool {
+    use std::os::fd::{AsFd, AsRawFd};
+    let path = format!("/run/netns/{name}");
+    if std::fs::File::create_new(&path).is_err() {
+        return false;
+    }
+    let source = format!("/proc/self/fd/{}", netns.as_fd().as_raw_fd());
+    let bind = MsFlags::MS_BIND;
+    mount(Some(source.as_str()), path.as_str(), None::<&str>, bind, None::<&str>).is_ok()
+}
+
+#[test]
+fn names() {
+    support::isolated(|| {
+        drop(Namespace::named("first").create().unwrap());
+        let program = || {
+            let lab = Namespace::named("lab").create()?;
+            lab.link("lo")?.set_up()?;
+            Netns::list()?;
+            lab.delete().map_err(Error::from)
+        };
+        between_any_two_steps(
+            || delete_name("lab"),
+            program,
+            |step, result| {
+                let left = Netns::list().unwrap();
+                assert!(left.is_empty(), "{left:?} after {step}: {result:?}");
+            },
+        );
+        let theirs = Namespace::anonymous().create().unwrap();
+        let (netns, added) = (theirs.clone(), Arc::new(Mutex::new(false)));
+        let is_added = Arc::clone(&added);
+        between_any_two_steps(
+            move || {
+                delete_name("lab");
+                *is_added.lock().unwrap() = add_name("lab", &netns);
+            },
+            program,
+            |step, result| {
+                let left = Netns::list().unwrap();
+                let is_theirs = left.iter().any(|name| name.id == Some(theirs.id()));
+                let added = std::mem::take(&mut *added.lock().unwrap());
+                assert_eq!(is_theirs, added, "{left:?} after {step}: {result:?}");
+                assert_eq!(left.len(), usize::from(added), "{left:?} after {step}");
+                delete_name("lab");
+            },
+        );
+    });
+}
+
+/// Each change is decided anew where somebody was faster.
+#[test]
+fn rulesets() {
+    support::isolated(|| {
+        let host = Netns::current().unwrap();
+        let other = Netns::current().unwrap();
+        let table = || Table::new(Family::Ip, "theirs").persistent("them");
+        between_any_two_steps(
+            move || drop(table().create(&other).unwrap().keep()),
+            || {
+                let first = NatRule::masquerade().tagged("lab").create(&host)?;
+                let second = NatRule::masquerade().tagged("lab").create(&host)?;
+                let held = NatRule::masquerade().create(&host)?;
+                let _own = Table::new(Family::Ip, "ours").create(&host)?;
+                first.delete()?;
+                held.delete()?;
+                second.delete().map_err(Error::from)
+            },
+            |step, result| {
+                result.unwrap_or_else(|error| panic!("at {step}: {error}"));
+                for table in Table::find_tagged(&host, "them").unwrap() {
+                    Owned::adopt(table).delete().unwrap();
+                }
+                assert!(host.nft_ruleset().unwrap().is_empty(), "after {step}");
+            },
+        );
+    });
+}

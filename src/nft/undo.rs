@@ -1,0 +1,111 @@
+//! What a transaction made whose answer was lost: found, and taken away.
+
+use super::chain::ChainHandle;
+use super::element::Element;
+use super::generation::Generation;
+use super::info;
+use super::number::Number;
+use super::rule_handle::RuleHandle;
+use super::set::SetHandle;
+use super::table::TableHandle;
+use super::transaction::Transaction;
+use crate::error::Error;
+use crate::netns::Netns;
+
+/// Something that was not there before, as the kernel would have refused it otherwise.
+#[derive(Debug, Clone)]
+pub(super) enum Made {
+    Table(TableHandle),
+    Chain(ChainHandle),
+    Set(SetHandle),
+    Rule(ChainHandle),
+    Elements(SetHandle, Vec<Element>),
+}
+
+impl Made {
+    fn table(&self) -> &TableHandle {
+        match self {
+            Self::Table(table) => table,
+            Self::Chain(chain) | Self::Rule(chain) => &chain.table,
+            Self::Set(set) | Self::Elements(set, _) => &set.table,
+        }
+    }
+}
+
+/// Takes all of it away, if the transaction was the only one since that generation. `false`: nobody
+/// can tell whether it was done.
+pub(super) fn undo(netns: &Netns, before: Generation, made: &[Made]) -> Result<bool, Error> {
+    let now = netns.nft_generation()?;
+    if now == before {
+        return Ok(true);
+    }
+    if now.0 != before.0.wrapping_add(1) {
+        return Ok(false);
+    }
+    let mut transaction = Transaction::new(netns);
+    transaction.if_unchanged_since(now);
+    for one in made {
+        if let Made::Table(table) = one {
+            transaction.delete_table(&by_name(table));
+        }
+    }
+    let is_in_made = |one: &Made, whose: fn(&Made) -> bool| {
+        made.iter().any(|other| whose(other) && other.table() == one.table())
+    };
+    let rest: Vec<_> = made
+        .iter()
+        .filter(|one| !is_in_made(one, |other| matches!(other, Made::Table(_))))
+        .collect();
+    let made_chains = |chain: &ChainHandle| {
+        rest.iter().any(|one| matches!(one, Made::Chain(made) if made.name == chain.name))
+    };
+    // What refers to others first.
+    for one in &rest {
+        if let Made::Elements(set, elements) = one {
+            transaction.delete_elements(set, elements.iter().cloned());
+        }
+    }
+    let mut looked_at: Vec<&ChainHandle> = Vec::new();
+    for one in &rest {
+        match one {
+            Made::Chain(chain) => {
+                transaction.flush_chain(chain);
+            }
+            Made::Rule(chain) if !made_chains(chain) && !looked_at.contains(&chain) => {
+                looked_at.push(chain);
+                let is_in = |one: &&&Made| matches!(one, Made::Rule(other) if other == chain);
+                let count = rest.iter().filter(is_in).count();
+                for rule in newest(chain, count)? {
+                    transaction.delete_rule(&rule);
+                }
+            }
+            _ => {}
+        }
+    }
+    for one in &rest {
+        match one {
+            Made::Chain(chain) => {
+                transaction.delete_chain(chain);
+            }
+            Made::Set(set) => {
+                transaction.delete_set(set);
+            }
+            _ => {}
+        }
+    }
+    transaction.commit()?;
+    Ok(true)
+}
+
+/// An echo may have been read before the answer was lost, and its number is then known; the name does.
+fn by_name(table: &TableHandle) -> TableHandle {
+    TableHandle { number: Number::default(), ..table.clone() }
+}
+
+/// Rules are numbered upwards, wherever in the chain they are put.
+fn newest(chain: &ChainHandle, count: usize) -> Result<Vec<RuleHandle>, Error> {
+    let mut numbers = info::rule_numbers(chain)?;
+    numbers.sort_unstable();
+    let handle = |number| RuleHandle { chain: chain.clone(), number: Number::known(number) };
+    Ok(numbers.into_iter().rev().take(count).map(handle).collect())
+}
