@@ -43,14 +43,44 @@ pub(super) fn check(name: &str, action: &'static str) -> Result<(), Error> {
 /// seen only while nothing is mounted on it.
 const RESERVED: u32 = 0o404;
 
-/// Takes the name: an empty file, which must not be there yet. Until the guard goes nobody takes it for
-/// one that a dead process left.
-pub(super) fn reserve(name: &str) -> Result<impl Sized + use<>, Cause> {
+/// A name that is taken, and stands for nothing yet. Until this goes nobody takes it for one that a
+/// dead process left.
+pub(super) struct Reserved<'a> {
+    name: &'a str,
+    file: File,
+    _lock: Flock<File>,
+}
+
+/// Takes the name: an empty file, which must not be there yet.
+pub(super) fn reserve(name: &str) -> Result<Reserved<'_>, Cause> {
     prepare_directory()?;
     let lock = lock_directory()?;
     fault::system_call("open")?;
     let file = OpenOptions::new().write(true).create_new(true).mode(RESERVED).open(path(name));
-    file.map(|_| lock).map_err(of_root)
+    let file = file.map_err(of_root)?;
+    Ok(Reserved { name, file, _lock: lock })
+}
+
+impl Reserved<'_> {
+    /// Mounts the namespace on it. EEXIST: `ip netns`, which takes no lock, made it another's.
+    pub(super) fn bind(&self, namespace: BorrowedFd<'_>) -> Result<(), Cause> {
+        if self.is_ours()? { bind(self.name, namespace) } else { Err(Errno::EEXIST.into()) }
+    }
+
+    /// Gives it back, after a failure, where it is still that file.
+    pub(super) fn release(self) {
+        if self.is_ours().is_ok_and(|is_ours| is_ours) {
+            fs::remove_file(path(self.name)).ok();
+        }
+    }
+
+    fn is_ours(&self) -> io::Result<bool> {
+        let own = self.file.metadata()?;
+        match fs::symlink_metadata(path(self.name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            there => there.map(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())),
+        }
+    }
 }
 
 /// Whether a name was reserved by a process that was killed before it stood for a namespace.
@@ -100,14 +130,6 @@ pub(super) fn bind(name: &str, namespace: BorrowedFd<'_>) -> Result<(), Cause> {
 /// Whatever is there, be it a symbolic link, a FIFO or a mount; nothing is read.
 fn open_itself(path: &Path) -> Result<OwnedFd, Errno> {
     open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
-}
-
-/// Gives a reserved name back, after a failure.
-pub(super) fn release(name: &str) {
-    let path = path(name);
-    // It may not have been mounted on yet.
-    umount2(&path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).ok();
-    fs::remove_file(&path).ok();
 }
 
 /// Deletes the name while it stands for this namespace. Where it stands for another by now, or for

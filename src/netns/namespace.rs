@@ -116,15 +116,15 @@ fn naming(
 ) -> Result<Owned<Netns>, Error> {
     named::check(name, action)?;
     // The name first: it is what others may have taken.
-    let _reserved =
+    let reserved =
         named::reserve(name).map_err(|cause| named::explain_taken(cause, action, name))?;
     let attach = || {
         let netns = namespace()?;
-        named::bind(name, netns.as_fd())?;
+        reserved.bind(netns.as_fd())?;
         Ok(netns.relabeled(Label::Named(name.to_owned())))
     };
     attach().map(Owned::adopt).map_err(|cause: Cause| {
-        named::release(name);
+        reserved.release();
         cause.doing(action, Quoted(name))
     })
 }
