@@ -151,7 +151,11 @@ impl OnSocket {
         let may_fail: Vec<usize> = match refused {
             Some(errno) if is_lie(errno) => {
                 let makes = |start: &usize| self.makes(&bytes[*start..]);
-                (0..starts.len()).filter(|place| makes(&starts[*place])).collect()
+                let deletes = |start: &usize| self.deletes(&bytes[*start..]);
+                // A deletion that writes something as well is one all the same.
+                let is_deletion = starts.iter().any(deletes);
+                let places = 0..starts.len();
+                places.filter(|place| !is_deletion && makes(&starts[*place])).collect()
             }
             Some(_) => (0..starts.len()).collect(),
             None => vec![0],
@@ -208,6 +212,15 @@ impl OnSocket {
         // What asks for a list has other meanings for these flags.
         let is_get = !self.is_netfilter && u16_at(request, 4) % 4 == 2;
         !is_get && u16_at(request, 6) & NLM_F_CREATE != 0
+    }
+
+    /// Whether it deletes an object of `nf_tables`: `NFT_MSG_DELTABLE`, -`CHAIN`, -`RULE`, -`SET`, -`SETELEM`.
+    fn deletes(&self, request: &[u8]) -> bool {
+        const NFNL_SUBSYS_NFTABLES: u16 = 10;
+        let kind = u16_at(request, 4);
+        self.is_netfilter
+            && kind >> 8 == NFNL_SUBSYS_NFTABLES
+            && [2, 5, 8, 11, 14].contains(&(kind & 0xff))
     }
 
     /// What is received in the kernel's stead. `ETIMEDOUT`: the deadline has passed.

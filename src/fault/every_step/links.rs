@@ -1,7 +1,9 @@
 //! Links, what they are made with, and what is added to them.
 
 use super::{every_step, ground, here, support};
-use netloom::{Address, Bridge, Error, Link, Namespace, Netns, Owned, Route, VethEnd, VethPair};
+use netloom::{
+    Address, Bridge, Error, Link, Namespace, Netns, Owned, Route, Together, VethEnd, VethPair,
+};
 
 #[test]
 fn bridges() {
@@ -163,6 +165,22 @@ fn groups() {
                 let cables = (0..3).map(cable).collect::<Result<Vec<_>, _>>()?;
                 Owned::delete_all(cables).map_err(|mut failures| failures.remove(0).into())
                     as Result<(), Error>
+            },
+        );
+    });
+}
+
+#[test]
+fn owners_together() {
+    support::isolated(|| {
+        every_step(
+            &["open the current namespace", "create bridge `br0`", "create veth pair `veth1`"],
+            || {
+                let host = Netns::current()?;
+                let bridge = Bridge::new("br0").create(&host)?;
+                let cable = VethPair::new("veth1", "veth2").create(&host)?;
+                drop(Together::new((bridge, cable)));
+                Ok::<_, Error>(())
             },
         );
     });

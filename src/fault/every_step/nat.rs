@@ -116,6 +116,37 @@ fn published_ports() {
 }
 
 #[test]
+fn persistent_ports() {
+    support::isolated(|| {
+        let host = here();
+        let _cable = ground(&host);
+        every_step(
+            &[
+                "forward port 0.0.0.0:8080->10.0.0.2:80/tcp",
+                "find link N",
+                "read IPv4 settings of `veth1`",
+                "add a table for ports",
+                "add a map of ports",
+                "add a chain for ports",
+                "change IPv4 settings of `veth1`",
+                "forward port 0.0.0.0:53->10.0.0.2:53/udp",
+                "list addresses",
+                "delete tracked connections -p udp --orig-port-dst 53",
+                "list ports forwarded for lab",
+            ],
+            || {
+                let web = PortForward::new(8080, "10.0.0.2").target_port(80).tagged("lab");
+                let web = web.create(&host)?;
+                let dns = PortForward::new(53, "10.0.0.2").udp().tagged("lab").create(&host)?;
+                host.port_forwards("lab")?;
+                drop(dns);
+                web.delete().map_err(Error::from)
+            },
+        );
+    });
+}
+
+#[test]
 fn connections_are_forgotten() {
     support::isolated(|| {
         let red = Namespace::anonymous().create().unwrap();
