@@ -40,8 +40,19 @@ pub(super) fn create(
     let mappings = mapping::resolve(netns, forwards)?;
     check_twice(&mappings)?;
     let step = (ACTION, first as &dyn fmt::Display);
-    let handles = with_socket(netns, first, |socket| {
-        repeat(socket, step, |socket, generation| add(netns, socket, generation, &mappings, step))
+    let mut unknown = Vec::new();
+    let added = with_socket(netns, first, |socket| {
+        repeat(socket, step, |socket, generation| {
+            add(netns, socket, generation, &mappings, step).map_err(|(error, handles)| {
+                unknown = handles;
+                error
+            })
+        })
+    });
+    let handles = added.inspect_err(|_| {
+        for handle in &unknown {
+            drop(remove(handle));
+        }
     })?;
     let forwards: Vec<_> = handles.iter().map(|handle| &handle.forward).collect();
     let done = route_loopbacks(netns, &handles)
@@ -85,13 +96,41 @@ fn unwritable(step: Step<'_>) -> Error {
     Error::invalid(step.0, step.1, "it can't be put into an element")
 }
 
+/// Adds them, or none. With the error come those that may be there, as the answer was lost.
 fn add(
     netns: &Netns,
     socket: &mut Socket,
     generation: u32,
     mappings: &[Mapping],
     step: Step<'_>,
-) -> Result<Vec<PortForwardHandle>, Error> {
+) -> Result<Vec<PortForwardHandle>, (Error, Vec<PortForwardHandle>)> {
+    let (transaction, handles) =
+        prepare(netns, socket, generation, mappings, step).map_err(|error| (error, Vec::new()))?;
+    let known = |error| (error, Vec::new());
+    match transaction.commit(socket, |_| ()) {
+        Ok(()) => Ok(handles),
+        Err(error) if error.is_already_exists() => {
+            let taken = conflict(socket, mappings);
+            let taken = taken.map_err(|cause| known(cause.doing(step.0, step.1)))?;
+            if taken.is_none() {
+                // The holder went meanwhile: once more.
+                unchanged(socket, generation, step).map_err(known)?;
+            }
+            Err(known(taken.unwrap_or(error)))
+        }
+        Err(error) if error.is_unknown_outcome() => Err((explain(error), handles)),
+        Err(error) => Err(known(explain(error))),
+    }
+}
+
+/// What adds them, with what they will be.
+fn prepare<'a>(
+    netns: &Netns,
+    socket: &mut Socket,
+    generation: u32,
+    mappings: &[Mapping],
+    step: Step<'a>,
+) -> Result<(Operations<'a>, Vec<PortForwardHandle>), Error> {
     let doing = |cause: Cause| cause.doing(step.0, step.1);
     let mut transaction = Operations::at_generation(generation);
     let mut handles = Vec::with_capacity(mappings.len());
@@ -132,28 +171,9 @@ fn add(
         ledger.table.push_elements(&mut transaction, step, MessageType::NewElement, &elements);
         ledger.push(&mut transaction, step).ok_or_else(|| unwritable(step))?;
     }
-    match transaction.commit(socket, |_| ()) {
-        Ok(()) => Ok(handles),
-        Err(error) if error.is_already_exists() => {
-            let taken = conflict(socket, mappings).map_err(doing)?;
-            if taken.is_none() {
-                // The holder went meanwhile: once more.
-                unchanged(socket, generation, step)?;
-            }
-            Err(taken.unwrap_or(error))
-        }
-        Err(error) => {
-            if error.is_unknown_outcome() {
-                for handle in &handles {
-                    drop(take(socket, &[handle], (STOP, handle)));
-                }
-            }
-            Err(explain(error))
-        }
-    }
+    Ok((transaction, handles))
 }
 
-/// The notes that mappings change.
 fn notes_of<'a>(mappings: impl Iterator<Item = &'a Mapping>) -> Vec<Note> {
     let mut notes = vec![Note::Whole];
     for Mapping { forward, target, link } in mappings {
