@@ -84,7 +84,8 @@ pub struct Reaped {
 /// The kernel cleans up the rest by itself: anonymous namespaces with all that is in them, and NAT rules
 /// that are not [tagged](crate::NatRule::tagged). What was [kept](crate::Owned::keep), a link with a
 /// [group](crate::Bridge::group) of its own, a name that was
-/// [attached](crate::Namespace::attach) and what other programs made is never among them.
+/// [attached](crate::Namespace::attach) to a namespace that netloom did not make, what is persistent by a
+/// tag, and what other programs made is never among them.
 ///
 /// ```
 /// # netloom::sandbox::enter()?;

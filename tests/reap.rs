@@ -1,70 +1,122 @@
 //! Processes killed at random moments: what the kernel cleans is gone, `reap` finds and removes the rest,
 //! and nothing else.
 //!
-//! `NETLOOM_TEST_LONG=1` kills 500 of them, otherwise 25. The seed is printed: `NETLOOM_SEED=…` repeats it.
+//! `NETLOOM_TEST_ROUNDS=500` kills so many of them, otherwise 25. The seed is printed: `NETLOOM_SEED=…`
+//! repeats it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;
 
 use std::env;
 use std::io::Read;
-use std::process::{self, Child, Command, Stdio};
+use std::net::Ipv4Addr;
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use netloom::nft::{Chain, Family, Rule, Set, Table, Type};
 use netloom::{
-    Address, Bridge, Leftover, Namespace, NatRule, Netns, Owned, Route, VethEnd, VethPair,
+    Address, Bridge, Error, Firewall, Forwarding, Ipv4Conf, Leftover, Namespace, NatRule, Netns,
+    Owned, PortForward, PortGuard, Route, Sysctl, VethEnd, VethPair,
 };
 use support::snapshot::Snapshot;
+
+/// Which of the helpers below is to run, and not only to be passed over.
+const HELPER: &str = "NETLOOM_REAP_HELPER";
+/// What its names end in.
+const NUMBER: &str = "NETLOOM_REAP_NUMBER";
+/// Whether it stops when all is built.
+const WAIT: &str = "NETLOOM_REAP_WAIT";
 
 /// Everything that a program can own, again and again, until it is killed.
 #[test]
 #[ignore = "started by other tests, to be killed"]
 fn builder() {
-    if env::var_os("NETLOOM_REAP_BUILDER").is_none() {
+    if env::var(HELPER).as_deref() == Ok("builder") {
+        let number = env::var(NUMBER).unwrap();
+        loop {
+            build(&number).unwrap();
+        }
+    }
+}
+
+fn build(n: &str) -> Result<(), Error> {
+    let host = Netns::current()?;
+    let bridge = Bridge::new(format!("br{n}")).address("10.7.0.1/24").up().create(&host)?;
+    let container = Namespace::anonymous().create()?;
+    let named = Namespace::named(format!("lab{n}")).create()?;
+    let other = Namespace::anonymous().create()?;
+    let name = Namespace::named(format!("alias{n}")).attach(&other)?;
+    let port = VethEnd::new(format!("p{n}")).master(&bridge).up();
+    let eth0 = VethEnd::new("eth0").address("10.7.0.2/24").gateway("10.7.0.1").up();
+    let cable1 = VethPair::new(port, eth0).create_between(&host, &container)?;
+    let cable2 = VethPair::new("a", format!("n{n}")).create_between(&named, &host)?;
+    let cable3 = VethPair::new(format!("x{n}"), format!("y{n}")).create(&host)?;
+    let mut cable4 = VethPair::new(format!("m{n}"), "b").create(&container)?;
+    cable4.near_mut().move_to(&host)?;
+    let address = Address::new("10.7.1.1/24").create(cable3.near())?;
+    let network = u8::try_from(n.parse::<u32>().unwrap() % 256).unwrap();
+    let network = format!("{}/24", Ipv4Addr::new(10, 77, network, 0));
+    let route = Route::new(network).dev(&bridge).create(&host)?;
+    let nat = NatRule::masquerade().source("10.7.0.0/24").create(&host)?;
+    let port_forward = PortForward::new(8080, "10.7.0.2").host_address("10.7.0.1");
+    let port_forward = port_forward.link(&bridge).create(&host)?;
+    let firewall = Firewall::new().network(&bridge).create(&host)?;
+    let guard = PortGuard::new("p").address("10.7.0.2").create(&firewall)?;
+    let filter = Chain::new("c").rule(Rule::new().tcp().dport(80).accept());
+    let table = Table::new(Family::Ip, format!("t{n}")).chain(filter);
+    let table = table.set(Set::new("ports", Type::Port).element(22_u16)).create(&host)?;
+    // Those of the host stay as they are: a namespace that goes takes them along.
+    let forwarding = Forwarding::ipv4().create(&container)?;
+    let sysctl = Sysctl::new("net.ipv4.conf.all.rp_filter", 1).create(&named)?;
+    let setting = Ipv4Conf::ProxyArp.to(1).create(cable1.peer())?;
+    let worker = container.worker()?;
+    let command = container.command("sleep").arg("60").spawn()?;
+    if env::var_os(WAIT).is_some() {
+        println!("ready");
+        loop {
+            thread::park();
+        }
+    }
+    drop((command, worker, setting, sysctl, forwarding, table, guard, firewall));
+    drop((port_forward, nat, route, address, cable4, cable3, cable2, cable1, name, named));
+    drop((other, container, bridge));
+    Ok(())
+}
+
+/// What is to stay, made by a process that is killed.
+#[test]
+#[ignore = "started by another test, to be killed"]
+fn keeper() {
+    if env::var(HELPER).as_deref() != Ok("keeper") {
         return;
     }
     let host = Netns::current().unwrap();
-    let ready = env::var_os("NETLOOM_REAP_WAIT").is_some();
-    let pid = process::id() % 10_000;
+    let bridge = Bridge::new("br0").address("10.7.0.1/24").up().create(&host).unwrap().keep();
+    let red = Namespace::named("red").create().unwrap().keep();
+    Namespace::named("alias").attach(&Namespace::anonymous().create().unwrap()).unwrap().keep();
+    VethPair::new("v1", VethEnd::new("v2")).create_between(&host, &red).unwrap().keep();
+    NatRule::masquerade().tagged("lab").create(&host).unwrap().keep();
+    let web = PortForward::new(80, "10.7.0.2").host_address("10.7.0.1").link(&bridge);
+    web.tagged("lab").create(&host).unwrap().keep();
+    Table::new(Family::Ip, "mine").persistent("lab").create(&host).unwrap().keep();
+    // Persistent by what was asked for, kept or not.
+    std::mem::forget(NatRule::masquerade().source("10.9.0.0/24").tagged("lab").create(&host));
+    println!("ready");
     loop {
-        let bridge = Bridge::new(format!("br{pid}")).address("10.7.0.1/24").up().create(&host);
-        let bridge = bridge.unwrap();
-        let container = Namespace::anonymous().create().unwrap();
-        let named = Namespace::named(format!("lab{pid}")).create().unwrap();
-        let port = VethEnd::new(format!("p{pid}")).master(&bridge).up();
-        let eth0 = VethEnd::new("eth0").address("10.7.0.2/24").gateway("10.7.0.1").up();
-        let cable1 = VethPair::new(port, eth0).create_between(&host, &container).unwrap();
-        let cable2 = VethPair::new("a", format!("n{pid}")).create_between(&named, &host).unwrap();
-        let cable3 = VethPair::new(format!("x{pid}"), format!("y{pid}")).create(&host).unwrap();
-        let mut cable4 = VethPair::new(format!("m{pid}"), "b").create(&container).unwrap();
-        cable4.near_mut().move_to(&host).unwrap();
-        let address = Address::new("10.7.1.1/24").create(cable3.near()).unwrap();
-        let route =
-            Route::new(format!("10.77.{}.0/24", pid % 256)).dev(&bridge).create(&host).unwrap();
-        let nat = NatRule::masquerade().source("10.7.0.0/24").create(&host).unwrap();
-        if ready {
-            println!("ready");
-            loop {
-                thread::park();
-            }
-        }
-        drop((nat, route, address, cable4, cable3, cable2, cable1, named, container, bridge));
+        thread::park();
     }
 }
 
-fn start(wait: bool) -> Child {
+fn helper(name: &str, number: u32) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["builder", "--exact", "--ignored", "--nocapture"]);
-    command.env("NETLOOM_REAP_BUILDER", "1").stdout(Stdio::piped()).stderr(Stdio::null());
-    if wait {
-        command.env("NETLOOM_REAP_WAIT", "1");
-    }
-    command.spawn().unwrap()
+    command.args([name, "--exact", "--ignored", "--nocapture"]);
+    command.env(HELPER, name).env(NUMBER, number.to_string());
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    command
 }
 
-fn start_and_wait() -> Child {
-    let mut child = start(true);
+fn ready(mut child: Child) -> Child {
     let mut said = String::new();
     let stdout = child.stdout.as_mut().unwrap();
     while !said.contains("ready") {
@@ -75,30 +127,56 @@ fn start_and_wait() -> Child {
     child
 }
 
+fn start_and_wait(number: u32) -> Child {
+    ready(helper("builder", number).env(WAIT, "1").spawn().unwrap())
+}
+
 fn kill(mut child: Child) {
     child.kill().unwrap();
     child.wait().unwrap();
 }
 
-/// What is left once the kernel and `reap` have done their part.
-fn left_after_reaping(before: &Snapshot) -> Vec<String> {
-    let deadline = Instant::now() + Duration::from_secs(1);
+/// What is left that is not for `reap`: tables, and links whose other end was in an anonymous namespace.
+/// How long the kernel takes to clean it.
+fn cleaned_by_the_kernel(before: &Snapshot) -> Duration {
+    let start = Instant::now();
+    let is_kernels = |line: &String| {
+        let is_link =
+            |name: &str| line.starts_with("left: link ") && line.contains(&format!(" name {name}"));
+        line.contains("nf_tables") || is_link("p") || is_link("m")
+    };
+    loop {
+        let left: Vec<_> = before.left_after().into_iter().filter(is_kernels).collect();
+        if left.is_empty() {
+            return start.elapsed();
+        }
+        assert!(start.elapsed() < PATIENCE, "not cleaned by the kernel: {}", left.join("\n"));
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// On a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Reaps, until nothing is left.
+fn reaped(before: &Snapshot, at: &str) {
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let reaped = netloom::reap().unwrap();
-        assert!(reaped.failures.is_empty(), "{:?}", reaped.failures);
-        // What it removed it holds: the namespaces' handles.
+        assert!(reaped.failures.is_empty(), "{at}: {:?}", reaped.failures);
         drop(reaped);
         let left = before.left_after();
-        if left.is_empty() || Instant::now() > deadline {
-            return left;
+        if left.is_empty() {
+            return;
         }
+        assert!(Instant::now() < deadline, "{at}: {}", left.join("\n"));
         thread::sleep(Duration::from_millis(20));
     }
 }
 
 #[test]
 fn killed_at_random_moments() {
-    let long = env::var_os("NETLOOM_TEST_LONG").is_some();
+    let rounds = env::var("NETLOOM_TEST_ROUNDS").map_or(25, |rounds| rounds.parse().unwrap());
     support::isolated(|| {
         // The directory stays, as with `ip netns`.
         drop(Namespace::named("first").create().unwrap());
@@ -106,22 +184,25 @@ fn killed_at_random_moments() {
         let seed = env::var("NETLOOM_SEED").map_or_else(|_| clock(), |seed| seed.parse().unwrap());
         println!("NETLOOM_SEED={seed}");
         let mut random = u64::from(seed) | 1;
-        let mut reaped = 0;
-        for round in 0..if long { 500 } else { 25 } {
+        let (mut leftovers, mut slowest, mut late) = (0, Duration::ZERO, 0);
+        let before = Snapshot::take();
+        for round in 0..rounds {
             // xorshift64
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
-            let before = Snapshot::take();
-            let child = start(false);
+            let child = helper("builder", round % 10_000).spawn().unwrap();
             // Starting takes some milliseconds of it.
-            thread::sleep(Duration::from_micros(3_000 + random % 120_000));
+            thread::sleep(Duration::from_micros(3_000 + random % 250_000));
             kill(child);
-            reaped += netloom::leftovers().unwrap().found().len();
-            let left = left_after_reaping(&before);
-            assert!(left.is_empty(), "round {round}: {}", left.join("\n"));
+            let took = cleaned_by_the_kernel(&before);
+            slowest = slowest.max(took);
+            late += u32::from(took > Duration::from_secs(1));
+            leftovers += netloom::leftovers().unwrap().found().len();
+            reaped(&before, &format!("NETLOOM_SEED={seed}, round {round}"));
         }
-        println!("{reaped} leftovers");
+        println!("{rounds} rounds, {leftovers} leftovers");
+        println!("cleaned by the kernel within {slowest:?}, {late} times over a second");
     });
 }
 
@@ -130,24 +211,28 @@ fn what_is_found_is_shown_first_and_then_exactly_that_is_removed() {
     support::isolated(|| {
         drop(Namespace::named("first").create().unwrap());
         let before = Snapshot::take();
-        let child = start_and_wait();
-        let pid = child.id() % 10_000;
-        kill(child);
+        kill(start_and_wait(1));
+        cleaned_by_the_kernel(&before);
         let left = netloom::leftovers().unwrap();
         let shown: Vec<_> = left.found().iter().map(ToString::to_string).collect();
         let text = shown.join("\n");
         assert!(left.failures().is_empty());
+        assert_eq!(shown[..2], ["namespace `alias1`", "namespace `lab1`"], "{text}");
         for name in ["br", "x", "y"] {
-            assert!(text.contains(&format!("link `{name}{pid}` in ")), "{name}: {text}");
+            assert!(text.contains(&format!("link `{name}1` in ")), "{name}: {text}");
         }
-        assert_eq!(shown[0], format!("namespace `lab{pid}`"), "{text}");
         assert!(matches!(left.found()[0], Leftover::Namespace(_)));
+        // What comes after it was shown is not removed with it.
+        kill(start_and_wait(2));
         let count = left.found().len();
-        let reaped = left.remove();
-        assert!(reaped.failures.is_empty() && reaped.removed.len() <= count);
-        drop(reaped);
-        let left = left_after_reaping(&before);
-        assert!(left.is_empty(), "{}", left.join("\n"));
+        let done = left.remove();
+        assert!(done.failures.is_empty() && done.removed.len() <= count);
+        drop(done);
+        let host = Netns::current().unwrap();
+        host.link("br2").unwrap();
+        Netns::open("lab2").unwrap();
+        drop(host);
+        reaped(&before, "what came after");
     });
 }
 
@@ -156,27 +241,106 @@ fn what_the_living_have_is_left_alone() {
     support::isolated(|| {
         drop(Namespace::named("first").create().unwrap());
         let before = Snapshot::take();
-        let living = start_and_wait();
-        let dead = start_and_wait();
-        kill(dead);
+        let living = start_and_wait(1);
+        kill(start_and_wait(2));
         let host = Netns::current().unwrap();
         // And this process's own.
         let own = Bridge::new("own0").create(&host).unwrap();
         let name = Namespace::named("own").create().unwrap();
-        let pid = living.id() % 10_000;
-        let reaped = netloom::reap().unwrap();
-        assert!(reaped.failures.is_empty() && !reaped.removed.is_empty(), "{reaped:?}");
-        drop(reaped);
-        for link in ["br", "p", "n", "x", "y", "m"] {
-            host.link(&format!("{link}{pid}")).unwrap();
-        }
-        Netns::open(&format!("lab{pid}")).unwrap();
+        let done = netloom::reap().unwrap();
+        assert!(done.failures.is_empty() && !done.removed.is_empty(), "{done:?}");
+        drop(done);
+        is_there(1);
         own.delete().unwrap();
         name.delete().unwrap();
         drop(host);
         kill(living);
-        let left = left_after_reaping(&before);
-        assert!(left.is_empty(), "{}", left.join("\n"));
+        reaped(&before, "the living one");
+    });
+}
+
+/// Asserts that all of a builder's is there.
+#[track_caller]
+fn is_there(number: u32) {
+    let host = Netns::current().unwrap();
+    for link in ["br", "p", "n", "x", "y", "m"] {
+        host.link(&format!("{link}{number}")).unwrap();
+    }
+    for name in ["lab", "alias"] {
+        Netns::open(&format!("{name}{number}")).unwrap();
+    }
+}
+
+/// In another container, with its own count of processes, a living one has the number of a dead one.
+#[test]
+fn the_same_process_number_in_another_pid_namespace_is_another_process() {
+    support::isolated(|| {
+        drop(Namespace::named("first").create().unwrap());
+        let before = Snapshot::take();
+        let container = |number: u32| {
+            let builder = helper("builder", number);
+            let mut unshare = Command::new("unshare");
+            unshare.args(["--pid", "--fork", "--kill-child"]).arg(builder.get_program());
+            unshare.args(builder.get_args()).envs(builder.get_envs().map(|(k, v)| (k, v.unwrap())));
+            unshare.env(WAIT, "1").stdout(Stdio::piped()).stderr(Stdio::null());
+            ready(unshare.spawn().unwrap())
+        };
+        // Each is process 1.
+        let (dead, living) = (container(1), container(2));
+        kill(dead);
+        // Its own end comes a moment after that of `unshare`.
+        support::eventually("the dead one's are found", || {
+            drop(netloom::reap().unwrap());
+            let host = Netns::current().unwrap();
+            host.link("br1").is_err() && Netns::open("lab1").is_err()
+        });
+        is_there(2);
+        kill(living);
+        reaped(&before, "the other container");
+    });
+}
+
+/// The kernel is told which process number to give next.
+#[test]
+fn a_process_number_that_was_given_anew_is_another_process() {
+    const NEXT: &str = "/proc/sys/kernel/ns_last_pid";
+    support::isolated(|| {
+        drop(Namespace::named("first").create().unwrap());
+        let before = Snapshot::take();
+        let dead = start_and_wait(1);
+        let pid = dead.id();
+        kill(dead);
+        let mut attempts = 0;
+        let living = loop {
+            if let Err(error) = std::fs::write(NEXT, (pid - 1).to_string()) {
+                support::features::unsupported("process-numbers", format_args!("{NEXT}: {error}"));
+                break None;
+            }
+            let again = start_and_wait(2);
+            if again.id() == pid {
+                break Some(again);
+            }
+            // Somebody else was faster.
+            kill(again);
+            reaped(&before, "another process");
+            attempts += 1;
+            assert!(attempts < 100, "the number is never given anew");
+            if attempts % 10 == 0 {
+                thread::sleep(Duration::from_millis(100));
+            }
+        };
+        if attempts == 0 {
+            let left = netloom::leftovers().unwrap();
+            let found: Vec<_> = left.found().iter().map(ToString::to_string).collect();
+            assert!(found.contains(&"namespace `lab1`".to_owned()), "{found:?}");
+            assert!(!found.iter().any(|one| one.contains("2`")), "{found:?}");
+            drop(left.remove());
+        }
+        if let Some(living) = living {
+            is_there(2);
+            kill(living);
+        }
+        reaped(&before, "the number given anew");
     });
 }
 
@@ -200,6 +364,31 @@ fn what_is_foreign_or_kept_is_left_alone() {
         std::fs::remove_file("/run/netns/stale").unwrap();
         drop(Owned::adopt(host.link("kept0").unwrap()));
         drop(Owned::adopt(Netns::open("kept").unwrap()));
+    });
+}
+
+#[test]
+fn what_is_persistent_and_what_was_kept_outlives_who_made_it() {
+    support::isolated(|| {
+        drop(Namespace::named("first").create().unwrap());
+        kill(ready(helper("keeper", 0).spawn().unwrap()));
+        let done = netloom::reap().unwrap();
+        assert!(done.failures.is_empty() && done.removed.is_empty(), "{done:?}");
+        drop(done);
+        let host = Netns::current().unwrap();
+        let (red, alias) = (Netns::open("red").unwrap(), Netns::open("alias").unwrap());
+        let nat = host.nat_rules("lab").unwrap();
+        let ports = host.port_forwards("lab").unwrap();
+        let tables = Table::find_tagged(&host, "lab").unwrap();
+        assert_eq!((nat.len(), ports.len(), tables.len()), (2, 1, 1));
+        red.link("v2").unwrap();
+        drop(nat.into_iter().map(Owned::adopt).collect::<Vec<_>>());
+        drop(ports.into_iter().map(Owned::adopt).collect::<Vec<_>>());
+        drop(tables.into_iter().map(Owned::adopt).collect::<Vec<_>>());
+        for link in ["v1", "br0"] {
+            Owned::adopt(host.link(link).unwrap()).delete().unwrap();
+        }
+        drop((Owned::adopt(red), Owned::adopt(alias)));
     });
 }
 

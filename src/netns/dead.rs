@@ -95,7 +95,7 @@ impl Netns {
     }
 
     /// Has `lo` carry a tag, or none: 0.
-    fn set_name_tag(&self, tag: u32) -> Result<(), Cause> {
+    pub(crate) fn set_name_tag(&self, tag: u32) -> Result<(), Cause> {
         let mut request = LinkMessage::default();
         request.header.index = LOOPBACK;
         request.attributes.push(LinkAttribute::Group(tag));

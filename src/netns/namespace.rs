@@ -89,7 +89,13 @@ impl Namespace {
             None => {
                 Err(Error::invalid(ACTION, netns, "an anonymous namespace has no name to attach"))
             }
-            Some(name) => naming(ACTION, name, || Ok(netns.clone())),
+            Some(name) => naming(ACTION, name, || {
+                // One of ours lives by this name where we are killed.
+                if netns.sockets().is_private() {
+                    netns.tag_name()?;
+                }
+                Ok(netns.clone())
+            }),
         }
     }
 }

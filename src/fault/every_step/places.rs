@@ -1,7 +1,13 @@
 //! Namespaces, names, and looking around.
 
-use super::{every_step, here, support};
-use netloom::{Error, Namespace, Netns};
+use nix::errno::Errno;
+
+use super::{Fault, every_step, here, nothing_left, support};
+use crate::fault::{arm, disarm};
+use crate::netlink::Tag;
+use support::snapshot::Snapshot;
+
+use netloom::{Bridge, Error, Namespace, Netns};
 
 #[test]
 fn namespaces() {
@@ -66,8 +72,57 @@ fn looking_around() {
     });
 }
 
+/// Three links and two names that carry a number which nobody holds, as those of a dead process do.
+fn leave_five(host: &Netns) {
+    let number = |netns: &Netns| netns.run(|| Tag::open_here().unwrap().number()).unwrap();
+    let dead = number(host);
+    for name in ["dead0", "dead1", "dead2"] {
+        drop(Bridge::new(name).group(dead).create(host).unwrap().keep());
+    }
+    for name in ["lab0", "lab1"] {
+        let lab = Namespace::named(name).create().unwrap().keep();
+        lab.set_name_tag(number(&lab)).unwrap();
+    }
+}
+
+/// Whatever fails, the rest is removed; what is not comes with its reason, and goes the next time.
 #[test]
 fn what_dead_processes_left() {
+    support::isolated(|| {
+        drop(Namespace::named("first").create().unwrap());
+        let host = here();
+        leave_five(&host);
+        assert_eq!(netloom::reap().unwrap().removed.len(), 5);
+        let before = Snapshot::take_quick();
+        for step in 0.. {
+            leave_five(&host);
+            arm(Fault::Refused(Errno::EPERM), step);
+            let first = netloom::reap();
+            let failed = disarm();
+            let at = format!("step {step}, {failed:?}: {first:?}");
+            let removed = match first {
+                // Where this namespace can't be looked at, or the directory.
+                Err(_) => 0,
+                Ok(done) => {
+                    let are_told = failed.is_some() != done.failures.is_empty();
+                    assert!(are_told && done.removed.len() >= 2, "{at}");
+                    done.removed.len()
+                }
+            };
+            let rest = netloom::reap().unwrap();
+            assert!(rest.failures.is_empty(), "{at}: {rest:?}");
+            assert_eq!(removed + rest.removed.len(), 5, "{at}: {rest:?}");
+            drop(rest);
+            nothing_left(&before, &at);
+            if failed.is_none() {
+                break;
+            }
+        }
+    });
+}
+
+#[test]
+fn looking_for_what_dead_processes_left() {
     support::isolated(|| {
         let _name = Namespace::named("red").create().unwrap();
         every_step(&["open the current namespace"], || {
