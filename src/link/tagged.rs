@@ -45,9 +45,10 @@ pub(crate) fn remove_dead(link: &Link) -> Result<bool, Error> {
     let Some(_tag) = link.netns.take_dead_tag(group)? else { return Ok(false) };
     let object = Quoted(&link.name);
     // By index and group: a veth's index may be another link's by now, but not with this tag.
-    let still = link.info().is_ok_and(|info| info.group == group);
-    if !still {
-        return Ok(false);
+    match link.info() {
+        Ok(info) if info.group == group => {}
+        Err(error) if !error.is_not_found() => return Err(error),
+        _ => return Ok(false),
     }
     let mut requests = Requests::new();
     requests.push("delete link", &object, &LinkRequest::at(link.index).delete(), 0);

@@ -63,6 +63,8 @@ fn forwarding() {
         });
         every_step(
             &[
+                "read sysctl net/ipv6/conf/default/accept_ra",
+                "set sysctl net.ipv6.conf.default.accept_ra=2",
                 "list links",
                 "read sysctl net/ipv6/conf/lo/accept_ra",
                 "set sysctl net/ipv6/conf/lo/accept_ra=2",
