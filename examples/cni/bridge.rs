@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use netloom::{
     Address, AddressHandle, Bridge, Forwarding, ForwardingHandle, Handle, Link, LinkInfo, Owned,
+    Sysctl,
 };
 
 use crate::config::Config;
@@ -107,11 +108,24 @@ fn make(host: &Host, config: &Config) -> Result<Owned<Link>, Failure> {
         bridge = bridge.vlan_filtering(true);
     }
     let bridge = bridge.create(&host.netns)?;
+    refuse_advertisements(host, &bridge)?;
     if let Some(mtu) = config.mtu {
         // What it was born with follows its ports; what is set stays (net/bridge/br_device.c).
         bridge.set_mtu(mtu)?;
     }
     Ok(bridge)
+}
+
+/// A container's router advertisements must not give the host routes.
+pub(crate) fn refuse_advertisements(host: &Host, link: &Link) -> Result<(), Failure> {
+    match Sysctl::new(format!("net/ipv6/conf/{}/accept_ra", link.name()), 0).create(&host.netns) {
+        // No IPv6 in this kernel.
+        Err(error) if error.is_not_found() => Ok(()),
+        set => {
+            set?.keep();
+            Ok(())
+        }
+    }
 }
 
 /// What a link lacks to be the gateway.

@@ -232,8 +232,15 @@ fn vlan(fields: &Fields<'_>) -> Result<Option<Vlan>, Failure> {
 }
 
 fn ports(fields: &Fields<'_>) -> Result<Vec<PortMapping>, Failure> {
-    let Some(runtime) = fields.object("runtimeConfig")? else { return Ok(Vec::new()) };
-    runtime.objects("portMappings")?.iter().map(PortMapping::read).collect()
+    let args = fields.object("args")?;
+    let cni = args.as_ref().map(|args| args.object("cni")).transpose()?.flatten();
+    let mut ports = Vec::new();
+    for place in [fields.object("runtimeConfig")?, cni].into_iter().flatten() {
+        for mapping in place.objects("portMappings")? {
+            ports.push(PortMapping::read(&mapping)?);
+        }
+    }
+    Ok(ports)
 }
 
 fn valid(fields: &Fields<'_>) -> Result<Vec<(String, String)>, Failure> {

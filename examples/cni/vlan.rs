@@ -2,7 +2,7 @@
 
 use netloom::{BridgeVlan, Link, VethEnd, VethPair};
 
-use crate::bridge::ReadyBridge;
+use crate::bridge::{ReadyBridge, refuse_advertisements};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::host::Host;
@@ -31,6 +31,7 @@ pub(crate) fn gateway_link(
     let gateway = VethEnd::new(&name).group(0).mtu(bridge.info.mtu).up();
     let port = port.mtu(bridge.info.mtu).master(&bridge.link);
     let veth = VethPair::new(port, gateway).create(&host.netns)?;
+    refuse_advertisements(host, veth.peer())?;
     veth.near().leave_vlan(1)?;
     BridgeVlan::new(vlan.id).pvid().untagged().create(veth.near())?.keep();
     Ok(veth.keep().peer().clone())

@@ -39,6 +39,8 @@ fn containers_reach_each_other_the_host_and_by_its_address_the_world() {
         let server = Server::start(&blue, "10.88.0.3:80");
         assert_eq!(seen_by("10.88.0.3:80", &red).ip().to_string(), "10.88.0.2");
         drop(server);
+        // A container's advertisements give the host no routes, though it forwards.
+        assert_eq!(host.netns.sysctl("net/ipv6/conf/cni0/accept_ra").unwrap(), "0");
         if let Some(links) = listed(&host.netns, "ip", "address show dev cni0") {
             let addresses = links[0]["addr_info"].as_array().unwrap();
             let has = |wanted: &str| addresses.iter().any(|one| one["local"] == wanted);

@@ -112,6 +112,11 @@ fn a_port_that_is_taken_is_refused_and_nothing_is_left() {
         host.del("red", &config);
         let twice = published(&host, &json!([web()[0], web()[0]]));
         host.call("ADD", "blue", &twice).refused(100, &["8080"]);
+        let by_args = json!({ "cni": { "portMappings": web() } });
+        let by_args = with(&with(&config, "runtimeConfig", json!({})), "args", by_args);
+        let result = host.add("blue", &by_args);
+        host.check("blue", &config, &result).result();
+        host.del("blue", &by_args);
         let no_gateway = with(&config, "isDefaultGateway", false);
         host.call("ADD", "blue", &no_gateway).refused(7, &["isGateway", "published ports"]);
     });
