@@ -1,79 +1,115 @@
 //! One container attached to a bridge: a namespace, a veth pair, a bridge port, an address, lo, up, a
-//! default route. Beside it the same messages, built beforehand, replayed with bare system calls.
+//! default route; beside few and many others, and by several threads. Beside it the same messages, built
+//! beforehand, replayed with bare system calls.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)] // a bench is no library
 
-use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use netloom::{Bridge, Link, Namespace, Netns, Owned, Veth, VethEnd, VethPair};
+use netloom::{Bridge, Link, Namespace, Netns, Owned, Together, Veth, VethEnd, VethPair};
 
+mod harness;
 mod raw;
 
-fn attach(host: &Netns, bridge: &Link) -> (Owned<Veth>, Owned<Netns>) {
+use harness::{compare, contender, is_trial, settle, timed};
+use raw::attach::{Attach, Plan};
+
+type Container = (Owned<Veth>, Owned<Netns>);
+
+fn attach(host: &Netns, bridge: &Link, plan: &Plan, queues: Option<u32>) -> Container {
     let container = Namespace::anonymous().create().unwrap();
-    let port = VethEnd::new(raw::PORT).master(bridge).up();
-    let eth0 = VethEnd::new("eth0").address("10.0.0.2/16").gateway("10.0.0.1").loopback_up().up();
+    let mut port = VethEnd::new(&plan.port).master(bridge).up();
+    let address = ipnet::IpNet::new(plan.address.into(), 16).unwrap();
+    let mut eth0 = VethEnd::new("eth0").address(address).gateway("10.0.0.1").loopback_up().up();
+    if let Some(queues) = queues {
+        port = port.queues(queues);
+        eth0 = eth0.queues(queues);
+    }
+    if !plan.ipv6 {
+        eth0 = eth0.no_ipv6_address();
+    }
     let cable = VethPair::new(port, eth0).create_between(host, &container).unwrap();
     (cable, container)
 }
 
-fn bench(criterion: &mut Criterion) {
-    let host = Namespace::anonymous().create().unwrap();
-    let bridge = Bridge::new("br0").address("10.0.0.1/16").up().create(&host).unwrap();
-    let mut group = criterion.benchmark_group("attach");
-    group.bench_function("netloom", |bencher| {
-        bencher.iter_custom(|rounds| {
-            let work = || attach(&host, &bridge);
-            timed(&host, rounds, work, |(cable, _)| drop(cable.keep()))
-        });
-    });
-    let mut replay = raw::Attach::prepare(&host, bridge.index());
-    group.bench_function("raw replay", |bencher| {
-        bencher.iter_custom(|rounds| timed(&host, rounds, || replay.run(), drop));
-    });
-    group.finish();
-    ratio(&host, &bridge, &mut replay);
+/// Closes the container's namespace, which takes the cable along, and waits until the kernel is done.
+fn undo(host: &Netns, (cable, container): Container) {
+    drop((cable.keep(), container));
+    settle(host);
 }
 
-/// The medians of both, measured in turns so that the machine's noise hits both, and their ratio.
-fn ratio(host: &Netns, bridge: &Link, replay: &mut raw::Attach) {
-    const ROUNDS: usize = 101;
-    let (mut ours, mut raws) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        let ours_now = timed(host, 1, || attach(host, bridge), |(cable, _)| drop(cable.keep()));
-        ours.push(ours_now);
-        raws.push(timed(host, 1, || replay.run(), drop));
-    }
-    let median = |times: &mut Vec<Duration>| {
-        times.sort_unstable();
-        times[ROUNDS / 2]
+fn beside(host: &Netns, bridge: &Link, there: u32, ipv6: bool) {
+    let plan = Plan { ipv6, ..Plan::number(60_000) };
+    let mut replay = Attach::prepare(host, bridge.index(), &plan);
+    let ours = |queues: Option<u32>| {
+        let plan = plan.clone();
+        move || {
+            let mut made = None;
+            let time = timed(|| made = Some(attach(host, bridge, &plan, queues)));
+            if let Some(made) = made {
+                undo(host, made);
+            }
+            time
+        }
     };
-    let (ours, raws) = (median(&mut ours), median(&mut raws));
-    let ratio = ours.as_secs_f64() / raws.as_secs_f64();
-    println!(
-        "attach, medians of {ROUNDS}: netloom {ours:?}, raw replay {raws:?}, ratio {ratio:.2}"
+    let raw = move || {
+        let mut made = None;
+        let time = timed(|| made = Some(replay.run()));
+        replay.go_home();
+        drop(made);
+        settle(host);
+        time
+    };
+    let ipv6 = if ipv6 { "" } else { ", no IPv6 address" };
+    compare(
+        &format!("attach beside {there}{ipv6}"),
+        41,
+        vec![
+            contender("netloom with one queue", ours(Some(1))),
+            contender("netloom", ours(None)),
+            contender("raw replay", raw),
+        ],
     );
 }
 
-/// The time of `work` alone. What it made goes with its namespace, and the next round waits until the
-/// kernel has finished with that: everything that needs the RTNL lock is slower meanwhile.
-fn timed<T>(host: &Netns, rounds: u64, mut work: impl FnMut() -> T, undo: impl Fn(T)) -> Duration {
-    let mut total = Duration::ZERO;
-    for _ in 0..rounds {
-        let start = Instant::now();
-        let made = black_box(work());
-        total += start.elapsed();
-        undo(made);
-        while host.link(raw::PORT).is_ok() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-    total
+/// So many containers by so many threads.
+fn by_threads(host: &Netns, bridge: &Link, threads: u32) -> Duration {
+    const ALL: u32 = 64;
+    let mut made = Vec::new();
+    let time = timed(|| {
+        std::thread::scope(|scope| {
+            let share = |thread| {
+                let numbers = (0..ALL / threads).map(move |n| 50_000 + thread * ALL + n);
+                let one = move |n| attach(host, bridge, &Plan::number(n), None);
+                scope.spawn(move || numbers.map(one).collect::<Vec<_>>())
+            };
+            let working: Vec<_> = (0..threads).map(share).collect();
+            made = working.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        });
+    });
+    drop(Together::new(made));
+    settle(host);
+    time
 }
 
-criterion_group!(
-    name = benches;
-    config = Criterion::default().measurement_time(Duration::from_secs(4)).sample_size(30);
-    targets = bench
-);
+fn bench(_: &mut Criterion) {
+    let host = Namespace::anonymous().create().unwrap();
+    let bridge = Bridge::new("br0").address("10.0.0.1/16").up().create(&host).unwrap();
+    let threads = [8, 2, 1].map(|threads| {
+        let name =
+            ["", "one thread", "2 threads", "", "", "", "", "", "8 threads"][threads as usize];
+        let (host, bridge) = (&host, &bridge);
+        contender(name, move || by_threads(host, bridge, threads))
+    });
+    compare("attach 64", 5, threads.into());
+    let mut there = Together::<Vec<_>>::default();
+    for (many, ipv6) in [(10, false), (100, true), (500, true), (1_000, false)] {
+        let many = if is_trial() { many / 10 } else { many };
+        let numbers = u32::try_from(there.len()).unwrap()..many;
+        there.extend(numbers.map(|n| attach(&host, &bridge, &Plan::number(n), None)));
+        beside(&host, &bridge, many, ipv6);
+    }
+}
+
+criterion_group!(benches, bench);
 criterion_main!(benches);

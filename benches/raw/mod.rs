@@ -1,147 +1,91 @@
 //! Messages built beforehand and sent with bare system calls: what anybody could reach at best.
+#![allow(dead_code)] // each bench uses its own part
 
-use std::fs::File;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use netloom::Netns;
-use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket,
+    sockopt,
 };
 
-/// The near end's name.
-pub(crate) const PORT: &str = "port";
+pub(crate) mod attach;
+pub(crate) mod network;
 
 const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
 const RTM_SETLINK: u16 = 19;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
+const RTM_GETROUTE: u16 = 26;
 const REQUEST: u16 = 1;
 const ACK: u16 = 4;
 const ECHO: u16 = 8;
+const DUMP: u16 = 0x300;
 const CREATE: u16 = 0x600; // with NLM_F_EXCL
 const UP: [u8; 4] = [1, 0, 0, 0];
+const GROUP: u32 = 77;
 
-/// The two datagrams of one attachment.
-pub(crate) struct Attach {
-    host: OwnedFd,
-    home: File,
-    veth: Vec<u8>,
-    /// Where in it the container's descriptor goes.
-    namespace_at: usize,
-    configure: Vec<u8>,
-}
-
-impl Attach {
-    /// Builds them for a bridge in `host`. In a fresh namespace `lo` is link 1 and the peer link 2.
-    pub(crate) fn prepare(host: &Netns, bridge: u32) -> Self {
-        let mut veth = Message::new(RTM_NEWLINK, CREATE | ECHO | ACK);
-        veth.bytes(&[0; 8]).bytes(&UP).bytes(&UP).string(3, PORT);
-        veth.attribute(10, &bridge.to_ne_bytes());
-        let mut namespace_at = 0;
-        veth.nested(18, |info| {
-            info.string(1, "veth");
-            info.nested(2, |data| {
-                data.nested(1, |peer| {
-                    peer.bytes(&[0; 16]).string(3, "eth0");
-                    namespace_at = peer.0.len() + 4;
-                    peer.attribute(28, &[0; 4]);
-                });
-            });
-        });
-        let mut configure = Vec::new();
-        let mut address = Message::new(RTM_NEWADDR, CREATE);
-        address.bytes(&[2, 16, 0, 0, 2, 0, 0, 0]);
-        address.attribute(2, &[10, 0, 0, 2]).attribute(1, &[10, 0, 0, 2]);
-        configure.extend(address.finish());
-        for index in [1, 2] {
-            let mut up = Message::new(RTM_SETLINK, 0);
-            up.bytes(&[0; 4]).bytes(&[index, 0, 0, 0]).bytes(&UP).bytes(&UP);
-            configure.extend(up.finish());
-        }
-        let mut route = Message::new(RTM_NEWROUTE, CREATE | ACK);
-        route.bytes(&[2, 0, 0, 0, 254, 78, 0, 1, 0, 0, 0, 0]);
-        route.attribute(15, &[254, 0, 0, 0]).attribute(5, &[10, 0, 0, 1]);
-        route.attribute(4, &[2, 0, 0, 0]);
-        configure.extend(route.finish());
-        let home = File::open("/proc/thread-self/ns/net").unwrap();
-        let host = host.run(open).unwrap();
-        Self { host, home, veth: veth.finish(), namespace_at, configure }
-    }
-
-    /// Seven system calls, on the calling thread, which stays in the container.
-    pub(crate) fn run(&mut self) -> Attached {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let container = File::open("/proc/thread-self/ns/net").unwrap();
-        let socket = open();
-        let number = container.as_raw_fd().to_ne_bytes();
-        self.veth[self.namespace_at..self.namespace_at + 4].copy_from_slice(&number);
-        exchange(&self.host, &self.veth);
-        exchange(&socket, &self.configure);
-        let home = self.home.try_clone().unwrap();
-        Attached { home, _container: container, _socket: socket }
-    }
-}
-
-/// An attached container; it goes, and the thread goes home, when this does.
-pub(crate) struct Attached {
-    home: File,
-    _container: File,
-    _socket: OwnedFd,
-}
-
-impl Drop for Attached {
-    fn drop(&mut self) {
-        setns(&self.home, CloneFlags::CLONE_NEWNET).unwrap();
-    }
-}
-
-fn open() -> OwnedFd {
-    let protocol = SockProtocol::NetlinkRoute;
+pub(crate) fn open(protocol: SockProtocol) -> OwnedFd {
     socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).unwrap()
 }
 
+/// A socket of a namespace.
+pub(crate) fn open_in(netns: &Netns) -> OwnedFd {
+    netns.run(|| open(SockProtocol::NetlinkRoute)).unwrap()
+}
+
 /// Sends a datagram and reads until its last message is acknowledged.
-fn exchange(socket: &OwnedFd, datagram: &[u8]) {
+pub(crate) fn exchange(socket: &OwnedFd, datagram: &[u8]) {
     const NLMSG_ERROR: u8 = 2;
     let mut answer = [0; 16384];
     send(socket.as_raw_fd(), datagram, MsgFlags::empty()).unwrap();
     loop {
         let length = recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty()).unwrap();
         if length >= 20 && answer[4] == NLMSG_ERROR {
-            assert_eq!(answer[16..20], [0; 4], "refused: {:?}", &answer[..length]);
+            assert_eq!(answer[16..20], [0; 4], "refused: {:?}", &answer[..length.min(200)]);
             return;
         }
     }
 }
 
 /// A message in the making.
-struct Message(Vec<u8>);
+pub(crate) struct Message(Vec<u8>);
 
 impl Message {
-    fn new(kind: u16, flags: u16) -> Self {
+    pub(crate) fn new(kind: u16, flags: u16) -> Self {
         let mut bytes = vec![0; 16];
         bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
         bytes[6..8].copy_from_slice(&(flags | REQUEST).to_ne_bytes());
         Self(bytes)
     }
 
-    fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+    /// A link request: index, flags, change mask.
+    fn link(kind: u16, flags: u16, index: u32, up: bool) -> Self {
+        let mut message = Self::new(kind, flags);
+        let up = if up { UP } else { [0; 4] };
+        message.bytes(&[0; 4]).bytes(&index.to_ne_bytes()).bytes(&up).bytes(&up);
+        message
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.extend_from_slice(bytes);
         self
     }
 
-    fn attribute(&mut self, kind: u16, value: &[u8]) -> &mut Self {
+    pub(crate) fn attribute(&mut self, kind: u16, value: &[u8]) -> &mut Self {
         self.nested(kind, |inside| {
             inside.bytes(value);
         })
     }
 
-    fn string(&mut self, kind: u16, text: &str) -> &mut Self {
+    pub(crate) fn string(&mut self, kind: u16, text: &str) -> &mut Self {
         self.attribute(kind, &[text.as_bytes(), &[0]].concat())
     }
 
-    fn nested(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) -> &mut Self {
+    pub(crate) fn nested(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) -> &mut Self {
         let start = self.0.len();
         self.bytes(&[0, 0]).bytes(&kind.to_ne_bytes());
         fill(self);
@@ -151,9 +95,112 @@ impl Message {
         self
     }
 
-    fn finish(&mut self) -> Vec<u8> {
+    pub(crate) fn finish(&mut self) -> Vec<u8> {
         let length = u32::try_from(self.0.len()).unwrap();
         self.0[..4].copy_from_slice(&length.to_ne_bytes());
         self.0.clone()
     }
+}
+
+/// Datagrams of a hundred requests each, the last of each acknowledged.
+fn in_hundreds(mut messages: Vec<Message>) -> Vec<Vec<u8>> {
+    let datagram = |chunk: &mut [Message]| {
+        chunk.last_mut().unwrap().0[6] |= u8::try_from(ACK).unwrap();
+        chunk.iter_mut().flat_map(Message::finish).collect()
+    };
+    messages.chunks_mut(100).map(datagram).collect()
+}
+
+/// Puts links in a group of their own and deletes that.
+pub(crate) fn group_delete(indexes: &[u32]) -> Vec<Vec<u8>> {
+    let grouped = indexes.iter().map(|index| {
+        let mut message = Message::link(RTM_SETLINK, 0, *index, false);
+        message.attribute(27, &GROUP.to_ne_bytes());
+        message
+    });
+    let mut datagrams = in_hundreds(grouped.collect());
+    let mut delete = Message::link(RTM_DELLINK, ACK, 0, false);
+    datagrams.push(delete.attribute(27, &GROUP.to_ne_bytes()).finish());
+    datagrams
+}
+
+/// IPv4 host routes by a gateway.
+pub(crate) fn ipv4_routes(routes: impl Iterator<Item = (Ipv4Addr, Ipv4Addr)>) -> Vec<Vec<u8>> {
+    let message = |(to, via): (Ipv4Addr, Ipv4Addr)| {
+        let mut route = Message::new(RTM_NEWROUTE, CREATE);
+        route.bytes(&[2, 32, 0, 0, 254, 78, 0, 1, 0, 0, 0, 0]).attribute(15, &[254, 0, 0, 0]);
+        route.attribute(1, &to.octets()).attribute(5, &via.octets());
+        route
+    };
+    in_hundreds(routes.map(message).collect())
+}
+
+/// IPv6 host routes by a gateway out of a link.
+pub(crate) fn ipv6_routes(
+    routes: impl Iterator<Item = (std::net::Ipv6Addr, std::net::Ipv6Addr)>,
+    link: u32,
+) -> Vec<Vec<u8>> {
+    let message = |(to, via): (std::net::Ipv6Addr, std::net::Ipv6Addr)| {
+        let mut route = Message::new(RTM_NEWROUTE, CREATE);
+        route.bytes(&[10, 128, 0, 0, 254, 78, 0, 1, 0, 0, 0, 0]).attribute(15, &[254, 0, 0, 0]);
+        route.attribute(1, &to.octets()).attribute(5, &via.octets());
+        route.attribute(4, &link.to_ne_bytes()).attribute(6, &1024_u32.to_ne_bytes());
+        route
+    };
+    in_hundreds(routes.map(message).collect())
+}
+
+/// Asks for one link by its name, without statistics.
+pub(crate) fn link_by_name(name: &str) -> Vec<u8> {
+    let mut get = Message::link(RTM_GETLINK, 0, 0, false);
+    get.string(3, name).attribute(29, &[8, 0, 0, 0]).finish()
+}
+
+/// Sends a request and takes its one answer.
+pub(crate) fn get(socket: &OwnedFd, request: &[u8]) {
+    let mut answer = [0; 8192];
+    send(socket.as_raw_fd(), request, MsgFlags::empty()).unwrap();
+    let length = recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty()).unwrap();
+    assert!(length > 16 && answer[4] == 16);
+}
+
+pub(crate) fn all_links() -> Vec<u8> {
+    let mut all = Message::link(RTM_GETLINK, DUMP, 0, false);
+    all.attribute(29, &[8, 0, 0, 0]).finish()
+}
+
+pub(crate) fn all_routes() -> Vec<u8> {
+    Message::new(RTM_GETROUTE, DUMP).bytes(&[0; 12]).finish()
+}
+
+/// Receives a list and walks it: each message, each attribute's type and value. Returns how many there were.
+pub(crate) fn walk(socket: &OwnedFd, request: &[u8], header: usize) -> (usize, u64) {
+    const NLMSG_DONE: u16 = 3;
+    let mut buffer = vec![0; 32 * 1024];
+    let (mut count, mut sum) = (0, 0);
+    let number = |bytes: &[u8]| usize::from(u16::from_ne_bytes([bytes[0], bytes[1]]));
+    send(socket.as_raw_fd(), request, MsgFlags::empty()).unwrap();
+    loop {
+        let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()).unwrap();
+        let mut left = &buffer[..length];
+        while left.len() >= 16 {
+            let length = u32::from_ne_bytes([left[0], left[1], left[2], left[3]]) as usize;
+            if u16::from_ne_bytes([left[4], left[5]]) == NLMSG_DONE {
+                return (count, sum);
+            }
+            let mut attributes = &left[header.min(length)..length];
+            while attributes.len() >= 4 {
+                let length = number(attributes).clamp(4, attributes.len());
+                sum += u64::from(attributes[2]) + u64::from(attributes[length - 1]);
+                attributes = &attributes[length.next_multiple_of(4).min(attributes.len())..];
+            }
+            count += 1;
+            left = &left[length.next_multiple_of(4).min(left.len())..];
+        }
+    }
+}
+
+/// Room for a datagram of this many bytes.
+pub(crate) fn make_room(socket: &OwnedFd, bytes: usize) {
+    setsockopt(socket, sockopt::SndBuf, &bytes).unwrap();
 }

@@ -10,7 +10,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLA_F_NESTED, NLA_HEADER_SIZE, NLA_TYPE_MASK, NlaBuffer, NlasIterator};
+use netlink_packet_core::{NLA_F_NESTED, NLA_HEADER_SIZE, NLA_TYPE_MASK};
 
 /// The attributes of one level, borrowed from the message. What can't be read ends the level.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,14 +29,13 @@ impl<'a> Attributes<'a> {
     }
 
     pub(crate) fn iter(self) -> impl Iterator<Item = Attribute<'a>> {
-        let bytes = self.0;
-        let mut at = 0;
-        NlasIterator::new(bytes).map_while(move |attribute| {
-            let attribute: NlaBuffer<&[u8]> = attribute.ok()?;
-            let length = usize::from(attribute.length());
-            let value = bytes.get(at + NLA_HEADER_SIZE..at + length)?;
-            at += aligned(length);
-            Some(Attribute { kind: attribute.kind(), value })
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let &[l0, l1, k0, k1] = left.first_chunk::<NLA_HEADER_SIZE>()?;
+            let length = usize::from(u16::from_ne_bytes([l0, l1]));
+            let value = left.get(NLA_HEADER_SIZE..length)?;
+            left = left.get(aligned(length)..).unwrap_or_default();
+            Some(Attribute { kind: u16::from_ne_bytes([k0, k1]) & NLA_TYPE_MASK, value })
         })
     }
 

@@ -41,21 +41,21 @@ pub(crate) struct RouteView<'a> {
     /// `RTM_F_CLONED` and the like.
     pub(crate) flags: u32,
     short_table: u8,
-    destination: Option<Attribute<'a>>,
-    output: Option<Attribute<'a>>,
+    destination: Option<&'a [u8]>,
+    output: Option<&'a [u8]>,
     hop: HopAttributes<'a>,
-    priority: Option<Attribute<'a>>,
-    source: Option<Attribute<'a>>,
-    metrics: Option<Attribute<'a>>,
-    multipath: Option<Attribute<'a>>,
-    table: Option<Attribute<'a>>,
+    priority: Option<&'a [u8]>,
+    source: Option<&'a [u8]>,
+    metrics: Option<&'a [u8]>,
+    multipath: Option<&'a [u8]>,
+    table: Option<&'a [u8]>,
 }
 
 /// What says where a hop's gateway is.
 #[derive(Debug, Clone, Copy, Default)]
 struct HopAttributes<'a> {
-    gateway: Option<Attribute<'a>>,
-    via: Option<Attribute<'a>>,
+    gateway: Option<&'a [u8]>,
+    via: Option<&'a [u8]>,
 }
 
 /// One next hop: the link's index, the gateway, the weight.
@@ -86,13 +86,13 @@ impl<'a> RouteView<'a> {
                 RTA_TABLE => &mut view.table,
                 _ => continue,
             };
-            *place = Some(attribute);
+            *place = Some(attribute.value);
         }
         Some(view)
     }
 
     pub(crate) fn destination(self) -> Option<IpAddr> {
-        self.destination?.ip()
+        self.destination.map(Attribute::of)?.ip()
     }
 
     pub(crate) fn gateway(self) -> Option<IpAddr> {
@@ -100,23 +100,23 @@ impl<'a> RouteView<'a> {
     }
 
     pub(crate) fn output(self) -> Option<u32> {
-        self.output?.u32()
+        self.output.map(Attribute::of)?.u32()
     }
 
     pub(crate) fn priority(self) -> Option<u32> {
-        self.priority?.u32()
+        self.priority.map(Attribute::of)?.u32()
     }
 
     pub(crate) fn source(self) -> Option<IpAddr> {
-        self.source?.ip()
+        self.source.map(Attribute::of)?.ip()
     }
 
     pub(crate) fn mtu(self) -> Option<u32> {
-        self.metrics?.nested().get(RTAX_MTU)?.u32()
+        self.metrics.map(Attribute::of)?.nested().get(RTAX_MTU)?.u32()
     }
 
     pub(crate) fn table(self) -> u32 {
-        let long = self.table.and_then(Attribute::u32);
+        let long = self.table.map(Attribute::of).and_then(Attribute::u32);
         long.unwrap_or_else(|| u32::from(self.short_table))
     }
 
@@ -125,7 +125,7 @@ impl<'a> RouteView<'a> {
         let (index, gateway) = (self.output(), self.gateway());
         let leads_somewhere = self.multipath.is_none() && (index.is_some() || gateway.is_some());
         let single = leads_somewhere.then_some(NextHopView { index, gateway, weight: 1 });
-        let list = self.multipath.map(|list| list.value).unwrap_or_default();
+        let list = self.multipath.unwrap_or_default();
         single.into_iter().chain(next_hops(list))
     }
 }
@@ -133,10 +133,10 @@ impl<'a> RouteView<'a> {
 impl HopAttributes<'_> {
     fn gateway(self) -> Option<IpAddr> {
         let via = || {
-            let address = self.via?.value.get(2..)?;
-            Attribute { kind: RTA_VIA, value: address }.ip()
+            let address = self.via?.get(2..)?;
+            Attribute::of(address).ip()
         };
-        self.gateway.and_then(Attribute::ip).or_else(via)
+        self.gateway.map(Attribute::of).and_then(Attribute::ip).or_else(via)
     }
 }
 
@@ -146,7 +146,8 @@ fn next_hops(mut bytes: &[u8]) -> impl Iterator<Item = NextHopView> {
         let length = usize::from(u16::from_ne_bytes([l0, l1]));
         let attributes = Attributes::new(bytes.get(RTNEXTHOP..length)?);
         bytes = bytes.get(aligned(length)..).unwrap_or_default();
-        let (gateway, via) = (attributes.get(RTA_GATEWAY), attributes.get(RTA_VIA));
+        let value = |kind| attributes.get(kind).map(|attribute| attribute.value);
+        let (gateway, via) = (value(RTA_GATEWAY), value(RTA_VIA));
         Some(NextHopView {
             index: Some(u32::from_ne_bytes([i0, i1, i2, i3])),
             gateway: HopAttributes { gateway, via }.gateway(),

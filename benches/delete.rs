@@ -1,0 +1,129 @@
+//! Taking down: a thousand containers of one bridge, and a small network that is built and removed.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)] // a bench is no library
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use netloom::{
+    Bridge, Forwarding, Link, Namespace, NatRule, Netns, Owned, Together, Veth, VethEnd, VethPair,
+};
+
+mod harness;
+mod raw;
+
+use harness::{compare, contender, is_trial, settle, timed};
+use raw::attach::{Attach, Plan};
+use raw::network::Network;
+
+type Container = (Owned<Netns>, Owned<Veth>);
+
+fn attach(host: &Netns, bridge: &Link, n: u32, ipv6: bool) -> Container {
+    let plan = Plan::number(n);
+    let container = Namespace::anonymous().create().unwrap();
+    let port = VethEnd::new(&plan.port).master(bridge).up();
+    let address = ipnet::IpNet::new(plan.address.into(), 16).unwrap();
+    let mut eth0 = VethEnd::new("eth0").address(address).gateway("10.0.0.1").loopback_up().up();
+    if !ipv6 {
+        eth0 = eth0.no_ipv6_address();
+    }
+    let cable = VethPair::new(port, eth0).create_between(host, &container).unwrap();
+    (container, cable)
+}
+
+fn many(_: &mut Criterion) {
+    let all = if is_trial() { 20 } else { 1_000 };
+    let host = Namespace::anonymous().create().unwrap();
+    let bridge = Bridge::new("br0").address("10.0.0.1/16").up().create(&host).unwrap();
+    let socket = raw::open_in(&host);
+    let build = || -> Vec<_> { (0..all).map(|n| attach(&host, &bridge, n, false)).collect() };
+    let names_are_free = || assert_eq!(host.links().unwrap().len(), 2);
+    let together = || {
+        let containers = Together::new(build());
+        let time = timed(|| drop(containers));
+        names_are_free();
+        settle(&host);
+        time
+    };
+    let mut replays: Vec<_> =
+        (0..all).map(|n| Attach::prepare(&host, bridge.index(), &Plan::number(n))).collect();
+    let replay = || {
+        let attach = |replay: &mut Attach| {
+            let attached = replay.run();
+            replay.go_home();
+            attached
+        };
+        let attached: Vec<_> = replays.iter_mut().map(attach).collect();
+        let ports = bridge.ports().unwrap();
+        let datagrams = raw::group_delete(&ports.iter().map(|port| port.index).collect::<Vec<_>>());
+        let time = timed(|| {
+            for datagram in &datagrams {
+                raw::exchange(&socket, datagram);
+            }
+            drop(attached);
+        });
+        names_are_free();
+        settle(&host);
+        time
+    };
+    compare(
+        &format!("take down {all} containers"),
+        3,
+        vec![
+            contender("netloom, a Together of them", together),
+            contender("raw group replay", replay),
+        ],
+    );
+}
+
+fn small(_: &mut Criterion) {
+    let host = Netns::current().unwrap();
+    let build = || {
+        let bridge = Bridge::new("br0").address("10.0.0.1/16").up().create(&host).unwrap();
+        let containers = [1, 2].map(|n| attach(&host, &bridge, n, true));
+        let forwarding = Forwarding::ipv4().create(&host).unwrap();
+        let nat = NatRule::masquerade().source("10.0.0.0/24").create(&host).unwrap();
+        Together::new((bridge, containers, forwarding, nat))
+    };
+    let mut replay = Network::prepare(&host);
+    let mut built = None;
+    compare(
+        "build a small network",
+        31,
+        vec![
+            contender("netloom", || {
+                let time = timed(|| built = Some(build()));
+                built = None;
+                settle(&host);
+                time
+            }),
+            contender("raw replay", || {
+                let mut attached = Vec::new();
+                let time = timed(|| attached = replay.build());
+                replay.remove(attached);
+                settle(&host);
+                time
+            }),
+        ],
+    );
+    let mut replay = Network::prepare(&host);
+    compare(
+        "remove a small network",
+        31,
+        vec![
+            contender("netloom, together", || {
+                let network = build();
+                let time = timed(|| drop(network));
+                assert_eq!(host.links().unwrap().len(), 1);
+                settle(&host);
+                time
+            }),
+            contender("raw replay", || {
+                let attached = replay.build();
+                let time = timed(|| replay.remove(attached));
+                settle(&host);
+                time
+            }),
+        ],
+    );
+}
+
+criterion_group!(benches, many, small);
+criterion_main!(benches);

@@ -1,0 +1,75 @@
+//! Contenders measured in turns, so that the machine's noise hits all of them, and the medians compared.
+#![allow(dead_code)] // each bench uses its own part
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use netloom::{Namespace, Netns, VethPair};
+
+/// Does its work once, and says how long that took without what comes before and after it.
+pub(crate) type Contender<'a> = (&'static str, Box<dyn FnMut() -> Duration + 'a>);
+
+/// A contender.
+pub(crate) fn contender<'a>(
+    name: &'static str,
+    work: impl FnMut() -> Duration + 'a,
+) -> Contender<'a> {
+    (name, Box::new(work))
+}
+
+/// Whether everything is only tried out once: `cargo bench -- --test`.
+pub(crate) fn is_trial() -> bool {
+    std::env::args().any(|argument| argument == "--test")
+}
+
+/// Each one's median over so many rounds.
+pub(crate) fn medians(
+    rounds: usize,
+    contenders: &mut [Contender<'_>],
+) -> Vec<(&'static str, Duration)> {
+    let rounds = if is_trial() { 1 } else { rounds };
+    let mut times = vec![Vec::with_capacity(rounds); contenders.len()];
+    for round in 0..rounds {
+        // Nobody is always first.
+        for turn in 0..contenders.len() {
+            let at = (round + turn) % contenders.len();
+            times[at].push(contenders[at].1());
+        }
+    }
+    let median = |times: &mut Vec<Duration>| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    contenders.iter().zip(&mut times).map(|((name, _), times)| (*name, median(times))).collect()
+}
+
+/// Prints the medians, and how they compare with the last one's: the raw replay.
+pub(crate) fn compare(work: &str, rounds: usize, mut contenders: Vec<Contender<'_>>) {
+    let medians = medians(rounds, &mut contenders);
+    let (base, least) = *medians.last().unwrap();
+    for (name, time) in &medians {
+        let ratio = time.as_secs_f64() / least.as_secs_f64();
+        println!("{work}: {name} {time:.1?}, {ratio:.2} x {base} (median of {rounds})");
+    }
+}
+
+/// The time of `work` alone; what it returns is dropped after that.
+pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> Duration {
+    let start = Instant::now();
+    let made = black_box(work());
+    let time = start.elapsed();
+    drop(made);
+    time
+}
+
+/// Waits until the kernel has cleaned up all namespaces that were closed before: until then everything
+/// that needs the RTNL lock is slower. It cleans up in order, so one more is closed, and waited for.
+pub(crate) fn settle(host: &Netns) {
+    const MARK: &str = "mark";
+    let last = Namespace::anonymous().create().unwrap();
+    VethPair::new(MARK, "end").create_between(host, &last).unwrap().keep();
+    drop(last);
+    while host.link(MARK).is_ok() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
