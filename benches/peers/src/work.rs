@@ -1,0 +1,276 @@
+//! Each work by all that can do it.
+
+use std::cell::RefCell;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use ipnet::{IpNet, Ipv4Net};
+use netloom::nft::{Family, Set, Table, Type};
+use netloom::{
+    Bridge, Forwarding, Link, Namespace, NatRule, Netns, Owned, Route, Together, Veth, VethEnd,
+    VethPair,
+};
+
+use crate::harness::{contender, medians, settle, timed};
+use crate::peers::{Nlink, Rtnetlink, ip_attach, run};
+use crate::plot::Curve;
+use crate::raw;
+use crate::raw::attach::{Attach, Plan};
+use crate::raw::network::Network;
+use crate::report::Report;
+
+pub fn cable(host: &Netns, bridge: &Link, plan: &Plan) -> (Owned<Veth>, Owned<Netns>) {
+    let container = Namespace::anonymous().create().unwrap();
+    let port = VethEnd::new(&plan.port).master(bridge).up();
+    let address = IpNet::new(plan.address.into(), 16).unwrap();
+    let mut eth0 = VethEnd::new("eth0").address(address).gateway("10.0.0.1").loopback_up().up();
+    if !plan.ipv6 {
+        eth0 = eth0.no_ipv6_address();
+    }
+    (VethPair::new(port, eth0).create_between(host, &container).unwrap(), container)
+}
+
+/// One more container, beside 1 to 1,000.
+pub fn attach(report: &mut Report, quick: bool) -> Curve {
+    let host = Netns::current().unwrap();
+    let bridge = Bridge::new("br0").address("10.0.0.1/16").up().create(&host).unwrap();
+    let (rtnetlink, nlink) = (Rtnetlink::here(), Nlink::here());
+    let plan = Plan::number(60_000);
+    let mut replay = Attach::prepare(&host, bridge.index(), &plan);
+    let mut there = Together::<Vec<_>>::default();
+    let mut curve = Curve::new();
+    let steps: &[u32] = if quick { &[1, 20] } else { &[1, 10, 30, 100, 300, 500, 1_000] };
+    for &many in steps {
+        let numbers = u32::try_from(there.len()).unwrap()..many;
+        there.extend(numbers.map(|n| cable(&host, &bridge, &Plan::number(n))));
+        let measured = medians(
+            if quick { 3 } else { 15 },
+            &mut [
+                contender("netloom", || {
+                    let mut made = None;
+                    let time = timed(|| made = Some(cable(&host, &bridge, &plan)));
+                    made.into_iter().for_each(|(cable, container)| drop((cable.keep(), container)));
+                    settle(&host);
+                    time
+                }),
+                contender("raw replay", || {
+                    let mut made = None;
+                    let time = timed(|| made = Some(replay.run()));
+                    replay.go_home();
+                    drop(made);
+                    settle(&host);
+                    time
+                }),
+                contender("nlink", || settled(&host, nlink.attach(&plan))),
+                contender("rtnetlink", || settled(&host, rtnetlink.attach(bridge.index(), &plan))),
+                contender("`ip`, `nft`", || settled(&host, ip_attach(&plan))),
+            ],
+        );
+        report.add(format!("one more container beside {many}, no IPv6 addresses"), &measured);
+        curve.push((many, measured));
+    }
+    drop(Together::new((there, bridge)));
+    settle(&host);
+    curve
+}
+
+/// Closes the container, and waits for the kernel.
+fn settled<T>(host: &Netns, (time, container): (Duration, T)) -> Duration {
+    drop(container);
+    settle(host);
+    time
+}
+
+/// Built, then removed.
+pub fn network(report: &mut Report, quick: bool) {
+    let host = Netns::current().unwrap();
+    let build = || {
+        let bridge = Bridge::new("br0").address("10.0.0.1/16").up().create(&host).unwrap();
+        let plan = |n| Plan { ipv6: true, ..Plan::number(n) };
+        let containers = [1, 2].map(|n| cable(&host, &bridge, &plan(n)));
+        let forwarding = Forwarding::ipv4().create(&host).unwrap();
+        let nat = NatRule::masquerade().source("10.0.0.0/24").create(&host).unwrap();
+        Together::new((bridge, containers, forwarding, nat))
+    };
+    let replay = RefCell::new(Network::prepare(&host));
+    let removed = RefCell::new([const { Vec::new() }; 3]);
+    let built = medians(
+        if quick { 2 } else { 15 },
+        &mut [
+            contender("netloom", || {
+                let mut network = None;
+                let time = timed(|| network = Some(build()));
+                removed.borrow_mut()[0].push(timed(|| drop(network.take())));
+                settle(&host);
+                time
+            }),
+            contender("raw replay", || {
+                let mut attached = Vec::new();
+                let time = timed(|| attached = replay.borrow_mut().build());
+                removed.borrow_mut()[1].push(timed(|| replay.borrow().remove(attached)));
+                settle(&host);
+                time
+            }),
+            contender("`ip`, `nft`", || {
+                let time = timed(by_commands);
+                removed.borrow_mut()[2].push(timed(remove_by_commands));
+                settle(&host);
+                time
+            }),
+        ],
+    );
+    let names = ["netloom", "raw replay", "`ip`, `nft`"];
+    let removed = names.into_iter().zip(removed.into_inner()).map(|(name, mut times)| {
+        times.sort_unstable();
+        (name, times[times.len() / 2])
+    });
+    report.add("a small network built", &built);
+    report.add("the same removed, names free again", &removed.collect::<Vec<_>>());
+}
+
+pub const RULESET: &str = "table ip t {\nchain c {\ntype nat hook postrouting priority 100;\n\
+     ip saddr 10.0.0.0/24 masquerade\n}\n}\n";
+
+fn by_commands() {
+    let mut host = "link add br0 up type bridge\naddress add 10.0.0.1/16 dev br0\n".to_owned();
+    for n in [1, 2] {
+        run("ip", &["netns", "add", &format!("c{n}")], "");
+        host += &format!("link add p{n} master br0 up type veth peer name eth0 netns c{n}\n");
+    }
+    run("ip", &["-batch", "-"], &host);
+    for n in [1, 2] {
+        let there = format!(
+            "address add 10.0.1.{n}/16 dev eth0\nlink set lo up\nlink set eth0 up\n\
+             route add default via 10.0.0.1\n"
+        );
+        run("ip", &["-n", &format!("c{n}"), "-batch", "-"], &there);
+    }
+    std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+    run("nft", &["-f", "-"], RULESET);
+}
+
+fn remove_by_commands() {
+    run("nft", &["delete", "table", "ip", "t"], "");
+    std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
+    run("ip", &["-batch", "-"], "link del p1\nlink del p2\nlink del br0\n");
+    run("ip", &["netns", "del", "c1"], "");
+    run("ip", &["netns", "del", "c2"], "");
+}
+
+fn to(n: u32) -> Ipv4Addr {
+    Ipv4Addr::from_bits(0x1400_0000 + n)
+}
+
+/// Many in, and out again as a list.
+pub fn routes(report: &mut Report, quick: bool) {
+    const VIA: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+    let many = if quick { 1_000 } else { 100_000 };
+    let rounds = if quick { 1 } else { 3 };
+    let host = Netns::current().unwrap();
+    let (rtnetlink, nlink, socket) = (Rtnetlink::here(), Nlink::here(), raw::open_in(&host));
+    let destinations: Vec<_> = (0..many).map(to).collect();
+    let ours: Vec<_> =
+        destinations.iter().map(|to| Route::new(Ipv4Net::from(*to)).via(VIA)).collect();
+    let datagrams = raw::ipv4_routes(destinations.iter().map(|to| (*to, VIA)));
+    let lines: String =
+        destinations.iter().map(|to| format!("route add {to} via {VIA}\n")).collect();
+    // They go with the link.
+    let fresh = |work: &dyn Fn()| {
+        let near = VethEnd::new("v1").address("10.0.0.2/24").up();
+        let cable = VethPair::new(near, VethEnd::new("v2").up()).create(&host).unwrap();
+        let time = timed(work);
+        drop(cable);
+        time
+    };
+    let measured = medians(
+        rounds,
+        &mut [
+            contender("netloom", || {
+                fresh(&|| drop(Route::create_all(&ours, &host).unwrap().keep()))
+            }),
+            contender("raw replay", || {
+                fresh(&|| datagrams.iter().for_each(|datagram| raw::exchange(&socket, datagram)))
+            }),
+            contender("nlink", || fresh(&|| nlink.routes_in(&destinations))),
+            contender("rtnetlink", || fresh(&|| rtnetlink.routes_in(&destinations))),
+            contender("`ip`, `nft`", || fresh(&|| run("ip", &["-batch", "-"], &lines))),
+        ],
+    );
+    report.add(format!("{many} IPv4 routes in"), &measured);
+
+    let near = VethEnd::new("v1").address("10.0.0.2/24").up();
+    let cable = VethPair::new(near, VethEnd::new("v2").up()).create(&host).unwrap();
+    Route::create_all(&ours, &host).unwrap().keep();
+    let all = raw::all_routes();
+    let least = many as usize;
+    let lent =
+        || host.fold_routes(|| 0, |count, route| *count += usize::from(route.table() == 254));
+    let measured = medians(
+        rounds * 3,
+        &mut [
+            contender("netloom", || timed(|| assert!(host.routes().unwrap().len() >= least))),
+            contender("lent", || timed(|| assert!(lent().unwrap() >= least))),
+            contender("raw replay", || timed(|| assert!(raw::walk(&socket, &all, 28).0 >= least))),
+            contender("nlink", || timed(|| assert!(nlink.routes_out() >= least))),
+            contender("rtnetlink", || timed(|| assert!(rtnetlink.routes_out() >= least))),
+            contender("`ip`, `nft`", || timed(|| run("ip", &["route", "show"], ""))),
+        ],
+    );
+    report.add(format!("{many} routes out, by value"), &measured);
+    let lent = [("netloom", measured[1].1), measured[2]];
+    report.add(format!("{many} routes out, lent"), &lent);
+    drop(cable);
+}
+
+/// By its name, among 1,000.
+pub fn one_link(report: &mut Report, quick: bool) {
+    let many = if quick { 20 } else { 1_000 };
+    let host = Netns::current().unwrap();
+    let pair = |n| VethPair::new(format!("a{n}"), format!("b{n}")).create(&host);
+    let there: Together<Vec<_>> = (0..many / 2).map(pair).collect::<Result<_, _>>().unwrap();
+    let (rtnetlink, nlink, socket) = (Rtnetlink::here(), Nlink::here(), raw::open_in(&host));
+    let request = raw::link_by_name("a7");
+    let measured = medians(
+        if quick { 5 } else { 501 },
+        &mut [
+            contender("netloom", || timed(|| host.link("a7").unwrap())),
+            contender("raw replay", || timed(|| raw::get(&socket, &request))),
+            contender("nlink", || timed(|| nlink.link("a7"))),
+            contender("rtnetlink", || timed(|| rtnetlink.link("a7"))),
+        ],
+    );
+    report.add(format!("one link by its name among {many}"), &measured);
+    drop(there);
+}
+
+/// Elements of a set whose size is declared.
+pub fn set(report: &mut Report, quick: bool) {
+    let many = if quick { 1_000 } else { 100_000 };
+    let host = Netns::current().unwrap();
+    let elements: Vec<_> = (0..many).map(to).collect();
+    let list: Vec<_> = elements.iter().map(ToString::to_string).collect();
+    let text = format!(
+        "table ip t {{\nset s {{\ntype ipv4_addr; size {many}\nelements = {{ {} }}\n}}\n}}\n",
+        list.join(", ")
+    );
+    let measured = medians(
+        if quick { 1 } else { 5 },
+        &mut [
+            contender("netloom", || {
+                let mut made = None;
+                let set =
+                    || Set::new("s", Type::Ipv4).size(many).elements(elements.iter().copied());
+                let create = || Table::new(Family::Ip, "t").set(set()).create(&host).unwrap();
+                let time = timed(|| made = Some(create()));
+                drop(made);
+                time
+            }),
+            contender("`ip`, `nft`", || {
+                let time = timed(|| run("nft", &["-f", "-"], &text));
+                run("nft", &["delete", "table", "ip", "t"], "");
+                time
+            }),
+        ],
+    );
+    report.add(format!("a set of {many} elements"), &measured);
+}
