@@ -94,7 +94,8 @@ pub(crate) fn keep_all<H: Handle>(owners: impl IntoIterator<Item = Owned<H>>) {
     }
 }
 
-fn find(host: &Host, name: &str) -> Result<Option<Link>, Failure> {
+/// A link of the host's, where there is one.
+pub(crate) fn find(host: &Host, name: &str) -> Result<Option<Link>, Failure> {
     match host.netns.link(name) {
         Err(error) if error.is_not_found() => Ok(None),
         found => Ok(found.map(Some)?),

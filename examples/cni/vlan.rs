@@ -2,7 +2,7 @@
 
 use netloom::{BridgeVlan, Link, VethEnd, VethPair};
 
-use crate::bridge::{ReadyBridge, refuse_advertisements};
+use crate::bridge::{ReadyBridge, find, refuse_advertisements};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::host::Host;
@@ -35,11 +35,4 @@ pub(crate) fn gateway_link(
     veth.near().leave_vlan(1)?;
     BridgeVlan::new(vlan.id).pvid().untagged().create(veth.near())?.keep();
     Ok(veth.keep().peer().clone())
-}
-
-fn find(host: &Host, name: &str) -> Result<Option<Link>, Failure> {
-    match host.netns.link(name) {
-        Err(error) if error.is_not_found() => Ok(None),
-        found => Ok(found.map(Some)?),
-    }
 }

@@ -48,11 +48,10 @@ impl Link {
     }
 
     /// Takes this bridge port out of a VLAN, as `bridge vlan del dev PORT vid ID`: out of 1, say, which
-    /// ports are in by default.
+    /// ports are in by default. Not to be in it is no error.
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where it is not in it;
     /// [`is_unsupported`](Error::is_unsupported) in a kernel without `CONFIG_BRIDGE_VLAN_FILTERING`.
     #[doc(alias = "bridge vlan del")]
     pub fn leave_vlan(&self, id: u16) -> Result<(), Error> {
