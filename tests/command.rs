@@ -205,7 +205,8 @@ fn it_works_in_a_directory_of_its_namespace() {
         let printed = |directory: &str, program: &str| {
             let output = red.command(program).current_dir(directory).output().unwrap();
             assert!(output.status.success(), "{output:?}");
-            String::from_utf8(output.stdout).unwrap()
+            // What bonding puts among the links is none.
+            String::from_utf8(output.stdout).unwrap().replace("bonding_masters\n", "")
         };
         assert_eq!(printed("/sys/class/net", "ls"), "lo\nveth1\nveth2\n");
         // Which is not there outside.

@@ -84,7 +84,7 @@ fn system_calls_are_interrupted_a_thousand_times_a_second() {
             let patience = Instant::now() + Duration::from_secs(2);
             let mut rounds = 0;
             while Instant::now() < patience || rounds < 3 {
-                leaves_nothing(|| network().unwrap());
+                network().unwrap();
                 rounds += 1;
             }
             // Waits, too, last as long as they are to.
