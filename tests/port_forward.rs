@@ -10,6 +10,8 @@ mod bad_input;
 mod held;
 #[path = "port_forward/lab.rs"]
 mod lab;
+#[path = "port_forward/sctp.rs"]
+mod sctp;
 #[path = "port_forward/stale.rs"]
 mod stale;
 #[path = "port_forward/tagged.rs"]

@@ -21,8 +21,13 @@ fn pair() -> (Owned<Netns>, Owned<Netns>, Owned<Veth>) {
     (near, far, cable)
 }
 
+/// With patience, as the machine may be busy.
 fn reaches(from: &Netns) -> bool {
-    Ping::new("10.0.0.1").timeout(Duration::from_millis(200)).send(from).is_ok()
+    Ping::new("10.0.0.1").timeout(Duration::from_secs(10)).send(from).is_ok()
+}
+
+fn is_lost(from: &Netns) -> bool {
+    Ping::new("10.0.0.1").timeout(Duration::from_millis(200)).send(from).is_err()
 }
 
 fn input() -> Chain {
@@ -36,7 +41,7 @@ fn rules_accept_and_drop_and_count() {
         assert!(reaches(&far));
         let table = Table::new(Family::Inet, "t").chain(input().policy(Policy::Drop));
         let table = table.create(&near).unwrap();
-        assert!(!reaches(&far));
+        assert!(is_lost(&far));
         let chain = table.chain("in").unwrap();
         let accept = Rule::new().source("10.0.0.2").icmp_echo().counter().accept();
         let accept = accept.create(&chain).unwrap();
@@ -51,7 +56,7 @@ fn rules_accept_and_drop_and_count() {
             Err(error) => assert_eq!(error.raw_os_error(), Some(22), "{error}"),
         }
         accept.replace(&Rule::new().not().source("10.0.0.2").icmp_echo().accept()).unwrap();
-        assert!(!reaches(&far));
+        assert!(is_lost(&far));
     });
 }
 
@@ -66,7 +71,7 @@ fn a_set_decides_as_it_is_now() {
         assert!(reaches(&far));
         let set = table.set("blocked").unwrap();
         set.add(["10.0.0.0/30"]).unwrap();
-        assert!(!reaches(&far));
+        assert!(is_lost(&far));
         set.flush().unwrap();
         assert!(reaches(&far));
     });
@@ -84,7 +89,7 @@ fn a_limit_lets_its_burst_through() {
         assert!(reaches(&far));
         let table = Table::new(Family::Ip, "t").chain(chain).create(&near).unwrap();
         for _ in 0..6 {
-            reaches(&far);
+            is_lost(&far);
         }
         // What passed, not what was answered in time on a busy machine.
         let rules = table.chain("in").unwrap().rules().unwrap();

@@ -100,10 +100,10 @@ fn add(
     let mut transaction = Operations::new();
     let step = (ACTION, shown as &dyn fmt::Display);
     let too_long = || Error::invalid(ACTION, shown, "it can't be put into an element");
-    let mut holders: HashMap<Port, u64> = HashMap::new();
     let mut containers: HashMap<(u32, IpAddr), usize> = HashMap::new();
     let mut changes = Vec::new();
     for is_ipv4 in [true, false] {
+        let mut holders: HashMap<Port, u64> = HashMap::new();
         let known = if is_ipv4 { &held.v4 } else { &held.v6 };
         let mut elements = Elements::default();
         for (number, mapping) in numbered() {

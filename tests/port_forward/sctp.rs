@@ -1,0 +1,119 @@
+//! Published SCTP ports, by the first two packets of a connection: also where the kernel itself speaks no
+//! SCTP, connection tracking may.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use netloom::{Netns, PortForward};
+
+use crate::lab::{Lab, of_both_kinds, of_kind};
+use crate::traffic::{PATIENCE, SHORT};
+
+const SCTP: u8 = 132;
+const INIT: u8 = 1;
+const INIT_ACK: u8 = 2;
+
+/// What SCTP packets come in by and go out by.
+fn socket(netns: &Netns, is_ipv4: bool) -> UdpSocket {
+    let socket = if is_ipv4 { netns.raw_ipv4_socket(SCTP) } else { netns.raw_ipv6_socket(SCTP) };
+    UdpSocket::from(socket.unwrap())
+}
+
+/// CRC-32C, as SCTP has it: <https://www.rfc-editor.org/rfc/rfc9260#appendix-A>.
+fn checksum(packet: &[u8]) -> u32 {
+    !packet.iter().fold(!0, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            if crc & 1 == 1 { (crc >> 1) ^ 0x82f6_3b78 } else { crc >> 1 }
+        })
+    })
+}
+
+/// The packet that begins a connection, or answers that.
+fn packet(kind: u8, [from, to]: [u16; 2], tag: u32) -> Vec<u8> {
+    let mut packet = Vec::new();
+    packet.extend(from.to_be_bytes());
+    packet.extend(to.to_be_bytes());
+    packet.extend(tag.to_be_bytes());
+    packet.extend([0; 4]);
+    packet.extend([kind, 0, 0, 20]);
+    packet.extend(7_u32.to_be_bytes()); // the tag of its sender
+    packet.extend(65_536_u32.to_be_bytes());
+    packet.extend([0, 1, 0, 1]);
+    packet.extend(1_u32.to_be_bytes());
+    let sum = checksum(&packet).to_le_bytes();
+    packet[8..12].copy_from_slice(&sum);
+    packet
+}
+
+/// The next one of this kind: its sender and its ports.
+fn next(socket: &UdpSocket, kind: u8, patience: Duration) -> Option<(IpAddr, [u16; 2])> {
+    let end = Instant::now() + patience;
+    while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    {
+        socket.set_read_timeout(Some(left)).unwrap();
+        let mut bytes = [0; 256];
+        let Ok((length, from)) = socket.recv_from(&mut bytes) else { return None };
+        let start = if from.is_ipv4() { usize::from(bytes[0] & 15) * 4 } else { 0 };
+        let sctp = &bytes[start..length];
+        let mut summed = sctp.to_vec();
+        summed[8..12].fill(0);
+        if sctp[12] == kind && checksum(&summed).to_le_bytes() == sctp[8..12] {
+            let port = |at: usize| u16::from_be_bytes([sctp[at], sctp[at + 1]]);
+            return Some((from.ip(), [port(0), port(2)]));
+        }
+    }
+    None
+}
+
+/// Whom a server at a port of the container saw, and from where the client got its answer.
+fn connect(
+    client: &Netns,
+    to: SocketAddr,
+    container: &Netns,
+    patience: Duration,
+) -> Option<(IpAddr, SocketAddr)> {
+    let (near, far) = (socket(client, to.is_ipv4()), socket(container, to.is_ipv4()));
+    thread::scope(|scope| {
+        let server = scope.spawn(|| {
+            let (from, [port, at]) = next(&far, INIT, patience)?;
+            assert_eq!(at, 80);
+            far.send_to(&packet(INIT_ACK, [at, port], 7), (from, 0)).unwrap();
+            Some(from)
+        });
+        near.send_to(&packet(INIT, [40_000, to.port()], 0), (to.ip(), 0)).unwrap();
+        let answer = next(&near, INIT_ACK, patience);
+        let seen = server.join().unwrap()?;
+        let (from, [port, _]) = answer?;
+        Some((seen, SocketAddr::new(from, port)))
+    })
+}
+
+fn ways(tag: Option<&str>) {
+    let lab = Lab::new(false);
+    let forwards = ["10.0.0.2", "fd00::2"]
+        .map(|target| of_kind(tag, PortForward::new(3868, target).target_port(80).sctp()));
+    let forwards = PortForward::create_all(&forwards, &lab.host).unwrap();
+    for (to, outside, host) in [
+        ("198.51.100.2:3868", "198.51.100.1", "10.0.0.1"),
+        ("[2001:db8::2]:3868", "2001:db8::1", "fd00::1"),
+    ] {
+        let to: SocketAddr = to.parse().unwrap();
+        let [outside, host] = [outside, host].map(|text| text.parse::<IpAddr>().unwrap());
+        let from = |client: &Netns| connect(client, to, &lab.web, PATIENCE);
+        assert_eq!(from(&lab.outside), Some((outside, to)));
+        assert_eq!(from(&lab.neighbor), Some((host, to)));
+        let other = SocketAddr::new(to.ip(), 3869);
+        assert_eq!(connect(&lab.outside, other, &lab.web, SHORT), None);
+    }
+    drop(forwards);
+    let to = "198.51.100.2:3868".parse().unwrap();
+    let client = &lab.neighbor;
+    netloom::ConntrackFilter::new().protocol(netloom::Protocol::SCTP).delete(&lab.host).unwrap();
+    assert_eq!(connect(client, to, &lab.web, SHORT), None);
+}
+
+#[test]
+fn sctp_ports_lead_there_from_outside_and_from_a_neighbor() {
+    of_both_kinds(ways);
+}
