@@ -26,7 +26,8 @@ use crate::owned::{Owned, sealed};
 ///
 /// A whole namespace's switch is one for all its links; when it is put back, those that forwarded before,
 /// or have an owner of their own, go on. Of several owners the last to go puts back. Where IPv6 forwarding
-/// goes on, links that accept router advertisements go on accepting them, those that come later included.
+/// goes on, links that accept router advertisements go on accepting them, those that come later included:
+/// these keep `accept_ra=2` when it goes off, which then means what 1, the kernel's default, does.
 /// Source: Documentation/networking/ip-sysctl.rst.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]

@@ -212,6 +212,13 @@ impl<H: Handle> fmt::Debug for Owned<H> {
     }
 }
 
+/// As the handle's.
+impl<H: Handle + fmt::Display> fmt::Display for Owned<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.handle, f)
+    }
+}
+
 static HOOK: OnceLock<fn(&Error)> = OnceLock::new();
 
 /// Has `hook` told of every failure to delete on drop, in the whole process. Returns whether it was

@@ -76,8 +76,8 @@ pub(crate) fn owner_of_namespace(namespace: BorrowedFd<'_>) -> io::Result<OwnedF
 ///
 /// The namespace is born with a thread of the kernel's alone, whose only call is the socket's. This one
 /// waits for it, as vfork(2) does, so nobody's namespace changes, nothing has to be waited for
-/// or taken home, and it costs five system calls where a thread of std's takes some twenty more. A C
-/// library that starts no such thread (musl) says EINVAL.
+/// or taken home, and it costs five system calls where a thread of std's takes some twenty more. Who
+/// can't start such a thread says EINVAL: a C library (musl), and what runs programs by emulation.
 pub(crate) fn socket_in_new_namespace() -> Result<Result<OwnedFd, Errno>, Errno> {
     const STACK: usize = 32 * 1024;
     let flags = CloneFlags::CLONE_VM
@@ -88,6 +88,9 @@ pub(crate) fn socket_in_new_namespace() -> Result<Result<OwnedFd, Errno>, Errno>
         | CloneFlags::CLONE_FS
         | CloneFlags::CLONE_SYSVSEM
         | CloneFlags::CLONE_NEWNET;
+    // The kernel ignores it, as a thread's end is signalled to nobody. Valgrind keeps this signal for
+    // itself and says EINVAL; it would end the program for these flags.
+    let signal = Some(libc::SIGRTMAX());
     let mut stack = vec![0; STACK];
     let mut opened = Err(Errno::ENOSYS);
     // No handler may run on that stack. SIGSYS is left, as a seccomp filter may answer by it.
@@ -104,7 +107,7 @@ pub(crate) fn socket_in_new_namespace() -> Result<Result<OwnedFd, Errno>, Errno>
     // it and are used by one of the two at a time. It makes one system call, which neither
     // allocates nor panics nor takes a lock, on a stack some ten times what that needs, and ends without a
     // return to Rust. CLONE_THREAD: it is nobody's child to wait for.
-    let started = unsafe { clone(Box::new(open), &mut stack, flags, None) };
+    let started = unsafe { clone(Box::new(open), &mut stack, flags, signal) };
     before.thread_set_mask()?;
     started.map(|_| opened)
 }

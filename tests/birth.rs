@@ -85,6 +85,41 @@ fn it_takes_no_other_privilege() {
     });
 }
 
+/// A seccomp filter that knows no clone with flags for namespaces, though unshare(2) is allowed.
+#[test]
+fn a_clone_that_a_filter_does_not_know_is_no_obstacle() {
+    support::isolated(|| {
+        let filtered = || {
+            support::process::refuse_clone_of_network(Errno::ENOSYS as i32);
+            let red = Namespace::anonymous().create().unwrap();
+            assert_ne!(red.id(), Netns::current().unwrap().id());
+            assert_eq!(red.links().unwrap().len(), 1);
+        };
+        thread::scope(|scope| scope.spawn(filtered).join().unwrap());
+    });
+}
+
+/// Valgrind starts no thread of the kernel's alone: it ends the program, unless it refuses it before.
+#[test]
+fn valgrind_goes_on() {
+    support::isolated(|| {
+        let program = std::env::current_exe().unwrap();
+        let helper = ["--exact", "under_valgrind", "--ignored"];
+        let arguments = [&["--tool=none", "-q", program.to_str().unwrap()], &helper[..]].concat();
+        if let Some(said) = support::tools::run(&support::Place::here(), "valgrind", &arguments) {
+            assert!(said.contains("1 passed"), "{said}");
+        }
+    });
+}
+
+#[test]
+#[ignore = "a helper: another test starts it under valgrind"]
+fn under_valgrind() {
+    let red = Namespace::anonymous().create().unwrap();
+    assert_ne!(red.id(), Netns::current().unwrap().id());
+    assert_eq!(red.links().unwrap().len(), 1);
+}
+
 static HANDLED: AtomicUsize = AtomicUsize::new(0);
 
 extern "C" fn handle(_: i32) {

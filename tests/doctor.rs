@@ -24,6 +24,7 @@ fn what_works_here_is_answered_by_yes() {
             Check::NetAdmin,
             Check::SysAdmin,
             Check::NetRaw,
+            Check::UserNamespaces,
             Check::NewNamespace,
             Check::NamedNamespaces,
             Check::Sysctls,
@@ -195,6 +196,27 @@ fn without_privileges_that_is_what_is_answered() {
         }
         assert!(report.to_string().contains("because: "));
     });
+}
+
+/// An ordinary user's own namespaces, in which its privileges count though they are none of the machine's.
+#[test]
+fn what_an_ordinary_user_has_in_its_own_namespaces_counts() {
+    support::isolated(|| {
+        let mut again = Command::new("unshare");
+        again.arg("-rnm").arg(env::current_exe().unwrap());
+        passes(again, "in_namespaces_of_its_own");
+    });
+}
+
+#[test]
+#[ignore = "a helper: another test starts it in namespaces of its own"]
+fn in_namespaces_of_its_own() {
+    let report = doctor::examine();
+    println!("{report}");
+    for check in [Check::NetAdmin, Check::SysAdmin, Check::NetRaw, Check::UserNamespaces] {
+        assert!(answer(&report, check).is_yes(), "{check}: {:?}", answer(&report, check));
+    }
+    assert_eq!(report.place.owner, Owner::Ours);
 }
 
 fn passes(mut again: Command, helper: &str) {

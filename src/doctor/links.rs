@@ -1,6 +1,7 @@
 //! Kinds of links: one of each is made.
 
 use std::fs::OpenOptions;
+use std::io;
 use std::os::fd::AsFd;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST};
@@ -128,7 +129,12 @@ fn tun(room: Result<&Netns, &Error>) -> Answer {
         Ok(Ok(())) => Answer::Yes,
         Ok(Err(error)) => Answer::no(
             format!("{DEVICE}: {error}"),
-            "`modprobe tun` as root, or give the container that device",
+            match error.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    "let this user read and write it (`chmod a+rw /dev/net/tun`), or run it as root"
+                }
+                _ => "`modprobe tun` as root, or give the container that device",
+            },
         ),
         Err(error) => Answer::from(Err(&error)),
     }

@@ -21,12 +21,13 @@ pub(super) fn fresh() -> Result<Netns, Cause> {
     }
 }
 
-/// Born with its socket, whose namespace is then asked for. None where this C library, or a missing
-/// `CAP_NET_ADMIN`, leaves only the long way.
+/// Born with its socket, whose namespace is then asked for. None where this C library, an emulator, a
+/// filter or a missing `CAP_NET_ADMIN` leaves only the long way.
 fn at_once() -> Result<Option<Netns>, Cause> {
     fault::system_call("clone")?;
     let socket = match sys::socket_in_new_namespace() {
-        Err(Errno::EINVAL) => return Ok(None),
+        // ENOSYS: what a seccomp filter may say of a clone with namespaces in its flags.
+        Err(Errno::EINVAL | Errno::ENOSYS) => return Ok(None),
         born => born.map_err(takes(SYS_ADMIN))?,
     };
     fault::system_call("socket")?;

@@ -97,20 +97,44 @@ pub(crate) fn keep_capabilities(bits: u32) {
 }
 
 /// Has the kernel refuse a system call, with this errno, to the calling thread and those it starts, for good.
-#[allow(unsafe_code, clippy::cast_possible_truncation)] // codes are 16 bits of a wider constant
 pub(crate) fn refuse_system_call(number: libc::c_long, errno: i32) {
-    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let mut filter = [
-        step(LOAD, 0, 0, 0), // seccomp_data.nr
-        step(JUMP_IF_EQUAL, 0, 1, u32::try_from(number).unwrap()),
-        step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()),
-        step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
-    // SAFETY: the program and its four steps live until the calls return; the kernel checks and copies them.
+    refuse(number, &[], errno);
+}
+
+/// The same of clone(2), where it is to make a network namespace.
+pub(crate) fn refuse_clone_of_network(errno: i32) {
+    // The low half of the first argument, the flags.
+    let flags = if cfg!(target_endian = "big") { 20 } else { 16 };
+    let is_set = jump(libc::BPF_JSET, 0, 1, libc::CLONE_NEWNET.cast_unsigned());
+    refuse(libc::SYS_clone, &[load(flags), is_set], errno);
+}
+
+#[allow(clippy::cast_possible_truncation)] // codes are 16 bits of a wider constant
+fn step(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt, jf, k }
+}
+
+fn load(offset: u32) -> libc::sock_filter {
+    step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset)
+}
+
+fn jump(test: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+    step(libc::BPF_JMP | test | libc::BPF_K, jt, jf, k)
+}
+
+/// Where the call has this number and `more`, whose last step passes over the next one otherwise, agrees.
+#[allow(unsafe_code)]
+fn refuse(number: libc::c_long, more: &[libc::sock_filter], errno: i32) {
+    let answer = |answer| step(libc::BPF_RET | libc::BPF_K, 0, 0, answer);
+    let past = u8::try_from(more.len() + 1).unwrap();
+    // First seccomp_data.nr.
+    let mut filter = vec![load(0), jump(libc::BPF_JEQ, 0, past, u32::try_from(number).unwrap())];
+    filter.extend(more);
+    filter.push(answer(libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()));
+    filter.push(answer(libc::SECCOMP_RET_ALLOW));
+    let length = u16::try_from(filter.len()).unwrap();
+    let program = libc::sock_fprog { len: length, filter: filter.as_mut_ptr() };
+    // SAFETY: the program and its steps live until the calls return; the kernel checks and copies them.
     unsafe {
         assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
         assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program), 0);
