@@ -19,6 +19,8 @@ pub(crate) struct ReadyBridge {
     pub(crate) info: LinkInfo,
     addresses: Vec<Owned<AddressHandle>>,
     forwarding: Vec<Owned<ForwardingHandle>>,
+    /// Back after what took their place is gone.
+    replaced: Replaced,
     /// Dropped last.
     made: Option<Owned<Link>>,
 }
@@ -46,7 +48,8 @@ impl ReadyBridge {
         if config.promiscuous && !info.flags.contains(netloom::LinkFlags::PROMISC) {
             link.set_promiscuous(true)?;
         }
-        Ok(Self { link, info, addresses: Vec::new(), forwarding: Vec::new(), made })
+        let (addresses, forwarding, replaced) = (Vec::new(), Vec::new(), Replaced::default());
+        Ok(Self { link, info, addresses, forwarding, replaced, made })
     }
 
     /// Makes the host a router at these addresses.
@@ -63,6 +66,7 @@ impl ReadyBridge {
         if let Some(Lacking { missing, in_the_way }) = lacking(at, gateways, config)? {
             for address in in_the_way {
                 Owned::adopt(at.address(address)?).delete().map_err(netloom::Error::from)?;
+                self.replaced.0.push((at.clone(), address));
             }
             for gateway in missing {
                 let address = Address::new(gateway).broadcast_auto();
@@ -81,10 +85,26 @@ impl ReadyBridge {
     }
 
     /// It stays, with its addresses, as other attachments come to share it.
-    pub(crate) fn keep(self) {
+    pub(crate) fn keep(mut self) {
+        self.replaced.0.clear();
         keep_all(self.addresses);
         keep_all(self.forwarding);
         keep_all(self.made);
+    }
+}
+
+/// Addresses that forceAddress took off, in the order in which they were there. Put back when it is dropped.
+#[derive(Debug, Default)]
+struct Replaced(Vec<(Link, IpNet)>);
+
+impl Drop for Replaced {
+    fn drop(&mut self) {
+        for (link, address) in self.0.drain(..) {
+            match Address::new(address).broadcast_auto().create(&link) {
+                Ok(owned) => drop(owned.keep()),
+                Err(error) => eprintln!("netloom-cni: {address} is not back: {error}"),
+            }
+        }
     }
 }
 

@@ -130,13 +130,22 @@ fn a_bridge_keeps_its_address_unless_another_one_is_forced() {
         let refused = unchanged(&[&host.netns, &red], || host.call("ADD", "red", &other));
         refused.refused(7, &["`cni0` has the address 10.88.0.1/24 already", "10.99.0.1/24"]);
         let forced = with(&other, "forceAddress", true);
+        // What it took off is back where a later step fails: a gateway that nobody reaches.
+        let mut failing = forced.clone();
+        failing["ipam"]["routes"] = json!([{"dst": "10.55.0.0/16", "gw": "192.0.2.1"}]);
+        assert!(!host.call("ADD", "red", &failing).succeeded);
+        assert_eq!(gateways(&host), ["10.88.0.1/24"]);
         host.add("red", &forced);
         reaches(&red, "10.99.0.1");
-        let addresses = host.netns.link("cni0").unwrap().addresses().unwrap();
-        let addresses = addresses.iter().map(|info| info.prefix.to_string());
-        let v4: Vec<_> = addresses.filter(|address| address.starts_with("10.")).collect();
-        assert_eq!(v4, ["10.99.0.1/24"]);
+        assert_eq!(gateways(&host), ["10.99.0.1/24"]);
     });
+}
+
+/// The bridge's own IPv4 addresses.
+fn gateways(host: &Host) -> Vec<String> {
+    let addresses = host.netns.link("cni0").unwrap().addresses().unwrap();
+    let addresses = addresses.iter().map(|info| info.prefix.to_string());
+    addresses.filter(|address| address.starts_with("10.")).collect()
 }
 
 #[test]
