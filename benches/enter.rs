@@ -60,7 +60,25 @@ fn listener(criterion: &mut Criterion) {
     });
     let worker = red.worker().unwrap();
     group.bench_function("Worker::run", |bench| bench.iter(|| worker.run(bind).unwrap()));
+    group.bench_function("Netns::run", |bench| bench.iter(|| red.run(bind).unwrap()));
     group.finish();
+    let raw = || {
+        setns(&*red, CloneFlags::CLONE_NEWNET).unwrap();
+        let listener = bind();
+        setns(&home, CloneFlags::CLONE_NEWNET).unwrap();
+        listener
+    };
+    in_turns(
+        "a listener inside",
+        3000,
+        &[
+            ("raw", &|| timed_whole(raw)),
+            ("Netns::tcp_listen", &|| timed_whole(|| red.tcp_listen("127.0.0.1:80").unwrap())),
+            ("Worker::run", &|| timed_whole(|| worker.run(bind).unwrap())),
+            ("Netns::run", &|| timed_whole(|| red.run(bind).unwrap())),
+            ("Netns::run of nothing", &|| timed_whole(|| red.run(|| ()).unwrap())),
+        ],
+    );
 }
 
 /// A namespace with its socket, and the same by bare system calls on the calling thread.
@@ -82,24 +100,9 @@ fn made(criterion: &mut Criterion) {
         bench.iter_custom(|rounds| timed(rounds, netloom));
     });
     group.finish();
-    // In turns, so that the machine's noise hits both.
-    let rounds = if std::env::args().any(|word| word == "--test") { 1 } else { ROUNDS };
-    let (mut ours, mut raws) = (Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        ours.push(timed(1, netloom));
-        raws.push(timed(1, raw));
-    }
-    let [ours, raws] = [ours, raws].map(|mut times| {
-        times.sort_unstable();
-        times[rounds / 2]
-    });
-    let ratio = ours.as_secs_f64() / raws.as_secs_f64();
-    println!(
-        "a namespace made, medians of {rounds}: netloom {ours:?}, raw {raws:?}, ratio {ratio:.2}"
-    );
+    let (raw, netloom) = (|| timed(1, raw), || timed(1, netloom));
+    in_turns("a namespace made", 301, &[("raw", &raw), ("Namespace::create", &netloom)]);
 }
-
-const ROUNDS: usize = 301;
 
 /// The time of `work` alone. The kernel takes a namespace apart in its own time, in which making one takes
 /// longer: it gets that time.
@@ -113,6 +116,36 @@ fn timed<T>(rounds: u64, work: impl Fn() -> T) -> Duration {
         thread::sleep(Duration::from_millis(10));
     }
     total
+}
+
+/// The time of `work`, and of dropping what it brings.
+fn timed_whole<T>(work: impl Fn() -> T) -> Duration {
+    let start = Instant::now();
+    drop(black_box(work()));
+    start.elapsed()
+}
+
+/// Times the ways in turns, so that the machine's noise hits all of them. The first is what the others are
+/// compared with.
+fn in_turns(what: &str, rounds: usize, ways: &[(&str, &dyn Fn() -> Duration)]) {
+    let rounds = if std::env::args().any(|word| word == "--test") { 1 } else { rounds };
+    let mut times = vec![Vec::new(); ways.len()];
+    for _ in 0..rounds {
+        for ((_, way), times) in ways.iter().zip(&mut times) {
+            times.push(way());
+        }
+    }
+    for times in &mut times {
+        times.sort_unstable();
+    }
+    println!("{what}, in {rounds} turns: first quartile, median, and both by those of the first");
+    for ((name, _), own) in ways.iter().zip(&times) {
+        let [quartile, median] = [rounds / 4, rounds / 2].map(|at| {
+            let ratio = own[at].as_secs_f64() / times[0][at].as_secs_f64();
+            format!("{:?} ({ratio:.2})", own[at])
+        });
+        println!("  {name}: {quartile}, {median}");
+    }
 }
 
 criterion_group!(benches, enter, listener, made);

@@ -9,9 +9,9 @@ use std::sync::mpsc;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sched::{CloneFlags, clone};
+use nix::sched::{CloneFlags, clone, setns};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType};
 
 /// Runs `setup` between the fork and the exec of `command`; without a fork for
 /// [`exec`](CommandExt::exec).
@@ -72,44 +72,117 @@ pub(crate) fn owner_of_namespace(namespace: BorrowedFd<'_>) -> io::Result<OwnedF
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Makes a network namespace and opens an rtnetlink socket in it; the outer refusal is of the namespace.
+/// A socket to be opened, as socket(2) takes it, close-on-exec.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewSocket {
+    pub(crate) family: AddressFamily,
+    pub(crate) kind: SockType,
+    pub(crate) flags: SockFlag,
+    /// Any number: nix knows a few by name.
+    pub(crate) protocol: i32,
+}
+
+impl NewSocket {
+    pub(crate) const ROUTE: Self = Self::netlink(libc::NETLINK_ROUTE);
+
+    pub(crate) const fn netlink(protocol: i32) -> Self {
+        let (family, kind) = (AddressFamily::Netlink, SockType::Raw);
+        Self { family, kind, flags: SockFlag::empty(), protocol }
+    }
+
+    pub(crate) fn raw(family: AddressFamily, protocol: u8) -> Self {
+        let (kind, protocol) = (SockType::Raw, i32::from(protocol));
+        Self { family, kind, flags: SockFlag::empty(), protocol }
+    }
+
+    /// In the calling thread's namespace. One system call, and nothing that allocates.
+    pub(crate) fn open(self) -> Result<OwnedFd, Errno> {
+        let kind = self.kind as i32 | (self.flags | SockFlag::SOCK_CLOEXEC).bits();
+        // SAFETY: socket(2) takes three numbers, and refuses what it does not know.
+        let fd = unsafe { libc::socket(self.family as i32, kind, self.protocol) };
+        if fd == -1 {
+            return Err(Errno::last());
+        }
+        // SAFETY: the descriptor is new, so nobody else's.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+}
+
+/// Which step to a socket in another namespace was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotOpened {
+    /// The thread, and the namespace that is born with it.
+    Thread(Errno),
+    Entering(Errno),
+    Socket(Errno),
+}
+
+/// Makes a network namespace and opens an rtnetlink socket in it: five system calls, where a thread of
+/// std's takes some twenty more.
+pub(crate) fn socket_in_new_namespace() -> Result<OwnedFd, NotOpened> {
+    let mut opened = Err(Errno::ENOSYS);
+    on_bare_thread(CloneFlags::CLONE_NEWNET, &mut || opened = NewSocket::ROUTE.open())
+        .map_err(NotOpened::Thread)?;
+    opened.map_err(NotOpened::Socket)
+}
+
+/// Opens a socket in a namespace that exists, by a thread that enters it and goes home.
+pub(crate) fn socket_in_namespace(
+    socket: NewSocket,
+    namespace: BorrowedFd<'_>,
+    home: BorrowedFd<'_>,
+) -> Result<OwnedFd, NotOpened> {
+    let mut opened = Err(NotOpened::Socket(Errno::ENOSYS));
+    on_bare_thread(CloneFlags::empty(), &mut || {
+        opened = match setns(namespace, CloneFlags::CLONE_NEWNET) {
+            Ok(()) => socket.open().map_err(NotOpened::Socket),
+            Err(errno) => Err(NotOpened::Entering(errno)),
+        };
+        // So that it is not seen there while it ends. Where it fails, it ends there.
+        setns(home, CloneFlags::CLONE_NEWNET).ok();
+    })
+    .map_err(NotOpened::Thread)?;
+    opened
+}
+
+/// Makes system calls on a thread of the kernel's alone, which no library knows of, and which ends with them.
 ///
-/// The namespace is born with a thread of the kernel's alone, whose only call is the socket's. This one
-/// waits for it, as vfork(2) does, so nobody's namespace changes, nothing has to be waited for
-/// or taken home, and it costs five system calls where a thread of std's takes some twenty more. Who
-/// can't start such a thread says EINVAL: a C library (musl), and what runs programs by emulation.
-pub(crate) fn socket_in_new_namespace() -> Result<Result<OwnedFd, Errno>, Errno> {
+/// The calling thread waits for it, as vfork(2) does, so nobody's namespace changes, and nothing has to be
+/// waited for. Who can't start such a thread says EINVAL: a C library (musl), and what runs programs by
+/// emulation.
+///
+/// `calls` may only make system calls on what was prepared before, as those of [`pre_exec`].
+fn on_bare_thread(flags: CloneFlags, calls: &mut dyn FnMut()) -> Result<(), Errno> {
     const STACK: usize = 32 * 1024;
-    let flags = CloneFlags::CLONE_VM
+    let flags = flags
+        | CloneFlags::CLONE_VM
         | CloneFlags::CLONE_VFORK
         | CloneFlags::CLONE_THREAD
         | CloneFlags::CLONE_SIGHAND
         | CloneFlags::CLONE_FILES
         | CloneFlags::CLONE_FS
-        | CloneFlags::CLONE_SYSVSEM
-        | CloneFlags::CLONE_NEWNET;
-    // The kernel ignores it, as a thread's end is signalled to nobody. Valgrind keeps this signal for
-    // itself and says EINVAL; it would end the program for these flags.
-    let signal = Some(libc::SIGRTMAX());
+        | CloneFlags::CLONE_SYSVSEM;
     let mut stack = vec![0; STACK];
-    let mut opened = Err(Errno::ENOSYS);
     // No handler may run on that stack. SIGSYS is left, as a seccomp filter may answer by it.
     let mut all = SigSet::all();
     all.remove(Signal::SIGSYS);
     let before = all.thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-    let open = || {
-        let kind = (SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute);
-        opened = socket(AddressFamily::Netlink, kind.0, kind.1, kind.2);
+    let run = || {
+        calls();
         0
     };
+    // The kernel ignores it, as a thread's end is signalled to nobody. Valgrind keeps this signal for
+    // itself and says EINVAL; it would end the program for these flags.
+    let signal = Some(libc::SIGRTMAX());
     // SAFETY: the thread shares this one's memory, thread-locals and `errno` included, and by CLONE_VFORK
-    // this one stands still until the thread has left it: `stack`, `opened` and the closure outlive
-    // it and are used by one of the two at a time. It makes one system call, which neither
-    // allocates nor panics nor takes a lock, on a stack some ten times what that needs, and ends without a
-    // return to Rust. CLONE_THREAD: it is nobody's child to wait for.
-    let started = unsafe { clone(Box::new(open), &mut stack, flags, signal) };
+    // this one stands still until the thread has left it: `stack`, and all that `calls` borrows, outlive
+    // it and are used by one of the two at a time. It makes at most three system calls, setns(2) and
+    // socket(2), in the two functions above, which neither allocates nor panics nor takes a lock, on a
+    // stack some ten times what that needs, and ends without a return to Rust. CLONE_THREAD: it is
+    // nobody's child to wait for.
+    let started = unsafe { clone(Box::new(run), &mut stack, flags, signal) };
     before.thread_set_mask()?;
-    started.map(|_| opened)
+    started.map(drop)
 }
 
 /// The network namespace a socket is in (`SIOCGSKNS`, `netdevice(7)`): takes `CAP_NET_ADMIN` there.
@@ -141,18 +214,6 @@ pub(crate) fn make_tun(device: BorrowedFd<'_>) -> io::Result<()> {
 pub(crate) fn taken_over<T: FromRawFd>(fd: OwnedFd) -> T {
     // SAFETY: the descriptor is open and given away, so the new owner is its only one.
     unsafe { T::from_raw_fd(fd.into_raw_fd()) }
-}
-
-/// Opens a raw socket for any protocol; nix knows a few by name.
-pub(crate) fn raw_socket(family: i32, protocol: u8) -> io::Result<OwnedFd> {
-    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
-    // SAFETY: socket(2) takes three numbers, and refuses what it does not know.
-    let fd = unsafe { libc::socket(family, kind, i32::from(protocol)) };
-    if fd == -1 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor is new, so nobody else's.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// A closure that borrows, on its way to another thread: to be run there, or dropped.

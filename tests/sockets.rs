@@ -3,13 +3,22 @@
 
 mod support;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::thread;
+use std::os::fd::AsFd;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
+use netloom::nft::{Family, Table};
 use netloom::{Address, Namespace, Netns, Owned, Ping, Veth, VethEnd, VethPair};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::stat::fstat;
+
+use support::kernel::tables;
+use support::process::{keep_capabilities, refuse_system_call};
 
 const SOON: Duration = Duration::from_secs(2);
 
@@ -70,6 +79,118 @@ fn tcp_between_namespaces_from_outside_both() {
             assert!(refused.is_invalid_input(), "{refused}");
         }
         drop(cable);
+    });
+}
+
+/// Sockets of every kind, and the library's own, while the program forks and executes: each is in its
+/// namespace, and none gets into a child.
+#[test]
+fn sixteen_threads_open_every_kind_while_others_fork() {
+    support::isolated(|| {
+        let Two { red, blue, cable } = two();
+        let home = Netns::current().unwrap();
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let child = || {
+                while !is_over.load(Ordering::Relaxed) {
+                    // By bare descriptors: what is not closed at exec is the child's.
+                    let open = Command::new("ls").args(["-l", "/proc/self/fd"]).output().unwrap();
+                    let open = String::from_utf8(open.stdout).unwrap();
+                    assert!(!open.contains("socket:") && !open.contains("net:["), "{open}");
+                }
+            };
+            let children = [(); 2].map(|()| scope.spawn(child));
+            let openers: Vec<_> = (0..16_u16)
+                .map(|number| {
+                    let (place, other) =
+                        if number % 2 == 0 { (&red, &blue) } else { (&blue, &red) };
+                    let home = &home;
+                    scope.spawn(move || {
+                        // Never one again: a child that is on its way to its exec has it, too.
+                        for port in (0..20).map(|round| 8000 + number * 20 + round) {
+                            opens_every_kind(place, other, port);
+                        }
+                        assert_eq!(Netns::current().unwrap(), *home);
+                    })
+                })
+                .collect();
+            // A panic is passed on only when the children know that it is over.
+            let outcomes: Vec<_> = openers.into_iter().map(ScopedJoinHandle::join).collect();
+            is_over.store(true, Ordering::Relaxed);
+            for outcome in outcomes.into_iter().chain(children.map(ScopedJoinHandle::join)) {
+                outcome.unwrap();
+            }
+        });
+        drop(cable);
+    });
+}
+
+/// One socket of each kind in `place`, none of which is in `other`.
+fn opens_every_kind(place: &Netns, other: &Netns, port: u16) {
+    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    let listener = place.tcp_listen(any).unwrap();
+    assert!(place.listeners().unwrap().iter().any(|one| one.address == any));
+    assert!(!other.listeners().unwrap().iter().any(|one| one.address == any));
+    // Free in the other, taken in this.
+    drop(other.udp_bind(any).unwrap());
+    let datagrams = place.udp_bind(any).unwrap();
+    assert_eq!(place.udp_bind(any).unwrap_err().raw_os_error(), Some(nix::libc::EADDRINUSE));
+    let raw = [place.raw_ipv4_socket(1).unwrap(), place.raw_ipv6_socket(58).unwrap()];
+    for (socket, list) in raw.iter().zip(["raw", "raw6"]) {
+        let list = place.run(|| fs::read_to_string(format!("/proc/thread-self/net/{list}")));
+        let inode = format!(" {} ", fstat(socket).unwrap().st_ino);
+        assert!(list.unwrap().unwrap().contains(&inode));
+    }
+    let all = [listener.as_fd(), datagrams.as_fd(), raw[0].as_fd(), raw[1].as_fd()];
+    for socket in all {
+        assert_eq!(fcntl(socket, FcntlArg::F_GETFD).unwrap(), FdFlag::FD_CLOEXEC.bits());
+    }
+    // The library's own: more at once than are kept.
+    assert_eq!(place.links().unwrap().len(), 2);
+    let fresh = Namespace::anonymous().create().unwrap();
+    let table = Table::new(Family::Inet, "t").create(&fresh).unwrap();
+    assert_eq!(tables(&fresh).len(), 1);
+    table.delete().unwrap();
+}
+
+#[test]
+fn without_the_right_to_enter_sockets_are_opened_at_home_only() {
+    support::isolated(|| {
+        let red = Namespace::anonymous().create().unwrap();
+        thread::scope(|scope| {
+            let weak = scope.spawn(|| {
+                keep_capabilities(0);
+                let home = Netns::current().unwrap();
+                for refused in [
+                    red.tcp_listen("0.0.0.0:8080").unwrap_err(),
+                    red.udp_bind("0.0.0.0:8080").unwrap_err(),
+                    red.listeners().unwrap_err(),
+                ] {
+                    assert!(refused.is_permission_denied(), "{refused}");
+                    assert!(refused.to_string().contains("CAP_SYS_ADMIN"), "{refused}");
+                }
+                assert_eq!(Netns::current().unwrap(), home);
+                drop(home.tcp_listen("0.0.0.0:8080").unwrap());
+            });
+            weak.join().unwrap();
+        });
+    });
+}
+
+/// As with a C library that starts no bare thread: std's own are started by clone3(2).
+#[test]
+fn where_no_bare_thread_can_be_started_one_of_std_opens_them() {
+    support::isolated(|| {
+        let red = Namespace::anonymous().create().unwrap();
+        thread::scope(|scope| {
+            let opener = scope.spawn(|| {
+                refuse_system_call(nix::libc::SYS_clone, nix::libc::EINVAL);
+                let listener = red.tcp_listen("0.0.0.0:8080").unwrap();
+                let found = red.listeners().unwrap();
+                assert_eq!(found[0].address, listener.local_addr().unwrap());
+            });
+            opener.join().unwrap();
+        });
     });
 }
 

@@ -20,7 +20,7 @@ use super::check::Check;
 use crate::error::{Cause, Error};
 use crate::netns::{Netns, NetnsId, on_thread};
 use crate::sandbox::limits::Obstacle;
-use crate::sys;
+use crate::sys::{self, NewSocket};
 
 /// Who asks, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +118,7 @@ fn use_sys_admin(here: Result<&Netns, &Error>) -> Result<(), Cause> {
 
 fn use_net_raw() -> Result<(), Cause> {
     const IPPROTO_ICMP: u8 = 1;
-    sys::raw_socket(AddressFamily::Inet as i32, IPPROTO_ICMP).map(drop).map_err(Cause::from)
+    Ok(NewSocket::raw(AddressFamily::Inet, IPPROTO_ICMP).open().map(drop)?)
 }
 
 /// What came of using a capability.

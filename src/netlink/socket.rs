@@ -4,13 +4,13 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use log::trace;
-use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_SOCK_DIAG};
 use nix::errno::Errno;
+use nix::libc::{NETLINK_INET_DIAG, NETLINK_NETFILTER, NETLINK_ROUTE};
 use nix::sys::socket::{MsgFlags, getsockopt, send, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::error::Cause;
-use crate::sys;
+use crate::sys::{self, NewSocket};
 
 /// How long an answer may take. The kernel answers within the request's own system call, so this is
 /// for a kernel that lost one, not for a slow one.
@@ -34,6 +34,17 @@ pub(crate) enum Protocol {
     Netfilter,
     /// The tables of sockets.
     SocketDiagnosis,
+}
+
+impl Protocol {
+    /// As socket(2) takes it.
+    pub(crate) fn new_socket(self) -> NewSocket {
+        NewSocket::netlink(match self {
+            Self::Route => NETLINK_ROUTE,
+            Self::Netfilter => NETLINK_NETFILTER,
+            Self::SocketDiagnosis => NETLINK_INET_DIAG,
+        })
+    }
 }
 
 /// A socket with its receive buffer. Never shared: an exchange has it for itself.
@@ -69,27 +80,18 @@ pub(super) enum Received {
 impl Socket {
     /// Opens a socket in the calling thread's network namespace, where it stays for good.
     pub(crate) fn open(protocol: Protocol) -> Result<Self, Cause> {
-        let number = match protocol {
-            Protocol::Route => NETLINK_ROUTE,
-            Protocol::Netfilter => NETLINK_NETFILTER,
-            Protocol::SocketDiagnosis => NETLINK_SOCK_DIAG,
-        };
         crate::fault::system_call("socket")?;
-        let mut inner = netlink_sys::Socket::new(number)?;
+        Self::of(protocol, protocol.new_socket().open()?)
+    }
+
+    /// Takes over a fresh socket of this kind, in whichever namespace it was opened.
+    pub(crate) fn of(protocol: Protocol, socket: OwnedFd) -> Result<Self, Cause> {
+        let mut inner: netlink_sys::Socket = sys::taken_over(socket);
         // The others get their number with the first request, without being asked.
         let port = match protocol {
             Protocol::Netfilter => inner.bind_auto()?.port_number(),
             _ => 0,
         };
-        Self::ready(inner, protocol, port)
-    }
-
-    /// Takes over a fresh rtnetlink socket, in whichever namespace it was opened.
-    pub(crate) fn of_route(socket: OwnedFd) -> Result<Self, Cause> {
-        Self::ready(sys::taken_over(socket), Protocol::Route, 0)
-    }
-
-    fn ready(inner: netlink_sys::Socket, protocol: Protocol, port: u32) -> Result<Self, Cause> {
         inner.set_ext_ack(true)?;
         #[cfg(test)]
         crate::fault::small_buffers::apply(&inner);
@@ -369,7 +371,7 @@ mod tests {
             assert_eq!(names(&mut socket).unwrap(), lo());
             let mut address = SocketAddr::new(0, 0);
             socket.inner.get_address(&mut address).unwrap();
-            let mut other = netlink_sys::Socket::new(NETLINK_ROUTE).unwrap();
+            let mut other = netlink_sys::Socket::new(NETLINK_ROUTE as isize).unwrap();
             other.bind_auto().unwrap();
             let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
             for _ in 0..3 {

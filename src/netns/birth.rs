@@ -10,8 +10,9 @@ use super::open::{Label, Netns};
 use super::sockets::Sockets;
 use super::ways::own_file;
 use crate::error::{Cause, SYS_ADMIN, takes};
+use crate::fault;
 use crate::netlink::{Protocol, Socket};
-use crate::{fault, sys};
+use crate::sys::{self, NotOpened};
 
 /// A new namespace with its first socket.
 pub(super) fn fresh() -> Result<Netns, Cause> {
@@ -27,14 +28,16 @@ fn at_once() -> Result<Option<Netns>, Cause> {
     fault::system_call("clone")?;
     let socket = match sys::socket_in_new_namespace() {
         // ENOSYS: what a seccomp filter may say of a clone with namespaces in its flags.
-        Err(Errno::EINVAL | Errno::ENOSYS) => return Ok(None),
-        born => born.map_err(takes(SYS_ADMIN))?,
+        Err(NotOpened::Thread(Errno::EINVAL | Errno::ENOSYS)) => return Ok(None),
+        Err(NotOpened::Thread(errno)) => return Err(takes(SYS_ADMIN)(errno)),
+        Err(NotOpened::Entering(errno) | NotOpened::Socket(errno)) => Err(errno),
+        Ok(socket) => Ok(socket),
     };
     fault::system_call("socket")?;
     let socket = socket?;
     fault::system_call("ioctl")?;
     let Ok(file) = sys::namespace_of_socket(socket.as_fd()) else { return Ok(None) };
-    let sockets = Sockets::private(Socket::of_route(socket)?);
+    let sockets = Sockets::private(Socket::of(Protocol::Route, socket)?);
     Netns::assemble(file, Label::Anonymous, sockets).map(Some)
 }
 

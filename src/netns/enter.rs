@@ -1,9 +1,10 @@
 //! Code inside a namespace: on a thread of its own, which goes home before it ends.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::resume_unwind;
 use std::thread;
 
+use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 
 use super::identity::NetnsId;
@@ -11,6 +12,7 @@ use super::open::Netns;
 use super::ways::own_file;
 use crate::error::{Cause, Error, SYS_ADMIN, takes};
 use crate::fault;
+use crate::sys::{self, NewSocket, NotOpened};
 
 impl Netns {
     /// Runs a closure inside, as `ip netns exec NAME` does a command: on a thread of its own, which
@@ -48,6 +50,33 @@ pub(super) fn inside<T: Send>(
     on_thread(|| {
         let _home = enter(namespace, home)?;
         Ok(closure())
+    })
+}
+
+/// Opens a socket that stays in the namespace: by a thread that makes three system calls and no more, where
+/// the C library can start one.
+pub(super) fn socket_inside(
+    namespace: BorrowedFd<'_>,
+    socket: NewSocket,
+) -> Result<OwnedFd, Cause> {
+    let open = || {
+        fault::system_call("socket")?;
+        Ok(socket.open()?)
+    };
+    let Some(home) = home_from(namespace)? else { return open() };
+    fault::system_call("clone")?;
+    let opened = sys::socket_in_namespace(socket, namespace, home.as_fd());
+    if matches!(opened, Err(NotOpened::Thread(Errno::EINVAL | Errno::ENOSYS))) {
+        return on_thread(|| {
+            let _home = enter(namespace, Some(home))?;
+            open()
+        });
+    }
+    fault::system_call("setns")?;
+    fault::system_call("socket")?;
+    opened.map_err(|step| match step {
+        NotOpened::Entering(errno) => takes(SYS_ADMIN)(errno),
+        NotOpened::Thread(errno) | NotOpened::Socket(errno) => errno.into(),
     })
 }
 

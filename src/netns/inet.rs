@@ -11,16 +11,16 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, connect, getsockopt, listen,
-    setsockopt, socket, sockopt,
+    setsockopt, sockopt,
 };
 
-use super::enter::inside;
+use super::enter::socket_inside;
 use super::open::Netns;
 use super::until::until;
 use crate::error::{Cause, Error};
 use crate::fault;
 use crate::input::{FirstRejected, Input};
-use crate::sys;
+use crate::sys::{self, NewSocket};
 
 /// A place to open sockets: a namespace, or one link in it.
 #[derive(Debug, Clone, Copy)]
@@ -109,11 +109,7 @@ impl Netns {
         protocol: u8,
         what: &'static str,
     ) -> Result<OwnedFd, Error> {
-        let open = || {
-            fault::system_call("socket")?;
-            Ok(sys::raw_socket(family as i32, protocol)?)
-        };
-        inside(self.fd(), open).flatten().map_err(|cause: Cause| {
+        socket_inside(self.fd(), NewSocket::raw(family, protocol)).map_err(|cause| {
             cause.doing("open", format!("{what} {protocol}")).in_namespace(self).hint_on(
                 Errno::EPERM,
                 || {
@@ -169,12 +165,8 @@ impl Opening<'_> {
     /// Only this is done inside.
     fn open(self, address: SocketAddr, kind: SockType, flags: SockFlag) -> Result<OwnedFd, Cause> {
         let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-        let flags = flags | SockFlag::SOCK_CLOEXEC;
-        let open = || {
-            fault::system_call("socket")?;
-            socket(family, kind, flags, None)
-        };
-        let socket = inside(self.netns.fd(), open)??;
+        let socket = NewSocket { family, kind, flags, protocol: 0 };
+        let socket = socket_inside(self.netns.fd(), socket)?;
         if let Some(link) = self.link {
             sys::bind_to_link(socket.as_fd(), link)?;
         }

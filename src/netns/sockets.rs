@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::enter::inside;
+use super::enter::{inside, socket_inside};
 use crate::error::Cause;
 use crate::netlink::{Protocol, Socket, Tag};
 
@@ -97,7 +97,7 @@ impl Sockets {
         let idle = lock(pool).pop();
         let mut socket = match idle {
             Some(socket) => socket,
-            None => inside(namespace, || Socket::open(protocol))??,
+            None => open(protocol, namespace)?,
         };
         let result = exchange(&mut socket);
         let mut idle = lock(pool);
@@ -116,12 +116,16 @@ impl Sockets {
         let nf_tables = match &mut *kept {
             Some(nf_tables) => nf_tables,
             none => {
-                let socket = inside(namespace, || Socket::open(Protocol::Netfilter))??;
+                let socket = open(Protocol::Netfilter, namespace)?;
                 none.insert(NfTables { socket, kept: HashMap::new() })
             }
         };
         exchange(nf_tables)
     }
+}
+
+fn open(protocol: Protocol, namespace: BorrowedFd<'_>) -> Result<Socket, Cause> {
+    Socket::of(protocol, socket_inside(namespace, protocol.new_socket())?)
 }
 
 /// A panic while a socket was out lost that socket, nothing else: no poison.
