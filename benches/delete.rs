@@ -73,6 +73,39 @@ fn many(_: &mut Criterion) {
     );
 }
 
+/// What the group buys: the same owners dropped together, and one after the other.
+fn one_by_one(_: &mut Criterion) {
+    let all = if is_trial() { 5 } else { 100 };
+    let host = Namespace::anonymous().create().unwrap();
+    let bridge = Bridge::new("br0").address("10.0.0.1/16").up().create(&host).unwrap();
+    let build = || -> Vec<_> { (0..all).map(|n| attach(&host, &bridge, n, false)).collect() };
+    let taken_down = |mut take_down: Box<dyn FnMut(Vec<Container>)>| {
+        let (build, host) = (&build, &host);
+        move || {
+            let containers = build();
+            let time = timed(|| take_down(containers));
+            assert_eq!(host.links().unwrap().len(), 2);
+            settle(host);
+            time
+        }
+    };
+    let each = |(container, cable): Container| {
+        drop(cable);
+        drop(container);
+    };
+    compare(
+        &format!("take down {all} containers"),
+        3,
+        vec![
+            contender(
+                "one by one",
+                taken_down(Box::new(move |all| all.into_iter().for_each(each))),
+            ),
+            contender("a Together of them", taken_down(Box::new(|all| drop(Together::new(all))))),
+        ],
+    );
+}
+
 fn small(_: &mut Criterion) {
     let host = Netns::current().unwrap();
     let build = || {
@@ -125,5 +158,5 @@ fn small(_: &mut Criterion) {
     );
 }
 
-criterion_group!(benches, many, small);
+criterion_group!(benches, many, one_by_one, small);
 criterion_main!(benches);

@@ -1,9 +1,10 @@
 //! The same work by netloom, by bare system calls, by other crates and by commands: in turns in one run, as
-//! one table and one plot, which it writes to `docs/`.
+//! one table and one plot, which it writes to `docs/`, or to the directory named.
 //!
 //! ```text
-//! cd benches/peers && cargo run --release             # some minutes
-//! cd benches/peers && cargo run --release -- --quick  # some seconds, writes nothing
+//! cd benches/peers && cargo run --release                  # some minutes
+//! cd benches/peers && cargo run --release -- --quick       # some seconds, writes nothing
+//! cd benches/peers && cargo run --release -- --to /tmp/it  # a whole `performance.md` there
 //! ```
 
 mod data_path;
@@ -16,8 +17,13 @@ mod raw;
 mod report;
 mod work;
 
+use std::path::Path;
+
 fn main() {
-    let quick = std::env::args().any(|argument| argument == "--quick");
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    let place = arguments.iter().skip_while(|argument| *argument != "--to").nth(1);
+    assert!(place.is_some() || arguments.len() == usize::from(quick), "--quick, --to DIRECTORY");
     let mut report = report::Report::default();
     let curve = work::attach(&mut report, quick);
     work::network(&mut report, quick);
@@ -27,8 +33,10 @@ fn main() {
     data_path::measure(&mut report, quick);
     let table = report.to_string();
     println!("{table}");
-    if !quick {
-        plot::draw(&curve);
-        report::write(&table);
+    let place = place.map(Path::new).or((!quick).then(report::docs));
+    if let Some(place) = place {
+        std::fs::create_dir_all(place).unwrap();
+        plot::draw(&curve, place);
+        report::write(&table, place);
     }
 }

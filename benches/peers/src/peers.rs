@@ -11,6 +11,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use rtnetlink::packet_route::link::{InfoData, InfoVeth};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 use crate::harness::timed;
 use crate::raw::attach::Plan;
@@ -42,7 +43,7 @@ pub struct Rtnetlink {
 impl Rtnetlink {
     pub fn here() -> Self {
         let runtime = runtime();
-        let handle = connect(&runtime);
+        let (handle, _task) = connect(&runtime);
         Self { runtime, handle }
     }
 
@@ -50,7 +51,7 @@ impl Rtnetlink {
     pub fn attach(&self, bridge: u32, plan: &Plan) -> (Duration, File) {
         let mut kept = None;
         let time = timed(|| {
-            let (container, inside) = inside(|| connect(&self.runtime));
+            let (container, (inside, task)) = inside(|| connect(&self.runtime));
             let peer = LinkMessageBuilder::<LinkUnspec>::new()
                 .name("eth0".to_owned())
                 .setns_by_fd(container.as_raw_fd())
@@ -71,15 +72,13 @@ impl Rtnetlink {
                 let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(GATEWAY).build();
                 inside.route().add(route).execute().await.unwrap();
             });
-            kept = Some(container);
+            kept = Some((container, task));
         });
-        // The connection's task ends, and lets go of the container, when it is looked at again.
-        self.runtime.block_on(async {
-            for _ in 0..10 {
-                tokio::task::yield_now().await;
-            }
-        });
-        (time, kept.unwrap())
+        let (container, task) = kept.unwrap();
+        // It holds a socket in the container, which would stay for as long.
+        task.abort();
+        drop(self.runtime.block_on(task));
+        (time, container)
     }
 
     pub fn routes_in(&self, to: &[Ipv4Addr]) {
@@ -112,11 +111,11 @@ impl Rtnetlink {
     }
 }
 
-fn connect(runtime: &Runtime) -> rtnetlink::Handle {
+/// A connection of the calling thread's namespace, and the task that serves it.
+fn connect(runtime: &Runtime) -> (rtnetlink::Handle, JoinHandle<()>) {
     let _entered = runtime.enter();
     let (connection, handle, _) = rtnetlink::new_connection().unwrap();
-    runtime.spawn(connection);
-    handle
+    (handle, runtime.spawn(connection))
 }
 
 pub struct Nlink {
@@ -160,11 +159,14 @@ impl Nlink {
 
     pub fn routes_in(&self, to: &[Ipv4Addr]) {
         self.runtime.block_on(async {
-            let mut batch = self.here.batch();
-            for to in to {
-                batch = batch.add_route(nlink::Ipv4Route::from_addr(*to, 32).gateway(GATEWAY));
+            // The acknowledgements of a thousand do not fit its receive buffer.
+            for some in to.chunks(100) {
+                let route = |to: &Ipv4Addr| nlink::Ipv4Route::from_addr(*to, 32).gateway(GATEWAY);
+                let batch = self.here.batch();
+                let batch =
+                    some.iter().map(route).fold(batch, |batch, route| batch.add_route(route));
+                batch.execute_all().await.unwrap();
             }
-            batch.execute_all().await.unwrap();
         });
     }
 

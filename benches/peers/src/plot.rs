@@ -1,5 +1,6 @@
 //! Cost per container, from the first to the thousandth.
 
+use std::path::Path;
 use std::time::Duration;
 
 use plotters::prelude::*;
@@ -7,8 +8,8 @@ use plotters::prelude::*;
 /// How many were there before, and what each contender took for one more.
 pub type Curve = Vec<(u32, Vec<(&'static str, Duration)>)>;
 
-pub fn draw(curve: &Curve) {
-    let path = crate::report::docs().join("attach.svg");
+pub fn draw(curve: &Curve, place: &Path) {
+    let path = place.join("attach.svg");
     let root = SVGBackend::new(&path, (800, 480)).into_drawing_area();
     root.fill(&WHITE).unwrap();
     let millis = |time: &Duration| time.as_secs_f64() * 1e3;

@@ -1,7 +1,7 @@
 //! The table.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// A line for each work, a column for each contender.
@@ -43,22 +43,22 @@ impl fmt::Display for Report {
     }
 }
 
-pub fn docs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs")
+pub fn docs() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs"))
 }
 
 const BEGIN: &str = "<!-- measured: begin -->\n";
 const END: &str = "<!-- measured: end -->";
 
-/// Puts the table in its place in `docs/performance.md`.
-pub fn write(table: &str) {
-    let path = docs().join("performance.md");
-    let text = std::fs::read_to_string(&path).unwrap();
+/// Puts the table in its place in `docs/performance.md`, and the whole as `performance.md` there.
+pub fn write(table: &str, place: &Path) {
+    let text = std::fs::read_to_string(docs().join("performance.md")).unwrap();
     let (before, rest) = text.split_once(BEGIN).unwrap();
     let (_, after) = rest.split_once(END).unwrap();
     let plot = "![Cost of one more container, from the first to the thousandth](attach.svg)";
     let made = format!("{}\n\n{table}\n{plot}\n", machine());
-    std::fs::write(&path, format!("{before}{BEGIN}{made}{END}{after}")).unwrap();
+    std::fs::write(place.join("performance.md"), format!("{before}{BEGIN}{made}{END}{after}"))
+        .unwrap();
 }
 
 /// What it was measured on.
