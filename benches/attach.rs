@@ -11,7 +11,7 @@ use netloom::{Bridge, Link, Namespace, Netns, Owned, Together, Veth, VethEnd, Ve
 mod harness;
 mod raw;
 
-use harness::{compare, contender, is_trial, settle, timed};
+use harness::{compare, contender, is_trial, settle, settle_after, timed};
 use raw::attach::{Attach, Plan};
 
 type Container = (Owned<Veth>, Owned<Netns>);
@@ -33,9 +33,9 @@ fn attach(host: &Netns, bridge: &Link, plan: &Plan, queues: Option<u32>) -> Cont
 }
 
 /// Closes the container's namespace, which takes the cable along, and waits until the kernel is done.
-fn undo(host: &Netns, (cable, container): Container) {
+fn undo(host: &Netns, port: &str, (cable, container): Container) {
     drop((cable.keep(), container));
-    settle(host);
+    settle_after(host, port);
 }
 
 fn beside(host: &Netns, bridge: &Link, there: u32, ipv6: bool) {
@@ -47,17 +47,17 @@ fn beside(host: &Netns, bridge: &Link, there: u32, ipv6: bool) {
             let mut made = None;
             let time = timed(|| made = Some(attach(host, bridge, &plan, queues)));
             if let Some(made) = made {
-                undo(host, made);
+                undo(host, &plan.port, made);
             }
             time
         }
     };
-    let raw = move || {
+    let raw = || {
         let mut made = None;
         let time = timed(|| made = Some(replay.run()));
         replay.go_home();
         drop(made);
-        settle(host);
+        settle_after(host, &plan.port);
         time
     };
     let ipv6 = if ipv6 { "" } else { ", no IPv6 address" };

@@ -73,3 +73,12 @@ pub(crate) fn settle(host: &Netns) {
         std::thread::sleep(Duration::from_millis(1));
     }
 }
+
+/// As [`settle`], after a container was closed that had the peer of `port`: its sockets are let go of by
+/// RCU callbacks, which two CPUs need not run in order.
+pub(crate) fn settle_after(host: &Netns, port: &str) {
+    while host.link(port).is_ok() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    settle(host);
+}

@@ -1,6 +1,7 @@
 //! Each work by all that can do it.
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use netloom::{
     VethPair,
 };
 
-use crate::harness::{contender, medians, settle, timed};
+use crate::harness::{contender, medians, settle, settle_after, timed};
 use crate::peers::{Nlink, Rtnetlink, ip_attach, run};
 use crate::plot::Curve;
 use crate::raw;
@@ -37,6 +38,11 @@ pub fn attach(report: &mut Report, quick: bool) -> Curve {
     let (rtnetlink, nlink) = (Rtnetlink::here(), Nlink::here());
     let plan = Plan::number(60_000);
     let mut replay = Attach::prepare(&host, bridge.index(), &plan);
+    let closed = |(time, container): (Duration, File)| {
+        drop(container);
+        settle_after(&host, &plan.port);
+        time
+    };
     let mut there = Together::<Vec<_>>::default();
     let mut curve = Curve::new();
     let steps: &[u32] = if quick { &[1, 20] } else { &[1, 10, 30, 100, 300, 500, 1_000] };
@@ -50,7 +56,7 @@ pub fn attach(report: &mut Report, quick: bool) -> Curve {
                     let mut made = None;
                     let time = timed(|| made = Some(cable(&host, &bridge, &plan)));
                     made.into_iter().for_each(|(cable, container)| drop((cable.keep(), container)));
-                    settle(&host);
+                    settle_after(&host, &plan.port);
                     time
                 }),
                 contender("raw replay", || {
@@ -58,12 +64,12 @@ pub fn attach(report: &mut Report, quick: bool) -> Curve {
                     let time = timed(|| made = Some(replay.run()));
                     replay.go_home();
                     drop(made);
-                    settle(&host);
+                    settle_after(&host, &plan.port);
                     time
                 }),
-                contender("nlink", || settled(&host, nlink.attach(&plan))),
-                contender("rtnetlink", || settled(&host, rtnetlink.attach(bridge.index(), &plan))),
-                contender("`ip`, `nft`", || settled(&host, ip_attach(&plan))),
+                contender("nlink", || closed(nlink.attach(&plan))),
+                contender("rtnetlink", || closed(rtnetlink.attach(bridge.index(), &plan))),
+                contender("`ip`, `nft`", || closed(ip_attach(&plan))),
             ],
         );
         report.add(format!("one more container beside {many}, no IPv6 addresses"), &measured);
@@ -72,13 +78,6 @@ pub fn attach(report: &mut Report, quick: bool) -> Curve {
     drop(Together::new((there, bridge)));
     settle(&host);
     curve
-}
-
-/// Closes the container, and waits for the kernel.
-fn settled<T>(host: &Netns, (time, container): (Duration, T)) -> Duration {
-    drop(container);
-    settle(host);
-    time
 }
 
 /// Built, then removed.
