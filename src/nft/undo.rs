@@ -5,6 +5,7 @@ use super::element::Element;
 use super::generation::Generation;
 use super::info;
 use super::number::Number;
+use super::object::ObjectHandle;
 use super::rule_handle::RuleHandle;
 use super::set::SetHandle;
 use super::table::TableHandle;
@@ -18,6 +19,7 @@ pub(super) enum Made {
     Table(TableHandle),
     Chain(ChainHandle),
     Set(SetHandle),
+    Object(ObjectHandle),
     Rule(ChainHandle),
     Elements(SetHandle, Vec<Element>),
 }
@@ -27,6 +29,7 @@ impl Made {
         match self {
             Self::Table(table) => table,
             Self::Chain(chain) | Self::Rule(chain) => &chain.table,
+            Self::Object(object) => &object.table,
             Self::Set(set) | Self::Elements(set, _) => &set.table,
         }
     }
@@ -89,6 +92,9 @@ pub(super) fn undo(netns: &Netns, before: Generation, made: &[Made]) -> Result<b
             }
             Made::Set(set) => {
                 transaction.delete_set(set);
+            }
+            Made::Object(object) => {
+                transaction.delete_object(object);
             }
             _ => {}
         }

@@ -34,6 +34,7 @@ const NFT_MSG_GETTABLE: u16 = 10 << 8 | 1;
 const NFT_MSG_GETCHAIN: u16 = 10 << 8 | 4;
 const NFT_MSG_GETRULE: u16 = 10 << 8 | 7;
 const NFT_MSG_GETSET: u16 = 0x0a0a;
+const NFT_MSG_GETOBJ: u16 = 0x0a13;
 
 const fn route_list(
     name: &'static str,
@@ -62,7 +63,7 @@ const IN_TABLE: &[(u16, &str)] = &[(1, "name"), (3, "name"), (2, "handle")];
 
 /// Links, addresses, routes, rules, neighbours, forwarding entries, nexthops, qdiscs, and tables with
 /// their chains, rules and sets. A set's size is its state; its elements are not listed.
-pub(crate) const LISTS: [List; 12] = [
+pub(crate) const LISTS: [List; 13] = [
     // Stats, AF_SPEC (sysctls and more counters) and the counts of carrier changes.
     route_list("link", RTM_GETLINK, 16, &[(3, "name")], &[7, 23, 26, 35, 47, 48]),
     route_list("address", RTM_GETADDR, 8, &[(1, "address"), (2, "local"), (3, "label")], &[6]),
@@ -92,6 +93,13 @@ pub(crate) const LISTS: [List; 12] = [
         &[4],
     ),
     nf_tables_list("nf_tables set", NFT_MSG_GETSET, &[(1, "name"), (2, "name")], &[]),
+    // What they count.
+    nf_tables_list(
+        "nf_tables object",
+        NFT_MSG_GETOBJ,
+        &[(1, "name"), (2, "name"), (3, "kind")],
+        &[4],
+    ),
 ];
 
 impl List {

@@ -206,6 +206,24 @@ fn addresses_and_routes() {
         every_step(&["add route fd08::/64 dev veth1"], || {
             Route::new("fd08::/64").dev("veth1").create(&host).map(drop)
         });
+        every_step(
+            &["add route 10.7.0.0/16 via 10.0.0.2", "add route 10.6.0.0/16 via 10.0.0.2"],
+            || {
+                let routes =
+                    ["10.7.0.0/16", "10.6.0.0/16"].map(|to| Route::new(to).via("10.0.0.2"));
+                Route::create_all(&routes, &host).map(drop).map_err(Error::from)
+            },
+        );
+        every_step(
+            &[
+                "list addresses",
+                "look at link `veth1`",
+                "read IPv4 settings of `veth1`",
+                "change IPv4 settings of `veth1`",
+                "announce addresses of `veth1`",
+            ],
+            || cable.near().announce(),
+        );
     });
 }
 

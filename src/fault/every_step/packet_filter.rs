@@ -2,7 +2,7 @@
 
 use super::{every_step, here, support};
 use netloom::nft::{
-    Chain, Element, Family, Hook, Map, Priority, Rule, Set, Table, Transaction, Type,
+    Chain, Element, Family, Hook, Map, Object, Priority, Rule, Set, Table, Transaction, Type,
 };
 use netloom::{Error, Firewall, Netns, PortGuard};
 
@@ -55,6 +55,9 @@ fn what_is_in_a_table() {
                 Element::new(22_u16).create(&ports).map(drop)
             },
         );
+        every_step(&["create object counter `hits`", "read counter `ip filter hits`"], || {
+            Object::counter("hits").create(&table)?.read().map(drop)
+        });
         every_step(&["create set `leads`"], || {
             Map::verdicts("leads", Type::Port).create(&table).map(drop)
         });

@@ -1,0 +1,260 @@
+//! What the operations of a transaction are as messages.
+
+use std::fmt;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_REPLACE};
+
+use super::{CREATE, Refused, Transaction};
+use crate::error::Error;
+use crate::netns::Netns;
+use crate::nft::chain::{Chain, ChainHandle};
+use crate::nft::element::Element;
+use crate::nft::encode::Encoded;
+use crate::nft::number::Number;
+use crate::nft::object::{Object, ObjectHandle};
+use crate::nft::rule::Rule;
+use crate::nft::rule_handle::RuleHandle;
+use crate::nft::set::{SetHandle, Spec};
+use crate::nft::table::TableHandle;
+use crate::nft::undo::Made;
+use crate::wire::nft::codec::Codec;
+use crate::wire::nft::element as wire_element;
+use crate::wire::nft::element::ElementsOf;
+use crate::wire::nft::message::{MessageType, append};
+use crate::wire::nft::rule as wire_rule;
+
+/// Elements of addresses that fill a message.
+const AT_ONCE: usize = 3000;
+
+impl Transaction {
+    pub(super) fn begin(&mut self, action: &'static str, object: impl fmt::Display) {
+        self.operations.push((action, object.to_string()));
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.operations.len().saturating_sub(1)
+    }
+
+    pub(super) fn refuse(&mut self, error: Error) {
+        let error = error.in_namespace(&self.netns);
+        self.invalid.push(Refused { index: self.index(), error });
+    }
+
+    pub(super) fn refuse_for(&mut self, reason: impl Into<String>) {
+        let (action, object) = self.operations.last().cloned().unwrap_or_default();
+        self.refuse(Error::invalid(action, object, reason));
+    }
+
+    pub(super) fn needs_number(&mut self, number: &Number) {
+        if number.if_known().is_none() {
+            self.refuse_for("the rule is only made by this transaction");
+        }
+    }
+
+    pub(super) fn in_this_namespace(&mut self, netns: &Netns) {
+        if *netns != self.netns {
+            self.refuse_for("it is in another namespace than the transaction");
+        }
+    }
+
+    /// An operation names what is in this table.
+    pub(super) fn names(&mut self, table: &TableHandle) {
+        self.in_this_namespace(&table.netns);
+        let is_persistent = !table.held && table.number.if_known().is_some();
+        if is_persistent && !self.guarded.contains(table) {
+            self.guarded.push(table.clone());
+        }
+    }
+
+    pub(super) fn push(
+        &mut self,
+        kind: MessageType,
+        flags: u16,
+        table: &TableHandle,
+        value: &impl Codec,
+    ) -> usize {
+        self.push_with(kind, flags, table, |out| value.encode(out))
+    }
+
+    pub(super) fn push_with(
+        &mut self,
+        kind: MessageType,
+        flags: u16,
+        table: &TableHandle,
+        fill: impl FnOnce(&mut crate::wire::attribute::Writer<'_>),
+    ) -> usize {
+        let mut fits = true;
+        let family = table.family.wire();
+        let place =
+            self.batch.append(|out| fits = append(out, kind, flags, 0, family, fill).is_ok());
+        self.messages.push(self.index());
+        if !fits {
+            self.refuse_for("it is longer than a netlink message can be");
+        }
+        place
+    }
+
+    pub(super) fn push_numbered(
+        &mut self,
+        kind: MessageType,
+        flags: u16,
+        table: &TableHandle,
+        value: &impl Codec,
+        number: Number,
+    ) {
+        let place = self.push(kind, flags | NLM_F_ECHO, table, value);
+        self.numbers.push((place, number));
+    }
+
+    pub(super) fn make_chain(&mut self, table: &TableHandle, chain: &Chain) -> ChainHandle {
+        let number = Number::default();
+        let handle =
+            ChainHandle { table: table.clone(), name: chain.name.clone(), number: number.clone() };
+        if let Err(error) = chain.check(table.family) {
+            self.refuse(error);
+        } else {
+            self.made.push(Made::Chain(handle.clone()));
+            let message = chain.message(table.family, &table.name);
+            self.push_numbered(MessageType::NewChain, CREATE, table, &message, number);
+        }
+        handle
+    }
+
+    pub(super) fn make_set(&mut self, table: &TableHandle, spec: &Spec) -> SetHandle {
+        let number = Number::default();
+        let (name, shape) = (spec.name.clone(), spec.shape.clone());
+        let handle = SetHandle { table: table.clone(), name, shape, number: number.clone() };
+        self.next_set += 1;
+        match spec.message(&table.name, self.next_set) {
+            Err(error) => self.refuse(error),
+            Ok(message) => {
+                self.made.push(Made::Set(handle.clone()));
+                self.push_numbered(MessageType::NewSet, CREATE, table, &message, number);
+                if !spec.elements.is_empty() {
+                    self.elements(&handle, &spec.elements, MessageType::NewElement, NLM_F_CREATE);
+                }
+            }
+        }
+        handle
+    }
+
+    pub(super) fn make_object(&mut self, table: &TableHandle, object: &Object) -> ObjectHandle {
+        let number = Number::default();
+        let (kind, name) = (object.kind(), object.name().to_owned());
+        let handle = ObjectHandle { table: table.clone(), kind, name, number: number.clone() };
+        match object.message(&table.name) {
+            Err(error) => self.refuse(error),
+            Ok(message) => {
+                self.made.push(Made::Object(handle.clone()));
+                self.push_numbered(MessageType::NewObject, CREATE, table, &message, number);
+            }
+        }
+        handle
+    }
+
+    pub(super) fn rule(
+        &mut self,
+        action: &'static str,
+        chain: &ChainHandle,
+        rule: &Rule,
+        flags: u16,
+        place: impl FnOnce(&mut wire_rule::Rule),
+    ) -> RuleHandle {
+        self.begin(action, rule);
+        self.names(&chain.table);
+        let number = Number::default();
+        self.make_numbered_rule(chain, rule, flags, place, number.clone());
+        RuleHandle { chain: chain.clone(), number }
+    }
+
+    pub(super) fn make_numbered_rule(
+        &mut self,
+        chain: &ChainHandle,
+        rule: &Rule,
+        flags: u16,
+        place: impl FnOnce(&mut wire_rule::Rule),
+        number: Number,
+    ) {
+        if let Some(message) = self.make_rule(chain, rule, flags | NLM_F_ECHO, place) {
+            self.numbers.push((message, number));
+        }
+    }
+
+    pub(super) fn make_rule(
+        &mut self,
+        chain: &ChainHandle,
+        rule: &Rule,
+        flags: u16,
+        place: impl FnOnce(&mut wire_rule::Rule),
+    ) -> Option<usize> {
+        let table = &chain.table;
+        let message = rule.message(table.family, &table.name, &chain.name, &mut self.next_set);
+        match message {
+            Err(error) => {
+                self.refuse(error);
+                None
+            }
+            Ok((mut message, Encoded { sets, .. })) => {
+                place(&mut message);
+                if flags & NLM_F_REPLACE == 0 {
+                    self.made.push(Made::Rule(chain.clone()));
+                }
+                for (set, elements) in sets {
+                    self.push(MessageType::NewSet, NLM_F_CREATE, table, &set);
+                    let name = set.name.unwrap_or_default();
+                    let of = ElementsOf { set_id: set.id, ..ElementsOf::new(&table.name, &name) };
+                    self.push_elements(
+                        table,
+                        &of,
+                        &elements,
+                        MessageType::NewElement,
+                        NLM_F_CREATE,
+                    );
+                }
+                Some(self.push(MessageType::NewRule, flags, table, &message))
+            }
+        }
+    }
+
+    pub(super) fn elements(
+        &mut self,
+        set: &SetHandle,
+        elements: &[Element],
+        kind: MessageType,
+        flags: u16,
+    ) {
+        self.names(&set.table);
+        if elements.is_empty() {
+            return self.refuse_for("no element was named");
+        }
+        let of = ElementsOf::new(&set.table.name, &set.name);
+        // Intervals have to be seen together, as they must not overlap. The rest goes in parts that stay in
+        // the cache: 100,000 elements took half as long again at once.
+        let together = set.shape.interval && !set.shape.is_concat();
+        let part = if together { elements.len() } else { AT_ONCE };
+        for elements in elements.chunks(part) {
+            match set.shape.encode(elements, kind == MessageType::NewElement) {
+                Err(reason) => return self.refuse_for(reason),
+                Ok(encoded) => self.push_elements(&set.table, &of, &encoded, kind, flags),
+            }
+        }
+    }
+
+    /// As many messages as the list needs, 65,535 bytes of it each.
+    pub(super) fn push_elements(
+        &mut self,
+        table: &TableHandle,
+        of: &ElementsOf,
+        mut elements: &[wire_element::Element],
+        kind: MessageType,
+        flags: u16,
+    ) {
+        while !elements.is_empty() {
+            let mut written = 0;
+            self.push_with(kind, flags, table, |out| {
+                written = wire_element::encode_list(of, elements, out);
+            });
+            elements = elements.get(written.max(1)..).unwrap_or_default();
+        }
+    }
+}
