@@ -122,6 +122,7 @@ impl Host {
             "bridge": "cni0",
             "isDefaultGateway": true,
             "ipMasq": true,
+            "dataDir": self.data,
             "ipam": self.ipam(&["10.88.0.0/24"]),
         })
     }
