@@ -49,10 +49,11 @@ impl<'a> Podman<'a> {
         fs::copy("/bin/busybox", at("root/bin/busybox")).unwrap();
         symlink("busybox", at("root/bin/sh")).unwrap();
         fs::write(at("root/www/index.html"), "hello from inside").unwrap();
-        // As `tools/sandbox` leaves /sys without them.
-        let mounted =
-            Command::new("mount").args(["-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"]).output();
-        assert!(mounted.unwrap().status.success());
+        // As `tools/sandbox` leaves /sys without them; and where libcni keeps results.
+        for (kind, target) in [("cgroup2", "/sys/fs/cgroup"), ("tmpfs", "/var/lib")] {
+            let mounted = Command::new("mount").args(["-t", kind, kind, target]).output();
+            assert!(mounted.unwrap().status.success(), "{target}");
+        }
         symlink(program(), at("bin/netloom-cni")).unwrap();
         let network = json!({
             "cniVersion": "0.4.0",
@@ -99,7 +100,7 @@ impl<'a> Podman<'a> {
 
 impl Drop for Podman<'_> {
     fn drop(&mut self) {
-        Command::new("umount").arg("/sys/fs/cgroup").output().ok();
+        Command::new("umount").args(["/sys/fs/cgroup", "/var/lib"]).output().ok();
     }
 }
 
