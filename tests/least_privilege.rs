@@ -72,7 +72,7 @@ fn everything() {
     let _all = Forwarding::ipv4().create(&here).unwrap();
     let _all6 = Forwarding::ipv6().create(&here).unwrap();
     let _sysctl = Sysctl::new("net.ipv4.conf.br0.rp_filter", 1).create(&here).unwrap();
-    let _typed = Setting::ping_group_range().to(0..=0).create(&here).unwrap();
+    let _typed = Setting::unprivileged_port_start().to(80).create(&here).unwrap();
 
     // NAT and packet filters, held and persistent.
     let nat = NatRule::masquerade().source("10.0.0.0/24").create(&here).unwrap();
