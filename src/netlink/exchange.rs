@@ -5,8 +5,10 @@ use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
 
 use super::batch::Batch;
+use super::deadline::{DEADLINE, Deadline};
 use super::path;
-use super::socket::{DEADLINE, Received, Socket};
+use super::room::Received;
+use super::socket::Socket;
 use crate::error::{Cause, Refusal};
 use crate::wire::extack::Ack;
 use crate::wire::message::{
@@ -89,7 +91,7 @@ impl Socket {
         on_answer: &mut dyn FnMut(usize, Message<'_>),
         refusals: &mut Refusals,
     ) -> Result<(), Cause> {
-        let deadline = Self::deadline();
+        let deadline = Deadline::start();
         loop {
             // Acknowledgements always fit; a longer answer is left to the caller's
             // own look-up, as where the kernel sends none.
@@ -148,7 +150,7 @@ impl Socket {
         batch: &mut Batch,
         read: &mut dyn FnMut(Message<'_>) -> Option<T>,
     ) -> Result<Option<T>, Cause> {
-        let deadline = Self::deadline();
+        let deadline = Deadline::start();
         let mut sequence = self.ask(batch)?;
         loop {
             let Received::Datagram(length) = self.receive(&deadline)? else {
@@ -241,7 +243,7 @@ impl Socket {
         sequence: u32,
         read: &mut dyn FnMut(Message<'_>),
     ) -> Result<bool, Cause> {
-        let mut deadline = Self::deadline();
+        let mut deadline = Deadline::start();
         let mut whole = true;
         loop {
             let Received::Datagram(length) = self.receive(&deadline)? else {
@@ -275,7 +277,7 @@ impl Socket {
             }
             if is_ours {
                 // A long list may take long; it is the next part of it that is waited for.
-                deadline = Self::deadline();
+                deadline = Deadline::start();
             } else if deadline.passed() {
                 return Err(Cause::TimedOut(DEADLINE));
             }
@@ -294,5 +296,67 @@ fn refusal(ack: Ack, request: &[u8]) -> Refusal {
         missing: ack.missing.map(|kind| path::missing(request, ack.missing_from, kind)),
         message: ack.message,
         policy: ack.policy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::Protocol;
+    use crate::sandbox;
+    use crate::wire::attribute::Writer;
+
+    /// A request whose header is `kind` and an empty `ifinfomsg` for lo, and these attributes.
+    fn link_request(kind: u16, flags: u16, attributes: impl FnOnce(&mut Writer<'_>)) -> Batch {
+        const NLM_F_REQUEST: u16 = 1;
+        let mut batch = Batch::default();
+        batch.append(|out| {
+            let start = out.len();
+            out.resize(start + 32, 0);
+            out[start + 4..start + 6].copy_from_slice(&kind.to_ne_bytes());
+            out[start + 6..start + 8].copy_from_slice(&(flags | NLM_F_REQUEST).to_ne_bytes());
+            attributes(&mut Writer::new(out));
+        });
+        batch
+    }
+
+    #[test]
+    fn a_refused_attribute_is_named_by_its_path_with_what_would_be_accepted() {
+        sandbox::run(|| {
+            const RTM_NEWLINK: u16 = 16;
+            const NLM_F_CREATE: u16 = 0x400;
+            let refusal = |mut batch: Batch| {
+                let mut socket = Socket::open(Protocol::Route).unwrap();
+                let refusals = socket.exchange(&mut batch, |_, _| ()).unwrap();
+                let (place, refusal) = refusals.into_iter().next().unwrap();
+                assert_eq!(place, 0);
+                refusal
+            };
+            // IFLA_MTU has four bytes.
+            let short = |writer: &mut Writer<'_>| {
+                writer.bytes(4, &[1]);
+            };
+            let top = refusal(link_request(RTM_NEWLINK, 0, short));
+            assert_eq!(top.attribute.as_deref(), Some("IFLA_MTU"));
+            assert!(top.message.is_some_and(|message| message.contains("policy")));
+            assert!(top.policy.is_some());
+
+            let nested = refusal(link_request(RTM_NEWLINK, NLM_F_CREATE, |writer| {
+                writer.nested(18, |info| {
+                    info.string(1, "veth");
+                    info.nested(2, |data| {
+                        data.nested(1, |peer| {
+                            // The peer starts with a header of its own: 16 bytes.
+                            peer.u32(0, 0);
+                            peer.u32(0, 0);
+                            short(peer);
+                        });
+                    });
+                });
+            }));
+            let path = "IFLA_LINKINFO.IFLA_INFO_DATA.VETH_INFO_PEER.IFLA_MTU";
+            assert_eq!(nested.attribute.as_deref(), Some(path), "{nested}");
+        })
+        .unwrap();
     }
 }

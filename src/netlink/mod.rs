@@ -2,9 +2,11 @@
 //! that reads replies. It knows bytes and nothing of links, routes or rules.
 
 mod batch;
+mod deadline;
 mod exchange;
 mod path;
 mod requests;
+mod room;
 mod schema;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod script;

@@ -1,29 +1,19 @@
 //! One netlink socket: opened in a namespace, bound, with a deadline on every wait.
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
 
-use log::trace;
 use nix::errno::Errno;
 use nix::libc::{NETLINK_INET_DIAG, NETLINK_NETFILTER, NETLINK_ROUTE};
-use nix::sys::socket::{MsgFlags, getsockopt, send, setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, send, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
+use super::deadline::{DEADLINE, Deadline};
+use super::room::{self, BUFFER, Buffer, Received};
 use crate::error::Cause;
 use crate::sys::{self, NewSocket};
 
-/// How long an answer may take. The kernel answers within the request's own system call, so this is
-/// for a kernel that lost one, not for a slow one.
-pub(super) const DEADLINE: Duration = Duration::from_secs(10);
-
-/// The kernel sizes the parts of a dump by the buffer they are read into, up to this.
-const BUFFER: usize = 32 * 1024;
-
 /// The kernel's own number as a sender.
 const KERNEL: u32 = 0;
-
-/// What the kernel takes off a send buffer before it looks whether a datagram fits (`af_netlink.c`: 32).
-const SLACK: usize = 64;
 
 /// Which of the kernel's netlink families a socket talks to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +44,7 @@ pub(crate) struct Socket {
     protocol: Protocol,
     port: u32,
     sequence: u32,
-    buffer: Vec<u8>,
+    buffer: Buffer,
     set: Options,
     #[cfg(test)]
     faults: crate::fault::OnSocket,
@@ -66,15 +56,6 @@ struct Options {
     capped: bool,
     strict: bool,
     deadline: bool,
-}
-
-/// What a wait for the kernel brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Received {
-    /// A whole datagram of this length is in the buffer.
-    Datagram(usize),
-    /// A datagram was longer than the buffer and is lost; the buffer has grown to fit the next.
-    Truncated,
 }
 
 impl Socket {
@@ -100,7 +81,7 @@ impl Socket {
             protocol,
             port,
             sequence: 0,
-            buffer: Vec::new(),
+            buffer: Buffer::default(),
             set: Options::default(),
             #[cfg(test)]
             faults: crate::fault::OnSocket::new(protocol == Protocol::Netfilter),
@@ -113,10 +94,6 @@ impl Socket {
     /// The kernel's name for a netfilter socket, unique in its namespace among those.
     pub(crate) fn port(&self) -> u32 {
         self.port
-    }
-
-    pub(super) fn deadline() -> Deadline {
-        Deadline(Instant::now() + DEADLINE)
     }
 
     /// Takes `count` sequence numbers and returns the first.
@@ -144,29 +121,13 @@ impl Socket {
         }
     }
 
-    /// Makes room for a datagram of `sent` bytes, and for answers of `answered` bytes. Without privilege
-    /// the kernel gives up to twice `net.core.wmem_max` and `rmem_max`; a datagram that does not fit then
-    /// is refused when it is sent (EMSGSIZE).
+    /// Makes room in the kernel for a datagram of `sent` bytes, and for answers of `answered` bytes.
     pub(super) fn make_room(&self, sent: usize, answered: usize) -> Result<(), Cause> {
         #[cfg(test)]
         if crate::fault::small_buffers::stay() {
             return Ok(());
         }
-        let fd = self.fd();
-        // The kernel gives twice what it is asked for, as it counts its own bookkeeping.
-        if sent != 0 && getsockopt(&fd, sockopt::SndBuf)? < sent.saturating_add(SLACK) {
-            let wanted = sent.saturating_add(SLACK) / 2 + 1;
-            if setsockopt(&fd, sockopt::SndBufForce, &wanted).is_err() {
-                setsockopt(&fd, sockopt::SndBuf, &wanted)?;
-            }
-        }
-        if getsockopt(&fd, sockopt::RcvBuf)? < answered {
-            let wanted = answered / 2 + 1;
-            if setsockopt(&fd, sockopt::RcvBufForce, &wanted).is_err() {
-                setsockopt(&fd, sockopt::RcvBuf, &wanted)?;
-            }
-        }
-        Ok(())
+        room::in_the_kernel(&self.fd(), sent, answered)
     }
 
     /// Has refusals carry the head of the request alone, where a whole one might not fit the buffer.
@@ -205,9 +166,8 @@ impl Socket {
     /// The kernel answers within the request's own system call, so the answer is there already. Only where
     /// it is not does the socket need a deadline of its own.
     fn receive_next(&mut self) -> Result<Received, Errno> {
-        self.make_buffer();
         #[cfg(test)]
-        if let Some(result) = self.faults.receiving(&mut self.buffer) {
+        if let Some(result) = self.faults.receiving(self.buffer.space()) {
             return result.map(Received::Datagram);
         }
         match self.receive_with(MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT) {
@@ -224,8 +184,7 @@ impl Socket {
 
     /// Throws away whatever is queued, so that the socket is as good as new.
     pub(super) fn drain(&mut self) {
-        self.make_buffer();
-        let deadline = Self::deadline();
+        let deadline = Deadline::start();
         while !deadline.passed() {
             match self.receive_with(MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT) {
                 Ok(_) | Err(Errno::EINTR | Errno::ENOBUFS) => {}
@@ -234,21 +193,15 @@ impl Socket {
         }
     }
 
-    fn make_buffer(&mut self) {
-        if self.buffer.is_empty() {
-            self.buffer.resize(BUFFER, 0);
-        }
-    }
-
     fn receive_with(&mut self, flags: MsgFlags) -> Result<Received, Errno> {
         #[cfg(any(test, fuzzing))]
-        if let Some(length) = super::script::receive(&mut self.buffer) {
-            return length.map(|length| self.received(length));
+        if let Some(length) = super::script::receive(self.buffer.space()) {
+            return length.map(|length| self.buffer.received(length));
         }
-        let mut room = self.buffer.as_mut_slice();
+        let mut space = self.buffer.space();
         let (length, sender) = self
             .inner
-            .recv_from(&mut room, flags.bits())
+            .recv_from(&mut space, flags.bits())
             .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
         // Whoever is privileged in the namespace can send to any socket in it: as if nothing had come, so
         // that the deadline is looked at.
@@ -258,22 +211,13 @@ impl Socket {
         #[cfg(any(test, fuzzing))]
         super::script::note(self.datagram(length));
         #[cfg(test)]
-        let length = self.faults.received(&mut self.buffer, length);
-        Ok(self.received(length))
-    }
-
-    fn received(&mut self, length: usize) -> Received {
-        if length <= self.buffer.len() {
-            return Received::Datagram(length);
-        }
-        trace!("a datagram of {length} bytes did not fit {}", self.buffer.len());
-        self.buffer.resize(length.next_power_of_two(), 0);
-        Received::Truncated
+        let length = self.faults.received(self.buffer.space(), length);
+        Ok(self.buffer.received(length))
     }
 
     /// The datagram received last.
     pub(super) fn datagram(&self, length: usize) -> &[u8] {
-        self.buffer.get(..length).unwrap_or_default()
+        self.buffer.datagram(length)
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -282,22 +226,11 @@ impl Socket {
     }
 }
 
-/// When a wait ends, by the clock that never jumps.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Deadline(Instant);
-
-impl Deadline {
-    pub(super) fn passed(&self) -> bool {
-        Instant::now() >= self.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::netlink::Batch;
     use crate::sandbox;
-    use crate::wire::attribute::Writer;
     use crate::wire::link::LinkView;
     use crate::wire::message::Message;
     use netlink_packet_route::RouteNetlinkMessage;
@@ -336,10 +269,10 @@ mod tests {
         sandbox::run(|| {
             for length in [16, 40, 64, 500] {
                 let mut socket = socket();
-                socket.buffer = vec![0; length];
+                socket.buffer = Buffer::of(length);
                 assert_eq!(names(&mut socket).unwrap(), lo(), "{length}");
                 let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
-                socket.buffer = vec![0; length];
+                socket.buffer = Buffer::of(length);
                 let list = socket.dump(&all, name).unwrap();
                 assert_eq!(list, lo().1, "{length}");
             }
@@ -402,59 +335,6 @@ mod tests {
             assert_eq!(error.doing("list", "links").raw_os_error(), Some(105));
             setsockopt(&socket.fd(), sockopt::RcvBuf, &(1 << 20)).unwrap();
             assert_eq!(names(&mut socket).unwrap(), lo());
-        })
-        .unwrap();
-    }
-
-    /// A request whose header is `kind` and an empty `ifinfomsg` for lo, and these attributes.
-    fn link_request(kind: u16, flags: u16, attributes: impl FnOnce(&mut Writer<'_>)) -> Batch {
-        const NLM_F_REQUEST: u16 = 1;
-        let mut batch = Batch::default();
-        batch.append(|out| {
-            let start = out.len();
-            out.resize(start + 32, 0);
-            out[start + 4..start + 6].copy_from_slice(&kind.to_ne_bytes());
-            out[start + 6..start + 8].copy_from_slice(&(flags | NLM_F_REQUEST).to_ne_bytes());
-            attributes(&mut Writer::new(out));
-        });
-        batch
-    }
-
-    #[test]
-    fn a_refused_attribute_is_named_by_its_path_with_what_would_be_accepted() {
-        sandbox::run(|| {
-            const RTM_NEWLINK: u16 = 16;
-            const NLM_F_CREATE: u16 = 0x400;
-            let refusal = |mut batch: Batch| {
-                let refusals = socket().exchange(&mut batch, |_, _| ()).unwrap();
-                let (place, refusal) = refusals.into_iter().next().unwrap();
-                assert_eq!(place, 0);
-                refusal
-            };
-            // IFLA_MTU has four bytes.
-            let short = |writer: &mut Writer<'_>| {
-                writer.bytes(4, &[1]);
-            };
-            let top = refusal(link_request(RTM_NEWLINK, 0, short));
-            assert_eq!(top.attribute.as_deref(), Some("IFLA_MTU"));
-            assert!(top.message.is_some_and(|message| message.contains("policy")));
-            assert!(top.policy.is_some());
-
-            let nested = refusal(link_request(RTM_NEWLINK, NLM_F_CREATE, |writer| {
-                writer.nested(18, |info| {
-                    info.string(1, "veth");
-                    info.nested(2, |data| {
-                        data.nested(1, |peer| {
-                            // The peer starts with a header of its own: 16 bytes.
-                            peer.u32(0, 0);
-                            peer.u32(0, 0);
-                            short(peer);
-                        });
-                    });
-                });
-            }));
-            let path = "IFLA_LINKINFO.IFLA_INFO_DATA.VETH_INFO_PEER.IFLA_MTU";
-            assert_eq!(nested.attribute.as_deref(), Some(path), "{nested}");
         })
         .unwrap();
     }
