@@ -71,6 +71,7 @@
 extern crate self as netloom; // what examples and tests call it
 
 mod address;
+mod awake;
 mod conntrack;
 mod counter;
 pub mod doctor;

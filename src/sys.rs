@@ -13,6 +13,8 @@ use nix::sched::{CloneFlags, clone, setns};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType};
 
+use crate::awake;
+
 /// Runs `setup` between the fork and the exec of `command`; without a fork for
 /// [`exec`](CommandExt::exec).
 ///
@@ -240,7 +242,7 @@ pub(crate) fn lend<'a>(closure: impl FnOnce() + Send + 'a, submit: impl FnOnce(L
     impl Drop for Wait {
         fn drop(&mut self) {
             // Nothing is ever sent: this ends when the sender is dropped.
-            while self.0.recv().is_ok() {}
+            while awake::receive(&self.0).is_ok() {}
         }
     }
 

@@ -10,6 +10,7 @@ use nix::sched::{CloneFlags, setns};
 use super::identity::NetnsId;
 use super::open::Netns;
 use super::ways::own_file;
+use crate::awake;
 use crate::error::{Cause, Error, SYS_ADMIN, takes};
 use crate::fault;
 use crate::sys::{self, NewSocket, NotOpened};
@@ -109,6 +110,7 @@ pub(crate) fn on_thread<T: Send>(
         fault::system_call("clone")?;
         let builder = thread::Builder::new().name("netloom".into());
         let thread = builder.spawn_scoped(scope, closure)?;
+        awake::until(|| thread.is_finished());
         thread.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
 }

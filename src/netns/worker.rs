@@ -9,6 +9,7 @@ use nix::errno::Errno;
 
 use super::enter::{enter, home_from};
 use super::open::Netns;
+use crate::awake;
 use crate::error::{Cause, Error};
 use crate::fault;
 use crate::sys::{self, Lent};
@@ -62,7 +63,9 @@ impl Netns {
             match enters {
                 Ok(_home) => {
                     entered.send(Ok(())).ok();
-                    incoming.into_iter().for_each(Lent::run);
+                    while let Ok(lent) = awake::receive(&incoming) {
+                        lent.run();
+                    }
                 }
                 Err(cause) => drop(entered.send(Err(cause))),
             }
