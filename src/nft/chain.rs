@@ -3,11 +3,11 @@
 use std::fmt;
 
 use super::family::{self, ChainKind, Family, Hook, Policy, Priority};
-use super::info;
 use super::name;
 use super::number::Number;
 use super::rule::Rule;
 use super::rule_handle::RuleHandle;
+use super::ruleset;
 use super::table::TableHandle;
 use super::transaction::Transaction;
 use crate::error::Error;
@@ -231,7 +231,7 @@ impl ChainHandle {
     /// [`is_not_found`](Error::is_not_found) where it is gone.
     #[doc(alias = "nft list chain")]
     pub fn rules(&self) -> Result<Vec<(RuleHandle, Rule)>, Error> {
-        let chain = info::read_table(&self.table)?
+        let chain = ruleset::read_table(&self.table)?
             .chains
             .into_iter()
             .find(|chain| chain.chain.name == self.name);

@@ -1,6 +1,6 @@
 //! The generation of a ruleset.
 
-use super::info;
+use super::request;
 use crate::error::Error;
 use crate::netns::Netns;
 
@@ -17,6 +17,6 @@ impl Netns {
     ///
     /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
     pub fn nft_generation(&self) -> Result<Generation, Error> {
-        info::generation(self)
+        request::generation(self)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::info;
+use super::find;
 use super::limit::Limit;
 use super::name;
 use super::number::Number;
@@ -278,7 +278,7 @@ impl ObjectHandle {
     /// [`is_not_found`](Error::is_not_found) where it is gone.
     #[doc(alias("nft list counter", "nft list quota"))]
     pub fn read(&self) -> Result<Object, Error> {
-        info::object(self, false)
+        find::object(self, false)
     }
 
     /// It as it was: it counts anew.
@@ -288,7 +288,7 @@ impl ObjectHandle {
     /// As [`read`](Self::read).
     #[doc(alias("nft reset counter", "nft reset quota"))]
     pub fn reset(&self) -> Result<Object, Error> {
-        info::object(self, true)
+        find::object(self, true)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::chain::ChainHandle;
-use super::info;
+use super::find;
 use super::number::Number;
 use super::rule::Rule;
 use super::transaction::Transaction;
@@ -101,7 +101,7 @@ impl RuleHandle {
     pub fn read(&self) -> Result<Rule, Error> {
         let rules = self.chain.rules()?;
         let found = rules.into_iter().find(|(handle, _)| handle.number == self.number);
-        found.map(|(_, rule)| rule).ok_or_else(|| info::gone("read rule", self))
+        found.map(|(_, rule)| rule).ok_or_else(|| find::gone("read rule", self))
     }
 
     /// What its counter has counted; nothing where it has none.
@@ -110,7 +110,7 @@ impl RuleHandle {
     ///
     /// [`is_not_found`](Error::is_not_found) where it is gone.
     pub fn counter(&self) -> Result<Counter, Error> {
-        info::counter(self, false)
+        find::counter(self, false)
     }
 
     /// What its counter has counted, which begins anew.
@@ -120,7 +120,7 @@ impl RuleHandle {
     /// As [`counter`](Self::counter); kernels before 6.2 do not have it (EINVAL).
     #[doc(alias = "nft reset rule")]
     pub fn reset_counter(&self) -> Result<Counter, Error> {
-        info::counter(self, true)
+        find::counter(self, true)
     }
 }
 

@@ -4,11 +4,14 @@ use std::fmt;
 
 use super::chain::{Chain, ChainHandle};
 use super::family::Family;
-use super::info::{self, TableInfo};
+use super::find;
+use super::info::TableInfo;
 use super::name;
 use super::number::Number;
 use super::object::{Object, ObjectHandle, ObjectKind};
-use super::set::{Map, Set, SetHandle, Spec};
+use super::ruleset;
+use super::set::{Map, Set, Spec};
+use super::set_handle::SetHandle;
 use super::transaction::Transaction;
 use crate::error::Error;
 use crate::netns::Netns;
@@ -165,7 +168,7 @@ impl Table {
                 held: false,
             })
         };
-        let tables = info::tables(netns)?;
+        let tables = ruleset::tables(netns)?;
         Ok(tables.into_iter().filter(is_tagged).filter_map(handle).collect())
     }
 
@@ -248,7 +251,7 @@ impl TableHandle {
     /// [`is_not_found`](Error::is_not_found) where it is gone.
     #[doc(alias = "nft list table")]
     pub fn read(&self) -> Result<TableInfo, Error> {
-        info::read_table(self)
+        ruleset::read_table(self)
     }
 
     /// A chain of it.
@@ -257,7 +260,7 @@ impl TableHandle {
     ///
     /// [`is_not_found`](Error::is_not_found) where there is none of this name.
     pub fn chain(&self, name: &str) -> Result<ChainHandle, Error> {
-        info::find_chain(self, name)
+        find::find_chain(self, name)
     }
 
     /// A set or map of it.
@@ -266,7 +269,7 @@ impl TableHandle {
     ///
     /// [`is_not_found`](Error::is_not_found) where there is none of this name.
     pub fn set(&self, name: &str) -> Result<SetHandle, Error> {
-        info::find_set(self, name)
+        find::find_set(self, name)
     }
 
     /// An object of it, by its kind and name.
@@ -275,7 +278,7 @@ impl TableHandle {
     ///
     /// [`is_not_found`](Error::is_not_found) where there is none.
     pub fn object(&self, kind: ObjectKind, name: &str) -> Result<ObjectHandle, Error> {
-        info::find_object(self, kind, name)
+        find::find_object(self, kind, name)
     }
 }
 

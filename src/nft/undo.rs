@@ -3,11 +3,11 @@
 use super::chain::ChainHandle;
 use super::element::Element;
 use super::generation::Generation;
-use super::info;
 use super::number::Number;
 use super::object::ObjectHandle;
 use super::rule_handle::RuleHandle;
-use super::set::SetHandle;
+use super::ruleset;
+use super::set_handle::SetHandle;
 use super::table::TableHandle;
 use super::transaction::Transaction;
 use crate::error::Error;
@@ -110,7 +110,7 @@ fn by_name(table: &TableHandle) -> TableHandle {
 
 /// Rules are numbered upwards, wherever in the chain they are put.
 fn newest(chain: &ChainHandle, count: usize) -> Result<Vec<RuleHandle>, Error> {
-    let mut numbers = info::rule_numbers(chain)?;
+    let mut numbers = ruleset::rule_numbers(chain)?;
     numbers.sort_unstable();
     let handle = |number| RuleHandle { chain: chain.clone(), number: Number::known(number) };
     Ok(numbers.into_iter().rev().take(count).map(handle).collect())

@@ -4,8 +4,8 @@ use nix::errno::Errno;
 
 use super::{Refused, Transaction, TransactionError};
 use crate::error::{Cause, Error};
+use crate::nft::find;
 use crate::nft::generation::Generation;
-use crate::nft::info;
 use crate::nft::undo::undo;
 use crate::wire::nft::chain as wire_chain;
 use crate::wire::nft::codec::Codec;
@@ -139,7 +139,7 @@ impl Transaction {
     /// they are; 0 where it makes no difference.
     fn check_tables(&self, now: Option<Generation>) -> Result<u32, Error> {
         for table in &self.guarded {
-            info::check_table(table)?;
+            find::check_table(table)?;
         }
         let matters = !self.guarded.is_empty() || self.expected.is_some();
         Ok(now.filter(|_| matters).map_or(0, |generation| generation.0))

@@ -1,0 +1,141 @@
+//! The parts of a rule: what it looks for and what it does, in the order the kernel takes them.
+
+mod display;
+
+use std::net::IpAddr;
+
+use super::element::{Element, Verdict};
+use super::field::{Field, Network};
+use super::limit::Limit;
+use super::log::Log;
+use super::object::ObjectKind;
+use super::reject::Reject;
+use crate::wire::nft::data::Value;
+use crate::wire::nft::expr::Expr;
+use crate::wire::nft::expr::dynset::DynsetOp;
+use crate::wire::nft::expr::nat::NatFlags;
+
+pub(super) use display::Bytes;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Only packets of this network protocol.
+    Network(Network),
+    Match(Match),
+    Verdict(Verdict),
+    /// The verdict that a map has for these fields.
+    VerdictMap {
+        fields: Vec<Field>,
+        map: Group,
+    },
+    Counter,
+    Limit(Limit),
+    /// So many bytes, and no more; or what is over.
+    Quota {
+        bytes: u64,
+        over: bool,
+    },
+    /// So many connections, and no more; or what is over.
+    Connections {
+        count: u32,
+        over: bool,
+    },
+    /// An object of the table does its work.
+    Object(ObjectKind, String),
+    /// The packet's fields go into a set, or out of it.
+    Dynamic(Dynamic),
+    Log(Log),
+    Reject(Reject),
+    Masquerade {
+        ports: Option<(u16, u16)>,
+        flags: NatFlags,
+    },
+    Redirect {
+        ports: Option<(u16, u16)>,
+        flags: NatFlags,
+    },
+    Nat(Nat),
+    /// The address, and perhaps the port, that a map has for these fields.
+    NatMap {
+        is_source: bool,
+        fields: Vec<Field>,
+        map: String,
+        with_port: bool,
+        flags: NatFlags,
+    },
+    SetMark(u32),
+    SetCtMark(u32),
+    /// The connection's mark becomes the packet's, and the other way round.
+    SaveMark,
+    RestoreMark,
+    /// The largest segment a TCP connection is offered; none is what fits the route.
+    ClampMss(Option<u16>),
+    Notrack,
+    /// What is not understood here, as the kernel listed it.
+    Unknown(Vec<Expr>),
+}
+
+/// What happens to an element of a set as packets come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Dynamic {
+    pub(super) op: DynsetOp,
+    pub(super) fields: Vec<Field>,
+    pub(super) set: String,
+    /// What each element has for itself.
+    pub(super) own: Option<Own>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Own {
+    Counter,
+    Limit(Limit),
+    Connections { count: u32, over: bool },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Match {
+    pub(super) fields: Vec<Field>,
+    pub(super) not: bool,
+    pub(super) test: Test,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Test {
+    Is(Value),
+    /// The first so many bits.
+    Prefix(Value, u8),
+    Range(Value, Value),
+    /// Exactly these of the bits in the mask.
+    Bits {
+        mask: Value,
+        value: Value,
+    },
+    /// Any of these bits.
+    AnyBit(Value),
+    /// A name that begins like this.
+    Beginning(String),
+    In(Group),
+}
+
+/// A set or map: by its name in the table, or written into the rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Group {
+    Named(String),
+    Written { elements: Vec<Element>, interval: bool },
+}
+
+impl Group {
+    pub(super) fn written(mut elements: Vec<Element>, interval: bool) -> Self {
+        elements.sort();
+        elements.dedup();
+        Self::Written { elements, interval }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Nat {
+    pub(super) is_source: bool,
+    pub(super) addresses: Option<(IpAddr, IpAddr)>,
+    pub(super) ports: Option<(u16, u16)>,
+    pub(super) flags: NatFlags,
+}

@@ -1,0 +1,202 @@
+//! Rulesets read back.
+
+use std::collections::BTreeMap;
+
+use super::chain::{Chain, ChainHandle};
+use super::decode::{Written, decode};
+use super::family::Family;
+use super::find::{gone, list_elements};
+use super::info::{ChainInfo, RuleInfo, SetInfo, SetOrMap, TableInfo};
+use super::object::Object;
+use super::request::{self, dump, dump_in};
+use super::rule::Rule;
+use super::set::{Map, Set, Spec};
+use super::set_message::shape_of;
+use super::table::{TableHandle, tag_of};
+use crate::counter::Counter;
+use crate::error::{Cause, Error};
+use crate::netns::Netns;
+use crate::wire::nft::chain as wire_chain;
+use crate::wire::nft::data::ChainRef;
+use crate::wire::nft::expr::Expr;
+use crate::wire::nft::message as wire;
+use crate::wire::nft::message::MessageType;
+use crate::wire::nft::object as wire_object;
+use crate::wire::nft::rule as wire_rule;
+use crate::wire::nft::set as wire_set;
+use crate::wire::nft::set::SetFlags;
+use crate::wire::nft::table as wire_table;
+use crate::wire::nft::table::TableFlags;
+use crate::wire::nft::userdata::UserData;
+
+/// How often a ruleset is read that changes meanwhile.
+const ATTEMPTS: u32 = 64;
+
+impl Netns {
+    /// All tables with all that is in them, whoever made them.
+    ///
+    /// Replaces `nft list ruleset`.
+    ///
+    /// # Errors
+    ///
+    /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`. A ruleset that
+    /// changes while it is read is read again, 64 times at most.
+    #[doc(alias = "nft list ruleset")]
+    pub fn nft_ruleset(&self) -> Result<Vec<TableInfo>, Error> {
+        ruleset(self, None)
+    }
+}
+
+fn ruleset(netns: &Netns, only: Option<&TableHandle>) -> Result<Vec<TableInfo>, Error> {
+    let mut generation = request::generation(netns)?;
+    for _ in 0..ATTEMPTS {
+        let tables = read_once(netns, only);
+        let now = request::generation(netns)?;
+        match tables {
+            // What changed in between may be gone.
+            Err(error) if error.is_not_found() && now != generation => {}
+            Ok(_) if now != generation => {}
+            result => return result,
+        }
+        generation = now;
+    }
+    Err(Cause::Interrupted(ATTEMPTS).doing("read", "the ruleset").in_namespace(netns))
+}
+
+fn read_once(netns: &Netns, only: Option<&TableHandle>) -> Result<Vec<TableInfo>, Error> {
+    let mut all = Vec::new();
+    let chains: Vec<(wire::Family, wire_chain::Chain)> =
+        dump(netns, only, MessageType::GetChain, &wire_chain::Chain::default())?;
+    for (family, table) in tables(netns)? {
+        let (Some(name), Some(number)) = (&table.name, table.handle) else { continue };
+        if only.is_some_and(|only| only.number.get() != number) {
+            continue;
+        }
+        let (sets, written) = sets(netns, family, name)?;
+        let objects = objects(netns, family, name)?;
+        let rules = rules(netns, family, name)?;
+        let in_table = |(of, chain): &&(wire::Family, wire_chain::Chain)| {
+            *of == family.wire() && chain.table == *name
+        };
+        let chains = chains.iter().filter(in_table).map(|(_, chain)| {
+            let of_chain = |rule: &&wire_rule::Rule| match (&rule.chain, &chain.name) {
+                (Some(ChainRef::Name(rule)), Some(chain)) => rule == chain,
+                _ => false,
+            };
+            let rules = rules.iter().filter(of_chain);
+            ChainInfo {
+                chain: Chain::from_wire(family, chain),
+                number: chain.handle.unwrap_or_default(),
+                rules: rules.map(|rule| rule_info(family, rule, &written)).collect(),
+            }
+        });
+        let flags = table.flags.unwrap_or_default();
+        let comment = table.userdata.as_ref().and_then(UserData::as_comment);
+        all.push(TableInfo {
+            family,
+            name: name.clone(),
+            number,
+            owner: table.owner.filter(|_| flags.contains(TableFlags::OWNER)),
+            tag: tag_of(&table).map(str::to_owned),
+            comment: comment.map(str::to_owned),
+            is_dormant: flags.contains(TableFlags::DORMANT),
+            chains: chains.collect(),
+            objects,
+            sets,
+        });
+    }
+    Ok(all)
+}
+
+fn rule_info(family: Family, rule: &wire_rule::Rule, written: &Written) -> RuleInfo {
+    let comment = rule.userdata.as_ref().and_then(UserData::as_comment);
+    RuleInfo {
+        rule: Rule {
+            parts: decode(family, &rule.expressions, written),
+            comment: comment.map(str::to_owned),
+            ..Rule::default()
+        },
+        number: rule.handle.unwrap_or_default(),
+        counter: counted(rule),
+    }
+}
+
+pub(super) fn counted(rule: &wire_rule::Rule) -> Option<Counter> {
+    rule.expressions.iter().find_map(|expr| match expr {
+        Expr::Counter(counter) => Some(Counter::new(counter.packets, counter.bytes)),
+        _ => None,
+    })
+}
+
+/// The named sets of a table with their elements, and the elements of those written into rules.
+fn sets(netns: &Netns, family: Family, table: &str) -> Result<(Vec<SetInfo>, Written), Error> {
+    let of = wire_set::Set { table: table.to_owned(), ..wire_set::Set::default() };
+    let listed: Vec<(_, wire_set::Set)> = dump_in(netns, family, MessageType::GetSet, &of)?;
+    let mut sets = Vec::new();
+    let mut written = Written::new();
+    for (_, set) in listed {
+        let name = set.name.clone().unwrap_or_default();
+        let shape = shape_of(&set);
+        let elements = shape.decode(list_elements(netns, family, table, &name)?);
+        if set.flags.unwrap_or_default().contains(SetFlags::ANONYMOUS) {
+            written.insert(name, elements);
+            continue;
+        }
+        let number = set.handle.unwrap_or_default();
+        let is_map = shape.data.is_some();
+        let spec = Spec::from_wire(&set);
+        let set = if is_map { SetOrMap::Map(Map(spec)) } else { SetOrMap::Set(Set(spec)) };
+        sets.push(SetInfo { set, number, elements });
+    }
+    Ok((sets, written))
+}
+
+fn objects(netns: &Netns, family: Family, table: &str) -> Result<Vec<Object>, Error> {
+    let of =
+        wire_object::Object { table: Some(table.to_owned()), ..wire_object::Object::default() };
+    let objects: Vec<(_, wire_object::Object)> =
+        dump_in(netns, family, MessageType::GetObject, &of)?;
+    Ok(objects.iter().filter_map(|(_, object)| Object::from_wire(object)).collect())
+}
+
+pub(super) fn read_table(table: &TableHandle) -> Result<TableInfo, Error> {
+    let found = ruleset(&table.netns, Some(table))?.into_iter().next();
+    found.ok_or_else(|| gone("read table", table).in_namespace(&table.netns))
+}
+
+fn rules(netns: &Netns, family: Family, table: &str) -> Result<Vec<wire_rule::Rule>, Error> {
+    let of = wire_rule::Rule { table: table.to_owned(), ..wire_rule::Rule::default() };
+    let rules: Vec<(_, wire_rule::Rule)> = dump_in(netns, family, MessageType::GetRule, &of)?;
+    Ok(rules.into_iter().map(|(_, rule)| rule).collect())
+}
+
+/// The numbers of a chain's rules.
+pub(super) fn rule_numbers(chain: &ChainHandle) -> Result<Vec<u64>, Error> {
+    let all = rules(&chain.table.netns, chain.table.family, &chain.table.name)?;
+    let is_in = |rule: &wire_rule::Rule| matches!(&rule.chain, Some(ChainRef::Name(name)) if *name == chain.name);
+    Ok(all.into_iter().filter(is_in).filter_map(|rule| rule.handle).collect())
+}
+
+pub(super) fn tables(netns: &Netns) -> Result<Vec<(Family, wire_table::Table)>, Error> {
+    let all = dump(netns, None, MessageType::GetTable, &wire_table::Table::default())?;
+    let known = |(family, table)| Some((Family::from_wire(family)?, table));
+    Ok(all.into_iter().filter_map(known).collect())
+}
+
+/// Base chains of a namespace, with the tables they are in.
+pub(crate) fn base_chains(netns: &Netns) -> Result<Vec<(Family, String, Chain)>, Error> {
+    let all = dump(netns, None, MessageType::GetChain, &wire_chain::Chain::default())?;
+    let base = |(family, chain): (wire::Family, wire_chain::Chain)| {
+        chain.hook.as_ref()?;
+        let family = Family::from_wire(family)?;
+        Some((family, chain.table.clone(), Chain::from_wire(family, &chain)))
+    };
+    Ok(all.into_iter().filter_map(base).collect())
+}
+
+/// Tables by number, with the socket that owns them.
+pub(crate) fn owners(netns: &Netns) -> Result<BTreeMap<(Family, String), Option<u32>>, Error> {
+    let named =
+        |(family, table): (Family, wire_table::Table)| Some(((family, table.name?), table.owner));
+    Ok(tables(netns)?.into_iter().filter_map(named).collect())
+}

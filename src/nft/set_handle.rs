@@ -1,0 +1,118 @@
+//! Sets and maps that exist.
+
+use std::fmt;
+
+use super::element::Element;
+use super::find;
+use super::interval::Shape;
+use super::number::Number;
+use super::table::TableHandle;
+use super::transaction::Transaction;
+use crate::error::Error;
+use crate::owned::sealed::Remove;
+
+/// A set or map of ours that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetHandle {
+    pub(super) table: TableHandle,
+    pub(super) name: String,
+    pub(super) shape: Shape,
+    pub(super) number: Number,
+}
+
+impl SetHandle {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The table it is in.
+    pub fn table(&self) -> &TableHandle {
+        &self.table
+    }
+
+    /// Adds elements, all or none; those that are there already stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// What can be known wrong is refused before any system call: an element of another type, intervals
+    /// that overlap among themselves. [`is_already_exists`](Error::is_already_exists) where one overlaps
+    /// an interval of the set, or stands for something else in the map.
+    #[doc(alias = "nft add element")]
+    pub fn add(&self, elements: impl IntoIterator<Item = impl Into<Element>>) -> Result<(), Error> {
+        let mut transaction = Transaction::new(&self.table.netns);
+        transaction.add_elements(self, elements);
+        Ok(transaction.commit()?)
+    }
+
+    /// Takes elements out, all or none.
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where one is not there.
+    #[doc(alias = "nft delete element")]
+    pub fn remove(
+        &self,
+        elements: impl IntoIterator<Item = impl Into<Element>>,
+    ) -> Result<(), Error> {
+        let mut transaction = Transaction::new(&self.table.netns);
+        transaction.delete_elements(self, elements);
+        Ok(transaction.commit()?)
+    }
+
+    /// The element that has this key, or holds it.
+    ///
+    /// # Errors
+    ///
+    /// Where the key is of another type.
+    #[doc(alias = "nft get element")]
+    pub fn get(&self, key: impl Into<Element>) -> Result<Option<Element>, Error> {
+        find::get_element(self, &key.into())
+    }
+
+    /// Whether a key is in it.
+    ///
+    /// # Errors
+    ///
+    /// Where the key is of another type.
+    pub fn contains(&self, key: impl Into<Element>) -> Result<bool, Error> {
+        self.get(key).map(|found| found.is_some())
+    }
+
+    /// All elements, in no order unless it has intervals.
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where it is gone.
+    #[doc(alias = "nft list set")]
+    pub fn elements(&self) -> Result<Vec<Element>, Error> {
+        find::elements(self)
+    }
+
+    /// Takes all elements out.
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where it is gone.
+    #[doc(alias = "nft flush set")]
+    pub fn flush(&self) -> Result<(), Error> {
+        let mut transaction = Transaction::new(&self.table.netns);
+        transaction.flush_set(self);
+        Ok(transaction.commit()?)
+    }
+}
+
+impl fmt::Display for SetHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{} {} {}`", self.table.family, self.table.name, self.name)
+    }
+}
+
+/// One that rules look up is busy (EBUSY).
+impl Remove for SetHandle {
+    fn remove(&self) -> Result<(), Error> {
+        let mut transaction = Transaction::new(&self.table.netns);
+        transaction.delete_set(self);
+        Ok(transaction.commit()?)
+    }
+}
