@@ -33,6 +33,15 @@ pub(crate) fn table(
     one(socket, MessageType::GetTable, family, &Table::by_name(name))
 }
 
+/// The chain of this name in a table, if there is one.
+pub(crate) fn chain(
+    socket: &mut Socket,
+    family: Family,
+    (table, name): (&str, &str),
+) -> Result<Option<Chain>, Cause> {
+    one(socket, MessageType::GetChain, family, &Chain::by_name(table, name))
+}
+
 /// The rule with this number, if there is one.
 pub(crate) fn rule(
     socket: &mut Socket,

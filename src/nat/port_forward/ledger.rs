@@ -1,5 +1,9 @@
 //! What the persistent table knows of itself: notes, each the comment of an element, so that `nft` lists them
 //! and loads them again. Finding one costs the same however many there are.
+//!
+//! What grows with every mapping is counted by the kernel: each leads to a chain, which says how often it is
+//! led to. Elements can't be changed, and whoever deleted one has to wait when he closes his socket, 10 ms and
+//! more; so a mapping that comes deletes nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,11 +11,13 @@ use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 
-use super::ruleset::{HAIRPIN, LOCAL, PortTable, TAGS};
+use super::record::Record;
+use super::ruleset::{HAIRPIN, LOCAL, MAPPINGS, PortTable, TAGS};
 use crate::error::Cause;
 use crate::netlink::Socket;
 use crate::nft::{Operations, read};
-use crate::wire::nft::data::Value;
+use crate::wire::nft::chain::Chain;
+use crate::wire::nft::data::{Data, Value, Verdict};
 use crate::wire::nft::element::{Element, ElementsOf};
 use crate::wire::nft::message::MessageType;
 use crate::wire::nft::userdata::UserData;
@@ -19,7 +25,7 @@ use crate::wire::nft::userdata::UserData;
 /// What a note is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Note {
-    /// The table: how many mappings and links it has.
+    /// The table: how many mappings and links it has, but for the mappings that a link has.
     Whole,
     /// A tag: how many mappings it has, and its text.
     Tag(TagHash),
@@ -45,11 +51,36 @@ impl TagHash {
 }
 
 impl Note {
-    fn set(self) -> &'static str {
+    /// The set whose element has it; none where it is a count alone.
+    fn set(self) -> Option<&'static str> {
         match self {
-            Self::Whole | Self::Tag(_) | Self::Mapping(..) => TAGS,
-            Self::Container(..) => HAIRPIN,
-            Self::Local(_) => LOCAL,
+            Self::Whole => None,
+            Self::Tag(_) | Self::Mapping(..) => Some(TAGS),
+            Self::Container(..) => Some(HAIRPIN),
+            Self::Local(_) => Some(LOCAL),
+        }
+    }
+
+    /// The chain whose uses are its count.
+    fn chain(self) -> Option<String> {
+        match self {
+            Self::Whole => Some(MAPPINGS.to_owned()),
+            Self::Local(link) => Some(format!("{LOCAL}-{link}")),
+            _ => None,
+        }
+    }
+
+    /// What its element leads to, with this text.
+    fn data(self, text: &str) -> Option<Data> {
+        let goto = |chain: Option<String>| Some(Verdict::Goto(chain?.as_str().into()).into());
+        match self {
+            Self::Whole | Self::Container(..) => None,
+            Self::Tag(_) => Some(Verdict::Return.into()),
+            Self::Local(_) => goto(Self::Whole.chain()),
+            Self::Mapping(..) => {
+                let local = Record::local_link(text).map(Self::Local);
+                goto(local.unwrap_or(Self::Whole).chain())
+            }
         }
     }
 
@@ -58,7 +89,7 @@ impl Note {
             Value::concat(&[Value::new(&hash.to_be_bytes())?, Value::from(at)])
         };
         match self {
-            Self::Whole => tag(0, 0),
+            Self::Whole => None,
             Self::Tag(TagHash(hash)) => tag(hash, 0),
             Self::Mapping(TagHash(hash), at) => tag(hash, at),
             Self::Container(link, address) => container(link, link, address),
@@ -98,14 +129,27 @@ impl Ledger {
         unknown.dedup();
         let (family, table) = (self.table.family(), &self.table.name);
         let sets = [TAGS, HAIRPIN, LOCAL].map(|set| ElementsOf::new(table, set));
-        let key = |note: &Note| Some((sets.iter().find(|of| of.set == note.set())?, note.key()?));
-        let keys: Option<Vec<_>> = unknown.iter().map(key).collect();
-        let keys = keys.ok_or(Cause::Malformed("a note without a key"))?;
-        for (note, found) in unknown.into_iter().zip(read::elements(socket, family, &keys)?) {
+        let place = |note: &Note| {
+            let set = note.set()?;
+            Some((*note, (sets.iter().find(|of| of.set == set)?, note.key()?)))
+        };
+        let (noted, keys): (Vec<_>, Vec<_>) = unknown.iter().filter_map(place).unzip();
+        for (note, found) in noted.into_iter().zip(read::elements(socket, family, &keys)?) {
             let before = found.map(|element| {
                 let comment = element.userdata.as_ref().and_then(UserData::as_comment);
                 comment.unwrap_or_default().to_owned()
             });
+            self.notes.insert(note, Text { now: before.clone(), before });
+        }
+        for note in unknown {
+            let Some(chain) = note.chain() else { continue };
+            let chain = read::chain(socket, family, (table, &chain))?;
+            let uses = chain.and_then(|chain| chain.use_count).unwrap_or(0);
+            let before = match self.get(note) {
+                Some(text) => Some(format!("{uses} {text}")),
+                None if note == Note::Whole && uses > 0 => Some(uses.to_string()),
+                None => None,
+            };
             self.notes.insert(note, Text { now: before.clone(), before });
         }
         Ok(())
@@ -147,18 +191,28 @@ impl Ledger {
         transaction: &mut Operations<'a>,
         step: (&'static str, &'a dyn fmt::Display),
     ) -> Option<()> {
+        let create = NLM_F_CREATE | NLM_F_EXCL;
+        for (chain, Text { before, now }) in self.link_chains() {
+            if before.is_none() && now.is_some() {
+                transaction.push(step, MessageType::NewChain, create, self.table.family(), &chain);
+            }
+        }
         for set in [TAGS, HAIRPIN, LOCAL] {
             let (mut gone, mut new) = (Vec::new(), Vec::new());
             for (note, Text { before, now }) in &self.notes {
-                if note.set() != set || before == now {
+                let is_counted = note.chain().is_some() && before.is_some() && now.is_some();
+                if note.set() != Some(set) || before == now || is_counted {
                     continue;
                 }
                 if before.is_some() {
                     gone.push(Element::new(note.key()?));
                 }
                 if let Some(text) = now {
+                    let (_, rest) = text.split_once(' ').unwrap_or_default();
+                    let text = if note.chain().is_some() { rest } else { text };
                     let userdata = Some(UserData::comment(text)?);
-                    new.push(Element { userdata, ..Element::new(note.key()?) });
+                    let data = note.data(text);
+                    new.push(Element { data, userdata, ..Element::new(note.key()?) });
                 }
                 // What comes from here, too; see the module's page.
                 if let Note::Container(link, address) = *note {
@@ -173,10 +227,22 @@ impl Ledger {
             let (of, family) = (ElementsOf::new(&self.table.name, set), self.table.family());
             let (delete, add) = (MessageType::DeleteElement, MessageType::NewElement);
             transaction.push_elements(step, delete, 0, family, (&of, &gone));
-            let create = NLM_F_CREATE | NLM_F_EXCL;
             transaction.push_elements(step, add, create, family, (&of, &new));
         }
+        for (chain, Text { before, now }) in self.link_chains() {
+            if before.is_some() && now.is_none() {
+                transaction.push(step, MessageType::DeleteChain, 0, self.table.family(), &chain);
+            }
+        }
         Some(())
+    }
+
+    /// The chains of links that are known of.
+    fn link_chains(&self) -> impl Iterator<Item = (Chain, &Text)> {
+        self.notes.iter().filter_map(|(note, text)| {
+            let chain = note.chain().filter(|_| *note != Note::Whole)?;
+            Some((Chain::by_name(&self.table.name, &chain), text))
+        })
     }
 }
 
@@ -203,5 +269,37 @@ mod tests {
         assert_eq!(ledger.get(note), None);
         ledger.add(Note::Whole, 1);
         assert_eq!(ledger.get(Note::Whole), Some("1"));
+    }
+
+    #[test]
+    fn a_mapping_that_comes_deletes_nothing() {
+        let (hash, address) = (TagHash::of("web"), IpAddr::from([10, 0, 0, 2]));
+        let mut ledger = Ledger::new(PortTable::persistent(true));
+        for (note, text) in [(Note::Whole, "3"), (Note::Local(5), "2 was 0")] {
+            let text = Some(text.to_owned());
+            ledger.notes.insert(note, Text { before: text.clone(), now: text });
+        }
+        ledger.set(Note::Tag(hash), Some("1 web".into()));
+        let record = "0.0.0.0:8080->10.0.0.2:80/tcp%5#1f";
+        ledger.set(Note::Mapping(hash, 1), Some(record.into()));
+        ledger.add(Note::Container(5, address), 1);
+        ledger.add(Note::Local(5), 1);
+        let steps = |ledger: &Ledger| {
+            let mut transaction = Operations::at_generation(1);
+            ledger.push(&mut transaction, ("note", &"a mapping")).unwrap();
+            format!("{transaction:?}").matches("note a mapping").count()
+        };
+        // What is new of `tags`, and of `hairpin`.
+        assert_eq!(steps(&ledger), 2);
+        assert_eq!(Note::Mapping(hash, 1).data(record), Some(goto("local-5")));
+        let elsewhere = "10.0.0.1:8080->10.0.0.2:80/tcp%5#1f";
+        assert_eq!(Note::Mapping(hash, 1).data(elsewhere), Some(goto(MAPPINGS)));
+        // The link goes with an element and a chain.
+        ledger.set(Note::Local(5), None);
+        assert_eq!(steps(&ledger), 4);
+    }
+
+    fn goto(chain: &str) -> Data {
+        Verdict::Goto(chain.into()).into()
     }
 }

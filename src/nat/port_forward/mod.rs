@@ -37,14 +37,17 @@
 //! elements:
 //!
 //! ```text
-//!     set tags { type ipv6_addr . inet_service; size 131072; elements = {
-//!         :: . 0 comment "3",                              # all mappings, and links in `local`
-//!         HASH . 0 comment "2 net1/web",                   # those of a tag, which HASH is of
-//!         HASH . 1 comment "0.0.0.0:8080->10.0.0.2:80/tcp%5#1f",
-//!         HASH . 2 comment "…", …
+//!     map tags { type ipv6_addr . inet_service : verdict; size 131072; elements = {
+//!         HASH . 0 comment "2 net1/web" : return,          # those of a tag, which HASH is of
+//!         HASH . 1 comment "0.0.0.0:8080->10.0.0.2:80/tcp%5#1f" : goto local-5,
+//!         HASH . 2 comment "…" : goto mappings, …
 //!     } }
 //!     set hairpin { …; elements = { "br0" . "br0" . 10.0.0.2 comment "2", … } }   # mappings there
-//!     set local { type iface_index; elements = { "br0" comment "2 was 0" } }      # route_localnet
+//!     map local {                                                                 # route_localnet
+//!         type iface_index : verdict; elements = { "br0" comment "was 0" : goto mappings }
+//!     }
+//!     chain mappings { }                                   # empty: the kernel counts what leads there
+//!     chain local-5 { }
 //! ```
 
 mod builder;

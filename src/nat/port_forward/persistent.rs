@@ -208,7 +208,6 @@ fn note_added(
     ledger.set(Note::Tag(hash), Some(format!("{place} {tag}")));
     ledger.set(Note::Mapping(hash, place), Some(Record::text(forward, *link, number)));
     ledger.add(Note::Container(*link, *target), 1);
-    ledger.add(Note::Whole, 1);
     if is_local(forward) {
         if ledger.get(Note::Local(*link)).is_none() {
             let was = u8::from(routes_loopback(netns, *link)?);
@@ -216,6 +215,8 @@ fn note_added(
             ledger.add(Note::Whole, 1);
         }
         ledger.add(Note::Local(*link), 1);
+    } else {
+        ledger.add(Note::Whole, 1);
     }
     Ok(place)
 }
@@ -456,7 +457,6 @@ fn note_removed(
     ledger.set(end, None);
     ledger.add(Note::Tag(hash), -1);
     ledger.add(Note::Container(kept.link, handle.target), -1);
-    ledger.add(Note::Whole, -1);
     if is_local(&handle.forward) {
         let local = Note::Local(kept.link);
         match ledger.count(local) {
@@ -467,6 +467,8 @@ fn note_removed(
             }
             _ => ledger.add(local, -1),
         }
+    } else {
+        ledger.add(Note::Whole, -1);
     }
     Ok(true)
 }

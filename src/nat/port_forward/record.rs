@@ -28,6 +28,12 @@ impl Record {
         format!("{host}->{target}/{protocol}%{link:x}#{number:x}")
     }
 
+    /// The link that routes loopback addresses for a mapping, if one does.
+    pub(super) fn local_link(text: &str) -> Option<u32> {
+        let record = Self::read(text, "-")?;
+        record.forward.is_at_loopback().then_some(record.link)
+    }
+
     /// Of a mapping with this tag.
     pub(super) fn read(text: &str, tag: &str) -> Option<Self> {
         let (text, number) = text.rsplit_once('#')?;

@@ -34,10 +34,12 @@ use crate::wire::nft::userdata::{ByteOrder, UserData};
 const ADDRESSED: &str = "addressed";
 const ANY: &str = "any";
 pub(super) const HAIRPIN: &str = "hairpin";
-/// Of the persistent table: the links that route loopback addresses because of it.
+/// Of the persistent table: the links that route loopback addresses because of it, each with a chain.
 pub(super) const LOCAL: &str = "local";
 /// Of the persistent table: its mappings by tag.
 pub(super) const TAGS: &str = "tags";
+/// Of the persistent table: an empty chain that those lead to, so that the kernel counts them.
+pub(super) const MAPPINGS: &str = "mappings";
 const LOOPBACK: &str = "loopback";
 const PORTS: &str = "ports";
 
@@ -209,6 +211,14 @@ impl PortTable {
                 ..Set::by_name(&self.name, name)
             })
         };
+        // Nothing looks them up: what they lead to is counted.
+        let counted = |name, id, key: &[DataType], key_len, size| {
+            Some(Set {
+                flags: Some(SetFlags::MAP),
+                data_type: Some(DataType::VERDICT),
+                ..set(name, id, key, key_len, size)?
+            })
+        };
         let link = DataType::INTERFACE_INDEX;
         let mut sets = vec![
             map(ADDRESSED, 1, &[protocol, address, port], 8 + length)?,
@@ -217,11 +227,11 @@ impl PortTable {
         ];
         if !self.is_held {
             let hash = DataType::IPV6_ADDRESS;
-            sets.push(set(TAGS, 4, &[hash, port], 20, Some(2 * SIZE))?);
+            sets.push(counted(TAGS, 4, &[hash, port], 20, Some(2 * SIZE))?);
             if self.is_ipv4 {
                 sets.push(Set {
-                    userdata: Some(UserData::of_set(ByteOrder::Host)),
-                    ..set(LOCAL, 5, &[link], 4, None)?
+                    userdata: Some(UserData::of_map(ByteOrder::Host, ByteOrder::Invalid, false)),
+                    ..counted(LOCAL, 5, &[link], 4, None)?
                 });
             }
         }
@@ -243,6 +253,9 @@ impl PortTable {
             nat(NatChain::Output, jump),
             nat(NatChain::Postrouting, self.masquerade()),
         ];
+        if !self.is_held {
+            chains.insert(0, (Chain::by_name(&self.name, MAPPINGS), Vec::new()));
+        }
         if self.is_ipv4 {
             let loopback = Chain {
                 kind: Some(ChainType::Filter),
