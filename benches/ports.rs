@@ -1,43 +1,51 @@
 //! Published ports: 10,000 in one transaction, and one more and less beside any number of them, held and
-//! persistent. The raw replay sends the same elements, built beforehand, with bare system calls.
+//! persistent, compared with a raw replay: the same elements, built beforehand and sent with bare system calls.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a bench is no library
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
 
-use criterion::{Criterion, criterion_group, criterion_main};
 use netloom::{Bridge, Link, Netns, Owned, PortForward, PortForwardHandle};
 
+#[path = "harness/mod.rs"]
+mod harness;
 #[path = "nft_raw/mod.rs"]
 mod nft_raw;
 
-use nft_raw::{ACK, CREATE, NFT, Replay, fresh, median, open, timed};
+use harness::{Contender, compare, contender, settle, timed};
+use nft_raw::{ACK, CREATE, NFT, Replay, fresh, open};
 
 const MANY: u16 = 10_000;
 const SIZES: [u16; 3] = [1, 1_000, 10_000];
 const ONE_MORE: u16 = 60_000;
+/// With which there is a table to begin with.
+const FIRST: u16 = 50_000;
 
+const HELD: Option<&str> = None;
+const PERSISTENT: Option<&str> = Some("tag");
+
+/// A host whose socket is open, with a bridge that leads to the containers.
 fn host() -> (Owned<Netns>, Owned<Link>) {
     let host = fresh();
     let bridge = Bridge::new("br0").address("10.0.0.1/16").up().create(&host).unwrap();
+    host.nft_generation().unwrap();
+    settle(&host);
     (host, bridge)
 }
 
-fn port(number: u16) -> PortForward {
-    PortForward::new(number, "10.0.0.2").target_port(80)
+fn port(number: u16, tag: Option<&str>) -> PortForward {
+    let port = PortForward::new(number, "10.0.0.2").target_port(80);
+    match tag {
+        Some(tag) => port.tagged(format!("{tag} {}", number % 500)),
+        None => port,
+    }
 }
 
 fn ports(count: u16, tag: Option<&str>) -> Vec<PortForward> {
-    let of = |number| match tag {
-        Some(tag) => port(number).tagged(format!("{tag} {}", number % 500)),
-        None => port(number),
-    };
-    (1..=count).map(of).collect()
+    (1..=count).map(|number| port(number, tag)).collect()
 }
 
-fn publish(ports: &[PortForward], host: &Netns) -> Vec<Owned<PortForwardHandle>> {
-    ports.chunks(5_000).flat_map(|ports| PortForward::create_all(ports, host).unwrap()).collect()
-}
+const NEW: u16 = 12;
+const DELETE: u16 = 14;
 
 /// The elements of a map as `PortForward` has them: protocol and port to address and port.
 fn elements(batch: &mut Replay, kind: u16, ports: impl Iterator<Item = u16>) {
@@ -45,7 +53,7 @@ fn elements(batch: &mut Replay, kind: u16, ports: impl Iterator<Item = u16>) {
     let mut chunks = ports.chunks(1_000).peekable();
     while let Some(chunk) = chunks.next() {
         let ack = if chunks.peek().is_none() { ACK } else { 0 };
-        let flags = if kind == 12 { CREATE } else { 0 };
+        let flags = if kind == NEW { CREATE } else { 0 };
         batch.message(NFT | kind, flags | ack, 0, |message| {
             message.attribute(1, b"t\0");
             message.attribute(2, b"any\0");
@@ -55,7 +63,7 @@ fn elements(batch: &mut Replay, kind: u16, ports: impl Iterator<Item = u16>) {
                     list.nested(1 | 0x8000, |element| {
                         let key = [6, 0, 0, 0, high, low, 0, 0];
                         element.nested(1 | 0x8000, |value| value.attribute(1, &key));
-                        if kind == 12 {
+                        if kind == NEW {
                             let data = [10, 0, 0, 2, 0, 80, 0, 0];
                             element.nested(2 | 0x8000, |value| value.attribute(1, &data));
                         }
@@ -66,6 +74,11 @@ fn elements(batch: &mut Replay, kind: u16, ports: impl Iterator<Item = u16>) {
     }
 }
 
+fn change(kind: u16, ports: impl Iterator<Item = u16>) -> Replay {
+    Replay::batch(|batch| elements(batch, kind, ports))
+}
+
+/// A table with a map of these.
 fn raw_table(ports: impl Iterator<Item = u16>) -> Replay {
     Replay::batch(|batch| {
         batch.message(NFT, CREATE, 0, |table| {
@@ -83,77 +96,105 @@ fn raw_table(ports: impl Iterator<Item = u16>) -> Replay {
             set.nested(9 | 0x8000, |desc| desc.attribute(1, &65_536_u32.to_be_bytes()));
             set.attribute(10, &1_u32.to_be_bytes());
         });
-        elements(batch, 12, ports);
+        elements(batch, NEW, ports);
     })
 }
 
-/// In turns, so that the machine's noise hits all.
+/// Makes them, where one is already.
+fn making_many(name: &'static str, tag: Option<&'static str>) -> Contender<'static> {
+    let (host, bridge) = host();
+    let first = port(FIRST, tag).create(&host).unwrap();
+    let forwards = ports(MANY, tag);
+    contender(name, move || {
+        let _there = (&first, &bridge);
+        let mut made = Vec::new();
+        let time = timed(|| made = black_box(PortForward::create_all(&forwards, &host)).unwrap());
+        Owned::delete_all(made).unwrap();
+        time
+    })
+}
+
 fn many() {
-    const ROUNDS: usize = 11;
-    let forwards = ports(MANY, None);
-    let replay = raw_table(1..=MANY);
-    let (mut ours, mut raws) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    let raw = fresh();
+    let socket = open(&raw);
+    raw_table([FIRST].into_iter()).run(&socket);
+    let (more, less) = (change(NEW, 1..=MANY), change(DELETE, 1..=MANY));
+    let replay = contender("raw replay", || {
+        let time = timed(|| more.run(&socket));
+        less.run(&socket);
+        time
+    });
+    let ours = [making_many("held", HELD), making_many("persistent", PERSISTENT)];
+    compare(&format!("{MANY} ports at once"), 21, ours.into_iter().chain([replay]).collect());
+}
+
+/// The first of a namespace brings the table, its chains and `route_localnet`, and takes them along.
+fn first_of_all() {
+    for (name, tag) in [("held", HELD), ("persistent", PERSISTENT)] {
         let (host, _bridge) = host();
-        host.nft_generation().unwrap(); // opens the socket
+        let forward = port(ONE_MORE, tag);
         let mut made = None;
-        ours.push(timed(|| made = Some(black_box(PortForward::create_all(&forwards, &host)))));
-        made.unwrap().unwrap().into_iter().for_each(|port| drop(port.keep()));
-        let netns = fresh();
-        let socket = open(&netns);
-        raws.push(timed(|| replay.run(&socket)));
-    }
-    let (ours, raws) = (median(ours), median(raws));
-    let ratio = ours.as_secs_f64() / raws.as_secs_f64();
-    println!(
-        "{MANY} ports, medians of {ROUNDS}: netloom {ours:?}, raw replay {raws:?}, ratio {ratio:.2}"
-    );
-}
-
-/// One more and one less, a thousand times in turns with the replay: the medians of each.
-fn one_more() {
-    const ROUNDS: usize = 2_000;
-    for size in SIZES {
-        let (host, _bridge) = host();
-        let _beside = publish(&ports(size, None), &host);
-        let (tagged, _tagged_bridge) = self::host();
-        let beside = publish(&ports(size, Some("tag")), &tagged);
-        let raw = fresh();
-        let socket = open(&raw);
-        raw_table(1..=size).run(&socket);
-        let more = Replay::batch(|batch| elements(batch, 12, [ONE_MORE].into_iter()));
-        let less = Replay::batch(|batch| elements(batch, 14, [ONE_MORE].into_iter()));
-        let (forward, kept) = (port(ONE_MORE), port(ONE_MORE).tagged("one more"));
-        let mut times: [Vec<Duration>; 6] = Default::default();
-        for _ in 0..ROUNDS {
-            let [add, remove, raw_add, raw_remove, kept_add, kept_remove] = &mut times;
-            let start = Instant::now();
-            let one = forward.create(&host).unwrap();
-            add.push(start.elapsed());
-            remove.push(timed(|| one.delete().unwrap()));
-            raw_add.push(timed(|| more.run(&socket)));
-            raw_remove.push(timed(|| less.run(&socket)));
-            let start = Instant::now();
-            let one = kept.create(&tagged).unwrap();
-            kept_add.push(start.elapsed());
-            kept_remove.push(timed(|| one.delete().unwrap()));
-        }
-        let [add, remove, raw_add, raw_remove, kept_add, kept_remove] = times.map(median);
-        let ratio = |ours: Duration, raw: Duration| ours.as_secs_f64() / raw.as_secs_f64();
-        println!(
-            "one more beside {size}: add {add:?} ({:.2} of raw {raw_add:?}), delete {remove:?} ({:.2} of raw \
-             {raw_remove:?}); persistent: add {kept_add:?}, delete {kept_remove:?}",
-            ratio(add, raw_add),
-            ratio(remove, raw_remove),
-        );
-        Owned::delete_all(beside).unwrap();
+        let add = timed(|| made = Some(forward.create(&host).unwrap()));
+        let delete = timed(|| made.take().unwrap().delete().unwrap());
+        println!("the first of all, {name}: add {add:.1?}, delete {delete:.1?}");
     }
 }
 
-fn bench(_: &mut Criterion) {
+/// A host with so many, to which one is added and taken away.
+struct Beside {
+    host: Owned<Netns>,
+    bridge: Owned<Link>,
+    there: Vec<Owned<PortForwardHandle>>,
+    forward: PortForward,
+}
+
+impl Beside {
+    fn new(size: u16, tag: Option<&str>) -> Self {
+        let (host, bridge) = host();
+        let forwards = ports(size, tag);
+        let made = forwards.chunks(5_000);
+        let there = made.flat_map(|ports| PortForward::create_all(ports, &host).unwrap()).collect();
+        Self { host, bridge, there, forward: port(ONE_MORE, tag) }
+    }
+}
+
+fn one_more(size: u16) {
+    let sides = [Beside::new(size, HELD), Beside::new(size, PERSISTENT)];
+    let raw = fresh();
+    let socket = open(&raw);
+    raw_table(1..=size).run(&socket);
+    let (more, less) =
+        (change(NEW, [ONE_MORE].into_iter()), change(DELETE, [ONE_MORE].into_iter()));
+    let ours = |adds: bool| {
+        [("held", &sides[0]), ("persistent", &sides[1])].map(|(name, side)| {
+            contender(name, move || {
+                let mut one = None;
+                let add = timed(|| one = Some(side.forward.create(&side.host).unwrap()));
+                let delete = timed(|| one.take().unwrap().delete().unwrap());
+                if adds { add } else { delete }
+            })
+        })
+    };
+    let raw = |adds: bool| {
+        let (socket, more, less) = (&socket, &more, &less);
+        contender("raw replay", move || {
+            let add = timed(|| more.run(socket));
+            let delete = timed(|| less.run(socket));
+            if adds { add } else { delete }
+        })
+    };
+    for (word, adds) in [("more", true), ("less", false)] {
+        let all = ours(adds).into_iter().chain([raw(adds)]).collect();
+        compare(&format!("one {word} beside {size}"), 2_000, all);
+    }
+    for side in sides {
+        Owned::delete_all(side.there).unwrap();
+        drop(side.bridge);
+    }
+}
+
+fn main() {
     many();
-    one_more();
+    first_of_all();
+    SIZES.into_iter().for_each(one_more);
 }
-
-criterion_group!(benches, bench);
-criterion_main!(benches);

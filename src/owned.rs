@@ -77,6 +77,12 @@ impl<H: Handle> Owned<H> {
         Self { handle, process: Some(std::process::id()) }
     }
 
+    /// As [`adopt`](Self::adopt), of many: the process asks the kernel who it is but once.
+    pub(crate) fn adopt_all(handles: impl IntoIterator<Item = H>) -> Vec<Self> {
+        let process = Some(std::process::id());
+        handles.into_iter().map(|handle| Self { handle, process }).collect()
+    }
+
     /// Leaves it in the kernel and returns the handle.
     pub fn keep(mut self) -> H {
         if self.take_duty() {

@@ -6,6 +6,8 @@ mod traffic;
 
 #[path = "port_forward/bad_input.rs"]
 mod bad_input;
+#[path = "port_forward/conflicts.rs"]
+mod conflicts;
 #[path = "port_forward/held.rs"]
 mod held;
 #[path = "port_forward/lab.rs"]

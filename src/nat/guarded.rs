@@ -66,11 +66,21 @@ pub(super) fn repeat<T>(
     (action, shown): (&'static str, &dyn fmt::Display),
     mut change: impl FnMut(&mut Socket, u32) -> Result<T, Error>,
 ) -> Result<T, Error> {
+    again((action, shown), || {
+        let generation = read::generation(socket).map_err(|cause| cause.doing(action, shown))?;
+        change(socket, generation)
+    })
+}
+
+/// Has a change decided and made until nobody was faster.
+pub(super) fn again<T>(
+    (action, shown): (&'static str, &dyn fmt::Display),
+    mut change: impl FnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
     let start = Instant::now();
     let mut tries = 0;
     loop {
-        let generation = read::generation(socket).map_err(|cause| cause.doing(action, shown))?;
-        match change(socket, generation) {
+        match change() {
             Err(error) if is_outdated(&error) => tries += 1,
             done => return done,
         }

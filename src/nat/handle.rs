@@ -17,7 +17,7 @@ use crate::nft::{Operations, read};
 use crate::owned::sealed::Remove;
 use crate::wire::nft::codec::Codec;
 use crate::wire::nft::expr::Expr;
-use crate::wire::nft::message::{Family, MessageType};
+use crate::wire::nft::message::{Family, Message, MessageType};
 use crate::wire::nft::rule::Rule;
 use crate::wire::nft::table::{Table, TableFlags};
 
@@ -132,11 +132,12 @@ pub(super) fn add(
             push_chain(&mut transaction, chain, &table);
         }
         let rule = Rule::new(&table, chain.name(), expressions);
-        let number = commit_rule(transaction, socket, &rule, shown).inspect_err(|error| {
-            if error.is_unknown_outcome() {
-                forget_unknown(socket, held, &table);
-            }
-        })?;
+        let number =
+            commit_rule(transaction, socket, &rule, shown, |_| ()).inspect_err(|error| {
+                if error.is_unknown_outcome() {
+                    forget_unknown(socket, held, &table);
+                }
+            })?;
         held.chains.insert(chain);
         held.rules.insert(number, chain);
         Ok(NatHandle { netns: netns.clone(), table, chain, rule: number, kept: None })
@@ -170,12 +171,13 @@ pub(super) fn push_chain(transaction: &mut Operations<'_>, chain: NatChain, tabl
     transaction.push(step, MessageType::NewChain, NLM_F_CREATE, FAMILY, &chain);
 }
 
-/// Ends a transaction with a rule and tells the rule's number.
+/// Ends a transaction with a rule and tells the rule's number; `on_answer` sees what else is echoed.
 pub(super) fn commit_rule<'a>(
     mut transaction: Operations<'a>,
     socket: &mut Socket,
     rule: &Rule,
     shown: &'a NatRule,
+    mut on_answer: impl FnMut(Message<'_>),
 ) -> Result<u64, Error> {
     let mut number = None;
     let flags = NLM_F_CREATE | NLM_F_APPEND | NLM_F_ECHO;
@@ -183,6 +185,8 @@ pub(super) fn commit_rule<'a>(
     transaction.commit(socket, |answer| {
         if answer.kind == MessageType::NewRule {
             number = Rule::decode(answer.attributes).and_then(|rule| rule.handle);
+        } else {
+            on_answer(answer);
         }
     })?;
     number.ok_or_else(|| Cause::Malformed("a rule without its number").doing(ACTION, shown))

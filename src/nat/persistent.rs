@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
 use nix::errno::Errno;
 
 use super::chains::NatChain;
@@ -13,6 +13,7 @@ use crate::error::{Cause, Error};
 use crate::netlink::Socket;
 use crate::netns::Netns;
 use crate::nft::{Operations, read};
+use crate::wire::nft::codec::Codec;
 use crate::wire::nft::data::ChainRef;
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::message::MessageType;
@@ -37,37 +38,38 @@ pub(super) fn add(
     let add = |socket: &mut Socket| {
         repeat(socket, (ACTION, shown), |socket, generation| {
             let mut transaction = Operations::at_generation(generation);
-            if ours(socket, FAMILY, TABLE, MARK)
-                .map_err(|reason| reason.explain(ACTION, shown))?
-                .is_none()
-            {
+            let known = ours(socket, FAMILY, TABLE, MARK);
+            let mut table = known.map_err(|reason| reason.explain(ACTION, shown))?;
+            if table.is_none() {
                 let table = Table {
                     flags: Some(TableFlags::empty()),
                     userdata: UserData::comment(MARK),
                     ..Table::by_name(TABLE)
                 };
-                let create = NLM_F_CREATE | NLM_F_EXCL;
+                let create = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO;
                 let step = ("add", &"a table" as &dyn fmt::Display);
                 transaction.push(step, MessageType::NewTable, create, FAMILY, &table);
             }
             push_chain(&mut transaction, chain, TABLE);
-            commit_rule(transaction, socket, &rule, shown).inspect_err(|error| {
+            let number = commit_rule(transaction, socket, &rule, shown, |answer| {
+                if answer.kind == MessageType::NewTable {
+                    table = Table::decode(answer.attributes).and_then(|table| table.handle);
+                }
+            });
+            let number = number.inspect_err(|error| {
                 if error.is_unknown_outcome() {
                     forget_unknown(socket, generation, tag);
                 }
-            })
+            })?;
+            let table = table.ok_or_else(|| {
+                Cause::Malformed("a table without its number").doing(ACTION, shown)
+            })?;
+            Ok((table, number))
         })
     };
-    let number = with_socket(netns, shown, add)?;
-    // The table may be new, and its number known to the kernel only.
-    let listed = netns.nat_rules(tag).or_else(|_| netns.nat_rules(tag))?;
-    let found = listed.into_iter().find(|found| found.rule == number);
-    found.ok_or_else(|| {
-        Cause::from(Errno::ENOENT)
-            .doing(ACTION, shown)
-            .hint("it was deleted as soon as it was made")
-            .in_namespace(netns)
-    })
+    let (table, rule) = with_socket(netns, shown, add)?;
+    let kept = Some(Kept { tag: tag.to_owned(), table });
+    Ok(NatHandle { netns: netns.clone(), table: TABLE.to_owned(), chain, rule, kept })
 }
 
 /// After an answer was lost: where ours is the only change since, the newest rule with the tag is ours,
@@ -94,22 +96,22 @@ fn forget_unknown(socket: &mut Socket, before: u32, tag: &str) {
     transaction.commit(socket, |_| ()).ok();
 }
 
-/// By its number, in the table of its number; the last rule takes the table along.
+/// By its number, in the table of its number; the last rule takes the table along. It costs the same however
+/// many rules there are.
 pub(super) fn remove(handle: &NatHandle, kept: &Kept) -> Result<(), Error> {
     let step = ("delete", handle as &dyn fmt::Display);
     with_socket(&handle.netns, handle, |socket| {
         repeat(socket, step, |socket, generation| {
             let doing = |cause: Cause| cause.doing(step.0, step.1);
             let table = read::table(socket, FAMILY, TABLE).map_err(doing)?;
-            let rules = read::rules(socket, FAMILY, TABLE).map_err(doing)?;
-            let is_it = |rule: &Rule| rule.handle == Some(handle.rule);
-            if table.is_none_or(|table| table.handle != Some(kept.table))
-                || !rules.iter().any(is_it)
-            {
+            let which = (TABLE, handle.chain.name(), handle.rule);
+            let found = table.filter(|table| table.handle == Some(kept.table));
+            let rule = read::rule(socket, FAMILY, which).map_err(doing)?;
+            let (Some(table), Some(_)) = (found, rule) else {
                 return Err(doing(Errno::ENOENT.into()));
-            }
+            };
             let mut transaction = Operations::at_generation(generation);
-            if rules.len() == 1 {
+            if is_last(socket, &table).map_err(doing)? {
                 let table = Table::by_handle(kept.table);
                 transaction.push(step, MessageType::DeleteTable, 0, FAMILY, &table);
             } else {
@@ -119,6 +121,18 @@ pub(super) fn remove(handle: &NatHandle, kept: &Kept) -> Result<(), Error> {
             transaction.commit(socket, |_| ())
         })
     })
+}
+
+/// Whether the table has one rule left, and nothing that is not of ours.
+fn is_last(socket: &mut Socket, table: &Table) -> Result<bool, Cause> {
+    let (mut chains, mut rules) = (0, 0);
+    for chain in NatChain::ALL {
+        if let Some(chain) = read::chain(socket, FAMILY, (TABLE, chain.name()))? {
+            chains += 1;
+            rules += chain.use_count.unwrap_or(0);
+        }
+    }
+    Ok(rules == 1 && table.use_count == Some(chains))
 }
 
 impl Netns {

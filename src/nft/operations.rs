@@ -8,7 +8,7 @@ use crate::error::{Cause, Error};
 use crate::netlink::{Batch, Socket};
 use crate::wire::message::Message as Answer;
 use crate::wire::nft::codec::Codec;
-use crate::wire::nft::element::{Element, ElementsOf, encode_list};
+use crate::wire::nft::element::{ElementsOf, ListElement, encode_list};
 use crate::wire::nft::message::{
     Family, Message, MessageType, append, append_batch_begin, append_batch_end,
 };
@@ -62,7 +62,7 @@ impl<'a> Operations<'a> {
         kind: MessageType,
         flags: u16,
         family: Family,
-        (of, elements): (&ElementsOf, &[Element]),
+        (of, elements): (&ElementsOf, &[impl ListElement]),
     ) -> &mut Self {
         let mut rest = elements;
         while !rest.is_empty() {

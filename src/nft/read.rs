@@ -60,10 +60,19 @@ pub(crate) fn rules(socket: &mut Socket, family: Family, table: &str) -> Result<
 
 /// All chains of the namespace, each with its table's family.
 pub(crate) fn chains(socket: &mut Socket) -> Result<Vec<(Family, Chain)>, Cause> {
-    let mut batch = request(MessageType::GetChain, NLM_F_DUMP, Family::Unspecified, &Nothing)?;
+    all(socket, MessageType::GetChain)
+}
+
+/// All tables of the namespace, each with its family.
+pub(crate) fn tables(socket: &mut Socket) -> Result<Vec<(Family, Table)>, Cause> {
+    all(socket, MessageType::GetTable)
+}
+
+fn all<T: Codec>(socket: &mut Socket, kind: MessageType) -> Result<Vec<(Family, T)>, Cause> {
+    let mut batch = request(kind, NLM_F_DUMP, Family::Unspecified, &Nothing)?;
     socket.dump_batch(&mut batch, |answer| {
         let message = Message::decode(answer.kind, answer.payload)?;
-        Some((message.family, Chain::decode(message.attributes)?))
+        Some((message.family, T::decode(message.attributes)?))
     })
 }
 

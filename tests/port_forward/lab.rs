@@ -105,3 +105,17 @@ pub(crate) fn of_kind(tag: Option<&str>, forward: PortForward) -> PortForward {
         None => forward,
     }
 }
+
+/// Another handle, as another process has one: its sockets are its own.
+pub(crate) fn another(netns: &Netns) -> Netns {
+    netns.run(|| Netns::current().unwrap()).unwrap()
+}
+
+/// A host with a bridge that leads to containers which need not be there.
+pub(crate) fn host() -> (Owned<Netns>, Owned<Link>) {
+    let host = namespace();
+    host.link("lo").unwrap().set_up().unwrap();
+    let bridge = Bridge::new("br0").address("10.0.0.1/16").address("fd00::1/64").up();
+    let bridge = bridge.create(&host).unwrap();
+    (host, bridge)
+}

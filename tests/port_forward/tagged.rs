@@ -2,24 +2,10 @@
 
 use std::process::Command;
 
-use netloom::{Bridge, Link, Namespace, Netns, Owned, PortForward, PortForwardHandle};
+use netloom::{Netns, Owned, PortForward, PortForwardHandle};
 
-use crate::lab::{Lab, address, assert_lost, seen};
+use crate::lab::{Lab, address, another, assert_lost, host, seen};
 use crate::support;
-
-/// A host with a bridge that leads to containers which need not be there.
-fn host() -> (Owned<Netns>, Owned<Link>) {
-    let host = Namespace::anonymous().create().unwrap();
-    host.link("lo").unwrap().set_up().unwrap();
-    let bridge = Bridge::new("br0").address("10.0.0.1/16").address("fd00::1/64").up();
-    let bridge = bridge.create(&host).unwrap();
-    (host, bridge)
-}
-
-/// Another handle, as another process has one: its sockets are its own.
-fn another(netns: &Netns) -> Netns {
-    netns.run(|| Netns::current().unwrap()).unwrap()
-}
 
 fn assert_nothing_left(host: &Netns) {
     assert_eq!(support::kernel::tables(host), Vec::<String>::new());

@@ -76,7 +76,9 @@ fn published_ports() {
         let _cable = ground(&host);
         every_step(
             &[
+                "open the current namespace",
                 "forward port 0.0.0.0:8080->10.0.0.2:80/tcp",
+                "open nf_tables for 0.0.0.0:8080->10.0.0.2:80/tcp",
                 "add a table for ports",
                 "add a map of ports",
                 "add a chain for ports",
@@ -88,6 +90,8 @@ fn published_ports() {
                 "delete tracked connections -p udp --orig-port-dst 53",
             ],
             || {
+                // What a handle knows of the tables by now would make the steps fewer.
+                let host = Netns::current()?;
                 let web = PortForward::new(8080, "10.0.0.2").target_port(80).create(&host)?;
                 let _dns = PortForward::new(53, "10.0.0.2").udp().create(&host)?;
                 web.delete().map_err(Error::from)
@@ -122,7 +126,9 @@ fn persistent_ports() {
         let _cable = ground(&host);
         every_step(
             &[
+                "open the current namespace",
                 "forward port 0.0.0.0:8080->10.0.0.2:80/tcp",
+                "open nf_tables for 0.0.0.0:8080->10.0.0.2:80/tcp",
                 "find link N",
                 "read IPv4 settings of `veth1`",
                 "add a table for ports",
@@ -135,6 +141,7 @@ fn persistent_ports() {
                 "list ports forwarded for lab",
             ],
             || {
+                let host = Netns::current()?;
                 let web = PortForward::new(8080, "10.0.0.2").target_port(80).tagged("lab");
                 let web = web.create(&host)?;
                 let dns = PortForward::new(53, "10.0.0.2").udp().tagged("lab").create(&host)?;

@@ -1,12 +1,13 @@
 //! The builder of published ports.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::handle::PortForwardHandle;
-use super::{held, persistent};
+use super::mapping::{self, Mapping};
+use super::{held, persistent, stale};
 use crate::error::Error;
-use crate::input::{FirstRejected, Input};
+use crate::input::{FirstRejected, Input, link_name};
 use crate::link::LinkRef;
 use crate::nat::guarded::check_tag;
 use crate::netns::Netns;
@@ -15,6 +16,7 @@ use crate::port::PortRange;
 use crate::protocol::Protocol;
 
 pub(super) const ACTION: &str = "forward port";
+pub(super) const STOP: &str = "stop forwarding port";
 
 /// It is kept with a number before it, in a comment.
 const LONGEST_TAG: usize = 119;
@@ -67,7 +69,7 @@ const LONGEST_TAG: usize = 119;
 ///
 /// *Held*, the default: in a table of netloom's own that belongs to this process, goes with it however
 /// it ends, and that nobody else can change. *Persistent*, with [`tagged`](Self::tagged): for programs
-/// that end before the network does. A port of the one kind does not know of one of the other.
+/// that end before the network does. A port that either kind has, of this program or another, is refused.
 ///
 /// # Stale connections
 ///
@@ -156,7 +158,11 @@ impl PortForward {
     /// The link that leads to the container, such as its bridge. Default: the one its route goes by when
     /// this is created, so the container's network must be there by then.
     pub fn link(mut self, link: impl Into<LinkRef>) -> Self {
-        self.link = Some(link.into());
+        let link = link.into();
+        if let Err(reason) = link_name(link.name()) {
+            self.rejected.reject("link", link.name(), reason);
+        }
+        self.link = Some(link);
         self
     }
 
@@ -209,7 +215,7 @@ impl PortForward {
     #[doc(alias("DNAT", "hostPort", "portmap", "-p"))]
     pub fn create(&self, netns: &Netns) -> Result<Owned<PortForwardHandle>, Error> {
         let mut made = create(netns, std::slice::from_ref(self))?;
-        made.pop().map(Owned::adopt).ok_or_else(|| Error::invalid(ACTION, self, "nothing to do"))
+        made.pop().ok_or_else(|| Error::invalid(ACTION, self, "nothing to do"))
     }
 
     /// Makes all of them, or none, in one transaction.
@@ -233,11 +239,11 @@ impl PortForward {
         forwards: &[Self],
         netns: &Netns,
     ) -> Result<Vec<Owned<PortForwardHandle>>, Error> {
-        Ok(create(netns, forwards)?.into_iter().map(Owned::adopt).collect())
+        create(netns, forwards)
     }
 
-    /// The target, once nothing is wrong.
-    pub(super) fn check(&self) -> Result<IpAddr, Error> {
+    /// What it is, once nothing is wrong; its link is to be found yet.
+    pub(super) fn check(&self, netns: &Netns) -> Result<Mapping, Error> {
         self.rejected.check(ACTION, self)?;
         let invalid = |reason: &str| Error::invalid(ACTION, self, reason);
         let Some(target) = self.target else { return Err(invalid("it has no target")) };
@@ -250,54 +256,42 @@ impl PortForward {
         if self.target_ports.is_some_and(|ports| ports.len() != self.host_ports.len()) {
             return Err(invalid("the ranges of ports are of two lengths"));
         }
-        Ok(target)
+        if let Some(link) = &self.link {
+            link.check_home(netns, ACTION, self)?;
+        }
+        Ok(self.mapping(target))
     }
 
-    /// As it is found again: which link leads there was known when it was made.
-    pub(super) fn without_link(&self) -> Self {
-        Self { link: None, ..self.clone() }
-    }
-
-    /// Whether a loopback address leads to it, so that answers have to come back to one.
-    pub(super) fn is_at_loopback(&self) -> bool {
-        self.target.is_some_and(|target| target.is_ipv4())
-            && self.host_address.is_none_or(|address| address.is_loopback())
-    }
-
-    /// Each port with the one it leads to.
-    pub(super) fn ports(&self) -> impl Iterator<Item = (u16, u16)> {
-        let target = self.target_ports.unwrap_or(self.host_ports);
-        self.host_ports.iter().zip(target.iter())
+    fn mapping(&self, target: IpAddr) -> Mapping {
+        let Self { protocol, host_address, host_ports, .. } = *self;
+        let target_ports = self.target_ports.unwrap_or(host_ports);
+        Mapping { protocol, host_address, host_ports, target, target_ports, link: 0 }
     }
 }
 
-fn create(netns: &Netns, forwards: &[PortForward]) -> Result<Vec<PortForwardHandle>, Error> {
+fn create(netns: &Netns, forwards: &[PortForward]) -> Result<Vec<Owned<PortForwardHandle>>, Error> {
     let Some(first) = forwards.first() else { return Ok(Vec::new()) };
     if let Some(other) = forwards.iter().find(|one| one.tag.is_some() != first.tag.is_some()) {
         let reason =
             "held and persistent ports can't be made together: some have a tag, some don't";
         return Err(Error::invalid(ACTION, other, reason));
     }
-    match first.tag {
-        None => held::create(netns, forwards),
-        Some(_) => persistent::create(netns, forwards),
-    }
+    let mut mappings = mapping::checked(netns, forwards)?;
+    mapping::find_links(netns, forwards, &mut mappings)?;
+    let tags: Vec<_> = forwards.iter().map_while(|forward| forward.tag.as_ref()).collect();
+    let handles = match first.tag {
+        None => held::create(netns, &mappings, first)?,
+        Some(_) => persistent::create(netns, &mappings, &tags, first)?,
+    };
+    let owned = Owned::adopt_all(handles);
+    // An error here has all of them go again, with their owners.
+    stale::forget_others(netns, &mappings)?;
+    Ok(owned)
 }
 
 /// As `docker port` has it: `0.0.0.0:8080->10.0.0.2:80/tcp`.
 impl fmt::Display for PortForward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let any = match self.target {
-            Some(IpAddr::V6(_)) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        };
-        let end = |f: &mut fmt::Formatter<'_>, address: IpAddr, ports: PortRange| {
-            write!(f, "{}", SocketAddr::new(address, ports.first()))?;
-            if ports.first() == ports.last() { Ok(()) } else { write!(f, "-{}", ports.last()) }
-        };
-        end(f, self.host_address.unwrap_or(any), self.host_ports)?;
-        f.write_str("->")?;
-        end(f, self.target.unwrap_or(any), self.target_ports.unwrap_or(self.host_ports))?;
-        write!(f, "/{}", self.protocol)
+        self.mapping(self.target.unwrap_or(Ipv4Addr::UNSPECIFIED.into())).fmt(f)
     }
 }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use super::builder::PortForward;
+use super::mapping::Mapping;
 use super::{held, persistent};
 use crate::error::Error;
 use crate::netns::Netns;
@@ -15,8 +16,7 @@ use crate::protocol::Protocol;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortForwardHandle {
     pub(super) netns: Netns,
-    pub(super) forward: PortForward,
-    pub(super) target: IpAddr,
+    pub(super) mapping: Mapping,
     /// Among those of the namespace's handle, never given twice; of a persistent one, the generation of
     /// the ruleset that it was made at.
     pub(super) number: u64,
@@ -27,14 +27,14 @@ pub struct PortForwardHandle {
 /// What a persistent mapping is found by.
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
-    pub(super) link: u32,
+    pub(super) tag: Arc<str>,
     /// Its place among those of its tag when it was seen; it moves when others go.
     pub(super) seen_at: u16,
 }
 
 impl PartialEq for Kept {
     fn eq(&self, other: &Self) -> bool {
-        self.link == other.link
+        self.tag == other.tag
     }
 }
 
@@ -48,22 +48,22 @@ impl PortForwardHandle {
 
     /// Its protocol.
     pub fn protocol(&self) -> Protocol {
-        self.forward.protocol
+        self.mapping.protocol
     }
 
     /// The local address it is at; none for all of them.
     pub fn host_address(&self) -> Option<IpAddr> {
-        self.forward.host_address
+        self.mapping.host_address
     }
 
     /// The port, or ports, on this side.
     pub fn host_ports(&self) -> PortRange {
-        self.forward.host_ports
+        self.mapping.host_ports
     }
 
     /// Its tag, where it is persistent.
     pub fn tag(&self) -> Option<&str> {
-        self.forward.tag.as_deref()
+        self.kept.as_ref().map(|kept| &*kept.tag)
     }
 
     /// Whether it works still. A persistent one's elements anybody can take away, as `nft flush ruleset`
@@ -73,27 +73,27 @@ impl PortForwardHandle {
     ///
     /// Without `CAP_NET_ADMIN` it is [`is_permission_denied`](crate::Error::is_permission_denied).
     pub fn is_in_force(&self) -> Result<bool, Error> {
-        match self.kept {
+        match &self.kept {
             None => Ok(held::is_there(self)),
-            Some(_) => persistent::is_in_force(self),
+            Some(kept) => persistent::is_in_force(self, kept),
         }
     }
 
     /// The container's address.
     pub fn target(&self) -> IpAddr {
-        self.target
+        self.mapping.target
     }
 
     /// The container's port, or ports.
     pub fn target_ports(&self) -> PortRange {
-        self.forward.target_ports.unwrap_or(self.forward.host_ports)
+        self.mapping.target_ports
     }
 }
 
 /// As `docker port` has it: `0.0.0.0:8080->10.0.0.2:80/tcp`.
 impl fmt::Display for PortForwardHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.forward.fmt(f)
+        self.mapping.fmt(f)
     }
 }
 

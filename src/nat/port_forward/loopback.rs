@@ -60,14 +60,14 @@ struct Hold {
 }
 
 impl LocalRouting {
-    /// Has it on, for one mapping more.
-    pub(super) fn hold(&mut self, netns: &Netns, index: u32) -> Result<(), Error> {
+    /// Has it on, for so many mappings more.
+    pub(super) fn hold(&mut self, netns: &Netns, index: u32, more: usize) -> Result<(), Error> {
         if let Some(hold) = self.0.get_mut(&index) {
-            hold.count += 1;
+            hold.count += more;
             return Ok(());
         }
         let setting = Ipv4Conf::RouteLocalnet.to(1).create(&netns.link_at(index)?)?.keep();
-        self.0.insert(index, Hold { setting: setting.apart(), count: 1 });
+        self.0.insert(index, Hold { setting: setting.apart(), count: more });
         Ok(())
     }
 

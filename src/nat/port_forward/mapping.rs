@@ -1,7 +1,8 @@
 //! A mapping: what is forwarded, and by which link.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nix::errno::Errno;
 
@@ -10,55 +11,123 @@ use super::loopback::link_to;
 use super::ruleset::SIZE;
 use crate::error::{Cause, Error};
 use crate::netns::Netns;
+use crate::port::PortRange;
 use crate::protocol::Protocol;
 
 /// A port by all that makes it one: the protocol, the address (none for all of them), the number.
 pub(super) type Port = (Protocol, Option<IpAddr>, u16);
 
-#[derive(Debug, Clone)]
+/// A container, with the link that leads to it.
+pub(super) type Container = (u32, IpAddr);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mapping {
-    pub(super) forward: PortForward,
+    pub(super) protocol: Protocol,
+    pub(super) host_address: Option<IpAddr>,
+    pub(super) host_ports: PortRange,
     pub(super) target: IpAddr,
+    pub(super) target_ports: PortRange,
     /// The link that leads to the container.
     pub(super) link: u32,
 }
 
 impl Mapping {
-    pub(super) fn ports(&self) -> impl Iterator<Item = (Port, (IpAddr, u16))> {
-        let PortForward { protocol, host_address, .. } = self.forward;
-        self.forward
-            .ports()
-            .map(move |(port, to)| ((protocol, host_address, port), (self.target, to)))
+    /// Each port with where it leads.
+    pub(super) fn ports(self) -> impl Iterator<Item = (Port, (IpAddr, u16))> {
+        let Self { protocol, host_address, target, .. } = self;
+        let pairs = self.host_ports.iter().zip(self.target_ports.iter());
+        pairs.map(move |(port, to)| ((protocol, host_address, port), (target, to)))
+    }
+
+    pub(super) fn is_ipv4(self) -> bool {
+        self.target.is_ipv4()
+    }
+
+    pub(super) fn container(self) -> Container {
+        (self.link, self.target)
+    }
+
+    /// Whether a loopback address leads to it, so that answers have to come back to one.
+    pub(super) fn is_at_loopback(self) -> bool {
+        self.is_ipv4() && self.host_address.is_none_or(|address| address.is_loopback())
     }
 }
 
-/// Checks all of them, and finds their links.
-pub(super) fn resolve(netns: &Netns, forwards: &[PortForward]) -> Result<Vec<Mapping>, Error> {
-    let targets = forwards.iter().map(PortForward::check).collect::<Result<Vec<_>, _>>()?;
-    let mut links = HashMap::new();
-    let mut mappings = Vec::with_capacity(forwards.len());
-    for (forward, target) in forwards.iter().zip(targets) {
-        let link = match (links.get(&target), &forward.link) {
-            (Some(link), None) => *link,
-            (_, given) => {
-                let link = link_to(netns, forward, target)?;
-                if given.is_none() {
-                    links.insert(target, link);
-                }
-                link
-            }
+/// As `docker port` has it: `0.0.0.0:8080->10.0.0.2:80/tcp`.
+impl fmt::Display for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let any = match self.target {
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         };
-        mappings.push(Mapping { forward: forward.clone(), target, link });
+        let end = |f: &mut fmt::Formatter<'_>, address: IpAddr, ports: PortRange| {
+            write!(f, "{}", SocketAddr::new(address, ports.first()))?;
+            if ports.first() == ports.last() { Ok(()) } else { write!(f, "-{}", ports.last()) }
+        };
+        end(f, self.host_address.unwrap_or(any), self.host_ports)?;
+        f.write_str("->")?;
+        end(f, self.target, self.target_ports)?;
+        write!(f, "/{}", self.protocol)
     }
-    Ok(mappings)
 }
 
-pub(super) fn taken(forward: &PortForward, holder: Option<String>) -> Error {
-    let error = Cause::from(Errno::EEXIST).doing(ACTION, forward);
-    match holder {
-        Some(holder) => error.hint(format!("{holder} has the port")),
-        None => error,
+/// What they are, without their links; refused where one can't be, or two have one port. Makes no system call.
+pub(super) fn checked(netns: &Netns, forwards: &[PortForward]) -> Result<Vec<Mapping>, Error> {
+    let mut mappings = Vec::with_capacity(forwards.len());
+    for forward in forwards {
+        mappings.push(forward.check(netns)?);
     }
+    match twice(&mappings) {
+        Some((holder, refused)) => Err(taken(&refused, &holder)),
+        None => Ok(mappings),
+    }
+}
+
+/// Two that have a port in common: the first to have it, and the other.
+fn twice(mappings: &[Mapping]) -> Option<(Mapping, Mapping)> {
+    let place = |one: &Mapping| (one.is_ipv4(), one.protocol, one.host_address);
+    let mut by_port: Vec<_> = mappings.iter().enumerate().collect();
+    // Stable, and quick where they come in order.
+    by_port.sort_by(|(_, one), (_, other)| {
+        let key = |one: &Mapping| (place(one), one.host_ports.first());
+        key(one).cmp(&key(other))
+    });
+    by_port.windows(2).find_map(|pair| {
+        let [(before, known), (at, one)] = [pair[0], pair[1]];
+        let is_common =
+            place(known) == place(one) && known.host_ports.last() >= one.host_ports.first();
+        is_common.then_some(if before < at { (*known, *one) } else { (*one, *known) })
+    })
+}
+
+/// Finds the link that leads to each.
+pub(super) fn find_links(
+    netns: &Netns,
+    forwards: &[PortForward],
+    mappings: &mut [Mapping],
+) -> Result<(), Error> {
+    let mut known: HashMap<IpAddr, u32> = HashMap::new();
+    let mut last = None;
+    for (forward, mapping) in forwards.iter().zip(mappings) {
+        let target = mapping.target;
+        if forward.link.is_some() {
+            mapping.link = link_to(netns, forward, target)?;
+            continue;
+        }
+        mapping.link = match last {
+            Some((link, same)) if same == target => link,
+            _ => match known.get(&target) {
+                Some(link) => *link,
+                None => *known.entry(target).or_insert(link_to(netns, forward, target)?),
+            },
+        };
+        last = Some(mapping.container());
+    }
+    Ok(())
+}
+
+pub(super) fn taken(refused: &dyn fmt::Display, holder: &dyn fmt::Display) -> Error {
+    Cause::from(Errno::EEXIST).doing(ACTION, refused).hint(format!("{holder} has the port"))
 }
 
 pub(super) fn explain(error: Error) -> Error {
@@ -69,4 +138,47 @@ pub(super) fn explain(error: Error) -> Error {
              CONFIG_NFT_FIB_IPV6, CONFIG_NFT_CT)"
                 .into()
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mapping(ports: std::ops::RangeInclusive<u16>, target: &str) -> Mapping {
+        let ports = PortRange::from(ports);
+        Mapping {
+            protocol: Protocol::TCP,
+            host_address: None,
+            host_ports: ports,
+            target: target.parse().unwrap(),
+            target_ports: ports,
+            link: 0,
+        }
+    }
+
+    #[test]
+    fn two_with_a_port_in_common_are_found() {
+        let ten = mapping(10..=20, "10.0.0.2");
+        for (other, is_found) in [
+            (mapping(20..=20, "10.0.0.3"), true),
+            (mapping(21..=21, "10.0.0.3"), false),
+            (mapping(1..=9, "10.0.0.3"), false),
+            (mapping(1..=100, "10.0.0.3"), true),
+            (mapping(12..=13, "10.0.0.3"), true),
+            (mapping(10..=20, "fd00::2"), false),
+            (Mapping { protocol: Protocol::UDP, ..ten }, false),
+            (Mapping { host_address: Some([127, 0, 0, 1].into()), ..ten }, false),
+        ] {
+            let found = is_found.then_some((ten, other));
+            assert_eq!(twice(&[ten, other]), found, "{other}");
+            assert_eq!(twice(&[other, ten]), found.map(|(one, other)| (other, one)), "{other}");
+            assert_eq!(twice(&[mapping(30..=30, "10.0.0.9"), ten, other]), found, "{other}");
+        }
+    }
+
+    #[test]
+    fn it_reads_as_docker_has_it() {
+        assert_eq!(mapping(80..=80, "10.0.0.2").to_string(), "0.0.0.0:80->10.0.0.2:80/tcp");
+        assert_eq!(mapping(5..=9, "fd00::2").to_string(), "[::]:5-9->[fd00::2]:5-9/tcp");
+    }
 }

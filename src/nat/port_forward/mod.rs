@@ -30,11 +30,10 @@
 //! leaves by (a neighbour's, and the container's own) must come back through here, so it gets our
 //! address. And with no link at all: what was sent from here, perhaps from 127.0.0.1, and, where
 //! `br_netfilter` has a bridge call us, what passes from port to port.
-
 //!
 //! The persistent table is called `netloom-ports` and has no owner. An element of a map has the tag as its
-//! comment, which is how a conflict names the holder. Beside it there are notes (`ledger`), the comments of
-//! elements:
+//! comment, which is how a conflict names the holder. Beside it there are notes (`persistent/ledger.rs`), the
+//! comments of elements:
 //!
 //! ```text
 //!     map tags { type ipv6_addr . inet_service : verdict; size 131072; elements = {
@@ -53,13 +52,12 @@
 mod builder;
 mod handle;
 mod held;
-mod ledger;
 mod loopback;
 mod mapping;
 mod persistent;
-mod record;
 mod ruleset;
 mod stale;
+mod tables;
 
 pub use builder::PortForward;
 pub use handle::PortForwardHandle;

@@ -5,13 +5,14 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 
-use super::mapping::Port;
+use super::mapping::{Container, Mapping, Port};
 use crate::nat::chains::NatChain;
 use crate::nft::Operations;
+use crate::wire::attribute::{Attribute, Writer};
 use crate::wire::nft::chain::{Chain, ChainType};
-use crate::wire::nft::data::{Value, Verdict};
+use crate::wire::nft::data::{Data, Value, Verdict};
 use crate::wire::nft::datatype::DataType;
-use crate::wire::nft::element::{Element, ElementsOf};
+use crate::wire::nft::element::{Element, ElementsOf, ListElement, PlainElement};
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::bitwise::Bitwise;
 use crate::wire::nft::expr::cmp::{Cmp, Comparison};
@@ -46,8 +47,11 @@ const PORTS: &str = "ports";
 /// The size of a map, declared so that the kernel need not grow it.
 pub(super) const SIZE: u32 = 65_536;
 
+/// What the persistent tables are called, and what the held ones begin with.
+pub(super) const PERSISTENT: &str = "netloom-ports";
+
 /// The table of a family, by its name.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PortTable {
     pub(super) name: String,
     pub(super) is_ipv4: bool,
@@ -59,60 +63,133 @@ pub(super) const MARK: &str = "published ports of netloom, by tag";
 
 /// What a mapping and a container are elements of.
 #[derive(Debug, Default)]
-pub(super) struct Elements {
-    pub(super) addressed: Vec<Element>,
-    pub(super) any: Vec<Element>,
-    pub(super) hairpin: Vec<Element>,
+pub(super) struct Elements<'a> {
+    addressed: Vec<PortElement<'a>>,
+    any: Vec<PortElement<'a>>,
+    hairpin: Vec<Element>,
 }
 
-impl Elements {
+/// A port, with what it leads to; without, to be deleted.
+#[derive(Debug, Clone, Copy)]
+struct PortElement<'a> {
+    port: Port,
+    target: Option<(IpAddr, u16)>,
+    comment: Option<&'a UserData>,
+}
+
+impl ListElement for PortElement<'_> {
+    fn write(&self, out: &mut Writer<'_>) {
+        let (_, key) = place_of(self.port);
+        let data = self.target.map(|(address, port)| {
+            let mut data = Value::from(address);
+            data.append(port.into());
+            data
+        });
+        let (key, data) = (key.as_slice(), data.as_ref().map(Value::as_slice));
+        PlainElement { key, data, userdata: self.comment }.write(out);
+    }
+}
+
+impl<'a> Elements<'a> {
+    /// With room for so many ports.
+    pub(super) fn for_ports(count: usize) -> Self {
+        Self { any: Vec::with_capacity(count), ..Self::default() }
+    }
+
     /// A port that leads to a container; without one, to delete it.
     pub(super) fn add_port(
         &mut self,
         port: Port,
         target: Option<(IpAddr, u16)>,
-        comment: Option<&UserData>,
-    ) -> Option<()> {
-        let (set, key) = place_of(port)?;
-        let element = match target {
-            Some((address, port)) => {
-                Element::with_data(key, Value::concat(&[address.into(), port.into()])?)
-            }
-            None => Element::new(key),
-        };
-        let list = if set == ADDRESSED { &mut self.addressed } else { &mut self.any };
-        list.push(Element { userdata: comment.cloned(), ..element });
-        Some(())
+        comment: Option<&'a UserData>,
+    ) {
+        let list = if port.1.is_some() { &mut self.addressed } else { &mut self.any };
+        list.push(PortElement { port, target, comment });
     }
 
     /// A container that a link leads to.
-    pub(super) fn add_container(&mut self, link: u32, address: IpAddr) -> Option<()> {
+    pub(super) fn add_container(&mut self, (link, address): Container) {
         for from in [link, 0] {
-            let key = [Value::host_u32(from), Value::host_u32(link), address.into()];
-            self.hairpin.push(Element::new(Value::concat(&key)?));
+            self.hairpin.push(Element::new(hairpin(from, link, address)));
         }
-        Some(())
     }
 }
 
 /// The map a port is in, and its key there.
-pub(super) fn place_of((protocol, address, port): Port) -> Option<(&'static str, Value)> {
-    let (protocol, port) = (Value::from(protocol.number()), Value::from(port));
-    Some(match address {
-        Some(address) => (ADDRESSED, Value::concat(&[protocol, address.into(), port])?),
-        None => (ANY, Value::concat(&[protocol, port])?),
-    })
+pub(super) fn place_of((protocol, address, port): Port) -> (&'static str, Value) {
+    let mut key = Value::from(protocol.number());
+    if let Some(address) = address {
+        key.append(address.into());
+    }
+    key.append(port.into());
+    (if address.is_some() { ADDRESSED } else { ANY }, key)
+}
+
+/// The key of a container that is reached from a link, by a link.
+pub(super) fn hairpin(from: u32, link: u32, address: IpAddr) -> Value {
+    let mut key = Value::host_u32(from);
+    key.append(Value::host_u32(link));
+    key.append(address.into());
+    key
 }
 
 impl PortTable {
     /// Of the owner with this socket. Its number makes the name unique for as long as it lives.
     pub(super) fn held(socket_port: u32, is_ipv4: bool) -> Self {
-        Self { name: format!("netloom-ports-{socket_port}"), is_ipv4, is_held: true }
+        Self { name: format!("{PERSISTENT}-{socket_port}"), is_ipv4, is_held: true }
     }
 
     /// The one that nobody owns.
     pub(super) fn persistent(is_ipv4: bool) -> Self {
-        Self { name: "netloom-ports".into(), is_ipv4, is_held: false }
+        Self { name: PERSISTENT.into(), is_ipv4, is_held: false }
+    }
+
+    /// A table that the kernel lists, where it is one of published ports.
+    pub(super) fn of(family: Family, table: &Table) -> Option<Self> {
+        let is_ipv4 = match family {
+            Family::Ip => true,
+            Family::Ip6 => false,
+            _ => return None,
+        };
+        let is_marked = || table.userdata.as_ref().and_then(UserData::as_comment) == Some(MARK);
+        let found = match table.owner {
+            Some(owner) => Self::held(owner, is_ipv4),
+            None if is_marked() => Self::persistent(is_ipv4),
+            None => return None,
+        };
+        Some(found).filter(|found| table.name.as_deref() == Some(&found.name))
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// Who has a port, by its element.
+    pub(super) fn holder(&self, (protocol, host_address, port): Port, element: &Element) -> String {
+        if !self.is_held {
+            let tag = element.userdata.as_ref().and_then(UserData::as_comment);
+            return format!("`{}`", tag.unwrap_or_default());
+        }
+        let data = match &element.data {
+            Some(Data::Value(value)) => value.as_slice(),
+            _ => &[],
+        };
+        let (address, behind) =
+            data.split_at_checked(self.address_length() as usize).unwrap_or_default();
+        let target = Attribute::of(address).ip();
+        let target_port = Attribute::of(behind).u16_be().unwrap_or(port);
+        match target {
+            Some(target) => Mapping {
+                protocol,
+                host_address,
+                host_ports: port.into(),
+                target,
+                target_ports: target_port.into(),
+                link: 0,
+            }
+            .to_string(),
+            None => format!("the table `{}`", self.name),
+        }
     }
 
     pub(super) fn family(&self) -> Family {
@@ -125,17 +202,18 @@ impl PortTable {
         transaction: &mut Operations<'a>,
         step: (&'static str, &'a dyn fmt::Display),
         kind: MessageType,
-        elements: &Elements,
+        elements: &Elements<'_>,
     ) {
         let flags = match kind {
             MessageType::NewElement => NLM_F_CREATE | NLM_F_EXCL,
             _ => 0,
         };
         let Elements { addressed, any, hairpin } = elements;
-        for (set, elements) in [(ADDRESSED, addressed), (ANY, any), (HAIRPIN, hairpin)] {
-            let of = ElementsOf::new(&self.name, set);
-            transaction.push_elements(step, kind, flags, self.family(), (&of, elements));
+        let of = |set| ElementsOf::new(&self.name, set);
+        for (set, elements) in [(ADDRESSED, addressed), (ANY, any)] {
+            transaction.push_elements(step, kind, flags, self.family(), (&of(set), elements));
         }
+        transaction.push_elements(step, kind, flags, self.family(), (&of(HAIRPIN), hairpin));
     }
 
     pub(super) fn push_delete<'a>(
@@ -148,7 +226,7 @@ impl PortTable {
     }
 
     /// Makes it, with everything but elements.
-    pub(super) fn push_create(&self, transaction: &mut Operations<'_>) -> Option<()> {
+    pub(super) fn push_create(&self, transaction: &mut Operations<'_>) {
         let create = NLM_F_CREATE | NLM_F_EXCL;
         let step = |what: &'static &'static str| ("add", what as &dyn fmt::Display);
         let family = self.family();
@@ -159,7 +237,7 @@ impl PortTable {
         };
         let table = Table { flags: Some(flags), userdata, ..Table::by_name(&self.name) };
         transaction.push(step(&"a table for ports"), MessageType::NewTable, create, family, &table);
-        for set in self.sets()? {
+        for set in self.sets().into_iter().flatten() {
             transaction.push(step(&"a map of ports"), MessageType::NewSet, create, family, &set);
         }
         let step = step(&"a chain for ports");
@@ -168,12 +246,12 @@ impl PortTable {
         }
         for (chain, rules) in self.chains() {
             for expressions in rules {
-                let rule = Rule::new(&self.name, chain.name.as_deref()?, expressions);
+                let rule =
+                    Rule::new(&self.name, chain.name.as_deref().unwrap_or_default(), expressions);
                 let flags = NLM_F_CREATE | NLM_F_APPEND;
                 transaction.push(step, MessageType::NewRule, flags, family, &rule);
             }
         }
-        Some(())
     }
 
     fn address_type(&self) -> DataType {

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use nix::errno::Errno;
 
-use super::builder::PortForward;
+use super::mapping::Mapping;
+use super::tables::addressed;
 use crate::conntrack::{Candidate, ConntrackEntry, ConntrackFilter};
 use crate::error::Error;
 use crate::netns::Netns;
@@ -15,36 +16,25 @@ use crate::protocol::Protocol;
 /// A UDP port at one address.
 pub(super) type At = (IpAddr, u16);
 
-/// Tells at which of these a mapping is for that one address: they are not those of one at all addresses.
-pub(super) type Addressed<'a> = &'a dyn Fn(&BTreeSet<At>) -> Result<BTreeSet<At>, Error>;
-
 /// Has the kernel forget those to the addresses and ports of mappings that came and led elsewhere.
-pub(super) fn forget_others(
-    netns: &Netns,
-    forwards: &[&PortForward],
-    addressed: Addressed<'_>,
-) -> Result<(), Error> {
-    let local = local_addresses(netns, forwards)?;
-    forget(netns, forwards, addressed, |forward, entry| {
+pub(super) fn forget_others(netns: &Netns, mappings: &[Mapping]) -> Result<(), Error> {
+    let local = local_addresses(netns, mappings)?;
+    forget(netns, mappings, |mapping, entry| {
         let destination = entry.original.destination;
-        let is_at = match forward.host_address {
+        let is_at = match mapping.host_address {
             Some(address) => destination == address,
             None => destination.is_loopback() || local.contains(&destination),
         };
-        is_at && !leads_to(forward, entry)
+        is_at && !leads_to(mapping, entry)
     })
 }
 
 /// Has the kernel forget those of mappings that went.
-pub(super) fn forget_own(
-    netns: &Netns,
-    forwards: &[&PortForward],
-    addressed: Addressed<'_>,
-) -> Result<(), Error> {
-    forget(netns, forwards, addressed, |forward, entry| {
+pub(super) fn forget_own(netns: &Netns, mappings: &[Mapping]) -> Result<(), Error> {
+    forget(netns, mappings, |mapping, entry| {
         let is_at =
-            forward.host_address.is_none_or(|address| entry.original.destination == address);
-        is_at && leads_to(forward, entry)
+            mapping.host_address.is_none_or(|address| entry.original.destination == address);
+        is_at && leads_to(mapping, entry)
     })
 }
 
@@ -53,20 +43,19 @@ fn at(candidate: &Candidate) -> Option<At> {
     Some((original.destination, original.destination_port?))
 }
 
-fn leads_to(forward: &PortForward, entry: &ConntrackEntry) -> bool {
+fn leads_to(mapping: &Mapping, entry: &ConntrackEntry) -> bool {
     entry.is_destination_nat()
-        && Some(entry.reply.source) == forward.target
-        && forward.ports().any(|(port, target)| {
+        && entry.reply.source == mapping.target
+        && mapping.ports().any(|((.., port), (_, target))| {
             entry.original.destination_port == Some(port) && entry.reply.source_port == Some(target)
         })
 }
 
 /// Where a mapping is at all local addresses: which these are.
-fn local_addresses(netns: &Netns, forwards: &[&PortForward]) -> Result<BTreeSet<IpAddr>, Error> {
-    let asks = |forward: &&&PortForward| {
-        forward.protocol == Protocol::UDP && forward.host_address.is_none()
-    };
-    if !forwards.iter().any(|forward| asks(&forward)) {
+fn local_addresses(netns: &Netns, mappings: &[Mapping]) -> Result<BTreeSet<IpAddr>, Error> {
+    let asks =
+        |mapping: &Mapping| mapping.protocol == Protocol::UDP && mapping.host_address.is_none();
+    if !mappings.iter().any(asks) {
         return Ok(BTreeSet::new());
     }
     Ok(netns.addresses()?.into_iter().map(|info| info.prefix.addr()).collect())
@@ -75,39 +64,32 @@ fn local_addresses(netns: &Netns, forwards: &[&PortForward]) -> Result<BTreeSet<
 /// One look at all connections, or only those to a port where there is one mapping.
 fn forget(
     netns: &Netns,
-    forwards: &[&PortForward],
-    addressed: Addressed<'_>,
-    is_stale: impl Fn(&PortForward, &ConntrackEntry) -> bool,
+    mappings: &[Mapping],
+    is_stale: impl Fn(&Mapping, &ConntrackEntry) -> bool,
 ) -> Result<(), Error> {
-    let is_udp = |forward: &&&PortForward| forward.protocol == Protocol::UDP;
-    let forwards: Vec<_> = forwards.iter().filter(is_udp).copied().collect();
-    let is_ipv4 = |forward: &PortForward| forward.target.is_some_and(|target| target.is_ipv4());
+    let is_udp = |mapping: &&Mapping| mapping.protocol == Protocol::UDP;
+    let mappings: Vec<_> = mappings.iter().filter(is_udp).copied().collect();
+    let Some(first) = mappings.first() else { return Ok(()) };
     let mut filter = ConntrackFilter::new().udp();
-    if let Some(first) = forwards.first().map(|forward| is_ipv4(forward))
-        && forwards.iter().all(|forward| is_ipv4(forward) == first)
-    {
-        filter = filter.family(first);
+    if mappings.iter().all(|mapping| mapping.is_ipv4() == first.is_ipv4()) {
+        filter = filter.family(first.is_ipv4());
     }
-    match forwards.as_slice() {
-        [] => return Ok(()),
-        [one] => {
-            if one.host_ports.is_one() {
-                filter = filter.original_destination_port(one.host_ports.first());
-            }
-            if let Some(address) = one.host_address {
-                filter = filter.original_destination(address);
-            }
+    if let [one] = mappings.as_slice() {
+        if one.host_ports.is_one() {
+            filter = filter.original_destination_port(one.host_ports.first());
         }
-        _ => {}
+        if let Some(address) = one.host_address {
+            filter = filter.original_destination(address);
+        }
     }
-    let is_stale_of = |forward: &PortForward, entry: &ConntrackEntry| {
-        let ports = forward.host_ports.first()..=forward.host_ports.last();
-        is_ipv4(forward) == entry.original.source.is_ipv4()
+    let is_stale_of = |mapping: &Mapping, entry: &ConntrackEntry| {
+        let ports = mapping.host_ports.iter();
+        mapping.is_ipv4() == entry.original.source.is_ipv4()
             && entry.original.destination_port.is_some_and(|port| ports.contains(&port))
-            && is_stale(forward, entry)
+            && is_stale(mapping, entry)
     };
     let is_wanted =
-        |entry: &ConntrackEntry| forwards.iter().any(|forward| is_stale_of(forward, entry));
+        |entry: &ConntrackEntry| mappings.iter().any(|mapping| is_stale_of(mapping, entry));
     let mut candidates = match filter.candidates(netns, is_wanted) {
         Ok(candidates) => candidates,
         // A kernel without the interface has no way to forget.
@@ -119,13 +101,13 @@ fn forget(
     };
     // Those at one address that a mapping for all of them only seems to have.
     let is_at_one = |candidate: &Candidate| {
-        let mut of = forwards.iter().filter(|forward| is_stale_of(forward, &candidate.entry));
-        of.any(|forward| forward.host_address.is_some())
+        let mut of = mappings.iter().filter(|mapping| is_stale_of(mapping, &candidate.entry));
+        of.any(|mapping| mapping.host_address.is_some())
     };
     let asked: BTreeSet<_> =
         candidates.iter().filter(|one| !is_at_one(one)).filter_map(at).collect();
     if !asked.is_empty() {
-        let others = addressed(&asked)?;
+        let others = addressed(netns, &asked)?;
         candidates.retain(|one| is_at_one(one) || !at(one).is_some_and(|at| others.contains(&at)));
     }
     filter.forget(netns, &candidates).map(drop)

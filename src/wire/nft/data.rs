@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::codec::{Field, Fields};
 use crate::wire::attribute::{Attribute, Writer, aligned};
 
-const NFTA_DATA_VALUE: u16 = 1;
+pub(super) const NFTA_DATA_VALUE: u16 = 1;
 const NFTA_DATA_VERDICT: u16 = 2;
 const NFTA_VERDICT_CODE: u16 = 1;
 const NFTA_VERDICT_CHAIN: u16 = 2;
@@ -81,12 +81,27 @@ impl Value {
 
     /// The fields of a concatenation, each filled up to 4 bytes; `None` over 64 bytes.
     pub(crate) fn concat(fields: &[Self]) -> Option<Self> {
-        let mut joined = Vec::with_capacity(NFT_DATA_VALUE_MAXLEN);
+        let mut bytes = [0; NFT_DATA_VALUE_MAXLEN];
+        let mut end = 0;
         for field in fields {
-            joined.extend_from_slice(field.as_slice());
-            joined.resize(aligned(joined.len()), 0);
+            let field = field.as_slice();
+            bytes.get_mut(end..end + field.len())?.copy_from_slice(field);
+            end += aligned(field.len());
         }
-        Self::new(&joined)
+        let length = u8::try_from(end).ok().filter(|_| end <= NFT_DATA_VALUE_MAXLEN)?;
+        Some(Self { bytes, length })
+    }
+
+    /// Makes a concatenation of it, with one field more. What goes over 64 bytes is left out, and the kernel
+    /// refuses the rest for its length.
+    pub(crate) fn append(&mut self, field: Self) {
+        let start = aligned(self.length.into());
+        let field = field.as_slice();
+        let end = start + aligned(field.len());
+        if let (Some(room), Ok(length)) = (self.bytes.get_mut(start..end), u8::try_from(end)) {
+            room[..field.len()].copy_from_slice(field);
+            self.length = length;
+        }
     }
 
     pub(crate) fn as_slice(&self) -> &[u8] {

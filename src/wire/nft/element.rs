@@ -21,13 +21,12 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_set_elem_attributes`.
 
-use std::borrow::Borrow;
 use std::time::Duration;
 
 use bitflags::bitflags;
 
 use super::codec::{Codec, flags_field};
-use super::data::{Data, Value};
+use super::data::{Data, NFTA_DATA_VALUE, Value};
 use super::expr::{self, Expr, NFTA_LIST_ELEM};
 use super::userdata::UserData;
 use crate::wire::attribute::{Attribute, Attributes, Writer};
@@ -156,16 +155,51 @@ impl Codec for ElementsOf {
     }
 }
 
+/// What a list can be made of.
+pub(crate) trait ListElement {
+    fn write(&self, out: &mut Writer<'_>);
+}
+
+impl ListElement for Element {
+    fn write(&self, out: &mut Writer<'_>) {
+        self.encode(out);
+    }
+}
+
+impl<T: ListElement> ListElement for &T {
+    fn write(&self, out: &mut Writer<'_>) {
+        (*self).write(out);
+    }
+}
+
+/// A key, and in a map a value: what most are, where there are many.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlainElement<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) data: Option<&'a [u8]>,
+    pub(crate) userdata: Option<&'a UserData>,
+}
+
+impl ListElement for PlainElement<'_> {
+    fn write(&self, out: &mut Writer<'_>) {
+        out.nested(NFTA_SET_ELEM_KEY, |key| key.bytes(NFTA_DATA_VALUE, self.key));
+        if let Some(data) = self.data {
+            out.nested(NFTA_SET_ELEM_DATA, |nest| nest.bytes(NFTA_DATA_VALUE, data));
+        }
+        out.optional(NFTA_SET_ELEM_USERDATA, self.userdata);
+    }
+}
+
 /// Writes as many of the elements as fit into one message and tells how many; the next message goes
 /// on with those after them.
 pub(crate) fn encode_list(
     of: &ElementsOf,
-    elements: impl IntoIterator<Item = impl Borrow<Element>>,
+    elements: impl IntoIterator<Item = impl ListElement>,
     out: &mut Writer<'_>,
 ) -> usize {
     of.encode(out);
     out.nested_while_fitting(NFTA_SET_ELEM_LIST_ELEMENTS, elements, |list, at, element| {
-        list.nested(element_type(at), |nest| element.borrow().encode(nest));
+        list.nested(element_type(at), |nest| element.write(nest));
     })
 }
 

@@ -6,36 +6,33 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::builder::PortForward;
+use crate::nat::port_forward::mapping::Mapping;
 use crate::port::PortRange;
 use crate::protocol::Protocol;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Record {
-    pub(super) forward: PortForward,
-    pub(super) target: IpAddr,
-    pub(super) link: u32,
+    pub(super) mapping: Mapping,
     pub(super) number: u32,
 }
 
 impl Record {
-    pub(super) fn text(forward: &PortForward, link: u32, number: u64) -> String {
-        let text = forward.to_string();
+    pub(super) fn text(mapping: &Mapping, number: u64) -> String {
+        let text = mapping.to_string();
         let (host, target) = text.split_once("->").unwrap_or((&text, ""));
         // How many ports there are is said once.
         let (target, protocol) = target.rsplit_once('/').unwrap_or((target, ""));
         let target = target.split_once('-').map_or(target, |(first, _)| first);
-        format!("{host}->{target}/{protocol}%{link:x}#{number:x}")
+        format!("{host}->{target}/{protocol}%{:x}#{number:x}", mapping.link)
     }
 
     /// The link that routes loopback addresses for a mapping, if one does.
     pub(super) fn local_link(text: &str) -> Option<u32> {
-        let record = Self::read(text, "-")?;
-        record.forward.is_at_loopback().then_some(record.link)
+        let Self { mapping, .. } = Self::read(text)?;
+        mapping.is_at_loopback().then_some(mapping.link)
     }
 
-    /// Of a mapping with this tag.
-    pub(super) fn read(text: &str, tag: &str) -> Option<Self> {
+    pub(super) fn read(text: &str) -> Option<Self> {
         let (text, number) = text.rsplit_once('#')?;
         let (text, link) = text.rsplit_once('%')?;
         let (text, protocol) = text.rsplit_once('/')?;
@@ -48,16 +45,14 @@ impl Record {
         let (target, first) = (target.ip(), target.port());
         let more = host_ports.last().checked_sub(host_ports.first())?;
         let target_ports = PortRange::from(first..=first.checked_add(more)?);
-        let mut forward = PortForward::new(host_ports, target).protocol(protocol).tagged(tag);
-        if target_ports != host_ports {
-            forward = forward.target_port(target_ports);
-        }
-        if !host_address.is_unspecified() {
-            forward = forward.host_address(host_address);
-        }
         let (link, number) =
             (u32::from_str_radix(link, 16).ok()?, u32::from_str_radix(number, 16).ok()?);
-        forward.check().is_ok().then_some(Self { forward, target, link, number })
+        let is_fine = host_address.is_ipv4() == target.is_ipv4()
+            && host_ports.check().is_ok()
+            && target_ports.check().is_ok();
+        let host_address = Some(host_address).filter(|address| !address.is_unspecified());
+        let mapping = Mapping { protocol, host_address, host_ports, target, target_ports, link };
+        is_fine.then_some(Self { mapping, number })
     }
 }
 
@@ -75,36 +70,50 @@ fn end(text: &str) -> Option<(IpAddr, PortRange)> {
 mod tests {
     use super::*;
 
+    fn mapping(
+        protocol: Protocol,
+        host: (Option<&str>, PortRange),
+        target: (&str, PortRange),
+    ) -> Mapping {
+        Mapping {
+            protocol,
+            host_address: host.0.map(|address| address.parse().unwrap()),
+            host_ports: host.1,
+            target: target.0.parse().unwrap(),
+            target_ports: target.1,
+            link: 7,
+        }
+    }
+
     #[test]
     fn what_is_written_is_read() {
-        let forwards = [
-            PortForward::new(8080, "10.0.0.2"),
-            PortForward::new(8080, "10.0.0.2").udp().target_port(80).host_address("127.0.0.1"),
-            PortForward::new(1..=65_535, "fd00::2").sctp(),
-            PortForward::new(5000..=5009, "fd00::2").target_port(80..=89).host_address("fd00::1"),
-        ];
-        for forward in forwards.map(|forward| forward.tagged("web")) {
-            let text = Record::text(&forward, 7, 17);
-            let record = Record::read(&text, "web").unwrap();
-            assert_eq!((&record.forward, record.link, record.number), (&forward, 7, 17), "{text}");
+        let web = ("10.0.0.2", 8080.into());
+        let all = PortRange::from(1..=65_535);
+        let some = PortRange::from(80..=89);
+        for mapping in [
+            mapping(Protocol::TCP, (None, 8080.into()), web),
+            mapping(Protocol::UDP, (Some("127.0.0.1"), 8080.into()), ("10.0.0.2", 80.into())),
+            mapping(Protocol::SCTP, (None, all), ("fd00::2", all)),
+            mapping(Protocol::TCP, (Some("fd00::1"), (5000..=5009).into()), ("fd00::2", some)),
+        ] {
+            let text = Record::text(&mapping, 17);
+            assert_eq!(Record::read(&text), Some(Record { mapping, number: 17 }), "{text}");
             assert!(text.len() <= 128, "{text}");
             for length in 0..text.len() {
-                Record::read(&text[..length], "web");
+                Record::read(&text[..length]);
             }
         }
-        assert_eq!(Record::read("0.0.0.0:0->10.0.0.2:0/tcp%1#1", "web"), None);
+        for bad in ["0.0.0.0:0->10.0.0.2:0/tcp%1#1", "[::]:1->10.0.0.2:1/tcp%1#1"] {
+            assert_eq!(Record::read(bad), None);
+        }
     }
 
     #[test]
     fn the_longest_fits_into_a_comment() {
-        let address = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
-        let address = address.replacen("ffff", "fdff", 1);
-        let forward = PortForward::new(10_000..=20_000, address.as_str())
-            .target_port(30_000..=40_000)
-            .protocol(Protocol::UDPLITE)
-            .host_address(address.as_str())
-            .tagged("web");
-        let text = Record::text(&forward, u32::MAX, u32::MAX.into());
+        let address = "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+        let (host, target) = ((10_000..=20_000).into(), (30_000..=40_000).into());
+        let longest = mapping(Protocol::UDPLITE, (Some(address), host), (address, target));
+        let text = Record::text(&Mapping { link: u32::MAX, ..longest }, u32::MAX.into());
         assert!(text.len() <= 128, "{} {text}", text.len());
     }
 }

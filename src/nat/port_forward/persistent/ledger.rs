@@ -5,15 +5,15 @@
 //! led to. Elements can't be changed, and whoever deleted one has to wait when he closes his socket, 10 ms and
 //! more; so a mapping that comes deletes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 
 use super::record::Record;
-use super::ruleset::{HAIRPIN, LOCAL, MAPPINGS, PortTable, TAGS};
 use crate::error::Cause;
+use crate::nat::port_forward::ruleset::{HAIRPIN, LOCAL, MAPPINGS, PortTable, TAGS, hairpin};
 use crate::netlink::Socket;
 use crate::nft::{Operations, read};
 use crate::wire::nft::chain::Chain;
@@ -92,21 +92,24 @@ impl Note {
             Self::Whole => None,
             Self::Tag(TagHash(hash)) => tag(hash, 0),
             Self::Mapping(TagHash(hash), at) => tag(hash, at),
-            Self::Container(link, address) => container(link, link, address),
+            Self::Container(link, address) => Some(hairpin(link, link, address)),
             Self::Local(link) => Some(Value::host_u32(link)),
         }
     }
 }
 
-fn container(from: u32, link: u32, address: IpAddr) -> Option<Value> {
-    Value::concat(&[Value::host_u32(from), Value::host_u32(link), address.into()])
-}
+/// How many notes are kept in mind from one change to the next.
+const MOST: usize = 4096;
 
-/// The notes of one family's table that a change is about: as they were read, and as they are to be.
+/// The notes of one family's table, of which some are known: as they are, and as they are to be.
 #[derive(Debug)]
-pub(super) struct Ledger {
-    pub(super) table: PortTable,
+pub(crate) struct Ledger {
+    pub(crate) table: PortTable,
     notes: BTreeMap<Note, Text>,
+    /// Those that may be about to change.
+    touched: BTreeSet<Note>,
+    /// Whether there is none besides.
+    is_complete: bool,
 }
 
 #[derive(Debug, Default)]
@@ -117,16 +120,41 @@ struct Text {
 
 impl Ledger {
     /// Of a table of which nothing was read yet.
-    pub(super) fn new(table: PortTable) -> Self {
-        Self { table, notes: BTreeMap::new() }
+    pub(crate) fn new(table: PortTable) -> Self {
+        Self { table, notes: BTreeMap::new(), touched: BTreeSet::new(), is_complete: false }
+    }
+
+    /// Of a table that has none.
+    pub(crate) fn of_new(table: PortTable) -> Self {
+        Self { is_complete: true, ..Self::new(table) }
+    }
+
+    /// What was to be is so now.
+    pub(crate) fn committed(&mut self) {
+        if self.notes.len() > MOST {
+            *self = Self::new(self.table.clone());
+        }
+        for note in std::mem::take(&mut self.touched) {
+            if let Some(text) = self.notes.get_mut(&note) {
+                text.before.clone_from(&text.now);
+            }
+        }
     }
 
     /// Reads these, unless they are known.
-    pub(super) fn read(&mut self, socket: &mut Socket, notes: &[Note]) -> Result<(), Cause> {
-        let mut unknown = notes.to_vec();
-        unknown.retain(|note| !self.notes.contains_key(note));
-        unknown.sort();
-        unknown.dedup();
+    pub(super) fn read(
+        &mut self,
+        socket: &mut Socket,
+        notes: impl IntoIterator<Item = Note>,
+    ) -> Result<(), Cause> {
+        if self.is_complete {
+            return Ok(());
+        }
+        let is_unknown = |note: &Note| !self.notes.contains_key(note);
+        let unknown: BTreeSet<_> = notes.into_iter().filter(is_unknown).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
         let (family, table) = (self.table.family(), &self.table.name);
         let sets = [TAGS, HAIRPIN, LOCAL].map(|set| ElementsOf::new(table, set));
         let place = |note: &Note| {
@@ -155,11 +183,6 @@ impl Ledger {
         Ok(())
     }
 
-    /// Nothing is there, as the table is new.
-    pub(super) fn is_new(&mut self, notes: &[Note]) {
-        self.notes.extend(notes.iter().map(|note| (*note, Text::default())));
-    }
-
     /// A note that was read or set; none where there is none.
     pub(super) fn get(&self, note: Note) -> Option<&str> {
         self.notes.get(&note)?.now.as_deref()
@@ -174,6 +197,7 @@ impl Ledger {
 
     pub(super) fn set(&mut self, note: Note, text: Option<String>) {
         self.notes.entry(note).or_default().now = text;
+        self.touched.insert(note);
     }
 
     /// Changes the number that a note begins with; at none, unless it is to stay, the note goes.
@@ -199,9 +223,9 @@ impl Ledger {
         }
         for set in [TAGS, HAIRPIN, LOCAL] {
             let (mut gone, mut new) = (Vec::new(), Vec::new());
-            for (note, Text { before, now }) in &self.notes {
+            for (note, Text { before, now }) in self.changed() {
                 let is_counted = note.chain().is_some() && before.is_some() && now.is_some();
-                if note.set() != Some(set) || before == now || is_counted {
+                if note.set() != Some(set) || is_counted {
                     continue;
                 }
                 if before.is_some() {
@@ -216,7 +240,7 @@ impl Ledger {
                 }
                 // What comes from here, too; see the module's page.
                 if let Note::Container(link, address) = *note {
-                    let key = container(0, link, address)?;
+                    let key = hairpin(0, link, address);
                     match (before, now) {
                         (None, Some(_)) => new.push(Element::new(key)),
                         (Some(_), None) => gone.push(Element::new(key)),
@@ -237,9 +261,14 @@ impl Ledger {
         Some(())
     }
 
-    /// The chains of links that are known of.
+    fn changed(&self) -> impl Iterator<Item = (&Note, &Text)> {
+        let texts = self.touched.iter().filter_map(|note| self.notes.get_key_value(note));
+        texts.filter(|(_, text)| text.before != text.now)
+    }
+
+    /// The chains of links that may come or go.
     fn link_chains(&self) -> impl Iterator<Item = (Chain, &Text)> {
-        self.notes.iter().filter_map(|(note, text)| {
+        self.changed().filter_map(|(note, text)| {
             let chain = note.chain().filter(|_| *note != Note::Whole)?;
             Some((Chain::by_name(&self.table.name, &chain), text))
         })
@@ -270,7 +299,6 @@ mod tests {
         ledger.add(Note::Whole, 1);
         assert_eq!(ledger.get(Note::Whole), Some("1"));
     }
-
     #[test]
     fn a_mapping_that_comes_deletes_nothing() {
         let (hash, address) = (TagHash::of("web"), IpAddr::from([10, 0, 0, 2]));

@@ -1,0 +1,192 @@
+//! Deleting persistent ports.
+
+use std::collections::BTreeSet;
+
+use nix::errno::Errno;
+
+use super::ledger::{Ledger, Note, TagHash};
+use super::local::settle;
+use super::record::Record;
+use super::{own_ports, unwritable};
+use crate::error::{Cause, Error};
+use crate::nat::port_forward::builder::STOP;
+use crate::nat::port_forward::handle::{Kept, PortForwardHandle};
+use crate::nat::port_forward::mapping::Mapping;
+use crate::nat::port_forward::ruleset::{Elements, PortTable};
+use crate::nat::port_forward::stale;
+use crate::nat::port_forward::tables::{Known, Step, change, unchanged};
+use crate::netlink::Socket;
+use crate::netns::Netns;
+use crate::nft::Operations;
+use crate::wire::nft::message::MessageType;
+
+/// What is removed at once: an ordinary user's send buffer takes more.
+const AT_ONCE: usize = 1000;
+
+/// By its tag, its text and its number; with the last of a family goes the table.
+pub(crate) fn remove(handle: &PortForwardHandle) -> Result<(), Error> {
+    let found = take_all(&handle.netns, &[handle])?;
+    if found {
+        Ok(())
+    } else {
+        Err(Cause::from(Errno::ENOENT).doing(STOP, handle).in_namespace(&handle.netns))
+    }
+}
+
+/// Many of one namespace, in few transactions; none where that can't be done.
+pub(crate) fn remove_all(handles: &[&PortForwardHandle]) -> Option<Vec<Result<(), Error>>> {
+    let netns = &handles.first()?.netns;
+    for handles in handles.chunks(AT_ONCE) {
+        take_all(netns, handles).ok()?;
+    }
+    // What was gone before is no failure.
+    Some(handles.iter().map(|_| Ok(())).collect())
+}
+
+/// Removes those that are there, and what can't be part of the transaction; whether it was all of them.
+fn take_all(netns: &Netns, handles: &[&PortForwardHandle]) -> Result<bool, Error> {
+    let Some(first) = handles.first() else { return Ok(true) };
+    let step: Step<'_> = (STOP, first);
+    let Taken { all, links } = change(netns, step, |socket, ports, generation| {
+        take(socket, &mut ports.known, generation, handles, step)
+    })?;
+    for link in links {
+        settle(netns, link)?;
+    }
+    let mappings: Vec<_> = handles.iter().map(|handle| handle.mapping).collect();
+    stale::forget_own(netns, &mappings)?;
+    Ok(all)
+}
+
+struct Taken {
+    all: bool,
+    /// Those that may have to be as they were before.
+    links: BTreeSet<u32>,
+}
+
+fn take(
+    socket: &mut Socket,
+    known: &mut Known,
+    generation: u32,
+    handles: &[&PortForwardHandle],
+    step: Step<'_>,
+) -> Result<Taken, Error> {
+    let doing = |cause: Cause| cause.doing(step.0, step.1);
+    let mut transaction = Operations::at_generation(generation);
+    let mut taken = Taken { all: true, links: BTreeSet::new() };
+    let mut gone = Vec::new();
+    let mut is_any = false;
+    for is_ipv4 in [true, false] {
+        let of_family = || handles.iter().filter(|handle| handle.mapping.is_ipv4() == is_ipv4);
+        let table = PortTable::persistent(is_ipv4);
+        if of_family().next().is_none() {
+            continue;
+        }
+        if !known.has(&table) {
+            taken.all = false;
+            continue;
+        }
+        let mut elements = Elements::default();
+        let kept = of_family().filter_map(|handle| Some((*handle, handle.kept.as_ref()?)));
+        let kept: Vec<_> = kept.collect();
+        let notes = kept.iter().flat_map(|(handle, kept)| places_of(&handle.mapping, kept));
+        known.ledger(&table).read(socket, notes).map_err(doing)?;
+        for (handle, kept) in kept {
+            let Mapping { link, .. } = handle.mapping;
+            let ledger = known.ledger(&table);
+            let is_there = note_removed(socket, ledger, handle, kept).map_err(doing)?;
+            let is_routed = is_there && ledger.count(Note::Local(link)).0 > 0;
+            if handle.mapping.is_at_loopback() && !is_routed {
+                taken.links.insert(link);
+            }
+            taken.all &= is_there;
+            is_any |= is_there;
+            if is_there {
+                for port in own_ports(socket, known, &table, handle, kept).map_err(doing)? {
+                    elements.add_port(port, None, None);
+                }
+            }
+        }
+        let ledger = known.ledger(&table);
+        if ledger.get(Note::Whole).is_none() {
+            table.push_delete(&mut transaction, step);
+            gone.push(table);
+        } else {
+            table.push_elements(&mut transaction, step, MessageType::DeleteElement, &elements);
+            ledger.push(&mut transaction, step).ok_or_else(|| unwritable(step))?;
+        }
+    }
+    if !is_any {
+        unchanged(socket, generation, step)?;
+        return Ok(taken);
+    }
+    transaction.commit(socket, |_| ())?;
+    known.committed();
+    for table in &gone {
+        known.gone(table);
+    }
+    Ok(taken)
+}
+
+/// The notes of a mapping, where it was seen last.
+fn places_of(mapping: &Mapping, kept: &Kept) -> impl Iterator<Item = Note> {
+    let (link, target) = mapping.container();
+    let hash = TagHash::of(&kept.tag);
+    let local = mapping.is_at_loopback().then_some(Note::Local(link));
+    let notes = [
+        Note::Whole,
+        Note::Tag(hash),
+        Note::Mapping(hash, kept.seen_at),
+        Note::Container(link, target),
+    ];
+    notes.into_iter().chain(local)
+}
+
+/// Notes a mapping less. `false`: it is not there.
+fn note_removed(
+    socket: &mut Socket,
+    ledger: &mut Ledger,
+    handle: &PortForwardHandle,
+    kept: &Kept,
+) -> Result<bool, Cause> {
+    let hash = TagHash::of(&kept.tag);
+    let (count, noted) = ledger.count(Note::Tag(hash));
+    let Ok(last) = u16::try_from(count) else { return Ok(false) };
+    if last == 0 || noted != &*kept.tag {
+        return Ok(false);
+    }
+    let text = Record::text(&handle.mapping, handle.number);
+    let is_at = |ledger: &Ledger, at| ledger.get(Note::Mapping(hash, at)) == Some(text.as_str());
+    let place = if is_at(ledger, kept.seen_at) {
+        kept.seen_at
+    } else {
+        ledger.read(socket, (1..=last).map(|at| Note::Mapping(hash, at)))?;
+        match (1..=last).find(|&at| is_at(ledger, at)) {
+            Some(place) => place,
+            None => return Ok(false),
+        }
+    };
+    // The last takes its place, so that there is none without.
+    let end = Note::Mapping(hash, last);
+    ledger.read(socket, [end])?;
+    let moved = ledger.get(end).map(str::to_owned);
+    ledger.set(Note::Mapping(hash, place), moved);
+    ledger.set(end, None);
+    ledger.add(Note::Tag(hash), -1);
+    let (link, target) = handle.mapping.container();
+    ledger.add(Note::Container(link, target), -1);
+    if handle.mapping.is_at_loopback() {
+        let local = Note::Local(link);
+        match ledger.count(local) {
+            // The last: the note stays until the link is as it was.
+            (..=1, was) if ledger.get(local).is_some() => {
+                let none = format!("0 {was}");
+                ledger.set(local, Some(none));
+            }
+            _ => ledger.add(local, -1),
+        }
+    } else {
+        ledger.add(Note::Whole, -1);
+    }
+    Ok(true)
+}

@@ -1,0 +1,114 @@
+//! One port for two: refused, whoever has it and however it is kept.
+
+use netloom::{Netns, Owned, PortForward, PortForwardHandle};
+
+use crate::lab::{another, host, of_kind};
+use crate::support::{self, unchanged};
+
+const KINDS: [Option<&str>; 2] = [None, Some("net1/web")];
+
+#[track_caller]
+fn is_taken(forward: &PortForward, netns: &Netns, holder: &str) {
+    let error = forward.create(netns).unwrap_err();
+    assert!(error.is_already_exists(), "{error}");
+    assert!(error.to_string().contains(&format!("{holder} has the port")), "{error}");
+}
+
+/// Every way to hold a port against every way to want it: by the same handle, and by another, which is as
+/// good as another process.
+#[test]
+fn whoever_has_a_port_is_named_to_whoever_wants_it() {
+    support::isolated(|| {
+        let (host, _bridge) = host();
+        let other = another(&host);
+        // So that no table comes and goes with each of them, for which the kernel takes its time.
+        let lasting: Vec<_> = [&*host, &other]
+            .into_iter()
+            .zip([1, 2])
+            .flat_map(|(netns, number)| [(netns, number, KINDS[0]), (netns, number + 2, KINDS[1])])
+            .flat_map(|(netns, number, tag)| {
+                ["10.0.0.9", "fd00::9"].map(|target| {
+                    of_kind(tag, PortForward::new(number, target).sctp()).create(netns).unwrap()
+                })
+            })
+            .collect();
+        for (held_by, target, host_address) in [
+            (KINDS[0], "10.0.0.2", None),
+            (KINDS[1], "10.0.0.2", None),
+            (KINDS[0], "fd00::2", None),
+            (KINDS[1], "fd00::2", None),
+            (KINDS[0], "10.0.0.2", Some("127.0.0.1")),
+            (KINDS[1], "fd00::2", Some("fd00::1")),
+        ] {
+            let port = |tag: Option<&'static str>, target: &str| {
+                let forward = of_kind(tag, PortForward::new(8080, target).target_port(80));
+                host_address.iter().fold(forward, |forward, at| forward.host_address(*at))
+            };
+            let holder = port(held_by, target).create(&host).unwrap();
+            let name = match held_by {
+                Some(tag) => format!("`{tag}`"),
+                None => holder.to_string(),
+            };
+            unchanged(&[&host], || refused(&port, target, &name, [&*host, &other]));
+            holder.delete().unwrap();
+            // And it is free again, for all that was known of it.
+            for wanted_by in KINDS {
+                for netns in [&*host, &other] {
+                    port(wanted_by, target).create(netns).unwrap().delete().unwrap();
+                }
+            }
+        }
+        drop(lasting);
+        assert_eq!(support::kernel::tables(&host), Vec::<String>::new());
+    });
+}
+
+fn refused(
+    port: &dyn Fn(Option<&'static str>, &str) -> PortForward,
+    target: &str,
+    name: &str,
+    by: [&Netns; 2],
+) {
+    let elsewhere = if target == "fd00::2" { "fd00::3" } else { "10.0.0.3" };
+    for wanted_by in [None, Some("net1/other")] {
+        let wanted = port(wanted_by, elsewhere);
+        for netns in by {
+            is_taken(&wanted, netns, name);
+            // One of many is one too many.
+            let free = of_kind(wanted_by, PortForward::new(9090, target));
+            let both = PortForward::create_all(&[free, wanted.clone()], netns);
+            assert!(both.unwrap_err().is_already_exists());
+        }
+        // Another protocol is another port.
+        wanted.udp().create(by[1]).unwrap().delete().unwrap();
+    }
+}
+
+/// Each of them knows of the others' changes only by the number of the ruleset.
+#[test]
+fn what_others_change_meanwhile_is_seen() {
+    support::isolated(|| {
+        let (host, _bridge) = host();
+        let handles = [another(&host), another(&host), another(&host)];
+        let port = |tag, number| of_kind(tag, PortForward::new(number, "10.0.0.2"));
+        let mut made: Vec<Owned<PortForwardHandle>> = Vec::new();
+        for round in 0..60_usize {
+            let tag = KINDS[round / 3 % 2];
+            let number = 1000 + u16::try_from(round).unwrap();
+            made.push(port(tag, number).create(&handles[round % 3]).unwrap());
+            for (tag, netns) in
+                KINDS.iter().flat_map(|tag| handles.iter().map(move |one| (tag, one)))
+            {
+                let error = port(*tag, number).create(netns).unwrap_err();
+                assert!(error.is_already_exists(), "{error}");
+            }
+            if round % 4 == 3 {
+                made.swap_remove(round / 3 % made.len()).delete().unwrap();
+            }
+        }
+        assert!(made.iter().all(|port| port.is_in_force().unwrap()));
+        drop(made);
+        assert_eq!(support::kernel::tables(&host), Vec::<String>::new());
+        assert_eq!(host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
+    });
+}
