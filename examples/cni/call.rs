@@ -110,6 +110,8 @@ impl Call {
             ["IP", "MAC", "IgnoreUnknown"].iter().any(|one| one.eq_ignore_ascii_case(name))
         };
         let ignores = self.arg("IgnoreUnknown").is_some_and(|value| matches!(value, "1" | "true"));
+        // What an ADD was refused for must not keep the DEL behind it from its work.
+        let ignores = ignores || self.command == Command::Del;
         match self.args.iter().find(|(name, _)| !known(name)) {
             Some((name, _)) if !ignores => {
                 invalid(format!("CNI_ARGS: `{name}` is not known, and IgnoreUnknown=1 is not said"))

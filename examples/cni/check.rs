@@ -4,6 +4,7 @@ use ipnet::IpNet;
 use netloom::{Link, Netns};
 
 use crate::attachment::Attachment;
+use crate::bridge::forwards;
 use crate::cable;
 use crate::call::{Call, Command};
 use crate::config::{Config, IngressPolicy};
@@ -29,6 +30,7 @@ pub(crate) fn check(call: &Call, config: &Config) -> Result<(), Failure> {
     let own = Own::of(previous, config, &attachment)?;
     let bridge = check_bridge(&host, config, &own)?;
     check_port(&host, config, &attachment, &bridge)?;
+    check_forwarding(&host, &own)?;
     check_container(&container, config, &attachment, &own)?;
     check_filter(&host, config, &attachment, &own)?;
     ports::check(&host.netns, config, &attachment, &own.addresses)?;
@@ -102,6 +104,16 @@ fn check_bridge(host: &Host, config: &Config, own: &Own) -> Result<Link, Failure
     };
     has_addresses(&gateway, &own.gateways, "gateway address")?;
     Ok(bridge)
+}
+
+fn check_forwarding(host: &Host, own: &Own) -> Result<(), Failure> {
+    for (is_ipv6, family) in [(false, "IPv4"), (true, "IPv6")] {
+        let is_needed = own.gateways.iter().any(|gateway| gateway.addr().is_ipv6() == is_ipv6);
+        if is_needed && !forwards(host, is_ipv6)? {
+            return Err(missing(format!("forwarding of {family} is off in {}", host.netns)));
+        }
+    }
+    Ok(())
 }
 
 fn has_addresses(link: &Link, wanted: &[IpNet], what: &str) -> Result<(), Failure> {

@@ -105,7 +105,7 @@ impl Config {
                 .object("prevResult")?
                 .map(|previous| NetworkResult::read(&previous))
                 .transpose()?,
-            valid: valid(&fields)?,
+            valid: valid(&fields, call.command)?,
             data: ipam.directory(&fields)?,
             ipam,
             document: Value::Null,
@@ -221,8 +221,7 @@ fn vlan(fields: &Fields<'_>) -> Result<Option<Vlan>, Failure> {
             value == &Value::Bool(false) || value.as_array().is_some_and(Vec::is_empty)
         };
         if fields.value(name).is_some_and(|value| !is_off(value)) {
-            let problem = format!("{}: not supported", fields.path_of(name));
-            return Err(Failure::new(Code::UnsupportedField, problem));
+            return Err(fields.unsupported(name));
         }
     }
     let id = fields.number("vlan", 0..=4094)?.unwrap_or(0);
@@ -243,12 +242,19 @@ fn ports(fields: &Fields<'_>) -> Result<Vec<PortMapping>, Failure> {
     Ok(ports)
 }
 
-fn valid(fields: &Fields<'_>) -> Result<Vec<(String, String)>, Failure> {
+/// GC takes away all others, so that it has to be said, if only as `null`. Runtimes from before the
+/// specification had settled call it by its second name.
+fn valid(fields: &Fields<'_>, command: Command) -> Result<Vec<(String, String)>, Failure> {
+    const NAME: &str = "cni.dev/valid-attachments";
+    let said = [NAME, "cni.dev/attachments"].into_iter().find(|name| fields.has(name));
+    if said.is_none() && command == Command::Gc {
+        return Err(fields.refuse(NAME, "the list of those that GC has to leave"));
+    }
     let text = |fields: &Fields<'_>, name: &str| -> Result<String, Failure> {
         let text = fields.text(name)?.ok_or_else(|| fields.refuse(name, "a name"))?;
         Ok(text.to_owned())
     };
-    let all = fields.objects("cni.dev/valid-attachments")?;
+    let all = fields.objects(said.unwrap_or(NAME))?;
     all.iter().map(|one| Ok((text(one, "containerID")?, text(one, "ifname")?))).collect()
 }
 

@@ -18,6 +18,8 @@ pub(crate) enum Code {
     Decode = 6,
     InvalidConfig = 7,
     Unavailable = 50,
+    /// And what is connected may be cut off, too.
+    UnavailableAndLimited = 51,
     /// The kernel refused.
     Kernel = 100,
     /// No address can be had.

@@ -48,6 +48,18 @@ impl<'a> Fields<'a> {
         wrong(&self.path_of(name), self.value(name).unwrap_or(&Value::Null), expected)
     }
 
+    /// One that is known, but not to be had here.
+    pub(crate) fn unsupported(&self, name: &str) -> Failure {
+        let value = self.value(name).unwrap_or(&Value::Null);
+        let problem = format!("{}: {value} is not supported", self.path_of(name));
+        Failure::new(Code::UnsupportedField, problem)
+    }
+
+    /// Whether it is said, be it as `null`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.object.contains_key(name)
+    }
+
     pub(crate) fn text(&self, name: &str) -> Result<Option<&'a str>, Failure> {
         let Some(value) = self.value(name) else { return Ok(None) };
         value.as_str().map(Some).ok_or_else(|| self.refuse(name, "a string"))

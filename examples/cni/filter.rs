@@ -6,12 +6,13 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use netloom::nft::{
-    Chain, ChainKind, CtState, CtStatus, Element, Family, Field, Hook, Map, Policy, Priority, Rule,
-    Set, Table, TableHandle, Transaction, Type, Verdict,
+    Chain, ChainHandle, ChainKind, CtState, CtStatus, Element, Family, Field, Hook, Map, Policy,
+    Priority, Rule, Set, Table, TableHandle, Transaction, Type, Verdict,
 };
 use netloom::{Netns, Owned};
 
 use crate::attachment::Attachment;
+use crate::bridge::keep_all;
 use crate::config::{Config, IngressPolicy};
 use crate::failure::{Code, Failure};
 use crate::host::Host;
@@ -55,6 +56,8 @@ pub(crate) struct Filtered {
     tag: String,
     addresses: Vec<IpAddr>,
     is_kept: bool,
+    /// Dropped after the elements that lead to them.
+    chains: Vec<Owned<ChainHandle>>,
     /// Dropped last.
     made: Option<Owned<TableHandle>>,
 }
@@ -62,6 +65,7 @@ pub(crate) struct Filtered {
 impl Filtered {
     pub(crate) fn keep(mut self) {
         self.is_kept = true;
+        keep_all(self.chains.drain(..));
         if let Some(made) = self.made.take() {
             made.keep();
         }
@@ -112,26 +116,32 @@ impl Filter {
         let tag = attachment.tag();
         let plain = addresses.iter().map(IpNet::addr).collect();
         // From here on, what is there goes again where the rest fails.
-        let filtered =
-            Filtered { filter, tag: tag.clone(), addresses: plain, is_kept: false, made };
-        for chain in chains(config, addresses) {
-            filtered.filter.ensure_chain(host, &chain)?;
+        let chains = Vec::new();
+        let mut filtered =
+            Filtered { filter, tag: tag.clone(), addresses: plain, is_kept: false, chains, made };
+        for chain in self::chains(config, addresses) {
+            let made = filtered.filter.ensure_chain(host, &chain)?;
+            filtered.chains.extend(made);
         }
         filtered.filter.put(&entries(config, addresses, &tag), &tag)?;
         Ok(filtered)
     }
 
-    /// A network's chain, which stays as its bridge does.
-    fn ensure_chain(&self, host: &mut Host, wanted: &NetworkChain) -> Result<(), Failure> {
+    /// A network's chain, which stays as its bridge does; what was made of it.
+    fn ensure_chain(
+        &self,
+        host: &mut Host,
+        wanted: &NetworkChain,
+    ) -> Result<Option<Owned<ChainHandle>>, Failure> {
         if self.has_chain(&wanted.name)? {
-            return Ok(());
+            return Ok(None);
         }
         host.alone()?;
-        if !self.has_chain(&wanted.name)? {
-            let chain = wanted.rules.iter().cloned().fold(Chain::new(&wanted.name), Chain::rule);
-            chain.create(&self.table)?.keep();
+        if self.has_chain(&wanted.name)? {
+            return Ok(None);
         }
-        Ok(())
+        let chain = wanted.rules.iter().cloned().fold(Chain::new(&wanted.name), Chain::rule);
+        Ok(Some(chain.create(&self.table)?))
     }
 
     fn has_chain(&self, name: &str) -> Result<bool, Failure> {

@@ -183,8 +183,7 @@ impl Route {
         }
         for name in ["advmss", "scope"] {
             if fields.number(name, 0..=u32::MAX)?.is_some_and(|number| number != 0) {
-                let problem = format!("{}: not supported", fields.path_of(name));
-                return Err(Failure::new(crate::failure::Code::UnsupportedField, problem));
+                return Err(fields.unsupported(name));
             }
         }
         Ok(Self {

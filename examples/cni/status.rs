@@ -13,14 +13,20 @@ use crate::store::Store;
 
 pub(crate) fn status(call: &Call, config: &Config) -> Result<(), Failure> {
     look(call, config).map_err(|failure| {
-        let is_known = [Code::Unavailable as u32, 51].contains(&failure.code());
+        let codes = [Code::Unavailable, Code::UnavailableAndLimited].map(|code| code as u32);
+        let is_known = codes.contains(&failure.code());
         if is_known { failure } else { Failure::new(Code::Unavailable, failure.to_string()) }
     })
 }
 
 fn look(call: &Call, config: &Config) -> Result<(), Failure> {
     let host = Host::share()?;
-    has_bridge(&host.netns, config)?;
+    if let Err(failure) = has_bridge(&host.netns, config) {
+        // Those that are connected had another one.
+        let code =
+            if is_anybody_there(config)? { Code::UnavailableAndLimited } else { Code::Unavailable };
+        return Err(Failure::new(code, failure.to_string()));
+    }
     if Filter::is_needed(config) {
         Filter::find(&host.netns)?;
     }
@@ -40,6 +46,12 @@ fn look(call: &Call, config: &Config) -> Result<(), Failure> {
             }
         }
     }
+}
+
+fn is_anybody_there(config: &Config) -> Result<bool, Failure> {
+    let store = Store::existing(&config.data, &config.network)?;
+    let attachments = store.map(|store| store.attachments(&config.network)).transpose()?;
+    Ok(attachments.is_some_and(|attachments| !attachments.is_empty()))
 }
 
 /// It may be there already, and then has to be one.

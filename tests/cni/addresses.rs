@@ -218,7 +218,7 @@ fn each_step_of_the_write_leaves_a_state_that_can_be_read() {
         // An address without its attachment, as a power cut may leave it, is GC's.
         fs::write(state.join("10.88.0.9"), whole).unwrap();
         fs::write(state.join("10.88.0.10"), "other\neth0").unwrap();
-        host.call("GC", "", &config).result();
+        host.call("GC", "", &with(&config, "cni.dev/valid-attachments", json!([]))).result();
         assert_eq!(host.remembered("net1"), ["10.88.0.10", "last.0"]);
     });
 }

@@ -50,6 +50,11 @@ fn variables_that_are_missing_or_wrong() {
         with_args("IgnoreUnknown").refused(4, &["CNI_ARGS", "IgnoreUnknown"]);
         with_args("IP=10.88.0").refused(4, &["CNI_ARGS", "IP `10.88.0`"]);
         with_args("MAC=01:00:00:00:00:01").refused(4, &["CNI_ARGS", "MAC"]);
+        // The DEL that a runtime sends behind such an ADD.
+        let mut variables = all.to_vec();
+        variables[0] = ("CNI_COMMAND", "DEL");
+        variables.push(("CNI_ARGS", "K8S_POD_NAME=web"));
+        host.call_with(&variables, &config).result();
         assert!(host.remembered("net1").is_empty());
     });
 }
@@ -101,8 +106,8 @@ fn configurations_that_cannot_be() {
         ] {
             refused(&plain(field, value), 7, &words);
         }
-        refused(&plain("macspoofchk", json!(true)), 2, &["macspoofchk"]);
-        refused(&plain("vlanTrunk", json!([{ "id": 5 }])), 2, &["vlanTrunk"]);
+        refused(&plain("macspoofchk", json!(true)), 2, &["macspoofchk: true"]);
+        refused(&plain("vlanTrunk", json!([{ "id": 5 }])), 2, &["vlanTrunk: [{\"id\":5}]"]);
         let both = with(&plain("hairpinMode", json!(true)), "promiscMode", true);
         refused(&both, 7, &["promiscMode", "hairpinMode"]);
         let disabled = plain("disableContainerInterface", json!(true));
@@ -165,7 +170,7 @@ fn ranges_that_cannot_be() {
         for (route, code, words) in [
             (json!({}), 7, vec!["ipam.routes[0].dst"]),
             (json!({ "dst": "10.0.0.0/8", "gw": "fd00::1" }), 7, vec!["routes[0].gw"]),
-            (json!({ "dst": "10.0.0.0/8", "advmss": 1400 }), 2, vec!["routes[0].advmss"]),
+            (json!({ "dst": "10.0.0.0/8", "advmss": 1400 }), 2, vec!["routes[0].advmss: 1400"]),
         ] {
             let mut config = host.config();
             config["ipam"]["routes"] = json!([route]);

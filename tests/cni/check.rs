@@ -101,6 +101,13 @@ fn what_is_missing_on_the_host() {
             }),
             ("bridge `cni0` is down", |it| it.bridge().set_down().unwrap()),
             ("bridge `cni0` is missing", |it| Owned::adopt(it.bridge()).delete().unwrap()),
+            ("forwarding of IPv4 is off", |it| {
+                it.host
+                    .netns
+                    .run(|| fs::write("/proc/sys/net/ipv4/ip_forward", "0"))
+                    .unwrap()
+                    .unwrap();
+            }),
             ("is not reserved", |it| {
                 let path = it.host.state("net1").join(address(&it.result));
                 fs::remove_file(path).unwrap();

@@ -146,7 +146,9 @@ fn gc_takes_what_is_not_in_its_list_and_spares_all_else() {
             .refused(5, &["0@eth0"]);
         assert!(host.netns.link(&port(&add)).is_err());
         fs::remove_dir(&record).unwrap();
-        host.call("GC", "", &config).result();
+        // Without a list, all would be in vain: it has to be said that nobody is left.
+        host.call("GC", "", &config).refused(7, &["cni.dev/valid-attachments", "missing"]);
+        host.call("GC", "", &with(&config, "cni.dev/attachments", Value::Null)).result();
         assert_eq!(host.remembered("net1"), ["last.0"]);
         host.check("d", &other, &results[3]).result();
     });
@@ -163,10 +165,15 @@ fn status_says_whether_an_add_would_work() {
         let nobody = with(&config, "ipam", json!({ "type": "nobody" }));
         host.call("STATUS", "", &nobody).refused(50, &["nobody"]);
         fs::write("/run/file", "").unwrap();
-        let mut no_directory = config;
+        let mut no_directory = config.clone();
         no_directory["ipam"]["dataDir"] = json!("/run/file");
         host.call("STATUS", "", &no_directory).refused(50, &["/run/file"]);
         fs::remove_file("/run/file").unwrap();
+        // Somebody is connected, and the bridge is not one any more.
+        let _red = container("red");
+        host.add("red", &config);
+        host.call("STATUS", "", &lo).refused(51, &["`lo` is not a bridge"]);
+        host.call("STATUS", "", &config).result();
     });
 }
 
@@ -237,6 +244,17 @@ fn what_fails_half_way_leaves_a_host_as_it_was() {
             open["ingressPolicy"] = json!("open");
             host.call("ADD", "red", &open).refused(100, &["203.0.113.1"]);
         });
+        // The first ADD of another network leaves nothing of it, in the table that is there.
+        let mut other = with(&config, "name", "net2");
+        other["bridge"] = json!("br2");
+        other["ipam"] = host.ipam(&["10.99.0.0/24"]);
+        other["ipam"]["routes"] = config["ipam"]["routes"].clone();
+        unchanged(&[&host.netns, &red], || {
+            host.call("ADD", "red", &other).refused(100, &["203.0.113.1"]);
+        });
+        let table = Table::find_tagged(&host.netns, "netloom-cni").unwrap().remove(0);
+        assert!(table.chain("masquerade.10.88.0.0/24").is_ok());
+        assert!(table.chain("masquerade.10.99.0.0/24").is_err());
         let routes: Vec<RouteInfo> = red.routes().unwrap();
         assert!(routes.iter().all(|route| route.table == 255), "{routes:?}");
         host.del("red", &config);

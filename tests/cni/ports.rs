@@ -82,6 +82,36 @@ fn what_an_isolated_network_publishes_is_for_everybody() {
     });
 }
 
+/// At one address of the host's, which is of one family.
+#[test]
+fn a_port_may_be_published_at_one_address() {
+    support::isolated(|| {
+        let host = Host::new();
+        let world = host.world();
+        let (red, blue) = (container("red"), container("blue"));
+        let at =
+            |address: &str| json!([{ "hostPort": 8080, "containerPort": 80, "hostIP": address }]);
+        let v6 = published(&host, &at("2001:db8::2"));
+        let v4 = published(&host, &at("0.0.0.0"));
+        let red_is = host.add("red", &v6);
+        let blue_is = host.add("blue", &v4);
+        let servers = [Server::start(&red, "[fd88::2]:80"), Server::start(&blue, "10.88.0.3:80")];
+        for address in ["[2001:db8::2]:8080", "198.51.100.2:8080"] {
+            assert!(answers(&world, address).is_some(), "{address}");
+        }
+        drop(servers);
+        host.check("red", &v6, &red_is).result();
+        host.check("blue", &v4, &blue_is).result();
+        host.del("red", &v6);
+        let gone = tcp(&world, "[2001:db8::2]:8080", Duration::from_millis(300));
+        assert!(gone.is_err());
+        host.del("blue", &v4);
+        for wrong in ["::1", "224.0.0.1", "198.51.100"] {
+            host.call("ADD", "red", &published(&host, &at(wrong))).refused(7, &["hostIP", wrong]);
+        }
+    });
+}
+
 #[test]
 fn a_port_that_is_taken_is_refused_and_nothing_is_left() {
     support::isolated(|| {
@@ -143,7 +173,7 @@ fn check_and_gc_know_published_ports() {
         host.check("red", &config, &result).refused(102, &["published port", "8080"]);
         // Whatever is remembered.
         fs::remove_file(host.state("net1").join("red@eth0")).unwrap();
-        host.call("GC", "", &config).result();
+        host.call("GC", "", &with(&config, "cni.dev/valid-attachments", json!([]))).result();
         assert!(host.netns.link(&port(&result)).is_err());
         assert!(host.netns.port_forwards(&tag).unwrap().is_empty());
         assert!(!host.remembered("net1").iter().any(|name| name.contains('@')));
@@ -176,7 +206,33 @@ fn twenty_that_publish_at_once_are_safe() {
             assert!(answers(&world, &format!("198.51.100.2:{}", 9000 + at)).is_some());
             drop(server);
         }
+        // Some go while others come: by the same names and ports, to other containers.
+        let odd = |at: &usize| at % 2 == 1;
+        let going: Vec<_> = (0..20).filter(odd).collect();
+        let new: Vec<String> = going.iter().map(|at| format!("d{at}")).collect();
+        let more: Vec<_> = new.iter().map(|name| container(name)).collect();
+        let port = |at: usize| {
+            published(&host, &json!([{ "hostPort": 9100 + at, "containerPort": 80 }])).to_string()
+        };
+        let started = going.iter().zip(&new).flat_map(|(at, name)| {
+            [host.start("DEL", &names[*at], &config(*at)), host.start("ADD", name, &port(*at))]
+        });
+        let started: Vec<_> = started.collect();
+        let said: Vec<_> = started.into_iter().map(|child| answer(child).result()).collect();
+        for ((at, netns), result) in going.iter().zip(&more).zip(said.iter().skip(1).step_by(2)) {
+            let server = format!("{}:80", super::plugin::address(result));
+            let server = Server::start(netns, &server);
+            assert!(answers(&world, &format!("198.51.100.2:{}", 9100 + at)).is_some());
+            drop(server);
+        }
+        for at in (0..20).filter(|at| !odd(at)) {
+            host.check(&names[at], &serde_json::from_str(&config(at)).unwrap(), &results[at])
+                .result();
+        }
         all("DEL");
+        for (at, name) in going.iter().zip(&new) {
+            host.del(name, &serde_json::from_str(&port(*at)).unwrap());
+        }
         let left = support::kernel::tables(&host.netns);
         assert!(left.iter().all(|table| !table.contains("netloom-ports")), "{left:?}");
     });
