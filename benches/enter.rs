@@ -1,6 +1,6 @@
 //! Entering a namespace and coming back, a listener opened inside, a namespace made: each beside the raw
 //! system calls.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)] // a bench is no library
 
 use std::fs::File;
 use std::hint::black_box;
@@ -12,6 +12,10 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use netloom::Namespace;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+
+mod harness;
+
+use harness::{compare, contender};
 
 fn enter(criterion: &mut Criterion) {
     netloom::sandbox::enter().unwrap();
@@ -68,15 +72,17 @@ fn listener(criterion: &mut Criterion) {
         setns(&home, CloneFlags::CLONE_NEWNET).unwrap();
         listener
     };
-    in_turns(
+    compare(
         "a listener inside",
         3000,
-        &[
-            ("raw", &|| timed_whole(raw)),
-            ("Netns::tcp_listen", &|| timed_whole(|| red.tcp_listen("127.0.0.1:80").unwrap())),
-            ("Worker::run", &|| timed_whole(|| worker.run(bind).unwrap())),
-            ("Netns::run", &|| timed_whole(|| red.run(bind).unwrap())),
-            ("Netns::run of nothing", &|| timed_whole(|| red.run(|| ()).unwrap())),
+        vec![
+            contender("Netns::tcp_listen", || {
+                timed_whole(|| red.tcp_listen("127.0.0.1:80").unwrap())
+            }),
+            contender("Worker::run", || timed_whole(|| worker.run(bind).unwrap())),
+            contender("Netns::run", || timed_whole(|| red.run(bind).unwrap())),
+            contender("Netns::run of nothing", || timed_whole(|| red.run(|| ()).unwrap())),
+            contender("raw", || timed_whole(raw)),
         ],
     );
 }
@@ -100,8 +106,14 @@ fn made(criterion: &mut Criterion) {
         bench.iter_custom(|rounds| timed(rounds, netloom));
     });
     group.finish();
-    let (raw, netloom) = (|| timed(1, raw), || timed(1, netloom));
-    in_turns("a namespace made", 301, &[("raw", &raw), ("Namespace::create", &netloom)]);
+    compare(
+        "a namespace made",
+        301,
+        vec![
+            contender("Namespace::create", || timed(1, netloom)),
+            contender("raw", || timed(1, raw)),
+        ],
+    );
 }
 
 /// The time of `work` alone. The kernel takes a namespace apart in its own time, in which making one takes
@@ -123,29 +135,6 @@ fn timed_whole<T>(work: impl Fn() -> T) -> Duration {
     let start = Instant::now();
     drop(black_box(work()));
     start.elapsed()
-}
-
-/// Times the ways in turns, so that the machine's noise hits all of them. The first is what the others are
-/// compared with.
-fn in_turns(what: &str, rounds: usize, ways: &[(&str, &dyn Fn() -> Duration)]) {
-    let rounds = if std::env::args().any(|word| word == "--test") { 1 } else { rounds };
-    let mut times = vec![Vec::new(); ways.len()];
-    for _ in 0..rounds {
-        for ((_, way), times) in ways.iter().zip(&mut times) {
-            times.push(way());
-        }
-    }
-    for times in &mut times {
-        times.sort_unstable();
-    }
-    println!("{what}, in {rounds} turns: first quartile, median, and both by those of the first");
-    for ((name, _), own) in ways.iter().zip(&times) {
-        let [quartile, median] = [rounds / 4, rounds / 2].map(|at| {
-            let ratio = own[at].as_secs_f64() / times[0][at].as_secs_f64();
-            format!("{:?} ({ratio:.2})", own[at])
-        });
-        println!("  {name}: {quartile}, {median}");
-    }
 }
 
 criterion_group!(benches, enter, listener, made);

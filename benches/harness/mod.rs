@@ -22,11 +22,19 @@ pub(crate) fn is_trial() -> bool {
     std::env::args().any(|argument| argument == "--test")
 }
 
-/// Each one's median over so many rounds.
-pub(crate) fn medians(
+/// What one contender's turns took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spread {
+    /// A quarter of the turns took less: of a busy machine this says more than the median.
+    pub(crate) quartile: Duration,
+    pub(crate) median: Duration,
+}
+
+/// Each one's turns, so many rounds of them.
+pub(crate) fn spreads(
     rounds: usize,
     contenders: &mut [Contender<'_>],
-) -> Vec<(&'static str, Duration)> {
+) -> Vec<(&'static str, Spread)> {
     let rounds = if is_trial() { 1 } else { rounds };
     let mut times = vec![Vec::with_capacity(rounds); contenders.len()];
     for round in 0..rounds {
@@ -36,20 +44,34 @@ pub(crate) fn medians(
             times[at].push(contenders[at].1());
         }
     }
-    let median = |times: &mut Vec<Duration>| {
+    let spread = |times: &mut Vec<Duration>| {
         times.sort_unstable();
-        times[times.len() / 2]
+        Spread { quartile: times[times.len() / 4], median: times[times.len() / 2] }
     };
-    contenders.iter().zip(&mut times).map(|((name, _), times)| (*name, median(times))).collect()
+    contenders.iter().zip(&mut times).map(|((name, _), times)| (*name, spread(times))).collect()
 }
 
-/// Prints the medians, and how they compare with the last one's: the raw replay.
+/// Each one's median over so many rounds.
+pub(crate) fn medians(
+    rounds: usize,
+    contenders: &mut [Contender<'_>],
+) -> Vec<(&'static str, Duration)> {
+    spreads(rounds, contenders).into_iter().map(|(name, spread)| (name, spread.median)).collect()
+}
+
+/// Prints medians and first quartiles, and how they compare with the last one's: the raw replay.
 pub(crate) fn compare(work: &str, rounds: usize, mut contenders: Vec<Contender<'_>>) {
-    let medians = medians(rounds, &mut contenders);
-    let (base, least) = *medians.last().unwrap();
-    for (name, time) in &medians {
-        let ratio = time.as_secs_f64() / least.as_secs_f64();
-        println!("{work}: {name} {time:.1?}, {ratio:.2} x {base} (median of {rounds})");
+    let spreads = spreads(rounds, &mut contenders);
+    let (base, least) = *spreads.last().unwrap();
+    for (name, spread) in &spreads {
+        let ratio =
+            |of: fn(&Spread) -> Duration| of(spread).as_secs_f64() / of(&least).as_secs_f64();
+        let (median, quartile) = (ratio(|spread| spread.median), ratio(|spread| spread.quartile));
+        let (time, low) = (spread.median, spread.quartile);
+        println!(
+            "{work}: {name} {time:.1?}, {median:.2} x {base} (median of {rounds}; first quartile {low:.1?}, \
+             {quartile:.2} x)"
+        );
     }
 }
 

@@ -21,6 +21,7 @@ pub struct RouteView<'a> {
 }
 
 impl<'a> RouteView<'a> {
+    #[inline] // moved about it would cost what reading it does
     pub(super) fn read(message: Message<'a>) -> Option<Self> {
         const AF_INET: u8 = 2;
         const AF_INET6: u8 = 10;
@@ -39,27 +40,32 @@ impl<'a> RouteView<'a> {
     }
 
     /// The network it leads to; a length of 0 is the default route.
+    #[inline]
     pub fn destination(&self) -> IpNet {
         self.destination
     }
 
     /// The ways it goes: one, or several for a multipath route.
+    #[inline]
     pub fn next_hops(&self) -> impl Iterator<Item = NextHop> + use<'a> {
         let hops = self.wire.next_hops();
         hops.map(|hop| NextHop { link: hop.index, gateway: hop.gateway, weight: hop.weight })
     }
 
     /// What it does with packets.
+    #[inline]
     pub fn kind(&self) -> RouteType {
         self.wire.kind.into()
     }
 
     /// The table it is in: 254 is the main one, 255 the kernel's own.
+    #[inline]
     pub fn table(&self) -> u32 {
         self.wire.table()
     }
 
     /// Its metric: the lowest counts.
+    #[inline]
     pub fn metric(&self) -> u32 {
         self.wire.priority().unwrap_or(0)
     }

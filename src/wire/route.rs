@@ -14,6 +14,8 @@
 
 use std::net::IpAddr;
 
+use netlink_packet_core::{NLA_HEADER_SIZE, NLA_TYPE_MASK};
+
 use super::attribute::{Attribute, Attributes, aligned};
 use super::message::Message;
 
@@ -28,10 +30,15 @@ pub(crate) const RTA_TABLE: u16 = 15;
 const RTA_VIA: u16 = 18;
 pub(crate) const RTAX_MTU: u16 = 2;
 
+/// `struct rtmsg`.
+const HEADER: usize = 12;
 const RTNEXTHOP: usize = 8;
 
+/// `RTA_VIA` is the last type that is looked at.
+const KINDS: usize = RTA_VIA as usize + 1;
+
 /// A route, borrowed from the message, whose attributes were found in one pass.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct RouteView<'a> {
     pub(crate) family: u8,
     pub(crate) prefix: u8,
@@ -41,21 +48,10 @@ pub(crate) struct RouteView<'a> {
     /// `RTM_F_CLONED` and the like.
     pub(crate) flags: u32,
     short_table: u8,
-    destination: Option<&'a [u8]>,
-    output: Option<&'a [u8]>,
-    hop: HopAttributes<'a>,
-    priority: Option<&'a [u8]>,
-    source: Option<&'a [u8]>,
-    metrics: Option<&'a [u8]>,
-    multipath: Option<&'a [u8]>,
-    table: Option<&'a [u8]>,
-}
-
-/// What says where a hop's gateway is.
-#[derive(Debug, Clone, Copy, Default)]
-struct HopAttributes<'a> {
-    gateway: Option<&'a [u8]>,
-    via: Option<&'a [u8]>,
+    payload: &'a [u8],
+    /// Where each type's attribute begins, in steps of 4 bytes; 0 where there is none. A slice each would
+    /// make the view so large that moving it costs more than reading it.
+    places: [u16; KINDS],
 }
 
 /// One next hop: the link's index, the gateway, the weight.
@@ -67,77 +63,96 @@ pub(crate) struct NextHopView {
 }
 
 impl<'a> RouteView<'a> {
+    #[inline]
     pub(crate) fn read(message: Message<'a>) -> Option<Self> {
-        let (header, attributes) = message.split::<12>()?;
+        let payload = message.payload;
+        let (header, _) = payload.split_first_chunk::<HEADER>()?;
         let [family, prefix, _, _, short_table, protocol, scope, kind, f0, f1, f2, f3] = *header;
         let flags = u32::from_ne_bytes([f0, f1, f2, f3]);
-        let mut view =
-            Self { family, prefix, protocol, scope, kind, flags, short_table, ..Self::default() };
-        for attribute in attributes.iter() {
-            let place = match attribute.kind {
-                RTA_DST => &mut view.destination,
-                RTA_OIF => &mut view.output,
-                RTA_GATEWAY => &mut view.hop.gateway,
-                RTA_VIA => &mut view.hop.via,
-                RTA_PRIORITY => &mut view.priority,
-                RTA_PREFSRC => &mut view.source,
-                RTA_METRICS => &mut view.metrics,
-                RTA_MULTIPATH => &mut view.multipath,
-                RTA_TABLE => &mut view.table,
-                _ => continue,
-            };
-            *place = Some(attribute.value);
+        let mut places = [0; KINDS];
+        let mut left = payload.get(HEADER..).unwrap_or_default();
+        while let Some((kind, length)) = first(left) {
+            let at = u16::try_from((payload.len() - left.len()) / 4);
+            if let (Some(place), Ok(at)) = (places.get_mut(usize::from(kind)), at) {
+                *place = at;
+            }
+            left = left.get(aligned(length)..).unwrap_or_default();
         }
-        Some(view)
+        Some(Self { family, prefix, protocol, scope, kind, flags, short_table, payload, places })
     }
 
-    pub(crate) fn destination(self) -> Option<IpAddr> {
-        self.destination.map(Attribute::of)?.ip()
+    #[inline]
+    fn get(&self, kind: u16) -> Option<Attribute<'a>> {
+        let at = usize::from(*self.places.get(usize::from(kind))?) * 4;
+        if at == 0 {
+            return None;
+        }
+        Attributes::new(self.payload.get(at..)?).iter().next()
     }
 
-    pub(crate) fn gateway(self) -> Option<IpAddr> {
-        self.hop.gateway()
+    #[inline]
+    pub(crate) fn destination(&self) -> Option<IpAddr> {
+        self.get(RTA_DST)?.ip()
     }
 
-    pub(crate) fn output(self) -> Option<u32> {
-        self.output.map(Attribute::of)?.u32()
+    #[inline]
+    pub(crate) fn gateway(&self) -> Option<IpAddr> {
+        gateway(|kind| self.get(kind))
     }
 
-    pub(crate) fn priority(self) -> Option<u32> {
-        self.priority.map(Attribute::of)?.u32()
+    #[inline]
+    pub(crate) fn output(&self) -> Option<u32> {
+        self.get(RTA_OIF)?.u32()
     }
 
-    pub(crate) fn source(self) -> Option<IpAddr> {
-        self.source.map(Attribute::of)?.ip()
+    #[inline]
+    pub(crate) fn priority(&self) -> Option<u32> {
+        self.get(RTA_PRIORITY)?.u32()
     }
 
-    pub(crate) fn mtu(self) -> Option<u32> {
-        self.metrics.map(Attribute::of)?.nested().get(RTAX_MTU)?.u32()
+    pub(crate) fn source(&self) -> Option<IpAddr> {
+        self.get(RTA_PREFSRC)?.ip()
     }
 
-    pub(crate) fn table(self) -> u32 {
-        let long = self.table.map(Attribute::of).and_then(Attribute::u32);
+    pub(crate) fn mtu(&self) -> Option<u32> {
+        self.get(RTA_METRICS)?.nested().get(RTAX_MTU)?.u32()
+    }
+
+    #[inline]
+    pub(crate) fn table(&self) -> u32 {
+        let long = self.get(RTA_TABLE).and_then(Attribute::u32);
         long.unwrap_or_else(|| u32::from(self.short_table))
     }
 
     /// All next hops: those of a multipath route, or the only one.
-    pub(crate) fn next_hops(self) -> impl Iterator<Item = NextHopView> + use<'a> {
+    #[inline]
+    pub(crate) fn next_hops(&self) -> impl Iterator<Item = NextHopView> + use<'a> {
+        let multipath = self.get(RTA_MULTIPATH);
         let (index, gateway) = (self.output(), self.gateway());
-        let leads_somewhere = self.multipath.is_none() && (index.is_some() || gateway.is_some());
-        let single = leads_somewhere.then_some(NextHopView { index, gateway, weight: 1 });
-        let list = self.multipath.unwrap_or_default();
-        single.into_iter().chain(next_hops(list))
+        let leads_somewhere = multipath.is_none() && (index.is_some() || gateway.is_some());
+        let mut only = leads_somewhere.then_some(NextHopView { index, gateway, weight: 1 });
+        let mut list = next_hops(multipath.map(|list| list.value).unwrap_or_default());
+        std::iter::from_fn(move || only.take().or_else(|| list.next()))
     }
 }
 
-impl HopAttributes<'_> {
-    fn gateway(self) -> Option<IpAddr> {
-        let via = || {
-            let address = self.via?.get(2..)?;
-            Attribute::of(address).ip()
-        };
-        self.gateway.map(Attribute::of).and_then(Attribute::ip).or_else(via)
-    }
+/// The type and the length of the attribute that these bytes begin with.
+#[inline]
+fn first(bytes: &[u8]) -> Option<(u16, usize)> {
+    let (&[l0, l1, k0, k1], _) = bytes.split_first_chunk::<NLA_HEADER_SIZE>()?;
+    let length = usize::from(u16::from_ne_bytes([l0, l1]));
+    let is_whole = (NLA_HEADER_SIZE..=bytes.len()).contains(&length);
+    is_whole.then(|| (u16::from_ne_bytes([k0, k1]) & NLA_TYPE_MASK, length))
+}
+
+/// Where a hop's gateway is, in the family of the route or in another.
+#[inline]
+fn gateway<'a>(get: impl Fn(u16) -> Option<Attribute<'a>>) -> Option<IpAddr> {
+    let via = || {
+        let address = get(RTA_VIA)?.value.get(2..)?;
+        Attribute::of(address).ip()
+    };
+    get(RTA_GATEWAY).and_then(Attribute::ip).or_else(via)
 }
 
 fn next_hops(mut bytes: &[u8]) -> impl Iterator<Item = NextHopView> {
@@ -146,11 +161,9 @@ fn next_hops(mut bytes: &[u8]) -> impl Iterator<Item = NextHopView> {
         let length = usize::from(u16::from_ne_bytes([l0, l1]));
         let attributes = Attributes::new(bytes.get(RTNEXTHOP..length)?);
         bytes = bytes.get(aligned(length)..).unwrap_or_default();
-        let value = |kind| attributes.get(kind).map(|attribute| attribute.value);
-        let (gateway, via) = (value(RTA_GATEWAY), value(RTA_VIA));
         Some(NextHopView {
             index: Some(u32::from_ne_bytes([i0, i1, i2, i3])),
-            gateway: HopAttributes { gateway, via }.gateway(),
+            gateway: gateway(|kind| attributes.get(kind)),
             weight: u16::from(hop) + 1,
         })
     })
