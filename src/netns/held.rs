@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 
 use super::identity::NetnsId;
-use super::setting_id::SettingId;
+use super::setting_id::{SettingId, is_gone};
 use super::sockets::lock;
 use crate::error::Cause;
 
@@ -64,11 +64,10 @@ impl Held {
         let write = || {
             access.write(value)?;
             // What the kernel made of it, and of those.
-            let read = |(id, _): &(SettingId, String)| id.read_if_there();
-            let follow = followers.iter().map(read).collect::<Result<Vec<_>, _>>();
-            Ok((access.read()?, follow.map_err(|cause| access.failure(cause))?))
+            let follow = id.followers().map_err(|cause| access.failure(cause))?;
+            Ok((access.read()?, follow))
         };
-        let (now, follow) = match write() {
+        let (now, mut follow) = match write() {
             Ok(now) => now,
             Err(failure) => {
                 // Where it was written all the same: not to be left so.
@@ -84,8 +83,8 @@ impl Held {
         let owner = holds.next;
         holds.next += 1;
         // The switch itself last: what links have without it is asked of its older owners.
-        for ((id, before), now) in followers.into_iter().zip(follow) {
-            if let Some(now) = now {
+        for (id, before) in followers {
+            if let Some(now) = follow.remove(&id) {
                 holds.push(id, &before, owner, now);
             }
         }
@@ -111,6 +110,7 @@ impl Held {
             access.write(next)?;
             of_new_links = holds.default_of(id).map(|value| (ours.to_owned(), value));
         }
+        let mut after = id.followers().map_err(|cause| access.failure(cause))?;
         // Only now: where it fails it is still ours to put back.
         holds.forget(id, owner);
         let mut result = Ok(());
@@ -126,11 +126,13 @@ impl Held {
                 }
                 _ => &before,
             };
-            let done = match id.read_if_there() {
-                Ok(Some(now)) if now != *wanted => {
-                    id.write(wanted).inspect_err(|_| holds.is_now(&id, owner, &now))
-                }
-                read => read.map(drop),
+            let done = match after.remove(&id) {
+                Some(now) if now != *wanted => match id.write(wanted) {
+                    // It went meanwhile, with its link.
+                    Err(cause) if is_gone(&cause) => Ok(()),
+                    done => done.inspect_err(|_| holds.is_now(&id, owner, &now)),
+                },
+                _ => Ok(()),
             };
             match done {
                 Ok(()) => holds.forget(&id, owner),

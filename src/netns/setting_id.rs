@@ -1,17 +1,23 @@
 //! What makes a setting itself: its place under `/proc/sys/net`, and for a link's own the link's index.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use netlink_packet_core::NLM_F_DUMP;
 use nix::errno::Errno;
+use nix::libc::{AF_INET, AF_INET6};
 use nix::net::if_::{if_indextoname, if_nametoindex};
 
 use super::held::Access;
 use crate::error::{Cause, takes};
 use crate::fault;
+use crate::netlink::{Batch, Protocol, Socket};
+use crate::wire::message::Message;
+use crate::wire::netconf::{self, Of, RTM_GETNETCONF};
 
 const ROOT: &str = "/proc/sys/net";
 
@@ -73,40 +79,28 @@ impl SettingId {
     /// What the kernel sets along with it, and how that is now: where this is a switch for all links,
     /// each link's own, `default`, which new links start from, and for IPv4 forwarding
     /// `all/accept_redirects` (`inet_forward_change`, `addrconf_fixup_forwarding`). To be called inside.
-    pub(super) fn followers(&self) -> Result<Vec<(Self, String)>, Cause> {
-        const SWITCHES: [(&str, &str, Option<&str>); 3] = [
-            ("ipv4/conf", "forwarding", Some("accept_redirects")),
-            ("ipv6/conf", "forwarding", None),
-            ("ipv6/conf", "disable_ipv6", None),
-        ];
-        let is_this = |(directory, name, _): &&(&str, &str, _)| {
-            *self == Self::OfNamespace(conf(directory, "all", name))
-        };
-        let Some((directory, name, other)) = SWITCHES.iter().find(is_this) else {
-            return Ok(Vec::new());
-        };
-        let mut ids = vec![Self::OfNamespace(conf(directory, "default", name))];
-        ids.extend(other.map(|other| Self::OfNamespace(conf(directory, "all", other))));
-        let links = fs::read_dir(Path::new(ROOT).join(directory)).into_iter().flatten().flatten();
-        for link in links.map(|entry| entry.file_name()) {
-            if link != "all"
-                && link != "default"
-                && let Ok(index) = if_nametoindex(link.as_os_str())
-            {
-                ids.push(Self::of_link(directory, index, name));
+    pub(super) fn followers(&self) -> Result<BTreeMap<Self, String>, Cause> {
+        let is = |directory, name| *self == Self::OfNamespace(conf(directory, "all", name));
+        if is("ipv4/conf", "forwarding") {
+            let mut all = forwarding(AF_INET, "ipv4/conf")?;
+            let redirects = Self::OfNamespace(conf("ipv4/conf", "all", "accept_redirects"));
+            if let Some(value) = redirects.read_if_there()? {
+                all.insert(redirects, value);
             }
+            Ok(all)
+        } else if is("ipv6/conf", "forwarding") {
+            forwarding(AF_INET6, "ipv6/conf")
+        } else if is("ipv6/conf", "disable_ipv6") {
+            by_file("ipv6/conf", "disable_ipv6")
+        } else {
+            Ok(BTreeMap::new())
         }
-        let read = |id: Self| match id.read_if_there() {
-            Ok(value) => value.map(|value| Ok((id, value))),
-            Err(cause) => Some(Err(cause)),
-        };
-        ids.into_iter().filter_map(read).collect()
     }
 
     /// Nothing where it is gone, as a link may go at any moment.
     pub(super) fn read_if_there(&self) -> Result<Option<String>, Cause> {
         match self.read() {
-            Err(cause) if matches!(cause.errno(), Some(Errno::ENOENT | Errno::ENODEV)) => Ok(None),
+            Err(cause) if is_gone(&cause) => Ok(None),
             value => value.map(Some),
         }
     }
@@ -116,6 +110,46 @@ impl SettingId {
         let Self::OfLink { directory, name, .. } = self else { return None };
         Some(["all", "default"].map(|one| Self::OfNamespace(conf(directory, one, name))))
     }
+}
+
+/// Whether the link it was of is gone.
+pub(super) fn is_gone(cause: &Cause) -> bool {
+    matches!(cause.errno(), Some(Errno::ENOENT | Errno::ENODEV))
+}
+
+/// In one list, however many links there are.
+fn forwarding(family: i32, directory: &str) -> Result<BTreeMap<SettingId, String>, Cause> {
+    let mut batch = Batch::default();
+    batch.request(RTM_GETNETCONF, NLM_F_DUMP, |out| out.extend([family.to_ne_bytes()[0], 0, 0, 0]));
+    let read = |message: Message<'_>| {
+        let (of, value) = netconf::forwarding(message)?;
+        let id = match of {
+            Of::All => return None,
+            Of::Default => SettingId::OfNamespace(conf(directory, "default", "forwarding")),
+            Of::Link(index) => SettingId::of_link(directory, index, "forwarding"),
+        };
+        Some((id, value.to_string()))
+    };
+    Ok(Socket::open(Protocol::Route)?.dump_batch(&mut batch, read)?.into_iter().collect())
+}
+
+/// By the file of `default` and of each link.
+fn by_file(directory: &str, name: &str) -> Result<BTreeMap<SettingId, String>, Cause> {
+    let mut ids = vec![SettingId::OfNamespace(conf(directory, "default", name))];
+    let links = fs::read_dir(Path::new(ROOT).join(directory)).into_iter().flatten().flatten();
+    for link in links.map(|entry| entry.file_name()) {
+        if link != "all"
+            && link != "default"
+            && let Ok(index) = if_nametoindex(link.as_os_str())
+        {
+            ids.push(SettingId::of_link(directory, index, name));
+        }
+    }
+    let read = |id: SettingId| match id.read_if_there() {
+        Ok(value) => value.map(|value| Ok((id, value))),
+        Err(cause) => Some(Err(cause)),
+    };
+    ids.into_iter().filter_map(read).collect()
 }
 
 fn conf(directory: &str, link: impl AsRef<Path>, name: &str) -> PathBuf {
