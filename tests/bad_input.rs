@@ -3,6 +3,9 @@
 
 mod support;
 
+#[path = "bad_input/packet_filter.rs"]
+mod packet_filter;
+
 use std::fs;
 use std::process::Command;
 
@@ -12,6 +15,7 @@ use netloom::{
     VethEnd, VethPair,
 };
 
+use packet_filter::Ground;
 use support::{eventually, refused, unchanged};
 
 const LINK_NAMES: [(&str, &str); 12] = [
@@ -136,12 +140,17 @@ fn known_wrong(host: &Netns) {
     }
 }
 
+fn all_known_wrong(ground: &Ground) {
+    known_wrong(&ground.host);
+    ground.known_wrong();
+}
+
 #[test]
 fn what_is_known_wrong_changes_nothing() {
     support::isolated(|| {
-        let host = host();
+        let ground = Ground::new();
         let here = Netns::current().unwrap();
-        unchanged(&[&host, &here], || known_wrong(&host));
+        unchanged(&[&ground.host, &here], || all_known_wrong(&ground));
         assert!(!fs::exists("/run/netns").unwrap(), "not even the directory of names");
     });
 }
@@ -152,12 +161,12 @@ fn what_is_known_wrong_changes_nothing() {
 fn what_is_known_wrong_makes_no_system_call() {
     const TRACED: &str = "NETLOOM_TEST_TRACED";
     if std::env::var_os(TRACED).is_some() {
-        let host = host();
+        let ground = Ground::new();
         // Once before, so that everything is warm: buffers, backtraces, thread locals.
-        known_wrong(&host);
+        all_known_wrong(&ground);
         let marks = ["/netloom/begin", "/netloom/end"];
         drop(fs::metadata(marks[0]));
-        known_wrong(&host);
+        all_known_wrong(&ground);
         drop(fs::metadata(marks[1]));
         return;
     }
@@ -171,7 +180,7 @@ fn what_is_known_wrong_makes_no_system_call() {
             .env(TRACED, "1")
             .output();
         let Ok(output) = traced else {
-            return known_wrong(&host());
+            return all_known_wrong(&Ground::new());
         };
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = fs::read_to_string(&trace).unwrap();

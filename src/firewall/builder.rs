@@ -1,5 +1,6 @@
 //! The builder of firewalls.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::handle::{FirewallHandle, NETWORKS, PATHS, PORTS};
@@ -59,6 +60,8 @@ pub struct Firewall {
 }
 
 const ACTION: &str = "create firewall";
+/// What the tables of one without a name begin with.
+const PREFIX: &str = "netloom-firewall";
 
 impl Firewall {
     /// One that knows no network yet.
@@ -170,18 +173,32 @@ impl Firewall {
         for link in self.networks.iter().chain(connected) {
             link.check_home(netns, ACTION, self)?;
         }
+        let mut guarded = BTreeSet::new();
         for port in &self.ports {
             port.check(netns)?;
+            if !guarded.insert(port.name()) {
+                let reason = format!("the port {port} is guarded twice");
+                return Err(Error::invalid(ACTION, self, reason));
+            }
         }
-        let name = match &self.name {
-            Some(name) => name.clone(),
+        // Before any system call: finding a name of its own is one.
+        let name = self.name.as_deref();
+        self.transaction(netns, name.unwrap_or(PREFIX)).0.check()?;
+        let name = match name {
+            Some(name) => name.to_owned(),
             None => own_name(netns).map_err(|error| error.in_namespace(netns))?,
         };
         for obstacle in Self::obstacles(netns)? {
             log::warn!("{obstacle}");
         }
+        let (transaction, handle) = self.transaction(netns, &name);
+        transaction.commit()?;
+        Ok(Owned::adopt(handle))
+    }
+
+    fn transaction(&self, netns: &Netns, name: &str) -> (Transaction, FirewallHandle) {
         let table = |family| {
-            let table = Table::new(family, &name);
+            let table = Table::new(family, name);
             match &self.tag {
                 Some(tag) => table.persistent(tag),
                 None => table,
@@ -194,8 +211,7 @@ impl Firewall {
         for port in &self.ports {
             port.add_to(&mut transaction, &handle);
         }
-        transaction.commit()?;
-        Ok(Owned::adopt(handle))
+        (transaction, handle)
     }
 
     fn link(&mut self, setter: &'static str, link: LinkRef) -> LinkRef {
@@ -273,7 +289,7 @@ fn bridged(table: Table) -> Table {
 fn own_name(netns: &Netns) -> Result<String, Error> {
     let port = netns.nf_tables(|nf_tables| Ok(nf_tables.socket.port()));
     let port = port.map_err(|cause| cause.doing("open nf_tables for", "a firewall"))?;
-    Ok(format!("netloom-firewall-{port}"))
+    Ok(format!("{PREFIX}-{port}"))
 }
 
 impl fmt::Display for Firewall {

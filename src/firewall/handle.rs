@@ -1,6 +1,7 @@
 //! Firewalls that exist.
 
 use crate::error::Error;
+use crate::input::link_name;
 use crate::link::LinkRef;
 use crate::nft::{Datum, Span, TableHandle, Transaction};
 use crate::owned::sealed::Remove;
@@ -57,7 +58,10 @@ impl FirewallHandle {
         link: &LinkRef,
         work: impl FnOnce(&mut Transaction, &crate::nft::SetHandle, &crate::nft::SetHandle, Span),
     ) -> Result<(), Error> {
-        link.check_home(self.routed.netns(), "change networks of firewall", &self.routed)?;
+        const ACTION: &str = "change networks of firewall";
+        link_name(link.name())
+            .map_err(|reason| Error::invalid(ACTION, &self.routed, format!("{link}: {reason}")))?;
+        link.check_home(self.routed.netns(), ACTION, &self.routed)?;
         let (networks, paths) = (self.routed.set(NETWORKS)?, self.routed.set(PATHS)?);
         let mut transaction = Transaction::new(self.routed.netns());
         let name = Span::One(Datum::Name(link.name().to_owned()));

@@ -48,12 +48,24 @@ impl PortGuard {
     /// The hardware address behind it. Default: any.
     pub fn mac(mut self, mac: impl Input<MacAddr>) -> Self {
         self.mac = self.rejected.read("mac", mac);
+        if let Some(mac) = self.mac.filter(|mac| !mac.is_unicast()) {
+            self.rejected.reject(
+                "mac",
+                mac,
+                "no frame comes from it: it stands for no one station",
+            );
+        }
         self
     }
 
     /// An address behind it, IPv4 or IPv6; may be called again for more. Default: any.
     pub fn address(mut self, address: impl Input<IpAddr>) -> Self {
-        self.addresses.extend(self.rejected.read("address", address));
+        if let Some(address) = self.rejected.read("address", address) {
+            if address.is_unspecified() || address.is_multicast() {
+                self.rejected.reject("address", address, "no machine has it");
+            }
+            self.addresses.push(address);
+        }
         self
     }
 
@@ -70,6 +82,10 @@ impl PortGuard {
         let chain = self.add_to(&mut transaction, firewall);
         transaction.commit()?;
         Ok(Owned::adopt(PortGuardHandle { ports, chain, link: self.link.name().to_owned() }))
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.link.name()
     }
 
     pub(super) fn check(&self, netns: &Netns) -> Result<(), Error> {

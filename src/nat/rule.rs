@@ -341,6 +341,9 @@ impl NatRule {
     fn check(&self) -> Result<Option<bool>, String> {
         self.matches.check()?;
         let Some(translation) = self.translation else { return Ok(None) };
+        if let Some(target) = translation.target().filter(|target| target.is_of_no_machine()) {
+            return Err(format!("no machine has the address {target}"));
+        }
         let target = translation.target().map(NatTarget::is_ipv4);
         let mut families = self.matches.families().chain(target);
         let family = families.next();

@@ -40,6 +40,12 @@ impl NatTarget {
         self.ends().0.is_ipv4()
     }
 
+    /// Whether it begins or ends with an address that no machine has.
+    pub(super) fn is_of_no_machine(self) -> bool {
+        let (first, last) = self.ends();
+        [first, last.unwrap_or(first)].iter().any(|one| one.is_unspecified() || one.is_multicast())
+    }
+
     fn range(first: IpAddr, last: IpAddr) -> Result<Self, &'static str> {
         match (first, last) {
             _ if first.is_ipv4() != last.is_ipv4() => Err("the ends are of two families"),

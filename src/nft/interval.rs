@@ -6,7 +6,7 @@
 
 use super::datum::Span;
 use super::element::{Data, Element, Key, Verdict};
-use super::name::check_comment;
+use super::name::{check as check_name, check_comment};
 use super::types::Type;
 use crate::wire::nft::data as wire_data;
 use crate::wire::nft::data::{ChainRef, Value};
@@ -132,6 +132,9 @@ impl Shape {
             (None, Some(_)) => Err(format!("{element} stands for something, in a set")),
             (Some(_), None) => Err(format!("{element} stands for nothing, in a map")),
             (Some(DataKind::Verdict), Some(Data::Verdict(verdict))) => {
+                if let Verdict::Jump(chain) | Verdict::Goto(chain) = verdict {
+                    check_name(chain)?;
+                }
                 Ok(Some(encode_verdict(verdict).into()))
             }
             (Some(DataKind::Values(kinds)), Some(Data::Values(values)))

@@ -32,9 +32,7 @@ impl Transaction {
     /// Where the kernel's answer is lost ([`is_timed_out`](Error::is_timed_out), a buffer that overflowed),
     /// what is made is taken away again. What was deleted, replaced or added to a set stays so.
     pub fn commit(mut self) -> Result<(), TransactionError> {
-        if !self.invalid.is_empty() {
-            return Err(TransactionError { refused: self.invalid, whole: None });
-        }
+        self.check()?;
         if self.operations.is_empty() {
             return Ok(());
         }
@@ -52,6 +50,14 @@ impl Transaction {
                 Err(error) if error.is_stale() && attempts > 0 => {}
                 result => return result,
             }
+        }
+    }
+
+    /// Refuses what is known wrong without a system call.
+    pub(crate) fn check(&mut self) -> Result<(), TransactionError> {
+        match std::mem::take(&mut self.invalid) {
+            invalid if invalid.is_empty() => Ok(()),
+            refused => Err(TransactionError { refused, whole: None }),
         }
     }
 

@@ -1,0 +1,387 @@
+//! What the packet filter, NAT, published ports and firewalls know to be wrong without asking the kernel.
+
+use std::process::Stdio;
+
+use netloom::nft::{
+    Chain, ChainHandle, ChainKind, CtState, Element, Family, Field, Hook, Limit, Map, Object,
+    Policy, Priority, Reject, Rule, Set, SetHandle, Table, TableHandle, Type, Verdict,
+};
+use netloom::{
+    Bridge, Firewall, FirewallHandle, Link, Namespace, NatRule, Netns, Owned, PortForward,
+    PortGuard, Protocol,
+};
+
+use super::is_invalid;
+
+const FAMILIES: [Family; 6] =
+    [Family::Ip, Family::Ip6, Family::Inet, Family::Arp, Family::Bridge, Family::Netdev];
+const HOOKS: [Hook; 7] = [
+    Hook::Prerouting,
+    Hook::Input,
+    Hook::Forward,
+    Hook::Output,
+    Hook::Postrouting,
+    Hook::Ingress,
+    Hook::Egress,
+];
+const KINDS: [ChainKind; 3] = [ChainKind::Filter, ChainKind::Nat, ChainKind::Route];
+
+/// Which base chains the kernel has (`net/netfilter/nft_chain_*.c`, `hook_mask`).
+fn is_there(family: Family, hook: Hook, kind: ChainKind) -> bool {
+    let is_of_ip = matches!(
+        hook,
+        Hook::Prerouting | Hook::Input | Hook::Forward | Hook::Output | Hook::Postrouting
+    );
+    match (kind, family) {
+        (ChainKind::Filter, Family::Ip | Family::Ip6 | Family::Bridge) => is_of_ip,
+        (ChainKind::Filter, Family::Inet) => is_of_ip || hook == Hook::Ingress,
+        (ChainKind::Filter, Family::Arp) => matches!(hook, Hook::Input | Hook::Output),
+        (ChainKind::Filter, Family::Netdev) => matches!(hook, Hook::Ingress | Hook::Egress),
+        (ChainKind::Nat, Family::Ip | Family::Ip6 | Family::Inet) => {
+            is_of_ip && hook != Hook::Forward
+        }
+        (ChainKind::Route, Family::Ip | Family::Ip6 | Family::Inet) => hook == Hook::Output,
+        _ => false,
+    }
+}
+
+fn base(hook: Hook, kind: ChainKind) -> Chain {
+    let chain = Chain::new("c").hook(hook, Priority::FILTER).kind(kind);
+    if matches!(hook, Hook::Ingress | Hook::Egress) { chain.dev("lo") } else { chain }
+}
+
+fn combinations() -> impl Iterator<Item = (Family, Hook, ChainKind)> {
+    let of =
+        |family| HOOKS.into_iter().flat_map(move |hook| KINDS.map(|kind| (family, hook, kind)));
+    FAMILIES.into_iter().flat_map(of)
+}
+
+/// Ours, the kernel's and `nft`'s word on every family, hook and type of chain.
+#[test]
+fn base_chains_are_those_that_the_kernel_has() {
+    super::support::isolated(|| {
+        let netns = Namespace::anonymous().create().unwrap();
+        netns.link("lo").unwrap().set_up().unwrap();
+        for (family, hook, kind) in combinations() {
+            let chain = base(hook, kind);
+            let made = Table::new(family, "t").chain(chain).create(&netns);
+            if is_there(family, hook, kind) {
+                let made = made.map(|table| table.read().unwrap().chains.len());
+                match made {
+                    Err(error) if error.is_unsupported() || error.is_not_found() => {
+                        println!("not on this kernel: {kind} chains at {family} {hook}: {error}");
+                    }
+                    made => assert_eq!(made.unwrap(), 1),
+                }
+                continue;
+            }
+            is_invalid(made, &["create chain", "`c`"]);
+            let device =
+                if matches!(hook, Hook::Ingress | Hook::Egress) { "device lo" } else { "" };
+            let text = format!(
+                "table {family} t {{ chain c {{ type {kind} hook {hook} {device} priority 0; }}; }}"
+            );
+            // By another's hand it is refused, too.
+            if let Ok(done) = netns.command("nft").arg(&text).stderr(Stdio::null()).status() {
+                assert!(!done.success(), "{text}");
+            }
+        }
+    });
+}
+
+/// What is asked of what is there already.
+pub(super) struct Ground {
+    pub(super) host: Owned<Netns>,
+    table: Owned<TableHandle>,
+    chain: Owned<ChainHandle>,
+    ip: Owned<ChainHandle>,
+    addresses: Owned<SetHandle>,
+    ranges: Owned<SetHandle>,
+    verdicts: Owned<SetHandle>,
+    ports: Owned<SetHandle>,
+    firewall: Owned<FirewallHandle>,
+    elsewhere: (Owned<Netns>, Owned<Link>),
+}
+
+impl Ground {
+    pub(super) fn new() -> Self {
+        let host = Namespace::anonymous().create().unwrap();
+        let table = Table::new(Family::Inet, "t").create(&host).unwrap();
+        let v4 = Table::new(Family::Ip, "t").create(&host).unwrap();
+        let other = Namespace::anonymous().create().unwrap();
+        let bridge = Bridge::new("br0").create(&other).unwrap();
+        let new = Self {
+            chain: Chain::new("c").create(&table).unwrap(),
+            ip: Chain::new("c").create(&v4).unwrap(),
+            addresses: Set::new("addresses", Type::Ipv4).create(&table).unwrap(),
+            ranges: Set::new("ranges", Type::Ipv4).interval().create(&table).unwrap(),
+            verdicts: Map::verdicts("verdicts", Type::Port).create(&table).unwrap(),
+            ports: Map::new("ports", Type::Port, Type::Ipv4).create(&table).unwrap(),
+            firewall: Firewall::new().network("br0").create(&host).unwrap(),
+            elsewhere: (other, bridge),
+            table,
+            host,
+        };
+        v4.keep();
+        new
+    }
+
+    pub(super) fn known_wrong(&self) {
+        self.names();
+        self.chains();
+        self.rules();
+        self.elements();
+        nat_rules(&self.host);
+        published_ports(&self.host, &self.elsewhere.1);
+        self.firewalls();
+    }
+
+    /// Of everything that has one.
+    fn names(&self) {
+        let long = "x".repeat(256);
+        for (name, reason) in [
+            ("", "empty"),
+            ("drop", "a word of nft's own"),
+            ("counter", "a word of nft's own"),
+            ("table", "a word of nft's own"),
+            (&long, "255 bytes"),
+            ("a b", "letters"),
+            ("1st", "starts with"),
+            ("a\0b", "letters"),
+            ("ä", "starts with"),
+        ] {
+            is_invalid(
+                Table::new(Family::Inet, name).create(&self.host),
+                &["create table", reason],
+            );
+            is_invalid(Chain::new(name).create(&self.table), &["create chain", reason]);
+            is_invalid(Set::new(name, Type::Ipv4).create(&self.table), &["create set", reason]);
+            let map = Map::new(name, Type::Ipv4, Type::Mark);
+            is_invalid(map.create(&self.table), &[reason]);
+            for object in [
+                Object::counter(name),
+                Object::quota(name, 1),
+                Object::limit(name, Limit::packets(1)),
+            ] {
+                is_invalid(object.create(&self.table), &["create object", reason]);
+            }
+            for rule in [
+                Rule::new().jump(name),
+                Rule::new().goto(name),
+                Rule::new().named_counter(name).accept(),
+                Rule::new().in_set([Field::Ip4Source], name).accept(),
+                Rule::new().verdict_map([Field::DestinationPort], name),
+            ] {
+                is_invalid(rule.create(&self.chain), &[reason]);
+            }
+            let element = Element::new(80_u16).verdict(Verdict::Jump(name.into()));
+            is_invalid(element.create(&self.verdicts), &[reason]);
+            is_invalid(Firewall::new().name(name).create(&self.host), &[reason]);
+        }
+        for comment in ["", "a\"b", "a\nb", &"x".repeat(128)] {
+            is_invalid(Chain::new("n").comment(comment).create(&self.table), &["comment"]);
+            is_invalid(
+                Set::new("n", Type::Ipv4).comment(comment).create(&self.table),
+                &["comment"],
+            );
+            is_invalid(Object::counter("n").comment(comment).create(&self.table), &["comment"]);
+            let rule = Rule::new().accept().comment(comment);
+            is_invalid(rule.create(&self.chain), &["comment"]);
+            let element = Element::new("10.0.0.1").comment(comment);
+            is_invalid(element.create(&self.addresses), &["comment"]);
+        }
+        for tag in ["", "a\"b", &"x".repeat(128)] {
+            let table = Table::new(Family::Inet, "n").persistent(tag);
+            is_invalid(table.create(&self.host), &["create table"]);
+            is_invalid(Firewall::new().persistent(tag).create(&self.host), &["create table"]);
+        }
+    }
+
+    fn chains(&self) {
+        for (family, hook, kind) in combinations() {
+            if !is_there(family, hook, kind) {
+                let table = Table::new(family, "n").chain(base(hook, kind));
+                is_invalid(table.create(&self.host), &["create chain `c`"]);
+            }
+        }
+        for chain in [
+            Chain::new("n").policy(Policy::Drop),
+            Chain::new("n").kind(ChainKind::Nat),
+            Chain::new("n").dev("lo"),
+            Chain::new("n").hook(Hook::Input, 0).dev("lo"),
+            Chain::new("n").hook(Hook::Ingress, 0),
+            Chain::new("n").hook(Hook::Ingress, 0).dev("a/b"),
+            Chain::new("n").hook(Hook::Prerouting, -200).kind(ChainKind::Nat),
+        ] {
+            is_invalid(chain.create(&self.table), &["create chain `n`"]);
+        }
+    }
+
+    fn rules(&self) {
+        let wrong = |rule: Rule, reason| is_invalid(rule.create(&self.chain), &["rule", reason]);
+        let tcp = || Rule::new().tcp();
+        wrong(tcp().dport(0).accept(), "no port 0");
+        wrong(tcp().sport("0-10").accept(), "no port 0");
+        wrong(tcp().dport("90-80").accept(), "empty");
+        wrong(tcp().dports(["80-90", "85"]).accept(), "overlap");
+        wrong(tcp().dport("10.0.0.1").accept(), "no inet_service");
+        wrong(Rule::new().dport(80).accept(), "which protocol");
+        wrong(Rule::new().source("10.0.0.9-10.0.0.1").accept(), "empty");
+        wrong(Rule::new().sources(["10.0.0.0/24", "10.0.0.7"]).accept(), "overlap");
+        wrong(Rule::new().source("10.0.0.1/24").accept(), "host bits");
+        wrong(Rule::new().source("10.0.0.0/24").destination("fd00::1").accept(), "mixed");
+        wrong(Rule::new().sources(["10.0.0.1", "fd00::1"]).accept(), "mixed");
+        wrong(Rule::new().ipv4().source("fd00::1").accept(), "mixed");
+        wrong(Rule::new().source("10.0.0.1").icmpv6_type(1).accept(), "mixed");
+        wrong(Rule::new().source("fd00::1").dnat("10.0.0.1"), "another family");
+        wrong(Rule::new().source("10.0.0.1").snat("fd00::1-fd00::9"), "another family");
+        wrong(tcp().dnat("10.0.0.1").to_port(0), "no port 0");
+        wrong(tcp().redirect(0), "no port 0");
+        wrong(Rule::new().ct_state(CtState::empty()).accept(), "no state");
+        wrong(Rule::new().limit(Limit::packets(0)).accept(), "nothing");
+        wrong(Rule::new().accept().counter(), "after `accept`");
+        let of_ip = |rule: Rule, reason| is_invalid(rule.create(&self.ip), &["rule", reason]);
+        of_ip(Rule::new().source("fd00::1").accept(), "mixed");
+        of_ip(Rule::new().ipv6().accept(), "mixed");
+        of_ip(Rule::new().dnat("fd00::1"), "another family");
+        of_ip(Rule::new().icmpv6_type(1).reject(Reject::TcpReset), "mixed");
+    }
+
+    fn elements(&self) {
+        let wrong = |set: &SetHandle, element: Element, reason| {
+            is_invalid(element.clone().create(set), &["element", reason]);
+            is_invalid(set.add([element.clone()]), &["elements", reason]);
+            is_invalid(set.remove([element]), &["elements", reason]);
+        };
+        for (key, reason) in [
+            (Element::new("fd00::1"), "no ipv4_addr"),
+            (Element::new(80_u16), "no ipv4_addr"),
+            (Element::new("eth0"), "no ipv4_addr"),
+            (Element::new("10.0.0.0/24"), "without intervals"),
+            (Element::new(("10.0.0.1", 80_u16)), "parts"),
+        ] {
+            is_invalid(self.addresses.contains(key.clone()), &[reason]);
+            wrong(&self.addresses, key, reason);
+        }
+        is_invalid(self.addresses.add([Element::new("10.0.0.1").value(1_u32)]), &["in a set"]);
+        wrong(&self.ranges, Element::new("10.0.0.9-10.0.0.1"), "empty");
+        is_invalid(self.ranges.add(["10.0.0.0/24", "10.0.0.7"]), &["overlap"]);
+        let map = |element, reason| is_invalid(self.ports.add([element]), &[reason]);
+        map(Element::new(80_u16), "stands for nothing");
+        map(Element::new(80_u16).value("fd00::1"), "no ipv4_addr");
+        map(Element::new(80_u16).verdict(Verdict::Drop), "another type");
+        map(Element::new("10.0.0.1").value("10.0.0.1"), "no inet_service");
+        is_invalid(self.verdicts.add([Element::new(80_u16).value(1_u32)]), &["another type"]);
+        let set = |set: Set, reason| is_invalid(set.create(&self.table), &["set", reason]);
+        set(Set::new("n", Type::Port).interval().elements(["80-90", "85"]), "overlap");
+        set(Set::new("n", Type::Port).elements(["10.0.0.1"]), "no inet_service");
+        set(Set::new("n", Type::Ipv6).elements(["10.0.0.1"]), "no ipv6_addr");
+    }
+
+    fn firewalls(&self) {
+        for name in ["", "a/b", "sixteen-bytes-xx", "a b"] {
+            let new = Firewall::new;
+            is_invalid(new().network(name).create(&self.host), &["network"]);
+            is_invalid(new().connect("br0", name).create(&self.host), &["connect"]);
+            let guard = || PortGuard::new(name).address("10.0.0.2");
+            is_invalid(new().port(guard()).create(&self.host), &["guard port"]);
+            is_invalid(guard().create(&self.firewall), &["guard port"]);
+            is_invalid(self.firewall.add_network(name), &["change networks"]);
+            is_invalid(self.firewall.remove_network(name), &["change networks"]);
+        }
+        for guard in [
+            PortGuard::new("veth1"),
+            PortGuard::new("veth1").mac("zz"),
+            PortGuard::new("veth1").mac("ff:ff:ff:ff:ff:ff"),
+            PortGuard::new("veth1").mac("00:00:00:00:00:00"),
+            PortGuard::new("veth1").address("web"),
+            PortGuard::new("veth1").address("0.0.0.0"),
+            PortGuard::new("veth1").address("224.0.0.1"),
+        ] {
+            is_invalid(guard.create(&self.firewall), &["guard port `veth1`"]);
+            is_invalid(Firewall::new().port(guard).create(&self.host), &["guard port `veth1`"]);
+        }
+        let twice = PortGuard::new("veth1").address("10.0.0.2");
+        let firewall = Firewall::new().port(twice.clone()).port(twice);
+        is_invalid(firewall.create(&self.host), &["create firewall", "`veth1`", "twice"]);
+        let (_, link) = &self.elsewhere;
+        is_invalid(Firewall::new().network(link).create(&self.host), &["in another namespace"]);
+    }
+}
+
+fn empty() -> std::ops::RangeInclusive<u16> {
+    std::ops::RangeInclusive::new(9, 8)
+}
+
+fn nat_rules(host: &Netns) {
+    let to = || NatRule::destination_nat("10.0.0.2");
+    for (rule, reason) in [
+        (to().tcp().dport(0), "no port 0"),
+        (to().tcp().dport(0..=9), "no port 0"),
+        (to().tcp().sport(empty()), "ends before"),
+        (to().tcp().dport(80).to_ports(empty()), "ends before"),
+        (to().tcp().to_ports(0), "no port 0"),
+        (NatRule::redirect(0).tcp(), "no port 0"),
+        (NatRule::redirect(80), "protocol"),
+        (to().dport(80), "protocol"),
+        (to().protocol(Protocol::ICMP).to_ports(80), "protocol"),
+        (to().source("fd00::/64"), "mixed"),
+        (NatRule::source_nat("203.0.113.7").destination("fd00::/64"), "mixed"),
+        (NatRule::masquerade().source("10.0.0.0/8").destination("fd00::/8"), "mixed"),
+        (NatRule::source_nat("203.0.113.9-203.0.113.7"), "ends before"),
+        (NatRule::source_nat("203.0.113.9-fd00::1"), "two families"),
+        (NatRule::destination_nat("web"), "web"),
+        (NatRule::destination_nat("0.0.0.0"), "no machine"),
+        (NatRule::source_nat("224.0.0.1"), "no machine"),
+        (NatRule::source_nat("::-::9"), "no machine"),
+        (to().out_link("eth0"), "out_link"),
+        (NatRule::masquerade().locally_generated(), "locally generated"),
+        (NatRule::masquerade().tagged(""), "tag"),
+        (NatRule::masquerade().tagged("x".repeat(128)), "tag"),
+    ] {
+        is_invalid(rule.create(host), &["add NAT rule", reason]);
+    }
+}
+
+fn published_ports(host: &Netns, elsewhere: &Link) {
+    let port = |number: u16| PortForward::new(number, "10.0.0.2");
+    for (forward, reason) in [
+        (port(0), "no port 0"),
+        (PortForward::new(0..=9, "10.0.0.2"), "no port 0"),
+        (PortForward::new(empty(), "10.0.0.2"), "ends before"),
+        (PortForward::new(80, "web"), "web"),
+        (PortForward::new(80, "0.0.0.0"), "not the address of a container"),
+        (PortForward::new(80, "127.0.0.1"), "not the address of a container"),
+        (PortForward::new(80, "ff02::1"), "not the address of a container"),
+        (port(80).target_port(0), "no port 0"),
+        (port(80).target_port(80..=81), "two lengths"),
+        (port(80).protocol(Protocol::ICMP), "no ports"),
+        (port(80).host_address("fd00::1"), "another family"),
+        (port(80).host_address("0.0.0.0"), "all of them"),
+        (PortForward::new(80, "fd00::2").host_address("::1"), "::1"),
+        (port(80).link("a/b"), "link"),
+        (port(80).link(elsewhere), "in another namespace"),
+        (port(80).tagged(""), "tag"),
+        (port(80).tagged("x".repeat(120)), "119 bytes"),
+    ] {
+        is_invalid(forward.create(host), &["forward port", reason]);
+        // One of many, and not the first.
+        let tagged = |one: PortForward| if reason == "tag" { one.tagged("web") } else { one };
+        let many = [tagged(port(7)), forward];
+        if reason != "119 bytes" {
+            is_invalid(PortForward::create_all(&many, host), &["forward port", reason]);
+        }
+    }
+    let mixed = [port(80), port(81).tagged("web")];
+    is_invalid(PortForward::create_all(&mixed, host), &["held and persistent"]);
+    // Two that overlap are known before the kernel is asked. It is a conflict like any other.
+    for other in [port(85), PortForward::new(90..=99, "10.0.0.3")] {
+        for tag in [false, true] {
+            let both = [PortForward::new(80..=90, "10.0.0.2"), other.clone()];
+            let both = both.map(|one| if tag { one.tagged("web") } else { one });
+            let error = PortForward::create_all(&both, host).unwrap_err();
+            assert!(error.is_already_exists(), "{error}");
+            assert!(error.to_string().contains("0.0.0.0:80-90->10.0.0.2:80-90/tcp has the port"));
+        }
+    }
+}
