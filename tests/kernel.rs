@@ -17,7 +17,8 @@ use nix::sys::socket::{
 use support::features::{has, required, supported, supported_but_for, unsupported};
 
 /// What netloom does another way, or refuses by name, where the kernel lacks it.
-const OF_NETLOOM: [&str; 3] = ["echo-on-create", "rename-while-up", "bridge-vlan-filtering"];
+const OF_NETLOOM: [&str; 4] =
+    ["echo-on-create", "rename-while-up", "bridge-vlan-filtering", "nft-rule-reset"];
 /// Programs for a second opinion.
 const TOOLS: [&str; 6] = ["ip", "bridge", "nft", "ping", "conntrack", "strace"];
 
@@ -85,6 +86,9 @@ fn vlans_are_filtered_or_that_is_refused_as_a_whole() {
     support::isolated(|| {
         let host = Namespace::anonymous().create().unwrap();
         let bridge = Bridge::new("br0").vlan_filtering(true).create(&host);
+        if let Err(error) = &bridge {
+            assert!(error.remedy().unwrap().contains("CONFIG_BRIDGE_VLAN_FILTERING"), "{error}");
+        }
         if let Some(_bridge) = supported("bridge-vlan-filtering", bridge) {
             let mut cat = host.command("cat");
             let output = cat.arg("/sys/class/net/br0/bridge/vlan_filtering").output().unwrap();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use netlink_packet_route::link::{BridgeStpState, InfoBridge, InfoData, InfoKind};
+use nix::errno::Errno;
 
 use super::configure::{Remaining, configure};
 use super::create::create_link;
@@ -98,8 +99,9 @@ impl Bridge {
     /// # Errors
     ///
     /// What can be known wrong is refused before any system call. A name that is taken is
-    /// [`is_already_exists`](Error::is_already_exists); a kernel without bridges is
-    /// [`is_unsupported`](Error::is_unsupported). Nothing is left where it fails.
+    /// [`is_already_exists`](Error::is_already_exists); a kernel without bridges, or asked for VLAN
+    /// filtering without `CONFIG_BRIDGE_VLAN_FILTERING`, is [`is_unsupported`](Error::is_unsupported).
+    /// Nothing is left where it fails.
     #[doc(alias("ip link add", "RTM_NEWLINK"))]
     pub fn create(&self, netns: &Netns) -> Result<Owned<Link>, Error> {
         const ACTION: &str = "create bridge";
@@ -117,10 +119,22 @@ impl Bridge {
             request = request.master(index);
         }
         let request = request.kind(InfoKind::Bridge, Some(InfoData::Bridge(self.options())));
-        let bridge = Owned::adopt(create_link(ACTION, netns, &self.settings, mac, request)?);
+        let bridge = create_link(ACTION, netns, &self.settings, mac, request);
+        let bridge = Owned::adopt(bridge.map_err(|error| self.explain(error))?);
         let up = self.settings.up && !self.settings.born_up();
         configure(&bridge, &self.settings, Remaining { up, ..Remaining::default() })?;
         Ok(bridge)
+    }
+
+    /// Of a kind of link that it does not have the kernel says so in words ("Unknown device type"); of an
+    /// option, nothing but the errno.
+    fn explain(&self, error: Error) -> Error {
+        if self.vlan_filtering.is_none() || error.kernel_message().is_some() {
+            return error;
+        }
+        error.hint_on(Errno::EOPNOTSUPP, || {
+            "this kernel's bridges do not filter by VLAN (CONFIG_BRIDGE_VLAN_FILTERING)".into()
+        })
     }
 
     fn options(&self) -> Vec<InfoBridge> {

@@ -100,8 +100,15 @@ pub(super) fn counter(rule: &RuleHandle, reset: bool) -> Result<Counter, Error> 
     let of = wire_rule::Rule::by_handle(&chain.table.name, &chain.name, rule.number());
     let kind = if reset { MessageType::GetRuleReset } else { MessageType::GetRule };
     let read = |message: Message<'_>| wire_rule::Rule::decode(message.attributes);
-    let doing =
-        |cause: Cause| cause.doing("read counter of rule", rule).in_namespace(&chain.table.netns);
+    let doing = |cause: Cause| {
+        // netfilter's word for a request it does not know; this one is from 6.2 on.
+        let is_unknown = reset && cause.errno() == Some(Errno::EINVAL);
+        let cause = if is_unknown { Cause::System(Errno::EOPNOTSUPP) } else { cause };
+        cause
+            .doing("read counter of rule", rule)
+            .in_namespace(&chain.table.netns)
+            .hint_on(Errno::EOPNOTSUPP, || "rules' counters begin anew from Linux 6.2 on".into())
+    };
     let found =
         get(&chain.table.netns, chain.table.family.wire(), kind, &of, read).map_err(doing)?;
     let rule = found.ok_or_else(|| gone("read rule", rule))?;

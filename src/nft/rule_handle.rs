@@ -117,7 +117,7 @@ impl RuleHandle {
     ///
     /// # Errors
     ///
-    /// As [`counter`](Self::counter); kernels before 6.2 do not have it (EINVAL).
+    /// As [`counter`](Self::counter); [`is_unsupported`](Error::is_unsupported) in kernels before 6.2.
     #[doc(alias = "nft reset rule")]
     pub fn reset_counter(&self) -> Result<Counter, Error> {
         find::counter(self, true)
