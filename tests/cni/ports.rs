@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use netloom::{Netns, Owned};
+use netloom::{Netns, Owned, PortForward};
 use serde_json::{Value, json};
 
 use super::plugin::{Host, answer, container, port, with};
@@ -140,6 +140,12 @@ fn a_port_that_is_taken_is_refused_and_nothing_is_left() {
         drop(server);
         host.del("blue", &at("127.0.0.1"));
         host.del("red", &config);
+        // By a program that has nothing to do with CNI.
+        let bridge = host.netns.link("cni0").unwrap();
+        let held = PortForward::new(8080, "10.88.0.99").link(&bridge).create(&host.netns).unwrap();
+        let refused = unchanged(&[&host.netns, &blue], || host.call("ADD", "blue", &config));
+        refused.refused(100, &["8080"]);
+        drop(held);
         let twice = published(&host, &json!([web()[0], web()[0]]));
         host.call("ADD", "blue", &twice).refused(100, &["8080"]);
         let by_args = json!({ "cni": { "portMappings": web() } });
