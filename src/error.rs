@@ -41,6 +41,9 @@ pub(crate) enum Cause {
     /// Refused by the kernel in a netlink answer.
     #[error("{0}")]
     Kernel(#[from] Refusal),
+    /// Refused by the kernel, which was built without it.
+    #[error("{0}")]
+    Lacking(Refusal),
     /// A system call failed.
     #[error("{} ({})", .0.desc(), Name(*.0))]
     System(#[from] Errno),
@@ -121,7 +124,7 @@ impl From<io::Error> for Cause {
 impl Cause {
     pub(crate) fn errno(&self) -> Option<Errno> {
         match self {
-            Self::Kernel(refusal) => Some(refusal.errno),
+            Self::Kernel(refusal) | Self::Lacking(refusal) => Some(refusal.errno),
             Self::System(errno) | Self::Unread(errno) | Self::Denied(errno, _) => Some(*errno),
             Self::Overrun => Some(Errno::ENOBUFS),
             Self::TimedOut(_) => Some(Errno::ETIMEDOUT),
@@ -136,9 +139,18 @@ impl Cause {
             Self::TimedOut(_) | Self::Overrun | Self::Malformed(_) | Self::Unread(_) => true,
             Self::Invalid(_)
             | Self::Kernel(_)
+            | Self::Lacking(_)
             | Self::System(_)
             | Self::Denied(..)
             | Self::Interrupted(_) => false,
+        }
+    }
+
+    /// The same refusal, where it can only mean that the kernel does not have what was asked for.
+    pub(crate) fn lacking(self) -> Self {
+        match self {
+            Self::Kernel(refusal) => Self::Lacking(refusal),
+            same => same,
         }
     }
 
@@ -277,17 +289,18 @@ impl Error {
 
     fn refusal(&self) -> Option<&Refusal> {
         match &self.0.cause {
-            Cause::Kernel(refusal) => Some(refusal),
+            Cause::Kernel(refusal) | Cause::Lacking(refusal) => Some(refusal),
             _ => None,
         }
     }
 
     /// The object is not there (ENODEV, ENOENT, ESRCH, EADDRNOTAVAIL).
     pub fn is_not_found(&self) -> bool {
-        matches!(
-            self.errno(),
-            Some(Errno::ENODEV | Errno::ENOENT | Errno::ESRCH | Errno::EADDRNOTAVAIL)
-        )
+        !matches!(self.0.cause, Cause::Lacking(_))
+            && matches!(
+                self.errno(),
+                Some(Errno::ENODEV | Errno::ENOENT | Errno::ESRCH | Errno::EADDRNOTAVAIL)
+            )
     }
 
     /// Something of that name or value is there already (EEXIST).
@@ -302,10 +315,16 @@ impl Error {
 
     /// This kernel does not have it (EOPNOTSUPP, EPROTONOSUPPORT, EAFNOSUPPORT, ENOSYS).
     pub fn is_unsupported(&self) -> bool {
-        matches!(
-            self.errno(),
-            Some(Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT | Errno::ENOSYS)
-        )
+        matches!(self.0.cause, Cause::Lacking(_))
+            || matches!(
+                self.errno(),
+                Some(
+                    Errno::EOPNOTSUPP
+                        | Errno::EPROTONOSUPPORT
+                        | Errno::EAFNOSUPPORT
+                        | Errno::ENOSYS
+                )
+            )
     }
 
     /// What was asked for can't be: a value, a name, a link of the wrong kind. Nearly always refused by

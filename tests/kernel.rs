@@ -17,8 +17,8 @@ use nix::sys::socket::{
 use support::features::{has, required, supported, supported_but_for, unsupported};
 
 /// What netloom does another way, or refuses by name, where the kernel lacks it.
-const OF_NETLOOM: [&str; 4] =
-    ["echo-on-create", "rename-while-up", "bridge-vlan-filtering", "nft-rule-reset"];
+const OF_NETLOOM: [&str; 5] =
+    ["echo-on-create", "rename-while-up", "bridge-vlan-filtering", "nft-rule-reset", "nft-queue"];
 /// Programs for a second opinion.
 const TOOLS: [&str; 6] = ["ip", "bridge", "nft", "ping", "conntrack", "strace"];
 

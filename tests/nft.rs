@@ -5,6 +5,8 @@ mod support;
 
 #[path = "nft/bad_input.rs"]
 mod bad_input;
+#[path = "nft/divert.rs"]
+mod divert;
 #[path = "nft/generated.rs"]
 mod generated;
 #[path = "nft/golden.rs"]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::device::Links;
 use super::family::{self, ChainKind, Family, Hook, Policy, Priority};
 use super::name;
 use super::number::Number;
@@ -13,6 +14,7 @@ use super::transaction::Transaction;
 use crate::error::Error;
 use crate::input::{FirstRejected, link_name};
 use crate::link::LinkRef;
+use crate::netns::Netns;
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
 use crate::wire::nft::chain as wire;
@@ -45,6 +47,7 @@ pub struct Chain {
     pub(super) devices: Vec<String>,
     pub(super) comment: Option<String>,
     pub(super) rules: Vec<Rule>,
+    links: Links,
     pub(super) rejected: FirstRejected,
 }
 
@@ -62,6 +65,7 @@ impl Chain {
             devices: Vec::new(),
             comment: None,
             rules: Vec::new(),
+            links: Links::default(),
             rejected: FirstRejected::default(),
         }
     }
@@ -93,6 +97,7 @@ impl Chain {
             self.rejected.reject("dev", link.name(), reason);
         }
         self.devices.push(link.name().to_owned());
+        self.links.add(link);
         self.devices.sort();
         self.devices.dedup();
         self
@@ -124,9 +129,10 @@ impl Chain {
         Ok(Owned::adopt(handle))
     }
 
-    pub(super) fn check(&self, family: Family) -> Result<(), Error> {
+    pub(super) fn check(&self, netns: &Netns, family: Family) -> Result<(), Error> {
         let refused = |reason| Error::invalid(ACTION, self, reason);
         self.rejected.check(ACTION, self)?;
+        self.links.check(netns, ACTION, self)?;
         name::check(&self.name).map_err(refused)?;
         if let Some(comment) = &self.comment {
             name::check_comment(comment).map_err(refused)?;

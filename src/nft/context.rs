@@ -3,6 +3,8 @@
 //! In a table of several families `ip saddr` means nothing before `meta nfproto ipv4`. `nft` writes such a
 //! match where it is needed and hides it when it lists; so does netloom.
 
+use std::net::IpAddr;
+
 use super::encode::NO_FAMILY;
 use super::family::Family;
 use super::field::{Field, Needs, Network};
@@ -55,14 +57,10 @@ impl Context {
     /// The matches that have to come before this part.
     pub(super) fn missing(self, part: &Part) -> Vec<Part> {
         let fields = match part {
-            Part::Match(one) => one.fields.as_slice(),
-            Part::VerdictMap { fields, .. }
-            | Part::NatMap { fields, .. }
-            | Part::Dynamic(Dynamic { fields, .. }) => fields,
             Part::Reject(Reject::TcpReset) if self.protocol != Protocol::One(TCP) => {
                 return vec![protocol(TCP)];
             }
-            _ => &[],
+            part => fields(part),
         };
         let mut missing = Vec::new();
         for field in fields {
@@ -128,14 +126,7 @@ impl Context {
         }
         self.check_known(part)?;
         let has_protocol = self.protocol != Protocol::Any;
-        let fields = match part {
-            Part::Match(one) => one.fields.as_slice(),
-            Part::VerdictMap { fields, .. }
-            | Part::NatMap { fields, .. }
-            | Part::Dynamic(Dynamic { fields, .. }) => fields,
-            _ => &[],
-        };
-        if fields.iter().any(|field| field.needs() == Needs::Ports) && !has_protocol {
+        if fields(part).iter().any(|field| field.needs() == Needs::Ports) && !has_protocol {
             return Err("ports of which protocol? say tcp() or udp() before".into());
         }
         match part {
@@ -150,7 +141,9 @@ impl Context {
                     _ => Ok(()),
                 }
             }
-            Part::Masquerade { ports: Some(_), .. } | Part::Redirect { ports: Some(_), .. }
+            Part::Masquerade { ports: Some(_), .. }
+            | Part::Redirect { ports: Some(_), .. }
+            | Part::Tproxy { port: Some(_), .. }
                 if !has_protocol =>
             {
                 Err("ports of which protocol? say tcp() or udp() before".into())
@@ -164,8 +157,44 @@ impl Context {
                 limit.check()
             }
             Part::Quota { bytes: 0, .. } => Err("a quota of nothing".into()),
+            Part::Tproxy { address, .. } => self.check_address(*address),
+            Part::Dup { address, .. } => {
+                self.check_address(*address).and_then(|()| match (self.family, address) {
+                    (Family::Ip | Family::Ip6, None) => {
+                        Err(format!("in the family {} a copy goes to an address", self.family))
+                    }
+                    (Family::Netdev, Some(_)) => {
+                        Err("in the family netdev a copy goes to a link: dup_to_link()".into())
+                    }
+                    (Family::Arp | Family::Bridge | Family::Inet, _) => {
+                        Err(format!("the family {} has no copies: ip, ip6, netdev", self.family))
+                    }
+                    _ => Ok(()),
+                })
+            }
+            Part::Fwd { .. } if self.family != Family::Netdev => {
+                Err("only in the family netdev packets go out of a link by a rule".into())
+            }
+            Part::FlowAdd(_) if !matches!(self.family, Family::Ip | Family::Ip6 | Family::Inet) => {
+                Err(format!("the family {} has no flowtables", self.family))
+            }
+            Part::Queue(queue) => queue.check(),
+            Part::Synproxy(_) if self.protocol != Protocol::One(TCP) => {
+                Err("it is for TCP: say tcp() before".into())
+            }
+            Part::Synproxy(offer) => offer.check(),
             Part::Log(log) => log.check(),
             Part::Reject(_) => Reject::check(self.family, self.network),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses an address of another family than the rule is about.
+    fn check_address(self, address: Option<IpAddr>) -> Result<(), String> {
+        match (address.map(|address| address.is_ipv4()), self.network) {
+            (Some(true), Some(Network::Ip6)) | (Some(false), Some(Network::Ip4)) => {
+                Err("the rule is about another family than that address".into())
+            }
             _ => Ok(()),
         }
     }
@@ -188,6 +217,16 @@ impl Context {
                 _ => Ok(()),
             },
         }
+    }
+}
+
+/// What a part looks at.
+fn fields(part: &Part) -> Vec<Field> {
+    match part {
+        Part::Match(one) => one.fields.clone(),
+        Part::VerdictMap { fields, .. } | Part::NatMap { fields, .. } => fields.clone(),
+        Part::Dynamic(Dynamic { fields, data, .. }) => [fields.as_slice(), data].concat(),
+        _ => Vec::new(),
     }
 }
 

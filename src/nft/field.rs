@@ -8,6 +8,7 @@ use crate::wire::nft::expr::ct::{Ct, CtKey};
 use crate::wire::nft::expr::fib::{Fib, FibFlags, FibResult};
 use crate::wire::nft::expr::meta::{Meta, MetaKey};
 use crate::wire::nft::expr::payload::{Payload, PayloadBase};
+use crate::wire::nft::expr::socket::{Socket, SocketKey};
 use crate::wire::nft::register::Register;
 
 /// What a rule looks at, and what sets and maps are looked up with.
@@ -78,6 +79,12 @@ pub enum Field {
     SourceAddressType,
     /// `fib daddr type`: local 2, broadcast 3, multicast 5.
     DestinationAddressType,
+    /// `socket transparent`: whether the packet is one of a local socket that is transparent.
+    SocketTransparent,
+    /// `socket mark`: of the local socket.
+    SocketMark,
+    /// `socket wildcard`: whether that is bound to no address of its own. Since Linux 5.10.
+    SocketWildcard,
 }
 
 /// What has to be known of a packet before a field can be looked at.
@@ -143,10 +150,11 @@ enum Source {
     Meta(MetaKey),
     Ct(CtKey, Option<crate::wire::nft::expr::ct::Direction>),
     Fib(FibFlags),
+    Socket(SocketKey),
 }
 
 impl Field {
-    pub(super) const ALL: [Self; 32] = [
+    pub(super) const ALL: [Self; 35] = [
         Self::Ip4Source,
         Self::Ip4Destination,
         Self::Ip6Source,
@@ -179,6 +187,9 @@ impl Field {
         Self::CtOriginalDestinationPort,
         Self::SourceAddressType,
         Self::DestinationAddressType,
+        Self::SocketTransparent,
+        Self::SocketMark,
+        Self::SocketWildcard,
     ];
 
     /// Words of `nft`, type, source, and what has to be known first.
@@ -249,6 +260,14 @@ impl Field {
             Self::DestinationAddressType => {
                 ("fib daddr type", Type::AddressType, Source::Fib(FibFlags::DESTINATION), none)
             }
+            Self::SocketTransparent => {
+                let key = Source::Socket(SocketKey::Transparent);
+                ("socket transparent", Type::Boolean, key, none)
+            }
+            Self::SocketMark => ("socket mark", Type::Mark, Source::Socket(SocketKey::Mark), none),
+            Self::SocketWildcard => {
+                ("socket wildcard", Type::Boolean, Source::Socket(SocketKey::Wildcard), none)
+            }
         }
     }
 
@@ -272,6 +291,7 @@ impl Field {
             Source::Packet(base, offset) => Payload::load(dreg, base, offset, length).into(),
             Source::Meta(key) => Meta::Load { dreg, key }.into(),
             Source::Ct(key, direction) => Ct::Load { dreg, key, direction }.into(),
+            Source::Socket(key) => Socket { key, dreg, level: 0 }.into(),
             Source::Fib(flags) => Fib { dreg, result: FibResult::AddressType, flags }.into(),
         }
     }

@@ -6,6 +6,7 @@ use nix::errno::Errno;
 use super::chain::ChainHandle;
 use super::element::Element;
 use super::family::Family;
+use super::flowtable::{Flowtable, FlowtableHandle};
 use super::number::Number;
 use super::object::{Object, ObjectHandle, ObjectKind};
 use super::request::{dump_with, get, get_batch};
@@ -22,6 +23,7 @@ use crate::wire::nft::chain as wire_chain;
 use crate::wire::nft::codec::Codec;
 use crate::wire::nft::element as wire_element;
 use crate::wire::nft::element::ElementsOf;
+use crate::wire::nft::flowtable as wire_flowtable;
 use crate::wire::nft::message as wire;
 use crate::wire::nft::message::{Message, MessageType};
 use crate::wire::nft::object as wire_object;
@@ -58,6 +60,29 @@ pub(super) fn object(object: &ObjectHandle, reset: bool) -> Result<Object, Error
     let found = get_object(object, reset)?;
     let is_it = object.number.if_known() == found.handle;
     Object::from_wire(&found).filter(|_| is_it).ok_or_else(|| gone("read", object))
+}
+
+pub(super) fn find_flowtable(table: &TableHandle, name: &str) -> Result<FlowtableHandle, Error> {
+    check_table(table)?;
+    let (table, name) = (table.clone(), name.to_owned());
+    let handle = FlowtableHandle { table, name, number: Number::default() };
+    let found = get_flowtable(&handle)?;
+    Ok(FlowtableHandle { number: Number::known(found.handle.unwrap_or_default()), ..handle })
+}
+
+pub(super) fn flowtable(flowtable: &FlowtableHandle) -> Result<Flowtable, Error> {
+    let found = get_flowtable(flowtable)?;
+    let is_it = flowtable.number.if_known() == found.handle;
+    Flowtable::from_wire(&found).filter(|_| is_it).ok_or_else(|| gone("read flowtable", flowtable))
+}
+
+fn get_flowtable(flowtable: &FlowtableHandle) -> Result<wire_flowtable::Flowtable, Error> {
+    let table = &flowtable.table;
+    let of = wire_flowtable::Flowtable::by_name(&table.name, &flowtable.name);
+    let read = |message: Message<'_>| wire_flowtable::Flowtable::decode(message.attributes);
+    let found = get(&table.netns, table.family.wire(), MessageType::GetFlowtable, &of, read)
+        .map_err(|cause| cause.doing("read flowtable", flowtable).in_namespace(&table.netns))?;
+    found.ok_or_else(|| gone("read flowtable", flowtable).in_namespace(&table.netns))
 }
 
 fn get_object(object: &ObjectHandle, reset: bool) -> Result<wire_object::Object, Error> {

@@ -3,6 +3,7 @@
 use super::chain::Chain;
 use super::element::Element;
 use super::family::Family;
+use super::flowtable::Flowtable;
 use super::object::Object;
 use super::rule::Rule;
 use super::set::{Map, Set};
@@ -30,6 +31,8 @@ pub struct TableInfo {
     pub chains: Vec<ChainInfo>,
     /// Its counters, quotas and limits.
     pub objects: Vec<Object>,
+    /// Its flowtables.
+    pub flowtables: Vec<Flowtable>,
     /// Its sets, without those written into rules.
     pub sets: Vec<SetInfo>,
 }

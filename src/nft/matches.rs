@@ -210,6 +210,19 @@ impl Rule {
         self.is(Field::DestinationAddressType, RTN_LOCAL)
     }
 
+    /// A local socket that is transparent has it: `socket transparent 1`. At the hooks prerouting and input,
+    /// of packets that a [`tproxy`](Self::tproxy) rule need not see any more.
+    #[doc(alias = "NFT_SOCKET_TRANSPARENT")]
+    pub fn socket_transparent(self) -> Self {
+        self.is(Field::SocketTransparent, 1_u8)
+    }
+
+    /// A local socket with this mark has it: `socket mark`.
+    #[doc(alias = "NFT_SOCKET_MARK")]
+    pub fn socket_mark(self, mark: u32) -> Self {
+        self.is(Field::SocketMark, mark)
+    }
+
     /// Any field is this value, prefix or range.
     pub fn is(self, field: Field, what: impl Into<Span>) -> Self {
         self.matching("is", field, &what.into())
@@ -309,6 +322,7 @@ impl Rule {
     }
 
     fn link(mut self, setter: &'static str, field: Field, link: &LinkRef) -> Self {
+        self.links.add(link.clone());
         let name = link.name();
         let (begins, checked) = match name.strip_suffix('*') {
             Some("") => (None, Err("every link's name begins so")),
@@ -326,9 +340,14 @@ impl Rule {
         self
     }
 
-    fn links(self, field: Field, links: impl IntoIterator<Item = impl Into<LinkRef>>) -> Self {
-        let name = |link: LinkRef| Span::One(Datum::Name(link.name().to_owned()));
-        self.any_of(field, links.into_iter().map(|link| name(link.into())))
+    fn links(mut self, field: Field, links: impl IntoIterator<Item = impl Into<LinkRef>>) -> Self {
+        let links: Vec<LinkRef> = links.into_iter().map(Into::into).collect();
+        let name = |link: &LinkRef| Span::One(Datum::Name(link.name().to_owned()));
+        let names: Vec<_> = links.iter().map(name).collect();
+        for link in links {
+            self.links.add(link);
+        }
+        self.any_of(field, names)
     }
 
     fn push_match(&mut self, field: Field, test: Test) {

@@ -7,6 +7,7 @@ use super::limit::Limit;
 use super::name;
 use super::number::Number;
 use super::part::Bytes;
+use super::synproxy::Synproxy;
 use super::table::TableHandle;
 use super::transaction::Transaction;
 use crate::counter::Counter;
@@ -32,6 +33,8 @@ pub enum ObjectKind {
     Limit,
     /// Lets so many connections through.
     Connections,
+    /// Answers for a server.
+    Synproxy,
 }
 
 impl ObjectKind {
@@ -41,11 +44,12 @@ impl ObjectKind {
             Self::Quota => ObjectType::Quota,
             Self::Limit => ObjectType::Limit,
             Self::Connections => ObjectType::Connlimit,
+            Self::Synproxy => ObjectType::Synproxy,
         }
     }
 
     pub(super) fn from_wire(kind: ObjectType) -> Option<Self> {
-        [Self::Counter, Self::Quota, Self::Limit, Self::Connections]
+        [Self::Counter, Self::Quota, Self::Limit, Self::Connections, Self::Synproxy]
             .into_iter()
             .find(|one| one.wire() == kind)
     }
@@ -59,6 +63,7 @@ impl fmt::Display for ObjectKind {
             Self::Quota => "quota",
             Self::Limit => "limit",
             Self::Connections => "ct count",
+            Self::Synproxy => "synproxy",
         })
     }
 }
@@ -105,6 +110,7 @@ enum What {
     Quota { bytes: u64, used: u64, over: bool },
     Limit(Limit),
     Connections { count: u32, over: bool },
+    Synproxy(Synproxy),
 }
 
 const ACTION: &str = "create object";
@@ -133,12 +139,18 @@ impl Object {
         Self::new(name, What::Limit(limit.normal()))
     }
 
+    /// What clients are offered: [`Rule::named_synproxy`](super::Rule::named_synproxy). Since Linux 5.4.
+    #[doc(alias("nft add synproxy", "NFT_OBJECT_SYNPROXY"))]
+    pub fn synproxy(name: impl Into<String>, offer: Synproxy) -> Self {
+        Self::new(name, What::Synproxy(offer))
+    }
+
     /// A quota's rules go on with what is over it, not with what is under it.
     pub fn over(mut self) -> Self {
         match &mut self.what {
             What::Quota { over, .. } | What::Connections { over, .. } => *over = true,
             What::Limit(limit) => *limit = limit.over(),
-            What::Counter { .. } => {}
+            What::Counter { .. } | What::Synproxy(_) => {}
         }
         self
     }
@@ -161,6 +173,7 @@ impl Object {
             What::Quota { .. } => ObjectKind::Quota,
             What::Limit(_) => ObjectKind::Limit,
             What::Connections { .. } => ObjectKind::Connections,
+            What::Synproxy(_) => ObjectKind::Synproxy,
         }
     }
 
@@ -169,7 +182,7 @@ impl Object {
         match self.what {
             What::Counter { counted } => counted,
             What::Quota { used, .. } => Counter::new(0, used),
-            What::Limit(_) | What::Connections { .. } => Counter::default(),
+            What::Limit(_) | What::Connections { .. } | What::Synproxy(_) => Counter::default(),
         }
     }
 
@@ -205,6 +218,10 @@ impl Object {
                 limit.check().map_err(refused)?;
                 ObjectData::Limit(limit.encode())
             }
+            What::Synproxy(offer) => {
+                offer.check().map_err(refused)?;
+                ObjectData::Synproxy(offer.encode())
+            }
             What::Connections { count, over } => {
                 let flags = if over { ConnlimitFlags::INVERTED } else { ConnlimitFlags::empty() };
                 ObjectData::Connlimit(Connlimit { count, flags })
@@ -229,7 +246,8 @@ impl Object {
                 count: limit.count,
                 over: limit.flags.contains(ConnlimitFlags::INVERTED),
             },
-            ObjectData::Synproxy(_) | ObjectData::Other(_) => return None,
+            ObjectData::Synproxy(offer) => What::Synproxy(Synproxy::decode(*offer)),
+            ObjectData::Other(_) => return None,
         };
         let comment = object.userdata.as_ref().and_then(UserData::as_comment);
         Some(Self { name: object.name.clone()?, what, comment: comment.map(str::to_owned) })

@@ -2,13 +2,16 @@
 
 use std::fmt;
 
+use super::chain::ChainHandle;
 use super::context::Context;
 use super::decode::without_dependencies;
+use super::device::Links;
 use super::element::join;
 use super::encode::{Encoded, encode};
 use super::family::Family;
 use super::name;
 use super::part::Part;
+use super::table::TableHandle;
 use crate::error::Error;
 use crate::input::FirstRejected;
 pub use crate::wire::nft::expr::ct::{CtState, CtStatus};
@@ -50,6 +53,7 @@ pub struct Rule {
     pub(super) parts: Vec<Part>,
     pub(super) comment: Option<String>,
     pub(super) negated: bool,
+    pub(super) links: Links,
     pub(super) rejected: FirstRejected,
 }
 
@@ -103,19 +107,25 @@ impl Rule {
         Ok(())
     }
 
+    /// Whether it needs nothing of its table but the chain it is in.
+    pub(super) fn names_nothing(&self) -> bool {
+        self.parts.iter().all(|part| part.names().is_none())
+    }
+
     /// The message that makes it, and the sets that are written into it.
     pub(super) fn message(
         &self,
-        family: Family,
-        table: &str,
-        chain: &str,
+        chain: &ChainHandle,
         next_set: &mut u32,
     ) -> Result<(wire::Rule, Encoded), Error> {
-        self.check(family)?;
-        let mut encoded = encode(&self.parts, family, table, next_set)
+        let TableHandle { netns, family, name: table, .. } = &chain.table;
+        self.check(*family)?;
+        self.links.check(netns, ACTION, self)?;
+        let parts = self.links.resolve(&self.parts, netns, ACTION, self)?;
+        let mut encoded = encode(&parts, *family, table, next_set)
             .map_err(|reason| Error::invalid(ACTION, self, reason))?;
         let expressions = std::mem::take(&mut encoded.expressions);
-        let mut rule = wire::Rule::new(table, chain, expressions);
+        let mut rule = wire::Rule::new(table, &chain.name, expressions);
         rule.userdata = self.comment.as_deref().and_then(UserData::comment);
         Ok((rule, encoded))
     }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use super::chain::{Chain, ChainHandle};
 use super::decode::{Written, decode};
+use super::device::name_devices;
 use super::family::Family;
 use super::find::{gone, list_elements};
+use super::flowtable::Flowtable;
 use super::info::{ChainInfo, RuleInfo, SetInfo, SetOrMap, TableInfo};
 use super::object::Object;
 use super::request::{self, dump, dump_in};
@@ -19,6 +21,7 @@ use crate::netns::Netns;
 use crate::wire::nft::chain as wire_chain;
 use crate::wire::nft::data::ChainRef;
 use crate::wire::nft::expr::Expr;
+use crate::wire::nft::flowtable as wire_flowtable;
 use crate::wire::nft::message as wire;
 use crate::wire::nft::message::MessageType;
 use crate::wire::nft::object as wire_object;
@@ -74,6 +77,7 @@ fn read_once(netns: &Netns, only: Option<&TableHandle>) -> Result<Vec<TableInfo>
         }
         let (sets, written) = sets(netns, family, name)?;
         let objects = objects(netns, family, name)?;
+        let flowtables = flowtables(netns, family, name)?;
         let rules = rules(netns, family, name)?;
         let in_table = |(of, chain): &&(wire::Family, wire_chain::Chain)| {
             *of == family.wire() && chain.table == *name
@@ -102,9 +106,13 @@ fn read_once(netns: &Netns, only: Option<&TableHandle>) -> Result<Vec<TableInfo>
             is_dormant: flags.contains(TableFlags::DORMANT),
             chains: chains.collect(),
             objects,
+            flowtables,
             sets,
         });
     }
+    let chains = all.iter_mut().flat_map(|table| &mut table.chains);
+    let rules = chains.flat_map(|chain| &mut chain.rules);
+    name_devices(netns, rules.flat_map(|info| &mut info.rule.parts))?;
     Ok(all)
 }
 
@@ -149,6 +157,18 @@ fn sets(netns: &Netns, family: Family, table: &str) -> Result<(Vec<SetInfo>, Wri
         sets.push(SetInfo { set, number, elements });
     }
     Ok((sets, written))
+}
+
+fn flowtables(netns: &Netns, family: Family, table: &str) -> Result<Vec<Flowtable>, Error> {
+    if !matches!(family, Family::Ip | Family::Ip6 | Family::Inet) {
+        return Ok(Vec::new());
+    }
+    let of = wire_flowtable::Flowtable { table: table.to_owned(), ..Default::default() };
+    let listed: Vec<(_, wire_flowtable::Flowtable)> =
+        dump_in(netns, family, MessageType::GetFlowtable, &of)?;
+    let is_of_it = |flowtable: &&wire_flowtable::Flowtable| flowtable.table == table;
+    let listed = listed.iter().map(|(_, flowtable)| flowtable).filter(is_of_it);
+    Ok(listed.filter_map(Flowtable::from_wire).collect())
 }
 
 fn objects(netns: &Netns, family: Family, table: &str) -> Result<Vec<Object>, Error> {

@@ -1,5 +1,7 @@
 //! The builder of rules: what keeps count as packets come.
 
+use std::time::Duration;
+
 use super::field::Field;
 use super::limit::Limit;
 use super::name;
@@ -47,6 +49,12 @@ impl Rule {
         self.object("named_limit", ObjectKind::Limit, name)
     }
 
+    /// Answers for a server with what an object of the table says: `synproxy name "NAME"`.
+    /// [`Object::synproxy`](super::Object::synproxy).
+    pub fn named_synproxy(self, name: &str) -> Self {
+        self.object("named_synproxy", ObjectKind::Synproxy, name)
+    }
+
     fn object(mut self, setter: &'static str, kind: ObjectKind, name: &str) -> Self {
         if let Err(reason) = name::check(name) {
             self.rejected.reject(setter, name, reason);
@@ -86,6 +94,53 @@ impl Rule {
     #[doc(alias = "NFT_DYNSET_OP_DELETE")]
     pub fn delete_from_set(self, fields: impl IntoIterator<Item = Field>, set: &str) -> Self {
         self.dynamic("delete_from_set", DynsetOp::Delete, fields, set, None)
+    }
+
+    /// Puts into a dynamic map what these fields stand for, or puts it anew: `update @MAP { … : … }`.
+    ///
+    /// ```
+    /// use netloom::nft::{Field, Rule};
+    ///
+    /// // Which port a client was last seen at.
+    /// let rule = Rule::new().tcp().update_map([Field::Ip4Source], "ports", [Field::SourcePort]);
+    /// assert!(rule.to_string().ends_with("update @ports { ip saddr : th sport }"));
+    /// ```
+    pub fn update_map(
+        self,
+        fields: impl IntoIterator<Item = Field>,
+        map: &str,
+        data: impl IntoIterator<Item = Field>,
+    ) -> Self {
+        const SETTER: &str = "update_map";
+        let data: Vec<_> = data.into_iter().collect();
+        let mut rule = self.dynamic(SETTER, DynsetOp::Update, fields, map, None);
+        if data.is_empty() {
+            rule.rejected.reject(SETTER, map, "data of no fields");
+        }
+        if let Some(Part::Dynamic(dynamic)) = rule.parts.last_mut() {
+            dynamic.data = data;
+        }
+        rule
+    }
+
+    /// What was put into a set right before goes after so long; the set is one with
+    /// [timeouts](super::Set::timeout): `update @SET { … timeout 1m }`. Default: what the set says.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        let is_whole = timeout.as_millis() > 0 && timeout.subsec_nanos().is_multiple_of(1_000_000);
+        match self.parts.last_mut() {
+            _ if !is_whole => {
+                let reason = "a timeout is one millisecond or more, and whole ones";
+                self.rejected.reject("timeout", format!("{timeout:?}"), reason);
+            }
+            Some(Part::Dynamic(dynamic)) if dynamic.op != DynsetOp::Delete => {
+                dynamic.timeout = Some(timeout);
+            }
+            _ => {
+                let reason = "nothing was put into a set right before";
+                self.rejected.reject("timeout", format!("{timeout:?}"), reason);
+            }
+        }
+        self
     }
 
     /// Counts for each value of these fields: `add @SET { … counter }`.
@@ -133,6 +188,7 @@ impl Rule {
         } else if fields.is_empty() {
             self.rejected.reject(setter, set, "a key of no fields");
         }
-        self.with(Part::Dynamic(Dynamic { op, fields, set: set.to_owned(), own }))
+        let (set, data) = (set.to_owned(), Vec::new());
+        self.with(Part::Dynamic(Dynamic { op, fields, set, data, timeout: None, own }))
     }
 }

@@ -23,6 +23,8 @@ impl Part {
             self,
             Self::Verdict(Verdict::Accept | Verdict::Drop | Verdict::Return | Verdict::Goto(_))
                 | Self::Reject(_)
+                | Self::Queue(_)
+                | Self::Fwd { .. }
         )
     }
 }

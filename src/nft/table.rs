@@ -5,6 +5,7 @@ use std::fmt;
 use super::chain::{Chain, ChainHandle};
 use super::family::Family;
 use super::find;
+use super::flowtable::{Flowtable, FlowtableHandle};
 use super::info::TableInfo;
 use super::name;
 use super::number::Number;
@@ -59,6 +60,7 @@ pub struct Table {
     pub(super) tag: Option<String>,
     pub(super) dormant: bool,
     pub(super) objects: Vec<Object>,
+    pub(super) flowtables: Vec<Flowtable>,
     pub(super) sets: Vec<Spec>,
     pub(super) chains: Vec<Chain>,
 }
@@ -76,6 +78,7 @@ impl Table {
             tag: None,
             dormant: false,
             objects: Vec::new(),
+            flowtables: Vec::new(),
             sets: Vec::new(),
             chains: Vec::new(),
         }
@@ -98,6 +101,12 @@ impl Table {
     /// With this counter, quota or limit; may be called again for more.
     pub fn object(mut self, object: Object) -> Self {
         self.objects.push(object);
+        self
+    }
+
+    /// With this flowtable; may be called again for more.
+    pub fn flowtable(mut self, flowtable: Flowtable) -> Self {
+        self.flowtables.push(flowtable);
         self
     }
 
@@ -270,6 +279,15 @@ impl TableHandle {
     /// [`is_not_found`](Error::is_not_found) where there is none of this name.
     pub fn set(&self, name: &str) -> Result<SetHandle, Error> {
         find::find_set(self, name)
+    }
+
+    /// A flowtable of it.
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where there is none of this name.
+    pub fn flowtable(&self, name: &str) -> Result<FlowtableHandle, Error> {
+        find::find_flowtable(self, name)
     }
 
     /// An object of it, by its kind and name.

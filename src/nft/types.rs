@@ -52,6 +52,8 @@ pub enum Type {
     NetfilterProtocol,
     /// `iface_type`.
     LinkType,
+    /// `boolean`: 0 or 1.
+    Boolean,
     /// One that has no name here.
     Other {
         /// Its number in `nft`.
@@ -76,7 +78,7 @@ enum Layout {
 }
 
 impl Type {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::Ipv4,
         Self::Ipv6,
         Self::Mac,
@@ -96,6 +98,7 @@ impl Type {
         Self::ArpOperation,
         Self::NetfilterProtocol,
         Self::LinkType,
+        Self::Boolean,
     ];
 
     /// Name and number in `nft` (`include/datatype.h`), and layout.
@@ -120,6 +123,7 @@ impl Type {
             Self::ArpOperation => ("arp_op", DataType(11), Layout::Network16),
             Self::NetfilterProtocol => ("nf_proto", DataType::NETFILTER_PROTOCOL, Layout::Byte),
             Self::LinkType => ("iface_type", DataType(21), Layout::Host16),
+            Self::Boolean => ("boolean", DataType::BOOLEAN, Layout::Byte),
             Self::Other { number, length } => ("other", DataType(number), Layout::Bytes(length)),
         }
     }

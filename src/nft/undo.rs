@@ -2,6 +2,7 @@
 
 use super::chain::ChainHandle;
 use super::element::Element;
+use super::flowtable::FlowtableHandle;
 use super::generation::Generation;
 use super::number::Number;
 use super::object::ObjectHandle;
@@ -20,6 +21,7 @@ pub(super) enum Made {
     Chain(ChainHandle),
     Set(SetHandle),
     Object(ObjectHandle),
+    Flowtable(FlowtableHandle),
     Rule(ChainHandle),
     Elements(SetHandle, Vec<Element>),
 }
@@ -30,6 +32,7 @@ impl Made {
             Self::Table(table) => table,
             Self::Chain(chain) | Self::Rule(chain) => &chain.table,
             Self::Object(object) => &object.table,
+            Self::Flowtable(flowtable) => &flowtable.table,
             Self::Set(set) | Self::Elements(set, _) => &set.table,
         }
     }
@@ -95,6 +98,9 @@ pub(super) fn undo(netns: &Netns, before: Generation, made: &[Made]) -> Result<b
             }
             Made::Object(object) => {
                 transaction.delete_object(object);
+            }
+            Made::Flowtable(flowtable) => {
+                transaction.delete_flowtable(flowtable);
             }
             _ => {}
         }

@@ -6,12 +6,13 @@ use crate::nft::datum::Span;
 use crate::nft::element::Element;
 use crate::nft::encode::{network_match, prefix_mask};
 use crate::nft::field::{Field, Network};
-use crate::nft::part::{Group, Match, Part, Test};
+use crate::nft::part::{Dynamic, Group, Match, Part, Test};
 use crate::nft::types::Type;
 use crate::wire::nft::data::Value;
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::bitwise::BitwiseOp;
 use crate::wire::nft::expr::cmp::{Cmp, Comparison};
+use crate::wire::nft::expr::dynset::Dynset;
 use crate::wire::nft::expr::lookup::{Lookup, LookupFlags};
 use crate::wire::nft::expr::nat as wire_nat;
 use crate::wire::nft::expr::payload::Payload;
@@ -119,6 +120,10 @@ impl Decoder<'_> {
             if let Expr::Dynset(dynset) = first {
                 return Some((Part::Dynamic(dynamic(fields, dynset)?), after));
             }
+            if let Some((dynset, data, after)) = self.map_update(slot, rest) {
+                let dynamic = dynamic(fields, &Dynset { data: None, ..dynset.clone() })?;
+                return Some((Part::Dynamic(Dynamic { data, ..dynamic }), after));
+            }
             if let [Expr::Lookup(lookup), Expr::Nat(nat), after @ ..] = rest {
                 return Some((Self::nat_map(fields, lookup, nat)?, after));
             }
@@ -139,6 +144,32 @@ impl Decoder<'_> {
             slot += field.value_type().len().div_ceil(4);
             fields.push(field);
             rest = after;
+        }
+    }
+
+    /// The data that go into a map, after a key that ends before this slot.
+    fn map_update<'e>(
+        &self,
+        slot: u32,
+        list: &'e [Expr],
+    ) -> Option<(&'e Dynset, Vec<Field>, &'e [Expr])> {
+        let first = Register::at_slot(slot.next_multiple_of(4)).filter(|_| slot > 0)?;
+        let mut at = slot.next_multiple_of(4);
+        let mut data = Vec::new();
+        let mut rest = list;
+        loop {
+            let (one, after) = rest.split_first()?;
+            match one {
+                Expr::Dynset(dynset) if dynset.data == Some(first) && !data.is_empty() => {
+                    return Some((dynset, data, after));
+                }
+                one => {
+                    let field = self.field(one, Register::at_slot(at)?)?;
+                    at += field.value_type().len().div_ceil(4);
+                    data.push(field);
+                    rest = after;
+                }
+            }
         }
     }
 

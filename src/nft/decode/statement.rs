@@ -1,13 +1,16 @@
 //! What rules do, from expressions.
 
 use super::Decoder;
+use crate::nft::device::Device;
 use crate::nft::field::Field;
 use crate::nft::interval::decode_verdict;
 use crate::nft::limit::Limit;
 use crate::nft::log::Log;
 use crate::nft::object::ObjectKind;
 use crate::nft::part::{Dynamic, Nat, Own, Part};
+use crate::nft::queue::Queue;
 use crate::nft::reject::Reject;
+use crate::nft::synproxy::Synproxy;
 use crate::wire::nft::data::{Data, Value};
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::connlimit::ConnlimitFlags;
@@ -55,6 +58,9 @@ impl Decoder<'_> {
                 one(Part::Redirect { ports: None, flags: behaviour(redir.flags) })
             }
             Expr::Notrack(_) => one(Part::Notrack),
+            Expr::FlowOffload(flow) => one(Part::FlowAdd(flow.flowtable.clone())),
+            Expr::Queue(queue) => one(Part::Queue(Queue::decode(*queue)?)),
+            Expr::Synproxy(offer) => one(Part::Synproxy(Synproxy::decode(*offer))),
             Expr::Meta(Meta::Load { dreg: R1, key: MetaKey::Mark }) => match rest {
                 [Expr::Ct(Ct::Set { sreg: R1, key: CtKey::Mark, direction: None }), rest @ ..] => {
                     Some((Part::SaveMark, rest))
@@ -91,8 +97,9 @@ pub(super) fn dynamic(fields: Vec<Field>, dynset: &Dynset) -> Option<Dynamic> {
         }),
         _ => return None,
     };
-    let is_plain = !fields.is_empty() && dynset.data.is_none() && dynset.timeout.is_none();
-    is_plain.then(|| Dynamic { op: dynset.op, fields, set: dynset.set.clone(), own })
+    let is_plain = !fields.is_empty() && dynset.data.is_none();
+    let (op, set, timeout) = (dynset.op, dynset.set.clone(), dynset.timeout);
+    is_plain.then(|| Dynamic { op, fields, set, data: Vec::new(), timeout, own })
 }
 
 /// What takes its values from registers: address translation, marks, segment sizes.
@@ -110,6 +117,7 @@ fn with_values(list: &[Expr]) -> Option<(Part, &[Expr])> {
     let port = |register| value(register)?.as_slice().try_into().ok().map(u16::from_be_bytes);
     let ports = |min, max: Option<_>| Some((port(min)?, port(max.or(min))?));
     let host = |register| value(Some(register))?.as_slice().try_into().ok().map(u32::from_ne_bytes);
+    let address_in = |register| address(value(Some(register))?.as_slice());
     let (last, rest) = rest.split_first()?;
     let part = match last {
         Expr::Masq(masq) => Part::Masquerade {
@@ -141,6 +149,18 @@ fn with_values(list: &[Expr]) -> Option<(Part, &[Expr])> {
                 flags: behaviour(nat.flags),
             })
         }
+        Expr::Dup(dup) => Part::Dup {
+            address: optional(dup.address, address_in)?,
+            device: optional(dup.device, |register| host(register).map(Device::Index))?,
+        },
+        Expr::Fwd(fwd) => Part::Fwd {
+            address: optional(fwd.address, address_in)?,
+            device: Device::Index(host(fwd.device)?),
+        },
+        Expr::Tproxy(tproxy) => Part::Tproxy {
+            address: optional(tproxy.address, address_in)?,
+            port: optional(tproxy.port, |register| port(Some(register)))?,
+        },
         Expr::Meta(Meta::Set { sreg, key: MetaKey::Mark }) => Part::SetMark(host(*sreg)?),
         Expr::Ct(Ct::Set { sreg, key: CtKey::Mark, direction: None }) => {
             Part::SetCtMark(host(*sreg)?)
@@ -151,6 +171,15 @@ fn with_values(list: &[Expr]) -> Option<(Part, &[Expr])> {
         _ => return None,
     };
     Some((part, rest))
+}
+
+/// Nothing where no register is named; nothing at all where it is and can't be read.
+#[allow(clippy::option_option)] // the outer one is for `?`
+fn optional<T>(
+    register: Option<Register>,
+    read: impl FnOnce(Register) -> Option<T>,
+) -> Option<Option<T>> {
+    register.map_or(Some(None), |register| read(register).map(Some))
 }
 
 fn address(bytes: &[u8]) -> Option<std::net::IpAddr> {

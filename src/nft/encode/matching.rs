@@ -82,13 +82,19 @@ impl Encoder<'_> {
 
     /// Loads fields one after the other, and tells where they begin.
     pub(super) fn load(&mut self, fields: &[Field]) -> Result<Register, String> {
-        let mut slot = 0;
+        self.load_from(0, fields)
+    }
+
+    /// The same, from this slot of 4 bytes on.
+    pub(super) fn load_from(&mut self, first: u32, fields: &[Field]) -> Result<Register, String> {
+        const TOO_LONG: &str = "a key of more than 64 bytes";
+        let mut slot = first;
         for field in fields {
-            let register = Register::at_slot(slot).ok_or("a key of more than 64 bytes")?;
+            let register = Register::at_slot(slot).ok_or(TOO_LONG)?;
             self.push(field.load(register));
             slot += field.value_type().len().div_ceil(4);
         }
-        Ok(R1)
+        Ok(Register::at_slot(first).ok_or(TOO_LONG)?)
     }
 
     pub(super) fn lookup(

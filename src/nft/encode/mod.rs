@@ -1,5 +1,6 @@
 //! Rules as expressions, in the form `nft` gives them.
 
+mod divert;
 mod matching;
 mod statement;
 

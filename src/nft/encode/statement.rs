@@ -1,7 +1,7 @@
 //! What rules do, as expressions.
 
 use super::{Encoder, NO_FAMILY};
-use crate::nft::field::Network;
+use crate::nft::field::{Field, Network};
 use crate::nft::interval::{DataKind, encode_verdict};
 use crate::nft::part::{Dynamic, Nat, Own, Part};
 use crate::wire::nft::data::Value;
@@ -48,15 +48,18 @@ impl Encoder<'_> {
             Part::Object(kind, name) => {
                 self.push(Objref::Named { kind: kind.wire(), name: name.clone() });
             }
-            Part::Dynamic(Dynamic { op, fields, set, own }) => {
+            Part::Dynamic(Dynamic { op, fields, set, data, timeout, own }) => {
                 let key = self.load(fields)?;
+                let data =
+                    if data.is_empty() { None } else { Some(self.load_from(after(fields), data)?) };
                 let own = own.map(|own| match own {
                     Own::Counter => Expr::from(Counter::default()),
                     Own::Limit(limit) => limit.encode().into(),
                     Own::Connections { count, over } => connections(count, over).into(),
                 });
                 let expressions = own.into_iter().collect();
-                self.push(Dynset { expressions, ..Dynset::new(*op, set, key) });
+                let timeout = *timeout;
+                self.push(Dynset { data, timeout, expressions, ..Dynset::new(*op, set, key) });
             }
             Part::Log(log) => self.push(log.encode()),
             Part::Reject(reject) => self.push(reject.encode(self.context)),
@@ -116,6 +119,12 @@ impl Encoder<'_> {
                 self.push(Exthdr::Write { sreg: R1, span: ExthdrSpan::TCP_MSS });
             }
             Part::Notrack => self.push(Notrack),
+            Part::FlowAdd(_)
+            | Part::Queue(_)
+            | Part::Dup { .. }
+            | Part::Fwd { .. }
+            | Part::Tproxy { .. }
+            | Part::Synproxy(_) => return self.diverting(part),
             Part::Unknown(list) => self.out.expressions.extend_from_slice(list),
         }
         Ok(())
@@ -167,6 +176,12 @@ impl Encoder<'_> {
             flags,
         });
     }
+}
+
+/// The slot of the next whole register after these fields.
+fn after(fields: &[Field]) -> u32 {
+    let slots: u32 = fields.iter().map(|field| field.value_type().len().div_ceil(4)).sum();
+    slots.next_multiple_of(4)
 }
 
 fn connections(count: u32, over: bool) -> Connlimit {

@@ -1,6 +1,8 @@
 //! Parts of rules in the words of `nft`.
 
 use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
 
 use super::{Dynamic, Group, Match, Own, Part, Test};
 use crate::nft::datum::{Datum, Span};
@@ -153,6 +155,24 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// In the units of `nft`, the largest that are whole.
+struct Time(Duration);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0.as_millis();
+        for (unit, name) in
+            [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")]
+        {
+            if rest >= unit {
+                write!(f, "{}{name}", rest / unit)?;
+                rest %= unit;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Dynamic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = match self.op {
@@ -162,14 +182,22 @@ impl fmt::Display for Dynamic {
         };
         write!(f, "{word} @{} {{ ", self.set)?;
         join(f, &self.fields, " . ")?;
+        if let Some(timeout) = self.timeout {
+            write!(f, " timeout {}", Time(timeout))?;
+        }
         match self.own {
-            None => f.write_str(" }"),
-            Some(Own::Counter) => f.write_str(" counter }"),
-            Some(Own::Limit(limit)) => write!(f, " {limit} }}"),
+            None => {}
+            Some(Own::Counter) => f.write_str(" counter")?,
+            Some(Own::Limit(limit)) => write!(f, " {limit}")?,
             Some(Own::Connections { count, over }) => {
-                write!(f, " ct count {}{count} }}", Over(over))
+                write!(f, " ct count {}{count}", Over(over))?;
             }
         }
+        if !self.data.is_empty() {
+            f.write_str(" : ")?;
+            join(f, &self.data, " . ")?;
+        }
+        f.write_str(" }")
     }
 }
 
@@ -222,6 +250,32 @@ impl fmt::Display for Part {
             Self::ClampMss(None) => f.write_str("tcp option maxseg size set rt mtu"),
             Self::ClampMss(Some(size)) => write!(f, "tcp option maxseg size set {size}"),
             Self::Notrack => f.write_str("notrack"),
+            Self::FlowAdd(flowtable) => write!(f, "flow add @{flowtable}"),
+            Self::Queue(queue) => write!(f, "{queue}"),
+            Self::Dup { address, device } => {
+                f.write_str("dup to ")?;
+                match (address, device) {
+                    (Some(address), None) => write!(f, "{address}"),
+                    (None, Some(device)) => write!(f, "{device}"),
+                    (Some(address), Some(device)) => write!(f, "{address} device {device}"),
+                    (None, None) => Ok(()),
+                }
+            }
+            Self::Fwd { address: None, device } => write!(f, "fwd to {device}"),
+            Self::Fwd { address: Some(address), device } => {
+                let family = if address.is_ipv4() { "ip" } else { "ip6" };
+                write!(f, "fwd {family} to {address} device {device}")
+            }
+            Self::Tproxy { address, port } => {
+                f.write_str("tproxy to ")?;
+                match address {
+                    Some(IpAddr::V6(address)) => write!(f, "[{address}]")?,
+                    Some(address) => write!(f, "{address}")?,
+                    None => {}
+                }
+                port.map_or(Ok(()), |port| write!(f, ":{port}"))
+            }
+            Self::Synproxy(offer) => write!(f, "{offer}"),
             Self::Unknown(list) => join(f, list.iter().map(|one| format!("[{}]", one.name())), " "),
         }
     }

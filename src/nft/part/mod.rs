@@ -3,13 +3,17 @@
 mod display;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
+use super::device::Device;
 use super::element::{Element, Verdict};
 use super::field::{Field, Network};
 use super::limit::Limit;
 use super::log::Log;
 use super::object::ObjectKind;
+use super::queue::Queue;
 use super::reject::Reject;
+use super::synproxy::Synproxy;
 use crate::wire::nft::data::Value;
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::dynset::DynsetOp;
@@ -71,8 +75,50 @@ pub(super) enum Part {
     /// The largest segment a TCP connection is offered; none is what fits the route.
     ClampMss(Option<u16>),
     Notrack,
+    /// The connection goes into a flowtable.
+    FlowAdd(String),
+    Queue(Queue),
+    /// A copy goes there.
+    Dup {
+        address: Option<IpAddr>,
+        device: Option<Device>,
+    },
+    Fwd {
+        address: Option<IpAddr>,
+        device: Device,
+    },
+    Tproxy {
+        address: Option<IpAddr>,
+        port: Option<u16>,
+    },
+    Synproxy(Synproxy),
     /// What is not understood here, as the kernel listed it.
     Unknown(Vec<Expr>),
+}
+
+impl Part {
+    /// The link that the kernel wants to know by its index.
+    pub(super) fn device_mut(&mut self) -> Option<&mut Device> {
+        match self {
+            Self::Dup { device, .. } => device.as_mut(),
+            Self::Fwd { device, .. } => Some(device),
+            _ => None,
+        }
+    }
+
+    /// The chain, set, map, object or flowtable of the table that it needs.
+    pub(super) fn names(&self) -> Option<&str> {
+        match self {
+            Self::Verdict(Verdict::Jump(name) | Verdict::Goto(name))
+            | Self::VerdictMap { map: Group::Named(name), .. }
+            | Self::Match(Match { test: Test::In(Group::Named(name)), .. })
+            | Self::NatMap { map: name, .. }
+            | Self::Object(_, name)
+            | Self::Dynamic(Dynamic { set: name, .. })
+            | Self::FlowAdd(name) => Some(name),
+            _ => None,
+        }
+    }
 }
 
 /// What happens to an element of a set as packets come.
@@ -81,6 +127,10 @@ pub(super) struct Dynamic {
     pub(super) op: DynsetOp,
     pub(super) fields: Vec<Field>,
     pub(super) set: String,
+    /// Of a map: what the fields stand for.
+    pub(super) data: Vec<Field>,
+    /// How long it stays, if not as long as the set says.
+    pub(super) timeout: Option<Duration>,
     /// What each element has for itself.
     pub(super) own: Option<Own>,
 }

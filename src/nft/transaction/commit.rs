@@ -9,6 +9,7 @@ use crate::nft::generation::Generation;
 use crate::nft::undo::undo;
 use crate::wire::nft::chain as wire_chain;
 use crate::wire::nft::codec::Codec;
+use crate::wire::nft::flowtable as wire_flowtable;
 use crate::wire::nft::message::{Message, MessageType, append_batch_end};
 use crate::wire::nft::object as wire_object;
 use crate::wire::nft::rule as wire_rule;
@@ -91,8 +92,12 @@ impl Transaction {
             }
             let index = self.messages.get(place).copied().unwrap_or_default();
             let (action, object) = self.operations.get(index).cloned().unwrap_or_default();
-            let error = cause.doing(action, object).in_namespace(&self.netns);
-            refused.push(Refused { index, error: explain(error) });
+            let lack = self.lacks.iter().find(|(of, _)| *of == place);
+            let error = match lack.and_then(|(_, lack)| lack.explain(&self.netns, &cause)) {
+                Some(remedy) => cause.lacking().doing(action, object).hint(remedy),
+                None => explain(cause.doing(action, object)),
+            };
+            refused.push(Refused { index, error: error.in_namespace(&self.netns) });
         }
         refused.sort_by_key(|refused| refused.index);
         Err(TransactionError { refused, whole: None })
@@ -158,6 +163,7 @@ fn number_of(message: Message<'_>) -> Option<u64> {
         MessageType::NewChain => wire_chain::Chain::decode(message.attributes)?.handle,
         MessageType::NewRule => wire_rule::Rule::decode(message.attributes)?.handle,
         MessageType::NewSet => wire_set::Set::decode(message.attributes)?.handle,
+        MessageType::NewFlowtable => wire_flowtable::Flowtable::decode(message.attributes)?.handle,
         MessageType::NewObject => wire_object::Object::decode(message.attributes)?.handle,
         _ => None,
     }

@@ -4,12 +4,14 @@ use std::fmt;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_REPLACE};
 
+use super::lack::Lack;
 use super::{CREATE, Refused, Transaction};
 use crate::error::Error;
 use crate::netns::Netns;
 use crate::nft::chain::{Chain, ChainHandle};
 use crate::nft::element::Element;
 use crate::nft::encode::Encoded;
+use crate::nft::flowtable::{Flowtable, FlowtableHandle};
 use crate::nft::number::Number;
 use crate::nft::object::{Object, ObjectHandle};
 use crate::nft::rule::Rule;
@@ -102,16 +104,18 @@ impl Transaction {
         table: &TableHandle,
         value: &impl Codec,
         number: Number,
-    ) {
+    ) -> usize {
         let place = self.push(kind, flags | NLM_F_ECHO, table, value);
         self.numbers.push((place, number));
+        place
     }
 
     pub(super) fn make_chain(&mut self, table: &TableHandle, chain: &Chain) -> ChainHandle {
         let number = Number::default();
         let handle =
             ChainHandle { table: table.clone(), name: chain.name.clone(), number: number.clone() };
-        if let Err(error) = chain.check(table.family) {
+        let checked = chain.check(&self.netns, table.family);
+        if let Err(error) = checked {
             self.refuse(error);
         } else {
             self.made.push(Made::Chain(handle.clone()));
@@ -153,6 +157,26 @@ impl Transaction {
         handle
     }
 
+    pub(super) fn make_flowtable(
+        &mut self,
+        table: &TableHandle,
+        flowtable: &Flowtable,
+    ) -> FlowtableHandle {
+        let number = Number::default();
+        let name = flowtable.name().to_owned();
+        let handle = FlowtableHandle { table: table.clone(), name, number: number.clone() };
+        if let Err(error) = flowtable.check(&self.netns, table.family) {
+            self.refuse(error);
+        } else {
+            self.made.push(Made::Flowtable(handle.clone()));
+            let message = flowtable.message(&table.name);
+            let kind = MessageType::NewFlowtable;
+            let place = self.push_numbered(kind, CREATE, table, &message, number);
+            self.lacks.push((place, Lack::Flowtable(flowtable.devices().to_vec())));
+        }
+        handle
+    }
+
     pub(super) fn rule(
         &mut self,
         action: &'static str,
@@ -189,7 +213,7 @@ impl Transaction {
         place: impl FnOnce(&mut wire_rule::Rule),
     ) -> Option<usize> {
         let table = &chain.table;
-        let message = rule.message(table.family, &table.name, &chain.name, &mut self.next_set);
+        let message = rule.message(chain, &mut self.next_set);
         match message {
             Err(error) => {
                 self.refuse(error);
@@ -212,7 +236,11 @@ impl Transaction {
                         NLM_F_CREATE,
                     );
                 }
-                Some(self.push(MessageType::NewRule, flags, table, &message))
+                let place = self.push(MessageType::NewRule, flags, table, &message);
+                if rule.names_nothing() {
+                    self.lacks.push((place, Lack::Expressions(message.expressions)));
+                }
+                Some(place)
             }
         }
     }

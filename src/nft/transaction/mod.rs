@@ -1,6 +1,7 @@
 //! Transactions: many changes to a namespace's packet filter, all or nothing.
 
 mod commit;
+mod lack;
 mod messages;
 mod refusal;
 
@@ -10,6 +11,7 @@ use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE}
 
 use super::chain::{self, Chain, ChainHandle};
 use super::element::Element;
+use super::flowtable::{self, Flowtable, FlowtableHandle};
 use super::generation::Generation;
 use super::interval::{DataKind, Shape};
 use super::number::Number;
@@ -25,12 +27,14 @@ use crate::netlink::Batch;
 use crate::netns::Netns;
 use crate::wire::nft::chain as wire_chain;
 use crate::wire::nft::element::ElementsOf;
+use crate::wire::nft::flowtable as wire_flowtable;
 use crate::wire::nft::message::{MessageType, append_batch_begin};
 use crate::wire::nft::object as wire_object;
 use crate::wire::nft::rule as wire_rule;
 use crate::wire::nft::set as wire_set;
 use crate::wire::nft::table as wire_table;
 
+use lack::Lack;
 pub use refusal::{Refused, TransactionError};
 
 /// Changes that the kernel makes all or not at all, and packets see all at once.
@@ -73,6 +77,8 @@ pub struct Transaction {
     expected: Option<Generation>,
     made: Vec<Made>,
     invalid: Vec<Refused>,
+    /// What a message that names nothing else can only lack.
+    lacks: Vec<(usize, Lack)>,
 }
 
 const CREATE: u16 = NLM_F_CREATE | NLM_F_EXCL;
@@ -94,6 +100,7 @@ impl Transaction {
             expected: None,
             made: Vec::new(),
             invalid: Vec::new(),
+            lacks: Vec::new(),
         }
     }
 
@@ -126,6 +133,9 @@ impl Transaction {
             table.chains.iter().map(|chain| (self.make_chain(&handle, chain), chain)).collect();
         for object in &table.objects {
             self.make_object(&handle, object);
+        }
+        for flowtable in &table.flowtables {
+            self.make_flowtable(&handle, flowtable);
         }
         for spec in &table.sets {
             self.make_set(&handle, spec);
@@ -170,6 +180,17 @@ impl Transaction {
         self.begin("create object", object);
         self.names(table);
         self.make_object(table, object)
+    }
+
+    /// A flowtable, into which rules put connections.
+    pub fn create_flowtable(
+        &mut self,
+        table: &TableHandle,
+        flowtable: &Flowtable,
+    ) -> FlowtableHandle {
+        self.begin(flowtable::ACTION, flowtable);
+        self.names(table);
+        self.make_flowtable(table, flowtable)
     }
 
     /// A rule at the end of a chain.
@@ -337,6 +358,19 @@ impl Transaction {
             None => wire_object::Object::by_name(table, kind, &object.name),
         };
         self.push(MessageType::DeleteObject, 0, &object.table, &message);
+        self
+    }
+
+    /// Deletes a flowtable, which no rule may use any more.
+    pub fn delete_flowtable(&mut self, flowtable: &FlowtableHandle) -> &mut Self {
+        self.begin("delete flowtable", flowtable);
+        self.names(&flowtable.table);
+        let table = &flowtable.table.name;
+        let message = match flowtable.number.if_known() {
+            Some(number) => wire_flowtable::Flowtable::by_handle(table, number),
+            None => wire_flowtable::Flowtable::by_name(table, &flowtable.name),
+        };
+        self.push(MessageType::DeleteFlowtable, 0, &flowtable.table, &message);
         self
     }
 

@@ -1,0 +1,221 @@
+//! Flowtables.
+
+use std::fmt;
+
+use super::device::Links;
+use super::family::{Family, Priority};
+use super::find;
+use super::name;
+use super::number::Number;
+use super::table::TableHandle;
+use super::transaction::Transaction;
+use crate::error::Error;
+use crate::input::{FirstRejected, link_name};
+use crate::link::LinkRef;
+use crate::netns::Netns;
+use crate::owned::Owned;
+use crate::owned::sealed::Remove;
+use crate::wire::nft::flowtable as wire;
+use crate::wire::nft::flowtable::FlowtableFlags;
+use crate::wire::nft::hook::Devices;
+
+/// A flowtable to be: links between which the packets of known connections go past the rules.
+///
+/// Replaces `nft add flowtable FAMILY TABLE NAME { hook ingress priority 0; devices = { … }; }`. Rules at the
+/// hook forward put connections into it: [`Rule::flow_add`](super::Rule::flow_add).
+///
+/// ```
+/// use netloom::nft::{Chain, CtState, Family, Flowtable, Hook, Priority, Rule, Table};
+/// use netloom::{Bridge, Namespace};
+/// # netloom::sandbox::enter()?;
+///
+/// let netns = Namespace::anonymous().create()?;
+/// let lan = Bridge::new("lan").create(&netns)?;
+/// let fast = Rule::new().ct_state(CtState::ESTABLISHED).flow_add("fast");
+/// let table = Table::new(Family::Inet, "router")
+///     .flowtable(Flowtable::new("fast").dev(&lan))
+///     .chain(Chain::new("through").hook(Hook::Forward, Priority::FILTER).rule(fast));
+/// match table.create(&netns) {
+///     Ok(table) => assert_eq!(table.read()?.flowtables[0].name(), "fast"),
+///     // Not every kernel has them.
+///     Err(error) => assert!(error.is_unsupported(), "{error}"),
+/// }
+/// # Ok::<(), netloom::Error>(())
+/// ```
+///
+/// Source: nft(8), "FLOWTABLES"; `Documentation/networking/nf_flowtable.rst`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a builder does nothing until `create`"]
+pub struct Flowtable {
+    name: String,
+    priority: Priority,
+    devices: Vec<String>,
+    flags: FlowtableFlags,
+    links: Links,
+    rejected: FirstRejected,
+}
+
+pub(super) const ACTION: &str = "create flowtable";
+
+impl Flowtable {
+    /// One of this name, without links yet.
+    #[doc(alias("nft add flowtable", "NFT_MSG_NEWFLOWTABLE"))]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            priority: Priority::FILTER,
+            devices: Vec::new(),
+            flags: FlowtableFlags::empty(),
+            links: Links::default(),
+            rejected: FirstRejected::default(),
+        }
+    }
+
+    /// When it sees what comes in, among all at the links' ingress. Default: 0.
+    pub fn priority(mut self, priority: impl Into<Priority>) -> Self {
+        self.priority = priority.into();
+        self
+    }
+
+    /// Between this link and the others. It must exist; may be called again for more.
+    #[doc(alias = "devices")]
+    pub fn dev(mut self, link: impl Into<LinkRef>) -> Self {
+        let link = link.into();
+        let name = link.name().to_owned();
+        if let Err(reason) = link_name(&name) {
+            self.rejected.reject("dev", &name, reason);
+        }
+        self.links.add(link);
+        self.devices.push(name);
+        self.devices.sort();
+        self.devices.dedup();
+        self
+    }
+
+    /// The network cards do it, where they can. Default: the kernel does.
+    #[doc(alias = "NFT_FLOWTABLE_HW_OFFLOAD")]
+    pub fn offload(mut self) -> Self {
+        self.flags |= FlowtableFlags::HARDWARE_OFFLOAD;
+        self
+    }
+
+    /// What goes past the rules is counted with its connection. Default: not. Since Linux 5.7.
+    #[doc(alias = "NFT_FLOWTABLE_COUNTER")]
+    pub fn counter(mut self) -> Self {
+        self.flags |= FlowtableFlags::COUNTER;
+        self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The links it is between, by name.
+    pub fn devices(&self) -> &[String] {
+        &self.devices
+    }
+
+    /// Makes it.
+    ///
+    /// # Errors
+    ///
+    /// What can be known wrong is refused before any system call. [`is_unsupported`](Error::is_unsupported)
+    /// where the kernel has no flowtables, [`is_not_found`](Error::is_not_found) where a link is not there,
+    /// [`is_already_exists`](Error::is_already_exists) where the table has one of this name.
+    pub fn create(&self, table: &TableHandle) -> Result<Owned<FlowtableHandle>, Error> {
+        let mut transaction = Transaction::new(&table.netns);
+        let handle = transaction.create_flowtable(table, self);
+        transaction.commit()?;
+        Ok(Owned::adopt(handle))
+    }
+
+    pub(super) fn check(&self, netns: &Netns, family: Family) -> Result<(), Error> {
+        let refused = |reason: String| Error::invalid(ACTION, self, reason);
+        self.rejected.check(ACTION, self)?;
+        name::check(&self.name).map_err(refused)?;
+        if !matches!(family, Family::Ip | Family::Ip6 | Family::Inet) {
+            return Err(refused(format!("the family {family} has no flowtables")));
+        }
+        if self.devices.is_empty() {
+            return Err(refused("between which links? name them with dev()".into()));
+        }
+        self.links.check(netns, ACTION, self)
+    }
+
+    pub(super) fn message(&self, table: &str) -> wire::Flowtable {
+        let hook = wire::FlowtableHook {
+            priority: self.priority.wire(),
+            devices: Devices(self.devices.clone()),
+        };
+        wire::Flowtable {
+            hook: Some(hook),
+            flags: Some(self.flags),
+            ..wire::Flowtable::by_name(table, &self.name)
+        }
+    }
+
+    /// As the kernel lists it.
+    pub(super) fn from_wire(flowtable: &wire::Flowtable) -> Option<Self> {
+        let hook = flowtable.hook.clone().unwrap_or_default();
+        let mut devices = hook.devices.0;
+        devices.sort();
+        Some(Self {
+            priority: Priority(hook.priority.0),
+            devices,
+            flags: flowtable.flags.unwrap_or_default(),
+            ..Self::new(flowtable.name.clone()?)
+        })
+    }
+}
+
+impl fmt::Display for Flowtable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.name)
+    }
+}
+
+/// A flowtable of ours that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowtableHandle {
+    pub(super) table: TableHandle,
+    pub(super) name: String,
+    pub(super) number: Number,
+}
+
+impl FlowtableHandle {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The table it is in.
+    pub fn table(&self) -> &TableHandle {
+        &self.table
+    }
+
+    /// It as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where it is gone.
+    #[doc(alias = "nft list flowtable")]
+    pub fn read(&self) -> Result<Flowtable, Error> {
+        find::flowtable(self)
+    }
+}
+
+impl fmt::Display for FlowtableHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{} {} {}`", self.table.family, self.table.name, self.name)
+    }
+}
+
+/// One that rules put connections into is busy (EBUSY).
+impl Remove for FlowtableHandle {
+    fn remove(&self) -> Result<(), Error> {
+        let mut transaction = Transaction::new(&self.table.netns);
+        transaction.delete_flowtable(self);
+        Ok(transaction.commit()?)
+    }
+}
