@@ -69,13 +69,22 @@ fn deleted(link: Option<Link>) {
     }
 }
 
+/// Kernels before 6.3 rename only what is down.
+fn renamed(link: Option<Link>) -> Result<(), Error> {
+    let Some(mut link) = link else { return Ok(()) };
+    let is_up = link.info()?.is_up();
+    link.set_down()?;
+    link.rename("renamed")?;
+    if is_up { link.set_up() } else { Ok(()) }
+}
+
 const DEEDS: [(&str, Deed); 7] = [
     ("the port is deleted", |host, _| {
         deleted(port(host));
         Ok(Vec::new())
     }),
     ("the port is renamed", |host, _| {
-        port(host).map_or(Ok(()), |mut port| port.rename("renamed"))?;
+        renamed(port(host))?;
         Ok(Vec::new())
     }),
     ("the port is moved", |host, elsewhere| {
@@ -91,7 +100,7 @@ const DEEDS: [(&str, Deed); 7] = [
         Ok(vec![Bridge::new("br0").group(1).create(host)?.keep()])
     }),
     ("the port's name is another's by now", |host, _| {
-        port(host).map_or(Ok(()), |mut port| port.rename("renamed"))?;
+        renamed(port(host))?;
         let theirs = ["port1", "port2"].map(|name| Bridge::new(name).group(1).create(host));
         theirs.into_iter().map(|link| Ok(link?.keep())).collect()
     }),

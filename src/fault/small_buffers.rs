@@ -190,6 +190,7 @@ fn where_no_more_is_to_be_had_it_is_told_and_nothing_is_left() {
                 });
             }
         }
-        assert!(said.len() > 1, "{said:?}");
+        // How much the smallest buffers hold differs from kernel to kernel; 200 rules fit none.
+        assert!(!said.is_empty(), "nothing was refused");
     });
 }
