@@ -1,5 +1,7 @@
 //! UDP connections that a mapping makes stale.
 
+use std::net::SocketAddr;
+
 use netloom::{ConntrackFilter, PortForward};
 
 use crate::lab::{Lab, address, of_both_kinds, of_kind};
@@ -7,21 +9,24 @@ use crate::traffic::{PATIENCE, SHORT, Server, ask, udp_socket};
 
 #[test]
 fn stale_udp_connections_go_with_what_made_them_stale() {
-    of_both_kinds(stale);
+    of_both_kinds(|tag| {
+        stale(tag, ["10.0.0.1", "10.0.0.2", "10.0.0.3", "198.51.100.2"]);
+        stale(tag, ["fd00::1", "fd00::2", "fd00::3", "2001:db8::2"]);
+    });
 }
 
-fn stale(tag: Option<&str>) {
+fn stale(tag: Option<&str>, [inside, web, neighbor, outside]: [&str; 4]) {
     let lab = Lab::new(false);
-    let _web = Server::start(&lab.web, "10.0.0.2:53");
-    let _neighbor = Server::start(&lab.neighbor, "10.0.0.3:53");
-    let port_of_web = || of_kind(tag, PortForward::new(53, "10.0.0.2").udp());
-    let other = of_kind(tag, PortForward::new(54, "10.0.0.2").target_port(53).udp())
-        .create(&lab.host)
-        .unwrap();
+    let at = |address: &str, port: u16| SocketAddr::new(self::address(address), port).to_string();
+    let _web = Server::start(&lab.web, &at(web, 53));
+    let _neighbor = Server::start(&lab.neighbor, &at(neighbor, 53));
+    let port_of_web = || of_kind(tag, PortForward::new(53, web).udp());
+    let other =
+        of_kind(tag, PortForward::new(54, web).target_port(53).udp()).create(&lab.host).unwrap();
 
     // Clients that never stop sending, before there is a mapping.
-    let client = udp_socket(&lab.outside, "198.51.100.2:53").unwrap();
-    let bystander = udp_socket(&lab.outside, "198.51.100.2:54").unwrap();
+    let client = udp_socket(&lab.outside, &at(outside, 53)).unwrap();
+    let bystander = udp_socket(&lab.outside, &at(outside, 54)).unwrap();
     assert!(ask(&client, SHORT).is_err());
     ask(&bystander, PATIENCE).unwrap();
     let entry = |port| {
@@ -33,17 +38,17 @@ fn stale(tag: Option<&str>) {
 
     let first = port_of_web().create(&lab.host).unwrap();
     ask(&client, PATIENCE).unwrap();
-    assert_eq!(entry(53)[0].reply.source, address("10.0.0.2"));
+    assert_eq!(entry(53)[0].reply.source, address(web));
     first.delete().unwrap();
     assert_eq!(entry(53), []);
     assert!(ask(&client, SHORT).is_err());
 
-    let second = of_kind(tag, PortForward::new(53, "10.0.0.3").udp().host_address("198.51.100.2"));
+    let second = of_kind(tag, PortForward::new(53, neighbor).udp().host_address(outside));
     let second = second.create(&lab.host).unwrap();
     ask(&client, PATIENCE).unwrap();
-    assert_eq!(entry(53)[0].reply.source, address("10.0.0.3"));
+    assert_eq!(entry(53)[0].reply.source, address(neighbor));
     // At another address: exactly that address.
-    let _elsewhere = port_of_web().host_address("10.0.0.1").create(&lab.host).unwrap();
+    let _elsewhere = port_of_web().host_address(inside).create(&lab.host).unwrap();
     assert_eq!(entry(53).len(), 1);
     // Nor does one at all addresses come or go for this one.
     let kept = entry(53);
