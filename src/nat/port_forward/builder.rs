@@ -48,7 +48,7 @@ const LONGEST_TAG: usize = 119;
 /// - From the namespace itself, at any of its addresses and at `127.0.0.1`; from another container
 ///   that is reached by the same link; and from the container itself. All of these the container sees
 ///   with the namespace's address. With `br_netfilter`, a bridge sends a container's packets back to it
-///   only where its port has hairpin mode.
+///   only where its port has hairpin mode ([`Link::set_hairpin`](crate::Link::set_hairpin)).
 /// - A port on a loopback address is reached from the namespace only, never by a neighbour that
 ///   routes to it. `::1` is not forwarded, as the kernel lets no packet from it out: who listens there
 ///   keeps the port.

@@ -126,6 +126,7 @@ fn prepare<'a>(
         for ((mapping, tag), comment) in of_family {
             let number = generation.into();
             let seen_at = note_added(netns, ledger, mapping, tag, number)?;
+            ledger.came(mapping.ports().map(|(port, _)| port), number);
             for (port, target) in mapping.ports() {
                 elements.add_port(port, Some(target), comment.as_ref());
             }
@@ -168,13 +169,17 @@ fn note_added(
         let reason = format!("`{tag}` has 65,535 mappings, as many as a tag can have: {error}");
         Error::invalid(ACTION, mapping, reason)
     })?;
-    ledger.set(Note::Tag(hash), Some(format!("{place} {tag}")));
-    ledger.set(Note::Mapping(hash, place), Some(Record::text(mapping, number)));
+    if count == 0 {
+        ledger.set(Note::Tag(hash), 1, tag);
+    } else {
+        ledger.add(Note::Tag(hash), 1);
+    }
+    ledger.set(Note::Mapping(hash, place), 0, Record::text(mapping, number));
     ledger.add(Note::Container(link, target), 1);
     if mapping.is_at_loopback() {
         if ledger.get(Note::Local(link)).is_none() {
             let was = u8::from(routes_loopback(netns, link)?);
-            ledger.set(Note::Local(link), Some(format!("0 was {was}")));
+            ledger.set(Note::Local(link), 0, format!("was {was}"));
             ledger.add(Note::Whole, 1);
         }
         ledger.add(Note::Local(link), 1);

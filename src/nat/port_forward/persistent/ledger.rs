@@ -13,6 +13,7 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 
 use super::record::Record;
 use crate::error::Cause;
+use crate::nat::port_forward::mapping::Port;
 use crate::nat::port_forward::ruleset::{HAIRPIN, LOCAL, MAPPINGS, PortTable, TAGS, hairpin};
 use crate::netlink::Socket;
 use crate::nft::{Operations, read};
@@ -105,23 +106,53 @@ const MOST: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) table: PortTable,
-    notes: BTreeMap<Note, Text>,
+    notes: BTreeMap<Note, State>,
     /// Those that may be about to change.
     touched: BTreeSet<Note>,
-    /// Whether there is none besides.
+    /// Ports of mappings, each with its number, that were added to this table since it is known.
+    in_force: BTreeSet<(Port, u64)>,
+    /// Whether there is no note besides.
     is_complete: bool,
 }
 
 #[derive(Debug, Default)]
+struct State {
+    before: Option<Text>,
+    now: Option<Text>,
+}
+
+/// What a note says: how many there are, where it counts, and the rest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Text {
-    before: Option<String>,
-    now: Option<String>,
+    count: u32,
+    rest: String,
+}
+
+impl Text {
+    /// As the comment of its element; the kernel itself counts what leads to a chain.
+    fn comment(&self, of: Note) -> Option<UserData> {
+        let Self { count, rest } = self;
+        match of {
+            Note::Tag(_) => UserData::comment(&format!("{count} {rest}")),
+            Note::Container(..) => UserData::comment(&count.to_string()),
+            Note::Whole | Note::Mapping(..) | Note::Local(_) => UserData::comment(rest),
+        }
+    }
+
+    fn read(comment: &str, of: Note) -> Self {
+        let (count, rest) = match of {
+            Note::Tag(_) | Note::Container(..) => comment.split_once(' ').unwrap_or((comment, "")),
+            Note::Whole | Note::Mapping(..) | Note::Local(_) => ("0", comment),
+        };
+        Self { count: count.parse().unwrap_or(0), rest: rest.to_owned() }
+    }
 }
 
 impl Ledger {
     /// Of a table of which nothing was read yet.
     pub(crate) fn new(table: PortTable) -> Self {
-        Self { table, notes: BTreeMap::new(), touched: BTreeSet::new(), is_complete: false }
+        let (notes, touched, in_force) = Default::default();
+        Self { table, notes, touched, in_force, is_complete: false }
     }
 
     /// Of a table that has none.
@@ -131,7 +162,7 @@ impl Ledger {
 
     /// What was to be is so now.
     pub(crate) fn committed(&mut self) {
-        if self.notes.len() > MOST {
+        if self.notes.len().max(self.in_force.len()) > MOST {
             *self = Self::new(self.table.clone());
         }
         for note in std::mem::take(&mut self.touched) {
@@ -139,6 +170,16 @@ impl Ledger {
                 text.before.clone_from(&text.now);
             }
         }
+    }
+
+    /// That these ports are there from now on.
+    pub(super) fn came(&mut self, ports: impl IntoIterator<Item = Port>, number: u64) {
+        self.in_force.extend(ports.into_iter().map(|port| (port, number)));
+    }
+
+    /// That they go; whether each is known to be there.
+    pub(super) fn goes(&mut self, ports: impl IntoIterator<Item = Port>, number: u64) -> bool {
+        ports.into_iter().filter(|port| !self.in_force.remove(&(*port, number))).count() == 0
     }
 
     /// Reads these, unless they are known.
@@ -165,48 +206,67 @@ impl Ledger {
         for (note, found) in noted.into_iter().zip(read::elements(socket, family, &keys)?) {
             let before = found.map(|element| {
                 let comment = element.userdata.as_ref().and_then(UserData::as_comment);
-                comment.unwrap_or_default().to_owned()
+                Text::read(comment.unwrap_or_default(), note)
             });
-            self.notes.insert(note, Text { now: before.clone(), before });
+            self.notes.insert(note, State { now: before.clone(), before });
         }
         for note in unknown {
             let Some(chain) = note.chain() else { continue };
             let chain = read::chain(socket, family, (table, &chain))?;
-            let uses = chain.and_then(|chain| chain.use_count).unwrap_or(0);
+            let count = chain.and_then(|chain| chain.use_count).unwrap_or(0);
             let before = match self.get(note) {
-                Some(text) => Some(format!("{uses} {text}")),
-                None if note == Note::Whole && uses > 0 => Some(uses.to_string()),
+                Some(rest) => Some(Text { count, rest: rest.to_owned() }),
+                None if note == Note::Whole && count > 0 => Some(Text { count, ..Text::default() }),
                 None => None,
             };
-            self.notes.insert(note, Text { now: before.clone(), before });
+            self.notes.insert(note, State { now: before.clone(), before });
         }
         Ok(())
     }
 
-    /// A note that was read or set; none where there is none.
+    /// What a note says that was read or set, but for its count; none where there is none.
     pub(super) fn get(&self, note: Note) -> Option<&str> {
-        self.notes.get(&note)?.now.as_deref()
+        self.text(note).map(|text| text.rest.as_str())
     }
 
-    /// The number that a note begins with, and the rest.
+    fn text(&self, note: Note) -> Option<&Text> {
+        self.notes.get(&note)?.now.as_ref()
+    }
+
+    /// The number of a note, and the rest.
     pub(super) fn count(&self, note: Note) -> (u32, &str) {
-        let text = self.get(note).unwrap_or_default();
-        let (number, rest) = text.split_once(' ').unwrap_or((text, ""));
-        (number.parse().unwrap_or(0), rest)
+        self.text(note).map_or((0, ""), |text| (text.count, &text.rest))
     }
 
-    pub(super) fn set(&mut self, note: Note, text: Option<String>) {
+    pub(super) fn set(&mut self, note: Note, count: u32, rest: impl Into<String>) {
+        self.change(note, Some(Text { count, rest: rest.into() }));
+    }
+
+    pub(super) fn clear(&mut self, note: Note) {
+        self.change(note, None);
+    }
+
+    fn change(&mut self, note: Note, text: Option<Text>) {
         self.notes.entry(note).or_default().now = text;
         self.touched.insert(note);
     }
 
-    /// Changes the number that a note begins with; at none, unless it is to stay, the note goes.
+    /// Changes the number of a note; at none the note goes.
     pub(super) fn add(&mut self, note: Note, by: i32) {
-        let (number, rest) = self.count(note);
-        let number = number.saturating_add_signed(by);
-        let space = if rest.is_empty() { "" } else { " " };
-        let text = (number > 0).then(|| format!("{number}{space}{rest}"));
-        self.set(note, text);
+        let now = &mut self.notes.entry(note).or_default().now;
+        let text = now.get_or_insert_default();
+        text.count = text.count.saturating_add_signed(by);
+        if text.count == 0 {
+            *now = None;
+        }
+        self.touched.insert(note);
+    }
+
+    /// One less, and the note stays, at none too.
+    pub(super) fn less_but_stay(&mut self, note: Note) {
+        let (count, rest) = self.count(note);
+        let rest = rest.to_owned();
+        self.set(note, count.saturating_sub(1), rest);
     }
 
     /// Writes what has changed: what is to go first, as an element can't be changed.
@@ -216,14 +276,14 @@ impl Ledger {
         step: (&'static str, &'a dyn fmt::Display),
     ) -> Option<()> {
         let create = NLM_F_CREATE | NLM_F_EXCL;
-        for (chain, Text { before, now }) in self.link_chains() {
+        for (chain, State { before, now }) in self.link_chains() {
             if before.is_none() && now.is_some() {
                 transaction.push(step, MessageType::NewChain, create, self.table.family(), &chain);
             }
         }
         for set in [TAGS, HAIRPIN, LOCAL] {
             let (mut gone, mut new) = (Vec::new(), Vec::new());
-            for (note, Text { before, now }) in self.changed() {
+            for (note, State { before, now }) in self.changed() {
                 let is_counted = note.chain().is_some() && before.is_some() && now.is_some();
                 if note.set() != Some(set) || is_counted {
                     continue;
@@ -232,10 +292,8 @@ impl Ledger {
                     gone.push(Element::new(note.key()?));
                 }
                 if let Some(text) = now {
-                    let (_, rest) = text.split_once(' ').unwrap_or_default();
-                    let text = if note.chain().is_some() { rest } else { text };
-                    let userdata = Some(UserData::comment(text)?);
-                    let data = note.data(text);
+                    let userdata = Some(text.comment(*note)?);
+                    let data = note.data(&text.rest);
                     new.push(Element { data, userdata, ..Element::new(note.key()?) });
                 }
                 // What comes from here, too; see the module's page.
@@ -253,7 +311,7 @@ impl Ledger {
             transaction.push_elements(step, delete, 0, family, (&of, &gone));
             transaction.push_elements(step, add, create, family, (&of, &new));
         }
-        for (chain, Text { before, now }) in self.link_chains() {
+        for (chain, State { before, now }) in self.link_chains() {
             if before.is_some() && now.is_none() {
                 transaction.push(step, MessageType::DeleteChain, 0, self.table.family(), &chain);
             }
@@ -261,13 +319,13 @@ impl Ledger {
         Some(())
     }
 
-    fn changed(&self) -> impl Iterator<Item = (&Note, &Text)> {
+    fn changed(&self) -> impl Iterator<Item = (&Note, &State)> {
         let texts = self.touched.iter().filter_map(|note| self.notes.get_key_value(note));
         texts.filter(|(_, text)| text.before != text.now)
     }
 
     /// The chains of links that may come or go.
-    fn link_chains(&self) -> impl Iterator<Item = (Chain, &Text)> {
+    fn link_chains(&self) -> impl Iterator<Item = (Chain, &State)> {
         self.changed().filter_map(|(note, text)| {
             let chain = note.chain().filter(|_| *note != Note::Whole)?;
             Some((Chain::by_name(&self.table.name, &chain), text))
@@ -291,25 +349,41 @@ mod tests {
         let mut ledger = Ledger::new(PortTable::persistent(true));
         let note = Note::Tag(TagHash::of("web"));
         assert_eq!(ledger.count(note), (0, ""));
-        ledger.set(note, Some("1 web of two words".into()));
+        ledger.set(note, 1, "web of two words");
         ledger.add(note, 1);
-        assert_eq!(ledger.get(note), Some("2 web of two words"));
+        assert_eq!(ledger.count(note), (2, "web of two words"));
         ledger.add(note, -2);
         assert_eq!(ledger.get(note), None);
         ledger.add(Note::Whole, 1);
-        assert_eq!(ledger.get(Note::Whole), Some("1"));
+        assert_eq!(ledger.count(Note::Whole), (1, ""));
     }
+
+    #[test]
+    fn a_comment_is_read_as_it_was_written() {
+        let hash = TagHash::of("web");
+        for (note, count, rest) in [
+            (Note::Tag(hash), 2, "web of two words"),
+            (Note::Container(5, IpAddr::from([10, 0, 0, 2])), 3, ""),
+            (Note::Mapping(hash, 1), 0, "0.0.0.0:8080->10.0.0.2:80/tcp%5#1f"),
+            (Note::Local(5), 0, "was 0"),
+        ] {
+            let text = Text { count, rest: rest.into() };
+            let comment = text.comment(note).unwrap();
+            assert_eq!(Text::read(comment.as_comment().unwrap(), note), text);
+        }
+    }
+
     #[test]
     fn a_mapping_that_comes_deletes_nothing() {
         let (hash, address) = (TagHash::of("web"), IpAddr::from([10, 0, 0, 2]));
         let mut ledger = Ledger::new(PortTable::persistent(true));
-        for (note, text) in [(Note::Whole, "3"), (Note::Local(5), "2 was 0")] {
-            let text = Some(text.to_owned());
-            ledger.notes.insert(note, Text { before: text.clone(), now: text });
+        for (note, count, rest) in [(Note::Whole, 3, ""), (Note::Local(5), 2, "was 0")] {
+            let text = Some(Text { count, rest: rest.into() });
+            ledger.notes.insert(note, State { before: text.clone(), now: text });
         }
-        ledger.set(Note::Tag(hash), Some("1 web".into()));
+        ledger.set(Note::Tag(hash), 1, "web");
         let record = "0.0.0.0:8080->10.0.0.2:80/tcp%5#1f";
-        ledger.set(Note::Mapping(hash, 1), Some(record.into()));
+        ledger.set(Note::Mapping(hash, 1), 0, record);
         ledger.add(Note::Container(5, address), 1);
         ledger.add(Note::Local(5), 1);
         let steps = |ledger: &Ledger| {
@@ -323,7 +397,7 @@ mod tests {
         let elsewhere = "10.0.0.1:8080->10.0.0.2:80/tcp%5#1f";
         assert_eq!(Note::Mapping(hash, 1).data(elsewhere), Some(goto(MAPPINGS)));
         // The link goes with an element and a chain.
-        ledger.set(Note::Local(5), None);
+        ledger.clear(Note::Local(5));
         assert_eq!(steps(&ledger), 4);
     }
 

@@ -59,7 +59,7 @@ pub(super) fn settle(netns: &Netns, link: u32) -> Result<(), Error> {
             is_off = true;
         }
         let mut transaction = Operations::at_generation(generation);
-        ledger.set(local, None);
+        ledger.clear(local);
         ledger.add(Note::Whole, -1);
         let is_last = ledger.get(Note::Whole).is_none();
         if is_last {

@@ -4,7 +4,7 @@
 //! the generation it was made at, which no other with this text has; both in hexadecimal digits, so that the
 //! longest fits into a comment.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::nat::port_forward::mapping::Mapping;
 use crate::port::PortRange;
@@ -18,12 +18,19 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn text(mapping: &Mapping, number: u64) -> String {
-        let text = mapping.to_string();
-        let (host, target) = text.split_once("->").unwrap_or((&text, ""));
+        let Mapping { host_address, host_ports, target, target_ports, link, protocol } = *mapping;
+        let any: IpAddr = match target {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let host = SocketAddr::new(host_address.unwrap_or(any), host_ports.first());
+        let target = SocketAddr::new(target, target_ports.first());
         // How many ports there are is said once.
-        let (target, protocol) = target.rsplit_once('/').unwrap_or((target, ""));
-        let target = target.split_once('-').map_or(target, |(first, _)| first);
-        format!("{host}->{target}/{protocol}%{:x}#{number:x}", mapping.link)
+        if host_ports.is_one() {
+            return format!("{host}->{target}/{protocol}%{link:x}#{number:x}");
+        }
+        let last = host_ports.last();
+        format!("{host}-{last}->{target}/{protocol}%{link:x}#{number:x}")
     }
 
     /// The link that routes loopback addresses for a mapping, if one does.

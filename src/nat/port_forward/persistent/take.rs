@@ -102,7 +102,13 @@ fn take(
             taken.all &= is_there;
             is_any |= is_there;
             if is_there {
-                for port in own_ports(socket, known, &table, handle, kept).map_err(doing)? {
+                let all = || handle.mapping.ports().map(|(port, _)| port);
+                let own = if ledger.goes(all(), handle.number) {
+                    all().collect()
+                } else {
+                    own_ports(socket, known, &table, handle, kept).map_err(doing)?
+                };
+                for port in own {
                     elements.add_port(port, None, None);
                 }
             }
@@ -169,21 +175,18 @@ fn note_removed(
     // The last takes its place, so that there is none without.
     let end = Note::Mapping(hash, last);
     ledger.read(socket, [end])?;
-    let moved = ledger.get(end).map(str::to_owned);
-    ledger.set(Note::Mapping(hash, place), moved);
-    ledger.set(end, None);
+    if let Some(moved) = ledger.get(end).map(str::to_owned) {
+        ledger.set(Note::Mapping(hash, place), 0, moved);
+    }
+    ledger.clear(end);
     ledger.add(Note::Tag(hash), -1);
     let (link, target) = handle.mapping.container();
     ledger.add(Note::Container(link, target), -1);
     if handle.mapping.is_at_loopback() {
         let local = Note::Local(link);
-        match ledger.count(local) {
-            // The last: the note stays until the link is as it was.
-            (..=1, was) if ledger.get(local).is_some() => {
-                let none = format!("0 {was}");
-                ledger.set(local, Some(none));
-            }
-            _ => ledger.add(local, -1),
+        // With the last the note stays until the link is as it was.
+        if ledger.get(local).is_some() {
+            ledger.less_but_stay(local);
         }
     } else {
         ledger.add(Note::Whole, -1);
