@@ -19,5 +19,7 @@ mod owners;
 mod packets;
 #[path = "nft/sets.rs"]
 mod sets;
+#[path = "nft/spread.rs"]
+mod spread;
 #[path = "nft/transactions.rs"]
 mod transactions;

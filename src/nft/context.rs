@@ -125,6 +125,11 @@ impl Context {
             self.check_known(&dependency)?;
         }
         self.check_known(part)?;
+        for key in keys(part) {
+            if let Field::Numgen(number) = key {
+                number.check()?;
+            }
+        }
         let has_protocol = self.protocol != Protocol::Any;
         if fields(part).iter().any(|field| field.needs() == Needs::Ports) && !has_protocol {
             return Err("ports of which protocol? say tcp() or udp() before".into());
@@ -148,10 +153,16 @@ impl Context {
             {
                 Err("ports of which protocol? say tcp() or udp() before".into())
             }
-            Part::NatMap { fields, .. } => {
-                let is_known = self.network.is_some()
+            Part::NatMap { fields, map, .. } => {
+                let is_known = self.network.or(map.network()).is_some()
                     || fields.iter().any(|field| matches!(field.needs(), Needs::Network(_)));
-                if is_known { Ok(()) } else { Err(NO_FAMILY.into()) }
+                match (map.network(), self.network) {
+                    _ if !is_known => Err(NO_FAMILY.into()),
+                    (Some(to), Some(of)) if to != of => {
+                        Err("the rule is about another family than its new address".into())
+                    }
+                    _ => Ok(()),
+                }
             }
             Part::Limit(limit) | Part::Dynamic(Dynamic { own: Some(Own::Limit(limit)), .. }) => {
                 limit.check()
@@ -222,10 +233,18 @@ impl Context {
 
 /// What a part looks at.
 fn fields(part: &Part) -> Vec<Field> {
+    keys(part).into_iter().flat_map(Field::loaded).collect()
+}
+
+/// What a part looks at, numbers as such.
+fn keys(part: &Part) -> Vec<Field> {
     match part {
         Part::Match(one) => one.fields.clone(),
-        Part::VerdictMap { fields, .. } | Part::NatMap { fields, .. } => fields.clone(),
+        Part::VerdictMap { fields, .. }
+        | Part::NatMap { fields, .. }
+        | Part::ObjectMap { fields, .. } => fields.clone(),
         Part::Dynamic(Dynamic { fields, data, .. }) => [fields.as_slice(), data].concat(),
+        Part::MarkFrom { number, .. } => vec![Field::Numgen(*number)],
         _ => Vec::new(),
     }
 }

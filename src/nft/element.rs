@@ -1,9 +1,12 @@
 //! Elements of sets and maps.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use super::datum::{Datum, Span};
+use crate::counter::Counter;
 
 /// What a rule or a verdict map does with the packet.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +65,7 @@ impl Key {
 pub(super) enum Data {
     Values(Vec<Datum>),
     Verdict(Verdict),
+    Object(String),
 }
 
 /// An element to be: a key, and in a map what it stands for.
@@ -91,6 +95,38 @@ pub struct Element {
     pub(super) data: Option<Data>,
     pub(super) timeout: Option<Duration>,
     pub(super) comment: Option<String>,
+    pub(super) moment: Moment,
+}
+
+/// What is so just now, and no part of which element it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Moment {
+    pub(super) expires: Option<Duration>,
+    pub(super) counter: Option<Counter>,
+}
+
+impl PartialEq for Moment {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Moment {}
+
+impl PartialOrd for Moment {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Moment {
+    fn cmp(&self, _: &Self) -> Ordering {
+        Ordering::Equal
+    }
+}
+
+impl Hash for Moment {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 impl Element {
@@ -102,7 +138,7 @@ impl Element {
     /// One for all keys that are not in the set. Since Linux 5.13.
     #[doc(alias("catch-all", "NFT_SET_ELEM_CATCHALL"))]
     pub fn rest() -> Self {
-        Self { key: Key::Rest, data: None, timeout: None, comment: None }
+        Self::of_key(Key::Rest)
     }
 
     /// Of a map: what the key stands for.
@@ -123,9 +159,23 @@ impl Element {
         self
     }
 
+    /// Of a map to objects: the object of this name. [`Map::objects`](super::Map::objects).
+    #[doc(alias = "NFTA_SET_ELEM_OBJREF")]
+    pub fn object(mut self, name: impl Into<String>) -> Self {
+        self.data = Some(Data::Object(name.into()));
+        self
+    }
+
     /// Gone after so long; only in a set with timeouts. Default: what the set says.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Gone after so long this time; once a rule updates it, its timeout holds. Default: its timeout.
+    #[doc(alias = "NFTA_SET_ELEM_EXPIRATION")]
+    pub fn expires(mut self, after: Duration) -> Self {
+        self.moment.expires = Some(after);
         self
     }
 
@@ -156,13 +206,32 @@ impl Element {
         }
     }
 
+    /// The object that the key stands for, in a map to objects.
+    pub fn object_of(&self) -> Option<&str> {
+        match &self.data {
+            Some(Data::Object(name)) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Of one that was read: how long it stays from then on. Elements that differ in this alone are equal.
+    pub fn expires_in(&self) -> Option<Duration> {
+        self.moment.expires
+    }
+
+    /// Of one that was read: what its own counter has counted, as
+    /// [`counter_each`](super::Rule::counter_each) gives it one. Elements that differ in this alone are equal.
+    pub fn counter(&self) -> Option<Counter> {
+        self.moment.counter
+    }
+
     /// Its comment, if it has one.
     pub fn comment_of(&self) -> Option<&str> {
         self.comment.as_deref()
     }
 
     pub(super) fn of_key(key: Key) -> Self {
-        Self { key, data: None, timeout: None, comment: None }
+        Self { key, data: None, timeout: None, comment: None, moment: Moment::default() }
     }
 }
 
@@ -197,6 +266,7 @@ impl fmt::Display for Element {
                 join(f, values, " . ")
             }
             Some(Data::Verdict(verdict)) => write!(f, " : {verdict}"),
+            Some(Data::Object(name)) => write!(f, " : \"{name}\""),
             None => Ok(()),
         }
     }

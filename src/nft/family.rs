@@ -146,16 +146,6 @@ impl fmt::Display for Priority {
     }
 }
 
-impl Family {
-    /// What `tproxy` without an address is about.
-    pub(super) fn tproxy(self) -> wire::Family {
-        match self {
-            Self::Ip | Self::Ip6 => self.wire(),
-            _ => wire::Family::Unspecified,
-        }
-    }
-}
-
 /// Connection tracking comes at this priority; address translation has to come later.
 const CONNTRACK: Priority = Priority(-200);
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::numgen::Numgen;
 use super::types::Type;
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::ct::{Ct, CtKey};
@@ -85,6 +86,8 @@ pub enum Field {
     SocketMark,
     /// `socket wildcard`: whether that is bound to no address of its own. Since Linux 5.10.
     SocketWildcard,
+    /// `numgen`, `jhash`, `symhash`: a number by which packets are spread.
+    Numgen(Numgen),
 }
 
 /// What has to be known of a packet before a field can be looked at.
@@ -151,6 +154,7 @@ enum Source {
     Ct(CtKey, Option<crate::wire::nft::expr::ct::Direction>),
     Fib(FibFlags),
     Socket(SocketKey),
+    Numgen(Numgen),
 }
 
 impl Field {
@@ -268,6 +272,7 @@ impl Field {
             Self::SocketWildcard => {
                 ("socket wildcard", Type::Boolean, Source::Socket(SocketKey::Wildcard), none)
             }
+            Self::Numgen(number) => ("numgen", Type::Number, Source::Numgen(number), none),
         }
     }
 
@@ -278,6 +283,14 @@ impl Field {
 
     pub(super) fn needs(self) -> Needs {
         self.facts().3
+    }
+
+    /// Itself; of a hash the fields that it is of.
+    pub(super) fn loaded(self) -> Vec<Self> {
+        match self {
+            Self::Numgen(number) => number.fields(),
+            known => vec![known],
+        }
     }
 
     /// Loads it whole.
@@ -291,6 +304,7 @@ impl Field {
             Source::Packet(base, offset) => Payload::load(dreg, base, offset, length).into(),
             Source::Meta(key) => Meta::Load { dreg, key }.into(),
             Source::Ct(key, direction) => Ct::Load { dreg, key, direction }.into(),
+            Source::Numgen(number) => number.load(dreg),
             Source::Socket(key) => Socket { key, dreg, level: 0 }.into(),
             Source::Fib(flags) => Fib { dreg, result: FibResult::AddressType, flags }.into(),
         }
@@ -304,6 +318,9 @@ impl Field {
 /// In the words of `nft`.
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.facts().0)
+        match self {
+            Self::Numgen(number) => write!(f, "{number}"),
+            known => f.write_str(known.facts().0),
+        }
     }
 }

@@ -137,7 +137,7 @@ pub(super) fn counter(rule: &RuleHandle, reset: bool) -> Result<Counter, Error> 
     let found =
         get(&chain.table.netns, chain.table.family.wire(), kind, &of, read).map_err(doing)?;
     let rule = found.ok_or_else(|| gone("read rule", rule))?;
-    Ok(counted(&rule).unwrap_or_default())
+    Ok(counted(&rule.expressions).unwrap_or_default())
 }
 
 pub(super) fn list_elements(

@@ -4,9 +4,13 @@
 //! `NFT_SET_ELEM_INTERVAL_END`; of a concatenation it is one, with its last key in
 //! `NFTA_SET_ELEM_KEY_END`.
 
+use std::time::Duration;
+
 use super::datum::Span;
-use super::element::{Data, Element, Key, Verdict};
+use super::element::{Data, Element, Key, Moment, Verdict};
 use super::name::{check as check_name, check_comment};
+use super::object::ObjectKind;
+use super::ruleset::counted;
 use super::types::Type;
 use crate::wire::nft::data as wire_data;
 use crate::wire::nft::data::{ChainRef, Value};
@@ -19,6 +23,7 @@ use crate::wire::nft::userdata::UserData;
 pub(super) enum DataKind {
     Values(Vec<Type>),
     Verdict,
+    Object(ObjectKind),
 }
 
 /// What elements have to be.
@@ -92,10 +97,15 @@ impl Shape {
         }
         if with_data {
             out.data = self.encode_data(element)?;
+            if let Some(Data::Object(name)) = &element.data {
+                check_name(name)?;
+                out.object = Some(name.clone());
+            }
             if element.timeout.is_some() && !self.timeout {
                 return Err(format!("{element} has a timeout, in a set without timeouts"));
             }
             out.timeout = element.timeout;
+            out.expiration = self.encode_expiration(element)?;
             if let Some(comment) = &element.comment {
                 check_comment(comment)?;
                 out.userdata = UserData::comment(comment);
@@ -126,9 +136,20 @@ impl Shape {
         Ok(())
     }
 
+    fn encode_expiration(&self, element: &Element) -> Result<Option<Duration>, String> {
+        let Some(expires) = element.moment.expires else { return Ok(None) };
+        match element.timeout {
+            _ if !self.timeout => Err(format!("{element} expires, in a set without timeouts")),
+            Some(timeout) if expires > timeout => {
+                Err(format!("{element} expires after its timeout of {timeout:?}"))
+            }
+            _ => Ok(Some(expires)),
+        }
+    }
+
     fn encode_data(&self, element: &Element) -> Result<Option<wire_data::Data>, String> {
         match (&self.data, &element.data) {
-            (None, None) => Ok(None),
+            (None, None) | (Some(DataKind::Object(_)), Some(Data::Object(_))) => Ok(None),
             (None, Some(_)) => Err(format!("{element} stands for something, in a set")),
             (Some(_), None) => Err(format!("{element} stands for nothing, in a map")),
             (Some(DataKind::Verdict), Some(Data::Verdict(verdict))) => {
@@ -191,7 +212,11 @@ impl Shape {
             }
             _ => None,
         };
+        if let Some(name) = &one.object {
+            element.data = Some(Data::Object(name.clone()));
+        }
         element.timeout = one.timeout;
+        element.moment = Moment { expires: one.expiration, counter: counted(&one.expressions) };
         let comment = one.userdata.as_ref().and_then(UserData::as_comment);
         element.comment = comment.map(str::to_owned);
         element

@@ -9,6 +9,7 @@ use super::family::Family;
 use super::find::{gone, list_elements};
 use super::flowtable::Flowtable;
 use super::info::{ChainInfo, RuleInfo, SetInfo, SetOrMap, TableInfo};
+use super::interval::DataKind;
 use super::object::Object;
 use super::request::{self, dump, dump_in};
 use super::rule::Rule;
@@ -125,12 +126,13 @@ fn rule_info(family: Family, rule: &wire_rule::Rule, written: &Written) -> RuleI
             ..Rule::default()
         },
         number: rule.handle.unwrap_or_default(),
-        counter: counted(rule),
+        counter: counted(&rule.expressions),
     }
 }
 
-pub(super) fn counted(rule: &wire_rule::Rule) -> Option<Counter> {
-    rule.expressions.iter().find_map(|expr| match expr {
+/// What the first counter among these has counted.
+pub(super) fn counted(expressions: &[Expr]) -> Option<Counter> {
+    expressions.iter().find_map(|expr| match expr {
         Expr::Counter(counter) => Some(Counter::new(counter.packets, counter.bytes)),
         _ => None,
     })
@@ -141,13 +143,16 @@ fn sets(netns: &Netns, family: Family, table: &str) -> Result<(Vec<SetInfo>, Wri
     let of = wire_set::Set { table: table.to_owned(), ..wire_set::Set::default() };
     let listed: Vec<(_, wire_set::Set)> = dump_in(netns, family, MessageType::GetSet, &of)?;
     let mut sets = Vec::new();
-    let mut written = Written::new();
+    let mut written = Written::default();
     for (_, set) in listed {
         let name = set.name.clone().unwrap_or_default();
         let shape = shape_of(&set);
         let elements = shape.decode(list_elements(netns, family, table, &name)?);
+        if let Some(DataKind::Object(kind)) = shape.data {
+            written.objects.insert(name.clone(), kind);
+        }
         if set.flags.unwrap_or_default().contains(SetFlags::ANONYMOUS) {
-            written.insert(name, elements);
+            written.elements.insert(name, elements);
             continue;
         }
         let number = set.handle.unwrap_or_default();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::element::Element;
 use super::interval::{DataKind, Shape};
 use super::name;
+use super::object::ObjectKind;
 use super::set_handle::SetHandle;
 use super::set_message::{set_message, shape_of};
 use super::table::TableHandle;
@@ -112,6 +113,31 @@ impl Map {
     #[doc(alias = "nft add map")]
     pub fn new(name: impl Into<String>, key: impl Into<Types>, data: impl Into<Types>) -> Self {
         Self(Spec::new(name.into(), key.into(), Some(DataKind::Values(data.into().0))))
+    }
+
+    /// One whose keys stand for objects of the table: [`Rule::object_map`](super::Rule::object_map).
+    ///
+    /// ```
+    /// use netloom::nft::{Chain, Element, Family, Field, Map, Object, ObjectKind, Rule, Table, Type};
+    /// use netloom::Namespace;
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let netns = Namespace::anonymous().create()?;
+    /// let by_port = Rule::new().tcp().object_map(ObjectKind::Counter, [Field::DestinationPort], "ports");
+    /// let table = Table::new(Family::Inet, "accounting")
+    ///     .object(Object::counter("web"))
+    ///     .map(
+    ///         Map::objects("ports", Type::Port, ObjectKind::Counter)
+    ///             .element(Element::new(80).object("web"))
+    ///             .element(Element::new(443).object("web")),
+    ///     )
+    ///     .chain(Chain::new("count").rule(by_port))
+    ///     .create(&netns)?;
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    #[doc(alias = "NFT_SET_OBJECT")]
+    pub fn objects(name: impl Into<String>, key: impl Into<Types>, kind: ObjectKind) -> Self {
+        Self(Spec::new(name.into(), key.into(), Some(DataKind::Object(kind))))
     }
 
     /// One whose keys stand for verdicts.

@@ -1,6 +1,7 @@
 //! What the kernel is told of a set or map, and what it tells.
 
 use super::interval::{DataKind, Shape, total};
+use super::object::ObjectKind;
 use super::types::Type;
 use crate::wire::nft::datatype::DataType;
 use crate::wire::nft::set::{Set, SetFlags};
@@ -14,7 +15,9 @@ pub(super) fn set_message(table: &str, name: &str, shape: &Shape, id: u32) -> Re
     let mut flags = SetFlags::empty();
     flags.set(SetFlags::INTERVAL, shape.interval);
     flags.set(SetFlags::TIMEOUT, shape.timeout);
-    flags.set(SetFlags::MAP, shape.data.is_some());
+    let is_of_objects = matches!(shape.data, Some(DataKind::Object(_)));
+    flags.set(SetFlags::MAP, shape.data.is_some() && !is_of_objects);
+    flags.set(SetFlags::OBJECT, is_of_objects);
     let mut set = Set {
         flags: None,
         id: Some(id),
@@ -30,6 +33,7 @@ pub(super) fn set_message(table: &str, name: &str, shape: &Shape, id: u32) -> Re
     set.flags = Some(flags);
     match &shape.data {
         None => {}
+        Some(DataKind::Object(kind)) => set.object_type = Some(kind.wire()),
         Some(DataKind::Verdict) => {
             set.data_type = Some(DataType::VERDICT);
             // `nft` tells the length of its own verdict, the kernel takes no notice.
@@ -52,6 +56,9 @@ pub(super) fn shape_of(set: &Set) -> Shape {
     let flags = set.flags.unwrap_or_default();
     let key_type = set.key_type.unwrap_or(DataType(0));
     let data = match set.data_type {
+        _ if flags.contains(SetFlags::OBJECT) => {
+            set.object_type.and_then(ObjectKind::from_wire).map(DataKind::Object)
+        }
         _ if !flags.contains(SetFlags::MAP) => None,
         Some(DataType::VERDICT) => Some(DataKind::Verdict),
         Some(number) => {
@@ -59,8 +66,15 @@ pub(super) fn shape_of(set: &Set) -> Shape {
         }
         None => None,
     };
+    let key_len = set.key_len.unwrap_or_default();
+    let mut key = Type::all_from(key_type, key_len);
+    let order = set.userdata.as_ref().and_then(UserData::key_byte_order);
+    // A number of a packet's, which lies the other way round.
+    if key == [Type::Number] && order != Some(ByteOrder::Host) {
+        key = vec![Type::Other { number: key_type.0, length: key_len }];
+    }
     Shape {
-        key: Type::all_from(key_type, set.key_len.unwrap_or_default()),
+        key,
         data,
         interval: flags.contains(SetFlags::INTERVAL),
         timeout: flags.contains(SetFlags::TIMEOUT),

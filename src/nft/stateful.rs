@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use super::element::Element;
+use super::encode::{has_intervals, shape_of};
 use super::field::Field;
+use super::interval::DataKind;
 use super::limit::Limit;
 use super::name;
 use super::object::ObjectKind;
-use super::part::{Dynamic, Own, Part};
+use super::part::{Dynamic, Group, Own, Part};
 use super::rule::Rule;
 use crate::wire::nft::expr::dynset::DynsetOp;
 
@@ -53,6 +56,44 @@ impl Rule {
     /// [`Object::synproxy`](super::Object::synproxy).
     pub fn named_synproxy(self, name: &str) -> Self {
         self.object("named_synproxy", ObjectKind::Synproxy, name)
+    }
+
+    /// Has the object that a map of the table has for these fields do its work: `counter name tcp dport map
+    /// @MAP`. [`Map::objects`](super::Map::objects).
+    #[doc(alias = "objref")]
+    pub fn object_map(
+        mut self,
+        kind: ObjectKind,
+        fields: impl IntoIterator<Item = Field>,
+        map: &str,
+    ) -> Self {
+        let fields: Vec<_> = fields.into_iter().collect();
+        if let Err(reason) = name::check(map) {
+            self.rejected.reject("object_map", map, reason);
+        } else if fields.is_empty() {
+            self.rejected.reject("object_map", map, "a key of no fields");
+        }
+        self.with(Part::ObjectMap { kind, fields, map: Group::Named(map.to_owned()) })
+    }
+
+    /// As [`object_map`](Self::object_map), with the map written into the rule: `counter name tcp dport map
+    /// { 80 : "web" }`.
+    pub fn objects(
+        mut self,
+        kind: ObjectKind,
+        fields: impl IntoIterator<Item = Field>,
+        elements: impl IntoIterator<Item = Element>,
+    ) -> Self {
+        let fields: Vec<_> = fields.into_iter().collect();
+        let elements: Vec<_> = elements.into_iter().collect();
+        let interval = has_intervals(&elements);
+        let shape = shape_of(&fields, Some(DataKind::Object(kind)), interval);
+        if fields.is_empty() || elements.is_empty() {
+            self.rejected.reject("objects", "", "nothing was named");
+        } else if let Err(reason) = shape.encode(&elements, true) {
+            self.rejected.reject("objects", "", reason);
+        }
+        self.with(Part::ObjectMap { kind, fields, map: Group::written(elements, interval) })
     }
 
     fn object(mut self, setter: &'static str, kind: ObjectKind, name: &str) -> Self {
@@ -124,7 +165,8 @@ impl Rule {
     }
 
     /// What was put into a set right before goes after so long; the set is one with
-    /// [timeouts](super::Set::timeout): `update @SET { … timeout 1m }`. Default: what the set says.
+    /// [timeouts](super::Set::timeout): `update @SET { … timeout 1m }`. The kernel counts in ticks, of 4 ms on
+    /// most machines. Default: what the set says.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         let is_whole = timeout.as_millis() > 0 && timeout.subsec_nanos().is_multiple_of(1_000_000);
         match self.parts.last_mut() {

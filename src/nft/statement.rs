@@ -6,14 +6,16 @@ use std::ops::RangeInclusive;
 use super::datum::{Datum, Span};
 use super::element::{Element, Verdict};
 use super::encode::{has_intervals, shape_of};
-use super::field::Field;
+use super::field::{Field, Network};
 use super::interval::DataKind;
 use super::limit::Limit;
 use super::log::Log;
 use super::name;
+use super::numgen::Numgen;
 use super::part::{Group, Nat, Part};
 use super::reject::Reject;
 use super::rule::Rule;
+use super::types::Type;
 use crate::wire::nft::expr::nat::NatFlags;
 
 impl Part {
@@ -151,6 +153,56 @@ impl Rule {
         self.nat_map("dnat_map_to_ports", (false, true), fields, map)
     }
 
+    /// Gives it the source that stands in the rule for these fields: `snat to ip saddr map { … }`.
+    pub fn snat_by(
+        self,
+        fields: impl IntoIterator<Item = Field>,
+        elements: impl IntoIterator<Item = Element>,
+    ) -> Self {
+        self.nat_by("snat_by", true, fields, elements)
+    }
+
+    /// Gives it the destination that stands in the rule for these fields, an address or an address and a port:
+    /// `dnat to tcp dport map { 80 : 10.0.0.2, 443 : 10.0.0.3 }`.
+    pub fn dnat_by(
+        self,
+        fields: impl IntoIterator<Item = Field>,
+        elements: impl IntoIterator<Item = Element>,
+    ) -> Self {
+        self.nat_by("dnat_by", false, fields, elements)
+    }
+
+    fn nat_by(
+        mut self,
+        setter: &'static str,
+        is_source: bool,
+        fields: impl IntoIterator<Item = Field>,
+        elements: impl IntoIterator<Item = Element>,
+    ) -> Self {
+        let fields: Vec<_> = fields.into_iter().collect();
+        let elements: Vec<_> = elements.into_iter().collect();
+        let interval = has_intervals(&elements);
+        let with_port = elements.first().is_some_and(|one| one.data().len() > 1);
+        let map = Group::written(elements.clone(), interval);
+        let address = match map.network() {
+            Some(Network::Ip4) => Type::Ipv4,
+            Some(_) => Type::Ipv6,
+            None => {
+                self.rejected.reject(setter, "", "no element stands for an address");
+                return self;
+            }
+        };
+        let data = if with_port { vec![address, Type::Port] } else { vec![address] };
+        let shape = shape_of(&fields, Some(DataKind::Values(data)), interval);
+        if fields.is_empty() {
+            self.rejected.reject(setter, "", "a key of no fields");
+        } else if let Err(reason) = shape.encode(&elements, true) {
+            self.rejected.reject(setter, "", reason);
+        }
+        let flags = NatFlags::empty();
+        self.with(Part::NatMap { is_source, fields, map, with_port, flags })
+    }
+
     fn nat_map(
         mut self,
         setter: &'static str,
@@ -164,7 +216,7 @@ impl Rule {
         } else if fields.is_empty() {
             self.rejected.reject(setter, map, "a key of no fields");
         }
-        let (map, flags) = (map.to_owned(), NatFlags::empty());
+        let (map, flags) = (Group::Named(map.to_owned()), NatFlags::empty());
         self.with(Part::NatMap { is_source, fields, map, with_port, flags })
     }
 
@@ -227,6 +279,16 @@ impl Rule {
     /// Marks the connection: `ct mark set`.
     pub fn set_ct_mark(self, mark: u32) -> Self {
         self.with(Part::SetCtMark(mark))
+    }
+
+    /// Marks the packet with a number by which packets are spread: `meta mark set numgen …`.
+    pub fn set_mark_from(self, number: Numgen) -> Self {
+        self.with(Part::MarkFrom { is_ct: false, number })
+    }
+
+    /// Marks the connection with a number by which packets are spread: `ct mark set jhash …`.
+    pub fn set_ct_mark_from(self, number: Numgen) -> Self {
+        self.with(Part::MarkFrom { is_ct: true, number })
     }
 
     /// Gives the connection the packet's mark: `ct mark set meta mark`.

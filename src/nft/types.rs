@@ -54,6 +54,8 @@ pub enum Type {
     LinkType,
     /// `boolean`: 0 or 1.
     Boolean,
+    /// `integer`, of 32 bits in the machine's own order: what [`Numgen`](super::Numgen) gives.
+    Number,
     /// One that has no name here.
     Other {
         /// Its number in `nft`.
@@ -78,7 +80,7 @@ enum Layout {
 }
 
 impl Type {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::Ipv4,
         Self::Ipv6,
         Self::Mac,
@@ -99,6 +101,7 @@ impl Type {
         Self::NetfilterProtocol,
         Self::LinkType,
         Self::Boolean,
+        Self::Number,
     ];
 
     /// Name and number in `nft` (`include/datatype.h`), and layout.
@@ -124,6 +127,7 @@ impl Type {
             Self::NetfilterProtocol => ("nf_proto", DataType::NETFILTER_PROTOCOL, Layout::Byte),
             Self::LinkType => ("iface_type", DataType(21), Layout::Host16),
             Self::Boolean => ("boolean", DataType::BOOLEAN, Layout::Byte),
+            Self::Number => ("integer", DataType(4), Layout::Host32),
             Self::Other { number, length } => ("other", DataType(number), Layout::Bytes(length)),
         }
     }

@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use netloom::nft::{Chain, Family, Hook, Limit, Policy, Priority, Rule, Set, Table, Type};
+use netloom::nft::{
+    Chain, CtState, Element, Family, Field, Hook, Limit, Map, Numgen, Object, ObjectKind, Policy,
+    Priority, Reject, Rule, Set, Table, Type, Verdict,
+};
 use netloom::{Namespace, Netns, Owned, Ping, Veth, VethEnd, VethPair};
 
 use crate::golden::load;
@@ -29,6 +32,13 @@ fn reaches(from: &Netns) -> bool {
 
 fn is_lost(from: &Netns) -> bool {
     Ping::new("10.0.0.1").timeout(Duration::from_millis(200)).send(from).is_err()
+}
+
+/// A refusal comes at once; what else is slow is the machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn new_connections() -> Rule {
+    Rule::new().tcp().dport(7000).ct_state(CtState::NEW)
 }
 
 fn input() -> Chain {
@@ -70,7 +80,7 @@ fn a_set_decides_as_it_is_now() {
     support::isolated(|| {
         let (near, far, _cable) = pair();
         let blocked = Set::new("blocked", Type::Ipv4).interval();
-        let drop = Rule::new().in_set([netloom::nft::Field::Ip4Source], "blocked").drop();
+        let drop = Rule::new().in_set([Field::Ip4Source], "blocked").drop();
         let table = Table::new(Family::Inet, "t").set(blocked).chain(input().rule(drop));
         let table = table.create(&near).unwrap();
         assert!(reaches(&far));
@@ -100,6 +110,90 @@ fn a_limit_lets_its_burst_through() {
         let rules = table.chain("in").unwrap().rules().unwrap();
         let counted = |at: usize| rules[at].0.counter().unwrap().packets;
         assert_eq!((counted(0), counted(1)), (6, 3));
+    });
+}
+
+#[test]
+fn so_many_connections_and_no_more() {
+    support::isolated(|| {
+        let (near, far, _cable) = pair();
+        let _server = near.tcp_listen("10.0.0.1:7000").unwrap();
+        let two_and_no_more = |chain: Chain| {
+            let table = Table::new(Family::Inet, "t").chain(chain).create(&near).unwrap();
+            let connect = || far.tcp_connect("10.0.0.1:7000", PATIENCE);
+            let _there = [connect().unwrap(), connect().unwrap()];
+            let refused = connect().unwrap_err();
+            assert_eq!(refused.raw_os_error(), Some(nix::libc::ECONNREFUSED), "{refused}");
+            table.delete().unwrap();
+        };
+        let over = new_connections().connections_over(2).reject(Reject::TcpReset);
+        two_and_no_more(input().rule(over));
+        let within = new_connections().connections(2).accept();
+        two_and_no_more(input().rule(within).rule(new_connections().reject(Reject::TcpReset)));
+    });
+}
+
+#[test]
+fn so_many_connections_of_each_and_no_more() {
+    support::isolated(|| {
+        let (near, far, cable) = pair();
+        let other = netloom::Address::new("10.0.0.5/24").create(cable.near()).unwrap();
+        let _server = near.tcp_listen("0.0.0.0:7000").unwrap();
+        let connect = |to: &str| far.tcp_connect(to, PATIENCE);
+        let over = new_connections()
+            .connections_over_each([Field::Ip4Destination], "busy", 1)
+            .counter()
+            .reject(Reject::TcpReset);
+        let busy = Set::new("busy", Type::Ipv4).dynamic().size(100);
+        let table = Table::new(Family::Inet, "t").set(busy).chain(input().rule(over));
+        let table = table.create(&near).unwrap();
+        let _one = connect("10.0.0.1:7000").unwrap();
+        let refused = connect("10.0.0.1:7000").unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(nix::libc::ECONNREFUSED), "{refused}");
+        let _another = connect("10.0.0.5:7000").unwrap();
+        assert!(connect("10.0.0.5:7000").is_err());
+        let set = table.set("busy").unwrap();
+        assert!(set.contains("10.0.0.1").unwrap() && set.contains("10.0.0.5").unwrap());
+        let rules = table.chain("in").unwrap().rules().unwrap();
+        assert_eq!(rules[0].0.counter().unwrap().packets, 2);
+        drop(other);
+    });
+}
+
+#[test]
+fn packets_are_spread_and_counted_by_what_they_are() {
+    support::isolated(|| {
+        let (near, far, _cable) = pair();
+        let jump = |number: u8, to: &str| Element::new(number).verdict(Verdict::Jump(to.into()));
+        let spread = Rule::new()
+            .icmp_echo()
+            .counter_each([Field::Ip4Source], "clients")
+            .object_map(ObjectKind::Counter, [Field::Ip4Source], "counters")
+            .verdicts([Numgen::incremental(2).into()], [jump(0, "even"), jump(1, "odd")]);
+        let table = Table::new(Family::Ip, "t")
+            .object(Object::counter("far"))
+            .set(Set::new("clients", Type::Ipv4).dynamic().size(100))
+            .map(
+                Map::objects("counters", Type::Ipv4, ObjectKind::Counter)
+                    .element(Element::new("10.0.0.2").object("far")),
+            )
+            .chain(Chain::new("even").rule(Rule::new().counter()))
+            .chain(Chain::new("odd").rule(Rule::new().counter()))
+            .chain(input().rule(spread));
+        let table = table.create(&near).unwrap();
+        for _ in 0..4 {
+            assert!(reaches(&far));
+        }
+        let counted = |chain: &str| {
+            let rules = table.chain(chain).unwrap().rules().unwrap();
+            rules[0].0.counter().unwrap().packets
+        };
+        assert_eq!((counted("even"), counted("odd")), (2, 2));
+        let far_object = table.object(ObjectKind::Counter, "far").unwrap();
+        assert_eq!(far_object.read().unwrap().counted().packets, 4);
+        let clients = table.set("clients").unwrap().elements().unwrap();
+        assert_eq!(clients, ["10.0.0.2".into()]);
+        assert_eq!(clients[0].counter().unwrap().packets, 4);
     });
 }
 

@@ -6,15 +6,19 @@ use crate::nft::datum::Span;
 use crate::nft::element::Element;
 use crate::nft::encode::{network_match, prefix_mask};
 use crate::nft::field::{Field, Network};
+use crate::nft::numgen::Numgen;
 use crate::nft::part::{Dynamic, Group, Match, Part, Test};
 use crate::nft::types::Type;
 use crate::wire::nft::data::Value;
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::bitwise::BitwiseOp;
 use crate::wire::nft::expr::cmp::{Cmp, Comparison};
+use crate::wire::nft::expr::ct::{Ct, CtKey};
 use crate::wire::nft::expr::dynset::Dynset;
 use crate::wire::nft::expr::lookup::{Lookup, LookupFlags};
+use crate::wire::nft::expr::meta::{Meta, MetaKey};
 use crate::wire::nft::expr::nat as wire_nat;
+use crate::wire::nft::expr::objref::Objref;
 use crate::wire::nft::expr::payload::Payload;
 use crate::wire::nft::expr::range::{Range, RangeOp};
 use crate::wire::nft::register::Register;
@@ -23,6 +27,12 @@ use crate::wire::nft::register::Register::R1;
 impl Decoder<'_> {
     pub(super) fn matching<'e>(&self, list: &'e [Expr]) -> Option<(Part, &'e [Expr])> {
         let (first, rest) = list.split_first()?;
+        if let Some((field, rest)) = self.number(list) {
+            let test = Self::test(field, rest);
+            let part =
+                |(test, not, rest)| (Part::Match(Match { fields: vec![field], not, test }), rest);
+            return test.map(part).or_else(|| self.looked_up(vec![field], 1, rest));
+        }
         if let Some(field) = self.field(first, R1) {
             if let Some((network, rest)) = self.network(field, rest) {
                 return Some((Part::Network(network), rest));
@@ -31,7 +41,24 @@ impl Decoder<'_> {
                 return Some((Part::Match(Match { fields: vec![field], not, test }), rest));
             }
         }
-        self.prefix(first, rest).or_else(|| self.lookup(list))
+        self.prefix(first, rest).or_else(|| self.looked_up(Vec::new(), 0, list))
+    }
+
+    /// A number by which packets are spread, and the fields it is of.
+    fn number<'e>(&self, list: &'e [Expr]) -> Option<(Field, &'e [Expr])> {
+        let mut fields = Vec::new();
+        let mut slot = 4;
+        let mut rest = list;
+        loop {
+            let (first, after) = rest.split_first()?;
+            if let Some(number) = Numgen::decode(first, &fields) {
+                return Some((number.into(), after));
+            }
+            let field = self.field(first, Register::at_slot(slot)?)?;
+            slot += field.value_type().len().div_ceil(4);
+            fields.push(field);
+            rest = after;
+        }
     }
 
     /// The field that this loads whole, if it means that here.
@@ -111,9 +138,12 @@ impl Decoder<'_> {
     }
 
     /// One field or several, looked up in a set or a verdict map.
-    fn lookup<'e>(&self, list: &'e [Expr]) -> Option<(Part, &'e [Expr])> {
-        let mut fields = Vec::new();
-        let mut slot = 0;
+    fn looked_up<'e>(
+        &self,
+        mut fields: Vec<Field>,
+        mut slot: u32,
+        list: &'e [Expr],
+    ) -> Option<(Part, &'e [Expr])> {
         let mut rest = list;
         loop {
             let (first, after) = rest.split_first()?;
@@ -125,7 +155,14 @@ impl Decoder<'_> {
                 return Some((Part::Dynamic(Dynamic { data, ..dynamic }), after));
             }
             if let [Expr::Lookup(lookup), Expr::Nat(nat), after @ ..] = rest {
-                return Some((Self::nat_map(fields, lookup, nat)?, after));
+                return Some((self.nat_map(fields, lookup, nat)?, after));
+            }
+            if let ([Field::Numgen(number)], Some(is_ct)) = (fields.as_slice(), sets_mark(first)) {
+                return Some((Part::MarkFrom { is_ct, number: *number }, after));
+            }
+            if let Expr::Objref(Objref::Map { sreg: R1, map, .. }) = first {
+                let kind = *self.written.objects.get(map).filter(|_| !fields.is_empty())?;
+                return Some((Part::ObjectMap { kind, fields, map: self.group(map)? }, after));
             }
             if let Expr::Lookup(Lookup { sreg: R1, dreg, set, flags, .. }) = first {
                 if fields.is_empty() {
@@ -173,14 +210,13 @@ impl Decoder<'_> {
         }
     }
 
-    fn nat_map(fields: Vec<Field>, lookup: &Lookup, nat: &wire_nat::Nat) -> Option<Part> {
-        let is_one = !fields.is_empty()
-            && (lookup.sreg, lookup.dreg) == (R1, Some(R1))
-            && !is_written(&lookup.set);
+    fn nat_map(&self, fields: Vec<Field>, lookup: &Lookup, nat: &wire_nat::Nat) -> Option<Part> {
+        let is_one = !fields.is_empty() && (lookup.sreg, lookup.dreg) == (R1, Some(R1));
+        let map = self.group(&lookup.set)?;
         is_one.then(|| Part::NatMap {
             is_source: nat.kind == wire_nat::NatType::Source,
             fields,
-            map: lookup.set.clone(),
+            map,
             with_port: nat.port_min.is_some(),
             flags: behaviour(nat.flags),
         })
@@ -190,9 +226,18 @@ impl Decoder<'_> {
         if !is_written(set) {
             return Some(Group::Named(set.to_owned()));
         }
-        let elements = self.written.get(set)?.clone();
+        let elements = self.written.elements.get(set)?.clone();
         let interval = elements.iter().flat_map(Element::key).any(is_interval);
         Some(Group::written(elements, interval))
+    }
+}
+
+/// Whether it is the connection's mark that is set, not the packet's; none where it is no mark.
+fn sets_mark(expr: &Expr) -> Option<bool> {
+    match expr {
+        Expr::Meta(Meta::Set { sreg: R1, key: MetaKey::Mark }) => Some(false),
+        Expr::Ct(Ct::Set { sreg: R1, key: CtKey::Mark, direction: None }) => Some(true),
+        _ => None,
     }
 }
 

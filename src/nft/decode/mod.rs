@@ -9,15 +9,22 @@ use super::context::Context;
 use super::element::Element;
 use super::encode::encode;
 use super::family::Family;
+use super::object::ObjectKind;
 use super::part::Part;
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::counter::Counter;
 use crate::wire::nft::expr::dynset::Dynset;
 use crate::wire::nft::expr::lookup::Lookup;
+use crate::wire::nft::expr::objref::Objref;
 use crate::wire::nft::expr::quota::Quota;
 
 /// The sets that are written into rules, by the names the kernel gave them.
-pub(super) type Written = BTreeMap<String, Vec<Element>>;
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    pub(super) elements: BTreeMap<String, Vec<Element>>,
+    /// What the objects are to which maps of the table lead, written or not.
+    pub(super) objects: BTreeMap<String, ObjectKind>,
+}
 
 /// The parts of a rule. Written again they are the same expressions, or they stay unknown.
 pub(super) fn decode(family: Family, list: &[Expr], written: &Written) -> Vec<Part> {
@@ -49,13 +56,16 @@ fn comparable(list: &[Expr]) -> Vec<Expr> {
         Expr::Lookup(lookup) if is_written(&lookup.set) => {
             Lookup { set: String::new(), ..lookup }.into()
         }
+        Expr::Objref(Objref::Map { sreg, map, map_id }) if is_written(&map) => {
+            Objref::Map { sreg, map: String::new(), map_id }.into()
+        }
         same => same,
     };
     list.iter().map(one).collect()
 }
 
 fn is_written(set: &str) -> bool {
-    set.starts_with("__set") || set.starts_with("__map")
+    ["__set", "__map", "__objmap"].iter().any(|beginning| set.starts_with(beginning))
 }
 
 /// Leaves out the matches that are written anew wherever they are needed.

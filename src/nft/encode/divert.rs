@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::Encoder;
 use crate::nft::device::Device;
+use crate::nft::field::Network;
 use crate::nft::part::Part;
 use crate::wire::nft::data::Value;
 use crate::wire::nft::expr::dup::Dup;
@@ -38,7 +39,7 @@ impl Encoder<'_> {
             }
             Part::Tproxy { address, port } => {
                 let mut free = [R1, R2].into_iter();
-                let family = address.map_or_else(|| self.context.family.tproxy(), family_of);
+                let family = address.map_or_else(|| self.network_family(), family_of);
                 let address = address.map(|address| self.value(free.next().unwrap_or(R1), address));
                 let port = port.map(|port| self.value(free.next().unwrap_or(R2), port));
                 self.push(Tproxy { family, address, port });
@@ -47,6 +48,15 @@ impl Encoder<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The family that is known here, if one is.
+    fn network_family(&self) -> wire::Family {
+        match self.context.network {
+            Some(Network::Ip4) => wire::Family::Ip,
+            Some(Network::Ip6) => wire::Family::Ip6,
+            _ => wire::Family::Unspecified,
+        }
     }
 
     /// A value into a register.

@@ -26,11 +26,11 @@ impl Encoder<'_> {
         let field = *one.fields.first().ok_or("a match of nothing")?;
         match &one.test {
             Test::Is(value) => {
-                self.push(field.load(R1));
+                self.load(&[field])?;
                 self.compare(equal, *value);
             }
             Test::Beginning(name) => {
-                self.push(field.load(R1));
+                self.load(&[field])?;
                 let bytes = Value::new(name.as_bytes()).ok_or("a name is too long")?;
                 self.compare(equal, bytes);
             }
@@ -41,27 +41,27 @@ impl Encoder<'_> {
                 self.compare(equal, bytes.ok_or("a prefix is too long")?);
             }
             Test::Prefix(value, bits) => {
-                self.push(field.load(R1));
+                self.load(&[field])?;
                 let mask = prefix_mask(*bits, value.len()).ok_or("a prefix is too long")?;
                 self.mask(mask);
                 self.compare(equal, *value);
             }
             Test::Range(from, to) if one.not => {
-                self.push(field.load(R1));
+                self.load(&[field])?;
                 self.push(Range { sreg: R1, op: RangeOp::Outside, from: *from, to: *to });
             }
             Test::Range(from, to) => {
-                self.push(field.load(R1));
+                self.load(&[field])?;
                 self.compare(Comparison::GreaterOrEqual, *from);
                 self.compare(Comparison::LessOrEqual, *to);
             }
             Test::Bits { mask, value } => {
-                self.push(field.load(R1));
+                self.load(&[field])?;
                 self.mask(*mask);
                 self.compare(equal, *value);
             }
             Test::AnyBit(mask) => {
-                self.push(field.load(R1));
+                self.load(&[field])?;
                 self.mask(*mask);
                 let any = if one.not { Comparison::Equal } else { Comparison::NotEqual };
                 self.compare(any, mask.zeroed());
@@ -89,6 +89,14 @@ impl Encoder<'_> {
     pub(super) fn load_from(&mut self, first: u32, fields: &[Field]) -> Result<Register, String> {
         const TOO_LONG: &str = "a key of more than 64 bytes";
         let mut slot = first;
+        if let [Field::Numgen(number)] = fields {
+            let hashed = number.fields();
+            if !hashed.is_empty() {
+                self.load_from(4, &hashed)?;
+            }
+        } else if fields.iter().any(|field| matches!(field, Field::Numgen(_))) {
+            return Err("a number is a key of its own, not one of several fields".into());
+        }
         for field in fields {
             let register = Register::at_slot(slot).ok_or(TOO_LONG)?;
             self.push(field.load(register));
@@ -110,7 +118,11 @@ impl Encoder<'_> {
         let shape = shape_of(fields, data, interval);
         let encoded = shape.encode(elements, true)?;
         *self.next_set += 1;
-        let name = if shape.data.is_some() { "__map%d" } else { "__set%d" };
+        let name = match shape.data {
+            None => "__set%d",
+            Some(DataKind::Object(_)) => "__objmap%d",
+            Some(_) => "__map%d",
+        };
         let mut set = set_message(self.table, name, &shape, *self.next_set)?;
         let flags = set.flags.unwrap_or_default();
         set.flags = Some(flags | wire_set::SetFlags::ANONYMOUS | wire_set::SetFlags::CONSTANT);

@@ -1,6 +1,7 @@
 //! Rules as expressions, in the form `nft` gives them.
 
 mod divert;
+mod mark;
 mod matching;
 mod statement;
 

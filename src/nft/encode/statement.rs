@@ -4,18 +4,17 @@ use super::{Encoder, NO_FAMILY};
 use crate::nft::field::{Field, Network};
 use crate::nft::interval::{DataKind, encode_verdict};
 use crate::nft::part::{Dynamic, Nat, Own, Part};
+use crate::nft::types::Type;
 use crate::wire::nft::data::Value;
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::byteorder::{Byteorder, ByteorderOp};
 use crate::wire::nft::expr::connlimit::{Connlimit, ConnlimitFlags};
 use crate::wire::nft::expr::counter::Counter;
-use crate::wire::nft::expr::ct::{Ct, CtKey};
 use crate::wire::nft::expr::dynset::Dynset;
 use crate::wire::nft::expr::exthdr::{Exthdr, ExthdrSpan};
 use crate::wire::nft::expr::immediate::Immediate;
 use crate::wire::nft::expr::lookup::Lookup;
 use crate::wire::nft::expr::masq::Masq;
-use crate::wire::nft::expr::meta::{Meta, MetaKey};
 use crate::wire::nft::expr::nat as wire_nat;
 use crate::wire::nft::expr::nat::NatFlags;
 use crate::wire::nft::expr::notrack::Notrack;
@@ -48,6 +47,12 @@ impl Encoder<'_> {
             Part::Object(kind, name) => {
                 self.push(Objref::Named { kind: kind.wire(), name: name.clone() });
             }
+            Part::ObjectMap { kind, fields, map } => {
+                self.load(fields)?;
+                let lookup = self.lookup(fields, map, Some(DataKind::Object(*kind)))?;
+                let Lookup { sreg, set: map, set_id: map_id, .. } = lookup;
+                self.push(Objref::Map { sreg, map, map_id });
+            }
             Part::Dynamic(Dynamic { op, fields, set, data, timeout, own }) => {
                 let key = self.load(fields)?;
                 let data =
@@ -75,13 +80,15 @@ impl Encoder<'_> {
             }
             Part::Nat(nat) => self.nat(nat),
             Part::NatMap { is_source, fields, map, with_port, flags } => {
-                let register = self.load(fields)?;
-                self.push(Lookup::map(register, R1, map));
-                let (family, slots) = match self.context.network {
-                    Some(Network::Ip4) => (wire::Family::Ip, 1),
-                    Some(Network::Ip6) => (wire::Family::Ip6, 4),
+                self.load(fields)?;
+                let (family, kind, slots) = match map.network().or(self.context.network) {
+                    Some(Network::Ip4) => (wire::Family::Ip, Type::Ipv4, 1),
+                    Some(Network::Ip6) => (wire::Family::Ip6, Type::Ipv6, 4),
                     _ => return Err(NO_FAMILY.into()),
                 };
+                let data = if *with_port { vec![kind, Type::Port] } else { vec![kind] };
+                let lookup = self.lookup(fields, map, Some(DataKind::Values(data)))?;
+                self.push(Lookup { dreg: Some(R1), ..lookup });
                 let port_min = if *with_port { Register::at_slot(slots) } else { None };
                 let kind = if *is_source {
                     wire_nat::NatType::Source
@@ -92,22 +99,11 @@ impl Encoder<'_> {
                 let nat = wire_nat::Nat::to_address(kind, family, R1);
                 self.push(wire_nat::Nat { port_min, flags, ..nat });
             }
-            Part::SetMark(mark) => {
-                self.push(Immediate::value(R1, Value::host_u32(*mark)));
-                self.push(Meta::Set { sreg: R1, key: MetaKey::Mark });
-            }
-            Part::SetCtMark(mark) => {
-                self.push(Immediate::value(R1, Value::host_u32(*mark)));
-                self.push(Ct::Set { sreg: R1, key: CtKey::Mark, direction: None });
-            }
-            Part::SaveMark => {
-                self.push(Meta::Load { dreg: R1, key: MetaKey::Mark });
-                self.push(Ct::Set { sreg: R1, key: CtKey::Mark, direction: None });
-            }
-            Part::RestoreMark => {
-                self.push(Ct::Load { dreg: R1, key: CtKey::Mark, direction: None });
-                self.push(Meta::Set { sreg: R1, key: MetaKey::Mark });
-            }
+            Part::MarkFrom { .. }
+            | Part::SetMark(_)
+            | Part::SetCtMark(_)
+            | Part::SaveMark
+            | Part::RestoreMark => return self.marking(part),
             Part::ClampMss(size) => {
                 if let Some(size) = size {
                     self.push(Immediate::value(R1, Value::from(*size)));

@@ -241,8 +241,15 @@ impl fmt::Display for Part {
             Self::NatMap { is_source, fields, map, flags, .. } => {
                 f.write_str(if *is_source { "snat to " } else { "dnat to " })?;
                 join(f, fields, " . ")?;
-                write!(f, " map @{map}{}", Behaviour(*flags))
+                write!(f, " map {map}{}", Behaviour(*flags))
             }
+            Self::ObjectMap { kind, fields, map } => {
+                write!(f, "{kind} name ")?;
+                join(f, fields, " . ")?;
+                write!(f, " map {map}")
+            }
+            Self::MarkFrom { is_ct: false, number } => write!(f, "meta mark set {number}"),
+            Self::MarkFrom { is_ct: true, number } => write!(f, "ct mark set {number}"),
             Self::SetMark(mark) => write!(f, "meta mark set 0x{mark:08x}"),
             Self::SetCtMark(mark) => write!(f, "ct mark set 0x{mark:08x}"),
             Self::SaveMark => f.write_str("ct mark set meta mark"),

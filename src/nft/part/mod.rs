@@ -5,11 +5,13 @@ mod display;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::datum::Datum;
 use super::device::Device;
 use super::element::{Element, Verdict};
 use super::field::{Field, Network};
 use super::limit::Limit;
 use super::log::Log;
+use super::numgen::Numgen;
 use super::object::ObjectKind;
 use super::queue::Queue;
 use super::reject::Reject;
@@ -63,9 +65,20 @@ pub(super) enum Part {
     NatMap {
         is_source: bool,
         fields: Vec<Field>,
-        map: String,
+        map: Group,
         with_port: bool,
         flags: NatFlags,
+    },
+    /// The object that a map has for these fields does its work.
+    ObjectMap {
+        kind: ObjectKind,
+        fields: Vec<Field>,
+        map: Group,
+    },
+    /// The packet's mark becomes a number, or its connection's does.
+    MarkFrom {
+        is_ct: bool,
+        number: Numgen,
     },
     SetMark(u32),
     SetCtMark(u32),
@@ -112,7 +125,8 @@ impl Part {
             Self::Verdict(Verdict::Jump(name) | Verdict::Goto(name))
             | Self::VerdictMap { map: Group::Named(name), .. }
             | Self::Match(Match { test: Test::In(Group::Named(name)), .. })
-            | Self::NatMap { map: name, .. }
+            | Self::NatMap { map: Group::Named(name), .. }
+            | Self::ObjectMap { map: Group::Named(name), .. }
             | Self::Object(_, name)
             | Self::Dynamic(Dynamic { set: name, .. })
             | Self::FlowAdd(name) => Some(name),
@@ -175,6 +189,16 @@ pub(super) enum Group {
 }
 
 impl Group {
+    /// The family of the addresses that are written into it.
+    pub(super) fn network(&self) -> Option<Network> {
+        let Self::Written { elements, .. } = self else { return None };
+        match elements.first()?.data().first()? {
+            Datum::Address(address) if address.is_ipv4() => Some(Network::Ip4),
+            Datum::Address(_) => Some(Network::Ip6),
+            _ => None,
+        }
+    }
+
     pub(super) fn written(mut elements: Vec<Element>, interval: bool) -> Self {
         elements.sort();
         elements.dedup();
