@@ -15,6 +15,8 @@ mod check;
 mod libcni;
 #[path = "cni/lifecycle.rs"]
 mod lifecycle;
+#[path = "cni/locks.rs"]
+mod locks;
 #[path = "cni/network.rs"]
 mod network;
 #[path = "cni/plugin.rs"]

@@ -24,12 +24,10 @@ pub(crate) fn add(call: &Call, config: &Config) -> Result<Value, Failure> {
     let attachment = config.attachment(call);
     let path = call.netns.clone().unwrap_or_default();
     let container = cable::open(&path)?;
-    let mut host = Host::share()?;
-    refuse_taken(&host, &container, &attachment)?;
-    let bridge = ReadyBridge::new(&mut host, config)?;
+    refuse_taken(&container, &attachment)?;
     let lease = Lease::take(call, config, &attachment)?;
     let sandbox = path.display().to_string();
-    match lease.settle(host, bridge, &container) {
+    match lease.settle(&container) {
         Ok((network, plugged, bridge)) => {
             let result = result(network, plugged, bridge, sandbox, config);
             Ok(result.after(config.previous.clone()).to_json(config.version))
@@ -43,8 +41,8 @@ pub(crate) fn add(call: &Call, config: &Config) -> Result<Value, Failure> {
 }
 
 /// What can be known wrong before anything is made.
-fn refuse_taken(host: &Host, container: &Netns, attachment: &Attachment) -> Result<(), Failure> {
-    if *container == host.netns {
+fn refuse_taken(container: &Netns, attachment: &Attachment) -> Result<(), Failure> {
+    if *container == Netns::current()? {
         let problem = "CNI_NETNS is the host's own network namespace";
         return Err(Failure::new(Code::InvalidEnvironment, problem));
     }
@@ -144,13 +142,10 @@ impl<'a> Lease<'a> {
     }
 
     /// Makes the network while what is remembered of it is written to the disk.
-    fn settle(
-        &self,
-        mut host: Host,
-        mut bridge: ReadyBridge,
-        container: &Netns,
-    ) -> Result<(NetworkResult, Plugged, ReadyBridge), Failure> {
+    fn settle(&self, container: &Netns) -> Result<(NetworkResult, Plugged, ReadyBridge), Failure> {
         let network = complete(self.given.clone(), self.config)?;
+        let mut host = Host::share()?;
+        let mut bridge = ReadyBridge::new(&mut host, self.config)?;
         let addresses: Vec<IpNet> = network.ips.iter().map(|ip| ip.address).collect();
         let record = Record { addresses };
         thread::scope(|scope| {

@@ -34,6 +34,8 @@ pub(crate) fn check(call: &Call, config: &Config) -> Result<(), Failure> {
     check_container(&container, config, &attachment, &own)?;
     check_filter(&host, config, &attachment, &own)?;
     ports::check(&host.netns, config, &attachment, &own.addresses)?;
+    // Not while a store is waited for.
+    drop(host);
     check_addresses(call, config, &attachment, &own)
 }
 

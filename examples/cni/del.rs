@@ -17,9 +17,8 @@ use crate::ports;
 use crate::store::Store;
 
 pub(crate) fn del(call: &Call, config: &Config) -> Result<(), Failure> {
-    let host = Host::share()?;
     let attachment = config.attachment(call);
-    let mut failures = unplug(&host, config, &attachment);
+    let mut failures = unplug(config, &attachment);
     if let Ipam::Delegate(delegate) = &config.ipam {
         failures.extend(delegate.run(Command::Del, call, &config.document).err());
     }
@@ -31,11 +30,17 @@ pub(crate) fn del(call: &Call, config: &Config) -> Result<(), Failure> {
 
 /// All of an attachment but what is remembered of it, which is forgotten when the rest is gone: until then
 /// its addresses are nobody else's.
-pub(crate) fn unplug(host: &Host, config: &Config, attachment: &Attachment) -> Vec<Failure> {
+pub(crate) fn unplug(config: &Config, attachment: &Attachment) -> Vec<Failure> {
+    // Before the host is held, as for all that is in a store.
+    let addresses = addresses(config, attachment);
+    let host = match Host::share() {
+        Ok(host) => host,
+        Err(failure) => return vec![failure],
+    };
     let failures = [
         ports::unpublish(&host.netns, &attachment.tag()),
-        unfilter(host, config, attachment),
-        cut(host, &attachment.link_name()),
+        addresses.and_then(|addresses| unfilter(&host, attachment, addresses)),
+        cut(&host, &attachment.link_name()),
     ];
     failures.into_iter().filter_map(Result::err).collect()
 }
@@ -47,10 +52,14 @@ pub(crate) fn forget(config: &Config, attachment: &Attachment) -> Result<(), Fai
     }
 }
 
-fn unfilter(host: &Host, config: &Config, attachment: &Attachment) -> Result<(), Failure> {
+fn unfilter(
+    host: &Host,
+    attachment: &Attachment,
+    addresses: Option<Vec<IpAddr>>,
+) -> Result<(), Failure> {
     let Some(filter) = Filter::find(&host.netns)? else { return Ok(()) };
     let tag = attachment.tag();
-    match addresses(config, attachment)? {
+    match addresses {
         Some(addresses) => filter.remove(&tag, &addresses),
         // An ADD that was killed, or a state that was lost: it takes a look at all.
         None => filter.sweep(&BTreeSet::from([tag])),

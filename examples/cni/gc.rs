@@ -15,7 +15,6 @@ use crate::store::Store;
 
 /// Whatever fails, the rest is gone through.
 pub(crate) fn gc(call: &Call, config: &Config) -> Result<(), Failure> {
-    let host = Host::share()?;
     let valid: HashSet<Attachment> = config
         .valid
         .iter()
@@ -32,7 +31,7 @@ pub(crate) fn gc(call: &Call, config: &Config) -> Result<(), Failure> {
         Err(failure) => failures.push(failure),
         Ok(known) => {
             for attachment in known.iter().filter(|one| !valid.contains(one)) {
-                let problems = del::unplug(&host, config, attachment);
+                let problems = del::unplug(config, attachment);
                 if problems.is_empty() {
                     failures.extend(del::forget(config, attachment).err());
                 }
@@ -40,7 +39,7 @@ pub(crate) fn gc(call: &Call, config: &Config) -> Result<(), Failure> {
             }
         }
     }
-    failures.extend(sweep(&host, config, &valid));
+    failures.extend(sweep(config, &valid));
     if let Ipam::Delegate(delegate) = &config.ipam {
         let done = delegate.run(Command::Gc, call, &config.document);
         failures.extend(done.err().filter(|failure| !Delegate::is_unknown_command(failure)));
@@ -49,13 +48,14 @@ pub(crate) fn gc(call: &Call, config: &Config) -> Result<(), Failure> {
 }
 
 /// What nothing is remembered of, but is there: all of it bears the network's tags.
-fn sweep(host: &Host, config: &Config, valid: &HashSet<Attachment>) -> Vec<Failure> {
+fn sweep(config: &Config, valid: &HashSet<Attachment>) -> Vec<Failure> {
     let swept = || -> Result<Vec<Failure>, Failure> {
         if let Ipam::BuiltIn(_) = config.ipam
             && let Some(store) = Store::existing(&config.data, &config.network)?
         {
             store.forget_nameless(&config.network)?;
         }
+        let host = Host::share()?;
         let of_network = Attachment::tag_prefix(&config.network);
         let filter = Filter::find(&host.netns)?;
         let mut gone = ports::tags(&host.netns, &of_network)?;
@@ -69,7 +69,7 @@ fn sweep(host: &Host, config: &Config, valid: &HashSet<Attachment>) -> Vec<Failu
         for tag in &gone {
             failures.extend(ports::unpublish(&host.netns, tag).err());
             let link = Attachment::link_of(tag);
-            failures.extend(link.and_then(|link| del::cut(host, &link).err()));
+            failures.extend(link.and_then(|link| del::cut(&host, &link).err()));
         }
         if let Some(filter) = filter.filter(|_| !gone.is_empty()) {
             failures.extend(filter.sweep(&gone).err());

@@ -20,19 +20,13 @@ pub(crate) fn status(call: &Call, config: &Config) -> Result<(), Failure> {
 }
 
 fn look(call: &Call, config: &Config) -> Result<(), Failure> {
-    let host = Host::share()?;
-    if let Err(failure) = has_bridge(&host.netns, config) {
+    if let Err(failure) = has_bridge(&Netns::current()?, config) {
         // Those that are connected had another one.
         let code =
             if is_anybody_there(config)? { Code::UnavailableAndLimited } else { Code::Unavailable };
         return Err(Failure::new(code, failure.to_string()));
     }
-    if Filter::is_needed(config) {
-        Filter::find(&host.netns)?;
-    }
-    if config.routes() {
-        forwards(&host, false)?;
-    }
+    can_be_read(config)?;
     match &config.ipam {
         Ipam::None => Ok(()),
         Ipam::BuiltIn(built_in) => {
@@ -46,6 +40,18 @@ fn look(call: &Call, config: &Config) -> Result<(), Failure> {
             }
         }
     }
+}
+
+/// What an ADD would look at first in the kernel.
+fn can_be_read(config: &Config) -> Result<(), Failure> {
+    let host = Host::share()?;
+    if Filter::is_needed(config) {
+        Filter::find(&host.netns)?;
+    }
+    if config.routes() {
+        forwards(&host, false)?;
+    }
+    Ok(())
 }
 
 fn is_anybody_there(config: &Config) -> Result<bool, Failure> {

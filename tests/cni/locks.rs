@@ -1,0 +1,116 @@
+//! Many at once while something that all share is missing, so that each wants to make it.
+
+use std::process::Child;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use netloom::nft::Table;
+use netloom::{Bridge, Netns, Owned};
+use serde_json::{Value, json};
+
+use super::plugin::{Answer, Host, answer, container, with};
+use super::support::{self, reaches};
+
+/// What plugins that run at the same time say; none may wait for another for ever.
+#[track_caller]
+fn answers(mut children: Vec<Child>) -> Vec<Answer> {
+    let patience = Instant::now() + Duration::from_secs(30);
+    while children.iter_mut().any(|child| child.try_wait().unwrap().is_none()) {
+        if Instant::now() > patience {
+            for child in &mut children {
+                child.kill().ok();
+                child.wait().unwrap();
+            }
+            panic!("they wait for one another");
+        }
+        sleep(Duration::from_millis(5));
+    }
+    children.into_iter().map(answer).collect()
+}
+
+fn containers(count: usize) -> Vec<(String, Owned<Netns>)> {
+    let names = (0..count).map(|number| format!("c{number}"));
+    names.map(|name| (name.clone(), container(&name))).collect()
+}
+
+/// As an administrator's `nft flush ruleset` does.
+fn forget_all_rules(host: &Host) {
+    for table in Table::find_tagged(&host.netns, "netloom-cni").unwrap() {
+        Owned::adopt(table).delete().unwrap();
+    }
+}
+
+#[test]
+fn adds_after_the_rules_are_gone() {
+    support::isolated(|| {
+        let host = Host::new();
+        let config = with(&host.config(), "ingressPolicy", "same-bridge");
+        let containers = containers(6);
+        let text = config.to_string();
+        let all = |command: &str, of: &[(String, _)]| {
+            let start = |one: &(String, _)| host.start(command, &one.0, &text);
+            for answer in answers(of.iter().map(start).collect()) {
+                answer.result();
+            }
+        };
+        for _ in 0..3 {
+            host.add(&containers[0].0, &config);
+            forget_all_rules(&host);
+            all("ADD", &containers[1..]);
+            for (_, netns) in &containers {
+                reaches(netns, "10.88.0.1");
+            }
+            all("DEL", &containers);
+        }
+        assert_eq!(host.remembered("net1"), ["last.0"]);
+    });
+}
+
+#[test]
+fn first_adds_on_a_bridge_that_is_there() {
+    support::isolated(|| {
+        let host = Host::new();
+        Bridge::new("cni0").up().create(&host.netns).unwrap().keep();
+        let containers = containers(8);
+        let text = host.config().to_string();
+        let start = |one: &(String, _)| host.start("ADD", &one.0, &text);
+        for answer in answers(containers.iter().map(start).collect()) {
+            answer.result();
+        }
+        for (_, netns) in &containers {
+            reaches(netns, "10.88.0.1");
+        }
+    });
+}
+
+/// Each of the commands that look at the store and the host beside an ADD that makes what is missing.
+#[test]
+fn one_command_beside_an_add() {
+    support::isolated(|| {
+        let host = Host::new();
+        let config = host.config();
+        let containers = containers(2);
+        let [old, new] = [&containers[0].0, &containers[1].0];
+        let list = json!([old, new].map(|name| json!({ "containerID": name, "ifname": "eth0" })));
+        for round in 0..3 {
+            for command in ["DEL", "GC", "STATUS", "CHECK"] {
+                let result = host.add(old, &config);
+                forget_all_rules(&host);
+                let beside = match command {
+                    "GC" => with(&config, "cni.dev/valid-attachments", list.clone()),
+                    "CHECK" => with(&config, "prevResult", result),
+                    _ => config.clone(),
+                };
+                let add = host.start("ADD", new, &config.to_string());
+                let other = host.start(command, old, &beside.to_string());
+                let mut said = answers(vec![add, other]);
+                // Whether CHECK came before the rules were back is a matter of luck.
+                let other = said.pop().unwrap();
+                assert!(other.succeeded || command == "CHECK", "{command} {round}: {}", other.said);
+                assert_ne!(said.pop().unwrap().result(), Value::Null);
+                host.del(old, &config);
+                host.del(new, &config);
+            }
+        }
+    });
+}
