@@ -8,16 +8,16 @@ use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use criterion::{Criterion, criterion_group, criterion_main};
 use netloom::nft::{Family, Set, Table, Type};
 use netloom::{Netns, Owned};
 
+mod harness;
 #[path = "nft_raw/mod.rs"]
 mod nft_raw;
 
-use nft_raw::{ACK, CREATE, NFT, Replay, fresh, median, open, timed};
+use harness::{compare, contender};
+use nft_raw::{ACK, CREATE, NFT, Replay, fresh, open, timed};
 
 const MANY: u32 = 100_000;
 const SIZES: [u32; 3] = [0, 1_000, 10_000];
@@ -98,78 +98,62 @@ impl Elements for Replay {
     }
 }
 
-/// In turns, so that the machine's noise hits all.
 fn many() {
-    const ROUNDS: usize = 11;
     let addresses: Vec<_> = (0..MANY).map(address).collect();
     let replay = Replay::whole(&addresses);
     let text = ruleset();
-    let has_nft = Command::new("nft").arg("--version").output().is_ok();
-    let (mut ours, mut raws, mut nfts) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    let mut contenders = vec![contender("netloom", || {
         let netns = fresh();
         netns.nft_generation().unwrap(); // opens the socket
         let mut made = None;
-        ours.push(timed(|| made = Some(black_box(whole(&netns, &addresses)))));
-        drop(made);
+        timed(|| made = Some(black_box(whole(&netns, &addresses))))
+    })];
+    if Command::new("nft").arg("--version").output().is_ok() {
+        contenders.push(contender("nft -f", || {
+            let netns = fresh();
+            timed(|| by_nft(&netns, &text))
+        }));
+    }
+    contenders.push(contender("raw replay", || {
         let netns = fresh();
         let socket = open(&netns);
-        raws.push(timed(|| replay.run(&socket)));
-        drop((socket, netns));
-        if has_nft {
-            let netns = fresh();
-            nfts.push(timed(|| by_nft(&netns, &text)));
-        }
-    }
-    let (ours, raws) = (median(ours), median(raws));
-    let ratio = ours.as_secs_f64() / raws.as_secs_f64();
-    println!(
-        "{MANY} elements, medians of {ROUNDS}: netloom {ours:?}, raw replay {raws:?}, ratio {ratio:.2}"
-    );
-    if has_nft {
-        let nfts = median(nfts);
-        let ratio = nfts.as_secs_f64() / ours.as_secs_f64();
-        println!("{MANY} elements: nft -f {nfts:?}, {ratio:.1} times netloom's");
-    }
+        timed(|| replay.run(&socket))
+    }));
+    compare(&format!("{MANY} elements"), 15, contenders);
 }
 
-fn bench(criterion: &mut Criterion) {
-    many();
-    let mut group = criterion.benchmark_group("one element more and less");
+/// One element in and out again, in turns with the replay.
+fn one_more(size: u32) {
     let netns = fresh();
-    for size in SIZES {
-        let table = Table::new(Family::Ip, "t").create(&netns).unwrap();
-        let set = Set::new("s", Type::Ipv4).size(MANY).create(&table).unwrap();
-        if size > 0 {
-            set.add((0..size).map(address)).unwrap();
-        }
-        let one = address(MANY);
-        group.bench_function(format!("netloom, beside {size}"), |bencher| {
-            bencher.iter(|| {
-                set.add([one]).unwrap();
-                set.remove([one]).unwrap();
-            });
-        });
-        drop((set, table));
-        let elsewhere = fresh();
-        let socket = open(&elsewhere);
-        let there: Vec<_> = (0..size).map(address).chain([address(MANY + 1)]).collect();
-        Replay::whole(&there).run(&socket);
-        let more = Replay::batch(|batch| batch.elements(12, &[one], true));
-        let less = Replay::batch(|batch| batch.elements(14, &[one], true));
-        group.bench_function(format!("raw replay, beside {size}"), |bencher| {
-            bencher.iter(|| {
-                more.run(&socket);
-                less.run(&socket);
-            });
-        });
+    let table = Table::new(Family::Ip, "t").create(&netns).unwrap();
+    let set = Set::new("s", Type::Ipv4).size(MANY).create(&table).unwrap();
+    if size > 0 {
+        set.add((0..size).map(address)).unwrap();
     }
-    group.finish();
+    let one = address(MANY);
+    let elsewhere = fresh();
+    let socket = open(&elsewhere);
+    let there: Vec<_> = (0..size).map(address).chain([address(MANY + 1)]).collect();
+    Replay::whole(&there).run(&socket);
+    let more = Replay::batch(|batch| batch.elements(12, &[one], true));
+    let less = Replay::batch(|batch| batch.elements(14, &[one], true));
+    let ours = || {
+        timed(|| {
+            set.add([one]).unwrap();
+            set.remove([one]).unwrap();
+        })
+    };
+    let raw = || {
+        timed(|| {
+            more.run(&socket);
+            less.run(&socket);
+        })
+    };
+    let contenders = vec![contender("netloom", ours), contender("raw replay", raw)];
+    compare(&format!("one element more and less beside {size}"), 5_000, contenders);
 }
 
-criterion_group!(
-    name = benches;
-    config = Criterion::default().measurement_time(Duration::from_secs(3)).sample_size(30);
-    targets = bench
-);
-criterion_main!(benches);
+fn main() {
+    many();
+    SIZES.into_iter().for_each(one_more);
+}

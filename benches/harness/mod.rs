@@ -69,7 +69,7 @@ pub(crate) fn compare(work: &str, rounds: usize, mut contenders: Vec<Contender<'
         let (median, quartile) = (ratio(|spread| spread.median), ratio(|spread| spread.quartile));
         let (time, low) = (spread.median, spread.quartile);
         println!(
-            "{work}: {name} {time:.1?}, {median:.2} x {base} (median of {rounds}; first quartile {low:.1?}, \
+            "{work}: {name} {time:.2?}, {median:.2} x {base} (median of {rounds}; first quartile {low:.2?}, \
              {quartile:.2} x)"
         );
     }

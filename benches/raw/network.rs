@@ -7,7 +7,7 @@ use nix::sys::socket::SockProtocol;
 
 use super::attach::{Attach, Attached, Plan};
 use super::{
-    ACK, CREATE, Message, RTM_NEWADDR, RTM_NEWLINK, exchange, group_delete, open, open_in,
+    ACK, CREATE, ECHO, Message, RTM_NEWADDR, RTM_NEWLINK, exchange, group_delete, open, open_in,
 };
 
 const BRIDGE: u32 = 500;
@@ -76,7 +76,7 @@ impl Network {
 
 fn nft(kind: u16, flags: u16, fill: impl FnOnce(&mut Message)) -> Message {
     let mut message = Message::new(10 << 8 | kind, flags);
-    message.bytes(&[2, 0, 0, 0]); // the family `ip`
+    message.bytes(&[1, 0, 0, 0]); // the family `inet`
     fill(&mut message);
     message
 }
@@ -91,36 +91,45 @@ fn batch(operations: Vec<Message>) -> Vec<u8> {
     all.flat_map(|mut message| message.finish()).collect()
 }
 
-/// `ip saddr 10.0.0.0/24 masquerade` in a table that goes with its socket.
+/// `ip saddr 10.0.0.0/24 counter masquerade` in a table that goes with its socket, as netloom sends it.
 fn masquerade() -> Vec<u8> {
-    let table = nft(0, 0x400, |table| {
+    let table = nft(0, 0x600, |table| {
         table.string(1, "raw").attribute(2, &2_u32.to_be_bytes());
     });
     let chain = nft(3, 0x400, |chain| {
-        chain.string(1, "raw").string(3, "post");
+        chain.string(1, "raw").string(3, "postrouting").string(7, "nat");
         chain.nested(4 | 0x8000, |hook| {
             hook.attribute(1, &4_u32.to_be_bytes()).attribute(2, &100_u32.to_be_bytes());
         });
-        chain.string(7, "nat");
     });
-    let rule = nft(6, 0x400 | 0x800 | ACK, |rule| {
-        rule.string(1, "raw").string(2, "post");
+    let rule = nft(6, 0x400 | 0x800 | ACK | ECHO, |rule| {
+        rule.string(1, "raw").string(2, "postrouting");
         rule.nested(4 | 0x8000, |list| {
+            expression(list, "meta", |meta| {
+                meta.attribute(2, &15_u32.to_be_bytes()).attribute(1, &1_u32.to_be_bytes());
+            });
+            compare(list, &[2]); // IPv4
             expression(list, "payload", |payload| {
                 for (kind, value) in [(1, 1), (2, 1), (3, 12), (4, 3_u32)] {
                     payload.attribute(kind, &value.to_be_bytes());
                 }
             });
-            expression(list, "cmp", |cmp| {
-                cmp.attribute(1, &1_u32.to_be_bytes()).attribute(2, &0_u32.to_be_bytes());
-                cmp.nested(3 | 0x8000, |data| {
-                    data.attribute(1, &[10, 0, 0]);
-                });
-            });
+            compare(list, &[10, 0, 0]);
+            expression(list, "counter", |_| ());
             expression(list, "masq", |_| ());
         });
     });
     batch(vec![table, chain, rule])
+}
+
+/// That the first register equals this.
+fn compare(list: &mut Message, value: &[u8]) {
+    expression(list, "cmp", |cmp| {
+        cmp.attribute(1, &1_u32.to_be_bytes()).attribute(2, &0_u32.to_be_bytes());
+        cmp.nested(3 | 0x8000, |data| {
+            data.attribute(1, value);
+        });
+    });
 }
 
 fn expression(list: &mut Message, name: &str, fill: impl FnOnce(&mut Message)) {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use netlink_packet_core::{Emitable, NLM_F_ACK, NLM_F_REQUEST};
+use netlink_packet_core::{Emitable, NLM_F_ACK, NLM_F_ECHO, NLM_F_REQUEST};
 use netlink_packet_route::RouteNetlinkMessage;
 
 use crate::wire::message::HEADER;
@@ -87,6 +87,13 @@ impl Batch {
             let flags = u16::from_ne_bytes([self.bytes[start + 6], self.bytes[start + 7]]);
             self.bytes[start + 6..start + 8].copy_from_slice(&(flags | NLM_F_ACK).to_ne_bytes());
         }
+    }
+
+    /// Whether more than an acknowledgement comes back for one of them.
+    pub(super) fn asks_for_echo(&self) -> bool {
+        let flags =
+            |&start: &usize| u16::from_ne_bytes([self.bytes[start + 6], self.bytes[start + 7]]);
+        self.starts.iter().any(|start| flags(start) & NLM_F_ECHO != 0)
     }
 
     /// Numbers the requests from `first` on.

@@ -40,6 +40,7 @@ impl Socket {
     ) -> Result<Refusals, Cause> {
         let Some(last) = batch.len().checked_sub(1) else { return Ok(Refusals::new()) };
         batch.acknowledge(last);
+        self.expect_answers(batch)?;
         self.exchange_until(batch, |place| place == last, &mut on_answer)
     }
 

@@ -7,6 +7,7 @@ use nix::libc::{NETLINK_INET_DIAG, NETLINK_NETFILTER, NETLINK_ROUTE};
 use nix::sys::socket::{MsgFlags, send, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
+use super::batch::Batch;
 use super::deadline::{DEADLINE, Deadline};
 use super::room::{self, BUFFER, Buffer, Received};
 use crate::error::Cause;
@@ -46,6 +47,8 @@ pub(crate) struct Socket {
     sequence: u32,
     buffer: Buffer,
     set: Options,
+    /// Whether the kernel is known to have room for an echo and many refusals.
+    is_roomy: bool,
     #[cfg(test)]
     faults: crate::fault::OnSocket,
 }
@@ -83,11 +86,10 @@ impl Socket {
             sequence: 0,
             buffer: Buffer::default(),
             set: Options::default(),
+            is_roomy: false,
             #[cfg(test)]
             faults: crate::fault::OnSocket::new(protocol == Protocol::Netfilter),
         };
-        // Where net.core.rmem_default is low an acknowledgement would not fit beside an echo.
-        socket.make_room(0, BUFFER)?;
         Ok(socket)
     }
 
@@ -128,6 +130,16 @@ impl Socket {
             return Ok(());
         }
         room::in_the_kernel(&self.fd(), sent, answered)
+    }
+
+    /// Where `net.core.rmem_default` is low an acknowledgement would not fit beside an echo, nor many refusals.
+    pub(super) fn expect_answers(&mut self, batch: &Batch) -> Result<(), Cause> {
+        const FEW: usize = 8;
+        if !self.is_roomy && (batch.len() > FEW || batch.asks_for_echo()) {
+            self.make_room(0, BUFFER)?;
+            self.is_roomy = true;
+        }
+        Ok(())
     }
 
     /// Has refusals carry the head of the request alone, where a whole one might not fit the buffer.
@@ -229,7 +241,6 @@ impl Socket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::netlink::Batch;
     use crate::sandbox;
     use crate::wire::link::LinkView;
     use crate::wire::message::Message;

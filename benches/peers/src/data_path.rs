@@ -6,7 +6,7 @@ use std::time::Duration;
 use netloom::{Bridge, Forwarding, Namespace, NatRule, Netns, Together, VethEnd, VethPair};
 
 use crate::peers::run;
-use crate::report::Report;
+use crate::report::{BATCHES, Report};
 
 const SERVER: &str = "198.51.100.1";
 
@@ -20,9 +20,11 @@ pub fn measure(report: &mut Report, quick: bool) {
     }
     let median = |mut rates: Vec<f64>| {
         rates.sort_by(f64::total_cmp);
-        format!("{:.1} Gbit/s", rates[rates.len() / 2] / 1e9)
+        let rate = rates[rates.len() / 2];
+        (format!("{:.1} Gbit/s", rate / 1e9), Duration::from_secs_f64(8e9 / rate))
     };
-    let cells = vec![("netloom", median(ours)), ("`ip`, `nft`", median(theirs))];
+    let cells = [("netloom", median(ours)), (BATCHES, median(theirs))];
+    let cells = cells.into_iter().map(|(name, (text, time))| (name, text, time)).collect();
     report.add_text("TCP through veth, bridge and masquerade", cells);
 }
 

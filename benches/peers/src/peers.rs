@@ -8,6 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns, unshare};
+use nlink::netlink::nftables::types::{
+    BaseChain, Chain, Family, NatHook, Priority, Rule, Set, SetElement, SetKeyType,
+};
 use rtnetlink::packet_route::link::{InfoData, InfoVeth};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use tokio::runtime::Runtime;
@@ -24,11 +27,13 @@ pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// A new namespace without IPv6, and what `open` opens in it; the thread comes home.
-fn inside<T>(open: impl FnOnce() -> T) -> (File, T) {
+/// A new namespace, and what `open` opens in it; the thread comes home.
+fn inside<T>(ipv6: bool, open: impl FnOnce() -> T) -> (File, T) {
     let home = File::open("/proc/thread-self/ns/net").unwrap();
     unshare(CloneFlags::CLONE_NEWNET).unwrap();
-    std::fs::write(NO_IPV6, "1").unwrap();
+    if !ipv6 {
+        std::fs::write(NO_IPV6, "1").unwrap();
+    }
     let container = File::open("/proc/thread-self/ns/net").unwrap();
     let opened = open();
     setns(&home, CloneFlags::CLONE_NEWNET).unwrap();
@@ -51,7 +56,7 @@ impl Rtnetlink {
     pub fn attach(&self, bridge: u32, plan: &Plan) -> (Duration, File) {
         let mut kept = None;
         let time = timed(|| {
-            let (container, (inside, task)) = inside(|| connect(&self.runtime));
+            let (container, (inside, task)) = inside(plan.ipv6, || connect(&self.runtime));
             let peer = LinkMessageBuilder::<LinkUnspec>::new()
                 .name("eth0".to_owned())
                 .setns_by_fd(container.as_raw_fd())
@@ -121,6 +126,7 @@ fn connect(runtime: &Runtime) -> (rtnetlink::Handle, JoinHandle<()>) {
 pub struct Nlink {
     pub runtime: Runtime,
     pub here: nlink::netlink::Connection<nlink::Route>,
+    pub tables: nlink::netlink::Connection<nlink::netlink::Nftables>,
 }
 
 impl Nlink {
@@ -128,8 +134,9 @@ impl Nlink {
         let runtime = runtime();
         let entered = runtime.enter();
         let here = nlink::netlink::Connection::<nlink::Route>::new().unwrap();
+        let tables = nlink::netlink::Connection::<nlink::netlink::Nftables>::new().unwrap();
         drop(entered);
-        Self { runtime, here }
+        Self { runtime, here, tables }
     }
 
     pub fn attach(&self, plan: &Plan) -> (Duration, File) {
@@ -137,7 +144,7 @@ impl Nlink {
         let time = timed(|| {
             let _entered = self.runtime.enter();
             let (container, there) =
-                inside(|| nlink::netlink::Connection::<nlink::Route>::new().unwrap());
+                inside(plan.ipv6, || nlink::netlink::Connection::<nlink::Route>::new().unwrap());
             drop(_entered);
             self.runtime.block_on(async {
                 let cable = nlink::netlink::link::VethLink::new(&plan.port, "eth0")
@@ -155,6 +162,57 @@ impl Nlink {
             kept = Some(container);
         });
         (time, kept.unwrap())
+    }
+
+    /// A bridge, two containers, forwarding and masquerading.
+    pub fn network(&self) -> Vec<File> {
+        self.runtime.block_on(async {
+            let bridge = nlink::netlink::link::BridgeLink::new("br0");
+            self.here.add_link(bridge).await.unwrap();
+            self.here.set_link_up("br0").await.unwrap();
+            let address = nlink::Ipv4Address::new("br0", GATEWAY, 16);
+            self.here.add_address(address).await.unwrap();
+        });
+        let plans = [1, 2].map(|n| Plan { ipv6: true, ..Plan::number(n) });
+        let containers = plans.iter().map(|plan| self.attach(plan).1).collect();
+        nlink::netlink::sysctl::set("net.ipv4.ip_forward", "1").unwrap();
+        self.runtime.block_on(async {
+            let chain = Chain::new("nlink", "post").unwrap().family(Family::Ip);
+            let chain = chain.base(BaseChain::nat(NatHook::Postrouting, Priority::SrcNat));
+            let rule = Rule::new("nlink", "post").family(Family::Ip);
+            let rule = rule.match_saddr_v4(Ipv4Addr::new(10, 0, 0, 0), 24).masquerade();
+            let tables = self.tables.transaction().add_table("nlink", Family::Ip);
+            tables.add_chain(chain).add_rule(rule).commit(&self.tables).await.unwrap();
+        });
+        containers
+    }
+
+    /// What is made by that.
+    pub fn remove(&self, containers: Vec<File>) {
+        self.runtime.block_on(async {
+            self.tables.del_table("nlink", Family::Ip).await.unwrap();
+            nlink::netlink::sysctl::set("net.ipv4.ip_forward", "0").unwrap();
+            for n in [1, 2] {
+                self.here.del_link(Plan::number(n).port.as_str()).await.unwrap();
+            }
+            self.here.del_link("br0").await.unwrap();
+        });
+        drop(containers);
+    }
+
+    /// A table with a set of these.
+    pub fn set(&self, elements: &[Ipv4Addr]) {
+        self.runtime.block_on(async {
+            let set = Set::new("nlink", "s").family(Family::Ip).key_type(SetKeyType::Ipv4Addr);
+            let elements: Vec<_> = elements.iter().copied().map(SetElement::ipv4).collect();
+            let made =
+                self.tables.transaction().add_table("nlink", Family::Ip).add_set(set.clone());
+            made.add_set_elements(&set, &elements).commit(&self.tables).await.unwrap();
+        });
+    }
+
+    pub fn remove_table(&self) {
+        self.runtime.block_on(self.tables.del_table("nlink", Family::Ip)).unwrap();
     }
 
     pub fn routes_in(&self, to: &[Ipv4Addr]) {
@@ -181,18 +239,41 @@ impl Nlink {
     }
 }
 
-/// `ip -batch`: one batch on the host, one in the container.
-pub fn ip_attach(plan: &Plan) -> (Duration, File) {
+/// How commands are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Calls {
+    /// One for all that a namespace needs.
+    Batches,
+    /// One for each thing.
+    Single,
+}
+
+/// `ip`, here or in a namespace.
+pub fn ip(calls: Calls, namespace: Option<&str>, lines: &str) {
+    let there = namespace.map_or(Vec::new(), |name| vec!["-n", name]);
+    match calls {
+        Calls::Batches => run("ip", &[there, vec!["-batch", "-"]].concat(), lines),
+        Calls::Single => {
+            for line in lines.lines() {
+                run("ip", &there.iter().copied().chain(line.split(' ')).collect::<Vec<_>>(), "");
+            }
+        }
+    }
+}
+
+/// A container by commands.
+pub fn ip_attach(calls: Calls, plan: &Plan) -> (Duration, File) {
     let (name, address) = (&plan.port, plan.address);
     let time = timed(|| {
         run("ip", &["netns", "add", name], "");
-        let host = format!("link add {name} master br0 up type veth peer name eth0 netns {name}\n");
-        run("ip", &["-batch", "-"], &host);
+        let host = format!("link add {name} up master br0 type veth peer name eth0 netns {name}\n");
+        ip(calls, None, &host);
+        let ipv6 = if plan.ipv6 { "" } else { "link set eth0 addrgenmode none\n" };
         let there = format!(
-            "link set eth0 addrgenmode none\naddress add {address}/16 dev eth0\nlink set lo up\n\
+            "{ipv6}address add {address}/16 dev eth0\nlink set lo up\n\
              link set eth0 up\nroute add default via {GATEWAY}\n"
         );
-        run("ip", &["-n", name, "-batch", "-"], &there);
+        ip(calls, Some(name), &there);
     });
     let container = File::open(format!("/run/netns/{name}")).unwrap();
     run("ip", &["netns", "del", name], "");

@@ -28,7 +28,7 @@ pub fn draw(curve: &Curve, place: &Path) {
         .y_desc("milliseconds for one more")
         .draw()
         .unwrap();
-    let colors = [RED, BLACK, BLUE, GREEN, MAGENTA];
+    let colors = [RED, BLACK, BLUE, GREEN, MAGENTA, CYAN];
     let names: Vec<_> = curve[0].1.iter().map(|(name, _)| *name).collect();
     for (at, (name, color)) in names.iter().zip(colors).enumerate() {
         let points =

@@ -10,22 +10,32 @@ pub struct Report(Vec<(String, Vec<(&'static str, String)>)>);
 
 impl Report {
     pub fn add(&mut self, work: impl Into<String>, medians: &[(&'static str, Duration)]) {
+        let work = work.into();
+        tell(&work, medians);
         let cells = medians.iter().map(|(name, time)| (*name, format!("{:.1?}", *time)));
-        self.0.push((work.into(), cells.collect()));
-        self.last();
+        self.0.push((work, cells.collect()));
     }
 
-    pub fn add_text(&mut self, work: &str, cells: Vec<(&'static str, String)>) {
-        self.0.push((work.to_owned(), cells));
-        self.last();
-    }
-
-    fn last(&self) {
-        eprintln!("{:?}", self.0.last());
+    /// What is not a time is told as one as well: what a shorter one says is better.
+    pub fn add_text(&mut self, work: &str, cells: Vec<(&'static str, String, Duration)>) {
+        tell(work, &cells.iter().map(|(name, _, time)| (*name, *time)).collect::<Vec<_>>());
+        let cells = cells.into_iter().map(|(name, text, _)| (name, text));
+        self.0.push((work.to_owned(), cells.collect()));
     }
 }
 
-const COLUMNS: [&str; 5] = ["netloom", "raw replay", "nlink", "rtnetlink", "`ip`, `nft`"];
+/// As the benches print it.
+fn tell(work: &str, medians: &[(&'static str, Duration)]) {
+    let (base, least) = medians[0];
+    for (name, time) in medians {
+        let ratio = time.as_secs_f64() / least.as_secs_f64();
+        eprintln!("{work}: {name} {time:.2?}, {ratio:.2} x {base} (median)");
+    }
+}
+
+pub const BATCHES: &str = "`ip -batch`, `nft -f`";
+pub const SINGLE: &str = "`ip`, `nft`";
+const COLUMNS: [&str; 6] = ["netloom", "raw replay", "nlink", "rtnetlink", BATCHES, SINGLE];
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,27 +62,35 @@ const END: &str = "<!-- measured: end -->";
 
 /// Puts the table in its place in `docs/performance.md`, and the whole as `performance.md` there.
 pub fn write(table: &str, place: &Path) {
-    let text = std::fs::read_to_string(docs().join("performance.md")).unwrap();
-    let (before, rest) = text.split_once(BEGIN).unwrap();
-    let (_, after) = rest.split_once(END).unwrap();
     let plot = "![Cost of one more container, from the first to the thousandth](attach.svg)";
-    let made = format!("{}\n\n{table}\n{plot}\n", machine());
-    std::fs::write(place.join("performance.md"), format!("{before}{BEGIN}{made}{END}{after}"))
+    put(BEGIN, END, &format!("{}; {}.\n\n{table}\n{plot}\n", machine(), load()), docs(), place);
+}
+
+/// Puts what was made between these lines of a page, and the whole page there.
+pub fn put(begin: &str, end: &str, made: &str, from: &Path, to: &Path) {
+    let text = std::fs::read_to_string(from.join("performance.md")).unwrap();
+    let (before, rest) = text.split_once(begin).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    std::fs::write(to.join("performance.md"), format!("{before}{begin}{made}{end}{after}"))
         .unwrap();
 }
 
 /// What it was measured on.
-fn machine() -> String {
+pub fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpus = read("/proc/cpuinfo");
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("?");
     let count = cpus.lines().filter(|line| line.starts_with("processor")).count();
     let kernel = read("/proc/sys/kernel/osrelease");
-    let load = read("/proc/loadavg");
+    format!("{count} x {model}, Linux {}; medians of runs in turns", kernel.trim())
+}
+
+/// How much else it did.
+fn load() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or("?");
     format!(
-        "{count} x {model}, Linux {}; medians of runs in turns; load average when it ended: {load} \
-         (0 to 2 is a quiet machine: of a busy one only the ratios say something).",
-        kernel.trim()
+        "load average when it ended: {load} (0 to 2 is a quiet machine: of a busy one only the ratios \
+         say something)"
     )
 }

@@ -13,12 +13,12 @@ use netloom::{
 };
 
 use crate::harness::{contender, medians, settle, settle_after, timed};
-use crate::peers::{Nlink, Rtnetlink, ip_attach, run};
+use crate::peers::{Calls, Nlink, Rtnetlink, ip, ip_attach, run};
 use crate::plot::Curve;
 use crate::raw;
 use crate::raw::attach::{Attach, Plan};
 use crate::raw::network::Network;
-use crate::report::Report;
+use crate::report::{BATCHES, Report, SINGLE};
 
 pub fn cable(host: &Netns, bridge: &Link, plan: &Plan) -> (Owned<Veth>, Owned<Netns>) {
     let container = Namespace::anonymous().create().unwrap();
@@ -31,12 +31,20 @@ pub fn cable(host: &Netns, bridge: &Link, plan: &Plan) -> (Owned<Veth>, Owned<Ne
     (VethPair::new(port, eth0).create_between(host, &container).unwrap(), container)
 }
 
-/// One more container, beside 1 to 1,000.
+/// One more container beside 1 to 1,000, none of which has an IPv6 address; and beside 1,000 which have,
+/// as the kernel makes them unless it is told not to.
 pub fn attach(report: &mut Report, quick: bool) -> Curve {
+    let steps: &[u32] = if quick { &[1, 20] } else { &[1, 10, 30, 100, 300, 500, 1_000] };
+    let curve = attach_beside(report, steps, false, if quick { 3 } else { 11 });
+    attach_beside(report, &steps[steps.len() - 1..], true, if quick { 3 } else { 7 });
+    curve
+}
+
+fn attach_beside(report: &mut Report, steps: &[u32], ipv6: bool, rounds: usize) -> Curve {
     let host = Netns::current().unwrap();
     let bridge = Bridge::new("br0").address("10.0.0.1/16").up().create(&host).unwrap();
     let (rtnetlink, nlink) = (Rtnetlink::here(), Nlink::here());
-    let plan = Plan::number(60_000);
+    let plan = Plan { ipv6, ..Plan::number(60_000) };
     let mut replay = Attach::prepare(&host, bridge.index(), &plan);
     let closed = |(time, container): (Duration, File)| {
         drop(container);
@@ -45,12 +53,11 @@ pub fn attach(report: &mut Report, quick: bool) -> Curve {
     };
     let mut there = Together::<Vec<_>>::default();
     let mut curve = Curve::new();
-    let steps: &[u32] = if quick { &[1, 20] } else { &[1, 10, 30, 100, 300, 500, 1_000] };
     for &many in steps {
         let numbers = u32::try_from(there.len()).unwrap()..many;
-        there.extend(numbers.map(|n| cable(&host, &bridge, &Plan::number(n))));
+        there.extend(numbers.map(|n| cable(&host, &bridge, &Plan { ipv6, ..Plan::number(n) })));
         let measured = medians(
-            if quick { 3 } else { 15 },
+            rounds,
             &mut [
                 contender("netloom", || {
                     let mut made = None;
@@ -69,10 +76,12 @@ pub fn attach(report: &mut Report, quick: bool) -> Curve {
                 }),
                 contender("nlink", || closed(nlink.attach(&plan))),
                 contender("rtnetlink", || closed(rtnetlink.attach(bridge.index(), &plan))),
-                contender("`ip`, `nft`", || closed(ip_attach(&plan))),
+                contender(BATCHES, || closed(ip_attach(Calls::Batches, &plan))),
+                contender(SINGLE, || closed(ip_attach(Calls::Single, &plan))),
             ],
         );
-        report.add(format!("one more container beside {many}, no IPv6 addresses"), &measured);
+        let addresses = if ipv6 { "all with IPv6 addresses" } else { "no IPv6 addresses" };
+        report.add(format!("one more container beside {many}, {addresses}"), &measured);
         curve.push((many, measured));
     }
     drop(Together::new((there, bridge)));
@@ -92,7 +101,14 @@ pub fn network(report: &mut Report, quick: bool) {
         Together::new((bridge, containers, forwarding, nat))
     };
     let replay = RefCell::new(Network::prepare(&host));
-    let removed = RefCell::new([const { Vec::new() }; 3]);
+    let removed = RefCell::new([const { Vec::new() }; 5]);
+    let nlink = Nlink::here();
+    let by_commands = |calls, at: usize| {
+        let time = timed(|| by_commands(calls));
+        removed.borrow_mut()[at].push(timed(|| remove_by_commands(calls)));
+        settle(&host);
+        time
+    };
     let built = medians(
         if quick { 2 } else { 15 },
         &mut [
@@ -110,15 +126,18 @@ pub fn network(report: &mut Report, quick: bool) {
                 settle(&host);
                 time
             }),
-            contender("`ip`, `nft`", || {
-                let time = timed(by_commands);
-                removed.borrow_mut()[2].push(timed(remove_by_commands));
+            contender("nlink", || {
+                let mut made = Vec::new();
+                let time = timed(|| made = nlink.network());
+                removed.borrow_mut()[2].push(timed(|| nlink.remove(made)));
                 settle(&host);
                 time
             }),
+            contender(BATCHES, || by_commands(Calls::Batches, 3)),
+            contender(SINGLE, || by_commands(Calls::Single, 4)),
         ],
     );
-    let names = ["netloom", "raw replay", "`ip`, `nft`"];
+    let names = ["netloom", "raw replay", "nlink", BATCHES, SINGLE];
     let removed = names.into_iter().zip(removed.into_inner()).map(|(name, mut times)| {
         times.sort_unstable();
         (name, times[times.len() / 2])
@@ -130,28 +149,38 @@ pub fn network(report: &mut Report, quick: bool) {
 pub const RULESET: &str = "table ip t {\nchain c {\ntype nat hook postrouting priority 100;\n\
      ip saddr 10.0.0.0/24 masquerade\n}\n}\n";
 
-fn by_commands() {
+fn by_commands(calls: Calls) {
     let mut host = "link add br0 up type bridge\naddress add 10.0.0.1/16 dev br0\n".to_owned();
     for n in [1, 2] {
         run("ip", &["netns", "add", &format!("c{n}")], "");
-        host += &format!("link add p{n} master br0 up type veth peer name eth0 netns c{n}\n");
+        host += &format!("link add p{n} up master br0 type veth peer name eth0 netns c{n}\n");
     }
-    run("ip", &["-batch", "-"], &host);
+    ip(calls, None, &host);
     for n in [1, 2] {
         let there = format!(
             "address add 10.0.1.{n}/16 dev eth0\nlink set lo up\nlink set eth0 up\n\
              route add default via 10.0.0.1\n"
         );
-        run("ip", &["-n", &format!("c{n}"), "-batch", "-"], &there);
+        ip(calls, Some(&format!("c{n}")), &there);
     }
-    std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
-    run("nft", &["-f", "-"], RULESET);
+    match calls {
+        Calls::Batches => {
+            std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+            run("nft", &["-f", "-"], RULESET);
+        }
+        Calls::Single => {
+            run("sysctl", &["-qw", "net.ipv4.ip_forward=1"], "");
+            run("nft", &["add table ip t"], "");
+            run("nft", &["add chain ip t c { type nat hook postrouting priority 100; }"], "");
+            run("nft", &["add rule ip t c ip saddr 10.0.0.0/24 masquerade"], "");
+        }
+    }
 }
 
-fn remove_by_commands() {
+fn remove_by_commands(calls: Calls) {
     run("nft", &["delete", "table", "ip", "t"], "");
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
-    run("ip", &["-batch", "-"], "link del p1\nlink del p2\nlink del br0\n");
+    ip(calls, None, "link del p1\nlink del p2\nlink del br0\n");
     run("ip", &["netns", "del", "c1"], "");
     run("ip", &["netns", "del", "c2"], "");
 }
@@ -192,7 +221,7 @@ pub fn routes(report: &mut Report, quick: bool) {
             }),
             contender("nlink", || fresh(&|| nlink.routes_in(&destinations))),
             contender("rtnetlink", || fresh(&|| rtnetlink.routes_in(&destinations))),
-            contender("`ip`, `nft`", || fresh(&|| run("ip", &["-batch", "-"], &lines))),
+            contender(BATCHES, || fresh(&|| run("ip", &["-batch", "-"], &lines))),
         ],
     );
     report.add(format!("{many} IPv4 routes in"), &measured);
@@ -212,12 +241,13 @@ pub fn routes(report: &mut Report, quick: bool) {
             contender("raw replay", || timed(|| assert!(raw::walk(&socket, &all, 28).0 >= least))),
             contender("nlink", || timed(|| assert!(nlink.routes_out() >= least))),
             contender("rtnetlink", || timed(|| assert!(rtnetlink.routes_out() >= least))),
-            contender("`ip`, `nft`", || timed(|| run("ip", &["route", "show"], ""))),
+            contender(BATCHES, || timed(|| run("ip", &["route", "show"], ""))),
         ],
     );
     report.add(format!("{many} routes out, by value"), &measured);
     let lent = [("netloom", measured[1].1), measured[2]];
     report.add(format!("{many} routes out, lent"), &lent);
+    crate::memory::measure(report, &format!("{many} routes out"));
     drop(cable);
 }
 
@@ -248,6 +278,7 @@ pub fn set(report: &mut Report, quick: bool) {
     let host = Netns::current().unwrap();
     let elements: Vec<_> = (0..many).map(to).collect();
     let list: Vec<_> = elements.iter().map(ToString::to_string).collect();
+    let nlink = Nlink::here();
     let text = format!(
         "table ip t {{\nset s {{\ntype ipv4_addr; size {many}\nelements = {{ {} }}\n}}\n}}\n",
         list.join(", ")
@@ -264,7 +295,12 @@ pub fn set(report: &mut Report, quick: bool) {
                 drop(made);
                 time
             }),
-            contender("`ip`, `nft`", || {
+            contender("nlink", || {
+                let time = timed(|| nlink.set(&elements));
+                nlink.remove_table();
+                time
+            }),
+            contender(BATCHES, || {
                 let time = timed(|| run("nft", &["-f", "-"], &text));
                 run("nft", &["delete", "table", "ip", "t"], "");
                 time
