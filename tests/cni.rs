@@ -1,6 +1,6 @@
 //! `netloom-cni`, the CNI plugin among the examples, as container engines call it: a program, its variables,
 //! its standard input.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;
 mod traffic;
@@ -11,6 +11,8 @@ mod addresses;
 mod bad_input;
 #[path = "cni/check.rs"]
 mod check;
+#[path = "cni/faults.rs"]
+mod faults;
 #[path = "cni/libcni.rs"]
 mod libcni;
 #[path = "cni/lifecycle.rs"]

@@ -148,12 +148,16 @@ impl<'a> Lease<'a> {
         let mut bridge = ReadyBridge::new(&mut host, self.config)?;
         let addresses: Vec<IpNet> = network.ips.iter().map(|ip| ip.address).collect();
         let record = Record { addresses };
+        let keep = || self.store.keep(self.attachment, &record, &self.choices);
         thread::scope(|scope| {
-            let keep = || self.store.keep(self.attachment, &record, &self.choices);
-            let kept = scope.spawn(keep);
+            // Where no thread is to be had it comes first.
+            let kept = thread::Builder::new().spawn_scoped(scope, &keep).map_err(|_| keep());
             let connected = self.connect(&mut host, &mut bridge, container, &network, &record);
             let lost = || Failure::new(Code::Io, "the writing of what is remembered was lost");
-            let kept = kept.join().unwrap_or_else(|_| Err(lost()));
+            let kept = match kept {
+                Ok(thread) => thread.join().unwrap_or_else(|_| Err(lost())),
+                Err(done) => done,
+            };
             let Connected { plugged, ports, filtered } = connected?;
             kept?;
             keep_all(ports);

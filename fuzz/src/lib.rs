@@ -46,6 +46,7 @@ pub fn read(target: &str, data: &[u8]) {
         "conntrack" => answer(CONNTRACK, data),
         "sock_diag" => answer(SOCK_DIAG, data),
         "nf_tables_codec" => codec(data),
+        "planted" => planted(data),
         _ => panic!("no target is called {target}"),
     }
 }
@@ -57,6 +58,14 @@ fn codec(data: &[u8]) {
         0 => netloom::fuzzing::nf_tables_expressions(bytes),
         _ => netloom::fuzzing::nf_tables_objects(bytes),
     });
+}
+
+/// No target: it allocates what an input may, and one byte more where it begins with `!`. `tools/fuzz` shows by
+/// it that the bound is one.
+fn planted(data: &[u8]) {
+    let excess = usize::from(data.starts_with(b"!"));
+    let allowed = BOUND + PER_BYTE * data.len() + excess;
+    within_bounds(data, || drop(std::hint::black_box(Vec::<u8>::with_capacity(allowed))));
 }
 
 /// Runs it, and aborts where it allocates more than an input of this length may.

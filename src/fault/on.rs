@@ -242,7 +242,8 @@ impl OnSocket {
         match self.next {
             Next::Cut => {
                 self.next = Next::Silence;
-                length / 2
+                // Never where a message ends.
+                length / 2 & !3 | 2
             }
             Next::Foreign => {
                 self.next = Next::Silence;

@@ -162,8 +162,13 @@ impl BridgeVlan {
     pub fn create(&self, port: &Link) -> Result<Owned<BridgeVlanHandle>, Error> {
         const ACTION: &str = "join VLAN";
         self.rejected.check(ACTION, self)?;
-        port.vlan(ACTION, self, RouteNetlinkMessage::SetLink)?;
-        Ok(Owned::adopt(BridgeVlanHandle { port: port.clone(), id: self.id }))
+        let handle = BridgeVlanHandle { port: port.clone(), id: self.id };
+        port.vlan(ACTION, self, RouteNetlinkMessage::SetLink).inspect_err(|error| {
+            if error.is_unknown_outcome() {
+                handle.remove().ok();
+            }
+        })?;
+        Ok(Owned::adopt(handle))
     }
 
     fn flags(&self) -> u16 {

@@ -23,14 +23,26 @@ pub(super) enum Made {
     Object(ObjectHandle),
     Flowtable(FlowtableHandle),
     Rule(ChainHandle),
+    /// In another one's place: it stays, and the handle has to stand for it.
+    Replaced(RuleHandle),
     Elements(SetHandle, Vec<Element>),
 }
 
 impl Made {
+    /// The chain that a rule is in which has a number of its own since.
+    fn chain_of_rule(&self) -> Option<&ChainHandle> {
+        match self {
+            Self::Rule(chain) => Some(chain),
+            Self::Replaced(rule) => Some(&rule.chain),
+            _ => None,
+        }
+    }
+
     fn table(&self) -> &TableHandle {
         match self {
             Self::Table(table) => table,
             Self::Chain(chain) | Self::Rule(chain) => &chain.table,
+            Self::Replaced(rule) => &rule.chain.table,
             Self::Object(object) => &object.table,
             Self::Flowtable(flowtable) => &flowtable.table,
             Self::Set(set) | Self::Elements(set, _) => &set.table,
@@ -73,19 +85,21 @@ pub(super) fn undo(netns: &Netns, before: Generation, made: &[Made]) -> Result<b
     }
     let mut looked_at: Vec<&ChainHandle> = Vec::new();
     for one in &rest {
-        match one {
-            Made::Chain(chain) => {
-                transaction.flush_chain(chain);
+        if let Made::Chain(chain) = one {
+            transaction.flush_chain(chain);
+        }
+        let Some(chain) = one.chain_of_rule() else { continue };
+        if made_chains(chain) || looked_at.contains(&chain) {
+            continue;
+        }
+        looked_at.push(chain);
+        let rules: Vec<_> =
+            rest.iter().filter(|other| other.chain_of_rule() == Some(chain)).collect();
+        for (made, rule) in rules.iter().zip(newest(chain, rules.len())?) {
+            match made {
+                Made::Replaced(handle) => handle.number.set(rule.number()),
+                _ => drop(transaction.delete_rule(&rule)),
             }
-            Made::Rule(chain) if !made_chains(chain) && !looked_at.contains(&chain) => {
-                looked_at.push(chain);
-                let is_in = |one: &&&Made| matches!(one, Made::Rule(other) if other == chain);
-                let count = rest.iter().filter(is_in).count();
-                for rule in newest(chain, count)? {
-                    transaction.delete_rule(&rule);
-                }
-            }
-            _ => {}
         }
     }
     for one in &rest {
@@ -114,10 +128,11 @@ fn by_name(table: &TableHandle) -> TableHandle {
     TableHandle { number: Number::default(), ..table.clone() }
 }
 
-/// Rules are numbered upwards, wherever in the chain they are put.
+/// Rules are numbered upwards, wherever in the chain they are put: the last so many, in the order they were made.
 fn newest(chain: &ChainHandle, count: usize) -> Result<Vec<RuleHandle>, Error> {
     let mut numbers = ruleset::rule_numbers(chain)?;
     numbers.sort_unstable();
     let handle = |number| RuleHandle { chain: chain.clone(), number: Number::known(number) };
-    Ok(numbers.into_iter().rev().take(count).map(handle).collect())
+    let older = numbers.len().saturating_sub(count);
+    Ok(numbers.into_iter().skip(older).map(handle).collect())
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
@@ -13,6 +14,12 @@ use serde_json::{Value, json};
 
 /// The program that cargo built beside this one; built now where it was not, or from older sources.
 pub(crate) fn program() -> PathBuf {
+    // Once: what is newer may be no source of it.
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(built).clone()
+}
+
+fn built() -> PathBuf {
     let here = env::current_exe().unwrap();
     let path = here.parent().unwrap().parent().unwrap().join("examples/netloom-cni");
     if !is_fresh(&path) {
@@ -134,6 +141,17 @@ impl Host {
     }
 
     pub(crate) fn start(&self, command: &str, container: &str, config: &str) -> Child {
+        self.start_by(Command::new(program()), command, container, config)
+    }
+
+    /// Has another program start the plugin.
+    pub(crate) fn start_by(
+        &self,
+        program: Command,
+        command: &str,
+        container: &str,
+        config: &str,
+    ) -> Child {
         let path = format!("/run/netns/{container}");
         let variables = [
             ("CNI_COMMAND", command),
@@ -142,13 +160,15 @@ impl Host {
             ("CNI_IFNAME", "eth0"),
             ("CNI_PATH", "/usr/lib/cni:/opt/cni/bin"),
         ];
-        self.start_with(&variables, config)
+        self.spawn(program, &variables, config)
     }
 
     pub(crate) fn start_with(&self, variables: &[(&str, &str)], config: &str) -> Child {
-        let program = program();
+        self.spawn(Command::new(program()), variables, config)
+    }
+
+    fn spawn(&self, mut plugin: Command, variables: &[(&str, &str)], config: &str) -> Child {
         let spawn = || {
-            let mut plugin = Command::new(program);
             plugin.env_clear().envs(variables.iter().copied());
             plugin.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
         };

@@ -10,7 +10,7 @@ use super::dump::{LISTS, List};
 use super::tools::{self, Place};
 
 /// A line for each thing that is listed in a namespace.
-fn listed(netns: &Netns) -> BTreeSet<String> {
+pub(crate) fn listed(netns: &Netns) -> BTreeSet<String> {
     let read = |list: &List| {
         let lines = list.read_lasting().into_iter();
         lines.map(|(key, state)| format!("{} {key} {state}", list.name)).collect::<Vec<_>>()

@@ -2,7 +2,7 @@
 
 use super::{every_step, here, support};
 use netloom::nft::{
-    Chain, Element, Family, Hook, Map, Object, Priority, Rule, Set, Table, Transaction, Type,
+    Chain, Element, Family, Hook, Limit, Map, Object, Priority, Rule, Set, Table, Transaction, Type,
 };
 use netloom::{Error, Firewall, Netns, PortGuard};
 
@@ -61,6 +61,76 @@ fn what_is_in_a_table() {
         every_step(&["create set `leads`"], || {
             Map::verdicts("leads", Type::Port).create(&table).map(drop)
         });
+    });
+}
+
+#[test]
+fn named_sets() {
+    support::isolated(|| {
+        let host = here();
+        let table = Table::new(Family::Ip, "filter").create(&host).unwrap();
+        every_step(
+            &[
+                "create set `ports`",
+                "add elements to set `ip filter ports`",
+                "get element of set `ip filter ports`",
+                "delete elements of set `ip filter ports`",
+                "read the ruleset",
+                "flush set `ip filter ports`",
+            ],
+            || {
+                let ports = Set::new("ports", Type::Port).create(&table)?;
+                ports.add([80_u16, 443])?;
+                ports.contains(80_u16)?;
+                ports.remove([80_u16])?;
+                ports.elements()?;
+                ports.flush()
+            },
+        );
+    });
+}
+
+/// Where the answer is lost, the handle knows which rule is its own by then.
+#[test]
+fn rules_in_the_place_of_others() {
+    support::isolated(|| {
+        let host = here();
+        let table = Table::new(Family::Ip, "filter").create(&host).unwrap();
+        let chain = Chain::new("input").hook(Hook::Input, Priority::FILTER).create(&table).unwrap();
+        let _other = Rule::new().udp().accept().create(&chain).unwrap();
+        every_step(
+            &[
+                "add rule meta l4proto tcp th dport 80 counter accept",
+                "replace rule meta l4proto tcp th dport 81 counter accept",
+                "read counter of rule N of `ip filter input`",
+            ],
+            || {
+                let rule = Rule::new().tcp().dport(80).counter().accept().create(&chain)?;
+                rule.replace(&Rule::new().tcp().dport(81).counter().accept())?;
+                rule.counter().map(drop)
+            },
+        );
+    });
+}
+
+#[test]
+fn quotas_and_limits() {
+    support::isolated(|| {
+        let host = here();
+        let table = Table::new(Family::Ip, "filter").create(&host).unwrap();
+        every_step(
+            &[
+                "create object quota `month` of 1024 mbytes",
+                "create object limit `slow`",
+                "read quota `ip filter month`",
+            ],
+            || {
+                let month = Object::quota("month", 1 << 30).create(&table)?;
+                let _slow = Object::limit("slow", Limit::packets(10)).create(&table)?;
+                drop(month.read()?);
+                month.reset().map(drop)
+            },
+        );
     });
 }
 

@@ -1,7 +1,7 @@
 //! Settings of namespaces and of links, and forwarding.
 
 use super::{every_step, ground, here, support};
-use netloom::{Forwarding, Ipv4Conf, Sysctl};
+use netloom::{Error, Forwarding, Ipv4Conf, Setting, Sysctl};
 
 #[test]
 fn sysctls() {
@@ -14,6 +14,26 @@ fn sysctls() {
         every_step(&["set sysctl net.ipv4.conf.all.rp_filter=1"], || {
             Sysctl::new("net.ipv4.conf.all.rp_filter", 1).create(&host).map(drop)
         });
+    });
+}
+
+/// By a kind of its own, and put back.
+#[test]
+fn typed_settings() {
+    support::isolated(|| {
+        let host = here();
+        every_step(
+            &[
+                "set sysctl net.ipv4.ip_unprivileged_port_start=80",
+                "read sysctl net.ipv4.ip_unprivileged_port_start",
+            ],
+            || {
+                let setting = Setting::unprivileged_port_start();
+                let owner = setting.to(80).create(&host)?;
+                setting.read(&host)?;
+                owner.delete().map_err(Error::from)
+            },
+        );
     });
 }
 

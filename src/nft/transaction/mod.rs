@@ -226,6 +226,7 @@ impl Transaction {
         self.needs_number(&old.number);
         let number = old.number.clone();
         let at = number.if_known();
+        self.made.push(Made::Replaced(old.clone()));
         self.make_numbered_rule(&old.chain, rule, NLM_F_REPLACE, |rule| rule.handle = at, number);
         self
     }

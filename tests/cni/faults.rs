@@ -1,0 +1,250 @@
+//! A fault at every step of every command: a request that is refused, an answer that is lost or cut, a file
+//! that can't be opened, written, linked or synced. `strace` puts them in the way of the program as it is
+//! released.
+//!
+//! Every step where `NETLOOM_TEST` requires strace, and every seventh otherwise.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use netloom::Netns;
+use netloom::nft::Table;
+use serde_json::{Value, json};
+
+use super::plugin::{Answer, Host, answer, container, program, with};
+use super::support::{self, features, kernel, tools};
+
+/// A system call, and what becomes of the k-th of its kind.
+type Fault = (&'static str, &'static str);
+
+const FAULTS: &[Fault] = &[
+    // A request is refused, and not done.
+    ("sendto", "error=ENOMEM"),
+    // It is done, and the answer is lost, or ends before its length says so (`nlmsg_len`).
+    ("recvfrom", "error=ETIMEDOUT"),
+    ("recvfrom", "poke_exit=@arg2=ffffff7f"),
+    // Sockets, namespaces, threads.
+    ("socket", "error=EMFILE"),
+    ("clone3", "error=EAGAIN"),
+    // Files: what is remembered, the lock, the settings.
+    ("openat", "error=EACCES"),
+    ("flock", "error=ENOLCK"),
+    ("mkdir", "error=EROFS"),
+    ("write", "error=ENOSPC"),
+    ("fsync", "error=EIO"),
+    ("linkat", "error=ENOSPC"),
+    ("symlink", "error=ENOSPC"),
+    ("rename", "error=EIO"),
+    ("unlink", "error=EIO"),
+];
+
+/// Where `strace` tells what it did.
+const LOG: &str = "/run/strace";
+
+fn is_there() -> bool {
+    let is_there = Command::new("strace").arg("--version").output().is_ok();
+    if !is_there {
+        assert!(!tools::is_required("strace"), "strace is not installed, and is required");
+        features::note("strace", "it is not installed");
+    }
+    is_there
+}
+
+/// What a command answered, and the call that failed; nothing where there were not as many.
+fn call(
+    host: &Host,
+    command: &str,
+    config: &Value,
+    (name, how): Fault,
+    step: usize,
+) -> (Answer, Option<String>) {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "--seccomp-bpf", "-qq", "-o", LOG, "-e"]).arg(format!("trace={name}"));
+    strace.arg("-e").arg(format!("inject={name}:{how}:when={step}")).arg(program());
+    let answer = answer(host.start_by(strace, command, "red", &config.to_string()));
+    let log = fs::read_to_string(LOG).unwrap();
+    let name = format!(" {name}(");
+    let mut calls = log.lines().filter(|line| line.contains(&name));
+    let failed = if how.starts_with("error=") {
+        calls.find(|line| line.contains("(INJECTED)"))
+    } else {
+        // What is done to a buffer afterwards it does not tell.
+        calls.nth(step - 1)
+    };
+    (answer, failed.map(str::to_owned))
+}
+
+/// The specification's error object, with a sentence.
+fn is_told(answer: &Answer) -> bool {
+    let sentence = answer.said["msg"].as_str().unwrap_or_default();
+    answer.said["code"].is_u64() && sentence.contains(' ')
+}
+
+/// Runs a command once for each of its steps and each of these faults. `around` gets what does so, which says
+/// whether it was done, and looks at what is there before and afterwards.
+fn every_step(command: &str, mut around: impl FnMut(&mut dyn FnMut(&Host, &Value) -> bool)) {
+    // They are many, and each takes a program's start.
+    let stride = if tools::is_required("strace") { 1 } else { 7 };
+    let mut failing = BTreeSet::new();
+    for fault in FAULTS {
+        let mut is_over = false;
+        for step in (1..).step_by(stride) {
+            around(&mut |host, config| {
+                let (answer, failed) = call(host, command, config, *fault, step);
+                let at = format!("{command}, {fault:?} at {step}, {failed:?}: {}", answer.said);
+                let failed = failed.unwrap_or_default();
+                is_over = failed.is_empty();
+                assert!(answer.succeeded || !is_over, "{at}");
+                // It is done, and can't say so.
+                let is_unsaid = failed.contains("write(1,");
+                // It was not loaded.
+                let is_mute = ["/etc/ld.so", "/lib/"].iter().any(|part| failed.contains(part));
+                assert!(answer.succeeded || is_unsaid || is_mute || is_told(&answer), "{at}");
+                failing.extend((!answer.succeeded).then_some(fault.0));
+                println!("{at}");
+                answer.succeeded || is_unsaid
+            });
+            if is_over {
+                break;
+            }
+        }
+    }
+    assert!(failing.len() > 3, "only {failing:?} made it fail");
+}
+
+/// Everything that an attachment has on the host and in its container.
+#[derive(Debug, PartialEq, Eq)]
+struct State {
+    listed: Vec<BTreeSet<String>>,
+    elements: BTreeSet<String>,
+    settings: Vec<String>,
+    remembered: Vec<String>,
+}
+
+impl State {
+    fn of(host: &Host, container: &Netns) -> Self {
+        const SETTINGS: [&str; 3] = [
+            "net.ipv4.ip_forward",
+            "net.ipv6.conf.all.forwarding",
+            "net.ipv4.conf.all.route_localnet",
+        ];
+        let tables = Table::find_tagged(&host.netns, "netloom-cni").unwrap();
+        let read = tables.iter().map(|table| table.read().unwrap());
+        let elements = read.flat_map(|table| table.sets).flat_map(|set| set.elements);
+        let remembered = host.remembered("net1").into_iter();
+        Self {
+            listed: [&*host.netns, container].map(kernel::listed).into(),
+            elements: elements.map(|element| format!("{element:?}")).collect(),
+            settings: SETTINGS.map(|name| host.netns.sysctl(name).unwrap()).into(),
+            // Where the search for an address ended is no promise.
+            remembered: remembered.filter(|name| !name.starts_with("last.")).collect(),
+        }
+    }
+}
+
+/// A network with all that the plugin makes.
+fn network(host: &Host) -> Value {
+    let mut config = with(&host.config(), "ingressPolicy", "same-bridge");
+    config["runtimeConfig"] = json!({ "portMappings": [
+        { "hostPort": 8080, "containerPort": 80, "protocol": "tcp" },
+    ] });
+    config
+}
+
+/// The first attachment brings what all of a network share.
+#[test]
+fn the_first_add() {
+    support::isolated(|| {
+        if !is_there() {
+            return;
+        }
+        every_step("ADD", |run| {
+            let (host, red) = (Host::new(), container("red"));
+            let before = State::of(&host, &red);
+            if !run(&host, &network(&host)) {
+                assert_eq!(State::of(&host, &red), before);
+            }
+        });
+    });
+}
+
+#[test]
+fn another_add() {
+    support::isolated(|| {
+        if !is_there() {
+            return;
+        }
+        let (host, red, _blue) = (Host::new(), container("red"), container("blue"));
+        let config = network(&host);
+        host.add("blue", &with(&config, "runtimeConfig", json!({})));
+        let before = State::of(&host, &red);
+        every_step("ADD", |run| {
+            if run(&host, &config) {
+                host.del("red", &config);
+            }
+            assert_eq!(State::of(&host, &red), before);
+        });
+    });
+}
+
+/// What a failed DEL leaves, the next one takes away.
+#[test]
+fn del() {
+    support::isolated(|| {
+        if !is_there() {
+            return;
+        }
+        let (host, red, _blue) = (Host::new(), container("red"), container("blue"));
+        let config = network(&host);
+        host.add("blue", &with(&config, "runtimeConfig", json!({})));
+        let before = State::of(&host, &red);
+        every_step("DEL", |run| {
+            host.add("red", &config);
+            if !run(&host, &config) {
+                host.del("red", &config);
+            }
+            assert_eq!(State::of(&host, &red), before);
+        });
+    });
+}
+
+#[test]
+fn check() {
+    support::isolated(|| {
+        if !is_there() {
+            return;
+        }
+        let (host, red) = (Host::new(), container("red"));
+        let config = network(&host);
+        let config = with(&config, "prevResult", host.add("red", &config));
+        let before = State::of(&host, &red);
+        every_step("CHECK", |run| {
+            run(&host, &config);
+            assert_eq!(State::of(&host, &red), before);
+        });
+    });
+}
+
+/// What a failed GC leaves, the next one takes away.
+#[test]
+fn gc() {
+    support::isolated(|| {
+        if !is_there() {
+            return;
+        }
+        let (host, red, _blue) = (Host::new(), container("red"), container("blue"));
+        let config = network(&host);
+        host.add("blue", &with(&config, "runtimeConfig", json!({})));
+        let before = State::of(&host, &red);
+        let valid = json!([{ "containerID": "blue", "ifname": "eth0" }]);
+        let valid = with(&config, "cni.dev/valid-attachments", valid);
+        every_step("GC", |run| {
+            host.add("red", &config);
+            if !run(&host, &valid) {
+                host.call("GC", "red", &valid).result();
+            }
+            assert_eq!(State::of(&host, &red), before);
+        });
+    });
+}
