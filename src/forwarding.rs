@@ -59,7 +59,8 @@ impl Forwarding {
     /// # Errors
     ///
     /// [`is_not_found`](Error::is_not_found) where a link is gone or the kernel has no IPv6. What was
-    /// done is undone.
+    /// done is undone. For a whole namespace that is not the thread's, and for IPv6, it takes `CAP_SYS_ADMIN`, as
+    /// [`Sysctl`](crate::Sysctl) does.
     pub fn create(&self, netns: &Netns) -> Result<Owned<ForwardingHandle>, Error> {
         let mut on = Owned::adopt(ForwardingHandle { netns: netns.clone(), parts: Vec::new() });
         if self.links.is_empty() {

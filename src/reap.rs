@@ -104,7 +104,7 @@ pub struct Reaped {
 /// # Errors
 ///
 /// Where the calling thread's namespace or `/run/netns` can't be read. What else can't be looked
-/// at is told by [`Leftovers::failures`].
+/// at is told by [`Leftovers::failures`]: named namespaces are entered, which takes `CAP_SYS_ADMIN`.
 pub fn leftovers() -> Result<Leftovers, Error> {
     let mut left = Leftovers::default();
     let here = Netns::current()?;

@@ -7,6 +7,7 @@ mod support;
 use std::fmt::Debug;
 use std::fs;
 use std::thread;
+use std::time::Duration;
 
 use netloom::nft::{Chain, Element, Family, Map, Rule, Set, Table, Transaction, Type, Verdict};
 use netloom::{
@@ -142,6 +143,7 @@ fn what_takes_more_says_so() {
     }
     support::isolated(|| {
         let red = Namespace::named("red").create().unwrap();
+        let file = fs::File::open("/run/netns/red").unwrap();
         let here = Netns::current().unwrap();
         with_net_admin_alone(|| {
             leaves_nothing(|| {
@@ -150,6 +152,15 @@ fn what_takes_more_says_so() {
                 takes(Namespace::named("blue").attach(&here), "CAP_SYS_ADMIN");
                 takes(Netns::open("red"), "CAP_SYS_ADMIN");
                 takes(Netns::from_path("/run/netns/red"), "CAP_SYS_ADMIN");
+                takes(Netns::from_fd(file.try_clone().unwrap().into()), "CAP_SYS_ADMIN");
+                takes(red.listeners(), "CAP_SYS_ADMIN");
+                takes(red.tcp_listen("127.0.0.1:0"), "CAP_SYS_ADMIN");
+                takes(red.tcp_connect("127.0.0.1:80", Duration::from_secs(1)), "CAP_SYS_ADMIN");
+                takes(red.udp_bind("127.0.0.1:0"), "CAP_SYS_ADMIN");
+                takes(Sysctl::new("net.ipv4.ip_forward", 1).create(&red), "CAP_SYS_ADMIN");
+                takes(Setting::ipv4_forwarding().read(&red), "CAP_SYS_ADMIN");
+                takes(Forwarding::ipv6().create(&red), "CAP_SYS_ADMIN");
+                takes(here.tcp_listen("0.0.0.0:80"), "CAP_NET_BIND_SERVICE");
                 takes(red.run(|| ()), "CAP_SYS_ADMIN");
                 takes(red.worker(), "CAP_SYS_ADMIN");
                 takes(red.ping("127.0.0.1"), "CAP_SYS_ADMIN");

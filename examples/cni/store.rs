@@ -152,6 +152,7 @@ impl Store {
             self.sync()
         };
         keep().map_err(|error| {
+            remove(&self.path("new")).ok();
             let path = self.path(&attachment.file_name());
             let failure = Failure::file("write", &path, &error);
             match self.forget(attachment) {

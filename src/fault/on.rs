@@ -243,7 +243,7 @@ impl OnSocket {
             Next::Cut => {
                 self.next = Next::Silence;
                 // Never where a message ends.
-                length / 2 & !3 | 2
+                ((length / 2) & !3) + 2
             }
             Next::Foreign => {
                 self.next = Next::Silence;

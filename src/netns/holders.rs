@@ -57,7 +57,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// Where `/proc` can't be read.
+    /// Where `/proc` can't be read. Processes that may not be looked into are left out: those of other users
+    /// take `CAP_SYS_PTRACE`.
     #[doc(alias("ip netns pids", "lsns", "lsof"))]
     pub fn holders(&self) -> Result<Vec<Holder>, Error> {
         holders(self.id()).map_err(|cause| cause.doing("look for holders of", self))

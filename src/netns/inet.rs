@@ -54,7 +54,8 @@ impl Netns {
     /// # Errors
     ///
     /// `EADDRINUSE` where somebody listens there already; `EADDRNOTAVAIL` where no link has that
-    /// address; a bad address is refused before any system call.
+    /// address; a bad address is refused before any system call. To open a socket in another namespace than
+    /// the thread's takes `CAP_SYS_ADMIN`, a port below 1024 `CAP_NET_BIND_SERVICE` there.
     pub fn tcp_listen(&self, address: impl Input<SocketAddr>) -> Result<TcpListener, Error> {
         Opening { netns: self, link: None }.tcp_listen(address)
     }
@@ -64,7 +65,8 @@ impl Netns {
     /// # Errors
     ///
     /// [`is_timed_out`](Error::is_timed_out) where nobody answered in time; `ECONNREFUSED` where nobody
-    /// listens; `ENETUNREACH` without a route.
+    /// listens; `ENETUNREACH` without a route. In another namespace than the thread's it takes
+    /// `CAP_SYS_ADMIN`.
     pub fn tcp_connect(
         &self,
         address: impl Input<SocketAddr>,

@@ -43,7 +43,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// Where neither `sock_diag` (`CONFIG_INET_DIAG`) nor `/proc/net/tcp` can be read. Source:
+    /// Where neither `sock_diag` (`CONFIG_INET_DIAG`) nor `/proc/net/tcp` can be read. In another namespace
+    /// than the thread's it takes `CAP_SYS_ADMIN`. Source:
     /// `sock_diag(7)`, ss(8).
     #[doc(alias("ss -ltn", "netstat", "NETLINK_SOCK_DIAG"))]
     pub fn listeners(&self) -> Result<Vec<Listener>, Error> {

@@ -56,7 +56,8 @@ impl Sysctl {
     ///
     /// A name that is not below `net` is refused before any system call: such a setting belongs to no
     /// network namespace. An unknown one is [`is_not_found`](Error::is_not_found); a value that the
-    /// kernel refuses is `EINVAL`; a read-only `/proc/sys` is `EROFS`.
+    /// kernel refuses is `EINVAL`; a read-only `/proc/sys` is `EROFS`. In another namespace than the thread's
+    /// it takes `CAP_SYS_ADMIN`, as the files are looked up inside.
     #[doc(alias = "sysctl -w")]
     pub fn create(&self, netns: &Netns) -> Result<Owned<SysctlHandle>, Error> {
         let parts = parts(&self.name).map_err(|reason| Error::invalid(ACTION, self, reason))?;

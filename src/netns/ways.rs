@@ -37,8 +37,8 @@ impl Netns {
     /// # Errors
     ///
     /// Where there is none of that name, the name stands for no namespace any more (as after a reboot,
-    /// or where the mount did not reach this mount namespace), or a privilege is missing. A symbolic link is
-    /// not followed (ELOOP), as it leads elsewhere: [`from_path`](Self::from_path) does.
+    /// or where the mount did not reach this mount namespace), or a privilege is missing: to enter it takes
+    /// `CAP_SYS_ADMIN`, unless it is the one the thread is in. A symbolic link is not followed (ELOOP), as it leads elsewhere: [`from_path`](Self::from_path) does.
     pub fn open(name: &str) -> Result<Self, Error> {
         named::check(name, "open namespace")?;
         let label = Label::Named(name.to_owned());
@@ -60,7 +60,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// Where there is no such file, it stands for no network namespace, or a privilege is missing.
+    /// Where there is no such file, it stands for no network namespace, or a privilege is missing: as
+    /// [`open`](Self::open), it takes `CAP_SYS_ADMIN`.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let label = Label::Path(path.to_owned());
@@ -72,7 +73,7 @@ impl Netns {
     /// # Errors
     ///
     /// Where the process has ended ([`is_not_found`](Error::is_not_found)) or a privilege is missing:
-    /// it takes the right to look into that process, as ptrace(2) has it, and to enter.
+    /// it takes the right to look into that process, as ptrace(2) has it, and `CAP_SYS_ADMIN` to enter.
     pub fn from_pid(pid: u32) -> Result<Self, Error> {
         let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
         let action = "open namespace of process";
@@ -110,7 +111,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// Where it stands for no network namespace, or a privilege is missing.
+    /// Where it stands for no network namespace, or a privilege is missing: as [`open`](Self::open), it
+    /// takes `CAP_SYS_ADMIN`.
     pub fn from_fd(file: OwnedFd) -> Result<Self, Error> {
         Self::of_file(file, Label::Anonymous).map_err(|cause| {
             cause
