@@ -151,7 +151,7 @@ impl<'a> Lease<'a> {
         let keep = || self.store.keep(self.attachment, &record, &self.choices);
         thread::scope(|scope| {
             // Where no thread is to be had it comes first.
-            let kept = thread::Builder::new().spawn_scoped(scope, &keep).map_err(|_| keep());
+            let kept = thread::Builder::new().spawn_scoped(scope, keep).map_err(|_| keep());
             let connected = self.connect(&mut host, &mut bridge, container, &network, &record);
             let lost = || Failure::new(Code::Io, "the writing of what is remembered was lost");
             let kept = match kept {
