@@ -6,10 +6,11 @@ use std::fmt;
 use nix::errno::Errno;
 
 use super::builder::{ACTION, STOP};
+use super::elements::Elements;
 use super::handle::PortForwardHandle;
 use super::loopback::LocalRouting;
 use super::mapping::{Container, Mapping, explain};
-use super::ruleset::{Elements, PortTable};
+use super::ruleset::PortTable;
 use super::stale;
 use super::tables::{Known, Ports, Step, change, with};
 use crate::error::{Cause, Error};

@@ -32,7 +32,7 @@
 //! `br_netfilter` has a bridge call us, what passes from port to port.
 //!
 //! The persistent table is called `netloom-ports` and has no owner. An element of a map has the tag as its
-//! comment, which is how a conflict names the holder. Beside it there are notes (`persistent/ledger.rs`), the
+//! comment, which is how a conflict names the holder. Beside it there are notes (`persistent/note.rs`), the
 //! comments of elements:
 //!
 //! ```text
@@ -50,6 +50,7 @@
 //! ```
 
 mod builder;
+mod elements;
 mod handle;
 mod held;
 mod loopback;

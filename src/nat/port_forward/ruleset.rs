@@ -1,18 +1,19 @@
 //! The table of a family: its maps, its chains, and the elements of a mapping.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 
-use super::mapping::{Container, Mapping, Port};
+use super::elements::Elements;
+use super::mapping::{Mapping, Port};
 use crate::nat::chains::NatChain;
 use crate::nft::Operations;
-use crate::wire::attribute::{Attribute, Writer};
+use crate::wire::attribute::Attribute;
 use crate::wire::nft::chain::{Chain, ChainType};
 use crate::wire::nft::data::{Data, Value, Verdict};
 use crate::wire::nft::datatype::DataType;
-use crate::wire::nft::element::{Element, ElementsOf, ListElement, PlainElement};
+use crate::wire::nft::element::{Element, ElementsOf};
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::bitwise::Bitwise;
 use crate::wire::nft::expr::cmp::{Cmp, Comparison};
@@ -32,8 +33,8 @@ use crate::wire::nft::set::{Description, Set, SetFlags};
 use crate::wire::nft::table::{Table, TableFlags};
 use crate::wire::nft::userdata::{ByteOrder, UserData};
 
-const ADDRESSED: &str = "addressed";
-const ANY: &str = "any";
+pub(super) const ADDRESSED: &str = "addressed";
+pub(super) const ANY: &str = "any";
 pub(super) const HAIRPIN: &str = "hairpin";
 /// Of the persistent table: the links that route loopback addresses because of it, each with a chain.
 pub(super) const LOCAL: &str = "local";
@@ -60,78 +61,6 @@ pub(super) struct PortTable {
 
 /// What makes the persistent table ours: its comment.
 pub(super) const MARK: &str = "published ports of netloom, by tag";
-
-/// What a mapping and a container are elements of.
-#[derive(Debug, Default)]
-pub(super) struct Elements<'a> {
-    addressed: Vec<PortElement<'a>>,
-    any: Vec<PortElement<'a>>,
-    hairpin: Vec<Element>,
-}
-
-/// A port, with what it leads to; without, to be deleted.
-#[derive(Debug, Clone, Copy)]
-struct PortElement<'a> {
-    port: Port,
-    target: Option<(IpAddr, u16)>,
-    comment: Option<&'a UserData>,
-}
-
-impl ListElement for PortElement<'_> {
-    fn write(&self, out: &mut Writer<'_>) {
-        let (_, key) = place_of(self.port);
-        let data = self.target.map(|(address, port)| {
-            let mut data = Value::from(address);
-            data.append(port.into());
-            data
-        });
-        let (key, data) = (key.as_slice(), data.as_ref().map(Value::as_slice));
-        PlainElement { key, data, userdata: self.comment }.write(out);
-    }
-}
-
-impl<'a> Elements<'a> {
-    /// With room for so many ports.
-    pub(super) fn for_ports(count: usize) -> Self {
-        Self { any: Vec::with_capacity(count), ..Self::default() }
-    }
-
-    /// A port that leads to a container; without one, to delete it.
-    pub(super) fn add_port(
-        &mut self,
-        port: Port,
-        target: Option<(IpAddr, u16)>,
-        comment: Option<&'a UserData>,
-    ) {
-        let list = if port.1.is_some() { &mut self.addressed } else { &mut self.any };
-        list.push(PortElement { port, target, comment });
-    }
-
-    /// A container that a link leads to.
-    pub(super) fn add_container(&mut self, (link, address): Container) {
-        for from in [link, 0] {
-            self.hairpin.push(Element::new(hairpin(from, link, address)));
-        }
-    }
-}
-
-/// The map a port is in, and its key there.
-pub(super) fn place_of((protocol, address, port): Port) -> (&'static str, Value) {
-    let mut key = Value::from(protocol.number());
-    if let Some(address) = address {
-        key.append(address.into());
-    }
-    key.append(port.into());
-    (if address.is_some() { ADDRESSED } else { ANY }, key)
-}
-
-/// The key of a container that is reached from a link, by a link.
-pub(super) fn hairpin(from: u32, link: u32, address: IpAddr) -> Value {
-    let mut key = Value::host_u32(from);
-    key.append(Value::host_u32(link));
-    key.append(address.into());
-    key
-}
 
 impl PortTable {
     /// Of the owner with this socket. Its number makes the name unique for as long as it lives.

@@ -6,10 +6,11 @@ use std::fmt;
 
 use nix::errno::Errno;
 
+use super::elements::place_of;
 use super::held::HeldPorts;
 use super::mapping::{Mapping, Port, taken};
 use super::persistent::Ledger;
-use super::ruleset::{PERSISTENT, PortTable, place_of};
+use super::ruleset::{PERSISTENT, PortTable};
 use super::stale::At;
 use crate::error::{Cause, Error};
 use crate::nat::guarded::again;

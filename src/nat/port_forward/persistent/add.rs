@@ -3,17 +3,19 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::ledger::{Ledger, Note, TagHash};
+use super::ledger::Ledger;
 use super::local::route_loopbacks;
+use super::note::{Note, TagHash};
 use super::record::Record;
 use super::{take, unwritable};
 use crate::error::{Cause, Error};
 use crate::nat::guarded::NotOurs;
 use crate::nat::port_forward::builder::ACTION;
+use crate::nat::port_forward::elements::Elements;
 use crate::nat::port_forward::handle::{Kept, PortForwardHandle};
 use crate::nat::port_forward::loopback::routes_loopback;
 use crate::nat::port_forward::mapping::{Mapping, explain};
-use crate::nat::port_forward::ruleset::{Elements, PortTable};
+use crate::nat::port_forward::ruleset::PortTable;
 use crate::nat::port_forward::tables::{Known, Step, change, unchanged};
 use crate::netlink::Socket;
 use crate::netns::Netns;

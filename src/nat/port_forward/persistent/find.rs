@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::ledger::{Note, TagHash};
+use super::note::{Note, TagHash};
 use super::record::Record;
 use crate::error::{Cause, Error};
 use crate::nat::port_forward::handle::{Kept, PortForwardHandle};

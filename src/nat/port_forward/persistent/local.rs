@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::ledger::Note;
+use super::note::Note;
 use super::unwritable;
 use crate::error::Error;
 use crate::nat::port_forward::builder::ACTION;

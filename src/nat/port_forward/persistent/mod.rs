@@ -4,6 +4,7 @@ mod add;
 mod find;
 mod ledger;
 mod local;
+mod note;
 mod record;
 mod take;
 

@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 
 use nix::errno::Errno;
 
-use super::ledger::{Ledger, Note, TagHash};
+use super::ledger::Ledger;
 use super::local::settle;
+use super::note::{Note, TagHash};
 use super::record::Record;
 use super::{own_ports, unwritable};
 use crate::error::{Cause, Error};
 use crate::nat::port_forward::builder::STOP;
+use crate::nat::port_forward::elements::Elements;
 use crate::nat::port_forward::handle::{Kept, PortForwardHandle};
 use crate::nat::port_forward::mapping::Mapping;
-use crate::nat::port_forward::ruleset::{Elements, PortTable};
+use crate::nat::port_forward::ruleset::PortTable;
 use crate::nat::port_forward::stale;
 use crate::nat::port_forward::tables::{Known, Step, change, unchanged};
 use crate::netlink::Socket;
