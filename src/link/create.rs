@@ -34,9 +34,10 @@ pub(super) fn create_link(
     let sent = netns.send(requests, |_, answer| {
         echo = LinkView::read(answer).map(|view| (view.index, Identity::of(view)));
     });
-    let find = |mac: Option<MacAddr>| {
+    // By its address, too: the name may be another link's by now.
+    let find = || {
         netns.look_up(LinkRequest::named(&settings.name), |view| {
-            let is_it = mac.is_none_or(|mac| view.mac() == Some(mac.octets()));
+            let is_it = view.mac() == Some(mac.octets());
             is_it.then(|| (view.index, Identity::of(view)))
         })
     };
@@ -50,8 +51,12 @@ pub(super) fn create_link(
     let failure = match (sent, echo) {
         (Ok(()), Some(echo)) => return Ok(born(echo)),
         // Kernels before 6.2 send no echo.
-        (Ok(()), None) => match find(None) {
+        (Ok(()), None) => match find() {
             Ok(found) => return Ok(born(found)),
+            Err(Cause::Malformed(_)) => {
+                let taken = || "it is gone, and a link of this name is another's by now".into();
+                named(Errno::ENODEV.into()).hint_on(Errno::ENODEV, taken)
+            }
             Err(cause) => named(cause),
         },
         (Err(error), _) if !error.is_unknown_outcome() => {
@@ -60,7 +65,7 @@ pub(super) fn create_link(
         (Err(error), _) => error,
     };
     // It may be there: what bears this address was made by this request.
-    if let Ok(found) = find(Some(mac)) {
+    if let Ok(found) = find() {
         drop(Owned::adopt(born(found)));
     }
     Err(failure)
