@@ -100,6 +100,29 @@ fn one_address(tag: Option<&str>) {
 }
 
 #[test]
+fn a_port_at_somebody_elses_address_takes_nothing_from_him() {
+    of_both_kinds(|tag| {
+        let lab = Lab::new(false);
+        let _servers = lab.servers();
+        let published = [("10.0.0.3", "10.0.0.2"), ("fd00::3", "fd00::2")].map(|(at, target)| {
+            lab.publish(&of_kind(tag, PortForward::new(80, target).host_address(at)))
+        });
+        let ways = [("10.0.0.0/24", "198.51.100.2"), ("fd00::/64", "2001:db8::2")];
+        let _ways = ways.map(|(to, by)| Route::new(to).via(by).create(&lab.outside).unwrap());
+        // Nobody listens there.
+        for from in [&lab.outside, &lab.host] {
+            for server in ["10.0.0.3:80", "[fd00::3]:80"] {
+                assert_lost(from, server);
+            }
+        }
+        drop(published);
+        let _own = ["10.0.0.3:80", "[fd00::3]:80"].map(|at| Server::start(&lab.neighbor, at));
+        seen(&lab.outside, "10.0.0.3:80");
+        seen(&lab.outside, "[fd00::3]:80");
+    });
+}
+
+#[test]
 fn a_neighbor_that_routes_to_a_loopback_port_fails() {
     of_both_kinds(attacks);
 }

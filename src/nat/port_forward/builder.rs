@@ -140,7 +140,8 @@ impl PortForward {
         self
     }
 
-    /// Only at this local address, as `-p 192.0.2.1:8080:80`. Default: at all local addresses.
+    /// Only at this local address, as `-p 192.0.2.1:8080:80`; it works while the namespace has the
+    /// address, and takes nothing that is sent through it to somebody else's. Default: at all local addresses.
     pub fn host_address(mut self, address: impl Input<IpAddr>) -> Self {
         if let Some(address) = self.rejected.read("host_address", address) {
             if address.is_unspecified() || address.is_multicast() {

@@ -14,8 +14,9 @@
 //!         iifname != "lo" ip daddr 127.0.0.0/8 drop
 //!     }
 //!     chain ports {                           # IPv6 begins with: ip6 daddr ::1 return
+//!         fib daddr type != local return
 //!         dnat to meta l4proto . ip daddr . th dport map @addressed
-//!         fib daddr type local dnat to meta l4proto . th dport map @any
+//!         dnat to meta l4proto . th dport map @any
 //!     }
 //!     chain prerouting { type nat hook prerouting priority dstnat; jump ports }
 //!     chain output { type nat hook output priority dstnat; jump ports }

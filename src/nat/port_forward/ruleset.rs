@@ -250,7 +250,7 @@ impl PortTable {
         let ports = Chain::by_name(&self.name, PORTS);
         let jump = vec![Immediate::verdict(Verdict::Jump(PORTS.into())).into()];
         let nat = |chain: NatChain, rule| (chain.in_table(&self.name, self.family()), vec![rule]);
-        let mut to_ports = vec![self.forward(true), self.forward(false)];
+        let mut to_ports = vec![only_to_local(), self.forward(true), self.forward(false)];
         if !self.is_ipv4 {
             to_ports.insert(0, self.not_to_loopback());
         }
@@ -288,12 +288,6 @@ impl PortTable {
     /// `dnat to meta l4proto . ip daddr . th dport map @addressed`, or the other one.
     fn forward(&self, addressed: bool) -> Vec<Expr> {
         let mut list = Vec::new();
-        if !addressed {
-            const RTN_LOCAL: u32 = 2;
-            let (result, flags) = (FibResult::AddressType, FibFlags::DESTINATION);
-            list.push(Fib { dreg: R1, result, flags }.into());
-            list.push(compare(Comparison::Equal, Value::host_u32(RTN_LOCAL)));
-        }
         list.push(Meta::Load { dreg: R1, key: MetaKey::Layer4Protocol }.into());
         let port = if addressed {
             list.push(self.destination(Register::Slot1));
@@ -333,6 +327,17 @@ impl PortTable {
             Masq::default().into(),
         ]
     }
+}
+
+/// `fib daddr type != local return`: an address that is not ours is somebody else's, whatever is published
+/// at it.
+fn only_to_local() -> Vec<Expr> {
+    const RTN_LOCAL: u32 = 2;
+    vec![
+        Fib { dreg: R1, result: FibResult::AddressType, flags: FibFlags::DESTINATION }.into(),
+        compare(Comparison::NotEqual, Value::host_u32(RTN_LOCAL)),
+        Immediate::verdict(Verdict::Return).into(),
+    ]
 }
 
 /// `iifname != "lo" ip daddr 127.0.0.0/8 drop`.
