@@ -11,6 +11,7 @@ use crate::bridge::{ReadyBridge, first_address, keep_all};
 use crate::cable::{self, Plugged};
 use crate::call::{Call, Command};
 use crate::config::Config;
+use crate::del;
 use crate::failure::{Code, Failure};
 use crate::filter::{Filter, Filtered};
 use crate::host::Host;
@@ -50,6 +51,21 @@ fn refuse_taken(container: &Netns, attachment: &Attachment) -> Result<(), Failur
         Ok(_) => {
             let problem = format!("CNI_IFNAME: `{}` is already in {container}", attachment.ifname);
             Err(Failure::new(Code::InvalidEnvironment, problem))
+        }
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// An attachment whose cable is there takes a DEL first.
+fn refuse_attached(attachment: &Attachment) -> Result<(), Failure> {
+    match Netns::current()?.link(&attachment.link_name()) {
+        Ok(_) => {
+            let problem = format!(
+                "`{}` is attached to `{}` by `{}` already: it takes a DEL first",
+                attachment.container, attachment.network, attachment.ifname
+            );
+            Err(Failure::new(Code::Addresses, problem))
         }
         Err(error) if error.is_not_found() => Ok(()),
         Err(error) => Err(error.into()),
@@ -107,14 +123,14 @@ impl<'a> Lease<'a> {
     ) -> Result<Self, Failure> {
         let open = || -> Result<Store, Failure> {
             let store = Store::open(&config.data, &config.network)?;
-            if store.record(attachment)?.is_some() {
-                let problem = format!(
-                    "`{}` is attached to `{}` by `{}` already: it takes a DEL first",
-                    attachment.container, attachment.network, attachment.ifname
-                );
-                return Err(Failure::new(Code::Addresses, problem));
+            if store.record(attachment)?.is_none() {
+                return Ok(store);
             }
-            Ok(store)
+            drop(store);
+            refuse_attached(attachment)?;
+            // Of before a reboot, or of a container that went without its DEL.
+            del::del(call, config)?;
+            Store::open(&config.data, &config.network)
         };
         let lease =
             |given, store, choices| Self { call, config, attachment, given, store, choices };
@@ -129,6 +145,7 @@ impl<'a> Lease<'a> {
                 // Refused before the other plugin is asked; its lock may be where ours is.
                 drop(open()?);
                 let given = delegate.add(call, &config.document);
+                let open = || Store::open(&config.data, &config.network);
                 let given = given.and_then(|given| Ok((given, open()?)));
                 match given {
                     Ok((given, store)) => Ok(lease(given, store, Vec::new())),
@@ -148,7 +165,8 @@ impl<'a> Lease<'a> {
         let mut bridge = ReadyBridge::new(&mut host, self.config)?;
         let addresses: Vec<IpNet> = network.ips.iter().map(|ip| ip.address).collect();
         let record = Record { addresses };
-        let keep = || self.store.keep(self.attachment, &record, &self.choices);
+        let written = self.store.write(self.attachment, &record)?;
+        let keep = || self.store.keep(self.attachment, &written, &self.choices);
         thread::scope(|scope| {
             // Where no thread is to be had it comes first.
             let kept = thread::Builder::new().spawn_scoped(scope, keep).map_err(|_| keep());
@@ -189,6 +207,9 @@ impl<'a> Lease<'a> {
         } else {
             None
         };
+        if !config.masquerade && !record.addresses.is_empty() {
+            Filter::vacate(&host.netns, &record.addresses)?;
+        }
         let ports = match gateway {
             Some(link) => {
                 ports::publish(&host.netns, config, attachment, &record.addresses, &link)?

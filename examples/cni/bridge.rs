@@ -43,6 +43,8 @@ impl ReadyBridge {
             return Err(Failure::new(Code::InvalidConfig, problem));
         }
         if !info.is_up() {
+            // Down, it is new, or of one who was killed.
+            refuse_advertisements(host, &link)?;
             link.set_up()?;
         }
         if config.promiscuous && !info.flags.contains(netloom::LinkFlags::PROMISC) {
@@ -124,12 +126,11 @@ pub(crate) fn find(host: &Host, name: &str) -> Result<Option<Link>, Failure> {
 
 fn make(host: &Host, config: &Config) -> Result<Owned<Link>, Failure> {
     // It outlives the plugin: no group that says that it is to go when the plugin is dead.
-    let mut bridge = Bridge::new(&config.bridge).group(0).up();
+    let mut bridge = Bridge::new(&config.bridge).group(0);
     if config.vlan.is_some() {
         bridge = bridge.vlan_filtering(true);
     }
     let bridge = bridge.create(&host.netns)?;
-    refuse_advertisements(host, &bridge)?;
     if let Some(mtu) = config.mtu {
         // What it was born with follows its ports; what is set stays (net/bridge/br_device.c).
         bridge.set_mtu(mtu)?;

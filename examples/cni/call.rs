@@ -80,7 +80,11 @@ impl Call {
             container: value("CNI_CONTAINERID"),
             netns: Some(value("CNI_NETNS")).filter(|path| !path.is_empty()).map(PathBuf::from),
             ifname: value("CNI_IFNAME"),
-            args: pairs(&value("CNI_ARGS"))?,
+            args: match pairs(&value("CNI_ARGS")) {
+                // What an ADD was refused for must not keep the DEL behind it from its work.
+                Err(_) if command == Command::Del => Vec::new(),
+                pairs => pairs?,
+            },
             path: value("CNI_PATH").split(':').map(PathBuf::from).collect(),
         };
         call.check()?;
@@ -110,7 +114,6 @@ impl Call {
             ["IP", "MAC", "IgnoreUnknown"].iter().any(|one| one.eq_ignore_ascii_case(name))
         };
         let ignores = self.arg("IgnoreUnknown").is_some_and(|value| matches!(value, "1" | "true"));
-        // What an ADD was refused for must not keep the DEL behind it from its work.
         let ignores = ignores || self.command == Command::Del;
         match self.args.iter().find(|(name, _)| !known(name)) {
             Some((name, _)) if !ignores => {

@@ -18,9 +18,10 @@ use crate::version::Version;
 const BRIDGE: &str = "cni0";
 
 /// Who may begin to talk to the containers, in the words of the reference `firewall` plugin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum IngressPolicy {
     /// Everybody.
+    #[default]
     Open,
     /// Not the containers of other networks that say so.
     SameBridge,
@@ -36,7 +37,7 @@ pub(crate) struct Vlan {
     pub(crate) preserves_default: bool,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 #[allow(clippy::struct_excessive_bools)] // the configuration has them
 pub(crate) struct Config {
     pub(crate) version: Version,
@@ -81,11 +82,26 @@ impl Config {
             let expected = "letters, digits, `_`, `.` and `-` behind a letter or digit";
             return Err(fields.refuse("name", expected));
         }
-        let ipam = Ipam::read(&fields, call)?;
+        let named = Self { version, network: network.to_owned(), ..Self::default() };
+        let config = match call.command {
+            Command::Del => named.of_del(&fields),
+            _ => named.of_any(&fields, call)?,
+        };
+        Ok(Self { document, ..config })
+    }
+
+    /// All that DEL goes by. What an ADD was refused for must not keep the DEL behind it from its work.
+    fn of_del(self, fields: &Fields<'_>) -> Self {
+        let ipam = Ipam::of_del(fields);
+        let data = ipam.directory(fields).unwrap_or_else(|_| ipam.default_directory().into());
+        let bridge = bridge(fields).unwrap_or_else(|_| BRIDGE.to_owned());
+        Self { bridge, ipam, data, ..self }
+    }
+
+    fn of_any(self, fields: &Fields<'_>, call: &Call) -> Result<Self, Failure> {
+        let ipam = Ipam::read(fields, call)?;
         let config = Self {
-            version,
-            network: network.to_owned(),
-            bridge: bridge(&fields)?,
+            bridge: bridge(fields)?,
             is_gateway: fields.flag("isGateway")?.unwrap_or(false),
             is_default_gateway: fields.flag("isDefaultGateway")?.unwrap_or(false),
             force_address: fields.flag("forceAddress")?.unwrap_or(false),
@@ -95,23 +111,23 @@ impl Config {
             port_isolation: fields.flag("portIsolation")?.unwrap_or(false),
             disable_container_interface: fields.flag("disableContainerInterface")?.unwrap_or(false),
             detect_duplicates: fields.flag("enabledad")?.unwrap_or(false),
-            ingress: ingress(&fields)?,
-            mtu: mtu(&fields)?,
-            mac: mac(&fields, call)?,
-            vlan: vlan(&fields)?,
-            ports: ports(&fields)?,
+            ingress: ingress(fields)?,
+            mtu: mtu(fields)?,
+            mac: mac(fields, call)?,
+            vlan: vlan(fields)?,
+            ports: ports(fields)?,
             dns: fields.value("dns").cloned(),
             previous: fields
                 .object("prevResult")?
                 .map(|previous| NetworkResult::read(&previous))
                 .transpose()?,
-            valid: valid(&fields, call.command)?,
-            data: ipam.directory(&fields)?,
+            valid: valid(fields, call.command)?,
+            data: ipam.directory(fields)?,
             ipam,
-            document: Value::Null,
+            ..self
         };
-        config.check(&fields)?;
-        Ok(Self { document, ..config })
+        config.check(fields)?;
+        Ok(config)
     }
 
     /// The attachment that a call is about.

@@ -20,7 +20,10 @@ pub(crate) fn del(call: &Call, config: &Config) -> Result<(), Failure> {
     let attachment = config.attachment(call);
     let mut failures = unplug(config, &attachment);
     if let Ipam::Delegate(delegate) = &config.ipam {
-        failures.extend(delegate.run(Command::Del, call, &config.document).err());
+        let done = delegate.run(Command::Del, call, &config.document);
+        // The ADD was refused for that, and had nothing of it.
+        let is_nobody = || !delegate.is_there(call) && !is_remembered(config, &attachment);
+        failures.extend(done.err().filter(|_| !is_nobody()));
     }
     if failures.is_empty() {
         failures.extend(forget(config, &attachment).err());
@@ -50,6 +53,10 @@ pub(crate) fn forget(config: &Config, attachment: &Attachment) -> Result<(), Fai
         Some(store) => store.forget(attachment),
         None => Ok(()),
     }
+}
+
+fn is_remembered(config: &Config, attachment: &Attachment) -> bool {
+    !matches!(addresses(config, attachment), Ok(None))
 }
 
 fn unfilter(

@@ -17,6 +17,7 @@ pub(crate) enum Code {
     Io = 5,
     Decode = 6,
     InvalidConfig = 7,
+    TryAgain = 11,
     Unavailable = 50,
     /// And what is connected may be cut off, too.
     UnavailableAndLimited = 51,

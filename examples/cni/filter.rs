@@ -169,6 +169,20 @@ impl Filter {
         })
     }
 
+    /// Ends the masquerading of addresses that were another's, whose DEL is still to come.
+    pub(crate) fn vacate(netns: &Netns, addresses: &[IpNet]) -> Result<(), Failure> {
+        let Some(filter) = Self::find(netns)? else { return Ok(()) };
+        filter.change(|transaction| {
+            for address in addresses.iter().map(IpNet::addr) {
+                let set = filter.table.set(MASQUERADE[family(address)])?;
+                if set.contains(address)? {
+                    transaction.delete_elements(&set, [address]);
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Takes out what an attachment has at these addresses. What is another's by now stays.
     pub(crate) fn remove(&self, tag: &str, addresses: &[IpAddr]) -> Result<(), Failure> {
         self.change(|transaction| {
@@ -263,7 +277,7 @@ impl Filter {
             }
         }
         let problem = format!("the packet filter changed {ATTEMPTS} times while it was looked at");
-        Err(Failure::new(Code::Kernel, problem))
+        Err(Failure::new(Code::TryAgain, problem))
     }
 }
 

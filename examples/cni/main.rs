@@ -43,19 +43,53 @@ use failure::{Code, Failure};
 use version::Version;
 
 fn main() -> ExitCode {
-    let mut text = String::new();
-    let read = io::stdin().lock().read_to_string(&mut text);
-    let read = read.map_err(|error| Failure::new(Code::Io, format!("read stdin: {error}")));
-    let (answer, code) = match read.and_then(|_| run(&text)) {
-        Ok(answer) => (answer, ExitCode::SUCCESS),
-        Err(failure) => (Some(failure.to_json(&version_of(&text))), ExitCode::FAILURE),
+    let (text, done) = match input() {
+        Ok(text) => (text.clone(), run(&text)),
+        Err(failure) => (String::new(), Err(failure)),
     };
+    let succeeded = done.is_ok();
+    let answer = done.unwrap_or_else(|failure| Some(failure.to_json(&version_of(&text))));
     let written = match answer {
         // One write: a runtime reads while we print.
         Some(answer) => io::stdout().lock().write_all(format!("{answer:#}\n").as_bytes()),
         None => Ok(()),
     };
-    if written.is_ok() { code } else { ExitCode::FAILURE }
+    match written {
+        Ok(()) if succeeded => return ExitCode::SUCCESS,
+        Ok(()) => {}
+        Err(error) => {
+            eprintln!("netloom-cni: print the result: {error}");
+            if succeeded {
+                take_back(&text);
+            }
+        }
+    }
+    ExitCode::FAILURE
+}
+
+fn input() -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    let read = io::stdin().lock().read_to_end(&mut bytes);
+    read.map_err(|error| Failure::new(Code::Io, format!("read stdin: {error}")))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let problem = format!("the network configuration is no JSON: {}", error.utf8_error());
+        Failure::new(Code::Decode, problem)
+    })
+}
+
+/// A container whose result nobody has been told is not attached.
+fn take_back(text: &str) {
+    let undone = || -> Result<(), Failure> {
+        let call = Call::read(|name| env::var(name).ok())?;
+        if call.command != Command::Add {
+            return Ok(());
+        }
+        let call = Call { command: Command::Del, ..call };
+        del::del(&call, &Config::read(text, &call)?)
+    };
+    if let Err(failure) = undone() {
+        eprintln!("netloom-cni: {failure}");
+    }
 }
 
 /// Does what is asked for, and returns what is to be printed.

@@ -45,6 +45,9 @@ pub(crate) struct Route {
     pub(crate) mtu: Option<u32>,
     pub(crate) priority: Option<u32>,
     pub(crate) table: Option<u32>,
+    /// Passed on: the plugin makes none with these.
+    advmss: Option<u32>,
+    scope: Option<u32>,
 }
 
 impl NetworkResult {
@@ -170,7 +173,15 @@ impl Route {
     pub(crate) fn default_by(gateway: IpAddr) -> Self {
         let any = if gateway.is_ipv4() { "0.0.0.0/0".parse() } else { "::/0".parse() };
         let dst = any.unwrap_or_else(|_| IpNet::from(gateway));
-        Self { dst, gw: Some(gateway), mtu: None, priority: None, table: None }
+        Self {
+            dst,
+            gw: Some(gateway),
+            mtu: None,
+            priority: None,
+            table: None,
+            advmss: None,
+            scope: None,
+        }
     }
 
     pub(crate) fn read(fields: &Fields<'_>) -> Result<Self, Failure> {
@@ -181,18 +192,26 @@ impl Route {
         if gw.is_some_and(|gw| gw.is_ipv4() != dst.addr().is_ipv4()) {
             return Err(fields.refuse("gw", format_args!("of the family of {dst}")));
         }
-        for name in ["advmss", "scope"] {
-            if fields.number(name, 0..=u32::MAX)?.is_some_and(|number| number != 0) {
-                return Err(fields.unsupported(name));
-            }
-        }
         Ok(Self {
             dst: dst.trunc(),
             gw,
             mtu: fields.number("mtu", 0..=u32::MAX)?.filter(|mtu| *mtu > 0),
             priority: fields.number("priority", 0..=u32::MAX)?.filter(|priority| *priority > 0),
             table: fields.number("table", 0..=u32::MAX)?,
+            advmss: fields.number("advmss", 0..=u32::MAX)?,
+            scope: fields.number("scope", 0..=255)?,
         })
+    }
+
+    /// One that is to be made here: what can't be is refused.
+    pub(crate) fn read_to_make(fields: &Fields<'_>) -> Result<Self, Failure> {
+        let route = Self::read(fields)?;
+        for (name, number) in [("advmss", route.advmss), ("scope", route.scope)] {
+            if number.is_some_and(|number| number != 0) {
+                return Err(fields.unsupported(name));
+            }
+        }
+        Ok(route)
     }
 
     fn to_json(&self, version: Version) -> Value {
@@ -201,7 +220,13 @@ impl Route {
             object["gw"] = json!(gw.to_string());
         }
         if version >= Version::V1_1_0 {
-            let numbers = [("mtu", self.mtu), ("priority", self.priority), ("table", self.table)];
+            let numbers = [
+                ("mtu", self.mtu),
+                ("advmss", self.advmss),
+                ("priority", self.priority),
+                ("table", self.table),
+                ("scope", self.scope),
+            ];
             for (name, number) in numbers {
                 if let Some(number) = number {
                     object[name] = json!(number);

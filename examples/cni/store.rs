@@ -11,7 +11,7 @@
 //! | `10.88.0.2` | an address that is taken: the attachment's file, or one of `host-local`'s |
 //! | `last.0` | the address that the first set gave out last, as the target of a symbolic link |
 //! | `lock` | whoever changes something holds it (flock) |
-//! | `new` | left of one who was killed while writing; without meaning |
+//! | `new` | what an ADD has begun with; left of one that was killed, it gets an attachment's name by the next who comes |
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -39,6 +39,10 @@ pub(crate) struct Choice {
     pub(crate) address: IpAddr,
 }
 
+/// What is written of an attachment, and not synced yet.
+#[derive(Debug)]
+pub(crate) struct Written(File);
+
 /// What is remembered of an attachment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Record {
@@ -50,29 +54,52 @@ impl Store {
     /// Opens a network's directory, and makes it where it is not there.
     pub(crate) fn open(data: &Path, network: &str) -> Result<Self, Failure> {
         let directory = data.join(network);
-        fs::create_dir_all(&directory)
-            .map_err(|error| Failure::file("make directory", &directory, &error))?;
-        Self::lock(directory)
+        if let Some(store) = Self::lock(&directory, network)? {
+            return Ok(store);
+        }
+        make(&directory).map_err(|error| Failure::file("make directory", &directory, &error))?;
+        let gone = || Failure::file("lock", &directory, &ErrorKind::NotFound.into());
+        Self::lock(&directory, network)?.ok_or_else(gone)
     }
 
     /// Opens it only where it is there.
     pub(crate) fn existing(data: &Path, network: &str) -> Result<Option<Self>, Failure> {
         let directory = data.join(network);
-        if directory.is_dir() { Self::lock(directory).map(Some) } else { Ok(None) }
+        if directory.is_dir() { Self::lock(&directory, network) } else { Ok(None) }
     }
 
-    fn lock(directory: PathBuf) -> Result<Self, Failure> {
+    fn lock(directory: &Path, network: &str) -> Result<Option<Self>, Failure> {
         let path = directory.join("lock");
-        let open = || {
+        let open = || -> io::Result<Self> {
             let mut options = OpenOptions::new();
             let lock = options.read(true).write(true).create(true).truncate(false).open(&path)?;
             lock.lock()?;
-            Ok(lock)
+            let store = Self { directory: directory.to_owned(), _lock: lock };
+            store.finish(network)?;
+            Ok(store)
         };
         match open() {
-            Ok(lock) => Ok(Self { directory, _lock: lock }),
+            Ok(store) => Ok(Some(store)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Failure::file("lock", &path, &error)),
         }
+    }
+
+    /// Gives what one who was killed has left an attachment's name, for its cable may be there: so DEL and
+    /// GC come to it.
+    fn finish(&self, network: &str) -> io::Result<()> {
+        let new = self.path("new");
+        let text = match fs::read(&new) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            text => text?,
+        };
+        if let Some(attachment) = attachment_of(network, &text) {
+            match fs::hard_link(&new, self.path(&attachment.file_name())) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        remove(&new)
     }
 
     /// What is remembered of an attachment; nothing where there is none. One that can't be read is
@@ -126,19 +153,36 @@ impl Store {
         list().map_err(|error| Failure::file("list", &self.directory, &error))
     }
 
+    /// Writes what is to be remembered of an attachment, before there is anything of it. It is not on the
+    /// disk yet, but outlives whoever is killed.
+    pub(crate) fn write(
+        &self,
+        attachment: &Attachment,
+        record: &Record,
+    ) -> Result<Written, Failure> {
+        let new = self.path("new");
+        let write = || -> io::Result<File> {
+            remove(&new)?;
+            let mut file = OpenOptions::new().write(true).create_new(true).open(&new)?;
+            file.write_all(record.to_json(attachment).to_string().as_bytes())?;
+            Ok(file)
+        };
+        write().map(Written).map_err(|error| {
+            remove(&new).ok();
+            Failure::file("write", &new, &error)
+        })
+    }
+
     /// Remembers an attachment and takes its addresses, for good once this returns.
     pub(crate) fn keep(
         &self,
         attachment: &Attachment,
-        record: &Record,
+        written: &Written,
         choices: &[Choice],
     ) -> Result<(), Failure> {
         let keep = || -> io::Result<()> {
             let new = self.path("new");
-            remove(&new)?;
-            let mut file = OpenOptions::new().write(true).create_new(true).open(&new)?;
-            file.write_all(record.to_json(attachment).to_string().as_bytes())?;
-            file.sync_all()?;
+            written.0.sync_all()?;
             // Its own name first: an address without one would be nobody's to give back.
             fs::hard_link(&new, self.path(&attachment.file_name()))?;
             for choice in choices {
@@ -214,6 +258,14 @@ impl Store {
     fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
+}
+
+/// Makes a directory. The names on the way to it are synced, as they are to be there when what is in it is.
+fn make(directory: &Path) -> io::Result<()> {
+    let missing = directory.ancestors().take_while(|one| !one.exists()).count();
+    fs::create_dir_all(directory)?;
+    let parents = directory.ancestors().skip(1).take(missing);
+    parents.into_iter().try_for_each(|parent| File::open(parent)?.sync_all())
 }
 
 /// Whether two names are of one file.

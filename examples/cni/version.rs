@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A version, by what it brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Version {
     /// Chains of plugins.
     V0_3_1,
@@ -13,6 +13,7 @@ pub(crate) enum Version {
     /// Addresses without their family.
     V1_0_0,
     /// GC, STATUS, the MTU of interfaces.
+    #[default]
     V1_1_0,
 }
 

@@ -57,6 +57,28 @@ fn a_range_that_is_used_up_is_told_and_one_that_came_back_serves() {
 }
 
 #[test]
+fn a_long_row_of_taken_addresses_is_passed_over() {
+    support::isolated(|| {
+        let host = Host::new();
+        let _red = container("red");
+        let config = host.config();
+        fs::create_dir_all(host.state("net1")).unwrap();
+        for last in (2..61).chain(70..255) {
+            fs::write(host.state("net1").join(format!("10.88.0.{last}")), "other\neth0").unwrap();
+        }
+        for wanted in ["10.88.0.61", "10.88.0.62"] {
+            assert_eq!(address(&host.add("red", &config)), wanted);
+            host.del("red", &config);
+        }
+        fs::remove_file(host.state("net1").join("last.0")).unwrap();
+        std::os::unix::fs::symlink("10.88.0.69", host.state("net1").join("last.0")).unwrap();
+        // From the end of the range it goes on at its beginning.
+        assert_eq!(address(&host.add("red", &config)), "10.88.0.61");
+        host.del("red", &config);
+    });
+}
+
+#[test]
 fn several_ranges_several_sets_and_the_gateways_left_out() {
     support::isolated(|| {
         let host = Host::new();
@@ -147,7 +169,6 @@ fn a_plugin_that_is_killed_leaves_a_state_that_can_be_read() {
     support::isolated(|| {
         let host = Host::new();
         let config = with(&host.config(), "ipam", host.ipam(&["10.88.0.0/28"]));
-        let text = config.to_string();
         // So that the bridge is there, and every instant is one of the attachment.
         let _first = container("first");
         host.add("first", &config);
@@ -155,12 +176,20 @@ fn a_plugin_that_is_killed_leaves_a_state_that_can_be_read() {
         let mut was_killed = 0;
         for number in 0..60_u64 {
             let name = format!("c{number}");
+            // Without masquerading, the cable is all there is in the kernel.
+            let config = with(&config, "ipMasq", number % 4 < 2);
+            let text = config.to_string();
             let netns = container(&name);
             let mut child = host.start("ADD", &name, &text);
             sleep(Duration::from_micros(number * 150));
             child.kill().unwrap();
             was_killed += u32::from(!child.wait().unwrap().success());
-            host.del(&name, &config);
+            if number % 2 == 0 {
+                host.del(&name, &config);
+            } else {
+                let list = json!([{ "containerID": "first", "ifname": "eth0" }]);
+                host.call("GC", "", &with(&config, "cni.dev/valid-attachments", list)).result();
+            }
             let left = host.remembered("net1");
             let left: Vec<_> = left.iter().filter(|one| *one != "new").collect();
             let kept: Vec<_> = kept.iter().collect();
@@ -223,7 +252,7 @@ fn each_step_of_the_write_leaves_a_state_that_can_be_read() {
     });
 }
 
-fn is_there(plugin: &str) -> bool {
+pub(crate) fn is_there(plugin: &str) -> bool {
     let is_there = Path::new("/usr/lib/cni").join(plugin).exists();
     if !is_there {
         assert!(!tools::is_required("cni"), "the reference plugins are not installed");

@@ -5,7 +5,7 @@ use std::fs;
 use netloom::{Sysctl, VethPair};
 use serde_json::{Value, json};
 
-use super::plugin::{Host, container, with};
+use super::plugin::{Host, answer, container, with};
 use super::support::{self, unchanged};
 
 #[test]
@@ -53,8 +53,11 @@ fn variables_that_are_missing_or_wrong() {
         // The DEL that a runtime sends behind such an ADD.
         let mut variables = all.to_vec();
         variables[0] = ("CNI_COMMAND", "DEL");
-        variables.push(("CNI_ARGS", "K8S_POD_NAME=web"));
-        host.call_with(&variables, &config).result();
+        variables.push(("CNI_ARGS", ""));
+        for args in ["K8S_POD_NAME=web", "IgnoreUnknown", "IP=10.88.0", "MAC=01:00:00:00:00:01"] {
+            variables[5].1 = args;
+            host.call_with(&variables, &config).result();
+        }
         assert!(host.remembered("net1").is_empty());
     });
 }
@@ -67,6 +70,10 @@ fn configurations_that_cannot_be() {
         let refused = |config: &Value, code: u32, words: &[&str]| {
             let answer = unchanged(&[&host.netns, &red], || host.call("ADD", "red", config));
             answer.refused(code, words);
+            // The DEL that a runtime sends behind it. Without a name, or in another language, it is nobody's.
+            if config["name"] == "net1" && code != 1 && config["cniVersion"] == "1.1.0" {
+                unchanged(&[&host.netns, &red], || host.del("red", config));
+            }
             assert!(host.remembered("net1").is_empty());
         };
         let variables = [
@@ -79,6 +86,8 @@ fn configurations_that_cannot_be() {
         for text in ["", "{", "{\"name\": }", "netloom"] {
             host.call_with(&variables, text).refused(6, &["no JSON"]);
         }
+        let child = host.start_with_bytes(&variables, b"{\"name\":\"\xff\"}");
+        answer(child).refused(6, &["no JSON", "utf-8"]);
         host.call_with(&variables, "[]").refused(7, &["is not an object"]);
         let config = host.config();
         let plain = |field: &str, value: Value| with(&config, field, value);
@@ -121,6 +130,10 @@ fn configurations_that_cannot_be() {
                 vec!["protocol: \"icmp\""],
             ),
             (json!({ "hostPort": 80, "containerPort": 80, "hostIP": "a" }), vec!["hostIP: \"a\""]),
+            (
+                json!({ "hostPort": 80, "containerPort": 80, "hostIP": "::1" }),
+                vec!["hostIP: \"::1\""],
+            ),
         ] {
             refused(&plain("runtimeConfig", json!({ "portMappings": [entry] })), 7, &words);
         }
@@ -166,6 +179,7 @@ fn ranges_that_cannot_be() {
             config["ipam"]["ranges"] = ranges;
             let answer = unchanged(&[&host.netns, &red], || host.call("ADD", "red", &config));
             answer.refused(7, &words);
+            host.del("red", &config);
         }
         for (route, code, words) in [
             (json!({}), 7, vec!["ipam.routes[0].dst"]),
@@ -175,10 +189,12 @@ fn ranges_that_cannot_be() {
             let mut config = host.config();
             config["ipam"]["routes"] = json!([route]);
             host.call("ADD", "red", &config).refused(code, &words);
+            host.del("red", &config);
         }
         let mut config = host.config();
         config["ipam"]["dataDir"] = json!("here");
         host.call("ADD", "red", &config).refused(7, &["dataDir", "here"]);
+        host.del("red", &config);
         assert!(host.remembered("net1").is_empty());
     });
 }

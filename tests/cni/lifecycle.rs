@@ -3,7 +3,7 @@
 use std::fs;
 
 use netloom::nft::Table;
-use netloom::{Owned, RouteInfo};
+use netloom::{Bridge, Owned, RouteInfo};
 use serde_json::{Value, json};
 
 use super::plugin::{Host, address, answer, container, port, with};
@@ -82,6 +82,55 @@ fn del_succeeds_when_the_namespace_or_the_state_is_gone() {
     });
 }
 
+/// As a reboot leaves it, or a container that went without its DEL: what is remembered of is not there.
+#[test]
+fn an_add_whose_record_is_stale_begins_anew() {
+    support::isolated(|| {
+        let host = Host::new();
+        let mut config = host.config();
+        config["dataDir"] = json!("/run/attachments");
+        let publish =
+            |port: u16| json!({ "portMappings": [{ "hostPort": port, "containerPort": 80 }] });
+        let mut kinds = vec!["netloom"];
+        if super::addresses::is_there("host-local") {
+            kinds.push("host-local");
+        }
+        for kind in kinds {
+            config["ipam"]["type"] = json!(kind);
+            config["cniVersion"] = json!("1.0.0");
+            let _red = container("red");
+            let first = host.add("red", &with(&config, "runtimeConfig", publish(8080)));
+            host.call("ADD", "red", &config).refused(4, &["`eth0` is already in"]);
+            Owned::adopt(host.netns.link(&port(&first)).unwrap()).delete().unwrap();
+            let second = host.add("red", &with(&config, "runtimeConfig", publish(8081)));
+            assert_ne!(address(&first), address(&second), "{kind}");
+            assert_eq!(elements(&host), 1);
+            let ruleset = format!("{:?}", host.netns.nft_ruleset().unwrap());
+            assert!(!ruleset.contains("8080") && ruleset.contains("8081"));
+            host.del("red", &config);
+            assert_eq!(elements(&host), 0);
+        }
+    });
+}
+
+/// A runtime that is dead when it would read the result will never send a DEL.
+#[test]
+fn an_add_that_nobody_hears_of_is_taken_back() {
+    support::isolated(|| {
+        let host = Host::new();
+        let config = host.config();
+        let (_blue, red) = (container("blue"), container("red"));
+        host.add("blue", &config);
+        unchanged(&[&host.netns, &red], || {
+            let mut child = host.start("ADD", "red", &config.to_string());
+            drop(child.stdout.take());
+            assert!(!child.wait().unwrap().success());
+        });
+        assert_eq!(elements(&host), 1);
+        assert_eq!(host.remembered("net1"), ["10.88.0.2", "blue@eth0", "last.0"]);
+    });
+}
+
 /// B got A's address while A's DEL was still to come.
 #[test]
 fn a_late_del_leaves_the_rules_of_who_has_the_address_now() {
@@ -107,6 +156,27 @@ fn a_late_del_leaves_the_rules_of_who_has_the_address_now() {
         drop(server);
         host.del("b", &config);
         assert_eq!(elements(&host), 0);
+    });
+}
+
+/// And B, which does not masquerade, gets none of A's rules.
+#[test]
+fn who_gets_an_address_gets_no_rules_with_it() {
+    support::isolated(|| {
+        let host = Host::new();
+        let mut config = host.config();
+        config["runtimeConfig"] = json!({ "ips": ["10.88.0.50"] });
+        let (_a, _b) = (container("a"), container("b"));
+        let first = host.add("a", &config);
+        assert_eq!(elements(&host), 1);
+        fs::remove_dir_all(host.state("net1")).unwrap();
+        Owned::adopt(host.netns.link(&port(&first)).unwrap()).delete().unwrap();
+        let open = with(&config, "ipMasq", false);
+        let second = host.add("b", &open);
+        assert_eq!(elements(&host), 0);
+        host.del("a", &config);
+        host.check("b", &open, &second).result();
+        host.del("b", &open);
     });
 }
 
@@ -151,6 +221,41 @@ fn gc_takes_what_is_not_in_its_list_and_spares_all_else() {
         host.call("GC", "", &with(&config, "cni.dev/attachments", Value::Null)).result();
         assert_eq!(host.remembered("net1"), ["last.0"]);
         host.check("d", &other, &results[3]).result();
+    });
+}
+
+/// An ADD that was killed when the cable was there, and nothing but what it had begun to write.
+#[test]
+fn gc_takes_the_cable_of_an_add_that_was_killed() {
+    support::isolated(|| {
+        let host = Host::new();
+        let config = with(&host.config(), "ipMasq", false);
+        let (red, _blue) = (container("red"), container("blue"));
+        let killed = host.add("red", &config);
+        let state = host.state("net1");
+        fs::rename(state.join("red@eth0"), state.join("new")).unwrap();
+        fs::remove_file(state.join("10.88.0.2")).unwrap();
+        let blue = host.add("blue", &config);
+        let list = json!([{ "containerID": "blue", "ifname": "eth0" }]);
+        host.call("GC", "", &with(&config, "cni.dev/valid-attachments", list)).result();
+        assert!(host.netns.link(&port(&killed)).is_err());
+        assert!(red.link("eth0").is_err());
+        host.check("blue", &config, &blue).result();
+        assert_eq!(host.remembered("net1"), ["10.88.0.3", "blue@eth0", "last.0"]);
+    });
+}
+
+/// A first ADD that was killed between the bridge and its settings.
+#[test]
+fn a_bridge_that_is_down_yet_is_made_ready() {
+    support::isolated(|| {
+        let host = Host::new();
+        let red = container("red");
+        Bridge::new("cni0").create(&host.netns).unwrap().keep();
+        assert_eq!(host.netns.sysctl("net.ipv6.conf.cni0.accept_ra").unwrap(), "1");
+        host.add("red", &host.config());
+        assert_eq!(host.netns.sysctl("net.ipv6.conf.cni0.accept_ra").unwrap(), "0");
+        reaches(&red, "10.88.0.1");
     });
 }
 

@@ -160,21 +160,25 @@ impl Host {
             ("CNI_IFNAME", "eth0"),
             ("CNI_PATH", "/usr/lib/cni:/opt/cni/bin"),
         ];
-        self.spawn(program, &variables, config)
+        self.spawn(program, &variables, config.as_bytes())
     }
 
     pub(crate) fn start_with(&self, variables: &[(&str, &str)], config: &str) -> Child {
+        self.spawn(Command::new(program()), variables, config.as_bytes())
+    }
+
+    pub(crate) fn start_with_bytes(&self, variables: &[(&str, &str)], config: &[u8]) -> Child {
         self.spawn(Command::new(program()), variables, config)
     }
 
-    fn spawn(&self, mut plugin: Command, variables: &[(&str, &str)], config: &str) -> Child {
+    fn spawn(&self, mut plugin: Command, variables: &[(&str, &str)], config: &[u8]) -> Child {
         let spawn = || {
             plugin.env_clear().envs(variables.iter().copied());
             plugin.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
         };
         let mut child = self.netns.run(spawn).unwrap().unwrap();
         // It may end without reading.
-        child.stdin.take().unwrap().write_all(config.as_bytes()).ok();
+        child.stdin.take().unwrap().write_all(config).ok();
         child
     }
 

@@ -65,7 +65,10 @@ fn what_plugins_before_it_made_is_passed_on() {
             "cniVersion": "1.1.0",
             "interfaces": [{ "name": "net0", "sandbox": "/run/netns/red", "pciID": "0000:00:1f.6" }],
             "ips": [{ "address": "192.0.2.5/24", "interface": 0 }],
-            "routes": [{ "dst": "192.0.2.0/24" }],
+            "routes": [
+                { "dst": "192.0.2.0/24" },
+                { "dst": "198.18.0.0/15", "advmss": 1400, "scope": 253, "mtu": 1450 },
+            ],
             "dns": { "nameservers": ["192.0.2.1"] },
         });
         let config = with(&host.config(), "prevResult", before.clone());
@@ -74,13 +77,15 @@ fn what_plugins_before_it_made_is_passed_on() {
         assert_eq!(result["interfaces"][0], before["interfaces"][0]);
         assert_eq!(result["ips"][0], before["ips"][0]);
         assert_eq!(result["ips"][1]["interface"], 3);
-        assert_eq!(result["routes"][0], before["routes"][0]);
+        for route in 0..2 {
+            assert_eq!(result["routes"][route], before["routes"][route]);
+        }
         assert_eq!(result["dns"], before["dns"]);
         // And what ones behind it add is no reason for a complaint.
         let mut later = result;
         later["interfaces"].as_array_mut().unwrap().push(json!({ "name": "ifb0" }));
         host.check("red", &host.config(), &later).result();
-        host.del("red", &config);
+        host.del("red", &with(&config, "prevResult", later));
     });
 }
 

@@ -1,5 +1,6 @@
 //! The built-in allocation of addresses, with the configuration of the reference `host-local` plugin.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -14,7 +15,7 @@ use crate::fields::Fields;
 use crate::result::{Ip, NetworkResult, Route};
 use crate::store::{Choice, Store};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct BuiltIn {
     /// A container gets an address of each.
     sets: Vec<RangeSet>,
@@ -57,7 +58,7 @@ impl BuiltIn {
         Ok(Self {
             sets: sets.into_iter().map(|(_, set)| set).collect(),
             requested: requested(fields, call)?,
-            routes: routes.iter().map(Route::read).collect::<Result<_, _>>()?,
+            routes: routes.iter().map(Route::read_to_make).collect::<Result<_, _>>()?,
             resolv_conf: ipam
                 .text("resolvConf")?
                 .filter(|path| !path.is_empty())
@@ -117,10 +118,15 @@ impl BuiltIn {
 }
 
 fn next(store: &Store, set: usize, ranges: &RangeSet) -> Result<IpAddr, Failure> {
-    for address in ranges.addresses_after(store.last(set)) {
+    /// Behind a longer row of taken ones, the whole list costs less than a look at each name.
+    const LOOKS: usize = 16;
+    let mut candidates = ranges.addresses_after(store.last(set));
+    for address in candidates.by_ref().take(LOOKS) {
         if store.is_free(address)? {
             return Ok(address);
         }
     }
-    Err(Failure::new(Code::Addresses, format!("no address is free in {ranges}")))
+    let taken: HashSet<IpAddr> = store.addresses()?.into_iter().collect();
+    let free = candidates.find(|address| !taken.contains(address));
+    free.ok_or_else(|| Failure::new(Code::Addresses, format!("no address is free in {ranges}")))
 }

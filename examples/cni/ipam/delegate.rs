@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::call::{Call, Command};
 use crate::failure::{Code, Failure};
 use crate::fields::Fields;
-use crate::result::NetworkResult;
+use crate::result::{NetworkResult, Route};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Delegate {
@@ -29,8 +29,19 @@ impl Delegate {
             Failure::new(Code::Decode, problem)
         };
         let answer: Value = serde_json::from_str(&output).map_err(|error| unreadable(&error))?;
-        let read = |answer| NetworkResult::read(&Fields::of(answer)?);
-        read(&answer).map_err(|failure| unreadable(&failure))
+        let read = |answer| {
+            let fields = Fields::of(answer)?;
+            Ok((NetworkResult::read(&fields)?, fields.objects("routes")?))
+        };
+        let read: Result<_, Failure> = read(&answer);
+        let (result, routes) = read.map_err(|failure| unreadable(&failure))?;
+        routes.iter().try_for_each(|route| Route::read_to_make(route).map(drop))?;
+        Ok(result)
+    }
+
+    /// Whether it is installed.
+    pub(crate) fn is_there(&self, call: &Call) -> bool {
+        self.path(call).is_ok()
     }
 
     /// Runs it and returns what it printed.

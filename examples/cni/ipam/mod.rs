@@ -25,9 +25,10 @@ const ADDRESSES: &str = "/var/lib/cni/networks";
 /// Where attachments are remembered whose addresses are another plugin's matter.
 const ATTACHMENTS: &str = "/var/lib/cni/netloom";
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) enum Ipam {
     /// The network is one of frames alone.
+    #[default]
     None,
     Delegate(Delegate),
     BuiltIn(BuiltIn),
@@ -44,11 +45,31 @@ impl Ipam {
         }
     }
 
+    /// What DEL has to know: who gave the addresses. What can't be gave none.
+    pub(crate) fn of_del(fields: &Fields<'_>) -> Self {
+        let ipam = fields.object("ipam").ok().flatten();
+        let kind = ipam.as_ref().and_then(|ipam| ipam.text("type").ok().flatten());
+        match kind.unwrap_or_default() {
+            "" => Self::None,
+            BUILT_IN => Self::BuiltIn(BuiltIn::default()),
+            kind if kind.contains('/') => Self::None,
+            kind => Self::Delegate(Delegate::new(kind)),
+        }
+    }
+
+    /// Where attachments are remembered if nothing else is said.
+    pub(crate) fn default_directory(&self) -> &'static str {
+        match self {
+            Self::BuiltIn(_) => ADDRESSES,
+            _ => ATTACHMENTS,
+        }
+    }
+
     /// The directory that has one for each network.
     pub(crate) fn directory(&self, fields: &Fields<'_>) -> Result<PathBuf, Failure> {
-        let (place, default) = match self {
-            Self::BuiltIn(_) => (fields.object("ipam")?, ADDRESSES),
-            _ => (Some(fields.clone()), ATTACHMENTS),
+        let place = match self {
+            Self::BuiltIn(_) => fields.object("ipam")?,
+            _ => Some(fields.clone()),
         };
         let given = place.map(|place| place.text("dataDir")).transpose()?.flatten();
         let given = given.filter(|path| !path.is_empty());
@@ -57,7 +78,7 @@ impl Ipam {
                 let value = Value::from(path);
                 Err(crate::fields::wrong("dataDir", &value, "an absolute path"))
             }
-            path => Ok(PathBuf::from(path.unwrap_or(default))),
+            path => Ok(PathBuf::from(path.unwrap_or(self.default_directory()))),
         }
     }
 }
