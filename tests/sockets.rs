@@ -20,7 +20,7 @@ use nix::sys::stat::fstat;
 use support::kernel::tables;
 use support::process::{keep_capabilities, refuse_system_call};
 
-const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(30);
 
 struct Two {
     red: Owned<Netns>,
@@ -289,11 +289,11 @@ fn a_ping_is_summed_up() {
         }
 
         // Half of them find nobody.
-        let target = Ping::new("10.0.0.2").count(2).interval(Duration::from_millis(100));
+        let target = Ping::new("10.0.0.2").count(2).interval(Duration::from_secs(1));
         let target = target.timeout(Duration::from_millis(50));
         let summary = thread::scope(|scope| {
             let run = scope.spawn(|| target.run(&red).unwrap());
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(Duration::from_millis(300));
             blue.link("eth0").unwrap().set_down().unwrap();
             run.join().unwrap()
         });
