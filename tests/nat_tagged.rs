@@ -52,7 +52,15 @@ fn a_tagged_rule_outlives_its_maker_and_is_adopted_by_the_next() {
         assert_eq!((next.table(), next.number()), (stale.table(), stale.number()));
         drop(Owned::adopt(stale));
         assert_eq!(next.counter().unwrap().packets, 0, "still there");
+        let stale = found_of(&net.host, "net2");
+        next.delete().unwrap();
+        let _theirs = tagged("net3").create(&net.host).unwrap();
+        assert!(stale.counter().unwrap_err().is_not_found(), "that is another's rule");
     });
+}
+
+fn found_of(host: &Netns, tag: &str) -> netloom::NatHandle {
+    host.nat_rules(tag).unwrap().remove(0)
 }
 
 #[test]

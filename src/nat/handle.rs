@@ -86,6 +86,11 @@ impl NatHandle {
         self.netns
             .netfilter(|socket| {
                 let rule = read::rule(socket, FAMILY, which)?.ok_or(Errno::ENOENT)?;
+                // Its table is there still: then it was when the rule was read.
+                if let Some(kept) = &self.kept {
+                    let table = read::table(socket, FAMILY, &self.table)?;
+                    table.filter(|table| table.handle == Some(kept.table)).ok_or(Errno::ENOENT)?;
+                }
                 counted(rule).ok_or(Cause::Malformed("the rule has no counter"))
             })
             .map_err(|cause| cause.doing("read counter of", self).in_namespace(&self.netns))

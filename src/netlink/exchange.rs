@@ -41,7 +41,7 @@ impl Socket {
         let Some(last) = batch.len().checked_sub(1) else { return Ok(Refusals::new()) };
         batch.acknowledge(last);
         self.expect_answers(batch)?;
-        self.exchange_until(batch, |place| place == last, &mut on_answer)
+        self.exchange_until(batch, |place| place == last, None, &mut on_answer)
     }
 
     /// Sends an `nf_tables` batch, whose first message begins it and whose last ends it, neither of
@@ -59,7 +59,7 @@ impl Socket {
         let answers = batch.len().saturating_mul(ANSWER).min(MOST_ANSWERS);
         self.make_room(batch.bytes().len(), answers)?;
         let ends = |place| place == last || place == 0;
-        let refusals = self.exchange_until(batch, ends, &mut on_answer)?;
+        let refusals = self.exchange_until(batch, ends, Some(last), &mut on_answer)?;
         if !refusals.is_empty() {
             self.drain();
         }
@@ -70,6 +70,7 @@ impl Socket {
         &mut self,
         batch: &mut Batch,
         ends: impl Fn(usize) -> bool,
+        late: Option<usize>,
         on_answer: &mut dyn FnMut(usize, Message<'_>),
     ) -> Result<Refusals, Cause> {
         self.expect_refusals(batch.bytes().len())?;
@@ -79,9 +80,39 @@ impl Socket {
         let mut refusals = Refusals::new();
         let result = self.read_acknowledgements(batch, first, ends, on_answer, &mut refusals);
         if result.is_err() {
+            if let Some(last) = late.filter(|_| refusals.is_empty()) {
+                self.read_late(batch, first, last, on_answer);
+            }
             self.drain();
         }
         result.map(|()| refusals)
+    }
+
+    /// What is queued behind a lost answer may say that the batch was done: the rest of the echoes does, or
+    /// where nothing was refused the last acknowledgement, which is then passed on as an answer.
+    fn read_late(
+        &mut self,
+        batch: &Batch,
+        first: u32,
+        last: usize,
+        on_answer: &mut dyn FnMut(usize, Message<'_>),
+    ) {
+        while let Some(length) = self.receive_queued() {
+            for message in messages(self.datagram(length)) {
+                let place = message.sequence.wrapping_sub(first) as usize;
+                let errno = match message.kind {
+                    NLMSG_ERROR => Ack::read(message).map(|ack| ack.errno),
+                    _ => Some(0),
+                };
+                match (message.kind, errno) {
+                    _ if place >= batch.len() => {}
+                    (NLMSG_NOOP | NLMSG_OVERRUN, _) => {}
+                    (_, None | Some(1..)) => return,
+                    (NLMSG_ERROR, _) if place != last => {}
+                    _ => on_answer(place, message),
+                }
+            }
+        }
     }
 
     fn read_acknowledgements(

@@ -194,6 +194,19 @@ impl Socket {
         self.receive_with(MsgFlags::MSG_TRUNC)
     }
 
+    /// What is queued already, if anything is. A buffer that overflowed lost the newest.
+    pub(super) fn receive_queued(&mut self) -> Option<usize> {
+        let deadline = Deadline::start();
+        while !deadline.passed() {
+            match self.receive_with(MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT) {
+                Ok(Received::Datagram(length)) => return Some(length),
+                Ok(_) | Err(Errno::EINTR | Errno::ENOBUFS) => {}
+                Err(_) => return None,
+            }
+        }
+        None
+    }
+
     /// Throws away whatever is queued, so that the socket is as good as new.
     pub(super) fn drain(&mut self) {
         let deadline = Deadline::start();

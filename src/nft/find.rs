@@ -37,7 +37,11 @@ pub(super) fn check_table(table: &TableHandle) -> Result<(), Error> {
     let read = |message: Message<'_>| wire_table::Table::decode(message.attributes)?.handle;
     let number = get(&table.netns, table.family.wire(), MessageType::GetTable, &of, read)
         .map_err(|cause| cause.doing("find table", table).in_namespace(&table.netns))?;
-    if number == table.number.if_known() { Ok(()) } else { Err(gone("find table", table)) }
+    if number.is_some() && number == table.number.if_known() {
+        Ok(())
+    } else {
+        Err(gone("find table", table))
+    }
 }
 
 pub(super) fn gone(action: &'static str, object: impl std::fmt::Display) -> Error {

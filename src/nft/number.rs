@@ -20,6 +20,11 @@ impl Number {
         self.0.store(number, Ordering::Release);
     }
 
+    /// What tells it from all others, also before the object is made: the same for all clones.
+    pub(super) fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
     /// `None` before the object is made.
     pub(super) fn if_known(&self) -> Option<u64> {
         Some(self.get()).filter(|&number| number != 0)

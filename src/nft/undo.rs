@@ -50,17 +50,22 @@ impl Made {
     }
 }
 
-/// Takes all of it away, if the transaction was the only one since that generation. `false`: nobody
-/// can tell whether it was done.
-pub(super) fn undo(netns: &Netns, before: Generation, made: &[Made]) -> Result<bool, Error> {
+/// Takes all of it away, if the transaction was done for certain, and the only one since that generation:
+/// that there was one change does not say whose it was. `false`: nobody can tell whether it was done.
+pub(super) fn undo(
+    netns: &Netns,
+    before: Generation,
+    is_done: bool,
+    made: &[Made],
+) -> Result<bool, Error> {
     let now = netns.nft_generation()?;
     if now == before {
         return Ok(true);
     }
-    if now.0 != before.0.wrapping_add(1) {
+    if !is_done || now.0 != before.0.wrapping_add(1) {
         return Ok(false);
     }
-    let mut transaction = Transaction::new(netns);
+    let mut transaction = Transaction::undoing(netns);
     transaction.if_unchanged_since(now);
     for one in made {
         if let Made::Table(table) = one {
@@ -135,4 +140,31 @@ fn newest(chain: &ChainHandle, count: usize) -> Result<Vec<RuleHandle>, Error> {
     let handle = |number| RuleHandle { chain: chain.clone(), number: Number::known(number) };
     let older = numbers.len().saturating_sub(count);
     Ok(numbers.into_iter().skip(older).map(handle).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nft::{Family, Table};
+    use crate::sandbox;
+
+    /// A transaction that was refused, as somebody made such a table just before.
+    #[test]
+    fn what_may_be_anothers_stays() {
+        sandbox::run(|| {
+            let netns = Netns::current().unwrap();
+            let before = netns.nft_generation().unwrap();
+            let theirs = Table::new(Family::Inet, "t").persistent("tag").create(&netns).unwrap();
+            let mut refused = Transaction::new(&netns);
+            let ours = refused.create_table(&Table::new(Family::Inet, "t").persistent("tag"));
+            assert!(refused.commit().is_err());
+            let made = [Made::Table(ours)];
+            assert!(!undo(&netns, before, false, &made).unwrap());
+            assert!(theirs.read().is_ok());
+            // An echo has said that it was done: the one change since is it.
+            assert!(undo(&netns, before, true, &made).unwrap());
+            assert!(theirs.read().unwrap_err().is_not_found());
+        })
+        .unwrap();
+    }
 }

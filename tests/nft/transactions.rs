@@ -2,8 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use netloom::Namespace;
-use netloom::nft::{Chain, Family, Rule, Set, Table, Transaction, Type};
+use netloom::nft::{
+    Chain, Element, Family, Flowtable, Object, Rule, Set, Table, Transaction, Type,
+};
+use netloom::{Namespace, Owned};
 
 use crate::support;
 
@@ -46,6 +48,92 @@ fn thousands_of_refusals_are_told() {
         change.commit().unwrap();
         assert!(rules.iter().all(|rule| rule.number() != 0));
         assert_eq!(chain.rules().unwrap().len(), 5000);
+    });
+}
+
+/// Those of a transaction that was refused stand for nothing: what has their names is another's.
+#[test]
+fn a_refused_transactions_handles_reach_nothing() {
+    support::isolated(|| {
+        let netns = Namespace::anonymous().create().unwrap();
+        let filled = |tag: &str| {
+            let chain = Chain::new("c").rule(Rule::new().accept());
+            let numbers = Set::new("s", Type::Port).element(1_u16);
+            let table = Table::new(Family::Inet, "t").persistent(tag).chain(chain).set(numbers);
+            table.object(Object::counter("o"))
+        };
+        let theirs = filled("theirs").create(&netns).unwrap().keep();
+        let before = netns.nft_ruleset().unwrap();
+
+        for table in [filled("ours"), Table::new(Family::Inet, "t")] {
+            let mut change = Transaction::new(&netns);
+            let table = change.create_table(&table);
+            assert!(change.commit().unwrap_err().refused()[0].error.is_already_exists());
+            are_not_found(&netns, |change| drop(change.create_chain(&table, &Chain::new("d"))));
+            are_not_found(&netns, |change| {
+                change.delete_table(&table);
+            });
+            assert!(table.chain("c").unwrap_err().is_not_found());
+            drop(Owned::adopt(table));
+            assert_eq!(netns.nft_ruleset().unwrap(), before);
+        }
+
+        // In a table that is ours, what is another's.
+        let mut change = Transaction::new(&netns);
+        let flowtable = Flowtable::new("f");
+        let made = (
+            change.create_chain(&theirs, &Chain::new("c")),
+            change.create_set(&theirs, &Set::new("s", Type::Port)),
+            change.create_object(&theirs, &Object::counter("o")),
+            change.create_flowtable(&theirs, &flowtable),
+        );
+        let (chain, set, object, flowtable) = made;
+        let rule = change.add_rule(&chain, &Rule::new().drop());
+        assert!(change.commit().is_err());
+        are_not_found(&netns, |change| drop(change.add_rule(&chain, &Rule::new().drop())));
+        are_not_found(&netns, |change| drop(change.add_rule_after(&rule, &Rule::new().drop())));
+        are_not_found(&netns, |change| _ = change.replace_rule(&rule, &Rule::new().drop()));
+        are_not_found(&netns, |change| _ = change.delete_rule(&rule));
+        are_not_found(&netns, |change| _ = change.flush_chain(&chain));
+        are_not_found(&netns, |change| _ = change.delete_chain(&chain));
+        are_not_found(&netns, |change| _ = change.add_elements(&set, [2_u16]));
+        are_not_found(&netns, |change| _ = change.delete_elements(&set, [1_u16]));
+        are_not_found(&netns, |change| _ = change.flush_set(&set));
+        are_not_found(&netns, |change| _ = change.delete_set(&set));
+        are_not_found(&netns, |change| _ = change.delete_object(&object));
+        are_not_found(&netns, |change| _ = change.delete_flowtable(&flowtable));
+        assert!(Element::new(2_u16).create(&set).unwrap_err().is_not_found());
+        drop((Owned::adopt(rule), Owned::adopt(chain), Owned::adopt(set), Owned::adopt(object)));
+        drop(Owned::adopt(flowtable));
+        assert_eq!(netns.nft_ruleset().unwrap(), before);
+    });
+}
+
+#[track_caller]
+fn are_not_found(netns: &netloom::Netns, operation: impl FnOnce(&mut Transaction)) {
+    let mut change = Transaction::new(netns);
+    operation(&mut change);
+    let error = change.commit().unwrap_err();
+    assert!(!error.refused().is_empty(), "{error}");
+    assert!(error.refused().iter().all(|refused| refused.error.is_not_found()), "{error}");
+}
+
+/// What a transaction makes can be taken away by it.
+#[test]
+fn a_transaction_deletes_what_it_makes() {
+    support::isolated(|| {
+        let netns = Namespace::anonymous().create().unwrap();
+        let mut change = Transaction::new(&netns);
+        let table = change.create_table(&Table::new(Family::Inet, "t"));
+        let chain = change.create_chain(&table, &Chain::new("c"));
+        change.add_rule(&chain, &Rule::new().accept());
+        let set = change.create_set(&table, &Set::new("s", Type::Port));
+        change.add_elements(&set, [1_u16]).flush_set(&set).delete_set(&set);
+        change.flush_chain(&chain).delete_chain(&chain);
+        change.commit().unwrap();
+        let table = Owned::adopt(table);
+        assert!(table.chain("c").unwrap_err().is_not_found());
+        assert!(table.set("s").unwrap_err().is_not_found());
     });
 }
 

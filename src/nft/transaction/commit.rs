@@ -66,8 +66,11 @@ impl Transaction {
         let generation = self.check_tables(before).map_err(TransactionError::whole)?;
         self.batch.overwrite(GENERATION_AT, &generation.to_be_bytes());
         let Self { netns, batch, numbers, .. } = self;
+        // The kernel echoes what it has done: what it refuses it does not.
+        let mut is_done = false;
         let result = netns.nf_tables(|nf_tables| {
             nf_tables.socket.transact(batch, |place, answer| {
+                is_done = true;
                 let asked = numbers.binary_search_by_key(&place, |(place, _)| *place);
                 let message = Message::decode(answer.kind, answer.payload);
                 let cell = asked.ok().and_then(|at| numbers.get(at));
@@ -78,7 +81,7 @@ impl Transaction {
         });
         let refusals = result.map_err(|cause| {
             let error = self.failed(cause).hint_on(Errno::EMSGSIZE, too_large);
-            TransactionError::whole(self.undone(error, before))
+            TransactionError::whole(self.undone(error, before, is_done))
         })?;
         if refusals.is_empty() {
             return Ok(());
@@ -117,12 +120,12 @@ impl Transaction {
     }
 
     /// Nothing is left of what may have been done.
-    fn undone(&self, error: Error, before: Option<Generation>) -> Error {
+    fn undone(&self, error: Error, before: Option<Generation>, is_done: bool) -> Error {
         let Some(before) = before.filter(|_| error.is_unknown_outcome() && !self.made.is_empty())
         else {
             return error;
         };
-        match undo(&self.netns, before, &self.made) {
+        match undo(&self.netns, before, is_done, &self.made) {
             Ok(true) => error,
             Ok(false) => error.hint("others changed the ruleset just then: it may have been done"),
             Err(failure) => {

@@ -11,6 +11,7 @@ use crate::netns::Netns;
 use crate::nft::chain::{Chain, ChainHandle};
 use crate::nft::element::Element;
 use crate::nft::encode::Encoded;
+use crate::nft::find::gone;
 use crate::nft::flowtable::{Flowtable, FlowtableHandle};
 use crate::nft::number::Number;
 use crate::nft::object::{Object, ObjectHandle};
@@ -48,10 +49,30 @@ impl Transaction {
         self.refuse(Error::invalid(action, object, reason));
     }
 
+    /// An operation names a rule by its number.
     pub(super) fn needs_number(&mut self, number: &Number) {
-        if number.if_known().is_none() {
+        if self.has_or_makes(number) && number.if_known().is_none() {
             self.refuse_for("the rule is only made by this transaction");
         }
+    }
+
+    /// The number of what this transaction makes.
+    pub(super) fn new_number(&mut self) -> Number {
+        let number = Number::default();
+        self.makes.insert(number.identity());
+        number
+    }
+
+    /// An operation names what has a number, or is made by this very transaction. A handle without a
+    /// number is of a transaction that was refused: what has its name now is another's.
+    pub(super) fn has_or_makes(&mut self, number: &Number) -> bool {
+        let is_ours =
+            self.is_undo || number.if_known().is_some() || self.makes.contains(&number.identity());
+        if !is_ours {
+            let (action, object) = self.operations.last().cloned().unwrap_or_default();
+            self.refuse(gone(action, object));
+        }
+        is_ours
     }
 
     pub(super) fn in_this_namespace(&mut self, netns: &Netns) {
@@ -60,9 +81,18 @@ impl Transaction {
         }
     }
 
+    /// An operation names what is in this table, and has this number.
+    pub(super) fn names_in(&mut self, table: &TableHandle, number: &Number) {
+        self.names(table);
+        if table.number.if_known().is_some() || self.makes.contains(&table.number.identity()) {
+            self.has_or_makes(number);
+        }
+    }
+
     /// An operation names what is in this table.
     pub(super) fn names(&mut self, table: &TableHandle) {
         self.in_this_namespace(&table.netns);
+        self.has_or_makes(&table.number);
         let is_persistent = !table.held && table.number.if_known().is_some();
         if is_persistent && !self.guarded.contains(table) {
             self.guarded.push(table.clone());
@@ -111,7 +141,7 @@ impl Transaction {
     }
 
     pub(super) fn make_chain(&mut self, table: &TableHandle, chain: &Chain) -> ChainHandle {
-        let number = Number::default();
+        let number = self.new_number();
         let handle =
             ChainHandle { table: table.clone(), name: chain.name.clone(), number: number.clone() };
         let checked = chain.check(&self.netns, table.family);
@@ -126,7 +156,7 @@ impl Transaction {
     }
 
     pub(super) fn make_set(&mut self, table: &TableHandle, spec: &Spec) -> SetHandle {
-        let number = Number::default();
+        let number = self.new_number();
         let (name, shape) = (spec.name.clone(), spec.shape.clone());
         let handle = SetHandle { table: table.clone(), name, shape, number: number.clone() };
         self.next_set += 1;
@@ -144,7 +174,7 @@ impl Transaction {
     }
 
     pub(super) fn make_object(&mut self, table: &TableHandle, object: &Object) -> ObjectHandle {
-        let number = Number::default();
+        let number = self.new_number();
         let (kind, name) = (object.kind(), object.name().to_owned());
         let handle = ObjectHandle { table: table.clone(), kind, name, number: number.clone() };
         match object.message(&table.name) {
@@ -162,7 +192,7 @@ impl Transaction {
         table: &TableHandle,
         flowtable: &Flowtable,
     ) -> FlowtableHandle {
-        let number = Number::default();
+        let number = self.new_number();
         let name = flowtable.name().to_owned();
         let handle = FlowtableHandle { table: table.clone(), name, number: number.clone() };
         if let Err(error) = flowtable.check(&self.netns, table.family) {
@@ -186,8 +216,8 @@ impl Transaction {
         place: impl FnOnce(&mut wire_rule::Rule),
     ) -> RuleHandle {
         self.begin(action, rule);
-        self.names(&chain.table);
-        let number = Number::default();
+        self.names_in(&chain.table, &chain.number);
+        let number = self.new_number();
         self.make_numbered_rule(chain, rule, flags, place, number.clone());
         RuleHandle { chain: chain.clone(), number }
     }
@@ -252,7 +282,7 @@ impl Transaction {
         kind: MessageType,
         flags: u16,
     ) {
-        self.names(&set.table);
+        self.names_in(&set.table, &set.number);
         if elements.is_empty() {
             return self.refuse_for("no element was named");
         }

@@ -5,9 +5,10 @@ mod lack;
 mod messages;
 mod refusal;
 
+use std::collections::HashSet;
 use std::fmt;
 
-use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE};
 
 use super::chain::{self, Chain, ChainHandle};
 use super::element::Element;
@@ -71,6 +72,8 @@ pub struct Transaction {
     operations: Vec<(&'static str, String)>,
     /// Where the numbers go that the kernel gives, by the message that asks for them.
     numbers: Vec<(usize, Number)>,
+    /// The [identities](Number::identity) of what it makes.
+    makes: HashSet<usize>,
     next_set: u32,
     /// Persistent tables that are named in it: they have to be those still.
     guarded: Vec<TableHandle>,
@@ -79,6 +82,8 @@ pub struct Transaction {
     invalid: Vec<Refused>,
     /// What a message that names nothing else can only lack.
     lacks: Vec<(usize, Lack)>,
+    /// It takes away by name what another made, see `undo.rs`.
+    is_undo: bool,
 }
 
 const CREATE: u16 = NLM_F_CREATE | NLM_F_EXCL;
@@ -95,13 +100,20 @@ impl Transaction {
             messages: vec![0],
             operations: Vec::new(),
             numbers: Vec::new(),
+            makes: HashSet::new(),
             next_set: 0,
             guarded: Vec::new(),
             expected: None,
             made: Vec::new(),
             invalid: Vec::new(),
             lacks: Vec::new(),
+            is_undo: false,
         }
+    }
+
+    /// One that takes away by name what another transaction made for certain.
+    pub(super) fn undoing(netns: &Netns) -> Self {
+        Self { is_undo: true, ..Self::new(netns) }
     }
 
     /// Has all of it refused when somebody has changed the ruleset since:
@@ -116,7 +128,7 @@ impl Transaction {
     /// A table, and all that is in it.
     pub fn create_table(&mut self, table: &Table) -> TableHandle {
         self.begin("create table", table);
-        let number = Number::default();
+        let number = self.new_number();
         let held = table.tag.is_none();
         let (family, name) = (table.family, table.name.clone());
         let handle =
@@ -222,7 +234,7 @@ impl Transaction {
     /// A rule in another one's place, which has to exist; its handle stands for the new one then.
     pub fn replace_rule(&mut self, old: &RuleHandle, rule: &Rule) -> &mut Self {
         self.begin("replace rule", rule);
-        self.names(&old.chain.table);
+        self.names_in(&old.chain.table, &old.chain.number);
         self.needs_number(&old.number);
         let number = old.number.clone();
         let at = number.if_known();
@@ -256,7 +268,7 @@ impl Transaction {
             interval: false,
             timeout: false,
         };
-        let (table, name, number) = (table.clone(), map.to_owned(), Number::default());
+        let (table, name, number) = (table.clone(), map.to_owned(), self.new_number());
         let set = SetHandle { table, name, shape, number };
         let elements: Vec<_> = elements.into_iter().collect();
         self.begin("add elements to map", &set);
@@ -268,7 +280,12 @@ impl Transaction {
     pub(super) fn create_element(&mut self, set: &SetHandle, element: &Element) {
         self.begin("add element to set", format_args!("{set}: {element}"));
         self.made.push(Made::Elements(set.clone(), vec![element.clone()]));
-        self.elements(set, std::slice::from_ref(element), MessageType::NewElement, CREATE);
+        self.elements(
+            set,
+            std::slice::from_ref(element),
+            MessageType::NewElement,
+            CREATE | NLM_F_ECHO,
+        );
     }
 
     /// Takes elements out, which have to be there.
@@ -286,7 +303,7 @@ impl Transaction {
     /// Takes all elements out.
     pub fn flush_set(&mut self, set: &SetHandle) -> &mut Self {
         self.begin("flush set", set);
-        self.names(&set.table);
+        self.names_in(&set.table, &set.number);
         let of = ElementsOf::new(&set.table.name, &set.name);
         self.push(MessageType::DeleteElement, 0, &set.table, &of);
         self
@@ -295,7 +312,7 @@ impl Transaction {
     /// Takes all rules of a chain.
     pub fn flush_chain(&mut self, chain: &ChainHandle) -> &mut Self {
         self.begin("flush chain", chain);
-        self.names(&chain.table);
+        self.names_in(&chain.table, &chain.number);
         let all = wire_rule::Rule::new(&chain.table.name, &chain.name, Vec::new());
         self.push(MessageType::DeleteRule, 0, &chain.table, &all);
         self
@@ -309,6 +326,7 @@ impl Transaction {
             None => wire_table::Table::by_name(&table.name),
         };
         self.in_this_namespace(&table.netns);
+        self.has_or_makes(&table.number);
         self.push(MessageType::DeleteTable, 0, table, &message);
         self
     }
@@ -316,7 +334,7 @@ impl Transaction {
     /// Deletes a chain, which has to be empty.
     pub fn delete_chain(&mut self, chain: &ChainHandle) -> &mut Self {
         self.begin("delete chain", chain);
-        self.names(&chain.table);
+        self.names_in(&chain.table, &chain.number);
         let message = match chain.number.if_known() {
             Some(number) => wire_chain::Chain::by_handle(&chain.table.name, number),
             None => wire_chain::Chain::by_name(&chain.table.name, &chain.name),
@@ -329,7 +347,7 @@ impl Transaction {
     pub fn delete_rule(&mut self, rule: &RuleHandle) -> &mut Self {
         self.begin("delete rule", rule);
         let chain = &rule.chain;
-        self.names(&chain.table);
+        self.names_in(&chain.table, &chain.number);
         self.needs_number(&rule.number);
         let (table, number) = (&chain.table.name, rule.number.get());
         let message = wire_rule::Rule::by_handle(table, &chain.name, number);
@@ -340,7 +358,7 @@ impl Transaction {
     /// Deletes a set or map with its elements.
     pub fn delete_set(&mut self, set: &SetHandle) -> &mut Self {
         self.begin("delete set", set);
-        self.names(&set.table);
+        self.names_in(&set.table, &set.number);
         let message = match set.number.if_known() {
             Some(number) => wire_set::Set::by_handle(&set.table.name, number),
             None => wire_set::Set::by_name(&set.table.name, &set.name),
@@ -352,7 +370,7 @@ impl Transaction {
     /// Deletes an object, which no rule may use any more.
     pub fn delete_object(&mut self, object: &ObjectHandle) -> &mut Self {
         self.begin("delete object", object);
-        self.names(&object.table);
+        self.names_in(&object.table, &object.number);
         let (table, kind) = (&object.table.name, object.kind.wire());
         let message = match object.number.if_known() {
             Some(number) => wire_object::Object::by_handle(table, kind, number),
@@ -365,7 +383,7 @@ impl Transaction {
     /// Deletes a flowtable, which no rule may use any more.
     pub fn delete_flowtable(&mut self, flowtable: &FlowtableHandle) -> &mut Self {
         self.begin("delete flowtable", flowtable);
-        self.names(&flowtable.table);
+        self.names_in(&flowtable.table, &flowtable.number);
         let table = &flowtable.table.name;
         let message = match flowtable.number.if_known() {
             Some(number) => wire_flowtable::Flowtable::by_handle(table, number),
