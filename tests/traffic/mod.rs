@@ -135,6 +135,8 @@ pub(crate) fn udp_socket(netns: &Netns, server: &str) -> Result<UdpSocket> {
 /// Asks by a socket; who the server saw.
 pub(crate) fn ask(socket: &UdpSocket, patience: Duration) -> Result<SocketAddr> {
     socket.set_read_timeout(Some(patience))?;
+    // A refusal of what was sent before may have come late.
+    socket.take_error()?;
     socket.send(b"who am I?")?;
     let mut answer = [0; 64];
     let length = socket.recv(&mut answer)?;
