@@ -15,6 +15,7 @@ use crate::ipam::Ipam;
 use crate::ports;
 use crate::result::NetworkResult;
 use crate::store::Store;
+use crate::vlan;
 
 pub(crate) fn check(call: &Call, config: &Config) -> Result<(), Failure> {
     let Some(previous) = &config.previous else {
@@ -101,8 +102,10 @@ fn check_bridge(host: &Host, config: &Config, own: &Own) -> Result<Link, Failure
         return Err(missing(format!("bridge `{}` is down", config.bridge)));
     }
     let gateway = match &config.vlan {
-        Some(vlan) => find(&host.netns, &format!("{}.{}", config.bridge, vlan.id), "gateway link")?,
-        None => bridge.clone(),
+        Some(_) if config.routes() => {
+            find(&host.netns, &vlan::gateway_name(config), "gateway link")?
+        }
+        _ => bridge.clone(),
     };
     has_addresses(&gateway, &own.gateways, "gateway address")?;
     Ok(bridge)

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use netloom::nft::{
-    Chain, ChainHandle, ChainKind, CtState, CtStatus, Element, Family, Field, Hook, Map, Policy,
-    Priority, Rule, Set, Table, TableHandle, Transaction, Type, Verdict,
+    Chain, ChainHandle, ChainInfo, ChainKind, CtState, CtStatus, Datum, Element, ElementHandle,
+    Family, Field, Hook, Map, Priority, Rule, Set, SetHandle, Table, TableHandle, Transaction,
+    Type, Verdict,
 };
 use netloom::{Netns, Owned};
 
@@ -16,15 +17,16 @@ use crate::bridge::keep_all;
 use crate::config::{Config, IngressPolicy};
 use crate::failure::{Code, Failure};
 use crate::host::Host;
+use crate::vlan;
 
 const TABLE: &str = "netloom-cni";
 
 /// Where packets of a container that masquerades go, by its address.
 const MASQUERADE: [&str; 2] = ["masquerade4", "masquerade6"];
-/// Where packets to a container go that not everybody may talk to, by its address.
-const INGRESS: [&str; 2] = ["ingress4", "ingress6"];
-/// The containers that keep to themselves, by address.
-const APART: [&str; 2] = ["apart4", "apart6"];
+/// The networks that keep to themselves, each by the link that leads to it, whatever addresses are behind it.
+const APART: &str = "apart";
+/// Those of them whose containers may talk to each other: the link, twice.
+const TOGETHER: &str = "together";
 
 /// How often a change is tried again that somebody was faster than.
 const ATTEMPTS: u32 = 64;
@@ -36,11 +38,38 @@ struct Entry {
     element: Element,
 }
 
-/// A chain that a network's elements lead to.
+/// A chain and what is to be in it.
 #[derive(Debug, Clone)]
-struct NetworkChain {
-    name: String,
+struct Rules {
+    chain: Chain,
     rules: Vec<Rule>,
+}
+
+impl Rules {
+    fn whole(&self) -> Chain {
+        self.rules.iter().cloned().fold(self.chain.clone(), Chain::rule)
+    }
+
+    /// Names what is missing of it, where it has what another one has.
+    fn check(&self, there: &[ChainInfo]) -> Result<(), Failure> {
+        let name = format!("chain `{TABLE} {}`", self.chain.name());
+        let Some(there) = there.iter().find(|there| there.chain.name() == self.chain.name()) else {
+            return Err(Failure::new(Code::Missing, format!("{name} is missing")));
+        };
+        if there.chain != self.chain {
+            let problem = format!("{name} is not at its hook as it was made");
+            return Err(Failure::new(Code::Missing, problem));
+        }
+        // In this order, whatever somebody put between them.
+        let mut rules = there.rules.iter();
+        match self.rules.iter().find(|wanted| !rules.any(|there| there.rule == **wanted)) {
+            Some(rule) => {
+                let problem = format!("rule `{rule}` of {name} is missing");
+                Err(Failure::new(Code::Missing, problem))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// The table, which stays when the plugin ends.
@@ -58,6 +87,7 @@ pub(crate) struct Filtered {
     is_kept: bool,
     /// Dropped after the elements that lead to them.
     chains: Vec<Owned<ChainHandle>>,
+    policy: ChangedPolicy,
     /// Dropped last.
     made: Option<Owned<TableHandle>>,
 }
@@ -66,6 +96,8 @@ impl Filtered {
     pub(crate) fn keep(mut self) {
         self.is_kept = true;
         keep_all(self.chains.drain(..));
+        keep_all(self.policy.made.drain(..));
+        self.policy.lifted = None;
         if let Some(made) = self.made.take() {
             made.keep();
         }
@@ -77,6 +109,23 @@ impl Drop for Filtered {
         if !self.is_kept && self.made.is_none() {
             // What made the command fail is what is told.
             self.filter.remove(&self.tag, &self.addresses).ok();
+        }
+    }
+}
+
+/// What of a network's policy was changed; as it was again when it is dropped.
+#[derive(Debug, Default)]
+struct ChangedPolicy {
+    made: Vec<Owned<ElementHandle>>,
+    lifted: Option<(SetHandle, Element)>,
+}
+
+impl Drop for ChangedPolicy {
+    fn drop(&mut self) {
+        if let Some((set, element)) = self.lifted.take()
+            && let Err(error) = set.add([element.clone()])
+        {
+            eprintln!("netloom-cni: {element} is not back in {set}: {error}");
         }
     }
 }
@@ -116,13 +165,21 @@ impl Filter {
         let tag = attachment.tag();
         let plain = addresses.iter().map(IpNet::addr).collect();
         // From here on, what is there goes again where the rest fails.
-        let chains = Vec::new();
-        let mut filtered =
-            Filtered { filter, tag: tag.clone(), addresses: plain, is_kept: false, chains, made };
+        let (chains, policy) = (Vec::new(), ChangedPolicy::default());
+        let mut filtered = Filtered {
+            filter,
+            tag: tag.clone(),
+            addresses: plain,
+            is_kept: false,
+            chains,
+            policy,
+            made,
+        };
         for chain in self::chains(config, addresses) {
             let made = filtered.filter.ensure_chain(host, &chain)?;
             filtered.chains.extend(made);
         }
+        filtered.filter.ensure_policy(host, config, &mut filtered.policy)?;
         filtered.filter.put(&entries(config, addresses, &tag), &tag)?;
         Ok(filtered)
     }
@@ -131,17 +188,16 @@ impl Filter {
     fn ensure_chain(
         &self,
         host: &mut Host,
-        wanted: &NetworkChain,
+        wanted: &Rules,
     ) -> Result<Option<Owned<ChainHandle>>, Failure> {
-        if self.has_chain(&wanted.name)? {
+        if self.has_chain(wanted.chain.name())? {
             return Ok(None);
         }
         host.alone()?;
-        if self.has_chain(&wanted.name)? {
+        if self.has_chain(wanted.chain.name())? {
             return Ok(None);
         }
-        let chain = wanted.rules.iter().cloned().fold(Chain::new(&wanted.name), Chain::rule);
-        Ok(Some(chain.create(&self.table)?))
+        Ok(Some(wanted.whole().create(&self.table)?))
     }
 
     fn has_chain(&self, name: &str) -> Result<bool, Failure> {
@@ -149,6 +205,52 @@ impl Filter {
             Err(error) if error.is_not_found() => Ok(false),
             found => Ok(found.map(|_| true)?),
         }
+    }
+
+    /// The policy of a network, which stays as its bridge does. The last one that was said counts.
+    fn ensure_policy(
+        &self,
+        host: &mut Host,
+        config: &Config,
+        changed: &mut ChangedPolicy,
+    ) -> Result<(), Failure> {
+        let (wanted, unwanted) = policy(config);
+        if self.lacking(&wanted)?.is_empty() && self.present(&unwanted)?.is_empty() {
+            return Ok(());
+        }
+        host.alone()?;
+        for (set, element) in self.present(&unwanted)? {
+            set.remove([element.clone()])?;
+            changed.lifted = Some((set, element));
+        }
+        for (set, element) in self.lacking(&wanted)? {
+            changed.made.push(element.create(&set)?);
+        }
+        Ok(())
+    }
+
+    /// What of these is not there, each with the set that it should be in.
+    fn lacking(&self, entries: &[Entry]) -> Result<Vec<(SetHandle, Element)>, Failure> {
+        self.those(entries, false)
+    }
+
+    fn present(&self, entries: &[Entry]) -> Result<Vec<(SetHandle, Element)>, Failure> {
+        self.those(entries, true)
+    }
+
+    fn those(
+        &self,
+        entries: &[Entry],
+        is_there: bool,
+    ) -> Result<Vec<(SetHandle, Element)>, Failure> {
+        let mut those = Vec::new();
+        for Entry { set, element } in entries {
+            let set = self.table.set(set)?;
+            if set.contains(element.clone())? == is_there {
+                those.push((set, element.clone()));
+            }
+        }
+        Ok(those)
     }
 
     /// An address may have been another's, whose DEL is still to come: then it changes hands.
@@ -187,13 +289,10 @@ impl Filter {
     pub(crate) fn remove(&self, tag: &str, addresses: &[IpAddr]) -> Result<(), Failure> {
         self.change(|transaction| {
             for address in addresses {
-                let family = family(*address);
-                for set in [MASQUERADE[family], INGRESS[family], APART[family]] {
-                    let set = self.table.set(set)?;
-                    let found = set.get(*address)?;
-                    if found.is_some_and(|found| found.comment_of() == Some(tag)) {
-                        transaction.delete_elements(&set, [*address]);
-                    }
+                let set = self.table.set(MASQUERADE[family(*address)])?;
+                let found = set.get(*address)?;
+                if found.is_some_and(|found| found.comment_of() == Some(tag)) {
+                    transaction.delete_elements(&set, [*address]);
                 }
             }
             Ok(())
@@ -203,7 +302,7 @@ impl Filter {
     /// Takes out whatever is of attachments with these tags. It looks at all.
     pub(crate) fn sweep(&self, gone: &BTreeSet<String>) -> Result<(), Failure> {
         self.change(|transaction| {
-            for set in [MASQUERADE, INGRESS, APART].into_iter().flatten() {
+            for set in MASQUERADE {
                 let set = self.table.set(set)?;
                 let elements = set.elements()?.into_iter();
                 let is_gone =
@@ -221,7 +320,7 @@ impl Filter {
     /// The tags of a network that elements have. It looks at all.
     pub(crate) fn tags(&self, of_network: &str) -> Result<BTreeSet<String>, Failure> {
         let mut tags = BTreeSet::new();
-        for set in [MASQUERADE, INGRESS, APART].into_iter().flatten() {
+        for set in MASQUERADE {
             let elements = self.table.set(set)?.elements()?;
             let comments = elements.iter().filter_map(Element::comment_of);
             tags.extend(comments.filter(|tag| tag.starts_with(of_network)).map(str::to_owned));
@@ -237,18 +336,19 @@ impl Filter {
         addresses: &[IpNet],
     ) -> Result<(), Failure> {
         let missing = |what: String| Err(Failure::new(Code::Missing, what));
-        for chain in chains(config, addresses) {
-            if !self.has_chain(&chain.name)? {
-                return missing(format!("chain `{TABLE} {}` is missing", chain.name));
-            }
-            let there = self.table.chain(&chain.name)?.rules()?;
-            let is_there = |wanted: &&Rule| there.iter().any(|(_, rule)| rule == *wanted);
-            if let Some(rule) = chain.rules.iter().find(|rule| !is_there(rule)) {
-                return missing(format!(
-                    "rule `{rule}` of chain `{TABLE} {}` is missing",
-                    chain.name
-                ));
-            }
+        let there = self.table.read()?;
+        if there.is_dormant {
+            return missing(format!("the table `{TABLE}` of the packet filter is dormant"));
+        }
+        for wanted in base_chains().into_iter().chain(chains(config, addresses)) {
+            wanted.check(&there.chains)?;
+        }
+        let (wanted, unwanted) = policy(config);
+        if let Some((set, element)) = self.lacking(&wanted)?.first() {
+            return missing(format!("ingressPolicy: {element} is not in {set}"));
+        }
+        if let Some((set, element)) = self.present(&unwanted)?.first() {
+            return missing(format!("ingressPolicy: {element} is in {set}"));
         }
         let tag = attachment.tag();
         for Entry { set, element } in entries(config, addresses, &tag) {
@@ -290,32 +390,43 @@ fn keyed(element: &Element) -> Element {
 }
 
 fn table() -> Table {
-    let addresses = [Type::Ipv4, Type::Ipv6];
-    let sources = [Field::Ip4Source, Field::Ip6Source];
-    let destinations = [Field::Ip4Destination, Field::Ip6Destination];
-    let mut postrouting = Chain::new("postrouting")
-        .kind(ChainKind::Nat)
-        .hook(Hook::Postrouting, Priority::SOURCE_NAT);
-    let mut forward = Chain::new("forward")
-        .hook(Hook::Forward, Priority::FILTER)
-        .policy(Policy::Accept)
-        .rule(Rule::new().ct_state(CtState::ESTABLISHED | CtState::RELATED).accept())
-        // Published ports are for everybody.
-        .rule(Rule::new().ct_status(CtStatus::DESTINATION_NAT).accept());
-    let mut table = Table::new(Family::Inet, TABLE).persistent(TABLE);
-    for family in 0..2 {
-        table = table
-            .map(Map::verdicts(MASQUERADE[family], addresses[family]))
-            .map(Map::verdicts(INGRESS[family], addresses[family]))
-            .set(Set::new(APART[family], addresses[family]));
-        postrouting =
-            postrouting.rule(Rule::new().verdict_map([sources[family]], MASQUERADE[family]));
-        forward = forward.rule(Rule::new().verdict_map([destinations[family]], INGRESS[family]));
+    let mut table = Table::new(Family::Inet, TABLE)
+        .persistent(TABLE)
+        .set(Set::new(APART, Type::LinkName))
+        .set(Set::new(TOGETHER, [Type::LinkName, Type::LinkName]));
+    for (map, address) in MASQUERADE.into_iter().zip([Type::Ipv4, Type::Ipv6]) {
+        table = table.map(Map::verdicts(map, address));
     }
-    table.chain(postrouting).chain(forward)
+    base_chains().iter().map(Rules::whole).fold(table, Table::chain)
 }
 
-fn chains(config: &Config, addresses: &[IpNet]) -> Vec<NetworkChain> {
+/// Where packets come through.
+fn base_chains() -> [Rules; 2] {
+    let sources = [Field::Ip4Source, Field::Ip6Source].into_iter().zip(MASQUERADE);
+    let masquerade = sources.map(|(source, map)| Rule::new().verdict_map([source], map));
+    let postrouting = Chain::new("postrouting").kind(ChainKind::Nat);
+    let [from, to] = [Field::InLink, Field::OutLink];
+    let forward = vec![
+        Rule::new().ct_state(CtState::ESTABLISHED | CtState::RELATED).accept(),
+        // Published ports are for everybody.
+        Rule::new().ct_status(CtStatus::DESTINATION_NAT).accept(),
+        Rule::new().in_set([from, to], TOGETHER).accept(),
+        Rule::new().in_set([from], APART).in_set([to], APART).counter().drop(),
+    ];
+    [
+        Rules {
+            chain: postrouting.hook(Hook::Postrouting, Priority::SOURCE_NAT),
+            rules: masquerade.collect(),
+        },
+        Rules {
+            chain: Chain::new("forward").hook(Hook::Forward, Priority::FILTER),
+            rules: forward,
+        },
+    ]
+}
+
+/// What a network's elements lead to.
+fn chains(config: &Config, addresses: &[IpNet]) -> Vec<Rules> {
     let mut chains = Vec::new();
     if config.masquerade {
         for address in addresses {
@@ -326,18 +437,8 @@ fn chains(config: &Config, addresses: &[IpNet]) -> Vec<NetworkChain> {
                 Rule::new().destination(multicast).back(),
                 Rule::new().masquerade(),
             ];
-            chains.push(NetworkChain { name: masquerade_chain(network), rules });
+            chains.push(Rules { chain: Chain::new(masquerade_chain(network)), rules });
         }
-    }
-    if config.ingress != IngressPolicy::Open {
-        let mut rules = Vec::new();
-        if config.ingress == IngressPolicy::SameBridge {
-            rules.push(Rule::new().in_link(config.bridge.as_str()).back());
-        }
-        for (field, set) in [Field::Ip4Source, Field::Ip6Source].into_iter().zip(APART) {
-            rules.push(Rule::new().in_set([field], set).counter().drop());
-        }
-        chains.push(NetworkChain { name: ingress_chain(config), rules });
     }
     chains
 }
@@ -346,14 +447,16 @@ fn masquerade_chain(network: IpNet) -> String {
     format!("masquerade.{}", network.to_string().replace(':', "_"))
 }
 
-/// A link's name may have what no chain's may: that becomes hexadecimal.
-fn ingress_chain(config: &Config) -> String {
-    let kind = if config.ingress == IngressPolicy::Isolated { "isolated" } else { "ingress" };
-    let byte = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => char::from(byte).to_string(),
-        byte => format!(".{byte:02x}"),
-    };
-    format!("{kind}.{}", config.bridge.bytes().map(byte).collect::<String>())
+/// What makes a network keep to itself as its policy says, and what may not be there for that.
+fn policy(config: &Config) -> (Vec<Entry>, Vec<Entry>) {
+    let link = Datum::Name(vlan::gateway_name(config));
+    let apart = Entry { set: APART, element: link.clone().into() };
+    let together = Entry { set: TOGETHER, element: (link.clone(), link).into() };
+    match config.ingress {
+        IngressPolicy::Open => (Vec::new(), Vec::new()),
+        IngressPolicy::SameBridge => (vec![apart, together], Vec::new()),
+        IngressPolicy::Isolated => (vec![apart], vec![together]),
+    }
 }
 
 fn entries(config: &Config, addresses: &[IpNet], tag: &str) -> Vec<Entry> {
@@ -363,13 +466,9 @@ fn entries(config: &Config, addresses: &[IpNet], tag: &str) -> Vec<Entry> {
     };
     for address in addresses {
         let (ip, family) = (address.addr(), family(address.addr()));
-        let leads_to = |chain| Element::new(ip).verdict(Verdict::Goto(chain));
         if config.masquerade {
-            entry(MASQUERADE[family], leads_to(masquerade_chain(address.trunc())));
-        }
-        if config.ingress != IngressPolicy::Open {
-            entry(INGRESS[family], leads_to(ingress_chain(config)));
-            entry(APART[family], Element::new(ip));
+            let chain = masquerade_chain(address.trunc());
+            entry(MASQUERADE[family], Element::new(ip).verdict(Verdict::Goto(chain)));
         }
     }
     entries

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use netloom::nft::{Table, TableHandle};
+use netloom::nft::{Chain, Hook, Priority, Table, TableHandle};
 use netloom::{Link, Netns, Owned};
 use serde_json::{Value, json};
 
@@ -121,8 +121,28 @@ fn what_is_missing_in_the_packet_filter() {
     support::isolated(|| {
         named(&[
             ("not in `netloom-cni masquerade4`", |it| it.take_out_of("masquerade4")),
-            ("not in `netloom-cni ingress4`", |it| it.take_out_of("ingress4")),
-            ("not in `netloom-cni apart4`", |it| it.take_out_of("apart4")),
+            ("ingressPolicy: \"cni0\" is not in `inet netloom-cni apart`", |it| {
+                it.table().set("apart").unwrap().flush().unwrap();
+            }),
+            ("ingressPolicy: \"cni0\" . \"cni0\" is not in `inet netloom-cni together`", |it| {
+                it.table().set("together").unwrap().flush().unwrap();
+            }),
+            ("chain `netloom-cni postrouting` is missing", |it| {
+                Owned::adopt(it.table().chain("postrouting").unwrap()).delete().unwrap();
+            }),
+            ("rule `ip saddr vmap @masquerade4` of chain `netloom-cni postrouting`", |it| {
+                it.table().chain("postrouting").unwrap().flush().unwrap();
+            }),
+            ("of chain `netloom-cni forward` is missing", |it| {
+                let rules = it.table().chain("forward").unwrap().rules().unwrap();
+                Owned::adopt(rules.last().unwrap().0.clone()).delete().unwrap();
+            }),
+            ("chain `netloom-cni forward` is not at its hook", |it| {
+                let (table, postrouting) = (it.table(), Priority::SOURCE_NAT);
+                Owned::adopt(table.chain("forward").unwrap()).delete().unwrap();
+                let elsewhere = Chain::new("forward").hook(Hook::Postrouting, postrouting);
+                elsewhere.create(&table).unwrap().keep();
+            }),
             ("of chain `netloom-cni masquerade.10.88.0.0/24` is missing", |it| {
                 it.table().chain("masquerade.10.88.0.0/24").unwrap().flush().unwrap();
             }),

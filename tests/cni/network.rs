@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use netloom::{LinkFlags, Netns};
+use ipnet::IpNet;
+use netloom::nft::{Table, TableHandle};
+use netloom::{Address, LinkFlags, Netns};
 use serde_json::json;
 
 use super::plugin::{Host, address, container, port, with};
@@ -211,6 +213,78 @@ fn isolated_networks_are_apart_and_open_to_what_they_asked_for() {
         host.del("c", &two);
         host.check("a", &one, result("a")).result();
         does_not_reach(netns("a"), address(result("e")));
+    });
+}
+
+fn host_table(host: &Host) -> TableHandle {
+    Table::find_tagged(&host.netns, "netloom-cni").unwrap().remove(0)
+}
+
+/// It is where packets come from that counts, not what they say.
+#[test]
+fn isolation_holds_for_addresses_that_nobody_gave() {
+    support::isolated(|| {
+        let host = Host::new();
+        let network = |number: u32, policy: &str| {
+            let mut config = host.config();
+            config["name"] = json!(format!("net{number}"));
+            config["bridge"] = json!(format!("br{number}"));
+            let (v4, v6) = (format!("10.88.{number}.0/24"), format!("fd88:{number}::/64"));
+            config["ipam"] = host.ipam(&[&v4, &v6]);
+            config["ingressPolicy"] = json!(policy);
+            config
+        };
+        let (mut one, two) = (network(1, "same-bridge"), network(2, "isolated"));
+        let (red, blue) = (container("red"), container("blue"));
+        host.add("red", &one);
+        host.add("blue", &two);
+        let pairs = [("10.88.2.77/24", "10.88.1.2"), ("fd88:2::77/64", "fd88:1::2")];
+        let more = pairs.map(|(more, _)| more);
+        let more = more.map(|more| Address::new(more).create(&blue.link("eth0").unwrap()).unwrap());
+        for (own, to) in pairs {
+            let own: IpNet = own.parse().unwrap();
+            let gateway = if own.addr().is_ipv4() { "10.88.2.1" } else { "fd88:2::1" };
+            let length = if own.addr().is_ipv4() { 32 } else { 128 };
+            let host_of = IpNet::new(to.parse().unwrap(), length).unwrap();
+            let route = netloom::Route::new(host_of).via(gateway).source(own.addr());
+            let route = route.create(&blue).unwrap();
+            does_not_reach(&blue, to);
+            drop(route);
+        }
+        // Nor are containers reached at addresses that they gave themselves.
+        let hidden = Address::new("10.88.1.77/24").create(&red.link("eth0").unwrap()).unwrap();
+        reaches(&host.netns, "10.88.1.77");
+        does_not_reach(&blue, "10.88.1.77");
+        drop((more, hidden));
+        // The last policy that was said of a bridge is the bridge's.
+        let green = container("green");
+        one["ingressPolicy"] = json!("isolated");
+        let result = host.add("green", &one);
+        host.check("green", &one, &result).result();
+        one["ingressPolicy"] = json!("same-bridge");
+        host.check("green", &one, &result).refused(102, &["isolation of port"]);
+        let failing = with(&one, "runtimeConfig", json!({ "ips": ["10.88.1.2"] }));
+        let _pink = container("pink");
+        unchanged(&[&host.netns], || assert!(!host.call("ADD", "pink", &failing).succeeded));
+        host.del("green", &one);
+        host.add("green", &one);
+        reaches(&green, "10.88.1.2");
+        one["ingressPolicy"] = json!("isolated");
+        host.del("green", &one);
+        let result = host.add("green", &one);
+        let set = host_table(&host).set("together").unwrap();
+        set.add([("br1", "br1")]).unwrap();
+        let said = &["ingressPolicy: \"br1\" . \"br1\" is in `inet netloom-cni together`"];
+        host.check("green", &one, &result).refused(102, said);
+        one["ingressPolicy"] = json!("same-bridge");
+        // A step that fails after the policy was changed: a gateway that nobody reaches.
+        let mut failing = with(&one, "ingressPolicy", "isolated");
+        failing["ipam"]["routes"] = json!([{"dst": "10.55.0.0/16", "gw": "192.0.2.1"}]);
+        unchanged(&[&host.netns], || assert!(!host.call("ADD", "pink", &failing).succeeded));
+        failing["ingressPolicy"] = json!("same-bridge");
+        failing["bridge"] = json!("br3");
+        failing["ipam"]["ranges"] = json!([[{ "subnet": "10.88.3.0/24" }]]);
+        unchanged(&[&host.netns], || assert!(!host.call("ADD", "pink", &failing).succeeded));
     });
 }
 
