@@ -11,6 +11,8 @@ mod addresses;
 mod bad_input;
 #[path = "cni/check.rs"]
 mod check;
+#[path = "cni/cost.rs"]
+mod cost;
 #[path = "cni/faults.rs"]
 mod faults;
 #[path = "cni/libcni.rs"]

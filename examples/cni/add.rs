@@ -241,7 +241,10 @@ fn gateways(network: &NetworkResult) -> Vec<IpNet> {
 }
 
 /// Adds what follows from the configuration: gateways that nobody named, and default routes.
-fn complete(mut network: NetworkResult, config: &Config) -> Result<NetworkResult, Failure> {
+pub(crate) fn complete(
+    mut network: NetworkResult,
+    config: &Config,
+) -> Result<NetworkResult, Failure> {
     if network.ips.is_empty() && !matches!(config.ipam, Ipam::None) {
         return Err(Failure::new(Code::Addresses, "ipam gave no address"));
     }

@@ -1,8 +1,9 @@
 //! CHECK: whether everything is as ADD left it. What is missing is named.
 
 use ipnet::IpNet;
-use netloom::{Link, Netns};
+use netloom::{Link, LinkFlags, LinkInfo, Netns, NextHop};
 
+use crate::add::complete;
 use crate::attachment::Attachment;
 use crate::bridge::forwards;
 use crate::cable;
@@ -15,6 +16,7 @@ use crate::ipam::Ipam;
 use crate::ports;
 use crate::result::NetworkResult;
 use crate::store::Store;
+use crate::version::Version;
 use crate::vlan;
 
 pub(crate) fn check(call: &Call, config: &Config) -> Result<(), Failure> {
@@ -29,12 +31,12 @@ pub(crate) fn check(call: &Call, config: &Config) -> Result<(), Failure> {
     let container = cable::open(&path)?;
     let host = Host::share()?;
     let own = Own::of(previous, config, &attachment)?;
-    let bridge = check_bridge(&host, config, &own)?;
+    let (bridge, gateway) = check_bridge(&host, config, &own)?;
     check_port(&host, config, &attachment, &bridge)?;
     check_forwarding(&host, &own)?;
     check_container(&container, config, &attachment, &own)?;
     check_filter(&host, config, &attachment, &own)?;
-    ports::check(&host.netns, config, &attachment, &own.addresses)?;
+    ports::check(&host.netns, config, &attachment, &own.addresses, &gateway)?;
     // Not while a store is waited for.
     drop(host);
     check_addresses(call, config, &attachment, &own)
@@ -47,6 +49,7 @@ fn missing(problem: String) -> Failure {
 /// What of a result is this plugin's: a later one of the chain may have added to it.
 struct Own {
     mac: Option<String>,
+    mtu: Option<u32>,
     addresses: Vec<IpNet>,
     gateways: Vec<IpNet>,
     routes: Vec<crate::result::Route>,
@@ -69,16 +72,36 @@ impl Own {
         let gateway = |ip: &&crate::result::Ip| {
             IpNet::new(ip.gateway?, ip.address.prefix_len()).ok().filter(|_| is_gateway)
         };
-        // Other plugins' routes are theirs to check: ours go by a gateway on our networks.
-        let is_own = |route: &&crate::result::Route| {
-            route.gw.is_some_and(|gw| ips.iter().any(|ip| ip.address.contains(&gw)))
-        };
+        let mtu = previous.interfaces.get(at).and_then(|interface| interface.mtu);
         Ok(Self {
+            // Later plugins may have changed it, and say so from 1.1.0 on.
+            mtu: mtu.or(config.mtu),
             mac: previous.interfaces.get(at).and_then(|interface| interface.mac.clone()),
             addresses: ips.iter().map(|ip| ip.address).collect(),
             gateways: ips.iter().filter_map(gateway).collect(),
-            routes: previous.routes.iter().filter(is_own).cloned().collect(),
+            routes: Self::routes(previous, config, &ips)?,
         })
+    }
+
+    fn routes(
+        previous: &NetworkResult,
+        config: &Config,
+        ips: &[&crate::result::Ip],
+    ) -> Result<Vec<crate::result::Route>, Failure> {
+        if let Ipam::BuiltIn(built_in) = &config.ipam {
+            let ips = ips.iter().copied().cloned().collect();
+            let routes = built_in.routes().to_vec();
+            let given = NetworkResult { ips, routes, ..NetworkResult::default() };
+            return Ok(complete(given, config)?.routes);
+        }
+        // What another plugin gave is known from the result alone. Further plugins' routes are theirs to check:
+        // ours go by a gateway on our networks or, where there is no other interface, by none.
+        let is_only = previous.interfaces.iter().filter(|one| one.sandbox.is_some()).count() == 1;
+        let is_own = |route: &&crate::result::Route| match route.gw {
+            Some(gw) => ips.iter().any(|ip| ip.address.contains(&gw)),
+            None => is_only,
+        };
+        Ok(previous.routes.iter().filter(is_own).cloned().collect())
     }
 }
 
@@ -92,7 +115,8 @@ fn find(netns: &Netns, name: &str, what: &str) -> Result<Link, Failure> {
     })
 }
 
-fn check_bridge(host: &Host, config: &Config, own: &Own) -> Result<Link, Failure> {
+/// The bridge, and the link that has the gateway's addresses.
+fn check_bridge(host: &Host, config: &Config, own: &Own) -> Result<(Link, Link), Failure> {
     let bridge = find(&host.netns, &config.bridge, "bridge")?;
     let info = bridge.info()?;
     if info.kind.as_deref() != Some("bridge") {
@@ -101,6 +125,9 @@ fn check_bridge(host: &Host, config: &Config, own: &Own) -> Result<Link, Failure
     if !info.is_up() {
         return Err(missing(format!("bridge `{}` is down", config.bridge)));
     }
+    if config.promiscuous && !info.flags.contains(LinkFlags::PROMISC) {
+        return Err(missing(format!("promiscuous mode of bridge `{}` is off", config.bridge)));
+    }
     let gateway = match &config.vlan {
         Some(_) if config.routes() => {
             find(&host.netns, &vlan::gateway_name(config), "gateway link")?
@@ -108,7 +135,7 @@ fn check_bridge(host: &Host, config: &Config, own: &Own) -> Result<Link, Failure
         _ => bridge.clone(),
     };
     has_addresses(&gateway, &own.gateways, "gateway address")?;
-    Ok(bridge)
+    Ok((bridge, gateway))
 }
 
 fn check_forwarding(host: &Host, own: &Own) -> Result<(), Failure> {
@@ -132,6 +159,17 @@ fn has_addresses(link: &Link, wanted: &[IpNet], what: &str) -> Result<(), Failur
     }
 }
 
+fn has_mtu(info: &LinkInfo, wanted: Option<u32>) -> Result<(), Failure> {
+    match wanted {
+        Some(wanted) if wanted != info.mtu => {
+            let problem =
+                format!("interface `{}` has the MTU {}, not {wanted}", info.name, info.mtu);
+            Err(missing(problem))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn check_port(
     host: &Host,
     config: &Config,
@@ -140,9 +178,11 @@ fn check_port(
 ) -> Result<(), Failure> {
     let link = find(&host.netns, &attachment.link_name(), "interface")?;
     let name = link.name();
-    if !link.info()?.is_up() {
+    let info = link.info()?;
+    if !info.is_up() {
         return Err(missing(format!("interface `{name}` is down")));
     }
+    has_mtu(&info, config.mtu)?;
     let port = link.port()?.filter(|port| port.master == bridge.index());
     let Some(port) = port else {
         return Err(missing(format!("`{name}` is not a port of bridge `{}`", config.bridge)));
@@ -177,13 +217,22 @@ fn check_container(
     if let Some(expected) = own.mac.as_ref().filter(|one| !one.eq_ignore_ascii_case(&mac)) {
         return Err(missing(format!("interface {link} has the MAC address {mac}, not {expected}")));
     }
+    has_mtu(&info, own.mtu)?;
     has_addresses(&link, &own.addresses, "address")?;
     let routes = container.routes()?;
+    // What another plugin gave has lost its table in a result from before 1.1.0.
+    let is_told = config.version >= Version::V1_1_0 || matches!(config.ipam, Ipam::BuiltIn(_));
+    let is_table = |table, wanted: Option<u32>| {
+        wanted.map_or(table == 254 || !is_told, |wanted| table == wanted)
+    };
     for wanted in &own.routes {
         let is_it = |route: &netloom::RouteInfo| {
+            let is_way = |hop: &NextHop| hop.gateway == wanted.gw && hop.link == Some(link.index());
             route.destination == wanted.dst
-                && wanted.gw.is_none_or(|gw| route.gateway() == Some(gw))
-                && route.table == wanted.table.unwrap_or(254)
+                && route.next_hops.iter().any(is_way)
+                && is_table(route.table, wanted.table)
+                && wanted.priority.is_none_or(|priority| route.metric == priority)
+                && (wanted.mtu.is_none() || route.mtu == wanted.mtu)
         };
         if !routes.iter().any(is_it) {
             let by = wanted.gw.map(|gw| format!(" via {gw}")).unwrap_or_default();

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::attachment::Attachment;
 use crate::call::{Call, Command, is_identifier};
+use crate::dns;
 use crate::failure::{Code, Failure};
 use crate::fields::Fields;
 use crate::ipam::Ipam;
@@ -116,7 +117,7 @@ impl Config {
             mac: mac(fields, call)?,
             vlan: vlan(fields)?,
             ports: ports(fields)?,
-            dns: fields.value("dns").cloned(),
+            dns: dns::read(fields)?,
             previous: fields
                 .object("prevResult")?
                 .map(|previous| NetworkResult::read(&previous))

@@ -17,6 +17,7 @@ mod call;
 mod check;
 mod config;
 mod del;
+mod dns;
 mod failure;
 mod fields;
 mod filter;

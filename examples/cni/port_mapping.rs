@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use ipnet::IpNet;
 use netloom::{PortForward, Protocol};
 
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::fields::Fields;
 
 /// One entry of `portMappings`.
@@ -14,6 +15,8 @@ pub(crate) struct PortMapping {
     container_port: u16,
     protocol: Protocol,
     host_address: Option<IpAddr>,
+    /// Where it is in the configuration.
+    path: String,
 }
 
 impl PortMapping {
@@ -42,7 +45,26 @@ impl PortMapping {
             container_port: port("containerPort")?,
             protocol,
             host_address,
+            path: fields.path_of(""),
         })
+    }
+
+    /// Refuses what can't be published of a container with these addresses.
+    pub(crate) fn check(&self, addresses: &[IpNet]) -> Result<(), Failure> {
+        if addresses.iter().any(|address| self.to(address.addr()).is_some()) {
+            return Ok(());
+        }
+        let path = &self.path;
+        let problem = match self.host_address {
+            Some(address) if !addresses.is_empty() => format!(
+                "{path}hostIP: {address} is not of a family in which the container has an address"
+            ),
+            _ => format!(
+                "{path}hostPort: {} leads nowhere, as the container has no address",
+                self.host_port
+            ),
+        };
+        Err(Failure::new(Code::InvalidConfig, problem))
     }
 
     /// To a container's address; none where the host's is of the other family.

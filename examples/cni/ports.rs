@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use netloom::{DeleteError, Link, Netns, Owned, PortForward, PortForwardHandle};
+use netloom::{DeleteError, Ipv4Conf, Link, Netns, Owned, PortForward, PortForwardHandle};
 
 use crate::attachment::Attachment;
 use crate::config::Config;
@@ -32,6 +32,9 @@ pub(crate) fn publish(
     addresses: &[IpNet],
     by: &Link,
 ) -> Result<Vec<Owned<PortForwardHandle>>, Failure> {
+    for port in &config.ports {
+        port.check(addresses)?;
+    }
     let wanted = wanted(config, attachment, addresses);
     let wanted: Vec<_> = wanted.into_iter().map(|forward| forward.link(by)).collect();
     Ok(PortForward::create_all(&wanted, host)?)
@@ -54,6 +57,7 @@ pub(crate) fn check(
     config: &Config,
     attachment: &Attachment,
     addresses: &[IpNet],
+    by: &Link,
 ) -> Result<(), Failure> {
     let wanted = wanted(config, attachment, addresses);
     if wanted.is_empty() {
@@ -61,15 +65,26 @@ pub(crate) fn check(
     }
     let there = host.port_forwards(&attachment.tag())?;
     for wanted in wanted.iter().map(ToString::to_string) {
-        let handle = there.iter().find(|there| there.to_string() == wanted);
-        if !handle.map_or(Ok(false), PortForwardHandle::is_in_force)? {
-            return Err(Failure::new(
-                Code::Missing,
-                format!("the published port {wanted} is missing"),
-            ));
+        let Some(handle) = there.iter().find(|there| there.to_string() == wanted) else {
+            let problem = format!("the published port {wanted} is missing");
+            return Err(Failure::new(Code::Missing, problem));
+        };
+        if !handle.is_in_force()? {
+            let problem =
+                format!("the published port {wanted} is not in force: {}", lack(handle, by)?);
+            return Err(Failure::new(Code::Missing, problem));
         }
     }
     Ok(())
+}
+
+/// What a port lacks that is not in force.
+fn lack(handle: &PortForwardHandle, by: &Link) -> Result<String, Failure> {
+    let is_local = handle.host_address().is_none_or(|address| address.is_loopback());
+    if handle.target().is_ipv4() && is_local && by.ipv4_conf(Ipv4Conf::RouteLocalnet)? == 0 {
+        return Ok(format!("route_localnet of `{}` is off", by.name()));
+    }
+    Ok(format!("its element or a rule is missing in the tables `{TABLES}`"))
 }
 
 /// The tags of a network that ports are published by. It looks at all there are.

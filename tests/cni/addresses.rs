@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::plugin::{Host, address, container, with};
-use super::support::{self, features, tools};
+use super::plugin::{Host, address, answer, container, with};
+use super::support::{self, features, kernel, reaches, tools};
 
 #[test]
 fn an_address_that_came_back_is_not_given_out_again_at_once() {
@@ -296,6 +296,68 @@ fn host_local_gives_the_addresses_where_it_is_asked_to() {
         bad["ipam"]["ranges"] = json!([]);
         let answer = host.call("ADD", "red", &bad);
         answer.refused(999, &["plugin `host-local`, ADD", "no IP ranges"]);
+    });
+}
+
+#[test]
+fn static_gives_the_address_that_is_configured() {
+    support::isolated(|| {
+        if !is_there("static") {
+            return;
+        }
+        let host = Host::new();
+        let red = container("red");
+        let mut config = with(&host.config(), "cniVersion", "1.0.0");
+        config["dataDir"] = json!("/run/attachments");
+        config["ipam"] = json!({
+            "type": "static",
+            "addresses": [{ "address": "10.88.0.7/24", "gateway": "10.88.0.1" }],
+            "routes": [{ "dst": "192.0.2.0/24" }],
+        });
+        let result = host.add("red", &config);
+        assert_eq!(result["ips"][0]["address"], "10.88.0.7/24");
+        reaches(&red, "10.88.0.1");
+        host.check("red", &config, &result).result();
+        if kernel::by_hand(&red, "ip route del 192.0.2.0/24") {
+            host.check("red", &config, &result).refused(102, &["route 192.0.2.0/24"]);
+        }
+        host.del("red", &config);
+        assert!(host.remembered("net1").is_empty());
+    });
+}
+
+#[test]
+fn ten_at_once_get_addresses_of_host_local() {
+    support::isolated(|| {
+        if !is_there("host-local") {
+            return;
+        }
+        let host = Host::new();
+        let mut config = with(&host.config(), "cniVersion", "1.0.0");
+        config["dataDir"] = json!("/run/attachments");
+        config["ipam"]["type"] = json!("host-local");
+        config["ipam"]["dataDir"] = json!("/run/host-local");
+        let (text, names) = (config.to_string(), (0..10).map(|number| format!("c{number}")));
+        let names: Vec<String> = names.collect();
+        let containers: Vec<_> = names.iter().map(|name| container(name)).collect();
+        let all = |command: &str| -> Vec<Value> {
+            let started = names.iter().map(|name| host.start(command, name, &text));
+            let started: Vec<_> = started.collect();
+            started.into_iter().map(|child| answer(child).result()).collect()
+        };
+        let results = all("ADD");
+        let mut addresses: Vec<_> = results.iter().map(address).collect();
+        addresses.sort();
+        addresses.dedup();
+        assert_eq!(addresses.len(), 10);
+        for ((name, netns), result) in names.iter().zip(&containers).zip(&results) {
+            reaches(netns, "10.88.0.1");
+            host.check(name, &config, result).result();
+        }
+        all("DEL");
+        let left = fs::read_dir("/run/host-local/net1").unwrap();
+        let mut left = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        assert!(!left.any(|name| name.starts_with("10.")));
     });
 }
 

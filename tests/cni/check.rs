@@ -47,6 +47,8 @@ fn named(damages: &[Case]) {
     let red = container("red");
     let mut config = with(&host.config(), "ingressPolicy", "same-bridge");
     config["ipam"]["routes"] = json!([{ "dst": "192.0.2.0/24" }]);
+    config["mtu"] = json!(1450);
+    config["promiscMode"] = json!(true);
     for (words, damage) in damages {
         let result = host.add("red", &config);
         host.check("red", &config, &result).result();
@@ -69,6 +71,7 @@ fn what_is_missing_in_the_container() {
                 Owned::adopt(it.eth0().address(address).unwrap()).delete().unwrap();
             }),
             ("`eth0` in", |it| it.eth0().set_down().unwrap()),
+            ("interface `eth0` has the MTU 1300, not 1450", |it| it.eth0().set_mtu(1300).unwrap()),
             ("has the MAC address 02:00:00:00:00:99", |it| {
                 it.eth0().set_mac("02:00:00:00:00:99").unwrap();
             }),
@@ -89,12 +92,42 @@ fn a_missing_route() {
     });
 }
 
+/// Where a result says no more of a route than versions before 1.1.0 do, the configuration does.
+#[test]
+fn routes_are_known_by_the_configuration() {
+    support::isolated(|| {
+        let host = Host::new();
+        let red = container("red");
+        for version in ["1.0.0", "1.1.0"] {
+            let mut config = with(&host.config(), "cniVersion", version);
+            config["isDefaultGateway"] = json!(false);
+            config["ipam"]["routes"] = json!([
+                { "dst": "192.0.2.0/24", "table": 100 },
+                { "dst": "198.18.0.0/15", "mtu": 1300, "priority": 7 },
+            ]);
+            let result = host.add("red", &config);
+            host.check("red", &config, &result).result();
+            if kernel::by_hand(&red, "ip route del 198.18.0.0/15") {
+                let without = &["route 198.18.0.0/15", "is missing"];
+                host.check("red", &config, &result).refused(102, without);
+                assert!(kernel::by_hand(&red, "ip route add 198.18.0.0/15 dev eth0 metric 7"));
+                host.check("red", &config, &result).refused(102, without);
+            }
+            host.del("red", &config);
+        }
+    });
+}
+
 #[test]
 fn what_is_missing_on_the_host() {
     support::isolated(|| {
         named(&[
             ("is not a port of bridge `cni0`", |it| it.port().release().unwrap()),
             ("is down", |it| it.port().set_down().unwrap()),
+            ("has the MTU 1300, not 1450", |it| it.port().set_mtu(1300).unwrap()),
+            ("promiscuous mode of bridge `cni0` is off", |it| {
+                it.bridge().set_promiscuous(false).unwrap();
+            }),
             ("interface `veth", |it| Owned::adopt(it.port()).delete().unwrap()),
             ("gateway address 10.88.0.1/24", |it| {
                 Owned::adopt(it.bridge().address("10.88.0.1/24").unwrap()).delete().unwrap();

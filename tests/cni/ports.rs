@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use netloom::{Netns, Owned, PortForward};
+use netloom::{Ipv4Conf, Netns, Owned, PortForward};
 use serde_json::{Value, json};
 
 use super::plugin::{Host, answer, container, port, with};
@@ -155,6 +155,59 @@ fn a_port_that_is_taken_is_refused_and_nothing_is_left() {
         host.del("blue", &by_args);
         let no_gateway = with(&config, "isDefaultGateway", false);
         host.call("ADD", "blue", &no_gateway).refused(7, &["isGateway", "published ports"]);
+    });
+}
+
+/// The rules of published ports are everybody's: anybody can take them away.
+#[test]
+fn check_sees_that_ports_are_published_no_more() {
+    support::isolated(|| {
+        let host = Host::new();
+        let config = published(&host, &web());
+        let _red = container("red");
+        let result = host.add("red", &config);
+        let off = Ipv4Conf::RouteLocalnet.to(0);
+        let off = off.create(&host.netns.link("cni0").unwrap()).unwrap();
+        let said =
+            &["published port 0.0.0.0:8080", "not in force", "route_localnet of `cni0` is off"];
+        host.check("red", &config, &result).refused(102, said);
+        drop(off);
+        host.check("red", &config, &result).result();
+        host.del("red", &config);
+        for chain in ["ports", "prerouting", "output", "postrouting", "loopback"] {
+            let result = host.add("red", &config);
+            host.check("red", &config, &result).result();
+            if !kernel::by_hand(&host.netns, &format!("nft flush chain ip netloom-ports {chain}")) {
+                return host.del("red", &config);
+            }
+            let said = &["published port 0.0.0.0:8080", "not in force", "a rule"];
+            host.check("red", &config, &result).refused(102, said);
+            host.del("red", &config);
+        }
+    });
+}
+
+/// What could not be published is refused, not passed over.
+#[test]
+fn a_port_that_leads_nowhere_is_refused() {
+    support::isolated(|| {
+        let host = Host::new();
+        let red = container("red");
+        let publishes = |config: &Value, mapping: Value| {
+            with(config, "runtimeConfig", json!({ "portMappings": [mapping] }))
+        };
+        let v6 = json!({ "hostPort": 8080, "containerPort": 80, "hostIP": "2001:db8::2" });
+        unchanged(&[&host.netns, &red], || {
+            let said = &["runtimeConfig.portMappings[0].hostIP: 2001:db8::2"];
+            host.call("ADD", "red", &publishes(&host.config(), v6.clone())).refused(7, said);
+            let mut frames = host.config();
+            frames.as_object_mut().unwrap().remove("ipam");
+            let said = &["runtimeConfig.portMappings[0].hostPort: 8080", "no address"];
+            host.call("ADD", "red", &publishes(&frames, web()[0].clone())).refused(7, said);
+        });
+        // One family is enough where none was named.
+        host.add("red", &publishes(&host.config(), web()[0].clone()));
+        host.del("red", &publishes(&host.config(), web()[0].clone()));
     });
 }
 

@@ -125,6 +125,19 @@ fn dns_comes_from_the_configuration_or_a_resolv_conf() {
         });
         assert_eq!(host.add("red", &config)["dns"], dns);
         host.del("red", &config);
+        // What says nothing leaves it at that.
+        let silent = with(&config, "dns", json!({ "nameservers": [], "domain": "" }));
+        assert_eq!(host.add("red", &silent)["dns"], dns);
+        host.del("red", &silent);
+        for (wrong, said) in [
+            (json!("8.8.8.8"), "dns: \"8.8.8.8\" is not an object"),
+            (json!({ "nameservers": "8.8.8.8" }), "dns.nameservers: \"8.8.8.8\" is not a list"),
+            (json!({ "nameservers": ["x"] }), "dns.nameservers[0]: \"x\" is not an address"),
+            (json!({ "search": [1] }), "dns.search[0]: 1 is not a string"),
+            (json!({ "domain": 1 }), "dns.domain: 1 is not a string"),
+        ] {
+            host.call("ADD", "red", &with(&config, "dns", wrong)).refused(7, &[said]);
+        }
         let own = json!({ "nameservers": ["192.0.2.99"] });
         let config = with(&config, "dns", own.clone());
         assert_eq!(host.add("red", &config)["dns"], own);

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use netloom::{Netns, Owned, PortForward, PortForwardHandle};
+use netloom::{Ipv4Conf, Netns, Owned, PortForward, PortForwardHandle};
 
 use crate::lab::{Lab, address, another, assert_lost, host, seen};
 use crate::support;
@@ -275,6 +275,24 @@ impl OutputLater for Command {
         use std::process::Stdio;
         self.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     }
+}
+
+/// Nor does it work without the rules, or where answers for 127.0.0.1 are taken for forgeries.
+#[test]
+fn one_whose_rules_or_switch_are_gone_says_so() {
+    support::isolated(|| {
+        let (host, bridge) = host();
+        let port = PortForward::new(8080, "10.0.0.2").tagged("net1/web").create(&host).unwrap();
+        let off = Ipv4Conf::RouteLocalnet.to(0).create(&bridge).unwrap();
+        assert!(!port.is_in_force().unwrap());
+        drop(off);
+        assert!(port.is_in_force().unwrap());
+        if support::by_hand(&host, "nft flush chain ip netloom-ports output") {
+            assert!(!port.is_in_force().unwrap());
+        }
+        port.delete().unwrap();
+        assert_nothing_left(&host);
+    });
 }
 
 /// Nobody holds the tables: one whose element somebody took away says so, and goes for good all the same.

@@ -25,6 +25,11 @@ pub(crate) struct BuiltIn {
 }
 
 impl BuiltIn {
+    /// As they are configured.
+    pub(crate) fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
     pub(super) fn read(
         fields: &Fields<'_>,
         ipam: &Fields<'_>,

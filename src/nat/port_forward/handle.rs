@@ -66,8 +66,9 @@ impl PortForwardHandle {
         self.kept.as_ref().map(|kept| &*kept.tag)
     }
 
-    /// Whether it works still. A persistent one's elements anybody can take away, as `nft flush ruleset`
-    /// does; a held one is in force for as long as it is there.
+    /// Whether it works still. A persistent one's elements and rules anybody can take away, as `nft flush ruleset`
+    /// does, or `route_localnet` of its link, without which 127.0.0.1 leads nowhere; a held one is in force
+    /// for as long as it is there.
     ///
     /// # Errors
     ///

@@ -7,11 +7,13 @@ use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 
 use super::elements::Elements;
 use super::mapping::{Mapping, Port};
+use crate::error::Cause;
 use crate::nat::chains::NatChain;
-use crate::nft::Operations;
+use crate::netlink::Socket;
+use crate::nft::{Operations, read};
 use crate::wire::attribute::Attribute;
 use crate::wire::nft::chain::{Chain, ChainType};
-use crate::wire::nft::data::{Data, Value, Verdict};
+use crate::wire::nft::data::{ChainRef, Data, Value, Verdict};
 use crate::wire::nft::datatype::DataType;
 use crate::wire::nft::element::{Element, ElementsOf};
 use crate::wire::nft::expr::Expr;
@@ -183,6 +185,17 @@ impl PortTable {
         }
     }
 
+    /// Whether its chains have the rules that they were made with, whatever somebody put between them.
+    pub(super) fn has_rules(&self, socket: &mut Socket) -> Result<bool, Cause> {
+        let there = read::rules(socket, self.family(), &self.name)?;
+        let has = |(chain, wanted): (Chain, Vec<Vec<Expr>>)| {
+            let name = chain.name.map(ChainRef::Name);
+            let mut there = there.iter().filter(|rule| rule.chain == name);
+            wanted.iter().all(|wanted| there.any(|rule| are_as_said(&rule.expressions, wanted)))
+        };
+        Ok(self.chains().into_iter().all(has))
+    }
+
     fn address_type(&self) -> DataType {
         if self.is_ipv4 { DataType::IPV4_ADDRESS } else { DataType::IPV6_ADDRESS }
     }
@@ -338,6 +351,18 @@ fn only_to_local() -> Vec<Expr> {
         compare(Comparison::NotEqual, Value::host_u32(RTN_LOCAL)),
         Immediate::verdict(Verdict::Return).into(),
     ]
+}
+
+/// Whether expressions that the kernel lists are these. Of a translation it lists what follows, too.
+fn are_as_said(listed: &[Expr], said: &[Expr]) -> bool {
+    let is_as_said = |listed: &Expr, said: &Expr| match (listed, said) {
+        (Expr::Nat(listed), Expr::Nat(said)) => {
+            let of = |nat: &Nat| (nat.kind, nat.family, nat.address_min, nat.port_min);
+            of(listed) == of(said)
+        }
+        _ => listed == said,
+    };
+    listed.len() == said.len() && listed.iter().zip(said).all(|(one, other)| is_as_said(one, other))
 }
 
 /// `iifname != "lo" ip daddr 127.0.0.0/8 drop`.
