@@ -4,9 +4,8 @@ use std::fmt;
 use std::num::ParseIntError;
 
 use super::handle::Link;
-use super::identity::Identity;
 use crate::error::{Cause, Error};
-use crate::netns::{Access, Netns, SettingId};
+use crate::netns::{Access, SettingId};
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
 
@@ -147,30 +146,6 @@ impl LinkSettingHandle {
     /// The link.
     pub fn link(&self) -> &Link {
         &self.link
-    }
-
-    /// Without the namespace, for who must not keep that alive.
-    pub(crate) fn apart(self) -> LinkSettingApart {
-        let Link { index, name, identity, .. } = self.link;
-        LinkSettingApart { index, name, identity, conf: self.conf, owner: self.owner }
-    }
-}
-
-/// A [`LinkSettingHandle`] without its namespace.
-#[derive(Debug, Clone)]
-pub(crate) struct LinkSettingApart {
-    index: u32,
-    name: String,
-    identity: Identity,
-    conf: Ipv4Conf,
-    owner: u64,
-}
-
-impl LinkSettingApart {
-    pub(crate) fn of(self, netns: &Netns) -> LinkSettingHandle {
-        let Self { index, name, identity, conf, owner } = self;
-        let link = Link { netns: netns.clone(), index, name, identity };
-        LinkSettingHandle { link, conf, owner }
     }
 }
 

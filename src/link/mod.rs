@@ -24,7 +24,6 @@ mod view;
 pub use bridge::Bridge;
 pub use handle::Link;
 pub use info::{LinkFlags, LinkInfo, OperationalState};
-pub(crate) use ipv4_conf::LinkSettingApart;
 pub use ipv4_conf::{Ipv4Conf, LinkSetting, LinkSettingHandle};
 pub use port::{BridgePortInfo, BridgePortState};
 pub use port_settings::{BridgeVlan, BridgeVlanHandle};

@@ -116,6 +116,20 @@ pub(crate) fn elements(
     Ok(found)
 }
 
+/// All elements of a set.
+pub(crate) fn all_elements(
+    socket: &mut Socket,
+    family: Family,
+    of: &ElementsOf,
+) -> Result<Vec<Element>, Cause> {
+    let mut batch = request(MessageType::GetElement, NLM_F_DUMP, family, of)?;
+    let lists = socket.dump_batch(&mut batch, |answer| {
+        let message = Message::decode(answer.kind, answer.payload)?;
+        Some(decode_list(message.attributes).collect::<Vec<_>>())
+    })?;
+    Ok(lists.into_iter().flatten().collect())
+}
+
 fn one<T: Codec>(
     socket: &mut Socket,
     kind: MessageType,

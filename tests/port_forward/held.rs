@@ -2,13 +2,13 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::fd::{AsFd, AsRawFd};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use netloom::{Netns, Owned, PortForward};
+use netloom::{Ipv4Conf, Netns, Owned, PortForward, Route, Sysctl};
 
-use crate::lab::{Lab, assert_lost, seen};
+use crate::lab::{Lab, another, assert_lost, seen};
 use crate::support;
-use crate::traffic::{PATIENCE, SHORT, tcp};
+use crate::traffic::{PATIENCE, SHORT, Server, tcp};
 
 #[test]
 fn two_handles_of_a_namespace_do_not_switch_off_under_each_other() {
@@ -28,9 +28,51 @@ fn two_handles_of_a_namespace_do_not_switch_off_under_each_other() {
         tcp(&lab.host, "127.0.0.1:8082", PATIENCE).unwrap();
         drop(kept);
         drop(other);
-        support::eventually("the table went with its socket", || {
-            support::kernel::tables(&lab.host).is_empty()
-        });
+        gone_but_for_what_drops(&lab.host);
+        next_leaves_nothing(&lab.host);
+    });
+}
+
+/// What a dead process's ports leave: the switch, and what makes that safe.
+fn gone_but_for_what_drops(host: &Netns) {
+    support::eventually("the table went with its socket", || {
+        let left = support::kernel::tables(host);
+        left.len() == 1 && left[0].contains("netloom-loopback")
+    });
+}
+
+fn next_leaves_nothing(host: &Netns) {
+    PortForward::new(8083, "10.0.0.2").create(host).unwrap().delete().unwrap();
+    assert_eq!(support::kernel::tables(host), Vec::<String>::new());
+    assert_eq!(host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
+}
+
+#[test]
+fn held_and_persistent_ones_of_a_link_do_not_switch_off_under_each_other() {
+    support::isolated(|| {
+        let lab = Lab::new(false);
+        let _servers = lab.servers();
+        let other = another(&lab.host);
+        let held = PortForward::new(8080, "10.0.0.2").target_port(80);
+        let kept = PortForward::new(8081, "10.0.0.2").target_port(80).tagged("web");
+        for is_held_first in [true, false] {
+            let (first, second) = if is_held_first { (&held, &kept) } else { (&kept, &held) };
+            let first = first.create(&lab.host).unwrap();
+            let second = second.create(&other).unwrap();
+            let left = format!("127.0.0.1:{}", second.host_ports().first());
+            tcp(&lab.host, &left, PATIENCE).unwrap();
+            first.delete().unwrap();
+            tcp(&lab.host, &left, PATIENCE).unwrap();
+            assert!(second.is_in_force().unwrap());
+            // Not while somebody else has it off.
+            let link = lab.host.link("br0").unwrap();
+            let off = Ipv4Conf::RouteLocalnet.to(0).create(&link).unwrap();
+            assert!(!second.is_in_force().unwrap());
+            drop(off);
+            second.delete().unwrap();
+            assert_eq!(support::kernel::tables(&lab.host), Vec::<String>::new());
+            assert_eq!(lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
+        }
     });
 }
 
@@ -104,31 +146,41 @@ fn thousands_are_made_at_once_and_go_one_by_one() {
     });
 }
 
+const PATH: &str = "NETLOOM_TEST_PORTS_OF";
+
+/// Publishes ports for whoever runs it as a process of its own, until that is killed.
+fn publish_until_killed() {
+    let Some(path) = std::env::var_os(PATH) else { return };
+    let host = Netns::from_path(path).unwrap();
+    let forward = PortForward::new(8080, "10.0.0.2").target_port(80);
+    let _forwards = [forward.clone().create(&host).unwrap(), forward.udp().create(&host).unwrap()];
+    println!("made");
+    loop {
+        std::thread::park();
+    }
+}
+
+/// A process with ports of the host.
+fn publisher(host: &Netns, test: &str) -> Child {
+    let host = format!("/proc/{}/fd/{}", std::process::id(), host.as_fd().as_raw_fd());
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--nocapture"])
+        .env(PATH, host)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().ends_with("made")));
+    child
+}
+
 #[test]
 fn a_killed_process_takes_its_ports_along() {
-    const PATH: &str = "NETLOOM_TEST_PORTS_OF";
-    if let Some(path) = std::env::var_os(PATH) {
-        let host = Netns::from_path(path).unwrap();
-        let forward = PortForward::new(8080, "10.0.0.2").target_port(80);
-        let _forwards =
-            [forward.clone().create(&host).unwrap(), forward.udp().create(&host).unwrap()];
-        println!("made");
-        loop {
-            std::thread::park();
-        }
-    }
+    publish_until_killed();
     support::isolated(|| {
         let lab = Lab::new(false);
         let _servers = lab.servers();
-        let host = format!("/proc/{}/fd/{}", std::process::id(), lab.host.as_fd().as_raw_fd());
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["held::a_killed_process_takes_its_ports_along", "--exact", "--nocapture"])
-            .env(PATH, host)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().ends_with("made")));
+        let mut child = publisher(&lab.host, "held::a_killed_process_takes_its_ports_along");
         seen(&lab.outside, "198.51.100.2:8080");
         seen(&lab.host, "127.0.0.1:8080");
         // Somebody flushes all while traffic flows.
@@ -139,8 +191,38 @@ fn a_killed_process_takes_its_ports_along() {
         child.kill().unwrap();
         child.wait().unwrap();
         support::eventually("the table went with the process", || {
-            support::kernel::tables(&lab.host).is_empty()
+            !support::kernel::tables(&lab.host).iter().any(|table| table.contains("netloom-ports"))
         });
         assert_lost(&lab.outside, "198.51.100.2:8080");
+    });
+}
+
+#[test]
+fn a_killed_process_leaves_nobody_a_way_to_127_0_0_1() {
+    publish_until_killed();
+    support::isolated(|| {
+        let lab = Lab::new(false);
+        let _own = Server::start(&lab.host, "127.0.0.1:22");
+        // Without lo no address is local, and 127.0.0.1 is one like any other, for answers too.
+        let _on = Sysctl::new("net.ipv4.conf.all.route_localnet", 1).create(&lab.neighbor).unwrap();
+        let way = Route::new("127.0.0.0/8").via("10.0.0.1");
+        let _way = way.create(&lab.neighbor).unwrap();
+        let link = lab.host.link("br0").unwrap();
+        let setting = || lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap();
+
+        // The attack is one.
+        let on = Ipv4Conf::RouteLocalnet.to(1).create(&link).unwrap();
+        seen(&lab.neighbor, "127.0.0.1:22");
+        drop(on);
+        let mut child =
+            publisher(&lab.host, "held::a_killed_process_leaves_nobody_a_way_to_127_0_0_1");
+        assert_lost(&lab.neighbor, "127.0.0.1:22");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        gone_but_for_what_drops(&lab.host);
+        assert_eq!(setting(), "1");
+        assert_lost(&lab.neighbor, "127.0.0.1:22");
+        next_leaves_nothing(&lab.host);
+        assert_lost(&lab.neighbor, "127.0.0.1:22");
     });
 }

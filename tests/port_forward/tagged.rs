@@ -143,6 +143,53 @@ fn a_flushed_ruleset_takes_them_and_they_may_come_again() {
 }
 
 #[test]
+fn rules_that_somebody_took_away_are_missed_and_made_again() {
+    support::isolated(|| {
+        let lab = Lab::new(false);
+        let _servers = lab.servers();
+        let place = support::Place::of_fd(&*lab.host);
+        let web = |port| PortForward::new(port, "10.0.0.2").target_port(80).tagged("web");
+        let first = web(8080).create(&lab.host).unwrap();
+        assert!(first.is_in_force().unwrap());
+        if support::nft(&place, &["flush", "table", "ip", "netloom-ports"]).is_none() {
+            return;
+        }
+        support::nft(&place, &["flush", "table", "ip", "netloom-loopback"]).unwrap();
+        assert!(!first.is_in_force().unwrap());
+        let second = web(8081).create(&another(&lab.host)).unwrap();
+        for handle in [&first, &second] {
+            assert!(handle.is_in_force().unwrap());
+            for (from, at) in [(&lab.outside, "198.51.100.2"), (&lab.host, "127.0.0.1")] {
+                let at = format!("{at}:{}", handle.host_ports().first());
+                crate::traffic::tcp(from, &at, crate::traffic::PATIENCE).unwrap();
+            }
+        }
+        let rules = support::nft(&place, &["list", "ruleset"]).unwrap();
+        assert_eq!(rules.matches("ip daddr 127.0.0.0/8 drop").count(), 2, "{rules}");
+        first.delete().unwrap();
+        second.delete().unwrap();
+        assert_nothing_left(&lab.host);
+    });
+}
+
+#[test]
+fn a_port_by_a_link_that_was_made_anew_is_not_in_force() {
+    support::isolated(|| {
+        let (host, bridge) = host();
+        let ports = [None, Some("web")].map(|tag| {
+            let port = if tag.is_some() { 81 } else { 80 };
+            let forward = crate::lab::of_kind(tag, PortForward::new(port, "10.0.0.2"));
+            forward.host_address("10.0.0.1").create(&host).unwrap()
+        });
+        assert!(ports.iter().all(|port| port.is_in_force().unwrap()));
+        drop(bridge);
+        let _bridge =
+            netloom::Bridge::new("br0").address("10.0.0.1/16").up().create(&host).unwrap();
+        assert!(ports.iter().all(|port| !port.is_in_force().unwrap()));
+    });
+}
+
+#[test]
 fn a_ruleset_that_nft_saved_and_loaded_is_understood() {
     support::isolated(|| {
         let (host, _bridge) = host();

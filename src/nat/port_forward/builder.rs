@@ -54,8 +54,10 @@ const LONGEST_TAG: usize = 119;
 ///   keeps the port.
 ///
 /// For `127.0.0.1` the setting `route_localnet` is turned on, on the one link that leads to the
-/// container, and put back with the last mapping there; what comes for `127.0.0.0/8` by any link but
-/// `lo` is dropped from before that moment on.
+/// container, and put back with the last mapping there, held or persistent, of whichever process; what
+/// comes for `127.0.0.0/8` by any link but `lo` is dropped from before that moment on, in a table
+/// `netloom-loopback` that nobody owns. A process that is killed leaves these two, and nothing open; they
+/// go with the next port that does. `nft flush ruleset` takes that table away, but not the switch.
 ///
 /// A port at one address goes before the same port at all. A process that listens on the port itself
 /// is no longer reached.

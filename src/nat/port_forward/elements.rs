@@ -15,6 +15,8 @@ pub(super) struct Elements<'a> {
     pub(super) addressed: Vec<PortElement<'a>>,
     pub(super) any: Vec<PortElement<'a>>,
     pub(super) hairpin: Vec<Element>,
+    /// Links that have to route loopback addresses; a persistent table notes them itself.
+    pub(super) local: Vec<Element>,
 }
 
 /// A port, with what it leads to; without, to be deleted.
@@ -60,6 +62,11 @@ impl<'a> Elements<'a> {
         for from in [link, 0] {
             self.hairpin.push(Element::new(hairpin(from, link, address)));
         }
+    }
+
+    /// A link that has to route loopback addresses.
+    pub(super) fn add_local(&mut self, link: u32) {
+        self.local.push(Element::new(Value::host_u32(link)));
     }
 }
 

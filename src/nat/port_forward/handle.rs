@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::mapping::Mapping;
-use super::{held, persistent};
+use super::{held, local, persistent};
 use crate::error::Error;
 use crate::netns::Netns;
 use crate::owned::sealed::Remove;
@@ -66,18 +66,19 @@ impl PortForwardHandle {
         self.kept.as_ref().map(|kept| &*kept.tag)
     }
 
-    /// Whether it works still. A persistent one's elements and rules anybody can take away, as `nft flush ruleset`
-    /// does, or `route_localnet` of its link, without which 127.0.0.1 leads nowhere; a held one is in force
-    /// for as long as it is there.
+    /// Whether it works still: what the kernel has of it is there, the link that leads to the container is,
+    /// and that routes loopback addresses where the port is at one. A persistent one's elements and rules
+    /// anybody can take away, as `nft flush ruleset` does; a held one's nobody can.
     ///
     /// # Errors
     ///
     /// Without `CAP_NET_ADMIN` it is [`is_permission_denied`](crate::Error::is_permission_denied).
     pub fn is_in_force(&self) -> Result<bool, Error> {
-        match &self.kept {
-            None => Ok(held::is_there(self)),
-            Some(kept) => persistent::is_in_force(self, kept),
-        }
+        let is_there = match &self.kept {
+            None => held::is_there(self),
+            Some(kept) => persistent::is_in_force(self, kept)?,
+        };
+        Ok(is_there && local::is_led_to(self)?)
     }
 
     /// The container's address.

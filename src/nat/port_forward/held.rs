@@ -1,6 +1,6 @@
 //! What is published by a namespace's handle, and how that changes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use nix::errno::Errno;
@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use super::builder::{ACTION, STOP};
 use super::elements::Elements;
 use super::handle::PortForwardHandle;
-use super::loopback::LocalRouting;
+use super::local;
 use super::mapping::{Container, Mapping, explain};
 use super::ruleset::PortTable;
 use super::stale;
@@ -24,9 +24,6 @@ pub(super) struct HeldPorts {
     next: u64,
     v4: OfFamily,
     v6: OfFamily,
-    local: LocalRouting,
-    /// Those at a loopback address whose link does not route such for them: not yet, or not any more.
-    unrouted: BTreeSet<u64>,
 }
 
 /// The mappings of a family: the first brings the table, the last takes it along. Who has a port the kernel
@@ -36,6 +33,8 @@ struct OfFamily {
     mappings: BTreeSet<u64>,
     /// How many mappings lead to a container by a link.
     containers: HashMap<Container, usize>,
+    /// How many have loopback addresses routed by a link.
+    local: HashMap<u32, usize>,
 }
 
 impl HeldPorts {
@@ -51,9 +50,16 @@ pub(super) fn create(
     shown: &dyn fmt::Display,
 ) -> Result<Vec<PortForwardHandle>, Error> {
     let step = (ACTION, shown);
-    change(netns, step, |socket, ports, generation| {
+    let handles = change(netns, step, |socket, ports, generation| {
         add(netns, socket, ports, generation, mappings, step)
-    })
+    })?;
+    local::hold(netns, &local::links_of(&handles), step).inspect_err(|_| {
+        // The error that is returned is the one that counts.
+        for handle in &handles {
+            drop(remove(handle));
+        }
+    })?;
+    Ok(handles)
 }
 
 /// A change to the table of a family.
@@ -84,7 +90,7 @@ fn add(
         let family = held.of(is_ipv4);
         let mut elements = Elements::for_ports(of_family().map(|one| one.host_ports.len()).sum());
         let mut last = None;
-        let mut new = BTreeSet::new();
+        let (mut new, mut local) = (BTreeSet::new(), BTreeSet::new());
         for mapping in of_family() {
             for (port, target) in mapping.ports() {
                 elements.add_port(port, Some(target), None);
@@ -97,6 +103,10 @@ fn add(
                 elements.add_container(container);
             }
             last = Some(container);
+            let link = mapping.link;
+            if mapping.is_at_loopback() && !family.local.contains_key(&link) && local.insert(link) {
+                elements.add_local(link);
+            }
         }
         let table = PortTable::held(port, is_ipv4);
         let is_new = family.mappings.is_empty();
@@ -135,11 +145,8 @@ fn add(
         let containers = &mut held.of(alike[0].is_ipv4()).containers;
         *containers.entry(container).or_default() += alike.len();
     }
-    if let Err(error) = route_loopback(netns, held, &handles) {
-        for handle in &handles {
-            drop(take(socket, known, held, handle));
-        }
-        return Err(error);
+    for handle in handles.iter().filter(|handle| handle.mapping.is_at_loopback()) {
+        *held.v4.local.entry(handle.mapping.link).or_default() += 1;
     }
     Ok(handles)
 }
@@ -158,34 +165,22 @@ fn forget_unknown(socket: &mut Socket, changes: &[Change<'_>]) {
     transaction.commit(socket, |_| ()).ok();
 }
 
-/// Where a loopback address leads to a mapping, has answers come back to one.
-fn route_loopback(
-    netns: &Netns,
-    held: &mut HeldPorts,
-    handles: &[PortForwardHandle],
-) -> Result<(), Error> {
-    let local = || handles.iter().filter(|handle| handle.mapping.is_at_loopback());
-    let mut links: BTreeMap<u32, usize> = BTreeMap::new();
-    for handle in local() {
-        *links.entry(handle.mapping.link).or_default() += 1;
-    }
-    while let Some((link, count)) = links.first_key_value().map(|(link, count)| (*link, *count)) {
-        if let Err(error) = held.local.hold(netns, link, count) {
-            let left = local().filter(|handle| links.contains_key(&handle.mapping.link));
-            held.unrouted.extend(left.map(|handle| handle.number));
-            return Err(error);
-        }
-        links.remove(&link);
-    }
-    Ok(())
-}
-
 /// By its number, if it is still there; with the last of the family goes the table.
 pub(super) fn remove(handle: &PortForwardHandle) -> Result<(), Error> {
-    with(&handle.netns, (STOP, handle), |socket, Ports { known, held }| {
+    let taken = with(&handle.netns, (STOP, handle), |socket, Ports { known, held }| {
         take(socket, known, held, handle).inspect_err(|_| known.forget())
-    })?;
-    stale::forget_own(&handle.netns, &[handle.mapping])
+    });
+    let is_last = match &taken {
+        Ok(is_last) => *is_last,
+        // A first try may have come no further.
+        Err(error) => error.is_not_found() && handle.mapping.is_at_loopback(),
+    };
+    let settled = if is_last { local::settle(&handle.netns) } else { Ok(()) };
+    let forgotten = match &taken {
+        Ok(_) => stale::forget_own(&handle.netns, &[handle.mapping]),
+        Err(_) => Ok(()),
+    };
+    settled.and(taken.map(drop)).and(forgotten)
 }
 
 /// Whether it has not been deleted.
@@ -196,12 +191,13 @@ pub(super) fn is_there(handle: &PortForwardHandle) -> bool {
     is_there.unwrap_or(false)
 }
 
+/// Takes it away. Whether it was the last that had its link route loopback addresses.
 fn take(
     socket: &mut Socket,
     known: &mut Known,
     held: &mut HeldPorts,
     handle: &PortForwardHandle,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let step: Step<'_> = (STOP, handle);
     let PortForwardHandle { mapping, number, .. } = *handle;
     let table = PortTable::held(socket.port(), mapping.is_ipv4());
@@ -218,10 +214,10 @@ fn take(
     if count <= 1 {
         elements.add_container(mapping.container());
     }
-    // Off first: from then on nothing leads here that what is deleted next has to drop.
-    if mapping.is_at_loopback() && !held.unrouted.contains(&number) {
-        held.local.release(&handle.netns, mapping.link)?;
-        held.unrouted.insert(number);
+    let local = family.local.get(&mapping.link).copied().unwrap_or(1);
+    let is_last_local = mapping.is_at_loopback() && local <= 1;
+    if is_last_local {
+        elements.add_local(mapping.link);
     }
     let mut delete = |transaction: Operations<'_>| {
         let mut transaction = transaction;
@@ -256,6 +252,10 @@ fn take(
         Some(count) if *count > 1 => *count -= 1,
         _ => drop(family.containers.remove(&mapping.container())),
     }
-    held.unrouted.remove(&number);
-    Ok(())
+    match family.local.get_mut(&mapping.link) {
+        _ if !mapping.is_at_loopback() => {}
+        Some(count) if *count > 1 => *count -= 1,
+        _ => drop(family.local.remove(&mapping.link)),
+    }
+    Ok(is_last_local)
 }

@@ -1,7 +1,6 @@
 //! The link that leads to a container, and `route_localnet` on it: without, the kernel takes an
 //! answer for 127.0.0.1 that comes in by a link for a forgery.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
@@ -10,9 +9,8 @@ use nix::errno::Errno;
 
 use super::builder::{ACTION, PortForward};
 use crate::error::{Cause, Error};
-use crate::link::{Ipv4Conf, LinkSettingApart};
+use crate::link::Ipv4Conf;
 use crate::netns::Netns;
-use crate::owned::sealed::Remove;
 use crate::wire::route::RouteView;
 
 /// A route to this namespace itself (`include/uapi/linux/rtnetlink.h`).
@@ -48,51 +46,12 @@ pub(super) fn link_to(netns: &Netns, forward: &PortForward, target: IpAddr) -> R
     }
 }
 
-/// The links on which it is on because of us. Kept beside a socket of the namespace, so this must not
-/// keep the namespace alive.
-#[derive(Debug, Default)]
-pub(super) struct LocalRouting(BTreeMap<u32, Hold>);
-
-#[derive(Debug)]
-struct Hold {
-    setting: LinkSettingApart,
-    count: usize,
-}
-
-impl LocalRouting {
-    /// Has it on, for so many mappings more.
-    pub(super) fn hold(&mut self, netns: &Netns, index: u32, more: usize) -> Result<(), Error> {
-        if let Some(hold) = self.0.get_mut(&index) {
-            hold.count += more;
-            return Ok(());
-        }
-        let setting = Ipv4Conf::RouteLocalnet.to(1).create(&netns.link_at(index)?)?.keep();
-        self.0.insert(index, Hold { setting: setting.apart(), count: more });
-        Ok(())
-    }
-
-    /// For one mapping less; with the last it is put back. A link that is gone has taken it along.
-    pub(super) fn release(&mut self, netns: &Netns, index: u32) -> Result<(), Error> {
-        let Some(hold) = self.0.get_mut(&index) else { return Ok(()) };
-        if hold.count > 1 {
-            hold.count -= 1;
-            return Ok(());
-        }
-        match hold.setting.clone().of(netns).remove() {
-            // To be tried again.
-            Err(error) if !error.is_not_found() => return Err(error),
-            _ => self.0.remove(&index),
-        };
-        Ok(())
-    }
-}
-
 /// Whether loopback addresses may be routed by the link at this index.
 pub(super) fn routes_loopback(netns: &Netns, index: u32) -> Result<bool, Error> {
     Ok(netns.link_at(index)?.ipv4_conf(Ipv4Conf::RouteLocalnet)? != 0)
 }
 
-/// Turns it on, for a mapping that outlives the program.
+/// Turns it on.
 pub(super) fn route_loopback(netns: &Netns, index: u32) -> Result<(), Error> {
     netns.link_at(index)?.set_ipv4_setting(Ipv4Conf::RouteLocalnet as u16, 1)
 }

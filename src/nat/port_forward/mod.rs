@@ -9,6 +9,7 @@
 //!     map addressed { type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; size 65536; }
 //!     map any { type inet_proto . inet_service : ipv4_addr . inet_service; size 65536; }
 //!     set hairpin { type iface_index . iface_index . ipv4_addr; }
+//!     set local { type iface_index; }         # IPv4 only: links that have to have route_localnet
 //!     chain loopback {                        # IPv4 only; the kernel itself does it for IPv6
 //!         type filter hook prerouting priority raw;
 //!         iifname != "lo" ip daddr 127.0.0.0/8 drop
@@ -44,7 +45,7 @@
 //!     } }
 //!     set hairpin { …; elements = { "br0" . "br0" . 10.0.0.2 comment "2", … } }   # mappings there
 //!     map local {                                                                 # route_localnet
-//!         type iface_index : verdict; elements = { "br0" comment "was 0" : goto mappings }
+//!         type iface_index : verdict; elements = { "br0" comment "route_localnet" : goto mappings }
 //!     }
 //!     chain mappings { }                                   # empty: the kernel counts what leads there
 //!     chain local-5 { }
@@ -52,8 +53,10 @@
 
 mod builder;
 mod elements;
+mod guard;
 mod handle;
 mod held;
+mod local;
 mod loopback;
 mod mapping;
 mod persistent;

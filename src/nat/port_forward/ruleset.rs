@@ -7,10 +7,8 @@ use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 
 use super::elements::Elements;
 use super::mapping::{Mapping, Port};
-use crate::error::Cause;
 use crate::nat::chains::NatChain;
-use crate::netlink::Socket;
-use crate::nft::{Operations, read};
+use crate::nft::Operations;
 use crate::wire::attribute::Attribute;
 use crate::wire::nft::chain::{Chain, ChainType};
 use crate::wire::nft::data::{ChainRef, Data, Value, Verdict};
@@ -38,7 +36,7 @@ use crate::wire::nft::userdata::{ByteOrder, UserData};
 pub(super) const ADDRESSED: &str = "addressed";
 pub(super) const ANY: &str = "any";
 pub(super) const HAIRPIN: &str = "hairpin";
-/// Of the persistent table: the links that route loopback addresses because of it, each with a chain.
+/// The links that have to route loopback addresses for it; in the persistent table each with a chain.
 pub(super) const LOCAL: &str = "local";
 /// Of the persistent table: its mappings by tag.
 pub(super) const TAGS: &str = "tags";
@@ -139,12 +137,14 @@ impl PortTable {
             MessageType::NewElement => NLM_F_CREATE | NLM_F_EXCL,
             _ => 0,
         };
-        let Elements { addressed, any, hairpin } = elements;
+        let Elements { addressed, any, hairpin, local } = elements;
         let of = |set| ElementsOf::new(&self.name, set);
         for (set, elements) in [(ADDRESSED, addressed), (ANY, any)] {
             transaction.push_elements(step, kind, flags, self.family(), (&of(set), elements));
         }
-        transaction.push_elements(step, kind, flags, self.family(), (&of(HAIRPIN), hairpin));
+        for (set, elements) in [(HAIRPIN, hairpin), (LOCAL, local)] {
+            transaction.push_elements(step, kind, flags, self.family(), (&of(set), elements));
+        }
     }
 
     pub(super) fn push_delete<'a>(
@@ -171,9 +171,23 @@ impl PortTable {
         for set in self.sets().into_iter().flatten() {
             transaction.push(step(&"a map of ports"), MessageType::NewSet, create, family, &set);
         }
-        let step = step(&"a chain for ports");
+        self.push_chains(transaction);
+    }
+
+    /// Has its rules be those it was made with, where somebody took some away.
+    pub(super) fn push_mend(&self, transaction: &mut Operations<'_>) {
+        let all = Rule { table: self.name.clone(), ..Rule::default() };
+        let step = ("mend", &"the rules for ports" as &dyn fmt::Display);
+        transaction.push(step, MessageType::DeleteRule, 0, self.family(), &all);
+        self.push_chains(transaction);
+    }
+
+    /// Its chains, where they are missing, and their rules.
+    fn push_chains(&self, transaction: &mut Operations<'_>) {
+        let step = ("add", &"a chain for ports" as &dyn fmt::Display);
+        let family = self.family();
         for (chain, _) in self.chains() {
-            transaction.push(step, MessageType::NewChain, create, family, &chain);
+            transaction.push(step, MessageType::NewChain, NLM_F_CREATE, family, &chain);
         }
         for (chain, rules) in self.chains() {
             for expressions in rules {
@@ -186,14 +200,13 @@ impl PortTable {
     }
 
     /// Whether its chains have the rules that they were made with, whatever somebody put between them.
-    pub(super) fn has_rules(&self, socket: &mut Socket) -> Result<bool, Cause> {
-        let there = read::rules(socket, self.family(), &self.name)?;
+    pub(super) fn has_rules(&self, rules: &[Rule]) -> bool {
         let has = |(chain, wanted): (Chain, Vec<Vec<Expr>>)| {
             let name = chain.name.map(ChainRef::Name);
-            let mut there = there.iter().filter(|rule| rule.chain == name);
+            let mut there = rules.iter().filter(|rule| rule.chain == name);
             wanted.iter().all(|wanted| there.any(|rule| are_as_said(&rule.expressions, wanted)))
         };
-        Ok(self.chains().into_iter().all(has))
+        self.chains().into_iter().all(has)
     }
 
     fn address_type(&self) -> DataType {
@@ -245,6 +258,12 @@ impl PortTable {
             map(ANY, 2, &[protocol, port], 8)?,
             set(HAIRPIN, 3, &[link, link, address], 8 + length, None)?,
         ];
+        if self.is_held && self.is_ipv4 {
+            sets.push(Set {
+                userdata: Some(UserData::of_set(ByteOrder::Host)),
+                ..set(LOCAL, 5, &[link], 4, None)?
+            });
+        }
         if !self.is_held {
             let hash = DataType::IPV6_ADDRESS;
             sets.push(counted(TAGS, 4, &[hash, port], 20, Some(2 * SIZE))?);
@@ -366,7 +385,7 @@ fn are_as_said(listed: &[Expr], said: &[Expr]) -> bool {
 }
 
 /// `iifname != "lo" ip daddr 127.0.0.0/8 drop`.
-fn not_from_a_link_to_loopback() -> Vec<Expr> {
+pub(super) fn not_from_a_link_to_loopback() -> Vec<Expr> {
     let lo = Value::interface("lo").unwrap_or(Value::from(0_u8));
     vec![
         Meta::Load { dreg: R1, key: MetaKey::InputName }.into(),

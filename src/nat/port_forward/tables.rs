@@ -7,6 +7,7 @@ use std::fmt;
 use nix::errno::Errno;
 
 use super::elements::place_of;
+use super::guard::{GUARD, Guard};
 use super::held::HeldPorts;
 use super::mapping::{Mapping, Port, taken};
 use super::persistent::Ledger;
@@ -39,7 +40,10 @@ pub(super) struct Known {
     /// The families in which somebody else has a table of the persistent one's name.
     foreign: Vec<Family>,
     ledgers: Vec<Ledger>,
-    /// Links that route loopback addresses because of persistent mappings, as we saw to.
+    /// Those whose rules somebody has taken away.
+    broken: Vec<PortTable>,
+    pub(super) guard: Guard,
+    /// Links that route loopback addresses because of mappings, with what drops, as we saw to.
     pub(super) routed: BTreeSet<u32>,
 }
 
@@ -57,7 +61,18 @@ impl Known {
         let mut known = Self { generation: Some(generation), ..Self::default() };
         for (family, table) in read::tables(socket)? {
             match PortTable::of(family, &table) {
-                Some(found) => known.tables.push(found),
+                Some(found) => {
+                    if !found.is_held() {
+                        let rules = read::rules(socket, family, &found.name)?;
+                        if !found.has_rules(&rules) {
+                            known.broken.push(found.clone());
+                        }
+                    }
+                    known.tables.push(found);
+                }
+                None if family == Family::Ip && table.name.as_deref() == Some(GUARD) => {
+                    known.guard = Guard::of(socket, &table)?;
+                }
                 None if table.name.as_deref() == Some(PERSISTENT) => known.foreign.push(family),
                 None => {}
             }
@@ -82,6 +97,19 @@ impl Known {
         self.tables.contains(table)
     }
 
+    pub(super) fn tables(&self) -> impl Iterator<Item = &PortTable> {
+        self.tables.iter()
+    }
+
+    pub(super) fn is_broken(&self, table: &PortTable) -> bool {
+        self.broken.contains(table)
+    }
+
+    /// That its rules are there from now on.
+    pub(super) fn mended(&mut self, table: &PortTable) {
+        self.broken.retain(|known| known != table);
+    }
+
     pub(super) fn is_foreign(&self, table: &PortTable) -> bool {
         self.foreign.contains(&table.family())
     }
@@ -95,6 +123,7 @@ impl Known {
     }
 
     pub(super) fn gone(&mut self, table: &PortTable) {
+        self.mended(table);
         self.tables.retain(|known| known != table);
         self.ledgers.retain(|ledger| ledger.table != *table);
     }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::ledger::Ledger;
-use super::local::route_loopbacks;
 use super::note::{Note, TagHash};
 use super::record::Record;
 use super::{take, unwritable};
@@ -13,7 +12,7 @@ use crate::nat::guarded::NotOurs;
 use crate::nat::port_forward::builder::ACTION;
 use crate::nat::port_forward::elements::Elements;
 use crate::nat::port_forward::handle::{Kept, PortForwardHandle};
-use crate::nat::port_forward::loopback::routes_loopback;
+use crate::nat::port_forward::local;
 use crate::nat::port_forward::mapping::{Mapping, explain};
 use crate::nat::port_forward::ruleset::PortTable;
 use crate::nat::port_forward::tables::{Known, Step, change, unchanged};
@@ -54,7 +53,8 @@ pub(crate) fn create(
         }
     };
     let handles = added.inspect_err(|_| delete(&unknown))?;
-    route_loopbacks(netns, &handles).inspect_err(|_| delete(&handles))?;
+    let links = local::links_of(&handles);
+    local::hold(netns, &links, step).inspect_err(|_| delete(&handles))?;
     Ok(handles)
 }
 
@@ -120,6 +120,9 @@ fn prepare<'a>(
         if !known.has(&table) {
             table.push_create(&mut transaction);
             known.made(&table);
+        } else if known.is_broken(&table) {
+            table.push_mend(&mut transaction);
+            known.mended(&table);
         }
         let ledger = known.ledger(&table);
         let notes = of_family.iter().flat_map(|((mapping, tag), _)| notes_of(mapping, tag));
@@ -127,7 +130,7 @@ fn prepare<'a>(
         let mut elements = Elements::for_ports(of_family.len());
         for ((mapping, tag), comment) in of_family {
             let number = generation.into();
-            let seen_at = note_added(netns, ledger, mapping, tag, number)?;
+            let seen_at = note_added(ledger, mapping, tag, number)?;
             ledger.came(mapping.ports().map(|(port, _)| port), number);
             for (port, target) in mapping.ports() {
                 elements.add_port(port, Some(target), comment.as_ref());
@@ -154,7 +157,6 @@ fn notes_of(mapping: &Mapping, tag: &str) -> impl Iterator<Item = Note> {
 
 /// Notes a mapping more; where among those of its tag.
 fn note_added(
-    netns: &Netns,
     ledger: &mut Ledger,
     mapping: &Mapping,
     tag: &str,
@@ -180,8 +182,7 @@ fn note_added(
     ledger.add(Note::Container(link, target), 1);
     if mapping.is_at_loopback() {
         if ledger.get(Note::Local(link)).is_none() {
-            let was = u8::from(routes_loopback(netns, link)?);
-            ledger.set(Note::Local(link), 0, format!("was {was}"));
+            ledger.set(Note::Local(link), 0, "route_localnet");
             ledger.add(Note::Whole, 1);
         }
         ledger.add(Note::Local(link), 1);

@@ -158,13 +158,6 @@ impl Ledger {
         self.touched.insert(note);
     }
 
-    /// One less, and the note stays, at none too.
-    pub(super) fn less_but_stay(&mut self, note: Note) {
-        let (count, rest) = self.count(note);
-        let rest = rest.to_owned();
-        self.set(note, count.saturating_sub(1), rest);
-    }
-
     /// Writes what has changed: what is to go first, as an element can't be changed.
     pub(super) fn push<'a>(
         &self,
@@ -256,7 +249,7 @@ mod tests {
     fn a_mapping_that_comes_deletes_nothing() {
         let (hash, address) = (TagHash::of("web"), IpAddr::from([10, 0, 0, 2]));
         let mut ledger = Ledger::new(PortTable::persistent(true));
-        for (note, count, rest) in [(Note::Whole, 3, ""), (Note::Local(5), 2, "was 0")] {
+        for (note, count, rest) in [(Note::Whole, 3, ""), (Note::Local(5), 2, "route_localnet")] {
             let text = Some(Text { count, rest: rest.into() });
             ledger.notes.insert(note, State { before: text.clone(), now: text });
         }

@@ -3,7 +3,6 @@
 mod add;
 mod find;
 mod ledger;
-mod local;
 mod note;
 mod record;
 mod take;
@@ -39,8 +38,8 @@ pub(super) fn is_in_force(handle: &PortForwardHandle, kept: &Kept) -> Result<boo
     change(&handle.netns, step, |socket, ports, generation| {
         let in_force = own_ports(socket, &ports.known, &table, handle, kept)
             .map_err(|cause| cause.doing(step.0, step.1))?;
-        let is_whole = table.has_rules(socket).map_err(|cause| cause.doing(step.0, step.1))?;
         unchanged(socket, generation, step)?;
+        let is_whole = !ports.known.is_broken(&table);
         Ok(is_whole && in_force.len() == handle.mapping.host_ports.len())
     })
 }

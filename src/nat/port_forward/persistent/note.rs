@@ -19,7 +19,7 @@ pub(super) enum Note {
     Mapping(TagHash, u16),
     /// A container and the link that leads to it: how many mappings do.
     Container(u32, IpAddr),
-    /// A link that routes loopback addresses: for how many mappings, and whether it did so before.
+    /// A link that has to route loopback addresses: for how many mappings.
     Local(u32),
 }
 
@@ -129,7 +129,7 @@ mod tests {
             (Note::Tag(hash), 2, "web of two words"),
             (Note::Container(5, IpAddr::from([10, 0, 0, 2])), 3, ""),
             (Note::Mapping(hash, 1), 0, "0.0.0.0:8080->10.0.0.2:80/tcp%5#1f"),
-            (Note::Local(5), 0, "was 0"),
+            (Note::Local(5), 0, "route_localnet"),
         ] {
             let text = Text { count, rest: rest.into() };
             let comment = text.comment(note).unwrap();

@@ -1,11 +1,8 @@
 //! Deleting persistent ports.
 
-use std::collections::BTreeSet;
-
 use nix::errno::Errno;
 
 use super::ledger::Ledger;
-use super::local::settle;
 use super::note::{Note, TagHash};
 use super::record::Record;
 use super::{own_ports, unwritable};
@@ -13,6 +10,7 @@ use crate::error::{Cause, Error};
 use crate::nat::port_forward::builder::STOP;
 use crate::nat::port_forward::elements::Elements;
 use crate::nat::port_forward::handle::{Kept, PortForwardHandle};
+use crate::nat::port_forward::local;
 use crate::nat::port_forward::mapping::Mapping;
 use crate::nat::port_forward::ruleset::PortTable;
 use crate::nat::port_forward::stale;
@@ -49,21 +47,19 @@ pub(crate) fn remove_all(handles: &[&PortForwardHandle]) -> Option<Vec<Result<()
 fn take_all(netns: &Netns, handles: &[&PortForwardHandle]) -> Result<bool, Error> {
     let Some(first) = handles.first() else { return Ok(true) };
     let step: Step<'_> = (STOP, first);
-    let Taken { all, links } = change(netns, step, |socket, ports, generation| {
+    let Taken { all, is_last_local } = change(netns, step, |socket, ports, generation| {
         take(socket, &mut ports.known, generation, handles, step)
     })?;
-    for link in links {
-        settle(netns, link)?;
-    }
+    let settled = if is_last_local { local::settle(netns) } else { Ok(()) };
     let mappings: Vec<_> = handles.iter().map(|handle| handle.mapping).collect();
     stale::forget_own(netns, &mappings)?;
-    Ok(all)
+    settled.map(|()| all)
 }
 
 struct Taken {
     all: bool,
-    /// Those that may have to be as they were before.
-    links: BTreeSet<u32>,
+    /// Whether links may have to be as they were before.
+    is_last_local: bool,
 }
 
 fn take(
@@ -75,7 +71,7 @@ fn take(
 ) -> Result<Taken, Error> {
     let doing = |cause: Cause| cause.doing(step.0, step.1);
     let mut transaction = Operations::at_generation(generation);
-    let mut taken = Taken { all: true, links: BTreeSet::new() };
+    let mut taken = Taken { all: true, is_last_local: false };
     let mut gone = Vec::new();
     let mut is_any = false;
     for is_ipv4 in [true, false] {
@@ -86,6 +82,7 @@ fn take(
         }
         if !known.has(&table) {
             taken.all = false;
+            taken.is_last_local |= of_family().any(|handle| handle.mapping.is_at_loopback());
             continue;
         }
         let mut elements = Elements::default();
@@ -98,9 +95,7 @@ fn take(
             let ledger = known.ledger(&table);
             let is_there = note_removed(socket, ledger, handle, kept).map_err(doing)?;
             let is_routed = is_there && ledger.count(Note::Local(link)).0 > 0;
-            if handle.mapping.is_at_loopback() && !is_routed {
-                taken.links.insert(link);
-            }
+            taken.is_last_local |= handle.mapping.is_at_loopback() && !is_routed;
             taken.all &= is_there;
             is_any |= is_there;
             if is_there {
@@ -186,9 +181,12 @@ fn note_removed(
     ledger.add(Note::Container(link, target), -1);
     if handle.mapping.is_at_loopback() {
         let local = Note::Local(link);
-        // With the last the note stays until the link is as it was.
         if ledger.get(local).is_some() {
-            ledger.less_but_stay(local);
+            ledger.add(local, -1);
+            // With its last mapping the link goes.
+            if ledger.get(local).is_none() {
+                ledger.add(Note::Whole, -1);
+            }
         }
     } else {
         ledger.add(Note::Whole, -1);
