@@ -4,7 +4,8 @@
 mod support;
 mod traffic;
 
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use netloom::nft::{Chain, Family, Hook, Policy, Priority, Table};
@@ -12,7 +13,10 @@ use netloom::{
     Address, Bridge, Firewall, Forwarding, ForwardingHandle, Link, Namespace, Netns, Owned, Ping,
     PortForward, PortGuard, Veth, VethEnd, VethPair,
 };
-use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::socket::{
+    MsgFlags, SockaddrIn6, bind, getsockopt, recv, sendto, setsockopt, sockopt,
+};
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use traffic::{Server, namespace};
 
@@ -147,6 +151,71 @@ fn connected_networks_and_published_ports_get_through() {
 }
 
 #[test]
+fn a_published_port_is_reached_from_another_network() {
+    support::isolated(|| {
+        let net = Host::new();
+        let _firewall = Host::firewall().create(&net.router).unwrap();
+        for (target, server, published) in [
+            ("10.0.1.2", "10.0.1.2:80", "10.0.0.1:8080"),
+            ("fd00:1::2", "[fd00:1::2]:80", "[fd00::1]:8080"),
+        ] {
+            let _server = Server::start(&net.c.1, server);
+            let port = PortForward::new(8080, target).target_port(80);
+            let _ports = [port.clone(), port.udp()].map(|port| port.create(&net.router).unwrap());
+            for ask in [traffic::tcp, traffic::udp] {
+                assert!(ask(&net.a.1, published, traffic::PATIENCE).is_ok());
+                assert!(ask(&net.a.1, server, traffic::SHORT).is_err());
+            }
+        }
+    });
+}
+
+#[test]
+fn networks_are_connected_and_apart_again() {
+    support::isolated(|| {
+        let net = Host::new();
+        let firewall = Host::firewall().create(&net.router).unwrap();
+        let both = || {
+            let ways = [(&net.a.1, "10.0.1.2"), (&net.c.1, "10.0.0.2"), (&net.a.1, "fd00:1::2")];
+            ways.map(|(from, to)| reaches(from, to))
+        };
+        assert_eq!(both(), [false; 3]);
+        firewall.connect("br0", "br1").unwrap();
+        assert_eq!(both(), [true; 3]);
+        firewall.disconnect("br1", "br0").unwrap();
+        assert_eq!(both(), [false; 3]);
+        assert!(firewall.disconnect("br1", "br0").unwrap_err().is_not_found());
+        assert!(firewall.connect("br1", "br1").is_err());
+        // What a network was connected with goes with it.
+        firewall.connect("br0", "br1").unwrap();
+        firewall.remove_network("br1").unwrap();
+        firewall.add_network("br1").unwrap();
+        assert_eq!(both(), [false; 3]);
+        assert_eq!(firewall.table().set("paths").unwrap().elements().unwrap().len(), 2);
+    });
+}
+
+#[test]
+fn persistent_ones_without_a_name_have_one_each() {
+    support::isolated(|| {
+        let host = Namespace::anonymous().create().unwrap();
+        for _ in 0..3 {
+            // As a process that has the number of one before.
+            let maker = host.run(|| Netns::current().unwrap()).unwrap();
+            Firewall::new().persistent("plugin").create(&maker).unwrap().keep();
+        }
+        let found = Firewall::find_tagged(&host, "plugin").unwrap();
+        let mut names: Vec<_> = found.iter().map(|one| one.table().name().to_owned()).collect();
+        names.sort();
+        let expected = [0, 1, 2].map(|number| format!("netloom-firewall-tagged-{number}"));
+        assert_eq!(names, expected);
+        for firewall in found {
+            Owned::adopt(firewall).delete().unwrap();
+        }
+    });
+}
+
+#[test]
 fn spoofed_frames_are_dropped() {
     support::isolated(|| {
         let net = Host::new();
@@ -187,6 +256,120 @@ fn spoofed_frames_are_dropped() {
         assert!(again.unwrap_err().is_already_exists());
         drop(later);
         assert!(reaches(&net.b.1, "10.0.0.1"));
+        // The firewall's own guard is taken away as well, and by another handle of it.
+        assert!(firewall.guard("pb").unwrap_err().is_not_found());
+        let _server = Server::start(&net.router, "10.0.0.1:99");
+        assert!(!asks_from("10.0.0.77", "10.0.0.1:99"));
+        Owned::adopt(firewall.clone().guard("pa").unwrap()).delete().unwrap();
+        assert!(asks_from("10.0.0.77", "10.0.0.1:99"));
+        assert!(firewall.guard("pa").unwrap_err().is_not_found());
+    });
+}
+
+/// Sends an ICMPv6 message from an address to all nodes on the link.
+fn say(from: &Netns, source: &str, index: u32, message: &[u8]) {
+    const ICMPV6: u8 = 58;
+    let socket = from.raw_ipv6_socket(ICMPV6).unwrap();
+    setsockopt(&socket, sockopt::Ipv6MulticastHops, &255).unwrap();
+    let address =
+        |text: &str| SockaddrIn6::from(SocketAddrV6::new(text.parse().unwrap(), 0, 0, index));
+    bind(socket.as_raw_fd(), &address(source)).unwrap();
+    let sent = sendto(socket.as_raw_fd(), message, &address("ff02::1"), MsgFlags::empty());
+    assert_eq!(sent, Ok(message.len()));
+}
+
+/// That an address is the one of a MAC address from now on (RFC 4861).
+fn advertisement(target: &str, mac: [u8; 6]) -> Vec<u8> {
+    let target: Ipv6Addr = target.parse().unwrap();
+    let head = [136, 0, 0, 0, 0x20, 0, 0, 0];
+    [&head[..], &target.octets(), &[2, 1], &mac].concat()
+}
+
+#[test]
+fn a_guarded_port_takes_no_neighbours_ipv6_address() {
+    support::isolated(|| {
+        let net = Host::new();
+        let (cable, a) = &net.a;
+        let mac = |netns: &Netns, name: &str| {
+            let links = netns.links().unwrap();
+            let found = links.iter().find(|link| link.name == name).unwrap();
+            (found.index, found.mac.unwrap().octets())
+        };
+        let ((a_index, a_mac), (b_index, b_mac)) = (mac(a, "eth0"), mac(&net.b.1, "eth0"));
+        let (bridge, bridge_mac) = mac(&net.router, "br0");
+        let own = "fe80::ff:fe00:a";
+        let others = ["fd00::77/64", "fe80::77/64"]
+            .map(|other| Address::new(other).create(cable.peer()).unwrap());
+        // What b hears of it.
+        let is_heard = |source: &str, message: &[u8]| {
+            let ears = net.b.1.raw_ipv6_socket(58).unwrap();
+            let patience = TimeVal::milliseconds(200);
+            setsockopt(&ears, sockopt::ReceiveTimeout, &patience).unwrap();
+            say(a, source, a_index, message);
+            let mut heard = [0; 128];
+            loop {
+                match recv(ears.as_raw_fd(), &mut heard, MsgFlags::empty()) {
+                    Ok(length)
+                        if heard[..2] == message[..2] && heard[4..length] == message[4..] =>
+                    {
+                        return true;
+                    }
+                    Ok(_) => {}
+                    Err(_) => return false,
+                }
+            }
+        };
+        let router = [134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+        let redirect = [&[137, 0, 0, 0, 0, 0, 0, 0][..], &[0; 32]].concat();
+        let solicitation = [133, 0, 0, 0, 0, 0, 0, 0];
+        let bad: [(&str, &[u8]); 7] = [
+            ("fd00::2", &advertisement("fd00::3", a_mac)),
+            (own, &advertisement("fd00::1", a_mac)),
+            (own, &advertisement("fe80::1", a_mac)),
+            (own, &router),
+            (own, &redirect),
+            ("fe80::77", &solicitation),
+            ("fd00::77", &advertisement("fd00::2", a_mac)),
+        ];
+        let good: [(&str, &[u8]); 3] = [
+            ("fd00::2", &advertisement("fd00::2", a_mac)),
+            (own, &advertisement(own, a_mac)),
+            (own, &solicitation),
+        ];
+        let lies = || say(a, "fd00::2", a_index, &advertisement("fd00::3", a_mac));
+        let mends = || {
+            say(&net.b.1, "fd00::3", b_index, &advertisement("fd00::3", b_mac));
+            say(&net.router, "fd00::1", bridge, &advertisement("fd00::1", bridge_mac));
+        };
+        assert!(reaches(&net.router, "fd00::3"));
+        assert!((0..20).any(|_| {
+            lies();
+            !reaches(&net.router, "fd00::3")
+        }));
+        assert!(bad.iter().all(|(source, message)| is_heard(source, message)));
+        assert!((0..20).any(|_| {
+            mends();
+            reaches(&net.router, "fd00::3")
+        }));
+        let guard = PortGuard::new("pa").mac("02:00:00:00:00:0a");
+        let guard = guard.address("10.0.0.2").address("fd00::2");
+        let firewall = Host::firewall().port(guard).create(&net.router).unwrap();
+        lies();
+        assert!(reaches(&net.router, "fd00::3"));
+        let heard = bad.map(|(source, message)| is_heard(source, message));
+        assert_eq!(heard, [false; 7]);
+        let heard = good.map(|(source, message)| is_heard(source, message));
+        assert_eq!(heard, [true; 3]);
+        // Without a MAC address the link-local one is not known.
+        Owned::adopt(firewall.guard("pa").unwrap()).delete().unwrap();
+        let _guard = PortGuard::new("pa").address("fd00::2").create(&firewall).unwrap();
+        assert!(is_heard("fe80::77", &solicitation) && !is_heard(own, &router));
+        drop(others);
+        // It has heard its own lies.
+        assert!((0..20).any(|_| {
+            mends();
+            reaches(&net.b.1, "fd00::2") && reaches(&net.router, "fd00::2")
+        }));
     });
 }
 
@@ -232,16 +415,49 @@ fn chains_that_drop_are_named() {
         let other = Netns::from_fd(std::os::fd::AsFd::as_fd(&*netns).try_clone_to_owned().unwrap())
             .unwrap();
         let chain = |name, hook| Chain::new(name).hook(hook, Priority::FILTER).policy(Policy::Drop);
+        let table = |family, chain| Table::new(family, "theirs").chain(chain).create(&other);
         let _theirs = Table::new(Family::Ip, "docker")
             .chain(chain("FORWARD", Hook::Forward))
             .chain(chain("INPUT", Hook::Input))
+            .chain(chain("OUTPUT", Hook::Output))
             .create(&other)
             .unwrap();
+        let _ingress = [
+            table(Family::Inet, chain("i", Hook::Ingress).dev("lo")).unwrap(),
+            table(Family::Netdev, chain("n", Hook::Ingress).dev("lo")).unwrap(),
+            table(Family::Arp, chain("a", Hook::Input)).unwrap(),
+        ];
+        let asleep = Table::new(Family::Ip6, "asleep").dormant();
+        let _asleep = asleep.chain(chain("f", Hook::Forward)).create(&other).unwrap();
         let _ours = Firewall::new().default_drop().create(&netns).unwrap();
+        let tagged = Firewall::new().persistent("plugin").default_drop();
+        let tagged = tagged.create(&other).unwrap();
+        let named = |found: Vec<netloom::Obstacle>| {
+            let mut named: Vec<_> = found
+                .iter()
+                .map(|found| format!("{} {} {}", found.family, found.table, found.hook))
+                .collect();
+            named.sort();
+            named
+        };
+        let mut expected = vec![
+            "arp theirs input".to_owned(),
+            "inet theirs ingress".into(),
+            "ip docker forward".into(),
+            "ip docker output".into(),
+            "netdev theirs ingress".into(),
+        ];
+        assert_eq!(
+            named(Firewall::find_tagged(&netns, "plugin").unwrap()[0].obstacles().unwrap()),
+            expected
+        );
         let found = Firewall::obstacles(&netns).unwrap();
-        assert_eq!(found.len(), 1);
-        assert_eq!((found[0].family, found[0].hook), (Family::Ip, Hook::Forward));
-        assert!(found[0].to_string().contains("`ip docker FORWARD`"));
+        assert!(found.iter().any(|found| found.to_string().contains("`ip docker FORWARD`")));
+        let ours = found.iter().find(|found| found.tag.is_some()).unwrap();
+        assert!(ours.to_string().contains("tagged `plugin`"));
+        expected.insert(1, "inet netloom-firewall-tagged-0 forward".into());
+        assert_eq!(named(found), expected);
+        tagged.delete().unwrap();
     });
 }
 

@@ -11,8 +11,8 @@ use crate::input::{FirstRejected, link_name};
 use crate::link::LinkRef;
 use crate::netns::Netns;
 use crate::nft::{
-    Chain, CtState, CtStatus, Datum, Family, Field, Hook, Map, Policy, Priority, Rule, Set, Span,
-    Table, TableHandle, Transaction, Type,
+    self, Chain, CtState, CtStatus, Datum, Family, Field, Hook, Map, Policy, Priority, Rule, Set,
+    Span, Table, TableHandle, Transaction, Type,
 };
 use crate::owned::Owned;
 
@@ -20,7 +20,9 @@ use crate::owned::Owned;
 ///
 /// Each network is a link, a bridge as a rule. What its containers ask for is let out and the answers in;
 /// networks can't reach one another, and from outside only what address translation sends to a container
-/// comes in. What is of none of the networks is let alone.
+/// comes in. What is published is for everybody, containers of other networks among them, by the host's address.
+/// What is of none of the networks is let alone. Connections that are there already go on, as answers do:
+/// [`ConntrackFilter::delete`](crate::ConntrackFilter::delete) ends them.
 ///
 /// Replaces, for `br0`: `iptables -A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT`,
 /// `-i br0 -j ACCEPT`, `-o br0 -j DROP`, `-i br0 -o br1 -j DROP`, `-t mangle … -j TCPMSS
@@ -62,6 +64,8 @@ pub struct Firewall {
 const ACTION: &str = "create firewall";
 /// What the tables of one without a name begin with.
 const PREFIX: &str = "netloom-firewall";
+/// How many names are tried while others take them.
+const ATTEMPTS: usize = 64;
 
 impl Firewall {
     /// One that knows no network yet.
@@ -69,7 +73,8 @@ impl Firewall {
         Self::default()
     }
 
-    /// What its tables are called. Default: `netloom-firewall-N`, one a namespace handle.
+    /// What its tables are called. Default: `netloom-firewall-N`, one a namespace handle; of persistent ones
+    /// `netloom-firewall-tagged-N`, the first that is free.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -151,13 +156,14 @@ impl Firewall {
     }
 
     /// Base chains of others that drop what none of their rules accepts: an `accept` here does not help
-    /// against them.
+    /// against them. What this [`Netns`] holds is not of others; a persistent firewall is told with its tag, and
+    /// of which one is ours [`FirewallHandle::obstacles`] knows.
     ///
     /// # Errors
     ///
     /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
     pub fn obstacles(netns: &Netns) -> Result<Vec<Obstacle>, Error> {
-        super::obstacle::find(netns)
+        super::obstacle::find(netns, None)
     }
 
     /// Makes it, all or nothing. [`obstacles`](Self::obstacles) are told to `log`.
@@ -184,16 +190,23 @@ impl Firewall {
         // Before any system call: finding a name of its own is one.
         let name = self.name.as_deref();
         self.transaction(netns, name.unwrap_or(PREFIX)).0.check()?;
-        let name = match name {
-            Some(name) => name.to_owned(),
-            None => own_name(netns).map_err(|error| error.in_namespace(netns))?,
+        let name = match (name, &self.tag) {
+            (Some(name), _) => Some(name.to_owned()),
+            (None, None) => Some(own_name(netns).map_err(|error| error.in_namespace(netns))?),
+            (None, Some(_)) => None,
         };
-        for obstacle in Self::obstacles(netns)? {
+        for obstacle in super::obstacle::find(netns, self.tag.as_deref())? {
             log::warn!("{obstacle}");
         }
-        let (transaction, handle) = self.transaction(netns, &name);
-        transaction.commit()?;
-        Ok(Owned::adopt(handle))
+        let make = |name: &str| {
+            let (transaction, handle) = self.transaction(netns, name);
+            transaction.commit()?;
+            Ok(Owned::adopt(handle))
+        };
+        match name {
+            Some(name) => make(&name),
+            None => make_free(netns, make),
+        }
     }
 
     fn transaction(&self, netns: &Netns, name: &str) -> (Transaction, FirewallHandle) {
@@ -240,6 +253,12 @@ impl Firewall {
             .rule(Rule::new().in_set([Field::InLink, Field::OutLink], PATHS).accept())
             .rule(
                 Rule::new()
+                    .in_set([Field::OutLink], NETWORKS)
+                    .ct_status(CtStatus::DESTINATION_NAT)
+                    .accept(),
+            )
+            .rule(
+                Rule::new()
                     .in_set([Field::InLink], NETWORKS)
                     .in_set([Field::OutLink], NETWORKS)
                     .counter()
@@ -247,12 +266,6 @@ impl Firewall {
                     .comment("networks are apart"),
             )
             .rule(Rule::new().in_set([Field::InLink], NETWORKS).accept())
-            .rule(
-                Rule::new()
-                    .in_set([Field::OutLink], NETWORKS)
-                    .ct_status(CtStatus::DESTINATION_NAT)
-                    .accept(),
-            )
             .rule(
                 Rule::new()
                     .in_set([Field::OutLink], NETWORKS)
@@ -290,6 +303,25 @@ fn own_name(netns: &Netns) -> Result<String, Error> {
     let port = netns.nf_tables(|nf_tables| Ok(nf_tables.socket.port()));
     let port = port.map_err(|cause| cause.doing("open nf_tables for", "a firewall"))?;
     Ok(format!("{PREFIX}-{port}"))
+}
+
+/// The first name that no table has: a persistent one may outlive the number of any socket.
+fn make_free(
+    netns: &Netns,
+    make: impl Fn(&str) -> Result<Owned<FirewallHandle>, Error>,
+) -> Result<Owned<FirewallHandle>, Error> {
+    let taken: BTreeSet<_> = nft::makers(netns)?.into_keys().map(|(_, name)| name).collect();
+    let free = (0_u32..).map(|number| format!("{PREFIX}-tagged-{number}"));
+    let mut free = free.filter(|name| !taken.contains(name)).take(ATTEMPTS);
+    let mut made = make(&free.next().unwrap_or_default());
+    for name in free {
+        // Somebody was faster.
+        if !made.as_ref().is_err_and(Error::is_already_exists) {
+            break;
+        }
+        made = make(&name);
+    }
+    made
 }
 
 impl fmt::Display for Firewall {

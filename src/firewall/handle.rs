@@ -1,14 +1,20 @@
 //! Firewalls that exist.
 
+use super::obstacle::{self, Obstacle};
+use super::port::PortGuardHandle;
 use crate::error::Error;
 use crate::input::link_name;
 use crate::link::LinkRef;
-use crate::nft::{Datum, Span, TableHandle, Transaction};
+use crate::nft::{self, Datum, Element, Span, TableHandle, Transaction};
 use crate::owned::sealed::Remove;
 
 pub(super) const NETWORKS: &str = "networks";
 pub(super) const PATHS: &str = "paths";
 pub(super) const PORTS: &str = "ports";
+
+const ACTION: &str = "change networks of firewall";
+/// How often a change is decided again that others are faster than.
+const ATTEMPTS: u32 = 64;
 
 /// A firewall that exists: its two tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,38 +41,110 @@ impl FirewallHandle {
     /// A name that no link can have is refused; [`is_not_found`](Error::is_not_found) where the firewall
     /// is gone.
     pub fn add_network(&self, link: impl Into<LinkRef>) -> Result<(), Error> {
-        self.change(&link.into(), |transaction, networks, paths, name| {
-            transaction.add_elements(networks, [name.clone()]);
-            transaction.add_elements(paths, [(name.clone(), name)]);
-        })
+        let name = self.network(&link.into())?;
+        let (networks, paths) = (self.routed.set(NETWORKS)?, self.routed.set(PATHS)?);
+        let mut transaction = Transaction::new(self.routed.netns());
+        transaction.add_elements(&networks, [name.clone()]);
+        transaction.add_elements(&paths, [(name.clone(), name)]);
+        Ok(transaction.commit()?)
     }
 
-    /// A network less.
+    /// A network less, and with it what it was connected with. Connections that are there go on.
     ///
     /// # Errors
     ///
     /// [`is_not_found`](Error::is_not_found) where the firewall does not know it.
     pub fn remove_network(&self, link: impl Into<LinkRef>) -> Result<(), Error> {
-        self.change(&link.into(), |transaction, networks, paths, name| {
-            transaction.delete_elements(networks, [name.clone()]);
-            transaction.delete_elements(paths, [(name.clone(), name)]);
-        })
+        let name = self.network(&link.into())?;
+        let (networks, paths) = (self.routed.set(NETWORKS)?, self.routed.set(PATHS)?);
+        let netns = self.routed.netns();
+        let mut attempts = ATTEMPTS;
+        loop {
+            let generation = netns.nft_generation()?;
+            let of_it = |path: &Element| path.key().contains(&name);
+            let gone: Vec<_> = paths.elements()?.into_iter().filter(of_it).collect();
+            let mut transaction = Transaction::new(netns);
+            transaction.if_unchanged_since(generation);
+            transaction.delete_elements(&networks, [name.clone()]);
+            transaction.delete_elements(&paths, gone);
+            attempts -= 1;
+            match transaction.commit() {
+                Err(error) if error.is_stale() && attempts > 0 => {}
+                result => return Ok(result?),
+            }
+        }
     }
 
-    fn change(
+    /// Lets two networks reach one another, as [`Firewall::connect`](crate::Firewall::connect).
+    ///
+    /// # Errors
+    ///
+    /// As [`add_network`](Self::add_network).
+    pub fn connect(&self, one: impl Into<LinkRef>, other: impl Into<LinkRef>) -> Result<(), Error> {
+        let pairs = self.both_ways(&one.into(), &other.into())?;
+        self.routed.set(PATHS)?.add(pairs)
+    }
+
+    /// Keeps two networks apart again. Connections that are there go on.
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where they are not connected.
+    pub fn disconnect(
         &self,
-        link: &LinkRef,
-        work: impl FnOnce(&mut Transaction, &crate::nft::SetHandle, &crate::nft::SetHandle, Span),
+        one: impl Into<LinkRef>,
+        other: impl Into<LinkRef>,
     ) -> Result<(), Error> {
-        const ACTION: &str = "change networks of firewall";
+        let pairs = self.both_ways(&one.into(), &other.into())?;
+        self.routed.set(PATHS)?.remove(pairs)
+    }
+
+    /// The guard of a port, whoever set it up: with [`Owned::adopt`](crate::Owned::adopt) it can be taken away.
+    ///
+    /// ```
+    /// use netloom::{Firewall, Namespace, Owned, PortGuard};
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let host = Namespace::anonymous().create()?;
+    /// let guard = PortGuard::new("veth1").address("10.0.0.2");
+    /// let firewall = Firewall::new().port(guard).create(&host)?;
+    /// Owned::adopt(firewall.guard("veth1")?).delete()?;
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where it is not guarded.
+    pub fn guard(&self, link: impl Into<LinkRef>) -> Result<PortGuardHandle, Error> {
+        PortGuardHandle::find(self, &link.into())
+    }
+
+    /// As [`Firewall::obstacles`](crate::Firewall::obstacles); persistent tables with this one's tag are no
+    /// obstacles.
+    ///
+    /// # Errors
+    ///
+    /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
+    pub fn obstacles(&self) -> Result<Vec<Obstacle>, Error> {
+        let netns = self.routed.netns();
+        let mut makers = nft::makers(netns)?;
+        let own = makers.remove(&(self.routed.family(), self.routed.name().to_owned()));
+        obstacle::find(netns, own.and_then(|own| own.tag).as_deref())
+    }
+
+    fn both_ways(&self, one: &LinkRef, other: &LinkRef) -> Result<[(Span, Span); 2], Error> {
+        if one.name() == other.name() {
+            return Err(Error::invalid(ACTION, &self.routed, format!("{one}: it is one network")));
+        }
+        let (one, other) = (self.network(one)?, self.network(other)?);
+        Ok([(one.clone(), other.clone()), (other, one)])
+    }
+
+    fn network(&self, link: &LinkRef) -> Result<Span, Error> {
         link_name(link.name())
             .map_err(|reason| Error::invalid(ACTION, &self.routed, format!("{link}: {reason}")))?;
         link.check_home(self.routed.netns(), ACTION, &self.routed)?;
-        let (networks, paths) = (self.routed.set(NETWORKS)?, self.routed.set(PATHS)?);
-        let mut transaction = Transaction::new(self.routed.netns());
-        let name = Span::One(Datum::Name(link.name().to_owned()));
-        work(&mut transaction, &networks, &paths, name);
-        Ok(transaction.commit()?)
+        Ok(Span::One(Datum::Name(link.name().to_owned())))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Guarded ports: what a container sends carries its own addresses.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::handle::{FirewallHandle, PORTS};
 use crate::error::Error;
@@ -20,8 +20,10 @@ use crate::owned::sealed::Remove;
 /// Replaces `ebtables -A PREROUTING -i PORT -s ! MAC -j DROP`, and the same for addresses and ARP.
 ///
 /// With a MAC address: other sources of frames, and of ARP. With addresses: other sources of IPv4, IPv6 and
-/// ARP, and whatever is neither; IPv6 link-local sources, the unspecified one while an address is being
-/// taken, and DHCP requests are let through.
+/// ARP, neighbour advertisements for other addresses, router advertisements, redirects, and whatever is of
+/// another protocol. Let through are DHCP requests, the unspecified source while an address is being taken, and
+/// an IPv6 link-local address: the one that is said, or made of the MAC address (EUI-64, as the kernel does);
+/// with neither, any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct PortGuard {
@@ -108,7 +110,8 @@ impl PortGuard {
         firewall: &FirewallHandle,
     ) -> ChainHandle {
         let table = &firewall.bridged;
-        let chain = self.rules().into_iter().fold(Chain::new(self.chain_name()), Chain::rule);
+        let chain =
+            self.rules().into_iter().fold(Chain::new(chain_name(self.link.name())), Chain::rule);
         let handle = transaction.create_chain(table, &chain);
         transaction.add_new_elements(table, PORTS, [self.element()]);
         handle
@@ -116,20 +119,20 @@ impl PortGuard {
 
     fn element(&self) -> Element {
         let name = Span::One(Datum::Name(self.link.name().to_owned()));
-        Element::new(name).verdict(Verdict::Goto(self.chain_name()))
+        Element::new(name).verdict(Verdict::Goto(chain_name(self.link.name())))
     }
 
-    /// A link's name may have what no chain's may: those bytes become hexadecimal.
-    fn chain_name(&self) -> String {
-        let mut name = String::from("from.");
-        for byte in self.link.name().bytes() {
-            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
-                name.push(byte.into());
-            } else {
-                name.extend(['.', hex(byte >> 4), hex(byte & 15)]);
-            }
+    /// The IPv6 addresses said, and those of the link alone.
+    fn own_v6(&self, said: &[IpAddr]) -> Vec<Span> {
+        let is_link_local =
+            |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let derived = self.mac.map(link_local).map(IpAddr::from);
+        let derived = derived.filter(|_| !said.iter().any(is_link_local));
+        let mut own: Vec<_> = said.iter().copied().chain(derived).map(Span::from).collect();
+        if derived.is_none() && !said.iter().any(is_link_local) {
+            own.push(Span::from("fe80::/10"));
         }
-        name
+        own
     }
 
     fn rules(&self) -> Vec<Rule> {
@@ -146,8 +149,8 @@ impl PortGuard {
         let (v4, v6): (Vec<_>, Vec<_>) = self.addresses.iter().copied().partition(IpAddr::is_ipv4);
         let any_v4 = Span::from("0.0.0.0");
         let v4: Vec<Span> = v4.into_iter().map(Span::from).collect();
-        let mut v6: Vec<Span> = v6.into_iter().map(Span::from).collect();
-        v6.extend(["::", "fe80::/10"].map(Span::from));
+        let own_v6 = self.own_v6(&v6);
+        let v6: Vec<Span> = own_v6.iter().cloned().chain([Span::from("::")]).collect();
         // A probe for an address in use comes from none.
         let arp: Vec<_> = v4.iter().cloned().chain([any_v4.clone()]).collect();
         rules.push(drop(Rule::new().not().any_of(Field::ArpIpSource, arp)));
@@ -158,9 +161,47 @@ impl PortGuard {
             Rule::new().not().any_of(Field::Ip4Source, v4)
         }));
         rules.push(drop(Rule::new().not().any_of(Field::Ip6Source, v6)));
+        rules.extend(discovery(own_v6).map(drop));
         rules.push(drop(Rule::new().not().any_of(Field::EtherType, ETHER_TYPES)));
         rules
     }
+}
+
+/// What nobody but a router, or who has another address, says in neighbour discovery (RFC 4861).
+fn discovery(own: Vec<Span>) -> [Rule; 4] {
+    const ROUTER_ADVERTISEMENT: u8 = 134;
+    const SOLICITATION: u8 = 135;
+    const ADVERTISEMENT: u8 = 136;
+    const REDIRECT: u8 = 137;
+    let of = |kind| Rule::new().icmpv6_type(kind);
+    let is_taken = of(SOLICITATION).is(Field::Ip6Source, "::");
+    [
+        of(ROUTER_ADVERTISEMENT),
+        of(REDIRECT),
+        of(ADVERTISEMENT).not().any_of(Field::Icmpv6Target, own.clone()),
+        // One from nowhere asks whether an address is free, and keeps others from taking it.
+        is_taken.not().any_of(Field::Icmpv6Target, own),
+    ]
+}
+
+/// What the kernel calls a link by itself (RFC 4291, appendix A).
+fn link_local(mac: MacAddr) -> Ipv6Addr {
+    let [a, b, c, d, e, f] = mac.octets();
+    let bytes = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f];
+    Ipv6Addr::from(bytes)
+}
+
+/// A link's name may have what no chain's may: those bytes become hexadecimal.
+fn chain_name(link: &str) -> String {
+    let mut name = String::from("from.");
+    for byte in link.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+            name.push(byte.into());
+        } else {
+            name.extend(['.', hex(byte >> 4), hex(byte & 15)]);
+        }
+    }
+    name
 }
 
 fn hex(digit: u8) -> char {
@@ -182,6 +223,17 @@ pub struct PortGuardHandle {
 }
 
 impl PortGuardHandle {
+    pub(super) fn find(firewall: &FirewallHandle, link: &LinkRef) -> Result<Self, Error> {
+        const ACTION: &str = "find guard of port";
+        let netns = firewall.bridged.netns();
+        link_name(link.name()).map_err(|reason| Error::invalid(ACTION, link, reason))?;
+        link.check_home(netns, ACTION, link)?;
+        let link = link.name().to_owned();
+        let ports = firewall.bridged.set(PORTS)?;
+        let chain = firewall.bridged.chain(&chain_name(&link))?;
+        Ok(Self { ports, chain, link })
+    }
+
     /// The chain that its frames go through.
     pub fn chain(&self) -> &ChainHandle {
         &self.chain

@@ -34,6 +34,8 @@ pub enum Field {
     IcmpType,
     /// `icmpv6 type`.
     Icmpv6Type,
+    /// `icmpv6 taddr`: whom neighbour solicitations, their answers and redirects are about.
+    Icmpv6Target,
     /// `ether saddr`.
     MacSource,
     /// `ether daddr`.
@@ -158,7 +160,7 @@ enum Source {
 }
 
 impl Field {
-    pub(super) const ALL: [Self; 35] = [
+    pub(super) const ALL: [Self; 36] = [
         Self::Ip4Source,
         Self::Ip4Destination,
         Self::Ip6Source,
@@ -194,6 +196,7 @@ impl Field {
         Self::SocketTransparent,
         Self::SocketMark,
         Self::SocketWildcard,
+        Self::Icmpv6Target,
     ];
 
     /// Words of `nft`, type, source, and what has to be known first.
@@ -225,6 +228,10 @@ impl Field {
             Self::Icmpv6Type => {
                 let needs = Needs::ProtocolIn(Network::Ip6, ICMPV6);
                 ("icmpv6 type", Type::Icmpv6Type, packet(Transport, 0), needs)
+            }
+            Self::Icmpv6Target => {
+                let needs = Needs::ProtocolIn(Network::Ip6, ICMPV6);
+                ("icmpv6 taddr", Type::Ipv6, packet(Transport, 8), needs)
             }
             Self::MacSource => ("ether saddr", Type::Mac, packet(LinkLayer, 6), Needs::Ethernet),
             Self::MacDestination => {

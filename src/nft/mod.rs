@@ -140,4 +140,4 @@ pub use transaction::{Refused, Transaction, TransactionError};
 pub use types::Type;
 
 pub(crate) use operations::{Operations, is_outdated};
-pub(crate) use ruleset::{base_chains, owners};
+pub(crate) use ruleset::{base_chains, makers};

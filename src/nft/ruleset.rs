@@ -219,9 +219,25 @@ pub(crate) fn base_chains(netns: &Netns) -> Result<Vec<(Family, String, Chain)>,
     Ok(all.into_iter().filter_map(base).collect())
 }
 
-/// Tables by number, with the socket that owns them.
-pub(crate) fn owners(netns: &Netns) -> Result<BTreeMap<(Family, String), Option<u32>>, Error> {
-    let named =
-        |(family, table): (Family, wire_table::Table)| Some(((family, table.name?), table.owner));
-    Ok(tables(netns)?.into_iter().filter_map(named).collect())
+/// Who made a table, and whether its chains see packets.
+pub(crate) struct Maker {
+    /// The netlink port of the socket it goes with.
+    pub(crate) owner: Option<u32>,
+    /// The tag of a persistent one of netloom's.
+    pub(crate) tag: Option<String>,
+    pub(crate) is_dormant: bool,
+}
+
+/// All tables, with who made them.
+pub(crate) fn makers(netns: &Netns) -> Result<BTreeMap<(Family, String), Maker>, Error> {
+    let maker = |(family, table): (Family, wire_table::Table)| {
+        let flags = table.flags.unwrap_or_default();
+        let maker = Maker {
+            owner: table.owner.filter(|_| flags.contains(TableFlags::OWNER)),
+            tag: tag_of(&table).map(str::to_owned),
+            is_dormant: flags.contains(TableFlags::DORMANT),
+        };
+        Some(((family, table.name?), maker))
+    };
+    Ok(tables(netns)?.into_iter().filter_map(maker).collect())
 }

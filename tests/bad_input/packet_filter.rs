@@ -288,6 +288,9 @@ impl Ground {
             is_invalid(guard().create(&self.firewall), &["guard port"]);
             is_invalid(self.firewall.add_network(name), &["change networks"]);
             is_invalid(self.firewall.remove_network(name), &["change networks"]);
+            is_invalid(self.firewall.connect("br0", name), &["change networks"]);
+            is_invalid(self.firewall.disconnect(name, "br0"), &["change networks"]);
+            is_invalid(self.firewall.guard(name), &["find guard"]);
         }
         for guard in [
             PortGuard::new("veth1"),

@@ -183,6 +183,7 @@ fn firewalls() {
                 "add elements to set `inet netloom-firewall-N networks` and 1 more",
                 "add elements to set `inet netloom-firewall-N networks`",
                 "add elements to set `inet netloom-firewall-N paths`",
+                "read the ruleset's generation",
                 "delete elements of set `inet netloom-firewall-N networks` and 1 more",
                 "delete elements of set `inet netloom-firewall-N networks`",
                 "delete elements of set `inet netloom-firewall-N paths`",
