@@ -186,8 +186,13 @@ fn discovery(own: Vec<Span>) -> [Rule; 4] {
 
 /// What the kernel calls a link by itself (RFC 4291, appendix A).
 fn link_local(mac: MacAddr) -> Ipv6Addr {
-    let [a, b, c, d, e, f] = mac.octets();
-    let bytes = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f];
+    let mac = mac.octets();
+    let mut bytes = [0; 16];
+    bytes[..2].copy_from_slice(&[0xfe, 0x80]);
+    bytes[8..11].copy_from_slice(&mac[..3]);
+    bytes[11..13].copy_from_slice(&[0xff, 0xfe]);
+    bytes[13..].copy_from_slice(&mac[3..]);
+    bytes[8] ^= 2;
     Ipv6Addr::from(bytes)
 }
 

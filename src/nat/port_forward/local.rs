@@ -132,9 +132,10 @@ pub(super) fn settle(netns: &Netns) -> Result<(), Error> {
 
 /// Whether the link that leads to it is there, and routes loopback addresses where it has to.
 pub(super) fn is_led_to(handle: &PortForwardHandle) -> Result<bool, Error> {
-    let found = match handle.mapping.is_at_loopback() {
-        true => routes_loopback(&handle.netns, handle.mapping.link),
-        false => handle.netns.link_at(handle.mapping.link).map(|_| true),
+    let found = if handle.mapping.is_at_loopback() {
+        routes_loopback(&handle.netns, handle.mapping.link)
+    } else {
+        handle.netns.link_at(handle.mapping.link).map(|_| true)
     };
     match found {
         Err(error) if error.is_not_found() => Ok(false),
