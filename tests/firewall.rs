@@ -266,7 +266,7 @@ fn spoofed_frames_are_dropped() {
     });
 }
 
-/// Sends an ICMPv6 message from an address to all nodes on the link.
+/// Sends an `ICMPv6` message from an address to all nodes on the link.
 fn say(from: &Netns, source: &str, index: u32, message: &[u8]) {
     const ICMPV6: u8 = 58;
     let socket = from.raw_ipv6_socket(ICMPV6).unwrap();
