@@ -59,7 +59,9 @@ fn build(n: &str) -> Result<(), Error> {
     let network = format!("{}/24", Ipv4Addr::new(10, 77, network, 0));
     let route = Route::new(network).dev(&bridge).create(&host)?;
     let nat = NatRule::masquerade().source("10.7.0.0/24").create(&host)?;
-    let port_forward = PortForward::new(8080, "10.7.0.2").host_address("10.7.0.1");
+    // One of its own: nobody's published port is another's, too.
+    let port = 8080 + u16::try_from(n.parse::<u32>().unwrap() % 1000).unwrap();
+    let port_forward = PortForward::new(port, "10.7.0.2").host_address("10.7.0.1");
     let port_forward = port_forward.link(&bridge).create(&host)?;
     let firewall = Firewall::new().network(&bridge).create(&host)?;
     let guard = PortGuard::new("p").address("10.7.0.2").create(&firewall)?;
