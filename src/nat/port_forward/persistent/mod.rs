@@ -8,7 +8,6 @@ mod record;
 mod take;
 
 use super::handle::{Kept, PortForwardHandle};
-use super::loopback::routes_loopback;
 use super::mapping::Port;
 use super::ruleset::PortTable;
 use super::tables::{self, Known, Step, change, unchanged};
@@ -23,18 +22,10 @@ fn unwritable(step: Step<'_>) -> Error {
     Error::invalid(step.0, step.1, "it can't be put into an element")
 }
 
-/// Whether each of its ports leads to it still, and packets come to where that is said.
+/// Whether each of its ports leads to it still, and the rules by which packets come to where that is said.
 pub(super) fn is_in_force(handle: &PortForwardHandle, kept: &Kept) -> Result<bool, Error> {
     let step: Step<'_> = ("look at forwarded port", handle);
     let table = PortTable::persistent(handle.mapping.is_ipv4());
-    if handle.mapping.is_at_loopback() {
-        match routes_loopback(&handle.netns, handle.mapping.link) {
-            Ok(true) => {}
-            Ok(false) => return Ok(false),
-            Err(error) if error.is_not_found() => return Ok(false),
-            Err(error) => return Err(error),
-        }
-    }
     change(&handle.netns, step, |socket, ports, generation| {
         let in_force = own_ports(socket, &ports.known, &table, handle, kept)
             .map_err(|cause| cause.doing(step.0, step.1))?;
