@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const AWAKE: Duration = Duration::from_micros(50);
 
 /// Looks again and again for a while. In between another thread may have the core: it may be the only one.
-pub(crate) fn until(is_done: impl Fn() -> bool) {
+pub(crate) fn until(mut is_done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_done() && start.elapsed() < AWAKE {
         thread::yield_now();
@@ -20,13 +20,14 @@ pub(crate) fn until(is_done: impl Fn() -> bool) {
 
 /// As [`Receiver::recv`], but awake at first.
 pub(crate) fn receive<T>(receiver: &Receiver<T>) -> Result<T, RecvError> {
-    let start = Instant::now();
-    loop {
-        match receiver.try_recv() {
-            Ok(value) => return Ok(value),
-            Err(TryRecvError::Disconnected) => return Err(RecvError),
-            Err(TryRecvError::Empty) if start.elapsed() < AWAKE => thread::yield_now(),
-            Err(TryRecvError::Empty) => return receiver.recv(),
-        }
+    let mut received = Err(TryRecvError::Empty);
+    until(|| {
+        received = receiver.try_recv();
+        !matches!(received, Err(TryRecvError::Empty))
+    });
+    match received {
+        Ok(value) => Ok(value),
+        Err(TryRecvError::Disconnected) => Err(RecvError),
+        Err(TryRecvError::Empty) => receiver.recv(),
     }
 }
