@@ -145,13 +145,27 @@ fn network(host: &Host) -> Value {
     config
 }
 
+/// Runs a test in a sandbox, where `strace` is there.
+#[track_caller]
+fn with_strace(test: impl FnOnce()) {
+    support::isolated(|| {
+        if is_there() {
+            test();
+        }
+    });
+}
+
+/// The same network, which another container is attached to.
+fn beside_blue(host: &Host) -> Value {
+    let config = network(host);
+    host.add("blue", &with(&config, "runtimeConfig", json!({})));
+    config
+}
+
 /// The first attachment brings what all of a network share.
 #[test]
 fn the_first_add() {
-    support::isolated(|| {
-        if !is_there() {
-            return;
-        }
+    with_strace(|| {
         every_step("ADD", |run| {
             let (host, red) = (Host::new(), container("red"));
             let before = State::of(&host, &red);
@@ -164,13 +178,9 @@ fn the_first_add() {
 
 #[test]
 fn another_add() {
-    support::isolated(|| {
-        if !is_there() {
-            return;
-        }
+    with_strace(|| {
         let (host, red, _blue) = (Host::new(), container("red"), container("blue"));
-        let config = network(&host);
-        host.add("blue", &with(&config, "runtimeConfig", json!({})));
+        let config = beside_blue(&host);
         let before = State::of(&host, &red);
         every_step("ADD", |run| {
             if run(&host, &config) {
@@ -184,13 +194,9 @@ fn another_add() {
 /// What a failed DEL leaves, the next one takes away.
 #[test]
 fn del() {
-    support::isolated(|| {
-        if !is_there() {
-            return;
-        }
+    with_strace(|| {
         let (host, red, _blue) = (Host::new(), container("red"), container("blue"));
-        let config = network(&host);
-        host.add("blue", &with(&config, "runtimeConfig", json!({})));
+        let config = beside_blue(&host);
         let before = State::of(&host, &red);
         every_step("DEL", |run| {
             host.add("red", &config);
@@ -204,10 +210,7 @@ fn del() {
 
 #[test]
 fn check() {
-    support::isolated(|| {
-        if !is_there() {
-            return;
-        }
+    with_strace(|| {
         let (host, red) = (Host::new(), container("red"));
         let config = network(&host);
         let config = with(&config, "prevResult", host.add("red", &config));
@@ -222,13 +225,9 @@ fn check() {
 /// What a failed GC leaves, the next one takes away.
 #[test]
 fn gc() {
-    support::isolated(|| {
-        if !is_there() {
-            return;
-        }
+    with_strace(|| {
         let (host, red, _blue) = (Host::new(), container("red"), container("blue"));
-        let config = network(&host);
-        host.add("blue", &with(&config, "runtimeConfig", json!({})));
+        let config = beside_blue(&host);
         let before = State::of(&host, &red);
         let valid = json!([{ "containerID": "blue", "ifname": "eth0" }]);
         let valid = with(&config, "cni.dev/valid-attachments", valid);
