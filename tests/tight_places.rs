@@ -6,6 +6,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,9 +46,15 @@ fn network() -> Result<(), Error> {
     Netns::open("red")?.links().map(drop)
 }
 
-fn open_descriptors() -> u64 {
-    // One of them is the listing's own.
-    u64::try_from(fs::read_dir("/proc/self/fd").unwrap().count()).unwrap() - 1
+/// The limit that leaves so many descriptors to be opened: those that are open have numbers beyond it, too, as a
+/// sandbox gets some from a process that had others.
+fn limit_for(allowed: usize) -> u64 {
+    let number = |name: OsString| name.to_str().unwrap().parse::<u64>().unwrap();
+    let listed = fs::read_dir("/proc/self/fd").unwrap();
+    let mut open: BTreeSet<_> = listed.map(|entry| number(entry.unwrap().file_name())).collect();
+    // One of them was the listing's own.
+    open.retain(|number| fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_ok());
+    (0..).filter(|number| !open.contains(number)).nth(allowed).unwrap()
 }
 
 /// For each number of descriptors that may be opened, from none to as many as it takes.
@@ -60,8 +67,7 @@ fn the_limit_of_open_files_is_reached_at_each_step() {
         let mut allowed = 0;
         loop {
             let result = leaves_nothing(|| {
-                let limit = open_descriptors() + allowed;
-                setrlimit(Resource::RLIMIT_NOFILE, limit, hard).unwrap();
+                setrlimit(Resource::RLIMIT_NOFILE, limit_for(allowed), hard).unwrap();
                 let result = network();
                 setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
                 result
