@@ -32,11 +32,11 @@ impl Netns {
     /// # netloom::sandbox::enter()?;
     ///
     /// let red = Namespace::anonymous().create()?;
-    /// let blue = Namespace::named("blue").create()?;
-    /// assert_eq!(red.peer_id(&blue)?, None);
-    /// red.assign_peer_id(&blue, 7)?;
-    /// assert_eq!(red.peer_id(&blue)?, Some(7));
-    /// assert_eq!(red.peer_ids()?[0].name.as_deref(), Some("blue"));
+    /// let white = Namespace::named("white").create()?;
+    /// assert_eq!(red.peer_id(&white)?, None);
+    /// red.assign_peer_id(&white, 7)?;
+    /// assert_eq!(red.peer_id(&white)?, Some(7));
+    /// assert_eq!(red.peer_ids()?[0].name.as_deref(), Some("white"));
     /// # Ok::<(), netloom::Error>(())
     /// ```
     ///

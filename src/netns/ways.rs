@@ -140,11 +140,11 @@ impl Netns {
     /// # netloom::sandbox::enter()?;
     /// # drop(Namespace::named("other").create()?);
     ///
-    /// std::fs::write("/run/netns/red", "").unwrap();
-    /// assert!(Namespace::named("red").create().is_err());
-    /// Netns::delete_stale("red")?;
-    /// let _red = Namespace::named("red").create()?;
-    /// assert!(Netns::delete_stale("red").is_err(), "it lives");
+    /// std::fs::write("/run/netns/green", "").unwrap();
+    /// assert!(Namespace::named("green").create().is_err());
+    /// Netns::delete_stale("green")?;
+    /// let _green = Namespace::named("green").create()?;
+    /// assert!(Netns::delete_stale("green").is_err(), "it lives");
     /// # Ok::<(), netloom::Error>(())
     /// ```
     ///
