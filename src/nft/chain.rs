@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::device::Links;
 use super::family::{self, ChainKind, Family, Hook, Policy, Priority};
+use super::find;
 use super::name;
 use super::number::Number;
 use super::rule::Rule;
@@ -240,10 +241,10 @@ impl ChainHandle {
         let chain = ruleset::read_table(&self.table)?
             .chains
             .into_iter()
-            .find(|chain| chain.chain.name == self.name);
-        let rules = chain.map(|chain| chain.rules).unwrap_or_default();
+            .find(|chain| chain.number == self.number.get())
+            .ok_or_else(|| find::gone("read chain", self).in_namespace(&self.table.netns))?;
         let handle = |number| RuleHandle { chain: self.clone(), number: Number::known(number) };
-        Ok(rules.into_iter().map(|info| (handle(info.number), info.rule)).collect())
+        Ok(chain.rules.into_iter().map(|info| (handle(info.number), info.rule)).collect())
     }
 
     /// Takes all its rules.

@@ -44,6 +44,11 @@ pub(super) fn check_table(table: &TableHandle) -> Result<(), Error> {
     }
 }
 
+/// What was read by name just now was the table that is meant: its number never comes again.
+fn was_table(table: &TableHandle) -> Result<(), Error> {
+    if table.may_be_anothers() { check_table(table) } else { Ok(()) }
+}
+
 pub(super) fn gone(action: &'static str, object: impl std::fmt::Display) -> Error {
     Cause::from(Errno::ENOENT).doing(action, object)
 }
@@ -61,7 +66,11 @@ pub(super) fn find_object(
 }
 
 pub(super) fn object(object: &ObjectHandle, reset: bool) -> Result<Object, Error> {
+    if reset {
+        was_table(&object.table)?;
+    }
     let found = get_object(object, reset)?;
+    was_table(&object.table)?;
     let is_it = object.number.if_known() == found.handle;
     Object::from_wire(&found).filter(|_| is_it).ok_or_else(|| gone("read", object))
 }
@@ -76,6 +85,7 @@ pub(super) fn find_flowtable(table: &TableHandle, name: &str) -> Result<Flowtabl
 
 pub(super) fn flowtable(flowtable: &FlowtableHandle) -> Result<Flowtable, Error> {
     let found = get_flowtable(flowtable)?;
+    was_table(&flowtable.table)?;
     let is_it = flowtable.number.if_known() == found.handle;
     Flowtable::from_wire(&found).filter(|_| is_it).ok_or_else(|| gone("read flowtable", flowtable))
 }
@@ -138,8 +148,12 @@ pub(super) fn counter(rule: &RuleHandle, reset: bool) -> Result<Counter, Error> 
             .in_namespace(&chain.table.netns)
             .hint_on(Errno::EOPNOTSUPP, || "rules' counters begin anew from Linux 6.2 on".into())
     };
+    if reset {
+        was_table(&chain.table)?;
+    }
     let found =
         get(&chain.table.netns, chain.table.family.wire(), kind, &of, read).map_err(doing)?;
+    was_table(&chain.table)?;
     let rule = found.ok_or_else(|| gone("read rule", rule))?;
     Ok(counted(&rule.expressions).unwrap_or_default())
 }
@@ -160,6 +174,7 @@ pub(super) fn list_elements(
 pub(super) fn elements(set: &SetHandle) -> Result<Vec<Element>, Error> {
     let table = &set.table;
     let listed = list_elements(&table.netns, table.family, &table.name, &set.name)?;
+    was_table(table)?;
     Ok(set.shape.decode(listed))
 }
 
@@ -186,7 +201,9 @@ pub(super) fn get_element(set: &SetHandle, key: &Element) -> Result<Option<Eleme
         found.extend(wire_element::decode_list(message.attributes));
         None::<()>
     };
-    match get_batch(netns, batch, &mut read) {
+    let result = get_batch(netns, batch, &mut read);
+    was_table(table)?;
+    match result {
         Ok(_) => Ok(set.shape.decode(found).into_iter().next()),
         Err(cause) => {
             let error = cause.doing(ACTION, set).in_namespace(netns);

@@ -1,23 +1,39 @@
 //! The number the kernel gives an object; known once the object is made.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Shared by all clones of a handle. Zero before the object is made.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Number(Arc<AtomicU64>);
+pub(super) struct Number(Arc<Cell>);
+
+#[derive(Debug, Default)]
+struct Cell {
+    number: AtomicU64,
+    may_be_gone: AtomicBool,
+}
 
 impl Number {
     pub(super) fn known(number: u64) -> Self {
-        Self(Arc::new(AtomicU64::new(number)))
+        let number = AtomicU64::new(number);
+        Self(Arc::new(Cell { number, may_be_gone: AtomicBool::new(false) }))
     }
 
     pub(super) fn get(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.0.number.load(Ordering::Acquire)
     }
 
     pub(super) fn set(&self, number: u64) {
-        self.0.store(number, Ordering::Release);
+        self.0.number.store(number, Ordering::Release);
+    }
+
+    /// We are about to delete it: what has its name from now on may be another's.
+    pub(super) fn doubt(&self) {
+        self.0.may_be_gone.store(true, Ordering::Release);
+    }
+
+    pub(super) fn may_be_gone(&self) -> bool {
+        self.0.may_be_gone.load(Ordering::Acquire)
     }
 
     /// What tells it from all others, also before the object is made: the same for all clones.

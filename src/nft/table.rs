@@ -251,6 +251,11 @@ impl TableHandle {
         self.held
     }
 
+    /// Whether another may have its name by now: nobody but us deletes a held one.
+    pub(super) fn may_be_anothers(&self) -> bool {
+        !self.held || self.number.may_be_gone()
+    }
+
     /// All that is in it: chains with their rules, sets with their elements.
     ///
     /// Replaces `nft list table FAMILY NAME`.

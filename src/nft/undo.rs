@@ -69,6 +69,7 @@ pub(super) fn undo(
     transaction.if_unchanged_since(now);
     for one in made {
         if let Made::Table(table) = one {
+            table.number.doubt();
             transaction.delete_table(&by_name(table));
         }
     }

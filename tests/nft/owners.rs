@@ -2,8 +2,10 @@
 
 use std::process::Command;
 
-use netloom::nft::{Chain, Element, Family, Hook, Priority, Rule, Set, Table, Transaction, Type};
-use netloom::{Namespace, Netns, Owned};
+use netloom::nft::{
+    Chain, Element, Family, Hook, Object, ObjectKind, Priority, Rule, Set, Table, Transaction, Type,
+};
+use netloom::{Error, Namespace, Netns, Owned};
 
 use crate::golden::load;
 use crate::support::{self, Place, nft};
@@ -161,5 +163,59 @@ fn one_transaction_for_all_and_owners_afterwards() {
         assert!(chain.rules().unwrap().is_empty());
         drop(Owned::adopt(table));
         assert!(netns.nft_ruleset().unwrap().is_empty());
+    });
+}
+
+/// Ours is gone by our own doing, and somebody else has its name, with all in it named and numbered the same.
+#[test]
+fn handles_of_a_deleted_table_reach_nothing_of_its_names_next_bearer() {
+    support::isolated(|| {
+        for tag in [None, Some("ours")] {
+            let netns = Namespace::named("red").create().unwrap();
+            let filled = || {
+                Table::new(Family::Inet, "t")
+                    .object(Object::counter("o"))
+                    .set(Set::new("s", Type::Port).element(1_u16))
+                    .chain(Chain::new("c").rule(Rule::new().counter().named_counter("o")))
+            };
+            let ours = tag.map_or_else(filled, |tag| filled().persistent(tag));
+            let table = ours.create(&netns).unwrap().keep();
+            let (chain, set) = (table.chain("c").unwrap(), table.set("s").unwrap());
+            let object = table.object(ObjectKind::Counter, "o").unwrap();
+            let rule = chain.rules().unwrap().remove(0).0;
+            // Begun before, done after.
+            let mut late = Transaction::new(&netns);
+            late.add_rule(&chain, &Rule::new().drop());
+            Owned::adopt(table.clone()).delete().unwrap();
+            let stranger = Netns::open("red").unwrap();
+            let theirs = filled().persistent("theirs").create(&stranger).unwrap();
+            let before = stranger.nft_ruleset().unwrap();
+
+            let is_gone = |error: Error| assert!(error.is_not_found(), "{error}");
+            is_gone(late.commit().unwrap_err().into());
+            is_gone(Rule::new().drop().create(&chain).unwrap_err());
+            is_gone(Chain::new("d").create(&table).unwrap_err());
+            is_gone(Set::new("d", Type::Port).create(&table).unwrap_err());
+            is_gone(Object::counter("d").create(&table).unwrap_err());
+            is_gone(chain.flush().unwrap_err());
+            is_gone(chain.rules().unwrap_err());
+            is_gone(rule.replace(&Rule::new().drop()).unwrap_err());
+            is_gone(rule.read().unwrap_err());
+            is_gone(rule.counter().unwrap_err());
+            is_gone(rule.reset_counter().unwrap_err());
+            is_gone(object.read().unwrap_err());
+            is_gone(object.reset().unwrap_err());
+            is_gone(set.add([2_u16]).unwrap_err());
+            is_gone(set.remove([1_u16]).unwrap_err());
+            is_gone(set.flush().unwrap_err());
+            is_gone(set.contains(1_u16).unwrap_err());
+            is_gone(set.elements().unwrap_err());
+            is_gone(table.chain("c").unwrap_err());
+            is_gone(table.read().unwrap_err());
+            drop((Owned::adopt(rule), Owned::adopt(chain), Owned::adopt(set)));
+            drop((Owned::adopt(object), Owned::adopt(table)));
+            assert_eq!(stranger.nft_ruleset().unwrap(), before);
+            theirs.delete().unwrap();
+        }
     });
 }

@@ -6,6 +6,8 @@ use super::{Refused, Transaction, TransactionError};
 use crate::error::{Cause, Error};
 use crate::nft::find;
 use crate::nft::generation::Generation;
+use crate::nft::number::Number;
+use crate::nft::table::TableHandle;
 use crate::nft::undo::undo;
 use crate::wire::nft::chain as wire_chain;
 use crate::wire::nft::codec::Codec;
@@ -39,8 +41,7 @@ impl Transaction {
         }
         self.batch.append(|out| drop(append_batch_end(out, 0)));
         self.messages.push(self.index());
-        let mut attempts =
-            if self.expected.is_none() && !self.guarded.is_empty() { ATTEMPTS } else { 1 };
+        let mut attempts = if self.expected.is_none() { ATTEMPTS } else { 1 };
         loop {
             attempts -= 1;
             let generation = match self.generation() {
@@ -65,10 +66,15 @@ impl Transaction {
     fn attempt(&mut self, before: Option<Generation>) -> Result<(), TransactionError> {
         let generation = self.check_tables(before).map_err(TransactionError::whole)?;
         self.batch.overwrite(GENERATION_AT, &generation.to_be_bytes());
-        let Self { netns, batch, numbers, .. } = self;
+        let Self { netns, batch, numbers, named, deletes, .. } = self;
         // The kernel echoes what it has done: what it refuses it does not.
         let mut is_done = false;
         let result = netns.nf_tables(|nf_tables| {
+            // Another thread may have deleted one while we waited for the socket.
+            if generation == 0 && named.iter().any(TableHandle::may_be_anothers) {
+                return Err(Errno::ERESTART.into());
+            }
+            deletes.iter().for_each(Number::doubt);
             nf_tables.socket.transact(batch, |place, answer| {
                 is_done = true;
                 let asked = numbers.binary_search_by_key(&place, |(place, _)| *place);
@@ -109,7 +115,7 @@ impl Transaction {
     /// The generation before, where it has to be known.
     fn generation(&self) -> Result<Option<Generation>, Error> {
         match self.expected {
-            None if self.made.is_empty() && self.guarded.is_empty() => Ok(None),
+            None if self.made.is_empty() && self.guarded().next().is_none() => Ok(None),
             None => {
                 let generation = self.netns.nft_generation().map(Some);
                 let (action, object) = self.name();
@@ -149,13 +155,19 @@ impl Transaction {
         }
     }
 
-    /// Looks whether the persistent tables are those that are meant, and returns the generation in which
-    /// they are; 0 where it makes no difference.
+    /// The tables whose names others may have by now.
+    fn guarded(&self) -> impl Iterator<Item = &TableHandle> {
+        self.named.iter().filter(|table| table.may_be_anothers())
+    }
+
+    /// Looks whether those tables are the ones that are meant, and returns the generation in which they
+    /// are; 0 where it makes no difference.
     fn check_tables(&self, now: Option<Generation>) -> Result<u32, Error> {
-        for table in &self.guarded {
+        let mut matters = self.expected.is_some();
+        for table in self.guarded() {
             find::check_table(table)?;
+            matters = true;
         }
-        let matters = !self.guarded.is_empty() || self.expected.is_some();
         Ok(now.filter(|_| matters).map_or(0, |generation| generation.0))
     }
 }

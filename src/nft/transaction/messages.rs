@@ -93,9 +93,9 @@ impl Transaction {
     pub(super) fn names(&mut self, table: &TableHandle) {
         self.in_this_namespace(&table.netns);
         self.has_or_makes(&table.number);
-        let is_persistent = !table.held && table.number.if_known().is_some();
-        if is_persistent && !self.guarded.contains(table) {
-            self.guarded.push(table.clone());
+        let is_known = self.named.iter().any(|named| named.number == table.number);
+        if table.number.if_known().is_some() && !is_known {
+            self.named.push(table.clone());
         }
     }
 

@@ -75,8 +75,10 @@ pub struct Transaction {
     /// The [identities](Number::identity) of what it makes.
     makes: HashSet<usize>,
     next_set: u32,
-    /// Persistent tables that are named in it: they have to be those still.
-    guarded: Vec<TableHandle>,
+    /// Tables that are named in it: they have to be those still.
+    named: Vec<TableHandle>,
+    /// Those that it deletes.
+    deletes: Vec<Number>,
     expected: Option<Generation>,
     made: Vec<Made>,
     invalid: Vec<Refused>,
@@ -102,7 +104,8 @@ impl Transaction {
             numbers: Vec::new(),
             makes: HashSet::new(),
             next_set: 0,
-            guarded: Vec::new(),
+            named: Vec::new(),
+            deletes: Vec::new(),
             expected: None,
             made: Vec::new(),
             invalid: Vec::new(),
@@ -327,6 +330,7 @@ impl Transaction {
         };
         self.in_this_namespace(&table.netns);
         self.has_or_makes(&table.number);
+        self.deletes.push(table.number.clone());
         self.push(MessageType::DeleteTable, 0, table, &message);
         self
     }
