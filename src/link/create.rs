@@ -38,7 +38,7 @@ pub(super) fn create_link(
     let find = || {
         netns.look_up(LinkRequest::named(&settings.name), |view| {
             let is_it = view.mac() == Some(mac.octets());
-            is_it.then(|| (view.index, Identity::of(view)))
+            Some(is_it.then(|| (view.index, Identity::of(view))))
         })
     };
     let named = |cause: Cause| cause.doing(action, &object).in_namespace(netns);
@@ -52,8 +52,8 @@ pub(super) fn create_link(
         (Ok(()), Some(echo)) => return Ok(born(echo)),
         // Kernels before 6.2 send no echo.
         (Ok(()), None) => match find() {
-            Ok(found) => return Ok(born(found)),
-            Err(Cause::Malformed(_)) => {
+            Ok(Some(found)) => return Ok(born(found)),
+            Ok(None) => {
                 let taken = || "it is gone, and a link of this name is another's by now".into();
                 named(Errno::ENODEV.into()).hint_on(Errno::ENODEV, taken)
             }
@@ -65,7 +65,7 @@ pub(super) fn create_link(
         (Err(error), _) => error,
     };
     // It may be there: what bears this address was made by this request.
-    if let Ok(found) = find() {
+    if let Ok(Some(found)) = find() {
         drop(Owned::adopt(born(found)));
     }
     Err(failure)

@@ -159,13 +159,15 @@ fn sysctls() -> BTreeMap<String, String> {
 }
 
 fn walk(directory: &Path, all: &mut BTreeMap<String, String>) {
-    for path in entries(directory.to_str().unwrap()) {
-        let path = Path::new(&path);
-        if path.is_dir() {
-            walk(path, all);
+    // Read to the end before they are looked at.
+    let listed: Vec<_> = fs::read_dir(directory).into_iter().flatten().flatten().collect();
+    for entry in listed {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            walk(&path, all);
         } else if !path.ends_with("nf_conntrack_count") {
             // Some are for writing only, some unset (EIO).
-            if let Ok(value) = fs::read_to_string(path) {
+            if let Ok(value) = fs::read_to_string(&path) {
                 all.insert(path.display().to_string(), value.trim().to_owned());
             }
         }

@@ -2,7 +2,8 @@
 
 use super::{every_step, ground, here, support};
 use netloom::{
-    Address, Bridge, Error, Link, Namespace, Netns, Owned, Route, Together, VethEnd, VethPair,
+    Address, Bridge, BridgeVlan, Error, Link, Namespace, Netns, Owned, Route, Together, VethEnd,
+    VethPair,
 };
 
 #[test]
@@ -146,6 +147,55 @@ fn changes() {
                 Owned::adopt(kept).delete().map_err(Error::from)
             },
         );
+    });
+}
+
+#[test]
+fn ports_of_a_bridge() {
+    support::isolated(|| {
+        let host = here();
+        let bridge = Bridge::new("br0").create(&host).unwrap();
+        every_step(
+            &[
+                "create veth pair `port1`",
+                "set hairpin mode of `port1`",
+                "isolate `port1`",
+                "set promiscuous mode of `port1`",
+                "list bridge ports",
+            ],
+            || {
+                let near = VethEnd::new("port1").master(&bridge);
+                let cable = VethPair::new(near, "port2").create(&host)?;
+                cable.near().set_hairpin(true)?;
+                cable.near().set_isolated(true)?;
+                cable.near().set_promiscuous(true)?;
+                bridge.ports().map(drop)
+            },
+        );
+    });
+}
+
+/// Where the kernel's bridges know VLANs.
+#[test]
+fn vlans_of_a_port() {
+    support::isolated(|| {
+        let host = here();
+        let bridge = Bridge::new("br0").vlan_filtering(true).create(&host);
+        let Some(bridge) = support::features::supported("bridge-vlan-filtering", bridge) else {
+            return;
+        };
+        let near = VethEnd::new("port1").master(&bridge);
+        let cable = VethPair::new(near, "port2").create(&host).unwrap();
+        let vlan = BridgeVlan::new(100).pvid().untagged();
+        let made = vlan.create(cable.near());
+        if support::features::supported("bridge-vlan-filtering", made).is_none() {
+            return;
+        }
+        cable.near().leave_vlan(1).unwrap();
+        every_step(&["add VLAN 100 of `port1`", "leave VLAN `port1`"], || {
+            let _vlan = vlan.create(cable.near())?;
+            cable.near().leave_vlan(1)
+        });
     });
 }
 

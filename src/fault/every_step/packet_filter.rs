@@ -2,7 +2,8 @@
 
 use super::{every_step, here, support};
 use netloom::nft::{
-    Chain, Element, Family, Hook, Limit, Map, Object, Priority, Rule, Set, Table, Transaction, Type,
+    Chain, Datum, Element, Family, Flowtable, Hook, Limit, Map, Object, Priority, Rule, Set, Table,
+    Transaction, Type,
 };
 use netloom::{Error, Firewall, Netns, PortGuard};
 
@@ -61,6 +62,83 @@ fn what_is_in_a_table() {
         every_step(&["create set `leads`"], || {
             Map::verdicts("leads", Type::Port).create(&table).map(drop)
         });
+    });
+}
+
+#[test]
+fn rules_before_and_after_others() {
+    support::isolated(|| {
+        let host = here();
+        let table = Table::new(Family::Ip, "filter").create(&host).unwrap();
+        let chain = Chain::new("input").hook(Hook::Input, Priority::FILTER).create(&table).unwrap();
+        let other = Rule::new().udp().accept().create(&chain).unwrap();
+        every_step(
+            &[
+                "insert rule drop",
+                "insert rule accept",
+                "read the ruleset's generation",
+                "read the ruleset",
+            ],
+            || {
+                let first = Rule::new().drop().insert(&chain)?;
+                let _second = Rule::new().accept().insert_before(&other)?;
+                first.read().map(drop)
+            },
+        );
+        every_step(
+            &[
+                "create chain `c`",
+                "read the ruleset's generation",
+                "read the ruleset",
+                "flush chain `ip filter c`",
+            ],
+            || {
+                let full = Chain::new("c").rule(Rule::new().accept()).create(&table)?;
+                full.rules()?;
+                full.flush()
+            },
+        );
+    });
+}
+
+#[test]
+fn maps() {
+    support::isolated(|| {
+        let host = here();
+        let table = Table::new(Family::Ip, "nat").create(&host).unwrap();
+        every_step(&["create set `hosts`", "add elements to set `ip nat hosts`"], || {
+            let web = |port: u16| {
+                let target = Datum::Address(std::net::Ipv4Addr::new(10, 0, 0, 2).into());
+                Element::new(port).value(target)
+            };
+            let hosts =
+                Map::new("hosts", Type::Port, Type::Ipv4).element(web(80)).create(&table)?;
+            hosts.add([web(81)])
+        });
+    });
+}
+
+/// Where the kernel has them.
+#[test]
+fn flowtables() {
+    support::isolated(|| {
+        let host = here();
+        let table = Table::new(Family::Inet, "t").create(&host).unwrap();
+        let fast = Flowtable::new("fast").dev("lo");
+        if support::features::supported("nft-flowtable", fast.create(&table)).is_none() {
+            return;
+        }
+        every_step(
+            &["create flowtable `fast`", "create chain `through`", "read the ruleset"],
+            || {
+                let fast = fast.create(&table)?;
+                let _through = Chain::new("through")
+                    .hook(Hook::Forward, Priority::FILTER)
+                    .rule(Rule::new().flow_add("fast"))
+                    .create(&table)?;
+                fast.read().map(drop)
+            },
+        );
     });
 }
 
