@@ -92,6 +92,7 @@ mod netns;
 pub mod nft;
 mod owned;
 mod port;
+mod process;
 mod protocol;
 mod reap;
 mod route;

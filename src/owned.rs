@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use crate::error::Error;
+use crate::process::Process;
 use crate::together;
 
 /// The identity of something in the kernel. Dropping a handle does nothing.
@@ -68,19 +69,13 @@ pub(crate) mod sealed {
 pub struct Owned<H: Handle> {
     handle: H,
     /// The process whose duty it is; none once the duty is done or given up.
-    process: Option<u32>,
+    process: Option<Process>,
 }
 
 impl<H: Handle> Owned<H> {
     /// Takes on the duty to delete what `handle` stands for: the inverse of [`keep`](Self::keep).
     pub fn adopt(handle: H) -> Self {
-        Self { handle, process: Some(std::process::id()) }
-    }
-
-    /// As [`adopt`](Self::adopt), of many: the process asks the kernel who it is but once.
-    pub(crate) fn adopt_all(handles: impl IntoIterator<Item = H>) -> Vec<Self> {
-        let process = Some(std::process::id());
-        handles.into_iter().map(|handle| Self { handle, process }).collect()
+        Self { handle, process: Some(Process::current()) }
     }
 
     /// Leaves it in the kernel and returns the handle.
@@ -101,7 +96,7 @@ impl<H: Handle> Owned<H> {
         match self.finish() {
             Ok(()) => Ok(()),
             Err(error) => {
-                self.process = Some(std::process::id());
+                self.process = Some(Process::current());
                 Err(DeleteError { error, owned: self })
             }
         }
@@ -135,7 +130,7 @@ impl<H: Handle> Owned<H> {
         for (mut owned, due) in owners.into_iter().zip(due) {
             let answer = if due { answers.next().unwrap_or(Ok(())) } else { Ok(()) };
             if let Err(error) = settled(answer) {
-                owned.process = Some(std::process::id());
+                owned.process = Some(Process::current());
                 failures.push(DeleteError { error, owned });
             }
         }
@@ -152,7 +147,7 @@ impl<H: Handle> Owned<H> {
 
     /// Whether the duty to delete is this process's. It is taken: no second one will do it.
     fn take_duty(&mut self) -> bool {
-        self.process.take() == Some(std::process::id())
+        self.process.take() == Some(Process::current())
     }
 }
 
@@ -175,7 +170,7 @@ fn settled(answer: Result<(), Error>) -> Result<(), Error> {
 
 impl<H: Handle> Drop for Owned<H> {
     fn drop(&mut self) {
-        let ours = self.process == Some(std::process::id());
+        let ours = self.process == Some(Process::current());
         if ours && together::collect(|later| self.handle.remove_later(later)) {
             self.process = None;
         } else if let Err(error) = self.finish()
@@ -322,7 +317,7 @@ mod tests {
     #[test]
     fn another_process_deletes_nothing() {
         let (mut owned, count) = fake(None);
-        owned.process = Some(0);
+        owned.process = Some(Process::ANOTHER);
         drop(owned);
         assert_eq!(count(), 0);
     }

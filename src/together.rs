@@ -7,6 +7,7 @@ use std::ops::{Deref, DerefMut};
 
 use crate::error::Error;
 use crate::owned::report;
+use crate::process::Process;
 use sealed::Later;
 
 /// Owners that go together: with one wait of the kernel for all their links, where dropping them one
@@ -209,7 +210,7 @@ struct Scope {
     /// How many values within each other it is for.
     depth: usize,
     /// A fork that drops them as well must not delete what its parent collected.
-    process: u32,
+    process: Process,
     later: Later,
     /// Where failures are returned.
     failures: Option<Vec<Error>>,
@@ -217,7 +218,7 @@ struct Scope {
 
 impl Scope {
     fn new(failures: Option<Vec<Error>>) -> Self {
-        Self { depth: 1, process: std::process::id(), later: Later::default(), failures }
+        Self { depth: 1, process: Process::current(), later: Later::default(), failures }
     }
 }
 
@@ -317,7 +318,7 @@ impl Drop for Own {
 fn carry_out() -> Vec<Error> {
     let Some(Scope { process, later, failures, .. }) = pop() else { return Vec::new() };
     let mut failures = failures.unwrap_or_default();
-    if process == std::process::id() {
+    if process == Process::current() {
         failures.extend(later.remove());
     }
     failures

@@ -14,7 +14,7 @@ use netloom::{
 };
 
 use support::kernel::tables;
-use support::process::in_a_fork;
+use support::process::{in_a_fork, refuse_system_call};
 use support::reaches;
 
 /// Where this compiles, they may be shared and sent.
@@ -217,6 +217,48 @@ fn a_forked_process_deletes_nothing_and_does_not_hang() {
         }
         drop(threads);
         drop(owners);
+    });
+}
+
+/// Each namespace of processes has a first, so a number alone does not tell a process from its child.
+#[test]
+fn a_forked_process_of_the_same_number_deletes_nothing() {
+    use nix::sched::{CloneFlags, unshare};
+    support::isolated(|| {
+        // What is forked from here is the first of a new namespace.
+        let next_is_first = || unshare(CloneFlags::CLONE_NEWPID).unwrap();
+        let here = Netns::current().unwrap();
+        next_is_first();
+        in_a_fork(|| {
+            let bridge = Bridge::new("br0").create(&here).unwrap();
+            next_is_first();
+            in_a_fork(|| {
+                drop(unowned(&bridge));
+                std::process::id() == 1
+            });
+            let stayed = here.link("br0").is_ok();
+            drop(bridge);
+            std::process::id() == 1 && stayed && here.link("br0").is_err()
+        });
+    });
+}
+
+/// Then it is told by its number, and all else is as it was.
+#[test]
+fn a_forked_process_deletes_nothing_where_no_memory_tells_of_a_fork() {
+    support::isolated(|| {
+        refuse_system_call(nix::libc::SYS_madvise, nix::libc::EINVAL);
+        let here = Netns::current().unwrap();
+        let bridge = Bridge::new("br0").create(&here).unwrap();
+        in_a_fork(|| {
+            drop(unowned(&bridge));
+            let own = Bridge::new("br1").create(&here).unwrap();
+            drop(own);
+            here.link("br1").is_err()
+        });
+        assert!(here.link("br0").is_ok());
+        drop(bridge);
+        assert!(here.link("br0").is_err());
     });
 }
 

@@ -145,7 +145,7 @@ impl VethPair {
         let (near_end, peer_end) = (&self.near.settings, &self.peer.settings);
         self.near.check(ACTION)?;
         self.peer.check(ACTION)?;
-        if near == peer && near_end.name == peer_end.name {
+        if near_end.name == peer_end.name && near == peer {
             let reason = "both ends have this name, in the same namespace";
             return Err(Error::invalid(ACTION, Quoted(&near_end.name), reason).in_namespace(near));
         }
@@ -162,7 +162,8 @@ impl VethPair {
         let mut far = peer_end
             .create_request(peer_mac, peer)
             .map_err(|cause| unmarked(cause, peer_end, peer))?;
-        if near != peer {
+        // To be moved to where it is does no harm, and asks for nobody's identity.
+        if !near.is_clone_of(peer) {
             far = far.namespace(peer);
         }
         let request =

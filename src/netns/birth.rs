@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 
 use super::enter::{GoHome, on_thread};
-use super::open::{Label, Netns};
+use super::open::Netns;
 use super::sockets::Sockets;
 use super::ways::own_file;
 use crate::error::{Cause, SYS_ADMIN, takes};
@@ -38,7 +38,7 @@ fn at_once() -> Result<Option<Netns>, Cause> {
     fault::system_call("ioctl")?;
     let Ok(file) = sys::namespace_of_socket(socket.as_fd()) else { return Ok(None) };
     let sockets = Sockets::private(Socket::of(Protocol::Route, socket)?);
-    Netns::assemble(file, Label::Anonymous, sockets).map(Some)
+    Ok(Some(Netns::born(file, sockets)))
 }
 
 /// Some twenty system calls more.
@@ -49,6 +49,6 @@ fn on_a_thread_of_std() -> Result<Netns, Cause> {
         unshare(CloneFlags::CLONE_NEWNET).map_err(takes(SYS_ADMIN))?;
         let _home = GoHome(home);
         let sockets = Sockets::private(Socket::open(Protocol::Route)?);
-        Netns::assemble(own_file()?, Label::Anonymous, sockets)
+        Ok(Netns::born(own_file()?, sockets))
     })
 }

@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 
 use crate::error::{Cause, Error};
 use crate::fault;
+use crate::process::Process;
 
 /// A command that runs, and the duty to end it: dropped, it is killed and waited for.
 ///
@@ -43,7 +44,7 @@ pub struct Child {
     pub stderr: Option<ChildStderr>,
     program: String,
     /// The process that started it, and whose duty it is.
-    process: u32,
+    process: Process,
     /// None once it was detached or waited for.
     inner: Option<process::Child>,
     /// The thread that started it, which is what the kernel takes for its parent
@@ -84,7 +85,7 @@ impl Child {
             stdout: inner.stdout.take(),
             stderr: inner.stderr.take(),
             program: String::new(),
-            process: process::id(),
+            process: Process::current(),
             inner: Some(inner),
             parent: Some(parent),
             detached,
@@ -193,7 +194,7 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         let Some(mut inner) = mem::take(&mut self.inner) else { return };
-        if self.process != process::id() {
+        if self.process != Process::current() {
             return; // a forked process has neither that child nor the thread
         }
         // Nothing to do, and nothing done, where it was waited for.

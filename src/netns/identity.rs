@@ -1,7 +1,7 @@
 //! What makes a namespace itself: the device and inode of its file.
 
 use std::fmt;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::sys::stat::{FileStat, fstat};
 
@@ -33,6 +33,13 @@ impl NetnsId {
 
     pub(crate) fn of(fd: impl AsFd) -> Result<Self, Cause> {
         Ok(fstat(fd)?.into())
+    }
+
+    /// Of an open file, which the kernel always tells: where a filter does not let it, an identity that no other
+    /// open file has, and no namespace.
+    pub(super) fn of_open(file: BorrowedFd<'_>) -> Self {
+        let nobody = || Self { device: 0, inode: u64::from(file.as_raw_fd().unsigned_abs()) };
+        Self::of(file).unwrap_or_else(|_| nobody())
     }
 }
 

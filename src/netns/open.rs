@@ -35,7 +35,8 @@ pub struct Netns {
 
 struct Inner {
     file: OwnedFd,
-    id: NetnsId,
+    /// One that was just born is not asked until somebody wants to know.
+    id: OnceLock<NetnsId>,
     sockets: Sockets,
     /// None until a setting has an owner.
     held: OnceLock<Arc<Held>>,
@@ -53,9 +54,16 @@ pub(crate) enum Label {
 
 impl Netns {
     pub(super) fn assemble(file: OwnedFd, label: Label, sockets: Sockets) -> Result<Self, Cause> {
-        let id = NetnsId::of(&file)?;
-        let inner = Arc::new(Inner { file, id, sockets, held: OnceLock::new() });
-        Ok(Self { inner, label: Arc::new(label) })
+        let netns = Self::born(file, sockets).relabeled(label);
+        let id = NetnsId::of(netns.fd())?;
+        netns.inner.id.get_or_init(|| id);
+        Ok(netns)
+    }
+
+    /// One that was just made.
+    pub(super) fn born(file: OwnedFd, sockets: Sockets) -> Self {
+        let inner = Inner { file, id: OnceLock::new(), sockets, held: OnceLock::new() };
+        Self { inner: Arc::new(inner), label: Arc::new(Label::Anonymous) }
     }
 
     /// The same namespace, with the same sockets, under a name.
@@ -65,7 +73,12 @@ impl Netns {
 
     /// Its identity.
     pub fn id(&self) -> NetnsId {
-        self.inner.id
+        *self.inner.id.get_or_init(|| NetnsId::of_open(self.fd()))
+    }
+
+    /// Whether the two are one for certain, without asking the kernel.
+    pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// Its name under `/run/netns`, if it was made or opened by one.
@@ -181,7 +194,7 @@ impl AsFd for Netns {
 
 impl PartialEq for Netns {
     fn eq(&self, other: &Self) -> bool {
-        self.id() == other.id()
+        self.is_clone_of(other) || self.id() == other.id()
     }
 }
 
@@ -205,9 +218,10 @@ impl fmt::Display for Netns {
     }
 }
 
+#[allow(clippy::missing_fields_in_debug)] // who it is says more than its sockets
 impl fmt::Debug for Netns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Netns").field("id", &self.inner.id).field("label", &self.label).finish()
+        f.debug_struct("Netns").field("id", &self.id()).field("label", &self.label).finish()
     }
 }
 

@@ -1,7 +1,6 @@
 //! A thread that stays inside a namespace, for many small closures.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::process;
 use std::sync::mpsc;
 use std::thread;
 
@@ -12,6 +11,7 @@ use super::open::Netns;
 use crate::awake;
 use crate::error::{Cause, Error};
 use crate::fault;
+use crate::process::Process;
 use crate::sys::{self, Lent};
 
 /// A thread that stays inside a namespace and runs closures there, one after the other.
@@ -37,7 +37,7 @@ use crate::sys::{self, Lent};
 pub struct Worker {
     netns: Netns,
     /// The process that its thread is in: one that is forked has no such thread.
-    process: u32,
+    process: Process,
     thread: Option<thread::JoinHandle<()>>,
     /// Closed first, which ends the thread.
     closures: Option<mpsc::Sender<Lent>>,
@@ -74,7 +74,7 @@ impl Netns {
         let thread = thread::Builder::new().name("netloom-worker".into()).spawn(inside)?;
         let worker = Worker {
             netns: self.clone(),
-            process: process::id(),
+            process: Process::current(),
             thread: Some(thread),
             closures: Some(closures),
         };
@@ -90,7 +90,7 @@ impl Worker {
     }
 
     fn is_here(&self) -> bool {
-        self.process == process::id()
+        self.process == Process::current()
     }
 
     /// Runs a closure inside and returns its value; a panic in it goes on in the caller, and the worker

@@ -1,0 +1,36 @@
+//! Which process this is: told from those it was forked from, and from those forked from it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::sys;
+
+/// The process that something was made in. A fork of it is another one, whatever its number: a process id comes
+/// round again, and each namespace of processes has a first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Process(u32);
+
+/// The last number that a process took. A fork copies it, and so takes a higher one.
+static LAST: AtomicU32 = AtomicU32::new(0);
+
+impl Process {
+    #[cfg(test)]
+    pub(crate) const ANOTHER: Self = Self(0);
+
+    /// This one, without a system call but for the first time.
+    pub(crate) fn current() -> Self {
+        let Some(mark) = sys::zeroed_by_fork() else { return Self(std::process::id()) };
+        match mark.load(Ordering::Relaxed) {
+            0 => Self::mark(mark),
+            known => Self(known),
+        }
+    }
+
+    fn mark(mark: &AtomicU32) -> Self {
+        let number = LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        match mark.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => Self(number),
+            // Another thread was quicker.
+            Err(known) => Self(known),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! How many system calls an attach takes: a container's namespace, a veth pair, a bridge port, an address, `lo`,
+//! up, a default route. Counted by `strace`, where it is installed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+
+use netloom::{Bridge, Link, Namespace, Netns, Owned, Veth, VethEnd, VethPair};
+
+use support::{features, tools};
+
+/// Whether this run is the one that is counted.
+const TRACED: &str = "NETLOOM_TEST_TRACED";
+const COUNTED: usize = 10;
+
+fn attach(host: &Netns, bridge: &Link, number: usize) -> (Owned<Veth>, Owned<Netns>) {
+    let container = Namespace::anonymous().create().unwrap();
+    let port = VethEnd::new(format!("port{number}")).master(bridge).up();
+    let address = format!("10.0.0.{}/24", number + 2);
+    let eth0 = VethEnd::new("eth0").address(address).gateway("10.0.0.1").loopback_up().up();
+    (VethPair::new(port, eth0).create_between(host, &container).unwrap(), container)
+}
+
+/// Between two calls that nobody else makes. Once before, so that all is warm: the host's socket, buffers, the heap.
+fn attach_some() {
+    let host = Namespace::anonymous().create().unwrap();
+    let bridge = Bridge::new("br0").address("10.0.0.1/24").up().create(&host).unwrap();
+    let mut made = Vec::with_capacity(2 * COUNTED);
+    made.extend((0..COUNTED).map(|number| attach(&host, &bridge, number)));
+    drop(fs::metadata("/netloom/begin"));
+    made.extend((COUNTED..2 * COUNTED).map(|number| attach(&host, &bridge, number)));
+    drop(fs::metadata("/netloom/end"));
+}
+
+#[test]
+fn an_attach_takes_at_most_twelve() {
+    if std::env::var_os(TRACED).is_some() {
+        return attach_some();
+    }
+    support::isolated(|| {
+        let trace = std::env::temp_dir().join(format!("netloom-attach-{}", std::process::id()));
+        let traced = Command::new("strace")
+            .args(["-f", "-qq", "-o"])
+            .arg(&trace)
+            .arg(std::env::current_exe().unwrap())
+            .args(["an_attach_takes_at_most_twelve", "--exact"])
+            .env(TRACED, "1")
+            .output();
+        let Ok(output) = traced else {
+            assert!(!tools::is_required("kernel"), "strace is not installed");
+            return features::note("kernel", "strace is not installed");
+        };
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = fs::read_to_string(&trace).unwrap();
+        fs::remove_file(&trace).unwrap();
+        let counted = text.split("/netloom/begin").nth(1).unwrap();
+        let counted = counted.split("/netloom/end").next().unwrap();
+        let mut calls = BTreeMap::<&str, usize>::new();
+        for line in counted.lines().skip(1).filter_map(|line| line.split_once(' ')) {
+            // What another thread did meanwhile is told in two lines.
+            let call = line.1.trim_start().split('(').next().unwrap();
+            if !call.starts_with("<...") && !call.starts_with("+++") {
+                *calls.entry(call).or_default() += 1;
+            }
+        }
+        // Of the last line, which is the mark, and of the heap where it grows.
+        for others in ["statx", "brk", "mmap", "munmap", "mprotect", "mremap", "madvise"] {
+            calls.remove(others);
+        }
+        println!("in {COUNTED}: {calls:?}");
+        let sum: usize = calls.values().sum();
+        assert!(sum >= 7 * COUNTED, "not all were seen: {calls:?}");
+        assert!(sum <= 12 * COUNTED, "{calls:?}");
+    });
+}
