@@ -9,6 +9,8 @@ mod bad_input;
 mod divert;
 #[path = "nft/generated.rs"]
 mod generated;
+#[path = "nft/generated_elsewhere.rs"]
+mod generated_elsewhere;
 #[path = "nft/golden.rs"]
 mod golden;
 #[path = "nft/objects.rs"]
@@ -17,6 +19,8 @@ mod objects;
 mod owners;
 #[path = "nft/packets.rs"]
 mod packets;
+#[path = "nft/said.rs"]
+mod said;
 #[path = "nft/sets.rs"]
 mod sets;
 #[path = "nft/spread.rs"]

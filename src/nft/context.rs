@@ -195,7 +195,7 @@ impl Context {
             }
             Part::Synproxy(offer) => offer.check(),
             Part::Log(log) => log.check(),
-            Part::Reject(_) => Reject::check(self.family, self.network),
+            Part::Reject(_) | Part::RejectBoth(_) => Reject::check(self.family, self.network),
             _ => Ok(()),
         }
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use super::context::Context;
 use super::family::Family;
 use super::field::Network;
+use super::part::Part;
 use crate::wire::nft::expr::reject as wire;
 
 /// What who sent a refused packet is told.
@@ -33,7 +34,7 @@ impl Reject {
     ];
 
     /// In the words of the network protocol, where it is known; else in those of both.
-    pub(super) fn encode(self, context: Context) -> wire::Reject {
+    pub(super) fn encode(self, network: Option<Network>) -> wire::Reject {
         use wire::IcmpxCode;
         let (both, ip4, ip6) = match self {
             Self::PortUnreachable => (IcmpxCode::PortUnreachable, 3, 4),
@@ -42,7 +43,7 @@ impl Reject {
             Self::AdminProhibited => (IcmpxCode::AdminProhibited, 13, 1),
             Self::TcpReset => return wire::Reject::TcpReset,
         };
-        match context.network {
+        match network {
             Some(Network::Ip4) => wire::Reject::Icmp(ip4),
             Some(Network::Ip6) => wire::Reject::Icmp(ip6),
             _ => wire::Reject::Icmpx(both),
@@ -50,8 +51,9 @@ impl Reject {
     }
 
     /// `None` for what has no word here.
-    pub(super) fn decode(context: Context, reject: wire::Reject) -> Option<Self> {
-        Self::ALL.into_iter().find(|one| one.encode(context) == reject)
+    pub(super) fn decode(context: Context, reject: wire::Reject) -> Option<Part> {
+        let said = |network| Self::ALL.into_iter().find(|one| one.encode(network) == reject);
+        said(context.network).map(Part::Reject).or_else(|| said(None).map(Part::RejectBoth))
     }
 
     pub(super) fn check(family: Family, network: Option<Network>) -> Result<(), String> {

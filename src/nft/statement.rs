@@ -25,6 +25,7 @@ impl Part {
             self,
             Self::Verdict(Verdict::Accept | Verdict::Drop | Verdict::Return | Verdict::Goto(_))
                 | Self::Reject(_)
+                | Self::RejectBoth(_)
                 | Self::Queue(_)
                 | Self::Fwd { .. }
         )

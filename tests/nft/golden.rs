@@ -227,3 +227,27 @@ fn frames_that_cross_a_bridge() {
         is_listed_as(&table, &[], include_str!("bridge.nft"));
     });
 }
+
+/// Which family a packet is of may be known, and the refusal said in the words of both.
+#[test]
+fn refusals_in_the_words_of_both_families() {
+    support::isolated(|| {
+        let netns = Namespace::anonymous().create().unwrap();
+        let rules = [
+            "meta nfproto ipv6 reject with icmpx admin-prohibited",
+            "ip saddr 10.0.0.1 reject with icmpx port-unreachable",
+            "ip6 saddr fd00::1 reject with icmpx no-route",
+        ];
+        if !load(&netns, &format!("table inet t {{\n chain c {{\n {}\n }}\n}}", rules.join("\n"))) {
+            return;
+        }
+        let read = netns.nft_ruleset().unwrap().remove(0).chains.remove(0).rules;
+        let said: Vec<_> = read.iter().map(|info| info.rule.to_string()).collect();
+        assert_eq!(said, rules);
+        // They are written as they were read.
+        let chain = read.into_iter().fold(Chain::new("c"), |chain, info| chain.rule(info.rule));
+        let again = Namespace::anonymous().create().unwrap();
+        let _table = Table::new(Family::Inet, "t").chain(chain).create(&again).unwrap();
+        assert_eq!(essence(again.nft_ruleset().unwrap()), essence(netns.nft_ruleset().unwrap()));
+    });
+}

@@ -50,7 +50,7 @@ impl Decoder<'_> {
                 one(Part::Object(ObjectKind::from_wire(*kind)?, name.clone()))
             }
             Expr::Log(log) => one(Part::Log(Log::decode(log)?)),
-            Expr::Reject(reject) => one(Part::Reject(Reject::decode(self.context, *reject)?)),
+            Expr::Reject(reject) => one(Reject::decode(self.context, *reject)?),
             Expr::Masq(masq) if masq.port_min.is_none() => {
                 one(Part::Masquerade { ports: None, flags: behaviour(masq.flags) })
             }

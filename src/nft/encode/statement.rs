@@ -67,7 +67,8 @@ impl Encoder<'_> {
                 self.push(Dynset { data, timeout, expressions, ..Dynset::new(*op, set, key) });
             }
             Part::Log(log) => self.push(log.encode()),
-            Part::Reject(reject) => self.push(reject.encode(self.context)),
+            Part::Reject(reject) => self.push(reject.encode(self.context.network)),
+            Part::RejectBoth(reject) => self.push(reject.encode(None)),
             Part::Masquerade { ports, flags } => {
                 let (port_min, port_max) = self.ports(*ports, [R1, R2]);
                 let flags = *flags | specified(port_min);

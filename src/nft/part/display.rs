@@ -8,6 +8,7 @@ use super::{Dynamic, Group, Match, Own, Part, Test};
 use crate::nft::datum::{Datum, Span};
 use crate::nft::element::join;
 use crate::nft::field::Network;
+use crate::nft::reject::Reject;
 use crate::nft::types::{PROTOCOLS, Type};
 use crate::wire::nft::data::Value;
 use crate::wire::nft::expr::dynset::DynsetOp;
@@ -225,7 +226,10 @@ impl fmt::Display for Part {
             Self::Object(kind, name) => write!(f, "{kind} name \"{name}\""),
             Self::Dynamic(dynamic) => write!(f, "{dynamic}"),
             Self::Log(log) => write!(f, "{log}"),
-            Self::Reject(reject) => write!(f, "{reject}"),
+            Self::RejectBoth(Reject::PortUnreachable) => {
+                f.write_str("reject with icmpx port-unreachable")
+            }
+            Self::Reject(reject) | Self::RejectBoth(reject) => write!(f, "{reject}"),
             Self::Masquerade { ports, flags } => to_ports(f, "masquerade", *ports, *flags),
             Self::Redirect { ports, flags } => to_ports(f, "redirect", *ports, *flags),
             Self::Nat(nat) => {

@@ -52,6 +52,8 @@ pub(super) enum Part {
     Dynamic(Dynamic),
     Log(Log),
     Reject(Reject),
+    /// In the words of both families, though one is known.
+    RejectBoth(Reject),
     Masquerade {
         ports: Option<(u16, u16)>,
         flags: NatFlags,
