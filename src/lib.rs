@@ -109,9 +109,9 @@ pub use firewall::{Firewall, FirewallHandle, Obstacle, PortGuard, PortGuardHandl
 pub use forwarding::{Forwarding, ForwardingHandle};
 pub use input::Input;
 pub use link::{
-    Bridge, BridgePortInfo, BridgePortState, BridgeVlan, BridgeVlanHandle, Ipv4Conf, Link,
-    LinkFlags, LinkInfo, LinkRef, LinkSetting, LinkSettingHandle, LinkView, OperationalState, Veth,
-    VethEnd, VethPair,
+    Bridge, BridgeInfo, BridgePortInfo, BridgePortState, BridgeVlan, BridgeVlanHandle,
+    BridgeVlanInfo, Ipv4Conf, Link, LinkFlags, LinkInfo, LinkRef, LinkSetting, LinkSettingHandle,
+    LinkView, OperationalState, Veth, VethEnd, VethPair,
 };
 pub use mac::{BadMacAddr, MacAddr};
 pub use nat::{NatHandle, NatRule, NatTarget, PortForward, PortForwardHandle};

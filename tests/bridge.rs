@@ -95,6 +95,10 @@ fn its_options_are_set_at_birth() {
         assert_eq!(read("forward_delay"), "400");
         assert_eq!(read("ageing_time"), "6000");
         assert_eq!(read("multicast_snooping"), "0");
+        let set = bridge.bridge_info().unwrap().unwrap();
+        assert!(set.stp && !set.multicast_snooping && !set.vlan_filtering);
+        assert_eq!((set.forward_delay.as_secs(), set.ageing_time.as_secs()), (4, 60));
+        assert_eq!(set.priority.to_string(), read("priority"));
         if let Some(list) = json(&host, "ip", "-details link show br0") {
             let data = &list[0]["linkinfo"]["info_data"];
             assert_eq!((&data["stp_state"], &data["forward_delay"]), (&1.into(), &400.into()));

@@ -4,10 +4,11 @@
 mod support;
 
 use netloom::{
-    Bridge, BridgeVlan, Link, LinkFlags, MacAddr, Namespace, Netns, OperationalState, Owned, Veth,
-    VethEnd, VethPair,
+    Bridge, BridgeVlan, BridgeVlanInfo, Link, LinkFlags, MacAddr, Namespace, Netns,
+    OperationalState, Owned, Veth, VethEnd, VethPair,
 };
 
+use support::features::supported;
 use support::{does_not_reach, eventually, json, reaches, refused, unchanged};
 
 fn netns() -> Owned<Netns> {
@@ -109,10 +110,105 @@ fn a_port_joins_vlans_where_the_kernel_filters() {
         let _second = vlan.create(two.near()).unwrap();
         reaches(&red, "10.0.0.3");
         does_not_reach(&red, "10.0.0.4");
+        assert_eq!(vlans(one.near()), ["1 Egress Untagged", "100 PVID Egress Untagged"]);
         two.near().leave_vlan(1).unwrap();
         two.near().leave_vlan(1).unwrap();
+        assert_eq!(vlans(two.near()), ["100 PVID Egress Untagged"]);
+        assert_eq!(vlans(&bridge), ["1 PVID Egress Untagged"]);
         first.delete().unwrap();
         does_not_reach(&red, "10.0.0.3");
+        assert_eq!(vlans(one.near()), ["1 Egress Untagged"]);
+    });
+}
+
+fn vlans(link: &Link) -> Vec<String> {
+    link.vlans().unwrap().iter().map(BridgeVlanInfo::to_string).collect()
+}
+
+/// Tagged frames of the numbers in a range, and of no other.
+#[test]
+fn a_trunk_carries_its_range_and_every_vlan_of_it_is_listed() {
+    support::isolated(|| {
+        let host = netns();
+        let bridge = Bridge::new("br0").vlan_filtering(true).up().create(&host);
+        let Some(bridge) = supported("bridge-vlan-filtering", bridge) else { return };
+        let [red, blue] = [(); 2].map(|()| netns());
+        let one = attach(&host, &bridge, "port1", &red, "10.0.0.2/24");
+        let two = attach(&host, &bridge, "port2", &blue, "10.0.0.3/24");
+        for (netns, last) in [(&red, 2), (&blue, 3)] {
+            for vlan in [200, 299, 300] {
+                let address = format!("10.1.{}.{last}/24", vlan - 100);
+                for line in [
+                    format!("link add link eth0 name tag{vlan} type vlan id {vlan}"),
+                    format!("address add {address} dev tag{vlan}"),
+                    format!("link set tag{vlan} up"),
+                ] {
+                    let ip = netns.command("ip").args(line.split(' ')).output().unwrap();
+                    assert!(ip.status.success(), "{line}: {ip:?}");
+                }
+            }
+        }
+        does_not_reach(&red, "10.1.100.3");
+        let trunk = BridgeVlan::range(200..=299);
+        let _one = trunk.create(one.near()).unwrap();
+        let second = trunk.create(two.near()).unwrap();
+        assert_eq!(second.ids(), 200..=299);
+        for (address, is_reached) in
+            [("10.1.100.3", true), ("10.1.199.3", true), ("10.1.200.3", false)]
+        {
+            if is_reached { reaches(&red, address) } else { does_not_reach(&red, address) }
+        }
+        reaches(&red, "10.0.0.3");
+        let listed = vlans(two.near());
+        let numbers: Vec<_> = (200..=299).map(|id| id.to_string()).collect();
+        assert_eq!((&*listed[0], &listed[1..]), ("1 PVID Egress Untagged", &*numbers));
+        if let Some(theirs) = json(&host, "bridge", "-d vlan show dev port2") {
+            let ranges = theirs[0]["vlans"].as_array().unwrap();
+            let last = ranges.last().unwrap();
+            assert_eq!((&last["vlan"], &last["vlanEnd"]), (&200.into(), &299.into()));
+        }
+        second.delete().unwrap();
+        assert_eq!(vlans(two.near()), ["1 PVID Egress Untagged"]);
+        does_not_reach(&red, "10.1.100.3");
+        // More than an answer of the kernel's holds.
+        for id in (2..=4094).step_by(2) {
+            BridgeVlan::new(id).untagged().create(two.near()).unwrap().keep();
+        }
+        assert_eq!(two.near().vlans().unwrap().len(), 2048);
+    });
+}
+
+#[test]
+fn filtering_goes_on_and_off_on_a_bridge_that_is_there() {
+    support::isolated(|| {
+        let host = netns();
+        let [red, blue] = [(); 2].map(|()| netns());
+        let bridge = Bridge::new("br0").up().create(&host).unwrap();
+        assert!(!bridge.bridge_info().unwrap().unwrap().vlan_filtering);
+        let one = attach(&host, &bridge, "port1", &red, "10.0.0.2/24");
+        let _two = attach(&host, &bridge, "port2", &blue, "10.0.0.3/24");
+        unchanged(&[&host], || {
+            let no_bridge = one.near().set_vlan_filtering(true);
+            refused(no_bridge, &["set VLAN filtering of `port1`", "is no bridge"]);
+        });
+        let on = unchanged_if_refused(&host, || bridge.set_vlan_filtering(true));
+        if let Err(error) = &on {
+            assert!(error.to_string().contains("CONFIG_BRIDGE_VLAN_FILTERING"), "{error}");
+            let vlans = refused(one.near().vlans(), &["list VLANs of `port1`"]);
+            assert!(vlans.is_unsupported(), "{vlans}");
+            assert!(vlans.to_string().contains("CONFIG_BRIDGE_VLAN_FILTERING"), "{vlans}");
+        }
+        let Some(()) = supported("bridge-vlan-filtering", on) else { return };
+        let info = bridge.bridge_info().unwrap().unwrap();
+        assert!(info.vlan_filtering && info.default_vlan == Some(1), "{info}");
+        reaches(&red, "10.0.0.3");
+        let _apart = BridgeVlan::new(100).pvid().untagged().create(one.near()).unwrap();
+        does_not_reach(&red, "10.0.0.3");
+        bridge.set_vlan_filtering(false).unwrap();
+        assert!(!bridge.bridge_info().unwrap().unwrap().vlan_filtering);
+        reaches(&red, "10.0.0.3");
+        let alone = VethPair::new("alone1", "alone2").create(&host).unwrap();
+        refused(alone.near().vlans(), &["`alone1`", "neither a bridge nor a bridge's port"]);
     });
 }
 
@@ -132,6 +228,16 @@ fn a_number_that_no_vlan_has_is_refused() {
             let joined = unchanged(&[&host], || BridgeVlan::new(id).create(&bridge));
             let error = refused(joined, &["join VLAN", "from 1 to 4094"]);
             assert!(error.is_invalid_input());
+            let left = unchanged(&[&host], || bridge.leave_vlan(id));
+            assert!(refused(left, &["leave VLAN", "from 1 to 4094"]).is_invalid_input());
+        }
+        for (vlan, words) in [
+            (BridgeVlan::range(1..=4095), "from 1 to 4094"),
+            (BridgeVlan::range(9..=5), "the first number is above the last"),
+            (BridgeVlan::range(5..=9).pvid(), "of one VLAN only"),
+        ] {
+            let joined = unchanged(&[&host], || vlan.create(&bridge));
+            assert!(refused(joined, &["join VLAN", words]).is_invalid_input());
         }
     });
 }

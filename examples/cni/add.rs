@@ -14,12 +14,12 @@ use crate::config::Config;
 use crate::del;
 use crate::failure::{Code, Failure};
 use crate::filter::{Filter, Filtered};
+use crate::gateway;
 use crate::host::Host;
 use crate::ipam::Ipam;
 use crate::ports;
 use crate::result::{Interface, NetworkResult, Route};
 use crate::store::{Choice, Record, Store};
-use crate::vlan;
 
 pub(crate) fn add(call: &Call, config: &Config) -> Result<Value, Failure> {
     let attachment = config.attachment(call);
@@ -196,7 +196,7 @@ impl<'a> Lease<'a> {
     ) -> Result<Connected, Failure> {
         let Self { config, attachment, .. } = self;
         let gateway = if config.routes() {
-            let link = vlan::gateway_link(host, bridge, config)?;
+            let link = gateway::ready(host, bridge, config)?;
             bridge.be_gateway(host, &link, &gateways(network), config)?;
             Some(link)
         } else {

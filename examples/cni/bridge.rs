@@ -11,12 +11,15 @@ use netloom::{
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::host::Host;
+use crate::vlan::Filtering;
 
 /// A bridge that is ready. What was made for it goes again unless it is kept.
 #[derive(Debug)]
 pub(crate) struct ReadyBridge {
     pub(crate) link: Link,
     pub(crate) info: LinkInfo,
+    /// Where ports are in VLANs.
+    pub(crate) filtering: Option<Filtering>,
     addresses: Vec<Owned<AddressHandle>>,
     forwarding: Vec<Owned<ForwardingHandle>>,
     /// Back after what took their place is gone.
@@ -50,8 +53,10 @@ impl ReadyBridge {
         if config.promiscuous && !info.flags.contains(netloom::LinkFlags::PROMISC) {
             link.set_promiscuous(true)?;
         }
+        let filters = config.vlans.are_any();
+        let filtering = filters.then(|| Filtering::on(host, &link)).transpose()?;
         let (addresses, forwarding, replaced) = (Vec::new(), Vec::new(), Replaced::default());
-        Ok(Self { link, info, addresses, forwarding, replaced, made })
+        Ok(Self { link, info, filtering, addresses, forwarding, replaced, made })
     }
 
     /// Makes the host a router at these addresses.
@@ -91,6 +96,9 @@ impl ReadyBridge {
         self.replaced.0.clear();
         keep_all(self.addresses);
         keep_all(self.forwarding);
+        if let Some(filtering) = self.filtering {
+            filtering.keep();
+        }
         keep_all(self.made);
     }
 }
@@ -127,7 +135,7 @@ pub(crate) fn find(host: &Host, name: &str) -> Result<Option<Link>, Failure> {
 fn make(host: &Host, config: &Config) -> Result<Owned<Link>, Failure> {
     // It outlives the plugin: no group that says that it is to go when the plugin is dead.
     let mut bridge = Bridge::new(&config.bridge).group(0);
-    if config.vlan.is_some() {
+    if config.vlans.are_any() {
         bridge = bridge.vlan_filtering(true);
     }
     let bridge = bridge.create(&host.netns)?;

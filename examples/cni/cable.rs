@@ -4,9 +4,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use netloom::{
-    Address, BridgeVlan, LinkInfo, Netns, OperationalState, Owned, Route, Veth, VethEnd, VethPair,
-};
+use netloom::{Address, LinkInfo, Netns, OperationalState, Owned, Route, Veth, VethEnd, VethPair};
 
 use crate::attachment::Attachment;
 use crate::bridge::ReadyBridge;
@@ -65,7 +63,7 @@ pub(crate) fn plug(
         end = end.up();
     }
     let veth = VethPair::new(near, end).create_between(&host.netns, container)?;
-    configure_port(&veth, config)?;
+    configure_port(&veth, bridge, config)?;
     for route in &network.routes {
         // They go with the cable.
         self::route(route, &veth).create(container)?.keep();
@@ -81,7 +79,7 @@ pub(crate) fn plug(
     Ok(Plugged { veth, near, peer })
 }
 
-fn configure_port(veth: &Veth, config: &Config) -> Result<(), Failure> {
+fn configure_port(veth: &Veth, bridge: &ReadyBridge, config: &Config) -> Result<(), Failure> {
     let port = veth.near();
     if config.hairpin {
         port.set_hairpin(true)?;
@@ -89,11 +87,8 @@ fn configure_port(veth: &Veth, config: &Config) -> Result<(), Failure> {
     if config.port_isolation || config.ingress == IngressPolicy::Isolated {
         port.set_isolated(true)?;
     }
-    if let Some(vlan) = &config.vlan {
-        if !vlan.preserves_default {
-            port.leave_vlan(1)?;
-        }
-        BridgeVlan::new(vlan.id).pvid().untagged().create(port)?.keep();
+    if let Some(filtering) = &bridge.filtering {
+        config.vlans.join(port, &filtering.bridge)?;
     }
     Ok(())
 }

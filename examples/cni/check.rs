@@ -11,13 +11,14 @@ use crate::call::{Call, Command};
 use crate::config::{Config, IngressPolicy};
 use crate::failure::{Code, Failure};
 use crate::filter::Filter;
+use crate::gateway;
 use crate::host::Host;
 use crate::ipam::Ipam;
 use crate::ports;
 use crate::result::NetworkResult;
 use crate::store::Store;
 use crate::version::Version;
-use crate::vlan;
+use crate::vlan::{Vlans, check_filtering};
 
 pub(crate) fn check(call: &Call, config: &Config) -> Result<(), Failure> {
     let Some(previous) = &config.previous else {
@@ -128,9 +129,11 @@ fn check_bridge(host: &Host, config: &Config, own: &Own) -> Result<(Link, Link),
     if config.promiscuous && !info.flags.contains(LinkFlags::PROMISC) {
         return Err(missing(format!("promiscuous mode of bridge `{}` is off", config.bridge)));
     }
-    let gateway = match &config.vlan {
-        Some(_) if config.routes() => {
-            find(&host.netns, &vlan::gateway_name(config), "gateway link")?
+    let gateway = match config.vlans.access {
+        Some(id) if config.routes() => {
+            let port = find(&host.netns, &gateway::port_name(config, id), "gateway port")?;
+            Vlans::of_gateway(id).check(&port, &check_filtering(&bridge)?)?;
+            find(&host.netns, &gateway::name(config), "gateway link")?
         }
         _ => bridge.clone(),
     };
@@ -195,6 +198,9 @@ fn check_port(
             let state = if is { "on" } else { "off" };
             return Err(missing(format!("{what} of port `{name}` is {state}")));
         }
+    }
+    if config.vlans.are_any() {
+        config.vlans.check(&link, &check_filtering(bridge)?)?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use crate::ipam::Ipam;
 use crate::port_mapping::PortMapping;
 use crate::result::NetworkResult;
 use crate::version::Version;
+use crate::vlan::Vlans;
 
 const BRIDGE: &str = "cni0";
 
@@ -28,14 +29,6 @@ pub(crate) enum IngressPolicy {
     SameBridge,
     /// And not those of the same network.
     Isolated,
-}
-
-/// Which tagged frames a container takes part in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Vlan {
-    pub(crate) id: u16,
-    /// Whether the port stays in the VLAN that ports are in by default.
-    pub(crate) preserves_default: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -57,7 +50,7 @@ pub(crate) struct Config {
     pub(crate) ingress: IngressPolicy,
     pub(crate) mtu: Option<u32>,
     pub(crate) mac: Option<MacAddr>,
-    pub(crate) vlan: Option<Vlan>,
+    pub(crate) vlans: Vlans,
     pub(crate) ports: Vec<PortMapping>,
     pub(crate) ipam: Ipam,
     pub(crate) dns: Option<Value>,
@@ -101,6 +94,7 @@ impl Config {
 
     fn of_any(self, fields: &Fields<'_>, call: &Call) -> Result<Self, Failure> {
         let ipam = Ipam::read(fields, call)?;
+        refuse_unsupported(fields)?;
         let config = Self {
             bridge: bridge(fields)?,
             is_gateway: fields.flag("isGateway")?.unwrap_or(false),
@@ -115,7 +109,7 @@ impl Config {
             ingress: ingress(fields)?,
             mtu: mtu(fields)?,
             mac: mac(fields, call)?,
-            vlan: vlan(fields)?,
+            vlans: Vlans::read(fields)?,
             ports: ports(fields)?,
             dns: dns::read(fields)?,
             previous: fields
@@ -232,19 +226,9 @@ fn unicast(mac: MacAddr) -> Option<MacAddr> {
     mac.is_unicast().then_some(mac)
 }
 
-fn vlan(fields: &Fields<'_>) -> Result<Option<Vlan>, Failure> {
-    for name in ["vlanTrunk", "macspoofchk"] {
-        let is_off = |value: &Value| {
-            value == &Value::Bool(false) || value.as_array().is_some_and(Vec::is_empty)
-        };
-        if fields.value(name).is_some_and(|value| !is_off(value)) {
-            return Err(fields.unsupported(name));
-        }
-    }
-    let id = fields.number("vlan", 0..=4094)?.unwrap_or(0);
-    let preserves_default = fields.flag("preserveDefaultVlan")?.unwrap_or(true);
-    let id = u16::try_from(id).unwrap_or(0);
-    Ok((id != 0).then_some(Vlan { id, preserves_default }))
+fn refuse_unsupported(fields: &Fields<'_>) -> Result<(), Failure> {
+    const NAME: &str = "macspoofchk";
+    if fields.flag(NAME)? == Some(true) { Err(fields.unsupported(NAME)) } else { Ok(()) }
 }
 
 fn ports(fields: &Fields<'_>) -> Result<Vec<PortMapping>, Failure> {

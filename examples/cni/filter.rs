@@ -16,8 +16,8 @@ use crate::attachment::Attachment;
 use crate::bridge::keep_all;
 use crate::config::{Config, IngressPolicy};
 use crate::failure::{Code, Failure};
+use crate::gateway;
 use crate::host::Host;
-use crate::vlan;
 
 const TABLE: &str = "netloom-cni";
 
@@ -449,7 +449,7 @@ fn masquerade_chain(network: IpNet) -> String {
 
 /// What makes a network keep to itself as its policy says, and what may not be there for that.
 fn policy(config: &Config) -> (Vec<Entry>, Vec<Entry>) {
-    let link = Datum::Name(vlan::gateway_name(config));
+    let link = Datum::Name(gateway::name(config));
     let apart = Entry { set: APART, element: link.clone().into() };
     let together = Entry { set: TOGETHER, element: (link.clone(), link).into() };
     match config.ingress {

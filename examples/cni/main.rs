@@ -6,7 +6,7 @@
 //! | the protocol | `call` (variables), `config` (with `fields`, `port_mapping`), `result`, `failure`, `version` |
 //! | the commands | `add`, `del`, `check`, `gc`, `status` |
 //! | addresses | `ipam`: delegated or built in |
-//! | what is made in the kernel | `host`, `bridge`, `vlan`, `cable`, `filter`, `ports` |
+//! | what is made in the kernel | `host`, `bridge`, `vlan`, `gateway`, `cable`, `filter`, `ports` |
 //! | what is remembered | `store`, by `attachment` |
 
 mod add;
@@ -21,6 +21,7 @@ mod dns;
 mod failure;
 mod fields;
 mod filter;
+mod gateway;
 mod gc;
 mod host;
 mod ipam;

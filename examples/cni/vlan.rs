@@ -1,51 +1,177 @@
-//! VLANs: the gateway's own link, where containers are in one.
+//! VLANs: those that ports are in, and the bridge that keeps them apart.
 
-use netloom::{BridgeVlan, Link, VethEnd, VethPair};
+use std::ops::RangeInclusive;
 
-use crate::bridge::{ReadyBridge, find, refuse_advertisements};
-use crate::config::Config;
+use netloom::{BridgeInfo, BridgeVlan, Link};
+
 use crate::failure::{Code, Failure};
+use crate::fields::Fields;
 use crate::host::Host;
 
-/// The name of the link by which the host is in the network.
-pub(crate) fn gateway_name(config: &Config) -> String {
-    match &config.vlan {
-        Some(vlan) => format!("{}.{}", config.bridge, vlan.id),
-        None => config.bridge.clone(),
+const NUMBERS: RangeInclusive<u32> = 1..=4094;
+
+/// Which VLANs a container's port is in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Vlans {
+    /// The one whose frames have no tag there.
+    pub(crate) access: Option<u16>,
+    /// Those whose frames have one.
+    trunk: Vec<RangeInclusive<u16>>,
+    /// Whether the port stays in the VLAN that ports are in by default.
+    preserves_default: bool,
+}
+
+impl Vlans {
+    pub(crate) fn read(fields: &Fields<'_>) -> Result<Self, Failure> {
+        let access = number(fields, "vlan", 0..=4094)?.filter(|id| *id != 0);
+        let mut trunk = Vec::new();
+        for entry in fields.objects("vlanTrunk")? {
+            trunk.extend(trunk_entry(&entry)?);
+        }
+        if let Some(id) = access
+            && trunk.iter().any(|range| range.contains(&id))
+        {
+            let expected = format!("a list without {id}, which is vlan's and has no tag");
+            return Err(fields.refuse("vlanTrunk", expected));
+        }
+        let preserves_default = fields.flag("preserveDefaultVlan")?.unwrap_or(true);
+        Ok(Self { access, trunk, preserves_default })
+    }
+
+    /// Those of the gateway's own port: the containers' without tags, and no other.
+    pub(crate) fn of_gateway(id: u16) -> Self {
+        Self { access: Some(id), ..Self::default() }
+    }
+
+    pub(crate) fn are_any(&self) -> bool {
+        self.access.is_some() || !self.trunk.is_empty()
+    }
+
+    /// Puts a new port of the bridge into them.
+    pub(crate) fn join(&self, port: &Link, bridge: &BridgeInfo) -> Result<(), Failure> {
+        if let Some(default) = self.unwanted(bridge) {
+            port.leave_vlan(default)?;
+        }
+        // They go with the port.
+        if let Some(id) = self.access {
+            BridgeVlan::new(id).pvid().untagged().create(port)?.keep();
+        }
+        for range in &self.trunk {
+            BridgeVlan::range(range.clone()).create(port)?.keep();
+        }
+        Ok(())
+    }
+
+    /// Names a VLAN that the port is not in as it was put there.
+    pub(crate) fn check(&self, port: &Link, bridge: &BridgeInfo) -> Result<(), Failure> {
+        let missing = |problem: String| Err(Failure::new(Code::Missing, problem));
+        let name = port.name();
+        let vlans = port.vlans()?;
+        if let Some(id) = self.access
+            && !vlans.iter().any(|vlan| vlan.id == id && vlan.pvid && vlan.untagged)
+        {
+            return missing(format!("port `{name}` is not in VLAN {id} (untagged, pvid)"));
+        }
+        for id in self.trunk.iter().cloned().flatten() {
+            if !vlans.iter().any(|vlan| vlan.id == id && !vlan.untagged) {
+                return missing(format!("port `{name}` is not in VLAN {id} (tagged)"));
+            }
+        }
+        match self.unwanted(bridge) {
+            Some(id) if vlans.iter().any(|vlan| vlan.id == id) => {
+                missing(format!("port `{name}` is in VLAN {id}, the bridge's default"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The bridge's default VLAN, where the port is not to be in it.
+    fn unwanted(&self, bridge: &BridgeInfo) -> Option<u16> {
+        let is_wanted = |id: &u16| {
+            self.access == Some(*id) || self.trunk.iter().any(|range| range.contains(id))
+        };
+        bridge.default_vlan.filter(|id| !self.preserves_default && !is_wanted(id))
     }
 }
 
-/// The link that has the gateway's addresses: the bridge, or for a VLAN a link named after both, as
-/// `cni0.100`, by which the host is in it.
-pub(crate) fn gateway_link(
-    host: &mut Host,
-    bridge: &ReadyBridge,
-    config: &Config,
-) -> Result<Link, Failure> {
-    let Some(vlan) = &config.vlan else { return Ok(bridge.link.clone()) };
-    let name = gateway_name(config);
-    if name.len() > 15 {
-        let problem = format!("bridge: with its VLAN, `{name}` is too long a name for a link");
-        return Err(Failure::new(Code::InvalidConfig, problem));
+/// `{ "id": 5 }`, `{ "minID": 10, "maxID": 19 }`, or both in one.
+fn trunk_entry(entry: &Fields<'_>) -> Result<Vec<RangeInclusive<u16>>, Failure> {
+    let number = |name| number(entry, name, NUMBERS);
+    let mut ranges = Vec::new();
+    match (number("minID")?, number("maxID")?) {
+        (Some(first), Some(last)) if first > last => {
+            return Err(entry.refuse("maxID", format!("a number from {first} on, as minID is")));
+        }
+        (Some(first), Some(last)) => ranges.push(first..=last),
+        (Some(_), None) => return Err(entry.refuse("maxID", "the last number beside minID")),
+        (None, Some(_)) => return Err(entry.refuse("minID", "the first number beside maxID")),
+        (None, None) => {}
     }
-    if let Some(link) = find(host, &name)? {
-        return Ok(link);
+    ranges.extend(number("id")?.map(|id| id..=id));
+    if ranges.is_empty() {
+        return Err(entry.refuse("id", "a VLAN's number, or minID and maxID,"));
     }
-    host.alone()?;
-    if let Some(link) = find(host, &name)? {
-        return Ok(link);
-    }
-    let port = VethEnd::new(port_name(config, vlan.id)).group(0).no_ipv6_address().up();
-    let gateway = VethEnd::new(&name).group(0).mtu(bridge.info.mtu).up();
-    let port = port.mtu(bridge.info.mtu).master(&bridge.link);
-    let veth = VethPair::new(port, gateway).create(&host.netns)?;
-    refuse_advertisements(host, veth.peer())?;
-    veth.near().leave_vlan(1)?;
-    BridgeVlan::new(vlan.id).pvid().untagged().create(veth.near())?.keep();
-    Ok(veth.keep().peer().clone())
+    Ok(ranges)
 }
 
-/// The bridge's end of the cable to that link, as `cni0-100`.
-fn port_name(config: &Config, id: u16) -> String {
-    format!("{}-{id}", config.bridge)
+fn number(
+    fields: &Fields<'_>,
+    name: &str,
+    bounds: RangeInclusive<u32>,
+) -> Result<Option<u16>, Failure> {
+    Ok(fields.number(name, bounds)?.and_then(|number| u16::try_from(number).ok()))
+}
+
+/// A bridge that keeps its ports apart by VLAN. It did not before, where the switch is ours: then it is
+/// switched back unless this is kept.
+#[derive(Debug)]
+pub(crate) struct Filtering {
+    pub(crate) bridge: BridgeInfo,
+    switched: Option<Link>,
+}
+
+impl Filtering {
+    pub(crate) fn on(host: &mut Host, bridge: &Link) -> Result<Self, Failure> {
+        let mut info = look(bridge)?;
+        if !info.vlan_filtering && host.alone()? {
+            info = look(bridge)?;
+        }
+        let mut switched = None;
+        if !info.vlan_filtering {
+            bridge.set_vlan_filtering(true)?;
+            switched = Some(bridge.clone());
+        }
+        Ok(Self { bridge: info, switched })
+    }
+
+    pub(crate) fn keep(mut self) {
+        self.switched = None;
+    }
+}
+
+impl Drop for Filtering {
+    fn drop(&mut self) {
+        if let Some(bridge) = self.switched.take()
+            && let Err(error) = bridge.set_vlan_filtering(false)
+        {
+            eprintln!("netloom-cni: `{}` goes on filtering by VLAN: {error}", bridge.name());
+        }
+    }
+}
+
+/// What a bridge is set to that has to keep VLANs apart.
+pub(crate) fn check_filtering(bridge: &Link) -> Result<BridgeInfo, Failure> {
+    let info = look(bridge)?;
+    if info.vlan_filtering {
+        return Ok(info);
+    }
+    let problem = format!("bridge `{}` does not filter by VLAN", bridge.name());
+    Err(Failure::new(Code::Missing, problem))
+}
+
+fn look(bridge: &Link) -> Result<BridgeInfo, Failure> {
+    bridge.bridge_info()?.ok_or_else(|| {
+        let problem = format!("bridge: `{}` is not a bridge any more", bridge.name());
+        Failure::new(Code::InvalidConfig, problem)
+    })
 }

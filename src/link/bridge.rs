@@ -5,6 +5,7 @@ use std::time::Duration;
 use netlink_packet_route::link::{BridgeStpState, InfoBridge, InfoData, InfoKind};
 use nix::errno::Errno;
 
+use super::bridge_info::NO_FILTERING;
 use super::configure::{Remaining, configure};
 use super::create::create_link;
 use super::handle::Link;
@@ -132,9 +133,7 @@ impl Bridge {
         if self.vlan_filtering.is_none() || error.kernel_message().is_some() {
             return error;
         }
-        error.hint_on(Errno::EOPNOTSUPP, || {
-            "this kernel's bridges do not filter by VLAN (CONFIG_BRIDGE_VLAN_FILTERING)".into()
-        })
+        error.hint_on(Errno::EOPNOTSUPP, || NO_FILTERING.into())
     }
 
     fn options(&self) -> Vec<InfoBridge> {

@@ -2,6 +2,8 @@
 
 mod announce;
 mod bridge;
+mod bridge_info;
+mod bridge_vlan;
 mod change;
 mod configure;
 mod create;
@@ -22,11 +24,12 @@ mod veth;
 mod view;
 
 pub use bridge::Bridge;
+pub use bridge_info::BridgeInfo;
+pub use bridge_vlan::{BridgeVlan, BridgeVlanHandle, BridgeVlanInfo};
 pub use handle::Link;
 pub use info::{LinkFlags, LinkInfo, OperationalState};
 pub use ipv4_conf::{Ipv4Conf, LinkSetting, LinkSettingHandle};
 pub use port::{BridgePortInfo, BridgePortState};
-pub use port_settings::{BridgeVlan, BridgeVlanHandle};
 pub use reference::LinkRef;
 pub(crate) use tagged::{dead, remove_dead};
 pub use veth::{Veth, VethEnd, VethPair};

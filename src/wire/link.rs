@@ -34,6 +34,7 @@ const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
 
 const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
 
@@ -139,6 +140,13 @@ impl<'a> LinkView<'a> {
     /// `veth`, `bridge`, …; a physical link and `lo` have none.
     pub(crate) fn kind(self) -> Option<Cow<'a, str>> {
         self.information()?.get(IFLA_INFO_KIND).map(Attribute::text)
+    }
+
+    /// A bridge's own settings; none of another kind of link.
+    pub(crate) fn bridge(self) -> Option<Attributes<'a>> {
+        let info = self.information()?;
+        let is_bridge = info.get(IFLA_INFO_KIND)?.text() == "bridge";
+        info.get(IFLA_INFO_DATA).filter(|_| is_bridge).map(Attribute::nested)
     }
 
     /// The port's settings: in an answer to an `AF_BRIDGE` dump, or of a single link that is one's port.

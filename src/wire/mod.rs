@@ -15,3 +15,4 @@ pub(crate) mod nft;
 pub(crate) mod nsid;
 pub(crate) mod route;
 pub(crate) mod sock_diag;
+pub(crate) mod vlan;

@@ -116,7 +116,19 @@ fn configurations_that_cannot_be() {
             refused(&plain(field, value), 7, &words);
         }
         refused(&plain("macspoofchk", json!(true)), 2, &["macspoofchk: true"]);
-        refused(&plain("vlanTrunk", json!([{ "id": 5 }])), 2, &["vlanTrunk: [{\"id\":5}]"]);
+        for (trunk, words) in [
+            (json!(5), vec!["vlanTrunk: 5 is not a list"]),
+            (json!([{}]), vec!["vlanTrunk[0].id: a VLAN's number, or minID and maxID, is missing"]),
+            (json!([{ "id": 4095 }]), vec!["vlanTrunk[0].id: 4095"]),
+            (json!([{ "id": 0 }]), vec!["vlanTrunk[0].id: 0"]),
+            (json!([{ "id": 5 }, { "minID": 9 }]), vec!["vlanTrunk[1].maxID", "missing"]),
+            (json!([{ "maxID": 9 }]), vec!["vlanTrunk[0].minID", "missing"]),
+            (json!([{ "minID": 9, "maxID": 5 }]), vec!["vlanTrunk[0].maxID: 5", "9"]),
+        ] {
+            refused(&plain("vlanTrunk", trunk), 7, &words);
+        }
+        let twice = with(&plain("vlan", json!(100)), "vlanTrunk", json!([{ "id": 100 }]));
+        refused(&twice, 7, &["vlanTrunk", "without 100"]);
         let both = with(&plain("hairpinMode", json!(true)), "promiscMode", true);
         refused(&both, 7, &["promiscMode", "hairpinMode"]);
         let disabled = plain("disableContainerInterface", json!(true));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use netloom::nft::{Table, TableHandle};
-use netloom::{Address, LinkFlags, Netns};
+use netloom::{Address, Bridge, BridgeVlan, LinkFlags, Netns};
 use serde_json::json;
 
 use super::plugin::{Host, address, container, port, with};
@@ -335,5 +335,73 @@ fn a_vlan_is_kept_apart_where_the_kernel_filters() {
         host.check("red", &config, &result).result();
         host.del("red", &config);
         reaches(&blue, "10.88.0.1");
+    });
+}
+
+/// One that somebody else made: it filters once a VLAN is asked for, and no longer where that ADD fails.
+#[test]
+fn a_bridge_that_was_there_begins_to_filter_and_check_knows_of_each_vlan() {
+    support::isolated(|| {
+        let host = Host::new();
+        let bridge = Bridge::new("cni0").up().create(&host.netns).unwrap();
+        let filters = || bridge.bridge_info().unwrap().unwrap().vlan_filtering;
+        let mut config = with(&host.config(), "vlan", 100);
+        config["vlanTrunk"] = json!([{ "minID": 200, "maxID": 299 }, { "id": 7 }]);
+        config["preserveDefaultVlan"] = json!(false);
+        let (red, blue, green) = (container("red"), container("blue"), container("green"));
+        let mut failing = config.clone();
+        failing["ipam"]["routes"] = json!([{ "dst": "10.55.0.0/16", "gw": "192.0.2.1" }]);
+        let refused = unchanged(&[&host.netns, &red], || host.call("ADD", "red", &failing));
+        assert!(!filters());
+        let message = refused.said["msg"].as_str().unwrap().to_owned();
+        assert!(!refused.succeeded && refused.said["code"] == 100, "{message}");
+        if message.contains("CONFIG_BRIDGE_VLAN_FILTERING") {
+            assert!(message.contains("set VLAN filtering of `cni0`"), "{message}");
+            support::features::unsupported("bridge-vlan-filtering", &message);
+            return;
+        }
+        assert!(message.contains("192.0.2.1"), "{message}");
+
+        let plain = with(&host.config(), "isDefaultGateway", false);
+        host.add("green", &plain);
+        let result = host.add("red", &config);
+        assert!(filters());
+        reaches(&red, &address(&host.add("blue", &config)));
+        reaches(&red, "10.88.0.1");
+        for other in [&red, &blue] {
+            let own = other.link("eth0").unwrap().addresses().unwrap()[0].prefix.addr();
+            does_not_reach(&green, &own.to_string());
+        }
+        let port = host.netns.link(&port(&result)).unwrap();
+        let listed: Vec<_> = port.vlans().unwrap().iter().map(ToString::to_string).collect();
+        let trunk = (200..=299).map(|id: u16| id.to_string());
+        let wanted = ["7".to_owned(), "100 PVID Egress Untagged".into()].into_iter().chain(trunk);
+        assert_eq!(listed, wanted.collect::<Vec<_>>());
+
+        let refused = |words: &str| host.check("red", &config, &result).refused(102, &[words]);
+        host.check("red", &config, &result).result();
+        bridge.set_vlan_filtering(false).unwrap();
+        refused("bridge `cni0` does not filter by VLAN");
+        bridge.set_vlan_filtering(true).unwrap();
+        for (id, words) in [(100, "VLAN 100 (untagged, pvid)"), (250, "VLAN 250 (tagged)")] {
+            let vlan = BridgeVlan::new(id);
+            port.leave_vlan(id).unwrap();
+            refused(words);
+            let vlan = if id == 100 { vlan.pvid().untagged() } else { vlan };
+            vlan.create(&port).unwrap().keep();
+        }
+        let default = BridgeVlan::new(1).create(&port).unwrap();
+        refused("VLAN 1, the bridge's default");
+        default.delete().unwrap();
+        let gateway = host.netns.link("cni0-100").unwrap();
+        gateway.leave_vlan(100).unwrap();
+        refused("port `cni0-100` is not in VLAN 100");
+        BridgeVlan::new(100).pvid().untagged().create(&gateway).unwrap().keep();
+        host.check("red", &config, &result).result();
+        for (name, config) in [("red", &config), ("blue", &config), ("green", &plain)] {
+            host.del(name, config);
+        }
+        // Others may be in it by now.
+        assert!(filters());
     });
 }

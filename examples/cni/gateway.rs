@@ -1,0 +1,53 @@
+//! The link by which the host is in the network: the bridge, or one of its own where containers are in a VLAN.
+
+use netloom::{Link, VethEnd, VethPair};
+
+use crate::bridge::{ReadyBridge, find, refuse_advertisements};
+use crate::config::Config;
+use crate::failure::{Code, Failure};
+use crate::host::Host;
+use crate::vlan::Vlans;
+
+/// Its name.
+pub(crate) fn name(config: &Config) -> String {
+    match config.vlans.access {
+        Some(id) => format!("{}.{id}", config.bridge),
+        None => config.bridge.clone(),
+    }
+}
+
+/// The link that has the gateway's addresses: the bridge, or for a VLAN a link named after both, as
+/// `cni0.100`, by which the host is in it.
+pub(crate) fn ready(
+    host: &mut Host,
+    bridge: &ReadyBridge,
+    config: &Config,
+) -> Result<Link, Failure> {
+    let (Some(id), Some(filtering)) = (config.vlans.access, &bridge.filtering) else {
+        return Ok(bridge.link.clone());
+    };
+    let name = name(config);
+    if name.len() > 15 {
+        let problem = format!("bridge: with its VLAN, `{name}` is too long a name for a link");
+        return Err(Failure::new(Code::InvalidConfig, problem));
+    }
+    if let Some(link) = find(host, &name)? {
+        return Ok(link);
+    }
+    host.alone()?;
+    if let Some(link) = find(host, &name)? {
+        return Ok(link);
+    }
+    let port = VethEnd::new(port_name(config, id)).group(0).no_ipv6_address().up();
+    let gateway = VethEnd::new(&name).group(0).mtu(bridge.info.mtu).up();
+    let port = port.mtu(bridge.info.mtu).master(&bridge.link);
+    let veth = VethPair::new(port, gateway).create(&host.netns)?;
+    refuse_advertisements(host, veth.peer())?;
+    Vlans::of_gateway(id).join(veth.near(), &filtering.bridge)?;
+    Ok(veth.keep().peer().clone())
+}
+
+/// The bridge's end of the cable to that link, as `cni0-100`.
+pub(crate) fn port_name(config: &Config, id: u16) -> String {
+    format!("{}-{id}", config.bridge)
+}

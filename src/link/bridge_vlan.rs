@@ -1,0 +1,282 @@
+//! The VLANs that bridge ports are in, as `bridge vlan`.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use netlink_packet_core::{NLA_F_NESTED, NLM_F_DUMP};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::LinkMessage;
+use nix::errno::Errno;
+
+use super::handle::Link;
+use crate::error::Error;
+use crate::input::FirstRejected;
+use crate::netlink::Batch;
+use crate::netns::Quoted;
+use crate::owned::Owned;
+use crate::owned::sealed::Remove;
+use crate::wire::attribute::Writer;
+use crate::wire::vlan::{self, PVID, RANGE_BEGIN, RANGE_END, UNTAGGED, VlanRange};
+
+const IFLA_AF_SPEC: u16 = 26;
+const IFLA_BRIDGE_VLAN_INFO: u16 = 2;
+
+/// A VLAN that a bridge or one of its ports is in, a line of `bridge vlan show`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BridgeVlanInfo {
+    /// Its number.
+    pub id: u16,
+    /// Whether frames that come in without a tag are of it.
+    pub pvid: bool,
+    /// Whether its frames go out without a tag.
+    pub untagged: bool,
+}
+
+impl BridgeVlanInfo {
+    fn each(range: VlanRange) -> impl Iterator<Item = Self> {
+        let VlanRange { ids, flags } = range;
+        let [pvid, untagged] = [PVID, UNTAGGED].map(|flag| flags & flag != 0);
+        ids.map(move |id| Self { id, pvid, untagged })
+    }
+}
+
+/// In the words of `bridge vlan`.
+impl fmt::Display for BridgeVlanInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pvid = if self.pvid { " PVID" } else { "" };
+        let untagged = if self.untagged { " Egress Untagged" } else { "" };
+        write!(f, "{}{pvid}{untagged}", self.id)
+    }
+}
+
+impl Link {
+    /// The VLANs that this bridge or bridge port is in, by number, as `bridge vlan show dev NAME`. They say
+    /// where its frames go once the bridge [filters](super::BridgeInfo::vlan_filtering); until then, nothing.
+    ///
+    /// ```no_run
+    /// use netloom::{Bridge, BridgeVlan, Namespace, VethEnd, VethPair};
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let host = Namespace::anonymous().create()?;
+    /// let bridge = Bridge::new("br0").vlan_filtering(true).create(&host)?;
+    /// let cable = VethPair::new(VethEnd::new("port1").master(&bridge), "eth0").create(&host)?;
+    /// let _access = BridgeVlan::new(100).pvid().untagged().create(cable.near())?;
+    /// let vlans = cable.near().vlans()?;
+    /// assert_eq!(vlans[0].to_string(), "1 Egress Untagged");
+    /// assert_eq!(vlans[1].to_string(), "100 PVID Egress Untagged");
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`is_unsupported`](Error::is_unsupported) in a kernel without `CONFIG_BRIDGE_VLAN_FILTERING`; where it
+    /// is neither a bridge nor a bridge's port, or is gone.
+    #[doc(alias("bridge vlan show", "RTM_GETVLAN"))]
+    pub fn vlans(&self) -> Result<Vec<BridgeVlanInfo>, Error> {
+        let mut batch = Batch::default();
+        batch.request(vlan::RTM_GETVLAN, NLM_F_DUMP, |out| {
+            out.extend_from_slice(&vlan::of_link(self.index));
+        });
+        let listed = self.netns.route(|socket| {
+            socket.fold(&mut batch, Vec::new, |all, message| {
+                all.extend(vlan::ranges(message).flat_map(BridgeVlanInfo::each));
+            })
+        });
+        listed.map_err(|cause| {
+            let error = cause.doing("list VLANs of", Quoted(&self.name)).in_namespace(&self.netns);
+            error
+                .hint_on(Errno::EOPNOTSUPP, || NO_VLANS.into())
+                .hint_on(Errno::EINVAL, || "it is neither a bridge nor a bridge's port".into())
+        })
+    }
+
+    /// Takes this bridge port out of a VLAN, as `bridge vlan del dev PORT vid ID`: out of 1, say, which
+    /// ports are in by default. Not to be in it is no error.
+    ///
+    /// # Errors
+    ///
+    /// A number that no VLAN has is refused before any system call.
+    /// [`is_unsupported`](Error::is_unsupported) in a kernel without `CONFIG_BRIDGE_VLAN_FILTERING`.
+    #[doc(alias = "bridge vlan del")]
+    pub fn leave_vlan(&self, id: u16) -> Result<(), Error> {
+        self.change_vlan("leave VLAN", &BridgeVlan::new(id), RouteNetlinkMessage::DelLink)
+    }
+
+    fn change_vlan(
+        &self,
+        action: &'static str,
+        vlan: &BridgeVlan,
+        request: fn(LinkMessage) -> RouteNetlinkMessage,
+    ) -> Result<(), Error> {
+        vlan.rejected.check(action, vlan)?;
+        let message = self.of_bridge(IFLA_AF_SPEC | NLA_F_NESTED, vlan.entries());
+        self.ask(action, &request(message)).map_err(|error| {
+            error.hint_on(Errno::EOPNOTSUPP, || format!("it is no bridge's port, or {NO_VLANS}"))
+        })
+    }
+}
+
+const NO_VLANS: &str = "this kernel's bridges do not know VLANs (CONFIG_BRIDGE_VLAN_FILTERING)";
+
+/// A VLAN for a bridge port to be in, or several in a row, of a bridge that
+/// [filters](super::Bridge::vlan_filtering).
+///
+/// Replaces `bridge vlan add dev PORT vid ID`.
+///
+/// ```no_run
+/// use netloom::{Bridge, BridgeVlan, Namespace, VethPair};
+/// # netloom::sandbox::enter()?;
+///
+/// let host = Namespace::anonymous().create()?;
+/// let bridge = Bridge::new("br0").vlan_filtering(true).up().create(&host)?;
+/// let cable = VethPair::new("port1", "eth0").create(&host)?;
+/// cable.near().set_master(&bridge)?;
+/// let _access = BridgeVlan::new(100).pvid().untagged().create(cable.near())?;
+/// let _trunk = BridgeVlan::range(200..=299).create(cable.near())?;
+/// # Ok::<(), netloom::Error>(())
+/// ```
+///
+/// Source: bridge(8), `net/bridge/br_vlan.c`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a builder does nothing until `create`"]
+pub struct BridgeVlan {
+    ids: RangeInclusive<u16>,
+    pvid: bool,
+    untagged: bool,
+    rejected: FirstRejected,
+}
+
+impl BridgeVlan {
+    /// The VLAN of this number, from 1 to 4094.
+    pub fn new(id: u16) -> Self {
+        Self::of("new", id..=id)
+    }
+
+    /// The VLANs of these numbers, from 1 to 4094, as `vid FIRST-LAST`: for a trunk.
+    pub fn range(ids: RangeInclusive<u16>) -> Self {
+        Self::of("range", ids)
+    }
+
+    fn of(setter: &'static str, ids: RangeInclusive<u16>) -> Self {
+        let mut rejected = FirstRejected::default();
+        if let Some(bad) = [ids.start(), ids.end()].into_iter().find(|id| !(1..=4094).contains(*id))
+        {
+            rejected.reject(setter, bad, "a VLAN's number is from 1 to 4094");
+        } else if ids.is_empty() {
+            let range = format!("{}-{}", ids.start(), ids.end());
+            rejected.reject(setter, range, "the first number is above the last");
+        }
+        Self { ids, pvid: false, untagged: false, rejected }
+    }
+
+    /// Frames that come in without a tag are of it, as `pvid`. Of one VLAN at most.
+    pub fn pvid(mut self) -> Self {
+        if self.ids.start() < self.ids.end() {
+            let reason = "frames without a tag can be of one VLAN only";
+            self.rejected.reject("pvid", self.to_string(), reason);
+        }
+        self.pvid = true;
+        self
+    }
+
+    /// Its frames go out without a tag, as `untagged`. Default: tagged.
+    pub fn untagged(mut self) -> Self {
+        self.untagged = true;
+        self
+    }
+
+    /// Puts the port in it.
+    ///
+    /// # Errors
+    ///
+    /// A number that no VLAN has is refused before any system call.
+    /// [`is_unsupported`](Error::is_unsupported) where the link is no bridge's port, or in a kernel
+    /// without `CONFIG_BRIDGE_VLAN_FILTERING`.
+    #[doc(alias("bridge vlan add", "IFLA_BRIDGE_VLAN_INFO"))]
+    pub fn create(&self, port: &Link) -> Result<Owned<BridgeVlanHandle>, Error> {
+        const ACTION: &str = "join VLAN";
+        let handle = BridgeVlanHandle { port: port.clone(), ids: self.ids.clone() };
+        port.change_vlan(ACTION, self, RouteNetlinkMessage::SetLink).inspect_err(|error| {
+            // Of several the kernel keeps those before the one that it refused.
+            let may_be_in = error.is_unknown_outcome() || self.ids.start() < self.ids.end();
+            if may_be_in && !error.is_invalid_input() {
+                handle.remove().ok();
+            }
+        })?;
+        Ok(Owned::adopt(handle))
+    }
+
+    /// What a request says of it.
+    fn entries(&self) -> Vec<u8> {
+        let flag = |on: bool, flag: u16| if on { flag } else { 0 };
+        let flags = flag(self.pvid, PVID) | flag(self.untagged, UNTAGGED);
+        let mut entries = Vec::new();
+        let mut writer = Writer::new(&mut entries);
+        let mut entry = |flags: u16, id: u16| {
+            let entry = [flags, id].map(u16::to_ne_bytes).concat();
+            writer.bytes(IFLA_BRIDGE_VLAN_INFO, &entry);
+        };
+        let (first, last) = (*self.ids.start(), *self.ids.end());
+        if first < last {
+            entry(flags | RANGE_BEGIN, first);
+            entry(flags | RANGE_END, last);
+        } else {
+            entry(flags, first);
+        }
+        entries
+    }
+}
+
+impl fmt::Display for BridgeVlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.ids.start())?;
+        if self.ids.start() < self.ids.end() {
+            write!(f, "-{}", self.ids.end())?;
+        }
+        Ok(())
+    }
+}
+
+/// A VLAN that a port is in, or several in a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BridgeVlanHandle {
+    port: Link,
+    ids: RangeInclusive<u16>,
+}
+
+impl BridgeVlanHandle {
+    /// The bridge port.
+    pub fn port(&self) -> &Link {
+        &self.port
+    }
+
+    /// The VLANs' numbers: one, unless it was made of a range.
+    pub fn ids(&self) -> RangeInclusive<u16> {
+        self.ids.clone()
+    }
+}
+
+/// As `bridge vlan del`.
+impl Remove for BridgeVlanHandle {
+    fn remove(&self) -> Result<(), Error> {
+        let vlan = BridgeVlan::range(self.ids.clone());
+        self.port.change_vlan("leave VLAN", &vlan, RouteNetlinkMessage::DelLink)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_vlan_and_a_range_are_laid_out_as_the_kernel_wants_them() {
+        let ne = |numbers: [u16; 2]| numbers.map(u16::to_ne_bytes).concat();
+        let one = [&[8, 0, 2, 0][..], &ne([6, 100])].concat();
+        assert_eq!(BridgeVlan::new(100).pvid().untagged().entries(), one);
+        let header = [8, 0, 2, 0];
+        let range = [&header[..], &ne([8, 200]), &header, &ne([16, 299])].concat();
+        assert_eq!(BridgeVlan::range(200..=299).entries(), range);
+        assert_eq!(BridgeVlan::range(7..=7).entries(), BridgeVlan::new(7).entries());
+    }
+}
