@@ -51,3 +51,9 @@ pub(crate) fn ready(
 pub(crate) fn port_name(config: &Config, id: u16) -> String {
     format!("{}-{id}", config.bridge)
 }
+
+/// Whether a port of the bridge leads to a gateway's link and to no container.
+pub(crate) fn is_port(config: &Config, name: &str) -> bool {
+    let id = name.strip_prefix(&config.bridge).and_then(|rest| rest.strip_prefix('-'));
+    id.is_some_and(|id| id.parse::<u16>().is_ok())
+}

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 
 use crate::attachment::Attachment;
+use crate::bridge;
 use crate::call::{Call, Command};
 use crate::config::Config;
 use crate::del;
 use crate::failure::Failure;
 use crate::filter::Filter;
+use crate::gateway;
 use crate::host::Host;
 use crate::ipam::{Delegate, Ipam};
 use crate::ports;
@@ -55,7 +57,7 @@ fn sweep(config: &Config, valid: &HashSet<Attachment>) -> Vec<Failure> {
         {
             store.forget_nameless(&config.network)?;
         }
-        let host = Host::share()?;
+        let mut host = Host::share()?;
         let of_network = Attachment::tag_prefix(&config.network);
         let filter = Filter::find(&host.netns)?;
         let mut gone = ports::tags(&host.netns, &of_network)?;
@@ -71,10 +73,27 @@ fn sweep(config: &Config, valid: &HashSet<Attachment>) -> Vec<Failure> {
             let link = Attachment::link_of(tag);
             failures.extend(link.and_then(|link| del::cut(&host, &link).err()));
         }
-        if let Some(filter) = filter.filter(|_| !gone.is_empty()) {
-            failures.extend(filter.sweep(&gone).err());
+        if let Some(filter) = filter {
+            if !gone.is_empty() {
+                failures.extend(filter.sweep(&gone).err());
+            }
+            if valid.is_empty() {
+                failures.extend(forget_policy(&filter, &mut host, config).err());
+            }
         }
         Ok(failures)
     };
     swept().unwrap_or_else(|failure| vec![failure])
+}
+
+/// What `ingressPolicy` said of a bridge goes once no container is on it. DEL leaves it: it would have to go
+/// through the bridge's ports each time, with nobody else at work, to know whether it is the last.
+fn forget_policy(filter: &Filter, host: &mut Host, config: &Config) -> Result<(), Failure> {
+    host.alone()?;
+    if let Some(bridge) = bridge::find(host, &config.bridge)? {
+        if bridge.ports()?.iter().any(|port| !gateway::is_port(config, &port.name)) {
+            return Ok(());
+        }
+    }
+    filter.forget_policy(config)
 }

@@ -226,6 +226,47 @@ fn gc_takes_what_is_not_in_its_list_and_spares_all_else() {
     });
 }
 
+/// DEL leaves what `ingressPolicy` said of a bridge: others may be on it.
+#[test]
+fn gc_takes_a_policy_once_no_container_is_on_the_bridge() {
+    support::isolated(|| {
+        let host = Host::new();
+        let (_red, blue) = (container("red"), container("blue"));
+        let policy = |config: &Value| with(config, "ingressPolicy", "same-bridge");
+        let one = policy(&host.config());
+        let two = policy(&with(&with(&one, "name", "net2"), "ipam", host.ipam(&["10.99.0.0/24"])));
+        // A second network of the same bridge.
+        let two = with(&two, "isDefaultGateway", false);
+        host.add("red", &one);
+        let result = host.add("blue", &two);
+        host.del("red", &one);
+        let collect = |config: &Value| {
+            host.call("GC", "", &with(config, "cni.dev/valid-attachments", json!([]))).result();
+        };
+        let in_sets = || {
+            let table = Table::find_tagged(&host.netns, "netloom-cni").unwrap().remove(0);
+            ["apart", "together"].map(|set| table.set(set).unwrap().elements().unwrap().len())
+        };
+        collect(&one);
+        assert_eq!(in_sets(), [1, 1]);
+        host.check("blue", &two, &result).result();
+        host.del("blue", &two);
+        assert_eq!(in_sets(), [1, 1]);
+        collect(&two);
+        assert_eq!(in_sets(), [0, 0]);
+        // And the next one finds it as it says.
+        let result = host.add("blue", &two);
+        assert_eq!(in_sets(), [1, 1]);
+        host.check("blue", &two, &result).result();
+        // Where the bridge itself is gone, too.
+        host.del("blue", &two);
+        Owned::adopt(host.netns.link("cni0").unwrap()).delete().unwrap();
+        collect(&two);
+        assert_eq!(in_sets(), [0, 0]);
+        drop(blue);
+    });
+}
+
 /// An ADD that was killed when the cable was there, and nothing but what it had begun to write.
 #[test]
 fn gc_takes_the_cable_of_an_add_that_was_killed() {

@@ -1,0 +1,139 @@
+//! The containers that masquerade: an element each of a map by addresses, which says by its comment whose it is.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use netloom::Netns;
+use netloom::nft::{Element, Verdict};
+
+use super::rules::masquerade_chain;
+use super::{Filter, TABLE};
+use crate::config::Config;
+use crate::failure::{Code, Failure};
+
+/// Where packets of a container that masquerades go, by its address.
+pub(super) const MASQUERADE: [&str; 2] = ["masquerade4", "masquerade6"];
+
+/// What a container is in.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    set: &'static str,
+    element: Element,
+}
+
+fn family(address: IpAddr) -> usize {
+    usize::from(address.is_ipv6())
+}
+
+impl Filter {
+    /// An address may have been another's, whose DEL is still to come: then it changes hands.
+    pub(super) fn put(&self, entries: &[Entry], tag: &str) -> Result<(), Failure> {
+        self.change(|transaction| {
+            for Entry { set, element } in entries {
+                let set = self.table.set(set)?;
+                let before = set.get(element.clone())?;
+                if before.as_ref().is_some_and(|before| before.comment_of() == Some(tag)) {
+                    continue;
+                }
+                if before.is_some() {
+                    transaction.delete_elements(&set, [keyed(element)]);
+                }
+                transaction.add_elements(&set, [element.clone()]);
+            }
+            Ok(())
+        })
+    }
+
+    /// Ends the masquerading of addresses that were another's, whose DEL is still to come.
+    pub(crate) fn vacate(netns: &Netns, addresses: &[IpNet]) -> Result<(), Failure> {
+        let Some(filter) = Self::find(netns)? else { return Ok(()) };
+        filter.change(|transaction| {
+            for address in addresses.iter().map(IpNet::addr) {
+                let set = filter.table.set(MASQUERADE[family(address)])?;
+                if set.contains(address)? {
+                    transaction.delete_elements(&set, [address]);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes out what an attachment has at these addresses. What is another's by now stays.
+    pub(crate) fn remove(&self, tag: &str, addresses: &[IpAddr]) -> Result<(), Failure> {
+        self.change(|transaction| {
+            for address in addresses {
+                let set = self.table.set(MASQUERADE[family(*address)])?;
+                let found = set.get(*address)?;
+                if found.is_some_and(|found| found.comment_of() == Some(tag)) {
+                    transaction.delete_elements(&set, [*address]);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes out whatever is of attachments with these tags. It looks at all.
+    pub(crate) fn sweep(&self, gone: &BTreeSet<String>) -> Result<(), Failure> {
+        self.change(|transaction| {
+            for set in MASQUERADE {
+                let set = self.table.set(set)?;
+                let elements = set.elements()?.into_iter();
+                let is_gone =
+                    |element: &Element| element.comment_of().is_some_and(|tag| gone.contains(tag));
+                let gone: Vec<_> =
+                    elements.filter(is_gone).map(|element| keyed(&element)).collect();
+                if !gone.is_empty() {
+                    transaction.delete_elements(&set, gone);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The tags of a network that elements have. It looks at all.
+    pub(crate) fn tags(&self, of_network: &str) -> Result<BTreeSet<String>, Failure> {
+        let mut tags = BTreeSet::new();
+        for set in MASQUERADE {
+            let elements = self.table.set(set)?.elements()?;
+            let comments = elements.iter().filter_map(Element::comment_of);
+            tags.extend(comments.filter(|tag| tag.starts_with(of_network)).map(str::to_owned));
+        }
+        Ok(tags)
+    }
+
+    pub(super) fn check_entries(&self, entries: &[Entry]) -> Result<(), Failure> {
+        for Entry { set, element } in entries {
+            let found = self.table.set(set)?.get(element.clone())?;
+            if found.as_ref() != Some(element) {
+                let problem = format!("rule for {}: not in `{TABLE} {set}`", keyed(element));
+                return Err(Failure::new(Code::Missing, problem));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An element by its key alone.
+fn keyed(element: &Element) -> Element {
+    match element.key() {
+        [one] => Element::new(one.clone()),
+        _ => element.clone(),
+    }
+}
+
+/// Those of a container with these addresses.
+pub(super) fn entries(config: &Config, addresses: &[IpNet], tag: &str) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut entry = |set, element: Element| {
+        entries.push(Entry { set, element: element.comment(tag) });
+    };
+    for address in addresses {
+        let (ip, family) = (address.addr(), family(address.addr()));
+        if config.masquerade {
+            let chain = masquerade_chain(address.trunc());
+            entry(MASQUERADE[family], Element::new(ip).verdict(Verdict::Goto(chain)));
+        }
+    }
+    entries
+}

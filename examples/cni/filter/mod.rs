@@ -1,0 +1,179 @@
+//! The packet filter: one table for all networks. A container is an element of its sets and maps, never a
+//! rule, so that the thousandth costs what the first does. Elements say by their comment whose they are.
+
+mod masquerade;
+mod policy;
+mod rules;
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use netloom::nft::{ChainHandle, Table, TableHandle, Transaction};
+use netloom::{Netns, Owned};
+
+use crate::attachment::Attachment;
+use crate::bridge::keep_all;
+use crate::config::{Config, IngressPolicy};
+use crate::failure::{Code, Failure};
+use crate::host::Host;
+
+use masquerade::entries;
+use policy::ChangedPolicy;
+use rules::{Rules, base_chains, chains, table};
+
+const TABLE: &str = "netloom-cni";
+
+/// How often a change is tried again that somebody was faster than.
+const ATTEMPTS: u32 = 64;
+
+/// The table, which stays when the plugin ends.
+#[derive(Debug, Clone)]
+pub(crate) struct Filter {
+    table: TableHandle,
+}
+
+/// What was made for an attachment; gone again unless it is kept.
+#[derive(Debug)]
+pub(crate) struct Filtered {
+    filter: Filter,
+    tag: String,
+    addresses: Vec<IpAddr>,
+    is_kept: bool,
+    /// Dropped after the elements that lead to them.
+    chains: Vec<Owned<ChainHandle>>,
+    policy: ChangedPolicy,
+    /// Dropped last.
+    made: Option<Owned<TableHandle>>,
+}
+
+impl Filtered {
+    pub(crate) fn keep(mut self) {
+        self.is_kept = true;
+        keep_all(self.chains.drain(..));
+        self.policy.keep();
+        if let Some(made) = self.made.take() {
+            made.keep();
+        }
+    }
+}
+
+impl Drop for Filtered {
+    fn drop(&mut self) {
+        if !self.is_kept && self.made.is_none() {
+            // What made the command fail is what is told.
+            self.filter.remove(&self.tag, &self.addresses).ok();
+        }
+    }
+}
+
+impl Filter {
+    pub(crate) fn find(netns: &Netns) -> Result<Option<Self>, Failure> {
+        let tables = Table::find_tagged(netns, TABLE)?;
+        let table = tables.into_iter().find(|table| table.name() == TABLE);
+        Ok(table.map(|table| Self { table }))
+    }
+
+    /// Whether an attachment has anything to do with it.
+    pub(crate) fn is_needed(config: &Config) -> bool {
+        config.masquerade || config.ingress != IngressPolicy::Open
+    }
+
+    /// Puts an attachment's addresses where its configuration wants them.
+    pub(crate) fn enter(
+        host: &mut Host,
+        attachment: &Attachment,
+        config: &Config,
+        addresses: &[IpNet],
+    ) -> Result<Filtered, Failure> {
+        let mut made = None;
+        let mut found = Self::find(&host.netns)?;
+        if found.is_none() && host.alone()? {
+            found = Self::find(&host.netns)?;
+        }
+        let filter = match found {
+            Some(filter) => filter,
+            None => Self { table: (**made.insert(table().create(&host.netns)?)).clone() },
+        };
+        let tag = attachment.tag();
+        let plain = addresses.iter().map(IpNet::addr).collect();
+        // From here on, what is there goes again where the rest fails.
+        let mut filtered = Filtered {
+            filter,
+            tag: tag.clone(),
+            addresses: plain,
+            is_kept: false,
+            chains: Vec::new(),
+            policy: ChangedPolicy::default(),
+            made,
+        };
+        for chain in chains(config, addresses) {
+            let made = filtered.filter.ensure_chain(host, &chain)?;
+            filtered.chains.extend(made);
+        }
+        filtered.filter.ensure_policy(host, config, &mut filtered.policy)?;
+        filtered.filter.put(&entries(config, addresses, &tag), &tag)?;
+        Ok(filtered)
+    }
+
+    /// A network's chain, which stays as its bridge does; what was made of it.
+    fn ensure_chain(
+        &self,
+        host: &mut Host,
+        wanted: &Rules,
+    ) -> Result<Option<Owned<ChainHandle>>, Failure> {
+        if self.has_chain(wanted.chain.name())? {
+            return Ok(None);
+        }
+        host.alone()?;
+        if self.has_chain(wanted.chain.name())? {
+            return Ok(None);
+        }
+        Ok(Some(wanted.whole().create(&self.table)?))
+    }
+
+    fn has_chain(&self, name: &str) -> Result<bool, Failure> {
+        match self.table.chain(name) {
+            Err(error) if error.is_not_found() => Ok(false),
+            found => Ok(found.map(|_| true)?),
+        }
+    }
+
+    /// Names what of an attachment is missing.
+    pub(crate) fn check(
+        &self,
+        attachment: &Attachment,
+        config: &Config,
+        addresses: &[IpNet],
+    ) -> Result<(), Failure> {
+        let missing = |what: String| Err(Failure::new(Code::Missing, what));
+        let there = self.table.read()?;
+        if there.is_dormant {
+            return missing(format!("the table `{TABLE}` of the packet filter is dormant"));
+        }
+        for wanted in base_chains().into_iter().chain(chains(config, addresses)) {
+            wanted.check(&there.chains)?;
+        }
+        self.check_policy(config)?;
+        self.check_entries(&entries(config, addresses, &attachment.tag()))
+    }
+
+    /// Makes a change at the generation that it was decided on, and decides anew where somebody was faster.
+    fn change(
+        &self,
+        decide: impl Fn(&mut Transaction) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let netns = self.table.netns();
+        for _ in 0..ATTEMPTS {
+            let generation = netns.nft_generation()?;
+            let mut transaction = Transaction::new(netns);
+            transaction.if_unchanged_since(generation);
+            decide(&mut transaction)?;
+            match transaction.commit() {
+                Err(failure) if failure.is_stale() => {}
+                done => return done.map_err(|failure| netloom::Error::from(failure).into()),
+            }
+        }
+        let problem = format!("the packet filter changed {ATTEMPTS} times while it was looked at");
+        Err(Failure::new(Code::TryAgain, problem))
+    }
+}

@@ -1,0 +1,132 @@
+//! Which networks keep to themselves: elements of two sets, by the link that leads to a network.
+
+use netloom::Owned;
+use netloom::nft::{Datum, Element, ElementHandle, SetHandle};
+
+use super::Filter;
+use crate::bridge::keep_all;
+use crate::config::{Config, IngressPolicy};
+use crate::failure::{Code, Failure};
+use crate::gateway;
+use crate::host::Host;
+
+/// The networks that keep to themselves, each by the link that leads to it, whatever addresses are behind it.
+pub(super) const APART: &str = "apart";
+/// Those of them whose containers may talk to each other: the link, twice.
+pub(super) const TOGETHER: &str = "together";
+
+/// What a network is in.
+#[derive(Debug, Clone)]
+struct Entry {
+    set: &'static str,
+    element: Element,
+}
+
+/// What of a network's policy was changed; as it was again when it is dropped.
+#[derive(Debug, Default)]
+pub(super) struct ChangedPolicy {
+    made: Vec<Owned<ElementHandle>>,
+    lifted: Option<(SetHandle, Element)>,
+}
+
+impl ChangedPolicy {
+    /// It stays as its bridge does.
+    pub(super) fn keep(&mut self) {
+        keep_all(self.made.drain(..));
+        self.lifted = None;
+    }
+}
+
+impl Drop for ChangedPolicy {
+    fn drop(&mut self) {
+        if let Some((set, element)) = self.lifted.take()
+            && let Err(error) = set.add([element.clone()])
+        {
+            eprintln!("netloom-cni: {element} is not back in {set}: {error}");
+        }
+    }
+}
+
+impl Filter {
+    /// The policy of a network, which stays as its bridge does. The last one that was said counts.
+    pub(super) fn ensure_policy(
+        &self,
+        host: &mut Host,
+        config: &Config,
+        changed: &mut ChangedPolicy,
+    ) -> Result<(), Failure> {
+        let (wanted, unwanted) = policy(config);
+        if self.lacking(&wanted)?.is_empty() && self.present(&unwanted)?.is_empty() {
+            return Ok(());
+        }
+        host.alone()?;
+        for (set, element) in self.present(&unwanted)? {
+            set.remove([element.clone()])?;
+            changed.lifted = Some((set, element));
+        }
+        for (set, element) in self.lacking(&wanted)? {
+            changed.made.push(element.create(&set)?);
+        }
+        Ok(())
+    }
+
+    /// What of these is not there, each with the set that it should be in.
+    fn lacking(&self, entries: &[Entry]) -> Result<Vec<(SetHandle, Element)>, Failure> {
+        self.those(entries, false)
+    }
+
+    fn present(&self, entries: &[Entry]) -> Result<Vec<(SetHandle, Element)>, Failure> {
+        self.those(entries, true)
+    }
+
+    fn those(
+        &self,
+        entries: &[Entry],
+        is_there: bool,
+    ) -> Result<Vec<(SetHandle, Element)>, Failure> {
+        let mut those = Vec::new();
+        for Entry { set, element } in entries {
+            let set = self.table.set(set)?;
+            if set.contains(element.clone())? == is_there {
+                those.push((set, element.clone()));
+            }
+        }
+        Ok(those)
+    }
+
+    pub(super) fn check_policy(&self, config: &Config) -> Result<(), Failure> {
+        let missing = |what: String| Err(Failure::new(Code::Missing, what));
+        let (wanted, unwanted) = policy(config);
+        if let Some((set, element)) = self.lacking(&wanted)?.first() {
+            return missing(format!("ingressPolicy: {element} is not in {set}"));
+        }
+        if let Some((set, element)) = self.present(&unwanted)?.first() {
+            return missing(format!("ingressPolicy: {element} is in {set}"));
+        }
+        Ok(())
+    }
+
+    /// Takes out what a network is in. Only for one that nobody is on, with the host held alone.
+    pub(crate) fn forget_policy(&self, config: &Config) -> Result<(), Failure> {
+        for (set, element) in self.present(&both(config))? {
+            set.remove([element])?;
+        }
+        Ok(())
+    }
+}
+
+/// What makes a network keep to itself as its policy says, and what may not be there for that.
+fn policy(config: &Config) -> (Vec<Entry>, Vec<Entry>) {
+    let [apart, together] = both(config);
+    match config.ingress {
+        IngressPolicy::Open => (Vec::new(), Vec::new()),
+        IngressPolicy::SameBridge => (vec![apart, together], Vec::new()),
+        IngressPolicy::Isolated => (vec![apart], vec![together]),
+    }
+}
+
+fn both(config: &Config) -> [Entry; 2] {
+    let link = Datum::Name(gateway::name(config));
+    let apart = Entry { set: APART, element: link.clone().into() };
+    [apart, Entry { set: TOGETHER, element: (link.clone(), link).into() }]
+}

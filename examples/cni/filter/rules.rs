@@ -1,0 +1,106 @@
+//! The table's chains and rules: what all networks share, and a chain for each network that masquerades.
+
+use ipnet::IpNet;
+use netloom::nft::{
+    Chain, ChainInfo, ChainKind, CtState, CtStatus, Family, Field, Hook, Map, Priority, Rule, Set,
+    Table, Type,
+};
+
+use super::TABLE;
+use super::masquerade::MASQUERADE;
+use super::policy::{APART, TOGETHER};
+use crate::config::Config;
+use crate::failure::{Code, Failure};
+
+/// A chain and what is to be in it.
+#[derive(Debug, Clone)]
+pub(super) struct Rules {
+    pub(super) chain: Chain,
+    rules: Vec<Rule>,
+}
+
+impl Rules {
+    pub(super) fn whole(&self) -> Chain {
+        self.rules.iter().cloned().fold(self.chain.clone(), Chain::rule)
+    }
+
+    /// Names what is missing of it, where it has what another one has.
+    pub(super) fn check(&self, there: &[ChainInfo]) -> Result<(), Failure> {
+        let name = format!("chain `{TABLE} {}`", self.chain.name());
+        let Some(there) = there.iter().find(|there| there.chain.name() == self.chain.name()) else {
+            return Err(Failure::new(Code::Missing, format!("{name} is missing")));
+        };
+        if there.chain != self.chain {
+            let problem = format!("{name} is not at its hook as it was made");
+            return Err(Failure::new(Code::Missing, problem));
+        }
+        // In this order, whatever somebody put between them.
+        let mut rules = there.rules.iter();
+        match self.rules.iter().find(|wanted| !rules.any(|there| there.rule == **wanted)) {
+            Some(rule) => {
+                let problem = format!("rule `{rule}` of {name} is missing");
+                Err(Failure::new(Code::Missing, problem))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The table as it is made.
+pub(super) fn table() -> Table {
+    let mut table = Table::new(Family::Inet, TABLE)
+        .persistent(TABLE)
+        .set(Set::new(APART, Type::LinkName))
+        .set(Set::new(TOGETHER, [Type::LinkName, Type::LinkName]));
+    for (map, address) in MASQUERADE.into_iter().zip([Type::Ipv4, Type::Ipv6]) {
+        table = table.map(Map::verdicts(map, address));
+    }
+    base_chains().iter().map(Rules::whole).fold(table, Table::chain)
+}
+
+/// Where packets come through.
+pub(super) fn base_chains() -> [Rules; 2] {
+    let sources = [Field::Ip4Source, Field::Ip6Source].into_iter().zip(MASQUERADE);
+    let masquerade = sources.map(|(source, map)| Rule::new().verdict_map([source], map));
+    let postrouting = Chain::new("postrouting").kind(ChainKind::Nat);
+    let [from, to] = [Field::InLink, Field::OutLink];
+    let forward = vec![
+        Rule::new().ct_state(CtState::ESTABLISHED | CtState::RELATED).accept(),
+        // Published ports are for everybody.
+        Rule::new().ct_status(CtStatus::DESTINATION_NAT).accept(),
+        Rule::new().in_set([from, to], TOGETHER).accept(),
+        Rule::new().in_set([from], APART).in_set([to], APART).counter().drop(),
+    ];
+    [
+        Rules {
+            chain: postrouting.hook(Hook::Postrouting, Priority::SOURCE_NAT),
+            rules: masquerade.collect(),
+        },
+        Rules {
+            chain: Chain::new("forward").hook(Hook::Forward, Priority::FILTER),
+            rules: forward,
+        },
+    ]
+}
+
+/// What a network's elements lead to.
+pub(super) fn chains(config: &Config, addresses: &[IpNet]) -> Vec<Rules> {
+    let mut chains = Vec::new();
+    if config.masquerade {
+        for address in addresses {
+            let network = address.trunc();
+            let multicast = if network.addr().is_ipv4() { "224.0.0.0/4" } else { "ff00::/8" };
+            let rules = vec![
+                Rule::new().destination(network).back(),
+                Rule::new().destination(multicast).back(),
+                Rule::new().masquerade(),
+            ];
+            chains.push(Rules { chain: Chain::new(masquerade_chain(network)), rules });
+        }
+    }
+    chains
+}
+
+pub(super) fn masquerade_chain(network: IpNet) -> String {
+    format!("masquerade.{}", network.to_string().replace(':', "_"))
+}
