@@ -114,6 +114,41 @@ fn libcni_adds_checks_and_deletes() {
     });
 }
 
+/// libcni 1.1 has neither: they go by its package `invoke`, as newer ones' do.
+#[test]
+fn libcni_collects_and_asks_for_the_status() {
+    support::isolated(|| {
+        let Some(caller) = caller() else { return };
+        let host = Host::new();
+        let network = Network::new(caller.clone(), &host, "1.0.0", &json!([plugin(&host)]));
+        network.call("STATUS", "").unwrap();
+        let (red, blue) = (container("red"), container("blue"));
+        for name in ["red", "blue"] {
+            network.call("ADD", name).unwrap();
+        }
+        network.call("GC", "red").unwrap();
+        network.call("CHECK", "red").unwrap();
+        assert!(red.link("eth0").is_ok() && blue.link("eth0").is_err());
+        assert_eq!(host.remembered("net1"), ["10.88.0.2", "last.0", "red@eth0"]);
+        network.call("DEL", "blue").unwrap();
+        network.call("GC", "").unwrap();
+        assert!(red.link("eth0").is_err());
+        assert_eq!(host.remembered("net1"), ["last.0"]);
+
+        let broken = with(&plugin(&host), "bridge", "lo");
+        let network = Network::new(caller, &host, "1.0.0", &json!([broken]));
+        let refused = network.call("STATUS", "").unwrap_err();
+        assert!(
+            refused.contains("code 50: ") && refused.contains("`lo` is not a bridge"),
+            "{refused}"
+        );
+        let wrong = with(&plugin(&host), "mtu", 12);
+        let network = Network::new(network.caller, &host, "1.0.0", &json!([wrong]));
+        let refused = network.call("GC", "").unwrap_err();
+        assert!(refused.contains("code 7: ") && refused.contains("mtu: 12"), "{refused}");
+    });
+}
+
 /// Those that use `iptables`, where that is there, too.
 #[test]
 fn it_is_the_first_of_a_chain_with_the_reference_plugins() {
