@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use netloom::{
     Address, AddressHandle, Bridge, Forwarding, ForwardingHandle, Handle, Link, LinkInfo, Owned,
-    Sysctl,
+    Sysctl, Veth,
 };
 
 use crate::config::Config;
@@ -18,12 +18,14 @@ use crate::vlan::Filtering;
 pub(crate) struct ReadyBridge {
     pub(crate) link: Link,
     pub(crate) info: LinkInfo,
-    /// Where ports are in VLANs.
-    pub(crate) filtering: Option<Filtering>,
     addresses: Vec<Owned<AddressHandle>>,
     forwarding: Vec<Owned<ForwardingHandle>>,
     /// Back after what took their place is gone.
     replaced: Replaced,
+    /// The cable to the gateway's own link, where it was made now.
+    pub(crate) gateway: Option<Owned<Veth>>,
+    /// Where ports are in VLANs.
+    pub(crate) filtering: Option<Filtering>,
     /// Dropped last.
     made: Option<Owned<Link>>,
 }
@@ -56,7 +58,7 @@ impl ReadyBridge {
         let filters = config.vlans.are_any();
         let filtering = filters.then(|| Filtering::on(host, &link)).transpose()?;
         let (addresses, forwarding, replaced) = (Vec::new(), Vec::new(), Replaced::default());
-        Ok(Self { link, info, filtering, addresses, forwarding, replaced, made })
+        Ok(Self { link, info, addresses, forwarding, replaced, gateway: None, filtering, made })
     }
 
     /// Makes the host a router at these addresses.
@@ -96,6 +98,7 @@ impl ReadyBridge {
         self.replaced.0.clear();
         keep_all(self.addresses);
         keep_all(self.forwarding);
+        keep_all(self.gateway);
         if let Some(filtering) = self.filtering {
             filtering.keep();
         }

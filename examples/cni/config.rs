@@ -11,6 +11,7 @@ use crate::call::{Call, Command, is_identifier};
 use crate::dns;
 use crate::failure::{Code, Failure};
 use crate::fields::Fields;
+use crate::gateway;
 use crate::ipam::Ipam;
 use crate::port_mapping::PortMapping;
 use crate::result::NetworkResult;
@@ -141,6 +142,7 @@ impl Config {
 
     /// What can't go together.
     fn check(&self, fields: &Fields<'_>) -> Result<(), Failure> {
+        gateway::check_name(self)?;
         if self.hairpin && self.promiscuous {
             return Err(fields.refuse("promiscMode", "possible together with hairpinMode"));
         }

@@ -16,21 +16,27 @@ pub(crate) fn name(config: &Config) -> String {
     }
 }
 
+/// Refuses a name that no link can have.
+pub(crate) fn check_name(config: &Config) -> Result<(), Failure> {
+    let name = name(config);
+    if !config.routes() || name.len() <= 15 {
+        return Ok(());
+    }
+    let problem = format!("bridge: with its VLAN, `{name}` is too long a name for a link");
+    Err(Failure::new(Code::InvalidConfig, problem))
+}
+
 /// The link that has the gateway's addresses: the bridge, or for a VLAN a link named after both, as
 /// `cni0.100`, by which the host is in it.
 pub(crate) fn ready(
     host: &mut Host,
-    bridge: &ReadyBridge,
+    bridge: &mut ReadyBridge,
     config: &Config,
 ) -> Result<Link, Failure> {
     let (Some(id), Some(filtering)) = (config.vlans.access, &bridge.filtering) else {
         return Ok(bridge.link.clone());
     };
     let name = name(config);
-    if name.len() > 15 {
-        let problem = format!("bridge: with its VLAN, `{name}` is too long a name for a link");
-        return Err(Failure::new(Code::InvalidConfig, problem));
-    }
     if let Some(link) = find(host, &name)? {
         return Ok(link);
     }
@@ -44,7 +50,7 @@ pub(crate) fn ready(
     let veth = VethPair::new(port, gateway).create(&host.netns)?;
     refuse_advertisements(host, veth.peer())?;
     Vlans::of_gateway(id).join(veth.near(), &filtering.bridge)?;
-    Ok(veth.keep().peer().clone())
+    Ok(bridge.gateway.insert(veth).peer().clone())
 }
 
 /// The bridge's end of the cable to that link, as `cni0-100`.

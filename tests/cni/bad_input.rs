@@ -5,8 +5,8 @@ use std::fs;
 use netloom::{Sysctl, VethPair};
 use serde_json::{Value, json};
 
-use super::plugin::{Host, answer, container, with};
-use super::support::{self, unchanged};
+use super::plugin::{Host, answer, container, has_ipv6, with};
+use super::support::{self, reaches, unchanged};
 
 #[test]
 fn variables_that_are_missing_or_wrong() {
@@ -129,6 +129,8 @@ fn configurations_that_cannot_be() {
         }
         let twice = with(&plain("vlan", json!(100)), "vlanTrunk", json!([{ "id": 100 }]));
         refused(&twice, 7, &["vlanTrunk", "without 100"]);
+        let long = with(&plain("bridge", json!("twelve-chars")), "vlan", 4000);
+        refused(&long, 7, &["bridge", "`twelve-chars.4000` is too long"]);
         let both = with(&plain("hairpinMode", json!(true)), "promiscMode", true);
         refused(&both, 7, &["promiscMode", "hairpinMode"]);
         let disabled = plain("disableContainerInterface", json!(true));
@@ -252,6 +254,33 @@ fn what_the_kernel_has_already_or_lacks() {
         no_directory["ipam"]["dataDir"] = json!("/run/file");
         refused(&no_directory, 5, &["/run/file/net1"]);
         fs::remove_file("/run/file").unwrap();
+    });
+}
+
+/// `NETLOOM_VM_APPEND=ipv6.disable=1 tools/vm 6.12 where_the_kernel_has_no_ipv6` runs it without.
+#[test]
+fn where_the_kernel_has_no_ipv6_ipv4_works_and_ipv6_is_named() {
+    support::isolated(|| {
+        let host = Host::new();
+        let red = container("red");
+        let config = host.config();
+        let result = host.add("red", &config);
+        reaches(&red, "10.88.0.1");
+        host.check("red", &config, &result).result();
+        host.del("red", &config);
+        let dual = with(&config, "ipam", host.ipam(&["10.88.0.0/24", "fd88::/64"]));
+        let only_addresses = with(&with(&dual, "isDefaultGateway", false), "ipMasq", false);
+        for config in [&dual, &only_addresses] {
+            if has_ipv6() {
+                host.add("red", config);
+            } else {
+                let refused = unchanged(&[&host.netns, &red], || host.call("ADD", "red", config));
+                refused.refused(100, &["add address fd88::", "this kernel has no IPv6"]);
+            }
+            host.del("red", config);
+        }
+        assert!(red.link("eth0").is_err());
+        assert!(host.remembered("net1").iter().all(|name| name.starts_with("last.")));
     });
 }
 

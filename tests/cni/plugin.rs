@@ -90,10 +90,7 @@ impl Host {
         let data = PathBuf::from(format!("/run/cni-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
         let netns = Namespace::anonymous().create().unwrap();
         netns.link("lo").unwrap().set_up().unwrap();
-        for which in ["all", "default"] {
-            let name = format!("net.ipv6.conf.{which}.accept_dad");
-            Sysctl::new(name, 0).create(&netns).unwrap().keep();
-        }
+        addresses_at_once(&netns);
         Self { netns, data }
     }
 
@@ -217,11 +214,21 @@ pub(crate) fn answer(child: Child) -> Answer {
 /// A container of this name.
 pub(crate) fn container(name: &str) -> Owned<Netns> {
     let netns = Namespace::named(name).create().unwrap();
-    for which in ["all", "default"] {
-        let name = format!("net.ipv6.conf.{which}.accept_dad");
-        Sysctl::new(name, 0).create(&netns).unwrap().keep();
-    }
+    addresses_at_once(&netns);
     netns
+}
+
+/// Whether this kernel has IPv6: not where it was booted with `ipv6.disable=1`.
+pub(crate) fn has_ipv6() -> bool {
+    Path::new("/proc/sys/net/ipv6").is_dir()
+}
+
+/// IPv6 addresses are looked for by nobody first.
+fn addresses_at_once(netns: &Netns) {
+    for which in ["all", "default"].into_iter().filter(|_| has_ipv6()) {
+        let name = format!("net.ipv6.conf.{which}.accept_dad");
+        Sysctl::new(name, 0).create(netns).unwrap().keep();
+    }
 }
 
 /// A configuration with another field.
