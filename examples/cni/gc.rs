@@ -90,10 +90,10 @@ fn sweep(config: &Config, valid: &HashSet<Attachment>) -> Vec<Failure> {
 /// through the bridge's ports each time, with nobody else at work, to know whether it is the last.
 fn forget_policy(filter: &Filter, host: &mut Host, config: &Config) -> Result<(), Failure> {
     host.alone()?;
-    if let Some(bridge) = bridge::find(host, &config.bridge)? {
-        if bridge.ports()?.iter().any(|port| !gateway::is_port(config, &port.name)) {
-            return Ok(());
-        }
+    if let Some(bridge) = bridge::find(host, &config.bridge)?
+        && bridge.ports()?.iter().any(|port| !gateway::is_port(config, &port.name))
+    {
+        return Ok(());
     }
     filter.forget_policy(config)
 }
