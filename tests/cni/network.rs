@@ -366,11 +366,11 @@ fn a_bridge_that_was_there_begins_to_filter_and_check_knows_of_each_vlan() {
         host.add("green", &plain);
         let result = host.add("red", &config);
         assert!(filters());
-        reaches(&red, &address(&host.add("blue", &config)));
+        reaches(&red, address(&host.add("blue", &config)));
         reaches(&red, "10.88.0.1");
         for other in [&red, &blue] {
             let own = other.link("eth0").unwrap().addresses().unwrap()[0].prefix.addr();
-            does_not_reach(&green, &own.to_string());
+            does_not_reach(&green, own.to_string());
         }
         let port = host.netns.link(&port(&result)).unwrap();
         let listed: Vec<_> = port.vlans().unwrap().iter().map(ToString::to_string).collect();
