@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use super::{disarm, meanwhile, support};
+use super::{Fault, arm, disarm, meanwhile, support};
 use netloom::nft::{Family, Table};
 use netloom::{
-    Address, Bridge, Error, Link, Namespace, NatRule, Netns, Owned, Route, VethEnd, VethPair,
+    Address, Bridge, Error, Link, Namespace, NatRule, Netns, Owned, PortForward, Route, VethEnd,
+    VethPair,
 };
 
 /// What others do to links: in our namespace and one of theirs.
@@ -241,5 +242,55 @@ fn rulesets() {
                 assert!(host.nft_ruleset().unwrap().is_empty(), "after {step}");
             },
         );
+    });
+}
+
+/// Nor is one taken for ours that another program made meanwhile, with the same tag: where our own answer is
+/// lost, that there is one more says nothing.
+#[test]
+fn the_like_of_another_program_stays_where_our_answer_is_lost() {
+    support::isolated(|| {
+        let host = Netns::current().unwrap();
+        let near = VethEnd::new("veth1").address("10.0.0.1/24").no_ipv6_address().up();
+        let _cable = VethPair::new(near, "veth2").create(&host).unwrap();
+        let rule = || NatRule::masquerade().tagged("lab");
+        let port = || PortForward::new(80, "10.0.0.2").tagged("lab");
+        for fault in [Fault::AnswerLost, Fault::AnswerShort, Fault::TimedOut] {
+            let (rules, ports) = (Arc::default(), Arc::default());
+            let theirs = |netns: &Netns| {
+                let made: (Arc<Mutex<Vec<_>>>, Arc<Mutex<Vec<_>>>) =
+                    (Arc::clone(&rules), Arc::clone(&ports));
+                let netns = netns.clone();
+                move || {
+                    made.0.lock().unwrap().extend(rule().create(&netns).ok().map(Owned::keep));
+                    // Where ours is there already, they get none.
+                    made.1.lock().unwrap().extend(port().create(&netns).ok().map(Owned::keep));
+                    arm(fault, 0);
+                }
+            };
+            let afterwards = |step: &str, result: Result<(), Error>| {
+                let (left, theirs) =
+                    (host.nat_rules("lab").unwrap(), std::mem::take(&mut *rules.lock().unwrap()));
+                assert_eq!(left, theirs, "{fault:?} at {step}: {result:?}");
+                for rule in left {
+                    Owned::adopt(rule).delete().unwrap();
+                }
+                let (left, theirs) = (
+                    host.port_forwards("lab").unwrap(),
+                    std::mem::take(&mut *ports.lock().unwrap()),
+                );
+                assert_eq!(left, theirs, "{fault:?} at {step}: {result:?}");
+                for port in left {
+                    Owned::adopt(port).delete().unwrap();
+                }
+                assert!(host.nft_ruleset().unwrap().is_empty(), "after {step}");
+            };
+            let other = Netns::current().unwrap();
+            let a_rule = || rule().create(&Netns::current()?).map(drop);
+            let a_port = || port().create(&Netns::current()?).map(drop);
+            let steps = between_any_two_steps(theirs(&other), a_rule, afterwards)
+                + between_any_two_steps(theirs(&other), a_port, afterwards);
+            assert!(steps > 10, "{steps}");
+        }
     });
 }

@@ -60,7 +60,8 @@ pub(crate) fn arm(fault: Fault, step: usize) {
     *plan() = Some(Plan { what: What::Fault(fault), left: step, happened: None });
 }
 
-/// From here on, in this process, this is done before the step with this number, counted from 0.
+/// From here on, in this process, this is done before the step with this number, counted from 0. What it
+/// arms last happens to that step.
 pub(crate) fn meanwhile(step: usize, work: impl FnOnce() + Send + 'static) {
     let what = What::Meanwhile(Some(Box::new(work)));
     *plan() = Some(Plan { what, left: step, happened: None });
@@ -90,7 +91,13 @@ fn count(steps: usize, name: impl FnOnce(usize) -> String) -> Option<(Fault, usi
             if let Some(work) = work {
                 work();
             }
-            None
+            let mut armed = self::plan();
+            let plan = armed.as_mut().filter(|plan| plan.happened.is_none())?;
+            plan.happened = Some("what was done before it".into());
+            match plan.what {
+                What::Fault(fault) => Some((fault, place)),
+                What::Meanwhile(_) => None,
+            }
         }
     }
 }

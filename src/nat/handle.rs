@@ -137,8 +137,8 @@ pub(super) fn add(
             push_chain(&mut transaction, chain, &table);
         }
         let rule = Rule::new(&table, chain.name(), expressions);
-        let number =
-            commit_rule(transaction, socket, &rule, shown, |_| ()).inspect_err(|error| {
+        let number = commit_rule(transaction, socket, &rule, shown, &mut false, |_| ())
+            .inspect_err(|error| {
                 if error.is_unknown_outcome() {
                     forget_unknown(socket, held, &table);
                 }
@@ -182,12 +182,13 @@ pub(super) fn commit_rule<'a>(
     socket: &mut Socket,
     rule: &Rule,
     shown: &'a NatRule,
+    is_done: &mut bool,
     mut on_answer: impl FnMut(Message<'_>),
 ) -> Result<u64, Error> {
     let mut number = None;
     let flags = NLM_F_CREATE | NLM_F_APPEND | NLM_F_ECHO;
     transaction.push((ACTION, shown), MessageType::NewRule, flags, FAMILY, rule);
-    transaction.commit(socket, |answer| {
+    transaction.commit_noting(socket, is_done, |answer| {
         if answer.kind == MessageType::NewRule {
             number = Rule::decode(answer.attributes).and_then(|rule| rule.handle);
         } else {

@@ -51,16 +51,22 @@ pub(super) fn add(
                 transaction.push(step, MessageType::NewTable, create, FAMILY, &table);
             }
             push_chain(&mut transaction, chain, TABLE);
-            let number = commit_rule(transaction, socket, &rule, shown, |answer| {
+            let mut is_done = false;
+            let number = commit_rule(transaction, socket, &rule, shown, &mut is_done, |answer| {
                 if answer.kind == MessageType::NewTable {
                     table = Table::decode(answer.attributes).and_then(|table| table.handle);
                 }
             });
-            let number = number.inspect_err(|error| {
-                if error.is_unknown_outcome() {
-                    forget_unknown(socket, generation, tag);
+            let number = match number {
+                Err(error) if error.is_unknown_outcome() => {
+                    if is_done {
+                        forget_unknown(socket, generation, tag);
+                        return Err(error);
+                    }
+                    return Err(maybe_done(socket, generation, error));
                 }
-            })?;
+                number => number?,
+            };
             let table = table.ok_or_else(|| {
                 Cause::Malformed("a table without its number").doing(ACTION, shown)
             })?;
@@ -72,8 +78,17 @@ pub(super) fn add(
     Ok(NatHandle { netns: netns.clone(), table: TABLE.to_owned(), chain, rule, kept })
 }
 
-/// After an answer was lost: where ours is the only change since, the newest rule with the tag is ours,
-/// as rules are numbered upwards.
+/// After an answer was lost without a word of what became of the rest. That somebody changed the ruleset does not
+/// say who: another program may have added the like.
+fn maybe_done(socket: &mut Socket, before: u32, error: Error) -> Error {
+    match read::generation(socket) {
+        Ok(now) if now == before => error,
+        _ => error.hint("it may have been done, and is found by its tag then"),
+    }
+}
+
+/// After an answer was lost, of what the kernel has done for certain: where that is the only change since, the
+/// newest rule with the tag is ours, as rules are numbered upwards.
 fn forget_unknown(socket: &mut Socket, before: u32, tag: &str) {
     if read::generation(socket).ok() != Some(before.wrapping_add(1)) {
         return;

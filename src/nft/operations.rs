@@ -92,8 +92,19 @@ impl<'a> Operations<'a> {
 
     /// Does it. `on_answer` sees what was asked to be echoed.
     pub(crate) fn commit(
+        self,
+        socket: &mut Socket,
+        on_answer: impl FnMut(Message<'_>),
+    ) -> Result<(), Error> {
+        self.commit_noting(socket, &mut false, on_answer)
+    }
+
+    /// As [`commit`](Self::commit). Where an answer is lost, what came behind it may say that it was done all
+    /// the same: whether it did.
+    pub(crate) fn commit_noting(
         mut self,
         socket: &mut Socket,
+        is_done: &mut bool,
         mut on_answer: impl FnMut(Message<'_>),
     ) -> Result<(), Error> {
         self.append("end", &"a transaction", |out| append_batch_end(out, 0).is_ok());
@@ -112,7 +123,9 @@ impl<'a> Operations<'a> {
                 Cause::Invalid("a list in it is longer than 65,535 bytes".into()),
             ));
         }
+        // The kernel echoes what it has done: what it refuses it does not.
         let answers = |_, answer: Answer<'_>| {
+            *is_done = true;
             if let Some(message) = Message::decode(answer.kind, answer.payload) {
                 on_answer(message);
             }

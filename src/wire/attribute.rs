@@ -182,9 +182,15 @@ impl<'b> Writer<'b> {
 
     /// A string with its terminating NUL.
     pub(crate) fn string(&mut self, kind: u16, value: &str) {
+        self.parts(kind, [value.as_bytes(), &[0]]);
+    }
+
+    /// Bytes that are in several places, one after the other.
+    pub(crate) fn parts<const N: usize>(&mut self, kind: u16, parts: [&[u8]; N]) {
         let start = self.open(kind);
-        self.out.extend_from_slice(value.as_bytes());
-        self.out.push(0);
+        for part in parts {
+            self.out.extend_from_slice(part);
+        }
         self.close(start);
     }
 
@@ -228,8 +234,8 @@ impl<'b> Writer<'b> {
     fn open(&mut self, kind: u16) -> usize {
         debug_assert_eq!(kind & !NLA_TYPE_MASK & !NLA_F_NESTED, 0);
         let start = self.out.len();
-        self.out.extend_from_slice(&[0, 0]);
-        self.out.extend_from_slice(&kind.to_ne_bytes());
+        let [low, high] = kind.to_ne_bytes();
+        self.out.extend_from_slice(&[0, 0, low, high]);
         start
     }
 
@@ -241,7 +247,9 @@ impl<'b> Writer<'b> {
             Err(_) => self.overflowed = true,
         }
         let padded = aligned(self.out.len());
-        self.out.resize(padded, 0);
+        if padded != self.out.len() {
+            self.out.resize(padded, 0);
+        }
     }
 }
 

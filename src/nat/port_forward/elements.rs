@@ -6,8 +6,8 @@ use super::mapping::{Container, Port};
 use super::ruleset::{ADDRESSED, ANY};
 use crate::wire::attribute::Writer;
 use crate::wire::nft::data::Value;
-use crate::wire::nft::element::{Element, ListElement, PlainElement};
-use crate::wire::nft::userdata::UserData;
+use crate::wire::nft::element::{Element, ListElement, PlainData, PlainElement};
+use crate::wire::nft::userdata::Comment;
 
 /// What a mapping and a container are elements of.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ pub(super) struct Elements<'a> {
 pub(super) struct PortElement<'a> {
     port: Port,
     target: Option<(IpAddr, u16)>,
-    comment: Option<&'a UserData>,
+    comment: Option<Comment<'a>>,
 }
 
 impl ListElement for PortElement<'_> {
@@ -32,11 +32,11 @@ impl ListElement for PortElement<'_> {
         let (_, key) = place_of(self.port);
         let data = self.target.map(|(address, port)| {
             let mut data = Value::from(address);
-            data.append(port.into());
+            data.append_bytes(port.to_be_bytes());
             data
         });
-        let (key, data) = (key.as_slice(), data.as_ref().map(Value::as_slice));
-        PlainElement { key, data, userdata: self.comment }.write(out);
+        let data = data.as_ref().map(|data| PlainData::Value(data.as_slice()));
+        PlainElement { key: key.as_slice(), data, comment: self.comment }.write(out);
     }
 }
 
@@ -51,7 +51,7 @@ impl<'a> Elements<'a> {
         &mut self,
         port: Port,
         target: Option<(IpAddr, u16)>,
-        comment: Option<&'a UserData>,
+        comment: Option<Comment<'a>>,
     ) {
         let list = if port.1.is_some() { &mut self.addressed } else { &mut self.any };
         list.push(PortElement { port, target, comment });
@@ -74,16 +74,16 @@ impl<'a> Elements<'a> {
 pub(super) fn place_of((protocol, address, port): Port) -> (&'static str, Value) {
     let mut key = Value::from(protocol.number());
     if let Some(address) = address {
-        key.append(address.into());
+        key.append_address(address);
     }
-    key.append(port.into());
+    key.append_bytes(port.to_be_bytes());
     (if address.is_some() { ADDRESSED } else { ANY }, key)
 }
 
 /// The key of a container that is reached from a link, by a link.
 pub(super) fn hairpin(from: u32, link: u32, address: IpAddr) -> Value {
     let mut key = Value::host_u32(from);
-    key.append(Value::host_u32(link));
-    key.append(address.into());
+    key.append_bytes(link.to_ne_bytes());
+    key.append_address(address);
     key
 }

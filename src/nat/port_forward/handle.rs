@@ -17,8 +17,8 @@ use crate::protocol::Protocol;
 pub struct PortForwardHandle {
     pub(super) netns: Netns,
     pub(super) mapping: Mapping,
-    /// Among those of the namespace's handle, never given twice; of a persistent one, the generation of
-    /// the ruleset that it was made at.
+    /// Among those of the namespace's handle, never given twice; of a persistent one, what no
+    /// other of its text has.
     pub(super) number: u64,
     /// Of a persistent one.
     pub(super) kept: Option<Kept>,

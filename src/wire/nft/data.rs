@@ -15,7 +15,7 @@ use super::codec::{Field, Fields};
 use crate::wire::attribute::{Attribute, Writer, aligned};
 
 pub(super) const NFTA_DATA_VALUE: u16 = 1;
-const NFTA_DATA_VERDICT: u16 = 2;
+pub(super) const NFTA_DATA_VERDICT: u16 = 2;
 const NFTA_VERDICT_CODE: u16 = 1;
 const NFTA_VERDICT_CHAIN: u16 = 2;
 const NFTA_VERDICT_CHAIN_ID: u16 = 3;
@@ -101,6 +101,25 @@ impl Value {
         if let (Some(room), Ok(length)) = (self.bytes.get_mut(start..end), u8::try_from(end)) {
             room[..field.len()].copy_from_slice(field);
             self.length = length;
+        }
+    }
+
+    /// As [`append`](Self::append), quicker where the length is known beforehand.
+    pub(crate) fn append_bytes<const N: usize>(&mut self, field: [u8; N]) {
+        let start = aligned(self.length.into());
+        let end = start + const { aligned(N) };
+        let room = self.bytes.get_mut(start..).and_then(|rest| rest.first_chunk_mut());
+        if let (Some(room), Ok(length), ..=NFT_DATA_VALUE_MAXLEN) = (room, u8::try_from(end), end) {
+            *room = field;
+            self.length = length;
+        }
+    }
+
+    /// As [`append`](Self::append), of an address.
+    pub(crate) fn append_address(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => self.append_bytes(address.octets()),
+            IpAddr::V6(address) => self.append_bytes(address.octets()),
         }
     }
 

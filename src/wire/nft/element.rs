@@ -26,9 +26,9 @@ use std::time::Duration;
 use bitflags::bitflags;
 
 use super::codec::{Codec, flags_field};
-use super::data::{Data, NFTA_DATA_VALUE, Value};
+use super::data::{Data, NFTA_DATA_VALUE, NFTA_DATA_VERDICT, Value, Verdict};
 use super::expr::{self, Expr, NFTA_LIST_ELEM};
-use super::userdata::UserData;
+use super::userdata::{Comment, UserData};
 use crate::wire::attribute::{Attribute, Attributes, Writer};
 
 const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
@@ -172,21 +172,32 @@ impl<T: ListElement> ListElement for &T {
     }
 }
 
-/// A key, and in a map a value: what most are, where there are many.
+/// A key, in a map what it leads to, and perhaps a comment: what most are, where there are many.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PlainElement<'a> {
     pub(crate) key: &'a [u8],
-    pub(crate) data: Option<&'a [u8]>,
-    pub(crate) userdata: Option<&'a UserData>,
+    pub(crate) data: Option<PlainData<'a>>,
+    pub(crate) comment: Option<Comment<'a>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum PlainData<'a> {
+    Value(&'a [u8]),
+    Verdict(&'a Verdict),
 }
 
 impl ListElement for PlainElement<'_> {
     fn write(&self, out: &mut Writer<'_>) {
         out.nested(NFTA_SET_ELEM_KEY, |key| key.bytes(NFTA_DATA_VALUE, self.key));
         if let Some(data) = self.data {
-            out.nested(NFTA_SET_ELEM_DATA, |nest| nest.bytes(NFTA_DATA_VALUE, data));
+            out.nested(NFTA_SET_ELEM_DATA, |nest| match data {
+                PlainData::Value(value) => nest.bytes(NFTA_DATA_VALUE, value),
+                PlainData::Verdict(verdict) => nest.field(NFTA_DATA_VERDICT, verdict),
+            });
         }
-        out.optional(NFTA_SET_ELEM_USERDATA, self.userdata);
+        if let Some(comment) = self.comment {
+            comment.write(out, NFTA_SET_ELEM_USERDATA);
+        }
     }
 }
 

@@ -44,6 +44,28 @@ impl ByteOrder {
     }
 }
 
+/// The comment of anything but a set, borrowed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Comment<'a> {
+    text: &'a str,
+    /// With its NUL.
+    length: u8,
+}
+
+impl<'a> Comment<'a> {
+    /// `None` over 128 bytes, or with a NUL in it.
+    pub(crate) fn new(text: &'a str) -> Option<Self> {
+        let length = u8::try_from(text.len() + 1).ok()?;
+        let fits = text.len() <= NFTNL_UDATA_COMMENT_MAXLEN && !text.contains('\0');
+        fits.then_some(Self { text, length })
+    }
+
+    /// As the user data that [`UserData::comment`] would be.
+    pub(crate) fn write(self, out: &mut Writer<'_>, kind: u16) {
+        out.parts(kind, [&[NFTNL_UDATA_COMMENT, self.length], self.text.as_bytes(), &[0]]);
+    }
+}
+
 /// Entries of a type and a value. Bytes that are no entries are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct UserData(Vec<u8>);
@@ -178,6 +200,10 @@ mod tests {
         let comment = UserData::comment("hi").unwrap();
         assert_eq!(comment.0, hex("00036869 00"));
         assert_eq!(comment.as_comment(), Some("hi"));
+        let mut out = Vec::new();
+        Comment::new("hi").unwrap().write(&mut Writer::new(&mut out), 6);
+        assert_eq!(out, hex("0900 0600 00036869 00000000"));
+        assert!(Comment::new(&"x".repeat(129)).is_none() && Comment::new("a\0b").is_none());
         assert!(UserData::comment(&"x".repeat(128)).is_some());
         assert!(UserData::comment(&"x".repeat(129)).is_none());
         assert!(UserData::comment("a\0b").is_none());

@@ -1,11 +1,11 @@
 //! Publishing ports persistently.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use super::ledger::Ledger;
-use super::note::{Note, TagHash};
-use super::record::Record;
+use super::note::{Note, TagHash, Text};
 use super::{take, unwritable};
 use crate::error::{Cause, Error};
 use crate::nat::guarded::NotOurs;
@@ -20,13 +20,43 @@ use crate::netlink::Socket;
 use crate::netns::Netns;
 use crate::nft::Operations;
 use crate::wire::nft::message::MessageType;
-use crate::wire::nft::userdata::UserData;
+use crate::wire::nft::userdata::Comment;
 
-/// What is to be published, each mapping with its tag.
+/// What is to be published.
 struct Wanted<'a> {
     mappings: &'a [Mapping],
-    tags: Vec<Arc<str>>,
-    comments: Vec<Option<UserData>>,
+    /// Each once.
+    tags: Vec<Tag<'a>>,
+    /// Of each mapping, the place of its tag.
+    tag_of: Vec<usize>,
+}
+
+struct Tag<'a> {
+    text: Arc<str>,
+    hash: TagHash,
+    comment: Option<Comment<'a>>,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(mappings: &'a [Mapping], all: &[&'a String]) -> Self {
+        let (mut tags, mut known) = (Vec::new(), HashMap::new());
+        let mut place_of = |tag: &&'a String| {
+            *known.entry(tag.as_str()).or_insert_with(|| {
+                let (hash, comment) = (TagHash::of(tag), Comment::new(tag));
+                tags.push(Tag { text: Arc::from(tag.as_str()), hash, comment });
+                tags.len() - 1
+            })
+        };
+        let tag_of = all.iter().map(&mut place_of).collect();
+        Self { mappings, tags, tag_of }
+    }
+
+    /// Those of a family, each with its place and its tag's.
+    fn of_family(&self, is_ipv4: bool) -> Vec<(usize, Mapping, usize)> {
+        let all = self.mappings.iter().zip(&self.tag_of).enumerate();
+        let of_family = all.filter(|(_, (mapping, _))| mapping.is_ipv4() == is_ipv4);
+        of_family.map(|(at, (mapping, tag))| (at, *mapping, *tag)).collect()
+    }
 }
 
 /// Publishes all of them, or none.
@@ -37,11 +67,7 @@ pub(crate) fn create(
     shown: &dyn fmt::Display,
 ) -> Result<Vec<PortForwardHandle>, Error> {
     let step = (ACTION, shown);
-    let wanted = Wanted {
-        mappings,
-        tags: tags.iter().map(|tag| Arc::from(tag.as_str())).collect(),
-        comments: tags.iter().map(|tag| UserData::comment(tag)).collect(),
-    };
+    let wanted = Wanted::new(mappings, tags);
     let mut unknown = Vec::new();
     let added = change(netns, step, |socket, ports, generation| {
         add(netns, socket, &mut ports.known, generation, &wanted, step, &mut unknown)
@@ -101,15 +127,10 @@ fn prepare<'a>(
 ) -> Result<(Operations<'a>, Vec<PortForwardHandle>), Error> {
     let doing = |cause: Cause| cause.doing(step.0, step.1);
     let mut transaction = Operations::at_generation(generation);
-    let mut handles = Vec::with_capacity(wanted.mappings.len());
+    let number = number_of(socket.port(), generation).into();
+    let mut seen_at = vec![0; wanted.mappings.len()];
     for is_ipv4 in [true, false] {
-        let of_family: Vec<_> = wanted
-            .mappings
-            .iter()
-            .zip(&wanted.tags)
-            .zip(&wanted.comments)
-            .filter(|((mapping, _), _)| mapping.is_ipv4() == is_ipv4)
-            .collect();
+        let of_family = wanted.of_family(is_ipv4);
         if of_family.is_empty() {
             continue;
         }
@@ -125,69 +146,95 @@ fn prepare<'a>(
             known.mended(&table);
         }
         let ledger = known.ledger(&table);
-        let notes = of_family.iter().flat_map(|((mapping, tag), _)| notes_of(mapping, tag));
+        let notes =
+            of_family.iter().flat_map(|(_, mapping, tag)| notes_of(mapping, &wanted.tags[*tag]));
         ledger.read(socket, notes).map_err(doing)?;
+        note_places(ledger, &of_family);
         let mut elements = Elements::for_ports(of_family.len());
-        for ((mapping, tag), comment) in of_family {
-            let number = generation.into();
-            let seen_at = note_added(ledger, mapping, tag, number)?;
+        let mut tags: Vec<_> = wanted.tags.iter().map(|_| None).collect();
+        for (at, mapping, tag) in &of_family {
+            let (counted, tag) = (&mut tags[*tag], &wanted.tags[*tag]);
+            let count = match counted {
+                Some(count) => count,
+                None => counted.insert(count_of(ledger, mapping, tag)?),
+            };
+            let place = next_place(count, mapping, tag)?;
+            ledger.comes(Note::Mapping(tag.hash, place), Text::of_mapping(mapping, number));
             ledger.came(mapping.ports().map(|(port, _)| port), number);
             for (port, target) in mapping.ports() {
-                elements.add_port(port, Some(target), comment.as_ref());
+                elements.add_port(port, Some(target), tag.comment);
             }
-            handles.push(PortForwardHandle {
-                netns: netns.clone(),
-                mapping: *mapping,
-                number,
-                kept: Some(Kept { tag: tag.clone(), seen_at }),
-            });
+            seen_at[*at] = place;
+        }
+        for (tag, count) in wanted.tags.iter().zip(&tags) {
+            if let Some(count) = count {
+                ledger.set(Note::Tag(tag.hash), Text::new(*count, &*tag.text));
+            }
         }
         table.push_elements(&mut transaction, step, MessageType::NewElement, &elements);
         ledger.push(&mut transaction, step).ok_or_else(|| unwritable(step))?;
     }
-    Ok((transaction, handles))
+    let all = wanted.mappings.iter().zip(&wanted.tag_of).zip(seen_at);
+    let handles = all.map(|((mapping, tag), seen_at)| PortForwardHandle {
+        netns: netns.clone(),
+        mapping: *mapping,
+        number,
+        kept: Some(Kept { tag: Arc::clone(&wanted.tags[*tag].text), seen_at }),
+    });
+    Ok((transaction, handles.collect()))
 }
 
-fn notes_of(mapping: &Mapping, tag: &str) -> impl Iterator<Item = Note> {
+/// What is made at this generation by this socket alone. Only one program can change the ruleset at a generation,
+/// but another may have decided on the very same mapping at it.
+fn number_of(socket_port: u32, generation: u32) -> u32 {
+    // Odd, so that no two generations of a socket have one number, nor two sockets at one generation.
+    const SPREAD: u32 = 0x9e37_79b1;
+    generation.wrapping_mul(SPREAD) ^ socket_port
+}
+
+fn notes_of(mapping: &Mapping, tag: &Tag<'_>) -> impl Iterator<Item = Note> + use<> {
     let local = mapping.is_at_loopback().then_some(Note::Local(mapping.link));
     let (link, target) = mapping.container();
-    let others = [Note::Whole, Note::Tag(TagHash::of(tag)), Note::Container(link, target)];
+    let others = [Note::Whole, Note::Tag(tag.hash), Note::Container(link, target)];
     others.into_iter().chain(local)
 }
 
-/// Notes a mapping more; where among those of its tag.
-fn note_added(
-    ledger: &mut Ledger,
-    mapping: &Mapping,
-    tag: &str,
-    number: u64,
-) -> Result<u16, Error> {
-    let (link, target) = mapping.container();
-    let hash = TagHash::of(tag);
-    let (count, noted) = ledger.count(Note::Tag(hash));
-    if count > 0 && noted != tag {
+/// Counts mappings more by the containers they lead to, and by what they need.
+fn note_places(ledger: &mut Ledger, mappings: &[(usize, Mapping, usize)]) {
+    let place =
+        |(_, mapping, _): &(usize, Mapping, usize)| (mapping.container(), mapping.is_at_loopback());
+    for alike in mappings.chunk_by(|one, next| place(one) == place(next)) {
+        let ((link, target), is_local) = place(&alike[0]);
+        let count = i32::try_from(alike.len()).unwrap_or(i32::MAX);
+        ledger.add(Note::Container(link, target), count);
+        if !is_local {
+            ledger.add(Note::Whole, count);
+            continue;
+        }
+        if ledger.get(Note::Local(link)).is_none() {
+            ledger.set(Note::Local(link), Text::new(0, "route_localnet"));
+            ledger.add(Note::Whole, 1);
+        }
+        ledger.add(Note::Local(link), count);
+    }
+}
+
+/// How many mappings a tag has.
+fn count_of(ledger: &Ledger, mapping: &Mapping, tag: &Tag<'_>) -> Result<u32, Error> {
+    let (count, noted) = ledger.count(Note::Tag(tag.hash));
+    if count > 0 && noted != &*tag.text {
         let reason = format!("its tag has the hash of another, `{noted}`: choose another");
         return Err(Error::invalid(ACTION, mapping, reason));
     }
-    let place = u16::try_from(count + 1).map_err(|error| {
-        let reason = format!("`{tag}` has 65,535 mappings, as many as a tag can have: {error}");
+    Ok(count)
+}
+
+/// Where among those of its tag one more mapping is.
+fn next_place(count: &mut u32, mapping: &Mapping, tag: &Tag<'_>) -> Result<u16, Error> {
+    *count += 1;
+    u16::try_from(*count).map_err(|error| {
+        let text = &tag.text;
+        let reason = format!("`{text}` has 65,535 mappings, as many as a tag can have: {error}");
         Error::invalid(ACTION, mapping, reason)
-    })?;
-    if count == 0 {
-        ledger.set(Note::Tag(hash), 1, tag);
-    } else {
-        ledger.add(Note::Tag(hash), 1);
-    }
-    ledger.set(Note::Mapping(hash, place), 0, Record::text(mapping, number));
-    ledger.add(Note::Container(link, target), 1);
-    if mapping.is_at_loopback() {
-        if ledger.get(Note::Local(link)).is_none() {
-            ledger.set(Note::Local(link), 0, "route_localnet");
-            ledger.add(Note::Whole, 1);
-        }
-        ledger.add(Note::Local(link), 1);
-    } else {
-        ledger.add(Note::Whole, 1);
-    }
-    Ok(place)
+    })
 }

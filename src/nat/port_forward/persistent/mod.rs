@@ -1,6 +1,7 @@
 //! Published ports that outlive the program, in tables that nobody owns.
 
 mod add;
+mod change;
 mod find;
 mod ledger;
 mod note;

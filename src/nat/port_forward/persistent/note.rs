@@ -1,12 +1,13 @@
 //! A note: what it is about, where it is kept, and what it says.
 
-use std::net::IpAddr;
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::record::Record;
 use crate::nat::port_forward::elements::hairpin;
+use crate::nat::port_forward::mapping::Mapping;
 use crate::nat::port_forward::ruleset::{HAIRPIN, LOCAL, MAPPINGS, TAGS};
-use crate::wire::nft::data::{Data, Value, Verdict};
-use crate::wire::nft::userdata::UserData;
+use crate::wire::nft::data::Value;
 
 /// What a note is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +48,11 @@ impl Note {
         }
     }
 
+    /// Whether the kernel counts it: by the uses of its chain.
+    pub(super) fn is_counted(self) -> bool {
+        matches!(self, Self::Whole | Self::Local(_))
+    }
+
     /// The chain whose uses are its count.
     pub(super) fn chain(self) -> Option<String> {
         match self {
@@ -56,23 +62,11 @@ impl Note {
         }
     }
 
-    /// What its element leads to, with this text.
-    pub(super) fn data(self, text: &str) -> Option<Data> {
-        let goto = |chain: Option<String>| Some(Verdict::Goto(chain?.as_str().into()).into());
-        match self {
-            Self::Whole | Self::Container(..) => None,
-            Self::Tag(_) => Some(Verdict::Return.into()),
-            Self::Local(_) => goto(Self::Whole.chain()),
-            Self::Mapping(..) => {
-                let local = Record::local_link(text).map(Self::Local);
-                goto(local.unwrap_or(Self::Whole).chain())
-            }
-        }
-    }
-
     pub(super) fn key(self) -> Option<Value> {
         let tag = |hash: u128, at: u16| {
-            Value::concat(&[Value::new(&hash.to_be_bytes())?, Value::from(at)])
+            let mut key = Value::from(Ipv6Addr::from(hash));
+            key.append_bytes(at.to_be_bytes());
+            Some(key)
         };
         match self {
             Self::Whole => None,
@@ -89,16 +83,28 @@ impl Note {
 pub(super) struct Text {
     pub(super) count: u32,
     pub(super) rest: String,
+    /// Of a mapping: the link that routes loopback addresses for it, if one does.
+    pub(super) local: Option<u32>,
 }
 
 impl Text {
+    pub(super) fn new(count: u32, rest: impl Into<String>) -> Self {
+        Self { count, rest: rest.into(), local: None }
+    }
+
+    /// Of a mapping with its number.
+    pub(super) fn of_mapping(mapping: &Mapping, number: u64) -> Self {
+        let local = mapping.is_at_loopback().then_some(mapping.link);
+        Self { count: 0, rest: Record::text(mapping, number), local }
+    }
+
     /// As the comment of its element; the kernel itself counts what leads to a chain.
-    pub(super) fn comment(&self, of: Note) -> Option<UserData> {
-        let Self { count, rest } = self;
+    pub(super) fn comment(&self, of: Note) -> Cow<'_, str> {
+        let Self { count, rest, .. } = self;
         match of {
-            Note::Tag(_) => UserData::comment(&format!("{count} {rest}")),
-            Note::Container(..) => UserData::comment(&count.to_string()),
-            Note::Whole | Note::Mapping(..) | Note::Local(_) => UserData::comment(rest),
+            Note::Tag(_) => format!("{count} {rest}").into(),
+            Note::Container(..) => count.to_string().into(),
+            Note::Whole | Note::Mapping(..) | Note::Local(_) => rest.into(),
         }
     }
 
@@ -107,7 +113,11 @@ impl Text {
             Note::Tag(_) | Note::Container(..) => comment.split_once(' ').unwrap_or((comment, "")),
             Note::Whole | Note::Mapping(..) | Note::Local(_) => ("0", comment),
         };
-        Self { count: count.parse().unwrap_or(0), rest: rest.to_owned() }
+        let local = match of {
+            Note::Mapping(..) => Record::local_link(comment),
+            _ => None,
+        };
+        Self { count: count.parse().unwrap_or(0), rest: rest.to_owned(), local }
     }
 }
 
@@ -125,15 +135,15 @@ mod tests {
     #[test]
     fn a_comment_is_read_as_it_was_written() {
         let hash = TagHash::of("web");
-        for (note, count, rest) in [
-            (Note::Tag(hash), 2, "web of two words"),
-            (Note::Container(5, IpAddr::from([10, 0, 0, 2])), 3, ""),
-            (Note::Mapping(hash, 1), 0, "0.0.0.0:8080->10.0.0.2:80/tcp%5#1f"),
-            (Note::Local(5), 0, "route_localnet"),
+        for (note, count, rest, local) in [
+            (Note::Tag(hash), 2, "web of two words", None),
+            (Note::Container(5, IpAddr::from([10, 0, 0, 2])), 3, "", None),
+            (Note::Mapping(hash, 1), 0, "0.0.0.0:8080->10.0.0.2:80/tcp%5#1f", Some(5)),
+            (Note::Mapping(hash, 1), 0, "10.0.0.1:8080->10.0.0.2:80/tcp%5#1f", None),
+            (Note::Local(5), 0, "route_localnet", None),
         ] {
-            let text = Text { count, rest: rest.into() };
-            let comment = text.comment(note).unwrap();
-            assert_eq!(Text::read(comment.as_comment().unwrap(), note), text);
+            let text = Text { local, ..Text::new(count, rest) };
+            assert_eq!(Text::read(&text.comment(note), note), text);
         }
     }
 }

@@ -1,14 +1,17 @@
 //! A persistent mapping as the text that its table keeps of it.
 //!
 //! `0.0.0.0:8080-8090->10.0.0.2:80/tcp%5#1f`: what is forwarded, the link that leads to the container, and
-//! the generation it was made at, which no other with this text has; both in hexadecimal digits, so that the
-//! longest fits into a comment.
+//! a number that no other with this text has, as it is made of the generation of the ruleset and of the socket that
+//! it was made with; both in hexadecimal digits, so that the longest fits into a comment.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::nat::port_forward::mapping::Mapping;
 use crate::port::PortRange;
 use crate::protocol::Protocol;
+
+/// What a text takes; one of IPv6 may take more.
+const MOST: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Record {
@@ -17,20 +20,29 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// Without the formatting of the standard library, which takes longer than the kernel does for it.
     pub(super) fn text(mapping: &Mapping, number: u64) -> String {
         let Mapping { host_address, host_ports, target, target_ports, link, protocol } = *mapping;
         let any: IpAddr = match target {
             IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
-        let host = SocketAddr::new(host_address.unwrap_or(any), host_ports.first());
-        let target = SocketAddr::new(target, target_ports.first());
+        let mut text = String::with_capacity(MOST);
+        push_end(&mut text, host_address.unwrap_or(any), host_ports.first());
         // How many ports there are is said once.
-        if host_ports.is_one() {
-            return format!("{host}->{target}/{protocol}%{link:x}#{number:x}");
+        if !host_ports.is_one() {
+            text.push('-');
+            push_number::<10>(&mut text, host_ports.last().into());
         }
-        let last = host_ports.last();
-        format!("{host}-{last}->{target}/{protocol}%{link:x}#{number:x}")
+        text.push_str("->");
+        push_end(&mut text, target, target_ports.first());
+        text.push('/');
+        text.push_str(&protocol.to_string());
+        text.push('%');
+        push_number::<16>(&mut text, link.into());
+        text.push('#');
+        push_number::<16>(&mut text, number);
+        text
     }
 
     /// The link that routes loopback addresses for a mapping, if one does.
@@ -61,6 +73,33 @@ impl Record {
         let mapping = Mapping { protocol, host_address, host_ports, target, target_ports, link };
         is_fine.then_some(Self { mapping, number })
     }
+}
+
+/// As a `SocketAddr` is shown.
+fn push_end(text: &mut String, address: IpAddr, port: u16) {
+    match address {
+        IpAddr::V4(address) => {
+            for (at, octet) in address.octets().into_iter().enumerate() {
+                text.push_str(if at == 0 { "" } else { "." });
+                push_number::<10>(text, octet.into());
+            }
+        }
+        IpAddr::V6(address) => {
+            text.push('[');
+            text.push_str(&address.to_string());
+            text.push(']');
+        }
+    }
+    text.push(':');
+    push_number::<10>(text, port.into());
+}
+
+fn push_number<const RADIX: u32>(text: &mut String, number: u64) {
+    let (rest, digit) = (number / u64::from(RADIX), number % u64::from(RADIX));
+    if rest > 0 {
+        push_number::<RADIX>(text, rest);
+    }
+    text.extend(u32::try_from(digit).ok().and_then(|digit| char::from_digit(digit, RADIX)));
 }
 
 fn end(text: &str) -> Option<(IpAddr, PortRange)> {

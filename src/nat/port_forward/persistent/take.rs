@@ -172,8 +172,8 @@ fn note_removed(
     // The last takes its place, so that there is none without.
     let end = Note::Mapping(hash, last);
     ledger.read(socket, [end])?;
-    if let Some(moved) = ledger.get(end).map(str::to_owned) {
-        ledger.set(Note::Mapping(hash, place), 0, moved);
+    if let Some(moved) = ledger.text(end).cloned() {
+        ledger.set(Note::Mapping(hash, place), moved);
     }
     ledger.clear(end);
     ledger.add(Note::Tag(hash), -1);
