@@ -38,9 +38,20 @@ fn undo(host: &Netns, port: &str, (cable, container): Container) {
     settle_after(host, port);
 }
 
-fn beside(host: &Netns, bridge: &Link, there: u32, ipv6: bool) {
+/// Beside so many, on a bridge that is as `kind` says.
+fn beside(host: &Netns, bridge: &Link, there: u32, ipv6: bool, kind: &str) {
     let plan = Plan { ipv6, ..Plan::number(60_000) };
-    let mut replay = Attach::prepare(host, bridge.index(), &plan);
+    let replay = |bridge| {
+        let (plan, mut replay) = (&plan, Attach::prepare(host, bridge, &plan));
+        move || {
+            let mut made = None;
+            let time = timed(|| made = Some(replay.run()));
+            replay.go_home();
+            drop(made);
+            settle_after(host, &plan.port);
+            time
+        }
+    };
     let ours = |queues: Option<u32>| {
         let plan = plan.clone();
         move || {
@@ -52,22 +63,15 @@ fn beside(host: &Netns, bridge: &Link, there: u32, ipv6: bool) {
             time
         }
     };
-    let raw = || {
-        let mut made = None;
-        let time = timed(|| made = Some(replay.run()));
-        replay.go_home();
-        drop(made);
-        settle_after(host, &plan.port);
-        time
-    };
     let ipv6 = if ipv6 { "" } else { ", no IPv6 address" };
     compare(
-        &format!("attach beside {there}{ipv6}"),
+        &format!("attach beside {there}{ipv6}{kind}"),
         41,
         vec![
             contender("netloom with one queue", ours(Some(1))),
             contender("netloom", ours(None)),
-            contender("raw replay", raw),
+            contender("raw replay without a bridge", replay(0)),
+            contender("raw replay", replay(bridge.index())),
         ],
     );
 }
@@ -107,8 +111,17 @@ fn bench(_: &mut Criterion) {
         let many = if is_trial() { many / 10 } else { many };
         let numbers = u32::try_from(there.len()).unwrap()..many;
         there.extend(numbers.map(|n| attach(&host, &bridge, &Plan::number(n), None)));
-        beside(&host, &bridge, many, ipv6);
+        beside(&host, &bridge, many, ipv6, "");
     }
+    drop((there, bridge));
+    settle(&host);
+    // The kernel looks at every port for each that comes up, where it snoops.
+    let bridge = Bridge::new("br1").address("10.0.0.1/16").multicast_snooping(false).up();
+    let bridge = bridge.create(&host).unwrap();
+    let mut there = Together::<Vec<_>>::default();
+    let many = if is_trial() { 100 } else { 1_000 };
+    there.extend((0..many).map(|n| attach(&host, &bridge, &Plan::number(n), None)));
+    beside(&host, &bridge, many, false, ", no multicast snooping");
 }
 
 criterion_group!(benches, bench);

@@ -19,7 +19,6 @@ use nix::errno::Errno;
 ///
 /// Programs ask the `is_*` questions or [`raw_os_error`](Self::raw_os_error); nothing has to be read
 /// out of the text.
-#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub struct Error(Box<Report>);
 
@@ -33,39 +32,68 @@ struct Report {
 }
 
 /// What went wrong, before it is known what was being done.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub(crate) enum Cause {
     /// Refused by netloom: nothing was sent.
-    #[error("{0}")]
     Invalid(String),
     /// Refused by the kernel in a netlink answer.
-    #[error("{0}")]
-    Kernel(#[from] Refusal),
+    Kernel(Refusal),
     /// Refused by the kernel, which was built without it.
-    #[error("{0}")]
     Lacking(Refusal),
     /// A system call failed.
-    #[error("{} ({})", .0.desc(), Name(*.0))]
-    System(#[from] Errno),
+    System(Errno),
     /// A system call was refused for want of what the text says.
-    #[error("{} ({})", .0.desc(), Name(*.0))]
     Denied(Errno, &'static str),
-    #[error("no answer within {0:?}")]
+    /// The kernel did not answer in time.
     TimedOut(Duration),
     /// ENOBUFS: the kernel dropped answers that did not fit the receive buffer.
-    #[error("the kernel dropped answers: the receive buffer overflowed (ENOBUFS)")]
     Overrun,
     /// An answer may be there, but it can't be received.
-    #[error("the answer could not be received: {} ({})", .0.desc(), Name(*.0))]
     Unread(Errno),
-    #[error("the list changed while it was read, {0} times in a row (NLM_F_DUMP_INTR)")]
+    /// A list changed while it was read, so many times in a row.
     Interrupted(u32),
-    #[error("the kernel's answer could not be read: {0}")]
+    /// An answer that could not be read.
     Malformed(&'static str),
 }
 
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(reason) => f.write_str(reason),
+            Self::Kernel(refusal) | Self::Lacking(refusal) => refusal.fmt(f),
+            Self::System(errno) | Self::Denied(errno, _) => Told(*errno).fmt(f),
+            Self::TimedOut(time) => write!(f, "no answer within {time:?}"),
+            Self::Overrun => {
+                f.write_str("the kernel dropped answers: the receive buffer overflowed (ENOBUFS)")
+            }
+            Self::Unread(errno) => {
+                write!(f, "the answer could not be received: {}", Told(*errno))
+            }
+            Self::Interrupted(times) => {
+                write!(
+                    f,
+                    "the list changed while it was read, {times} times in a row (NLM_F_DUMP_INTR)"
+                )
+            }
+            Self::Malformed(what) => write!(f, "the kernel's answer could not be read: {what}"),
+        }
+    }
+}
+
+impl From<Refusal> for Cause {
+    fn from(refusal: Refusal) -> Self {
+        Self::Kernel(refusal)
+    }
+}
+
+impl From<Errno> for Cause {
+    fn from(errno: Errno) -> Self {
+        Self::System(errno)
+    }
+}
+
 /// A netlink refusal: the errno and, where the kernel gives them, its own words (extended ack).
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) errno: Errno,
     pub(crate) message: Option<String>,
@@ -85,7 +113,7 @@ impl From<Errno> for Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.errno.desc(), Name(self.errno))?;
+        Told(self.errno).fmt(f)?;
         if let Some(message) = &self.message {
             write!(f, ": {message}")?;
         }
@@ -102,12 +130,12 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// An errno's symbolic name.
-struct Name(Errno);
+/// An errno as texts have it: what it means, and its symbolic name.
+struct Told(Errno);
 
-impl fmt::Display for Name {
+impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        write!(f, "{} ({:?})", self.0.desc(), self.0)
     }
 }
 
@@ -360,6 +388,8 @@ impl fmt::Debug for Error {
         fmt::Display::fmt(self, f)
     }
 }
+
+impl std::error::Error for Error {}
 
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {

@@ -18,9 +18,16 @@ use std::str::FromStr;
 pub struct MacAddr([u8; 6]);
 
 /// Text that is no MAC address.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a MAC address is six hexadecimal bytes, as in 02:00:00:00:00:01")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadMacAddr;
+
+impl fmt::Display for BadMacAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a MAC address is six hexadecimal bytes, as in 02:00:00:00:00:01")
+    }
+}
+
+impl std::error::Error for BadMacAddr {}
 
 impl MacAddr {
     /// The six bytes, the first one sent first.

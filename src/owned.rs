@@ -229,12 +229,19 @@ pub fn on_drop_failure(hook: fn(&Error)) -> bool {
 }
 
 /// Why [`Owned::delete`] failed, with the ownership.
-#[derive(Debug, thiserror::Error)]
-#[error("{error}")]
+#[derive(Debug)]
 pub struct DeleteError<H: Handle> {
     error: Error,
     owned: Owned<H>,
 }
+
+impl<H: Handle> fmt::Display for DeleteError<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<H: Handle> std::error::Error for DeleteError<H> {}
 
 impl<H: Handle> DeleteError<H> {
     /// Why it failed.

@@ -135,9 +135,16 @@ impl<T: fmt::Debug> fmt::Debug for Together<T> {
 }
 
 /// What [`Together::delete`] could not delete: one error each.
-#[derive(Debug, thiserror::Error)]
-#[error("{} could not be deleted: {}", .0.len(), Listed(.0))]
+#[derive(Debug)]
 pub struct NotDeleted(Vec<Error>);
+
+impl fmt::Display for NotDeleted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} could not be deleted: {}", self.0.len(), Listed(&self.0))
+    }
+}
+
+impl std::error::Error for NotDeleted {}
 
 impl NotDeleted {
     /// One for each that was refused.

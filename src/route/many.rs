@@ -263,12 +263,23 @@ impl fmt::Debug for RoutesHandle {
 }
 
 /// Why [`Route::create_all`] failed for some, with the owner of the others.
-#[derive(Debug, thiserror::Error)]
-#[error("{} not made, the first of them number {}: {}", .failures.len(), .failures[0].0, .failures[0].1)]
+#[derive(Debug)]
 pub struct CreateAllError {
     failures: Vec<(usize, Error)>,
     owned: Owned<RoutesHandle>,
 }
+
+impl fmt::Display for CreateAllError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} not made", self.failures.len())?;
+        match self.failures.first() {
+            Some((place, error)) => write!(f, ", the first of them number {place}: {error}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for CreateAllError {}
 
 impl CreateAllError {
     /// Those that were refused, each with its place. Where an answer was lost, the last of them is the first

@@ -34,9 +34,6 @@ pub(crate) const RTAX_MTU: u16 = 2;
 const HEADER: usize = 12;
 const RTNEXTHOP: usize = 8;
 
-/// `RTA_VIA` is the last type that is looked at.
-const KINDS: usize = RTA_VIA as usize + 1;
-
 /// A route, borrowed from the message, whose attributes were found in one pass.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RouteView<'a> {
@@ -47,12 +44,21 @@ pub(crate) struct RouteView<'a> {
     pub(crate) kind: u8,
     /// `RTM_F_CLONED` and the like.
     pub(crate) flags: u32,
-    short_table: u8,
+    table: u32,
+    output: Option<u32>,
+    priority: Option<u32>,
     payload: &'a [u8],
-    /// Where each type's attribute begins, in steps of 4 bytes; 0 where there is none. A slice each would
-    /// make the view so large that moving it costs more than reading it.
-    places: [u16; KINDS],
+    destination: Place,
+    gateway: Place,
+    via: Place,
+    source: Place,
+    metrics: Place,
+    multipath: Place,
 }
+
+/// Where in the payload an attribute begins, in steps of 4 bytes; 0 where there is none. A slice each would make
+/// the view so large that moving it costs more than reading it.
+type Place = u16;
 
 /// One next hop: the link's index, the gateway, the weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,68 +72,94 @@ impl<'a> RouteView<'a> {
     #[inline]
     pub(crate) fn read(message: Message<'a>) -> Option<Self> {
         let payload = message.payload;
-        let (header, _) = payload.split_first_chunk::<HEADER>()?;
-        let [family, prefix, _, _, short_table, protocol, scope, kind, f0, f1, f2, f3] = *header;
-        let flags = u32::from_ne_bytes([f0, f1, f2, f3]);
-        let mut places = [0; KINDS];
-        let mut left = payload.get(HEADER..).unwrap_or_default();
-        while let Some((kind, length)) = first(left) {
-            let at = u16::try_from((payload.len() - left.len()) / 4);
-            if let (Some(place), Ok(at)) = (places.get_mut(usize::from(kind)), at) {
-                *place = at;
+        let [family, prefix, _, _, short_table, protocol, scope, kind, f0, f1, f2, f3] =
+            *payload.first_chunk::<HEADER>()?;
+        let mut view = Self {
+            family,
+            prefix,
+            protocol,
+            scope,
+            kind,
+            flags: u32::from_ne_bytes([f0, f1, f2, f3]),
+            table: u32::from(short_table),
+            output: None,
+            priority: None,
+            payload,
+            destination: 0,
+            gateway: 0,
+            via: 0,
+            source: 0,
+            metrics: 0,
+            multipath: 0,
+        };
+        let mut at = HEADER;
+        while let Some((kind, value)) = payload.get(at..).and_then(first) {
+            // No datagram is so long.
+            let place = Place::try_from(at / 4).unwrap_or(0);
+            let number = || value.first_chunk().copied().map(u32::from_ne_bytes);
+            match kind {
+                RTA_DST => view.destination = place,
+                RTA_OIF => view.output = number(),
+                RTA_GATEWAY => view.gateway = place,
+                RTA_PRIORITY => view.priority = number(),
+                RTA_PREFSRC => view.source = place,
+                RTA_METRICS => view.metrics = place,
+                RTA_MULTIPATH => view.multipath = place,
+                RTA_TABLE => view.table = number().unwrap_or(view.table),
+                RTA_VIA => view.via = place,
+                _ => {}
             }
-            left = left.get(aligned(length)..).unwrap_or_default();
+            at += aligned(NLA_HEADER_SIZE + value.len());
         }
-        Some(Self { family, prefix, protocol, scope, kind, flags, short_table, payload, places })
+        Some(view)
     }
 
     #[inline]
-    fn get(&self, kind: u16) -> Option<Attribute<'a>> {
-        let at = usize::from(*self.places.get(usize::from(kind))?) * 4;
-        if at == 0 {
+    fn get(&self, place: Place) -> Option<Attribute<'a>> {
+        if place == 0 {
             return None;
         }
-        Attributes::new(self.payload.get(at..)?).iter().next()
+        let (_, value) = first(self.payload.get(usize::from(place) * 4..)?)?;
+        Some(Attribute::of(value))
     }
 
     #[inline]
     pub(crate) fn destination(&self) -> Option<IpAddr> {
-        self.get(RTA_DST)?.ip()
+        self.get(self.destination)?.ip()
     }
 
     #[inline]
     pub(crate) fn gateway(&self) -> Option<IpAddr> {
-        gateway(|kind| self.get(kind))
+        gateway(self.get(self.gateway), || self.get(self.via))
     }
 
     #[inline]
     pub(crate) fn output(&self) -> Option<u32> {
-        self.get(RTA_OIF)?.u32()
+        self.output
     }
 
     #[inline]
     pub(crate) fn priority(&self) -> Option<u32> {
-        self.get(RTA_PRIORITY)?.u32()
+        self.priority
     }
 
     pub(crate) fn source(&self) -> Option<IpAddr> {
-        self.get(RTA_PREFSRC)?.ip()
+        self.get(self.source)?.ip()
     }
 
     pub(crate) fn mtu(&self) -> Option<u32> {
-        self.get(RTA_METRICS)?.nested().get(RTAX_MTU)?.u32()
+        self.get(self.metrics)?.nested().get(RTAX_MTU)?.u32()
     }
 
     #[inline]
     pub(crate) fn table(&self) -> u32 {
-        let long = self.get(RTA_TABLE).and_then(Attribute::u32);
-        long.unwrap_or_else(|| u32::from(self.short_table))
+        self.table
     }
 
     /// All next hops: those of a multipath route, or the only one.
     #[inline]
     pub(crate) fn next_hops(&self) -> impl Iterator<Item = NextHopView> + use<'a> {
-        let multipath = self.get(RTA_MULTIPATH);
+        let multipath = self.get(self.multipath);
         let (index, gateway) = (self.output(), self.gateway());
         let leads_somewhere = multipath.is_none() && (index.is_some() || gateway.is_some());
         let mut only = leads_somewhere.then_some(NextHopView { index, gateway, weight: 1 });
@@ -136,23 +168,22 @@ impl<'a> RouteView<'a> {
     }
 }
 
-/// The type and the length of the attribute that these bytes begin with.
+/// The type and the value of the attribute that these bytes begin with.
 #[inline]
-fn first(bytes: &[u8]) -> Option<(u16, usize)> {
-    let (&[l0, l1, k0, k1], _) = bytes.split_first_chunk::<NLA_HEADER_SIZE>()?;
-    let length = usize::from(u16::from_ne_bytes([l0, l1]));
-    let is_whole = (NLA_HEADER_SIZE..=bytes.len()).contains(&length);
-    is_whole.then(|| (u16::from_ne_bytes([k0, k1]) & NLA_TYPE_MASK, length))
+fn first(bytes: &[u8]) -> Option<(u16, &[u8])> {
+    let &[l0, l1, k0, k1] = bytes.first_chunk::<NLA_HEADER_SIZE>()?;
+    let value = bytes.get(NLA_HEADER_SIZE..usize::from(u16::from_ne_bytes([l0, l1])))?;
+    Some((u16::from_ne_bytes([k0, k1]) & NLA_TYPE_MASK, value))
 }
 
 /// Where a hop's gateway is, in the family of the route or in another.
 #[inline]
-fn gateway<'a>(get: impl Fn(u16) -> Option<Attribute<'a>>) -> Option<IpAddr> {
-    let via = || {
-        let address = get(RTA_VIA)?.value.get(2..)?;
-        Attribute::of(address).ip()
-    };
-    get(RTA_GATEWAY).and_then(Attribute::ip).or_else(via)
+fn gateway<'a>(
+    same: Option<Attribute<'a>>,
+    other: impl FnOnce() -> Option<Attribute<'a>>,
+) -> Option<IpAddr> {
+    let via = || Attribute::of(other()?.value.get(2..)?).ip();
+    same.and_then(Attribute::ip).or_else(via)
 }
 
 fn next_hops(mut bytes: &[u8]) -> impl Iterator<Item = NextHopView> {
@@ -163,7 +194,7 @@ fn next_hops(mut bytes: &[u8]) -> impl Iterator<Item = NextHopView> {
         bytes = bytes.get(aligned(length)..).unwrap_or_default();
         Some(NextHopView {
             index: Some(u32::from_ne_bytes([i0, i1, i2, i3])),
-            gateway: gateway(|kind| attributes.get(kind)),
+            gateway: gateway(attributes.get(RTA_GATEWAY), || attributes.get(RTA_VIA)),
             weight: u16::from(hop) + 1,
         })
     })

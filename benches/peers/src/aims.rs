@@ -30,7 +30,10 @@ const RAW: &str = "raw replay";
 const THOUSAND: &str = "one more container beside 1000, no IPv6 addresses";
 const THOUSAND_IPV6: &str = "one more container beside 1000, all with IPv6 addresses";
 const ATTACH_10: &str = "attach beside 10, no IPv6 address";
+const ATTACH_1000_NO_SNOOPING: &str = "attach beside 1000, no IPv6 address, no multicast snooping";
+const NO_BRIDGE: &str = "raw replay without a bridge";
 const ATTACH_1000: &str = "attach beside 1000, no IPv6 address";
+const COLD: &str = "a cold build";
 const BUILT: &str = "a small network built";
 const REMOVED: &str = "the same removed, names free again";
 const TCP: &str = "TCP through veth, bridge and masquerade";
@@ -55,6 +58,22 @@ const ROWS: &[(&str, One, Aim)] = &[
         "attach beside 1,000, by the one beside 10",
         (ATTACH_1000, "netloom"),
         Ratio((ATTACH_10, "netloom"), 2.0),
+    ),
+    (
+        "the raw replay beside 1,000, by the one beside 10",
+        (ATTACH_1000, RAW),
+        Beside((ATTACH_10, RAW)),
+    ),
+    ("the same without a bridge", (ATTACH_1000, NO_BRIDGE), Beside((ATTACH_10, NO_BRIDGE))),
+    (
+        "attach beside 1,000, on a bridge that does not snoop",
+        (ATTACH_1000_NO_SNOOPING, "netloom"),
+        Beside((ATTACH_1000, "netloom")),
+    ),
+    (
+        "attach beside 1,000, where all have IPv6 addresses, by where none has",
+        (THOUSAND_IPV6, "netloom"),
+        Beside((THOUSAND, "netloom")),
     ),
     (
         "attach beside 1,000, with one queue an end",
@@ -199,6 +218,12 @@ const ROWS: &[(&str, One, Aim)] = &[
         "a namespace made",
         ("a namespace made", "Namespace::create"),
         Ratio(("a namespace made", "raw"), 1.1),
+    ),
+    ("a cold build of a program that depends on it", (COLD, "netloom"), Micros(30_000_000)),
+    (
+        "a cold build, by one that depends on rtnetlink",
+        (COLD, "netloom"),
+        Beside((COLD, "rtnetlink")),
     ),
     (
         "8 Gbit of TCP through bridge and masquerade, by the same network of commands",

@@ -5,6 +5,7 @@
 //! cd benches/peers && cargo run --release                  # some minutes
 //! cd benches/peers && cargo run --release -- --quick       # some seconds, writes nothing
 //! cd benches/peers && cargo run --release -- --to /tmp/it  # a whole `performance.md` there
+//! cd benches/peers && cargo run --release -- --only attach # a part of it, writes nothing
 //! cd benches/peers && cargo run --release -- --aims LOG…   # the table of aims, of what the benches printed
 //! ```
 
@@ -35,24 +36,40 @@ fn main() {
         return memory::of(contender); // called by this program itself
     }
     let quick = arguments.iter().any(|argument| argument == "--quick");
-    let place = arguments.iter().skip_while(|argument| *argument != "--to").nth(1);
-    assert!(
-        place.is_some() || arguments.len() == usize::from(quick),
-        "--quick, --to DIRECTORY, --aims LOG…"
-    );
+    let after = |option| arguments.iter().skip_while(move |argument| *argument != option).nth(1);
+    let (place, only) = (after("--to"), after("--only"));
+    let known =
+        usize::from(quick) + 2 * usize::from(place.is_some()) + 2 * usize::from(only.is_some());
+    assert!(arguments.len() == known, "--quick, --to DIRECTORY, --only PART, --aims LOG…");
     let mut report = report::Report::default();
-    let curve = work::attach(&mut report, quick);
-    work::network(&mut report, quick);
-    work::routes(&mut report, quick);
-    work::one_link(&mut report, quick);
-    work::set(&mut report, quick);
-    data_path::measure(&mut report, quick);
+    let mut curve = None;
+    let mut done = false;
+    for (part, work) in PARTS {
+        if only.is_none_or(|only| only == part) {
+            done = true;
+            work(&mut report, &mut curve, quick);
+        }
+    }
+    assert!(done, "the parts are {}", PARTS.map(|(part, _)| part).join(", "));
     let table = report.to_string();
     println!("{table}");
-    let place = place.map(Path::new).or((!quick).then(report::docs));
-    if let Some(place) = place {
+    let writes = only.is_none() && !quick;
+    let place = place.map(Path::new).or(writes.then(report::docs));
+    if let (Some(place), Some(curve)) = (place, curve) {
         std::fs::create_dir_all(place).unwrap();
         plot::draw(&curve, place);
         report::write(&table, place);
     }
 }
+
+type Part = fn(&mut report::Report, &mut Option<plot::Curve>, bool);
+
+/// Each by its name.
+const PARTS: [(&str, Part); 6] = [
+    ("attach", |report, curve, quick| *curve = Some(work::attach(report, quick))),
+    ("network", |report, _, quick| work::network(report, quick)),
+    ("routes", |report, _, quick| work::routes(report, quick)),
+    ("link", |report, _, quick| work::one_link(report, quick)),
+    ("set", |report, _, quick| work::set(report, quick)),
+    ("tcp", |report, _, quick| data_path::measure(report, quick)),
+];
