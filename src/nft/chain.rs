@@ -247,6 +247,53 @@ impl ChainHandle {
         Ok(chain.rules.into_iter().map(|info| (handle(info.number), info.rule)).collect())
     }
 
+    /// It as it is, without its rules.
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where it is gone.
+    pub fn read(&self) -> Result<Chain, Error> {
+        find::chain(self)
+    }
+
+    /// What becomes of packets that none of its rules decides on, from now on. It stays so when the handle is
+    /// dropped: [`read`](Self::read) says before what it was.
+    ///
+    /// Replaces `nft chain FAMILY TABLE NAME '{ policy drop; }'`.
+    ///
+    /// ```
+    /// use netloom::nft::{Chain, Family, Hook, Policy, Priority, Table};
+    /// use netloom::Namespace;
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let netns = Namespace::anonymous().create()?;
+    /// let table = Table::new(Family::Inet, "filter").create(&netns)?;
+    /// let input = Chain::new("in").hook(Hook::Input, Priority::FILTER).create(&table)?;
+    /// // The rules come first, the closed door last.
+    /// input.set_policy(Policy::Drop)?;
+    /// assert_eq!(input.read()?.policy_of(), Policy::Drop);
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where it is gone, [`is_unsupported`](Error::is_unsupported) where it
+    /// has no hook.
+    #[doc(alias = "NFTA_CHAIN_POLICY")]
+    pub fn set_policy(&self, policy: Policy) -> Result<(), Error> {
+        let mut transaction = Transaction::new(&self.table.netns);
+        transaction.set_policy(self, policy);
+        Ok(transaction.commit()?)
+    }
+
+    /// How a message names it: by its number, once that is known.
+    pub(super) fn known_as(&self) -> wire::Chain {
+        match self.number.if_known() {
+            Some(number) => wire::Chain::by_handle(&self.table.name, number),
+            None => wire::Chain::by_name(&self.table.name, &self.name),
+        }
+    }
+
     /// Takes all its rules.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use netlink_packet_core::NLM_F_REQUEST;
 use nix::errno::Errno;
 
-use super::chain::ChainHandle;
+use super::chain::{Chain, ChainHandle};
 use super::element::Element;
 use super::family::Family;
 use super::flowtable::{Flowtable, FlowtableHandle};
@@ -117,6 +117,19 @@ pub(super) fn find_chain(table: &TableHandle, name: &str) -> Result<ChainHandle,
         .map_err(|cause| cause.doing("find chain", name).in_namespace(&table.netns))?;
     let number = number.ok_or_else(|| gone("find chain", name))?;
     Ok(ChainHandle { table: table.clone(), name: name.to_owned(), number: Number::known(number) })
+}
+
+pub(super) fn chain(chain: &ChainHandle) -> Result<Chain, Error> {
+    const ACTION: &str = "read chain";
+    let table = &chain.table;
+    let of = wire_chain::Chain::by_name(&table.name, &chain.name);
+    let read = |message: Message<'_>| wire_chain::Chain::decode(message.attributes);
+    let found = get(&table.netns, table.family.wire(), MessageType::GetChain, &of, read)
+        .map_err(|cause| cause.doing(ACTION, chain).in_namespace(&table.netns))?;
+    was_table(table)?;
+    let is_it = |found: &wire_chain::Chain| found.handle == chain.number.if_known();
+    let found = found.filter(is_it).map(|found| Chain::from_wire(table.family, &found));
+    found.ok_or_else(|| gone(ACTION, chain).in_namespace(&table.netns))
 }
 
 pub(super) fn find_set(table: &TableHandle, name: &str) -> Result<SetHandle, Error> {

@@ -194,6 +194,14 @@ impl FlowtableHandle {
         &self.table
     }
 
+    /// How a message names it: by its number, once that is known.
+    pub(super) fn known_as(&self) -> wire::Flowtable {
+        match self.number.if_known() {
+            Some(number) => wire::Flowtable::by_handle(&self.table.name, number),
+            None => wire::Flowtable::by_name(&self.table.name, &self.name),
+        }
+    }
+
     /// It as it is.
     ///
     /// # Errors

@@ -289,6 +289,15 @@ impl ObjectHandle {
         &self.table
     }
 
+    /// How a message names it: by its number, once that is known.
+    pub(super) fn known_as(&self) -> wire::Object {
+        let (table, kind) = (&self.table.name, self.kind.wire());
+        match self.number.if_known() {
+            Some(number) => wire::Object::by_handle(table, kind, number),
+            None => wire::Object::by_name(table, kind, &self.name),
+        }
+    }
+
     /// It as it is, with what it has [counted](Object::counted).
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use super::table::TableHandle;
 use super::transaction::Transaction;
 use crate::error::Error;
 use crate::owned::sealed::Remove;
+use crate::wire::nft::set as wire;
 
 /// A set or map of ours that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,14 @@ impl SetHandle {
     /// The table it is in.
     pub fn table(&self) -> &TableHandle {
         &self.table
+    }
+
+    /// How a message names it: by its number, once that is known.
+    pub(super) fn known_as(&self) -> wire::Set {
+        match self.number.if_known() {
+            Some(number) => wire::Set::by_handle(&self.table.name, number),
+            None => wire::Set::by_name(&self.table.name, &self.name),
+        }
     }
 
     /// Adds elements, all or none; those that are there already stay as they are.

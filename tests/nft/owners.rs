@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use netloom::nft::{
-    Chain, Element, Family, Hook, Object, ObjectKind, Priority, Rule, Set, Table, Transaction, Type,
+    Chain, Element, Family, Hook, Object, ObjectKind, Policy, Priority, Rule, Set, Table,
+    Transaction, Type,
 };
 use netloom::{Error, Namespace, Netns, Owned};
 
@@ -199,6 +200,8 @@ fn handles_of_a_deleted_table_reach_nothing_of_its_names_next_bearer() {
             is_gone(Object::counter("d").create(&table).unwrap_err());
             is_gone(chain.flush().unwrap_err());
             is_gone(chain.rules().unwrap_err());
+            is_gone(chain.read().unwrap_err());
+            is_gone(chain.set_policy(Policy::Drop).unwrap_err());
             is_gone(rule.replace(&Rule::new().drop()).unwrap_err());
             is_gone(rule.read().unwrap_err());
             is_gone(rule.counter().unwrap_err());

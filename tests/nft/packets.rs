@@ -76,6 +76,20 @@ fn rules_accept_and_drop_and_count() {
 }
 
 #[test]
+fn a_policy_decides_as_it_is_now() {
+    support::isolated(|| {
+        let (near, far, _cable) = pair();
+        let table = Table::new(Family::Inet, "t").chain(input()).create(&near).unwrap();
+        let chain = table.chain("in").unwrap();
+        assert!(reaches(&far));
+        chain.set_policy(Policy::Drop).unwrap();
+        assert!(is_lost(&far));
+        chain.set_policy(Policy::Accept).unwrap();
+        assert!(reaches(&far));
+    });
+}
+
+#[test]
 fn a_set_decides_as_it_is_now() {
     support::isolated(|| {
         let (near, far, _cable) = pair();

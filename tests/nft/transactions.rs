@@ -3,11 +3,12 @@
 use std::net::Ipv4Addr;
 
 use netloom::nft::{
-    Chain, Element, Family, Flowtable, Object, Rule, Set, Table, Transaction, Type,
+    Chain, Element, Family, Flowtable, Hook, Object, Policy, Priority, Rule, Set, Table,
+    Transaction, Type,
 };
 use netloom::{Namespace, Owned};
 
-use crate::support;
+use crate::support::{self, Place, nft};
 
 #[test]
 fn every_refused_operation_is_told_and_nothing_done() {
@@ -171,5 +172,47 @@ fn more_than_one_message_holds() {
         set.add(addresses.clone()).unwrap();
         set.remove(addresses).unwrap();
         assert!(set.elements().unwrap().is_empty());
+    });
+}
+
+/// Once by its handle, once in a transaction with other changes, which is done whole or not at all.
+#[test]
+fn a_chains_policy_changes_while_it_stands() {
+    support::isolated(|| {
+        let netns = Namespace::anonymous().create().unwrap();
+        let base = Chain::new("in").hook(Hook::Input, Priority(7)).comment("door");
+        let made = base.clone().rule(Rule::new().in_link("lo").accept());
+        let table = Table::new(Family::Inet, "t").chain(made).create(&netns).unwrap();
+        let chain = table.chain("in").unwrap();
+        let before = table.read().unwrap();
+        chain.set_policy(Policy::Drop).unwrap();
+        assert_eq!(chain.read().unwrap(), base.clone().policy(Policy::Drop));
+        if let Some(listed) = nft(&Place::of_fd(&*netns), &["list", "ruleset"]) {
+            assert!(listed.contains("hook input priority filter + 7; policy drop;"), "{listed}");
+        }
+        chain.set_policy(Policy::Accept).unwrap();
+        assert_eq!(table.read().unwrap(), before);
+
+        let plain = Chain::new("plain").create(&table).unwrap();
+        let mut change = Transaction::new(&netns);
+        change.set_policy(&chain, Policy::Drop).set_policy(&plain, Policy::Drop);
+        let error = change.commit().unwrap_err();
+        assert_eq!(error.refused().len(), 1);
+        assert_eq!(error.refused()[0].index, 1);
+        assert!(error.refused()[0].error.is_unsupported(), "{error}");
+        assert_eq!(chain.read().unwrap(), base);
+
+        let mut change = Transaction::new(&netns);
+        let new = change.create_chain(&table, &Chain::new("out").hook(Hook::Output, Priority(0)));
+        change.set_policy(&new, Policy::Drop).set_policy(&chain, Policy::Drop);
+        change.commit().unwrap();
+        assert_eq!(new.read().unwrap().policy_of(), Policy::Drop);
+        assert_eq!(chain.read().unwrap().policy_of(), Policy::Drop);
+
+        drop(Owned::adopt(chain.clone()));
+        let chain_again = Chain::new("in").hook(Hook::Input, Priority(7)).create(&table).unwrap();
+        assert!(chain.set_policy(Policy::Drop).unwrap_err().is_not_found());
+        assert!(chain.read().unwrap_err().is_not_found());
+        assert_eq!(chain_again.read().unwrap().policy_of(), Policy::Accept);
     });
 }

@@ -33,7 +33,8 @@ impl Transaction {
     /// privilege (twice `net.core.wmem_max`) is refused as a whole (EMSGSIZE).
     ///
     /// Where the kernel's answer is lost ([`is_timed_out`](Error::is_timed_out), a buffer that overflowed),
-    /// what is made is taken away again. What was deleted, replaced or added to a set stays so.
+    /// what is made is taken away again. What was deleted, replaced or added to a set stays so, and a policy
+    /// that was set.
     pub fn commit(mut self) -> Result<(), TransactionError> {
         self.check()?;
         if self.operations.is_empty() {

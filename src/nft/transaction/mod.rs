@@ -12,6 +12,7 @@ use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NL
 
 use super::chain::{self, Chain, ChainHandle};
 use super::element::Element;
+use super::family::Policy;
 use super::flowtable::{self, Flowtable, FlowtableHandle};
 use super::generation::Generation;
 use super::interval::{DataKind, Shape};
@@ -28,11 +29,8 @@ use crate::netlink::Batch;
 use crate::netns::Netns;
 use crate::wire::nft::chain as wire_chain;
 use crate::wire::nft::element::ElementsOf;
-use crate::wire::nft::flowtable as wire_flowtable;
 use crate::wire::nft::message::{MessageType, append_batch_begin};
-use crate::wire::nft::object as wire_object;
 use crate::wire::nft::rule as wire_rule;
-use crate::wire::nft::set as wire_set;
 use crate::wire::nft::table as wire_table;
 
 use lack::Lack;
@@ -321,6 +319,16 @@ impl Transaction {
         self
     }
 
+    /// What becomes of packets that no rule of a base chain decides on, from now on.
+    #[doc(alias = "NFTA_CHAIN_POLICY")]
+    pub fn set_policy(&mut self, chain: &ChainHandle, policy: Policy) -> &mut Self {
+        self.begin("set policy of chain", format_args!("{chain} to {policy}"));
+        self.names_in(&chain.table, &chain.number);
+        let message = wire_chain::Chain { policy: Some(policy.wire()), ..chain.known_as() };
+        self.push(MessageType::NewChain, 0, &chain.table, &message);
+        self
+    }
+
     /// Deletes a table with all that is in it.
     pub fn delete_table(&mut self, table: &TableHandle) -> &mut Self {
         self.begin("delete table", table);
@@ -339,11 +347,7 @@ impl Transaction {
     pub fn delete_chain(&mut self, chain: &ChainHandle) -> &mut Self {
         self.begin("delete chain", chain);
         self.names_in(&chain.table, &chain.number);
-        let message = match chain.number.if_known() {
-            Some(number) => wire_chain::Chain::by_handle(&chain.table.name, number),
-            None => wire_chain::Chain::by_name(&chain.table.name, &chain.name),
-        };
-        self.push(MessageType::DeleteChain, 0, &chain.table, &message);
+        self.push(MessageType::DeleteChain, 0, &chain.table, &chain.known_as());
         self
     }
 
@@ -363,11 +367,7 @@ impl Transaction {
     pub fn delete_set(&mut self, set: &SetHandle) -> &mut Self {
         self.begin("delete set", set);
         self.names_in(&set.table, &set.number);
-        let message = match set.number.if_known() {
-            Some(number) => wire_set::Set::by_handle(&set.table.name, number),
-            None => wire_set::Set::by_name(&set.table.name, &set.name),
-        };
-        self.push(MessageType::DeleteSet, 0, &set.table, &message);
+        self.push(MessageType::DeleteSet, 0, &set.table, &set.known_as());
         self
     }
 
@@ -375,12 +375,7 @@ impl Transaction {
     pub fn delete_object(&mut self, object: &ObjectHandle) -> &mut Self {
         self.begin("delete object", object);
         self.names_in(&object.table, &object.number);
-        let (table, kind) = (&object.table.name, object.kind.wire());
-        let message = match object.number.if_known() {
-            Some(number) => wire_object::Object::by_handle(table, kind, number),
-            None => wire_object::Object::by_name(table, kind, &object.name),
-        };
-        self.push(MessageType::DeleteObject, 0, &object.table, &message);
+        self.push(MessageType::DeleteObject, 0, &object.table, &object.known_as());
         self
     }
 
@@ -388,12 +383,7 @@ impl Transaction {
     pub fn delete_flowtable(&mut self, flowtable: &FlowtableHandle) -> &mut Self {
         self.begin("delete flowtable", flowtable);
         self.names_in(&flowtable.table, &flowtable.number);
-        let table = &flowtable.table.name;
-        let message = match flowtable.number.if_known() {
-            Some(number) => wire_flowtable::Flowtable::by_handle(table, number),
-            None => wire_flowtable::Flowtable::by_name(table, &flowtable.name),
-        };
-        self.push(MessageType::DeleteFlowtable, 0, &flowtable.table, &message);
+        self.push(MessageType::DeleteFlowtable, 0, &flowtable.table, &flowtable.known_as());
         self
     }
 
