@@ -3,8 +3,9 @@
 use std::process::Stdio;
 
 use netloom::nft::{
-    Chain, ChainHandle, ChainKind, CtState, Element, Family, Field, Hook, Limit, Map, Object,
-    Policy, Priority, Reject, Rule, Set, SetHandle, Table, TableHandle, Type, Verdict,
+    Chain, ChainHandle, ChainKind, CtState, Element, Family, Field, Flowtable, Hook, Limit, Map,
+    Object, ObjectKind, Policy, Priority, Queue, Reject, Rule, Set, SetHandle, Synproxy, Table,
+    TableHandle, Type, Verdict,
 };
 use netloom::{
     Bridge, Firewall, FirewallHandle, Link, Namespace, NatRule, Netns, Owned, PortForward,
@@ -131,6 +132,8 @@ impl Ground {
         self.chains();
         self.rules();
         self.elements();
+        self.flowtables();
+        self.elsewhere();
         nat_rules(&self.host);
         published_ports(&self.host, &self.elsewhere.1);
         self.firewalls();
@@ -162,6 +165,7 @@ impl Ground {
                 Object::counter(name),
                 Object::quota(name, 1),
                 Object::limit(name, Limit::packets(1)),
+                Object::synproxy(name, Synproxy::new().mss(1460)),
             ] {
                 is_invalid(object.create(&self.table), &["create object", reason]);
             }
@@ -171,9 +175,21 @@ impl Ground {
                 Rule::new().named_counter(name).accept(),
                 Rule::new().in_set([Field::Ip4Source], name).accept(),
                 Rule::new().verdict_map([Field::DestinationPort], name),
+                Rule::new().named_quota(name).accept(),
+                Rule::new().named_limit(name).accept(),
+                Rule::new().tcp().named_synproxy(name),
+                Rule::new().object_map(ObjectKind::Counter, [Field::InLink], name),
+                Rule::new().tcp().dnat_map([Field::DestinationPort], name),
+                Rule::new().add_to_set([Field::Mark], name),
+                Rule::new().update_map([Field::InLink], name, [Field::Mark]),
+                Rule::new().flow_add(name),
             ] {
                 is_invalid(rule.create(&self.chain), &[reason]);
             }
+            let flowtable = Flowtable::new(name).dev("lo");
+            is_invalid(flowtable.create(&self.table), &["create flowtable", reason]);
+            let within = Table::new(Family::Inet, "n").flowtable(flowtable);
+            is_invalid(within.create(&self.host), &["create flowtable", reason]);
             let element = Element::new(80_u16).verdict(Verdict::Jump(name.into()));
             is_invalid(element.create(&self.verdicts), &[reason]);
             is_invalid(Firewall::new().name(name).create(&self.host), &[reason]);
@@ -247,6 +263,49 @@ impl Ground {
         of_ip(Rule::new().icmpv6_type(1).reject(Reject::TcpReset), "mixed");
     }
 
+    fn flowtables(&self) {
+        let (_, link) = &self.elsewhere;
+        let new = || Flowtable::new("f").priority(i32::MIN);
+        for (flowtable, reason) in [
+            (new(), "between which links"),
+            (new().dev("a/b"), "dev"),
+            (new().dev(""), "dev"),
+            (new().dev("lo").dev("sixteen-bytes-xx"), "15 bytes"),
+            (new().dev("lo").dev(link), "another namespace"),
+        ] {
+            is_invalid(flowtable.create(&self.table), &["create flowtable `f`", reason]);
+        }
+        for family in [Family::Arp, Family::Bridge, Family::Netdev] {
+            let table = Table::new(family, "n").flowtable(new().dev("lo"));
+            is_invalid(table.create(&self.host), &["create flowtable `f`", "no flowtables"]);
+        }
+    }
+
+    /// Rules that send packets elsewhere.
+    fn elsewhere(&self) {
+        let (_, link) = &self.elsewhere;
+        let wrong = |rule: Rule, reason| is_invalid(rule.create(&self.chain), &["rule", reason]);
+        let tcp = || Rule::new().tcp();
+        wrong(tcp().tproxy(0), "no port 0");
+        wrong(tcp().tproxy_to(([127, 0, 0, 1], 0)), "no port 0");
+        wrong(Rule::new().tproxy(80), "which protocol");
+        wrong(Rule::new().ipv6().tcp().tproxy_to(([127, 0, 0, 1], 1)), "another family");
+        wrong(Rule::new().udp().synproxy(Synproxy::new()), "TCP");
+        wrong(tcp().synproxy(Synproxy::new().window_scale(15)), "14 at most");
+        wrong(Rule::new().queue(Queue::range(empty())), "empty");
+        wrong(Rule::new().queue(Queue::range(0..=u16::MAX)), "65,535");
+        wrong(Rule::new().queue(Queue::new(1)).accept(), "after");
+        wrong(Rule::new().dup("10.0.0.1"), "no copies");
+        wrong(Rule::new().fwd("lo"), "only in the family netdev");
+        wrong(Rule::new().in_link(link).accept(), "another namespace");
+        let of_ip = |rule: Rule, reason| is_invalid(rule.create(&self.ip), &["rule", reason]);
+        of_ip(Rule::new().dup("web"), "no address");
+        of_ip(Rule::new().dup("fd00::1"), "another family");
+        of_ip(Rule::new().dup_by("10.0.0.1", link), "another namespace");
+        of_ip(Rule::new().dup_by("10.0.0.1", "a/b"), "dup_by");
+        of_ip(Rule::new().dup_to_link("lo"), "goes to an address");
+    }
+
     fn elements(&self) {
         let wrong = |set: &SetHandle, element: Element, reason| {
             is_invalid(element.clone().create(set), &["element", reason]);
@@ -272,6 +331,18 @@ impl Ground {
         map(Element::new(80_u16).verdict(Verdict::Drop), "another type");
         map(Element::new("10.0.0.1").value("10.0.0.1"), "no inet_service");
         is_invalid(self.verdicts.add([Element::new(80_u16).value(1_u32)]), &["another type"]);
+        // Written into rules.
+        let rule = |rule: Rule, reason| is_invalid(rule.create(&self.chain), &["rule", reason]);
+        let drop = |key: Element| Rule::new().tcp().verdicts([Field::DestinationPort], [key]);
+        rule(drop(Element::new("10.0.0.1").verdict(Verdict::Drop)), "no inet_service");
+        rule(drop(Element::new(80_u16).value(1_u32)), "another type");
+        rule(drop(Element::new("90-80").verdict(Verdict::Drop)), "empty");
+        let to =
+            |elements: [Element; 2]| Rule::new().tcp().dnat_by([Field::DestinationPort], elements);
+        let one = |port: &str, to: &str| Element::new(port).value(to);
+        rule(to([one("80", "10.0.0.1"), one("81", "fd00::1")]), "no ipv4_addr");
+        rule(to([one("80-90", "10.0.0.1"), one("85", "10.0.0.2")]), "overlap");
+        rule(Rule::new().is(Field::Mark, "10.0.0.1").accept(), "no mark");
         let set = |set: Set, reason| is_invalid(set.create(&self.table), &["set", reason]);
         set(Set::new("n", Type::Port).interval().elements(["80-90", "85"]), "overlap");
         set(Set::new("n", Type::Port).elements(["10.0.0.1"]), "no inet_service");
