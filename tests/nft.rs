@@ -7,6 +7,8 @@ mod support;
 mod bad_input;
 #[path = "nft/divert.rs"]
 mod divert;
+#[path = "nft/elsewhere.rs"]
+mod elsewhere;
 #[path = "nft/generated.rs"]
 mod generated;
 #[path = "nft/generated_elsewhere.rs"]
