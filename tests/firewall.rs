@@ -8,7 +8,7 @@ use std::net::{Ipv6Addr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use netloom::nft::{Chain, Family, Hook, Policy, Priority, Table};
+use netloom::nft::{Chain, Family, Hook, Policy, Priority, Rule, Table};
 use netloom::{
     Address, Bridge, Firewall, Forwarding, ForwardingHandle, Link, Namespace, Netns, Owned, Ping,
     PortForward, PortGuard, Veth, VethEnd, VethPair,
@@ -18,6 +18,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 
+use support::Place;
 use traffic::{Server, namespace};
 
 /// Two bridges with containers, and the world outside.
@@ -33,11 +34,14 @@ struct Host {
 
 impl Host {
     fn new() -> Self {
+        Self::between(Bridge::new("br0"), Bridge::new("br1"))
+    }
+
+    fn between(br0: Bridge, br1: Bridge) -> Self {
         let host = namespace();
-        let bridge =
-            |name, v4, v6| Bridge::new(name).address(v4).address(v6).up().create(&host).unwrap();
-        let br0 = bridge("br0", "10.0.0.1/24", "fd00::1/64");
-        let br1 = bridge("br1", "10.0.1.1/24", "fd00:1::1/64");
+        let bridge = |one: Bridge, v4, v6| one.address(v4).address(v6).up().create(&host).unwrap();
+        let br0 = bridge(br0, "10.0.0.1/24", "fd00::1/64");
+        let br1 = bridge(br1, "10.0.1.1/24", "fd00:1::1/64");
         let attach = |port: &str, bridge: &Link, number: u8| {
             let container = namespace();
             let near = VethEnd::new(port).master(bridge).up();
@@ -263,6 +267,45 @@ fn spoofed_frames_are_dropped() {
         Owned::adopt(firewall.clone().guard("pa").unwrap()).delete().unwrap();
         assert!(asks_from("10.0.0.77", "10.0.0.1:99"));
         assert!(firewall.guard("pa").unwrap_err().is_not_found());
+    });
+}
+
+/// Frames to a bridge's own addresses come to no rule before it has learnt from them.
+#[test]
+fn a_guarded_port_draws_no_neighbours_answers() {
+    support::isolated(|| {
+        for learns in [true, false] {
+            let net =
+                Host::between(Bridge::new("br0").link_local_learning(learns), Bridge::new("br1"));
+            let guard = PortGuard::new("pa").mac("02:00:00:00:00:0a").address("10.0.0.2");
+            let _firewall = Host::firewall().port(guard).create(&net.router).unwrap();
+            let arrived = Rule::new().source_mac("02:00:00:00:00:0b").counter();
+            let port = Chain::new("pa").hook(Hook::Ingress, Priority(0)).dev("pa").rule(arrived);
+            let table = Table::new(Family::Netdev, "t").chain(port).create(&net.router).unwrap();
+            let arrived = table.chain("pa").unwrap().rules().unwrap().remove(0).0;
+            let (a, b) = (&net.a, &net.b);
+            b.0.peer().set_mac("02:00:00:00:00:0b").unwrap();
+            assert!(reaches(&b.1, "10.0.0.1"), "the bridge knows where it is");
+            a.0.peer().set_mac("02:00:00:00:00:0b").unwrap();
+            let frame = |last: &str| {
+                let neighbor = ["neigh", "replace", "10.0.0.200", "dev", "eth0", "lladdr"];
+                let to = format!("01:80:c2:00:00:{last}");
+                support::ip(&Place::of_fd(&*a.1), &[&neighbor[..], &[&to]].concat())?;
+                let before = arrived.counter().unwrap().packets;
+                let socket = a.1.udp_bind("10.0.0.2:0").unwrap();
+                socket.send_to(b"spoofed", "10.0.0.200:9").unwrap();
+                support::eventually("the frame has arrived", || {
+                    arrived.counter().unwrap().packets > before
+                });
+                Some(())
+            };
+            for last in ["02", "03", "0e"] {
+                let Some(()) = frame(last) else { return };
+                // What the host sends to b goes where b is, or where the frame said.
+                assert_eq!(reaches(&net.router, "10.0.0.3"), !learns, "{last}");
+                assert!(reaches(&b.1, "10.0.0.1"));
+            }
+        }
     });
 }
 

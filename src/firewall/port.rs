@@ -51,7 +51,8 @@ impl PortGuard {
     ///
     /// What is sent from another one is dropped. The bridge learns from frames to the link-local addresses
     /// `01:80:c2:00:00:0X` before any rule sees them, though (`br_input.c`), so that such a frame may still draw
-    /// another station's answers here: `ip link set br0 type bridge no_linklocal_learn 1` has it not learn from them.
+    /// another station's answers here. One made with
+    /// [`link_local_learning(false)`](crate::Bridge::link_local_learning) does not learn from them.
     pub fn mac(mut self, mac: impl Input<MacAddr>) -> Self {
         self.mac = self.rejected.read("mac", mac);
         if let Some(mac) = self.mac.filter(|mac| !mac.is_unicast()) {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use netlink_packet_route::link::{BridgeStpState, InfoBridge, InfoData, InfoKind};
+use netlink_packet_route::link::{
+    BridgeBooleanOptionFlags, BridgeBooleanOptions, BridgeStpState, InfoBridge, InfoData, InfoKind,
+};
 use nix::errno::Errno;
 
 use super::bridge_info::NO_FILTERING;
@@ -41,6 +43,7 @@ pub struct Bridge {
     ageing: Option<Duration>,
     vlan_filtering: Option<bool>,
     multicast_snooping: Option<bool>,
+    link_local_learning: Option<bool>,
 }
 
 impl Bridge {
@@ -53,6 +56,7 @@ impl Bridge {
             ageing: None,
             vlan_filtering: None,
             multicast_snooping: None,
+            link_local_learning: None,
         }
     }
 
@@ -92,6 +96,14 @@ impl Bridge {
     #[doc(alias = "IFLA_BR_MCAST_SNOOPING")]
     pub fn multicast_snooping(mut self, on: bool) -> Self {
         self.multicast_snooping = Some(on);
+        self
+    }
+
+    /// Learns where a station is from frames to the link-local addresses `01:80:c2:00:00:0X` too, which no
+    /// filter sees before; `no_linklocal_learn` turns it off. Default: on. Since Linux 5.0.
+    #[doc(alias("no_linklocal_learn", "BR_BOOLOPT_NO_LL_LEARN"))]
+    pub fn link_local_learning(mut self, on: bool) -> Self {
+        self.link_local_learning = Some(on);
         self
     }
 
@@ -147,11 +159,18 @@ impl Bridge {
             self.ageing.map(hundredths).map(InfoBridge::AgeingTime),
             self.vlan_filtering.map(InfoBridge::VlanFiltering),
             self.multicast_snooping.map(InfoBridge::MulticastSnooping),
+            self.link_local_learning.map(link_local_learning),
         ]
         .into_iter()
         .flatten()
         .collect()
     }
+}
+
+fn link_local_learning(on: bool) -> InfoBridge {
+    let mask = BridgeBooleanOptionFlags::NoLinkLocalLearn;
+    let value = if on { BridgeBooleanOptionFlags::empty() } else { mask };
+    InfoBridge::MultiBoolOpt(BridgeBooleanOptions { value, mask })
 }
 
 /// In `USER_HZ`, as bridges count time: 100 a second.
