@@ -63,7 +63,7 @@ pub(crate) mod sealed {
 ///
 /// A failure to delete on drop goes to [`log`](https://docs.rs/log) and to the hook of
 /// [`on_drop_failure`]; [`delete`](Self::delete) returns it. What is gone already is no failure.
-/// In a process that was forked from the one that made it, dropping does nothing.
+/// In a process that was forked from the one that made it, dropping does nothing, and `delete` is refused.
 #[must_use = "dropping an owner deletes what it owns: bind it to a name"]
 #[derive(PartialEq, Eq)]
 pub struct Owned<H: Handle> {
@@ -91,8 +91,12 @@ impl<H: Handle> Owned<H> {
     /// # Errors
     ///
     /// Where the kernel refuses, the error comes with the ownership, to try again or to
-    /// [`keep`](Self::keep). What is gone already is no error.
+    /// [`keep`](Self::keep). What is gone already is no error. In a process that was forked from the owner's
+    /// it is refused, and stays the other's.
     pub fn delete(mut self) -> Result<(), DeleteError<H>> {
+        if self.is_anothers() {
+            return Err(DeleteError { error: Self::not_ours(), owned: self });
+        }
         match self.finish() {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -121,12 +125,14 @@ impl<H: Handle> Owned<H> {
     ///
     /// Each that the kernel refused, with its ownership. The others are gone.
     pub fn delete_all(owners: impl IntoIterator<Item = Self>) -> Result<(), Vec<DeleteError<H>>> {
-        let mut owners: Vec<_> = owners.into_iter().collect();
+        let (anothers, mut owners): (Vec<_>, Vec<_>) =
+            owners.into_iter().partition(Self::is_anothers);
         let due: Vec<_> = owners.iter_mut().map(Self::take_duty).collect();
         let handles =
             owners.iter().zip(&due).filter(|(_, due)| **due).map(|(owned, _)| &owned.handle);
         let mut answers = H::remove_all(&handles.collect::<Vec<_>>()).into_iter();
-        let mut failures = Vec::new();
+        let refused = |owned: Self| DeleteError { error: Self::not_ours(), owned };
+        let mut failures: Vec<_> = anothers.into_iter().map(refused).collect();
         for (mut owned, due) in owners.into_iter().zip(due) {
             let answer = if due { answers.next().unwrap_or(Ok(())) } else { Ok(()) };
             if let Err(error) = settled(answer) {
@@ -143,6 +149,17 @@ impl<H: Handle> Owned<H> {
             return Ok(());
         }
         settled_in_two(|| self.handle.remove())
+    }
+
+    /// Whether it is the duty of a process that this one was forked from.
+    fn is_anothers(&self) -> bool {
+        self.process.is_some_and(|process| process != Process::current())
+    }
+
+    fn not_ours() -> Error {
+        const WHY: &str = "its owner is in the process that this one was forked from";
+        let name = std::any::type_name::<H>();
+        Error::invalid("delete", name.rsplit("::").next().unwrap_or(name), WHY)
     }
 
     /// Whether the duty to delete is this process's. It is taken: no second one will do it.
@@ -170,8 +187,12 @@ fn settled(answer: Result<(), Error>) -> Result<(), Error> {
 
 impl<H: Handle> Drop for Owned<H> {
     fn drop(&mut self) {
-        let ours = self.process == Some(Process::current());
-        if ours && together::collect(|later| self.handle.remove_later(later)) {
+        if self.is_anothers() {
+            // Only who asked for the deletion is told that it is not done.
+            drop(together::tell(Self::not_ours()));
+        } else if self.process.is_some()
+            && together::collect(|later| self.handle.remove_later(later))
+        {
             self.process = None;
         } else if let Err(error) = self.finish()
             && let Some(error) = together::tell(error)
@@ -326,6 +347,24 @@ mod tests {
         let (mut owned, count) = fake(None);
         owned.process = Some(Process::ANOTHER);
         drop(owned);
+        assert_eq!(count(), 0);
+    }
+
+    #[test]
+    fn what_another_process_has_is_not_said_to_be_deleted() {
+        let (mut owned, count) = fake(None);
+        owned.process = Some(Process::ANOTHER);
+        let failure = owned.delete().unwrap_err();
+        assert!(failure.error().is_invalid_input(), "{failure}");
+        assert!(failure.to_string().starts_with("delete Fake: its owner is in"), "{failure}");
+        let (own, own_count) = fake(None);
+        let failures = Owned::delete_all([failure.into_owned(), own]).unwrap_err();
+        assert_eq!((failures.len(), own_count()), (1, 1));
+        drop(failures);
+        let (mut owned, _) = fake(None);
+        owned.process = Some(Process::ANOTHER);
+        let error = together::Together::new(owned).delete().unwrap_err();
+        assert!(error.to_string().contains("was forked from"), "{error}");
         assert_eq!(count(), 0);
     }
 }

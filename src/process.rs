@@ -1,6 +1,7 @@
 //! Which process this is: told from those it was forked from, and from those forked from it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::sys;
 
@@ -32,5 +33,32 @@ impl Process {
             // Another thread was quicker.
             Err(known) => Self(known),
         }
+    }
+}
+
+/// What each process has for itself. A fork finds none of what was there, but the default.
+#[derive(Debug)]
+pub(crate) struct PerProcess<T>(Mutex<Own<T>>);
+
+/// The value, and the process whose it is.
+#[derive(Debug)]
+pub(crate) struct Own<T> {
+    process: Process,
+    pub(crate) value: T,
+}
+
+impl<T: Default> PerProcess<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Mutex::new(Own { process: Process::current(), value }))
+    }
+
+    /// This process's own; in a fork, what was copied is dropped first. A panic meanwhile poisons nothing.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Own<T>> {
+        let mut own = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let process = Process::current();
+        if own.process != process {
+            *own = Own { process, value: T::default() };
+        }
+        own
     }
 }

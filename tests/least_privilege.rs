@@ -133,6 +133,32 @@ fn a_namespace_that_was_opened_before_is_configured_without_entering_it() {
     });
 }
 
+/// No second socket can be opened there any more: they take turns.
+#[test]
+fn threads_that_may_not_enter_share_the_socket_that_is_there() {
+    support::isolated(|| {
+        let red = Namespace::anonymous().create().unwrap();
+        drop(red.conntrack().unwrap());
+        with_net_admin_alone(|| {
+            thread::scope(|scope| {
+                for thread in 0..8 {
+                    let red = &red;
+                    scope.spawn(move || {
+                        for number in 0..20 {
+                            let bridge = Bridge::new(format!("br{thread}x{number}"));
+                            let bridge = bridge.create(red).unwrap();
+                            bridge.info().unwrap();
+                            red.conntrack().unwrap();
+                            bridge.delete().unwrap();
+                        }
+                    });
+                }
+            });
+        });
+        assert_eq!(red.links().unwrap().len(), 1);
+    });
+}
+
 #[test]
 fn what_takes_more_says_so() {
     fn takes<T: Debug>(result: Result<T, Error>, privilege: &str) {

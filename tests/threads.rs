@@ -14,7 +14,7 @@ use netloom::{
 };
 
 use support::kernel::tables;
-use support::process::{in_a_fork, refuse_system_call};
+use support::process::{beside_a_fork, in_a_fork, refuse_system_call};
 use support::reaches;
 
 /// Where this compiles, they may be shared and sent.
@@ -38,6 +38,15 @@ fn everything_is_send_and_sync() {
     shared::<Owned<netloom::nft::ChainHandle>>();
     shared::<Owned<netloom::nft::RuleHandle>>();
     shared::<Owned<netloom::nft::SetHandle>>();
+    shared::<Owned<netloom::nft::ElementHandle>>();
+    shared::<Owned<netloom::nft::ObjectHandle>>();
+    shared::<Owned<netloom::nft::FlowtableHandle>>();
+    shared::<Owned<netloom::BridgeVlanHandle>>();
+    shared::<Owned<netloom::RoutesHandle>>();
+    shared::<netloom::Together<Vec<Owned<netloom::Link>>>>();
+    shared::<netloom::NotDeleted>();
+    shared::<netloom::CreateAllError>();
+    shared::<(netloom::LinkRef, netloom::PortGuard)>();
     shared::<netloom::DeleteError<netloom::Netns>>();
     // Threads, processes, errors.
     shared::<netloom::Worker>();
@@ -95,9 +104,10 @@ fn one_of_many(netns: &Netns, number: usize) {
         nat.counter().unwrap();
         let forwarding = Forwarding::ipv4().dev(&bridge).create(netns).unwrap();
         assert_eq!(netns.run(|| number).unwrap(), number);
-        let links = netns.links();
-        if let Ok(links) = links {
-            assert!(links.iter().any(|link| link.name == name));
+        match netns.links() {
+            Ok(links) => assert!(links.iter().any(|link| link.name == name)),
+            // All are changing it at once.
+            Err(error) => assert!(error.to_string().contains("the list changed"), "{error}"),
         }
         netns.ping("127.0.0.1").unwrap();
         drop(route);
@@ -258,6 +268,61 @@ fn a_forked_process_deletes_nothing_where_no_memory_tells_of_a_fork() {
         });
         assert!(here.link("br0").is_ok());
         drop(bridge);
+        assert!(here.link("br0").is_err());
+    });
+}
+
+/// On one socket, each would read what the other is told.
+#[test]
+fn a_handle_works_on_both_sides_of_a_fork_at_once() {
+    fn work(here: &Netns, who: &str) {
+        for number in 0..50 {
+            let name = format!("{who}{number}");
+            let bridge = Bridge::new(&name).create(here).unwrap();
+            assert_eq!(here.link(&name).unwrap().index(), bridge.index());
+            assert_eq!(bridge.info().unwrap().name, name);
+            let nat = NatRule::masquerade().source("10.0.0.0/24").create(here).unwrap();
+            assert_eq!(nat.counter().unwrap().packets, 0);
+            nat.delete().unwrap();
+            bridge.delete().unwrap();
+        }
+    }
+    support::isolated(|| {
+        let here = Netns::current().unwrap();
+        let red = Namespace::anonymous().create().unwrap();
+        // Each kind of socket is open, and this process has a table of its own.
+        let nat = [&here, &red].map(|netns| NatRule::masquerade().create(netns).unwrap());
+        drop((here.conntrack().unwrap(), red.conntrack().unwrap(), here.listeners().unwrap()));
+        let rules = tables(&here);
+        let both = |who: &str| {
+            work(&here, who);
+            work(&red, who);
+        };
+        let in_child = || {
+            both("c");
+            drop((here.conntrack().unwrap(), here.listeners().unwrap()));
+            true
+        };
+        beside_a_fork(in_child, || both("p"));
+        assert_eq!(tables(&here), rules);
+        assert!(nat.iter().all(|rule| rule.counter().is_ok()));
+        assert_eq!((here.links().unwrap().len(), red.links().unwrap().len()), (1, 1));
+    });
+}
+
+/// Nothing is done, so nothing is said to be.
+#[test]
+fn a_forked_process_is_refused_what_it_does_not_own() {
+    support::isolated(|| {
+        let here = Netns::current().unwrap();
+        let bridge = Bridge::new("br0").create(&here).unwrap();
+        in_a_fork(|| {
+            let failure = unowned(&bridge).delete().unwrap_err();
+            let said = failure.to_string();
+            drop(failure);
+            said.contains("the process that this one was forked from") && here.link("br0").is_ok()
+        });
+        bridge.delete().unwrap();
         assert!(here.link("br0").is_err());
     });
 }

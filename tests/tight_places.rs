@@ -83,6 +83,33 @@ fn the_limit_of_open_files_is_reached_at_each_step() {
     });
 }
 
+/// They take turns with the socket that is open.
+#[test]
+fn threads_work_on_where_no_descriptor_is_left() {
+    support::isolated(|| {
+        let host = Netns::current().unwrap();
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, limit_for(0), hard).unwrap();
+        let all = thread::scope(|scope| {
+            let work = |thread: usize| {
+                let host = &host;
+                move || {
+                    (0..20).try_for_each(|number| {
+                        let bridge = Bridge::new(format!("br{thread}x{number}")).create(host)?;
+                        bridge.info()?;
+                        bridge.delete().map_err(Error::from)
+                    })
+                }
+            };
+            let threads: Vec<_> = (0..8).map(|thread| scope.spawn(work(thread))).collect();
+            threads.into_iter().try_for_each(|thread| thread.join().unwrap())
+        });
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+        all.unwrap();
+        assert_eq!(host.links().unwrap().len(), 1);
+    });
+}
+
 #[test]
 fn system_calls_are_interrupted_a_thousand_times_a_second() {
     support::isolated(|| {

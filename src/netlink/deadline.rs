@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// How long an answer may take. The kernel answers within the request's own system call, so this is
 /// for a kernel that lost one, not for a slow one.
-pub(super) const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// When a wait ends, by the clock that never jumps.
 #[derive(Debug, Clone, Copy)]

@@ -14,6 +14,7 @@ mod socket;
 mod tag;
 
 pub(crate) use batch::Batch;
+pub(crate) use deadline::DEADLINE;
 pub(crate) use exchange::Refusals;
 pub(crate) use requests::Requests;
 pub(crate) use socket::{Protocol, Socket};

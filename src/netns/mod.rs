@@ -18,6 +18,7 @@ mod nsid;
 mod open;
 mod ping;
 mod ping_summary;
+mod pool;
 mod setting;
 mod setting_id;
 mod sockets;

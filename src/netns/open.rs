@@ -26,6 +26,10 @@ use crate::wire::message::Message;
 /// handles of what is inside (a [`Link`](crate::Link), a [`RouteHandle`](crate::RouteHandle), a
 /// [`SysctlHandle`](crate::SysctlHandle), …) hold one, and so keep it alive as well.
 ///
+/// Threads share its sockets. Where another one can't be opened, because the process may not enter any more or
+/// has no descriptor left, they wait for each other. In a forked process a handle works on with sockets of
+/// its own: it opens them inside, which takes `CAP_SYS_ADMIN` where the process is not there already.
+///
 /// Make one with [`Namespace`](crate::Namespace).
 #[derive(Clone)]
 pub struct Netns {

@@ -5,25 +5,25 @@ use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::enter::{inside, socket_inside};
+use super::enter::inside;
+use super::pool::{self, Pool};
 use crate::error::Cause;
 use crate::netlink::{Protocol, Socket, Tag};
-
-/// Idle sockets of a kind kept for the next exchange. More are opened when more threads talk at once.
-const IDLE: usize = 8;
+use crate::process::PerProcess;
 
 /// The sockets that talk to one namespace.
 ///
-/// An exchange takes an rtnetlink socket out and puts it back, so that no lock is held while the kernel
-/// works. The `nf_tables` socket is one, opened at its first use: most namespaces never need it. What
+/// The `nf_tables` socket is one, opened at its first use: most namespaces never need it. What
 /// reads only, and connection tracking, has netfilter sockets of its own, so that a long list never
 /// stands in the way of a change.
+///
+/// A process that is forked opens its own, and closes what it has of its parent's, each kind at its first use.
 #[derive(Debug)]
 pub(super) struct Sockets {
-    /// The idle ones, by protocol.
-    idle: [Mutex<Vec<Socket>>; 3],
-    nf_tables: Mutex<Option<NfTables>>,
-    tag: Mutex<Option<Tag>>,
+    /// By protocol.
+    pools: [Pool; 3],
+    nf_tables: PerProcess<Option<NfTables>>,
+    tag: PerProcess<Option<Tag>>,
     /// Whether the namespace is one that was made for us, and goes with us.
     is_private: bool,
 }
@@ -51,20 +51,22 @@ impl Sockets {
     /// Opens the first socket in the calling thread's namespace, and holds a tag there: later that could
     /// take privileges that a thread which is here already does not need.
     pub(super) fn open_here() -> Result<Self, Cause> {
-        let tag = Mutex::new(Some(Tag::open_here()?));
+        let tag = PerProcess::new(Some(Tag::open_here()?));
         Ok(Self { tag, is_private: false, ..Self::private(Socket::open(Protocol::Route)?) })
     }
 
     /// Of a namespace that has just been made, with its first socket: it goes with us, unless it gets a name.
     pub(super) fn private(route: Socket) -> Self {
-        let sockets = Self {
-            idle: Default::default(),
-            nf_tables: Mutex::new(None),
-            tag: Mutex::new(None),
+        Self {
+            pools: [
+                Pool::new(Protocol::Route, Some(route)),
+                Pool::new(Protocol::Netfilter, None),
+                Pool::new(Protocol::SocketDiagnosis, None),
+            ],
+            nf_tables: PerProcess::new(None),
+            tag: PerProcess::new(None),
             is_private: true,
-        };
-        lock(&sockets.idle[Protocol::Route as usize]).push(route);
-        sockets
+        }
     }
 
     pub(super) fn is_private(&self) -> bool {
@@ -73,8 +75,8 @@ impl Sockets {
 
     /// The number that is held here for as long as these sockets are open; held from the first time on.
     pub(super) fn tag(&self, namespace: BorrowedFd<'_>) -> Result<u32, Cause> {
-        let mut held = lock(&self.tag);
-        let tag = match &mut *held {
+        let mut held = self.tag.lock();
+        let tag = match &mut held.value {
             Some(tag) => tag,
             none => none.insert(inside(namespace, Tag::open_here)??),
         };
@@ -83,7 +85,7 @@ impl Sockets {
 
     /// That number, where it is held already.
     pub(super) fn tag_number(&self) -> Option<u32> {
-        lock(&self.tag).as_ref().map(Tag::number)
+        self.tag.lock().value.as_ref().map(Tag::number)
     }
 
     /// Uses an idle socket of this kind, or a new one.
@@ -93,18 +95,7 @@ impl Sockets {
         namespace: BorrowedFd<'_>,
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
-        let pool = &self.idle[protocol as usize];
-        let idle = lock(pool).pop();
-        let mut socket = match idle {
-            Some(socket) => socket,
-            None => open(protocol, namespace)?,
-        };
-        let result = exchange(&mut socket);
-        let mut idle = lock(pool);
-        if idle.len() < IDLE {
-            idle.push(socket);
-        }
-        result
+        self.pools[protocol as usize].with(namespace, exchange)
     }
 
     pub(super) fn nf_tables<T>(
@@ -112,11 +103,11 @@ impl Sockets {
         namespace: BorrowedFd<'_>,
         exchange: impl FnOnce(&mut NfTables) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
-        let mut kept = lock(&self.nf_tables);
-        let nf_tables = match &mut *kept {
+        let mut kept = self.nf_tables.lock();
+        let nf_tables = match &mut kept.value {
             Some(nf_tables) => nf_tables,
             none => {
-                let socket = open(Protocol::Netfilter, namespace)?;
+                let socket = pool::open(Protocol::Netfilter, namespace)?;
                 none.insert(NfTables { socket, kept: HashMap::new() })
             }
         };
@@ -124,11 +115,7 @@ impl Sockets {
     }
 }
 
-fn open(protocol: Protocol, namespace: BorrowedFd<'_>) -> Result<Socket, Cause> {
-    Socket::of(protocol, socket_inside(namespace, protocol.new_socket())?)
-}
-
-/// A panic while a socket was out lost that socket, nothing else: no poison.
+/// A panic while it was locked poisons nothing.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

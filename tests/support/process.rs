@@ -14,8 +14,14 @@ use nix::unistd::{ForkResult, fork};
 /// Forks the whole process and runs `work` in the copy, which ends with it, without unwinding. Panics where
 /// that does not end within half a minute, or does not return true.
 #[track_caller]
-#[allow(unsafe_code)]
 pub(crate) fn in_a_fork(work: impl FnOnce() -> bool) {
+    beside_a_fork(work, || ());
+}
+
+/// The same, while `meanwhile` runs here.
+#[track_caller]
+#[allow(unsafe_code)]
+pub(crate) fn beside_a_fork(work: impl FnOnce() -> bool, meanwhile: impl FnOnce()) {
     // SAFETY: no other thread of the test holds a lock that `work` could wait for; if one did, the copy
     // would be killed below.
     match unsafe { fork() }.unwrap() {
@@ -25,6 +31,7 @@ pub(crate) fn in_a_fork(work: impl FnOnce() -> bool) {
             unsafe { libc::_exit(i32::from(!done.unwrap_or(false))) }
         }
         ForkResult::Parent { child } => {
+            let meanwhile = std::panic::catch_unwind(std::panic::AssertUnwindSafe(meanwhile));
             let patience = Instant::now() + Duration::from_secs(30);
             loop {
                 match waitpid(child, Some(WaitPidFlag::WNOHANG)).unwrap() {
@@ -36,7 +43,10 @@ pub(crate) fn in_a_fork(work: impl FnOnce() -> bool) {
                         waitpid(child, None).unwrap();
                         panic!("the forked process hangs");
                     }
-                    ended => return assert_eq!(ended, WaitStatus::Exited(child, 0)),
+                    ended => {
+                        meanwhile.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                        return assert_eq!(ended, WaitStatus::Exited(child, 0));
+                    }
                 }
             }
         }
