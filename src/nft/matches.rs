@@ -6,7 +6,6 @@ use super::datum::{Datum, Span};
 use super::element::{Element, join};
 use super::encode::{has_intervals, shape_of};
 use super::field::{Field, Network};
-use super::name;
 use super::part::{Group, Match, Part, Test};
 use super::rule::Rule;
 use super::types::Type;
@@ -236,15 +235,9 @@ impl Rule {
 
     /// These fields are in the set of this name, in the rule's table: `FIELD . FIELD @set`.
     pub fn in_set(mut self, fields: impl IntoIterator<Item = Field>, set: &str) -> Self {
-        if let Err(reason) = name::check(set) {
-            self.rejected.reject("in_set", set, reason);
-        }
-        let fields: Vec<_> = fields.into_iter().collect();
-        if fields.is_empty() {
-            self.rejected.reject("in_set", set, "no field was named");
-        }
+        let (fields, set) = self.named("in_set", fields, set);
         let not = std::mem::take(&mut self.negated);
-        self.push(Part::Match(Match { fields, not, test: Test::In(Group::Named(set.into())) }));
+        self.push(Part::Match(Match { fields, not, test: Test::In(set) }));
         self
     }
 

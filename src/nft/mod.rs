@@ -90,6 +90,7 @@ mod info;
 mod interval;
 mod limit;
 mod log;
+mod lookup;
 mod matches;
 mod name;
 mod number;

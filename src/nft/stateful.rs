@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use super::element::Element;
-use super::encode::{has_intervals, shape_of};
 use super::field::Field;
 use super::interval::DataKind;
 use super::limit::Limit;
 use super::name;
 use super::object::ObjectKind;
-use super::part::{Dynamic, Group, Own, Part};
+use super::part::{Dynamic, Own, Part};
 use super::rule::Rule;
 use crate::wire::nft::expr::dynset::DynsetOp;
 
@@ -67,13 +66,8 @@ impl Rule {
         fields: impl IntoIterator<Item = Field>,
         map: &str,
     ) -> Self {
-        let fields: Vec<_> = fields.into_iter().collect();
-        if let Err(reason) = name::check(map) {
-            self.rejected.reject("object_map", map, reason);
-        } else if fields.is_empty() {
-            self.rejected.reject("object_map", map, "a key of no fields");
-        }
-        self.with(Part::ObjectMap { kind, fields, map: Group::Named(map.to_owned()) })
+        let (fields, map) = self.named("object_map", fields, map);
+        self.with(Part::ObjectMap { kind, fields, map })
     }
 
     /// As [`object_map`](Self::object_map), with the map written into the rule: `counter name tcp dport map
@@ -84,16 +78,9 @@ impl Rule {
         fields: impl IntoIterator<Item = Field>,
         elements: impl IntoIterator<Item = Element>,
     ) -> Self {
-        let fields: Vec<_> = fields.into_iter().collect();
-        let elements: Vec<_> = elements.into_iter().collect();
-        let interval = has_intervals(&elements);
-        let shape = shape_of(&fields, Some(DataKind::Object(kind)), interval);
-        if fields.is_empty() || elements.is_empty() {
-            self.rejected.reject("objects", "", "nothing was named");
-        } else if let Err(reason) = shape.encode(&elements, true) {
-            self.rejected.reject("objects", "", reason);
-        }
-        self.with(Part::ObjectMap { kind, fields, map: Group::written(elements, interval) })
+        let objects = |_: &[Element]| Ok(DataKind::Object(kind));
+        let (fields, map) = self.written("objects", fields, elements, objects);
+        self.with(Part::ObjectMap { kind, fields, map })
     }
 
     fn object(mut self, setter: &'static str, kind: ObjectKind, name: &str) -> Self {
@@ -224,12 +211,7 @@ impl Rule {
         set: &str,
         own: Option<Own>,
     ) -> Self {
-        let fields: Vec<_> = fields.into_iter().collect();
-        if let Err(reason) = name::check(set) {
-            self.rejected.reject(setter, set, reason);
-        } else if fields.is_empty() {
-            self.rejected.reject(setter, set, "a key of no fields");
-        }
+        let (fields, _) = self.named(setter, fields, set);
         let (set, data) = (set.to_owned(), Vec::new());
         self.with(Part::Dynamic(Dynamic { op, fields, set, data, timeout: None, own }))
     }

@@ -5,17 +5,16 @@ use std::ops::RangeInclusive;
 
 use super::datum::{Datum, Span};
 use super::element::{Element, Verdict};
-use super::encode::{has_intervals, shape_of};
-use super::field::{Field, Network};
+use super::field::Field;
 use super::interval::DataKind;
 use super::limit::Limit;
 use super::log::Log;
+use super::lookup::addresses;
 use super::name;
 use super::numgen::Numgen;
-use super::part::{Group, Nat, Part};
+use super::part::{Nat, Part};
 use super::reject::Reject;
 use super::rule::Rule;
-use super::types::Type;
 use crate::wire::nft::expr::nat::NatFlags;
 
 impl Part {
@@ -89,11 +88,8 @@ impl Rule {
     /// The verdict that a map of the rule's table has for these fields: `tcp dport vmap @map`.
     #[doc(alias = "vmap")]
     pub fn verdict_map(mut self, fields: impl IntoIterator<Item = Field>, map: &str) -> Self {
-        if let Err(reason) = name::check(map) {
-            self.rejected.reject("verdict_map", map, reason);
-        }
-        let fields = fields.into_iter().collect();
-        self.with(Part::VerdictMap { fields, map: Group::Named(map.to_owned()) })
+        let (fields, map) = self.named("verdict_map", fields, map);
+        self.with(Part::VerdictMap { fields, map })
     }
 
     /// The verdict for these fields, written into the rule: `tcp dport vmap { 80 : accept }`.
@@ -102,14 +98,9 @@ impl Rule {
         fields: impl IntoIterator<Item = Field>,
         elements: impl IntoIterator<Item = Element>,
     ) -> Self {
-        let fields: Vec<_> = fields.into_iter().collect();
-        let elements: Vec<_> = elements.into_iter().collect();
-        let interval = has_intervals(&elements);
-        let shape = shape_of(&fields, Some(DataKind::Verdict), interval);
-        if let Err(reason) = shape.encode(&elements, true) {
-            self.rejected.reject("verdicts", "", reason);
-        }
-        self.with(Part::VerdictMap { fields, map: Group::written(elements, interval) })
+        let verdicts = |_: &[Element]| Ok(DataKind::Verdict);
+        let (fields, map) = self.written("verdicts", fields, elements, verdicts);
+        self.with(Part::VerdictMap { fields, map })
     }
 
     /// Refuses the packet and says so: `reject`.
@@ -180,26 +171,11 @@ impl Rule {
         fields: impl IntoIterator<Item = Field>,
         elements: impl IntoIterator<Item = Element>,
     ) -> Self {
-        let fields: Vec<_> = fields.into_iter().collect();
-        let elements: Vec<_> = elements.into_iter().collect();
-        let interval = has_intervals(&elements);
-        let with_port = elements.first().is_some_and(|one| one.data().len() > 1);
-        let map = Group::written(elements.clone(), interval);
-        let address = match map.network() {
-            Some(Network::Ip4) => Type::Ipv4,
-            Some(_) => Type::Ipv6,
-            None => {
-                self.rejected.reject(setter, "", "no element stands for an address");
-                return self;
-            }
-        };
-        let data = if with_port { vec![address, Type::Port] } else { vec![address] };
-        let shape = shape_of(&fields, Some(DataKind::Values(data)), interval);
-        if fields.is_empty() {
-            self.rejected.reject(setter, "", "a key of no fields");
-        } else if let Err(reason) = shape.encode(&elements, true) {
-            self.rejected.reject(setter, "", reason);
-        }
+        let mut with_port = false;
+        let (fields, map) = self.written(setter, fields, elements, |elements| {
+            with_port = elements.first().is_some_and(|one| one.data().len() > 1);
+            addresses(elements)
+        });
         let flags = NatFlags::empty();
         self.with(Part::NatMap { is_source, fields, map, with_port, flags })
     }
@@ -211,13 +187,8 @@ impl Rule {
         fields: impl IntoIterator<Item = Field>,
         map: &str,
     ) -> Self {
-        let fields: Vec<_> = fields.into_iter().collect();
-        if let Err(reason) = name::check(map) {
-            self.rejected.reject(setter, map, reason);
-        } else if fields.is_empty() {
-            self.rejected.reject(setter, map, "a key of no fields");
-        }
-        let (map, flags) = (Group::Named(map.to_owned()), NatFlags::empty());
+        let (fields, map) = self.named(setter, fields, map);
+        let flags = NatFlags::empty();
         self.with(Part::NatMap { is_source, fields, map, with_port, flags })
     }
 

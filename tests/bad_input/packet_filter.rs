@@ -331,7 +331,20 @@ impl Ground {
         map(Element::new(80_u16).verdict(Verdict::Drop), "another type");
         map(Element::new("10.0.0.1").value("10.0.0.1"), "no inet_service");
         is_invalid(self.verdicts.add([Element::new(80_u16).value(1_u32)]), &["another type"]);
-        // Written into rules.
+        // Of no key, and written into rules.
+        for nothing in [
+            Rule::new().in_set([], "addresses").accept(),
+            Rule::new().verdict_map([], "verdicts"),
+            Rule::new().verdicts([], [Element::new(80_u16).verdict(Verdict::Drop)]),
+            Rule::new().ipv4().dnat_map([], "ports"),
+            Rule::new().dnat_by([], [Element::new(80_u16).value("10.0.0.1")]),
+            Rule::new().object_map(ObjectKind::Counter, [], "counters"),
+            Rule::new().add_to_set([], "addresses"),
+        ] {
+            is_invalid(nothing.create(&self.chain), &["rule", "a key of no fields"]);
+        }
+        let none = Rule::new().tcp().verdicts([Field::DestinationPort], []);
+        is_invalid(none.create(&self.chain), &["rule", "nothing was named"]);
         let rule = |rule: Rule, reason| is_invalid(rule.create(&self.chain), &["rule", reason]);
         let drop = |key: Element| Rule::new().tcp().verdicts([Field::DestinationPort], [key]);
         rule(drop(Element::new("10.0.0.1").verdict(Verdict::Drop)), "no inet_service");

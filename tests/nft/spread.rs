@@ -183,7 +183,9 @@ fn what_can_never_be_is_refused_before_any_system_call() {
         refused(mark(Numgen::jhash([Field::SourcePort], 2)), "which protocol");
         let pair = [Numgen::random(2).into(), Field::Mark];
         refused(Rule::new().in_set(pair, "s").accept(), "a key of its own");
-        refused(Rule::new().dnat_by([Field::Mark], []), "no element");
+        refused(Rule::new().dnat_by([Field::Mark], []), "nothing was named");
+        let no_address = Element::new(1).value(2_u32);
+        refused(Rule::new().dnat_by([Field::Mark], [no_address]), "stands for an address");
         let six = Element::new(1).value("fd00::1");
         let mixed = [Element::new(0).value(host(1)), six.clone()];
         refused(Rule::new().dnat_by([Field::Mark], mixed), "no ipv4_addr");
