@@ -21,7 +21,10 @@ use crate::owned::Owned;
 /// Each network is a link, a bridge as a rule. What its containers ask for is let out and the answers in;
 /// networks can't reach one another, and from outside only what address translation sends to a container
 /// comes in. What is published is for everybody, containers of other networks among them, by the host's address.
-/// What is of none of the networks is let alone. Connections that are there already go on, as answers do:
+/// What is of none of the networks is let alone. Not filtered is what is sent to the host itself, by containers too,
+/// and what the host sends: that is for an [`nft::Chain`] of one's own at the hooks input and output. Containers of
+/// one network reach one another, as its bridge does not route: [`Link::set_isolated`](crate::Link::set_isolated)
+/// keeps ports apart. Connections that are there already go on, as answers do:
 /// [`ConntrackFilter::delete`](crate::ConntrackFilter::delete) ends them.
 ///
 /// Replaces, for `br0`: `iptables -A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT`,
