@@ -155,6 +155,10 @@ pub(crate) fn explain(error: Error, link: &str) -> Error {
         .hint_on(Errno::EACCES, || {
             format!("IPv6 is off on `{link}` (net.ipv6.conf.{link}.disable_ipv6)")
         })
+        // IPv4 is there wherever links are.
+        .hint_on(Errno::EOPNOTSUPP, || {
+            "this kernel has no IPv6 (booted with ipv6.disable=1, or without CONFIG_IPV6)".into()
+        })
 }
 
 /// The message that means this address, to add or to delete it.

@@ -113,7 +113,8 @@ fn the_list_is_what_ip_lists() {
             Route::new("10.9.0.0/16").dev("eth0").metric(60).table(77),
             Route::new("10.7.0.0/16").dev("eth0").table(1000),
             Route::new("192.0.2.1").dev("eth0"),
-            Route::default_via("fd00::1").dev("eth0").metric(5).mtu(1290),
+            Route::default_via("fd00::1").dev("eth0").metric(5).mtu(1290).advmss(1200),
+            Route::new("198.18.0.0/15").dev("eth0").metric(70).advmss(1400).scope(0),
         ];
         let owned: Vec<_> = made.iter().map(|route| route.create(&client).unwrap()).collect();
         let of_ours = |route: &RouteInfo| route.protocol == 78;
@@ -124,6 +125,9 @@ fn the_list_is_what_ip_lists() {
             |table: u32, metric: u32| ours.iter().find(|r| (r.table, r.metric) == (table, metric));
         let full = find(254, 50).unwrap();
         assert_eq!((full.source, full.mtu), (Some("10.0.0.3".parse().unwrap()), Some(1300)));
+        let (far, six) = (find(254, 70).unwrap(), find(254, 5).unwrap());
+        assert_eq!((far.advmss, far.scope, far.mtu), (Some(1400), 0, None));
+        assert_eq!((six.advmss, six.mtu), (Some(1200), Some(1290)));
         assert!(find(77, 60).is_some() && find(1000, 0).is_some() && find(254, 5).is_some());
 
         for (family, ipv6) in [("-4", false), ("-6", true)] {
@@ -146,6 +150,7 @@ fn the_list_is_what_ip_lists() {
                         && theirs["prefsrc"].as_str().map(str::to_owned)
                             == ours.source.map(|s| s.to_string())
                         && theirs["metrics"][0]["mtu"].as_u64() == ours.mtu.map(u64::from)
+                        && theirs["metrics"][0]["advmss"].as_u64() == ours.advmss.map(u64::from)
                         && theirs["dev"] == "eth0"
                 });
                 assert_eq!(same.count(), 1, "{ours:?} in {theirs:#?}");

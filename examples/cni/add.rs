@@ -270,7 +270,7 @@ pub(crate) fn complete(
         let of_family = |ip: &&crate::result::Ip| {
             ip.address.addr().is_ipv4() == route.dst.addr().is_ipv4() && ip.gateway.is_some()
         };
-        if route.gw.is_none() {
+        if route.gw.is_none() && !route.is_near() {
             route.gw = network.ips.iter().find(of_family).and_then(|ip| ip.gateway);
         }
     }

@@ -104,6 +104,12 @@ fn route(route: &result::Route, veth: &Veth) -> Route {
     if let Some(priority) = route.priority {
         asked = asked.metric(priority);
     }
+    if let Some(advmss) = route.advmss {
+        asked = asked.advmss(advmss);
+    }
+    if let Some(scope) = route.scope {
+        asked = asked.scope(scope);
+    }
     if let Some(table) = route.table {
         asked = asked.table(table);
     }

@@ -231,6 +231,10 @@ fn check_container(
     let is_table = |table, wanted: Option<u32>| {
         wanted.map_or(table == 254 || !is_told, |wanted| table == wanted)
     };
+    // The kernel cuts what is larger (net/ipv4/metrics.c).
+    let is_metric = |has: Option<u32>, wanted: Option<u32>, most: u32| {
+        wanted.is_none_or(|wanted| has == Some(wanted.min(most)))
+    };
     for wanted in &own.routes {
         let is_it = |route: &netloom::RouteInfo| {
             let is_way = |hop: &NextHop| hop.gateway == wanted.gw && hop.link == Some(link.index());
@@ -238,7 +242,10 @@ fn check_container(
                 && route.next_hops.iter().any(is_way)
                 && is_table(route.table, wanted.table)
                 && wanted.priority.is_none_or(|priority| route.metric == priority)
-                && (wanted.mtu.is_none() || route.mtu == wanted.mtu)
+                && is_metric(route.mtu, wanted.mtu, 65_520)
+                && is_metric(route.advmss, wanted.advmss, 65_495)
+                && (wanted.dst.addr().is_ipv6()
+                    || wanted.scope.is_none_or(|scope| route.scope == scope))
         };
         if !routes.iter().any(is_it) {
             let by = wanted.gw.map(|gw| format!(" via {gw}")).unwrap_or_default();

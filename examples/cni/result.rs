@@ -45,9 +45,9 @@ pub(crate) struct Route {
     pub(crate) mtu: Option<u32>,
     pub(crate) priority: Option<u32>,
     pub(crate) table: Option<u32>,
-    /// Passed on: the plugin makes none with these.
-    advmss: Option<u32>,
-    scope: Option<u32>,
+    pub(crate) advmss: Option<u32>,
+    /// By number: 0 anywhere, 253 on the link, 254 on the host. IPv6 has none.
+    pub(crate) scope: Option<u8>,
 }
 
 impl NetworkResult {
@@ -198,20 +198,14 @@ impl Route {
             mtu: fields.number("mtu", 0..=u32::MAX)?.filter(|mtu| *mtu > 0),
             priority: fields.number("priority", 0..=u32::MAX)?.filter(|priority| *priority > 0),
             table: fields.number("table", 0..=u32::MAX)?,
-            advmss: fields.number("advmss", 0..=u32::MAX)?,
-            scope: fields.number("scope", 0..=255)?,
+            advmss: fields.number("advmss", 0..=u32::MAX)?.filter(|advmss| *advmss > 0),
+            scope: fields.number("scope", 0..=255)?.and_then(|scope| scope.try_into().ok()),
         })
     }
 
-    /// One that is to be made here: what can't be is refused.
-    pub(crate) fn read_to_make(fields: &Fields<'_>) -> Result<Self, Failure> {
-        let route = Self::read(fields)?;
-        for (name, number) in [("advmss", route.advmss), ("scope", route.scope)] {
-            if number.is_some_and(|number| number != 0) {
-                return Err(fields.unsupported(name));
-            }
-        }
-        Ok(route)
+    /// Whether its destination is no further than the link, so that there is no gateway.
+    pub(crate) fn is_near(&self) -> bool {
+        self.dst.addr().is_ipv4() && self.scope.is_some_and(|scope| scope >= 253)
     }
 
     fn to_json(&self, version: Version) -> Value {
@@ -225,7 +219,7 @@ impl Route {
                 ("advmss", self.advmss),
                 ("priority", self.priority),
                 ("table", self.table),
-                ("scope", self.scope),
+                ("scope", self.scope.map(u32::from)),
             ];
             for (name, number) in numbers {
                 if let Some(number) = number {

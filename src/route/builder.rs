@@ -18,7 +18,8 @@ use crate::netns::Netns;
 use crate::owned::Owned;
 use crate::wire::attribute::Writer;
 use crate::wire::route::{
-    RTA_DST, RTA_GATEWAY, RTA_METRICS, RTA_OIF, RTA_PREFSRC, RTA_PRIORITY, RTA_TABLE, RTAX_MTU,
+    RTA_DST, RTA_GATEWAY, RTA_METRICS, RTA_OIF, RTA_PREFSRC, RTA_PRIORITY, RTA_TABLE, RTAX_ADVMSS,
+    RTAX_MTU,
 };
 
 const AF_INET: u8 = 2;
@@ -56,6 +57,8 @@ pub struct Route {
     table: Option<u32>,
     source: Option<IpAddr>,
     mtu: Option<u32>,
+    advmss: Option<u32>,
+    scope: Option<u8>,
     on_link: bool,
     rejected: FirstRejected,
 }
@@ -73,6 +76,8 @@ impl Route {
             table: None,
             source: None,
             mtu: None,
+            advmss: None,
+            scope: None,
             on_link: false,
             rejected,
         }
@@ -125,6 +130,22 @@ impl Route {
     #[doc(alias = "RTAX_MTU")]
     pub fn mtu(mut self, mtu: u32) -> Self {
         self.mtu = Some(mtu);
+        self
+    }
+
+    /// With this segment size, in bytes, for TCP to announce to its peers, as `advmss N`. Default: the MTU's.
+    /// The kernel takes what is above 65,495 for that.
+    #[doc(alias("RTAX_ADVMSS", "mss"))]
+    pub fn advmss(mut self, bytes: u32) -> Self {
+        self.advmss = Some(bytes);
+        self
+    }
+
+    /// How far its destination is, by number (`RT_SCOPE_*`), as `scope N`: 0 anywhere, 253 on the link, 254 on
+    /// this host. Default: 0 by a gateway, 253 without. IPv6 has no scopes: the kernel takes no notice.
+    #[doc(alias("rtm_scope", "RT_SCOPE_LINK"))]
+    pub fn scope(mut self, scope: u8) -> Self {
+        self.scope = Some(scope);
         self
     }
 
@@ -223,6 +244,7 @@ impl Route {
             (false, Some(_)) => (AF_INET, RT_SCOPE_UNIVERSE),
             (false, None) => (AF_INET, RT_SCOPE_LINK),
         };
+        let scope = self.scope.unwrap_or(scope);
         // Higher numbers go in the attribute alone.
         let short_table = u8::try_from(table).unwrap_or(0);
         let prefix = destination.prefix_len();
@@ -246,8 +268,14 @@ impl Route {
         if let Some(source) = self.source {
             attributes.ip(RTA_PREFSRC, source);
         }
-        if let Some(mtu) = self.mtu {
-            attributes.nested(RTA_METRICS, |metrics| metrics.u32(RTAX_MTU, mtu));
+        if self.mtu.is_some() || self.advmss.is_some() {
+            attributes.nested(RTA_METRICS, |metrics| {
+                for (kind, metric) in [(RTAX_MTU, self.mtu), (RTAX_ADVMSS, self.advmss)] {
+                    if let Some(metric) = metric {
+                        metrics.u32(kind, metric);
+                    }
+                }
+            });
         }
     }
 
@@ -310,7 +338,8 @@ mod tests {
             addresses: [[u8; 16]; 3],
             ipv6: bool,
             length in 0u8..=128,
-            numbers: [Option<u32>; 3],
+            numbers: [Option<u32>; 4],
+            scope: Option<u8>,
             index: u32,
             gateway: bool,
             source: bool,
@@ -320,12 +349,13 @@ mod tests {
                 (false, [a, b, c, d, ..]) => IpAddr::from([a, b, c, d]),
             };
             let [to, via, from] = addresses.map(ip);
-            let [metric, table, mtu] = numbers;
+            let [metric, table, mtu, advmss] = numbers;
             let net = IpNet::new(to, if ipv6 { length } else { length % 33 }).unwrap().trunc();
             let mut route = Route::new(net);
             route.gateway = gateway.then_some(via);
             route.source = source.then_some(from);
             (route.metric, route.table, route.mtu) = (metric, table, mtu);
+            (route.advmss, route.scope) = (advmss, scope);
 
             let mut payload = Vec::new();
             route.write(&mut payload, Some(index));
@@ -335,12 +365,12 @@ mod tests {
             assert_eq!((view.prefix, view.protocol, view.kind), (net.prefix_len(), PROTOCOL, 1));
             assert_eq!(view.table(), table.unwrap_or(254));
             assert_eq!((view.gateway(), view.source()), (route.gateway, route.source));
-            assert_eq!(view.mtu(), mtu);
+            assert_eq!((view.mtu(), view.advmss()), (mtu, advmss));
             let metric = if ipv6 { metric.filter(|&m| m != 0).or(Some(1024)) } else { metric };
             assert_eq!(view.priority(), metric);
             assert_eq!(view.next_hops().next().and_then(|hop| hop.index), Some(index));
             // Only a neighbour's address is good on the link alone.
-            assert_eq!(view.scope, if ipv6 || gateway { 0 } else { 253 });
+            assert_eq!(view.scope, scope.unwrap_or(if ipv6 || gateway { 0 } else { 253 }));
         }
     }
 }

@@ -82,6 +82,8 @@ pub struct RouteInfo {
     pub scope: u8,
     /// The path MTU set on it, in bytes.
     pub mtu: Option<u32>,
+    /// The segment size that TCP announces to peers by it, in bytes, where it has one.
+    pub advmss: Option<u32>,
 }
 
 impl RouteInfo {

@@ -89,6 +89,11 @@ impl<'a> RouteView<'a> {
     pub fn mtu(&self) -> Option<u32> {
         self.wire.mtu()
     }
+
+    /// The segment size that TCP announces by it, as in [`RouteInfo::advmss`].
+    pub fn advmss(&self) -> Option<u32> {
+        self.wire.advmss()
+    }
 }
 
 impl From<RouteView<'_>> for RouteInfo {
@@ -103,6 +108,7 @@ impl From<RouteView<'_>> for RouteInfo {
             protocol: view.protocol(),
             scope: view.scope(),
             mtu: view.mtu(),
+            advmss: view.advmss(),
         }
     }
 }

@@ -29,6 +29,7 @@ const RTA_MULTIPATH: u16 = 9;
 pub(crate) const RTA_TABLE: u16 = 15;
 const RTA_VIA: u16 = 18;
 pub(crate) const RTAX_MTU: u16 = 2;
+pub(crate) const RTAX_ADVMSS: u16 = 8;
 
 /// `struct rtmsg`.
 const HEADER: usize = 12;
@@ -149,6 +150,10 @@ impl<'a> RouteView<'a> {
 
     pub(crate) fn mtu(&self) -> Option<u32> {
         self.get(self.metrics)?.nested().get(RTAX_MTU)?.u32()
+    }
+
+    pub(crate) fn advmss(&self) -> Option<u32> {
+        self.get(self.metrics)?.nested().get(RTAX_ADVMSS)?.u32()
     }
 
     #[inline]

@@ -1,7 +1,7 @@
 //! Addresses: the built-in allocation, on disk, through crashes; and `host-local`, where it is installed.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
@@ -323,6 +323,56 @@ fn static_gives_the_address_that_is_configured() {
         }
         host.del("red", &config);
         assert!(host.remembered("net1").is_empty());
+    });
+}
+
+/// What a plugin of specification 1.1.0 may say of a route.
+#[test]
+fn routes_of_another_plugin_are_made_with_all_that_it_says_of_them() {
+    support::isolated(|| {
+        let host = Host::new();
+        let red = container("red");
+        let answer = json!({
+            "cniVersion": "1.1.0",
+            "ips": [{ "address": "10.88.0.7/24", "gateway": "10.88.0.1" }],
+            "routes": [
+                { "dst": "192.0.2.0/24", "advmss": 1300, "mtu": 1350, "priority": 9, "table": 100 },
+                { "dst": "203.0.113.0/24", "scope": 253 },
+            ],
+        });
+        let script =
+            format!("#!/bin/sh\ncat >/dev/null\n[ $CNI_COMMAND != ADD ] || echo '{answer}'\n");
+        fs::write("/run/given", script).unwrap();
+        fs::set_permissions("/run/given", fs::Permissions::from_mode(0o755)).unwrap();
+        let mut config = with(&host.config(), "ipam", json!({ "type": "given" }));
+        config["dataDir"] = json!("/run/attachments");
+        let call = |command: &str, config: &Value| {
+            let variables = [
+                ("CNI_COMMAND", command),
+                ("CNI_CONTAINERID", "red"),
+                ("CNI_NETNS", "/run/netns/red"),
+                ("CNI_IFNAME", "eth0"),
+                ("CNI_PATH", "/run"),
+                ("PATH", "/usr/bin:/bin"),
+            ];
+            host.call_with(&variables, &config.to_string())
+        };
+        let result = call("ADD", &config).result();
+        let table = |to: &str, field: &str| -> Value {
+            let routes = result["routes"].as_array().unwrap();
+            routes.iter().find(|route| route["dst"] == to).unwrap()[field].clone()
+        };
+        assert_eq!(
+            (table("192.0.2.0/24", "advmss"), table("203.0.113.0/24", "scope")),
+            (json!(1300), json!(253))
+        );
+        let routes = red.routes().unwrap();
+        let made = |to: &str| routes.iter().find(|one| one.destination.to_string() == to).unwrap();
+        let far = made("192.0.2.0/24");
+        assert_eq!((far.advmss, far.mtu, far.metric, far.table), (Some(1300), Some(1350), 9, 100));
+        assert_eq!((made("203.0.113.0/24").scope, made("203.0.113.0/24").gateway()), (253, None));
+        call("CHECK", &with(&config, "prevResult", result)).result();
+        call("DEL", &config).result();
     });
 }
 

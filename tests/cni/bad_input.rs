@@ -198,7 +198,8 @@ fn ranges_that_cannot_be() {
         for (route, code, words) in [
             (json!({}), 7, vec!["ipam.routes[0].dst"]),
             (json!({ "dst": "10.0.0.0/8", "gw": "fd00::1" }), 7, vec!["routes[0].gw"]),
-            (json!({ "dst": "10.0.0.0/8", "advmss": 1400 }), 2, vec!["routes[0].advmss: 1400"]),
+            (json!({ "dst": "10.0.0.0/8", "advmss": -1 }), 7, vec!["routes[0].advmss: -1"]),
+            (json!({ "dst": "10.0.0.0/8", "scope": 256 }), 7, vec!["routes[0].scope: 256"]),
         ] {
             let mut config = host.config();
             config["ipam"]["routes"] = json!([route]);

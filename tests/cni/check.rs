@@ -104,9 +104,34 @@ fn routes_are_known_by_the_configuration() {
             config["ipam"]["routes"] = json!([
                 { "dst": "192.0.2.0/24", "table": 100 },
                 { "dst": "198.18.0.0/15", "mtu": 1300, "priority": 7 },
+                { "dst": "203.0.113.0/24", "advmss": 1400, "scope": 253 },
+                { "dst": "100.64.0.0/10", "advmss": 70000, "scope": 0, "gw": "10.88.0.1" },
             ]);
             let result = host.add("red", &config);
             host.check("red", &config, &result).result();
+            let routes = red.routes().unwrap();
+            let made =
+                |to: &str| routes.iter().find(|one| one.destination.to_string() == to).unwrap();
+            let (near, far) = (made("203.0.113.0/24"), made("100.64.0.0/10"));
+            assert_eq!((near.advmss, near.scope, near.gateway()), (Some(1400), 253, None));
+            assert_eq!((far.advmss, far.scope), (Some(65_495), 0));
+            for (without, with) in [
+                ("ip route del 203.0.113.0/24", "ip route add 203.0.113.0/24 dev eth0"),
+                (
+                    "ip route del 203.0.113.0/24",
+                    "ip route add 203.0.113.0/24 dev eth0 scope global advmss 1400",
+                ),
+            ] {
+                if kernel::by_hand(&red, without) && kernel::by_hand(&red, with) {
+                    let words = &["route 203.0.113.0/24", "is missing"];
+                    host.check("red", &config, &result).refused(102, words);
+                }
+            }
+            if kernel::by_hand(&red, "ip route del 203.0.113.0/24") {
+                let again = "ip route add 203.0.113.0/24 dev eth0 advmss 1400";
+                assert!(kernel::by_hand(&red, again));
+                host.check("red", &config, &result).result();
+            }
             if kernel::by_hand(&red, "ip route del 198.18.0.0/15") {
                 let without = &["route 198.18.0.0/15", "is missing"];
                 host.check("red", &config, &result).refused(102, without);

@@ -63,7 +63,7 @@ impl BuiltIn {
         Ok(Self {
             sets: sets.into_iter().map(|(_, set)| set).collect(),
             requested: requested(fields, call)?,
-            routes: routes.iter().map(Route::read_to_make).collect::<Result<_, _>>()?,
+            routes: routes.iter().map(Route::read).collect::<Result<_, _>>()?,
             resolv_conf: ipam
                 .text("resolvConf")?
                 .filter(|path| !path.is_empty())

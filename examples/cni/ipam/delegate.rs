@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::call::{Call, Command};
 use crate::failure::{Code, Failure};
 use crate::fields::Fields;
-use crate::result::{NetworkResult, Route};
+use crate::result::NetworkResult;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Delegate {
@@ -31,12 +31,10 @@ impl Delegate {
         let answer: Value = serde_json::from_str(&output).map_err(|error| unreadable(&error))?;
         let read = |answer| {
             let fields = Fields::of(answer)?;
-            Ok((NetworkResult::read(&fields)?, fields.objects("routes")?))
+            NetworkResult::read(&fields)
         };
         let read: Result<_, Failure> = read(&answer);
-        let (result, routes) = read.map_err(|failure| unreadable(&failure))?;
-        routes.iter().try_for_each(|route| Route::read_to_make(route).map(drop))?;
-        Ok(result)
+        read.map_err(|failure| unreadable(&failure))
     }
 
     /// Whether it is installed.
