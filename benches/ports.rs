@@ -1,8 +1,11 @@
 //! Published ports: 10,000 in one transaction, and one more and less beside any number of them, held and
 //! persistent, compared with a raw replay: the same elements, built beforehand and sent with bare system calls.
+//! Persistent ones have two elements each, and comments; so they have a replay of their own.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a bench is no library
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::time::Duration;
 
 use netloom::{Bridge, Link, Netns, Owned, PortForward, PortForwardHandle};
 
@@ -11,7 +14,7 @@ mod harness;
 #[path = "nft_raw/mod.rs"]
 mod nft_raw;
 
-use harness::{Contender, compare, contender, settle, timed};
+use harness::{Contender, compare, contender, is_trial, settle, timed};
 use nft_raw::{ACK, CREATE, NFT, Replay, fresh, open};
 
 const MANY: u16 = 10_000;
@@ -47,35 +50,84 @@ fn ports(count: u16, tag: Option<&str>) -> Vec<PortForward> {
 const NEW: u16 = 12;
 const DELETE: u16 = 14;
 
-/// The elements of a map as `PortForward` has them: protocol and port to address and port.
-fn elements(batch: &mut Replay, kind: u16, ports: impl Iterator<Item = u16>) {
+/// Elements of a map, each written by `fill`, in as many messages as `PortForward` sends.
+fn elements(
+    batch: &mut Replay,
+    kind: u16,
+    set: &[u8],
+    ports: impl Iterator<Item = u16>,
+    fill: impl Fn(&mut Replay, u16),
+) {
     let ports: Vec<_> = ports.collect();
-    let mut chunks = ports.chunks(1_000).peekable();
+    let mut chunks = ports.chunks(500).peekable();
     while let Some(chunk) = chunks.next() {
         let ack = if chunks.peek().is_none() { ACK } else { 0 };
         let flags = if kind == NEW { CREATE } else { 0 };
         batch.message(NFT | kind, flags | ack, 0, |message| {
             message.attribute(1, b"t\0");
-            message.attribute(2, b"any\0");
-            message.nested(3 | 0x8000, |list| {
+            message.attribute(2, set);
+            message.nested(3 | NESTED, |list| {
                 for port in chunk {
-                    let [high, low] = port.to_be_bytes();
-                    list.nested(1 | 0x8000, |element| {
-                        let key = [6, 0, 0, 0, high, low, 0, 0];
-                        element.nested(1 | 0x8000, |value| value.attribute(1, &key));
-                        if kind == NEW {
-                            let data = [10, 0, 0, 2, 0, 80, 0, 0];
-                            element.nested(2 | 0x8000, |value| value.attribute(1, &data));
-                        }
-                    });
+                    list.nested(1 | NESTED, |element| fill(element, *port));
                 }
             });
         });
     }
 }
 
+const NESTED: u16 = 0x8000;
+
+fn comment(element: &mut Replay, text: &str) {
+    let length = u8::try_from(text.len() + 1).unwrap();
+    let parts: [&[u8]; 3] = [&[0, length], text.as_bytes(), &[0]];
+    element.nested(6, |data| data.0.extend(parts.concat()));
+}
+
+/// Protocol and port to address and port.
+fn port_elements(batch: &mut Replay, kind: u16, ports: impl Iterator<Item = u16>, tagged: bool) {
+    elements(batch, kind, b"any\0", ports, |element, port| {
+        let [high, low] = port.to_be_bytes();
+        let key = [6, 0, 0, 0, high, low, 0, 0];
+        element.nested(1 | NESTED, |value| value.attribute(1, &key));
+        if kind == NEW {
+            let data = [10, 0, 0, 2, 0, 80, 0, 0];
+            element.nested(2 | NESTED, |value| value.attribute(1, &data));
+            if tagged {
+                comment(element, &format!("tag {}", port % 500));
+            }
+        }
+    });
+}
+
+/// Of a tag the mappings, each of which leads to a chain.
+fn tag_elements(batch: &mut Replay, kind: u16, ports: impl Iterator<Item = u16>) {
+    elements(batch, kind, b"tags\0", ports, |element, port| {
+        let mut key = [0x5a; 20];
+        key[..2].copy_from_slice(&(port % 500).to_be_bytes());
+        key[16..18].copy_from_slice(&(port / 500 + 1).to_be_bytes());
+        key[18..].fill(0);
+        element.nested(1 | NESTED, |value| value.attribute(1, &key));
+        if kind == NEW {
+            element.nested(2 | NESTED, |data| {
+                data.nested(2 | NESTED, |verdict| {
+                    verdict.attribute(1, &(-4_i32).to_be_bytes()); // goto
+                    verdict.attribute(2, b"local-2\0");
+                });
+            });
+            comment(element, &format!("0.0.0.0:{port}->10.0.0.2:80/tcp%2#9e3779b1"));
+        }
+    });
+}
+
+fn change_persistent(kind: u16, ports: std::ops::RangeInclusive<u16>) -> Replay {
+    Replay::batch(|batch| {
+        port_elements(batch, kind, ports.clone(), true);
+        tag_elements(batch, kind, ports);
+    })
+}
+
 fn change(kind: u16, ports: impl Iterator<Item = u16>) -> Replay {
-    Replay::batch(|batch| elements(batch, kind, ports))
+    Replay::batch(|batch| port_elements(batch, kind, ports, false))
 }
 
 /// A table with a map of these.
@@ -96,7 +148,23 @@ fn raw_table(ports: impl Iterator<Item = u16>) -> Replay {
             set.nested(9 | 0x8000, |desc| desc.attribute(1, &65_536_u32.to_be_bytes()));
             set.attribute(10, &1_u32.to_be_bytes());
         });
-        elements(batch, NEW, ports);
+        // What the mappings of a tag lead to, and the map of these.
+        batch.message(NFT | 3, CREATE, 0, |chain| {
+            chain.attribute(1, b"t\0");
+            chain.attribute(3, b"local-2\0");
+        });
+        batch.message(NFT | 9, CREATE, 0, |set| {
+            set.attribute(1, b"t\0");
+            set.attribute(2, b"tags\0");
+            set.attribute(3, &8_u32.to_be_bytes());
+            set.attribute(4, &((8_u32 << 6) + 13).to_be_bytes());
+            set.attribute(5, &20_u32.to_be_bytes());
+            set.attribute(6, &0xffff_ff00_u32.to_be_bytes()); // a verdict
+            set.attribute(7, &16_u32.to_be_bytes());
+            set.nested(9 | 0x8000, |desc| desc.attribute(1, &131_072_u32.to_be_bytes()));
+            set.attribute(10, &2_u32.to_be_bytes());
+        });
+        port_elements(batch, NEW, ports, false);
     })
 }
 
@@ -119,24 +187,35 @@ fn many() {
     let socket = open(&raw);
     raw_table([FIRST].into_iter()).run(&socket);
     let (more, less) = (change(NEW, 1..=MANY), change(DELETE, 1..=MANY));
-    let replay = contender("raw replay", || {
-        let time = timed(|| more.run(&socket));
-        less.run(&socket);
-        time
-    });
-    let ours = [making_many("held", HELD), making_many("persistent", PERSISTENT)];
-    compare(&format!("{MANY} ports at once"), 21, ours.into_iter().chain([replay]).collect());
+    let replay = |more: Replay, less: Replay| {
+        let socket = &socket;
+        contender("raw replay", move || {
+            let time = timed(|| more.run(socket));
+            less.run(socket);
+            time
+        })
+    };
+    let held = vec![making_many("held", HELD), replay(more, less)];
+    compare(&format!("{MANY} ports at once"), 21, held);
+    let (more, less) = (change_persistent(NEW, 1..=MANY), change_persistent(DELETE, 1..=MANY));
+    let persistent = vec![making_many("persistent", PERSISTENT), replay(more, less)];
+    compare(&format!("{MANY} persistent ports at once"), 21, persistent);
 }
 
-/// The first of a namespace brings the table, its chains and `route_localnet`, and takes them along.
+/// The first of a namespace brings the table, its chains and `route_localnet`, and takes them along: so "beside
+/// none" is another piece of work than all the others, and "beside 1" is what they are compared with.
 fn first_of_all() {
     for (name, tag) in [("held", HELD), ("persistent", PERSISTENT)] {
         let (host, _bridge) = host();
         let forward = port(ONE_MORE, tag);
-        let mut made = None;
-        let add = timed(|| made = Some(forward.create(&host).unwrap()));
-        let delete = timed(|| made.take().unwrap().delete().unwrap());
-        println!("the first of all, {name}: add {add:.1?}, delete {delete:.1?}");
+        let (mut adds, mut deletes) = (Vec::new(), Vec::new());
+        for _ in 0..if is_trial() { 1 } else { 51 } {
+            let mut made = None;
+            adds.push(timed(|| made = Some(forward.create(&host).unwrap())));
+            deletes.push(timed(|| made.take().unwrap().delete().unwrap()));
+        }
+        let [add, delete] = [adds, deletes].map(nft_raw::median);
+        println!("the first of all, {name}: add {add:.1?}, delete {delete:.1?} (medians)");
     }
 }
 
@@ -158,7 +237,8 @@ impl Beside {
     }
 }
 
-fn one_more(size: u16) {
+/// What one more and one less cost beside so many.
+fn one_more(size: u16, costs: &mut Costs) {
     let sides = [Beside::new(size, HELD), Beside::new(size, PERSISTENT)];
     let raw = fresh();
     let socket = open(&raw);
@@ -185,7 +265,9 @@ fn one_more(size: u16) {
     };
     for (word, adds) in [("more", true), ("less", false)] {
         let all = ours(adds).into_iter().chain([raw(adds)]).collect();
-        compare(&format!("one {word} beside {size}"), 2_000, all);
+        for (name, spread) in compare(&format!("one {word} beside {size}"), 2_000, all) {
+            costs.entry((word, name)).or_default().push(spread.median);
+        }
     }
     for side in sides {
         Owned::delete_all(side.there).unwrap();
@@ -193,8 +275,28 @@ fn one_more(size: u16) {
     }
 }
 
+/// Of each kind of change and each contender, what it takes beside each number.
+type Costs = BTreeMap<(&'static str, &'static str), Vec<Duration>>;
+
+/// Whether one more, and one less, cost the same however many there are.
+fn judge(costs: &Costs) {
+    for ((word, name), medians) in costs {
+        let micros: Vec<_> = medians.iter().map(|time| time.as_secs_f64() * 1e6).collect();
+        let worst = micros.iter().map(|one| one / micros[0] - 1.0).fold(0.0, f64::max);
+        let verdict = if worst <= 0.25 { "flat" } else { "NOT flat" };
+        println!(
+            "one {word}, {name}: {micros:.2?} µs beside {SIZES:?}: {:+.0} % at most, so {verdict} within 25 %",
+            worst * 100.0
+        );
+    }
+}
+
 fn main() {
     many();
     first_of_all();
-    SIZES.into_iter().for_each(one_more);
+    let mut costs = Costs::new();
+    for size in SIZES {
+        one_more(size, &mut costs);
+    }
+    judge(&costs);
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::error::Error;
 use crate::link::{self, Link};
+use crate::nat;
 use crate::netns::{Netns, Quoted};
 
 /// Something that a process made, and left when it was killed.
@@ -16,6 +17,9 @@ pub enum Leftover {
     Name(String),
     /// A link, in the namespace its handle says.
     Link(Link),
+    /// Links of this namespace that have `route_localnet` on for [published ports](crate::PortForward) that are
+    /// there no more, with the table that keeps others from 127.0.0.0/8 meanwhile.
+    RouteLocalnet(Netns),
 }
 
 impl fmt::Display for Leftover {
@@ -24,6 +28,7 @@ impl fmt::Display for Leftover {
             Self::Namespace(netns) => netns.fmt(f),
             Self::Name(name) => write!(f, "name {} without a namespace", Quoted(name)),
             Self::Link(link) => write!(f, "link {link}"),
+            Self::RouteLocalnet(netns) => write!(f, "route_localnet in {netns}"),
         }
     }
 }
@@ -56,6 +61,7 @@ impl Leftovers {
                 Leftover::Namespace(netns) => netns.remove_dead_name(),
                 Leftover::Name(name) => Netns::remove_unused_name(name),
                 Leftover::Link(link) => link::remove_dead(link),
+                Leftover::RouteLocalnet(netns) => nat::settle_loopback(netns),
             };
             match done {
                 Ok(true) => reaped.removed.push(leftover),
@@ -78,11 +84,11 @@ pub struct Reaped {
     pub failures: Vec<Error>,
 }
 
-/// Finds what processes that are dead by now made with netloom and left: namespaces with a name, and
-/// links in this namespace and in those that have a name.
+/// Finds what processes that are dead by now made with netloom and left: namespaces with a name, and in
+/// this namespace and in those that have a name links, and what published ports had changed of others.
 ///
-/// The kernel cleans up the rest by itself: anonymous namespaces with all that is in them, and NAT rules
-/// that are not [tagged](crate::NatRule::tagged). What was [kept](crate::Owned::keep), a link with a
+/// The kernel cleans up the rest by itself: anonymous namespaces with all that is in them, and NAT rules and
+/// published ports that are not [tagged](crate::NatRule::tagged). What was [kept](crate::Owned::keep), a link with a
 /// [group](crate::Bridge::group) of its own, a name that was
 /// [attached](crate::Namespace::attach) to a namespace that netloom did not make, what is persistent by a
 /// tag, and what other programs made is never among them.
@@ -130,6 +136,15 @@ pub fn leftovers() -> Result<Leftovers, Error> {
     for netns in &places {
         match link::dead(netns) {
             Ok(links) => left.found.extend(links.into_iter().map(Leftover::Link)),
+            Err(error) => left.failures.push(error),
+        }
+    }
+    for netns in places {
+        match nat::is_loopback_unsettled(&netns) {
+            Ok(true) => left.found.push(Leftover::RouteLocalnet(netns)),
+            Ok(false) => {}
+            // Who has no privilege over packet filters has published no ports.
+            Err(error) if error.is_unsupported() || error.is_permission_denied() => {}
             Err(error) => left.failures.push(error),
         }
     }

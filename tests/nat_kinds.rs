@@ -1,6 +1,8 @@
 //! Every kind of NAT, by packets: TCP and UDP, IPv4 and IPv6.
 #![allow(clippy::unwrap_used, let_underscore_drop)] // tests fail by them
 
+#[path = "nat_kinds/choices.rs"]
+mod choices;
 mod support;
 mod traffic;
 

@@ -60,7 +60,11 @@ pub(crate) fn medians(
 }
 
 /// Prints medians and first quartiles, and how they compare with the last one's: the raw replay.
-pub(crate) fn compare(work: &str, rounds: usize, mut contenders: Vec<Contender<'_>>) {
+pub(crate) fn compare(
+    work: &str,
+    rounds: usize,
+    mut contenders: Vec<Contender<'_>>,
+) -> Vec<(&'static str, Spread)> {
     let spreads = spreads(rounds, &mut contenders);
     let (base, least) = *spreads.last().unwrap();
     for (name, spread) in &spreads {
@@ -73,6 +77,7 @@ pub(crate) fn compare(work: &str, rounds: usize, mut contenders: Vec<Contender<'
              {quartile:.2} x)"
         );
     }
+    spreads
 }
 
 /// The time of `work` alone; what it returns is dropped after that.

@@ -12,5 +12,6 @@ mod translation;
 
 pub use handle::NatHandle;
 pub use port_forward::{PortForward, PortForwardHandle};
+pub(crate) use port_forward::{is_loopback_unsettled, settle_loopback};
 pub use rule::NatRule;
 pub use target::NatTarget;

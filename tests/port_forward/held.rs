@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Child, Command, Stdio};
 
-use netloom::{Ipv4Conf, Netns, Owned, PortForward, Route, Sysctl};
+use netloom::{Ipv4Conf, Leftover, Netns, Owned, PortForward, Route, Sysctl, VethPair};
 
 use crate::lab::{Lab, another, assert_lost, seen};
 use crate::support;
@@ -224,5 +224,71 @@ fn a_killed_process_leaves_nobody_a_way_to_127_0_0_1() {
         assert_lost(&lab.neighbor, "127.0.0.1:22");
         next_leaves_nothing(&lab.host);
         assert_lost(&lab.neighbor, "127.0.0.1:22");
+    });
+}
+
+#[test]
+fn what_a_killed_process_left_of_its_ports_is_found_and_reaped() {
+    publish_until_killed();
+    support::isolated(|| {
+        let lab = Lab::new(false);
+        let other = VethPair::new("veth1", "veth2").create(&lab.host).unwrap();
+        let found = || {
+            let left = lab.host.run(netloom::leftovers).unwrap().unwrap();
+            assert_eq!(left.failures().len(), 0, "{:?}", left.failures());
+            left
+        };
+        let setting =
+            |link: &str| lab.host.sysctl(&format!("net.ipv4.conf.{link}.route_localnet")).unwrap();
+        let this = "held::what_a_killed_process_left_of_its_ports_is_found_and_reaped";
+        // None while somebody needs it: the process, and then another.
+        let mut child = publisher(&lab.host, this);
+        assert_eq!(found().found().len(), 0);
+        let other_port = PortForward::new(99, "10.9.0.2").link(other.near());
+        let port = PortForward::new(90, "10.0.0.2").tagged("web").create(&lab.host).unwrap();
+        let second = other_port.tagged("other").create(&lab.host).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        support::eventually("the table went with its socket", || {
+            support::kernel::tables(&lab.host).len() == 2
+        });
+        assert_eq!(found().found().len(), 0);
+        // One link is needed, and one is not any more.
+        second.keep();
+        drop(port);
+        assert_eq!((setting("br0"), setting("veth1")), ("0".into(), "1".into()));
+
+        let mut child = publisher(&lab.host, this);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        support::eventually("the table went with its socket", || {
+            support::kernel::tables(&lab.host).len() == 2
+        });
+        assert_eq!(setting("br0"), "1");
+        let left = found();
+        assert!(matches!(left.found(), [Leftover::RouteLocalnet(netns)] if *netns == *lab.host));
+        assert!(left.found()[0].to_string().starts_with("route_localnet in "));
+        let twice = found();
+        let reaped = left.remove();
+        assert_eq!((reaped.removed.len(), reaped.failures.len()), (1, 0));
+        assert_eq!(twice.remove().removed.len(), 0, "somebody was faster");
+        assert_eq!((setting("br0"), setting("veth1")), ("0".into(), "1".into()));
+        assert_eq!(found().found().len(), 0);
+
+        for port in lab.host.port_forwards("other").unwrap() {
+            Owned::adopt(port).delete().unwrap();
+        }
+        assert_eq!(setting("veth1"), "0");
+        assert_eq!(support::kernel::tables(&lab.host), Vec::<String>::new());
+
+        // Of a program that is gone altogether, nothing is left after it.
+        let mut child = publisher(&lab.host, this);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        gone_but_for_what_drops(&lab.host);
+        let reaped = lab.host.run(netloom::reap).unwrap().unwrap();
+        assert_eq!((reaped.removed.len(), reaped.failures.len()), (1, 0));
+        assert_eq!(setting("br0"), "0");
+        assert_eq!(support::kernel::tables(&lab.host), Vec::<String>::new());
     });
 }

@@ -102,11 +102,26 @@ fn ways(tag: Option<&str>) {
         let [outside, host] = [outside, host].map(|text| text.parse::<IpAddr>().unwrap());
         let from = |client: &Netns| connect(client, to, &lab.web, PATIENCE);
         assert_eq!(from(&lab.outside), Some((outside, to)));
-        assert_eq!(from(&lab.neighbor), Some((host, to)));
+        // From a neighbour, from the container itself, and from the host.
+        for client in [&lab.neighbor, &lab.web, &lab.host] {
+            assert_eq!(from(client), Some((host, to)));
+        }
         let other = SocketAddr::new(to.ip(), 3869);
         assert_eq!(connect(&lab.outside, other, &lab.web, SHORT), None);
     }
+    let local = "127.0.0.1:3868".parse().unwrap();
+    let seen = connect(&lab.host, local, &lab.web, PATIENCE);
+    assert_eq!(seen, Some(("10.0.0.1".parse().unwrap(), local)));
     drop(forwards);
+    // Several, at one address.
+    let some = PortForward::new(3868..=3870, "10.0.0.2").target_port(78..=80).sctp();
+    let some = of_kind(tag, some.host_address("198.51.100.2")).create(&lab.host).unwrap();
+    let at = |address: &str, port: u16| SocketAddr::new(address.parse().unwrap(), port);
+    let last = at("198.51.100.2", 3870);
+    let seen = connect(&lab.outside, last, &lab.web, PATIENCE);
+    assert_eq!(seen, Some(("198.51.100.1".parse().unwrap(), last)));
+    assert_eq!(connect(&lab.host, at("10.0.0.1", 3870), &lab.web, SHORT), None);
+    drop(some);
     let to = "198.51.100.2:3868".parse().unwrap();
     let client = &lab.neighbor;
     netloom::ConntrackFilter::new().protocol(netloom::Protocol::SCTP).delete(&lab.host).unwrap();
@@ -114,6 +129,6 @@ fn ways(tag: Option<&str>) {
 }
 
 #[test]
-fn sctp_ports_lead_there_from_outside_and_from_a_neighbor() {
+fn sctp_ports_lead_there_by_every_way() {
     of_both_kinds(ways);
 }

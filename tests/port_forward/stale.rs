@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
-use netloom::{ConntrackFilter, PortForward};
+use netloom::{ConntrackFilter, PortForward, Route};
 
 use crate::lab::{Lab, address, of_both_kinds, of_kind};
+use crate::support;
 use crate::traffic::{PATIENCE, SHORT, Server, ask, udp_socket};
 
 #[test]
@@ -62,4 +63,54 @@ fn stale(tag: Option<&str>, [inside, web, neighbor, outside]: [&str; 4]) {
     assert_eq!(entry(54)[0].original, untouched[0].original);
     drop(other);
     assert_eq!(entry(54), []);
+}
+
+/// One at all addresses is at those, too, that a route makes local (`AnyIP`), and at nobody else's that pass through.
+#[test]
+fn a_mapping_at_all_addresses_is_at_those_of_local_routes_and_at_no_others() {
+    of_both_kinds(|tag| {
+        any_ip(tag, ["203.0.113.0/24", "203.0.113.7", "198.51.100.1", "198.51.100.2", "10.0.0.2"]);
+        any_ip(tag, ["2001:db8:7::/64", "2001:db8:7::7", "2001:db8::1", "2001:db8::2", "fd00::2"]);
+    });
+}
+
+fn any_ip(tag: Option<&str>, [network, any, outside, host, web]: [&str; 5]) {
+    let lab = Lab::new(false);
+    let at = |address: &str, port: u16| SocketAddr::new(self::address(address), port).to_string();
+    if !support::by_hand(&lab.host, &format!("ip route add local {network} dev lo")) {
+        return;
+    }
+    let own = if network.contains(':') { "fd00::/64" } else { "10.0.0.0/24" };
+    let _ways = [network, own].map(|to| Route::new(to).via(host).create(&lab.outside).unwrap());
+    let _web = Server::start(&lab.web, &at(web, 53));
+    let _elsewhere = Server::start(&lab.outside, &at(outside, 53));
+
+    // Rules of a mapping have connections tracked.
+    let _tracked = of_kind(tag, PortForward::new(54, web).udp()).create(&lab.host).unwrap();
+    let to_any = udp_socket(&lab.outside, &at(any, 53)).unwrap();
+    assert!(ask(&to_any, SHORT).is_err());
+    let through = udp_socket(&lab.web, &at(outside, 53)).unwrap();
+    ask(&through, PATIENCE).unwrap();
+    let entries = |address: &str| {
+        let filter = ConntrackFilter::new().udp().original_destination_port(53);
+        let mut all = filter.list(&lab.host).unwrap();
+        all.retain(|entry| entry.original.destination == self::address(address));
+        all
+    };
+    let untouched = entries(outside);
+    assert_eq!((entries(any).len(), untouched.len()), (1, 1));
+
+    let all = of_kind(tag, PortForward::new(53, web).udp()).create(&lab.host).unwrap();
+    assert_eq!(entries(any), []);
+    ask(&to_any, PATIENCE).unwrap();
+    assert_eq!(entries(any)[0].reply.source, address(web));
+    let other = of_kind(tag, PortForward::new(53, web).udp().host_address(host));
+    drop(other.create(&lab.host).unwrap());
+    assert_eq!(entries(any).len(), 1, "exactly that address");
+    // Also where the address is no longer local by then.
+    support::by_hand(&lab.host, &format!("ip route del local {network} dev lo"));
+    all.delete().unwrap();
+    assert_eq!(entries(any), []);
+    let left = entries(outside);
+    assert_eq!((left.len(), left[0].original), (1, untouched[0].original));
 }

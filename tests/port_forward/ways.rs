@@ -191,6 +191,21 @@ fn ranges(tag: Option<&str>) {
     for port in [5002, 5010, 6002, 7003] {
         assert_lost(&lab.outside, &format!("198.51.100.2:{port}"));
     }
+    // Of IPv6, at one address, and by every way.
+    let _v6 = ["[fd00::2]:5003", "[fd00::2]:7003"].map(|at| Server::start(&lab.web, at));
+    let _same6 = lab.publish(&of_kind(tag, PortForward::new(5000..=5009, "fd00::2")));
+    let one = PortForward::new(6000..=6009, "fd00::2").target_port(7000..=7009);
+    let _one6 = lab.publish(&of_kind(tag, one.host_address("2001:db8::2")));
+    for from in [&lab.outside, &lab.host, &lab.neighbor, &lab.web] {
+        for at in ["198.51.100.2", "[2001:db8::2]"] {
+            seen(from, &format!("{at}:5003"));
+            seen(from, &format!("{at}:6003"));
+        }
+    }
+    seen(&lab.host, "127.0.0.1:6003");
+    assert_lost(&lab.host, "[fd00::1]:6003");
+    assert_lost(&lab.outside, "[2001:db8::2]:6010");
+
     let wide = of_kind(tag, PortForward::new(10_000..=14_999, "10.0.0.2"));
     let wide = wide.create(&lab.host).unwrap();
     wide.delete().unwrap();

@@ -87,7 +87,6 @@ fn published_ports() {
                 "add a table that drops",
                 "change IPv4 settings of `veth1`",
                 "forward port 0.0.0.0:53->10.0.0.2:53/udp",
-                "list addresses",
                 "delete tracked connections -p udp --orig-port-dst 53",
             ],
             || {
@@ -139,7 +138,6 @@ fn persistent_ports() {
                 "add a table that drops",
                 "change IPv4 settings of `veth1`",
                 "forward port 0.0.0.0:53->10.0.0.2:53/udp",
-                "list addresses",
                 "delete tracked connections -p udp --orig-port-dst 53",
                 "list ports forwarded for lab",
             ],

@@ -57,7 +57,8 @@ const LONGEST_TAG: usize = 119;
 /// container, and put back with the last mapping there, held or persistent, of whichever process; what
 /// comes for `127.0.0.0/8` by any link but `lo` is dropped from before that moment on, in a table
 /// `netloom-loopback` that nobody owns. A process that is killed leaves these two, and nothing open; they
-/// go with the next port that does. `nft flush ruleset` takes that table away, but not the switch.
+/// go with the next port that does, and with [`reap`](crate::reap()). `nft flush ruleset` takes that table away, but
+/// not the switch.
 ///
 /// A port at one address goes before the same port at all. A process that listens on the port itself
 /// is no longer reached.

@@ -10,6 +10,7 @@ use super::elements::Elements;
 use super::handle::PortForwardHandle;
 use super::local;
 use super::mapping::{Container, Mapping, explain};
+use super::numbers::Numbers;
 use super::ruleset::PortTable;
 use super::stale;
 use super::tables::{Known, Ports, Step, change, with};
@@ -30,7 +31,7 @@ pub(super) struct HeldPorts {
 /// knows, as nobody else can change the table.
 #[derive(Debug, Default)]
 struct OfFamily {
-    mappings: BTreeSet<u64>,
+    mappings: Numbers,
     /// How many mappings lead to a container by a link.
     containers: HashMap<Container, usize>,
     /// How many have loopback addresses routed by a link.
@@ -137,16 +138,15 @@ fn add(
         kept: None,
     };
     let handles: Vec<_> = (first..).zip(mappings).map(number).collect();
-    for handle in &handles {
-        held.of(handle.mapping.is_ipv4()).mappings.insert(handle.number);
-    }
-    for alike in mappings.chunk_by(|one, next| one.container() == next.container()) {
-        let container = alike[0].container();
-        let containers = &mut held.of(alike[0].is_ipv4()).containers;
-        *containers.entry(container).or_default() += alike.len();
-    }
-    for handle in handles.iter().filter(|handle| handle.mapping.is_at_loopback()) {
-        *held.v4.local.entry(handle.mapping.link).or_default() += 1;
+    let place = |one: &PortForwardHandle| (one.mapping.container(), one.mapping.is_at_loopback());
+    for alike in handles.chunk_by(|one, next| place(one) == place(next)) {
+        let PortForwardHandle { mapping, number, .. } = &alike[0];
+        let family = held.of(mapping.is_ipv4());
+        family.mappings.extend(*number..*number + alike.len() as u64);
+        *family.containers.entry(mapping.container()).or_default() += alike.len();
+        if mapping.is_at_loopback() {
+            *family.local.entry(mapping.link).or_default() += alike.len();
+        }
     }
     Ok(handles)
 }
@@ -175,7 +175,7 @@ pub(super) fn remove(handle: &PortForwardHandle) -> Result<(), Error> {
         // A first try may have come no further.
         Err(error) => error.is_not_found() && handle.mapping.is_at_loopback(),
     };
-    let settled = if is_last { local::settle(&handle.netns) } else { Ok(()) };
+    let settled = if is_last { local::settle(&handle.netns) } else { Ok(false) };
     let forgotten = match &taken {
         Ok(_) => stale::forget_own(&handle.netns, &[handle.mapping]),
         Err(_) => Ok(()),
@@ -186,7 +186,7 @@ pub(super) fn remove(handle: &PortForwardHandle) -> Result<(), Error> {
 /// Whether it has not been deleted.
 pub(super) fn is_there(handle: &PortForwardHandle) -> bool {
     let is_there = with(&handle.netns, ("look for", handle), |_, Ports { held, .. }| {
-        Ok(held.of(handle.mapping.is_ipv4()).mappings.contains(&handle.number))
+        Ok(held.of(handle.mapping.is_ipv4()).mappings.contains(handle.number))
     });
     is_there.unwrap_or(false)
 }
@@ -202,7 +202,7 @@ fn take(
     let PortForwardHandle { mapping, number, .. } = *handle;
     let table = PortTable::held(socket.port(), mapping.is_ipv4());
     let family = held.of(mapping.is_ipv4());
-    if !family.mappings.contains(&number) {
+    if !family.mappings.contains(number) {
         return Err(Cause::from(Errno::ENOENT).doing(step.0, step.1));
     }
     let is_last = family.mappings.len() == 1;
@@ -247,7 +247,7 @@ fn take(
         known.gone(&table);
     }
     let family = held.of(mapping.is_ipv4());
-    family.mappings.remove(&number);
+    family.mappings.remove(number);
     match family.containers.get_mut(&mapping.container()) {
         Some(count) if *count > 1 => *count -= 1,
         _ => drop(family.containers.remove(&mapping.container())),

@@ -10,7 +10,7 @@ use super::guard::{self, GUARD, Guard, Noted};
 use super::handle::PortForwardHandle;
 use super::loopback::{put_back, route_loopback, routes_loopback};
 use super::ruleset::LOCAL;
-use super::tables::{Known, Step, change};
+use super::tables::{Known, Step, change, unchanged};
 use crate::error::{Cause, Error};
 use crate::nat::guarded::NotOurs;
 use crate::netlink::Socket;
@@ -83,14 +83,15 @@ pub(super) fn hold(netns: &Netns, links: &BTreeSet<u32>, step: Step<'_>) -> Resu
 
 /// Has links that no mapping needs any more be as they were, those of the dead too; with the last goes what
 /// drops.
-pub(super) fn settle(netns: &Netns) -> Result<(), Error> {
+/// Whether there was something to do.
+pub(crate) fn settle(netns: &Netns) -> Result<bool, Error> {
     let step: Step<'_> = ("put back", &"route_localnet");
     let doing = |cause: Cause| cause.doing(step.0, step.1);
     let mut switched_off = BTreeSet::new();
     change(netns, step, |socket, ports, generation| {
         let known = &mut ports.known;
         if !known.guard.is_ours() {
-            return Ok(());
+            return Ok(false);
         }
         let noted = guard::noted(socket).map_err(doing)?;
         let links: Vec<_> = noted.iter().map(|noted| noted.link).collect();
@@ -106,7 +107,7 @@ pub(super) fn settle(netns: &Netns) -> Result<(), Error> {
         }
         let is_last = gone.len() == noted.len();
         if gone.is_empty() && !is_last {
-            return Ok(());
+            return Ok(false);
         }
         for Noted { link, .. } in gone.iter().filter(|noted| !noted.was_on) {
             put_back(netns, *link)?;
@@ -126,7 +127,25 @@ pub(super) fn settle(netns: &Netns) -> Result<(), Error> {
         if is_last {
             known.guard = Guard::Absent;
         }
-        Ok(())
+        Ok(true)
+    })
+}
+
+/// Whether there is something to do for it: who made the mappings was killed, or somebody flushed their tables.
+pub(crate) fn is_unsettled(netns: &Netns) -> Result<bool, Error> {
+    let step: Step<'_> = ("look for", &"links that route loopback addresses");
+    change(netns, step, |socket, ports, generation| {
+        let doing = |cause: Cause| cause.doing(step.0, step.1);
+        let known = &ports.known;
+        let mut is_unsettled = false;
+        if known.guard.is_ours() {
+            let noted = guard::noted(socket).map_err(doing)?;
+            let links: Vec<_> = noted.iter().map(|noted| noted.link).collect();
+            let looked = look(socket, known, &links).map_err(doing)?;
+            is_unsettled = looked.is_empty() || looked.iter().any(|looked| !looked.is_needed);
+        }
+        unchanged(socket, generation, step)?;
+        Ok(is_unsettled)
     })
 }
 

@@ -21,17 +21,7 @@ pub(super) fn link_to(netns: &Netns, forward: &PortForward, target: IpAddr) -> R
     if let Some(link) = &forward.link {
         return link.resolve(netns, ACTION, forward);
     }
-    let mut request = RouteMessage::default();
-    let (family, length) = match target {
-        IpAddr::V4(_) => (AddressFamily::Inet, 32),
-        IpAddr::V6(_) => (AddressFamily::Inet6, 128),
-    };
-    request.header.address_family = family;
-    request.header.destination_prefix_length = length;
-    request.attributes.push(RouteAttribute::Destination(RouteAddress::from(target)));
-    let request = RouteNetlinkMessage::GetRoute(request);
-    let read = |view: RouteView<'_>| Some((view.kind, view.output()?));
-    let found = netns.route(|socket| socket.get(&request, |answer| read(RouteView::read(answer)?)));
+    let found = route_to(netns, target, |view| Some((view.kind, view.output()?)));
     match found.and_then(|found| found.ok_or(Cause::Malformed("a route without a link"))) {
         Ok((RTN_LOCAL, _)) => {
             let reason = "the target is this namespace itself: that is NatRule::redirect";
@@ -44,6 +34,42 @@ pub(super) fn link_to(netns: &Netns, forward: &PortForward, target: IpAddr) -> R
             Err(error.hint_on(Errno::ENETUNREACH, hint).hint_on(Errno::EHOSTUNREACH, hint))
         }
     }
+}
+
+/// Whether what is sent to an address comes to this namespace: it is its own, or in a network that a route of
+/// type `local` says is (`AnyIP`).
+pub(super) fn is_local(netns: &Netns, address: IpAddr) -> Result<bool, Error> {
+    match route_to(netns, address, |view| Some(view.kind)) {
+        Ok(kind) => Ok(kind == Some(RTN_LOCAL)),
+        // A refusal: nobody has it, or nobody may send to it.
+        Err(cause) => {
+            let error = cause.doing("look for the route to", address).in_namespace(netns);
+            let refusals = [Errno::ENETUNREACH, Errno::EHOSTUNREACH, Errno::EACCES, Errno::EINVAL];
+            if error.errno().is_some_and(|errno| refusals.contains(&errno)) {
+                Ok(false)
+            } else {
+                Err(error)
+            }
+        }
+    }
+}
+
+/// What is read of the route to an address.
+fn route_to<T>(
+    netns: &Netns,
+    address: IpAddr,
+    read: impl Fn(RouteView<'_>) -> Option<T>,
+) -> Result<Option<T>, Cause> {
+    let mut request = RouteMessage::default();
+    let (family, length) = match address {
+        IpAddr::V4(_) => (AddressFamily::Inet, 32),
+        IpAddr::V6(_) => (AddressFamily::Inet6, 128),
+    };
+    request.header.address_family = family;
+    request.header.destination_prefix_length = length;
+    request.attributes.push(RouteAttribute::Destination(RouteAddress::from(address)));
+    let request = RouteNetlinkMessage::GetRoute(request);
+    netns.route(|socket| socket.get(&request, |answer| read(RouteView::read(answer)?)))
 }
 
 /// Whether loopback addresses may be routed by the link at this index.

@@ -86,8 +86,15 @@ pub(super) fn checked(netns: &Netns, forwards: &[PortForward]) -> Result<Vec<Map
 /// Two that have a port in common: the first to have it, and the other.
 fn twice(mappings: &[Mapping]) -> Option<(Mapping, Mapping)> {
     let place = |one: &Mapping| (one.is_ipv4(), one.protocol, one.host_address);
+    let is_before = |one: &Mapping, next: &Mapping| {
+        one.host_ports.last() < next.host_ports.first() && place(one) == place(next)
+    };
+    // As most programs have them.
+    if mappings.windows(2).all(|pair| is_before(&pair[0], &pair[1])) {
+        return None;
+    }
     let mut by_port: Vec<_> = mappings.iter().enumerate().collect();
-    // Stable, and quick where they come in order.
+    // Stable: of two alike the first has it.
     by_port.sort_by(|(_, one), (_, other)| {
         let key = |one: &Mapping| (place(one), one.host_ports.first());
         key(one).cmp(&key(other))

@@ -38,12 +38,12 @@
 //! comments of elements:
 //!
 //! ```text
-//!     map tags { type ipv6_addr . inet_service : verdict; size 131072; elements = {
-//!         HASH . 0 comment "2 net1/web" : return,          # those of a tag, which HASH is of
+//!     map tags { type ipv6_addr . inet_service : verdict; size 196608; elements = {
+//!         HASH . 0 comment "net1/web" : return,            # a tag, which HASH is of
 //!         HASH . 1 comment "0.0.0.0:8080->10.0.0.2:80/tcp%5#1f" : goto local-5,
-//!         HASH . 2 comment "…" : goto mappings, …
+//!         HASH . 2 comment "…" : goto mappings, …          # its mappings
+//!         HASH . 1 comment "2" : return, …                 # of a container: so many came at once
 //!     } }
-//!     set hairpin { …; elements = { "br0" . "br0" . 10.0.0.2 comment "2", … } }   # mappings there
 //!     map local {                                                                 # route_localnet
 //!         type iface_index : verdict; elements = { "br0" comment "route_localnet" : goto mappings }
 //!     }
@@ -59,6 +59,7 @@ mod held;
 mod local;
 mod loopback;
 mod mapping;
+mod numbers;
 mod persistent;
 mod ruleset;
 mod stale;
@@ -66,3 +67,4 @@ mod tables;
 
 pub use builder::PortForward;
 pub use handle::PortForwardHandle;
+pub(crate) use local::{is_unsettled as is_loopback_unsettled, settle as settle_loopback};

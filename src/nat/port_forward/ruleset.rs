@@ -266,7 +266,7 @@ impl PortTable {
         }
         if !self.is_held {
             let hash = DataType::IPV6_ADDRESS;
-            sets.push(counted(TAGS, 4, &[hash, port], 20, Some(2 * SIZE))?);
+            sets.push(counted(TAGS, 4, &[hash, port], 20, Some(3 * SIZE))?);
             if self.is_ipv4 {
                 sets.push(Set {
                     userdata: Some(UserData::of_map(ByteOrder::Host, ByteOrder::Invalid, false)),

@@ -1,11 +1,12 @@
 //! UDP connections that a mapping made stale: clients know no end, and only the first packet of a
 //! connection looks for a mapping.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use nix::errno::Errno;
 
+use super::loopback::is_local;
 use super::mapping::Mapping;
 use super::tables::addressed;
 use crate::conntrack::{Candidate, ConntrackEntry, ConntrackFilter};
@@ -18,24 +19,13 @@ pub(super) type At = (IpAddr, u16);
 
 /// Has the kernel forget those to the addresses and ports of mappings that came and led elsewhere.
 pub(super) fn forget_others(netns: &Netns, mappings: &[Mapping]) -> Result<(), Error> {
-    let local = local_addresses(netns, mappings)?;
-    forget(netns, mappings, |mapping, entry| {
-        let destination = entry.original.destination;
-        let is_at = match mapping.host_address {
-            Some(address) => destination == address,
-            None => destination.is_loopback() || local.contains(&destination),
-        };
-        is_at && !leads_to(mapping, entry)
-    })
+    forget(netns, mappings, is_local, |mapping, entry| !leads_to(mapping, entry))
 }
 
 /// Has the kernel forget those of mappings that went.
 pub(super) fn forget_own(netns: &Netns, mappings: &[Mapping]) -> Result<(), Error> {
-    forget(netns, mappings, |mapping, entry| {
-        let is_at =
-            mapping.host_address.is_none_or(|address| entry.original.destination == address);
-        is_at && leads_to(mapping, entry)
-    })
+    // What led to one was to an address of this namespace when it began.
+    forget(netns, mappings, |_, _| Ok(true), leads_to)
 }
 
 fn at(candidate: &Candidate) -> Option<At> {
@@ -51,20 +41,11 @@ fn leads_to(mapping: &Mapping, entry: &ConntrackEntry) -> bool {
         })
 }
 
-/// Where a mapping is at all local addresses: which these are.
-fn local_addresses(netns: &Netns, mappings: &[Mapping]) -> Result<BTreeSet<IpAddr>, Error> {
-    let asks =
-        |mapping: &Mapping| mapping.protocol == Protocol::UDP && mapping.host_address.is_none();
-    if !mappings.iter().any(asks) {
-        return Ok(BTreeSet::new());
-    }
-    Ok(netns.addresses()?.into_iter().map(|info| info.prefix.addr()).collect())
-}
-
 /// One look at all connections, or only those to a port where there is one mapping.
 fn forget(
     netns: &Netns,
     mappings: &[Mapping],
+    is_ours: impl Fn(&Netns, IpAddr) -> Result<bool, Error>,
     is_stale: impl Fn(&Mapping, &ConntrackEntry) -> bool,
 ) -> Result<(), Error> {
     let is_udp = |mapping: &&Mapping| mapping.protocol == Protocol::UDP;
@@ -84,7 +65,9 @@ fn forget(
     }
     let is_stale_of = |mapping: &Mapping, entry: &ConntrackEntry| {
         let ports = mapping.host_ports.iter();
-        mapping.is_ipv4() == entry.original.source.is_ipv4()
+        let destination = entry.original.destination;
+        mapping.is_ipv4() == destination.is_ipv4()
+            && mapping.host_address.is_none_or(|address| destination == address)
             && entry.original.destination_port.is_some_and(|port| ports.contains(&port))
             && is_stale(mapping, entry)
     };
@@ -99,16 +82,29 @@ fn forget(
         }
         Err(error) => return Err(error),
     };
-    // Those at one address that a mapping for all of them only seems to have.
+    // Those that a mapping for all addresses only seems to have: to somebody else's address, and to one that has
+    // a mapping of its own.
     let is_at_one = |candidate: &Candidate| {
         let mut of = mappings.iter().filter(|mapping| is_stale_of(mapping, &candidate.entry));
         of.any(|mapping| mapping.host_address.is_some())
     };
-    let asked: BTreeSet<_> =
-        candidates.iter().filter(|one| !is_at_one(one)).filter_map(at).collect();
-    if !asked.is_empty() {
-        let others = addressed(netns, &asked)?;
-        candidates.retain(|one| is_at_one(one) || !at(one).is_some_and(|at| others.contains(&at)));
+    let mut asked = BTreeSet::new();
+    let mut known = BTreeMap::new();
+    for (address, port) in candidates.iter().filter(|one| !is_at_one(one)).filter_map(at) {
+        let is_ours = match known.get(&address) {
+            Some(is_ours) => *is_ours,
+            None => *known.entry(address).or_insert(is_ours(netns, address)?),
+        };
+        if is_ours {
+            asked.insert((address, port));
+        }
     }
+    let mut of_all = asked.clone();
+    if !asked.is_empty() {
+        for other in addressed(netns, &asked)? {
+            of_all.remove(&other);
+        }
+    }
+    candidates.retain(|one| is_at_one(one) || at(one).is_some_and(|at| of_all.contains(&at)));
     filter.forget(netns, &candidates).map(drop)
 }

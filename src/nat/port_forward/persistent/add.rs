@@ -1,6 +1,6 @@
 //! Publishing ports persistently.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -149,7 +149,7 @@ fn prepare<'a>(
         let notes =
             of_family.iter().flat_map(|(_, mapping, tag)| notes_of(mapping, &wanted.tags[*tag]));
         ledger.read(socket, notes).map_err(doing)?;
-        note_places(ledger, &of_family);
+        note_places(ledger, &of_family)?;
         let mut elements = Elements::for_ports(of_family.len());
         let mut tags: Vec<_> = wanted.tags.iter().map(|_| None).collect();
         for (at, mapping, tag) in &of_family {
@@ -200,13 +200,15 @@ fn notes_of(mapping: &Mapping, tag: &Tag<'_>) -> impl Iterator<Item = Note> + us
 }
 
 /// Counts mappings more by the containers they lead to, and by what they need.
-fn note_places(ledger: &mut Ledger, mappings: &[(usize, Mapping, usize)]) {
+fn note_places(ledger: &mut Ledger, mappings: &[(usize, Mapping, usize)]) -> Result<(), Error> {
     let place =
         |(_, mapping, _): &(usize, Mapping, usize)| (mapping.container(), mapping.is_at_loopback());
+    let mut groups = BTreeMap::<_, u32>::new();
     for alike in mappings.chunk_by(|one, next| place(one) == place(next)) {
-        let ((link, target), is_local) = place(&alike[0]);
+        let (container, is_local) = place(&alike[0]);
+        let (link, _) = container;
         let count = i32::try_from(alike.len()).unwrap_or(i32::MAX);
-        ledger.add(Note::Container(link, target), count);
+        *groups.entry(container).or_default() += count.unsigned_abs();
         if !is_local {
             ledger.add(Note::Whole, count);
             continue;
@@ -217,6 +219,17 @@ fn note_places(ledger: &mut Ledger, mappings: &[(usize, Mapping, usize)]) {
         }
         ledger.add(Note::Local(link), count);
     }
+    for ((link, target), count) in groups {
+        let container = Note::Container(link, target);
+        ledger.add(container, 1);
+        let at = u16::try_from(ledger.count(container).0).map_err(|error| {
+            let reason =
+                format!("mappings came to {target} in 65,535 groups, as many as can be: {error}");
+            Error::invalid(ACTION, mappings[0].1, reason)
+        })?;
+        ledger.comes(Note::Group(link, target, at), Text::new(count, ""));
+    }
+    Ok(())
 }
 
 /// How many mappings a tag has.

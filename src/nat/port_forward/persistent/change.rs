@@ -41,7 +41,7 @@ impl Verdicts {
     fn of_note(&self, note: Note, text: &Text) -> Option<&Verdict> {
         match note {
             Note::Whole | Note::Container(..) => None,
-            Note::Tag(_) => Some(&Verdict::Return),
+            Note::Tag(_) | Note::Group(..) => Some(&Verdict::Return),
             Note::Local(_) => Some(&self.mappings),
             Note::Mapping(..) => match text.local {
                 Some(link) => self.links.get(&link),
@@ -80,7 +80,7 @@ impl ListElement for Item<'_> {
     fn write(&self, out: &mut Writer<'_>) {
         let (key, data, comment) = match *self {
             Self::Gone(note) => (note.key(), None, None),
-            Self::New(note, text, verdict) => (note.key(), verdict, Some(text.comment(note))),
+            Self::New(note, text, verdict) => (note.key(), verdict, text.comment(note)),
             Self::FromHere(link, address) => (Some(hairpin(0, link, address)), None, None),
         };
         // Every note that is pushed has one.
@@ -114,7 +114,7 @@ impl<'a> Changes<'a> {
         }
         let of_set = match note {
             Note::Whole => return Some(()),
-            Note::Tag(_) | Note::Mapping(..) => &mut self.tags,
+            Note::Tag(_) | Note::Mapping(..) | Note::Group(..) => &mut self.tags,
             Note::Container(..) => &mut self.hairpin,
             Note::Local(_) => &mut self.local,
         };
@@ -122,7 +122,9 @@ impl<'a> Changes<'a> {
             of_set.gone.push(Item::Gone(note));
         }
         if let Some(text) = now {
-            Comment::new(&text.comment(note))?;
+            if let Some(comment) = text.comment(note) {
+                Comment::new(&comment)?;
+            }
             of_set.new.push(Item::New(note, text, self.verdicts.of_note(note, text)));
         }
         match (note, before, now) {

@@ -1,9 +1,11 @@
 //! What the persistent table knows of itself: notes, each the comment of an element, so that `nft` lists them
 //! and loads them again. Finding one costs the same however many there are.
 //!
-//! What grows with every mapping is counted by the kernel: each leads to a chain, which says how often it is
-//! led to. Elements can't be changed, and whoever deleted one has to wait when he closes his socket, 10 ms and
-//! more; so a mapping that comes deletes nothing.
+//! What grows with every mapping is not written as a number. The kernel counts: each mapping leads to a chain, which
+//! says how often it is led to. Or there are rows, of which none is missing: those of a tag, and groups of mappings
+//! to a container, each as many as came at once; the last place that is there is found in a few steps. Elements can't
+//! be changed, and whoever deleted one has to wait when he closes his socket, 10 ms and more; so a mapping that comes
+//! deletes nothing.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -28,7 +30,7 @@ pub(crate) struct Ledger {
     notes: HashMap<Note, State>,
     /// Those that may be about to change, each once.
     touched: Vec<Note>,
-    /// Mappings that are about to come.
+    /// Mappings and groups of them that are about to come.
     coming: Vec<(Note, Text)>,
     /// Which notes there are none of besides.
     complete: Complete,
@@ -38,8 +40,8 @@ pub(crate) struct Ledger {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Complete {
     No,
-    /// All but those of mappings, of which there are too many.
-    ButForMappings,
+    /// All but mappings and groups of them, of which there are too many.
+    ButForRows,
     Yes,
 }
 
@@ -98,13 +100,13 @@ impl Ledger {
         }
     }
 
-    /// Mappings first: the others are fewer, and asked for with each of them.
+    /// Rows first: the others are fewer, and asked for with each of them.
     fn forget_some(&mut self) {
         self.coming = Vec::new();
-        self.notes.retain(|note, _| !matches!(note, Note::Mapping(..)));
+        self.notes.retain(|note, _| !note.is_row());
         self.complete = match self.complete {
             Complete::No => Complete::No,
-            Complete::Yes | Complete::ButForMappings => Complete::ButForMappings,
+            Complete::Yes | Complete::ButForRows => Complete::ButForRows,
         };
         if self.notes.len() > MOST {
             self.notes = HashMap::new();
@@ -137,7 +139,7 @@ impl Ledger {
     ) -> Result<(), Cause> {
         let is_unknown = |note: &Note| match self.complete {
             Complete::Yes => false,
-            Complete::ButForMappings if !matches!(note, Note::Mapping(..)) => false,
+            Complete::ButForRows if !note.is_row() => false,
             _ => !self.notes.contains_key(note),
         };
         let unknown: BTreeSet<_> = notes.into_iter().filter(is_unknown).collect();
@@ -159,6 +161,12 @@ impl Ledger {
             self.notes.insert(note, State { now, before: Before::Same });
         }
         for note in unknown {
+            if note.row(1).is_some() && self.text(note).is_some() {
+                let count = last_row(socket, &self.table, note)?;
+                if let Some(State { now: Some(text), .. }) = self.notes.get_mut(&note) {
+                    text.count = count;
+                }
+            }
             let Some(chain) = note.chain() else { continue };
             let chain = read::chain(socket, family, (table, &chain))?;
             let count = chain.and_then(|chain| chain.use_count).unwrap_or(0);
@@ -204,9 +212,9 @@ impl Ledger {
         }
     }
 
-    /// A mapping that comes, at a place of its tag where there is none.
-    pub(super) fn comes(&mut self, mapping: Note, text: Text) {
-        self.coming.push((mapping, text));
+    /// One that comes, at a place where there is none.
+    pub(super) fn comes(&mut self, row: Note, text: Text) {
+        self.coming.push((row, text));
     }
 
     /// What a note is to be.
@@ -237,6 +245,31 @@ impl Ledger {
         changes.push(&self.table, transaction, step);
         Some(())
     }
+}
+
+/// The last place of those that a note counts: there is none without one before it.
+fn last_row(socket: &mut Socket, table: &PortTable, note: Note) -> Result<u32, Cause> {
+    let of = ElementsOf::new(&table.name, TAGS);
+    let (mut last, mut behind) = (0_u32, u32::from(u16::MAX) + 1);
+    // Most have few; then what is between is divided by 16 at a time.
+    let mut places: Vec<u32> = (0..u16::BITS).map(|power| 1 << power).collect();
+    while behind - last > 1 {
+        let key = |place: &u32| note.row(u16::try_from(*place).ok()?)?.key();
+        let keys: Vec<_> = places.iter().filter_map(key).map(|key| (&of, key)).collect();
+        let found = read::elements(socket, table.family(), &keys)?;
+        for (place, found) in places.iter().zip(&found) {
+            if found.is_some() {
+                last = last.max(*place);
+            } else {
+                behind = behind.min(*place);
+            }
+        }
+        // Somebody else took one away.
+        behind = behind.max(last + 1);
+        let step = ((behind - last) / 16).max(1);
+        places = (1..=16).map(|at| last + at * step).filter(|place| *place < behind).collect();
+    }
+    Ok(last)
 }
 
 #[cfg(test)]
@@ -272,6 +305,11 @@ mod tests {
         let record = "0.0.0.0:8080->10.0.0.2:80/tcp%5#1f";
         let mapping = Note::Mapping(hash, 1);
         ledger.comes(mapping, Text::read(record, mapping));
+        ledger.comes(Note::Group(5, address, 3), Text::new(1, ""));
+        let before = Text::new(2, "");
+        ledger
+            .notes
+            .insert(Note::Container(5, address), State { now: Some(before), before: Before::Same });
         ledger.add(Note::Container(5, address), 1);
         ledger.add(Note::Local(5), 1);
         let steps = |ledger: &Ledger| {
@@ -279,11 +317,11 @@ mod tests {
             ledger.push(&mut transaction, ("note", &"a mapping")).unwrap();
             format!("{transaction:?}").matches("note a mapping").count()
         };
-        // What is new of `tags`, and of `hairpin`.
-        assert_eq!(steps(&ledger), 2);
+        // What is new of `tags`.
+        assert_eq!(steps(&ledger), 1);
         // The link goes with an element and a chain.
         ledger.clear(Note::Local(5));
-        assert_eq!(steps(&ledger), 4);
+        assert_eq!(steps(&ledger), 3);
         ledger.committed();
         assert_eq!(ledger.get(mapping), Some(record));
         assert_eq!(steps(&ledger), 0);
@@ -298,7 +336,7 @@ mod tests {
             ledger.comes(Note::Mapping(hash, at), Text::new(0, "a mapping"));
         }
         ledger.committed();
-        assert_eq!(ledger.complete, Complete::ButForMappings);
+        assert_eq!(ledger.complete, Complete::ButForRows);
         assert_eq!(ledger.count(Note::Tag(hash)), (5000, "web"));
         assert_eq!(ledger.get(Note::Mapping(hash, 1)), None);
         for link in 0..5000 {

@@ -18,8 +18,10 @@ pub(super) enum Note {
     Tag(TagHash),
     /// A mapping of a tag, from 1 to as many as there are.
     Mapping(TagHash, u16),
-    /// A container and the link that leads to it: how many mappings do.
+    /// A container and the link that leads to it: how many groups of mappings do.
     Container(u32, IpAddr),
+    /// A group of mappings to a container, from 1 to as many as there are: how many mappings it has.
+    Group(u32, IpAddr, u16),
     /// A link that has to route loopback addresses: for how many mappings.
     Local(u32),
 }
@@ -35,6 +37,11 @@ impl TagHash {
         let hash = |hash: u128, byte: u8| (hash ^ u128::from(byte)).wrapping_mul(PRIME);
         Self(tag.bytes().fold(OFFSET, hash))
     }
+
+    /// Of the mappings to a container. No tag has a line feed.
+    fn of_container(link: u32, address: IpAddr) -> Self {
+        Self::of(&format!("\n{link} {address}"))
+    }
 }
 
 impl Note {
@@ -42,15 +49,29 @@ impl Note {
     pub(super) fn set(self) -> Option<&'static str> {
         match self {
             Self::Whole => None,
-            Self::Tag(_) | Self::Mapping(..) => Some(TAGS),
+            Self::Tag(_) | Self::Mapping(..) | Self::Group(..) => Some(TAGS),
             Self::Container(..) => Some(HAIRPIN),
             Self::Local(_) => Some(LOCAL),
         }
     }
 
-    /// Whether the kernel counts it: by the uses of its chain.
+    /// Whether its number is not written, but known by what there is: the uses of its chain, or its rows.
     pub(super) fn is_counted(self) -> bool {
-        matches!(self, Self::Whole | Self::Local(_))
+        self.row(1).is_some() || matches!(self, Self::Whole | Self::Local(_))
+    }
+
+    /// The note at a place of those it counts, where it counts notes.
+    pub(super) fn row(self, place: u16) -> Option<Self> {
+        match self {
+            Self::Tag(hash) => Some(Self::Mapping(hash, place)),
+            Self::Container(link, address) => Some(Self::Group(link, address, place)),
+            _ => None,
+        }
+    }
+
+    /// Whether it is one of many.
+    pub(super) fn is_row(self) -> bool {
+        matches!(self, Self::Mapping(..) | Self::Group(..))
     }
 
     /// The chain whose uses are its count.
@@ -73,6 +94,7 @@ impl Note {
             Self::Tag(TagHash(hash)) => tag(hash, 0),
             Self::Mapping(TagHash(hash), at) => tag(hash, at),
             Self::Container(link, address) => Some(hairpin(link, link, address)),
+            Self::Group(link, address, at) => tag(TagHash::of_container(link, address).0, at),
             Self::Local(link) => Some(Value::host_u32(link)),
         }
     }
@@ -98,20 +120,20 @@ impl Text {
         Self { count: 0, rest: Record::text(mapping, number), local }
     }
 
-    /// As the comment of its element; the kernel itself counts what leads to a chain.
-    pub(super) fn comment(&self, of: Note) -> Cow<'_, str> {
+    /// As the comment of its element, where it has one.
+    pub(super) fn comment(&self, of: Note) -> Option<Cow<'_, str>> {
         let Self { count, rest, .. } = self;
         match of {
-            Note::Tag(_) => format!("{count} {rest}").into(),
-            Note::Container(..) => count.to_string().into(),
-            Note::Whole | Note::Mapping(..) | Note::Local(_) => rest.into(),
+            Note::Group(..) => Some(count.to_string().into()),
+            Note::Whole | Note::Container(..) => None,
+            Note::Tag(_) | Note::Mapping(..) | Note::Local(_) => Some(rest.into()),
         }
     }
 
     pub(super) fn read(comment: &str, of: Note) -> Self {
         let (count, rest) = match of {
-            Note::Tag(_) | Note::Container(..) => comment.split_once(' ').unwrap_or((comment, "")),
-            Note::Whole | Note::Mapping(..) | Note::Local(_) => ("0", comment),
+            Note::Group(..) => (comment, ""),
+            _ => ("0", comment),
         };
         let local = match of {
             Note::Mapping(..) => Record::local_link(comment),
@@ -136,14 +158,15 @@ mod tests {
     fn a_comment_is_read_as_it_was_written() {
         let hash = TagHash::of("web");
         for (note, count, rest, local) in [
-            (Note::Tag(hash), 2, "web of two words", None),
-            (Note::Container(5, IpAddr::from([10, 0, 0, 2])), 3, "", None),
+            (Note::Tag(hash), 0, "web of two words", None),
+            (Note::Container(5, IpAddr::from([10, 0, 0, 2])), 0, "", None),
+            (Note::Group(5, IpAddr::from([10, 0, 0, 2]), 1), 3, "", None),
             (Note::Mapping(hash, 1), 0, "0.0.0.0:8080->10.0.0.2:80/tcp%5#1f", Some(5)),
             (Note::Mapping(hash, 1), 0, "10.0.0.1:8080->10.0.0.2:80/tcp%5#1f", None),
             (Note::Local(5), 0, "route_localnet", None),
         ] {
             let text = Text { local, ..Text::new(count, rest) };
-            assert_eq!(Text::read(&text.comment(note), note), text);
+            assert_eq!(Text::read(&text.comment(note).unwrap_or_default(), note), text);
         }
     }
 }

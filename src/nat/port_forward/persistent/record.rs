@@ -27,22 +27,23 @@ impl Record {
             IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
-        let mut text = String::with_capacity(MOST);
+        let mut text = Vec::with_capacity(MOST);
         push_end(&mut text, host_address.unwrap_or(any), host_ports.first());
         // How many ports there are is said once.
         if !host_ports.is_one() {
-            text.push('-');
+            text.push(b'-');
             push_number::<10>(&mut text, host_ports.last().into());
         }
-        text.push_str("->");
+        text.extend_from_slice(b"->");
         push_end(&mut text, target, target_ports.first());
-        text.push('/');
-        text.push_str(&protocol.to_string());
-        text.push('%');
-        push_number::<16>(&mut text, link.into());
-        text.push('#');
-        push_number::<16>(&mut text, number);
-        text
+        text.push(b'/');
+        text.extend_from_slice(protocol.to_string().as_bytes());
+        text.push(b'%');
+        push_number::<16>(&mut text, link);
+        text.push(b'#');
+        // It was made of 32 bits.
+        push_number::<16>(&mut text, u32::try_from(number).unwrap_or(u32::MAX));
+        String::from_utf8(text).unwrap_or_default()
     }
 
     /// The link that routes loopback addresses for a mapping, if one does.
@@ -76,30 +77,39 @@ impl Record {
 }
 
 /// As a `SocketAddr` is shown.
-fn push_end(text: &mut String, address: IpAddr, port: u16) {
+fn push_end(text: &mut Vec<u8>, address: IpAddr, port: u16) {
     match address {
         IpAddr::V4(address) => {
             for (at, octet) in address.octets().into_iter().enumerate() {
-                text.push_str(if at == 0 { "" } else { "." });
+                if at > 0 {
+                    text.push(b'.');
+                }
                 push_number::<10>(text, octet.into());
             }
         }
         IpAddr::V6(address) => {
-            text.push('[');
-            text.push_str(&address.to_string());
-            text.push(']');
+            text.push(b'[');
+            text.extend_from_slice(address.to_string().as_bytes());
+            text.push(b']');
         }
     }
-    text.push(':');
+    text.push(b':');
     push_number::<10>(text, port.into());
 }
 
-fn push_number<const RADIX: u32>(text: &mut String, number: u64) {
-    let (rest, digit) = (number / u64::from(RADIX), number % u64::from(RADIX));
-    if rest > 0 {
-        push_number::<RADIX>(text, rest);
+fn push_number<const RADIX: u32>(text: &mut Vec<u8>, number: u32) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    const MOST: usize = 10;
+    let (mut digits, mut start, mut rest) = ([0; MOST], MOST, number);
+    loop {
+        start -= 1;
+        digits[start] = DIGITS[(rest % RADIX) as usize];
+        rest /= RADIX;
+        if rest == 0 {
+            break;
+        }
     }
-    text.extend(u32::try_from(digit).ok().and_then(|digit| char::from_digit(digit, RADIX)));
+    text.extend_from_slice(&digits[start..]);
 }
 
 fn end(text: &str) -> Option<(IpAddr, PortRange)> {

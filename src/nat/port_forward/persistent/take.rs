@@ -50,10 +50,10 @@ fn take_all(netns: &Netns, handles: &[&PortForwardHandle]) -> Result<bool, Error
     let Taken { all, is_last_local } = change(netns, step, |socket, ports, generation| {
         take(socket, &mut ports.known, generation, handles, step)
     })?;
-    let settled = if is_last_local { local::settle(netns) } else { Ok(()) };
+    let settled = if is_last_local { local::settle(netns) } else { Ok(false) };
     let mappings: Vec<_> = handles.iter().map(|handle| handle.mapping).collect();
     stale::forget_own(netns, &mappings)?;
-    settled.map(|()| all)
+    settled.map(|_| all)
 }
 
 struct Taken {
@@ -178,7 +178,15 @@ fn note_removed(
     ledger.clear(end);
     ledger.add(Note::Tag(hash), -1);
     let (link, target) = handle.mapping.container();
-    ledger.add(Note::Container(link, target), -1);
+    let container = Note::Container(link, target);
+    let (groups, _) = ledger.count(container);
+    if let Some(last) = u16::try_from(groups).ok().and_then(|last| container.row(last)) {
+        ledger.read(socket, [last])?;
+        ledger.add(last, -1);
+        if ledger.text(last).is_none() {
+            ledger.add(container, -1);
+        }
+    }
     if handle.mapping.is_at_loopback() {
         let local = Note::Local(link);
         if ledger.get(local).is_some() {
