@@ -5,16 +5,16 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressProtocol,
 };
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 
 use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input};
 use crate::link::Link;
-use crate::netlink::Requests;
+use crate::netlink::{Requests, RouteRequest};
 use crate::netns::Netns;
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
@@ -126,7 +126,7 @@ impl Address {
     }
 
     /// The request that adds it; none where the literal was bad.
-    pub(crate) fn add(&self, index: u32) -> Option<RouteNetlinkMessage> {
+    pub(crate) fn add(&self, index: u32) -> Option<RouteRequest> {
         let prefix = self.prefix?;
         let mut message = message(prefix, index);
         message.attributes.push(AddressAttribute::Protocol(AddressProtocol::from(PROTOCOL)));
@@ -136,7 +136,7 @@ impl Address {
         if prefix.addr().is_ipv6() && !self.detect_duplicates {
             message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
         }
-        Some(RouteNetlinkMessage::NewAddress(message))
+        Some(RouteRequest::NewAddress(message))
     }
 
     fn broadcast_of(&self, prefix: IpNet) -> Option<Ipv4Addr> {
@@ -224,7 +224,7 @@ impl AddressHandle {
     fn delete_if_ours(&self) {
         let mut request = AddressMessage::default();
         request.header.index = self.link.index();
-        let request = RouteNetlinkMessage::GetAddress(request);
+        let request = RouteRequest::GetAddress(request);
         let namespace = self.link.namespace();
         let listed = namespace.dump("addresses", &request, |message| {
             let view = AddressView::read(message)?;
@@ -240,7 +240,7 @@ impl AddressHandle {
 /// As `ip address del`.
 impl Remove for AddressHandle {
     fn remove(&self) -> Result<(), Error> {
-        let message = RouteNetlinkMessage::DelAddress(message(self.prefix, self.link.index()));
+        let message = RouteRequest::DelAddress(message(self.prefix, self.link.index()));
         let mut requests = Requests::new();
         requests.push("delete address", &self.prefix, &message, 0);
         self.link.namespace().send(requests, |_, _| ())
@@ -311,7 +311,7 @@ impl Netns {
     fn addresses_of(&self, link: u32) -> Result<Vec<AddressInfo>, Error> {
         let mut request = AddressMessage::default();
         request.header.index = link;
-        let request = RouteNetlinkMessage::GetAddress(request);
+        let request = RouteRequest::GetAddress(request);
         self.dump("addresses", &request, |message| AddressInfo::read(AddressView::read(message)?))
     }
 }

@@ -4,11 +4,11 @@ use std::fmt;
 use std::net::IpAddr;
 
 use bitflags::bitflags;
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::neighbour::NeighbourMessage;
 
 use crate::error::Error;
 use crate::mac::MacAddr;
+use crate::netlink::RouteRequest;
 use crate::netns::Netns;
 use crate::wire::neighbor::NeighborView;
 
@@ -86,7 +86,7 @@ impl Netns {
     /// Where the list changed each time it was read: it is whole, or an error.
     #[doc(alias("arp", "ip neigh", "RTM_GETNEIGH"))]
     pub fn neighbors(&self) -> Result<Vec<NeighborInfo>, Error> {
-        let all = RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default());
+        let all = RouteRequest::GetNeighbour(NeighbourMessage::default());
         self.dump("neighbours", &all, |message| NeighborInfo::read(NeighborView::read(message)?))
     }
 }

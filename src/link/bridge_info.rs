@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{InfoBridge, InfoData, InfoKind};
 use nix::errno::Errno;
 
 use super::handle::Link;
 use super::message::LinkRequest;
 use crate::error::Error;
+use crate::netlink::RouteRequest;
 use crate::netns::Quoted;
 use crate::wire::attribute::{Attribute, Attributes};
 use crate::wire::link::LinkView;
@@ -117,7 +117,7 @@ impl Link {
         let filtering = InfoData::Bridge(vec![InfoBridge::VlanFiltering(on)]);
         let request = LinkRequest::at(self.index).kind(InfoKind::Bridge, Some(filtering));
         // A kind's own settings are changed by the request that makes links, without the flag that makes one.
-        let change: fn(LinkRequest) -> RouteNetlinkMessage = LinkRequest::create;
+        let change: fn(LinkRequest) -> RouteRequest = LinkRequest::create;
         self.request("set VLAN filtering of", request, change).map_err(|error| {
             error.hint_on(Errno::EOPNOTSUPP, || match self.bridge_info() {
                 Ok(None) => format!("`{}` is no bridge", self.name),

@@ -4,14 +4,13 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use netlink_packet_core::{NLA_F_NESTED, NLM_F_DUMP};
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::LinkMessage;
 use nix::errno::Errno;
 
 use super::handle::Link;
 use crate::error::Error;
 use crate::input::FirstRejected;
-use crate::netlink::Batch;
+use crate::netlink::{Batch, RouteRequest};
 use crate::netns::Quoted;
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
@@ -100,14 +99,14 @@ impl Link {
     /// [`is_unsupported`](Error::is_unsupported) in a kernel without `CONFIG_BRIDGE_VLAN_FILTERING`.
     #[doc(alias = "bridge vlan del")]
     pub fn leave_vlan(&self, id: u16) -> Result<(), Error> {
-        self.change_vlan("leave VLAN", &BridgeVlan::new(id), RouteNetlinkMessage::DelLink)
+        self.change_vlan("leave VLAN", &BridgeVlan::new(id), RouteRequest::DelLink)
     }
 
     fn change_vlan(
         &self,
         action: &'static str,
         vlan: &BridgeVlan,
-        request: fn(LinkMessage) -> RouteNetlinkMessage,
+        request: fn(LinkMessage) -> RouteRequest,
     ) -> Result<(), Error> {
         vlan.rejected.check(action, vlan)?;
         let message = self.of_bridge(IFLA_AF_SPEC | NLA_F_NESTED, vlan.entries());
@@ -197,7 +196,7 @@ impl BridgeVlan {
     pub fn create(&self, port: &Link) -> Result<Owned<BridgeVlanHandle>, Error> {
         const ACTION: &str = "join VLAN";
         let handle = BridgeVlanHandle { port: port.clone(), ids: self.ids.clone() };
-        port.change_vlan(ACTION, self, RouteNetlinkMessage::SetLink).inspect_err(|error| {
+        port.change_vlan(ACTION, self, RouteRequest::SetLink).inspect_err(|error| {
             // Of several the kernel keeps those before the one that it refused.
             let may_be_in = error.is_unknown_outcome() || self.ids.start() < self.ids.end();
             if may_be_in && !error.is_invalid_input() {
@@ -261,7 +260,7 @@ impl BridgeVlanHandle {
 impl Remove for BridgeVlanHandle {
     fn remove(&self) -> Result<(), Error> {
         let vlan = BridgeVlan::range(self.ids.clone());
-        self.port.change_vlan("leave VLAN", &vlan, RouteNetlinkMessage::DelLink)
+        self.port.change_vlan("leave VLAN", &vlan, RouteRequest::DelLink)
     }
 }
 

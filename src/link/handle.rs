@@ -9,7 +9,7 @@ use super::identity::Identity;
 use super::message::LinkRequest;
 use crate::error::{Cause, Error};
 use crate::input::link_name;
-use crate::netlink::Requests;
+use crate::netlink::{Requests, RouteRequest};
 use crate::netns::{Netns, Quoted};
 use crate::owned::sealed::Remove;
 use crate::together::sealed::Later;
@@ -116,7 +116,7 @@ impl Link {
         &self,
         action: &'static str,
         request: LinkRequest,
-        send: fn(LinkRequest) -> netlink_packet_route::RouteNetlinkMessage,
+        send: fn(LinkRequest) -> RouteRequest,
     ) -> Result<(), Error> {
         let object = Quoted(&self.name);
         let mut requests = Requests::new();

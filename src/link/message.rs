@@ -3,13 +3,13 @@
 use std::os::fd::AsRawFd;
 
 use netlink_packet_core::{DefaultNla, NLA_F_NESTED};
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, LinkAttribute, LinkExtentMask,
     LinkFlags, LinkInfo, LinkMessage,
 };
 
 use crate::mac::MacAddr;
+use crate::netlink::RouteRequest;
 use crate::netns::Netns;
 use crate::wire::attribute::Writer;
 
@@ -115,24 +115,24 @@ impl LinkRequest {
         self.0
     }
 
-    pub(crate) fn create(self) -> RouteNetlinkMessage {
-        RouteNetlinkMessage::NewLink(self.0)
+    pub(crate) fn create(self) -> RouteRequest {
+        RouteRequest::NewLink(self.0)
     }
 
-    pub(crate) fn change(self) -> RouteNetlinkMessage {
-        RouteNetlinkMessage::SetLink(self.0)
+    pub(crate) fn change(self) -> RouteRequest {
+        RouteRequest::SetLink(self.0)
     }
 
-    pub(crate) fn delete(self) -> RouteNetlinkMessage {
-        RouteNetlinkMessage::DelLink(self.0)
+    pub(crate) fn delete(self) -> RouteRequest {
+        RouteRequest::DelLink(self.0)
     }
 
     /// Without the statistics, which are most of an answer. They are left out of lists for another
     /// reason, too: where nothing is said of them, the kernel does not make room for a link larger than
     /// usual, and ends the list before it as if it were whole (6.18, `rtnl_dump_ifinfo`).
-    pub(crate) fn get(self) -> RouteNetlinkMessage {
+    pub(crate) fn get(self) -> RouteRequest {
         let without = LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]);
-        RouteNetlinkMessage::GetLink(self.with(without).0)
+        RouteRequest::GetLink(self.with(without).0)
     }
 }
 

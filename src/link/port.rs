@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::handle::Link;
 use super::message::LinkRequest;
 use crate::error::Error;
+use crate::netlink::RouteRequest;
 use crate::netns::{Netns, Quoted};
 use crate::wire::attribute::Attribute;
 use crate::wire::link::LinkView;
@@ -116,7 +117,7 @@ impl Netns {
         let mut all = LinkMessage::default();
         all.header.interface_family = AddressFamily::Bridge;
         all.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::Brvlan]));
-        let all = RouteNetlinkMessage::GetLink(all);
+        let all = RouteRequest::GetLink(all);
         let mut ports = self
             .dump("bridge ports", &all, |message| BridgePortInfo::read(LinkView::read(message)?))?;
         ports.sort_unstable_by_key(|port| port.index);

@@ -1,13 +1,13 @@
 //! Settings of a bridge port that exists, as `bridge link set`.
 
 use netlink_packet_core::{DefaultNla, NLA_F_NESTED};
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 
 use super::handle::Link;
 use crate::error::Error;
-use crate::netlink::Requests;
+use crate::netlink::{Requests, RouteRequest};
 use crate::netns::Quoted;
 use crate::wire::attribute::Writer;
 
@@ -42,7 +42,7 @@ impl Link {
         let mut settings = Vec::new();
         Writer::new(&mut settings).u8(setting, on.into());
         let request = self.of_bridge(IFLA_PROTINFO | NLA_F_NESTED, settings);
-        self.ask(action, &RouteNetlinkMessage::SetLink(request)).map_err(|error| {
+        self.ask(action, &RouteRequest::SetLink(request)).map_err(|error| {
             let reason = || format!("`{}` is no bridge's port", self.name);
             error.hint_on(Errno::EOPNOTSUPP, reason).hint_on(Errno::EINVAL, reason)
         })
@@ -57,11 +57,7 @@ impl Link {
         message
     }
 
-    pub(super) fn ask(
-        &self,
-        action: &'static str,
-        request: &RouteNetlinkMessage,
-    ) -> Result<(), Error> {
+    pub(super) fn ask(&self, action: &'static str, request: &RouteRequest) -> Result<(), Error> {
         let object = Quoted(&self.name);
         let mut requests = Requests::new();
         requests.push(action, &object, request, 0);

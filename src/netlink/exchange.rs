@@ -1,12 +1,12 @@
 //! One exchange: a batch with its acknowledgements and echoes, or a request that answers with a list.
 
 use netlink_packet_core::NLM_F_DUMP;
-use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
 
 use super::batch::Batch;
 use super::deadline::{DEADLINE, Deadline};
 use super::path;
+use super::request::RouteRequest;
 use super::room::Received;
 use super::socket::Socket;
 use crate::error::{Cause, Refusal};
@@ -28,6 +28,9 @@ const MOST_ANSWERS: usize = 64 << 20;
 /// The requests of a batch that were refused, by their place in it.
 pub(crate) type Refusals = Vec<(usize, Refusal)>;
 
+/// What sees the answers that are no acknowledgements.
+type OnAnswer<'a> = &'a mut dyn FnMut(usize, Message<'_>);
+
 impl Socket {
     /// Sends a batch and reads until its last request is acknowledged. `on_answer` sees what comes
     /// back besides acknowledgements, with the place of the request it answers.
@@ -38,10 +41,19 @@ impl Socket {
         batch: &mut Batch,
         mut on_answer: impl FnMut(usize, Message<'_>),
     ) -> Result<Refusals, Cause> {
+        self.exchange_once(batch, &mut on_answer)
+    }
+
+    /// Once for all callers: a program would have a copy for each.
+    fn exchange_once(
+        &mut self,
+        batch: &mut Batch,
+        on_answer: OnAnswer<'_>,
+    ) -> Result<Refusals, Cause> {
         let Some(last) = batch.len().checked_sub(1) else { return Ok(Refusals::new()) };
         batch.acknowledge(last);
         self.expect_answers(batch)?;
-        self.exchange_until(batch, |place| place == last, None, &mut on_answer)
+        self.exchange_until(batch, &|place| place == last, None, on_answer)
     }
 
     /// Sends an `nf_tables` batch, whose first message begins it and whose last ends it, neither of
@@ -52,6 +64,14 @@ impl Socket {
         batch: &mut Batch,
         mut on_answer: impl FnMut(usize, Message<'_>),
     ) -> Result<Refusals, Cause> {
+        self.transact_once(batch, &mut on_answer)
+    }
+
+    fn transact_once(
+        &mut self,
+        batch: &mut Batch,
+        on_answer: OnAnswer<'_>,
+    ) -> Result<Refusals, Cause> {
         let Some(last) = batch.len().checked_sub(2).filter(|&last| last > 0) else {
             return Ok(Refusals::new());
         };
@@ -59,7 +79,7 @@ impl Socket {
         let answers = batch.len().saturating_mul(ANSWER).min(MOST_ANSWERS);
         self.make_room(batch.bytes().len(), answers)?;
         let ends = |place| place == last || place == 0;
-        let refusals = self.exchange_until(batch, ends, Some(last), &mut on_answer)?;
+        let refusals = self.exchange_until(batch, &ends, Some(last), on_answer)?;
         if !refusals.is_empty() {
             self.drain();
         }
@@ -69,9 +89,9 @@ impl Socket {
     fn exchange_until(
         &mut self,
         batch: &mut Batch,
-        ends: impl Fn(usize) -> bool,
+        ends: &dyn Fn(usize) -> bool,
         late: Option<usize>,
-        on_answer: &mut dyn FnMut(usize, Message<'_>),
+        on_answer: OnAnswer<'_>,
     ) -> Result<Refusals, Cause> {
         self.expect_refusals(batch.bytes().len())?;
         let first = self.take_sequences(batch.len());
@@ -90,13 +110,7 @@ impl Socket {
 
     /// What is queued behind a lost answer may say that the batch was done: the rest of the echoes does, or
     /// where nothing was refused the last acknowledgement, which is then passed on as an answer.
-    fn read_late(
-        &mut self,
-        batch: &Batch,
-        first: u32,
-        last: usize,
-        on_answer: &mut dyn FnMut(usize, Message<'_>),
-    ) {
+    fn read_late(&mut self, batch: &Batch, first: u32, last: usize, on_answer: OnAnswer<'_>) {
         while let Some(length) = self.receive_queued() {
             for message in messages(self.datagram(length)) {
                 let place = message.sequence.wrapping_sub(first) as usize;
@@ -119,8 +133,8 @@ impl Socket {
         &mut self,
         batch: &Batch,
         first: u32,
-        ends: impl Fn(usize) -> bool,
-        on_answer: &mut dyn FnMut(usize, Message<'_>),
+        ends: &dyn Fn(usize) -> bool,
+        on_answer: OnAnswer<'_>,
         refusals: &mut Refusals,
     ) -> Result<(), Cause> {
         let deadline = Deadline::start();
@@ -165,23 +179,33 @@ impl Socket {
     /// The answer is the acknowledgement: the kernel sends one or a refusal.
     pub(crate) fn get<T>(
         &mut self,
-        message: &RouteNetlinkMessage,
+        message: &RouteRequest,
         mut read: impl FnMut(Message<'_>) -> Option<T>,
     ) -> Result<Option<T>, Cause> {
+        let mut found = None;
+        self.get_once(message, &mut |answer| found = read(answer))?;
+        Ok(found)
+    }
+
+    fn get_once(
+        &mut self,
+        message: &RouteRequest,
+        read: &mut dyn FnMut(Message<'_>),
+    ) -> Result<(), Cause> {
         let mut batch = Batch::default();
         batch.push(message, 0);
-        let result = self.get_in(&mut batch, &mut read);
+        let result = self.get_in(&mut batch, read);
         if result.is_err() {
             self.drain();
         }
         result
     }
 
-    fn get_in<T>(
+    fn get_in(
         &mut self,
         batch: &mut Batch,
-        read: &mut dyn FnMut(Message<'_>) -> Option<T>,
-    ) -> Result<Option<T>, Cause> {
+        read: &mut dyn FnMut(Message<'_>),
+    ) -> Result<(), Cause> {
         let deadline = Deadline::start();
         let mut sequence = self.ask(batch)?;
         loop {
@@ -196,13 +220,16 @@ impl Socket {
                     NLMSG_ERROR => {
                         let ack = Ack::read(answer).ok_or(UNREADABLE)?;
                         return match ack.errno {
-                            0 => Ok(None),
+                            0 => Ok(()),
                             _ => Err(refusal(ack, batch.request_bytes(0)).into()),
                         };
                     }
                     NLMSG_NOOP => {}
                     NLMSG_OVERRUN => return Err(Cause::Overrun),
-                    _ => return Ok(read(answer)),
+                    _ => {
+                        read(answer);
+                        return Ok(());
+                    }
                 }
             }
             if !answers.is_at_end() {
@@ -226,7 +253,7 @@ impl Socket {
     /// is whole, or an error.
     pub(crate) fn dump<T>(
         &mut self,
-        message: &RouteNetlinkMessage,
+        message: &RouteRequest,
         read: impl FnMut(Message<'_>) -> Option<T>,
     ) -> Result<Vec<T>, Cause> {
         let mut batch = Batch::default();

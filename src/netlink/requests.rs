@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 
-use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
 
+use super::request::RouteRequest;
 use super::{Batch, Socket};
 use crate::error::{Cause, Error, Refusal};
 use crate::wire::message::Message;
@@ -46,7 +46,7 @@ impl<'a> Requests<'a> {
         &mut self,
         action: &'static str,
         object: &'a dyn Display,
-        message: &RouteNetlinkMessage,
+        message: &RouteRequest,
         flags: u16,
     ) -> &mut Self {
         self.push_with(action, object, |batch| batch.push(message, flags))
@@ -86,13 +86,22 @@ impl<'a> Requests<'a> {
         socket: &mut Socket,
         mut on_answer: impl FnMut(usize, Message<'_>),
     ) -> Result<(), Error> {
+        self.send_once(socket, &mut on_answer)
+    }
+
+    /// Once for all callers: a program would have a copy for each.
+    fn send_once(
+        self,
+        socket: &mut Socket,
+        on_answer: &mut dyn FnMut(usize, Message<'_>),
+    ) -> Result<(), Error> {
         for (mut batch, steps) in self.batches.into_iter().zip(self.steps.chunks(Self::AT_ONCE)) {
             let failed = |place: usize, cause: Cause| match steps.get(place) {
                 Some(step) => cause.doing(step.action, step.object),
                 None => cause.doing("send", "a request"),
             };
             let refusals =
-                socket.exchange(&mut batch, &mut on_answer).map_err(|cause| failed(0, cause))?;
+                socket.exchange(&mut batch, &mut *on_answer).map_err(|cause| failed(0, cause))?;
             let counts = |(place, refusal): &(usize, Refusal)| {
                 steps.get(*place).is_none_or(|step| step.tolerated != Some(refusal.errno))
             };

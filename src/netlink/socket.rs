@@ -254,10 +254,10 @@ impl Socket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::netlink::RouteRequest;
     use crate::sandbox;
     use crate::wire::link::LinkView;
     use crate::wire::message::Message;
-    use netlink_packet_route::RouteNetlinkMessage;
     use netlink_packet_route::link::LinkMessage;
     use netlink_sys::SocketAddr;
 
@@ -267,10 +267,10 @@ mod tests {
         Socket::open(Protocol::Route).unwrap()
     }
 
-    fn loopback() -> RouteNetlinkMessage {
+    fn loopback() -> RouteRequest {
         let mut message = LinkMessage::default();
         message.header.index = LOOPBACK;
-        RouteNetlinkMessage::GetLink(message)
+        RouteRequest::GetLink(message)
     }
 
     fn name(answer: Message<'_>) -> Option<String> {
@@ -280,7 +280,7 @@ mod tests {
     /// The loopback link's name, by one request and by a list.
     fn names(socket: &mut Socket) -> Result<(Option<String>, Vec<String>), Cause> {
         let one = socket.get(&loopback(), name)?;
-        let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        let all = RouteRequest::GetLink(LinkMessage::default());
         Ok((one, socket.dump(&all, name)?))
     }
 
@@ -295,7 +295,7 @@ mod tests {
                 let mut socket = socket();
                 socket.buffer = Buffer::of(length);
                 assert_eq!(names(&mut socket).unwrap(), lo(), "{length}");
-                let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
+                let all = RouteRequest::GetLink(LinkMessage::default());
                 socket.buffer = Buffer::of(length);
                 let list = socket.dump(&all, name).unwrap();
                 assert_eq!(list, lo().1, "{length}");
@@ -330,7 +330,7 @@ mod tests {
             socket.inner.get_address(&mut address).unwrap();
             let mut other = netlink_sys::Socket::new(NETLINK_ROUTE as isize).unwrap();
             other.bind_auto().unwrap();
-            let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
+            let all = RouteRequest::GetLink(LinkMessage::default());
             for _ in 0..3 {
                 // The end of a list, which would be an empty one, with the number that comes next.
                 let mut forged = [20_u32, 3, socket.sequence + 1, 0, 0].map(u32::to_ne_bytes);

@@ -1,14 +1,13 @@
 //! What of namespaces, links and names belongs to a dead process.
 
 use netlink_packet_core::NLM_F_ACK;
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 
 use super::enter::inside;
 use super::named;
 use super::open::{Netns, Quoted};
 use crate::error::{Cause, Error};
-use crate::netlink::{Batch, Tag, is_tag};
+use crate::netlink::{Batch, RouteRequest, Tag, is_tag};
 use crate::wire::link::LinkView;
 
 /// The index of `lo`, the same in every namespace (net/core/dev.c: it is registered first).
@@ -88,7 +87,7 @@ impl Netns {
     fn name_tag(&self) -> Result<Option<u32>, Cause> {
         let mut request = LinkMessage::default();
         request.header.index = LOOPBACK;
-        let request = RouteNetlinkMessage::GetLink(request);
+        let request = RouteRequest::GetLink(request);
         let group =
             self.route(|socket| socket.get(&request, |answer| LinkView::read(answer)?.group()))?;
         Ok(group.filter(|group| is_tag(*group)))
@@ -100,7 +99,7 @@ impl Netns {
         request.header.index = LOOPBACK;
         request.attributes.push(LinkAttribute::Group(tag));
         let mut batch = Batch::default();
-        batch.push(&RouteNetlinkMessage::SetLink(request), NLM_F_ACK);
+        batch.push(&RouteRequest::SetLink(request), NLM_F_ACK);
         let refusals = self.route(|socket| socket.exchange(&mut batch, |_, _| ()))?;
         refusals.into_iter().next().map_or(Ok(()), |(_, refusal)| Err(refusal.into()))
     }

@@ -3,14 +3,13 @@
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use nix::errno::Errno;
 
 use super::named;
 use super::open::Netns;
 use crate::error::{Cause, Error};
-use crate::netlink::Batch;
+use crate::netlink::{Batch, RouteRequest};
 use crate::wire::nsid::NsidView;
 
 /// Another namespace, by the number that one has for it, as `ip netns list-id` shows it.
@@ -45,7 +44,7 @@ impl Netns {
     /// Where the list changed each time it was read: it is whole, or an error.
     #[doc(alias("ip netns list-id", "RTM_GETNSID", "nsid"))]
     pub fn peer_ids(&self) -> Result<Vec<PeerId>, Error> {
-        let all = RouteNetlinkMessage::GetNsId(NsidMessage::default());
+        let all = RouteRequest::GetNsId(NsidMessage::default());
         let mut numbers =
             self.dump("namespace ids", &all, |message| NsidView::read(message)?.number())?;
         numbers.sort_unstable();
@@ -91,7 +90,7 @@ impl Netns {
         let mut message = about(other.fd());
         message.attributes.push(NsidAttribute::Id(signed));
         let mut batch = Batch::default();
-        batch.push(&RouteNetlinkMessage::NewNsId(message), 0);
+        batch.push(&RouteRequest::NewNsId(message), 0);
         let done = self.route(|socket| {
             let refused = socket.exchange(&mut batch, |_, _| ())?.into_iter().next();
             refused.map_or(Ok(()), |(_, refusal)| Err(refusal.into()))
@@ -104,7 +103,7 @@ impl Netns {
     }
 
     fn number_of(&self, other: BorrowedFd<'_>) -> Result<Option<u32>, Cause> {
-        let request = RouteNetlinkMessage::GetNsId(about(other));
+        let request = RouteRequest::GetNsId(about(other));
         let found = self.route(|socket| {
             socket.get(&request, |answer| NsidView::read(answer).map(NsidView::number))
         })?;

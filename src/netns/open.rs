@@ -7,14 +7,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use netlink_packet_core::NLM_F_DUMP;
-use netlink_packet_route::RouteNetlinkMessage;
 
 use super::held::Held;
 use super::identity::NetnsId;
 use super::named;
 use super::sockets::{NfTables, Sockets};
 use crate::error::{Cause, Error};
-use crate::netlink::{Batch, Protocol, Requests, Socket};
+use crate::netlink::{Batch, Protocol, Requests, RouteRequest, Socket};
 use crate::owned::sealed::Remove;
 use crate::wire::message::Message;
 
@@ -143,7 +142,7 @@ impl Netns {
     pub(crate) fn dump<T>(
         &self,
         what: &'static str,
-        request: &RouteNetlinkMessage,
+        request: &RouteRequest,
         read: impl FnMut(Message<'_>) -> Option<T>,
     ) -> Result<Vec<T>, Error> {
         self.route(|socket| socket.dump(request, read))
@@ -154,7 +153,7 @@ impl Netns {
     pub(crate) fn fold<A>(
         &self,
         what: &'static str,
-        request: &RouteNetlinkMessage,
+        request: &RouteRequest,
         start: impl FnMut() -> A,
         visit: impl FnMut(&mut A, Message<'_>),
     ) -> Result<A, Error> {

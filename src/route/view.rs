@@ -3,11 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::RouteMessage;
 
 use super::info::{NextHop, RouteInfo, RouteType};
 use crate::error::Error;
+use crate::netlink::RouteRequest;
 use crate::netns::Netns;
 use crate::wire::message::Message;
 use crate::wire::route::RouteView as Wire;
@@ -140,7 +140,7 @@ impl Netns {
         start: impl FnMut() -> A,
         mut visit: impl FnMut(&mut A, RouteView<'_>),
     ) -> Result<A, Error> {
-        let all = RouteNetlinkMessage::GetRoute(RouteMessage::default());
+        let all = RouteRequest::GetRoute(RouteMessage::default());
         self.fold("routes", &all, start, |so_far, message| {
             if let Some(route) = RouteView::read(message) {
                 visit(so_far, route);

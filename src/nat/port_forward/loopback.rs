@@ -3,13 +3,14 @@
 
 use std::net::IpAddr;
 
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 
 use super::builder::{ACTION, PortForward};
 use crate::error::{Cause, Error};
 use crate::link::Ipv4Conf;
+use crate::netlink::RouteRequest;
 use crate::netns::Netns;
 use crate::wire::route::RouteView;
 
@@ -68,7 +69,7 @@ fn route_to<T>(
     request.header.address_family = family;
     request.header.destination_prefix_length = length;
     request.attributes.push(RouteAttribute::Destination(RouteAddress::from(address)));
-    let request = RouteNetlinkMessage::GetRoute(request);
+    let request = RouteRequest::GetRoute(request);
     netns.route(|socket| socket.get(&request, |answer| read(RouteView::read(answer)?)))
 }
 
