@@ -237,9 +237,13 @@ impl AddressHandle {
     }
 }
 
-/// As `ip address del`.
+/// As `ip address del`, while the link's index is still its own: it may be a stranger's, with the same address.
 impl Remove for AddressHandle {
     fn remove(&self) -> Result<(), Error> {
+        if !self.link.is_there()? {
+            let gone = Cause::from(Errno::ENODEV).doing("delete address", self.prefix);
+            return Err(gone.in_namespace(self.link.namespace()));
+        }
         let message = RouteRequest::DelAddress(message(self.prefix, self.link.index()));
         let mut requests = Requests::new();
         requests.push("delete address", &self.prefix, &message, 0);

@@ -120,6 +120,10 @@ fn a_port_joins_vlans_where_the_kernel_filters() {
         first.delete().unwrap();
         does_not_reach(&red, "10.0.0.3");
         assert_eq!(vlans(one.near()), ["1 Egress Untagged"]);
+        // What it was in before it stays in, in the midst of others.
+        BridgeVlan::new(3).create(one.near()).unwrap().keep();
+        BridgeVlan::range(1..=5).create(one.near()).unwrap().delete().unwrap();
+        assert_eq!(vlans(one.near()), ["1", "3"]);
     });
 }
 

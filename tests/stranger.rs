@@ -2,7 +2,9 @@
 
 mod support;
 
-use netloom::{Address, Bridge, Error, Namespace, Netns, Owned, VethEnd, VethPair};
+use netloom::{
+    Address, Bridge, Error, Ipv4Conf, Namespace, Netns, Owned, Sysctl, VethEnd, VethPair,
+};
 
 fn namespaces() -> Result<(Owned<Netns>, Owned<Netns>), Error> {
     Ok((Namespace::anonymous().create()?, Namespace::anonymous().create()?))
@@ -31,6 +33,43 @@ fn a_link_that_was_moved_to_our_deleted_ones_index_is_not_deleted() {
         let cables = [theirs.near().clone(), moved.clone()].map(Owned::adopt);
         Owned::delete_all(cables).map_err(|mut failures| failures.remove(0))?;
         assert_eq!((names(&here).len(), names(&elsewhere).len()), (1, 1));
+        theirs.keep();
+        Ok::<(), Error>(())
+    });
+}
+
+/// Addresses and settings are a link's own: of another one's with its index nothing is taken or put back.
+#[test]
+fn what_a_stranger_with_our_links_index_is_set_to_stays() {
+    support::isolated(|| {
+        let (here, elsewhere) = namespaces()?;
+        let mine = Bridge::new("mine").create(&here)?;
+        let address = Address::new("10.0.0.2/24").create(&mine)?;
+        let setting = Ipv4Conf::ProxyArp.to(1).create(&mine)?;
+        let sysctl = Sysctl::new("net.ipv4.conf.mine.rp_filter", 1).create(&here)?;
+        let theirs = VethPair::new("eth0", "eth1").create(&elsewhere)?;
+        Owned::adopt(here.link("mine")?).delete()?;
+        let mut moved = [theirs.near().clone(), theirs.peer().clone()]
+            .into_iter()
+            .find(|end| end.index() == mine.index())
+            .expect("an end with the index of ours");
+        moved.move_to(&here)?;
+        assert_eq!(moved.index(), mine.index());
+        let their_address = Address::new("10.0.0.2/24").create(&moved)?.keep();
+        let their_setting = Ipv4Conf::ProxyArp.to(1).create(&moved)?;
+        let filter = format!("net.ipv4.conf.{}.rp_filter", moved.name());
+        let write = || std::fs::write(format!("/proc/sys/{}", filter.replace('.', "/")), "1");
+        here.run(write)?.expect("written by another's hand");
+        // What is gone is no failure.
+        address.delete()?;
+        setting.delete()?;
+        sysctl.delete()?;
+        assert_eq!(moved.addresses()?[0].prefix, their_address.prefix());
+        assert_eq!(moved.ipv4_conf(Ipv4Conf::ProxyArp)?, 1);
+        assert_eq!(here.sysctl(&filter)?, "1");
+        their_setting.keep();
+        Owned::adopt(moved).delete()?;
+        mine.keep();
         theirs.keep();
         Ok::<(), Error>(())
     });

@@ -1,5 +1,6 @@
 //! The VLANs that bridge ports are in, as `bridge vlan`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::RangeInclusive;
 
@@ -185,7 +186,8 @@ impl BridgeVlan {
         self
     }
 
-    /// Puts the port in it.
+    /// Puts the port in it. Where the port is in one already, that gets these flags, and stays when the owner
+    /// goes.
     ///
     /// # Errors
     ///
@@ -195,7 +197,17 @@ impl BridgeVlan {
     #[doc(alias("bridge vlan add", "IFLA_BRIDGE_VLAN_INFO"))]
     pub fn create(&self, port: &Link) -> Result<Owned<BridgeVlanHandle>, Error> {
         const ACTION: &str = "join VLAN";
-        let handle = BridgeVlanHandle { port: port.clone(), ids: self.ids.clone() };
+        self.rejected.check(ACTION, self)?;
+        let before = match port.vlans() {
+            Ok(vlans) => vlans,
+            // The join says so as well, and why.
+            Err(error) if matches!(error.errno(), Some(Errno::EOPNOTSUPP | Errno::EINVAL)) => {
+                Vec::new()
+            }
+            Err(error) => return Err(error),
+        };
+        let before = before.iter().map(|vlan| vlan.id).filter(|id| self.ids.contains(id)).collect();
+        let handle = BridgeVlanHandle { port: port.clone(), ids: self.ids.clone(), before };
         port.change_vlan(ACTION, self, RouteRequest::SetLink).inspect_err(|error| {
             // Of several the kernel keeps those before the one that it refused.
             let may_be_in = error.is_unknown_outcome() || self.ids.start() < self.ids.end();
@@ -242,6 +254,8 @@ impl fmt::Display for BridgeVlan {
 pub struct BridgeVlanHandle {
     port: Link,
     ids: RangeInclusive<u16>,
+    /// Those of them that it was in without us.
+    before: BTreeSet<u16>,
 }
 
 impl BridgeVlanHandle {
@@ -256,11 +270,18 @@ impl BridgeVlanHandle {
     }
 }
 
-/// As `bridge vlan del`.
+/// As `bridge vlan del`, for each row of numbers between those that it was in before.
 impl Remove for BridgeVlanHandle {
     fn remove(&self) -> Result<(), Error> {
-        let vlan = BridgeVlan::range(self.ids.clone());
-        self.port.change_vlan("leave VLAN", &vlan, RouteRequest::DelLink)
+        let mut first = *self.ids.start();
+        for &there in self.before.iter().chain([&(*self.ids.end() + 1)]) {
+            if first < there {
+                let row = BridgeVlan::range(first..=there - 1);
+                self.port.change_vlan("leave VLAN", &row, RouteRequest::DelLink)?;
+            }
+            first = there + 1;
+        }
+        Ok(())
     }
 }
 

@@ -5,13 +5,12 @@ use nix::errno::Errno;
 
 use super::change::explain_master;
 use super::handle::Link;
-use super::identity::Identity;
 use super::message::LinkRequest;
 use super::settings::Settings;
 use crate::error::{Cause, Error};
 use crate::mac::MacAddr;
 use crate::netlink::Requests;
-use crate::netns::{Netns, Quoted};
+use crate::netns::{Identity, Netns, Quoted};
 use crate::owned::Owned;
 use crate::wire::link::LinkView;
 

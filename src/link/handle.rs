@@ -5,12 +5,11 @@ use std::fmt;
 use nix::errno::Errno;
 
 use super::group::{self, Doomed, Ends};
-use super::identity::Identity;
 use super::message::LinkRequest;
 use crate::error::{Cause, Error};
 use crate::input::link_name;
 use crate::netlink::{Requests, RouteRequest};
-use crate::netns::{Netns, Quoted};
+use crate::netns::{Identity, Netns, Quoted};
 use crate::owned::sealed::Remove;
 use crate::together::sealed::Later;
 use crate::wire::link::LinkView;
@@ -104,7 +103,7 @@ impl Link {
     }
 
     /// Whether it is there, as far as a look at its index says.
-    pub(super) fn is_there(&self) -> Result<bool, Error> {
+    pub(crate) fn is_there(&self) -> Result<bool, Error> {
         let look = self.netns.look_up(LinkRequest::at(self.index), |view| Some(self.is(view)));
         look.map_err(|cause| {
             cause.doing("look at link", Quoted(&self.name)).in_namespace(&self.netns)

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::num::ParseIntError;
 
+use nix::errno::Errno;
+
 use super::handle::Link;
 use crate::error::{Cause, Error};
 use crate::netns::{Access, SettingId};
@@ -153,7 +155,14 @@ impl Remove for LinkSettingHandle {
     fn remove(&self) -> Result<(), Error> {
         let over = OverNetlink { link: &self.link, conf: self.conf };
         let (id, held) = (over.id(), self.link.namespace().held_settings());
-        held.put_back(&id, self.owner, &over).inspect_err(|error| {
+        let put_back = || {
+            if !self.link.is_there()? {
+                // Its index is a stranger's by now.
+                return Err(over.failure(Errno::ENODEV.into()));
+            }
+            held.put_back(&id, self.owner, &over)
+        };
+        put_back().inspect_err(|error| {
             if error.is_not_found() {
                 // It went with its link.
                 held.forget(&id, self.owner);

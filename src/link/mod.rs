@@ -9,7 +9,6 @@ mod configure;
 mod create;
 mod group;
 mod handle;
-mod identity;
 mod info;
 mod ipv4_conf;
 mod list;

@@ -65,6 +65,14 @@ impl SettingId {
         )
     }
 
+    /// Of a link's own, the link's index.
+    pub(super) fn link(&self) -> Option<u32> {
+        match self {
+            Self::OfNamespace(_) => None,
+            Self::OfLink { index, .. } => Some(*index),
+        }
+    }
+
     fn file(&self) -> Result<PathBuf, Cause> {
         match self {
             Self::OfNamespace(path) => Ok(path.clone()),

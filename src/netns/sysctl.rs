@@ -6,6 +6,7 @@ use nix::errno::Errno;
 
 use super::enter::{home_from, inside};
 use super::held::Access;
+use super::link_identity::Seen;
 use super::open::{Netns, Quoted};
 use super::setting_id::SettingId;
 use crate::error::{Cause, Error};
@@ -82,8 +83,9 @@ impl Sysctl {
     ) -> Result<SysctlHandle, Error> {
         let set = || {
             let id = which();
+            let link = id.link().map(|index| Seen::at(index, netns)).transpose()?;
             let owner = netns.held_settings().set(&id, &self.value, &id)?;
-            Ok(SysctlHandle { netns: netns.clone(), name: self.name.clone(), id, owner })
+            Ok(SysctlHandle { netns: netns.clone(), name: self.name.clone(), id, link, owner })
         };
         there(netns, set).map_err(|cause: Cause| {
             let error = cause.doing(ACTION, self).in_namespace(netns);
@@ -106,6 +108,8 @@ pub struct SysctlHandle {
     netns: Netns,
     name: String,
     id: SettingId,
+    /// Of a link's own, the link.
+    link: Option<Seen>,
     owner: u64,
 }
 
@@ -124,8 +128,16 @@ impl SysctlHandle {
 impl Remove for SysctlHandle {
     fn remove(&self) -> Result<(), Error> {
         let held = self.netns.held_settings();
-        let put_back = || held.put_back(&self.id, self.owner, &self.id);
-        there(&self.netns, put_back).map_err(|cause| {
+        let put_back = || {
+            if let Some(link) = &self.link
+                && !link.is_there(&self.netns)?
+            {
+                // Its index is a stranger's by now.
+                return Err(Errno::ENODEV.into());
+            }
+            there(&self.netns, || held.put_back(&self.id, self.owner, &self.id))
+        };
+        put_back().map_err(|cause: Cause| {
             let error = cause.doing("put back sysctl", &self.name).in_namespace(&self.netns);
             if error.is_not_found() {
                 // It went with its link.

@@ -22,7 +22,8 @@ impl Element {
     }
 }
 
-/// An element of ours that exists.
+/// An element of ours that exists. It is known by its key: where somebody deletes it and puts in another of the
+/// same key, that is deleted as ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ElementHandle {
     set: SetHandle,

@@ -12,7 +12,8 @@ use crate::wire::message::Message;
 use crate::wire::route::RouteView;
 
 /// A route that exists. It is deleted by all that netloom set, its own protocol number among it, so
-/// that no route of anybody else's can be hit.
+/// that no route of another program's can be hit: only one that is the same in all of that, as another
+/// process with netloom may make it where somebody deleted ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteHandle {
     pub(super) netns: Netns,
