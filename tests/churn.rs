@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use netloom::{Bridge, Error, Link, Namespace, Netns, Owned, Together, VethPair};
+use ipnet::IpNet;
+use netloom::{Bridge, Error, Link, Namespace, Netns, Owned, Together, VethEnd, VethPair};
 
 /// Of the links that stay, as many pairs.
 const STAYING: usize = 50;
@@ -24,6 +25,17 @@ fn cable(netns: &Netns, prefix: &str, number: usize) -> Result<Owned<netloom::Ve
     VethPair::new(format!("{prefix}a{number}"), format!("{prefix}b{number}")).create(netns)
 }
 
+fn prefix(number: usize) -> IpNet {
+    format!("10.9.{number}.1/24").parse().unwrap()
+}
+
+/// One that stays, with an address.
+fn staying(netns: &Netns, number: usize) -> Result<Owned<netloom::Veth>, Error> {
+    let end = VethEnd::new(format!("sa{number}")).address(prefix(number)).no_ipv6_address().up();
+    let peer = VethEnd::new(format!("sb{number}")).no_ipv6_address().up();
+    VethPair::new(end, peer).create(netns)
+}
+
 /// Whether the error is one that says the list changed each time.
 fn is_interrupted(error: &Error) -> bool {
     error.to_string().contains("the list changed while it was read")
@@ -33,7 +45,10 @@ fn is_interrupted(error: &Error) -> bool {
 fn what_is_read_while_a_thousand_links_come_and_go_is_whole_or_an_error() {
     support::isolated(|| {
         let netns = Namespace::anonymous().create().unwrap();
-        let staying: Vec<_> = (0..STAYING).map(|n| cable(&netns, "s", n).unwrap()).collect();
+        let staying: Vec<_> = (0..STAYING).map(|n| staying(&netns, n).unwrap()).collect();
+        // Of each an address, and the route that comes with it.
+        let addresses: BTreeSet<IpNet> = (0..STAYING).map(prefix).collect();
+        let networks: BTreeSet<IpNet> = addresses.iter().map(IpNet::trunc).collect();
         let names: BTreeSet<String> = staying
             .iter()
             .flat_map(|c| [c.near(), c.peer()])
@@ -69,8 +84,21 @@ fn what_is_read_while_a_thousand_links_come_and_go_is_whole_or_an_error() {
                             interrupted.fetch_add(1, Ordering::Relaxed);
                         }
                     }
-                    for outcome in [netns.addresses().map(drop), netns.routes().map(drop)] {
-                        assert!(outcome.as_ref().err().is_none_or(is_interrupted), "{outcome:?}");
+                    match netns.addresses() {
+                        Ok(all) => {
+                            let listed = all.iter().map(|address| address.prefix).collect();
+                            let missing: Vec<_> = addresses.difference(&listed).collect();
+                            assert!(missing.is_empty(), "not listed: {missing:?}");
+                        }
+                        Err(error) => assert!(is_interrupted(&error), "{error}"),
+                    }
+                    match netns.routes() {
+                        Ok(all) => {
+                            let listed = all.iter().map(|route| route.destination).collect();
+                            let missing: Vec<_> = networks.difference(&listed).collect();
+                            assert!(missing.is_empty(), "not listed: {missing:?}");
+                        }
+                        Err(error) => assert!(is_interrupted(&error), "{error}"),
                     }
                     number = (number + 7) % PASSING;
                     look_up(&netns, number);

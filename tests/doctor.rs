@@ -67,10 +67,11 @@ fn kinds_of_links_are_as_ip_finds_them() {
             (LinkKind::Vrf, &["type", "vrf", "table", "9"]),
             (LinkKind::Gre, &["type", "gre", "remote", "192.0.2.1"]),
         ] {
-            let mut ip = red.command("ip");
-            let Ok(made) = ip.args(["link", "add", "made"]).args(arguments).output() else {
+            if !support::tools::is_there("ip") {
                 return;
-            };
+            }
+            let mut ip = red.command("ip");
+            let made = ip.args(["link", "add", "made"]).args(arguments).output().unwrap();
             let answer = answer(&report, Check::Link(kind));
             assert_eq!(made.status.success(), answer.is_yes(), "{kind:?}: {answer:?} {made:?}");
             if made.status.success() {
@@ -90,8 +91,11 @@ fn a_tun_link_is_made_to_be_known() {
         let report = doctor::examine();
         let answer = answer(&report, Check::Link(LinkKind::Tun));
         let red = Namespace::anonymous().create().unwrap();
+        if !support::tools::is_there("ip") {
+            return;
+        }
         let mut ip = red.command("ip");
-        let Ok(made) = ip.args(["tuntap", "add", "made", "mode", "tun"]).output() else { return };
+        let made = ip.args(["tuntap", "add", "made", "mode", "tun"]).output().unwrap();
         assert_eq!(made.status.success(), answer.is_yes(), "{answer:?} {made:?}");
         assert!(answer.is_yes() || answer.reason().unwrap().contains("/dev/net/tun"), "{answer:?}");
     });

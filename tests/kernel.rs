@@ -19,6 +19,8 @@ use support::features::{has, required, supported, supported_but_for, unsupported
 /// What netloom does another way, or refuses by name, where the kernel lacks it.
 const OF_NETLOOM: [&str; 5] =
     ["echo-on-create", "rename-while-up", "bridge-vlan-filtering", "nft-rule-reset", "nft-queue"];
+/// What else tests need, and do without.
+const OF_THE_PLACE: [&str; 4] = ["base-chains", "other-users", "podman", "settable-clock"];
 /// Programs for a second opinion.
 const TOOLS: [&str; 6] = ["ip", "bridge", "nft", "ping", "conntrack", "strace"];
 
@@ -146,7 +148,7 @@ fn what_is_required_is_known() {
     let links = LinkKind::ALL.iter().map(|kind| link(*kind));
     let known: Vec<String> = links
         .chain(NftFeature::ALL.iter().map(|feature| nft(*feature)))
-        .chain(OF_NETLOOM.iter().chain(&TOOLS).map(ToString::to_string))
+        .chain(OF_NETLOOM.iter().chain(&OF_THE_PLACE).chain(&TOOLS).map(ToString::to_string))
         .collect();
     for name in required() {
         assert!(name == "all" || known.contains(&name), "{name} is none of {known:?}");

@@ -185,6 +185,12 @@ fn what_takes_more_says_so() {
                 takes(red.udp_bind("127.0.0.1:0"), "CAP_SYS_ADMIN");
                 takes(Sysctl::new("net.ipv4.ip_forward", 1).create(&red), "CAP_SYS_ADMIN");
                 takes(Setting::ipv4_forwarding().read(&red), "CAP_SYS_ADMIN");
+                // Their sockets are opened inside, at the first use.
+                takes(NatRule::masquerade().create(&red), "CAP_SYS_ADMIN");
+                takes(Table::new(Family::Inet, "t").create(&red), "CAP_SYS_ADMIN");
+                takes(Firewall::new().create(&red), "CAP_SYS_ADMIN");
+                takes(red.conntrack(), "CAP_SYS_ADMIN");
+                takes(red.nft_ruleset(), "CAP_SYS_ADMIN");
                 takes(Forwarding::ipv6().create(&red), "CAP_SYS_ADMIN");
                 takes(here.tcp_listen("0.0.0.0:80"), "CAP_NET_BIND_SERVICE");
                 takes(red.run(|| ()), "CAP_SYS_ADMIN");

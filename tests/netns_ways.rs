@@ -4,8 +4,10 @@
 mod support;
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::process::{Child, Command, Stdio};
 
 use netloom::{HeldBy, Namespace, Netns, VethPair};
@@ -122,6 +124,12 @@ fn namespaces_have_numbers_for_one_another() {
 fn who_holds_a_namespace_is_told() {
     support::isolated(|| {
         let red = Namespace::named("red with space").create().unwrap();
+        // A path is no text.
+        let bytes = std::path::PathBuf::from(OsString::from_vec(b"/run/\xff".to_vec()));
+        std::fs::write(&bytes, "").unwrap();
+        let flags = nix::mount::MsFlags::MS_BIND;
+        let source = Some("/run/netns/red with space");
+        nix::mount::mount(source, &bytes, None::<&str>, flags, None::<&str>).unwrap();
         let mut child = sleeper(&red);
         let inside = red.run(|| {
             let tid = nix::unistd::gettid().as_raw().cast_unsigned();
@@ -137,8 +145,12 @@ fn who_holds_a_namespace_is_told() {
         let own = holders.iter().find(|holder| holder.pid == std::process::id()).unwrap();
         let fd = u32::try_from(std::os::fd::AsRawFd::as_raw_fd(&red.as_fd())).unwrap();
         assert!(own.by.contains(&HeldBy::OpenFile(fd)), "{own}");
-        let mount = HeldBy::Mount("/run/netns/red with space".into());
-        assert!(holders.iter().any(|holder| holder.by.contains(&mount)), "{holders:?}");
+        for path in ["/run/netns/red with space".into(), bytes.clone()] {
+            let mount = HeldBy::Mount(path);
+            assert!(holders.iter().any(|holder| holder.by.contains(&mount)), "{holders:?}");
+        }
+        nix::mount::umount(&bytes).unwrap();
+        std::fs::remove_file(&bytes).unwrap();
 
         child.kill().unwrap();
         child.wait().unwrap();

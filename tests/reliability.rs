@@ -7,6 +7,9 @@ use std::fs;
 fn every_test_that_is_named_exists() {
     let page = fs::read_to_string("docs/reliability.md").unwrap();
     let mut named = 0;
+    let is_empty =
+        |line: &&str| line.starts_with('|') && line.trim_end_matches('|').trim_end().ends_with('|');
+    assert_eq!(page.lines().find(is_empty), None, "a promise without a test");
     let mut words = page.split('`').skip(1).step_by(2).peekable();
     while let Some(file) = words.next() {
         let is_file = file.starts_with("tests/") || file.starts_with("src/");

@@ -154,7 +154,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// Without `CAP_NET_ADMIN` it is [`is_permission_denied`](Error::is_permission_denied).
+    /// Without `CAP_NET_ADMIN` it is [`is_permission_denied`](Error::is_permission_denied), and at the first use in a
+    /// namespace that the thread is not in without `CAP_SYS_ADMIN`.
     #[doc(alias("conntrack -L", "IPCTNL_MSG_CT_GET"))]
     pub fn conntrack(&self) -> Result<Vec<ConntrackEntry>, Error> {
         ConntrackFilter::new().list(self)

@@ -164,7 +164,8 @@ impl ConntrackFilter {
     /// # Errors
     ///
     /// Addresses of two families are refused before any system call. Without `CAP_NET_ADMIN` it is
-    /// [`is_permission_denied`](Error::is_permission_denied).
+    /// [`is_permission_denied`](Error::is_permission_denied), and at the first use in a namespace that the thread is
+    /// not in without `CAP_SYS_ADMIN`.
     pub fn list(&self, netns: &Netns) -> Result<Vec<ConntrackEntry>, Error> {
         let action = "list tracked connections";
         self.check(action)?;

@@ -140,6 +140,12 @@ fn links() {
                 |step, result| {
                     let theirs: Vec<Link> = theirs.lock().unwrap().drain(..).collect();
                     let at = format!("{what} before {step}: {result:?}");
+                    // Refused by the kernel or looked for in vain: nothing is waited for, or not understood.
+                    if let Err(error) = &result {
+                        assert!(!step.ends_with("(none)"), "{at}");
+                        assert!(error.raw_os_error().is_some() && !error.is_timed_out(), "{at}");
+                        assert!(!error.is_permission_denied(), "{at}");
+                    }
                     // Rtnetlink has no guard for the instant between the look and the delete.
                     let is_instant = what.contains("index") && step.contains(RTM_DELLINK);
                     for link in theirs.iter().filter(|_| !is_instant) {

@@ -175,7 +175,8 @@ impl Firewall {
     ///
     /// What can be known wrong is refused before any system call. Where a table of this name is there
     /// already it is [`is_already_exists`](Error::is_already_exists); without `CAP_NET_ADMIN`
-    /// [`is_permission_denied`](Error::is_permission_denied).
+    /// [`is_permission_denied`](Error::is_permission_denied), and without `CAP_SYS_ADMIN` where it is the first use
+    /// of `nf_tables` in a namespace that the thread is not in.
     pub fn create(&self, netns: &Netns) -> Result<Owned<FirewallHandle>, Error> {
         self.rejected.check(ACTION, self)?;
         let connected = self.connected.iter().flat_map(|(one, other)| [one, other]);

@@ -306,8 +306,9 @@ impl NatRule {
     ///
     /// What can be known wrong is refused before any system call: families that do not go together, a
     /// port without a protocol, port 0, an empty range, a link where the chain knows none, a link of
-    /// another namespace. Without
-    /// `CAP_NET_ADMIN` it is [`is_permission_denied`](Error::is_permission_denied).
+    /// another namespace. Without `CAP_NET_ADMIN` it is
+    /// [`is_permission_denied`](Error::is_permission_denied), and without `CAP_SYS_ADMIN` where it is the first use
+    /// of `nf_tables` in a namespace that the thread is not in.
     pub fn create(&self, netns: &Netns) -> Result<Owned<NatHandle>, Error> {
         self.rejected.check(handle::ACTION, self)?;
         let invalid = |reason: String| Error::invalid(handle::ACTION, self, reason);

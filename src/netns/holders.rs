@@ -1,9 +1,11 @@
 //! Who keeps a namespace alive: processes, threads, open files and mounts, from `/proc`.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::os::linux::fs::MetadataExt;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use super::identity::NetnsId;
@@ -121,23 +123,33 @@ fn open_files(process: &Path, id: NetnsId, mounts: &[PathBuf]) -> Vec<HeldBy> {
     files.map(HeldBy::OpenFile).collect()
 }
 
-/// `36 35 0:4 net:[4026532177] /run/netns/red rw shared:20 - nsfs nsfs rw` (proc(5)).
+/// `36 35 0:4 net:[4026532177] /run/netns/red rw shared:20 - nsfs nsfs rw` (proc(5)). A path is whatever bytes
+/// somebody chose.
 fn mounts(process: &Path, id: NetnsId) -> Vec<PathBuf> {
-    let table = fs::read_to_string(process.join("mountinfo")).unwrap_or_default();
+    let table = fs::read(process.join("mountinfo")).unwrap_or_default();
     let root = id.to_string();
-    let point = |line: &str| {
-        let mut words = line.split(' ').skip(3);
-        let is_it = words.next()? == root && line.contains(" - nsfs ");
-        is_it.then(|| words.next().map(unescaped)).flatten()
+    let point = |line: &[u8]| {
+        let mut words = line.split(|byte| *byte == b' ').skip(3);
+        let is_it = words.next()? == root.as_bytes();
+        let point = words.next()?;
+        let kind = words.skip_while(|word| *word != b"-").nth(1)?;
+        (is_it && kind == b"nsfs").then(|| unescaped(point))
     };
-    table.lines().filter_map(point).collect()
+    table.split(|byte| *byte == b'\n').filter_map(point).collect()
 }
 
-/// White space and backslashes are in octal there.
-fn unescaped(path: &str) -> PathBuf {
-    let escapes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
-    let replace = |path: String, (from, to): (&str, &str)| path.replace(from, to);
-    escapes.into_iter().fold(path.to_owned(), replace).into()
+/// White space and backslashes are in octal there, as three digits.
+fn unescaped(path: &[u8]) -> PathBuf {
+    let mut plain = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((&first, behind)) = rest.split_first() {
+        let octal = behind.get(..3).filter(|_| first == b'\\');
+        let number =
+            octal.and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 8).ok());
+        plain.push(number.unwrap_or(first));
+        rest = if number.is_some() { behind.get(3..).unwrap_or_default() } else { behind };
+    }
+    OsString::from_vec(plain).into()
 }
 
 fn numbers(directory: &Path) -> Vec<u32> {
@@ -168,5 +180,16 @@ impl fmt::Display for HeldBy {
             Self::OpenFile(fd) => write!(f, "has it open as {fd}"),
             Self::Mount(path) => write!(f, "sees it mounted on {}", path.display()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_are_undone_and_other_bytes_are_left() {
+        let path = unescaped(b"/run/a\\040b\\134040\\xyz\xff\\01");
+        assert_eq!(path.into_os_string().into_vec(), b"/run/a b\\040\\xyz\xff\\01");
     }
 }

@@ -37,14 +37,17 @@ use crate::wire::nft::userdata::UserData;
 const ATTEMPTS: u32 = 64;
 
 impl Netns {
-    /// All tables with all that is in them, whoever made them.
+    /// All tables with what is in them, whoever made them: chains with their rules, sets, maps, flowtables, and
+    /// the named objects of [`ObjectKind`](super::ObjectKind). Other named objects, as helpers of connection
+    /// tracking, are left out.
     ///
     /// Replaces `nft list ruleset`.
     ///
     /// # Errors
     ///
-    /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`. A ruleset that
-    /// changes while it is read is read again, 64 times at most.
+    /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`, and at the first
+    /// use of `nf_tables` in a namespace that the thread is not in, without `CAP_SYS_ADMIN`. A ruleset that changes
+    /// while it is read is read again, 64 times at most.
     #[doc(alias = "nft list ruleset")]
     pub fn nft_ruleset(&self) -> Result<Vec<TableInfo>, Error> {
         ruleset(self, None)

@@ -134,7 +134,8 @@ impl Table {
     ///
     /// What can be known wrong is refused before any system call. Where a table of this family and name
     /// is there already it is [`is_already_exists`](Error::is_already_exists), and that one is left as it
-    /// is; without `CAP_NET_ADMIN` [`is_permission_denied`](Error::is_permission_denied).
+    /// is; without `CAP_NET_ADMIN` [`is_permission_denied`](Error::is_permission_denied), and without
+    /// `CAP_SYS_ADMIN` where it is the first use of `nf_tables` in a namespace that the thread is not in.
     pub fn create(&self, netns: &Netns) -> Result<Owned<TableHandle>, Error> {
         let mut transaction = Transaction::new(netns);
         let handle = transaction.create_table(self);

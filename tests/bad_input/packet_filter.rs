@@ -13,6 +13,7 @@ use netloom::{
 };
 
 use super::is_invalid;
+use super::support::features::unsupported;
 
 const FAMILIES: [Family; 6] =
     [Family::Ip, Family::Ip6, Family::Inet, Family::Arp, Family::Bridge, Family::Netdev];
@@ -65,26 +66,36 @@ fn base_chains_are_those_that_the_kernel_has() {
         netns.link("lo").unwrap().set_up().unwrap();
         for (family, hook, kind) in combinations() {
             let chain = base(hook, kind);
+            let device =
+                if matches!(hook, Hook::Ingress | Hook::Egress) { "device lo" } else { "" };
+            let text = format!(
+                "table {family} t {{ chain c {{ type {kind} hook {hook} {device} priority 0; }}; }}"
+            );
+            let by_another = || {
+                netns
+                    .command("nft")
+                    .arg(&text)
+                    .stderr(Stdio::null())
+                    .status()
+                    .map(|it| it.success())
+            };
             let made = Table::new(family, "t").chain(chain).create(&netns);
             if is_there(family, hook, kind) {
                 let made = made.map(|table| table.read().unwrap().chains.len());
                 match made {
                     Err(error) if error.is_unsupported() || error.is_not_found() => {
-                        println!("not on this kernel: {kind} chains at {family} {hook}: {error}");
+                        assert!(!by_another().unwrap_or(false), "{text}: {error}");
+                        let what = format!("{kind} chains at {family} {hook}: {error}");
+                        unsupported("base-chains", what);
                     }
                     made => assert_eq!(made.unwrap(), 1),
                 }
                 continue;
             }
             is_invalid(made, &["create chain", "`c`"]);
-            let device =
-                if matches!(hook, Hook::Ingress | Hook::Egress) { "device lo" } else { "" };
-            let text = format!(
-                "table {family} t {{ chain c {{ type {kind} hook {hook} {device} priority 0; }}; }}"
-            );
             // By another's hand it is refused, too.
-            if let Ok(done) = netns.command("nft").arg(&text).stderr(Stdio::null()).status() {
-                assert!(!done.success(), "{text}");
+            if let Ok(done) = by_another() {
+                assert!(!done, "{text}");
             }
         }
     });

@@ -32,7 +32,7 @@ fn is_there() -> bool {
         assert!(!tools::is_required("podman"), "podman, crun and busybox are not installed");
     }
     if !is_root || !is_there {
-        features::note("podman", "it takes root, podman, crun and a static busybox");
+        features::unsupported("podman", "it takes root, podman, crun and a static busybox");
     }
     is_root && is_there
 }

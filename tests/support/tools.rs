@@ -48,9 +48,7 @@ pub(crate) fn nft(place: &Place, arguments: &[&str]) -> Option<String> {
 /// What a tool prints, once it succeeds. Nothing where it is not installed.
 #[track_caller]
 pub(crate) fn run(place: &Place, tool: &str, arguments: &[&str]) -> Option<String> {
-    if !is_installed(tool) {
-        assert!(!is_required(tool), "{tool} is not installed, and NETLOOM_TEST requires it");
-        features::note(tool, "it is not installed");
+    if !is_there(tool) {
         return None;
     }
     let mut command = match &place.0 {
@@ -67,6 +65,17 @@ pub(crate) fn run(place: &Place, tool: &str, arguments: &[&str]) -> Option<Strin
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{tool} {}: {said}", arguments.join(" "));
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Whether a tool is installed; said aloud where it is not.
+#[track_caller]
+pub(crate) fn is_there(tool: &str) -> bool {
+    let is_installed = is_installed(tool);
+    if !is_installed {
+        assert!(!is_required(tool), "{tool} is not installed, and NETLOOM_TEST requires it");
+        features::note(tool, "it is not installed");
+    }
+    is_installed
 }
 
 fn is_installed(tool: &str) -> bool {

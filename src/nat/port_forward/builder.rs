@@ -215,7 +215,8 @@ impl PortForward {
     /// system call. A port of the protocol and address that is forwarded already is
     /// [`is_already_exists`](Error::is_already_exists), with the one that has it. A target without a
     /// route is [`ENETUNREACH`](Error::raw_os_error). Without `CAP_NET_ADMIN` it is
-    /// [`is_permission_denied`](Error::is_permission_denied).
+    /// [`is_permission_denied`](Error::is_permission_denied), and without `CAP_SYS_ADMIN` where it is the first use
+    /// of `nf_tables` in a namespace that the thread is not in.
     #[doc(alias("DNAT", "hostPort", "portmap", "-p"))]
     pub fn create(&self, netns: &Netns) -> Result<Owned<PortForwardHandle>, Error> {
         let mut made = create(netns, std::slice::from_ref(self))?;
