@@ -83,6 +83,54 @@ fn the_limit_of_open_files_is_reached_at_each_step() {
     });
 }
 
+/// What is to be put back has descriptors of its own for that.
+#[test]
+fn all_is_taken_down_where_no_descriptor_is_left() {
+    const FILTER: &str = "net.ipv4.conf.all.rp_filter";
+    support::isolated(|| {
+        let host = Netns::current().unwrap();
+        let red = Namespace::named("red").create().unwrap();
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        let up_and_down = || {
+            let bridge = Bridge::new("br0").address("10.0.0.1/24").up().create(&host).unwrap();
+            let cable = VethPair::new("port1", "eth0").create_between(&host, &red).unwrap();
+            let settings = [&host, &red].map(|netns| Sysctl::new(FILTER, 1).create(netns).unwrap());
+            let all6 = Forwarding::ipv6().create(&red).unwrap();
+            let forwarding = Forwarding::ipv4().create(&host).unwrap();
+            let nat = NatRule::masquerade().create(&host).unwrap();
+            let port = PortForward::new(8080, "10.0.0.2").create(&host).unwrap();
+            // A limit is of numbers: up to it all are taken.
+            setrlimit(Resource::RLIMIT_NOFILE, limit_for(40), hard).unwrap();
+            let (mut taken, mut refused) = (Vec::new(), None);
+            while refused.is_none() {
+                match fs::File::open("/") {
+                    Ok(file) => taken.push(file),
+                    Err(error) => refused = error.raw_os_error(),
+                }
+            }
+            // Those that hold nothing open first.
+            let settings = settings.map(Owned::delete).into_iter().collect::<Result<Vec<_>, _>>();
+            let others = (all6.delete(), forwarding.delete());
+            drop((port, nat, cable, bridge));
+            setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+            drop(taken);
+            assert_eq!(refused, Some(libc::EMFILE));
+            settings.unwrap();
+            others.0.unwrap();
+            others.1.unwrap();
+        };
+        // The first time opens sockets, which stay open.
+        up_and_down();
+        leaves_nothing(up_and_down);
+        for netns in [&host, &red] {
+            assert_eq!(netns.sysctl(FILTER).unwrap(), "0");
+        }
+        assert_eq!(host.sysctl("net.ipv4.ip_forward").unwrap(), "0");
+        assert_eq!(host.links().unwrap().len(), 1);
+        red.delete().unwrap();
+    });
+}
+
 /// They take turns with the socket that is open.
 #[test]
 fn threads_work_on_where_no_descriptor_is_left() {

@@ -1,7 +1,10 @@
 //! The settings of a namespace that have owners: what was there before them, and what each one set.
 
 use std::collections::BTreeMap;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, Weak};
+
+use nix::errno::Errno;
 
 use super::identity::NetnsId;
 use super::setting_id::{SettingId, is_gone};
@@ -30,7 +33,12 @@ static ALL: Mutex<BTreeMap<NetnsId, Weak<Held>>> = Mutex::new(BTreeMap::new());
 struct Holds {
     next: u64,
     by_id: BTreeMap<SettingId, Hold>,
+    /// Kept free for putting back, while there is something to put back.
+    spare: Vec<OwnedFd>,
 }
+
+/// What a file inside is reached by: the way home, a list, and the file itself.
+const SPARE: usize = 3;
 
 /// What was there before, and what each owner set, the last one in force.
 #[derive(Debug)]
@@ -146,6 +154,44 @@ impl Held {
         result
     }
 
+    /// Sets one by its file, which takes descriptors to be put back: they are kept from now on.
+    pub(super) fn set_file(
+        &self,
+        id: &SettingId,
+        value: &str,
+        namespace: BorrowedFd<'_>,
+    ) -> Result<u64, Cause> {
+        lock(&self.0).keep_spare(namespace)?;
+        let owner = self.set(id, value, id);
+        let mut holds = lock(&self.0);
+        holds.free_spare();
+        if owner.is_ok() {
+            // Where the last owner of another one went meanwhile.
+            holds.keep_spare(namespace).ok();
+        }
+        owner
+    }
+
+    /// Puts back what takes descriptors: where none is left, by those that were kept for it.
+    pub(super) fn with_spare(
+        &self,
+        namespace: BorrowedFd<'_>,
+        put_back: impl Fn() -> Result<(), Cause>,
+    ) -> Result<(), Cause> {
+        let done = put_back();
+        if !matches!(&done, Err(cause) if matches!(cause.errno(), Some(Errno::EMFILE | Errno::ENFILE)))
+        {
+            return done;
+        }
+        lock(&self.0).spare.clear();
+        let done = put_back();
+        let mut holds = lock(&self.0);
+        if !holds.by_id.is_empty() {
+            holds.keep_spare(namespace).ok();
+        }
+        done
+    }
+
     /// The setting is gone, with its link.
     pub(crate) fn forget(&self, id: &SettingId, owner: u64) {
         lock(&self.0).forget(id, owner);
@@ -153,6 +199,27 @@ impl Held {
 }
 
 impl Holds {
+    /// Any descriptor will do.
+    fn keep_spare(&mut self, one: BorrowedFd<'_>) -> Result<(), Cause> {
+        while self.spare.len() < SPARE {
+            match one.try_clone_to_owned() {
+                Ok(spare) => self.spare.push(spare),
+                Err(error) => {
+                    self.free_spare();
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where nothing is to be put back any more.
+    fn free_spare(&mut self) {
+        if self.by_id.is_empty() {
+            self.spare.clear();
+        }
+    }
+
     fn push(&mut self, id: SettingId, before: &str, owner: u64, now: String) {
         let original = self.without_switch(&id, before).unwrap_or(before).to_owned();
         let hold = self.by_id.entry(id).or_insert(Hold { original, values: Vec::new() });
@@ -191,6 +258,7 @@ impl Holds {
                 self.by_id.remove(id);
             }
         }
+        self.free_spare();
     }
 
     fn forget_all(&mut self, owner: u64) {
@@ -198,6 +266,7 @@ impl Holds {
             hold.values.retain(|(one, _)| *one != owner);
             !hold.values.is_empty()
         });
+        self.free_spare();
     }
 }
 

@@ -84,7 +84,7 @@ impl Sysctl {
         let set = || {
             let id = which();
             let link = id.link().map(|index| Seen::at(index, netns)).transpose()?;
-            let owner = netns.held_settings().set(&id, &self.value, &id)?;
+            let owner = netns.held_settings().set_file(&id, &self.value, netns.fd())?;
             Ok(SysctlHandle { netns: netns.clone(), name: self.name.clone(), id, link, owner })
         };
         there(netns, set).map_err(|cause: Cause| {
@@ -137,7 +137,7 @@ impl Remove for SysctlHandle {
             }
             there(&self.netns, || held.put_back(&self.id, self.owner, &self.id))
         };
-        put_back().map_err(|cause: Cause| {
+        held.with_spare(self.netns.fd(), put_back).map_err(|cause| {
             let error = cause.doing("put back sysctl", &self.name).in_namespace(&self.netns);
             if error.is_not_found() {
                 // It went with its link.
