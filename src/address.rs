@@ -114,7 +114,7 @@ impl Address {
             }
             explain(error, link.name())
         })?;
-        Ok(Owned::adopt(handle))
+        Ok(Owned::new(handle))
     }
 
     pub(crate) fn is_ipv6(&self) -> bool {
@@ -232,7 +232,7 @@ impl AddressHandle {
             (ours && view.prefix == self.prefix.prefix_len()).then(|| view.local())?
         });
         if listed.is_ok_and(|ours| ours.contains(&self.prefix.addr())) {
-            drop(Owned::adopt(self.clone()));
+            drop(Owned::new(self.clone()));
         }
     }
 }

@@ -46,6 +46,8 @@ pub(crate) enum Cause {
     Denied(Errno, &'static str),
     /// The kernel did not answer in time.
     TimedOut(Duration),
+    /// Somebody else has locked it, for longer than we wait.
+    Locked(&'static str),
     /// ENOBUFS: the kernel dropped answers that did not fit the receive buffer.
     Overrun,
     /// An answer may be there, but it can't be received.
@@ -63,6 +65,7 @@ impl fmt::Display for Cause {
             Self::Kernel(refusal) | Self::Lacking(refusal) => refusal.fmt(f),
             Self::System(errno) | Self::Denied(errno, _) => Told(*errno).fmt(f),
             Self::TimedOut(time) => write!(f, "no answer within {time:?}"),
+            Self::Locked(what) => write!(f, "{what} is locked by somebody else (flock)"),
             Self::Overrun => {
                 f.write_str("the kernel dropped answers: the receive buffer overflowed (ENOBUFS)")
             }
@@ -155,7 +158,7 @@ impl Cause {
             Self::Kernel(refusal) | Self::Lacking(refusal) => Some(refusal.errno),
             Self::System(errno) | Self::Unread(errno) | Self::Denied(errno, _) => Some(*errno),
             Self::Overrun => Some(Errno::ENOBUFS),
-            Self::TimedOut(_) => Some(Errno::ETIMEDOUT),
+            Self::TimedOut(_) | Self::Locked(_) => Some(Errno::ETIMEDOUT),
             Self::Invalid(_) | Self::Interrupted(_) | Self::Malformed(_) => None,
         }
     }
@@ -170,6 +173,7 @@ impl Cause {
             | Self::Lacking(_)
             | Self::System(_)
             | Self::Denied(..)
+            | Self::Locked(_)
             | Self::Interrupted(_) => false,
         }
     }

@@ -62,7 +62,7 @@ impl Forwarding {
     /// done is undone. For a whole namespace that is not the thread's, and for IPv6, it takes `CAP_SYS_ADMIN`, as
     /// [`Sysctl`](crate::Sysctl) does.
     pub fn create(&self, netns: &Netns) -> Result<Owned<ForwardingHandle>, Error> {
-        let mut on = Owned::adopt(ForwardingHandle { netns: netns.clone(), parts: Vec::new() });
+        let mut on = Owned::new(ForwardingHandle { netns: netns.clone(), parts: Vec::new() });
         if self.links.is_empty() {
             let name =
                 if self.ipv6 { "net.ipv6.conf.all.forwarding" } else { "net.ipv4.ip_forward" };

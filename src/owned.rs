@@ -28,6 +28,9 @@ pub(crate) mod sealed {
         /// Told when it is kept: what says that it has an owner is taken off.
         fn kept(&self) {}
 
+        /// Told when it is adopted: what says that it has an owner is put on.
+        fn adopted(&self) {}
+
         /// Leaves it to be deleted with others, where that is quicker: whether it did.
         fn remove_later(&self, _later: &mut Later) -> bool {
             false
@@ -74,8 +77,24 @@ pub struct Owned<H: Handle> {
 
 impl<H: Handle> Owned<H> {
     /// Takes on the duty to delete what `handle` stands for: the inverse of [`keep`](Self::keep).
+    ///
+    /// A link and a namespace's name are this process's from then on: [`reap`](crate::reap) finds them once it
+    /// was killed, and leaves them alone until then, whoever made them.
     pub fn adopt(handle: H) -> Self {
+        handle.adopted();
+        Self::new(handle)
+    }
+
+    /// Of what this process has just made.
+    pub(crate) fn new(handle: H) -> Self {
         Self { handle, process: Some(Process::current()) }
+    }
+
+    /// As where its process was killed.
+    #[cfg(test)]
+    pub(crate) fn abandoned(mut self) -> H {
+        self.process = None;
+        self.handle.clone()
     }
 
     /// Leaves it in the kernel and returns the handle.
@@ -304,7 +323,7 @@ mod tests {
 
     fn fake(errno: Option<Errno>) -> (Owned<Fake>, impl Fn() -> u32) {
         let count = Arc::new(AtomicU32::new(0));
-        let owned = Owned::adopt(Fake(Arc::clone(&count), errno));
+        let owned = Owned::new(Fake(Arc::clone(&count), errno));
         (owned, move || count.load(Ordering::Relaxed))
     }
 
@@ -319,7 +338,7 @@ mod tests {
         let (owned, count) = fake(None);
         let handle = owned.keep();
         assert_eq!(count(), 0);
-        drop(Owned::adopt(handle));
+        drop(Owned::new(handle));
         assert_eq!(count(), 1);
     }
 

@@ -89,9 +89,8 @@ pub struct Reaped {
 ///
 /// The kernel cleans up the rest by itself: anonymous namespaces with all that is in them, and NAT rules and
 /// published ports that are not [tagged](crate::NatRule::tagged). What was [kept](crate::Owned::keep), a link with a
-/// [group](crate::Bridge::group) of its own, a name that was
-/// [attached](crate::Namespace::attach) to a namespace that netloom did not make, what is persistent by a
-/// tag, and what other programs made is never among them.
+/// [group](crate::Bridge::group) of its own, a link that somebody else moved to another namespace, what is
+/// persistent by a tag, and what other programs made is never among them.
 ///
 /// ```
 /// # netloom::sandbox::enter()?;
@@ -105,7 +104,8 @@ pub struct Reaped {
 ///
 /// A process is alive as long as it, or a child forked from it, holds what the kernel gives to one
 /// process at a time: neither a process number that was given anew nor one of another container is
-/// taken for it. A namespace that a living process made is left alone, with its links.
+/// taken for it. For a name that is a lock on its file, out of reach of what runs inside the namespace. What
+/// was [adopted](crate::Owned::adopt) is the adopter's.
 ///
 /// # Errors
 ///

@@ -1,6 +1,7 @@
 //! The library's only `unsafe`: what std and nix leave to the caller to promise.
 #![allow(unsafe_code)]
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -242,6 +243,39 @@ pub(crate) fn namespace_of_socket(socket: BorrowedFd<'_>) -> io::Result<OwnedFd>
     const SIOCGSKNS: libc::Ioctl = 0x894c;
     // SAFETY: this request takes no argument, and a file that is no socket refuses it with ENOTTY.
     let fd = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCGSKNS) };
+    if fd == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new, so nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// What tells a socket's network namespace from any other until the machine starts anew
+/// (`SO_NETNS_COOKIE`, `net/core/sock.c`).
+pub(crate) fn namespace_cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut cookie = 0_u64;
+    let mut length = libc::socklen_t::try_from(size_of_val(&cookie)).map_err(io::Error::other)?;
+    // SAFETY: the kernel writes at most `length` bytes to `cookie`, which is as long, and their number to
+    // `length`; both live until then.
+    let got = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    if got == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A directory as it is without what is mounted in it (`open_tree(2)`): takes `CAP_SYS_ADMIN`.
+pub(crate) fn without_mounts(directory: &CStr) -> io::Result<OwnedFd> {
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
+    // SAFETY: the kernel reads the path up to its NUL, which a `CStr` has, and keeps nothing of it.
+    let fd =
+        unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, directory.as_ptr(), flags) };
+    let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
     if fd == -1 {
         return Err(io::Error::last_os_error());
     }

@@ -205,7 +205,7 @@ impl Firewall {
         let make = |name: &str| {
             let (transaction, handle) = self.transaction(netns, name);
             transaction.commit()?;
-            Ok(Owned::adopt(handle))
+            Ok(Owned::new(handle))
         };
         match name {
             Some(name) => make(&name),

@@ -88,7 +88,7 @@ impl PortGuard {
         let mut transaction = Transaction::new(firewall.bridged.netns());
         let chain = self.add_to(&mut transaction, firewall);
         transaction.commit()?;
-        Ok(Owned::adopt(PortGuardHandle { ports, chain, link: self.link.name().to_owned() }))
+        Ok(Owned::new(PortGuardHandle { ports, chain, link: self.link.name().to_owned() }))
     }
 
     pub(super) fn name(&self) -> &str {

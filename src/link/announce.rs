@@ -47,6 +47,6 @@ impl Link {
     fn notify_by_ndisc(&self) -> Result<Owned<SysctlHandle>, Error> {
         let link = (self.index, self.name.as_str());
         let setting = ("ipv6/conf", "ndisc_notify");
-        Sysctl::create_on_link(&self.netns, link, setting, 1).map(Owned::adopt)
+        Sysctl::create_on_link(&self.netns, link, setting, 1).map(Owned::new)
     }
 }

@@ -133,7 +133,7 @@ impl Bridge {
         }
         let request = request.kind(InfoKind::Bridge, Some(InfoData::Bridge(self.options())));
         let bridge = create_link(ACTION, netns, &self.settings, mac, request);
-        let bridge = Owned::adopt(bridge.map_err(|error| self.explain(error))?);
+        let bridge = Owned::new(bridge.map_err(|error| self.explain(error))?);
         let up = self.settings.up && !self.settings.born_up();
         configure(&bridge, &self.settings, Remaining { up, ..Remaining::default() })?;
         Ok(bridge)

@@ -215,7 +215,7 @@ impl BridgeVlan {
                 handle.remove().ok();
             }
         })?;
-        Ok(Owned::adopt(handle))
+        Ok(Owned::new(handle))
     }
 
     /// What a request says of it.

@@ -65,7 +65,7 @@ pub(super) fn create_link(
     };
     // It may be there: what bears this address was made by this request.
     if let Ok(Some(found)) = find() {
-        drop(Owned::adopt(born(found)));
+        drop(Owned::new(born(found)));
     }
     Err(failure)
 }

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use super::handle::Link;
 use super::message::LinkRequest;
 use crate::error::{Cause, Error};
-use crate::netlink::Requests;
+use crate::netlink::{Requests, Tag};
 use crate::netns::{Netns, NetnsId, Quoted};
 use crate::owned::sealed::Remove;
 use crate::owned::settled_in_two;
@@ -158,8 +158,11 @@ fn remove_group(netns: &Netns, links: &[&Link]) -> Result<Vec<Left>, Error> {
     let is_it =
         |list: &BTreeMap<u32, Listed>, at: u32| list.get(&at).is_some_and(|listed| listed.is_it);
     let before = list()?;
-    let group = unused_group(&before)
-        .ok_or_else(|| Cause::Invalid("no group is free".into()).doing("group", "links"))?;
+    // Held until all is done: where we are killed before that, the links are a dead process's.
+    let tag = unused_tag(netns, &before);
+    let group = tag.as_ref().map(Tag::number).or_else(|| unused_group(&before));
+    let group =
+        group.ok_or_else(|| Cause::Invalid("no group is free".into()).doing("group", "links"))?;
     let ours = |link: &&&Link| before.get(&link.index).is_some_and(|at| at.is_it && at.is_made);
     let grouped: Vec<_> = links.iter().filter(ours).copied().collect();
     let all_grouped = put_in_group(netns, &grouped, group);
@@ -176,7 +179,21 @@ fn remove_group(netns: &Netns, links: &[&Link]) -> Result<Vec<Left>, Error> {
         (true, false) => Left::Deleted,
         (true, true) => Left::There,
     };
-    Ok(links.iter().map(left).collect())
+    let left: Vec<_> = links.iter().map(left).collect();
+    // What stays is its owner's as before.
+    let stay = links.iter().zip(&left).filter(|(_, left)| **left == Left::There);
+    for (link, _) in stay {
+        if let Some(listed) = before.get(&link.index) {
+            put_in_group(netns, &[link], listed.group);
+        }
+    }
+    Ok(left)
+}
+
+/// One that none of these links is in. None where they go with us anyway, or it can't be had.
+fn unused_tag(netns: &Netns, links: &BTreeMap<u32, Listed>) -> Option<Tag> {
+    let is_unused = |tag: &Tag| links.values().all(|listed| listed.group != tag.number());
+    if netns.goes_with_us() { None } else { netns.fresh_tag().ok().filter(is_unused) }
 }
 
 /// Whether all are in it. One that is refused stays out; rtnetlink goes on with the others.

@@ -148,6 +148,10 @@ impl Remove for Link {
         self.untag();
     }
 
+    fn adopted(&self) {
+        self.tag();
+    }
+
     fn remove_later(&self, later: &mut Later) -> bool {
         later.with(|doomed: &mut Doomed| doomed.push(self.clone(), None));
         true

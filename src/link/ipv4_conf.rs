@@ -125,7 +125,7 @@ impl LinkSetting {
         let value = self.value.cast_signed().to_string();
         let over = OverNetlink { link, conf: self.conf };
         let owner = link.namespace().held_settings().set(&over.id(), &value, &over)?;
-        Ok(Owned::adopt(LinkSettingHandle { link: link.clone(), conf: self.conf, owner }))
+        Ok(Owned::new(LinkSettingHandle { link: link.clone(), conf: self.conf, owner }))
     }
 }
 

@@ -61,23 +61,41 @@ pub(crate) fn remove_dead(link: &Link) -> Result<bool, Error> {
 impl Link {
     /// Takes the tag off: what is kept belongs to nobody.
     pub(super) fn untag(&self) {
-        let is_ours = |group: u32| is_tag(group) && self.netns.tag_number() == Some(group);
-        let untagged = match self.info() {
-            Ok(info) if is_ours(info.group) => {
-                let request = LinkRequest::at(self.index).group(0);
-                self.request("keep", request, LinkRequest::change)
-            }
-            other => other.map(drop),
-        };
-        if let Err(error) = untagged {
+        if let Err(error) = self.change_tag("keep", || Ok(0)) {
             log::warn!("reaped once this process is dead: {error}");
         }
     }
 
-    /// The group to have in another namespace: its tag there, where it has one here.
+    /// Puts ours on, in the place of another's: what is adopted belongs to this process.
+    pub(super) fn tag(&self) {
+        if let Err(error) = self.change_tag("own", || Ok(self.netns.link_tag()?.unwrap_or(0))) {
+            log::warn!("not reaped once this process is dead: {error}");
+        }
+    }
+
+    /// A group that somebody chose stays.
+    fn change_tag(
+        &self,
+        action: &'static str,
+        tag: impl FnOnce() -> Result<u32, Cause>,
+    ) -> Result<(), Error> {
+        let group = self.info()?.group;
+        if group != 0 && !is_tag(group) {
+            return Ok(());
+        }
+        let tag = tag()
+            .map_err(|cause| cause.doing(action, Quoted(&self.name)).in_namespace(&self.netns))?;
+        if group == tag {
+            return Ok(());
+        }
+        self.request(action, LinkRequest::at(self.index).group(tag), LinkRequest::change)
+    }
+
+    /// The group to have in another namespace: our tag there, where it has ours here. Another's owner may
+    /// live.
     pub(super) fn group_in(&self, there: &Netns) -> Result<Option<u32>, Error> {
-        let info = self.info()?;
-        if !is_tag(info.group) {
+        let group = self.info()?.group;
+        if !is_tag(group) || self.netns.tag_number() != Some(group) {
             return Ok(None);
         }
         let tag = there.link_tag().map_err(|cause: Cause| {

@@ -171,7 +171,7 @@ impl VethPair {
         let near_link = create_link(ACTION, near, near_end, mac, request)
             .map_err(|error| self.explain_taken(error, near, peer))?;
         let Some(peer_index) = near_link.identity.link else {
-            drop(Owned::adopt(near_link));
+            drop(Owned::new(near_link));
             let cause = Cause::Malformed("a veth without its peer");
             return Err(cause.doing(ACTION, Quoted(&near_end.name)));
         };
@@ -179,7 +179,7 @@ impl VethPair {
         let identity = Identity { kind, mac: Some(peer_mac), link: Some(near_link.index) };
         let name = peer_end.name.clone();
         let far = Link { netns: peer.clone(), index: peer_index, name, identity };
-        let veth = Owned::adopt(Veth { near: near_link, peer: far });
+        let veth = Owned::new(Veth { near: near_link, peer: far });
         let explain = |error, netns, end: &Settings, index| match (&end.master, index) {
             (Some(master), Some(index)) => explain_master(error, netns, master, index),
             _ => error,
@@ -257,6 +257,11 @@ impl Remove for Veth {
     fn kept(&self) {
         self.near.kept();
         self.peer.kept();
+    }
+
+    fn adopted(&self) {
+        self.near.adopted();
+        self.peer.adopted();
     }
 
     fn remove_later(&self, later: &mut Later) -> bool {

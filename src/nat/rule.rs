@@ -335,7 +335,7 @@ impl NatRule {
                     .into()
             })
         })?;
-        Ok(Owned::adopt(handle))
+        Ok(Owned::new(handle))
     }
 
     /// What can't be, in words; the family where there is one only.

@@ -8,15 +8,15 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// When a wait ends, by the clock that never jumps.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Deadline(Instant);
+pub(crate) struct Deadline(Instant);
 
 impl Deadline {
     /// As long from now as an answer may take.
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self(Instant::now() + DEADLINE)
     }
 
-    pub(super) fn passed(&self) -> bool {
+    pub(crate) fn passed(&self) -> bool {
         Instant::now() >= self.0
     }
 }

@@ -8,6 +8,7 @@ mod echo;
 mod enter;
 mod entry;
 mod held;
+mod hold;
 mod holders;
 mod identity;
 mod inet;

@@ -4,11 +4,13 @@
 //! `/run/netns` is a shared mount point of its own, so that names reach other mount namespaces, and is
 //! locked while it becomes one. Source: ip-netns(8), iproute2's behaviour as of 6.1.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, open};
@@ -16,10 +18,12 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, SFlag, fstat, stat};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs, statfs};
 
+use super::hold::Hold;
 use super::identity::NetnsId;
 use super::open::Quoted;
 use crate::error::{Cause, Error, SYS_ADMIN, takes};
 use crate::fault;
+use crate::netlink::Deadline;
 
 pub(super) const DIRECTORY: &str = "/run/netns";
 
@@ -39,15 +43,10 @@ pub(super) fn check(name: &str, action: &'static str) -> Result<(), Error> {
     Err(Error::invalid(action, Quoted(name), reason))
 }
 
-/// The access rights of a file that is to become a name: such as no other program gives one. They are
-/// seen only while nothing is mounted on it.
-const RESERVED: u32 = 0o404;
-
-/// A name that is taken, and stands for nothing yet. Until this goes nobody takes it for one that a
-/// dead process left.
+/// A name that is taken, and stands for nothing yet.
 pub(super) struct Reserved<'a> {
     name: &'a str,
-    file: File,
+    hold: Hold,
     _lock: Flock<File>,
 }
 
@@ -56,15 +55,19 @@ pub(super) fn reserve(name: &str) -> Result<Reserved<'_>, Cause> {
     prepare_directory()?;
     let lock = lock_directory()?;
     fault::system_call("open")?;
-    let file = OpenOptions::new().write(true).create_new(true).mode(RESERVED).open(path(name));
-    let file = file.map_err(of_root)?;
-    Ok(Reserved { name, file, _lock: lock })
+    let hold = Hold::create(name).map_err(of_root)?;
+    Ok(Reserved { name, hold, _lock: lock })
 }
 
 impl Reserved<'_> {
     /// Mounts the namespace on it. EEXIST: `ip netns`, which takes no lock, made it another's.
     pub(super) fn bind(&self, namespace: BorrowedFd<'_>) -> Result<(), Cause> {
         if self.is_ours()? { bind(self.name, namespace) } else { Err(Errno::EEXIST.into()) }
+    }
+
+    /// What its owner has of it from then on.
+    pub(super) fn into_hold(self) -> Hold {
+        self.hold
     }
 
     /// Gives it back, after a failure, where it is still that file.
@@ -75,7 +78,7 @@ impl Reserved<'_> {
     }
 
     fn is_ours(&self) -> io::Result<bool> {
-        let own = self.file.metadata()?;
+        let own = self.hold.file().metadata()?;
         match fs::symlink_metadata(path(self.name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             there => there.map(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())),
@@ -83,33 +86,29 @@ impl Reserved<'_> {
     }
 }
 
-/// Whether a name was reserved by a process that was killed before it stood for a namespace.
-pub(super) fn is_unused(name: &str) -> Result<bool, Cause> {
+/// Whether the owner of a name is dead.
+pub(super) fn is_of_the_dead(name: &str) -> Result<bool, Cause> {
     let _lock = lock_directory()?;
-    is_reserved(&path(name))
+    Ok(Hold::of_the_dead(name)?.is_some())
 }
 
-/// Removes such a name; `false` where it is none.
-pub(super) fn remove_unused(name: &str) -> Result<bool, Cause> {
+/// Removes such a name where it stands for this namespace, or for none here; `false` where it is not, or
+/// gone.
+pub(super) fn remove_of_the_dead(name: &str, id: Option<NetnsId>) -> Result<bool, Cause> {
     let _lock = lock_directory()?;
+    // Held until it is gone: nobody adopts it meanwhile.
+    let Some(_hold) = Hold::of_the_dead(name)? else { return Ok(false) };
     let path = path(name);
-    if !is_reserved(&path)? {
+    if identity(&path) != id {
         return Ok(false);
     }
+    if id.is_some() {
+        let exactly = open_itself(&path)?;
+        umount_itself(&exactly)?;
+    }
+    fault::system_call("unlink")?;
     fs::remove_file(&path)?;
     Ok(true)
-}
-
-/// While the directory is locked by us, nobody is about to mount something on it.
-fn is_reserved(path: &Path) -> Result<bool, Cause> {
-    match fs::symlink_metadata(path) {
-        Ok(file) => {
-            let is_ours = file.is_file() && file.len() == 0 && file.mode() & 0o7777 == RESERVED;
-            Ok(is_ours && identity(path).is_none())
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Mounts the namespace on a name that was reserved: on that very file, and neither on what a symbolic link
@@ -159,9 +158,7 @@ fn delete_locked(name: &str, id: NetnsId, namespace: BorrowedFd<'_>) -> Result<(
         mount if identity_of(&mount) == Some(id) => mount,
         _ => return Err(Errno::ENOENT.into()),
     };
-    let exactly = format!("/proc/self/fd/{}", mount.as_raw_fd());
-    fault::system_call("umount")?;
-    umount2(exactly.as_str(), MntFlags::MNT_DETACH).map_err(takes(SYS_ADMIN))?;
+    umount_itself(&mount)?;
     match fault::system_call("unlink").map_err(Into::into).and_then(|()| fs::remove_file(&path)) {
         // Deleted and made anew by somebody else in this moment: theirs.
         Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => Ok(()),
@@ -172,6 +169,13 @@ fn delete_locked(name: &str, id: NetnsId, namespace: BorrowedFd<'_>) -> Result<(
         }
         Ok(()) => Ok(()),
     }
+}
+
+/// The mount that was looked at, and no other that is there by now.
+fn umount_itself(mount: &OwnedFd) -> Result<(), Cause> {
+    fault::system_call("umount")?;
+    let exactly = format!("/proc/self/fd/{}", mount.as_raw_fd());
+    umount2(exactly.as_str(), MntFlags::MNT_DETACH).map_err(takes(SYS_ADMIN))
 }
 
 /// All names, sorted, with what they stand for.
@@ -281,15 +285,21 @@ fn of_root(error: io::Error) -> Cause {
     }
 }
 
-/// The lock that `ip netns add` takes, too. Released when dropped.
+/// The lock that `ip netns add` takes, too. Released when dropped. Whoever may read the directory may lock
+/// it, and for ever: so this waits no longer than for an answer of the kernel.
 fn lock_directory() -> Result<Flock<File>, Cause> {
     fault::system_call("flock")?;
     let mut directory = File::open(DIRECTORY)?;
+    let deadline = Deadline::start();
     loop {
-        match Flock::lock(directory, FlockArg::LockExclusive) {
+        match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => return Ok(lock),
-            Err((file, Errno::EINTR)) => directory = file,
+            Err((file, Errno::EWOULDBLOCK)) if !deadline.passed() => directory = file,
+            Err((_, Errno::EWOULDBLOCK)) => return Err(Cause::Locked(DIRECTORY)),
             Err((_, errno)) => return Err(errno.into()),
         }
+        thread::sleep(BETWEEN_TRIES);
     }
 }
+
+const BETWEEN_TRIES: Duration = Duration::from_millis(1);

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::birth::fresh;
 use super::named;
-use super::open::{Label, Netns, Quoted};
+use super::open::{Netns, Quoted};
 use crate::error::{Cause, Error};
 use crate::owned::Owned;
 
@@ -57,7 +57,7 @@ impl Namespace {
                 let netns = fresh().map_err(|cause| {
                     cause.doing("create", "a namespace").hint_on(Errno::EINVAL, || NO_THREAD.into())
                 })?;
-                Ok(Owned::adopt(netns))
+                Ok(Owned::new(netns))
             }
             Some(name) => create_named(name),
         }
@@ -89,13 +89,7 @@ impl Namespace {
             None => {
                 Err(Error::invalid(ACTION, netns, "an anonymous namespace has no name to attach"))
             }
-            Some(name) => naming(ACTION, name, || {
-                // One of ours lives by this name where we are killed.
-                if netns.sockets().is_private() {
-                    netns.tag_name()?;
-                }
-                Ok(netns.clone())
-            }),
+            Some(name) => naming(ACTION, name, || Ok(netns.clone())),
         }
     }
 }
@@ -106,12 +100,7 @@ const NO_THREAD: &str = "a process that has called unshare(CLONE_NEWPID) can't s
 
 fn create_named(name: &str) -> Result<Owned<Netns>, Error> {
     const ACTION: &str = "create namespace";
-    naming(ACTION, name, || {
-        let netns = fresh()?;
-        // Before it has its name: from then on it may outlive us.
-        netns.tag_name()?;
-        Ok(netns)
-    })
+    naming(ACTION, name, fresh)
 }
 
 /// Takes a name, and gives it to the namespace that `namespace` brings.
@@ -126,11 +115,17 @@ fn naming(
         named::reserve(name).map_err(|cause| named::explain_taken(cause, action, name))?;
     let attach = || {
         let netns = namespace()?;
+        // From then on it may outlive us, with the links that are made in it.
+        netns.sockets().outlive_us(netns.as_fd())?;
         reserved.bind(netns.as_fd())?;
-        Ok(netns.relabeled(Label::Named(name.to_owned())))
+        Ok(netns)
     };
-    attach().map(Owned::adopt).map_err(|cause: Cause| {
-        reserved.release();
-        cause.doing(action, Quoted(name))
-    })
+    match attach() {
+        Ok(netns) => Ok(Owned::new(netns.named(name, reserved.into_hold()))),
+        Err(cause) => {
+            let cause: Cause = cause;
+            reserved.release();
+            Err(cause.doing(action, Quoted(name)))
+        }
+    }
 }

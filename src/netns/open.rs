@@ -4,14 +4,15 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use netlink_packet_core::NLM_F_DUMP;
 
 use super::held::Held;
+use super::hold::Hold;
 use super::identity::NetnsId;
 use super::named;
-use super::sockets::{NfTables, Sockets};
+use super::sockets::{NfTables, Sockets, lock};
 use crate::error::{Cause, Error};
 use crate::netlink::{Batch, Protocol, Requests, RouteRequest, Socket};
 use crate::owned::sealed::Remove;
@@ -34,6 +35,8 @@ use crate::wire::message::Message;
 pub struct Netns {
     inner: Arc<Inner>,
     label: Arc<Label>,
+    /// None until its name has an owner.
+    hold: Arc<Mutex<Option<Hold>>>,
 }
 
 struct Inner {
@@ -57,7 +60,7 @@ pub(crate) enum Label {
 
 impl Netns {
     pub(super) fn assemble(file: OwnedFd, label: Label, sockets: Sockets) -> Result<Self, Cause> {
-        let netns = Self::born(file, sockets).relabeled(label);
+        let netns = Self::labelled(file, label, sockets);
         let id = NetnsId::of(netns.fd())?;
         netns.inner.id.get_or_init(|| id);
         Ok(netns)
@@ -65,13 +68,27 @@ impl Netns {
 
     /// One that was just made.
     pub(super) fn born(file: OwnedFd, sockets: Sockets) -> Self {
-        let inner = Inner { file, id: OnceLock::new(), sockets, held: OnceLock::new() };
-        Self { inner: Arc::new(inner), label: Arc::new(Label::Anonymous) }
+        Self::labelled(file, Label::Anonymous, sockets)
     }
 
-    /// The same namespace, with the same sockets, under a name.
-    pub(super) fn relabeled(&self, label: Label) -> Self {
-        Self { inner: Arc::clone(&self.inner), label: Arc::new(label) }
+    fn labelled(file: OwnedFd, label: Label, sockets: Sockets) -> Self {
+        let inner = Inner { file, id: OnceLock::new(), sockets, held: OnceLock::new() };
+        Self { inner: Arc::new(inner), label: Arc::new(label), hold: Arc::default() }
+    }
+
+    /// The same namespace, with the same sockets, under a name and with what says that it has an owner.
+    pub(super) fn named(&self, name: &str, hold: Hold) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            label: Arc::new(Label::Named(name.to_owned())),
+            hold: Arc::new(Mutex::new(Some(hold))),
+        }
+    }
+
+    /// As where the owner of its name was killed.
+    #[cfg(test)]
+    pub(crate) fn let_go_of_name(&self) {
+        drop(lock(&self.hold).take());
     }
 
     /// Its identity.
@@ -239,6 +256,27 @@ impl Remove for Netns {
     }
 
     fn kept(&self) {
-        self.untag_name();
+        let Some(hold) = lock(&self.hold).take() else { return };
+        if let Err(error) = hold.keep() {
+            let error =
+                Cause::from(error).doing("keep namespace", Quoted(self.name().unwrap_or("")));
+            log::warn!("reaped once this process is dead: {error}");
+        }
+    }
+
+    fn adopted(&self) {
+        let Some(name) = self.name() else { return };
+        let mut hold = lock(&self.hold);
+        if hold.is_some() {
+            return;
+        }
+        match Hold::adopt(name) {
+            Ok(Some(adopted)) => *hold = Some(adopted),
+            Ok(None) => log::debug!("the name {} has another owner", Quoted(name)),
+            Err(cause) => {
+                let error = cause.doing("own namespace", Quoted(name));
+                log::warn!("not reaped once this process is dead: {error}");
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::enter::inside;
@@ -25,7 +26,7 @@ pub(super) struct Sockets {
     nf_tables: PerProcess<Option<NfTables>>,
     tag: PerProcess<Option<Tag>>,
     /// Whether the namespace is one that was made for us, and goes with us.
-    is_private: bool,
+    is_private: AtomicBool,
 }
 
 /// The `nf_tables` socket, and what lives and dies with it.
@@ -52,7 +53,7 @@ impl Sockets {
     /// take privileges that a thread which is here already does not need.
     pub(super) fn open_here() -> Result<Self, Cause> {
         let tag = PerProcess::new(Some(Tag::open_here()?));
-        Ok(Self { tag, is_private: false, ..Self::private(Socket::open(Protocol::Route)?) })
+        Ok(Self { tag, is_private: false.into(), ..Self::private(Socket::open(Protocol::Route)?) })
     }
 
     /// Of a namespace that has just been made, with its first socket: it goes with us, unless it gets a name.
@@ -65,12 +66,19 @@ impl Sockets {
             ],
             nf_tables: PerProcess::new(None),
             tag: PerProcess::new(None),
-            is_private: true,
+            is_private: true.into(),
         }
     }
 
     pub(super) fn is_private(&self) -> bool {
-        self.is_private
+        self.is_private.load(Ordering::Relaxed)
+    }
+
+    /// The namespace is to have a name: links that are made in it need a tag from now on.
+    pub(super) fn outlive_us(&self, namespace: BorrowedFd<'_>) -> Result<(), Cause> {
+        self.tag(namespace)?;
+        self.is_private.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The number that is held here for as long as these sockets are open; held from the first time on.

@@ -62,7 +62,7 @@ impl Sysctl {
     #[doc(alias = "sysctl -w")]
     pub fn create(&self, netns: &Netns) -> Result<Owned<SysctlHandle>, Error> {
         let parts = parts(&self.name).map_err(|reason| Error::invalid(ACTION, self, reason))?;
-        self.hold(netns, || SettingId::of_parts(&parts)).map(Owned::adopt)
+        self.hold(netns, || SettingId::of_parts(&parts)).map(Owned::new)
     }
 
     /// Sets it, where a link's own is meant, by the link's index.

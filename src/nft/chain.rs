@@ -127,7 +127,7 @@ impl Chain {
         let mut transaction = Transaction::new(&table.netns);
         let handle = transaction.create_chain(table, self);
         transaction.commit()?;
-        Ok(Owned::adopt(handle))
+        Ok(Owned::new(handle))
     }
 
     pub(super) fn check(&self, netns: &Netns, family: Family) -> Result<(), Error> {

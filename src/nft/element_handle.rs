@@ -18,7 +18,7 @@ impl Element {
         let mut transaction = Transaction::new(&set.table.netns);
         transaction.create_element(set, self);
         transaction.commit()?;
-        Ok(Owned::adopt(ElementHandle { set: set.clone(), element: self.clone() }))
+        Ok(Owned::new(ElementHandle { set: set.clone(), element: self.clone() }))
     }
 }
 

@@ -127,7 +127,7 @@ impl Flowtable {
         let mut transaction = Transaction::new(&table.netns);
         let handle = transaction.create_flowtable(table, self);
         transaction.commit()?;
-        Ok(Owned::adopt(handle))
+        Ok(Owned::new(handle))
     }
 
     pub(super) fn check(&self, netns: &Netns, family: Family) -> Result<(), Error> {

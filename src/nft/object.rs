@@ -196,7 +196,7 @@ impl Object {
         let mut transaction = Transaction::new(&table.netns);
         let handle = transaction.create_object(table, self);
         transaction.commit()?;
-        Ok(Owned::adopt(handle))
+        Ok(Owned::new(handle))
     }
 
     pub(super) fn message(&self, table: &str) -> Result<wire::Object, Error> {

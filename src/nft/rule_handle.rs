@@ -60,7 +60,7 @@ fn one(
     let mut transaction = Transaction::new(&chain.table.netns);
     let handle = work(&mut transaction);
     transaction.commit()?;
-    Ok(Owned::adopt(handle))
+    Ok(Owned::new(handle))
 }
 
 /// A rule of ours that exists.

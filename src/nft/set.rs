@@ -212,7 +212,7 @@ macro_rules! setters {
                 let mut transaction = Transaction::new(&table.netns);
                 let handle = transaction.create(table, &self.0);
                 transaction.commit()?;
-                Ok(Owned::adopt(handle))
+                Ok(Owned::new(handle))
             }
 
             /// Its name.

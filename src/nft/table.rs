@@ -140,7 +140,7 @@ impl Table {
         let mut transaction = Transaction::new(netns);
         let handle = transaction.create_table(self);
         transaction.commit()?;
-        Ok(Owned::adopt(handle))
+        Ok(Owned::new(handle))
     }
 
     /// The persistent tables with this tag. [`Owned::adopt`] takes on the duty to delete one.

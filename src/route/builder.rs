@@ -177,7 +177,7 @@ impl Route {
         let handle = RouteHandle { netns: netns.clone(), message: message.into() };
         let mut requests = Requests::new();
         self.push_to(&mut requests, ACTION, index);
-        let added = Owned::adopt(handle);
+        let added = Owned::new(handle);
         match netns.send(requests, |_, _| ()) {
             Ok(()) => Ok(added),
             // It may be there. Dropped here, it goes by its whole tuple, our protocol number included.

@@ -53,7 +53,7 @@ impl Route {
                 Err(failure) => failures.push(failure),
             }
         }
-        let owned = Owned::adopt(RoutesHandle { netns: netns.clone(), routes: Arc::new(made) });
+        let owned = Owned::new(RoutesHandle { netns: netns.clone(), routes: Arc::new(made) });
         if failures.is_empty() { Ok(owned) } else { Err(CreateAllError { failures, owned }) }
     }
 }

@@ -77,11 +77,12 @@ fn leave_five(host: &Netns) {
     let number = |netns: &Netns| netns.run(|| Tag::open_here().unwrap().number()).unwrap();
     let dead = number(host);
     for name in ["dead0", "dead1", "dead2"] {
-        drop(Bridge::new(name).group(dead).create(host).unwrap().keep());
+        drop(Bridge::new(name).group(dead).create(host).unwrap().abandoned());
     }
     for name in ["lab0", "lab1"] {
-        let lab = Namespace::named(name).create().unwrap().keep();
-        lab.set_name_tag(number(&lab)).unwrap();
+        let lab = Namespace::named(name).create().unwrap();
+        lab.let_go_of_name();
+        drop(lab.keep());
     }
 }
 

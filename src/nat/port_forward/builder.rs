@@ -288,7 +288,7 @@ fn create(netns: &Netns, forwards: &[PortForward]) -> Result<Vec<Owned<PortForwa
         None => held::create(netns, &mappings, first)?,
         Some(_) => persistent::create(netns, &mappings, &tags, first)?,
     };
-    let owned: Vec<_> = handles.into_iter().map(Owned::adopt).collect();
+    let owned: Vec<_> = handles.into_iter().map(Owned::new).collect();
     // An error here has all of them go again, with their owners.
     stale::forget_others(netns, &mappings)?;
     Ok(owned)

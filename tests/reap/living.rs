@@ -1,0 +1,287 @@
+//! What a living process owns is left alone wherever it is, and whoever looks; what a dead one owned is found
+//! wherever it died.
+
+use std::env;
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use netloom::{Bridge, Namespace, Netns, Owned, Together, VethPair};
+use nix::fcntl::{Flock, FlockArg};
+use nix::mount::{MntFlags, umount2};
+use nix::sys::stat::{Mode, umask};
+
+use super::support::snapshot::Snapshot;
+use super::support::{self, features, tools};
+use super::{HELPER, NUMBER, WAIT, helper, kill, ready, reaped, start_and_wait};
+
+fn is_helper(name: &str) -> bool {
+    env::var(HELPER).as_deref() == Ok(name)
+}
+
+/// A reaper that does not see what is mounted on the names.
+#[test]
+#[ignore = "started by another test"]
+fn agent() {
+    if is_helper("living::agent") {
+        for name in ["live", "kept"] {
+            umount2(format!("/run/netns/{name}").as_str(), MntFlags::MNT_DETACH).unwrap();
+        }
+        let done = netloom::reap().unwrap();
+        let removed: Vec<_> = done.removed.iter().map(ToString::to_string).collect();
+        assert_eq!(removed, ["name `dead` without a namespace"], "{:?}", done.failures);
+        println!("ready");
+    }
+}
+
+#[test]
+fn a_name_is_its_owners_where_its_mount_is_not_seen_too() {
+    support::isolated(|| {
+        let live = Namespace::named("live").create().unwrap();
+        let kept = Namespace::named("kept").create().unwrap().keep();
+        // As where its owner was killed, in a mount namespace that is gone.
+        std::fs::write("/run/netns/dead", "").unwrap();
+        mode("/run/netns/dead", 0o404);
+        let agent = helper("living::agent", 0);
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount", "--propagation", "private"]).arg(agent.get_program());
+        unshare.args(agent.get_args()).envs(agent.get_envs().map(|(k, v)| (k, v.unwrap())));
+        unshare.stdout(Stdio::piped());
+        let mut agent = ready(unshare.spawn().unwrap());
+        assert!(agent.wait().unwrap().success());
+        Netns::open("live").unwrap();
+        Netns::open("kept").unwrap();
+        live.delete().unwrap();
+        Owned::adopt(kept).delete().unwrap();
+    });
+}
+
+fn mode(path: &str, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn what_was_adopted_is_no_dead_process_s() {
+    support::isolated(|| {
+        drop(Namespace::named("first").create().unwrap());
+        let before = Snapshot::take();
+        kill(start_and_wait(1));
+        kill(start_and_wait(2));
+        let host = Netns::current().unwrap();
+        let bridge = Owned::adopt(host.link("br1").unwrap());
+        let name = Owned::adopt(Netns::open("lab1").unwrap());
+        let kept = Owned::adopt(host.link("br2").unwrap()).keep();
+        let kept_name = Owned::adopt(Netns::open("lab2").unwrap()).keep();
+        let done = netloom::reap().unwrap();
+        assert!(done.failures.is_empty(), "{:?}", done.failures);
+        drop(done);
+        for link in ["br1", "br2"] {
+            host.link(link).unwrap();
+        }
+        for name in ["lab1", "lab2"] {
+            Netns::open(name).unwrap();
+        }
+        bridge.delete().unwrap();
+        name.delete().unwrap();
+        Owned::adopt(kept).delete().unwrap();
+        Owned::adopt(kept_name).delete().unwrap();
+        drop(host);
+        reaped(&before, "the rest");
+    });
+}
+
+/// What was kept, and adopted by a process that dies, is that one's.
+#[test]
+#[ignore = "started by another test, to be killed"]
+fn adopter() {
+    if is_helper("living::adopter") {
+        let host = Netns::current().unwrap();
+        let _link = Owned::adopt(host.link("br0").unwrap());
+        let _name = Owned::adopt(Netns::open("red").unwrap());
+        println!("ready");
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+#[test]
+fn what_a_dead_process_had_adopted_is_found() {
+    support::isolated(|| {
+        drop(Namespace::named("first").create().unwrap());
+        let before = Snapshot::take();
+        let host = Netns::current().unwrap();
+        drop(Bridge::new("br0").create(&host).unwrap().keep());
+        drop(Namespace::named("red").create().unwrap().keep());
+        let adopter = ready(helper("living::adopter", 0).spawn().unwrap());
+        assert!(netloom::leftovers().unwrap().found().is_empty());
+        kill(adopter);
+        let left = netloom::leftovers().unwrap();
+        let found: Vec<_> = left.found().iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), 2, "{found:?}");
+        drop((left, host));
+        reaped(&before, "the adopted");
+    });
+}
+
+/// Moves a link of another's, and is gone.
+#[test]
+#[ignore = "started by another test"]
+fn mover() {
+    if is_helper("living::mover") {
+        let host = Netns::current().unwrap();
+        host.link("v1").unwrap().move_to(&Netns::open("red").unwrap()).unwrap();
+        println!("ready");
+    }
+}
+
+#[test]
+fn a_link_that_somebody_moved_is_its_owners_still() {
+    support::isolated(|| {
+        let host = Netns::current().unwrap();
+        let red = Namespace::named("red").create().unwrap();
+        let cable = VethPair::new("v1", "v2").create(&host).unwrap();
+        assert!(ready(helper("living::mover", 0).spawn().unwrap()).wait().unwrap().success());
+        let done = netloom::reap().unwrap();
+        assert!(done.removed.is_empty(), "{:?}", done.removed);
+        red.link("v1").unwrap();
+        host.link("v2").unwrap();
+        cable.delete().unwrap();
+        assert!(red.link("v1").is_err() && host.link("v2").is_err());
+    });
+}
+
+/// Whoever is in a namespace may change its links.
+#[test]
+fn what_is_done_inside_a_namespace_does_not_say_that_its_name_is_a_dead_process_s() {
+    support::isolated(|| {
+        let red = Namespace::named("red").create().unwrap();
+        for group in ["0", "1852571649", "1845493760"] {
+            if tools::run(&tools::Place::of_fd(&*red), "ip", &["link", "set", "lo", "group", group])
+                .is_none()
+            {
+                return;
+            }
+            let left = netloom::leftovers().unwrap();
+            assert!(left.found().is_empty(), "{group}: {:?}", left.found());
+        }
+    });
+}
+
+/// Links in a namespace that is kept, made by its handle.
+#[test]
+#[ignore = "started by another test, to be killed"]
+fn giver() {
+    if is_helper("living::giver") {
+        let red = Namespace::named("red").create().unwrap().keep();
+        let _bridge = Bridge::new("br0").create(&red).unwrap();
+        let blue = Namespace::anonymous().create().unwrap();
+        let blue = Namespace::named("blue").attach(&blue).unwrap().keep();
+        let _another = Bridge::new("br1").create(&blue).unwrap();
+        println!("ready");
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+#[test]
+fn links_of_a_dead_process_in_a_namespace_it_kept_are_found() {
+    support::isolated(|| {
+        drop(Namespace::named("first").create().unwrap());
+        let before = Snapshot::take();
+        kill(ready(helper("living::giver", 0).spawn().unwrap()));
+        let done = netloom::reap().unwrap();
+        let removed: Vec<_> = done.removed.iter().map(ToString::to_string).collect();
+        let expected = ["link `br1` in namespace `blue`", "link `br0` in namespace `red`"];
+        assert_eq!(removed, expected, "{:?}", done.failures);
+        drop(done);
+        for name in ["red", "blue"] {
+            Owned::adopt(Netns::open(name).unwrap()).delete().unwrap();
+        }
+        assert!(before.left_after().is_empty());
+    });
+}
+
+#[test]
+fn a_name_is_found_whatever_the_umask_of_its_maker() {
+    support::isolated(|| {
+        drop(Namespace::named("first").create().unwrap());
+        let before = Snapshot::take();
+        let mut builder = helper("builder", 1);
+        builder.env(WAIT, "1").env(NUMBER, "1");
+        // SAFETY of the closure: umask(2) is a system call and nothing else.
+        let masked = || {
+            umask(Mode::from_bits_truncate(0o777));
+            Ok(())
+        };
+        let builder = with_setup(&mut builder, masked);
+        kill(ready(builder.spawn().unwrap()));
+        reaped(&before, "under a umask");
+    });
+}
+
+#[allow(unsafe_code)]
+fn with_setup(
+    command: &mut Command,
+    setup: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static,
+) -> &mut Command {
+    // SAFETY: what is set up allocates nothing and takes no lock.
+    unsafe { command.pre_exec(setup) }
+}
+
+/// Bridges that go together, in a process that is killed before each of its messages.
+#[test]
+#[ignore = "started by another test, to be killed"]
+fn together() {
+    if is_helper("living::together") {
+        let host = Netns::current().unwrap();
+        let bridge = |n| Bridge::new(format!("br{n}")).create(&host).unwrap();
+        drop(Together::new((0..4).map(bridge).collect::<Vec<_>>()));
+        println!("ready");
+    }
+}
+
+#[test]
+fn links_that_were_about_to_go_together_are_found() {
+    support::isolated(|| {
+        if Command::new("strace").arg("--version").output().is_err() {
+            assert!(!tools::is_required("strace"), "strace is not installed, and is required");
+            features::note("strace", "it is not installed");
+            return;
+        }
+        let before = Snapshot::take();
+        let mut killed = 0;
+        for step in 1.. {
+            let of = helper("living::together", 0);
+            let mut strace = Command::new("strace");
+            strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=sendto"]);
+            strace.arg("-e").arg(format!("inject=sendto:signal=SIGKILL:when={step}"));
+            strace.arg(of.get_program()).args(of.get_args());
+            strace.envs(of.get_envs().map(|(k, v)| (k, v.unwrap())));
+            let ended = strace.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+            reaped(&before, &format!("killed before message {step}"));
+            if ended.success() {
+                break;
+            }
+            killed += 1;
+        }
+        // Four are made, grouped in one message, and deleted in another, between lists of what is there.
+        assert!(killed > 6, "{killed}");
+    });
+}
+
+/// Whoever may read the directory may lock it.
+#[test]
+fn a_lock_that_is_never_given_back_is_not_waited_for_for_ever() {
+    support::isolated(|| {
+        let first = Namespace::named("first").create().unwrap();
+        let directory = File::open("/run/netns").unwrap();
+        let lock = Flock::lock(directory, FlockArg::LockExclusive).unwrap();
+        let error = Namespace::named("second").create().unwrap_err();
+        assert!(error.is_timed_out() && error.to_string().contains("/run/netns"), "{error}");
+        drop(lock);
+        first.delete().unwrap();
+    });
+}
