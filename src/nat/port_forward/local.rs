@@ -82,8 +82,7 @@ pub(super) fn hold(netns: &Netns, links: &BTreeSet<u32>, step: Step<'_>) -> Resu
 }
 
 /// Has links that no mapping needs any more be as they were, those of the dead too; with the last goes what
-/// drops.
-/// Whether there was something to do.
+/// drops. Whether there was something to do.
 pub(crate) fn settle(netns: &Netns) -> Result<bool, Error> {
     let step: Step<'_> = ("put back", &"route_localnet");
     let doing = |cause: Cause| cause.doing(step.0, step.1);
