@@ -244,7 +244,7 @@ fn count_of(ledger: &Ledger, mapping: &Mapping, tag: &Tag<'_>) -> Result<u32, Er
 
 /// Where among those of its tag one more mapping is.
 fn next_place(count: &mut u32, mapping: &Mapping, tag: &Tag<'_>) -> Result<u16, Error> {
-    *count += 1;
+    *count = count.saturating_add(1);
     u16::try_from(*count).map_err(|error| {
         let text = &tag.text;
         let reason = format!("`{text}` has 65,535 mappings, as many as a tag can have: {error}");
