@@ -8,15 +8,15 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// When a wait ends, by the clock that never jumps.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Deadline(Instant);
+pub(super) struct Deadline(Instant);
 
 impl Deadline {
     /// As long from now as an answer may take.
-    pub(crate) fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self(Instant::now() + DEADLINE)
     }
 
-    pub(crate) fn passed(&self) -> bool {
+    pub(super) fn passed(&self) -> bool {
         Instant::now() >= self.0
     }
 }

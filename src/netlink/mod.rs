@@ -15,7 +15,7 @@ mod socket;
 mod tag;
 
 pub(crate) use batch::Batch;
-pub(crate) use deadline::{DEADLINE, Deadline};
+pub(crate) use deadline::DEADLINE;
 pub(crate) use exchange::Refusals;
 pub(crate) use request::RouteRequest;
 pub(crate) use requests::Requests;

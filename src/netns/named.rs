@@ -9,8 +9,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, open};
@@ -23,7 +23,7 @@ use super::identity::NetnsId;
 use super::open::Quoted;
 use crate::error::{Cause, Error, SYS_ADMIN, takes};
 use crate::fault;
-use crate::netlink::Deadline;
+use crate::netlink::DEADLINE;
 
 pub(super) const DIRECTORY: &str = "/run/netns";
 
@@ -289,17 +289,30 @@ fn of_root(error: io::Error) -> Cause {
 /// it, and for ever: so this waits no longer than for an answer of the kernel.
 fn lock_directory() -> Result<Flock<File>, Cause> {
     fault::system_call("flock")?;
-    let mut directory = File::open(DIRECTORY)?;
-    let deadline = Deadline::start();
-    loop {
-        match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(lock),
-            Err((file, Errno::EWOULDBLOCK)) if !deadline.passed() => directory = file,
-            Err((_, Errno::EWOULDBLOCK)) => return Err(Cause::Locked(DIRECTORY)),
-            Err((_, errno)) => return Err(errno.into()),
-        }
-        thread::sleep(BETWEEN_TRIES);
+    match Flock::lock(File::open(DIRECTORY)?, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((directory, Errno::EWOULDBLOCK)) => wait_in_line(directory),
+        Err((_, errno)) => Err(errno.into()),
     }
 }
 
-const BETWEEN_TRIES: Duration = Duration::from_millis(1);
+/// In the kernel's own line, where everybody's turn comes: whoever only tries again and again may never have
+/// one. On a thread, as flock(2) has no deadline; after one that has passed, the thread ends with its turn.
+fn wait_in_line(mut directory: File) -> Result<Flock<File>, Cause> {
+    let (sender, receiver) = mpsc::channel();
+    let wait = move || {
+        let locked = loop {
+            match Flock::lock(directory, FlockArg::LockExclusive) {
+                Ok(lock) => break Ok(lock),
+                Err((file, Errno::EINTR)) => directory = file,
+                Err((_, errno)) => break Err(errno),
+            }
+        };
+        drop(sender.send(locked));
+    };
+    thread::Builder::new().spawn(wait)?;
+    match receiver.recv_timeout(DEADLINE) {
+        Ok(locked) => Ok(locked?),
+        Err(_) => Err(Cause::Locked(DIRECTORY)),
+    }
+}

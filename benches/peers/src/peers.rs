@@ -205,9 +205,12 @@ impl Nlink {
         self.runtime.block_on(async {
             let set = Set::new("nlink", "s").family(Family::Ip).key_type(SetKeyType::Ipv4Addr);
             let elements: Vec<_> = elements.iter().copied().map(SetElement::ipv4).collect();
-            let made =
-                self.tables.transaction().add_table("nlink", Family::Ip).add_set(set.clone());
-            made.add_set_elements(&set, &elements).commit(&self.tables).await.unwrap();
+            let made = self.tables.transaction().add_table("nlink", Family::Ip);
+            made.add_set(set.clone()).commit(&self.tables).await.unwrap();
+            // It refuses more than one attribute holds, and has no room for more in a transaction.
+            for some in elements.chunks(4_000) {
+                self.tables.add_set_elements(&set, some).await.unwrap();
+            }
         });
     }
 

@@ -192,7 +192,7 @@ fn vlans_of_a_port() {
             return;
         }
         cable.near().leave_vlan(1).unwrap();
-        every_step(&["add VLAN 100 of `port1`", "leave VLAN `port1`"], || {
+        every_step(&["list VLANs of `port1`", "join VLAN `port1`", "leave VLAN `port1`"], || {
             let _vlan = vlan.create(cable.near())?;
             cable.near().leave_vlan(1)
         });

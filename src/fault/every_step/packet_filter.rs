@@ -129,7 +129,7 @@ fn flowtables() {
             return;
         }
         every_step(
-            &["create flowtable `fast`", "create chain `through`", "read the ruleset"],
+            &["create flowtable `fast`", "create chain `through`", "read flowtable `inet t fast`"],
             || {
                 let fast = fast.create(&table)?;
                 let _through = Chain::new("through")
