@@ -35,6 +35,12 @@ fn attach_some() {
     drop(fs::metadata("/netloom/end"));
 }
 
+fn release() -> (u32, u32) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map(|number| number.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
 #[test]
 fn an_attach_takes_at_most_twelve() {
     if std::env::var_os(TRACED).is_some() {
@@ -73,6 +79,8 @@ fn an_attach_takes_at_most_twelve() {
         println!("in {COUNTED}: {calls:?}");
         let sum: usize = calls.values().sum();
         assert!(sum >= 7 * COUNTED, "not all were seen: {calls:?}");
-        assert!(sum <= 12 * COUNTED, "{calls:?}");
+        // Where the kernel echoes no new link (before 6.2) that is looked up.
+        let most = if release() >= (6, 2) { 12 } else { 13 };
+        assert!(sum <= most * COUNTED, "{calls:?}");
     });
 }
