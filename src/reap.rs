@@ -117,16 +117,17 @@ pub fn leftovers() -> Result<Leftovers, Error> {
     let mut places = vec![here];
     for named in Netns::list()? {
         if named.id.is_none() {
-            match Netns::is_unused_name(&named.name) {
+            match Netns::is_name_of_the_dead(&named.name) {
                 Ok(true) => left.found.push(Leftover::Name(named.name)),
                 Ok(false) => {}
                 Err(error) => left.failures.push(error),
             }
             continue;
         }
-        match Netns::open(&named.name).and_then(|netns| Ok((netns.has_dead_name()?, netns))) {
-            Ok((true, netns)) => left.found.push(Leftover::Namespace(netns)),
-            Ok((false, netns)) if !places.contains(&netns) => places.push(netns),
+        let is_dead = |netns| Ok((netns, Netns::is_name_of_the_dead(&named.name)?));
+        match Netns::open(&named.name).and_then(is_dead) {
+            Ok((netns, true)) => left.found.push(Leftover::Namespace(netns)),
+            Ok((netns, false)) if !places.contains(&netns) => places.push(netns),
             Ok(_) => {}
             // Gone in the meantime.
             Err(error) if error.is_not_found() => {}

@@ -1,7 +1,6 @@
 //! The library's only `unsafe`: what std and nix leave to the caller to promise.
 #![allow(unsafe_code)]
 
-use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -10,6 +9,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::sync::mpsc;
 
+use nix::NixPath;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sched::{CloneFlags, clone, setns};
@@ -270,15 +270,14 @@ pub(crate) fn namespace_cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
 }
 
 /// A directory as it is without what is mounted in it (`open_tree(2)`): takes `CAP_SYS_ADMIN`.
-pub(crate) fn without_mounts(directory: &CStr) -> io::Result<OwnedFd> {
+pub(crate) fn without_mounts(directory: &str) -> Result<OwnedFd, Errno> {
     let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
     // SAFETY: the kernel reads the path up to its NUL, which a `CStr` has, and keeps nothing of it.
-    let fd =
-        unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, directory.as_ptr(), flags) };
-    let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
-    if fd == -1 {
-        return Err(io::Error::last_os_error());
-    }
+    let fd = directory.with_nix_path(|path| unsafe {
+        libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags)
+    })?;
+    // Every descriptor is one.
+    let fd = Errno::result(RawFd::try_from(fd).unwrap_or(-1))?;
     // SAFETY: the descriptor is new, so nobody else's.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

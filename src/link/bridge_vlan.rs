@@ -187,7 +187,7 @@ impl BridgeVlan {
     }
 
     /// Puts the port in it. Where the port is in one already, that gets these flags, and stays when the owner
-    /// goes.
+    /// goes. A [`pvid`](Self::pvid) that was another VLAN's is not given back to that.
     ///
     /// # Errors
     ///

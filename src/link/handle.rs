@@ -55,12 +55,9 @@ impl Netns {
     pub(super) fn look_up<T>(
         &self,
         request: LinkRequest,
-        mut read: impl FnMut(LinkView<'_>) -> Option<T>,
+        read: impl FnMut(LinkView<'_>) -> Option<T>,
     ) -> Result<T, Cause> {
-        let request = request.get();
-        let found =
-            self.route(|socket| socket.get(&request, |answer| read(LinkView::read(answer)?)))?;
-        found.ok_or(Cause::Malformed("a link without a name"))
+        self.look_up_link(&request.get(), read)
     }
 
     fn handle_of(&self, view: LinkView<'_>) -> Option<Link> {

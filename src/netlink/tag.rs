@@ -3,9 +3,8 @@
 //! A handle's tag in a namespace is the port number of a netlink socket that it keeps open there. The
 //! kernel gives a number to one socket only, and takes it back when the process dies, however it dies.
 //! A link carries the tag as its group from birth, in the very request that makes it. Where nobody holds
-//! the number, the maker is dead: no
-//! process number is involved that could be another's by now, nor one that another container counts
-//! differently, nor a clock.
+//! the number, the maker is dead: no process number is involved that could be another's by now, nor one
+//! that another container counts differently, nor a clock.
 //!
 //! A part of the number says which namespace it is held in: a link that somebody moved carries it along to
 //! where nobody holds it, and its maker may live all the same.
@@ -46,7 +45,7 @@ impl Tag {
         let first = u32::from_ne_bytes([a, b, c, d]);
         for attempt in 0..MOST {
             let number = place | first.wrapping_add(attempt) & NUMBERS;
-            if is_bound(&mut holder, number)? {
+            if binds(&mut holder, number)? {
                 return Ok(Self { number, _holder: holder });
             }
         }
@@ -57,7 +56,7 @@ impl Tag {
     /// can tell.
     pub(crate) fn take_here(number: u32) -> Result<Option<Self>, Cause> {
         let mut holder = socket()?;
-        if number & PLACE != place_of(&holder)? || !is_bound(&mut holder, number)? {
+        if number & PLACE != place_of(&holder)? || !binds(&mut holder, number)? {
             return Ok(None);
         }
         Ok(Some(Self { number, _holder: holder }))
@@ -82,7 +81,7 @@ fn place_of(socket: &Socket) -> Result<u32, Cause> {
 }
 
 /// Binds it to a number; `false` where somebody else holds that.
-fn is_bound(holder: &mut Socket, number: u32) -> Result<bool, Cause> {
+fn binds(holder: &mut Socket, number: u32) -> Result<bool, Cause> {
     match holder.bind(&SocketAddr::new(number, 0)) {
         Ok(()) => Ok(true),
         Err(error) if error.raw_os_error() == Some(Errno::EADDRINUSE as i32) => Ok(false),

@@ -1,6 +1,7 @@
 //! What of namespaces, links and names belongs to a dead process.
 
 use super::enter::inside;
+use super::identity::NetnsId;
 use super::named;
 use super::open::{Netns, Quoted};
 use crate::error::{Cause, Error};
@@ -9,8 +10,7 @@ use crate::netlink::Tag;
 impl Netns {
     /// The tag for a link that is made here; none in a namespace that goes with us anyway.
     pub(crate) fn link_tag(&self) -> Result<Option<u32>, Cause> {
-        let sockets = self.sockets();
-        if sockets.is_private() { Ok(None) } else { sockets.tag(self.fd()).map(Some) }
+        if self.goes_with_us() { Ok(None) } else { self.sockets().tag(self.fd()).map(Some) }
     }
 
     /// Whether all that is in it goes when this process dies.
@@ -35,40 +35,28 @@ impl Netns {
         inside(self.fd(), Tag::open_here).flatten()
     }
 
-    /// Whether the owner of its name is dead.
-    pub(crate) fn has_dead_name(&self) -> Result<bool, Error> {
-        let Some(name) = self.name() else { return Ok(false) };
-        named::is_of_the_dead(name).map_err(|cause| cause.doing(LOOK, Quoted(name)))
+    /// Whether a name has an owner who is dead, whatever it stands for here.
+    pub(crate) fn is_name_of_the_dead(name: &str) -> Result<bool, Error> {
+        named::is_of_the_dead(name)
+            .map_err(|cause| cause.doing("look for the owner of name", Quoted(name)))
     }
 
     /// Removes its name if that is so. `false`: it is not, or somebody was faster.
     pub(crate) fn remove_dead_name(&self) -> Result<bool, Error> {
         let Some(name) = self.name() else { return Ok(false) };
-        none_is_false(
-            named::remove_of_the_dead(name, Some(self.id()))
-                .map_err(|cause| cause.doing("delete namespace", Quoted(name))),
-        )
+        remove("delete namespace", name, Some(self.id()))
     }
 
-    /// Whether this name stands for nothing here, and its owner is dead.
-    pub(crate) fn is_unused_name(name: &str) -> Result<bool, Error> {
-        named::is_of_the_dead(name).map_err(|cause| cause.doing(LOOK, Quoted(name)))
-    }
-
-    /// Removes such a name. `false`: it is none, or gone.
+    /// Removes a name that stands for nothing here if that is so.
     pub(crate) fn remove_unused_name(name: &str) -> Result<bool, Error> {
-        none_is_false(
-            named::remove_of_the_dead(name, None)
-                .map_err(|cause| cause.doing("delete name", Quoted(name))),
-        )
+        remove("delete name", name, None)
     }
 }
 
-const LOOK: &str = "look for the owner of name";
-
-/// Somebody was faster.
-fn none_is_false(removed: Result<bool, Error>) -> Result<bool, Error> {
-    match removed {
+fn remove(action: &'static str, name: &str, id: Option<NetnsId>) -> Result<bool, Error> {
+    let removed = named::remove_of_the_dead(name, id);
+    match removed.map_err(|cause| cause.doing(action, Quoted(name))) {
+        // Somebody was faster.
         Err(error) if error.is_not_found() => Ok(false),
         removed => removed,
     }

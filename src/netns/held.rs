@@ -164,10 +164,11 @@ impl Held {
         lock(&self.0).keep_spare(namespace)?;
         let owner = self.set(id, value, id);
         let mut holds = lock(&self.0);
-        holds.free_spare();
         if owner.is_ok() {
             // Where the last owner of another one went meanwhile.
             holds.keep_spare(namespace).ok();
+        } else {
+            holds.free_spare();
         }
         owner
     }

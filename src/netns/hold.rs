@@ -26,8 +26,6 @@ const MASKED: u32 = 0o400;
 /// What stays, as `ip netns add` makes it.
 const KEPT: u32 = 0;
 
-const DIRECTORY: &std::ffi::CStr = c"/run/netns";
-
 /// A name's file, locked until this is dropped or the process dies.
 #[derive(Debug)]
 pub(super) struct Hold(Flock<File>);
@@ -92,12 +90,9 @@ fn locked(file: File) -> Result<Option<Hold>, Errno> {
 /// The empty file of a name, whatever is mounted on it. None where there is none.
 fn under_the_mount(name: &str) -> Result<Option<File>, Cause> {
     fault::system_call("open_tree")?;
-    let directory = match sys::without_mounts(DIRECTORY) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        directory => directory.map_err(|error| match Cause::from(error) {
-            Cause::System(errno) => takes(SYS_ADMIN)(errno),
-            cause => cause,
-        })?,
+    let directory = match sys::without_mounts(named::DIRECTORY) {
+        Err(Errno::ENOENT) => return Ok(None),
+        directory => directory.map_err(takes(SYS_ADMIN))?,
     };
     // Whatever it is: nothing is read.
     let itself = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;

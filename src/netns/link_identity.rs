@@ -62,13 +62,23 @@ impl Seen {
     fn look<T>(
         index: u32,
         netns: &Netns,
-        read: impl Fn(LinkView<'_>) -> Option<T>,
+        read: impl FnMut(LinkView<'_>) -> Option<T>,
     ) -> Result<T, Cause> {
         let mut request = LinkMessage::default();
         request.header.index = index;
-        let request = RouteRequest::GetLink(request);
+        netns.look_up_link(&RouteRequest::GetLink(request), read)
+    }
+}
+
+impl Netns {
+    /// What is read of the one link that a request asks for.
+    pub(crate) fn look_up_link<T>(
+        &self,
+        request: &RouteRequest,
+        mut read: impl FnMut(LinkView<'_>) -> Option<T>,
+    ) -> Result<T, Cause> {
         let found =
-            netns.route(|socket| socket.get(&request, |answer| read(LinkView::read(answer)?)))?;
+            self.route(|socket| socket.get(request, |answer| read(LinkView::read(answer)?)))?;
         found.ok_or(Cause::Malformed("a link without a name"))
     }
 }
