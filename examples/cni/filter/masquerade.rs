@@ -8,19 +8,12 @@ use netloom::Netns;
 use netloom::nft::{Element, Verdict};
 
 use super::rules::masquerade_chain;
-use super::{Filter, TABLE};
+use super::{Entry, Filter, TABLE};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 
 /// Where packets of a container that masquerades go, by its address.
 pub(super) const MASQUERADE: [&str; 2] = ["masquerade4", "masquerade6"];
-
-/// What a container is in.
-#[derive(Debug, Clone)]
-pub(super) struct Entry {
-    set: &'static str,
-    element: Element,
-}
 
 fn family(address: IpAddr) -> usize {
     usize::from(address.is_ipv6())
@@ -124,16 +117,13 @@ fn keyed(element: &Element) -> Element {
 
 /// Those of a container with these addresses.
 pub(super) fn entries(config: &Config, addresses: &[IpNet], tag: &str) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    let mut entry = |set, element: Element| {
-        entries.push(Entry { set, element: element.comment(tag) });
-    };
-    for address in addresses {
-        let (ip, family) = (address.addr(), family(address.addr()));
-        if config.masquerade {
-            let chain = masquerade_chain(address.trunc());
-            entry(MASQUERADE[family], Element::new(ip).verdict(Verdict::Goto(chain)));
-        }
+    if !config.masquerade {
+        return Vec::new();
     }
-    entries
+    let entry = |address: &IpNet| {
+        let verdict = Verdict::Goto(masquerade_chain(address.trunc()));
+        let element = Element::new(address.addr()).verdict(verdict).comment(tag);
+        Entry { set: MASQUERADE[family(address.addr())], element }
+    };
+    addresses.iter().map(entry).collect()
 }

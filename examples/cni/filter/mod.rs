@@ -8,7 +8,7 @@ mod rules;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use netloom::nft::{ChainHandle, Table, TableHandle, Transaction};
+use netloom::nft::{ChainHandle, Element, Table, TableHandle, Transaction};
 use netloom::{Netns, Owned};
 
 use crate::attachment::Attachment;
@@ -30,6 +30,13 @@ const ATTEMPTS: u32 = 64;
 #[derive(Debug, Clone)]
 pub(crate) struct Filter {
     table: TableHandle,
+}
+
+/// What a container or a network is in.
+#[derive(Debug, Clone)]
+struct Entry {
+    set: &'static str,
+    element: Element,
 }
 
 /// What was made for an attachment; gone again unless it is kept.

@@ -3,7 +3,7 @@
 use netloom::Owned;
 use netloom::nft::{Datum, Element, ElementHandle, SetHandle};
 
-use super::Filter;
+use super::{Entry, Filter};
 use crate::bridge::keep_all;
 use crate::config::{Config, IngressPolicy};
 use crate::failure::{Code, Failure};
@@ -14,13 +14,6 @@ use crate::host::Host;
 pub(super) const APART: &str = "apart";
 /// Those of them whose containers may talk to each other: the link, twice.
 pub(super) const TOGETHER: &str = "together";
-
-/// What a network is in.
-#[derive(Debug, Clone)]
-struct Entry {
-    set: &'static str,
-    element: Element,
-}
 
 /// What of a network's policy was changed; as it was again when it is dropped.
 #[derive(Debug, Default)]

@@ -29,12 +29,8 @@ impl Delegate {
             Failure::new(Code::Decode, problem)
         };
         let answer: Value = serde_json::from_str(&output).map_err(|error| unreadable(&error))?;
-        let read = |answer| {
-            let fields = Fields::of(answer)?;
-            NetworkResult::read(&fields)
-        };
-        let read: Result<_, Failure> = read(&answer);
-        read.map_err(|failure| unreadable(&failure))
+        let result = Fields::of(&answer).and_then(|fields| NetworkResult::read(&fields));
+        result.map_err(|failure| unreadable(&failure))
     }
 
     /// Whether it is installed.
