@@ -35,7 +35,7 @@ const WAIT: &str = "NETLOOM_REAP_WAIT";
 #[test]
 #[ignore = "started by other tests, to be killed"]
 fn builder() {
-    if env::var(HELPER).as_deref() == Ok("builder") {
+    if is_helper("builder") {
         let number = env::var(NUMBER).unwrap();
         loop {
             build(&number).unwrap();
@@ -78,10 +78,7 @@ fn build(n: &str) -> Result<(), Error> {
     let worker = container.worker()?;
     let command = container.command("sleep").arg("60").spawn()?;
     if env::var_os(WAIT).is_some() {
-        println!("ready");
-        loop {
-            thread::park();
-        }
+        wait_to_be_killed();
     }
     drop((command, worker, setting, sysctl, forwarding, table, guard, firewall));
     drop((port_forward, nat, route, address, cable4, cable3, cable2, cable1, name, named));
@@ -93,7 +90,7 @@ fn build(n: &str) -> Result<(), Error> {
 #[test]
 #[ignore = "started by another test, to be killed"]
 fn keeper() {
-    if env::var(HELPER).as_deref() != Ok("keeper") {
+    if !is_helper("keeper") {
         return;
     }
     let host = Netns::current().unwrap();
@@ -107,6 +104,14 @@ fn keeper() {
     Table::new(Family::Ip, "mine").persistent("lab").create(&host).unwrap().keep();
     // Persistent by what was asked for, kept or not.
     std::mem::forget(NatRule::masquerade().source("10.9.0.0/24").tagged("lab").create(&host));
+    wait_to_be_killed();
+}
+
+fn is_helper(name: &str) -> bool {
+    env::var(HELPER).as_deref() == Ok(name)
+}
+
+fn wait_to_be_killed() -> ! {
     println!("ready");
     loop {
         thread::park();
@@ -117,6 +122,15 @@ fn helper(name: &str, number: u32) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args([name, "--exact", "--ignored", "--nocapture"]);
     command.env(HELPER, name).env(NUMBER, number.to_string());
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+}
+
+/// The same, started by another program.
+fn started_by(program: &str, arguments: &[&str], helper: &Command) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).arg(helper.get_program()).args(helper.get_args());
+    command.envs(helper.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.stdout(Stdio::piped()).stderr(Stdio::null());
     command
 }
@@ -283,12 +297,9 @@ fn the_same_process_number_in_another_pid_namespace_is_another_process() {
         drop(Namespace::named("first").create().unwrap());
         let before = Snapshot::take();
         let container = |number: u32| {
-            let builder = helper("builder", number);
-            let mut unshare = Command::new("unshare");
-            unshare.args(["--pid", "--fork", "--kill-child"]).arg(builder.get_program());
-            unshare.args(builder.get_args()).envs(builder.get_envs().map(|(k, v)| (k, v.unwrap())));
-            unshare.env(WAIT, "1").stdout(Stdio::piped()).stderr(Stdio::null());
-            ready(unshare.spawn().unwrap())
+            let options = ["--pid", "--fork", "--kill-child"];
+            let mut unshare = started_by("unshare", &options, &helper("builder", number));
+            ready(unshare.env(WAIT, "1").spawn().unwrap())
         };
         // Each is process 1.
         let (dead, living) = (container(1), container(2));

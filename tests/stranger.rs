@@ -3,7 +3,8 @@
 mod support;
 
 use netloom::{
-    Address, Bridge, Error, Ipv4Conf, Namespace, Netns, Owned, Sysctl, VethEnd, VethPair,
+    Address, Bridge, Error, Ipv4Conf, Link, Namespace, Netns, Owned, Sysctl, Veth, VethEnd,
+    VethPair,
 };
 
 fn namespaces() -> Result<(Owned<Netns>, Owned<Netns>), Error> {
@@ -14,6 +15,17 @@ fn names(netns: &Netns) -> Vec<String> {
     netns.links().unwrap().into_iter().map(|link| link.name).collect()
 }
 
+/// The end of their cable that has the index our link had, moved to where that was.
+fn moved_to_the_index_of(mine: &Link, theirs: &Veth) -> Result<Link, Error> {
+    let mut moved = [theirs.near().clone(), theirs.peer().clone()]
+        .into_iter()
+        .find(|end| end.index() == mine.index())
+        .expect("an end with the index of ours");
+    moved.move_to(mine.namespace())?;
+    assert_eq!(moved.index(), mine.index(), "it keeps its index, as nobody has it there");
+    Ok(moved)
+}
+
 #[test]
 fn a_link_that_was_moved_to_our_deleted_ones_index_is_not_deleted() {
     support::isolated(|| {
@@ -21,12 +33,7 @@ fn a_link_that_was_moved_to_our_deleted_ones_index_is_not_deleted() {
         let mine = Bridge::new("mine").create(&here)?;
         let theirs = VethPair::new("eth0", "eth1").create(&elsewhere)?;
         Owned::adopt(here.link("mine")?).delete()?;
-        let mut moved = [theirs.near().clone(), theirs.peer().clone()]
-            .into_iter()
-            .find(|end| end.index() == mine.index())
-            .expect("an end with the index of ours");
-        moved.move_to(&here)?;
-        assert_eq!(moved.index(), mine.index(), "it keeps its index, as nobody has it there");
+        let moved = moved_to_the_index_of(&mine, &theirs)?;
         mine.delete()?;
         assert_eq!(names(&here), ["lo", moved.name()]);
         // The same by way of a group.
@@ -49,12 +56,7 @@ fn what_a_stranger_with_our_links_index_is_set_to_stays() {
         let sysctl = Sysctl::new("net.ipv4.conf.mine.rp_filter", 1).create(&here)?;
         let theirs = VethPair::new("eth0", "eth1").create(&elsewhere)?;
         Owned::adopt(here.link("mine")?).delete()?;
-        let mut moved = [theirs.near().clone(), theirs.peer().clone()]
-            .into_iter()
-            .find(|end| end.index() == mine.index())
-            .expect("an end with the index of ours");
-        moved.move_to(&here)?;
-        assert_eq!(moved.index(), mine.index());
+        let moved = moved_to_the_index_of(&mine, &theirs)?;
         let their_address = Address::new("10.0.0.2/24").create(&moved)?.keep();
         let their_setting = Ipv4Conf::ProxyArp.to(1).create(&moved)?;
         let filter = format!("net.ipv4.conf.{}.rp_filter", moved.name());

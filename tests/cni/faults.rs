@@ -13,7 +13,7 @@ use netloom::nft::Table;
 use serde_json::{Value, json};
 
 use super::plugin::{Answer, Host, answer, container, program, with};
-use super::support::{self, features, kernel, tools};
+use super::support::{self, kernel, tools};
 
 /// A system call, and what becomes of the k-th of its kind.
 type Fault = (&'static str, &'static str);
@@ -41,15 +41,6 @@ const FAULTS: &[Fault] = &[
 
 /// Where `strace` tells what it did.
 const LOG: &str = "/run/strace";
-
-fn is_there() -> bool {
-    let is_there = Command::new("strace").arg("--version").output().is_ok();
-    if !is_there {
-        assert!(!tools::is_required("strace"), "strace is not installed, and is required");
-        features::note("strace", "it is not installed");
-    }
-    is_there
-}
 
 /// What a command answered, and the calls that failed; none where there were not as many.
 fn call(
@@ -149,7 +140,7 @@ fn network(host: &Host) -> Value {
 #[track_caller]
 fn with_strace(test: impl FnOnce()) {
     support::isolated(|| {
-        if is_there() {
+        if tools::is_there("strace") {
             test();
         }
     });

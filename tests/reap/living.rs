@@ -1,23 +1,18 @@
 //! What a living process owns is left alone wherever it is, and whoever looks; what a dead one owned is found
 //! wherever it died.
 
-use std::env;
 use std::fs::File;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use netloom::{Bridge, Namespace, Netns, Owned, Together, VethPair};
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, umount2};
-use nix::sys::stat::{Mode, umask};
 
 use super::support::snapshot::Snapshot;
-use super::support::{self, features, tools};
-use super::{HELPER, NUMBER, WAIT, helper, kill, ready, reaped, start_and_wait};
-
-fn is_helper(name: &str) -> bool {
-    env::var(HELPER).as_deref() == Ok(name)
-}
+use super::support::{self, tools};
+use super::{
+    WAIT, helper, is_helper, kill, ready, reaped, start_and_wait, started_by, wait_to_be_killed,
+};
 
 /// A reaper that does not see what is mounted on the names.
 #[test]
@@ -42,12 +37,9 @@ fn a_name_is_its_owners_where_its_mount_is_not_seen_too() {
         // As where its owner was killed, in a mount namespace that is gone.
         std::fs::write("/run/netns/dead", "").unwrap();
         mode("/run/netns/dead", 0o404);
-        let agent = helper("living::agent", 0);
-        let mut unshare = Command::new("unshare");
-        unshare.args(["--mount", "--propagation", "private"]).arg(agent.get_program());
-        unshare.args(agent.get_args()).envs(agent.get_envs().map(|(k, v)| (k, v.unwrap())));
-        unshare.stdout(Stdio::piped());
-        let mut agent = ready(unshare.spawn().unwrap());
+        let options = ["--mount", "--propagation", "private"];
+        let mut unshare = started_by("unshare", &options, &helper("living::agent", 0));
+        let mut agent = ready(unshare.stderr(Stdio::inherit()).spawn().unwrap());
         assert!(agent.wait().unwrap().success());
         Netns::open("live").unwrap();
         Netns::open("kept").unwrap();
@@ -99,10 +91,7 @@ fn adopter() {
         let host = Netns::current().unwrap();
         let _link = Owned::adopt(host.link("br0").unwrap());
         let _name = Owned::adopt(Netns::open("red").unwrap());
-        println!("ready");
-        loop {
-            std::thread::park();
-        }
+        wait_to_be_killed();
     }
 }
 
@@ -179,10 +168,7 @@ fn giver() {
         let blue = Namespace::anonymous().create().unwrap();
         let blue = Namespace::named("blue").attach(&blue).unwrap().keep();
         let _another = Bridge::new("br1").create(&blue).unwrap();
-        println!("ready");
-        loop {
-            std::thread::park();
-        }
+        wait_to_be_killed();
     }
 }
 
@@ -209,26 +195,11 @@ fn a_name_is_found_whatever_the_umask_of_its_maker() {
     support::isolated(|| {
         drop(Namespace::named("first").create().unwrap());
         let before = Snapshot::take();
-        let mut builder = helper("builder", 1);
-        builder.env(WAIT, "1").env(NUMBER, "1");
-        // SAFETY of the closure: umask(2) is a system call and nothing else.
-        let masked = || {
-            umask(Mode::from_bits_truncate(0o777));
-            Ok(())
-        };
-        let builder = with_setup(&mut builder, masked);
-        kill(ready(builder.spawn().unwrap()));
+        let masked = ["-c", "umask 777 && exec \"$@\"", "sh"];
+        let mut builder = started_by("sh", &masked, &helper("builder", 1));
+        kill(ready(builder.env(WAIT, "1").spawn().unwrap()));
         reaped(&before, "under a umask");
     });
-}
-
-#[allow(unsafe_code)]
-fn with_setup(
-    command: &mut Command,
-    setup: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static,
-) -> &mut Command {
-    // SAFETY: what is set up allocates nothing and takes no lock.
-    unsafe { command.pre_exec(setup) }
 }
 
 /// Bridges that go together, in a process that is killed before each of its messages.
@@ -246,21 +217,16 @@ fn together() {
 #[test]
 fn links_that_were_about_to_go_together_are_found() {
     support::isolated(|| {
-        if Command::new("strace").arg("--version").output().is_err() {
-            assert!(!tools::is_required("strace"), "strace is not installed, and is required");
-            features::note("strace", "it is not installed");
+        if !tools::is_there("strace") {
             return;
         }
         let before = Snapshot::take();
         let mut killed = 0;
         for step in 1.. {
-            let of = helper("living::together", 0);
-            let mut strace = Command::new("strace");
-            strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=sendto"]);
-            strace.arg("-e").arg(format!("inject=sendto:signal=SIGKILL:when={step}"));
-            strace.arg(of.get_program()).args(of.get_args());
-            strace.envs(of.get_envs().map(|(k, v)| (k, v.unwrap())));
-            let ended = strace.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+            let inject = format!("inject=sendto:signal=SIGKILL:when={step}");
+            let options = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=sendto", "-e", &inject];
+            let mut strace = started_by("strace", &options, &helper("living::together", 0));
+            let ended = strace.stdout(Stdio::null()).status().unwrap();
             reaped(&before, &format!("killed before message {step}"));
             if ended.success() {
                 break;
