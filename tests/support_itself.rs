@@ -183,3 +183,24 @@ fn a_tool_looks_where_it_is_told_to() {
         assert!(!support::ip(&Place::here(), &["link"]).unwrap().contains("br7"));
     });
 }
+
+/// As `strace` writes it where another thread makes one meanwhile.
+#[test]
+fn a_call_in_two_lines_is_one() {
+    let trace = "\
+        7  read(3, \"x = 1\", 32) = 5\n\
+        8  recvfrom(4,  <unfinished ...>\n\
+        7  openat(-100, \"a (b\", 0) = -1 ENOENT (No such file or directory)\n\
+        8  <... recvfrom resumed>[{nlmsg_len=20}], 40, 0) = 20\n\
+        8  --- SIGCHLD {si_signo=SIGCHLD} ---\n\
+        8  +++ exited with 0 +++\n";
+    let read: Vec<_> =
+        support::trace::lines(trace).map(|one| (one.name, one.begins, one.result())).collect();
+    let expected = [
+        ("read", true, Some(5)),
+        ("recvfrom", true, None),
+        ("openat", true, None),
+        ("recvfrom", false, Some(20)),
+    ];
+    assert_eq!(read, expected);
+}

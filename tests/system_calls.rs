@@ -10,7 +10,7 @@ use std::process::Command;
 
 use netloom::{Bridge, Link, Namespace, Netns, Owned, Veth, VethEnd, VethPair};
 
-use support::tools;
+use support::{tools, trace};
 
 /// Whether this run is the one that is counted.
 const TRACED: &str = "NETLOOM_TEST_TRACED";
@@ -50,27 +50,25 @@ fn an_attach_takes_at_most_twelve() {
         if !tools::is_there("strace") {
             return;
         }
-        let trace = std::env::temp_dir().join(format!("netloom-attach-{}", std::process::id()));
+        let file = std::env::temp_dir().join(format!("netloom-attach-{}", std::process::id()));
         let output = Command::new("strace")
             .args(["-f", "-qq", "-o"])
-            .arg(&trace)
+            .arg(&file)
             .arg(std::env::current_exe().unwrap())
             .args(["an_attach_takes_at_most_twelve", "--exact"])
             .env(TRACED, "1")
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let text = fs::read_to_string(&trace).unwrap();
-        fs::remove_file(&trace).unwrap();
+        let text = fs::read_to_string(&file).unwrap();
+        fs::remove_file(&file).unwrap();
         let counted = text.split("/netloom/begin").nth(1).unwrap();
         let counted = counted.split("/netloom/end").next().unwrap();
+        // Behind the first line, the rest of the mark.
+        let counted = counted.split_once('\n').unwrap().1;
         let mut calls = BTreeMap::<&str, usize>::new();
-        for line in counted.lines().skip(1).filter_map(|line| line.split_once(' ')) {
-            // What another thread did meanwhile is told in two lines.
-            let call = line.1.trim_start().split('(').next().unwrap();
-            if !call.starts_with("<...") && !call.starts_with("+++") {
-                *calls.entry(call).or_default() += 1;
-            }
+        for line in trace::lines(counted).filter(|line| line.begins) {
+            *calls.entry(line.name).or_default() += 1;
         }
         // Of the last line, which is the mark, and of the heap where it grows.
         for others in ["statx", "brk", "mmap", "munmap", "mprotect", "mremap", "madvise"] {

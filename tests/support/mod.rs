@@ -19,6 +19,7 @@ pub(crate) mod packets;
 pub(crate) mod process;
 pub(crate) mod snapshot;
 pub(crate) mod tools;
+pub(crate) mod trace;
 pub(crate) mod user;
 
 use std::process::Termination;

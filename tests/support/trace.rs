@@ -1,0 +1,31 @@
+//! What `strace -f -o FILE` wrote: a line for each system call, or two where another thread made one meanwhile.
+
+/// A line of it.
+#[derive(Debug)]
+pub(crate) struct Line<'a> {
+    /// The system call.
+    pub(crate) name: &'a str,
+    /// Whether it begins in this line, and not in an earlier one.
+    pub(crate) begins: bool,
+    text: &'a str,
+}
+
+impl Line<'_> {
+    /// What it returned, where that is a number from 0 on.
+    pub(crate) fn result(&self) -> Option<usize> {
+        self.text.rsplit(" = ").next()?.parse().ok()
+    }
+}
+
+/// The lines that are of system calls.
+pub(crate) fn lines(trace: &str) -> impl Iterator<Item = Line<'_>> {
+    trace.lines().filter_map(|text| {
+        let rest = text.split_once(' ')?.1.trim_start();
+        let (begins, name) = match rest.strip_prefix("<... ") {
+            Some(resumed) => (false, resumed.split(' ').next()?),
+            None => (true, rest.split_once('(')?.0),
+        };
+        let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        is_name.then_some(Line { name, begins, text })
+    })
+}
