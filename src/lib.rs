@@ -42,7 +42,7 @@
 //! | link, address, route in another namespace | gone | stays, unless a veth peer was in an anonymous one |
 //! | sysctl, forwarding in another namespace | put back | stays |
 //! | NAT rule, published port | gone | gone: its table belongs to our socket |
-//! | NAT rule with a tag | gone, unless kept | stays, and is found by its tag |
+//! | NAT rule with a tag | gone, unless kept | stays, and is found by its tag, or by [`persistent`] |
 //!
 //! A panic that unwinds drops owners; with `panic = "abort"` it is an abort. [`Owned::keep`] leaves
 //! things in place, [`std::process::exit`] runs no drops, and `let _ = …create(&ns)?` deletes at once.
@@ -91,6 +91,7 @@ mod netlink;
 mod netns;
 pub mod nft;
 mod owned;
+mod persistent;
 mod port;
 mod process;
 mod protocol;
@@ -122,6 +123,7 @@ pub use netns::{
     SettingValue, Sysctl, SysctlHandle, Worker,
 };
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
+pub use persistent::{Persistent, persistent};
 pub use port::PortRange;
 pub use protocol::Protocol;
 pub use reap::{Leftover, Leftovers, Reaped, leftovers, reap};

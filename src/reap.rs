@@ -90,7 +90,8 @@ pub struct Reaped {
 /// The kernel cleans up the rest by itself: anonymous namespaces with all that is in them, and NAT rules and
 /// published ports that are not [tagged](crate::NatRule::tagged). What was [kept](crate::Owned::keep), a link with a
 /// [group](crate::Bridge::group) of its own, a link that somebody else moved to another namespace, what is
-/// persistent by a tag, and what other programs made is never among them.
+/// persistent by a tag, and what other programs made is never among them. What is persistent outlives its process on
+/// purpose: [`persistent`](crate::persistent) lists it, whatever the tag.
 ///
 /// ```
 /// # netloom::sandbox::enter()?;
@@ -153,7 +154,7 @@ pub fn leftovers() -> Result<Leftovers, Error> {
 }
 
 /// Removes what processes that are dead by now made with netloom and left: [`leftovers`], and
-/// [`Leftovers::remove`] of all.
+/// [`Leftovers::remove`] of all. What is persistent stays: [`persistent`](crate::persistent) lists it.
 ///
 /// # Errors
 ///

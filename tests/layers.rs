@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module's layer, the lowest first. What is beside them (errors, owners, values) is used by all.
-const LAYERS: [(&str, u32); 18] = [
+const LAYERS: [(&str, u32); 19] = [
     ("wire", 0),
     ("netlink", 1),
     ("netns", 2),
@@ -23,6 +23,7 @@ const LAYERS: [(&str, u32); 18] = [
     ("conntrack", 3),
     ("forwarding", 3),
     ("reap", 3),
+    ("persistent", 3),
     ("doctor", 3),
     ("firewall", 3),
     ("topology", 4),

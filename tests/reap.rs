@@ -10,6 +10,9 @@ mod support;
 #[path = "reap/living.rs"]
 mod living;
 
+#[path = "reap/persistent.rs"]
+mod persistent;
+
 use std::env;
 use std::io::Read;
 use std::net::Ipv4Addr;

@@ -229,6 +229,9 @@ fn rulesets() {
         let host = Netns::current().unwrap();
         let other = Netns::current().unwrap();
         let table = || Table::new(Family::Ip, "theirs").persistent("them");
+        let of_ours = |netns: &Netns| -> Result<usize, Error> {
+            Ok(netloom::persistent(netns)?.iter().filter(|one| one.tag() == "lab").count())
+        };
         between_any_two_steps(
             move || drop(table().create(&other).unwrap().keep()),
             || {
@@ -236,6 +239,7 @@ fn rulesets() {
                 let second = NatRule::masquerade().tagged("lab").create(&host)?;
                 let held = NatRule::masquerade().create(&host)?;
                 let _own = Table::new(Family::Ip, "ours").create(&host)?;
+                assert_eq!(of_ours(&host)?, 2);
                 first.delete()?;
                 held.delete()?;
                 second.delete().map_err(Error::from)

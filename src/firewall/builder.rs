@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::handle::{FirewallHandle, NETWORKS, PATHS, PORTS};
+use super::handle::{FirewallHandle, NETWORKS, PATHS, PORTS, firewalls_among};
 use super::obstacle::Obstacle;
 use super::port::PortGuard;
 use crate::error::Error;
@@ -12,7 +12,7 @@ use crate::link::LinkRef;
 use crate::netns::Netns;
 use crate::nft::{
     self, Chain, CtState, CtStatus, Datum, Family, Field, Hook, Map, Policy, Priority, Rule, Set,
-    Span, Table, TableHandle, Transaction, Type,
+    Span, Table, Transaction, Type,
 };
 use crate::owned::Owned;
 
@@ -145,17 +145,7 @@ impl Firewall {
     ///
     /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
     pub fn find_tagged(netns: &Netns, tag: &str) -> Result<Vec<FirewallHandle>, Error> {
-        let (routed, others): (Vec<_>, Vec<_>) = Table::find_tagged(netns, tag)?
-            .into_iter()
-            .partition(|table| table.family() == Family::Inet);
-        let of = |routed: TableHandle| {
-            let is_its = |table: &&TableHandle| {
-                table.family() == Family::Bridge && table.name() == routed.name()
-            };
-            let bridged = others.iter().find(is_its)?.clone();
-            Some(FirewallHandle { routed, bridged })
-        };
-        Ok(routed.into_iter().filter_map(of).collect())
+        Ok(firewalls_among(Table::find_tagged(netns, tag)?).0)
     }
 
     /// Base chains of others that drop what none of their rules accepts: an `accept` here does not help

@@ -5,7 +5,7 @@ use super::port::PortGuardHandle;
 use crate::error::Error;
 use crate::input::link_name;
 use crate::link::LinkRef;
-use crate::nft::{self, Datum, Element, Span, TableHandle, Transaction};
+use crate::nft::{self, Datum, Element, Family, Span, TableHandle, Transaction};
 use crate::owned::sealed::Remove;
 
 pub(super) const NETWORKS: &str = "networks";
@@ -27,6 +27,11 @@ impl FirewallHandle {
     /// The table of what is routed.
     pub fn table(&self) -> &TableHandle {
         &self.routed
+    }
+
+    /// Its tag, where it is persistent.
+    pub fn tag(&self) -> Option<&str> {
+        self.routed.tag()
     }
 
     /// The table of frames that come in on guarded ports.
@@ -146,6 +151,27 @@ impl FirewallHandle {
         link.check_home(self.routed.netns(), ACTION, &self.routed)?;
         Ok(Span::One(Datum::Name(link.name().to_owned())))
     }
+}
+
+/// The firewalls that these persistent tables are, and the tables that are none's.
+pub(crate) fn firewalls_among(tables: Vec<TableHandle>) -> (Vec<FirewallHandle>, Vec<TableHandle>) {
+    let (routed, mut others): (Vec<_>, Vec<_>) =
+        tables.into_iter().partition(|table| table.family() == Family::Inet);
+    let mut firewalls = Vec::new();
+    for routed in routed {
+        let is_its = |table: &TableHandle| {
+            table.family() == Family::Bridge
+                && (table.name(), table.tag()) == (routed.name(), routed.tag())
+        };
+        match others.iter().position(is_its) {
+            Some(at) => {
+                let bridged = others.remove(at);
+                firewalls.push(FirewallHandle { routed, bridged });
+            }
+            None => others.push(routed),
+        }
+    }
+    (firewalls, others)
 }
 
 /// Both tables, in one transaction.

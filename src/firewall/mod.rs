@@ -7,5 +7,6 @@ mod port;
 
 pub use builder::Firewall;
 pub use handle::FirewallHandle;
+pub(crate) use handle::firewalls_among;
 pub use obstacle::Obstacle;
 pub use port::{PortGuard, PortGuardHandle};

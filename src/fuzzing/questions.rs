@@ -47,6 +47,7 @@ questions! {
         "nat-rules": |netns| netns.nat_rules("lab"),
         "tagged-tables": |netns| Table::find_tagged(netns, "lab"),
         "obstacles": |netns| Firewall::obstacles(netns),
+        "persistent": |netns| netloom::persistent(netns),
     }
     /// Requests that are refused or acknowledged, with what the error makes of that.
     ACKNOWLEDGEMENTS {

@@ -159,28 +159,39 @@ impl Netns {
     ///
     /// Without `CAP_NET_ADMIN` it is [`is_permission_denied`](Error::is_permission_denied).
     pub fn nat_rules(&self, tag: &str) -> Result<Vec<NatHandle>, Error> {
-        const ACTION: &str = "list NAT rules tagged";
-        with_socket(self, &tag, |socket| {
-            let doing = |cause: Cause| cause.doing(ACTION, tag);
-            let table = match ours(socket, FAMILY, TABLE, MARK) {
-                Ok(Some(table)) => table,
-                Ok(None) | Err(NotOurs::Foreign(_)) => return Ok(Vec::new()),
-                Err(NotOurs::Unknown(cause)) => return Err(doing(cause)),
-            };
-            let rules = read::rules(socket, FAMILY, TABLE).map_err(doing)?;
-            let is_tagged =
-                |rule: &&Rule| rule.userdata.as_ref().and_then(UserData::as_comment) == Some(tag);
-            let handle = |rule: &Rule| {
-                let Some(ChainRef::Name(chain)) = &rule.chain else { return None };
-                Some(NatHandle {
-                    netns: self.clone(),
-                    table: TABLE.to_owned(),
-                    chain: NatChain::by_name(chain)?,
-                    rule: rule.handle?,
-                    kept: Some(Kept { tag: tag.to_owned(), table }),
-                })
-            };
-            Ok(rules.iter().filter(is_tagged).filter_map(handle).collect())
-        })
+        list(self, ("list NAT rules tagged", &tag), |of| of == tag)
     }
+}
+
+/// The persistent NAT rules of a namespace, whatever their tags.
+pub(crate) fn all_rules(netns: &Netns) -> Result<Vec<NatHandle>, Error> {
+    list(netns, ("list", &"persistent NAT rules"), |_| true)
+}
+
+fn list(
+    netns: &Netns,
+    (action, shown): (&'static str, &dyn fmt::Display),
+    is_meant: impl Fn(&str) -> bool,
+) -> Result<Vec<NatHandle>, Error> {
+    with_socket(netns, shown, |socket| {
+        let doing = |cause: Cause| cause.doing(action, shown);
+        let table = match ours(socket, FAMILY, TABLE, MARK) {
+            Ok(Some(table)) => table,
+            Ok(None) | Err(NotOurs::Foreign(_)) => return Ok(Vec::new()),
+            Err(NotOurs::Unknown(cause)) => return Err(doing(cause)),
+        };
+        let rules = read::rules(socket, FAMILY, TABLE).map_err(doing)?;
+        let handle = |rule: &Rule| {
+            let tag = rule.userdata.as_ref()?.as_comment().filter(|tag| is_meant(tag))?;
+            let Some(ChainRef::Name(chain)) = &rule.chain else { return None };
+            Some(NatHandle {
+                netns: netns.clone(),
+                table: TABLE.to_owned(),
+                chain: NatChain::by_name(chain)?,
+                rule: rule.handle?,
+                kept: Some(Kept { tag: tag.to_owned(), table }),
+            })
+        };
+        Ok(rules.iter().filter_map(handle).collect())
+    })
 }

@@ -140,5 +140,7 @@ pub use table::{Table, TableHandle};
 pub use transaction::{Refused, Transaction, TransactionError};
 pub use types::Type;
 
+pub(crate) use generation::at_one_generation;
 pub(crate) use operations::{Operations, is_outdated};
 pub(crate) use ruleset::{base_chains, makers};
+pub(crate) use table::persistent_tables;

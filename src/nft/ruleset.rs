@@ -8,16 +8,17 @@ use super::device::name_devices;
 use super::family::Family;
 use super::find::{gone, list_elements};
 use super::flowtable::Flowtable;
+use super::generation::at_one_generation;
 use super::info::{ChainInfo, RuleInfo, SetInfo, SetOrMap, TableInfo};
 use super::interval::DataKind;
 use super::object::Object;
-use super::request::{self, dump, dump_in};
+use super::request::{dump, dump_in};
 use super::rule::Rule;
 use super::set::{Map, Set, Spec};
 use super::set_message::shape_of;
 use super::table::{TableHandle, tag_of};
 use crate::counter::Counter;
-use crate::error::{Cause, Error};
+use crate::error::Error;
 use crate::netns::Netns;
 use crate::wire::nft::chain as wire_chain;
 use crate::wire::nft::data::ChainRef;
@@ -32,9 +33,6 @@ use crate::wire::nft::set::SetFlags;
 use crate::wire::nft::table as wire_table;
 use crate::wire::nft::table::TableFlags;
 use crate::wire::nft::userdata::UserData;
-
-/// How often a ruleset is read that changes meanwhile.
-const ATTEMPTS: u32 = 64;
 
 impl Netns {
     /// All tables with what is in them, whoever made them: chains with their rules, sets, maps, flowtables, and
@@ -55,19 +53,7 @@ impl Netns {
 }
 
 fn ruleset(netns: &Netns, only: Option<&TableHandle>) -> Result<Vec<TableInfo>, Error> {
-    let mut generation = request::generation(netns)?;
-    for _ in 0..ATTEMPTS {
-        let tables = read_once(netns, only);
-        let now = request::generation(netns)?;
-        match tables {
-            // What changed in between may be gone.
-            Err(error) if error.is_not_found() && now != generation => {}
-            Ok(_) if now != generation => {}
-            result => return result,
-        }
-        generation = now;
-    }
-    Err(Cause::Interrupted(ATTEMPTS).doing("read", "the ruleset").in_namespace(netns))
+    at_one_generation(netns, || read_once(netns, only))
 }
 
 fn read_once(netns: &Netns, only: Option<&TableHandle>) -> Result<Vec<TableInfo>, Error> {

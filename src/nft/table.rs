@@ -1,6 +1,7 @@
 //! Tables.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::chain::{Chain, ChainHandle};
 use super::family::Family;
@@ -164,22 +165,9 @@ impl Table {
     ///
     /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
     pub fn find_tagged(netns: &Netns, tag: &str) -> Result<Vec<TableHandle>, Error> {
-        let is_tagged = |(_, table): &(_, wire::Table)| {
-            tag_of(table) == Some(tag)
-                && !table.flags.unwrap_or_default().contains(TableFlags::OWNER)
-        };
-        let handle = |(family, table): (Family, wire::Table)| {
-            let number = Number::known(table.handle?);
-            Some(TableHandle {
-                netns: netns.clone(),
-                family,
-                name: table.name?,
-                number,
-                held: false,
-            })
-        };
-        let tables = ruleset::tables(netns)?;
-        Ok(tables.into_iter().filter(is_tagged).filter_map(handle).collect())
+        let mut tables = persistent_tables(netns)?;
+        tables.retain(|table| table.tag() == Some(tag));
+        Ok(tables)
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
@@ -205,6 +193,19 @@ impl Table {
     }
 }
 
+/// All persistent tables, whatever their tags.
+pub(crate) fn persistent_tables(netns: &Netns) -> Result<Vec<TableHandle>, Error> {
+    let handle = |(family, table): (Family, wire::Table)| {
+        if table.flags.unwrap_or_default().contains(TableFlags::OWNER) {
+            return None;
+        }
+        let tag = Some(tag_of(&table)?.into());
+        let number = Number::known(table.handle?);
+        Some(TableHandle { netns: netns.clone(), family, name: table.name?, number, tag })
+    };
+    Ok(ruleset::tables(netns)?.into_iter().filter_map(handle).collect())
+}
+
 /// The tag of a persistent table.
 pub(super) fn tag_of(table: &wire::Table) -> Option<&str> {
     table.userdata.as_ref()?.as_comment()?.strip_prefix(TAG)
@@ -223,7 +224,8 @@ pub struct TableHandle {
     pub(super) family: Family,
     pub(super) name: String,
     pub(super) number: Number,
-    pub(super) held: bool,
+    /// None of a held one.
+    pub(super) tag: Option<Arc<str>>,
 }
 
 impl TableHandle {
@@ -249,12 +251,17 @@ impl TableHandle {
 
     /// Whether it goes with the process.
     pub fn is_held(&self) -> bool {
-        self.held
+        self.tag.is_none()
+    }
+
+    /// Its tag, where it is persistent.
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
     }
 
     /// Whether another may have its name by now: nobody but us deletes a held one.
     pub(super) fn may_be_anothers(&self) -> bool {
-        !self.held || self.number.may_be_gone()
+        self.tag.is_some() || self.number.may_be_gone()
     }
 
     /// All that is in it: chains with their rules, sets with their elements.

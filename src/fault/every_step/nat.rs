@@ -1,7 +1,8 @@
 //! NAT rules, published ports, and connections that are forgotten.
 
 use super::{every_step, ground, here, support};
-use netloom::{ConntrackFilter, Error, Namespace, NatRule, Netns, PortForward};
+use netloom::nft::{Family, Table};
+use netloom::{ConntrackFilter, Error, Firewall, Namespace, NatRule, Netns, Owned, PortForward};
 
 #[test]
 fn nat_rules() {
@@ -149,6 +150,68 @@ fn persistent_ports() {
                 host.port_forwards("lab")?;
                 drop(dns);
                 web.delete().map_err(Error::from)
+            },
+        );
+    });
+}
+
+/// Listed whatever their tags, and deleted by what was listed.
+#[test]
+fn all_that_is_persistent() {
+    support::isolated(|| {
+        let host = here();
+        let _cable = ground(&host);
+        let table = Table::new(Family::Inet, "t").persistent("table").create(&host).unwrap();
+        let firewall = Firewall::new().network("br0").persistent("lab").create(&host).unwrap();
+        let rule = NatRule::masquerade().tagged("lab").create(&host).unwrap();
+        let port = PortForward::new(8080, "10.0.0.2").tagged("lab").create(&host).unwrap();
+        every_step(
+            &[
+                "open the current namespace",
+                "read the ruleset's generation",
+                "read the ruleset",
+                "open nf_tables for persistent NAT rules",
+                "list persistent NAT rules",
+                "list ports that are forwarded persistently",
+            ],
+            || {
+                let host = Netns::current()?;
+                assert_eq!(netloom::persistent(&host)?.len(), 4);
+                Ok::<_, Error>(())
+            },
+        );
+        drop((table, firewall, rule, port));
+        every_step(
+            &[
+                "open the current namespace",
+                "open nf_tables for masquerade comment \"lab\"",
+                "add NAT rule masquerade comment \"lab\"",
+                "add a table",
+                "add a NAT chain",
+                "create table `inet t`",
+                "forward port 0.0.0.0:80->10.0.0.2:80/tcp",
+                "add a table for ports",
+                "add a map of ports",
+                "add a chain for ports",
+                "find link N",
+                "read IPv4 settings of `veth1`",
+                "add a table that drops",
+                "change IPv4 settings of `veth1`",
+                "read the ruleset's generation",
+                "read the ruleset",
+                "list persistent NAT rules",
+                "list ports that are forwarded persistently",
+            ],
+            || {
+                let host = Netns::current()?;
+                let rule = NatRule::masquerade().tagged("lab").create(&host)?;
+                let table = Table::new(Family::Inet, "t").persistent("lab").create(&host)?;
+                let port = PortForward::new(80, "10.0.0.2").tagged("lab").create(&host)?;
+                for one in netloom::persistent(&host)? {
+                    Owned::adopt(one).delete()?;
+                }
+                drop((rule, table, port));
+                Ok::<_, Error>(())
             },
         );
     });

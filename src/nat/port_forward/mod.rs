@@ -68,3 +68,4 @@ mod tables;
 pub use builder::PortForward;
 pub use handle::PortForwardHandle;
 pub(crate) use local::{is_unsettled as is_loopback_unsettled, settle as settle_loopback};
+pub(crate) use persistent::all as all_ports;

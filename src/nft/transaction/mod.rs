@@ -130,10 +130,9 @@ impl Transaction {
     pub fn create_table(&mut self, table: &Table) -> TableHandle {
         self.begin("create table", table);
         let number = self.new_number();
-        let held = table.tag.is_none();
         let (family, name) = (table.family, table.name.clone());
-        let handle =
-            TableHandle { netns: self.netns.clone(), family, name, number: number.clone(), held };
+        let (netns, tag) = (self.netns.clone(), table.tag.as_deref().map(Into::into));
+        let handle = TableHandle { netns, family, name, number: number.clone(), tag };
         if let Err(error) = table.check() {
             self.refuse(error);
         } else {

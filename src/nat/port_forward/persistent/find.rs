@@ -1,15 +1,19 @@
 //! Finding persistent ports by their tag.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::note::{Note, TagHash};
 use super::record::Record;
 use crate::error::{Cause, Error};
 use crate::nat::port_forward::handle::{Kept, PortForwardHandle};
-use crate::nat::port_forward::ruleset::PortTable;
+use crate::nat::port_forward::ruleset::{PortTable, TAGS};
 use crate::nat::port_forward::tables::{Known, Step, change, unchanged};
 use crate::netlink::Socket;
 use crate::netns::Netns;
+use crate::nft::read;
+use crate::wire::nft::element::ElementsOf;
+use crate::wire::nft::userdata::UserData;
 
 impl Netns {
     /// The persistent published ports with this tag; none is no error. It costs what the tag has, not
@@ -22,19 +26,70 @@ impl Netns {
     /// Without `CAP_NET_ADMIN` it is [`is_permission_denied`](Error::is_permission_denied).
     pub fn port_forwards(&self, tag: &str) -> Result<Vec<PortForwardHandle>, Error> {
         let step: Step<'_> = ("list ports forwarded for", &tag);
-        change(self, step, |socket, ports, generation| {
-            let mut found = Vec::new();
-            for is_ipv4 in [true, false] {
-                let table = PortTable::persistent(is_ipv4);
-                if ports.known.has(&table) {
-                    let of_family = find(self, socket, &mut ports.known, &table, tag);
-                    found.extend(of_family.map_err(|cause| cause.doing(step.0, step.1))?);
-                }
-            }
-            unchanged(socket, generation, step)?;
-            Ok(found)
-        })
+        list(self, step, |socket, known, table| find(self, socket, known, table, tag))
     }
+}
+
+/// The persistent published ports of a namespace, whatever their tags.
+pub(crate) fn all(netns: &Netns) -> Result<Vec<PortForwardHandle>, Error> {
+    let step: Step<'_> = ("list", &"ports that are forwarded persistently");
+    list(netns, step, |socket, _, table| find_all(netns, socket, table))
+}
+
+/// Those of both families, read while nobody changed anything.
+fn list(
+    netns: &Netns,
+    step: Step<'_>,
+    mut of_family: impl FnMut(
+        &mut Socket,
+        &mut Known,
+        &PortTable,
+    ) -> Result<Vec<PortForwardHandle>, Cause>,
+) -> Result<Vec<PortForwardHandle>, Error> {
+    change(netns, step, |socket, ports, generation| {
+        let mut found = Vec::new();
+        for is_ipv4 in [true, false] {
+            let table = PortTable::persistent(is_ipv4);
+            if ports.known.has(&table) {
+                let those = of_family(socket, &mut ports.known, &table);
+                found.extend(those.map_err(|cause| cause.doing(step.0, step.1))?);
+            }
+        }
+        unchanged(socket, generation, step)?;
+        Ok(found)
+    })
+}
+
+/// By their tags, and in the order in which each tag has them.
+fn find_all(
+    netns: &Netns,
+    socket: &mut Socket,
+    table: &PortTable,
+) -> Result<Vec<PortForwardHandle>, Cause> {
+    let of = ElementsOf::new(&table.name, TAGS);
+    let (mut tags, mut records) = (BTreeMap::<_, Arc<str>>::new(), Vec::new());
+    for element in read::all_elements(socket, table.family(), &of)? {
+        let place = element.key.as_ref().and_then(|key| TagHash::of_key(key.as_slice()));
+        let comment = element.userdata.as_ref().and_then(UserData::as_comment);
+        let (Some((hash, at)), Some(comment)) = (place, comment) else { continue };
+        match at {
+            0 => drop(tags.insert(hash, comment.into())),
+            // What is no mapping is a group of them, by its container.
+            _ => records.extend(Record::read(comment).map(|record| (hash, at, record))),
+        }
+    }
+    // Another's text under a tag's hash: by that nothing is found.
+    tags.retain(|hash, tag| *hash == TagHash::of(tag));
+    let handle = |(hash, seen_at, Record { mapping, number })| {
+        let kept = Some(Kept { tag: Arc::clone(tags.get(&hash)?), seen_at });
+        Some(PortForwardHandle { netns: netns.clone(), mapping, number: number.into(), kept })
+    };
+    let mut found: Vec<_> = records.into_iter().filter_map(handle).collect();
+    let place = |handle: &PortForwardHandle| {
+        handle.kept.as_ref().map(|kept| (Arc::clone(&kept.tag), kept.seen_at))
+    };
+    found.sort_by_cached_key(place);
+    Ok(found)
 }
 
 fn find(

@@ -16,6 +16,7 @@ use crate::error::{Cause, Error};
 use crate::netlink::Socket;
 
 pub(super) use add::create;
+pub(crate) use find::all;
 pub(super) use ledger::Ledger;
 pub(super) use take::{remove, remove_all};
 

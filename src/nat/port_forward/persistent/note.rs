@@ -38,6 +38,13 @@ impl TagHash {
         Self(tag.bytes().fold(OFFSET, hash))
     }
 
+    /// As it is in an element of the tags' set, with the place there.
+    pub(super) fn of_key(key: &[u8]) -> Option<(Self, u16)> {
+        let (hash, rest) = key.split_first_chunk()?;
+        let (place, _) = rest.split_first_chunk()?;
+        Some((Self(u128::from_be_bytes(*hash)), u16::from_be_bytes(*place)))
+    }
+
     /// Of the mappings to a container. No tag has a line feed.
     fn of_container(link: u32, address: IpAddr) -> Self {
         Self::of(&format!("\n{link} {address}"))
@@ -152,6 +159,16 @@ mod tests {
         // Its test vectors: of nothing the offset itself, and of "a".
         assert_eq!(TagHash::of("").0, 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
         assert_eq!(TagHash::of("a").0, 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
+    }
+
+    #[test]
+    fn a_key_is_read_as_it_was_written() {
+        let hash = TagHash::of("web");
+        for (note, place) in [(Note::Tag(hash), 0), (Note::Mapping(hash, 0x0102), 0x0102)] {
+            let key = note.key().unwrap();
+            assert_eq!(TagHash::of_key(key.as_slice()), Some((hash, place)));
+            assert_eq!(TagHash::of_key(&key.as_slice()[..17]), None);
+        }
     }
 
     #[test]
