@@ -48,12 +48,17 @@ impl Netns {
         let mut numbers =
             self.dump("namespace ids", &all, |message| NsidView::read(message)?.number())?;
         numbers.sort_unstable();
+        let doing = |cause: Cause| cause.doing("list", "namespace ids").in_namespace(self);
         let mut peers: Vec<_> =
             numbers.into_iter().map(|number| PeerId { number, name: None }).collect();
         for (name, id) in named::list().unwrap_or_default() {
             // A name may go at any moment; then it is not shown.
             let (Some(_), Ok(file)) = (id, File::open(named::path(&name))) else { continue };
-            let number = self.number_of(file.as_fd()).unwrap_or_default();
+            let number = match self.number_of(file.as_fd()) {
+                // It stands for a namespace no more.
+                Err(cause) if cause.errno() == Some(Errno::EINVAL) => None,
+                number => number.map_err(doing)?,
+            };
             if let Some(peer) = peers.iter_mut().find(|peer| Some(peer.number) == number) {
                 peer.name.get_or_insert(name);
             }

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use super::{every_step, ground, support};
-use netloom::{Namespace, Ping};
+use netloom::{Error, Namespace, Ping};
 
 #[test]
 fn closures() {
@@ -51,6 +51,20 @@ fn commands() {
             ],
             || red.command("sleep").arg("60").spawn().map(drop),
         );
+        every_step(
+            &[
+                "run `true`",
+                "enter namespace net:[N]",
+                "make a mount namespace",
+                "mount /sys",
+                "become user the same, group the same",
+            ],
+            || {
+                let mut child = red.command("true").spawn_detached()?;
+                child.wait().map(drop).unwrap();
+                Ok::<_, Error>(())
+            },
+        );
     });
 }
 
@@ -74,6 +88,29 @@ fn sockets() {
                 red.raw_ipv4_socket(1).map(drop)
             },
         );
+        let lo = red.link("lo").unwrap();
+        every_step(
+            &[
+                "find link N",
+                "listen on 127.0.0.1:80",
+                "list listening sockets",
+                "wait for a listener on port 80",
+                "connect to 127.0.0.1:80",
+                "bind a UDP socket to 127.0.0.1:53",
+                "open raw IPv6 socket for protocol 58",
+            ],
+            || {
+                let listener = lo.tcp_listen("127.0.0.1:80")?;
+                assert_eq!(red.listeners()?.len(), 1);
+                red.wait_listening(80, Duration::from_secs(5))?;
+                let client = lo.tcp_connect("127.0.0.1:80", Duration::from_secs(5))?;
+                drop((listener.accept().unwrap(), client));
+                lo.udp_bind("127.0.0.1:53")?;
+                let has_ipv6 = std::path::Path::new("/proc/sys/net/ipv6").exists();
+                let raw = if has_ipv6 { red.raw_ipv6_socket(58)? } else { red.raw_ipv4_socket(1)? };
+                lo.bind_socket(&raw)
+            },
+        );
     });
 }
 
@@ -85,6 +122,9 @@ fn pings() {
         let cable = ground(&red);
         every_step(&["ping 10.0.0.1"], || {
             Ping::new(IpAddr::from([10, 0, 0, 1])).send(&red).map(drop)
+        });
+        every_step(&["ping 10.0.0.1"], || {
+            Ping::new(IpAddr::from([10, 0, 0, 1])).count(1).run(&red).map(drop)
         });
         drop(cable);
     });

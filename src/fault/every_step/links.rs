@@ -175,6 +175,17 @@ fn ports_of_a_bridge() {
     });
 }
 
+#[test]
+fn what_a_bridge_is_set_to() {
+    support::isolated(|| {
+        let host = here();
+        every_step(&["create bridge `br0`", "look at bridge `br0`"], || {
+            let bridge = Bridge::new("br0").link_local_learning(false).create(&host)?;
+            bridge.bridge_info().map(drop)
+        });
+    });
+}
+
 /// Where the kernel's bridges know VLANs.
 #[test]
 fn vlans_of_a_port() {
@@ -196,6 +207,38 @@ fn vlans_of_a_port() {
             let _vlan = vlan.create(cable.near())?;
             cable.near().leave_vlan(1)
         });
+        // In two of them already: those stay.
+        let _there = BridgeVlan::range(203..=204).create(cable.near()).unwrap();
+        every_step(&["list VLANs of `port1`", "join VLAN `port1`", "list VLANs of `br0`"], || {
+            let _range = BridgeVlan::range(200..=209).create(cable.near())?;
+            assert!(cable.near().vlans()?.len() >= 10);
+            bridge.vlans().map(drop)
+        });
+        assert_eq!(cable.near().vlans().unwrap().len(), 2);
+    });
+}
+
+/// Of a bridge that is there.
+#[test]
+fn vlan_filtering_of_a_bridge() {
+    support::isolated(|| {
+        let host = here();
+        let bridge = Bridge::new("br0").create(&host).unwrap();
+        let done = bridge.set_vlan_filtering(true);
+        if support::features::supported("bridge-vlan-filtering", done).is_none() {
+            return;
+        }
+        drop(bridge);
+        every_step(
+            &["create bridge `br0`", "set VLAN filtering of `br0`", "look at bridge `br0`"],
+            || {
+                let bridge = Bridge::new("br0").create(&host)?;
+                bridge.set_vlan_filtering(true)?;
+                let info = bridge.bridge_info()?;
+                assert!(info.is_some_and(|info| info.vlan_filtering));
+                Ok::<_, Error>(())
+            },
+        );
     });
 }
 

@@ -141,13 +141,15 @@ fn persistent_ports() {
                 "forward port 0.0.0.0:53->10.0.0.2:53/udp",
                 "delete tracked connections -p udp --orig-port-dst 53",
                 "list ports forwarded for lab",
+                "look at forwarded port 0.0.0.0:53->10.0.0.2:53/udp",
             ],
             || {
                 let host = Netns::current()?;
                 let web = PortForward::new(8080, "10.0.0.2").target_port(80).tagged("lab");
                 let web = web.create(&host)?;
                 let dns = PortForward::new(53, "10.0.0.2").udp().tagged("lab").create(&host)?;
-                host.port_forwards("lab")?;
+                let found = host.port_forwards("lab")?;
+                assert!(found.len() == 2 && dns.is_in_force()?);
                 drop(dns);
                 web.delete().map_err(Error::from)
             },
@@ -228,12 +230,16 @@ fn connections_are_forgotten() {
             &[
                 "bind a UDP socket to 127.0.0.1:5300",
                 "bind a UDP socket to 127.0.0.1:0",
+                "list tracked connections -p udp --orig-port-dst 5300",
+                "list tracked connections (all)",
                 "delete tracked connections -p udp --orig-port-dst 5300",
             ],
             || {
                 let _server = red.udp_bind("127.0.0.1:5300")?;
                 red.udp_bind("127.0.0.1:0")?.send_to(b"hello", "127.0.0.1:5300").unwrap();
-                ConntrackFilter::new().udp().original_destination_port(5300).delete(&red)?;
+                let of_it = ConntrackFilter::new().udp().original_destination_port(5300);
+                assert!(!of_it.list(&red)?.is_empty() && !red.conntrack()?.is_empty());
+                of_it.delete(&red)?;
                 Ok::<_, Error>(())
             },
         );

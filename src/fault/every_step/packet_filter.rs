@@ -2,10 +2,10 @@
 
 use super::{every_step, here, support};
 use netloom::nft::{
-    Chain, Datum, Element, Family, Flowtable, Hook, Limit, Map, Object, Priority, Rule, Set, Table,
-    Transaction, Type,
+    Chain, Datum, Element, Family, Flowtable, Hook, Limit, Map, Object, ObjectKind, Policy,
+    Priority, Rule, Set, Table, Transaction, Type,
 };
-use netloom::{Error, Firewall, Netns, PortGuard};
+use netloom::{Error, Firewall, Netns, Owned, PortGuard};
 
 #[test]
 fn tables() {
@@ -185,7 +185,73 @@ fn rules_in_the_place_of_others() {
             || {
                 let rule = Rule::new().tcp().dport(80).counter().accept().create(&chain)?;
                 rule.replace(&Rule::new().tcp().dport(81).counter().accept())?;
-                rule.counter().map(drop)
+                rule.counter()?;
+                match rule.reset_counter() {
+                    // Before Linux 6.2.
+                    Err(error) if error.is_unsupported() => Ok(()),
+                    counted => counted.map(drop),
+                }
+            },
+        );
+    });
+}
+
+/// By name, by tag, and whole.
+#[test]
+fn what_is_found_again() {
+    support::isolated(|| {
+        let host = here();
+        let table = Table::new(Family::Ip, "filter")
+            .persistent("lab")
+            .object(Object::counter("hits"))
+            .set(Set::new("ports", Type::Port).element(22_u16))
+            .chain(
+                Chain::new("input")
+                    .hook(Hook::Input, Priority::FILTER)
+                    .rule(Rule::new().counter().accept()),
+            );
+        let table = table.create(&host).unwrap();
+        every_step(
+            &[
+                "read the ruleset",
+                "read the ruleset's generation",
+                "find table `ip filter`",
+                "find chain input",
+                "read chain `ip filter input`",
+                "find set ports",
+                "get element of set `ip filter ports`",
+                "read counter `ip filter hits`",
+            ],
+            || {
+                assert_eq!(Table::find_tagged(&host, "lab")?, [(*table).clone()]);
+                assert_eq!(table.read()?.chains.len(), 1);
+                let chain = table.chain("input")?;
+                assert_eq!((chain.read()?, chain.rules()?.len()).1, 1);
+                let ports = table.set("ports")?;
+                assert!(ports.get(22_u16)?.is_some() && !ports.contains(23_u16)?);
+                table.object(ObjectKind::Counter, "hits")?.read().map(drop)
+            },
+        );
+    });
+}
+
+/// Of a chain that is there.
+#[test]
+fn policies() {
+    support::isolated(|| {
+        let host = here();
+        let table = Table::new(Family::Ip, "filter").create(&host).unwrap();
+        every_step(
+            &[
+                "create chain `input`",
+                "set policy of chain `ip filter input` to drop",
+                "read chain `ip filter input`",
+            ],
+            || {
+                let input = Chain::new("input").hook(Hook::Input, Priority::FILTER);
+                let input = input.create(&table)?;
+                input.set_policy(Policy::Drop)?;
+                input.read().map(drop)
             },
         );
     });
@@ -273,6 +339,44 @@ fn firewalls() {
                 firewall.add_network("br1")?;
                 firewall.remove_network("br1")?;
                 firewall.delete().map_err(Error::from)
+            },
+        );
+    });
+}
+
+/// Those that outlive the program, changed by what finds them.
+#[test]
+fn persistent_firewalls() {
+    support::isolated(|| {
+        let host = here();
+        every_step(
+            &[
+                "read the ruleset",
+                "create table `inet netloom-firewall-tagged-N` and 3 more",
+                "create table `inet netloom-firewall-tagged-N`",
+                "create table `bridge netloom-firewall-tagged-N`",
+                "create chain `from.port1`",
+                "add elements to map `bridge netloom-firewall-tagged-N ports`",
+                "find table `inet netloom-firewall-tagged-N`",
+                "find set paths",
+                "add elements to set `inet netloom-firewall-tagged-N paths`",
+                "delete elements of set `inet netloom-firewall-tagged-N paths`",
+                "find table `bridge netloom-firewall-tagged-N`",
+                "find set ports",
+                "find chain from.port1",
+            ],
+            || {
+                let guard = PortGuard::new("port1").address("10.0.0.2");
+                let firewall = Firewall::new().network("br0").network("br1").port(guard);
+                let made = firewall.persistent("lab").create(&host)?;
+                let found = Firewall::find_tagged(&host, "lab")?;
+                assert_eq!(found, [(*made).clone()]);
+                found[0].connect("br0", "br1")?;
+                found[0].disconnect("br0", "br1")?;
+                assert!(Firewall::obstacles(&host)?.is_empty());
+                assert!(found[0].obstacles()?.is_empty());
+                Owned::adopt(found[0].guard("port1")?).delete()?;
+                made.delete().map_err(Error::from)
             },
         );
     });

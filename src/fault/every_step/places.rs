@@ -2,12 +2,12 @@
 
 use nix::errno::Errno;
 
-use super::{Fault, every_step, here, nothing_left, support};
+use super::{Fault, every_step, ground, here, nothing_left, support};
 use crate::fault::{arm, disarm};
 use crate::netlink::Tag;
 use support::snapshot::Snapshot;
 
-use netloom::{Bridge, Error, Namespace, Netns};
+use netloom::{Bridge, Error, Ipv4Conf, Namespace, Netns};
 
 #[test]
 fn namespaces() {
@@ -67,6 +67,88 @@ fn looking_around() {
                 host.bridge_ports()?;
                 host.listeners()?;
                 host.routes().map(drop)
+            },
+        );
+    });
+}
+
+/// What is read of a link, and lists that are lent.
+#[test]
+fn looking_at_links() {
+    support::isolated(|| {
+        let host = here();
+        let bridge = Bridge::new("br0").create(&host).unwrap();
+        let cable = ground(&host);
+        let veth1 = cable.near();
+        every_step(
+            &[
+                "find link N",
+                "look at link `veth1`",
+                "list addresses",
+                "look at bridge port `veth1`",
+                "read IPv4 settings of `veth1`",
+                "list bridge ports",
+                "list links",
+                "list routes",
+            ],
+            || {
+                assert_eq!(host.link_at(veth1.index())?, *veth1);
+                veth1.info()?;
+                veth1.addresses()?;
+                veth1.address("10.0.0.1/24")?;
+                assert_eq!(veth1.port()?, None);
+                veth1.ipv4_conf(Ipv4Conf::Forwarding)?;
+                assert_eq!(bridge.ports()?.len(), 0);
+                let links = host.fold_links(|| 0, |count, _| *count += 1)?;
+                assert_eq!(links, 4);
+                let routes = host.fold_routes(|| 0, |count, _| *count += 1)?;
+                assert!(routes > 0);
+                Ok::<_, Error>(())
+            },
+        );
+    });
+}
+
+/// By all ways to it, and by its number.
+#[test]
+fn looking_at_namespaces() {
+    support::isolated(|| {
+        let host = here();
+        let red = Namespace::named("red").create().unwrap();
+        every_step(
+            &[
+                "open namespace /run/netns/red",
+                "open namespace of process N",
+                "open namespace of a file descriptor",
+            ],
+            || {
+                assert_eq!(Netns::from_path("/run/netns/red")?, *red);
+                assert_eq!(Netns::from_pid(std::process::id())?, host);
+                let file = std::fs::File::open("/run/netns/red").unwrap();
+                assert_eq!(Netns::from_fd(file.into())?, *red);
+                assert_eq!(Netns::list()?.len(), 1);
+                Ok::<_, Error>(())
+            },
+        );
+        every_step(&["delete stale name `stale`"], || {
+            std::fs::write("/run/netns/stale", "").unwrap();
+            let done = Netns::delete_stale("stale");
+            std::fs::remove_file("/run/netns/stale").ok();
+            done
+        });
+        every_step(
+            &[
+                "create a namespace",
+                "give a namespace id to namespace `red`",
+                "look up the id of namespace `red`",
+                "list namespace ids",
+            ],
+            || {
+                let blue = Namespace::anonymous().create()?;
+                blue.assign_peer_id(&red, 7)?;
+                assert_eq!(blue.peer_id(&red)?, Some(7));
+                assert_eq!(blue.peer_ids()?[0].name.as_deref(), Some("red"));
+                Ok::<_, Error>(())
             },
         );
     });

@@ -10,6 +10,9 @@ fn sysctls() {
         every_step(&["set sysctl net.ipv4.conf.all.rp_filter=1"], || {
             Sysctl::new("net.ipv4.conf.all.rp_filter", 1).create(&host).map(drop)
         });
+        every_step(&["read sysctl net.ipv4.ip_forward"], || {
+            host.sysctl("net.ipv4.ip_forward").map(drop)
+        });
         let _older = Sysctl::new("net.ipv4.conf.all.rp_filter", 2).create(&host).unwrap();
         every_step(&["set sysctl net.ipv4.conf.all.rp_filter=1"], || {
             Sysctl::new("net.ipv4.conf.all.rp_filter", 1).create(&host).map(drop)
