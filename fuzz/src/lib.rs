@@ -10,7 +10,9 @@ use netloom::Netns;
 #[path = "../../src/fuzzing/questions.rs"]
 mod questions;
 
-pub use questions::{ACKNOWLEDGEMENTS, CONNTRACK, NF_TABLES, Question, RTNETLINK, SOCK_DIAG};
+pub use questions::{
+    ACKNOWLEDGEMENTS, CONNTRACK, NF_TABLES, Question, RTNETLINK, SOCK_DIAG, forget,
+};
 
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
@@ -29,11 +31,11 @@ fn answer(questions: &[Question], data: &[u8]) {
     static OPENED: OnceLock<()> = OnceLock::new();
     OPENED.get_or_init(|| {
         for question in questions {
-            netloom::fuzzing::answered_by(&[0, 0], || (question.ask)(netns));
+            question.answered_by(&[0, 0], netns);
         }
     });
     within_bounds(script, || {
-        netloom::fuzzing::answered_by(script, || (question.ask)(netns));
+        question.answered_by(script, netns);
     });
 }
 

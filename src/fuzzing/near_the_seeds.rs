@@ -1,7 +1,7 @@
 //! A short run without a fuzzer: every seed, and what is near it. `tools/fuzz` goes further.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{answered_by, messages_of, nf_tables_expressions, nf_tables_objects, recorded};
 use crate::sandbox;
@@ -46,14 +46,19 @@ impl Random {
     }
 }
 
-fn near_the_seeds(target: &str, read: impl Fn(&[u8])) {
+/// Where a target's seeds are.
+fn seeds_of(target: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     if root.join("Cargo.toml.orig").exists() {
         // Cargo packages no package within another, and the fuzz targets are one.
         eprintln!("not here: the seeds are in the repository, and this is a package of it");
-        return;
+        return None;
     }
-    let directory = root.join("fuzz/seeds").join(target);
+    Some(root.join("fuzz/seeds").join(target))
+}
+
+fn near_the_seeds(target: &str, read: impl Fn(&[u8])) {
+    let Some(directory) = seeds_of(target) else { return };
     let mut seeds = 0;
     for seed in fs::read_dir(directory).unwrap() {
         let seed = fs::read(seed.unwrap().path()).unwrap();
@@ -79,7 +84,7 @@ fn asked(target: &str, questions: &[Question]) {
     near_the_seeds(target, |bytes| {
         let [which, script @ ..] = bytes else { return };
         let question = &questions[usize::from(*which) % questions.len()];
-        let text = answered_by(script, || (question.ask)(&netns));
+        let text = question.answered_by(script, &netns);
         assert!(!text.is_empty(), "{}", question.name);
     });
     // Nothing of it reached the kernel, which answers again.
@@ -118,6 +123,32 @@ fn nf_tables_codec() {
         [_, messages @ ..] => nf_tables_objects(messages),
         [] => {}
     });
+}
+
+/// A seed is the answer to the question that its first byte chooses, whatever was asked before.
+#[test]
+fn a_seed_answers_its_question() {
+    sandbox::run(|| {
+        let netns = Netns::current().unwrap();
+        for (target, questions, name, words) in [
+            ("rtnetlink", RTNETLINK, "vlans-listed", ["id: 1, pvid: true", "id: 29"]),
+            ("rtnetlink", RTNETLINK, "bridge-info-full", ["Some(BridgeInfo", "ageing_time: 300s"]),
+            ("nf_tables", NF_TABLES, "persistent-full", ["NatRule(", "PortForward("]),
+            ("nf_tables", NF_TABLES, "persistent-full", ["Firewall(", "tag: \"other\""]),
+            ("nf_tables", NF_TABLES, "port-forwards-full", ["9009", "fd00::2"]),
+            ("nf_tables", NF_TABLES, "ports-in-force-full", ["[true", "true, true]"]),
+            ("nf_tables", NF_TABLES, "element-full", ["Some(Some(Element", "Number(22)"]),
+        ] {
+            let Some(directory) = seeds_of(target) else { return };
+            let seed = fs::read(directory.join(name)).unwrap();
+            let (which, script) = seed.split_first().unwrap();
+            let text = questions[usize::from(*which)].answered_by(script, &netns);
+            for words in words {
+                assert!(text.contains(words), "{name}: {text}");
+            }
+        }
+    })
+    .unwrap();
 }
 
 /// What was recorded answers the same question the same way, whatever number it is asked under.

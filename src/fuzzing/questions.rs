@@ -2,9 +2,10 @@
 
 use std::fmt::Debug;
 
-use netloom::nft::{Table, Transaction};
+use netloom::nft::{ObjectKind, Table, TableHandle, Transaction};
 use netloom::{
-    Address, Bridge, ConntrackFilter, Firewall, Ipv4Conf, Netns, Route, VethEnd, VethPair,
+    Address, Bridge, ConntrackFilter, Error, Firewall, Ipv4Conf, NatHandle, Netns,
+    PortForwardHandle, Route, VethEnd, VethPair,
 };
 
 /// Something to ask of a namespace. What comes back is formatted, as a program would log it.
@@ -18,6 +19,37 @@ fn shown<T: Debug, E: std::fmt::Display + Debug>(result: Result<T, E>) -> String
         Ok(value) => format!("{value:?}"),
         Err(error) => format!("{error} {error:?}"),
     }
+}
+
+impl Question {
+    /// Asks it of this script in the kernel's place.
+    pub fn answered_by(&self, script: &[u8], netns: &Netns) -> String {
+        let text = netloom::fuzzing::answered_by(script, || (self.ask)(netns));
+        forget(netns);
+        text
+    }
+}
+
+/// What a handle keeps in mind of published ports ends with an error: each input begins with nothing.
+pub fn forget(netns: &Netns) {
+    let silence = netloom::fuzzing::answered_by(&[], || netns.port_forwards("lab"));
+    assert!(silence.is_err(), "answered by nobody: {silence:?}");
+}
+
+/// Asks something of the first table with the seeds' tag.
+fn tagged<T>(
+    netns: &Netns,
+    ask: impl FnOnce(&TableHandle) -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    Table::find_tagged(netns, "lab")?.first().map(ask).transpose()
+}
+
+/// Asks something of each.
+fn each<H, T>(
+    all: Result<Vec<H>, Error>,
+    ask: fn(&H) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    all?.iter().map(ask).collect()
 }
 
 /// A row of questions, named by their code.
@@ -40,6 +72,10 @@ questions! {
         "link-by-index": |netns| netns.link_at(1).and_then(|lo| lo.addresses()),
         "ipv4-conf": |netns| netns.link("lo").and_then(|lo| lo.ipv4_conf(Ipv4Conf::Forwarding)),
         "peer-ids": |netns| netns.peer_ids(),
+        "vlans": |netns| netns.link("port1").and_then(|port| port.vlans()),
+        "bridge-info": |netns| netns.link("br0").and_then(|bridge| bridge.bridge_info()),
+        "port": |netns| netns.link("port1").and_then(|port| port.port()),
+        "address": |netns| netns.link("br0").and_then(|bridge| bridge.address("10.0.0.1/24")),
     }
     /// Whole rulesets, and what is looked up in them.
     NF_TABLES {
@@ -48,6 +84,24 @@ questions! {
         "tagged-tables": |netns| Table::find_tagged(netns, "lab"),
         "obstacles": |netns| Firewall::obstacles(netns),
         "persistent": |netns| netloom::persistent(netns),
+        "port-forwards": |netns| netns.port_forwards("lab"),
+        "ports-in-force": |netns| each(netns.port_forwards("lab"), PortForwardHandle::is_in_force),
+        "nat-counter": |netns| each(netns.nat_rules("lab"), NatHandle::counter),
+        "element": |netns| tagged(netns, |table| table.set("ports")?.get(22_u16)),
+        "contains": |netns| tagged(netns, |table| table.set("ports")?.contains(23_u16)),
+        "elements": |netns| tagged(netns, |table| table.set("ports")?.elements()),
+        "map-element": |netns| tagged(netns, |table| table.set("hosts")?.get(80_u16)),
+        "table": |netns| tagged(netns, TableHandle::read),
+        "chain": |netns| tagged(netns, |table| table.chain("input")?.read()),
+        "rules": |netns| tagged(netns, |table| {
+            let rules = table.chain("input")?.rules()?;
+            rules.first().map(|(rule, _)| Ok((rule.read()?, rule.counter()?))).transpose()
+        }),
+        "object": |netns| tagged(netns, |table| table.object(ObjectKind::Counter, "hits")?.read()),
+        "guard": |netns| {
+            let firewalls = Firewall::find_tagged(netns, "lab");
+            firewalls.and_then(|all| all.first().map(|one| one.guard("port1")).transpose())
+        },
     }
     /// Requests that are refused or acknowledged, with what the error makes of that.
     ACKNOWLEDGEMENTS {

@@ -18,6 +18,8 @@ use crate::owned::sealed::Remove;
 use crate::wire::attribute::Writer;
 use crate::wire::vlan::{self, PVID, RANGE_BEGIN, RANGE_END, UNTAGGED, VlanRange};
 
+/// No VLAN has a higher number.
+const LAST: u16 = 4094;
 const IFLA_AF_SPEC: u16 = 26;
 const IFLA_BRIDGE_VLAN_INFO: u16 = 2;
 
@@ -34,10 +36,13 @@ pub struct BridgeVlanInfo {
 }
 
 impl BridgeVlanInfo {
-    fn each(range: VlanRange) -> impl Iterator<Item = Self> {
+    /// The kernel lists each number once, in their order: so a list is never longer than there are numbers.
+    fn push(range: VlanRange, all: &mut Vec<Self>) {
         let VlanRange { ids, flags } = range;
         let [pvid, untagged] = [PVID, UNTAGGED].map(|flag| flags & flag != 0);
-        ids.map(move |id| Self { id, pvid, untagged })
+        let first = all.last().map_or(0, |last: &Self| last.id + 1).max(*ids.start());
+        let ids = first..=LAST.min(*ids.end());
+        all.extend(ids.map(|id| Self { id, pvid, untagged }));
     }
 }
 
@@ -80,7 +85,7 @@ impl Link {
         });
         let listed = self.netns.route(|socket| {
             socket.fold(&mut batch, Vec::new, |all, message| {
-                all.extend(vlan::ranges(message).flat_map(BridgeVlanInfo::each));
+                vlan::ranges(message).for_each(|range| BridgeVlanInfo::push(range, all));
             })
         });
         listed.map_err(|cause| {
@@ -160,7 +165,7 @@ impl BridgeVlan {
 
     fn of(setter: &'static str, ids: RangeInclusive<u16>) -> Self {
         let mut rejected = FirstRejected::default();
-        if let Some(bad) = [ids.start(), ids.end()].into_iter().find(|id| !(1..=4094).contains(*id))
+        if let Some(bad) = [ids.start(), ids.end()].into_iter().find(|id| !(1..=LAST).contains(*id))
         {
             rejected.reject(setter, bad, "a VLAN's number is from 1 to 4094");
         } else if ids.is_empty() {
@@ -288,6 +293,18 @@ impl Remove for BridgeVlanHandle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_is_not_longer_than_there_are_numbers() {
+        let mut all = Vec::new();
+        for ids in [1..=1, 20..=29, 25..=31, 5..=5, 0..=u16::MAX, 0..=u16::MAX] {
+            BridgeVlanInfo::push(VlanRange { ids, flags: PVID }, &mut all);
+        }
+        let ids: Vec<_> = all.iter().map(|vlan| vlan.id).collect();
+        let expected: Vec<_> = std::iter::once(1).chain(20..=LAST).collect();
+        assert_eq!(ids, expected);
+        assert!(all.iter().all(|vlan| vlan.pvid && !vlan.untagged));
+    }
 
     #[test]
     fn one_vlan_and_a_range_are_laid_out_as_the_kernel_wants_them() {

@@ -8,14 +8,25 @@ use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use netloom::{
-    Address, Bridge, Forwarding, Namespace, NatRule, Netns, Owned, PortForward, Route, VethEnd,
-    VethPair,
+use netloom::nft::{
+    Chain, Datum, Element, Family, Hook, Map, Object, Priority, Rule, Set, Table, Type,
 };
-use netloom_fuzz::{ACKNOWLEDGEMENTS, CONNTRACK, NF_TABLES, Question, RTNETLINK, SOCK_DIAG};
+use netloom::{
+    Address, Bridge, Firewall, Forwarding, Namespace, NatRule, Netns, Owned, PortForward,
+    PortGuard, Route, VethEnd, VethPair,
+};
+use netloom_fuzz::{
+    ACKNOWLEDGEMENTS, CONNTRACK, NF_TABLES, Question, RTNETLINK, SOCK_DIAG, forget,
+};
 
 const RULESET: &str = include_str!("../../../src/wire/nft/testdata/ruleset.nft");
 const EXPRESSIONS: &str = include_str!("../../../src/wire/nft/testdata/listed.hex");
+/// VLAN 1 (PVID, untagged) and 20 to 29 of link 3, as Linux 6.12 lists them.
+const VLANS: &[u8] = &[
+    7, 0, 0, 0, 3, 0, 0, 0, // of bridges, link 3
+    20, 0, 1, 128, 8, 0, 1, 0, 6, 0, 1, 0, 5, 0, 3, 0, 3, 0, 0, 0, // 1, with its state
+    28, 0, 1, 128, 8, 0, 1, 0, 0, 0, 20, 0, 6, 0, 2, 0, 29, 0, 0, 0, 5, 0, 3, 0, 3, 0, 0, 0,
+];
 /// No seed is longer: a mutation of a long one tells less.
 const LONGEST: usize = 40_000;
 
@@ -45,11 +56,30 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     }
+    let number = RTNETLINK.iter().position(|question| question.name == "vlans");
+    let seed = [&[u8::try_from(number.ok_or("no question of VLANs")?)?], &vlans(&host)?[..]];
+    fs::write(seeds.join("rtnetlink/vlans-listed"), seed.concat())?;
     codec(&seeds.join("nf_tables_codec"), &host)?;
     Ok(())
 }
 
+/// What a kernel says whose bridges know VLANs; this one's may not.
+fn vlans(host: &Netns) -> Result<Vec<u8>, Box<dyn Error>> {
+    const RTM_NEWVLAN: u16 = 112;
+    const NLMSG_DONE: u16 = 3;
+    const NLM_F_MULTI: u16 = 2;
+    let (_, link) = netloom::fuzzing::recorded(|| host.link("port1"));
+    let message = |kind: u16, payload: &[u8]| -> Result<Vec<u8>, Box<dyn Error>> {
+        let length = u32::try_from(16 + payload.len())?.to_ne_bytes();
+        let header = [&length[..], &kind.to_ne_bytes(), &NLM_F_MULTI.to_ne_bytes(), &[0; 8]];
+        Ok([&header.concat(), payload].concat())
+    };
+    let listed = [message(RTM_NEWVLAN, VLANS)?, message(NLMSG_DONE, &[0; 4])?].concat();
+    Ok([&link[..], &u16::try_from(listed.len())?.to_le_bytes(), &listed].concat())
+}
+
 fn asked(netns: &Netns, question: &Question) -> Vec<u8> {
+    forget(netns);
     let (answer, script) = netloom::fuzzing::recorded(|| (question.ask)(netns));
     eprintln!("{}: {} bytes, {:.60}", question.name, script.len(), answer);
     script
@@ -119,6 +149,29 @@ fn furnish(host: &Netns) -> Result<Box<dyn std::any::Any>, Box<dyn Error>> {
         }
     }
     let links = (red, bridge, cable, address, route);
-    let rules = (forwarding, nat, tagged, port);
+    let rules = (forwarding, nat, tagged, port, persistent(host)?);
     Ok(Box::new((links, rules, listening, tcp, asking, connected)))
+}
+
+/// What outlives its program, found by its tag.
+fn persistent(host: &Netns) -> Result<Box<dyn std::any::Any>, Box<dyn Error>> {
+    let target = Datum::Address(std::net::Ipv4Addr::new(10, 0, 0, 2).into());
+    let input = Chain::new("input").hook(Hook::Input, Priority::FILTER);
+    let table = Table::new(Family::Inet, "lab")
+        .persistent("lab")
+        .object(Object::counter("hits"))
+        .set(Set::new("ports", Type::Port).element(22_u16))
+        .map(Map::new("hosts", Type::Port, Type::Ipv4).element(Element::new(80_u16).value(target)))
+        .chain(input.rule(Rule::new().tcp().dport(22).counter().accept()));
+    let table = table.create(host)?;
+    let guard = PortGuard::new("port1").address("10.0.0.2");
+    let firewall = Firewall::new().network("br0").port(guard).persistent("lab").create(host)?;
+    let ports = [
+        PortForward::new(8443, "10.0.0.2").target_port(443).tagged("lab"),
+        PortForward::new(9000..=9009, "10.0.0.2").udp().tagged("lab"),
+        PortForward::new(8081, "10.0.0.2").host_address("127.0.0.1").tagged("other"),
+        PortForward::new(8443, "fd00::2").link("br0").tagged("lab"),
+    ];
+    let ports = PortForward::create_all(&ports, host)?;
+    Ok(Box::new((table, firewall, ports)))
 }
