@@ -93,7 +93,8 @@ fn without_numbers(text: &str) -> String {
     let mut plain = String::new();
     for word in text.split_inclusive(|c: char| !c.is_ascii_digit()) {
         let digits = word.trim_end_matches(|c: char| !c.is_ascii_digit());
-        let is_numbered = plain.ends_with('-') || plain.ends_with("of rule ");
+        let is_numbered =
+            plain.ends_with('-') || plain.ends_with("of rule ") || plain.ends_with("of process ");
         let shown =
             if digits.len() > 4 || !digits.is_empty() && is_numbered { "N" } else { digits };
         plain.extend([shown, &word[digits.len()..]]);

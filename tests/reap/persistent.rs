@@ -178,19 +178,19 @@ fn each_namespace_has_its_own() {
     });
 }
 
-/// More than one datagram, in the order of their tags and as each has them.
+/// More than one datagram and more than are asked for at once, in the order of their tags and as each has them.
 #[test]
 fn hundreds_of_ports_are_listed_as_by_their_tags() {
     support::isolated(|| {
         let host = Netns::current().unwrap();
         let near = VethEnd::new("veth1").address("10.0.0.1/24").up();
         let _cable = VethPair::new(near, "veth2").create(&host).unwrap();
-        let tag = |port: u16| format!("tag {}", port % 7);
+        let tag = |port: u16| format!("tag {}", port % 2);
         let all = (1000..1700).map(|port| PortForward::new(port, "10.0.0.2").tagged(tag(port)));
         let mut made = PortForward::create_all(&all.collect::<Vec<_>>(), &host).unwrap();
         // The last of a tag takes the place of one that goes.
         drop(made.drain(100..103).collect::<Vec<_>>());
-        let by_tag = (0..7).flat_map(|tag| host.port_forwards(&format!("tag {tag}")).unwrap());
+        let by_tag = (0..2).flat_map(|tag| host.port_forwards(&format!("tag {tag}")).unwrap());
         let by_tag: Vec<_> = by_tag.map(Persistent::PortForward).collect();
         assert_eq!(netloom::persistent(&host).unwrap(), by_tag);
         assert_eq!(by_tag.len(), 697);

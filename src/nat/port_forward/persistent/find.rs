@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::ledger::Ledger;
 use super::note::{Note, TagHash};
 use super::record::Record;
 use crate::error::{Cause, Error};
@@ -14,6 +15,9 @@ use crate::netns::Netns;
 use crate::nft::read;
 use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::userdata::UserData;
+
+/// How many places of a tag are asked for before the next ones.
+const AT_ONCE: u16 = 256;
 
 impl Netns {
     /// The persistent published ports with this tag; none is no error. It costs what the tag has, not
@@ -106,13 +110,23 @@ fn find(
     if noted != tag {
         return Ok(Vec::new());
     }
-    let places = 1..=u16::try_from(count).unwrap_or(u16::MAX);
-    ledger.read(socket, places.clone().map(|at| Note::Mapping(hash, at)))?;
+    let last = u16::try_from(count).unwrap_or(u16::MAX);
     let tag: Arc<str> = tag.into();
-    let handle = |seen_at| {
+    let handle = |ledger: &Ledger, seen_at| {
         let Record { mapping, number } = Record::read(ledger.get(Note::Mapping(hash, seen_at))?)?;
         let kept = Some(Kept { tag: tag.clone(), seen_at });
         Some(PortForwardHandle { netns: netns.clone(), mapping, number: number.into(), kept })
     };
-    Ok(places.filter_map(handle).collect())
+    let mut found = Vec::new();
+    for first in (1..=last).step_by(AT_ONCE.into()) {
+        let some = first..=first.saturating_add(AT_ONCE - 1).min(last);
+        ledger.read(socket, some.clone().map(|at| Note::Mapping(hash, at)))?;
+        let before = found.len();
+        found.extend(some.filter_map(|at| handle(ledger, at)));
+        // None is missing, so that no more is kept in mind than there is, whatever was counted.
+        if found.len() == before {
+            break;
+        }
+    }
+    Ok(found)
 }
