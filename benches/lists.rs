@@ -12,7 +12,7 @@ use netloom::{LinkView, Namespace, Netns, Owned, Route, RouteView, Together, Vet
 mod harness;
 mod raw;
 
-use harness::{compare, contender, is_trial, timed};
+use harness::{compare, contender, is_trial, settle, timed};
 
 const VIA4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const VIA6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
@@ -48,17 +48,18 @@ fn replay(socket: &OwnedFd, datagrams: &[Vec<u8>]) {
 fn routes(_: &mut Criterion) {
     let (many4, many6) = if is_trial() { (1_000, 500) } else { (100_000, 20_000) };
     let v4: Vec<_> = (0..many4).map(|n| Route::new(Ipv4Net::from(to4(n))).via(VIA4)).collect();
+    let host = Netns::current().unwrap();
+    let old = Cell::new(None);
     // The kernel's own garbage collection of a namespace's routes is not part of the work.
     let fresh = || {
-        let place = place();
-        place.netns.links().unwrap();
-        place
+        old.set(None);
+        settle(&host);
+        place()
     };
-    let old = Cell::new(None);
     let datagrams = raw::ipv4_routes((0..many4).map(|n| (to4(n), VIA4)));
     compare(
         &format!("{many4} IPv4 routes in"),
-        7,
+        15,
         vec![
             contender("netloom", || {
                 let place = fresh();
@@ -76,7 +77,7 @@ fn routes(_: &mut Criterion) {
     );
     compare(
         &format!("{many6} IPv6 routes in"),
-        7,
+        15,
         vec![
             contender("netloom", || {
                 let place = fresh();

@@ -33,9 +33,10 @@ pub(crate) struct Rejected {
     reason: String,
 }
 
-/// The first thing a builder rejected, if any.
+/// The first thing a builder rejected, if any: seldom, and of some builders there are a hundred thousand, so
+/// it has no room of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct FirstRejected(Option<Rejected>);
+pub(crate) struct FirstRejected(Option<Box<Rejected>>);
 
 impl FirstRejected {
     /// Reads an input for `setter`; `None` where it was rejected.
@@ -62,7 +63,8 @@ impl FirstRejected {
     }
 
     fn keep(&mut self, setter: &'static str, value: String, reason: impl Into<String>) {
-        self.0.get_or_insert_with(|| Rejected { setter, value, reason: reason.into() });
+        let rejected = || Rejected { setter, value, reason: reason.into() };
+        self.0.get_or_insert_with(|| Box::new(rejected()));
     }
 
     /// Keeps what another builder rejected, where this one is the first.
@@ -74,7 +76,7 @@ impl FirstRejected {
 
     /// The error for what was rejected.
     pub(crate) fn check(&self, action: &'static str, object: impl Display) -> Result<(), Error> {
-        match &self.0 {
+        match self.0.as_deref() {
             None => Ok(()),
             Some(Rejected { setter, value, reason }) => {
                 Err(Error::invalid(action, object, format!("{setter}({value}): {reason}")))

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::netlink::RouteRequest;
 use crate::netns::Quoted;
 use crate::wire::attribute::{Attribute, Attributes};
-use crate::wire::link::LinkView;
+use crate::wire::link::{LinkView, WhichLink};
 
 const IFLA_BR_FORWARD_DELAY: u16 = 1;
 const IFLA_BR_AGEING_TIME: u16 = 4;
@@ -98,7 +98,7 @@ impl Link {
     #[doc(alias("ip -details link show", "IFLA_INFO_DATA"))]
     pub fn bridge_info(&self) -> Result<Option<BridgeInfo>, Error> {
         let read = |view: LinkView<'_>| Some(view.bridge().map(BridgeInfo::read));
-        self.netns.look_up(LinkRequest::at(self.index), read).map_err(|cause| {
+        self.netns.look_up_link(WhichLink::At(self.index), read).map_err(|cause| {
             cause.doing("look at bridge", Quoted(&self.name)).in_namespace(&self.netns)
         })
     }

@@ -12,7 +12,7 @@ use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input, link_name};
 use crate::mac::MacAddr;
 use crate::netns::{Netns, Quoted};
-use crate::wire::link::LinkView;
+use crate::wire::link::{LinkView, WhichLink};
 
 /// No link has this index: what a handle says whose link was lost on its way.
 const NOWHERE: u32 = u32::MAX >> 1;
@@ -170,7 +170,7 @@ impl Link {
     /// The per-device IPv4 setting with this number (`IPV4_DEVCONF_*`), read over netlink.
     pub(crate) fn ipv4_setting(&self, number: u16) -> Result<i32, Error> {
         let read = |view: LinkView<'_>| view.ipv4_setting(usize::from(number));
-        self.netns.look_up(LinkRequest::at(self.index), read).map_err(|cause| {
+        self.netns.look_up_link(WhichLink::At(self.index), read).map_err(|cause| {
             cause.doing("read IPv4 settings of", Quoted(&self.name)).in_namespace(&self.netns)
         })
     }
@@ -191,7 +191,7 @@ impl Link {
 /// What an errno means when it was a master that the kernel did not like.
 pub(super) fn explain_master(error: Error, netns: &Netns, master: &LinkRef, index: u32) -> Error {
     let kind =
-        || netns.look_up(LinkRequest::at(index), |view| Some(view.kind().map(Cow::into_owned)));
+        || netns.look_up_link(WhichLink::At(index), |view| Some(view.kind().map(Cow::into_owned)));
     match error.errno() {
         Some(Errno::EXFULL) => {
             error.hint(format!("{master} has 1,023 ports, as many as a bridge takes"))

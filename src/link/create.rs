@@ -12,7 +12,7 @@ use crate::mac::MacAddr;
 use crate::netlink::Requests;
 use crate::netns::{Identity, Netns, Quoted};
 use crate::owned::Owned;
-use crate::wire::link::LinkView;
+use crate::wire::link::{LinkView, WhichLink};
 
 /// Sends a create request and reads back, from the echo, which indexes the kernel gave.
 ///
@@ -35,7 +35,7 @@ pub(super) fn create_link(
     });
     // By its address, too: the name may be another link's by now.
     let find = || {
-        netns.look_up(LinkRequest::named(&settings.name), |view| {
+        netns.look_up_link(WhichLink::Named(&settings.name), |view| {
             let is_it = view.mac() == Some(mac.octets());
             Some(is_it.then(|| (view.index, Identity::of(view))))
         })

@@ -12,7 +12,7 @@ use crate::netlink::{Requests, RouteRequest};
 use crate::netns::{Identity, Netns, Quoted};
 use crate::owned::sealed::Remove;
 use crate::together::sealed::Later;
-use crate::wire::link::LinkView;
+use crate::wire::link::{LinkView, WhichLink};
 
 /// A link that exists: a veth end, a bridge, the loopback link, a physical one.
 ///
@@ -38,7 +38,7 @@ impl Netns {
     pub fn link(&self, name: &str) -> Result<Link, Error> {
         const ACTION: &str = "find link";
         link_name_to_find(name).map_err(|reason| Error::invalid(ACTION, Quoted(name), reason))?;
-        self.look_up(LinkRequest::to_find(name), |view| self.handle_of(view))
+        self.look_up_link(WhichLink::Named(name), |view| self.handle_of(view))
             .map_err(|cause| cause.doing(ACTION, Quoted(name)).in_namespace(self))
     }
 
@@ -48,16 +48,8 @@ impl Netns {
     ///
     /// [`is_not_found`](Error::is_not_found) where there is none of that index.
     pub fn link_at(&self, index: u32) -> Result<Link, Error> {
-        self.look_up(LinkRequest::at(index), |view| self.handle_of(view))
+        self.look_up_link(WhichLink::At(index), |view| self.handle_of(view))
             .map_err(|cause| cause.doing("find link", index).in_namespace(self))
-    }
-
-    pub(super) fn look_up<T>(
-        &self,
-        request: LinkRequest,
-        read: impl FnMut(LinkView<'_>) -> Option<T>,
-    ) -> Result<T, Cause> {
-        self.look_up_link(&request.get(), read)
     }
 
     fn handle_of(&self, view: LinkView<'_>) -> Option<Link> {
@@ -101,7 +93,7 @@ impl Link {
 
     /// Whether it is there, as far as a look at its index says.
     pub(crate) fn is_there(&self) -> Result<bool, Error> {
-        let look = self.netns.look_up(LinkRequest::at(self.index), |view| Some(self.is(view)));
+        let look = self.netns.look_up_link(WhichLink::At(self.index), |view| Some(self.is(view)));
         look.map_err(|cause| {
             cause.doing("look at link", Quoted(&self.name)).in_namespace(&self.netns)
         })

@@ -2,11 +2,10 @@
 
 use super::handle::Link;
 use super::info::LinkInfo;
-use super::message::LinkRequest;
 use super::view::LinkView;
 use crate::error::Error;
 use crate::netns::{Netns, Quoted};
-use crate::wire::link::LinkView as Wire;
+use crate::wire::link::{LinkView as Wire, WhichLink};
 
 impl Netns {
     /// All links, in the order of their indexes, as `ip link list`.
@@ -41,7 +40,7 @@ impl Link {
     /// [`is_not_found`](Error::is_not_found) where it is gone.
     pub fn info(&self) -> Result<LinkInfo, Error> {
         let read = |wire: Wire<'_>| LinkView::of(wire).map(LinkInfo::from);
-        self.netns.look_up(LinkRequest::at(self.index), read).map_err(|cause| {
+        self.netns.look_up_link(WhichLink::At(self.index), read).map_err(|cause| {
             cause.doing("look at link", Quoted(&self.name)).in_namespace(&self.netns)
         })
     }

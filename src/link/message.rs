@@ -18,19 +18,9 @@ use crate::wire::attribute::Writer;
 pub(crate) struct LinkRequest(LinkMessage);
 
 impl LinkRequest {
-    /// For a link that is to be made, or that is looked up by name.
+    /// For a link that is to be made.
     pub(crate) fn named(name: &str) -> Self {
         Self::default().name(name)
-    }
-
-    /// To find a link by its name, or by an alternative one, which may be longer.
-    pub(crate) fn to_find(name: &str) -> Self {
-        const IFLA_ALT_IFNAME: u16 = 53;
-        if name.len() <= 15 {
-            return Self::named(name);
-        }
-        let name = [name.as_bytes(), &[0]].concat();
-        Self::default().with(LinkAttribute::Other(DefaultNla::new(IFLA_ALT_IFNAME, name)))
     }
 
     /// For the link with this index.

@@ -6,12 +6,11 @@ use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 
 use super::handle::Link;
-use super::message::LinkRequest;
 use crate::error::Error;
 use crate::netlink::RouteRequest;
 use crate::netns::{Netns, Quoted};
 use crate::wire::attribute::Attribute;
-use crate::wire::link::LinkView;
+use crate::wire::link::{LinkView, WhichLink};
 
 /// What a bridge does with a port's packets (net/bridge, `BR_STATE_*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -133,7 +132,7 @@ impl Link {
     /// [`is_not_found`](Error::is_not_found) where the link is gone.
     pub fn port(&self) -> Result<Option<BridgePortInfo>, Error> {
         let read = |view: LinkView<'_>| Some(BridgePortInfo::read(view));
-        self.netns.look_up(LinkRequest::at(self.index), read).map_err(|cause| {
+        self.netns.look_up_link(WhichLink::At(self.index), read).map_err(|cause| {
             cause.doing("look at bridge port", Quoted(&self.name)).in_namespace(&self.netns)
         })
     }

@@ -1,5 +1,6 @@
 //! How one link names another: by handle, which is exact, or by name, which is looked up.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::handle::Link;
@@ -29,6 +30,14 @@ impl LinkRef {
     /// Whether it has to be looked up.
     pub(crate) fn is_name(&self) -> bool {
         matches!(self.0, Reference::Name(_))
+    }
+
+    /// Its index, by a handle or as its name was looked up.
+    pub(crate) fn index(&self, names: &BTreeMap<&str, u32>) -> Option<u32> {
+        match &self.0 {
+            Reference::Name(name) => names.get(name.as_str()).copied(),
+            Reference::Identity { index, .. } => Some(*index),
+        }
     }
 
     /// Its index in `netns`, where it must be; an error is one of `action` on `object`.

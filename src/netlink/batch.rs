@@ -11,7 +11,7 @@ use crate::wire::message::HEADER;
 ///
 /// The kernel reports every failure on its own, so only the last request asks for an
 /// acknowledgement: what was not refused by then has been done.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Batch {
     bytes: Vec<u8>,
     starts: Vec<usize>,
@@ -68,6 +68,15 @@ impl Batch {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
         self.starts.push(start);
         self.starts.len() - 1
+    }
+
+    /// Adds what another one has at these places.
+    pub(crate) fn copy(&mut self, other: &Self, places: Range<usize>) {
+        let Some(&start) = other.starts.get(places.start) else { return };
+        let end = other.starts.get(places.end).copied().unwrap_or(other.bytes.len());
+        let (moved, starts) = (self.bytes.len(), other.starts.get(places).unwrap_or_default());
+        self.starts.extend(starts.iter().map(|old| moved + old - start));
+        self.bytes.extend_from_slice(other.bytes.get(start..end).unwrap_or_default());
     }
 
     /// Changes bytes that are there already.

@@ -179,26 +179,19 @@ impl Socket {
     /// The answer is the acknowledgement: the kernel sends one or a refusal.
     pub(crate) fn get<T>(
         &mut self,
-        message: &RouteRequest,
+        request: impl FnOnce(&mut Batch) -> usize,
         mut read: impl FnMut(Message<'_>) -> Option<T>,
     ) -> Result<Option<T>, Cause> {
+        let mut batch = std::mem::take(&mut self.question);
+        batch.clear();
+        request(&mut batch);
         let mut found = None;
-        self.get_once(message, &mut |answer| found = read(answer))?;
-        Ok(found)
-    }
-
-    fn get_once(
-        &mut self,
-        message: &RouteRequest,
-        read: &mut dyn FnMut(Message<'_>),
-    ) -> Result<(), Cause> {
-        let mut batch = Batch::default();
-        batch.push(message, 0);
-        let result = self.get_in(&mut batch, read);
+        let result = self.get_in(&mut batch, &mut |answer| found = read(answer));
+        self.question = batch;
         if result.is_err() {
             self.drain();
         }
-        result
+        result.map(|()| found)
     }
 
     fn get_in(

@@ -46,6 +46,8 @@ pub(crate) struct Socket {
     port: u32,
     sequence: u32,
     buffer: Buffer,
+    /// Where a request that has one answer is written: always the same room.
+    pub(super) question: Batch,
     set: Options,
     /// Whether the kernel is known to have room for an echo and many refusals.
     is_roomy: bool,
@@ -85,6 +87,7 @@ impl Socket {
             port,
             sequence: 0,
             buffer: Buffer::default(),
+            question: Batch::default(),
             set: Options::default(),
             is_roomy: false,
             #[cfg(test)]
@@ -279,7 +282,7 @@ mod tests {
 
     /// The loopback link's name, by one request and by a list.
     fn names(socket: &mut Socket) -> Result<(Option<String>, Vec<String>), Cause> {
-        let one = socket.get(&loopback(), name)?;
+        let one = socket.get(|batch| batch.push(&loopback(), 0), name)?;
         let all = RouteRequest::GetLink(LinkMessage::default());
         Ok((one, socket.dump(&all, name)?))
     }

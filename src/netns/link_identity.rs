@@ -5,13 +5,11 @@
 
 use std::borrow::Cow;
 
-use netlink_packet_route::link::LinkMessage;
-
 use super::open::Netns;
 use crate::error::Cause;
 use crate::mac::MacAddr;
-use crate::netlink::RouteRequest;
-use crate::wire::link::LinkView;
+use crate::netlink::Batch;
+use crate::wire::link::{LinkView, RTM_GETLINK, WhichLink};
 
 /// What a link was seen with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,19 +62,18 @@ impl Seen {
         netns: &Netns,
         read: impl FnMut(LinkView<'_>) -> Option<T>,
     ) -> Result<T, Cause> {
-        let mut request = LinkMessage::default();
-        request.header.index = index;
-        netns.look_up_link(&RouteRequest::GetLink(request), read)
+        netns.look_up_link(WhichLink::At(index), read)
     }
 }
 
 impl Netns {
-    /// What is read of the one link that a request asks for.
+    /// What is read of one link.
     pub(crate) fn look_up_link<T>(
         &self,
-        request: &RouteRequest,
+        which: WhichLink<'_>,
         mut read: impl FnMut(LinkView<'_>) -> Option<T>,
     ) -> Result<T, Cause> {
+        let request = |batch: &mut Batch| batch.request(RTM_GETLINK, 0, |out| which.write(out));
         let found =
             self.route(|socket| socket.get(request, |answer| read(LinkView::read(answer)?)))?;
         found.ok_or(Cause::Malformed("a link without a name"))
@@ -88,7 +85,7 @@ mod tests {
     use super::*;
     use crate::wire::message::Message;
     use netlink_packet_core::Emitable;
-    use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo};
+    use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
 
     /// Whether a link that was seen with one peer is taken for what is listed.
     fn is_taken(ours: &Identity, name: &str, listed: &LinkMessage) -> bool {

@@ -10,6 +10,7 @@ use super::named;
 use super::open::Netns;
 use crate::error::{Cause, Error};
 use crate::netlink::{Batch, RouteRequest};
+use crate::wire::message::Message;
 use crate::wire::nsid::NsidView;
 
 /// Another namespace, by the number that one has for it, as `ip netns list-id` shows it.
@@ -110,7 +111,8 @@ impl Netns {
     fn number_of(&self, other: BorrowedFd<'_>) -> Result<Option<u32>, Cause> {
         let request = RouteRequest::GetNsId(about(other));
         let found = self.route(|socket| {
-            socket.get(&request, |answer| NsidView::read(answer).map(NsidView::number))
+            let read = |answer: Message<'_>| NsidView::read(answer).map(NsidView::number);
+            socket.get(|batch| batch.push(&request, 0), read)
         })?;
         Ok(found.flatten())
     }

@@ -10,6 +10,7 @@ use super::builder::{Route, explain};
 use super::handle::{is_gone, metric_means_any};
 use super::{RTM_DELROUTE, RTM_NEWROUTE};
 use crate::error::{Cause, Error};
+use crate::link::LinkRef;
 use crate::netlink::{Batch, Refusals, Requests};
 use crate::netns::Netns;
 use crate::owned::Owned;
@@ -44,11 +45,11 @@ impl Route {
         routes: &[Self],
         netns: &Netns,
     ) -> Result<Owned<RoutesHandle>, CreateAllError> {
-        let mut made = Encoded::default();
-        let mut failures = refused_beforehand(routes, netns);
+        let mut made = Batch::default();
+        let (names, mut failures) = read_through(routes, netns);
         if failures.is_empty() {
             let mut many = Many { netns, batch: Batch::default() };
-            match indexes(routes, netns) {
+            match indexes(routes, names, netns) {
                 Ok(indexes) => many.add(routes, &indexes, &mut made, &mut failures),
                 Err(failure) => failures.push(failure),
             }
@@ -58,30 +59,42 @@ impl Route {
     }
 }
 
-fn refused_beforehand(routes: &[Route], netns: &Netns) -> Vec<(usize, Error)> {
-    let check = |(at, route): (usize, &Route)| {
-        let error = route.check(ACTION).err()?;
-        Some((at, error.in_namespace(netns)))
-    };
-    routes.iter().enumerate().filter_map(check).collect()
+/// The names of links, each with the place it comes first at, and what can be known wrong. Routes are many, and
+/// going through them takes longer than looking at one: so once for both.
+fn read_through<'a>(
+    routes: &'a [Route],
+    netns: &Netns,
+) -> (BTreeMap<&'a str, usize>, Vec<(usize, Error)>) {
+    let (mut names, mut failures) = (BTreeMap::new(), Vec::new());
+    for (at, route) in routes.iter().enumerate() {
+        let home = |link: &LinkRef| link.check_home(netns, ACTION, route);
+        let checked = route.check(ACTION).map_err(|error| error.in_namespace(netns));
+        if let Err(error) = checked.and_then(|()| route.link().map_or(Ok(()), home)) {
+            failures.push((at, error));
+        }
+        if let Some(link) = route.link().filter(|link| link.is_name()) {
+            names.entry(link.name()).or_insert(at);
+        }
+    }
+    (names, failures)
 }
 
-/// The index of each one's link. A name is looked up once.
-fn indexes(routes: &[Route], netns: &Netns) -> Result<Vec<Option<u32>>, (usize, Error)> {
-    let mut known = BTreeMap::new();
-    let mut indexes = Vec::with_capacity(routes.len());
-    for (at, route) in routes.iter().enumerate() {
-        let index = match route.link() {
-            None => None,
-            Some(link) => match known.get(link.name()).filter(|_| link.is_name()) {
-                Some(index) => Some(*index),
-                None => Some(link.resolve(netns, ACTION, route).map_err(|error| (at, error))?),
-            },
+/// What each name stands for: it is looked up once.
+fn indexes<'a>(
+    routes: &[Route],
+    names: BTreeMap<&'a str, usize>,
+    netns: &Netns,
+) -> Result<BTreeMap<&'a str, u32>, (usize, Error)> {
+    let mut indexes = BTreeMap::new();
+    let mut names: Vec<_> = names.into_iter().collect();
+    names.sort_unstable_by_key(|(_, at)| *at);
+    for (name, at) in names {
+        let Some((route, link)) = routes.get(at).and_then(|route| Some((route, route.link()?)))
+        else {
+            continue;
         };
-        if let (Some(link), Some(index)) = (route.link().filter(|link| link.is_name()), index) {
-            known.insert(link.name(), index);
-        }
-        indexes.push(index);
+        let index = link.resolve(netns, ACTION, route).map_err(|error| (at, error))?;
+        indexes.insert(name, index);
     }
     Ok(indexes)
 }
@@ -101,17 +114,17 @@ impl Many<'_> {
     fn add(
         &mut self,
         routes: &[Route],
-        indexes: &[Option<u32>],
-        made: &mut Encoded,
+        indexes: &BTreeMap<&str, u32>,
+        made: &mut Batch,
         failures: &mut Vec<(usize, Error)>,
     ) {
         const CREATE_EXCL: u16 = 0x600;
         let mut start = 0;
-        let chunks = routes.chunks(Requests::AT_ONCE).zip(indexes.chunks(Requests::AT_ONCE));
-        for (routes, indexes) in chunks {
+        for routes in routes.chunks(Requests::AT_ONCE) {
             self.batch.clear();
-            for (route, index) in routes.iter().zip(indexes) {
-                self.batch.request(RTM_NEWROUTE, CREATE_EXCL, |out| route.write(out, *index));
+            for route in routes {
+                let index = route.link().and_then(|link| link.index(indexes));
+                self.batch.request(RTM_NEWROUTE, CREATE_EXCL, |out| route.write(out, index));
             }
             let failure = |at: usize, cause: Cause| {
                 let error = match routes.get(at) {
@@ -121,12 +134,13 @@ impl Many<'_> {
                 (start + at, explain(error.in_namespace(self.netns)))
             };
             match self.netns.route(|socket| socket.exchange(&mut self.batch, |_, _| ())) {
+                Ok(refusals) if refusals.is_empty() => made.copy(&self.batch, 0..routes.len()),
                 Ok(mut refusals) => {
                     refusals.sort_by_key(|(place, _)| *place);
                     let mut refused = refusals.iter().map(|(place, _)| *place).peekable();
                     for place in 0..routes.len() {
                         if refused.next_if_eq(&place).is_none() {
-                            made.push(self.batch.payload(place));
+                            made.copy(&self.batch, place..place + 1);
                         }
                     }
                     let told =
@@ -137,7 +151,7 @@ impl Many<'_> {
                     // They may be there: the owner deletes them by their whole tuples.
                     let failure = failure(0, cause);
                     if failure.1.is_unknown_outcome() {
-                        (0..routes.len()).for_each(|place| made.push(self.batch.payload(place)));
+                        made.copy(&self.batch, 0..routes.len());
                     }
                     failures.push(failure);
                     return;
@@ -148,7 +162,7 @@ impl Many<'_> {
     }
 
     /// Deletes routes; of those that the kernel refused, the first one's error.
-    fn delete(&mut self, routes: &Encoded) -> Result<(), Cause> {
+    fn delete(&mut self, routes: &Batch) -> Result<(), Cause> {
         let mut result = Ok(());
         for start in (0..routes.len()).step_by(Requests::AT_ONCE) {
             let here = start..routes.len().min(start + Requests::AT_ONCE);
@@ -171,11 +185,11 @@ impl Many<'_> {
     /// Those that are there, or may be: asked for where a request to delete could hit another one.
     fn there<'r>(
         &mut self,
-        routes: &'r Encoded,
+        routes: &'r Batch,
         places: std::ops::Range<usize>,
     ) -> Result<Vec<&'r [u8]>, Cause> {
         const EXCL: u16 = 0x200;
-        let mut there: Vec<_> = places.map(|place| routes.get(place)).collect();
+        let mut there: Vec<_> = places.map(|place| routes.payload(place)).collect();
         if !there.iter().any(|route| metric_means_any(route)) {
             return Ok(there);
         }
@@ -195,36 +209,13 @@ impl Many<'_> {
     }
 }
 
-/// Routes as requests have them, without their headers: what tells each from all others.
-#[derive(Default, PartialEq, Eq)]
-struct Encoded {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Encoded {
-    fn push(&mut self, route: &[u8]) {
-        self.bytes.extend_from_slice(route);
-        self.ends.push(self.bytes.len());
-    }
-
-    fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    fn get(&self, place: usize) -> &[u8] {
-        let start = place.checked_sub(1).and_then(|before| self.ends.get(before)).unwrap_or(&0);
-        let end = self.ends.get(place).unwrap_or(start);
-        self.bytes.get(*start..*end).unwrap_or_default()
-    }
-}
-
 /// Many routes that exist. They are deleted as one route is, each by all that netloom set, a hundred in a
 /// datagram.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RoutesHandle {
     netns: Netns,
-    routes: Arc<Encoded>,
+    /// As they were asked for: what tells each from all others.
+    routes: Arc<Batch>,
 }
 
 impl RoutesHandle {

@@ -15,8 +15,10 @@
 
 use std::borrow::Cow;
 
-use super::attribute::{Attribute, Attributes};
+use super::attribute::{Attribute, Attributes, Writer};
 use super::message::Message;
+
+pub(crate) const RTM_GETLINK: u16 = 18;
 
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
@@ -60,6 +62,34 @@ pub(crate) struct LinkView<'a> {
     group: Option<&'a [u8]>,
     link_namespace: Option<&'a [u8]>,
     properties: Option<&'a [u8]>,
+}
+
+/// One link, in a question about it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum WhichLink<'a> {
+    At(u32),
+    /// By its name, or by an alternative one, which may be longer.
+    Named(&'a str),
+}
+
+impl WhichLink<'_> {
+    /// Appends `struct ifinfomsg` and the attributes: an answer without statistics, which are most of it.
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        const IFLA_EXT_MASK: u16 = 29;
+        const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
+        const LONGEST_NAME: usize = 15;
+        let index = match self {
+            Self::At(index) => index,
+            Self::Named(_) => 0,
+        };
+        out.extend_from_slice([0, index, 0, 0].map(u32::to_ne_bytes).as_flattened());
+        let mut attributes = Writer::new(out);
+        if let Self::Named(name) = self {
+            let kind = if name.len() > LONGEST_NAME { IFLA_ALT_IFNAME } else { IFLA_IFNAME };
+            attributes.string(kind, name);
+        }
+        attributes.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+    }
 }
 
 impl<'a> LinkView<'a> {

@@ -70,7 +70,9 @@ fn route_to<T>(
     request.header.destination_prefix_length = length;
     request.attributes.push(RouteAttribute::Destination(RouteAddress::from(address)));
     let request = RouteRequest::GetRoute(request);
-    netns.route(|socket| socket.get(&request, |answer| read(RouteView::read(answer)?)))
+    netns.route(|socket| {
+        socket.get(|batch| batch.push(&request, 0), |answer| read(RouteView::read(answer)?))
+    })
 }
 
 /// Whether loopback addresses may be routed by the link at this index.
