@@ -143,9 +143,9 @@ impl<'b> Writer<'b> {
     }
 
     pub(crate) fn bytes(&mut self, kind: u16, value: &[u8]) {
-        let start = self.open(kind);
+        self.header(kind, value.len());
         self.out.extend_from_slice(value);
-        self.close(start);
+        self.pad();
     }
 
     pub(crate) fn u8(&mut self, kind: u16, value: u8) {
@@ -187,11 +187,17 @@ impl<'b> Writer<'b> {
 
     /// Bytes that are in several places, one after the other.
     pub(crate) fn parts<const N: usize>(&mut self, kind: u16, parts: [&[u8]; N]) {
-        let start = self.open(kind);
+        self.header(kind, parts.iter().map(|part| part.len()).sum());
         for part in parts {
             self.out.extend_from_slice(part);
         }
-        self.close(start);
+        self.pad();
+    }
+
+    /// A nest of one attribute, as [`nested`](Self::nested) and [`bytes`](Self::bytes) write it.
+    pub(crate) fn nested_bytes(&mut self, kind: u16, inside: u16, value: &[u8]) {
+        self.header(kind | NLA_F_NESTED, aligned(NLA_HEADER_SIZE + value.len()));
+        self.bytes(inside, value);
     }
 
     /// Attributes that are already encoded, as they are.
@@ -231,6 +237,20 @@ impl<'b> Writer<'b> {
         written
     }
 
+    /// The header of an attribute of so many bytes, which follow.
+    fn header(&mut self, kind: u16, bytes: usize) {
+        debug_assert_eq!(kind & !NLA_TYPE_MASK & !NLA_F_NESTED, 0);
+        let length = u16::try_from(NLA_HEADER_SIZE + bytes);
+        self.overflowed |= length.is_err();
+        let [[l0, l1], [k0, k1]] = [length.unwrap_or(0), kind].map(u16::to_ne_bytes);
+        self.out.extend_from_slice(&[l0, l1, k0, k1]);
+    }
+
+    fn pad(&mut self) {
+        let missing = aligned(self.out.len()) - self.out.len();
+        self.out.extend_from_slice([0; 3].get(..missing).unwrap_or_default());
+    }
+
     fn open(&mut self, kind: u16) -> usize {
         debug_assert_eq!(kind & !NLA_TYPE_MASK & !NLA_F_NESTED, 0);
         let start = self.out.len();
@@ -246,10 +266,7 @@ impl<'b> Writer<'b> {
             }
             Err(_) => self.overflowed = true,
         }
-        let padded = aligned(self.out.len());
-        if padded != self.out.len() {
-            self.out.resize(padded, 0);
-        }
+        self.pad();
     }
 }
 

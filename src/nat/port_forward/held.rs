@@ -63,6 +63,12 @@ pub(super) fn create(
     Ok(handles)
 }
 
+/// What mappings have in common that need the same besides their ports: to where, and whether from loopback
+/// addresses, too.
+fn place(mapping: &Mapping) -> (Container, bool) {
+    (mapping.container(), mapping.is_at_loopback())
+}
+
 /// A change to the table of a family.
 struct Change<'a> {
     table: PortTable,
@@ -90,22 +96,22 @@ fn add(
         }
         let family = held.of(is_ipv4);
         let mut elements = Elements::for_ports(of_family().map(|one| one.host_ports.len()).sum());
-        let mut last = None;
         let (mut new, mut local) = (BTreeSet::new(), BTreeSet::new());
+        let mut last = None;
         for mapping in of_family() {
             for (port, target) in mapping.ports() {
                 elements.add_port(port, Some(target), None);
             }
-            let container = mapping.container();
-            if last != Some(container)
-                && !family.containers.contains_key(&container)
-                && new.insert(container)
-            {
+            let (container, is_local) = place(mapping);
+            // Most of them lead where the one before does.
+            if last.replace((container, is_local)) == Some((container, is_local)) {
+                continue;
+            }
+            if !family.containers.contains_key(&container) && new.insert(container) {
                 elements.add_container(container);
             }
-            last = Some(container);
             let link = mapping.link;
-            if mapping.is_at_loopback() && !family.local.contains_key(&link) && local.insert(link) {
+            if is_local && !family.local.contains_key(&link) && local.insert(link) {
                 elements.add_local(link);
             }
         }
@@ -138,8 +144,7 @@ fn add(
         kept: None,
     };
     let handles: Vec<_> = (first..).zip(mappings).map(number).collect();
-    let place = |one: &PortForwardHandle| (one.mapping.container(), one.mapping.is_at_loopback());
-    for alike in handles.chunk_by(|one, next| place(one) == place(next)) {
+    for alike in handles.chunk_by(|one, next| place(&one.mapping) == place(&next.mapping)) {
         let PortForwardHandle { mapping, number, .. } = &alike[0];
         let family = held.of(mapping.is_ipv4());
         family.mappings.extend(*number..*number + alike.len() as u64);

@@ -188,12 +188,15 @@ pub(crate) enum PlainData<'a> {
 
 impl ListElement for PlainElement<'_> {
     fn write(&self, out: &mut Writer<'_>) {
-        out.nested(NFTA_SET_ELEM_KEY, |key| key.bytes(NFTA_DATA_VALUE, self.key));
-        if let Some(data) = self.data {
-            out.nested(NFTA_SET_ELEM_DATA, |nest| match data {
-                PlainData::Value(value) => nest.bytes(NFTA_DATA_VALUE, value),
-                PlainData::Verdict(verdict) => nest.field(NFTA_DATA_VERDICT, verdict),
-            });
+        out.nested_bytes(NFTA_SET_ELEM_KEY, NFTA_DATA_VALUE, self.key);
+        match self.data {
+            None => {}
+            Some(PlainData::Value(value)) => {
+                out.nested_bytes(NFTA_SET_ELEM_DATA, NFTA_DATA_VALUE, value);
+            }
+            Some(PlainData::Verdict(verdict)) => {
+                out.nested(NFTA_SET_ELEM_DATA, |data| data.field(NFTA_DATA_VERDICT, verdict));
+            }
         }
         if let Some(comment) = self.comment {
             comment.write(out, NFTA_SET_ELEM_USERDATA);
