@@ -4,22 +4,22 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{
-    AddressAttribute, AddressFlags, AddressMessage, AddressProtocol,
-};
 use nix::errno::Errno;
 
 use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input};
 use crate::link::Link;
-use crate::netlink::{Requests, RouteRequest};
+use crate::netlink::{RequestType, Requests, RouteRequest};
 use crate::netns::Netns;
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
 use crate::route::PROTOCOL;
-use crate::wire::address::AddressView;
+use crate::wire::address::{
+    AddressView, IFA_ADDRESS, IFA_BROADCAST, IFA_F_NODAD, IFA_F_PERMANENT, IFA_F_TENTATIVE,
+    IFA_FLAGS, IFA_LOCAL, IFA_PROTO, header,
+};
+use crate::wire::attribute::Writer;
+use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 
 /// An address to be: what a link is reached by, with the length of its network's prefix.
 ///
@@ -128,15 +128,16 @@ impl Address {
     /// The request that adds it; none where the literal was bad.
     pub(crate) fn add(&self, index: u32) -> Option<RouteRequest> {
         let prefix = self.prefix?;
-        let mut message = message(prefix, index);
-        message.attributes.push(AddressAttribute::Protocol(AddressProtocol::from(PROTOCOL)));
-        if let Some(broadcast) = self.broadcast_of(prefix) {
-            message.attributes.push(AddressAttribute::Broadcast(broadcast));
-        }
-        if prefix.addr().is_ipv6() && !self.detect_duplicates {
-            message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
-        }
-        Some(RouteRequest::NewAddress(message))
+        let is_used_at_once = prefix.addr().is_ipv6() && !self.detect_duplicates;
+        Some(request(RequestType::NewAddress, prefix, index, |out| {
+            out.u8(IFA_PROTO, PROTOCOL);
+            if let Some(broadcast) = self.broadcast_of(prefix) {
+                out.ip(IFA_BROADCAST, broadcast.into());
+            }
+            if is_used_at_once {
+                out.u32(IFA_FLAGS, IFA_F_NODAD);
+            }
+        }))
     }
 
     fn broadcast_of(&self, prefix: IpNet) -> Option<Ipv4Addr> {
@@ -161,16 +162,24 @@ pub(crate) fn explain(error: Error, link: &str) -> Error {
         })
 }
 
-/// The message that means this address, to add or to delete it.
-fn message(prefix: IpNet, index: u32) -> AddressMessage {
-    let mut message = AddressMessage::default();
-    message.header.family =
-        if prefix.addr().is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    message.header.prefix_len = prefix.prefix_len();
-    message.header.index = index;
-    message.attributes.push(AddressAttribute::Local(prefix.addr()));
-    message.attributes.push(AddressAttribute::Address(prefix.addr()));
-    message
+/// The request that means this address, to add or to delete it, with what `more` writes.
+fn request(
+    kind: RequestType,
+    prefix: IpNet,
+    index: u32,
+    more: impl FnOnce(&mut Writer<'_>),
+) -> RouteRequest {
+    let header = header(Some(prefix), index);
+    RouteRequest::new(kind, &header, |out| {
+        out.ip(IFA_LOCAL, prefix.addr());
+        out.ip(IFA_ADDRESS, prefix.addr());
+        more(out);
+    })
+}
+
+/// Those of one link; 0 means all.
+fn all_of(link: u32) -> RouteRequest {
+    RouteRequest::new(RequestType::GetAddress, &header(None, link), |_| ())
 }
 
 impl fmt::Display for Address {
@@ -222,11 +231,8 @@ impl AddressHandle {
 
     /// After an answer was lost: it may be there, and is ours if it says that netloom made it.
     fn delete_if_ours(&self) {
-        let mut request = AddressMessage::default();
-        request.header.index = self.link.index();
-        let request = RouteRequest::GetAddress(request);
         let namespace = self.link.namespace();
-        let listed = namespace.dump("addresses", &request, |message| {
+        let listed = namespace.dump("addresses", &all_of(self.link.index()), |message| {
             let view = AddressView::read(message)?;
             let ours = view.index == self.link.index() && view.protocol() == Some(PROTOCOL);
             (ours && view.prefix == self.prefix.prefix_len()).then(|| view.local())?
@@ -244,7 +250,7 @@ impl Remove for AddressHandle {
             let gone = Cause::from(Errno::ENODEV).doing("delete address", self.prefix);
             return Err(gone.in_namespace(self.link.namespace()));
         }
-        let message = RouteRequest::DelAddress(message(self.prefix, self.link.index()));
+        let message = request(RequestType::DelAddress, self.prefix, self.link.index(), |_| ());
         let mut requests = Requests::new();
         requests.push("delete address", &self.prefix, &message, 0);
         self.link.namespace().send(requests, |_, _| ())
@@ -273,15 +279,15 @@ pub struct AddressInfo {
 
 impl AddressInfo {
     fn read(view: AddressView<'_>) -> Option<Self> {
-        let flags = AddressFlags::from_bits_retain(view.flags());
+        let has = |flag: u32| view.flags() & flag != 0;
         Some(Self {
             link: view.index,
             prefix: IpNet::new(view.local()?, view.prefix).ok()?,
             peer: view.peer(),
             broadcast: view.broadcast(),
             label: view.label(),
-            tentative: flags.contains(AddressFlags::Tentative),
-            permanent: flags.contains(AddressFlags::Permanent),
+            tentative: has(IFA_F_TENTATIVE),
+            permanent: has(IFA_F_PERMANENT),
         })
     }
 }
@@ -313,10 +319,9 @@ impl Netns {
 
     /// Those of one link; 0 means all. The kernel filters: strict checking is on.
     fn addresses_of(&self, link: u32) -> Result<Vec<AddressInfo>, Error> {
-        let mut request = AddressMessage::default();
-        request.header.index = link;
-        let request = RouteRequest::GetAddress(request);
-        self.dump("addresses", &request, |message| AddressInfo::read(AddressView::read(message)?))
+        self.dump("addresses", &all_of(link), |message| {
+            AddressInfo::read(AddressView::read(message)?)
+        })
     }
 }
 
@@ -370,7 +375,6 @@ impl Link {
 mod tests {
     use super::*;
     use crate::wire::message::Message;
-    use netlink_packet_core::Emitable;
 
     #[test]
     fn broadcast_is_worked_out_as_ip_does() {
@@ -405,9 +409,8 @@ mod tests {
             // As text it is the same.
             assert_eq!(Address::new(prefix.to_string()).add(index), Address::new(prefix).add(index));
             let message = asked.add(index).unwrap();
-            let mut payload = vec![0; message.buffer_len()];
-            message.emit(&mut payload);
-            let message = Message { kind: 20, flags: 0, sequence: 0, payload: &payload };
+            let payload = message.payload();
+            let message = Message { kind: 20, flags: 0, sequence: 0, payload };
             let read = AddressInfo::read(AddressView::read(message).unwrap()).unwrap();
             assert_eq!((read.prefix, read.link, read.peer), (prefix, index, None));
             let expected = match prefix {

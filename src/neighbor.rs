@@ -4,13 +4,12 @@ use std::fmt;
 use std::net::IpAddr;
 
 use bitflags::bitflags;
-use netlink_packet_route::neighbour::NeighbourMessage;
 
 use crate::error::Error;
 use crate::mac::MacAddr;
-use crate::netlink::RouteRequest;
+use crate::netlink::{RequestType, RouteRequest};
 use crate::netns::Netns;
-use crate::wire::neighbor::NeighborView;
+use crate::wire::neighbor::{NDMSG, NeighborView};
 
 bitflags! {
     /// What is known of a neighbour (`NUD_*`), the last word of a line of `ip neighbour`.
@@ -86,7 +85,7 @@ impl Netns {
     /// Where the list changed each time it was read: it is whole, or an error.
     #[doc(alias("arp", "ip neigh", "RTM_GETNEIGH"))]
     pub fn neighbors(&self) -> Result<Vec<NeighborInfo>, Error> {
-        let all = RouteRequest::GetNeighbour(NeighbourMessage::default());
+        let all = RouteRequest::new(RequestType::GetNeighbor, &[0; NDMSG], |_| ());
         self.dump("neighbours", &all, |message| NeighborInfo::read(NeighborView::read(message)?))
     }
 }

@@ -4,7 +4,6 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::AsFd;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST};
 use nix::errno::Errno;
 
 use super::answer::Answer;
@@ -14,7 +13,7 @@ use crate::netlink::Batch;
 use crate::netns::Netns;
 use crate::sys;
 use crate::wire::attribute::Writer;
-use crate::wire::message::HEADER;
+use crate::wire::message::{HEADER, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST};
 
 const RTM_NEWLINK: u16 = 16;
 const IFINFOMSG: usize = 16;

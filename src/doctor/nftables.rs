@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 
-use netlink_packet_core::NLM_F_CREATE;
 use nix::errno::Errno;
 
 use super::answer::Answer;
@@ -10,6 +9,7 @@ use super::check::{Check, NftFeature};
 use crate::error::Error;
 use crate::netns::Netns;
 use crate::nft::Operations;
+use crate::wire::message::NLM_F_CREATE;
 use crate::wire::nft::chain::{Chain, ChainType};
 use crate::wire::nft::datatype::DataType;
 use crate::wire::nft::expr::Expr;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use netlink_packet_route::link::{
-    BridgeBooleanOptionFlags, BridgeBooleanOptions, BridgeStpState, InfoBridge, InfoData, InfoKind,
-};
 use nix::errno::Errno;
 
-use super::bridge_info::NO_FILTERING;
+use super::bridge_info::{
+    IFLA_BR_AGEING_TIME, IFLA_BR_FORWARD_DELAY, IFLA_BR_MCAST_SNOOPING, IFLA_BR_MULTI_BOOLOPT,
+    IFLA_BR_STP_STATE, IFLA_BR_VLAN_FILTERING, NO_FILTERING,
+};
 use super::configure::{Remaining, configure};
 use super::create::create_link;
 use super::handle::Link;
@@ -15,6 +15,7 @@ use super::settings::{Settings, link_setters};
 use crate::error::Error;
 use crate::netns::{Netns, Quoted};
 use crate::owned::Owned;
+use crate::wire::attribute::Writer;
 
 /// A bridge to be: a switch inside the kernel, whose ports are other links.
 ///
@@ -131,7 +132,7 @@ impl Bridge {
         if let Some(index) = master {
             request = request.master(index);
         }
-        let request = request.kind(InfoKind::Bridge, Some(InfoData::Bridge(self.options())));
+        let request = request.kind("bridge", |options| self.write_options(options));
         let bridge = create_link(ACTION, netns, &self.settings, mac, request);
         let bridge = Owned::new(bridge.map_err(|error| self.explain(error))?);
         let up = self.settings.up && !self.settings.born_up();
@@ -148,32 +149,80 @@ impl Bridge {
         error.hint_on(Errno::EOPNOTSUPP, || NO_FILTERING.into())
     }
 
-    fn options(&self) -> Vec<InfoBridge> {
-        let stp = self.stp.map(|on| {
-            let state = if on { BridgeStpState::KernelStp } else { BridgeStpState::Disabled };
-            InfoBridge::StpState(state)
-        });
-        [
-            stp,
-            self.forward_delay.map(hundredths).map(InfoBridge::ForwardDelay),
-            self.ageing.map(hundredths).map(InfoBridge::AgeingTime),
-            self.vlan_filtering.map(InfoBridge::VlanFiltering),
-            self.multicast_snooping.map(InfoBridge::MulticastSnooping),
-            self.link_local_learning.map(link_local_learning),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+    fn write_options(&self, out: &mut Writer<'_>) {
+        if let Some(on) = self.stp {
+            out.u32(IFLA_BR_STP_STATE, on.into());
+        }
+        for (kind, time) in
+            [(IFLA_BR_FORWARD_DELAY, self.forward_delay), (IFLA_BR_AGEING_TIME, self.ageing)]
+        {
+            if let Some(time) = time {
+                out.u32(kind, hundredths(time));
+            }
+        }
+        for (kind, on) in [
+            (IFLA_BR_VLAN_FILTERING, self.vlan_filtering),
+            (IFLA_BR_MCAST_SNOOPING, self.multicast_snooping),
+        ] {
+            if let Some(on) = on {
+                out.u8(kind, on.into());
+            }
+        }
+        if let Some(on) = self.link_local_learning {
+            out.bytes(IFLA_BR_MULTI_BOOLOPT, &link_local_learning(on));
+        }
     }
 }
 
-fn link_local_learning(on: bool) -> InfoBridge {
-    let mask = BridgeBooleanOptionFlags::NoLinkLocalLearn;
-    let value = if on { BridgeBooleanOptionFlags::empty() } else { mask };
-    InfoBridge::MultiBoolOpt(BridgeBooleanOptions { value, mask })
+/// `struct br_boolopt_multi`: what the bits are, and which of them are meant.
+fn link_local_learning(on: bool) -> [u8; 8] {
+    const BR_BOOLOPT_NO_LL_LEARN: u32 = 1 << 0;
+    let value = if on { 0 } else { BR_BOOLOPT_NO_LL_LEARN };
+    let mut option = [0; 8];
+    option[..4].copy_from_slice(&value.to_ne_bytes());
+    option[4..].copy_from_slice(&BR_BOOLOPT_NO_LL_LEARN.to_ne_bytes());
+    option
 }
 
 /// In `USER_HZ`, as bridges count time: 100 a second.
 fn hundredths(time: Duration) -> u32 {
     u32::try_from(time.as_millis() / 10).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::message::LinkRequest;
+    use netlink_packet_core::Parseable;
+    use netlink_packet_route::link::{
+        BridgeBooleanOptionFlags, BridgeBooleanOptions, BridgeStpState, InfoBridge, InfoData,
+        LinkAttribute, LinkInfo, LinkMessage,
+    };
+
+    /// Another implementation reads what is sent.
+    #[test]
+    fn every_option_is_as_netlink_packet_route_reads_it() {
+        let bridge = Bridge::new("br0")
+            .stp(true)
+            .forward_delay(Duration::from_secs(4))
+            .ageing_time(Duration::from_millis(12_340))
+            .vlan_filtering(true)
+            .multicast_snooping(false)
+            .link_local_learning(false);
+        let request = LinkRequest::named("br0").kind("bridge", |out| bridge.write_options(out));
+        let message = LinkMessage::parse(request.as_bytes()).unwrap();
+        let [_, LinkAttribute::LinkInfo(info)] = &message.attributes[..] else {
+            panic!("{message:?}")
+        };
+        let mask = BridgeBooleanOptionFlags::NoLinkLocalLearn;
+        let options = vec![
+            InfoBridge::StpState(BridgeStpState::KernelStp),
+            InfoBridge::ForwardDelay(400),
+            InfoBridge::AgeingTime(1234),
+            InfoBridge::VlanFiltering(true),
+            InfoBridge::MulticastSnooping(false),
+            InfoBridge::MultiBoolOpt(BridgeBooleanOptions { value: mask, mask }),
+        ];
+        assert_eq!(info[1], LinkInfo::Data(InfoData::Bridge(options)));
+    }
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use netlink_packet_route::link::{InfoBridge, InfoData, InfoKind};
 use nix::errno::Errno;
 
 use super::handle::Link;
@@ -11,16 +10,17 @@ use super::message::LinkRequest;
 use crate::error::Error;
 use crate::netlink::RouteRequest;
 use crate::netns::Quoted;
-use crate::wire::attribute::{Attribute, Attributes};
+use crate::wire::attribute::{Attribute, Attributes, Writer};
 use crate::wire::link::{LinkView, WhichLink};
 
-const IFLA_BR_FORWARD_DELAY: u16 = 1;
-const IFLA_BR_AGEING_TIME: u16 = 4;
-const IFLA_BR_STP_STATE: u16 = 5;
+pub(super) const IFLA_BR_FORWARD_DELAY: u16 = 1;
+pub(super) const IFLA_BR_AGEING_TIME: u16 = 4;
+pub(super) const IFLA_BR_STP_STATE: u16 = 5;
 const IFLA_BR_PRIORITY: u16 = 6;
-const IFLA_BR_VLAN_FILTERING: u16 = 7;
-const IFLA_BR_MCAST_SNOOPING: u16 = 23;
+pub(super) const IFLA_BR_VLAN_FILTERING: u16 = 7;
+pub(super) const IFLA_BR_MCAST_SNOOPING: u16 = 23;
 const IFLA_BR_VLAN_DEFAULT_PVID: u16 = 39;
+pub(super) const IFLA_BR_MULTI_BOOLOPT: u16 = 46;
 
 /// What a bridge is set to, of what `ip -details link show type bridge` lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,8 +114,8 @@ impl Link {
     /// it is no bridge.
     #[doc(alias("IFLA_BR_VLAN_FILTERING", "ip link set type bridge"))]
     pub fn set_vlan_filtering(&self, on: bool) -> Result<(), Error> {
-        let filtering = InfoData::Bridge(vec![InfoBridge::VlanFiltering(on)]);
-        let request = LinkRequest::at(self.index).kind(InfoKind::Bridge, Some(filtering));
+        let filtering = |options: &mut Writer<'_>| options.u8(IFLA_BR_VLAN_FILTERING, on.into());
+        let request = LinkRequest::at(self.index).kind("bridge", filtering);
         // A kind's own settings are changed by the request that makes links, without the flag that makes one.
         let change: fn(LinkRequest) -> RouteRequest = LinkRequest::create;
         self.request("set VLAN filtering of", request, change).map_err(|error| {

@@ -4,23 +4,22 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use netlink_packet_core::{NLA_F_NESTED, NLM_F_DUMP};
-use netlink_packet_route::link::LinkMessage;
 use nix::errno::Errno;
 
 use super::handle::Link;
 use crate::error::Error;
 use crate::input::FirstRejected;
-use crate::netlink::{Batch, RouteRequest};
+use crate::netlink::{Batch, RequestType};
 use crate::netns::Quoted;
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
 use crate::wire::attribute::Writer;
+use crate::wire::link::IFLA_AF_SPEC;
+use crate::wire::message::NLM_F_DUMP;
 use crate::wire::vlan::{self, PVID, RANGE_BEGIN, RANGE_END, UNTAGGED, VlanRange};
 
 /// No VLAN has a higher number.
 const LAST: u16 = 4094;
-const IFLA_AF_SPEC: u16 = 26;
 const IFLA_BRIDGE_VLAN_INFO: u16 = 2;
 
 /// A VLAN that a bridge or one of its ports is in, a line of `bridge vlan show`.
@@ -105,18 +104,18 @@ impl Link {
     /// [`is_unsupported`](Error::is_unsupported) in a kernel without `CONFIG_BRIDGE_VLAN_FILTERING`.
     #[doc(alias = "bridge vlan del")]
     pub fn leave_vlan(&self, id: u16) -> Result<(), Error> {
-        self.change_vlan("leave VLAN", &BridgeVlan::new(id), RouteRequest::DelLink)
+        self.change_vlan("leave VLAN", &BridgeVlan::new(id), RequestType::DelLink)
     }
 
     fn change_vlan(
         &self,
         action: &'static str,
         vlan: &BridgeVlan,
-        request: fn(LinkMessage) -> RouteRequest,
+        kind: RequestType,
     ) -> Result<(), Error> {
         vlan.rejected.check(action, vlan)?;
-        let message = self.of_bridge(IFLA_AF_SPEC | NLA_F_NESTED, vlan.entries());
-        self.ask(action, &request(message)).map_err(|error| {
+        let request = self.of_bridge(kind, IFLA_AF_SPEC, |port| vlan.write_entries(port));
+        self.ask(action, &request).map_err(|error| {
             error.hint_on(Errno::EOPNOTSUPP, || format!("it is no bridge's port, or {NO_VLANS}"))
         })
     }
@@ -213,7 +212,7 @@ impl BridgeVlan {
         };
         let before = before.iter().map(|vlan| vlan.id).filter(|id| self.ids.contains(id)).collect();
         let handle = BridgeVlanHandle { port: port.clone(), ids: self.ids.clone(), before };
-        port.change_vlan(ACTION, self, RouteRequest::SetLink).inspect_err(|error| {
+        port.change_vlan(ACTION, self, RequestType::SetLink).inspect_err(|error| {
             // Of several the kernel keeps those before the one that it refused.
             let may_be_in = error.is_unknown_outcome() || self.ids.start() < self.ids.end();
             if may_be_in && !error.is_invalid_input() {
@@ -224,14 +223,12 @@ impl BridgeVlan {
     }
 
     /// What a request says of it.
-    fn entries(&self) -> Vec<u8> {
+    fn write_entries(&self, out: &mut Writer<'_>) {
         let flag = |on: bool, flag: u16| if on { flag } else { 0 };
         let flags = flag(self.pvid, PVID) | flag(self.untagged, UNTAGGED);
-        let mut entries = Vec::new();
-        let mut writer = Writer::new(&mut entries);
         let mut entry = |flags: u16, id: u16| {
-            let entry = [flags, id].map(u16::to_ne_bytes).concat();
-            writer.bytes(IFLA_BRIDGE_VLAN_INFO, &entry);
+            let entry = [flags, id].map(u16::to_ne_bytes);
+            out.bytes(IFLA_BRIDGE_VLAN_INFO, entry.as_flattened());
         };
         let (first, last) = (*self.ids.start(), *self.ids.end());
         if first < last {
@@ -240,7 +237,6 @@ impl BridgeVlan {
         } else {
             entry(flags, first);
         }
-        entries
     }
 }
 
@@ -282,7 +278,7 @@ impl Remove for BridgeVlanHandle {
         for &there in self.before.iter().chain([&(*self.ids.end() + 1)]) {
             if first < there {
                 let row = BridgeVlan::range(first..=there - 1);
-                self.port.change_vlan("leave VLAN", &row, RouteRequest::DelLink)?;
+                self.port.change_vlan("leave VLAN", &row, RequestType::DelLink)?;
             }
             first = there + 1;
         }
@@ -308,12 +304,17 @@ mod tests {
 
     #[test]
     fn one_vlan_and_a_range_are_laid_out_as_the_kernel_wants_them() {
+        let entries = |vlan: BridgeVlan| {
+            let mut entries = Vec::new();
+            vlan.write_entries(&mut Writer::new(&mut entries));
+            entries
+        };
         let ne = |numbers: [u16; 2]| numbers.map(u16::to_ne_bytes).concat();
         let one = [&[8, 0, 2, 0][..], &ne([6, 100])].concat();
-        assert_eq!(BridgeVlan::new(100).pvid().untagged().entries(), one);
+        assert_eq!(entries(BridgeVlan::new(100).pvid().untagged()), one);
         let header = [8, 0, 2, 0];
         let range = [&header[..], &ne([8, 200]), &header, &ne([16, 299])].concat();
-        assert_eq!(BridgeVlan::range(200..=299).entries(), range);
-        assert_eq!(BridgeVlan::range(7..=7).entries(), BridgeVlan::new(7).entries());
+        assert_eq!(entries(BridgeVlan::range(200..=299)), range);
+        assert_eq!(entries(BridgeVlan::range(7..=7)), entries(BridgeVlan::new(7)));
     }
 }

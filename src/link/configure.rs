@@ -2,8 +2,6 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-
 use nix::errno::Errno;
 
 use super::handle::Link;
@@ -13,6 +11,7 @@ use crate::error::Error;
 use crate::netlink::Requests;
 use crate::netns::Quoted;
 use crate::route::Route;
+use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 
 /// What is left to do for a link that was just made.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,6 +1,5 @@
 //! The create request of any kind of link, and what the kernel says it made.
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
 use nix::errno::Errno;
 
 use super::change::explain_master;
@@ -13,6 +12,7 @@ use crate::netlink::Requests;
 use crate::netns::{Identity, Netns, Quoted};
 use crate::owned::Owned;
 use crate::wire::link::{LinkView, WhichLink};
+use crate::wire::message::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
 
 /// Sends a create request and reads back, from the echo, which indexes the kernel gave.
 ///

@@ -2,20 +2,26 @@
 
 use std::os::fd::AsRawFd;
 
-use netlink_packet_core::{DefaultNla, NLA_F_NESTED};
-use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, LinkAttribute, LinkExtentMask,
-    LinkFlags, LinkInfo, LinkMessage,
-};
-
 use crate::mac::MacAddr;
-use crate::netlink::RouteRequest;
+use crate::netlink::{RequestType, RouteRequest};
 use crate::netns::Netns;
 use crate::wire::attribute::Writer;
+use crate::wire::link::{
+    AF_INET, AF_INET6, AF_UNSPEC, IFF_PROMISC, IFF_UP, IFLA_ADDRESS, IFLA_AF_SPEC, IFLA_EXT_MASK,
+    IFLA_GROUP, IFLA_IFNAME, IFLA_INET_CONF, IFLA_INET6_ADDR_GEN_MODE, IFLA_INFO_DATA,
+    IFLA_INFO_KIND, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD, IFLA_NUM_RX_QUEUES,
+    IFLA_NUM_TX_QUEUES, IN6_ADDR_GEN_MODE_NONE, RTEXT_FILTER_SKIP_STATS, header,
+};
 
-/// A link request in the making.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct LinkRequest(LinkMessage);
+/// A link request in the making: `struct ifinfomsg` and attributes.
+#[derive(Debug, Clone)]
+pub(crate) struct LinkRequest(Vec<u8>);
+
+impl Default for LinkRequest {
+    fn default() -> Self {
+        Self::at(0)
+    }
+}
 
 impl LinkRequest {
     /// For a link that is to be made.
@@ -25,104 +31,118 @@ impl LinkRequest {
 
     /// For the link with this index.
     pub(crate) fn at(index: u32) -> Self {
-        let mut request = Self::default();
-        request.0.header.index = index;
-        request
+        Self(header(AF_UNSPEC, index).to_vec())
     }
 
-    fn with(mut self, attribute: LinkAttribute) -> Self {
-        self.0.attributes.push(attribute);
+    fn with(mut self, write: impl FnOnce(&mut Writer<'_>)) -> Self {
+        write(&mut Writer::new(&mut self.0));
         self
     }
 
     pub(crate) fn name(self, name: &str) -> Self {
-        self.with(LinkAttribute::IfName(name.to_owned()))
+        self.with(|out| out.string(IFLA_IFNAME, name))
     }
 
-    pub(crate) fn up(mut self, up: bool) -> Self {
-        self.0.header.flags.set(LinkFlags::Up, up);
-        self.0.header.change_mask |= LinkFlags::Up;
-        self
+    pub(crate) fn up(self, up: bool) -> Self {
+        self.flag(IFF_UP, up)
     }
 
-    pub(crate) fn promiscuous(mut self, on: bool) -> Self {
-        self.0.header.flags.set(LinkFlags::Promisc, on);
-        self.0.header.change_mask |= LinkFlags::Promisc;
+    pub(crate) fn promiscuous(self, on: bool) -> Self {
+        self.flag(IFF_PROMISC, on)
+    }
+
+    /// Sets a flag, and in the mask behind the flags that it is meant.
+    fn flag(mut self, flag: u32, on: bool) -> Self {
+        if let Some(([.., flags], [mask, ..])) =
+            self.0.as_chunks_mut::<4>().0.split_at_mut_checked(3)
+        {
+            let flagged = u32::from_ne_bytes(*flags) & !flag | if on { flag } else { 0 };
+            *flags = flagged.to_ne_bytes();
+            *mask = (u32::from_ne_bytes(*mask) | flag).to_ne_bytes();
+        }
         self
     }
 
     pub(crate) fn mtu(self, mtu: u32) -> Self {
-        self.with(LinkAttribute::Mtu(mtu))
+        self.with(|out| out.u32(IFLA_MTU, mtu))
     }
 
     pub(crate) fn mac(self, mac: MacAddr) -> Self {
-        self.with(LinkAttribute::Address(mac.octets().to_vec()))
+        self.with(|out| out.bytes(IFLA_ADDRESS, &mac.octets()))
     }
 
     /// Enslaves it; 0 releases it.
     pub(crate) fn master(self, index: u32) -> Self {
-        self.with(LinkAttribute::Controller(index))
+        self.with(|out| out.u32(IFLA_MASTER, index))
     }
 
     pub(crate) fn group(self, group: u32) -> Self {
-        self.with(LinkAttribute::Group(group))
+        self.with(|out| out.u32(IFLA_GROUP, group))
     }
 
     pub(crate) fn queues(self, queues: u32) -> Self {
-        self.with(LinkAttribute::NumTxQueues(queues)).with(LinkAttribute::NumRxQueues(queues))
+        self.with(|out| {
+            out.u32(IFLA_NUM_TX_QUEUES, queues);
+            out.u32(IFLA_NUM_RX_QUEUES, queues);
+        })
     }
 
     /// Makes it in, or moves it to, this namespace, which must stay open until the request is sent.
     pub(crate) fn namespace(self, namespace: &Netns) -> Self {
-        self.with(LinkAttribute::NetNsFd(namespace.fd().as_raw_fd()))
+        self.with(|out| out.bytes(IFLA_NET_NS_FD, &namespace.fd().as_raw_fd().to_ne_bytes()))
     }
 
     /// No IPv6 address made up by the kernel. Only for a link that exists and is down.
     pub(crate) fn no_ipv6_address(self) -> Self {
-        let none = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
-        self.with(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![none])]))
+        self.of_family(AF_INET6, |inet6| {
+            inet6.u8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+        })
     }
 
     /// Sets the per-device IPv4 setting with this number (`include/uapi/linux/ip.h`, `IPV4_DEVCONF_*`).
     pub(crate) fn ipv4_setting(self, number: u16, value: u32) -> Self {
-        const AF_INET: u16 = 2;
-        const IFLA_INET_CONF: u16 = 1;
-        const IFLA_AF_SPEC: u16 = 26;
-        let mut families = Vec::new();
-        Writer::new(&mut families).nested(AF_INET, |inet| {
+        self.of_family(AF_INET, |inet| {
             inet.nested(IFLA_INET_CONF, |settings| settings.u32(number, value));
-        });
-        self.with(LinkAttribute::Other(DefaultNla::new(IFLA_AF_SPEC | NLA_F_NESTED, families)))
+        })
     }
 
-    pub(crate) fn kind(self, kind: InfoKind, data: Option<InfoData>) -> Self {
-        let mut info = vec![LinkInfo::Kind(kind)];
-        info.extend(data.map(LinkInfo::Data));
-        self.with(LinkAttribute::LinkInfo(info))
+    fn of_family(self, family: u16, write: impl FnOnce(&mut Writer<'_>)) -> Self {
+        self.with(|out| out.nested(IFLA_AF_SPEC, |families| families.nested(family, write)))
     }
 
-    pub(crate) fn into_message(self) -> LinkMessage {
-        self.0
+    /// Of this kind, with what `options` writes.
+    pub(crate) fn kind(self, kind: &str, options: impl FnOnce(&mut Writer<'_>)) -> Self {
+        self.with(|out| {
+            out.nested(IFLA_LINKINFO, |info| {
+                info.string(IFLA_INFO_KIND, kind);
+                info.nested(IFLA_INFO_DATA, options);
+            });
+        })
+    }
+
+    /// As a part of another one.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     pub(crate) fn create(self) -> RouteRequest {
-        RouteRequest::NewLink(self.0)
+        RouteRequest::of(RequestType::NewLink, self.0)
     }
 
     pub(crate) fn change(self) -> RouteRequest {
-        RouteRequest::SetLink(self.0)
+        RouteRequest::of(RequestType::SetLink, self.0)
     }
 
     pub(crate) fn delete(self) -> RouteRequest {
-        RouteRequest::DelLink(self.0)
+        RouteRequest::of(RequestType::DelLink, self.0)
     }
 
     /// Without the statistics, which are most of an answer. They are left out of lists for another
     /// reason, too: where nothing is said of them, the kernel does not make room for a link larger than
     /// usual, and ends the list before it as if it were whole (6.18, `rtnl_dump_ifinfo`).
     pub(crate) fn get(self) -> RouteRequest {
-        let without = LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]);
-        RouteRequest::GetLink(self.with(without).0)
+        let without = self.with(|out| out.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS));
+        RouteRequest::of(RequestType::GetLink, without.0)
     }
 }
 
@@ -131,15 +151,12 @@ mod tests {
     use super::*;
     use crate::wire::link::LinkView;
     use crate::wire::message::Message;
-    use netlink_packet_core::Emitable;
 
     #[test]
     fn what_is_asked_for_reads_back() {
         let request = LinkRequest::at(7).name("veth1").mtu(1400).master(3).up(true).group(9);
-        let message = request.mac(MacAddr::from([2, 0, 0, 0, 0, 1])).change();
-        let mut payload = vec![0; message.buffer_len()];
-        message.emit(&mut payload);
-        let message = Message { kind: 19, flags: 0, sequence: 0, payload: &payload };
+        let request = request.mac(MacAddr::from([2, 0, 0, 0, 0, 1]));
+        let message = Message { kind: 19, flags: 0, sequence: 0, payload: request.as_bytes() };
         let view = LinkView::read(message).unwrap();
         assert_eq!((view.index, view.flags), (7, 1));
         assert_eq!(view.name().as_deref(), Some("veth1"));
@@ -150,12 +167,7 @@ mod tests {
     /// `ip link set dev eth0 addrgenmode none`, and forwarding on one device.
     #[test]
     fn per_family_settings_are_nested_as_the_kernel_wants_them() {
-        let bytes = |request: LinkRequest| {
-            let message = request.change();
-            let mut payload = vec![0; message.buffer_len()];
-            message.emit(&mut payload);
-            payload.split_off(16)
-        };
+        let bytes = |request: LinkRequest| request.as_bytes()[16..].to_vec();
         // The kernel's parser ignores whether a nest carries the nested flag.
         let without_flags = |mut bytes: Vec<u8>, at: &[usize]| {
             for at in at {
@@ -167,6 +179,54 @@ mod tests {
         assert_eq!(none, [16, 0, 26, 0, 12, 0, 10, 0, 5, 0, 8, 0, 1, 0, 0, 0]);
         let on = without_flags(bytes(LinkRequest::at(1).ipv4_setting(1, 1)), &[0, 4, 8]);
         assert_eq!(on, [20, 0, 26, 0, 16, 0, 2, 0, 12, 0, 1, 0, 8, 0, 1, 0, 1, 0, 0, 0]);
+    }
+
+    /// A veth pair and a bridge, as another implementation reads what is sent for them.
+    #[test]
+    fn netlink_packet_route_reads_the_same() {
+        use netlink_packet_core::Parseable;
+        use netlink_packet_route::link::{
+            InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
+            LinkMessage,
+        };
+        let read = |request: &LinkRequest| LinkMessage::parse(request.as_bytes()).unwrap();
+        let peer = LinkRequest::named("eth0").mac(MacAddr::from([2, 0, 0, 0, 0, 2])).queues(1);
+        let pair = LinkRequest::named("veth1").up(true).promiscuous(false).master(3);
+        let pair = pair.kind("veth", |options| options.bytes(1, peer.as_bytes()));
+        let message = read(&pair);
+        assert_eq!(message.header.flags, LinkFlags::Up);
+        assert_eq!(message.header.change_mask, LinkFlags::Up | LinkFlags::Promisc);
+        assert_eq!(
+            message.attributes,
+            [
+                LinkAttribute::IfName("veth1".into()),
+                LinkAttribute::Controller(3),
+                LinkAttribute::LinkInfo(vec![
+                    LinkInfo::Kind(InfoKind::Veth),
+                    LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(read(&peer)))),
+                ]),
+            ]
+        );
+        assert_eq!(
+            read(&peer).attributes,
+            [
+                LinkAttribute::IfName("eth0".into()),
+                LinkAttribute::Address(vec![2, 0, 0, 0, 0, 2]),
+                LinkAttribute::NumTxQueues(1),
+                LinkAttribute::NumRxQueues(1),
+            ]
+        );
+        let bridge = LinkRequest::at(7).kind("bridge", |options| options.u8(7, 1));
+        let message = read(&bridge);
+        assert_eq!(message.header.index, 7);
+        let filtering = InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]);
+        assert_eq!(
+            message.attributes,
+            [LinkAttribute::LinkInfo(vec![
+                LinkInfo::Kind(InfoKind::Bridge),
+                LinkInfo::Data(filtering),
+            ])]
+        );
     }
 
     proptest::proptest! {
@@ -184,10 +244,8 @@ mod tests {
             if let Some(up) = up {
                 request = request.up(up);
             }
-            let message = request.change();
-            let mut payload = vec![0; message.buffer_len()];
-            message.emit(&mut payload);
-            let message = Message { kind: 19, flags: 0, sequence: 0, payload: &payload };
+            let payload = request.as_bytes();
+            let message = Message { kind: 19, flags: 0, sequence: 0, payload };
             let view = LinkView::read(message).unwrap();
             assert_eq!((view.index, view.name().as_deref()), (index, Some(&*name)));
             assert_eq!((view.mtu(), view.master(), view.group()), (Some(mtu), Some(master), Some(group)));

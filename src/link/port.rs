@@ -2,15 +2,14 @@
 
 use std::fmt;
 
-use netlink_packet_route::AddressFamily;
-use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
-
 use super::handle::Link;
 use crate::error::Error;
-use crate::netlink::RouteRequest;
+use crate::netlink::{RequestType, RouteRequest};
 use crate::netns::{Netns, Quoted};
 use crate::wire::attribute::Attribute;
-use crate::wire::link::{LinkView, WhichLink};
+use crate::wire::link::{
+    AF_BRIDGE, IFLA_EXT_MASK, LinkView, RTEXT_FILTER_BRVLAN, WhichLink, header,
+};
 
 /// What a bridge does with a port's packets (net/bridge, `BR_STATE_*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -113,10 +112,9 @@ impl Netns {
     /// Where the list changed each time it was read: it is whole, or an error.
     #[doc(alias = "bridge link show")]
     pub fn bridge_ports(&self) -> Result<Vec<BridgePortInfo>, Error> {
-        let mut all = LinkMessage::default();
-        all.header.interface_family = AddressFamily::Bridge;
-        all.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::Brvlan]));
-        let all = RouteRequest::GetLink(all);
+        let all = RouteRequest::new(RequestType::GetLink, &header(AF_BRIDGE, 0), |out| {
+            out.u32(IFLA_EXT_MASK, RTEXT_FILTER_BRVLAN);
+        });
         let mut ports = self
             .dump("bridge ports", &all, |message| BridgePortInfo::read(LinkView::read(message)?))?;
         ports.sort_unstable_by_key(|port| port.index);

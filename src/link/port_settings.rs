@@ -1,17 +1,14 @@
 //! Settings of a bridge port that exists, as `bridge link set`.
 
-use netlink_packet_core::{DefaultNla, NLA_F_NESTED};
-use netlink_packet_route::AddressFamily;
-use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use nix::errno::Errno;
 
 use super::handle::Link;
 use crate::error::Error;
-use crate::netlink::{Requests, RouteRequest};
+use crate::netlink::{RequestType, Requests, RouteRequest};
 use crate::netns::Quoted;
 use crate::wire::attribute::Writer;
+use crate::wire::link::{AF_BRIDGE, IFLA_PROTINFO, header};
 
-const IFLA_PROTINFO: u16 = 12;
 const IFLA_BRPORT_MODE: u16 = 4;
 const IFLA_BRPORT_ISOLATED: u16 = 33;
 
@@ -39,22 +36,23 @@ impl Link {
     }
 
     fn set_port(&self, action: &'static str, setting: u16, on: bool) -> Result<(), Error> {
-        let mut settings = Vec::new();
-        Writer::new(&mut settings).u8(setting, on.into());
-        let request = self.of_bridge(IFLA_PROTINFO | NLA_F_NESTED, settings);
-        self.ask(action, &RouteRequest::SetLink(request)).map_err(|error| {
+        let request = self.of_bridge(RequestType::SetLink, IFLA_PROTINFO, |port| {
+            port.u8(setting, on.into());
+        });
+        self.ask(action, &request).map_err(|error| {
             let reason = || format!("`{}` is no bridge's port", self.name);
             error.hint_on(Errno::EOPNOTSUPP, reason).hint_on(Errno::EINVAL, reason)
         })
     }
 
-    /// A message about it to the bridge's own family.
-    pub(super) fn of_bridge(&self, attribute: u16, value: Vec<u8>) -> LinkMessage {
-        let mut message = LinkMessage::default();
-        message.header.interface_family = AddressFamily::Bridge;
-        message.header.index = self.index;
-        message.attributes.push(LinkAttribute::Other(DefaultNla::new(attribute, value)));
-        message
+    /// A request about it to the bridge's own family: one nest.
+    pub(super) fn of_bridge(
+        &self,
+        kind: RequestType,
+        nest: u16,
+        write: impl FnOnce(&mut Writer<'_>),
+    ) -> RouteRequest {
+        RouteRequest::new(kind, &header(AF_BRIDGE, self.index), |out| out.nested(nest, write))
     }
 
     pub(super) fn ask(&self, action: &'static str, request: &RouteRequest) -> Result<(), Error> {

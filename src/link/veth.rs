@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth};
 use nix::errno::Errno;
 
 use super::change::explain_master;
@@ -167,7 +166,7 @@ impl VethPair {
         }
         let request =
             near_end.create_request(mac, near).map_err(|cause| unmarked(cause, near_end, near))?;
-        let request = self.request(request, far, near_master);
+        let request = self.request(request, &far, near_master);
         let near_link = create_link(ACTION, near, near_end, mac, request)
             .map_err(|error| self.explain_taken(error, near, peer))?;
         let Some(peer_index) = near_link.identity.link else {
@@ -191,13 +190,13 @@ impl VethPair {
         Ok(veth)
     }
 
-    fn request(&self, near: LinkRequest, far: LinkRequest, master: Option<u32>) -> LinkRequest {
+    fn request(&self, near: LinkRequest, far: &LinkRequest, master: Option<u32>) -> LinkRequest {
+        const VETH_INFO_PEER: u16 = 1;
         let mut request = near.up(self.near.settings.born_up());
         if let Some(index) = master {
             request = request.master(index);
         }
-        let data = InfoData::Veth(InfoVeth::Peer(far.into_message()));
-        request.kind(InfoKind::Veth, Some(data))
+        request.kind("veth", |options| options.bytes(VETH_INFO_PEER, far.as_bytes()))
     }
 
     /// The kernel says EEXIST for either end, and not which.

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
 use nix::errno::Errno;
 
 use super::chains::NatChain;
@@ -15,6 +14,7 @@ use crate::netlink::Socket;
 use crate::netns::{Netns, NfTables};
 use crate::nft::{Operations, read};
 use crate::owned::sealed::Remove;
+use crate::wire::message::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
 use crate::wire::nft::codec::Codec;
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::message::{Family, Message, MessageType};

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
 use nix::errno::Errno;
 
 use super::chains::NatChain;
@@ -13,6 +12,7 @@ use crate::error::{Cause, Error};
 use crate::netlink::Socket;
 use crate::netns::Netns;
 use crate::nft::{Operations, read};
+use crate::wire::message::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
 use crate::wire::nft::codec::Codec;
 use crate::wire::nft::data::ChainRef;
 use crate::wire::nft::expr::Expr;

@@ -2,10 +2,8 @@
 
 use std::ops::Range;
 
-use netlink_packet_core::{Emitable, NLM_F_ACK, NLM_F_ECHO, NLM_F_REQUEST};
-
 use super::request::RouteRequest;
-use crate::wire::message::HEADER;
+use crate::wire::message::{HEADER, NLM_F_ACK, NLM_F_ECHO, NLM_F_REQUEST};
 
 /// Requests that go to the kernel in one datagram, in order.
 ///
@@ -20,15 +18,7 @@ pub(crate) struct Batch {
 impl Batch {
     /// Adds an rtnetlink request and returns its place in the batch.
     pub(crate) fn push(&mut self, message: &RouteRequest, flags: u16) -> usize {
-        let length = HEADER + message.buffer_len();
-        self.append(|out| {
-            let start = out.len();
-            out.resize(start + length, 0);
-            let (header, payload) = out[start..].split_at_mut(HEADER);
-            header[4..6].copy_from_slice(&message.kind().to_ne_bytes());
-            header[6..8].copy_from_slice(&(flags | NLM_F_REQUEST).to_ne_bytes());
-            message.emit(payload);
-        })
+        self.request(message.kind as u16, flags, |out| out.extend_from_slice(&message.payload))
     }
 
     /// Adds a request of this type, whose payload `write` appends, and returns its place in the batch.
@@ -129,14 +119,14 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::netlink::RequestType;
     use crate::wire::message::messages;
-    use netlink_packet_route::link::LinkMessage;
 
     #[test]
     fn requests_are_numbered_and_only_the_one_asked_for_is_acknowledged() {
         let mut batch = Batch::default();
         for _ in 0..3 {
-            batch.push(&RouteRequest::GetLink(LinkMessage::default()), 0);
+            batch.push(&RouteRequest::of(RequestType::GetLink, vec![0; 16]), 0);
         }
         batch.number(u32::MAX);
         batch.acknowledge(2);

@@ -1,6 +1,5 @@
 //! One exchange: a batch with its acknowledgements and echoes, or a request that answers with a list.
 
-use netlink_packet_core::NLM_F_DUMP;
 use nix::errno::Errno;
 
 use super::batch::Batch;
@@ -12,7 +11,8 @@ use super::socket::Socket;
 use crate::error::{Cause, Refusal};
 use crate::wire::extack::Ack;
 use crate::wire::message::{
-    Message, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, messages,
+    Message, NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN,
+    messages,
 };
 
 /// How often an interrupted dump is repeated. Under steady change one in a few gets through.

@@ -17,7 +17,7 @@ mod tag;
 pub(crate) use batch::Batch;
 pub(crate) use deadline::DEADLINE;
 pub(crate) use exchange::Refusals;
-pub(crate) use request::RouteRequest;
+pub(crate) use request::{RequestType, RouteRequest};
 pub(crate) use requests::Requests;
 pub(crate) use socket::{Protocol, Socket};
 pub(crate) use tag::{Tag, is_tag};

@@ -1,61 +1,50 @@
-//! The rtnetlink requests that netloom makes.
+//! An rtnetlink request, as it goes to the kernel.
 
-use netlink_packet_core::Emitable;
-use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::LinkMessage;
-use netlink_packet_route::neighbour::NeighbourMessage;
-use netlink_packet_route::nsid::NsidMessage;
-use netlink_packet_route::route::RouteMessage;
+use crate::wire::attribute::Writer;
 
-/// A request, by what rtnetlink(7) calls it.
-///
-/// packet-route's own enum knows every message there is, and takes the code of all along (traffic control,
-/// rules): a tenth of a small program.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum RouteRequest {
-    NewLink(LinkMessage),
-    SetLink(LinkMessage),
-    DelLink(LinkMessage),
-    GetLink(LinkMessage),
-    NewAddress(AddressMessage),
-    DelAddress(AddressMessage),
-    GetAddress(AddressMessage),
-    GetRoute(RouteMessage),
-    GetNeighbour(NeighbourMessage),
-    NewNsId(NsidMessage),
-    GetNsId(NsidMessage),
+/// What is asked for, by its number in `include/uapi/linux/rtnetlink.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u16)]
+pub(crate) enum RequestType {
+    NewLink = 16,
+    DelLink = 17,
+    GetLink = 18,
+    SetLink = 19,
+    NewAddress = 20,
+    DelAddress = 21,
+    GetAddress = 22,
+    GetRoute = 26,
+    GetNeighbor = 30,
+    NewNsId = 88,
+    GetNsId = 90,
+}
+
+/// A request of a type: a header of that type's own, and attributes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RouteRequest {
+    pub(super) kind: RequestType,
+    pub(super) payload: Vec<u8>,
 }
 
 impl RouteRequest {
-    /// Its number, as include/uapi/linux/rtnetlink.h has it.
-    pub(super) fn kind(&self) -> u16 {
-        self.parts().0
+    /// With this header, which is aligned to 4, and what `attributes` writes.
+    pub(crate) fn new(
+        kind: RequestType,
+        header: &[u8],
+        attributes: impl FnOnce(&mut Writer<'_>),
+    ) -> Self {
+        let mut payload = header.to_vec();
+        attributes(&mut Writer::new(&mut payload));
+        Self { kind, payload }
     }
 
-    fn parts(&self) -> (u16, &dyn Emitable) {
-        match self {
-            Self::NewLink(message) => (16, message),
-            Self::DelLink(message) => (17, message),
-            Self::GetLink(message) => (18, message),
-            Self::SetLink(message) => (19, message),
-            Self::NewAddress(message) => (20, message),
-            Self::DelAddress(message) => (21, message),
-            Self::GetAddress(message) => (22, message),
-            Self::GetRoute(message) => (26, message),
-            Self::GetNeighbour(message) => (30, message),
-            Self::NewNsId(message) => (88, message),
-            Self::GetNsId(message) => (90, message),
-        }
-    }
-}
-
-/// What goes behind the header of every message.
-impl Emitable for RouteRequest {
-    fn buffer_len(&self) -> usize {
-        self.parts().1.buffer_len()
+    /// Of a payload that is written already.
+    pub(crate) fn of(kind: RequestType, payload: Vec<u8>) -> Self {
+        Self { kind, payload }
     }
 
-    fn emit(&self, buffer: &mut [u8]) {
-        self.parts().1.emit(buffer);
+    #[cfg(test)]
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.payload
     }
 }

@@ -257,11 +257,10 @@ impl Socket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::netlink::RouteRequest;
+    use crate::netlink::{RequestType, RouteRequest};
     use crate::sandbox;
-    use crate::wire::link::LinkView;
+    use crate::wire::link::{AF_UNSPEC, LinkView, header};
     use crate::wire::message::Message;
-    use netlink_packet_route::link::LinkMessage;
     use netlink_sys::SocketAddr;
 
     const LOOPBACK: u32 = 1;
@@ -271,9 +270,7 @@ mod tests {
     }
 
     fn loopback() -> RouteRequest {
-        let mut message = LinkMessage::default();
-        message.header.index = LOOPBACK;
-        RouteRequest::GetLink(message)
+        RouteRequest::new(RequestType::GetLink, &header(AF_UNSPEC, LOOPBACK), |_| ())
     }
 
     fn name(answer: Message<'_>) -> Option<String> {
@@ -283,7 +280,7 @@ mod tests {
     /// The loopback link's name, by one request and by a list.
     fn names(socket: &mut Socket) -> Result<(Option<String>, Vec<String>), Cause> {
         let one = socket.get(|batch| batch.push(&loopback(), 0), name)?;
-        let all = RouteRequest::GetLink(LinkMessage::default());
+        let all = RouteRequest::of(RequestType::GetLink, vec![0; 16]);
         Ok((one, socket.dump(&all, name)?))
     }
 
@@ -298,7 +295,7 @@ mod tests {
                 let mut socket = socket();
                 socket.buffer = Buffer::of(length);
                 assert_eq!(names(&mut socket).unwrap(), lo(), "{length}");
-                let all = RouteRequest::GetLink(LinkMessage::default());
+                let all = RouteRequest::of(RequestType::GetLink, vec![0; 16]);
                 socket.buffer = Buffer::of(length);
                 let list = socket.dump(&all, name).unwrap();
                 assert_eq!(list, lo().1, "{length}");
@@ -333,7 +330,7 @@ mod tests {
             socket.inner.get_address(&mut address).unwrap();
             let mut other = netlink_sys::Socket::new(NETLINK_ROUTE as isize).unwrap();
             other.bind_auto().unwrap();
-            let all = RouteRequest::GetLink(LinkMessage::default());
+            let all = RouteRequest::of(RequestType::GetLink, vec![0; 16]);
             for _ in 0..3 {
                 // The end of a list, which would be an empty one, with the number that comes next.
                 let mut forged = [20_u32, 3, socket.sequence + 1, 0, 0].map(u32::to_ne_bytes);

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use super::open::Netns;
 use crate::error::Cause;
 use crate::mac::MacAddr;
-use crate::netlink::Batch;
-use crate::wire::link::{LinkView, RTM_GETLINK, WhichLink};
+use crate::netlink::{Batch, RequestType};
+use crate::wire::link::{LinkView, WhichLink};
 
 /// What a link was seen with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,7 +73,9 @@ impl Netns {
         which: WhichLink<'_>,
         mut read: impl FnMut(LinkView<'_>) -> Option<T>,
     ) -> Result<T, Cause> {
-        let request = |batch: &mut Batch| batch.request(RTM_GETLINK, 0, |out| which.write(out));
+        let request = |batch: &mut Batch| {
+            batch.request(RequestType::GetLink as u16, 0, |out| which.write(out))
+        };
         let found =
             self.route(|socket| socket.get(request, |answer| read(LinkView::read(answer)?)))?;
         found.ok_or(Cause::Malformed("a link without a name"))

@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
 use nix::errno::Errno;
 
 use super::enter::inside;
@@ -13,6 +12,7 @@ use super::open::Netns;
 use super::until::until;
 use crate::error::{Cause, Error};
 use crate::netlink::{Batch, Socket};
+use crate::wire::message::{NLM_F_DUMP, NLM_F_REQUEST};
 use crate::wire::sock_diag::{AF_INET, AF_INET6, SocketView, append_listening};
 
 /// A TCP socket that listens, as a line of `ss -ltn`.

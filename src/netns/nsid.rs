@@ -3,15 +3,15 @@
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use nix::errno::Errno;
 
 use super::named;
 use super::open::Netns;
 use crate::error::{Cause, Error};
-use crate::netlink::{Batch, RouteRequest};
+use crate::netlink::{Batch, RequestType, RouteRequest};
+use crate::wire::attribute::Writer;
 use crate::wire::message::Message;
-use crate::wire::nsid::NsidView;
+use crate::wire::nsid::{NETNSA_FD, NETNSA_NSID, NsidView, RTGENMSG};
 
 /// Another namespace, by the number that one has for it, as `ip netns list-id` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Netns {
     /// Where the list changed each time it was read: it is whole, or an error.
     #[doc(alias("ip netns list-id", "RTM_GETNSID", "nsid"))]
     pub fn peer_ids(&self) -> Result<Vec<PeerId>, Error> {
-        let all = RouteRequest::GetNsId(NsidMessage::default());
+        let all = RouteRequest::new(RequestType::GetNsId, &RTGENMSG, |_| ());
         let mut numbers =
             self.dump("namespace ids", &all, |message| NsidView::read(message)?.number())?;
         numbers.sort_unstable();
@@ -93,10 +93,11 @@ impl Netns {
             let reason = format!("{number}: a namespace id is at most {}", i32::MAX);
             return Err(Error::invalid(ACTION, other, reason).in_namespace(self));
         };
-        let mut message = about(other.fd());
-        message.attributes.push(NsidAttribute::Id(signed));
+        let request = about(RequestType::NewNsId, other.fd(), |out| {
+            out.bytes(NETNSA_NSID, &signed.to_ne_bytes());
+        });
         let mut batch = Batch::default();
-        batch.push(&RouteRequest::NewNsId(message), 0);
+        batch.push(&request, 0);
         let done = self.route(|socket| {
             let refused = socket.exchange(&mut batch, |_, _| ())?.into_iter().next();
             refused.map_or(Ok(()), |(_, refusal)| Err(refusal.into()))
@@ -109,7 +110,7 @@ impl Netns {
     }
 
     fn number_of(&self, other: BorrowedFd<'_>) -> Result<Option<u32>, Cause> {
-        let request = RouteRequest::GetNsId(about(other));
+        let request = about(RequestType::GetNsId, other, |_| ());
         let found = self.route(|socket| {
             let read = |answer: Message<'_>| NsidView::read(answer).map(NsidView::number);
             socket.get(|batch| batch.push(&request, 0), read)
@@ -118,9 +119,14 @@ impl Netns {
     }
 }
 
-/// A message about a namespace that is open in this process.
-fn about(namespace: BorrowedFd<'_>) -> NsidMessage {
-    let mut message = NsidMessage::default();
-    message.attributes.push(NsidAttribute::Fd(namespace.as_raw_fd().cast_unsigned()));
-    message
+/// A request about a namespace that is open in this process, with what `more` writes.
+fn about(
+    kind: RequestType,
+    namespace: BorrowedFd<'_>,
+    more: impl FnOnce(&mut Writer<'_>),
+) -> RouteRequest {
+    RouteRequest::new(kind, &RTGENMSG, |out| {
+        out.bytes(NETNSA_FD, &namespace.as_raw_fd().to_ne_bytes());
+        more(out);
+    })
 }

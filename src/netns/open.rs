@@ -6,8 +6,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use netlink_packet_core::NLM_F_DUMP;
-
 use super::held::Held;
 use super::hold::Hold;
 use super::identity::NetnsId;
@@ -16,7 +14,7 @@ use super::sockets::{NfTables, Sockets, lock};
 use crate::error::{Cause, Error};
 use crate::netlink::{Batch, Protocol, Requests, RouteRequest, Socket};
 use crate::owned::sealed::Remove;
-use crate::wire::message::Message;
+use crate::wire::message::{Message, NLM_F_DUMP};
 
 /// A network namespace: a place that links, addresses, routes and rules are in.
 ///

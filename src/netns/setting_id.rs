@@ -7,7 +7,6 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use netlink_packet_core::NLM_F_DUMP;
 use nix::errno::Errno;
 use nix::libc::{AF_INET, AF_INET6};
 use nix::net::if_::{if_indextoname, if_nametoindex};
@@ -16,7 +15,7 @@ use super::held::Access;
 use crate::error::{Cause, takes};
 use crate::fault;
 use crate::netlink::{Batch, Protocol, Socket};
-use crate::wire::message::Message;
+use crate::wire::message::{Message, NLM_F_DUMP};
 use crate::wire::netconf::{self, Of, RTM_GETNETCONF};
 
 const ROOT: &str = "/proc/sys/net";

@@ -1,6 +1,5 @@
 //! Single things that are there: found by name, read by number.
 
-use netlink_packet_core::NLM_F_REQUEST;
 use nix::errno::Errno;
 
 use super::chain::{Chain, ChainHandle};
@@ -19,6 +18,7 @@ use crate::counter::Counter;
 use crate::error::{Cause, Error};
 use crate::netlink::Batch;
 use crate::netns::Netns;
+use crate::wire::message::NLM_F_REQUEST;
 use crate::wire::nft::chain as wire_chain;
 use crate::wire::nft::codec::Codec;
 use crate::wire::nft::element as wire_element;

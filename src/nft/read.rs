@@ -1,12 +1,11 @@
 //! What is there: the generation, a table, its rules, elements of its sets.
 
-use netlink_packet_core::NLM_F_DUMP;
 use nix::errno::Errno;
 
 use crate::error::Cause;
 use crate::netlink::{Batch, Socket};
 use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::message::Message as Answer;
+use crate::wire::message::{Message as Answer, NLM_F_DUMP};
 use crate::wire::nft::chain::Chain;
 use crate::wire::nft::codec::Codec;
 use crate::wire::nft::data::Value;

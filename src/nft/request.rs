@@ -1,13 +1,12 @@
 //! Questions to the kernel: of one thing, or of all.
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
-
 use super::family::Family;
 use super::generation::Generation;
 use super::table::TableHandle;
 use crate::error::{Cause, Error};
 use crate::netlink::Batch;
 use crate::netns::Netns;
+use crate::wire::message::{NLM_F_DUMP, NLM_F_REQUEST};
 use crate::wire::nft::codec::Codec;
 use crate::wire::nft::generation as wire_generation;
 use crate::wire::nft::message as wire;

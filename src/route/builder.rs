@@ -4,7 +4,6 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use nix::errno::Errno;
 
 use super::destination::Destination;
@@ -17,13 +16,12 @@ use crate::netlink::Requests;
 use crate::netns::Netns;
 use crate::owned::Owned;
 use crate::wire::attribute::Writer;
+use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 use crate::wire::route::{
-    RTA_DST, RTA_GATEWAY, RTA_METRICS, RTA_OIF, RTA_PREFSRC, RTA_PRIORITY, RTA_TABLE, RTAX_ADVMSS,
-    RTAX_MTU,
+    AF_INET, AF_INET6, RTA_DST, RTA_GATEWAY, RTA_METRICS, RTA_OIF, RTA_PREFSRC, RTA_PRIORITY,
+    RTA_TABLE, RTAX_ADVMSS, RTAX_MTU,
 };
 
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
 const RT_SCOPE_UNIVERSE: u8 = 0;
 const RT_SCOPE_LINK: u8 = 253;
 const RTN_UNICAST: u8 = 1;

@@ -1,6 +1,5 @@
 //! The handle of a route: its whole tuple, with netloom's own protocol number.
 
-use netlink_packet_core::NLM_F_EXCL;
 use nix::errno::Errno;
 
 use super::{RTM_DELROUTE, RTM_NEWROUTE};
@@ -8,8 +7,8 @@ use crate::error::Error;
 use crate::netlink::Requests;
 use crate::netns::Netns;
 use crate::owned::sealed::Remove;
-use crate::wire::message::Message;
-use crate::wire::route::RouteView;
+use crate::wire::message::{Message, NLM_F_EXCL};
+use crate::wire::route::{AF_INET, RouteView};
 
 /// A route that exists. It is deleted by all that netloom set, its own protocol number among it, so
 /// that no route of another program's can be hit: only one that is the same in all of that, as another
@@ -60,7 +59,6 @@ impl RouteHandle {
 /// Whether the kernel would delete a route of any metric for it: for IPv4 a metric of 0 in a request
 /// to delete is none (`net/ipv4/fib_semantics.c`, `fib_nh_match`).
 pub(super) fn metric_means_any(route: &[u8]) -> bool {
-    const AF_INET: u8 = 2;
     let message = Message { kind: RTM_NEWROUTE, flags: 0, sequence: 0, payload: route };
     RouteView::read(message)
         .is_none_or(|view| view.family == AF_INET && view.priority().unwrap_or(0) == 0)

@@ -3,14 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use netlink_packet_route::route::RouteMessage;
 
 use super::info::{NextHop, RouteInfo, RouteType};
 use crate::error::Error;
-use crate::netlink::RouteRequest;
+use crate::netlink::{RequestType, RouteRequest};
 use crate::netns::Netns;
 use crate::wire::message::Message;
-use crate::wire::route::RouteView as Wire;
+use crate::wire::route::{AF_INET, AF_INET6, RTMSG, RouteView as Wire};
 
 /// A route of a list, lent while it is read: see [`Netns::fold_routes`]. It says what a [`RouteInfo`] says,
 /// which is made of it by `RouteInfo::from`.
@@ -23,8 +22,6 @@ pub struct RouteView<'a> {
 impl<'a> RouteView<'a> {
     #[inline] // moved about it would cost what reading it does
     pub(super) fn read(message: Message<'a>) -> Option<Self> {
-        const AF_INET: u8 = 2;
-        const AF_INET6: u8 = 10;
         const RTM_F_CLONED: u32 = 0x200;
         let wire = Wire::read(message)?;
         if wire.flags & RTM_F_CLONED != 0 {
@@ -140,7 +137,7 @@ impl Netns {
         start: impl FnMut() -> A,
         mut visit: impl FnMut(&mut A, RouteView<'_>),
     ) -> Result<A, Error> {
-        let all = RouteRequest::GetRoute(RouteMessage::default());
+        let all = RouteRequest::new(RequestType::GetRoute, &[0; RTMSG], |_| ());
         self.fold("routes", &all, start, |so_far, message| {
             if let Some(route) = RouteView::read(message) {
                 visit(so_far, route);

@@ -15,15 +15,37 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use ipnet::IpNet;
+
 use super::attribute::{Attribute, Attributes};
 use super::message::Message;
 
-const IFA_ADDRESS: u16 = 1;
-const IFA_LOCAL: u16 = 2;
+pub(crate) const IFA_ADDRESS: u16 = 1;
+pub(crate) const IFA_LOCAL: u16 = 2;
 const IFA_LABEL: u16 = 3;
-const IFA_BROADCAST: u16 = 4;
-const IFA_FLAGS: u16 = 8;
-const IFA_PROTO: u16 = 11;
+pub(crate) const IFA_BROADCAST: u16 = 4;
+pub(crate) const IFA_FLAGS: u16 = 8;
+pub(crate) const IFA_PROTO: u16 = 11;
+
+/// It is used without a look for duplicates.
+pub(crate) const IFA_F_NODAD: u32 = 0x02;
+/// Duplicates are being looked for.
+pub(crate) const IFA_F_TENTATIVE: u32 = 0x40;
+/// It was set for good.
+pub(crate) const IFA_F_PERMANENT: u32 = 0x80;
+
+/// `struct ifaddrmsg` of a request: about an address, or about all of both families. A link of 0 means all.
+pub(crate) fn header(prefix: Option<IpNet>, link: u32) -> [u8; 8] {
+    const AF_INET: u8 = 2;
+    const AF_INET6: u8 = 10;
+    let mut header = [0; 8];
+    if let Some(prefix) = prefix {
+        let family = if prefix.addr().is_ipv4() { AF_INET } else { AF_INET6 };
+        [header[0], header[1]] = [family, prefix.prefix_len()];
+    }
+    header[4..].copy_from_slice(&link.to_ne_bytes());
+    header
+}
 
 /// An address, borrowed from the message.
 #[derive(Debug, Clone, Copy)]

@@ -10,7 +10,10 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLA_F_NESTED, NLA_HEADER_SIZE, NLA_TYPE_MASK};
+pub(crate) const NLA_F_NESTED: u16 = 0x8000;
+/// What of a type is no flag.
+pub(crate) const NLA_TYPE_MASK: u16 = 0x3fff;
+pub(crate) const NLA_HEADER_SIZE: usize = 4;
 
 /// The attributes of one level, borrowed from the message. What can't be read ends the level.
 #[derive(Debug, Clone, Copy, Default)]

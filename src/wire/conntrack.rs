@@ -20,10 +20,9 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
-
 use super::attribute::{Attribute, Attributes, Writer};
 use super::message::Message;
+use crate::wire::message::{NLM_F_DUMP, NLM_F_REQUEST};
 
 const NFNL_SUBSYS_CTNETLINK: u16 = 1;
 const IPCTNL_MSG_CT_NEW: u16 = 0;

@@ -18,30 +18,45 @@ use std::borrow::Cow;
 use super::attribute::{Attribute, Attributes, Writer};
 use super::message::Message;
 
-pub(crate) const RTM_GETLINK: u16 = 18;
-
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
-const IFLA_MTU: u16 = 4;
+pub(crate) const IFLA_ADDRESS: u16 = 1;
+pub(crate) const IFLA_IFNAME: u16 = 3;
+pub(crate) const IFLA_MTU: u16 = 4;
 const IFLA_LINK: u16 = 5;
-const IFLA_MASTER: u16 = 10;
-const IFLA_PROTINFO: u16 = 12;
+pub(crate) const IFLA_MASTER: u16 = 10;
+pub(crate) const IFLA_PROTINFO: u16 = 12;
 const IFLA_OPERSTATE: u16 = 16;
-const IFLA_LINKINFO: u16 = 18;
+pub(crate) const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
-const IFLA_AF_SPEC: u16 = 26;
-const IFLA_GROUP: u16 = 27;
+pub(crate) const IFLA_AF_SPEC: u16 = 26;
+pub(crate) const IFLA_GROUP: u16 = 27;
+pub(crate) const IFLA_NET_NS_FD: u16 = 28;
+pub(crate) const IFLA_EXT_MASK: u16 = 29;
+pub(crate) const IFLA_NUM_TX_QUEUES: u16 = 31;
+pub(crate) const IFLA_NUM_RX_QUEUES: u16 = 32;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
 
-const IFLA_INFO_KIND: u16 = 1;
-const IFLA_INFO_DATA: u16 = 2;
+pub(crate) const IFLA_INFO_KIND: u16 = 1;
+pub(crate) const IFLA_INFO_DATA: u16 = 2;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
 
-const AF_INET: u16 = 2;
-const IFLA_INET_CONF: u16 = 1;
+pub(crate) const AF_UNSPEC: u8 = 0;
+pub(crate) const AF_BRIDGE: u8 = 7;
+/// What a link has of each family is a nest of the family's number.
+pub(crate) const AF_INET: u16 = 2;
+pub(crate) const AF_INET6: u16 = 10;
+pub(crate) const IFLA_INET_CONF: u16 = 1;
+pub(crate) const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+pub(crate) const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
+
+pub(crate) const IFF_UP: u32 = 1;
+pub(crate) const IFF_PROMISC: u32 = 0x100;
+
+/// Of the port of a bridge, its VLANs as well.
+pub(crate) const RTEXT_FILTER_BRVLAN: u32 = 1 << 1;
+pub(crate) const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 
 /// A link, borrowed from the message, whose attributes were found in one pass. One that is missing or
 /// can't be read is `None`.
@@ -64,6 +79,14 @@ pub(crate) struct LinkView<'a> {
     properties: Option<&'a [u8]>,
 }
 
+/// `struct ifinfomsg` of a request, without flags.
+pub(crate) fn header(family: u8, index: u32) -> [u8; 16] {
+    let mut header = [0; 16];
+    header[0] = family;
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    header
+}
+
 /// One link, in a question about it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum WhichLink<'a> {
@@ -75,14 +98,12 @@ pub(crate) enum WhichLink<'a> {
 impl WhichLink<'_> {
     /// Appends `struct ifinfomsg` and the attributes: an answer without statistics, which are most of it.
     pub(crate) fn write(self, out: &mut Vec<u8>) {
-        const IFLA_EXT_MASK: u16 = 29;
-        const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
         const LONGEST_NAME: usize = 15;
         let index = match self {
             Self::At(index) => index,
             Self::Named(_) => 0,
         };
-        out.extend_from_slice([0, index, 0, 0].map(u32::to_ne_bytes).as_flattened());
+        out.extend_from_slice(&header(AF_UNSPEC, index));
         let mut attributes = Writer::new(out);
         if let Self::Named(name) = self {
             let kind = if name.len() > LONGEST_NAME { IFLA_ALT_IFNAME } else { IFLA_IFNAME };

@@ -14,6 +14,9 @@ use std::net::IpAddr;
 use super::attribute::Attributes;
 use super::message::Message;
 
+/// The length of `struct ndmsg`.
+pub(crate) const NDMSG: usize = 12;
+
 const NDA_DST: u16 = 1;
 const NDA_LLADDR: u16 = 2;
 

@@ -14,7 +14,11 @@
 use super::attribute::Attributes;
 use super::message::Message;
 
-const NETNSA_NSID: u16 = 1;
+pub(crate) const NETNSA_NSID: u16 = 1;
+pub(crate) const NETNSA_FD: u16 = 3;
+
+/// `struct rtgenmsg` of a request, with its padding: of no family.
+pub(crate) const RTGENMSG: [u8; 4] = [0; 4];
 
 /// An answer about one namespace, borrowed from the message.
 #[derive(Debug, Clone, Copy)]

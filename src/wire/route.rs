@@ -14,9 +14,7 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLA_HEADER_SIZE, NLA_TYPE_MASK};
-
-use super::attribute::{Attribute, Attributes, aligned};
+use super::attribute::{Attribute, Attributes, NLA_HEADER_SIZE, NLA_TYPE_MASK, aligned};
 use super::message::Message;
 
 pub(crate) const RTA_DST: u16 = 1;
@@ -31,8 +29,11 @@ const RTA_VIA: u16 = 18;
 pub(crate) const RTAX_MTU: u16 = 2;
 pub(crate) const RTAX_ADVMSS: u16 = 8;
 
-/// `struct rtmsg`.
-const HEADER: usize = 12;
+pub(crate) const AF_INET: u8 = 2;
+pub(crate) const AF_INET6: u8 = 10;
+
+/// The length of `struct rtmsg`.
+pub(crate) const RTMSG: usize = 12;
 const RTNEXTHOP: usize = 8;
 
 /// A route, borrowed from the message, whose attributes were found in one pass.
@@ -74,7 +75,7 @@ impl<'a> RouteView<'a> {
     pub(crate) fn read(message: Message<'a>) -> Option<Self> {
         let payload = message.payload;
         let [family, prefix, _, _, short_table, protocol, scope, kind, f0, f1, f2, f3] =
-            *payload.first_chunk::<HEADER>()?;
+            *payload.first_chunk::<RTMSG>()?;
         let mut view = Self {
             family,
             prefix,
@@ -93,7 +94,7 @@ impl<'a> RouteView<'a> {
             metrics: 0,
             multipath: 0,
         };
-        let mut at = HEADER;
+        let mut at = RTMSG;
         while let Some((kind, value)) = payload.get(at..).and_then(first) {
             // No datagram is so long.
             let place = Place::try_from(at / 4).unwrap_or(0);

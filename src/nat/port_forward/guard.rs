@@ -13,13 +13,12 @@
 
 use std::fmt;
 
-use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
-
 use super::ruleset::not_from_a_link_to_loopback;
 use super::tables::Step;
 use crate::error::Cause;
 use crate::netlink::Socket;
 use crate::nft::{Operations, read};
+use crate::wire::message::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 use crate::wire::nft::chain::{Chain, ChainType};
 use crate::wire::nft::data::Value;
 use crate::wire::nft::datatype::DataType;

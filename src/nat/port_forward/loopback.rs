@@ -3,16 +3,14 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_route::AddressFamily;
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use nix::errno::Errno;
 
 use super::builder::{ACTION, PortForward};
 use crate::error::{Cause, Error};
 use crate::link::Ipv4Conf;
-use crate::netlink::RouteRequest;
+use crate::netlink::{RequestType, RouteRequest};
 use crate::netns::Netns;
-use crate::wire::route::RouteView;
+use crate::wire::route::{AF_INET, AF_INET6, RTA_DST, RTMSG, RouteView};
 
 /// A route to this namespace itself (`include/uapi/linux/rtnetlink.h`).
 const RTN_LOCAL: u8 = 2;
@@ -61,15 +59,13 @@ fn route_to<T>(
     address: IpAddr,
     read: impl Fn(RouteView<'_>) -> Option<T>,
 ) -> Result<Option<T>, Cause> {
-    let mut request = RouteMessage::default();
     let (family, length) = match address {
-        IpAddr::V4(_) => (AddressFamily::Inet, 32),
-        IpAddr::V6(_) => (AddressFamily::Inet6, 128),
+        IpAddr::V4(_) => (AF_INET, 32),
+        IpAddr::V6(_) => (AF_INET6, 128),
     };
-    request.header.address_family = family;
-    request.header.destination_prefix_length = length;
-    request.attributes.push(RouteAttribute::Destination(RouteAddress::from(address)));
-    let request = RouteRequest::GetRoute(request);
+    let mut header = [0; RTMSG];
+    [header[0], header[1]] = [family, length];
+    let request = RouteRequest::new(RequestType::GetRoute, &header, |out| out.ip(RTA_DST, address));
     netns.route(|socket| {
         socket.get(|batch| batch.push(&request, 0), |answer| read(RouteView::read(answer)?))
     })

@@ -3,13 +3,12 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 
-use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
-
 use super::elements::Elements;
 use super::mapping::{Mapping, Port};
 use crate::nat::chains::NatChain;
 use crate::nft::Operations;
 use crate::wire::attribute::Attribute;
+use crate::wire::message::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 use crate::wire::nft::chain::{Chain, ChainType};
 use crate::wire::nft::data::{ChainRef, Data, Value, Verdict};
 use crate::wire::nft::datatype::DataType;

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_REPLACE};
-
 use super::lack::Lack;
 use super::{CREATE, Refused, Transaction};
 use crate::error::Error;
@@ -21,6 +19,7 @@ use crate::nft::set::Spec;
 use crate::nft::set_handle::SetHandle;
 use crate::nft::table::TableHandle;
 use crate::nft::undo::Made;
+use crate::wire::message::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_REPLACE};
 use crate::wire::nft::codec::Codec;
 use crate::wire::nft::element as wire_element;
 use crate::wire::nft::element::ElementsOf;

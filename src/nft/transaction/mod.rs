@@ -8,8 +8,6 @@ mod refusal;
 use std::collections::HashSet;
 use std::fmt;
 
-use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE};
-
 use super::chain::{self, Chain, ChainHandle};
 use super::element::Element;
 use super::family::Policy;
@@ -27,6 +25,7 @@ use super::types::Type;
 use super::undo::Made;
 use crate::netlink::Batch;
 use crate::netns::Netns;
+use crate::wire::message::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE};
 use crate::wire::nft::chain as wire_chain;
 use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::message::{MessageType, append_batch_begin};

@@ -13,10 +13,9 @@
 
 use std::ops::Range;
 
-use netlink_packet_core::NLM_F_REQUEST;
-
 use super::codec::wire_enum;
 use crate::wire::attribute::{Attributes, Writer};
+use crate::wire::message::NLM_F_REQUEST;
 
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 const NFNL_MSG_BATCH_BEGIN: u16 = 16;
@@ -197,8 +196,8 @@ impl<'a> Message<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::message::NLM_F_CREATE;
     use crate::wire::nft::testing::hex;
-    use netlink_packet_core::NLM_F_CREATE;
 
     #[test]
     fn a_batch_is_framed_as_nft_frames_it() {

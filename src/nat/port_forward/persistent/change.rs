@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-
 use super::note::{Note, Text};
 use crate::nat::port_forward::elements::hairpin;
 use crate::nat::port_forward::ruleset::{HAIRPIN, LOCAL, PortTable, TAGS};
 use crate::nat::port_forward::tables::Step;
 use crate::nft::Operations;
 use crate::wire::attribute::Writer;
+use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 use crate::wire::nft::chain::Chain;
 use crate::wire::nft::data::Verdict;
 use crate::wire::nft::element::{ElementsOf, ListElement, PlainData, PlainElement};
