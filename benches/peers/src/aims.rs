@@ -232,11 +232,22 @@ const ROWS: &[(&str, One, Aim)] = &[
     ),
 ];
 
+/// What is counted: the row, what its line begins and ends with, and the most it may be.
+const COUNTS: &[(&str, &str, &str, u64)] = &[
+    ("crates that such a program builds", "a cold build: netloom ", " crates", 25),
+    (
+        "the stripped walkthrough, in bytes",
+        "the walkthrough, profile release, stripped: ",
+        " bytes",
+        1_500_000,
+    ),
+];
+
 /// Puts the table of what these files say in its place in `docs/performance.md`.
 pub fn write(logs: &[String], place: &Path) {
     let read = |path: &String| std::fs::read_to_string(path).unwrap();
     let text: String = logs.iter().map(read).collect();
-    let table = table(&measured(&text));
+    let table = table(&measured(&text)) + &counts(&text);
     println!("{table}");
     put(BEGIN, END, &format!("{}.\n\n{table}", machine()), docs(), place);
 }
@@ -296,6 +307,23 @@ fn table(measured: &[Measured]) -> String {
             &line(row, of(*one), aim, of).unwrap_or(format!("| {row} | | | | | not measured |\n"));
     }
     table
+}
+
+fn counts(text: &str) -> String {
+    let row = |(row, begin, end, most): &(&str, &str, &str, u64)| {
+        let count = |line: &str| {
+            let line = line.strip_prefix(begin)?.strip_suffix(end)?;
+            line.rsplit(' ').next()?.parse::<u64>().ok()
+        };
+        match text.lines().filter_map(count).last() {
+            Some(count) => {
+                let verdict = if count <= *most { "met" } else { "**missed**" };
+                format!("| {row} | {count} | | | ≤ {most} | {verdict} |\n")
+            }
+            None => format!("| {row} | | | | | not measured |\n"),
+        }
+    };
+    COUNTS.iter().map(row).collect()
 }
 
 fn line(
