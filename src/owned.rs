@@ -11,10 +11,10 @@ use crate::together;
 
 /// The identity of something in the kernel. Dropping a handle does nothing.
 ///
-/// Sealed: the handles are netloom's own.
-pub trait Handle: Clone + fmt::Debug + sealed::Remove {}
+/// Sealed: the handles are netloom's own. Threads share them.
+pub trait Handle: Clone + fmt::Debug + Send + Sync + sealed::Remove {}
 
-impl<H: Clone + fmt::Debug + sealed::Remove> Handle for H {}
+impl<H: Clone + fmt::Debug + Send + Sync + sealed::Remove> Handle for H {}
 
 pub(crate) mod sealed {
     use crate::error::Error;

@@ -35,7 +35,10 @@ impl LinkRequest {
     }
 
     fn with(mut self, write: impl FnOnce(&mut Writer<'_>)) -> Self {
-        write(&mut Writer::new(&mut self.0));
+        let mut writer = Writer::new(&mut self.0);
+        write(&mut writer);
+        // Names are checked beforehand, and all else is of a fixed size.
+        debug_assert!(!writer.overflowed());
         self
     }
 

@@ -34,7 +34,10 @@ impl RouteRequest {
         attributes: impl FnOnce(&mut Writer<'_>),
     ) -> Self {
         let mut payload = header.to_vec();
-        attributes(&mut Writer::new(&mut payload));
+        let mut writer = Writer::new(&mut payload);
+        attributes(&mut writer);
+        // Names are checked beforehand, and all else is of a fixed size.
+        debug_assert!(!writer.overflowed());
         Self { kind, payload }
     }
 

@@ -49,6 +49,8 @@ pub(crate) struct Socket {
     /// Where a request that has one answer is written: always the same room.
     pub(super) question: Batch,
     set: Options,
+    /// What the kernel is known to have room for: so many bytes sent, and answered.
+    room: (usize, usize),
     /// Whether the kernel is known to have room for an echo and many refusals.
     is_roomy: bool,
     #[cfg(test)]
@@ -89,6 +91,7 @@ impl Socket {
             buffer: Buffer::default(),
             question: Batch::default(),
             set: Options::default(),
+            room: (0, 0),
             is_roomy: false,
             #[cfg(test)]
             faults: crate::fault::OnSocket::new(protocol == Protocol::Netfilter),
@@ -127,12 +130,18 @@ impl Socket {
     }
 
     /// Makes room in the kernel for a datagram of `sent` bytes, and for answers of `answered` bytes.
-    pub(super) fn make_room(&self, sent: usize, answered: usize) -> Result<(), Cause> {
+    pub(super) fn make_room(&mut self, sent: usize, answered: usize) -> Result<(), Cause> {
         #[cfg(test)]
         if crate::fault::small_buffers::stay() {
             return Ok(());
         }
-        room::in_the_kernel(&self.fd(), sent, answered)
+        // A socket keeps what it was given.
+        let (sends, receives) = self.room;
+        if sent > sends || answered > receives {
+            room::in_the_kernel(&self.fd(), sent, answered)?;
+            self.room = (sends.max(sent), receives.max(answered));
+        }
+        Ok(())
     }
 
     /// Where `net.core.rmem_default` is low an acknowledgement would not fit beside an echo, nor many refusals.

@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
+use std::io;
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 use super::identity::NetnsId;
 use super::open::Netns;
 use crate::error::{Cause, Error};
+use crate::fault;
 
 /// A process that keeps a namespace alive, and by what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,8 +63,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// Where `/proc` can't be read. Processes that may not be looked into are left out: those of other users
-    /// take `CAP_SYS_PTRACE`.
+    /// Where `/proc` can't be read, and where the calling process lacks a descriptor or memory to go on. Processes that
+    /// may not be looked into are left out: those of other users take `CAP_SYS_PTRACE`.
     #[doc(alias("ip netns pids", "lsns", "lsof"))]
     pub fn holders(&self) -> Result<Vec<Holder>, Error> {
         holders(self.id()).map_err(|cause| cause.doing("look for holders of", self))
@@ -68,65 +72,83 @@ impl Netns {
 }
 
 fn holders(id: NetnsId) -> Result<Vec<Holder>, Cause> {
-    let mut pids = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        pids.extend(number(&entry?.path()));
-    }
+    fault::system_call("open")?;
+    let mut pids: Vec<_> = fs::read_dir("/proc")?
+        .map(|entry| Ok(number(&entry?.path())))
+        .filter_map(Result::transpose)
+        .collect::<Result<_, Cause>>()?;
     pids.sort_unstable();
     // The namespace's mount points, by mount namespace.
     let mut seen = BTreeMap::new();
-    let holders = pids.into_iter().filter_map(|pid| {
+    let mut holders = Vec::new();
+    for pid in pids {
         let process = PathBuf::from(format!("/proc/{pid}"));
-        let mut by = threads(&process, pid, id);
-        let mut is_first = false;
-        let own = fs::read_link(process.join("ns/mnt")).unwrap_or_default();
-        let mounts: &Vec<PathBuf> = seen.entry(own).or_insert_with(|| {
-            is_first = true;
-            mounts(&process, id)
-        });
-        by.extend(open_files(&process, id, mounts));
+        let mut by = threads(&process, pid, id)?;
+        let own = looked(fs::read_link(process.join("ns/mnt")))?.unwrap_or_default();
+        let is_first = !seen.contains_key(&own);
+        if is_first {
+            seen.insert(own.clone(), mounts(&process, id)?);
+        }
+        let mounts: &[PathBuf] = seen.get(&own).map_or(&[], |mounts| mounts);
+        by.extend(open_files(&process, id, mounts)?);
         if is_first {
             by.extend(mounts.iter().cloned().map(HeldBy::Mount));
         }
         if by.is_empty() {
-            return None;
+            continue;
         }
         by.sort_unstable();
-        let command = fs::read_to_string(process.join("comm")).unwrap_or_default();
-        Some(Holder { pid, command: command.trim_end().to_owned(), by })
-    });
-    Ok(holders.collect())
+        let command = looked(fs::read_to_string(process.join("comm")))?.unwrap_or_default();
+        holders.push(Holder { pid, command: command.trim_end().to_owned(), by });
+    }
+    Ok(holders)
 }
 
-fn threads(process: &Path, pid: u32, id: NetnsId) -> Vec<HeldBy> {
-    let is_inside = |tid: &u32| {
-        let file = process.join(format!("task/{tid}/ns/net"));
-        fs::metadata(file).is_ok_and(|file| id.is(file.st_dev(), file.st_ino()))
-    };
-    let inside = numbers(&process.join("task")).into_iter().filter(is_inside);
-    inside.map(|tid| if tid == pid { HeldBy::Process } else { HeldBy::Thread(tid) }).collect()
+/// What could not be seen of a process is not there, or not for us to see; unless it is we who lack something.
+fn looked<T>(result: io::Result<T>) -> Result<Option<T>, Cause> {
+    let lacking = [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM];
+    match result {
+        Ok(seen) => Ok(Some(seen)),
+        Err(error) if lacking.iter().any(|errno| error.raw_os_error() == Some(*errno as i32)) => {
+            Err(error.into())
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+fn is_it(file: PathBuf, id: NetnsId) -> Result<bool, Cause> {
+    Ok(looked(fs::metadata(file))?.is_some_and(|file| id.is(file.st_dev(), file.st_ino())))
+}
+
+fn threads(process: &Path, pid: u32, id: NetnsId) -> Result<Vec<HeldBy>, Cause> {
+    let mut inside = Vec::new();
+    for tid in numbers(&process.join("task"))? {
+        if is_it(process.join(format!("task/{tid}/ns/net")), id)? {
+            inside.push(if tid == pid { HeldBy::Process } else { HeldBy::Thread(tid) });
+        }
+    }
+    Ok(inside)
 }
 
 /// Only what can be one is looked at: on a network file system that is gone, looking would hang.
-fn open_files(process: &Path, id: NetnsId, mounts: &[PathBuf]) -> Vec<HeldBy> {
+fn open_files(process: &Path, id: NetnsId, mounts: &[PathBuf]) -> Result<Vec<HeldBy>, Cause> {
     let as_link = id.to_string();
-    let is_one = |fd: &u32| {
+    let mut files = Vec::new();
+    for fd in numbers(&process.join("fd"))? {
         let path = process.join(format!("fd/{fd}"));
-        match fs::read_link(&path) {
-            Ok(target) if target.as_os_str() == as_link.as_str() || mounts.contains(&target) => {
-                fs::metadata(path).is_ok_and(|file| id.is(file.st_dev(), file.st_ino()))
-            }
-            _ => false,
+        let may_be =
+            |target: &PathBuf| target.as_os_str() == as_link.as_str() || mounts.contains(target);
+        if looked(fs::read_link(&path))?.is_some_and(|target| may_be(&target)) && is_it(path, id)? {
+            files.push(HeldBy::OpenFile(fd));
         }
-    };
-    let files = numbers(&process.join("fd")).into_iter().filter(is_one);
-    files.map(HeldBy::OpenFile).collect()
+    }
+    Ok(files)
 }
 
 /// `36 35 0:4 net:[4026532177] /run/netns/red rw shared:20 - nsfs nsfs rw` (proc(5)). A path is whatever bytes
 /// somebody chose.
-fn mounts(process: &Path, id: NetnsId) -> Vec<PathBuf> {
-    let table = fs::read(process.join("mountinfo")).unwrap_or_default();
+fn mounts(process: &Path, id: NetnsId) -> Result<Vec<PathBuf>, Cause> {
+    let table = looked(fs::read(process.join("mountinfo")))?.unwrap_or_default();
     let root = id.to_string();
     let point = |line: &[u8]| {
         let mut words = line.split(|byte| *byte == b' ').skip(3);
@@ -135,7 +157,7 @@ fn mounts(process: &Path, id: NetnsId) -> Vec<PathBuf> {
         let kind = words.skip_while(|word| *word != b"-").nth(1)?;
         (is_it && kind == b"nsfs").then(|| unescaped(point))
     };
-    table.split(|byte| *byte == b'\n').filter_map(point).collect()
+    Ok(table.split(|byte| *byte == b'\n').filter_map(point).collect())
 }
 
 /// White space and backslashes are in octal there, as three digits.
@@ -152,9 +174,13 @@ fn unescaped(path: &[u8]) -> PathBuf {
     OsString::from_vec(plain).into()
 }
 
-fn numbers(directory: &Path) -> Vec<u32> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.filter_map(|entry| number(&entry.path())).collect()
+/// The entries of a directory that are numbers; none where it can't be looked into.
+fn numbers(directory: &Path) -> Result<Vec<u32>, Cause> {
+    let mut numbers = Vec::new();
+    for entry in looked(fs::read_dir(directory))?.into_iter().flatten() {
+        numbers.extend(looked(entry)?.and_then(|entry| number(&entry.path())));
+    }
+    Ok(numbers)
 }
 
 fn number(path: &Path) -> Option<u32> {

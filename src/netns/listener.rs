@@ -1,6 +1,7 @@
 //! What listens in a namespace, from the kernel's own socket tables.
 
 use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use super::enter::inside;
 use super::open::Netns;
 use super::until::until;
 use crate::error::{Cause, Error};
+use crate::fault;
 use crate::netlink::{Batch, Socket};
 use crate::wire::message::{NLM_F_DUMP, NLM_F_REQUEST};
 use crate::wire::sock_diag::{AF_INET, AF_INET6, SocketView, append_listening};
@@ -99,8 +101,13 @@ fn listening(netns: &Netns) -> Result<Vec<Listener>, Cause> {
 
 fn from_proc(netns: &Netns) -> Result<Vec<Listener>, Cause> {
     inside(netns.fd(), || {
+        fault::system_call("open")?;
         let v4 = fs::read_to_string("/proc/thread-self/net/tcp")?;
-        let v6 = fs::read_to_string("/proc/thread-self/net/tcp6").unwrap_or_default();
+        let v6 = match fs::read_to_string("/proc/thread-self/net/tcp6") {
+            // A kernel without IPv6.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            v6 => v6?,
+        };
         Ok(v4.lines().chain(v6.lines()).filter_map(line).collect())
     })?
 }

@@ -1,6 +1,5 @@
 //! The numbers one namespace has for others, by which netlink messages name them.
 
-use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
@@ -52,9 +51,15 @@ impl Netns {
         let doing = |cause: Cause| cause.doing("list", "namespace ids").in_namespace(self);
         let mut peers: Vec<_> =
             numbers.into_iter().map(|number| PeerId { number, name: None }).collect();
-        for (name, id) in named::list().unwrap_or_default() {
-            // A name may go at any moment; then it is not shown.
-            let (Some(_), Ok(file)) = (id, File::open(named::path(&name))) else { continue };
+        for (name, id) in named::list().map_err(doing)? {
+            if id.is_none() {
+                continue;
+            }
+            let file = match named::open_file(&name) {
+                // A name may go at any moment; then it is not shown.
+                Err(Errno::ENOENT | Errno::ELOOP | Errno::ENXIO) => continue,
+                opened => opened.map_err(|errno| doing(errno.into()))?,
+            };
             let number = match self.number_of(file.as_fd()) {
                 // It stands for a namespace no more.
                 Err(cause) if cause.errno() == Some(Errno::EINVAL) => None,

@@ -143,13 +143,18 @@ fn forwarding(family: i32, directory: &str) -> Result<BTreeMap<SettingId, String
 /// By the file of `default` and of each link.
 fn by_file(directory: &str, name: &str) -> Result<BTreeMap<SettingId, String>, Cause> {
     let mut ids = vec![SettingId::OfNamespace(conf(directory, "default", name))];
-    let links = fs::read_dir(Path::new(ROOT).join(directory)).into_iter().flatten().flatten();
-    for link in links.map(|entry| entry.file_name()) {
-        if link != "all"
-            && link != "default"
-            && let Ok(index) = if_nametoindex(link.as_os_str())
-        {
-            ids.push(SettingId::of_link(directory, index, name));
+    fault::system_call("open")?;
+    for link in fs::read_dir(Path::new(ROOT).join(directory))? {
+        let link = link?.file_name();
+        if link == "all" || link == "default" {
+            continue;
+        }
+        fault::system_call("socket")?;
+        match if_nametoindex(link.as_os_str()) {
+            Ok(index) => ids.push(SettingId::of_link(directory, index, name)),
+            // It went meanwhile.
+            Err(Errno::ENODEV | Errno::ENXIO) => {}
+            Err(errno) => return Err(errno.into()),
         }
     }
     let read = |id: SettingId| match id.read_if_there() {

@@ -175,7 +175,8 @@ impl Netns {
     ) -> Result<Self, Error> {
         // Without O_NONBLOCK a FIFO of that name would hang us.
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | follow;
-        nix::fcntl::open(path, flags, Mode::empty())
+        fault::system_call("open")
+            .and_then(|()| nix::fcntl::open(path, flags, Mode::empty()))
             .map_err(Cause::from)
             .and_then(|file| Self::of_file(file, label))
             .map_err(|cause| match cause {

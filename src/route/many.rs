@@ -166,20 +166,29 @@ impl Many<'_> {
         let mut result = Ok(());
         for start in (0..routes.len()).step_by(Requests::AT_ONCE) {
             let here = start..routes.len().min(start + Requests::AT_ONCE);
-            let there = self.there(routes, here)?;
-            if there.is_empty() {
-                continue;
-            }
-            self.batch.clear();
-            for route in there {
-                self.batch.request(RTM_DELROUTE, 0, |out| out.extend_from_slice(route));
-            }
-            let mut refusals = self.exchange()?.into_iter();
-            if let Some((_, refusal)) = refusals.find(|(_, refusal)| !is_gone(refusal.errno)) {
-                result = result.and(Err(refusal.into()));
+            match self.delete_some(routes, here) {
+                // All others would be waited for as long.
+                Err(cause @ Cause::TimedOut(_)) => return result.and(Err(cause)),
+                done => result = result.and(done),
             }
         }
         result
+    }
+
+    fn delete_some(&mut self, routes: &Batch, places: std::ops::Range<usize>) -> Result<(), Cause> {
+        let there = self.there(routes, places)?;
+        if there.is_empty() {
+            return Ok(());
+        }
+        self.batch.clear();
+        for route in there {
+            self.batch.request(RTM_DELROUTE, 0, |out| out.extend_from_slice(route));
+        }
+        let mut refusals = self.exchange()?.into_iter();
+        match refusals.find(|(_, refusal)| !is_gone(refusal.errno)) {
+            Some((_, refusal)) => Err(refusal.into()),
+            None => Ok(()),
+        }
     }
 
     /// Those that are there, or may be: asked for where a request to delete could hit another one.

@@ -123,6 +123,7 @@ fn pings() {
         every_step(&["ping 10.0.0.1"], || {
             Ping::new(IpAddr::from([10, 0, 0, 1])).send(&red).map(drop)
         });
+        every_step(&["ping 10.0.0.1"], || red.ping(IpAddr::from([10, 0, 0, 1])).map(drop));
         every_step(&["ping 10.0.0.1"], || {
             Ping::new(IpAddr::from([10, 0, 0, 1])).count(1).run(&red).map(drop)
         });

@@ -1,5 +1,9 @@
 //! Links, what they are made with, and what is added to them.
 
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
 use super::{every_step, ground, here, support};
 use netloom::{
     Address, Bridge, BridgeVlan, Error, Link, Namespace, Netns, Owned, Route, Together, VethEnd,
@@ -307,6 +311,13 @@ fn addresses_and_routes() {
                 Route::create_all(&routes, &host).map(drop).map_err(Error::from)
             },
         );
+        // In two datagrams: one may fail without the other.
+        let many: Vec<_> = (0..101)
+            .map(|n| Route::new(Ipv4Net::from(Ipv4Addr::new(10, 5, 0, n))).via("10.0.0.2"))
+            .collect();
+        let named: Vec<_> = many.iter().map(|route| format!("add route {route}")).collect();
+        let named: Vec<_> = named.iter().map(String::as_str).collect();
+        every_step(&named, || Route::create_all(&many, &host).map(drop).map_err(Error::from));
         every_step(
             &[
                 "list addresses",

@@ -87,13 +87,19 @@ fn published_ports() {
                 "read IPv4 settings of `veth1`",
                 "add a table that drops",
                 "change IPv4 settings of `veth1`",
+                "bind a UDP socket to 10.0.0.1:0",
                 "forward port 0.0.0.0:53->10.0.0.2:53/udp",
                 "delete tracked connections -p udp --orig-port-dst 53",
+                "look for the route to 10.0.0.1",
+                "look for a port",
             ],
             || {
                 // What a handle knows of the tables by now would make the steps fewer.
                 let host = Netns::current()?;
                 let web = PortForward::new(8080, "10.0.0.2").target_port(80).create(&host)?;
+                // A connection that would go on past the mapping.
+                let client = host.udp_bind("10.0.0.1:0")?;
+                client.send_to(b"?", "10.0.0.1:53").unwrap();
                 let _dns = PortForward::new(53, "10.0.0.2").udp().create(&host)?;
                 web.delete().map_err(Error::from)
             },

@@ -130,6 +130,10 @@ fn looking_at_namespaces() {
                 Ok::<_, Error>(())
             },
         );
+        every_step(&["look for holders of namespace `red`"], || {
+            assert_eq!(red.holders()?[0].pid, std::process::id());
+            Ok::<_, Error>(())
+        });
         every_step(&["delete stale name `stale`"], || {
             std::fs::write("/run/netns/stale", "").unwrap();
             let done = Netns::delete_stale("stale");

@@ -20,6 +20,22 @@ fn sysctls() {
     });
 }
 
+/// With what follows a switch for all links, by each one's file.
+#[test]
+fn a_switch_for_all_links() {
+    support::isolated(|| {
+        let host = here();
+        let _cable = ground(&host);
+        let done = host.sysctl("net.ipv6.conf.all.disable_ipv6");
+        if support::features::supported("ipv6", done).is_none() {
+            return;
+        }
+        every_step(&["set sysctl net.ipv6.conf.all.disable_ipv6=1"], || {
+            Sysctl::new("net.ipv6.conf.all.disable_ipv6", 1).create(&host).map(drop)
+        });
+    });
+}
+
 /// By a kind of its own, and put back.
 #[test]
 fn typed_settings() {
