@@ -4,13 +4,14 @@
 mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::Barrier;
 use std::thread;
 
+use netloom::nft::{Chain, Element, Family, Object, Rule, Set, Table, Type};
 use netloom::{
-    Address, Bridge, Forwarding, Link, Namespace, NatRule, Netns, Owned, Ping, PortForward, Route,
-    Sysctl, VethEnd, VethPair,
+    Address, Bridge, Firewall, Forwarding, Namespace, NatRule, Netns, Owned, Ping, PortForward,
+    PortGuard, Route, Sysctl, Together, VethEnd, VethPair,
 };
 
 use support::kernel::tables;
@@ -43,6 +44,7 @@ fn everything_is_send_and_sync() {
     shared::<Owned<netloom::nft::FlowtableHandle>>();
     shared::<Owned<netloom::BridgeVlanHandle>>();
     shared::<Owned<netloom::RoutesHandle>>();
+    shared::<Owned<netloom::Persistent>>();
     shared::<netloom::Together<Vec<Owned<netloom::Link>>>>();
     shared::<netloom::NotDeleted>();
     shared::<netloom::CreateAllError>();
@@ -203,7 +205,13 @@ fn a_forked_process_deletes_nothing_and_does_not_hang() {
         let worker = red.worker().unwrap();
         let child = red.command("sleep").arg("60").spawn().unwrap();
         let pid = child.id();
+        let many = [Route::new("10.9.0.0/24"), Route::new("10.9.1.0/24")];
+        let many = Route::create_all(&many.map(|route| route.dev(&bridge)), &here).unwrap();
+        let others = (many, owned_by_tables(&here));
+        let together = ["br1", "br2"].map(|name| Bridge::new(name).create(&here).unwrap());
+        let together = Together::new(together);
         let owners = (red, bridge, address, route, cable, forwarding, sysctl, nat, tagged, port);
+        let owners = (owners, others, together);
         let threads = (worker, child);
         let rules = tables(&here);
         assert!(rules.len() >= 2, "the process's own and the one with a tag");
@@ -219,7 +227,7 @@ fn a_forked_process_deletes_nothing_and_does_not_hang() {
                     refused.is_not_found()
                 });
             });
-            assert_eq!(Netns::open("red").unwrap(), *owners.0);
+            assert_eq!(Netns::open("red").unwrap(), *owners.0.0);
             assert_eq!(tables(&here), rules);
             assert_eq!(here.sysctl("net.ipv4.ip_forward").unwrap(), "1");
             assert_eq!(threads.0.run(|| 7).unwrap(), 7);
@@ -228,6 +236,20 @@ fn a_forked_process_deletes_nothing_and_does_not_hang() {
         drop(threads);
         drop(owners);
     });
+}
+
+/// A firewall with a guard, and a table with one owned thing of each kind in it.
+fn owned_by_tables(netns: &Netns) -> impl Sized + use<> {
+    let firewall = Firewall::new().network("br0").create(netns).unwrap();
+    let guard = PortGuard::new("veth1").address("10.0.0.2").create(&firewall).unwrap();
+    let table = Table::new(Family::Ip, "filter").create(netns).unwrap();
+    let chain = Chain::new("input").create(&table).unwrap();
+    let rule = Rule::new().tcp().dport(80).accept().create(&chain).unwrap();
+    let set = Set::new("ports", Type::Port).create(&table).unwrap();
+    let element = Element::new(22_u16).create(&set).unwrap();
+    let counter = Object::counter("hits").create(&table).unwrap();
+    // What is in another goes before it.
+    ((guard, firewall), (rule, chain), (element, set), counter, table)
 }
 
 /// Each namespace of processes has a first, so a number alone does not tell a process from its child.
@@ -334,15 +356,30 @@ fn unowned<T>(value: &T) -> T {
     unsafe { std::ptr::read(value) }
 }
 
-/// A program that takes this one's place, or that it starts, inherits no socket and so owns nothing.
+/// A program that takes this one's place, or that it starts, inherits no descriptor and so owns nothing.
 #[test]
 fn an_exec_takes_nothing_along() {
+    const LIST: [&str; 2] = ["-c", "cd /proc/self/fd && exec ls ."];
+    let lines = |listed: Output| String::from_utf8(listed.stdout).unwrap();
+    let by_std = || lines(Command::new("sh").args(LIST).output().unwrap());
     support::isolated(|| {
-        let netns = Namespace::anonymous().create().unwrap();
-        let _nat = NatRule::masquerade().create(&netns).unwrap();
-        let _link: Owned<Link> = Bridge::new("br0").create(&netns).unwrap();
-        let listed = Command::new("ls").args(["-l", "/proc/self/fd"]).output().unwrap();
-        let listed = String::from_utf8(listed.stdout).unwrap();
-        assert!(!listed.contains("socket:") && !listed.contains("net:["), "{listed}");
+        // The three that it is given, what it lists them with, and what this program was given itself.
+        let given = by_std();
+        let here = Netns::current().unwrap();
+        let red = Namespace::named("red").create().unwrap();
+        let owners = (
+            NatRule::masquerade().create(&red).unwrap(),
+            Bridge::new("br0").create(&red).unwrap(),
+            Sysctl::new("net.ipv4.conf.all.rp_filter", 1).create(&red).unwrap(),
+            Forwarding::ipv4().create(&red).unwrap(),
+            owned_by_tables(&here),
+        );
+        let worker = red.worker().unwrap();
+        drop((red.conntrack().unwrap(), red.listeners().unwrap()));
+        assert_eq!(by_std(), given);
+        for netns in [&here, &red] {
+            assert_eq!(lines(netns.command("sh").args(LIST).output().unwrap()), given);
+        }
+        drop((worker, owners));
     });
 }
