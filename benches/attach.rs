@@ -108,8 +108,8 @@ fn bench(_: &mut Criterion) {
     compare("attach 64", 5, threads.into());
     let mut there = Together::<Vec<_>>::default();
     for (many, ipv6) in [(10, false), (100, true), (500, true), (1_000, true), (1_000, false)] {
-        let many = if is_trial() { many / 10 } else { many };
-        let numbers = u32::try_from(there.len()).unwrap()..many;
+        let all = if is_trial() { many / 10 } else { many };
+        let numbers = u32::try_from(there.len()).unwrap()..all;
         there.extend(numbers.map(|n| attach(&host, &bridge, &Plan::number(n), None)));
         beside(&host, &bridge, many, ipv6, "");
     }
@@ -119,9 +119,9 @@ fn bench(_: &mut Criterion) {
     let bridge = Bridge::new("br1").address("10.0.0.1/16").multicast_snooping(false).up();
     let bridge = bridge.create(&host).unwrap();
     let mut there = Together::<Vec<_>>::default();
-    let many = if is_trial() { 100 } else { 1_000 };
-    there.extend((0..many).map(|n| attach(&host, &bridge, &Plan::number(n), None)));
-    beside(&host, &bridge, many, false, ", no multicast snooping");
+    let all = if is_trial() { 100 } else { 1_000 };
+    there.extend((0..all).map(|n| attach(&host, &bridge, &Plan::number(n), None)));
+    beside(&host, &bridge, 1_000, false, ", no multicast snooping");
 }
 
 criterion_group!(benches, bench);

@@ -64,7 +64,7 @@ fn many(_: &mut Criterion) {
         time
     };
     compare(
-        &format!("take down {all} containers"),
+        "take down 1000 containers",
         3,
         vec![
             contender("netloom, a Together of them", together),
@@ -94,7 +94,7 @@ fn one_by_one(_: &mut Criterion) {
         drop(container);
     };
     compare(
-        &format!("take down {all} containers"),
+        "take down 100 containers",
         3,
         vec![
             contender(

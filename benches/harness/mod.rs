@@ -30,6 +30,13 @@ pub(crate) struct Spread {
     pub(crate) median: Duration,
 }
 
+/// In which order so many have their turns: nobody is always first, and as every other round goes backwards,
+/// nobody always follows the same one, whose leavings it would pay for.
+fn order(round: usize, many: usize) -> impl Iterator<Item = usize> {
+    let backwards = round % 2 == 1;
+    (0..many).map(move |turn| (round + if backwards { many - turn } else { turn }) % many)
+}
+
 /// Each one's turns, so many rounds of them.
 pub(crate) fn spreads(
     rounds: usize,
@@ -38,9 +45,7 @@ pub(crate) fn spreads(
     let rounds = if is_trial() { 1 } else { rounds };
     let mut times = vec![Vec::with_capacity(rounds); contenders.len()];
     for round in 0..rounds {
-        // Nobody is always first.
-        for turn in 0..contenders.len() {
-            let at = (round + turn) % contenders.len();
+        for at in order(round, contenders.len()) {
             times[at].push(contenders[at].1());
         }
     }
@@ -59,7 +64,8 @@ pub(crate) fn medians(
     spreads(rounds, contenders).into_iter().map(|(name, spread)| (name, spread.median)).collect()
 }
 
-/// Prints medians and first quartiles, and how they compare with the last one's: the raw replay.
+/// Prints medians and first quartiles, and how they compare with the last one's: the raw replay. A trial prints
+/// the same names, of less work.
 pub(crate) fn compare(
     work: &str,
     rounds: usize,
@@ -67,13 +73,14 @@ pub(crate) fn compare(
 ) -> Vec<(&'static str, Spread)> {
     let spreads = spreads(rounds, &mut contenders);
     let (base, least) = *spreads.last().unwrap();
+    let turns = if is_trial() { "a trial".to_owned() } else { rounds.to_string() };
     for (name, spread) in &spreads {
         let ratio =
             |of: fn(&Spread) -> Duration| of(spread).as_secs_f64() / of(&least).as_secs_f64();
         let (median, quartile) = (ratio(|spread| spread.median), ratio(|spread| spread.quartile));
         let (time, low) = (spread.median, spread.quartile);
         println!(
-            "{work}: {name} {time:.2?}, {median:.2} x {base} (median of {rounds}; first quartile {low:.2?}, \
+            "{work}: {name} {time:.2?}, {median:.2} x {base} (median of {turns}; first quartile {low:.2?}, \
              {quartile:.2} x)"
         );
     }
@@ -90,7 +97,7 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> Duration {
 }
 
 /// Waits until the kernel has cleaned up all namespaces that were closed before: until then everything
-/// that needs the RTNL lock is slower. It cleans up in order, so one more is closed, and waited for.
+/// that needs the RTNL lock is slower. That waits for RCU callbacks as well, which free what was deleted. It cleans up in order, so one more is closed, and waited for.
 pub(crate) fn settle(host: &Netns) {
     const MARK: &str = "mark";
     let last = Namespace::anonymous().create().unwrap();

@@ -5,26 +5,32 @@ use std::time::Duration;
 
 use netloom::{Bridge, Forwarding, Namespace, NatRule, Netns, Together, VethEnd, VethPair};
 
+use crate::harness::{contender, medians, settle};
 use crate::peers::run;
 use crate::report::{BATCHES, Report};
 
+/// By one bit a second.
+const GIGABYTE: Duration = Duration::from_secs(8_000_000_000);
 const SERVER: &str = "198.51.100.1";
 
 pub fn measure(report: &mut Report, quick: bool) {
-    let rounds = if quick { 1 } else { 3 };
-    let seconds = if quick { "1" } else { "2" };
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        ours.push(by_netloom(seconds));
-        theirs.push(by_commands(seconds));
-    }
-    let median = |mut rates: Vec<f64>| {
-        rates.sort_by(f64::total_cmp);
-        let rate = rates[rates.len() / 2];
-        (format!("{:.1} Gbit/s", rate / 1e9), Duration::from_secs_f64(8e9 / rate))
-    };
-    let cells = [("netloom", median(ours)), (BATCHES, median(theirs))];
-    let cells = cells.into_iter().map(|(name, (text, time))| (name, text, time)).collect();
+    let (rounds, seconds) = if quick { (1, "1") } else { (5, "2") };
+    let host = Netns::current().unwrap();
+    let measured = medians(
+        rounds,
+        &mut [
+            contender("netloom", || {
+                settle(&host);
+                GIGABYTE.div_f64(by_netloom(seconds))
+            }),
+            contender(BATCHES, || {
+                settle(&host);
+                GIGABYTE.div_f64(by_commands(seconds))
+            }),
+        ],
+    );
+    let text = |time: Duration| format!("{:.1} Gbit/s", 8.0 / time.as_secs_f64());
+    let cells = measured.into_iter().map(|(name, time)| (name, text(time), time)).collect();
     report.add_text("TCP through veth, bridge and masquerade", cells);
 }
 
