@@ -1,141 +1,114 @@
 //! Entering a namespace and coming back, a listener opened inside, a namespace made: each beside the raw
 //! system calls.
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)] // a bench is no library
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // a bench is no library
 
 use std::fs::File;
 use std::hint::black_box;
 use std::net::TcpListener;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use criterion::{Criterion, criterion_group, criterion_main};
-use netloom::Namespace;
+use netloom::{Namespace, Netns, sandbox};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 
 mod harness;
 
-use harness::{compare, contender};
+use harness::{Contender, compare, contender, settle, timed};
 
-fn enter(criterion: &mut Criterion) {
-    netloom::sandbox::enter().unwrap();
-    let red = Namespace::anonymous().create().unwrap();
-    let mut group = criterion.benchmark_group("enter");
+const ROUNDS: usize = 2_001;
+/// Of a turn, one after the other.
+const CALLS: u32 = 10;
 
-    let home = File::open("/proc/thread-self/ns/net").unwrap();
-    let there_and_back = || {
-        setns(&*red, CloneFlags::CLONE_NEWNET).unwrap();
-        setns(&home, CloneFlags::CLONE_NEWNET).unwrap();
-    };
-    group.bench_function("raw: setns there and back", |bench| bench.iter(there_and_back));
-    group.bench_function("raw: on a scoped thread", |bench| {
-        bench.iter(|| thread::scope(|scope| scope.spawn(there_and_back).join().unwrap()));
-    });
-    group.bench_function("raw: a scoped thread that does nothing", |bench| {
-        bench.iter(|| thread::scope(|scope| scope.spawn(|| ()).join().unwrap()));
-    });
-    group.bench_function("Netns::run", |bench| {
-        bench.iter(|| red.run(|| black_box(1)).unwrap());
-    });
+/// What a call takes, and dropping what it brings, in a turn of several.
+fn calls<'a, T>(name: &'static str, call: impl Fn() -> T + 'a) -> Contender<'a> {
+    contender(name, move || {
+        let start = Instant::now();
+        for _ in 0..CALLS {
+            drop(black_box(call()));
+        }
+        start.elapsed() / CALLS
+    })
+}
+
+/// By the calling thread, there and back.
+fn raw<T>(red: &Netns, home: &File, work: impl FnOnce() -> T) -> T {
+    setns(red, CloneFlags::CLONE_NEWNET).unwrap();
+    let made = work();
+    setns(home, CloneFlags::CLONE_NEWNET).unwrap();
+    made
+}
+
+/// A closure of nothing.
+fn enter(red: &Netns, home: &File) {
     let worker = red.worker().unwrap();
-    group.bench_function("Worker::run", |bench| {
-        bench.iter(|| worker.run(|| black_box(1)).unwrap());
-    });
-    group.finish();
+    let work = || black_box(1);
+    let on_a_thread = || thread::scope(|scope| scope.spawn(work).join().unwrap());
+    let inside_a_thread =
+        || thread::scope(|scope| scope.spawn(|| raw(red, home, work)).join().unwrap());
+    compare(
+        "enter",
+        ROUNDS,
+        vec![
+            calls("Netns::run", || red.run(work).unwrap()),
+            calls("Worker::run", || worker.run(work).unwrap()),
+            calls("a scoped thread that does nothing", on_a_thread),
+            calls("a scoped thread that goes there and back", inside_a_thread),
+            calls("raw", || raw(red, home, work)),
+        ],
+    );
 }
 
 /// A listener opened inside, and one opened by bare system calls on a thread that goes there and back.
-fn listener(criterion: &mut Criterion) {
-    let red = Namespace::anonymous().create().unwrap();
-    red.link("lo").unwrap().set_up().unwrap();
-    let home = File::open("/proc/thread-self/ns/net").unwrap();
-    let mut group = criterion.benchmark_group("a listener inside");
-    let bind = || TcpListener::bind("127.0.0.1:80").unwrap();
-    group.bench_function("raw: setns there and back", |bench| {
-        bench.iter(|| {
-            setns(&*red, CloneFlags::CLONE_NEWNET).unwrap();
-            let listener = bind();
-            setns(&home, CloneFlags::CLONE_NEWNET).unwrap();
-            listener
-        });
-    });
-    group.bench_function("Netns::tcp_listen", |bench| {
-        bench.iter(|| red.tcp_listen("127.0.0.1:80").unwrap());
-    });
+fn listener(red: &Netns, home: &File) {
     let worker = red.worker().unwrap();
-    group.bench_function("Worker::run", |bench| bench.iter(|| worker.run(bind).unwrap()));
-    group.bench_function("Netns::run", |bench| bench.iter(|| red.run(bind).unwrap()));
-    group.finish();
-    let raw = || {
-        setns(&*red, CloneFlags::CLONE_NEWNET).unwrap();
-        let listener = bind();
-        setns(&home, CloneFlags::CLONE_NEWNET).unwrap();
-        listener
-    };
+    let bind = || TcpListener::bind("127.0.0.1:80").unwrap();
     compare(
         "a listener inside",
-        3000,
+        ROUNDS,
         vec![
-            contender("Netns::tcp_listen", || {
-                timed_whole(|| red.tcp_listen("127.0.0.1:80").unwrap())
-            }),
-            contender("Worker::run", || timed_whole(|| worker.run(bind).unwrap())),
-            contender("Netns::run", || timed_whole(|| red.run(bind).unwrap())),
-            contender("Netns::run of nothing", || timed_whole(|| red.run(|| ()).unwrap())),
-            contender("raw", || timed_whole(raw)),
+            calls("Netns::tcp_listen", || red.tcp_listen("127.0.0.1:80").unwrap()),
+            calls("Worker::run", || worker.run(bind).unwrap()),
+            calls("Netns::run", || red.run(bind).unwrap()),
+            calls("raw", || raw(red, home, bind)),
         ],
     );
 }
 
 /// A namespace with its socket, and the same by bare system calls on the calling thread.
-fn made(criterion: &mut Criterion) {
-    let home = File::open("/proc/thread-self/ns/net").unwrap();
+fn made(home: &File) {
+    let host = Netns::current().unwrap();
     let raw = || {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
         let file = File::open("/proc/thread-self/ns/net").unwrap();
         let (flags, protocol) = (SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute);
         let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol).unwrap();
-        setns(&home, CloneFlags::CLONE_NEWNET).unwrap();
+        setns(home, CloneFlags::CLONE_NEWNET).unwrap();
         (file, socket)
     };
     let netloom = || Namespace::anonymous().create().unwrap();
-    let mut group = criterion.benchmark_group("a namespace made");
-    group.sample_size(20);
-    group.bench_function("raw", |bench| bench.iter_custom(|rounds| timed(rounds, raw)));
-    group.bench_function("Namespace::create", |bench| {
-        bench.iter_custom(|rounds| timed(rounds, netloom));
-    });
-    group.finish();
     compare(
         "a namespace made",
         301,
         vec![
-            contender("Namespace::create", || timed(1, netloom)),
-            contender("raw", || timed(1, raw)),
+            contender("Namespace::create", || {
+                settle(&host);
+                timed(netloom)
+            }),
+            contender("raw", || {
+                settle(&host);
+                timed(raw)
+            }),
         ],
     );
 }
 
-/// The time of `work` alone. The kernel takes a namespace apart in its own time, in which making one takes
-/// longer: it gets that time.
-fn timed<T>(rounds: u64, work: impl Fn() -> T) -> Duration {
-    let mut total = Duration::ZERO;
-    for _ in 0..rounds {
-        let start = Instant::now();
-        let made = black_box(work());
-        total += start.elapsed();
-        drop(made);
-        thread::sleep(Duration::from_millis(10));
-    }
-    total
+fn main() {
+    sandbox::enter().unwrap();
+    let red = Namespace::anonymous().create().unwrap();
+    red.link("lo").unwrap().set_up().unwrap();
+    let home = File::open("/proc/thread-self/ns/net").unwrap();
+    enter(&red, &home);
+    listener(&red, &home);
+    made(&home);
 }
-
-/// The time of `work`, and of dropping what it brings.
-fn timed_whole<T>(work: impl Fn() -> T) -> Duration {
-    let start = Instant::now();
-    drop(black_box(work()));
-    start.elapsed()
-}
-
-criterion_group!(benches, enter, listener, made);
-criterion_main!(benches);

@@ -168,7 +168,7 @@ fn raw_table(ports: impl Iterator<Item = u16>) -> Replay {
     })
 }
 
-/// Makes them, where one is already.
+/// Makes them, where one is already, and nothing is left to do of those of the turn before.
 fn making_many(name: &'static str, tag: Option<&'static str>) -> Contender<'static> {
     let (host, bridge) = host();
     let first = port(FIRST, tag).create(&host).unwrap();
@@ -176,6 +176,7 @@ fn making_many(name: &'static str, tag: Option<&'static str>) -> Contender<'stat
     contender(name, move || {
         let _there = (&first, &bridge);
         let mut made = Vec::new();
+        settle(&host);
         let time = timed(|| made = black_box(PortForward::create_all(&forwards, &host)).unwrap());
         Owned::delete_all(made).unwrap();
         time
@@ -188,8 +189,9 @@ fn many() {
     raw_table([FIRST].into_iter()).run(&socket);
     let (more, less) = (change(NEW, 1..=MANY), change(DELETE, 1..=MANY));
     let replay = |more: Replay, less: Replay| {
-        let socket = &socket;
+        let (raw, socket) = (&raw, &socket);
         contender("raw replay", move || {
+            settle(raw);
             let time = timed(|| more.run(socket));
             less.run(socket);
             time
@@ -225,6 +227,8 @@ struct Beside {
     bridge: Owned<Link>,
     there: Vec<Owned<PortForwardHandle>>,
     forward: PortForward,
+    /// The same, which need not look for the link that leads to the container.
+    by_link: PortForward,
 }
 
 impl Beside {
@@ -233,7 +237,8 @@ impl Beside {
         let forwards = ports(size, tag);
         let made = forwards.chunks(5_000);
         let there = made.flat_map(|ports| PortForward::create_all(ports, &host).unwrap()).collect();
-        Self { host, bridge, there, forward: port(ONE_MORE, tag) }
+        let forward = port(ONE_MORE, tag);
+        Self { by_link: forward.clone().link(&bridge), forward, host, bridge, there }
     }
 }
 
@@ -246,10 +251,16 @@ fn one_more(size: u16, costs: &mut Costs) {
     let (more, less) =
         (change(NEW, [ONE_MORE].into_iter()), change(DELETE, [ONE_MORE].into_iter()));
     let ours = |adds: bool| {
-        [("held", &sides[0]), ("persistent", &sides[1])].map(|(name, side)| {
+        let [held, persistent] = &sides;
+        [
+            ("held", held, &held.forward),
+            ("held, its link named", held, &held.by_link),
+            ("persistent", persistent, &persistent.forward),
+        ]
+        .map(|(name, side, forward)| {
             contender(name, move || {
                 let mut one = None;
-                let add = timed(|| one = Some(side.forward.create(&side.host).unwrap()));
+                let add = timed(|| one = Some(forward.create(&side.host).unwrap()));
                 let delete = timed(|| one.take().unwrap().delete().unwrap());
                 if adds { add } else { delete }
             })

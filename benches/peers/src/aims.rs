@@ -18,10 +18,12 @@ enum Aim {
     Faster(One, f64),
     /// At most so many microseconds.
     Micros(u64),
+    /// The same, shown beside the other.
+    MicrosBeside(u64, One),
     /// Shown without an aim, beside the other.
     Beside(One),
 }
-use Aim::{Beside, Faster, Micros, Ratio};
+use Aim::{Beside, Faster, Micros, MicrosBeside, Ratio};
 
 /// "No slower": runs of the same work differ by this much.
 const NO_SLOWER: f64 = 1.03;
@@ -38,6 +40,9 @@ const BUILT: &str = "a small network built";
 const REMOVED: &str = "the same removed, names free again";
 const TCP: &str = "TCP through veth, bridge and masquerade";
 const ROUTES_OUT: &str = "100000 routes out, by value";
+const MORE: &str = "one more beside 10000";
+const LESS: &str = "one less beside 10000";
+const LISTENER: &str = "a listener inside";
 const SET: &str = "a set of 100000 elements";
 
 /// A line each; where a contender is none of netloom's own, its name is in the work's place.
@@ -193,8 +198,15 @@ const ROWS: &[(&str, One, Aim)] = &[
         Ratio(("10000 ports at once", RAW), 1.3),
     ),
     ("one port more beside 1", ("one more beside 1", "held"), Micros(10)),
-    ("one port more beside 10,000", ("one more beside 10000", "held"), Micros(10)),
-    ("one port less beside 10,000", ("one less beside 10000", "held"), Micros(10)),
+    ("one port more beside 10,000", (MORE, "held"), Micros(10)),
+    ("one port more beside 10,000, by the raw replay", (MORE, "held"), Ratio((MORE, RAW), 1.3)),
+    (
+        "one port more beside 10,000, its link named",
+        (MORE, "held, its link named"),
+        Ratio((MORE, RAW), 1.3),
+    ),
+    ("one port less beside 10,000", (LESS, "held"), Micros(10)),
+    ("one port less beside 10,000, by the raw replay", (LESS, "held"), Ratio((LESS, RAW), 1.3)),
     (
         "a set of 100,000 elements",
         ("100000 elements", "netloom"),
@@ -207,12 +219,26 @@ const ROWS: &[(&str, One, Aim)] = &[
         ("one element more and less beside 10000", "netloom"),
         Micros(20),
     ),
-    ("a closure run inside", ("enter", "Netns::run"), Micros(30)),
-    ("a closure run inside by a worker", ("enter", "Worker::run"), Micros(12)),
+    ("a closure run inside", ("enter", "Netns::run"), MicrosBeside(30, ("enter", "raw"))),
+    (
+        "a thread of std's that does nothing",
+        ("enter", "a scoped thread that does nothing"),
+        Beside(("enter", "raw")),
+    ),
+    (
+        "a closure run inside by a worker",
+        ("enter", "Worker::run"),
+        MicrosBeside(12, ("enter", "raw")),
+    ),
     (
         "a listener opened inside",
-        ("a listener inside", "Netns::tcp_listen"),
-        Beside(("a listener inside", "raw")),
+        (LISTENER, "Netns::tcp_listen"),
+        MicrosBeside(30, (LISTENER, "raw")),
+    ),
+    (
+        "a listener opened inside by a worker",
+        (LISTENER, "Worker::run"),
+        MicrosBeside(12, (LISTENER, "raw")),
     ),
     (
         "a namespace made",
@@ -246,8 +272,9 @@ const COUNTS: &[(&str, &str, &str, u64)] = &[
 /// Puts the table of what these files say in its place in `docs/performance.md`.
 pub fn write(logs: &[String], place: &Path) {
     let read = |path: &String| std::fs::read_to_string(path).unwrap();
-    let text: String = logs.iter().map(read).collect();
-    let table = table(&measured(&text)) + &counts(&text);
+    let texts: Vec<_> = logs.iter().map(read).collect();
+    let runs: Vec<_> = texts.iter().flat_map(|text| runs(text)).collect();
+    let table = table(&runs) + &counts(&texts.concat());
     println!("{table}");
     put(BEGIN, END, &format!("{}.\n\n{table}", machine()), docs(), place);
 }
@@ -258,27 +285,21 @@ struct Measured {
     time: Duration,
 }
 
-/// Lines as the harness prints them, `WORK: NAME TIME, RATIO x BASE (median …)`, and those of criterion.
-fn measured(text: &str) -> Vec<Measured> {
-    let mut all = Vec::new();
-    let mut name = "";
-    for line in text.lines() {
-        all.extend(of_harness(line));
-        if let Some((before, times)) = line.split_once("time:") {
-            let before = before.trim();
-            let full = if before.is_empty() { name } else { before };
-            let time = times.trim().trim_start_matches('[').split(' ').skip(2).take(2);
-            let time = duration(&time.collect::<String>());
-            if let (Some((work, name)), Some(time)) = (full.split_once('/'), time) {
-                all.push(Measured { work: work.to_owned(), name: name.to_owned(), time });
-            }
+/// Lines as the harness prints them, `WORK: NAME TIME, RATIO x BASE (median …)`. What was printed before belongs
+/// to a run before.
+fn runs(text: &str) -> Vec<Vec<Measured>> {
+    let mut runs: Vec<Vec<Measured>> = Vec::new();
+    for one in text.lines().filter_map(measured) {
+        let is_same = |other: &Measured| other.work == one.work && other.name == one.name;
+        match runs.last_mut() {
+            Some(run) if !run.iter().any(is_same) => run.push(one),
+            _ => runs.push(vec![one]),
         }
-        name = line.trim();
     }
-    all
+    runs
 }
 
-fn of_harness(line: &str) -> Option<Measured> {
+fn measured(line: &str) -> Option<Measured> {
     let (line, _) = line.split_once(" (median")?;
     let (line, _) = line.rsplit_once(" x ")?;
     let (line, _) = line.rsplit_once(", ")?;
@@ -295,16 +316,13 @@ fn duration(text: &str) -> Option<Duration> {
     Some(Duration::from_secs_f64(number * seconds))
 }
 
-fn table(measured: &[Measured]) -> String {
-    let of = |(work, name): One| {
-        let found = measured.iter().rev().find(|one| one.work == work && one.name == name);
-        found.map(|one| one.time)
-    };
+fn table(runs: &[Vec<Measured>]) -> String {
     let mut table =
         "| work | netloom | beside | ratio | aim | |\n|---|---:|---:|---:|---:|---|\n".to_owned();
     for (row, one, aim) in ROWS {
-        table +=
-            &line(row, of(*one), aim, of).unwrap_or(format!("| {row} | | | | | not measured |\n"));
+        // Both sides of the last run that has both.
+        let found = runs.iter().rev().find_map(|run| line(row, *one, aim, run));
+        table += &found.unwrap_or(format!("| {row} | | | | | not measured |\n"));
     }
     table
 }
@@ -326,13 +344,11 @@ fn counts(text: &str) -> String {
     COUNTS.iter().map(row).collect()
 }
 
-fn line(
-    row: &str,
-    ours: Option<Duration>,
-    aim: &Aim,
-    of: impl Fn(One) -> Option<Duration>,
-) -> Option<String> {
-    let ours = ours?;
+fn line(row: &str, one: One, aim: &Aim, run: &[Measured]) -> Option<String> {
+    let of = |(work, name): One| {
+        run.iter().find(|one| one.work == work && one.name == name).map(|one| one.time)
+    };
+    let ours = of(one)?;
     let cells = |other: Duration, ratio: f64, aim: String, is_met: Option<bool>| {
         let verdict = is_met.map_or("", |met| if met { "met" } else { "**missed**" });
         format!("| {row} | {ours:.1?} | {other:.1?} | {ratio:.2} | {aim} | {verdict} |\n")
@@ -342,7 +358,7 @@ fn line(
         Ratio(other, most) => {
             let other = of(*other)?;
             // As it is shown: by two digits.
-            let is_met = (ratio(other) * 100.0).round() <= most * 100.0;
+            let is_met = (ratio(other) * 100.0).round() <= (most * 100.0).round();
             cells(other, ratio(other), format!("≤ {most}"), Some(is_met))
         }
         Faster(other, least) => {
@@ -358,6 +374,10 @@ fn line(
             let most = Duration::from_micros(*most);
             let verdict = if ours <= most { "met" } else { "**missed**" };
             format!("| {row} | {ours:.1?} | | | ≤ {most:?} | {verdict} |\n")
+        }
+        MicrosBeside(most, other) => {
+            let (most, other) = (Duration::from_micros(*most), of(*other)?);
+            cells(other, ratio(other), format!("≤ {most:?}"), Some(ours <= most))
         }
     })
 }

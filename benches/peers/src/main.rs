@@ -7,6 +7,7 @@
 //! cd benches/peers && cargo run --release -- --to /tmp/it  # a whole `performance.md` there
 //! cd benches/peers && cargo run --release -- --only attach # a part of it, writes nothing
 //! cd benches/peers && cargo run --release -- --aims LOG…   # the table of aims, of what the benches printed
+//! cd benches/peers && cargo run --release -- --aims LOG… --to /tmp/it # the same, written there
 //! ```
 
 mod aims;
@@ -28,7 +29,10 @@ fn main() {
     if let [first, logs @ ..] = arguments.as_slice()
         && first == "--aims"
     {
-        return aims::write(logs, report::docs());
+        return match logs {
+            [logs @ .., to, place] if to == "--to" => aims::write(logs, Path::new(place)),
+            _ => aims::write(logs, report::docs()),
+        };
     }
     if let [first, contender] = arguments.as_slice()
         && first == "--memory"
