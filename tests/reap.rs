@@ -7,6 +7,9 @@
 
 mod support;
 
+#[path = "reap/kept.rs"]
+mod kept;
+
 #[path = "reap/living.rs"]
 mod living;
 
@@ -23,7 +26,7 @@ use std::time::{Duration, Instant, SystemTime};
 use netloom::nft::{Chain, Family, Rule, Set, Table, Type};
 use netloom::{
     Address, Bridge, Error, Firewall, Forwarding, Ipv4Conf, Leftover, Namespace, NatRule, Netns,
-    Owned, PortForward, PortGuard, Route, Sysctl, VethEnd, VethPair,
+    PortForward, PortGuard, Route, Sysctl, VethEnd, VethPair,
 };
 use support::snapshot::Snapshot;
 
@@ -87,27 +90,6 @@ fn build(n: &str) -> Result<(), Error> {
     drop((port_forward, nat, route, address, cable4, cable3, cable2, cable1, name, named));
     drop((other, container, bridge));
     Ok(())
-}
-
-/// What is to stay, made by a process that is killed.
-#[test]
-#[ignore = "started by another test, to be killed"]
-fn keeper() {
-    if !is_helper("keeper") {
-        return;
-    }
-    let host = Netns::current().unwrap();
-    let bridge = Bridge::new("br0").address("10.7.0.1/24").up().create(&host).unwrap().keep();
-    let red = Namespace::named("red").create().unwrap().keep();
-    Namespace::named("alias").attach(&Namespace::anonymous().create().unwrap()).unwrap().keep();
-    VethPair::new("v1", VethEnd::new("v2")).create_between(&host, &red).unwrap().keep();
-    NatRule::masquerade().tagged("lab").create(&host).unwrap().keep();
-    let web = PortForward::new(80, "10.7.0.2").host_address("10.7.0.1").link(&bridge);
-    web.tagged("lab").create(&host).unwrap().keep();
-    Table::new(Family::Ip, "mine").persistent("lab").create(&host).unwrap().keep();
-    // Persistent by what was asked for, kept or not.
-    std::mem::forget(NatRule::masquerade().source("10.9.0.0/24").tagged("lab").create(&host));
-    wait_to_be_killed();
 }
 
 fn is_helper(name: &str) -> bool {
@@ -360,54 +342,6 @@ fn a_process_number_that_was_given_anew_is_another_process() {
             kill(living);
         }
         reaped(&before, "the number given anew");
-    });
-}
-
-#[test]
-fn what_is_foreign_or_kept_is_left_alone() {
-    support::isolated(|| {
-        let host = Netns::current().unwrap();
-        drop(Namespace::named("first").create().unwrap());
-        // As by somebody else: another group, a file that another program reserved.
-        let foreign = Bridge::new("foreign").group(7).create(&host).unwrap();
-        std::fs::write("/run/netns/stale", "").unwrap();
-        // Kept, and the handle that made it gone.
-        let kept = Bridge::new("kept0").create(&Netns::current().unwrap()).unwrap().keep();
-        assert_eq!(host.link("kept0").unwrap().info().unwrap().group, 0);
-        drop(kept);
-        let name = Namespace::named("kept").create().unwrap().keep();
-        drop(name);
-        let left = netloom::leftovers().unwrap();
-        assert!(left.found().is_empty(), "{:?}", left.found());
-        foreign.delete().unwrap();
-        std::fs::remove_file("/run/netns/stale").unwrap();
-        drop(Owned::adopt(host.link("kept0").unwrap()));
-        drop(Owned::adopt(Netns::open("kept").unwrap()));
-    });
-}
-
-#[test]
-fn what_is_persistent_and_what_was_kept_outlives_who_made_it() {
-    support::isolated(|| {
-        drop(Namespace::named("first").create().unwrap());
-        kill(ready(helper("keeper", 0).spawn().unwrap()));
-        let done = netloom::reap().unwrap();
-        assert!(done.failures.is_empty() && done.removed.is_empty(), "{done:?}");
-        drop(done);
-        let host = Netns::current().unwrap();
-        let (red, alias) = (Netns::open("red").unwrap(), Netns::open("alias").unwrap());
-        let nat = host.nat_rules("lab").unwrap();
-        let ports = host.port_forwards("lab").unwrap();
-        let tables = Table::find_tagged(&host, "lab").unwrap();
-        assert_eq!((nat.len(), ports.len(), tables.len()), (2, 1, 1));
-        red.link("v2").unwrap();
-        drop(nat.into_iter().map(Owned::adopt).collect::<Vec<_>>());
-        drop(ports.into_iter().map(Owned::adopt).collect::<Vec<_>>());
-        drop(tables.into_iter().map(Owned::adopt).collect::<Vec<_>>());
-        for link in ["v1", "br0"] {
-            Owned::adopt(host.link(link).unwrap()).delete().unwrap();
-        }
-        drop((Owned::adopt(red), Owned::adopt(alias)));
     });
 }
 
