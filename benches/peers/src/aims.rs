@@ -43,6 +43,9 @@ const ROUTES_OUT: &str = "100000 routes out, by value";
 const MORE: &str = "one more beside 10000";
 const LESS: &str = "one less beside 10000";
 const LISTENER: &str = "a listener inside";
+const LINKS_OUT: &str = "1000 links out, by value";
+const PORTS: &str = "10000 ports published";
+const PORT_MORE: &str = "one port more beside 10000";
 const SET: &str = "a set of 100000 elements";
 
 /// A line each; where a contender is none of netloom's own, its name is in the work's place.
@@ -188,6 +191,16 @@ const ROWS: &[(&str, One, Aim)] = &[
         Ratio((ROUTES_OUT, "rtnetlink"), 1.0),
     ),
     (
+        "1,000 links out, by value, by nlink",
+        (LINKS_OUT, "netloom"),
+        Ratio((LINKS_OUT, "nlink"), 1.0),
+    ),
+    (
+        "1,000 links out, by value, by rtnetlink",
+        (LINKS_OUT, "netloom"),
+        Ratio((LINKS_OUT, "rtnetlink"), 1.0),
+    ),
+    (
         "one link by its name, a hundred times",
         ("one link by name, a hundred times", "netloom"),
         Ratio(("one link by name, a hundred times", "raw get"), 1.3),
@@ -197,6 +210,7 @@ const ROWS: &[(&str, One, Aim)] = &[
         ("10000 ports at once", "held"),
         Ratio(("10000 ports at once", RAW), 1.3),
     ),
+    ("10,000 ports published, by `nft -f`", (PORTS, "netloom"), Beside((PORTS, BATCHES))),
     ("one port more beside 1", ("one more beside 1", "held"), Micros(10)),
     ("one port more beside 10,000", (MORE, "held"), Micros(10)),
     ("one port more beside 10,000, by the raw replay", (MORE, "held"), Ratio((MORE, RAW), 1.3)),
@@ -204,6 +218,11 @@ const ROWS: &[(&str, One, Aim)] = &[
         "one port more beside 10,000, its link named",
         (MORE, "held, its link named"),
         Ratio((MORE, RAW), 1.3),
+    ),
+    (
+        "one port more beside 10,000, by `nft -f`",
+        (PORT_MORE, "netloom"),
+        Beside((PORT_MORE, BATCHES)),
     ),
     ("one port less beside 10,000", (LESS, "held"), Micros(10)),
     ("one port less beside 10,000, by the raw replay", (LESS, "held"), Ratio((LESS, RAW), 1.3)),

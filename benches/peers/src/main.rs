@@ -17,6 +17,7 @@ mod harness;
 mod memory;
 mod peers;
 mod plot;
+mod ports;
 #[path = "../../raw/mod.rs"]
 mod raw;
 mod report;
@@ -69,11 +70,12 @@ fn main() {
 type Part = fn(&mut report::Report, &mut Option<plot::Curve>, bool);
 
 /// Each by its name.
-const PARTS: [(&str, Part); 6] = [
+const PARTS: [(&str, Part); 7] = [
     ("attach", |report, curve, quick| *curve = Some(work::attach(report, quick))),
     ("network", |report, _, quick| work::network(report, quick)),
     ("routes", |report, _, quick| work::routes(report, quick)),
     ("link", |report, _, quick| work::one_link(report, quick)),
+    ("ports", |report, _, quick| ports::measure(report, quick)),
     ("set", |report, _, quick| work::set(report, quick)),
     ("tcp", |report, _, quick| data_path::measure(report, quick)),
 ];

@@ -114,6 +114,14 @@ impl Rtnetlink {
             found.try_next().await.unwrap().unwrap();
         });
     }
+
+    pub fn links_out(&self) -> usize {
+        use futures_util::TryStreamExt;
+        self.runtime.block_on(async {
+            let list: Vec<_> = self.handle.link().get().execute().try_collect().await.unwrap();
+            list.len()
+        })
+    }
 }
 
 /// A connection of the calling thread's namespace, and the task that serves it.
@@ -239,6 +247,10 @@ impl Nlink {
         self.runtime.block_on(async {
             self.here.get_link_by_name(name).await.unwrap().unwrap();
         });
+    }
+
+    pub fn links_out(&self) -> usize {
+        self.runtime.block_on(async { self.here.get_links().await.unwrap().len() })
     }
 }
 

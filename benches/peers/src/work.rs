@@ -256,7 +256,7 @@ pub fn routes(report: &mut Report, quick: bool) {
     drop(cable);
 }
 
-/// By its name, among 1,000.
+/// By its name, among 1,000; and all of them.
 pub fn one_link(report: &mut Report, quick: bool) {
     let many = if quick { 20 } else { 1_000 };
     let host = Netns::current().unwrap();
@@ -274,6 +274,17 @@ pub fn one_link(report: &mut Report, quick: bool) {
         ],
     );
     report.add(format!("one link by its name among {many}"), &measured);
+    let least = many;
+    let measured = medians(
+        if quick { 3 } else { 51 },
+        &mut [
+            contender("netloom", || timed(|| assert!(host.links().unwrap().len() >= least))),
+            contender("nlink", || timed(|| assert!(nlink.links_out() >= least))),
+            contender("rtnetlink", || timed(|| assert!(rtnetlink.links_out() >= least))),
+            contender(BATCHES, || timed(|| run("ip", &["link", "show"], ""))),
+        ],
+    );
+    report.add(format!("{many} links out, by value"), &measured);
     drop(there);
 }
 
