@@ -199,30 +199,49 @@ mod tests {
         LinkAttribute, LinkInfo, LinkMessage,
     };
 
-    /// Another implementation reads what is sent.
-    #[test]
-    fn every_option_is_as_netlink_packet_route_reads_it() {
-        let bridge = Bridge::new("br0")
-            .stp(true)
-            .forward_delay(Duration::from_secs(4))
-            .ageing_time(Duration::from_millis(12_340))
-            .vlan_filtering(true)
-            .multicast_snooping(false)
-            .link_local_learning(false);
-        let request = LinkRequest::named("br0").kind("bridge", |out| bridge.write_options(out));
-        let message = LinkMessage::parse(request.as_bytes()).unwrap();
-        let [_, LinkAttribute::LinkInfo(info)] = &message.attributes[..] else {
-            panic!("{message:?}")
-        };
-        let mask = BridgeBooleanOptionFlags::NoLinkLocalLearn;
-        let options = vec![
-            InfoBridge::StpState(BridgeStpState::KernelStp),
-            InfoBridge::ForwardDelay(400),
-            InfoBridge::AgeingTime(1234),
-            InfoBridge::VlanFiltering(true),
-            InfoBridge::MulticastSnooping(false),
-            InfoBridge::MultiBoolOpt(BridgeBooleanOptions { value: mask, mask }),
-        ];
-        assert_eq!(info[1], LinkInfo::Data(InfoData::Bridge(options)));
+    proptest::proptest! {
+        /// Another implementation reads what is sent, whichever options it is.
+        #[test]
+        fn options_are_as_netlink_packet_route_reads_them(
+            [stp, filtering, snooping, learning] in proptest::array::uniform4(proptest::option::of(proptest::bool::ANY)),
+            [delay, ageing] in proptest::array::uniform2(proptest::option::of(0u32..)),
+        ) {
+            let mut bridge = Bridge::new("br0");
+            let mut options = Vec::new();
+            let hundredths = |count: u32| Duration::from_millis(u64::from(count) * 10);
+            if let Some(on) = stp {
+                bridge = bridge.stp(on);
+                let state = if on { BridgeStpState::KernelStp } else { BridgeStpState::Disabled };
+                options.push(InfoBridge::StpState(state));
+            }
+            if let Some(count) = delay {
+                bridge = bridge.forward_delay(hundredths(count));
+                options.push(InfoBridge::ForwardDelay(count));
+            }
+            if let Some(count) = ageing {
+                bridge = bridge.ageing_time(hundredths(count));
+                options.push(InfoBridge::AgeingTime(count));
+            }
+            if let Some(on) = filtering {
+                bridge = bridge.vlan_filtering(on);
+                options.push(InfoBridge::VlanFiltering(on));
+            }
+            if let Some(on) = snooping {
+                bridge = bridge.multicast_snooping(on);
+                options.push(InfoBridge::MulticastSnooping(on));
+            }
+            if let Some(on) = learning {
+                bridge = bridge.link_local_learning(on);
+                let mask = BridgeBooleanOptionFlags::NoLinkLocalLearn;
+                let value = if on { BridgeBooleanOptionFlags::empty() } else { mask };
+                options.push(InfoBridge::MultiBoolOpt(BridgeBooleanOptions { value, mask }));
+            }
+            let request = LinkRequest::named("br0").kind("bridge", |out| bridge.write_options(out));
+            let message = LinkMessage::parse(request.as_bytes()).unwrap();
+            let [_, LinkAttribute::LinkInfo(info)] = &message.attributes[..] else {
+                panic!("{message:?}")
+            };
+            assert_eq!(info[1], LinkInfo::Data(InfoData::Bridge(options)));
+        }
     }
 }

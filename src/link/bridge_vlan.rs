@@ -289,6 +289,8 @@ impl Remove for BridgeVlanHandle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use netlink_packet_core::{NlasIterator, Parseable};
+    use netlink_packet_route::link::{AfSpecBridge, BridgeVlanInfoFlags};
 
     #[test]
     fn a_list_is_not_longer_than_there_are_numbers() {
@@ -300,6 +302,39 @@ mod tests {
         let expected: Vec<_> = std::iter::once(1).chain(20..=LAST).collect();
         assert_eq!(ids, expected);
         assert!(all.iter().all(|vlan| vlan.pvid && !vlan.untagged));
+    }
+
+    proptest::proptest! {
+        /// Another implementation reads what is sent.
+        #[test]
+        fn entries_are_as_netlink_packet_route_reads_them(
+            ids in proptest::array::uniform2(1..=LAST),
+            one: bool,
+            pvid: bool,
+            untagged: bool,
+        ) {
+            let (first, last) = (ids[0].min(ids[1]), if one { ids[0].min(ids[1]) } else { ids[0].max(ids[1]) });
+            let mut vlan = BridgeVlan::range(first..=last);
+            let mut flags = BridgeVlanInfoFlags::empty();
+            if pvid && first == last {
+                vlan = vlan.pvid();
+                flags |= BridgeVlanInfoFlags::Pvid;
+            }
+            if untagged {
+                vlan = vlan.untagged();
+                flags |= BridgeVlanInfoFlags::Untagged;
+            }
+            let mut bytes = Vec::new();
+            vlan.write_entries(&mut Writer::new(&mut bytes));
+            let entries = NlasIterator::new(&bytes[..]).map(|entry| AfSpecBridge::parse(&entry.unwrap()).unwrap());
+            let entry = |more, vid| AfSpecBridge::VlanInfo(netlink_packet_route::link::BridgeVlanInfo { flags: flags | more, vid });
+            let expected = if first == last {
+                vec![entry(BridgeVlanInfoFlags::empty(), first)]
+            } else {
+                vec![entry(BridgeVlanInfoFlags::RangeBegin, first), entry(BridgeVlanInfoFlags::RangeEnd, last)]
+            };
+            assert_eq!(entries.collect::<Vec<_>>(), expected);
+        }
     }
 
     #[test]

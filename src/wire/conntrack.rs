@@ -391,4 +391,46 @@ mod tests {
         let any = list(ANY, Filter { original, ..Filter::default() });
         assert_eq!(any, hex("01010103 00000000 00000000 00000000"), "no tuples without a family");
     }
+
+    type Parts = ([Option<[u8; 16]>; 2], Option<u8>, [Option<u16>; 2]);
+
+    fn tuple_of((addresses, protocol, ports): Parts, ipv6: bool) -> Tuple {
+        let [source, destination] = addresses.map(|bytes| {
+            let bytes = bytes?;
+            let [a, b, c, d, ..] = bytes;
+            Some(if ipv6 { IpAddr::from(bytes) } else { IpAddr::from([a, b, c, d]) })
+        });
+        let [source_port, destination_port] = ports;
+        Tuple { source, destination, protocol, source_port, destination_port }
+    }
+
+    proptest::proptest! {
+        /// What the kernel is to filter by is said whole, and nothing else is.
+        #[test]
+        fn whatever_is_asked_for_reads_back(
+            parts: [Parts; 2],
+            ipv6: bool,
+            mark: Option<(u32, u32)>,
+        ) {
+            let [original, reply] = parts.map(|parts| tuple_of(parts, ipv6));
+            let family = if ipv6 { IPV6 } else { IPV4 };
+            let mut out = Vec::new();
+            append_list(&mut out, family, &Filter { original, reply, mark });
+            let message = Message { kind: 0x0100, flags: 0, sequence: 0, payload: &out[16..] };
+            let entry = EntryView::read(message).unwrap();
+            assert_eq!((entry.family, entry.u32(CTA_MARK)), (family, mark.map(|mark| mark.0)));
+            assert_eq!(entry.u32(CTA_MARK_MASK), mark.map(|mark| mark.1));
+            let filter = entry.attributes.get(CTA_FILTER).map(Attribute::nested);
+            for (asked, read, kind) in [
+                (original, entry.original(), CTA_FILTER_ORIG_FLAGS),
+                (reply, entry.reply(), CTA_FILTER_REPLY_FLAGS),
+            ] {
+                let flags = filter.and_then(|filter| filter.get(kind)?.u32()).unwrap_or(0);
+                let read = read.unwrap_or_default();
+                assert_eq!(flags, asked.flags());
+                assert_eq!(read.flags(), flags, "all that it names is there");
+                assert!(read.is_part_of(&asked), "{read:?}");
+            }
+        }
+    }
 }
