@@ -65,4 +65,32 @@ mod tests {
             assert_eq!(read(&payload[..cut]), None);
         }
     }
+
+    proptest::proptest! {
+        /// An answer whose bytes are changed says a number for somebody, or nothing.
+        #[test]
+        fn any_bytes_are_read_or_say_nothing(
+            index: i32,
+            value: i32,
+            changes: Vec<(usize, u8)>,
+            others: Vec<u8>,
+        ) {
+            let mut payload = payload(index);
+            let at = payload.len() - 4;
+            payload[at..].copy_from_slice(&value.to_ne_bytes());
+            let of = match index {
+                -1 => Some(Of::All),
+                -2 => Some(Of::Default),
+                index => u32::try_from(index).ok().map(Of::Link),
+            };
+            assert_eq!(read(&payload), of.map(|of| (of, value)));
+            for (at, byte) in changes {
+                let at = at % payload.len();
+                payload[at] = byte;
+                let _ = read(&payload);
+            }
+            payload.extend(&others);
+            let _ = (read(&payload), read(&others));
+        }
+    }
 }
