@@ -51,8 +51,6 @@ pub(crate) struct Socket {
     set: Options,
     /// What the kernel is known to have room for: so many bytes sent, and answered.
     room: (usize, usize),
-    /// Whether the kernel is known to have room for an echo and many refusals.
-    is_roomy: bool,
     #[cfg(test)]
     faults: crate::fault::OnSocket,
 }
@@ -92,7 +90,6 @@ impl Socket {
             question: Batch::default(),
             set: Options::default(),
             room: (0, 0),
-            is_roomy: false,
             #[cfg(test)]
             faults: crate::fault::OnSocket::new(protocol == Protocol::Netfilter),
         };
@@ -147,9 +144,8 @@ impl Socket {
     /// Where `net.core.rmem_default` is low an acknowledgement would not fit beside an echo, nor many refusals.
     pub(super) fn expect_answers(&mut self, batch: &Batch) -> Result<(), Cause> {
         const FEW: usize = 8;
-        if !self.is_roomy && (batch.len() > FEW || batch.asks_for_echo()) {
+        if batch.len() > FEW || batch.asks_for_echo() {
             self.make_room(0, BUFFER)?;
-            self.is_roomy = true;
         }
         Ok(())
     }

@@ -31,11 +31,11 @@ pub(super) fn path(name: &str) -> PathBuf {
     Path::new(DIRECTORY).join(name)
 }
 
-/// Opens what a name stands for: no link is followed, and a FIFO is not waited for.
-pub(super) fn open_file(name: &str) -> Result<OwnedFd, Errno> {
+/// Opens what may be a namespace; `follow` says whether a link is. Without `O_NONBLOCK` a FIFO would hang us.
+pub(super) fn open_file(path: &Path, follow: OFlag) -> Result<OwnedFd, Errno> {
     fault::system_call("open")?;
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW;
-    open(&path(name), flags, Mode::empty())
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | follow;
+    open(path, flags, Mode::empty())
 }
 
 /// Refuses names that could leave the directory.

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 
 use super::named;
 use super::open::Netns;
@@ -55,7 +56,7 @@ impl Netns {
             if id.is_none() {
                 continue;
             }
-            let file = match named::open_file(&name) {
+            let file = match named::open_file(&named::path(&name), OFlag::O_NOFOLLOW) {
                 // A name may go at any moment; then it is not shown.
                 Err(Errno::ENOENT | Errno::ELOOP | Errno::ENXIO) => continue,
                 opened => opened.map_err(|errno| doing(errno.into()))?,

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
 use nix::sys::statfs::{FsType, NSFS_MAGIC, fstatfs};
 
 use super::enter::inside;
@@ -173,10 +172,7 @@ impl Netns {
         action: &'static str,
         object: &dyn fmt::Display,
     ) -> Result<Self, Error> {
-        // Without O_NONBLOCK a FIFO of that name would hang us.
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | follow;
-        fault::system_call("open")
-            .and_then(|()| nix::fcntl::open(path, flags, Mode::empty()))
+        named::open_file(path, follow)
             .map_err(Cause::from)
             .and_then(|file| Self::of_file(file, label))
             .map_err(|cause| match cause {

@@ -16,20 +16,20 @@ fn closures() {
     });
 }
 
+/// What starting `true` takes, step by step.
+const RUN_TRUE: [&str; 5] = [
+    "run `true`",
+    "enter namespace net:[N]",
+    "make a mount namespace",
+    "mount /sys",
+    "become user the same, group the same",
+];
+
 #[test]
 fn commands() {
     support::isolated(|| {
         let red = Namespace::anonymous().create().unwrap();
-        every_step(
-            &[
-                "run `true`",
-                "enter namespace net:[N]",
-                "make a mount namespace",
-                "mount /sys",
-                "become user the same, group the same",
-            ],
-            || red.command("true").stdout(Stdio::null()).status().map(drop),
-        );
+        every_step(&RUN_TRUE, || red.command("true").stdout(Stdio::null()).status().map(drop));
         every_step(
             &[
                 "run `true`",
@@ -51,20 +51,11 @@ fn commands() {
             ],
             || red.command("sleep").arg("60").spawn().map(drop),
         );
-        every_step(
-            &[
-                "run `true`",
-                "enter namespace net:[N]",
-                "make a mount namespace",
-                "mount /sys",
-                "become user the same, group the same",
-            ],
-            || {
-                let mut child = red.command("true").spawn_detached()?;
-                child.wait().map(drop).unwrap();
-                Ok::<_, Error>(())
-            },
-        );
+        every_step(&RUN_TRUE, || {
+            let mut child = red.command("true").spawn_detached()?;
+            child.wait().map(drop).unwrap();
+            Ok::<_, Error>(())
+        });
     });
 }
 
