@@ -51,7 +51,7 @@ pub fn nf_tables_objects(datagram: &[u8]) {
             MessageType::NewFlowtable => reads_back::<flowtable::Flowtable>(attributes),
             MessageType::NewGeneration => reads_back::<generation::Generation>(attributes),
             MessageType::NewElement => {
-                reads_back::<ElementsOf>(attributes);
+                reads_back::<ElementsOf<'_>>(attributes);
                 elements(attributes);
             }
             _ => {}
@@ -75,7 +75,7 @@ fn elements(attributes: Attributes<'_>) {
     let mut out = Vec::new();
     let of = ElementsOf::default();
     let mut writer = Writer::new(&mut out);
-    let written = element::encode_list(&of, &read, &mut writer);
+    let written = element::encode_list(&of, &mut read.iter().peekable(), &mut writer);
     if !writer.overflowed() {
         let again: Vec<Element> = element::decode_list(Attributes::new(&out)).collect();
         assert_eq!(again, read[..written]);

@@ -30,11 +30,16 @@ pub(crate) struct Spread {
     pub(crate) median: Duration,
 }
 
-/// In which order so many have their turns: nobody is always first, and as every other round goes backwards,
-/// nobody always follows the same one, whose leavings it would pay for.
+/// In which order so many have their turns: nobody is always first, and everybody follows every other as often
+/// as any, as each pays for what the one before left (E. J. Williams' Latin squares, 1949).
 fn order(round: usize, many: usize) -> impl Iterator<Item = usize> {
-    let backwards = round % 2 == 1;
-    (0..many).map(move |turn| (round + if backwards { many - turn } else { turn }) % many)
+    let (row, backwards) = (round / 2, round % 2 == 1);
+    (0..many).map(move |turn| {
+        let place = if backwards { many - 1 - turn } else { turn };
+        // 0, 1, the last, 2, the last but one, …
+        let step = place.div_ceil(2);
+        (row + if place % 2 == 1 { step } else { many - step }) % many
+    })
 }
 
 /// Each one's turns, so many rounds of them.

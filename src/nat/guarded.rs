@@ -77,14 +77,15 @@ pub(super) fn again<T>(
     (action, shown): (&'static str, &dyn fmt::Display),
     mut change: impl FnMut() -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let start = Instant::now();
+    let mut start = None;
     let mut tries = 0;
     loop {
         match change() {
             Err(error) if is_outdated(&error) => tries += 1,
             done => return done,
         }
-        if start.elapsed() > PATIENCE {
+        // Most need but one.
+        if start.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
             return Err(Cause::Interrupted(tries).doing(action, shown));
         }
     }

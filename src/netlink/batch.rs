@@ -16,6 +16,16 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    /// One that so many requests, of so many bytes in all, fit without growing it.
+    pub(crate) fn with_room(requests: usize, bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), starts: Vec::with_capacity(requests) }
+    }
+
+    /// Makes room for so many bytes more.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
+    }
+
     /// Adds an rtnetlink request and returns its place in the batch.
     pub(crate) fn push(&mut self, message: &RouteRequest, flags: u16) -> usize {
         self.request(message.kind as u16, flags, |out| out.extend_from_slice(&message.payload))

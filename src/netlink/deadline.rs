@@ -6,17 +6,14 @@ use std::time::{Duration, Instant};
 /// for a kernel that lost one, not for a slow one.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
-/// When a wait ends, by the clock that never jumps.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Deadline(Instant);
+/// When a wait ends, by the clock that never jumps. It begins where it is first asked for: the answer is there
+/// by then, as a rule.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Deadline(Option<Instant>);
 
 impl Deadline {
-    /// As long from now as an answer may take.
-    pub(super) fn start() -> Self {
-        Self(Instant::now() + DEADLINE)
-    }
-
-    pub(super) fn passed(&self) -> bool {
-        Instant::now() >= self.0
+    pub(super) fn passed(&mut self) -> bool {
+        let now = Instant::now();
+        now >= *self.0.get_or_insert(now + DEADLINE)
     }
 }

@@ -137,11 +137,11 @@ impl Socket {
         on_answer: OnAnswer<'_>,
         refusals: &mut Refusals,
     ) -> Result<(), Cause> {
-        let deadline = Deadline::start();
+        let mut deadline = Deadline::default();
         loop {
             // Acknowledgements always fit; a longer answer is left to the caller's
             // own look-up, as where the kernel sends none.
-            let Received::Datagram(length) = self.receive(&deadline)? else { continue };
+            let Received::Datagram(length) = self.receive(&mut deadline)? else { continue };
             let mut ended = false;
             let mut read = messages(self.datagram(length));
             for message in read.by_ref() {
@@ -199,10 +199,10 @@ impl Socket {
         batch: &mut Batch,
         read: &mut dyn FnMut(Message<'_>),
     ) -> Result<(), Cause> {
-        let deadline = Deadline::start();
+        let mut deadline = Deadline::default();
         let mut sequence = self.ask(batch)?;
         loop {
-            let Received::Datagram(length) = self.receive(&deadline)? else {
+            let Received::Datagram(length) = self.receive(&mut deadline)? else {
                 // It was longer than the buffer, which has grown since.
                 sequence = self.ask(batch)?;
                 continue;
@@ -295,10 +295,10 @@ impl Socket {
         sequence: u32,
         read: &mut dyn FnMut(Message<'_>),
     ) -> Result<bool, Cause> {
-        let mut deadline = Deadline::start();
+        let mut deadline = Deadline::default();
         let mut whole = true;
         loop {
-            let Received::Datagram(length) = self.receive(&deadline)? else {
+            let Received::Datagram(length) = self.receive(&mut deadline)? else {
                 // The end may have been in it. The buffer has grown for the next try.
                 self.drain();
                 return Ok(false);
@@ -329,7 +329,7 @@ impl Socket {
             }
             if is_ours {
                 // A long list may take long; it is the next part of it that is waited for.
-                deadline = Deadline::start();
+                deadline = Deadline::default();
             } else if deadline.passed() {
                 return Err(Cause::TimedOut(DEADLINE));
             }

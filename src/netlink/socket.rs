@@ -169,9 +169,9 @@ impl Socket {
     }
 
     /// Waits for the next datagram, until the deadline.
-    pub(super) fn receive(&mut self, deadline: &Deadline) -> Result<Received, Cause> {
+    pub(super) fn receive(&mut self, deadline: &mut Deadline) -> Result<Received, Cause> {
         loop {
-            match self.receive_next() {
+            match self.receive_next(deadline) {
                 Ok(received) => return Ok(received),
                 Err(Errno::EINTR | Errno::EAGAIN) if !deadline.passed() => {}
                 Err(Errno::EINTR | Errno::EAGAIN | Errno::ETIMEDOUT) => {
@@ -185,13 +185,14 @@ impl Socket {
 
     /// The kernel answers within the request's own system call, so the answer is there already. Only where
     /// it is not does the socket need a deadline of its own.
-    fn receive_next(&mut self) -> Result<Received, Errno> {
+    fn receive_next(&mut self, deadline: &mut Deadline) -> Result<Received, Errno> {
         #[cfg(test)]
         if let Some(result) = self.faults.receiving(self.buffer.space()) {
             return result.map(Received::Datagram);
         }
         match self.receive_with(MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT) {
-            Err(Errno::EAGAIN) => {}
+            // From now on the clock runs.
+            Err(Errno::EAGAIN) if !deadline.passed() => {}
             result => return result,
         }
         if !self.set.deadline {
@@ -204,7 +205,7 @@ impl Socket {
 
     /// What is queued already, if anything is. A buffer that overflowed lost the newest.
     pub(super) fn receive_queued(&mut self) -> Option<usize> {
-        let deadline = Deadline::start();
+        let mut deadline = Deadline::default();
         while !deadline.passed() {
             match self.receive_with(MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT) {
                 Ok(Received::Datagram(length)) => return Some(length),
@@ -217,7 +218,7 @@ impl Socket {
 
     /// Throws away whatever is queued, so that the socket is as good as new.
     pub(super) fn drain(&mut self) {
-        let deadline = Deadline::start();
+        let mut deadline = Deadline::default();
         while !deadline.passed() {
             match self.receive_with(MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT) {
                 Ok(_) | Err(Errno::EINTR | Errno::ENOBUFS) => {}

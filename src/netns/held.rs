@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use nix::errno::Errno;
 
 use super::identity::NetnsId;
-use super::setting_id::{SettingId, is_gone};
+use super::setting_id::{Followers, Lists, SettingId, is_gone};
 use super::sockets::lock;
 use crate::error::Cause;
 
@@ -37,7 +37,7 @@ struct Holds {
     spare: Vec<OwnedFd>,
 }
 
-/// What a file inside is reached by: the way home, a list, and the file itself.
+/// What a file inside is reached by: the way home, the socket for lists, what links are there, and the file itself.
 const SPARE: usize = 3;
 
 /// What was there before, and what each owner set, the last one in force.
@@ -67,13 +67,12 @@ impl Held {
         access: &A,
     ) -> Result<u64, A::Failure> {
         let mut holds = lock(&self.0);
-        let before = access.read()?;
-        let followers = id.followers().map_err(|cause| access.failure(cause))?;
-        let write = || {
+        let mut lists = Lists::default();
+        let (before, followers) = state(id, access, &mut lists)?;
+        let mut write = || {
             access.write(value)?;
             // What the kernel made of it, and of those.
-            let follow = id.followers().map_err(|cause| access.failure(cause))?;
-            Ok((access.read()?, follow))
+            state(id, access, &mut lists)
         };
         let (now, mut follow) = match write() {
             Ok(now) => now,
@@ -109,16 +108,19 @@ impl Held {
         access: &A,
     ) -> Result<(), A::Failure> {
         let mut holds = lock(&self.0);
-        let followers = id.followers().map_err(|cause| access.failure(cause))?;
+        let mut lists = Lists::default();
+        let failed = |cause| access.failure(cause);
+        let Followers { values: followers, switch } = id.followers(&mut lists).map_err(failed)?;
         let own = holds.by_id.get(id).and_then(|hold| hold.without(owner));
         let mut of_new_links = None;
-        if let Some((ours, Some(next))) = own
-            && access.read()? == ours
-        {
-            access.write(next)?;
-            of_new_links = holds.default_of(id).map(|value| (ours.to_owned(), value));
+        if let Some((ours, Some(next))) = own {
+            let now = switch.filter(|_| id.is_told_by_followers());
+            if now.map_or_else(|| access.read(), Ok)? == ours {
+                access.write(next)?;
+                of_new_links = holds.default_of(id).map(|value| (ours.to_owned(), value));
+            }
         }
-        let mut after = id.followers().map_err(|cause| access.failure(cause))?;
+        let mut after = id.followers(&mut lists).map_err(failed)?.values;
         // Only now: where it fails it is still ours to put back.
         holds.forget(id, owner);
         let mut result = Ok(());
@@ -196,6 +198,22 @@ impl Held {
     /// The setting is gone, with its link.
     pub(crate) fn forget(&self, id: &SettingId, owner: u64) {
         lock(&self.0).forget(id, owner);
+    }
+}
+
+/// What it is, and what follows it.
+fn state<A: Access>(
+    id: &SettingId,
+    access: &A,
+    lists: &mut Lists,
+) -> Result<(String, BTreeMap<SettingId, String>), A::Failure> {
+    // Not by two ways: each is a file to open.
+    let own = if id.is_told_by_followers() { None } else { Some(access.read()?) };
+    let Followers { values, switch } =
+        id.followers(lists).map_err(|cause| access.failure(cause))?;
+    match own.or(switch) {
+        Some(own) => Ok((own, values)),
+        None => Ok((access.read()?, values)),
     }
 }
 

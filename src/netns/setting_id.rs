@@ -15,7 +15,7 @@ use super::held::Access;
 use crate::error::{Cause, takes};
 use crate::fault;
 use crate::netlink::{Batch, Protocol, Socket};
-use crate::wire::message::{Message, NLM_F_DUMP};
+use crate::wire::message::NLM_F_DUMP;
 use crate::wire::netconf::{self, Of, RTM_GETNETCONF};
 
 const ROOT: &str = "/proc/sys/net";
@@ -86,22 +86,28 @@ impl SettingId {
     /// What the kernel sets along with it, and how that is now: where this is a switch for all links,
     /// each link's own, `default`, which new links start from, and for IPv4 forwarding
     /// `all/accept_redirects` (`inet_forward_change`, `addrconf_fixup_forwarding`). To be called inside.
-    pub(super) fn followers(&self) -> Result<BTreeMap<Self, String>, Cause> {
+    pub(super) fn followers(&self, lists: &mut Lists) -> Result<Followers, Cause> {
         let is = |directory, name| *self == Self::OfNamespace(conf(directory, "all", name));
         if is("ipv4/conf", "forwarding") {
-            let mut all = forwarding(AF_INET, "ipv4/conf")?;
+            let mut all = lists.forwarding(AF_INET, "ipv4/conf")?;
             let redirects = Self::OfNamespace(conf("ipv4/conf", "all", "accept_redirects"));
             if let Some(value) = redirects.read_if_there()? {
-                all.insert(redirects, value);
+                all.values.insert(redirects, value);
             }
             Ok(all)
         } else if is("ipv6/conf", "forwarding") {
-            forwarding(AF_INET6, "ipv6/conf")
+            lists.forwarding(AF_INET6, "ipv6/conf")
         } else if is("ipv6/conf", "disable_ipv6") {
-            by_file("ipv6/conf", "disable_ipv6")
+            Ok(Followers { values: by_file("ipv6/conf", "disable_ipv6")?, switch: None })
         } else {
-            Ok(BTreeMap::new())
+            Ok(Followers::default())
         }
+    }
+
+    /// Whether what follows it tells what it is itself.
+    pub(super) fn is_told_by_followers(&self) -> bool {
+        // Where there is no IPv6, the file says so, and no list.
+        *self == Self::OfNamespace(conf("ipv4/conf", "all", "forwarding"))
     }
 
     /// Nothing where it is gone, as a link may go at any moment.
@@ -124,20 +130,41 @@ pub(super) fn is_gone(cause: &Cause) -> bool {
     matches!(cause.errno(), Some(Errno::ENOENT | Errno::ENODEV))
 }
 
-/// In one list, however many links there are.
-fn forwarding(family: i32, directory: &str) -> Result<BTreeMap<SettingId, String>, Cause> {
-    let mut batch = Batch::default();
-    batch.request(RTM_GETNETCONF, NLM_F_DUMP, |out| out.extend([family.to_ne_bytes()[0], 0, 0, 0]));
-    let read = |message: Message<'_>| {
-        let (of, value) = netconf::forwarding(message)?;
-        let id = match of {
-            Of::All => return None,
-            Of::Default => SettingId::OfNamespace(conf(directory, "default", "forwarding")),
-            Of::Link(index) => SettingId::of_link(directory, index, "forwarding"),
+/// What follows a switch, and perhaps what the switch is, of the same moment.
+#[derive(Debug, Default)]
+pub(super) struct Followers {
+    pub(super) values: BTreeMap<SettingId, String>,
+    pub(super) switch: Option<String>,
+}
+
+/// Where lists are read by, opened once for all that one change needs.
+#[derive(Debug, Default)]
+pub(super) struct Lists(Option<Socket>);
+
+impl Lists {
+    /// In one list, however many links there are.
+    fn forwarding(&mut self, family: i32, directory: &str) -> Result<Followers, Cause> {
+        let socket = match &mut self.0 {
+            Some(socket) => socket,
+            none => none.insert(Socket::open(Protocol::Route)?),
         };
-        Some((id, value.to_string()))
-    };
-    Ok(Socket::open(Protocol::Route)?.dump_batch(&mut batch, read)?.into_iter().collect())
+        let mut batch = Batch::default();
+        let header = [family.to_ne_bytes()[0], 0, 0, 0];
+        batch.request(RTM_GETNETCONF, NLM_F_DUMP, |out| out.extend(header));
+        let mut found = Followers::default();
+        for (of, value) in socket.dump_batch(&mut batch, netconf::forwarding)? {
+            let id = match of {
+                Of::All => {
+                    found.switch = Some(value.to_string());
+                    continue;
+                }
+                Of::Default => SettingId::OfNamespace(conf(directory, "default", "forwarding")),
+                Of::Link(index) => SettingId::of_link(directory, index, "forwarding"),
+            };
+            found.values.insert(id, value.to_string());
+        }
+        Ok(found)
+    }
 }
 
 /// By the file of `default` and of each link.

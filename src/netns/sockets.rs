@@ -1,7 +1,6 @@
 //! The sockets of a namespace: opened inside once, used from anywhere.
 
-use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::any::Any;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -34,17 +33,19 @@ pub(super) struct Sockets {
 pub(crate) struct NfTables {
     /// The owner of our tables: a table with the owner flag goes when it closes.
     pub(crate) socket: Socket,
-    /// What the layers above keep for as long as the socket lives, one value of a type.
-    kept: HashMap<TypeId, Box<dyn Any + Send>>,
+    /// What the layers above keep for as long as the socket lives: one value of a type, and few of them.
+    kept: Vec<Box<dyn Any + Send>>,
 }
 
 impl NfTables {
     /// The socket, and what is kept under this type: its default at first.
     pub(crate) fn with<T: Any + Send + Default>(&mut self) -> Result<(&mut Socket, &mut T), Cause> {
-        let kept = self.kept.entry(TypeId::of::<T>()).or_insert_with(|| Box::<T>::default());
-        let kept =
-            kept.downcast_mut().ok_or(Cause::Malformed("a value of another type is kept"))?;
-        Ok((&mut self.socket, kept))
+        let at = self.kept.iter().position(|kept| kept.is::<T>()).unwrap_or_else(|| {
+            self.kept.push(Box::<T>::default());
+            self.kept.len() - 1
+        });
+        let kept = self.kept.get_mut(at).and_then(|kept| kept.downcast_mut());
+        Ok((&mut self.socket, kept.ok_or(Cause::Malformed("a value of another type is kept"))?))
     }
 }
 
@@ -116,7 +117,7 @@ impl Sockets {
             Some(nf_tables) => nf_tables,
             none => {
                 let socket = pool::open(Protocol::Netfilter, namespace)?;
-                none.insert(NfTables { socket, kept: HashMap::new() })
+                none.insert(NfTables { socket, kept: Vec::new() })
             }
         };
         exchange(nf_tables)

@@ -4,7 +4,7 @@ use std::fmt;
 
 use nix::errno::Errno;
 
-use super::enter::{home_from, inside};
+use super::enter::{enter, home_from, on_thread};
 use super::held::Access;
 use super::link_identity::Seen;
 use super::open::{Netns, Quoted};
@@ -170,10 +170,11 @@ fn there<T: Send>(
     netns: &Netns,
     work: impl FnOnce() -> Result<T, Cause> + Send,
 ) -> Result<T, Cause> {
-    match home_from(netns.fd())? {
-        None => work(),
-        Some(_) => inside(netns.fd(), work).flatten(),
-    }
+    let Some(home) = home_from(netns.fd())? else { return work() };
+    on_thread(|| {
+        let _home = enter(netns.fd(), Some(home))?;
+        work()
+    })
 }
 
 fn unknown() -> String {

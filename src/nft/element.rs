@@ -91,18 +91,37 @@ pub(super) enum Data {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct Element {
+    // There are many of them, and of most only the key is said: the rest has no room in them.
     pub(super) key: Key,
-    pub(super) data: Option<Data>,
+    pub(super) data: Option<Box<Data>>,
     pub(super) timeout: Option<Duration>,
-    pub(super) comment: Option<String>,
+    pub(super) comment: Option<Box<str>>,
     pub(super) moment: Moment,
 }
 
 /// What is so just now, and no part of which element it is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Moment(Option<Box<Measured>>);
+
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Moment {
-    pub(super) expires: Option<Duration>,
-    pub(super) counter: Option<Counter>,
+struct Measured {
+    expires: Option<Duration>,
+    counter: Option<Counter>,
+}
+
+impl Moment {
+    pub(super) fn new(expires: Option<Duration>, counter: Option<Counter>) -> Self {
+        let is_any = expires.is_some() || counter.is_some();
+        Self(is_any.then(|| Box::new(Measured { expires, counter })))
+    }
+
+    pub(super) fn expires(&self) -> Option<Duration> {
+        self.0.as_ref()?.expires
+    }
+
+    fn counter(&self) -> Option<Counter> {
+        self.0.as_ref()?.counter
+    }
 }
 
 impl PartialEq for Moment {
@@ -143,26 +162,26 @@ impl Element {
 
     /// Of a map: what the key stands for.
     pub fn value(mut self, value: impl Into<Datum>) -> Self {
-        self.data = Some(Data::Values(vec![value.into()]));
+        self.data = Some(Data::Values(vec![value.into()]).into());
         self
     }
 
     /// Of a map: the concatenation that the key stands for.
     pub fn values(mut self, values: impl IntoIterator<Item = Datum>) -> Self {
-        self.data = Some(Data::Values(values.into_iter().collect()));
+        self.data = Some(Data::Values(values.into_iter().collect()).into());
         self
     }
 
     /// Of a verdict map: what becomes of the packet.
     pub fn verdict(mut self, verdict: Verdict) -> Self {
-        self.data = Some(Data::Verdict(verdict));
+        self.data = Some(Data::Verdict(verdict).into());
         self
     }
 
     /// Of a map to objects: the object of this name. [`Map::objects`](super::Map::objects).
     #[doc(alias = "NFTA_SET_ELEM_OBJREF")]
     pub fn object(mut self, name: impl Into<String>) -> Self {
-        self.data = Some(Data::Object(name.into()));
+        self.data = Some(Data::Object(name.into()).into());
         self
     }
 
@@ -175,13 +194,13 @@ impl Element {
     /// Gone after so long this time; once a rule updates it, its timeout holds. Default: its timeout.
     #[doc(alias = "NFTA_SET_ELEM_EXPIRATION")]
     pub fn expires(mut self, after: Duration) -> Self {
-        self.moment.expires = Some(after);
+        self.moment = Moment::new(Some(after), self.moment.counter());
         self
     }
 
     /// A comment, 127 bytes at most.
     pub fn comment(mut self, comment: impl Into<String>) -> Self {
-        self.comment = Some(comment.into());
+        self.comment = Some(comment.into().into());
         self
     }
 
@@ -192,7 +211,7 @@ impl Element {
 
     /// What the key stands for, in a map.
     pub fn data(&self) -> &[Datum] {
-        match &self.data {
+        match self.data.as_deref() {
             Some(Data::Values(values)) => values,
             _ => &[],
         }
@@ -200,7 +219,7 @@ impl Element {
 
     /// What becomes of the packet, in a verdict map.
     pub fn verdict_of(&self) -> Option<&Verdict> {
-        match &self.data {
+        match self.data.as_deref() {
             Some(Data::Verdict(verdict)) => Some(verdict),
             _ => None,
         }
@@ -208,7 +227,7 @@ impl Element {
 
     /// The object that the key stands for, in a map to objects.
     pub fn object_of(&self) -> Option<&str> {
-        match &self.data {
+        match self.data.as_deref() {
             Some(Data::Object(name)) => Some(name),
             _ => None,
         }
@@ -216,13 +235,13 @@ impl Element {
 
     /// Of one that was read: how long it stays from then on. Elements that differ in this alone are equal.
     pub fn expires_in(&self) -> Option<Duration> {
-        self.moment.expires
+        self.moment.expires()
     }
 
     /// Of one that was read: what its own counter has counted, as
     /// [`counter_each`](super::Rule::counter_each) gives it one. Elements that differ in this alone are equal.
     pub fn counter(&self) -> Option<Counter> {
-        self.moment.counter
+        self.moment.counter()
     }
 
     /// Its comment, if it has one.
@@ -260,7 +279,7 @@ impl fmt::Display for Element {
             f.write_str("*")?;
         }
         join(f, self.key.spans(), " . ")?;
-        match &self.data {
+        match self.data.as_deref() {
             Some(Data::Values(values)) => {
                 f.write_str(" : ")?;
                 join(f, values, " . ")

@@ -206,7 +206,7 @@ pub(super) fn get_element(set: &SetHandle, key: &Element) -> Result<Option<Eleme
         let flags = NLM_F_REQUEST;
         let family = table.family.wire();
         drop(wire::append(out, MessageType::GetElement, flags, 0, family, |out| {
-            wire_element::encode_list(&of, &encoded, out);
+            wire_element::encode_list(&of, &mut encoded.iter().peekable(), out);
         }));
     });
     let mut found = Vec::new();

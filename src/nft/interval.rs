@@ -12,10 +12,11 @@ use super::name::{check as check_name, check_comment};
 use super::object::ObjectKind;
 use super::ruleset::counted;
 use super::types::Type;
+use crate::wire::attribute::Writer;
 use crate::wire::nft::data as wire_data;
 use crate::wire::nft::data::{ChainRef, Value};
 use crate::wire::nft::element as wire;
-use crate::wire::nft::element::ElementFlags;
+use crate::wire::nft::element::{ElementFlags, ListElement, PlainData, PlainElement};
 use crate::wire::nft::userdata::UserData;
 
 /// What the data of a map is.
@@ -35,6 +36,24 @@ pub(super) struct Shape {
     pub(super) timeout: bool,
 }
 
+/// An element that goes into a list at once: most have but a key, and a value in a map.
+pub(super) enum Listed {
+    Plain(Value, Option<Value>),
+    Whole(Box<wire::Element>),
+}
+
+impl ListElement for Listed {
+    fn write(&self, out: &mut Writer<'_>) {
+        match self {
+            Self::Plain(key, data) => {
+                let data = data.as_ref().map(|data| PlainData::Value(data.as_slice()));
+                PlainElement { key: key.as_slice(), data, comment: None }.write(out);
+            }
+            Self::Whole(element) => element.write(out),
+        }
+    }
+}
+
 impl Shape {
     pub(super) fn is_concat(&self) -> bool {
         self.key.len() > 1
@@ -42,6 +61,15 @@ impl Shape {
 
     pub(super) fn key_len(&self) -> u32 {
         total(&self.key)
+    }
+
+    /// What most elements take of a message.
+    pub(super) fn listed_len(&self) -> usize {
+        let data = match &self.data {
+            Some(DataKind::Values(types)) => 8 + total(types),
+            _ => 0,
+        };
+        (12 + self.key_len() + data) as usize
     }
 
     /// The elements as the kernel takes them; without data, as it looks for them. Overlaps among them
@@ -76,6 +104,31 @@ impl Shape {
         Ok(encoded)
     }
 
+    /// One element for a list, in a set whose elements can be taken one by one.
+    pub(super) fn listed(&self, element: &Element, with_data: bool) -> Result<Listed, String> {
+        let Some(key) = self.plain_key(element, with_data) else {
+            return self.encode_one(element, with_data).map(|one| Listed::Whole(Box::new(one)));
+        };
+        let key = key?;
+        Ok(match if with_data { self.encode_data(element)? } else { None } {
+            None => Listed::Plain(key, None),
+            Some(wire_data::Data::Value(value)) => Listed::Plain(key, Some(value)),
+            Some(data) => Listed::Whole(Box::new(wire::Element::with_data(key, data))),
+        })
+    }
+
+    /// Its key, where there is but one value in it, and at most data with it.
+    fn plain_key(&self, element: &Element, with_data: bool) -> Option<Result<Value, String>> {
+        let Key::One(Span::One(datum)) = &element.key else { return None };
+        let [kind] = self.key.as_slice() else { return None };
+        let Element { data, timeout, comment, moment, .. } = element;
+        let is_plain = timeout.is_none()
+            && comment.is_none()
+            && moment.expires().is_none()
+            && !matches!(data.as_deref(), Some(Data::Object(_)));
+        (!self.interval && (is_plain || !with_data)).then(|| kind.encode(datum))
+    }
+
     /// One element; in sets with intervals the last key stands in `key_end`.
     fn encode_one(&self, element: &Element, with_data: bool) -> Result<wire::Element, String> {
         let mut out = wire::Element::default();
@@ -97,7 +150,7 @@ impl Shape {
         }
         if with_data {
             out.data = self.encode_data(element)?;
-            if let Some(Data::Object(name)) = &element.data {
+            if let Some(Data::Object(name)) = element.data.as_deref() {
                 check_name(name)?;
                 out.object = Some(name.clone());
             }
@@ -137,7 +190,7 @@ impl Shape {
     }
 
     fn encode_expiration(&self, element: &Element) -> Result<Option<Duration>, String> {
-        let Some(expires) = element.moment.expires else { return Ok(None) };
+        let Some(expires) = element.moment.expires() else { return Ok(None) };
         match element.timeout {
             _ if !self.timeout => Err(format!("{element} expires, in a set without timeouts")),
             Some(timeout) if expires > timeout => {
@@ -148,7 +201,7 @@ impl Shape {
     }
 
     fn encode_data(&self, element: &Element) -> Result<Option<wire_data::Data>, String> {
-        match (&self.data, &element.data) {
+        match (&self.data, element.data.as_deref()) {
             (None, None) | (Some(DataKind::Object(_)), Some(Data::Object(_))) => Ok(None),
             (None, Some(_)) => Err(format!("{element} stands for something, in a set")),
             (Some(_), None) => Err(format!("{element} stands for nothing, in a map")),
@@ -202,7 +255,7 @@ impl Shape {
             None => Element::rest(),
             Some(first) => Element::of_key(self.decode_key(&first, &last.unwrap_or(first))),
         };
-        element.data = match (&one.data, &self.data) {
+        let data = match (&one.data, &self.data) {
             (Some(wire_data::Data::Verdict(verdict)), _) => {
                 decode_verdict(verdict).map(Data::Verdict)
             }
@@ -212,13 +265,14 @@ impl Shape {
             }
             _ => None,
         };
+        element.data = data.map(Box::new);
         if let Some(name) = &one.object {
-            element.data = Some(Data::Object(name.clone()));
+            element.data = Some(Data::Object(name.clone()).into());
         }
         element.timeout = one.timeout;
-        element.moment = Moment { expires: one.expiration, counter: counted(&one.expressions) };
+        element.moment = Moment::new(one.expiration, counted(&one.expressions));
         let comment = one.userdata.as_ref().and_then(UserData::as_comment);
-        element.comment = comment.map(str::to_owned);
+        element.comment = comment.map(Into::into);
         element
     }
 

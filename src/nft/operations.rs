@@ -13,8 +13,11 @@ use crate::wire::nft::message::{
     Family, Message, MessageType, append, append_batch_begin, append_batch_end,
 };
 
+/// What most transactions have room in: the frame's two messages and two more, each of some names.
+pub(super) const FEW: usize = 4;
+pub(super) const FEW_BYTES: usize = 256;
+
 /// Operations that the kernel does all or not at all, with what each does and to what.
-#[derive(Default)]
 pub(crate) struct Operations<'a> {
     batch: Batch,
     steps: Vec<(&'static str, &'a dyn Display)>,
@@ -33,11 +36,20 @@ impl<'a> Operations<'a> {
     }
 
     fn beginning(generation: Option<u32>) -> Self {
-        let mut transaction = Self::default();
+        let mut transaction = Self {
+            batch: Batch::with_room(FEW, FEW_BYTES),
+            steps: Vec::with_capacity(FEW),
+            too_long: false,
+        };
         transaction.append("begin", &"a transaction", |out| {
             append_batch_begin(out, 0, generation).is_ok()
         });
         transaction
+    }
+
+    /// Makes room for so many bytes more, where many are to come.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.batch.reserve(bytes);
     }
 
     /// Adds an operation on an object of this family.
@@ -62,18 +74,16 @@ impl<'a> Operations<'a> {
         kind: MessageType,
         flags: u16,
         family: Family,
-        (of, elements): (&ElementsOf, &[impl ListElement]),
+        (of, elements): (&ElementsOf<'_>, impl IntoIterator<Item = impl ListElement>),
     ) -> &mut Self {
-        let mut rest = elements;
-        while !rest.is_empty() {
-            let mut count = 0;
+        let mut rest = elements.into_iter().peekable();
+        while rest.peek().is_some() {
             self.append(action, object, |out| {
                 append(out, kind, flags, 0, family, |attributes| {
-                    count = encode_list(of, rest, attributes);
+                    encode_list(of, &mut rest, attributes);
                 })
                 .is_ok()
             });
-            rest = rest.get(count.max(1)..).unwrap_or_default();
         }
         self
     }

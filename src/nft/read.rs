@@ -83,14 +83,14 @@ const AT_ONCE: usize = 16;
 pub(crate) fn elements(
     socket: &mut Socket,
     family: Family,
-    keys: &[(&ElementsOf, Value)],
+    keys: &[(&ElementsOf<'_>, Value)],
 ) -> Result<Vec<Option<Element>>, Cause> {
     let mut found = Vec::with_capacity(keys.len());
     for keys in keys.chunks(AT_ONCE) {
         let mut batch = Batch::default();
         for (of, key) in keys {
             let fits = append_to(&mut batch, MessageType::GetElement, 0, family, |out| {
-                encode_list(of, [Element::new(*key)], out);
+                encode_list(of, &mut std::iter::once(Element::new(*key)).peekable(), out);
             });
             if !fits {
                 return Err(Cause::Invalid("a name in it is too long".into()));
@@ -119,7 +119,7 @@ pub(crate) fn elements(
 pub(crate) fn all_elements(
     socket: &mut Socket,
     family: Family,
-    of: &ElementsOf,
+    of: &ElementsOf<'_>,
 ) -> Result<Vec<Element>, Cause> {
     let mut batch = request(MessageType::GetElement, NLM_F_DUMP, family, of)?;
     let lists = socket.dump_batch(&mut batch, |answer| {

@@ -8,6 +8,7 @@
 //! Source: netlink(7), include/uapi/linux/netlink.h.
 
 use std::borrow::Cow;
+use std::iter::Peekable;
 use std::net::IpAddr;
 
 pub(crate) const NLA_F_NESTED: u16 = 0x8000;
@@ -199,8 +200,11 @@ impl<'b> Writer<'b> {
 
     /// A nest of one attribute, as [`nested`](Self::nested) and [`bytes`](Self::bytes) write it.
     pub(crate) fn nested_bytes(&mut self, kind: u16, inside: u16, value: &[u8]) {
-        self.header(kind | NLA_F_NESTED, aligned(NLA_HEADER_SIZE + value.len()));
-        self.bytes(inside, value);
+        let nest = self.header_of(kind | NLA_F_NESTED, aligned(NLA_HEADER_SIZE + value.len()));
+        let header = self.header_of(inside, value.len());
+        self.out.extend_from_slice([nest, header].as_flattened());
+        self.out.extend_from_slice(value);
+        self.pad();
     }
 
     /// Attributes that are already encoded, as they are.
@@ -215,25 +219,31 @@ impl<'b> Writer<'b> {
         self.close(start);
     }
 
-    /// A nest of as many of the items as fit into it; tells how many. Each gets its place among them.
+    /// A nest of as many of the items as fit into it; tells how many. Each gets its place among them. What
+    /// does not fit is left to be the next.
     ///
-    /// When not even the first fits, that counts as an overflow: nobody should try again for ever.
+    /// When not even the first fits, that counts as an overflow, and it is passed over: nobody should try again
+    /// for ever.
     pub(crate) fn nested_while_fitting<T>(
         &mut self,
         kind: u16,
-        items: impl IntoIterator<Item = T>,
-        mut write: impl FnMut(&mut Self, usize, T),
+        items: &mut Peekable<impl Iterator<Item = T>>,
+        mut write: impl FnMut(&mut Self, usize, &T),
     ) -> usize {
         let start = self.open(kind | NLA_F_NESTED);
         let mut written = 0;
-        for item in items {
+        while let Some(item) = items.peek() {
             let end = self.out.len();
             write(self, written, item);
             if self.out.len() - start > usize::from(u16::MAX) {
                 self.out.truncate(end);
-                self.overflowed |= written == 0;
+                if written == 0 {
+                    self.overflowed = true;
+                    items.next();
+                }
                 break;
             }
+            items.next();
             written += 1;
         }
         self.close(start);
@@ -242,16 +252,23 @@ impl<'b> Writer<'b> {
 
     /// The header of an attribute of so many bytes, which follow.
     fn header(&mut self, kind: u16, bytes: usize) {
+        let header = self.header_of(kind, bytes);
+        self.out.extend_from_slice(&header);
+    }
+
+    fn header_of(&mut self, kind: u16, bytes: usize) -> [u8; NLA_HEADER_SIZE] {
         debug_assert_eq!(kind & !NLA_TYPE_MASK & !NLA_F_NESTED, 0);
         let length = u16::try_from(NLA_HEADER_SIZE + bytes);
         self.overflowed |= length.is_err();
         let [[l0, l1], [k0, k1]] = [length.unwrap_or(0), kind].map(u16::to_ne_bytes);
-        self.out.extend_from_slice(&[l0, l1, k0, k1]);
+        [l0, l1, k0, k1]
     }
 
     fn pad(&mut self) {
-        let missing = aligned(self.out.len()) - self.out.len();
-        self.out.extend_from_slice([0; 3].get(..missing).unwrap_or_default());
+        match aligned(self.out.len()) - self.out.len() {
+            0 => {}
+            missing => self.out.extend_from_slice([0; 3].get(..missing).unwrap_or_default()),
+        }
     }
 
     fn open(&mut self, kind: u16) -> usize {
@@ -320,18 +337,22 @@ mod tests {
         let mut out = Vec::new();
         let mut writer = Writer::new(&mut out);
         let items = vec![[7; 996]; 100];
-        let written = writer.nested_while_fitting(1, &items, |nest, at, item| {
+        let mut rest = items.iter().peekable();
+        let written = writer.nested_while_fitting(1, &mut rest, |nest, at, item| {
             assert!(at < 66);
-            nest.bytes(2, item);
+            nest.bytes(2, *item);
         });
         assert_eq!(written, 65, "65 times 1,000 bytes");
+        assert_eq!(rest.count(), 35, "the others are left");
         assert!(!writer.overflowed());
         assert_eq!(Attributes::new(&out).get(1).unwrap().nested().iter().count(), 65);
 
         let too_long = vec![0; 65_530];
         let mut writer = Writer::new(&mut out);
-        assert_eq!(writer.nested_while_fitting(1, [&too_long], |nest, _, it| nest.bytes(2, it)), 0);
+        let mut rest = [&too_long].into_iter().peekable();
+        assert_eq!(writer.nested_while_fitting(1, &mut rest, |nest, _, it| nest.bytes(2, it)), 0);
         assert!(writer.overflowed());
+        assert_eq!(rest.next(), None, "nobody tries it again");
     }
 
     #[test]

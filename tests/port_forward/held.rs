@@ -146,6 +146,55 @@ fn thousands_are_made_at_once_and_go_one_by_one() {
     });
 }
 
+/// Of either family, at one address and at all: with them goes what only they needed.
+#[test]
+fn many_go_together_and_what_stays_is_reached() {
+    support::isolated(|| {
+        let lab = Lab::new(false);
+        let _servers = lab.servers();
+        let forward = |port: u16, target: &str| PortForward::new(port, target).target_port(80);
+        let stays = [
+            forward(80, "10.0.0.2"),
+            forward(80, "fd00::2"),
+            forward(81, "10.0.0.2").host_address("127.0.0.1"),
+        ];
+        let stays = PortForward::create_all(&stays, &lab.host).unwrap();
+        let targets = ["10.0.0.2", "10.0.0.3", "fd00::2", "fd00::3"];
+        let goes: Vec<_> = (1000..3500_u16)
+            .map(|port| {
+                let forward = forward(port, targets[usize::from(port) % 4]);
+                let at_one = port % 8 == 0;
+                if at_one { forward.host_address("198.51.100.2") } else { forward }
+            })
+            .collect();
+        for is_twice in [false, true] {
+            let made = PortForward::create_all(&goes, &lab.host).unwrap();
+            tcp(&lab.outside, "198.51.100.2:1000", PATIENCE).unwrap();
+            // A second owner of one of them is no obstacle.
+            let twice = is_twice.then(|| Owned::adopt((*made[7]).clone()));
+            Owned::delete_all(made.into_iter().chain(twice)).unwrap();
+            assert!(tcp(&lab.outside, "198.51.100.2:1000", SHORT).is_err());
+            for [from, at] in [
+                ["outside", "198.51.100.2:80"],
+                ["outside", "[2001:db8::2]:80"],
+                ["neighbor", "10.0.0.1:80"],
+                ["host", "127.0.0.1:81"],
+            ] {
+                let place = match from {
+                    "outside" => &lab.outside,
+                    "neighbor" => &lab.neighbor,
+                    _ => &lab.host,
+                };
+                tcp(place, at, PATIENCE).unwrap_or_else(|error| panic!("{from} {at}: {error}"));
+            }
+        }
+        assert_eq!(lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "1");
+        Owned::delete_all(stays).unwrap();
+        assert_eq!(lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
+        assert!(lab.host.nft_ruleset().unwrap().is_empty());
+    });
+}
+
 const PATH: &str = "NETLOOM_TEST_PORTS_OF";
 
 /// Publishes ports for whoever runs it as a process of its own, until that is killed.

@@ -110,7 +110,7 @@ pub fn network(report: &mut Report, quick: bool) {
         time
     };
     let built = medians(
-        if quick { 2 } else { 15 },
+        if quick { 2 } else { 20 },
         &mut [
             contender("netloom", || {
                 let mut network = None;

@@ -127,6 +127,28 @@ fn published_ports() {
     });
 }
 
+/// Some of them at once, while others stay. What fails for all of them is tried again for each.
+#[test]
+fn published_ports_together() {
+    support::isolated(|| {
+        let host = here();
+        let _cable = ground(&host);
+        let _stays = PortForward::new(22, "10.0.0.2").create(&host).unwrap();
+        every_step(
+            &[
+                "forward port 0.0.0.0:80->10.0.0.2:80/tcp",
+                "find link N",
+                "change IPv4 settings of `veth1`",
+            ],
+            || {
+                let ports = [80, 443].map(|port| PortForward::new(port, "10.0.0.2"));
+                let ports = PortForward::create_all(&ports, &host)?;
+                Owned::delete_all(ports).map_err(|mut failures| Error::from(failures.remove(0)))
+            },
+        );
+    });
+}
+
 #[test]
 fn persistent_ports() {
     support::isolated(|| {

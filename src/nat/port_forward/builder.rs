@@ -284,11 +284,12 @@ fn create(netns: &Netns, forwards: &[PortForward]) -> Result<Vec<Owned<PortForwa
     let mut mappings = mapping::checked(netns, forwards)?;
     mapping::find_links(netns, forwards, &mut mappings)?;
     let tags: Vec<_> = forwards.iter().map_while(|forward| forward.tag.as_ref()).collect();
-    let handles = match first.tag {
-        None => held::create(netns, &mappings, first)?,
-        Some(_) => persistent::create(netns, &mappings, &tags, first)?,
+    let owned = if first.tag.is_none() {
+        held::create(netns, &mappings, first)?
+    } else {
+        let handles = persistent::create(netns, &mappings, &tags, first)?;
+        handles.into_iter().map(Owned::new).collect()
     };
-    let owned: Vec<_> = handles.into_iter().map(Owned::new).collect();
     // An error here has all of them go again, with their owners.
     stale::forget_others(netns, &mappings)?;
     Ok(owned)

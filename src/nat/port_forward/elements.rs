@@ -1,30 +1,64 @@
-//! The elements of a mapping: its ports in one of two maps, and its container.
+//! The elements of mappings: their ports in one of two maps, their containers, and the links that route
+//! loopback addresses for them.
 
 use std::net::IpAddr;
 
-use super::mapping::{Container, Port};
+use super::mapping::{Container, Mapping, Port};
 use super::ruleset::{ADDRESSED, ANY};
 use crate::wire::attribute::Writer;
 use crate::wire::nft::data::Value;
 use crate::wire::nft::element::{Element, ListElement, PlainData, PlainElement};
 use crate::wire::nft::userdata::Comment;
 
-/// What a mapping and a container are elements of.
+/// What mappings need besides their ports, and share.
 #[derive(Debug, Default)]
-pub(super) struct Elements<'a> {
-    pub(super) addressed: Vec<PortElement<'a>>,
-    pub(super) any: Vec<PortElement<'a>>,
+pub(super) struct Shared {
     pub(super) hairpin: Vec<Element>,
     /// Links that have to route loopback addresses; a persistent table notes them itself.
     pub(super) local: Vec<Element>,
 }
 
+/// At which addresses ports are: each kind has a map of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// At one each.
+    One,
+    /// At all of them.
+    Any,
+}
+
+impl Bound {
+    pub(super) fn to(address: Option<IpAddr>) -> Self {
+        if address.is_some() { Self::One } else { Self::Any }
+    }
+}
+
 /// A port, with what it leads to; without, to be deleted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PortElement<'a> {
-    port: Port,
-    target: Option<(IpAddr, u16)>,
-    comment: Option<Comment<'a>>,
+    pub(super) port: Port,
+    pub(super) target: Option<(IpAddr, u16)>,
+    pub(super) comment: Option<Comment<'a>>,
+}
+
+impl PortElement<'_> {
+    /// The most bytes that one without a comment takes in a list.
+    pub(super) const MOST: usize = 68;
+
+    /// Those of a mapping, to be added.
+    pub(super) fn of(mapping: Mapping) -> impl Iterator<Item = Self> + Clone {
+        let ports = mapping.ports();
+        ports.map(|(port, target)| Self { port, target: Some(target), comment: None })
+    }
+
+    /// Those of a mapping, to be deleted.
+    pub(super) fn gone(mapping: Mapping) -> impl Iterator<Item = Self> + Clone {
+        mapping.ports().map(|(port, _)| Self { port, target: None, comment: None })
+    }
+
+    pub(super) fn bound(&self) -> Bound {
+        Bound::to(self.port.1)
+    }
 }
 
 impl ListElement for PortElement<'_> {
@@ -40,23 +74,7 @@ impl ListElement for PortElement<'_> {
     }
 }
 
-impl<'a> Elements<'a> {
-    /// With room for so many ports.
-    pub(super) fn for_ports(count: usize) -> Self {
-        Self { any: Vec::with_capacity(count), ..Self::default() }
-    }
-
-    /// A port that leads to a container; without one, to delete it.
-    pub(super) fn add_port(
-        &mut self,
-        port: Port,
-        target: Option<(IpAddr, u16)>,
-        comment: Option<Comment<'a>>,
-    ) {
-        let list = if port.1.is_some() { &mut self.addressed } else { &mut self.any };
-        list.push(PortElement { port, target, comment });
-    }
-
+impl Shared {
     /// A container that a link leads to.
     pub(super) fn add_container(&mut self, (link, address): Container) {
         for from in [link, 0] {

@@ -111,7 +111,7 @@ impl Guard {
 }
 
 /// Where a link is noted.
-pub(super) fn place(link: u32) -> (ElementsOf, Value) {
+pub(super) fn place(link: u32) -> (ElementsOf<'static>, Value) {
     (ElementsOf::new(GUARD, LINKS), Value::host_u32(link))
 }
 
@@ -140,9 +140,8 @@ pub(super) fn push_noted<'a>(
         userdata: UserData::comment(if noted.was_on { "was 1" } else { "was 0" }),
         ..Element::new(Value::host_u32(noted.link))
     });
-    let elements: Vec<_> = elements.collect();
     let of = ElementsOf::new(GUARD, LINKS);
-    transaction.push_elements(step, kind, flags, FAMILY, (&of, &elements));
+    transaction.push_elements(step, kind, flags, FAMILY, (&of, elements));
 }
 
 pub(super) fn push_delete<'a>(transaction: &mut Operations<'a>, step: Step<'a>) {

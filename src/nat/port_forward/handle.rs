@@ -108,13 +108,16 @@ impl Remove for PortForwardHandle {
         }
     }
 
-    /// Persistent ones of a namespace in one transaction.
+    /// Those of a namespace in few transactions.
     fn remove_all(handles: &[&Self]) -> Vec<Result<(), Error>> {
-        let is_together = handles.iter().all(|handle| handle.kept.is_some())
-            && handles.windows(2).all(|pair| pair[0].netns == pair[1].netns);
-        if is_together && let Some(answers) = persistent::remove_all(handles) {
-            return answers;
-        }
-        handles.iter().map(|handle| handle.remove()).collect()
+        let is_together = handles.windows(2).all(|pair| {
+            pair[0].netns == pair[1].netns && pair[0].kept.is_some() == pair[1].kept.is_some()
+        });
+        let answers = match handles {
+            [first, ..] if is_together && first.kept.is_none() => held::remove_all(handles),
+            [_, ..] if is_together => persistent::remove_all(handles),
+            _ => None,
+        };
+        answers.unwrap_or_else(|| handles.iter().map(|handle| handle.remove()).collect())
     }
 }

@@ -1,12 +1,13 @@
 //! What is published by a namespace's handle, and how that changes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 use nix::errno::Errno;
 
 use super::builder::{ACTION, STOP};
-use super::elements::Elements;
+use super::elements::{Bound, PortElement, Shared};
 use super::handle::PortForwardHandle;
 use super::local;
 use super::mapping::{Container, Mapping, explain};
@@ -18,7 +19,11 @@ use crate::error::{Cause, Error};
 use crate::netlink::Socket;
 use crate::netns::Netns;
 use crate::nft::{Operations, is_outdated};
+use crate::owned::Owned;
 use crate::wire::nft::message::MessageType;
+
+/// What is removed at once: an ordinary user's send buffer takes more.
+const AT_ONCE: usize = 1000;
 
 #[derive(Debug, Default)]
 pub(super) struct HeldPorts {
@@ -31,17 +36,104 @@ pub(super) struct HeldPorts {
 /// knows, as nobody else can change the table.
 #[derive(Debug, Default)]
 struct OfFamily {
+    table: Option<PortTable>,
     mappings: Numbers,
     /// How many mappings lead to a container by a link.
-    containers: HashMap<Container, usize>,
+    containers: BTreeMap<Container, usize>,
     /// How many have loopback addresses routed by a link.
-    local: HashMap<u32, usize>,
+    local: BTreeMap<u32, usize>,
 }
 
 impl HeldPorts {
     fn of(&mut self, is_ipv4: bool) -> &mut OfFamily {
         if is_ipv4 { &mut self.v4 } else { &mut self.v6 }
     }
+
+    /// The table of a family, of the owner with this socket.
+    fn table(&mut self, socket_port: u32, is_ipv4: bool) -> PortTable {
+        let table = &mut self.of(is_ipv4).table;
+        table.get_or_insert_with(|| PortTable::held(socket_port, is_ipv4)).clone()
+    }
+}
+
+impl OfFamily {
+    /// Counts mappings more: what the first of each container and of each link brings.
+    fn come<'m>(&mut self, mappings: impl Iterator<Item = &'m Mapping>) -> Shared {
+        let mut new = Shared::default();
+        for (mapping, many) in runs(mappings) {
+            let container = mapping.container();
+            let count = self.containers.entry(container).or_default();
+            if *count == 0 {
+                new.add_container(container);
+            }
+            *count += many;
+            if mapping.is_at_loopback() {
+                let count = self.local.entry(mapping.link).or_default();
+                if *count == 0 {
+                    new.add_local(mapping.link);
+                }
+                *count += many;
+            }
+        }
+        new
+    }
+
+    /// Counts mappings less: what the last of each container and of each link takes along.
+    fn go<'m>(&mut self, mappings: impl Iterator<Item = &'m Mapping>) -> Shared {
+        let mut gone = Shared::default();
+        for (mapping, many) in runs(mappings) {
+            let container = mapping.container();
+            if is_last(self.containers.entry(container), many) {
+                gone.add_container(container);
+            }
+            if mapping.is_at_loopback() && is_last(self.local.entry(mapping.link), many) {
+                gone.add_local(mapping.link);
+            }
+        }
+        gone
+    }
+}
+
+/// Counts so many less, and says whether there is none any more.
+fn is_last<K: Ord>(count: Entry<'_, K, usize>, many: usize) -> bool {
+    match count {
+        Entry::Occupied(mut count) if *count.get() > many => {
+            *count.get_mut() -= many;
+            false
+        }
+        Entry::Occupied(count) => {
+            count.remove();
+            true
+        }
+        Entry::Vacant(_) => false,
+    }
+}
+
+/// Mappings that follow one another and need the same besides their ports, with how many there are: where one
+/// leads, most of the next do.
+fn runs<'m>(
+    mappings: impl Iterator<Item = &'m Mapping>,
+) -> impl Iterator<Item = (&'m Mapping, usize)> {
+    let place = |mapping: &Mapping| (mapping.container(), mapping.is_at_loopback());
+    let mut rest = mappings.peekable();
+    std::iter::from_fn(move || {
+        let first = rest.next()?;
+        let mut many = 1;
+        while rest.next_if(|next| place(next) == place(first)).is_some() {
+            many += 1;
+        }
+        Some((first, many))
+    })
+}
+
+fn of_family(mappings: &[Mapping], is_ipv4: bool) -> impl Iterator<Item = &Mapping> + Clone {
+    mappings.iter().filter(move |mapping| mapping.is_ipv4() == is_ipv4)
+}
+
+/// Those of a family at one address each, or those at all.
+fn bound_to(mappings: &[Mapping], is_ipv4: bool, bound: Bound) -> impl Iterator<Item = Mapping> {
+    let of_kind = of_family(mappings, is_ipv4);
+    of_kind.filter(move |mapping| Bound::to(mapping.host_address) == bound).copied()
 }
 
 /// Publishes all of them, or none.
@@ -49,86 +141,70 @@ pub(super) fn create(
     netns: &Netns,
     mappings: &[Mapping],
     shown: &dyn fmt::Display,
-) -> Result<Vec<PortForwardHandle>, Error> {
+) -> Result<Vec<Owned<PortForwardHandle>>, Error> {
     let step = (ACTION, shown);
-    let handles = change(netns, step, |socket, ports, generation| {
-        add(netns, socket, ports, generation, mappings, step)
+    let first = change(netns, step, |socket, ports, generation| {
+        add(socket, ports, generation, mappings, step)
     })?;
-    local::hold(netns, &local::links_of(&handles), step).inspect_err(|_| {
-        // The error that is returned is the one that counts.
-        for handle in &handles {
-            drop(remove(handle));
-        }
-    })?;
-    Ok(handles)
-}
-
-/// What mappings have in common that need the same besides their ports: to where, and whether from loopback
-/// addresses, too.
-fn place(mapping: &Mapping) -> (Container, bool) {
-    (mapping.container(), mapping.is_at_loopback())
+    let owned = (first..).zip(mappings).map(|(number, mapping)| {
+        Owned::new(PortForwardHandle {
+            netns: netns.clone(),
+            mapping: *mapping,
+            number,
+            kept: None,
+        })
+    });
+    let owned: Vec<_> = owned.collect();
+    // An error here has all of them go again, with their owners.
+    local::hold(netns, mappings.iter(), step)?;
+    Ok(owned)
 }
 
 /// A change to the table of a family.
-struct Change<'a> {
+struct Change {
     table: PortTable,
     is_new: bool,
-    elements: Elements<'a>,
+    shared: Shared,
 }
 
+/// Adds them: the number of the first.
 fn add(
-    netns: &Netns,
     socket: &mut Socket,
     Ports { known, held }: &mut Ports,
     generation: u32,
     mappings: &[Mapping],
     step: Step<'_>,
-) -> Result<Vec<PortForwardHandle>, Error> {
+) -> Result<u64, Error> {
     let port = socket.port();
-    let is_own = |table: &PortTable| *table == PortTable::held(port, table.is_ipv4);
-    known.refuse_taken(socket, mappings, |table| !is_own(table))?;
+    known.refuse_taken(socket, mappings, |table| !table.is_of(port))?;
     let mut transaction = Operations::at_generation(generation);
-    let mut changes = Vec::new();
+    let mut changes = Vec::with_capacity(2);
     for is_ipv4 in [true, false] {
-        let of_family = || mappings.iter().filter(|one| one.is_ipv4() == is_ipv4);
-        if of_family().next().is_none() {
+        let of_family = of_family(mappings, is_ipv4);
+        if of_family.clone().next().is_none() {
             continue;
         }
+        let table = held.table(port, is_ipv4);
         let family = held.of(is_ipv4);
-        let mut elements = Elements::for_ports(of_family().map(|one| one.host_ports.len()).sum());
-        let (mut new, mut local) = (BTreeSet::new(), BTreeSet::new());
-        let mut last = None;
-        for mapping in of_family() {
-            for (port, target) in mapping.ports() {
-                elements.add_port(port, Some(target), None);
-            }
-            let (container, is_local) = place(mapping);
-            // Most of them lead where the one before does.
-            if last.replace((container, is_local)) == Some((container, is_local)) {
-                continue;
-            }
-            if !family.containers.contains_key(&container) && new.insert(container) {
-                elements.add_container(container);
-            }
-            let link = mapping.link;
-            if is_local && !family.local.contains_key(&link) && local.insert(link) {
-                elements.add_local(link);
-            }
-        }
-        let table = PortTable::held(port, is_ipv4);
         let is_new = family.mappings.is_empty();
         if is_new {
             table.push_create(&mut transaction);
         }
-        table.push_elements(&mut transaction, step, MessageType::NewElement, &elements);
-        changes.push(Change { table, is_new, elements });
+        let shared = family.come(of_family.clone());
+        let ports = |bound| bound_to(mappings, is_ipv4, bound).flat_map(PortElement::of);
+        transaction.reserve(mappings.len().saturating_mul(PortElement::MOST));
+        table.push_elements(&mut transaction, step, MessageType::NewElement, ports, &shared);
+        changes.push(Change { table, is_new, shared });
     }
     if let Err(error) = transaction.commit(socket, |_| ()) {
+        for Change { table, .. } in &changes {
+            held.of(table.is_ipv4).go(of_family(mappings, table.is_ipv4));
+        }
         if error.is_already_exists() {
-            known.refuse_taken(socket, mappings, is_own)?;
+            known.refuse_taken(socket, mappings, |table| table.is_of(port))?;
         }
         if error.is_unknown_outcome() {
-            forget_unknown(socket, &changes);
+            forget_unknown(socket, mappings, &changes);
         }
         return Err(explain(error));
     }
@@ -137,34 +213,25 @@ fn add(
 
     let first = held.next;
     held.next += mappings.len() as u64;
-    let number = |(number, mapping): (u64, &Mapping)| PortForwardHandle {
-        netns: netns.clone(),
-        mapping: *mapping,
-        number,
-        kept: None,
-    };
-    let handles: Vec<_> = (first..).zip(mappings).map(number).collect();
-    for alike in handles.chunk_by(|one, next| place(&one.mapping) == place(&next.mapping)) {
-        let PortForwardHandle { mapping, number, .. } = &alike[0];
-        let family = held.of(mapping.is_ipv4());
-        family.mappings.extend(*number..*number + alike.len() as u64);
-        *family.containers.entry(mapping.container()).or_default() += alike.len();
-        if mapping.is_at_loopback() {
-            *family.local.entry(mapping.link).or_default() += alike.len();
-        }
+    for is_ipv4 in changes.iter().map(|change| change.table.is_ipv4) {
+        let numbered = (first..).zip(mappings);
+        let of_family = numbered.filter(|(_, mapping)| mapping.is_ipv4() == is_ipv4);
+        held.of(is_ipv4).mappings.extend(of_family.map(|(number, _)| number));
     }
-    Ok(handles)
+    Ok(first)
 }
 
 /// After an answer was lost: what may be there and has no owner goes.
-fn forget_unknown(socket: &mut Socket, changes: &[Change<'_>]) {
+fn forget_unknown(socket: &mut Socket, mappings: &[Mapping], changes: &[Change]) {
     let mut transaction = Operations::new();
     let step: Step<'_> = ("delete", &"what an unread answer told of");
-    for Change { table, is_new, elements } in changes {
+    for Change { table, is_new, shared } in changes {
         if *is_new {
             table.push_delete(&mut transaction, step);
         } else {
-            table.push_elements(&mut transaction, step, MessageType::DeleteElement, elements);
+            let ports =
+                |bound| bound_to(mappings, table.is_ipv4, bound).flat_map(PortElement::gone);
+            table.push_elements(&mut transaction, step, MessageType::DeleteElement, ports, shared);
         }
     }
     transaction.commit(socket, |_| ()).ok();
@@ -172,20 +239,26 @@ fn forget_unknown(socket: &mut Socket, changes: &[Change<'_>]) {
 
 /// By its number, if it is still there; with the last of the family goes the table.
 pub(super) fn remove(handle: &PortForwardHandle) -> Result<(), Error> {
-    let taken = with(&handle.netns, (STOP, handle), |socket, Ports { known, held }| {
-        take(socket, known, held, handle).inspect_err(|_| known.forget())
-    });
-    let is_last = match &taken {
-        Ok(is_last) => *is_last,
-        // A first try may have come no further.
-        Err(error) => error.is_not_found() && handle.mapping.is_at_loopback(),
-    };
-    let settled = if is_last { local::settle(&handle.netns) } else { Ok(false) };
-    let forgotten = match &taken {
-        Ok(_) => stale::forget_own(&handle.netns, &[handle.mapping]),
-        Err(_) => Ok(()),
-    };
-    settled.and(taken.map(drop)).and(forgotten)
+    if take_all(&handle.netns, &[handle])? {
+        Ok(())
+    } else {
+        Err(Cause::from(Errno::ENOENT).doing(STOP, handle).in_namespace(&handle.netns))
+    }
+}
+
+/// Many of one namespace, in few transactions; none where that can't be done.
+pub(super) fn remove_all(handles: &[&PortForwardHandle]) -> Option<Vec<Result<(), Error>>> {
+    let netns = &handles.first()?.netns;
+    let mut numbers: Vec<_> = handles.iter().map(|handle| handle.number).collect();
+    numbers.sort_unstable();
+    if numbers.windows(2).any(|pair| pair[0] == pair[1]) {
+        return None;
+    }
+    for handles in handles.chunks(AT_ONCE) {
+        take_all(netns, handles).ok()?;
+    }
+    // What was gone before is no failure.
+    Some(handles.iter().map(|_| Ok(())).collect())
 }
 
 /// Whether it has not been deleted.
@@ -196,71 +269,93 @@ pub(super) fn is_there(handle: &PortForwardHandle) -> bool {
     is_there.unwrap_or(false)
 }
 
-/// Takes it away. Whether it was the last that had its link route loopback addresses.
+/// Removes those that are there, and what can't be part of the transaction; whether it was all of them.
+fn take_all(netns: &Netns, handles: &[&PortForwardHandle]) -> Result<bool, Error> {
+    let Some(first) = handles.first() else { return Ok(true) };
+    let step: Step<'_> = (STOP, first);
+    let Taken { there, is_last_local } = with(netns, step, |socket, Ports { known, held }| {
+        take(socket, known, held, handles, step).inspect_err(|_| known.forget())
+    })?;
+    let settled = if is_last_local { local::settle(netns) } else { Ok(false) };
+    stale::forget_own(netns, &there)?;
+    settled.map(|_| there.len() == handles.len())
+}
+
+struct Taken {
+    there: Vec<Mapping>,
+    /// Whether links may have to be as they were before.
+    is_last_local: bool,
+}
+
 fn take(
     socket: &mut Socket,
     known: &mut Known,
     held: &mut HeldPorts,
-    handle: &PortForwardHandle,
-) -> Result<bool, Error> {
-    let step: Step<'_> = (STOP, handle);
-    let PortForwardHandle { mapping, number, .. } = *handle;
-    let table = PortTable::held(socket.port(), mapping.is_ipv4());
-    let family = held.of(mapping.is_ipv4());
-    if !family.mappings.contains(number) {
-        return Err(Cause::from(Errno::ENOENT).doing(step.0, step.1));
-    }
-    let is_last = family.mappings.len() == 1;
-    let count = family.containers.get(&mapping.container()).copied().unwrap_or(1);
-    let mut elements = Elements::for_ports(mapping.host_ports.len());
-    for (port, _) in mapping.ports() {
-        elements.add_port(port, None, None);
-    }
-    if count <= 1 {
-        elements.add_container(mapping.container());
-    }
-    let local = family.local.get(&mapping.link).copied().unwrap_or(1);
-    let is_last_local = mapping.is_at_loopback() && local <= 1;
-    if is_last_local {
-        elements.add_local(mapping.link);
-    }
-    let mut delete = |transaction: Operations<'_>| {
-        let mut transaction = transaction;
-        if is_last {
-            table.push_delete(&mut transaction, step);
+    handles: &[&PortForwardHandle],
+    step: Step<'_>,
+) -> Result<Taken, Error> {
+    let port = socket.port();
+    let (mut there, mut is_last_local) = (Vec::with_capacity(handles.len()), false);
+    for PortForwardHandle { mapping, number, .. } in handles {
+        if held.of(mapping.is_ipv4()).mappings.contains(*number) {
+            there.push(*mapping);
         } else {
-            table.push_elements(&mut transaction, step, MessageType::DeleteElement, &elements);
+            // A first try may have come no further.
+            is_last_local |= mapping.is_at_loopback();
+        }
+    }
+    let mut changes = Vec::with_capacity(2);
+    for is_ipv4 in [true, false] {
+        let of_family = of_family(&there, is_ipv4);
+        let many = of_family.clone().count();
+        if many > 0 {
+            let table = held.table(port, is_ipv4);
+            let family = held.of(is_ipv4);
+            let (is_last, shared) = (family.mappings.len() == many, family.go(of_family));
+            is_last_local |= !shared.local.is_empty();
+            changes.push((table, is_last, shared));
+        }
+    }
+    if changes.is_empty() {
+        return Ok(Taken { there, is_last_local });
+    }
+    let mut delete = |generation: Option<u32>| {
+        let mut transaction = generation.map_or_else(Operations::new, Operations::at_generation);
+        for (table, is_last, shared) in &changes {
+            if *is_last {
+                table.push_delete(&mut transaction, step);
+            } else {
+                let of_kind = |bound| bound_to(&there, table.is_ipv4, bound);
+                let ports = |bound| of_kind(bound).flat_map(PortElement::gone);
+                let kind = MessageType::DeleteElement;
+                table.push_elements(&mut transaction, step, kind, ports, shared);
+            }
         }
         transaction.commit(socket, |_| ())
     };
     // Nobody else can change the table. The generation says whether what is known of others stays true.
-    let deleted = match known.generation().map(|known| delete(Operations::at_generation(known))) {
+    let deleted = match known.generation().map(|known| delete(Some(known))) {
         Some(Err(error)) if is_outdated(&error) => None,
         tried => tried,
     };
     let deleted = deleted.unwrap_or_else(|| {
         known.forget();
-        delete(Operations::new())
+        delete(None)
     });
-    // Gone may be the work of a first try whose answer was lost.
     match deleted {
         Ok(()) => known.committed(),
-        Err(error) if error.is_not_found() => known.forget(),
-        Err(error) => return Err(error),
+        // Gone may be the work of a first try whose answer was lost. Of many, one may be.
+        Err(error) if error.is_not_found() && there.len() == 1 => known.forget(),
+        Err(error) => {
+            for (table, ..) in &changes {
+                held.of(table.is_ipv4).come(of_family(&there, table.is_ipv4));
+            }
+            return Err(error);
+        }
     }
-    if is_last {
-        known.gone(&table);
+    changes.iter().filter(|(_, is_last, _)| *is_last).for_each(|(table, ..)| known.gone(table));
+    for PortForwardHandle { mapping, number, .. } in handles {
+        held.of(mapping.is_ipv4()).mappings.remove(*number);
     }
-    let family = held.of(mapping.is_ipv4());
-    family.mappings.remove(number);
-    match family.containers.get_mut(&mapping.container()) {
-        Some(count) if *count > 1 => *count -= 1,
-        _ => drop(family.containers.remove(&mapping.container())),
-    }
-    match family.local.get_mut(&mapping.link) {
-        _ if !mapping.is_at_loopback() => {}
-        Some(count) if *count > 1 => *count -= 1,
-        _ => drop(family.local.remove(&mapping.link)),
-    }
-    Ok(is_last_local)
+    Ok(Taken { there, is_last_local })
 }

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use super::guard::{self, GUARD, Guard, Noted};
 use super::handle::PortForwardHandle;
 use super::loopback::{put_back, route_loopback, routes_loopback};
+use super::mapping::Mapping;
 use super::ruleset::LOCAL;
 use super::tables::{Known, Step, change, unchanged};
 use crate::error::{Cause, Error};
@@ -20,24 +21,27 @@ use crate::wire::nft::data::Value;
 use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::message::{Family, MessageType};
 
-/// Those by which a loopback address leads to a mapping.
-pub(super) fn links_of<'a>(
-    handles: impl IntoIterator<Item = &'a PortForwardHandle>,
-) -> BTreeSet<u32> {
-    let local = handles.into_iter().filter(|handle| handle.mapping.is_at_loopback());
-    local.map(|handle| handle.mapping.link).collect()
-}
-
 /// Has answers for loopback addresses come back by links that mappings need it of: first what drops, then
 /// the switch.
-pub(super) fn hold(netns: &Netns, links: &BTreeSet<u32>, step: Step<'_>) -> Result<(), Error> {
-    if links.is_empty() {
+pub(super) fn hold<'m>(
+    netns: &Netns,
+    mappings: impl Iterator<Item = &'m Mapping> + Clone,
+    step: Step<'_>,
+) -> Result<(), Error> {
+    let local = mappings.filter(|mapping| mapping.is_at_loopback());
+    if local.clone().next().is_none() {
         return Ok(());
     }
     let mut switched = BTreeSet::new();
     change(netns, step, |socket, ports, generation| {
         let known = &mut ports.known;
-        let unsure: Vec<_> = links.difference(&known.routed).copied().collect();
+        let mut unsure = Vec::new();
+        for Mapping { link, .. } in local.clone() {
+            // Where one leads, most of the next do.
+            if !known.routed.contains(link) && !unsure.contains(link) {
+                unsure.push(*link);
+            }
+        }
         if unsure.is_empty() {
             return Ok(());
         }

@@ -8,8 +8,9 @@ use nix::errno::Errno;
 use super::builder::{ACTION, PortForward};
 use crate::error::{Cause, Error};
 use crate::link::Ipv4Conf;
-use crate::netlink::{RequestType, RouteRequest};
+use crate::netlink::{Batch, RequestType};
 use crate::netns::Netns;
+use crate::wire::attribute::Writer;
 use crate::wire::route::{AF_INET, AF_INET6, RTA_DST, RTMSG, RouteView};
 
 /// A route to this namespace itself (`include/uapi/linux/rtnetlink.h`).
@@ -65,10 +66,13 @@ fn route_to<T>(
     };
     let mut header = [0; RTMSG];
     [header[0], header[1]] = [family, length];
-    let request = RouteRequest::new(RequestType::GetRoute, &header, |out| out.ip(RTA_DST, address));
-    netns.route(|socket| {
-        socket.get(|batch| batch.push(&request, 0), |answer| read(RouteView::read(answer)?))
-    })
+    let question = |batch: &mut Batch| {
+        batch.request(RequestType::GetRoute as u16, 0, |out| {
+            out.extend_from_slice(&header);
+            Writer::new(out).ip(RTA_DST, address);
+        })
+    };
+    netns.route(|socket| socket.get(question, |answer| read(RouteView::read(answer)?)))
 }
 
 /// Whether loopback addresses may be routed by the link at this index.

@@ -1,6 +1,6 @@
 //! A mapping: what is forwarded, and by which link.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -33,10 +33,14 @@ pub(super) struct Mapping {
 
 impl Mapping {
     /// Each port with where it leads.
-    pub(super) fn ports(self) -> impl Iterator<Item = (Port, (IpAddr, u16))> {
-        let Self { protocol, host_address, target, .. } = self;
-        let pairs = self.host_ports.iter().zip(self.target_ports.iter());
-        pairs.map(move |(port, to)| ((protocol, host_address, port), (target, to)))
+    pub(super) fn ports(self) -> impl Iterator<Item = (Port, (IpAddr, u16))> + Clone {
+        let Self { protocol, host_address, host_ports, target, target_ports, .. } = self;
+        let (first, last, to) = (host_ports.first(), host_ports.last(), target_ports.first());
+        // There are as many on both sides, and no port 0. Quicker than two ranges in step.
+        (0..last.saturating_sub(first).saturating_add(1)).map(move |nth| {
+            let (port, target_port) = (first.wrapping_add(nth), to.wrapping_add(nth));
+            ((protocol, host_address, port), (target, target_port))
+        })
     }
 
     pub(super) fn is_ipv4(self) -> bool {
@@ -113,7 +117,7 @@ pub(super) fn find_links(
     forwards: &[PortForward],
     mappings: &mut [Mapping],
 ) -> Result<(), Error> {
-    let mut known: HashMap<IpAddr, u32> = HashMap::new();
+    let mut known: BTreeMap<IpAddr, u32> = BTreeMap::new();
     let mut last = None;
     for (forward, mapping) in forwards.iter().zip(mappings) {
         let target = mapping.target;
@@ -122,13 +126,16 @@ pub(super) fn find_links(
             continue;
         }
         mapping.link = match last {
-            Some((link, same)) if same == target => link,
-            _ => match known.get(&target) {
-                Some(link) => *link,
-                None => *known.entry(target).or_insert(link_to(netns, forward, target)?),
-            },
+            Some((same, link)) if same == target => link,
+            _ => {
+                known.extend(last);
+                match known.get(&target) {
+                    Some(link) => *link,
+                    None => link_to(netns, forward, target)?,
+                }
+            }
         };
-        last = Some(mapping.container());
+        last = Some((target, mapping.link));
     }
     Ok(())
 }

@@ -12,10 +12,15 @@ pub(super) struct Numbers {
 
 impl Numbers {
     /// That these are in it, too, none of which was.
-    pub(super) fn extend(&mut self, new: Range<u64>) {
-        if !new.is_empty() {
-            self.len += usize::try_from(new.end - new.start).unwrap_or(usize::MAX);
-            self.rows.insert(new.start, new.end);
+    pub(super) fn extend(&mut self, new: impl Iterator<Item = u64>) {
+        let mut new = new.peekable();
+        while let Some(start) = new.next() {
+            let mut end = start + 1;
+            while new.next_if_eq(&end).is_some() {
+                end += 1;
+            }
+            self.len += usize::try_from(end - start).unwrap_or(usize::MAX);
+            self.rows.insert(start, end);
         }
     }
 

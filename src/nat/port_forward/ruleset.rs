@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
-use super::elements::Elements;
+use super::elements::{Bound, PortElement, Shared};
 use super::mapping::{Mapping, Port};
 use crate::nat::chains::NatChain;
 use crate::nft::Operations;
@@ -53,9 +54,10 @@ pub(super) const PERSISTENT: &str = "netloom-ports";
 /// The table of a family, by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PortTable {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) is_ipv4: bool,
-    is_held: bool,
+    /// The socket that holds it; none where it is the persistent one.
+    owner: Option<u32>,
 }
 
 /// What makes the persistent table ours: its comment.
@@ -64,12 +66,13 @@ pub(super) const MARK: &str = "published ports of netloom, by tag";
 impl PortTable {
     /// Of the owner with this socket. Its number makes the name unique for as long as it lives.
     pub(super) fn held(socket_port: u32, is_ipv4: bool) -> Self {
-        Self { name: format!("{PERSISTENT}-{socket_port}"), is_ipv4, is_held: true }
+        let name = format!("{PERSISTENT}-{socket_port}").into();
+        Self { name, is_ipv4, owner: Some(socket_port) }
     }
 
     /// The one that nobody owns.
     pub(super) fn persistent(is_ipv4: bool) -> Self {
-        Self { name: PERSISTENT.into(), is_ipv4, is_held: false }
+        Self { name: PERSISTENT.into(), is_ipv4, owner: None }
     }
 
     /// A table that the kernel lists, where it is one of published ports.
@@ -85,16 +88,21 @@ impl PortTable {
             None if is_marked() => Self::persistent(is_ipv4),
             None => return None,
         };
-        Some(found).filter(|found| table.name.as_deref() == Some(&found.name))
+        Some(found).filter(|found| table.name.as_deref() == Some(&*found.name))
     }
 
     pub(super) fn is_held(&self) -> bool {
-        self.is_held
+        self.owner.is_some()
+    }
+
+    /// Whether it is of the owner with this socket.
+    pub(super) fn is_of(&self, socket_port: u32) -> bool {
+        self.owner == Some(socket_port)
     }
 
     /// Who has a port, by its element.
     pub(super) fn holder(&self, (protocol, host_address, port): Port, element: &Element) -> String {
-        if !self.is_held {
+        if !self.is_held() {
             let tag = element.userdata.as_ref().and_then(UserData::as_comment);
             return format!("`{}`", tag.unwrap_or_default());
         }
@@ -124,24 +132,24 @@ impl PortTable {
         if self.is_ipv4 { Family::Ip } else { Family::Ip6 }
     }
 
-    /// Adds or deletes elements.
-    pub(super) fn push_elements<'a>(
+    /// Adds or deletes ports, those at one address and those at any, and what they share.
+    pub(super) fn push_elements<'a, 'p, P: Iterator<Item = PortElement<'p>>>(
         &self,
         transaction: &mut Operations<'a>,
         step: (&'static str, &'a dyn fmt::Display),
         kind: MessageType,
-        elements: &Elements<'_>,
+        ports: impl Fn(Bound) -> P,
+        shared: &Shared,
     ) {
         let flags = match kind {
             MessageType::NewElement => NLM_F_CREATE | NLM_F_EXCL,
             _ => 0,
         };
-        let Elements { addressed, any, hairpin, local } = elements;
         let of = |set| ElementsOf::new(&self.name, set);
-        for (set, elements) in [(ADDRESSED, addressed), (ANY, any)] {
-            transaction.push_elements(step, kind, flags, self.family(), (&of(set), elements));
+        for (set, bound) in [(ADDRESSED, Bound::One), (ANY, Bound::Any)] {
+            transaction.push_elements(step, kind, flags, self.family(), (&of(set), ports(bound)));
         }
-        for (set, elements) in [(HAIRPIN, hairpin), (LOCAL, local)] {
+        for (set, elements) in [(HAIRPIN, &shared.hairpin), (LOCAL, &shared.local)] {
             transaction.push_elements(step, kind, flags, self.family(), (&of(set), elements));
         }
     }
@@ -160,7 +168,7 @@ impl PortTable {
         let create = NLM_F_CREATE | NLM_F_EXCL;
         let step = |what: &'static &'static str| ("add", what as &dyn fmt::Display);
         let family = self.family();
-        let (flags, userdata) = if self.is_held {
+        let (flags, userdata) = if self.is_held() {
             (TableFlags::OWNER, None)
         } else {
             (TableFlags::empty(), UserData::comment(MARK))
@@ -175,7 +183,7 @@ impl PortTable {
 
     /// Has its rules be those it was made with, where somebody took some away.
     pub(super) fn push_mend(&self, transaction: &mut Operations<'_>) {
-        let all = Rule { table: self.name.clone(), ..Rule::default() };
+        let all = Rule { table: self.name.to_string(), ..Rule::default() };
         let step = ("mend", &"the rules for ports" as &dyn fmt::Display);
         transaction.push(step, MessageType::DeleteRule, 0, self.family(), &all);
         self.push_chains(transaction);
@@ -257,13 +265,13 @@ impl PortTable {
             map(ANY, 2, &[protocol, port], 8)?,
             set(HAIRPIN, 3, &[link, link, address], 8 + length, None)?,
         ];
-        if self.is_held && self.is_ipv4 {
+        if self.is_held() && self.is_ipv4 {
             sets.push(Set {
                 userdata: Some(UserData::of_set(ByteOrder::Host)),
                 ..set(LOCAL, 5, &[link], 4, None)?
             });
         }
-        if !self.is_held {
+        if !self.is_held() {
             let hash = DataType::IPV6_ADDRESS;
             sets.push(counted(TAGS, 4, &[hash, port], 20, Some(3 * SIZE))?);
             if self.is_ipv4 {
@@ -291,7 +299,7 @@ impl PortTable {
             nat(NatChain::Output, jump),
             nat(NatChain::Postrouting, self.masquerade()),
         ];
-        if !self.is_held {
+        if !self.is_held() {
             chains.insert(0, (Chain::by_name(&self.name, MAPPINGS), Vec::new()));
         }
         if self.is_ipv4 {

@@ -22,12 +22,9 @@ use crate::nft::undo::Made;
 use crate::wire::message::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_REPLACE};
 use crate::wire::nft::codec::Codec;
 use crate::wire::nft::element as wire_element;
-use crate::wire::nft::element::ElementsOf;
+use crate::wire::nft::element::{ElementsOf, ListElement};
 use crate::wire::nft::message::{MessageType, append};
 use crate::wire::nft::rule as wire_rule;
-
-/// Elements of addresses that fill a message.
-const AT_ONCE: usize = 3000;
 
 impl Transaction {
     pub(super) fn begin(&mut self, action: &'static str, object: impl fmt::Display) {
@@ -257,13 +254,8 @@ impl Transaction {
                     self.push(MessageType::NewSet, NLM_F_CREATE, table, &set);
                     let name = set.name.unwrap_or_default();
                     let of = ElementsOf { set_id: set.id, ..ElementsOf::new(&table.name, &name) };
-                    self.push_elements(
-                        table,
-                        &of,
-                        &elements,
-                        MessageType::NewElement,
-                        NLM_F_CREATE,
-                    );
+                    let kind = MessageType::NewElement;
+                    self.push_elements(table, &of, elements, kind, NLM_F_CREATE);
                 }
                 let place = self.push(MessageType::NewRule, flags, table, &message);
                 if rule.names_nothing() {
@@ -286,15 +278,22 @@ impl Transaction {
             return self.refuse_for("no element was named");
         }
         let of = ElementsOf::new(&set.table.name, &set.name);
-        // Intervals have to be seen together, as they must not overlap. The rest goes in parts that stay in
-        // the cache: 100,000 elements took half as long again at once.
-        let together = set.shape.interval && !set.shape.is_concat();
-        let part = if together { elements.len() } else { AT_ONCE };
-        for elements in elements.chunks(part) {
-            match set.shape.encode(elements, kind == MessageType::NewElement) {
-                Err(reason) => return self.refuse_for(reason),
-                Ok(encoded) => self.push_elements(&set.table, &of, &encoded, kind, flags),
-            }
+        let with_data = kind == MessageType::NewElement;
+        // Intervals have to be seen together, as they must not overlap.
+        if set.shape.interval && !set.shape.is_concat() {
+            return match set.shape.encode(elements, with_data) {
+                Err(reason) => self.refuse_for(reason),
+                Ok(encoded) => self.push_elements(&set.table, &of, encoded, kind, flags),
+            };
+        }
+        self.batch.reserve(elements.len().saturating_mul(set.shape.listed_len()));
+        let mut refused = None;
+        let listed = elements.iter().map_while(|element| {
+            set.shape.listed(element, with_data).map_err(|reason| refused = Some(reason)).ok()
+        });
+        self.push_elements(&set.table, &of, listed, kind, flags);
+        if let Some(reason) = refused {
+            self.refuse_for(reason);
         }
     }
 
@@ -302,17 +301,16 @@ impl Transaction {
     pub(super) fn push_elements(
         &mut self,
         table: &TableHandle,
-        of: &ElementsOf,
-        mut elements: &[wire_element::Element],
+        of: &ElementsOf<'_>,
+        elements: impl IntoIterator<Item = impl ListElement>,
         kind: MessageType,
         flags: u16,
     ) {
-        while !elements.is_empty() {
-            let mut written = 0;
+        let mut rest = elements.into_iter().peekable();
+        while rest.peek().is_some() {
             self.push_with(kind, flags, table, |out| {
-                written = wire_element::encode_list(of, elements, out);
+                wire_element::encode_list(of, &mut rest, out);
             });
-            elements = elements.get(written.max(1)..).unwrap_or_default();
         }
     }
 }

@@ -16,6 +16,7 @@ use super::generation::Generation;
 use super::interval::{DataKind, Shape};
 use super::number::Number;
 use super::object::{Object, ObjectHandle};
+use super::operations::{FEW, FEW_BYTES};
 use super::rule::Rule;
 use super::rule_handle::RuleHandle;
 use super::set::{self, Map, Set, Spec};
@@ -91,12 +92,14 @@ impl Transaction {
     /// One that changes nothing yet.
     #[doc(alias("nft -f", "NFNL_MSG_BATCH_BEGIN"))]
     pub fn new(netns: &Netns) -> Self {
-        let mut batch = Batch::default();
+        let mut batch = Batch::with_room(FEW, FEW_BYTES);
         batch.append(|out| drop(append_batch_begin(out, 0, Some(0))));
+        let mut messages = Vec::with_capacity(FEW);
+        messages.push(0);
         Self {
             netns: netns.clone(),
             batch,
-            messages: vec![0],
+            messages,
             operations: Vec::new(),
             numbers: Vec::new(),
             makes: HashSet::new(),

@@ -21,6 +21,8 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_set_elem_attributes`.
 
+use std::borrow::Cow;
+use std::iter::Peekable;
 use std::time::Duration;
 
 use bitflags::bitflags;
@@ -126,30 +128,30 @@ impl Codec for Element {
 
 /// The set whose elements a list holds. A deletion of this alone takes all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct ElementsOf {
-    pub(crate) table: String,
-    pub(crate) set: String,
+pub(crate) struct ElementsOf<'a> {
+    pub(crate) table: Cow<'a, str>,
+    pub(crate) set: Cow<'a, str>,
     /// Needed for a set of the same batch that has no name of its own yet.
     pub(crate) set_id: Option<u32>,
 }
 
-impl ElementsOf {
-    pub(crate) fn new(table: &str, set: &str) -> Self {
-        Self { table: table.to_owned(), set: set.to_owned(), set_id: None }
+impl<'a> ElementsOf<'a> {
+    pub(crate) fn new(table: &'a str, set: &'a str) -> Self {
+        Self { table: table.into(), set: set.into(), set_id: None }
     }
 }
 
-impl Codec for ElementsOf {
+impl Codec for ElementsOf<'_> {
     fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_SET_ELEM_LIST_TABLE, &self.table);
-        out.field(NFTA_SET_ELEM_LIST_SET, &self.set);
+        out.string(NFTA_SET_ELEM_LIST_TABLE, &self.table);
+        out.string(NFTA_SET_ELEM_LIST_SET, &self.set);
         out.optional(NFTA_SET_ELEM_LIST_SET_ID, self.set_id.as_ref());
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
         Some(Self {
-            table: attributes.field(NFTA_SET_ELEM_LIST_TABLE)?,
-            set: attributes.field(NFTA_SET_ELEM_LIST_SET)?,
+            table: attributes.field::<String>(NFTA_SET_ELEM_LIST_TABLE)?.into(),
+            set: attributes.field::<String>(NFTA_SET_ELEM_LIST_SET)?.into(),
             set_id: attributes.field(NFTA_SET_ELEM_LIST_SET_ID),
         })
     }
@@ -207,8 +209,8 @@ impl ListElement for PlainElement<'_> {
 /// Writes as many of the elements as fit into one message and tells how many; the next message goes
 /// on with those after them.
 pub(crate) fn encode_list(
-    of: &ElementsOf,
-    elements: impl IntoIterator<Item = impl ListElement>,
+    of: &ElementsOf<'_>,
+    elements: &mut Peekable<impl Iterator<Item = impl ListElement>>,
     out: &mut Writer<'_>,
 ) -> usize {
     of.encode(out);

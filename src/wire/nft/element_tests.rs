@@ -9,9 +9,10 @@ use crate::wire::nft::expr::limit::Limit;
 use crate::wire::nft::message::{Family, MessageType, append};
 use crate::wire::nft::testing::{bytes_of, hex};
 
-fn list(of: &ElementsOf, elements: &[Element]) -> Vec<u8> {
+fn list(of: &ElementsOf<'_>, elements: &[Element]) -> Vec<u8> {
     let mut out = Vec::new();
-    let written = encode_list(of, elements, &mut Writer::new(&mut out));
+    let mut rest = elements.iter().peekable();
+    let written = encode_list(of, &mut rest, &mut Writer::new(&mut out));
     assert_eq!(written, elements.len());
     out
 }
@@ -168,18 +169,17 @@ fn elements_with_objects_and_expressions_as_nft_sends_them() {
 fn more_elements_than_one_message_holds_go_into_several() {
     let elements: Vec<_> = (0..10_000_u32).map(Element::new).collect();
     let of = ElementsOf::new("t", "s");
-    let (mut out, mut read, mut rest) = (Vec::new(), Vec::new(), elements.as_slice());
-    while !rest.is_empty() {
+    let (mut out, mut read, mut rest) = (Vec::new(), Vec::new(), elements.iter().peekable());
+    while rest.peek().is_some() {
         out.clear();
         let mut written = 0;
         append(&mut out, MessageType::NewElement, 0, 1, Family::Ip, |message| {
-            written = encode_list(&of, rest, message);
+            written = encode_list(&of, &mut rest, message);
         })
         .unwrap();
         assert!(written > 0);
         assert!(out.len() < 66_000);
         read.extend(decode_list(Attributes::new(&out[20..])));
-        rest = &rest[written..];
     }
     assert_eq!(read, elements);
 }
@@ -188,7 +188,8 @@ fn more_elements_than_one_message_holds_go_into_several() {
 fn the_smallest_elements_of_a_list_have_types_that_are_no_flags() {
     let elements = vec![Element::default(); 20_000];
     let mut out = Vec::new();
-    let written = encode_list(&ElementsOf::new("t", "s"), &elements, &mut Writer::new(&mut out));
+    let mut rest = elements.iter().peekable();
+    let written = encode_list(&ElementsOf::new("t", "s"), &mut rest, &mut Writer::new(&mut out));
     assert_eq!(written, 16_382, "four bytes each");
     assert_eq!(decode_list(Attributes::new(&out)).count(), written);
 }

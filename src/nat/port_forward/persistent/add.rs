@@ -10,7 +10,7 @@ use super::{take, unwritable};
 use crate::error::{Cause, Error};
 use crate::nat::guarded::NotOurs;
 use crate::nat::port_forward::builder::ACTION;
-use crate::nat::port_forward::elements::Elements;
+use crate::nat::port_forward::elements::{PortElement, Shared};
 use crate::nat::port_forward::handle::{Kept, PortForwardHandle};
 use crate::nat::port_forward::local;
 use crate::nat::port_forward::mapping::{Mapping, explain};
@@ -79,8 +79,7 @@ pub(crate) fn create(
         }
     };
     let handles = added.inspect_err(|_| delete(&unknown))?;
-    let links = local::links_of(&handles);
-    local::hold(netns, &links, step).inspect_err(|_| delete(&handles))?;
+    local::hold(netns, mappings.iter(), step).inspect_err(|_| delete(&handles))?;
     Ok(handles)
 }
 
@@ -136,7 +135,7 @@ fn prepare<'a>(
         }
         let table = PortTable::persistent(is_ipv4);
         if known.is_foreign(&table) {
-            return Err(NotOurs::Foreign(table.name).explain(step.0, step.1));
+            return Err(NotOurs::Foreign(table.name.to_string()).explain(step.0, step.1));
         }
         if !known.has(&table) {
             table.push_create(&mut transaction);
@@ -150,7 +149,7 @@ fn prepare<'a>(
             of_family.iter().flat_map(|(_, mapping, tag)| notes_of(mapping, &wanted.tags[*tag]));
         ledger.read(socket, notes).map_err(doing)?;
         note_places(ledger, &of_family)?;
-        let mut elements = Elements::for_ports(of_family.len());
+        let mut ports: Vec<PortElement<'_>> = Vec::with_capacity(of_family.len());
         let mut tags: Vec<_> = wanted.tags.iter().map(|_| None).collect();
         for (at, mapping, tag) in &of_family {
             let (counted, tag) = (&mut tags[*tag], &wanted.tags[*tag]);
@@ -161,9 +160,8 @@ fn prepare<'a>(
             let place = next_place(count, mapping, tag)?;
             ledger.comes(Note::Mapping(tag.hash, place), Text::of_mapping(mapping, number));
             ledger.came(mapping.ports().map(|(port, _)| port), number);
-            for (port, target) in mapping.ports() {
-                elements.add_port(port, Some(target), tag.comment);
-            }
+            let elements = PortElement::of(*mapping);
+            ports.extend(elements.map(|port| PortElement { comment: tag.comment, ..port }));
             seen_at[*at] = place;
         }
         for (tag, count) in wanted.tags.iter().zip(&tags) {
@@ -171,7 +169,9 @@ fn prepare<'a>(
                 ledger.set(Note::Tag(tag.hash), Text::new(*count, &*tag.text));
             }
         }
-        table.push_elements(&mut transaction, step, MessageType::NewElement, &elements);
+        let of = |bound| ports.iter().copied().filter(move |port| port.bound() == bound);
+        let kind = MessageType::NewElement;
+        table.push_elements(&mut transaction, step, kind, of, &Shared::default());
         ledger.push(&mut transaction, step).ok_or_else(|| unwritable(step))?;
     }
     let all = wanted.mappings.iter().zip(&wanted.tag_of).zip(seen_at);

@@ -8,7 +8,7 @@ use super::record::Record;
 use super::{own_ports, unwritable};
 use crate::error::{Cause, Error};
 use crate::nat::port_forward::builder::STOP;
-use crate::nat::port_forward::elements::Elements;
+use crate::nat::port_forward::elements::{PortElement, Shared};
 use crate::nat::port_forward::handle::{Kept, PortForwardHandle};
 use crate::nat::port_forward::local;
 use crate::nat::port_forward::mapping::Mapping;
@@ -85,7 +85,7 @@ fn take(
             taken.is_last_local |= of_family().any(|handle| handle.mapping.is_at_loopback());
             continue;
         }
-        let mut elements = Elements::default();
+        let mut gone_ports = Vec::new();
         let kept = of_family().filter_map(|handle| Some((*handle, handle.kept.as_ref()?)));
         let kept: Vec<_> = kept.collect();
         let notes = kept.iter().flat_map(|(handle, kept)| places_of(&handle.mapping, kept));
@@ -105,9 +105,8 @@ fn take(
                 } else {
                     own_ports(socket, known, &table, handle, kept).map_err(doing)?
                 };
-                for port in own {
-                    elements.add_port(port, None, None);
-                }
+                let gone = |port| PortElement { port, target: None, comment: None };
+                gone_ports.extend(own.into_iter().map(gone));
             }
         }
         let ledger = known.ledger(&table);
@@ -115,7 +114,9 @@ fn take(
             table.push_delete(&mut transaction, step);
             gone.push(table);
         } else {
-            table.push_elements(&mut transaction, step, MessageType::DeleteElement, &elements);
+            let of = |bound| gone_ports.iter().copied().filter(move |port| port.bound() == bound);
+            let kind = MessageType::DeleteElement;
+            table.push_elements(&mut transaction, step, kind, of, &Shared::default());
             ledger.push(&mut transaction, step).ok_or_else(|| unwritable(step))?;
         }
     }
