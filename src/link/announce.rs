@@ -45,7 +45,7 @@ impl Link {
     }
 
     fn notify_by_ndisc(&self) -> Result<Owned<SysctlHandle>, Error> {
-        let link = (self.index, self.name.as_str());
+        let link = (self.index, &*self.name);
         let setting = ("ipv6/conf", "ndisc_notify");
         Sysctl::create_on_link(&self.netns, link, setting, 1).map(Owned::new)
     }

@@ -99,7 +99,7 @@ impl Link {
             Err(error) if error.errno() == Some(Errno::EBUSY) && has_it() => {}
             renamed => renamed?,
         }
-        name.clone_into(&mut self.name);
+        self.name = name.into();
         Ok(())
     }
 
@@ -159,7 +159,7 @@ impl Link {
         };
         let there = listed().or_else(|_| listed());
         self.netns = namespace.clone();
-        self.name = name;
+        self.name = name.into();
         self.index = NOWHERE;
         let found = there?.into_iter().min();
         self.index = found.unwrap_or(NOWHERE);

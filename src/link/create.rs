@@ -44,7 +44,7 @@ pub(super) fn create_link(
     let born = |(index, identity)| Link {
         netns: netns.clone(),
         index,
-        name: settings.name.clone(),
+        name: settings.name.as_str().into(),
         identity,
     };
     let failure = match (sent, echo) {

@@ -1,6 +1,7 @@
 //! The handle of a link: its namespace and index.
 
 use std::fmt;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 
@@ -25,7 +26,8 @@ use crate::wire::link::{LinkView, WhichLink};
 pub struct Link {
     pub(super) netns: Netns,
     pub(super) index: u32,
-    pub(super) name: String,
+    /// Shared with those that name it, which may be many.
+    pub(super) name: Arc<str>,
     pub(super) identity: Identity,
 }
 
@@ -54,7 +56,7 @@ impl Netns {
 
     fn handle_of(&self, view: LinkView<'_>) -> Option<Link> {
         let identity = Identity::of(view);
-        let name = view.name()?.into_owned();
+        let name = view.name()?.into();
         Some(Link { netns: self.clone(), index: view.index, name, identity })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use super::handle::Link;
 use nix::errno::Errno;
@@ -17,13 +18,14 @@ pub struct LinkRef(Reference);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Reference {
     Name(String),
-    Identity { netns: NetnsId, index: u32, name: String },
+    Identity { netns: NetnsId, index: u32, name: Arc<str> },
 }
 
 impl LinkRef {
     pub(crate) fn name(&self) -> &str {
         match &self.0 {
-            Reference::Name(name) | Reference::Identity { name, .. } => name,
+            Reference::Name(name) => name,
+            Reference::Identity { name, .. } => name,
         }
     }
 

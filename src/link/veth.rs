@@ -176,7 +176,7 @@ impl VethPair {
         };
         let kind = near_link.identity.kind.clone();
         let identity = Identity { kind, mac: Some(peer_mac), link: Some(near_link.index) };
-        let name = peer_end.name.clone();
+        let name = peer_end.name.as_str().into();
         let far = Link { netns: peer.clone(), index: peer_index, name, identity };
         let veth = Owned::new(Veth { near: near_link, peer: far });
         let explain = |error, netns, end: &Settings, index| match (&end.master, index) {

@@ -48,17 +48,25 @@ const MAIN: u32 = 254;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct Route {
+    // There are many of them: what few have has no room in them, as what is read drives out of the cache what
+    // the kernel needs there.
     destination: Option<Destination>,
     gateway: Option<IpAddr>,
-    link: Option<LinkRef>,
+    link: Option<Box<LinkRef>>,
     metric: Option<u32>,
     table: Option<u32>,
+    rare: Option<Box<Rare>>,
+    rejected: FirstRejected,
+}
+
+/// What few routes have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Rare {
     source: Option<IpAddr>,
     mtu: Option<u32>,
     advmss: Option<u32>,
     scope: Option<u8>,
     on_link: bool,
-    rejected: FirstRejected,
 }
 
 impl Route {
@@ -72,11 +80,7 @@ impl Route {
             link: None,
             metric: None,
             table: None,
-            source: None,
-            mtu: None,
-            advmss: None,
-            scope: None,
-            on_link: false,
+            rare: None,
             rejected,
         }
     }
@@ -98,7 +102,7 @@ impl Route {
     /// gateway is on.
     #[doc(alias = "RTA_OIF")]
     pub fn dev(mut self, link: impl Into<LinkRef>) -> Self {
-        self.link = Some(link.into());
+        self.link = Some(Box::new(link.into()));
         self
     }
 
@@ -120,14 +124,16 @@ impl Route {
     /// With this source address for packets that have none yet, as `src ADDRESS`.
     #[doc(alias("RTA_PREFSRC", "src"))]
     pub fn source(mut self, source: impl Input<IpAddr>) -> Self {
-        self.source = self.rejected.read("source", source).or(self.source);
+        if let Some(source) = self.rejected.read("source", source) {
+            self.rare_mut().source = Some(source);
+        }
         self
     }
 
     /// With this path MTU in bytes, as `mtu N`.
     #[doc(alias = "RTAX_MTU")]
     pub fn mtu(mut self, mtu: u32) -> Self {
-        self.mtu = Some(mtu);
+        self.rare_mut().mtu = Some(mtu);
         self
     }
 
@@ -135,7 +141,7 @@ impl Route {
     /// The kernel takes what is above 65,495 for that.
     #[doc(alias("RTAX_ADVMSS", "mss"))]
     pub fn advmss(mut self, bytes: u32) -> Self {
-        self.advmss = Some(bytes);
+        self.rare_mut().advmss = Some(bytes);
         self
     }
 
@@ -143,14 +149,14 @@ impl Route {
     /// this host. Default: 0 by a gateway, 253 without. IPv6 has no scopes: the kernel takes no notice.
     #[doc(alias("rtm_scope", "RT_SCOPE_LINK"))]
     pub fn scope(mut self, scope: u8) -> Self {
-        self.scope = Some(scope);
+        self.rare_mut().scope = Some(scope);
         self
     }
 
     /// Takes the gateway for reachable on the link, whatever the link's networks are, as `onlink`.
     #[doc(alias = "RTNH_F_ONLINK")]
     pub fn on_link(mut self) -> Self {
-        self.on_link = true;
+        self.rare_mut().on_link = true;
         self
     }
 
@@ -195,11 +201,11 @@ impl Route {
             "it leads nowhere: give it via(gateway) or dev(link)"
         } else if !same_family(self.gateway) {
             "the gateway is of another family than the destination"
-        } else if !same_family(self.source) {
+        } else if !same_family(self.rare().source) {
             "the source address is of another family than the destination"
         } else if self.link.is_none() && self.gateway.is_some_and(is_link_local) {
             "a link-local gateway is on every link: say which by dev(link)"
-        } else if self.on_link && self.link.is_none() {
+        } else if self.rare().on_link && self.link.is_none() {
             "on_link() needs dev(link)"
         } else {
             return Ok(());
@@ -208,13 +214,21 @@ impl Route {
     }
 
     pub(super) fn link(&self) -> Option<&LinkRef> {
-        self.link.as_ref()
+        self.link.as_deref()
+    }
+
+    fn rare(&self) -> Rare {
+        self.rare.as_deref().copied().unwrap_or_default()
+    }
+
+    fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     fn is_ipv6(&self) -> bool {
         match self.destination {
             Some(Destination::Network(net)) => net.addr().is_ipv6(),
-            _ => self.gateway.or(self.source).is_some_and(|address| address.is_ipv6()),
+            _ => self.gateway.or(self.rare().source).is_some_and(|address| address.is_ipv6()),
         }
     }
 
@@ -242,12 +256,13 @@ impl Route {
             (false, Some(_)) => (AF_INET, RT_SCOPE_UNIVERSE),
             (false, None) => (AF_INET, RT_SCOPE_LINK),
         };
-        let scope = self.scope.unwrap_or(scope);
+        let Rare { source, mtu, advmss, scope: set_scope, on_link } = self.rare();
+        let scope = set_scope.unwrap_or(scope);
         // Higher numbers go in the attribute alone.
         let short_table = u8::try_from(table).unwrap_or(0);
         let prefix = destination.prefix_len();
         out.extend_from_slice(&[family, prefix, 0, 0, short_table, PROTOCOL, scope, RTN_UNICAST]);
-        let flags = if self.on_link { RTNH_F_ONLINK } else { 0 };
+        let flags = if on_link { RTNH_F_ONLINK } else { 0 };
         out.extend_from_slice(&flags.to_ne_bytes());
         let mut attributes = Writer::new(out);
         attributes.u32(RTA_TABLE, table);
@@ -263,12 +278,12 @@ impl Route {
         if let Some(metric) = self.effective_metric(destination) {
             attributes.u32(RTA_PRIORITY, metric);
         }
-        if let Some(source) = self.source {
+        if let Some(source) = source {
             attributes.ip(RTA_PREFSRC, source);
         }
-        if self.mtu.is_some() || self.advmss.is_some() {
+        if mtu.is_some() || advmss.is_some() {
             attributes.nested(RTA_METRICS, |metrics| {
-                for (kind, metric) in [(RTAX_MTU, self.mtu), (RTAX_ADVMSS, self.advmss)] {
+                for (kind, metric) in [(RTAX_MTU, mtu), (RTAX_ADVMSS, advmss)] {
                     if let Some(metric) = metric {
                         metrics.u32(kind, metric);
                     }
@@ -351,9 +366,9 @@ mod tests {
             let net = IpNet::new(to, if ipv6 { length } else { length % 33 }).unwrap().trunc();
             let mut route = Route::new(net);
             route.gateway = gateway.then_some(via);
-            route.source = source.then_some(from);
-            (route.metric, route.table, route.mtu) = (metric, table, mtu);
-            (route.advmss, route.scope) = (advmss, scope);
+            let source = source.then_some(from);
+            (route.metric, route.table) = (metric, table);
+            route.rare = Some(Box::new(Rare { source, mtu, advmss, scope, on_link: false }));
 
             let mut payload = Vec::new();
             route.write(&mut payload, Some(index));
@@ -362,7 +377,7 @@ mod tests {
             assert_eq!(view.destination(), (net.prefix_len() > 0).then_some(net.addr()));
             assert_eq!((view.prefix, view.protocol, view.kind), (net.prefix_len(), PROTOCOL, 1));
             assert_eq!(view.table(), table.unwrap_or(254));
-            assert_eq!((view.gateway(), view.source()), (route.gateway, route.source));
+            assert_eq!((view.gateway(), view.source()), (route.gateway, source));
             assert_eq!((view.mtu(), view.advmss()), (mtu, advmss));
             let metric = if ipv6 { metric.filter(|&m| m != 0).or(Some(1024)) } else { metric };
             assert_eq!(view.priority(), metric);

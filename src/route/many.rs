@@ -18,6 +18,9 @@ use crate::owned::sealed::Remove;
 
 const ACTION: &str = "add route";
 
+/// The bytes of most requests for a route, at most.
+const MOST: usize = 96;
+
 impl Route {
     /// Makes many routes, as `ip -batch` does, with one owner for all of them.
     ///
@@ -45,7 +48,7 @@ impl Route {
         routes: &[Self],
         netns: &Netns,
     ) -> Result<Owned<RoutesHandle>, CreateAllError> {
-        let mut made = Batch::default();
+        let mut made = Batch::with_room(routes.len(), routes.len().saturating_mul(MOST));
         let (names, mut failures) = read_through(routes, netns);
         if failures.is_empty() {
             let mut many = Many { netns, batch: Batch::default() };
