@@ -37,7 +37,7 @@ struct Holds {
     spare: Vec<OwnedFd>,
 }
 
-/// What a file inside is reached by: the way home, the socket for lists, what links are there, and the file itself.
+/// What a file inside is reached by: the way home, the socket for lists, and the file itself.
 const SPARE: usize = 3;
 
 /// What was there before, and what each owner set, the last one in force.
@@ -113,12 +113,11 @@ impl Held {
         let Followers { values: followers, switch } = id.followers(&mut lists).map_err(failed)?;
         let own = holds.by_id.get(id).and_then(|hold| hold.without(owner));
         let mut of_new_links = None;
-        if let Some((ours, Some(next))) = own {
-            let now = switch.filter(|_| id.is_told_by_followers());
-            if now.map_or_else(|| access.read(), Ok)? == ours {
-                access.write(next)?;
-                of_new_links = holds.default_of(id).map(|value| (ours.to_owned(), value));
-            }
+        if let Some((ours, Some(next))) = own
+            && switch.map_or_else(|| access.read(), Ok)? == ours
+        {
+            access.write(next)?;
+            of_new_links = holds.default_of(id).map(|value| (ours.to_owned(), value));
         }
         let mut after = id.followers(&mut lists).map_err(failed)?.values;
         // Only now: where it fails it is still ours to put back.

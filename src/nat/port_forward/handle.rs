@@ -4,9 +4,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use nix::errno::Errno;
+
+use super::builder::STOP;
 use super::mapping::Mapping;
 use super::{held, local, persistent};
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::netns::Netns;
 use crate::owned::sealed::Remove;
 use crate::port::PortRange;
@@ -99,25 +102,43 @@ impl fmt::Display for PortForwardHandle {
     }
 }
 
+/// What is removed at once: an ordinary user's send buffer takes more.
+const AT_ONCE: usize = 1000;
+
+/// Removes those that are there, all of one namespace, and all held or none; whether it was all of them.
+fn take_all(handles: &[&PortForwardHandle]) -> Result<bool, Error> {
+    match handles {
+        [] => Ok(true),
+        [first, ..] if first.kept.is_none() => held::take_all(&first.netns, handles),
+        [first, ..] => persistent::take_all(&first.netns, handles),
+    }
+}
+
+/// Whether one transaction can remove them: a held one goes but once.
+fn is_together(handles: &[&PortForwardHandle]) -> bool {
+    let mut held: Vec<_> = handles.iter().filter(|handle| handle.kept.is_none()).collect();
+    let is_alike = handles.windows(2).all(|pair| pair[0].netns == pair[1].netns);
+    held.sort_unstable_by_key(|handle| handle.number);
+    let is_twice = held.windows(2).any(|pair| pair[0].number == pair[1].number);
+    is_alike && !is_twice && (held.is_empty() || held.len() == handles.len())
+}
+
 /// Its elements; with the last of a family, the table.
 impl Remove for PortForwardHandle {
     fn remove(&self) -> Result<(), Error> {
-        match self.kept {
-            None => held::remove(self),
-            Some(_) => persistent::remove(self),
+        if take_all(&[self])? {
+            Ok(())
+        } else {
+            Err(Cause::from(Errno::ENOENT).doing(STOP, self).in_namespace(&self.netns))
         }
     }
 
-    /// Those of a namespace in few transactions.
+    /// Those of a namespace in few transactions; one by one where that can't be done.
     fn remove_all(handles: &[&Self]) -> Vec<Result<(), Error>> {
-        let is_together = handles.windows(2).all(|pair| {
-            pair[0].netns == pair[1].netns && pair[0].kept.is_some() == pair[1].kept.is_some()
-        });
-        let answers = match handles {
-            [first, ..] if is_together && first.kept.is_none() => held::remove_all(handles),
-            [_, ..] if is_together => persistent::remove_all(handles),
-            _ => None,
-        };
-        answers.unwrap_or_else(|| handles.iter().map(|handle| handle.remove()).collect())
+        if is_together(handles) && handles.chunks(AT_ONCE).all(|some| take_all(some).is_ok()) {
+            // What was gone before is no failure.
+            return handles.iter().map(|_| Ok(())).collect();
+        }
+        handles.iter().map(|handle| handle.remove()).collect()
     }
 }

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 
-use nix::errno::Errno;
-
 use super::builder::{ACTION, STOP};
 use super::elements::{Bound, PortElement, Shared};
 use super::handle::PortForwardHandle;
@@ -15,15 +13,12 @@ use super::numbers::Numbers;
 use super::ruleset::PortTable;
 use super::stale;
 use super::tables::{Known, Ports, Step, change, with};
-use crate::error::{Cause, Error};
+use crate::error::Error;
 use crate::netlink::Socket;
 use crate::netns::Netns;
 use crate::nft::{Operations, is_outdated};
 use crate::owned::Owned;
 use crate::wire::nft::message::MessageType;
-
-/// What is removed at once: an ordinary user's send buffer takes more.
-const AT_ONCE: usize = 1000;
 
 #[derive(Debug, Default)]
 pub(super) struct HeldPorts {
@@ -62,17 +57,11 @@ impl OfFamily {
         let mut new = Shared::default();
         for (mapping, many) in runs(mappings) {
             let container = mapping.container();
-            let count = self.containers.entry(container).or_default();
-            if *count == 0 {
+            if is_first(self.containers.entry(container), many) {
                 new.add_container(container);
             }
-            *count += many;
-            if mapping.is_at_loopback() {
-                let count = self.local.entry(mapping.link).or_default();
-                if *count == 0 {
-                    new.add_local(mapping.link);
-                }
-                *count += many;
+            if mapping.is_at_loopback() && is_first(self.local.entry(mapping.link), many) {
+                new.add_local(mapping.link);
             }
         }
         new
@@ -92,6 +81,13 @@ impl OfFamily {
         }
         gone
     }
+}
+
+/// Counts so many more, and says whether there was none before.
+fn is_first<K: Ord>(count: Entry<'_, K, usize>, many: usize) -> bool {
+    let count = count.or_default();
+    *count += many;
+    *count == many
 }
 
 /// Counts so many less, and says whether there is none any more.
@@ -237,30 +233,6 @@ fn forget_unknown(socket: &mut Socket, mappings: &[Mapping], changes: &[Change])
     transaction.commit(socket, |_| ()).ok();
 }
 
-/// By its number, if it is still there; with the last of the family goes the table.
-pub(super) fn remove(handle: &PortForwardHandle) -> Result<(), Error> {
-    if take_all(&handle.netns, &[handle])? {
-        Ok(())
-    } else {
-        Err(Cause::from(Errno::ENOENT).doing(STOP, handle).in_namespace(&handle.netns))
-    }
-}
-
-/// Many of one namespace, in few transactions; none where that can't be done.
-pub(super) fn remove_all(handles: &[&PortForwardHandle]) -> Option<Vec<Result<(), Error>>> {
-    let netns = &handles.first()?.netns;
-    let mut numbers: Vec<_> = handles.iter().map(|handle| handle.number).collect();
-    numbers.sort_unstable();
-    if numbers.windows(2).any(|pair| pair[0] == pair[1]) {
-        return None;
-    }
-    for handles in handles.chunks(AT_ONCE) {
-        take_all(netns, handles).ok()?;
-    }
-    // What was gone before is no failure.
-    Some(handles.iter().map(|_| Ok(())).collect())
-}
-
 /// Whether it has not been deleted.
 pub(super) fn is_there(handle: &PortForwardHandle) -> bool {
     let is_there = with(&handle.netns, ("look for", handle), |_, Ports { held, .. }| {
@@ -269,8 +241,9 @@ pub(super) fn is_there(handle: &PortForwardHandle) -> bool {
     is_there.unwrap_or(false)
 }
 
-/// Removes those that are there, and what can't be part of the transaction; whether it was all of them.
-fn take_all(netns: &Netns, handles: &[&PortForwardHandle]) -> Result<bool, Error> {
+/// Removes those that are there, each by its number, and what can't be part of the transaction; whether it was all
+/// of them. With the last of a family goes the table.
+pub(super) fn take_all(netns: &Netns, handles: &[&PortForwardHandle]) -> Result<bool, Error> {
     let Some(first) = handles.first() else { return Ok(true) };
     let step: Step<'_> = (STOP, first);
     let Taken { there, is_last_local } = with(netns, step, |socket, Ports { known, held }| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::ledger::Ledger;
 use super::note::{Note, TagHash, Text};
-use super::{take, unwritable};
+use super::unwritable;
 use crate::error::{Cause, Error};
 use crate::nat::guarded::NotOurs;
 use crate::nat::port_forward::builder::ACTION;
@@ -19,6 +19,7 @@ use crate::nat::port_forward::tables::{Known, Step, change, unchanged};
 use crate::netlink::Socket;
 use crate::netns::Netns;
 use crate::nft::Operations;
+use crate::owned::sealed::Remove;
 use crate::wire::nft::message::MessageType;
 use crate::wire::nft::userdata::Comment;
 
@@ -75,7 +76,7 @@ pub(crate) fn create(
     let delete = |handles: &[PortForwardHandle]| {
         // The error that is returned is the one that counts.
         for handle in handles {
-            drop(take::remove(handle));
+            drop(handle.remove());
         }
     };
     let handles = added.inspect_err(|_| delete(&unknown))?;

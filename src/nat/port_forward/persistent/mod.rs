@@ -18,7 +18,7 @@ use crate::netlink::Socket;
 pub(super) use add::create;
 pub(crate) use find::all;
 pub(super) use ledger::Ledger;
-pub(super) use take::{remove, remove_all};
+pub(super) use take::take_all;
 
 fn unwritable(step: Step<'_>) -> Error {
     Error::invalid(step.0, step.1, "it can't be put into an element")

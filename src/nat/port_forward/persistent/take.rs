@@ -1,7 +1,5 @@
 //! Deleting persistent ports.
 
-use nix::errno::Errno;
-
 use super::ledger::Ledger;
 use super::note::{Note, TagHash};
 use super::record::Record;
@@ -20,31 +18,9 @@ use crate::netns::Netns;
 use crate::nft::Operations;
 use crate::wire::nft::message::MessageType;
 
-/// What is removed at once: an ordinary user's send buffer takes more.
-const AT_ONCE: usize = 1000;
-
-/// By its tag, its text and its number; with the last of a family goes the table.
-pub(crate) fn remove(handle: &PortForwardHandle) -> Result<(), Error> {
-    let found = take_all(&handle.netns, &[handle])?;
-    if found {
-        Ok(())
-    } else {
-        Err(Cause::from(Errno::ENOENT).doing(STOP, handle).in_namespace(&handle.netns))
-    }
-}
-
-/// Many of one namespace, in few transactions; none where that can't be done.
-pub(crate) fn remove_all(handles: &[&PortForwardHandle]) -> Option<Vec<Result<(), Error>>> {
-    let netns = &handles.first()?.netns;
-    for handles in handles.chunks(AT_ONCE) {
-        take_all(netns, handles).ok()?;
-    }
-    // What was gone before is no failure.
-    Some(handles.iter().map(|_| Ok(())).collect())
-}
-
-/// Removes those that are there, and what can't be part of the transaction; whether it was all of them.
-fn take_all(netns: &Netns, handles: &[&PortForwardHandle]) -> Result<bool, Error> {
+/// Removes those that are there, each by its tag, its text and its number, and what can't be part of the
+/// transaction; whether it was all of them. With the last of a family goes the table.
+pub(crate) fn take_all(netns: &Netns, handles: &[&PortForwardHandle]) -> Result<bool, Error> {
     let Some(first) = handles.first() else { return Ok(true) };
     let step: Step<'_> = (STOP, first);
     let Taken { all, is_last_local } = change(netns, step, |socket, ports, generation| {
