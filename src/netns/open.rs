@@ -30,11 +30,15 @@ use crate::wire::message::{Message, NLM_F_DUMP};
 ///
 /// Make one with [`Namespace`](crate::Namespace).
 #[derive(Clone)]
-pub struct Netns {
-    inner: Arc<Inner>,
-    label: Arc<Label>,
+pub struct Netns(Arc<Called>);
+
+/// A namespace as it is called: by its name, its path, or none. One pointer of a handle's, as every handle of
+/// what is inside has a clone of it.
+struct Called {
+    label: Label,
     /// None until its name has an owner.
-    hold: Arc<Mutex<Option<Hold>>>,
+    hold: Mutex<Option<Hold>>,
+    inner: Arc<Inner>,
 }
 
 struct Inner {
@@ -60,7 +64,7 @@ impl Netns {
     pub(super) fn assemble(file: OwnedFd, label: Label, sockets: Sockets) -> Result<Self, Cause> {
         let netns = Self::labelled(file, label, sockets);
         let id = NetnsId::of(netns.fd())?;
-        netns.inner.id.get_or_init(|| id);
+        netns.inner().id.get_or_init(|| id);
         Ok(netns)
     }
 
@@ -71,37 +75,41 @@ impl Netns {
 
     fn labelled(file: OwnedFd, label: Label, sockets: Sockets) -> Self {
         let inner = Inner { file, id: OnceLock::new(), sockets, held: OnceLock::new() };
-        Self { inner: Arc::new(inner), label: Arc::new(label), hold: Arc::default() }
+        Self::called(Arc::new(inner), label, None)
+    }
+
+    fn called(inner: Arc<Inner>, label: Label, hold: Option<Hold>) -> Self {
+        Self(Arc::new(Called { label, hold: Mutex::new(hold), inner }))
+    }
+
+    fn inner(&self) -> &Inner {
+        &self.0.inner
     }
 
     /// The same namespace, with the same sockets, under a name and with what says that it has an owner.
     pub(super) fn named(&self, name: &str, hold: Hold) -> Self {
-        Self {
-            inner: Arc::clone(&self.inner),
-            label: Arc::new(Label::Named(name.to_owned())),
-            hold: Arc::new(Mutex::new(Some(hold))),
-        }
+        Self::called(Arc::clone(&self.0.inner), Label::Named(name.to_owned()), Some(hold))
     }
 
     /// As where the owner of its name was killed.
     #[cfg(test)]
     pub(crate) fn let_go_of_name(&self) {
-        drop(lock(&self.hold).take());
+        drop(lock(&self.0.hold).take());
     }
 
     /// Its identity.
     pub fn id(&self) -> NetnsId {
-        *self.inner.id.get_or_init(|| NetnsId::of_open(self.fd()))
+        *self.inner().id.get_or_init(|| NetnsId::of_open(self.fd()))
     }
 
     /// Whether the two are one for certain, without asking the kernel.
     pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.inner, &other.inner)
+        Arc::ptr_eq(&self.0.inner, &other.0.inner)
     }
 
     /// Its name under `/run/netns`, if it was made or opened by one.
     pub fn name(&self) -> Option<&str> {
-        match &*self.label {
+        match &self.0.label {
             Label::Named(name) => Some(name),
             _ => None,
         }
@@ -109,11 +117,11 @@ impl Netns {
 
     /// The settings that have owners, shared by all handles of this namespace.
     pub(crate) fn held_settings(&self) -> &Held {
-        self.inner.held.get_or_init(|| Held::of(self.id()))
+        self.inner().held.get_or_init(|| Held::of(self.id()))
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.inner.file.as_fd()
+        self.inner().file.as_fd()
     }
 
     /// Uses a socket inside, for one exchange or more.
@@ -121,7 +129,7 @@ impl Netns {
         &self,
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
-        self.inner.sockets.with(Protocol::Route, self.fd(), exchange)
+        self.inner().sockets.with(Protocol::Route, self.fd(), exchange)
     }
 
     /// Uses a netfilter socket inside that owns nothing: for connection tracking, and to read.
@@ -129,7 +137,7 @@ impl Netns {
         &self,
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
-        self.inner.sockets.with(Protocol::Netfilter, self.fd(), exchange)
+        self.inner().sockets.with(Protocol::Netfilter, self.fd(), exchange)
     }
 
     /// Uses a socket inside that reads the tables of sockets.
@@ -137,7 +145,7 @@ impl Netns {
         &self,
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
-        self.inner.sockets.with(Protocol::SocketDiagnosis, self.fd(), exchange)
+        self.inner().sockets.with(Protocol::SocketDiagnosis, self.fd(), exchange)
     }
 
     /// Uses the `nf_tables` socket inside, which is always the same one: a table with the owner flag
@@ -146,11 +154,11 @@ impl Netns {
         &self,
         exchange: impl FnOnce(&mut NfTables) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
-        self.inner.sockets.nf_tables(self.fd(), exchange)
+        self.inner().sockets.nf_tables(self.fd(), exchange)
     }
 
     pub(super) fn sockets(&self) -> &Sockets {
-        &self.inner.sockets
+        &self.inner().sockets
     }
 
     /// Reads a whole list, named `what` in errors.
@@ -226,7 +234,7 @@ impl Hash for Netns {
 
 impl fmt::Display for Netns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.label {
+        match &self.0.label {
             Label::Anonymous => write!(f, "namespace {}", self.id()),
             Label::Named(name) => write!(f, "namespace `{name}`"),
             Label::Path(path) => write!(f, "namespace {}", path.display()),
@@ -239,7 +247,7 @@ impl fmt::Display for Netns {
 #[allow(clippy::missing_fields_in_debug)] // who it is says more than its sockets
 impl fmt::Debug for Netns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Netns").field("id", &self.id()).field("label", &self.label).finish()
+        f.debug_struct("Netns").field("id", &self.id()).field("label", &self.0.label).finish()
     }
 }
 
@@ -254,7 +262,7 @@ impl Remove for Netns {
     }
 
     fn kept(&self) {
-        let Some(hold) = lock(&self.hold).take() else { return };
+        let Some(hold) = lock(&self.0.hold).take() else { return };
         if let Err(error) = hold.keep() {
             let error =
                 Cause::from(error).doing("keep namespace", Quoted(self.name().unwrap_or("")));
@@ -264,7 +272,7 @@ impl Remove for Netns {
 
     fn adopted(&self) {
         let Some(name) = self.name() else { return };
-        let mut hold = lock(&self.hold);
+        let mut hold = lock(&self.0.hold);
         if hold.is_some() {
             return;
         }

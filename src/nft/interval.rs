@@ -46,8 +46,8 @@ impl ListElement for Listed {
     fn write(&self, out: &mut Writer<'_>) {
         match self {
             Self::Plain(key, data) => {
-                let data = data.as_ref().map(|data| PlainData::Value(data.as_slice()));
-                PlainElement { key: key.as_slice(), data, comment: None }.write(out);
+                let data = data.as_ref().map(PlainData::Value);
+                PlainElement { key, data, comment: None }.write(out);
             }
             Self::Whole(element) => element.write(out),
         }

@@ -69,8 +69,8 @@ impl ListElement for PortElement<'_> {
             data.append_bytes(port.to_be_bytes());
             data
         });
-        let data = data.as_ref().map(|data| PlainData::Value(data.as_slice()));
-        PlainElement { key: key.as_slice(), data, comment: self.comment }.write(out);
+        let data = data.as_ref().map(PlainData::Value);
+        PlainElement { key: &key, data, comment: self.comment }.write(out);
     }
 }
 

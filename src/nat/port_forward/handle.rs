@@ -23,8 +23,8 @@ pub struct PortForwardHandle {
     /// Among those of the namespace's handle, never given twice; of a persistent one, what no
     /// other of its text has.
     pub(super) number: u64,
-    /// Of a persistent one.
-    pub(super) kept: Option<Kept>,
+    /// Of a persistent one; a held one, of which there may be thousands, has no room for it.
+    pub(super) kept: Option<Box<Kept>>,
 }
 
 /// What a persistent mapping is found by.

@@ -36,10 +36,12 @@ pub(super) fn hold<'m>(
     change(netns, step, |socket, ports, generation| {
         let known = &mut ports.known;
         let mut unsure = Vec::new();
-        for Mapping { link, .. } in local.clone() {
+        let mut last = None;
+        for link in local.clone().map(|mapping| mapping.link) {
             // Where one leads, most of the next do.
-            if !known.routed.contains(link) && !unsure.contains(link) {
-                unsure.push(*link);
+            let is_seen = last.replace(link) == Some(link);
+            if !is_seen && !known.routed.contains(&link) && !unsure.contains(&link) {
+                unsure.push(link);
             }
         }
         if unsure.is_empty() {

@@ -205,7 +205,7 @@ impl Field for Value {
     }
 
     fn write(&self, out: &mut Writer<'_>, kind: u16) {
-        out.nested_bytes(kind, NFTA_DATA_VALUE, self.as_slice());
+        out.nested_padded(kind, NFTA_DATA_VALUE, (&self.bytes, self.length.into()));
     }
 }
 

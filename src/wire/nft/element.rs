@@ -28,7 +28,7 @@ use std::time::Duration;
 use bitflags::bitflags;
 
 use super::codec::{Codec, flags_field};
-use super::data::{Data, NFTA_DATA_VALUE, NFTA_DATA_VERDICT, Value, Verdict};
+use super::data::{Data, NFTA_DATA_VERDICT, Value, Verdict};
 use super::expr::{self, Expr, NFTA_LIST_ELEM};
 use super::userdata::{Comment, UserData};
 use crate::wire::attribute::{Attribute, Attributes, Writer};
@@ -177,25 +177,23 @@ impl<T: ListElement> ListElement for &T {
 /// A key, in a map what it leads to, and perhaps a comment: what most are, where there are many.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PlainElement<'a> {
-    pub(crate) key: &'a [u8],
+    pub(crate) key: &'a Value,
     pub(crate) data: Option<PlainData<'a>>,
     pub(crate) comment: Option<Comment<'a>>,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum PlainData<'a> {
-    Value(&'a [u8]),
+    Value(&'a Value),
     Verdict(&'a Verdict),
 }
 
 impl ListElement for PlainElement<'_> {
     fn write(&self, out: &mut Writer<'_>) {
-        out.nested_bytes(NFTA_SET_ELEM_KEY, NFTA_DATA_VALUE, self.key);
+        out.field(NFTA_SET_ELEM_KEY, self.key);
         match self.data {
             None => {}
-            Some(PlainData::Value(value)) => {
-                out.nested_bytes(NFTA_SET_ELEM_DATA, NFTA_DATA_VALUE, value);
-            }
+            Some(PlainData::Value(value)) => out.field(NFTA_SET_ELEM_DATA, value),
             Some(PlainData::Verdict(verdict)) => {
                 out.nested(NFTA_SET_ELEM_DATA, |data| data.field(NFTA_DATA_VERDICT, verdict));
             }

@@ -180,7 +180,7 @@ fn prepare<'a>(
         netns: netns.clone(),
         mapping: *mapping,
         number,
-        kept: Some(Kept { tag: Arc::clone(&wanted.tags[*tag].text), seen_at }),
+        kept: Some(Box::new(Kept { tag: Arc::clone(&wanted.tags[*tag].text), seen_at })),
     });
     Ok((transaction, handles.collect()))
 }

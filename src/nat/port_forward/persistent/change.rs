@@ -86,7 +86,7 @@ impl ListElement for Item<'_> {
         let Some(key) = key else { return };
         let comment = comment.as_deref().and_then(Comment::new);
         let data = data.map(PlainData::Verdict);
-        PlainElement { key: key.as_slice(), data, comment }.write(out);
+        PlainElement { key: &key, data, comment }.write(out);
     }
 }
 

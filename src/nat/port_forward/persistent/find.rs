@@ -85,7 +85,7 @@ fn find_all(
     // Another's text under a tag's hash: by that nothing is found.
     tags.retain(|hash, tag| *hash == TagHash::of(tag));
     let handle = |(hash, seen_at, Record { mapping, number })| {
-        let kept = Some(Kept { tag: Arc::clone(tags.get(&hash)?), seen_at });
+        let kept = Some(Box::new(Kept { tag: Arc::clone(tags.get(&hash)?), seen_at }));
         Some(PortForwardHandle { netns: netns.clone(), mapping, number: number.into(), kept })
     };
     let mut found: Vec<_> = records.into_iter().filter_map(handle).collect();
@@ -114,7 +114,7 @@ fn find(
     let tag: Arc<str> = tag.into();
     let handle = |ledger: &Ledger, seen_at| {
         let Record { mapping, number } = Record::read(ledger.get(Note::Mapping(hash, seen_at))?)?;
-        let kept = Some(Kept { tag: tag.clone(), seen_at });
+        let kept = Some(Box::new(Kept { tag: tag.clone(), seen_at }));
         Some(PortForwardHandle { netns: netns.clone(), mapping, number: number.into(), kept })
     };
     let mut found = Vec::new();
