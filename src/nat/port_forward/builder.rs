@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::handle::PortForwardHandle;
+use super::handle::{self, PortForwardHandle};
 use super::mapping::{self, Mapping};
 use super::{held, persistent, stale};
 use crate::error::Error;
@@ -87,8 +87,9 @@ pub struct PortForward {
     pub(super) host_ports: PortRange,
     pub(super) target: Option<IpAddr>,
     pub(super) target_ports: Option<PortRange>,
-    pub(super) link: Option<LinkRef>,
-    pub(super) tag: Option<String>,
+    // There may be thousands, and most have none of these: they have little room.
+    pub(super) link: Option<Box<LinkRef>>,
+    pub(super) tag: Option<Box<str>>,
     rejected: FirstRejected,
 }
 
@@ -166,7 +167,7 @@ impl PortForward {
         if let Err(reason) = link_name(link.name()) {
             self.rejected.reject("link", link.name(), reason);
         }
-        self.link = Some(link);
+        self.link = Some(Box::new(link));
         self
     }
 
@@ -203,7 +204,7 @@ impl PortForward {
         if let Err(reason) = checked {
             self.rejected.reject("tagged", &tag, reason);
         }
-        self.tag = Some(tag);
+        self.tag = Some(tag.into());
         self
     }
 
@@ -281,17 +282,21 @@ fn create(netns: &Netns, forwards: &[PortForward]) -> Result<Vec<Owned<PortForwa
             "held and persistent ports can't be made together: some have a tag, some don't";
         return Err(Error::invalid(ACTION, other, reason));
     }
-    let mut mappings = mapping::checked(netns, forwards)?;
-    mapping::find_links(netns, forwards, &mut mappings)?;
-    let tags: Vec<_> = forwards.iter().map_while(|forward| forward.tag.as_ref()).collect();
-    let owned = if first.tag.is_none() {
-        held::create(netns, &mappings, first)?
+    let mut owned = Vec::with_capacity(forwards.len());
+    for forward in forwards {
+        let (netns, mapping) = (netns.clone(), forward.check(netns)?);
+        owned.push(Owned::before(PortForwardHandle { netns, mapping, number: 0, kept: None }));
+    }
+    mapping::refuse_twice(handle::mappings(&owned))?;
+    mapping::find_links(netns, forwards, owned.iter_mut().map(|one| &mut one.mapping))?;
+    if first.tag.is_none() {
+        held::create(netns, &mut owned, first)?;
     } else {
-        let handles = persistent::create(netns, &mappings, &tags, first)?;
-        handles.into_iter().map(Owned::new).collect()
-    };
+        let tags: Vec<_> = forwards.iter().map_while(|forward| forward.tag.as_deref()).collect();
+        persistent::create(netns, &mut owned, &tags, first)?;
+    }
     // An error here has all of them go again, with their owners.
-    stale::forget_others(netns, &mappings)?;
+    stale::forget_others(netns, handle::mappings(&owned))?;
     Ok(owned)
 }
 

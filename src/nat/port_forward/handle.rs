@@ -7,10 +7,11 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::builder::STOP;
-use super::mapping::Mapping;
+use super::mapping::{Mapping, Mappings};
 use super::{held, local, persistent};
 use crate::error::{Cause, Error};
 use crate::netns::Netns;
+use crate::owned::Owned;
 use crate::owned::sealed::Remove;
 use crate::port::PortRange;
 use crate::protocol::Protocol;
@@ -100,6 +101,11 @@ impl fmt::Display for PortForwardHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.mapping.fmt(f)
     }
+}
+
+/// The mappings of owners.
+pub(super) fn mappings(owned: &[Owned<PortForwardHandle>]) -> impl Mappings<'_> {
+    owned.iter().map(|one| &one.mapping)
 }
 
 /// What is removed at once: an ordinary user's send buffer takes more.

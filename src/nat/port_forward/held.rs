@@ -6,9 +6,9 @@ use std::fmt;
 
 use super::builder::{ACTION, STOP};
 use super::elements::{Bound, PortElement, Shared};
-use super::handle::PortForwardHandle;
+use super::handle::{PortForwardHandle, mappings};
 use super::local;
-use super::mapping::{Container, Mapping, explain};
+use super::mapping::{Container, Mapping, Mappings, explain, runs};
 use super::numbers::Numbers;
 use super::ruleset::PortTable;
 use super::stale;
@@ -105,29 +105,19 @@ fn is_last<K: Ord>(count: Entry<'_, K, usize>, many: usize) -> bool {
     }
 }
 
-/// Mappings that follow one another and need the same besides their ports, with how many there are: where one
-/// leads, most of the next do.
-fn runs<'m>(
-    mappings: impl Iterator<Item = &'m Mapping>,
-) -> impl Iterator<Item = (&'m Mapping, usize)> {
-    let place = |mapping: &Mapping| (mapping.container(), mapping.is_at_loopback());
-    let mut rest = mappings.peekable();
-    std::iter::from_fn(move || {
-        let first = rest.next()?;
-        let mut many = 1;
-        while rest.next_if(|next| place(next) == place(first)).is_some() {
-            many += 1;
-        }
-        Some((first, many))
-    })
-}
-
-fn of_family(mappings: &[Mapping], is_ipv4: bool) -> impl Iterator<Item = &Mapping> + Clone {
-    mappings.iter().filter(move |mapping| mapping.is_ipv4() == is_ipv4)
+fn of_family<'m>(
+    mappings: impl Mappings<'m>,
+    is_ipv4: bool,
+) -> impl Iterator<Item = &'m Mapping> + Clone {
+    mappings.filter(move |mapping| mapping.is_ipv4() == is_ipv4)
 }
 
 /// Those of a family at one address each, or those at all.
-fn bound_to(mappings: &[Mapping], is_ipv4: bool, bound: Bound) -> impl Iterator<Item = Mapping> {
+fn bound_to<'m>(
+    mappings: impl Mappings<'m>,
+    is_ipv4: bool,
+    bound: Bound,
+) -> impl Iterator<Item = Mapping> {
     let of_kind = of_family(mappings, is_ipv4);
     of_kind.filter(move |mapping| Bound::to(mapping.host_address) == bound).copied()
 }
@@ -135,25 +125,19 @@ fn bound_to(mappings: &[Mapping], is_ipv4: bool, bound: Bound) -> impl Iterator<
 /// Publishes all of them, or none.
 pub(super) fn create(
     netns: &Netns,
-    mappings: &[Mapping],
+    owned: &mut [Owned<PortForwardHandle>],
     shown: &dyn fmt::Display,
-) -> Result<Vec<Owned<PortForwardHandle>>, Error> {
+) -> Result<(), Error> {
     let step = (ACTION, shown);
     let first = change(netns, step, |socket, ports, generation| {
-        add(socket, ports, generation, mappings, step)
+        add(socket, ports, generation, &mappings(owned), step)
     })?;
-    let owned = (first..).zip(mappings).map(|(number, mapping)| {
-        Owned::new(PortForwardHandle {
-            netns: netns.clone(),
-            mapping: *mapping,
-            number,
-            kept: None,
-        })
-    });
-    let owned: Vec<_> = owned.collect();
+    for (number, one) in (first..).zip(owned.iter_mut()) {
+        one.number = number;
+        one.begin();
+    }
     // An error here has all of them go again, with their owners.
-    local::hold(netns, mappings.iter(), step)?;
-    Ok(owned)
+    local::hold(netns, mappings(owned), step)
 }
 
 /// A change to the table of a family.
@@ -164,11 +148,11 @@ struct Change {
 }
 
 /// Adds them: the number of the first.
-fn add(
+fn add<'m>(
     socket: &mut Socket,
     Ports { known, held }: &mut Ports,
     generation: u32,
-    mappings: &[Mapping],
+    mappings: &impl Mappings<'m>,
     step: Step<'_>,
 ) -> Result<u64, Error> {
     let port = socket.port();
@@ -176,7 +160,7 @@ fn add(
     let mut transaction = Operations::at_generation(generation);
     let mut changes = Vec::with_capacity(2);
     for is_ipv4 in [true, false] {
-        let of_family = of_family(mappings, is_ipv4);
+        let of_family = of_family(mappings.clone(), is_ipv4);
         if of_family.clone().next().is_none() {
             continue;
         }
@@ -187,14 +171,15 @@ fn add(
             table.push_create(&mut transaction);
         }
         let shared = family.come(of_family.clone());
-        let ports = |bound| bound_to(mappings, is_ipv4, bound).flat_map(PortElement::of);
+        let of_kind = |bound| bound_to(mappings.clone(), is_ipv4, bound);
+        let ports = |bound| of_kind(bound).flat_map(PortElement::of);
         transaction.reserve(mappings.len().saturating_mul(PortElement::MOST));
         table.push_elements(&mut transaction, step, MessageType::NewElement, ports, &shared);
         changes.push(Change { table, is_new, shared });
     }
     if let Err(error) = transaction.commit(socket, |_| ()) {
         for Change { table, .. } in &changes {
-            held.of(table.is_ipv4).go(of_family(mappings, table.is_ipv4));
+            held.of(table.is_ipv4).go(of_family(mappings.clone(), table.is_ipv4));
         }
         if error.is_already_exists() {
             known.refuse_taken(socket, mappings, |table| table.is_of(port))?;
@@ -210,7 +195,7 @@ fn add(
     let first = held.next;
     held.next += mappings.len() as u64;
     for is_ipv4 in changes.iter().map(|change| change.table.is_ipv4) {
-        let numbered = (first..).zip(mappings);
+        let numbered = (first..).zip(mappings.clone());
         let of_family = numbered.filter(|(_, mapping)| mapping.is_ipv4() == is_ipv4);
         held.of(is_ipv4).mappings.extend(of_family.map(|(number, _)| number));
     }
@@ -218,15 +203,15 @@ fn add(
 }
 
 /// After an answer was lost: what may be there and has no owner goes.
-fn forget_unknown(socket: &mut Socket, mappings: &[Mapping], changes: &[Change]) {
+fn forget_unknown<'m>(socket: &mut Socket, mappings: &impl Mappings<'m>, changes: &[Change]) {
     let mut transaction = Operations::new();
     let step: Step<'_> = ("delete", &"what an unread answer told of");
     for Change { table, is_new, shared } in changes {
         if *is_new {
             table.push_delete(&mut transaction, step);
         } else {
-            let ports =
-                |bound| bound_to(mappings, table.is_ipv4, bound).flat_map(PortElement::gone);
+            let of_kind = |bound| bound_to(mappings.clone(), table.is_ipv4, bound);
+            let ports = |bound| of_kind(bound).flat_map(PortElement::gone);
             table.push_elements(&mut transaction, step, MessageType::DeleteElement, ports, shared);
         }
     }
@@ -250,7 +235,7 @@ pub(super) fn take_all(netns: &Netns, handles: &[&PortForwardHandle]) -> Result<
         take(socket, known, held, handles, step).inspect_err(|_| known.forget())
     })?;
     let settled = if is_last_local { local::settle(netns) } else { Ok(false) };
-    stale::forget_own(netns, &there)?;
+    stale::forget_own(netns, there.iter())?;
     settled.map(|_| there.len() == handles.len())
 }
 
@@ -279,7 +264,7 @@ fn take(
     }
     let mut changes = Vec::with_capacity(2);
     for is_ipv4 in [true, false] {
-        let of_family = of_family(&there, is_ipv4);
+        let of_family = of_family(there.iter(), is_ipv4);
         let many = of_family.clone().count();
         if many > 0 {
             let table = held.table(port, is_ipv4);
@@ -298,7 +283,7 @@ fn take(
             if *is_last {
                 table.push_delete(&mut transaction, step);
             } else {
-                let of_kind = |bound| bound_to(&there, table.is_ipv4, bound);
+                let of_kind = |bound| bound_to(there.iter(), table.is_ipv4, bound);
                 let ports = |bound| of_kind(bound).flat_map(PortElement::gone);
                 let kind = MessageType::DeleteElement;
                 table.push_elements(&mut transaction, step, kind, ports, shared);
@@ -321,7 +306,7 @@ fn take(
         Err(error) if error.is_not_found() && there.len() == 1 => known.forget(),
         Err(error) => {
             for (table, ..) in &changes {
-                held.of(table.is_ipv4).come(of_family(&there, table.is_ipv4));
+                held.of(table.is_ipv4).come(of_family(there.iter(), table.is_ipv4));
             }
             return Err(error);
         }

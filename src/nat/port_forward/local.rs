@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use super::guard::{self, GUARD, Guard, Noted};
 use super::handle::PortForwardHandle;
 use super::loopback::{put_back, route_loopback, routes_loopback};
-use super::mapping::Mapping;
+use super::mapping::Mappings;
 use super::ruleset::LOCAL;
 use super::tables::{Known, Step, change, unchanged};
 use crate::error::{Cause, Error};
@@ -25,7 +25,7 @@ use crate::wire::nft::message::{Family, MessageType};
 /// the switch.
 pub(super) fn hold<'m>(
     netns: &Netns,
-    mappings: impl Iterator<Item = &'m Mapping> + Clone,
+    mappings: impl Mappings<'m>,
     step: Step<'_>,
 ) -> Result<(), Error> {
     let local = mappings.filter(|mapping| mapping.is_at_loopback());

@@ -57,6 +57,29 @@ impl Mapping {
     }
 }
 
+/// Mappings one after the other, as often as needed: they are never copied to be in a row, as there may be
+/// thousands and new memory costs more than most of what is done with them.
+pub(super) trait Mappings<'m>: ExactSizeIterator<Item = &'m Mapping> + Clone {}
+
+impl<'m, I: ExactSizeIterator<Item = &'m Mapping> + Clone> Mappings<'m> for I {}
+
+/// Mappings that follow one another and need the same besides their ports, with how many there are: where one
+/// leads, most of the next do.
+pub(super) fn runs<'m>(
+    mappings: impl Iterator<Item = &'m Mapping>,
+) -> impl Iterator<Item = (&'m Mapping, usize)> {
+    let place = |mapping: &Mapping| (mapping.container(), mapping.is_at_loopback());
+    let mut rest = mappings.peekable();
+    std::iter::from_fn(move || {
+        let first = rest.next()?;
+        let mut many = 1;
+        while rest.next_if(|next| place(next) == place(first)).is_some() {
+            many += 1;
+        }
+        Some((first, many))
+    })
+}
+
 /// As `docker port` has it: `0.0.0.0:8080->10.0.0.2:80/tcp`.
 impl fmt::Display for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,29 +98,26 @@ impl fmt::Display for Mapping {
     }
 }
 
-/// What they are, without their links; refused where one can't be, or two have one port. Makes no system call.
-pub(super) fn checked(netns: &Netns, forwards: &[PortForward]) -> Result<Vec<Mapping>, Error> {
-    let mut mappings = Vec::with_capacity(forwards.len());
-    for forward in forwards {
-        mappings.push(forward.check(netns)?);
-    }
-    match twice(&mappings) {
-        Some((holder, refused)) => Err(taken(&refused, &holder)),
-        None => Ok(mappings),
+/// Refused where two have a port in common.
+pub(super) fn refuse_twice<'m>(mappings: impl Mappings<'m>) -> Result<(), Error> {
+    match twice(mappings) {
+        Some((holder, refused)) => Err(taken(refused, holder)),
+        None => Ok(()),
     }
 }
 
 /// Two that have a port in common: the first to have it, and the other.
-fn twice(mappings: &[Mapping]) -> Option<(Mapping, Mapping)> {
+fn twice<'m>(mappings: impl Mappings<'m>) -> Option<(&'m Mapping, &'m Mapping)> {
     let place = |one: &Mapping| (one.is_ipv4(), one.protocol, one.host_address);
     let is_before = |one: &Mapping, next: &Mapping| {
         one.host_ports.last() < next.host_ports.first() && place(one) == place(next)
     };
     // As most programs have them.
-    if mappings.windows(2).all(|pair| is_before(&pair[0], &pair[1])) {
+    let mut pairs = mappings.clone().zip(mappings.clone().skip(1));
+    if pairs.all(|(one, next)| is_before(one, next)) {
         return None;
     }
-    let mut by_port: Vec<_> = mappings.iter().enumerate().collect();
+    let mut by_port: Vec<_> = mappings.enumerate().collect();
     // Stable: of two alike the first has it.
     by_port.sort_by(|(_, one), (_, other)| {
         let key = |one: &Mapping| (place(one), one.host_ports.first());
@@ -107,15 +127,15 @@ fn twice(mappings: &[Mapping]) -> Option<(Mapping, Mapping)> {
         let [(before, known), (at, one)] = [pair[0], pair[1]];
         let is_common =
             place(known) == place(one) && known.host_ports.last() >= one.host_ports.first();
-        is_common.then_some(if before < at { (*known, *one) } else { (*one, *known) })
+        is_common.then_some(if before < at { (known, one) } else { (one, known) })
     })
 }
 
 /// Finds the link that leads to each.
-pub(super) fn find_links(
+pub(super) fn find_links<'m>(
     netns: &Netns,
     forwards: &[PortForward],
-    mappings: &mut [Mapping],
+    mappings: impl Iterator<Item = &'m mut Mapping>,
 ) -> Result<(), Error> {
     let mut known: BTreeMap<IpAddr, u32> = BTreeMap::new();
     let mut last = None;
@@ -183,10 +203,11 @@ mod tests {
             (Mapping { protocol: Protocol::UDP, ..ten }, false),
             (Mapping { host_address: Some([127, 0, 0, 1].into()), ..ten }, false),
         ] {
-            let found = is_found.then_some((ten, other));
-            assert_eq!(twice(&[ten, other]), found, "{other}");
-            assert_eq!(twice(&[other, ten]), found.map(|(one, other)| (other, one)), "{other}");
-            assert_eq!(twice(&[mapping(30..=30, "10.0.0.9"), ten, other]), found, "{other}");
+            let found = is_found.then_some((&ten, &other));
+            let turned = is_found.then_some((&other, &ten));
+            assert_eq!(twice([ten, other].iter()), found, "{other}");
+            assert_eq!(twice([other, ten].iter()), turned, "{other}");
+            assert_eq!(twice([mapping(30..=30, "10.0.0.9"), ten, other].iter()), found, "{other}");
         }
     }
 

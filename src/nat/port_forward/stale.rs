@@ -18,12 +18,18 @@ use crate::protocol::Protocol;
 pub(super) type At = (IpAddr, u16);
 
 /// Has the kernel forget those to the addresses and ports of mappings that came and led elsewhere.
-pub(super) fn forget_others(netns: &Netns, mappings: &[Mapping]) -> Result<(), Error> {
+pub(super) fn forget_others<'m>(
+    netns: &Netns,
+    mappings: impl Iterator<Item = &'m Mapping>,
+) -> Result<(), Error> {
     forget(netns, mappings, is_local, |mapping, entry| !leads_to(mapping, entry))
 }
 
 /// Has the kernel forget those of mappings that went.
-pub(super) fn forget_own(netns: &Netns, mappings: &[Mapping]) -> Result<(), Error> {
+pub(super) fn forget_own<'m>(
+    netns: &Netns,
+    mappings: impl Iterator<Item = &'m Mapping>,
+) -> Result<(), Error> {
     // What led to one was to an address of this namespace when it began.
     forget(netns, mappings, |_, _| Ok(true), leads_to)
 }
@@ -42,14 +48,14 @@ fn leads_to(mapping: &Mapping, entry: &ConntrackEntry) -> bool {
 }
 
 /// One look at all connections, or only those to a port where there is one mapping.
-fn forget(
+fn forget<'m>(
     netns: &Netns,
-    mappings: &[Mapping],
+    mappings: impl Iterator<Item = &'m Mapping>,
     is_ours: impl Fn(&Netns, IpAddr) -> Result<bool, Error>,
     is_stale: impl Fn(&Mapping, &ConntrackEntry) -> bool,
 ) -> Result<(), Error> {
     let is_udp = |mapping: &&Mapping| mapping.protocol == Protocol::UDP;
-    let mappings: Vec<_> = mappings.iter().filter(is_udp).copied().collect();
+    let mappings: Vec<_> = mappings.filter(is_udp).collect();
     let Some(first) = mappings.first() else { return Ok(()) };
     let mut filter = ConntrackFilter::new().udp();
     if mappings.iter().all(|mapping| mapping.is_ipv4() == first.is_ipv4()) {

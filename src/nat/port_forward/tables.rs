@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use super::elements::place_of;
 use super::guard::{GUARD, Guard};
 use super::held::HeldPorts;
-use super::mapping::{Mapping, Port, taken};
+use super::mapping::{Mappings, Port, taken};
 use super::persistent::Ledger;
 use super::ruleset::{PERSISTENT, PortTable};
 use super::stale::At;
@@ -139,14 +139,14 @@ impl Known {
     }
 
     /// Refuses mappings one of whose ports is in a table that `is_meant`: who has it.
-    pub(super) fn refuse_taken(
+    pub(super) fn refuse_taken<'m>(
         &self,
         socket: &mut Socket,
-        mappings: &[Mapping],
+        mappings: &impl Mappings<'m>,
         is_meant: impl Fn(&PortTable) -> bool,
     ) -> Result<(), Error> {
         for table in self.tables.iter().filter(|table| is_meant(table)) {
-            let of_family = mappings.iter().filter(|one| one.is_ipv4() == table.is_ipv4);
+            let of_family = mappings.clone().filter(|one| one.is_ipv4() == table.is_ipv4);
             for mapping in of_family {
                 let ports: Vec<_> = mapping.ports().map(|(port, _)| port).collect();
                 let found = find(socket, table, &ports)

@@ -10,26 +10,25 @@ use super::unwritable;
 use crate::error::{Cause, Error};
 use crate::nat::guarded::NotOurs;
 use crate::nat::port_forward::builder::ACTION;
-use crate::nat::port_forward::elements::{PortElement, Shared};
-use crate::nat::port_forward::handle::{Kept, PortForwardHandle};
+use crate::nat::port_forward::elements::{Bound, PortElement, Shared};
+use crate::nat::port_forward::handle::{Kept, PortForwardHandle, mappings};
 use crate::nat::port_forward::local;
-use crate::nat::port_forward::mapping::{Mapping, explain};
+use crate::nat::port_forward::mapping::{Mapping, explain, runs};
 use crate::nat::port_forward::ruleset::PortTable;
 use crate::nat::port_forward::tables::{Known, Step, change, unchanged};
 use crate::netlink::Socket;
 use crate::netns::Netns;
 use crate::nft::Operations;
-use crate::owned::sealed::Remove;
+use crate::owned::Owned;
 use crate::wire::nft::message::MessageType;
 use crate::wire::nft::userdata::Comment;
 
-/// What is to be published.
-struct Wanted<'a> {
-    mappings: &'a [Mapping],
+/// The tags of what is to be published.
+struct Tags<'a> {
     /// Each once.
-    tags: Vec<Tag<'a>>,
+    all: Vec<Tag<'a>>,
     /// Of each mapping, the place of its tag.
-    tag_of: Vec<usize>,
+    of: Vec<usize>,
 }
 
 struct Tag<'a> {
@@ -38,100 +37,85 @@ struct Tag<'a> {
     comment: Option<Comment<'a>>,
 }
 
-impl<'a> Wanted<'a> {
-    fn new(mappings: &'a [Mapping], all: &[&'a String]) -> Self {
-        let (mut tags, mut known) = (Vec::new(), HashMap::new());
-        let mut place_of = |tag: &&'a String| {
-            *known.entry(tag.as_str()).or_insert_with(|| {
+impl<'a> Tags<'a> {
+    fn new(of_each: &[&'a str]) -> Self {
+        let (mut all, mut known) = (Vec::new(), HashMap::new());
+        let mut place_of = |tag: &&'a str| {
+            *known.entry(*tag).or_insert_with(|| {
                 let (hash, comment) = (TagHash::of(tag), Comment::new(tag));
-                tags.push(Tag { text: Arc::from(tag.as_str()), hash, comment });
-                tags.len() - 1
+                all.push(Tag { text: Arc::from(*tag), hash, comment });
+                all.len() - 1
             })
         };
-        let tag_of = all.iter().map(&mut place_of).collect();
-        Self { mappings, tags, tag_of }
-    }
-
-    /// Those of a family, each with its place and its tag's.
-    fn of_family(&self, is_ipv4: bool) -> Vec<(usize, Mapping, usize)> {
-        let all = self.mappings.iter().zip(&self.tag_of).enumerate();
-        let of_family = all.filter(|(_, (mapping, _))| mapping.is_ipv4() == is_ipv4);
-        of_family.map(|(at, (mapping, tag))| (at, *mapping, *tag)).collect()
+        let of = of_each.iter().map(&mut place_of).collect();
+        Self { all, of }
     }
 }
 
 /// Publishes all of them, or none.
 pub(crate) fn create(
     netns: &Netns,
-    mappings: &[Mapping],
-    tags: &[&String],
+    owned: &mut [Owned<PortForwardHandle>],
+    tags: &[&str],
     shown: &dyn fmt::Display,
-) -> Result<Vec<PortForwardHandle>, Error> {
+) -> Result<(), Error> {
     let step = (ACTION, shown);
-    let wanted = Wanted::new(mappings, tags);
-    let mut unknown = Vec::new();
-    let added = change(netns, step, |socket, ports, generation| {
-        add(netns, socket, &mut ports.known, generation, &wanted, step, &mut unknown)
-    });
-    let delete = |handles: &[PortForwardHandle]| {
-        // The error that is returned is the one that counts.
-        for handle in handles {
-            drop(handle.remove());
-        }
-    };
-    let handles = added.inspect_err(|_| delete(&unknown))?;
-    local::hold(netns, mappings.iter(), step).inspect_err(|_| delete(&handles))?;
-    Ok(handles)
+    let tags = Tags::new(tags);
+    change(netns, step, |socket, ports, generation| {
+        add(socket, &mut ports.known, generation, owned, &tags, step)
+    })?;
+    // An error here has all of them go again, with their owners.
+    local::hold(netns, mappings(owned), step)
 }
 
-/// Adds them, or none. `unknown` gets those that may be there where the answer was lost.
+/// Adds them, or none. Where the answer was lost, they may be there, and go with their owners.
 fn add(
-    netns: &Netns,
     socket: &mut Socket,
     known: &mut Known,
     generation: u32,
-    wanted: &Wanted<'_>,
+    owned: &mut [Owned<PortForwardHandle>],
+    tags: &Tags<'_>,
     step: Step<'_>,
-    unknown: &mut Vec<PortForwardHandle>,
-) -> Result<Vec<PortForwardHandle>, Error> {
+) -> Result<(), Error> {
     let is_own = |table: &PortTable| !table.is_held();
-    known.refuse_taken(socket, wanted.mappings, |table| !is_own(table))?;
-    let (transaction, handles) = prepare(netns, socket, known, generation, wanted, step)?;
+    known.refuse_taken(socket, &mappings(owned), |table| !is_own(table))?;
+    let transaction = prepare(socket, known, generation, owned, tags, step)?;
     match transaction.commit(socket, |_| ()) {
         Ok(()) => {
             known.committed();
-            Ok(handles)
+            owned.iter_mut().for_each(Owned::begin);
+            Ok(())
         }
         Err(error) if error.is_already_exists() => {
-            known.refuse_taken(socket, wanted.mappings, is_own)?;
+            known.refuse_taken(socket, &mappings(owned), is_own)?;
             // The holder went meanwhile: once more.
             unchanged(socket, generation, step)?;
             Err(error)
         }
-        Err(error) if error.is_unknown_outcome() => {
-            *unknown = handles;
+        Err(error) => {
+            if error.is_unknown_outcome() {
+                owned.iter_mut().for_each(Owned::begin);
+            }
             Err(explain(error))
         }
-        Err(error) => Err(explain(error)),
     }
 }
 
-/// What adds them, with what they will be.
+/// What adds them; they are told what they will be found by.
 fn prepare<'a>(
-    netns: &Netns,
     socket: &mut Socket,
     known: &mut Known,
     generation: u32,
-    wanted: &Wanted<'_>,
+    owned: &mut [Owned<PortForwardHandle>],
+    tags: &Tags<'_>,
     step: Step<'a>,
-) -> Result<(Operations<'a>, Vec<PortForwardHandle>), Error> {
+) -> Result<Operations<'a>, Error> {
     let doing = |cause: Cause| cause.doing(step.0, step.1);
     let mut transaction = Operations::at_generation(generation);
     let number = number_of(socket.port(), generation).into();
-    let mut seen_at = vec![0; wanted.mappings.len()];
     for is_ipv4 in [true, false] {
-        let of_family = wanted.of_family(is_ipv4);
-        if of_family.is_empty() {
+        let of_family = mappings(owned).zip(&tags.of).filter(|(one, _)| one.is_ipv4() == is_ipv4);
+        if of_family.clone().next().is_none() {
             continue;
         }
         let table = PortTable::persistent(is_ipv4);
@@ -146,43 +130,44 @@ fn prepare<'a>(
             known.mended(&table);
         }
         let ledger = known.ledger(&table);
-        let notes =
-            of_family.iter().flat_map(|(_, mapping, tag)| notes_of(mapping, &wanted.tags[*tag]));
+        let notes = of_family.clone().flat_map(|(one, tag)| notes_of(one, &tags.all[*tag]));
         ledger.read(socket, notes).map_err(doing)?;
-        note_places(ledger, &of_family)?;
-        let mut ports: Vec<PortElement<'_>> = Vec::with_capacity(of_family.len());
-        let mut tags: Vec<_> = wanted.tags.iter().map(|_| None).collect();
-        for (at, mapping, tag) in &of_family {
-            let (counted, tag) = (&mut tags[*tag], &wanted.tags[*tag]);
+        note_places(ledger, of_family.map(|(one, _)| one))?;
+        let mut counts: Vec<_> = tags.all.iter().map(|_| None).collect();
+        let both = owned.iter_mut().zip(&tags.of);
+        for (one, tag) in both.filter(|(one, _)| one.mapping.is_ipv4() == is_ipv4) {
+            let (counted, tag) = (&mut counts[*tag], &tags.all[*tag]);
             let count = match counted {
                 Some(count) => count,
-                None => counted.insert(count_of(ledger, mapping, tag)?),
+                None => counted.insert(count_of(ledger, &one.mapping, tag)?),
             };
-            let place = next_place(count, mapping, tag)?;
-            ledger.comes(Note::Mapping(tag.hash, place), Text::of_mapping(mapping, number));
-            ledger.came(mapping.ports().map(|(port, _)| port), number);
-            let elements = PortElement::of(*mapping);
-            ports.extend(elements.map(|port| PortElement { comment: tag.comment, ..port }));
-            seen_at[*at] = place;
+            let seen_at = next_place(count, &one.mapping, tag)?;
+            ledger.comes(Note::Mapping(tag.hash, seen_at), Text::of_mapping(&one.mapping, number));
+            ledger.came(one.mapping.ports().map(|(port, _)| port), number);
+            one.number = number;
+            one.kept = Some(Box::new(Kept { tag: Arc::clone(&tag.text), seen_at }));
         }
-        for (tag, count) in wanted.tags.iter().zip(&tags) {
+        for (tag, count) in tags.all.iter().zip(&counts) {
             if let Some(count) = count {
                 ledger.set(Note::Tag(tag.hash), Text::new(*count, &*tag.text));
             }
         }
-        let of = |bound| ports.iter().copied().filter(move |port| port.bound() == bound);
+        let of_kind = |bound| {
+            let both = mappings(owned).zip(&tags.of);
+            let of_family = both.filter(move |(one, _)| one.is_ipv4() == is_ipv4);
+            of_family.filter(move |(one, _)| Bound::to(one.host_address) == bound)
+        };
+        let ports = |bound| {
+            of_kind(bound).flat_map(|(one, tag)| {
+                let comment = tags.all[*tag].comment;
+                PortElement::of(*one).map(move |port| PortElement { comment, ..port })
+            })
+        };
         let kind = MessageType::NewElement;
-        table.push_elements(&mut transaction, step, kind, of, &Shared::default());
+        table.push_elements(&mut transaction, step, kind, ports, &Shared::default());
         ledger.push(&mut transaction, step).ok_or_else(|| unwritable(step))?;
     }
-    let all = wanted.mappings.iter().zip(&wanted.tag_of).zip(seen_at);
-    let handles = all.map(|((mapping, tag), seen_at)| PortForwardHandle {
-        netns: netns.clone(),
-        mapping: *mapping,
-        number,
-        kept: Some(Box::new(Kept { tag: Arc::clone(&wanted.tags[*tag].text), seen_at })),
-    });
-    Ok((transaction, handles.collect()))
+    Ok(transaction)
 }
 
 /// What is made at this generation by this socket alone. Only one program can change the ruleset at a generation,
@@ -201,16 +186,16 @@ fn notes_of(mapping: &Mapping, tag: &Tag<'_>) -> impl Iterator<Item = Note> + us
 }
 
 /// Counts mappings more by the containers they lead to, and by what they need.
-fn note_places(ledger: &mut Ledger, mappings: &[(usize, Mapping, usize)]) -> Result<(), Error> {
-    let place =
-        |(_, mapping, _): &(usize, Mapping, usize)| (mapping.container(), mapping.is_at_loopback());
-    let mut groups = BTreeMap::<_, u32>::new();
-    for alike in mappings.chunk_by(|one, next| place(one) == place(next)) {
-        let (container, is_local) = place(&alike[0]);
-        let (link, _) = container;
-        let count = i32::try_from(alike.len()).unwrap_or(i32::MAX);
-        *groups.entry(container).or_default() += count.unsigned_abs();
-        if !is_local {
+fn note_places<'m>(
+    ledger: &mut Ledger,
+    mappings: impl Iterator<Item = &'m Mapping>,
+) -> Result<(), Error> {
+    let mut groups = BTreeMap::new();
+    for (mapping, many) in runs(mappings) {
+        let Mapping { link, .. } = *mapping;
+        let count = i32::try_from(many).unwrap_or(i32::MAX);
+        groups.entry(mapping.container()).or_insert((mapping, 0)).1 += count.unsigned_abs();
+        if !mapping.is_at_loopback() {
             ledger.add(Note::Whole, count);
             continue;
         }
@@ -220,13 +205,13 @@ fn note_places(ledger: &mut Ledger, mappings: &[(usize, Mapping, usize)]) -> Res
         }
         ledger.add(Note::Local(link), count);
     }
-    for ((link, target), count) in groups {
+    for ((link, target), (mapping, count)) in groups {
         let container = Note::Container(link, target);
         ledger.add(container, 1);
         let at = u16::try_from(ledger.count(container).0).map_err(|error| {
             let reason =
                 format!("mappings came to {target} in 65,535 groups, as many as can be: {error}");
-            Error::invalid(ACTION, mappings[0].1, reason)
+            Error::invalid(ACTION, mapping, reason)
         })?;
         ledger.comes(Note::Group(link, target, at), Text::new(count, ""));
     }

@@ -27,8 +27,7 @@ pub(crate) fn take_all(netns: &Netns, handles: &[&PortForwardHandle]) -> Result<
         take(socket, &mut ports.known, generation, handles, step)
     })?;
     let settled = if is_last_local { local::settle(netns) } else { Ok(false) };
-    let mappings: Vec<_> = handles.iter().map(|handle| handle.mapping).collect();
-    stale::forget_own(netns, &mappings)?;
+    stale::forget_own(netns, handles.iter().map(|handle| &handle.mapping))?;
     settled.map(|_| all)
 }
 
