@@ -199,8 +199,8 @@ impl<'b> Writer<'b> {
     }
 
     /// A nest of one attribute, as [`nested`](Self::nested) and [`bytes`](Self::bytes) write it: the first bytes
-    /// of a value that is zero behind them. All of it is copied and what is too much cut off, which takes a tenth
-    /// of what a copy does whose size is not known beforehand.
+    /// of a value that is zero behind them. All of it is copied and what is too much cut off: half the
+    /// instructions of a copy whose size is not known beforehand.
     pub(crate) fn nested_padded<const N: usize>(
         &mut self,
         kind: u16,

@@ -101,6 +101,16 @@ fn add(
     }
 }
 
+/// The mappings of a family, each with its tag.
+fn tagged<'a>(
+    owned: &'a [Owned<PortForwardHandle>],
+    tags: &'a Tags<'a>,
+    is_ipv4: bool,
+) -> impl Iterator<Item = (&'a Mapping, &'a Tag<'a>)> + Clone {
+    let of_family = mappings(owned).zip(&tags.of).filter(move |(one, _)| one.is_ipv4() == is_ipv4);
+    of_family.map(|(one, tag)| (one, &tags.all[*tag]))
+}
+
 /// What adds them; they are told what they will be found by.
 fn prepare<'a>(
     socket: &mut Socket,
@@ -114,7 +124,7 @@ fn prepare<'a>(
     let mut transaction = Operations::at_generation(generation);
     let number = number_of(socket.port(), generation).into();
     for is_ipv4 in [true, false] {
-        let of_family = mappings(owned).zip(&tags.of).filter(|(one, _)| one.is_ipv4() == is_ipv4);
+        let of_family = tagged(owned, tags, is_ipv4);
         if of_family.clone().next().is_none() {
             continue;
         }
@@ -130,7 +140,7 @@ fn prepare<'a>(
             known.mended(&table);
         }
         let ledger = known.ledger(&table);
-        let notes = of_family.clone().flat_map(|(one, tag)| notes_of(one, &tags.all[*tag]));
+        let notes = of_family.clone().flat_map(|(one, tag)| notes_of(one, tag));
         ledger.read(socket, notes).map_err(doing)?;
         note_places(ledger, of_family.map(|(one, _)| one))?;
         let mut counts: Vec<_> = tags.all.iter().map(|_| None).collect();
@@ -152,15 +162,11 @@ fn prepare<'a>(
                 ledger.set(Note::Tag(tag.hash), Text::new(*count, &*tag.text));
             }
         }
-        let of_kind = |bound| {
-            let both = mappings(owned).zip(&tags.of);
-            let of_family = both.filter(move |(one, _)| one.is_ipv4() == is_ipv4);
-            of_family.filter(move |(one, _)| Bound::to(one.host_address) == bound)
-        };
         let ports = |bound| {
-            of_kind(bound).flat_map(|(one, tag)| {
-                let comment = tags.all[*tag].comment;
-                PortElement::of(*one).map(move |port| PortElement { comment, ..port })
+            let of_kind = tagged(owned, tags, is_ipv4)
+                .filter(move |(one, _)| Bound::to(one.host_address) == bound);
+            of_kind.flat_map(|(one, Tag { comment, .. })| {
+                PortElement::of(*one).map(|port| PortElement { comment: *comment, ..port })
             })
         };
         let kind = MessageType::NewElement;
