@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use netloom::{Firewall, NatRule, Netns, PortForward, Route};
 
@@ -35,6 +36,9 @@ impl Flow {
             client.write_all(b"still?").unwrap();
             client.read_exact(&mut [0; 6]).unwrap();
             self.answers.fetch_add(1, Ordering::Relaxed);
+            // Without a pause two connections keep two processors busy, and the kernel's grace periods, which all
+            // other tests wait for, come tens of seconds late.
+            thread::sleep(Duration::from_millis(1));
         }
     }
 

@@ -107,8 +107,6 @@ fn any_ip(tag: Option<&str>, [network, any, outside, host, web]: [&str; 5]) {
     let other = of_kind(tag, PortForward::new(53, web).udp().host_address(host));
     drop(other.create(&lab.host).unwrap());
     assert_eq!(entries(any).len(), 1, "exactly that address");
-    // The kernel forgets a connection after 30 s by itself.
-    ask(&through, PATIENCE).unwrap();
     // Also where the address is no longer local by then.
     support::by_hand(&lab.host, &format!("ip route del local {network} dev lo"));
     all.delete().unwrap();
