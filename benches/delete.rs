@@ -35,12 +35,15 @@ fn many(_: &mut Criterion) {
     let socket = raw::open_in(&host);
     let build = || -> Vec<_> { (0..all).map(|n| attach(&host, &bridge, n, false)).collect() };
     let names_are_free = || assert_eq!(host.links().unwrap().len(), 2);
-    let together = || {
-        let containers = Together::new(build());
-        let time = timed(|| drop(containers));
-        names_are_free();
-        settle(&host);
-        time
+    let taken_down = |name, take_down: fn(Vec<Container>)| {
+        let (build, names_are_free, host) = (&build, &names_are_free, &host);
+        contender(name, move || {
+            let containers = build();
+            let time = timed(|| take_down(containers));
+            names_are_free();
+            settle(host);
+            time
+        })
     };
     let mut replays: Vec<_> =
         (0..all).map(|n| Attach::prepare(&host, bridge.index(), &Plan::number(n))).collect();
@@ -67,10 +70,36 @@ fn many(_: &mut Criterion) {
         "take down 1000 containers",
         3,
         vec![
-            contender("netloom, a Together of them", together),
+            taken_down("netloom, a Together of them", |all| drop(Together::new(all))),
+            taken_down("netloom, Together::delete", |all| Together::new(all).delete().unwrap()),
+            taken_down("netloom, one inside the other", |all| drop(Together::new(cells(all)))),
+            taken_down("netloom, cables before namespaces", |all| {
+                let (containers, cables): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+                drop(Together::new((cables, containers)));
+            }),
+            taken_down("netloom, Owned::delete_all", |all| {
+                let (containers, cables): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+                Owned::delete_all(cables).unwrap();
+                Owned::delete_all(containers).unwrap();
+            }),
             contender("raw group replay", replay),
         ],
     );
+}
+
+/// An owner of owners, as a program has them.
+struct Cell {
+    _container: Owned<Netns>,
+    _cable: Together<Option<Owned<Veth>>>,
+}
+
+/// In a list of lists.
+fn cells(all: Vec<Container>) -> Vec<Vec<Cell>> {
+    let cell = |(container, cable)| Cell { _container: container, _cable: Some(cable).into() };
+    let mut left = all.into_iter().map(cell).peekable();
+    let tens =
+        std::iter::from_fn(|| left.peek().is_some().then(|| left.by_ref().take(10).collect()));
+    tens.collect()
 }
 
 /// What the group buys: the same owners dropped together, and one after the other.

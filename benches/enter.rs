@@ -6,7 +6,6 @@ use std::fs::File;
 use std::hint::black_box;
 use std::net::TcpListener;
 use std::thread;
-use std::time::Instant;
 
 use netloom::{Namespace, Netns, sandbox};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -14,22 +13,9 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 
 mod harness;
 
-use harness::{Contender, compare, contender, settle, timed};
+use harness::{calls, compare, contender, settle, timed};
 
 const ROUNDS: usize = 2_001;
-/// Of a turn, one after the other.
-const CALLS: u32 = 10;
-
-/// What a call takes, and dropping what it brings, in a turn of several.
-fn calls<'a, T>(name: &'static str, call: impl Fn() -> T + 'a) -> Contender<'a> {
-    contender(name, move || {
-        let start = Instant::now();
-        for _ in 0..CALLS {
-            drop(black_box(call()));
-        }
-        start.elapsed() / CALLS
-    })
-}
 
 /// By the calling thread, there and back.
 fn raw<T>(red: &Netns, home: &File, work: impl FnOnce() -> T) -> T {

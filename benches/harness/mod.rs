@@ -17,6 +17,19 @@ pub(crate) fn contender<'a>(
     (name, Box::new(work))
 }
 
+/// One whose turn is ten calls, one after the other: what one takes, and dropping what it brings. Which core
+/// a thread is born on, and whether it is awake, depends on what the thread before left; so a turn has several.
+pub(crate) fn calls<'a, T>(name: &'static str, call: impl Fn() -> T + 'a) -> Contender<'a> {
+    const CALLS: u32 = 10;
+    contender(name, move || {
+        let start = Instant::now();
+        for _ in 0..CALLS {
+            drop(black_box(call()));
+        }
+        start.elapsed() / CALLS
+    })
+}
+
 /// Whether everything is only tried out once: `cargo bench -- --test`.
 pub(crate) fn is_trial() -> bool {
     std::env::args().any(|argument| argument == "--test")

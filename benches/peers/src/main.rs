@@ -16,11 +16,14 @@ mod data_path;
 mod harness;
 mod memory;
 mod peers;
+mod places;
 mod plot;
 mod ports;
 #[path = "../../raw/mod.rs"]
 mod raw;
 mod report;
+mod routes;
+mod take_down;
 mod work;
 
 use std::path::Path;
@@ -70,12 +73,17 @@ fn main() {
 type Part = fn(&mut report::Report, &mut Option<plot::Curve>, bool);
 
 /// Each by its name.
-const PARTS: [(&str, Part); 7] = [
+const PARTS: [(&str, Part); 9] = [
     ("attach", |report, curve, quick| *curve = Some(work::attach(report, quick))),
     ("network", |report, _, quick| work::network(report, quick)),
-    ("routes", |report, _, quick| work::routes(report, quick)),
+    ("take-down", |report, _, quick| take_down::measure(report, quick)),
+    ("routes", |report, _, quick| {
+        routes::routes(report, quick);
+        routes::routes6(report, quick);
+    }),
     ("link", |report, _, quick| work::one_link(report, quick)),
     ("ports", |report, _, quick| ports::measure(report, quick)),
+    ("places", |report, _, quick| places::measure(report, quick)),
     ("set", |report, _, quick| work::set(report, quick)),
     ("tcp", |report, _, quick| data_path::measure(report, quick)),
 ];

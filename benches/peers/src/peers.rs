@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -96,6 +96,39 @@ impl Rtnetlink {
                 self.handle.route().add(route).execute().await.unwrap();
             }
         });
+    }
+
+    pub fn routes6_in(&self, to: &[Ipv6Addr], via: Ipv6Addr, link: u32) {
+        self.runtime.block_on(async {
+            for to in to {
+                let route = RouteMessageBuilder::<Ipv6Addr>::new()
+                    .destination_prefix(*to, 128)
+                    .gateway(via)
+                    .output_interface(link)
+                    .build();
+                self.handle.route().add(route).execute().await.unwrap();
+            }
+        });
+    }
+
+    pub fn remove_links(&self, indexes: &[u32]) {
+        self.runtime.block_on(async {
+            for index in indexes {
+                self.handle.link().del(*index).execute().await.unwrap();
+            }
+        });
+    }
+
+    /// A namespace with a connection inside.
+    pub fn place(&self, name: &str) {
+        self.runtime.block_on(rtnetlink::NetworkNamespace::add(name)).unwrap();
+        let place = File::open(format!("{}{name}", rtnetlink::NETNS_PATH)).unwrap();
+        let home = File::open("/proc/thread-self/ns/net").unwrap();
+        setns(&place, CloneFlags::CLONE_NEWNET).unwrap();
+        let (_, task) = connect(&self.runtime);
+        setns(&home, CloneFlags::CLONE_NEWNET).unwrap();
+        task.abort();
+        drop(self.runtime.block_on(task));
     }
 
     pub fn routes_out(&self) -> usize {
@@ -237,6 +270,35 @@ impl Nlink {
                 batch.execute_all().await.unwrap();
             }
         });
+    }
+
+    pub fn routes6_in(&self, to: &[Ipv6Addr], via: Ipv6Addr, link: u32) {
+        self.runtime.block_on(async {
+            for some in to.chunks(100) {
+                let route = |to: &Ipv6Addr| {
+                    nlink::Ipv6Route::from_addr(*to, 128).gateway(via).dev_index(link)
+                };
+                let batch = self.here.batch();
+                let batch =
+                    some.iter().map(route).fold(batch, |batch, route| batch.add_route(route));
+                batch.execute_all().await.unwrap();
+            }
+        });
+    }
+
+    pub fn remove_links<'n>(&self, names: impl Iterator<Item = &'n str>) {
+        self.runtime.block_on(async {
+            for name in names {
+                self.here.del_link(name).await.unwrap();
+            }
+        });
+    }
+
+    /// A namespace with a connection inside.
+    pub fn place(&self, name: &str) -> nlink::netlink::Connection<nlink::Route> {
+        let _entered = self.runtime.enter();
+        nlink::netlink::namespace::create(name).unwrap();
+        nlink::netlink::Connection::new_in(name).unwrap()
     }
 
     pub fn routes_out(&self) -> usize {

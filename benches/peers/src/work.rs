@@ -2,14 +2,12 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use netloom::nft::{Family, Set, Table, Type};
 use netloom::{
-    Bridge, Forwarding, Link, Namespace, NatRule, Netns, Owned, Route, Together, Veth, VethEnd,
-    VethPair,
+    Bridge, Forwarding, Link, Namespace, NatRule, Netns, Owned, Together, Veth, VethEnd, VethPair,
 };
 
 use crate::harness::{contender, medians, settle, settle_after, timed};
@@ -19,6 +17,7 @@ use crate::raw;
 use crate::raw::attach::{Attach, Plan};
 use crate::raw::network::Network;
 use crate::report::{BATCHES, Report, SINGLE};
+use crate::routes::to;
 
 pub fn cable(host: &Netns, bridge: &Link, plan: &Plan) -> (Owned<Veth>, Owned<Netns>) {
     let container = Namespace::anonymous().create().unwrap();
@@ -183,77 +182,6 @@ fn remove_by_commands(calls: Calls) {
     ip(calls, None, "link del p1\nlink del p2\nlink del br0\n");
     run("ip", &["netns", "del", "c1"], "");
     run("ip", &["netns", "del", "c2"], "");
-}
-
-fn to(n: u32) -> Ipv4Addr {
-    Ipv4Addr::from_bits(0x1400_0000 + n)
-}
-
-/// Many in, and out again as a list.
-pub fn routes(report: &mut Report, quick: bool) {
-    const VIA: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-    let many = if quick { 1_000 } else { 100_000 };
-    let rounds = if quick { 1 } else { 3 };
-    let host = Netns::current().unwrap();
-    let (rtnetlink, nlink, socket) = (Rtnetlink::here(), Nlink::here(), raw::open_in(&host));
-    let destinations: Vec<_> = (0..many).map(to).collect();
-    let ours: Vec<_> =
-        destinations.iter().map(|to| Route::new(Ipv4Net::from(*to)).via(VIA)).collect();
-    let datagrams = raw::ipv4_routes(destinations.iter().map(|to| (*to, VIA)));
-    let lines: String =
-        destinations.iter().map(|to| format!("route add {to} via {VIA}\n")).collect();
-    // They go with the link, and are freed in the kernel's own time, which is no part of the work.
-    let fresh = |work: &mut dyn FnMut()| {
-        settle(&host);
-        let near = VethEnd::new("v1").address("10.0.0.2/24").up();
-        let cable = VethPair::new(near, VethEnd::new("v2").up()).create(&host).unwrap();
-        let time = timed(work);
-        drop(cable);
-        time
-    };
-    let measured = medians(
-        rounds,
-        &mut [
-            contender("netloom", || {
-                let mut made = None;
-                let time = fresh(&mut || made = Some(Route::create_all(&ours, &host).unwrap()));
-                drop(made.map(Owned::keep));
-                time
-            }),
-            contender("raw replay", || {
-                let send = |datagram| raw::exchange(&socket, datagram);
-                fresh(&mut || datagrams.iter().map(Vec::as_slice).for_each(send))
-            }),
-            contender("nlink", || fresh(&mut || nlink.routes_in(&destinations))),
-            contender("rtnetlink", || fresh(&mut || rtnetlink.routes_in(&destinations))),
-            contender(BATCHES, || fresh(&mut || run("ip", &["-batch", "-"], &lines))),
-        ],
-    );
-    report.add(format!("{many} IPv4 routes in, among peers"), &measured);
-
-    let near = VethEnd::new("v1").address("10.0.0.2/24").up();
-    let cable = VethPair::new(near, VethEnd::new("v2").up()).create(&host).unwrap();
-    Route::create_all(&ours, &host).unwrap().keep();
-    let all = raw::all_routes();
-    let least = many as usize;
-    let lent =
-        || host.fold_routes(|| 0, |count, route| *count += usize::from(route.table() == 254));
-    let measured = medians(
-        rounds * 3,
-        &mut [
-            contender("netloom", || timed(|| assert!(host.routes().unwrap().len() >= least))),
-            contender("lent", || timed(|| assert!(lent().unwrap() >= least))),
-            contender("raw replay", || timed(|| assert!(raw::walk(&socket, &all, 28).0 >= least))),
-            contender("nlink", || timed(|| assert!(nlink.routes_out() >= least))),
-            contender("rtnetlink", || timed(|| assert!(rtnetlink.routes_out() >= least))),
-            contender(BATCHES, || timed(|| run("ip", &["route", "show"], ""))),
-        ],
-    );
-    report.add(format!("{many} routes out, by value"), &measured);
-    let lent = [("netloom", measured[1].1), measured[2]];
-    report.add(format!("{many} routes out, lent"), &lent);
-    crate::memory::measure(report, &format!("{many} routes out"));
-    drop(cable);
 }
 
 /// By its name, among 1,000; and all of them.
