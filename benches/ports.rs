@@ -168,8 +168,8 @@ fn raw_table(ports: impl Iterator<Item = u16>) -> Replay {
     })
 }
 
-/// Makes them, where one is already, and nothing is left to do of those of the turn before.
-fn making_many(name: &'static str, tag: Option<&'static str>) -> Contender<'static> {
+/// Makes them, where one is already, or deletes them; nothing is left to do of those of the turn before.
+fn changing_many(name: &'static str, tag: Option<&'static str>, adds: bool) -> Contender<'static> {
     let (host, bridge) = host();
     let first = port(FIRST, tag).create(&host).unwrap();
     let forwards = ports(MANY, tag);
@@ -177,9 +177,9 @@ fn making_many(name: &'static str, tag: Option<&'static str>) -> Contender<'stat
         let _there = (&first, &bridge);
         let mut made = Vec::new();
         settle(&host);
-        let time = timed(|| made = black_box(PortForward::create_all(&forwards, &host)).unwrap());
-        Owned::delete_all(made).unwrap();
-        time
+        let add = timed(|| made = black_box(PortForward::create_all(&forwards, &host)).unwrap());
+        let delete = timed(|| Owned::delete_all(made).unwrap());
+        if adds { add } else { delete }
     })
 }
 
@@ -187,21 +187,31 @@ fn many() {
     let raw = fresh();
     let socket = open(&raw);
     raw_table([FIRST].into_iter()).run(&socket);
-    let (more, less) = (change(NEW, 1..=MANY), change(DELETE, 1..=MANY));
-    let replay = |more: Replay, less: Replay| {
+    let replay = |name, adds| {
         let (raw, socket) = (&raw, &socket);
+        let changes = |kind| match name {
+            "held" => change(kind, 1..=MANY),
+            _ => change_persistent(kind, 1..=MANY),
+        };
+        let (more, less) = (changes(NEW), changes(DELETE));
         contender("raw replay", move || {
             settle(raw);
-            let time = timed(|| more.run(socket));
-            less.run(socket);
-            time
+            let add = timed(|| more.run(socket));
+            let delete = timed(|| less.run(socket));
+            if adds { add } else { delete }
         })
     };
-    let held = vec![making_many("held", HELD), replay(more, less)];
-    compare(&format!("{MANY} ports at once"), 21, held);
-    let (more, less) = (change_persistent(NEW, 1..=MANY), change_persistent(DELETE, 1..=MANY));
-    let persistent = vec![making_many("persistent", PERSISTENT), replay(more, less)];
-    compare(&format!("{MANY} persistent ports at once"), 21, persistent);
+    for (name, tag) in [("held", HELD), ("persistent", PERSISTENT)] {
+        let work = if tag.is_some() {
+            format!("{MANY} persistent ports")
+        } else {
+            format!("{MANY} ports")
+        };
+        for (at_once, adds) in [("at once", true), ("less at once", false)] {
+            let both = vec![changing_many(name, tag, adds), replay(name, adds)];
+            compare(&format!("{work} {at_once}"), 21, both);
+        }
+    }
 }
 
 /// The first of a namespace brings the table, its chains and `route_localnet`, and takes them along: so "beside

@@ -1,5 +1,6 @@
 //! The handle of a published port.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -141,7 +142,10 @@ impl Remove for PortForwardHandle {
 
     /// Those of a namespace in few transactions; one by one where that can't be done.
     fn remove_all(handles: &[&Self]) -> Vec<Result<(), Error>> {
-        if is_together(handles) && handles.chunks(AT_ONCE).all(|some| take_all(some).is_ok()) {
+        let mut in_turn = handles.to_vec();
+        // The last of a tag first: the last there is takes the place of any other, and would have to be looked for.
+        in_turn.sort_by_key(|handle| Reverse(handle.kept.as_ref().map(|kept| kept.seen_at)));
+        if is_together(handles) && in_turn.chunks(AT_ONCE).all(|some| take_all(some).is_ok()) {
             // What was gone before is no failure.
             return handles.iter().map(|_| Ok(())).collect();
         }
