@@ -12,7 +12,7 @@ mod harness;
 mod raw;
 
 use harness::{compare, contender, is_trial, settle, settle_after, timed};
-use raw::attach::{Attach, Plan};
+use raw::attach::{Attach, Plan, Way};
 
 type Container = (Owned<Veth>, Owned<Netns>);
 
@@ -38,20 +38,36 @@ fn undo(host: &Netns, port: &str, (cable, container): Container) {
     settle_after(host, port);
 }
 
+fn replaying(host: &Netns, plan: &Plan, mut replay: Attach) -> impl FnMut() -> Duration {
+    move || {
+        let mut made = None;
+        let time = timed(|| made = Some(replay.run()));
+        replay.go_home();
+        drop(made);
+        settle_after(host, &plan.port);
+        time
+    }
+}
+
+/// What it saves to send two datagrams, and to have the peer born in its place.
+fn other_ways(host: &Netns, bridge: &Link) {
+    let plan = Plan::number(60_000);
+    let by = |way| replaying(host, &plan, Attach::prepare_by(way, host, bridge.index(), &plan));
+    compare(
+        "attach beside 100, no IPv6 address, other ways",
+        41,
+        vec![
+            contender("each message alone", by(Way::Alone)),
+            contender("the peer moved there", by(Way::Moved)),
+            contender("raw replay", by(Way::Two)),
+        ],
+    );
+}
+
 /// Beside so many, on a bridge that is as `kind` says.
 fn beside(host: &Netns, bridge: &Link, there: u32, ipv6: bool, kind: &str) {
     let plan = Plan { ipv6, ..Plan::number(60_000) };
-    let replay = |bridge| {
-        let (plan, mut replay) = (&plan, Attach::prepare(host, bridge, &plan));
-        move || {
-            let mut made = None;
-            let time = timed(|| made = Some(replay.run()));
-            replay.go_home();
-            drop(made);
-            settle_after(host, &plan.port);
-            time
-        }
-    };
+    let replay = |bridge| replaying(host, &plan, Attach::prepare(host, bridge, &plan));
     let ours = |queues: Option<u32>| {
         let plan = plan.clone();
         move || {
@@ -112,6 +128,9 @@ fn bench(_: &mut Criterion) {
         let numbers = u32::try_from(there.len()).unwrap()..all;
         there.extend(numbers.map(|n| attach(&host, &bridge, &Plan::number(n), None)));
         beside(&host, &bridge, many, ipv6, "");
+        if many == 100 {
+            other_ways(&host, &bridge);
+        }
     }
     drop((there, bridge));
     settle(&host);

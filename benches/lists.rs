@@ -147,6 +147,13 @@ fn links(_: &mut Criterion) {
                     }
                 })
             }),
+            contender("raw get, acknowledged", || {
+                timed(|| {
+                    for _ in 0..100 {
+                        raw::get_acknowledged(&socket, &request);
+                    }
+                })
+            }),
             contender("raw get", || {
                 timed(|| {
                     for _ in 0..100 {

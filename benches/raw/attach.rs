@@ -32,19 +32,36 @@ impl Plan {
     }
 }
 
+/// How the messages go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// In two datagrams, one for each namespace.
+    Two,
+    /// Each in a datagram of its own, and acknowledged.
+    Alone,
+    /// In two, and one that moves the peer, which is born here, to its place.
+    Moved,
+}
+
 /// The two datagrams of one attachment.
 pub(crate) struct Attach {
     host: OwnedFd,
     home: File,
-    veth: Vec<u8>,
-    /// Where in it the container's descriptor goes.
+    /// One, or two where the peer is moved.
+    here: Vec<Vec<u8>>,
+    /// Where in the last of them the container's descriptor goes.
     namespace_at: usize,
-    configure: Vec<u8>,
+    configure: Vec<Vec<u8>>,
 }
 
 impl Attach {
     /// Builds them for a bridge in `host`. In a fresh namespace `lo` is link 1 and the peer link 2.
     pub(crate) fn prepare(host: &Netns, bridge: u32, plan: &Plan) -> Self {
+        Self::prepare_by(Way::Two, host, bridge, plan)
+    }
+
+    /// As [`prepare`](Self::prepare), another way.
+    pub(crate) fn prepare_by(way: Way, host: &Netns, bridge: u32, plan: &Plan) -> Self {
         let mut veth = Message::link(RTM_NEWLINK, CREATE | ECHO | ACK, plan.index, true);
         veth.string(3, &plan.port).attribute(10, &bridge.to_ne_bytes());
         let mut namespace_at = 0;
@@ -53,11 +70,20 @@ impl Attach {
             info.nested(2, |data| {
                 data.nested(1, |peer| {
                     peer.bytes(&[0; 16]).string(3, "eth0");
-                    namespace_at = peer.0.len() + 4;
-                    peer.attribute(28, &[0; 4]);
+                    if way != Way::Moved {
+                        namespace_at = peer.0.len() + 4;
+                        peer.attribute(28, &[0; 4]);
+                    }
                 });
             });
         });
+        let mut here = vec![veth.finish()];
+        if way == Way::Moved {
+            let mut moved = Message::link(RTM_SETLINK, ACK, 0, false);
+            moved.string(3, "eth0").attribute(49, &[2, 0, 0, 0]);
+            namespace_at = moved.0.len() + 4;
+            here.push(moved.attribute(28, &[0; 4]).finish());
+        }
         let mut configure = Vec::new();
         if !plan.ipv6 {
             let mut none = Message::link(RTM_SETLINK, 0, 2, false);
@@ -66,24 +92,31 @@ impl Attach {
                     inet6.attribute(8, &[1]);
                 });
             });
-            configure.extend(none.finish());
+            configure.push(none.finish());
         }
         let mut address = Message::new(RTM_NEWADDR, CREATE);
         address.bytes(&[2, 16, 0, 0, 2, 0, 0, 0]);
         let octets = plan.address.octets();
         address.attribute(2, &octets).attribute(1, &octets);
-        configure.extend(address.finish());
+        configure.push(address.finish());
         for index in [1, 2] {
-            configure.extend(Message::link(RTM_SETLINK, 0, index, true).finish());
+            configure.push(Message::link(RTM_SETLINK, 0, index, true).finish());
         }
         let mut route = Message::new(RTM_NEWROUTE, CREATE | ACK);
         route.bytes(&[2, 0, 0, 0, 254, 78, 0, 1, 0, 0, 0, 0]);
         route.attribute(15, &[254, 0, 0, 0]).attribute(5, &[10, 0, 0, 1]);
         route.attribute(4, &[2, 0, 0, 0]);
-        configure.extend(route.finish());
+        configure.push(route.finish());
         let home = File::open("/proc/thread-self/ns/net").unwrap();
         let host = open_in(host);
-        Self { host, home, veth: veth.finish(), namespace_at, configure }
+        if way == Way::Alone {
+            for one in &mut configure {
+                one[6] |= u8::try_from(ACK).unwrap();
+            }
+        } else {
+            configure = vec![configure.concat()];
+        }
+        Self { host, home, here, namespace_at, configure }
     }
 
     /// Seven system calls and an echo, on the calling thread, which stays in the container.
@@ -92,9 +125,11 @@ impl Attach {
         let container = File::open("/proc/thread-self/ns/net").unwrap();
         let socket = open(SockProtocol::NetlinkRoute);
         let number = container.as_raw_fd().to_ne_bytes();
-        self.veth[self.namespace_at..self.namespace_at + 4].copy_from_slice(&number);
-        exchange(&self.host, &self.veth);
-        exchange(&socket, &self.configure);
+        if let Some(last) = self.here.last_mut() {
+            last[self.namespace_at..self.namespace_at + 4].copy_from_slice(&number);
+        }
+        self.here.iter().for_each(|datagram| exchange(&self.host, datagram));
+        self.configure.iter().for_each(|datagram| exchange(&socket, datagram));
         Attached { _container: container, _socket: socket }
     }
 

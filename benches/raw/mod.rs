@@ -164,6 +164,15 @@ pub(crate) fn get(socket: &OwnedFd, request: &[u8]) {
     assert!(length > 16 && answer[4] == 16);
 }
 
+/// The same with an acknowledgement after the answer.
+pub(crate) fn get_acknowledged(socket: &OwnedFd, request: &[u8]) {
+    let mut acknowledged = request.to_owned();
+    acknowledged[6] |= u8::try_from(ACK).unwrap();
+    get(socket, &acknowledged);
+    let length = recv(socket.as_raw_fd(), &mut acknowledged, MsgFlags::empty()).unwrap();
+    assert!(length >= 20);
+}
+
 pub(crate) fn all_links() -> Vec<u8> {
     let mut all = Message::link(RTM_GETLINK, DUMP, 0, false);
     all.attribute(29, &[8, 0, 0, 0]).finish()
