@@ -55,7 +55,7 @@ fn other_ways(host: &Netns, bridge: &Link) {
     let by = |way| replaying(host, &plan, Attach::prepare_by(way, host, bridge.index(), &plan));
     compare(
         "attach beside 100, no IPv6 address, other ways",
-        41,
+        42,
         vec![
             contender("each message alone", by(Way::Alone)),
             contender("the peer moved there", by(Way::Moved)),
@@ -64,8 +64,22 @@ fn other_ways(host: &Netns, bridge: &Link) {
     );
 }
 
-/// Beside so many, on a bridge that is as `kind` says.
-fn beside(host: &Netns, bridge: &Link, there: u32, ipv6: bool, kind: &str) {
+/// With a bridge and with one like it that does not snoop.
+fn without_snooping(host: &Netns, snooping: &Link, other: &Link) {
+    let plan = Plan::number(60_000);
+    let by = |bridge: &Link| replaying(host, &plan, Attach::prepare(host, bridge.index(), &plan));
+    compare(
+        "attach beside 1000 of another bridge as well, no IPv6 address",
+        40,
+        vec![
+            contender("without multicast snooping", by(other)),
+            contender("raw replay", by(snooping)),
+        ],
+    );
+}
+
+/// Beside so many.
+fn beside(host: &Netns, bridge: &Link, there: u32, ipv6: bool) {
     let plan = Plan { ipv6, ..Plan::number(60_000) };
     let replay = |bridge| replaying(host, &plan, Attach::prepare(host, bridge, &plan));
     let ours = |queues: Option<u32>| {
@@ -81,8 +95,8 @@ fn beside(host: &Netns, bridge: &Link, there: u32, ipv6: bool, kind: &str) {
     };
     let ipv6 = if ipv6 { "" } else { ", no IPv6 address" };
     compare(
-        &format!("attach beside {there}{ipv6}{kind}"),
-        41,
+        &format!("attach beside {there}{ipv6}"),
+        40,
         vec![
             contender("netloom with one queue", ours(Some(1))),
             contender("netloom", ours(None)),
@@ -127,20 +141,18 @@ fn bench(_: &mut Criterion) {
         let all = if is_trial() { many / 10 } else { many };
         let numbers = u32::try_from(there.len()).unwrap()..all;
         there.extend(numbers.map(|n| attach(&host, &bridge, &Plan::number(n), None)));
-        beside(&host, &bridge, many, ipv6, "");
+        beside(&host, &bridge, many, ipv6);
         if many == 100 {
             other_ways(&host, &bridge);
         }
     }
-    drop((there, bridge));
-    settle(&host);
     // The kernel looks at every port for each that comes up, where it snoops.
-    let bridge = Bridge::new("br1").address("10.0.0.1/16").multicast_snooping(false).up();
-    let bridge = bridge.create(&host).unwrap();
-    let mut there = Together::<Vec<_>>::default();
+    let other = Bridge::new("br1").address("10.1.0.1/16").multicast_snooping(false).up();
+    let other = other.create(&host).unwrap();
     let all = if is_trial() { 100 } else { 1_000 };
-    there.extend((0..all).map(|n| attach(&host, &bridge, &Plan::number(n), None)));
-    beside(&host, &bridge, 1_000, false, ", no multicast snooping");
+    let numbers = (0..all).map(|n| Plan::number(10_000 + n));
+    there.extend(numbers.map(|plan| attach(&host, &other, &plan, None)));
+    without_snooping(&host, &bridge, &other);
 }
 
 criterion_group!(benches, bench);

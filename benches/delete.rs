@@ -29,13 +29,39 @@ fn attach(host: &Netns, bridge: &Link, n: u32, ipv6: bool) -> Container {
 }
 
 fn many(_: &mut Criterion) {
-    let all = if is_trial() { 20 } else { 1_000 };
+    taken_down(1_000, 4, vec![("netloom, a Together of them", |all| drop(Together::new(all)))]);
+    taken_down(
+        300,
+        12,
+        vec![
+            ("netloom, a Together of them", |all| drop(Together::new(all))),
+            ("netloom, Together::delete", |all| Together::new(all).delete().unwrap()),
+            ("netloom, one inside the other", |all| drop(Together::new(cells(all)))),
+            ("netloom, cables before namespaces", |all| {
+                let (containers, cables): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+                drop(Together::new((cables, containers)));
+            }),
+            ("netloom, Owned::delete_all", |all| {
+                let (containers, cables): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+                Owned::delete_all(cables).unwrap();
+                Owned::delete_all(containers).unwrap();
+            }),
+        ],
+    );
+}
+
+/// A way to take all of them down.
+type Way = (&'static str, fn(Vec<Container>));
+
+/// So many containers of one bridge, by each of these ways and by the raw replay.
+fn taken_down(many: u32, rounds: usize, ways: Vec<Way>) {
+    let all = if is_trial() { 20 } else { many };
     let host = Namespace::anonymous().create().unwrap();
     let bridge = Bridge::new("br0").address("10.0.0.1/16").up().create(&host).unwrap();
     let socket = raw::open_in(&host);
     let build = || -> Vec<_> { (0..all).map(|n| attach(&host, &bridge, n, false)).collect() };
     let names_are_free = || assert_eq!(host.links().unwrap().len(), 2);
-    let taken_down = |name, take_down: fn(Vec<Container>)| {
+    let by = |(name, take_down): Way| {
         let (build, names_are_free, host) = (&build, &names_are_free, &host);
         contender(name, move || {
             let containers = build();
@@ -66,25 +92,9 @@ fn many(_: &mut Criterion) {
         settle(&host);
         time
     };
-    compare(
-        "take down 1000 containers",
-        3,
-        vec![
-            taken_down("netloom, a Together of them", |all| drop(Together::new(all))),
-            taken_down("netloom, Together::delete", |all| Together::new(all).delete().unwrap()),
-            taken_down("netloom, one inside the other", |all| drop(Together::new(cells(all)))),
-            taken_down("netloom, cables before namespaces", |all| {
-                let (containers, cables): (Vec<_>, Vec<_>) = all.into_iter().unzip();
-                drop(Together::new((cables, containers)));
-            }),
-            taken_down("netloom, Owned::delete_all", |all| {
-                let (containers, cables): (Vec<_>, Vec<_>) = all.into_iter().unzip();
-                Owned::delete_all(cables).unwrap();
-                Owned::delete_all(containers).unwrap();
-            }),
-            contender("raw group replay", replay),
-        ],
-    );
+    let mut contenders: Vec<_> = ways.into_iter().map(by).collect();
+    contenders.push(contender("raw group replay", replay));
+    compare(&format!("take down {many} containers"), rounds, contenders);
 }
 
 /// An owner of owners, as a program has them.

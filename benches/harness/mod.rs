@@ -55,12 +55,17 @@ fn order(round: usize, many: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Each one's turns, so many rounds of them.
+/// How many rounds it takes for the [`order`] to be the same to all, at least so many.
+fn fair(rounds: usize, contenders: usize) -> usize {
+    if is_trial() { 1 } else { rounds.next_multiple_of(2 * contenders) }
+}
+
+/// Each one's turns, so many rounds of them or a few more.
 pub(crate) fn spreads(
     rounds: usize,
     contenders: &mut [Contender<'_>],
 ) -> Vec<(&'static str, Spread)> {
-    let rounds = if is_trial() { 1 } else { rounds };
+    let rounds = fair(rounds, contenders.len());
     let mut times = vec![Vec::with_capacity(rounds); contenders.len()];
     for round in 0..rounds {
         for at in order(round, contenders.len()) {
@@ -91,7 +96,10 @@ pub(crate) fn compare(
 ) -> Vec<(&'static str, Spread)> {
     let spreads = spreads(rounds, &mut contenders);
     let (base, least) = *spreads.last().unwrap();
-    let turns = if is_trial() { "a trial".to_owned() } else { rounds.to_string() };
+    let turns = match fair(rounds, spreads.len()) {
+        1 => "a trial".to_owned(),
+        rounds => rounds.to_string(),
+    };
     for (name, spread) in &spreads {
         let ratio =
             |of: fn(&Spread) -> Duration| of(spread).as_secs_f64() / of(&least).as_secs_f64();

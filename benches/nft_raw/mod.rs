@@ -1,6 +1,7 @@
 //! `nf_tables` messages built beforehand and sent with bare system calls.
 #![allow(dead_code)] // each bench uses its own part
 
+use std::cell::RefCell;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,11 @@ use nix::sys::socket::{
 
 pub(crate) fn fresh() -> Owned<Netns> {
     Namespace::anonymous().create().unwrap()
+}
+
+thread_local! {
+    /// What is received into, made once.
+    static ANSWER: RefCell<Vec<u8>> = RefCell::new(vec![0; 4096]);
 }
 
 /// Messages built beforehand.
@@ -66,10 +72,11 @@ impl Replay {
     }
 
     pub(crate) fn run(&self, socket: &OwnedFd) {
-        let mut answer = [0; 4096];
         send(socket.as_raw_fd(), &self.0, MsgFlags::empty()).unwrap();
-        let length = recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty()).unwrap();
-        assert!(length >= 20 && answer[16..20] == [0; 4], "refused: {:?}", &answer[16..20]);
+        ANSWER.with_borrow_mut(|answer| {
+            let length = recv(socket.as_raw_fd(), answer, MsgFlags::empty()).unwrap();
+            assert!(length >= 20 && answer[16..20] == [0; 4], "refused: {:?}", &answer[16..20]);
+        });
     }
 }
 
@@ -79,7 +86,7 @@ pub(crate) fn open(netns: &Netns) -> OwnedFd {
     let socket =
         netns.run(|| socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)).unwrap();
     let socket = socket.unwrap();
-    setsockopt(&socket, sockopt::SndBuf, &(4 << 20)).unwrap();
+    setsockopt(&socket, sockopt::SndBufForce, &(4 << 20)).unwrap();
     socket
 }
 

@@ -64,12 +64,15 @@ impl Attach {
     pub(crate) fn prepare_by(way: Way, host: &Netns, bridge: u32, plan: &Plan) -> Self {
         let mut veth = Message::link(RTM_NEWLINK, CREATE | ECHO | ACK, plan.index, true);
         veth.string(3, &plan.port).attribute(10, &bridge.to_ne_bytes());
+        // As netloom: an address of its own, so that the kernel draws none.
+        veth.attribute(1, &hardware(2, plan.address));
         let mut namespace_at = 0;
         veth.nested(18, |info| {
             info.string(1, "veth");
             info.nested(2, |data| {
                 data.nested(1, |peer| {
                     peer.bytes(&[0; 16]).string(3, "eth0");
+                    peer.attribute(1, &hardware(6, plan.address));
                     if way != Way::Moved {
                         namespace_at = peer.0.len() + 4;
                         peer.attribute(28, &[0; 4]);
@@ -137,6 +140,12 @@ impl Attach {
     pub(crate) fn go_home(&self) {
         setns(&self.home, CloneFlags::CLONE_NEWNET).unwrap();
     }
+}
+
+/// A local hardware address.
+fn hardware(first: u8, of: Ipv4Addr) -> [u8; 6] {
+    let [a, b, c, d] = of.octets();
+    [first, 0, a, b, c, d]
 }
 
 /// An attached container; it goes with this.

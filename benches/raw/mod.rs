@@ -1,6 +1,7 @@
 //! Messages built beforehand and sent with bare system calls: what anybody could reach at best.
 #![allow(dead_code)] // each bench uses its own part
 
+use std::cell::RefCell;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -37,18 +38,29 @@ pub(crate) fn open_in(netns: &Netns) -> OwnedFd {
     netns.run(|| open(SockProtocol::NetlinkRoute)).unwrap()
 }
 
+thread_local! {
+    /// What is received into, made once: to fill it with zeros takes as long as a small answer.
+    static ANSWER: RefCell<Vec<u8>> = RefCell::new(vec![0; 16 * 1024]);
+}
+
+/// The next answer, as `look` sees it.
+fn receive<T>(socket: &OwnedFd, look: impl FnOnce(&[u8]) -> T) -> T {
+    ANSWER.with_borrow_mut(|answer| {
+        let length = recv(socket.as_raw_fd(), answer, MsgFlags::empty()).unwrap();
+        look(&answer[..length])
+    })
+}
+
 /// Sends a datagram and reads until its last message is acknowledged.
 pub(crate) fn exchange(socket: &OwnedFd, datagram: &[u8]) {
     const NLMSG_ERROR: u8 = 2;
-    let mut answer = [0; 16384];
     send(socket.as_raw_fd(), datagram, MsgFlags::empty()).unwrap();
-    loop {
-        let length = recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty()).unwrap();
-        if length >= 20 && answer[4] == NLMSG_ERROR {
-            assert_eq!(answer[16..20], [0; 4], "refused: {:?}", &answer[..length.min(200)]);
-            return;
-        }
-    }
+    let is_acknowledgement = |answer: &[u8]| {
+        let is_one = answer.len() >= 20 && answer[4] == NLMSG_ERROR;
+        assert!(!is_one || answer[16..20] == [0; 4], "refused: {answer:?}");
+        is_one
+    };
+    while !receive(socket, is_acknowledgement) {}
 }
 
 /// A message in the making.
@@ -158,10 +170,8 @@ pub(crate) fn link_by_name(name: &str) -> Vec<u8> {
 
 /// Sends a request and takes its one answer.
 pub(crate) fn get(socket: &OwnedFd, request: &[u8]) {
-    let mut answer = [0; 8192];
     send(socket.as_raw_fd(), request, MsgFlags::empty()).unwrap();
-    let length = recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty()).unwrap();
-    assert!(length > 16 && answer[4] == 16);
+    receive(socket, |answer| assert!(answer.len() > 16 && answer[4] == 16));
 }
 
 /// The same with an acknowledgement after the answer.
@@ -169,8 +179,7 @@ pub(crate) fn get_acknowledged(socket: &OwnedFd, request: &[u8]) {
     let mut acknowledged = request.to_owned();
     acknowledged[6] |= u8::try_from(ACK).unwrap();
     get(socket, &acknowledged);
-    let length = recv(socket.as_raw_fd(), &mut acknowledged, MsgFlags::empty()).unwrap();
-    assert!(length >= 20);
+    receive(socket, |answer| assert!(answer.len() >= 20));
 }
 
 pub(crate) fn all_links() -> Vec<u8> {

@@ -28,7 +28,7 @@ impl Network {
     /// For the calling thread's own namespace.
     pub(crate) fn prepare(host: &Netns) -> Self {
         let mut bridge = Message::link(RTM_NEWLINK, CREATE | ACK, BRIDGE, true);
-        bridge.string(3, "br0").nested(18, |info| {
+        bridge.string(3, "br0").attribute(1, &[2, 0, 0, 0, 0, 1]).nested(18, |info| {
             info.string(1, "bridge");
         });
         let mut address = Message::new(RTM_NEWADDR, CREATE | ACK);

@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns, unshare};
+use nlink::netlink::InterfaceRef;
+use nlink::netlink::link::{BridgeLink, LinkCreateExt, VethLink};
 use nlink::netlink::nftables::types::{
     BaseChain, Chain, Family, NatHook, Priority, Rule, Set, SetElement, SetKeyType,
 };
@@ -180,7 +182,8 @@ impl Nlink {
         Self { runtime, here, tables }
     }
 
-    pub fn attach(&self, plan: &Plan) -> (Duration, File) {
+    /// Of a bridge that is asked for by its index, as all others ask.
+    pub fn attach(&self, bridge: u32, plan: &Plan) -> (Duration, File) {
         let mut kept = None;
         let time = timed(|| {
             let _entered = self.runtime.enter();
@@ -188,15 +191,14 @@ impl Nlink {
                 inside(plan.ipv6, || nlink::netlink::Connection::<nlink::Route>::new().unwrap());
             drop(_entered);
             self.runtime.block_on(async {
-                let cable = nlink::netlink::link::VethLink::new(&plan.port, "eth0")
-                    .peer_netns_fd(container.as_fd());
+                let cable = VethLink::new(&plan.port, "eth0").peer_netns_fd(container.as_fd());
+                let cable = cable.master(InterfaceRef::Index(bridge)).up();
                 self.here.add_link(cable).await.unwrap();
-                self.here.set_link_master(plan.port.as_str(), "br0").await.unwrap();
-                self.here.set_link_up(plan.port.as_str()).await.unwrap();
-                let address = nlink::Ipv4Address::new("eth0", plan.address, 16);
+                let address = nlink::Ipv4Address::with_index(2, plan.address, 16);
                 there.add_address(address).await.unwrap();
-                there.set_link_up("lo").await.unwrap();
-                there.set_link_up("eth0").await.unwrap();
+                for index in [1, 2] {
+                    there.set_link_up(InterfaceRef::Index(index)).await.unwrap();
+                }
                 let route = nlink::Ipv4Route::default_route().gateway(GATEWAY);
                 there.add_route(route).await.unwrap();
             });
@@ -207,15 +209,14 @@ impl Nlink {
 
     /// A bridge, two containers, forwarding and masquerading.
     pub fn network(&self) -> Vec<File> {
-        self.runtime.block_on(async {
-            let bridge = nlink::netlink::link::BridgeLink::new("br0");
-            self.here.add_link(bridge).await.unwrap();
-            self.here.set_link_up("br0").await.unwrap();
+        let bridge = self.runtime.block_on(async {
+            self.here.add_link(BridgeLink::new("br0").up()).await.unwrap();
             let address = nlink::Ipv4Address::new("br0", GATEWAY, 16);
             self.here.add_address(address).await.unwrap();
+            self.here.get_link_by_name("br0").await.unwrap().unwrap().ifindex()
         });
         let plans = [1, 2].map(|n| Plan { ipv6: true, ..Plan::number(n) });
-        let containers = plans.iter().map(|plan| self.attach(plan).1).collect();
+        let containers = plans.iter().map(|plan| self.attach(bridge, plan).1).collect();
         nlink::netlink::sysctl::set("net.ipv4.ip_forward", "1").unwrap();
         self.runtime.block_on(async {
             let chain = Chain::new("nlink", "post").unwrap().family(Family::Ip);

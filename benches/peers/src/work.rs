@@ -34,8 +34,8 @@ pub fn cable(host: &Netns, bridge: &Link, plan: &Plan) -> (Owned<Veth>, Owned<Ne
 /// as the kernel makes them unless it is told not to.
 pub fn attach(report: &mut Report, quick: bool) -> Curve {
     let steps: &[u32] = if quick { &[1, 20] } else { &[1, 10, 30, 100, 300, 500, 1_000] };
-    let curve = attach_beside(report, steps, false, if quick { 3 } else { 11 });
-    attach_beside(report, &steps[steps.len() - 1..], true, if quick { 3 } else { 7 });
+    let curve = attach_beside(report, steps, false, if quick { 3 } else { 12 });
+    attach_beside(report, &steps[steps.len() - 1..], true, if quick { 3 } else { 12 });
     curve
 }
 
@@ -73,7 +73,7 @@ fn attach_beside(report: &mut Report, steps: &[u32], ipv6: bool, rounds: usize) 
                     settle_after(&host, &plan.port);
                     time
                 }),
-                contender("nlink", || closed(nlink.attach(&plan))),
+                contender("nlink", || closed(nlink.attach(bridge.index(), &plan))),
                 contender("rtnetlink", || closed(rtnetlink.attach(bridge.index(), &plan))),
                 contender(BATCHES, || closed(ip_attach(Calls::Batches, &plan))),
                 contender(SINGLE, || closed(ip_attach(Calls::Single, &plan))),
