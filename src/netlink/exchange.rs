@@ -182,12 +182,11 @@ impl Socket {
         request: impl FnOnce(&mut Batch) -> usize,
         mut read: impl FnMut(Message<'_>) -> Option<T>,
     ) -> Result<Option<T>, Cause> {
-        let mut batch = std::mem::take(&mut self.question);
-        batch.clear();
+        let mut batch = self.take_room();
         request(&mut batch);
         let mut found = None;
         let result = self.get_in(&mut batch, &mut |answer| found = read(answer));
-        self.question = batch;
+        self.give_back(batch);
         if result.is_err() {
             self.drain();
         }

@@ -26,21 +26,22 @@ pub(crate) struct Operations<'a> {
 
 impl<'a> Operations<'a> {
     pub(crate) fn new() -> Self {
-        Self::beginning(None)
+        Self::beginning(Batch::with_room(FEW, FEW_BYTES), None)
     }
 
     /// One that is refused with [`is_outdated`] when the ruleset is of another generation by then:
     /// somebody changed what this was decided on.
     pub(crate) fn at_generation(generation: u32) -> Self {
-        Self::beginning(Some(generation))
+        Self::beginning(Batch::with_room(FEW, FEW_BYTES), Some(generation))
     }
 
-    fn beginning(generation: Option<u32>) -> Self {
-        let mut transaction = Self {
-            batch: Batch::with_room(FEW, FEW_BYTES),
-            steps: Vec::with_capacity(FEW),
-            too_long: false,
-        };
+    /// One that is written where the socket's other small ones are.
+    pub(crate) fn in_room_of(socket: &mut Socket, generation: Option<u32>) -> Self {
+        Self::beginning(socket.take_room(), generation)
+    }
+
+    fn beginning(batch: Batch, generation: Option<u32>) -> Self {
+        let mut transaction = Self { batch, steps: Vec::with_capacity(FEW), too_long: false };
         transaction.append("begin", &"a transaction", |out| {
             append_batch_begin(out, 0, generation).is_ok()
         });
@@ -140,13 +141,15 @@ impl<'a> Operations<'a> {
                 on_answer(message);
             }
         };
-        match socket.transact(&mut self.batch, answers) {
+        let done = match socket.transact(&mut self.batch, answers) {
             Err(cause) => Err(failed(0, cause)),
             Ok(refusals) => match refusals.into_iter().min_by_key(|(place, _)| *place) {
                 None => Ok(()),
                 Some((place, refusal)) => Err(failed(place, refusal.into())),
             },
-        }
+        };
+        socket.give_back(self.batch);
+        done
     }
 }
 
