@@ -176,7 +176,8 @@ macro_rules! link_setters {
         }
 
         /// Sets the number of transmit and receive queues, as `numtxqueues N numrxqueues N`. Default: one
-        /// for each possible CPU, each way; one is 15 to 25 % cheaper to make.
+        /// for each possible CPU, each way. With one a container is attached faster: by a tenth or less where there
+        /// are two CPUs, by more where there are many.
         #[doc(alias("IFLA_NUM_TX_QUEUES", "IFLA_NUM_RX_QUEUES"))]
         pub fn queues(mut self, queues: u32) -> Self {
             self.settings.set_queues(queues);
