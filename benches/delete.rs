@@ -29,7 +29,7 @@ fn attach(host: &Netns, bridge: &Link, n: u32, ipv6: bool) -> Container {
 }
 
 fn many(_: &mut Criterion) {
-    taken_down(1_000, 4, vec![("netloom, a Together of them", |all| drop(Together::new(all)))]);
+    taken_down(1_000, 12, vec![("netloom, a Together of them", |all| drop(Together::new(all)))]);
     taken_down(
         300,
         12,
