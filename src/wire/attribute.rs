@@ -216,6 +216,16 @@ impl<'b> Writer<'b> {
         self.out.truncate(start + aligned(length));
     }
 
+    /// The same of a value whose length the compiler knows, and which needs no padding: a quarter of the
+    /// instructions.
+    pub(crate) fn nested_exact<const N: usize>(&mut self, kind: u16, inside: u16, value: [u8; N]) {
+        const { assert!(aligned(N) == N) };
+        let nest = self.header_of(kind | NLA_F_NESTED, NLA_HEADER_SIZE + N);
+        let header = self.header_of(inside, N);
+        self.out.extend_from_slice([nest, header].as_flattened());
+        self.out.extend_from_slice(&value);
+    }
+
     /// Attributes that are already encoded, as they are.
     pub(crate) fn raw(&mut self, attributes: &[u8]) {
         self.out.extend_from_slice(attributes);

@@ -7,7 +7,7 @@ use super::mapping::{Container, Mapping, Port};
 use super::ruleset::{ADDRESSED, ANY};
 use crate::wire::attribute::Writer;
 use crate::wire::nft::data::Value;
-use crate::wire::nft::element::{Element, ListElement, PlainData, PlainElement};
+use crate::wire::nft::element::{Element, ListElement, PairElement, PlainData, PlainElement};
 use crate::wire::nft::userdata::Comment;
 
 /// What mappings need besides their ports, and share.
@@ -59,10 +59,19 @@ impl PortElement<'_> {
     pub(super) fn bound(&self) -> Bound {
         Bound::to(self.port.1)
     }
-}
 
-impl ListElement for PortElement<'_> {
-    fn write(&self, out: &mut Writer<'_>) {
+    /// What most are: at all addresses, to one of IPv4, without a comment. As [`place_of`] has it.
+    fn pair(&self) -> Option<PairElement> {
+        let ((protocol, None, port), None) = (self.port, self.comment) else { return None };
+        let data = match self.target {
+            None => None,
+            Some((IpAddr::V4(address), port)) => Some(registers(address.octets(), port)),
+            Some((IpAddr::V6(_), _)) => return None,
+        };
+        Some(PairElement { key: registers([protocol.number(), 0, 0, 0], port), data })
+    }
+
+    fn plain(&self, write: impl FnOnce(PlainElement<'_>)) {
         let (_, key) = place_of(self.port);
         let data = self.target.map(|(address, port)| {
             let mut data = Value::from(address);
@@ -70,7 +79,22 @@ impl ListElement for PortElement<'_> {
             data
         });
         let data = data.as_ref().map(PlainData::Value);
-        PlainElement { key: &key, data, comment: self.comment }.write(out);
+        write(PlainElement { key: &key, data, comment: self.comment });
+    }
+}
+
+/// Of which each has four bytes.
+fn registers([a, b, c, d]: [u8; 4], port: u16) -> [u8; 8] {
+    let [high, low] = port.to_be_bytes();
+    [a, b, c, d, high, low, 0, 0]
+}
+
+impl ListElement for PortElement<'_> {
+    fn write(&self, out: &mut Writer<'_>) {
+        match self.pair() {
+            Some(pair) => pair.write(out),
+            None => self.plain(|plain| plain.write(out)),
+        }
     }
 }
 
@@ -104,4 +128,32 @@ pub(super) fn hairpin(from: u32, link: u32, address: IpAddr) -> Value {
     key.append_bytes(link.to_ne_bytes());
     key.append_address(address);
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Protocol;
+
+    #[test]
+    fn what_most_ports_are_is_written_as_all_others_are() {
+        let written = |write: &dyn Fn(&mut Writer<'_>)| {
+            let mut bytes = Vec::new();
+            write(&mut Writer::new(&mut bytes));
+            bytes
+        };
+        let target = Some((IpAddr::from([10, 0, 0, 2]), 8080));
+        for (protocol, target) in [(Protocol::TCP, target), (Protocol::UDP, None)] {
+            let one = PortElement { port: (protocol, None, 443), target, comment: None };
+            assert!(one.pair().is_some());
+            let plain = |out: &mut Writer<'_>| one.plain(|plain| plain.write(out));
+            assert_eq!(written(&|out| one.write(out)), written(&plain));
+        }
+        for (address, target) in
+            [(Some([10, 0, 0, 1].into()), target), (None, Some(([0; 16].into(), 80)))]
+        {
+            let one = PortElement { port: (Protocol::TCP, address, 443), target, comment: None };
+            assert!(one.pair().is_none());
+        }
+    }
 }

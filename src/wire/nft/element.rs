@@ -28,7 +28,7 @@ use std::time::Duration;
 use bitflags::bitflags;
 
 use super::codec::{Codec, flags_field};
-use super::data::{Data, NFTA_DATA_VERDICT, Value, Verdict};
+use super::data::{Data, NFTA_DATA_VALUE, NFTA_DATA_VERDICT, Value, Verdict};
 use super::expr::{self, Expr, NFTA_LIST_ELEM};
 use super::userdata::{Comment, UserData};
 use crate::wire::attribute::{Attribute, Attributes, Writer};
@@ -200,6 +200,23 @@ impl ListElement for PlainElement<'_> {
         }
         if let Some(comment) = self.comment {
             comment.write(out, NFTA_SET_ELEM_USERDATA);
+        }
+    }
+}
+
+/// A key of two registers, and in a map a value of two: as a [`PlainElement`] of these, but written as what is known
+/// to be so short.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PairElement {
+    pub(crate) key: [u8; 8],
+    pub(crate) data: Option<[u8; 8]>,
+}
+
+impl ListElement for PairElement {
+    fn write(&self, out: &mut Writer<'_>) {
+        out.nested_exact(NFTA_SET_ELEM_KEY, NFTA_DATA_VALUE, self.key);
+        if let Some(data) = self.data {
+            out.nested_exact(NFTA_SET_ELEM_DATA, NFTA_DATA_VALUE, data);
         }
     }
 }
