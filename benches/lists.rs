@@ -136,6 +136,7 @@ fn links(_: &mut Criterion) {
         ],
     );
     let request = raw::link_by_name("a7");
+    let acknowledged = raw::acknowledged(&request);
     compare(
         "one link by name, a hundred times",
         51,
@@ -150,7 +151,7 @@ fn links(_: &mut Criterion) {
             contender("raw get, acknowledged", || {
                 timed(|| {
                     for _ in 0..100 {
-                        raw::get_acknowledged(&socket, &request);
+                        raw::get_acknowledged(&socket, &acknowledged);
                     }
                 })
             }),

@@ -30,9 +30,9 @@ pub(crate) fn calls<'a, T>(name: &'static str, call: impl Fn() -> T + 'a) -> Con
     })
 }
 
-/// Whether everything is only tried out once: `cargo bench -- --test`.
+/// Whether everything is only tried out once: `cargo bench -- --test`, or `--quick` in `benches/peers`.
 pub(crate) fn is_trial() -> bool {
-    std::env::args().any(|argument| argument == "--test")
+    std::env::args().any(|argument| ["--test", "--quick"].contains(&argument.as_str()))
 }
 
 /// What one contender's turns took.

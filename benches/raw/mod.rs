@@ -174,11 +174,16 @@ pub(crate) fn get(socket: &OwnedFd, request: &[u8]) {
     receive(socket, |answer| assert!(answer.len() > 16 && answer[4] == 16));
 }
 
-/// The same with an acknowledgement after the answer.
+/// The same request, to be acknowledged after the answer.
+pub(crate) fn acknowledged(request: &[u8]) -> Vec<u8> {
+    let mut request = request.to_owned();
+    request[6] |= u8::try_from(ACK).unwrap();
+    request
+}
+
+/// As [`get`], with the acknowledgement that was asked for.
 pub(crate) fn get_acknowledged(socket: &OwnedFd, request: &[u8]) {
-    let mut acknowledged = request.to_owned();
-    acknowledged[6] |= u8::try_from(ACK).unwrap();
-    get(socket, &acknowledged);
+    get(socket, request);
     receive(socket, |answer| assert!(answer.len() >= 20));
 }
 

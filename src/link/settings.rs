@@ -177,7 +177,7 @@ macro_rules! link_setters {
 
         /// Sets the number of transmit and receive queues, as `numtxqueues N numrxqueues N`. Default: one
         /// for each possible CPU, each way. With one a container is attached faster: by a tenth or less where there
-        /// are two CPUs, by more where there are many.
+        /// are two CPUs.
         #[doc(alias("IFLA_NUM_TX_QUEUES", "IFLA_NUM_RX_QUEUES"))]
         pub fn queues(mut self, queues: u32) -> Self {
             self.settings.set_queues(queues);

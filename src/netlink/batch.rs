@@ -21,11 +21,6 @@ impl Batch {
         Self { bytes: Vec::with_capacity(bytes), starts: Vec::with_capacity(requests) }
     }
 
-    /// How many bytes fit without growing it.
-    pub(super) fn room(&self) -> usize {
-        self.bytes.capacity()
-    }
-
     /// Makes room for so many bytes more.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.bytes.reserve(bytes);

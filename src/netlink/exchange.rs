@@ -182,11 +182,12 @@ impl Socket {
         request: impl FnOnce(&mut Batch) -> usize,
         mut read: impl FnMut(Message<'_>) -> Option<T>,
     ) -> Result<Option<T>, Cause> {
-        let mut batch = self.take_room();
+        let mut batch = std::mem::take(&mut self.question);
+        batch.clear();
         request(&mut batch);
         let mut found = None;
         let result = self.get_in(&mut batch, &mut |answer| found = read(answer));
-        self.give_back(batch);
+        self.question = batch;
         if result.is_err() {
             self.drain();
         }

@@ -46,8 +46,8 @@ pub(crate) struct Socket {
     port: u32,
     sequence: u32,
     buffer: Buffer,
-    /// Where small requests are written: always the same room.
-    kept: Batch,
+    /// Where a request that has one answer is written: always the same room.
+    pub(super) question: Batch,
     set: Options,
     /// What the kernel is known to have room for: so many bytes sent, and answered.
     room: (usize, usize),
@@ -87,28 +87,13 @@ impl Socket {
             port,
             sequence: 0,
             buffer: Buffer::default(),
-            kept: Batch::default(),
+            question: Batch::default(),
             set: Options::default(),
             room: (0, 0),
             #[cfg(test)]
             faults: crate::fault::OnSocket::new(protocol == Protocol::Netfilter),
         };
         Ok(socket)
-    }
-
-    /// Room for requests that is kept from one time to the next, to be given back.
-    pub(crate) fn take_room(&mut self) -> Batch {
-        let mut batch = std::mem::take(&mut self.kept);
-        batch.clear();
-        batch
-    }
-
-    /// What has grown beyond what most requests need is not kept.
-    pub(crate) fn give_back(&mut self, batch: Batch) {
-        const MOST: usize = 4096;
-        if batch.room() <= MOST {
-            self.kept = batch;
-        }
     }
 
     /// The kernel's name for a netfilter socket, unique in its namespace among those.

@@ -26,22 +26,21 @@ pub(crate) struct Operations<'a> {
 
 impl<'a> Operations<'a> {
     pub(crate) fn new() -> Self {
-        Self::beginning(Batch::with_room(FEW, FEW_BYTES), None)
+        Self::beginning(None)
     }
 
     /// One that is refused with [`is_outdated`] when the ruleset is of another generation by then:
     /// somebody changed what this was decided on.
     pub(crate) fn at_generation(generation: u32) -> Self {
-        Self::beginning(Batch::with_room(FEW, FEW_BYTES), Some(generation))
+        Self::beginning(Some(generation))
     }
 
-    /// One that is written where the socket's other small ones are.
-    pub(crate) fn in_room_of(socket: &mut Socket, generation: Option<u32>) -> Self {
-        Self::beginning(socket.take_room(), generation)
-    }
-
-    fn beginning(batch: Batch, generation: Option<u32>) -> Self {
-        let mut transaction = Self { batch, steps: Vec::with_capacity(FEW), too_long: false };
+    fn beginning(generation: Option<u32>) -> Self {
+        let mut transaction = Self {
+            batch: Batch::with_room(FEW, FEW_BYTES),
+            steps: Vec::with_capacity(FEW),
+            too_long: false,
+        };
         transaction.append("begin", &"a transaction", |out| {
             append_batch_begin(out, 0, generation).is_ok()
         });
@@ -141,15 +140,13 @@ impl<'a> Operations<'a> {
                 on_answer(message);
             }
         };
-        let done = match socket.transact(&mut self.batch, answers) {
+        match socket.transact(&mut self.batch, answers) {
             Err(cause) => Err(failed(0, cause)),
             Ok(refusals) => match refusals.into_iter().min_by_key(|(place, _)| *place) {
                 None => Ok(()),
                 Some((place, refusal)) => Err(failed(place, refusal.into())),
             },
-        };
-        socket.give_back(self.batch);
-        done
+        }
     }
 }
 

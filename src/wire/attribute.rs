@@ -216,8 +216,8 @@ impl<'b> Writer<'b> {
         self.out.truncate(start + aligned(length));
     }
 
-    /// The same of a value whose length the compiler knows, and which needs no padding: a quarter of the
-    /// instructions.
+    /// As [`nested_padded`](Self::nested_padded), of a value whose length the compiler knows, and which needs no
+    /// padding.
     pub(crate) fn nested_exact<const N: usize>(&mut self, kind: u16, inside: u16, value: [u8; N]) {
         const { assert!(aligned(N) == N) };
         let nest = self.header_of(kind | NLA_F_NESTED, NLA_HEADER_SIZE + N);

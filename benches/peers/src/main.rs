@@ -83,7 +83,7 @@ const PARTS: [(&str, Part); 9] = [
     }),
     ("link", |report, _, quick| work::one_link(report, quick)),
     ("ports", |report, _, quick| ports::measure(report, quick)),
-    ("places", |report, _, quick| places::measure(report, quick)),
+    ("places", |report, _, _| places::measure(report)),
     ("set", |report, _, quick| work::set(report, quick)),
     ("tcp", |report, _, quick| data_path::measure(report, quick)),
 ];

@@ -121,16 +121,20 @@ impl Rtnetlink {
         });
     }
 
-    /// A namespace with a connection inside.
-    pub fn place(&self, name: &str) {
+    /// A namespace with a connection inside, to be [ended](Self::end).
+    pub fn place(&self, name: &str) -> JoinHandle<()> {
         self.runtime.block_on(rtnetlink::NetworkNamespace::add(name)).unwrap();
         let place = File::open(format!("{}{name}", rtnetlink::NETNS_PATH)).unwrap();
         let home = File::open("/proc/thread-self/ns/net").unwrap();
         setns(&place, CloneFlags::CLONE_NEWNET).unwrap();
         let (_, task) = connect(&self.runtime);
         setns(&home, CloneFlags::CLONE_NEWNET).unwrap();
-        task.abort();
-        drop(self.runtime.block_on(task));
+        task
+    }
+
+    pub fn end(&self, connection: JoinHandle<()>) {
+        connection.abort();
+        drop(self.runtime.block_on(connection));
     }
 
     pub fn routes_out(&self) -> usize {
@@ -287,10 +291,10 @@ impl Nlink {
         });
     }
 
-    pub fn remove_links<'n>(&self, names: impl Iterator<Item = &'n str>) {
+    pub fn remove_links(&self, indexes: &[u32]) {
         self.runtime.block_on(async {
-            for name in names {
-                self.here.del_link(name).await.unwrap();
+            for index in indexes {
+                self.here.del_link(InterfaceRef::Index(*index)).await.unwrap();
             }
         });
     }

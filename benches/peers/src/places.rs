@@ -16,13 +16,13 @@ use crate::report::{Report, SINGLE};
 const NAME: &str = "red";
 const LISTEN: &str = "127.0.0.1:80";
 
-pub fn measure(report: &mut Report, quick: bool) {
-    made(report, quick);
-    entered(report, quick);
+pub fn measure(report: &mut Report) {
+    made(report);
+    entered(report);
 }
 
 /// By its name, and with a socket inside; `ip` opens none.
-fn made(report: &mut Report, quick: bool) {
+fn made(report: &mut Report) {
     let host = Netns::current().unwrap();
     let (rtnetlink, nlink) = (Rtnetlink::here(), Nlink::here());
     let gone = || {
@@ -30,7 +30,7 @@ fn made(report: &mut Report, quick: bool) {
         settle(&host);
     };
     let measured = medians(
-        if quick { 2 } else { 51 },
+        48,
         &mut [
             contender("netloom", || {
                 let mut made = None;
@@ -47,7 +47,9 @@ fn made(report: &mut Report, quick: bool) {
                 time
             }),
             contender("rtnetlink", || {
-                let time = timed(|| rtnetlink.place(NAME));
+                let mut made = None;
+                let time = timed(|| made = Some(rtnetlink.place(NAME)));
+                made.into_iter().for_each(|connection| rtnetlink.end(connection));
                 gone();
                 time
             }),
@@ -61,12 +63,12 @@ fn made(report: &mut Report, quick: bool) {
     report.add("a namespace made by its name", &measured);
 }
 
-fn entered(report: &mut Report, quick: bool) {
+fn entered(report: &mut Report) {
     let place = Namespace::named(NAME).create().unwrap();
     place.link("lo").unwrap().set_up().unwrap();
     let theirs = namespace::Netns::open(NAME).unwrap();
     let home = File::open("/proc/thread-self/ns/net").unwrap();
-    let rounds = if quick { 2 } else { 1_001 };
+    let rounds = 1_002;
     let there_and_back = || {
         setns(&*place, CloneFlags::CLONE_NEWNET).unwrap();
         black_box(1);
@@ -80,7 +82,7 @@ fn entered(report: &mut Report, quick: bool) {
     ];
     let mut measured = medians(rounds, &mut contenders);
     let exec = || run("ip", &["netns", "exec", NAME, "true"], "");
-    measured.extend(medians(rounds.min(5), &mut [calls(SINGLE, exec)]));
+    measured.extend(medians(6, &mut [calls(SINGLE, exec)]));
     report.add("a closure run inside, on a thread of its own", &measured);
 
     let worker = place.worker().unwrap();

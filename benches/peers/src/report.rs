@@ -29,7 +29,7 @@ fn tell(work: &str, medians: &[(&'static str, Duration)]) {
     let (base, least) = medians[0];
     for (name, time) in medians {
         let ratio = time.as_secs_f64() / least.as_secs_f64();
-        eprintln!("{work}: {name} {time:.2?}, {ratio:.2} x {base} (median)");
+        eprintln!("{work}: {name} {time:.4?}, {ratio:.2} x {base} (median)");
     }
 }
 

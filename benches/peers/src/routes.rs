@@ -42,7 +42,7 @@ fn with_a_link(host: &Netns, work: &mut dyn FnMut()) -> Duration {
 /// Many in, and out again as a list.
 pub fn routes(report: &mut Report, quick: bool) {
     let many = if quick { 1_000 } else { 100_000 };
-    let rounds = if quick { 1 } else { 3 };
+    let rounds = 10;
     let host = Netns::current().unwrap();
     let (rtnetlink, nlink, socket) = (Rtnetlink::here(), Nlink::here(), raw::open_in(&host));
     let destinations: Vec<_> = (0..many).map(to).collect();
@@ -82,7 +82,7 @@ pub fn routes(report: &mut Report, quick: bool) {
     let lent =
         || host.fold_routes(|| 0, |count, route| *count += usize::from(route.table() == 254));
     let measured = medians(
-        rounds * 3,
+        rounds,
         &mut [
             contender("netloom", || timed(|| assert!(host.routes().unwrap().len() >= least))),
             contender("lent", || timed(|| assert!(lent().unwrap() >= least))),
@@ -111,7 +111,7 @@ pub fn routes6(report: &mut Report, quick: bool) {
         destinations.iter().map(|to| format!("route add {to} via {VIA6} dev v1\n")).collect();
     let link = || host.link("v1").unwrap().index();
     let measured = medians(
-        if quick { 1 } else { 5 },
+        10,
         &mut [
             contender("netloom", || {
                 let mut made = None;
@@ -121,9 +121,9 @@ pub fn routes6(report: &mut Report, quick: bool) {
                 time
             }),
             contender("raw replay", || {
-                settle(&host);
                 let cable = cable(&host);
                 let all = raw::ipv6_routes(destinations.iter().map(|to| (*to, VIA6)), link());
+                settle(&host);
                 let send = |datagram| raw::exchange(&socket, datagram);
                 let time = timed(|| all.iter().map(Vec::as_slice).for_each(send));
                 drop(cable);

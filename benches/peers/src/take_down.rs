@@ -18,7 +18,7 @@ pub fn measure(report: &mut Report, quick: bool) {
     let (rtnetlink, nlink, socket) = (Rtnetlink::here(), Nlink::here(), raw::open_in(&host));
     let build = || (0..many).map(|n| work::cable(&host, &bridge, &Plan::number(n))).collect();
     let measured = medians(
-        if quick { 1 } else { 3 },
+        10,
         &mut [
             taking_down(&host, "netloom", &build, |all| drop(Together::new(all))),
             taking_down(&host, "raw replay", &build, |all| {
@@ -27,7 +27,7 @@ pub fn measure(report: &mut Report, quick: bool) {
                 close(all);
             }),
             taking_down(&host, "nlink", &build, |all| {
-                nlink.remove_links(all.iter().map(|(cable, _)| cable.near().name()));
+                nlink.remove_links(&indexes(&all));
                 close(all);
             }),
             taking_down(&host, "rtnetlink", &build, |all| {

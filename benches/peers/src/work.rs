@@ -34,12 +34,12 @@ pub fn cable(host: &Netns, bridge: &Link, plan: &Plan) -> (Owned<Veth>, Owned<Ne
 /// as the kernel makes them unless it is told not to.
 pub fn attach(report: &mut Report, quick: bool) -> Curve {
     let steps: &[u32] = if quick { &[1, 20] } else { &[1, 10, 30, 100, 300, 500, 1_000] };
-    let curve = attach_beside(report, steps, false, if quick { 3 } else { 12 });
-    attach_beside(report, &steps[steps.len() - 1..], true, if quick { 3 } else { 12 });
+    let curve = attach_beside(report, steps, false);
+    attach_beside(report, &steps[steps.len() - 1..], true);
     curve
 }
 
-fn attach_beside(report: &mut Report, steps: &[u32], ipv6: bool, rounds: usize) -> Curve {
+fn attach_beside(report: &mut Report, steps: &[u32], ipv6: bool) -> Curve {
     let host = Netns::current().unwrap();
     let bridge = Bridge::new("br0").address("10.0.0.1/16").up().create(&host).unwrap();
     let (rtnetlink, nlink) = (Rtnetlink::here(), Nlink::here());
@@ -56,7 +56,7 @@ fn attach_beside(report: &mut Report, steps: &[u32], ipv6: bool, rounds: usize) 
         let numbers = u32::try_from(there.len()).unwrap()..many;
         there.extend(numbers.map(|n| cable(&host, &bridge, &Plan { ipv6, ..Plan::number(n) })));
         let measured = medians(
-            rounds,
+            12,
             &mut [
                 contender("netloom", || {
                     let mut made = None;

@@ -60,7 +60,7 @@ impl PortElement<'_> {
         Bound::to(self.port.1)
     }
 
-    /// What most are: at all addresses, to one of IPv4, without a comment. As [`place_of`] has it.
+    /// Written without a [`Value`], as most can be: at all addresses, to one of IPv4, without a comment.
     fn pair(&self) -> Option<PairElement> {
         let ((protocol, None, port), None) = (self.port, self.comment) else { return None };
         let data = match self.target {
@@ -83,7 +83,7 @@ impl PortElement<'_> {
     }
 }
 
-/// Of which each has four bytes.
+/// Two registers of four bytes each: an address or a protocol, and a port.
 fn registers([a, b, c, d]: [u8; 4], port: u16) -> [u8; 8] {
     let [high, low] = port.to_be_bytes();
     [a, b, c, d, high, low, 0, 0]
@@ -155,5 +155,8 @@ mod tests {
             let one = PortElement { port: (Protocol::TCP, address, 443), target, comment: None };
             assert!(one.pair().is_none());
         }
+        let comment = Comment::new("web");
+        let one = PortElement { port: (Protocol::TCP, None, 443), target: None, comment };
+        assert!(one.comment.is_some() && one.pair().is_none());
     }
 }

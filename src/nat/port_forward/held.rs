@@ -129,16 +129,12 @@ pub(super) fn create(
     shown: &dyn fmt::Display,
 ) -> Result<(), Error> {
     let step = (ACTION, shown);
-    let (first, is_routed) = change(netns, step, |socket, ports, generation| {
-        let first = add(socket, ports, generation, &mappings(owned), step)?;
-        Ok((first, local::is_held(&ports.known, mappings(owned))))
+    let first = change(netns, step, |socket, ports, generation| {
+        add(socket, ports, generation, &mappings(owned), step)
     })?;
     for (number, one) in (first..).zip(owned.iter_mut()) {
         one.number = number;
         one.begin();
-    }
-    if is_routed {
-        return Ok(());
     }
     // An error here has all of them go again, with their owners.
     local::hold(netns, mappings(owned), step)
@@ -161,7 +157,7 @@ fn add<'m>(
 ) -> Result<u64, Error> {
     let port = socket.port();
     known.refuse_taken(socket, mappings, |table| !table.is_of(port))?;
-    let mut transaction = Operations::in_room_of(socket, Some(generation));
+    let mut transaction = Operations::at_generation(generation);
     let mut changes = Vec::with_capacity(2);
     for is_ipv4 in [true, false] {
         let of_family = of_family(mappings.clone(), is_ipv4);
@@ -282,7 +278,7 @@ fn take(
         return Ok(Taken { there, is_last_local });
     }
     let mut delete = |generation: Option<u32>| {
-        let mut transaction = Operations::in_room_of(socket, generation);
+        let mut transaction = generation.map_or_else(Operations::new, Operations::at_generation);
         for (table, is_last, shared) in &changes {
             if *is_last {
                 table.push_delete(&mut transaction, step);

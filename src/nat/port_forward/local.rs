@@ -21,14 +21,6 @@ use crate::wire::nft::data::Value;
 use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::message::{Family, MessageType};
 
-/// Whether nothing is left for [`hold`] to do: each link that mappings need it of is known to do it already.
-pub(super) fn is_held<'m>(known: &Known, mappings: impl Mappings<'m>) -> bool {
-    let mut links = mappings.filter(|mapping| mapping.is_at_loopback()).map(|local| local.link);
-    // Where one leads, most of the next do.
-    let mut last = None;
-    links.all(|link| last.replace(link) == Some(link) || known.routed.contains(&link))
-}
-
 /// Has answers for loopback addresses come back by links that mappings need it of: first what drops, then
 /// the switch.
 pub(super) fn hold<'m>(

@@ -73,7 +73,11 @@ pub const ROWS: &[(&str, One, Aim)] = &[
         (ATTACH_1000, RAW),
         Beside((ATTACH_10, RAW)),
     ),
-    ("the same without a bridge", (ATTACH_1000, NO_BRIDGE), Beside((ATTACH_10, NO_BRIDGE))),
+    (
+        "the replay without a bridge, the same",
+        (ATTACH_1000, NO_BRIDGE),
+        Beside((ATTACH_10, NO_BRIDGE)),
+    ),
     (
         "the replay beside 1,000 on a bridge that does not snoop, by one that does",
         (SNOOPING, "without multicast snooping"),
@@ -105,32 +109,32 @@ pub const ROWS: &[(&str, One, Aim)] = &[
         Beside((ATTACH_1000, "netloom")),
     ),
     (
-        "attach beside 1,000 without IPv6 addresses, by nlink with",
+        "attach beside 1,000 without IPv6 addresses, by nlink with them",
         (THOUSAND, "netloom"),
         Faster((THOUSAND_IPV6, "nlink"), 4.0),
     ),
     (
-        "attach beside 1,000 without IPv6 addresses, by rtnetlink with",
+        "attach beside 1,000 without IPv6 addresses, by rtnetlink with them",
         (THOUSAND, "netloom"),
         Faster((THOUSAND_IPV6, "rtnetlink"), 4.0),
     ),
     (
-        "attach beside 1,000 without IPv6 addresses, by `ip -batch` with",
+        "attach beside 1,000 without IPv6 addresses, by `ip -batch` with them",
         (THOUSAND, "netloom"),
         Faster((THOUSAND_IPV6, BATCHES), 4.0),
     ),
     (
-        "attach beside 1,000 without IPv6 addresses, by nlink without",
+        "attach beside 1,000 without IPv6 addresses, by nlink without them",
         (THOUSAND, "netloom"),
         Faster((THOUSAND, "nlink"), 4.0),
     ),
     (
-        "attach beside 1,000 without IPv6 addresses, by rtnetlink without",
+        "attach beside 1,000 without IPv6 addresses, by rtnetlink without them",
         (THOUSAND, "netloom"),
         Faster((THOUSAND, "rtnetlink"), 4.0),
     ),
     (
-        "attach beside 1,000 without IPv6 addresses, by `ip -batch` without",
+        "attach beside 1,000 without IPv6 addresses, by `ip -batch` without them",
         (THOUSAND, "netloom"),
         Faster((THOUSAND, BATCHES), 4.0),
     ),

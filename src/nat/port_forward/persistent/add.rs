@@ -121,7 +121,7 @@ fn prepare<'a>(
     step: Step<'a>,
 ) -> Result<Operations<'a>, Error> {
     let doing = |cause: Cause| cause.doing(step.0, step.1);
-    let mut transaction = Operations::in_room_of(socket, Some(generation));
+    let mut transaction = Operations::at_generation(generation);
     let number = number_of(socket.port(), generation).into();
     for is_ipv4 in [true, false] {
         let of_family = tagged(owned, tags, is_ipv4);

@@ -45,7 +45,7 @@ fn take(
     step: Step<'_>,
 ) -> Result<Taken, Error> {
     let doing = |cause: Cause| cause.doing(step.0, step.1);
-    let mut transaction = Operations::in_room_of(socket, Some(generation));
+    let mut transaction = Operations::at_generation(generation);
     let mut taken = Taken { all: true, is_last_local: false };
     let mut gone = Vec::new();
     let mut is_any = false;
