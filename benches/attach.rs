@@ -38,21 +38,14 @@ fn undo(host: &Netns, port: &str, (cable, container): Container) {
     settle_after(host, port);
 }
 
-fn replaying(host: &Netns, plan: &Plan, mut replay: Attach) -> impl FnMut() -> Duration {
-    move || {
-        let mut made = None;
-        let time = timed(|| made = Some(replay.run()));
-        replay.go_home();
-        drop(made);
-        settle_after(host, &plan.port);
-        time
-    }
-}
-
 /// What it saves to send two datagrams, and to have the peer born in its place.
 fn other_ways(host: &Netns, bridge: &Link) {
     let plan = Plan::number(60_000);
-    let by = |way| replaying(host, &plan, Attach::prepare_by(way, host, bridge.index(), &plan));
+    let by = |way| {
+        let mut replay = Attach::prepare_by(way, host, bridge.index(), &plan);
+        let plan = &plan;
+        move || replay.turn(host, plan)
+    };
     compare(
         "attach beside 100, no IPv6 address, other ways",
         42,
@@ -67,7 +60,11 @@ fn other_ways(host: &Netns, bridge: &Link) {
 /// With a bridge and with one like it that does not snoop.
 fn without_snooping(host: &Netns, snooping: &Link, other: &Link) {
     let plan = Plan::number(60_000);
-    let by = |bridge: &Link| replaying(host, &plan, Attach::prepare(host, bridge.index(), &plan));
+    let by = |bridge: &Link| {
+        let mut replay = Attach::prepare(host, bridge.index(), &plan);
+        let plan = &plan;
+        move || replay.turn(host, plan)
+    };
     compare(
         "attach beside 1000 of another bridge as well, no IPv6 address",
         40,
@@ -81,7 +78,11 @@ fn without_snooping(host: &Netns, snooping: &Link, other: &Link) {
 /// Beside so many.
 fn beside(host: &Netns, bridge: &Link, there: u32, ipv6: bool) {
     let plan = Plan { ipv6, ..Plan::number(60_000) };
-    let replay = |bridge| replaying(host, &plan, Attach::prepare(host, bridge, &plan));
+    let replay = |bridge| {
+        let mut replay = Attach::prepare(host, bridge, &plan);
+        let plan = &plan;
+        move || replay.turn(host, plan)
+    };
     let ours = |queues: Option<u32>| {
         let plan = plan.clone();
         move || {

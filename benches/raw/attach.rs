@@ -3,10 +3,13 @@
 use std::fs::File;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
 
 use netloom::Netns;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::socket::SockProtocol;
+
+use crate::harness::{settle_after, timed};
 
 use super::{
     ACK, CREATE, ECHO, Message, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE, RTM_SETLINK, exchange,
@@ -134,6 +137,16 @@ impl Attach {
         self.here.iter().for_each(|datagram| exchange(&self.host, datagram));
         self.configure.iter().for_each(|datagram| exchange(&socket, datagram));
         Attached { _container: container, _socket: socket }
+    }
+
+    /// What it takes in a turn, after which nothing is left of it.
+    pub(crate) fn turn(&mut self, host: &Netns, plan: &Plan) -> Duration {
+        let mut made = None;
+        let time = timed(|| made = Some(self.run()));
+        self.go_home();
+        drop(made);
+        settle_after(host, &plan.port);
+        time
     }
 
     /// Takes the thread home: not part of the work.

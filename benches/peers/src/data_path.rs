@@ -14,10 +14,10 @@ const GIGABYTE: Duration = Duration::from_secs(8_000_000_000);
 const SERVER: &str = "198.51.100.1";
 
 pub fn measure(report: &mut Report, quick: bool) {
-    let (rounds, seconds) = if quick { (1, "1") } else { (5, "2") };
+    let seconds = if quick { "1" } else { "2" };
     let host = Netns::current().unwrap();
     let measured = medians(
-        rounds,
+        5,
         &mut [
             contender("netloom", || {
                 settle(&host);

@@ -75,7 +75,7 @@ type Part = fn(&mut report::Report, &mut Option<plot::Curve>, bool);
 /// Each by its name.
 const PARTS: [(&str, Part); 9] = [
     ("attach", |report, curve, quick| *curve = Some(work::attach(report, quick))),
-    ("network", |report, _, quick| work::network(report, quick)),
+    ("network", |report, _, _| work::network(report)),
     ("take-down", |report, _, quick| take_down::measure(report, quick)),
     ("routes", |report, _, quick| {
         routes::routes(report, quick);

@@ -21,7 +21,7 @@ pub fn measure(report: &mut Report, quick: bool) {
     let ports: Vec<_> = (1..=many).map(port).collect();
     let whole = whole(many);
     let measured = medians(
-        if quick { 1 } else { 11 },
+        11,
         &mut [
             contender("netloom", || {
                 let mut made = Vec::new();
@@ -44,7 +44,7 @@ pub fn measure(report: &mut Report, quick: bool) {
     nft(&theirs, &whole);
     let one = port(ONE_MORE);
     let measured = medians(
-        if quick { 3 } else { 101 },
+        101,
         &mut [
             contender("netloom", || timed(|| one.create(&ours).unwrap())),
             contender(BATCHES, || {

@@ -65,14 +65,7 @@ fn attach_beside(report: &mut Report, steps: &[u32], ipv6: bool) -> Curve {
                     settle_after(&host, &plan.port);
                     time
                 }),
-                contender("raw replay", || {
-                    let mut made = None;
-                    let time = timed(|| made = Some(replay.run()));
-                    replay.go_home();
-                    drop(made);
-                    settle_after(&host, &plan.port);
-                    time
-                }),
+                contender("raw replay", || replay.turn(&host, &plan)),
                 contender("nlink", || closed(nlink.attach(bridge.index(), &plan))),
                 contender("rtnetlink", || closed(rtnetlink.attach(bridge.index(), &plan))),
                 contender(BATCHES, || closed(ip_attach(Calls::Batches, &plan))),
@@ -89,7 +82,7 @@ fn attach_beside(report: &mut Report, steps: &[u32], ipv6: bool) -> Curve {
 }
 
 /// Built, then removed.
-pub fn network(report: &mut Report, quick: bool) {
+pub fn network(report: &mut Report) {
     let host = Netns::current().unwrap();
     let build = || {
         let bridge = Bridge::new("br0").address("10.0.0.1/16").up().create(&host).unwrap();
@@ -109,7 +102,7 @@ pub fn network(report: &mut Report, quick: bool) {
         time
     };
     let built = medians(
-        if quick { 2 } else { 20 },
+        20,
         &mut [
             contender("netloom", || {
                 let mut network = None;
@@ -193,7 +186,7 @@ pub fn one_link(report: &mut Report, quick: bool) {
     let (rtnetlink, nlink, socket) = (Rtnetlink::here(), Nlink::here(), raw::open_in(&host));
     let request = raw::link_by_name("a7");
     let measured = medians(
-        if quick { 5 } else { 501 },
+        501,
         &mut [
             contender("netloom", || timed(|| host.link("a7").unwrap())),
             contender("raw replay", || timed(|| raw::get(&socket, &request))),
@@ -204,7 +197,7 @@ pub fn one_link(report: &mut Report, quick: bool) {
     report.add(format!("one link by its name among {many}"), &measured);
     let least = many;
     let measured = medians(
-        if quick { 3 } else { 51 },
+        51,
         &mut [
             contender("netloom", || timed(|| assert!(host.links().unwrap().len() >= least))),
             contender("nlink", || timed(|| assert!(nlink.links_out() >= least))),
@@ -228,7 +221,7 @@ pub fn set(report: &mut Report, quick: bool) {
         list.join(", ")
     );
     let measured = medians(
-        if quick { 1 } else { 5 },
+        5,
         &mut [
             contender("netloom", || {
                 let mut made = None;

@@ -142,19 +142,10 @@ impl Remove for PortForwardHandle {
 
     /// Those of a namespace in few transactions; one by one where that can't be done.
     fn remove_all(handles: &[&Self]) -> Vec<Result<(), Error>> {
-        let take_in_turn =
-            |handles: &[&Self]| handles.chunks(AT_ONCE).all(|some| take_all(some).is_ok());
-        let seen_at = |handle: &Self| handle.kept.as_ref().map(|kept| kept.seen_at);
-        let is_done = is_together(handles)
-            && if handles.iter().all(|handle| seen_at(handle).is_none()) {
-                take_in_turn(handles)
-            } else {
-                // The last of a tag first: it takes the place of any other, and would have to be looked for.
-                let mut from_the_last = handles.to_vec();
-                from_the_last.sort_by_key(|handle| Reverse(seen_at(handle)));
-                take_in_turn(&from_the_last)
-            };
-        if is_done {
+        // The last of a tag first: it takes the place of any other, and would have to be looked for.
+        let mut in_turn = handles.to_vec();
+        in_turn.sort_by_key(|handle| Reverse(handle.kept.as_ref().map(|kept| kept.seen_at)));
+        if is_together(handles) && in_turn.chunks(AT_ONCE).all(|some| take_all(some).is_ok()) {
             // What was gone before is no failure.
             return handles.iter().map(|_| Ok(())).collect();
         }
