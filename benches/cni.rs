@@ -20,9 +20,9 @@ fn program() -> PathBuf {
     let here = env::current_exe().unwrap();
     let target = here.parent().unwrap().parent().unwrap();
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let arguments = ["build", "--offline", "--quiet", "--release", "--example", "netloom-cni"];
+    let arguments = ["build", "--offline", "--quiet", "--release", "--package", "netloom-cni"];
     assert!(Command::new(cargo).args(arguments).status().unwrap().success());
-    target.join("examples/netloom-cni")
+    target.join("netloom-cni")
 }
 
 /// Calls a plugin, and returns how long that took and what it printed.

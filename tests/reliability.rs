@@ -25,7 +25,8 @@ fn page() -> String {
 /// Each file and test that the page names together.
 fn named(page: &str) -> Vec<(&str, &str)> {
     let is_file = |word: &str| {
-        let is_source = word.starts_with("tests/") || word.starts_with("src/");
+        let is_source =
+            ["tests/", "src/", "netloom-cni/tests/"].iter().any(|at| word.starts_with(at));
         is_source && word != "tests/reliability.rs"
     };
     let words: Vec<_> = page.split('`').skip(1).step_by(2).collect();

@@ -101,7 +101,7 @@ fn the_doctor() {
 /// An example that is added gets its faults here.
 #[test]
 fn no_example_is_left_out() {
-    // The CNI plugin gets them in tests/cni/faults.rs.
+    // The CNI plugin gets them in netloom-cni/tests/cni/faults.rs.
     const KNOWN: [&str; 3] = ["cni", "doctor", "walkthrough"];
     for example in fs::read_dir("examples").unwrap() {
         let name = example.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned();

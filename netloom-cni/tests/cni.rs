@@ -2,7 +2,9 @@
 //! its standard input.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+#[path = "../../tests/support/mod.rs"]
 mod support;
+#[path = "../../tests/traffic/mod.rs"]
 mod traffic;
 
 #[path = "cni/addresses.rs"]

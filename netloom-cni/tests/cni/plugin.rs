@@ -5,47 +5,19 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::SystemTime;
 
 use netloom::{Namespace, Netns, Owned, Sysctl, VethEnd, VethPair};
 use serde_json::{Value, json};
 
-/// The program that cargo built beside this one; built now where it was not, or from older sources.
+/// Returns the path of the plugin that cargo built for this test.
 pub(crate) fn program() -> PathBuf {
-    // Once: what is newer may be no source of it.
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(built).clone()
-}
-
-fn built() -> PathBuf {
-    let here = env::current_exe().unwrap();
-    let path = here.parent().unwrap().parent().unwrap().join("examples/netloom-cni");
-    if !is_fresh(&path) {
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let arguments = ["build", "--offline", "--quiet", "--example", "netloom-cni"];
-        let built = Command::new(cargo).args(arguments).status();
-        assert!(built.is_ok_and(|status| status.success()), "{} is not there", path.display());
+    let built = PathBuf::from(env!("CARGO_BIN_EXE_netloom-cni"));
+    if built.is_file() {
+        return built;
     }
-    path
-}
-
-fn is_fresh(program: &Path) -> bool {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let sources = [root.join("examples/cni"), root.join("src")];
-    // The programs may be elsewhere than the sources: in a virtual machine.
-    let there = sources.iter().filter(|directory| directory.is_dir());
-    let newest = there.map(|directory| newest(directory)).max().unwrap_or(SystemTime::UNIX_EPOCH);
-    fs::metadata(program).is_ok_and(|program| program.modified().unwrap() >= newest)
-}
-
-fn newest(directory: &Path) -> SystemTime {
-    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let modified = |path: PathBuf| {
-        if path.is_dir() { newest(&path) } else { fs::metadata(&path).unwrap().modified().unwrap() }
-    };
-    entries.map(modified).max().unwrap_or(SystemTime::UNIX_EPOCH)
+    // In a virtual machine the plugin is copied to the directory above the test's own.
+    env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("netloom-cni")
 }
 
 /// What the plugin said.
