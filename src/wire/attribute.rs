@@ -32,6 +32,11 @@ impl<'a> Attributes<'a> {
         Self(bytes)
     }
 
+    /// The bytes as they were received.
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        self.0
+    }
+
     pub(crate) fn iter(self) -> impl Iterator<Item = Attribute<'a>> {
         let mut left = self.0;
         std::iter::from_fn(move || {
@@ -144,6 +149,19 @@ impl<'b> Writer<'b> {
     /// Whether an attribute was longer than the 65,535 bytes that fit.
     pub(crate) fn overflowed(&self) -> bool {
         self.overflowed
+    }
+
+    pub(super) fn overflow(&mut self) {
+        self.overflowed = true;
+    }
+
+    /// Appends `length` zeroed bytes for `fill` to write into, and the padding.
+    pub(super) fn zeroed(&mut self, length: usize, fill: impl FnOnce(&mut [u8])) {
+        let start = self.out.len();
+        self.out.resize(start + aligned(length), 0);
+        if let Some(room) = self.out.get_mut(start..start + length) {
+            fill(room);
+        }
     }
 
     pub(crate) fn bytes(&mut self, kind: u16, value: &[u8]) {

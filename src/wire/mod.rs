@@ -13,6 +13,8 @@ pub(crate) mod netconf;
 #[allow(dead_code)] // the nf_tables resources of the layers above use it as they land
 pub(crate) mod nft;
 pub(crate) mod nsid;
+#[allow(dead_code)] // readers and writers of kinds use it as they land
+pub(crate) mod packet;
 pub(crate) mod route;
 pub(crate) mod sock_diag;
 pub(crate) mod vlan;
