@@ -109,7 +109,7 @@ impl Address {
         requests.push(ACTION, self, &message, NLM_F_CREATE | NLM_F_EXCL);
         let handle = AddressHandle { link: link.clone(), prefix };
         link.namespace().send(requests, |_, _| ()).map_err(|error| {
-            if error.is_unknown_outcome() {
+            if error.is_outcome_unknown() {
                 handle.delete_if_ours();
             }
             explain(error, link.name())

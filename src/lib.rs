@@ -99,13 +99,14 @@ mod reap;
 mod route;
 pub mod sandbox;
 mod sys;
+mod text;
 mod together;
 mod wire;
 
 pub use address::{Address, AddressHandle, AddressInfo};
 pub use conntrack::{ConntrackEntry, ConntrackFilter, ConntrackTuple};
 pub use counter::Counter;
-pub use error::Error;
+pub use error::{Error, ErrorKind};
 pub use firewall::{Firewall, FirewallHandle, Obstacle, PortGuard, PortGuardHandle};
 pub use forwarding::{Forwarding, ForwardingHandle};
 pub use input::Input;

@@ -5,6 +5,8 @@ use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
+use nix::errno::Errno;
+
 use crate::error::Error;
 use crate::process::Process;
 use crate::together;
@@ -209,7 +211,9 @@ pub(crate) fn settled_in_two(remove: impl Fn() -> Result<(), Error>) -> Result<(
 /// What is gone already is no failure.
 fn settled(answer: Result<(), Error>) -> Result<(), Error> {
     match answer {
-        Err(error) if !error.is_not_found() => Err(error),
+        Err(error) if !error.is_not_found() && error.errno() != Some(Errno::EADDRNOTAVAIL) => {
+            Err(error)
+        }
         _ => Ok(()),
     }
 }
@@ -316,7 +320,6 @@ impl<H: Handle> From<DeleteError<H>> for Error {
 mod tests {
     use super::*;
     use crate::error::Cause;
-    use nix::errno::Errno;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -214,7 +214,7 @@ impl BridgeVlan {
         let handle = BridgeVlanHandle { port: port.clone(), ids: self.ids.clone(), before };
         port.change_vlan(ACTION, self, RequestType::SetLink).inspect_err(|error| {
             // Of several the kernel keeps those before the one that it refused.
-            let may_be_in = error.is_unknown_outcome() || self.ids.start() < self.ids.end();
+            let may_be_in = error.is_outcome_unknown() || self.ids.start() < self.ids.end();
             if may_be_in && !error.is_invalid_input() {
                 handle.remove().ok();
             }

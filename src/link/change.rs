@@ -146,7 +146,7 @@ impl Link {
             request = request.group(group);
         }
         match self.change(ACTION, request) {
-            Err(error) if !error.is_unknown_outcome() || is_here(self) => {
+            Err(error) if !error.is_outcome_unknown() || is_here(self) => {
                 return Err(error.hint_on(Errno::EEXIST, taken));
             }
             _ => {}

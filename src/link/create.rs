@@ -58,7 +58,7 @@ pub(super) fn create_link(
             }
             Err(cause) => named(cause),
         },
-        (Err(error), _) if !error.is_unknown_outcome() => {
+        (Err(error), _) if !error.is_outcome_unknown() => {
             return Err(explain_create(error, netns, settings));
         }
         (Err(error), _) => error,

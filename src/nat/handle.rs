@@ -139,7 +139,7 @@ pub(super) fn add(
         let rule = Rule::new(&table, chain.name(), expressions);
         let number = commit_rule(transaction, socket, &rule, shown, &mut false, |_| ())
             .inspect_err(|error| {
-                if error.is_unknown_outcome() {
+                if error.is_outcome_unknown() {
                     forget_unknown(socket, held, &table);
                 }
             })?;

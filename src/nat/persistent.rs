@@ -58,7 +58,7 @@ pub(super) fn add(
                 }
             });
             let number = match number {
-                Err(error) if error.is_unknown_outcome() => {
+                Err(error) if error.is_outcome_unknown() => {
                     if is_done {
                         forget_unknown(socket, generation, tag);
                         return Err(error);

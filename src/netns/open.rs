@@ -14,6 +14,7 @@ use super::sockets::{NfTables, Sockets, lock};
 use crate::error::{Cause, Error};
 use crate::netlink::{Batch, Protocol, Requests, RouteRequest, Socket};
 use crate::owned::sealed::Remove;
+use crate::text::Escaped;
 use crate::wire::message::{Message, NLM_F_DUMP};
 
 /// A network namespace: a place that links, addresses, routes and rules are in.
@@ -208,7 +209,7 @@ pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`", self.0)
+        write!(f, "`{}`", Escaped(self.0))
     }
 }
 

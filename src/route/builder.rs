@@ -185,7 +185,7 @@ impl Route {
         match netns.send(requests, |_, _| ()) {
             Ok(()) => Ok(added),
             // It may be there. Dropped here, it goes by its whole tuple, our protocol number included.
-            Err(error) if error.is_unknown_outcome() => Err(explain(error)),
+            Err(error) if error.is_outcome_unknown() => Err(explain(error)),
             Err(error) => {
                 added.keep();
                 Err(explain(error))

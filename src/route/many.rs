@@ -153,7 +153,7 @@ impl Many<'_> {
                 Err(cause) => {
                     // They may be there: the owner deletes them by their whole tuples.
                     let failure = failure(0, cause);
-                    if failure.1.is_unknown_outcome() {
+                    if failure.1.is_outcome_unknown() {
                         made.copy(&self.batch, 0..routes.len());
                     }
                     failures.push(failure);

@@ -184,7 +184,7 @@ fn add<'m>(
         if error.is_already_exists() {
             known.refuse_taken(socket, mappings, |table| table.is_of(port))?;
         }
-        if error.is_unknown_outcome() {
+        if error.is_outcome_unknown() {
             forget_unknown(socket, mappings, &changes);
         }
         return Err(explain(error));

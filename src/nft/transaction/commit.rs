@@ -128,7 +128,7 @@ impl Transaction {
 
     /// Nothing is left of what may have been done.
     fn undone(&self, error: Error, before: Option<Generation>, is_done: bool) -> Error {
-        let Some(before) = before.filter(|_| error.is_unknown_outcome() && !self.made.is_empty())
+        let Some(before) = before.filter(|_| error.is_outcome_unknown() && !self.made.is_empty())
         else {
             return error;
         };

@@ -93,7 +93,7 @@ fn add(
             Err(error)
         }
         Err(error) => {
-            if error.is_unknown_outcome() {
+            if error.is_outcome_unknown() {
                 owned.iter_mut().for_each(Owned::begin);
             }
             Err(explain(error))
