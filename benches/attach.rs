@@ -42,7 +42,7 @@ fn undo(host: &Netns, port: &str, (cable, container): Container) {
 fn other_ways(host: &Netns, bridge: &Link) {
     let plan = Plan::number(60_000);
     let by = |way| {
-        let mut replay = Attach::prepare_by(way, host, bridge.index(), &plan);
+        let mut replay = Attach::prepare_by(way, host, bridge.index().get(), &plan);
         let plan = &plan;
         move || replay.turn(host, plan)
     };
@@ -61,7 +61,7 @@ fn other_ways(host: &Netns, bridge: &Link) {
 fn without_snooping(host: &Netns, snooping: &Link, other: &Link) {
     let plan = Plan::number(60_000);
     let by = |bridge: &Link| {
-        let mut replay = Attach::prepare(host, bridge.index(), &plan);
+        let mut replay = Attach::prepare(host, bridge.index().get(), &plan);
         let plan = &plan;
         move || replay.turn(host, plan)
     };
@@ -102,7 +102,7 @@ fn beside(host: &Netns, bridge: &Link, there: u32, ipv6: bool) {
             contender("netloom with one queue", ours(Some(1))),
             contender("netloom", ours(None)),
             contender("raw replay without a bridge", replay(0)),
-            contender("raw replay", replay(bridge.index())),
+            contender("raw replay", replay(bridge.index().get())),
         ],
     );
 }

@@ -72,7 +72,7 @@ fn taken_down(many: u32, rounds: usize, ways: Vec<Way>) {
         })
     };
     let mut replays: Vec<_> =
-        (0..all).map(|n| Attach::prepare(&host, bridge.index(), &Plan::number(n))).collect();
+        (0..all).map(|n| Attach::prepare(&host, bridge.index().get(), &Plan::number(n))).collect();
     let replay = || {
         let attach = |replay: &mut Attach| {
             let attached = replay.run();
@@ -81,7 +81,8 @@ fn taken_down(many: u32, rounds: usize, ways: Vec<Way>) {
         };
         let attached: Vec<_> = replays.iter_mut().map(attach).collect();
         let ports = bridge.ports().unwrap();
-        let datagrams = raw::group_delete(&ports.iter().map(|port| port.index).collect::<Vec<_>>());
+        let datagrams =
+            raw::group_delete(&ports.iter().map(|port| port.index.get()).collect::<Vec<_>>());
         let time = timed(|| {
             for datagram in &datagrams {
                 raw::exchange(&socket, datagram);

@@ -36,7 +36,7 @@ fn place() -> Place {
     let near = VethEnd::new("v1").address("10.0.0.2/24").address("fd00::2/64").up();
     let cable = VethPair::new(near, VethEnd::new("v2").up()).create(&netns).unwrap().keep();
     let socket = raw::open_in(&netns);
-    Place { socket, link: cable.near().index(), netns }
+    Place { socket, link: cable.near().index().get(), netns }
 }
 
 fn replay(socket: &OwnedFd, datagrams: &[Vec<u8>]) {
@@ -102,7 +102,7 @@ fn routes(_: &mut Criterion) {
     let _there = Route::create_all(&v4, &place.netns).unwrap();
     let all = raw::all_routes();
     let hops = |sum: &mut u64, route: RouteView<'_>| {
-        let hop: u32 = route.next_hops().filter_map(|hop| hop.link).sum();
+        let hop: u32 = route.next_hops().filter_map(|hop| hop.link).map(u32::from).sum();
         *sum += u64::from(route.destination().prefix_len()) + u64::from(hop + route.table());
     };
     compare(
@@ -124,7 +124,7 @@ fn links(_: &mut Criterion) {
     let socket = raw::open_in(&netns);
     let all = raw::all_links();
     let names = |sum: &mut usize, link: LinkView<'_>| {
-        *sum += link.name().len() + link.mtu() as usize + link.index() as usize;
+        *sum += link.name().len() + link.mtu() as usize + link.index().get() as usize;
     };
     compare(
         "1000 links out",

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input};
-use crate::link::Link;
+use crate::link::{Link, LinkIndex};
 use crate::netlink::{RequestType, Requests, RouteRequest};
 use crate::netns::Netns;
 use crate::owned::Owned;
@@ -102,7 +102,7 @@ impl Address {
     pub fn create(&self, link: &Link) -> Result<Owned<AddressHandle>, Error> {
         const ACTION: &str = "add address";
         self.rejected.check(ACTION, self)?;
-        let Some((prefix, message)) = self.prefix.zip(self.add(link.index())) else {
+        let Some((prefix, message)) = self.prefix.zip(self.add(link.index().get())) else {
             return Err(Error::invalid(ACTION, self, "it has no value"));
         };
         let mut requests = Requests::new();
@@ -232,9 +232,9 @@ impl AddressHandle {
     /// After an answer was lost: it may be there, and is ours if it says that netloom made it.
     fn delete_if_ours(&self) {
         let namespace = self.link.namespace();
-        let listed = namespace.dump("addresses", &all_of(self.link.index()), |message| {
+        let listed = namespace.dump("addresses", &all_of(self.link.index().get()), |message| {
             let view = AddressView::read(message)?;
-            let ours = view.index == self.link.index() && view.protocol() == Some(PROTOCOL);
+            let ours = view.index == self.link.index().get() && view.protocol() == Some(PROTOCOL);
             (ours && view.prefix == self.prefix.prefix_len()).then(|| view.local())?
         });
         if listed.is_ok_and(|ours| ours.contains(&self.prefix.addr())) {
@@ -250,7 +250,8 @@ impl Remove for AddressHandle {
             let gone = Cause::from(Errno::ENODEV).doing("delete address", self.prefix);
             return Err(gone.in_namespace(self.link.namespace()));
         }
-        let message = request(RequestType::DelAddress, self.prefix, self.link.index(), |_| ());
+        let message =
+            request(RequestType::DelAddress, self.prefix, self.link.index().get(), |_| ());
         let mut requests = Requests::new();
         requests.push("delete address", &self.prefix, &message, 0);
         self.link.namespace().send(requests, |_, _| ())
@@ -262,7 +263,7 @@ impl Remove for AddressHandle {
 #[non_exhaustive]
 pub struct AddressInfo {
     /// The index of the link that has it.
-    pub link: u32,
+    pub link: LinkIndex,
     /// The address with the length of its prefix.
     pub prefix: IpNet,
     /// The other end, where it is point-to-point.
@@ -281,7 +282,7 @@ impl AddressInfo {
     fn read(view: AddressView<'_>) -> Option<Self> {
         let has = |flag: u32| view.flags() & flag != 0;
         Some(Self {
-            link: view.index,
+            link: view.index.into(),
             prefix: IpNet::new(view.local()?, view.prefix).ok()?,
             peer: view.peer(),
             broadcast: view.broadcast(),
@@ -332,7 +333,7 @@ impl Link {
     ///
     /// [`is_not_found`](Error::is_not_found) where the link is gone.
     pub fn addresses(&self) -> Result<Vec<AddressInfo>, Error> {
-        self.namespace().addresses_of(self.index())
+        self.namespace().addresses_of(self.index().get())
     }
 
     /// One of its addresses, by what it is with the length of its prefix, whoever added it.
@@ -412,7 +413,7 @@ mod tests {
             let payload = message.payload();
             let message = Message { kind: 20, flags: 0, sequence: 0, payload };
             let read = AddressInfo::read(AddressView::read(message).unwrap()).unwrap();
-            assert_eq!((read.prefix, read.link, read.peer), (prefix, index, None));
+            assert_eq!((read.prefix, read.link, read.peer), (prefix, index.into(), None));
             let expected = match prefix {
                 IpNet::V4(net) if broadcast && net.prefix_len() < 31 => Some(net.broadcast()),
                 _ => None,

@@ -70,7 +70,7 @@ impl Forwarding {
                 // The links that come later take theirs from here.
                 on.keep_router_advertisements_of_new_links()?;
                 for link in netns.links()? {
-                    on.keep_router_advertisements((link.index, &link.name))?;
+                    on.keep_router_advertisements((link.index.get(), &link.name))?;
                 }
             }
             on.parts.push(Part::Sysctl(Sysctl::new(name, 1).create(netns)?.keep()));

@@ -112,8 +112,8 @@ pub use forwarding::{Forwarding, ForwardingHandle};
 pub use input::Input;
 pub use link::{
     Bridge, BridgeInfo, BridgePortInfo, BridgePortState, BridgeVlan, BridgeVlanHandle,
-    BridgeVlanInfo, Ipv4Conf, Link, LinkFlags, LinkInfo, LinkRef, LinkSetting, LinkSettingHandle,
-    LinkView, OperationalState, Veth, VethEnd, VethPair,
+    BridgeVlanInfo, Ipv4Conf, Link, LinkFlags, LinkIndex, LinkInfo, LinkRef, LinkSetting,
+    LinkSettingHandle, LinkView, OperationalState, Veth, VethEnd, VethPair,
 };
 pub use mac::{BadMacAddr, MacAddr};
 pub use nat::{NatHandle, NatRule, NatTarget, PortForward, PortForwardHandle};

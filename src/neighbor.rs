@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use bitflags::bitflags;
 
 use crate::error::Error;
+use crate::link::LinkIndex;
 use crate::mac::MacAddr;
 use crate::netlink::{RequestType, RouteRequest};
 use crate::netns::Netns;
@@ -41,7 +42,7 @@ bitflags! {
 #[non_exhaustive]
 pub struct NeighborInfo {
     /// The index of the link it is reached through.
-    pub link: u32,
+    pub link: LinkIndex,
     /// Its address.
     pub address: IpAddr,
     /// Its hardware address, once that is known.
@@ -56,7 +57,7 @@ impl NeighborInfo {
     fn read(view: NeighborView<'_>) -> Option<Self> {
         const NTF_ROUTER: u8 = 0x80;
         Some(Self {
-            link: view.index,
+            link: view.index.into(),
             address: view.address()?,
             mac: view.mac().map(MacAddr::from),
             state: NeighborState::from_bits_retain(view.state),

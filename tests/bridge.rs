@@ -61,7 +61,7 @@ fn the_ports_are_what_bridge_lists() {
         let ports = host.bridge_ports().unwrap();
         assert_eq!(listed.len(), ports.len());
         for (theirs, ours) in listed.iter().zip(ports) {
-            assert_eq!(theirs["ifindex"], ours.index);
+            assert_eq!(theirs["ifindex"], ours.index.get());
             assert_eq!(theirs["ifname"], ours.name.as_str());
             assert_eq!(theirs["master"], host.link_at(ours.master).unwrap().name());
             assert_eq!(theirs["state"], ours.state.to_string());

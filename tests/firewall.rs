@@ -348,7 +348,7 @@ fn a_guarded_port_takes_no_neighbours_ipv6_address() {
             let ears = net.b.1.raw_ipv6_socket(58).unwrap();
             let patience = TimeVal::milliseconds(200);
             setsockopt(&ears, sockopt::ReceiveTimeout, &patience).unwrap();
-            say(a, source, a_index, message);
+            say(a, source, a_index.get(), message);
             let mut heard = [0; 128];
             loop {
                 match recv(ears.as_raw_fd(), &mut heard, MsgFlags::empty()) {
@@ -379,10 +379,10 @@ fn a_guarded_port_takes_no_neighbours_ipv6_address() {
             (own, &advertisement(own, a_mac)),
             (own, &solicitation),
         ];
-        let lies = || say(a, "fd00::2", a_index, &advertisement("fd00::3", a_mac));
+        let lies = || say(a, "fd00::2", a_index.get(), &advertisement("fd00::3", a_mac));
         let mends = || {
-            say(&net.b.1, "fd00::3", b_index, &advertisement("fd00::3", b_mac));
-            say(&net.router, "fd00::1", bridge, &advertisement("fd00::1", bridge_mac));
+            say(&net.b.1, "fd00::3", b_index.get(), &advertisement("fd00::3", b_mac));
+            say(&net.router, "fd00::1", bridge.get(), &advertisement("fd00::1", bridge_mac));
         };
         assert!(reaches(&net.router, "fd00::3"));
         assert!((0..20).any(|_| {

@@ -172,7 +172,7 @@ fn learns_a_route(host: &Netns, neighbor: &Netns, name: &str, is_moved: bool) ->
         VethPair::new(here, there).create_between(host, neighbor).unwrap()
     };
     let index = cable.near_mut().index();
-    let to = SocketAddrV6::new("fe80::1".parse().unwrap(), 0, 0, cable.peer().index());
+    let to = SocketAddrV6::new("fe80::1".parse().unwrap(), 0, 0, cable.peer().index().get());
     let end = Instant::now() + Duration::from_secs(if host_ignores(host, name) { 1 } else { 10 });
     while Instant::now() < end {
         advertise(neighbor, to);

@@ -25,7 +25,7 @@ fn a_link_is_renamed_and_found_by_its_new_name() {
         reaches(&host, "10.0.0.1");
         bridge.rename("lan").unwrap();
         if let Some(list) = json(&host, "ip", "link show lan") {
-            assert_eq!(list[0]["ifindex"], bridge.index());
+            assert_eq!(list[0]["ifindex"], bridge.index().get());
         }
         let _other = Bridge::new("taken").create(&host).unwrap();
         // Kernels before 6.3 look at the name only then.
@@ -111,7 +111,7 @@ fn the_list_is_what_ip_lists() {
         let Some(theirs) = json(&host, "ip", "-details link show") else { return };
         assert_eq!(ours.len(), theirs.len());
         for (ours, theirs) in ours.iter().zip(theirs) {
-            assert_eq!(theirs["ifindex"], ours.index);
+            assert_eq!(theirs["ifindex"], ours.index.get());
             assert_eq!(theirs["ifname"], ours.name.as_str());
             assert_eq!(theirs["mtu"], ours.mtu);
             assert_eq!(theirs["address"], ours.mac.unwrap().to_string());

@@ -146,7 +146,7 @@ fn a_list_holds_links_that_are_larger_than_usual_and_those_behind_them() {
         let _behind = Bridge::new("br1").create(&here)?;
         let before = names(&here);
         let name = |n: usize| format!("{n:0>100}");
-        add_alternative_names(large.index(), (0..320).map(name));
+        add_alternative_names(large.index().get(), (0..320).map(name));
         assert_eq!(names(&here), before);
         assert_eq!(large.info()?.alternative_names.len(), 320);
         assert_eq!(here.link(&name(7))?, *large, "found by an alternative name");

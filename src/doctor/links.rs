@@ -30,7 +30,7 @@ pub(super) fn examine(room: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
             try_kind(netns, name, LinkKind::Veth, None).map_err(|cause| cause.to_string())?;
         }
         let index =
-            |name| netns.link(name).map(|link| link.index()).map_err(|error| error.reason());
+            |name| netns.link(name).map(|link| link.index().get()).map_err(|error| error.reason());
         Ok((netns, index("lower1")?, index("lower2")?))
     });
     let answer = |kind: LinkKind| match (kind, &lower) {

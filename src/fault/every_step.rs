@@ -122,7 +122,7 @@ fn settled(host: &Netns) {
     let has_ipv6 = std::path::Path::new("/proc/sys/net/ipv6").exists();
     support::eventually("the links are as they will be", || {
         let routes = host.routes().unwrap();
-        let leads = |link: u32, route: &netloom::RouteInfo| {
+        let leads = |link: crate::LinkIndex, route: &netloom::RouteInfo| {
             route.destination.to_string() == "ff00::/8"
                 && route.next_hops.iter().any(|hop| hop.link == Some(link))
         };

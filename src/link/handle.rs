@@ -6,6 +6,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::group::{self, Doomed, Ends};
+use super::index::LinkIndex;
 use super::message::LinkRequest;
 use crate::error::{Cause, Error};
 use crate::input::link_name;
@@ -49,7 +50,8 @@ impl Netns {
     /// # Errors
     ///
     /// [`is_not_found`](Error::is_not_found) where there is none of that index.
-    pub fn link_at(&self, index: u32) -> Result<Link, Error> {
+    pub fn link_at(&self, index: impl Into<LinkIndex>) -> Result<Link, Error> {
+        let index = index.into().get();
         self.look_up_link(WhichLink::At(index), |view| self.handle_of(view))
             .map_err(|cause| cause.doing("find link", index).in_namespace(self))
     }
@@ -79,8 +81,8 @@ impl Link {
     }
 
     /// Its index in its namespace, as `if_nametoindex(3)`. A move to another namespace may change it.
-    pub fn index(&self) -> u32 {
-        self.index
+    pub fn index(&self) -> LinkIndex {
+        self.index.into()
     }
 
     /// The namespace it is in.

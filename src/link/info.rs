@@ -4,6 +4,7 @@ use std::fmt;
 
 use bitflags::bitflags;
 
+use super::index::LinkIndex;
 use crate::mac::MacAddr;
 
 bitflags! {
@@ -74,7 +75,7 @@ impl From<u8> for OperationalState {
 #[non_exhaustive]
 pub struct LinkInfo {
     /// Its index in its namespace.
-    pub index: u32,
+    pub index: LinkIndex,
     /// Its name.
     pub name: String,
     /// Its other names, which may be longer (`ip link property add altname`).
@@ -91,9 +92,9 @@ pub struct LinkInfo {
     /// Its hardware address, where that has six bytes.
     pub mac: Option<MacAddr>,
     /// The index of the bridge or bond it is a port of.
-    pub master: Option<u32>,
+    pub master: Option<LinkIndex>,
     /// The index of its peer (veth) or of the link below it (vlan, macvlan), `5` in `veth1@if5`.
-    pub link: Option<u32>,
+    pub link: Option<LinkIndex>,
     /// The id, in this namespace, of the namespace [`link`](Self::link) is in, if it is another one.
     pub link_namespace: Option<i32>,
     /// The group it is in, by number; 0 is the default.

@@ -179,7 +179,7 @@ struct OverNetlink<'a> {
 
 impl OverNetlink<'_> {
     fn id(&self) -> SettingId {
-        SettingId::of_link("ipv4/conf", self.link.index(), self.conf.name())
+        SettingId::of_link("ipv4/conf", self.link.index().get(), self.conf.name())
     }
 }
 

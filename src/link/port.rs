@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::handle::Link;
+use super::index::LinkIndex;
 use crate::error::Error;
 use crate::netlink::{RequestType, RouteRequest};
 use crate::netns::{Netns, Quoted};
@@ -56,11 +57,11 @@ impl fmt::Display for BridgePortState {
 #[non_exhaustive]
 pub struct BridgePortInfo {
     /// The link's index.
-    pub index: u32,
+    pub index: LinkIndex,
     /// The link's name.
     pub name: String,
     /// The bridge's index.
-    pub master: u32,
+    pub master: LinkIndex,
     /// Whether it forwards.
     pub state: BridgePortState,
     /// The spanning tree protocol's priority.
@@ -84,9 +85,9 @@ impl BridgePortInfo {
         let port = view.bridge_port()?;
         let byte = |kind| port.get(kind).and_then(Attribute::u8).unwrap_or(0);
         Some(Self {
-            index: view.index,
+            index: view.index.into(),
             name: view.name()?.into_owned(),
-            master: view.master()?,
+            master: view.master()?.into(),
             state: byte(IFLA_BRPORT_STATE).into(),
             priority: port.get(IFLA_BRPORT_PRIORITY).and_then(Attribute::u16).unwrap_or(0),
             cost: port.get(IFLA_BRPORT_COST).and_then(Attribute::u32).unwrap_or(0),

@@ -51,7 +51,7 @@ impl LinkRef {
     ) -> Result<u32, Error> {
         match &self.0 {
             Reference::Name(name) => match netns.link(name) {
-                Ok(link) => Ok(link.index()),
+                Ok(link) => Ok(link.index),
                 Err(error) => Err(error
                     .while_doing(action, object)
                     .hint_on(Errno::ENODEV, || format!("there is no link {self}"))),

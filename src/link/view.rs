@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::index::LinkIndex;
 use super::info::{LinkFlags, LinkInfo, OperationalState};
 use super::message::LinkRequest;
 use crate::error::Error;
@@ -23,8 +24,8 @@ impl<'a> LinkView<'a> {
     }
 
     /// Its index in its namespace.
-    pub fn index(&self) -> u32 {
-        self.wire.index
+    pub fn index(&self) -> LinkIndex {
+        self.wire.index.into()
     }
 
     /// Its name.
@@ -63,13 +64,13 @@ impl<'a> LinkView<'a> {
     }
 
     /// The index of the bridge or bond it is a port of.
-    pub fn master(&self) -> Option<u32> {
-        self.wire.master()
+    pub fn master(&self) -> Option<LinkIndex> {
+        self.wire.master().map(LinkIndex::from)
     }
 
     /// The index of its peer (veth) or of the link below it, as in [`LinkInfo::link`].
-    pub fn link(&self) -> Option<u32> {
-        self.wire.link()
+    pub fn link(&self) -> Option<LinkIndex> {
+        self.wire.link().map(LinkIndex::from)
     }
 
     /// The id of the namespace that [`link`](Self::link) is in, if it is another one.

@@ -96,7 +96,7 @@ pub(super) fn name_devices<'a>(
     }
     let links = netns.links()?;
     let names: BTreeMap<u32, &str> =
-        links.iter().map(|link| (link.index, link.name.as_str())).collect();
+        links.iter().map(|link| (link.index.get(), link.name.as_str())).collect();
     for device in &mut devices {
         if let Device::Index(index) = device
             && let Some(name) = names.get(index)

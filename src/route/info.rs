@@ -1,5 +1,6 @@
 //! A route as the kernel lists it.
 
+use crate::link::LinkIndex;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -53,7 +54,7 @@ impl From<u8> for RouteType {
 #[non_exhaustive]
 pub struct NextHop {
     /// The index of the link.
-    pub link: Option<u32>,
+    pub link: Option<LinkIndex>,
     /// The gateway, where there is one.
     pub gateway: Option<IpAddr>,
     /// Its share among the route's hops.

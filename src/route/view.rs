@@ -46,7 +46,11 @@ impl<'a> RouteView<'a> {
     #[inline]
     pub fn next_hops(&self) -> impl Iterator<Item = NextHop> + use<'a> {
         let hops = self.wire.next_hops();
-        hops.map(|hop| NextHop { link: hop.index, gateway: hop.gateway, weight: hop.weight })
+        hops.map(|hop| NextHop {
+            link: hop.index.map(Into::into),
+            gateway: hop.gateway,
+            weight: hop.weight,
+        })
     }
 
     /// What it does with packets.
