@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex};
 use nix::errno::Errno;
 
 use super::child::Child;
+use super::command_setup::{Entry, User};
 use super::enter::on_thread;
-use super::entry::{Entry, User};
-use super::open::Netns;
+use super::handle::Netns;
 use super::sockets::lock;
 use crate::error::{Cause, Error};
 use crate::fault;

@@ -1,9 +1,10 @@
 //! What of namespaces, links and names belongs to a dead process.
 
 use super::enter::inside;
+use super::handle::Netns;
 use super::identity::NetnsId;
+use super::label::Quoted;
 use super::named;
-use super::open::{Netns, Quoted};
 use crate::error::{Cause, Error};
 use crate::netlink::Tag;
 

@@ -1,5 +1,6 @@
 //! Code inside a namespace: on a thread of its own, which goes home before it ends.
 
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::resume_unwind;
 use std::thread;
@@ -8,39 +9,10 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 
 use super::identity::NetnsId;
-use super::open::Netns;
-use super::ways::own_file;
 use crate::awake;
-use crate::error::{Cause, Error, SYS_ADMIN, takes};
+use crate::error::{Cause, SYS_ADMIN, takes};
 use crate::fault;
 use crate::sys::{self, NewSocket, NotOpened};
-
-impl Netns {
-    /// Runs a closure inside, as `ip netns exec NAME` does a command: on a thread of its own, which
-    /// enters, runs, goes home and ends. The caller's thread never changes its namespace.
-    ///
-    /// The closure may borrow, and its value is returned; a panic in it goes on in the caller. What it
-    /// opens (sockets, files) stays where it was opened and may be returned. For many small closures there
-    /// is [`worker`](Self::worker).
-    ///
-    /// ```
-    /// use netloom::Namespace;
-    /// # netloom::sandbox::enter()?;
-    ///
-    /// let red = Namespace::anonymous().create()?;
-    /// let devices = red.run(|| std::fs::read_to_string("/proc/thread-self/net/dev"))?;
-    /// assert!(devices.is_ok_and(|devices| devices.contains("lo")));
-    /// # Ok::<(), netloom::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Where no thread can be started, or entering is refused: it needs `CAP_SYS_ADMIN` in the user
-    /// namespaces of both namespaces (setns(2)), unless the calling thread is inside already.
-    pub fn run<T: Send>(&self, closure: impl FnOnce() -> T + Send) -> Result<T, Error> {
-        inside(self.fd(), closure).map_err(|cause| cause.doing("enter", self))
-    }
-}
 
 /// Runs `closure` on a thread that is in the namespace, and passes its panic on.
 pub(super) fn inside<T: Send>(
@@ -126,4 +98,10 @@ impl Drop for GoHome {
             log::warn!("a thread could not leave its namespace and ends there: {errno}");
         }
     }
+}
+
+/// The calling thread's namespace.
+pub(super) fn own_file() -> Result<OwnedFd, Cause> {
+    fault::system_call("open")?;
+    Ok(File::open("/proc/thread-self/ns/net")?.into())
 }

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use super::handle::Netns;
 use super::identity::NetnsId;
-use super::open::Netns;
 use crate::error::{Cause, Error};
 use crate::fault;
 

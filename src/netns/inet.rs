@@ -14,9 +14,9 @@ use nix::sys::socket::{
     setsockopt, sockopt,
 };
 
+use super::deadline::end_of_wait;
 use super::enter::socket_inside;
-use super::open::Netns;
-use super::until::until;
+use super::handle::Netns;
 use crate::error::{Cause, Error};
 use crate::fault;
 use crate::input::{FirstRejected, Input};
@@ -213,7 +213,7 @@ fn hint(errno: Errno) -> Option<&'static str> {
 
 /// Waits for a connection to be made.
 fn connected(socket: &OwnedFd, timeout: Duration) -> Result<(), Cause> {
-    let end = until(Instant::now(), timeout);
+    let end = end_of_wait(Instant::now(), timeout);
     loop {
         let left = end.saturating_duration_since(Instant::now());
         // Rounded up: a wait of no time would spin.

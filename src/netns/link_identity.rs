@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::open::Netns;
+use super::handle::Netns;
 use crate::error::Cause;
 use crate::mac::MacAddr;
 use crate::netlink::{Batch, RequestType};

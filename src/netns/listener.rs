@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
+use super::deadline::end_of_wait;
 use super::enter::inside;
-use super::open::Netns;
-use super::until::until;
+use super::handle::Netns;
 use crate::error::{Cause, Error};
 use crate::fault;
 use crate::netlink::{Batch, Socket};
@@ -61,7 +61,7 @@ impl Netns {
     /// [`is_timed_out`](Error::is_timed_out) where none does within `deadline`; else as
     /// [`listeners`](Self::listeners).
     pub fn wait_listening(&self, port: u16, deadline: Duration) -> Result<Listener, Error> {
-        let end = until(Instant::now(), deadline);
+        let end = end_of_wait(Instant::now(), deadline);
         let wait = || {
             let mut pause = Duration::from_micros(500);
             loop {

@@ -20,7 +20,7 @@ use nix::sys::statfs::{NSFS_MAGIC, fstatfs, statfs};
 
 use super::hold::Hold;
 use super::identity::NetnsId;
-use super::open::Quoted;
+use super::label::Quoted;
 use crate::error::{Cause, Error, SYS_ADMIN, takes};
 use crate::fault;
 use crate::netlink::DEADLINE;

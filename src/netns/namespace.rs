@@ -4,9 +4,10 @@ use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 
-use super::birth::fresh;
+use super::handle::Netns;
+use super::label::Quoted;
 use super::named;
-use super::open::{Netns, Quoted};
+use super::open::fresh;
 use crate::error::{Cause, Error};
 use crate::owned::Owned;
 

@@ -5,8 +5,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
+use super::handle::Netns;
 use super::named;
-use super::open::Netns;
 use crate::error::{Cause, Error};
 use crate::netlink::{Batch, RequestType, RouteRequest};
 use crate::wire::attribute::Writer;

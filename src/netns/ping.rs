@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
+use super::deadline::end_of_wait;
 use super::echo::{DATA, EchoSocket};
-use super::open::Netns;
+use super::handle::Netns;
 use super::ping_summary::PingSummary;
-use super::until::until;
 use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input, link_name};
 
@@ -138,7 +138,7 @@ impl Ping {
                 EchoSocket::open(netns.fd(), (target, self.out_link.as_deref()), self.size)?;
             let start = Instant::now();
             socket.send(1)?;
-            match socket.receive(until(start, self.timeout))? {
+            match socket.receive(end_of_wait(start, self.timeout))? {
                 Some(_) => Ok(EchoReply { from: target, time: start.elapsed() }),
                 None => Err(Cause::TimedOut(self.timeout)),
             }
@@ -176,9 +176,9 @@ impl Ping {
             }
             let is_last = place + 1 == self.count;
             let until = if is_last {
-                until(sent, self.timeout)
+                end_of_wait(sent, self.timeout)
             } else {
-                until(start, self.interval.saturating_mul(u32::from(place) + 1))
+                end_of_wait(start, self.interval.saturating_mul(u32::from(place) + 1))
             };
             let all =
                 |summary: &PingSummary| summary.received + summary.errors >= self.count.into();
@@ -279,7 +279,7 @@ impl Netns {
         if is_link_local(target) {
             return Err(Error::invalid(ACTION, target, LINK_LOCAL).in_namespace(self));
         }
-        let end = until(Instant::now(), deadline);
+        let end = end_of_wait(Instant::now(), deadline);
         let mut last = None;
         while Instant::now() < end {
             let next = (Instant::now() + INTERVAL).min(end);

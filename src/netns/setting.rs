@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 
-use super::open::Netns;
+use super::handle::Netns;
 use super::sysctl::Sysctl;
 use crate::error::{Cause, Error};
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::enter::inside;
-use super::pool::{self, Pool};
+use super::socket_pool::{self, Pool};
 use crate::error::Cause;
 use crate::netlink::{Protocol, Socket, Tag};
 use crate::process::PerProcess;
@@ -116,7 +116,7 @@ impl Sockets {
         let nf_tables = match &mut kept.value {
             Some(nf_tables) => nf_tables,
             none => {
-                let socket = pool::open(Protocol::Netfilter, namespace)?;
+                let socket = socket_pool::open(Protocol::Netfilter, namespace)?;
                 none.insert(NfTables { socket, kept: Vec::new() })
             }
         };

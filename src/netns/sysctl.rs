@@ -5,9 +5,10 @@ use std::fmt;
 use nix::errno::Errno;
 
 use super::enter::{enter, home_from, on_thread};
+use super::handle::Netns;
 use super::held::Access;
+use super::label::Quoted;
 use super::link_identity::Seen;
-use super::open::{Netns, Quoted};
 use super::setting_id::SettingId;
 use crate::error::{Cause, Error};
 use crate::owned::Owned;

@@ -7,7 +7,7 @@ use std::thread;
 use nix::errno::Errno;
 
 use super::enter::{enter, home_from};
-use super::open::Netns;
+use super::handle::Netns;
 use crate::awake;
 use crate::error::{Cause, Error};
 use crate::fault;

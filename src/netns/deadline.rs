@@ -1,4 +1,4 @@
-//! When a wait ends.
+//! The deadline of a wait.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// The instant that long after `start`; a hundred years, where it is more.
-pub(super) fn until(start: Instant, duration: Duration) -> Instant {
+pub(super) fn end_of_wait(start: Instant, duration: Duration) -> Instant {
     start + duration.min(FOR_EVER)
 }
 
@@ -17,7 +17,7 @@ mod tests {
     #[test]
     fn a_wait_for_ever_has_an_end() {
         let now = Instant::now();
-        assert_eq!(until(now, Duration::from_secs(1)), now + Duration::from_secs(1));
-        assert_eq!(until(now, Duration::MAX), now + FOR_EVER);
+        assert_eq!(end_of_wait(now, Duration::from_secs(1)), now + Duration::from_secs(1));
+        assert_eq!(end_of_wait(now, Duration::MAX), now + FOR_EVER);
     }
 }

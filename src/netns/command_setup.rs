@@ -19,7 +19,7 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, Pid, Uid, chdir, getppid, getuid, setgid, setgroups, setuid, write};
 
 use super::enter::home_from;
-use super::open::Netns;
+use super::handle::Netns;
 use crate::error::{Cause, Error, SYS_ADMIN};
 use crate::fault;
 

@@ -1,0 +1,269 @@
+//! The handle of a network namespace.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::held::Held;
+use super::hold::Hold;
+use super::identity::NetnsId;
+use super::label::{Label, Quoted};
+use super::named;
+use super::sockets::{NfTables, Sockets, lock};
+use crate::error::{Cause, Error};
+use crate::netlink::{Batch, Protocol, Requests, RouteRequest, Socket};
+use crate::owned::sealed::Remove;
+use crate::wire::message::{Message, NLM_F_DUMP};
+
+/// A network namespace: a place that links, addresses, routes and rules are in.
+///
+/// Cheap to clone; clones share one set of sockets that were opened inside, so that no thread of the
+/// program ever changes its namespace to talk to this one. Two handles are equal when they stand for the
+/// same namespace. A handle keeps its namespace alive, whoever made it; dropping one deletes nothing. The
+/// handles of what is inside (a [`Link`](crate::Link), a [`RouteHandle`](crate::RouteHandle), a
+/// [`SysctlHandle`](crate::SysctlHandle), …) hold one, and so keep it alive as well.
+///
+/// Threads share its sockets. Where another one can't be opened, because the process may not enter any more or
+/// has no descriptor left, they wait for each other. In a forked process a handle works on with sockets of
+/// its own: it opens them inside, which takes `CAP_SYS_ADMIN` where the process is not there already.
+///
+/// Make one with [`Namespace`](crate::Namespace).
+#[derive(Clone)]
+pub struct Netns(Arc<Called>);
+
+/// A namespace as it is called: by its name, its path, or none. One pointer of a handle's, as every handle of
+/// what is inside has a clone of it.
+struct Called {
+    label: Label,
+    /// None until its name has an owner.
+    hold: Mutex<Option<Hold>>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    file: OwnedFd,
+    /// One that was just born is not asked until somebody wants to know.
+    id: OnceLock<NetnsId>,
+    sockets: Sockets,
+    /// None until a setting has an owner.
+    held: OnceLock<Arc<Held>>,
+}
+
+impl Netns {
+    pub(super) fn assemble(file: OwnedFd, label: Label, sockets: Sockets) -> Result<Self, Cause> {
+        let netns = Self::labelled(file, label, sockets);
+        let id = NetnsId::of(netns.fd())?;
+        netns.inner().id.get_or_init(|| id);
+        Ok(netns)
+    }
+
+    /// One that was just made.
+    pub(super) fn born(file: OwnedFd, sockets: Sockets) -> Self {
+        Self::labelled(file, Label::Anonymous, sockets)
+    }
+
+    fn labelled(file: OwnedFd, label: Label, sockets: Sockets) -> Self {
+        let inner = Inner { file, id: OnceLock::new(), sockets, held: OnceLock::new() };
+        Self::called(Arc::new(inner), label, None)
+    }
+
+    fn called(inner: Arc<Inner>, label: Label, hold: Option<Hold>) -> Self {
+        Self(Arc::new(Called { label, hold: Mutex::new(hold), inner }))
+    }
+
+    fn inner(&self) -> &Inner {
+        &self.0.inner
+    }
+
+    /// The same namespace, with the same sockets, under a name and with what says that it has an owner.
+    pub(super) fn named(&self, name: &str, hold: Hold) -> Self {
+        Self::called(Arc::clone(&self.0.inner), Label::Named(name.to_owned()), Some(hold))
+    }
+
+    /// As where the owner of its name was killed.
+    #[cfg(test)]
+    pub(crate) fn let_go_of_name(&self) {
+        drop(lock(&self.0.hold).take());
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> NetnsId {
+        *self.inner().id.get_or_init(|| NetnsId::of_open(self.fd()))
+    }
+
+    /// Whether the two are one for certain, without asking the kernel.
+    pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0.inner, &other.0.inner)
+    }
+
+    /// Its name under `/run/netns`, if it was made or opened by one.
+    pub fn name(&self) -> Option<&str> {
+        match &self.0.label {
+            Label::Named(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The settings that have owners, shared by all handles of this namespace.
+    pub(crate) fn held_settings(&self) -> &Held {
+        self.inner().held.get_or_init(|| Held::of(self.id()))
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.inner().file.as_fd()
+    }
+
+    /// Uses a socket inside, for one exchange or more.
+    pub(crate) fn route<T>(
+        &self,
+        exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
+    ) -> Result<T, Cause> {
+        self.inner().sockets.with(Protocol::Route, self.fd(), exchange)
+    }
+
+    /// Uses a netfilter socket inside that owns nothing: for connection tracking, and to read.
+    pub(crate) fn netfilter<T>(
+        &self,
+        exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
+    ) -> Result<T, Cause> {
+        self.inner().sockets.with(Protocol::Netfilter, self.fd(), exchange)
+    }
+
+    /// Uses a socket inside that reads the tables of sockets.
+    pub(super) fn diagnosis<T>(
+        &self,
+        exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
+    ) -> Result<T, Cause> {
+        self.inner().sockets.with(Protocol::SocketDiagnosis, self.fd(), exchange)
+    }
+
+    /// Uses the `nf_tables` socket inside, which is always the same one: a table with the owner flag
+    /// belongs to it.
+    pub(crate) fn nf_tables<T>(
+        &self,
+        exchange: impl FnOnce(&mut NfTables) -> Result<T, Cause>,
+    ) -> Result<T, Cause> {
+        self.inner().sockets.nf_tables(self.fd(), exchange)
+    }
+
+    pub(super) fn sockets(&self) -> &Sockets {
+        &self.inner().sockets
+    }
+
+    /// Reads a whole list, named `what` in errors.
+    pub(crate) fn dump<T>(
+        &self,
+        what: &'static str,
+        request: &RouteRequest,
+        read: impl FnMut(Message<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        self.route(|socket| socket.dump(request, read))
+            .map_err(|cause| cause.doing("list", what).in_namespace(self))
+    }
+
+    /// Goes through a list, named `what` in errors, without keeping it.
+    pub(crate) fn fold<A>(
+        &self,
+        what: &'static str,
+        request: &RouteRequest,
+        start: impl FnMut() -> A,
+        visit: impl FnMut(&mut A, Message<'_>),
+    ) -> Result<A, Error> {
+        let mut batch = Batch::default();
+        batch.push(request, NLM_F_DUMP);
+        self.route(|socket| socket.fold(&mut batch, start, visit))
+            .map_err(|cause| cause.doing("list", what).in_namespace(self))
+    }
+
+    /// Sends named requests and says, in an error, where they went.
+    pub(crate) fn send(
+        &self,
+        requests: Requests<'_>,
+        on_answer: impl FnMut(usize, Message<'_>),
+    ) -> Result<(), Error> {
+        let mut result = Ok(());
+        self.route(|socket| {
+            result = requests.send(socket, on_answer);
+            Ok(())
+        })
+        .map_err(|cause| cause.doing("open a socket", "in it"))
+        .and(result)
+        .map_err(|error| error.in_namespace(self))
+    }
+}
+
+impl AsFd for Netns {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd()
+    }
+}
+
+impl PartialEq for Netns {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_clone_of(other) || self.id() == other.id()
+    }
+}
+
+impl Eq for Netns {}
+
+impl Hash for Netns {
+    fn hash<S: Hasher>(&self, state: &mut S) {
+        self.id().hash(state);
+    }
+}
+
+impl fmt::Display for Netns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.label {
+            Label::Anonymous => write!(f, "namespace {}", self.id()),
+            Label::Named(name) => write!(f, "namespace `{name}`"),
+            Label::Path(path) => write!(f, "namespace {}", path.display()),
+            Label::Pid(pid) => write!(f, "namespace of process {pid}"),
+            Label::Current => write!(f, "the current namespace {}", self.id()),
+        }
+    }
+}
+
+#[allow(clippy::missing_fields_in_debug)] // who it is says more than its sockets
+impl fmt::Debug for Netns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Netns").field("id", &self.id()).field("label", &self.0.label).finish()
+    }
+}
+
+/// Deletes the name, where there is one. The namespace itself goes when nobody holds it any more.
+impl Remove for Netns {
+    fn remove(&self) -> Result<(), Error> {
+        match self.name() {
+            Some(name) => named::delete(name, self.id(), self.fd())
+                .map_err(|cause| cause.doing("delete namespace", Quoted(name))),
+            None => Ok(()),
+        }
+    }
+
+    fn kept(&self) {
+        let Some(hold) = lock(&self.0.hold).take() else { return };
+        if let Err(error) = hold.keep() {
+            let error =
+                Cause::from(error).doing("keep namespace", Quoted(self.name().unwrap_or("")));
+            log::warn!("reaped once this process is dead: {error}");
+        }
+    }
+
+    fn adopted(&self) {
+        let Some(name) = self.name() else { return };
+        let mut hold = lock(&self.0.hold);
+        if hold.is_some() {
+            return;
+        }
+        match Hold::adopt(name) {
+            Ok(Some(adopted)) => *hold = Some(adopted),
+            Ok(None) => log::debug!("the name {} has another owner", Quoted(name)),
+            Err(cause) => {
+                let error = cause.doing("own namespace", Quoted(name));
+                log::warn!("not reaped once this process is dead: {error}");
+            }
+        }
+    }
+}
