@@ -87,29 +87,30 @@ impl FirstRejected {
 
 macro_rules! from_text {
     ($type:ty, $read:expr) => {
-        impl sealed::Input<$type> for $type {
+        impl $crate::input::sealed::Input<$type> for $type {
             fn read(self) -> Result<$type, (String, String)> {
                 Ok(self)
             }
         }
-        impl sealed::Input<$type> for &str {
+        impl $crate::input::sealed::Input<$type> for &str {
             fn read(self) -> Result<$type, (String, String)> {
                 let read: fn(&str) -> Result<$type, String> = $read;
                 read(self).map_err(|reason| (self.to_owned(), reason))
             }
         }
-        impl sealed::Input<$type> for String {
+        impl $crate::input::sealed::Input<$type> for String {
             fn read(self) -> Result<$type, (String, String)> {
                 self.as_str().read()
             }
         }
-        impl sealed::Input<$type> for &String {
+        impl $crate::input::sealed::Input<$type> for &String {
             fn read(self) -> Result<$type, (String, String)> {
                 self.as_str().read()
             }
         }
     };
 }
+pub(crate) use from_text;
 
 macro_rules! from_value {
     ($type:ty: $($from:ty),+) => {$(

@@ -84,6 +84,7 @@ mod forwarding;
 pub mod fuzzing;
 mod input;
 mod link;
+mod link_pattern;
 mod mac;
 mod nat;
 mod neighbor;
@@ -115,6 +116,7 @@ pub use link::{
     BridgeVlanInfo, Ipv4Conf, Link, LinkFlags, LinkIndex, LinkInfo, LinkRef, LinkSetting,
     LinkSettingHandle, LinkView, OperationalState, Veth, VethEnd, VethPair,
 };
+pub use link_pattern::LinkPattern;
 pub use mac::{BadMacAddr, MacAddr};
 pub use nat::{NatHandle, NatRule, NatTarget, PortForward, PortForwardHandle};
 pub use neighbor::{NeighborInfo, NeighborState};

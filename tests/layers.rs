@@ -154,6 +154,17 @@ fn the_wire_layer_does_no_io() {
     }
 }
 
+/// The nf_tables model is values: it knows no socket, no namespace and no handle.
+#[test]
+fn the_nft_model_is_pure() {
+    for path in sources(&root().join("nft/model")) {
+        let code = code(&path);
+        for kernel in ["crate::netns", "crate::netlink", "nft::live", "super::live", "Netns"] {
+            assert!(!code.contains(kernel), "{} uses {kernel}", path.display());
+        }
+    }
+}
+
 /// Layer 1 is the only code that waits for the kernel's netlink answers.
 #[test]
 fn netlink_sockets_are_opened_in_one_layer() {

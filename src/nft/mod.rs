@@ -72,75 +72,19 @@
 //!
 //! Source: nft(8), `include/uapi/linux/netfilter/nf_tables.h`.
 
-mod chain;
-mod context;
-mod datum;
-mod decode;
-mod device;
-mod divert;
-mod element;
-mod element_handle;
-mod encode;
-mod family;
-mod field;
-mod find;
-mod flowtable;
-mod generation;
-mod info;
-mod interval;
-mod limit;
-mod log;
-mod lookup;
-mod matches;
-mod name;
-mod number;
-mod numgen;
-mod object;
-mod operations;
-mod part;
-mod queue;
-pub(crate) mod read;
-mod reject;
-mod request;
-mod rule;
-mod rule_handle;
-mod ruleset;
-mod set;
-mod set_handle;
-mod set_message;
-mod stateful;
-mod statement;
-mod synproxy;
-mod table;
-mod transaction;
-mod types;
-mod undo;
+pub(crate) mod live;
+mod model;
 
-pub use chain::{Chain, ChainHandle};
-pub use datum::{Datum, Span};
-pub use element::{Element, Verdict};
-pub use element_handle::ElementHandle;
-pub use family::{ChainKind, Family, Hook, Policy, Priority};
-pub use field::Field;
-pub use flowtable::{Flowtable, FlowtableHandle};
-pub use generation::Generation;
-pub use info::{ChainInfo, RuleInfo, SetInfo, SetOrMap, TableInfo};
-pub use limit::Limit;
-pub use log::Log;
-pub use numgen::Numgen;
-pub use object::{Object, ObjectHandle, ObjectKind};
-pub use queue::Queue;
-pub use reject::Reject;
-pub use rule::{CtState, CtStatus, Rule};
-pub use rule_handle::RuleHandle;
-pub use set::{Map, Set, Types};
-pub use set_handle::SetHandle;
-pub use synproxy::Synproxy;
-pub use table::{Table, TableHandle};
-pub use transaction::{Refused, Transaction, TransactionError};
-pub use types::Type;
+pub use live::{
+    ChainHandle, ElementHandle, FlowtableHandle, Generation, ObjectHandle, Refused, RuleHandle,
+    SetHandle, TableHandle, Transaction, TransactionError,
+};
+pub use model::{
+    Chain, ChainInfo, ChainKind, CtState, CtStatus, Datum, Element, Family, Field, Flowtable, Hook,
+    Limit, Log, Map, Numgen, Object, ObjectKind, Policy, Priority, Queue, Reject, Rule, RuleInfo,
+    Set, SetInfo, SetOrMap, Span, Synproxy, Table, TableInfo, Type, Types, Verdict,
+};
 
-pub(crate) use generation::at_one_generation;
-pub(crate) use operations::{Operations, is_outdated};
-pub(crate) use ruleset::{base_chains, makers};
-pub(crate) use table::persistent_tables;
+pub(crate) use live::{
+    Operations, at_one_generation, base_chains, is_outdated, makers, persistent_tables, read,
+};

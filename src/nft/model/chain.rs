@@ -1,0 +1,190 @@
+//! Chains.
+
+use std::fmt;
+
+use super::device::Links;
+use super::family::{self, ChainKind, Family, Hook, Policy, Priority};
+use super::name;
+use super::rule::Rule;
+use crate::error::Error;
+use crate::input::{FirstRejected, link_name};
+use crate::link::LinkRef;
+
+use crate::wire::nft::chain as wire;
+use crate::wire::nft::hook as wire_hook;
+use crate::wire::nft::userdata::UserData;
+
+/// A chain to be: a list of rules; with a hook a base chain that packets come through.
+///
+/// Replaces `nft add chain FAMILY TABLE NAME { type filter hook input priority filter; policy drop; }`.
+///
+/// ```
+/// use netloom::nft::{Chain, Family, Hook, Policy, Priority, Rule, Table};
+/// use netloom::Namespace;
+/// # netloom::sandbox::enter()?;
+///
+/// let netns = Namespace::anonymous().create()?;
+/// let table = Table::new(Family::Inet, "filter").create(&netns)?;
+/// let web = Chain::new("web").rule(Rule::new().tcp().dport(80).accept()).create(&table)?;
+/// let input = Chain::new("in").hook(Hook::Input, Priority::FILTER).create(&table)?;
+/// let _jump = Rule::new().jump("web").create(&input)?;
+/// # Ok::<(), netloom::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a builder does nothing until `create`"]
+pub struct Chain {
+    pub(crate) name: String,
+    pub(crate) kind: ChainKind,
+    pub(crate) hook: Option<(Hook, Priority)>,
+    pub(crate) policy: Option<Policy>,
+    pub(crate) devices: Vec<String>,
+    pub(crate) comment: Option<String>,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) links: Links,
+    pub(crate) rejected: FirstRejected,
+}
+
+pub(crate) const ACTION: &str = "create chain";
+
+impl Chain {
+    /// One that rules jump to; with [`hook`](Self::hook) a base chain.
+    #[doc(alias = "nft add chain")]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            kind: ChainKind::Filter,
+            hook: None,
+            policy: None,
+            devices: Vec::new(),
+            comment: None,
+            rules: Vec::new(),
+            links: Links::default(),
+            rejected: FirstRejected::default(),
+        }
+    }
+
+    /// Packets come through at this hook, after the chains of lower priority.
+    pub fn hook(mut self, hook: Hook, priority: impl Into<Priority>) -> Self {
+        self.hook = Some((hook, priority.into()));
+        self
+    }
+
+    /// What the chain can do. Default: filter.
+    pub fn kind(mut self, kind: ChainKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// What becomes of packets no rule has decided on. Default: they are accepted.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        // What the kernel does anyway is not told, and so not read back.
+        self.policy = Some(policy).filter(|policy| *policy != Policy::Accept);
+        self
+    }
+
+    /// At `ingress` and `egress`: the link whose packets it sees. It must exist; may be called again for
+    /// more.
+    pub fn dev(mut self, link: impl Into<LinkRef>) -> Self {
+        let link = link.into();
+        if let Err(reason) = link_name(link.name()) {
+            self.rejected.reject("dev", link.name(), reason);
+        }
+        self.devices.push(link.name().to_owned());
+        self.links.add(link);
+        self.devices.sort();
+        self.devices.dedup();
+        self
+    }
+
+    /// A comment, 127 bytes at most. Since Linux 5.10.
+    pub fn comment(mut self, comment: impl Into<String>) -> Self {
+        self.comment = Some(comment.into());
+        self
+    }
+
+    /// With this rule at its end; may be called again for more.
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    pub(crate) fn check(&self, family: Family) -> Result<(), Error> {
+        let refused = |reason| Error::invalid(ACTION, self, reason);
+        self.rejected.check(ACTION, self)?;
+        name::check(&self.name).map_err(refused)?;
+        if let Some(comment) = &self.comment {
+            name::check_comment(comment).map_err(refused)?;
+        }
+        match self.hook {
+            Some((hook, priority)) => {
+                family::check(family, self.kind, hook, priority, self.devices.len())
+                    .map_err(refused)
+            }
+            None if self.policy.is_some() => Err(refused("only a base chain has a policy".into())),
+            None if self.kind != ChainKind::Filter => {
+                Err(refused("only a base chain is of a kind: name its hook".into()))
+            }
+            None if !self.devices.is_empty() => {
+                Err(refused("only a base chain is one of a link: name its hook".into()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn message(&self, family: Family, table: &str) -> wire::Chain {
+        let hook = self.hook.map(|(hook, priority)| wire_hook::Hook {
+            number: hook.wire().number(family.wire()),
+            priority: Some(priority.wire()),
+            devices: wire_hook::Devices(self.devices.clone()),
+        });
+        wire::Chain {
+            kind: self.hook.map(|_| self.kind.wire()),
+            hook,
+            policy: self.policy.map(Policy::wire),
+            userdata: self.comment.as_deref().and_then(UserData::comment),
+            ..wire::Chain::by_name(table, &self.name)
+        }
+    }
+
+    /// As the kernel lists it, without its rules.
+    pub(crate) fn from_wire(family: Family, chain: &wire::Chain) -> Self {
+        let hook = chain.hook.as_ref().and_then(|hook| {
+            let point = wire_hook::HookPoint::from_number(family.wire(), hook.number?)?;
+            Some((Hook::from_wire(point)?, Priority(hook.priority.unwrap_or_default().0)))
+        });
+        let mut devices =
+            chain.hook.as_ref().map(|hook| hook.devices.0.clone()).unwrap_or_default();
+        devices.sort();
+        let policy = chain.policy.and_then(Policy::from_wire);
+        let comment = chain.userdata.as_ref().and_then(UserData::as_comment);
+        Self {
+            kind: chain.kind.and_then(ChainKind::from_wire).unwrap_or(ChainKind::Filter),
+            hook,
+            policy: policy.filter(|policy| *policy != Policy::Accept),
+            devices,
+            comment: comment.map(str::to_owned),
+            ..Self::new(chain.name.clone().unwrap_or_default())
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where packets come through, if it is a base chain.
+    pub fn hook_of(&self) -> Option<(Hook, Priority)> {
+        self.hook
+    }
+
+    /// What becomes of packets no rule has decided on.
+    pub fn policy_of(&self) -> Policy {
+        self.policy.unwrap_or(Policy::Accept)
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.name)
+    }
+}

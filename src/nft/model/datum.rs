@@ -1,0 +1,250 @@
+//! Values: what set elements are made of and rules compare with.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::mac::MacAddr;
+
+/// One value, before it is known what it is compared with: a type takes it or refuses it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Datum {
+    /// An IPv4 or IPv6 address.
+    Address(IpAddr),
+    /// A link's hardware address.
+    Mac(MacAddr),
+    /// A port, protocol, mark, state.
+    Number(u32),
+    /// A link's name.
+    Name(String),
+    /// Of a type that has no name here: the bytes, as they lie in a register.
+    Bytes(Vec<u8>),
+}
+
+/// One value, a prefix, or a range of values.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Span {
+    /// One value.
+    One(Datum),
+    /// All addresses of a network.
+    Prefix(IpNet),
+    /// All values from the first to the last, both included.
+    Range(Datum, Datum),
+}
+
+impl Span {
+    /// From the first to the last; what is a network becomes one, a range of one becomes one value.
+    pub(crate) fn between(first: Datum, last: Datum) -> Self {
+        if first == last {
+            return Self::One(first);
+        }
+        if let (Datum::Address(first), Datum::Address(last)) = (&first, &last)
+            && let Some(net) = as_network(*first, *last)
+        {
+            return Self::Prefix(net);
+        }
+        Self::Range(first, last)
+    }
+
+    /// Reads a literal: an address, a prefix, a MAC address, a number, a name, or a range of them.
+    fn parse(text: &str) -> Self {
+        if let Ok(net) = text.parse::<IpNet>() {
+            return Self::of_network(net);
+        }
+        if let Some((first, last)) = text.split_once('-') {
+            let (first, last) = (Datum::parse(first.trim()), Datum::parse(last.trim()));
+            let is_name = |datum: &Datum| matches!(datum, Datum::Name(_));
+            if !is_name(&first) && !is_name(&last) {
+                return Self::between(first, last);
+            }
+        }
+        Self::One(Datum::parse(text))
+    }
+
+    fn of_network(net: IpNet) -> Self {
+        if net.prefix_len() == net.max_prefix_len() {
+            return Self::One(Datum::Address(net.addr()));
+        }
+        Self::Prefix(net)
+    }
+
+    /// The first and the last value.
+    pub(crate) fn ends(&self) -> (Datum, Datum) {
+        match self {
+            Self::One(one) => (one.clone(), one.clone()),
+            Self::Prefix(net) => (Datum::Address(net.network()), Datum::Address(net.broadcast())),
+            Self::Range(first, last) => (first.clone(), last.clone()),
+        }
+    }
+}
+
+/// The network that is exactly this range.
+fn as_network(first: IpAddr, last: IpAddr) -> Option<IpNet> {
+    let most = if first.is_ipv4() { 32 } else { 128 };
+    let differing = match (first, last) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => u128::from(a.to_bits() ^ b.to_bits()),
+        (IpAddr::V6(a), IpAddr::V6(b)) => a.to_bits() ^ b.to_bits(),
+        _ => return None,
+    };
+    let host_bits = u8::try_from(u128::BITS - differing.leading_zeros()).ok()?;
+    let net = IpNet::new(first, most - host_bits).ok()?;
+    (net.network() == first && net.broadcast() == last).then_some(net)
+}
+
+impl Datum {
+    fn parse(text: &str) -> Self {
+        if let Ok(address) = text.parse() {
+            return Self::Address(address);
+        }
+        if let Ok(mac) = text.parse() {
+            return Self::Mac(mac);
+        }
+        let hex = text.strip_prefix("0x").map(|digits| u32::from_str_radix(digits, 16));
+        match hex.unwrap_or_else(|| text.parse()) {
+            Ok(number) => Self::Number(number),
+            Err(_) => Self::Name(text.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Datum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Mac(mac) => write!(f, "{mac}"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Name(name) => write!(f, "\"{name}\""),
+            Self::Bytes(bytes) => {
+                f.write_str("0x")?;
+                bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+    }
+}
+
+/// In the words of `nft`.
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(one) => write!(f, "{one}"),
+            Self::Prefix(net) => write!(f, "{net}"),
+            Self::Range(first, last) => write!(f, "{first}-{last}"),
+        }
+    }
+}
+
+macro_rules! datum_from {
+    ($($from:ty => $value:ident: $datum:expr),* $(,)?) => {$(
+        impl From<$from> for Datum {
+            fn from($value: $from) -> Self {
+                $datum
+            }
+        }
+
+        impl From<$from> for Span {
+            fn from(value: $from) -> Self {
+                Self::One(value.into())
+            }
+        }
+
+        impl From<RangeInclusive<$from>> for Span {
+            fn from(range: RangeInclusive<$from>) -> Self {
+                let (first, last) = range.into_inner();
+                Self::between(first.into(), last.into())
+            }
+        }
+    )*};
+}
+
+datum_from! {
+    IpAddr => address: Self::Address(address),
+    Ipv4Addr => address: Self::Address(address.into()),
+    Ipv6Addr => address: Self::Address(address.into()),
+    MacAddr => mac: Self::Mac(mac),
+    u8 => number: Self::Number(number.into()),
+    u16 => number: Self::Number(number.into()),
+    u32 => number: Self::Number(number),
+    // A literal without a suffix. What is below zero is of no type.
+    i32 => number: u32::try_from(number)
+        .map_or_else(|_| Self::Name(number.to_string()), Self::Number),
+}
+
+impl From<&str> for Datum {
+    fn from(text: &str) -> Self {
+        Self::parse(text)
+    }
+}
+
+impl From<&str> for Span {
+    fn from(text: &str) -> Self {
+        Self::parse(text)
+    }
+}
+
+impl From<String> for Span {
+    fn from(text: String) -> Self {
+        Self::parse(&text)
+    }
+}
+
+impl From<Datum> for Span {
+    fn from(datum: Datum) -> Self {
+        Self::One(datum)
+    }
+}
+
+impl From<IpNet> for Span {
+    fn from(net: IpNet) -> Self {
+        Self::of_network(net)
+    }
+}
+
+impl From<Ipv4Net> for Span {
+    fn from(net: Ipv4Net) -> Self {
+        Self::of_network(net.into())
+    }
+}
+
+impl From<Ipv6Net> for Span {
+    fn from(net: Ipv6Net) -> Self {
+        Self::of_network(net.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_are_what_they_look_like() {
+        let shown = |text: &str| format!("{:?}", Span::from(text));
+        assert_eq!(shown("10.0.0.1"), "One(Address(10.0.0.1))");
+        assert_eq!(shown("10.0.0.0/24"), "Prefix(10.0.0.0/24)");
+        assert_eq!(shown("10.0.0.1/32"), "One(Address(10.0.0.1))");
+        assert_eq!(shown("10.0.0.0-10.0.0.255"), "Prefix(10.0.0.0/24)");
+        assert_eq!(shown("80-90"), "Range(Number(80), Number(90))");
+        assert_eq!(shown("0x10"), "One(Number(16))");
+        assert_eq!(shown("eth0-a"), "One(Name(\"eth0-a\"))");
+        assert_eq!(shown("fd00::/64"), "Prefix(fd00::/64)");
+        assert!(shown("02:00:00:00:00:01").starts_with("One(Mac("));
+    }
+
+    #[test]
+    fn only_a_whole_network_is_one() {
+        for (first, last, is_one) in [
+            ("10.0.0.0", "10.0.0.3", true),
+            ("10.0.0.1", "10.0.0.3", false),
+            ("10.0.0.2", "10.0.0.5", false),
+            ("0.0.0.0", "255.255.255.255", true),
+            ("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", true),
+            ("10.0.0.0", "::1", false),
+        ] {
+            let net = as_network(first.parse().unwrap(), last.parse().unwrap());
+            assert_eq!(net.is_some(), is_one, "{first}-{last}");
+        }
+    }
+}

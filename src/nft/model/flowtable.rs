@@ -1,0 +1,156 @@
+//! Flowtables.
+
+use std::fmt;
+
+use super::device::Links;
+use super::family::{Family, Priority};
+use super::name;
+use crate::error::Error;
+use crate::input::{FirstRejected, link_name};
+use crate::link::LinkRef;
+
+use crate::wire::nft::flowtable as wire;
+use crate::wire::nft::flowtable::FlowtableFlags;
+use crate::wire::nft::hook::Devices;
+
+/// A flowtable to be: links between which the packets of known connections go past the rules.
+///
+/// Replaces `nft add flowtable FAMILY TABLE NAME { hook ingress priority 0; devices = { … }; }`. Rules at the
+/// hook forward put connections into it: [`Rule::flow_add`](crate::nft::Rule::flow_add).
+///
+/// ```
+/// use netloom::nft::{Chain, CtState, Family, Flowtable, Hook, Priority, Rule, Table};
+/// use netloom::{Bridge, Namespace};
+/// # netloom::sandbox::enter()?;
+///
+/// let netns = Namespace::anonymous().create()?;
+/// let lan = Bridge::new("lan").create(&netns)?;
+/// let fast = Rule::new().ct_state(CtState::ESTABLISHED).flow_add("fast");
+/// let table = Table::new(Family::Inet, "router")
+///     .flowtable(Flowtable::new("fast").dev(&lan))
+///     .chain(Chain::new("through").hook(Hook::Forward, Priority::FILTER).rule(fast));
+/// match table.create(&netns) {
+///     Ok(table) => assert_eq!(table.read()?.flowtables[0].name(), "fast"),
+///     // Not every kernel has them.
+///     Err(error) => assert!(error.is_unsupported(), "{error}"),
+/// }
+/// # Ok::<(), netloom::Error>(())
+/// ```
+///
+/// Source: nft(8), "FLOWTABLES"; `Documentation/networking/nf_flowtable.rst`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a builder does nothing until `create`"]
+pub struct Flowtable {
+    name: String,
+    priority: Priority,
+    devices: Vec<String>,
+    flags: FlowtableFlags,
+    pub(crate) links: Links,
+    rejected: FirstRejected,
+}
+
+pub(crate) const ACTION: &str = "create flowtable";
+
+impl Flowtable {
+    /// One of this name, without links yet.
+    #[doc(alias("nft add flowtable", "NFT_MSG_NEWFLOWTABLE"))]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            priority: Priority::FILTER,
+            devices: Vec::new(),
+            flags: FlowtableFlags::empty(),
+            links: Links::default(),
+            rejected: FirstRejected::default(),
+        }
+    }
+
+    /// When it sees what comes in, among all at the links' ingress. Default: 0.
+    pub fn priority(mut self, priority: impl Into<Priority>) -> Self {
+        self.priority = priority.into();
+        self
+    }
+
+    /// Between this link and the others. It must exist; may be called again for more.
+    #[doc(alias = "devices")]
+    pub fn dev(mut self, link: impl Into<LinkRef>) -> Self {
+        let link = link.into();
+        let name = link.name().to_owned();
+        if let Err(reason) = link_name(&name) {
+            self.rejected.reject("dev", &name, reason);
+        }
+        self.links.add(link);
+        self.devices.push(name);
+        self.devices.sort();
+        self.devices.dedup();
+        self
+    }
+
+    /// The network cards do it, where they can. Default: the kernel does.
+    #[doc(alias = "NFT_FLOWTABLE_HW_OFFLOAD")]
+    pub fn offload(mut self) -> Self {
+        self.flags |= FlowtableFlags::HARDWARE_OFFLOAD;
+        self
+    }
+
+    /// What goes past the rules is counted with its connection. Default: not. Since Linux 5.7.
+    #[doc(alias = "NFT_FLOWTABLE_COUNTER")]
+    pub fn counter(mut self) -> Self {
+        self.flags |= FlowtableFlags::COUNTER;
+        self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The links it is between, by name.
+    pub fn devices(&self) -> &[String] {
+        &self.devices
+    }
+
+    pub(crate) fn check(&self, family: Family) -> Result<(), Error> {
+        let refused = |reason: String| Error::invalid(ACTION, self, reason);
+        self.rejected.check(ACTION, self)?;
+        name::check(&self.name).map_err(refused)?;
+        if !matches!(family, Family::Ip | Family::Ip6 | Family::Inet) {
+            return Err(refused(format!("the family {family} has no flowtables")));
+        }
+        if self.devices.is_empty() {
+            return Err(refused("between which links? name them with dev()".into()));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn message(&self, table: &str) -> wire::Flowtable {
+        let hook = wire::FlowtableHook {
+            priority: self.priority.wire(),
+            devices: Devices(self.devices.clone()),
+        };
+        wire::Flowtable {
+            hook: Some(hook),
+            flags: Some(self.flags),
+            ..wire::Flowtable::by_name(table, &self.name)
+        }
+    }
+
+    /// As the kernel lists it.
+    pub(crate) fn from_wire(flowtable: &wire::Flowtable) -> Option<Self> {
+        let hook = flowtable.hook.clone().unwrap_or_default();
+        let mut devices = hook.devices.0;
+        devices.sort();
+        Some(Self {
+            priority: Priority(hook.priority.0),
+            devices,
+            flags: flowtable.flags.unwrap_or_default(),
+            ..Self::new(flowtable.name.clone()?)
+        })
+    }
+}
+
+impl fmt::Display for Flowtable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.name)
+    }
+}

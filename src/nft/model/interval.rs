@@ -1,0 +1,417 @@
+//! Sets as bytes: the elements of a set or map, with intervals as the kernel keeps them.
+//!
+//! An interval of a plain key is two elements, its first key and the first after its last, the latter with
+//! `NFT_SET_ELEM_INTERVAL_END`; of a concatenation it is one, with its last key in
+//! `NFTA_SET_ELEM_KEY_END`.
+
+use std::time::Duration;
+
+use super::datum::Span;
+use super::element::{Data, Element, Key, Moment, Verdict};
+use super::name::{check as check_name, check_comment};
+use super::object::ObjectKind;
+use super::object::counted;
+use super::types::Type;
+use crate::wire::attribute::Writer;
+use crate::wire::nft::data as wire_data;
+use crate::wire::nft::data::{ChainRef, Value};
+use crate::wire::nft::element as wire;
+use crate::wire::nft::element::{ElementFlags, ListElement, PlainData, PlainElement};
+use crate::wire::nft::userdata::UserData;
+
+/// What the data of a map is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum DataKind {
+    Values(Vec<Type>),
+    Verdict,
+    Object(ObjectKind),
+}
+
+/// What elements have to be.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Shape {
+    pub(crate) key: Vec<Type>,
+    pub(crate) data: Option<DataKind>,
+    pub(crate) interval: bool,
+    pub(crate) timeout: bool,
+}
+
+/// An element that goes into a list at once: most have but a key, and a value in a map.
+pub(crate) enum Listed {
+    Plain(Value, Option<Value>),
+    Whole(Box<wire::Element>),
+}
+
+impl ListElement for Listed {
+    fn write(&self, out: &mut Writer<'_>) {
+        match self {
+            Self::Plain(key, data) => {
+                let data = data.as_ref().map(PlainData::Value);
+                PlainElement { key, data, comment: None }.write(out);
+            }
+            Self::Whole(element) => element.write(out),
+        }
+    }
+}
+
+impl Shape {
+    pub(crate) fn is_concat(&self) -> bool {
+        self.key.len() > 1
+    }
+
+    pub(crate) fn key_len(&self) -> u32 {
+        total(&self.key)
+    }
+
+    /// What most elements take of a message.
+    pub(crate) fn listed_len(&self) -> usize {
+        let data = match &self.data {
+            Some(DataKind::Values(types)) => 8 + total(types),
+            _ => 0,
+        };
+        (12 + self.key_len() + data) as usize
+    }
+
+    /// The elements as the kernel takes them; without data, as it looks for them. Overlaps among them
+    /// are refused.
+    pub(crate) fn encode(
+        &self,
+        elements: &[Element],
+        with_data: bool,
+    ) -> Result<Vec<wire::Element>, String> {
+        let mut encoded = Vec::with_capacity(elements.len() * if self.interval { 2 } else { 1 });
+        let mut intervals = Vec::new();
+        for element in elements {
+            let one = self.encode_one(element, with_data)?;
+            if self.interval && !self.is_concat() {
+                let (Some(first), Some(last)) = (one.key, one.key_end) else {
+                    encoded.push(one);
+                    continue;
+                };
+                intervals.push((first, last, element));
+                encoded.push(wire::Element { key_end: None, ..one });
+                encoded.extend(successor(&last).map(wire::Element::interval_end));
+            } else {
+                encoded.push(one);
+            }
+        }
+        intervals.sort_unstable_by_key(|(first, last, _)| (*first, *last));
+        for pair in intervals.windows(2) {
+            if pair[1].0 <= pair[0].1 {
+                return Err(format!("{} and {} overlap", pair[0].2, pair[1].2));
+            }
+        }
+        Ok(encoded)
+    }
+
+    /// One element for a list, in a set whose elements can be taken one by one.
+    pub(crate) fn listed(&self, element: &Element, with_data: bool) -> Result<Listed, String> {
+        let Some(key) = self.plain_key(element, with_data) else {
+            return self.encode_one(element, with_data).map(|one| Listed::Whole(Box::new(one)));
+        };
+        let key = key?;
+        Ok(match if with_data { self.encode_data(element)? } else { None } {
+            None => Listed::Plain(key, None),
+            Some(wire_data::Data::Value(value)) => Listed::Plain(key, Some(value)),
+            Some(data) => Listed::Whole(Box::new(wire::Element::with_data(key, data))),
+        })
+    }
+
+    /// Its key, where there is but one value in it, and at most data with it.
+    fn plain_key(&self, element: &Element, with_data: bool) -> Option<Result<Value, String>> {
+        let Key::One(Span::One(datum)) = &element.key else { return None };
+        let [kind] = self.key.as_slice() else { return None };
+        let Element { data, timeout, comment, moment, .. } = element;
+        let is_plain = timeout.is_none()
+            && comment.is_none()
+            && moment.expires().is_none()
+            && !matches!(data.as_deref(), Some(Data::Object(_)));
+        (!self.interval && (is_plain || !with_data)).then(|| kind.encode(datum))
+    }
+
+    /// One element; in sets with intervals the last key stands in `key_end`.
+    fn encode_one(&self, element: &Element, with_data: bool) -> Result<wire::Element, String> {
+        let mut out = wire::Element::default();
+        match &element.key {
+            Key::Rest => out.flags = ElementFlags::CATCHALL,
+            Key::One(span) if !self.is_concat() => {
+                let kind = self.key.first().ok_or("the set has no type")?;
+                let (first, last) = kind.encode_span(span)?;
+                out.key = Some(first);
+                if self.interval {
+                    out.key_end = Some(last);
+                } else if first != last {
+                    return Err(format!(
+                        "{span} is more than one value, in a set without intervals"
+                    ));
+                }
+            }
+            key => self.encode_concat(key.spans(), &mut out)?,
+        }
+        if with_data {
+            out.data = self.encode_data(element)?;
+            if let Some(Data::Object(name)) = element.data.as_deref() {
+                check_name(name)?;
+                out.object = Some(name.clone());
+            }
+            if element.timeout.is_some() && !self.timeout {
+                return Err(format!("{element} has a timeout, in a set without timeouts"));
+            }
+            out.timeout = element.timeout;
+            out.expiration = self.encode_expiration(element)?;
+            if let Some(comment) = &element.comment {
+                check_comment(comment)?;
+                out.userdata = UserData::comment(comment);
+            }
+        }
+        Ok(out)
+    }
+
+    fn encode_concat(&self, spans: &[Span], out: &mut wire::Element) -> Result<(), String> {
+        if spans.len() != self.key.len() {
+            let (has, wants) = (spans.len(), self.key.len());
+            return Err(format!("a key of {has} parts, in a set whose keys have {wants}"));
+        }
+        let mut firsts = Vec::with_capacity(spans.len());
+        let mut lasts = Vec::with_capacity(spans.len());
+        for (kind, span) in self.key.iter().zip(spans) {
+            let (first, last) = kind.encode_span(span)?;
+            if first != last && !self.interval {
+                return Err(format!("{span} is more than one value, in a set without intervals"));
+            }
+            firsts.push(first);
+            lasts.push(last);
+        }
+        out.key = Some(Value::concat(&firsts).ok_or("a key of more than 64 bytes")?);
+        if self.interval {
+            out.key_end = Some(Value::concat(&lasts).ok_or("a key of more than 64 bytes")?);
+        }
+        Ok(())
+    }
+
+    fn encode_expiration(&self, element: &Element) -> Result<Option<Duration>, String> {
+        let Some(expires) = element.moment.expires() else { return Ok(None) };
+        match element.timeout {
+            _ if !self.timeout => Err(format!("{element} expires, in a set without timeouts")),
+            Some(timeout) if expires > timeout => {
+                Err(format!("{element} expires after its timeout of {timeout:?}"))
+            }
+            _ => Ok(Some(expires)),
+        }
+    }
+
+    fn encode_data(&self, element: &Element) -> Result<Option<wire_data::Data>, String> {
+        match (&self.data, element.data.as_deref()) {
+            (None, None) | (Some(DataKind::Object(_)), Some(Data::Object(_))) => Ok(None),
+            (None, Some(_)) => Err(format!("{element} stands for something, in a set")),
+            (Some(_), None) => Err(format!("{element} stands for nothing, in a map")),
+            (Some(DataKind::Verdict), Some(Data::Verdict(verdict))) => {
+                if let Verdict::Jump(chain) | Verdict::Goto(chain) = verdict {
+                    check_name(chain)?;
+                }
+                Ok(Some(encode_verdict(verdict).into()))
+            }
+            (Some(DataKind::Values(kinds)), Some(Data::Values(values)))
+                if kinds.len() == values.len() =>
+            {
+                let each = kinds.iter().zip(values).map(|(kind, value)| kind.encode(value));
+                let values = each.collect::<Result<Vec<_>, _>>()?;
+                let joined = match values.as_slice() {
+                    [one] => Some(*one),
+                    many => Value::concat(many),
+                };
+                Ok(Some(wire_data::Data::Value(joined.ok_or("data of more than 64 bytes")?)))
+            }
+            (Some(_), Some(_)) => Err(format!("{element} stands for something of another type")),
+        }
+    }
+
+    /// The elements that the kernel lists, interval ends put to their beginnings.
+    pub(crate) fn decode(&self, mut listed: Vec<wire::Element>) -> Vec<Element> {
+        if self.interval && !self.is_concat() {
+            // At the same key one interval ends, then the next begins.
+            listed.sort_by_key(|one| (one.key, !one.flags.contains(ElementFlags::INTERVAL_END)));
+        }
+        let mut elements = Vec::with_capacity(listed.len());
+        let mut rest = listed.iter().peekable();
+        while let Some(one) = rest.next() {
+            if one.flags.contains(ElementFlags::INTERVAL_END) {
+                continue; // the one from which no interval starts, or one seen already
+            }
+            let last = if self.interval && !self.is_concat() {
+                let end = rest.peek().and_then(|next| next.key);
+                let highest = || Value::new(&vec![0xff; self.key_len() as usize]);
+                end.and_then(|end| predecessor(&end)).or_else(highest)
+            } else {
+                one.key_end
+            };
+            elements.push(self.decode_one(one, last));
+        }
+        elements
+    }
+
+    fn decode_one(&self, one: &wire::Element, last: Option<Value>) -> Element {
+        let mut element = match one.key {
+            None => Element::rest(),
+            Some(first) => Element::of_key(self.decode_key(&first, &last.unwrap_or(first))),
+        };
+        let data = match (&one.data, &self.data) {
+            (Some(wire_data::Data::Verdict(verdict)), _) => {
+                decode_verdict(verdict).map(Data::Verdict)
+            }
+            (Some(wire_data::Data::Value(value)), Some(DataKind::Values(kinds))) => {
+                let parts = split(kinds, value).into_iter();
+                Some(Data::Values(parts.map(|(kind, bytes)| kind.decode(bytes)).collect()))
+            }
+            _ => None,
+        };
+        element.data = data.map(Box::new);
+        if let Some(name) = &one.object {
+            element.data = Some(Data::Object(name.clone()).into());
+        }
+        element.timeout = one.timeout;
+        element.moment = Moment::new(one.expiration, counted(&one.expressions));
+        let comment = one.userdata.as_ref().and_then(UserData::as_comment);
+        element.comment = comment.map(Into::into);
+        element
+    }
+
+    fn decode_key(&self, first: &Value, last: &Value) -> Key {
+        let firsts = split(&self.key, first);
+        let lasts = split(&self.key, last);
+        let mut spans = Vec::with_capacity(self.key.len());
+        for ((kind, first), (_, last)) in firsts.into_iter().zip(lasts) {
+            spans.push(Span::between(kind.decode(first), kind.decode(last)));
+        }
+        match (spans.len(), spans.pop()) {
+            (1, Some(one)) => Key::One(one),
+            (_, last) => {
+                spans.extend(last);
+                Key::Many(spans)
+            }
+        }
+    }
+}
+
+/// Bytes of a value of these types: those of a concatenation are filled up to 4 each.
+pub(crate) fn total(types: &[Type]) -> u32 {
+    match types {
+        [one] => one.len(),
+        many => many.iter().map(|one| one.len().next_multiple_of(4)).sum(),
+    }
+}
+
+fn split<'v>(types: &[Type], value: &'v Value) -> Vec<(Type, &'v [u8])> {
+    let mut rest = value.as_slice();
+    let mut parts = Vec::with_capacity(types.len());
+    for kind in types {
+        let length = kind.len() as usize;
+        let part = rest.get(..length).unwrap_or(rest);
+        parts.push((*kind, part));
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    parts
+}
+
+/// The next higher value; none above the highest.
+fn successor(value: &Value) -> Option<Value> {
+    let mut bytes = value.as_slice().to_vec();
+    for byte in bytes.iter_mut().rev() {
+        *byte = byte.wrapping_add(1);
+        if *byte != 0 {
+            return Value::new(&bytes);
+        }
+    }
+    None
+}
+
+/// The next lower value; none below the lowest.
+fn predecessor(value: &Value) -> Option<Value> {
+    let mut bytes = value.as_slice().to_vec();
+    for byte in bytes.iter_mut().rev() {
+        *byte = byte.wrapping_sub(1);
+        if *byte != 0xff {
+            return Value::new(&bytes);
+        }
+    }
+    None
+}
+
+pub(crate) fn encode_verdict(verdict: &Verdict) -> wire_data::Verdict {
+    match verdict {
+        Verdict::Accept => wire_data::Verdict::Accept,
+        Verdict::Drop => wire_data::Verdict::Drop,
+        Verdict::Continue => wire_data::Verdict::Continue,
+        Verdict::Return => wire_data::Verdict::Return,
+        Verdict::Jump(chain) => wire_data::Verdict::Jump(chain.as_str().into()),
+        Verdict::Goto(chain) => wire_data::Verdict::Goto(chain.as_str().into()),
+    }
+}
+
+/// `None` for one that has no name here.
+pub(crate) fn decode_verdict(verdict: &wire_data::Verdict) -> Option<Verdict> {
+    match verdict {
+        wire_data::Verdict::Accept => Some(Verdict::Accept),
+        wire_data::Verdict::Drop => Some(Verdict::Drop),
+        wire_data::Verdict::Continue => Some(Verdict::Continue),
+        wire_data::Verdict::Return => Some(Verdict::Return),
+        wire_data::Verdict::Jump(ChainRef::Name(chain)) => Some(Verdict::Jump(chain.clone())),
+        wire_data::Verdict::Goto(ChainRef::Name(chain)) => Some(Verdict::Goto(chain.clone())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(key: &[Type], interval: bool) -> Shape {
+        Shape { key: key.to_vec(), data: None, interval, timeout: false }
+    }
+
+    #[test]
+    fn intervals_read_back() {
+        let shape = shape(&[Type::Ipv4], true);
+        let elements: Vec<Element> =
+            ["10.0.0.0/24", "10.0.1.0", "10.0.1.1-10.0.1.6", "240.0.0.0/4"]
+                .map(Element::from)
+                .into();
+        let mut listed = shape.encode(&elements, true).unwrap();
+        assert_eq!(listed.len(), 7, "the highest has no end");
+        listed.reverse();
+        assert_eq!(shape.decode(listed), elements);
+    }
+
+    #[test]
+    fn overlaps_are_refused_and_neighbours_are_not() {
+        let shape = shape(&[Type::Port], true);
+        let encode = |ranges: &[&str]| {
+            let elements: Vec<Element> = ranges.iter().map(|range| Element::from(*range)).collect();
+            shape.encode(&elements, true)
+        };
+        assert!(encode(&["80-90", "91"]).is_ok());
+        assert!(encode(&["80-90", "90-95"]).unwrap_err().contains("overlap"));
+        assert!(encode(&["80-90", "85"]).is_err());
+        assert!(encode(&["90-80"]).unwrap_err().contains("empty"));
+    }
+
+    #[test]
+    fn concatenations_read_back() {
+        let shape = shape(&[Type::Ipv4, Type::Port], true);
+        let elements = [Element::from(("10.0.0.0/24", 80_u16)), Element::from(("10.0.1.1", "1-9"))];
+        let listed = shape.encode(&elements, true).unwrap();
+        assert_eq!(shape.decode(listed), elements);
+    }
+
+    #[test]
+    fn an_element_that_does_not_fit_is_refused() {
+        let plain = shape(&[Type::Ipv4], false);
+        for bad in ["fd00::1", "10.0.0.0/24", "eth0", "80"] {
+            assert!(plain.encode(&[bad.into()], true).is_err(), "{bad}");
+        }
+        assert!(plain.encode(&[("10.0.0.1", 80_u16).into()], true).is_err());
+        assert!(plain.encode(&[Element::from("10.0.0.1").value(1_u8)], true).is_err());
+        let timed = Element::from("10.0.0.1").timeout(std::time::Duration::from_secs(1));
+        assert!(plain.encode(&[timed], true).is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! To which programs a rule hands packets.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use crate::wire::nft::expr::queue as wire;
+use crate::wire::nft::expr::queue::{QueueFlags, QueueTo};
+
+/// The queue, or queues, of programs that give the verdict: `queue to 1-4`.
+///
+/// ```
+/// use netloom::nft::{Queue, Rule};
+///
+/// let rule = Rule::new().tcp().dport(80).queue(Queue::range(1..=4).bypass());
+/// assert_eq!(rule.to_string(), "meta l4proto tcp th dport 80 queue flags bypass to 1-4");
+/// ```
+///
+/// Source: nft(8), "QUEUE STATEMENT"; `linux/netfilter/nfnetlink_queue.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "it is said to a rule"]
+pub struct Queue {
+    first: u16,
+    last: u16,
+    flags: QueueFlags,
+}
+
+impl Queue {
+    /// The queue of this number.
+    #[doc(alias("NFQUEUE", "queue num"))]
+    pub fn new(number: u16) -> Self {
+        Self::range(number..=number)
+    }
+
+    /// Any of these: a connection stays with one.
+    pub fn range(numbers: RangeInclusive<u16>) -> Self {
+        let (first, last) = numbers.into_inner();
+        Self { first, last, flags: QueueFlags::empty() }
+    }
+
+    /// Packets are accepted when no program listens. Default: they are dropped.
+    #[doc(alias = "NFT_QUEUE_FLAG_BYPASS")]
+    pub fn bypass(mut self) -> Self {
+        self.flags |= QueueFlags::BYPASS;
+        self
+    }
+
+    /// Of several queues each CPU has one. Default: each connection.
+    #[doc(alias = "NFT_QUEUE_FLAG_CPU_FANOUT")]
+    pub fn fanout(mut self) -> Self {
+        self.flags |= QueueFlags::CPU_FANOUT;
+        self
+    }
+
+    pub(crate) fn check(self) -> Result<(), String> {
+        match self.last.checked_sub(self.first) {
+            None => Err("a range of queues that is empty".into()),
+            Some(u16::MAX) => Err("65,535 queues at most".into()),
+            Some(_) => Ok(()),
+        }
+    }
+
+    pub(crate) fn encode(self) -> wire::Queue {
+        let total = self.last.wrapping_sub(self.first).wrapping_add(1);
+        wire::Queue { to: QueueTo::Numbers { first: self.first, total }, flags: self.flags }
+    }
+
+    /// `None` for what has no word here.
+    pub(crate) fn decode(queue: wire::Queue) -> Option<Self> {
+        let QueueTo::Numbers { first, total } = queue.to else { return None };
+        let last = first.checked_add(total.checked_sub(1)?)?;
+        Some(Self { first, last, flags: queue.flags })
+    }
+}
+
+/// In the words of `nft`.
+impl fmt::Display for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("queue")?;
+        let names = [(QueueFlags::BYPASS, "bypass"), (QueueFlags::CPU_FANOUT, "fanout")];
+        let said = names.into_iter().filter(|(flag, _)| self.flags.contains(*flag));
+        for (at, (_, name)) in said.enumerate() {
+            write!(f, "{}{name}", if at == 0 { " flags " } else { "," })?;
+        }
+        write!(f, " to {}", self.first)?;
+        if self.last == self.first { Ok(()) } else { write!(f, "-{}", self.last) }
+    }
+}

@@ -1,0 +1,261 @@
+//! Sets and maps.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::element::Element;
+use super::interval::{DataKind, Shape};
+use super::name;
+use super::object::ObjectKind;
+use super::set_message::{set_message, shape_of};
+use super::types::Type;
+use crate::error::Error;
+use crate::wire::nft::set as wire;
+use crate::wire::nft::set::SetFlags;
+use crate::wire::nft::userdata::UserData;
+
+/// The types of a key or of data: one, or those of a concatenation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Types(Vec<Type>);
+
+impl From<Type> for Types {
+    fn from(one: Type) -> Self {
+        Self(vec![one])
+    }
+}
+
+impl<const N: usize> From<[Type; N]> for Types {
+    fn from(many: [Type; N]) -> Self {
+        Self(many.to_vec())
+    }
+}
+
+impl From<Vec<Type>> for Types {
+    fn from(many: Vec<Type>) -> Self {
+        Self(many)
+    }
+}
+
+/// A set or map to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Spec {
+    pub(crate) name: String,
+    pub(crate) shape: Shape,
+    size: Option<u32>,
+    timeout: Option<Duration>,
+    dynamic: bool,
+    comment: Option<String>,
+    pub(crate) elements: Vec<Element>,
+}
+
+/// A set to be: keys that rules ask for, however many, at the cost of one.
+///
+/// Replaces `nft add set FAMILY TABLE NAME { type ipv4_addr; flags interval; }`.
+///
+/// ```
+/// use netloom::nft::{Family, Set, Table, Type};
+/// use netloom::Namespace;
+/// # netloom::sandbox::enter()?;
+///
+/// let netns = Namespace::anonymous().create()?;
+/// let table = Table::new(Family::Inet, "filter").create(&netns)?;
+/// let blocked = Set::new("blocked", Type::Ipv4).interval().size(1000).create(&table)?;
+/// blocked.add(["192.0.2.0/24", "198.51.100.7"])?;
+/// assert!(blocked.contains("192.0.2.9")?);
+/// blocked.remove(["198.51.100.7"])?;
+/// assert_eq!(blocked.elements()?, ["192.0.2.0/24".into()]);
+/// # Ok::<(), netloom::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a builder does nothing until `create`"]
+pub struct Set(pub(crate) Spec);
+
+/// A map to be: what keys stand for, or what becomes of packets.
+///
+/// Replaces `nft add map FAMILY TABLE NAME { type inet_service : verdict; }`.
+///
+/// ```
+/// use netloom::nft::{Chain, Element, Family, Field, Map, Rule, Table, Type, Verdict};
+/// use netloom::Namespace;
+/// # netloom::sandbox::enter()?;
+///
+/// let netns = Namespace::anonymous().create()?;
+/// let table = Table::new(Family::Inet, "filter").create(&netns)?;
+/// let ports = Map::verdicts("ports", Type::Port)
+///     .element(Element::new(80_u16).verdict(Verdict::Accept))
+///     .create(&table)?;
+/// let chain = Chain::new("by-port")
+///     .rule(Rule::new().tcp().verdict_map([Field::DestinationPort], "ports"))
+///     .create(&table)?;
+/// ports.add([Element::new(22_u16).verdict(Verdict::Drop)])?;
+/// # Ok::<(), netloom::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a builder does nothing until `create`"]
+pub struct Map(pub(crate) Spec);
+
+pub(crate) const ACTION: &str = "create set";
+
+impl Set {
+    /// One whose keys are of this type, or concatenations of these.
+    #[doc(alias = "nft add set")]
+    pub fn new(name: impl Into<String>, key: impl Into<Types>) -> Self {
+        Self(Spec::new(name.into(), key.into(), None))
+    }
+}
+
+impl Map {
+    /// One whose keys stand for values.
+    #[doc(alias = "nft add map")]
+    pub fn new(name: impl Into<String>, key: impl Into<Types>, data: impl Into<Types>) -> Self {
+        Self(Spec::new(name.into(), key.into(), Some(DataKind::Values(data.into().0))))
+    }
+
+    /// One whose keys stand for objects of the table: [`Rule::object_map`](crate::nft::Rule::object_map).
+    ///
+    /// ```
+    /// use netloom::nft::{Chain, Element, Family, Field, Map, Object, ObjectKind, Rule, Table, Type};
+    /// use netloom::Namespace;
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let netns = Namespace::anonymous().create()?;
+    /// let by_port = Rule::new().tcp().object_map(ObjectKind::Counter, [Field::DestinationPort], "ports");
+    /// let table = Table::new(Family::Inet, "accounting")
+    ///     .object(Object::counter("web"))
+    ///     .map(
+    ///         Map::objects("ports", Type::Port, ObjectKind::Counter)
+    ///             .element(Element::new(80).object("web"))
+    ///             .element(Element::new(443).object("web")),
+    ///     )
+    ///     .chain(Chain::new("count").rule(by_port))
+    ///     .create(&netns)?;
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    #[doc(alias = "NFT_SET_OBJECT")]
+    pub fn objects(name: impl Into<String>, key: impl Into<Types>, kind: ObjectKind) -> Self {
+        Self(Spec::new(name.into(), key.into(), Some(DataKind::Object(kind))))
+    }
+
+    /// One whose keys stand for verdicts.
+    #[doc(alias = "vmap")]
+    pub fn verdicts(name: impl Into<String>, key: impl Into<Types>) -> Self {
+        Self(Spec::new(name.into(), key.into(), Some(DataKind::Verdict)))
+    }
+}
+
+macro_rules! setters {
+    ($name:ident) => {
+        impl $name {
+            /// Keys may be networks and ranges, which must not overlap. Default: single values.
+            #[doc(alias = "flags interval")]
+            pub fn interval(mut self) -> Self {
+                self.0.shape.interval = true;
+                self
+            }
+
+            /// So many elements at most; the kernel keeps to it. Declared, it spares growing: 100,000
+            /// elements go in twice as fast. Default: no limit. Of intervals kernels before 6.13 or so count both ends.
+            pub fn size(mut self, size: u32) -> Self {
+                self.0.size = Some(size);
+                self
+            }
+
+            /// Elements go after so long, unless they say otherwise. Default: they stay.
+            #[doc(alias = "flags timeout")]
+            pub fn timeout(mut self, timeout: Duration) -> Self {
+                self.0.timeout = Some(timeout);
+                self.0.shape.timeout = true;
+                self
+            }
+
+            /// Rules may change it as packets come
+            /// ([`add_to_set`](crate::nft::Rule::add_to_set)). Default: only programs do. Declare a size.
+            #[doc(alias = "flags dynamic")]
+            pub fn dynamic(mut self) -> Self {
+                self.0.dynamic = true;
+                self
+            }
+
+            /// A comment, 127 bytes at most. Since Linux 5.10.
+            pub fn comment(mut self, comment: impl Into<String>) -> Self {
+                self.0.comment = Some(comment.into());
+                self
+            }
+
+            /// With this element; may be called again for more.
+            pub fn element(mut self, element: impl Into<Element>) -> Self {
+                self.0.elements.push(element.into());
+                self
+            }
+
+            /// With these elements.
+            pub fn elements(
+                mut self,
+                elements: impl IntoIterator<Item = impl Into<Element>>,
+            ) -> Self {
+                self.0.elements.extend(elements.into_iter().map(Into::into));
+                self
+            }
+
+            /// Its name.
+            pub fn name(&self) -> &str {
+                &self.0.name
+            }
+        }
+    };
+}
+
+setters!(Set);
+setters!(Map);
+
+impl Spec {
+    fn new(name: String, key: Types, data: Option<DataKind>) -> Self {
+        let shape = Shape { key: key.0, data, interval: false, timeout: false };
+        Self {
+            name,
+            shape,
+            size: None,
+            timeout: None,
+            dynamic: false,
+            comment: None,
+            elements: Vec::new(),
+        }
+    }
+
+    pub(crate) fn message(&self, table: &str, id: u32) -> Result<wire::Set, Error> {
+        let refused = |reason| Error::invalid(ACTION, self, reason);
+        name::check(&self.name).map_err(refused)?;
+        let mut set = set_message(table, &self.name, &self.shape, id).map_err(refused)?;
+        set.desc.size = self.size;
+        set.timeout = self.timeout;
+        if self.dynamic {
+            set.flags = set.flags.map(|flags| flags | SetFlags::EVAL);
+        }
+        if let Some(comment) = &self.comment {
+            name::check_comment(comment).map_err(refused)?;
+            set.userdata = set.userdata.and_then(|data| data.with_set_comment(comment));
+        }
+        Ok(set)
+    }
+
+    /// As the kernel lists it, without its elements.
+    pub(crate) fn from_wire(set: &wire::Set) -> Self {
+        let shape = shape_of(set);
+        let comment = set.userdata.as_ref().and_then(UserData::as_set_comment);
+        Self {
+            name: set.name.clone().unwrap_or_default(),
+            size: set.desc.size,
+            timeout: set.timeout,
+            dynamic: set.flags.unwrap_or_default().contains(SetFlags::EVAL),
+            comment: comment.map(str::to_owned),
+            elements: Vec::new(),
+            shape,
+        }
+    }
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.name)
+    }
+}

@@ -1,0 +1,103 @@
+//! What the kernel is told of a set or map, and what it tells.
+
+use super::interval::{DataKind, Shape, total};
+use super::object::ObjectKind;
+use super::types::Type;
+use crate::wire::nft::datatype::DataType;
+use crate::wire::nft::set::{Set, SetFlags};
+use crate::wire::nft::userdata::{ByteOrder, UserData};
+
+/// Parts of a key: their types share one number of 32 bits, 6 each.
+const MOST_PARTS: usize = 5;
+
+/// The message that makes a set of this shape.
+pub(crate) fn set_message(table: &str, name: &str, shape: &Shape, id: u32) -> Result<Set, String> {
+    let mut flags = SetFlags::empty();
+    flags.set(SetFlags::INTERVAL, shape.interval);
+    flags.set(SetFlags::TIMEOUT, shape.timeout);
+    let is_of_objects = matches!(shape.data, Some(DataKind::Object(_)));
+    flags.set(SetFlags::MAP, shape.data.is_some() && !is_of_objects);
+    flags.set(SetFlags::OBJECT, is_of_objects);
+    let mut set = Set {
+        flags: None,
+        id: Some(id),
+        key_type: Some(numbers(&shape.key)?),
+        key_len: Some(shape.key_len()),
+        userdata: Some(UserData::of_set(byte_order(&shape.key))),
+        ..Set::by_name(table, name)
+    };
+    if shape.interval && shape.is_concat() {
+        flags |= SetFlags::CONCAT;
+        set.desc.field_lengths = shape.key.iter().map(|kind| kind.len()).collect();
+    }
+    set.flags = Some(flags);
+    match &shape.data {
+        None => {}
+        Some(DataKind::Object(kind)) => set.object_type = Some(kind.wire()),
+        Some(DataKind::Verdict) => {
+            set.data_type = Some(DataType::VERDICT);
+            // `nft` tells the length of its own verdict, the kernel takes no notice.
+            set.data_len = Some(0);
+            let order = byte_order(&shape.key);
+            set.userdata = Some(UserData::of_map(order, ByteOrder::Invalid, false));
+        }
+        Some(DataKind::Values(types)) => {
+            set.data_type = Some(numbers(types)?);
+            set.data_len = Some(total(types));
+            let order = byte_order(&shape.key);
+            set.userdata = Some(UserData::of_map(order, byte_order(types), false));
+        }
+    }
+    Ok(set)
+}
+
+/// The shape that a set has which the kernel lists.
+pub(crate) fn shape_of(set: &Set) -> Shape {
+    let flags = set.flags.unwrap_or_default();
+    let key_type = set.key_type.unwrap_or(DataType(0));
+    let data = match set.data_type {
+        _ if flags.contains(SetFlags::OBJECT) => {
+            set.object_type.and_then(ObjectKind::from_wire).map(DataKind::Object)
+        }
+        _ if !flags.contains(SetFlags::MAP) => None,
+        Some(DataType::VERDICT) => Some(DataKind::Verdict),
+        Some(number) => {
+            Some(DataKind::Values(Type::all_from(number, set.data_len.unwrap_or_default())))
+        }
+        None => None,
+    };
+    let key_len = set.key_len.unwrap_or_default();
+    let mut key = Type::all_from(key_type, key_len);
+    let order = set.userdata.as_ref().and_then(UserData::key_byte_order);
+    // A number of a packet's, which lies the other way round.
+    if key == [Type::Number] && order != Some(ByteOrder::Host) {
+        key = vec![Type::Other { number: key_type.0, length: key_len }];
+    }
+    Shape {
+        key,
+        data,
+        interval: flags.contains(SetFlags::INTERVAL),
+        timeout: flags.contains(SetFlags::TIMEOUT),
+    }
+}
+
+fn numbers(types: &[Type]) -> Result<DataType, String> {
+    match types {
+        [] => Err("a set without a type".into()),
+        [one] => Ok(one.data_type()),
+        many if many.len() > MOST_PARTS => {
+            Err(format!("a concatenation has {MOST_PARTS} parts at most"))
+        }
+        many => {
+            let numbers: Vec<_> = many.iter().map(|kind| kind.data_type()).collect();
+            DataType::concat(&numbers).ok_or_else(|| "these types can't be concatenated".into())
+        }
+    }
+}
+
+fn byte_order(types: &[Type]) -> ByteOrder {
+    match types {
+        [one] => one.byte_order(),
+        _ => ByteOrder::Invalid,
+    }
+}

@@ -1,0 +1,343 @@
+//! The types of values: what a set's keys, a map's data and a rule's fields are.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::datum::{Datum, Span};
+use crate::input::link_name;
+use crate::mac::MacAddr;
+use crate::wire::nft::data::Value;
+use crate::wire::nft::datatype::DataType;
+use crate::wire::nft::userdata::ByteOrder;
+
+/// What a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Type {
+    /// `ipv4_addr`.
+    Ipv4,
+    /// `ipv6_addr`.
+    Ipv6,
+    /// `ether_addr`.
+    Mac,
+    /// `ether_type`: the protocol of a frame, as 0x0800.
+    EtherType,
+    /// `inet_proto`: TCP 6, UDP 17; by those names, too.
+    Protocol,
+    /// `inet_service`: a port.
+    Port,
+    /// `icmp_type`.
+    IcmpType,
+    /// `icmpv6_type`.
+    Icmpv6Type,
+    /// `tcp_flag`.
+    TcpFlags,
+    /// `mark`: a packet's or connection's mark.
+    Mark,
+    /// `ifname`: a link's name.
+    LinkName,
+    /// `ct_state`.
+    CtState,
+    /// `ct_status`.
+    CtStatus,
+    /// `ct_dir`.
+    CtDirection,
+    /// `pkt_type`.
+    PacketType,
+    /// `fib_addrtype`.
+    AddressType,
+    /// `arp_op`.
+    ArpOperation,
+    /// `nf_proto`.
+    NetfilterProtocol,
+    /// `iface_type`.
+    LinkType,
+    /// `boolean`: 0 or 1.
+    Boolean,
+    /// `integer`, of 32 bits in the machine's own order: what [`Numgen`](crate::nft::Numgen) gives.
+    Number,
+    /// One that has no name here.
+    Other {
+        /// Its number in `nft`.
+        number: u32,
+        /// Its bytes.
+        length: u32,
+    },
+}
+
+/// How a type's numbers lie in a register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    Address4,
+    Address6,
+    Mac,
+    Name,
+    Byte,
+    Network16,
+    Host16,
+    Host32,
+    Bytes(u32),
+}
+
+impl Type {
+    const ALL: [Self; 21] = [
+        Self::Ipv4,
+        Self::Ipv6,
+        Self::Mac,
+        Self::EtherType,
+        Self::Protocol,
+        Self::Port,
+        Self::IcmpType,
+        Self::Icmpv6Type,
+        Self::TcpFlags,
+        Self::Mark,
+        Self::LinkName,
+        Self::CtState,
+        Self::CtStatus,
+        Self::CtDirection,
+        Self::PacketType,
+        Self::AddressType,
+        Self::ArpOperation,
+        Self::NetfilterProtocol,
+        Self::LinkType,
+        Self::Boolean,
+        Self::Number,
+    ];
+
+    /// Name and number in `nft` (`include/datatype.h`), and layout.
+    fn facts(self) -> (&'static str, DataType, Layout) {
+        match self {
+            Self::Ipv4 => ("ipv4_addr", DataType::IPV4_ADDRESS, Layout::Address4),
+            Self::Ipv6 => ("ipv6_addr", DataType::IPV6_ADDRESS, Layout::Address6),
+            Self::Mac => ("ether_addr", DataType::ETHERNET_ADDRESS, Layout::Mac),
+            Self::EtherType => ("ether_type", DataType::ETHERNET_TYPE, Layout::Network16),
+            Self::Protocol => ("inet_proto", DataType::INTERNET_PROTOCOL, Layout::Byte),
+            Self::Port => ("inet_service", DataType::INTERNET_SERVICE, Layout::Network16),
+            Self::IcmpType => ("icmp_type", DataType::ICMP_TYPE, Layout::Byte),
+            Self::Icmpv6Type => ("icmpv6_type", DataType::ICMPV6_TYPE, Layout::Byte),
+            Self::TcpFlags => ("tcp_flag", DataType::TCP_FLAGS, Layout::Byte),
+            Self::Mark => ("mark", DataType::MARK, Layout::Host32),
+            Self::LinkName => ("ifname", DataType::INTERFACE_NAME, Layout::Name),
+            Self::CtState => ("ct_state", DataType::CT_STATE, Layout::Host32),
+            Self::CtStatus => ("ct_status", DataType::CT_STATUS, Layout::Host32),
+            Self::CtDirection => ("ct_dir", DataType::CT_DIRECTION, Layout::Byte),
+            Self::PacketType => ("pkt_type", DataType::PACKET_TYPE, Layout::Byte),
+            Self::AddressType => ("fib_addrtype", DataType::FIB_ADDRESS_TYPE, Layout::Host32),
+            Self::ArpOperation => ("arp_op", DataType(11), Layout::Network16),
+            Self::NetfilterProtocol => ("nf_proto", DataType::NETFILTER_PROTOCOL, Layout::Byte),
+            Self::LinkType => ("iface_type", DataType(21), Layout::Host16),
+            Self::Boolean => ("boolean", DataType::BOOLEAN, Layout::Byte),
+            Self::Number => ("integer", DataType(4), Layout::Host32),
+            Self::Other { number, length } => ("other", DataType(number), Layout::Bytes(length)),
+        }
+    }
+
+    pub(crate) fn data_type(self) -> DataType {
+        self.facts().1
+    }
+
+    pub(crate) fn len(self) -> u32 {
+        match self.facts().2 {
+            Layout::Byte => 1,
+            Layout::Network16 | Layout::Host16 => 2,
+            Layout::Address4 | Layout::Host32 => 4,
+            Layout::Mac => 6,
+            Layout::Address6 | Layout::Name => 16,
+            Layout::Bytes(length) => length,
+        }
+    }
+
+    /// Whether values compare in the order of their numbers: what intervals and ranges need.
+    pub(crate) fn is_ordered(self) -> bool {
+        !matches!(self.facts().2, Layout::Host16 | Layout::Host32 | Layout::Name)
+    }
+
+    pub(crate) fn byte_order(self) -> ByteOrder {
+        match self.facts().2 {
+            Layout::Host16 | Layout::Host32 | Layout::Name => ByteOrder::Host,
+            Layout::Byte | Layout::Bytes(_) => ByteOrder::Invalid,
+            Layout::Address4 | Layout::Address6 | Layout::Mac | Layout::Network16 => {
+                ByteOrder::BigEndian
+            }
+        }
+    }
+
+    /// The bytes of a value, or why it is none of this type.
+    pub(crate) fn encode(self, datum: &Datum) -> Result<Value, String> {
+        let refused = || Err(format!("{datum} is no {self}"));
+        let value = match (self.facts().2, datum) {
+            (Layout::Address4, Datum::Address(IpAddr::V4(address))) => Some((*address).into()),
+            (Layout::Address6, Datum::Address(IpAddr::V6(address))) => Some((*address).into()),
+            (Layout::Mac, Datum::Mac(mac)) => Some(mac.octets().into()),
+            (Layout::Name, Datum::Name(name)) => {
+                return match (link_name(name), Value::interface(name)) {
+                    (Ok(()), Some(value)) => Ok(value),
+                    (Err(reason), _) => Err(format!("{datum}: {reason}")),
+                    (Ok(()), None) => refused(),
+                };
+            }
+            (Layout::Byte, Datum::Name(name)) if self == Self::Protocol => {
+                protocol_number(name).map(Value::from)
+            }
+            (Layout::Network16, Datum::Number(0)) if self == Self::Port => {
+                return Err("there is no port 0".into());
+            }
+            (Layout::Byte, Datum::Number(number)) => u8::try_from(*number).ok().map(Value::from),
+            (Layout::Network16, Datum::Number(number)) => {
+                u16::try_from(*number).ok().map(Value::from)
+            }
+            (Layout::Host16, Datum::Number(number)) => {
+                u16::try_from(*number).ok().map(Value::host_u16)
+            }
+            (Layout::Host32, Datum::Number(number)) => Some(Value::host_u32(*number)),
+            (_, Datum::Bytes(bytes)) if bytes.len() == self.len() as usize => Value::new(bytes),
+            _ => None,
+        };
+        value.map_or_else(refused, Ok)
+    }
+
+    /// The first and last value of a span.
+    pub(crate) fn encode_span(self, span: &Span) -> Result<(Value, Value), String> {
+        if let Span::One(one) = span {
+            let value = self.encode(one)?;
+            return Ok((value, value));
+        }
+        if let Span::Prefix(net) = span
+            && net.trunc() != *net
+        {
+            return Err(format!("host bits are set where a network is meant: {}", net.trunc()));
+        }
+        let (first, last) = span.ends();
+        let (first, last) = (self.encode(&first)?, self.encode(&last)?);
+        match () {
+            () if !self.is_ordered() => Err(format!("there are no ranges of {self}: {span}")),
+            () if first > last => Err(format!("the range {span} is empty")),
+            () => Ok((first, last)),
+        }
+    }
+
+    /// The value that these bytes are.
+    pub(crate) fn decode(self, bytes: &[u8]) -> Datum {
+        let number = match (self.facts().2, bytes) {
+            (Layout::Address4, &[a, b, c, d]) => {
+                return Datum::Address([a, b, c, d].into());
+            }
+            (Layout::Address6, bytes) => match <[u8; 16]>::try_from(bytes) {
+                Ok(octets) => return Datum::Address(octets.into()),
+                Err(_) => None,
+            },
+            (Layout::Mac, bytes) => match <[u8; 6]>::try_from(bytes) {
+                Ok(octets) => return Datum::Mac(MacAddr::from(octets)),
+                Err(_) => None,
+            },
+            (Layout::Name, bytes) => {
+                let name = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+                match str::from_utf8(name) {
+                    Ok(name) => return Datum::Name(name.to_owned()),
+                    Err(_) => None,
+                }
+            }
+            (Layout::Byte, &[byte]) => Some(byte.into()),
+            (Layout::Network16, &[a, b]) => Some(u16::from_be_bytes([a, b]).into()),
+            (Layout::Host16, &[a, b]) => Some(u16::from_ne_bytes([a, b]).into()),
+            (Layout::Host32, &[a, b, c, d]) => Some(u32::from_ne_bytes([a, b, c, d])),
+            _ => None,
+        };
+        number.map_or_else(|| Datum::Bytes(bytes.to_vec()), Datum::Number)
+    }
+
+    /// The types of a concatenation, from its number; one of `length` bytes where it has none here.
+    pub(crate) fn all_from(number: DataType, length: u32) -> Vec<Self> {
+        const BITS: u32 = 6;
+        let mut rest = number.0;
+        let mut types = Vec::new();
+        while rest != 0 {
+            let one = DataType(rest & ((1 << BITS) - 1));
+            let Some(known) = Self::ALL.into_iter().find(|known| known.data_type() == one) else {
+                break;
+            };
+            types.insert(0, known);
+            rest >>= BITS;
+        }
+        let total: u32 = match types.as_slice() {
+            [one] => one.len(),
+            many => many.iter().map(|one| one.len().next_multiple_of(4)).sum(),
+        };
+        if rest == 0 && total == length {
+            return types;
+        }
+        vec![Self::Other { number: number.0, length }]
+    }
+}
+
+/// The protocols that rules are about, as /etc/protocols names them.
+pub(crate) const PROTOCOLS: [(&str, u8); 8] = [
+    ("icmp", 1),
+    ("tcp", 6),
+    ("udp", 17),
+    ("gre", 47),
+    ("esp", 50),
+    ("ipv6-icmp", 58),
+    ("sctp", 132),
+    ("udplite", 136),
+];
+
+fn protocol_number(name: &str) -> Option<u8> {
+    PROTOCOLS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
+}
+
+/// As `nft` calls it.
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Other { number, .. } => write!(f, "type {number}"),
+            known => f.write_str(known.facts().0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_encoded_reads_back() {
+        let numbers: [Datum; 6] = [
+            Datum::from("10.0.0.1"),
+            Datum::from("fd00::1"),
+            Datum::from("02:00:00:00:00:01"),
+            Datum::from("eth0"),
+            Datum::from(80_u16),
+            Datum::from(1_u8),
+        ];
+        for kind in Type::ALL {
+            let taken: Vec<_> = numbers.iter().filter(|datum| kind.encode(datum).is_ok()).collect();
+            assert!(!taken.is_empty(), "{kind}");
+            for datum in taken {
+                let value = kind.encode(datum).unwrap();
+                assert_eq!(value.len(), kind.len());
+                assert_eq!(kind.decode(value.as_slice()), *datum);
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_refused() {
+        assert!(Type::Ipv4.encode(&"fd00::1".into()).is_err());
+        assert!(Type::Port.encode(&70_000_u32.into()).is_err());
+        assert!(Type::Port.encode(&0_u16.into()).is_err());
+        assert!(Type::Ipv4.encode(&80_u16.into()).is_err());
+        assert!(Type::Port.encode_span(&"90-80".into()).is_err());
+        assert!(Type::Mark.encode_span(&(1_u32..=2).into()).is_err());
+        assert!(Type::Ipv4.encode_span(&"10.0.0.1/24".into()).is_err());
+        assert!(Type::Ipv4.encode_span(&"10.0.0.1-fd00::1".into()).is_err());
+    }
+
+    #[test]
+    fn concatenations_are_taken_apart() {
+        let number = DataType::concat(&[Type::Ipv4.data_type(), Type::Port.data_type()]).unwrap();
+        assert_eq!(Type::all_from(number, 8), [Type::Ipv4, Type::Port]);
+        assert_eq!(Type::all_from(number, 9), [Type::Other { number: number.0, length: 9 }]);
+        assert_eq!(Type::all_from(Type::Ipv4.data_type(), 4), [Type::Ipv4]);
+    }
+}
