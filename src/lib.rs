@@ -84,6 +84,7 @@ mod forwarding;
 pub mod fuzzing;
 mod input;
 mod link;
+mod link_names;
 mod link_pattern;
 mod mac;
 mod nat;
@@ -99,6 +100,7 @@ mod protocol;
 mod reap;
 mod route;
 pub mod sandbox;
+mod scope;
 mod sys;
 mod text;
 mod together;
@@ -116,6 +118,7 @@ pub use link::{
     BridgeVlanInfo, Ipv4Conf, Link, LinkFlags, LinkIndex, LinkInfo, LinkRef, LinkSetting,
     LinkSettingHandle, LinkView, OperationalState, Veth, VethEnd, VethPair,
 };
+pub use link_names::LinkNames;
 pub use link_pattern::LinkPattern;
 pub use mac::{BadMacAddr, MacAddr};
 pub use nat::{NatHandle, NatRule, NatTarget, PortForward, PortForwardHandle};
@@ -134,4 +137,5 @@ pub use route::{
     CreateAllError, Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType, RouteView,
     RoutesHandle,
 };
+pub use scope::Scope;
 pub use together::{NotDeleted, Together};

@@ -1,39 +1,76 @@
-//! Neighbours: which hardware address an address on the same network has.
+//! Neighbours: the hardware addresses of addresses on the same networks.
 
 use std::fmt;
 use std::net::IpAddr;
 
-use bitflags::bitflags;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute};
 
 use crate::error::Error;
 use crate::link::LinkIndex;
+use crate::link_names::{LinkNames, Show};
 use crate::mac::MacAddr;
 use crate::netlink::{RequestType, RouteRequest};
 use crate::netns::Netns;
-use crate::wire::neighbor::{NDMSG, NeighborView};
+use crate::wire::message::Message;
 
-bitflags! {
-    /// What is known of a neighbour (`NUD_*`), the last word of a line of `ip neighbour`.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-    pub struct NeighborState: u16 {
-        /// Being asked for.
-        const INCOMPLETE = 0x01;
-        /// Confirmed not long ago.
-        const REACHABLE = 0x02;
-        /// Not confirmed for a while.
-        const STALE = 0x04;
-        /// About to be asked again.
-        const DELAY = 0x08;
-        /// Being asked again.
-        const PROBE = 0x10;
-        /// Did not answer.
-        const FAILED = 0x20;
-        /// Needs no asking, as multicast.
-        const NOARP = 0x40;
-        /// Set by hand, for good.
-        const PERMANENT = 0x80;
-        // What the kernel adds stays.
-        const _ = !0;
+/// The length of `struct ndmsg`.
+const NDMSG: usize = 12;
+
+/// The state of a neighbour entry (`NUD_*`), the last word of a line of `ip neighbour`.
+///
+/// Source: `include/uapi/linux/neighbour.h`, arp(7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NeighborState {
+    /// No state: an entry that nothing has used.
+    None,
+    /// The first request is out.
+    Incomplete,
+    /// Confirmed recently.
+    Reachable,
+    /// Not confirmed for a while.
+    Stale,
+    /// In use again; a request follows unless a confirmation comes.
+    Delay,
+    /// A request to confirm is out.
+    Probe,
+    /// No answer came.
+    Failed,
+    /// No request is needed, as for multicast.
+    NoArp,
+    /// Set by hand, without an end.
+    Permanent,
+    /// A state that netloom doesn't know, by number.
+    Other(u16),
+}
+
+const STATES: [(u16, NeighborState, &str); 9] = [
+    (0, NeighborState::None, "NONE"),
+    (0x01, NeighborState::Incomplete, "INCOMPLETE"),
+    (0x02, NeighborState::Reachable, "REACHABLE"),
+    (0x04, NeighborState::Stale, "STALE"),
+    (0x08, NeighborState::Delay, "DELAY"),
+    (0x10, NeighborState::Probe, "PROBE"),
+    (0x20, NeighborState::Failed, "FAILED"),
+    (0x40, NeighborState::NoArp, "NOARP"),
+    (0x80, NeighborState::Permanent, "PERMANENT"),
+];
+
+impl From<u16> for NeighborState {
+    fn from(number: u16) -> Self {
+        let known = STATES.iter().find(|state| state.0 == number);
+        known.map_or(Self::Other(number), |state| state.1)
+    }
+}
+
+/// The word `ip neighbour` prints.
+impl fmt::Display for NeighborState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match STATES.iter().find(|state| state.1 == *self) {
+            Some((_, _, word)) => f.pad(word),
+            None => write!(f, "{self:?}"),
+        }
     }
 }
 
@@ -41,52 +78,122 @@ bitflags! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NeighborInfo {
-    /// The index of the link it is reached through.
+    /// The index of the link that reaches the neighbour.
     pub link: LinkIndex,
-    /// Its address.
+    /// The neighbour's address.
     pub address: IpAddr,
-    /// Its hardware address, once that is known.
+    /// The neighbour's hardware address, once known.
     pub mac: Option<MacAddr>,
-    /// What is known of it.
+    /// The state of the entry.
     pub state: NeighborState,
-    /// Whether it is a router (IPv6).
+    /// The neighbour is a router (IPv6).
     pub router: bool,
+    partial: bool,
 }
 
 impl NeighborInfo {
-    fn read(view: NeighborView<'_>) -> Option<Self> {
+    /// Reads `struct ndmsg` and its attributes. `None` without a readable address.
+    fn read(message: Message<'_>) -> Option<Self> {
         const NTF_ROUTER: u8 = 0x80;
+        let (header, attributes) = message.split::<NDMSG>()?;
+        let [family, _, _, _, i0, i1, i2, i3, s0, s1, flags, _] = *header;
+        let (mut address, mut mac, mut partial) = (None, None, false);
+        for attribute in attributes.parse_with(AddressFamily::from(family)) {
+            match attribute {
+                Ok(NeighbourAttribute::Destination(NeighbourAddress::Inet(ip))) => {
+                    address = Some(ip.into());
+                }
+                Ok(NeighbourAttribute::Destination(NeighbourAddress::Inet6(ip))) => {
+                    address = Some(ip.into());
+                }
+                Ok(NeighbourAttribute::LinkLayerAddress(bytes)) => {
+                    mac = <[u8; 6]>::try_from(bytes).ok().map(MacAddr::from);
+                    partial |= mac.is_none();
+                }
+                Ok(_) => {}
+                Err(_) => partial = true,
+            }
+        }
         Some(Self {
-            link: view.index.into(),
-            address: view.address()?,
-            mac: view.mac().map(MacAddr::from),
-            state: NeighborState::from_bits_retain(view.state),
-            router: view.flags & NTF_ROUTER != 0,
+            link: u32::from_ne_bytes([i0, i1, i2, i3]).into(),
+            address: address?,
+            mac,
+            state: u16::from_ne_bytes([s0, s1]).into(),
+            router: flags & NTF_ROUTER != 0,
+            partial,
         })
     }
-}
 
-/// One line, in the words of `ip neighbour`.
-impl fmt::Display for NeighborInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} dev if{}", self.address, self.link)?;
+    /// Whether the kernel listed an attribute that netloom could not read, such as a hardware address
+    /// that is no MAC address.
+    pub fn is_partial(&self) -> bool {
+        self.partial
+    }
+
+    /// One line in the words of `ip neighbour`, with the link's name.
+    pub fn display<'a>(&'a self, names: &'a LinkNames) -> impl fmt::Display + 'a {
+        Show(|f: &mut fmt::Formatter<'_>| self.write(f, names))
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, names: &LinkNames) -> fmt::Result {
+        write!(f, "{} dev {}", self.address, names.show(self.link))?;
         if let Some(mac) = self.mac {
             write!(f, " lladdr {mac}")?;
         }
-        self.state.iter_names().try_for_each(|(name, _)| write!(f, " {name}"))
+        if self.router {
+            f.write_str(" router")?;
+        }
+        write!(f, " {}", self.state)
+    }
+}
+
+/// One line in the words of `ip neighbour`, with the link's index: `dev if3`.
+impl fmt::Display for NeighborInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, LinkNames::NONE)
     }
 }
 
 impl Netns {
-    /// The neighbours of all links, IPv4 and IPv6, as `ip neighbour show nud all`, which has more than
-    /// `arp`: that leaves out the ones that need no asking.
+    /// Lists the neighbours of all links, IPv4 and IPv6, as `ip neighbour show nud all`. The list has
+    /// more than `arp` prints, which leaves out entries that need no request.
     ///
     /// # Errors
     ///
-    /// Where the list changed each time it was read: it is whole, or an error.
+    /// `is_interrupted()` if the list changed during all attempts to read it.
     #[doc(alias("arp", "ip neigh", "RTM_GETNEIGH"))]
     pub fn neighbors(&self) -> Result<Vec<NeighborInfo>, Error> {
         let all = RouteRequest::new(RequestType::GetNeighbor, &[0; NDMSG], |_| ());
-        self.dump("neighbours", &all, |message| NeighborInfo::read(NeighborView::read(message)?))
+        self.dump("neighbours", &all, NeighborInfo::read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::attribute::Writer;
+
+    #[test]
+    fn a_neighbor_is_read_and_no_cut_makes_it_fail() {
+        let mut payload = vec![2, 0, 0, 0, 5, 0, 0, 0, 2, 0, 0x80, 1];
+        let mut writer = Writer::new(&mut payload);
+        let address = std::net::Ipv4Addr::new(10, 0, 0, 1);
+        writer.emit(&NeighbourAttribute::Destination(address.into()));
+        writer.emit(&NeighbourAttribute::LinkLayerAddress(vec![2, 0, 0, 0, 0, 1]));
+        let read =
+            |payload| NeighborInfo::read(Message { kind: 28, flags: 0, sequence: 0, payload });
+        let info = read(&payload).unwrap();
+        let line = "10.0.0.1 dev if5 lladdr 02:00:00:00:00:01 router REACHABLE";
+        assert_eq!((info.to_string().as_str(), info.is_partial()), (line, false));
+        for cut in 0..payload.len() {
+            drop(read(&payload[..cut]));
+        }
+    }
+
+    #[test]
+    fn states_are_read_and_printed() {
+        assert_eq!(NeighborState::from(0x80), NeighborState::Permanent);
+        assert_eq!(NeighborState::from(0).to_string(), "NONE");
+        assert_eq!(NeighborState::from(0x82), NeighborState::Other(0x82));
     }
 }

@@ -120,7 +120,7 @@ fn the_list_is_what_ip_lists() {
         assert_eq!(ours[0].label.as_deref(), Some("br0"));
         assert_eq!(
             ours[0].to_string(),
-            format!("10.0.0.1/24 brd 10.0.0.255 dev if{}", bridge.index())
+            format!("10.0.0.1/24 brd 10.0.0.255 scope global dev if{} label br0", bridge.index())
         );
         // Those of all links are these and those of lo.
         let all = host.addresses().unwrap();
@@ -196,5 +196,65 @@ fn duplicates_are_looked_for_where_it_is_asked_for() {
         assert!(!tentative("fd00::1/64") && tentative("fd00::2/64"));
         let _peer = Address::new("fd00::3/64").create(cable.peer()).unwrap();
         reaches(&blue, "fd00::1");
+    });
+}
+
+#[test]
+fn an_address_that_another_host_has_is_listed_as_a_duplicate() {
+    support::isolated(|| {
+        let (red, blue) = (netns(), netns());
+        let pair = VethPair::new(VethEnd::new("eth0").up(), VethEnd::new("eth0").up());
+        let cable = pair.create_between(&red, &blue).unwrap();
+        let _theirs = Address::new("fd00::1/64").create(cable.peer()).unwrap();
+        let _ours = Address::new("fd00::1/64").detect_duplicates().create(cable.near()).unwrap();
+        support::eventually("the duplicate is found", || addresses(cable.near())[0].dad_failed);
+        let listed = &addresses(cable.near())[0];
+        assert!(!listed.tentative && listed.to_string().contains(" dadfailed "), "{listed}");
+    });
+}
+
+/// The peer of an IPv4 address takes part in what the kernel compares when it deletes.
+#[test]
+fn a_point_to_point_address_is_found_adopted_and_deleted() {
+    support::isolated(|| {
+        let host = netns();
+        let cable = cable(&host);
+        let link = cable.near();
+        let network = |text: &str| -> String {
+            let list = addresses(link);
+            list.iter().find(|one| one.prefix.to_string() == text).unwrap().network().to_string()
+        };
+        for (ours, peer, network_of_peer) in [
+            ("10.5.0.1/32", "10.5.0.2/32", "10.5.0.2/32"),
+            ("10.6.0.1/24", "10.7.0.2/24", "10.7.0.0/24"),
+            ("fd05::1/128", "fd05::2/128", "fd05::2/128"),
+        ] {
+            let own = ours.split('/').next().unwrap();
+            if !by_hand(&host, &format!("ip address add {own} peer {peer} dev br0")) {
+                return;
+            }
+            assert_eq!(network(ours), network_of_peer);
+            Owned::adopt(link.address(ours).unwrap()).delete().unwrap();
+            assert_eq!(texts(link), [""; 0], "{ours} peer {peer}");
+        }
+        // Two that differ in the peer alone: the one that was found goes.
+        by_hand(&host, "ip address add 10.5.0.1 peer 10.5.0.2/32 dev br0");
+        let first = link.address("10.5.0.1/32").unwrap();
+        by_hand(&host, "ip address add 10.5.0.1 peer 10.5.0.3/32 dev br0");
+        Owned::adopt(first).delete().unwrap();
+        let left: Vec<_> = addresses(link).into_iter().map(|one| one.peer.unwrap()).collect();
+        assert_eq!(left, [IpAddr::from([10, 5, 0, 3])]);
+    });
+}
+
+#[test]
+fn an_address_that_no_link_can_have_is_refused_before_any_call() {
+    support::isolated(|| {
+        let host = netns();
+        let bridge = Bridge::new("br0").create(&host).unwrap();
+        for bad in ["0.0.0.0/24", "::/64", "224.0.0.1/24"] {
+            let error = refused(Address::new(bad).create(&bridge), &[bad, "no link can have"]);
+            assert!(error.is_invalid_input());
+        }
     });
 }

@@ -34,7 +34,7 @@ fn who_was_talked_to_is_a_neighbour_with_its_hardware_address() {
             reaches(&red, address);
             let known = entry(&red, address).unwrap();
             assert_eq!((known.mac, known.link), (mac, cable.near().index()));
-            assert!(known.state.contains(NeighborState::REACHABLE), "{known}");
+            assert!(known.state == NeighborState::Reachable, "{known}");
             assert!(!known.router);
             assert_eq!(entry(&here, address), None, "it is nobody else's neighbour");
             let Some(listed) = json(&red, "ip", &format!("neighbour show to {address}")) else {
@@ -55,7 +55,7 @@ fn who_does_not_answer_has_no_hardware_address() {
         let unknown = entry(&red, "10.0.0.77").unwrap();
         assert_eq!(unknown.mac, None);
         assert!(
-            unknown.state.intersects(NeighborState::INCOMPLETE | NeighborState::FAILED),
+            matches!(unknown.state, NeighborState::Incomplete | NeighborState::Failed),
             "{unknown}"
         );
     });
@@ -70,7 +70,7 @@ fn entries_set_by_hand_are_listed_too() {
             return reaches(&red, "10.0.0.2");
         }
         let known = entry(&red, "10.0.0.9").unwrap();
-        assert_eq!(known.state, NeighborState::PERMANENT);
+        assert_eq!(known.state, NeighborState::Permanent);
         assert_eq!(
             known.to_string(),
             format!("10.0.0.9 dev if{} lladdr 02:00:00:00:00:09 PERMANENT", cable.near().index())

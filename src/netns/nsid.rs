@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+use netlink_packet_route::nsid::NsidAttribute;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
@@ -11,7 +12,9 @@ use crate::error::{Cause, Error};
 use crate::netlink::{Batch, RequestType, RouteRequest};
 use crate::wire::attribute::Writer;
 use crate::wire::message::Message;
-use crate::wire::nsid::{NETNSA_FD, NETNSA_NSID, NsidView, RTGENMSG};
+
+/// The `struct rtgenmsg` of a request, with its padding: of no family.
+const RTGENMSG: [u8; 4] = [0; 4];
 
 /// Another namespace, by the number that one has for it, as `ip netns list-id` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +49,7 @@ impl Netns {
     #[doc(alias("ip netns list-id", "RTM_GETNSID", "nsid"))]
     pub fn peer_ids(&self) -> Result<Vec<PeerId>, Error> {
         let all = RouteRequest::new(RequestType::GetNsId, &RTGENMSG, |_| ());
-        let mut numbers =
-            self.dump("namespace ids", &all, |message| NsidView::read(message)?.number())?;
+        let mut numbers = self.dump("namespace ids", &all, number)?;
         numbers.sort_unstable();
         let doing = |cause: Cause| cause.doing("list", "namespace ids").in_namespace(self);
         let mut peers: Vec<_> =
@@ -100,7 +102,7 @@ impl Netns {
             return Err(Error::invalid(ACTION, other, reason).in_namespace(self));
         };
         let request = about(RequestType::NewNsId, other.fd(), |out| {
-            out.bytes(NETNSA_NSID, &signed.to_ne_bytes());
+            out.emit(&NsidAttribute::Id(signed));
         });
         let mut batch = Batch::default();
         batch.push(&request, 0);
@@ -117,11 +119,7 @@ impl Netns {
 
     fn number_of(&self, other: BorrowedFd<'_>) -> Result<Option<u32>, Cause> {
         let request = about(RequestType::GetNsId, other, |_| ());
-        let found = self.route(|socket| {
-            let read = |answer: Message<'_>| NsidView::read(answer).map(NsidView::number);
-            socket.get(|batch| batch.push(&request, 0), read)
-        })?;
-        Ok(found.flatten())
+        self.route(|socket| socket.get(|batch| batch.push(&request, 0), number))
     }
 }
 
@@ -132,7 +130,40 @@ fn about(
     more: impl FnOnce(&mut Writer<'_>),
 ) -> RouteRequest {
     RouteRequest::new(kind, &RTGENMSG, |out| {
-        out.bytes(NETNSA_FD, &namespace.as_raw_fd().to_ne_bytes());
+        out.emit(&NsidAttribute::Fd(namespace.as_raw_fd().cast_unsigned()));
         more(out);
     })
+}
+
+/// Reads the number from an answer about one namespace; the kernel sends -1 for none.
+fn number(message: Message<'_>) -> Option<u32> {
+    let (_, attributes) = message.split::<1>()?;
+    attributes.parse().find_map(|attribute| match attribute {
+        Ok(NsidAttribute::Id(number)) => u32::try_from(number).ok(),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(payload: &[u8]) -> Option<u32> {
+        number(Message { kind: 88, flags: 0, sequence: 0, payload })
+    }
+
+    #[test]
+    fn a_number_and_none_are_told_apart() {
+        assert_eq!(read(&[0, 0, 0, 0, 8, 0, 1, 0, 7, 0, 0, 0]), Some(7));
+        assert_eq!(read(&[0, 0, 0, 0, 8, 0, 1, 0, 255, 255, 255, 255]), None);
+        assert_eq!(read(&[0, 0, 0, 0]), None);
+    }
+
+    #[test]
+    fn no_cut_makes_reading_fail() {
+        let payload = [0, 0, 0, 0, 8, 0, 1, 0, 7, 0, 0, 0];
+        for cut in 0..payload.len() {
+            assert!(read(&payload[..cut]).is_none());
+        }
+    }
 }

@@ -1,19 +1,15 @@
 //! Layer 0, the wire: how bytes are laid out. No I/O, no knowledge of any layer above; what the
 //! kernel sends is read leniently, so that one odd attribute never costs the rest of a message.
 
-pub(crate) mod address;
 #[allow(dead_code)] // its big-endian half is for the packet filter, as is `nft` below
 pub(crate) mod attribute;
 pub(crate) mod conntrack;
 pub(crate) mod extack;
 pub(crate) mod link;
 pub(crate) mod message;
-pub(crate) mod neighbor;
 pub(crate) mod netconf;
 #[allow(dead_code)] // the nf_tables resources of the layers above use it as they land
 pub(crate) mod nft;
-pub(crate) mod nsid;
-#[allow(dead_code)] // readers and writers of kinds use it as they land
 pub(crate) mod packet;
 pub(crate) mod route;
 pub(crate) mod sock_diag;

@@ -1,30 +1,31 @@
 //! Addresses of links.
 
+mod info;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags};
 use nix::errno::Errno;
+
+pub use info::AddressInfo;
 
 use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input};
-use crate::link::{Link, LinkIndex};
+use crate::link::Link;
 use crate::netlink::{RequestType, Requests, RouteRequest};
 use crate::netns::Netns;
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
 use crate::route::PROTOCOL;
-use crate::wire::address::{
-    AddressView, IFA_ADDRESS, IFA_BROADCAST, IFA_F_NODAD, IFA_F_PERMANENT, IFA_F_TENTATIVE,
-    IFA_FLAGS, IFA_LOCAL, IFA_PROTO, header,
-};
 use crate::wire::attribute::Writer;
 use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 
-/// An address to be: what a link is reached by, with the length of its network's prefix.
+/// The builder of an address of a link, with the length of its network's prefix.
 ///
-/// Replaces `ip address add ADDRESS dev NAME`. A literal such as `"10.0.0.2/24"` is one, wherever a
-/// setter takes an address.
+/// Replaces `ip address add ADDRESS dev NAME`. Setters that take an address take a literal such as
+/// `"10.0.0.2/24"` as well.
 ///
 /// ```
 /// use netloom::{Address, Bridge, Namespace};
@@ -34,7 +35,7 @@ use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 /// let bridge = Bridge::new("br0").create(&host)?;
 /// let _address = Address::new("10.0.0.1/24").broadcast_auto().create(&bridge)?;
 /// let listed = &host.addresses()?[0];
-/// assert_eq!(listed.to_string(), "10.0.0.1/24 brd 10.0.0.255 dev if2");
+/// assert_eq!(listed.to_string(), "10.0.0.1/24 brd 10.0.0.255 scope global dev if2 label br0");
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
@@ -56,58 +57,61 @@ enum Broadcast {
 }
 
 impl Address {
-    /// This address, as `10.0.0.2/24` or `fd00::2/64`.
+    /// An address such as `10.0.0.2/24` or `fd00::2/64`.
+    ///
+    /// `0.0.0.0`, `::` and multicast addresses are refused: no link can have them.
     pub fn new(address: impl Input<IpNet>) -> Self {
         let mut rejected = FirstRejected::default();
         let prefix = rejected.read("address", address);
+        if let Some(prefix) = prefix.filter(|prefix| !is_assignable(prefix.addr())) {
+            rejected.reject("address", prefix, "no link can have this address");
+        }
         Self { prefix, broadcast: Broadcast::None, detect_duplicates: false, rejected }
     }
 
-    /// With the broadcast address of its network, as `brd +`: all host bits set. A /31 or /32 has none,
-    /// nor has an IPv6 address. Default: none.
+    /// Sets the broadcast address of the address's network, as `brd +`: all host bits set. A /31, a
+    /// /32 and an IPv6 network have none. Default: no broadcast address.
     #[doc(alias("brd +", "IFA_BROADCAST"))]
     pub fn broadcast_auto(mut self) -> Self {
         self.broadcast = Broadcast::Auto;
         self
     }
 
-    /// With this broadcast address, as `brd ADDRESS`.
+    /// Sets this broadcast address, as `brd ADDRESS`.
     pub fn broadcast(mut self, broadcast: Ipv4Addr) -> Self {
-        if self.prefix.is_some_and(|prefix| prefix.addr().is_ipv6()) {
-            self.rejected.reject(
-                "broadcast",
-                broadcast,
-                "an IPv6 network has no broadcast address",
-            );
+        if self.is_ipv6() {
+            let reason = "an IPv6 network has no broadcast address";
+            self.rejected.reject("broadcast", broadcast, reason);
         }
         self.broadcast = Broadcast::Given(broadcast);
         self
     }
 
-    /// Has the kernel ask the network for duplicates before an IPv6 address is used, which takes a
-    /// second or more. Default: not (`nodad`), as fits networks that one program sets up.
+    /// Lets the kernel look for duplicates before an IPv6 address is used, which takes a second or
+    /// more. Default: no detection (`nodad`), as fits networks that one program sets up.
     #[doc(alias("nodad", "IFA_F_NODAD"))]
     pub fn detect_duplicates(mut self) -> Self {
         self.detect_duplicates = true;
         self
     }
 
-    /// Adds it to a link.
+    /// Adds the address to a link.
     ///
     /// # Errors
     ///
-    /// A literal that is no address is refused before any system call. An address that the link has
-    /// already is [`is_already_exists`](Error::is_already_exists).
+    /// - `is_invalid_input()` for a bad literal, before any system call
+    /// - `is_already_exists()` if the link has the address already
+    /// - `is_not_found()` if the link is gone
     #[doc(alias("ip address add", "RTM_NEWADDR"))]
     pub fn create(&self, link: &Link) -> Result<Owned<AddressHandle>, Error> {
         const ACTION: &str = "add address";
         self.rejected.check(ACTION, self)?;
         let Some((prefix, message)) = self.prefix.zip(self.add(link.index().get())) else {
-            return Err(Error::invalid(ACTION, self, "it has no value"));
+            return Err(Error::invalid(ACTION, self, "the builder has no address"));
         };
         let mut requests = Requests::new();
         requests.push(ACTION, self, &message, NLM_F_CREATE | NLM_F_EXCL);
-        let handle = AddressHandle { link: link.clone(), prefix };
+        let handle = AddressHandle { link: link.clone(), prefix, peer: None };
         link.namespace().send(requests, |_, _| ()).map_err(|error| {
             if error.is_outcome_unknown() {
                 handle.delete_if_ours();
@@ -125,17 +129,17 @@ impl Address {
         &self.rejected
     }
 
-    /// The request that adds it; none where the literal was bad.
+    /// The request that adds the address; `None` for a bad literal.
     pub(crate) fn add(&self, index: u32) -> Option<RouteRequest> {
         let prefix = self.prefix?;
         let is_used_at_once = prefix.addr().is_ipv6() && !self.detect_duplicates;
-        Some(request(RequestType::NewAddress, prefix, index, |out| {
-            out.u8(IFA_PROTO, PROTOCOL);
+        Some(request(RequestType::NewAddress, prefix, None, index, |out| {
+            out.emit(&AddressAttribute::Protocol(PROTOCOL.into()));
             if let Some(broadcast) = self.broadcast_of(prefix) {
-                out.ip(IFA_BROADCAST, broadcast.into());
+                out.emit(&AddressAttribute::Broadcast(broadcast));
             }
             if is_used_at_once {
-                out.u32(IFA_FLAGS, IFA_F_NODAD);
+                out.emit(&AddressAttribute::Flags(AddressFlags::Nodad));
             }
         }))
     }
@@ -149,7 +153,12 @@ impl Address {
     }
 }
 
-/// What the kernel's errno for an address of this link means.
+/// Whether a link can have the address. The kernel answers 0.0.0.0 with success and ignores it.
+fn is_assignable(address: IpAddr) -> bool {
+    !address.is_unspecified() && !address.is_multicast()
+}
+
+/// Adds the meaning of the kernel's errno for an address of this link.
 pub(crate) fn explain(error: Error, link: &str) -> Error {
     error
         .hint_on(Errno::EEXIST, || format!("`{link}` has this address already"))
@@ -162,24 +171,34 @@ pub(crate) fn explain(error: Error, link: &str) -> Error {
         })
 }
 
-/// The request that means this address, to add or to delete it, with what `more` writes.
+/// Builds a request to add or delete an address: `struct ifaddrmsg`, the address, the peer, and what
+/// `more` writes.
 fn request(
     kind: RequestType,
     prefix: IpNet,
+    peer: Option<IpAddr>,
     index: u32,
     more: impl FnOnce(&mut Writer<'_>),
 ) -> RouteRequest {
-    let header = header(Some(prefix), index);
-    RouteRequest::new(kind, &header, |out| {
-        out.ip(IFA_LOCAL, prefix.addr());
-        out.ip(IFA_ADDRESS, prefix.addr());
+    RouteRequest::new(kind, &header(Some(prefix), index), |out| {
+        out.emit(&AddressAttribute::Local(prefix.addr()));
+        out.emit(&AddressAttribute::Address(peer.unwrap_or(prefix.addr())));
         more(out);
     })
 }
 
-/// Those of one link; 0 means all.
-fn all_of(link: u32) -> RouteRequest {
-    RouteRequest::new(RequestType::GetAddress, &header(None, link), |_| ())
+/// The `struct ifaddrmsg` of a request about one address, or about all addresses of both families.
+/// A link of 0 means all links.
+fn header(prefix: Option<IpNet>, link: u32) -> [u8; 8] {
+    const AF_INET: u8 = 2;
+    const AF_INET6: u8 = 10;
+    let mut header = [0; 8];
+    if let Some(prefix) = prefix {
+        let family = if prefix.addr().is_ipv4() { AF_INET } else { AF_INET6 };
+        [header[0], header[1]] = [family, prefix.prefix_len()];
+    }
+    header[4..].copy_from_slice(&link.to_ne_bytes());
+    header
 }
 
 impl fmt::Display for Address {
@@ -205,12 +224,14 @@ from!(&str, String, &String, IpNet, Ipv4Net, Ipv6Net);
 /// An address that a link has.
 ///
 /// When an IPv4 network's first address on a link is deleted, the kernel deletes that network's other
-/// addresses there with it, whoever added them, unless the link promotes them
-/// (`net.ipv4.conf.DEV.promote_secondaries`). Their owners then find them gone, which is no failure.
+/// addresses there as well, whoever added them, unless the link promotes them
+/// (`net.ipv4.conf.DEV.promote_secondaries`). Deleting such an address later is no failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressHandle {
     link: Link,
     prefix: IpNet,
+    /// The other end of a point-to-point address. The kernel compares it when it deletes.
+    peer: Option<IpAddr>,
 }
 
 impl AddressHandle {
@@ -224,120 +245,81 @@ impl AddressHandle {
         self.prefix.addr()
     }
 
-    /// The link that has it.
+    /// The link that has the address.
     pub fn link(&self) -> &Link {
         &self.link
     }
 
-    /// After an answer was lost: it may be there, and is ours if it says that netloom made it.
+    /// Deletes the address after its `create` got no answer, if the kernel lists it as netloom's.
     fn delete_if_ours(&self) {
-        let namespace = self.link.namespace();
-        let listed = namespace.dump("addresses", &all_of(self.link.index().get()), |message| {
-            let view = AddressView::read(message)?;
-            let ours = view.index == self.link.index().get() && view.protocol() == Some(PROTOCOL);
-            (ours && view.prefix == self.prefix.prefix_len()).then(|| view.local())?
-        });
-        if listed.is_ok_and(|ours| ours.contains(&self.prefix.addr())) {
+        let ours = |info: AddressInfo| info.protocol == Some(PROTOCOL);
+        if self.listed().is_ok_and(|listed| listed.is_some_and(ours)) {
             drop(Owned::new(self.clone()));
         }
     }
+
+    /// The kernel's own entry for the address.
+    fn listed(&self) -> Result<Option<AddressInfo>, Error> {
+        let list = self.link.addresses()?;
+        Ok(list.into_iter().find(|info| (info.prefix, info.peer) == (self.prefix, self.peer)))
+    }
 }
 
-/// As `ip address del`, while the link's index is still its own: it may be a stranger's, with the same address.
+/// Deletes as `ip address del`, if the link is still the same: its index may be another link's by now.
 impl Remove for AddressHandle {
     fn remove(&self) -> Result<(), Error> {
+        const ACTION: &str = "delete address";
+        let namespace = self.link.namespace();
         if !self.link.is_there()? {
-            let gone = Cause::from(Errno::ENODEV).doing("delete address", self.prefix);
-            return Err(gone.in_namespace(self.link.namespace()));
+            return Err(Cause::from(Errno::ENODEV)
+                .doing(ACTION, self.prefix)
+                .in_namespace(namespace));
         }
-        let message =
-            request(RequestType::DelAddress, self.prefix, self.link.index().get(), |_| ());
+        let index = self.link.index().get();
+        let message = request(RequestType::DelAddress, self.prefix, self.peer, index, |_| ());
         let mut requests = Requests::new();
-        requests.push("delete address", &self.prefix, &message, 0);
-        self.link.namespace().send(requests, |_, _| ())
-    }
-}
-
-/// An address as the kernel lists it, a line of `ip address`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct AddressInfo {
-    /// The index of the link that has it.
-    pub link: LinkIndex,
-    /// The address with the length of its prefix.
-    pub prefix: IpNet,
-    /// The other end, where it is point-to-point.
-    pub peer: Option<IpAddr>,
-    /// Its broadcast address.
-    pub broadcast: Option<Ipv4Addr>,
-    /// Its label: an IPv4 address has one, by default its link's name.
-    pub label: Option<String>,
-    /// Whether duplicates are still being looked for.
-    pub tentative: bool,
-    /// Whether it was set for good, not for a lifetime.
-    pub permanent: bool,
-}
-
-impl AddressInfo {
-    fn read(view: AddressView<'_>) -> Option<Self> {
-        let has = |flag: u32| view.flags() & flag != 0;
-        Some(Self {
-            link: view.index.into(),
-            prefix: IpNet::new(view.local()?, view.prefix).ok()?,
-            peer: view.peer(),
-            broadcast: view.broadcast(),
-            label: view.label(),
-            tentative: has(IFA_F_TENTATIVE),
-            permanent: has(IFA_F_PERMANENT),
-        })
-    }
-}
-
-/// One line, in the words of `ip address`.
-impl fmt::Display for AddressInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.prefix)?;
-        if let Some(peer) = self.peer {
-            write!(f, " peer {peer}")?;
+        requests.push(ACTION, &self.prefix, &message, 0);
+        match namespace.send(requests, |_, _| ()) {
+            Err(error) if error.is_not_found() && self.listed()?.is_some() => {
+                let reason =
+                    format!("the kernel lists the address, but answers {}", error.reason());
+                Err(Error::invalid(ACTION, self.prefix, reason).in_namespace(namespace))
+            }
+            done => done,
         }
-        if let Some(broadcast) = self.broadcast {
-            write!(f, " brd {broadcast}")?;
-        }
-        write!(f, " dev if{}", self.link)
     }
 }
 
 impl Netns {
-    /// All addresses of all links, IPv4 and IPv6, as `ip address show`.
+    /// Lists all addresses of all links, IPv4 and IPv6, as `ip address show`.
     ///
     /// # Errors
     ///
-    /// Where the list changed each time it was read: it is whole, or an error.
+    /// `is_interrupted()` if the list changed during all attempts to read it.
     #[doc(alias("ip addr show", "RTM_GETADDR"))]
     pub fn addresses(&self) -> Result<Vec<AddressInfo>, Error> {
         self.addresses_of(0)
     }
 
-    /// Those of one link; 0 means all. The kernel filters: strict checking is on.
+    /// Lists the addresses of one link; 0 means all links. The kernel filters: strict checking is on.
     fn addresses_of(&self, link: u32) -> Result<Vec<AddressInfo>, Error> {
-        self.dump("addresses", &all_of(link), |message| {
-            AddressInfo::read(AddressView::read(message)?)
-        })
+        let all = RouteRequest::new(RequestType::GetAddress, &header(None, link), |_| ());
+        self.dump("addresses", &all, AddressInfo::read)
     }
 }
 
 impl Link {
-    /// Its addresses, IPv4 and IPv6, as `ip address show dev NAME`.
+    /// Lists the link's addresses, IPv4 and IPv6, as `ip address show dev NAME`.
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where the link is gone.
+    /// `is_not_found()` if the link is gone.
     pub fn addresses(&self) -> Result<Vec<AddressInfo>, Error> {
         self.namespace().addresses_of(self.index().get())
     }
 
-    /// One of its addresses, by what it is with the length of its prefix, whoever added it.
-    /// [`Owned::adopt`] takes on the duty to delete it.
+    /// Finds one of the link's addresses by its text with the length of its prefix, whoever added it.
+    /// [`Owned::adopt`] takes on the duty to delete the address.
     ///
     /// ```
     /// use netloom::{Bridge, Namespace, Owned};
@@ -352,23 +334,19 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where it has no such address, or is gone.
+    /// `is_not_found()` if the link has no such address, or is gone.
     pub fn address(&self, address: impl Input<IpNet>) -> Result<AddressHandle, Error> {
         const ACTION: &str = "find address";
         let mut rejected = FirstRejected::default();
         let prefix = rejected.read("address", address);
         rejected.check(ACTION, self)?;
-        let has = |prefix: &IpNet| -> Result<bool, Error> {
-            Ok(self.addresses()?.iter().any(|info| info.prefix == *prefix))
-        };
-        match prefix {
-            Some(prefix) if has(&prefix)? => Ok(AddressHandle { link: self.clone(), prefix }),
-            prefix => {
-                let shown = prefix.map(|prefix| prefix.to_string()).unwrap_or_default();
-                let gone = Cause::from(Errno::EADDRNOTAVAIL).doing(ACTION, shown);
-                Err(gone.in_namespace(self.namespace()))
-            }
+        let listed = self.addresses()?.into_iter().find(|info| Some(info.prefix) == prefix);
+        if let Some(AddressInfo { prefix, peer, .. }) = listed {
+            return Ok(AddressHandle { link: self.clone(), prefix, peer });
         }
+        let shown = prefix.map(|prefix| prefix.to_string()).unwrap_or_default();
+        let gone = Cause::from(Errno::EADDRNOTAVAIL).doing(ACTION, shown);
+        Err(gone.in_namespace(self.namespace()))
     }
 }
 
@@ -376,6 +354,17 @@ impl Link {
 mod tests {
     use super::*;
     use crate::wire::message::Message;
+
+    #[test]
+    fn addresses_that_no_link_can_have_are_refused() {
+        for bad in ["0.0.0.0/24", "::/64", "224.0.0.1/24", "ff02::1/64"] {
+            let error = Address::new(bad).rejected().check("add address", "x").unwrap_err();
+            assert!(error.is_invalid_input(), "{bad}");
+        }
+        for good in ["0.0.0.1/8", "255.255.255.255/32", "::1/128", "127.0.0.2/8"] {
+            assert!(Address::new(good).rejected().check("add address", "x").is_ok(), "{good}");
+        }
+    }
 
     #[test]
     fn broadcast_is_worked_out_as_ip_does() {
@@ -412,7 +401,7 @@ mod tests {
             let message = asked.add(index).unwrap();
             let payload = message.payload();
             let message = Message { kind: 20, flags: 0, sequence: 0, payload };
-            let read = AddressInfo::read(AddressView::read(message).unwrap()).unwrap();
+            let read = AddressInfo::read(message).unwrap();
             assert_eq!((read.prefix, read.link, read.peer), (prefix, index.into(), None));
             let expected = match prefix {
                 IpNet::V4(net) if broadcast && net.prefix_len() < 31 => Some(net.broadcast()),
