@@ -7,11 +7,11 @@ mod near_the_seeds;
 use std::fmt::Debug;
 
 use crate::netlink::script;
-use crate::wire::attribute::{Attributes, Writer};
+use crate::wire::attribute::{Attribute, Attributes, Writer};
 use crate::wire::message::messages;
-use crate::wire::nft::codec::Codec;
+use crate::wire::nft::codec::{Codec, Field, NFTA_LIST_ELEM};
 use crate::wire::nft::element::{self, Element, ElementsOf};
-use crate::wire::nft::expr::{decode_list, encode_list};
+use crate::wire::nft::expr::Expr;
 use crate::wire::nft::message::{Message, MessageType};
 use crate::wire::nft::{chain, flowtable, generation, object, rule, set, table};
 
@@ -61,12 +61,13 @@ pub fn nf_tables_objects(datagram: &[u8]) {
 
 /// An expression is understood wholly or not at all: a list of them is written as it was read.
 pub fn nf_tables_expressions(list: &[u8]) {
-    let read = decode_list(Attributes::new(list));
+    let decode_list = |list| Vec::<Expr>::read(Attribute::of(list));
+    let read = decode_list(list);
     let mut out = Vec::new();
     let mut writer = Writer::new(&mut out);
-    encode_list(&read, &mut writer);
+    read.iter().flatten().for_each(|expr| expr.write(&mut writer, NFTA_LIST_ELEM));
     if !writer.overflowed() {
-        assert_eq!(decode_list(Attributes::new(&out)), read);
+        assert_eq!(decode_list(&out), read);
     }
 }
 

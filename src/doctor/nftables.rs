@@ -118,6 +118,7 @@ fn try_feature(netns: &Netns, feature: NftFeature) -> Result<(), Error> {
             let hook = FlowtableHook {
                 priority: Priority::FILTER,
                 devices: Devices(vec!["lo".to_owned()]),
+                ..FlowtableHook::default()
             };
             let flowtable =
                 Flowtable { hook: Some(hook), ..Flowtable::by_name(&name, "flowtable") };

@@ -127,6 +127,7 @@ impl Flowtable {
         let hook = wire::FlowtableHook {
             priority: self.priority.wire(),
             devices: Devices(self.devices.clone()),
+            ..wire::FlowtableHook::default()
         };
         wire::Flowtable {
             hook: Some(hook),

@@ -10,13 +10,14 @@ use super::datum::Span;
 use super::element::{Data, Element, Key, Moment, Verdict};
 use super::name::{check as check_name, check_comment};
 use super::object::ObjectKind;
-use super::object::counted;
 use super::types::Type;
+use crate::counter::Counter;
 use crate::wire::attribute::Writer;
 use crate::wire::nft::data as wire_data;
 use crate::wire::nft::data::{ChainRef, Value};
 use crate::wire::nft::element as wire;
 use crate::wire::nft::element::{ElementFlags, ListElement, PlainData, PlainElement};
+use crate::wire::nft::expr::stateful::Stateful;
 use crate::wire::nft::userdata::UserData;
 
 /// What the data of a map is.
@@ -270,7 +271,9 @@ impl Shape {
             element.data = Some(Data::Object(name.clone()).into());
         }
         element.timeout = one.timeout;
-        element.moment = Moment::new(one.expiration, counted(&one.expressions));
+        let counter = one.expressions.iter().find_map(Stateful::counter);
+        let counter = counter.map(|it| Counter::new(it.packets, it.bytes));
+        element.moment = Moment::new(one.expiration, counter);
         let comment = one.userdata.as_ref().and_then(UserData::as_comment);
         element.comment = comment.map(Into::into);
         element

@@ -7,7 +7,7 @@ use super::field::Field;
 use super::interval::total;
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::hash as wire_hash;
-use crate::wire::nft::expr::hash::HashOf;
+use crate::wire::nft::expr::hash::HashType;
 use crate::wire::nft::expr::numgen as wire;
 use crate::wire::nft::expr::numgen::NumgenType;
 use crate::wire::nft::register::Register;
@@ -146,14 +146,16 @@ impl Numgen {
     pub(crate) fn load(self, dreg: Register) -> Expr {
         let Self { of, modulus, offset } = self;
         let numgen = |kind| wire::Numgen { dreg, kind, modulus, offset }.into();
-        let hash = |of| wire_hash::Hash { dreg, modulus, offset, of }.into();
+        let hash = |kind, sreg, len, seed| {
+            wire_hash::Hash { sreg, dreg, len, modulus, seed, offset, kind }.into()
+        };
         match of {
             Of::Incremental => numgen(NumgenType::Incremental),
             Of::Random => numgen(NumgenType::Random),
-            Of::Symhash => hash(HashOf::Flow),
+            Of::Symhash => hash(HashType::Symmetric, None, None, None),
             Of::Jhash { fields, seed } => {
                 let types: Vec<_> = fields.fields().into_iter().map(Field::value_type).collect();
-                hash(HashOf::Register { sreg: R2, len: total(&types), seed })
+                hash(HashType::Jenkins, Some(R2), Some(total(&types)), seed)
             }
         }
     }
@@ -168,10 +170,10 @@ impl Numgen {
                 };
                 Some(Self { of, modulus: *modulus, offset: *offset })
             }
-            Expr::Hash(wire_hash::Hash { dreg: R1, modulus, offset, of }) => {
-                let of = match of {
-                    HashOf::Flow => Of::Symhash,
-                    HashOf::Register { seed, .. } => {
+            Expr::Hash(wire_hash::Hash { dreg: R1, modulus, offset, kind, seed, .. }) => {
+                let of = match kind {
+                    HashType::Symmetric => Of::Symhash,
+                    HashType::Jenkins => {
                         Of::Jhash { fields: Hashed::new(fields.iter().copied()), seed: *seed }
                     }
                 };

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use crate::wire::nft::expr::queue as wire;
-use crate::wire::nft::expr::queue::{QueueFlags, QueueTo};
+use crate::wire::nft::expr::queue::QueueFlags;
 
 /// The queue, or queues, of programs that give the verdict: `queue to 1-4`.
 ///
@@ -61,14 +61,14 @@ impl Queue {
 
     pub(crate) fn encode(self) -> wire::Queue {
         let total = self.last.wrapping_sub(self.first).wrapping_add(1);
-        wire::Queue { to: QueueTo::Numbers { first: self.first, total }, flags: self.flags }
+        wire::Queue::Numbers { first: self.first, total, flags: self.flags }
     }
 
     /// `None` for what has no word here.
     pub(crate) fn decode(queue: wire::Queue) -> Option<Self> {
-        let QueueTo::Numbers { first, total } = queue.to else { return None };
+        let wire::Queue::Numbers { first, total, flags } = queue else { return None };
         let last = first.checked_add(total.checked_sub(1)?)?;
-        Some(Self { first, last, flags: queue.flags })
+        Some(Self { first, last, flags })
     }
 }
 

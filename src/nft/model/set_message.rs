@@ -4,7 +4,7 @@ use super::interval::{DataKind, Shape, total};
 use super::object::ObjectKind;
 use super::types::Type;
 use crate::wire::nft::datatype::DataType;
-use crate::wire::nft::set::{Set, SetFlags};
+use crate::wire::nft::set::{FieldLength, Set, SetFlags};
 use crate::wire::nft::userdata::{ByteOrder, UserData};
 
 /// Parts of a key: their types share one number of 32 bits, 6 each.
@@ -28,7 +28,7 @@ pub(crate) fn set_message(table: &str, name: &str, shape: &Shape, id: u32) -> Re
     };
     if shape.interval && shape.is_concat() {
         flags |= SetFlags::CONCAT;
-        set.desc.field_lengths = shape.key.iter().map(|kind| kind.len()).collect();
+        set.desc.fields = shape.key.iter().map(|kind| FieldLength { length: kind.len() }).collect();
     }
     set.flags = Some(flags);
     match &shape.data {

@@ -18,23 +18,11 @@
 
 use bitflags::bitflags;
 
-use super::codec::{Codec, Field, flags_field, wire_enum};
+use super::codec::{Field, attribute_table, flags_field, wire_enum};
 use super::expr::counter::Counter;
 use super::hook::Hook;
 use super::userdata::UserData;
-use crate::wire::attribute::{Attribute, Attributes, Writer};
-
-const NFTA_CHAIN_TABLE: u16 = 1;
-const NFTA_CHAIN_HANDLE: u16 = 2;
-const NFTA_CHAIN_NAME: u16 = 3;
-const NFTA_CHAIN_HOOK: u16 = 4;
-const NFTA_CHAIN_POLICY: u16 = 5;
-const NFTA_CHAIN_USE: u16 = 6;
-const NFTA_CHAIN_TYPE: u16 = 7;
-const NFTA_CHAIN_COUNTERS: u16 = 8;
-const NFTA_CHAIN_FLAGS: u16 = 10;
-const NFTA_CHAIN_ID: u16 = 11;
-const NFTA_CHAIN_USERDATA: u16 = 12;
+use crate::wire::attribute::{Attribute, Writer};
 
 wire_enum! {
     /// What becomes of a packet no rule of a base chain has decided on.
@@ -85,22 +73,24 @@ impl Field for ChainType {
     }
 }
 
-/// What a message says of a chain: to make one a name, to delete one a name or handle.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Chain {
-    pub(crate) table: String,
-    pub(crate) name: Option<String>,
-    pub(crate) handle: Option<u64>,
-    pub(crate) id: Option<u32>,
-    pub(crate) kind: Option<ChainType>,
-    pub(crate) hook: Option<Hook>,
-    pub(crate) policy: Option<Policy>,
-    pub(crate) flags: Option<ChainFlags>,
-    /// Of a base chain; they count what the policy decided on.
-    pub(crate) counters: Option<Counter>,
-    pub(crate) userdata: Option<UserData>,
-    /// Only the kernel tells.
-    pub(crate) use_count: Option<u32>,
+attribute_table! {
+    /// What a message says of a chain: to make one a name, to delete one a name or handle.
+    #[derive(Default)]
+    lenient struct Chain {
+        table: String = 1,
+        name: Option<String> = 3,
+        handle: Option<u64> = 2,
+        id: Option<u32> = 11,
+        kind: Option<ChainType> = 7,
+        policy: Option<Policy> = 5,
+        hook: Option<Hook> = 4,
+        flags: Option<ChainFlags> = 10,
+        userdata: Option<UserData> = 12,
+        /// Of a base chain; they count what the policy decided on.
+        counters: Option<Counter> = 8,
+        /// Only the kernel tells.
+        use_count: Option<u32> = 6,
+    }
 }
 
 impl Chain {
@@ -110,38 +100,6 @@ impl Chain {
 
     pub(crate) fn by_handle(table: &str, handle: u64) -> Self {
         Self { table: table.to_owned(), handle: Some(handle), ..Self::default() }
-    }
-}
-
-impl Codec for Chain {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_CHAIN_TABLE, &self.table);
-        out.optional(NFTA_CHAIN_NAME, self.name.as_ref());
-        out.optional(NFTA_CHAIN_HANDLE, self.handle.as_ref());
-        out.optional(NFTA_CHAIN_ID, self.id.as_ref());
-        out.optional(NFTA_CHAIN_TYPE, self.kind.as_ref());
-        out.optional(NFTA_CHAIN_POLICY, self.policy.as_ref());
-        out.optional(NFTA_CHAIN_HOOK, self.hook.as_ref());
-        out.optional(NFTA_CHAIN_FLAGS, self.flags.as_ref());
-        out.optional(NFTA_CHAIN_USERDATA, self.userdata.as_ref());
-        out.optional(NFTA_CHAIN_COUNTERS, self.counters.as_ref());
-        out.optional(NFTA_CHAIN_USE, self.use_count.as_ref());
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        Some(Self {
-            table: attributes.field(NFTA_CHAIN_TABLE)?,
-            name: attributes.field(NFTA_CHAIN_NAME),
-            handle: attributes.field(NFTA_CHAIN_HANDLE),
-            id: attributes.field(NFTA_CHAIN_ID),
-            kind: attributes.field(NFTA_CHAIN_TYPE),
-            hook: attributes.field(NFTA_CHAIN_HOOK),
-            policy: attributes.field(NFTA_CHAIN_POLICY),
-            flags: attributes.field(NFTA_CHAIN_FLAGS),
-            counters: attributes.field(NFTA_CHAIN_COUNTERS),
-            userdata: attributes.field(NFTA_CHAIN_USERDATA),
-            use_count: attributes.field(NFTA_CHAIN_USE),
-        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! What every object and expression is made of: fields that read and write themselves, big-endian.
+//! The codec of objects and expressions: one table of attributes for each, and big-endian fields.
 
 use std::time::Duration;
 
@@ -6,72 +6,234 @@ use crate::wire::attribute::{Attribute, Attributes, Writer};
 
 /// An object or expression: a set of attributes.
 pub(crate) trait Codec: Sized {
+    /// The attribute types that `decode` reads, as bits: type `n` is bit `n`.
+    const KNOWN: u64 = u64::MAX;
+
     fn encode(&self, out: &mut Writer<'_>);
     fn decode(attributes: Attributes<'_>) -> Option<Self>;
+
+    /// Encodes the attributes of an expression. `counter` leaves out its zeros there.
+    fn encode_expression(&self, out: &mut Writer<'_>) {
+        self.encode(out);
+    }
+
+    /// Decodes attributes that are all known; `None` if anything would be lost.
+    fn decode_exactly(attributes: Attributes<'_>) -> Option<Self> {
+        attributes.only(Self::KNOWN).and_then(Self::decode)
+    }
 }
 
-/// The value of one attribute. What it reads, it writes back as it was; anything else is `None`.
+pub(crate) const NFTA_LIST_ELEM: u16 = 1;
+
+/// The value of one attribute. A value that `read` accepts is written back with the same bytes.
 pub(crate) trait Field: Sized {
     fn read(attribute: Attribute<'_>) -> Option<Self>;
     fn write(&self, out: &mut Writer<'_>, kind: u16);
+
+    /// The value of an absent attribute; `None` if the attribute is required.
+    fn absent() -> Option<Self> {
+        None
+    }
 }
 
-impl Writer<'_> {
-    pub(crate) fn field(&mut self, kind: u16, value: &impl Field) {
-        value.write(self, kind);
+impl<T: Field> Field for Option<T> {
+    fn read(attribute: Attribute<'_>) -> Option<Self> {
+        T::read(attribute).map(Some)
     }
 
-    pub(crate) fn optional(&mut self, kind: u16, value: Option<&impl Field>) {
-        if let Some(value) = value {
-            value.write(self, kind);
+    fn write(&self, out: &mut Writer<'_>, kind: u16) {
+        if let Some(value) = self {
+            value.write(out, kind);
         }
     }
-}
 
-impl Attributes<'_> {
-    /// The field of this type, if it is there and can be read.
-    pub(crate) fn field<T: Field>(self, kind: u16) -> Option<T> {
-        self.get(kind).and_then(T::read)
+    fn absent() -> Option<Self> {
+        Some(None)
     }
 }
 
-/// The attributes of something that is either understood wholly or not at all.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Fields<'a>(Attributes<'a>);
+/// A nest of attributes.
+impl<T: Codec> Field for T {
+    fn read(attribute: Attribute<'_>) -> Option<Self> {
+        T::decode(attribute.nested())
+    }
 
-impl<'a> Fields<'a> {
-    /// Attributes of which those up to `last` are known. `None` when something would be lost: another
-    /// attribute, one that comes twice and is no padding, or bytes that are no attribute.
-    pub(crate) fn up_to(attributes: Attributes<'a>, last: u16) -> Option<Self> {
+    fn write(&self, out: &mut Writer<'_>, kind: u16) {
+        out.nested(kind, |nest| self.encode(nest));
+    }
+}
+
+/// A list; every element is an attribute.
+impl<T: Field> Field for Vec<T> {
+    fn read(attribute: Attribute<'_>) -> Option<Self> {
+        attribute.nested().iter().map(T::read).collect()
+    }
+
+    fn write(&self, out: &mut Writer<'_>, kind: u16) {
+        out.nested(kind, |list| self.iter().for_each(|one| one.write(list, NFTA_LIST_ELEM)));
+    }
+}
+
+/// A value that one of two attributes holds, depending on its form.
+pub(crate) trait EitherField: Sized {
+    /// Reads the value; `None` if both attributes are present or one can't be read.
+    fn read(first: Option<Attribute<'_>>, second: Option<Attribute<'_>>) -> Option<Self>;
+    fn write(&self, out: &mut Writer<'_>, first: u16, second: u16);
+}
+
+impl<'a> Attributes<'a> {
+    /// Reads a field of an object. An attribute that can't be read counts as absent.
+    pub(crate) fn lenient<T: Field>(self, kind: u16) -> Option<T> {
+        self.get(kind).and_then(T::read).or_else(T::absent)
+    }
+
+    /// Reads a field of an expression. `None` if the attribute can't be read, or is required and absent.
+    pub(crate) fn strict<T: Field>(self, kind: u16) -> Option<T> {
+        self.get(kind).map_or_else(T::absent, T::read)
+    }
+
+    /// Checks that no attribute would be lost by a reader of the `known` types (bit `n`: type `n`).
+    ///
+    /// `None` for an unknown type, for a repeated attribute that is no padding, and for bytes that are
+    /// no attribute.
+    pub(crate) fn only(self, known: u64) -> Option<Self> {
         let mut seen = 0_u64;
-        for attribute in attributes.iter() {
+        for attribute in self.iter() {
             let bit = 1_u64.checked_shl(attribute.kind.into())?;
-            let is_again = seen & bit != 0 && !attribute.value.is_empty();
-            if is_again || !(1..=last).contains(&attribute.kind) {
+            let is_repeated = seen & bit != 0 && !attribute.value.is_empty();
+            if is_repeated || known & bit == 0 {
                 return None;
             }
             seen |= bit;
         }
-        attributes.is_whole().then_some(Self(attributes))
-    }
-
-    pub(crate) fn required<T: Field>(self, kind: u16) -> Option<T> {
-        T::read(self.0.get(kind)?)
-    }
-
-    /// `None` when it is there but can't be read.
-    #[allow(clippy::option_option)] // absent and unreadable differ: only the latter fails the whole
-    pub(crate) fn optional<T: Field>(self, kind: u16) -> Option<Option<T>> {
-        match self.0.get(kind) {
-            Some(attribute) => T::read(attribute).map(Some),
-            None => Some(None),
-        }
-    }
-
-    pub(crate) fn or_default<T: Field + Default>(self, kind: u16) -> Option<T> {
-        self.optional(kind).map(Option::unwrap_or_default)
+        self.is_whole().then_some(self)
     }
 }
+
+/// The bits of the attribute types 1 to `last`, for [`Attributes::only`].
+pub(crate) const fn up_to(last: u16) -> u64 {
+    (2 << last) - 2
+}
+
+/// Defines a struct, or an enum with one form a variant, and its [`Codec`] from a table of attributes.
+///
+/// A line is a field, its Rust type and its attribute type. Attributes are written in the order of
+/// the lines. `Option` fields may be absent. After the attribute type there may be:
+/// - `or_default`: an absent attribute is the default value
+/// - `unless_default`: the same, and the default value is not written
+/// - `or N`: an [`EitherField`] of both attribute types
+/// - `without_nul`: a name whose NUL is not written
+///
+/// `inline` in place of the attribute type takes the lines of another table. `padding N` after the
+/// table names the padding attribute.
+///
+/// A `lenient` table skips unknown attributes, as objects need it. A `strict` table decodes only what
+/// it can encode again without loss, as expressions need it.
+macro_rules! attribute_table {
+    (
+        $(#[$meta:meta])*
+        $mode:ident struct $name:ident {
+            $($(#[$field_meta:meta])*
+              $field:ident: $type:ty = $kind:tt $($how:ident $($other:literal)?)?),* $(,)?
+        } $(padding $padding:literal)?
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub(crate) struct $name { $($(#[$field_meta])* pub(crate) $field: $type),* }
+
+        impl $crate::wire::nft::codec::Codec for $name {
+            const KNOWN: u64 = $(1 << $padding |)?
+                $(attribute_table!(@known $type, $kind $($how $($other)?)?) |)* 0;
+
+            fn encode(&self, out: &mut $crate::wire::attribute::Writer<'_>) {
+                $(attribute_table!(@write $type, &self.$field, out, $kind $($how $($other)?)?);)*
+            }
+
+            fn decode(attributes: $crate::wire::attribute::Attributes<'_>) -> Option<Self> {
+                Some(Self { $(
+                    $field: attribute_table!(
+                        @read $mode, attributes, $type, $kind $($how $($other)?)?
+                    )
+                ),* })
+            }
+        }
+    };
+    (
+        $(#[$meta:meta])*
+        enum $name:ident {
+            $($(#[$variant_meta:meta])* $variant:ident {
+                $($field:ident: $type:ty = $kind:tt $($how:ident $($other:literal)?)?),* $(,)?
+            }),* $(,)?
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub(crate) enum $name { $($(#[$variant_meta])* $variant { $($field: $type),* }),* }
+
+        impl $crate::wire::nft::codec::Codec for $name {
+            fn encode(&self, out: &mut $crate::wire::attribute::Writer<'_>) {
+                match self { $(
+                    Self::$variant { $($field),* } => {
+                        $(attribute_table!(@write $type, $field, out, $kind $($how $($other)?)?);)*
+                    }
+                )* }
+            }
+
+            fn decode(attributes: $crate::wire::attribute::Attributes<'_>) -> Option<Self> {
+                $(
+                    let known = $(attribute_table!(@known $type, $kind $($how $($other)?)?) |)* 0;
+                    let read = attributes.only(known).and_then(|attributes| {
+                        Some(Self::$variant { $(
+                            $field: attribute_table!(
+                                @read strict, attributes, $type, $kind $($how $($other)?)?
+                            )
+                        ),* })
+                    });
+                    if read.is_some() {
+                        return read;
+                    }
+                )*
+                None
+            }
+        }
+    };
+
+    (@known $type:ty, inline) => { <$type as $crate::wire::nft::codec::Codec>::KNOWN };
+    (@known $type:ty, $kind:literal or $other:literal) => { 1 << $kind | 1 << $other };
+    (@known $type:ty, $kind:literal $($how:ident)?) => { 1 << $kind };
+
+    (@write $type:ty, $value:expr, $out:ident, inline) => { $value.encode($out) };
+    (@write $type:ty, $value:expr, $out:ident, $kind:literal or $other:literal) => {
+        $crate::wire::nft::codec::EitherField::write($value, $out, $kind, $other)
+    };
+    (@write $type:ty, $value:expr, $out:ident, $kind:literal without_nul) => {
+        $out.bytes($kind, $value.as_bytes())
+    };
+    (@write $type:ty, $value:expr, $out:ident, $kind:literal unless_default) => {
+        if *$value != <$type>::default() {
+            $crate::wire::nft::codec::Field::write($value, $out, $kind);
+        }
+    };
+    (@write $type:ty, $value:expr, $out:ident, $kind:literal $($how:ident)?) => {
+        $crate::wire::nft::codec::Field::write($value, $out, $kind)
+    };
+
+    (@read $mode:ident, $attributes:ident, $type:ty, inline) => { <$type>::decode($attributes)? };
+    (@read strict, $attributes:ident, $type:ty, $kind:literal or $other:literal) => {
+        $crate::wire::nft::codec::EitherField::read($attributes.get($kind), $attributes.get($other))?
+    };
+    (@read lenient, $attributes:ident, $type:ty, $kind:literal or $other:literal) => {
+        $crate::wire::nft::codec::EitherField::read($attributes.get($kind), $attributes.get($other))
+            .unwrap_or_default()
+    };
+    (@read $mode:ident, $attributes:ident, $type:ty, $kind:literal $(without_nul)?) => {
+        $attributes.$mode::<$type>($kind)?
+    };
+    (@read $mode:ident, $attributes:ident, $type:ty, $kind:literal $how:ident) => {
+        $attributes.$mode::<Option<$type>>($kind)?.unwrap_or_default()
+    };
+}
+pub(crate) use attribute_table;
 
 macro_rules! integer_field {
     ($($integer:ty),*) => {$(
@@ -89,7 +251,7 @@ macro_rules! integer_field {
 
 integer_field!(u8, u16, u32, u64, i32);
 
-/// As `nf_tables` has its timeouts: 64 bits of milliseconds.
+/// A timeout, on the wire 64 bits of milliseconds.
 impl Field for Duration {
     fn read(attribute: Attribute<'_>) -> Option<Self> {
         u64::read(attribute).map(Self::from_millis)
@@ -100,7 +262,7 @@ impl Field for Duration {
     }
 }
 
-/// With or without a terminating NUL. Only text that reads back the same is a name.
+/// Reads a name, with or without a terminating NUL. Text that would not be written back the same is `None`.
 pub(crate) fn name(attribute: Attribute<'_>) -> Option<&str> {
     let name = attribute.value.strip_suffix(&[0]).unwrap_or(attribute.value);
     str::from_utf8(name).ok().filter(|name| !name.contains('\0'))
@@ -117,7 +279,7 @@ impl Field for String {
     }
 }
 
-/// An enum whose numbers are those on the wire; a number that is not listed does not read.
+/// Defines an enum by its numbers on the wire. A number that is not listed does not read.
 macro_rules! wire_enum {
     (
         $(#[$meta:meta])*
@@ -152,7 +314,7 @@ macro_rules! wire_enum {
 }
 pub(crate) use wire_enum;
 
-/// Flags as a big-endian field. With a bit that has no name they do not read.
+/// Makes flags a big-endian field. Flags with an unnamed bit do not read.
 macro_rules! flags_field {
     ($name:ident: $wire:ty) => {
         impl $crate::wire::nft::codec::Field for $name {
@@ -172,22 +334,31 @@ pub(crate) use flags_field;
 mod tests {
     use super::*;
 
-    fn fields(bytes: &[u8]) -> Option<Fields<'_>> {
-        Fields::up_to(Attributes::new(bytes), 2)
+    attribute_table! {
+        strict struct Pair {
+            number: u32 = 1,
+            half: Option<u16> = 2,
+        }
+    }
+
+    fn read(bytes: &[u8]) -> Option<Pair> {
+        Pair::decode_exactly(Attributes::new(bytes))
     }
 
     #[test]
     fn fields_are_all_or_nothing() {
         let one = [8, 0, 1, 0, 0, 0, 0, 7];
-        let read = fields(&one).unwrap();
-        assert_eq!(read.required::<u32>(1), Some(7));
-        assert_eq!(read.optional::<u32>(2), Some(None));
-        assert_eq!(read.optional::<u16>(1), None, "there, but not two bytes long");
+        assert_eq!(read(&one), Some(Pair { number: 7, half: None }));
+        let half = [6, 0, 2, 0, 0, 9, 0, 0];
+        assert_eq!(read(&[one, half].concat()), Some(Pair { number: 7, half: Some(9) }));
+        assert_eq!(read(&half), None, "the number is required");
+        let too_long = [8, 0, 2, 0, 0, 0, 0, 9];
+        assert_eq!(read(&[one, too_long].concat()), None, "there, but not two bytes long");
 
         let unknown = [8, 0, 3, 0, 0, 0, 0, 7];
-        assert!(fields(&unknown).is_none());
-        assert!(fields(&[one, one].concat()).is_none(), "twice");
-        assert!(fields(&[&one[..], &[1]].concat()).is_none(), "a byte too many");
+        assert_eq!(read(&[one, unknown].concat()), None);
+        assert_eq!(read(&[one, one].concat()), None, "twice");
+        assert_eq!(read(&[&one[..], &[1]].concat()), None, "a byte too many");
     }
 
     #[test]

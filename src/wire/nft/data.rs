@@ -11,8 +11,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::codec::{Field, Fields};
-use crate::wire::attribute::{Attribute, Writer, aligned};
+use super::codec::{Codec, EitherField, Field, up_to};
+use crate::wire::attribute::{Attribute, Attributes, Writer, aligned};
 
 pub(super) const NFTA_DATA_VALUE: u16 = 1;
 pub(super) const NFTA_DATA_VERDICT: u16 = 2;
@@ -216,6 +216,25 @@ pub(crate) enum ChainRef {
     Id(u32),
 }
 
+impl EitherField for Option<ChainRef> {
+    fn read(name: Option<Attribute<'_>>, id: Option<Attribute<'_>>) -> Option<Self> {
+        match (name, id) {
+            (Some(name), None) => String::read(name).map(ChainRef::Name).map(Some),
+            (None, Some(id)) => u32::read(id).map(ChainRef::Id).map(Some),
+            (None, None) => Some(None),
+            (Some(_), Some(_)) => None,
+        }
+    }
+
+    fn write(&self, out: &mut Writer<'_>, name: u16, id: u16) {
+        match self {
+            Some(ChainRef::Name(chain)) => chain.write(out, name),
+            Some(ChainRef::Id(chain)) => chain.write(out, id),
+            None => {}
+        }
+    }
+}
+
 impl From<&str> for ChainRef {
     fn from(name: &str) -> Self {
         Self::Name(name.to_owned())
@@ -250,13 +269,6 @@ impl Verdict {
         }
     }
 
-    fn chain(&self) -> Option<&ChainRef> {
-        match self {
-            Self::Jump(chain) | Self::Goto(chain) => Some(chain),
-            _ => None,
-        }
-    }
-
     fn from_parts(code: i32, chain: Option<ChainRef>) -> Option<Self> {
         match (code, chain) {
             (NF_ACCEPT, None) => Some(Self::Accept),
@@ -274,26 +286,24 @@ impl Verdict {
     }
 }
 
-impl Field for Verdict {
-    fn read(attribute: Attribute<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attribute.nested(), NFTA_VERDICT_CHAIN_ID)?;
-        let name = fields.optional(NFTA_VERDICT_CHAIN)?.map(ChainRef::Name);
-        let id = fields.optional(NFTA_VERDICT_CHAIN_ID)?.map(ChainRef::Id);
-        if name.is_some() && id.is_some() {
-            return None;
+impl Codec for Verdict {
+    fn encode(&self, out: &mut Writer<'_>) {
+        self.code().write(out, NFTA_VERDICT_CODE);
+        match self {
+            Self::Jump(ChainRef::Name(chain)) | Self::Goto(ChainRef::Name(chain)) => {
+                chain.write(out, NFTA_VERDICT_CHAIN);
+            }
+            Self::Jump(ChainRef::Id(chain)) | Self::Goto(ChainRef::Id(chain)) => {
+                chain.write(out, NFTA_VERDICT_CHAIN_ID);
+            }
+            _ => {}
         }
-        Self::from_parts(fields.required(NFTA_VERDICT_CODE)?, name.or(id))
     }
 
-    fn write(&self, out: &mut Writer<'_>, kind: u16) {
-        out.nested(kind, |verdict| {
-            verdict.field(NFTA_VERDICT_CODE, &self.code());
-            match self.chain() {
-                Some(ChainRef::Name(name)) => verdict.field(NFTA_VERDICT_CHAIN, name),
-                Some(ChainRef::Id(id)) => verdict.field(NFTA_VERDICT_CHAIN_ID, id),
-                None => {}
-            }
-        });
+    fn decode(attributes: Attributes<'_>) -> Option<Self> {
+        let fields = attributes.only(up_to(NFTA_VERDICT_CHAIN_ID))?;
+        let (name, id) = (fields.get(NFTA_VERDICT_CHAIN), fields.get(NFTA_VERDICT_CHAIN_ID));
+        Self::from_parts(fields.strict(NFTA_VERDICT_CODE)?, EitherField::read(name, id)?)
     }
 }
 
@@ -316,37 +326,21 @@ impl<T: Into<Value>> From<T> for Data {
     }
 }
 
-impl Field for Data {
-    fn read(attribute: Attribute<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attribute.nested(), NFTA_DATA_VERDICT)?;
-        let value: Option<Bytes> = fields.optional(NFTA_DATA_VALUE)?;
-        match (value, fields.optional(NFTA_DATA_VERDICT)?) {
-            (Some(Bytes(value)), None) => Some(Self::Value(value)),
-            (None, Some(verdict)) => Some(Self::Verdict(verdict)),
+impl Codec for Data {
+    fn encode(&self, out: &mut Writer<'_>) {
+        match self {
+            Self::Value(value) => out.bytes(NFTA_DATA_VALUE, value.as_slice()),
+            Self::Verdict(verdict) => verdict.write(out, NFTA_DATA_VERDICT),
+        }
+    }
+
+    fn decode(attributes: Attributes<'_>) -> Option<Self> {
+        let fields = attributes.only(up_to(NFTA_DATA_VERDICT))?;
+        match (fields.get(NFTA_DATA_VALUE), fields.get(NFTA_DATA_VERDICT)) {
+            (Some(value), None) => Value::new(value.value).map(Self::Value),
+            (None, Some(verdict)) => Verdict::read(verdict).map(Self::Verdict),
             _ => None,
         }
-    }
-
-    fn write(&self, out: &mut Writer<'_>, kind: u16) {
-        match self {
-            Self::Value(value) => value.write(out, kind),
-            Self::Verdict(verdict) => out.nested(kind, |data| {
-                data.field(NFTA_DATA_VERDICT, verdict);
-            }),
-        }
-    }
-}
-
-/// A value without the nest around it.
-struct Bytes(Value);
-
-impl Field for Bytes {
-    fn read(attribute: Attribute<'_>) -> Option<Self> {
-        Value::new(attribute.value).map(Self)
-    }
-
-    fn write(&self, out: &mut Writer<'_>, kind: u16) {
-        out.bytes(kind, self.0.as_slice());
     }
 }
 
@@ -358,7 +352,7 @@ mod tests {
     fn round_trip(data: &Data) -> Option<Data> {
         let mut out = Vec::new();
         data.write(&mut Writer::new(&mut out), 1);
-        Attributes::new(&out).field(1)
+        Attributes::new(&out).lenient(1)
     }
 
     #[test]

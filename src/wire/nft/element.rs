@@ -27,9 +27,9 @@ use std::time::Duration;
 
 use bitflags::bitflags;
 
-use super::codec::{Codec, flags_field};
+use super::codec::{Codec, Field, NFTA_LIST_ELEM, attribute_table, flags_field};
 use super::data::{Data, NFTA_DATA_VALUE, NFTA_DATA_VERDICT, Value, Verdict};
-use super::expr::{self, Expr, NFTA_LIST_ELEM};
+use super::expr::stateful::Stateful;
 use super::userdata::{Comment, UserData};
 use crate::wire::attribute::{Attribute, Attributes, Writer};
 
@@ -39,14 +39,7 @@ const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
 const NFTA_SET_ELEM_LIST_SET_ID: u16 = 4;
 const NFTA_SET_ELEM_KEY: u16 = 1;
 const NFTA_SET_ELEM_DATA: u16 = 2;
-const NFTA_SET_ELEM_FLAGS: u16 = 3;
-const NFTA_SET_ELEM_TIMEOUT: u16 = 4;
-const NFTA_SET_ELEM_EXPIRATION: u16 = 5;
 const NFTA_SET_ELEM_USERDATA: u16 = 6;
-const NFTA_SET_ELEM_EXPR: u16 = 7;
-const NFTA_SET_ELEM_OBJREF: u16 = 9;
-const NFTA_SET_ELEM_KEY_END: u16 = 10;
-const NFTA_SET_ELEM_EXPRESSIONS: u16 = 11;
 
 bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -61,19 +54,21 @@ bitflags! {
 }
 flags_field!(ElementFlags: u32);
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Element {
-    /// Only the catch-all element has none.
-    pub(crate) key: Option<Value>,
-    /// Last key of an interval, field by field; only in sets with [`super::set::SetFlags::CONCAT`].
-    pub(crate) key_end: Option<Value>,
-    pub(crate) data: Option<Data>,
-    pub(crate) flags: ElementFlags,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) expiration: Option<Duration>,
-    pub(crate) userdata: Option<UserData>,
-    pub(crate) object: Option<String>,
-    pub(crate) expressions: Vec<Expr>,
+attribute_table! {
+    #[derive(Default)]
+    lenient struct Element {
+        flags: ElementFlags = 3 unless_default,
+        timeout: Option<Duration> = 4,
+        expiration: Option<Duration> = 5,
+        /// The key, or the first key of an interval. Only the catch-all element has none.
+        key: Option<Value> = 1,
+        /// The last key of an interval, field by field; only in sets with [`super::set::SetFlags::CONCAT`].
+        key_end: Option<Value> = 10,
+        data: Option<Data> = 2,
+        userdata: Option<UserData> = 6,
+        object: Option<String> = 9,
+        expressions: Vec<Stateful> = 7 or 11,
+    }
 }
 
 impl Element {
@@ -89,40 +84,6 @@ impl Element {
     /// The first key that is not in the interval any more.
     pub(crate) fn interval_end(key: impl Into<Value>) -> Self {
         Self { flags: ElementFlags::INTERVAL_END, ..Self::new(key) }
-    }
-}
-
-impl Codec for Element {
-    fn encode(&self, out: &mut Writer<'_>) {
-        if !self.flags.is_empty() {
-            out.field(NFTA_SET_ELEM_FLAGS, &self.flags);
-        }
-        out.optional(NFTA_SET_ELEM_TIMEOUT, self.timeout.as_ref());
-        out.optional(NFTA_SET_ELEM_EXPIRATION, self.expiration.as_ref());
-        out.optional(NFTA_SET_ELEM_KEY, self.key.as_ref());
-        out.optional(NFTA_SET_ELEM_KEY_END, self.key_end.as_ref());
-        out.optional(NFTA_SET_ELEM_DATA, self.data.as_ref());
-        out.optional(NFTA_SET_ELEM_USERDATA, self.userdata.as_ref());
-        out.optional(NFTA_SET_ELEM_OBJREF, self.object.as_ref());
-        let (one, several) = (NFTA_SET_ELEM_EXPR, NFTA_SET_ELEM_EXPRESSIONS);
-        expr::encode_one_or_several(&self.expressions, out, one, several);
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        Some(Self {
-            key: attributes.field(NFTA_SET_ELEM_KEY),
-            key_end: attributes.field(NFTA_SET_ELEM_KEY_END),
-            data: attributes.field(NFTA_SET_ELEM_DATA),
-            flags: attributes.field(NFTA_SET_ELEM_FLAGS).unwrap_or_default(),
-            timeout: attributes.field(NFTA_SET_ELEM_TIMEOUT),
-            expiration: attributes.field(NFTA_SET_ELEM_EXPIRATION),
-            userdata: attributes.field(NFTA_SET_ELEM_USERDATA),
-            object: attributes.field(NFTA_SET_ELEM_OBJREF),
-            expressions: expr::decode_one_or_several(
-                attributes.get(NFTA_SET_ELEM_EXPR),
-                attributes.get(NFTA_SET_ELEM_EXPRESSIONS),
-            ),
-        })
     }
 }
 
@@ -145,14 +106,14 @@ impl Codec for ElementsOf<'_> {
     fn encode(&self, out: &mut Writer<'_>) {
         out.string(NFTA_SET_ELEM_LIST_TABLE, &self.table);
         out.string(NFTA_SET_ELEM_LIST_SET, &self.set);
-        out.optional(NFTA_SET_ELEM_LIST_SET_ID, self.set_id.as_ref());
+        self.set_id.write(out, NFTA_SET_ELEM_LIST_SET_ID);
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
         Some(Self {
-            table: attributes.field::<String>(NFTA_SET_ELEM_LIST_TABLE)?.into(),
-            set: attributes.field::<String>(NFTA_SET_ELEM_LIST_SET)?.into(),
-            set_id: attributes.field(NFTA_SET_ELEM_LIST_SET_ID),
+            table: attributes.lenient::<String>(NFTA_SET_ELEM_LIST_TABLE)?.into(),
+            set: attributes.lenient::<String>(NFTA_SET_ELEM_LIST_SET)?.into(),
+            set_id: attributes.lenient(NFTA_SET_ELEM_LIST_SET_ID)?,
         })
     }
 }
@@ -190,12 +151,12 @@ pub(crate) enum PlainData<'a> {
 
 impl ListElement for PlainElement<'_> {
     fn write(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_SET_ELEM_KEY, self.key);
+        self.key.write(out, NFTA_SET_ELEM_KEY);
         match self.data {
             None => {}
-            Some(PlainData::Value(value)) => out.field(NFTA_SET_ELEM_DATA, value),
+            Some(PlainData::Value(value)) => value.write(out, NFTA_SET_ELEM_DATA),
             Some(PlainData::Verdict(verdict)) => {
-                out.nested(NFTA_SET_ELEM_DATA, |data| data.field(NFTA_DATA_VERDICT, verdict));
+                out.nested(NFTA_SET_ELEM_DATA, |data| verdict.write(data, NFTA_DATA_VERDICT));
             }
         }
         if let Some(comment) = self.comment {

@@ -16,21 +16,8 @@
 
 use bitflags::bitflags;
 
-use super::codec::{Codec, Field, flags_field};
+use super::codec::{attribute_table, flags_field, wire_enum};
 use super::hook::{Devices, Priority};
-use crate::wire::attribute::{Attribute, Attributes, Writer};
-
-const NFTA_FLOWTABLE_TABLE: u16 = 1;
-const NFTA_FLOWTABLE_NAME: u16 = 2;
-const NFTA_FLOWTABLE_HOOK: u16 = 3;
-const NFTA_FLOWTABLE_USE: u16 = 4;
-const NFTA_FLOWTABLE_HANDLE: u16 = 5;
-const NFTA_FLOWTABLE_FLAGS: u16 = 7;
-const NFTA_FLOWTABLE_HOOK_NUM: u16 = 1;
-const NFTA_FLOWTABLE_HOOK_PRIORITY: u16 = 2;
-const NFTA_FLOWTABLE_HOOK_DEVS: u16 = 3;
-
-const NF_NETDEV_INGRESS: u32 = 0;
 
 bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,16 +30,18 @@ bitflags! {
 }
 flags_field!(FlowtableFlags: u32);
 
-/// What a message says of a flowtable: to make one all that it is, to delete one a name or handle.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Flowtable {
-    pub(crate) table: String,
-    pub(crate) name: Option<String>,
-    pub(crate) handle: Option<u64>,
-    pub(crate) hook: Option<FlowtableHook>,
-    pub(crate) flags: Option<FlowtableFlags>,
-    /// Only the kernel tells.
-    pub(crate) use_count: Option<u32>,
+attribute_table! {
+    /// What a message says of a flowtable: to make one all that it is, to delete one a name or handle.
+    #[derive(Default)]
+    lenient struct Flowtable {
+        table: String = 1,
+        name: Option<String> = 2,
+        handle: Option<u64> = 5,
+        hook: Option<FlowtableHook> = 3,
+        flags: Option<FlowtableFlags> = 7,
+        /// Only the kernel tells.
+        use_count: Option<u32> = 4,
+    }
 }
 
 impl Flowtable {
@@ -65,50 +54,21 @@ impl Flowtable {
     }
 }
 
-/// The ingress of the devices; there is no other hook for a flowtable.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct FlowtableHook {
-    pub(crate) priority: Priority,
-    pub(crate) devices: Devices,
-}
-
-impl Field for FlowtableHook {
-    fn read(attribute: Attribute<'_>) -> Option<Self> {
-        let hook = attribute.nested();
-        Some(Self {
-            priority: hook.field(NFTA_FLOWTABLE_HOOK_PRIORITY).unwrap_or_default(),
-            devices: hook.field(NFTA_FLOWTABLE_HOOK_DEVS).unwrap_or_default(),
-        })
-    }
-
-    fn write(&self, out: &mut Writer<'_>, kind: u16) {
-        out.nested(kind, |hook| {
-            hook.field(NFTA_FLOWTABLE_HOOK_NUM, &NF_NETDEV_INGRESS);
-            hook.field(NFTA_FLOWTABLE_HOOK_PRIORITY, &self.priority);
-            hook.field(NFTA_FLOWTABLE_HOOK_DEVS, &self.devices);
-        });
+attribute_table! {
+    /// The ingress of the devices; there is no other hook for a flowtable.
+    #[derive(Default)]
+    lenient struct FlowtableHook {
+        number: Ingress = 1 or_default,
+        priority: Priority = 2 or_default,
+        devices: Devices = 3 or_default,
     }
 }
 
-impl Codec for Flowtable {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_FLOWTABLE_TABLE, &self.table);
-        out.optional(NFTA_FLOWTABLE_NAME, self.name.as_ref());
-        out.optional(NFTA_FLOWTABLE_HANDLE, self.handle.as_ref());
-        out.optional(NFTA_FLOWTABLE_HOOK, self.hook.as_ref());
-        out.optional(NFTA_FLOWTABLE_FLAGS, self.flags.as_ref());
-        out.optional(NFTA_FLOWTABLE_USE, self.use_count.as_ref());
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        Some(Self {
-            table: attributes.field(NFTA_FLOWTABLE_TABLE)?,
-            name: attributes.field(NFTA_FLOWTABLE_NAME),
-            handle: attributes.field(NFTA_FLOWTABLE_HANDLE),
-            hook: attributes.field(NFTA_FLOWTABLE_HOOK),
-            flags: attributes.field(NFTA_FLOWTABLE_FLAGS),
-            use_count: attributes.field(NFTA_FLOWTABLE_USE),
-        })
+wire_enum! {
+    #[derive(Default)]
+    Ingress: u32 {
+        #[default]
+        Ingress = 0,
     }
 }
 
@@ -124,7 +84,7 @@ mod tests {
         let devices = Devices(vec!["lo".to_owned()]);
         object(
             &Flowtable {
-                hook: Some(FlowtableHook { priority: Priority(5), devices }),
+                hook: Some(FlowtableHook { priority: Priority(5), devices, ..Default::default() }),
                 flags: Some(FlowtableFlags::HARDWARE_OFFLOAD | FlowtableFlags::COUNTER),
                 ..Flowtable::by_name("t", "f")
             },
@@ -136,7 +96,7 @@ mod tests {
         let devices = Devices(vec!["eth0".to_owned(), "lo".to_owned()]);
         object(
             &Flowtable {
-                hook: Some(FlowtableHook { priority: Priority::FILTER, devices }),
+                hook: Some(FlowtableHook { devices, ..Default::default() }),
                 flags: Some(FlowtableFlags::empty()),
                 ..Flowtable::by_name("t", "f")
             },

@@ -9,33 +9,14 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_gen_attributes`.
 
-use super::codec::Codec;
-use crate::wire::attribute::{Attributes, Writer};
+use super::codec::attribute_table;
 
-const NFTA_GEN_ID: u16 = 1;
-const NFTA_GEN_PROC_PID: u16 = 2;
-const NFTA_GEN_PROC_NAME: u16 = 3;
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Generation {
-    pub(crate) id: u32,
-    pub(crate) process: Option<u32>,
-    pub(crate) process_name: Option<String>,
-}
-
-impl Codec for Generation {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_GEN_ID, &self.id);
-        out.optional(NFTA_GEN_PROC_PID, self.process.as_ref());
-        out.optional(NFTA_GEN_PROC_NAME, self.process_name.as_ref());
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        Some(Self {
-            id: attributes.field(NFTA_GEN_ID)?,
-            process: attributes.field(NFTA_GEN_PROC_PID),
-            process_name: attributes.field(NFTA_GEN_PROC_NAME),
-        })
+attribute_table! {
+    #[derive(Default)]
+    lenient struct Generation {
+        id: u32 = 1,
+        process: Option<u32> = 2,
+        process_name: Option<String> = 3,
     }
 }
 

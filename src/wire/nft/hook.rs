@@ -16,14 +16,10 @@
 //!
 //! Source: `nft_hook_attributes`; `NF_INET_*`, `NF_ARP_*`, `NF_NETDEV_*` in include/uapi/linux/netfilter*.h.
 
-use super::codec::{Codec, Field};
+use super::codec::{EitherField, Field, attribute_table};
 use super::message::Family;
-use crate::wire::attribute::{Attribute, Attributes, Writer};
+use crate::wire::attribute::{Attribute, Writer};
 
-const NFTA_HOOK_HOOKNUM: u16 = 1;
-const NFTA_HOOK_PRIORITY: u16 = 2;
-const NFTA_HOOK_DEV: u16 = 3;
-const NFTA_HOOK_DEVS: u16 = 4;
 const NFTA_DEVICE_NAME: u16 = 1;
 
 /// A moment in a packet's way through the machine.
@@ -100,12 +96,15 @@ impl Field for Priority {
     }
 }
 
-/// The number is the family's own: [`HookPoint::number`].
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Hook {
-    pub(crate) number: Option<u32>,
-    pub(crate) priority: Option<Priority>,
-    pub(crate) devices: Devices,
+attribute_table! {
+    /// A hook of a base chain.
+    #[derive(Default)]
+    lenient struct Hook {
+        /// The family's own number: [`HookPoint::number`].
+        number: Option<u32> = 1,
+        priority: Option<Priority> = 2,
+        devices: Devices = 3 or 4,
+    }
 }
 
 impl Hook {
@@ -113,39 +112,6 @@ impl Hook {
     pub(crate) fn new(family: Family, point: HookPoint, priority: Priority) -> Option<Self> {
         let number = Some(point.number(family)?);
         Some(Self { number, priority: Some(priority), devices: Devices::default() })
-    }
-}
-
-impl Codec for Hook {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.optional(NFTA_HOOK_HOOKNUM, self.number.as_ref());
-        out.optional(NFTA_HOOK_PRIORITY, self.priority.as_ref());
-        match self.devices.0.as_slice() {
-            [] => {}
-            [device] => out.field(NFTA_HOOK_DEV, device),
-            _ => out.field(NFTA_HOOK_DEVS, &self.devices),
-        }
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let one = || attributes.field(NFTA_HOOK_DEV).map(|device| Devices(vec![device]));
-        let devices = attributes.field(NFTA_HOOK_DEVS).or_else(one).unwrap_or_default();
-        Some(Self {
-            number: attributes.field(NFTA_HOOK_HOOKNUM),
-            priority: attributes.field(NFTA_HOOK_PRIORITY),
-            devices,
-        })
-    }
-}
-
-/// As a field of a chain: a nest.
-impl Field for Hook {
-    fn read(attribute: Attribute<'_>) -> Option<Self> {
-        Self::decode(attribute.nested())
-    }
-
-    fn write(&self, out: &mut Writer<'_>, kind: u16) {
-        out.nested(kind, |hook| self.encode(hook));
     }
 }
 
@@ -162,9 +128,24 @@ impl Field for Devices {
     fn write(&self, out: &mut Writer<'_>, kind: u16) {
         out.nested(kind, |devices| {
             for device in &self.0 {
-                devices.field(NFTA_DEVICE_NAME, device);
+                device.write(devices, NFTA_DEVICE_NAME);
             }
         });
+    }
+}
+
+impl EitherField for Devices {
+    fn read(one: Option<Attribute<'_>>, several: Option<Attribute<'_>>) -> Option<Self> {
+        let one = || one.and_then(String::read).map(|device| Self(vec![device]));
+        several.and_then(Field::read).or_else(one)
+    }
+
+    fn write(&self, out: &mut Writer<'_>, one: u16, several: u16) {
+        match self.0.as_slice() {
+            [] => {}
+            [device] => device.write(out, one),
+            _ => Field::write(self, out, several),
+        }
     }
 }
 

@@ -13,7 +13,7 @@
 
 use std::ops::Range;
 
-use super::codec::wire_enum;
+use super::codec::{Field, wire_enum};
 use crate::wire::attribute::{Attributes, Writer};
 use crate::wire::message::NLM_F_REQUEST;
 
@@ -114,7 +114,7 @@ pub(crate) fn append_batch_begin(
     generation: Option<u32>,
 ) -> Result<Range<usize>, TooLong> {
     frame(out, Header::batch(NFNL_MSG_BATCH_BEGIN, sequence), |attributes| {
-        attributes.optional(NFNL_BATCH_GENID, generation.as_ref());
+        generation.write(attributes, NFNL_BATCH_GENID);
     })
 }
 
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(append_batch_begin(&mut out, 0, None), Ok(0..20));
         let table = append(&mut out, MessageType::NewTable, 0, 1, Family::Ip, |table| {
             table.string(1, "t");
-            table.field(2, &0_u32);
+            0_u32.write(table, 2);
         });
         assert_eq!(table, Ok(20..56));
         assert_eq!(append_batch_end(&mut out, 2), Ok(56..76));
@@ -241,7 +241,7 @@ mod tests {
             let nlmsg_type = u16::from_ne_bytes([out[4], out[5]]);
             let message = Message::decode(nlmsg_type, &out[16..]).unwrap();
             assert_eq!((message.kind, message.family), (kind, Family::Netdev));
-            assert_eq!(message.attributes.field::<u8>(1), Some(2));
+            assert_eq!(message.attributes.lenient::<u8>(1), Some(2));
         }
     }
 

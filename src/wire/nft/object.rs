@@ -12,7 +12,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_object_attributes`.
 
-use super::codec::{Codec, wire_enum};
+use super::codec::{Codec, Field, wire_enum};
 use super::expr::connlimit::Connlimit;
 use super::expr::counter::Counter;
 use super::expr::limit::Limit;
@@ -60,7 +60,7 @@ pub(crate) enum ObjectData {
 impl ObjectData {
     fn encode(&self, out: &mut Writer<'_>) {
         match self {
-            Self::Counter(counter) => counter.encode_values(out),
+            Self::Counter(counter) => counter.encode(out),
             Self::Quota(quota) => quota.encode(out),
             Self::Limit(limit) => limit.encode(out),
             Self::Connlimit(connlimit) => connlimit.encode(out),
@@ -71,11 +71,15 @@ impl ObjectData {
 
     fn decode(kind: Option<ObjectType>, data: Attribute<'_>) -> Self {
         let known = match kind {
-            Some(ObjectType::Counter) => Counter::decode(data.nested()).map(Self::Counter),
-            Some(ObjectType::Quota) => Quota::decode(data.nested()).map(Self::Quota),
-            Some(ObjectType::Limit) => Limit::decode(data.nested()).map(Self::Limit),
-            Some(ObjectType::Connlimit) => Connlimit::decode(data.nested()).map(Self::Connlimit),
-            Some(ObjectType::Synproxy) => Synproxy::decode(data.nested()).map(Self::Synproxy),
+            Some(ObjectType::Counter) => Counter::decode_exactly(data.nested()).map(Self::Counter),
+            Some(ObjectType::Quota) => Quota::decode_exactly(data.nested()).map(Self::Quota),
+            Some(ObjectType::Limit) => Limit::decode_exactly(data.nested()).map(Self::Limit),
+            Some(ObjectType::Connlimit) => {
+                Connlimit::decode_exactly(data.nested()).map(Self::Connlimit)
+            }
+            Some(ObjectType::Synproxy) => {
+                Synproxy::decode_exactly(data.nested()).map(Self::Synproxy)
+            }
             _ => None,
         };
         known.unwrap_or_else(|| Self::Other(data.value.to_vec()))
@@ -118,27 +122,27 @@ impl Object {
 
 impl Codec for Object {
     fn encode(&self, out: &mut Writer<'_>) {
-        out.optional(NFTA_OBJ_TABLE, self.table.as_ref());
-        out.optional(NFTA_OBJ_NAME, self.name.as_ref());
-        out.optional(NFTA_OBJ_HANDLE, self.handle.as_ref());
-        out.optional(NFTA_OBJ_TYPE, self.kind.as_ref());
-        out.optional(NFTA_OBJ_USERDATA, self.userdata.as_ref());
+        self.table.write(out, NFTA_OBJ_TABLE);
+        self.name.write(out, NFTA_OBJ_NAME);
+        self.handle.write(out, NFTA_OBJ_HANDLE);
+        self.kind.write(out, NFTA_OBJ_TYPE);
+        self.userdata.write(out, NFTA_OBJ_USERDATA);
         if let Some(data) = &self.data {
             out.nested(NFTA_OBJ_DATA, |nest| data.encode(nest));
         }
-        out.optional(NFTA_OBJ_USE, self.use_count.as_ref());
+        self.use_count.write(out, NFTA_OBJ_USE);
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let kind = attributes.field(NFTA_OBJ_TYPE);
+        let kind = attributes.lenient(NFTA_OBJ_TYPE)?;
         Some(Self {
-            table: attributes.field(NFTA_OBJ_TABLE),
-            name: attributes.field(NFTA_OBJ_NAME),
-            handle: attributes.field(NFTA_OBJ_HANDLE),
+            table: attributes.lenient(NFTA_OBJ_TABLE)?,
+            name: attributes.lenient(NFTA_OBJ_NAME)?,
+            handle: attributes.lenient(NFTA_OBJ_HANDLE)?,
             kind,
-            userdata: attributes.field(NFTA_OBJ_USERDATA),
+            userdata: attributes.lenient(NFTA_OBJ_USERDATA)?,
             data: attributes.get(NFTA_OBJ_DATA).map(|data| ObjectData::decode(kind, data)),
-            use_count: attributes.field(NFTA_OBJ_USE),
+            use_count: attributes.lenient(NFTA_OBJ_USE)?,
         })
     }
 }

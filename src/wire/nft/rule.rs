@@ -18,35 +18,28 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_rule_attributes`.
 
-use super::codec::Codec;
+use super::codec::attribute_table;
 use super::data::ChainRef;
-use super::expr::{self, Expr};
+use super::expr::Expr;
 use super::userdata::UserData;
-use crate::wire::attribute::{Attribute, Attributes, Writer};
 
-const NFTA_RULE_TABLE: u16 = 1;
-const NFTA_RULE_CHAIN: u16 = 2;
-const NFTA_RULE_HANDLE: u16 = 3;
-const NFTA_RULE_EXPRESSIONS: u16 = 4;
-const NFTA_RULE_POSITION: u16 = 6;
-const NFTA_RULE_USERDATA: u16 = 7;
-const NFTA_RULE_ID: u16 = 9;
-const NFTA_RULE_POSITION_ID: u16 = 10;
-const NFTA_RULE_CHAIN_ID: u16 = 11;
-
-/// What a message says of a rule: to make one a chain and expressions, to delete one a handle; a
-/// deletion without a handle takes all rules of the chain, without a chain all of the table.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Rule {
-    pub(crate) table: String,
-    pub(crate) chain: Option<ChainRef>,
-    pub(crate) handle: Option<u64>,
-    pub(crate) expressions: Vec<Expr>,
-    /// In what the kernel lists: the handle of the rule before this one.
-    pub(crate) position: Option<u64>,
-    pub(crate) userdata: Option<UserData>,
-    pub(crate) id: Option<u32>,
-    pub(crate) position_id: Option<u32>,
+attribute_table! {
+    /// A rule in a message.
+    ///
+    /// A new rule needs a chain and expressions, a deletion a handle. A deletion without a handle
+    /// deletes all rules of the chain; without a chain, all rules of the table.
+    #[derive(Default)]
+    lenient struct Rule {
+        table: String = 1,
+        chain: Option<ChainRef> = 2 or 11,
+        handle: Option<u64> = 3,
+        expressions: Vec<Expr> = 4 unless_default,
+        /// The handle of another rule: of the one before, if the kernel lists it.
+        position: Option<u64> = 6,
+        userdata: Option<UserData> = 7,
+        id: Option<u32> = 9,
+        position_id: Option<u32> = 10,
+    }
 }
 
 impl Rule {
@@ -56,40 +49,6 @@ impl Rule {
 
     pub(crate) fn by_handle(table: &str, chain: &str, handle: u64) -> Self {
         Self { handle: Some(handle), ..Self::new(table, chain, Vec::new()) }
-    }
-}
-
-impl Codec for Rule {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_RULE_TABLE, &self.table);
-        match &self.chain {
-            Some(ChainRef::Name(name)) => out.field(NFTA_RULE_CHAIN, name),
-            Some(ChainRef::Id(id)) => out.field(NFTA_RULE_CHAIN_ID, id),
-            None => {}
-        }
-        out.optional(NFTA_RULE_HANDLE, self.handle.as_ref());
-        if !self.expressions.is_empty() {
-            out.nested(NFTA_RULE_EXPRESSIONS, |list| expr::encode_list(&self.expressions, list));
-        }
-        out.optional(NFTA_RULE_POSITION, self.position.as_ref());
-        out.optional(NFTA_RULE_USERDATA, self.userdata.as_ref());
-        out.optional(NFTA_RULE_ID, self.id.as_ref());
-        out.optional(NFTA_RULE_POSITION_ID, self.position_id.as_ref());
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let id = || attributes.field(NFTA_RULE_CHAIN_ID).map(ChainRef::Id);
-        let expressions = attributes.get(NFTA_RULE_EXPRESSIONS).map(Attribute::nested);
-        Some(Self {
-            table: attributes.field(NFTA_RULE_TABLE)?,
-            chain: attributes.field(NFTA_RULE_CHAIN).map(ChainRef::Name).or_else(id),
-            handle: attributes.field(NFTA_RULE_HANDLE),
-            expressions: expressions.map(expr::decode_list).unwrap_or_default(),
-            position: attributes.field(NFTA_RULE_POSITION),
-            userdata: attributes.field(NFTA_RULE_USERDATA),
-            id: attributes.field(NFTA_RULE_ID),
-            position_id: attributes.field(NFTA_RULE_POSITION_ID),
-        })
     }
 }
 

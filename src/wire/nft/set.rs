@@ -30,34 +30,12 @@ use std::time::Duration;
 
 use bitflags::bitflags;
 
-use super::codec::{Codec, Field, flags_field, wire_enum};
+use super::codec::{Field, attribute_table, flags_field, wire_enum};
 use super::datatype::DataType;
-use super::expr::{self, Expr, NFTA_LIST_ELEM};
+use super::expr::stateful::Stateful;
 use super::object::ObjectType;
 use super::userdata::UserData;
-use crate::wire::attribute::{Attribute, Attributes, Writer};
-
-const NFTA_SET_TABLE: u16 = 1;
-const NFTA_SET_NAME: u16 = 2;
-const NFTA_SET_FLAGS: u16 = 3;
-const NFTA_SET_KEY_TYPE: u16 = 4;
-const NFTA_SET_KEY_LEN: u16 = 5;
-const NFTA_SET_DATA_TYPE: u16 = 6;
-const NFTA_SET_DATA_LEN: u16 = 7;
-const NFTA_SET_POLICY: u16 = 8;
-const NFTA_SET_DESC: u16 = 9;
-const NFTA_SET_ID: u16 = 10;
-const NFTA_SET_TIMEOUT: u16 = 11;
-const NFTA_SET_GC_INTERVAL: u16 = 12;
-const NFTA_SET_USERDATA: u16 = 13;
-const NFTA_SET_OBJ_TYPE: u16 = 15;
-const NFTA_SET_HANDLE: u16 = 16;
-const NFTA_SET_EXPR: u16 = 17;
-const NFTA_SET_EXPRESSIONS: u16 = 18;
-const NFTA_SET_COUNT: u16 = 20;
-const NFTA_SET_DESC_SIZE: u16 = 1;
-const NFTA_SET_DESC_CONCAT: u16 = 2;
-const NFTA_SET_FIELD_LEN: u16 = 1;
+use crate::wire::attribute::{Attribute, Writer};
 
 bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -92,29 +70,31 @@ wire_enum! {
     }
 }
 
-/// What a message says of a set: to make one all that it is, to delete one a name or handle.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Set {
-    pub(crate) table: String,
-    pub(crate) name: Option<String>,
-    pub(crate) handle: Option<u64>,
-    /// The kernel wants one to make a set.
-    pub(crate) id: Option<u32>,
-    pub(crate) flags: Option<SetFlags>,
-    pub(crate) key_type: Option<DataType>,
-    pub(crate) key_len: Option<u32>,
-    pub(crate) data_type: Option<DataType>,
-    pub(crate) data_len: Option<u32>,
-    pub(crate) object_type: Option<ObjectType>,
-    pub(crate) policy: Option<SetPolicy>,
-    pub(crate) desc: Description,
-    /// What elements get that have none of their own.
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) gc_interval: Option<Milliseconds>,
-    pub(crate) userdata: Option<UserData>,
-    pub(crate) expressions: Vec<Expr>,
-    /// Only the kernel tells, and not every one.
-    pub(crate) count: Option<u32>,
+attribute_table! {
+    /// A set in a message. A new set has most of these, a deletion a name or handle.
+    #[derive(Default)]
+    lenient struct Set {
+        table: String = 1,
+        name: Option<String> = 2,
+        handle: Option<u64> = 16,
+        flags: Option<SetFlags> = 3,
+        key_type: Option<DataType> = 4,
+        key_len: Option<u32> = 5,
+        data_type: Option<DataType> = 6,
+        data_len: Option<u32> = 7,
+        object_type: Option<ObjectType> = 15,
+        /// The kernel wants one to make a set.
+        id: Option<u32> = 10,
+        policy: Option<SetPolicy> = 8,
+        desc: Description = 9 unless_default,
+        /// What elements get that have none of their own.
+        timeout: Option<Duration> = 11,
+        gc_interval: Option<Milliseconds> = 12,
+        userdata: Option<UserData> = 13,
+        expressions: Vec<Stateful> = 17 or 18,
+        /// Only the kernel tells, and not every one.
+        count: Option<u32> = 20,
+    }
 }
 
 impl Set {
@@ -127,90 +107,22 @@ impl Set {
     }
 }
 
-impl Codec for Set {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_SET_TABLE, &self.table);
-        out.optional(NFTA_SET_NAME, self.name.as_ref());
-        out.optional(NFTA_SET_HANDLE, self.handle.as_ref());
-        out.optional(NFTA_SET_FLAGS, self.flags.as_ref());
-        out.optional(NFTA_SET_KEY_TYPE, self.key_type.as_ref());
-        out.optional(NFTA_SET_KEY_LEN, self.key_len.as_ref());
-        out.optional(NFTA_SET_DATA_TYPE, self.data_type.as_ref());
-        out.optional(NFTA_SET_DATA_LEN, self.data_len.as_ref());
-        out.optional(NFTA_SET_OBJ_TYPE, self.object_type.as_ref());
-        out.optional(NFTA_SET_ID, self.id.as_ref());
-        out.optional(NFTA_SET_POLICY, self.policy.as_ref());
-        if self.desc != Description::default() {
-            out.field(NFTA_SET_DESC, &self.desc);
-        }
-        out.optional(NFTA_SET_TIMEOUT, self.timeout.as_ref());
-        out.optional(NFTA_SET_GC_INTERVAL, self.gc_interval.as_ref());
-        out.optional(NFTA_SET_USERDATA, self.userdata.as_ref());
-        let (one, several) = (NFTA_SET_EXPR, NFTA_SET_EXPRESSIONS);
-        expr::encode_one_or_several(&self.expressions, out, one, several);
-        out.optional(NFTA_SET_COUNT, self.count.as_ref());
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        Some(Self {
-            table: attributes.field(NFTA_SET_TABLE)?,
-            name: attributes.field(NFTA_SET_NAME),
-            handle: attributes.field(NFTA_SET_HANDLE),
-            id: attributes.field(NFTA_SET_ID),
-            flags: attributes.field(NFTA_SET_FLAGS),
-            key_type: attributes.field(NFTA_SET_KEY_TYPE),
-            key_len: attributes.field(NFTA_SET_KEY_LEN),
-            data_type: attributes.field(NFTA_SET_DATA_TYPE),
-            data_len: attributes.field(NFTA_SET_DATA_LEN),
-            object_type: attributes.field(NFTA_SET_OBJ_TYPE),
-            policy: attributes.field(NFTA_SET_POLICY),
-            desc: attributes.field(NFTA_SET_DESC).unwrap_or_default(),
-            timeout: attributes.field(NFTA_SET_TIMEOUT),
-            gc_interval: attributes.field(NFTA_SET_GC_INTERVAL),
-            userdata: attributes.field(NFTA_SET_USERDATA),
-            expressions: expr::decode_one_or_several(
-                attributes.get(NFTA_SET_EXPR),
-                attributes.get(NFTA_SET_EXPRESSIONS),
-            ),
-            count: attributes.field(NFTA_SET_COUNT),
-        })
+attribute_table! {
+    /// The facts that the kernel chooses a set's back end by.
+    #[derive(Default)]
+    lenient struct Description {
+        /// The most elements the set can have. A declared size spares growing.
+        size: Option<u32> = 1,
+        /// The fields of a concatenation with intervals.
+        fields: Vec<FieldLength> = 2 unless_default,
     }
 }
 
-/// What lets the kernel choose how to keep the set.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Description {
-    /// How many elements there are at most. Declared, it spares growing.
-    pub(crate) size: Option<u32>,
-    /// Of a concatenation with intervals: the bytes of each field, without padding.
-    pub(crate) field_lengths: Vec<u32>,
-}
-
-impl Field for Description {
-    fn read(attribute: Attribute<'_>) -> Option<Self> {
-        let desc = attribute.nested();
-        let fields = desc.get(NFTA_SET_DESC_CONCAT).map(Attribute::nested).unwrap_or_default();
-        Some(Self {
-            size: desc.field(NFTA_SET_DESC_SIZE),
-            field_lengths: fields
-                .iter()
-                .filter_map(|field| field.nested().field(NFTA_SET_FIELD_LEN))
-                .collect(),
-        })
-    }
-
-    fn write(&self, out: &mut Writer<'_>, kind: u16) {
-        out.nested(kind, |desc| {
-            desc.optional(NFTA_SET_DESC_SIZE, self.size.as_ref());
-            if self.field_lengths.is_empty() {
-                return;
-            }
-            desc.nested(NFTA_SET_DESC_CONCAT, |fields| {
-                for length in &self.field_lengths {
-                    fields.nested(NFTA_LIST_ELEM, |field| field.field(NFTA_SET_FIELD_LEN, length));
-                }
-            });
-        });
+attribute_table! {
+    /// The bytes of one field, without padding.
+    #[derive(Copy)]
+    lenient struct FieldLength {
+        length: u32 = 1,
     }
 }
 

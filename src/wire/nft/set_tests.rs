@@ -42,14 +42,14 @@ fn sets_as_nft_sends_them() {
          08000a00 00000001 10000d00 00040200 00000204 01000000",
     );
     // … { type mark; flags constant; elements = { 1, 2 }; }
-    let desc = Description { size: Some(2), field_lengths: Vec::new() };
+    let desc = Description { size: Some(2), fields: Vec::new() };
     object(
         &Set { desc, ..set(SetFlags::CONSTANT, DataType::MARK, 4, ByteOrder::Host) },
         "06000100 74000000 06000200 73000000 08000300 00000002 08000400 00000013 08000500 00000004
          08000a00 00000001 0c000980 08000100 00000002 0a000d00 00040100 00000000",
     );
     // … { type ifname; size 65536; policy memory; }
-    let desc = Description { size: Some(65_536), field_lengths: Vec::new() };
+    let desc = Description { size: Some(65_536), fields: Vec::new() };
     object(
         &Set {
             policy: Some(SetPolicy::Memory),
@@ -67,7 +67,7 @@ fn timeouts_as_nft_sends_them() {
     //   timeout 30s; gc-interval 10s; size 100; }'
     object(
         &Set {
-            desc: Description { size: Some(100), field_lengths: Vec::new() },
+            desc: Description { size: Some(100), fields: Vec::new() },
             timeout: Some(Duration::from_secs(30)),
             gc_interval: Milliseconds::new(Duration::from_secs(10)),
             ..addresses(SetFlags::TIMEOUT | SetFlags::EVAL)
@@ -89,7 +89,10 @@ fn concatenations_as_nft_sends_them() {
         UserData::of_set(ByteOrder::Invalid).with(3, &[0, 4, 0x0d, 0, 0, 0, 1, 0]).unwrap();
     object(
         &Set {
-            desc: Description { size: None, field_lengths: vec![4, 2] },
+            desc: Description {
+                size: None,
+                fields: vec![FieldLength { length: 4 }, FieldLength { length: 2 }],
+            },
             userdata: Some(userdata),
             ..set(flags, pair, 8, ByteOrder::Invalid)
         },

@@ -13,16 +13,8 @@
 
 use bitflags::bitflags;
 
-use super::codec::{Codec, flags_field};
+use super::codec::{attribute_table, flags_field};
 use super::userdata::UserData;
-use crate::wire::attribute::{Attributes, Writer};
-
-const NFTA_TABLE_NAME: u16 = 1;
-const NFTA_TABLE_FLAGS: u16 = 2;
-const NFTA_TABLE_USE: u16 = 3;
-const NFTA_TABLE_HANDLE: u16 = 4;
-const NFTA_TABLE_USERDATA: u16 = 6;
-const NFTA_TABLE_OWNER: u16 = 7;
 
 bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,17 +31,19 @@ bitflags! {
 }
 flags_field!(TableFlags: u32);
 
-/// What a message says of a table: to make one a name and flags, to delete one a name or handle.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Table {
-    pub(crate) name: Option<String>,
-    pub(crate) flags: Option<TableFlags>,
-    pub(crate) handle: Option<u64>,
-    pub(crate) userdata: Option<UserData>,
-    /// Only the kernel tells.
-    pub(crate) use_count: Option<u32>,
-    /// Only the kernel tells.
-    pub(crate) owner: Option<u32>,
+attribute_table! {
+    /// What a message says of a table: to make one a name and flags, to delete one a name or handle.
+    #[derive(Default)]
+    lenient struct Table {
+        name: Option<String> = 1,
+        handle: Option<u64> = 4,
+        flags: Option<TableFlags> = 2,
+        userdata: Option<UserData> = 6,
+        /// Only the kernel tells.
+        use_count: Option<u32> = 3,
+        /// Only the kernel tells.
+        owner: Option<u32> = 7,
+    }
 }
 
 impl Table {
@@ -62,31 +56,11 @@ impl Table {
     }
 }
 
-impl Codec for Table {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.optional(NFTA_TABLE_NAME, self.name.as_ref());
-        out.optional(NFTA_TABLE_HANDLE, self.handle.as_ref());
-        out.optional(NFTA_TABLE_FLAGS, self.flags.as_ref());
-        out.optional(NFTA_TABLE_USERDATA, self.userdata.as_ref());
-        out.optional(NFTA_TABLE_USE, self.use_count.as_ref());
-        out.optional(NFTA_TABLE_OWNER, self.owner.as_ref());
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        Some(Self {
-            name: attributes.field(NFTA_TABLE_NAME),
-            flags: attributes.field(NFTA_TABLE_FLAGS),
-            handle: attributes.field(NFTA_TABLE_HANDLE),
-            userdata: attributes.field(NFTA_TABLE_USERDATA),
-            use_count: attributes.field(NFTA_TABLE_USE),
-            owner: attributes.field(NFTA_TABLE_OWNER),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::attribute::Attributes;
+    use crate::wire::nft::codec::Codec;
     use crate::wire::nft::testing::{hex, object};
 
     #[test]

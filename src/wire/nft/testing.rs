@@ -2,9 +2,9 @@
 
 use std::fmt::Debug;
 
-use super::codec::Codec;
-use super::expr::{Expr, decode_list};
-use crate::wire::attribute::{Attributes, Writer};
+use super::codec::{Codec, Field};
+use super::expr::Expr;
+use crate::wire::attribute::{Attribute, Attributes, Writer};
 
 /// The bytes of text as `tools/nft-bytes` prints it.
 pub(crate) fn hex(text: &str) -> Vec<u8> {
@@ -23,7 +23,7 @@ pub(crate) fn encoded(value: &impl Codec) -> Vec<u8> {
 /// As an element of a list.
 pub(crate) fn listed(expr: &Expr) -> Vec<u8> {
     let mut out = Vec::new();
-    expr.encode_as(&mut Writer::new(&mut out), 1);
+    expr.write(&mut Writer::new(&mut out), 1);
     out
 }
 
@@ -53,10 +53,10 @@ pub(crate) fn expression(expr: impl Into<Expr>, sent: &str) {
 pub(crate) fn also_means(sent: &str, expr: impl Into<Expr>) {
     let (bytes, expr) = (hex(sent), expr.into());
     assert!(!matches!(expr, Expr::Unknown(_)), "{expr:?}");
-    assert_eq!(decode_list(Attributes::new(&bytes)), [expr]);
+    assert_eq!(expressions(&bytes), [expr]);
     survives(&bytes, |bytes| {
-        for read in decode_list(Attributes::new(bytes)) {
-            assert_eq!(decode_list(Attributes::new(&listed(&read))), [read]);
+        for read in expressions(bytes) {
+            assert_eq!(expressions(&listed(&read)), [read]);
         }
     });
 }
@@ -74,4 +74,9 @@ fn survives(bytes: &[u8], check: impl Fn(&[u8])) {
             turned[at] ^= 1 << bit;
         }
     }
+}
+
+/// Reads a list of expressions.
+pub(crate) fn expressions(bytes: &[u8]) -> Vec<Expr> {
+    Field::read(Attribute { kind: 0, value: bytes }).unwrap()
 }

@@ -17,6 +17,7 @@ use crate::wire::nft::expr::dynset::Dynset;
 use crate::wire::nft::expr::lookup::Lookup;
 use crate::wire::nft::expr::objref::Objref;
 use crate::wire::nft::expr::quota::Quota;
+use crate::wire::nft::expr::stateful::Stateful;
 
 /// The sets that are written into rules, by the names the kernel gave them.
 #[derive(Debug, Default)]
@@ -50,7 +51,8 @@ fn comparable(list: &[Expr]) -> Vec<Expr> {
         Expr::Counter(_) => Counter::default().into(),
         Expr::Quota(quota) => Quota { consumed: 0, ..quota }.into(),
         Expr::Dynset(dynset) => {
-            let expressions = comparable(&dynset.expressions);
+            let own = dynset.expressions.into_iter();
+            let expressions = own.map(Stateful::without_counts).collect();
             Dynset { expressions, ..dynset }.into()
         }
         Expr::Lookup(lookup) if is_written(&lookup.set) => {

@@ -24,6 +24,7 @@ use crate::wire::nft::expr::nat::NatFlags;
 use crate::wire::nft::expr::objref::Objref;
 use crate::wire::nft::expr::quota::QuotaFlags;
 use crate::wire::nft::expr::rt::{Rt, RtKey};
+use crate::wire::nft::expr::stateful::Stateful;
 use crate::wire::nft::register::Register;
 use crate::wire::nft::register::Register::R1;
 
@@ -89,9 +90,9 @@ impl Decoder<'_> {
 pub(super) fn dynamic(fields: Vec<Field>, dynset: &Dynset) -> Option<Dynamic> {
     let own = match dynset.expressions.as_slice() {
         [] => None,
-        [Expr::Counter(_)] => Some(Own::Counter),
-        [Expr::Limit(limit)] => Some(Own::Limit(Limit::decode(*limit))),
-        [Expr::Connlimit(limit)] => Some(Own::Connections {
+        [Stateful::Counter(_)] => Some(Own::Counter),
+        [Stateful::Limit(limit)] => Some(Own::Limit(Limit::decode(*limit))),
+        [Stateful::Connlimit(limit)] => Some(Own::Connections {
             count: limit.count,
             over: limit.flags.contains(ConnlimitFlags::INVERTED),
         }),
@@ -165,7 +166,7 @@ fn with_values(list: &[Expr]) -> Option<(Part, &[Expr])> {
         Expr::Ct(Ct::Set { sreg, key: CtKey::Mark, direction: None }) => {
             Part::SetCtMark(host(*sreg)?)
         }
-        Expr::Exthdr(Exthdr::Write { sreg, span }) if *span == ExthdrSpan::TCP_MSS => {
+        Expr::Exthdr(Exthdr::Write { sreg, span, .. }) if *span == ExthdrSpan::TCP_MSS => {
             Part::ClampMss(Some(port(Some(*sreg))?))
         }
         _ => return None,

@@ -6,7 +6,6 @@ use crate::nft::model::interval::{DataKind, encode_verdict};
 use crate::nft::model::part::{Dynamic, Nat, Own, Part};
 use crate::nft::model::types::Type;
 use crate::wire::nft::data::Value;
-use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::byteorder::{Byteorder, ByteorderOp};
 use crate::wire::nft::expr::connlimit::{Connlimit, ConnlimitFlags};
 use crate::wire::nft::expr::counter::Counter;
@@ -22,6 +21,7 @@ use crate::wire::nft::expr::objref::Objref;
 use crate::wire::nft::expr::quota::{Quota, QuotaFlags};
 use crate::wire::nft::expr::redir::Redir;
 use crate::wire::nft::expr::rt::{Rt, RtKey};
+use crate::wire::nft::expr::stateful::Stateful;
 use crate::wire::nft::message as wire;
 use crate::wire::nft::register::Register;
 use crate::wire::nft::register::Register::{R1, R2, R3, R4};
@@ -58,7 +58,7 @@ impl Encoder<'_> {
                 let data =
                     if data.is_empty() { None } else { Some(self.load_from(after(fields), data)?) };
                 let own = own.map(|own| match own {
-                    Own::Counter => Expr::from(Counter::default()),
+                    Own::Counter => Stateful::from(Counter::default()),
                     Own::Limit(limit) => limit.encode().into(),
                     Own::Connections { count, over } => connections(count, over).into(),
                 });
@@ -113,7 +113,7 @@ impl Encoder<'_> {
                     let op = ByteorderOp::ToNetwork;
                     self.push(Byteorder { sreg: R1, dreg: R1, op, len: 2, size: 2 });
                 }
-                self.push(Exthdr::Write { sreg: R1, span: ExthdrSpan::TCP_MSS });
+                self.push(Exthdr::write(R1, ExthdrSpan::TCP_MSS));
             }
             Part::Notrack => self.push(Notrack),
             Part::FlowAdd(_)

@@ -13,7 +13,7 @@
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_bitwise_attributes`.
 
 use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields};
+use crate::wire::nft::codec::{Codec, Field, up_to};
 use crate::wire::nft::data::Value;
 use crate::wire::nft::register::Register;
 
@@ -58,31 +58,32 @@ impl Bitwise {
 }
 
 impl Codec for Bitwise {
+    const KNOWN: u64 = up_to(NFTA_BITWISE_DATA);
+
     fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_BITWISE_SREG, &self.sreg);
-        out.field(NFTA_BITWISE_DREG, &self.dreg);
-        let shift = match self.op {
+        self.sreg.write(out, NFTA_BITWISE_SREG);
+        self.dreg.write(out, NFTA_BITWISE_DREG);
+        let (op, bits) = match self.op {
             BitwiseOp::MaskXor { mask, xor } => {
-                out.field(NFTA_BITWISE_LEN, &self.len);
-                out.field(NFTA_BITWISE_MASK, &mask);
-                out.field(NFTA_BITWISE_XOR, &xor);
-                return;
+                self.len.write(out, NFTA_BITWISE_LEN);
+                mask.write(out, NFTA_BITWISE_MASK);
+                return xor.write(out, NFTA_BITWISE_XOR);
             }
             BitwiseOp::ShiftLeft(bits) => (NFT_BITWISE_LSHIFT, bits),
             BitwiseOp::ShiftRight(bits) => (NFT_BITWISE_RSHIFT, bits),
         };
-        out.field(NFTA_BITWISE_OP, &shift.0);
-        out.field(NFTA_BITWISE_LEN, &self.len);
-        out.field(NFTA_BITWISE_DATA, &Value::host_u32(shift.1));
+        op.write(out, NFTA_BITWISE_OP);
+        self.len.write(out, NFTA_BITWISE_LEN);
+        Value::host_u32(bits).write(out, NFTA_BITWISE_DATA);
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_BITWISE_DATA)?;
-        let mask = fields.optional(NFTA_BITWISE_MASK)?;
-        let xor = fields.optional(NFTA_BITWISE_XOR)?;
-        let data: Option<Value> = fields.optional(NFTA_BITWISE_DATA)?;
+        let mask = attributes.strict(NFTA_BITWISE_MASK)?;
+        let xor = attributes.strict(NFTA_BITWISE_XOR)?;
+        let data: Option<Value> = attributes.strict(NFTA_BITWISE_DATA)?;
         let bits = || Some(u32::from_ne_bytes(data?.as_slice().try_into().ok()?));
-        let op = match (fields.or_default(NFTA_BITWISE_OP)?, mask, xor) {
+        let op: Option<u32> = attributes.strict(NFTA_BITWISE_OP)?;
+        let op = match (op.unwrap_or(NFT_BITWISE_MASK_XOR), mask, xor) {
             (NFT_BITWISE_MASK_XOR, Some(mask), Some(xor)) if data.is_none() => {
                 BitwiseOp::MaskXor { mask, xor }
             }
@@ -91,9 +92,9 @@ impl Codec for Bitwise {
             _ => return None,
         };
         Some(Self {
-            sreg: fields.required(NFTA_BITWISE_SREG)?,
-            dreg: fields.required(NFTA_BITWISE_DREG)?,
-            len: fields.required(NFTA_BITWISE_LEN)?,
+            sreg: attributes.strict(NFTA_BITWISE_SREG)?,
+            dreg: attributes.strict(NFTA_BITWISE_DREG)?,
+            len: attributes.strict(NFTA_BITWISE_LEN)?,
             op,
         })
     }

@@ -10,15 +10,8 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_byteorder_attributes`.
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields, wire_enum};
+use crate::wire::nft::codec::{attribute_table, wire_enum};
 use crate::wire::nft::register::Register;
-
-const NFTA_BYTEORDER_SREG: u16 = 1;
-const NFTA_BYTEORDER_DREG: u16 = 2;
-const NFTA_BYTEORDER_OP: u16 = 3;
-const NFTA_BYTEORDER_LEN: u16 = 4;
-const NFTA_BYTEORDER_SIZE: u16 = 5;
 
 wire_enum! {
     #[doc(alias = "nft_byteorder_ops")]
@@ -28,33 +21,14 @@ wire_enum! {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Byteorder {
-    pub(crate) sreg: Register,
-    pub(crate) dreg: Register,
-    pub(crate) op: ByteorderOp,
-    pub(crate) len: u32,
-    pub(crate) size: u32,
-}
-
-impl Codec for Byteorder {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_BYTEORDER_SREG, &self.sreg);
-        out.field(NFTA_BYTEORDER_DREG, &self.dreg);
-        out.field(NFTA_BYTEORDER_OP, &self.op);
-        out.field(NFTA_BYTEORDER_LEN, &self.len);
-        out.field(NFTA_BYTEORDER_SIZE, &self.size);
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_BYTEORDER_SIZE)?;
-        Some(Self {
-            sreg: fields.required(NFTA_BYTEORDER_SREG)?,
-            dreg: fields.required(NFTA_BYTEORDER_DREG)?,
-            op: fields.required(NFTA_BYTEORDER_OP)?,
-            len: fields.required(NFTA_BYTEORDER_LEN)?,
-            size: fields.required(NFTA_BYTEORDER_SIZE)?,
-        })
+attribute_table! {
+    #[derive(Copy)]
+    strict struct Byteorder {
+        sreg: Register = 1,
+        dreg: Register = 2,
+        op: ByteorderOp = 3,
+        len: u32 = 4,
+        size: u32 = 5,
     }
 }
 

@@ -8,14 +8,9 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_cmp_attributes`.
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields, wire_enum};
+use crate::wire::nft::codec::{attribute_table, wire_enum};
 use crate::wire::nft::data::Value;
 use crate::wire::nft::register::Register;
-
-const NFTA_CMP_SREG: u16 = 1;
-const NFTA_CMP_OP: u16 = 2;
-const NFTA_CMP_DATA: u16 = 3;
 
 wire_enum! {
     /// Bytes are compared from the first on, so order has a meaning only for big-endian values.
@@ -30,27 +25,12 @@ wire_enum! {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cmp {
-    pub(crate) sreg: Register,
-    pub(crate) op: Comparison,
-    pub(crate) data: Value,
-}
-
-impl Codec for Cmp {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_CMP_SREG, &self.sreg);
-        out.field(NFTA_CMP_OP, &self.op);
-        out.field(NFTA_CMP_DATA, &self.data);
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_CMP_DATA)?;
-        Some(Self {
-            sreg: fields.required(NFTA_CMP_SREG)?,
-            op: fields.required(NFTA_CMP_OP)?,
-            data: fields.required(NFTA_CMP_DATA)?,
-        })
+attribute_table! {
+    #[derive(Copy)]
+    strict struct Cmp {
+        sreg: Register = 1,
+        op: Comparison = 2,
+        data: Value = 3,
     }
 }
 

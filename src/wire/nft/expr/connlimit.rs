@@ -9,11 +9,7 @@
 
 use bitflags::bitflags;
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields, flags_field};
-
-const NFTA_CONNLIMIT_COUNT: u16 = 1;
-const NFTA_CONNLIMIT_FLAGS: u16 = 2;
+use crate::wire::nft::codec::{attribute_table, flags_field};
 
 bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,24 +21,11 @@ bitflags! {
 }
 flags_field!(ConnlimitFlags: u32);
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Connlimit {
-    pub(crate) count: u32,
-    pub(crate) flags: ConnlimitFlags,
-}
-
-impl Codec for Connlimit {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_CONNLIMIT_COUNT, &self.count);
-        out.field(NFTA_CONNLIMIT_FLAGS, &self.flags);
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_CONNLIMIT_FLAGS)?;
-        Some(Self {
-            count: fields.required(NFTA_CONNLIMIT_COUNT)?,
-            flags: fields.or_default(NFTA_CONNLIMIT_FLAGS)?,
-        })
+attribute_table! {
+    #[derive(Copy, Default)]
+    strict struct Connlimit {
+        count: u32 = 1,
+        flags: ConnlimitFlags = 2 or_default,
     }
 }
 

@@ -8,8 +8,8 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_counter_attributes`.
 
-use crate::wire::attribute::{Attribute, Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Field, Fields};
+use crate::wire::attribute::{Attributes, Writer};
+use crate::wire::nft::codec::{Codec, Field, up_to};
 
 const NFTA_COUNTER_BYTES: u16 = 1;
 const NFTA_COUNTER_PACKETS: u16 = 2;
@@ -21,38 +21,23 @@ pub(crate) struct Counter {
     pub(crate) bytes: u64,
 }
 
-impl Counter {
-    /// With both values, zero or not, as an object and a chain want them.
-    pub(crate) fn encode_values(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_COUNTER_BYTES, &self.bytes);
-        out.field(NFTA_COUNTER_PACKETS, &self.packets);
-    }
-}
-
 impl Codec for Counter {
+    const KNOWN: u64 = up_to(NFTA_COUNTER_PAD);
+
     fn encode(&self, out: &mut Writer<'_>) {
+        self.bytes.write(out, NFTA_COUNTER_BYTES);
+        self.packets.write(out, NFTA_COUNTER_PACKETS);
+    }
+
+    fn encode_expression(&self, out: &mut Writer<'_>) {
         if *self != Self::default() {
-            self.encode_values(out);
+            self.encode(out);
         }
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_COUNTER_PAD)?;
-        Some(Self {
-            packets: fields.or_default(NFTA_COUNTER_PACKETS)?,
-            bytes: fields.or_default(NFTA_COUNTER_BYTES)?,
-        })
-    }
-}
-
-/// As a field of a chain: a nest.
-impl Field for Counter {
-    fn read(attribute: Attribute<'_>) -> Option<Self> {
-        Self::decode(attribute.nested())
-    }
-
-    fn write(&self, out: &mut Writer<'_>, kind: u16) {
-        out.nested(kind, |counter| self.encode_values(counter));
+        let value = |kind| attributes.strict::<Option<u64>>(kind).map(Option::unwrap_or_default);
+        Some(Self { packets: value(NFTA_COUNTER_PACKETS)?, bytes: value(NFTA_COUNTER_BYTES)? })
     }
 }
 

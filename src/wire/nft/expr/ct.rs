@@ -11,15 +11,9 @@
 
 use bitflags::bitflags;
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields, wire_enum};
+use crate::wire::nft::codec::{attribute_table, wire_enum};
 use crate::wire::nft::data::Value;
 use crate::wire::nft::register::Register;
-
-const NFTA_CT_DREG: u16 = 1;
-const NFTA_CT_KEY: u16 = 2;
-const NFTA_CT_DIRECTION: u16 = 3;
-const NFTA_CT_SREG: u16 = 4;
 
 wire_enum! {
     #[doc(alias = "nft_ct_keys")]
@@ -113,37 +107,11 @@ wire_enum! {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ct {
-    Load { dreg: Register, key: CtKey, direction: Option<Direction> },
-    Set { sreg: Register, key: CtKey, direction: Option<Direction> },
-}
-
-impl Codec for Ct {
-    fn encode(&self, out: &mut Writer<'_>) {
-        match self {
-            Self::Load { dreg, key, direction } => {
-                out.field(NFTA_CT_KEY, key);
-                out.field(NFTA_CT_DREG, dreg);
-                out.optional(NFTA_CT_DIRECTION, direction.as_ref());
-            }
-            Self::Set { sreg, key, direction } => {
-                out.field(NFTA_CT_KEY, key);
-                out.optional(NFTA_CT_DIRECTION, direction.as_ref());
-                out.field(NFTA_CT_SREG, sreg);
-            }
-        }
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_CT_SREG)?;
-        let key = fields.required(NFTA_CT_KEY)?;
-        let direction = fields.optional(NFTA_CT_DIRECTION)?;
-        match (fields.optional(NFTA_CT_DREG)?, fields.optional(NFTA_CT_SREG)?) {
-            (Some(dreg), None) => Some(Self::Load { dreg, key, direction }),
-            (None, Some(sreg)) => Some(Self::Set { sreg, key, direction }),
-            _ => None,
-        }
+attribute_table! {
+    #[derive(Copy)]
+    enum Ct {
+        Load { key: CtKey = 2, dreg: Register = 1, direction: Option<Direction> = 3 },
+        Set { key: CtKey = 2, direction: Option<Direction> = 3, sreg: Register = 4 },
     }
 }
 

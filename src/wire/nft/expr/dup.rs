@@ -7,31 +7,14 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_dup_attributes`.
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields};
+use crate::wire::nft::codec::attribute_table;
 use crate::wire::nft::register::Register;
 
-const NFTA_DUP_SREG_ADDR: u16 = 1;
-const NFTA_DUP_SREG_DEV: u16 = 2;
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Dup {
-    pub(crate) address: Option<Register>,
-    pub(crate) device: Option<Register>,
-}
-
-impl Codec for Dup {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.optional(NFTA_DUP_SREG_ADDR, self.address.as_ref());
-        out.optional(NFTA_DUP_SREG_DEV, self.device.as_ref());
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_DUP_SREG_DEV)?;
-        Some(Self {
-            address: fields.optional(NFTA_DUP_SREG_ADDR)?,
-            device: fields.optional(NFTA_DUP_SREG_DEV)?,
-        })
+attribute_table! {
+    #[derive(Copy, Default)]
+    strict struct Dup {
+        address: Option<Register> = 1,
+        device: Option<Register> = 2,
     }
 }
 

@@ -19,9 +19,9 @@ use std::time::Duration;
 
 use bitflags::bitflags;
 
-use super::Expr;
+use super::stateful::Stateful;
 use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields, flags_field, wire_enum};
+use crate::wire::nft::codec::{Codec, EitherField, Field, flags_field, up_to, wire_enum};
 use crate::wire::nft::register::Register;
 
 const NFTA_DYNSET_SET_NAME: u16 = 1;
@@ -66,7 +66,7 @@ pub(crate) struct Dynset {
     /// Another timeout than the set's own.
     pub(crate) timeout: Option<Duration>,
     pub(crate) inverted: bool,
-    pub(crate) expressions: Vec<Expr>,
+    pub(crate) expressions: Vec<Stateful>,
 }
 
 impl Dynset {
@@ -92,43 +92,35 @@ impl Dynset {
 }
 
 impl Codec for Dynset {
+    const KNOWN: u64 = up_to(NFTA_DYNSET_EXPRESSIONS);
+
     fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_DYNSET_SREG_KEY, &self.key);
-        out.optional(NFTA_DYNSET_SREG_DATA, self.data.as_ref());
-        out.field(NFTA_DYNSET_OP, &self.op);
-        out.optional(NFTA_DYNSET_TIMEOUT, self.timeout.as_ref());
-        out.field(NFTA_DYNSET_SET_NAME, &self.set);
-        out.optional(NFTA_DYNSET_SET_ID, self.set_id.as_ref());
-        super::encode_one_or_several(
-            &self.expressions,
-            out,
-            NFTA_DYNSET_EXPR,
-            NFTA_DYNSET_EXPRESSIONS,
-        );
+        self.key.write(out, NFTA_DYNSET_SREG_KEY);
+        self.data.write(out, NFTA_DYNSET_SREG_DATA);
+        self.op.write(out, NFTA_DYNSET_OP);
+        self.timeout.write(out, NFTA_DYNSET_TIMEOUT);
+        self.set.write(out, NFTA_DYNSET_SET_NAME);
+        self.set_id.write(out, NFTA_DYNSET_SET_ID);
+        EitherField::write(&self.expressions, out, NFTA_DYNSET_EXPR, NFTA_DYNSET_EXPRESSIONS);
         if !self.flags().is_empty() {
-            out.field(NFTA_DYNSET_FLAGS, &self.flags());
+            self.flags().write(out, NFTA_DYNSET_FLAGS);
         }
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_DYNSET_EXPRESSIONS)?;
         let one = attributes.get(NFTA_DYNSET_EXPR);
         let several = attributes.get(NFTA_DYNSET_EXPRESSIONS);
-        if one.is_some() && several.is_some() {
-            return None;
-        }
-        let flags: DynsetFlags = fields.or_default(NFTA_DYNSET_FLAGS)?;
+        let flags: Option<DynsetFlags> = attributes.strict(NFTA_DYNSET_FLAGS)?;
+        let timeout: Option<Duration> = attributes.strict(NFTA_DYNSET_TIMEOUT)?;
         Some(Self {
-            op: fields.required(NFTA_DYNSET_OP)?,
-            set: fields.required(NFTA_DYNSET_SET_NAME)?,
-            set_id: fields.optional(NFTA_DYNSET_SET_ID)?,
-            key: fields.required(NFTA_DYNSET_SREG_KEY)?,
-            data: fields.optional(NFTA_DYNSET_SREG_DATA)?,
-            timeout: fields
-                .optional(NFTA_DYNSET_TIMEOUT)?
-                .filter(|timeout: &Duration| !timeout.is_zero()),
-            inverted: flags.contains(DynsetFlags::INVERTED),
-            expressions: super::decode_one_or_several(one, several),
+            op: attributes.strict(NFTA_DYNSET_OP)?,
+            set: attributes.strict(NFTA_DYNSET_SET_NAME)?,
+            set_id: attributes.strict(NFTA_DYNSET_SET_ID)?,
+            key: attributes.strict(NFTA_DYNSET_SREG_KEY)?,
+            data: attributes.strict(NFTA_DYNSET_SREG_DATA)?,
+            timeout: timeout.filter(|timeout| !timeout.is_zero()),
+            inverted: flags.is_some_and(|flags| flags.contains(DynsetFlags::INVERTED)),
+            expressions: EitherField::read(one, several)?,
         })
     }
 }

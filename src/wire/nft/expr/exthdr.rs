@@ -15,21 +15,14 @@
 
 use bitflags::bitflags;
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields, flags_field, wire_enum};
+use crate::wire::nft::codec::{attribute_table, flags_field, wire_enum};
 use crate::wire::nft::register::Register;
-
-const NFTA_EXTHDR_DREG: u16 = 1;
-const NFTA_EXTHDR_TYPE: u16 = 2;
-const NFTA_EXTHDR_OFFSET: u16 = 3;
-const NFTA_EXTHDR_LEN: u16 = 4;
-const NFTA_EXTHDR_FLAGS: u16 = 5;
-const NFTA_EXTHDR_OP: u16 = 6;
-const NFTA_EXTHDR_SREG: u16 = 7;
 
 wire_enum! {
     #[doc(alias = "nft_exthdr_op")]
+    #[derive(Default)]
     ExthdrOp: u32 {
+        #[default]
         Ipv6Header = 0,
         TcpOption = 1,
         Ipv4Option = 2,
@@ -47,81 +40,49 @@ bitflags! {
 }
 flags_field!(ExthdrFlags: u32);
 
-/// Which bytes of which header or option.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ExthdrSpan {
-    pub(crate) op: ExthdrOp,
-    pub(crate) kind: u8,
-    pub(crate) offset: u32,
-    pub(crate) len: u32,
+attribute_table! {
+    /// The position of bytes in a header or option.
+    #[derive(Copy)]
+    strict struct ExthdrSpan {
+        kind: u8 = 2,
+        offset: u32 = 3 or_default,
+        len: u32 = 4 or_default,
+        op: ExthdrOp = 6 or_default,
+    }
 }
 
 impl ExthdrSpan {
-    /// The TCP option that tells the largest segment.
+    /// The maximum segment size in the TCP option of that name.
     pub(crate) const TCP_MSS: Self = Self { op: ExthdrOp::TcpOption, kind: 2, offset: 2, len: 2 };
+}
 
-    fn encode(self, out: &mut Writer<'_>) {
-        out.field(NFTA_EXTHDR_TYPE, &self.kind);
-        out.field(NFTA_EXTHDR_OFFSET, &self.offset);
-        out.field(NFTA_EXTHDR_LEN, &self.len);
-        out.field(NFTA_EXTHDR_OP, &self.op);
+attribute_table! {
+    #[derive(Copy)]
+    enum Exthdr {
+        /// Overwrites the option with padding. The kernel lists the zeros, `nft` does not send them.
+        Strip {
+            kind: u8 = 2,
+            offset: u32 = 3 unless_default,
+            len: u32 = 4 unless_default,
+            op: ExthdrOp = 6 or_default,
+            flags: ExthdrFlags = 5 unless_default,
+        },
+        Load {
+            dreg: Register = 1,
+            span: ExthdrSpan = inline,
+            flags: ExthdrFlags = 5 or_default,
+        },
+        Write {
+            sreg: Register = 7,
+            span: ExthdrSpan = inline,
+            flags: ExthdrFlags = 5 unless_default,
+        },
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exthdr {
-    Load {
-        dreg: Register,
-        span: ExthdrSpan,
-        flags: ExthdrFlags,
-    },
-    Write {
-        sreg: Register,
-        span: ExthdrSpan,
-    },
-    /// Overwrites the option with padding.
-    Strip {
-        op: ExthdrOp,
-        kind: u8,
-    },
-}
-
-impl Codec for Exthdr {
-    fn encode(&self, out: &mut Writer<'_>) {
-        match self {
-            Self::Load { dreg, span, flags } => {
-                out.field(NFTA_EXTHDR_DREG, dreg);
-                span.encode(out);
-                out.field(NFTA_EXTHDR_FLAGS, flags);
-            }
-            Self::Write { sreg, span } => {
-                out.field(NFTA_EXTHDR_SREG, sreg);
-                span.encode(out);
-            }
-            Self::Strip { op, kind } => {
-                out.field(NFTA_EXTHDR_TYPE, kind);
-                out.field(NFTA_EXTHDR_OP, op);
-            }
-        }
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_EXTHDR_SREG)?;
-        let flags: ExthdrFlags = fields.or_default(NFTA_EXTHDR_FLAGS)?;
-        let span = ExthdrSpan {
-            op: fields.optional(NFTA_EXTHDR_OP)?.unwrap_or(ExthdrOp::Ipv6Header),
-            kind: fields.required(NFTA_EXTHDR_TYPE)?,
-            offset: fields.or_default(NFTA_EXTHDR_OFFSET)?,
-            len: fields.or_default(NFTA_EXTHDR_LEN)?,
-        };
-        match (fields.optional(NFTA_EXTHDR_DREG)?, fields.optional(NFTA_EXTHDR_SREG)?) {
-            (Some(dreg), None) => Some(Self::Load { dreg, span, flags }),
-            (None, Some(sreg)) if flags.is_empty() => Some(Self::Write { sreg, span }),
-            (None, None) if flags.is_empty() && (span.offset, span.len) == (0, 0) => {
-                Some(Self::Strip { op: span.op, kind: span.kind })
-            }
-            _ => None,
-        }
+impl Exthdr {
+    pub(crate) fn write(sreg: Register, span: ExthdrSpan) -> Self {
+        Self::Write { sreg, span, flags: ExthdrFlags::empty() }
     }
 }
 
@@ -154,12 +115,18 @@ mod tests {
         // tools/nft-bytes 'add table ip t' 'add chain ip t c' \
         //   'add rule ip t c tcp option maxseg size set 1400'
         expression(
-            Exthdr::Write { sreg: R1, span: ExthdrSpan::TCP_MSS },
+            Exthdr::write(R1, ExthdrSpan::TCP_MSS),
             "3c000180 0b000100 65787468 64720000 2c000280 08000700 00000001 05000200 02000000
              08000300 00000002 08000400 00000002 08000600 00000001",
         );
         // The same with: reset tcp option sack-permitted
-        let strip = Exthdr::Strip { op: ExthdrOp::TcpOption, kind: 4 };
+        let strip = Exthdr::Strip {
+            kind: 4,
+            offset: 0,
+            len: 0,
+            op: ExthdrOp::TcpOption,
+            flags: ExthdrFlags::empty(),
+        };
         expression(
             strip,
             "24000180 0b000100 65787468 64720000 14000280 05000200 04000000 08000600 00000001",

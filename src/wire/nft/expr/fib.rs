@@ -10,13 +10,8 @@
 
 use bitflags::bitflags;
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields, flags_field, wire_enum};
+use crate::wire::nft::codec::{attribute_table, flags_field, wire_enum};
 use crate::wire::nft::register::Register;
-
-const NFTA_FIB_DREG: u16 = 1;
-const NFTA_FIB_RESULT: u16 = 2;
-const NFTA_FIB_FLAGS: u16 = 3;
 
 wire_enum! {
     #[doc(alias = "nft_fib_result")]
@@ -44,27 +39,12 @@ bitflags! {
 }
 flags_field!(FibFlags: u32);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Fib {
-    pub(crate) dreg: Register,
-    pub(crate) result: FibResult,
-    pub(crate) flags: FibFlags,
-}
-
-impl Codec for Fib {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_FIB_FLAGS, &self.flags);
-        out.field(NFTA_FIB_RESULT, &self.result);
-        out.field(NFTA_FIB_DREG, &self.dreg);
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_FIB_FLAGS)?;
-        Some(Self {
-            dreg: fields.required(NFTA_FIB_DREG)?,
-            result: fields.required(NFTA_FIB_RESULT)?,
-            flags: fields.required(NFTA_FIB_FLAGS)?,
-        })
+attribute_table! {
+    #[derive(Copy)]
+    strict struct Fib {
+        flags: FibFlags = 3,
+        result: FibResult = 2,
+        dreg: Register = 1,
     }
 }
 

@@ -7,24 +7,11 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_offload_attributes`.
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields};
+use crate::wire::nft::codec::attribute_table;
 
-const NFTA_FLOW_TABLE_NAME: u16 = 1;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FlowOffload {
-    pub(crate) flowtable: String,
-}
-
-impl Codec for FlowOffload {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_FLOW_TABLE_NAME, &self.flowtable);
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_FLOW_TABLE_NAME)?;
-        Some(Self { flowtable: fields.required(NFTA_FLOW_TABLE_NAME)? })
+attribute_table! {
+    strict struct FlowOffload {
+        flowtable: String = 1,
     }
 }
 

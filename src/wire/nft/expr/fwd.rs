@@ -8,36 +8,16 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_fwd_attributes`.
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields};
+use crate::wire::nft::codec::attribute_table;
 use crate::wire::nft::message::Family;
 use crate::wire::nft::register::Register;
 
-const NFTA_FWD_SREG_DEV: u16 = 1;
-const NFTA_FWD_SREG_ADDR: u16 = 2;
-const NFTA_FWD_NFPROTO: u16 = 3;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Fwd {
-    pub(crate) device: Register,
-    pub(crate) address: Option<Register>,
-    pub(crate) family: Option<Family>,
-}
-
-impl Codec for Fwd {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_FWD_SREG_DEV, &self.device);
-        out.optional(NFTA_FWD_SREG_ADDR, self.address.as_ref());
-        out.optional(NFTA_FWD_NFPROTO, self.family.as_ref());
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_FWD_NFPROTO)?;
-        Some(Self {
-            device: fields.required(NFTA_FWD_SREG_DEV)?,
-            address: fields.optional(NFTA_FWD_SREG_ADDR)?,
-            family: fields.optional(NFTA_FWD_NFPROTO)?,
-        })
+attribute_table! {
+    #[derive(Copy)]
+    strict struct Fwd {
+        device: Register = 1,
+        address: Option<Register> = 2,
+        family: Option<Family> = 3,
     }
 }
 

@@ -7,18 +7,15 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_immediate_attributes`.
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields};
+use crate::wire::nft::codec::attribute_table;
 use crate::wire::nft::data::{Data, Value, Verdict};
 use crate::wire::nft::register::Register;
 
-const NFTA_IMMEDIATE_DREG: u16 = 1;
-const NFTA_IMMEDIATE_DATA: u16 = 2;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Immediate {
-    pub(crate) dreg: Register,
-    pub(crate) data: Data,
+attribute_table! {
+    strict struct Immediate {
+        dreg: Register = 1,
+        data: Data = 2,
+    }
 }
 
 impl Immediate {
@@ -28,21 +25,6 @@ impl Immediate {
 
     pub(crate) fn value(dreg: Register, value: impl Into<Value>) -> Self {
         Self { dreg, data: Data::Value(value.into()) }
-    }
-}
-
-impl Codec for Immediate {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_IMMEDIATE_DREG, &self.dreg);
-        out.field(NFTA_IMMEDIATE_DATA, &self.data);
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_IMMEDIATE_DATA)?;
-        Some(Self {
-            dreg: fields.required(NFTA_IMMEDIATE_DREG)?,
-            data: fields.required(NFTA_IMMEDIATE_DATA)?,
-        })
     }
 }
 

@@ -13,19 +13,13 @@
 
 use bitflags::bitflags;
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields, flags_field, wire_enum};
-
-const NFTA_LIMIT_RATE: u16 = 1;
-const NFTA_LIMIT_UNIT: u16 = 2;
-const NFTA_LIMIT_BURST: u16 = 3;
-const NFTA_LIMIT_TYPE: u16 = 4;
-const NFTA_LIMIT_FLAGS: u16 = 5;
-const NFTA_LIMIT_PAD: u16 = 6;
+use crate::wire::nft::codec::{attribute_table, flags_field, wire_enum};
 
 wire_enum! {
     #[doc(alias = "nft_limit_type")]
+    #[derive(Default)]
     LimitType: u32 {
+        #[default]
         Packets = 0,
         Bytes = 1,
     }
@@ -41,41 +35,22 @@ bitflags! {
 }
 flags_field!(LimitFlags: u32);
 
-/// So many packets or bytes each so many seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limit {
-    pub(crate) rate: u64,
-    pub(crate) seconds: u64,
-    pub(crate) burst: u32,
-    pub(crate) kind: LimitType,
-    pub(crate) flags: LimitFlags,
+attribute_table! {
+    /// So many packets or bytes each so many seconds.
+    #[derive(Copy)]
+    strict struct Limit {
+        rate: u64 = 1,
+        seconds: u64 = 2,
+        burst: u32 = 3 or_default,
+        kind: LimitType = 4 or_default,
+        flags: LimitFlags = 5 or_default,
+    } padding 6
 }
 
 impl Default for Limit {
     fn default() -> Self {
         let (kind, flags) = (LimitType::Packets, LimitFlags::empty());
         Self { rate: 0, seconds: 1, burst: 0, kind, flags }
-    }
-}
-
-impl Codec for Limit {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_LIMIT_RATE, &self.rate);
-        out.field(NFTA_LIMIT_UNIT, &self.seconds);
-        out.field(NFTA_LIMIT_BURST, &self.burst);
-        out.field(NFTA_LIMIT_TYPE, &self.kind);
-        out.field(NFTA_LIMIT_FLAGS, &self.flags);
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_LIMIT_PAD)?;
-        Some(Self {
-            rate: fields.required(NFTA_LIMIT_RATE)?,
-            seconds: fields.required(NFTA_LIMIT_UNIT)?,
-            burst: fields.or_default(NFTA_LIMIT_BURST)?,
-            kind: fields.optional(NFTA_LIMIT_TYPE)?.unwrap_or(LimitType::Packets),
-            flags: fields.or_default(NFTA_LIMIT_FLAGS)?,
-        })
     }
 }
 

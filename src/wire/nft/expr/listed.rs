@@ -1,9 +1,11 @@
-//! What the kernel makes of an expression: it fills in what was left out, and forgets the numbers that
-//! hold only in a batch. So what was sent and what is listed can be compared.
+//! Expressions as the kernel lists them, to compare a sent rule with a listed one.
+//!
+//! The kernel fills in defaults, and drops the numbers that are valid only in a batch.
 //!
 //! Source: the `init` and `dump` of each expression in `net/netfilter/nft_*.c`; seen on Linux 6.18.
 
 use super::Expr;
+use super::counter::Counter;
 use super::dynset::Dynset;
 use super::limit::{Limit, LimitType};
 use super::log::{Log, LogLevel};
@@ -11,14 +13,17 @@ use super::lookup::Lookup;
 use super::masq::Masq;
 use super::nat::{Nat, NatFlags};
 use super::objref::Objref;
+use super::quota::Quota;
 use super::redir::Redir;
+use super::stateful::Stateful;
 use crate::wire::nft::register::Register;
 
 #[doc(alias = "NFT_LIMIT_PKT_BURST_DEFAULT")]
 const DEFAULT_BURST: u32 = 5;
 
 impl Expr {
-    /// As the kernel will list it, but for names that it chooses and for what it counts.
+    /// Returns the expression as the kernel will list it, except for names that the kernel chooses and
+    /// for counts.
     pub(crate) fn into_listed(self) -> Self {
         match self {
             Self::Dynset(dynset) => listed_dynset(dynset).into(),
@@ -36,8 +41,26 @@ impl Expr {
     }
 }
 
+impl Stateful {
+    fn into_listed(self) -> Self {
+        match self {
+            Self::Limit(limit) => listed_limit(limit).into(),
+            same => same,
+        }
+    }
+
+    /// Resets what the kernel has counted.
+    pub(crate) fn without_counts(self) -> Self {
+        match self {
+            Self::Counter(_) => Counter::default().into(),
+            Self::Quota(quota) => Quota { consumed: 0, ..quota }.into(),
+            same => same,
+        }
+    }
+}
+
 fn listed_dynset(dynset: Dynset) -> Dynset {
-    let expressions = dynset.expressions.into_iter().map(Expr::into_listed).collect();
+    let expressions = dynset.expressions.into_iter().map(Stateful::into_listed).collect();
     Dynset { set_id: None, expressions, ..dynset }
 }
 

@@ -13,15 +13,7 @@
 
 use bitflags::bitflags;
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields, flags_field, wire_enum};
-
-const NFTA_LOG_GROUP: u16 = 1;
-const NFTA_LOG_PREFIX: u16 = 2;
-const NFTA_LOG_SNAPLEN: u16 = 3;
-const NFTA_LOG_QTHRESHOLD: u16 = 4;
-const NFTA_LOG_LEVEL: u16 = 5;
-const NFTA_LOG_FLAGS: u16 = 6;
+use crate::wire::nft::codec::{attribute_table, flags_field, wire_enum};
 
 wire_enum! {
     #[doc(alias = "nft_log_level")]
@@ -52,38 +44,15 @@ bitflags! {
 }
 flags_field!(LogFlags: u32);
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Log {
-    pub(crate) prefix: Option<String>,
-    pub(crate) group: Option<u16>,
-    pub(crate) snaplen: Option<u32>,
-    pub(crate) queue_threshold: Option<u16>,
-    pub(crate) level: Option<LogLevel>,
-    pub(crate) flags: LogFlags,
-}
-
-impl Codec for Log {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.optional(NFTA_LOG_PREFIX, self.prefix.as_ref());
-        out.optional(NFTA_LOG_GROUP, self.group.as_ref());
-        out.optional(NFTA_LOG_SNAPLEN, self.snaplen.as_ref());
-        out.optional(NFTA_LOG_QTHRESHOLD, self.queue_threshold.as_ref());
-        out.optional(NFTA_LOG_LEVEL, self.level.as_ref());
-        if !self.flags.is_empty() {
-            out.field(NFTA_LOG_FLAGS, &self.flags);
-        }
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_LOG_FLAGS)?;
-        Some(Self {
-            prefix: fields.optional(NFTA_LOG_PREFIX)?,
-            group: fields.optional(NFTA_LOG_GROUP)?,
-            snaplen: fields.optional(NFTA_LOG_SNAPLEN)?,
-            queue_threshold: fields.optional(NFTA_LOG_QTHRESHOLD)?,
-            level: fields.optional(NFTA_LOG_LEVEL)?,
-            flags: fields.or_default(NFTA_LOG_FLAGS)?,
-        })
+attribute_table! {
+    #[derive(Default)]
+    strict struct Log {
+        prefix: Option<String> = 2,
+        group: Option<u16> = 1,
+        snaplen: Option<u32> = 3,
+        queue_threshold: Option<u16> = 4,
+        level: Option<LogLevel> = 5,
+        flags: LogFlags = 6 unless_default,
     }
 }
 

@@ -12,15 +12,8 @@
 
 use bitflags::bitflags;
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields, flags_field};
+use crate::wire::nft::codec::{attribute_table, flags_field};
 use crate::wire::nft::register::Register;
-
-const NFTA_LOOKUP_SET: u16 = 1;
-const NFTA_LOOKUP_SREG: u16 = 2;
-const NFTA_LOOKUP_DREG: u16 = 3;
-const NFTA_LOOKUP_SET_ID: u16 = 4;
-const NFTA_LOOKUP_FLAGS: u16 = 5;
 
 bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,14 +25,15 @@ bitflags! {
 }
 flags_field!(LookupFlags: u32);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Lookup {
-    pub(crate) sreg: Register,
-    pub(crate) dreg: Option<Register>,
-    pub(crate) set: String,
-    /// Needed for a set of the same batch that has no name of its own yet.
-    pub(crate) set_id: Option<u32>,
-    pub(crate) flags: LookupFlags,
+attribute_table! {
+    strict struct Lookup {
+        sreg: Register = 2,
+        dreg: Option<Register> = 3,
+        set: String = 1,
+        /// Needed for a set of the same batch that has no name of its own yet.
+        set_id: Option<u32> = 4,
+        flags: LookupFlags = 5 unless_default,
+    }
 }
 
 impl Lookup {
@@ -52,29 +46,6 @@ impl Lookup {
     /// The data that the map has for the register; the verdict itself, into [`Register::Verdict`].
     pub(crate) fn map(sreg: Register, dreg: Register, map: &str) -> Self {
         Self { dreg: Some(dreg), ..Self::is_in(sreg, map) }
-    }
-}
-
-impl Codec for Lookup {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_LOOKUP_SREG, &self.sreg);
-        out.optional(NFTA_LOOKUP_DREG, self.dreg.as_ref());
-        out.field(NFTA_LOOKUP_SET, &self.set);
-        out.optional(NFTA_LOOKUP_SET_ID, self.set_id.as_ref());
-        if !self.flags.is_empty() {
-            out.field(NFTA_LOOKUP_FLAGS, &self.flags);
-        }
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_LOOKUP_FLAGS)?;
-        Some(Self {
-            sreg: fields.required(NFTA_LOOKUP_SREG)?,
-            dreg: fields.optional(NFTA_LOOKUP_DREG)?,
-            set: fields.required(NFTA_LOOKUP_SET)?,
-            set_id: fields.optional(NFTA_LOOKUP_SET_ID)?,
-            flags: fields.or_default(NFTA_LOOKUP_FLAGS)?,
-        })
     }
 }
 

@@ -9,37 +9,15 @@
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_masq_attributes`.
 
 use super::nat::NatFlags;
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields};
+use crate::wire::nft::codec::attribute_table;
 use crate::wire::nft::register::Register;
 
-const NFTA_MASQ_FLAGS: u16 = 1;
-const NFTA_MASQ_REG_PROTO_MIN: u16 = 2;
-const NFTA_MASQ_REG_PROTO_MAX: u16 = 3;
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Masq {
-    pub(crate) flags: NatFlags,
-    pub(crate) port_min: Option<Register>,
-    pub(crate) port_max: Option<Register>,
-}
-
-impl Codec for Masq {
-    fn encode(&self, out: &mut Writer<'_>) {
-        if !self.flags.is_empty() {
-            out.field(NFTA_MASQ_FLAGS, &self.flags);
-        }
-        out.optional(NFTA_MASQ_REG_PROTO_MIN, self.port_min.as_ref());
-        out.optional(NFTA_MASQ_REG_PROTO_MAX, self.port_max.as_ref());
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_MASQ_REG_PROTO_MAX)?;
-        Some(Self {
-            flags: fields.or_default(NFTA_MASQ_FLAGS)?,
-            port_min: fields.optional(NFTA_MASQ_REG_PROTO_MIN)?,
-            port_max: fields.optional(NFTA_MASQ_REG_PROTO_MAX)?,
-        })
+attribute_table! {
+    #[derive(Copy, Default)]
+    strict struct Masq {
+        flags: NatFlags = 1 unless_default,
+        port_min: Option<Register> = 2,
+        port_max: Option<Register> = 3,
     }
 }
 

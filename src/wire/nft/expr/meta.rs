@@ -8,13 +8,8 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_meta_attributes`, `nft_meta_keys`.
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields, wire_enum};
+use crate::wire::nft::codec::{attribute_table, wire_enum};
 use crate::wire::nft::register::Register;
-
-const NFTA_META_DREG: u16 = 1;
-const NFTA_META_KEY: u16 = 2;
-const NFTA_META_SREG: u16 = 3;
 
 wire_enum! {
     #[doc(alias = "nft_meta_keys")]
@@ -58,34 +53,11 @@ wire_enum! {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Meta {
-    Load { dreg: Register, key: MetaKey },
-    Set { sreg: Register, key: MetaKey },
-}
-
-impl Codec for Meta {
-    fn encode(&self, out: &mut Writer<'_>) {
-        match self {
-            Self::Load { dreg, key } => {
-                out.field(NFTA_META_KEY, key);
-                out.field(NFTA_META_DREG, dreg);
-            }
-            Self::Set { sreg, key } => {
-                out.field(NFTA_META_KEY, key);
-                out.field(NFTA_META_SREG, sreg);
-            }
-        }
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_META_SREG)?;
-        let key = fields.required(NFTA_META_KEY)?;
-        match (fields.optional(NFTA_META_DREG)?, fields.optional(NFTA_META_SREG)?) {
-            (Some(dreg), None) => Some(Self::Load { dreg, key }),
-            (None, Some(sreg)) => Some(Self::Set { sreg, key }),
-            _ => None,
-        }
+attribute_table! {
+    #[derive(Copy)]
+    enum Meta {
+        Load { key: MetaKey = 2, dreg: Register = 1 },
+        Set { key: MetaKey = 2, sreg: Register = 3 },
     }
 }
 

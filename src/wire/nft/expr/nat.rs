@@ -14,18 +14,9 @@
 
 use bitflags::bitflags;
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields, flags_field, wire_enum};
+use crate::wire::nft::codec::{attribute_table, flags_field, wire_enum};
 use crate::wire::nft::message::Family;
 use crate::wire::nft::register::Register;
-
-const NFTA_NAT_TYPE: u16 = 1;
-const NFTA_NAT_FAMILY: u16 = 2;
-const NFTA_NAT_REG_ADDR_MIN: u16 = 3;
-const NFTA_NAT_REG_ADDR_MAX: u16 = 4;
-const NFTA_NAT_REG_PROTO_MIN: u16 = 5;
-const NFTA_NAT_REG_PROTO_MAX: u16 = 6;
-const NFTA_NAT_FLAGS: u16 = 7;
 
 wire_enum! {
     #[doc(alias = "nft_nat_types")]
@@ -55,15 +46,17 @@ bitflags! {
 }
 flags_field!(NatFlags: u32);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Nat {
-    pub(crate) kind: NatType,
-    pub(crate) family: Family,
-    pub(crate) address_min: Option<Register>,
-    pub(crate) address_max: Option<Register>,
-    pub(crate) port_min: Option<Register>,
-    pub(crate) port_max: Option<Register>,
-    pub(crate) flags: NatFlags,
+attribute_table! {
+    #[derive(Copy)]
+    strict struct Nat {
+        kind: NatType = 1,
+        family: Family = 2,
+        address_min: Option<Register> = 3,
+        address_max: Option<Register> = 4,
+        port_min: Option<Register> = 5,
+        port_max: Option<Register> = 6,
+        flags: NatFlags = 7 unless_default,
+    }
 }
 
 impl Nat {
@@ -78,33 +71,6 @@ impl Nat {
             port_max: None,
             flags: NatFlags::empty(),
         }
-    }
-}
-
-impl Codec for Nat {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_NAT_TYPE, &self.kind);
-        out.field(NFTA_NAT_FAMILY, &self.family);
-        out.optional(NFTA_NAT_REG_ADDR_MIN, self.address_min.as_ref());
-        out.optional(NFTA_NAT_REG_ADDR_MAX, self.address_max.as_ref());
-        out.optional(NFTA_NAT_REG_PROTO_MIN, self.port_min.as_ref());
-        out.optional(NFTA_NAT_REG_PROTO_MAX, self.port_max.as_ref());
-        if !self.flags.is_empty() {
-            out.field(NFTA_NAT_FLAGS, &self.flags);
-        }
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_NAT_FLAGS)?;
-        Some(Self {
-            kind: fields.required(NFTA_NAT_TYPE)?,
-            family: fields.required(NFTA_NAT_FAMILY)?,
-            address_min: fields.optional(NFTA_NAT_REG_ADDR_MIN)?,
-            address_max: fields.optional(NFTA_NAT_REG_ADDR_MAX)?,
-            port_min: fields.optional(NFTA_NAT_REG_PROTO_MIN)?,
-            port_max: fields.optional(NFTA_NAT_REG_PROTO_MAX)?,
-            flags: fields.or_default(NFTA_NAT_FLAGS)?,
-        })
     }
 }
 

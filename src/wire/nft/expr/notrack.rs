@@ -3,16 +3,18 @@
 //! Source: `net/netfilter/nft_ct.c`.
 
 use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields};
+use crate::wire::nft::codec::Codec;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Notrack;
 
 impl Codec for Notrack {
+    const KNOWN: u64 = 0;
+
     fn encode(&self, _: &mut Writer<'_>) {}
 
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        Fields::up_to(attributes, 0).map(|_| Self)
+    fn decode(_: Attributes<'_>) -> Option<Self> {
+        Some(Self)
     }
 }
 

@@ -9,14 +9,8 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_ng_attributes`.
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields, wire_enum};
+use crate::wire::nft::codec::{attribute_table, wire_enum};
 use crate::wire::nft::register::Register;
-
-const NFTA_NG_DREG: u16 = 1;
-const NFTA_NG_MODULUS: u16 = 2;
-const NFTA_NG_TYPE: u16 = 3;
-const NFTA_NG_OFFSET: u16 = 4;
 
 wire_enum! {
     #[doc(alias = "nft_ng_types")]
@@ -26,30 +20,13 @@ wire_enum! {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Numgen {
-    pub(crate) dreg: Register,
-    pub(crate) kind: NumgenType,
-    pub(crate) modulus: u32,
-    pub(crate) offset: u32,
-}
-
-impl Codec for Numgen {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_NG_DREG, &self.dreg);
-        out.field(NFTA_NG_MODULUS, &self.modulus);
-        out.field(NFTA_NG_TYPE, &self.kind);
-        out.field(NFTA_NG_OFFSET, &self.offset);
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_NG_OFFSET)?;
-        Some(Self {
-            dreg: fields.required(NFTA_NG_DREG)?,
-            kind: fields.required(NFTA_NG_TYPE)?,
-            modulus: fields.required(NFTA_NG_MODULUS)?,
-            offset: fields.or_default(NFTA_NG_OFFSET)?,
-        })
+attribute_table! {
+    #[derive(Copy)]
+    strict struct Numgen {
+        dreg: Register = 1,
+        modulus: u32 = 2,
+        kind: NumgenType = 3,
+        offset: u32 = 4 or_default,
     }
 }
 

@@ -12,52 +12,14 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_objref_attributes`.
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields};
+use crate::wire::nft::codec::attribute_table;
 use crate::wire::nft::object::ObjectType;
 use crate::wire::nft::register::Register;
 
-const NFTA_OBJREF_IMM_TYPE: u16 = 1;
-const NFTA_OBJREF_IMM_NAME: u16 = 2;
-const NFTA_OBJREF_SET_SREG: u16 = 3;
-const NFTA_OBJREF_SET_NAME: u16 = 4;
-const NFTA_OBJREF_SET_ID: u16 = 5;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Objref {
-    Named { kind: ObjectType, name: String },
-    Map { sreg: Register, map: String, map_id: Option<u32> },
-}
-
-impl Codec for Objref {
-    fn encode(&self, out: &mut Writer<'_>) {
-        match self {
-            Self::Named { kind, name } => {
-                out.field(NFTA_OBJREF_IMM_TYPE, kind);
-                out.bytes(NFTA_OBJREF_IMM_NAME, name.as_bytes());
-            }
-            Self::Map { sreg, map, map_id } => {
-                out.field(NFTA_OBJREF_SET_SREG, sreg);
-                out.bytes(NFTA_OBJREF_SET_NAME, map.as_bytes());
-                out.optional(NFTA_OBJREF_SET_ID, map_id.as_ref());
-            }
-        }
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_OBJREF_SET_ID)?;
-        let kind = fields.optional(NFTA_OBJREF_IMM_TYPE)?;
-        let name = fields.optional(NFTA_OBJREF_IMM_NAME)?;
-        let sreg = fields.optional(NFTA_OBJREF_SET_SREG)?;
-        let map = fields.optional(NFTA_OBJREF_SET_NAME)?;
-        let map_id = fields.optional(NFTA_OBJREF_SET_ID)?;
-        match (kind, name, sreg, map) {
-            (Some(kind), Some(name), None, None) if map_id.is_none() => {
-                Some(Self::Named { kind, name })
-            }
-            (None, None, Some(sreg), Some(map)) => Some(Self::Map { sreg, map, map_id }),
-            _ => None,
-        }
+attribute_table! {
+    enum Objref {
+        Named { kind: ObjectType = 1, name: String = 2 without_nul },
+        Map { sreg: Register = 3, map: String = 4 without_nul, map_id: Option<u32> = 5 },
     }
 }
 

@@ -15,18 +15,8 @@
 
 use bitflags::bitflags;
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields, flags_field, wire_enum};
+use crate::wire::nft::codec::{attribute_table, flags_field, wire_enum};
 use crate::wire::nft::register::Register;
-
-const NFTA_PAYLOAD_DREG: u16 = 1;
-const NFTA_PAYLOAD_BASE: u16 = 2;
-const NFTA_PAYLOAD_OFFSET: u16 = 3;
-const NFTA_PAYLOAD_LEN: u16 = 4;
-const NFTA_PAYLOAD_SREG: u16 = 5;
-const NFTA_PAYLOAD_CSUM_TYPE: u16 = 6;
-const NFTA_PAYLOAD_CSUM_OFFSET: u16 = 7;
-const NFTA_PAYLOAD_CSUM_FLAGS: u16 = 8;
 
 wire_enum! {
     /// Where the offset counts from.
@@ -42,7 +32,9 @@ wire_enum! {
 
 wire_enum! {
     #[doc(alias = "nft_payload_csum_types")]
+    #[derive(Default)]
     ChecksumType: u32 {
+        #[default]
         None = 0,
         Internet = 1,
         Sctp = 2,
@@ -59,83 +51,33 @@ bitflags! {
 }
 flags_field!(ChecksumFlags: u32);
 
-/// Which bytes of the packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) base: PayloadBase,
-    pub(crate) offset: u32,
-    pub(crate) len: u32,
+attribute_table! {
+    /// The position of bytes in the packet.
+    #[derive(Copy)]
+    strict struct Span {
+        base: PayloadBase = 2,
+        offset: u32 = 3,
+        len: u32 = 4,
+    }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Payload {
-    Load {
-        dreg: Register,
-        span: Span,
-    },
-    Write {
-        sreg: Register,
-        span: Span,
-        checksum: ChecksumType,
-        checksum_offset: u32,
-        checksum_flags: ChecksumFlags,
-    },
+attribute_table! {
+    #[derive(Copy)]
+    enum Payload {
+        Load { dreg: Register = 1, span: Span = inline },
+        Write {
+            sreg: Register = 5,
+            span: Span = inline,
+            checksum: ChecksumType = 6 or_default,
+            checksum_offset: u32 = 7 or_default,
+            checksum_flags: ChecksumFlags = 8 unless_default,
+        },
+    }
 }
 
 impl Payload {
     pub(crate) fn load(dreg: Register, base: PayloadBase, offset: u32, len: u32) -> Self {
         Self::Load { dreg, span: Span { base, offset, len } }
-    }
-}
-
-impl Span {
-    fn encode(self, out: &mut Writer<'_>) {
-        out.field(NFTA_PAYLOAD_BASE, &self.base);
-        out.field(NFTA_PAYLOAD_OFFSET, &self.offset);
-        out.field(NFTA_PAYLOAD_LEN, &self.len);
-    }
-}
-
-impl Codec for Payload {
-    fn encode(&self, out: &mut Writer<'_>) {
-        match self {
-            Self::Load { dreg, span } => {
-                out.field(NFTA_PAYLOAD_DREG, dreg);
-                span.encode(out);
-            }
-            Self::Write { sreg, span, checksum, checksum_offset, checksum_flags } => {
-                out.field(NFTA_PAYLOAD_SREG, sreg);
-                span.encode(out);
-                out.field(NFTA_PAYLOAD_CSUM_TYPE, checksum);
-                out.field(NFTA_PAYLOAD_CSUM_OFFSET, checksum_offset);
-                if !checksum_flags.is_empty() {
-                    out.field(NFTA_PAYLOAD_CSUM_FLAGS, checksum_flags);
-                }
-            }
-        }
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_PAYLOAD_CSUM_FLAGS)?;
-        let span = Span {
-            base: fields.required(NFTA_PAYLOAD_BASE)?,
-            offset: fields.required(NFTA_PAYLOAD_OFFSET)?,
-            len: fields.required(NFTA_PAYLOAD_LEN)?,
-        };
-        match (fields.optional(NFTA_PAYLOAD_DREG)?, fields.optional(NFTA_PAYLOAD_SREG)?) {
-            (Some(dreg), None) => {
-                Fields::up_to(attributes, NFTA_PAYLOAD_LEN)?;
-                Some(Self::Load { dreg, span })
-            }
-            (None, Some(sreg)) => Some(Self::Write {
-                sreg,
-                span,
-                checksum: fields.optional(NFTA_PAYLOAD_CSUM_TYPE)?.unwrap_or(ChecksumType::None),
-                checksum_offset: fields.or_default(NFTA_PAYLOAD_CSUM_OFFSET)?,
-                checksum_flags: fields.or_default(NFTA_PAYLOAD_CSUM_FLAGS)?,
-            }),
-            _ => None,
-        }
     }
 }
 

@@ -11,12 +11,7 @@
 
 use bitflags::bitflags;
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields, flags_field};
-
-const NFTA_QUOTA_BYTES: u16 = 1;
-const NFTA_QUOTA_FLAGS: u16 = 2;
-const NFTA_QUOTA_CONSUMED: u16 = 4;
+use crate::wire::nft::codec::{attribute_table, flags_field};
 
 bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,27 +25,12 @@ bitflags! {
 }
 flags_field!(QuotaFlags: u32);
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Quota {
-    pub(crate) bytes: u64,
-    pub(crate) consumed: u64,
-    pub(crate) flags: QuotaFlags,
-}
-
-impl Codec for Quota {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_QUOTA_BYTES, &self.bytes);
-        out.field(NFTA_QUOTA_CONSUMED, &self.consumed);
-        out.field(NFTA_QUOTA_FLAGS, &self.flags);
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_QUOTA_CONSUMED)?;
-        Some(Self {
-            bytes: fields.required(NFTA_QUOTA_BYTES)?,
-            consumed: fields.or_default(NFTA_QUOTA_CONSUMED)?,
-            flags: fields.or_default(NFTA_QUOTA_FLAGS)?,
-        })
+attribute_table! {
+    #[derive(Copy, Default)]
+    strict struct Quota {
+        bytes: u64 = 1,
+        consumed: u64 = 4 or_default,
+        flags: QuotaFlags = 2 or_default,
     }
 }
 

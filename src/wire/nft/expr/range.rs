@@ -9,15 +9,9 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_range_attributes`.
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields, wire_enum};
+use crate::wire::nft::codec::{attribute_table, wire_enum};
 use crate::wire::nft::data::Value;
 use crate::wire::nft::register::Register;
-
-const NFTA_RANGE_SREG: u16 = 1;
-const NFTA_RANGE_OP: u16 = 2;
-const NFTA_RANGE_FROM_DATA: u16 = 3;
-const NFTA_RANGE_TO_DATA: u16 = 4;
 
 wire_enum! {
     #[doc(alias = "nft_range_ops")]
@@ -27,30 +21,13 @@ wire_enum! {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Range {
-    pub(crate) sreg: Register,
-    pub(crate) op: RangeOp,
-    pub(crate) from: Value,
-    pub(crate) to: Value,
-}
-
-impl Codec for Range {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_RANGE_SREG, &self.sreg);
-        out.field(NFTA_RANGE_OP, &self.op);
-        out.field(NFTA_RANGE_FROM_DATA, &self.from);
-        out.field(NFTA_RANGE_TO_DATA, &self.to);
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_RANGE_TO_DATA)?;
-        Some(Self {
-            sreg: fields.required(NFTA_RANGE_SREG)?,
-            op: fields.required(NFTA_RANGE_OP)?,
-            from: fields.required(NFTA_RANGE_FROM_DATA)?,
-            to: fields.required(NFTA_RANGE_TO_DATA)?,
-        })
+attribute_table! {
+    #[derive(Copy)]
+    strict struct Range {
+        sreg: Register = 1,
+        op: RangeOp = 2,
+        from: Value = 3,
+        to: Value = 4,
     }
 }
 

@@ -9,37 +9,15 @@
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_redir_attributes`.
 
 use super::nat::NatFlags;
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields};
+use crate::wire::nft::codec::attribute_table;
 use crate::wire::nft::register::Register;
 
-const NFTA_REDIR_REG_PROTO_MIN: u16 = 1;
-const NFTA_REDIR_REG_PROTO_MAX: u16 = 2;
-const NFTA_REDIR_FLAGS: u16 = 3;
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Redir {
-    pub(crate) port_min: Option<Register>,
-    pub(crate) port_max: Option<Register>,
-    pub(crate) flags: NatFlags,
-}
-
-impl Codec for Redir {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.optional(NFTA_REDIR_REG_PROTO_MIN, self.port_min.as_ref());
-        out.optional(NFTA_REDIR_REG_PROTO_MAX, self.port_max.as_ref());
-        if !self.flags.is_empty() {
-            out.field(NFTA_REDIR_FLAGS, &self.flags);
-        }
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_REDIR_FLAGS)?;
-        Some(Self {
-            port_min: fields.optional(NFTA_REDIR_REG_PROTO_MIN)?,
-            port_max: fields.optional(NFTA_REDIR_REG_PROTO_MAX)?,
-            flags: fields.or_default(NFTA_REDIR_FLAGS)?,
-        })
+attribute_table! {
+    #[derive(Copy, Default)]
+    strict struct Redir {
+        port_min: Option<Register> = 1,
+        port_max: Option<Register> = 2,
+        flags: NatFlags = 3 unless_default,
     }
 }
 

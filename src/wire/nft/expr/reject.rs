@@ -8,7 +8,7 @@
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_reject_attributes`.
 
 use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields, wire_enum};
+use crate::wire::nft::codec::{Codec, Field, up_to, wire_enum};
 
 const NFTA_REJECT_TYPE: u16 = 1;
 const NFTA_REJECT_ICMP_CODE: u16 = 2;
@@ -38,20 +38,21 @@ pub(crate) enum Reject {
 }
 
 impl Codec for Reject {
+    const KNOWN: u64 = up_to(NFTA_REJECT_ICMP_CODE);
+
     fn encode(&self, out: &mut Writer<'_>) {
         let (kind, code) = match self {
             Self::Icmp(code) => (NFT_REJECT_ICMP_UNREACH, *code),
             Self::TcpReset => (NFT_REJECT_TCP_RST, 0),
             Self::Icmpx(code) => (NFT_REJECT_ICMPX_UNREACH, code.number()),
         };
-        out.field(NFTA_REJECT_TYPE, &kind);
-        out.field(NFTA_REJECT_ICMP_CODE, &code);
+        kind.write(out, NFTA_REJECT_TYPE);
+        code.write(out, NFTA_REJECT_ICMP_CODE);
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_REJECT_ICMP_CODE)?;
-        let code = fields.optional::<u8>(NFTA_REJECT_ICMP_CODE)?;
-        match (fields.required(NFTA_REJECT_TYPE)?, code) {
+        let code = attributes.strict::<Option<u8>>(NFTA_REJECT_ICMP_CODE)?;
+        match (attributes.strict(NFTA_REJECT_TYPE)?, code) {
             (NFT_REJECT_ICMP_UNREACH, Some(code)) => Some(Self::Icmp(code)),
             (NFT_REJECT_TCP_RST, None | Some(0)) => Some(Self::TcpReset),
             (NFT_REJECT_ICMPX_UNREACH, Some(code)) => IcmpxCode::from_number(code).map(Self::Icmpx),

@@ -7,12 +7,8 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_rt_attributes`.
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields, wire_enum};
+use crate::wire::nft::codec::{attribute_table, wire_enum};
 use crate::wire::nft::register::Register;
-
-const NFTA_RT_DREG: u16 = 1;
-const NFTA_RT_KEY: u16 = 2;
 
 wire_enum! {
     #[doc(alias = "nft_rt_keys")]
@@ -26,21 +22,11 @@ wire_enum! {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rt {
-    pub(crate) dreg: Register,
-    pub(crate) key: RtKey,
-}
-
-impl Codec for Rt {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_RT_KEY, &self.key);
-        out.field(NFTA_RT_DREG, &self.dreg);
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_RT_KEY)?;
-        Some(Self { dreg: fields.required(NFTA_RT_DREG)?, key: fields.required(NFTA_RT_KEY)? })
+attribute_table! {
+    #[derive(Copy)]
+    strict struct Rt {
+        key: RtKey = 2,
+        dreg: Register = 1,
     }
 }
 

@@ -8,13 +8,8 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_socket_attributes`.
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields, wire_enum};
+use crate::wire::nft::codec::{attribute_table, wire_enum};
 use crate::wire::nft::register::Register;
-
-const NFTA_SOCKET_KEY: u16 = 1;
-const NFTA_SOCKET_DREG: u16 = 2;
-const NFTA_SOCKET_LEVEL: u16 = 3;
 
 wire_enum! {
     #[doc(alias = "nft_socket_keys")]
@@ -27,28 +22,13 @@ wire_enum! {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Socket {
-    pub(crate) key: SocketKey,
-    pub(crate) dreg: Register,
-    /// Of the cgroup; 0 for the other keys.
-    pub(crate) level: u32,
-}
-
-impl Codec for Socket {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_SOCKET_KEY, &self.key);
-        out.field(NFTA_SOCKET_DREG, &self.dreg);
-        out.field(NFTA_SOCKET_LEVEL, &self.level);
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_SOCKET_LEVEL)?;
-        Some(Self {
-            key: fields.required(NFTA_SOCKET_KEY)?,
-            dreg: fields.required(NFTA_SOCKET_DREG)?,
-            level: fields.or_default(NFTA_SOCKET_LEVEL)?,
-        })
+attribute_table! {
+    #[derive(Copy)]
+    strict struct Socket {
+        key: SocketKey = 1,
+        dreg: Register = 2,
+        /// Of the cgroup; 0 for the other keys.
+        level: u32 = 3 or_default,
     }
 }
 

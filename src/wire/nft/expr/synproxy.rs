@@ -10,12 +10,7 @@
 
 use bitflags::bitflags;
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields, flags_field};
-
-const NFTA_SYNPROXY_MSS: u16 = 1;
-const NFTA_SYNPROXY_WSCALE: u16 = 2;
-const NFTA_SYNPROXY_FLAGS: u16 = 3;
+use crate::wire::nft::codec::{attribute_table, flags_field};
 
 bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,27 +25,12 @@ bitflags! {
 }
 flags_field!(SynproxyFlags: u32);
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Synproxy {
-    pub(crate) mss: u16,
-    pub(crate) window_scale: u8,
-    pub(crate) flags: SynproxyFlags,
-}
-
-impl Codec for Synproxy {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_SYNPROXY_MSS, &self.mss);
-        out.field(NFTA_SYNPROXY_WSCALE, &self.window_scale);
-        out.field(NFTA_SYNPROXY_FLAGS, &self.flags);
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_SYNPROXY_FLAGS)?;
-        Some(Self {
-            mss: fields.or_default(NFTA_SYNPROXY_MSS)?,
-            window_scale: fields.or_default(NFTA_SYNPROXY_WSCALE)?,
-            flags: fields.or_default(NFTA_SYNPROXY_FLAGS)?,
-        })
+attribute_table! {
+    #[derive(Copy, Default)]
+    strict struct Synproxy {
+        mss: u16 = 1 or_default,
+        window_scale: u8 = 2 or_default,
+        flags: SynproxyFlags = 3 or_default,
     }
 }
 

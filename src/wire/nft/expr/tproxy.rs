@@ -8,36 +8,16 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_tproxy_attributes`.
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Fields};
+use crate::wire::nft::codec::attribute_table;
 use crate::wire::nft::message::Family;
 use crate::wire::nft::register::Register;
 
-const NFTA_TPROXY_FAMILY: u16 = 1;
-const NFTA_TPROXY_REG_ADDR: u16 = 2;
-const NFTA_TPROXY_REG_PORT: u16 = 3;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tproxy {
-    pub(crate) family: Family,
-    pub(crate) address: Option<Register>,
-    pub(crate) port: Option<Register>,
-}
-
-impl Codec for Tproxy {
-    fn encode(&self, out: &mut Writer<'_>) {
-        out.field(NFTA_TPROXY_FAMILY, &self.family);
-        out.optional(NFTA_TPROXY_REG_ADDR, self.address.as_ref());
-        out.optional(NFTA_TPROXY_REG_PORT, self.port.as_ref());
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = Fields::up_to(attributes, NFTA_TPROXY_REG_PORT)?;
-        Some(Self {
-            family: fields.required(NFTA_TPROXY_FAMILY)?,
-            address: fields.optional(NFTA_TPROXY_REG_ADDR)?,
-            port: fields.optional(NFTA_TPROXY_REG_PORT)?,
-        })
+attribute_table! {
+    #[derive(Copy)]
+    strict struct Tproxy {
+        family: Family = 1,
+        address: Option<Register> = 2,
+        port: Option<Register> = 3,
     }
 }
 

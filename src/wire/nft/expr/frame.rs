@@ -1,0 +1,124 @@
+//! The frame of an expression: its name, then its attributes in a nest.
+//!
+//! ```text
+//! NFTA_LIST_ELEM 1, for each
+//!   NFTA_EXPR_NAME  1  string
+//!   NFTA_EXPR_DATA  2  nest     the attributes of this expression; `notrack` has none
+//! ```
+//!
+//! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_expr_attributes`.
+
+use crate::wire::attribute::{Attribute, Attributes, Writer};
+use crate::wire::nft::codec::{self, up_to};
+
+const NFTA_EXPR_NAME: u16 = 1;
+const NFTA_EXPR_DATA: u16 = 2;
+
+/// The only expression without attributes.
+const WITHOUT_DATA: &str = "notrack";
+
+/// An expression that could not be decoded. It is written back with the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unknown {
+    /// The name, as far as it can be read.
+    pub(crate) name: String,
+    /// The content of the list element, with the name.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Unknown {
+    pub(super) fn read(element: Attribute<'_>) -> Self {
+        let name = element.nested().get(NFTA_EXPR_NAME);
+        let name = name.map(Attribute::string).unwrap_or_default();
+        Self { name, bytes: element.value.to_vec() }
+    }
+}
+
+/// Returns the name and the attributes of an expression; `None` if there is more in its frame.
+pub(super) fn read(element: Attribute<'_>) -> Option<(&str, Attributes<'_>)> {
+    let frame = element.nested().only(up_to(NFTA_EXPR_DATA))?;
+    let data = frame.get(NFTA_EXPR_DATA).map(Attribute::nested).unwrap_or_default();
+    Some((codec::name(frame.get(NFTA_EXPR_NAME)?)?, data))
+}
+
+/// Writes an expression as an attribute of type `kind`.
+pub(super) fn write(
+    out: &mut Writer<'_>,
+    kind: u16,
+    name: &str,
+    data: impl FnOnce(&mut Writer<'_>),
+) {
+    out.nested(kind, |frame| {
+        frame.string(NFTA_EXPR_NAME, name);
+        if name != WITHOUT_DATA {
+            frame.nested(NFTA_EXPR_DATA, data);
+        }
+    });
+}
+
+/// Defines an enum of expressions by their kernel names. Any other expression is `Unknown`.
+macro_rules! expressions {
+    ($(#[$meta:meta])* $enum:ident { $($variant:ident = $name:literal),* $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub(crate) enum $enum {
+            $($variant($variant),)*
+            Unknown($crate::wire::nft::expr::frame::Unknown),
+        }
+
+        $(impl From<$variant> for $enum {
+            fn from(expr: $variant) -> Self {
+                Self::$variant(expr)
+            }
+        })*
+
+        impl $enum {
+            /// Returns the kernel's name of the expression.
+            pub(crate) fn name(&self) -> &str {
+                match self {
+                    $(Self::$variant(_) => $name,)*
+                    Self::Unknown(unknown) => &unknown.name,
+                }
+            }
+
+            fn encode_data(&self, out: &mut $crate::wire::attribute::Writer<'_>) {
+                use $crate::wire::nft::codec::Codec;
+                match self {
+                    $(Self::$variant(expr) => expr.encode_expression(out),)*
+                    Self::Unknown(_) => {}
+                }
+            }
+
+            fn decode_data(
+                name: &str,
+                data: $crate::wire::attribute::Attributes<'_>,
+            ) -> Option<Self> {
+                use $crate::wire::nft::codec::Codec;
+                match name {
+                    $($name => $variant::decode_exactly(data).map(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+
+        impl $crate::wire::nft::codec::Field for $enum {
+            fn read(element: $crate::wire::attribute::Attribute<'_>) -> Option<Self> {
+                let frame = $crate::wire::nft::expr::frame::read(element);
+                let known = frame.and_then(|(name, data)| Self::decode_data(name, data));
+                known.or_else(|| {
+                    Some(Self::Unknown($crate::wire::nft::expr::frame::Unknown::read(element)))
+                })
+            }
+
+            fn write(&self, out: &mut $crate::wire::attribute::Writer<'_>, kind: u16) {
+                match self {
+                    Self::Unknown(unknown) => out.nested(kind, |frame| frame.raw(&unknown.bytes)),
+                    _ => $crate::wire::nft::expr::frame::write(out, kind, self.name(), |data| {
+                        self.encode_data(data);
+                    }),
+                }
+            }
+        }
+    };
+}
+pub(super) use expressions;
