@@ -244,25 +244,25 @@ impl Firewall {
             .hook(Hook::Forward, Priority::FILTER)
             .policy(policy)
             .rule(Rule::new().ct_state(CtState::ESTABLISHED | CtState::RELATED).accept())
-            .rule(Rule::new().in_set([Field::InLink, Field::OutLink], PATHS).accept())
+            .rule(Rule::new().in_set([Field::Iifname, Field::Oifname], PATHS).accept())
             .rule(
                 Rule::new()
-                    .in_set([Field::OutLink], NETWORKS)
+                    .in_set([Field::Oifname], NETWORKS)
                     .ct_status(CtStatus::DESTINATION_NAT)
                     .accept(),
             )
             .rule(
                 Rule::new()
-                    .in_set([Field::InLink], NETWORKS)
-                    .in_set([Field::OutLink], NETWORKS)
+                    .in_set([Field::Iifname], NETWORKS)
+                    .in_set([Field::Oifname], NETWORKS)
                     .counter()
                     .drop()
                     .comment("networks are apart"),
             )
-            .rule(Rule::new().in_set([Field::InLink], NETWORKS).accept())
+            .rule(Rule::new().in_set([Field::Iifname], NETWORKS).accept())
             .rule(
                 Rule::new()
-                    .in_set([Field::OutLink], NETWORKS)
+                    .in_set([Field::Oifname], NETWORKS)
                     .counter()
                     .drop()
                     .comment("nobody asked for it"),
@@ -276,8 +276,8 @@ impl Firewall {
             table = table.chain(
                 Chain::new("segments")
                     .hook(Hook::Forward, Priority::MANGLE)
-                    .rule(syn(Field::InLink))
-                    .rule(syn(Field::OutLink)),
+                    .rule(syn(Field::Iifname))
+                    .rule(syn(Field::Oifname)),
             );
         }
         table
@@ -288,7 +288,7 @@ fn bridged(table: Table) -> Table {
     table.map(Map::verdicts(PORTS, Type::LinkName)).chain(
         Chain::new("from-ports")
             .hook(Hook::Prerouting, Priority::BRIDGE_FILTER)
-            .rule(Rule::new().verdict_map([Field::InLink], PORTS)),
+            .rule(Rule::new().verdict_map([Field::Iifname], PORTS)),
     )
 }
 

@@ -12,7 +12,7 @@
 //! let netns = Namespace::anonymous().create()?;
 //! let rules = [
 //!     Rule::new().ct_state(CtState::ESTABLISHED | CtState::RELATED).accept(),
-//!     Rule::new().in_link("lo").accept(),
+//!     Rule::new().iifname("lo").accept(),
 //!     Rule::new().icmp_echo().limit(Limit::packets(10)).accept(),
 //!     Rule::new().source("10.0.0.0/24").tcp().dports([80, 443]).counter().accept(),
 //!     Rule::new().tcp().reject(Reject::TcpReset),

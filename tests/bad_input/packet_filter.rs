@@ -189,10 +189,10 @@ impl Ground {
                 Rule::new().named_quota(name).accept(),
                 Rule::new().named_limit(name).accept(),
                 Rule::new().tcp().named_synproxy(name),
-                Rule::new().object_map(ObjectKind::Counter, [Field::InLink], name),
+                Rule::new().object_map(ObjectKind::Counter, [Field::Iifname], name),
                 Rule::new().tcp().dnat_map([Field::DestinationPort], name),
                 Rule::new().add_to_set([Field::Mark], name),
-                Rule::new().update_map([Field::InLink], name, [Field::Mark]),
+                Rule::new().update_map([Field::Iifname], name, [Field::Mark]),
                 Rule::new().flow_add(name),
             ] {
                 is_invalid(rule.create(&self.chain), &[reason]);
@@ -308,7 +308,7 @@ impl Ground {
         wrong(Rule::new().queue(Queue::new(1)).accept(), "after");
         wrong(Rule::new().dup("10.0.0.1"), "no copies");
         wrong(Rule::new().fwd("lo"), "only in the family netdev");
-        wrong(Rule::new().in_link(link).accept(), "another namespace");
+        wrong(Rule::new().iif(link).accept(), "another namespace");
         let of_ip = |rule: Rule, reason| is_invalid(rule.create(&self.ip), &["rule", reason]);
         of_ip(Rule::new().dup("web"), "no address");
         of_ip(Rule::new().dup("fd00::1"), "another family");

@@ -83,7 +83,7 @@ fn rules_that_mean_nothing() {
         refused(Rule::new().limit(Limit::packets(0)).accept(), "nothing");
         refused(Rule::new().ct_state(CtState::empty()).accept(), "no state");
         refused(Rule::new().jump("jump"), "a word of nft's own");
-        refused(Rule::new().in_link("sixteen-bytes-ab").accept(), "15 bytes");
+        refused(Rule::new().iifname("sixteen-bytes-ab").accept(), "15 bytes");
         refused(Rule::new().arp().accept(), "no ARP");
         refused(Rule::new().counter().random(), "no address translation");
         is_refused(Rule::new().source("fd00::1").accept().create(&ip), "mixed");

@@ -261,8 +261,8 @@ fn what_can_never_be_is_refused_before_any_system_call() {
         };
         let of = |family, rule| Table::new(family, "t").chain(Chain::new("c").rule(rule));
         let rule = |rule| of(Family::Inet, rule);
-        refused(rule(Rule::new().in_link(&foreign).accept()), "another namespace");
-        refused(rule(Rule::new().out_links([&foreign]).accept()), "another namespace");
+        refused(rule(Rule::new().iif(&foreign).accept()), "another namespace");
+        refused(rule(Rule::new().oif(&foreign).accept()), "another namespace");
         refused(of(Family::Ip, Rule::new().dup_by("10.0.0.1", &foreign)), "another namespace");
         let port = Chain::new("c").hook(Hook::Ingress, Priority(0)).dev(&foreign);
         refused(Table::new(Family::Netdev, "t").chain(port), "another namespace");

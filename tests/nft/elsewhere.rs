@@ -121,7 +121,7 @@ fn a_transparent_proxy_gets_what_was_meant_for_the_server() {
         line.router.link("lo").unwrap().set_up().unwrap();
         let rules = [
             Rule::new().tcp().socket_transparent().counter().set_mark(1).accept(),
-            Rule::new().in_link("l").tcp().dport(80).tproxy(8080).set_mark(1).counter().accept(),
+            Rule::new().iifname("l").tcp().dport(80).tproxy(8080).set_mark(1).counter().accept(),
         ];
         let chain = Chain::new("in").hook(Hook::Prerouting, Priority::MANGLE);
         let chain = rules.into_iter().fold(chain, Chain::rule);

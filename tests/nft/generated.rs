@@ -67,11 +67,11 @@ fn first() -> impl Strategy<Value = Said> {
         }),
         "[a-z]{1,8}".prop_map(|name| {
             let words = format!("iifname \"{name}\"");
-            Said::nothing().and(|rule| rule.in_link(name), words)
+            Said::nothing().and(|rule| rule.iifname(name), words)
         }),
         "[a-z]{1,8}".prop_map(|name| {
             let words = format!("oifname \"{name}*\"");
-            Said::nothing().and(|rule| rule.out_link(format!("{name}*")), words)
+            Said::nothing().and(|rule| rule.oifname(format!("{name}*")), words)
         }),
         any::<u32>().prop_map(|mark| {
             Said::nothing().and(|rule| rule.mark(mark), format!("meta mark {}", hex(mark)))
@@ -219,7 +219,7 @@ fn third() -> impl Strategy<Value = fn(Said, u32) -> Said> {
             said.and(|rule| rule.add_to_set([Field::Mark], "marks").timeout(timeout), words)
         },
         |said, _| {
-            let build = |rule: Rule| rule.update_map([Field::InLink], "links", [Field::Mark]);
+            let build = |rule: Rule| rule.update_map([Field::Iifname], "links", [Field::Mark]);
             said.and(build, "update @links { iifname : meta mark }")
         },
     ];

@@ -88,9 +88,9 @@ fn a_filter_for_both_families() {
             .comment("what comes in")
             .rule(Rule::new().ct_state(CtState::ESTABLISHED | CtState::RELATED).accept())
             .rule(Rule::new().ct_state(CtState::INVALID).drop())
-            .rule(Rule::new().in_link("lo").accept())
-            .rule(Rule::new().in_link("veth*").jump("web"))
-            .rule(Rule::new().not().in_links(["eth0", "eth1"]).goto("web"))
+            .rule(Rule::new().iifname("lo").accept())
+            .rule(Rule::new().iifname("veth*").jump("web"))
+            .rule(Rule::new().not().any_of(Field::Iifname, ["eth0", "eth1"]).goto("web"))
             .rule(Rule::new().source("10.0.0.0/24").counter().accept())
             .rule(Rule::new().not().source("10.0.0.0/20").destination("10.1.2.3").drop())
             .rule(Rule::new().source("10.0.0.1-10.0.0.9").drop())
@@ -152,7 +152,7 @@ fn sets_and_maps() {
             .chain(
                 Chain::new("d")
                     .rule(Rule::new().in_set([Field::Ip4Source], "blocked").drop())
-                    .rule(Rule::new().not().in_set([Field::InLink], "timed").accept())
+                    .rule(Rule::new().not().in_set([Field::Iifname], "timed").accept())
                     .rule(
                         Rule::new()
                             .ipv4()
@@ -162,7 +162,7 @@ fn sets_and_maps() {
                     )
                     .rule(Rule::new().tcp().verdict_map([Field::DestinationPort], "ports"))
                     .rule(Rule::new().verdicts(
-                        [Field::InLink],
+                        [Field::Iifname],
                         [
                             Element::new("eth0").verdict(Verdict::Accept),
                             Element::new("eth1").verdict(Verdict::Goto("c".into())),
@@ -180,15 +180,17 @@ fn address_translation() {
         let table = Table::new(Family::Ip, "t")
             .chain(
                 nat("post", Hook::Postrouting, Priority::SOURCE_NAT)
-                    .rule(Rule::new().source("10.0.0.0/24").not().out_link("br0").masquerade())
+                    .rule(Rule::new().source("10.0.0.0/24").not().oifname("br0").masquerade())
                     .rule(Rule::new().tcp().masquerade().to_ports(1024..=2048).random())
-                    .rule(Rule::new().out_link("a").snat("192.0.2.1"))
-                    .rule(Rule::new().out_link("b").snat("192.0.2.1-192.0.2.9").persistent()),
+                    .rule(Rule::new().oifname("a").snat("192.0.2.1"))
+                    .rule(
+                        Rule::new().oifname("b").snat("192.0.2.1-192.0.2.9").persistent_address(),
+                    ),
             )
             .chain(
                 nat("pre", Hook::Prerouting, Priority::DESTINATION_NAT)
                     .rule(Rule::new().tcp().dport(8080).dnat_to(([10, 0, 0, 2], 80)))
-                    .rule(Rule::new().in_link("c").dnat("10.0.0.3"))
+                    .rule(Rule::new().iifname("c").dnat("10.0.0.3"))
                     .rule(Rule::new().udp().dport(5353).redirect(53)),
             );
         is_listed_as(&table, &[], include_str!("nat.nft"));
@@ -219,8 +221,8 @@ fn frames_that_cross_a_bridge() {
         let table = Table::new(Family::Bridge, "t").chain(
             Chain::new("through")
                 .hook(Hook::Forward, Priority::BRIDGE_FILTER)
-                .rule(Rule::new().in_link("p").not().source_mac("02:00:00:00:00:01").drop())
-                .rule(Rule::new().in_link("p").not().source("10.0.0.2").drop())
+                .rule(Rule::new().iifname("p").not().source_mac("02:00:00:00:00:01").drop())
+                .rule(Rule::new().iifname("p").not().source("10.0.0.2").drop())
                 .rule(Rule::new().not().is(Field::ArpIpSource, "10.0.0.2").drop())
                 .rule(Rule::new().tcp().dport(80).drop()),
         );

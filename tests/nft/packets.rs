@@ -46,6 +46,27 @@ fn input() -> Chain {
 }
 
 #[test]
+fn a_match_by_index_follows_a_rename() {
+    support::isolated(|| {
+        let (near, far, _cable) = pair();
+        let mut link = near.link("eth0").unwrap();
+        let chain = input()
+            .rule(Rule::new().iif(&link).icmp_echo().counter().drop())
+            .rule(Rule::new().not().iif("lo").iifname("eth*").icmp_echo().counter());
+        let table = Table::new(Family::Inet, "t").chain(chain).create(&near).unwrap();
+        assert!(is_lost(&far));
+        link.rename("elsewhere").unwrap();
+        assert!(is_lost(&far));
+        let rules = &table.read().unwrap().chains[0].rules;
+        let said = rules[0].rule.to_string();
+        assert_eq!(said, "iif \"elsewhere\" icmp type 8 counter drop");
+        assert_eq!(rules[1].rule.to_string(), "iif != \"lo\" iifname \"eth*\" icmp type 8 counter");
+        let refused = Rule::new().iif("nobody").drop().create(&table.chain("in").unwrap());
+        assert!(refused.unwrap_err().is_not_found());
+    });
+}
+
+#[test]
 fn rules_accept_and_drop_and_count() {
     support::isolated(|| {
         let (near, far, _cable) = pair();

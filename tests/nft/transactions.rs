@@ -181,7 +181,7 @@ fn a_chains_policy_changes_while_it_stands() {
     support::isolated(|| {
         let netns = Namespace::anonymous().create().unwrap();
         let base = Chain::new("in").hook(Hook::Input, Priority(7)).comment("door");
-        let made = base.clone().rule(Rule::new().in_link("lo").accept());
+        let made = base.clone().rule(Rule::new().iifname("lo").accept());
         let table = Table::new(Family::Inet, "t").chain(made).create(&netns).unwrap();
         let chain = table.chain("in").unwrap();
         let before = table.read().unwrap();

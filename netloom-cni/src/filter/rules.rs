@@ -63,7 +63,7 @@ pub(super) fn base_chains() -> [Rules; 2] {
     let sources = [Field::Ip4Source, Field::Ip6Source].into_iter().zip(MASQUERADE);
     let masquerade = sources.map(|(source, map)| Rule::new().verdict_map([source], map));
     let postrouting = Chain::new("postrouting").kind(ChainKind::Nat);
-    let [from, to] = [Field::InLink, Field::OutLink];
+    let [from, to] = [Field::Iifname, Field::Oifname];
     let forward = vec![
         Rule::new().ct_state(CtState::ESTABLISHED | CtState::RELATED).accept(),
         // Published ports are for everybody.

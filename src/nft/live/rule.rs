@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::chain::ChainHandle;
+use super::device::resolve;
 use super::find;
 use super::number::Number;
 use super::table::TableHandle;
@@ -64,8 +65,7 @@ impl Rule {
     ) -> Result<(wire::Rule, Encoded), Error> {
         let TableHandle { netns, family, name: table, .. } = &chain.table;
         self.check(*family)?;
-        self.links.check(netns, ACTION, self)?;
-        let parts = self.links.resolve(&self.parts, netns, ACTION, self)?;
+        let parts = resolve(&self.parts, netns, ACTION, self)?;
         let mut encoded = encode(&parts, *family, table, next_set)
             .map_err(|reason| Error::invalid(ACTION, self, reason))?;
         let expressions = std::mem::take(&mut encoded.expressions);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::device::Links;
+use super::device::Devices;
 use super::family::{self, ChainKind, Family, Hook, Policy, Priority};
 use super::name;
 use super::rule::Rule;
@@ -37,10 +37,9 @@ pub struct Chain {
     pub(crate) kind: ChainKind,
     pub(crate) hook: Option<(Hook, Priority)>,
     pub(crate) policy: Option<Policy>,
-    pub(crate) devices: Vec<String>,
+    pub(crate) devices: Devices,
     pub(crate) comment: Option<String>,
     pub(crate) rules: Vec<Rule>,
-    pub(crate) links: Links,
     pub(crate) rejected: FirstRejected,
 }
 
@@ -55,10 +54,9 @@ impl Chain {
             kind: ChainKind::Filter,
             hook: None,
             policy: None,
-            devices: Vec::new(),
+            devices: Devices::default(),
             comment: None,
             rules: Vec::new(),
-            links: Links::default(),
             rejected: FirstRejected::default(),
         }
     }
@@ -89,10 +87,7 @@ impl Chain {
         if let Err(reason) = link_name(link.name()) {
             self.rejected.reject("dev", link.name(), reason);
         }
-        self.devices.push(link.name().to_owned());
-        self.links.add(link);
-        self.devices.sort();
-        self.devices.dedup();
+        self.devices.add(link);
         self
     }
 
@@ -117,7 +112,7 @@ impl Chain {
         }
         match self.hook {
             Some((hook, priority)) => {
-                family::check(family, self.kind, hook, priority, self.devices.len())
+                family::check(family, self.kind, hook, priority, self.devices.names().len())
                     .map_err(refused)
             }
             None if self.policy.is_some() => Err(refused("only a base chain has a policy".into())),
@@ -135,7 +130,7 @@ impl Chain {
         let hook = self.hook.map(|(hook, priority)| wire_hook::Hook {
             number: hook.wire().number(family.wire()),
             priority: Some(priority.wire()),
-            devices: wire_hook::Devices(self.devices.clone()),
+            devices: wire_hook::Devices(self.devices.names()),
         });
         wire::Chain {
             kind: self.hook.map(|_| self.kind.wire()),
@@ -152,9 +147,7 @@ impl Chain {
             let point = wire_hook::HookPoint::from_number(family.wire(), hook.number?)?;
             Some((Hook::from_wire(point)?, Priority(hook.priority.unwrap_or_default().0)))
         });
-        let mut devices =
-            chain.hook.as_ref().map(|hook| hook.devices.0.clone()).unwrap_or_default();
-        devices.sort();
+        let devices = chain.hook.iter().flat_map(|hook| &hook.devices.0).collect();
         let policy = chain.policy.and_then(Policy::from_wire);
         let comment = chain.userdata.as_ref().and_then(UserData::as_comment);
         Self {

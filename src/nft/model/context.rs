@@ -39,7 +39,7 @@ pub(crate) fn protocol(number: u8) -> Part {
 
 fn ethernet() -> Part {
     let test = Test::Is(Value::host_u16(ETHERNET));
-    Part::Match(Match { fields: vec![Field::InLinkType], not: false, test })
+    Part::Match(Match { fields: vec![Field::Iiftype], not: false, test })
 }
 
 impl Context {
@@ -104,7 +104,7 @@ impl Context {
                     self.protocol = Protocol::One(number);
                 }
                 ([Field::Protocol], Test::In(_)) => self.protocol = Protocol::Several,
-                ([Field::InLinkType], Test::Is(value)) => {
+                ([Field::Iiftype], Test::Is(value)) => {
                     self.is_ethernet = *value == Value::host_u16(ETHERNET);
                 }
                 (

@@ -1,42 +1,82 @@
-//! The links that a rule names.
+//! The links that rules, chains and flowtables name.
 
 use std::fmt;
 
 use crate::link::LinkRef;
 
-/// A link that a statement sends packets to. The kernel wants its index, people say its name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A link that the kernel wants by index: a reference as it was said, or the index.
+///
+/// Two references with one name are equal: a rule that is read back has names alone.
+#[derive(Debug, Clone)]
 pub(crate) enum Device {
-    Named(String),
+    Link(LinkRef),
     Index(u32),
 }
 
-/// In the words of `nft`.
+impl Device {
+    fn name(&self) -> Result<&str, u32> {
+        match self {
+            Self::Link(link) => Ok(link.name()),
+            Self::Index(index) => Err(*index),
+        }
+    }
+}
+
+impl PartialEq for Device {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Device {}
+
+/// As `nft` writes it.
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Named(name) => write!(f, "\"{name}\""),
-            Self::Index(index) => write!(f, "{index}"),
+        match self.name() {
+            Ok(name) => write!(f, "\"{name}\""),
+            Err(index) => write!(f, "{index}"),
         }
     }
 }
 
-/// The links as they were said. A rule that is read back has none; it is the same rule.
+/// The links of a base chain or flowtable, sorted by name. The kernel takes and lists names.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Links(pub(crate) Vec<LinkRef>);
+pub(crate) struct Devices(Vec<LinkRef>);
 
-impl PartialEq for Links {
-    fn eq(&self, _: &Self) -> bool {
-        true
+impl Devices {
+    pub(crate) fn add(&mut self, link: LinkRef) {
+        let place = self.0.partition_point(|one| one.name() < link.name());
+        self.0.insert(place, link);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn links(&self) -> &[LinkRef] {
+        &self.0
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.0.iter().map(|link| link.name().to_owned()).collect();
+        names.dedup();
+        names
     }
 }
 
-impl Eq for Links {}
+impl PartialEq for Devices {
+    fn eq(&self, other: &Self) -> bool {
+        self.names() == other.names()
+    }
+}
 
-impl Links {
-    pub(crate) fn add(&mut self, link: LinkRef) {
-        if !link.is_name() {
-            self.0.push(link);
-        }
+impl Eq for Devices {}
+
+impl<S: AsRef<str>> FromIterator<S> for Devices {
+    fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
+        let mut devices = Self::default();
+        names.into_iter().for_each(|name| devices.add(LinkRef::from(name.as_ref())));
+        devices
     }
 }

@@ -97,13 +97,11 @@ impl Rule {
         None
     }
 
-    fn device(&mut self, setter: &'static str, link: LinkRef) -> Device {
-        let name = link.name().to_owned();
-        if let Err(reason) = link_name(&name) {
-            self.rejected.reject(setter, &name, reason);
+    pub(crate) fn device(&mut self, setter: &'static str, link: LinkRef) -> Device {
+        if let Err(reason) = link_name(link.name()) {
+            self.rejected.reject(setter, link.name(), reason);
         }
-        self.links.add(link);
-        Device::Named(name)
+        Device::Link(link)
     }
 
     fn refuse_port_0(&mut self, setter: &'static str, port: u16) {

@@ -56,12 +56,16 @@ pub enum Field {
     NetfilterProtocol,
     /// `meta protocol`: of the frame, IPv4 0x0800.
     LinkProtocol,
+    /// `iif`: the link a packet came in by, as an index.
+    Iif,
+    /// `oif`: the link a packet leaves by, as an index.
+    Oif,
     /// `iifname`.
-    InLink,
+    Iifname,
     /// `oifname`.
-    OutLink,
+    Oifname,
     /// `iiftype`: Ethernet 1.
-    InLinkType,
+    Iiftype,
     /// `meta mark`.
     Mark,
     /// `meta pkttype`: to this machine 0, broadcast 1, multicast 2.
@@ -160,7 +164,7 @@ enum Source {
 }
 
 impl Field {
-    pub(crate) const ALL: [Self; 36] = [
+    pub(crate) const ALL: [Self; 38] = [
         Self::Ip4Source,
         Self::Ip4Destination,
         Self::Ip6Source,
@@ -180,9 +184,11 @@ impl Field {
         Self::Protocol,
         Self::NetfilterProtocol,
         Self::LinkProtocol,
-        Self::InLink,
-        Self::OutLink,
-        Self::InLinkType,
+        Self::Iif,
+        Self::Oif,
+        Self::Iifname,
+        Self::Oifname,
+        Self::Iiftype,
         Self::Mark,
         Self::PacketType,
         Self::CtState,
@@ -250,9 +256,11 @@ impl Field {
                 ("meta nfproto", Type::NetfilterProtocol, key, none)
             }
             Self::LinkProtocol => ("meta protocol", Type::EtherType, meta(MetaKey::Protocol), none),
-            Self::InLink => ("iifname", Type::LinkName, meta(MetaKey::InputName), none),
-            Self::OutLink => ("oifname", Type::LinkName, meta(MetaKey::OutputName), none),
-            Self::InLinkType => ("iiftype", Type::LinkType, meta(MetaKey::InputType), none),
+            Self::Iif => ("iif", Type::LinkIndex, meta(MetaKey::InputIndex), none),
+            Self::Oif => ("oif", Type::LinkIndex, meta(MetaKey::OutputIndex), none),
+            Self::Iifname => ("iifname", Type::LinkName, meta(MetaKey::InputName), none),
+            Self::Oifname => ("oifname", Type::LinkName, meta(MetaKey::OutputName), none),
+            Self::Iiftype => ("iiftype", Type::LinkType, meta(MetaKey::InputType), none),
             Self::Mark => ("meta mark", Type::Mark, meta(MetaKey::Mark), none),
             Self::PacketType => ("meta pkttype", Type::PacketType, meta(MetaKey::PacketType), none),
             Self::CtState => ("ct state", Type::CtState, ct(CtKey::State), none),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::device::Links;
+use super::device::Devices;
 use super::family::{Family, Priority};
 use super::name;
 use crate::error::Error;
@@ -11,7 +11,7 @@ use crate::link::LinkRef;
 
 use crate::wire::nft::flowtable as wire;
 use crate::wire::nft::flowtable::FlowtableFlags;
-use crate::wire::nft::hook::Devices;
+use crate::wire::nft::hook as wire_hook;
 
 /// A flowtable to be: links between which the packets of known connections go past the rules.
 ///
@@ -43,9 +43,8 @@ use crate::wire::nft::hook::Devices;
 pub struct Flowtable {
     name: String,
     priority: Priority,
-    devices: Vec<String>,
+    pub(crate) devices: Devices,
     flags: FlowtableFlags,
-    pub(crate) links: Links,
     rejected: FirstRejected,
 }
 
@@ -58,9 +57,8 @@ impl Flowtable {
         Self {
             name: name.into(),
             priority: Priority::FILTER,
-            devices: Vec::new(),
+            devices: Devices::default(),
             flags: FlowtableFlags::empty(),
-            links: Links::default(),
             rejected: FirstRejected::default(),
         }
     }
@@ -75,14 +73,10 @@ impl Flowtable {
     #[doc(alias = "devices")]
     pub fn dev(mut self, link: impl Into<LinkRef>) -> Self {
         let link = link.into();
-        let name = link.name().to_owned();
-        if let Err(reason) = link_name(&name) {
-            self.rejected.reject("dev", &name, reason);
+        if let Err(reason) = link_name(link.name()) {
+            self.rejected.reject("dev", link.name(), reason);
         }
-        self.links.add(link);
-        self.devices.push(name);
-        self.devices.sort();
-        self.devices.dedup();
+        self.devices.add(link);
         self
     }
 
@@ -106,8 +100,8 @@ impl Flowtable {
     }
 
     /// The links it is between, by name.
-    pub fn devices(&self) -> &[String] {
-        &self.devices
+    pub fn devices(&self) -> Vec<String> {
+        self.devices.names()
     }
 
     pub(crate) fn check(&self, family: Family) -> Result<(), Error> {
@@ -126,7 +120,7 @@ impl Flowtable {
     pub(crate) fn message(&self, table: &str) -> wire::Flowtable {
         let hook = wire::FlowtableHook {
             priority: self.priority.wire(),
-            devices: Devices(self.devices.clone()),
+            devices: wire_hook::Devices(self.devices.names()),
             ..wire::FlowtableHook::default()
         };
         wire::Flowtable {
@@ -139,11 +133,9 @@ impl Flowtable {
     /// As the kernel lists it.
     pub(crate) fn from_wire(flowtable: &wire::Flowtable) -> Option<Self> {
         let hook = flowtable.hook.clone().unwrap_or_default();
-        let mut devices = hook.devices.0;
-        devices.sort();
         Some(Self {
             priority: Priority(hook.priority.0),
-            devices,
+            devices: hook.devices.0.iter().collect(),
             flags: flowtable.flags.unwrap_or_default(),
             ..Self::new(flowtable.name.clone()?)
         })

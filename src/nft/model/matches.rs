@@ -3,14 +3,16 @@
 use std::fmt;
 
 use super::datum::{Datum, Span};
+use super::device::Device;
 use super::element::{Element, join};
 use super::encode::{has_intervals, shape_of};
 use super::field::{Field, Network};
 use super::part::{Group, Match, Part, Test};
 use super::rule::Rule;
 use super::types::Type;
-use crate::input::link_name;
+use crate::input::Input;
 use crate::link::LinkRef;
+use crate::link_pattern::LinkPattern;
 use crate::wire::nft::data::Value;
 use crate::wire::nft::expr::ct::{CtState, CtStatus};
 
@@ -131,28 +133,32 @@ impl Rule {
         self
     }
 
-    /// Came in on the link of this name, which need not exist yet; with `*` at its end, on any whose name
-    /// begins so: `iifname`.
-    #[doc(alias = "iifname")]
-    pub fn in_link(self, link: impl Into<LinkRef>) -> Self {
-        self.link("in_link", Field::InLink, &link.into())
+    /// Matches packets that came in by this link, by index: `iif`. The link must exist; the rule follows it
+    /// when it is renamed.
+    #[doc(alias = "meta iif")]
+    pub fn iif(self, link: impl Into<LinkRef>) -> Self {
+        self.link("iif", Field::Iif, link.into())
     }
 
-    /// Came in on any of these links.
-    pub fn in_links(self, links: impl IntoIterator<Item = impl Into<LinkRef>>) -> Self {
-        self.links(Field::InLink, links)
+    /// Matches packets that leave by this link, by index: `oif`. The link must exist; the rule follows it
+    /// when it is renamed.
+    #[doc(alias = "meta oif")]
+    pub fn oif(self, link: impl Into<LinkRef>) -> Self {
+        self.link("oif", Field::Oif, link.into())
     }
 
-    /// Leaves by the link of this name, which need not exist yet; with `*` at its end, by any whose name
-    /// begins so: `oifname`.
-    #[doc(alias = "oifname")]
-    pub fn out_link(self, link: impl Into<LinkRef>) -> Self {
-        self.link("out_link", Field::OutLink, &link.into())
+    /// Matches packets that came in by a link of this name, or of this prefix with `*` at its end: `iifname`.
+    /// The link need not exist.
+    #[doc(alias = "meta iifname")]
+    pub fn iifname(self, pattern: impl Input<LinkPattern>) -> Self {
+        self.link_name("iifname", Field::Iifname, pattern)
     }
 
-    /// Leaves by any of these links.
-    pub fn out_links(self, links: impl IntoIterator<Item = impl Into<LinkRef>>) -> Self {
-        self.links(Field::OutLink, links)
+    /// Matches packets that leave by a link of this name, or of this prefix with `*` at its end: `oifname`.
+    /// The link need not exist.
+    #[doc(alias = "meta oifname")]
+    pub fn oifname(self, pattern: impl Input<LinkPattern>) -> Self {
+        self.link_name("oifname", Field::Oifname, pattern)
     }
 
     /// Has this mark: `meta mark`.
@@ -314,33 +320,27 @@ impl Rule {
         self
     }
 
-    fn link(mut self, setter: &'static str, field: Field, link: &LinkRef) -> Self {
-        self.links.add(link.clone());
-        let name = link.name();
-        let (begins, checked) = match name.strip_suffix('*') {
-            Some("") => (None, Err("every link's name begins so")),
-            Some(beginning) => (Some(beginning), link_name(beginning)),
-            None => (None, link_name(name)),
-        };
-        match (checked, begins, Value::interface(name)) {
-            (Err(reason), ..) => self.rejected.reject(setter, name, reason),
-            (Ok(()), Some(beginning), _) => {
-                self.push_match(field, Test::Beginning(beginning.to_owned()));
-            }
-            (Ok(()), None, Some(value)) => self.push_match(field, Test::Is(value)),
-            (Ok(()), None, None) => self.rejected.reject(setter, name, "it is too long"),
-        }
+    fn link(mut self, setter: &'static str, field: Field, link: LinkRef) -> Self {
+        let device = self.device(setter, link);
+        self.push_match(field, Test::Link(device));
         self
     }
 
-    fn links(mut self, field: Field, links: impl IntoIterator<Item = impl Into<LinkRef>>) -> Self {
-        let links: Vec<LinkRef> = links.into_iter().map(Into::into).collect();
-        let name = |link: &LinkRef| Span::One(Datum::Name(link.name().to_owned()));
-        let names: Vec<_> = links.iter().map(name).collect();
-        for link in links {
-            self.links.add(link);
+    fn link_name(
+        mut self,
+        setter: &'static str,
+        field: Field,
+        pattern: impl Input<LinkPattern>,
+    ) -> Self {
+        let Some(pattern) = self.rejected.read(setter, pattern) else { return self };
+        match Value::interface(pattern.text()) {
+            _ if pattern.is_prefix() => {
+                self.push_match(field, Test::Beginning(pattern.text().to_owned()));
+            }
+            Some(value) => self.push_match(field, Test::Is(value)),
+            None => self.rejected.reject(setter, pattern, "it is too long"),
         }
-        self.any_of(field, names)
+        self
     }
 
     fn push_match(&mut self, field: Field, test: Test) {
@@ -358,6 +358,15 @@ impl fmt::Display for Shown<'_> {
 }
 
 fn test_of(kind: Type, span: &Span) -> Result<Test, String> {
+    match span {
+        Span::One(Datum::Name(name)) if kind == Type::LinkIndex => {
+            return Ok(Test::Link(Device::Link(LinkRef::from(name.as_str()))));
+        }
+        Span::One(Datum::Number(index)) if kind == Type::LinkIndex => {
+            return Ok(Test::Link(Device::Index(*index)));
+        }
+        _ => {}
+    }
     let (first, last) = kind.encode_span(span)?;
     Ok(match span {
         Span::One(_) => Test::Is(first),

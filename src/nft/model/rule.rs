@@ -4,7 +4,6 @@ use std::fmt;
 
 use super::context::Context;
 use super::decode::without_dependencies;
-use super::device::Links;
 use super::element::join;
 use super::family::Family;
 use super::name;
@@ -27,7 +26,7 @@ pub use crate::wire::nft::expr::ct::{CtState, CtStatus};
 /// let table = Table::new(Family::Inet, "filter").create(&netns)?;
 /// let input = Chain::new("in").hook(Hook::Input, Priority::FILTER).create(&table)?;
 /// let web = Rule::new()
-///     .in_link("eth0")
+///     .iifname("eth0")
 ///     .source("10.0.0.0/24")
 ///     .tcp()
 ///     .dport(80)
@@ -48,7 +47,6 @@ pub struct Rule {
     pub(crate) parts: Vec<Part>,
     pub(crate) comment: Option<String>,
     pub(crate) negated: bool,
-    pub(crate) links: Links,
     pub(crate) rejected: FirstRejected,
 }
 

@@ -239,8 +239,8 @@ impl Rule {
     }
 
     /// The address translation said before gives a client the same address each time.
-    pub fn persistent(self) -> Self {
-        self.nat_flag("persistent", NatFlags::PERSISTENT)
+    pub fn persistent_address(self) -> Self {
+        self.nat_flag("persistent_address", NatFlags::PERSISTENT)
     }
 
     /// Marks the packet: `meta mark set`.

@@ -50,6 +50,8 @@ pub enum Type {
     ArpOperation,
     /// `nf_proto`.
     NetfilterProtocol,
+    /// `iface_index`: the index of a link.
+    LinkIndex,
     /// `iface_type`.
     LinkType,
     /// `boolean`: 0 or 1.
@@ -80,7 +82,7 @@ enum Layout {
 }
 
 impl Type {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::Ipv4,
         Self::Ipv6,
         Self::Mac,
@@ -99,6 +101,7 @@ impl Type {
         Self::AddressType,
         Self::ArpOperation,
         Self::NetfilterProtocol,
+        Self::LinkIndex,
         Self::LinkType,
         Self::Boolean,
         Self::Number,
@@ -125,6 +128,7 @@ impl Type {
             Self::AddressType => ("fib_addrtype", DataType::FIB_ADDRESS_TYPE, Layout::Host32),
             Self::ArpOperation => ("arp_op", DataType(11), Layout::Network16),
             Self::NetfilterProtocol => ("nf_proto", DataType::NETFILTER_PROTOCOL, Layout::Byte),
+            Self::LinkIndex => ("iface_index", DataType(20), Layout::Host32),
             Self::LinkType => ("iface_type", DataType(21), Layout::Host16),
             Self::Boolean => ("boolean", DataType::BOOLEAN, Layout::Byte),
             Self::Number => ("integer", DataType(4), Layout::Host32),

@@ -7,6 +7,7 @@ use super::{CREATE, Refused, Transaction};
 use crate::error::Error;
 use crate::netns::Netns;
 use crate::nft::live::chain::ChainHandle;
+use crate::nft::live::device::check_home;
 use crate::nft::live::find::gone;
 use crate::nft::live::flowtable::FlowtableHandle;
 use crate::nft::live::number::Number;
@@ -143,8 +144,9 @@ impl Transaction {
         let number = self.new_number();
         let handle =
             ChainHandle { table: table.clone(), name: chain.name.clone(), number: number.clone() };
-        let checked =
-            chain.check(table.family).and_then(|()| chain.links.check(&self.netns, CHAIN, chain));
+        let checked = chain
+            .check(table.family)
+            .and_then(|()| check_home(&chain.devices, &self.netns, CHAIN, chain));
         if let Err(error) = checked {
             self.refuse(error);
         } else {
@@ -197,7 +199,7 @@ impl Transaction {
         let handle = FlowtableHandle { table: table.clone(), name, number: number.clone() };
         if let Err(error) = flowtable
             .check(table.family)
-            .and_then(|()| flowtable.links.check(&self.netns, FLOWTABLE, flowtable))
+            .and_then(|()| check_home(&flowtable.devices, &self.netns, FLOWTABLE, flowtable))
         {
             self.refuse(error);
         } else {
@@ -205,7 +207,7 @@ impl Transaction {
             let message = flowtable.message(&table.name);
             let kind = MessageType::NewFlowtable;
             let place = self.push_numbered(kind, CREATE, table, &message, number);
-            self.lacks.push((place, Lack::Flowtable(flowtable.devices().to_vec())));
+            self.lacks.push((place, Lack::Flowtable(flowtable.devices())));
         }
         handle
     }

@@ -3,6 +3,7 @@
 use super::statement::{behaviour, dynamic};
 use super::{Decoder, is_written};
 use crate::nft::model::datum::Span;
+use crate::nft::model::device::Device;
 use crate::nft::model::element::Element;
 use crate::nft::model::encode::{network_match, prefix_mask};
 use crate::nft::model::field::{Field, Network};
@@ -90,6 +91,10 @@ impl Decoder<'_> {
             }
             [Expr::Cmp(Cmp { sreg: R1, op, data }), rest @ ..] => {
                 let not = is_not(*op)?;
+                if kind == Type::LinkIndex {
+                    let index = data.as_slice().try_into().ok().map(u32::from_ne_bytes)?;
+                    return Some((Test::Link(Device::Index(index)), not, rest));
+                }
                 if data.len() == kind.len() {
                     return Some((Test::Is(*data), not, rest));
                 }

@@ -70,9 +70,9 @@ fn family_of(address: IpAddr) -> wire::Family {
     if address.is_ipv4() { wire::Family::Ip } else { wire::Family::Ip6 }
 }
 
-fn index(device: &Device) -> Result<Value, String> {
+pub(super) fn index(device: &Device) -> Result<Value, String> {
     match device {
         Device::Index(index) => Ok(Value::host_u32(*index)),
-        Device::Named(name) => Err(format!("nobody knows the index of {name} yet")),
+        Device::Link(link) => Err(format!("the index of {link} is not known yet")),
     }
 }

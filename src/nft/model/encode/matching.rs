@@ -29,6 +29,10 @@ impl Encoder<'_> {
                 self.load(&[field])?;
                 self.compare(equal, *value);
             }
+            Test::Link(device) => {
+                self.load(&[field])?;
+                self.compare(equal, super::divert::index(device)?);
+            }
             Test::Beginning(name) => {
                 self.load(&[field])?;
                 let bytes = Value::new(name.as_bytes()).ok_or("a name is too long")?;

@@ -87,6 +87,7 @@ impl fmt::Display for Match {
             Test::Bits { mask, value } => {
                 write!(f, "& {} == {}", Shown(kind, *mask), Shown(kind, *value))
             }
+            Test::Link(device) => write!(f, "{device}"),
             Test::Beginning(name) => write!(f, "\"{name}*\""),
             Test::In(group) => write!(f, "{group}"),
         }

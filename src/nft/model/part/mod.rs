@@ -116,7 +116,9 @@ impl Part {
     pub(crate) fn device_mut(&mut self) -> Option<&mut Device> {
         match self {
             Self::Dup { device, .. } => device.as_mut(),
-            Self::Fwd { device, .. } => Some(device),
+            Self::Fwd { device, .. } | Self::Match(Match { test: Test::Link(device), .. }) => {
+                Some(device)
+            }
             _ => None,
         }
     }
@@ -178,6 +180,8 @@ pub(crate) enum Test {
     },
     /// Any of these bits.
     AnyBit(Value),
+    /// The link with this index.
+    Link(Device),
     /// A name that begins like this.
     Beginning(String),
     In(Group),
