@@ -1,6 +1,6 @@
-//! One container attached to a bridge: a namespace, a veth pair, a bridge port, an address, lo, up, a
-//! default route; beside few and many others, and by several threads. Beside it the same messages, built
-//! beforehand, replayed with bare system calls.
+//! One container attached to a bridge: a namespace, a veth pair, a bridge port, an address, lo, up,
+//! a default route; beside few and many others, and by several threads. Beside it the same
+//! messages, built beforehand, replayed with bare system calls.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)] // a bench is no library
 
 use std::time::Duration;
@@ -32,13 +32,14 @@ fn attach(host: &Netns, bridge: &Link, plan: &Plan, queues: Option<u32>) -> Cont
     (cable, container)
 }
 
-/// Closes the container's namespace, which takes the cable along, and waits until the kernel is done.
+/// Closes the container's namespace, which takes the cable along, and waits until the kernel is
+/// done.
 fn undo(host: &Netns, port: &str, (cable, container): Container) {
     drop((cable.keep(), container));
     settle_after(host, port);
 }
 
-/// What it saves to send two datagrams, and to have the peer born in its place.
+/// Measures what two datagrams save, and what a peer born in its namespace saves.
 fn other_ways(host: &Netns, bridge: &Link) {
     let plan = Plan::number(60_000);
     let by = |way| {
@@ -57,7 +58,7 @@ fn other_ways(host: &Netns, bridge: &Link) {
     );
 }
 
-/// With a bridge and with one like it that does not snoop.
+/// Compares a bridge with one that does not snoop multicast.
 fn without_snooping(host: &Netns, snooping: &Link, other: &Link) {
     let plan = Plan::number(60_000);
     let by = |bridge: &Link| {

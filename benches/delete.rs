@@ -113,7 +113,7 @@ fn cells(all: Vec<Container>) -> Vec<Vec<Cell>> {
     tens.collect()
 }
 
-/// What the group buys: the same owners dropped together, and one after the other.
+/// Measures what the group saves: the same owners dropped together, and one after the other.
 fn one_by_one(_: &mut Criterion) {
     let all = if is_trial() { 5 } else { 100 };
     let host = Namespace::anonymous().create().unwrap();

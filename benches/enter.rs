@@ -1,5 +1,5 @@
-//! Entering a namespace and coming back, a listener opened inside, a namespace made: each beside the raw
-//! system calls.
+//! Entering a namespace and coming back, a listener opened inside, a namespace made: each beside
+//! the raw system calls.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a bench is no library
 
 use std::fs::File;
@@ -17,7 +17,7 @@ use harness::{calls, compare, contender, settle, timed};
 
 const ROUNDS: usize = 2_001;
 
-/// By the calling thread, there and back.
+/// Enters on the calling thread and returns.
 fn raw<T>(red: &Netns, home: &File, work: impl FnOnce() -> T) -> T {
     setns(red, CloneFlags::CLONE_NEWNET).unwrap();
     let made = work();
@@ -45,7 +45,8 @@ fn enter(red: &Netns, home: &File) {
     );
 }
 
-/// A listener opened inside, and one opened by bare system calls on a thread that goes there and back.
+/// A listener opened inside, and one opened by bare system calls on a thread that goes there and
+/// back.
 fn listener(red: &Netns, home: &File) {
     let worker = red.worker().unwrap();
     let bind = || TcpListener::bind("127.0.0.1:80").unwrap();

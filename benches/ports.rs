@@ -1,6 +1,7 @@
-//! Published ports: 10,000 in one transaction, and one more and less beside any number of them, held and
-//! persistent, compared with a raw replay: the same elements, built beforehand and sent with bare system calls.
-//! Persistent ones have two elements each, and comments; so they have a replay of their own.
+//! Published ports: 10,000 in one transaction, and one more and less beside any number of them,
+//! held and persistent, compared with a raw replay: the same elements, built beforehand and sent
+//! with bare system calls. Persistent ones have two elements each, and comments; so they have a
+//! replay of their own.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a bench is no library
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use nft_raw::{ACK, CREATE, NFT, Replay, fresh, open};
 const MANY: u16 = 10_000;
 const SIZES: [u16; 3] = [1, 1_000, 10_000];
 const ONE_MORE: u16 = 60_000;
-/// With which there is a table to begin with.
+/// The port that creates the table before the first turn.
 const FIRST: u16 = 50_000;
 
 const HELD: Option<&str> = None;
@@ -99,7 +100,7 @@ fn port_elements(batch: &mut Replay, kind: u16, ports: impl Iterator<Item = u16>
     });
 }
 
-/// Of a tag the mappings, each of which leads to a chain.
+/// Appends the elements that list a tag's mappings.
 fn tag_elements(batch: &mut Replay, kind: u16, ports: impl Iterator<Item = u16>) {
     elements(batch, kind, b"tags\0", ports, |element, port| {
         let mut key = [0x5a; 20];
@@ -168,7 +169,8 @@ fn raw_table(ports: impl Iterator<Item = u16>) -> Replay {
     })
 }
 
-/// Makes them, where one is already, or deletes them; nothing is left to do of those of the turn before.
+/// Makes them, where one is already, or deletes them; nothing is left to do of those of the turn
+/// before.
 fn changing_many(name: &'static str, tag: Option<&'static str>, adds: bool) -> Contender<'static> {
     let (host, bridge) = host();
     let first = port(FIRST, tag).create(&host).unwrap();
@@ -214,8 +216,9 @@ fn many() {
     }
 }
 
-/// The first of a namespace brings the table, its chains and `route_localnet`, and takes them along: so "beside
-/// none" is another piece of work than all the others, and "beside 1" is what they are compared with.
+/// The first of a namespace brings the table, its chains and `route_localnet`, and takes them
+/// along: so "beside none" is another piece of work than all the others, and "beside 1" is what
+/// they are compared with.
 fn first_of_all() {
     for (name, tag) in [("held", HELD), ("persistent", PERSISTENT)] {
         let (host, _bridge) = host();
@@ -252,7 +255,7 @@ impl Beside {
     }
 }
 
-/// What one more and one less cost beside so many.
+/// Measures one port more and one less beside so many.
 fn one_more(size: u16, costs: &mut Costs) {
     let sides = [Beside::new(size, HELD), Beside::new(size, PERSISTENT)];
     let raw = fresh();
@@ -296,10 +299,10 @@ fn one_more(size: u16, costs: &mut Costs) {
     }
 }
 
-/// Of each kind of change and each contender, what it takes beside each number.
+/// The times beside each number of ports, by kind of change and contender.
 type Costs = BTreeMap<(&'static str, &'static str), Vec<Duration>>;
 
-/// Whether one more, and one less, cost the same however many there are.
+/// Prints whether one more and one less cost the same beside any number.
 fn judge(costs: &Costs) {
     for ((word, name), medians) in costs {
         let micros: Vec<_> = medians.iter().map(|time| time.as_secs_f64() * 1e6).collect();

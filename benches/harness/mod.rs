@@ -1,4 +1,5 @@
-//! Contenders measured in turns, so that the machine's noise hits all of them, and the medians compared.
+//! Contenders measured in turns, so that the machine's noise hits all of them, and the medians
+//! compared.
 #![allow(dead_code)] // each bench uses its own part
 
 use std::hint::black_box;
@@ -17,8 +18,9 @@ pub(crate) fn contender<'a>(
     (name, Box::new(work))
 }
 
-/// One whose turn is ten calls, one after the other: what one takes, and dropping what it brings. Which core
-/// a thread is born on, and whether it is awake, depends on what the thread before left; so a turn has several.
+/// One whose turn is ten calls, one after the other: what one takes, and dropping what it brings.
+/// Which core a thread is born on, and whether it is awake, depends on what the thread before left;
+/// so a turn has several.
 pub(crate) fn calls<'a, T>(name: &'static str, call: impl Fn() -> T + 'a) -> Contender<'a> {
     const CALLS: u32 = 10;
     contender(name, move || {
@@ -30,12 +32,13 @@ pub(crate) fn calls<'a, T>(name: &'static str, call: impl Fn() -> T + 'a) -> Con
     })
 }
 
-/// Whether everything is only tried out once: `cargo bench -- --test`, or `--quick` in `benches/peers`.
+/// Returns whether each bench only runs once: `cargo bench -- --test`, or `--quick` in
+/// `benches/peers`.
 pub(crate) fn is_trial() -> bool {
     std::env::args().any(|argument| ["--test", "--quick"].contains(&argument.as_str()))
 }
 
-/// What one contender's turns took.
+/// The times of one contender's turns.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spread {
     /// A quarter of the turns took less: of a busy machine this says more than the median.
@@ -43,8 +46,9 @@ pub(crate) struct Spread {
     pub(crate) median: Duration,
 }
 
-/// In which order so many have their turns: nobody is always first, and everybody follows every other as often
-/// as any, as each pays for what the one before left (E. J. Williams' Latin squares, 1949).
+/// In which order so many have their turns: nobody is always first, and everybody follows every
+/// other as often as any, as each pays for what the one before left (E. J. Williams' Latin squares,
+/// 1949).
 fn order(round: usize, many: usize) -> impl Iterator<Item = usize> {
     let (row, backwards) = (round / 2, round % 2 == 1);
     (0..many).map(move |turn| {
@@ -87,8 +91,8 @@ pub(crate) fn medians(
     spreads(rounds, contenders).into_iter().map(|(name, spread)| (name, spread.median)).collect()
 }
 
-/// Prints medians and first quartiles, and how they compare with the last one's: the raw replay. A trial prints
-/// the same names, of less work.
+/// Prints medians and first quartiles, and how they compare with the last one's: the raw replay. A
+/// trial prints the same names, of less work.
 pub(crate) fn compare(
     work: &str,
     rounds: usize,
@@ -122,8 +126,9 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> Duration {
     time
 }
 
-/// Waits until the kernel has cleaned up all namespaces that were closed before: until then everything
-/// that needs the RTNL lock is slower. That waits for RCU callbacks as well, which free what was deleted. It cleans up in order, so one more is closed, and waited for.
+/// Waits until the kernel has cleaned up all namespaces that were closed before: until then
+/// everything that needs the RTNL lock is slower. That waits for RCU callbacks as well, which free
+/// what was deleted. It cleans up in order, so one more is closed, and waited for.
 pub(crate) fn settle(host: &Netns) {
     const MARK: &str = "mark";
     let last = Namespace::anonymous().create().unwrap();
@@ -134,8 +139,8 @@ pub(crate) fn settle(host: &Netns) {
     }
 }
 
-/// As [`settle`], after a container was closed that had the peer of `port`: its sockets are let go of by
-/// RCU callbacks, which two CPUs need not run in order.
+/// Waits as [`settle`] does, after a container with the peer of `port` was closed. The kernel frees
+/// its sockets by RCU callbacks, which two CPUs need not run in order.
 pub(crate) fn settle_after(host: &Netns, port: &str) {
     while host.link(port).is_ok() {
         std::thread::sleep(Duration::from_millis(1));

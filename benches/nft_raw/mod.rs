@@ -16,7 +16,7 @@ pub(crate) fn fresh() -> Owned<Netns> {
 }
 
 thread_local! {
-    /// What is received into, made once.
+    /// The receive buffer, allocated once.
     static ANSWER: RefCell<Vec<u8>> = RefCell::new(vec![0; 4096]);
 }
 

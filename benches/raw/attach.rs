@@ -16,12 +16,12 @@ use super::{
     open, open_in,
 };
 
-/// What is attached.
+/// The container to attach.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) port: String,
     pub(crate) address: Ipv4Addr,
-    /// Whether its end makes itself an IPv6 address, as the kernel has it.
+    /// The container's end generates an IPv6 address, as by the kernel's default.
     pub(crate) ipv6: bool,
     /// The port's index; 0: the kernel's choice.
     pub(crate) index: u32,
@@ -52,7 +52,7 @@ pub(crate) struct Attach {
     home: File,
     /// One, or two where the peer is moved.
     here: Vec<Vec<u8>>,
-    /// Where in the last of them the container's descriptor goes.
+    /// The place of the container's descriptor in the last message.
     namespace_at: usize,
     configure: Vec<Vec<u8>>,
 }
@@ -63,7 +63,7 @@ impl Attach {
         Self::prepare_by(Way::Two, host, bridge, plan)
     }
 
-    /// As [`prepare`](Self::prepare), another way.
+    /// Prepares the messages in another way.
     pub(crate) fn prepare_by(way: Way, host: &Netns, bridge: u32, plan: &Plan) -> Self {
         let mut veth = Message::link(RTM_NEWLINK, CREATE | ECHO | ACK, plan.index, true);
         veth.string(3, &plan.port).attribute(10, &bridge.to_ne_bytes());
@@ -139,7 +139,7 @@ impl Attach {
         Attached { _container: container, _socket: socket }
     }
 
-    /// What it takes in a turn, after which nothing is left of it.
+    /// Runs one turn and removes everything it created.
     pub(crate) fn turn(&mut self, host: &Netns, plan: &Plan) -> Duration {
         let mut made = None;
         let time = timed(|| made = Some(self.run()));

@@ -39,7 +39,7 @@ pub(crate) fn open_in(netns: &Netns) -> OwnedFd {
 }
 
 thread_local! {
-    /// What is received into, made once: to fill it with zeros takes as long as a small answer.
+    /// The receive buffer, allocated once: zeroing it takes as long as a small answer.
     static ANSWER: RefCell<Vec<u8>> = RefCell::new(vec![0; 16 * 1024]);
 }
 
@@ -181,7 +181,7 @@ pub(crate) fn acknowledged(request: &[u8]) -> Vec<u8> {
     request
 }
 
-/// As [`get`], with the acknowledgement that was asked for.
+/// Does what [`get`] does, with an acknowledgement.
 pub(crate) fn get_acknowledged(socket: &OwnedFd, request: &[u8]) {
     get(socket, request);
     receive(socket, |answer| assert!(answer.len() >= 20));
@@ -196,7 +196,8 @@ pub(crate) fn all_routes() -> Vec<u8> {
     Message::new(RTM_GETROUTE, DUMP).bytes(&[0; 12]).finish()
 }
 
-/// Receives a list and walks it: each message, each attribute's type and value. Returns how many there were.
+/// Receives a list and walks it: each message, each attribute's type and value. Returns how many
+/// there were.
 pub(crate) fn walk(socket: &OwnedFd, request: &[u8], header: usize) -> (usize, u64) {
     const NLMSG_DONE: u16 = 3;
     let mut buffer = vec![0; 32 * 1024];

@@ -91,7 +91,8 @@ fn batch(operations: Vec<Message>) -> Vec<u8> {
     all.flat_map(|mut message| message.finish()).collect()
 }
 
-/// `ip saddr 10.0.0.0/24 counter masquerade` in a table that goes with its socket, as netloom sends it.
+/// `ip saddr 10.0.0.0/24 counter masquerade` in a table that goes with its socket, as netloom sends
+/// it.
 fn masquerade() -> Vec<u8> {
     let table = nft(0, 0x600, |table| {
         table.string(1, "raw").attribute(2, &2_u32.to_be_bytes());
@@ -122,7 +123,7 @@ fn masquerade() -> Vec<u8> {
     batch(vec![table, chain, rule])
 }
 
-/// That the first register equals this.
+/// Compares the first register with this value.
 fn compare(list: &mut Message, value: &[u8]) {
     expression(list, "cmp", |cmp| {
         cmp.attribute(1, &1_u32.to_be_bytes()).attribute(2, &0_u32.to_be_bytes());

@@ -41,7 +41,8 @@ pub(crate) fn add(call: &Call, config: &Config) -> Result<Value, Failure> {
     }
 }
 
-/// What can be known wrong before anything is made.
+/// Refuses an interface name that the container's namespace already has, before anything is
+/// created.
 fn refuse_taken(container: &Netns, attachment: &Attachment) -> Result<(), Failure> {
     if *container == Netns::current()? {
         let problem = "CNI_NETNS is the host's own network namespace";

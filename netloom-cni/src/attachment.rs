@@ -1,7 +1,7 @@
 //! An attachment: a container on a network by an interface, and the names that come from that.
 
-/// The specification's primary key. Whatever the plugin leaves behind bears a name made from it, so that
-/// it is found again without a list being read.
+/// The specification's primary key. Whatever the plugin leaves behind bears a name made from it, so
+/// that it is found again without a list being read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Attachment {
     pub(crate) network: String,
@@ -31,12 +31,12 @@ impl Attachment {
         link_name(self.hash())
     }
 
-    /// What is in the packet filter because of it says so by this comment.
+    /// The comment of every packet filter object that belongs to this attachment.
     pub(crate) fn tag(&self) -> String {
         format!("{}{:016x}", Self::tag_prefix(&self.network), self.hash())
     }
 
-    /// What the tags of a network begin with.
+    /// The prefix that the tags of all attachments to a network share.
     pub(crate) fn tag_prefix(network: &str) -> String {
         format!("netloom-cni.{:016x}.", hash(&[network]))
     }

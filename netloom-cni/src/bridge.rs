@@ -24,7 +24,7 @@ pub(crate) struct ReadyBridge {
     replaced: Replaced,
     /// The cable to the gateway's own link, where it was made now.
     pub(crate) gateway: Option<Owned<Veth>>,
-    /// Where ports are in VLANs.
+    /// The VLAN filtering of the bridge, if ports are in VLANs.
     pub(crate) filtering: Option<Filtering>,
     /// Dropped last.
     made: Option<Owned<Link>>,
@@ -93,7 +93,7 @@ impl ReadyBridge {
         Ok(())
     }
 
-    /// It stays, with its addresses, as other attachments come to share it.
+    /// Keeps the bridge and its addresses, because other attachments share them.
     pub(crate) fn keep(mut self) {
         self.replaced.0.clear();
         keep_all(self.addresses);
@@ -106,7 +106,8 @@ impl ReadyBridge {
     }
 }
 
-/// Addresses that forceAddress took off, in the order in which they were there. Put back when it is dropped.
+/// Addresses that forceAddress took off, in the order in which they were there. Put back when it is
+/// dropped.
 #[derive(Debug, Default)]
 struct Replaced(Vec<(Link, IpNet)>);
 
@@ -161,7 +162,7 @@ pub(crate) fn refuse_advertisements(host: &Host, link: &Link) -> Result<(), Fail
     }
 }
 
-/// What a link lacks to be the gateway.
+/// The settings that a link lacks to be the gateway.
 struct Lacking {
     missing: Vec<IpNet>,
     in_the_way: Vec<IpNet>,

@@ -1,4 +1,5 @@
-//! The cable between the bridge and the container: born in place, with all that the container needs.
+//! The cable between the bridge and the container: born in place, with all that the container
+//! needs.
 
 use std::path::Path;
 use std::thread;
@@ -13,8 +14,8 @@ use crate::failure::{Code, Failure};
 use crate::host::Host;
 use crate::result;
 
-/// How long a port may take to forward. The kernel's own work behind it is a matter of microseconds as a
-/// rule, of a second where both ends happen to have one index.
+/// How long a port may take to forward. The kernel's own work behind it is a matter of microseconds
+/// as a rule, of a second where both ends happen to have one index.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Opens the container's namespace.
@@ -116,7 +117,7 @@ fn route(route: &result::Route, veth: &Veth) -> Route {
     asked
 }
 
-/// What is announced before the bridge's port forwards reaches nobody.
+/// Waits until the bridge's port forwards. An announcement before that reaches nobody.
 fn wait_until_up(veth: &Veth) -> Result<LinkInfo, Failure> {
     let patience = Instant::now() + PATIENCE;
     let mut pause = Duration::from_micros(50);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::failure::{Code, Failure};
 
-/// What a runtime asks for.
+/// The command of a runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Command {
     Add,
@@ -48,12 +48,12 @@ impl Command {
 pub(crate) struct Call {
     pub(crate) command: Command,
     pub(crate) container: String,
-    /// None where the namespace is gone, as a runtime says it to DEL.
+    /// The path of the container's namespace. A runtime gives DEL none if the namespace is gone.
     pub(crate) netns: Option<PathBuf>,
     pub(crate) ifname: String,
     /// The pairs of `CNI_ARGS`.
     pub(crate) args: Vec<(String, String)>,
-    /// Where other plugins are.
+    /// The directories of other plugins (`CNI_PATH`).
     pub(crate) path: Vec<PathBuf>,
 }
 
@@ -91,7 +91,8 @@ impl Call {
         Ok(call)
     }
 
-    /// An extra argument; its name is known without regard to case, as runtimes write it either way.
+    /// An extra argument; its name is known without regard to case, as runtimes write it either
+    /// way.
     pub(crate) fn arg(&self, name: &str) -> Option<&str> {
         let is_it = |pair: &&(String, String)| pair.0.eq_ignore_ascii_case(name);
         self.args.iter().find(is_it).map(|(_, value)| value.as_str())
@@ -124,7 +125,7 @@ impl Call {
     }
 }
 
-/// What container ids and networks are called.
+/// Returns whether a text is a valid container id or network name.
 pub(crate) fn is_identifier(text: &str) -> bool {
     let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(is_inner)

@@ -47,7 +47,7 @@ fn missing(problem: String) -> Failure {
     Failure::new(Code::Missing, problem)
 }
 
-/// What of a result is this plugin's: a later one of the chain may have added to it.
+/// The parts of a result that this plugin wrote. A later plugin of the chain may have added others.
 struct Own {
     mac: Option<String>,
     mtu: Option<u32>,
@@ -95,8 +95,9 @@ impl Own {
             let given = NetworkResult { ips, routes, ..NetworkResult::default() };
             return Ok(complete(given, config)?.routes);
         }
-        // What another plugin gave is known from the result alone. Further plugins' routes are theirs to check:
-        // ours go by a gateway on our networks or, where there is no other interface, by none.
+        // What another plugin gave is known from the result alone. Further plugins' routes are
+        // theirs to check: ours go by a gateway on our networks or, where there is no other
+        // interface, by none.
         let is_only = previous.interfaces.iter().filter(|one| one.sandbox.is_some()).count() == 1;
         let is_own = |route: &&crate::result::Route| match route.gw {
             Some(gw) => ips.iter().any(|ip| ip.address.contains(&gw)),

@@ -20,7 +20,8 @@ use crate::vlan::Vlans;
 
 const BRIDGE: &str = "cni0";
 
-/// Who may begin to talk to the containers, in the words of the reference `firewall` plugin.
+/// The `ingressPolicy`: who may open connections to the containers, as for the reference `firewall`
+/// plugin.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum IngressPolicy {
     /// Everybody.
@@ -45,7 +46,7 @@ pub(crate) struct Config {
     pub(crate) hairpin: bool,
     pub(crate) promiscuous: bool,
     pub(crate) port_isolation: bool,
-    /// Whether the container's end is left down and without addresses.
+    /// Leaves the container's end down and without addresses.
     pub(crate) disable_container_interface: bool,
     pub(crate) detect_duplicates: bool,
     pub(crate) ingress: IngressPolicy,
@@ -58,9 +59,9 @@ pub(crate) struct Config {
     pub(crate) previous: Option<NetworkResult>,
     /// The container and interface of each that GC has to leave.
     pub(crate) valid: Vec<(String, String)>,
-    /// Where attachments are remembered, a directory for each network in it.
+    /// The directory of the records of attachments, with a directory for each network.
     pub(crate) data: PathBuf,
-    /// As it was given, for plugins that work is delegated to.
+    /// The configuration as it was given, for delegated plugins.
     pub(crate) document: Value,
 }
 
@@ -85,7 +86,8 @@ impl Config {
         Ok(Self { document, ..config })
     }
 
-    /// All that DEL goes by. What an ADD was refused for must not keep the DEL behind it from its work.
+    /// All that DEL goes by. What an ADD was refused for must not keep the DEL behind it from its
+    /// work.
     fn of_del(self, fields: &Fields<'_>) -> Self {
         let ipam = Ipam::of_del(fields);
         let data = ipam.directory(fields).unwrap_or_else(|_| ipam.default_directory().into());
@@ -135,12 +137,12 @@ impl Config {
         }
     }
 
-    /// Whether the host is the network's gateway.
+    /// Returns whether the host is the network's gateway.
     pub(crate) fn routes(&self) -> bool {
         self.is_gateway || self.is_default_gateway
     }
 
-    /// What can't go together.
+    /// Refuses fields that contradict each other.
     fn check(&self, fields: &Fields<'_>) -> Result<(), Failure> {
         gateway::check_name(self)?;
         if self.hairpin && self.promiscuous {
@@ -205,7 +207,8 @@ fn ingress(fields: &Fields<'_>) -> Result<IngressPolicy, Failure> {
     }
 }
 
-/// What the runtime says goes first, then `args`, then `CNI_ARGS`, then the configuration.
+/// Reads the hardware address from the runtime's capabilities, `args`, `CNI_ARGS` or the
+/// configuration, in this order.
 fn mac(fields: &Fields<'_>, call: &Call) -> Result<Option<MacAddr>, Failure> {
     const EXPECTED: &str = "a MAC address of one station";
     let args = fields.object("args")?;

@@ -31,8 +31,8 @@ pub(crate) fn del(call: &Call, config: &Config) -> Result<(), Failure> {
     Failure::join(failures)
 }
 
-/// All of an attachment but what is remembered of it, which is forgotten when the rest is gone: until then
-/// its addresses are nobody else's.
+/// All of an attachment but what is remembered of it, which is forgotten when the rest is gone:
+/// until then its addresses are nobody else's.
 pub(crate) fn unplug(config: &Config, attachment: &Attachment) -> Vec<Failure> {
     // Before the host is held, as for all that is in a store.
     let addresses = addresses(config, attachment);
@@ -80,7 +80,8 @@ fn addresses(config: &Config, attachment: &Attachment) -> Result<Option<Vec<IpAd
     Ok(record.map(|record| record.addresses.iter().map(IpNet::addr).collect()))
 }
 
-/// With the host's end goes the container's; where the namespace is gone, both are.
+/// Deletes the host's end of the cable, and the container's end with it. If the namespace is gone,
+/// both ends are.
 pub(crate) fn cut(host: &Host, link_name: &str) -> Result<(), Failure> {
     match host.netns.link(link_name) {
         Err(error) if error.is_not_found() => Ok(()),

@@ -1,4 +1,4 @@
-//! What went wrong, as the CNI specification wants it told: a code, a sentence, and details.
+//! A failure in the form of the CNI specification: a code, a sentence, and details.
 
 use std::fmt;
 use std::io;
@@ -44,7 +44,7 @@ impl Failure {
         Self { code: code as u32, message: message.into(), details: String::new() }
     }
 
-    /// As another plugin told it.
+    /// Returns the failure that a delegated plugin reported.
     pub(crate) fn of_delegate(code: u32, message: String, details: String) -> Self {
         Self { code, message, details }
     }
@@ -84,7 +84,8 @@ impl Failure {
     }
 }
 
-/// What the kernel refused; what was wrong before it was asked is a matter of the configuration.
+/// Gives a refusal by the kernel the code of an I/O failure, and bad input the code of a bad
+/// configuration.
 impl From<netloom::Error> for Failure {
     fn from(error: netloom::Error) -> Self {
         let code = if error.is_invalid_input() { Code::InvalidConfig } else { Code::Kernel };

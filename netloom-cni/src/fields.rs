@@ -21,12 +21,12 @@ fn present(value: &Value) -> Option<&Value> {
 }
 
 impl<'a> Fields<'a> {
-    /// Of a whole document.
+    /// Returns the fields of a whole document.
     pub(crate) fn of(document: &'a Value) -> Result<Self, Failure> {
         Self::at(document, String::new())
     }
 
-    /// Of a value that is at this path.
+    /// Returns the fields of the value at this path.
     pub(crate) fn at(value: &'a Value, path: String) -> Result<Self, Failure> {
         match value.as_object() {
             Some(object) => Ok(Self { object, path }),
@@ -55,7 +55,7 @@ impl<'a> Fields<'a> {
         Failure::new(Code::UnsupportedField, problem)
     }
 
-    /// Whether it is said, be it as `null`.
+    /// Returns whether the field is present, even as `null`.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.object.contains_key(name)
     }

@@ -1,4 +1,5 @@
-//! The link by which the host is in the network: the bridge, or one of its own where containers are in a VLAN.
+//! The link by which the host is in the network: the bridge, or one of its own where containers are
+//! in a VLAN.
 
 use netloom::{Link, VethEnd, VethPair};
 
@@ -8,7 +9,7 @@ use crate::failure::{Code, Failure};
 use crate::host::Host;
 use crate::vlan::Vlans;
 
-/// Its name.
+/// The name of the gateway's link.
 pub(crate) fn name(config: &Config) -> String {
     match config.vlans.access {
         Some(id) => format!("{}.{id}", config.bridge),
@@ -58,7 +59,7 @@ pub(crate) fn port_name(config: &Config, id: u16) -> String {
     format!("{}-{id}", config.bridge)
 }
 
-/// Whether a port of the bridge leads to a gateway's link and to no container.
+/// Returns whether a port of the bridge leads to a gateway's link and not to a container.
 pub(crate) fn is_port(config: &Config, name: &str) -> bool {
     let id = name.strip_prefix(&config.bridge).and_then(|rest| rest.strip_prefix('-'));
     id.is_some_and(|id| id.parse::<u16>().is_ok())

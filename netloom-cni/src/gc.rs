@@ -49,7 +49,7 @@ pub(crate) fn gc(call: &Call, config: &Config) -> Result<(), Failure> {
     Failure::join(failures)
 }
 
-/// What nothing is remembered of, but is there: all of it bears the network's tags.
+/// Deletes objects with the network's tags that no record mentions.
 fn sweep(config: &Config, valid: &HashSet<Attachment>) -> Vec<Failure> {
     let swept = || -> Result<Vec<Failure>, Failure> {
         if let Ipam::BuiltIn(_) = config.ipam
@@ -86,8 +86,9 @@ fn sweep(config: &Config, valid: &HashSet<Attachment>) -> Vec<Failure> {
     swept().unwrap_or_else(|failure| vec![failure])
 }
 
-/// What `ingressPolicy` said of a bridge goes once no container is on it. DEL leaves it: it would have to go
-/// through the bridge's ports each time, with nobody else at work, to know whether it is the last.
+/// Deletes the `ingressPolicy` elements of a bridge without containers. DEL leaves them: it would
+/// have to list through the bridge's ports each time, with nobody else at work, to know whether it
+/// is the last.
 fn forget_policy(filter: &Filter, host: &mut Host, config: &Config) -> Result<(), Failure> {
     host.alone()?;
     if let Some(bridge) = bridge::find(host, &config.bridge)?

@@ -6,12 +6,12 @@ use netloom::Netns;
 
 use crate::failure::{Code, Failure};
 
-/// The lock is one on the namespace itself: whoever works in it holds it together with others; whoever makes
-/// what others share (a bridge, its address, a table) holds it alone until the command is over, so that
-/// it can be taken back where the command fails.
+/// The lock is one on the namespace itself: whoever works in it holds it together with others;
+/// whoever makes what others share (a bridge, its address, a table) holds it alone until the
+/// command is over, so that it can be taken back where the command fails.
 ///
-/// A network's store is locked before it, never after it: who waits for a store while it holds this, be it
-/// together with others, keeps the one who has the store from ever having this alone.
+/// A network's store is locked before it, never after it: who waits for a store while it holds
+/// this, be it together with others, keeps the one who has the store from ever having this alone.
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) netns: Netns,
@@ -30,7 +30,8 @@ impl Host {
         Ok(Self { netns: Netns::current()?, lock, is_alone: false })
     }
 
-    /// Has it alone from now on; whether others may have changed something meanwhile.
+    /// Upgrades the lock to an exclusive one. Returns whether others may have changed something
+    /// meanwhile.
     pub(crate) fn alone(&mut self) -> Result<bool, Failure> {
         if self.is_alone {
             return Ok(false);

@@ -15,7 +15,7 @@ pub(crate) struct PortMapping {
     container_port: u16,
     protocol: Protocol,
     host_address: Option<IpAddr>,
-    /// Where it is in the configuration.
+    /// The path of the mapping in the configuration.
     path: String,
 }
 

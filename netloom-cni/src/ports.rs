@@ -9,10 +9,11 @@ use crate::attachment::Attachment;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 
-/// Where netloom keeps published ports that outlive a program.
+/// The table of netloom's persistent published ports.
 const TABLES: &str = "netloom-ports";
 
-/// What the configuration asks for, to the container's first address of each family.
+/// Returns the published ports of the configuration, to the container's first address of each
+/// family.
 fn wanted(config: &Config, attachment: &Attachment, addresses: &[IpNet]) -> Vec<PortForward> {
     let tag = attachment.tag();
     let first = |is_ipv4: bool| {
@@ -78,7 +79,7 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// What a port lacks that is not in force.
+/// Names the part that a published port lacks.
 fn lack(handle: &PortForwardHandle, by: &Link) -> Result<String, Failure> {
     let is_local = handle.host_address().is_none_or(|address| address.is_loopback());
     if handle.target().is_ipv4() && is_local && by.ipv4_conf(Ipv4Conf::RouteLocalnet)? == 0 {

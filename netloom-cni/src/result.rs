@@ -1,5 +1,5 @@
-//! The result of ADD, in the shape of each version of the specification: what a plugin prints, what the
-//! next one of a chain gets, and what CHECK and DEL are told.
+//! The result of ADD, in the shape of each version of the specification: what a plugin prints, what
+//! the next one of a chain gets, and what CHECK and DEL are told.
 
 use std::net::IpAddr;
 
@@ -26,7 +26,7 @@ pub(crate) struct Interface {
     pub(crate) mtu: Option<u32>,
     /// The path of the container's namespace; none for what is on the host.
     pub(crate) sandbox: Option<String>,
-    /// What this plugin has no word for (`socketPath`, `pciID`).
+    /// Fields that this plugin does not interpret (`socketPath`, `pciID`).
     other: Map<String, Value>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Interface {
 pub(crate) struct Ip {
     pub(crate) address: IpNet,
     pub(crate) gateway: Option<IpAddr>,
-    /// Which of the interfaces has it.
+    /// The place of the address's interface in the list of interfaces.
     pub(crate) interface: Option<usize>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Route {
     pub(crate) priority: Option<u32>,
     pub(crate) table: Option<u32>,
     pub(crate) advmss: Option<u32>,
-    /// By number: 0 anywhere, 253 on the link, 254 on the host. IPv6 has none.
+    /// The scope: 0 universe, 253 link, 254 host. IPv6 routes have none.
     pub(crate) scope: Option<u8>,
 }
 
@@ -203,7 +203,7 @@ impl Route {
         })
     }
 
-    /// Whether its destination is no further than the link, so that there is no gateway.
+    /// Returns whether the destination is on the link, so that the route has no gateway.
     pub(crate) fn is_near(&self) -> bool {
         self.dst.addr().is_ipv4() && self.scope.is_some_and(|scope| scope >= 253)
     }

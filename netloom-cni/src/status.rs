@@ -42,7 +42,7 @@ fn look(call: &Call, config: &Config) -> Result<(), Failure> {
     }
 }
 
-/// What an ADD would look at first in the kernel.
+/// Reads the parts of the kernel that an ADD reads first.
 fn can_be_read(config: &Config) -> Result<(), Failure> {
     let host = Host::share()?;
     if Filter::is_needed(config) {
@@ -60,7 +60,7 @@ fn is_anybody_there(config: &Config) -> Result<bool, Failure> {
     Ok(attachments.is_some_and(|attachments| !attachments.is_empty()))
 }
 
-/// It may be there already, and then has to be one.
+/// Refuses a link with the bridge's name that is not a bridge.
 fn has_bridge(host: &Netns, config: &Config) -> Result<(), Failure> {
     match host.link(&config.bridge) {
         Err(error) if error.is_not_found() => Ok(()),

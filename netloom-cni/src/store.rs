@@ -1,9 +1,9 @@
-//! What is remembered of attachments, on disk: readable whatever happened while it was written.
+//! The records of attachments on disk, readable even if a write was interrupted.
 //!
-//! A network has a directory. An attachment is one file in it, with several names: its own, and each
-//! address that it reserves. The file is written and synced before it has any name, and the directory is
-//! synced before ADD succeeds. A name that is the same file as an attachment's own is that attachment's,
-//! so an address is never given back that somebody else has by now.
+//! A network has a directory. An attachment is one file in it, with several names: its own, and
+//! each address that it reserves. The file is written and synced before it has any name, and the
+//! directory is synced before ADD succeeds. A name that is the same file as an attachment's own is
+//! that attachment's, so an address is never given back that somebody else has by now.
 //!
 //! | name | what |
 //! |---|---|
@@ -39,11 +39,11 @@ pub(crate) struct Choice {
     pub(crate) address: IpAddr,
 }
 
-/// What is written of an attachment, and not synced yet.
+/// A record that is written and not yet synced.
 #[derive(Debug)]
 pub(crate) struct Written(File);
 
-/// What is remembered of an attachment.
+/// The record of an attachment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Record {
     /// The container's addresses, whoever gave them.
@@ -85,8 +85,8 @@ impl Store {
         }
     }
 
-    /// Gives what one who was killed has left an attachment's name, for its cable may be there: so DEL and
-    /// GC come to it.
+    /// Gives what one who was killed has left an attachment's name, for its cable may be there: so
+    /// DEL and GC come to it.
     fn finish(&self, network: &str) -> io::Result<()> {
         let new = self.path("new");
         let text = match fs::read(&new) {
@@ -102,7 +102,7 @@ impl Store {
         remove(&new)
     }
 
-    /// What is remembered of an attachment; nothing where there is none. One that can't be read is
+    /// Reads the record of an attachment, if there is one. An unreadable record counts as one
     /// without addresses.
     pub(crate) fn record(&self, attachment: &Attachment) -> Result<Option<Record>, Failure> {
         let path = self.path(&attachment.file_name());
@@ -122,7 +122,7 @@ impl Store {
         }
     }
 
-    /// Whether an address is this attachment's.
+    /// Returns whether an address belongs to this attachment.
     pub(crate) fn has(&self, attachment: &Attachment, address: IpAddr) -> bool {
         is_same(&self.path(&attachment.file_name()), &self.path(&address.to_string()))
     }
@@ -153,8 +153,8 @@ impl Store {
         list().map_err(|error| Failure::file("list", &self.directory, &error))
     }
 
-    /// Writes what is to be remembered of an attachment, before there is anything of it. It is not on the
-    /// disk yet, but outlives whoever is killed.
+    /// Writes what is to be remembered of an attachment, before there is anything of it. It is not
+    /// on the disk yet, but outlives whoever is killed.
     pub(crate) fn write(
         &self,
         attachment: &Attachment,
@@ -260,7 +260,8 @@ impl Store {
     }
 }
 
-/// Makes a directory. The names on the way to it are synced, as they are to be there when what is in it is.
+/// Makes a directory. The names on the way to it are synced, as they are to be there when what is
+/// in it is.
 fn make(directory: &Path) -> io::Result<()> {
     let missing = directory.ancestors().take_while(|one| !one.exists()).count();
     fs::create_dir_all(directory)?;
@@ -268,7 +269,7 @@ fn make(directory: &Path) -> io::Result<()> {
     parents.into_iter().try_for_each(|parent| File::open(parent)?.sync_all())
 }
 
-/// Whether two names are of one file.
+/// Returns whether two names stand for one file.
 fn is_same(one: &Path, other: &Path) -> bool {
     let identity = |path: &Path| {
         let metadata = fs::symlink_metadata(path).ok()?;
@@ -302,7 +303,7 @@ impl Record {
     }
 }
 
-/// Whose file this is; none where it is not one of ours.
+/// Returns the attachment of a record's file, or none if the file is not a record.
 fn attachment_of(network: &str, text: &[u8]) -> Option<Attachment> {
     let document: Value = serde_json::from_slice(text).ok()?;
     let text = |name: &str| document[name].as_str().map(str::to_owned);

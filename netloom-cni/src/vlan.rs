@@ -10,14 +10,14 @@ use crate::host::Host;
 
 const NUMBERS: RangeInclusive<u32> = 1..=4094;
 
-/// Which VLANs a container's port is in.
+/// The VLANs of a container's port.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Vlans {
     /// The one whose frames have no tag there.
     pub(crate) access: Option<u16>,
-    /// Those whose frames have one.
+    /// The VLANs whose frames stay tagged.
     trunk: Vec<RangeInclusive<u16>>,
-    /// Whether the port stays in the VLAN that ports are in by default.
+    /// Keeps the port in the bridge's default VLAN.
     preserves_default: bool,
 }
 
@@ -38,7 +38,7 @@ impl Vlans {
         Ok(Self { access, trunk, preserves_default })
     }
 
-    /// Those of the gateway's own port: the containers' without tags, and no other.
+    /// Returns the VLANs of the gateway's own port: only the containers' VLAN, untagged.
     pub(crate) fn of_gateway(id: u16) -> Self {
         Self { access: Some(id), ..Self::default() }
     }
@@ -122,8 +122,8 @@ fn number(
     Ok(fields.number(name, bounds)?.and_then(|number| u16::try_from(number).ok()))
 }
 
-/// A bridge that keeps its ports apart by VLAN. It did not before, where the switch is ours: then it is
-/// switched back unless this is kept.
+/// A bridge that keeps its ports apart by VLAN. It did not before, where the switch is ours: then
+/// it is switched back unless this is kept.
 #[derive(Debug)]
 pub(crate) struct Filtering {
     pub(crate) bridge: BridgeInfo,
@@ -159,7 +159,7 @@ impl Drop for Filtering {
     }
 }
 
-/// What a bridge is set to that has to keep VLANs apart.
+/// Refuses a bridge whose settings do not separate VLANs, and returns its settings.
 pub(crate) fn check_filtering(bridge: &Link) -> Result<BridgeInfo, Failure> {
     let info = look(bridge)?;
     if info.vlan_filtering {

@@ -8,7 +8,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
 };
 
-/// What one request lists, and how to read it.
+/// A list request and the reader of its answers.
 #[derive(Debug)]
 pub(crate) struct List {
     pub(crate) name: &'static str,
@@ -61,8 +61,8 @@ const NEIGHBOUR: &[(u16, &str)] = &[(1, "dst"), (2, "lladdr")];
 
 const IN_TABLE: &[(u16, &str)] = &[(1, "name"), (3, "name"), (2, "handle")];
 
-/// Links, addresses, routes, rules, neighbours, forwarding entries, nexthops, qdiscs, and tables with
-/// their chains, rules and sets. A set's size is its state; its elements are not listed.
+/// Links, addresses, routes, rules, neighbours, forwarding entries, nexthops, qdiscs, and tables
+/// with their chains, rules and sets. A set's size is its state; its elements are not listed.
 pub(crate) const LISTS: [List; 13] = [
     // Stats, AF_SPEC (sysctls and more counters) and the counts of carrier changes.
     route_list("link", RTM_GETLINK, 16, &[(3, "name")], &[7, 23, 26, 35, 47, 48]),
@@ -103,8 +103,8 @@ pub(crate) const LISTS: [List; 13] = [
 ];
 
 impl List {
-    /// What is listed in this thread's network namespace: what it is, and the rest of it in hex.
-    /// A list this kernel does not have is empty.
+    /// Lists the objects in this thread's network namespace: the identity of each, and the rest in
+    /// hex. A list this kernel does not have is empty.
     pub(crate) fn read(&self) -> BTreeMap<String, String> {
         let absent = match self.protocol {
             // EINVAL: netfilter has no such part, with nf_tables left out of the kernel.
@@ -118,8 +118,8 @@ impl List {
         }
     }
 
-    /// What stays as it is until somebody changes it: no carrier, no timers, nothing of what IPv6 makes
-    /// up by itself.
+    /// Lists the state that changes only by requests: no carrier, no timers, no addresses that IPv6
+    /// makes up by itself.
     pub(crate) fn read_lasting(&self) -> BTreeMap<String, String> {
         // Address, broadcast address, MTU, link, master, group, queues.
         const SETTINGS: [u16; 8] = [1, 2, 4, 5, 10, 27, 31, 32];

@@ -1,4 +1,4 @@
-//! What a kernel has and lacks: said aloud, never skipped in silence.
+//! The features of a kernel: a missing one is printed, never skipped in silence.
 //!
 //! `NETLOOM_TEST=require:bridge-vlan-filtering` turns a lack into a failure, and so does
 //! `NETLOOM_TEST=require:all` for everything. `require` alone means the tools for a second opinion.
@@ -25,7 +25,7 @@ pub(crate) fn supported<T>(feature: &str, result: Result<T, Error>) -> Option<T>
     supported_but_for(feature, result, Error::is_unsupported)
 }
 
-/// As [`supported`], where the lack of it is known by another answer.
+/// Returns what [`supported`] does, for a feature whose absence another answer shows.
 #[track_caller]
 pub(crate) fn supported_but_for<T>(
     feature: &str,
@@ -65,8 +65,8 @@ fn say(line: &str) {
     if let Some(path) = env::var_os("NETLOOM_TEST_FEATURES") {
         return append(Path::new(&path)).unwrap();
     }
-    // That of the process which started this one: the error stream of a sandbox goes to libtest, which
-    // shows it of failures only. An ordinary user's sandbox may not open it.
+    // That of the process which started this one: the error stream of a sandbox goes to libtest,
+    // which shows it of failures only. An ordinary user's sandbox may not open it.
     let parents = format!("/proc/{}/fd/2", nix::unistd::getppid());
     if append(Path::new(&parents)).is_err() {
         io::stderr().write_all(line.as_bytes()).unwrap();
@@ -77,7 +77,7 @@ fn is_required(feature: &str) -> bool {
     required().iter().any(|one| one == feature || one == "all")
 }
 
-/// What `NETLOOM_TEST` names.
+/// The features that `NETLOOM_TEST` requires.
 pub(crate) fn required() -> Vec<String> {
     let wanted = env::var("NETLOOM_TEST").unwrap_or_default();
     let wanted = wanted.strip_prefix("require:").unwrap_or_default();

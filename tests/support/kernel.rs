@@ -1,4 +1,4 @@
-//! What the kernel lists, read without netloom: to show that a refusal changed nothing.
+//! Listings of the kernel without netloom, to show that a refusal changed nothing.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -54,7 +54,8 @@ pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// What `ip -json` or `bridge -json` lists inside. Nothing where it is not installed.
+/// Returns the listing of `ip -json` or `bridge -json` inside, or none if the tool is not
+/// installed.
 #[track_caller]
 pub(crate) fn json(netns: &Netns, tool: &str, arguments: &str) -> Option<Vec<serde_json::Value>> {
     let arguments: Vec<_> = ["-json"].into_iter().chain(arguments.split(' ')).collect();

@@ -1,4 +1,4 @@
-//! What every integration test uses: a sandbox of its own, proof that nothing is left in it, and
+//! The common parts of integration tests: a sandbox for each, proof that nothing is left, and
 //! the second opinion of other tools.
 //!
 //! ```ignore

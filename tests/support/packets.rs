@@ -1,4 +1,4 @@
-//! What shows that a network works: packets that arrive, and ones that do not.
+//! Packets that arrive and packets that do not, as proof of a network.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};

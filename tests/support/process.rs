@@ -11,8 +11,8 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
-/// Forks the whole process and runs `work` in the copy, which ends with it, without unwinding. Panics where
-/// that does not end within half a minute, or does not return true.
+/// Forks the whole process and runs `work` in the copy, which ends with it, without unwinding.
+/// Panics where that does not end within half a minute, or does not return true.
 #[track_caller]
 pub(crate) fn in_a_fork(work: impl FnOnce() -> bool) {
     beside_a_fork(work, || ());
@@ -22,8 +22,8 @@ pub(crate) fn in_a_fork(work: impl FnOnce() -> bool) {
 #[track_caller]
 #[allow(unsafe_code)]
 pub(crate) fn beside_a_fork(work: impl FnOnce() -> bool, meanwhile: impl FnOnce()) {
-    // SAFETY: no other thread of the test holds a lock that `work` could wait for; if one did, the copy
-    // would be killed below.
+    // SAFETY: no other thread of the test holds a lock that `work` could wait for; if one did, the
+    // copy would be killed below.
     match unsafe { fork() }.unwrap() {
         ForkResult::Child => {
             let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
@@ -53,8 +53,8 @@ pub(crate) fn beside_a_fork(work: impl FnOnce() -> bool, meanwhile: impl FnOnce(
     }
 }
 
-/// Interrupts every thread of this process a thousand times a second while `work` runs: each system call
-/// that can be interrupted is, sooner or later (EINTR, as the handler asks for no restart).
+/// Interrupts every thread of this process a thousand times a second while `work` runs: each system
+/// call that can be interrupted is, sooner or later (EINTR, as the handler asks for no restart).
 #[allow(unsafe_code)]
 pub(crate) fn interrupted<T>(work: impl FnOnce() -> T) -> T {
     extern "C" fn nothing(_: i32) {}
@@ -106,7 +106,8 @@ pub(crate) fn keep_capabilities(bits: u32) {
     assert_eq!(done, 0, "capset");
 }
 
-/// Has the kernel refuse a system call, with this errno, to the calling thread and those it starts, for good.
+/// Makes the kernel refuse a system call with this errno, for good, to the calling thread and its
+/// threads.
 pub(crate) fn refuse_system_call(number: libc::c_long, errno: i32) {
     refuse(number, &[], errno);
 }
@@ -132,7 +133,8 @@ fn jump(test: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
     step(libc::BPF_JMP | test | libc::BPF_K, jt, jf, k)
 }
 
-/// Where the call has this number and `more`, whose last step passes over the next one otherwise, agrees.
+/// Refuses a call of this number if `more` agrees. The last step of `more` skips the next one
+/// otherwise.
 #[allow(unsafe_code)]
 fn refuse(number: libc::c_long, more: &[libc::sock_filter], errno: i32) {
     let answer = |answer| step(libc::BPF_RET | libc::BPF_K, 0, 0, answer);
@@ -144,7 +146,8 @@ fn refuse(number: libc::c_long, more: &[libc::sock_filter], errno: i32) {
     filter.push(answer(libc::SECCOMP_RET_ALLOW));
     let length = u16::try_from(filter.len()).unwrap();
     let program = libc::sock_fprog { len: length, filter: filter.as_mut_ptr() };
-    // SAFETY: the program and its steps live until the calls return; the kernel checks and copies them.
+    // SAFETY: the program and its steps live until the calls return; the kernel checks and copies
+    // them.
     unsafe {
         assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
         assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program), 0);

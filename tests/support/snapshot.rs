@@ -12,7 +12,7 @@ use super::dump::LISTS;
 /// wakes who joins it a little earlier.
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// What is there, by kind: what it is, and the state it is in.
+/// The objects by kind, each with its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Snapshot(BTreeMap<&'static str, BTreeMap<String, String>>);
 
@@ -45,7 +45,7 @@ impl Snapshot {
         Self(kinds)
     }
 
-    /// What differs now, one line each; nothing is the aim.
+    /// Returns the differences from now, one a line.
     pub(crate) fn left_after(&self) -> Vec<String> {
         let patience = Instant::now() + SETTLE;
         let settled = || process().iter().all(|(kind, now)| is_settled(kind, &self.0[kind], now));
@@ -85,7 +85,7 @@ fn process() -> [(&'static str, BTreeMap<String, String>); 3] {
     [(THREAD, threads()), ("descriptor", descriptors()), ("child process", children())]
 }
 
-/// Of threads, those that were there may have been about to end.
+/// Ignores threads that ended, because they may have been ending already.
 fn is_settled(
     kind: &str,
     before: &BTreeMap<String, String>,
@@ -133,7 +133,7 @@ fn inode_of(file: &fs::Metadata) -> String {
     format!("device {} inode {}", file.st_dev(), file.st_ino())
 }
 
-/// By mount id, so that a mount over another one, or made anew, is seen as well.
+/// Lists mounts by mount id, so that a mount over another one is seen as well.
 fn mounts() -> BTreeMap<String, String> {
     let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
     let mut is_first = true;

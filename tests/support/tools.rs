@@ -33,19 +33,19 @@ impl Place {
     }
 }
 
-/// What `ip -json` prints. Nothing where `ip` is not installed.
+/// Returns the output of `ip -json`, or none if `ip` is not installed.
 #[track_caller]
 pub(crate) fn ip(place: &Place, arguments: &[&str]) -> Option<String> {
     run(place, "ip", &[&["-json"], arguments].concat())
 }
 
-/// What `nft` prints. Nothing where `nft` is not installed.
+/// Returns the output of `nft`, or none if `nft` is not installed.
 #[track_caller]
 pub(crate) fn nft(place: &Place, arguments: &[&str]) -> Option<String> {
     run(place, "nft", arguments)
 }
 
-/// What a tool prints, once it succeeds. Nothing where it is not installed.
+/// Returns the output of a tool that succeeds, or none if it is not installed.
 #[track_caller]
 pub(crate) fn run(place: &Place, tool: &str, arguments: &[&str]) -> Option<String> {
     if !is_there(tool) {
@@ -67,7 +67,7 @@ pub(crate) fn run(place: &Place, tool: &str, arguments: &[&str]) -> Option<Strin
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Whether a tool is installed; said aloud where it is not.
+/// Returns whether a tool is installed, and prints if it is not.
 #[track_caller]
 pub(crate) fn is_there(tool: &str) -> bool {
     let is_installed = is_installed(tool);
@@ -86,7 +86,7 @@ fn is_installed(tool: &str) -> bool {
     }
 }
 
-/// Whether `NETLOOM_TEST` wants this to be there.
+/// Returns whether `NETLOOM_TEST` requires the tool.
 pub(crate) fn is_required(tool: &str) -> bool {
     let wanted = env::var("NETLOOM_TEST").unwrap_or_default();
     match wanted.split_once(':') {

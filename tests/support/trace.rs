@@ -1,17 +1,18 @@
-//! What `strace -f -o FILE` wrote: a line for each system call, or two where another thread made one meanwhile.
+//! The output of `strace -f -o FILE`: a line for each system call, or two if another thread
+//! interrupted it.
 
 /// A line of it.
 #[derive(Debug)]
 pub(crate) struct Line<'a> {
     /// The system call.
     pub(crate) name: &'a str,
-    /// Whether it begins in this line, and not in an earlier one.
+    /// The call begins in this line, not in an earlier one.
     pub(crate) begins: bool,
     text: &'a str,
 }
 
 impl Line<'_> {
-    /// What it returned, where that is a number from 0 on.
+    /// The return value, if it is a number from 0 up.
     pub(crate) fn result(&self) -> Option<usize> {
         self.text.rsplit(" = ").next()?.parse().ok()
     }

@@ -32,7 +32,7 @@ impl Copied {
         Self { directory, program: copy }
     }
 
-    /// Of this test program.
+    /// Returns the copy of this test program.
     pub(crate) fn of_this() -> Self {
         Self::of(&env::current_exe().unwrap())
     }

@@ -1,4 +1,5 @@
-//! The containers that masquerade: an element each of a map by addresses, which says by its comment whose it is.
+//! The containers that masquerade: an element each of a map by addresses, which says by its comment
+//! whose it is.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -12,7 +13,7 @@ use super::{Entry, Filter, TABLE};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 
-/// Where packets of a container that masquerades go, by its address.
+/// The maps from a masquerading container's address to its network's chain.
 pub(super) const MASQUERADE: [&str; 2] = ["masquerade4", "masquerade6"];
 
 fn family(address: IpAddr) -> usize {
@@ -115,7 +116,7 @@ fn keyed(element: &Element) -> Element {
     }
 }
 
-/// Those of a container with these addresses.
+/// Returns the elements of a container with these addresses.
 pub(super) fn entries(config: &Config, addresses: &[IpNet], tag: &str) -> Vec<Entry> {
     if !config.masquerade {
         return Vec::new();

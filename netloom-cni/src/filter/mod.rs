@@ -1,5 +1,6 @@
-//! The packet filter: one table for all networks. A container is an element of its sets and maps, never a
-//! rule, so that the thousandth costs what the first does. Elements say by their comment whose they are.
+//! The packet filter: one table for all networks. A container is an element of its sets and maps,
+//! never a rule, so that the thousandth costs what the first does. Elements say by their comment
+//! whose they are.
 
 mod masquerade;
 mod policy;
@@ -32,14 +33,14 @@ pub(crate) struct Filter {
     table: TableHandle,
 }
 
-/// What a container or a network is in.
+/// An element of a set or map, for a container or a network.
 #[derive(Debug, Clone)]
 struct Entry {
     set: &'static str,
     element: Element,
 }
 
-/// What was made for an attachment; gone again unless it is kept.
+/// The elements added for an attachment, deleted on drop unless kept.
 #[derive(Debug)]
 pub(crate) struct Filtered {
     filter: Filter,
@@ -80,7 +81,7 @@ impl Filter {
         Ok(table.map(|table| Self { table }))
     }
 
-    /// Whether an attachment has anything to do with it.
+    /// Returns whether a configuration needs the packet filter.
     pub(crate) fn is_needed(config: &Config) -> bool {
         config.masquerade || config.ingress != IngressPolicy::Open
     }
@@ -164,7 +165,8 @@ impl Filter {
         self.check_entries(&entries(config, addresses, &attachment.tag()))
     }
 
-    /// Makes a change at the generation that it was decided on, and decides anew where somebody was faster.
+    /// Makes a change at the generation that it was decided on, and decides anew where somebody was
+    /// faster.
     fn change(
         &self,
         decide: impl Fn(&mut Transaction) -> Result<(), Failure>,

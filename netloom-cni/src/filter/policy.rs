@@ -1,4 +1,4 @@
-//! Which networks keep to themselves: elements of two sets, by the link that leads to a network.
+//! Isolated networks: elements of two sets, keyed by the link that leads to a network.
 
 use netloom::Owned;
 use netloom::nft::{Datum, Element, ElementHandle, SetHandle};
@@ -10,12 +10,13 @@ use crate::failure::{Code, Failure};
 use crate::gateway;
 use crate::host::Host;
 
-/// The networks that keep to themselves, each by the link that leads to it, whatever addresses are behind it.
+/// The networks that keep to themselves, each by the link that leads to it, whatever addresses are
+/// behind it.
 pub(super) const APART: &str = "apart";
-/// Those of them whose containers may talk to each other: the link, twice.
+/// The set of isolated networks whose containers may talk to each other: the link, twice.
 pub(super) const TOGETHER: &str = "together";
 
-/// What of a network's policy was changed; as it was again when it is dropped.
+/// The changes to a network's policy, undone on drop unless kept.
 #[derive(Debug, Default)]
 pub(super) struct ChangedPolicy {
     made: Vec<Owned<ElementHandle>>,
@@ -23,7 +24,7 @@ pub(super) struct ChangedPolicy {
 }
 
 impl ChangedPolicy {
-    /// It stays as its bridge does.
+    /// Keeps the changes, as the bridge is kept.
     pub(super) fn keep(&mut self) {
         keep_all(self.made.drain(..));
         self.lifted = None;
@@ -63,7 +64,7 @@ impl Filter {
         Ok(())
     }
 
-    /// What of these is not there, each with the set that it should be in.
+    /// Returns the missing elements, each with its set.
     fn lacking(&self, entries: &[Entry]) -> Result<Vec<(SetHandle, Element)>, Failure> {
         self.those(entries, false)
     }
@@ -108,7 +109,7 @@ impl Filter {
     }
 }
 
-/// What makes a network keep to itself as its policy says, and what may not be there for that.
+/// Returns the elements that a network's policy requires, and those that it forbids.
 fn policy(config: &Config) -> (Vec<Entry>, Vec<Entry>) {
     let [apart, together] = both(config);
     match config.ingress {

@@ -1,4 +1,5 @@
-//! The table's chains and rules: what all networks share, and a chain for each network that masquerades.
+//! The table's chains and rules: what all networks share, and a chain for each network that
+//! masquerades.
 
 use ipnet::IpNet;
 use netloom::nft::{
@@ -58,7 +59,7 @@ pub(super) fn table() -> Table {
     base_chains().iter().map(Rules::whole).fold(table, Table::chain)
 }
 
-/// Where packets come through.
+/// The base chains with their rules.
 pub(super) fn base_chains() -> [Rules; 2] {
     let sources = [Field::Ip4Source, Field::Ip6Source].into_iter().zip(MASQUERADE);
     let masquerade = sources.map(|(source, map)| Rule::new().verdict_map([source], map));
@@ -83,7 +84,7 @@ pub(super) fn base_chains() -> [Rules; 2] {
     ]
 }
 
-/// What a network's elements lead to.
+/// The chains that a network's elements jump to.
 pub(super) fn chains(config: &Config, addresses: &[IpNet]) -> Vec<Rules> {
     let mut chains = Vec::new();
     if config.masquerade {

@@ -1,4 +1,5 @@
-//! The built-in allocation of addresses, with the configuration of the reference `host-local` plugin.
+//! The built-in allocation of addresses, with the configuration of the reference `host-local`
+//! plugin.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -25,7 +26,7 @@ pub(crate) struct BuiltIn {
 }
 
 impl BuiltIn {
-    /// As they are configured.
+    /// The configured routes.
     pub(crate) fn routes(&self) -> &[Route] {
         &self.routes
     }
@@ -103,7 +104,7 @@ impl BuiltIn {
         Ok((NetworkResult { ips, routes, dns, ..NetworkResult::default() }, choices))
     }
 
-    /// Whether each set has an address left.
+    /// Refuses a configuration if a set of ranges is exhausted.
     pub(crate) fn has_addresses(&self, store: &Store) -> Result<(), Failure> {
         let given = store.addresses()?;
         for ranges in &self.sets {

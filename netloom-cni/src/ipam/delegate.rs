@@ -33,7 +33,7 @@ impl Delegate {
         result.map_err(|failure| unreadable(&failure))
     }
 
-    /// Whether it is installed.
+    /// Returns whether the plugin is installed.
     pub(crate) fn is_there(&self, call: &Call) -> bool {
         self.path(call).is_ok()
     }
@@ -71,13 +71,13 @@ impl Delegate {
         Err(self.failure(name, &output))
     }
 
-    /// Whether a failure says that it knows no such command, or not in this version.
+    /// Returns whether the plugin does not know the command, or not in this version.
     pub(crate) fn is_unknown_command(failure: &Failure) -> bool {
         [Code::IncompatibleVersion as u32, Code::InvalidEnvironment as u32]
             .contains(&failure.code())
     }
 
-    /// What it said, with its own code.
+    /// Returns the plugin's own failure with its code.
     fn failure(&self, command: &str, output: &Output) -> Failure {
         let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         let text = |name: &str| said[name].as_str().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! Where a container's addresses come from: nowhere, another plugin, or the ranges of the configuration.
+//! The source of a container's addresses: none, a delegated plugin, or the configuration's ranges.
 
 mod built_in;
 mod delegate;
@@ -19,10 +19,10 @@ use crate::fields::Fields;
 /// The `type` of the built-in one.
 const BUILT_IN: &str = "netloom";
 
-/// Where the reference `host-local` keeps its addresses. Ours are there, too, under the same lock: what
+/// The directory of the reference `host-local`, shared under the same lock: an address that
 /// either has given out the other leaves alone.
 const ADDRESSES: &str = "/var/lib/cni/networks";
-/// Where attachments are remembered whose addresses are another plugin's matter.
+/// The directory of records whose addresses a delegated plugin assigns.
 const ATTACHMENTS: &str = "/var/lib/cni/netloom";
 
 #[derive(Debug, Clone, Default)]
@@ -45,7 +45,7 @@ impl Ipam {
         }
     }
 
-    /// What DEL has to know: who gave the addresses. What can't be gave none.
+    /// Reads only the source of the addresses, for DEL. An invalid source assigned none.
     pub(crate) fn of_del(fields: &Fields<'_>) -> Self {
         let ipam = fields.object("ipam").ok().flatten();
         let kind = ipam.as_ref().and_then(|ipam| ipam.text("type").ok().flatten());
@@ -57,7 +57,7 @@ impl Ipam {
         }
     }
 
-    /// Where attachments are remembered if nothing else is said.
+    /// The default directory of the records.
     pub(crate) fn default_directory(&self) -> &'static str {
         match self {
             Self::BuiltIn(_) => ADDRESSES,

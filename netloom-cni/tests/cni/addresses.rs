@@ -1,4 +1,5 @@
-//! Addresses: the built-in allocation, on disk, through crashes; and `host-local`, where it is installed.
+//! Addresses: the built-in allocation, on disk, through crashes; and `host-local`, where it is
+//! installed.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -163,7 +164,8 @@ fn addresses_are_asked_for_in_each_of_the_ways() {
     });
 }
 
-/// Killed at whatever instant: what is on disk can be read, a DEL clears it up, and the next ADD works.
+/// Killed at whatever instant: what is on disk can be read, a DEL clears it up, and the next ADD
+/// works.
 #[test]
 fn a_plugin_that_is_killed_leaves_a_state_that_can_be_read() {
     support::isolated(|| {
@@ -205,7 +207,7 @@ fn a_plugin_that_is_killed_leaves_a_state_that_can_be_read() {
     });
 }
 
-/// What each step of the write would leave, one after the other.
+/// Recreates the state after each step of the write.
 #[test]
 fn each_step_of_the_write_leaves_a_state_that_can_be_read() {
     support::isolated(|| {
@@ -326,7 +328,7 @@ fn static_gives_the_address_that_is_configured() {
     });
 }
 
-/// What a plugin of specification 1.1.0 may say of a route.
+/// Uses every route field of specification 1.1.0.
 #[test]
 fn routes_of_another_plugin_are_made_with_all_that_it_says_of_them() {
     support::isolated(|| {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::plugin::{Host, address, container, port, with};
 use super::support::{self, kernel};
 
-/// What is done to a network that is whole.
+/// A damage to a complete network.
 struct Damage<'a> {
     host: &'a Host,
     red: &'a Netns,
@@ -79,7 +79,7 @@ fn what_is_missing_in_the_container() {
     });
 }
 
-/// Where `ip` is there to delete it.
+/// Needs `ip` to delete the address.
 #[test]
 fn a_missing_route() {
     support::isolated(|| {
@@ -92,7 +92,7 @@ fn a_missing_route() {
     });
 }
 
-/// Where a result says no more of a route than versions before 1.1.0 do, the configuration does.
+/// Takes route fields that versions before 1.1.0 lack from the configuration.
 #[test]
 fn routes_are_known_by_the_configuration() {
     support::isolated(|| {

@@ -1,4 +1,5 @@
-//! What an ADD costs does not grow with the containers of the host: counted by `strace`, where it is installed.
+//! The system calls of an ADD do not grow with the host's containers: counted by `strace`, if
+//! installed.
 
 use std::fs;
 use std::io::Write;

@@ -1,6 +1,6 @@
-//! A fault at every step of every command: a request that is refused, an answer that is lost or cut, a file
-//! that can't be opened, written, linked or synced. `strace` puts them in the way of the program as it is
-//! released.
+//! A fault at every step of every command: a request that is refused, an answer that is lost or
+//! cut, a file that can't be opened, written, linked or synced. `strace` puts them in the way of
+//! the program as it is released.
 //!
 //! Every step where `NETLOOM_TEST` requires strace, and every seventh otherwise.
 
@@ -39,10 +39,11 @@ const FAULTS: &[Fault] = &[
     ("unlink", "error=EIO"),
 ];
 
-/// Where `strace` tells what it did.
+/// The log of `strace`.
 const LOG: &str = "/run/strace";
 
-/// What a command answered, and the calls that failed; none where there were not as many.
+/// Runs a command with a fault. Returns its answer and the failed calls, none if the command made
+/// fewer.
 fn call(
     host: &Host,
     command: &str,
@@ -66,8 +67,8 @@ fn is_told(answer: &Answer) -> bool {
     answer.said["code"].is_u64() && sentence.contains(' ')
 }
 
-/// Runs a command once for each of its steps and each of these faults. `around` gets what does so, which says
-/// whether it was done, and looks at what is there before and afterwards.
+/// Runs a command once for each of its steps and each of these faults. `around` gets what does so,
+/// which says whether it was done, and looks at what is there before and afterwards.
 fn every_step(command: &str, mut around: impl FnMut(&mut dyn FnMut(&Host, &Value) -> bool)) {
     // They are many, and each takes a program's start.
     let stride = if tools::is_required("strace") { 1 } else { 7 };
@@ -182,7 +183,7 @@ fn another_add() {
     });
 }
 
-/// What a failed DEL leaves, the next one takes away.
+/// A second DEL removes everything that a failed DEL left.
 #[test]
 fn del() {
     with_strace(|| {
@@ -213,7 +214,7 @@ fn check() {
     });
 }
 
-/// What a failed GC leaves, the next one takes away.
+/// A second GC removes everything that a failed GC left.
 #[test]
 fn gc() {
     with_strace(|| {

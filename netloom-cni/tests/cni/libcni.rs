@@ -149,7 +149,7 @@ fn libcni_collects_and_asks_for_the_status() {
     });
 }
 
-/// Those that use `iptables`, where that is there, too.
+/// Chains the reference plugins that use `iptables`, if it is installed.
 #[test]
 fn it_is_the_first_of_a_chain_with_the_reference_plugins() {
     support::isolated(|| {

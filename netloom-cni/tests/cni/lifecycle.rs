@@ -1,4 +1,5 @@
-//! From ADD to the last DEL: repeated, after crashes, many at once, and what CHECK and GC make of it.
+//! From ADD to the last DEL: repeated, after crashes, many at once, and what CHECK and GC make of
+//! it.
 
 use std::fs;
 
@@ -84,7 +85,7 @@ fn del_succeeds_when_the_namespace_or_the_state_is_gone() {
     });
 }
 
-/// As a reboot leaves it, or a container that went without its DEL: what is remembered of is not there.
+/// Simulates a reboot, or a container that ended without DEL: a record without its objects.
 #[test]
 fn an_add_whose_record_is_stale_begins_anew() {
     support::isolated(|| {

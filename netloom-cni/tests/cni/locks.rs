@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::plugin::{Answer, Host, answer, container, with};
 use super::support::{self, reaches};
 
-/// What plugins that run at the same time say; none may wait for another for ever.
+/// Collects the answers of plugins that run at the same time, with a deadline.
 #[track_caller]
 fn answers(mut children: Vec<Child>) -> Vec<Answer> {
     let patience = Instant::now() + Duration::from_secs(30);
@@ -33,7 +33,7 @@ fn containers(count: usize) -> Vec<(String, Owned<Netns>)> {
     names.map(|name| (name.clone(), container(&name))).collect()
 }
 
-/// As an administrator's `nft flush ruleset` does.
+/// Deletes all tables, as `nft flush ruleset` does.
 fn forget_all_rules(host: &Host) {
     for table in Table::find_tagged(&host.netns, "netloom-cni").unwrap() {
         Owned::adopt(table).delete().unwrap();
@@ -83,7 +83,8 @@ fn first_adds_on_a_bridge_that_is_there() {
     });
 }
 
-/// Each of the commands that look at the store and the host beside an ADD that makes what is missing.
+/// Each of the commands that look at the store and the host beside an ADD that makes what is
+/// missing.
 #[test]
 fn one_command_beside_an_add() {
     support::isolated(|| {

@@ -1,4 +1,4 @@
-//! What a container can do on its network, by packets, and what each field of the configuration changes.
+//! A container's connectivity by packets, and the effect of each field of the configuration.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -220,7 +220,7 @@ fn host_table(host: &Host) -> TableHandle {
     Table::find_tagged(&host.netns, "netloom-cni").unwrap().remove(0)
 }
 
-/// It is where packets come from that counts, not what they say.
+/// Isolation depends on the link of a packet, not on its source address.
 #[test]
 fn isolation_holds_for_addresses_that_nobody_gave() {
     support::isolated(|| {
@@ -338,7 +338,8 @@ fn a_vlan_is_kept_apart_where_the_kernel_filters() {
     });
 }
 
-/// One that somebody else made: it filters once a VLAN is asked for, and no longer where that ADD fails.
+/// One that somebody else made: it filters once a VLAN is asked for, and no longer where that ADD
+/// fails.
 #[test]
 fn a_bridge_that_was_there_begins_to_filter_and_check_knows_of_each_vlan() {
     support::isolated(|| {

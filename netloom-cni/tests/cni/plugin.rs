@@ -20,7 +20,7 @@ pub(crate) fn program() -> PathBuf {
     env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("netloom-cni")
 }
 
-/// What the plugin said.
+/// The plugin's answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) succeeded: bool,
@@ -55,7 +55,8 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// With its IPv6 addresses at once, as routers ask for no neighbour before they have one.
+    /// Creates a host whose IPv6 addresses are valid at once, because a router without one asks for
+    /// no neighbour.
     pub(crate) fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         // Every sandbox has a /run of its own.
@@ -66,7 +67,8 @@ impl Host {
         Self { netns, data }
     }
 
-    /// A host's neighbour outside, at `198.51.100.1` and `2001:db8::1`, that knows no way to containers.
+    /// A host's neighbour outside, at `198.51.100.1` and `2001:db8::1`, that knows no way to
+    /// containers.
     pub(crate) fn world(&self) -> Owned<Netns> {
         let world = super::traffic::namespace();
         let near = VethEnd::new("out0").address("198.51.100.2/24").address("2001:db8::2/64").up();
@@ -113,7 +115,7 @@ impl Host {
         self.start_by(Command::new(program()), command, container, config)
     }
 
-    /// Has another program start the plugin.
+    /// Starts the plugin by another program.
     pub(crate) fn start_by(
         &self,
         program: Command,
@@ -190,7 +192,7 @@ pub(crate) fn container(name: &str) -> Owned<Netns> {
     netns
 }
 
-/// Whether this kernel has IPv6: not where it was booted with `ipv6.disable=1`.
+/// Returns whether this kernel has IPv6, which `ipv6.disable=1` turns off at boot.
 pub(crate) fn has_ipv6() -> bool {
     Path::new("/proc/sys/net/ipv6").is_dir()
 }

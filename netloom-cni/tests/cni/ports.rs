@@ -34,7 +34,8 @@ fn a_published_port_is_reached_from_outside_the_host_and_neighbours() {
         let mut mappings = web();
         let dns = json!({ "hostPort": 53, "containerPort": 5353, "protocol": "UDP" });
         mappings.as_array_mut().unwrap().push(dns);
-        // With br_netfilter a container's own packets come back to it by a port in hairpin mode only.
+        // With br_netfilter a container's own packets come back to it by a port in hairpin mode
+        // only.
         let config = with(&published(&host, &mappings), "hairpinMode", true);
         let (red, blue) = (container("red"), container("blue"));
         let result = host.add("red", &config);
@@ -187,7 +188,7 @@ fn check_sees_that_ports_are_published_no_more() {
     });
 }
 
-/// What could not be published is refused, not passed over.
+/// A mapping that can't be published is an error.
 #[test]
 fn a_port_that_leads_nowhere_is_refused() {
     support::isolated(|| {
