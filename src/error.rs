@@ -59,6 +59,8 @@ impl<T: fmt::Display> fmt::Display for After<'_, T> {
 /// The privilege that entering or making a network namespace needs.
 pub(crate) const SYS_ADMIN: &str = "this needs CAP_SYS_ADMIN in the user namespaces of the process and \
      of the network namespace; as an ordinary user try it under `unshare -rnm`";
+pub(crate) const NET_ADMIN: &str = "this needs CAP_NET_ADMIN in the user namespace that owns the network \
+     namespace, or to be root there";
 
 /// Returns the mapping of an errno to a cause that names the privilege which the system call needs.
 pub(crate) fn takes(privilege: &'static str) -> impl Fn(Errno) -> Cause {

@@ -125,8 +125,8 @@ pub use nat::{NatHandle, NatRule, NatTarget, PortForward, PortForwardHandle};
 pub use neighbor::{NeighborInfo, NeighborState};
 pub use netns::{
     AcceptRa, ArpAccept, ArpAnnounce, ArpIgnore, Child, Command, Conf, EchoReply, HeldBy, Holder,
-    Listener, NamedNetns, Namespace, Netns, NetnsId, PeerId, Ping, PingSummary, RpFilter, Setting,
-    SettingValue, Sysctl, SysctlHandle, Worker,
+    Listener, NamedNetns, Namespace, Netns, NetnsId, NetnsLock, PeerId, Ping, PingSummary,
+    RpFilter, Setting, SettingValue, Sysctl, SysctlHandle, Worker,
 };
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
 pub use persistent::{Persistent, persistent};

@@ -1,48 +1,46 @@
 //! The host's network namespace, and who may change what attachments share there.
 
-use std::fs::File;
+use std::time::Duration;
 
-use netloom::Netns;
+use netloom::{Netns, NetnsLock};
 
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
 
-/// The lock is one on the namespace itself: whoever works in it holds it together with others;
-/// whoever makes what others share (a bridge, its address, a table) holds it alone until the
-/// command is over, so that it can be taken back where the command fails.
+/// How long a command waits for the commands of other containers.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The host's network namespace, with its lock.
 ///
-/// A network's store is locked before it, never after it: who waits for a store while it holds
-/// this, be it together with others, keeps the one who has the store from ever having this alone.
+/// Every command that works there shares the lock. A command that makes what others share (a
+/// bridge, its address, a table) takes the lock alone until it is over, so that it can take back
+/// what it made if it fails.
+///
+/// A network's store is locked before the host, never after it. A command that waits for a store
+/// while it shares the host's lock would keep the command that has the store from taking the host
+/// alone.
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) netns: Netns,
-    lock: File,
+    lock: Option<NetnsLock>,
     is_alone: bool,
 }
 
 impl Host {
     pub(crate) fn share() -> Result<Self, Failure> {
-        let open = || {
-            let lock = File::open("/proc/thread-self/ns/net")?;
-            lock.lock_shared()?;
-            Ok(lock)
-        };
-        let lock = open().map_err(|error| failed(&error))?;
-        Ok(Self { netns: Netns::current()?, lock, is_alone: false })
+        let netns = Netns::current()?;
+        let lock = Some(netns.lock_shared(PATIENCE)?);
+        Ok(Self { netns, lock, is_alone: false })
     }
 
-    /// Upgrades the lock to an exclusive one. Returns whether others may have changed something
-    /// meanwhile.
+    /// Takes the lock alone. Returns whether other commands may have changed something meanwhile.
     pub(crate) fn alone(&mut self) -> Result<bool, Failure> {
         if self.is_alone {
             return Ok(false);
         }
-        // Given up and taken anew: two that wait for each other to give it up would wait for ever.
-        self.lock.unlock().and_then(|()| self.lock.lock()).map_err(|error| failed(&error))?;
+        // Released first: two that wait for each other to release it would wait for ever.
+        drop(self.lock.take());
+        self.lock = Some(self.netns.lock(PATIENCE)?);
         self.is_alone = true;
         Ok(true)
     }
-}
-
-fn failed(error: &std::io::Error) -> Failure {
-    Failure::new(Code::Io, format!("lock the host's network namespace: {error}"))
 }

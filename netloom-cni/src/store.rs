@@ -11,19 +11,23 @@
 //! | `10.88.0.2` | an address that is taken: the attachment's file, or one of `host-local`'s |
 //! | `last.0` | the address that the first set gave out last, as the target of a symbolic link |
 //! | `lock` | whoever changes something holds it (flock) |
-//! | `new` | what an ADD has begun with; left of one that was killed, it gets an attachment's name by the next who comes |
+//! | `new` | what an ADD has begun with; left of one that was killed, it gets an attachment's name
+//! by the next who comes |
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use crate::attachment::Attachment;
 use crate::failure::Failure;
+use crate::host::PATIENCE;
 
 /// A network's directory, locked for as long as this lives.
 #[derive(Debug)]
@@ -72,8 +76,9 @@ impl Store {
         let path = directory.join("lock");
         let open = || -> io::Result<Self> {
             let mut options = OpenOptions::new();
-            let lock = options.read(true).write(true).create(true).truncate(false).open(&path)?;
-            lock.lock()?;
+            options.read(true).write(true).create(true).truncate(false).mode(0o600);
+            let lock = options.open(&path)?;
+            lock_in_time(&lock)?;
             let store = Self { directory: directory.to_owned(), _lock: lock };
             store.finish(network)?;
             Ok(store)
@@ -257,6 +262,25 @@ impl Store {
 
     fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
+    }
+}
+
+/// Locks a file that ordinary users can't open, as whoever can read a file can lock it.
+/// `host-local` makes it readable.
+fn lock_in_time(file: &File) -> io::Result<()> {
+    if file.metadata()?.mode() & 0o077 != 0 {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < end => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            Err(TryLockError::WouldBlock) => return Err(ErrorKind::TimedOut.into()),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Ok(()) => return Ok(()),
+        }
     }
 }
 

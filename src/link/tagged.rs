@@ -1,55 +1,43 @@
 //! Links that tell whose they are: the tag of the process that made them, as their group.
 
-use std::collections::BTreeMap;
-
 use super::handle::Link;
+use super::info::LinkInfo;
 use super::message::LinkRequest;
 use crate::error::{Cause, Error};
 use crate::netlink::{Requests, is_tag};
 use crate::netns::{Netns, Quoted};
 
-/// The links of dead processes, in the order of their indexes.
+/// Lists the links of dead processes, in the order of their indexes.
 pub(crate) fn dead(netns: &Netns) -> Result<Vec<Link>, Error> {
-    let mut is_dead = BTreeMap::new();
+    // `lo` may carry a tag, and can't be deleted.
+    let tagged = |info: &LinkInfo| is_tag(info.group) && info.kind.is_some();
+    let tagged: Vec<_> = netns.links()?.into_iter().filter(tagged).collect();
+    if tagged.is_empty() {
+        return Ok(Vec::new());
+    }
+    let live = netns.live_tags()?;
     let mut found = Vec::new();
-    // `lo` carries the tag of the namespace's name.
-    for info in netns.links()?.into_iter().filter(|info| is_tag(info.group) && info.kind.is_some())
-    {
-        let dead = if let Some(dead) = is_dead.get(&info.group) {
-            *dead
-        } else {
-            let dead = netns.take_dead_tag(info.group)?.is_some();
-            is_dead.insert(info.group, dead);
-            dead
-        };
-        if dead {
-            match netns.link_at(info.index) {
-                Err(error) if error.is_not_found() => {}
-                link => found.push(link?),
-            }
+    for info in tagged.into_iter().filter(|info| live.is_dead(info.group)) {
+        match netns.link_at(info.index) {
+            Err(error) if error.is_not_found() => {}
+            link => found.push(link?),
         }
     }
     Ok(found)
 }
 
-/// Deletes a link if it is still a dead process's. `false`: it is not, or gone.
+/// Deletes a link if its maker is dead. Returns `false` if the maker lives or the link is gone.
 pub(crate) fn remove_dead(link: &Link) -> Result<bool, Error> {
-    let group = match link.info() {
-        Err(error) if error.is_not_found() => return Ok(false),
-        info => info?.group,
+    let group = || match link.info() {
+        Err(error) if error.is_not_found() => Ok(None),
+        info => info.map(|info| Some(info.group)),
     };
-    if !is_tag(group) {
+    let Some(tag) = group()? else { return Ok(false) };
+    // The group last: a veth's index may be another link's by now, but not with this tag.
+    if !is_tag(tag) || !link.netns.live_tags()?.is_dead(tag) || group()? != Some(tag) {
         return Ok(false);
     }
-    // Held until the link is gone: nobody comes to have this tag meanwhile.
-    let Some(_tag) = link.netns.take_dead_tag(group)? else { return Ok(false) };
     let object = Quoted(&link.name);
-    // By index and group: a veth's index may be another link's by now, but not with this tag.
-    match link.info() {
-        Ok(info) if info.group == group => {}
-        Err(error) if !error.is_not_found() => return Err(error),
-        _ => return Ok(false),
-    }
     let mut requests = Requests::new();
     requests.push("delete link", &object, &LinkRequest::at(link.index).delete(), 0);
     match link.netns.send(requests, |_, _| ()) {

@@ -4,6 +4,7 @@
 mod batch;
 mod deadline;
 mod exchange;
+mod member;
 mod path;
 mod request;
 mod requests;
@@ -17,7 +18,8 @@ mod tag;
 pub(crate) use batch::Batch;
 pub(crate) use deadline::DEADLINE;
 pub(crate) use exchange::Refusals;
+pub(crate) use member::{Member, is_unavailable, members};
 pub(crate) use request::{RequestType, RouteRequest};
 pub(crate) use requests::Requests;
 pub(crate) use socket::{Protocol, Socket};
-pub(crate) use tag::{Tag, is_tag};
+pub(crate) use tag::{LiveTags, Tag, is_tag};

@@ -1,65 +1,76 @@
-//! What tells a dead process's links from a living one's: a number that only the living hold.
+//! Owner tags: the number that tells a dead process's links from a living one's.
 //!
-//! A handle's tag in a namespace is the port number of a netlink socket that it keeps open there. The
-//! kernel gives a number to one socket only, and takes it back when the process dies, however it dies.
-//! A link carries the tag as its group from birth, in the very request that makes it. Where nobody holds
-//! the number, the maker is dead: no process number is involved that could be another's by now, nor one
-//! that another container counts differently, nor a clock.
+//! A link carries the tag of its maker as its group, from the request that creates it. The maker holds a
+//! [`Member`] socket with the number in its port. If no member has the number, the maker is dead. Nobody
+//! without `CAP_NET_ADMIN` can hold a number or use them up: 16 bits of the port are free, so another port always
+//! serves.
 //!
-//! A part of the number says which namespace it is held in: a link that somebody moved carries it along to
-//! where nobody holds it, and its maker may live all the same.
+//! A part of the tag names the network namespace. A link that was moved to another namespace keeps its tag, and
+//! nobody there can tell whether its maker lives.
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use netlink_sys::protocols::NETLINK_USERSOCK;
-use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
 
+use super::member::{Member, members};
+use super::socket::Socket;
 use crate::error::Cause;
-use crate::{fault, sys};
+use crate::sys;
 
 /// The upper bits of a tag: netloom's own. Processes have lower port numbers, made-up ones are negative.
 const MARK: u32 = 0x6e00_0000;
-/// Those below: of the namespace.
+/// The bits below, for the namespace.
 const PLACE: u32 = 0x00ff_c000;
-/// The rest is a number.
+/// The lowest bits, for the process's handle of the namespace.
 const NUMBERS: u32 = 0x0000_3fff;
 
-/// So many handles of a namespace may be held at once.
-const MOST: u32 = NUMBERS + 1;
+/// The upper bits of a holder's port: above all process ids, below the ports that the kernel chooses.
+const PORT: u32 = 0x4000_0000;
+/// The bits of a holder's port that may be anything.
+const FREE: u32 = 0x3fff_c000;
 
-/// A number held in the namespace it was opened in, until it is dropped or the process dies.
+/// The multicast group of the holders, as a bit.
+const OWNERS: u32 = 1 << 31;
+
+/// How many numbers and ports are tried.
+const ATTEMPTS: u32 = 64;
+
+/// A number that is held until this is dropped or the process dies.
 #[derive(Debug)]
 pub(crate) struct Tag {
     number: u32,
-    _holder: Socket,
+    _holder: Member,
 }
 
 impl Tag {
-    /// Holds a number that nobody holds, in the calling thread's namespace.
-    pub(crate) fn open_here() -> Result<Self, Cause> {
-        let mut holder = socket()?;
-        let place = MARK | place_of(&holder)?;
-        let [a, b, c, d, ..] = RandomState::new().hash_one(place).to_ne_bytes();
-        let first = u32::from_ne_bytes([a, b, c, d]);
-        for attempt in 0..MOST {
-            let number = place | first.wrapping_add(attempt) & NUMBERS;
-            if binds(&mut holder, number)? {
-                return Ok(Self { number, _holder: holder });
+    /// Holds a number that nobody holds. `open` opens a [`Member::SOCKET`] in the namespace of `diagnosis`.
+    pub(crate) fn hold(
+        open: impl Fn() -> Result<OwnedFd, Cause>,
+        diagnosis: &mut Socket,
+    ) -> Result<Self, Cause> {
+        let random = RandomState::new();
+        for attempt in 0..ATTEMPTS {
+            let [a, b, c, d, e, f, g, h] = random.hash_one(attempt).to_ne_bytes();
+            let number = u32::from_ne_bytes([a, b, c, d]) & NUMBERS;
+            let port = PORT | u32::from_ne_bytes([e, f, g, h]) & FREE | number;
+            if holders(diagnosis)?.iter().any(|other| other & NUMBERS == number) {
+                continue;
+            }
+            let socket = open()?;
+            let place = place_of(socket.as_fd())?;
+            let holder = match Member::bind(socket, port, OWNERS) {
+                Err(cause) if cause.errno() == Some(Errno::EADDRINUSE) => continue,
+                holder => holder?,
+            };
+            // Another process may have chosen the same number at the same time.
+            let is_same = |other: &u32| other & NUMBERS == number && *other != port;
+            if !holders(diagnosis)?.iter().any(is_same) {
+                return Ok(Self { number: MARK | place | number, _holder: holder });
             }
         }
         Err(Errno::EADDRINUSE.into())
-    }
-
-    /// Holds this number; none where somebody else does, or where it is of another namespace: then nobody
-    /// can tell.
-    pub(crate) fn take_here(number: u32) -> Result<Option<Self>, Cause> {
-        let mut holder = socket()?;
-        if number & PLACE != place_of(&holder)? || !binds(&mut holder, number)? {
-            return Ok(None);
-        }
-        Ok(Some(Self { number, _holder: holder }))
     }
 
     pub(crate) fn number(&self) -> u32 {
@@ -67,29 +78,42 @@ impl Tag {
     }
 }
 
-fn socket() -> Result<Socket, Cause> {
-    fault::system_call("socket")?;
-    Ok(Socket::new(NETLINK_USERSOCK)?)
+/// The tags of the processes that are alive in one namespace.
+#[derive(Debug)]
+pub(crate) struct LiveTags {
+    place: u32,
+    numbers: BTreeSet<u32>,
 }
 
-/// Which namespace a socket is in, as far as a tag says it.
-fn place_of(socket: &Socket) -> Result<u32, Cause> {
-    let cookie = sys::namespace_cookie(socket.as_fd())?;
-    // Those of namespaces made one after the other are alike in all but the lowest bits.
+impl LiveTags {
+    /// Lists the tags of the namespace that both sockets are in.
+    pub(crate) fn list(socket: BorrowedFd<'_>, diagnosis: &mut Socket) -> Result<Self, Cause> {
+        let numbers = holders(diagnosis)?.iter().map(|port| port & NUMBERS).collect();
+        Ok(Self { place: place_of(socket)?, numbers })
+    }
+
+    /// Reports whether a link's group is the tag of a process that is dead. A tag of another namespace is not
+    /// known to be dead.
+    pub(crate) fn is_dead(&self, group: u32) -> bool {
+        is_tag(group) && group & PLACE == self.place && !self.numbers.contains(&(group & NUMBERS))
+    }
+}
+
+/// Lists the ports of the holders.
+fn holders(diagnosis: &mut Socket) -> Result<Vec<u32>, Cause> {
+    let members = members(diagnosis)?;
+    Ok(members.iter().filter(|(_, groups)| groups & OWNERS != 0).map(|(port, _)| *port).collect())
+}
+
+/// Computes the part of a tag that names the namespace of a socket.
+fn place_of(socket: BorrowedFd<'_>) -> Result<u32, Cause> {
+    let cookie = sys::namespace_cookie(socket)?;
+    // Cookies of namespaces made one after the other differ in the lowest bits only.
     let [a, b, c, d, ..] = cookie.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
     Ok(u32::from_be_bytes([a, b, c, d]) & PLACE)
 }
 
-/// Binds it to a number; `false` where somebody else holds that.
-fn binds(holder: &mut Socket, number: u32) -> Result<bool, Cause> {
-    match holder.bind(&SocketAddr::new(number, 0)) {
-        Ok(()) => Ok(true),
-        Err(error) if error.raw_os_error() == Some(Errno::EADDRINUSE as i32) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Whether a link's group is a tag.
+/// Reports whether a link's group is a tag.
 pub(crate) fn is_tag(group: u32) -> bool {
     group & !(PLACE | NUMBERS) == MARK
 }

@@ -1,17 +1,17 @@
 //! What of namespaces, links and names belongs to a dead process.
 
-use super::enter::inside;
 use super::handle::Netns;
 use super::identity::NetnsId;
 use super::label::Quoted;
 use super::named;
 use crate::error::{Cause, Error};
-use crate::netlink::Tag;
+use crate::netlink::{LiveTags, Tag};
 
 impl Netns {
-    /// The tag for a link that is made here; none in a namespace that goes with us anyway.
+    /// Returns the tag for a link that is made here. None in a namespace that goes with this process anyway,
+    /// and where there can be no tag.
     pub(crate) fn link_tag(&self) -> Result<Option<u32>, Cause> {
-        if self.goes_with_us() { Ok(None) } else { self.sockets().tag(self.fd()).map(Some) }
+        if self.goes_with_us() { Ok(None) } else { self.sockets().tag(self.fd()) }
     }
 
     /// Whether all that is in it goes when this process dies.
@@ -24,16 +24,16 @@ impl Netns {
         self.sockets().tag_number()
     }
 
-    /// Holds a dead process's tag, so that nobody else comes to have it; none where its holder lives.
-    pub(crate) fn take_dead_tag(&self, tag: u32) -> Result<Option<Tag>, Error> {
-        inside(self.fd(), || Tag::take_here(tag))
-            .flatten()
-            .map_err(|cause| cause.doing("look for the maker of", "links").in_namespace(self))
+    /// Lists the tags of the processes that are alive here.
+    pub(crate) fn live_tags(&self) -> Result<LiveTags, Error> {
+        self.sockets()
+            .live_tags(self.fd())
+            .map_err(|cause| cause.doing("look for the makers of", "links").in_namespace(self))
     }
 
-    /// A number that no other handle has, and no link of a living process carries.
+    /// Takes a tag that no process has.
     pub(crate) fn fresh_tag(&self) -> Result<Tag, Cause> {
-        inside(self.fd(), Tag::open_here).flatten()
+        self.sockets().new_tag(self.fd())
     }
 
     /// Whether a name has an owner who is dead, whatever it stands for here.

@@ -117,7 +117,7 @@ fn naming(
     let attach = || {
         let netns = namespace()?;
         // From then on it may outlive us, with the links that are made in it.
-        netns.sockets().outlive_us(netns.as_fd())?;
+        netns.sockets().outlive_us();
         reserved.bind(netns.as_fd())?;
         Ok(netns)
     };

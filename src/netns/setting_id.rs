@@ -12,16 +12,13 @@ use nix::libc::{AF_INET, AF_INET6};
 use nix::net::if_::{if_indextoname, if_nametoindex};
 
 use super::held::Access;
-use crate::error::{Cause, takes};
+use crate::error::{Cause, NET_ADMIN, takes};
 use crate::fault;
 use crate::netlink::{Batch, Protocol, Socket};
 use crate::wire::message::NLM_F_DUMP;
 use crate::wire::netconf::{self, Of, RTM_GETNETCONF};
 
 const ROOT: &str = "/proc/sys/net";
-
-const NET_ADMIN: &str = "this needs CAP_NET_ADMIN in the user namespace that owns the network namespace, or \
-     to be root there";
 
 /// Which setting of a namespace is meant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,14 +1,14 @@
 //! The sockets of a namespace: opened inside once, used from anywhere.
 
 use std::any::Any;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::enter::inside;
+use super::enter::socket_inside;
 use super::socket_pool::{self, Pool};
 use crate::error::Cause;
-use crate::netlink::{Protocol, Socket, Tag};
+use crate::netlink::{LiveTags, Member, Protocol, Socket, Tag, is_unavailable, members};
 use crate::process::PerProcess;
 
 /// The sockets that talk to one namespace.
@@ -50,11 +50,9 @@ impl NfTables {
 }
 
 impl Sockets {
-    /// Opens the first socket in the calling thread's namespace, and holds a tag there: later that could
-    /// take privileges that a thread which is here already does not need.
+    /// Opens the first socket in the calling thread's namespace.
     pub(super) fn open_here() -> Result<Self, Cause> {
-        let tag = PerProcess::new(Some(Tag::open_here()?));
-        Ok(Self { tag, is_private: false.into(), ..Self::private(Socket::open(Protocol::Route)?) })
+        Ok(Self { is_private: false.into(), ..Self::private(Socket::open(Protocol::Route)?) })
     }
 
     /// Of a namespace that has just been made, with its first socket: it goes with us, unless it gets a name.
@@ -75,21 +73,44 @@ impl Sockets {
         self.is_private.load(Ordering::Relaxed)
     }
 
-    /// The namespace is to have a name: links that are made in it need a tag from now on.
-    pub(super) fn outlive_us(&self, namespace: BorrowedFd<'_>) -> Result<(), Cause> {
-        self.tag(namespace)?;
+    /// Marks the namespace as one that may outlive this process.
+    pub(super) fn outlive_us(&self) {
         self.is_private.store(false, Ordering::Relaxed);
-        Ok(())
     }
 
-    /// The number that is held here for as long as these sockets are open; held from the first time on.
-    pub(super) fn tag(&self, namespace: BorrowedFd<'_>) -> Result<u32, Cause> {
+    /// Returns this process's tag in the namespace, which is taken at the first call. None where there can be
+    /// none: without `CAP_NET_ADMIN`, or on a kernel without `netlink_diag`.
+    pub(super) fn tag(&self, namespace: BorrowedFd<'_>) -> Result<Option<u32>, Cause> {
         let mut held = self.tag.lock();
-        let tag = match &mut held.value {
-            Some(tag) => tag,
-            none => none.insert(inside(namespace, Tag::open_here)??),
-        };
-        Ok(tag.number())
+        if held.value.is_none() {
+            held.value = match self.new_tag(namespace) {
+                Err(cause) if is_unavailable(&cause) => {
+                    log::debug!("links get no owner tag: {cause}");
+                    None
+                }
+                tag => Some(tag?),
+            };
+        }
+        Ok(held.value.as_ref().map(Tag::number))
+    }
+
+    /// Takes a tag that no process has.
+    pub(super) fn new_tag(&self, namespace: BorrowedFd<'_>) -> Result<Tag, Cause> {
+        let open = || socket_inside(namespace, Member::SOCKET);
+        self.with(Protocol::SocketDiagnosis, namespace, |diagnosis| Tag::hold(open, diagnosis))
+    }
+
+    /// Lists the tags of the processes that are alive in the namespace.
+    pub(super) fn live_tags(&self, namespace: BorrowedFd<'_>) -> Result<LiveTags, Cause> {
+        let socket = socket_inside(namespace, Member::SOCKET)?;
+        self.with(Protocol::SocketDiagnosis, namespace, |diagnosis| {
+            LiveTags::list(socket.as_fd(), diagnosis)
+        })
+    }
+
+    /// Lists the members of the groups that locks and tags use: port and groups.
+    pub(super) fn members(&self, namespace: BorrowedFd<'_>) -> Result<Vec<(u32, u32)>, Cause> {
+        self.with(Protocol::SocketDiagnosis, namespace, members)
     }
 
     /// That number, where it is held already.

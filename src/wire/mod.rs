@@ -8,6 +8,7 @@ pub(crate) mod extack;
 pub(crate) mod link;
 pub(crate) mod message;
 pub(crate) mod netconf;
+pub(crate) mod netlink_diag;
 #[allow(dead_code)] // the nf_tables resources of the layers above use it as they land
 pub(crate) mod nft;
 pub(crate) mod packet;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use netloom::nft::{Family, Table};
 use netloom::{
-    Firewall, Namespace, NatRule, Netns, Owned, Persistent, PortForward, PortGuard, VethEnd,
-    VethPair,
+    Bridge, Firewall, Namespace, NatRule, Netns, Owned, Persistent, PortForward, PortGuard,
+    VethEnd, VethPair,
 };
 
 use super::support;
@@ -56,6 +56,7 @@ fn all_that_a_killed_process_made_is_listed_adopted_and_deleted() {
         let host = Netns::current().unwrap();
         // What a handle keeps open.
         assert_eq!(shown(&host), [""; 0]);
+        drop(Bridge::new("first").create(&host).unwrap());
         let before = Snapshot::take();
         let near = VethEnd::new("veth1").address("10.0.0.1/24").address("fd00::1/64").up();
         let cable = VethPair::new(near, "veth2").create(&host).unwrap();

@@ -1,5 +1,7 @@
 //! Many at once while something that all share is missing, so that each wants to make it.
 
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -113,5 +115,24 @@ fn one_command_beside_an_add() {
                 host.del(new, &config);
             }
         }
+    });
+}
+
+/// Whoever can open a file can lock it. The namespace's file is open to every process in the namespace.
+#[test]
+fn no_command_waits_for_a_lock_that_an_ordinary_user_can_take() {
+    support::isolated(|| {
+        let host = Host::new();
+        let namespace = host.netns.run(|| File::open("/proc/thread-self/ns/net")).unwrap().unwrap();
+        namespace.lock().unwrap();
+        let _red = container("red");
+        let lock = host.data().join("net1/lock");
+        let mode = || fs::metadata(&lock).unwrap().permissions().mode() & 0o777;
+        host.add("red", &host.config());
+        assert_eq!(mode(), 0o600);
+        // As `host-local` makes it.
+        fs::set_permissions(&lock, Permissions::from_mode(0o644)).unwrap();
+        host.del("red", &host.config());
+        assert_eq!(mode(), 0o600);
     });
 }

@@ -4,7 +4,6 @@ use nix::errno::Errno;
 
 use super::{Fault, every_step, ground, here, nothing_left, support};
 use crate::fault::{arm, disarm};
-use crate::netlink::Tag;
 use support::snapshot::Snapshot;
 
 use netloom::{Bridge, Error, Ipv4Conf, Namespace, Netns};
@@ -160,7 +159,7 @@ fn looking_at_namespaces() {
 
 /// Three links and two names that carry a number which nobody holds, as those of a dead process do.
 fn leave_five(host: &Netns) {
-    let number = |netns: &Netns| netns.run(|| Tag::open_here().unwrap().number()).unwrap();
+    let number = |netns: &Netns| netns.fresh_tag().unwrap().number();
     let dead = number(host);
     for name in ["dead0", "dead1", "dead2"] {
         drop(Bridge::new(name).group(dead).create(host).unwrap().abandoned());

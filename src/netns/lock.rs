@@ -1,0 +1,147 @@
+//! Locks of a network namespace: for programs that change the same thing in it.
+
+use std::fmt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::deadline::end_of_wait;
+use super::enter::socket_inside;
+use super::handle::Netns;
+use crate::error::{Cause, Error};
+use crate::netlink::Member;
+
+/// A lock that every network namespace has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lock {
+    /// The lock that programs take with [`Netns::lock`] and [`Netns::lock_shared`].
+    Programs = 0,
+    /// The lock around published ports' switches of links.
+    #[allow(dead_code)] // published ports use it as they land
+    Ports = 1,
+}
+
+impl Lock {
+    /// The multicast group of the process that has the lock alone, or is next, as a bit.
+    fn alone(self) -> u32 {
+        1 << (2 * self as u32)
+    }
+
+    /// The multicast group of the processes that share the lock, as a bit.
+    fn shared(self) -> u32 {
+        self.alone() << 1
+    }
+}
+
+/// A lock of a network namespace that this process has. Dropping it, or the end of the process, releases it.
+#[must_use = "dropping it releases the lock"]
+pub struct NetnsLock(Member);
+
+impl Netns {
+    /// Takes the namespace's lock alone, for programs that agree to take it before they change something there.
+    ///
+    /// The lock is one for all programs in the network namespace, whatever their mount namespace and container.
+    /// It ends with the process that has it, however that dies; a fork of that process keeps no copy. To take
+    /// it needs `CAP_NET_ADMIN`, so an ordinary user can neither take it nor keep it from others.
+    /// netloom itself never takes this lock. `flock /run/NAME.lock` is the usual way without these promises.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use netloom::Namespace;
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let host = Namespace::anonymous().create()?;
+    /// let lock = host.lock(Duration::from_secs(1))?;
+    /// assert!(host.lock_shared(Duration::from_millis(1)).unwrap_err().is_timed_out());
+    /// drop(lock);
+    /// let _shared = (host.lock_shared(Duration::ZERO)?, host.lock_shared(Duration::ZERO)?);
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`is_timed_out`](Error::is_timed_out) if other programs have it until `timeout` has passed.
+    /// - [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
+    /// - `ENOENT` if the kernel has no `netlink_diag` (`CONFIG_NETLINK_DIAG`).
+    pub fn lock(&self, timeout: Duration) -> Result<NetnsLock, Error> {
+        self.take(Lock::Programs, timeout).map_err(|cause| self.not_locked(cause))
+    }
+
+    /// Takes the namespace's lock together with others that share it. See [`lock`](Self::lock).
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`lock`](Self::lock).
+    pub fn lock_shared(&self, timeout: Duration) -> Result<NetnsLock, Error> {
+        let joined = self.join(Lock::Programs, Lock::Programs.shared(), timeout);
+        joined.map(|(lock, _)| lock).map_err(|cause| self.not_locked(cause))
+    }
+
+    fn not_locked(&self, cause: Cause) -> Error {
+        cause.doing("lock", self)
+    }
+
+    /// Takes a lock alone. A process that is next waits for those who share the lock; no new ones join them.
+    pub(crate) fn take(&self, lock: Lock, timeout: Duration) -> Result<NetnsLock, Cause> {
+        let (taken, mut pauses) = self.join(lock, lock.alone(), timeout)?;
+        while self.other_groups(&taken.0)? & lock.shared() != 0 {
+            pauses.next()?;
+        }
+        Ok(taken)
+    }
+
+    /// Joins a group once no other process has the lock alone, nor is next.
+    ///
+    /// Each process looks again after it has joined. Two that join at once see each other, so both leave, and
+    /// try again after pauses of different lengths.
+    fn join(
+        &self,
+        lock: Lock,
+        group: u32,
+        timeout: Duration,
+    ) -> Result<(NetnsLock, Pauses), Cause> {
+        let end = end_of_wait(Instant::now(), timeout);
+        let member = Member::bind(socket_inside(self.fd(), Member::SOCKET)?, 0, 0)?;
+        let mut pauses = Pauses { state: member.port(), end };
+        loop {
+            if self.other_groups(&member)? & lock.alone() == 0 {
+                member.set_groups(group)?;
+                if self.other_groups(&member)? & lock.alone() == 0 {
+                    return Ok((NetnsLock(member), pauses));
+                }
+                member.set_groups(0)?;
+            }
+            pauses.next()?;
+        }
+    }
+
+    /// Returns the groups that other members are in.
+    fn other_groups(&self, own: &Member) -> Result<u32, Cause> {
+        let members = self.sockets().members(self.fd())?;
+        let others = members.into_iter().filter(|(port, _)| *port != own.port());
+        Ok(others.fold(0, |all, (_, groups)| all | groups))
+    }
+}
+
+/// The pauses between attempts, of a length that differs from one process to another.
+struct Pauses {
+    state: u32,
+    end: Instant,
+}
+
+impl Pauses {
+    /// Waits up to about a millisecond, or fails if the deadline has passed.
+    fn next(&mut self) -> Result<(), Cause> {
+        if Instant::now() >= self.end {
+            return Err(Cause::Locked("the network namespace"));
+        }
+        self.state = self.state.wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f);
+        thread::sleep(Duration::from_micros(50 + u64::from(self.state >> 22)));
+        Ok(())
+    }
+}
+
+impl fmt::Debug for NetnsLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NetnsLock").field(&self.0.port()).finish()
+    }
+}
