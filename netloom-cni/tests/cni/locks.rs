@@ -126,7 +126,7 @@ fn no_command_waits_for_a_lock_that_an_ordinary_user_can_take() {
         let namespace = host.netns.run(|| File::open("/proc/thread-self/ns/net")).unwrap().unwrap();
         namespace.lock().unwrap();
         let _red = container("red");
-        let lock = host.data().join("net1/lock");
+        let lock = host.state("net1").join("lock");
         let mode = || fs::metadata(&lock).unwrap().permissions().mode() & 0o777;
         host.add("red", &host.config());
         assert_eq!(mode(), 0o600);
