@@ -67,6 +67,9 @@
     clippy::unwrap_used
 )]
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("netloom speaks netlink and builds for Linux only");
+
 #[cfg(test)]
 extern crate self as netloom; // what examples and tests call it
 
@@ -113,6 +116,7 @@ pub use error::{Error, ErrorKind};
 pub use firewall::{Firewall, FirewallHandle, Obstacle, PortGuard, PortGuardHandle};
 pub use forwarding::{Forwarding, ForwardingHandle};
 pub use input::Input;
+pub use ipnet;
 pub use link::{
     Bridge, BridgeInfo, BridgePortInfo, BridgePortState, BridgeVlan, BridgeVlanHandle,
     BridgeVlanInfo, Ipv4Conf, Link, LinkFlags, LinkIndex, LinkInfo, LinkRef, LinkSetting,
