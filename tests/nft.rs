@@ -15,6 +15,8 @@ mod generated;
 mod generated_elsewhere;
 #[path = "nft/golden.rs"]
 mod golden;
+#[path = "nft/intervals.rs"]
+mod intervals;
 #[path = "nft/objects.rs"]
 mod objects;
 #[path = "nft/owners.rs"]

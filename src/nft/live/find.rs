@@ -13,6 +13,7 @@ use crate::nft::model::element::Element;
 use crate::nft::model::family::Family;
 use crate::nft::model::flowtable::Flowtable;
 use crate::nft::model::object::{Object, ObjectKind, counted};
+use crate::nft::model::ranges::{Interval, find};
 
 use super::set::SetHandle;
 use super::table::TableHandle;
@@ -194,15 +195,25 @@ pub(crate) fn elements(set: &SetHandle) -> Result<Vec<Element>, Error> {
     Ok(set.shape.decode(listed))
 }
 
-/// The element that holds a key.
+/// Finds the element that holds a key.
+///
+/// The kernel finds the ends of a range in two different elements, and knows no end of an interval that
+/// includes the highest key. So a set with intervals is read whole.
 pub(crate) fn get_element(set: &SetHandle, key: &Element) -> Result<Option<Element>, Error> {
     const ACTION: &str = "get element of set";
     let table = &set.table;
     let netns = &table.netns;
     let encoded = set
         .shape
-        .encode(std::slice::from_ref(key), false)
+        .encode_whole(std::slice::from_ref(key), false)
         .map_err(|reason| Error::invalid(ACTION, set, reason).in_namespace(netns))?;
+    if set.shape.interval
+        && let Some(key) = encoded.first().and_then(Interval::new)
+    {
+        let listed = list_elements(netns, table.family, &table.name, &set.name)?;
+        was_table(table)?;
+        return Ok(find(&set.shape, listed, &key));
+    }
     let of = ElementsOf::new(&table.name, &set.name);
     let mut batch = Batch::default();
     batch.append(|out| {

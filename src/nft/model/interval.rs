@@ -73,36 +73,99 @@ impl Shape {
         (12 + self.key_len() + data) as usize
     }
 
-    /// The elements as the kernel takes them; without data, as it looks for them. Overlaps among them
-    /// are refused.
-    pub(crate) fn encode(
+    /// Returns whether an interval is two elements: its first key, and the first key after it.
+    fn has_ends(&self) -> bool {
+        self.interval && !self.is_concat()
+    }
+
+    /// Encodes the elements of a new set, which must not overlap.
+    pub(crate) fn encode(&self, elements: &[Element]) -> Result<Vec<wire::Element>, String> {
+        let encoded = self.encode_whole(elements, true)?;
+        self.check_apart(&encoded)?;
+        Ok(self.split(encoded))
+    }
+
+    /// Checks that intervals of plain keys do not overlap one another.
+    pub(crate) fn check_apart(&self, whole: &[wire::Element]) -> Result<(), String> {
+        if !self.has_ends() {
+            return Ok(());
+        }
+        let mut sorted: Vec<_> =
+            whole.iter().filter_map(|one| Some((one.key?, one.key_end?))).collect();
+        sorted.sort_unstable();
+        sorted.dedup(); // the same element twice is one
+        match sorted.windows(2).find(|pair| pair[1].0 <= pair[0].1) {
+            Some(pair) => {
+                let [one, other] = [0, 1].map(|at| self.element(pair[at].0, pair[at].1));
+                Err(format!("{one} and {other} overlap"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Encodes the elements of an anonymous set. Overlapping intervals are merged, as `nft` does.
+    pub(crate) fn encode_anonymous(
+        &self,
+        elements: &[Element],
+    ) -> Result<Vec<wire::Element>, String> {
+        if !self.has_ends() || self.data.is_some() {
+            return self.encode(elements);
+        }
+        let mut encoded = self.encode_whole(elements, true)?;
+        encoded.sort_by_key(|one| (one.key, one.key_end));
+        encoded.dedup_by(|next, one| {
+            let overlap = next.key.is_some() && next.key <= one.key_end;
+            if overlap {
+                one.key_end = one.key_end.max(next.key_end);
+            }
+            overlap
+        });
+        Ok(self.split(encoded))
+    }
+
+    /// Encodes elements with both keys of an interval; without data, as the kernel looks for them.
+    pub(crate) fn encode_whole(
         &self,
         elements: &[Element],
         with_data: bool,
     ) -> Result<Vec<wire::Element>, String> {
-        let mut encoded = Vec::with_capacity(elements.len() * if self.interval { 2 } else { 1 });
-        let mut intervals = Vec::new();
-        for element in elements {
-            let one = self.encode_one(element, with_data)?;
-            if self.interval && !self.is_concat() {
-                let (Some(first), Some(last)) = (one.key, one.key_end) else {
-                    encoded.push(one);
-                    continue;
-                };
-                intervals.push((first, last, element));
-                encoded.push(wire::Element { key_end: None, ..one });
-                encoded.extend(successor(&last).map(wire::Element::interval_end));
-            } else {
-                encoded.push(one);
-            }
+        elements.iter().map(|element| self.encode_one(element, with_data)).collect()
+    }
+
+    /// Splits the intervals of plain keys into two elements each, as the kernel takes them.
+    pub(crate) fn split(&self, whole: Vec<wire::Element>) -> Vec<wire::Element> {
+        if !self.has_ends() {
+            return whole;
         }
-        intervals.sort_unstable_by_key(|(first, last, _)| (*first, *last));
-        for pair in intervals.windows(2) {
-            if pair[1].0 <= pair[0].1 {
-                return Err(format!("{} and {} overlap", pair[0].2, pair[1].2));
-            }
+        let mut split = Vec::with_capacity(whole.len() * 2);
+        for one in whole {
+            let end = one.key_end.and_then(|last| successor(&last));
+            split.push(wire::Element { key_end: None, ..one });
+            split.extend(end.map(wire::Element::interval_end));
         }
-        Ok(encoded)
+        split
+    }
+
+    /// Joins the elements that the kernel lists to intervals with both keys.
+    pub(crate) fn join(&self, mut listed: Vec<wire::Element>) -> Vec<wire::Element> {
+        if !self.has_ends() {
+            return listed;
+        }
+        // At the same key one interval ends, then the next begins.
+        listed.sort_by_key(|one| (one.key, !one.flags.contains(ElementFlags::INTERVAL_END)));
+        let ends: Vec<_> = listed.iter().skip(1).map(|next| next.key).collect();
+        let highest = Value::new(&vec![0xff; self.key_len() as usize]);
+        for (at, one) in listed.iter_mut().enumerate().filter(|(_, one)| one.key.is_some()) {
+            let end = ends.get(at).copied().flatten();
+            one.key_end = end.and_then(|end| predecessor(&end)).or(highest);
+        }
+        listed.retain(|one| !one.flags.contains(ElementFlags::INTERVAL_END));
+        listed
+    }
+
+    /// Returns the element with these keys, without data.
+    pub(crate) fn element(&self, first: Value, last: Value) -> Element {
+        Element::of_key(self.decode_key(&first, &last))
     }
 
     /// One element for a list, in a set whose elements can be taken one by one.
@@ -227,34 +290,15 @@ impl Shape {
         }
     }
 
-    /// The elements that the kernel lists, interval ends put to their beginnings.
-    pub(crate) fn decode(&self, mut listed: Vec<wire::Element>) -> Vec<Element> {
-        if self.interval && !self.is_concat() {
-            // At the same key one interval ends, then the next begins.
-            listed.sort_by_key(|one| (one.key, !one.flags.contains(ElementFlags::INTERVAL_END)));
-        }
-        let mut elements = Vec::with_capacity(listed.len());
-        let mut rest = listed.iter().peekable();
-        while let Some(one) = rest.next() {
-            if one.flags.contains(ElementFlags::INTERVAL_END) {
-                continue; // the one from which no interval starts, or one seen already
-            }
-            let last = if self.interval && !self.is_concat() {
-                let end = rest.peek().and_then(|next| next.key);
-                let highest = || Value::new(&vec![0xff; self.key_len() as usize]);
-                end.and_then(|end| predecessor(&end)).or_else(highest)
-            } else {
-                one.key_end
-            };
-            elements.push(self.decode_one(one, last));
-        }
-        elements
+    /// Decodes the elements that the kernel lists.
+    pub(crate) fn decode(&self, listed: Vec<wire::Element>) -> Vec<Element> {
+        self.join(listed).iter().map(|one| self.decode_one(one)).collect()
     }
 
-    fn decode_one(&self, one: &wire::Element, last: Option<Value>) -> Element {
+    pub(crate) fn decode_one(&self, one: &wire::Element) -> Element {
         let mut element = match one.key {
             None => Element::rest(),
-            Some(first) => Element::of_key(self.decode_key(&first, &last.unwrap_or(first))),
+            Some(first) => self.element(first, one.key_end.unwrap_or(first)),
         };
         let data = match (&one.data, &self.data) {
             (Some(wire_data::Data::Verdict(verdict)), _) => {
@@ -379,7 +423,7 @@ mod tests {
             ["10.0.0.0/24", "10.0.1.0", "10.0.1.1-10.0.1.6", "240.0.0.0/4"]
                 .map(Element::from)
                 .into();
-        let mut listed = shape.encode(&elements, true).unwrap();
+        let mut listed = shape.encode(&elements).unwrap();
         assert_eq!(listed.len(), 7, "the highest has no end");
         listed.reverse();
         assert_eq!(shape.decode(listed), elements);
@@ -390,7 +434,7 @@ mod tests {
         let shape = shape(&[Type::Port], true);
         let encode = |ranges: &[&str]| {
             let elements: Vec<Element> = ranges.iter().map(|range| Element::from(*range)).collect();
-            shape.encode(&elements, true)
+            shape.encode(&elements)
         };
         assert!(encode(&["80-90", "91"]).is_ok());
         assert!(encode(&["80-90", "90-95"]).unwrap_err().contains("overlap"));
@@ -402,7 +446,7 @@ mod tests {
     fn concatenations_read_back() {
         let shape = shape(&[Type::Ipv4, Type::Port], true);
         let elements = [Element::from(("10.0.0.0/24", 80_u16)), Element::from(("10.0.1.1", "1-9"))];
-        let listed = shape.encode(&elements, true).unwrap();
+        let listed = shape.encode(&elements).unwrap();
         assert_eq!(shape.decode(listed), elements);
     }
 
@@ -410,11 +454,11 @@ mod tests {
     fn an_element_that_does_not_fit_is_refused() {
         let plain = shape(&[Type::Ipv4], false);
         for bad in ["fd00::1", "10.0.0.0/24", "eth0", "80"] {
-            assert!(plain.encode(&[bad.into()], true).is_err(), "{bad}");
+            assert!(plain.encode(&[bad.into()]).is_err(), "{bad}");
         }
-        assert!(plain.encode(&[("10.0.0.1", 80_u16).into()], true).is_err());
-        assert!(plain.encode(&[Element::from("10.0.0.1").value(1_u8)], true).is_err());
+        assert!(plain.encode(&[("10.0.0.1", 80_u16).into()]).is_err());
+        assert!(plain.encode(&[Element::from("10.0.0.1").value(1_u8)]).is_err());
         let timed = Element::from("10.0.0.1").timeout(std::time::Duration::from_secs(1));
-        assert!(plain.encode(&[timed], true).is_err());
+        assert!(plain.encode(&[timed]).is_err());
     }
 }

@@ -42,7 +42,7 @@ impl Rule {
         let interval = has_intervals(&elements);
         let fits = || {
             let shape = shape_of(&fields, Some(data(&elements)?), interval);
-            shape.encode(&elements, true).map(drop)
+            shape.encode_anonymous(&elements).map(drop)
         };
         if fields.is_empty() {
             self.rejected.reject(setter, "", NO_KEY);

@@ -311,7 +311,7 @@ impl Rule {
         }
         let interval = has_intervals(&elements);
         let shape = shape_of(&fields, None, interval);
-        if let Err(reason) = shape.encode(&elements, true) {
+        if let Err(reason) = shape.encode_anonymous(&elements) {
             self.rejected.reject(setter, Shown(&elements), reason);
         }
         let not = std::mem::take(&mut self.negated);

@@ -22,6 +22,7 @@ pub(crate) mod numgen;
 pub(crate) mod object;
 pub(crate) mod part;
 pub(crate) mod queue;
+pub(crate) mod ranges;
 pub(crate) mod reject;
 pub(crate) mod rule;
 pub(crate) mod set;

@@ -183,9 +183,6 @@ impl Type {
             (Layout::Byte, Datum::Name(name)) if self == Self::Protocol => {
                 protocol_number(name).map(Value::from)
             }
-            (Layout::Network16, Datum::Number(0)) if self == Self::Port => {
-                return Err("there is no port 0".into());
-            }
             (Layout::Byte, Datum::Number(number)) => u8::try_from(*number).ok().map(Value::from),
             (Layout::Network16, Datum::Number(number)) => {
                 u16::try_from(*number).ok().map(Value::from)
@@ -329,7 +326,7 @@ mod tests {
     fn a_value_of_another_type_is_refused() {
         assert!(Type::Ipv4.encode(&"fd00::1".into()).is_err());
         assert!(Type::Port.encode(&70_000_u32.into()).is_err());
-        assert!(Type::Port.encode(&0_u16.into()).is_err());
+        assert!(Type::Port.encode_span(&"0-1023".into()).is_ok());
         assert!(Type::Ipv4.encode(&80_u16.into()).is_err());
         assert!(Type::Port.encode_span(&"90-80".into()).is_err());
         assert!(Type::Mark.encode_span(&(1_u32..=2).into()).is_err());

@@ -66,6 +66,10 @@ impl Transaction {
 
     fn attempt(&mut self, before: Option<Generation>) -> Result<(), TransactionError> {
         let generation = self.check_tables(before).map_err(TransactionError::whole)?;
+        let refused = self.check_ranges().map_err(TransactionError::whole)?;
+        if !refused.is_empty() {
+            return Err(TransactionError { refused, whole: None });
+        }
         self.batch.overwrite(GENERATION_AT, &generation.to_be_bytes());
         let Self { netns, batch, numbers, named, deletes, .. } = self;
         // The kernel echoes what it has done: what it refuses it does not.
@@ -116,7 +120,12 @@ impl Transaction {
     /// The generation before, where it has to be known.
     fn generation(&self) -> Result<Option<Generation>, Error> {
         match self.expected {
-            None if self.made.is_empty() && self.guarded().next().is_none() => Ok(None),
+            None if self.made.is_empty()
+                && self.guarded().next().is_none()
+                && !self.has_to_look() =>
+            {
+                Ok(None)
+            }
             None => {
                 let generation = self.netns.nft_generation().map(Some);
                 let (action, object) = self.name();
@@ -164,7 +173,7 @@ impl Transaction {
     /// Looks whether those tables are the ones that are meant, and returns the generation in which they
     /// are; 0 where it makes no difference.
     fn check_tables(&self, now: Option<Generation>) -> Result<u32, Error> {
-        let mut matters = self.expected.is_some();
+        let mut matters = self.expected.is_some() || self.has_to_look();
         for table in self.guarded() {
             find::check_table(table)?;
             matters = true;

@@ -288,11 +288,14 @@ impl Transaction {
         }
         let of = ElementsOf::new(&set.table.name, &set.name);
         let with_data = kind == MessageType::NewElement;
-        // Intervals have to be seen together, as they must not overlap.
-        if set.shape.interval && !set.shape.is_concat() {
-            return match set.shape.encode(elements, with_data) {
+        if set.shape.interval {
+            let encoded = set.shape.encode_whole(elements, with_data);
+            return match encoded.and_then(|all| set.shape.check_apart(&all).map(|()| all)) {
                 Err(reason) => self.refuse_for(reason),
-                Ok(encoded) => self.push_elements(&set.table, &of, encoded, kind, flags),
+                Ok(encoded) => {
+                    self.change_ranges(set, kind, &encoded);
+                    self.push_elements(&set.table, &of, set.shape.split(encoded), kind, flags);
+                }
             };
         }
         self.batch.reserve(elements.len().saturating_mul(set.shape.listed_len()));

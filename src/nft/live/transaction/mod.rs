@@ -3,6 +3,7 @@
 mod commit;
 mod lack;
 mod messages;
+mod ranges;
 mod refusal;
 
 use std::collections::HashSet;
@@ -86,6 +87,8 @@ pub struct Transaction {
     invalid: Vec<Refused>,
     /// What a message that names nothing else can only lack.
     lacks: Vec<(usize, Lack)>,
+    /// Changes to sets with intervals, in order.
+    ranges: Vec<ranges::Change>,
     /// It takes away by name what another made, see `undo.rs`.
     is_undo: bool,
 }
@@ -114,6 +117,7 @@ impl Transaction {
             made: Vec::new(),
             invalid: Vec::new(),
             lacks: Vec::new(),
+            ranges: Vec::new(),
             is_undo: false,
         }
     }
@@ -312,6 +316,7 @@ impl Transaction {
         self.names_in(&set.table, &set.number);
         let of = ElementsOf::new(&set.table.name, &set.name);
         self.push(MessageType::DeleteElement, 0, &set.table, &of);
+        self.flush_ranges(set);
         self
     }
 

@@ -120,7 +120,7 @@ impl Encoder<'_> {
             Group::Written { elements, interval } => (elements, *interval),
         };
         let shape = shape_of(fields, data, interval);
-        let encoded = shape.encode(elements, true)?;
+        let encoded = shape.encode_anonymous(elements)?;
         *self.next_set += 1;
         let name = match shape.data {
             None => "__set%d",

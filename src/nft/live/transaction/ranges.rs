@@ -1,0 +1,122 @@
+//! Changes to sets with intervals, checked against what is in the set.
+
+use nix::errno::Errno;
+
+use super::{Refused, Transaction};
+use crate::error::{Cause, Error};
+use crate::nft::live::find::list_elements;
+use crate::nft::live::set::SetHandle;
+use crate::nft::model::ranges::{Interval, Ranges};
+use crate::wire::nft::element as wire;
+use crate::wire::nft::message::MessageType;
+
+/// A change to the elements of a set with intervals.
+pub(super) struct Change {
+    operation: usize,
+    set: SetHandle,
+    kind: Kind,
+}
+
+enum Kind {
+    Add(Vec<Interval>),
+    Remove(Vec<Interval>),
+    Flush,
+}
+
+impl Change {
+    /// Applies the change. Returns the reason if the kernel should refuse it.
+    fn apply(&self, ranges: &mut Ranges<'_>) -> Result<(), (Errno, String)> {
+        match &self.kind {
+            Kind::Flush => ranges.clear(),
+            Kind::Add(intervals) => {
+                for one in intervals {
+                    ranges.add(one.clone()).map_err(|other| {
+                        (Errno::EEXIST, format!("{other} is in the set and overlaps"))
+                    })?;
+                }
+            }
+            Kind::Remove(intervals) => {
+                for one in intervals {
+                    if !ranges.remove(one) {
+                        let found = ranges.holding(one).map(|other| ranges.element(other));
+                        let hint = match found {
+                            Some(other) => format!("the set has {other}: remove it whole"),
+                            None => "the set does not have this element".into(),
+                        };
+                        return Err((Errno::ENOENT, hint));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Transaction {
+    pub(super) fn change_ranges(
+        &mut self,
+        set: &SetHandle,
+        kind: MessageType,
+        elements: &[wire::Element],
+    ) {
+        let intervals = elements.iter().filter_map(Interval::new).collect();
+        let kind = match kind {
+            MessageType::NewElement => Kind::Add(intervals),
+            _ => Kind::Remove(intervals),
+        };
+        self.ranges.push(Change { operation: self.index(), set: set.clone(), kind });
+    }
+
+    pub(super) fn flush_ranges(&mut self, set: &SetHandle) {
+        if set.shape.interval {
+            let (operation, kind) = (self.index(), Kind::Flush);
+            self.ranges.push(Change { operation, set: set.clone(), kind });
+        }
+    }
+
+    /// The changes of each set that could be refused. The first elements of a new set are checked
+    /// without looking.
+    fn changed_sets(&self) -> Vec<Vec<&Change>> {
+        let mut sets: Vec<Vec<&Change>> = Vec::new();
+        for change in &self.ranges {
+            match sets.iter_mut().find(|set| set[0].set.number == change.set.number) {
+                Some(set) => set.push(change),
+                None => sets.push(vec![change]),
+            }
+        }
+        let is_new = |set: &SetHandle| self.makes.contains(&set.number.identity());
+        sets.retain(|set| set.len() > 1 || !is_new(&set[0].set));
+        sets
+    }
+
+    pub(super) fn has_to_look(&self) -> bool {
+        !self.changed_sets().is_empty()
+    }
+
+    /// Reads the sets, and returns the operations that their elements are in the way of.
+    pub(super) fn check_ranges(&self) -> Result<Vec<Refused>, Error> {
+        let mut refused = Vec::new();
+        for changes in self.changed_sets() {
+            let SetHandle { table, name, shape, number } = &changes[0].set;
+            let listed = if self.makes.contains(&number.identity()) {
+                Vec::new()
+            } else {
+                match list_elements(&table.netns, table.family, &table.name, name) {
+                    Err(error) if error.is_not_found() => continue, // the kernel refuses it
+                    listed => listed?,
+                }
+            };
+            let mut ranges = Ranges::new(shape, listed);
+            for change in changes {
+                if let Err((errno, hint)) = change.apply(&mut ranges) {
+                    let (index, cause) = (change.operation, Cause::from(errno));
+                    let (action, object) = self.operations.get(index).cloned().unwrap_or_default();
+                    let error = cause.doing(action, object).in_namespace(&self.netns).hint(hint);
+                    refused.push(Refused { index, error });
+                }
+            }
+        }
+        refused.sort_by_key(|refused| refused.index);
+        Ok(refused)
+    }
+}
