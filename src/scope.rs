@@ -70,3 +70,10 @@ impl fmt::Display for Scope {
         })
     }
 }
+
+/// Compares with a number (`RT_SCOPE_*`).
+impl PartialEq<u8> for Scope {
+    fn eq(&self, number: &u8) -> bool {
+        u8::from(*self) == *number
+    }
+}

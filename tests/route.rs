@@ -3,7 +3,9 @@
 
 mod support;
 
-use netloom::{Address, Forwarding, Namespace, Netns, Owned, Route, RouteInfo, VethEnd, VethPair};
+use netloom::{
+    Address, Forwarding, Namespace, Netns, Owned, Route, RouteInfo, Scope, VethEnd, VethPair,
+};
 
 use support::{by_hand, does_not_reach, json, reaches, refused, unchanged};
 
@@ -114,7 +116,7 @@ fn the_list_is_what_ip_lists() {
             Route::new("10.7.0.0/16").dev("eth0").table(1000),
             Route::new("192.0.2.1").dev("eth0"),
             Route::default_via("fd00::1").dev("eth0").metric(5).mtu(1290).advmss(1200),
-            Route::new("198.18.0.0/15").dev("eth0").metric(70).advmss(1400).scope(0),
+            Route::new("198.18.0.0/15").dev("eth0").metric(70).advmss(1400).scope(Scope::Global),
         ];
         let owned: Vec<_> = made.iter().map(|route| route.create(&client).unwrap()).collect();
         let of_ours = |route: &RouteInfo| route.protocol == 78;
@@ -126,7 +128,7 @@ fn the_list_is_what_ip_lists() {
         let full = find(254, 50).unwrap();
         assert_eq!((full.source, full.mtu), (Some("10.0.0.3".parse().unwrap()), Some(1300)));
         let (far, six) = (find(254, 70).unwrap(), find(254, 5).unwrap());
-        assert_eq!((far.advmss, far.scope, far.mtu), (Some(1400), 0, None));
+        assert_eq!((far.advmss, far.scope, far.mtu), (Some(1400), Scope::Global, None));
         assert_eq!((six.advmss, six.mtu), (Some(1200), Some(1290)));
         assert!(find(77, 60).is_some() && find(1000, 0).is_some() && find(254, 5).is_some());
 
@@ -319,5 +321,143 @@ fn a_chain_of_two_routers_carries_packets_both_ways() {
         }
         support::tcp(a, d, "10.0.3.2:80").unwrap();
         support::udp(a, d, "[fd00:3::2]:53").unwrap();
+    });
+}
+
+/// The kernel lowers an MTU above 65,520 and a segment size above 65,495, and compares them exactly
+/// when it deletes.
+#[test]
+fn a_route_whose_metrics_the_kernel_lowered_is_deleted() {
+    support::isolated(|| {
+        let (client, _server, _line) = line();
+        for (to, via) in [("10.7.0.0/16", "10.0.0.1"), ("fd07::/64", "fd00::1")] {
+            for mtu in [65_520, 65_521, 65_535, 1_000_000] {
+                let route = Route::new(to).via(via).mtu(mtu).advmss(mtu);
+                let owned = route.create(&client).unwrap();
+                assert_eq!(routes(&client)[0].mtu, Some(65_520));
+                owned.delete().unwrap();
+                assert_eq!(routes(&client), [], "{to} mtu {mtu}");
+                let many = Route::create_all(&[route], &client).unwrap();
+                drop(many);
+                assert_eq!(routes(&client), [], "{to} mtu {mtu}");
+            }
+        }
+    });
+}
+
+/// A's route is replaced by another program; B's differs from A's in the metric alone.
+#[test]
+fn a_replaced_route_takes_no_other_along() {
+    support::isolated(|| {
+        let (client, _server, _line) = line();
+        for (to, via, replace) in [
+            ("10.8.0.0/16", "10.0.0.1", "ip route replace 10.8.0.0/16 via 10.0.0.7"),
+            ("10.8.0.0/16", "10.0.0.1", "ip route replace 10.8.0.0/16 via 10.0.0.1 mtu 1300"),
+            ("fd08::/64", "fd00::1", "ip -6 route replace fd08::/64 via fd00::7 metric 1024"),
+        ] {
+            let a = Route::new(to).via(via).create(&client).unwrap();
+            let b = Route::new(to).via(via).metric(2000).create(&client).unwrap();
+            if !by_hand(&client, replace) {
+                return;
+            }
+            let there = routes(&client);
+            assert_eq!(there.len(), 2);
+            a.delete().unwrap();
+            assert_eq!(routes(&client), there, "{replace}");
+            b.delete().unwrap();
+            assert_eq!(routes(&client).len(), 1);
+            let family = if to.contains(':') { "-6" } else { "-4" };
+            by_hand(&client, &format!("ip {family} route flush {to} proto boot"));
+            assert_eq!(routes(&client), []);
+        }
+    });
+}
+
+/// For the kernel a request without a gateway, source or metrics matches a route that has them.
+#[test]
+fn a_plain_route_takes_none_with_more_along() {
+    support::isolated(|| {
+        let (client, _server, _line) = line();
+        for (to, plain, more) in [
+            ("fd08::/64", "dev eth0", "via fd00::1 dev eth0"),
+            ("fd08::/64", "dev eth0", "dev eth0 mtu 1300"),
+            ("10.8.0.0/16", "dev eth0", "dev eth0 scope link src 10.0.0.2"),
+            ("10.8.0.0/16", "dev eth0", "dev eth0 scope link mtu lock 1300"),
+        ] {
+            let ours = Route::new(to).dev("eth0").metric(7).create(&client).unwrap();
+            let again = format!("ip route del {to} {plain} metric 7");
+            if !by_hand(&client, &again) {
+                return;
+            }
+            // Even with netloom's own protocol number.
+            by_hand(&client, &format!("ip route add {to} {more} metric 7 proto 78"));
+            let there = routes(&client);
+            assert_eq!(there.len(), 1, "{more}");
+            ours.delete().unwrap();
+            assert_eq!(routes(&client), there, "{more}");
+            by_hand(&client, &format!("ip route del {to} {more} metric 7"));
+        }
+    });
+}
+
+/// A look-up by address finds neither a route that a more specific one covers, nor one in a table that
+/// no rule leads to.
+#[test]
+fn a_covered_route_and_one_in_an_unused_table_are_deleted() {
+    support::isolated(|| {
+        let (client, _server, _line) = line();
+        for (to, host, via) in [
+            ("10.8.0.0/16", "10.8.0.0/32", "10.0.0.1"),
+            ("fd08::/64", "fd08::/128", "fd00::1"),
+            ("default", "192.0.2.1", "10.0.0.1"),
+            ("default", "2001:db8::1", "fd00::1"),
+        ] {
+            let wide = Route::new(to).via(via).create(&client).unwrap();
+            let _host = Route::new(host).via(via).create(&client).unwrap();
+            let aside = Route::new(to).via(via).table(77).create(&client).unwrap();
+            let ours = || client.routes().unwrap().iter().filter(|r| r.protocol == 78).count();
+            assert_eq!(ours(), 3);
+            wide.delete().unwrap();
+            assert_eq!(ours(), 2, "{to}");
+            aside.delete().unwrap();
+            assert_eq!(ours(), 1, "{to}");
+        }
+    });
+}
+
+#[test]
+fn a_line_says_all_that_ip_says() {
+    support::isolated(|| {
+        let (client, _server, _line) = line();
+        let commands = [
+            "ip route add blackhole 10.1.0.0/16",
+            "ip route add unreachable 10.2.0.0/16 metric 9",
+            "ip route add 10.3.0.0/16 via 10.99.0.1 dev eth0 onlink src 10.0.0.2 mtu 1300 metric 3",
+            "ip route add 10.4.0.0/16 nexthop via 10.0.0.1 weight 2 nexthop via 10.0.0.9 weight 3",
+            "ip route add 10.5.0.0/16 dev eth0 proto static table 77 advmss 1200",
+            "ip -6 route add fd09::/64 from fd00::/64 via fd00::1 metric 5 proto ra",
+        ];
+        if !commands.iter().all(|command| by_hand(&client, command)) {
+            return;
+        }
+        let names = client.link_names().unwrap();
+        let all = client.routes().unwrap();
+        let lines: Vec<_> = all.iter().map(|route| route.display(&names).to_string()).collect();
+        for line in [
+            "blackhole 10.1.0.0/16 proto boot",
+            "unreachable 10.2.0.0/16 proto boot metric 9",
+            "10.3.0.0/16 via 10.99.0.1 dev eth0 proto boot src 10.0.0.2 metric 3 mtu 1300 onlink",
+            "10.4.0.0/16 proto boot nexthop via 10.0.0.1 dev eth0 weight 2 \
+             nexthop via 10.0.0.9 dev eth0 weight 3",
+            "10.5.0.0/16 dev eth0 table 77 proto static scope link advmss 1200",
+            "fd09::/64 from fd00::/64 via fd00::1 dev eth0 proto ra metric 5",
+        ] {
+            assert!(lines.iter().any(|it| it == line), "{line} in {lines:#?}");
+        }
+        let eth0 = client.link("eth0").unwrap().index();
+        let ninth = all.iter().find(|route| route.metric == 9).unwrap();
+        assert_eq!(ninth.to_string(), "unreachable 10.2.0.0/16 proto boot metric 9");
+        let fifth = all.iter().find(|route| route.metric == 5).unwrap();
+        assert!(fifth.to_string().contains(&format!(" dev if{eth0} ")));
     });
 }

@@ -17,7 +17,6 @@ mod tag;
 
 pub(crate) use batch::Batch;
 pub(crate) use deadline::DEADLINE;
-pub(crate) use exchange::Refusals;
 pub(crate) use member::{Member, is_unavailable, members};
 pub(crate) use request::{RequestType, RouteRequest};
 pub(crate) use requests::Requests;

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 
 use super::destination::Destination;
 use super::handle::RouteHandle;
+use super::info::MAIN;
 use super::{PROTOCOL, RTM_NEWROUTE};
 use crate::error::Error;
 use crate::input::{FirstRejected, Input};
@@ -15,21 +16,17 @@ use crate::link::LinkRef;
 use crate::netlink::Requests;
 use crate::netns::Netns;
 use crate::owned::Owned;
+use crate::scope::Scope;
 use crate::wire::attribute::Writer;
 use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 use crate::wire::route::{
     AF_INET, AF_INET6, RTA_DST, RTA_GATEWAY, RTA_METRICS, RTA_OIF, RTA_PREFSRC, RTA_PRIORITY,
-    RTA_TABLE, RTAX_ADVMSS, RTAX_MTU,
+    RTA_TABLE, RTAX_ADVMSS, RTAX_MTU, RTNH_F_ONLINK,
 };
 
-const RT_SCOPE_UNIVERSE: u8 = 0;
-const RT_SCOPE_LINK: u8 = 253;
 const RTN_UNICAST: u8 = 1;
-const RTNH_F_ONLINK: u32 = 4;
-/// The main table.
-const MAIN: u32 = 254;
 
-/// A route to be: where packets for a destination go, by a gateway or out of a link.
+/// The builder of a route: packets for a destination go to a gateway, or out of a link.
 ///
 /// Replaces `ip route add DESTINATION via GATEWAY dev NAME`.
 ///
@@ -48,8 +45,8 @@ const MAIN: u32 = 254;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct Route {
-    // There are many of them: what few have has no room in them, as what is read drives out of the cache what
-    // the kernel needs there.
+    // Programs create many routes. Rare settings are boxed: a smaller builder leaves more of the cache to
+    // the kernel.
     destination: Option<Destination>,
     gateway: Option<IpAddr>,
     link: Option<Box<LinkRef>>,
@@ -59,13 +56,13 @@ pub struct Route {
     rejected: FirstRejected,
 }
 
-/// What few routes have.
+/// The settings that few routes have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Rare {
     source: Option<IpAddr>,
     mtu: Option<u32>,
     advmss: Option<u32>,
-    scope: Option<u8>,
+    scope: Option<Scope>,
     on_link: bool,
 }
 
@@ -85,43 +82,43 @@ impl Route {
         }
     }
 
-    /// The default route by a gateway, as `ip route add default via GATEWAY`.
+    /// A default route by a gateway, as `ip route add default via GATEWAY`.
     #[doc(alias = "default gateway")]
     pub fn default_via(gateway: impl Input<IpAddr>) -> Self {
         Self::new(Destination::Default).via(gateway)
     }
 
-    /// By this gateway, as `via GATEWAY`. It has to be on the network of one of the links.
+    /// Sets the gateway, as `via GATEWAY`. The gateway must be on the network of a link, unless
+    /// [`on_link`](Self::on_link) says otherwise.
     #[doc(alias = "RTA_GATEWAY")]
     pub fn via(mut self, gateway: impl Input<IpAddr>) -> Self {
         self.gateway = self.rejected.read("via", gateway).or(self.gateway);
         self
     }
 
-    /// Out of this link, as `dev NAME`: by handle, or by a name that is looked up. Default: the one the
-    /// gateway is on.
+    /// Sets the link, as `dev NAME`: a handle, or a name that is looked up. Default: the gateway's link.
     #[doc(alias = "RTA_OIF")]
     pub fn dev(mut self, link: impl Into<LinkRef>) -> Self {
         self.link = Some(Box::new(link.into()));
         self
     }
 
-    /// With this metric, as `metric N`: of several routes to a destination the lowest counts. Default: 0
-    /// for IPv4, 1,024 for IPv6.
+    /// Sets the metric, as `metric N`. Of several routes to a destination the lowest counts. Default: 0 for
+    /// IPv4, 1,024 for IPv6.
     #[doc(alias("RTA_PRIORITY", "priority"))]
     pub fn metric(mut self, metric: u32) -> Self {
         self.metric = Some(metric);
         self
     }
 
-    /// In this table, by number, as `table N`. Default: 254, the main one.
+    /// Sets the table by number, as `table N`. Default: 254, the main one.
     #[doc(alias = "RTA_TABLE")]
     pub fn table(mut self, table: u32) -> Self {
         self.table = Some(table);
         self
     }
 
-    /// With this source address for packets that have none yet, as `src ADDRESS`.
+    /// Sets the source address for packets that have none yet, as `src ADDRESS`.
     #[doc(alias("RTA_PREFSRC", "src"))]
     pub fn source(mut self, source: impl Input<IpAddr>) -> Self {
         if let Some(source) = self.rejected.read("source", source) {
@@ -130,26 +127,26 @@ impl Route {
         self
     }
 
-    /// With this path MTU in bytes, as `mtu N`.
+    /// Sets the path MTU in bytes, as `mtu N`. The kernel lowers larger ones to 65,520.
     #[doc(alias = "RTAX_MTU")]
     pub fn mtu(mut self, mtu: u32) -> Self {
         self.rare_mut().mtu = Some(mtu);
         self
     }
 
-    /// With this segment size, in bytes, for TCP to announce to its peers, as `advmss N`. Default: the MTU's.
-    /// The kernel takes what is above 65,495 for that.
+    /// Sets the segment size in bytes for TCP to announce to its peers, as `advmss N`. Default: the MTU's.
+    /// The kernel lowers larger ones to 65,495.
     #[doc(alias("RTAX_ADVMSS", "mss"))]
     pub fn advmss(mut self, bytes: u32) -> Self {
         self.rare_mut().advmss = Some(bytes);
         self
     }
 
-    /// How far its destination is, by number (`RT_SCOPE_*`), as `scope N`: 0 anywhere, 253 on the link, 254 on
-    /// this host. Default: 0 by a gateway, 253 without. IPv6 has no scopes: the kernel takes no notice.
+    /// Sets the distance of the destination, as `scope link`. Default: global by a gateway, link without
+    /// one. The kernel ignores the scope of IPv6 routes.
     #[doc(alias("rtm_scope", "RT_SCOPE_LINK"))]
-    pub fn scope(mut self, scope: u8) -> Self {
-        self.rare_mut().scope = Some(scope);
+    pub fn scope(mut self, scope: impl Into<Scope>) -> Self {
+        self.rare_mut().scope = Some(scope.into());
         self
     }
 
@@ -160,14 +157,15 @@ impl Route {
         self
     }
 
-    /// Makes it.
+    /// Creates the route.
     ///
     /// # Errors
     ///
-    /// Host bits in the destination, families that differ, and a route with neither gateway nor link
-    /// are refused before any system call. A gateway that no link's network holds is refused by the
-    /// kernel (`ENETUNREACH` or `EHOSTUNREACH`); a route that is there already is
-    /// [`is_already_exists`](Error::is_already_exists).
+    /// - `is_invalid_input()` for host bits in the destination, families that differ, and a route with
+    ///   neither gateway nor link, before any system call
+    /// - `is_already_exists()` if such a route exists
+    /// - `is_not_found()` if the link doesn't exist
+    /// - `ENETUNREACH` or `EHOSTUNREACH` if the gateway is on no network of a link
     #[doc(alias("ip route add", "RTM_NEWROUTE"))]
     pub fn create(&self, netns: &Netns) -> Result<Owned<RouteHandle>, Error> {
         const ACTION: &str = "add route";
@@ -184,7 +182,7 @@ impl Route {
         let added = Owned::new(handle);
         match netns.send(requests, |_, _| ()) {
             Ok(()) => Ok(added),
-            // It may be there. Dropped here, it goes by its whole tuple, our protocol number included.
+            // The route may exist. Dropping the owner deletes it if its whole tuple is listed.
             Err(error) if error.is_outcome_unknown() => Err(explain(error)),
             Err(error) => {
                 added.keep();
@@ -198,7 +196,7 @@ impl Route {
         let ipv6 = self.is_ipv6();
         let same_family = |address: Option<IpAddr>| address.is_none_or(|a| a.is_ipv6() == ipv6);
         let reason = if self.gateway.is_none() && self.link.is_none() {
-            "it leads nowhere: give it via(gateway) or dev(link)"
+            "the route leads nowhere: set via(gateway) or dev(link)"
         } else if !same_family(self.gateway) {
             "the gateway is of another family than the destination"
         } else if !same_family(self.rare().source) {
@@ -232,7 +230,7 @@ impl Route {
         }
     }
 
-    /// Adds the request that makes it.
+    /// Adds the request that creates the route.
     pub(crate) fn push_to<'a>(
         &'a self,
         requests: &mut Requests<'a>,
@@ -245,20 +243,19 @@ impl Route {
         });
     }
 
-    /// Appends what is said of it in requests: `struct rtmsg` and the attributes. Nothing is allocated: of
-    /// routes there are many.
+    /// Appends `struct rtmsg` and the attributes. Nothing is allocated: programs create many routes.
     pub(super) fn write(&self, out: &mut Vec<u8>, index: Option<u32>) {
         let ipv6 = self.is_ipv6();
         let destination = self.destination.unwrap_or(Destination::Default).network(ipv6);
         let table = self.table.unwrap_or(MAIN);
         let (family, scope) = match (ipv6, self.gateway) {
-            (true, _) => (AF_INET6, RT_SCOPE_UNIVERSE),
-            (false, Some(_)) => (AF_INET, RT_SCOPE_UNIVERSE),
-            (false, None) => (AF_INET, RT_SCOPE_LINK),
+            (true, _) => (AF_INET6, Scope::Global),
+            (false, Some(_)) => (AF_INET, Scope::Global),
+            (false, None) => (AF_INET, Scope::Link),
         };
         let Rare { source, mtu, advmss, scope: set_scope, on_link } = self.rare();
-        let scope = set_scope.unwrap_or(scope);
-        // Higher numbers go in the attribute alone.
+        let scope = u8::from(set_scope.unwrap_or(scope));
+        // The header has room for 8 bits; RTA_TABLE has the whole number.
         let short_table = u8::try_from(table).unwrap_or(0);
         let prefix = destination.prefix_len();
         out.extend_from_slice(&[family, prefix, 0, 0, short_table, PROTOCOL, scope, RTN_UNICAST]);
@@ -292,7 +289,7 @@ impl Route {
         }
     }
 
-    /// For IPv6 in any case: without it a request to delete means any.
+    /// The metric of the request. For IPv6 the kernel's default is written out: lists have it too.
     fn effective_metric(&self, destination: IpNet) -> Option<u32> {
         const IP6_RT_PRIO_USER: u32 = 1024;
         match destination {
@@ -307,7 +304,7 @@ fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
-/// What the kernel's errno for a route means.
+/// Adds the meaning of the kernel's errno for a route.
 pub(crate) fn explain(error: Error) -> Error {
     error
         .hint_on(Errno::ENETUNREACH, || {
@@ -320,7 +317,9 @@ pub(crate) fn explain(error: Error) -> Error {
                 .into()
         })
         .hint_on(Errno::ENETDOWN, || "the link is down: set it up first".into())
-        .hint_on(Errno::EEXIST, || "there is such a route already".into())
+        .hint_on(Errno::EEXIST, || {
+            "such a route exists already: same destination, table and metric".into()
+        })
 }
 
 impl fmt::Display for Route {
@@ -334,6 +333,12 @@ impl fmt::Display for Route {
         }
         if let Some(link) = &self.link {
             write!(f, " dev {}", link.name())?;
+        }
+        if let Some(table) = self.table {
+            write!(f, " table {table}")?;
+        }
+        if let Some(metric) = self.metric {
+            write!(f, " metric {metric}")?;
         }
         Ok(())
     }
@@ -368,7 +373,7 @@ mod tests {
             route.gateway = gateway.then_some(via);
             let source = source.then_some(from);
             (route.metric, route.table) = (metric, table);
-            route.rare = Some(Box::new(Rare { source, mtu, advmss, scope, on_link: false }));
+            route.rare = Some(Box::new(Rare { source, mtu, advmss, scope: scope.map(Scope::from), on_link: false }));
 
             let mut payload = Vec::new();
             route.write(&mut payload, Some(index));
@@ -382,7 +387,7 @@ mod tests {
             let metric = if ipv6 { metric.filter(|&m| m != 0).or(Some(1024)) } else { metric };
             assert_eq!(view.priority(), metric);
             assert_eq!(view.next_hops().next().and_then(|hop| hop.index), Some(index));
-            // Only a neighbour's address is good on the link alone.
+            // Without a gateway an IPv4 destination is on the link.
             assert_eq!(view.scope, scope.unwrap_or(if ipv6 || gateway { 0 } else { 253 }));
         }
     }

@@ -1,18 +1,20 @@
-//! Where a route leads to.
+//! The destinations of routes.
 
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::error::Error;
 use crate::input::{network, sealed};
 
 /// A route's destination: a network, or everything (`default`).
 ///
-/// The literals are `"default"`, a prefix such as `"10.1.0.0/16"`, or an address for a single host.
+/// A literal is `"default"`, a prefix such as `"10.1.0.0/16"`, or an address for a single host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Destination {
-    /// Everything, in the family of the gateway, or IPv4 where there is none.
+    /// Everything, in the family of the gateway, or IPv4 without one.
     Default,
     /// This network.
     Network(IpNet),
@@ -45,31 +47,6 @@ impl sealed::Input<Destination> for Destination {
     }
 }
 
-impl sealed::Input<Destination> for IpNet {
-    fn read(self) -> Result<Destination, (String, String)> {
-        let destination = network(self).map(Destination::Network);
-        destination.map_err(|reason| (self.to_string(), reason))
-    }
-}
-
-impl sealed::Input<Destination> for Ipv4Net {
-    fn read(self) -> Result<Destination, (String, String)> {
-        IpNet::from(self).read()
-    }
-}
-
-impl sealed::Input<Destination> for Ipv6Net {
-    fn read(self) -> Result<Destination, (String, String)> {
-        IpNet::from(self).read()
-    }
-}
-
-impl sealed::Input<Destination> for IpAddr {
-    fn read(self) -> Result<Destination, (String, String)> {
-        Ok(Destination::Network(IpNet::from(self)))
-    }
-}
-
 impl sealed::Input<Destination> for &str {
     fn read(self) -> Result<Destination, (String, String)> {
         if self == "default" {
@@ -83,8 +60,56 @@ impl sealed::Input<Destination> for &str {
     }
 }
 
-impl sealed::Input<Destination> for String {
+impl sealed::Input<Destination> for IpNet {
     fn read(self) -> Result<Destination, (String, String)> {
-        self.as_str().read()
+        let destination = network(self).map(Destination::Network);
+        destination.map_err(|reason| (self.to_string(), reason))
+    }
+}
+
+impl sealed::Input<Destination> for IpAddr {
+    fn read(self) -> Result<Destination, (String, String)> {
+        Ok(Destination::Network(IpNet::from(self)))
+    }
+}
+
+macro_rules! read_as {
+    ($($from:ty => $as:expr),+) => {$(
+        impl sealed::Input<Destination> for $from {
+            fn read(self) -> Result<Destination, (String, String)> {
+                $as(&self).read()
+            }
+        }
+    )+};
+}
+read_as!(
+    String => String::as_str,
+    Ipv4Net => |net: &Ipv4Net| IpNet::from(*net),
+    Ipv6Net => |net: &Ipv6Net| IpNet::from(*net)
+);
+
+/// Reads a literal of [`Destination`].
+impl FromStr for Destination {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        sealed::Input::<Self>::read(text)
+            .map_err(|(text, reason)| Error::invalid("read destination", text, reason))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_are_read_and_refused() {
+        for text in ["default", "10.1.0.0/16", "10.1.0.1/32", "fd00::/64"] {
+            assert_eq!(text.parse::<Destination>().unwrap().to_string(), text);
+        }
+        assert_eq!("10.1.0.1".parse::<Destination>().unwrap().to_string(), "10.1.0.1/32");
+        for bad in ["", "10.1.0.1/16", "10.0.0.0/33", "all"] {
+            assert!(bad.parse::<Destination>().unwrap_err().is_invalid_input(), "{bad}");
+        }
     }
 }

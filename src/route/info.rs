@@ -1,123 +1,211 @@
-//! A route as the kernel lists it.
+//! Routes as the kernel lists them.
 
-use crate::link::LinkIndex;
 use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// What a route does with packets, the first word of a line of `ip route` where it is not `unicast`.
+use crate::link::LinkIndex;
+use crate::link_names::{LinkNames, Show};
+use crate::scope::Scope;
+
+/// The main table, which `ip route` prints.
+pub(super) const MAIN: u32 = 254;
+
+/// The treatment of packets, the first word of a line of `ip route` if not `unicast`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[doc(alias = "RTN_UNICAST")]
 pub enum RouteType {
-    /// Sends them on.
+    /// Packets are forwarded.
     Unicast,
-    /// Takes them in.
+    /// Packets are delivered to this host.
     Local,
-    /// Takes them in and sends them to all on a link.
+    /// Packets are delivered to this host, and sent as link broadcasts.
     Broadcast,
-    /// Takes them in, as one of several.
+    /// Packets are delivered to this host, one of several with the address.
     Anycast,
-    /// Sends them to a group.
+    /// Packets are sent to a group.
     Multicast,
-    /// Drops them without a word.
+    /// Packets are dropped without an answer.
     Blackhole,
-    /// Refuses them: unreachable.
+    /// Packets are rejected as unreachable.
     Unreachable,
-    /// Refuses them: prohibited.
+    /// Packets are rejected as prohibited.
     Prohibit,
-    /// Has the next table looked at.
+    /// The lookup goes on in the next table.
     Throw,
-    /// Another, by its number (`RTN_*`).
+    /// Another treatment, by number (`RTN_*`).
     Other(u8),
 }
 
+const TYPES: [(u8, RouteType, &str); 9] = [
+    (1, RouteType::Unicast, "unicast"),
+    (2, RouteType::Local, "local"),
+    (3, RouteType::Broadcast, "broadcast"),
+    (4, RouteType::Anycast, "anycast"),
+    (5, RouteType::Multicast, "multicast"),
+    (6, RouteType::Blackhole, "blackhole"),
+    (7, RouteType::Unreachable, "unreachable"),
+    (8, RouteType::Prohibit, "prohibit"),
+    (9, RouteType::Throw, "throw"),
+];
+
 impl From<u8> for RouteType {
-    fn from(kind: u8) -> Self {
-        match kind {
-            1 => Self::Unicast,
-            2 => Self::Local,
-            3 => Self::Broadcast,
-            4 => Self::Anycast,
-            5 => Self::Multicast,
-            6 => Self::Blackhole,
-            7 => Self::Unreachable,
-            8 => Self::Prohibit,
-            9 => Self::Throw,
-            other => Self::Other(other),
+    #[inline]
+    fn from(number: u8) -> Self {
+        let known = TYPES.iter().find(|kind| kind.0 == number);
+        known.map_or(Self::Other(number), |kind| kind.1)
+    }
+}
+
+/// The word `ip route` prints; a number for a type without a name.
+impl fmt::Display for RouteType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self, TYPES.iter().find(|kind| kind.1 == *self)) {
+            (Self::Other(number), _) => write!(f, "{number}"),
+            (_, known) => f.pad(known.map_or("", |kind| kind.2)),
         }
     }
 }
 
-/// One way a route goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One next hop of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct NextHop {
     /// The index of the link.
     pub link: Option<LinkIndex>,
-    /// The gateway, where there is one.
+    /// The gateway.
     pub gateway: Option<IpAddr>,
-    /// Its share among the route's hops.
+    /// The hop's share among the route's hops.
     pub weight: u16,
+    /// The gateway is taken for reachable on the link (`onlink`).
+    pub on_link: bool,
 }
 
 /// A route as the kernel lists it, a line of `ip route show table all`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RouteInfo {
-    /// The network it leads to; a length of 0 is the default route.
+    /// The destination's network; a length of 0 is the default route.
     pub destination: IpNet,
-    /// The ways it goes: one, or several for a multipath route.
+    /// The only sources that the route is for (`from`, IPv6).
+    #[doc(alias = "RTA_SRC")]
+    pub from: Option<IpNet>,
+    /// The next hops: one, or several for a multipath route.
     pub next_hops: Vec<NextHop>,
-    /// What it does with packets.
+    /// The treatment of packets.
     pub kind: RouteType,
-    /// The table it is in: 254 is the main one, 255 the kernel's own.
+    /// The table: 254 is the main one, 255 the kernel's own.
     pub table: u32,
-    /// Its metric.
+    /// The metric. Of several routes to a destination the lowest counts.
     pub metric: u32,
-    /// The source address for packets that have none.
+    /// The source address for packets that have none yet.
     pub source: Option<IpAddr>,
-    /// Who made it, by number (`RTPROT_*`): 2 is the kernel, 78 netloom.
+    /// The maker of the route, by number (`RTPROT_*`): 2 is the kernel, 78 netloom.
     pub protocol: u8,
-    /// How far its destination is, by number (`RT_SCOPE_*`): 0 anywhere, 253 on a link.
-    pub scope: u8,
-    /// The path MTU set on it, in bytes.
+    /// The distance of the destination.
+    pub scope: Scope,
+    /// The path MTU set on the route, in bytes.
     pub mtu: Option<u32>,
-    /// The segment size that TCP announces to peers by it, in bytes, where it has one.
+    /// The segment size set on the route for TCP to announce to peers, in bytes.
     pub advmss: Option<u32>,
 }
 
 impl RouteInfo {
-    /// Whether it is a default route.
+    /// Whether the route is a default route.
     pub fn is_default(&self) -> bool {
         self.destination.prefix_len() == 0
     }
 
-    /// The gateway of its first hop.
+    /// The gateway of the first hop.
     pub fn gateway(&self) -> Option<IpAddr> {
         self.next_hops.first()?.gateway
     }
-}
 
-/// One line, in the words of `ip route`.
-impl fmt::Display for RouteInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// One line in the words of `ip route`, with the links' names.
+    pub fn display<'a>(&'a self, names: &'a LinkNames) -> impl fmt::Display + 'a {
+        Show(|f: &mut fmt::Formatter<'_>| self.write(f, names))
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, names: &LinkNames) -> fmt::Result {
+        if self.kind != RouteType::Unicast {
+            write!(f, "{} ", self.kind)?;
+        }
         if self.is_default() {
             f.write_str("default")?;
         } else {
             write!(f, "{}", self.destination)?;
         }
-        for hop in &self.next_hops {
-            if let Some(gateway) = hop.gateway {
-                write!(f, " via {gateway}")?;
-            }
-            if let Some(link) = hop.link {
-                write!(f, " dev if{link}")?;
-            }
+        if let Some(from) = self.from {
+            write!(f, " from {from}")?;
         }
-        match self.metric {
-            0 => Ok(()),
-            metric => write!(f, " metric {metric}"),
+        let (only, several) = match self.next_hops.as_slice() {
+            [only] => (Some(only), &[][..]),
+            several => (None, several),
+        };
+        if let Some(hop) = only {
+            hop.write(f, names)?;
         }
+        if self.table != MAIN {
+            write!(f, " table {}", self.table)?;
+        }
+        write!(f, " proto {}", Show(|f: &mut fmt::Formatter<'_>| protocol(self.protocol, f)))?;
+        if self.scope != Scope::Global {
+            write!(f, " scope {}", self.scope)?;
+        }
+        if let Some(source) = self.source {
+            write!(f, " src {source}")?;
+        }
+        if self.metric != 0 {
+            write!(f, " metric {}", self.metric)?;
+        }
+        if let Some(mtu) = self.mtu {
+            write!(f, " mtu {mtu}")?;
+        }
+        if let Some(advmss) = self.advmss {
+            write!(f, " advmss {advmss}")?;
+        }
+        if only.is_some_and(|hop| hop.on_link) {
+            f.write_str(" onlink")?;
+        }
+        several.iter().try_for_each(|hop| {
+            f.write_str(" nexthop")?;
+            hop.write(f, names)?;
+            write!(f, " weight {}", hop.weight)?;
+            f.write_str(if hop.on_link { " onlink" } else { "" })
+        })
+    }
+}
+
+impl NextHop {
+    fn write(&self, f: &mut fmt::Formatter<'_>, names: &LinkNames) -> fmt::Result {
+        if let Some(gateway) = self.gateway {
+            write!(f, " via {gateway}")?;
+        }
+        match self.link {
+            Some(link) => write!(f, " dev {}", names.show(link)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Writes the maker of a route, by the name in iproute2's `rt_protos` or by number.
+fn protocol(number: u8, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str(match number {
+        1 => "redirect",
+        2 => "kernel",
+        3 => "boot",
+        4 => "static",
+        9 => "ra",
+        16 => "dhcp",
+        other => return write!(f, "{other}"),
+    })
+}
+
+/// One line in the words of `ip route`, with the links' indexes: `dev if3`.
+impl fmt::Display for RouteInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, LinkNames::NONE)
     }
 }

@@ -4,17 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use nix::errno::Errno;
-
 use super::builder::{Route, explain};
-use super::handle::{is_gone, metric_means_any};
-use super::{RTM_DELROUTE, RTM_NEWROUTE};
+use super::{RTM_NEWROUTE, remove};
 use crate::error::{Cause, Error};
 use crate::link::LinkRef;
-use crate::netlink::{Batch, Refusals, Requests};
+use crate::netlink::{Batch, Requests};
 use crate::netns::Netns;
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
+use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 
 const ACTION: &str = "add route";
 
@@ -22,7 +20,7 @@ const ACTION: &str = "add route";
 const MOST: usize = 96;
 
 impl Route {
-    /// Makes many routes, as `ip -batch` does, with one owner for all of them.
+    /// Creates many routes, as `ip -batch` does, with one owner for all of them.
     ///
     /// ```
     /// use std::net::Ipv4Addr;
@@ -40,9 +38,9 @@ impl Route {
     ///
     /// # Errors
     ///
-    /// Each that was refused, with its place among `routes`, and the owner of all the others. What can be
-    /// known wrong is refused before anything is sent: then nothing is made. With `?` the error is the
-    /// first refusal's, and what was made is deleted.
+    /// [`CreateAllError`] has each refused route with its place among `routes`, and the owner of all the
+    /// others. If a builder is known to be wrong before any system call, no route is created. With `?`
+    /// the error is the first refusal's, and what was created is deleted.
     #[doc(alias("ip -batch", "RTM_NEWROUTE"))]
     pub fn create_all(
         routes: &[Self],
@@ -51,9 +49,8 @@ impl Route {
         let mut made = Batch::with_room(routes.len(), routes.len().saturating_mul(MOST));
         let (names, mut failures) = read_through(routes, netns);
         if failures.is_empty() {
-            let mut many = Many { netns, batch: Batch::default() };
             match indexes(routes, names, netns) {
-                Ok(indexes) => many.add(routes, &indexes, &mut made, &mut failures),
+                Ok(indexes) => add(netns, routes, &indexes, &mut made, &mut failures),
                 Err(failure) => failures.push(failure),
             }
         }
@@ -62,8 +59,8 @@ impl Route {
     }
 }
 
-/// The names of links, each with the place it comes first at, and what can be known wrong. Routes are many, and
-/// going through them takes longer than looking at one: so once for both.
+/// Collects the names of links, each with its first place, and the errors known before any system call.
+/// One pass serves both: going through many routes takes longer than looking at each.
 fn read_through<'a>(
     routes: &'a [Route],
     netns: &Netns,
@@ -82,7 +79,7 @@ fn read_through<'a>(
     (names, failures)
 }
 
-/// What each name stands for: it is looked up once.
+/// Looks up each name once.
 fn indexes<'a>(
     routes: &[Route],
     names: BTreeMap<&'a str, usize>,
@@ -102,146 +99,78 @@ fn indexes<'a>(
     Ok(indexes)
 }
 
-/// Datagrams of one kind of request after another, in one buffer.
-struct Many<'a> {
-    netns: &'a Netns,
-    batch: Batch,
-}
-
-impl Many<'_> {
-    fn exchange(&mut self) -> Result<Refusals, Cause> {
-        let batch = &mut self.batch;
-        self.netns.route(|socket| socket.exchange(batch, |_, _| ()))
-    }
-
-    fn add(
-        &mut self,
-        routes: &[Route],
-        indexes: &BTreeMap<&str, u32>,
-        made: &mut Batch,
-        failures: &mut Vec<(usize, Error)>,
-    ) {
-        const CREATE_EXCL: u16 = 0x600;
-        let mut start = 0;
-        for routes in routes.chunks(Requests::AT_ONCE) {
-            self.batch.clear();
-            for route in routes {
-                let index = route.link().and_then(|link| link.index(indexes));
-                self.batch.request(RTM_NEWROUTE, CREATE_EXCL, |out| route.write(out, index));
-            }
-            let failure = |at: usize, cause: Cause| {
-                let error = match routes.get(at) {
-                    Some(route) => cause.doing(ACTION, route),
-                    None => cause.doing(ACTION, "a route"),
-                };
-                (start + at, explain(error.in_namespace(self.netns)))
+/// Sends the requests, a hundred in a datagram, and adds the routes that exist then to `made`.
+fn add(
+    netns: &Netns,
+    routes: &[Route],
+    indexes: &BTreeMap<&str, u32>,
+    made: &mut Batch,
+    failures: &mut Vec<(usize, Error)>,
+) {
+    let mut batch = Batch::default();
+    let mut start = 0;
+    for routes in routes.chunks(Requests::AT_ONCE) {
+        batch.clear();
+        for route in routes {
+            let index = route.link().and_then(|link| link.index(indexes));
+            let flags = NLM_F_CREATE | NLM_F_EXCL;
+            batch.request(RTM_NEWROUTE, flags, |out| route.write(out, index));
+        }
+        let failure = |at: usize, cause: Cause| {
+            let error = match routes.get(at) {
+                Some(route) => cause.doing(ACTION, route),
+                None => cause.doing(ACTION, "a route"),
             };
-            match self.netns.route(|socket| socket.exchange(&mut self.batch, |_, _| ())) {
-                Ok(refusals) if refusals.is_empty() => made.copy(&self.batch, 0..routes.len()),
-                Ok(mut refusals) => {
-                    refusals.sort_by_key(|(place, _)| *place);
-                    let mut refused = refusals.iter().map(|(place, _)| *place).peekable();
-                    for place in 0..routes.len() {
-                        if refused.next_if_eq(&place).is_none() {
-                            made.copy(&self.batch, place..place + 1);
-                        }
+            (start + at, explain(error.in_namespace(netns)))
+        };
+        match netns.route(|socket| socket.exchange(&mut batch, |_, _| ())) {
+            Ok(refusals) if refusals.is_empty() => made.copy(&batch, 0..routes.len()),
+            Ok(mut refusals) => {
+                refusals.sort_by_key(|(place, _)| *place);
+                let mut refused = refusals.iter().map(|(place, _)| *place).peekable();
+                for place in 0..routes.len() {
+                    if refused.next_if_eq(&place).is_none() {
+                        made.copy(&batch, place..place + 1);
                     }
-                    let told =
-                        refusals.into_iter().map(|(at, refusal)| failure(at, refusal.into()));
-                    failures.extend(told);
                 }
-                Err(cause) => {
-                    // They may be there: the owner deletes them by their whole tuples.
-                    let failure = failure(0, cause);
-                    if failure.1.is_outcome_unknown() {
-                        made.copy(&self.batch, 0..routes.len());
-                    }
-                    failures.push(failure);
-                    return;
-                }
+                failures
+                    .extend(refusals.into_iter().map(|(at, refusal)| failure(at, refusal.into())));
             }
-            start += routes.len();
-        }
-    }
-
-    /// Deletes routes; of those that the kernel refused, the first one's error.
-    fn delete(&mut self, routes: &Batch) -> Result<(), Cause> {
-        let mut result = Ok(());
-        for start in (0..routes.len()).step_by(Requests::AT_ONCE) {
-            let here = start..routes.len().min(start + Requests::AT_ONCE);
-            match self.delete_some(routes, here) {
-                // All others would be waited for as long.
-                Err(cause @ Cause::TimedOut(_)) => return result.and(Err(cause)),
-                done => result = result.and(done),
+            Err(cause) => {
+                // The routes may exist. The owner deletes those that are listed with their whole tuples.
+                let failure = failure(0, cause);
+                if failure.1.is_outcome_unknown() {
+                    made.copy(&batch, 0..routes.len());
+                }
+                failures.push(failure);
+                return;
             }
         }
-        result
-    }
-
-    fn delete_some(&mut self, routes: &Batch, places: std::ops::Range<usize>) -> Result<(), Cause> {
-        let there = self.there(routes, places)?;
-        if there.is_empty() {
-            return Ok(());
-        }
-        self.batch.clear();
-        for route in there {
-            self.batch.request(RTM_DELROUTE, 0, |out| out.extend_from_slice(route));
-        }
-        let mut refusals = self.exchange()?.into_iter();
-        match refusals.find(|(_, refusal)| !is_gone(refusal.errno)) {
-            Some((_, refusal)) => Err(refusal.into()),
-            None => Ok(()),
-        }
-    }
-
-    /// Those that are there, or may be: asked for where a request to delete could hit another one.
-    fn there<'r>(
-        &mut self,
-        routes: &'r Batch,
-        places: std::ops::Range<usize>,
-    ) -> Result<Vec<&'r [u8]>, Cause> {
-        const EXCL: u16 = 0x200;
-        let mut there: Vec<_> = places.map(|place| routes.payload(place)).collect();
-        if !there.iter().any(|route| metric_means_any(route)) {
-            return Ok(there);
-        }
-        self.batch.clear();
-        for route in &there {
-            self.batch.request(RTM_NEWROUTE, EXCL, |out| out.extend_from_slice(route));
-        }
-        let mut refusals = self.exchange()?;
-        refusals.retain(|(_, refusal)| refusal.errno == Errno::ENOENT);
-        let mut place = 0;
-        there.retain(|route| {
-            let gone = refusals.iter().any(|(at, _)| *at == place);
-            place += 1;
-            !gone || !metric_means_any(route)
-        });
-        Ok(there)
+        start += routes.len();
     }
 }
 
-/// Many routes that exist. They are deleted as one route is, each by all that netloom set, a hundred in a
-/// datagram.
+/// Many routes that exist. Each is deleted only if all of its tuple is listed, as for a
+/// [`RouteHandle`](crate::RouteHandle), a hundred in a datagram.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RoutesHandle {
     netns: Netns,
-    /// As they were asked for: what tells each from all others.
+    /// The requests that created the routes.
     routes: Arc<Batch>,
 }
 
 impl RoutesHandle {
-    /// The namespace they are in.
+    /// The namespace of the routes.
     pub fn namespace(&self) -> &Netns {
         &self.netns
     }
 
-    /// How many they are.
+    /// The number of routes.
     pub fn len(&self) -> usize {
         self.routes.len()
     }
 
-    /// Whether there are none.
+    /// Whether the handle stands for no route.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -249,8 +178,8 @@ impl RoutesHandle {
 
 impl Remove for RoutesHandle {
     fn remove(&self) -> Result<(), Error> {
-        let mut many = Many { netns: &self.netns, batch: Batch::default() };
-        many.delete(&self.routes).map_err(|cause| {
+        let routes: Vec<_> = (0..self.len()).map(|place| self.routes.payload(place)).collect();
+        remove::delete(&self.netns, &routes).map_err(|cause| {
             cause.doing("delete", format!("{} routes", self.len())).in_namespace(&self.netns)
         })
     }
@@ -265,7 +194,7 @@ impl fmt::Debug for RoutesHandle {
     }
 }
 
-/// Why [`Route::create_all`] failed for some, with the owner of the others.
+/// The failures of [`Route::create_all`], with the owner of the routes that were created.
 #[derive(Debug)]
 pub struct CreateAllError {
     failures: Vec<(usize, Error)>,
@@ -274,7 +203,7 @@ pub struct CreateAllError {
 
 impl fmt::Display for CreateAllError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} not made", self.failures.len())?;
+        write!(f, "{} routes were not created", self.failures.len())?;
         match self.failures.first() {
             Some((place, error)) => write!(f, ", the first of them number {place}: {error}"),
             None => Ok(()),
@@ -282,22 +211,27 @@ impl fmt::Display for CreateAllError {
     }
 }
 
-impl std::error::Error for CreateAllError {}
+impl std::error::Error for CreateAllError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let (_, first) = self.failures.first()?;
+        Some(first)
+    }
+}
 
 impl CreateAllError {
-    /// Those that were refused, each with its place. Where an answer was lost, the last of them is the first
-    /// whose outcome is unknown, and those after it were not tried.
+    /// The refused routes, each with its place. After a lost answer the last failure is the first route
+    /// whose outcome is unknown; the routes after it were not tried.
     pub fn failures(&self) -> &[(usize, Error)] {
         &self.failures
     }
 
-    /// The owner of all that were made.
+    /// The owner of all routes that were created.
     pub fn into_owned(self) -> Owned<RoutesHandle> {
         self.owned
     }
 }
 
-/// The first refusal; what was made is deleted.
+/// The first refusal. The routes that were created are deleted.
 impl From<CreateAllError> for Error {
     fn from(failure: CreateAllError) -> Self {
         let first = failure.failures.into_iter().next();

@@ -1,10 +1,11 @@
-//! Routes: which way packets go.
+//! Routes.
 
 mod builder;
 mod destination;
 mod handle;
 mod info;
 mod many;
+mod remove;
 mod view;
 
 pub use builder::Route;
@@ -16,9 +17,10 @@ pub use view::RouteView;
 
 pub(crate) use builder::explain;
 
-/// Who made a route (`rtm_protocol`): netloom's own number, free in `include/uapi/linux/rtnetlink.h` and in
-/// iproute2's `rt_protos`, so that our routes are told from all others.
+/// The maker of a route (`rtm_protocol`): netloom's own number, free in `include/uapi/linux/rtnetlink.h`
+/// and in iproute2's `rt_protos`. It tells netloom's routes from all others.
 pub(crate) const PROTOCOL: u8 = 78;
 
-pub(crate) const RTM_NEWROUTE: u16 = 24;
-pub(crate) const RTM_DELROUTE: u16 = 25;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_DELROUTE: u16 = 25;
+const RTM_GETROUTE: u16 = 26;

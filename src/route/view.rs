@@ -1,4 +1,4 @@
-//! A route as the kernel lists it, borrowed from the answer it came in.
+//! Routes borrowed from the answers that list them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -6,13 +6,14 @@ use ipnet::IpNet;
 
 use super::info::{NextHop, RouteInfo, RouteType};
 use crate::error::Error;
+use crate::link::LinkIndex;
 use crate::netlink::{RequestType, RouteRequest};
 use crate::netns::Netns;
+use crate::scope::Scope;
 use crate::wire::message::Message;
 use crate::wire::route::{AF_INET, AF_INET6, RTMSG, RouteView as Wire};
 
-/// A route of a list, lent while it is read: see [`Netns::fold_routes`]. It says what a [`RouteInfo`] says,
-/// which is made of it by `RouteInfo::from`.
+/// A route of a list, borrowed while [`Netns::fold_routes`] reads it. `RouteInfo::from` copies it.
 #[derive(Debug, Clone, Copy)]
 pub struct RouteView<'a> {
     wire: Wire<'a>,
@@ -36,36 +37,42 @@ impl<'a> RouteView<'a> {
         Some(Self { wire, destination: IpNet::new(address, wire.prefix).ok()? })
     }
 
-    /// The network it leads to; a length of 0 is the default route.
+    /// The destination's network; a length of 0 is the default route.
     #[inline]
     pub fn destination(&self) -> IpNet {
         self.destination
     }
 
-    /// The ways it goes: one, or several for a multipath route.
+    /// The only sources that the route is for, as in [`RouteInfo::from`].
+    pub fn from(&self) -> Option<IpNet> {
+        IpNet::new(self.wire.from()?, self.wire.source_prefix).ok()
+    }
+
+    /// The next hops: one, or several for a multipath route.
     #[inline]
     pub fn next_hops(&self) -> impl Iterator<Item = NextHop> + use<'a> {
         let hops = self.wire.next_hops();
         hops.map(|hop| NextHop {
-            link: hop.index.map(Into::into),
+            link: hop.index.map(LinkIndex::from),
             gateway: hop.gateway,
             weight: hop.weight,
+            on_link: hop.on_link,
         })
     }
 
-    /// What it does with packets.
+    /// The treatment of packets.
     #[inline]
     pub fn kind(&self) -> RouteType {
         self.wire.kind.into()
     }
 
-    /// The table it is in: 254 is the main one, 255 the kernel's own.
+    /// The table: 254 is the main one, 255 the kernel's own.
     #[inline]
     pub fn table(&self) -> u32 {
         self.wire.table()
     }
 
-    /// Its metric: the lowest counts.
+    /// The metric. Of several routes to a destination the lowest counts.
     #[inline]
     pub fn metric(&self) -> u32 {
         self.wire.priority().unwrap_or(0)
@@ -76,22 +83,22 @@ impl<'a> RouteView<'a> {
         self.wire.source()
     }
 
-    /// Who made it, as in [`RouteInfo::protocol`].
+    /// The maker of the route, as in [`RouteInfo::protocol`].
     pub fn protocol(&self) -> u8 {
         self.wire.protocol
     }
 
-    /// How far the destination is, as in [`RouteInfo::scope`].
-    pub fn scope(&self) -> u8 {
-        self.wire.scope
+    /// The distance of the destination.
+    pub fn scope(&self) -> Scope {
+        self.wire.scope.into()
     }
 
-    /// Its path MTU in bytes, where it has one.
+    /// The path MTU set on the route, in bytes.
     pub fn mtu(&self) -> Option<u32> {
         self.wire.mtu()
     }
 
-    /// The segment size that TCP announces by it, as in [`RouteInfo::advmss`].
+    /// The segment size set on the route, as in [`RouteInfo::advmss`].
     pub fn advmss(&self) -> Option<u32> {
         self.wire.advmss()
     }
@@ -101,6 +108,7 @@ impl From<RouteView<'_>> for RouteInfo {
     fn from(view: RouteView<'_>) -> Self {
         Self {
             destination: view.destination(),
+            from: view.from(),
             next_hops: view.next_hops().collect(),
             kind: view.kind(),
             table: view.table(),
@@ -115,11 +123,11 @@ impl From<RouteView<'_>> for RouteInfo {
 }
 
 impl Netns {
-    /// Goes through all routes of all tables without keeping them: memory stays flat however many they
-    /// are. As [`routes`](Self::routes), which returns them by value.
+    /// Visits all routes of all tables without keeping them: memory stays flat however many they are.
+    /// [`routes`](Self::routes) returns them by value.
     ///
-    /// A list that changes while it is read is read again, and the fold begins anew with `start`, so that
-    /// what is returned was made of one whole list.
+    /// A list that changes while it is read is read again. The fold then starts over with a new value of
+    /// `start`, so that its result comes from one whole list.
     ///
     /// ```
     /// use netloom::{Namespace, VethEnd, VethPair};
@@ -134,7 +142,7 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// Where the list changed each time it was read.
+    /// `is_interrupted()` if the list changed during all attempts to read it.
     #[doc(alias("ip route show", "RTM_GETROUTE"))]
     pub fn fold_routes<A>(
         &self,
@@ -149,13 +157,13 @@ impl Netns {
         })
     }
 
-    /// All routes of all tables, IPv4 and IPv6, as `ip route show table all`. The main table's, which
-    /// `route` prints, are those with [`table`](RouteInfo::table) 254. For very many there is
-    /// [`fold_routes`](Self::fold_routes).
+    /// Lists all routes of all tables, IPv4 and IPv6, as `ip route show table all`. Routes of the main
+    /// table, which `route` prints, have a [`table`](RouteInfo::table) of 254.
+    /// [`fold_routes`](Self::fold_routes) visits very many routes.
     ///
     /// # Errors
     ///
-    /// Where the list changed each time it was read: it is whole, or an error.
+    /// `is_interrupted()` if the list changed during all attempts to read it.
     #[doc(alias("route", "ip route show", "RTM_GETROUTE"))]
     pub fn routes(&self) -> Result<Vec<RouteInfo>, Error> {
         self.fold_routes(Vec::new, |list, route| list.push(route.into()))

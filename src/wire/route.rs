@@ -1,10 +1,11 @@
-//! A route, as the kernel lists it: `struct rtmsg` and its attributes.
+//! A route as the kernel lists it: `struct rtmsg` and its attributes.
 //!
 //! ```text
 //!  0        1         2         3     4       5          6       7      8       12
 //!  | family | dst len | src len | tos | table | protocol | scope | type | flags | attributes …
 //!
-//! RTA_DST 1 address    RTA_OIF      4 u32        RTA_GATEWAY   5 address   RTA_PRIORITY 6 u32
+//! RTA_DST 1 address    RTA_SRC      2 address    RTA_OIF       4 u32
+//! RTA_GATEWAY 5 address  RTA_PRIORITY 6 u32
 //! RTA_PREFSRC 7 address RTA_METRICS 8 nest       RTA_MULTIPATH 9 next hops RTA_TABLE   15 u32
 //! RTA_VIA 18 family (u16) and address
 //! struct rtnexthop: length (u16), flags (u8), hops (u8, weight - 1), index (u32), attributes
@@ -18,13 +19,17 @@ use super::attribute::{Attribute, Attributes, NLA_HEADER_SIZE, NLA_TYPE_MASK, al
 use super::message::Message;
 
 pub(crate) const RTA_DST: u16 = 1;
+const RTA_SRC: u16 = 2;
 pub(crate) const RTA_OIF: u16 = 4;
 pub(crate) const RTA_GATEWAY: u16 = 5;
 pub(crate) const RTA_PRIORITY: u16 = 6;
 pub(crate) const RTA_PREFSRC: u16 = 7;
 pub(crate) const RTA_METRICS: u16 = 8;
 const RTA_MULTIPATH: u16 = 9;
+const RTA_FLOW: u16 = 11;
 pub(crate) const RTA_TABLE: u16 = 15;
+const RTA_ENCAP: u16 = 22;
+const RTA_NH_ID: u16 = 30;
 const RTA_VIA: u16 = 18;
 pub(crate) const RTAX_MTU: u16 = 2;
 pub(crate) const RTAX_ADVMSS: u16 = 8;
@@ -35,12 +40,19 @@ pub(crate) const AF_INET6: u8 = 10;
 /// The length of `struct rtmsg`.
 pub(crate) const RTMSG: usize = 12;
 const RTNEXTHOP: usize = 8;
+pub(crate) const RTNH_F_ONLINK: u32 = 4;
 
-/// A route, borrowed from the message, whose attributes were found in one pass.
+// The largest metrics that the kernel keeps (`net/ipv4/metrics.c`).
+const MOST_MTU: u32 = 65_535 - 15;
+const MOST_ADVMSS: u32 = 65_535 - 40;
+
+/// A route borrowed from the message. One pass finds its attributes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RouteView<'a> {
     pub(crate) family: u8,
     pub(crate) prefix: u8,
+    /// The prefix length of the sources that the route is for (IPv6).
+    pub(crate) source_prefix: u8,
     pub(crate) protocol: u8,
     pub(crate) scope: u8,
     pub(crate) kind: u8,
@@ -51,6 +63,7 @@ pub(crate) struct RouteView<'a> {
     priority: Option<u32>,
     payload: &'a [u8],
     destination: Place,
+    from: Place,
     gateway: Place,
     via: Place,
     source: Place,
@@ -58,27 +71,29 @@ pub(crate) struct RouteView<'a> {
     multipath: Place,
 }
 
-/// Where in the payload an attribute begins, in steps of 4 bytes; 0 where there is none. A slice each would make
-/// the view so large that moving it costs more than reading it.
+/// The place of an attribute in the payload, in steps of 4 bytes; 0 for none. Slices would make the
+/// view so large that moving it costs more than reading it.
 type Place = u16;
 
-/// One next hop: the link's index, the gateway, the weight.
+/// One next hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NextHopView {
     pub(crate) index: Option<u32>,
     pub(crate) gateway: Option<IpAddr>,
     pub(crate) weight: u16,
+    pub(crate) on_link: bool,
 }
 
 impl<'a> RouteView<'a> {
     #[inline]
     pub(crate) fn read(message: Message<'a>) -> Option<Self> {
         let payload = message.payload;
-        let [family, prefix, _, _, short_table, protocol, scope, kind, f0, f1, f2, f3] =
+        let [family, prefix, source_prefix, _, short_table, protocol, scope, kind, f0, f1, f2, f3] =
             *payload.first_chunk::<RTMSG>()?;
         let mut view = Self {
             family,
             prefix,
+            source_prefix,
             protocol,
             scope,
             kind,
@@ -88,6 +103,7 @@ impl<'a> RouteView<'a> {
             priority: None,
             payload,
             destination: 0,
+            from: 0,
             gateway: 0,
             via: 0,
             source: 0,
@@ -101,6 +117,7 @@ impl<'a> RouteView<'a> {
             let number = || value.first_chunk().copied().map(u32::from_ne_bytes);
             match kind {
                 RTA_DST => view.destination = place,
+                RTA_SRC => view.from = place,
                 RTA_OIF => view.output = number(),
                 RTA_GATEWAY => view.gateway = place,
                 RTA_PRIORITY => view.priority = number(),
@@ -128,6 +145,11 @@ impl<'a> RouteView<'a> {
     #[inline]
     pub(crate) fn destination(&self) -> Option<IpAddr> {
         self.get(self.destination)?.ip()
+    }
+
+    /// The sources that the route is for.
+    pub(crate) fn from(&self) -> Option<IpAddr> {
+        self.get(self.from)?.ip()
     }
 
     #[inline]
@@ -162,13 +184,48 @@ impl<'a> RouteView<'a> {
         self.table
     }
 
-    /// All next hops: those of a multipath route, or the only one.
+    /// Whether `listed` is the entry that the kernel made for this request. The kernel limits metrics,
+    /// and chooses the link where the request has none.
+    pub(crate) fn is_listed_as(&self, listed: &RouteView<'_>) -> bool {
+        let limited =
+            |value: Option<u32>, most| value.map(|value| value.min(most)).filter(|&v| v > 0);
+        let metrics = |route: &RouteView<'_>| {
+            [limited(route.mtu(), MOST_MTU), limited(route.advmss(), MOST_ADVMSS)]
+        };
+        let tuple = |route: &RouteView<'_>| {
+            let numbers =
+                [route.family, route.prefix, route.source_prefix, route.protocol, route.kind];
+            let table = [route.table, route.priority.unwrap_or(0)];
+            (numbers, table, route.destination(), route.gateway(), route.source(), metrics(route))
+        };
+        // The kernel keeps neither for an IPv6 route.
+        let ipv4 = |route: &RouteView<'_>| {
+            (route.family == AF_INET).then_some((route.scope, route.flags & RTNH_F_ONLINK))
+        };
+        tuple(self) == tuple(listed)
+            && ipv4(self) == ipv4(listed)
+            && self.output.is_none_or(|link| listed.output == Some(link))
+            && !listed.has_more()
+    }
+
+    /// Whether the route has attributes that netloom never sets.
+    fn has_more(&self) -> bool {
+        let attributes = Attributes::new(self.payload.get(RTMSG..).unwrap_or_default());
+        let metrics = self.get(self.metrics).map(Attribute::nested).unwrap_or_default();
+        let foreign = [RTA_MULTIPATH, RTA_FLOW, RTA_ENCAP, RTA_NH_ID];
+        attributes.iter().any(|attribute| foreign.contains(&attribute.kind))
+            || metrics.iter().any(|metric| ![RTAX_MTU, RTAX_ADVMSS].contains(&metric.kind))
+    }
+
+    /// The next hops: those of a multipath route, or the only one.
     #[inline]
     pub(crate) fn next_hops(&self) -> impl Iterator<Item = NextHopView> + use<'a> {
         let multipath = self.get(self.multipath);
         let (index, gateway) = (self.output(), self.gateway());
         let leads_somewhere = multipath.is_none() && (index.is_some() || gateway.is_some());
-        let mut only = leads_somewhere.then_some(NextHopView { index, gateway, weight: 1 });
+        let on_link = self.flags & RTNH_F_ONLINK != 0;
+        let only = NextHopView { index, gateway, weight: 1, on_link };
+        let mut only = leads_somewhere.then_some(only);
         let mut list = next_hops(multipath.map(|list| list.value).unwrap_or_default());
         std::iter::from_fn(move || only.take().or_else(|| list.next()))
     }
@@ -182,7 +239,7 @@ fn first(bytes: &[u8]) -> Option<(u16, &[u8])> {
     Some((u16::from_ne_bytes([k0, k1]) & NLA_TYPE_MASK, value))
 }
 
-/// Where a hop's gateway is, in the family of the route or in another.
+/// The gateway of a hop, in the family of the route or in another.
 #[inline]
 fn gateway<'a>(
     same: Option<Attribute<'a>>,
@@ -194,7 +251,7 @@ fn gateway<'a>(
 
 fn next_hops(mut bytes: &[u8]) -> impl Iterator<Item = NextHopView> {
     std::iter::from_fn(move || {
-        let &[l0, l1, _, hop, i0, i1, i2, i3] = bytes.first_chunk::<RTNEXTHOP>()?;
+        let &[l0, l1, flags, hop, i0, i1, i2, i3] = bytes.first_chunk::<RTNEXTHOP>()?;
         let length = usize::from(u16::from_ne_bytes([l0, l1]));
         let attributes = Attributes::new(bytes.get(RTNEXTHOP..length)?);
         bytes = bytes.get(aligned(length)..).unwrap_or_default();
@@ -202,6 +259,7 @@ fn next_hops(mut bytes: &[u8]) -> impl Iterator<Item = NextHopView> {
             index: Some(u32::from_ne_bytes([i0, i1, i2, i3])),
             gateway: gateway(attributes.get(RTA_GATEWAY), || attributes.get(RTA_VIA)),
             weight: u16::from(hop) + 1,
+            on_link: u32::from(flags) & RTNH_F_ONLINK != 0,
         })
     })
 }
@@ -236,14 +294,34 @@ mod tests {
         assert_eq!((view.prefix, view.destination(), view.protocol), (0, None, 78));
         assert_eq!(view.table(), 1000);
         let gateway = Some(IpAddr::from([10, 0, 0, 1]));
-        assert_eq!(hops(view), [NextHopView { index: Some(2), gateway, weight: 1 }]);
+        assert_eq!(
+            hops(view),
+            [NextHopView { index: Some(2), gateway, weight: 1, on_link: false }]
+        );
     }
 
     #[test]
     fn every_next_hop_of_a_multipath_route_is_read_and_no_cut_makes_it_fail() {
         let mut list = Vec::new();
         for index in [3u8, 4] {
-            list.extend_from_slice(&[16, 0, 0, index, index, 0, 0, 0, 8, 0, 5, 0, 10, 0, 0, index]);
+            list.extend_from_slice(&[
+                16,
+                0,
+                index & 4,
+                index,
+                index,
+                0,
+                0,
+                0,
+                8,
+                0,
+                5,
+                0,
+                10,
+                0,
+                0,
+                index,
+            ]);
         }
         let payload = payload(|writer| writer.bytes(RTA_MULTIPATH, &list));
         let view = RouteView::read(message(&payload)).unwrap();
@@ -251,6 +329,7 @@ mod tests {
             index: Some(index.into()),
             gateway: Some(IpAddr::from([10, 0, 0, index])),
             weight: u16::from(index) + 1,
+            on_link: index == 4,
         };
         assert_eq!(hops(view), [hop(3), hop(4)]);
         for cut in 0..payload.len() {

@@ -113,7 +113,10 @@ fn routes_are_known_by_the_configuration() {
             let made =
                 |to: &str| routes.iter().find(|one| one.destination.to_string() == to).unwrap();
             let (near, far) = (made("203.0.113.0/24"), made("100.64.0.0/10"));
-            assert_eq!((near.advmss, near.scope, near.gateway()), (Some(1400), 253, None));
+            assert_eq!(
+                (near.advmss, near.scope, near.gateway()),
+                (Some(1400), netloom::Scope::Link, None)
+            );
             assert_eq!((far.advmss, far.scope), (Some(65_495), 0));
             for (without, with) in [
                 ("ip route del 203.0.113.0/24", "ip route add 203.0.113.0/24 dev eth0"),

@@ -297,7 +297,7 @@ fn addresses_and_routes() {
         every_step(&["add route 10.8.0.0/16 via 10.0.0.2"], || {
             Route::new("10.8.0.0/16").via("10.0.0.2").create(&host).map(drop)
         });
-        every_step(&["add route 10.8.0.0/16 dev veth1"], || {
+        every_step(&["add route 10.8.0.0/16 dev veth1 metric 7"], || {
             Route::new("10.8.0.0/16").dev("veth1").metric(7).create(&host).map(drop)
         });
         every_step(&["add route fd08::/64 dev veth1"], || {

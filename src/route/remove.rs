@@ -1,0 +1,126 @@
+//! Deletes routes by their whole tuples: each is looked up first, and deleted as the kernel lists it.
+//!
+//! A request to delete alone isn't enough. For IPv4 a metric of 0 means any, and metrics that the
+//! kernel clamped match no request (`net/ipv4/fib_semantics.c`, `fib_nh_match`, `fib_metrics_match`).
+//! For IPv6 a request without a gateway matches a route with one (`net/ipv6/route.c`, `ip6_route_del`).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use nix::errno::Errno;
+
+use super::{PROTOCOL, RTM_DELROUTE, RTM_GETROUTE};
+use crate::error::Cause;
+use crate::netlink::{Batch, Requests};
+use crate::netns::Netns;
+use crate::wire::attribute::Writer;
+use crate::wire::message::{Message, NLM_F_DUMP};
+use crate::wire::route::{AF_INET, RTA_DST, RTMSG, RouteView};
+
+/// Deletes the routes that `create` asked for with these payloads. A route that is gone counts as
+/// deleted.
+///
+/// Few routes are looked up one by one. The kernel answers by address, so a route that a more specific
+/// one covers, or that no rule leads to, is then searched in the list, as many routes are at once.
+pub(super) fn delete(netns: &Netns, asked: &[&[u8]]) -> Result<(), Cause> {
+    let asked: Vec<_> = asked.iter().filter_map(|payload| view(payload)).collect();
+    let (mut listed, missing) = if asked.len() > Requests::AT_ONCE {
+        (Batch::default(), asked.clone())
+    } else {
+        look_up(netns, &asked)?
+    };
+    if !missing.is_empty() {
+        let found = search(netns, &missing)?;
+        listed.copy(&found, 0..found.len());
+    }
+    if delete_listed(netns, &listed)? && search(netns, &asked)?.len() > 0 {
+        return Err(Cause::Invalid("the kernel lists the route, but finds none to delete".into()));
+    }
+    Ok(())
+}
+
+fn view(payload: &[u8]) -> Option<RouteView<'_>> {
+    RouteView::read(Message { kind: RTM_GETROUTE, flags: 0, sequence: 0, payload })
+}
+
+/// Asks for the entry that packets to each route's network take. Returns requests to delete the
+/// entries that are the routes, and the routes without one.
+fn look_up<'r>(
+    netns: &Netns,
+    asked: &[RouteView<'r>],
+) -> Result<(Batch, Vec<RouteView<'r>>), Cause> {
+    const RTM_F_FIB_MATCH: u32 = 0x2000;
+    let mut questions = Batch::default();
+    for route in asked {
+        let target = inside(*route);
+        questions.request(RTM_GETROUTE, 0, |out| {
+            let bits = if target.is_ipv4() { 32 } else { 128 };
+            out.extend_from_slice(&[route.family, bits, 0, 0, 0, 0, 0, 0]);
+            out.extend_from_slice(&RTM_F_FIB_MATCH.to_ne_bytes());
+            Writer::new(out).ip(RTA_DST, target);
+        });
+    }
+    let (mut listed, mut found) = (Batch::default(), vec![false; asked.len()]);
+    // A refusal says that no route leads there.
+    netns.route(|socket| {
+        socket.exchange(&mut questions, |place, answer| {
+            let is_it = |route: &RouteView<'_>| {
+                RouteView::read(answer).is_some_and(|entry| route.is_listed_as(&entry))
+            };
+            if let (Some(true), Some(found)) = (asked.get(place).map(is_it), found.get_mut(place)) {
+                *found = true;
+                listed.request(RTM_DELROUTE, 0, |out| out.extend_from_slice(answer.payload));
+            }
+        })
+    })?;
+    let missing = asked.iter().zip(found).filter(|(_, found)| !found).map(|(route, _)| *route);
+    Ok((listed, missing.collect()))
+}
+
+/// An address that takes the route. The kernel looks up no route for the unspecified address, so a
+/// default route is asked for by an address for documentation (RFC 5737, RFC 3849).
+fn inside(route: RouteView<'_>) -> IpAddr {
+    match route.destination() {
+        Some(address) if !address.is_unspecified() => address,
+        _ if route.family == AF_INET => Ipv4Addr::new(192, 0, 2, 1).into(),
+        _ => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+    }
+}
+
+/// Goes through the list of netloom's routes. Returns requests to delete the entries that are among
+/// the routes.
+fn search(netns: &Netns, routes: &[RouteView<'_>]) -> Result<Batch, Cause> {
+    let key = |route: &RouteView<'_>| (route.destination(), route.prefix, route.table());
+    let mut wanted: Vec<_> = routes.iter().map(|route| (key(route), route)).collect();
+    wanted.sort_unstable_by_key(|(key, _)| *key);
+    let mut question = Batch::default();
+    let mut header = [0; RTMSG];
+    header[5] = PROTOCOL;
+    question.request(RTM_GETROUTE, NLM_F_DUMP, |out| out.extend_from_slice(&header));
+    netns.route(|socket| {
+        socket.fold(&mut question, Batch::default, |listed, message| {
+            let Some(entry) = RouteView::read(message) else { return };
+            let sought = key(&entry);
+            let from = wanted.partition_point(|(key, _)| *key < sought);
+            let mut same_key = wanted.iter().skip(from).take_while(|(key, _)| *key == sought);
+            if same_key.any(|(_, route)| route.is_listed_as(&entry)) {
+                listed.request(RTM_DELROUTE, 0, |out| out.extend_from_slice(message.payload));
+            }
+        })
+    })
+}
+
+/// Sends the requests. Returns whether the kernel found no route for one of them.
+fn delete_listed(netns: &Netns, listed: &Batch) -> Result<bool, Cause> {
+    let (mut batch, mut missed, mut first) = (Batch::default(), false, None);
+    for start in (0..listed.len()).step_by(Requests::AT_ONCE) {
+        batch.clear();
+        batch.copy(listed, start..listed.len().min(start + Requests::AT_ONCE));
+        for (_, refusal) in netns.route(|socket| socket.exchange(&mut batch, |_, _| ()))? {
+            match refusal.errno {
+                Errno::ESRCH | Errno::ENOENT | Errno::ENODEV => missed = true,
+                _ => first = first.or(Some(refusal)),
+            }
+        }
+    }
+    first.map_or(Ok(missed), |refusal| Err(refusal.into()))
+}
