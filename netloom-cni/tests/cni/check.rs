@@ -117,7 +117,7 @@ fn routes_are_known_by_the_configuration() {
                 (near.advmss, near.scope, near.gateway()),
                 (Some(1400), netloom::Scope::Link, None)
             );
-            assert_eq!((far.advmss, far.scope), (Some(65_495), 0));
+            assert_eq!((far.advmss, far.scope), (Some(65_495), netloom::Scope::Global));
             for (without, with) in [
                 ("ip route del 203.0.113.0/24", "ip route add 203.0.113.0/24 dev eth0"),
                 (
