@@ -37,6 +37,7 @@ fn enter(red: &Netns, home: &File) {
         ROUNDS,
         vec![
             calls("Netns::run", || red.run(work).unwrap()),
+            calls("Netns::run_here", || red.run_here(work).unwrap()),
             calls("Worker::run", || worker.run(work).unwrap()),
             calls("a scoped thread that does nothing", on_a_thread),
             calls("a scoped thread that goes there and back", inside_a_thread),

@@ -5,11 +5,13 @@
 //! [`system_call`] stands before.
 
 #[cfg(not(test))]
-pub(crate) use off::system_call;
+pub(crate) use off::{on_return, system_call};
 #[cfg(test)]
 mod every_step;
 #[cfg(test)]
 mod meanwhile;
+#[cfg(test)]
+mod no_return;
 #[cfg(test)]
 mod on;
 #[cfg(test)]
@@ -19,7 +21,9 @@ pub(crate) mod small_buffers;
 mod support;
 
 #[cfg(test)]
-pub(crate) use on::{Fault, OnSocket, arm, disarm, meanwhile, system_call};
+pub(crate) use on::{
+    Fault, OnSocket, arm, disarm, meanwhile, on_return, refuse_returns, system_call,
+};
 
 #[cfg(not(test))]
 mod off {
@@ -28,6 +32,12 @@ mod off {
     /// Stands before a system call that may fail.
     #[allow(clippy::unnecessary_wraps)] // its double in tests fails
     pub(crate) const fn system_call(_name: &'static str) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    /// Stands before a thread's return from another namespace.
+    #[allow(clippy::unnecessary_wraps)] // its double in tests fails
+    pub(crate) const fn on_return() -> Result<(), Errno> {
         Ok(())
     }
 }

@@ -12,11 +12,11 @@ use std::sync::mpsc;
 use nix::NixPath;
 use nix::errno::Errno;
 use nix::libc;
-use nix::sched::{CloneFlags, clone, setns};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType};
 
 use crate::awake;
+
+pub(crate) mod namespace;
 
 /// Runs `setup` between the fork and the exec of `command`; without a fork for
 /// [`exec`](CommandExt::exec).
@@ -159,83 +159,6 @@ impl NewSocket {
         // SAFETY: the descriptor is new, so nobody else's.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
-}
-
-/// Which step to a socket in another namespace was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NotOpened {
-    /// The thread, and the namespace that is born with it.
-    Thread(Errno),
-    Entering(Errno),
-    Socket(Errno),
-}
-
-/// Makes a network namespace and opens an rtnetlink socket in it: five system calls, where a thread of
-/// std's takes some twenty more.
-pub(crate) fn socket_in_new_namespace() -> Result<OwnedFd, NotOpened> {
-    let mut opened = Err(Errno::ENOSYS);
-    on_bare_thread(CloneFlags::CLONE_NEWNET, &mut || opened = NewSocket::ROUTE.open())
-        .map_err(NotOpened::Thread)?;
-    opened.map_err(NotOpened::Socket)
-}
-
-/// Opens a socket in a namespace that exists, by a thread that enters it and goes home.
-pub(crate) fn socket_in_namespace(
-    socket: NewSocket,
-    namespace: BorrowedFd<'_>,
-    home: BorrowedFd<'_>,
-) -> Result<OwnedFd, NotOpened> {
-    let mut opened = Err(NotOpened::Socket(Errno::ENOSYS));
-    on_bare_thread(CloneFlags::empty(), &mut || {
-        opened = match setns(namespace, CloneFlags::CLONE_NEWNET) {
-            Ok(()) => socket.open().map_err(NotOpened::Socket),
-            Err(errno) => Err(NotOpened::Entering(errno)),
-        };
-        // So that it is not seen there while it ends. Where it fails, it ends there.
-        setns(home, CloneFlags::CLONE_NEWNET).ok();
-    })
-    .map_err(NotOpened::Thread)?;
-    opened
-}
-
-/// Makes system calls on a thread of the kernel's alone, which no library knows of, and which ends with them.
-///
-/// The calling thread waits for it, as vfork(2) does, so nobody's namespace changes, and nothing has to be
-/// waited for. Who can't start such a thread says EINVAL: a C library (musl), and what runs programs by
-/// emulation.
-///
-/// `calls` may only make system calls on what was prepared before, as those of [`pre_exec`].
-fn on_bare_thread(flags: CloneFlags, calls: &mut dyn FnMut()) -> Result<(), Errno> {
-    const STACK: usize = 32 * 1024;
-    let flags = flags
-        | CloneFlags::CLONE_VM
-        | CloneFlags::CLONE_VFORK
-        | CloneFlags::CLONE_THREAD
-        | CloneFlags::CLONE_SIGHAND
-        | CloneFlags::CLONE_FILES
-        | CloneFlags::CLONE_FS
-        | CloneFlags::CLONE_SYSVSEM;
-    let mut stack = vec![0; STACK];
-    // No handler may run on that stack. SIGSYS is left, as a seccomp filter may answer by it.
-    let mut all = SigSet::all();
-    all.remove(Signal::SIGSYS);
-    let before = all.thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-    let run = || {
-        calls();
-        0
-    };
-    // The kernel ignores it, as a thread's end is signalled to nobody. Valgrind keeps this signal for
-    // itself and says EINVAL; it would end the program for these flags.
-    let signal = Some(libc::SIGRTMAX());
-    // SAFETY: the thread shares this one's memory, thread-locals and `errno` included, and by CLONE_VFORK
-    // this one stands still until the thread has left it: `stack`, and all that `calls` borrows, outlive
-    // it and are used by one of the two at a time. It makes at most three system calls, setns(2) and
-    // socket(2), in the two functions above, which neither allocates nor panics nor takes a lock, on a
-    // stack some ten times what that needs, and ends without a return to Rust. CLONE_THREAD: it is
-    // nobody's child to wait for.
-    let started = unsafe { clone(Box::new(run), &mut stack, flags, signal) };
-    before.thread_set_mask()?;
-    started.map(drop)
 }
 
 /// The network namespace a socket is in (`SIOCGSKNS`, `netdevice(7)`): takes `CAP_NET_ADMIN` there.

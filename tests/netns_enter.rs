@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -148,6 +149,74 @@ fn without_the_privilege_the_closure_never_runs() {
         });
         assert!(refused.is_permission_denied(), "{refused}");
         assert!(refused.to_string().contains(&red.id().to_string()), "{refused}");
+    });
+}
+
+#[test]
+fn a_closure_runs_on_the_calling_thread() {
+    support::isolated(|| {
+        let [red, blue] = [(); 2].map(|()| Namespace::anonymous().create().unwrap());
+        let (own, home) = (thread::current().id(), here());
+        let seen = red.run_here(|| {
+            let inner = blue.run_here(|| (here(), red.run_here(here).unwrap())).unwrap();
+            (thread::current().id(), inner, here())
+        });
+        assert_eq!(seen.unwrap(), (own, (blue.id(), red.id()), red.id()));
+        assert_eq!(here(), home);
+        let panic = catch_unwind(AssertUnwindSafe(|| red.run_here(|| panic!("as it should"))));
+        assert_eq!(panic.unwrap_err().downcast_ref::<&str>(), Some(&"as it should"));
+        assert_eq!(here(), home);
+        // At home nothing is entered, so no privilege is needed.
+        let current = Netns::current().unwrap();
+        let without = || {
+            drop_privileges_of_this_thread();
+            assert!(red.run_here(|| panic!("it must not run")).unwrap_err().is_permission_denied());
+            current.run_here(here).unwrap()
+        };
+        assert_eq!(thread::scope(|scope| scope.spawn(without).join().unwrap()), home);
+    });
+}
+
+/// `setuid` reaches every thread by a signal. A thread that is away gets it after its return.
+#[test]
+fn another_thread_changes_the_user_all_the_while() {
+    support::isolated(|| {
+        let red = Namespace::anonymous().create().unwrap();
+        let before = own_threads();
+        let is_over = AtomicBool::new(false);
+        let nobody = nix::unistd::Uid::from_raw(65534);
+        let root = nix::unistd::geteuid();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    // Takes the capabilities of all threads, until the next line. An ordinary user's
+                    // sandbox knows no other user.
+                    nix::unistd::seteuid(nobody).ok();
+                    nix::unistd::seteuid(root).unwrap();
+                    thread::yield_now();
+                }
+            });
+            let [mut done, mut refused, mut slowest] = [0, 0, 0];
+            for _ in 0..3000 {
+                let start = Instant::now();
+                let opened = red.udp_bind("0.0.0.0:0").map(drop);
+                let made = Namespace::anonymous().create().map(drop);
+                for result in [opened, made] {
+                    match result {
+                        Ok(()) => done += 1,
+                        Err(error) => {
+                            assert!(error.is_permission_denied(), "{error}");
+                            refused += 1;
+                        }
+                    }
+                }
+                slowest = slowest.max(start.elapsed().as_millis());
+            }
+            is_over.store(true, Ordering::Relaxed);
+            println!("{done} done, {refused} refused, the slowest took {slowest} ms");
+            assert!(done > 100);
+        });
+        all_are_at_home(before);
     });
 }
 

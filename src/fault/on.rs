@@ -1,6 +1,7 @@
 //! What happens to a step, and when: the plan, and what is in the way of a socket.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
@@ -117,6 +118,22 @@ pub(crate) fn system_call(name: &'static str) -> Result<(), Errno> {
         _ => Ok(()),
     }
 }
+
+/// Stands before a thread's return from another namespace. Nothing else is done there meanwhile.
+pub(crate) fn on_return() -> Result<(), Errno> {
+    if NO_RETURN.load(Ordering::Relaxed) {
+        return Err(Errno::EPERM);
+    }
+    let is_refusal = plan().as_ref().and_then(Plan::refused).is_some();
+    if is_refusal { system_call("return") } else { Ok(()) }
+}
+
+/// Refuses every return from now on.
+pub(crate) fn refuse_returns() {
+    NO_RETURN.store(true, Ordering::Relaxed);
+}
+
+static NO_RETURN: AtomicBool = AtomicBool::new(false);
 
 /// An errno that says something is there, is not there, or can't be: of a request that makes
 /// something it may be true at any time. Of any other it would be a lie, which is believed.

@@ -1,18 +1,17 @@
-//! Code inside a namespace: on a thread of its own, which goes home before it ends.
+//! Entering a namespace: for one system call on the calling thread, for a closure on a thread of its own.
 
-use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::resume_unwind;
 use std::thread;
 
-use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 
 use super::identity::NetnsId;
 use crate::awake;
 use crate::error::{Cause, SYS_ADMIN, takes};
 use crate::fault;
-use crate::sys::{self, NewSocket, NotOpened};
+use crate::sys::NewSocket;
+use crate::sys::namespace::{self, Place, Refused};
 
 /// Runs `closure` on a thread that is in the namespace, and passes its panic on.
 pub(super) fn inside<T: Send>(
@@ -26,44 +25,63 @@ pub(super) fn inside<T: Send>(
     })
 }
 
-/// Opens a socket that stays in the namespace: by a thread that makes three system calls and no more, where
-/// the C library can start one.
+/// Opens a socket that stays in the namespace.
 pub(super) fn socket_inside(
     namespace: BorrowedFd<'_>,
     socket: NewSocket,
 ) -> Result<OwnedFd, Cause> {
-    let open = || {
-        fault::system_call("socket")?;
-        Ok(socket.open()?)
-    };
-    let Some(home) = home_from(namespace)? else { return open() };
-    fault::system_call("clone")?;
-    let opened = sys::socket_in_namespace(socket, namespace, home.as_fd());
-    if matches!(opened, Err(NotOpened::Thread(Errno::EINVAL | Errno::ENOSYS))) {
-        return on_thread(|| {
-            let _home = enter(namespace, Some(home))?;
-            open()
-        });
+    let Some(home) = home_from(namespace)? else { return Ok(socket.open()?) };
+    match namespace::socket_inside(socket, namespace, home.as_fd()) {
+        Err(Refused::Return(_)) => on_thread(|| {
+            namespace::move_to(namespace).map_err(takes(SYS_ADMIN))?;
+            Ok(socket.open()?)
+        }),
+        opened => Ok(opened.map_err(cause_of)?),
     }
-    fault::system_call("setns")?;
-    fault::system_call("socket")?;
-    opened.map_err(|step| match step {
-        NotOpened::Entering(errno) => takes(SYS_ADMIN)(errno),
-        NotOpened::Thread(errno) | NotOpened::Socket(errno) => errno.into(),
-    })
 }
 
-/// Where a thread that the calling one starts has to go home to from a namespace: nowhere, where it is
-/// in it already. To be asked before the thread starts: what a thread looks up of itself in `/proc`
-/// costs the kernel 1 ms when the thread ends (6.18).
+/// Makes a namespace and opens a socket inside.
+pub(super) fn new_place(socket: NewSocket) -> Result<Place, Cause> {
+    let home = own_file()?;
+    match namespace::new_place(socket, home.as_fd()) {
+        Err(Refused::Return(_)) => on_thread(|| {
+            namespace::move_to_new().map_err(takes(SYS_ADMIN))?;
+            Ok((own_file()?, socket.open()?))
+        }),
+        made => made.map_err(cause_of),
+    }
+}
+
+/// Opens the namespace of a process, by its pidfd, and a socket inside.
+pub(super) fn place_of_process(pidfd: BorrowedFd<'_>, socket: NewSocket) -> Result<Place, Cause> {
+    let home = own_file()?;
+    match namespace::place_of_process(pidfd, socket, home.as_fd()) {
+        Err(Refused::Return(_)) => on_thread(|| {
+            namespace::move_to(pidfd).map_err(takes(SYS_ADMIN))?;
+            Ok((own_file()?, socket.open()?))
+        }),
+        opened => opened.map_err(cause_of),
+    }
+}
+
+fn cause_of(refused: Refused) -> Cause {
+    match refused {
+        Refused::Return(errno) | Refused::Entry(errno) => takes(SYS_ADMIN)(errno),
+        Refused::Call(errno) => errno.into(),
+    }
+}
+
+/// Opens the calling thread's namespace, unless it is the given one. Then there is nothing to enter.
+///
+/// A thread must not do this for itself just before it ends: its entry in `/proc` would cost the kernel
+/// 1 ms (6.18).
 pub(super) fn home_from(namespace: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Cause> {
     let own = own_file()?;
     let is_here = NetnsId::of(&own)? == NetnsId::of(namespace)?;
     Ok((!is_here).then_some(own))
 }
 
-/// Takes the calling thread inside until the value is dropped. Where it is inside already this needs no
-/// privilege.
+/// Takes a thread of netloom's own inside until the value is dropped. Without a `home` it is inside.
 pub(super) fn enter(
     namespace: BorrowedFd<'_>,
     home: Option<OwnedFd>,
@@ -87,9 +105,8 @@ pub(crate) fn on_thread<T: Send>(
     })
 }
 
-/// Takes the thread home when dropped, also by a panic. A thread that can't go home ends all the same
-/// and is never used again; joining does not wait for its last moments in the kernel, so that it
-/// would otherwise be seen in the other namespace for a while.
+/// Returns a thread of netloom's own to its namespace when dropped, also by a panic. A thread that can't
+/// return ends all the same. Without the return it would be seen inside for a moment after its join.
 pub(super) struct GoHome(pub(super) OwnedFd);
 
 impl Drop for GoHome {
@@ -100,8 +117,8 @@ impl Drop for GoHome {
     }
 }
 
-/// The calling thread's namespace.
+/// Opens the calling thread's namespace.
 pub(super) fn own_file() -> Result<OwnedFd, Cause> {
     fault::system_call("open")?;
-    Ok(File::open("/proc/thread-self/ns/net")?.into())
+    Ok(namespace::own_namespace()?)
 }

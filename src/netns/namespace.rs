@@ -2,8 +2,6 @@
 
 use std::os::fd::AsFd;
 
-use nix::errno::Errno;
-
 use super::handle::Netns;
 use super::label::Quoted;
 use super::named;
@@ -55,9 +53,7 @@ impl Namespace {
     pub fn create(&self) -> Result<Owned<Netns>, Error> {
         match &self.name {
             None => {
-                let netns = fresh().map_err(|cause| {
-                    cause.doing("create", "a namespace").hint_on(Errno::EINVAL, || NO_THREAD.into())
-                })?;
+                let netns = fresh().map_err(|cause| cause.doing("create", "a namespace"))?;
                 Ok(Owned::new(netns))
             }
             Some(name) => create_named(name),
@@ -94,10 +90,6 @@ impl Namespace {
         }
     }
 }
-
-/// The only EINVAL that clone(2) has for what is asked here.
-const NO_THREAD: &str = "a process that has called unshare(CLONE_NEWPID) can't start a thread, which this \
-     takes: let its first child do it";
 
 fn create_named(name: &str) -> Result<Owned<Netns>, Error> {
     const ACTION: &str = "create namespace";

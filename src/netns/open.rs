@@ -6,19 +6,18 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::statfs::{FsType, NSFS_MAGIC, fstatfs};
 
-use super::enter::{GoHome, inside, on_thread, own_file};
+use super::enter::{new_place, own_file, place_of_process};
 use super::handle::Netns;
 use super::identity::NetnsId;
 use super::label::{Label, Quoted};
 use super::named;
+use super::socket_pool;
 use super::sockets::Sockets;
-use crate::error::{Cause, Error, SYS_ADMIN, takes};
-use crate::fault;
+use crate::error::{Cause, Error, SYS_ADMIN};
 use crate::netlink::{Protocol, Socket};
-use crate::sys::{self, NotOpened};
+use crate::sys::NewSocket;
 
 impl Netns {
     /// The namespace the calling thread is in.
@@ -29,7 +28,8 @@ impl Netns {
     pub fn current() -> Result<Self, Error> {
         let open = || {
             let file = own_file()?;
-            Self::assemble(file, Label::Current, Sockets::open_here()?)
+            let route = Socket::open(Protocol::Route)?;
+            Self::assemble(file, Label::Current, Sockets::of_existing(route))
         };
         open().map_err(|cause| cause.doing("open", "the current namespace"))
     }
@@ -95,9 +95,12 @@ impl Netns {
     #[doc(alias = "pidfd_open")]
     pub fn from_pidfd(pidfd: impl AsFd) -> Result<Self, Error> {
         let pidfd = pidfd.as_fd();
-        let open =
-            inside(pidfd, || Self::assemble(own_file()?, Label::Anonymous, Sockets::open_here()?));
-        open.flatten().map_err(|cause| match cause {
+        let open = || {
+            let (file, socket) = place_of_process(pidfd, NewSocket::ROUTE)?;
+            let route = Socket::of(Protocol::Route, socket)?;
+            Self::assemble(file, Label::Anonymous, Sockets::of_existing(route))
+        };
+        open().map_err(|cause| match cause {
             // A namespace's own file would do for setns as well; EBADF: neither of the two.
             Cause::System(Errno::EINVAL | Errno::EBADF) => Cause::System(Errno::EINVAL)
                 .doing("open namespace of", "a pidfd")
@@ -191,8 +194,8 @@ impl Netns {
             return Err(Errno::EINVAL.into());
         }
         // Entering answers EINVAL for a namespace of another kind.
-        let sockets = inside(file.as_fd(), Sockets::open_here)??;
-        Self::assemble(file, label, sockets)
+        let route = socket_pool::open(Protocol::Route, file.as_fd())?;
+        Self::assemble(file, label, Sockets::of_existing(route))
     }
 }
 
@@ -202,43 +205,10 @@ const INTO_PROCESS: &str =
     "this needs the right to look into that process: to be its user, or CAP_SYS_PTRACE";
 const NOT_ONE: &str = "it is not a network namespace";
 
-/// A new namespace with its first socket.
+/// Makes a namespace, with its first socket.
 pub(super) fn fresh() -> Result<Netns, Cause> {
-    match at_once()? {
-        Some(netns) => Ok(netns),
-        None => on_a_thread_of_std(),
-    }
-}
-
-/// Born with its socket, whose namespace is then asked for. None where this C library, an emulator, a
-/// filter or a missing `CAP_NET_ADMIN` leaves only the long way.
-fn at_once() -> Result<Option<Netns>, Cause> {
-    fault::system_call("clone")?;
-    let socket = match sys::socket_in_new_namespace() {
-        // ENOSYS: what a seccomp filter may say of a clone with namespaces in its flags.
-        Err(NotOpened::Thread(Errno::EINVAL | Errno::ENOSYS)) => return Ok(None),
-        Err(NotOpened::Thread(errno)) => return Err(takes(SYS_ADMIN)(errno)),
-        Err(NotOpened::Entering(errno) | NotOpened::Socket(errno)) => Err(errno),
-        Ok(socket) => Ok(socket),
-    };
-    fault::system_call("socket")?;
-    let socket = socket?;
-    fault::system_call("ioctl")?;
-    let Ok(file) = sys::namespace_of_socket(socket.as_fd()) else { return Ok(None) };
-    let sockets = Sockets::private(Socket::of(Protocol::Route, socket)?);
-    Ok(Some(Netns::born(file, sockets)))
-}
-
-/// Some twenty system calls more.
-fn on_a_thread_of_std() -> Result<Netns, Cause> {
-    let home = own_file()?;
-    on_thread(|| {
-        fault::system_call("unshare")?;
-        unshare(CloneFlags::CLONE_NEWNET).map_err(takes(SYS_ADMIN))?;
-        let _home = GoHome(home);
-        let sockets = Sockets::private(Socket::open(Protocol::Route)?);
-        Ok(Netns::born(own_file()?, sockets))
-    })
+    let (file, socket) = new_place(NewSocket::ROUTE)?;
+    Ok(Netns::born(file, Sockets::private(Socket::of(Protocol::Route, socket)?)))
 }
 
 /// A name under `/run/netns`, as listed.

@@ -50,12 +50,13 @@ impl NfTables {
 }
 
 impl Sockets {
-    /// Opens the first socket in the calling thread's namespace.
-    pub(super) fn open_here() -> Result<Self, Cause> {
-        Ok(Self { is_private: false.into(), ..Self::private(Socket::open(Protocol::Route)?) })
+    /// The sockets of a namespace that others may know, with the first one.
+    pub(super) fn of_existing(route: Socket) -> Self {
+        Self { is_private: false.into(), ..Self::private(route) }
     }
 
-    /// Of a namespace that has just been made, with its first socket: it goes with us, unless it gets a name.
+    /// The sockets of a namespace that has just been made, with the first one. The namespace dies with
+    /// this process, unless it gets a name.
     pub(super) fn private(route: Socket) -> Self {
         Self {
             pools: [

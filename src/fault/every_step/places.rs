@@ -186,11 +186,13 @@ fn what_dead_processes_left() {
             let first = netloom::reap();
             let failed = disarm();
             let at = format!("step {step}, {failed:?}: {first:?}");
+            // A refused return is tried again, and nobody hears of it.
+            let is_told = failed.as_deref().is_some_and(|step| step != "return");
             let removed = match first {
                 // Where this namespace can't be looked at, or the directory.
                 Err(_) => 0,
                 Ok(done) => {
-                    let are_told = failed.is_some() != done.failures.is_empty();
+                    let are_told = is_told != done.failures.is_empty();
                     assert!(are_told && done.removed.len() >= 2, "{at}");
                     done.removed.len()
                 }
