@@ -39,7 +39,7 @@ fn host() -> (Owned<Netns>, Owned<Link>) {
 fn port(number: u16, tag: Option<&str>) -> PortForward {
     let port = PortForward::new(number, "10.0.0.2").target_port(80);
     match tag {
-        Some(tag) => port.tagged(format!("{tag} {}", number % 500)),
+        Some(tag) => port.persistent(format!("{tag} {}", number % 500)),
         None => port,
     }
 }

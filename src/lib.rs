@@ -95,6 +95,7 @@ mod neighbor;
 mod netlink;
 mod netns;
 pub mod nft;
+mod obstacle;
 mod owned;
 mod persistent;
 mod port;
@@ -113,7 +114,7 @@ pub use address::{Address, AddressHandle, AddressInfo};
 pub use conntrack::{ConntrackEntry, ConntrackFilter, ConntrackTuple};
 pub use counter::Counter;
 pub use error::{Error, ErrorKind};
-pub use firewall::{Firewall, FirewallHandle, Obstacle, PortGuard, PortGuardHandle};
+pub use firewall::{Firewall, FirewallHandle, PortGuard, PortGuardHandle};
 pub use forwarding::{Forwarding, ForwardingHandle};
 pub use input::Input;
 pub use ipnet;
@@ -125,13 +126,14 @@ pub use link::{
 pub use link_names::LinkNames;
 pub use link_pattern::LinkPattern;
 pub use mac::{BadMacAddr, MacAddr};
-pub use nat::{NatHandle, NatRule, NatTarget, PortForward, PortForwardHandle};
+pub use nat::{NatHandle, NatRule, NatTarget, PortForward, PortForwardHandle, PortForwardInfo};
 pub use neighbor::{NeighborInfo, NeighborState};
 pub use netns::{
     AcceptRa, ArpAccept, ArpAnnounce, ArpIgnore, Child, Command, Conf, EchoReply, HeldBy, Holder,
     Listener, NamedNetns, Namespace, Netns, NetnsId, NetnsLock, PeerId, Ping, PingSummary,
     RpFilter, Setting, SettingValue, Sysctl, SysctlHandle, Worker,
 };
+pub use obstacle::Obstacle;
 pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
 pub use persistent::{Persistent, persistent};
 pub use port::PortRange;

@@ -92,16 +92,6 @@ impl<H: Handle> Owned<H> {
         Self { handle, process: Some(Process::current()) }
     }
 
-    /// Of what is about to be made: without a duty yet.
-    pub(crate) fn before(handle: H) -> Self {
-        Self { handle, process: None }
-    }
-
-    /// What it is of has been made.
-    pub(crate) fn begin(&mut self) {
-        self.process = Some(Process::current());
-    }
-
     /// As where its process was killed.
     #[cfg(test)]
     pub(crate) fn abandoned(mut self) -> H {

@@ -122,7 +122,10 @@ pub fn persistent(netns: &Netns) -> Result<Vec<Persistent>, Error> {
         let firewalls = firewalls.into_iter().map(Persistent::Firewall);
         let tables = tables.into_iter().map(Persistent::Table);
         let rules = nat::all_rules(netns)?.into_iter().map(Persistent::NatRule);
-        let ports = nat::all_ports(netns)?.into_iter().map(Persistent::PortForward);
+        let ports = netns
+            .port_forwards()?
+            .into_iter()
+            .map(|port| Persistent::PortForward(port.handle().clone()));
         Ok(firewalls.chain(tables).chain(rules).chain(ports).collect())
     })
 }

@@ -61,7 +61,7 @@ impl Leftovers {
                 Leftover::Namespace(netns) => netns.remove_dead_name(),
                 Leftover::Name(name) => Netns::remove_unused_name(name),
                 Leftover::Link(link) => link::remove_dead(link),
-                Leftover::RouteLocalnet(netns) => nat::settle_loopback(netns),
+                Leftover::RouteLocalnet(netns) => nat::restore_loopback(netns),
             };
             match done {
                 Ok(true) => reaped.removed.push(leftover),
@@ -142,7 +142,7 @@ pub fn leftovers() -> Result<Leftovers, Error> {
         }
     }
     for netns in places {
-        match nat::is_loopback_unsettled(&netns) {
+        match nat::is_loopback_left_over(&netns) {
             Ok(true) => left.found.push(Leftover::RouteLocalnet(netns)),
             Ok(false) => {}
             // No port was published where the kernel has no packet filter.

@@ -114,7 +114,7 @@ fn build_tagged(n: &str, port: u16, bridge: &Link) -> Result<impl Sized + use<>,
     let (host, tag) = (bridge.namespace(), format!("lab{n}"));
     let nat = NatRule::masquerade().source("10.7.0.0/24").tagged(&tag).create(host)?;
     let published = PortForward::new(port, "10.7.0.2").host_address("10.7.0.1").link(bridge);
-    let published = published.udp().tagged(&tag).create(host)?;
+    let published = published.udp().persistent(&tag).create(host)?;
     let table = Table::new(Family::Ip, format!("tagged{n}")).persistent(&tag).create(host)?;
     let firewall = Firewall::new().name(&tag).network(bridge).persistent(&tag).create(host)?;
     Ok((firewall, table, published, nat))

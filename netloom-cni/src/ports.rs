@@ -22,7 +22,7 @@ fn wanted(config: &Config, attachment: &Attachment, addresses: &[IpNet]) -> Vec<
     };
     let to = |address| config.ports.iter().filter_map(move |port| port.to(address));
     let forwards = [true, false].into_iter().filter_map(first).flat_map(to);
-    forwards.map(|forward| forward.tagged(&tag)).collect()
+    forwards.map(|forward| forward.persistent(&tag)).collect()
 }
 
 /// Publishes all of them, or none. They go again unless they are kept.
@@ -43,12 +43,13 @@ pub(crate) fn publish(
 
 /// Takes away what an attachment has published.
 pub(crate) fn unpublish(host: &Netns, tag: &str) -> Result<(), Failure> {
-    let ports = host.port_forwards(tag)?;
-    let failed = match Owned::delete_all(ports.into_iter().map(Owned::adopt)) {
+    let ports = host.port_forwards_with_tag(tag)?;
+    let failed = match Owned::delete_all(ports.into_iter().map(|port| Owned::adopt(port.into()))) {
         Ok(()) => return Ok(()),
         Err(failed) => failed,
     };
-    let failure = |failed: DeleteError<_>| Failure::from(netloom::Error::from(failed));
+    let failure =
+        |failed: DeleteError<PortForwardHandle>| Failure::from(netloom::Error::from(failed));
     Failure::join(failed.into_iter().map(failure).collect())
 }
 
@@ -64,7 +65,7 @@ pub(crate) fn check(
     if wanted.is_empty() {
         return Ok(());
     }
-    let there = host.port_forwards(&attachment.tag())?;
+    let there = host.port_forwards_with_tag(&attachment.tag())?;
     for wanted in wanted.iter().map(ToString::to_string) {
         let Some(handle) = there.iter().find(|there| there.to_string() == wanted) else {
             let problem = format!("the published port {wanted} is missing");

@@ -87,8 +87,10 @@ fn step_named(fault: Fault, at: &str, error: &(dyn StdError + 'static)) -> Optio
 
 /// What the kernel numbers differs from kernel to kernel, and from run to run.
 fn without_numbers(text: &str) -> String {
-    if let Some(link) = text.strip_prefix("find link ").filter(|link| link.parse::<u32>().is_ok()) {
-        return text.replace(link, "N");
+    if let Some((what, link)) =
+        text.rsplit_once(" link ").filter(|(_, link)| link.parse::<u32>().is_ok())
+    {
+        return format!("{what} link N");
     }
     let mut plain = String::new();
     for word in text.split_inclusive(|c: char| !c.is_ascii_digit()) {

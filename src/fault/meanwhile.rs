@@ -8,8 +8,8 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use super::{Fault, arm, disarm, meanwhile, support};
 use netloom::nft::{Family, Table};
 use netloom::{
-    Address, Bridge, Error, Link, Namespace, NatRule, Netns, Owned, PortForward, Route, VethEnd,
-    VethPair,
+    Address, Bridge, Error, Link, Namespace, NatRule, Netns, Owned, PortForward, PortForwardHandle,
+    Route, VethEnd, VethPair,
 };
 
 /// What others do to links: in our namespace and one of theirs.
@@ -255,6 +255,11 @@ fn rulesets() {
     });
 }
 
+fn listed_ports(host: &Netns) -> Vec<PortForwardHandle> {
+    let listed = host.port_forwards_with_tag("lab").unwrap();
+    listed.into_iter().map(PortForwardHandle::from).collect()
+}
+
 /// Nor is one taken for ours that another program made meanwhile, with the same tag: where our own answer is
 /// lost, that there is one more says nothing.
 #[test]
@@ -264,7 +269,7 @@ fn the_like_of_another_program_stays_where_our_answer_is_lost() {
         let near = VethEnd::new("veth1").address("10.0.0.1/24").no_ipv6_address().up();
         let _cable = VethPair::new(near, "veth2").create(&host).unwrap();
         let rule = || NatRule::masquerade().tagged("lab");
-        let port = || PortForward::new(80, "10.0.0.2").tagged("lab");
+        let port = || PortForward::new(80, "10.0.0.2").persistent("lab");
         for fault in [Fault::AnswerLost, Fault::AnswerShort, Fault::TimedOut] {
             let (rules, ports) = (Arc::default(), Arc::default());
             let theirs = |netns: &Netns| {
@@ -285,10 +290,8 @@ fn the_like_of_another_program_stays_where_our_answer_is_lost() {
                 for rule in left {
                     Owned::adopt(rule).delete().unwrap();
                 }
-                let (left, theirs) = (
-                    host.port_forwards("lab").unwrap(),
-                    std::mem::take(&mut *ports.lock().unwrap()),
-                );
+                let (left, theirs) =
+                    (listed_ports(&host), std::mem::take(&mut *ports.lock().unwrap()));
                 assert_eq!(left, theirs, "{fault:?} at {step}: {result:?}");
                 for port in left {
                     Owned::adopt(port).delete().unwrap();

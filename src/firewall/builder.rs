@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::handle::{FirewallHandle, NETWORKS, PATHS, PORTS, firewalls_among};
-use super::obstacle::Obstacle;
 use super::port::PortGuard;
 use crate::error::Error;
 use crate::input::{FirstRejected, link_name};
@@ -14,6 +13,7 @@ use crate::nft::{
     self, Chain, CtState, CtStatus, Datum, Family, Field, Hook, Map, Policy, Priority, Rule, Set,
     Span, Table, Transaction, Type,
 };
+use crate::obstacle::{self, Obstacle};
 use crate::owned::Owned;
 
 /// A firewall to be, for a host that routes between container networks and the world.
@@ -156,7 +156,7 @@ impl Firewall {
     ///
     /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
     pub fn obstacles(netns: &Netns) -> Result<Vec<Obstacle>, Error> {
-        super::obstacle::find(netns, None)
+        obstacle::find(netns, None)
     }
 
     /// Makes it, all or nothing. [`obstacles`](Self::obstacles) are told to `log`.
@@ -189,7 +189,7 @@ impl Firewall {
             (None, None) => Some(own_name(netns).map_err(|error| error.in_namespace(netns))?),
             (None, Some(_)) => None,
         };
-        for obstacle in super::obstacle::find(netns, self.tag.as_deref())? {
+        for obstacle in obstacle::find(netns, self.tag.as_deref())? {
             log::warn!("{obstacle}");
         }
         let make = |name: &str| {

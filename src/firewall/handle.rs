@@ -1,11 +1,11 @@
 //! Firewalls that exist.
 
-use super::obstacle::{self, Obstacle};
 use super::port::PortGuardHandle;
 use crate::error::Error;
 use crate::input::link_name;
 use crate::link::LinkRef;
 use crate::nft::{self, Datum, Element, Family, Span, TableHandle, Transaction};
+use crate::obstacle::{self, Obstacle};
 use crate::owned::sealed::Remove;
 
 pub(super) const NETWORKS: &str = "networks";

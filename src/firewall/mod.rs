@@ -2,11 +2,9 @@
 
 mod builder;
 mod handle;
-mod obstacle;
 mod port;
 
 pub use builder::Firewall;
 pub use handle::FirewallHandle;
 pub(crate) use handle::firewalls_among;
-pub use obstacle::Obstacle;
 pub use port::{PortGuard, PortGuardHandle};

@@ -4,8 +4,8 @@ use std::fmt::Debug;
 
 use netloom::nft::{ObjectKind, Table, TableHandle, Transaction};
 use netloom::{
-    Address, Bridge, ConntrackFilter, Error, Firewall, Ipv4Conf, NatHandle, Netns,
-    PortForwardHandle, Route, VethEnd, VethPair,
+    Address, Bridge, ConntrackFilter, Error, Firewall, Ipv4Conf, NatHandle, Netns, Route, VethEnd,
+    VethPair,
 };
 
 /// Something to ask of a namespace. What comes back is formatted, as a program would log it.
@@ -32,7 +32,7 @@ impl Question {
 
 /// What a handle keeps in mind of published ports ends with an error: each input begins with nothing.
 pub fn forget(netns: &Netns) {
-    let silence = netloom::fuzzing::answered_by(&[], || netns.port_forwards("lab"));
+    let silence = netloom::fuzzing::answered_by(&[], || netns.port_forwards_with_tag("lab"));
     assert!(silence.is_err(), "answered by nobody: {silence:?}");
 }
 
@@ -84,8 +84,8 @@ questions! {
         "tagged-tables": |netns| Table::find_tagged(netns, "lab"),
         "obstacles": |netns| Firewall::obstacles(netns),
         "persistent": |netns| netloom::persistent(netns),
-        "port-forwards": |netns| netns.port_forwards("lab"),
-        "ports-in-force": |netns| each(netns.port_forwards("lab"), PortForwardHandle::is_in_force),
+        "port-forwards": |netns| netns.port_forwards_with_tag("lab"),
+        "ports-in-force": |netns| each(netns.port_forwards_with_tag("lab"), |port| port.is_in_force()),
         "nat-counter": |netns| each(netns.nat_rules("lab"), NatHandle::counter),
         "element": |netns| tagged(netns, |table| table.set("ports")?.get(22_u16)),
         "contains": |netns| tagged(netns, |table| table.set("ports")?.contains(23_u16)),

@@ -12,7 +12,7 @@ mod translation;
 
 pub use handle::NatHandle;
 pub(crate) use persistent::all_rules;
-pub use port_forward::{PortForward, PortForwardHandle};
-pub(crate) use port_forward::{all_ports, is_loopback_unsettled, settle_loopback};
+pub use port_forward::{PortForward, PortForwardHandle, PortForwardInfo};
+pub(crate) use port_forward::{is_loopback_left_over, restore_loopback};
 pub use rule::NatRule;
 pub use target::NatTarget;

@@ -448,31 +448,31 @@ fn published_ports(host: &Netns, elsewhere: &Link) {
         (PortForward::new(80, "127.0.0.1"), "not the address of a container"),
         (PortForward::new(80, "ff02::1"), "not the address of a container"),
         (port(80).target_port(0), "no port 0"),
-        (port(80).target_port(80..=81), "two lengths"),
+        (port(80).target_port(80..=81), "different lengths"),
         (port(80).protocol(Protocol::ICMP), "no ports"),
-        (port(80).host_address("fd00::1"), "another family"),
-        (port(80).host_address("0.0.0.0"), "all of them"),
+        (port(80).host_address("fd00::1"), "different families"),
+        (port(80).host_address("0.0.0.0"), "all local addresses"),
         (PortForward::new(80, "fd00::2").host_address("::1"), "::1"),
         (port(80).link("a/b"), "link"),
         (port(80).link(elsewhere), "in another namespace"),
-        (port(80).tagged(""), "tag"),
-        (port(80).tagged("x".repeat(120)), "119 bytes"),
+        (port(80).persistent(""), "tag"),
+        (port(80).persistent("x".repeat(128)), "127 bytes"),
     ] {
-        is_invalid(forward.create(host), &["forward port", reason]);
+        is_invalid(forward.create(host), &["publish port", reason]);
         // One of many, and not the first.
-        let tagged = |one: PortForward| if reason == "tag" { one.tagged("web") } else { one };
+        let tagged = |one: PortForward| if reason == "tag" { one.persistent("web") } else { one };
         let many = [tagged(port(7)), forward];
-        if reason != "119 bytes" {
-            is_invalid(PortForward::create_all(&many, host), &["forward port", reason]);
+        if reason != "127 bytes" {
+            is_invalid(PortForward::create_all(&many, host), &["publish port", reason]);
         }
     }
-    let mixed = [port(80), port(81).tagged("web")];
+    let mixed = [port(80), port(81).persistent("web")];
     is_invalid(PortForward::create_all(&mixed, host), &["held and persistent"]);
     // Two that overlap are known before the kernel is asked. It is a conflict like any other.
     for other in [port(85), PortForward::new(90..=99, "10.0.0.3")] {
         for tag in [false, true] {
             let both = [PortForward::new(80..=90, "10.0.0.2"), other.clone()];
-            let both = both.map(|one| if tag { one.tagged("web") } else { one });
+            let both = both.map(|one| if tag { one.persistent("web") } else { one });
             let error = PortForward::create_all(&both, host).unwrap_err();
             assert!(error.is_already_exists(), "{error}");
             assert!(error.to_string().contains("0.0.0.0:80-90->10.0.0.2:80-90/tcp has the port"));

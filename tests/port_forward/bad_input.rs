@@ -23,16 +23,16 @@ fn what_can_never_be_is_refused_before_any_system_call() {
             PortForward::new(80, "10.0.0.2").host_address("fd00::1"),
             PortForward::new(80, "10.0.0.2").host_address("0.0.0.0"),
             PortForward::new(80, "fd00::2").host_address("::1"),
-            PortForward::new(80, "10.0.0.2").tagged(""),
-            PortForward::new(80, "10.0.0.2").tagged("a\nb"),
-            PortForward::new(80, "10.0.0.2").tagged("x".repeat(120)),
+            PortForward::new(80, "10.0.0.2").persistent(""),
+            PortForward::new(80, "10.0.0.2").persistent("a\nb"),
+            PortForward::new(80, "10.0.0.2").persistent("x".repeat(128)),
         ];
         for forward in bad {
             let error = forward.create(&here).unwrap_err();
             assert!(error.is_invalid_input(), "{forward}: {error}");
         }
         let mixed =
-            [PortForward::new(80, "10.0.0.2"), PortForward::new(81, "10.0.0.2").tagged("web")];
+            [PortForward::new(80, "10.0.0.2"), PortForward::new(81, "10.0.0.2").persistent("web")];
         let error = PortForward::create_all(&mixed, &here).unwrap_err();
         assert!(error.is_invalid_input(), "{error}");
         let error = PortForward::new(80, "10.0.0.2").create(&here).unwrap_err();

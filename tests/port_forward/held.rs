@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use netloom::{Ipv4Conf, Leftover, Netns, Owned, PortForward, Route, Sysctl, VethPair};
 
-use crate::lab::{Lab, another, assert_lost, seen};
+use crate::lab::{Lab, another, assert_lost, ports_of, seen};
 use crate::support;
 use crate::traffic::{PATIENCE, SHORT, Server, tcp};
 
@@ -54,7 +54,7 @@ fn held_and_persistent_ones_of_a_link_do_not_switch_off_under_each_other() {
         let _servers = lab.servers();
         let other = another(&lab.host);
         let held = PortForward::new(8080, "10.0.0.2").target_port(80);
-        let kept = PortForward::new(8081, "10.0.0.2").target_port(80).tagged("web");
+        let kept = PortForward::new(8081, "10.0.0.2").target_port(80).persistent("web");
         for is_held_first in [true, false] {
             let (first, second) = if is_held_first { (&held, &kept) } else { (&kept, &held) };
             let first = first.create(&lab.host).unwrap();
@@ -294,8 +294,8 @@ fn what_a_killed_process_left_of_its_ports_is_found_and_reaped() {
         let mut child = publisher(&lab.host, this);
         assert_eq!(found().found().len(), 0);
         let other_port = PortForward::new(99, "10.9.0.2").link(other.near());
-        let port = PortForward::new(90, "10.0.0.2").tagged("web").create(&lab.host).unwrap();
-        let second = other_port.tagged("other").create(&lab.host).unwrap();
+        let port = PortForward::new(90, "10.0.0.2").persistent("web").create(&lab.host).unwrap();
+        let second = other_port.persistent("other").create(&lab.host).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
         support::eventually("the table went with its socket", || {
@@ -324,7 +324,7 @@ fn what_a_killed_process_left_of_its_ports_is_found_and_reaped() {
         assert_eq!((setting("br0"), setting("veth1")), ("0".into(), "1".into()));
         assert_eq!(found().found().len(), 0);
 
-        for port in lab.host.port_forwards("other").unwrap() {
+        for port in ports_of(&lab.host, "other") {
             Owned::adopt(port).delete().unwrap();
         }
         assert_eq!(setting("veth1"), "0");

@@ -101,7 +101,7 @@ pub(crate) fn of_both_kinds(work: impl Fn(Option<&str>)) {
 
 pub(crate) fn of_kind(tag: Option<&str>, forward: PortForward) -> PortForward {
     match tag {
-        Some(tag) => forward.tagged(tag),
+        Some(tag) => forward.persistent(tag),
         None => forward,
     }
 }
@@ -118,4 +118,10 @@ pub(crate) fn host() -> (Owned<Netns>, Owned<Link>) {
     let bridge = Bridge::new("br0").address("10.0.0.1/16").address("fd00::1/64").up();
     let bridge = bridge.create(&host).unwrap();
     (host, bridge)
+}
+
+/// The persistent ports with a tag.
+pub(crate) fn ports_of(netns: &Netns, tag: &str) -> Vec<netloom::PortForwardHandle> {
+    let listed = netns.port_forwards_with_tag(tag).unwrap();
+    listed.iter().map(|port| port.handle().clone()).collect()
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use netloom::{Ipv4Conf, Netns, Owned, PortForward, PortForwardHandle};
 
-use crate::lab::{Lab, address, another, assert_lost, host, seen};
+use crate::lab::{Lab, address, another, assert_lost, host, ports_of, seen};
 use crate::support;
 
 fn assert_nothing_left(host: &Netns) {
@@ -23,8 +23,9 @@ fn they_outlive_their_maker_and_are_adopted_by_the_next() {
         let _servers = lab.servers();
         let made = {
             let maker = another(&lab.host);
-            let forwards = ["10.0.0.2", "fd00::2"]
-                .map(|target| PortForward::new(8080, target).target_port(80).tagged("net1/web"));
+            let forwards = ["10.0.0.2", "fd00::2"].map(|target| {
+                PortForward::new(8080, target).target_port(80).persistent("net1/web")
+            });
             let made = PortForward::create_all(&forwards, &maker).unwrap();
             made.into_iter().map(Owned::keep).collect::<Vec<_>>()
         };
@@ -32,8 +33,8 @@ fn they_outlive_their_maker_and_are_adopted_by_the_next() {
         let at = "198.51.100.2:8080";
         crate::traffic::tcp(&lab.outside, at, crate::traffic::PATIENCE).unwrap();
 
-        assert_eq!(lab.host.port_forwards("net1").unwrap(), []);
-        let found = lab.host.port_forwards("net1/web").unwrap();
+        assert_eq!(ports_of(&lab.host, "net1"), []);
+        let found = ports_of(&lab.host, "net1/web");
         assert_eq!(found, made);
         let place = support::Place::of_fd(&*lab.host);
         if let Some(listed) = support::nft(&place, &["list", "table", "ip", "netloom-ports"]) {
@@ -43,10 +44,10 @@ fn they_outlive_their_maker_and_are_adopted_by_the_next() {
             assert!(!listed.contains("flags owner"), "{listed}");
         }
         // It may be one tag for others, too.
-        let udp = PortForward::new(8080, "10.0.0.2").target_port(80).udp().tagged("net1/web");
+        let udp = PortForward::new(8080, "10.0.0.2").target_port(80).udp().persistent("net1/web");
         udp.create(&lab.host).unwrap().keep();
         assert_eq!(seen(&lab.host, "127.0.0.1:8080"), address("10.0.0.1"));
-        let found = lab.host.port_forwards("net1/web").unwrap();
+        let found = ports_of(&lab.host, "net1/web");
         assert_eq!(found.len(), 3);
         let stale = found[0].clone();
         delete_all(found);
@@ -54,7 +55,7 @@ fn they_outlive_their_maker_and_are_adopted_by_the_next() {
         assert_nothing_left(&lab.host);
 
         // One that is gone is not its like.
-        let next = PortForward::new(8080, "10.0.0.2").target_port(80).tagged("net1/web");
+        let next = PortForward::new(8080, "10.0.0.2").target_port(80).persistent("net1/web");
         let next = next.create(&lab.host).unwrap();
         Owned::adopt(stale).delete().unwrap();
         crate::traffic::tcp(&lab.outside, at, crate::traffic::PATIENCE).unwrap();
@@ -68,18 +69,18 @@ fn a_conflict_names_the_tag_of_the_holder() {
     support::isolated(|| {
         let (host, _bridge) = host();
         let web = |port| PortForward::new(port, "10.0.0.2").target_port(80);
-        let holder = web(8080).tagged("net1/web").create(&host).unwrap();
+        let holder = web(8080).persistent("net1/web").create(&host).unwrap();
         let other = another(&host);
         for wanted in [web(8080), PortForward::new(8000..=8100, "10.0.0.3")] {
-            let error = wanted.tagged("net1/other").create(&other).unwrap_err();
+            let error = wanted.persistent("net1/other").create(&other).unwrap_err();
             assert!(error.is_already_exists(), "{error}");
             assert!(error.to_string().contains("`net1/web` has the port"), "{error}");
         }
         // All of them or none.
-        let several = [web(1), web(8080)].map(|forward| forward.tagged("net1/other"));
+        let several = [web(1), web(8080)].map(|forward| forward.persistent("net1/other"));
         assert!(PortForward::create_all(&several, &host).unwrap_err().is_already_exists());
-        assert_eq!(host.port_forwards("net1/other").unwrap(), []);
-        let twice = [web(1), web(1)].map(|forward| forward.tagged("net1/other"));
+        assert_eq!(ports_of(&host, "net1/other"), []);
+        let twice = [web(1), web(1)].map(|forward| forward.persistent("net1/other"));
         let error = PortForward::create_all(&twice, &host).unwrap_err();
         assert!(error.to_string().contains("0.0.0.0:1->10.0.0.2:80/tcp has the port"), "{error}");
         // Another protocol, another address, another family: none.
@@ -90,13 +91,13 @@ fn a_conflict_names_the_tag_of_the_holder() {
             PortForward::new(8080, "fd00::2"),
         ];
         for other in others {
-            other.tagged("net1/other").create(&host).unwrap().keep();
+            other.persistent("net1/other").create(&host).unwrap().keep();
         }
         holder.delete().unwrap();
-        let next = web(8080).tagged("net1/other").create(&host).unwrap().keep();
-        assert_eq!(host.port_forwards("net1/other").unwrap().len(), 5);
+        let next = web(8080).persistent("net1/other").create(&host).unwrap().keep();
+        assert_eq!(ports_of(&host, "net1/other").len(), 5);
         Owned::adopt(next).delete().unwrap();
-        delete_all(host.port_forwards("net1/other").unwrap());
+        delete_all(ports_of(&host, "net1/other"));
         assert_nothing_left(&host);
     });
 }
@@ -107,12 +108,12 @@ fn those_of_a_tag_go_in_any_order() {
         let (host, _bridge) = host();
         for order in [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [1, 3, 0, 4, 2]] {
             let forwards: Vec<_> =
-                (1..=5).map(|port| PortForward::new(port, "10.0.0.2").tagged("web")).collect();
+                (1..=5).map(|port| PortForward::new(port, "10.0.0.2").persistent("web")).collect();
             let mut made: Vec<_> =
                 PortForward::create_all(&forwards, &host).unwrap().into_iter().map(Some).collect();
             for (gone, at) in order.into_iter().enumerate() {
                 made[at].take().unwrap().delete().unwrap();
-                let mut left: Vec<_> = host.port_forwards("web").unwrap();
+                let mut left: Vec<_> = ports_of(&host, "web");
                 left.sort_by_key(|handle| handle.host_ports().first());
                 let expected: Vec<_> = made.iter().flatten().map(|one| (**one).clone()).collect();
                 assert_eq!(left, expected, "{order:?} after {gone}");
@@ -127,15 +128,15 @@ fn a_flushed_ruleset_takes_them_and_they_may_come_again() {
     support::isolated(|| {
         let (host, _bridge) = host();
         let place = support::Place::of_fd(&*host);
-        let forward = PortForward::new(8080, "10.0.0.2").tagged("web");
+        let forward = PortForward::new(8080, "10.0.0.2").persistent("web");
         let gone = forward.create(&host).unwrap();
         if support::nft(&place, &["flush", "ruleset"]).is_none() {
             return;
         }
-        assert_eq!(host.port_forwards("web").unwrap(), []);
+        assert_eq!(ports_of(&host, "web"), []);
         let next = forward.create(&host).unwrap();
         gone.delete().unwrap();
-        assert_eq!(host.port_forwards("web").unwrap(), [(*next).clone()]);
+        assert_eq!(ports_of(&host, "web"), [(*next).clone()]);
         // It was on when the next came, and nobody knows of the time before.
         next.delete().unwrap();
         assert_eq!(support::kernel::tables(&host), Vec::<String>::new());
@@ -148,7 +149,7 @@ fn rules_that_somebody_took_away_are_missed_and_made_again() {
         let lab = Lab::new(false);
         let _servers = lab.servers();
         let place = support::Place::of_fd(&*lab.host);
-        let web = |port| PortForward::new(port, "10.0.0.2").target_port(80).tagged("web");
+        let web = |port| PortForward::new(port, "10.0.0.2").target_port(80).persistent("web");
         let first = web(8080).create(&lab.host).unwrap();
         assert!(first.is_in_force().unwrap());
         if support::nft(&place, &["flush", "table", "ip", "netloom-ports"]).is_none() {
@@ -195,13 +196,13 @@ fn a_ruleset_that_nft_saved_and_loaded_is_understood() {
         let (host, _bridge) = host();
         let place = support::Place::of_fd(&*host);
         let made = ["10.0.0.2", "fd00::2"]
-            .map(|target| PortForward::new(80..=82, target).udp().tagged("web").create(&host))
+            .map(|target| PortForward::new(80..=82, target).udp().persistent("web").create(&host))
             .map(|made| made.unwrap().keep());
         let Some(saved) = support::nft(&place, &["list", "ruleset"]) else { return };
         support::nft(&place, &["flush", "ruleset"]).unwrap();
         support::nft(&place, &[&saved]).unwrap();
         assert_eq!(support::nft(&place, &["list", "ruleset"]).unwrap(), saved);
-        let found = host.port_forwards("web").unwrap();
+        let found = ports_of(&host, "web");
         assert_eq!(found, made);
         delete_all(found);
         assert_nothing_left(&host);
@@ -218,10 +219,10 @@ fn a_table_of_somebody_else_is_never_touched() {
             return;
         }
         let before = support::nft(&place, &["-a", "list", "ruleset"]);
-        let error = PortForward::new(80, "10.0.0.2").tagged("web").create(&host).unwrap_err();
+        let error = PortForward::new(80, "10.0.0.2").persistent("web").create(&host).unwrap_err();
         assert!(error.is_already_exists(), "{error}");
         assert!(error.to_string().contains("that netloom did not make"), "{error}");
-        assert_eq!(host.port_forwards("web").unwrap(), []);
+        assert_eq!(ports_of(&host, "web"), []);
         assert_eq!(support::nft(&place, &["-a", "list", "ruleset"]), before);
     });
 }
@@ -232,11 +233,12 @@ fn a_link_is_left_as_it_was_found() {
         let (host, bridge) = host();
         let setting = || host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap();
         let on = netloom::Ipv4Conf::RouteLocalnet.to(1).create(&bridge).unwrap();
-        let made = PortForward::new(80, "10.0.0.2").tagged("web").create(&host).unwrap();
+        let made = PortForward::new(80, "10.0.0.2").persistent("web").create(&host).unwrap();
         made.delete().unwrap();
         assert_eq!(setting(), "1", "it was somebody else's");
         drop(on);
-        let [first, second] = [80, 81].map(|port| PortForward::new(port, "10.0.0.2").tagged("web"));
+        let [first, second] =
+            [80, 81].map(|port| PortForward::new(port, "10.0.0.2").persistent("web"));
         let first = first.create(&host).unwrap();
         let second = second.create(&another(&host)).unwrap();
         assert_eq!(setting(), "1");
@@ -245,7 +247,7 @@ fn a_link_is_left_as_it_was_found() {
         second.delete().unwrap();
         assert_nothing_left(&host);
         // With the link goes all that there was of it.
-        let made = PortForward::new(80, "10.0.0.2").tagged("web").create(&host).unwrap();
+        let made = PortForward::new(80, "10.0.0.2").persistent("web").create(&host).unwrap();
         bridge.delete().unwrap();
         made.delete().unwrap();
         assert_eq!(support::kernel::tables(&host), Vec::<String>::new());
@@ -264,18 +266,18 @@ fn twenty_processes_at_a_time_leave_exactly_what_they_keep() {
         let target = format!("10.0.{}.2", who % 3);
         for round in 0..5 {
             let port = |at| 1000 + who * 100 + round * 10 + at;
-            let forwards =
-                [port(0), port(1)].map(|port| PortForward::new(port, target.as_str()).tagged(&tag));
+            let forwards = [port(0), port(1)]
+                .map(|port| PortForward::new(port, target.as_str()).persistent(&tag));
             PortForward::create_all(&forwards, &host)
                 .unwrap()
                 .into_iter()
                 .for_each(|port| drop(port.keep()));
             // One port that all of them want.
-            match PortForward::new(80, target.as_str()).tagged(&tag).create(&host) {
+            match PortForward::new(80, target.as_str()).persistent(&tag).create(&host) {
                 Ok(port) => port.delete().unwrap(),
                 Err(error) => assert!(error.to_string().contains("has the port"), "{error}"),
             }
-            let found = host.port_forwards(&tag).unwrap();
+            let found = ports_of(&host, &tag);
             assert_eq!(found.len(), 2);
             if round < 4 {
                 for port in found {
@@ -305,7 +307,7 @@ fn twenty_processes_at_a_time_leave_exactly_what_they_keep() {
             assert!(output.status.success(), "{said}");
         }
         for who in 0..20 {
-            let found = host.port_forwards(&format!("web {who}")).unwrap();
+            let found = ports_of(&host, &format!("web {who}"));
             assert_eq!(found.len(), 2);
             delete_all(found);
         }
@@ -329,7 +331,7 @@ impl OutputLater for Command {
 fn one_whose_rules_or_switch_are_gone_says_so() {
     support::isolated(|| {
         let (host, bridge) = host();
-        let port = PortForward::new(8080, "10.0.0.2").tagged("net1/web").create(&host).unwrap();
+        let port = PortForward::new(8080, "10.0.0.2").persistent("net1/web").create(&host).unwrap();
         let off = Ipv4Conf::RouteLocalnet.to(0).create(&bridge).unwrap();
         assert!(!port.is_in_force().unwrap());
         drop(off);
@@ -348,7 +350,7 @@ fn one_whose_element_was_taken_away_says_so_and_leaves_nothing() {
     support::isolated(|| {
         let (host, _bridge) = host();
         let forwards = [(8080, "10.0.0.2"), (8081, "10.0.0.2"), (8080, "fd00::2")]
-            .map(|(port, target)| PortForward::new(port, target).tagged("net1/web"));
+            .map(|(port, target)| PortForward::new(port, target).persistent("net1/web"));
         let ports = PortForward::create_all(&forwards, &host).unwrap();
         let in_force = |ports: &[Owned<PortForwardHandle>]| {
             ports.iter().map(|port| port.is_in_force().unwrap()).collect::<Vec<_>>()
@@ -363,9 +365,10 @@ fn one_whose_element_was_taken_away_says_so_and_leaves_nothing() {
         assert!(held.is_in_force().unwrap());
         drop(held);
         // Somebody else may have the port meanwhile, and keeps it.
-        let other = PortForward::new(8080, "10.0.0.3").tagged("net1/other").create(&host).unwrap();
+        let other =
+            PortForward::new(8080, "10.0.0.3").persistent("net1/other").create(&host).unwrap();
         Owned::delete_all(ports).unwrap();
-        assert!(host.port_forwards("net1/web").unwrap().is_empty());
+        assert!(ports_of(&host, "net1/web").is_empty());
         assert!(other.is_in_force().unwrap());
         other.delete().unwrap();
         assert_nothing_left(&host);

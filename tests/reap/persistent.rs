@@ -34,14 +34,14 @@ fn maker() {
     table(Family::Bridge, "plain", "other").create(&host).unwrap().keep();
     for tag in ["net1/web", "net1/db"] {
         NatRule::masquerade().source("10.0.0.0/24").tagged(tag).create(&host).unwrap().keep();
-        let web = PortForward::new(8000..=8009, "10.0.0.2").tagged(tag);
+        let web = PortForward::new(8000..=8009, "10.0.0.2").persistent(tag);
         let web = if tag == "net1/db" { web.udp() } else { web };
         web.create(&host).unwrap().keep();
     }
-    PortForward::new(80, "fd00::2").tagged("net1/web").create(&host).unwrap().keep();
+    PortForward::new(80, "fd00::2").persistent("net1/web").create(&host).unwrap().keep();
     PortForward::new(8080, "10.0.0.2")
         .host_address("127.0.0.1")
-        .tagged("of two words")
+        .persistent("of two words")
         .create(&host)
         .unwrap()
         .keep();
@@ -102,7 +102,10 @@ fn all_that_a_killed_process_made_is_listed_adopted_and_deleted() {
                 Persistent::NatRule(rule) => host.nat_rules(&tag).unwrap().contains(rule),
                 Persistent::PortForward(port) => {
                     assert!(port.is_in_force().unwrap(), "{one}");
-                    host.port_forwards(&tag).unwrap().contains(port)
+                    host.port_forwards_with_tag(&tag)
+                        .unwrap()
+                        .iter()
+                        .any(|one| one.handle() == port)
                 }
                 other => panic!("{other:?}"),
             };
@@ -187,12 +190,13 @@ fn hundreds_of_ports_are_listed_as_by_their_tags() {
         let near = VethEnd::new("veth1").address("10.0.0.1/24").up();
         let _cable = VethPair::new(near, "veth2").create(&host).unwrap();
         let tag = |port: u16| format!("tag {}", port % 2);
-        let all = (1000..1700).map(|port| PortForward::new(port, "10.0.0.2").tagged(tag(port)));
+        let all = (1000..1700).map(|port| PortForward::new(port, "10.0.0.2").persistent(tag(port)));
         let mut made = PortForward::create_all(&all.collect::<Vec<_>>(), &host).unwrap();
         // The last of a tag takes the place of one that goes.
         drop(made.drain(100..103).collect::<Vec<_>>());
-        let by_tag = (0..2).flat_map(|tag| host.port_forwards(&format!("tag {tag}")).unwrap());
-        let by_tag: Vec<_> = by_tag.map(Persistent::PortForward).collect();
+        let by_tag =
+            (0..2).flat_map(|tag| host.port_forwards_with_tag(&format!("tag {tag}")).unwrap());
+        let by_tag: Vec<_> = by_tag.map(|port| Persistent::PortForward(port.into())).collect();
         assert_eq!(netloom::persistent(&host).unwrap(), by_tag);
         assert_eq!(by_tag.len(), 697);
         Owned::delete_all(by_tag.into_iter().map(Owned::adopt)).unwrap();

@@ -167,10 +167,10 @@ fn persistent(host: &Netns) -> Result<Box<dyn std::any::Any>, Box<dyn Error>> {
     let guard = PortGuard::new("port1").address("10.0.0.2");
     let firewall = Firewall::new().network("br0").port(guard).persistent("lab").create(host)?;
     let ports = [
-        PortForward::new(8443, "10.0.0.2").target_port(443).tagged("lab"),
-        PortForward::new(9000..=9009, "10.0.0.2").udp().tagged("lab"),
-        PortForward::new(8081, "10.0.0.2").host_address("127.0.0.1").tagged("other"),
-        PortForward::new(8443, "fd00::2").link("br0").tagged("lab"),
+        PortForward::new(8443, "10.0.0.2").target_port(443).persistent("lab"),
+        PortForward::new(9000..=9009, "10.0.0.2").udp().persistent("lab"),
+        PortForward::new(8081, "10.0.0.2").host_address("127.0.0.1").persistent("other"),
+        PortForward::new(8443, "fd00::2").link("br0").persistent("lab"),
     ];
     let ports = PortForward::create_all(&ports, host)?;
     Ok(Box::new((table, firewall, ports)))

@@ -223,19 +223,19 @@ fn check_and_gc_know_published_ports() {
         let tag = tables.iter().flat_map(|table| &table.sets).flat_map(|set| &set.elements);
         let mut tags = tag.filter_map(|element| element.comment_of());
         let tag = tags.find(|tag| tag.starts_with("netloom-cni.")).unwrap().to_owned();
-        let ports = host.netns.port_forwards(&tag).unwrap();
+        let ports = host.netns.port_forwards_with_tag(&tag).unwrap();
         assert_eq!(ports.len(), 2, "of both families");
         if kernel::by_hand(&host.netns, "nft flush map ip netloom-ports any") {
             assert!(!ports[0].is_in_force().unwrap() && ports[1].is_in_force().unwrap());
             host.check("red", &config, &result).refused(102, &["published port 0.0.0.0:8080"]);
         }
-        Owned::adopt(ports[1].clone()).delete().unwrap();
+        Owned::adopt(ports[1].handle().clone()).delete().unwrap();
         host.check("red", &config, &result).refused(102, &["published port", "8080"]);
         // Whatever is remembered.
         fs::remove_file(host.state("net1").join("red@eth0")).unwrap();
         host.call("GC", "", &with(&config, "cni.dev/valid-attachments", json!([]))).result();
         assert!(host.netns.link(&port(&result)).is_err());
-        assert!(host.netns.port_forwards(&tag).unwrap().is_empty());
+        assert!(host.netns.port_forwards_with_tag(&tag).unwrap().is_empty());
         assert!(!host.remembered("net1").iter().any(|name| name.contains('@')));
         host.add("red", &config);
         host.del("red", &config);

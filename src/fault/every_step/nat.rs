@@ -78,17 +78,18 @@ fn published_ports() {
         every_step(
             &[
                 "open the current namespace",
-                "forward port 0.0.0.0:8080->10.0.0.2:80/tcp",
+                "publish port 0.0.0.0:8080->10.0.0.2:80/tcp",
                 "open nf_tables for 0.0.0.0:8080->10.0.0.2:80/tcp",
+                "find link N",
                 "add a table for ports",
                 "add a map of ports",
                 "add a chain for ports",
-                "find link N",
-                "read IPv4 settings of `veth1`",
                 "add a table that drops",
+                "add a note to link N",
                 "change IPv4 settings of `veth1`",
+                "read the ruleset",
                 "bind a UDP socket to 10.0.0.1:0",
-                "forward port 0.0.0.0:53->10.0.0.2:53/udp",
+                "publish port 0.0.0.0:53->10.0.0.2:53/udp",
                 "delete tracked connections -p udp --orig-port-dst 53",
                 "look for the route to 10.0.0.1",
                 "look for a port",
@@ -108,15 +109,16 @@ fn published_ports() {
         every_step(
             &[
                 "open the current namespace",
-                "forward port 0.0.0.0:80->10.0.0.2:80/tcp",
+                "publish port 0.0.0.0:80->10.0.0.2:80/tcp",
                 "open nf_tables for 0.0.0.0:80->10.0.0.2:80/tcp",
+                "find link N",
                 "add a table for ports",
                 "add a map of ports",
                 "add a chain for ports",
-                "find link N",
-                "read IPv4 settings of `veth1`",
                 "add a table that drops",
+                "add a note to link N",
                 "change IPv4 settings of `veth1`",
+                "read the ruleset",
             ],
             || {
                 let host = Netns::current()?;
@@ -134,18 +136,11 @@ fn published_ports_together() {
         let host = here();
         let _cable = ground(&host);
         let _stays = PortForward::new(22, "10.0.0.2").create(&host).unwrap();
-        every_step(
-            &[
-                "forward port 0.0.0.0:80->10.0.0.2:80/tcp",
-                "find link N",
-                "change IPv4 settings of `veth1`",
-            ],
-            || {
-                let ports = [80, 443].map(|port| PortForward::new(port, "10.0.0.2"));
-                let ports = PortForward::create_all(&ports, &host)?;
-                Owned::delete_all(ports).map_err(|mut failures| Error::from(failures.remove(0)))
-            },
-        );
+        every_step(&["publish port 0.0.0.0:80->10.0.0.2:80/tcp", "find link N"], || {
+            let ports = [80, 443].map(|port| PortForward::new(port, "10.0.0.2"));
+            let ports = PortForward::create_all(&ports, &host)?;
+            Owned::delete_all(ports).map_err(|mut failures| Error::from(failures.remove(0)))
+        });
     });
 }
 
@@ -157,26 +152,28 @@ fn persistent_ports() {
         every_step(
             &[
                 "open the current namespace",
-                "forward port 0.0.0.0:8080->10.0.0.2:80/tcp",
+                "publish port 0.0.0.0:8080->10.0.0.2:80/tcp",
                 "open nf_tables for 0.0.0.0:8080->10.0.0.2:80/tcp",
+                "find link N",
                 "add a table for ports",
                 "add a map of ports",
                 "add a chain for ports",
-                "find link N",
-                "read IPv4 settings of `veth1`",
                 "add a table that drops",
+                "add a note to link N",
                 "change IPv4 settings of `veth1`",
-                "forward port 0.0.0.0:53->10.0.0.2:53/udp",
+                "read the ruleset",
+                "publish port 0.0.0.0:53->10.0.0.2:53/udp",
                 "delete tracked connections -p udp --orig-port-dst 53",
-                "list ports forwarded for lab",
-                "look at forwarded port 0.0.0.0:53->10.0.0.2:53/udp",
+                "list ports published for lab",
+                "look at published port 0.0.0.0:53->10.0.0.2:53/udp",
+                "look for the route to 10.0.0.2",
             ],
             || {
                 let host = Netns::current()?;
-                let web = PortForward::new(8080, "10.0.0.2").target_port(80).tagged("lab");
+                let web = PortForward::new(8080, "10.0.0.2").target_port(80).persistent("lab");
                 let web = web.create(&host)?;
-                let dns = PortForward::new(53, "10.0.0.2").udp().tagged("lab").create(&host)?;
-                let found = host.port_forwards("lab")?;
+                let dns = PortForward::new(53, "10.0.0.2").udp().persistent("lab").create(&host)?;
+                let found = host.port_forwards_with_tag("lab")?;
                 assert!(found.len() == 2 && dns.is_in_force()?);
                 drop(dns);
                 web.delete().map_err(Error::from)
@@ -194,7 +191,7 @@ fn all_that_is_persistent() {
         let table = Table::new(Family::Inet, "t").persistent("table").create(&host).unwrap();
         let firewall = Firewall::new().network("br0").persistent("lab").create(&host).unwrap();
         let rule = NatRule::masquerade().tagged("lab").create(&host).unwrap();
-        let port = PortForward::new(8080, "10.0.0.2").tagged("lab").create(&host).unwrap();
+        let port = PortForward::new(8080, "10.0.0.2").persistent("lab").create(&host).unwrap();
         every_step(
             &[
                 "open the current namespace",
@@ -202,7 +199,7 @@ fn all_that_is_persistent() {
                 "read the ruleset",
                 "open nf_tables for persistent NAT rules",
                 "list persistent NAT rules",
-                "list ports that are forwarded persistently",
+                "list persistent published ports",
             ],
             || {
                 let host = Netns::current()?;
@@ -219,24 +216,24 @@ fn all_that_is_persistent() {
                 "add a table",
                 "add a NAT chain",
                 "create table `inet t`",
-                "forward port 0.0.0.0:80->10.0.0.2:80/tcp",
+                "publish port 0.0.0.0:80->10.0.0.2:80/tcp",
+                "find link N",
                 "add a table for ports",
                 "add a map of ports",
                 "add a chain for ports",
-                "find link N",
-                "read IPv4 settings of `veth1`",
                 "add a table that drops",
+                "add a note to link N",
                 "change IPv4 settings of `veth1`",
-                "read the ruleset's generation",
                 "read the ruleset",
+                "read the ruleset's generation",
                 "list persistent NAT rules",
-                "list ports that are forwarded persistently",
+                "list persistent published ports",
             ],
             || {
                 let host = Netns::current()?;
                 let rule = NatRule::masquerade().tagged("lab").create(&host)?;
                 let table = Table::new(Family::Inet, "t").persistent("lab").create(&host)?;
-                let port = PortForward::new(80, "10.0.0.2").tagged("lab").create(&host)?;
+                let port = PortForward::new(80, "10.0.0.2").persistent("lab").create(&host)?;
                 for one in netloom::persistent(&host)? {
                     Owned::adopt(one).delete()?;
                 }

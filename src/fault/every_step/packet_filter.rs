@@ -359,6 +359,7 @@ fn persistent_firewalls() {
                 "find set paths",
                 "add elements to set `inet netloom-firewall-tagged-N paths`",
                 "delete elements of set `inet netloom-firewall-tagged-N paths`",
+                "read rules of chain through",
                 "find table `bridge netloom-firewall-tagged-N`",
                 "find set ports",
                 "find chain from.port1",

@@ -1,19 +1,13 @@
-//! The handle of a published port.
+//! Handles of published ports.
 
-use std::cmp::Reverse;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::errno::Errno;
-
-use super::builder::STOP;
-use super::mapping::{Mapping, Mappings};
-use super::{held, local, persistent};
-use crate::error::{Cause, Error};
+use super::mapping::Mapping;
+use crate::link::LinkIndex;
 use crate::netns::Netns;
-use crate::owned::Owned;
-use crate::owned::sealed::Remove;
 use crate::port::PortRange;
 use crate::protocol::Protocol;
 
@@ -22,133 +16,113 @@ use crate::protocol::Protocol;
 pub struct PortForwardHandle {
     pub(super) netns: Netns,
     pub(super) mapping: Mapping,
-    /// Among those of the namespace's handle, never given twice; of a persistent one, what no
-    /// other of its text has.
-    pub(super) number: u64,
-    /// Of a persistent one; a held one, of which there may be thousands, has no room for it.
-    pub(super) kept: Option<Box<Kept>>,
+    pub(super) identity: Identity,
 }
 
-/// What a persistent mapping is found by.
+/// What tells a mapping from an equal one of another time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Identity {
+    Held(Held),
+    // Boxed: there may be thousands of held ones.
+    Persistent(Box<Persistent>),
+}
+
+/// The place of a held mapping among those that one call created. The flag is true until it is deleted.
 #[derive(Debug, Clone)]
-pub(super) struct Kept {
-    pub(super) tag: Arc<str>,
-    /// Its place among those of its tag when it was seen; it moves when others go.
-    pub(super) seen_at: u16,
+pub(super) struct Held {
+    pub(super) exist: Arc<[AtomicBool]>,
+    pub(super) at: usize,
 }
 
-impl PartialEq for Kept {
-    fn eq(&self, other: &Self) -> bool {
-        self.tag == other.tag
+impl Held {
+    fn flag(&self) -> Option<&AtomicBool> {
+        self.exist.get(self.at)
+    }
+
+    pub(super) fn exists(&self) -> bool {
+        self.flag().is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_deleted(&self) {
+        if let Some(flag) = self.flag() {
+            flag.store(false, Ordering::Relaxed);
+        }
     }
 }
 
-impl Eq for Kept {}
+impl PartialEq for Held {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.exist, &other.exist) && self.at == other.at
+    }
+}
+
+impl Eq for Held {}
+
+#[derive(Debug, Clone)]
+pub(super) struct Persistent {
+    pub(super) tag: Arc<str>,
+    /// The number of its record.
+    pub(super) number: u32,
+    /// The place among the rows of the tag when it was last seen. A deletion of another row can change it.
+    pub(super) place: u16,
+}
+
+impl PartialEq for Persistent {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.tag, self.number) == (&other.tag, other.number)
+    }
+}
+
+impl Eq for Persistent {}
 
 impl PortForwardHandle {
-    /// The namespace whose port it is.
+    /// Returns the namespace whose port is published.
     pub fn namespace(&self) -> &Netns {
         &self.netns
     }
 
-    /// Its protocol.
+    /// Returns the protocol.
     pub fn protocol(&self) -> Protocol {
         self.mapping.protocol
     }
 
-    /// The local address it is at; none for all of them.
+    /// Returns the local address of the port; `None` for all local addresses.
     pub fn host_address(&self) -> Option<IpAddr> {
         self.mapping.host_address
     }
 
-    /// The port, or ports, on this side.
+    /// Returns the published ports.
     pub fn host_ports(&self) -> PortRange {
         self.mapping.host_ports
     }
 
-    /// Its tag, where it is persistent.
-    pub fn tag(&self) -> Option<&str> {
-        self.kept.as_ref().map(|kept| &*kept.tag)
-    }
-
-    /// Whether it works still: what the kernel has of it is there, the link that leads to the container is,
-    /// and that routes loopback addresses where the port is at one. A persistent one's elements and rules
-    /// anybody can take away, as `nft flush ruleset` does; a held one's nobody can.
-    ///
-    /// # Errors
-    ///
-    /// Without `CAP_NET_ADMIN` it is [`is_permission_denied`](crate::Error::is_permission_denied).
-    pub fn is_in_force(&self) -> Result<bool, Error> {
-        let is_there = match &self.kept {
-            None => held::is_there(self),
-            Some(kept) => persistent::is_in_force(self, kept)?,
-        };
-        Ok(is_there && local::is_led_to(self)?)
-    }
-
-    /// The container's address.
+    /// Returns the container's address.
     pub fn target(&self) -> IpAddr {
         self.mapping.target
     }
 
-    /// The container's port, or ports.
+    /// Returns the container's ports.
     pub fn target_ports(&self) -> PortRange {
         self.mapping.target_ports
     }
+
+    /// Returns the index of the link that leads to the container.
+    pub fn link_index(&self) -> LinkIndex {
+        self.mapping.link.into()
+    }
+
+    /// Returns the tag of a persistent port.
+    pub fn tag(&self) -> Option<&str> {
+        match &self.identity {
+            Identity::Held(_) => None,
+            Identity::Persistent(persistent) => Some(&persistent.tag),
+        }
+    }
 }
 
-/// As `docker port` has it: `0.0.0.0:8080->10.0.0.2:80/tcp`.
+/// As `docker port` prints it: `0.0.0.0:8080->10.0.0.2:80/tcp`.
 impl fmt::Display for PortForwardHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.mapping.fmt(f)
-    }
-}
-
-/// The mappings of owners.
-pub(super) fn mappings(owned: &[Owned<PortForwardHandle>]) -> impl Mappings<'_> {
-    owned.iter().map(|one| &one.mapping)
-}
-
-/// What is removed at once: an ordinary user's send buffer takes more.
-const AT_ONCE: usize = 1000;
-
-/// Removes those that are there, all of one namespace, and all held or none; whether it was all of them.
-fn take_all(handles: &[&PortForwardHandle]) -> Result<bool, Error> {
-    match handles {
-        [] => Ok(true),
-        [first, ..] if first.kept.is_none() => held::take_all(&first.netns, handles),
-        [first, ..] => persistent::take_all(&first.netns, handles),
-    }
-}
-
-/// Whether one transaction can remove them: a held one goes but once.
-fn is_together(handles: &[&PortForwardHandle]) -> bool {
-    let mut held: Vec<_> = handles.iter().filter(|handle| handle.kept.is_none()).collect();
-    let is_alike = handles.windows(2).all(|pair| pair[0].netns == pair[1].netns);
-    held.sort_unstable_by_key(|handle| handle.number);
-    let is_twice = held.windows(2).any(|pair| pair[0].number == pair[1].number);
-    is_alike && !is_twice && (held.is_empty() || held.len() == handles.len())
-}
-
-/// Its elements; with the last of a family, the table.
-impl Remove for PortForwardHandle {
-    fn remove(&self) -> Result<(), Error> {
-        if take_all(&[self])? {
-            Ok(())
-        } else {
-            Err(Cause::from(Errno::ENOENT).doing(STOP, self).in_namespace(&self.netns))
-        }
-    }
-
-    /// Those of a namespace in few transactions; one by one where that can't be done.
-    fn remove_all(handles: &[&Self]) -> Vec<Result<(), Error>> {
-        // The last of a tag first: it takes the place of any other, and would have to be looked for.
-        let mut in_turn = handles.to_vec();
-        in_turn.sort_by_key(|handle| Reverse(handle.kept.as_ref().map(|kept| kept.seen_at)));
-        if is_together(handles) && in_turn.chunks(AT_ONCE).all(|some| take_all(some).is_ok()) {
-            // What was gone before is no failure.
-            return handles.iter().map(|_| Ok(())).collect();
-        }
-        handles.iter().map(|handle| handle.remove()).collect()
     }
 }

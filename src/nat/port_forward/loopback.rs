@@ -1,95 +1,149 @@
-//! The link that leads to a container, and `route_localnet` on it: without, the kernel takes an
-//! answer for 127.0.0.1 that comes in by a link for a forgery.
+//! The invariant of loopback addresses: packets from links to 127.0.0.0/8 are dropped, or no link routes such
+//! addresses because of netloom.
+//!
+//! The drop comes first and goes last. In between, under a claim that one process has at a time, each link is
+//! noted, then switched on; switched off, then its note is deleted. The set `local` of each IPv4 table has the
+//! links that need the setting, so tables of killed processes need nothing. Whoever has changed a setting reads
+//! the sets again.
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
 
-use nix::errno::Errno;
-
-use super::builder::{ACTION, PortForward};
+use super::guard::{self, GUARD, Guard};
+use super::mapping::Step;
+use super::state::{Known, change, unchanged};
+use super::switch::{self, LO, Switch};
+use super::table::LOCAL;
 use crate::error::{Cause, Error};
-use crate::link::Ipv4Conf;
-use crate::netlink::{Batch, RequestType};
+use crate::nat::guarded::NotOurs;
+use crate::netlink::Socket;
 use crate::netns::Netns;
-use crate::wire::attribute::Writer;
-use crate::wire::route::{AF_INET, AF_INET6, RTA_DST, RTMSG, RouteView};
+use crate::nft::{Operations, read};
+use crate::wire::nft::data::Value;
+use crate::wire::nft::element::ElementsOf;
+use crate::wire::nft::message::Family;
 
-/// A route to this namespace itself (`include/uapi/linux/rtnetlink.h`).
-const RTN_LOCAL: u8 = 2;
-
-/// The index of the link that leads to the target.
-pub(super) fn link_to(netns: &Netns, forward: &PortForward, target: IpAddr) -> Result<u32, Error> {
-    if let Some(link) = &forward.link {
-        return link.resolve(netns, ACTION, forward);
+/// Ends what a flushed ruleset left: links that route loopback addresses without the drop.
+pub(super) fn check(netns: &Netns, step: Step<'_>) -> Result<(), Error> {
+    let is_checked = change(netns, step, |_, ports, _| {
+        let known = &mut ports.known;
+        let is_checked = known.guard == Guard::Whole || known.is_loopback_checked;
+        known.is_loopback_checked = true;
+        Ok(is_checked)
+    })?;
+    if !is_checked && Switch::read(netns, LO)?.is_some_and(|lo| lo.is_noted()) {
+        settle(netns, switch::noted(netns)?, step)?;
     }
-    let found = route_to(netns, target, |view| Some((view.kind, view.output()?)));
-    match found.and_then(|found| found.ok_or(Cause::Malformed("a route without a link"))) {
-        Ok((RTN_LOCAL, _)) => {
-            let reason = "the target is this namespace itself: that is NatRule::redirect";
-            Err(Error::invalid(ACTION, forward, reason).in_namespace(netns))
-        }
-        Ok((_, link)) => Ok(link),
-        Err(cause) => {
-            let hint = || "there is no route to the target: its network must be there first".into();
-            let error = cause.doing(ACTION, forward).in_namespace(netns);
-            Err(error.hint_on(Errno::ENETUNREACH, hint).hint_on(Errno::EHOSTUNREACH, hint))
-        }
-    }
+    Ok(())
 }
 
-/// Whether what is sent to an address comes to this namespace: it is its own, or in a network that a route of
-/// type `local` says is (`AnyIP`).
-pub(super) fn is_local(netns: &Netns, address: IpAddr) -> Result<bool, Error> {
-    match route_to(netns, address, |view| Some(view.kind)) {
-        Ok(kind) => Ok(kind == Some(RTN_LOCAL)),
-        // A refusal: nobody has it, or nobody may send to it.
-        Err(cause) => {
-            let error = cause.doing("look for the route to", address).in_namespace(netns);
-            let refusals = [Errno::ENETUNREACH, Errno::EHOSTUNREACH, Errno::EACCES, Errno::EINVAL];
-            if error.errno().is_some_and(|errno| refusals.contains(&errno)) {
-                Ok(false)
-            } else {
-                Err(error)
+/// Has these links route loopback addresses, for mappings that were added.
+pub(super) fn hold(netns: &Netns, links: &BTreeSet<u32>, step: Step<'_>) -> Result<(), Error> {
+    let mut is_held = links.is_empty()
+        || change(netns, step, |_, ports, _| Ok(ports.known.guard == Guard::Whole))?;
+    for link in links {
+        is_held = is_held && Switch::read(netns, *link)?.is_none_or(|switch| switch.is_on);
+    }
+    if is_held { Ok(()) } else { settle(netns, links.clone(), step) }
+}
+
+/// Has the settings of these links, and the drop, be as the mappings of all programs need it.
+pub(super) fn settle(netns: &Netns, mut links: BTreeSet<u32>, step: Step<'_>) -> Result<(), Error> {
+    change(netns, step, |socket, ports, generation| {
+        let known = &mut ports.known;
+        let needed = needed(socket, known, &links).map_err(|cause| cause.doing(step.0, step.1))?;
+        let mut generation = generation;
+        if !needed.is_empty() {
+            generation = push_guard(socket, known, generation, step)?;
+            if let Some(lo) = Switch::read(netns, LO)?.filter(|lo| !lo.is_noted()) {
+                lo.note()?;
             }
         }
+        let is_last = !known.tables.iter().any(|table| table.is_ipv4);
+        if is_last {
+            links.extend(switch::noted(netns)?);
+        }
+        for link in &links {
+            let Some(switch) = Switch::read(netns, *link)? else { continue };
+            if needed.contains(link) { switch.turn_on()? } else { switch.turn_off()? }
+        }
+        if is_last {
+            if let Some(lo) = Switch::read(netns, LO)? {
+                lo.forget()?;
+            }
+            if known.guard.is_ours() {
+                let mut transaction = Operations::at_generation(generation);
+                guard::push_delete(&mut transaction, step);
+                transaction.commit(socket, |_| ())?;
+                known.committed();
+                known.guard = Guard::Absent;
+                return Ok(());
+            }
+        }
+        // A mapping may have been added or deleted meanwhile.
+        unchanged(socket, generation, step)
+    })
+}
+
+/// Adds what is missing of the drop. Returns the generation afterwards.
+fn push_guard(
+    socket: &mut Socket,
+    known: &mut Known,
+    generation: u32,
+    step: Step<'_>,
+) -> Result<u32, Error> {
+    match known.guard {
+        Guard::Whole => Ok(generation),
+        Guard::Foreign => Err(NotOurs::Foreign(GUARD.to_owned()).explain(step.0, step.1)),
+        Guard::Absent | Guard::Broken => {
+            let mut transaction = Operations::at_generation(generation);
+            known.guard.push_missing(&mut transaction);
+            transaction.commit(socket, |_| ())?;
+            known.committed();
+            known.guard = Guard::Whole;
+            Ok(known.generation().unwrap_or_default())
+        }
     }
 }
 
-/// What is read of the route to an address.
-fn route_to<T>(
-    netns: &Netns,
-    address: IpAddr,
-    read: impl Fn(RouteView<'_>) -> Option<T>,
-) -> Result<Option<T>, Cause> {
-    let (family, length) = match address {
-        IpAddr::V4(_) => (AF_INET, 32),
-        IpAddr::V6(_) => (AF_INET6, 128),
-    };
-    let mut header = [0; RTMSG];
-    [header[0], header[1]] = [family, length];
-    let question = |batch: &mut Batch| {
-        batch.request(RequestType::GetRoute as u16, 0, |out| {
-            out.extend_from_slice(&header);
-            Writer::new(out).ip(RTA_DST, address);
-        })
-    };
-    netns.route(|socket| socket.get(question, |answer| read(RouteView::read(answer)?)))
-}
-
-/// Whether loopback addresses may be routed by the link at this index.
-pub(super) fn routes_loopback(netns: &Netns, index: u32) -> Result<bool, Error> {
-    Ok(netns.link_at(index)?.ipv4_conf(Ipv4Conf::RouteLocalnet)? != 0)
-}
-
-/// Turns it on.
-pub(super) fn route_loopback(netns: &Netns, index: u32) -> Result<(), Error> {
-    netns.link_at(index)?.set_ipv4_setting(Ipv4Conf::RouteLocalnet as u16, 1)
-}
-
-/// Turns it off again. A link that is gone has taken it along.
-pub(super) fn put_back(netns: &Netns, index: u32) -> Result<(), Error> {
-    let link = netns.link_at(index);
-    match link.and_then(|link| link.set_ipv4_setting(Ipv4Conf::RouteLocalnet as u16, 0)) {
-        Err(error) if !error.is_not_found() => Err(error),
-        _ => Ok(()),
+/// Returns which of these links a mapping needs to route loopback addresses.
+fn needed(
+    socket: &mut Socket,
+    known: &Known,
+    links: &BTreeSet<u32>,
+) -> Result<BTreeSet<u32>, Cause> {
+    let mut needed = BTreeSet::new();
+    for table in known.tables.iter().filter(|table| table.is_ipv4) {
+        let of = ElementsOf::new(&table.name, LOCAL);
+        let keys: Vec<_> = links.iter().map(|link| (&of, Value::host_u32(*link))).collect();
+        let found = read::elements(socket, Family::Ip, &keys)?;
+        needed.extend(links.iter().zip(found).filter_map(|(link, one)| one.map(|_| *link)));
     }
+    Ok(needed)
+}
+
+const REAP: Step<'static> = ("look for", &"links that route loopback addresses");
+
+/// Returns whether killed processes, or a flushed ruleset, left a link or the drop as no mapping needs it.
+pub(crate) fn is_left_over(netns: &Netns) -> Result<bool, Error> {
+    let noted = match Switch::read(netns, LO)? {
+        Some(lo) if lo.is_noted() => switch::noted(netns)?,
+        _ => BTreeSet::new(),
+    };
+    change(netns, REAP, |socket, ports, generation| {
+        let known = &ports.known;
+        let needed = needed(socket, known, &noted).map_err(|cause| cause.doing(REAP.0, REAP.1))?;
+        unchanged(socket, generation, REAP)?;
+        let is_unused = known.guard.is_ours() && !known.tables.iter().any(|table| table.is_ipv4);
+        let is_open = !needed.is_empty() && known.guard != Guard::Whole;
+        Ok(is_unused || is_open || needed.len() < noted.len())
+    })
+}
+
+/// Restores what [`is_left_over`] found. Returns whether there was something to do.
+pub(crate) fn restore(netns: &Netns) -> Result<bool, Error> {
+    let is_left_over = is_left_over(netns)?;
+    if is_left_over {
+        settle(netns, switch::noted(netns)?, REAP)?;
+    }
+    Ok(is_left_over)
 }

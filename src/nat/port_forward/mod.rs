@@ -1,20 +1,20 @@
 //! Published ports: ports of this namespace that lead to a container.
 //!
-//! One table a family, held by the owner flag. A mapping is an element of one of two maps, so the
-//! ten-thousandth costs what the first does; each container has two elements of a set besides:
+//! Each family has one table for each process, with the owner flag, and one for persistent ports. A port is an
+//! element of one of two maps, so the cost is the same beside one port and beside ten thousand:
 //!
 //! ```text
 //! table ip netloom-ports-N {
 //!     flags owner
 //!     map addressed { type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; size 65536; }
 //!     map any { type inet_proto . inet_service : ipv4_addr . inet_service; size 65536; }
-//!     set hairpin { type iface_index . iface_index . ipv4_addr; }
-//!     set local { type iface_index; }         # IPv4 only: links that have to have route_localnet
+//!     set hairpin { type iface_index . iface_index; }
+//!     set local { type iface_index; }         # links that have to route loopback addresses
 //!     chain loopback {                        # IPv4 only; the kernel itself does it for IPv6
 //!         type filter hook prerouting priority raw;
 //!         iifname != "lo" ip daddr 127.0.0.0/8 drop
 //!     }
-//!     chain ports {                           # IPv6 begins with: ip6 daddr ::1 return
+//!     chain ports {                           # IPv6 begins with: ip6 daddr { ::1, fe80::/10 } return
 //!         fib daddr type != local return
 //!         dnat to meta l4proto . ip daddr . th dport map @addressed
 //!         dnat to meta l4proto . th dport map @any
@@ -23,49 +23,45 @@
 //!     chain output { type nat hook output priority dstnat; jump ports }
 //!     chain postrouting {
 //!         type nat hook postrouting priority srcnat;
-//!         ct status dnat meta iif . meta oif . ip daddr @hairpin masquerade
+//!         ct status dnat meta iif . meta oif @hairpin masquerade
 //!     }
 //! }
 //! ```
 //!
-//! The set has, for each container, the link that leads to it with itself: what came in by the link it
-//! leaves by (a neighbour's, and the container's own) must come back through here, so it gets our
-//! address. And with no link at all: what was sent from here, perhaps from 127.0.0.1, and, where
-//! `br_netfilter` has a bridge call us, what passes from port to port.
+//! `hairpin` has two pairs for each link that leads to a container. The link with itself: the replies to a
+//! neighbour have to come back through this namespace, so the container sees its address. No link with the
+//! link: connections from the namespace itself, perhaps from 127.0.0.1, and, if `br_netfilter` has a bridge call
+//! `nf_tables`, those from port to port.
 //!
-//! The persistent table is called `netloom-ports` and has no owner. An element of a map has the tag as its
-//! comment, which is how a conflict names the holder. Beside it there are notes (`persistent/note.rs`), the
-//! comments of elements:
+//! The persistent table, `netloom-ports`, has no owner. The comment of a port is its tag, by which a conflict
+//! names the holder. One more map has the mappings by tag; see [`rows`]:
 //!
 //! ```text
-//!     map tags { type ipv6_addr . inet_service : verdict; size 196608; elements = {
-//!         HASH . 0 comment "net1/web" : return,            # a tag, which HASH is of
-//!         HASH . 1 comment "0.0.0.0:8080->10.0.0.2:80/tcp%5#1f" : goto local-5,
-//!         HASH . 2 comment "…" : goto mappings, …          # its mappings
-//!         HASH . 1 comment "2" : return, …                 # of a container: so many came at once
+//!     map tags { type ipv6_addr . inet_service : counter; size 196608; elements = {
+//!         HASH . 0 comment "net1/web" : "tags",            # a tag and its hash
+//!         HASH . 1 comment "0.0.0.0:8080->10.0.0.2:80/tcp%5#1f" : "local-5",
+//!         HASH . 2 comment "…" : "link-5", …               # its mappings
 //!     } }
-//!     map local {                                                                 # route_localnet
-//!         type iface_index : verdict; elements = { "br0" comment "route_localnet" : goto mappings }
-//!     }
-//!     chain mappings { }                                   # empty: the kernel counts what leads there
-//!     chain local-5 { }
 //! ```
 
 mod builder;
-mod elements;
+mod find;
 mod guard;
 mod handle;
-mod held;
-mod local;
 mod loopback;
 mod mapping;
-mod numbers;
-mod persistent;
+mod publish;
+mod record;
+mod route;
+mod rows;
 mod ruleset;
 mod stale;
-mod tables;
+mod state;
+mod switch;
+mod table;
+mod withdraw;
 
 pub use builder::PortForward;
+pub use find::PortForwardInfo;
 pub use handle::PortForwardHandle;
-pub(crate) use local::{is_unsettled as is_loopback_unsettled, settle as settle_loopback};
-pub(crate) use persistent::all as all_ports;
+pub(crate) use loopback::{is_left_over as is_loopback_left_over, restore as restore_loopback};

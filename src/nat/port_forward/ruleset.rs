@@ -1,19 +1,15 @@
-//! The table of a family: its maps, its chains, and the elements of a mapping.
+//! What a table of published ports is made of: its maps, its chains and their rules.
 
 use std::fmt;
-use std::net::Ipv6Addr;
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv6Addr};
 
-use super::elements::{Bound, PortElement, Shared};
-use super::mapping::{Mapping, Port};
+use super::table::{ADDRESSED, ANY, HAIRPIN, LOCAL, MARK, PortTable};
 use crate::nat::chains::NatChain;
 use crate::nft::Operations;
-use crate::wire::attribute::Attribute;
 use crate::wire::message::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 use crate::wire::nft::chain::{Chain, ChainType};
-use crate::wire::nft::data::{ChainRef, Data, Value, Verdict};
+use crate::wire::nft::data::{ChainRef, Value, Verdict};
 use crate::wire::nft::datatype::DataType;
-use crate::wire::nft::element::{Element, ElementsOf};
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::bitwise::Bitwise;
 use crate::wire::nft::expr::cmp::{Cmp, Comparison};
@@ -27,349 +23,189 @@ use crate::wire::nft::expr::nat::{Nat, NatType};
 use crate::wire::nft::expr::payload::{Payload, PayloadBase};
 use crate::wire::nft::hook::{Hook, HookPoint, Priority};
 use crate::wire::nft::message::{Family, MessageType};
+use crate::wire::nft::object::ObjectType;
 use crate::wire::nft::register::Register::{self, R1};
 use crate::wire::nft::rule::Rule;
 use crate::wire::nft::set::{Description, Set, SetFlags};
 use crate::wire::nft::table::{Table, TableFlags};
 use crate::wire::nft::userdata::{ByteOrder, UserData};
 
-pub(super) const ADDRESSED: &str = "addressed";
-pub(super) const ANY: &str = "any";
-pub(super) const HAIRPIN: &str = "hairpin";
-/// The links that have to route loopback addresses for it; in the persistent table each with a chain.
-pub(super) const LOCAL: &str = "local";
-/// Of the persistent table: its mappings by tag.
+/// The rows of the persistent table: its tags, each with its mappings.
 pub(super) const TAGS: &str = "tags";
-/// Of the persistent table: an empty chain that those lead to, so that the kernel counts them.
-pub(super) const MAPPINGS: &str = "mappings";
 const LOOPBACK: &str = "loopback";
 const PORTS: &str = "ports";
 
 /// The size of a map, declared so that the kernel need not grow it.
 pub(super) const SIZE: u32 = 65_536;
 
-/// What the persistent tables are called, and what the held ones begin with.
-pub(super) const PERSISTENT: &str = "netloom-ports";
+/// A chain with the expressions of its rules.
+type ChainWithRules = (Chain, Vec<Vec<Expr>>);
 
-/// The table of a family, by its name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct PortTable {
-    pub(super) name: Arc<str>,
-    pub(super) is_ipv4: bool,
-    /// The socket that holds it; none where it is the persistent one.
-    owner: Option<u32>,
+/// Creates a table with everything but elements.
+pub(super) fn push_create(table: &PortTable, transaction: &mut Operations<'_>) {
+    let create = NLM_F_CREATE | NLM_F_EXCL;
+    let step = |what: &'static &'static str| ("add", what as &dyn fmt::Display);
+    let family = table.family();
+    let (flags, userdata) = if table.is_held() {
+        (TableFlags::OWNER, None)
+    } else {
+        (TableFlags::empty(), UserData::comment(MARK))
+    };
+    let message = Table { flags: Some(flags), userdata, ..Table::by_name(&table.name) };
+    transaction.push(step(&"a table for ports"), MessageType::NewTable, create, family, &message);
+    for set in sets(table) {
+        transaction.push(step(&"a map of ports"), MessageType::NewSet, create, family, &set);
+    }
+    push_chains(table, transaction);
 }
 
-/// What makes the persistent table ours: its comment.
-pub(super) const MARK: &str = "published ports of netloom, by tag";
+/// Restores the rules of a table from which another program deleted some.
+pub(super) fn push_repair(table: &PortTable, transaction: &mut Operations<'_>) {
+    let all = Rule { table: table.name.to_string(), ..Rule::default() };
+    let step = ("restore", &"the rules for ports" as &dyn fmt::Display);
+    transaction.push(step, MessageType::DeleteRule, 0, table.family(), &all);
+    push_chains(table, transaction);
+}
 
-impl PortTable {
-    /// Of the owner with this socket. Its number makes the name unique for as long as it lives.
-    pub(super) fn held(socket_port: u32, is_ipv4: bool) -> Self {
-        let name = format!("{PERSISTENT}-{socket_port}").into();
-        Self { name, is_ipv4, owner: Some(socket_port) }
+/// Returns whether a table has all its rules. Rules of others between them are no matter.
+pub(super) fn has_rules(table: &PortTable, rules: &[Rule]) -> bool {
+    let has = |(chain, wanted): ChainWithRules| {
+        let name = chain.name.map(ChainRef::Name);
+        let mut listed = rules.iter().filter(|rule| rule.chain == name);
+        wanted.iter().all(|wanted| listed.any(|rule| are_equal(&rule.expressions, wanted)))
+    };
+    chains(table).into_iter().all(has)
+}
+
+fn push_chains(table: &PortTable, transaction: &mut Operations<'_>) {
+    let step = ("add", &"a chain for ports" as &dyn fmt::Display);
+    let (family, chains) = (table.family(), chains(table));
+    for (chain, _) in &chains {
+        transaction.push(step, MessageType::NewChain, NLM_F_CREATE, family, chain);
     }
-
-    /// The one that nobody owns.
-    pub(super) fn persistent(is_ipv4: bool) -> Self {
-        Self { name: PERSISTENT.into(), is_ipv4, owner: None }
-    }
-
-    /// A table that the kernel lists, where it is one of published ports.
-    pub(super) fn of(family: Family, table: &Table) -> Option<Self> {
-        let is_ipv4 = match family {
-            Family::Ip => true,
-            Family::Ip6 => false,
-            _ => return None,
-        };
-        let is_marked = || table.userdata.as_ref().and_then(UserData::as_comment) == Some(MARK);
-        let found = match table.owner {
-            Some(owner) => Self::held(owner, is_ipv4),
-            None if is_marked() => Self::persistent(is_ipv4),
-            None => return None,
-        };
-        Some(found).filter(|found| table.name.as_deref() == Some(&*found.name))
-    }
-
-    pub(super) fn is_held(&self) -> bool {
-        self.owner.is_some()
-    }
-
-    /// Whether it is of the owner with this socket.
-    pub(super) fn is_of(&self, socket_port: u32) -> bool {
-        self.owner == Some(socket_port)
-    }
-
-    /// Who has a port, by its element.
-    pub(super) fn holder(&self, (protocol, host_address, port): Port, element: &Element) -> String {
-        if !self.is_held() {
-            let tag = element.userdata.as_ref().and_then(UserData::as_comment);
-            return format!("`{}`", tag.unwrap_or_default());
+    for (chain, rules) in chains {
+        for expressions in rules {
+            let chain = chain.name.as_deref().unwrap_or_default();
+            let rule = Rule::new(&table.name, chain, expressions);
+            let flags = NLM_F_CREATE | NLM_F_APPEND;
+            transaction.push(step, MessageType::NewRule, flags, family, &rule);
         }
-        let data = match &element.data {
-            Some(Data::Value(value)) => value.as_slice(),
-            _ => &[],
-        };
-        let (address, behind) =
-            data.split_at_checked(self.address_length() as usize).unwrap_or_default();
-        let target = Attribute::of(address).ip();
-        let target_port = Attribute::of(behind).u16_be().unwrap_or(port);
-        match target {
-            Some(target) => Mapping {
-                protocol,
-                host_address,
-                host_ports: port.into(),
-                target,
-                target_ports: target_port.into(),
-                link: 0,
-            }
-            .to_string(),
-            None => format!("the table `{}`", self.name),
-        }
-    }
-
-    pub(super) fn family(&self) -> Family {
-        if self.is_ipv4 { Family::Ip } else { Family::Ip6 }
-    }
-
-    /// Adds or deletes ports, those at one address and those at any, and what they share.
-    pub(super) fn push_elements<'a, 'p, P: Iterator<Item = PortElement<'p>>>(
-        &self,
-        transaction: &mut Operations<'a>,
-        step: (&'static str, &'a dyn fmt::Display),
-        kind: MessageType,
-        ports: impl Fn(Bound) -> P,
-        shared: &Shared,
-    ) {
-        let flags = match kind {
-            MessageType::NewElement => NLM_F_CREATE | NLM_F_EXCL,
-            _ => 0,
-        };
-        let of = |set| ElementsOf::new(&self.name, set);
-        for (set, bound) in [(ADDRESSED, Bound::One), (ANY, Bound::Any)] {
-            transaction.push_elements(step, kind, flags, self.family(), (&of(set), ports(bound)));
-        }
-        for (set, elements) in [(HAIRPIN, &shared.hairpin), (LOCAL, &shared.local)] {
-            transaction.push_elements(step, kind, flags, self.family(), (&of(set), elements));
-        }
-    }
-
-    pub(super) fn push_delete<'a>(
-        &self,
-        transaction: &mut Operations<'a>,
-        step: (&'static str, &'a dyn fmt::Display),
-    ) {
-        let table = Table::by_name(&self.name);
-        transaction.push(step, MessageType::DeleteTable, 0, self.family(), &table);
-    }
-
-    /// Makes it, with everything but elements.
-    pub(super) fn push_create(&self, transaction: &mut Operations<'_>) {
-        let create = NLM_F_CREATE | NLM_F_EXCL;
-        let step = |what: &'static &'static str| ("add", what as &dyn fmt::Display);
-        let family = self.family();
-        let (flags, userdata) = if self.is_held() {
-            (TableFlags::OWNER, None)
-        } else {
-            (TableFlags::empty(), UserData::comment(MARK))
-        };
-        let table = Table { flags: Some(flags), userdata, ..Table::by_name(&self.name) };
-        transaction.push(step(&"a table for ports"), MessageType::NewTable, create, family, &table);
-        for set in self.sets().into_iter().flatten() {
-            transaction.push(step(&"a map of ports"), MessageType::NewSet, create, family, &set);
-        }
-        self.push_chains(transaction);
-    }
-
-    /// Has its rules be those it was made with, where somebody took some away.
-    pub(super) fn push_mend(&self, transaction: &mut Operations<'_>) {
-        let all = Rule { table: self.name.to_string(), ..Rule::default() };
-        let step = ("mend", &"the rules for ports" as &dyn fmt::Display);
-        transaction.push(step, MessageType::DeleteRule, 0, self.family(), &all);
-        self.push_chains(transaction);
-    }
-
-    /// Its chains, where they are missing, and their rules.
-    fn push_chains(&self, transaction: &mut Operations<'_>) {
-        let step = ("add", &"a chain for ports" as &dyn fmt::Display);
-        let family = self.family();
-        for (chain, _) in self.chains() {
-            transaction.push(step, MessageType::NewChain, NLM_F_CREATE, family, &chain);
-        }
-        for (chain, rules) in self.chains() {
-            for expressions in rules {
-                let rule =
-                    Rule::new(&self.name, chain.name.as_deref().unwrap_or_default(), expressions);
-                let flags = NLM_F_CREATE | NLM_F_APPEND;
-                transaction.push(step, MessageType::NewRule, flags, family, &rule);
-            }
-        }
-    }
-
-    /// Whether its chains have the rules that they were made with, whatever somebody put between them.
-    pub(super) fn has_rules(&self, rules: &[Rule]) -> bool {
-        let has = |(chain, wanted): (Chain, Vec<Vec<Expr>>)| {
-            let name = chain.name.map(ChainRef::Name);
-            let mut there = rules.iter().filter(|rule| rule.chain == name);
-            wanted.iter().all(|wanted| there.any(|rule| are_as_said(&rule.expressions, wanted)))
-        };
-        self.chains().into_iter().all(has)
-    }
-
-    fn address_type(&self) -> DataType {
-        if self.is_ipv4 { DataType::IPV4_ADDRESS } else { DataType::IPV6_ADDRESS }
-    }
-
-    fn address_length(&self) -> u32 {
-        if self.is_ipv4 { 4 } else { 16 }
-    }
-
-    fn sets(&self) -> Option<Vec<Set>> {
-        let (address, length) = (self.address_type(), self.address_length());
-        let (protocol, port) = (DataType::INTERNET_PROTOCOL, DataType::INTERNET_SERVICE);
-        let map = |name, id, key: &[DataType], key_len| {
-            Some(Set {
-                id: Some(id),
-                flags: Some(SetFlags::MAP),
-                key_type: Some(DataType::concat(key)?),
-                key_len: Some(key_len),
-                data_type: Some(DataType::concat(&[address, port])?),
-                data_len: Some(length + 4),
-                desc: Description { size: Some(SIZE), ..Description::default() },
-                userdata: Some(UserData::of_map(ByteOrder::Invalid, ByteOrder::Invalid, false)),
-                ..Set::by_name(&self.name, name)
-            })
-        };
-        let set = |name, id, key: &[DataType], key_len, size| {
-            Some(Set {
-                id: Some(id),
-                flags: Some(SetFlags::empty()),
-                key_type: Some(DataType::concat(key)?),
-                key_len: Some(key_len),
-                desc: Description { size, ..Description::default() },
-                userdata: Some(UserData::of_set(ByteOrder::Invalid)),
-                ..Set::by_name(&self.name, name)
-            })
-        };
-        // Nothing looks them up: what they lead to is counted.
-        let counted = |name, id, key: &[DataType], key_len, size| {
-            Some(Set {
-                flags: Some(SetFlags::MAP),
-                data_type: Some(DataType::VERDICT),
-                ..set(name, id, key, key_len, size)?
-            })
-        };
-        let link = DataType::INTERFACE_INDEX;
-        let mut sets = vec![
-            map(ADDRESSED, 1, &[protocol, address, port], 8 + length)?,
-            map(ANY, 2, &[protocol, port], 8)?,
-            set(HAIRPIN, 3, &[link, link, address], 8 + length, None)?,
-        ];
-        if self.is_held() && self.is_ipv4 {
-            sets.push(Set {
-                userdata: Some(UserData::of_set(ByteOrder::Host)),
-                ..set(LOCAL, 5, &[link], 4, None)?
-            });
-        }
-        if !self.is_held() {
-            let hash = DataType::IPV6_ADDRESS;
-            sets.push(counted(TAGS, 4, &[hash, port], 20, Some(3 * SIZE))?);
-            if self.is_ipv4 {
-                sets.push(Set {
-                    userdata: Some(UserData::of_map(ByteOrder::Host, ByteOrder::Invalid, false)),
-                    ..counted(LOCAL, 5, &[link], 4, None)?
-                });
-            }
-        }
-        Some(sets)
-    }
-
-    /// The chains in an order in which each finds those it jumps to, with the rules of each.
-    fn chains(&self) -> Vec<(Chain, Vec<Vec<Expr>>)> {
-        let ports = Chain::by_name(&self.name, PORTS);
-        let jump = vec![Immediate::verdict(Verdict::Jump(PORTS.into())).into()];
-        let nat = |chain: NatChain, rule| (chain.in_table(&self.name, self.family()), vec![rule]);
-        let mut to_ports = vec![only_to_local(), self.forward(true), self.forward(false)];
-        if !self.is_ipv4 {
-            to_ports.insert(0, self.not_to_loopback());
-        }
-        let mut chains = vec![
-            (ports, to_ports),
-            nat(NatChain::Prerouting, jump.clone()),
-            nat(NatChain::Output, jump),
-            nat(NatChain::Postrouting, self.masquerade()),
-        ];
-        if !self.is_held() {
-            chains.insert(0, (Chain::by_name(&self.name, MAPPINGS), Vec::new()));
-        }
-        if self.is_ipv4 {
-            let loopback = Chain {
-                kind: Some(ChainType::Filter),
-                hook: Hook::new(self.family(), HookPoint::Prerouting, Priority::RAW),
-                ..Chain::by_name(&self.name, LOOPBACK)
-            };
-            chains.insert(0, (loopback, vec![not_from_a_link_to_loopback()]));
-        }
-        chains
-    }
-
-    fn destination(&self, dreg: Register) -> Expr {
-        let offset = if self.is_ipv4 { 16 } else { 24 };
-        Payload::load(dreg, PayloadBase::Network, offset, self.address_length()).into()
-    }
-
-    /// The register behind a long one, or behind one and an address.
-    fn behind(&self, slots: u32) -> Register {
-        let slots = slots + self.address_length() / 4;
-        Register::at_slot(slots).unwrap_or(Register::Slot15)
-    }
-
-    /// `dnat to meta l4proto . ip daddr . th dport map @addressed`, or the other one.
-    fn forward(&self, addressed: bool) -> Vec<Expr> {
-        let mut list = Vec::new();
-        list.push(Meta::Load { dreg: R1, key: MetaKey::Layer4Protocol }.into());
-        let port = if addressed {
-            list.push(self.destination(Register::Slot1));
-            self.behind(1)
-        } else {
-            Register::Slot1
-        };
-        list.push(Payload::load(port, PayloadBase::Transport, 2, 2).into());
-        list.push(Lookup::map(R1, R1, if addressed { ADDRESSED } else { ANY }).into());
-        let nat = Nat::to_address(NatType::Destination, self.family(), R1);
-        list.push(Nat { port_min: Some(self.behind(0)), ..nat }.into());
-        list
-    }
-
-    /// `ip6 daddr ::1 return`: the kernel lets no packet from there out, so whoever listens there himself
-    /// keeps it.
-    fn not_to_loopback(&self) -> Vec<Expr> {
-        vec![
-            self.destination(R1),
-            compare(Comparison::Equal, Ipv6Addr::LOCALHOST.into()),
-            Immediate::verdict(Verdict::Return).into(),
-        ]
-    }
-
-    /// `ct status dnat meta iif . meta oif . ip daddr @hairpin masquerade`.
-    fn masquerade(&self) -> Vec<Expr> {
-        const IPS_DST_NAT: u32 = 1 << 5;
-        let status = Value::host_u32(IPS_DST_NAT);
-        vec![
-            Ct::Load { dreg: R1, key: CtKey::Status, direction: None }.into(),
-            Bitwise::mask(R1, status).into(),
-            compare(Comparison::NotEqual, status.zeroed()),
-            Meta::Load { dreg: R1, key: MetaKey::InputIndex }.into(),
-            Meta::Load { dreg: Register::Slot1, key: MetaKey::OutputIndex }.into(),
-            self.destination(Register::Slot2),
-            Lookup::is_in(R1, HAIRPIN).into(),
-            Masq::default().into(),
-        ]
     }
 }
 
-/// `fib daddr type != local return`: an address that is not ours is somebody else's, whatever is published
-/// at it.
+fn sets(table: &PortTable) -> Vec<Set> {
+    let (address, length) = match table.is_ipv4 {
+        true => (DataType::IPV4_ADDRESS, 4),
+        false => (DataType::IPV6_ADDRESS, 16),
+    };
+    let (protocol, port) = (DataType::INTERNET_PROTOCOL, DataType::INTERNET_SERVICE);
+    let link = DataType::INTERFACE_INDEX;
+    let set = |id, name, fields: &[DataType], key_len, size| Set {
+        id: Some(id),
+        flags: Some(SetFlags::empty()),
+        key_type: DataType::concat(fields),
+        key_len: Some(key_len),
+        desc: Description { size, ..Description::default() },
+        userdata: Some(UserData::of_set(ByteOrder::Invalid)),
+        ..Set::by_name(&table.name, name)
+    };
+    let map = |id, name, fields: &[DataType], key_len| Set {
+        flags: Some(SetFlags::MAP),
+        data_type: DataType::concat(&[address, port]),
+        data_len: Some(length + 4),
+        userdata: Some(UserData::of_map(ByteOrder::Invalid, ByteOrder::Invalid, false)),
+        ..set(id, name, fields, key_len, Some(SIZE))
+    };
+    let mut sets = vec![
+        map(1, ADDRESSED, &[protocol, address, port], 8 + length),
+        map(2, ANY, &[protocol, port], 8),
+        set(3, HAIRPIN, &[link, link], 8, None),
+        Set {
+            userdata: Some(UserData::of_set(ByteOrder::Host)),
+            ..set(4, LOCAL, &[link], 4, None)
+        },
+    ];
+    if !table.is_held() {
+        sets.push(Set {
+            flags: Some(SetFlags::OBJECT),
+            object_type: Some(ObjectType::Counter),
+            userdata: Some(UserData::of_map(ByteOrder::Invalid, ByteOrder::Invalid, false)),
+            ..set(5, TAGS, &[DataType::IPV6_ADDRESS, port], 20, Some(3 * SIZE))
+        });
+    }
+    sets
+}
+
+/// Returns the chains in an order in which each comes after those it jumps to, with their rules.
+fn chains(table: &PortTable) -> Vec<ChainWithRules> {
+    let jump = vec![Immediate::verdict(Verdict::Jump(PORTS.into())).into()];
+    let nat = |chain: NatChain, rule| (chain.in_table(&table.name, table.family()), vec![rule]);
+    let mut ports = vec![only_to_local(), forward(table, true), forward(table, false)];
+    if !table.is_ipv4 {
+        // The kernel lets no packet from ::1 out.
+        ports.insert(0, not_to(Ipv6Addr::LOCALHOST, [0xff; 16]));
+        ports.insert(1, not_to(LINK_LOCAL, LINK_LOCAL_MASK));
+    }
+    let mut chains = vec![
+        (Chain::by_name(&table.name, PORTS), ports),
+        nat(NatChain::Prerouting, jump.clone()),
+        nat(NatChain::Output, jump),
+        nat(NatChain::Postrouting, masquerade()),
+    ];
+    if table.is_ipv4 {
+        let chain = loopback_chain(&table.name, LOOPBACK);
+        chains.insert(0, (chain, vec![drop_loopback_from_links()]));
+    }
+    chains
+}
+
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
+const LINK_LOCAL_MASK: [u8; 16] = [0xff, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// Returns a base chain that sees packets before their routes are looked up.
+pub(super) fn loopback_chain(table: &str, name: &str) -> Chain {
+    Chain {
+        kind: Some(ChainType::Filter),
+        hook: Hook::new(Family::Ip, HookPoint::Prerouting, Priority::RAW),
+        ..Chain::by_name(table, name)
+    }
+}
+
+fn destination(dreg: Register, is_ipv4: bool) -> Expr {
+    let (offset, length) = if is_ipv4 { (16, 4) } else { (24, 16) };
+    Payload::load(dreg, PayloadBase::Network, offset, length).into()
+}
+
+/// `dnat to meta l4proto . ip daddr . th dport map @addressed`, or without the address `map @any`.
+fn forward(table: &PortTable, is_addressed: bool) -> Vec<Expr> {
+    let address_slots = table.address_length() / 4;
+    let slot = |at| Register::at_slot(at).unwrap_or(Register::Slot15);
+    let mut list = vec![Meta::Load { dreg: R1, key: MetaKey::Layer4Protocol }.into()];
+    let port = if is_addressed {
+        list.push(destination(Register::Slot1, table.is_ipv4));
+        slot(1 + address_slots)
+    } else {
+        Register::Slot1
+    };
+    list.push(Payload::load(port, PayloadBase::Transport, 2, 2).into());
+    list.push(Lookup::map(R1, R1, if is_addressed { ADDRESSED } else { ANY }).into());
+    let nat = Nat::to_address(NatType::Destination, table.family(), R1);
+    list.push(Nat { port_min: Some(slot(address_slots)), ..nat }.into());
+    list
+}
+
+/// `ip6 daddr ADDRESS/MASK return`: these addresses keep their ports.
+fn not_to(address: Ipv6Addr, mask: [u8; 16]) -> Vec<Expr> {
+    let mut list = vec![destination(R1, false)];
+    if mask != [0xff; 16] {
+        list.push(Bitwise::mask(R1, Value::from(IpAddr::from(mask))).into());
+    }
+    list.push(compare(Comparison::Equal, IpAddr::from(address).into()));
+    list.push(Immediate::verdict(Verdict::Return).into());
+    list
+}
+
+/// `fib daddr type != local return`: packets to other machines pass.
 fn only_to_local() -> Vec<Expr> {
     const RTN_LOCAL: u32 = 2;
     vec![
@@ -379,20 +215,23 @@ fn only_to_local() -> Vec<Expr> {
     ]
 }
 
-/// Whether expressions that the kernel lists are these. Of a translation it lists what follows, too.
-fn are_as_said(listed: &[Expr], said: &[Expr]) -> bool {
-    let is_as_said = |listed: &Expr, said: &Expr| match (listed, said) {
-        (Expr::Nat(listed), Expr::Nat(said)) => {
-            let of = |nat: &Nat| (nat.kind, nat.family, nat.address_min, nat.port_min);
-            of(listed) == of(said)
-        }
-        _ => listed == said,
-    };
-    listed.len() == said.len() && listed.iter().zip(said).all(|(one, other)| is_as_said(one, other))
+/// `ct status dnat meta iif . meta oif @hairpin masquerade`.
+fn masquerade() -> Vec<Expr> {
+    const IPS_DST_NAT: u32 = 1 << 5;
+    let status = Value::host_u32(IPS_DST_NAT);
+    vec![
+        Ct::Load { dreg: R1, key: CtKey::Status, direction: None }.into(),
+        Bitwise::mask(R1, status).into(),
+        compare(Comparison::NotEqual, status.zeroed()),
+        Meta::Load { dreg: R1, key: MetaKey::InputIndex }.into(),
+        Meta::Load { dreg: Register::Slot1, key: MetaKey::OutputIndex }.into(),
+        Lookup::is_in(R1, HAIRPIN).into(),
+        Masq::default().into(),
+    ]
 }
 
 /// `iifname != "lo" ip daddr 127.0.0.0/8 drop`.
-pub(super) fn not_from_a_link_to_loopback() -> Vec<Expr> {
+pub(super) fn drop_loopback_from_links() -> Vec<Expr> {
     let lo = Value::interface("lo").unwrap_or(Value::from(0_u8));
     vec![
         Meta::Load { dreg: R1, key: MetaKey::InputName }.into(),
@@ -405,4 +244,17 @@ pub(super) fn not_from_a_link_to_loopback() -> Vec<Expr> {
 
 fn compare(op: Comparison, data: Value) -> Expr {
     Cmp { sreg: R1, op, data }.into()
+}
+
+/// Returns whether listed expressions are these. The kernel adds flags to a translation.
+fn are_equal(listed: &[Expr], wanted: &[Expr]) -> bool {
+    let is_equal = |listed: &Expr, wanted: &Expr| match (listed, wanted) {
+        (Expr::Nat(listed), Expr::Nat(wanted)) => {
+            let of = |nat: &Nat| (nat.kind, nat.family, nat.address_min, nat.port_min);
+            of(listed) == of(wanted)
+        }
+        _ => listed == wanted,
+    };
+    listed.len() == wanted.len()
+        && listed.iter().zip(wanted).all(|(one, other)| is_equal(one, other))
 }

@@ -1,36 +1,30 @@
-//! UDP connections that a mapping made stale: clients know no end, and only the first packet of a
-//! connection looks for a mapping.
+//! Conntrack entries of UDP connections that a mapping makes stale. Clients never end such a connection, and only
+//! its first packet looks for a mapping.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use nix::errno::Errno;
 
-use super::loopback::is_local;
-use super::mapping::Mapping;
-use super::tables::addressed;
+use super::mapping::{Mapping, Step};
+use super::route::is_local;
+use super::state::{change, elements, unchanged};
 use crate::conntrack::{Candidate, ConntrackEntry, ConntrackFilter};
 use crate::error::Error;
 use crate::netns::Netns;
 use crate::protocol::Protocol;
 
 /// A UDP port at one address.
-pub(super) type At = (IpAddr, u16);
+type At = (IpAddr, u16);
 
-/// Has the kernel forget those to the addresses and ports of mappings that came and led elsewhere.
-pub(super) fn forget_others<'m>(
-    netns: &Netns,
-    mappings: impl Iterator<Item = &'m Mapping>,
-) -> Result<(), Error> {
+/// Deletes the entries for the ports of new mappings that lead elsewhere.
+pub(super) fn forget_others(netns: &Netns, mappings: &[Mapping]) -> Result<(), Error> {
     forget(netns, mappings, is_local, |mapping, entry| !leads_to(mapping, entry))
 }
 
-/// Has the kernel forget those of mappings that went.
-pub(super) fn forget_own<'m>(
-    netns: &Netns,
-    mappings: impl Iterator<Item = &'m Mapping>,
-) -> Result<(), Error> {
-    // What led to one was to an address of this namespace when it began.
+/// Deletes the entries that deleted mappings made.
+pub(super) fn forget_own(netns: &Netns, mappings: &[Mapping]) -> Result<(), Error> {
+    // Their destination was an address of this namespace when they began.
     forget(netns, mappings, |_, _| Ok(true), leads_to)
 }
 
@@ -47,53 +41,46 @@ fn leads_to(mapping: &Mapping, entry: &ConntrackEntry) -> bool {
         })
 }
 
-/// One look at all connections, or only those to a port where there is one mapping.
-fn forget<'m>(
+/// Reads all entries once, or only those for one port if there is one mapping.
+fn forget(
     netns: &Netns,
-    mappings: impl Iterator<Item = &'m Mapping>,
+    mappings: &[Mapping],
     is_ours: impl Fn(&Netns, IpAddr) -> Result<bool, Error>,
     is_stale: impl Fn(&Mapping, &ConntrackEntry) -> bool,
 ) -> Result<(), Error> {
-    let is_udp = |mapping: &&Mapping| mapping.protocol == Protocol::UDP;
-    let mappings: Vec<_> = mappings.filter(is_udp).collect();
-    let Some(first) = mappings.first() else { return Ok(()) };
-    let mut filter = ConntrackFilter::new().udp();
-    if mappings.iter().all(|mapping| mapping.is_ipv4() == first.is_ipv4()) {
-        filter = filter.family(first.is_ipv4());
+    let mappings: Vec<_> =
+        mappings.iter().filter(|mapping| mapping.protocol == Protocol::UDP).collect();
+    if mappings.is_empty() {
+        return Ok(());
     }
-    if let [one] = mappings.as_slice() {
-        if one.host_ports.is_one() {
-            filter = filter.original_destination_port(one.host_ports.first());
-        }
-        if let Some(address) = one.host_address {
-            filter = filter.original_destination(address);
-        }
-    }
+    let filter = filter_for(&mappings);
     let is_stale_of = |mapping: &Mapping, entry: &ConntrackEntry| {
-        let ports = mapping.host_ports.iter();
         let destination = entry.original.destination;
         mapping.is_ipv4() == destination.is_ipv4()
             && mapping.host_address.is_none_or(|address| destination == address)
-            && entry.original.destination_port.is_some_and(|port| ports.contains(&port))
+            && entry
+                .original
+                .destination_port
+                .is_some_and(|port| mapping.host_ports.iter().contains(&port))
             && is_stale(mapping, entry)
     };
     let is_wanted =
         |entry: &ConntrackEntry| mappings.iter().any(|mapping| is_stale_of(mapping, entry));
     let mut candidates = match filter.candidates(netns, is_wanted) {
         Ok(candidates) => candidates,
-        // A kernel without the interface has no way to forget.
+        // The kernel has no interface for conntrack.
         Err(error) if error.errno() == Some(Errno::EINVAL) => {
             log::warn!("stale UDP connections may go on: {error}");
             return Ok(());
         }
         Err(error) => return Err(error),
     };
-    // Those that a mapping for all addresses only seems to have: to somebody else's address, and to one that has
-    // a mapping of its own.
     let is_at_one = |candidate: &Candidate| {
         let mut of = mappings.iter().filter(|mapping| is_stale_of(mapping, &candidate.entry));
         of.any(|mapping| mapping.host_address.is_some())
     };
+    // A mapping at all addresses has neither the connections to other machines, nor those to an address with a
+    // mapping of its own.
     let mut asked = BTreeSet::new();
     let mut known = BTreeMap::new();
     for (address, port) in candidates.iter().filter(|one| !is_at_one(one)).filter_map(at) {
@@ -105,12 +92,48 @@ fn forget<'m>(
             asked.insert((address, port));
         }
     }
-    let mut of_all = asked.clone();
     if !asked.is_empty() {
         for other in addressed(netns, &asked)? {
-            of_all.remove(&other);
+            asked.remove(&other);
         }
     }
-    candidates.retain(|one| is_at_one(one) || at(one).is_some_and(|at| of_all.contains(&at)));
+    candidates.retain(|one| is_at_one(one) || at(one).is_some_and(|at| asked.contains(&at)));
     filter.forget(netns, &candidates).map(drop)
+}
+
+fn filter_for(mappings: &[&Mapping]) -> ConntrackFilter {
+    let mut filter = ConntrackFilter::new().udp();
+    let is_ipv4 = mappings.iter().any(|mapping| mapping.is_ipv4());
+    if mappings.iter().all(|mapping| mapping.is_ipv4() == is_ipv4) {
+        filter = filter.family(is_ipv4);
+    }
+    if let [one] = mappings {
+        if one.host_ports.is_one() {
+            filter = filter.original_destination_port(one.host_ports.first());
+        }
+        if let Some(address) = one.host_address {
+            filter = filter.original_destination(address);
+        }
+    }
+    filter
+}
+
+/// Returns at which of these a mapping is for that one address, in any table.
+fn addressed(netns: &Netns, asked: &BTreeSet<At>) -> Result<BTreeSet<At>, Error> {
+    let step: Step<'_> = ("look for", &"a port");
+    change(netns, step, |socket, ports, generation| {
+        let mut found = BTreeSet::new();
+        for table in &ports.known.tables {
+            let of_family = asked.iter().filter(|(address, _)| address.is_ipv4() == table.is_ipv4);
+            let of_family: Vec<_> = of_family.copied().collect();
+            let all =
+                of_family.iter().map(|(address, port)| (Protocol::UDP, Some(*address), *port));
+            let elements = elements(socket, table, &all.collect::<Vec<_>>());
+            let elements = elements.map_err(|cause| cause.doing(step.0, step.1))?;
+            let there = of_family.into_iter().zip(elements).filter(|(_, one)| one.is_some());
+            found.extend(there.map(|(at, _)| at));
+        }
+        unchanged(socket, generation, step)?;
+        Ok(found)
+    })
 }

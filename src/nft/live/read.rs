@@ -12,6 +12,7 @@ use crate::wire::nft::data::Value;
 use crate::wire::nft::element::{Element, ElementsOf, decode_list, encode_list};
 use crate::wire::nft::generation::Generation;
 use crate::wire::nft::message::{Family, Message, MessageType, append};
+use crate::wire::nft::object::Object;
 use crate::wire::nft::rule::Rule;
 use crate::wire::nft::table::Table;
 
@@ -48,6 +49,15 @@ pub(crate) fn rule(
     (table, chain, handle): (&str, &str, u64),
 ) -> Result<Option<Rule>, Cause> {
     one(socket, MessageType::GetRule, family, &Rule::by_handle(table, chain, handle))
+}
+
+/// The object that this names, if there is one.
+pub(crate) fn object(
+    socket: &mut Socket,
+    family: Family,
+    which: &Object,
+) -> Result<Option<Object>, Cause> {
+    one(socket, MessageType::GetObject, family, which)
 }
 
 /// All rules of a table, in order; none where it is not there.

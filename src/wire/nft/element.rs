@@ -28,7 +28,7 @@ use std::time::Duration;
 use bitflags::bitflags;
 
 use super::codec::{Codec, Field, NFTA_LIST_ELEM, attribute_table, flags_field};
-use super::data::{Data, NFTA_DATA_VALUE, NFTA_DATA_VERDICT, Value, Verdict};
+use super::data::{Data, NFTA_DATA_VALUE, Value};
 use super::expr::stateful::Stateful;
 use super::userdata::{Comment, UserData};
 use crate::wire::attribute::{Attribute, Attributes, Writer};
@@ -40,6 +40,7 @@ const NFTA_SET_ELEM_LIST_SET_ID: u16 = 4;
 const NFTA_SET_ELEM_KEY: u16 = 1;
 const NFTA_SET_ELEM_DATA: u16 = 2;
 const NFTA_SET_ELEM_USERDATA: u16 = 6;
+const NFTA_SET_ELEM_OBJREF: u16 = 9;
 
 bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -146,7 +147,8 @@ pub(crate) struct PlainElement<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum PlainData<'a> {
     Value(&'a Value),
-    Verdict(&'a Verdict),
+    /// The name of an object, in a map of objects.
+    Object(&'a str),
 }
 
 impl ListElement for PlainElement<'_> {
@@ -155,9 +157,7 @@ impl ListElement for PlainElement<'_> {
         match self.data {
             None => {}
             Some(PlainData::Value(value)) => value.write(out, NFTA_SET_ELEM_DATA),
-            Some(PlainData::Verdict(verdict)) => {
-                out.nested(NFTA_SET_ELEM_DATA, |data| verdict.write(data, NFTA_DATA_VERDICT));
-            }
+            Some(PlainData::Object(name)) => out.string(NFTA_SET_ELEM_OBJREF, name),
         }
         if let Some(comment) = self.comment {
             comment.write(out, NFTA_SET_ELEM_USERDATA);

@@ -1,0 +1,92 @@
+//! Base chains of other programs that drop packets of published ports and of a firewall's networks.
+
+use std::fmt;
+
+use crate::error::Error;
+use crate::netns::Netns;
+use crate::nft::{self, Family, Hook, Policy, Priority, read};
+use crate::wire::nft::data::{ChainRef, Data, Verdict};
+use crate::wire::nft::expr::Expr;
+
+/// A base chain of another program that drops the packets which none of its rules accepts.
+///
+/// In `nf_tables` every base chain of a hook has to accept a packet. A chain that drops by its policy, as
+/// Docker's `FORWARD` or a distribution's own firewall, or by a last rule for all packets, needs a rule for the
+/// containers' networks. All hooks between containers, the host's own processes and the world are looked at,
+/// except `input`: requests to the host itself are the host's own affair. Chains of `iptables-legacy` don't
+/// belong to `nf_tables` and are not seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Obstacle {
+    /// The family of the table.
+    pub family: Family,
+    /// The name of the table.
+    pub table: String,
+    /// The name of the chain.
+    pub chain: String,
+    /// The hook of the chain.
+    pub hook: Hook,
+    /// The place among the chains of that hook.
+    pub priority: Priority,
+    /// The tag of the table, if it is a persistent table of netloom.
+    pub tag: Option<String>,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { family, table, chain, hook, priority, tag } = self;
+        let tagged = tag.as_ref().map(|tag| format!(" (tag `{tag}`)")).unwrap_or_default();
+        write!(
+            f,
+            "chain `{family} {table} {chain}`{tagged} drops, at {hook} (priority {priority}), packets that \
+             none of its rules accepts: it needs rules for the containers' networks"
+        )
+    }
+}
+
+/// Finds obstacles. Tables that this handle of the namespace owns, and persistent tables with this tag, are none.
+pub(crate) fn find(netns: &Netns, our_tag: Option<&str>) -> Result<Vec<Obstacle>, Error> {
+    let ours = netns
+        .nf_tables(|nf_tables| Ok(nf_tables.socket.port()))
+        .map_err(|cause| cause.doing("look for", "base chains").in_namespace(netns))?;
+    let makers = nft::makers(netns)?;
+    let mut found = Vec::new();
+    for (family, table, chain) in nft::base_chains(netns)? {
+        let Some((hook, priority)) = chain.hook_of() else { continue };
+        let key = (family, table);
+        let Some(maker) = makers.get(&key) else { continue };
+        let is_ours =
+            maker.owner == Some(ours) || (maker.tag.is_some() && maker.tag.as_deref() == our_tag);
+        // ARP has no other hooks than those of the host.
+        let is_on_the_way = hook != Hook::Input || family == Family::Arp;
+        if is_ours || maker.is_dormant || !is_on_the_way {
+            continue;
+        }
+        let drops = chain.policy_of() == Policy::Drop
+            || (hook == Hook::Forward && ends_with_drop(netns, family, &key.1, chain.name())?);
+        if drops {
+            let (family, table) = key;
+            let (chain, tag) = (chain.name().to_owned(), maker.tag.clone());
+            found.push(Obstacle { family, table, chain, hook, priority, tag });
+        }
+    }
+    Ok(found)
+}
+
+/// Returns whether the last rule of a chain drops or rejects every packet.
+fn ends_with_drop(netns: &Netns, family: Family, table: &str, chain: &str) -> Result<bool, Error> {
+    let rules = netns
+        .netfilter(|socket| read::rules(socket, family.wire(), table))
+        .map_err(|cause| cause.doing("read rules of chain", chain).in_namespace(netns))?;
+    let name = Some(ChainRef::Name(chain.to_owned()));
+    let last = rules.iter().rfind(|rule| rule.chain == name);
+    let Some((end, before)) = last.and_then(|rule| rule.expressions.split_last()) else {
+        return Ok(false);
+    };
+    let is_drop = match end {
+        Expr::Immediate(immediate) => immediate.data == Data::Verdict(Verdict::Drop),
+        Expr::Reject(_) => true,
+        _ => false,
+    };
+    Ok(is_drop && before.iter().all(|expr| matches!(expr, Expr::Counter(_) | Expr::Log(_))))
+}
