@@ -333,7 +333,7 @@ impl Ground {
         wrong(&self.ranges, Element::new("10.0.0.9-10.0.0.1"), "empty");
         is_invalid(self.ranges.add(["10.0.0.0/24", "10.0.0.7"]), &["overlap"]);
         let map = |element, reason| is_invalid(self.ports.add([element]), &[reason]);
-        map(Element::new(80_u16), "stands for nothing");
+        map(Element::new(80_u16), "has no data");
         map(Element::new(80_u16).value("fd00::1"), "no ipv4_addr");
         map(Element::new(80_u16).verdict(Verdict::Drop), "another type");
         map(Element::new("10.0.0.1").value("10.0.0.1"), "no inet_service");

@@ -191,7 +191,7 @@ fn what_can_never_be_is_refused_before_any_system_call() {
         refused(Rule::new().dnat_by([Field::Mark], mixed), "no ipv4_addr");
         refused(Rule::new().ipv4().dnat_by([Field::Mark], [six]), "another family");
         let counter = |element| Rule::new().objects(ObjectKind::Counter, [Field::Mark], [element]);
-        refused(counter(Element::new(1)), "stands for nothing");
+        refused(counter(Element::new(1)), "has no data");
         refused(counter(Element::new(1).value(2)), "another type");
         refused(counter(Element::new(1).object("drop")), "word of nft's own");
         refused(Rule::new().object_map(ObjectKind::Counter, [], "m"), "no fields");

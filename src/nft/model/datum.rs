@@ -1,4 +1,4 @@
-//! Values: what set elements are made of and rules compare with.
+//! Values of set elements and of comparisons in rules.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::mac::MacAddr;
 
-/// One value, before it is known what it is compared with: a type takes it or refuses it.
+/// A value that has no type yet. A [`Type`](crate::nft::Type) accepts or refuses the value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Datum {
@@ -20,7 +20,7 @@ pub enum Datum {
     Number(u32),
     /// A link's name.
     Name(String),
-    /// Of a type that has no name here: the bytes, as they lie in a register.
+    /// The bytes of a value of another type, in the order of a register.
     Bytes(Vec<u8>),
 }
 
@@ -37,7 +37,7 @@ pub enum Span {
 }
 
 impl Span {
-    /// From the first to the last; what is a network becomes one, a range of one becomes one value.
+    /// Creates the shortest form of a range: a value, a network or a range.
     pub(crate) fn between(first: Datum, last: Datum) -> Self {
         if first == last {
             return Self::One(first);
@@ -126,7 +126,7 @@ impl fmt::Display for Datum {
     }
 }
 
-/// In the words of `nft`.
+/// Formats the span as `nft` does.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -8,25 +8,25 @@ use std::time::Duration;
 use super::datum::{Datum, Span};
 use crate::counter::Counter;
 
-/// What a rule or a verdict map does with the packet.
+/// The verdict of a rule or a verdict map on a packet.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// It goes on to the next hook.
+    /// Accepts the packet at this hook.
     Accept,
-    /// It is gone.
+    /// Drops the packet.
     Drop,
-    /// The next rule.
+    /// Continues with the next rule.
     Continue,
-    /// Back to the rule after the jump; in a base chain, to its policy.
+    /// Returns to the rule after the jump; in a base chain, applies the policy.
     Return,
-    /// The rules of another chain, and back.
+    /// Evaluates another chain, then continues here.
     Jump(String),
-    /// The rules of another chain, and not back.
+    /// Evaluates another chain, without a return.
     Goto(String),
 }
 
-/// In the words of `nft`.
+/// Formats the verdict as `nft` does.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -40,13 +40,13 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Which keys an element stands for.
+/// The keys of an element.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Key {
     One(Span),
     /// A concatenation.
     Many(Vec<Span>),
-    /// All that are not in the set.
+    /// All keys that no other element holds.
     Rest,
 }
 
@@ -60,7 +60,7 @@ impl Key {
     }
 }
 
-/// What a map has for a key.
+/// The data of a map element.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Data {
     Values(Vec<Datum>),
@@ -68,10 +68,10 @@ pub(crate) enum Data {
     Object(String),
 }
 
-/// An element to be: a key, and in a map what it stands for.
+/// The builder of an element: a key, and in a map its data.
 ///
 /// Keys are literals or values: `"10.0.0.1"`, `"10.0.0.0/24"`, `"80-90"`, an [`Ipv4Addr`](std::net::Ipv4Addr), a
-/// port, a range; pairs and triples are concatenations. Replaces what stands between the braces of
+/// port, a range. Pairs and triples are concatenations. Replaces the part in braces of
 /// `nft add element TABLE SET { … }`.
 ///
 /// ```
@@ -91,7 +91,7 @@ pub(crate) enum Data {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct Element {
-    // There are many of them, and of most only the key is said: the rest has no room in them.
+    // Sets have many elements, most with a key only: everything else is boxed.
     pub(crate) key: Key,
     pub(crate) data: Option<Box<Data>>,
     pub(crate) timeout: Option<Duration>,
@@ -99,7 +99,7 @@ pub struct Element {
     pub(crate) moment: Moment,
 }
 
-/// What is so just now, and no part of which element it is.
+/// The state of an element when it was read. It does not count in comparisons.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Moment(Option<Box<Measured>>);
 
@@ -149,67 +149,68 @@ impl Hash for Moment {
 }
 
 impl Element {
-    /// One with this key.
+    /// Creates a builder with this key.
     pub fn new(key: impl Into<Self>) -> Self {
         key.into()
     }
 
-    /// One for all keys that are not in the set. Since Linux 5.13.
+    /// Creates the catch-all element, for keys that no other element holds. Since Linux 5.13.
     #[doc(alias("catch-all", "NFT_SET_ELEM_CATCHALL"))]
     pub fn rest() -> Self {
         Self::of_key(Key::Rest)
     }
 
-    /// Of a map: what the key stands for.
+    /// Sets the data of a map element.
     pub fn value(mut self, value: impl Into<Datum>) -> Self {
         self.data = Some(Data::Values(vec![value.into()]).into());
         self
     }
 
-    /// Of a map: the concatenation that the key stands for.
+    /// Sets the data of a map element to a concatenation.
     pub fn values(mut self, values: impl IntoIterator<Item = Datum>) -> Self {
         self.data = Some(Data::Values(values.into_iter().collect()).into());
         self
     }
 
-    /// Of a verdict map: what becomes of the packet.
+    /// Sets the verdict of a verdict map element.
     pub fn verdict(mut self, verdict: Verdict) -> Self {
         self.data = Some(Data::Verdict(verdict).into());
         self
     }
 
-    /// Of a map to objects: the object of this name. [`Map::objects`](crate::nft::Map::objects).
+    /// Sets the object of an element of [`Map::objects`](crate::nft::Map::objects), by its name.
     #[doc(alias = "NFTA_SET_ELEM_OBJREF")]
     pub fn object(mut self, name: impl Into<String>) -> Self {
         self.data = Some(Data::Object(name.into()).into());
         self
     }
 
-    /// Gone after so long; only in a set with timeouts. Default: what the set says.
+    /// Sets the timeout, in a set with timeouts. Default: the timeout of the set.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Gone after so long this time; once a rule updates it, its timeout holds. Default: its timeout.
+    /// Sets the time until the element expires. An update by a rule restarts the timeout. Default: the
+    /// timeout.
     #[doc(alias = "NFTA_SET_ELEM_EXPIRATION")]
     pub fn expires(mut self, after: Duration) -> Self {
         self.moment = Moment::new(Some(after), self.moment.counter());
         self
     }
 
-    /// A comment, 127 bytes at most.
+    /// Sets a comment of at most 127 bytes.
     pub fn comment(mut self, comment: impl Into<String>) -> Self {
         self.comment = Some(comment.into().into());
         self
     }
 
-    /// What the key consists of; empty for [`rest`](Self::rest).
+    /// The key, a span for each field; empty for [`rest`](Self::rest).
     pub fn key(&self) -> &[Span] {
         self.key.spans()
     }
 
-    /// What the key stands for, in a map.
+    /// The data, in a map.
     pub fn data(&self) -> &[Datum] {
         match self.data.as_deref() {
             Some(Data::Values(values)) => values,
@@ -217,7 +218,7 @@ impl Element {
         }
     }
 
-    /// What becomes of the packet, in a verdict map.
+    /// The verdict, in a verdict map.
     pub fn verdict_of(&self) -> Option<&Verdict> {
         match self.data.as_deref() {
             Some(Data::Verdict(verdict)) => Some(verdict),
@@ -225,7 +226,7 @@ impl Element {
         }
     }
 
-    /// The object that the key stands for, in a map to objects.
+    /// The name of the object, in a map of objects.
     pub fn object_of(&self) -> Option<&str> {
         match self.data.as_deref() {
             Some(Data::Object(name)) => Some(name),
@@ -233,18 +234,19 @@ impl Element {
         }
     }
 
-    /// Of one that was read: how long it stays from then on. Elements that differ in this alone are equal.
+    /// The time until the element expires, counted from when it was read. Comparisons ignore it.
     pub fn expires_in(&self) -> Option<Duration> {
         self.moment.expires()
     }
 
-    /// Of one that was read: what its own counter has counted, as
-    /// [`counter_each`](crate::nft::Rule::counter_each) gives it one. Elements that differ in this alone are equal.
+    /// The counter of the element when it was read. Comparisons ignore it.
+    ///
+    /// [`counter_each`](crate::nft::Rule::counter_each) adds elements with a counter.
     pub fn counter(&self) -> Option<Counter> {
         self.moment.counter()
     }
 
-    /// Its comment, if it has one.
+    /// The comment.
     pub fn comment_of(&self) -> Option<&str> {
         self.comment.as_deref()
     }
@@ -272,7 +274,7 @@ impl<A: Into<Span>, B: Into<Span>, C: Into<Span>> From<(A, B, C)> for Element {
     }
 }
 
-/// In the words of `nft`.
+/// Formats the element as `nft` does.
 impl fmt::Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.key == Key::Rest {

@@ -1,8 +1,8 @@
-//! Sets as bytes: the elements of a set or map, with intervals as the kernel keeps them.
+//! The encoding of elements of sets and maps, with intervals as the kernel stores them.
 //!
-//! An interval of a plain key is two elements, its first key and the first after its last, the latter with
-//! `NFT_SET_ELEM_INTERVAL_END`; of a concatenation it is one, with its last key in
-//! `NFTA_SET_ELEM_KEY_END`.
+//! An interval of a plain key is two elements: its first key, and the first key after its last one
+//! with `NFT_SET_ELEM_INTERVAL_END`. An interval of a concatenation is one element, with its last key
+//! in `NFTA_SET_ELEM_KEY_END`.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::wire::nft::element::{ElementFlags, ListElement, PlainData, PlainEleme
 use crate::wire::nft::expr::stateful::Stateful;
 use crate::wire::nft::userdata::UserData;
 
-/// What the data of a map is.
+/// The kind of data of a map.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum DataKind {
     Values(Vec<Type>),
@@ -28,7 +28,7 @@ pub(crate) enum DataKind {
     Object(ObjectKind),
 }
 
-/// What elements have to be.
+/// The types of a set or map, and the features that its elements can have.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Shape {
     pub(crate) key: Vec<Type>,
@@ -37,7 +37,7 @@ pub(crate) struct Shape {
     pub(crate) timeout: bool,
 }
 
-/// An element that goes into a list at once: most have but a key, and a value in a map.
+/// An encoded element, without an allocation if it has a key and a value only.
 pub(crate) enum Listed {
     Plain(Value, Option<Value>),
     Whole(Box<wire::Element>),
@@ -64,7 +64,7 @@ impl Shape {
         total(&self.key)
     }
 
-    /// What most elements take of a message.
+    /// The bytes that most elements take in a message.
     pub(crate) fn listed_len(&self) -> usize {
         let data = match &self.data {
             Some(DataKind::Values(types)) => 8 + total(types),
@@ -168,7 +168,7 @@ impl Shape {
         Element::of_key(self.decode_key(&first, &last))
     }
 
-    /// One element for a list, in a set whose elements can be taken one by one.
+    /// Encodes an element of a set without intervals.
     pub(crate) fn listed(&self, element: &Element, with_data: bool) -> Result<Listed, String> {
         let Some(key) = self.plain_key(element, with_data) else {
             return self.encode_one(element, with_data).map(|one| Listed::Whole(Box::new(one)));
@@ -181,7 +181,7 @@ impl Shape {
         })
     }
 
-    /// Its key, where there is but one value in it, and at most data with it.
+    /// Encodes the key of an element that has one value and at most data.
     fn plain_key(&self, element: &Element, with_data: bool) -> Option<Result<Value, String>> {
         let Key::One(Span::One(datum)) = &element.key else { return None };
         let [kind] = self.key.as_slice() else { return None };
@@ -193,7 +193,7 @@ impl Shape {
         (!self.interval && (is_plain || !with_data)).then(|| kind.encode(datum))
     }
 
-    /// One element; in sets with intervals the last key stands in `key_end`.
+    /// Encodes an element. In sets with intervals the last key is in `key_end`.
     fn encode_one(&self, element: &Element, with_data: bool) -> Result<wire::Element, String> {
         let mut out = wire::Element::default();
         match &element.key {
@@ -267,8 +267,8 @@ impl Shape {
     fn encode_data(&self, element: &Element) -> Result<Option<wire_data::Data>, String> {
         match (&self.data, element.data.as_deref()) {
             (None, None) | (Some(DataKind::Object(_)), Some(Data::Object(_))) => Ok(None),
-            (None, Some(_)) => Err(format!("{element} stands for something, in a set")),
-            (Some(_), None) => Err(format!("{element} stands for nothing, in a map")),
+            (None, Some(_)) => Err(format!("{element} has data, in a set")),
+            (Some(_), None) => Err(format!("{element} has no data, in a map")),
             (Some(DataKind::Verdict), Some(Data::Verdict(verdict))) => {
                 if let Verdict::Jump(chain) | Verdict::Goto(chain) = verdict {
                     check_name(chain)?;
@@ -286,7 +286,7 @@ impl Shape {
                 };
                 Ok(Some(wire_data::Data::Value(joined.ok_or("data of more than 64 bytes")?)))
             }
-            (Some(_), Some(_)) => Err(format!("{element} stands for something of another type")),
+            (Some(_), Some(_)) => Err(format!("{element} has data of another type")),
         }
     }
 
@@ -340,7 +340,7 @@ impl Shape {
     }
 }
 
-/// Bytes of a value of these types: those of a concatenation are filled up to 4 each.
+/// The length of a value of these types in bytes. Fields of a concatenation are padded to 4 bytes.
 pub(crate) fn total(types: &[Type]) -> u32 {
     match types {
         [one] => one.len(),
@@ -360,7 +360,7 @@ fn split<'v>(types: &[Type], value: &'v Value) -> Vec<(Type, &'v [u8])> {
     parts
 }
 
-/// The next higher value; none above the highest.
+/// Returns the next higher value; `None` above the highest.
 fn successor(value: &Value) -> Option<Value> {
     let mut bytes = value.as_slice().to_vec();
     for byte in bytes.iter_mut().rev() {
@@ -372,7 +372,7 @@ fn successor(value: &Value) -> Option<Value> {
     None
 }
 
-/// The next lower value; none below the lowest.
+/// Returns the next lower value; `None` below the lowest.
 fn predecessor(value: &Value) -> Option<Value> {
     let mut bytes = value.as_slice().to_vec();
     for byte in bytes.iter_mut().rev() {
@@ -395,7 +395,7 @@ pub(crate) fn encode_verdict(verdict: &Verdict) -> wire_data::Verdict {
     }
 }
 
-/// `None` for one that has no name here.
+/// Decodes a verdict; `None` if it has no variant.
 pub(crate) fn decode_verdict(verdict: &wire_data::Verdict) -> Option<Verdict> {
     match verdict {
         wire_data::Verdict::Accept => Some(Verdict::Accept),

@@ -1,7 +1,7 @@
 //! The content of a set with intervals, to check changes before the kernel sees them.
 //!
-//! The kernel's back ends check less than they should: Linux before 7.0 accepts parts of an interval
-//! without an end, deletes an interval by its first key alone, and lets concatenations enclose one
+//! The kernel's back ends check less than they should. Linux before 7.0 accepts parts of an interval
+//! without an end, and deletes an interval by its first key alone. It lets concatenations enclose one
 //! another. Source: `net/netfilter/nft_set_rbtree.c`, `nft_set_pipapo.c`.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Sets and maps.
+//! The builders of sets and maps.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::wire::nft::set as wire;
 use crate::wire::nft::set::SetFlags;
 use crate::wire::nft::userdata::UserData;
 
-/// The types of a key or of data: one, or those of a concatenation.
+/// The type of a key or of data, or the types of a concatenation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Types(Vec<Type>);
 
@@ -36,7 +36,7 @@ impl From<Vec<Type>> for Types {
     }
 }
 
-/// A set or map to be.
+/// The settings of a set or map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Spec {
     pub(crate) name: String,
@@ -48,7 +48,7 @@ pub(crate) struct Spec {
     pub(crate) elements: Vec<Element>,
 }
 
-/// A set to be: keys that rules ask for, however many, at the cost of one.
+/// The builder of a set: any number of keys that a rule looks up at the cost of one.
 ///
 /// Replaces `nft add set FAMILY TABLE NAME { type ipv4_addr; flags interval; }`.
 ///
@@ -70,7 +70,7 @@ pub(crate) struct Spec {
 #[must_use = "a builder does nothing until `create`"]
 pub struct Set(pub(crate) Spec);
 
-/// A map to be: what keys stand for, or what becomes of packets.
+/// The builder of a map: data or a verdict for each key.
 ///
 /// Replaces `nft add map FAMILY TABLE NAME { type inet_service : verdict; }`.
 ///
@@ -97,7 +97,7 @@ pub struct Map(pub(crate) Spec);
 pub(crate) const ACTION: &str = "create set";
 
 impl Set {
-    /// One whose keys are of this type, or concatenations of these.
+    /// Creates a builder with a key type, or the types of a concatenation.
     #[doc(alias = "nft add set")]
     pub fn new(name: impl Into<String>, key: impl Into<Types>) -> Self {
         Self(Spec::new(name.into(), key.into(), None))
@@ -105,13 +105,13 @@ impl Set {
 }
 
 impl Map {
-    /// One whose keys stand for values.
+    /// Creates a builder of a map to values.
     #[doc(alias = "nft add map")]
     pub fn new(name: impl Into<String>, key: impl Into<Types>, data: impl Into<Types>) -> Self {
         Self(Spec::new(name.into(), key.into(), Some(DataKind::Values(data.into().0))))
     }
 
-    /// One whose keys stand for objects of the table: [`Rule::object_map`](crate::nft::Rule::object_map).
+    /// Creates a builder of a map to objects, for [`Rule::object_map`](crate::nft::Rule::object_map).
     ///
     /// ```
     /// use netloom::nft::{Chain, Element, Family, Field, Map, Object, ObjectKind, Rule, Table, Type};
@@ -136,7 +136,7 @@ impl Map {
         Self(Spec::new(name.into(), key.into(), Some(DataKind::Object(kind))))
     }
 
-    /// One whose keys stand for verdicts.
+    /// Creates a builder of a verdict map.
     #[doc(alias = "vmap")]
     pub fn verdicts(name: impl Into<String>, key: impl Into<Types>) -> Self {
         Self(Spec::new(name.into(), key.into(), Some(DataKind::Verdict)))
@@ -146,21 +146,22 @@ impl Map {
 macro_rules! setters {
     ($name:ident) => {
         impl $name {
-            /// Keys may be networks and ranges, which must not overlap. Default: single values.
+            /// Allows networks and ranges as keys, which must not overlap. Default: single values.
             #[doc(alias = "flags interval")]
             pub fn interval(mut self) -> Self {
                 self.0.shape.interval = true;
                 self
             }
 
-            /// So many elements at most; the kernel keeps to it. Declared, it spares growing: 100,000
-            /// elements go in twice as fast. Default: no limit. Of intervals kernels before 6.13 or so count both ends.
+            /// Sets the maximal number of elements. A declared size spares growing: 100,000 elements are
+            /// added twice as fast. Default: no limit. Kernels before about 6.13 count both ends of an
+            /// interval.
             pub fn size(mut self, size: u32) -> Self {
                 self.0.size = Some(size);
                 self
             }
 
-            /// Elements go after so long, unless they say otherwise. Default: they stay.
+            /// Sets the timeout of elements without their own. Default: elements do not expire.
             #[doc(alias = "flags timeout")]
             pub fn timeout(mut self, timeout: Duration) -> Self {
                 self.0.timeout = Some(timeout);
@@ -168,27 +169,27 @@ macro_rules! setters {
                 self
             }
 
-            /// Rules may change it as packets come
-            /// ([`add_to_set`](crate::nft::Rule::add_to_set)). Default: only programs do. Declare a size.
+            /// Allows rules to change the set, as
+            /// [`add_to_set`](crate::nft::Rule::add_to_set) does. Declare a size. Default: only programs.
             #[doc(alias = "flags dynamic")]
             pub fn dynamic(mut self) -> Self {
                 self.0.dynamic = true;
                 self
             }
 
-            /// A comment, 127 bytes at most. Since Linux 5.10.
+            /// Sets a comment of at most 127 bytes. Since Linux 5.10.
             pub fn comment(mut self, comment: impl Into<String>) -> Self {
                 self.0.comment = Some(comment.into());
                 self
             }
 
-            /// With this element; may be called again for more.
+            /// Adds an element.
             pub fn element(mut self, element: impl Into<Element>) -> Self {
                 self.0.elements.push(element.into());
                 self
             }
 
-            /// With these elements.
+            /// Adds elements.
             pub fn elements(
                 mut self,
                 elements: impl IntoIterator<Item = impl Into<Element>>,
@@ -197,7 +198,7 @@ macro_rules! setters {
                 self
             }
 
-            /// Its name.
+            /// The name.
             pub fn name(&self) -> &str {
                 &self.0.name
             }
@@ -238,7 +239,7 @@ impl Spec {
         Ok(set)
     }
 
-    /// As the kernel lists it, without its elements.
+    /// Decodes a listed set, without its elements.
     pub(crate) fn from_wire(set: &wire::Set) -> Self {
         let shape = shape_of(set);
         let comment = set.userdata.as_ref().and_then(UserData::as_set_comment);

@@ -1,4 +1,4 @@
-//! What the kernel is told of a set or map, and what it tells.
+//! The messages of sets and maps, and their shapes.
 
 use super::interval::{DataKind, Shape, total};
 use super::object::ObjectKind;
@@ -7,10 +7,10 @@ use crate::wire::nft::datatype::DataType;
 use crate::wire::nft::set::{FieldLength, Set, SetFlags};
 use crate::wire::nft::userdata::{ByteOrder, UserData};
 
-/// Parts of a key: their types share one number of 32 bits, 6 each.
+/// The most fields of a concatenation: their types share a number of 32 bits, 6 each.
 const MOST_PARTS: usize = 5;
 
-/// The message that makes a set of this shape.
+/// Encodes the message that creates a set of this shape.
 pub(crate) fn set_message(table: &str, name: &str, shape: &Shape, id: u32) -> Result<Set, String> {
     let mut flags = SetFlags::empty();
     flags.set(SetFlags::INTERVAL, shape.interval);
@@ -36,7 +36,7 @@ pub(crate) fn set_message(table: &str, name: &str, shape: &Shape, id: u32) -> Re
         Some(DataKind::Object(kind)) => set.object_type = Some(kind.wire()),
         Some(DataKind::Verdict) => {
             set.data_type = Some(DataType::VERDICT);
-            // `nft` tells the length of its own verdict, the kernel takes no notice.
+            // `nft` sends the length of its own verdict; the kernel ignores it.
             set.data_len = Some(0);
             let order = byte_order(&shape.key);
             set.userdata = Some(UserData::of_map(order, ByteOrder::Invalid, false));
@@ -51,7 +51,7 @@ pub(crate) fn set_message(table: &str, name: &str, shape: &Shape, id: u32) -> Re
     Ok(set)
 }
 
-/// The shape that a set has which the kernel lists.
+/// Returns the shape of a listed set.
 pub(crate) fn shape_of(set: &Set) -> Shape {
     let flags = set.flags.unwrap_or_default();
     let key_type = set.key_type.unwrap_or(DataType(0));

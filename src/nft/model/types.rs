@@ -1,4 +1,4 @@
-//! The types of values: what a set's keys, a map's data and a rule's fields are.
+//! The types of set keys, of map data and of fields.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use crate::wire::nft::data::Value;
 use crate::wire::nft::datatype::DataType;
 use crate::wire::nft::userdata::ByteOrder;
 
-/// What a value is.
+/// The type of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Type {
@@ -58,16 +58,16 @@ pub enum Type {
     Boolean,
     /// `integer`, of 32 bits in the machine's own order: what [`Numgen`](crate::nft::Numgen) gives.
     Number,
-    /// One that has no name here.
+    /// A type without a variant here.
     Other {
-        /// Its number in `nft`.
+        /// The number in `nft`.
         number: u32,
-        /// Its bytes.
+        /// The length in bytes.
         length: u32,
     },
 }
 
-/// How a type's numbers lie in a register.
+/// The layout of a value in a register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
     Address4,
@@ -151,7 +151,7 @@ impl Type {
         }
     }
 
-    /// Whether values compare in the order of their numbers: what intervals and ranges need.
+    /// Returns whether bytes compare in the order of the values, as intervals and ranges need.
     pub(crate) fn is_ordered(self) -> bool {
         !matches!(self.facts().2, Layout::Host16 | Layout::Host32 | Layout::Name)
     }
@@ -166,7 +166,7 @@ impl Type {
         }
     }
 
-    /// The bytes of a value, or why it is none of this type.
+    /// Encodes a value, or returns the reason if it is not of this type.
     pub(crate) fn encode(self, datum: &Datum) -> Result<Value, String> {
         let refused = || Err(format!("{datum} is no {self}"));
         let value = match (self.facts().2, datum) {
@@ -197,7 +197,7 @@ impl Type {
         value.map_or_else(refused, Ok)
     }
 
-    /// The first and last value of a span.
+    /// Encodes the first and last value of a span.
     pub(crate) fn encode_span(self, span: &Span) -> Result<(Value, Value), String> {
         if let Span::One(one) = span {
             let value = self.encode(one)?;
@@ -217,7 +217,7 @@ impl Type {
         }
     }
 
-    /// The value that these bytes are.
+    /// Decodes a value.
     pub(crate) fn decode(self, bytes: &[u8]) -> Datum {
         let number = match (self.facts().2, bytes) {
             (Layout::Address4, &[a, b, c, d]) => {
@@ -247,7 +247,7 @@ impl Type {
         number.map_or_else(|| Datum::Bytes(bytes.to_vec()), Datum::Number)
     }
 
-    /// The types of a concatenation, from its number; one of `length` bytes where it has none here.
+    /// Returns the types of a concatenation from its number, or `Other` of `length` bytes.
     pub(crate) fn all_from(number: DataType, length: u32) -> Vec<Self> {
         const BITS: u32 = 6;
         let mut rest = number.0;
@@ -271,7 +271,7 @@ impl Type {
     }
 }
 
-/// The protocols that rules are about, as /etc/protocols names them.
+/// The protocols that have names, as in /etc/protocols.
 pub(crate) const PROTOCOLS: [(&str, u8); 8] = [
     ("icmp", 1),
     ("tcp", 6),
@@ -287,7 +287,7 @@ fn protocol_number(name: &str) -> Option<u8> {
     PROTOCOLS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
 }
 
-/// As `nft` calls it.
+/// Formats the type as `nft` does.
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,4 +1,4 @@
-//! A chain: a list of rules; with a hook a base chain that packets come through.
+//! A chain: a list of rules. A chain with a hook is a base chain.
 //!
 //! ```text
 //! NFTA_CHAIN_TABLE      1  string
@@ -25,7 +25,7 @@ use super::userdata::UserData;
 use crate::wire::attribute::{Attribute, Writer};
 
 wire_enum! {
-    /// What becomes of a packet no rule of a base chain has decided on.
+    /// The verdict on a packet that no rule of a base chain decides.
     Policy: u32 {
         Drop = 0,
         Accept = 1,
@@ -38,7 +38,7 @@ bitflags! {
     pub(crate) struct ChainFlags: u32 {
         const BASE = 1;
         const HARDWARE_OFFLOAD = 2;
-        /// Without a name, made for one rule and gone with it.
+        /// A chain without a name, created for one rule and deleted with it.
         const BINDING = 4;
         const _ = !0;
     }
@@ -74,7 +74,7 @@ impl Field for ChainType {
 }
 
 attribute_table! {
-    /// What a message says of a chain: to make one a name, to delete one a name or handle.
+    /// A chain in a message. A new chain needs a name, a deletion a name or handle.
     #[derive(Default)]
     lenient struct Chain {
         table: String = 1,
@@ -86,9 +86,9 @@ attribute_table! {
         hook: Option<Hook> = 4,
         flags: Option<ChainFlags> = 10,
         userdata: Option<UserData> = 12,
-        /// Of a base chain; they count what the policy decided on.
+        /// The packets of a base chain that its policy decided.
         counters: Option<Counter> = 8,
-        /// Only the kernel tells.
+        /// Set by the kernel only.
         use_count: Option<u32> = 6,
     }
 }

@@ -87,12 +87,13 @@ impl<'a> Attributes<'a> {
         self.get(kind).and_then(T::read).or_else(T::absent)
     }
 
-    /// Reads a field of an expression. `None` if the attribute can't be read, or is required and absent.
+    /// Reads a field of an expression. `None` if the attribute can't be read, or is absent but
+    /// required.
     pub(crate) fn strict<T: Field>(self, kind: u16) -> Option<T> {
         self.get(kind).map_or_else(T::absent, T::read)
     }
 
-    /// Checks that no attribute would be lost by a reader of the `known` types (bit `n`: type `n`).
+    /// Checks that only attributes of `known` types are there. Bit `n` stands for type `n`.
     ///
     /// `None` for an unknown type, for a repeated attribute that is no padding, and for bytes that are
     /// no attribute.
@@ -115,7 +116,7 @@ pub(crate) const fn up_to(last: u16) -> u64 {
     (2 << last) - 2
 }
 
-/// Defines a struct, or an enum with one form a variant, and its [`Codec`] from a table of attributes.
+/// Defines a struct, or an enum of several forms, and its [`Codec`] from a table of attributes.
 ///
 /// A line is a field, its Rust type and its attribute type. Attributes are written in the order of
 /// the lines. `Option` fields may be absent. After the attribute type there may be:
@@ -262,7 +263,7 @@ impl Field for Duration {
     }
 }
 
-/// Reads a name, with or without a terminating NUL. Text that would not be written back the same is `None`.
+/// Reads a name, with or without a terminating NUL. Text that would be written differently is `None`.
 pub(crate) fn name(attribute: Attribute<'_>) -> Option<&str> {
     let name = attribute.value.strip_suffix(&[0]).unwrap_or(attribute.value);
     str::from_utf8(name).ok().filter(|name| !name.contains('\0'))

@@ -32,7 +32,7 @@ const NFT_JUMP: i32 = -3;
 const NFT_GOTO: i32 = -4;
 const NFT_RETURN: i32 = -5;
 
-/// Up to 64 bytes, as they lie in a register.
+/// Up to 64 bytes, in the order of a register.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Value {
     bytes: [u8; NFT_DATA_VALUE_MAXLEN],
@@ -40,7 +40,7 @@ pub(crate) struct Value {
 }
 
 impl Value {
-    /// `None` when there are more than 64.
+    /// Copies the bytes; `None` if there are more than 64.
     pub(crate) fn new(value: &[u8]) -> Option<Self> {
         let length = u8::try_from(value.len()).ok()?;
         let mut bytes = [0; NFT_DATA_VALUE_MAXLEN];
@@ -57,29 +57,29 @@ impl Value {
         Self { bytes, length: N as u8 }
     }
 
-    /// What the kernel keeps in its own byte order: marks, states, interface indexes, user ids.
+    /// A value in the machine's byte order: a mark, state, interface index or user id.
     pub(crate) const fn host_u32(value: u32) -> Self {
         Self::of(value.to_ne_bytes())
     }
 
-    /// What the kernel keeps in its own byte order: conntrack zones, ARP hardware types.
+    /// A value in the machine's byte order: a conntrack zone or ARP hardware type.
     pub(crate) const fn host_u16(value: u16) -> Self {
         Self::of(value.to_ne_bytes())
     }
 
-    /// What the kernel keeps in its own byte order: packet and byte counts, times.
+    /// A value in the machine's byte order: a packet or byte count, or a time.
     pub(crate) const fn host_u64(value: u64) -> Self {
         Self::of(value.to_ne_bytes())
     }
 
-    /// An interface name as a register holds it, filled up with NULs; `None` over 15 bytes.
+    /// An interface name, padded with NULs to 16 bytes; `None` if it has more than 15 bytes.
     pub(crate) fn interface(name: &str) -> Option<Self> {
         let mut padded = [0; IFNAMSIZ];
         padded.get_mut(..IFNAMSIZ - 1)?.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
         Some(Self::of(padded))
     }
 
-    /// The fields of a concatenation, each filled up to 4 bytes; `None` over 64 bytes.
+    /// Concatenates fields, each padded to 4 bytes; `None` if they exceed 64 bytes.
     pub(crate) fn concat(fields: &[Self]) -> Option<Self> {
         let mut bytes = [0; NFT_DATA_VALUE_MAXLEN];
         let mut end = 0;
@@ -92,8 +92,8 @@ impl Value {
         Some(Self { bytes, length })
     }
 
-    /// Makes a concatenation of it, with one field more. What goes over 64 bytes is left out, and the kernel
-    /// refuses the rest for its length.
+    /// Appends a field to a concatenation. A field beyond 64 bytes is dropped; the kernel then refuses
+    /// the value for its length.
     pub(crate) fn append(&mut self, field: Self) {
         let start = aligned(self.length.into());
         let field = field.as_slice();
@@ -104,7 +104,7 @@ impl Value {
         }
     }
 
-    /// As [`append`](Self::append), quicker where the length is known beforehand.
+    /// Appends a field as [`append`](Self::append) does, faster for a length known at compile time.
     pub(crate) fn append_bytes<const N: usize>(&mut self, field: [u8; N]) {
         let start = aligned(self.length.into());
         let end = start + const { aligned(N) };
@@ -115,7 +115,7 @@ impl Value {
         }
     }
 
-    /// As [`append`](Self::append), of an address.
+    /// Appends an address as [`append`](Self::append) does.
     pub(crate) fn append_address(&mut self, address: IpAddr) {
         match address {
             IpAddr::V4(address) => self.append_bytes(address.octets()),
@@ -127,12 +127,12 @@ impl Value {
         self.bytes.get(..self.length.into()).unwrap_or_default()
     }
 
-    /// In bytes, as the kernel wants lengths to be told.
+    /// The length in bytes, in the type that messages use.
     pub(crate) fn len(&self) -> u32 {
         self.length.into()
     }
 
-    /// As long, but all zeros.
+    /// Zeros of the same length.
     pub(crate) fn zeroed(&self) -> Self {
         Self { bytes: [0; NFT_DATA_VALUE_MAXLEN], ..*self }
     }
@@ -154,7 +154,7 @@ impl From<u8> for Value {
     }
 }
 
-/// In network byte order: ports, protocol numbers of link layers.
+/// A port or EtherType, in network byte order.
 impl From<u16> for Value {
     fn from(value: u16) -> Self {
         Self::of(value.to_be_bytes())
@@ -209,7 +209,7 @@ impl Field for Value {
     }
 }
 
-/// A chain by its name, or by the number a batch gives to one it makes without a name.
+/// A chain by its name, or by its number in the batch that creates it without a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ChainRef {
     Name(String),
@@ -241,7 +241,7 @@ impl From<&str> for ChainRef {
     }
 }
 
-/// What becomes of the packet.
+/// The verdict on a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[doc(alias = "nft_verdicts")]
 pub(crate) enum Verdict {

@@ -1,6 +1,6 @@
-//! The types of set keys and data. The kernel only keeps the numbers, `nft` lists by them.
+//! The types of set keys and data. The kernel only stores their numbers, for `nft`.
 //!
-//! Of a concatenation the numbers lie one after the other, 6 bits each, the last field lowest.
+//! The number of a concatenation has 6 bits a field, the last field lowest.
 //!
 //! Source: nftables, include/datatype.h.
 
@@ -11,10 +11,10 @@ use crate::wire::attribute::{Attribute, Writer};
 const TYPE_BITS: u32 = 6;
 const FIELD: u32 = (1 << TYPE_BITS) - 1;
 const MAX_FIELDS: usize = (u32::BITS / TYPE_BITS) as usize;
-/// Each field of a concatenation begins at a register of its own.
+/// The size of a register. Every field of a concatenation begins at a register.
 const REGISTER: u32 = 4;
 
-/// What a set key or map data is.
+/// The type of a set key or of map data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct DataType(pub(crate) u32);
 
@@ -24,7 +24,7 @@ macro_rules! data_types {
             $(#[doc(alias = $nft)] pub(crate) const $name: Self = Self($number);)*
         }
 
-        /// Type, length in bytes, the order `nft` lists the bytes in, and what it calls the type.
+        /// Type, length in bytes, byte order and name in `nft`.
         const DATA_TYPES: &[(DataType, u32, ByteOrder, &str)] =
             &[$((DataType::$name, $length, $order, $nft)),*];
     };
@@ -65,17 +65,17 @@ data_types! {
 }
 
 impl DataType {
-    /// Of the data of a verdict map; a number of the kernel's own.
+    /// The data of a verdict map; a number that the kernel knows.
     #[doc(alias = "NFT_DATA_VERDICT")]
     pub(crate) const VERDICT: Self = Self(0xffff_ff00);
 
-    /// The type of fields one after the other; `None` when they are more than the number can hold.
+    /// The type of a concatenation; `None` if the fields do not fit its number.
     pub(crate) fn concat(fields: &[Self]) -> Option<Self> {
         let fits = fields.len() <= MAX_FIELDS && fields.iter().all(|field| field.0 <= FIELD);
         fits.then(|| Self(fields.iter().fold(0, |all, field| all << TYPE_BITS | field.0)))
     }
 
-    /// The fields of a concatenation; of another type itself.
+    /// The fields of a concatenation, or the type itself.
     pub(crate) fn fields(self) -> Vec<Self> {
         if self == Self::VERDICT {
             return vec![self];
@@ -84,8 +84,7 @@ impl DataType {
         all.skip_while(|&field| field == 0).map(Self).collect()
     }
 
-    /// The bytes of a key of this type, of a concatenation with the padding of each field. `None` when
-    /// the type is not listed here.
+    /// The length of a key in bytes, with the padding of fields. `None` for an unlisted type.
     pub(crate) fn length(self) -> Option<u32> {
         let lengths = self.field_lengths()?;
         match lengths.as_slice() {
@@ -95,19 +94,19 @@ impl DataType {
         }
     }
 
-    /// The bytes of each field, without padding, as [`super::set::Description`] wants them.
+    /// The length of each field in bytes, without padding.
     pub(crate) fn field_lengths(self) -> Option<Vec<u32>> {
         let length =
             |field| DATA_TYPES.iter().find(|listed| listed.0 == field).map(|found| found.1);
         self.fields().into_iter().map(length).collect()
     }
 
-    /// What `nft` wants to be told of sets with keys of this type.
+    /// The byte order that `nft` stores with a set of this key type.
     pub(crate) fn byte_order(self) -> ByteOrder {
         DATA_TYPES.iter().find(|listed| listed.0 == self).map_or(Invalid, |found| found.2)
     }
 
-    /// As `nft` calls it; `None` for a concatenation, or when the type is not listed here.
+    /// The name in `nft`; `None` for a concatenation or an unlisted type.
     pub(crate) fn name(self) -> Option<&'static str> {
         DATA_TYPES.iter().find(|listed| listed.0 == self).map(|found| found.3)
     }

@@ -1,4 +1,4 @@
-//! Elements of a set or map, and the lists in which they go.
+//! Elements of a set or map, and the lists of them in messages.
 //!
 //! ```text
 //! NFTA_SET_ELEM_LIST_TABLE     1  string
@@ -17,7 +17,7 @@
 //! NFTA_SET_ELEM_LIST_SET_ID    4  be32     number of a set in this batch
 //! ```
 //!
-//! A list is one attribute, 65,535 bytes at most: more elements go in further messages.
+//! A list is one attribute of at most 65,535 bytes; more elements need more messages.
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_set_elem_attributes`.
 
@@ -46,9 +46,9 @@ bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     #[doc(alias = "nft_set_elem_flags")]
     pub(crate) struct ElementFlags: u32 {
-        /// The first key that is not in the interval any more.
+        /// The first key after an interval.
         const INTERVAL_END = 1;
-        /// What all keys are that are not in the set.
+        /// The catch-all element, for keys that no other element holds.
         const CATCHALL = 2;
         const _ = !0;
     }
@@ -77,23 +77,23 @@ impl Element {
         Self { key: Some(key.into()), ..Self::default() }
     }
 
-    /// Of a map.
+    /// An element of a map.
     pub(crate) fn with_data(key: impl Into<Value>, data: impl Into<Data>) -> Self {
         Self { data: Some(data.into()), ..Self::new(key) }
     }
 
-    /// The first key that is not in the interval any more.
+    /// The first key after an interval.
     pub(crate) fn interval_end(key: impl Into<Value>) -> Self {
         Self { flags: ElementFlags::INTERVAL_END, ..Self::new(key) }
     }
 }
 
-/// The set whose elements a list holds. A deletion of this alone takes all of them.
+/// The set that a list of elements is of. Without a list, a deletion flushes the set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ElementsOf<'a> {
     pub(crate) table: Cow<'a, str>,
     pub(crate) set: Cow<'a, str>,
-    /// Needed for a set of the same batch that has no name of its own yet.
+    /// The number of the set in the batch, required if the kernel chooses its name.
     pub(crate) set_id: Option<u32>,
 }
 
@@ -119,7 +119,7 @@ impl Codec for ElementsOf<'_> {
     }
 }
 
-/// What a list can be made of.
+/// An element that can be written to a list.
 pub(crate) trait ListElement {
     fn write(&self, out: &mut Writer<'_>);
 }
@@ -136,7 +136,7 @@ impl<T: ListElement> ListElement for &T {
     }
 }
 
-/// A key, in a map what it leads to, and perhaps a comment: what most are, where there are many.
+/// An element with a key and maybe data and a comment, borrowed for long lists.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PlainElement<'a> {
     pub(crate) key: &'a Value,
@@ -165,8 +165,7 @@ impl ListElement for PlainElement<'_> {
     }
 }
 
-/// A key of two registers, and in a map a value of two: as a [`PlainElement`] of these, but written as what is known
-/// to be so short.
+/// An element with a key and maybe data of 8 bytes, written faster than a [`PlainElement`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PairElement {
     pub(crate) key: [u8; 8],
@@ -182,8 +181,8 @@ impl ListElement for PairElement {
     }
 }
 
-/// Writes as many of the elements as fit into one message and tells how many; the next message goes
-/// on with those after them.
+/// Writes the elements that fit into one message and returns their number. The next message
+/// continues after them.
 pub(crate) fn encode_list(
     of: &ElementsOf<'_>,
     elements: &mut Peekable<impl Iterator<Item = impl ListElement>>,
@@ -195,12 +194,12 @@ pub(crate) fn encode_list(
     })
 }
 
-/// Like `nft`, which counts them.
+/// Numbers the elements from 1 on, as `nft` does.
 fn element_type(at: usize) -> u16 {
     u16::try_from(at).ok().and_then(|at| at.checked_add(1)).unwrap_or(NFTA_LIST_ELEM)
 }
 
-/// The elements of a message, one by one as they are asked for.
+/// Decodes the elements of a message lazily.
 pub(crate) fn decode_list(attributes: Attributes<'_>) -> impl Iterator<Item = Element> {
     let list = attributes.get(NFTA_SET_ELEM_LIST_ELEMENTS).map(Attribute::nested);
     list.unwrap_or_default().iter().filter_map(|element| Element::decode(element.nested()))

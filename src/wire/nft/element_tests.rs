@@ -17,7 +17,7 @@ fn list(of: &ElementsOf<'_>, elements: &[Element]) -> Vec<u8> {
     out
 }
 
-/// What `nft` sends for the elements of the first set it makes.
+/// The list that `nft` sends for the elements of the first set of a batch.
 fn sent(elements: &[Element], words: &str) {
     let bytes = hex(words);
     let of = ElementsOf { set_id: Some(1), ..ElementsOf::new("t", "s") };

@@ -1,4 +1,4 @@
-//! A flowtable: connections that go from device to device past the rules.
+//! A flowtable: connections that are forwarded between devices without passing the rules.
 //!
 //! ```text
 //! NFTA_FLOWTABLE_TABLE   1  string
@@ -31,7 +31,7 @@ bitflags! {
 flags_field!(FlowtableFlags: u32);
 
 attribute_table! {
-    /// What a message says of a flowtable: to make one all that it is, to delete one a name or handle.
+    /// A flowtable in a message. A deletion needs a name or handle only.
     #[derive(Default)]
     lenient struct Flowtable {
         table: String = 1,
@@ -39,7 +39,7 @@ attribute_table! {
         handle: Option<u64> = 5,
         hook: Option<FlowtableHook> = 3,
         flags: Option<FlowtableFlags> = 7,
-        /// Only the kernel tells.
+        /// Set by the kernel only.
         use_count: Option<u32> = 4,
     }
 }

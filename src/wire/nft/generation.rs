@@ -1,5 +1,4 @@
-//! The generation: a number that changes with each transaction, so that nobody writes over what he has
-//! not read.
+//! The generation: a number that changes with each transaction.
 //!
 //! ```text
 //! NFTA_GEN_ID         1  be32

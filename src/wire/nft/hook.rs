@@ -1,4 +1,4 @@
-//! Where a base chain or a flowtable meets the packets.
+//! The hook of a base chain or a flowtable.
 //!
 //! ```text
 //! NFTA_HOOK_HOOKNUM   1  be32   numbered per family, see below
@@ -22,7 +22,7 @@ use crate::wire::attribute::{Attribute, Writer};
 
 const NFTA_DEVICE_NAME: u16 = 1;
 
-/// A moment in a packet's way through the machine.
+/// A hook: a stage of packet processing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum HookPoint {
     Prerouting,
@@ -45,7 +45,7 @@ impl HookPoint {
         Self::Egress,
     ];
 
-    /// `None` when the family has no such hook.
+    /// The number in the family; `None` if the family lacks the hook.
     pub(crate) fn number(self, family: Family) -> Option<u32> {
         match (family, self) {
             (Family::Arp, Self::Input) | (Family::Netdev, Self::Ingress) => Some(0),
@@ -68,7 +68,7 @@ impl HookPoint {
     }
 }
 
-/// Lower comes first. The named ones are those of `nft`.
+/// The order of chains at a hook, lowest first. Constants have the names of `nft`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[doc(alias = "nf_ip_hook_priorities")]
 pub(crate) struct Priority(pub(crate) i32);
@@ -108,14 +108,14 @@ attribute_table! {
 }
 
 impl Hook {
-    /// `None` when the family has no such hook.
+    /// The number in the family; `None` if the family lacks the hook.
     pub(crate) fn new(family: Family, point: HookPoint, priority: Priority) -> Option<Self> {
         let number = Some(point.number(family)?);
         Some(Self { number, priority: Some(priority), devices: Devices::default() })
     }
 }
 
-/// Names of network devices. Those that are no text are not read.
+/// Names of network devices. Names that are not UTF-8 are skipped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Devices(pub(crate) Vec<String>);
 

@@ -1,4 +1,4 @@
-//! The frame of every message, and the two that hold a batch together.
+//! The header of messages, and the messages that begin and end a batch.
 //!
 //! ```text
 //! nlmsghdr   length u32 | type u16 | flags u16 | sequence u32 | port u32     in the machine's order
@@ -25,7 +25,7 @@ const NFNETLINK_V0: u8 = 0;
 const NFGENMSG_LENGTH: usize = 4;
 
 wire_enum! {
-    /// Which packets a table sees. `Unspecified` asks for all of them in a dump.
+    /// The packets that a table sees. `Unspecified` lists all families in a dump.
     #[doc(alias = "NFPROTO_INET")]
     Family: u32 {
         Unspecified = 0,
@@ -67,7 +67,7 @@ wire_enum! {
         GetFlowtable = 23,
         DeleteFlowtable = 24,
         GetRuleReset = 25,
-        /// Like the deletions, but what is not there is no error. Since Linux 6.3.
+        /// Deletes without an error if the object is absent. Since Linux 6.3.
         DestroyTable = 26,
         DestroyChain = 27,
         DestroyRule = 28,
@@ -90,11 +90,11 @@ impl MessageType {
     }
 }
 
-/// An attribute was over 65,535 bytes long, or the message over 4 GiB: nothing was appended.
+/// The error for an attribute over 65,535 bytes or a message over 4 GiB. Nothing was appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooLong;
 
-/// Appends one whole message and tells where in `out` it lies. `NLM_F_REQUEST` is always set.
+/// Appends a message with `NLM_F_REQUEST` and returns its place in `out`.
 pub(crate) fn append(
     out: &mut Vec<u8>,
     kind: MessageType,
@@ -106,8 +106,8 @@ pub(crate) fn append(
     frame(out, Header { kind: kind.nlmsg_type(), flags, sequence, family, resource: 0 }, fill)
 }
 
-/// Opens a batch; with a generation, one that is refused with `ERESTART` when the ruleset has changed
-/// since.
+/// Appends the begin of a batch. With a generation, the kernel refuses the batch with `ERESTART` if
+/// the ruleset has changed since.
 pub(crate) fn append_batch_begin(
     out: &mut Vec<u8>,
     sequence: u32,
@@ -118,7 +118,7 @@ pub(crate) fn append_batch_begin(
     })
 }
 
-/// Closes a batch: what is between is done all or not at all.
+/// Appends the end of a batch.
 pub(crate) fn append_batch_end(out: &mut Vec<u8>, sequence: u32) -> Result<Range<usize>, TooLong> {
     frame(out, Header::batch(NFNL_MSG_BATCH_END, sequence), |_| {})
 }
@@ -168,18 +168,18 @@ fn frame(
     }
 }
 
-/// A message as the kernel sent it, after the netlink header.
+/// A received message, after the netlink header.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Message<'a> {
     pub(crate) kind: MessageType,
     pub(crate) family: Family,
-    /// In a dump the lower 16 bits of the generation it was made from.
+    /// The lower 16 bits of the generation of a dump.
     pub(crate) resource: u16,
     pub(crate) attributes: Attributes<'a>,
 }
 
 impl<'a> Message<'a> {
-    /// `None` when it is no message of `nf_tables`, or of a type or family that has no name here.
+    /// Decodes a message; `None` if its subsystem, type or family is unknown.
     pub(crate) fn decode(nlmsg_type: u16, payload: &'a [u8]) -> Option<Self> {
         let kind = MessageType::from_nlmsg_type(nlmsg_type)?;
         let (&[family, _version, high, low], attributes) =

@@ -1,11 +1,11 @@
 //! `nf_tables`: messages, objects and expressions as bytes.
 //!
-//! One file an object or expression, named by its kernel name, always in the same order: the attribute
-//! map in the header comment, constants, type, encode and decode, tests against what `nft` sends.
+//! Each object or expression has a file with its kernel name. The order is the same in each: the
+//! attribute map in the header comment, the table or type, and tests against the bytes of `nft`.
 //!
-//! Objects read leniently: an attribute nobody knows here is skipped. Expressions read strictly: one
-//! that holds anything not understood stays [`expr::Expr::Unknown`] with all its bytes, so that a rule
-//! is never read as something it is not, and is written back as it came.
+//! Objects are decoded leniently: unknown attributes are skipped. Expressions are decoded strictly: one
+//! with anything unknown becomes [`expr::Expr::Unknown`] with all its bytes. So a rule is never
+//! misread, and is written back unchanged.
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`.
 

@@ -1,4 +1,4 @@
-//! A named object: a counter, quota or limit that rules and maps share.
+//! A named object: a counter, quota or limit shared by rules and maps.
 //!
 //! ```text
 //! NFTA_OBJ_TABLE     1  string
@@ -45,7 +45,7 @@ wire_enum! {
     }
 }
 
-/// What an object is set to, or has counted.
+/// The settings and counts of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ObjectData {
     Counter(Counter),
@@ -53,7 +53,7 @@ pub(crate) enum ObjectData {
     Limit(Limit),
     Connlimit(Connlimit),
     Synproxy(Synproxy),
-    /// The attributes as they are, of a type that is not read here.
+    /// The encoded attributes of an undecoded type.
     Other(Vec<u8>),
 }
 
@@ -86,8 +86,7 @@ impl ObjectData {
     }
 }
 
-/// What a message says of an object: to make one all that it is, to delete one a type and a name or
-/// handle.
+/// An object in a message. A deletion needs a type, and a name or handle.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Object {
     pub(crate) table: Option<String>,
@@ -96,7 +95,7 @@ pub(crate) struct Object {
     pub(crate) kind: Option<ObjectType>,
     pub(crate) userdata: Option<UserData>,
     pub(crate) data: Option<ObjectData>,
-    /// Only the kernel tells.
+    /// Set by the kernel only.
     pub(crate) use_count: Option<u32>,
 }
 

@@ -1,4 +1,4 @@
-//! Registers: 64 bytes that expressions load into and compare from.
+//! Registers: 64 bytes that expressions load and compare.
 //!
 //! ```text
 //! NFT_REG_VERDICT 0    NFT_REG_1..4 1..4, 16 bytes each    NFT_REG32_00..15 8..23, 4 bytes each
@@ -37,7 +37,7 @@ wire_enum! {
 }
 
 impl Register {
-    /// The register that begins at this 4-byte slot, under the name the kernel lists it by.
+    /// The register that begins at a 4-byte slot, by the name that the kernel lists.
     pub(crate) fn at_slot(slot: u32) -> Option<Self> {
         const FIRST_SLOT: u32 = 8;
         const SLOTS_OF_A_LONG_REGISTER: u32 = 4;

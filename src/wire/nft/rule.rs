@@ -1,4 +1,4 @@
-//! A rule: expressions, one after the other, until one says no.
+//! A rule: expressions that are evaluated in order until one does not match.
 //!
 //! ```text
 //! NFTA_RULE_TABLE         1  string

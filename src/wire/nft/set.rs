@@ -41,20 +41,20 @@ bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     #[doc(alias = "nft_set_flags")]
     pub(crate) struct SetFlags: u32 {
-        /// Bound to the rule that looks it up, and gone with it.
+        /// Anonymous: bound to the rule that looks the set up, and deleted with that rule.
         const ANONYMOUS = 1;
-        /// Its elements don't change once a rule looks it up.
+        /// The elements can't change once a rule uses the set.
         const CONSTANT = 1 << 1;
         const INTERVAL = 1 << 2;
         const MAP = 1 << 3;
         const TIMEOUT = 1 << 4;
-        /// Rules may add to it.
+        /// Rules may add elements.
         const EVAL = 1 << 5;
-        /// A map to named objects.
+        /// The data are named objects.
         const OBJECT = 1 << 6;
-        /// Its keys are concatenations with intervals.
+        /// The keys are concatenations with intervals.
         const CONCAT = 1 << 7;
-        /// Its elements have several expressions.
+        /// The elements have several expressions.
         const EXPR = 1 << 8;
         const _ = !0;
     }
@@ -62,7 +62,7 @@ bitflags! {
 flags_field!(SetFlags: u32);
 
 wire_enum! {
-    /// What the kernel should save on.
+    /// The resource that the kernel should save.
     #[doc(alias = "nft_set_policies")]
     SetPolicy: u32 {
         Performance = 0,
@@ -83,16 +83,16 @@ attribute_table! {
         data_type: Option<DataType> = 6,
         data_len: Option<u32> = 7,
         object_type: Option<ObjectType> = 15,
-        /// The kernel wants one to make a set.
+        /// The number in the batch, required to create a set.
         id: Option<u32> = 10,
         policy: Option<SetPolicy> = 8,
         desc: Description = 9 unless_default,
-        /// What elements get that have none of their own.
+        /// The timeout of elements without one.
         timeout: Option<Duration> = 11,
         gc_interval: Option<Milliseconds> = 12,
         userdata: Option<UserData> = 13,
         expressions: Vec<Stateful> = 17 or 18,
-        /// Only the kernel tells, and not every one.
+        /// Set by the kernel, not by every version.
         count: Option<u32> = 20,
     }
 }
@@ -126,12 +126,12 @@ attribute_table! {
     }
 }
 
-/// 32 bits of milliseconds, about 49 days at most.
+/// A duration of 32 bits of milliseconds, at most about 49 days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Milliseconds(u32);
 
 impl Milliseconds {
-    /// `None` over 49 days.
+    /// Converts a duration; `None` over 49 days.
     pub(crate) fn new(duration: Duration) -> Option<Self> {
         u32::try_from(duration.as_millis()).ok().map(Self)
     }

@@ -1,4 +1,4 @@
-//! A table: what holds chains, sets and objects of one family.
+//! A table: chains, sets and objects of one family.
 //!
 //! ```text
 //! NFTA_TABLE_NAME      1  string
@@ -20,11 +20,11 @@ bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     #[doc(alias = "nft_table_flags")]
     pub(crate) struct TableFlags: u32 {
-        /// Its chains see no packets.
+        /// The chains of the table see no packets.
         const DORMANT = 1;
-        /// Only the socket that made it may change it, and it goes when that socket closes. Since 5.12.
+        /// Only the creating socket may change the table, and closing it deletes the table. Since 5.12.
         const OWNER = 2;
-        /// It stays when its owner goes, for the next to claim. Since 6.9.
+        /// The table outlives its owner and can be claimed by another. Since 6.9.
         const PERSIST = 4;
         const _ = !0;
     }
@@ -32,16 +32,16 @@ bitflags! {
 flags_field!(TableFlags: u32);
 
 attribute_table! {
-    /// What a message says of a table: to make one a name and flags, to delete one a name or handle.
+    /// A table in a message. A new table needs a name and flags, a deletion a name or handle.
     #[derive(Default)]
     lenient struct Table {
         name: Option<String> = 1,
         handle: Option<u64> = 4,
         flags: Option<TableFlags> = 2,
         userdata: Option<UserData> = 6,
-        /// Only the kernel tells.
+        /// Set by the kernel only.
         use_count: Option<u32> = 3,
-        /// Only the kernel tells.
+        /// Set by the kernel only.
         owner: Option<u32> = 7,
     }
 }

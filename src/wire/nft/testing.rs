@@ -1,4 +1,4 @@
-//! What the tests of all objects and expressions do with the bytes `nft` sends.
+//! Tests of objects and expressions against the bytes that `nft` sends.
 
 use std::fmt::Debug;
 
@@ -6,7 +6,7 @@ use super::codec::{Codec, Field};
 use super::expr::Expr;
 use crate::wire::attribute::{Attribute, Attributes, Writer};
 
-/// The bytes of text as `tools/nft-bytes` prints it.
+/// Parses the output of `tools/nft-bytes`.
 pub(crate) fn hex(text: &str) -> Vec<u8> {
     let digits: String = text.split_whitespace().collect();
     assert!(digits.len().is_multiple_of(2), "half a byte in {text}");
@@ -20,14 +20,14 @@ pub(crate) fn encoded(value: &impl Codec) -> Vec<u8> {
     out
 }
 
-/// As an element of a list.
+/// Encodes an expression as an element of a list.
 pub(crate) fn listed(expr: &Expr) -> Vec<u8> {
     let mut out = Vec::new();
     expr.write(&mut Writer::new(&mut out), 1);
     out
 }
 
-/// The object and the bytes `nft` sends for it are the same thing, and no bytes like these panic.
+/// Checks that an object encodes to the bytes of `nft` and back, and that no similar bytes panic.
 pub(crate) fn object<T: Codec + Debug + PartialEq>(object: &T, sent: &str) {
     bytes_of(object, &hex(sent));
 }
@@ -42,14 +42,14 @@ pub(crate) fn bytes_of<T: Codec + Debug + PartialEq>(object: &T, bytes: &[u8]) {
     });
 }
 
-/// The expression and the list element `nft` sends for it are the same thing.
+/// Checks that an expression encodes to the list element of `nft` and back.
 pub(crate) fn expression(expr: impl Into<Expr>, sent: &str) {
     let expr = expr.into();
     assert_eq!(listed(&expr), hex(sent), "{expr:?} as nft sends it");
     also_means(sent, expr);
 }
 
-/// Other bytes that mean the same: an attribute more that only says what holds without it.
+/// Checks that other bytes, with redundant attributes, decode to the expression.
 pub(crate) fn also_means(sent: &str, expr: impl Into<Expr>) {
     let (bytes, expr) = (hex(sent), expr.into());
     assert!(!matches!(expr, Expr::Unknown(_)), "{expr:?}");
@@ -61,7 +61,7 @@ pub(crate) fn also_means(sent: &str, expr: impl Into<Expr>) {
     });
 }
 
-/// Calls `check` with the bytes cut at every length, and with every bit turned.
+/// Calls `check` with the bytes cut at every length, and with every bit flipped.
 fn survives(bytes: &[u8], check: impl Fn(&[u8])) {
     for length in 0..bytes.len() {
         check(&bytes[..length]);

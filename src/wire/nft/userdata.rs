@@ -1,4 +1,4 @@
-//! User data: what the kernel only keeps. `nft` stores comments, and how to list a set, in it.
+//! User data, which the kernel only stores: comments, and how `nft` lists a set.
 //!
 //! ```text
 //! type u8 | length u8 | value …    one after the other, unaligned, 256 bytes in all
@@ -14,7 +14,7 @@ use super::codec::Field;
 use crate::wire::attribute::{Attribute, Writer};
 
 const NFT_USERDATA_MAXLEN: usize = 256;
-/// `nft` refuses longer comments, so longer ones could not be listed and loaded again.
+/// The longest comment that `nft` loads.
 const NFTNL_UDATA_COMMENT_MAXLEN: usize = 128;
 const NFTNL_UDATA_COMMENT: u8 = 0;
 const NFTNL_UDATA_SET_KEYBYTEORDER: u8 = 0;
@@ -23,10 +23,10 @@ const NFTNL_UDATA_SET_MERGE_ELEMENTS: u8 = 2;
 const NFTNL_UDATA_SET_DATA_INTERVAL: u8 = 6;
 const NFTNL_UDATA_SET_COMMENT: u8 = 7;
 
-/// The order in which `nft` should list the bytes of a set's keys or data.
+/// The byte order of a set's keys or data, for `nft`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ByteOrder {
-    /// Of a concatenation, a verdict, a protocol number: there is none.
+    /// No byte order: a concatenation, verdict or single byte.
     Invalid,
     Host,
     BigEndian,
@@ -48,57 +48,57 @@ impl ByteOrder {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Comment<'a> {
     text: &'a str,
-    /// With its NUL.
+    /// The length with the NUL.
     length: u8,
 }
 
 impl<'a> Comment<'a> {
-    /// `None` over 128 bytes, or with a NUL in it.
+    /// Checks a comment; `None` if it has more than 128 bytes or a NUL.
     pub(crate) fn new(text: &'a str) -> Option<Self> {
         let length = u8::try_from(text.len() + 1).ok()?;
         let fits = text.len() <= NFTNL_UDATA_COMMENT_MAXLEN && !text.contains('\0');
         fits.then_some(Self { text, length })
     }
 
-    /// As the user data that [`UserData::comment`] would be.
+    /// Writes the comment as [`UserData::comment`] would be written.
     pub(crate) fn write(self, out: &mut Writer<'_>, kind: u16) {
         out.parts(kind, [&[NFTNL_UDATA_COMMENT, self.length], self.text.as_bytes(), &[0]]);
     }
 }
 
-/// Entries of a type and a value. Bytes that are no entries are kept.
+/// Entries of a type and a value. Other bytes are preserved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct UserData(Vec<u8>);
 
 impl UserData {
-    /// The comment of anything but a set. `None` over 128 bytes, or with a NUL in it.
+    /// The comment of anything but a set; `None` if it has more than 128 bytes or a NUL.
     pub(crate) fn comment(text: &str) -> Option<Self> {
         Self::default().with_text(NFTNL_UDATA_COMMENT, text)
     }
 
-    /// What `nft` needs to list a set as it was declared.
+    /// The entries that `nft` needs to list a set as declared.
     pub(crate) fn of_set(key: ByteOrder) -> Self {
         Self::default().with_number(NFTNL_UDATA_SET_KEYBYTEORDER, key.number())
     }
 
-    /// What `nft` needs to list a map as it was declared.
+    /// The entries that `nft` needs to list a map as declared.
     pub(crate) fn of_map(key: ByteOrder, data: ByteOrder, data_is_interval: bool) -> Self {
         Self::of_set(key)
             .with_number(NFTNL_UDATA_SET_DATABYTEORDER, data.number())
             .with_number(NFTNL_UDATA_SET_DATA_INTERVAL, data_is_interval.into())
     }
 
-    /// Overlapping intervals of the set are merged by `nft`.
+    /// Makes `nft` merge overlapping intervals of the set.
     pub(crate) fn with_auto_merge(self) -> Self {
         self.with_number(NFTNL_UDATA_SET_MERGE_ELEMENTS, 1)
     }
 
-    /// The comment of a set. `None` over 128 bytes, or with a NUL in it.
+    /// Adds the comment of a set; `None` if it has more than 128 bytes or a NUL.
     pub(crate) fn with_set_comment(self, text: &str) -> Option<Self> {
         self.with_text(NFTNL_UDATA_SET_COMMENT, text)
     }
 
-    /// One entry more; `None` when it does not fit.
+    /// Adds an entry; `None` if it does not fit.
     pub(crate) fn with(mut self, kind: u8, value: &[u8]) -> Option<Self> {
         self.0.extend_from_slice(&[kind, u8::try_from(value.len()).ok()?]);
         self.0.extend_from_slice(value);
@@ -174,7 +174,7 @@ impl Field for UserData {
     }
 }
 
-/// The entries that can be read, each a type and a value.
+/// An iterator over the readable entries, each a type and a value.
 #[derive(Debug, Clone)]
 pub(crate) struct Entries<'a>(&'a [u8]);
 

@@ -50,7 +50,7 @@ pub(crate) enum BitwiseOp {
 }
 
 impl Bitwise {
-    /// Keeps the bits of the mask, in place.
+    /// Clears the bits outside the mask, in place.
     pub(crate) fn mask(register: Register, mask: Value) -> Self {
         let op = BitwiseOp::MaskXor { mask, xor: mask.zeroed() };
         Self { sreg: register, dreg: register, len: mask.len(), op }

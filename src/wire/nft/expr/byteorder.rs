@@ -1,4 +1,4 @@
-//! `byteorder`: between the machine's order and that of the network.
+//! `byteorder`: converts between the machine's and the network byte order.
 //!
 //! ```text
 //! NFTA_BYTEORDER_SREG  1  be32

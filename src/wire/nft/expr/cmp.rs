@@ -1,4 +1,4 @@
-//! `cmp`: goes on when a register compares with a value.
+//! `cmp`: compares a register with a value, and ends the rule if that fails.
 //!
 //! ```text
 //! NFTA_CMP_SREG  1  be32
@@ -13,7 +13,7 @@ use crate::wire::nft::data::Value;
 use crate::wire::nft::register::Register;
 
 wire_enum! {
-    /// Bytes are compared from the first on, so order has a meaning only for big-endian values.
+    /// The comparison of bytes from the first on: an order only for big-endian values.
     #[doc(alias = "nft_cmp_ops")]
     Comparison: u32 {
         Equal = 0,

@@ -1,4 +1,4 @@
-//! `connlimit`: goes on while there are no more connections than so many.
+//! `connlimit`: matches up to a number of connections.
 //!
 //! ```text
 //! NFTA_CONNLIMIT_COUNT  1  be32
@@ -15,7 +15,7 @@ bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     #[doc(alias = "nft_connlimit_flags")]
     pub(crate) struct ConnlimitFlags: u32 {
-        /// Goes on once there *are* more.
+        /// Matches above the limit instead.
         const INVERTED = 1;
     }
 }

@@ -1,4 +1,4 @@
-//! `counter`: counts packets and bytes. As a named object too, and for a base chain.
+//! `counter`: counts packets and bytes; also a named object, and part of a base chain.
 //!
 //! ```text
 //! NFTA_COUNTER_BYTES    1  be64

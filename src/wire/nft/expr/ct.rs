@@ -1,4 +1,4 @@
-//! `ct`: what connection tracking knows of the packet's connection, into a register or from one.
+//! `ct`: loads or sets a property of the packet's connection.
 //!
 //! ```text
 //! NFTA_CT_DREG       1  be32
@@ -48,41 +48,41 @@ wire_enum! {
 }
 
 bitflags! {
-    /// What the packet is to its connection, one bit of these.
+    /// The state of a packet in its connection, a set of bits.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     #[doc(alias = "NF_CT_STATE_BIT")]
     pub struct CtState: u32 {
-        /// Of no connection that can be.
+        /// A packet that belongs to no valid connection.
         const INVALID = 1;
-        /// Of a connection that has seen packets both ways.
+        /// A packet of a connection with packets in both directions.
         const ESTABLISHED = 1 << 1;
-        /// The first of a connection that another one brings, or an error about one.
+        /// The first packet of an expected connection, or an ICMP error about a connection.
         const RELATED = 1 << 2;
-        /// Of a connection that has not seen packets both ways.
+        /// A packet of a connection with packets in one direction only.
         const NEW = 1 << 3;
-        /// Left out of connection tracking.
+        /// A packet that is not tracked.
         const UNTRACKED = 1 << 6;
     }
 }
 
 bitflags! {
-    /// What has happened to the connection.
+    /// The status of a connection, a set of bits.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     #[doc(alias = "ip_conntrack_status")]
     pub struct CtStatus: u32 {
-        /// Another connection brought it.
+        /// The connection was expected by another one.
         const EXPECTED = 1;
-        /// Packets went both ways.
+        /// Packets were seen in both directions.
         const SEEN_REPLY = 1 << 1;
-        /// It is not forgotten early.
+        /// The entry is not evicted early.
         const ASSURED = 1 << 2;
-        /// Its first packet got through.
+        /// The first packet was accepted.
         const CONFIRMED = 1 << 3;
-        /// Its source was translated.
+        /// The source was translated (SNAT).
         const SOURCE_NAT = 1 << 4;
-        /// Its destination was translated.
+        /// The destination was translated (DNAT).
         const DESTINATION_NAT = 1 << 5;
-        /// It is being forgotten.
+        /// The entry is being deleted.
         const DYING = 1 << 9;
     }
 }

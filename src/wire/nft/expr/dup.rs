@@ -1,4 +1,4 @@
-//! `dup`: sends a copy of the packet elsewhere.
+//! `dup`: sends a copy of the packet to another host or interface.
 //!
 //! ```text
 //! NFTA_DUP_SREG_ADDR  1  be32   register of the address; not in netdev tables

@@ -1,4 +1,4 @@
-//! `dynset`: adds an element to a set, or takes one out, as packets come.
+//! `dynset`: adds an element to a set, or deletes one, for each packet.
 //!
 //! ```text
 //! NFTA_DYNSET_SET_NAME     1  string
@@ -38,7 +38,7 @@ wire_enum! {
     #[doc(alias = "nft_dynset_ops")]
     DynsetOp: u32 {
         Add = 0,
-        /// Adds, or starts the timeout anew.
+        /// Adds the element, or restarts its timeout.
         Update = 1,
         Delete = 2,
     }
@@ -48,9 +48,9 @@ bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     #[doc(alias = "nft_dynset_flags")]
     pub(crate) struct DynsetFlags: u32 {
-        /// Goes on when the set was full.
+        /// Matches if the set is full.
         const INVERTED = 1;
-        /// Follows from the number of expressions, so nobody needs to set it.
+        /// Derived from the number of expressions.
         const SEVERAL_EXPRESSIONS = 2;
     }
 }
@@ -63,7 +63,7 @@ pub(crate) struct Dynset {
     pub(crate) set_id: Option<u32>,
     pub(crate) key: Register,
     pub(crate) data: Option<Register>,
-    /// Another timeout than the set's own.
+    /// The timeout, if it differs from the set's.
     pub(crate) timeout: Option<Duration>,
     pub(crate) inverted: bool,
     pub(crate) expressions: Vec<Stateful>,

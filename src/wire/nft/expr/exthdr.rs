@@ -1,5 +1,4 @@
-//! `exthdr`: an IPv6 extension header, or an option of TCP or IPv4, into a register; or a TCP option
-//! from one.
+//! `exthdr`: loads an IPv6 extension header or an option of TCP or IPv4, or writes a TCP option.
 //!
 //! ```text
 //! NFTA_EXTHDR_DREG    1  be32

@@ -1,4 +1,4 @@
-//! `fib`: asks the routing table about the packet's addresses.
+//! `fib`: looks up the packet's addresses in the routing table.
 //!
 //! ```text
 //! NFTA_FIB_DREG    1  be32
@@ -24,7 +24,7 @@ wire_enum! {
 }
 
 bitflags! {
-    /// What is looked up, and with what.
+    /// The keys of the route look-up.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     #[doc(alias = "nft_fib_flags")]
     pub(crate) struct FibFlags: u32 {
@@ -33,7 +33,7 @@ bitflags! {
         const MARK = 1 << 2;
         const INPUT = 1 << 3;
         const OUTPUT = 1 << 4;
-        /// Only whether there is a route.
+        /// Returns only if there is a route.
         const PRESENT = 1 << 5;
     }
 }

@@ -1,5 +1,4 @@
-//! `flow_offload`: puts the packet's connection into a flowtable, so that what follows goes past the
-//! rules.
+//! `flow_offload`: adds the packet's connection to a flowtable; later packets bypass the rules.
 //!
 //! ```text
 //! NFTA_FLOW_TABLE_NAME  1  string

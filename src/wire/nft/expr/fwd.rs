@@ -1,4 +1,4 @@
-//! `fwd`: sends the packet out of another interface, past the stack.
+//! `fwd`: sends the packet out of another interface, bypassing the stack.
 //!
 //! ```text
 //! NFTA_FWD_SREG_DEV   1  be32   register of the interface index

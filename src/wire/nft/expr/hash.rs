@@ -1,4 +1,4 @@
-//! `hash`: a number from the bytes in a register, or from the packet's flow.
+//! `hash`: loads a hash of a register or of the packet's flow.
 //!
 //! ```text
 //! NFTA_HASH_SREG     1  be32   of Jenkins' hash

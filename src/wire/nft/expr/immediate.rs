@@ -1,4 +1,4 @@
-//! `immediate`: a value into a register, or a verdict.
+//! `immediate`: loads a value or a verdict.
 //!
 //! ```text
 //! NFTA_IMMEDIATE_DREG  1  be32   the verdict register for a verdict

@@ -1,4 +1,4 @@
-//! `limit`: goes on while there are no more packets or bytes than a rate allows. As a named object too.
+//! `limit`: matches up to a rate of packets or bytes; also a named object.
 //!
 //! ```text
 //! NFTA_LIMIT_RATE   1  be64
@@ -29,14 +29,14 @@ bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     #[doc(alias = "nft_limit_flags")]
     pub(crate) struct LimitFlags: u32 {
-        /// Goes on once there *are* more.
+        /// Matches above the limit instead.
         const INVERTED = 1;
     }
 }
 flags_field!(LimitFlags: u32);
 
 attribute_table! {
-    /// So many packets or bytes each so many seconds.
+    /// A rate of packets or bytes in a number of seconds.
     #[derive(Copy)]
     strict struct Limit {
         rate: u64 = 1,

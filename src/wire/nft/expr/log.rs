@@ -1,4 +1,4 @@
-//! `log`: tells of the packet, in the kernel's log or to a listener on a netlink group.
+//! `log`: logs the packet to the kernel's log or to a netlink group.
 //!
 //! ```text
 //! NFTA_LOG_GROUP       1  be16     to nfnetlink_log
@@ -26,7 +26,7 @@ wire_enum! {
         Notice = 5,
         Info = 6,
         Debug = 7,
-        /// To the audit log instead.
+        /// Logs to the audit log.
         Audit = 8,
     }
 }

@@ -1,4 +1,4 @@
-//! `lookup`: goes on when a register is in a set; from a map, loads the data of the element.
+//! `lookup`: matches if a register is in a set, or loads the data of a map.
 //!
 //! ```text
 //! NFTA_LOOKUP_SET     1  string
@@ -19,7 +19,7 @@ bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     #[doc(alias = "nft_lookup_flags")]
     pub(crate) struct LookupFlags: u32 {
-        /// Goes on when the register is *not* in the set.
+        /// Matches if the register is not in the set.
         const INVERTED = 1;
     }
 }
@@ -30,20 +30,20 @@ attribute_table! {
         sreg: Register = 2,
         dreg: Option<Register> = 3,
         set: String = 1,
-        /// Needed for a set of the same batch that has no name of its own yet.
+        /// The number of the set in the batch, required if the kernel chooses its name.
         set_id: Option<u32> = 4,
         flags: LookupFlags = 5 unless_default,
     }
 }
 
 impl Lookup {
-    /// Whether the register is in the set.
+    /// Matches if the register is in the set.
     pub(crate) fn is_in(sreg: Register, set: &str) -> Self {
         let flags = LookupFlags::empty();
         Self { sreg, dreg: None, set: set.to_owned(), set_id: None, flags }
     }
 
-    /// The data that the map has for the register; the verdict itself, into [`Register::Verdict`].
+    /// Loads the data of a map for the register; a verdict into [`Register::Verdict`].
     pub(crate) fn map(sreg: Register, dreg: Register, map: &str) -> Self {
         Self { dreg: Some(dreg), ..Self::is_in(sreg, map) }
     }

@@ -1,4 +1,4 @@
-//! `meta`: what is known of a packet besides its bytes, into a register or from one.
+//! `meta`: loads or sets metadata of the packet.
 //!
 //! ```text
 //! NFTA_META_DREG  1  be32

@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(listed(&read[0]), bytes);
     }
 
-    /// Of testdata/ruleset.nft, which says how these were made.
+    /// Reads lines made from testdata/ruleset.nft, which says how.
     pub(super) fn of_the_ruleset(lines: &str) -> impl Iterator<Item = (Vec<u8>, Expr)> {
         lines.lines().map(|line| {
             let bytes = hex(line);

@@ -1,4 +1,4 @@
-//! `nat`: another source or destination, from registers.
+//! `nat`: translates the source or destination to the content of registers.
 //!
 //! ```text
 //! NFTA_NAT_TYPE           1  be32   source 0, destination 1
@@ -27,19 +27,19 @@ wire_enum! {
 }
 
 bitflags! {
-    /// Of `nat`, `masq` and `redir`.
+    /// The flags of `nat`, `masq` and `redir`.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     #[doc(alias = "NF_NAT_RANGE_MAP_IPS")]
     pub(crate) struct NatFlags: u32 {
         const MAP_ADDRESSES = 1;
-        /// Registers give a port.
+        /// The registers contain a port.
         const PORT_SPECIFIED = 1 << 1;
         const RANDOM = 1 << 2;
-        /// A client keeps its address from one connection to the next.
+        /// A client gets the same address for all its connections.
         const PERSISTENT = 1 << 3;
         const FULLY_RANDOM = 1 << 4;
         const PORT_OFFSET = 1 << 5;
-        /// One prefix onto another, address by address.
+        /// Maps one prefix to another, address by address.
         #[doc(alias = "NF_NAT_RANGE_NETMAP")]
         const PREFIX = 1 << 6;
     }
@@ -60,7 +60,7 @@ attribute_table! {
 }
 
 impl Nat {
-    /// To the address in a register.
+    /// Translates to the address in a register.
     pub(crate) fn to_address(kind: NatType, family: Family, address: Register) -> Self {
         Self {
             kind,

@@ -1,4 +1,4 @@
-//! `notrack`: keeps the packet out of connection tracking. It has no attributes.
+//! `notrack`: exempts the packet from connection tracking. It has no attributes.
 //!
 //! Source: `net/netfilter/nft_ct.c`.
 

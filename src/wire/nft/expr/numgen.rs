@@ -1,4 +1,4 @@
-//! `numgen`: a number, one after the other or at random.
+//! `numgen`: loads an incremental or random number.
 //!
 //! ```text
 //! NFTA_NG_DREG     1  be32

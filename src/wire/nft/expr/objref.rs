@@ -1,4 +1,4 @@
-//! `objref`: a named object of the table does its work.
+//! `objref`: applies a named object of the table.
 //!
 //! ```text
 //! NFTA_OBJREF_IMM_TYPE  1  be32     of the object, see object.rs

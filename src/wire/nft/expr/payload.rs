@@ -1,4 +1,4 @@
-//! `payload`: bytes of the packet into a register, or from a register into the packet.
+//! `payload`: loads bytes of the packet, or writes them.
 //!
 //! ```text
 //! NFTA_PAYLOAD_DREG         1  be32
@@ -19,7 +19,7 @@ use crate::wire::nft::codec::{attribute_table, flags_field, wire_enum};
 use crate::wire::nft::register::Register;
 
 wire_enum! {
-    /// Where the offset counts from.
+    /// The header that the offset is relative to.
     #[doc(alias = "nft_payload_bases")]
     PayloadBase: u32 {
         LinkLayer = 0,
@@ -45,7 +45,7 @@ bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     #[doc(alias = "nft_payload_csum_flags")]
     pub(crate) struct ChecksumFlags: u32 {
-        /// The checksum of the layer above covers these bytes too.
+        /// The checksum of the upper layer covers these bytes too.
         const PSEUDO_HEADER = 1;
     }
 }

@@ -1,4 +1,4 @@
-//! `queue`: hands the packet to a program, which gives the verdict.
+//! `queue`: passes the packet to a program, which decides the verdict.
 //!
 //! ```text
 //! NFTA_QUEUE_NUM        1  be16   the first queue
@@ -20,7 +20,7 @@ bitflags! {
     pub(crate) struct QueueFlags: u16 {
         /// Accepts the packet when no program listens.
         const BYPASS = 1;
-        /// By CPU, not by flow.
+        /// Distributes by CPU instead of by flow.
         const CPU_FANOUT = 2;
     }
 }

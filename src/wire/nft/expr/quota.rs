@@ -1,4 +1,4 @@
-//! `quota`: goes on until so many bytes have passed. As a named object too.
+//! `quota`: matches up to a number of bytes; also a named object.
 //!
 //! ```text
 //! NFTA_QUOTA_BYTES     1  be64
@@ -17,9 +17,9 @@ bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     #[doc(alias = "nft_quota_flags")]
     pub(crate) struct QuotaFlags: u32 {
-        /// Goes on once they *have* passed.
+        /// Matches above the quota instead.
         const INVERTED = 1;
-        /// Only the kernel tells.
+        /// Set by the kernel only.
         const DEPLETED = 2;
     }
 }

@@ -1,4 +1,4 @@
-//! `range`: goes on when a register lies between two values, or outside them.
+//! `range`: matches if a register is inside or outside two values.
 //!
 //! ```text
 //! NFTA_RANGE_SREG       1  be32

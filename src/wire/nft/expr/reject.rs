@@ -1,4 +1,4 @@
-//! `reject`: drops the packet and says so.
+//! `reject`: drops the packet and sends an error to its sender.
 //!
 //! ```text
 //! NFTA_REJECT_TYPE       1  be32   ICMP unreachable 0, TCP reset 1, ICMPX unreachable 2
@@ -18,7 +18,7 @@ const NFT_REJECT_TCP_RST: u32 = 1;
 const NFT_REJECT_ICMPX_UNREACH: u32 = 2;
 
 wire_enum! {
-    /// What the kernel puts into words for either protocol.
+    /// A code that the kernel translates for either protocol.
     #[doc(alias = "nft_reject_inet_code")]
     IcmpxCode: u8 {
         NoRoute = 0,
@@ -30,10 +30,10 @@ wire_enum! {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reject {
-    /// With a code of `ICMP` or `ICMPv6`, as the family has it.
+    /// An ICMP or ICMPv6 code, depending on the family.
     Icmp(u8),
     TcpReset,
-    /// In tables of both protocols.
+    /// A code for tables of both protocols.
     Icmpx(IcmpxCode),
 }
 

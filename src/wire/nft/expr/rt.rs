@@ -1,4 +1,4 @@
-//! `rt`: what is known of the packet's route.
+//! `rt`: loads a property of the packet's route.
 //!
 //! ```text
 //! NFTA_RT_DREG  1  be32
@@ -16,7 +16,7 @@ wire_enum! {
         Class = 0,
         NextHopIp = 1,
         NextHopIp6 = 2,
-        /// What fits the route's MTU, in the machine's order.
+        /// The maximum segment size for the route's MTU, in the machine's order.
         TcpMss = 3,
         Xfrm = 4,
     }

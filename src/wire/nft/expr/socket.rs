@@ -1,4 +1,4 @@
-//! `socket`: what is known of the local socket the packet would go to.
+//! `socket`: loads a property of the local socket that would receive the packet.
 //!
 //! ```text
 //! NFTA_SOCKET_KEY    1  be32
@@ -16,7 +16,7 @@ wire_enum! {
     SocketKey: u32 {
         Transparent = 0,
         Mark = 1,
-        /// Bound to no address of its own.
+        /// The socket is bound to the wildcard address.
         Wildcard = 2,
         CgroupV2 = 3,
     }
@@ -27,7 +27,7 @@ attribute_table! {
     strict struct Socket {
         key: SocketKey = 1,
         dreg: Register = 2,
-        /// Of the cgroup; 0 for the other keys.
+        /// The level of the cgroup; 0 for the other keys.
         level: u32 = 3 or_default,
     }
 }

@@ -1,4 +1,4 @@
-//! `synproxy`: answers for a server until the client has shown that it is there.
+//! `synproxy`: answers the SYN for a server until the client has completed the handshake.
 //!
 //! ```text
 //! NFTA_SYNPROXY_MSS     1  be16   that is offered to the client

@@ -1,4 +1,4 @@
-//! `tproxy`: hands the packet to a local socket without changing it.
+//! `tproxy`: passes the packet to a local socket unchanged.
 //!
 //! ```text
 //! NFTA_TPROXY_FAMILY    1  be32   ip, ip6, or unspecified for both
