@@ -34,11 +34,6 @@ impl LinkPattern {
         if self.is_prefix { name.starts_with(&self.text) } else { name == self.text }
     }
 
-    /// The pattern of all names that begin with `text`, unchecked.
-    pub(crate) fn beginning(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_prefix: true }
-    }
-
     /// The name or the beginning, without `*`.
     pub(crate) fn text(&self) -> &str {
         &self.text

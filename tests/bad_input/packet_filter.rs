@@ -303,7 +303,7 @@ impl Ground {
         wrong(Rule::new().queue(Queue::range(0..=u16::MAX)), "65,535");
         wrong(Rule::new().queue(Queue::new(1)).accept(), "after");
         wrong(Rule::new().dup("10.0.0.1"), "no copies");
-        wrong(Rule::new().fwd("lo"), "only in the family netdev");
+        wrong(Rule::new().fwd("lo"), "only the family netdev");
         wrong(Rule::new().iif(link).accept(), "another namespace");
         let of_ip = |rule: Rule, reason| is_invalid(rule.create(&self.ip), &["rule", reason]);
         of_ip(Rule::new().dup("web"), "no address");

@@ -63,7 +63,7 @@ fn rules_that_mean_nothing() {
         let ip = Table::new(Family::Ip, "t").create(&netns).unwrap();
         let ip = Chain::new("c").create(&ip).unwrap();
         let refused = |rule: Rule, words| is_refused(rule.create(&chain), words);
-        refused(Rule::new(), "neither");
+        refused(Rule::new(), "no match and no statement");
         refused(Rule::new().source("10.0.0.1/24").accept(), "host bits");
         refused(Rule::new().source("nowhere").accept(), "no address");
         refused(Rule::new().source("10.0.0.9-10.0.0.1").accept(), "empty");

@@ -277,7 +277,7 @@ fn what_can_never_be_is_refused_before_any_system_call() {
         refused(of(Family::Ip, Rule::new().dup("fd00::1")), "another family");
         refused(of(Family::Ip, Rule::new().dup_to_link("lo")), "goes to an address");
         refused(rule(Rule::new().dup("10.0.0.1")), "no copies");
-        refused(rule(Rule::new().fwd("lo")), "only in the family netdev");
+        refused(rule(Rule::new().fwd("lo")), "only the family netdev");
         refused(of(Family::Netdev, Rule::new().dup("10.0.0.1")), "goes to a link");
         refused(rule(Rule::new().tproxy(80)), "which protocol");
         refused(rule(Rule::new().tcp().tproxy(0)), "no port 0");

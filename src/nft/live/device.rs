@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::link::LinkRef;
 use crate::netns::Netns;
 use crate::nft::model::device::{Device, Devices};
-use crate::nft::model::part::Part;
+use crate::nft::model::statement::Statement;
 
 /// Refuses links of another namespace: their names mean others here, or none.
 pub(crate) fn check_home(
@@ -21,13 +21,13 @@ pub(crate) fn check_home(
 
 /// Returns the statements as the kernel takes them: links by index.
 pub(crate) fn resolve(
-    statements: &[Part],
+    statements: &[Box<dyn Statement>],
     netns: &Netns,
     action: &'static str,
     object: impl fmt::Display,
-) -> Result<Vec<Part>, Error> {
+) -> Result<Vec<Box<dyn Statement>>, Error> {
     let mut statements = statements.to_vec();
-    for device in statements.iter_mut().filter_map(Part::device_mut) {
+    for device in statements.iter_mut().filter_map(|one| one.device_mut()) {
         if let Device::Link(link) = device {
             *device = Device::Index(link.resolve(netns, action, &object)?);
         }
@@ -38,9 +38,9 @@ pub(crate) fn resolve(
 /// Replaces the indexes that the kernel lists by names. The index of a deleted link remains.
 pub(crate) fn name_devices<'a>(
     netns: &Netns,
-    statements: impl IntoIterator<Item = &'a mut Part>,
+    statements: impl IntoIterator<Item = &'a mut Box<dyn Statement>>,
 ) -> Result<(), Error> {
-    let mut devices: Vec<_> = statements.into_iter().filter_map(Part::device_mut).collect();
+    let mut devices: Vec<_> = statements.into_iter().filter_map(|one| one.device_mut()).collect();
     if devices.is_empty() {
         return Ok(());
     }

@@ -12,8 +12,10 @@ use crate::nft::model::chain::Chain;
 use crate::nft::model::element::Element;
 use crate::nft::model::family::Family;
 use crate::nft::model::flowtable::Flowtable;
-use crate::nft::model::object::{Object, ObjectKind, counted};
+use crate::nft::model::object::Object;
+use crate::nft::model::object_kind::ObjectKind;
 use crate::nft::model::ranges::{Interval, find};
+use crate::nft::model::statements::counter::counted;
 
 use super::set::SetHandle;
 use super::table::TableHandle;

@@ -10,8 +10,8 @@ use super::table::TableHandle;
 use super::transaction::Transaction;
 use crate::counter::Counter;
 use crate::error::Error;
-use crate::nft::model::encode::{Encoded, encode};
-use crate::nft::model::rule::{ACTION, Rule};
+use crate::nft::model::encoder::Encoded;
+use crate::nft::model::rule::{ACTION, Rule, encode};
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
 use crate::wire::nft::rule as wire;
@@ -65,8 +65,8 @@ impl Rule {
     ) -> Result<(wire::Rule, Encoded), Error> {
         let TableHandle { netns, family, name: table, .. } = &chain.table;
         self.check(*family)?;
-        let parts = resolve(&self.parts, netns, ACTION, self)?;
-        let mut encoded = encode(&parts, *family, table, next_set)
+        let statements = resolve(&self.statements, netns, ACTION, self)?;
+        let mut encoded = encode(&statements, *family, table, next_set)
             .map_err(|reason| Error::invalid(ACTION, self, reason))?;
         let expressions = std::mem::take(&mut encoded.expressions);
         let mut rule = wire::Rule::new(table, &chain.name, expressions);

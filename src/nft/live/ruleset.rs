@@ -11,15 +11,17 @@ use super::table::TableHandle;
 use crate::error::Error;
 use crate::netns::Netns;
 use crate::nft::model::chain::Chain;
-use crate::nft::model::decode::{Written, decode};
 use crate::nft::model::family::Family;
 use crate::nft::model::flowtable::Flowtable;
 use crate::nft::model::info::{ChainInfo, RuleInfo, SetInfo, SetOrMap, TableInfo};
 use crate::nft::model::interval::DataKind;
-use crate::nft::model::object::{Object, counted};
+use crate::nft::model::object::Object;
+use crate::nft::model::reader::KnownSets;
 use crate::nft::model::rule::Rule;
 use crate::nft::model::set::{Map, Set, Spec};
 use crate::nft::model::set_message::shape_of;
+use crate::nft::model::statements::counter::counted;
+use crate::nft::model::statements::decode;
 use crate::nft::model::table::tag_of;
 use crate::wire::nft::chain as wire_chain;
 use crate::wire::nft::data::ChainRef;
@@ -102,15 +104,15 @@ fn read_once(netns: &Netns, only: Option<&TableHandle>) -> Result<Vec<TableInfo>
     }
     let chains = all.iter_mut().flat_map(|table| &mut table.chains);
     let rules = chains.flat_map(|chain| &mut chain.rules);
-    name_devices(netns, rules.flat_map(|info| &mut info.rule.parts))?;
+    name_devices(netns, rules.flat_map(|info| &mut info.rule.statements))?;
     Ok(all)
 }
 
-fn rule_info(family: Family, rule: &wire_rule::Rule, written: &Written) -> RuleInfo {
+fn rule_info(family: Family, rule: &wire_rule::Rule, written: &KnownSets) -> RuleInfo {
     let comment = rule.userdata.as_ref().and_then(UserData::as_comment);
     RuleInfo {
         rule: Rule {
-            parts: decode(family, &rule.expressions, written),
+            statements: decode(family, &rule.expressions, written),
             comment: comment.map(str::to_owned),
             ..Rule::default()
         },
@@ -120,11 +122,11 @@ fn rule_info(family: Family, rule: &wire_rule::Rule, written: &Written) -> RuleI
 }
 
 /// The named sets of a table with their elements, and the elements of those written into rules.
-fn sets(netns: &Netns, family: Family, table: &str) -> Result<(Vec<SetInfo>, Written), Error> {
+fn sets(netns: &Netns, family: Family, table: &str) -> Result<(Vec<SetInfo>, KnownSets), Error> {
     let of = wire_set::Set { table: table.to_owned(), ..wire_set::Set::default() };
     let listed: Vec<(_, wire_set::Set)> = dump_in(netns, family, MessageType::GetSet, &of)?;
     let mut sets = Vec::new();
-    let mut written = Written::default();
+    let mut written = KnownSets::default();
     for (_, set) in listed {
         let name = set.name.clone().unwrap_or_default();
         let shape = shape_of(&set);

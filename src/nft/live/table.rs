@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::netns::Netns;
 use crate::nft::model::family::Family;
 use crate::nft::model::info::TableInfo;
-use crate::nft::model::object::ObjectKind;
+use crate::nft::model::object_kind::ObjectKind;
 use crate::nft::model::table::{Table, tag_of};
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;

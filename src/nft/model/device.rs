@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::link::LinkRef;
+use crate::wire::nft::data::Value;
 
 /// A link that the kernel wants by index: a reference as it was said, or the index.
 ///
@@ -18,6 +19,14 @@ impl Device {
         match self {
             Self::Link(link) => Ok(link.name()),
             Self::Index(index) => Err(*index),
+        }
+    }
+
+    /// The index as a register holds it.
+    pub(crate) fn index(&self) -> Result<Value, String> {
+        match self {
+            Self::Index(index) => Ok(Value::host_u32(*index)),
+            Self::Link(link) => Err(format!("the index of {link} is not known yet")),
         }
     }
 }

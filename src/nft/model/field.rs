@@ -1,341 +1,278 @@
-//! Fields: what of a packet, or of what is known about it, a rule looks at.
+//! Fields: the parts of a packet, and of its metadata, that rules compare and look up.
+//!
+//! A new field is one entry of the table: what `nft` calls it, its type, where it lies, what must be
+//! known of the packet before.
 
 use std::fmt;
 
+use super::element::join;
+use super::interval::total;
+use super::network::Network::{self, Arp, Ip4, Ip6};
 use super::numgen::Numgen;
 use super::types::Type;
 use crate::wire::nft::expr::Expr;
+use crate::wire::nft::expr::ct::Direction::{self, Original};
 use crate::wire::nft::expr::ct::{Ct, CtKey};
 use crate::wire::nft::expr::fib::{Fib, FibFlags, FibResult};
 use crate::wire::nft::expr::meta::{Meta, MetaKey};
-use crate::wire::nft::expr::payload::{Payload, PayloadBase};
+use crate::wire::nft::expr::payload::Payload;
+use crate::wire::nft::expr::payload::PayloadBase::{self, LinkLayer, Network as Header, Transport};
 use crate::wire::nft::expr::socket::{Socket, SocketKey};
 use crate::wire::nft::register::Register;
 
-/// What a rule looks at, and what sets and maps are looked up with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Field {
-    /// `ip saddr`.
-    Ip4Source,
-    /// `ip daddr`.
-    Ip4Destination,
-    /// `ip6 saddr`.
-    Ip6Source,
-    /// `ip6 daddr`.
-    Ip6Destination,
-    /// `tcp sport`, `udp sport`: of the protocol the rule is about.
-    SourcePort,
-    /// `tcp dport`, `udp dport`: of the protocol the rule is about.
-    DestinationPort,
-    /// `tcp flags`.
-    TcpFlags,
-    /// `icmp type`.
-    IcmpType,
-    /// `icmpv6 type`.
-    Icmpv6Type,
-    /// `icmpv6 taddr`: whom neighbour solicitations, their answers and redirects are about.
-    Icmpv6Target,
-    /// `ether saddr`.
-    MacSource,
-    /// `ether daddr`.
-    MacDestination,
-    /// `ether type`.
-    EtherType,
-    /// `arp operation`: request 1, reply 2.
-    ArpOperation,
-    /// `arp saddr ether`.
-    ArpMacSource,
-    /// `arp saddr ip`.
-    ArpIpSource,
-    /// `arp daddr ip`.
-    ArpIpDestination,
-    /// `meta l4proto`.
-    Protocol,
-    /// `meta nfproto`: IPv4 2, IPv6 10.
-    NetfilterProtocol,
-    /// `meta protocol`: of the frame, IPv4 0x0800.
-    LinkProtocol,
-    /// `iif`: the link a packet came in by, as an index.
-    Iif,
-    /// `oif`: the link a packet leaves by, as an index.
-    Oif,
-    /// `iifname`.
-    Iifname,
-    /// `oifname`.
-    Oifname,
-    /// `iiftype`: Ethernet 1.
-    Iiftype,
-    /// `meta mark`.
-    Mark,
-    /// `meta pkttype`: to this machine 0, broadcast 1, multicast 2.
-    PacketType,
-    /// `ct state`.
-    CtState,
-    /// `ct status`.
-    CtStatus,
-    /// `ct mark`.
-    CtMark,
-    /// `ct direction`: original 0, reply 1.
-    CtDirection,
-    /// `ct original ip daddr`: before its destination was translated.
-    CtOriginalIp4Destination,
-    /// `ct original proto-dst`: before its destination was translated.
-    CtOriginalDestinationPort,
-    /// `fib saddr type`.
-    SourceAddressType,
-    /// `fib daddr type`: local 2, broadcast 3, multicast 5.
-    DestinationAddressType,
-    /// `socket transparent`: whether the packet is one of a local socket that is transparent.
-    SocketTransparent,
-    /// `socket mark`: of the local socket.
-    SocketMark,
-    /// `socket wildcard`: whether that is bound to no address of its own. Since Linux 5.10.
-    SocketWildcard,
-    /// `numgen`, `jhash`, `symhash`: a number by which packets are spread.
-    Numgen(Numgen),
-}
+const ICMP: u8 = 1;
+pub(crate) const TCP: u8 = 6;
+const ICMPV6: u8 = 58;
 
-/// What has to be known of a packet before a field can be looked at.
+/// What a rule must have established before it reads a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
     Nothing,
     Network(Network),
-    /// Any protocol with ports.
+    /// A transport protocol with ports.
     Ports,
     Protocol(u8),
-    /// That, in this network protocol.
+    /// The transport protocol, in this network protocol.
     ProtocolIn(Network, u8),
     Ethernet,
 }
 
-/// What a frame carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Network {
-    Ip4,
-    Ip6,
-    Arp,
-}
-
-impl Network {
-    pub(crate) const ALL: [Self; 3] = [Self::Ip4, Self::Ip6, Self::Arp];
-
-    /// `ETH_P_*`.
-    pub(crate) fn ether_type(self) -> u16 {
-        match self {
-            Self::Ip4 => 0x0800,
-            Self::Ip6 => 0x86dd,
-            Self::Arp => 0x0806,
-        }
-    }
-
-    /// `NFPROTO_*`.
-    pub(crate) fn netfilter_protocol(self) -> u8 {
-        match self {
-            Self::Ip4 => 2,
-            Self::Arp => 3,
-            Self::Ip6 => 10,
-        }
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ip4 => "IPv4",
-            Self::Ip6 => "IPv6",
-            Self::Arp => "ARP",
-        })
-    }
-}
-
-const ICMP: u8 = 1;
-const TCP: u8 = 6;
-const ICMPV6: u8 = 58;
-
-/// Where a field comes from.
+/// The place a field is loaded from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
+    /// The header, and the offset in it in bytes.
     Packet(PayloadBase, u32),
     Meta(MetaKey),
-    Ct(CtKey, Option<crate::wire::nft::expr::ct::Direction>),
+    Ct(CtKey, Option<Direction>),
+    /// The type of an address, by the routing table.
     Fib(FibFlags),
     Socket(SocketKey),
     Numgen(Numgen),
 }
 
-impl Field {
-    pub(crate) const ALL: [Self; 38] = [
-        Self::Ip4Source,
-        Self::Ip4Destination,
-        Self::Ip6Source,
-        Self::Ip6Destination,
-        Self::SourcePort,
-        Self::DestinationPort,
-        Self::TcpFlags,
-        Self::IcmpType,
-        Self::Icmpv6Type,
-        Self::MacSource,
-        Self::MacDestination,
-        Self::EtherType,
-        Self::ArpOperation,
-        Self::ArpMacSource,
-        Self::ArpIpSource,
-        Self::ArpIpDestination,
-        Self::Protocol,
-        Self::NetfilterProtocol,
-        Self::LinkProtocol,
-        Self::Iif,
-        Self::Oif,
-        Self::Iifname,
-        Self::Oifname,
-        Self::Iiftype,
-        Self::Mark,
-        Self::PacketType,
-        Self::CtState,
-        Self::CtStatus,
-        Self::CtMark,
-        Self::CtDirection,
-        Self::CtOriginalIp4Destination,
-        Self::CtOriginalDestinationPort,
-        Self::SourceAddressType,
-        Self::DestinationAddressType,
-        Self::SocketTransparent,
-        Self::SocketMark,
-        Self::SocketWildcard,
-        Self::Icmpv6Target,
-    ];
+struct Facts {
+    words: &'static str,
+    value_type: Type,
+    source: Source,
+    needs: Needs,
+}
 
-    /// Words of `nft`, type, source, and what has to be known first.
-    fn facts(self) -> (&'static str, Type, Source, Needs) {
-        use crate::wire::nft::expr::ct::Direction::Original;
-        use PayloadBase::{LinkLayer, Network as Header, Transport};
-        let ip4 = Needs::Network(Network::Ip4);
-        let ip6 = Needs::Network(Network::Ip6);
-        let arp = Needs::Network(Network::Arp);
-        let packet = Source::Packet;
-        let meta = |key| Source::Meta(key);
-        let ct = |key| Source::Ct(key, None);
-        let original = |key| Source::Ct(key, Some(Original));
-        let none = Needs::Nothing;
-        match self {
-            Self::Ip4Source => ("ip saddr", Type::Ipv4, packet(Header, 12), ip4),
-            Self::Ip4Destination => ("ip daddr", Type::Ipv4, packet(Header, 16), ip4),
-            Self::Ip6Source => ("ip6 saddr", Type::Ipv6, packet(Header, 8), ip6),
-            Self::Ip6Destination => ("ip6 daddr", Type::Ipv6, packet(Header, 24), ip6),
-            Self::SourcePort => ("th sport", Type::Port, packet(Transport, 0), Needs::Ports),
-            Self::DestinationPort => ("th dport", Type::Port, packet(Transport, 2), Needs::Ports),
-            Self::TcpFlags => {
-                ("tcp flags", Type::TcpFlags, packet(Transport, 13), Needs::Protocol(TCP))
-            }
-            Self::IcmpType => {
-                let needs = Needs::ProtocolIn(Network::Ip4, ICMP);
-                ("icmp type", Type::IcmpType, packet(Transport, 0), needs)
-            }
-            Self::Icmpv6Type => {
-                let needs = Needs::ProtocolIn(Network::Ip6, ICMPV6);
-                ("icmpv6 type", Type::Icmpv6Type, packet(Transport, 0), needs)
-            }
-            Self::Icmpv6Target => {
-                let needs = Needs::ProtocolIn(Network::Ip6, ICMPV6);
-                ("icmpv6 taddr", Type::Ipv6, packet(Transport, 8), needs)
-            }
-            Self::MacSource => ("ether saddr", Type::Mac, packet(LinkLayer, 6), Needs::Ethernet),
-            Self::MacDestination => {
-                ("ether daddr", Type::Mac, packet(LinkLayer, 0), Needs::Ethernet)
-            }
-            Self::EtherType => {
-                ("ether type", Type::EtherType, packet(LinkLayer, 12), Needs::Ethernet)
-            }
-            Self::ArpOperation => ("arp operation", Type::ArpOperation, packet(Header, 6), arp),
-            Self::ArpMacSource => ("arp saddr ether", Type::Mac, packet(Header, 8), arp),
-            Self::ArpIpSource => ("arp saddr ip", Type::Ipv4, packet(Header, 14), arp),
-            Self::ArpIpDestination => ("arp daddr ip", Type::Ipv4, packet(Header, 24), arp),
-            Self::Protocol => ("meta l4proto", Type::Protocol, meta(MetaKey::Layer4Protocol), none),
-            Self::NetfilterProtocol => {
-                let key = meta(MetaKey::NetfilterProtocol);
-                ("meta nfproto", Type::NetfilterProtocol, key, none)
-            }
-            Self::LinkProtocol => ("meta protocol", Type::EtherType, meta(MetaKey::Protocol), none),
-            Self::Iif => ("iif", Type::LinkIndex, meta(MetaKey::InputIndex), none),
-            Self::Oif => ("oif", Type::LinkIndex, meta(MetaKey::OutputIndex), none),
-            Self::Iifname => ("iifname", Type::LinkName, meta(MetaKey::InputName), none),
-            Self::Oifname => ("oifname", Type::LinkName, meta(MetaKey::OutputName), none),
-            Self::Iiftype => ("iiftype", Type::LinkType, meta(MetaKey::InputType), none),
-            Self::Mark => ("meta mark", Type::Mark, meta(MetaKey::Mark), none),
-            Self::PacketType => ("meta pkttype", Type::PacketType, meta(MetaKey::PacketType), none),
-            Self::CtState => ("ct state", Type::CtState, ct(CtKey::State), none),
-            Self::CtStatus => ("ct status", Type::CtStatus, ct(CtKey::Status), none),
-            Self::CtMark => ("ct mark", Type::Mark, ct(CtKey::Mark), none),
-            Self::CtDirection => ("ct direction", Type::CtDirection, ct(CtKey::Direction), none),
-            Self::CtOriginalIp4Destination => {
-                ("ct original ip daddr", Type::Ipv4, original(CtKey::DestinationIp), none)
-            }
-            Self::CtOriginalDestinationPort => {
-                ("ct original proto-dst", Type::Port, original(CtKey::DestinationPort), none)
-            }
-            Self::SourceAddressType => {
-                ("fib saddr type", Type::AddressType, Source::Fib(FibFlags::SOURCE), none)
-            }
-            Self::DestinationAddressType => {
-                ("fib daddr type", Type::AddressType, Source::Fib(FibFlags::DESTINATION), none)
-            }
-            Self::SocketTransparent => {
-                let key = Source::Socket(SocketKey::Transparent);
-                ("socket transparent", Type::Boolean, key, none)
-            }
-            Self::SocketMark => ("socket mark", Type::Mark, Source::Socket(SocketKey::Mark), none),
-            Self::SocketWildcard => {
-                ("socket wildcard", Type::Boolean, Source::Socket(SocketKey::Wildcard), none)
-            }
-            Self::Numgen(number) => ("numgen", Type::Number, Source::Numgen(number), none),
+macro_rules! fields {
+    ($($(#[$doc:meta])* $field:ident = $words:literal: $type:ident, $source:expr, $needs:expr;)*) => {
+        /// A field that rules compare, and that sets and maps are looked up with.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Field {
+            $($(#[$doc])* $field,)*
+            /// `numgen`, `jhash`, `symhash`: a number computed for each packet.
+            Numgen(Numgen),
         }
-    }
 
-    /// What its values are.
+        impl Field {
+            /// All fields but numbers.
+            const ALL: &[Self] = &[$(Self::$field),*];
+
+            fn facts(self) -> Facts {
+                let (words, value_type, source, needs) = match self {
+                    $(Self::$field => ($words, Type::$type, $source, $needs),)*
+                    Self::Numgen(number) => {
+                        ("numgen", Type::Number, Source::Numgen(number), Needs::Nothing)
+                    }
+                };
+                Facts { words, value_type, source, needs }
+            }
+        }
+    };
+}
+
+fields! {
+    /// `ip saddr`.
+    Ip4Source = "ip saddr": Ipv4, Source::Packet(Header, 12), Needs::Network(Ip4);
+    /// `ip daddr`.
+    Ip4Destination = "ip daddr": Ipv4, Source::Packet(Header, 16), Needs::Network(Ip4);
+    /// `ip6 saddr`.
+    Ip6Source = "ip6 saddr": Ipv6, Source::Packet(Header, 8), Needs::Network(Ip6);
+    /// `ip6 daddr`.
+    Ip6Destination = "ip6 daddr": Ipv6, Source::Packet(Header, 24), Needs::Network(Ip6);
+    /// `th sport`: the source port, of any protocol with ports.
+    SourcePort = "th sport": Port, Source::Packet(Transport, 0), Needs::Ports;
+    /// `th dport`: the destination port, of any protocol with ports.
+    DestinationPort = "th dport": Port, Source::Packet(Transport, 2), Needs::Ports;
+    /// `tcp flags`.
+    TcpFlags = "tcp flags": TcpFlags, Source::Packet(Transport, 13), Needs::Protocol(TCP);
+    /// `icmp type`.
+    IcmpType = "icmp type": IcmpType, Source::Packet(Transport, 0), Needs::ProtocolIn(Ip4, ICMP);
+    /// `icmpv6 type`.
+    Icmpv6Type = "icmpv6 type": Icmpv6Type, Source::Packet(Transport, 0), Needs::ProtocolIn(Ip6, ICMPV6);
+    /// `icmpv6 taddr`: the address that a neighbour solicitation, advertisement or redirect is about.
+    Icmpv6Target = "icmpv6 taddr": Ipv6, Source::Packet(Transport, 8), Needs::ProtocolIn(Ip6, ICMPV6);
+    /// `ether saddr`.
+    MacSource = "ether saddr": Mac, Source::Packet(LinkLayer, 6), Needs::Ethernet;
+    /// `ether daddr`.
+    MacDestination = "ether daddr": Mac, Source::Packet(LinkLayer, 0), Needs::Ethernet;
+    /// `ether type`.
+    EtherType = "ether type": EtherType, Source::Packet(LinkLayer, 12), Needs::Ethernet;
+    /// `arp operation`: request 1, reply 2.
+    ArpOperation = "arp operation": ArpOperation, Source::Packet(Header, 6), Needs::Network(Arp);
+    /// `arp saddr ether`.
+    ArpMacSource = "arp saddr ether": Mac, Source::Packet(Header, 8), Needs::Network(Arp);
+    /// `arp saddr ip`.
+    ArpIpSource = "arp saddr ip": Ipv4, Source::Packet(Header, 14), Needs::Network(Arp);
+    /// `arp daddr ip`.
+    ArpIpDestination = "arp daddr ip": Ipv4, Source::Packet(Header, 24), Needs::Network(Arp);
+    /// `meta l4proto`.
+    Protocol = "meta l4proto": Protocol, Source::Meta(MetaKey::Layer4Protocol), Needs::Nothing;
+    /// `meta nfproto`: IPv4 2, IPv6 10.
+    NetfilterProtocol = "meta nfproto": NetfilterProtocol, Source::Meta(MetaKey::NetfilterProtocol), Needs::Nothing;
+    /// `meta protocol`: the protocol in the frame, IPv4 0x0800.
+    LinkProtocol = "meta protocol": EtherType, Source::Meta(MetaKey::Protocol), Needs::Nothing;
+    /// `iif`: the link a packet came in by, as an index.
+    Iif = "iif": LinkIndex, Source::Meta(MetaKey::InputIndex), Needs::Nothing;
+    /// `oif`: the link a packet leaves by, as an index.
+    Oif = "oif": LinkIndex, Source::Meta(MetaKey::OutputIndex), Needs::Nothing;
+    /// `iifname`.
+    Iifname = "iifname": LinkName, Source::Meta(MetaKey::InputName), Needs::Nothing;
+    /// `oifname`.
+    Oifname = "oifname": LinkName, Source::Meta(MetaKey::OutputName), Needs::Nothing;
+    /// `iiftype`: Ethernet 1.
+    Iiftype = "iiftype": LinkType, Source::Meta(MetaKey::InputType), Needs::Nothing;
+    /// `meta mark`.
+    Mark = "meta mark": Mark, Source::Meta(MetaKey::Mark), Needs::Nothing;
+    /// `meta pkttype`: to this machine 0, broadcast 1, multicast 2.
+    PacketType = "meta pkttype": PacketType, Source::Meta(MetaKey::PacketType), Needs::Nothing;
+    /// `ct state`.
+    CtState = "ct state": CtState, Source::Ct(CtKey::State, None), Needs::Nothing;
+    /// `ct status`.
+    CtStatus = "ct status": CtStatus, Source::Ct(CtKey::Status, None), Needs::Nothing;
+    /// `ct mark`.
+    CtMark = "ct mark": Mark, Source::Ct(CtKey::Mark, None), Needs::Nothing;
+    /// `ct direction`: original 0, reply 1.
+    CtDirection = "ct direction": CtDirection, Source::Ct(CtKey::Direction, None), Needs::Nothing;
+    /// `ct original ip daddr`: the destination before DNAT.
+    CtOriginalIp4Destination = "ct original ip daddr": Ipv4, Source::Ct(CtKey::DestinationIp, Some(Original)), Needs::Nothing;
+    /// `ct original proto-dst`: the destination port before DNAT.
+    CtOriginalDestinationPort = "ct original proto-dst": Port, Source::Ct(CtKey::DestinationPort, Some(Original)), Needs::Nothing;
+    /// `fib saddr type`.
+    SourceAddressType = "fib saddr type": AddressType, Source::Fib(FibFlags::SOURCE), Needs::Nothing;
+    /// `fib daddr type`: local 2, broadcast 3, multicast 5.
+    DestinationAddressType = "fib daddr type": AddressType, Source::Fib(FibFlags::DESTINATION), Needs::Nothing;
+    /// `socket transparent`: 1 if the packet belongs to a local transparent socket.
+    SocketTransparent = "socket transparent": Boolean, Source::Socket(SocketKey::Transparent), Needs::Nothing;
+    /// `socket mark`: the mark of the local socket.
+    SocketMark = "socket mark": Mark, Source::Socket(SocketKey::Mark), Needs::Nothing;
+    /// `socket wildcard`: 1 if the local socket is bound to any address. Since Linux 5.10.
+    SocketWildcard = "socket wildcard": Boolean, Source::Socket(SocketKey::Wildcard), Needs::Nothing;
+}
+
+impl Field {
+    /// The type of the field's values.
     pub fn value_type(self) -> Type {
-        self.facts().1
+        self.facts().value_type
     }
 
     pub(crate) fn needs(self) -> Needs {
-        self.facts().3
+        self.facts().needs
     }
 
-    /// Itself; of a hash the fields that it is of.
-    pub(crate) fn loaded(self) -> Vec<Self> {
+    /// The fields that are read for it: of a hash those it is computed from, else itself.
+    pub(crate) fn read_fields(self) -> Vec<Self> {
         match self {
             Self::Numgen(number) => number.fields(),
-            known => vec![known],
+            plain => vec![plain],
         }
     }
 
-    /// Loads it whole.
+    /// Returns the expression that loads the whole field.
     pub(crate) fn load(self, register: Register) -> Expr {
         self.load_first(register, self.value_type().len())
     }
 
-    /// Loads its first bytes, where it lies in the packet; else the whole.
+    /// Returns the expression that loads the first bytes of a header field, of others the whole.
     pub(crate) fn load_first(self, dreg: Register, length: u32) -> Expr {
-        match self.facts().2 {
+        match self.facts().source {
             Source::Packet(base, offset) => Payload::load(dreg, base, offset, length).into(),
             Source::Meta(key) => Meta::Load { dreg, key }.into(),
             Source::Ct(key, direction) => Ct::Load { dreg, key, direction }.into(),
-            Source::Numgen(number) => number.load(dreg),
+            Source::Numgen(number) => {
+                let types: Vec<_> = number.fields().into_iter().map(Self::value_type).collect();
+                number.load(dreg, total(&types))
+            }
             Source::Socket(key) => Socket { key, dreg, level: 0 }.into(),
             Source::Fib(flags) => Fib { dreg, result: FibResult::AddressType, flags }.into(),
         }
     }
 
+    /// Returns the field that an expression loads, the register, and the length in bytes. Of several
+    /// fields at one place `fits` chooses.
+    pub(crate) fn loaded_by(
+        expr: &Expr,
+        fits: impl Fn(Self, u32) -> bool,
+    ) -> Option<(Self, Register, u32)> {
+        let (source, register, length) = match *expr {
+            Expr::Payload(Payload::Load { dreg, span }) => {
+                (Source::Packet(span.base, span.offset), dreg, Some(span.len))
+            }
+            Expr::Meta(Meta::Load { dreg, key }) => (Source::Meta(key), dreg, None),
+            Expr::Ct(Ct::Load { dreg, key, direction }) => (Source::Ct(key, direction), dreg, None),
+            Expr::Socket(Socket { key, dreg, level: 0 }) => (Source::Socket(key), dreg, None),
+            Expr::Fib(Fib { dreg, result: FibResult::AddressType, flags }) => {
+                (Source::Fib(flags), dreg, None)
+            }
+            _ => return None,
+        };
+        Self::ALL.iter().find_map(|&field| {
+            let facts = field.facts();
+            if facts.source != source {
+                return None;
+            }
+            let length = length.unwrap_or_else(|| facts.value_type.len());
+            fits(field, length).then_some((field, register, length))
+        })
+    }
+
     pub(crate) fn is_in_packet(self) -> bool {
-        matches!(self.facts().2, Source::Packet(..))
+        matches!(self.facts().source, Source::Packet(..))
     }
 }
 
-/// In the words of `nft`.
+impl From<Numgen> for Field {
+    fn from(number: Numgen) -> Self {
+        Self::Numgen(number)
+    }
+}
+
+/// As `nft` writes it.
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Numgen(number) => write!(f, "{number}"),
-            known => f.write_str(known.facts().0),
+            plain => f.write_str(plain.facts().words),
         }
+    }
+}
+
+impl Numgen {
+    /// Returns a hash of these fields, five at most: the same number for the same values.
+    #[doc(alias = "NFT_HASH_JENKINS")]
+    pub fn jhash(fields: impl IntoIterator<Item = Field>, modulus: u32) -> Self {
+        let place = |field| Field::ALL.iter().position(|one| *one == field);
+        Self::of_places(fields.into_iter().map(place), modulus)
+    }
+
+    /// The fields that the hash is computed from.
+    pub(crate) fn fields(self) -> Vec<Field> {
+        self.places()
+            .iter()
+            .filter_map(|place| Field::ALL.get(usize::from(*place)).copied())
+            .collect()
+    }
+}
+
+/// As `nft` writes it.
+impl fmt::Display for Numgen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())?;
+        join(f, self.fields(), " . ")?;
+        self.fmt_modulus(f)
     }
 }

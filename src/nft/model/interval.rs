@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::datum::Span;
 use super::element::{Data, Element, Key, Moment, Verdict};
 use super::name::{check as check_name, check_comment};
-use super::object::ObjectKind;
+use super::object_kind::ObjectKind;
 use super::types::Type;
 use crate::counter::Counter;
 use crate::wire::attribute::Writer;

@@ -2,66 +2,19 @@
 
 use std::fmt;
 
-use super::limit::Limit;
+use super::display::Bytes;
 use super::name;
-use super::part::Bytes;
-use super::synproxy::Synproxy;
+use super::object_kind::ObjectKind;
+use super::statements::limit::Limit;
+use super::statements::synproxy::Synproxy;
 use crate::counter::Counter;
 use crate::error::Error;
-use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::connlimit::{Connlimit, ConnlimitFlags};
 use crate::wire::nft::expr::counter::Counter as WireCounter;
 use crate::wire::nft::expr::quota::{Quota, QuotaFlags};
 use crate::wire::nft::object as wire;
-use crate::wire::nft::object::{ObjectData, ObjectType};
+use crate::wire::nft::object::ObjectData;
 use crate::wire::nft::userdata::UserData;
-
-/// What an object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum ObjectKind {
-    /// Counts packets and bytes.
-    Counter,
-    /// Lets so many bytes through, or what is over.
-    Quota,
-    /// Lets so many packets or bytes through in a time.
-    Limit,
-    /// Lets so many connections through.
-    Connections,
-    /// Answers for a server.
-    Synproxy,
-}
-
-impl ObjectKind {
-    pub(crate) fn wire(self) -> ObjectType {
-        match self {
-            Self::Counter => ObjectType::Counter,
-            Self::Quota => ObjectType::Quota,
-            Self::Limit => ObjectType::Limit,
-            Self::Connections => ObjectType::Connlimit,
-            Self::Synproxy => ObjectType::Synproxy,
-        }
-    }
-
-    pub(crate) fn from_wire(kind: ObjectType) -> Option<Self> {
-        [Self::Counter, Self::Quota, Self::Limit, Self::Connections, Self::Synproxy]
-            .into_iter()
-            .find(|one| one.wire() == kind)
-    }
-}
-
-/// In the words of `nft`.
-impl fmt::Display for ObjectKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Counter => "counter",
-            Self::Quota => "quota",
-            Self::Limit => "limit",
-            Self::Connections => "ct count",
-            Self::Synproxy => "synproxy",
-        })
-    }
-}
 
 /// A named object to be, which rules of its table share: a counter, a quota, a limit.
 ///
@@ -197,12 +150,12 @@ impl Object {
                 ObjectData::Quota(Quota { bytes, consumed: 0, flags })
             }
             What::Limit(limit) => {
-                limit.check().map_err(refused)?;
-                ObjectData::Limit(limit.encode())
+                limit.check_values().map_err(refused)?;
+                ObjectData::Limit(limit.to_wire())
             }
             What::Synproxy(offer) => {
-                offer.check().map_err(refused)?;
-                ObjectData::Synproxy(offer.encode())
+                offer.check_values().map_err(refused)?;
+                ObjectData::Synproxy(offer.to_wire())
             }
             What::Connections { count, over } => {
                 let flags = if over { ConnlimitFlags::INVERTED } else { ConnlimitFlags::empty() };
@@ -223,12 +176,12 @@ impl Object {
                 used: quota.consumed,
                 over: quota.flags.contains(QuotaFlags::INVERTED),
             },
-            ObjectData::Limit(limit) => What::Limit(Limit::decode(*limit)),
+            ObjectData::Limit(limit) => What::Limit(Limit::from_wire(*limit)),
             ObjectData::Connlimit(limit) => What::Connections {
                 count: limit.count,
                 over: limit.flags.contains(ConnlimitFlags::INVERTED),
             },
-            ObjectData::Synproxy(offer) => What::Synproxy(Synproxy::decode(*offer)),
+            ObjectData::Synproxy(offer) => What::Synproxy(Synproxy::from_wire(*offer)),
             ObjectData::Other(_) => return None,
         };
         let comment = object.userdata.as_ref().and_then(UserData::as_comment);
@@ -244,12 +197,4 @@ impl fmt::Display for Object {
             _ => Ok(()),
         }
     }
-}
-
-/// What the first counter among these has counted.
-pub(crate) fn counted(expressions: &[Expr]) -> Option<Counter> {
-    expressions.iter().find_map(|expr| match expr {
-        Expr::Counter(counter) => Some(Counter::new(counter.packets, counter.bytes)),
-        _ => None,
-    })
 }

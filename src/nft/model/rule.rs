@@ -1,21 +1,29 @@
-//! The builder of rules. What they look for is in `matches.rs`, what they do in `statement.rs`.
+//! The builder of rules. Its setters are in the files of the matches and statements.
 
+use std::any::Any;
 use std::fmt;
+use std::net::IpAddr;
 
 use super::context::Context;
-use super::decode::without_dependencies;
-use super::element::join;
+use super::datum::Datum;
+use super::device::Device;
+use super::element::{Element, join};
+use super::encoder::{Encoded, Encoder};
 use super::family::Family;
+use super::field::Field;
+use super::interval::DataKind;
 use super::name;
-use super::part::Part;
+use super::set_ref::{MapLookup, SetRef, shape_of};
+use super::statement::{self, Statement};
 use crate::error::Error;
-use crate::input::FirstRejected;
+use crate::input::{FirstRejected, link_name};
+use crate::link::LinkRef;
 pub use crate::wire::nft::expr::ct::{CtState, CtStatus};
 
-/// A rule to be: what it looks for, then what it does, in the order of the calls.
+/// A rule: matches, then statements, in the order of the calls.
 ///
-/// Replaces `nft add rule FAMILY TABLE CHAIN …`. It is put into a chain with [`create`](Self::create), with
-/// [`Chain::rule`](crate::nft::Chain::rule), or in a [`Transaction`](crate::nft::Transaction).
+/// Replaces `nft add rule FAMILY TABLE CHAIN …`. [`create`](Self::create),
+/// [`Chain::rule`](crate::nft::Chain::rule) and a [`Transaction`](crate::nft::Transaction) add it to a chain.
 ///
 /// ```
 /// use netloom::nft::{Chain, CtState, Family, Hook, Policy, Priority, Rule, Table};
@@ -38,28 +46,29 @@ pub use crate::wire::nft::expr::ct::{CtState, CtStatus};
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// Matches that follow from others are written by themselves: the family before an address in a table of
-/// several families, the protocol before an ICMP type. In the words of `nft` a rule is what
-/// [`to_string`](ToString::to_string) says. Source: nft(8).
+/// Matches that others imply are added: the family before an address in a table of several families, the
+/// protocol before an ICMP type. [`to_string`](ToString::to_string) returns the rule as `nft` writes it.
+/// Source: nft(8).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct Rule {
-    pub(crate) parts: Vec<Part>,
+    pub(crate) statements: Vec<Box<dyn Statement>>,
     pub(crate) comment: Option<String>,
     pub(crate) negated: bool,
     pub(crate) rejected: FirstRejected,
 }
 
 pub(crate) const ACTION: &str = "add rule";
+const NO_KEY: &str = "a key of no fields";
 
 impl Rule {
-    /// A rule that looks for nothing and does nothing yet.
+    /// Returns an empty rule, which matches every packet.
     #[doc(alias = "nft add rule")]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A comment, 127 bytes at most.
+    /// Sets a comment, 127 bytes at most.
     pub fn comment(mut self, comment: impl Into<String>) -> Self {
         let comment = comment.into();
         if let Err(reason) = name::check_comment(&comment) {
@@ -69,49 +78,146 @@ impl Rule {
         self
     }
 
-    /// Adds a part. A family or protocol named right before what it follows from anyway is left out, as
-    /// it will be when the rule is read back.
-    pub(crate) fn push(&mut self, part: Part) {
-        self.parts.push(part);
-        self.parts = without_dependencies(Family::Inet, &self.parts);
+    /// Appends a match. It takes the place of the matches right before it that it implies.
+    pub(crate) fn push(mut self, statement: impl Statement) -> Self {
+        statement::push(Family::Inet, &mut self.statements, Box::new(statement));
+        self
     }
 
-    /// Refuses what can be known wrong in a table of this family.
+    /// Appends a statement, which can't be negated.
+    pub(crate) fn with(mut self, statement: impl Statement) -> Self {
+        if std::mem::take(&mut self.negated) {
+            self.rejected.reject("not", &statement, "it is no match");
+        }
+        self.push(statement)
+    }
+
+    /// The last statement, if it is of this type.
+    pub(crate) fn last_mut<T: Statement>(&mut self) -> Option<&mut T> {
+        let last: &mut dyn Any = &mut **self.statements.last_mut()?;
+        last.downcast_mut()
+    }
+
+    /// Refuses a name that no object of a table can have.
+    pub(crate) fn check_name(&mut self, setter: &'static str, name: &str) {
+        if let Err(reason) = name::check(name) {
+            self.rejected.reject(setter, name, reason);
+        }
+    }
+
+    /// A link that must exist when the rule is created.
+    pub(crate) fn device(&mut self, setter: &'static str, link: LinkRef) -> Device {
+        if let Err(reason) = link_name(link.name()) {
+            self.rejected.reject(setter, link.name(), reason);
+        }
+        Device::Link(link)
+    }
+
+    /// Refuses a value that is no address.
+    pub(crate) fn address_of(&mut self, setter: &'static str, value: &Datum) -> Option<IpAddr> {
+        if let Datum::Address(address) = value {
+            return Some(*address);
+        }
+        self.rejected.reject(setter, value, "it is no address");
+        None
+    }
+
+    /// A look-up in a named set or map of the table.
+    pub(crate) fn named(
+        &mut self,
+        setter: &'static str,
+        fields: impl IntoIterator<Item = Field>,
+        name: &str,
+    ) -> MapLookup {
+        let key: Vec<_> = fields.into_iter().collect();
+        if let Err(reason) = name::check(name) {
+            self.rejected.reject(setter, name, reason);
+        } else if key.is_empty() {
+            self.rejected.reject(setter, name, NO_KEY);
+        }
+        MapLookup { key, map: SetRef::Named(name.to_owned()) }
+    }
+
+    /// A look-up in an anonymous set or map. Elements that don't fit the key or the data are refused.
+    pub(crate) fn anonymous(
+        &mut self,
+        setter: &'static str,
+        fields: impl IntoIterator<Item = Field>,
+        elements: Vec<Element>,
+        data: impl FnOnce(&[Element]) -> Result<Option<DataKind>, String>,
+    ) -> MapLookup {
+        let key: Vec<_> = fields.into_iter().collect();
+        let map = SetRef::anonymous(elements);
+        if let SetRef::Anonymous { elements, interval } = &map {
+            let fits = || {
+                let shape = shape_of(&key, data(elements)?, *interval);
+                shape.encode_anonymous(elements).map(drop)
+            };
+            let shown = || elements.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            if key.is_empty() {
+                self.rejected.reject(setter, "", NO_KEY);
+            } else if elements.is_empty() {
+                self.rejected.reject(setter, "", "nothing was named");
+            } else if let Err(reason) = fits() {
+                self.rejected.reject(setter, shown(), reason);
+            }
+        }
+        MapLookup { key, map }
+    }
+
+    /// Refuses what can't be in a table of this family.
     pub(crate) fn check(&self, family: Family) -> Result<(), Error> {
+        let refused = |reason| Error::invalid(ACTION, self, reason);
         self.rejected.check(ACTION, self)?;
         if self.negated {
-            return Err(Error::invalid(ACTION, self, "not(): no match comes after it"));
+            return Err(refused("not(): no match comes after it".into()));
         }
-        if self.parts.is_empty() {
-            return Err(Error::invalid(ACTION, self, "it neither looks for nor does anything"));
+        if self.statements.is_empty() {
+            return Err(refused("the rule has no match and no statement".into()));
         }
         let mut context = Context::new(family);
-        for (at, part) in self.parts.iter().enumerate() {
-            context.check(part).map_err(|reason| Error::invalid(ACTION, self, reason))?;
-            if part.is_terminal() && at + 1 < self.parts.len() {
-                let reason = format!("nothing of it can come after `{part}`");
-                return Err(Error::invalid(ACTION, self, reason));
+        let mut end: Option<&dyn Statement> = None;
+        for one in &self.statements {
+            if let Some(end) = end {
+                return Err(refused(format!("nothing can come after `{end}`")));
             }
-            for dependency in context.missing(part) {
-                context.learn(&dependency);
-            }
-            context.learn(part);
+            statement::check(&context, &**one).map_err(refused)?;
+            statement::learn(&mut context, &**one);
+            end = Some(&**one).filter(|one| one.is_terminal());
         }
         Ok(())
     }
 
-    /// Whether it needs nothing of its table but the chain it is in.
+    /// Returns whether the rule needs nothing of its table but its chain.
     pub(crate) fn names_nothing(&self) -> bool {
-        self.parts.iter().all(|part| part.names().is_none())
+        self.statements.iter().all(|one| one.name().is_none())
     }
 }
 
-/// In the words of `nft`.
+/// Encodes the statements of a rule for a table. `next_set` numbers the sets of a transaction.
+pub(crate) fn encode(
+    statements: &[Box<dyn Statement>],
+    family: Family,
+    table: &str,
+    next_set: &mut u32,
+) -> Result<Encoded, String> {
+    let mut encoder = Encoder::new(family, table, next_set);
+    for one in statements {
+        for fact in statement::missing(&encoder.context, &**one) {
+            encoder.establish(fact);
+        }
+        one.encode(&mut encoder)?;
+        one.establishes().into_iter().for_each(|fact| encoder.context.learn(fact));
+    }
+    Ok(encoder.encoded)
+}
+
+/// As `nft` writes it.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        join(f, &self.parts, " ")?;
+        join(f, &self.statements, " ")?;
         match &self.comment {
-            Some(comment) if self.parts.is_empty() => write!(f, "comment \"{comment}\""),
+            Some(comment) if self.statements.is_empty() => write!(f, "comment \"{comment}\""),
             Some(comment) => write!(f, " comment \"{comment}\""),
             None => Ok(()),
         }

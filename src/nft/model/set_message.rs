@@ -1,7 +1,7 @@
 //! The messages of sets and maps, and their shapes.
 
 use super::interval::{DataKind, Shape, total};
-use super::object::ObjectKind;
+use super::object_kind::ObjectKind;
 use super::types::Type;
 use crate::wire::nft::datatype::DataType;
 use crate::wire::nft::set::{FieldLength, Set, SetFlags};

@@ -18,7 +18,7 @@ use crate::nft::live::table::TableHandle;
 use crate::nft::live::undo::Made;
 use crate::nft::model::chain::{ACTION as CHAIN, Chain};
 use crate::nft::model::element::Element;
-use crate::nft::model::encode::Encoded;
+use crate::nft::model::encoder::Encoded;
 use crate::nft::model::flowtable::{ACTION as FLOWTABLE, Flowtable};
 use crate::nft::model::object::Object;
 use crate::nft::model::rule::Rule;

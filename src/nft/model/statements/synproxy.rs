@@ -2,6 +2,13 @@
 
 use std::fmt;
 
+use crate::nft::model::context::Context;
+use crate::nft::model::encoder::Encoder;
+use crate::nft::model::field::TCP;
+use crate::nft::model::reader::Reader;
+use crate::nft::model::rule::Rule;
+use crate::nft::model::statement::Statement;
+use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::synproxy as wire;
 use crate::wire::nft::expr::synproxy::SynproxyFlags;
 
@@ -63,25 +70,53 @@ impl Synproxy {
         self
     }
 
-    pub(crate) fn check(self) -> Result<(), String> {
+    pub(crate) fn check_values(self) -> Result<(), String> {
         match self.window_scale {
             0..=LARGEST_SCALE => Ok(()),
             _ => Err(format!("a window scale is {LARGEST_SCALE} at most")),
         }
     }
 
-    pub(crate) fn encode(self) -> wire::Synproxy {
+    pub(crate) fn to_wire(self) -> wire::Synproxy {
         let Self { mss, window_scale, flags } = self;
         wire::Synproxy { mss, window_scale, flags }
     }
 
-    pub(crate) fn decode(synproxy: wire::Synproxy) -> Self {
+    pub(crate) fn from_wire(synproxy: wire::Synproxy) -> Self {
         let wire::Synproxy { mss, window_scale, flags } = synproxy;
         Self { mss, window_scale, flags }
     }
 }
 
-/// In the words of `nft`.
+impl Rule {
+    /// Answers TCP handshakes in place of a server, and passes connections of real clients on: `synproxy`.
+    /// [`notrack`](Self::notrack) must keep the first packets out of connection tracking.
+    #[doc(alias = "SYNPROXY")]
+    pub fn synproxy(self, offer: Synproxy) -> Self {
+        self.with(offer)
+    }
+}
+
+impl Statement for Synproxy {
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
+        encoder.push(self.to_wire());
+        Ok(())
+    }
+
+    fn decode(_: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
+        let Expr::Synproxy(wire) = expr else { return None };
+        Some(Self::from_wire(*wire))
+    }
+
+    fn check(&self, context: &Context) -> Result<(), String> {
+        if !context.is_protocol(TCP) {
+            return Err("it is for TCP: say tcp() before".into());
+        }
+        self.check_values()
+    }
+}
+
+/// As `nft` writes it.
 impl fmt::Display for Synproxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let has = |flag| self.flags.contains(flag);

@@ -2,6 +2,12 @@
 
 use std::fmt;
 
+use crate::nft::model::context::Context;
+use crate::nft::model::encoder::Encoder;
+use crate::nft::model::reader::Reader;
+use crate::nft::model::rule::Rule;
+use crate::nft::model::statement::Statement;
+use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::log as wire;
 
 /// A line in the kernel's log, or a copy of the packet to a netlink group.
@@ -65,7 +71,7 @@ impl Log {
         self
     }
 
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check_values(&self) -> Result<(), String> {
         let prefix = self.prefix.as_deref().unwrap_or_default();
         if prefix.len() > LONGEST_PREFIX {
             return Err(format!("a log prefix has {LONGEST_PREFIX} bytes at most"));
@@ -82,7 +88,7 @@ impl Log {
         }
     }
 
-    pub(crate) fn encode(&self) -> wire::Log {
+    pub(crate) fn to_wire(&self) -> wire::Log {
         let level = self.level.and_then(|level| LEVELS.get(usize::from(level)));
         wire::Log {
             prefix: self.prefix.clone(),
@@ -93,13 +99,13 @@ impl Log {
     }
 
     /// `None` for what has no word here.
-    pub(crate) fn decode(log: &wire::Log) -> Option<Self> {
+    pub(crate) fn from_wire(log: &wire::Log) -> Option<Self> {
         let known = Self {
             prefix: log.prefix.clone(),
             level: log.level.and_then(|level| u8::try_from(level.number()).ok()),
             group: log.group,
         };
-        (known.encode() == *log).then(|| known.normal())
+        (known.to_wire() == *log).then(|| known.normal())
     }
 
     /// As it reads back.
@@ -109,7 +115,30 @@ impl Log {
     }
 }
 
-/// In the words of `nft`.
+impl Rule {
+    /// Logs the packet: `log prefix "…"`.
+    pub fn log(self, log: Log) -> Self {
+        self.with(log.normal())
+    }
+}
+
+impl Statement for Log {
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
+        encoder.push(self.to_wire());
+        Ok(())
+    }
+
+    fn decode(_: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
+        let Expr::Log(wire) = expr else { return None };
+        Self::from_wire(wire)
+    }
+
+    fn check(&self, _: &Context) -> Result<(), String> {
+        self.check_values()
+    }
+}
+
+/// As `nft` writes it.
 impl fmt::Display for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("log")?;

@@ -3,6 +3,12 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use crate::nft::model::context::Context;
+use crate::nft::model::encoder::Encoder;
+use crate::nft::model::reader::Reader;
+use crate::nft::model::rule::Rule;
+use crate::nft::model::statement::Statement;
+use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::queue as wire;
 use crate::wire::nft::expr::queue::QueueFlags;
 
@@ -51,7 +57,7 @@ impl Queue {
         self
     }
 
-    pub(crate) fn check(self) -> Result<(), String> {
+    pub(crate) fn check_values(self) -> Result<(), String> {
         match self.last.checked_sub(self.first) {
             None => Err("a range of queues that is empty".into()),
             Some(u16::MAX) => Err("65,535 queues at most".into()),
@@ -59,20 +65,48 @@ impl Queue {
         }
     }
 
-    pub(crate) fn encode(self) -> wire::Queue {
+    pub(crate) fn to_wire(self) -> wire::Queue {
         let total = self.last.wrapping_sub(self.first).wrapping_add(1);
         wire::Queue::Numbers { first: self.first, total, flags: self.flags }
     }
 
     /// `None` for what has no word here.
-    pub(crate) fn decode(queue: wire::Queue) -> Option<Self> {
+    pub(crate) fn from_wire(queue: wire::Queue) -> Option<Self> {
         let wire::Queue::Numbers { first, total, flags } = queue else { return None };
         let last = first.checked_add(total.checked_sub(1)?)?;
         Some(Self { first, last, flags })
     }
 }
 
-/// In the words of `nft`.
+impl Rule {
+    /// Hands the packet to a program, which decides about it: `queue`.
+    #[doc(alias = "NFQUEUE")]
+    pub fn queue(self, queue: Queue) -> Self {
+        self.with(queue)
+    }
+}
+
+impl Statement for Queue {
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
+        encoder.push(self.to_wire());
+        Ok(())
+    }
+
+    fn decode(_: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
+        let Expr::Queue(wire) = expr else { return None };
+        Self::from_wire(*wire)
+    }
+
+    fn check(&self, _: &Context) -> Result<(), String> {
+        self.check_values()
+    }
+
+    fn is_terminal(&self) -> bool {
+        true
+    }
+}
+
+/// As `nft` writes it.
 impl fmt::Display for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("queue")?;

@@ -2,6 +2,12 @@
 
 use std::fmt;
 
+use crate::nft::model::context::Context;
+use crate::nft::model::encoder::Encoder;
+use crate::nft::model::reader::Reader;
+use crate::nft::model::rule::Rule;
+use crate::nft::model::statement::Statement;
+use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::limit as wire;
 
 /// A rate: so many packets or bytes each second, minute, hour or day, and a burst beyond it.
@@ -71,11 +77,11 @@ impl Limit {
         self
     }
 
-    pub(crate) fn check(self) -> Result<(), String> {
+    pub(crate) fn check_values(self) -> Result<(), String> {
         if self.rate == 0 { Err("a limit of nothing each second".into()) } else { Ok(()) }
     }
 
-    pub(crate) fn encode(self) -> wire::Limit {
+    pub(crate) fn to_wire(self) -> wire::Limit {
         use wire::{LimitFlags, LimitType};
         wire::Limit {
             rate: self.rate,
@@ -86,7 +92,7 @@ impl Limit {
         }
     }
 
-    pub(crate) fn decode(limit: wire::Limit) -> Self {
+    pub(crate) fn from_wire(limit: wire::Limit) -> Self {
         let is_of_bytes = limit.kind == wire::LimitType::Bytes;
         let default = if is_of_bytes { 0 } else { DEFAULT_BURST };
         Self {
@@ -104,11 +110,34 @@ impl Limit {
 
     /// As it reads back.
     pub(crate) fn normal(self) -> Self {
-        Self::decode(self.encode())
+        Self::from_wire(self.to_wire())
     }
 }
 
-/// In the words of `nft`.
+impl Rule {
+    /// Matches while a rate is kept: `limit rate 10/second`.
+    pub fn limit(self, limit: Limit) -> Self {
+        self.with(limit.normal())
+    }
+}
+
+impl Statement for Limit {
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
+        encoder.push(self.to_wire());
+        Ok(())
+    }
+
+    fn decode(_: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
+        let Expr::Limit(wire) = expr else { return None };
+        Some(Self::from_wire(*wire))
+    }
+
+    fn check(&self, _: &Context) -> Result<(), String> {
+        self.check_values()
+    }
+}
+
+/// As `nft` writes it.
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit = match self.seconds {

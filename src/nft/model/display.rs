@@ -1,0 +1,38 @@
+//! Texts that several statements share.
+
+use std::fmt;
+
+/// `over `, or nothing.
+pub(crate) struct Over(pub(crate) bool);
+
+impl fmt::Display for Over {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0 { "over " } else { "" })
+    }
+}
+
+/// A number of bytes, in the largest unit that divides it.
+pub(crate) struct Bytes(pub(crate) u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(1 << 20, "mbytes"), (1 << 10, "kbytes")];
+        match units.into_iter().find(|(unit, _)| self.0 >= *unit && self.0.is_multiple_of(*unit)) {
+            Some((unit, name)) => write!(f, "{} {name}", self.0 / unit),
+            None => write!(f, "{} bytes", self.0),
+        }
+    }
+}
+
+/// Flags by name, separated by commas.
+pub(crate) fn flags(
+    f: &mut fmt::Formatter<'_>,
+    before: &str,
+    names: impl IntoIterator<Item = (bool, &'static str)>,
+) -> fmt::Result {
+    let set = names.into_iter().filter(|(is_set, _)| *is_set);
+    for (at, (_, name)) in set.enumerate() {
+        write!(f, "{}{name}", if at == 0 { before } else { "," })?;
+    }
+    Ok(())
+}

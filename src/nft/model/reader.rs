@@ -1,0 +1,214 @@
+//! The reader of rules: what expressions have loaded into registers, for statements to decode.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::context::Context;
+use super::element::Element;
+use super::family::Family;
+use super::field::Field;
+use super::numgen::Numgen;
+use super::object_kind::ObjectKind;
+use super::set_ref::{MapLookup, SetRef};
+use super::types::Type;
+use crate::wire::nft::data::{Data, Value};
+use crate::wire::nft::expr::Expr;
+use crate::wire::nft::expr::immediate::Immediate;
+use crate::wire::nft::expr::lookup::{Lookup, LookupFlags};
+use crate::wire::nft::register::Register;
+use crate::wire::nft::register::Register::R1;
+
+/// What is known of the sets that rules of a table use.
+#[derive(Debug, Default)]
+pub(crate) struct KnownSets {
+    /// The elements of anonymous sets, by the names that the kernel chose.
+    pub(crate) elements: BTreeMap<String, Vec<Element>>,
+    /// The kinds of the objects that maps lead to.
+    pub(crate) objects: BTreeMap<String, ObjectKind>,
+}
+
+/// A loaded operand.
+#[derive(Debug)]
+enum Operand {
+    Constant(Value),
+    /// A field, and how many of its bytes.
+    Field(Field, u32),
+    Map(MapLookup),
+}
+
+/// Reads the statements of one rule.
+///
+/// A decoder may take a statement for more than its expressions say: a rule that isn't encoded to the
+/// same expressions again is read as unknown.
+pub(crate) struct Reader<'a> {
+    pub(crate) context: Context,
+    sets: &'a KnownSets,
+    operands: Vec<(Register, Operand)>,
+    following: &'a [Expr],
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(family: Family, list: &'a [Expr], sets: &'a KnownSets) -> Self {
+        Self { context: Context::new(family), sets, operands: Vec::new(), following: list }
+    }
+
+    /// The expressions after the one that is decoded.
+    pub(crate) fn following(&self) -> &'a [Expr] {
+        self.following
+    }
+
+    /// Counts the next expressions as part of the statement.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.following = self.following.get(count..).unwrap_or_default();
+    }
+
+    /// Returns to these expressions, with nothing loaded.
+    pub(crate) fn restart(&mut self, list: &'a [Expr]) {
+        self.following = list;
+        self.operands.clear();
+    }
+
+    /// Skips the expressions that load operands, and returns the first that uses them.
+    pub(crate) fn next_use(&mut self) -> Option<&'a Expr> {
+        loop {
+            let (first, rest) = self.following.split_first()?;
+            self.following = rest;
+            if !self.load(first) {
+                return Some(first);
+            }
+        }
+    }
+
+    fn load(&mut self, expr: &Expr) -> bool {
+        if let Expr::Immediate(Immediate { dreg, data: Data::Value(value) }) = expr {
+            self.operands.push((*dreg, Operand::Constant(*value)));
+            return true;
+        }
+        if let Some((field, register, length)) = Field::loaded_by(expr, |field, length| {
+            let is_prefix = matches!(field.value_type(), Type::Ipv4 | Type::Ipv6);
+            let whole = field.value_type().len();
+            (length == whole || is_prefix && length < whole) && self.context.has(field)
+        }) {
+            self.operands.push((register, Operand::Field(field, length)));
+            return true;
+        }
+        if let Some(number) = Numgen::decode(expr, |modulus| Numgen::jhash(self.fields(), modulus))
+        {
+            let number = Field::Numgen(number);
+            self.operands.clear();
+            self.operands.push((R1, Operand::Field(number, number.value_type().len())));
+            return true;
+        }
+        match expr {
+            Expr::Lookup(Lookup { sreg: R1, dreg: Some(R1), set, flags, .. })
+                if !flags.contains(LookupFlags::INVERTED) =>
+            {
+                let Some(map) = self.map(set) else { return false };
+                self.operands.clear();
+                self.operands.push((R1, Operand::Map(map)));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// All loaded fields.
+    pub(crate) fn fields(&self) -> Vec<Field> {
+        self.operands.iter().filter_map(|(_, operand)| field(operand)).collect()
+    }
+
+    /// The loaded fields, if there are any: a key.
+    pub(crate) fn key(&self) -> Option<Vec<Field>> {
+        Some(self.fields()).filter(|fields| !fields.is_empty())
+    }
+
+    /// The key, and the fields from this register on.
+    pub(crate) fn key_and_data(&self, data: Register) -> Option<(Vec<Field>, Vec<Field>)> {
+        let at = self.operands.iter().position(|(register, _)| *register == data)?;
+        let (key, data) = self.operands.split_at(at);
+        let fields =
+            |list: &[(_, Operand)]| list.iter().filter_map(|(_, one)| field(one)).collect();
+        Some((fields(key), fields(data)))
+    }
+
+    /// The only loaded field, and how many of its bytes.
+    pub(crate) fn one_field(&self) -> Option<(Field, u32)> {
+        match self.operands.as_slice() {
+            [(R1, Operand::Field(field, length))] => Some((*field, *length)),
+            _ => None,
+        }
+    }
+
+    /// The map whose data is in register 1.
+    pub(crate) fn mapped(&self) -> Option<&MapLookup> {
+        match self.operands.as_slice() {
+            [(R1, Operand::Map(map))] => Some(map),
+            _ => None,
+        }
+    }
+
+    /// The look-up of the loaded key in a map.
+    pub(crate) fn map(&self, name: &str) -> Option<MapLookup> {
+        Some(MapLookup { key: self.key()?, map: self.set(name)? })
+    }
+
+    /// The set with this name.
+    pub(crate) fn set(&self, name: &str) -> Option<SetRef> {
+        if !is_anonymous(name) {
+            return Some(SetRef::Named(name.to_owned()));
+        }
+        Some(SetRef::anonymous(self.sets.elements.get(name)?.clone()))
+    }
+
+    /// The kind of the objects that a map leads to.
+    pub(crate) fn object_kind(&self, map: &str) -> Option<ObjectKind> {
+        self.sets.objects.get(map).copied()
+    }
+
+    pub(crate) fn constant(&self, register: Register) -> Option<Value> {
+        self.operands.iter().find_map(|(dreg, operand)| match operand {
+            Operand::Constant(value) if *dreg == register => Some(*value),
+            _ => None,
+        })
+    }
+
+    /// A constant in the order of the machine.
+    pub(crate) fn number(&self, register: Register) -> Option<u32> {
+        self.constant(register)?.as_slice().try_into().ok().map(u32::from_ne_bytes)
+    }
+
+    pub(crate) fn port(&self, register: Register) -> Option<u16> {
+        self.constant(register)?.as_slice().try_into().ok().map(u16::from_be_bytes)
+    }
+
+    pub(crate) fn address(&self, register: Register) -> Option<IpAddr> {
+        let value = self.constant(register)?;
+        let bytes = value.as_slice();
+        match bytes.len() {
+            4 => <[u8; 4]>::try_from(bytes).ok().map(Into::into),
+            16 => <[u8; 16]>::try_from(bytes).ok().map(Into::into),
+            _ => None,
+        }
+    }
+}
+
+fn field(operand: &Operand) -> Option<Field> {
+    match operand {
+        Operand::Field(field, _) => Some(*field),
+        Operand::Constant(_) | Operand::Map(_) => None,
+    }
+}
+
+/// Reads an optional register: `None` if the register is named but its value can't be read.
+#[allow(clippy::option_option)] // the outer one is for `?`
+pub(crate) fn optional<T>(
+    register: Option<Register>,
+    read: impl FnOnce(Register) -> Option<T>,
+) -> Option<Option<T>> {
+    register.map_or(Some(None), |register| read(register).map(Some))
+}
+
+/// Returns whether the kernel chose this name, for an anonymous set.
+pub(crate) fn is_anonymous(set: &str) -> bool {
+    ["__set", "__map", "__objmap"].iter().any(|beginning| set.starts_with(beginning))
+}

@@ -1,0 +1,94 @@
+//! Sets and maps as rules use them: by name, or anonymous.
+
+use std::fmt;
+
+use super::datum::{Datum, Span};
+use super::element::{Element, join};
+use super::field::Field;
+use super::interval::{DataKind, Shape};
+use super::network::Network;
+use super::types::Type;
+
+/// A set or map: a named one of the table, or an anonymous one in the rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SetRef {
+    Named(String),
+    Anonymous { elements: Vec<Element>, interval: bool },
+}
+
+impl SetRef {
+    pub(crate) fn anonymous(mut elements: Vec<Element>) -> Self {
+        let interval = has_intervals(&elements);
+        elements.sort();
+        elements.dedup();
+        Self::Anonymous { elements, interval }
+    }
+
+    /// The name of a named set.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::Anonymous { .. } => None,
+        }
+    }
+
+    /// The family of the addresses that an anonymous map holds as data.
+    pub(crate) fn network(&self) -> Option<Network> {
+        let Self::Anonymous { elements, .. } = self else { return None };
+        match elements.first()?.data().first()? {
+            Datum::Address(address) => Some(Network::of_address(*address)),
+            _ => None,
+        }
+    }
+}
+
+/// As `nft` writes it.
+impl fmt::Display for SetRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => write!(f, "@{name}"),
+            Self::Anonymous { elements, .. } => {
+                f.write_str("{ ")?;
+                join(f, elements, ", ")?;
+                f.write_str(" }")
+            }
+        }
+    }
+}
+
+/// A map, and the fields it is looked up with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MapLookup {
+    pub(crate) key: Vec<Field>,
+    pub(crate) map: SetRef,
+}
+
+/// As `nft` writes it.
+impl fmt::Display for MapLookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        join(f, &self.key, " . ")?;
+        write!(f, " map {}", self.map)
+    }
+}
+
+/// The shape of a set with these fields as key.
+pub(crate) fn shape_of(fields: &[Field], data: Option<DataKind>, interval: bool) -> Shape {
+    let key = fields.iter().map(|field| field.value_type()).collect();
+    Shape { key, data, interval, timeout: false }
+}
+
+/// Returns whether the elements need a set with intervals.
+pub(crate) fn has_intervals(elements: &[Element]) -> bool {
+    elements.iter().flat_map(Element::key).any(|span| !matches!(span, Span::One(_)))
+}
+
+/// The data of a map to addresses, or to addresses and ports, by its first element.
+pub(crate) fn address_data(elements: &[Element]) -> Result<DataKind, String> {
+    let first = elements.first().map(Element::data).unwrap_or_default();
+    let address = match first {
+        [Datum::Address(address), ..] if address.is_ipv4() => Type::Ipv4,
+        [Datum::Address(_), ..] => Type::Ipv6,
+        _ => return Err("no element stands for an address".into()),
+    };
+    Ok(DataKind::Values(if first.len() > 1 { vec![address, Type::Port] } else { vec![address] }))
+}

@@ -1,0 +1,72 @@
+//! The TCP segment size: `tcp option maxseg size set rt mtu`.
+
+use std::fmt;
+
+use crate::nft::model::encoder::Encoder;
+use crate::nft::model::reader::Reader;
+use crate::nft::model::rule::Rule;
+use crate::nft::model::statement::Statement;
+use crate::wire::nft::expr::Expr;
+use crate::wire::nft::expr::byteorder::{Byteorder, ByteorderOp};
+use crate::wire::nft::expr::exthdr::{Exthdr, ExthdrSpan};
+use crate::wire::nft::expr::rt::{Rt, RtKey};
+use crate::wire::nft::register::Register::R1;
+
+/// The largest segment that a TCP connection offers. `None`: what fits the route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClampMss(Option<u16>);
+
+impl Rule {
+    /// Limits the segments of a TCP connection to what fits its route, in both directions. After
+    /// [`tcp_syn`](Self::tcp_syn): `tcp option maxseg size set rt mtu`.
+    #[doc(alias = "clamp-mss-to-pmtu")]
+    pub fn clamp_mss(self) -> Self {
+        self.with(ClampMss(None))
+    }
+
+    /// Limits the segments of a TCP connection to so many bytes: `tcp option maxseg size set SIZE`.
+    pub fn set_mss(self, size: u16) -> Self {
+        self.with(ClampMss(Some(size)))
+    }
+}
+
+impl Statement for ClampMss {
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
+        if let Some(size) = self.0 {
+            encoder.constant(R1, size);
+        } else {
+            encoder.push(Rt { dreg: R1, key: RtKey::TcpMss });
+            let op = ByteorderOp::ToNetwork;
+            encoder.push(Byteorder { sreg: R1, dreg: R1, op, len: 2, size: 2 });
+        }
+        encoder.push(Exthdr::write(R1, ExthdrSpan::TCP_MSS));
+        Ok(())
+    }
+
+    fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
+        match (expr, reader.following()) {
+            (Expr::Exthdr(Exthdr::Write { sreg, span, .. }), _) if *span == ExthdrSpan::TCP_MSS => {
+                Some(Self(Some(reader.port(*sreg)?)))
+            }
+            (
+                Expr::Rt(Rt { dreg: R1, key: RtKey::TcpMss }),
+                [Expr::Byteorder(_), Expr::Exthdr(Exthdr::Write { span, .. }), ..],
+            ) if *span == ExthdrSpan::TCP_MSS => {
+                reader.consume(2);
+                Some(Self(None))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// As `nft` writes it.
+impl fmt::Display for ClampMss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("tcp option maxseg size set ")?;
+        match self.0 {
+            Some(size) => write!(f, "{size}"),
+            None => f.write_str("rt mtu"),
+        }
+    }
+}

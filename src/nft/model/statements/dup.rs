@@ -1,0 +1,99 @@
+//! Copies of packets: `dup to ADDRESS device LINK`.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::link::LinkRef;
+use crate::nft::model::context::Context;
+use crate::nft::model::datum::Datum;
+use crate::nft::model::device::Device;
+use crate::nft::model::encoder::Encoder;
+use crate::nft::model::family::Family;
+use crate::nft::model::reader::{Reader, optional};
+use crate::nft::model::rule::Rule;
+use crate::nft::model::statement::Statement;
+use crate::wire::nft::expr::Expr;
+use crate::wire::nft::expr::dup::Dup;
+use crate::wire::nft::register::Register::{R1, R2};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DupStatement {
+    address: Option<IpAddr>,
+    device: Option<Device>,
+}
+
+impl Rule {
+    /// Sends a copy to this machine of the network: `dup to`. In the families `ip` and `ip6`.
+    #[doc(alias("dup to", "TEE"))]
+    pub fn dup(mut self, to: impl Into<Datum>) -> Self {
+        let address = self.address_of("dup", &to.into());
+        self.with(DupStatement { address, device: None })
+    }
+
+    /// Sends a copy to this machine by this link, which must exist: `dup to ADDRESS device LINK`.
+    pub fn dup_by(mut self, to: impl Into<Datum>, link: impl Into<LinkRef>) -> Self {
+        let device = Some(self.device("dup_by", link.into()));
+        let address = self.address_of("dup_by", &to.into());
+        self.with(DupStatement { address, device })
+    }
+
+    /// Sends a copy out of a link, which must exist; in the family `netdev`: `dup to LINK`.
+    pub fn dup_to_link(mut self, link: impl Into<LinkRef>) -> Self {
+        let device = Some(self.device("dup_to_link", link.into()));
+        self.with(DupStatement { address: None, device })
+    }
+}
+
+impl Statement for DupStatement {
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
+        let address = self.address.map(|address| encoder.constant(R1, address));
+        let free = if address.is_some() { R2 } else { R1 };
+        let device = match &self.device {
+            None => None,
+            Some(device) => Some(encoder.constant(free, device.index()?)),
+        };
+        encoder.push(Dup { address, device });
+        Ok(())
+    }
+
+    fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
+        let Expr::Dup(dup) = expr else { return None };
+        let address = optional(dup.address, |register| reader.address(register))?;
+        let device = optional(dup.device, |register| reader.number(register).map(Device::Index))?;
+        Some(Self { address, device })
+    }
+
+    fn check(&self, context: &Context) -> Result<(), String> {
+        context.check_address(self.address)?;
+        let family = context.family;
+        match (family, self.address) {
+            (Family::Ip | Family::Ip6, None) => {
+                Err(format!("in the family {family} a copy goes to an address"))
+            }
+            (Family::Netdev, Some(_)) => {
+                Err("in the family netdev a copy goes to a link: dup_to_link()".into())
+            }
+            (Family::Arp | Family::Bridge | Family::Inet, _) => {
+                Err(format!("the family {family} has no copies: ip, ip6, netdev"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn device_mut(&mut self) -> Option<&mut Device> {
+        self.device.as_mut()
+    }
+}
+
+/// As `nft` writes it.
+impl fmt::Display for DupStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("dup to ")?;
+        match (&self.address, &self.device) {
+            (Some(address), None) => write!(f, "{address}"),
+            (None, Some(device)) => write!(f, "{device}"),
+            (Some(address), Some(device)) => write!(f, "{address} device {device}"),
+            (None, None) => Ok(()),
+        }
+    }
+}

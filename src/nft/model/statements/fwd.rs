@@ -1,0 +1,85 @@
+//! Forwarding out of a link, in the family `netdev`: `fwd to LINK`.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::link::LinkRef;
+use crate::nft::model::context::Context;
+use crate::nft::model::datum::Datum;
+use crate::nft::model::device::Device;
+use crate::nft::model::encoder::Encoder;
+use crate::nft::model::family::Family;
+use crate::nft::model::network::Network;
+use crate::nft::model::reader::{Reader, optional};
+use crate::nft::model::rule::Rule;
+use crate::nft::model::statement::Statement;
+use crate::wire::nft::expr::Expr;
+use crate::wire::nft::expr::fwd::Fwd;
+use crate::wire::nft::register::Register::{R1, R2};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FwdStatement {
+    address: Option<IpAddr>,
+    device: Device,
+}
+
+impl Rule {
+    /// Sends the packet out of a link, which must exist, past all later rules and hooks; in the family
+    /// `netdev`: `fwd to LINK`.
+    #[doc(alias = "fwd to")]
+    pub fn fwd(mut self, link: impl Into<LinkRef>) -> Self {
+        let device = self.device("fwd", link.into());
+        self.with(FwdStatement { address: None, device })
+    }
+
+    /// Sends the packet to the hardware address of a neighbour: `fwd ip to ADDRESS device LINK`.
+    pub fn fwd_to(mut self, neighbor: impl Into<Datum>, link: impl Into<LinkRef>) -> Self {
+        let device = self.device("fwd_to", link.into());
+        let address = self.address_of("fwd_to", &neighbor.into());
+        self.with(FwdStatement { address, device })
+    }
+}
+
+impl Statement for FwdStatement {
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
+        let device = encoder.constant(R1, self.device.index()?);
+        let family = self.address.map(|address| Network::of_address(address).family());
+        let address = self.address.map(|address| encoder.constant(R2, address));
+        encoder.push(Fwd { device, address, family });
+        Ok(())
+    }
+
+    fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
+        let Expr::Fwd(fwd) = expr else { return None };
+        let address = optional(fwd.address, |register| reader.address(register))?;
+        Some(Self { address, device: Device::Index(reader.number(fwd.device)?) })
+    }
+
+    fn check(&self, context: &Context) -> Result<(), String> {
+        match context.family {
+            Family::Netdev => Ok(()),
+            _ => Err("only the family netdev has fwd".into()),
+        }
+    }
+
+    fn is_terminal(&self) -> bool {
+        true
+    }
+
+    fn device_mut(&mut self) -> Option<&mut Device> {
+        Some(&mut self.device)
+    }
+}
+
+/// As `nft` writes it.
+impl fmt::Display for FwdStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            None => write!(f, "fwd to {}", self.device),
+            Some(address) => {
+                let family = if address.is_ipv4() { "ip" } else { "ip6" };
+                write!(f, "fwd {family} to {address} device {}", self.device)
+            }
+        }
+    }
+}

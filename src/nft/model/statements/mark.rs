@@ -1,0 +1,117 @@
+//! Marks of packets and connections: `meta mark set`, `ct mark set`.
+
+use std::fmt;
+
+use crate::nft::model::encoder::Encoder;
+use crate::nft::model::field::Field;
+use crate::nft::model::numgen::Numgen;
+use crate::nft::model::reader::Reader;
+use crate::nft::model::rule::Rule;
+use crate::nft::model::statement::Statement;
+use crate::wire::nft::data::Value;
+use crate::wire::nft::expr::Expr;
+use crate::wire::nft::expr::ct::{Ct, CtKey};
+use crate::wire::nft::expr::meta::{Meta, MetaKey};
+use crate::wire::nft::register::Register::R1;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SetMark {
+    target: Target,
+    value: MarkValue,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Packet,
+    Connection,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum MarkValue {
+    Constant(u32),
+    Field(Field),
+}
+
+impl Rule {
+    /// Sets the mark of the packet: `meta mark set`.
+    pub fn set_mark(self, mark: u32) -> Self {
+        self.mark_set(Target::Packet, MarkValue::Constant(mark))
+    }
+
+    /// Sets the mark of the connection: `ct mark set`.
+    pub fn set_ct_mark(self, mark: u32) -> Self {
+        self.mark_set(Target::Connection, MarkValue::Constant(mark))
+    }
+
+    /// Sets the mark of the packet to a computed number: `meta mark set numgen …`.
+    pub fn set_mark_from(self, number: Numgen) -> Self {
+        self.mark_set(Target::Packet, MarkValue::Field(number.into()))
+    }
+
+    /// Sets the mark of the connection to a computed number: `ct mark set jhash …`.
+    pub fn set_ct_mark_from(self, number: Numgen) -> Self {
+        self.mark_set(Target::Connection, MarkValue::Field(number.into()))
+    }
+
+    /// Copies the mark of the packet to its connection: `ct mark set meta mark`.
+    pub fn save_mark(self) -> Self {
+        self.mark_set(Target::Connection, MarkValue::Field(Field::Mark))
+    }
+
+    /// Copies the mark of the connection to the packet: `meta mark set ct mark`.
+    pub fn restore_mark(self) -> Self {
+        self.mark_set(Target::Packet, MarkValue::Field(Field::CtMark))
+    }
+
+    fn mark_set(self, target: Target, value: MarkValue) -> Self {
+        self.with(SetMark { target, value })
+    }
+}
+
+impl Statement for SetMark {
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
+        match self.value {
+            MarkValue::Constant(mark) => encoder.constant(R1, Value::host_u32(mark)),
+            MarkValue::Field(field) => encoder.load(&[field])?,
+        };
+        match self.target {
+            Target::Packet => encoder.push(Meta::Set { sreg: R1, key: MetaKey::Mark }),
+            Target::Connection => {
+                encoder.push(Ct::Set { sreg: R1, key: CtKey::Mark, direction: None });
+            }
+        }
+        Ok(())
+    }
+
+    fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
+        let target = match expr {
+            Expr::Meta(Meta::Set { sreg: R1, key: MetaKey::Mark }) => Target::Packet,
+            Expr::Ct(Ct::Set { sreg: R1, key: CtKey::Mark, .. }) => Target::Connection,
+            _ => return None,
+        };
+        let field = || reader.one_field().map(|(field, _)| MarkValue::Field(field));
+        let value = reader.number(R1).map(MarkValue::Constant).or_else(field)?;
+        Some(Self { target, value })
+    }
+
+    fn fields(&self) -> [&[Field]; 2] {
+        match &self.value {
+            MarkValue::Field(field) => [std::slice::from_ref(field), &[]],
+            MarkValue::Constant(_) => [&[], &[]],
+        }
+    }
+}
+
+/// As `nft` writes it.
+impl fmt::Display for SetMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.target {
+            Target::Packet => "meta mark set ",
+            Target::Connection => "ct mark set ",
+        })?;
+        match self.value {
+            MarkValue::Constant(mark) => write!(f, "0x{mark:08x}"),
+            MarkValue::Field(field) => write!(f, "{field}"),
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Matches: `ip saddr 10.0.0.0/8`, `tcp dport @PORTS`.
+
+use std::fmt;
+
+use crate::link::LinkRef;
+use crate::nft::model::context::{Fact, Protocol};
+use crate::nft::model::datum::{Datum, Span};
+use crate::nft::model::device::Device;
+use crate::nft::model::display;
+use crate::nft::model::element::join;
+use crate::nft::model::encoder::{ETHERNET, Encoder, prefix_mask};
+use crate::nft::model::field::Field;
+use crate::nft::model::network::Network;
+use crate::nft::model::reader::Reader;
+use crate::nft::model::set_ref::{MapLookup, SetRef};
+use crate::nft::model::statement::Statement;
+use crate::nft::model::types::{PROTOCOLS, Type};
+use crate::wire::nft::data::Value;
+use crate::wire::nft::expr::Expr;
+use crate::wire::nft::expr::bitwise::BitwiseOp;
+use crate::wire::nft::expr::cmp::{Cmp, Comparison};
+use crate::wire::nft::expr::lookup::{Lookup, LookupFlags};
+use crate::wire::nft::expr::range::{Range, RangeOp};
+use crate::wire::nft::register::Register::R1;
+
+/// A condition on a field, or on a concatenation that is looked up in a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Match {
+    pub(crate) fields: Vec<Field>,
+    pub(crate) negated: bool,
+    pub(crate) condition: Condition,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Condition {
+    Equal(Value),
+    /// The first so many bits are equal.
+    Prefix(Value, u8),
+    Range(Value, Value),
+    /// The bits of the mask are these.
+    Bits {
+        mask: Value,
+        value: Value,
+    },
+    /// One of these bits is set.
+    AnyBit(Value),
+    /// The link with this index.
+    Link(Device),
+    /// The name begins with this.
+    NamePrefix(String),
+    In(SetRef),
+}
+
+impl Condition {
+    /// The condition that a field is in a span of values.
+    pub(crate) fn within(kind: Type, span: &Span) -> Result<Self, String> {
+        match span {
+            Span::One(Datum::Name(name)) if kind == Type::LinkIndex => {
+                return Ok(Self::Link(Device::Link(LinkRef::from(name.as_str()))));
+            }
+            Span::One(Datum::Number(index)) if kind == Type::LinkIndex => {
+                return Ok(Self::Link(Device::Index(*index)));
+            }
+            _ => {}
+        }
+        let (first, last) = kind.encode_span(span)?;
+        Ok(match span {
+            Span::One(_) => Self::Equal(first),
+            Span::Prefix(net) => Self::Prefix(first, net.prefix_len()),
+            Span::Range(..) => Self::Range(first, last),
+        })
+    }
+
+    /// Decodes a condition on a loaded field of which `length` bytes are loaded, and whether it is negated.
+    fn decode(
+        reader: &mut Reader<'_>,
+        (kind, length): (Type, u32),
+        expr: &Expr,
+    ) -> Option<(Self, bool)> {
+        match (expr, reader.following()) {
+            (Expr::Cmp(from), [Expr::Cmp(to), ..])
+                if (from.op, to.op) == (Comparison::GreaterOrEqual, Comparison::LessOrEqual) =>
+            {
+                reader.consume(1);
+                Some((Self::Range(from.data, to.data), false))
+            }
+            (Expr::Cmp(Cmp { op, data, .. }), _) => {
+                Some((Self::compared(kind, length, *data)?, is_negated(*op)?))
+            }
+            (Expr::Range(Range { op: RangeOp::Outside, from, to, .. }), _) => {
+                Some((Self::Range(*from, *to), true))
+            }
+            (Expr::Bitwise(bits), [Expr::Cmp(Cmp { op, data, .. }), ..]) => {
+                reader.consume(1);
+                let BitwiseOp::MaskXor { mask, .. } = bits.op else { return None };
+                let negated = is_negated(*op)?;
+                let is_address = matches!(kind, Type::Ipv4 | Type::Ipv6);
+                let prefix = (0..=128).find(|&bits| prefix_mask(bits, mask.len()) == Some(mask));
+                Some(match prefix {
+                    Some(bits) if is_address => (Self::Prefix(*data, bits), negated),
+                    _ if *data == mask.zeroed() => (Self::AnyBit(mask), !negated),
+                    _ => (Self::Bits { mask, value: *data }, negated),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// The condition of a comparison: whole bytes of an address are a prefix, of a name its beginning.
+    fn compared(kind: Type, loaded: u32, data: Value) -> Option<Self> {
+        let whole = kind.len();
+        if kind == Type::LinkIndex {
+            let index = data.as_slice().try_into().ok().map(u32::from_ne_bytes)?;
+            return Some(Self::Link(Device::Index(index)));
+        }
+        if loaded < whole {
+            let mut bytes = data.as_slice().to_vec();
+            let bits = u8::try_from(bytes.len() * 8).ok()?;
+            bytes.resize(whole as usize, 0);
+            return Some(Self::Prefix(Value::new(&bytes)?, bits));
+        }
+        if kind == Type::LinkName && data.len() < whole {
+            return Some(Self::NamePrefix(str::from_utf8(data.as_slice()).ok()?.to_owned()));
+        }
+        Some(Self::Equal(data))
+    }
+}
+
+fn is_negated(op: Comparison) -> Option<bool> {
+    match op {
+        Comparison::Equal => Some(false),
+        Comparison::NotEqual => Some(true),
+        _ => None,
+    }
+}
+
+impl Statement for Match {
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
+        let equal = if self.negated { Comparison::NotEqual } else { Comparison::Equal };
+        let field = *self.fields.first().ok_or("a match of nothing")?;
+        match &self.condition {
+            Condition::Prefix(value, bits) if bits.is_multiple_of(8) && field.is_in_packet() => {
+                let length = u32::from(bits / 8);
+                encoder.push(field.load_first(R1, length));
+                let bytes = value.as_slice().get(..length as usize).and_then(Value::new);
+                encoder.compare(equal, bytes.ok_or("a prefix is too long")?);
+                return Ok(());
+            }
+            _ => {}
+        }
+        let sreg = encoder.load(&self.fields)?;
+        match &self.condition {
+            Condition::Equal(value) => encoder.compare(equal, *value),
+            Condition::Link(device) => encoder.compare(equal, device.index()?),
+            Condition::NamePrefix(name) => {
+                encoder.compare(equal, Value::new(name.as_bytes()).ok_or("a name is too long")?);
+            }
+            Condition::Prefix(value, bits) => {
+                encoder.mask(prefix_mask(*bits, value.len()).ok_or("a prefix is too long")?);
+                encoder.compare(equal, *value);
+            }
+            Condition::Range(from, to) if self.negated => {
+                encoder.push(Range { sreg: R1, op: RangeOp::Outside, from: *from, to: *to });
+            }
+            Condition::Range(from, to) => {
+                encoder.compare(Comparison::GreaterOrEqual, *from);
+                encoder.compare(Comparison::LessOrEqual, *to);
+            }
+            Condition::Bits { mask, value } => {
+                encoder.mask(*mask);
+                encoder.compare(equal, *value);
+            }
+            Condition::AnyBit(mask) => {
+                encoder.mask(*mask);
+                let any = if self.negated { Comparison::Equal } else { Comparison::NotEqual };
+                encoder.compare(any, mask.zeroed());
+            }
+            Condition::In(set) => {
+                let lookup = encoder.lookup(&self.fields, set, None)?;
+                let flags = if self.negated { LookupFlags::INVERTED } else { LookupFlags::empty() };
+                encoder.push(Lookup { sreg, flags, ..lookup });
+            }
+        }
+        Ok(())
+    }
+
+    fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
+        if let Expr::Lookup(Lookup { sreg: R1, dreg: None, set, flags, .. }) = expr {
+            let MapLookup { key, map } = reader.map(set)?;
+            let negated = flags.contains(LookupFlags::INVERTED);
+            return Some(Self { fields: key, negated, condition: Condition::In(map) });
+        }
+        let (field, length) = reader.one_field()?;
+        let kind = field.value_type();
+        let (condition, negated) = Condition::decode(reader, (kind, length), expr)?;
+        Some(Self { fields: vec![field], negated, condition })
+    }
+
+    fn fields(&self) -> [&[Field]; 2] {
+        [&self.fields, &[]]
+    }
+
+    fn establishes(&self) -> Option<Fact> {
+        match (self.fields.as_slice(), &self.condition) {
+            _ if self.negated => None,
+            ([Field::Protocol], Condition::Equal(value)) => {
+                let number = value.as_slice().first().copied().unwrap_or_default();
+                Some(Fact::Protocol(Protocol::One(number)))
+            }
+            ([Field::Protocol], Condition::In(_)) => Some(Fact::Protocol(Protocol::Several)),
+            ([Field::Iiftype], Condition::Equal(value)) => {
+                Some(Fact::Ethernet(*value == Value::host_u16(ETHERNET)))
+            }
+            (
+                [Field::NetfilterProtocol | Field::LinkProtocol | Field::EtherType],
+                Condition::Equal(value),
+            ) => network_of(value).map(Fact::Network),
+            _ => None,
+        }
+    }
+
+    fn as_dependency(&self) -> Option<Fact> {
+        self.establishes().filter(|fact| !matches!(fact, Fact::Network(_)))
+    }
+
+    fn name(&self) -> Option<&str> {
+        match &self.condition {
+            Condition::In(set) => set.name(),
+            _ => None,
+        }
+    }
+
+    fn device_mut(&mut self) -> Option<&mut Device> {
+        match &mut self.condition {
+            Condition::Link(device) => Some(device),
+            _ => None,
+        }
+    }
+}
+
+fn network_of(value: &Value) -> Option<Network> {
+    Network::ALL.into_iter().find(|network| {
+        *value == Value::from(network.ether_type())
+            || *value == Value::from(network.netfilter_protocol())
+    })
+}
+
+/// The names of bits.
+const STATES: [(&str, u32); 5] =
+    [("invalid", 1), ("established", 2), ("related", 4), ("new", 8), ("untracked", 64)];
+const STATUSES: [(&str, u32); 7] = [
+    ("expected", 1),
+    ("seen-reply", 2),
+    ("assured", 4),
+    ("confirmed", 8),
+    ("snat", 16),
+    ("dnat", 32),
+    ("dying", 512),
+];
+const TCP_FLAGS: [(&str, u32); 8] = [
+    ("fin", 1),
+    ("syn", 2),
+    ("rst", 4),
+    ("psh", 8),
+    ("ack", 16),
+    ("urg", 32),
+    ("ecn", 64),
+    ("cwr", 128),
+];
+
+/// A value as `nft` writes it.
+struct Shown(Type, Value);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(kind, value) = self;
+        let datum = kind.decode(value.as_slice());
+        let Datum::Number(number) = datum else { return write!(f, "{datum}") };
+        let bits: &[(&str, u32)] = match kind {
+            Type::CtState => &STATES,
+            Type::CtStatus => &STATUSES,
+            Type::TcpFlags => &TCP_FLAGS,
+            Type::Protocol => {
+                return match PROTOCOLS.iter().find(|(_, one)| u32::from(*one) == number) {
+                    Some((name, _)) => f.write_str(name),
+                    None => write!(f, "{number}"),
+                };
+            }
+            Type::Mark => return write!(f, "0x{number:08x}"),
+            Type::EtherType => return write!(f, "0x{number:04x}"),
+            _ => return write!(f, "{number}"),
+        };
+        let known: u32 = bits.iter().map(|(_, bit)| number & bit).sum();
+        if known != number || number == 0 {
+            return write!(f, "0x{number:x}");
+        }
+        display::flags(f, "", bits.iter().map(|(name, bit)| (number & bit != 0, *name)))
+    }
+}
+
+/// As `nft` writes it.
+impl fmt::Display for Match {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        join(f, &self.fields, " . ")?;
+        f.write_str(if self.negated { " != " } else { " " })?;
+        let kind = self.fields.first().map_or(Type::Mark, |field| field.value_type());
+        let shown = |value: &Value| Shown(kind, *value);
+        match &self.condition {
+            Condition::Equal(value) | Condition::AnyBit(value) => write!(f, "{}", shown(value)),
+            Condition::Prefix(value, bits) => write!(f, "{}/{bits}", kind.decode(value.as_slice())),
+            Condition::Range(first, last) => write!(f, "{}-{}", shown(first), shown(last)),
+            Condition::Bits { mask, value } => write!(f, "& {} == {}", shown(mask), shown(value)),
+            Condition::Link(device) => write!(f, "{device}"),
+            Condition::NamePrefix(name) => write!(f, "\"{name}*\""),
+            Condition::In(set) => write!(f, "{set}"),
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! Address translation: `snat`, `dnat`, `masquerade`, `redirect`.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
+
+use crate::input::{Input, network};
+use crate::nft::model::context::{Context, NO_FAMILY};
+use crate::nft::model::datum::{Datum, Span};
+use crate::nft::model::display;
+use crate::nft::model::element::Element;
+use crate::nft::model::encoder::Encoder;
+use crate::nft::model::field::{Field, Needs};
+use crate::nft::model::interval::DataKind;
+use crate::nft::model::network::Network;
+use crate::nft::model::reader::{Reader, optional};
+use crate::nft::model::rule::Rule;
+use crate::nft::model::set_ref::{MapLookup, address_data};
+use crate::nft::model::statement::Statement;
+use crate::nft::model::types::Type;
+use crate::wire::nft::expr::Expr;
+use crate::wire::nft::expr::lookup::Lookup;
+use crate::wire::nft::expr::masq::Masq;
+use crate::wire::nft::expr::nat as wire;
+use crate::wire::nft::expr::nat::{NatFlags, NatType};
+use crate::wire::nft::expr::redir::Redir;
+use crate::wire::nft::register::Register;
+use crate::wire::nft::register::Register::{R1, R2, R3, R4};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Nat {
+    kind: Kind,
+    ports: Option<(u16, u16)>,
+    flags: NatFlags,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    Masquerade,
+    Redirect,
+    Addresses(NatType, Option<(IpAddr, IpAddr)>),
+    /// The map holds addresses, or addresses with ports.
+    Map {
+        kind: NatType,
+        lookup: MapLookup,
+        with_port: bool,
+    },
+}
+
+const NO_TRANSLATION: &str = "no address translation was said before";
+
+impl Rule {
+    /// Changes the source to the address of the link that the packet leaves by: `masquerade`.
+    #[doc(alias = "MASQUERADE")]
+    pub fn masquerade(self) -> Self {
+        self.translate(Kind::Masquerade)
+    }
+
+    /// Changes the source to an address, or to one of a range: `snat to`.
+    #[doc(alias = "SNAT")]
+    pub fn snat(self, to: impl Into<Span>) -> Self {
+        self.nat("snat", NatType::Source, &to.into())
+    }
+
+    /// Changes the destination to an address, or to one of a range: `dnat to`.
+    #[doc(alias = "DNAT")]
+    pub fn dnat(self, to: impl Into<Span>) -> Self {
+        self.nat("dnat", NatType::Destination, &to.into())
+    }
+
+    /// Replaces the network of the source and keeps the host part: `snat prefix to`.
+    #[doc(alias = "NETMAP")]
+    pub fn snat_prefix(self, to: impl Input<IpNet>) -> Self {
+        self.nat_prefix("snat_prefix", NatType::Source, to)
+    }
+
+    /// Replaces the network of the destination and keeps the host part: `dnat prefix to`.
+    pub fn dnat_prefix(self, to: impl Input<IpNet>) -> Self {
+        self.nat_prefix("dnat_prefix", NatType::Destination, to)
+    }
+
+    /// Changes the source to the address that a map of the table holds for these fields:
+    /// `snat to ip saddr map @MAP`.
+    pub fn snat_map(mut self, fields: impl IntoIterator<Item = Field>, map: &str) -> Self {
+        let lookup = self.named("snat_map", fields, map);
+        self.translate(Kind::Map { kind: NatType::Source, lookup, with_port: false })
+    }
+
+    /// Changes the destination to the address that a map of the table holds for these fields:
+    /// `dnat to tcp dport map @MAP`.
+    ///
+    /// A table of both families needs [`ipv4`](Self::ipv4) or [`ipv6`](Self::ipv6) before, unless a field
+    /// implies it.
+    pub fn dnat_map(mut self, fields: impl IntoIterator<Item = Field>, map: &str) -> Self {
+        let lookup = self.named("dnat_map", fields, map);
+        self.translate(Kind::Map { kind: NatType::Destination, lookup, with_port: false })
+    }
+
+    /// Changes the destination and port to those that a map of the table holds for these fields, as
+    /// [`dnat_map`](Self::dnat_map).
+    pub fn dnat_map_to_ports(mut self, fields: impl IntoIterator<Item = Field>, map: &str) -> Self {
+        let lookup = self.named("dnat_map_to_ports", fields, map);
+        self.translate(Kind::Map { kind: NatType::Destination, lookup, with_port: true })
+    }
+
+    /// Changes the source to the address that an anonymous map holds for these fields:
+    /// `snat to ip saddr map { … }`.
+    pub fn snat_by(
+        self,
+        fields: impl IntoIterator<Item = Field>,
+        elements: impl IntoIterator<Item = Element>,
+    ) -> Self {
+        self.nat_by("snat_by", NatType::Source, fields, elements)
+    }
+
+    /// Changes the destination to the address, or to the address and port, that an anonymous map holds for
+    /// these fields: `dnat to tcp dport map { 80 : 10.0.0.2, 443 : 10.0.0.3 }`.
+    pub fn dnat_by(
+        self,
+        fields: impl IntoIterator<Item = Field>,
+        elements: impl IntoIterator<Item = Element>,
+    ) -> Self {
+        self.nat_by("dnat_by", NatType::Destination, fields, elements)
+    }
+
+    /// Changes the destination and port: `dnat to ADDRESS:PORT`.
+    pub fn dnat_to(self, to: impl Into<SocketAddr>) -> Self {
+        let to = to.into();
+        self.dnat(to.ip()).to_port(to.port())
+    }
+
+    /// Changes the destination to this machine, at this port: `redirect to :PORT`.
+    #[doc(alias = "REDIRECT")]
+    pub fn redirect(self, port: u16) -> Self {
+        self.translate(Kind::Redirect).to_port(port)
+    }
+
+    /// Sets the port of the address translation before.
+    pub fn to_port(self, port: u16) -> Self {
+        self.to_ports(port..=port)
+    }
+
+    /// Sets the ports that the address translation before chooses from.
+    pub fn to_ports(mut self, ports: RangeInclusive<u16>) -> Self {
+        let chosen = (*ports.start(), *ports.end());
+        if chosen.0 == 0 {
+            self.rejected.reject("to_ports", 0, "there is no port 0");
+        } else if ports.is_empty() {
+            let shown = format!("{}-{}", chosen.0, chosen.1);
+            self.rejected.reject("to_ports", shown, "the range is empty");
+        }
+        match self.last_mut::<Nat>() {
+            Some(nat) if !matches!(nat.kind, Kind::Map { .. }) => nat.ports = Some(chosen),
+            _ => self.rejected.reject("to_ports", chosen.0, NO_TRANSLATION),
+        }
+        self
+    }
+
+    /// Makes the address translation before choose ports at random.
+    pub fn random(self) -> Self {
+        self.nat_flag("random", NatFlags::RANDOM)
+    }
+
+    /// Makes the address translation before choose all ports at random.
+    pub fn fully_random(self) -> Self {
+        self.nat_flag("fully_random", NatFlags::FULLY_RANDOM)
+    }
+
+    /// Makes the address translation before give a client the same address for all its connections:
+    /// `persistent`.
+    pub fn persistent_address(self) -> Self {
+        self.nat_flag("persistent_address", NatFlags::PERSISTENT)
+    }
+
+    fn translate(self, kind: Kind) -> Self {
+        self.with(Nat { kind, ports: None, flags: NatFlags::empty() })
+    }
+
+    fn nat(mut self, setter: &'static str, kind: NatType, to: &Span) -> Self {
+        let addresses = match to.ends() {
+            (Datum::Address(first), Datum::Address(last))
+                if first.is_ipv4() == last.is_ipv4() && first <= last =>
+            {
+                Some((first, last))
+            }
+            _ => None,
+        };
+        if addresses.is_none() {
+            self.rejected.reject(setter, to, "it is no address, or range of addresses");
+        }
+        self.translate(Kind::Addresses(kind, addresses))
+    }
+
+    fn nat_prefix(mut self, setter: &'static str, kind: NatType, to: impl Input<IpNet>) -> Self {
+        let Some(net) = self.rejected.read(setter, to) else { return self };
+        if let Err(reason) = network(net) {
+            self.rejected.reject(setter, net, reason);
+        }
+        let addresses = Some((net.network(), net.broadcast()));
+        self.with(Nat {
+            kind: Kind::Addresses(kind, addresses),
+            ports: None,
+            flags: NatFlags::PREFIX,
+        })
+    }
+
+    fn nat_by(
+        mut self,
+        setter: &'static str,
+        kind: NatType,
+        fields: impl IntoIterator<Item = Field>,
+        elements: impl IntoIterator<Item = Element>,
+    ) -> Self {
+        let elements: Vec<_> = elements.into_iter().collect();
+        let with_port = elements.first().is_some_and(|one| one.data().len() > 1);
+        let lookup =
+            self.anonymous(setter, fields, elements, |elements| address_data(elements).map(Some));
+        self.translate(Kind::Map { kind, lookup, with_port })
+    }
+
+    fn nat_flag(mut self, setter: &'static str, flag: NatFlags) -> Self {
+        match self.last_mut::<Nat>() {
+            Some(nat) => nat.flags |= flag,
+            None => self.rejected.reject(setter, "", NO_TRANSLATION),
+        }
+        self
+    }
+}
+
+impl Nat {
+    /// Puts the ports into registers; the second only for a range.
+    fn encode_ports(
+        &self,
+        encoder: &mut Encoder<'_>,
+        [low, high]: [Register; 2],
+    ) -> (Option<Register>, Option<Register>, NatFlags) {
+        let Some((first, last)) = self.ports else { return (None, None, self.flags) };
+        encoder.constant(low, first);
+        let high = (first != last).then(|| encoder.constant(high, last));
+        (Some(low), high, self.flags | NatFlags::PORT_SPECIFIED)
+    }
+
+    fn encode_addresses(
+        &self,
+        encoder: &mut Encoder<'_>,
+        kind: NatType,
+        addresses: Option<(IpAddr, IpAddr)>,
+    ) {
+        let mut registers = [R1, R2, R3, R4].into_iter();
+        let mut next = || registers.next().unwrap_or(R4);
+        let family = addresses.map_or(encoder.context.family.wire(), |(first, _)| {
+            Network::of_address(first).family()
+        });
+        let address_min = addresses.map(|(first, _)| encoder.constant(next(), first));
+        let last = addresses.filter(|(first, last)| first != last);
+        let address_max = last.map(|(_, last)| encoder.constant(next(), last));
+        let (port_min, port_max, flags) = self.encode_ports(encoder, [next(), next()]);
+        let registers = wire::Nat { port_min, port_max, ..wire::Nat::to_address(kind, family, R1) };
+        encoder.push(wire::Nat { address_min, address_max, flags, ..registers });
+    }
+
+    fn encode_map(
+        &self,
+        encoder: &mut Encoder<'_>,
+        kind: NatType,
+        MapLookup { key, map }: &MapLookup,
+        with_port: bool,
+    ) -> Result<(), String> {
+        encoder.load(key)?;
+        let network = map.network().or(encoder.context.network).ok_or(NO_FAMILY)?;
+        let (address, slots) = match network {
+            Network::Ip4 => (Type::Ipv4, 1),
+            Network::Ip6 => (Type::Ipv6, 4),
+            Network::Arp => return Err(NO_FAMILY.into()),
+        };
+        let data = if with_port { vec![address, Type::Port] } else { vec![address] };
+        let lookup = encoder.lookup(key, map, Some(DataKind::Values(data)))?;
+        encoder.push(Lookup { dreg: Some(R1), ..lookup });
+        let port_min = Register::at_slot(slots).filter(|_| with_port);
+        let specified = if with_port { NatFlags::PORT_SPECIFIED } else { NatFlags::empty() };
+        let flags = self.flags | specified;
+        let nat = wire::Nat::to_address(kind, network.family(), R1);
+        encoder.push(wire::Nat { port_min, flags, ..nat });
+        Ok(())
+    }
+
+    /// Decodes what `masq`, `redir` and `nat` have alike.
+    fn read(
+        reader: &Reader<'_>,
+        kind: Kind,
+        (min, max): (Option<Register>, Option<Register>),
+        flags: NatFlags,
+    ) -> Option<Self> {
+        let ports = match min {
+            None => None,
+            Some(low) => Some((reader.port(low)?, reader.port(max.unwrap_or(low))?)),
+        };
+        Some(Self { kind, ports, flags: chosen(flags) })
+    }
+}
+
+/// The flags without those that follow from the registers.
+fn chosen(flags: NatFlags) -> NatFlags {
+    flags - NatFlags::MAP_ADDRESSES - NatFlags::PORT_SPECIFIED
+}
+
+impl Statement for Nat {
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
+        match &self.kind {
+            Kind::Masquerade => {
+                let (port_min, port_max, flags) = self.encode_ports(encoder, [R1, R2]);
+                encoder.push(Masq { flags, port_min, port_max });
+            }
+            Kind::Redirect => {
+                let (port_min, port_max, flags) = self.encode_ports(encoder, [R1, R2]);
+                encoder.push(Redir { port_min, port_max, flags });
+            }
+            Kind::Addresses(kind, addresses) => self.encode_addresses(encoder, *kind, *addresses),
+            Kind::Map { kind, lookup, with_port } => {
+                return self.encode_map(encoder, *kind, lookup, *with_port);
+            }
+        }
+        Ok(())
+    }
+
+    fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
+        match expr {
+            Expr::Masq(masq) => {
+                Self::read(reader, Kind::Masquerade, (masq.port_min, masq.port_max), masq.flags)
+            }
+            Expr::Redir(redir) => {
+                Self::read(reader, Kind::Redirect, (redir.port_min, redir.port_max), redir.flags)
+            }
+            Expr::Nat(nat) => {
+                if let Some(lookup) = reader.mapped() {
+                    let (lookup, with_port) = (lookup.clone(), nat.port_min.is_some());
+                    let kind = Kind::Map { kind: nat.kind, lookup, with_port };
+                    return Some(Self { kind, ports: None, flags: chosen(nat.flags) });
+                }
+                let ends = |first| {
+                    let last = nat.address_max.unwrap_or(first);
+                    Some((reader.address(first)?, reader.address(last)?))
+                };
+                let kind = Kind::Addresses(nat.kind, optional(nat.address_min, ends)?);
+                Self::read(reader, kind, (nat.port_min, nat.port_max), nat.flags)
+            }
+            _ => None,
+        }
+    }
+
+    fn check(&self, context: &Context) -> Result<(), String> {
+        if self.ports.is_some() {
+            context.check_ports()?;
+        }
+        match &self.kind {
+            Kind::Masquerade | Kind::Redirect => Ok(()),
+            Kind::Addresses(_, addresses) => {
+                context.check_address(addresses.map(|(first, _)| first))
+            }
+            Kind::Map { lookup: MapLookup { key, map }, .. } => {
+                let implies = |field: &Field| matches!(field.needs(), Needs::Network(_));
+                if context.network.or(map.network()).is_none() && !key.iter().any(implies) {
+                    return Err(NO_FAMILY.into());
+                }
+                context.check_network(map.network())
+            }
+        }
+    }
+
+    fn fields(&self) -> [&[Field]; 2] {
+        match &self.kind {
+            Kind::Map { lookup, .. } => [&lookup.key, &[]],
+            _ => [&[], &[]],
+        }
+    }
+
+    fn name(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Map { lookup, .. } => lookup.map.name(),
+            _ => None,
+        }
+    }
+}
+
+/// As `nft` writes it.
+impl fmt::Display for Nat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_prefix = self.flags.contains(NatFlags::PREFIX);
+        let to = if is_prefix { " prefix to " } else { " to " };
+        let word = |kind| if kind == NatType::Source { "snat" } else { "dnat" };
+        match &self.kind {
+            Kind::Masquerade => f.write_str("masquerade")?,
+            Kind::Redirect => f.write_str("redirect")?,
+            Kind::Addresses(kind, None) => f.write_str(word(*kind))?,
+            Kind::Addresses(kind, Some((first, last))) => {
+                let span = Span::between((*first).into(), (*last).into());
+                let span = match span {
+                    Span::Prefix(_) if !is_prefix => Span::Range((*first).into(), (*last).into()),
+                    span => span,
+                };
+                let bracketed = first.is_ipv6() && self.ports.is_some();
+                let (open, close) = if bracketed { ("[", "]") } else { ("", "") };
+                write!(f, "{}{to}{open}{span}{close}", word(*kind))?;
+            }
+            Kind::Map { kind, lookup, .. } => write!(f, "{}{to}{lookup}", word(*kind))?,
+        }
+        if let Some((first, last)) = self.ports {
+            let has_address = matches!(self.kind, Kind::Addresses(_, Some(_)));
+            write!(f, "{}:{first}", if has_address { "" } else { " to " })?;
+            if first != last {
+                write!(f, "-{last}")?;
+            }
+        }
+        let names = [
+            (NatFlags::RANDOM, "random"),
+            (NatFlags::FULLY_RANDOM, "fully-random"),
+            (NatFlags::PERSISTENT, "persistent"),
+        ];
+        display::flags(f, " ", names.map(|(flag, name)| (self.flags.contains(flag), name)))
+    }
+}

@@ -1,0 +1,121 @@
+//! How a rule refuses a packet.
+
+use std::fmt;
+
+use crate::nft::model::context::Context;
+use crate::nft::model::encoder::Encoder;
+use crate::nft::model::family::Family;
+use crate::nft::model::field::{Needs, TCP};
+use crate::nft::model::network::Network;
+use crate::nft::model::reader::Reader;
+use crate::nft::model::rule::Rule;
+use crate::nft::model::statement::Statement;
+use crate::wire::nft::expr::Expr;
+use crate::wire::nft::expr::reject as wire;
+
+/// What who sent a refused packet is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Reject {
+    /// Nobody listens at that port: what `reject` alone says.
+    PortUnreachable,
+    /// There is no such machine.
+    HostUnreachable,
+    /// There is no way there.
+    NoRoute,
+    /// It is forbidden.
+    AdminProhibited,
+    /// A TCP reset.
+    TcpReset,
+}
+
+impl Reject {
+    const ALL: [Self; 5] = [
+        Self::PortUnreachable,
+        Self::HostUnreachable,
+        Self::NoRoute,
+        Self::AdminProhibited,
+        Self::TcpReset,
+    ];
+
+    /// In the words of the network protocol, where it is known; else in those of both.
+    fn to_wire(self, network: Option<Network>) -> wire::Reject {
+        use wire::IcmpxCode;
+        let (both, ip4, ip6) = match self {
+            Self::PortUnreachable => (IcmpxCode::PortUnreachable, 3, 4),
+            Self::HostUnreachable => (IcmpxCode::HostUnreachable, 1, 3),
+            Self::NoRoute => (IcmpxCode::NoRoute, 0, 0),
+            Self::AdminProhibited => (IcmpxCode::AdminProhibited, 13, 1),
+            Self::TcpReset => return wire::Reject::TcpReset,
+        };
+        match network {
+            Some(Network::Ip4) => wire::Reject::Icmp(ip4),
+            Some(Network::Ip6) => wire::Reject::Icmp(ip6),
+            _ => wire::Reject::Icmpx(both),
+        }
+    }
+}
+
+/// A reject, with the code of the packet's network protocol or with that of both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RejectStatement {
+    reject: Reject,
+    for_both: bool,
+}
+
+impl Rule {
+    /// Drops the packet and sends an error to the sender: `reject`.
+    #[doc(alias = "REJECT")]
+    pub fn reject(self, how: Reject) -> Self {
+        self.with(RejectStatement { reject: how, for_both: false })
+    }
+}
+
+impl Statement for RejectStatement {
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
+        let network = encoder.context.network.filter(|_| !self.for_both);
+        encoder.push(self.reject.to_wire(network));
+        Ok(())
+    }
+
+    fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
+        let Expr::Reject(reject) = expr else { return None };
+        let find = |network, for_both| {
+            let reject = Reject::ALL.into_iter().find(|one| one.to_wire(network) == *reject)?;
+            Some(Self { reject, for_both })
+        };
+        find(reader.context.network, false).or_else(|| find(None, true))
+    }
+
+    fn check(&self, context: &Context) -> Result<(), String> {
+        match (context.family, context.network) {
+            (Family::Arp, _) | (_, Some(Network::Arp)) => Err("ARP has no rejects".into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn needs(&self) -> Needs {
+        match self.reject {
+            Reject::TcpReset => Needs::Protocol(TCP),
+            _ => Needs::Nothing,
+        }
+    }
+
+    fn is_terminal(&self) -> bool {
+        true
+    }
+}
+
+/// As `nft` writes it.
+impl fmt::Display for RejectStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.reject {
+            Reject::PortUnreachable if self.for_both => "reject with icmpx port-unreachable",
+            Reject::PortUnreachable => "reject",
+            Reject::HostUnreachable => "reject with icmpx host-unreachable",
+            Reject::NoRoute => "reject with icmpx no-route",
+            Reject::AdminProhibited => "reject with icmpx admin-prohibited",
+            Reject::TcpReset => "reject with tcp reset",
+        })
+    }
+}

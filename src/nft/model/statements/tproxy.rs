@@ -1,0 +1,81 @@
+//! Transparent proxies: `tproxy to :PORT`.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::nft::model::context::Context;
+use crate::nft::model::encoder::Encoder;
+use crate::nft::model::network::Network;
+use crate::nft::model::reader::{Reader, optional};
+use crate::nft::model::rule::Rule;
+use crate::nft::model::statement::Statement;
+use crate::wire::nft::expr::Expr;
+use crate::wire::nft::expr::tproxy::Tproxy;
+use crate::wire::nft::message::Family;
+use crate::wire::nft::register::Register::{R1, R2};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TproxyStatement {
+    address: Option<IpAddr>,
+    port: Option<u16>,
+}
+
+impl Rule {
+    /// Hands the unchanged packet to a transparent socket at this port of this machine; at the hook
+    /// prerouting: `tproxy to :PORT`.
+    #[doc(alias("TPROXY", "tproxy to"))]
+    pub fn tproxy(self, port: u16) -> Self {
+        self.proxy("tproxy", None, port)
+    }
+
+    /// Hands the unchanged packet to a transparent socket at this address: `tproxy to ADDRESS:PORT`.
+    pub fn tproxy_to(self, socket: impl Into<SocketAddr>) -> Self {
+        let socket = socket.into();
+        self.proxy("tproxy_to", Some(socket.ip()), socket.port())
+    }
+
+    fn proxy(mut self, setter: &'static str, address: Option<IpAddr>, port: u16) -> Self {
+        if port == 0 {
+            self.rejected.reject(setter, port, "there is no port 0");
+        }
+        self.with(TproxyStatement { address, port: Some(port) })
+    }
+}
+
+impl Statement for TproxyStatement {
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
+        let network = self.address.map(Network::of_address).or(encoder.context.network);
+        let family = network.map_or(Family::Unspecified, Network::family);
+        let address = self.address.map(|address| encoder.constant(R1, address));
+        let free = if address.is_some() { R2 } else { R1 };
+        let port = self.port.map(|port| encoder.constant(free, port));
+        encoder.push(Tproxy { family, address, port });
+        Ok(())
+    }
+
+    fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
+        let Expr::Tproxy(tproxy) = expr else { return None };
+        let address = optional(tproxy.address, |register| reader.address(register))?;
+        Some(Self { address, port: optional(tproxy.port, |register| reader.port(register))? })
+    }
+
+    fn check(&self, context: &Context) -> Result<(), String> {
+        if self.port.is_some() {
+            context.check_ports()?;
+        }
+        context.check_address(self.address)
+    }
+}
+
+/// As `nft` writes it.
+impl fmt::Display for TproxyStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("tproxy to ")?;
+        match self.address {
+            Some(IpAddr::V6(address)) => write!(f, "[{address}]")?,
+            Some(address) => write!(f, "{address}")?,
+            None => {}
+        }
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}

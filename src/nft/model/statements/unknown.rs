@@ -1,0 +1,36 @@
+//! Expressions that are not understood. They are written as they were read.
+
+use std::fmt;
+
+use crate::nft::model::element::join;
+use crate::nft::model::encoder::Encoder;
+use crate::nft::model::reader::Reader;
+use crate::nft::model::statement::Statement;
+use crate::wire::nft::expr::Expr;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unknown(Vec<Expr>);
+
+impl Unknown {
+    pub(crate) fn new(list: Vec<Expr>) -> Self {
+        Self(list)
+    }
+}
+
+impl Statement for Unknown {
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
+        encoder.encoded.expressions.extend_from_slice(&self.0);
+        Ok(())
+    }
+
+    fn decode(_: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
+        Some(Self(vec![expr.clone()]))
+    }
+}
+
+/// The names of the expressions.
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        join(f, self.0.iter().map(|one| format!("[{}]", one.name())), " ")
+    }
+}

@@ -1,0 +1,141 @@
+//! Verdicts: `accept`, `jump CHAIN`, and verdict maps: `tcp dport vmap @MAP`.
+
+use std::fmt;
+
+use crate::nft::model::element::{Element, Verdict, join};
+use crate::nft::model::encoder::Encoder;
+use crate::nft::model::field::Field;
+use crate::nft::model::interval::{DataKind, decode_verdict, encode_verdict};
+use crate::nft::model::reader::Reader;
+use crate::nft::model::rule::Rule;
+use crate::nft::model::set_ref::MapLookup;
+use crate::nft::model::statement::Statement;
+use crate::wire::nft::data::Data;
+use crate::wire::nft::expr::Expr;
+use crate::wire::nft::expr::immediate::Immediate;
+use crate::wire::nft::expr::lookup::{Lookup, LookupFlags};
+use crate::wire::nft::register::Register;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum VerdictStatement {
+    One(Verdict),
+    Map(MapLookup),
+}
+
+impl Rule {
+    /// Accepts the packet: it continues to the next hook.
+    #[doc(alias = "ACCEPT")]
+    pub fn accept(self) -> Self {
+        self.verdict(Verdict::Accept)
+    }
+
+    /// Drops the packet.
+    #[doc(alias = "DROP")]
+    #[allow(clippy::should_implement_trait)] // the field's own word
+    pub fn drop(self) -> Self {
+        self.verdict(Verdict::Drop)
+    }
+
+    /// Continues in another chain of the table, and returns after its last rule.
+    pub fn jump(self, chain: impl Into<String>) -> Self {
+        self.verdict(Verdict::Jump(chain.into()))
+    }
+
+    /// Continues in another chain of the table, and doesn't return.
+    pub fn goto(self, chain: impl Into<String>) -> Self {
+        self.verdict(Verdict::Goto(chain.into()))
+    }
+
+    /// Returns to the rule after the jump; in a base chain, to its policy: `return`.
+    pub fn back(self) -> Self {
+        self.verdict(Verdict::Return)
+    }
+
+    /// Issues any verdict.
+    pub fn verdict(mut self, verdict: Verdict) -> Self {
+        if let Verdict::Jump(chain) | Verdict::Goto(chain) = &verdict {
+            self.check_name("jump", chain);
+        }
+        self.with(VerdictStatement::One(verdict))
+    }
+
+    /// Issues the verdict that a map of the table holds for these fields: `tcp dport vmap @map`.
+    #[doc(alias = "vmap")]
+    pub fn verdict_map(mut self, fields: impl IntoIterator<Item = Field>, map: &str) -> Self {
+        let map = self.named("verdict_map", fields, map);
+        self.with(VerdictStatement::Map(map))
+    }
+
+    /// Issues the verdict that an anonymous map holds for these fields: `tcp dport vmap { 80 : accept }`.
+    pub fn verdicts(
+        mut self,
+        fields: impl IntoIterator<Item = Field>,
+        elements: impl IntoIterator<Item = Element>,
+    ) -> Self {
+        let elements = elements.into_iter().collect();
+        let map =
+            self.anonymous("verdicts", fields, elements, |_: &[_]| Ok(Some(DataKind::Verdict)));
+        self.with(VerdictStatement::Map(map))
+    }
+}
+
+impl Statement for VerdictStatement {
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
+        match self {
+            Self::One(verdict) => encoder.push(Immediate::verdict(encode_verdict(verdict))),
+            Self::Map(MapLookup { key, map }) => {
+                let sreg = encoder.load(key)?;
+                let lookup = encoder.lookup(key, map, Some(DataKind::Verdict))?;
+                encoder.push(Lookup { sreg, dreg: Some(Register::Verdict), ..lookup });
+            }
+        }
+        Ok(())
+    }
+
+    fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
+        match expr {
+            Expr::Immediate(Immediate { data: Data::Verdict(verdict), .. }) => {
+                decode_verdict(verdict).map(Self::One)
+            }
+            Expr::Lookup(Lookup { dreg: Some(Register::Verdict), set, flags, .. })
+                if !flags.contains(LookupFlags::INVERTED) =>
+            {
+                reader.map(set).map(Self::Map)
+            }
+            _ => None,
+        }
+    }
+
+    fn fields(&self) -> [&[Field]; 2] {
+        match self {
+            Self::One(_) => [&[], &[]],
+            Self::Map(map) => [&map.key, &[]],
+        }
+    }
+
+    fn is_terminal(&self) -> bool {
+        use Verdict::{Accept, Drop, Goto, Return};
+        matches!(self, Self::One(Accept | Drop | Return | Goto(_)))
+    }
+
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::One(Verdict::Jump(chain) | Verdict::Goto(chain)) => Some(chain),
+            Self::One(_) => None,
+            Self::Map(map) => map.map.name(),
+        }
+    }
+}
+
+/// As `nft` writes it.
+impl fmt::Display for VerdictStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(verdict) => write!(f, "{verdict}"),
+            Self::Map(MapLookup { key, map }) => {
+                join(f, key, " . ")?;
+                write!(f, " vmap {map}")
+            }
+        }
+    }
+}
