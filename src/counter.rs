@@ -1,14 +1,14 @@
-//! What a counter has counted.
+//! The values of counters.
 
 use std::fmt;
 
-/// Packets and their bytes, as a rule or a connection counted them.
+/// The packets and bytes that a rule or a connection counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Counter {
-    /// How many packets.
+    /// The number of packets.
     pub packets: u64,
-    /// How many bytes, with their IP headers.
+    /// The number of bytes, IP headers included.
     pub bytes: u64,
 }
 
@@ -18,7 +18,7 @@ impl Counter {
     }
 }
 
-/// In the words of `nft`.
+/// The words of `nft`.
 impl fmt::Display for Counter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "packets {} bytes {}", self.packets, self.bytes)

@@ -1,8 +1,8 @@
-//! For the fuzz targets and tests alone: a script in the kernel's place, and the laws of what is encoded.
-//! In no other build, and no part of the API.
+//! Entry points for fuzz targets and tests: scripts instead of the kernel, and round trips of encodings.
+//! They are in no other build and no part of the API.
 
 #[cfg(test)]
-mod near_the_seeds;
+mod mutated_seeds;
 
 use std::fmt::Debug;
 
@@ -15,12 +15,12 @@ use crate::wire::nft::expr::Expr;
 use crate::wire::nft::message::{Message, MessageType};
 use crate::wire::nft::{chain, flowtable, generation, object, rule, set, table};
 
-/// Runs `ask` with these datagrams in the kernel's place, each behind its length in two bytes.
+/// Runs `ask` with these datagrams instead of the kernel, each behind its length in two bytes.
 pub fn answered_by<T>(script: &[u8], ask: impl FnOnce() -> T) -> T {
     script::play(script, ask)
 }
 
-/// Runs `ask`, and tells what the kernel said, as a script.
+/// Runs `ask` and returns the kernel's answers as a script.
 pub fn recorded<T>(ask: impl FnOnce() -> T) -> (T, Vec<u8>) {
     script::record(ask)
 }

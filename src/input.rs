@@ -1,5 +1,5 @@
-//! What setters take: values by type or as literals. A setter never fails; the first bad literal is
-//! kept, and `create` returns it.
+//! The arguments of setters: values by type, or literals. A setter never fails: the builder keeps the
+//! first bad literal, and `create` returns it.
 
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -11,21 +11,29 @@ use crate::mac::MacAddr;
 
 /// A setter's argument: a value of the type, or a literal that is read as one.
 ///
-/// Implemented for the types that addresses come in and for strings: `.address("10.0.0.2/24")` and
-/// `.address(Ipv4Net::new(…)?)` are the same.
+/// `.address("10.0.0.2/24")` and `.address(Ipv4Net::new(…)?)` are the same. A setter of `Input<T>` takes
+/// a `T`, and `&str`, `String` and `&String` with a literal of it. Further arguments by `T`:
+///
+/// | `T` | literal | further types |
+/// |---|---|---|
+/// | `IpAddr` | `10.0.0.1`, `fd00::1` | `Ipv4Addr`, `Ipv6Addr` |
+/// | `IpNet` | `10.0.0.2/24`, `fd00::2/64` | `Ipv4Net`, `Ipv6Net` |
+/// | [`MacAddr`] | `02:00:00:00:00:01` | `[u8; 6]` |
+/// | `SocketAddr` | `10.0.0.2:80`, `[fd00::2]:80` | `SocketAddrV4`, `SocketAddrV6`, `(IpAddr, u16)` |
+/// | [`Destination`](crate::Destination) | `default`, `10.1.0.0/16`, `10.1.0.1` | `IpAddr`, `IpNet` |
 pub trait Input<T>: sealed::Input<T> {}
 
 impl<T, I: sealed::Input<T>> Input<T> for I {}
 
 pub(crate) mod sealed {
-    /// Kept private, so that what can be an input may grow.
+    /// The conversion, sealed so that netloom may add types.
     pub trait Input<T> {
-        /// The value, or what is wrong with the literal.
+        /// Returns the value, or the literal and the reason to reject it.
         fn read(self) -> Result<T, (String, String)>;
     }
 }
 
-/// What a builder was given that can't be: the setter, the literal, and why.
+/// A rejected argument: the setter, the literal and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rejected {
     setter: &'static str,
@@ -33,13 +41,13 @@ pub(crate) struct Rejected {
     reason: String,
 }
 
-/// The first thing a builder rejected, if any: seldom, and of some builders there are a hundred thousand, so
-/// it has no room of its own.
+/// The first argument that a builder rejected. It is rare, and some programs have 100,000 builders, so it is
+/// boxed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct FirstRejected(Option<Box<Rejected>>);
 
 impl FirstRejected {
-    /// Reads an input for `setter`; `None` where it was rejected.
+    /// Reads an argument of `setter`; `None` if it is rejected.
     pub(crate) fn read<T>(&mut self, setter: &'static str, input: impl Input<T>) -> Option<T> {
         match input.read() {
             Ok(value) => Some(value),
@@ -67,14 +75,14 @@ impl FirstRejected {
         self.0.get_or_insert_with(|| Box::new(rejected()));
     }
 
-    /// Keeps what another builder rejected, where this one is the first.
+    /// Keeps the rejection of another builder, unless there is one already.
     pub(crate) fn also(&mut self, other: &Self) {
         if self.0.is_none() {
             self.0.clone_from(&other.0);
         }
     }
 
-    /// The error for what was rejected.
+    /// Returns the rejection as an error.
     pub(crate) fn check(&self, action: &'static str, object: impl Display) -> Result<(), Error> {
         match self.0.as_deref() {
             None => Ok(()),
@@ -148,7 +156,7 @@ fn socket_address(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
-/// Reads `10.0.0.2/24`, and says which of the ways to be wrong it is.
+/// Reads `10.0.0.2/24`, or returns what is wrong with the text.
 fn prefix(text: &str) -> Result<IpNet, String> {
     let Some((address, length)) = text.split_once('/') else {
         return Err("the prefix length is missing, as in 10.0.0.2/24".into());
@@ -163,7 +171,7 @@ fn prefix(text: &str) -> Result<IpNet, String> {
     }
 }
 
-/// Refuses a prefix whose host bits are set, where a network is meant.
+/// Refuses a network whose host bits are set.
 pub(crate) fn network(net: IpNet) -> Result<IpNet, String> {
     if net.trunc() == net {
         return Ok(net);
@@ -171,8 +179,8 @@ pub(crate) fn network(net: IpNet) -> Result<IpNet, String> {
     Err(format!("host bits are set where a network is meant: {}", net.trunc()))
 }
 
-/// Refuses what the kernel does not take as a link's name (net/core/dev.c, `dev_valid_name`), and `%`,
-/// which it takes for a pattern.
+/// Refuses names that the kernel refuses for a link (net/core/dev.c, `dev_valid_name`), and `%`, which the
+/// kernel takes for a pattern.
 pub(crate) fn link_name(name: &str) -> Result<(), &'static str> {
     match name {
         "" => Err("a link's name can't be empty"),
@@ -181,7 +189,7 @@ pub(crate) fn link_name(name: &str) -> Result<(), &'static str> {
         _ if name.contains(['/', ':', '%', '\0']) => {
             Err("a link's name can't contain `/`, `:`, `%` or NUL")
         }
-        // What the kernel's isspace() takes for white space, the Latin-1 no-break space included.
+        // The white space of the kernel's isspace(), the Latin-1 no-break space included.
         _ if name.bytes().any(|byte| matches!(byte, 9..=13 | 32 | 160)) => {
             Err("a link's name can't contain white space")
         }

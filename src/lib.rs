@@ -111,7 +111,7 @@ mod together;
 mod wire;
 
 pub use address::{Address, AddressHandle, AddressInfo};
-pub use conntrack::{ConntrackEntry, ConntrackFilter, ConntrackTuple};
+pub use conntrack::{ConntrackEntry, ConntrackFilter, ConntrackTuple, IcmpQuery, TcpState};
 pub use counter::Counter;
 pub use error::{Error, ErrorKind};
 pub use firewall::{Firewall, FirewallHandle, PortGuard, PortGuardHandle};

@@ -1,4 +1,4 @@
-//! A link's hardware address.
+//! Hardware addresses of links.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -17,17 +17,10 @@ use std::str::FromStr;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MacAddr([u8; 6]);
 
-/// Text that is no MAC address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The error for text that is no MAC address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a MAC address is six hexadecimal bytes, as in 02:00:00:00:00:01")]
 pub struct BadMacAddr;
-
-impl fmt::Display for BadMacAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a MAC address is six hexadecimal bytes, as in 02:00:00:00:00:01")
-    }
-}
-
-impl std::error::Error for BadMacAddr {}
 
 impl MacAddr {
     /// The six bytes, the first one sent first.
@@ -35,17 +28,17 @@ impl MacAddr {
         self.0
     }
 
-    /// Whether it stands for one station and is not all zero: what a link can have.
+    /// Reports whether a link can have the address: it is no multicast address, and not all zero.
     pub fn is_unicast(self) -> bool {
         self.0[0] & 1 == 0 && self.0 != [0; 6]
     }
 
-    /// Whether it was made up locally, not assigned to a vendor.
+    /// Reports whether the address is locally administered, not assigned to a vendor.
     pub const fn is_local(self) -> bool {
         self.0[0] & 2 != 0
     }
 
-    /// A made-up unicast address, as the kernel's `eth_random_addr`.
+    /// Makes a random unicast address, as the kernel's `eth_random_addr`.
     pub(crate) fn random() -> Self {
         let random = RandomState::new().build_hasher().finish().to_ne_bytes();
         let mut octets = [0; 6];

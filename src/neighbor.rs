@@ -124,7 +124,7 @@ impl NeighborInfo {
         })
     }
 
-    /// Whether the kernel listed an attribute that netloom could not read, such as a hardware address
+    /// Reports whether the kernel listed an attribute that netloom could not read, such as a hardware address
     /// that is no MAC address.
     pub fn is_partial(&self) -> bool {
         self.partial

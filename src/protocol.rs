@@ -1,15 +1,20 @@
 //! Transport protocols, by their number in an IP header.
 
 use std::fmt;
+use std::str::FromStr;
 
-/// What an IP packet carries: TCP, UDP or another, by its number.
+use crate::error::Error;
+
+/// A transport protocol by its number in the IP header: TCP, UDP or another.
 ///
 /// ```
 /// use netloom::Protocol;
 ///
 /// assert_eq!(Protocol::UDP.to_string(), "udp");
 /// assert_eq!(Protocol::new(47).number(), 47); // GRE
+/// assert_eq!("tcp".parse::<Protocol>()?, Protocol::TCP);
 /// assert!(Protocol::SCTP.has_ports() && !Protocol::ICMP.has_ports());
+/// # Ok::<(), netloom::Error>(())
 /// ```
 ///
 /// Source: /etc/protocols, <https://www.iana.org/assignments/protocol-numbers>.
@@ -33,34 +38,73 @@ impl Protocol {
     /// UDP-Lite.
     pub const UDPLITE: Self = Self(136);
 
-    /// The one with this number.
+    /// The protocol with this number.
     pub const fn new(number: u8) -> Self {
         Self(number)
     }
 
-    /// Its number.
+    /// The protocol's number.
     pub const fn number(self) -> u8 {
         self.0
     }
 
-    /// Whether its packets begin with a source and a destination port.
+    /// Reports whether the protocol's packets begin with a source and a destination port.
     pub fn has_ports(self) -> bool {
         [Self::TCP, Self::UDP, Self::DCCP, Self::SCTP, Self::UDPLITE].contains(&self)
     }
 }
 
-/// As in /etc/protocols, in lower case; a number where it has no name here.
+impl From<u8> for Protocol {
+    fn from(number: u8) -> Self {
+        Self(number)
+    }
+}
+
+/// The names that are printed and read, as in /etc/protocols.
+const NAMES: [(Protocol, &str); 7] = [
+    (Protocol::ICMP, "icmp"),
+    (Protocol::TCP, "tcp"),
+    (Protocol::UDP, "udp"),
+    (Protocol::DCCP, "dccp"),
+    (Protocol::ICMPV6, "ipv6-icmp"),
+    (Protocol::SCTP, "sctp"),
+    (Protocol::UDPLITE, "udplite"),
+];
+
+/// The name of /etc/protocols in lower case; a number for a protocol without a name here.
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match *self {
-            Self::ICMP => "icmp",
-            Self::TCP => "tcp",
-            Self::UDP => "udp",
-            Self::DCCP => "dccp",
-            Self::ICMPV6 => "ipv6-icmp",
-            Self::SCTP => "sctp",
-            Self::UDPLITE => "udplite",
-            Self(number) => return write!(f, "{number}"),
-        })
+        match NAMES.iter().find(|(protocol, _)| protocol == self) {
+            Some((_, name)) => f.pad(name),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+/// Reads a name as printed, or a number.
+impl FromStr for Protocol {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let named = NAMES.iter().find(|(_, name)| *name == text).map(|(protocol, _)| *protocol);
+        let reason = "a protocol is a number up to 255 or a name, as in tcp";
+        named
+            .or_else(|| text.parse().ok().map(Self))
+            .ok_or_else(|| Error::invalid("read protocol", text, reason))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_protocol_reads_back_and_other_text_is_refused() {
+        for protocol in (0..=255).map(Protocol::new) {
+            assert_eq!(protocol.to_string().parse::<Protocol>().unwrap(), protocol);
+        }
+        for bad in ["", "256", "TCP", "http"] {
+            assert!(bad.parse::<Protocol>().unwrap_err().is_invalid_input(), "{bad}");
+        }
     }
 }

@@ -82,6 +82,23 @@ fn flows_of_both_protocols_and_families_are_listed_and_filtered() {
             };
             assert_eq!(ports(line), ports(&entry.to_string()));
         }
+        // All that conntrack prints but the use count; the time left may have moved on.
+        let words = |text: &str| -> Vec<String> {
+            let number = |word: &str| word.parse::<u64>().is_ok();
+            let words = text.split_whitespace().filter(|word| !word.starts_with("use="));
+            words.filter(|word| !number(word)).map(str::to_owned).collect()
+        };
+        for (protocol, entries) in [("tcp", list(filter().tcp())), ("udp", list(filter().udp()))] {
+            let Some(text) = support::tools::run(&place, "conntrack", &["-L", "-p", protocol])
+            else {
+                continue;
+            };
+            let mut theirs: Vec<_> = text.lines().map(words).collect();
+            theirs.retain(|line| line.iter().any(|word| word.starts_with("src=")));
+            let ours: Vec<_> = entries.iter().filter(|one| one.original.source.is_ipv4()).collect();
+            assert_eq!((theirs.len(), ours.len()), (1, 1));
+            assert_eq!(words(&ours[0].to_string()), theirs[0]);
+        }
     });
 }
 

@@ -120,7 +120,7 @@ impl AddressInfo {
         IpNet::new(address, self.prefix.prefix_len()).map_or(self.prefix, |net| net).trunc()
     }
 
-    /// Whether the kernel listed an attribute that netloom could not read.
+    /// Reports whether the kernel listed an attribute that netloom could not read.
     pub fn is_partial(&self) -> bool {
         self.partial
     }

@@ -153,7 +153,7 @@ impl Address {
     }
 }
 
-/// Whether a link can have the address. The kernel answers 0.0.0.0 with success and ignores it.
+/// Reports whether a link can have the address. The kernel answers 0.0.0.0 with success and ignores it.
 fn is_assignable(address: IpAddr) -> bool {
     !address.is_unspecified() && !address.is_multicast()
 }

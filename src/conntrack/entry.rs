@@ -1,52 +1,125 @@
-//! A connection as the kernel tracks it.
+//! Connections as the kernel tracks them.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::filter::ConntrackFilter;
 use crate::counter::Counter;
-use crate::error::Error;
-use crate::netns::Netns;
 use crate::protocol::Protocol;
 use crate::wire::conntrack::{EntryView, Tuple};
 
-/// One direction of a connection: from where to where.
+/// The type, code and identifier of an ICMP query, which stand for ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct IcmpQuery {
+    /// The type of the message: 8 is an echo request of ICMP, 128 one of ICMPv6.
+    pub kind: u8,
+    /// The code of the message.
+    pub code: u8,
+    /// The identifier of the query.
+    pub id: u16,
+}
+
+/// One direction of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ConntrackTuple {
-    /// Where its packets come from.
+    /// The source address of the packets.
     pub source: IpAddr,
-    /// Where they go.
+    /// The destination address of the packets.
     pub destination: IpAddr,
-    /// The port they come from, where the protocol has ports.
+    /// The source port, if the protocol has ports.
     pub source_port: Option<u16>,
-    /// The port they go to, where the protocol has ports.
+    /// The destination port, if the protocol has ports.
     pub destination_port: Option<u16>,
+    /// The query of an ICMP connection.
+    pub icmp: Option<IcmpQuery>,
+}
+
+/// The state of a TCP connection, as connection tracking sees it.
+///
+/// Source: `include/uapi/linux/netfilter/nf_conntrack_tcp.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[doc(alias = "TCP_CONNTRACK_ESTABLISHED")]
+pub enum TcpState {
+    /// No packet was seen.
+    None,
+    /// A SYN was seen.
+    SynSent,
+    /// A SYN and its acknowledgement were seen.
+    SynRecv,
+    /// The handshake is complete.
+    Established,
+    /// One side sent a FIN.
+    FinWait,
+    /// The FIN was acknowledged.
+    CloseWait,
+    /// Both sides sent a FIN.
+    LastAck,
+    /// Both FINs were acknowledged.
+    TimeWait,
+    /// A reset was seen.
+    Close,
+    /// Both sides sent a SYN.
+    SynSent2,
+    /// Another state, by number.
+    Other(u8),
+}
+
+const TCP_STATES: [(TcpState, &str); 10] = [
+    (TcpState::None, "NONE"),
+    (TcpState::SynSent, "SYN_SENT"),
+    (TcpState::SynRecv, "SYN_RECV"),
+    (TcpState::Established, "ESTABLISHED"),
+    (TcpState::FinWait, "FIN_WAIT"),
+    (TcpState::CloseWait, "CLOSE_WAIT"),
+    (TcpState::LastAck, "LAST_ACK"),
+    (TcpState::TimeWait, "TIME_WAIT"),
+    (TcpState::Close, "CLOSE"),
+    (TcpState::SynSent2, "SYN_SENT2"),
+];
+
+impl From<u8> for TcpState {
+    fn from(number: u8) -> Self {
+        TCP_STATES.get(usize::from(number)).map_or(Self::Other(number), |state| state.0)
+    }
+}
+
+/// The word `conntrack -L` prints; a number for a state without a name.
+impl fmt::Display for TcpState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self, TCP_STATES.iter().find(|state| state.0 == *self)) {
+            (Self::Other(number), _) => write!(f, "{number}"),
+            (_, known) => f.pad(known.map_or("", |state| state.1)),
+        }
+    }
 }
 
 /// A connection as the kernel tracks it, a line of `conntrack -L`.
 ///
-/// NAT is where the two directions differ: with destination NAT the reply comes from another address
-/// or port than the original went to.
+/// With NAT the two directions differ. With destination NAT the reply comes from another address or
+/// port than the original packet went to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConntrackEntry {
-    /// Its protocol. UDP and ICMP have connections too, as long as packets keep coming.
+    /// The protocol. UDP and ICMP have connections too, as long as packets keep coming.
     pub protocol: Protocol,
-    /// The direction of its first packet, as that packet was before NAT.
+    /// The direction of the first packet, as that packet was before NAT.
     pub original: ConntrackTuple,
-    /// The direction of the answers, as they are before NAT is undone.
+    /// The direction of the replies, as they are before NAT is undone.
     pub reply: ConntrackTuple,
-    /// When it is forgotten if no packet comes.
+    /// The time after which the entry expires if no packet comes.
     pub timeout: Option<Duration>,
-    /// Its mark.
+    /// The state of a TCP connection.
+    pub tcp_state: Option<TcpState>,
+    /// The mark.
     pub mark: u32,
-    /// The zone it is tracked in; 0 where there are none.
+    /// The conntrack zone; 0 is the default one.
     pub zone: u16,
-    /// What came the original way, with the sysctl `net.netfilter.nf_conntrack_acct`.
+    /// The packets of the original direction, with the sysctl `net.netfilter.nf_conntrack_acct`.
     pub original_counter: Option<Counter>,
-    /// What came the other way, with the sysctl `net.netfilter.nf_conntrack_acct`.
+    /// The packets of the reply direction, with the sysctl `net.netfilter.nf_conntrack_acct`.
     pub reply_counter: Option<Counter>,
     status: u32,
 }
@@ -65,6 +138,7 @@ impl ConntrackEntry {
             original: direction(original)?,
             reply: direction(reply)?,
             timeout: view.timeout().map(u64::from).map(Duration::from_secs),
+            tcp_state: view.tcp_state().map(TcpState::from),
             mark: view.mark(),
             zone: view.zone(),
             original_counter: counter(false),
@@ -73,23 +147,23 @@ impl ConntrackEntry {
         })
     }
 
-    /// Whether an answer was seen; without one `conntrack -L` says `[UNREPLIED]`.
+    /// Reports whether a reply was seen; without one `conntrack -L` prints `[UNREPLIED]`.
     pub fn is_replied(&self) -> bool {
         self.status & IPS_SEEN_REPLY != 0
     }
 
-    /// Whether it is kept when the table is full, `[ASSURED]`.
+    /// Reports whether the entry stays when the table is full, `[ASSURED]`.
     pub fn is_assured(&self) -> bool {
         self.status & IPS_ASSURED != 0
     }
 
-    /// Whether its source is translated.
+    /// Reports whether NAT rewrites the source.
     #[doc(alias = "IPS_SRC_NAT")]
     pub fn is_source_nat(&self) -> bool {
         self.status & IPS_SRC_NAT != 0
     }
 
-    /// Whether its destination is translated.
+    /// Reports whether NAT rewrites the destination.
     #[doc(alias = "IPS_DST_NAT")]
     pub fn is_destination_nat(&self) -> bool {
         self.status & IPS_DST_NAT != 0
@@ -97,67 +171,61 @@ impl ConntrackEntry {
 }
 
 fn direction(tuple: Tuple) -> Option<ConntrackTuple> {
+    let icmp = tuple.icmp.map(|(kind, code, id)| IcmpQuery { kind, code, id });
     Some(ConntrackTuple {
         source: tuple.source?,
         destination: tuple.destination?,
         source_port: tuple.source_port,
         destination_port: tuple.destination_port,
+        icmp,
     })
 }
 
-/// In the words of `conntrack -L`.
+/// The words of `conntrack -L`.
 impl fmt::Display for ConntrackTuple {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "src={} dst={}", self.source, self.destination)?;
         if let Some(port) = self.source_port {
             write!(f, " sport={port}")?;
         }
-        match self.destination_port {
-            Some(port) => write!(f, " dport={port}"),
+        if let Some(port) = self.destination_port {
+            write!(f, " dport={port}")?;
+        }
+        match self.icmp {
+            Some(IcmpQuery { kind, code, id }) => write!(f, " type={kind} code={code} id={id}"),
             None => Ok(()),
         }
     }
 }
 
-/// One line, in the words of `conntrack -L`.
+/// One line in the words of `conntrack -L`.
 impl fmt::Display for ConntrackEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.protocol, self.original)?;
+        let counted = |f: &mut fmt::Formatter<'_>, counter: Option<Counter>| match counter {
+            Some(Counter { packets, bytes }) => write!(f, " packets={packets} bytes={bytes}"),
+            None => Ok(()),
+        };
+        write!(f, "{} {}", self.protocol, self.protocol.number())?;
+        if let Some(timeout) = self.timeout {
+            write!(f, " {}", timeout.as_secs())?;
+        }
+        if let Some(state) = self.tcp_state {
+            write!(f, " {state}")?;
+        }
+        write!(f, " {}", self.original)?;
+        counted(f, self.original_counter)?;
         if !self.is_replied() {
             f.write_str(" [UNREPLIED]")?;
         }
         write!(f, " {}", self.reply)?;
+        counted(f, self.reply_counter)?;
         if self.is_assured() {
             f.write_str(" [ASSURED]")?;
         }
-        Ok(())
-    }
-}
-
-impl Netns {
-    /// The connections that are tracked, IPv4 and IPv6, as `conntrack -L`. Some of them, by a
-    /// [`ConntrackFilter`].
-    ///
-    /// Connections are tracked once something asks for it, such as a NAT rule. The list is not taken
-    /// at one moment: what comes and goes meanwhile may be in it or not.
-    ///
-    /// ```
-    /// use netloom::Namespace;
-    /// # netloom::sandbox::enter()?;
-    ///
-    /// let host = Namespace::anonymous().create()?;
-    /// for entry in host.conntrack()? {
-    ///     println!("{entry}");
-    /// }
-    /// # Ok::<(), netloom::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Without `CAP_NET_ADMIN` it is [`is_permission_denied`](Error::is_permission_denied), and at the first use in a
-    /// namespace that the thread is not in without `CAP_SYS_ADMIN`.
-    #[doc(alias("conntrack -L", "IPCTNL_MSG_CT_GET"))]
-    pub fn conntrack(&self) -> Result<Vec<ConntrackEntry>, Error> {
-        ConntrackFilter::new().list(self)
+        write!(f, " mark={}", self.mark)?;
+        match self.zone {
+            0 => Ok(()),
+            zone => write!(f, " zone={zone}"),
+        }
     }
 }

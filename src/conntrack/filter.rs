@@ -1,4 +1,4 @@
-//! Which connections are meant: to list, and to have the kernel forget.
+//! Filters of tracked connections, to list and to delete them.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::netns::Netns;
 use crate::protocol::Protocol;
 use crate::wire::conntrack::{ANY, EntryView, Filter, IPV4, IPV6, Tuple, append_list};
 
-/// Which tracked connections are meant; with nothing set, all of them.
+/// A filter of tracked connections; with nothing set, all of them match.
 ///
 /// Replaces `conntrack -L` and `conntrack -D` with `-p`, `-s`, `-d`, `--sport`, `--dport`,
 /// `--reply-src`, `--reply-dst`, `-m` and `-w`.
@@ -33,8 +33,8 @@ use crate::wire::conntrack::{ANY, EntryView, Filter, IPV4, IPV6, Tuple, append_l
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// The next packet of a connection that was forgotten makes a new one, and goes through the NAT rules
-/// of that moment: what needs this is UDP, whose clients know no end.
+/// The next packet of a deleted connection starts a new one, and goes through the NAT rules of that
+/// moment. UDP needs that: its clients have no sign of an end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[must_use = "a filter does nothing until `list` or `delete`"]
 pub struct ConntrackFilter {
@@ -44,7 +44,7 @@ pub struct ConntrackFilter {
     rejected: FirstRejected,
 }
 
-/// A connection that is to be forgotten, perhaps.
+/// A connection that matched, with the request that deletes it.
 #[derive(Debug)]
 pub(crate) struct Candidate {
     pub(crate) entry: ConntrackEntry,
@@ -53,119 +53,119 @@ pub(crate) struct Candidate {
 
 const DELETE: &str = "delete tracked connections";
 
-/// Deletions in one datagram: were each refused, the answers would still fit the socket's buffer.
+/// The most deletions in one datagram. If each is refused, the answers fit the socket's buffer.
 const AT_ONCE: usize = 64;
 
 impl ConntrackFilter {
-    /// All connections.
+    /// Matches all connections.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Those of TCP, as `-p tcp`.
+    /// Matches TCP, as `-p tcp`.
     pub fn tcp(self) -> Self {
         self.protocol(Protocol::TCP)
     }
 
-    /// Those of UDP, as `-p udp`.
+    /// Matches UDP, as `-p udp`.
     pub fn udp(self) -> Self {
         self.protocol(Protocol::UDP)
     }
 
-    /// Those of this protocol, as `-p`.
+    /// Matches this protocol, as `-p`.
     pub fn protocol(mut self, protocol: Protocol) -> Self {
         self.filter.original.protocol = Some(protocol.number());
         self
     }
 
-    /// Those that came from this address, before NAT, as `-s`.
+    /// Matches the source address before NAT, as `-s`.
     #[doc(alias = "--orig-src")]
     pub fn original_source(mut self, address: impl Input<IpAddr>) -> Self {
         self.filter.original.source = self.rejected.read("original_source", address);
         self
     }
 
-    /// Those that went to this address, before NAT, as `-d`.
+    /// Matches the destination address before NAT, as `-d`.
     #[doc(alias = "--orig-dst")]
     pub fn original_destination(mut self, address: impl Input<IpAddr>) -> Self {
         self.filter.original.destination = self.rejected.read("original_destination", address);
         self
     }
 
-    /// Those that came from this port, before NAT, as `--sport`.
+    /// Matches the source port before NAT, as `--sport`.
     #[doc(alias = "--orig-port-src")]
     pub fn original_source_port(mut self, port: u16) -> Self {
         self.filter.original.source_port = Some(port);
         self
     }
 
-    /// Those that went to this port, before NAT, as `--dport`.
+    /// Matches the destination port before NAT, as `--dport`.
     #[doc(alias = "--orig-port-dst")]
     pub fn original_destination_port(mut self, port: u16) -> Self {
         self.filter.original.destination_port = Some(port);
         self
     }
 
-    /// Those whose answers come from this address: where destination NAT sends them, as `--reply-src`.
+    /// Matches the source address of replies: the target of destination NAT, as `--reply-src`.
     #[doc(alias = "--reply-src")]
     pub fn reply_source(mut self, address: impl Input<IpAddr>) -> Self {
         self.filter.reply.source = self.rejected.read("reply_source", address);
         self
     }
 
-    /// Those whose answers go to this address: what source NAT gave them, as `--reply-dst`.
+    /// Matches the destination address of replies: the address that source NAT set, as `--reply-dst`.
     #[doc(alias = "--reply-dst")]
     pub fn reply_destination(mut self, address: impl Input<IpAddr>) -> Self {
         self.filter.reply.destination = self.rejected.read("reply_destination", address);
         self
     }
 
-    /// Those whose answers come from this port, as `--reply-port-src`.
+    /// Matches the source port of replies, as `--reply-port-src`.
     #[doc(alias = "--reply-port-src")]
     pub fn reply_source_port(mut self, port: u16) -> Self {
         self.filter.reply.source_port = Some(port);
         self
     }
 
-    /// Those whose answers go to this port, as `--reply-port-dst`.
+    /// Matches the destination port of replies, as `--reply-port-dst`.
     #[doc(alias = "--reply-port-dst")]
     pub fn reply_destination_port(mut self, port: u16) -> Self {
         self.filter.reply.destination_port = Some(port);
         self
     }
 
-    /// Those with this mark, as `-m MARK`.
+    /// Matches this mark, as `-m MARK`.
     #[doc(alias = "--mark")]
     pub fn mark(self, mark: u32) -> Self {
         self.mark_bits(mark, u32::MAX)
     }
 
-    /// Those with this mark in the bits of `mask`, as `-m MARK/MASK`.
+    /// Matches this mark in the bits of `mask`, as `-m MARK/MASK`.
     pub fn mark_bits(mut self, mark: u32, mask: u32) -> Self {
         self.filter.mark = Some((mark & mask, mask));
         self
     }
 
-    /// Those tracked in this zone, as `-w`. Default: in any.
+    /// Matches this zone, as `-w`. Default: any zone.
     #[doc(alias = "--zone")]
     pub fn zone(mut self, zone: u16) -> Self {
         self.zone = Some(zone);
         self
     }
 
-    /// Those of one family: the kernel goes through all it tracks once for each.
+    /// Matches one family. The kernel visits all entries once for each family.
     pub(crate) fn family(mut self, is_ipv4: bool) -> Self {
         self.is_ipv4 = Some(is_ipv4);
         self
     }
 
-    /// The connections that are meant.
+    /// Lists the connections that match.
     ///
     /// # Errors
     ///
-    /// Addresses of two families are refused before any system call. Without `CAP_NET_ADMIN` it is
-    /// [`is_permission_denied`](Error::is_permission_denied), and at the first use in a namespace that the thread is
-    /// not in without `CAP_SYS_ADMIN`.
+    /// - `is_invalid_input()` for addresses of two families, before any system call
+    /// - `is_permission_denied()` without `CAP_NET_ADMIN`, and at the first use in another namespace
+    ///   without `CAP_SYS_ADMIN`
     pub fn list(&self, netns: &Netns) -> Result<Vec<ConntrackEntry>, Error> {
         let action = "list tracked connections";
         self.check(action)?;
@@ -174,12 +174,12 @@ impl ConntrackFilter {
             .map_err(|cause| self.explain(cause, action, netns))
     }
 
-    /// Has the kernel forget the connections that are meant, and tells how many it forgot. With
-    /// nothing set, all of the namespace's: `conntrack -F`.
+    /// Deletes the connections that match and returns their number. With nothing set, deletes all of the
+    /// namespace's connections: `conntrack -F`.
     ///
     /// # Errors
     ///
-    /// As [`list`](Self::list). A connection that ended by itself meanwhile is no error, and does not
+    /// The same as of [`list`](Self::list). A connection that ended meanwhile is no error, and doesn't
     /// count.
     #[doc(alias("conntrack -D", "conntrack -F", "IPCTNL_MSG_CT_DELETE"))]
     pub fn delete(&self, netns: &Netns) -> Result<usize, Error> {
@@ -187,7 +187,8 @@ impl ConntrackFilter {
         self.forget(netns, &candidates)
     }
 
-    /// The first step of [`delete`](Self::delete): those that are meant and that the caller wants.
+    /// The first step of [`delete`](Self::delete): finds the connections that match and that the caller
+    /// wants.
     pub(crate) fn candidates(
         &self,
         netns: &Netns,
@@ -205,7 +206,8 @@ impl ConntrackFilter {
             .map_err(|cause| self.explain(cause, DELETE, netns))
     }
 
-    /// The second step of [`delete`](Self::delete); tells how many the kernel still knew.
+    /// The second step of [`delete`](Self::delete). Returns the number of connections that the kernel
+    /// still had.
     pub(crate) fn forget(&self, netns: &Netns, candidates: &[Candidate]) -> Result<usize, Error> {
         let forget = |socket: &mut Socket| {
             let mut forgotten = candidates.len();
@@ -233,7 +235,7 @@ impl ConntrackFilter {
         self.rejected.check(action, self)?;
         let is_v4: Vec<_> = self.addresses().map(|address| address.is_ipv4()).collect();
         if is_v4.contains(&true) && is_v4.contains(&false) {
-            let reason = "an IPv4 and an IPv6 address are never of one connection";
+            let reason = "no connection has both an IPv4 and an IPv6 address";
             return Err(Error::invalid(action, self, reason));
         }
         Ok(())
@@ -246,8 +248,8 @@ impl ConntrackFilter {
             .flatten()
     }
 
-    /// The families to ask for: one where an address tells; both where the kernel is to filter by
-    /// protocol, which it does within a family only; otherwise all in one list.
+    /// The families to ask for: one if an address or the caller says it, otherwise all in one list. The
+    /// kernel filters by protocol within a family only, so a protocol takes a list for each.
     fn families(&self) -> &'static [u8] {
         match self.addresses().next().map(|address| address.is_ipv4()).or(self.is_ipv4) {
             Some(true) => &[IPV4],
@@ -257,8 +259,8 @@ impl ConntrackFilter {
         }
     }
 
-    /// Reads the entries that are meant. What the kernel filtered is looked at again: it has no filter
-    /// for zones, for ports of any protocol or for IPv6 addresses.
+    /// Reads the entries that match. Entries that the kernel filtered are matched again: the kernel has no
+    /// filter for zones, ports of any protocol and IPv6 addresses.
     fn dump<T>(
         &self,
         socket: &mut Socket,
@@ -272,13 +274,13 @@ impl ConntrackFilter {
             batch.append(|out| append_list(out, family, &filter));
             list.extend(socket.dump_batch(&mut batch, |message| {
                 let entry = EntryView::read(message)?;
-                self.is_meant(entry, &filter).then(|| read(entry)).flatten()
+                self.matches(entry, &filter).then(|| read(entry)).flatten()
             })?);
         }
         Ok(list)
     }
 
-    fn is_meant(&self, entry: EntryView<'_>, filter: &Filter) -> bool {
+    fn matches(&self, entry: EntryView<'_>, filter: &Filter) -> bool {
         let holds =
             |part: Tuple, whole: Option<Tuple>| whole.is_some_and(|whole| part.is_part_of(&whole));
         holds(filter.original, entry.original())
@@ -294,7 +296,35 @@ impl ConntrackFilter {
     }
 }
 
-/// In the words of `conntrack`.
+impl Netns {
+    /// Lists the tracked connections, IPv4 and IPv6, as `conntrack -L`. A [`ConntrackFilter`] lists some of
+    /// them.
+    ///
+    /// The kernel tracks connections once something needs it, such as a NAT rule. The list isn't taken at
+    /// one moment: connections that start or end meanwhile may be in it or not.
+    ///
+    /// ```
+    /// use netloom::Namespace;
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let host = Namespace::anonymous().create()?;
+    /// for entry in host.conntrack()? {
+    ///     println!("{entry}");
+    /// }
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `is_permission_denied()` without `CAP_NET_ADMIN`, and at the first use in another namespace without
+    /// `CAP_SYS_ADMIN`.
+    #[doc(alias("conntrack -L", "IPCTNL_MSG_CT_GET"))]
+    pub fn conntrack(&self) -> Result<Vec<ConntrackEntry>, Error> {
+        ConntrackFilter::new().list(self)
+    }
+}
+
+/// The options of `conntrack`.
 impl fmt::Display for ConntrackFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Filter { original, reply, mark } = self.filter;

@@ -1,9 +1,9 @@
-//! Connection tracking: which connections the kernel knows, and which of them it is to forget.
+//! Connection tracking: lists tracked connections and deletes some of them.
 
 mod entry;
 mod filter;
 
-pub use entry::{ConntrackEntry, ConntrackTuple};
+pub use entry::{ConntrackEntry, ConntrackTuple, IcmpQuery, TcpState};
 pub use filter::ConntrackFilter;
 
 pub(crate) use filter::Candidate;

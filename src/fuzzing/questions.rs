@@ -1,4 +1,5 @@
-//! What the targets ask of a namespace, through the public API; the library's own tests read it, too.
+//! The questions of the fuzz targets to a namespace, through the public API. The library's own tests ask
+//! them as well.
 
 use std::fmt::Debug;
 
@@ -8,7 +9,7 @@ use netloom::{
     VethPair,
 };
 
-/// Something to ask of a namespace. What comes back is formatted, as a program would log it.
+/// A question to a namespace. The answer is formatted, as a program would log it.
 pub struct Question {
     pub name: &'static str,
     pub ask: fn(&Netns) -> String,
@@ -22,7 +23,7 @@ fn shown<T: Debug, E: std::fmt::Display + Debug>(result: Result<T, E>) -> String
 }
 
 impl Question {
-    /// Asks it of this script in the kernel's place.
+    /// Asks the question of this script instead of the kernel.
     pub fn answered_by(&self, script: &[u8], netns: &Netns) -> String {
         let text = netloom::fuzzing::answered_by(script, || (self.ask)(netns));
         forget(netns);
@@ -30,7 +31,7 @@ impl Question {
     }
 }
 
-/// What a handle keeps in mind of published ports ends with an error: each input begins with nothing.
+/// Empties the handle's cache of published ports by an error, so that each input starts without it.
 pub fn forget(netns: &Netns) {
     let silence = netloom::fuzzing::answered_by(&[], || netns.port_forwards_with_tag("lab"));
     assert!(silence.is_err(), "answered by nobody: {silence:?}");
@@ -44,7 +45,7 @@ fn tagged<T>(
     Table::find_tagged(netns, "lab")?.first().map(ask).transpose()
 }
 
-/// Asks something of each.
+/// Asks a question about each of many handles.
 fn each<H, T>(
     all: Result<Vec<H>, Error>,
     ask: fn(&H) -> Result<T, Error>,
@@ -52,7 +53,7 @@ fn each<H, T>(
     all?.iter().map(ask).collect()
 }
 
-/// A row of questions, named by their code.
+/// Defines lists of questions.
 macro_rules! questions {
     ($($(#[$doc:meta])* $list:ident { $($name:literal: |$netns:ident| $ask:expr,)+ })+) => {$(
         $(#[$doc])*

@@ -242,7 +242,7 @@ impl NatRule {
     }
 
     fn range(&mut self, setter: &'static str, ports: PortRange) -> Option<PortRange> {
-        ports.check().map_err(|reason| self.rejected.reject(setter, ports, reason)).ok()
+        ports.check_match().map_err(|reason| self.rejected.reject(setter, ports, reason)).ok()
     }
 
     /// Only for what comes from this port, or one of these, as `--sport`. Needs a protocol.

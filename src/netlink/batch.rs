@@ -5,10 +5,10 @@ use std::ops::Range;
 use super::request::RouteRequest;
 use crate::wire::message::{HEADER, NLM_F_ACK, NLM_F_ECHO, NLM_F_REQUEST};
 
-/// Requests that go to the kernel in one datagram, in order.
+/// Requests for one datagram, in order.
 ///
-/// The kernel reports every failure on its own, so only the last request asks for an
-/// acknowledgement: what was not refused by then has been done.
+/// The kernel reports every failure unasked, so only the last request asks for an acknowledgement: all
+/// requests that were not refused before it are done.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Batch {
     bytes: Vec<u8>,
@@ -16,12 +16,12 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// One that so many requests, of so many bytes in all, fit without growing it.
+    /// Creates a batch with room for this many requests of this many bytes in all.
     pub(crate) fn with_room(requests: usize, bytes: usize) -> Self {
         Self { bytes: Vec::with_capacity(bytes), starts: Vec::with_capacity(requests) }
     }
 
-    /// Makes room for so many bytes more.
+    /// Makes room for this many more bytes.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.bytes.reserve(bytes);
     }
@@ -47,7 +47,7 @@ impl Batch {
         })
     }
 
-    /// Empties it, to be filled again without allocating.
+    /// Empties the batch and keeps its room.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.starts.clear();
@@ -70,7 +70,7 @@ impl Batch {
         self.starts.len() - 1
     }
 
-    /// Adds what another one has at these places.
+    /// Adds the requests at these places of another batch.
     pub(crate) fn copy(&mut self, other: &Self, places: Range<usize>) {
         let Some(&start) = other.starts.get(places.start) else { return };
         let end = other.starts.get(places.end).copied().unwrap_or(other.bytes.len());
@@ -79,7 +79,7 @@ impl Batch {
         self.bytes.extend_from_slice(other.bytes.get(start..end).unwrap_or_default());
     }
 
-    /// Changes bytes that are there already.
+    /// Overwrites bytes of the batch.
     pub(crate) fn overwrite(&mut self, at: usize, bytes: &[u8]) {
         if let Some(there) = self.bytes.get_mut(at..at + bytes.len()) {
             there.copy_from_slice(bytes);
@@ -90,7 +90,7 @@ impl Batch {
         self.starts.len()
     }
 
-    /// Has the request at `place` acknowledged.
+    /// Asks for an acknowledgement of the request at `place`.
     pub(super) fn acknowledge(&mut self, place: usize) {
         if let Some(&start) = self.starts.get(place) {
             let flags = u16::from_ne_bytes([self.bytes[start + 6], self.bytes[start + 7]]);
@@ -98,7 +98,7 @@ impl Batch {
         }
     }
 
-    /// Whether more than an acknowledgement comes back for one of them.
+    /// Reports whether a request asks for an echo.
     pub(super) fn asks_for_echo(&self) -> bool {
         let flags =
             |&start: &usize| u16::from_ne_bytes([self.bytes[start + 6], self.bytes[start + 7]]);

@@ -1,13 +1,15 @@
-//! One exchange: a batch with its acknowledgements and echoes, or a request that answers with a list.
+//! One exchange: a batch with its acknowledgements and echoes, or a request answered by one message or
+//! a list.
+
+use std::ops::ControlFlow;
 
 use nix::errno::Errno;
 
 use super::batch::Batch;
-use super::deadline::{DEADLINE, Deadline};
 use super::path;
 use super::request::RouteRequest;
 use super::room::Received;
-use super::socket::Socket;
+use super::socket::{DEADLINE, Deadline, Socket};
 use crate::error::{Cause, Refusal};
 use crate::wire::extack::Ack;
 use crate::wire::message::{
@@ -15,101 +17,97 @@ use crate::wire::message::{
     messages,
 };
 
-/// How often an interrupted dump is repeated. Under steady change one in a few gets through.
-const REPEATS: u32 = 64;
+/// The number of attempts to read a list that changes. Under steady change one in a few succeeds.
+const ATTEMPTS: u32 = 64;
 
-/// What an answer takes of the receive buffer, the kernel's bookkeeping included: a refusal or an echo of
-/// some expressions.
+/// The room of an answer in the receive buffer, the kernel's bookkeeping included: a refusal, or an echo
+/// of some expressions.
 const ANSWER: usize = 2048;
 
-/// More is not asked for: a batch of 32,768 requests that are all refused, or echoed.
+/// The most room to ask for: a batch of 32,768 requests that are all refused, or echoed.
 const MOST_ANSWERS: usize = 64 << 20;
 
-/// The requests of a batch that were refused, by their place in it.
+/// The refused requests of a batch, by their place in it.
 pub(crate) type Refusals = Vec<(usize, Refusal)>;
 
-/// What sees the answers that are no acknowledgements.
-type OnAnswer<'a> = &'a mut dyn FnMut(usize, Message<'_>);
+/// Receives the answers that are no acknowledgements, each with the place of its request. Callers share
+/// the code of an exchange: a program would have a copy for each closure type.
+pub(crate) type OnAnswer<'a> = &'a mut dyn FnMut(usize, Message<'_>);
 
 impl Socket {
-    /// Sends a batch and reads until its last request is acknowledged. `on_answer` sees what comes
-    /// back besides acknowledgements, with the place of the request it answers.
+    /// Sends a batch and reads until its last request is acknowledged.
     ///
-    /// An echo may come before a refusal of the same request: believe it only where none is returned.
+    /// An echo may come before a refusal of the same request: it counts only if no refusal is returned.
     pub(crate) fn exchange(
         &mut self,
         batch: &mut Batch,
         mut on_answer: impl FnMut(usize, Message<'_>),
     ) -> Result<Refusals, Cause> {
-        self.exchange_once(batch, &mut on_answer)
-    }
-
-    /// Once for all callers: a program would have a copy for each.
-    fn exchange_once(
-        &mut self,
-        batch: &mut Batch,
-        on_answer: OnAnswer<'_>,
-    ) -> Result<Refusals, Cause> {
         let Some(last) = batch.len().checked_sub(1) else { return Ok(Refusals::new()) };
-        batch.acknowledge(last);
         self.expect_answers(batch)?;
-        self.exchange_until(batch, &|place| place == last, None, on_answer)
+        self.run(batch, last, None, &mut on_answer)
     }
 
-    /// Sends an `nf_tables` batch, whose first message begins it and whose last ends it, neither of
-    /// which the kernel acknowledges before 6.10: the last operation is waited for. A refusal of the
-    /// first message is one of the whole batch (no privilege, a stale generation, a failed commit).
+    /// Sends an `nf_tables` batch, whose first message begins it and whose last ends it. The kernel
+    /// acknowledges neither before 6.10, so the last operation is waited for. A refusal of the first
+    /// message refuses the whole batch (no privilege, a stale generation, a failed commit).
     pub(crate) fn transact(
         &mut self,
         batch: &mut Batch,
         mut on_answer: impl FnMut(usize, Message<'_>),
     ) -> Result<Refusals, Cause> {
-        self.transact_once(batch, &mut on_answer)
-    }
-
-    fn transact_once(
-        &mut self,
-        batch: &mut Batch,
-        on_answer: OnAnswer<'_>,
-    ) -> Result<Refusals, Cause> {
         let Some(last) = batch.len().checked_sub(2).filter(|&last| last > 0) else {
             return Ok(Refusals::new());
         };
-        batch.acknowledge(last);
         let answers = batch.len().saturating_mul(ANSWER).min(MOST_ANSWERS);
         self.make_room(batch.bytes().len(), answers)?;
-        let ends = |place| place == last || place == 0;
-        let refusals = self.exchange_until(batch, &ends, Some(last), on_answer)?;
-        if !refusals.is_empty() {
-            self.drain();
-        }
-        Ok(refusals)
+        self.run(batch, last, Some(0), &mut on_answer)
     }
 
-    fn exchange_until(
+    /// Sends a batch and reads until the request at `last`, or the one at `begin`, is acknowledged.
+    fn run(
         &mut self,
         batch: &mut Batch,
-        ends: &dyn Fn(usize) -> bool,
-        late: Option<usize>,
+        last: usize,
+        begin: Option<usize>,
         on_answer: OnAnswer<'_>,
     ) -> Result<Refusals, Cause> {
+        batch.acknowledge(last);
         self.expect_refusals(batch.bytes().len())?;
         let first = self.take_sequences(batch.len());
         batch.number(first);
         self.send(batch.bytes())?;
         let mut refusals = Refusals::new();
-        let result = self.read_acknowledgements(batch, first, ends, on_answer, &mut refusals);
-        if result.is_err() {
-            if let Some(last) = late.filter(|_| refusals.is_empty()) {
-                self.read_late(batch, first, last, on_answer);
+        let result = loop {
+            let end = self.read(first, batch.len(), &mut |place, message, ack| {
+                let Some(ack) = ack else {
+                    on_answer(place, message);
+                    return ControlFlow::Continue(());
+                };
+                if ack.errno != 0 {
+                    refusals.push((place, refusal(ack, batch.request_bytes(place))));
+                }
+                let is_end = place == last || Some(place) == begin;
+                if is_end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            // Acknowledgements always fit the buffer. A longer answer is left to the caller's own look-up, as
+            // if the kernel had sent none.
+            match end {
+                Ok(None) => {}
+                end => break end,
             }
+        };
+        if result.is_err() && begin.is_some() && refusals.is_empty() {
+            self.read_late(batch, first, last, on_answer);
+        }
+        if result.is_err() || begin.is_some() && !refusals.is_empty() {
             self.drain();
         }
-        result.map(|()| refusals)
+        result.map(|_| refusals)
     }
 
-    /// What is queued behind a lost answer may say that the batch was done: the rest of the echoes does, or
-    /// where nothing was refused the last acknowledgement, which is then passed on as an answer.
+    /// Reads what is queued behind a lost answer: it may tell that the batch was done. The rest of the
+    /// echoes does, and so does the last acknowledgement, which is then passed on as an answer.
     fn read_late(&mut self, batch: &Batch, first: u32, last: usize, on_answer: OnAnswer<'_>) {
         while let Some(length) = self.receive_queued() {
             for message in messages(self.datagram(length)) {
@@ -129,54 +127,51 @@ impl Socket {
         }
     }
 
-    fn read_acknowledgements(
+    /// Passes messages that answer the `count` requests numbered from `first` to `visit`, with their places
+    /// and what they acknowledge, until it breaks. `None` if a datagram was longer than the buffer: it is
+    /// lost, and the buffer has grown.
+    fn read<T>(
         &mut self,
-        batch: &Batch,
         first: u32,
-        ends: &dyn Fn(usize) -> bool,
-        on_answer: OnAnswer<'_>,
-        refusals: &mut Refusals,
-    ) -> Result<(), Cause> {
+        count: usize,
+        visit: &mut dyn FnMut(usize, Message<'_>, Option<Ack>) -> ControlFlow<T>,
+    ) -> Result<Option<T>, Cause> {
         let mut deadline = Deadline::default();
         loop {
-            // Acknowledgements always fit; a longer answer is left to the caller's
-            // own look-up, as where the kernel sends none.
-            let Received::Datagram(length) = self.receive(&mut deadline)? else { continue };
-            let mut ended = false;
-            let mut read = messages(self.datagram(length));
-            for message in read.by_ref() {
+            let Received::Datagram(length) = self.receive(&mut deadline)? else { return Ok(None) };
+            let mut messages = messages(self.datagram(length));
+            let mut is_ours = false;
+            for message in messages.by_ref() {
                 let place = message.sequence.wrapping_sub(first) as usize;
-                if place >= batch.len() {
+                if place >= count {
                     continue;
                 }
-                match message.kind {
-                    NLMSG_ERROR => {
-                        let ack = Ack::read(message).ok_or(UNREADABLE)?;
-                        if ack.errno != 0 {
-                            refusals.push((place, refusal(ack, batch.request_bytes(place))));
-                        }
-                        ended |= ends(place);
-                    }
-                    NLMSG_NOOP => {}
+                is_ours = true;
+                let ack = match message.kind {
+                    NLMSG_ERROR | NLMSG_DONE => Some(Ack::read(message).ok_or(UNREADABLE)?),
+                    NLMSG_NOOP => continue,
                     NLMSG_OVERRUN => return Err(Cause::Overrun),
-                    _ => on_answer(place, message),
+                    _ => None,
+                };
+                if let ControlFlow::Break(end) = visit(place, message, ack) {
+                    return Ok(Some(end));
                 }
             }
-            if ended {
-                return Ok(());
-            }
-            if !read.is_at_end() {
+            if !messages.is_at_end() {
                 return Err(CUT);
             }
-            if deadline.passed() {
+            if is_ours {
+                // A long list may take long. The wait is for its next part.
+                deadline = Deadline::default();
+            } else if deadline.passed() {
                 return Err(Cause::TimedOut(DEADLINE));
             }
         }
     }
 
-    /// Asks for one thing and reads it. `None` where `read` finds nothing in the answer.
+    /// Asks for one thing and reads it. `None` if `read` finds nothing in the answer.
     ///
-    /// The answer is the acknowledgement: the kernel sends one or a refusal.
+    /// The kernel sends the answer or a refusal; neither is acknowledged.
     pub(crate) fn get<T>(
         &mut self,
         request: impl FnOnce(&mut Batch) -> usize,
@@ -186,7 +181,7 @@ impl Socket {
         batch.clear();
         request(&mut batch);
         let mut found = None;
-        let result = self.get_in(&mut batch, &mut |answer| found = read(answer));
+        let result = self.ask_one(&mut batch, &mut |answer| found = read(answer));
         self.question = batch;
         if result.is_err() {
             self.drain();
@@ -194,42 +189,26 @@ impl Socket {
         result.map(|()| found)
     }
 
-    fn get_in(
+    fn ask_one(
         &mut self,
         batch: &mut Batch,
-        read: &mut dyn FnMut(Message<'_>),
+        on_answer: &mut dyn FnMut(Message<'_>),
     ) -> Result<(), Cause> {
-        let mut deadline = Deadline::default();
-        let mut sequence = self.ask(batch)?;
         loop {
-            let Received::Datagram(length) = self.receive(&mut deadline)? else {
-                // It was longer than the buffer, which has grown since.
-                sequence = self.ask(batch)?;
-                continue;
-            };
-            let mut answers = messages(self.datagram(length));
-            for answer in answers.by_ref().filter(|answer| answer.sequence == sequence) {
-                match answer.kind {
-                    NLMSG_ERROR => {
-                        let ack = Ack::read(answer).ok_or(UNREADABLE)?;
-                        return match ack.errno {
-                            0 => Ok(()),
-                            _ => Err(refusal(ack, batch.request_bytes(0)).into()),
-                        };
-                    }
-                    NLMSG_NOOP => {}
-                    NLMSG_OVERRUN => return Err(Cause::Overrun),
-                    _ => {
-                        read(answer);
-                        return Ok(());
-                    }
+            let sequence = self.ask(batch)?;
+            let end = self.read(sequence, 1, &mut |_, message, ack| {
+                if ack.is_none() {
+                    on_answer(message);
                 }
-            }
-            if !answers.is_at_end() {
-                return Err(CUT);
-            }
-            if deadline.passed() {
-                return Err(Cause::TimedOut(DEADLINE));
+                ControlFlow::Break(ack)
+            })?;
+            match end {
+                // The answer was longer than the buffer.
+                None => {}
+                Some(Some(ack)) if ack.errno != 0 => {
+                    return Err(refusal(ack, batch.request_bytes(0)).into());
+                }
+                Some(_) => return Ok(()),
             }
         }
     }
@@ -242,8 +221,8 @@ impl Socket {
         Ok(sequence)
     }
 
-    /// Asks for a list and reads all of it. A list that changed while it was read is read again; it
-    /// is whole, or an error.
+    /// Asks for a list and reads all of it. A list that changes while it is read is read again: a partial
+    /// list is never returned.
     pub(crate) fn dump<T>(
         &mut self,
         message: &RouteRequest,
@@ -254,7 +233,7 @@ impl Socket {
         self.dump_batch(&mut batch, read)
     }
 
-    /// As [`dump`](Self::dump), for a request that is encoded already.
+    /// Reads a list as [`dump`](Self::dump), for a request that is encoded already.
     pub(crate) fn dump_batch<T>(
         &mut self,
         batch: &mut Batch,
@@ -263,7 +242,7 @@ impl Socket {
         self.fold(batch, Vec::new, |list, message| list.extend(read(message)))
     }
 
-    /// Asks for a list and goes through it without keeping it. Where it changed while it was read, it is read
+    /// Asks for a list and visits it without keeping it. If the list changes while it is read, it is read
     /// again, into a new value of `start`.
     pub(crate) fn fold<A>(
         &mut self,
@@ -272,67 +251,43 @@ impl Socket {
         mut visit: impl FnMut(&mut A, Message<'_>),
     ) -> Result<A, Cause> {
         self.expect_list()?;
-        for _ in 0..REPEATS {
+        for _ in 0..ATTEMPTS {
             let mut so_far = start();
-            let sequence = self.ask(batch)?;
-            let end = self.read_list(batch, sequence, &mut |message| visit(&mut so_far, message));
-            match end {
+            match self.read_list(batch, &mut |message| visit(&mut so_far, message)) {
                 Ok(true) => return Ok(so_far),
-                Ok(false) => {}
+                // The end may have been in a datagram that was too long.
+                Ok(false) => self.drain(),
                 Err(cause) => {
                     self.drain();
                     return Err(cause);
                 }
             }
         }
-        Err(Cause::Interrupted(REPEATS))
+        Err(Cause::Interrupted(ATTEMPTS))
     }
 
-    /// Reads one list to its end; `false` where it is not to be trusted.
+    /// Reads one list to its end. Returns whether the list is whole and consistent.
     fn read_list(
         &mut self,
-        batch: &Batch,
-        sequence: u32,
+        batch: &mut Batch,
         read: &mut dyn FnMut(Message<'_>),
     ) -> Result<bool, Cause> {
-        let mut deadline = Deadline::default();
+        let sequence = self.ask(batch)?;
         let mut whole = true;
-        loop {
-            let Received::Datagram(length) = self.receive(&mut deadline)? else {
-                // The end may have been in it. The buffer has grown for the next try.
-                self.drain();
-                return Ok(false);
-            };
-            let mut messages = messages(self.datagram(length));
-            let mut is_ours = false;
-            for message in messages.by_ref() {
-                if message.sequence != sequence {
-                    continue;
+        let end = self.read(sequence, 1, &mut |_, message, ack| {
+            whole &= message.flags & NLM_F_DUMP_INTR == 0;
+            match ack {
+                None => {
+                    read(message);
+                    ControlFlow::Continue(())
                 }
-                is_ours = true;
-                whole &= message.flags & NLM_F_DUMP_INTR == 0;
-                match message.kind {
-                    NLMSG_DONE | NLMSG_ERROR => {
-                        let ack = Ack::read(message).ok_or(UNREADABLE)?;
-                        return match ack.errno {
-                            0 => Ok(whole),
-                            _ => Err(refusal(ack, batch.request_bytes(0)).into()),
-                        };
-                    }
-                    NLMSG_NOOP => {}
-                    NLMSG_OVERRUN => return Err(Cause::Overrun),
-                    _ => read(message),
-                }
+                Some(ack) => ControlFlow::Break(ack),
             }
-            if !messages.is_at_end() {
-                return Err(CUT);
-            }
-            if is_ours {
-                // A long list may take long; it is the next part of it that is waited for.
-                deadline = Deadline::default();
-            } else if deadline.passed() {
-                return Err(Cause::TimedOut(DEADLINE));
-            }
+        })?;
+        match end {
+            None => Ok(false),
+            Some(ack) if ack.errno == 0 => Ok(whole),
+            Some(ack) => Err(refusal(ack, batch.request_bytes(0)).into()),
         }
     }
 }
@@ -340,7 +295,7 @@ impl Socket {
 const CUT: Cause = Cause::Malformed("a datagram ends within a message");
 const UNREADABLE: Cause = Cause::Malformed("an acknowledgement is too short");
 
-/// Puts names to what an extended acknowledgement points at.
+/// Names what an extended acknowledgement points at.
 fn refusal(ack: Ack, request: &[u8]) -> Refusal {
     Refusal {
         errno: Errno::from_raw(ack.errno),

@@ -1,8 +1,7 @@
-//! Layer 1, the exchange: requests go out, acknowledgements, echoes and lists come back. The only code
-//! that reads replies. It knows bytes and nothing of links, routes or rules.
+//! Layer 1, the exchange of requests for acknowledgements, echoes and lists. The only code that reads
+//! replies. It knows bytes and nothing of links, routes or rules.
 
 mod batch;
-mod deadline;
 mod exchange;
 mod member;
 mod path;
@@ -16,9 +15,8 @@ mod socket;
 mod tag;
 
 pub(crate) use batch::Batch;
-pub(crate) use deadline::DEADLINE;
 pub(crate) use member::{Member, is_unavailable, members};
 pub(crate) use request::{RequestType, RouteRequest};
 pub(crate) use requests::Requests;
-pub(crate) use socket::{Protocol, Socket};
+pub(crate) use socket::{DEADLINE, Protocol, Socket};
 pub(crate) use tag::{LiveTags, Tag, is_tag};

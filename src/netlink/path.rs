@@ -1,4 +1,4 @@
-//! Where in a request an extended acknowledgement points: an attribute's path from its offset.
+//! The path of the attribute that an extended acknowledgement points at, from its offset.
 
 use super::schema::{Level, Nest, level_of};
 use crate::wire::attribute::aligned;
@@ -12,7 +12,7 @@ pub(super) fn at(request: &[u8], offset: usize) -> Option<String> {
     (!path.is_empty()).then(|| path.join("."))
 }
 
-/// The path of an attribute of this type that is missing: at the top, or from the nest at `offset`.
+/// The path of a missing attribute of this type: at the top, or in the nest at `offset`.
 pub(super) fn missing(request: &[u8], nest: Option<usize>, kind: u16) -> String {
     let top =
         || message_kind(request).and_then(level_of).map(|(_, level)| (Vec::new(), Some(level)));

@@ -2,7 +2,7 @@
 
 use crate::wire::attribute::Writer;
 
-/// What is asked for, by its number in `include/uapi/linux/rtnetlink.h`.
+/// The type of a request, by its number in `include/uapi/linux/rtnetlink.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
 pub(crate) enum RequestType {
@@ -19,7 +19,7 @@ pub(crate) enum RequestType {
     GetNsId = 90,
 }
 
-/// A request of a type: a header of that type's own, and attributes.
+/// A request: the header of its type, and attributes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RouteRequest {
     pub(super) kind: RequestType,
@@ -27,7 +27,7 @@ pub(crate) struct RouteRequest {
 }
 
 impl RouteRequest {
-    /// With this header, which is aligned to 4, and what `attributes` writes.
+    /// Builds a request of this header, which is aligned to 4, and what `attributes` writes.
     pub(crate) fn new(
         kind: RequestType,
         header: &[u8],
@@ -36,12 +36,12 @@ impl RouteRequest {
         let mut payload = header.to_vec();
         let mut writer = Writer::new(&mut payload);
         attributes(&mut writer);
-        // Names are checked beforehand, and all else is of a fixed size.
+        // Names are checked before, and all else has a fixed size.
         debug_assert!(!writer.overflowed());
         Self { kind, payload }
     }
 
-    /// Of a payload that is written already.
+    /// Builds a request of a payload that is written already.
     pub(crate) fn of(kind: RequestType, payload: Vec<u8>) -> Self {
         Self { kind, payload }
     }

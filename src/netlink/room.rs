@@ -1,4 +1,4 @@
-//! The room a socket has: for the datagram that is read, and in the kernel for those on their way.
+//! The buffers of a socket: for the datagram that is read, and the kernel's for queued datagrams.
 
 use std::os::fd::AsFd;
 
@@ -7,13 +7,13 @@ use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
 use crate::error::Cause;
 
-/// The kernel sizes the parts of a dump by the buffer they are read into, up to this.
+/// The buffer's first size. The kernel sizes the parts of a dump by the buffer, up to this.
 pub(super) const BUFFER: usize = 32 * 1024;
 
-/// What the kernel takes off a send buffer before it looks whether a datagram fits (`af_netlink.c`: 32).
+/// The bytes of a send buffer that the kernel leaves unused (`af_netlink.c`: 32).
 const SLACK: usize = 64;
 
-/// What a wait for the kernel brought.
+/// The outcome of a receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Received {
     /// A whole datagram of this length is in the buffer.
@@ -22,12 +22,12 @@ pub(super) enum Received {
     Truncated,
 }
 
-/// Where datagrams are received: nothing until the first, and larger after one that did not fit.
+/// The receive buffer. It is allocated for the first datagram, and grows after one that did not fit.
 #[derive(Debug, Default)]
 pub(super) struct Buffer(Vec<u8>);
 
 impl Buffer {
-    /// What the next datagram is received into.
+    /// The bytes to receive the next datagram into.
     pub(super) fn space(&mut self) -> &mut [u8] {
         if self.0.is_empty() {
             self.0.resize(BUFFER, 0);
@@ -35,7 +35,7 @@ impl Buffer {
         &mut self.0
     }
 
-    /// A datagram of this length came, if it fitted.
+    /// Grows the buffer if a received datagram was longer.
     pub(super) fn received(&mut self, length: usize) -> Received {
         if length <= self.0.len() {
             return Received::Datagram(length);
@@ -56,9 +56,9 @@ impl Buffer {
     }
 }
 
-/// Makes room in the kernel for a datagram of `sent` bytes, and for answers of `answered` bytes. Without privilege
-/// it gives up to twice `net.core.wmem_max` and `rmem_max`; a datagram that does not fit then is refused
-/// when it is sent (EMSGSIZE).
+/// Makes room in the kernel for a datagram of `sent` bytes, and for answers of `answered` bytes. Without
+/// privilege the kernel gives up to twice `net.core.wmem_max` and `rmem_max`. A datagram that does not fit
+/// then is refused when it is sent (EMSGSIZE).
 pub(super) fn in_the_kernel(socket: &impl AsFd, sent: usize, answered: usize) -> Result<(), Cause> {
     // The kernel gives twice what it is asked for, as it counts its own bookkeeping.
     if sent != 0 && getsockopt(socket, sockopt::SndBuf)? < sent.saturating_add(SLACK) {

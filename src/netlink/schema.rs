@@ -1,6 +1,6 @@
-//! The names of the attributes that requests carry, for error texts.
+//! The names of the attributes in requests, for error texts.
 //!
-//! Only what netloom sends: an attribute that is not here is told by its number.
+//! Only attributes that netloom sends have names here. Texts have the numbers of others.
 //! Source: `include/uapi/linux/`: `if_link.h`, `if_addr.h`, `rtnetlink.h`, `neighbour.h`,
 //! `netfilter/nf_tables.h`.
 

@@ -1,8 +1,8 @@
-//! Answers from a script in the kernel's place, and a record of the kernel's own: for fuzzing
-//! and tests alone.
+//! Answers from a script instead of the kernel, and a recorder of the kernel's answers, for fuzzing and
+//! tests.
 //!
-//! A script is a row of datagrams, each behind its length in two bytes. The sequence numbers in it count
-//! from the first of the request that was sent last, so that it answers whatever is asked.
+//! A script is a row of datagrams, each behind its length in two bytes. Its sequence numbers count from
+//! the first number of the request that was sent last, so that a script answers any request.
 
 use std::cell::RefCell;
 
@@ -11,10 +11,10 @@ use nix::errno::Errno;
 use crate::wire::attribute::aligned;
 use crate::wire::message::HEADER;
 
-/// Where answers come from, for the sockets that this thread uses.
+/// The source of answers for the sockets that this thread uses.
 enum Source {
     Kernel,
-    /// The kernel, with a record of what it says.
+    /// The kernel, with a record of its answers.
     Recorded(Vec<u8>),
     Script {
         bytes: Vec<u8>,
@@ -28,7 +28,7 @@ thread_local! {
     static FIRST: RefCell<u32> = const { RefCell::new(0) };
 }
 
-/// Runs `ask` with this script in the kernel's place.
+/// Runs `ask` with this script instead of the kernel.
 pub(crate) fn play<T>(bytes: &[u8], ask: impl FnOnce() -> T) -> T {
     SOURCE.replace(Source::Script { bytes: bytes.to_vec(), at: 0 });
     let answer = ask();
@@ -36,7 +36,7 @@ pub(crate) fn play<T>(bytes: &[u8], ask: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// Runs `ask`, and tells what the kernel said, as a script.
+/// Runs `ask` and returns the kernel's answers as a script.
 pub(crate) fn record<T>(ask: impl FnOnce() -> T) -> (T, Vec<u8>) {
     SOURCE.replace(Source::Recorded(Vec::new()));
     let answer = ask();
@@ -46,15 +46,15 @@ pub(crate) fn record<T>(ask: impl FnOnce() -> T) -> (T, Vec<u8>) {
     }
 }
 
-/// Whether a request goes to a script, and nowhere else.
+/// Reports whether a request goes to a script instead of the kernel.
 pub(super) fn takes(request: &[u8]) -> bool {
     let sequence = request.get(8..12).and_then(|bytes| bytes.try_into().ok());
     FIRST.replace(sequence.map(u32::from_ne_bytes).unwrap_or_default());
     SOURCE.with_borrow(|source| matches!(source, Source::Script { .. }))
 }
 
-/// The next datagram of the script, as recv(2) with `MSG_TRUNC`; nothing where the kernel answers.
-/// After its end it is as if nobody answered any more.
+/// Receives the next datagram of the script, as recv(2) with `MSG_TRUNC`. `None` if the kernel answers.
+/// After the script's end nothing answers any more.
 pub(super) fn receive(buffer: &mut [u8]) -> Option<Result<usize, Errno>> {
     SOURCE.with_borrow_mut(|source| {
         let Source::Script { bytes, at } = source else { return None };
@@ -70,7 +70,7 @@ pub(super) fn receive(buffer: &mut [u8]) -> Option<Result<usize, Errno>> {
     })
 }
 
-/// Notes what the kernel said, where that is wanted.
+/// Records an answer of the kernel, if a record is kept.
 pub(super) fn note(datagram: &[u8]) {
     SOURCE.with_borrow_mut(|source| {
         let Source::Recorded(script) = source else { return };

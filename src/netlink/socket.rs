@@ -1,6 +1,7 @@
 //! One netlink socket: opened in a namespace, bound, with a deadline on every wait.
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc::{NETLINK_INET_DIAG, NETLINK_NETFILTER, NETLINK_ROUTE};
@@ -8,15 +9,30 @@ use nix::sys::socket::{MsgFlags, send, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::batch::Batch;
-use super::deadline::{DEADLINE, Deadline};
 use super::room::{self, BUFFER, Buffer, Received};
 use crate::error::Cause;
 use crate::sys::{self, NewSocket};
 
-/// The kernel's own number as a sender.
+/// The kernel's own port as a sender.
 const KERNEL: u32 = 0;
 
-/// Which of the kernel's netlink families a socket talks to.
+/// The time an answer may take. The kernel answers within the request's own system call, so this is for a
+/// kernel that lost one, not for a slow one.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The end of a wait, by the clock that never jumps. The clock starts at the first look: usually the
+/// answer is there by then.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Deadline(Option<Instant>);
+
+impl Deadline {
+    pub(super) fn passed(&mut self) -> bool {
+        let now = Instant::now();
+        now >= *self.0.get_or_insert(now + DEADLINE)
+    }
+}
+
+/// The netlink family of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     /// Links, addresses, routes, rules, neighbours.
@@ -28,7 +44,7 @@ pub(crate) enum Protocol {
 }
 
 impl Protocol {
-    /// As socket(2) takes it.
+    /// The arguments of socket(2).
     pub(crate) fn new_socket(self) -> NewSocket {
         NewSocket::netlink(match self {
             Self::Route => NETLINK_ROUTE,
@@ -38,7 +54,7 @@ impl Protocol {
     }
 }
 
-/// A socket with its receive buffer. Never shared: an exchange has it for itself.
+/// A socket with its receive buffer, used by one exchange at a time.
 #[derive(Debug)]
 pub(crate) struct Socket {
     inner: netlink_sys::Socket,
@@ -46,16 +62,16 @@ pub(crate) struct Socket {
     port: u32,
     sequence: u32,
     buffer: Buffer,
-    /// Where a request that has one answer is written: always the same room.
+    /// The batch of requests with one answer, kept to be filled again.
     pub(super) question: Batch,
     set: Options,
-    /// What the kernel is known to have room for: so many bytes sent, and answered.
+    /// The bytes sent and answered that the kernel is known to have room for.
     room: (usize, usize),
     #[cfg(test)]
     faults: crate::fault::OnSocket,
 }
 
-/// What is set at its first use: each is a system call, and most sockets need none.
+/// The options set at their first use: each is a system call, and most sockets need none.
 #[derive(Debug, Default)]
 struct Options {
     capped: bool,
@@ -70,10 +86,10 @@ impl Socket {
         Self::of(protocol, protocol.new_socket().open()?)
     }
 
-    /// Takes over a fresh socket of this kind, in whichever namespace it was opened.
+    /// Takes over a new socket of this kind, opened in any namespace.
     pub(crate) fn of(protocol: Protocol, socket: OwnedFd) -> Result<Self, Cause> {
         let mut inner: netlink_sys::Socket = sys::taken_over(socket);
-        // The others get their number with the first request, without being asked.
+        // Other sockets get their port with the first request.
         let port = match protocol {
             Protocol::Netfilter => inner.bind_auto()?.port_number(),
             _ => 0,
@@ -96,7 +112,7 @@ impl Socket {
         Ok(socket)
     }
 
-    /// The kernel's name for a netfilter socket, unique in its namespace among those.
+    /// The port of a netfilter socket, unique among the netfilter sockets of its namespace.
     pub(crate) fn port(&self) -> u32 {
         self.port
     }
@@ -132,7 +148,7 @@ impl Socket {
         if crate::fault::small_buffers::stay() {
             return Ok(());
         }
-        // A socket keeps what it was given.
+        // A socket keeps its room.
         let (sends, receives) = self.room;
         if sent > sends || answered > receives {
             room::in_the_kernel(&self.fd(), sent, answered)?;
@@ -141,7 +157,8 @@ impl Socket {
         Ok(())
     }
 
-    /// Where `net.core.rmem_default` is low an acknowledgement would not fit beside an echo, nor many refusals.
+    /// Makes room for an acknowledgement beside an echo, or for many refusals, in case
+    /// `net.core.rmem_default` is low.
     pub(super) fn expect_answers(&mut self, batch: &Batch) -> Result<(), Cause> {
         const FEW: usize = 8;
         if batch.len() > FEW || batch.asks_for_echo() {
@@ -150,7 +167,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Has refusals carry the head of the request alone, where a whole one might not fit the buffer.
+    /// Lets refusals carry the header of the request alone, if a whole request might not fit the buffer.
     pub(super) fn expect_refusals(&mut self, sent: usize) -> Result<(), Cause> {
         if !self.set.capped && sent > BUFFER / 2 {
             self.inner.set_cap_ack(true)?;
@@ -159,7 +176,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Has the kernel check, and filter by, all that a request for a list says.
+    /// Lets the kernel check requests for lists strictly, and filter by them.
     pub(super) fn expect_list(&mut self) -> Result<(), Cause> {
         if !self.set.strict && self.protocol == Protocol::Route {
             self.inner.set_netlink_get_strict_chk(true)?;
@@ -183,15 +200,15 @@ impl Socket {
         }
     }
 
-    /// The kernel answers within the request's own system call, so the answer is there already. Only where
-    /// it is not does the socket need a deadline of its own.
+    /// Receives the next datagram. The kernel answers within the request's own system call, so the socket
+    /// needs a deadline of its own only if no answer is there.
     fn receive_next(&mut self, deadline: &mut Deadline) -> Result<Received, Errno> {
         #[cfg(test)]
         if let Some(result) = self.faults.receiving(self.buffer.space()) {
             return result.map(Received::Datagram);
         }
         match self.receive_with(MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT) {
-            // From now on the clock runs.
+            // The first look at the deadline starts its clock.
             Err(Errno::EAGAIN) if !deadline.passed() => {}
             result => return result,
         }
@@ -203,7 +220,7 @@ impl Socket {
         self.receive_with(MsgFlags::MSG_TRUNC)
     }
 
-    /// What is queued already, if anything is. A buffer that overflowed lost the newest.
+    /// Receives a datagram that is queued already. A buffer that overflowed lost the newest datagrams.
     pub(super) fn receive_queued(&mut self) -> Option<usize> {
         let mut deadline = Deadline::default();
         while !deadline.passed() {
@@ -216,15 +233,10 @@ impl Socket {
         None
     }
 
-    /// Throws away whatever is queued, so that the socket is as good as new.
+    /// Discards all queued datagrams. The socket is usable again then.
     pub(super) fn drain(&mut self) {
         let mut deadline = Deadline::default();
-        while !deadline.passed() {
-            match self.receive_with(MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT) {
-                Ok(_) | Err(Errno::EINTR | Errno::ENOBUFS) => {}
-                Err(_) => return,
-            }
-        }
+        while !deadline.passed() && self.receive_queued().is_some() {}
     }
 
     fn receive_with(&mut self, flags: MsgFlags) -> Result<Received, Errno> {
@@ -237,8 +249,8 @@ impl Socket {
             .inner
             .recv_from(&mut space, flags.bits())
             .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
-        // Whoever is privileged in the namespace can send to any socket in it: as if nothing had come, so
-        // that the deadline is looked at.
+        // A privileged process can send to any socket of the namespace. Its datagram counts as an interrupted
+        // call, so that the deadline is checked.
         if sender.port_number() != KERNEL {
             return Err(Errno::EINTR);
         }

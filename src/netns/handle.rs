@@ -180,11 +180,11 @@ impl Netns {
     pub(crate) fn send(
         &self,
         requests: Requests<'_>,
-        on_answer: impl FnMut(usize, Message<'_>),
+        mut on_answer: impl FnMut(usize, Message<'_>),
     ) -> Result<(), Error> {
         let mut result = Ok(());
         self.route(|socket| {
-            result = requests.send(socket, on_answer);
+            result = requests.send(socket, &mut on_answer);
             Ok(())
         })
         .map_err(|cause| cause.doing("open a socket", "in it"))

@@ -113,7 +113,7 @@ pub struct RouteInfo {
 }
 
 impl RouteInfo {
-    /// Whether the route is a default route.
+    /// Reports whether the route is a default route.
     pub fn is_default(&self) -> bool {
         self.destination.prefix_len() == 0
     }

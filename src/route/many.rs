@@ -170,7 +170,7 @@ impl RoutesHandle {
         self.routes.len()
     }
 
-    /// Whether the handle stands for no route.
+    /// Reports whether the handle stands for no route.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -19,8 +19,8 @@ use crate::wire::route::{AF_INET, RTA_DST, RTMSG, RouteView};
 /// Deletes the routes that `create` asked for with these payloads. A route that is gone counts as
 /// deleted.
 ///
-/// Few routes are looked up one by one. The kernel answers by address, so a route that a more specific
-/// one covers, or that no rule leads to, is then searched in the list, as many routes are at once.
+/// Few routes are looked up one by one, by an address. A route that a more specific one covers, or that no
+/// rule leads to, isn't found so: it is searched in the list. Many routes are all searched in the list.
 pub(super) fn delete(netns: &Netns, asked: &[&[u8]]) -> Result<(), Cause> {
     let asked: Vec<_> = asked.iter().filter_map(|payload| view(payload)).collect();
     let (mut listed, missing) = if asked.len() > Requests::AT_ONCE {

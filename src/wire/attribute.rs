@@ -12,11 +12,11 @@ use std::iter::Peekable;
 use std::net::IpAddr;
 
 pub(crate) const NLA_F_NESTED: u16 = 0x8000;
-/// What of a type is no flag.
+/// The bits of a type that are no flags.
 pub(crate) const NLA_TYPE_MASK: u16 = 0x3fff;
 pub(crate) const NLA_HEADER_SIZE: usize = 4;
 
-/// The attributes of one level, borrowed from the message. What can't be read ends the level.
+/// The attributes of one level, borrowed from the message. A cut attribute ends the level.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Attributes<'a>(&'a [u8]);
 
@@ -48,7 +48,7 @@ impl<'a> Attributes<'a> {
         })
     }
 
-    /// Whether every byte belongs to an attribute that can be read.
+    /// Reports whether every byte belongs to an attribute that can be read.
     pub(crate) fn is_whole(self) -> bool {
         let read: usize =
             self.iter().map(|attribute| aligned(NLA_HEADER_SIZE + attribute.value.len())).sum();
@@ -62,7 +62,7 @@ impl<'a> Attributes<'a> {
 }
 
 impl<'a> Attribute<'a> {
-    /// A value whose type is known from where it is kept.
+    /// Wraps a value whose type is known.
     pub(crate) fn of(value: &'a [u8]) -> Self {
         Self { kind: 0, value }
     }
@@ -100,12 +100,12 @@ impl<'a> Attribute<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
-    /// A string up to its terminating NUL, if it has one. Bytes that are not UTF-8 are replaced.
+    /// The string up to its terminating NUL, if any. Bytes that are not UTF-8 are replaced.
     pub(crate) fn text(self) -> Cow<'a, str> {
         String::from_utf8_lossy(self.bytes_to_nul())
     }
 
-    /// As [`text`](Self::text), by value.
+    /// The [`text`](Self::text) by value.
     pub(crate) fn string(self) -> String {
         self.text().into_owned()
     }
@@ -131,8 +131,8 @@ impl<'a> Attribute<'a> {
 
 /// Appends attributes to a buffer.
 ///
-/// Lengths are patched in when a nest is closed, so each byte is written once. An attribute's length
-/// is 16 bits wide: a longer one is noted, and [`Writer::overflowed`] tells; nothing is ever cut.
+/// Lengths are patched in when a nest is closed, so each byte is written once. An attribute's length is 16
+/// bits wide. A longer attribute is never cut: [`Writer::overflowed`] reports it.
 #[derive(Debug)]
 pub(crate) struct Writer<'b> {
     out: &'b mut Vec<u8>,
@@ -140,13 +140,13 @@ pub(crate) struct Writer<'b> {
 }
 
 impl<'b> Writer<'b> {
-    /// Goes on at the end of `out`, which must be aligned to 4.
+    /// Appends to `out`, whose length must be aligned to 4.
     pub(crate) fn new(out: &'b mut Vec<u8>) -> Self {
         debug_assert_eq!(out.len() % 4, 0);
         Self { out, overflowed: false }
     }
 
-    /// Whether an attribute was longer than the 65,535 bytes that fit.
+    /// Reports whether an attribute was longer than the 65,535 bytes that fit.
     pub(crate) fn overflowed(&self) -> bool {
         self.overflowed
     }
@@ -207,7 +207,7 @@ impl<'b> Writer<'b> {
         self.parts(kind, [value.as_bytes(), &[0]]);
     }
 
-    /// Bytes that are in several places, one after the other.
+    /// Appends an attribute whose value is in several parts.
     pub(crate) fn parts<const N: usize>(&mut self, kind: u16, parts: [&[u8]; N]) {
         self.header(kind, parts.iter().map(|part| part.len()).sum());
         for part in parts {
@@ -216,9 +216,9 @@ impl<'b> Writer<'b> {
         self.pad();
     }
 
-    /// A nest of one attribute, as [`nested`](Self::nested) and [`bytes`](Self::bytes) write it: the first bytes
-    /// of a value that is zero behind them. All of it is copied and what is too much cut off: half the
-    /// instructions of a copy whose size is not known beforehand.
+    /// Appends a nest of one attribute, as [`nested`](Self::nested) and [`bytes`](Self::bytes) do. The value is
+    /// the first `length` bytes of an array that is zero behind them. The whole array is copied and then cut:
+    /// half the instructions of a copy of a size unknown to the compiler.
     pub(crate) fn nested_padded<const N: usize>(
         &mut self,
         kind: u16,
@@ -234,8 +234,7 @@ impl<'b> Writer<'b> {
         self.out.truncate(start + aligned(length));
     }
 
-    /// As [`nested_padded`](Self::nested_padded), of a value whose length the compiler knows, and which needs no
-    /// padding.
+    /// Appends a nest of one attribute whose value needs no padding and has a size known to the compiler.
     pub(crate) fn nested_exact<const N: usize>(&mut self, kind: u16, inside: u16, value: [u8; N]) {
         const { assert!(aligned(N) == N) };
         let nest = self.header_of(kind | NLA_F_NESTED, NLA_HEADER_SIZE + N);
@@ -244,23 +243,23 @@ impl<'b> Writer<'b> {
         self.out.extend_from_slice(&value);
     }
 
-    /// Attributes that are already encoded, as they are.
+    /// Appends attributes that are already encoded.
     pub(crate) fn raw(&mut self, attributes: &[u8]) {
         self.out.extend_from_slice(attributes);
     }
 
-    /// A nest: whatever `fill` writes, with the nested flag set.
+    /// Appends a nest of the attributes that `fill` writes, with the nested flag set.
     pub(crate) fn nested(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) {
         let start = self.open(kind | NLA_F_NESTED);
         fill(self);
         self.close(start);
     }
 
-    /// A nest of as many of the items as fit into it; tells how many. Each gets its place among them. What
-    /// does not fit is left to be the next.
+    /// Appends a nest of as many items as fit, and returns their number. `write` gets each item's place in the
+    /// nest. The other items stay in the iterator.
     ///
-    /// When not even the first fits, that counts as an overflow, and it is passed over: nobody should try again
-    /// for ever.
+    /// An item that doesn't fit alone counts as an overflow and is skipped, so that callers don't try it for
+    /// ever.
     pub(crate) fn nested_while_fitting<T>(
         &mut self,
         kind: u16,
@@ -287,7 +286,7 @@ impl<'b> Writer<'b> {
         written
     }
 
-    /// The header of an attribute of so many bytes, which follow.
+    /// Appends the header of an attribute of this many bytes.
     fn header(&mut self, kind: u16, bytes: usize) {
         let header = self.header_of(kind, bytes);
         self.out.extend_from_slice(&header);
@@ -327,7 +326,7 @@ impl<'b> Writer<'b> {
     }
 }
 
-/// Rounded up to the 4 bytes netlink aligns to.
+/// Rounds up to netlink's alignment of 4 bytes.
 pub(crate) const fn aligned(length: usize) -> usize {
     (length + 3) & !3
 }

@@ -1,4 +1,4 @@
-//! Connection tracking entries: what the kernel lists, the request for a list and the one to delete.
+//! Connection tracking entries: the kernel's list, the request for a list, the request to delete.
 //!
 //! ```text
 //!  0        1         2          4
@@ -7,12 +7,14 @@
 //! CTA_TUPLE_ORIG       1  nest   CTA_TUPLE_REPLY 2  nest
 //!   CTA_TUPLE_IP         1  nest   CTA_IP_V4_SRC 1, CTA_IP_V4_DST 2, CTA_IP_V6_SRC 3, CTA_IP_V6_DST 4
 //!   CTA_TUPLE_PROTO      2  nest   CTA_PROTO_NUM 1 u8, CTA_PROTO_SRC_PORT 2 be16, CTA_PROTO_DST_PORT 3 be16
+//!     CTA_PROTO_ICMP_ID 4 be16, CTA_PROTO_ICMP_TYPE 5 u8, CTA_PROTO_ICMP_CODE 6 u8; of ICMPv6 7, 8, 9
 //! CTA_STATUS           3  be32   CTA_TIMEOUT 7  be32, seconds
+//! CTA_PROTOINFO        4  nest   CTA_PROTOINFO_TCP 1 nest, in it CTA_PROTOINFO_TCP_STATE 1 u8
 //! CTA_MARK             8  be32   CTA_MARK_MASK 21  be32, in a request
 //! CTA_COUNTERS_ORIG    9  nest   CTA_COUNTERS_REPLY 10  nest; with net.netfilter.nf_conntrack_acct
 //!   CTA_COUNTERS_PACKETS 1  be64   CTA_COUNTERS_BYTES 2  be64
 //! CTA_ID              12  be32   CTA_ZONE 18  be16
-//! CTA_FILTER          25  nest   in a request, since Linux 5.8: which parts of the tuples count
+//! CTA_FILTER          25  nest   in a request, since Linux 5.8: the parts of the tuples that count
 //!   CTA_FILTER_ORIG_FLAGS 1  u32 CTA_FILTER_REPLY_FLAGS 2  u32   in the machine's order
 //! ```
 //!
@@ -20,7 +22,7 @@
 
 use std::net::IpAddr;
 
-use super::attribute::{Attribute, Attributes, Writer};
+use super::attribute::{Attribute, Attributes, NLA_F_NESTED, Writer};
 use super::message::Message;
 use crate::wire::message::{NLM_F_DUMP, NLM_F_REQUEST};
 
@@ -32,6 +34,7 @@ const IPCTNL_MSG_CT_DELETE: u16 = 2;
 const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_TUPLE_REPLY: u16 = 2;
 const CTA_STATUS: u16 = 3;
+const CTA_PROTOINFO: u16 = 4;
 const CTA_TIMEOUT: u16 = 7;
 const CTA_MARK: u16 = 8;
 const CTA_COUNTERS_ORIG: u16 = 9;
@@ -50,6 +53,10 @@ const CTA_IP_V6_DST: u16 = 4;
 const CTA_PROTO_NUM: u16 = 1;
 const CTA_PROTO_SRC_PORT: u16 = 2;
 const CTA_PROTO_DST_PORT: u16 = 3;
+const CTA_PROTO_ICMP_ID: u16 = 4;
+const CTA_PROTO_ICMPV6_ID: u16 = 7;
+const CTA_PROTOINFO_TCP: u16 = 1;
+const CTA_PROTOINFO_TCP_STATE: u16 = 1;
 const CTA_COUNTERS_PACKETS: u16 = 1;
 const CTA_COUNTERS_BYTES: u16 = 2;
 
@@ -64,7 +71,7 @@ const CTA_FILTER_F_CTA_PROTO_DST_PORT: u32 = 1 << 5;
 /// The families of entries, by number (`AF_INET`, `AF_INET6`).
 pub(crate) const IPV4: u8 = 2;
 pub(crate) const IPV6: u8 = 10;
-/// All of them, in a request for a list.
+/// All families, in a request for a list.
 pub(crate) const ANY: u8 = 0;
 
 /// One direction of a connection, wholly or in part.
@@ -75,6 +82,8 @@ pub(crate) struct Tuple {
     pub(crate) protocol: Option<u8>,
     pub(crate) source_port: Option<u16>,
     pub(crate) destination_port: Option<u16>,
+    /// The type, code and identifier of an ICMP query.
+    pub(crate) icmp: Option<(u8, u8, u16)>,
 }
 
 impl Tuple {
@@ -83,16 +92,19 @@ impl Tuple {
         let (ip, protocol) = (nest(CTA_TUPLE_IP), nest(CTA_TUPLE_PROTO));
         let address = |v4, v6| ip.get(v4).or_else(|| ip.get(v6)).and_then(Attribute::ip);
         let port = |kind| protocol.get(kind).and_then(Attribute::u16_be);
+        let byte = |kind| protocol.get(kind).and_then(Attribute::u8);
+        let icmp = |id| Some((byte(id + 1)?, byte(id + 2)?, port(id)?));
         Self {
             source: address(CTA_IP_V4_SRC, CTA_IP_V6_SRC),
             destination: address(CTA_IP_V4_DST, CTA_IP_V6_DST),
             protocol: protocol.get(CTA_PROTO_NUM).and_then(Attribute::u8),
             source_port: port(CTA_PROTO_SRC_PORT),
             destination_port: port(CTA_PROTO_DST_PORT),
+            icmp: icmp(CTA_PROTO_ICMP_ID).or_else(|| icmp(CTA_PROTO_ICMPV6_ID)),
         }
     }
 
-    /// Whether what is said here is said there.
+    /// Reports whether all parts that are set here are the same in `whole`.
     pub(crate) fn is_part_of(&self, whole: &Self) -> bool {
         fn holds<T: PartialEq + Copy>(part: Option<T>, whole: Option<T>) -> bool {
             part.is_none() || part == whole
@@ -104,8 +116,9 @@ impl Tuple {
             && holds(self.destination_port, whole.destination_port)
     }
 
-    /// What of it the kernel can filter by: ports only together with their protocol, and no IPv6
-    /// address: the kernel leaves out those that match (`ctnetlink_filter_match_tuple`, seen on 6.18).
+    /// The parts that the kernel can filter by: ports only together with their protocol, and no IPv6
+    /// address, for which the kernel leaves out the matching entries (`ctnetlink_filter_match_tuple`, seen
+    /// on 6.18).
     fn flags(&self) -> u32 {
         let flag = |is: bool, flag| if is { flag } else { 0 };
         let is_v4 = |address: Option<IpAddr>| address.is_some_and(|address| address.is_ipv4());
@@ -176,9 +189,14 @@ impl<'a> EntryView<'a> {
         self.u32(CTA_STATUS).unwrap_or(0)
     }
 
-    /// In seconds; none for an entry that is about to go.
+    /// The time to live in seconds; `None` for an entry that is being deleted.
     pub(crate) fn timeout(self) -> Option<u32> {
         self.u32(CTA_TIMEOUT)
+    }
+
+    pub(crate) fn tcp_state(self) -> Option<u8> {
+        let tcp = self.attributes.get(CTA_PROTOINFO)?.nested().get(CTA_PROTOINFO_TCP)?;
+        tcp.nested().get(CTA_PROTOINFO_TCP_STATE)?.u8()
     }
 
     pub(crate) fn mark(self) -> u32 {
@@ -197,8 +215,8 @@ impl<'a> EntryView<'a> {
         Some((number(CTA_COUNTERS_PACKETS)?, number(CTA_COUNTERS_BYTES)?))
     }
 
-    /// Appends the request to delete exactly this entry: its tuple as it came, its zone and its number,
-    /// so that another one that took its place stays.
+    /// Appends the request to delete exactly this entry: its tuple as listed, its zone and its number. An
+    /// entry that took its place is left alone.
     pub(crate) fn append_delete(self, out: &mut Vec<u8>) {
         frame(out, IPCTNL_MSG_CT_DELETE, 0, self.family, |request| {
             for kind in [CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE] {
@@ -211,9 +229,7 @@ impl<'a> EntryView<'a> {
     }
 }
 
-const NLA_F_NESTED: u16 = 0x8000;
-
-/// Which entries a list is to have.
+/// The entries of a list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
     pub(crate) original: Tuple,
@@ -222,8 +238,8 @@ pub(crate) struct Filter {
     pub(crate) mark: Option<(u32, u32)>,
 }
 
-/// Appends the request for a list. The kernel filters by what it can: addresses and protocols only
-/// within one family, and no zone.
+/// Appends the request for a list. The kernel filters by addresses and protocols within one family only,
+/// and by no zone.
 pub(crate) fn append_list(out: &mut Vec<u8>, family: u8, filter: &Filter) {
     frame(out, IPCTNL_MSG_CT_GET, NLM_F_DUMP, family, |request| {
         if let Some((mark, mask)) = filter.mark {
@@ -247,7 +263,7 @@ pub(crate) fn append_list(out: &mut Vec<u8>, family: u8, filter: &Filter) {
     });
 }
 
-/// A request with its headers; its length and number are filled in where it is sent.
+/// Appends a request with its headers. The batch fills in its length and number.
 fn frame(out: &mut Vec<u8>, kind: u16, flags: u16, family: u8, fill: impl FnOnce(&mut Writer<'_>)) {
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&(NFNL_SUBSYS_CTNETLINK << 8 | kind).to_ne_bytes());
@@ -268,7 +284,7 @@ mod tests {
         (0..digits.len()).step_by(2).map(byte).collect()
     }
 
-    /// What the kernel sent for `conntrack -L -o extended,id`, from its nfgenmsg on:
+    /// The kernel's answer to `conntrack -L -o extended,id`, from its nfgenmsg on:
     ///
     /// ```text
     /// udp 17 29 src=127.0.0.1 dst=127.0.0.1 sport=4000 dport=5354 [UNREPLIED]
@@ -298,6 +314,7 @@ mod tests {
             protocol: Some(17),
             source_port: Some(source_port),
             destination_port: Some(destination_port),
+            icmp: None,
         }
     }
 
@@ -316,6 +333,7 @@ mod tests {
         let ping = view(&bytes).unwrap();
         assert_eq!(ping.original().and_then(|tuple| tuple.protocol), Some(1));
         assert_eq!(ping.original().and_then(|tuple| tuple.source_port), None);
+        assert_eq!(ping.original().and_then(|tuple| tuple.icmp), Some((8, 0, 28_833)));
         assert_eq!(ping.counter(false), Some((1, 84)));
         assert_eq!(ping.timeout(), None);
     }
@@ -401,11 +419,11 @@ mod tests {
             Some(if ipv6 { IpAddr::from(bytes) } else { IpAddr::from([a, b, c, d]) })
         });
         let [source_port, destination_port] = ports;
-        Tuple { source, destination, protocol, source_port, destination_port }
+        Tuple { source, destination, protocol, source_port, destination_port, icmp: None }
     }
 
     proptest::proptest! {
-        /// What the kernel is to filter by is said whole, and nothing else is.
+        /// A request has all that the kernel filters by, and nothing else.
         #[test]
         fn whatever_is_asked_for_reads_back(
             parts: [Parts; 2],

@@ -1,23 +1,20 @@
-//! Acknowledgements and what extended ones add: the kernel's own words for a refusal.
+//! Acknowledgements, and the texts and attributes of extended ones.
 //!
 //! ```text
 //! NLMSG_ERROR:  errno (i32, negative or 0) | header of the request | [its payload] | attributes
 //! NLMSG_DONE:   errno (i32)                                                        | attributes
 //!
-//! NLMSGERR_ATTR_MSG        1  string   what is wrong
-//! NLMSGERR_ATTR_OFFS       2  u32      where the refused attribute starts, from the request's header on
-//! NLMSGERR_ATTR_POLICY     4  nest     what would have been accepted
-//! NLMSGERR_ATTR_MISS_TYPE  5  u32      type of an attribute that is missing
-//! NLMSGERR_ATTR_MISS_NEST  6  u32      the nest it is missing from, by its offset
+//! NLMSGERR_ATTR_MSG        1  string   the kernel's text
+//! NLMSGERR_ATTR_OFFS       2  u32      the offset of the refused attribute from the request's header
+//! NLMSGERR_ATTR_POLICY     4  nest     the accepted range
+//! NLMSGERR_ATTR_MISS_TYPE  5  u32      the type of a missing attribute
+//! NLMSGERR_ATTR_MISS_NEST  6  u32      the offset of the nest without the attribute
 //! ```
 //!
 //! Source: include/uapi/linux/netlink.h, Documentation/userspace-api/netlink/intro.rst.
 
 use super::attribute::{Attribute, Attributes, aligned};
-use super::message::{HEADER, Message, NLMSG_ERROR};
-
-const NLM_F_CAPPED: u16 = 0x100;
-const NLM_F_ACK_TLVS: u16 = 0x200;
+use super::message::{HEADER, Message, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_ERROR};
 
 const NLMSGERR_ATTR_MSG: u16 = 1;
 const NLMSGERR_ATTR_OFFS: u16 = 2;
@@ -76,13 +73,13 @@ impl Ack {
     }
 }
 
-/// What follows the copy of the request: its header, and its payload unless that was capped.
+/// The bytes behind the copy of the request: the header, and the payload unless it was capped.
 fn behind_request(bytes: &[u8], flags: u16) -> Option<&[u8]> {
     let (header, _) = bytes.split_first_chunk::<HEADER>()?;
     let [l0, l1, l2, l3, ..] = *header;
     let length = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).ok()?;
     let copied = if flags & NLM_F_CAPPED != 0 { HEADER } else { length.clamp(HEADER, bytes.len()) };
-    // A copy that claims more than there is leaves no attributes, which is no reason to lose the errno.
+    // A copy longer than the message leaves no attributes, but the errno is still read.
     Some(bytes.get(aligned(copied)..).unwrap_or_default())
 }
 

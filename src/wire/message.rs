@@ -9,25 +9,14 @@
 
 use super::attribute::{Attributes, aligned};
 
+/// The length of `struct nlmsghdr`.
 pub(crate) const HEADER: usize = 16;
 
-// Flags of a request.
-pub(crate) const NLM_F_REQUEST: u16 = 1;
-pub(crate) const NLM_F_ACK: u16 = 4;
-pub(crate) const NLM_F_ECHO: u16 = 8;
-pub(crate) const NLM_F_DUMP: u16 = 0x300;
-pub(crate) const NLM_F_REPLACE: u16 = 0x100;
-pub(crate) const NLM_F_EXCL: u16 = 0x200;
-pub(crate) const NLM_F_CREATE: u16 = 0x400;
-pub(crate) const NLM_F_APPEND: u16 = 0x800;
-
-pub(crate) const NLMSG_NOOP: u16 = 1;
-pub(crate) const NLMSG_ERROR: u16 = 2;
-pub(crate) const NLMSG_DONE: u16 = 3;
-pub(crate) const NLMSG_OVERRUN: u16 = 4;
-
-/// The dump was interrupted: what it lists may be inconsistent.
-pub(crate) const NLM_F_DUMP_INTR: u16 = 0x10;
+pub(crate) use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_APPEND, NLM_F_CAPPED, NLM_F_CREATE, NLM_F_DUMP,
+    NLM_F_DUMP_INTR, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
+    NLMSG_NOOP, NLMSG_OVERRUN,
+};
 
 /// One message, borrowed from the datagram it came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +28,8 @@ pub(crate) struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// The message at the start of `bytes`, and its length with padding. `None` where the bytes are
-    /// too few or contradict the length they carry.
+    /// The message at the start of `bytes`, and its length with padding. `None` if the bytes are too few
+    /// or contradict their own length.
     fn read(bytes: &'a [u8]) -> Option<(Self, usize)> {
         let (header, _) = bytes.split_first_chunk::<HEADER>()?;
         let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *header;
@@ -67,12 +56,12 @@ pub(crate) fn messages(datagram: &[u8]) -> Messages<'_> {
     Messages(datagram)
 }
 
-/// What of a datagram is still to be read.
+/// The part of a datagram that is still to be read.
 #[derive(Debug, Clone)]
 pub(crate) struct Messages<'a>(&'a [u8]);
 
 impl Messages<'_> {
-    /// Whether nothing is left that could not be read.
+    /// Reports whether all of the datagram was read.
     pub(crate) fn is_at_end(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,5 +1,5 @@
-//! Layer 0, the wire: how bytes are laid out. No I/O, no knowledge of any layer above; what the
-//! kernel sends is read leniently, so that one odd attribute never costs the rest of a message.
+//! Layer 0, the wire: the layout of messages. No I/O, no knowledge of any layer above. Messages are read
+//! leniently, so that one odd attribute never costs the rest of a message.
 
 #[allow(dead_code)] // its big-endian half is for the packet filter, as is `nft` below
 pub(crate) mod attribute;

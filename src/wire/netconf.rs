@@ -1,4 +1,4 @@
-//! What a link's switches of a family are, as the kernel lists them: `struct netconfmsg` and its attributes.
+//! A link's settings of one family, as the kernel lists them: `struct netconfmsg` and its attributes.
 //!
 //! ```text
 //!  0        1     4
@@ -17,7 +17,7 @@ pub(crate) const RTM_GETNETCONF: u16 = 82;
 const NETCONFA_IFINDEX: u16 = 1;
 const NETCONFA_FORWARDING: u16 = 2;
 
-/// Whose switches they are.
+/// The links that settings are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Of {
     All,
@@ -25,7 +25,7 @@ pub(crate) enum Of {
     Link(u32),
 }
 
-/// Whose switch it is, and what `forwarding` is there.
+/// Reads the links of a message and their `forwarding`.
 pub(crate) fn forwarding(message: Message<'_>) -> Option<(Of, i32)> {
     let (_, attributes) = message.split::<1>()?;
     let number = |kind| attributes.get(kind).and_then(Attribute::u32).map(u32::cast_signed);

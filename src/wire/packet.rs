@@ -5,8 +5,8 @@ use netlink_packet_core::{Emitable, NlaBuffer, NlasIterator, Parseable, Parseabl
 
 use super::attribute::{Attributes, Writer};
 
-/// An attribute of a level that netlink-packet-route describes, or the bytes it can't read: the whole
-/// attribute with its header, or nothing at the end of a level that is cut short.
+/// An attribute that netlink-packet-route describes, or the bytes that it can't read. The bytes are the
+/// whole attribute with its header, or empty where a level is cut short.
 pub(crate) type Parsed<'a, A> = Result<A, &'a [u8]>;
 
 impl<'a> Attributes<'a> {

@@ -184,7 +184,7 @@ impl<'a> RouteView<'a> {
         self.table
     }
 
-    /// Whether `listed` is the entry that the kernel made for this request. The kernel limits metrics,
+    /// Reports whether `listed` is the entry that the kernel made for this request. The kernel limits metrics,
     /// and chooses the link where the request has none.
     pub(crate) fn is_listed_as(&self, listed: &RouteView<'_>) -> bool {
         let limited =
@@ -208,7 +208,7 @@ impl<'a> RouteView<'a> {
             && !listed.has_more()
     }
 
-    /// Whether the route has attributes that netloom never sets.
+    /// Reports whether the route has attributes that netloom never sets.
     fn has_more(&self) -> bool {
         let attributes = Attributes::new(self.payload.get(RTMSG..).unwrap_or_default());
         let metrics = self.get(self.metrics).map(Attribute::nested).unwrap_or_default();

@@ -53,7 +53,7 @@ impl<'a> SocketView<'a> {
         message.payload.first_chunk().map(Self)
     }
 
-    /// Where it listens.
+    /// The address that the socket listens on.
     pub(crate) fn source(self) -> Option<SocketAddr> {
         let port = u16::from_be_bytes(self.array(4)?);
         let address = match self.0[0] {

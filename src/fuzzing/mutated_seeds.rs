@@ -1,4 +1,4 @@
-//! A short run without a fuzzer: every seed, and what is near it. `tools/fuzz` goes further.
+//! A short run without a fuzzer: every seed and changed copies of it. `tools/fuzz` goes further.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use questions::{ACKNOWLEDGEMENTS, CONNTRACK, NF_TABLES, Question, RTNETLINK, SOC
 /// Changed copies of each seed.
 const COPIES: usize = 60;
 
-/// Of one seed and number always the same: what fails, fails again.
+/// Random numbers, the same in every run, so that a failure repeats.
 struct Random(u64);
 
 impl Random {
@@ -46,7 +46,7 @@ impl Random {
     }
 }
 
-/// Where a target's seeds are.
+/// The directory of a target's seeds.
 fn seeds_of(target: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     if root.join("Cargo.toml.orig").exists() {
@@ -57,7 +57,7 @@ fn seeds_of(target: &str) -> Option<PathBuf> {
     Some(root.join("fuzz/seeds").join(target))
 }
 
-fn near_the_seeds(target: &str, read: impl Fn(&[u8])) {
+fn mutated_seeds(target: &str, read: impl Fn(&[u8])) {
     let Some(directory) = seeds_of(target) else { return };
     let mut seeds = 0;
     for seed in fs::read_dir(directory).unwrap() {
@@ -81,7 +81,7 @@ fn near_the_seeds(target: &str, read: impl Fn(&[u8])) {
 
 fn asked(target: &str, questions: &[Question]) {
     let netns = Netns::current().unwrap();
-    near_the_seeds(target, |bytes| {
+    mutated_seeds(target, |bytes| {
         let [which, script @ ..] = bytes else { return };
         let question = &questions[usize::from(*which) % questions.len()];
         let text = question.answered_by(script, &netns);
@@ -118,7 +118,7 @@ fn sock_diag() {
 
 #[test]
 fn nf_tables_codec() {
-    near_the_seeds("nf_tables_codec", |bytes| match bytes {
+    mutated_seeds("nf_tables_codec", |bytes| match bytes {
         [0, list @ ..] => nf_tables_expressions(list),
         [_, messages @ ..] => nf_tables_objects(messages),
         [] => {}
@@ -151,7 +151,7 @@ fn a_seed_answers_its_question() {
     .unwrap();
 }
 
-/// What was recorded answers the same question the same way, whatever number it is asked under.
+/// A recorded answer fits the same question under any sequence number.
 #[test]
 fn a_record_is_a_script() {
     sandbox::run(|| {
