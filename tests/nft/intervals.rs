@@ -6,12 +6,13 @@ use std::env;
 use std::net::UdpSocket;
 
 use netloom::nft::{
-    Chain, Datum, Element, Family, Field, Hook, Map, Priority, Rule, Set, SetHandle, Span, Table,
-    Transaction, Type, Verdict,
+    Chain, Datum, Element, Family, Field, Hook, Map, Priority, Rule, Set, SetHandle, SetOrMap,
+    Span, Table, TableHandle, Transaction, Type, Verdict,
 };
 use netloom::{Namespace, Netns, Owned};
 
-use crate::support;
+use crate::golden::load;
+use crate::support::{self, Place, nft};
 
 /// The ports of the model: the lowest and the highest, so that intervals are open at either end.
 const POINTS: u16 = 24;
@@ -363,6 +364,65 @@ fn port_0_is_a_port() {
         let mut expected = ports.map(Element::from);
         expected.sort();
         assert_eq!(read, expected);
+    });
+}
+
+#[test]
+fn intervals_of_marks_are_read_as_nft_stores_them() {
+    support::isolated(|| {
+        let netns = Namespace::anonymous().create().unwrap();
+        let marks =
+            "table ip t { set s { type mark; flags interval; elements = { 1, 0x10-0x20 }; }\n }";
+        if !load(&netns, marks) {
+            return;
+        }
+        let table = netns.nft_ruleset().unwrap().remove(0);
+        assert_eq!(table.sets[0].elements, ["1".into(), "16-32".into()]);
+    });
+}
+
+#[test]
+fn a_set_is_read_with_all_its_settings() {
+    support::isolated(|| {
+        let netns = Namespace::anonymous().create().unwrap();
+        let text = "table ip t {
+            set s { type ipv4_addr; flags timeout; policy memory; gc-interval 10s; timeout 1m
+                counter; size 5; comment \"c\"; }
+            set m { type ipv4_addr; flags interval, constant; auto-merge; }
+        }";
+        let [s, m] = ["s", "m"].map(|name| Set::new(name, Type::Ipv4));
+        let [ten, minute] = [10, 60].map(std::time::Duration::from_secs);
+        let s = s.save_memory().gc_interval(ten).timeout(minute).counter().size(5).comment("c");
+        let m = m.interval().constant().auto_merge();
+        let wanted = [s, m];
+        let infos = |netns: &Netns| netns.nft_ruleset().unwrap().remove(0).sets;
+        let sets =
+            |netns: &Netns| infos(netns).into_iter().map(|info| info.set).collect::<Vec<_>>();
+        if load(&netns, text) {
+            assert_eq!(sets(&netns), wanted.clone().map(SetOrMap::Set));
+        }
+        let again = Namespace::anonymous().create().unwrap();
+        let table = wanted.clone().into_iter().fold(Table::new(Family::Ip, "t"), Table::set);
+        let _table = table.create(&again).unwrap();
+        assert_eq!(sets(&again), wanted.map(SetOrMap::Set));
+    });
+}
+
+#[test]
+fn a_set_of_numbers_can_be_loaded_again() {
+    support::isolated(|| {
+        let [ours, theirs] = [(); 2].map(|()| Namespace::anonymous().create().unwrap());
+        let set = Set::new("s", Type::Number).element(1).element(7);
+        let _table = Table::new(Family::Ip, "t").set(set).create(&ours).unwrap();
+        let Some(listed) = nft(&Place::of_fd(&*ours), &["list", "ruleset"]) else { return };
+        let listed = listed.replace("flags owner", "");
+        assert!(load(&theirs, &listed), "{listed}");
+        let elements = |netns: &Netns| {
+            let mut elements = netns.nft_ruleset().unwrap().remove(0).sets.remove(0).elements;
+            elements.sort();
+            elements
+        };
+        assert_eq!(elements(&theirs), elements(&ours));
     });
 }
 

@@ -201,6 +201,7 @@ impl Shape {
             Key::One(span) if !self.is_concat() => {
                 let kind = self.key.first().ok_or("the set has no type")?;
                 let (first, last) = kind.encode_span(span)?;
+                let (first, last) = (self.swapped(first), self.swapped(last));
                 out.key = Some(first);
                 if self.interval {
                     out.key_end = Some(last);
@@ -323,9 +324,17 @@ impl Shape {
         element
     }
 
+    /// Swaps the bytes of a key that `nft` stores in network byte order, so that intervals are ordered.
+    fn swapped(&self, key: Value) -> Value {
+        let is_swapped =
+            self.has_ends() && self.key.iter().all(|kind| kind.is_swapped_in_intervals());
+        if is_swapped { key.reversed() } else { key }
+    }
+
     fn decode_key(&self, first: &Value, last: &Value) -> Key {
-        let firsts = split(&self.key, first);
-        let lasts = split(&self.key, last);
+        let (first, last) = (self.swapped(*first), self.swapped(*last));
+        let firsts = split(&self.key, &first);
+        let lasts = split(&self.key, &last);
         let mut spans = Vec::with_capacity(self.key.len());
         for ((kind, first), (_, last)) in firsts.into_iter().zip(lasts) {
             spans.push(Span::between(kind.decode(first), kind.decode(last)));

@@ -10,8 +10,10 @@ use super::object_kind::ObjectKind;
 use super::set_message::{set_message, shape_of};
 use super::types::Type;
 use crate::error::Error;
+use crate::wire::nft::expr::counter::Counter;
+use crate::wire::nft::expr::stateful::Stateful;
 use crate::wire::nft::set as wire;
-use crate::wire::nft::set::SetFlags;
+use crate::wire::nft::set::{Milliseconds, SetFlags, SetPolicy};
 use crate::wire::nft::userdata::UserData;
 
 /// The type of a key or of data, or the types of a concatenation.
@@ -44,6 +46,12 @@ pub(crate) struct Spec {
     size: Option<u32>,
     timeout: Option<Duration>,
     dynamic: bool,
+    constant: bool,
+    auto_merge: bool,
+    policy: Option<SetPolicy>,
+    gc_interval: Option<Duration>,
+    /// The statements of each element, such as a counter.
+    statements: Vec<Stateful>,
     comment: Option<String>,
     pub(crate) elements: Vec<Element>,
 }
@@ -95,6 +103,8 @@ pub struct Set(pub(crate) Spec);
 pub struct Map(pub(crate) Spec);
 
 pub(crate) const ACTION: &str = "create set";
+
+const BAD_GC_INTERVAL: &str = "a gc-interval is 1 ms to 49 days";
 
 impl Set {
     /// Creates a builder with a key type, or the types of a concatenation.
@@ -177,6 +187,41 @@ macro_rules! setters {
                 self
             }
 
+            /// Forbids changes once a rule uses the set. Default: programs may change the set.
+            #[doc(alias = "flags constant")]
+            pub fn constant(mut self) -> Self {
+                self.0.constant = true;
+                self
+            }
+
+            /// Makes `nft` merge overlapping and adjacent intervals that it adds. Default: it refuses
+            /// them. netloom refuses overlaps in either case.
+            pub fn auto_merge(mut self) -> Self {
+                self.0.auto_merge = true;
+                self
+            }
+
+            /// Makes the kernel save memory rather than time. Default: time.
+            #[doc(alias("policy memory", "NFT_SET_POL_MEMORY"))]
+            pub fn save_memory(mut self) -> Self {
+                self.0.policy = Some(SetPolicy::Memory);
+                self
+            }
+
+            /// Sets the interval at which the kernel deletes expired elements, in milliseconds.
+            /// Default: one second.
+            #[doc(alias = "gc-interval")]
+            pub fn gc_interval(mut self, interval: Duration) -> Self {
+                self.0.gc_interval = Some(interval);
+                self
+            }
+
+            /// Gives each element a counter: [`Element::counter`]. Default: none.
+            pub fn counter(mut self) -> Self {
+                self.0.statements.push(Counter::default().into());
+                self
+            }
+
             /// Sets a comment of at most 127 bytes. Since Linux 5.10.
             pub fn comment(mut self, comment: impl Into<String>) -> Self {
                 self.0.comment = Some(comment.into());
@@ -218,6 +263,11 @@ impl Spec {
             size: None,
             timeout: None,
             dynamic: false,
+            constant: false,
+            auto_merge: false,
+            policy: None,
+            gc_interval: None,
+            statements: Vec::new(),
             comment: None,
             elements: Vec::new(),
         }
@@ -229,8 +279,18 @@ impl Spec {
         let mut set = set_message(table, &self.name, &self.shape, id).map_err(refused)?;
         set.desc.size = self.size;
         set.timeout = self.timeout;
-        if self.dynamic {
-            set.flags = set.flags.map(|flags| flags | SetFlags::EVAL);
+        set.policy = self.policy;
+        set.expressions.clone_from(&self.statements);
+        if let Some(interval) = self.gc_interval {
+            let interval = Milliseconds::new(interval).filter(|_| interval.as_millis() > 0);
+            set.gc_interval = Some(interval.ok_or_else(|| refused(BAD_GC_INTERVAL.into()))?);
+        }
+        let flags = set.flags.get_or_insert_default();
+        flags.set(SetFlags::EVAL, self.dynamic);
+        flags.set(SetFlags::CONSTANT, self.constant);
+        flags.set(SetFlags::EXPR, self.statements.len() > 1);
+        if self.auto_merge {
+            set.userdata = set.userdata.map(UserData::with_auto_merge);
         }
         if let Some(comment) = &self.comment {
             name::check_comment(comment).map_err(refused)?;
@@ -242,12 +302,19 @@ impl Spec {
     /// Decodes a listed set, without its elements.
     pub(crate) fn from_wire(set: &wire::Set) -> Self {
         let shape = shape_of(set);
+        let flags = set.flags.unwrap_or_default();
         let comment = set.userdata.as_ref().and_then(UserData::as_set_comment);
         Self {
             name: set.name.clone().unwrap_or_default(),
             size: set.desc.size,
             timeout: set.timeout,
-            dynamic: set.flags.unwrap_or_default().contains(SetFlags::EVAL),
+            dynamic: flags.contains(SetFlags::EVAL),
+            constant: flags.contains(SetFlags::CONSTANT),
+            auto_merge: set.userdata.as_ref().is_some_and(UserData::is_auto_merge),
+            // The kernel lists the default policy of some sets only.
+            policy: set.policy.filter(|policy| *policy != SetPolicy::Performance),
+            gc_interval: set.gc_interval.map(Milliseconds::as_duration).filter(|it| !it.is_zero()),
+            statements: set.expressions.iter().cloned().map(Stateful::without_counts).collect(),
             comment: comment.map(str::to_owned),
             elements: Vec::new(),
             shape,

@@ -18,12 +18,18 @@ pub(crate) fn set_message(table: &str, name: &str, shape: &Shape, id: u32) -> Re
     let is_of_objects = matches!(shape.data, Some(DataKind::Object(_)));
     flags.set(SetFlags::MAP, shape.data.is_some() && !is_of_objects);
     flags.set(SetFlags::OBJECT, is_of_objects);
+    if shape.interval
+        && let [kind] = shape.key.as_slice()
+        && kind.is_swapped_in_intervals()
+    {
+        return Err(format!("there are no intervals of {kind}"));
+    }
     let mut set = Set {
         flags: None,
         id: Some(id),
         key_type: Some(numbers(&shape.key)?),
         key_len: Some(shape.key_len()),
-        userdata: Some(UserData::of_set(byte_order(&shape.key))),
+        userdata: Some(userdata(shape)),
         ..Set::by_name(table, name)
     };
     if shape.interval && shape.is_concat() {
@@ -38,14 +44,10 @@ pub(crate) fn set_message(table: &str, name: &str, shape: &Shape, id: u32) -> Re
             set.data_type = Some(DataType::VERDICT);
             // `nft` sends the length of its own verdict; the kernel ignores it.
             set.data_len = Some(0);
-            let order = byte_order(&shape.key);
-            set.userdata = Some(UserData::of_map(order, ByteOrder::Invalid, false));
         }
         Some(DataKind::Values(types)) => {
             set.data_type = Some(numbers(types)?);
             set.data_len = Some(total(types));
-            let order = byte_order(&shape.key);
-            set.userdata = Some(UserData::of_map(order, byte_order(types), false));
         }
     }
     Ok(set)
@@ -93,6 +95,18 @@ fn numbers(types: &[Type]) -> Result<DataType, String> {
             DataType::concat(&numbers).ok_or_else(|| "these types can't be concatenated".into())
         }
     }
+}
+
+/// The entries that `nft` needs to list a set of this shape.
+fn userdata(shape: &Shape) -> UserData {
+    let order = byte_order(&shape.key);
+    let data = match &shape.data {
+        Some(DataKind::Values(types)) => UserData::of_map(order, byte_order(types), false),
+        Some(DataKind::Verdict) => UserData::of_map(order, ByteOrder::Invalid, false),
+        Some(DataKind::Object(_)) | None => UserData::of_set(order),
+    };
+    // `nft` has no name for the type of a number.
+    if shape.key == [Type::Number] { data.with_key_of_numgen() } else { data }
 }
 
 fn byte_order(types: &[Type]) -> ByteOrder {

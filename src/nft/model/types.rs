@@ -56,7 +56,8 @@ pub enum Type {
     LinkType,
     /// `boolean`: 0 or 1.
     Boolean,
-    /// `integer`, of 32 bits in the machine's own order: what [`Numgen`](crate::nft::Numgen) gives.
+    /// `integer`: 32 bits in the machine's byte order, as [`Numgen`](crate::nft::Numgen) yields them.
+    /// `nft` has no name for this type: it can't load named maps of numbers that it lists.
     Number,
     /// A type without a variant here.
     Other {
@@ -154,6 +155,11 @@ impl Type {
     /// Returns whether bytes compare in the order of the values, as intervals and ranges need.
     pub(crate) fn is_ordered(self) -> bool {
         !matches!(self.facts().2, Layout::Host16 | Layout::Host32 | Layout::Name)
+    }
+
+    /// Returns whether `nft` stores the keys of intervals of this type in network byte order.
+    pub(crate) fn is_swapped_in_intervals(self) -> bool {
+        matches!(self.facts().2, Layout::Host16 | Layout::Host32)
     }
 
     pub(crate) fn byte_order(self) -> ByteOrder {

@@ -132,6 +132,12 @@ impl Value {
         self.length.into()
     }
 
+    /// The same bytes in reverse order.
+    pub(crate) fn reversed(mut self) -> Self {
+        self.bytes[..self.length.into()].reverse();
+        self
+    }
+
     /// Zeros of the same length.
     pub(crate) fn zeroed(&self) -> Self {
         Self { bytes: [0; NFT_DATA_VALUE_MAXLEN], ..*self }

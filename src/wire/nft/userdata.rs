@@ -20,6 +20,7 @@ const NFTNL_UDATA_COMMENT: u8 = 0;
 const NFTNL_UDATA_SET_KEYBYTEORDER: u8 = 0;
 const NFTNL_UDATA_SET_DATABYTEORDER: u8 = 1;
 const NFTNL_UDATA_SET_MERGE_ELEMENTS: u8 = 2;
+const NFTNL_UDATA_SET_KEY_TYPEOF: u8 = 3;
 const NFTNL_UDATA_SET_DATA_INTERVAL: u8 = 6;
 const NFTNL_UDATA_SET_COMMENT: u8 = 7;
 
@@ -86,6 +87,21 @@ impl UserData {
         Self::of_set(key)
             .with_number(NFTNL_UDATA_SET_DATABYTEORDER, data.number())
             .with_number(NFTNL_UDATA_SET_DATA_INTERVAL, data_is_interval.into())
+    }
+
+    /// Makes `nft` list the key as `typeof numgen inc mod 1`, the expression of a number.
+    pub(crate) fn with_key_of_numgen(self) -> Self {
+        const EXPRESSION: u8 = 0;
+        const DATA: u8 = 1;
+        const NUMGEN: u32 = 23;
+        let numgen = [(0, 0), (1, 1), (2, 0)]; // incremental, modulus, offset
+        let data = numgen
+            .into_iter()
+            .fold(Self::default(), |all, (kind, value)| all.with_number(kind, value));
+        let kind = Self::default().with_number(EXPRESSION, NUMGEN);
+        let key = kind.with(DATA, &data.0).unwrap_or_default();
+        let with_key = self.clone().with(NFTNL_UDATA_SET_KEY_TYPEOF, &key.0);
+        with_key.unwrap_or(self)
     }
 
     /// Makes `nft` merge overlapping intervals of the set.
