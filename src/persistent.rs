@@ -115,9 +115,9 @@ impl Remove for Persistent {
 ///
 /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`, and at the first use of `nf_tables` in
 /// a namespace that the thread is not in, without `CAP_SYS_ADMIN`. The list is of one moment: what changes while it
-/// is read is read again, 64 times at most.
+/// is read is read again, for 10 seconds at most.
 pub fn persistent(netns: &Netns) -> Result<Vec<Persistent>, Error> {
-    nft::at_one_generation(netns, || {
+    nft::read_at_one_generation(netns, ("list", &"all that is persistent"), || {
         let (firewalls, tables) = firewalls_among(nft::persistent_tables(netns)?);
         let firewalls = firewalls.into_iter().map(Persistent::Firewall);
         let tables = tables.into_iter().map(Persistent::Table);

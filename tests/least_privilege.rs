@@ -93,7 +93,7 @@ fn everything() {
     let mut transaction = Transaction::new(&here);
     transaction.create_table(&Table::new(Family::Ip, "u").persistent("lab"));
     transaction.commit().unwrap();
-    for table in Table::find_tagged(&here, "lab").unwrap() {
+    for table in here.nft_tables_with_tag("lab").unwrap() {
         drop(Owned::adopt(table));
     }
     assert!(here.nft_ruleset().unwrap().len() >= 3);

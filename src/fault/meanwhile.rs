@@ -246,7 +246,7 @@ fn rulesets() {
             },
             |step, result| {
                 result.unwrap_or_else(|error| panic!("at {step}: {error}"));
-                for table in Table::find_tagged(&host, "them").unwrap() {
+                for table in host.nft_tables_with_tag("them").unwrap() {
                     Owned::adopt(table).delete().unwrap();
                 }
                 assert!(host.nft_ruleset().unwrap().is_empty(), "after {step}");

@@ -145,7 +145,7 @@ impl Firewall {
     ///
     /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
     pub fn find_tagged(netns: &Netns, tag: &str) -> Result<Vec<FirewallHandle>, Error> {
-        Ok(firewalls_among(Table::find_tagged(netns, tag)?).0)
+        Ok(firewalls_among(netns.nft_tables_with_tag(tag)?).0)
     }
 
     /// Base chains of others that drop what none of their rules accepts: an `accept` here does not help

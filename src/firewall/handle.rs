@@ -48,7 +48,7 @@ impl FirewallHandle {
     pub fn add_network(&self, link: impl Into<LinkRef>) -> Result<(), Error> {
         let name = self.network(&link.into())?;
         let (networks, paths) = (self.routed.set(NETWORKS)?, self.routed.set(PATHS)?);
-        let mut transaction = Transaction::new(self.routed.netns());
+        let mut transaction = Transaction::new(self.routed.namespace());
         transaction.add_elements(&networks, [name.clone()]);
         transaction.add_elements(&paths, [(name.clone(), name)]);
         Ok(transaction.commit()?)
@@ -62,7 +62,7 @@ impl FirewallHandle {
     pub fn remove_network(&self, link: impl Into<LinkRef>) -> Result<(), Error> {
         let name = self.network(&link.into())?;
         let (networks, paths) = (self.routed.set(NETWORKS)?, self.routed.set(PATHS)?);
-        let netns = self.routed.netns();
+        let netns = self.routed.namespace();
         let mut attempts = ATTEMPTS;
         loop {
             let generation = netns.nft_generation()?;
@@ -131,7 +131,7 @@ impl FirewallHandle {
     ///
     /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
     pub fn obstacles(&self) -> Result<Vec<Obstacle>, Error> {
-        let netns = self.routed.netns();
+        let netns = self.routed.namespace();
         let mut makers = nft::makers(netns)?;
         let own = makers.remove(&(self.routed.family(), self.routed.name().to_owned()));
         obstacle::find(netns, own.and_then(|own| own.tag).as_deref())
@@ -148,7 +148,7 @@ impl FirewallHandle {
     fn network(&self, link: &LinkRef) -> Result<Span, Error> {
         link_name(link.name())
             .map_err(|reason| Error::invalid(ACTION, &self.routed, format!("{link}: {reason}")))?;
-        link.check_home(self.routed.netns(), ACTION, &self.routed)?;
+        link.check_home(self.routed.namespace(), ACTION, &self.routed)?;
         Ok(Span::One(Datum::Name(link.name().to_owned())))
     }
 }
@@ -177,7 +177,7 @@ pub(crate) fn firewalls_among(tables: Vec<TableHandle>) -> (Vec<FirewallHandle>,
 /// Both tables, in one transaction.
 impl Remove for FirewallHandle {
     fn remove(&self) -> Result<(), Error> {
-        let mut transaction = Transaction::new(self.routed.netns());
+        let mut transaction = Transaction::new(self.routed.namespace());
         transaction.delete_table(&self.routed);
         transaction.delete_table(&self.bridged);
         Ok(transaction.commit()?)

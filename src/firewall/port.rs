@@ -83,9 +83,9 @@ impl PortGuard {
     /// What can be known wrong is refused before any system call.
     /// [`is_already_exists`](Error::is_already_exists) where it is guarded already.
     pub fn create(&self, firewall: &FirewallHandle) -> Result<Owned<PortGuardHandle>, Error> {
-        self.check(firewall.bridged.netns())?;
+        self.check(firewall.bridged.namespace())?;
         let ports = firewall.bridged.set(PORTS)?;
-        let mut transaction = Transaction::new(firewall.bridged.netns());
+        let mut transaction = Transaction::new(firewall.bridged.namespace());
         let chain = self.add_to(&mut transaction, firewall);
         transaction.commit()?;
         Ok(Owned::new(PortGuardHandle { ports, chain, link: self.link.name().to_owned() }))
@@ -235,7 +235,7 @@ pub struct PortGuardHandle {
 impl PortGuardHandle {
     pub(super) fn find(firewall: &FirewallHandle, link: &LinkRef) -> Result<Self, Error> {
         const ACTION: &str = "find guard of port";
-        let netns = firewall.bridged.netns();
+        let netns = firewall.bridged.namespace();
         link_name(link.name()).map_err(|reason| Error::invalid(ACTION, link, reason))?;
         link.check_home(netns, ACTION, link)?;
         let link = link.name().to_owned();
@@ -253,7 +253,7 @@ impl PortGuardHandle {
 /// The element first, which leads to the chain, in one transaction.
 impl Remove for PortGuardHandle {
     fn remove(&self) -> Result<(), Error> {
-        let mut transaction = Transaction::new(self.ports.table().netns());
+        let mut transaction = Transaction::new(self.ports.table().namespace());
         let name = Span::One(Datum::Name(self.link.clone()));
         transaction.delete_elements(&self.ports, [name]);
         transaction.flush_chain(&self.chain);

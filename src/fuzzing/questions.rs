@@ -42,7 +42,7 @@ fn tagged<T>(
     netns: &Netns,
     ask: impl FnOnce(&TableHandle) -> Result<T, Error>,
 ) -> Result<Option<T>, Error> {
-    Table::find_tagged(netns, "lab")?.first().map(ask).transpose()
+    netns.nft_tables_with_tag("lab")?.first().map(ask).transpose()
 }
 
 /// Asks a question about each of many handles.
@@ -82,7 +82,7 @@ questions! {
     NF_TABLES {
         "ruleset": |netns| netns.nft_ruleset(),
         "nat-rules": |netns| netns.nat_rules("lab"),
-        "tagged-tables": |netns| Table::find_tagged(netns, "lab"),
+        "tagged-tables": |netns| netns.nft_tables_with_tag("lab"),
         "obstacles": |netns| Firewall::obstacles(netns),
         "persistent": |netns| netloom::persistent(netns),
         "port-forwards": |netns| netns.port_forwards_with_tag("lab"),

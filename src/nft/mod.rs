@@ -54,7 +54,7 @@
 //!         );
 //!     match table.create(netns) {
 //!         Err(error) if error.is_already_exists() => {
-//!             Ok(Table::find_tagged(netns, "my-plugin")?.swap_remove(0))
+//!             Ok(netns.nft_tables_with_tag("my-plugin")?.swap_remove(0))
 //!         }
 //!         made => Ok(made?.keep()),
 //!     }
@@ -86,5 +86,5 @@ pub use model::{
 };
 
 pub(crate) use live::{
-    Operations, at_one_generation, base_chains, is_outdated, makers, persistent_tables, read,
+    Operations, base_chains, is_outdated, makers, persistent_tables, read, read_at_one_generation,
 };

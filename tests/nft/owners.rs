@@ -93,7 +93,7 @@ fn a_persistent_table_is_found_again_by_its_tag() {
         table.create(&netns).unwrap().keep();
         Table::new(Family::Ip, "u").persistent("plugin-2").create(&netns).unwrap().keep();
         let other = Netns::open("red").unwrap();
-        let found = Table::find_tagged(&other, "plugin").unwrap();
+        let found = other.nft_tables_with_tag("plugin").unwrap();
         assert_eq!(found.iter().map(netloom::nft::TableHandle::name).collect::<Vec<_>>(), ["t"]);
         let chain = found[0].chain("c").unwrap();
         let rule = Rule::new().tcp().dport(1).drop().create(&chain).unwrap().keep();
@@ -120,7 +120,7 @@ fn a_table_of_others_is_never_touched() {
         let before = netns.nft_ruleset().unwrap();
         let table = Table::new(Family::Inet, "t").chain(base());
         assert!(table.create(&netns).unwrap_err().is_already_exists());
-        assert!(Table::find_tagged(&netns, "mine").unwrap().is_empty());
+        assert!(netns.nft_tables_with_tag("mine").unwrap().is_empty());
         assert_eq!(netns.nft_ruleset().unwrap(), before);
     });
 }

@@ -96,9 +96,7 @@ fn all_that_a_killed_process_made_is_listed_adopted_and_deleted() {
                 Persistent::Firewall(firewall) => {
                     Firewall::find_tagged(&host, &tag).unwrap().contains(firewall)
                 }
-                Persistent::Table(table) => {
-                    Table::find_tagged(&host, &tag).unwrap().contains(table)
-                }
+                Persistent::Table(table) => host.nft_tables_with_tag(&tag).unwrap().contains(table),
                 Persistent::NatRule(rule) => host.nat_rules(&tag).unwrap().contains(rule),
                 Persistent::PortForward(port) => {
                     assert!(port.is_in_force().unwrap(), "{one}");

@@ -9,7 +9,7 @@ mod rules;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use netloom::nft::{ChainHandle, Element, Table, TableHandle, Transaction};
+use netloom::nft::{ChainHandle, Element, TableHandle, Transaction};
 use netloom::{Netns, Owned};
 
 use crate::attachment::Attachment;
@@ -76,7 +76,7 @@ impl Drop for Filtered {
 
 impl Filter {
     pub(crate) fn find(netns: &Netns) -> Result<Option<Self>, Failure> {
-        let tables = Table::find_tagged(netns, TABLE)?;
+        let tables = netns.nft_tables_with_tag(TABLE)?;
         let table = tables.into_iter().find(|table| table.name() == TABLE);
         Ok(table.map(|table| Self { table }))
     }
@@ -171,7 +171,7 @@ impl Filter {
         &self,
         decide: impl Fn(&mut Transaction) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let netns = self.table.netns();
+        let netns = self.table.namespace();
         for _ in 0..ATTEMPTS {
             let generation = netns.nft_generation()?;
             let mut transaction = Transaction::new(netns);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use netloom::nft::{Chain, Hook, Priority, Table, TableHandle};
+use netloom::nft::{Chain, Hook, Priority, TableHandle};
 use netloom::{Link, Netns, Owned};
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ impl Damage<'_> {
     }
 
     fn table(&self) -> TableHandle {
-        Table::find_tagged(&self.host.netns, "netloom-cni").unwrap().remove(0)
+        self.host.netns.nft_tables_with_tag("netloom-cni").unwrap().remove(0)
     }
 
     fn take_out_of(&self, set: &str) {
@@ -56,7 +56,7 @@ fn named(damages: &[Case]) {
         host.check("red", &config, &result).refused(102, &[words]);
         host.del("red", &config);
         // The next one finds it whole.
-        for table in Table::find_tagged(&host.netns, "netloom-cni").unwrap() {
+        for table in host.netns.nft_tables_with_tag("netloom-cni").unwrap() {
             Owned::adopt(table).delete().unwrap();
         }
     }

@@ -9,7 +9,6 @@ use std::fs;
 use std::process::Command;
 
 use netloom::Netns;
-use netloom::nft::Table;
 use serde_json::{Value, json};
 
 use super::plugin::{Answer, Host, answer, container, program, with};
@@ -114,7 +113,7 @@ impl State {
             "net.ipv6.conf.all.forwarding",
             "net.ipv4.conf.all.route_localnet",
         ];
-        let tables = Table::find_tagged(&host.netns, "netloom-cni").unwrap();
+        let tables = host.netns.nft_tables_with_tag("netloom-cni").unwrap();
         let read = tables.iter().map(|table| table.read().unwrap());
         let elements = read.flat_map(|table| table.sets).flat_map(|set| set.elements);
         let remembered = host.remembered("net1").into_iter();

@@ -3,7 +3,6 @@
 
 use std::fs;
 
-use netloom::nft::Table;
 use netloom::{Bridge, Owned, RouteInfo};
 use serde_json::{Value, json};
 
@@ -13,7 +12,7 @@ use super::support::{self, kernel, reaches, unchanged};
 /// How many elements the plugin's table has in all.
 /// How many elements are containers'. A network's stay.
 fn elements(host: &Host) -> usize {
-    let tables = Table::find_tagged(&host.netns, "netloom-cni").unwrap();
+    let tables = host.netns.nft_tables_with_tag("netloom-cni").unwrap();
     let sets = tables.iter().flat_map(|table| table.read().unwrap().sets);
     let elements = sets.flat_map(|set| set.elements);
     elements.filter(|element| element.comment_of().is_some()).count()
@@ -77,7 +76,7 @@ fn del_succeeds_when_the_namespace_or_the_state_is_gone() {
         // Somebody deleted the link, and the table.
         let result = host.add("red", &config);
         Owned::adopt(host.netns.link(&port(&result)).unwrap()).delete().unwrap();
-        for table in Table::find_tagged(&host.netns, "netloom-cni").unwrap() {
+        for table in host.netns.nft_tables_with_tag("netloom-cni").unwrap() {
             Owned::adopt(table).delete().unwrap();
         }
         host.del("red", &config);
@@ -245,7 +244,7 @@ fn gc_takes_a_policy_once_no_container_is_on_the_bridge() {
             host.call("GC", "", &with(config, "cni.dev/valid-attachments", json!([]))).result();
         };
         let in_sets = || {
-            let table = Table::find_tagged(&host.netns, "netloom-cni").unwrap().remove(0);
+            let table = host.netns.nft_tables_with_tag("netloom-cni").unwrap().remove(0);
             ["apart", "together"].map(|set| table.set(set).unwrap().elements().unwrap().len())
         };
         collect(&one);
@@ -401,7 +400,7 @@ fn what_fails_half_way_leaves_a_host_as_it_was() {
         unchanged(&[&host.netns, &red], || {
             host.call("ADD", "red", &other).refused(100, &["203.0.113.1"]);
         });
-        let table = Table::find_tagged(&host.netns, "netloom-cni").unwrap().remove(0);
+        let table = host.netns.nft_tables_with_tag("netloom-cni").unwrap().remove(0);
         assert!(table.chain("masquerade.10.88.0.0/24").is_ok());
         assert!(table.chain("masquerade.10.99.0.0/24").is_err());
         let routes: Vec<RouteInfo> = red.routes().unwrap();

@@ -6,7 +6,6 @@ use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use netloom::nft::Table;
 use netloom::{Bridge, Netns, Owned};
 use serde_json::{Value, json};
 
@@ -37,7 +36,7 @@ fn containers(count: usize) -> Vec<(String, Owned<Netns>)> {
 
 /// Deletes all tables, as `nft flush ruleset` does.
 fn forget_all_rules(host: &Host) {
-    for table in Table::find_tagged(&host.netns, "netloom-cni").unwrap() {
+    for table in host.netns.nft_tables_with_tag("netloom-cni").unwrap() {
         Owned::adopt(table).delete().unwrap();
     }
 }

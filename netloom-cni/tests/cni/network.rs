@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use netloom::nft::{Table, TableHandle};
+use netloom::nft::TableHandle;
 use netloom::{Address, Bridge, BridgeVlan, LinkFlags, Netns};
 use serde_json::json;
 
@@ -217,7 +217,7 @@ fn isolated_networks_are_apart_and_open_to_what_they_asked_for() {
 }
 
 fn host_table(host: &Host) -> TableHandle {
-    Table::find_tagged(&host.netns, "netloom-cni").unwrap().remove(0)
+    host.netns.nft_tables_with_tag("netloom-cni").unwrap().remove(0)
 }
 
 /// Isolation depends on the link of a packet, not on its source address.

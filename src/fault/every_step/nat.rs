@@ -195,7 +195,7 @@ fn all_that_is_persistent() {
         every_step(
             &[
                 "open the current namespace",
-                "read the ruleset's generation",
+                "list all that is persistent",
                 "read the ruleset",
                 "open nf_tables for persistent NAT rules",
                 "list persistent NAT rules",
@@ -224,6 +224,7 @@ fn all_that_is_persistent() {
                 "add a table that drops",
                 "add a note to link N",
                 "change IPv4 settings of `veth1`",
+                "list all that is persistent",
                 "read the ruleset",
                 "read the ruleset's generation",
                 "list persistent NAT rules",

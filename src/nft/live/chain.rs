@@ -1,29 +1,27 @@
 //! Chains in the kernel.
 
-use std::fmt;
+use nix::errno::Errno;
 
-use super::find;
+use super::handle::{ChainHandle, RuleHandle, TableHandle};
 use super::number::Number;
-use super::rule::RuleHandle;
 use super::ruleset;
-use super::table::TableHandle;
 use super::transaction::Transaction;
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::nft::model::chain::Chain;
 use crate::nft::model::family::Policy;
 use crate::nft::model::rule::Rule;
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
-use crate::wire::nft::chain as wire;
 
 impl Chain {
-    /// Makes it and its rules, or nothing.
+    /// Creates the chain and its rules, or nothing.
+    ///
+    /// Values that are known to be wrong are refused before any system call, such as a hook that the
+    /// table's family does not have.
     ///
     /// # Errors
     ///
-    /// What can be known wrong is refused before any system call, such as a hook that the table's family
-    /// does not have. [`is_already_exists`](Error::is_already_exists) where the table has a chain of this
-    /// name.
+    /// [`is_already_exists`](Error::is_already_exists) if the table has a chain of this name.
     pub fn create(&self, table: &TableHandle) -> Result<Owned<ChainHandle>, Error> {
         let mut transaction = Transaction::new(&table.netns);
         let handle = transaction.create_chain(table, self);
@@ -32,52 +30,27 @@ impl Chain {
     }
 }
 
-/// A chain of ours that exists.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChainHandle {
-    pub(crate) table: TableHandle,
-    pub(crate) name: String,
-    pub(crate) number: Number,
-}
-
 impl ChainHandle {
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The table it is in.
-    pub fn table(&self) -> &TableHandle {
-        &self.table
-    }
-
-    /// Its rules, first to last.
+    /// Lists the rules in their order.
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where it is gone.
+    /// [`is_not_found`](Error::is_not_found) if the chain is gone.
     #[doc(alias = "nft list chain")]
     pub fn rules(&self) -> Result<Vec<(RuleHandle, Rule)>, Error> {
-        let chain = ruleset::read_table(&self.table)?
+        let table = ruleset::read_table(&self.table)?;
+        let gone = || Cause::from(Errno::ENOENT).doing("read chain", self);
+        let chain = table
             .chains
             .into_iter()
             .find(|chain| chain.number == self.number.get())
-            .ok_or_else(|| find::gone("read chain", self).in_namespace(&self.table.netns))?;
+            .ok_or_else(|| gone().in_namespace(&self.table.netns))?;
         let handle = |number| RuleHandle { chain: self.clone(), number: Number::known(number) };
         Ok(chain.rules.into_iter().map(|info| (handle(info.number), info.rule)).collect())
     }
 
-    /// It as it is, without its rules.
-    ///
-    /// # Errors
-    ///
-    /// [`is_not_found`](Error::is_not_found) where it is gone.
-    pub fn read(&self) -> Result<Chain, Error> {
-        find::chain(self)
-    }
-
-    /// What becomes of packets that none of its rules decides on, from now on. It stays so when the handle is
-    /// dropped: [`read`](Self::read) says before what it was.
+    /// Sets the policy: the verdict on packets that no rule of the chain decides on. The policy stays when
+    /// the handle is dropped. [`read`](Self::read) tells the old policy before.
     ///
     /// Replaces `nft chain FAMILY TABLE NAME '{ policy drop; }'`.
     ///
@@ -97,8 +70,8 @@ impl ChainHandle {
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where it is gone, [`is_unsupported`](Error::is_unsupported) where it
-    /// has no hook.
+    /// - [`is_not_found`](Error::is_not_found) if the chain is gone
+    /// - [`is_unsupported`](Error::is_unsupported) if the chain has no hook
     #[doc(alias = "NFTA_CHAIN_POLICY")]
     pub fn set_policy(&self, policy: Policy) -> Result<(), Error> {
         let mut transaction = Transaction::new(&self.table.netns);
@@ -106,19 +79,11 @@ impl ChainHandle {
         Ok(transaction.commit()?)
     }
 
-    /// How a message names it: by its number, once that is known.
-    pub(crate) fn known_as(&self) -> wire::Chain {
-        match self.number.if_known() {
-            Some(number) => wire::Chain::by_handle(&self.table.name, number),
-            None => wire::Chain::by_name(&self.table.name, &self.name),
-        }
-    }
-
-    /// Takes all its rules.
+    /// Deletes all rules.
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where it is gone.
+    /// [`is_not_found`](Error::is_not_found) if the chain is gone.
     #[doc(alias = "nft flush chain")]
     pub fn flush(&self) -> Result<(), Error> {
         let mut transaction = Transaction::new(&self.table.netns);
@@ -127,13 +92,7 @@ impl ChainHandle {
     }
 }
 
-impl fmt::Display for ChainHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{} {} {}`", self.table.family, self.table.name, self.name)
-    }
-}
-
-/// With its rules. A chain that others jump to is busy (EBUSY).
+/// Deletes the chain with its rules. A chain that rules jump to is busy (EBUSY).
 impl Remove for ChainHandle {
     fn remove(&self) -> Result<(), Error> {
         let mut transaction = Transaction::new(&self.table.netns);

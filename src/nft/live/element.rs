@@ -1,6 +1,6 @@
-//! Elements that exist.
+//! Elements in the kernel.
 
-use super::set::SetHandle;
+use super::handle::SetHandle;
 use super::transaction::Transaction;
 use crate::error::Error;
 use crate::nft::model::element::Element;
@@ -8,12 +8,11 @@ use crate::owned::Owned;
 use crate::owned::sealed::Remove;
 
 impl Element {
-    /// Puts it into a set or map, where it must not be yet.
+    /// Adds the element to a set or map.
     ///
     /// # Errors
     ///
-    /// What can be known wrong is refused before any system call.
-    /// [`is_already_exists`](Error::is_already_exists) where it is there.
+    /// [`is_already_exists`](Error::is_already_exists) if the set has the key already.
     pub fn create(&self, set: &SetHandle) -> Result<Owned<ElementHandle>, Error> {
         let mut transaction = Transaction::new(&set.table.netns);
         transaction.create_element(set, self);
@@ -22,8 +21,8 @@ impl Element {
     }
 }
 
-/// An element of ours that exists. It is known by its key: where somebody deletes it and puts in another of the
-/// same key, that is deleted as ours.
+/// An element that exists. The key identifies the element: if somebody deletes the element and adds another
+/// one with the same key, the owner deletes that one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ElementHandle {
     set: SetHandle,
@@ -31,18 +30,18 @@ pub struct ElementHandle {
 }
 
 impl ElementHandle {
-    /// What it is.
+    /// The element.
     pub fn element(&self) -> &Element {
         &self.element
     }
 
-    /// The set or map it is in.
+    /// The set or map.
     pub fn set(&self) -> &SetHandle {
         &self.set
     }
 }
 
-/// By its key.
+/// Deletes by the key.
 impl Remove for ElementHandle {
     fn remove(&self) -> Result<(), Error> {
         self.set.remove([self.element.clone()])

@@ -1,45 +1,138 @@
-//! The generation of a ruleset.
+//! The generation of a ruleset, and the one retry at a generation.
 
-use super::request;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::reader::{self, Everything};
 use crate::error::{Cause, Error};
+use crate::netlink::Socket;
 use crate::netns::Netns;
+use crate::wire::nft::generation as wire;
+use crate::wire::nft::message::{Family, MessageType};
 
 /// A number that changes with every change to a namespace's ruleset, whoever makes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[doc(alias = "NFTA_GEN_ID")]
 pub struct Generation(pub(crate) u32);
 
+impl Generation {
+    /// Reads the generation of the namespace that the socket is in.
+    pub(crate) fn read(socket: &mut Socket) -> Result<Self, Cause> {
+        let kind = MessageType::GetGeneration;
+        let read: Option<wire::Generation> =
+            reader::get(socket, kind, Family::Unspecified, &Everything)?;
+        read.map(|found| Self(found.id)).ok_or(Cause::Malformed("no generation"))
+    }
+
+    /// The generation after one more change. The kernel leaves out 0.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0.wrapping_add(1).max(1))
+    }
+}
+
 impl Netns {
-    /// The generation of its ruleset, for
-    /// [`Transaction::if_unchanged_since`](crate::nft::Transaction::if_unchanged_since).
+    /// Reads the generation of the ruleset, for
+    /// [`Transaction::if_unchanged_since`](super::Transaction::if_unchanged_since).
     ///
     /// # Errors
     ///
     /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
     pub fn nft_generation(&self) -> Result<Generation, Error> {
-        request::generation(self)
+        (&mut &*self)
+            .generation()
+            .map_err(|cause| cause.doing("read", "the ruleset's generation").in_namespace(self))
     }
 }
 
-/// How often a ruleset is read that changes meanwhile.
-const ATTEMPTS: u32 = 64;
+/// An operation and its object, as errors name them.
+pub(crate) type Step<'a> = (&'static str, &'a dyn fmt::Display);
 
-/// What is read while nobody changes anything: once more where somebody did.
-pub(crate) fn at_one_generation<T>(
-    netns: &Netns,
-    mut read: impl FnMut() -> Result<T, Error>,
+/// How long an attempt is repeated. Of several programs that change the ruleset at the same time, one
+/// gets through at each generation.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A ruleset whose generation can be asked for: through a socket, or through any socket of a namespace.
+pub(crate) trait Ruleset {
+    fn generation(&mut self) -> Result<Generation, Cause>;
+}
+
+impl Ruleset for Socket {
+    fn generation(&mut self) -> Result<Generation, Cause> {
+        Generation::read(self)
+    }
+}
+
+impl Ruleset for &Netns {
+    fn generation(&mut self) -> Result<Generation, Cause> {
+        self.nf_tables(|nf_tables| Generation::read(&mut nf_tables.socket))
+    }
+}
+
+/// Repeats an attempt until nobody changed the ruleset meanwhile. Each attempt gets the generation that it
+/// starts at: the first one `known`, if the caller knows a generation, later ones the current generation.
+///
+/// An error counts only if the generation is still the same: what an attempt missed may have been
+/// deleted by others. An attempt whose outcome is unknown is never repeated.
+pub(crate) fn at_one_generation<R: Ruleset + ?Sized, T>(
+    ruleset: &mut R,
+    known: Option<Generation>,
+    (action, object): Step<'_>,
+    mut attempt: impl FnMut(&mut R, Generation) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let mut generation = request::generation(netns)?;
-    for _ in 0..ATTEMPTS {
-        let done = read();
-        let now = request::generation(netns)?;
-        match done {
-            // What changed in between may be gone.
-            Err(error) if error.is_not_found() && now != generation => {}
-            Ok(_) if now != generation => {}
-            result => return result,
+    let ask = |ruleset: &mut R| ruleset.generation().map_err(|cause| cause.doing(action, object));
+    let mut generation = known.map_or_else(|| ask(ruleset), Ok)?;
+    let mut start = None;
+    let mut attempts = 0;
+    loop {
+        let error = match attempt(ruleset, generation) {
+            Err(error) if !error.is_outcome_unknown() && !error.is_invalid_input() => error,
+            done => return done,
+        };
+        attempts += 1;
+        let now = ask(ruleset)?;
+        if now == generation && !is_outdated(&error) {
+            return Err(error);
+        }
+        if start.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+            return Err(Cause::Interrupted(attempts).doing(action, object));
         }
         generation = now;
     }
-    Err(Cause::Interrupted(ATTEMPTS).doing("read", "the ruleset").in_namespace(netns))
+}
+
+/// Reads something while nobody changes the ruleset.
+pub(crate) fn read_at_one_generation<T>(
+    mut netns: &Netns,
+    (action, object): Step<'_>,
+    mut read: impl FnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    at_one_generation(&mut netns, None, (action, object), |netns, generation| {
+        let found = read()?;
+        match netns.generation() {
+            Ok(now) if now == generation => Ok(found),
+            Ok(_) => Err(Cause::from(Errno::ERESTART).doing(action, object)),
+            Err(cause) => Err(cause.doing(action, object)),
+        }
+    })
+    .map_err(|error| error.in_namespace(netns))
+}
+
+/// Returns whether a transaction was refused because the ruleset has another generation.
+pub(crate) fn is_outdated(error: &Error) -> bool {
+    error.errno() == Some(Errno::ERESTART)
+}
+
+/// Uses the socket that owns the namespace's held tables. Nobody else changes held tables meanwhile.
+pub(crate) fn with_socket<T>(
+    netns: &Netns,
+    (action, object): Step<'_>,
+    work: impl FnOnce(&mut Socket) -> Result<T, Error>,
+) -> Result<T, Error> {
+    netns
+        .nf_tables(|nf_tables| Ok(work(&mut nf_tables.socket)))
+        .map_err(|cause| cause.doing(action, object))
+        .flatten()
+        .map_err(|error| error.in_namespace(netns))
 }

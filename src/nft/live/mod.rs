@@ -6,29 +6,26 @@ mod element;
 mod find;
 mod flowtable;
 mod generation;
+mod handle;
 mod number;
 mod object;
 mod operations;
 pub(crate) mod read;
-mod request;
+pub(crate) mod reader;
 mod rule;
 mod ruleset;
 mod set;
 mod table;
 mod transaction;
-mod undo;
 
-pub use chain::ChainHandle;
 pub use element::ElementHandle;
-pub use flowtable::FlowtableHandle;
 pub use generation::Generation;
-pub use object::ObjectHandle;
-pub use rule::RuleHandle;
-pub use set::SetHandle;
-pub use table::TableHandle;
+pub use handle::{ChainHandle, FlowtableHandle, ObjectHandle, RuleHandle, SetHandle, TableHandle};
 pub use transaction::{Refused, Transaction, TransactionError};
 
-pub(crate) use generation::at_one_generation;
-pub(crate) use operations::{Operations, is_outdated};
+pub(crate) use generation::{
+    Step, at_one_generation, is_outdated, read_at_one_generation, with_socket,
+};
+pub(crate) use operations::Operations;
 pub(crate) use ruleset::{base_chains, makers};
 pub(crate) use table::persistent_tables;

@@ -1,22 +1,23 @@
-//! The number the kernel gives an object; known once the object is made.
+//! The number that the kernel gives an object, known once the object exists.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Shared by all clones of a handle. Zero before the object is made.
+/// The number of an object, shared by all clones of its handle; 0 before the object exists.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Number(Arc<Cell>);
 
 #[derive(Debug, Default)]
 struct Cell {
     number: AtomicU64,
-    may_be_gone: AtomicBool,
+    may_be_deleted: AtomicBool,
 }
 
 impl Number {
     pub(crate) fn known(number: u64) -> Self {
-        let number = AtomicU64::new(number);
-        Self(Arc::new(Cell { number, may_be_gone: AtomicBool::new(false) }))
+        let this = Self::default();
+        this.set(number);
+        this
     }
 
     pub(crate) fn get(&self) -> u64 {
@@ -27,21 +28,21 @@ impl Number {
         self.0.number.store(number, Ordering::Release);
     }
 
-    /// We are about to delete it: what has its name from now on may be another's.
+    /// Notes that this program deletes the object: its name may belong to another object afterwards.
     pub(crate) fn doubt(&self) {
-        self.0.may_be_gone.store(true, Ordering::Release);
+        self.0.may_be_deleted.store(true, Ordering::Release);
     }
 
-    pub(crate) fn may_be_gone(&self) -> bool {
-        self.0.may_be_gone.load(Ordering::Acquire)
+    pub(crate) fn may_be_deleted(&self) -> bool {
+        self.0.may_be_deleted.load(Ordering::Acquire)
     }
 
-    /// What tells it from all others, also before the object is made: the same for all clones.
+    /// An identity that all clones share, also before the object exists.
     pub(crate) fn identity(&self) -> usize {
         Arc::as_ptr(&self.0) as usize
     }
 
-    /// `None` before the object is made.
+    /// The number, or `None` before the object exists.
     pub(crate) fn if_known(&self) -> Option<u64> {
         Some(self.get()).filter(|&number| number != 0)
     }

@@ -2,8 +2,6 @@
 
 use std::fmt::Display;
 
-use nix::errno::Errno;
-
 use crate::error::{Cause, Error};
 use crate::netlink::{Batch, Socket};
 use crate::wire::message::Message as Answer;
@@ -148,11 +146,6 @@ impl<'a> Operations<'a> {
             },
         }
     }
-}
-
-/// Whether a transaction was refused for its generation only: read again, decide again, try again.
-pub(crate) fn is_outdated(error: &Error) -> bool {
-    error.errno() == Some(Errno::ERESTART)
 }
 
 impl std::fmt::Debug for Operations<'_> {

@@ -1,29 +1,25 @@
-//! Sets and maps that exist.
+//! Sets and maps in the kernel.
 
-use std::fmt;
-
-use super::find;
-use super::number::Number;
-use super::table::TableHandle;
+use super::handle::{SetHandle, TableHandle};
 use super::transaction::Transaction;
 use crate::error::Error;
 use crate::nft::model::element::Element;
-use crate::nft::model::interval::Shape;
 use crate::nft::model::set::{Map, Set};
 use crate::owned::Owned;
 use crate::owned::sealed::Remove;
-use crate::wire::nft::set as wire;
 
 macro_rules! create {
-    ($name:ident) => {
+    ($($name:ident),+) => {$(
         impl $name {
-            /// Makes it and its elements, or nothing.
+            /// Creates the set and its elements, or nothing.
+            ///
+            /// Values that are known to be wrong are refused before any system call: elements of another
+            /// type, intervals that overlap.
             ///
             /// # Errors
             ///
-            /// What can be known wrong is refused before any system call: an element of another type,
-            /// intervals that overlap. [`is_already_exists`](Error::is_already_exists) where the table
-            /// has a set or map of this name.
+            /// [`is_already_exists`](Error::is_already_exists) if the table has a set or map of this
+            /// name.
             pub fn create(&self, table: &TableHandle) -> Result<Owned<SetHandle>, Error> {
                 let mut transaction = Transaction::new(&table.netns);
                 let handle = transaction.create(table, &self.0);
@@ -31,47 +27,21 @@ macro_rules! create {
                 Ok(Owned::new(handle))
             }
         }
-    };
+    )+};
 }
 
-create!(Set);
-create!(Map);
-
-/// A set or map of ours that exists.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetHandle {
-    pub(crate) table: TableHandle,
-    pub(crate) name: String,
-    pub(crate) shape: Shape,
-    pub(crate) number: Number,
-}
+create!(Set, Map);
 
 impl SetHandle {
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The table it is in.
-    pub fn table(&self) -> &TableHandle {
-        &self.table
-    }
-
-    /// How a message names it: by its number, once that is known.
-    pub(crate) fn known_as(&self) -> wire::Set {
-        match self.number.if_known() {
-            Some(number) => wire::Set::by_handle(&self.table.name, number),
-            None => wire::Set::by_name(&self.table.name, &self.name),
-        }
-    }
-
-    /// Adds elements, all or none; those that are there already stay as they are.
+    /// Adds elements, all or none. Elements that the set has already stay as they are.
+    ///
+    /// Values that are known to be wrong are refused before any system call: elements of another type,
+    /// intervals that overlap each other.
     ///
     /// # Errors
     ///
-    /// What can be known wrong is refused before any system call: an element of another type, intervals
-    /// that overlap among themselves. [`is_already_exists`](Error::is_already_exists) where one overlaps
-    /// an interval of the set, or stands for something else in the map.
+    /// [`is_already_exists`](Error::is_already_exists) if an element overlaps an interval of the set, or
+    /// the map has its key with another value.
     #[doc(alias = "nft add element")]
     pub fn add(&self, elements: impl IntoIterator<Item = impl Into<Element>>) -> Result<(), Error> {
         let mut transaction = Transaction::new(&self.table.netns);
@@ -79,11 +49,11 @@ impl SetHandle {
         Ok(transaction.commit()?)
     }
 
-    /// Takes elements out, all or none.
+    /// Deletes elements, all or none.
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where one is not there.
+    /// [`is_not_found`](Error::is_not_found) if the set lacks one of them.
     #[doc(alias = "nft delete element")]
     pub fn remove(
         &self,
@@ -94,40 +64,11 @@ impl SetHandle {
         Ok(transaction.commit()?)
     }
 
-    /// The element that has this key, or holds it.
+    /// Deletes all elements.
     ///
     /// # Errors
     ///
-    /// Where the key is of another type.
-    #[doc(alias = "nft get element")]
-    pub fn get(&self, key: impl Into<Element>) -> Result<Option<Element>, Error> {
-        find::get_element(self, &key.into())
-    }
-
-    /// Whether a key is in it.
-    ///
-    /// # Errors
-    ///
-    /// Where the key is of another type.
-    pub fn contains(&self, key: impl Into<Element>) -> Result<bool, Error> {
-        self.get(key).map(|found| found.is_some())
-    }
-
-    /// All elements, in no order unless it has intervals.
-    ///
-    /// # Errors
-    ///
-    /// [`is_not_found`](Error::is_not_found) where it is gone.
-    #[doc(alias = "nft list set")]
-    pub fn elements(&self) -> Result<Vec<Element>, Error> {
-        find::elements(self)
-    }
-
-    /// Takes all elements out.
-    ///
-    /// # Errors
-    ///
-    /// [`is_not_found`](Error::is_not_found) where it is gone.
+    /// [`is_not_found`](Error::is_not_found) if the set is gone.
     #[doc(alias = "nft flush set")]
     pub fn flush(&self) -> Result<(), Error> {
         let mut transaction = Transaction::new(&self.table.netns);
@@ -136,13 +77,7 @@ impl SetHandle {
     }
 }
 
-impl fmt::Display for SetHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{} {} {}`", self.table.family, self.table.name, self.name)
-    }
-}
-
-/// One that rules look up is busy (EBUSY).
+/// A set that rules look up is busy (EBUSY).
 impl Remove for SetHandle {
     fn remove(&self) -> Result<(), Error> {
         let mut transaction = Transaction::new(&self.table.netns);

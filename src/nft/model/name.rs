@@ -176,7 +176,7 @@ pub(crate) fn check(name: &str) -> Result<(), String> {
             "in the name {name:?} is more than letters, digits, `/`, `-`, `_`, `.`"
         ));
     }
-    if KEYWORDS.contains(&name) {
+    if name == "." || KEYWORDS.contains(&name) {
         return Err(format!("`{name}` is a word of nft's own, which it would not take as a name"));
     }
     Ok(())
@@ -199,6 +199,23 @@ pub(crate) fn check_comment(text: &str) -> Result<(), String> {
     }
 }
 
+/// Bytes of a tag: a table's comment has `netloom:` before it.
+const LONGEST_TAG: usize = LONGEST_COMMENT - 8;
+
+/// Why this can't be a tag, if it can't. The same for all that is persistent.
+pub(crate) fn check_tag(tag: &str) -> Result<(), String> {
+    match tag {
+        "" => Err("a tag can't be empty".into()),
+        _ if tag.len() > LONGEST_TAG => {
+            Err(format!("a tag has {LONGEST_TAG} bytes at most, this one {}", tag.len()))
+        }
+        _ if tag.contains(|c: char| c == '"' || c.is_control()) => {
+            Err("a tag can't contain quotes or control characters: nft could not list it".into())
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,7 +227,8 @@ mod tests {
         }
         let longest = "x".repeat(255);
         assert_eq!(check(&longest), Ok(()));
-        for bad in ["", "1x", "-x", "a b", "drop", "counter", "ä", "a\"b", "a*", &(longest + "x")]
+        for bad in
+            ["", ".", "1x", "-x", "a b", "drop", "counter", "ä", "a\"b", "a*", &(longest + "x")]
         {
             assert!(check(bad).is_err(), "{bad}");
         }

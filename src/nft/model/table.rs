@@ -50,6 +50,7 @@ pub struct Table {
     pub(crate) family: Family,
     pub(crate) name: String,
     pub(crate) tag: Option<String>,
+    pub(crate) mark: Option<&'static str>,
     pub(crate) dormant: bool,
     pub(crate) objects: Vec<Object>,
     pub(crate) flowtables: Vec<Flowtable>,
@@ -68,6 +69,7 @@ impl Table {
             family,
             name: name.into(),
             tag: None,
+            mark: None,
             dormant: false,
             objects: Vec::new(),
             flowtables: Vec::new(),
@@ -77,7 +79,7 @@ impl Table {
     }
 
     /// Stays when the process ends. It carries this tag, 119 bytes at most, by which
-    /// [`find_tagged`](Self::find_tagged) finds it. Default: held.
+    /// [`nft_tables_with_tag`](crate::Netns::nft_tables_with_tag) finds it. Default: held.
     pub fn persistent(mut self, tag: impl Into<String>) -> Self {
         self.tag = Some(tag.into());
         self
@@ -120,21 +122,29 @@ impl Table {
         self
     }
 
+    /// Makes the table outlive the process without a tag: the comment says whose it is.
+    pub(crate) fn with_comment(mut self, comment: &'static str) -> Self {
+        self.mark = Some(comment);
+        self
+    }
+
+    /// The comment of a table that outlives the process.
+    pub(crate) fn comment(&self) -> Option<String> {
+        let tagged = self.tag.as_ref().map(|tag| format!("{TAG}{tag}"));
+        tagged.or_else(|| self.mark.map(str::to_owned))
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         let refused = |reason| Error::invalid("create table", self, reason);
         name::check(&self.name).map_err(refused)?;
-        match &self.tag {
-            None => Ok(()),
-            Some(tag) if tag.is_empty() => Err(refused("a tag can't be empty".into())),
-            Some(tag) => name::check_comment(&format!("{TAG}{tag}")).map_err(refused),
-        }
+        self.tag.as_deref().map_or(Ok(()), name::check_tag).map_err(refused)
     }
 
     pub(crate) fn message(&self) -> wire::Table {
         let mut flags = TableFlags::empty();
-        flags.set(TableFlags::OWNER, self.tag.is_none());
+        let comment = self.comment();
+        flags.set(TableFlags::OWNER, comment.is_none());
         flags.set(TableFlags::DORMANT, self.dormant);
-        let comment = self.tag.as_ref().map(|tag| format!("{TAG}{tag}"));
         wire::Table {
             flags: Some(flags),
             userdata: comment.and_then(|comment| UserData::comment(&comment)),
@@ -143,9 +153,9 @@ impl Table {
     }
 }
 
-/// The tag of a persistent table.
-pub(crate) fn tag_of(table: &wire::Table) -> Option<&str> {
-    table.userdata.as_ref()?.as_comment()?.strip_prefix(TAG)
+/// The tag in the comment of a persistent table.
+pub(crate) fn tag_in(comment: &str) -> Option<&str> {
+    comment.strip_prefix(TAG)
 }
 
 impl fmt::Display for Table {

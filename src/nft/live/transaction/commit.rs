@@ -1,147 +1,165 @@
-//! A transaction on its way to the kernel, and what became of it.
+//! The commit of a transaction.
+
+use std::fmt;
 
 use nix::errno::Errno;
 
-use super::{Refused, Transaction, TransactionError};
+use super::undo::undo;
+use super::{Operation, Refused, Transaction, TransactionError};
 use crate::error::{Cause, Error};
-use crate::nft::live::find;
-use crate::nft::live::generation::Generation;
-use crate::nft::live::number::Number;
-use crate::nft::live::table::TableHandle;
-use crate::nft::live::undo::undo;
-use crate::wire::nft::chain as wire_chain;
-use crate::wire::nft::codec::Codec;
-use crate::wire::nft::flowtable as wire_flowtable;
+use crate::netlink::Socket;
+use crate::nft::live::generation::{Generation, Step, at_one_generation};
 use crate::wire::nft::message::{Message, MessageType, append_batch_end};
-use crate::wire::nft::object as wire_object;
-use crate::wire::nft::rule as wire_rule;
-use crate::wire::nft::set as wire_set;
-use crate::wire::nft::table as wire_table;
 
-/// Where in the first message the generation stands that is expected; 0 is any.
+/// The place of the expected generation in the first message; 0 expects nothing.
 const GENERATION_AT: usize = 24;
-/// How often a transaction is tried whose tables had to be looked at first.
-const ATTEMPTS: u32 = 64;
+
+/// The last attempt to commit.
+#[derive(Default)]
+pub(super) struct Attempt {
+    /// The generation before.
+    generation: Option<Generation>,
+    /// Whether the kernel echoed an operation: it echoes only what it has done.
+    is_done: bool,
+}
 
 impl Transaction {
-    /// Does all of it, or nothing.
+    /// Does all operations, or none.
+    ///
+    /// Values that are known to be wrong are refused before any system call. A transaction larger than the
+    /// socket's send buffer is refused as a whole (EMSGSIZE). An unprivileged buffer has at most twice
+    /// `net.core.wmem_max`.
+    ///
+    /// If the kernel's answer is lost ([`is_timed_out`](Error::is_timed_out), a buffer that overflowed),
+    /// everything that was created is deleted again. Deleted and replaced objects, elements added to a set,
+    /// and a policy stay as they are then.
     ///
     /// # Errors
     ///
-    /// [`TransactionError::refused`] names each operation that was refused. What can be known wrong is
-    /// refused before any system call. A transaction larger than the socket's send buffer may be without
-    /// privilege (twice `net.core.wmem_max`) is refused as a whole (EMSGSIZE).
-    ///
-    /// Where the kernel's answer is lost ([`is_timed_out`](Error::is_timed_out), a buffer that overflowed),
-    /// what is made is taken away again. What was deleted, replaced or added to a set stays so, and a policy
-    /// that was set.
-    pub fn commit(mut self) -> Result<(), TransactionError> {
-        self.check()?;
-        if self.operations.is_empty() {
-            return Ok(());
+    /// [`TransactionError::refused`] names each refused operation.
+    pub fn commit(self) -> Result<(), TransactionError> {
+        let netns = self.netns.clone();
+        if !self.invalid.is_empty() || self.operations.is_empty() {
+            return self.check();
         }
-        self.batch.append(|out| drop(append_batch_end(out, 0)));
-        self.messages.push(self.index());
-        let mut attempts = if self.expected.is_none() { ATTEMPTS } else { 1 };
-        loop {
-            attempts -= 1;
-            let generation = match self.generation() {
-                Ok(generation) => generation,
-                Err(error) => return Err(TransactionError::whole(error)),
-            };
-            match self.attempt(generation) {
-                Err(error) if error.is_stale() && attempts > 0 => {}
-                result => return result,
-            }
-        }
+        let step = self.operations.first().cloned();
+        let done = netns.nf_tables(|nf_tables| Ok(self.commit_on(&mut nf_tables.socket)));
+        done.map_err(|cause| {
+            let (action, object) = step.unwrap_or_default();
+            TransactionError::whole(cause.doing(action, object).in_namespace(&netns))
+        })?
     }
 
-    /// Refuses what is known wrong without a system call.
-    pub(crate) fn check(&mut self) -> Result<(), TransactionError> {
-        match std::mem::take(&mut self.invalid) {
+    /// Refuses values that are known to be wrong, without a system call.
+    pub(crate) fn check(self) -> Result<(), TransactionError> {
+        match self.invalid {
             invalid if invalid.is_empty() => Ok(()),
             refused => Err(TransactionError { refused, whole: None }),
         }
     }
 
-    fn attempt(&mut self, before: Option<Generation>) -> Result<(), TransactionError> {
-        let generation = self.check_tables(before).map_err(TransactionError::whole)?;
-        let refused = self.check_ranges().map_err(TransactionError::whole)?;
-        if !refused.is_empty() {
-            return Err(TransactionError { refused, whole: None });
+    /// As [`commit`](Self::commit), over the socket that owns the namespace's held tables.
+    pub(crate) fn commit_on(mut self, socket: &mut Socket) -> Result<(), TransactionError> {
+        if !self.invalid.is_empty() || self.operations.is_empty() {
+            return self.check();
         }
-        self.batch.overwrite(GENERATION_AT, &generation.to_be_bytes());
-        let Self { netns, batch, numbers, named, deletes, .. } = self;
-        // The kernel echoes what it has done: what it refuses it does not.
-        let mut is_done = false;
-        let result = netns.nf_tables(|nf_tables| {
-            // Another thread may have deleted one while we waited for the socket.
-            if generation == 0 && named.iter().any(TableHandle::may_be_anothers) {
-                return Err(Errno::ERESTART.into());
+        self.batch.append(|out| drop(append_batch_end(out, 0)));
+        self.messages.push(self.index());
+        let operations = std::mem::take(&mut self.operations);
+        let (action, name) = match operations.as_slice() {
+            [(action, first), rest @ ..] => (*action, Name(first, rest.len())),
+            [] => ("commit", Name("a transaction", 0)),
+        };
+        let step: Step<'_> = (action, &name);
+        let mut last = Attempt::default();
+        let refused = match self.expected {
+            None if self.depends_on_generation() => {
+                at_one_generation(socket, None, step, |socket, generation| {
+                    self.attempt(socket, Some(generation), step, (&operations, &mut last))
+                })
             }
-            deletes.iter().for_each(Number::doubt);
-            nf_tables.socket.transact(batch, |place, answer| {
-                is_done = true;
-                let asked = numbers.binary_search_by_key(&place, |(place, _)| *place);
-                let message = Message::decode(answer.kind, answer.payload);
-                let cell = asked.ok().and_then(|at| numbers.get(at));
-                if let (Some((_, cell)), Some(number)) = (cell, message.and_then(number_of)) {
-                    cell.set(number);
-                }
-            })
+            expected => self.attempt(socket, expected, step, (&operations, &mut last)),
+        };
+        match refused {
+            Ok(refused) if refused.is_empty() => Ok(()),
+            Ok(refused) => Err(TransactionError { refused, whole: None }),
+            Err(error) => {
+                let error = self.recover(socket, error, &last).in_namespace(&self.netns);
+                Err(TransactionError::whole(error))
+            }
+        }
+    }
+
+    /// Returns whether the commit has to know the generation: to delete again what it created, or since the
+    /// name of a table may belong to another table by now.
+    fn depends_on_generation(&self) -> bool {
+        self.creates || self.has_to_look() || self.named.iter().any(|table| table.may_be_anothers())
+    }
+
+    /// Commits once. An error is one of the whole transaction.
+    fn attempt(
+        &mut self,
+        socket: &mut Socket,
+        generation: Option<Generation>,
+        (action, object): Step<'_>,
+        (operations, last): (&[Operation], &mut Attempt),
+    ) -> Result<Vec<Refused>, Error> {
+        let failed = |cause: Cause| {
+            cause
+                .doing(action, object)
+                .hint_on(Errno::EMSGSIZE, too_large)
+                .hint_on(Errno::ERESTART, stale)
+        };
+        *last = Attempt { generation, is_done: false };
+        let mut expected = self.expected;
+        for table in self.named.iter().filter(|table| !self.is_trusted && table.may_be_anothers()) {
+            table.verify(socket).map_err(|cause| cause.doing("find table", table))?;
+            expected = generation;
+        }
+        if self.has_to_look() {
+            let refused = self.check_ranges(socket, operations).map_err(failed)?;
+            if !refused.is_empty() {
+                // The sets were read at this generation only if it is still the same.
+                let now = Generation::read(socket).map_err(failed)?;
+                let is_same = generation.is_none_or(|generation| generation == now);
+                return if is_same { Ok(refused) } else { Err(failed(Errno::ERESTART.into())) };
+            }
+            expected = generation;
+        }
+        let expected = expected.map_or(0, |generation| generation.0);
+        self.batch.overwrite(GENERATION_AT, &expected.to_be_bytes());
+        let numbers = &self.numbers;
+        let done = socket.transact(&mut self.batch, |place, answer| {
+            last.is_done = true;
+            let asked = numbers.binary_search_by_key(&place, |(place, _)| *place);
+            let cell = asked.ok().and_then(|at| numbers.get(at));
+            let message = Message::decode(answer.kind, answer.payload);
+            if let (Some((_, cell)), Some(number)) = (cell, message.and_then(number_of)) {
+                cell.set(number);
+            }
         });
-        let refusals = result.map_err(|cause| {
-            let error = self.failed(cause).hint_on(Errno::EMSGSIZE, too_large);
-            TransactionError::whole(self.undone(error, before, is_done))
-        })?;
-        if refusals.is_empty() {
-            return Ok(());
+        let mut refusals = done.map_err(failed)?;
+        if let Some(whole) = refusals.iter().position(|(place, _)| *place == 0) {
+            return Err(failed(refusals.swap_remove(whole).1.into()));
         }
         let mut refused = Vec::with_capacity(refusals.len());
         for (place, refusal) in refusals {
-            let cause = Cause::from(refusal);
-            if place == 0 {
-                let error = self.failed(cause).hint_on(Errno::ERESTART, stale);
-                return Err(TransactionError::whole(error));
-            }
             let index = self.messages.get(place).copied().unwrap_or_default();
-            let (action, object) = self.operations.get(index).cloned().unwrap_or_default();
-            let lack = self.lacks.iter().find(|(of, _)| *of == place);
-            let error = match lack.and_then(|(_, lack)| lack.explain(&self.netns, &cause)) {
-                Some(remedy) => cause.lacking().doing(action, object).hint(remedy),
-                None => explain(cause.doing(action, object)),
-            };
+            let (action, object) = operations.get(index).cloned().unwrap_or_default();
+            let error = self.explain(socket, place, refusal, (action, &object));
             refused.push(Refused { index, error: error.in_namespace(&self.netns) });
         }
         refused.sort_by_key(|refused| refused.index);
-        Err(TransactionError { refused, whole: None })
+        Ok(refused)
     }
 
-    /// The generation before, where it has to be known.
-    fn generation(&self) -> Result<Option<Generation>, Error> {
-        match self.expected {
-            None if self.made.is_empty()
-                && self.guarded().next().is_none()
-                && !self.has_to_look() =>
-            {
-                Ok(None)
-            }
-            None => {
-                let generation = self.netns.nft_generation().map(Some);
-                let (action, object) = self.name();
-                generation.map_err(|error| error.while_doing(action, object))
-            }
-            expected => Ok(expected),
-        }
-    }
-
-    /// Nothing is left of what may have been done.
-    fn undone(&self, error: Error, before: Option<Generation>, is_done: bool) -> Error {
-        let Some(before) = before.filter(|_| error.is_outcome_unknown() && !self.made.is_empty())
+    /// Deletes what was created, if the answer was lost.
+    fn recover(&self, socket: &mut Socket, error: Error, last: &Attempt) -> Error {
+        let Some(before) = last.generation.filter(|_| self.creates && error.is_outcome_unknown())
         else {
             return error;
         };
-        match undo(&self.netns, before, is_done, &self.made) {
+        match undo(self, socket, before, last.is_done) {
             Ok(true) => error,
             Ok(false) => error.hint("others changed the ruleset just then: it may have been done"),
             Err(failure) => {
@@ -150,48 +168,32 @@ impl Transaction {
             }
         }
     }
+}
 
-    fn failed(&self, cause: Cause) -> Error {
-        let (action, object) = self.name();
-        cause.doing(action, object).in_namespace(&self.netns)
-    }
+/// The name of a whole transaction: its first operation, and the number of the others.
+struct Name<'a>(&'a str, usize);
 
-    /// All of it by its first operation.
-    fn name(&self) -> (&'static str, String) {
-        match self.operations.as_slice() {
-            [] => ("commit", "a transaction".into()),
-            [one] => one.clone(),
-            [(action, first), rest @ ..] => (action, format!("{first} and {} more", rest.len())),
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            0 => f.write_str(self.0),
+            more => write!(f, "{} and {more} more", self.0),
         }
-    }
-
-    /// The tables whose names others may have by now.
-    fn guarded(&self) -> impl Iterator<Item = &TableHandle> {
-        self.named.iter().filter(|table| table.may_be_anothers())
-    }
-
-    /// Looks whether those tables are the ones that are meant, and returns the generation in which they
-    /// are; 0 where it makes no difference.
-    fn check_tables(&self, now: Option<Generation>) -> Result<u32, Error> {
-        let mut matters = self.expected.is_some() || self.has_to_look();
-        for table in self.guarded() {
-            find::check_table(table)?;
-            matters = true;
-        }
-        Ok(now.filter(|_| matters).map_or(0, |generation| generation.0))
     }
 }
 
+/// The number in an echo: the attribute that has it, by the type of the object.
 fn number_of(message: Message<'_>) -> Option<u64> {
-    match message.kind {
-        MessageType::NewTable => wire_table::Table::decode(message.attributes)?.handle,
-        MessageType::NewChain => wire_chain::Chain::decode(message.attributes)?.handle,
-        MessageType::NewRule => wire_rule::Rule::decode(message.attributes)?.handle,
-        MessageType::NewSet => wire_set::Set::decode(message.attributes)?.handle,
-        MessageType::NewFlowtable => wire_flowtable::Flowtable::decode(message.attributes)?.handle,
-        MessageType::NewObject => wire_object::Object::decode(message.attributes)?.handle,
-        _ => None,
-    }
+    let at = match message.kind {
+        MessageType::NewTable => 4,
+        MessageType::NewChain => 2,
+        MessageType::NewRule => 3,
+        MessageType::NewSet => 16,
+        MessageType::NewFlowtable => 5,
+        MessageType::NewObject => 6,
+        _ => return None,
+    };
+    message.attributes.get(at)?.u64_be()
 }
 
 fn too_large() -> String {
@@ -200,19 +202,4 @@ fn too_large() -> String {
 
 fn stale() -> String {
     "somebody has changed the ruleset since: read it again".into()
-}
-
-/// What bare errnos mean here.
-fn explain(error: Error) -> Error {
-    error
-        .hint_on(Errno::EEXIST, || "something of that name or key is there already".into())
-        .hint_on(Errno::EBUSY, || "it is in use: a rule or an element refers to it".into())
-        .hint_on(Errno::ENFILE, || "the set's declared size is reached".into())
-        .hint_on(Errno::EOPNOTSUPP, || {
-            "this kernel, or this kind of chain, does not have what it needs".into()
-        })
-        .hint_on(Errno::ENOENT, || {
-            "what it names is not there, or this kernel was built without an expression of it"
-                .into()
-        })
 }

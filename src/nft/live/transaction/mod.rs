@@ -1,24 +1,20 @@
-//! Transactions: many changes to a namespace's packet filter, all or nothing.
+//! Transactions: many changes to a namespace's ruleset, all or nothing.
 
 mod commit;
-mod lack;
-mod messages;
+mod encode;
+mod error;
+mod explain;
 mod ranges;
-mod refusal;
+mod undo;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt;
 
-use super::chain::ChainHandle;
-use super::flowtable::FlowtableHandle;
 use super::generation::Generation;
+use super::handle::{
+    ChainHandle, FlowtableHandle, ObjectHandle, RuleHandle, SetHandle, TableHandle,
+};
 use super::number::Number;
-use super::object::ObjectHandle;
-use super::operations::{FEW, FEW_BYTES};
-use super::rule::RuleHandle;
-use super::set::SetHandle;
-use super::table::TableHandle;
-use super::undo::Made;
 use crate::netlink::Batch;
 use crate::netns::Netns;
 use crate::nft::model::chain::{self, Chain};
@@ -32,19 +28,16 @@ use crate::nft::model::set::{self, Map, Set, Spec};
 use crate::nft::model::table::Table;
 use crate::nft::model::types::Type;
 use crate::wire::message::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE};
-use crate::wire::nft::chain as wire_chain;
 use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::message::{MessageType, append_batch_begin};
-use crate::wire::nft::rule as wire_rule;
-use crate::wire::nft::table as wire_table;
+use crate::wire::nft::{chain as wire_chain, rule as wire_rule};
 
-use lack::Lack;
-pub use refusal::{Refused, TransactionError};
+pub use error::{Refused, TransactionError};
 
-/// Changes that the kernel makes all or not at all, and packets see all at once.
+/// Changes that the kernel makes all or not at all. Packets see all of them at once.
 ///
-/// Replaces `nft -f`. Each operation has an index, from 0 on in the order of the calls; what is refused is
-/// told with it.
+/// Replaces `nft -f`. Each operation has an index, counted from 0 in the order of the calls. A refusal
+/// names the index.
 ///
 /// ```
 /// use netloom::nft::{Chain, Family, Rule, Set, Table, Transaction, Type};
@@ -64,147 +57,155 @@ pub use refusal::{Refused, TransactionError};
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// Handles of what a transaction makes can be used in it at once; once it is committed,
-/// [`Owned::adopt`](crate::Owned::adopt) takes on the duty to delete. Nothing is sent before `commit`.
+/// The handles of created objects can be used in the same transaction. After the commit,
+/// [`Owned::adopt`](crate::Owned::adopt) takes on the duty to delete them. Nothing is sent before
+/// `commit`.
 #[must_use = "a transaction does nothing until `commit`"]
 pub struct Transaction {
     netns: Netns,
     batch: Batch,
-    /// The operation that each message of the batch is of, the first being the frame's.
+    /// The operation of each message of the batch. The first message begins the batch.
     messages: Vec<usize>,
-    operations: Vec<(&'static str, String)>,
-    /// Where the numbers go that the kernel gives, by the message that asks for them.
+    operations: Vec<Operation>,
+    /// The numbers to fill in, each with the message whose echo has it.
     numbers: Vec<(usize, Number)>,
-    /// The [identities](Number::identity) of what it makes.
-    makes: HashSet<usize>,
+    /// The [identities](Number::identity) of the objects that the transaction creates.
+    created: BTreeSet<usize>,
+    /// Whether the kernel refuses the batch if what it creates exists already.
+    creates: bool,
     next_set: u32,
-    /// Tables that are named in it: they have to be those still.
+    /// The tables that operations name.
     named: Vec<TableHandle>,
-    /// Those that it deletes.
-    deletes: Vec<Number>,
     expected: Option<Generation>,
-    made: Vec<Made>,
+    /// Whether the caller looked up all names at the expected generation.
+    is_trusted: bool,
     invalid: Vec<Refused>,
-    /// What a message that names nothing else can only lack.
-    lacks: Vec<(usize, Lack)>,
     /// Changes to sets with intervals, in order.
     ranges: Vec<ranges::Change>,
-    /// It takes away by name what another made, see `undo.rs`.
-    is_undo: bool,
 }
 
+/// The action of an operation, and its object.
+type Operation = (&'static str, String);
+
 const CREATE: u16 = NLM_F_CREATE | NLM_F_EXCL;
+const ADD: u16 = NLM_F_CREATE | NLM_F_APPEND;
 
 impl Transaction {
-    /// One that changes nothing yet.
+    /// Creates a transaction without operations.
     #[doc(alias("nft -f", "NFNL_MSG_BATCH_BEGIN"))]
     pub fn new(netns: &Netns) -> Self {
-        let mut batch = Batch::with_room(FEW, FEW_BYTES);
+        let mut batch = Batch::default();
         batch.append(|out| drop(append_batch_begin(out, 0, Some(0))));
-        let mut messages = Vec::with_capacity(FEW);
-        messages.push(0);
         Self {
             netns: netns.clone(),
             batch,
-            messages,
+            messages: vec![0],
             operations: Vec::new(),
             numbers: Vec::new(),
-            makes: HashSet::new(),
+            created: BTreeSet::new(),
+            creates: false,
             next_set: 0,
             named: Vec::new(),
-            deletes: Vec::new(),
             expected: None,
-            made: Vec::new(),
+            is_trusted: false,
             invalid: Vec::new(),
-            lacks: Vec::new(),
             ranges: Vec::new(),
-            is_undo: false,
         }
     }
 
-    /// One that takes away by name what another transaction made for certain.
-    pub(crate) fn undoing(netns: &Netns) -> Self {
-        Self { is_undo: true, ..Self::new(netns) }
+    /// Creates a transaction that is refused at any other generation. Its caller looked up the names of
+    /// the tables at this generation, so that they need no second look.
+    pub(crate) fn decided_at(netns: &Netns, generation: Generation) -> Self {
+        Self { expected: Some(generation), is_trusted: true, ..Self::new(netns) }
     }
 
-    /// Has all of it refused when somebody has changed the ruleset since:
-    /// [`is_stale`](TransactionError::is_stale). Read what you need, change it, and nothing was
-    /// overwritten that you have not seen.
+    /// Refuses the transaction with [`is_stale`](TransactionError::is_stale) if somebody changed the
+    /// ruleset since this generation. A program that reads the ruleset and then changes it overwrites
+    /// nothing that it has not seen.
     #[doc(alias = "NFNL_BATCH_GENID")]
     pub fn if_unchanged_since(&mut self, generation: Generation) -> &mut Self {
         self.expected = Some(generation);
         self
     }
 
-    /// A table, and all that is in it.
+    /// Creates a table with all that the builder has.
     pub fn create_table(&mut self, table: &Table) -> TableHandle {
         self.begin("create table", table);
-        let number = self.new_number();
         let (family, name) = (table.family, table.name.clone());
-        let (netns, tag) = (self.netns.clone(), table.tag.as_deref().map(Into::into));
-        let handle = TableHandle { netns, family, name, number: number.clone(), tag };
-        if let Err(error) = table.check() {
-            self.refuse(error);
-        } else {
-            self.made.push(Made::Table(handle.clone()));
-            let message = table.message();
-            self.push_numbered(MessageType::NewTable, CREATE, &handle, &message, number);
+        let (netns, comment) = (self.netns.clone(), table.comment().map(Into::into));
+        let handle = TableHandle { netns, family, name, number: self.new_number(), comment };
+        match table.check() {
+            Err(error) => self.refuse(error),
+            Ok(()) => {
+                let (kind, message) = (MessageType::NewTable, table.message());
+                self.push_numbered(kind, CREATE, &handle, &message, &handle.number);
+            }
         }
         // All chains first: elements and rules may jump to any of them.
-        let chains: Vec<_> =
-            table.chains.iter().map(|chain| (self.make_chain(&handle, chain), chain)).collect();
+        let chains: Vec<_> = table
+            .chains
+            .iter()
+            .map(|chain| (self.new_chain(&handle, chain, CREATE), chain))
+            .collect();
         for object in &table.objects {
-            self.make_object(&handle, object);
+            self.new_object(&handle, object);
         }
         for flowtable in &table.flowtables {
-            self.make_flowtable(&handle, flowtable);
+            self.new_flowtable(&handle, flowtable);
         }
         for spec in &table.sets {
-            self.make_set(&handle, spec);
+            self.new_set(&handle, spec);
         }
         for (place, chain) in chains {
             for rule in &chain.rules {
-                self.make_rule(&place, rule, NLM_F_CREATE | NLM_F_APPEND, |_| ());
+                self.new_rule(&place, rule, ADD, |_| ());
             }
         }
         handle
     }
 
-    /// A chain, and its rules.
+    /// Creates a chain with its rules.
     pub fn create_chain(&mut self, table: &TableHandle, chain: &Chain) -> ChainHandle {
         self.begin(chain::ACTION, chain);
         self.names(table);
-        let handle = self.make_chain(table, chain);
+        let handle = self.new_chain(table, chain, CREATE);
         for rule in &chain.rules {
-            self.make_rule(&handle, rule, NLM_F_CREATE | NLM_F_APPEND, |_| ());
+            self.new_rule(&handle, rule, ADD, |_| ());
         }
         handle
     }
 
-    /// A set, and its elements.
+    /// Creates a chain without rules, unless the table has it already.
+    pub(crate) fn ensure_chain(&mut self, table: &TableHandle, chain: &Chain) -> ChainHandle {
+        self.begin(chain::ACTION, chain);
+        self.names(table);
+        self.new_chain(table, chain, NLM_F_CREATE)
+    }
+
+    /// Creates a set with its elements.
     pub fn create_set(&mut self, table: &TableHandle, set: &Set) -> SetHandle {
         self.create(table, &set.0)
     }
 
-    /// A map, and its elements.
+    /// Creates a map with its elements.
     pub fn create_map(&mut self, table: &TableHandle, map: &Map) -> SetHandle {
         self.create(table, &map.0)
     }
 
-    pub(crate) fn create(&mut self, table: &TableHandle, spec: &Spec) -> SetHandle {
+    pub(super) fn create(&mut self, table: &TableHandle, spec: &Spec) -> SetHandle {
         self.begin(set::ACTION, spec);
         self.names(table);
-        self.make_set(table, spec)
+        self.new_set(table, spec)
     }
 
-    /// A counter, quota or limit that rules share.
+    /// Creates a named object, such as a counter, for rules to share.
     pub fn create_object(&mut self, table: &TableHandle, object: &Object) -> ObjectHandle {
         self.begin("create object", object);
         self.names(table);
-        self.make_object(table, object)
+        self.new_object(table, object)
     }
 
-    /// A flowtable, into which rules put connections.
+    /// Creates a flowtable.
     pub fn create_flowtable(
         &mut self,
         table: &TableHandle,
@@ -212,48 +213,47 @@ impl Transaction {
     ) -> FlowtableHandle {
         self.begin(flowtable::ACTION, flowtable);
         self.names(table);
-        self.make_flowtable(table, flowtable)
+        self.new_flowtable(table, flowtable)
     }
 
-    /// A rule at the end of a chain.
+    /// Adds a rule to the end of a chain.
     pub fn add_rule(&mut self, chain: &ChainHandle, rule: &Rule) -> RuleHandle {
-        self.rule("add rule", chain, rule, NLM_F_CREATE | NLM_F_APPEND, |_| ())
+        self.rule("add rule", chain, rule, ADD, |_| ())
     }
 
-    /// A rule at the beginning of a chain.
+    /// Inserts a rule at the beginning of a chain.
     pub fn insert_rule(&mut self, chain: &ChainHandle, rule: &Rule) -> RuleHandle {
         self.rule("insert rule", chain, rule, NLM_F_CREATE, |_| ())
     }
 
-    /// A rule after another one, which has to exist.
+    /// Adds a rule after an existing rule.
     pub fn add_rule_after(&mut self, other: &RuleHandle, rule: &Rule) -> RuleHandle {
-        let (flags, at) = (NLM_F_CREATE | NLM_F_APPEND, other.number.if_known());
-        let handle = self.rule("add rule", &other.chain, rule, flags, |rule| rule.position = at);
+        let at = other.number.if_known();
+        let handle = self.rule("add rule", &other.chain, rule, ADD, |rule| rule.position = at);
         self.needs_number(&other.number);
         handle
     }
 
-    /// A rule before another one, which has to exist.
+    /// Inserts a rule before an existing rule.
     pub fn insert_rule_before(&mut self, other: &RuleHandle, rule: &Rule) -> RuleHandle {
-        let (flags, at) = (NLM_F_CREATE, other.number.if_known());
-        let handle = self.rule("insert rule", &other.chain, rule, flags, |rule| rule.position = at);
+        let at = other.number.if_known();
+        let insert = |rule: &mut wire_rule::Rule| rule.position = at;
+        let handle = self.rule("insert rule", &other.chain, rule, NLM_F_CREATE, insert);
         self.needs_number(&other.number);
         handle
     }
 
-    /// A rule in another one's place, which has to exist; its handle stands for the new one then.
+    /// Replaces an existing rule. Its handle, and its owner, stand for the new rule afterwards.
     pub fn replace_rule(&mut self, old: &RuleHandle, rule: &Rule) -> &mut Self {
         self.begin("replace rule", rule);
         self.names_in(&old.chain.table, &old.chain.number);
         self.needs_number(&old.number);
-        let number = old.number.clone();
-        let at = number.if_known();
-        self.made.push(Made::Replaced(old.clone()));
-        self.make_numbered_rule(&old.chain, rule, NLM_F_REPLACE, |rule| rule.handle = at, number);
+        let at = old.number.if_known();
+        self.new_numbered_rule(old, rule, NLM_F_REPLACE, |rule| rule.handle = at);
         self
     }
 
-    /// Elements, which may be there already. As many messages as they need go into the transaction.
+    /// Adds elements to a set or map. Elements that it has already stay.
     pub fn add_elements(
         &mut self,
         set: &SetHandle,
@@ -265,7 +265,8 @@ impl Transaction {
         self
     }
 
-    /// Elements of a verdict map by link name that this transaction may itself make, which must not be there.
+    /// Adds elements to a verdict map by link name, which must not have them. The transaction itself may
+    /// create the map.
     pub(crate) fn add_new_elements(
         &mut self,
         table: &TableHandle,
@@ -282,23 +283,17 @@ impl Transaction {
         let set = SetHandle { table, name, shape, number };
         let elements: Vec<_> = elements.into_iter().collect();
         self.begin("add elements to map", &set);
-        self.made.push(Made::Elements(set.clone(), elements.clone()));
         self.elements(&set, &elements, MessageType::NewElement, CREATE);
     }
 
-    /// One element, which must not be there.
-    pub(crate) fn create_element(&mut self, set: &SetHandle, element: &Element) {
+    /// Adds one element, which the set or map must not have.
+    pub(super) fn create_element(&mut self, set: &SetHandle, element: &Element) {
         self.begin("add element to set", format_args!("{set}: {element}"));
-        self.made.push(Made::Elements(set.clone(), vec![element.clone()]));
-        self.elements(
-            set,
-            std::slice::from_ref(element),
-            MessageType::NewElement,
-            CREATE | NLM_F_ECHO,
-        );
+        let (kind, flags) = (MessageType::NewElement, CREATE | NLM_F_ECHO);
+        self.elements(set, std::slice::from_ref(element), kind, flags);
     }
 
-    /// Takes elements out, which have to be there.
+    /// Deletes elements, all of which the set or map must have.
     pub fn delete_elements(
         &mut self,
         set: &SetHandle,
@@ -310,54 +305,50 @@ impl Transaction {
         self
     }
 
-    /// Takes all elements out.
+    /// Deletes all elements of a set or map.
     pub fn flush_set(&mut self, set: &SetHandle) -> &mut Self {
         self.begin("flush set", set);
         self.names_in(&set.table, &set.number);
         let of = ElementsOf::new(&set.table.name, &set.name);
-        self.push(MessageType::DeleteElement, 0, &set.table, &of);
+        self.push(MessageType::DeleteElement, 0, set.table.family.wire(), &of);
         self.flush_ranges(set);
         self
     }
 
-    /// Takes all rules of a chain.
+    /// Deletes all rules of a chain.
     pub fn flush_chain(&mut self, chain: &ChainHandle) -> &mut Self {
         self.begin("flush chain", chain);
         self.names_in(&chain.table, &chain.number);
         let all = wire_rule::Rule::new(&chain.table.name, &chain.name, Vec::new());
-        self.push(MessageType::DeleteRule, 0, &chain.table, &all);
+        self.push(MessageType::DeleteRule, 0, chain.table.family.wire(), &all);
         self
     }
 
-    /// What becomes of packets that no rule of a base chain decides on, from now on.
+    /// Sets the policy of a base chain.
     #[doc(alias = "NFTA_CHAIN_POLICY")]
     pub fn set_policy(&mut self, chain: &ChainHandle, policy: Policy) -> &mut Self {
         self.begin("set policy of chain", format_args!("{chain} to {policy}"));
         self.names_in(&chain.table, &chain.number);
-        let message = wire_chain::Chain { policy: Some(policy.wire()), ..chain.known_as() };
-        self.push(MessageType::NewChain, 0, &chain.table, &message);
+        let message = wire_chain::Chain { policy: Some(policy.wire()), ..chain.message() };
+        self.push(MessageType::NewChain, 0, chain.table.family.wire(), &message);
         self
     }
 
     /// Deletes a table with all that is in it.
     pub fn delete_table(&mut self, table: &TableHandle) -> &mut Self {
         self.begin("delete table", table);
-        let message = match table.number.if_known() {
-            Some(number) => wire_table::Table::by_handle(number),
-            None => wire_table::Table::by_name(&table.name),
-        };
         self.in_this_namespace(&table.netns);
-        self.has_or_makes(&table.number);
-        self.deletes.push(table.number.clone());
-        self.push(MessageType::DeleteTable, 0, table, &message);
+        self.exists_or_created(&table.number);
+        table.number.doubt();
+        self.push(MessageType::DeleteTable, 0, table.family.wire(), &table.message());
         self
     }
 
-    /// Deletes a chain, which has to be empty.
+    /// Deletes a chain, which must be empty.
     pub fn delete_chain(&mut self, chain: &ChainHandle) -> &mut Self {
         self.begin("delete chain", chain);
         self.names_in(&chain.table, &chain.number);
-        self.push(MessageType::DeleteChain, 0, &chain.table, &chain.known_as());
+        self.push(MessageType::DeleteChain, 0, chain.table.family.wire(), &chain.message());
         self
     }
 
@@ -367,42 +358,42 @@ impl Transaction {
         let chain = &rule.chain;
         self.names_in(&chain.table, &chain.number);
         self.needs_number(&rule.number);
-        let (table, number) = (&chain.table.name, rule.number.get());
-        let message = wire_rule::Rule::by_handle(table, &chain.name, number);
-        self.push(MessageType::DeleteRule, 0, &chain.table, &message);
+        let message = wire_rule::Rule::by_handle(&chain.table.name, &chain.name, rule.number());
+        self.push(MessageType::DeleteRule, 0, chain.table.family.wire(), &message);
         self
     }
 
-    /// Deletes a set or map with its elements.
+    /// Deletes a set or map with its elements. No rule may use it.
     pub fn delete_set(&mut self, set: &SetHandle) -> &mut Self {
         self.begin("delete set", set);
         self.names_in(&set.table, &set.number);
-        self.push(MessageType::DeleteSet, 0, &set.table, &set.known_as());
+        self.push(MessageType::DeleteSet, 0, set.table.family.wire(), &set.message());
         self
     }
 
-    /// Deletes an object, which no rule may use any more.
+    /// Deletes an object. No rule may use it.
     pub fn delete_object(&mut self, object: &ObjectHandle) -> &mut Self {
         self.begin("delete object", object);
         self.names_in(&object.table, &object.number);
-        self.push(MessageType::DeleteObject, 0, &object.table, &object.known_as());
+        self.push(MessageType::DeleteObject, 0, object.table.family.wire(), &object.message());
         self
     }
 
-    /// Deletes a flowtable, which no rule may use any more.
+    /// Deletes a flowtable. No rule may use it.
     pub fn delete_flowtable(&mut self, flowtable: &FlowtableHandle) -> &mut Self {
         self.begin("delete flowtable", flowtable);
         self.names_in(&flowtable.table, &flowtable.number);
-        self.push(MessageType::DeleteFlowtable, 0, &flowtable.table, &flowtable.known_as());
+        let family = flowtable.table.family.wire();
+        self.push(MessageType::DeleteFlowtable, 0, family, &flowtable.message());
         self
     }
 
-    /// How many operations there are.
+    /// The number of operations.
     pub fn len(&self) -> usize {
         self.operations.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no operations.
     pub fn is_empty(&self) -> bool {
         self.operations.is_empty()
     }

@@ -2,12 +2,14 @@
 
 use nix::errno::Errno;
 
-use super::{Refused, Transaction};
-use crate::error::{Cause, Error};
-use crate::nft::live::find::list_elements;
-use crate::nft::live::set::SetHandle;
+use super::{Operation, Refused, Transaction};
+use crate::error::Cause;
+use crate::netlink::Socket;
+use crate::nft::live::handle::SetHandle;
+use crate::nft::live::reader;
 use crate::nft::model::ranges::{Interval, Ranges};
 use crate::wire::nft::element as wire;
+use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::message::MessageType;
 
 /// A change to the elements of a set with intervals.
@@ -84,7 +86,7 @@ impl Transaction {
                 None => sets.push(vec![change]),
             }
         }
-        let is_new = |set: &SetHandle| self.makes.contains(&set.number.identity());
+        let is_new = |set: &SetHandle| self.created.contains(&set.number.identity());
         sets.retain(|set| set.len() > 1 || !is_new(&set[0].set));
         sets
     }
@@ -94,23 +96,28 @@ impl Transaction {
     }
 
     /// Reads the sets, and returns the operations that their elements are in the way of.
-    pub(super) fn check_ranges(&self) -> Result<Vec<Refused>, Error> {
+    pub(super) fn check_ranges(
+        &self,
+        socket: &mut Socket,
+        operations: &[Operation],
+    ) -> Result<Vec<Refused>, Cause> {
         let mut refused = Vec::new();
         for changes in self.changed_sets() {
             let SetHandle { table, name, shape, number } = &changes[0].set;
-            let listed = if self.makes.contains(&number.identity()) {
-                Vec::new()
-            } else {
-                match list_elements(&table.netns, table.family, &table.name, name) {
-                    Err(error) if error.is_not_found() => continue, // the kernel refuses it
-                    listed => listed?,
+            let mut listed = Vec::new();
+            if !self.created.contains(&number.identity()) {
+                let of = ElementsOf::new(&table.name, name);
+                match reader::all_elements(socket, table.family.wire(), &of) {
+                    // The kernel refuses the operation.
+                    Err(cause) if cause.errno() == Some(Errno::ENOENT) => continue,
+                    all => listed = all?,
                 }
-            };
+            }
             let mut ranges = Ranges::new(shape, listed);
             for change in changes {
                 if let Err((errno, hint)) = change.apply(&mut ranges) {
                     let (index, cause) = (change.operation, Cause::from(errno));
-                    let (action, object) = self.operations.get(index).cloned().unwrap_or_default();
+                    let (action, object) = operations.get(index).cloned().unwrap_or_default();
                     let error = cause.doing(action, object).in_namespace(&self.netns).hint(hint);
                     refused.push(Refused { index, error });
                 }

@@ -1,37 +1,38 @@
-//! Why a transaction was refused, and which of its operations.
-
-use std::fmt;
+//! The error of a transaction: the refused operations.
 
 use nix::errno::Errno;
+use thiserror::Error as ThisError;
 
 use crate::error::Error;
 
-/// An operation that was refused.
+/// A refused operation.
 #[derive(Debug)]
 pub struct Refused {
-    /// Which it was, in the order of the calls, from 0 on.
+    /// The index of the operation, counted from 0 in the order of the calls.
     pub index: usize,
-    /// Why, in the kernel's words where it has any.
+    /// The reason.
     pub error: Error,
 }
 
-/// Why a transaction was refused: nothing of it was done.
+/// The reason why a transaction was refused. Nothing of it was done.
 ///
-/// The kernel goes on after the first refusal, so what depends on a refused operation is refused as well.
-#[derive(Debug)]
+/// The kernel goes on after the first refusal: operations that depend on a refused one are refused too.
+#[derive(Debug, ThisError)]
+#[error("{}", self.text())]
 pub struct TransactionError {
     pub(super) refused: Vec<Refused>,
+    #[source]
     pub(super) whole: Option<Error>,
 }
 
 impl TransactionError {
-    /// The refused operations, in their order. Empty where all was refused as one: no privilege, no buffer
-    /// large enough, another generation.
+    /// The refused operations in their order. The list is empty if the transaction was refused as a whole:
+    /// no privilege, no buffer large enough, another generation.
     pub fn refused(&self) -> &[Refused] {
         &self.refused
     }
 
-    /// Whether somebody changed the ruleset since the expected generation.
+    /// Returns whether somebody changed the ruleset since the expected generation.
     #[doc(alias = "ERESTART")]
     pub fn is_stale(&self) -> bool {
         self.whole.as_ref().is_some_and(|error| error.errno() == Some(Errno::ERESTART))
@@ -40,22 +41,18 @@ impl TransactionError {
     pub(super) fn whole(error: Error) -> Self {
         Self { refused: Vec::new(), whole: Some(error) }
     }
-}
 
-impl fmt::Display for TransactionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn text(&self) -> String {
         match (&self.whole, self.refused.as_slice()) {
-            (Some(error), _) => write!(f, "{error}"),
-            (None, []) => f.write_str("refused"),
+            (Some(error), _) => error.to_string(),
+            (None, []) => "refused".into(),
+            (None, [one]) => format!("operation {}: {}", one.index, one.error),
             (None, [first, rest @ ..]) => {
-                write!(f, "operation {}: {}", first.index, first.error)?;
-                if rest.is_empty() { Ok(()) } else { write!(f, " (and {} more)", rest.len()) }
+                format!("operation {}: {} (and {} more)", first.index, first.error, rest.len())
             }
         }
     }
 }
-
-impl std::error::Error for TransactionError {}
 
 /// The first refusal.
 impl From<TransactionError> for Error {

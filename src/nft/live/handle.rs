@@ -1,0 +1,221 @@
+//! Handles: the identities of tables, chains, rules, sets, objects and flowtables that exist.
+
+use std::fmt;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use super::number::Number;
+use super::reader;
+use crate::error::Cause;
+use crate::netlink::Socket;
+use crate::netns::Netns;
+use crate::nft::model::family::Family;
+use crate::nft::model::interval::Shape;
+use crate::nft::model::object_kind::ObjectKind;
+use crate::nft::model::table::tag_in;
+use crate::wire::nft::message::MessageType;
+use crate::wire::nft::{chain, flowtable, object, set, table};
+
+/// A table that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableHandle {
+    pub(crate) netns: Netns,
+    pub(crate) family: Family,
+    pub(crate) name: String,
+    pub(crate) number: Number,
+    /// The comment of a persistent table; `None` for a held table.
+    pub(crate) comment: Option<Arc<str>>,
+}
+
+impl TableHandle {
+    /// The namespace of the table.
+    pub fn namespace(&self) -> &Netns {
+        &self.netns
+    }
+
+    /// The family.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The number that the kernel gave the table, as `nft -a list ruleset` shows it.
+    pub fn number(&self) -> u64 {
+        self.number.get()
+    }
+
+    /// Whether the kernel deletes the table with the process.
+    pub fn is_held(&self) -> bool {
+        self.comment.is_none()
+    }
+
+    /// The tag of a persistent table.
+    pub fn tag(&self) -> Option<&str> {
+        tag_in(self.comment.as_deref()?)
+    }
+
+    /// Returns whether another table may have the name by now. A held table is deleted by us alone.
+    pub(crate) fn may_be_anothers(&self) -> bool {
+        !self.is_held() || self.number.may_be_deleted() || self.number.if_known().is_none()
+    }
+
+    /// Fails with ENOENT if the name belongs to no table, or to another one: numbers are never reused.
+    pub(crate) fn verify(&self, socket: &mut Socket) -> Result<(), Cause> {
+        if !self.may_be_anothers() {
+            return Ok(());
+        }
+        let of = table::Table::by_name(&self.name);
+        let found: Option<table::Table> =
+            reader::get(socket, MessageType::GetTable, self.family.wire(), &of)?;
+        let number = found.and_then(|table| table.handle);
+        let is_it = number.is_some() && number == self.number.if_known();
+        if is_it { Ok(()) } else { Err(Errno::ENOENT.into()) }
+    }
+
+    pub(crate) fn message(&self) -> table::Table {
+        match self.number.if_known() {
+            Some(number) => table::Table::by_handle(number),
+            None => table::Table::by_name(&self.name),
+        }
+    }
+}
+
+impl fmt::Display for TableHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{} {}`", self.family, self.name)
+    }
+}
+
+/// A chain that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainHandle {
+    pub(crate) table: TableHandle,
+    pub(crate) name: String,
+    pub(crate) number: Number,
+}
+
+/// A set or map that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetHandle {
+    pub(crate) table: TableHandle,
+    pub(crate) name: String,
+    pub(crate) shape: Shape,
+    pub(crate) number: Number,
+}
+
+/// A flowtable that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowtableHandle {
+    pub(crate) table: TableHandle,
+    pub(crate) name: String,
+    pub(crate) number: Number,
+}
+
+/// A named object that exists: a counter, a quota, a limit and the like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectHandle {
+    pub(crate) table: TableHandle,
+    pub(crate) kind: ObjectKind,
+    pub(crate) name: String,
+    pub(crate) number: Number,
+}
+
+/// A rule that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleHandle {
+    pub(crate) chain: ChainHandle,
+    pub(crate) number: Number,
+}
+
+/// What the handles of objects with a name share. A message names the object by its number, once known.
+macro_rules! named {
+    ($($handle:ident: $wire:ty;)+) => {$(
+        impl $handle {
+            /// The name.
+            pub fn name(&self) -> &str {
+                &self.name
+            }
+
+            /// The table.
+            pub fn table(&self) -> &TableHandle {
+                &self.table
+            }
+
+            pub(crate) fn message(&self) -> $wire {
+                match self.number.if_known() {
+                    Some(number) => <$wire>::by_handle(&self.table.name, number),
+                    None => <$wire>::by_name(&self.table.name, &self.name),
+                }
+            }
+        }
+
+        impl fmt::Display for $handle {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "`{} {} {}`", self.table.family, self.table.name, self.name)
+            }
+        }
+    )+};
+}
+
+named! {
+    ChainHandle: chain::Chain;
+    SetHandle: set::Set;
+    FlowtableHandle: flowtable::Flowtable;
+}
+
+impl ObjectHandle {
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The kind of the object.
+    pub fn kind(&self) -> ObjectKind {
+        self.kind
+    }
+
+    /// The table.
+    pub fn table(&self) -> &TableHandle {
+        &self.table
+    }
+
+    pub(crate) fn message(&self) -> object::Object {
+        let (table, kind) = (&self.table.name, self.kind.wire());
+        match self.number.if_known() {
+            Some(number) => object::Object::by_handle(table, kind, number),
+            None => object::Object::by_name(table, kind, &self.name),
+        }
+    }
+}
+
+impl fmt::Display for ObjectHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TableHandle { family, name, .. } = &self.table;
+        write!(f, "{} `{family} {name} {}`", self.kind, self.name)
+    }
+}
+
+impl RuleHandle {
+    /// The number that the kernel gave the rule, as `nft -a list ruleset` shows it.
+    pub fn number(&self) -> u64 {
+        self.number.get()
+    }
+
+    /// The chain.
+    pub fn chain(&self) -> &ChainHandle {
+        &self.chain
+    }
+}
+
+impl fmt::Display for RuleHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let chain = &self.chain;
+        let (family, table) = (chain.table.family, &chain.table.name);
+        write!(f, "{} of `{family} {table} {}`", self.number(), chain.name)
+    }
+}

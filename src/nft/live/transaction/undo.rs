@@ -1,0 +1,203 @@
+//! The deletion of what a transaction created whose answer was lost.
+
+use super::Transaction;
+use crate::error::{Cause, Error};
+use crate::netlink::Socket;
+use crate::nft::live::generation::Generation;
+use crate::nft::live::reader;
+use crate::wire::attribute::{Attribute, Attributes};
+use crate::wire::message::{Message as Sent, NLM_F_EXCL, NLM_F_REPLACE, messages};
+use crate::wire::nft::data::ChainRef;
+use crate::wire::nft::message::{Family, Message, MessageType};
+use crate::wire::nft::rule::Rule;
+
+/// Deletes what the transaction created, if it was done for certain and is the only change since `before`.
+/// One change alone proves nothing: another program may have made it. Returns whether nothing is left.
+pub(super) fn undo(
+    sent: &Transaction,
+    socket: &mut Socket,
+    before: Generation,
+    is_done: bool,
+) -> Result<bool, Error> {
+    let doing = |cause: Cause| cause.doing("undo", "a transaction").in_namespace(&sent.netns);
+    let now = Generation::read(socket).map_err(doing)?;
+    if now == before {
+        return Ok(true);
+    }
+    if !is_done || now != before.next() {
+        return Ok(false);
+    }
+    let mut undo = Transaction::decided_at(&sent.netns, now);
+    undo.begin("delete", "what an unread answer reported");
+    sent.numbers.iter().for_each(|(_, number)| number.doubt());
+    let created: Vec<_> =
+        messages(sent.batch.bytes()).enumerate().filter_map(Created::read).collect();
+    let is_in_new = |one: &&Created<'_>| created.iter().any(|table| table.is_table_of(one));
+    let (tables, rest): (Vec<_>, Vec<_>) = created
+        .iter()
+        .filter(|one| one.is_table() || !is_in_new(one))
+        .partition(|one| one.is_table());
+    // What refers to other objects first: elements, and the rules of chains.
+    for one in &rest {
+        if let Some(chain) = one.chain() {
+            undo.push_rules(one, &chain, None);
+        } else if one.kind == MessageType::NewElement {
+            undo.push_deletion(MessageType::DeleteElement, one, &[1, 2, 3, 4]);
+        }
+    }
+    undo.push_newest_rules(sent, socket, &rest).map_err(doing)?;
+    for one in rest.iter().rev().chain(&tables) {
+        // The attributes that name the object: of a chain 3 is the name, of an object the type.
+        let (kind, naming): (_, &[u16]) = match one.kind {
+            MessageType::NewTable => (MessageType::DeleteTable, &[1]),
+            MessageType::NewChain => (MessageType::DeleteChain, &[1, 3]),
+            MessageType::NewSet => (MessageType::DeleteSet, &[1, 2]),
+            MessageType::NewObject => (MessageType::DeleteObject, &[1, 2, 3]),
+            MessageType::NewFlowtable => (MessageType::DeleteFlowtable, &[1, 2]),
+            _ => continue,
+        };
+        undo.push_deletion(kind, one, naming);
+    }
+    undo.commit_on(socket)?;
+    Ok(true)
+}
+
+/// A message that creates something: the kernel refuses the message if the object exists.
+struct Created<'a> {
+    place: usize,
+    kind: MessageType,
+    flags: u16,
+    family: Family,
+    table: String,
+    attributes: Attributes<'a>,
+}
+
+impl<'a> Created<'a> {
+    fn read((place, sent): (usize, Sent<'a>)) -> Option<Self> {
+        let flags = sent.flags;
+        let Message { kind, family, attributes, .. } = Message::decode(sent.kind, sent.payload)?;
+        let is_created = kind == MessageType::NewRule || flags & NLM_F_EXCL != 0;
+        // In all messages the first attribute is the table's name.
+        let table = attributes.get(1).filter(|_| is_created)?.string();
+        Some(Self { place, kind, flags, family, table, attributes })
+    }
+
+    fn is_table(&self) -> bool {
+        self.kind == MessageType::NewTable
+    }
+
+    fn is_table_of(&self, other: &Self) -> bool {
+        self.is_table() && (self.family, &self.table) == (other.family, &other.table)
+    }
+
+    /// The name of a created chain.
+    fn chain(&self) -> Option<String> {
+        let is_chain = self.kind == MessageType::NewChain;
+        self.attributes.get(3).filter(|_| is_chain).map(Attribute::string)
+    }
+
+    /// The chain of a rule.
+    fn chain_of_rule(&self) -> Option<String> {
+        let is_rule = self.kind == MessageType::NewRule;
+        self.attributes.get(2).filter(|_| is_rule).map(Attribute::string)
+    }
+
+    fn is_in(&self, other: &Self, chain: &str) -> bool {
+        let place = (self.family, &self.table);
+        place == (other.family, &other.table) && self.chain_of_rule().as_deref() == Some(chain)
+    }
+}
+
+impl Transaction {
+    /// Deletes an object by these attributes of the message that created it.
+    fn push_deletion(&mut self, kind: MessageType, one: &Created<'_>, attributes: &[u16]) {
+        self.push_with(kind, 0, one.family, |out| {
+            for attribute in one.attributes.iter() {
+                if attributes.contains(&attribute.kind) {
+                    out.bytes(attribute.kind, attribute.value);
+                }
+            }
+        });
+    }
+
+    /// Deletes one rule of a chain, or all.
+    fn push_rules(&mut self, one: &Created<'_>, chain: &str, handle: Option<u64>) {
+        let rule = Rule { handle, ..Rule::new(&one.table, chain, Vec::new()) };
+        self.push(MessageType::DeleteRule, 0, one.family, &rule);
+    }
+
+    /// Deletes the created rules of chains that were there before. Rules are numbered upwards wherever in a
+    /// chain they are put, so they are the newest of the chain. A replaced rule stays: its handle gets the
+    /// new number.
+    fn push_newest_rules(
+        &mut self,
+        sent: &Transaction,
+        socket: &mut Socket,
+        created: &[&Created<'_>],
+    ) -> Result<(), Cause> {
+        for (at, first) in created.iter().enumerate() {
+            let Some(chain) = first.chain_of_rule() else { continue };
+            let is_new_chain = created
+                .iter()
+                .any(|one| one.chain().as_ref() == Some(&chain) && one.table == first.table);
+            let seen = created.iter().take(at).any(|one| one.is_in(first, &chain));
+            if is_new_chain || seen {
+                continue;
+            }
+            let rules: Vec<_> = created.iter().filter(|one| one.is_in(first, &chain)).collect();
+            let numbers = rule_numbers(socket, first, &chain)?;
+            let newest = numbers.len().saturating_sub(rules.len());
+            for (rule, number) in rules.into_iter().zip(numbers.into_iter().skip(newest)) {
+                let handle = sent.numbers.iter().find(|(place, _)| *place == rule.place);
+                match handle {
+                    Some((_, handle)) if rule.flags & NLM_F_REPLACE != 0 => handle.set(number),
+                    _ => self.push_rules(rule, &chain, Some(number)),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The numbers of a chain's rules, sorted.
+fn rule_numbers(socket: &mut Socket, one: &Created<'_>, chain: &str) -> Result<Vec<u64>, Cause> {
+    let of = Rule { table: one.table.clone(), ..Rule::default() };
+    let listed: Vec<(_, Rule)> = reader::list(socket, MessageType::GetRule, one.family, &of)?;
+    let chain = Some(ChainRef::from(chain));
+    let in_chain = listed.into_iter().filter(|(_, rule)| rule.chain == chain);
+    let mut numbers: Vec<_> = in_chain.filter_map(|(_, rule)| rule.handle).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netns::Netns;
+    use crate::nft::{Family, Table};
+    use crate::sandbox;
+
+    /// A transaction that was refused, as somebody made such a table just before.
+    #[test]
+    fn what_may_be_anothers_stays() {
+        sandbox::run(|| {
+            let netns = Netns::current().unwrap();
+            let before = netns.nft_generation().unwrap();
+            let theirs = Table::new(Family::Inet, "t").persistent("tag").create(&netns).unwrap();
+            let mut refused = Transaction::new(&netns);
+            refused.create_table(&Table::new(Family::Inet, "t").persistent("tag"));
+            let undo = |is_done| {
+                let undone = netns.nf_tables(|nf_tables| {
+                    Ok(undo(&refused, &mut nf_tables.socket, before, is_done))
+                });
+                undone.unwrap().unwrap()
+            };
+            assert!(!undo(false));
+            assert!(theirs.read().is_ok());
+            // An echo has said that it was done: the one change since is it.
+            assert!(undo(true));
+            assert!(theirs.read().unwrap_err().is_not_found());
+        })
+        .unwrap();
+    }
+}
