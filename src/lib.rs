@@ -74,7 +74,7 @@ compile_error!("netloom speaks netlink and builds for Linux only");
 extern crate self as netloom; // what examples and tests call it
 
 mod address;
-mod awake;
+
 mod conntrack;
 mod counter;
 pub mod doctor;
@@ -99,7 +99,6 @@ mod obstacle;
 mod owned;
 mod persistent;
 mod port;
-mod process;
 mod protocol;
 mod reap;
 mod route;

@@ -1,8 +1,9 @@
 //! Hardware addresses of links.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::str::FromStr;
+
+use crate::sys::random::random;
 
 /// A MAC address (EUI-48), written `02:00:00:00:00:01`.
 ///
@@ -40,9 +41,7 @@ impl MacAddr {
 
     /// Makes a random unicast address, as the kernel's `eth_random_addr`.
     pub(crate) fn random() -> Self {
-        let random = RandomState::new().build_hasher().finish().to_ne_bytes();
-        let mut octets = [0; 6];
-        octets.copy_from_slice(&random[..6]);
+        let mut octets: [u8; 6] = random();
         octets[0] = octets[0] & !1 | 2;
         Self(octets)
     }

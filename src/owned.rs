@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use nix::errno::Errno;
 
 use crate::error::Error;
-use crate::process::Process;
+use crate::sys::process::Process;
 use crate::together;
 
 /// The identity of something in the kernel. Dropping a handle does nothing.

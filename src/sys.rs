@@ -5,8 +5,6 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::sync::mpsc;
 
 use nix::NixPath;
@@ -14,9 +12,12 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType};
 
-use crate::awake;
-
+pub(crate) mod hook;
 pub(crate) mod namespace;
+pub(crate) mod pidfd;
+pub(crate) mod process;
+pub(crate) mod random;
+pub(crate) mod spin;
 
 /// Runs `setup` between the fork and the exec of `command`; without a fork for
 /// [`exec`](CommandExt::exec).
@@ -67,62 +68,12 @@ pub(crate) fn bind_to_link(socket: BorrowedFd<'_>, index: u32) -> io::Result<()>
 
 /// The user namespace that owns a namespace (`NS_GET_USERNS`, `ioctl_nsfs(2)`).
 pub(crate) fn owner_of_namespace(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    const NS_GET_USERNS: libc::Ioctl = 0xb701;
+    // Its number differs between architectures.
+    nix::ioctl_none!(ns_get_userns, 0xb7, 1);
     // SAFETY: this request takes no argument, and any other file refuses it with ENOTTY.
-    let fd = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS) };
-    if fd == -1 {
-        return Err(io::Error::last_os_error());
-    }
+    let fd = unsafe { ns_get_userns(namespace.as_raw_fd()) }?;
     // SAFETY: the descriptor is new, so nobody else's.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// A number that is 0 at first, and 0 again in every process that is forked from this one: what a fork copies,
-/// but this (`MADV_WIPEONFORK`, madvise(2)). None where the kernel, an emulator or a filter has no such memory.
-///
-/// A process that shares this one's memory (`CLONE_VM`, vfork(2)) shares it.
-pub(crate) fn zeroed_by_fork() -> Option<&'static AtomicU32> {
-    // No lock: a fork while another thread holds it would leave it held for good.
-    static MEMORY: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
-    static NONE: AtomicU32 = AtomicU32::new(0);
-    let none = (&raw const NONE).cast_mut();
-    let mut memory = MEMORY.load(Ordering::Acquire);
-    if memory.is_null() {
-        let new = map_zeroed_by_fork().unwrap_or(none);
-        let first = ptr::null_mut();
-        // Where another thread was quicker, a page is left over.
-        memory = match MEMORY.compare_exchange(first, new, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => new,
-            Err(theirs) => theirs,
-        };
-    }
-    // SAFETY: not null by now, so what `map_zeroed_by_fork` returned, which is mapped for good, zeroed and aligned
-    // to a page, and is used as this atomic alone, or `NONE`.
-    (memory != none).then(|| unsafe { &*memory })
-}
-
-fn map_zeroed_by_fork() -> Option<*mut AtomicU32> {
-    const NO_ADVICE: libc::c_int = -1;
-    const SIZE: usize = size_of::<AtomicU32>(); // rounded up to a page
-    let access = libc::PROT_READ | libc::PROT_WRITE;
-    let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    // SAFETY: new memory at an address of the kernel's choice is nobody else's.
-    let memory = unsafe { libc::mmap(ptr::null_mut(), SIZE, access, kind, -1, 0) };
-    if memory == libc::MAP_FAILED {
-        return None;
-    }
-    // SAFETY: advice on memory of our own, which holds nothing yet. Who agrees to what is no advice follows none
-    // (qemu's user mode, before it learned this one).
-    let is_wiped = unsafe {
-        libc::madvise(memory, SIZE, NO_ADVICE) != 0
-            && libc::madvise(memory, SIZE, libc::MADV_WIPEONFORK) == 0
-    };
-    if !is_wiped {
-        // SAFETY: mapped above, and shown to nobody.
-        unsafe { libc::munmap(memory, SIZE) };
-        return None;
-    }
-    Some(memory.cast())
 }
 
 /// A socket to be opened, as socket(2) takes it, close-on-exec.
@@ -248,7 +199,7 @@ pub(crate) fn lend<'a>(closure: impl FnOnce() + Send + 'a, submit: impl FnOnce(L
     impl Drop for Wait {
         fn drop(&mut self) {
             // Nothing is ever sent: this ends when the sender is dropped.
-            while awake::receive(&self.0).is_ok() {}
+            while spin::receive(&self.0).is_ok() {}
         }
     }
 

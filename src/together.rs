@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut};
 
 use crate::error::Error;
 use crate::owned::report;
-use crate::process::Process;
+use crate::sys::process::Process;
 use sealed::Later;
 
 /// Owners that go together: with one wait of the kernel for all their links, where dropping them one

@@ -6,6 +6,8 @@ mod support;
 use std::env;
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -381,6 +383,58 @@ fn no_inherited_descriptor_keeps_a_namespace() {
         other.kill().unwrap();
         other.wait().unwrap();
         drop(inside);
+    });
+}
+
+/// The kernel then throws exit statuses away, and uses process ids again.
+#[test]
+#[allow(unsafe_code)]
+fn exit_statuses_are_known_where_sigchld_is_ignored() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    support::isolated(|| {
+        let red = namespace();
+        // SAFETY: no handler is installed.
+        let before = unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }.unwrap();
+        let results = ["exit 0", "exit 7", "kill -9 $$"].map(|script| {
+            let output = red.command("sh").args(["-c", script]).output();
+            let status = red.command("sh").args(["-c", script]).status();
+            (output.map(|output| output.status), status)
+        });
+        let mut child = red.command("sleep").arg("60").spawn().unwrap();
+        child.kill().unwrap();
+        drop(child);
+        // SAFETY: as above.
+        unsafe { signal(Signal::SIGCHLD, before) }.unwrap();
+        for ((output, status), wanted) in results.into_iter().zip([0, 7 << 8, 9]) {
+            for status in [output, status] {
+                match status {
+                    Ok(status) => assert_eq!(status.into_raw(), wanted),
+                    // Before Linux 6.15.
+                    Err(error) => {
+                        assert!(error.to_string().contains("SIGCHLD is ignored"), "{error}")
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_working_directory_is_entered_as_the_user() {
+    support::isolated(|| {
+        if !has_users() {
+            return;
+        }
+        let red = namespace();
+        fs::create_dir("/run/closed").unwrap();
+        fs::set_permissions("/run/closed", fs::Permissions::from_mode(0o700)).unwrap();
+        let error = red.command("true").uid(65534).current_dir("/run/closed").status().unwrap_err();
+        assert!(
+            error.is_permission_denied() && error.to_string().contains("/run/closed"),
+            "{error}"
+        );
+        assert!(red.command("true").current_dir("/run/closed").status().unwrap().success());
+        fs::remove_dir("/run/closed").unwrap();
     });
 }
 

@@ -383,3 +383,76 @@ fn an_exec_takes_nothing_along() {
         drop((worker, owners));
     });
 }
+
+/// Each made-up address is new: a fork copies no source of random numbers.
+#[test]
+fn forked_processes_make_different_hardware_addresses() {
+    support::isolated(|| {
+        let here = Netns::current().unwrap();
+        let make = |name: &str| Bridge::new(name).create(&here).unwrap().info().unwrap().mac;
+        // So that whatever is seeded once is seeded before the fork.
+        let first = make("br0");
+        let file = std::path::Path::new("/run/addresses");
+        std::fs::write(file, "").unwrap();
+        for _ in 0..4 {
+            in_a_fork(|| {
+                let mac = make("br1").unwrap().to_string();
+                let all = std::fs::read_to_string(file).unwrap();
+                std::fs::write(file, format!("{all}{mac}\n")).is_ok()
+            });
+        }
+        let all = std::fs::read_to_string(file).unwrap();
+        std::fs::remove_file(file).unwrap();
+        let made: std::collections::BTreeSet<_> = all.lines().collect();
+        assert_eq!(made.len(), 4, "{all}");
+        assert!(!made.contains(&*first.unwrap().to_string()));
+    });
+}
+
+/// The fork may come while another thread holds any of the locks.
+#[test]
+fn no_lock_of_the_parents_stops_a_forked_process() {
+    support::isolated(|| {
+        let here = Netns::current().unwrap();
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        let order = std::sync::atomic::Ordering::Relaxed;
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !is_over.load(order) {
+                        here.links().unwrap();
+                        here.nft_ruleset().unwrap();
+                    }
+                });
+            }
+            for _ in 0..100 {
+                in_a_fork(|| here.links().is_ok() && here.nft_ruleset().is_ok());
+            }
+            is_over.store(true, order);
+        });
+    });
+}
+
+/// They name a thread and a process that the fork does not have.
+#[test]
+fn a_forked_process_drops_workers_and_commands_without_effect() {
+    support::isolated(|| {
+        let red = Namespace::anonymous().create().unwrap();
+        let (worker, child) =
+            (red.worker().unwrap(), red.command("sleep").arg("60").spawn().unwrap());
+        let mut both = Some((worker, child));
+        in_a_fork(|| {
+            let (worker, mut child) = both.take().unwrap();
+            let worker_is_gone = worker.run(|| ()).is_err_and(|error| error.is_not_found());
+            let child_is_another = child.kill().is_err() && child.try_wait().is_err();
+            drop((worker, child));
+            // A thread of its own is not taken for the parent's.
+            thread::spawn(|| 7).join().unwrap() == 7 && worker_is_gone && child_is_another
+        });
+        let (worker, mut child) = both.take().unwrap();
+        assert_eq!(worker.run(|| 1).unwrap(), 1);
+        assert_eq!(child.try_wait().unwrap(), None, "it still runs");
+        child.kill().unwrap();
+        assert!(!child.wait().unwrap().success());
+    });
+}

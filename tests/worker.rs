@@ -88,3 +88,15 @@ fn workers_come_and_go() {
         }
     });
 }
+
+/// The worker's thread waits for that of `run`, and would wait for itself.
+#[test]
+fn a_worker_is_asked_from_another_namespace_within_its_own_closure() {
+    support::isolated(|| {
+        let [red, blue] = [(); 2].map(|()| Namespace::anonymous().create().unwrap());
+        let worker = red.worker().unwrap();
+        let seen = worker.run(|| blue.run(|| (here(), worker.run(here).unwrap())).unwrap());
+        assert_eq!(seen.unwrap(), (blue.id(), red.id()));
+        assert_eq!(worker.run(here).unwrap(), red.id());
+    });
+}

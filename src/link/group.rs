@@ -4,7 +4,6 @@
 //! (`net/core/rtnetlink.c`, `rtnl_group_dellink`).
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 
 use nix::errno::Errno;
 
@@ -15,6 +14,7 @@ use crate::netlink::{Requests, Tag};
 use crate::netns::{Netns, NetnsId, Quoted};
 use crate::owned::sealed::Remove;
 use crate::owned::settled_in_two;
+use crate::sys::random::random;
 use crate::together::sealed::Collected;
 use crate::wire::link::LinkView;
 
@@ -216,9 +216,7 @@ fn put_in_group(netns: &Netns, links: &[&Link], group: u32) -> bool {
 
 /// A group that none of these links is in.
 fn unused_group(links: &BTreeMap<u32, Listed>) -> Option<u32> {
-    let random = RandomState::new();
-    (0..64u32)
-        .map(|attempt| random.hash_one(attempt).to_ne_bytes())
-        .map(|[a, b, c, d, ..]| u32::from_ne_bytes([a, b, c, d]) >> 1 | 1 << 30)
+    (0..64)
+        .map(|_| u32::from_ne_bytes(random()) >> 1 | 1 << 30)
         .find(|group| links.values().all(|listed| listed.group != *group))
 }

@@ -15,8 +15,8 @@ use super::batch::Batch;
 use super::socket::Socket;
 use crate::error::{Cause, NET_ADMIN, takes};
 use crate::fault;
-use crate::process::Process;
 use crate::sys::NewSocket;
+use crate::sys::process::Process;
 use crate::wire::message::{NLM_F_DUMP, NLM_F_REQUEST};
 use crate::wire::netlink_diag::{append_sockets, read_socket};
 

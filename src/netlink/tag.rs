@@ -9,7 +9,6 @@
 //! nobody there can tell whether its maker lives.
 
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -18,6 +17,7 @@ use super::member::{Member, members};
 use super::socket::Socket;
 use crate::error::Cause;
 use crate::sys;
+use crate::sys::random::random;
 
 /// The upper bits of a tag: netloom's own. Processes have lower port numbers, made-up ones are negative.
 const MARK: u32 = 0x6e00_0000;
@@ -50,9 +50,8 @@ impl Tag {
         open: impl Fn() -> Result<OwnedFd, Cause>,
         diagnosis: &mut Socket,
     ) -> Result<Self, Cause> {
-        let random = RandomState::new();
-        for attempt in 0..ATTEMPTS {
-            let [a, b, c, d, e, f, g, h] = random.hash_one(attempt).to_ne_bytes();
+        for _ in 0..ATTEMPTS {
+            let [a, b, c, d, e, f, g, h] = random();
             let number = u32::from_ne_bytes([a, b, c, d]) & NUMBERS;
             let port = PORT | u32::from_ne_bytes([e, f, g, h]) & FREE | number;
             if holders(diagnosis)?.iter().any(|other| other & NUMBERS == number) {

@@ -1,24 +1,27 @@
 //! The owner of a running command.
 
-use std::io;
-use std::mem;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{self, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 use nix::errno::Errno;
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
 use crate::error::{Cause, Error};
 use crate::fault;
-use crate::process::Process;
+use crate::sys::pidfd;
+use crate::sys::process::OfProcess;
 
-/// A command that runs, and the duty to end it: dropped, it is killed and waited for.
+/// The owner of a running command. Dropping it kills the command and waits for its end.
 ///
-/// It is killed as well when this process dies, be it by SIGKILL; in a process that was forked from this
-/// one, dropping does nothing. From
+/// The kernel kills the command as well when this process dies, also by SIGKILL. It does not if the
+/// program is set-user-ID or has file capabilities, as `ping` may: their exec clears the signal
+/// (`PR_SET_PDEATHSIG`, prctl(2)). In a process that was forked from this one, dropping does nothing.
+///
+/// The command is known by its pidfd, so no signal ever reaches another process. From
 /// [`Command::spawn`](crate::Command::spawn).
 ///
 /// ```
@@ -36,59 +39,61 @@ use crate::process::Process;
 #[must_use = "dropping it kills the command: bind it to a name"]
 #[derive(Debug)]
 pub struct Child {
-    /// Its standard input, where that is a pipe.
+    /// The command's standard input, if that is a pipe.
     pub stdin: Option<ChildStdin>,
-    /// Its standard output, where that is a pipe.
+    /// The command's standard output, if that is a pipe.
     pub stdout: Option<ChildStdout>,
-    /// Its standard error, where that is a pipe.
+    /// The command's standard error, if that is a pipe.
     pub stderr: Option<ChildStderr>,
     program: String,
-    /// The process that started it, and whose duty it is.
-    process: Process,
-    /// None once it was detached or waited for.
-    inner: Option<process::Child>,
-    /// The thread that started it, which is what the kernel takes for its parent
-    /// (`PR_SET_PDEATHSIG` in prctl(2)): it ends with the command, not before.
-    parent: Option<JoinHandle<()>>,
-    /// Whether that thread is the one to wait for it.
-    detached: Arc<AtomicBool>,
+    id: u32,
+    status: Option<ExitStatus>,
+    running: OfProcess<Running>,
 }
 
+#[derive(Debug)]
+struct Running {
+    pidfd: Arc<OwnedFd>,
+    /// The thread that started the command, which the kernel takes for its parent (`PR_SET_PDEATHSIG` in
+    /// prctl(2)). It ends after the command.
+    parent: JoinHandle<()>,
+    /// Tells that thread to collect the exit status.
+    is_detached: Arc<AtomicBool>,
+}
+
+const KILL: &str = "kill";
+const WAIT: &str = "wait for";
+
 impl Child {
-    /// Starts a command on a thread that lives as long as it; the command comes back.
+    /// Starts a command on a thread that lives as long as it. The command comes back.
     pub(super) fn start(
         mut command: process::Command,
     ) -> Result<(process::Command, Result<Self, Cause>), Cause> {
         let (started, starts) = mpsc::channel();
-        let detached = Arc::new(AtomicBool::new(false));
-        let is_detached = Arc::clone(&detached);
+        let is_detached = Arc::new(AtomicBool::new(false));
+        let collects = Arc::clone(&is_detached);
         let parent = move || {
-            let child = fault::system_call("fork").map_err(io::Error::from);
-            let child = child.and_then(|()| command.spawn());
-            let pid = child.as_ref().ok().map(process::Child::id);
+            let child = spawn(&mut command);
+            let pidfd = child.as_ref().ok().map(|(_, pidfd)| Arc::clone(pidfd));
             started.send((command, child)).ok();
-            if let Some(pid) = pid {
-                let id = || Id::Pid(Pid::from_raw(pid.cast_signed()));
-                // Whoever owns it waits for it; this only looks on.
-                let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
-                while waitid(id(), ended) == Err(Errno::EINTR) {}
-                if is_detached.load(Ordering::Acquire) {
-                    waitid(id(), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG).ok();
+            if let Some(pidfd) = pidfd {
+                pidfd::wait(pidfd.as_fd()).ok();
+                if collects.load(Ordering::Acquire) {
+                    pidfd::collect(pidfd.as_fd()).ok();
                 }
             }
         };
         fault::system_call("clone")?;
         let parent = thread::Builder::new().name("netloom-child".into()).spawn(parent)?;
         let (command, child) = starts.recv().or(Err(Cause::from(Errno::ECHILD)))?;
-        let child = child.map_err(Cause::from).map(|mut inner| Self {
-            stdin: inner.stdin.take(),
-            stdout: inner.stdout.take(),
-            stderr: inner.stderr.take(),
+        let child = child.map(|(mut child, pidfd)| Self {
+            stdin: child.stdin.take(),
+            stdout: child.stdout.take(),
+            stderr: child.stderr.take(),
             program: String::new(),
-            process: Process::current(),
-            inner: Some(inner),
-            parent: Some(parent),
-            detached,
+            id: child.id(),
+            status: None,
+            running: OfProcess::new(Running { pidfd, parent, is_detached }),
         });
         Ok((command, child))
     }
@@ -98,111 +103,147 @@ impl Child {
         self
     }
 
-    /// Its process id.
+    /// The command's process id.
     pub fn id(&self) -> u32 {
-        self.inner.as_ref().map_or(0, process::Child::id)
+        self.id
     }
 
-    /// Kills it. It still has to be waited for, which dropping does.
+    /// Kills the command. It still has to be waited for, which dropping does.
     ///
     /// # Errors
     ///
-    /// Where the kernel refuses, as for one that runs as another user. One that has ended is no error.
+    /// - `is_permission_denied()` if the kernel refuses, as for a command of another user. A command that
+    ///   has ended is no error.
     pub fn kill(&mut self) -> Result<(), Error> {
-        self.with("kill", process::Child::kill)
+        if self.status.is_some() {
+            return Ok(());
+        }
+        let kill = |running: &Running| match pidfd::send(running.pidfd.as_fd(), Signal::SIGKILL) {
+            Err(Errno::ESRCH) => Ok(()),
+            sent => Ok(sent?),
+        };
+        self.with(KILL, kill)
     }
 
-    /// Closes its standard input and waits until it ends.
+    /// Closes the command's standard input and waits until the command ends.
     ///
     /// # Errors
     ///
-    /// Where somebody else has waited for it.
+    /// - `ECHILD` if the exit status is lost: another part of the program has waited for the command, or
+    ///   the program ignores SIGCHLD and the kernel is older than 6.15.
     pub fn wait(&mut self) -> Result<ExitStatus, Error> {
         drop(self.stdin.take());
-        let status = self.with("wait for", process::Child::wait)?;
+        if let Some(status) = self.status {
+            return Ok(status);
+        }
+        let status = self.with(WAIT, |running| {
+            pidfd::wait(running.pidfd.as_fd())?;
+            Ok(pidfd::collect(running.pidfd.as_fd())?)
+        });
         self.join();
+        let status = status.map_err(|error| error.hint_on(Errno::ECHILD, || LOST.into()))?;
+        self.status = Some(status);
         Ok(status)
     }
 
-    /// How it ended, if it has.
+    /// Returns how the command ended, if it has.
     ///
     /// # Errors
     ///
     /// As [`wait`](Self::wait).
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>, Error> {
-        let status = self.with("wait for", process::Child::try_wait)?;
-        if status.is_some() {
-            self.join();
-        }
-        Ok(status)
+        let has_ended = self.status.is_some()
+            || self.with(WAIT, |running| Ok(pidfd::has_ended(running.pidfd.as_fd())?))?;
+        if has_ended { self.wait().map(Some) } else { Ok(None) }
     }
 
-    /// Closes its standard input, waits until it ends, and returns what it printed to pipes.
+    /// Closes the command's standard input, waits until the command ends, and returns what it printed to
+    /// pipes.
     ///
     /// # Errors
     ///
-    /// As [`wait`](Self::wait), and where reading fails.
+    /// As [`wait`](Self::wait), and if reading fails.
     pub fn wait_with_output(mut self) -> Result<Output, Error> {
         drop(self.stdin.take());
-        let Some(mut inner) = self.inner.take() else {
-            return Err(Error::invalid("wait for", &self.program, "it was detached"));
-        };
-        inner.stdout = self.stdout.take();
-        inner.stderr = self.stderr.take();
-        let output = inner
-            .wait_with_output()
-            .map_err(|error| Cause::from(error).doing("wait for", &self.program))?;
-        self.join();
-        Ok(output)
+        let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
+        let (stdout, stderr) = thread::scope(|scope| {
+            let stderr = scope.spawn(|| read_all(stderr));
+            let stdout = read_all(stdout);
+            (stdout, stderr.join().unwrap_or_else(|_| Ok(Vec::new())))
+        });
+        let failed =
+            |error: io::Error| Cause::from(error).doing("read the output of", &self.program);
+        let (stdout, stderr) = (stdout.map_err(failed)?, stderr.map_err(failed)?);
+        Ok(Output { status: self.wait()?, stdout, stderr })
     }
 
-    /// Gives up the duty to end it and returns its process id; when it ends, it is waited for all the
-    /// same. It still dies with this process: one that is to outlive it is started by
+    /// Gives up the duty to end the command and returns its process id. Its exit status is collected all
+    /// the same. The command still dies with this process: one that is to outlive it is started by
     /// [`Command::spawn_detached`](crate::Command::spawn_detached).
     pub fn detach(mut self) -> u32 {
-        let pid = self.id();
-        self.detached.store(true, Ordering::Release);
-        if let Some(mut inner) = self.inner.take() {
+        if let Some(running) = self.running.take() {
+            running.is_detached.store(true, Ordering::Release);
             // It may have ended before the thread could know.
-            inner.try_wait().ok();
+            if pidfd::has_ended(running.pidfd.as_fd()) == Ok(true) {
+                pidfd::collect(running.pidfd.as_fd()).ok();
+            }
         }
-        // The thread ends with the command, by itself.
-        drop(self.parent.take());
-        pid
+        self.id
     }
 
     fn with<T>(
-        &mut self,
+        &self,
         action: &'static str,
-        ask: impl FnOnce(&mut process::Child) -> std::io::Result<T>,
+        ask: impl FnOnce(&Running) -> Result<T, Cause>,
     ) -> Result<T, Error> {
-        match &mut self.inner {
-            Some(inner) => {
-                ask(inner).map_err(|error| Cause::from(error).doing(action, &self.program))
-            }
-            None => Err(Error::invalid(action, &self.program, "it was detached")),
-        }
+        let running = self.running.get().ok_or(Cause::from(Errno::ECHILD));
+        running.and_then(ask).map_err(|cause| cause.doing(action, &self.program))
     }
 
     fn join(&mut self) {
-        if let Some(parent) = self.parent.take() {
-            parent.join().ok();
+        if let Some(running) = self.running.take() {
+            running.parent.join().ok();
         }
     }
 }
 
+const LOST: &str = "the command has ended, and its exit status is lost: another part of this program \
+     waited for it, or SIGCHLD is ignored";
+
+/// Starts a command and opens its pidfd.
+fn spawn(command: &mut process::Command) -> Result<(process::Child, Arc<OwnedFd>), Cause> {
+    fault::system_call("fork")?;
+    let mut child = command.spawn()?;
+    match pidfd::open(child.id()) {
+        Ok(pidfd) => Ok((child, Arc::new(pidfd))),
+        Err(errno) => {
+            // Nobody else waits for it yet, so the number is still its own.
+            child.kill().and_then(|()| child.wait()).ok();
+            Err(errno.into())
+        }
+    }
+}
+
+fn read_all(stream: Option<impl Read>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(mut stream) = stream {
+        stream.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
 impl Drop for Child {
     fn drop(&mut self) {
-        let Some(mut inner) = mem::take(&mut self.inner) else { return };
-        if self.process != Process::current() {
-            return; // a forked process has neither that child nor the thread
+        let Some(Running { pidfd, parent, .. }) = self.running.take() else { return };
+        match pidfd::send(pidfd.as_fd(), Signal::SIGKILL) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(errno) => {
+                log::warn!("left running: {} ({}): {errno}", self.program, self.id);
+                return;
+            }
         }
-        // Nothing to do, and nothing done, where it was waited for.
-        if let Err(error) = inner.kill() {
-            log::warn!("left running: {} ({}): {error}", self.program, inner.id());
-            return;
-        }
-        inner.wait().ok();
-        self.join();
+        pidfd::wait(pidfd.as_fd()).ok();
+        pidfd::collect(pidfd.as_fd()).ok();
+        parent.join().ok();
     }
 }

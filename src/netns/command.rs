@@ -1,12 +1,11 @@
 //! Commands inside a namespace, as `ip netns exec` runs them.
 
 use std::ffi::OsStr;
-use std::io::{self, Read, pipe};
+use std::io::{Read, pipe};
 use std::mem;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Mutex};
 
 use nix::errno::Errno;
 
@@ -14,10 +13,9 @@ use super::child::Child;
 use super::command_setup::{Entry, User};
 use super::enter::on_thread;
 use super::handle::Netns;
-use super::sockets::lock;
 use crate::error::{Cause, Error};
 use crate::fault;
-use crate::sys;
+use crate::sys::hook::Hook;
 
 /// A command to run inside a namespace, as `ip netns exec NAME CMD`.
 ///
@@ -38,11 +36,10 @@ pub struct Command {
     texts: Vec<(PathBuf, String)>,
     user: User,
     directory: Option<PathBuf>,
-    entry: Slot,
+    /// The standard streams that the caller has set.
+    has_stream: [bool; 3],
+    hook: Hook<Entry>,
 }
-
-/// What the hook behind the fork is to do, for the start that is under way.
-type Slot = Arc<Mutex<Option<Entry>>>;
 
 impl Netns {
     /// A command to run inside.
@@ -60,14 +57,7 @@ impl Netns {
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let program = program.as_ref();
         let mut inner = process::Command::new(program);
-        let entry = Slot::default();
-        let hook = Arc::clone(&entry);
-        sys::pre_exec(&mut inner, move || {
-            // Nobody holds it while a command is started, so that this never waits.
-            let entry = hook.try_lock();
-            let entry = entry.as_deref().ok().and_then(Option::as_ref);
-            entry.map_or(Err(Errno::EDEADLK), Entry::enter).map_err(io::Error::from)
-        });
+        let hook = Hook::new(&mut inner, Entry::enter);
         Command {
             inner,
             program: format!("`{}`", program.display()),
@@ -75,7 +65,8 @@ impl Netns {
             texts: Vec::new(),
             user: User::default(),
             directory: None,
-            entry,
+            has_stream: [false; 3],
+            hook,
         }
     }
 }
@@ -135,18 +126,21 @@ impl Command {
     /// Sets the standard input: inherited, unless [`output`](Self::output) is called.
     pub fn stdin(&mut self, stdin: impl Into<Stdio>) -> &mut Self {
         self.inner.stdin(stdin);
+        self.has_stream[0] = true;
         self
     }
 
     /// Sets the standard output: inherited, unless [`output`](Self::output) is called.
     pub fn stdout(&mut self, stdout: impl Into<Stdio>) -> &mut Self {
         self.inner.stdout(stdout);
+        self.has_stream[1] = true;
         self
     }
 
     /// Sets the standard error: inherited, unless [`output`](Self::output) is called.
     pub fn stderr(&mut self, stderr: impl Into<Stdio>) -> &mut Self {
         self.inner.stderr(stderr);
+        self.has_stream[2] = true;
         self
     }
 
@@ -250,7 +244,7 @@ impl Command {
     ///
     /// As [`spawn`](Self::spawn). A command that ran and failed is no error.
     pub fn status(&mut self) -> Result<ExitStatus, Error> {
-        self.start(true, |inner| Ok(inner.status()?))
+        self.spawn()?.wait()
     }
 
     /// Runs it and returns what it printed and how it ended.
@@ -259,7 +253,24 @@ impl Command {
     ///
     /// As [`spawn`](Self::spawn). A command that ran and failed is no error.
     pub fn output(&mut self) -> Result<Output, Error> {
-        self.start(true, |inner| Ok(inner.output()?))
+        self.set_others(Stdio::null, Stdio::piped);
+        let child = self.spawn();
+        self.set_others(Stdio::inherit, Stdio::inherit);
+        child?.wait_with_output()
+    }
+
+    /// Sets the streams that the caller has not set.
+    fn set_others(&mut self, input: fn() -> Stdio, output: fn() -> Stdio) {
+        let [stdin, stdout, stderr] = self.has_stream;
+        if !stdin {
+            self.inner.stdin(input());
+        }
+        if !stdout {
+            self.inner.stdout(output());
+        }
+        if !stderr {
+            self.inner.stderr(output());
+        }
     }
 
     /// Runs it in place of this program, and returns only where that fails. Where a user was asked
@@ -298,9 +309,9 @@ impl Command {
             dies_with_us,
             reports,
         )?;
-        *lock(&self.entry) = Some(entry);
+        self.hook.set(entry);
         let started = start(&mut self.inner);
-        let entry = lock(&self.entry).take();
+        let entry = self.hook.take();
         let cause = match started {
             Ok(value) => return Ok(value),
             Err(cause) => cause,

@@ -154,11 +154,12 @@ impl Entry {
                 self.furnish()?;
             }
         }
+        fault::system_call("setuid").map_err(at(Step::User))?;
+        self.become_user().map_err(at(Step::User))?;
+        // As that user: a directory that is closed to it is no place for its command.
         if let Some(directory) = &self.directory {
             chdir(directory.as_c_str()).map_err(at(Step::Directory))?;
         }
-        fault::system_call("setuid").map_err(at(Step::User))?;
-        self.become_user().map_err(at(Step::User))?;
         // After the change of user, which clears it.
         self.die_with_parent().map_err(at(Step::Parent))
     }

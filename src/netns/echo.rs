@@ -16,6 +16,7 @@ use super::enter::inside;
 use crate::error::Cause;
 use crate::fault;
 use crate::sys::bind_to_link;
+use crate::sys::random::random;
 
 /// What an echo request carries behind its header of 8 bytes, as ping(8) has it.
 pub(super) const DATA: usize = 56;
@@ -131,9 +132,7 @@ struct Echo {
 
 impl Echo {
     fn new(target: IpAddr, data: usize) -> Self {
-        use std::hash::{BuildHasher, RandomState};
-        let [high, low, ..] = RandomState::new().hash_one(target).to_ne_bytes();
-        Self { ipv6: target.is_ipv6(), identifier: [high, low], data }
+        Self { ipv6: target.is_ipv6(), identifier: random(), data }
     }
 
     fn packet(&self, sequence: u16) -> Vec<u8> {

@@ -1,17 +1,18 @@
 //! Entering a namespace: for one system call on the calling thread, for a closure on a thread of its own.
 
+use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::resume_unwind;
-use std::thread;
+use std::thread::{self, ThreadId};
 
 use nix::sched::{CloneFlags, setns};
 
 use super::identity::NetnsId;
-use crate::awake;
 use crate::error::{Cause, SYS_ADMIN, takes};
 use crate::fault;
 use crate::sys::NewSocket;
 use crate::sys::namespace::{self, Place, Refused};
+use crate::sys::spin;
 
 /// Runs `closure` on a thread that is in the namespace, and passes its panic on.
 pub(super) fn inside<T: Send>(
@@ -92,15 +93,30 @@ pub(super) fn enter(
     Ok(Some(GoHome(home)))
 }
 
+thread_local! {
+    /// The threads that wait for this one, by netloom's doing.
+    static WAITING: RefCell<Vec<ThreadId>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Tells whether a thread waits for this one. To wait for it would take for ever.
+pub(super) fn is_waited_for_by(thread: ThreadId) -> bool {
+    WAITING.with_borrow(|waiting| waiting.contains(&thread))
+}
+
 /// Runs `closure` on a thread of its own, and passes its panic on.
 pub(crate) fn on_thread<T: Send>(
     closure: impl FnOnce() -> Result<T, Cause> + Send,
 ) -> Result<T, Cause> {
+    let mut waiting = WAITING.with_borrow(Vec::clone);
+    waiting.push(thread::current().id());
     thread::scope(|scope| {
         fault::system_call("clone")?;
         let builder = thread::Builder::new().name("netloom".into());
-        let thread = builder.spawn_scoped(scope, closure)?;
-        awake::until(|| thread.is_finished());
+        let thread = builder.spawn_scoped(scope, || {
+            WAITING.set(waiting);
+            closure()
+        })?;
+        spin::until(|| thread.is_finished());
         thread.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
 }

@@ -3,17 +3,18 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use super::held::Held;
 use super::hold::Hold;
 use super::identity::NetnsId;
 use super::label::{Label, Quoted};
 use super::named;
-use super::sockets::{NfTables, Sockets, lock};
+use super::sockets::{NfTables, Sockets};
 use crate::error::{Cause, Error};
 use crate::netlink::{Batch, Protocol, Requests, RouteRequest, Socket};
 use crate::owned::sealed::Remove;
+use crate::sys::process::PerProcess;
 use crate::wire::message::{Message, NLM_F_DUMP};
 
 /// A network namespace: a place that links, addresses, routes and rules are in.
@@ -37,7 +38,7 @@ pub struct Netns(Arc<Called>);
 struct Called {
     label: Label,
     /// None until its name has an owner.
-    hold: Mutex<Option<Hold>>,
+    hold: PerProcess<Option<Hold>>,
     inner: Arc<Inner>,
 }
 
@@ -69,7 +70,7 @@ impl Netns {
     }
 
     fn called(inner: Arc<Inner>, label: Label, hold: Option<Hold>) -> Self {
-        Self(Arc::new(Called { label, hold: Mutex::new(hold), inner }))
+        Self(Arc::new(Called { label, hold: PerProcess::new(hold), inner }))
     }
 
     fn inner(&self) -> &Inner {
@@ -84,7 +85,7 @@ impl Netns {
     /// As where the owner of its name was killed.
     #[cfg(test)]
     pub(crate) fn let_go_of_name(&self) {
-        drop(lock(&self.0.hold).take());
+        drop(self.0.hold.lock().take());
     }
 
     /// Its identity.
@@ -243,7 +244,7 @@ impl Remove for Netns {
     }
 
     fn kept(&self) {
-        let Some(hold) = lock(&self.0.hold).take() else { return };
+        let Some(hold) = self.0.hold.lock().take() else { return };
         if let Err(error) = hold.keep() {
             let error =
                 Cause::from(error).doing("keep namespace", Quoted(self.name().unwrap_or("")));
@@ -253,7 +254,7 @@ impl Remove for Netns {
 
     fn adopted(&self) {
         let Some(name) = self.name() else { return };
-        let mut hold = lock(&self.0.hold);
+        let mut hold = self.0.hold.lock();
         if hold.is_some() {
             return;
         }

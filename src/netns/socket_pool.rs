@@ -6,7 +6,7 @@ use std::sync::{Condvar, PoisonError};
 use super::enter::socket_inside;
 use crate::error::Cause;
 use crate::netlink::{DEADLINE, Protocol, Socket};
-use crate::process::{Own, PerProcess};
+use crate::sys::process::PerProcess;
 
 /// Idle sockets kept for the next exchange. More are opened when more threads talk at once.
 const IDLE: usize = 8;
@@ -46,22 +46,23 @@ impl Pool {
         let mut socket = self.take(namespace)?;
         let _out = Out(self);
         let result = exchange(&mut socket);
-        let idle = &mut self.sockets.lock().value.idle;
-        if idle.len() < IDLE {
-            idle.push(socket);
+        let mut sockets = self.sockets.lock();
+        if sockets.idle.len() < IDLE {
+            sockets.idle.push(socket);
         }
+        drop(sockets);
         result
     }
 
     /// Where no other can be opened (who may not enter any more, or has no descriptor left), one that is out
     /// is waited for: it comes back as soon as the kernel has answered.
     fn take(&self, namespace: BorrowedFd<'_>) -> Result<Socket, Cause> {
-        if let Some(socket) = self.sockets.lock().value.take() {
+        if let Some(socket) = self.sockets.lock().take() {
             return Ok(socket);
         }
         match open(self.protocol, namespace) {
             Ok(socket) => {
-                self.sockets.lock().value.out += 1;
+                self.sockets.lock().out += 1;
                 Ok(socket)
             }
             Err(cause) => self.wait().ok_or(cause),
@@ -70,13 +71,13 @@ impl Pool {
 
     /// None where none is out that could come back, or does not in the time an answer may take.
     fn wait(&self) -> Option<Socket> {
-        let nothing = |own: &mut Own<Sockets>| own.value.idle.is_empty() && own.value.out > 0;
+        let nothing = |sockets: &mut Sockets| sockets.idle.is_empty() && sockets.out > 0;
         let mut sockets = self.sockets.lock();
-        sockets.value.waiting += 1;
+        sockets.waiting += 1;
         let waited = self.back.wait_timeout_while(sockets, DEADLINE, nothing);
         let (mut sockets, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        sockets.value.waiting -= 1;
-        sockets.value.take()
+        sockets.waiting -= 1;
+        sockets.take()
     }
 }
 
@@ -93,7 +94,7 @@ struct Out<'a>(&'a Pool);
 
 impl Drop for Out<'_> {
     fn drop(&mut self) {
-        let sockets = &mut self.0.sockets.lock().value;
+        let mut sockets = self.0.sockets.lock();
         sockets.out = sockets.out.saturating_sub(1);
         if sockets.waiting > 0 {
             // All: where none has come back, and none is out any more, each has to give up.

@@ -9,7 +9,7 @@ use super::enter::socket_inside;
 use super::socket_pool::{self, Pool};
 use crate::error::Cause;
 use crate::netlink::{LiveTags, Member, Protocol, Socket, Tag, is_unavailable, members};
-use crate::process::PerProcess;
+use crate::sys::process::PerProcess;
 
 /// The sockets that talk to one namespace.
 ///
@@ -83,8 +83,8 @@ impl Sockets {
     /// none: without `CAP_NET_ADMIN`, or on a kernel without `netlink_diag`.
     pub(super) fn tag(&self, namespace: BorrowedFd<'_>) -> Result<Option<u32>, Cause> {
         let mut held = self.tag.lock();
-        if held.value.is_none() {
-            held.value = match self.new_tag(namespace) {
+        if held.is_none() {
+            *held = match self.new_tag(namespace) {
                 Err(cause) if is_unavailable(&cause) => {
                     log::debug!("links get no owner tag: {cause}");
                     None
@@ -92,7 +92,7 @@ impl Sockets {
                 tag => Some(tag?),
             };
         }
-        Ok(held.value.as_ref().map(Tag::number))
+        Ok(held.as_ref().map(Tag::number))
     }
 
     /// Takes a tag that no process has.
@@ -116,7 +116,7 @@ impl Sockets {
 
     /// That number, where it is held already.
     pub(super) fn tag_number(&self) -> Option<u32> {
-        self.tag.lock().value.as_ref().map(Tag::number)
+        self.tag.lock().as_ref().map(Tag::number)
     }
 
     /// Uses an idle socket of this kind, or a new one.
@@ -135,7 +135,7 @@ impl Sockets {
         exchange: impl FnOnce(&mut NfTables) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
         let mut kept = self.nf_tables.lock();
-        let nf_tables = match &mut kept.value {
+        let nf_tables = match &mut *kept {
             Some(nf_tables) => nf_tables,
             none => {
                 let socket = socket_pool::open(Protocol::Netfilter, namespace)?;

@@ -6,13 +6,13 @@ use std::thread;
 
 use nix::errno::Errno;
 
-use super::enter::{enter, home_from};
+use super::enter::{enter, home_from, is_waited_for_by};
 use super::handle::Netns;
-use crate::awake;
+
 use crate::error::{Cause, Error};
 use crate::fault;
-use crate::process::Process;
-use crate::sys::{self, Lent};
+use crate::sys::process::OfProcess;
+use crate::sys::{self, Lent, spin};
 
 /// A thread that stays inside a namespace and runs closures there, one after the other.
 ///
@@ -36,11 +36,7 @@ use crate::sys::{self, Lent};
 #[derive(Debug)]
 pub struct Worker {
     netns: Netns,
-    /// The process that its thread is in: one that is forked has no such thread.
-    process: Process,
-    thread: Option<thread::JoinHandle<()>>,
-    /// Closed first, which ends the thread.
-    closures: Option<mpsc::Sender<Lent>>,
+    thread: OfProcess<(thread::JoinHandle<()>, mpsc::Sender<Lent>)>,
 }
 
 impl Netns {
@@ -63,7 +59,7 @@ impl Netns {
             match enters {
                 Ok(_home) => {
                     entered.send(Ok(())).ok();
-                    while let Ok(lent) = awake::receive(&incoming) {
+                    while let Ok(lent) = spin::receive(&incoming) {
                         lent.run();
                     }
                 }
@@ -72,12 +68,7 @@ impl Netns {
         };
         fault::system_call("clone")?;
         let thread = thread::Builder::new().name("netloom-worker".into()).spawn(inside)?;
-        let worker = Worker {
-            netns: self.clone(),
-            process: Process::current(),
-            thread: Some(thread),
-            closures: Some(closures),
-        };
+        let worker = Worker { netns: self.clone(), thread: OfProcess::new((thread, closures)) };
         has_entered.recv().unwrap_or(Err(Errno::ESRCH.into()))?;
         Ok(worker)
     }
@@ -89,13 +80,9 @@ impl Worker {
         &self.netns
     }
 
-    fn is_here(&self) -> bool {
-        self.process == Process::current()
-    }
-
     /// Runs a closure inside and returns its value; a panic in it goes on in the caller, and the worker
-    /// is as good as before. The closure may borrow. From within another closure of the same worker it
-    /// runs at once.
+    /// goes on. The closure may borrow. From within a closure of the same worker it runs at once. From a
+    /// [`Netns::run`] within such a closure it runs on a thread of its own, as the worker is busy.
     ///
     /// A closure that changes the thread's namespace by itself changes it for those that follow.
     ///
@@ -104,35 +91,38 @@ impl Worker {
     /// [`is_not_found`](Error::is_not_found) where the worker's thread has ended, as in a process that was
     /// forked from the one that started it.
     pub fn run<T: Send>(&self, closure: impl FnOnce() -> T + Send) -> Result<T, Error> {
-        let own = self.thread.as_ref().map(|thread| thread.thread().id());
-        if own == Some(thread::current().id()) {
+        let Some((thread, closures)) = self.thread.get() else {
+            return Err(self.has_ended());
+        };
+        if thread.thread().id() == thread::current().id() {
             return Ok(closure());
+        }
+        if is_waited_for_by(thread.thread().id()) {
+            return self.netns.run(closure);
         }
         let mut outcome = None;
         let run = || outcome = Some(catch_unwind(AssertUnwindSafe(closure)));
         sys::lend(run, |lent| {
-            // Where it can't be sent it comes back and is dropped.
-            if let Some(closures) = &self.closures
-                && self.is_here()
-            {
-                closures.send(lent).ok();
-            }
+            // A closure that can't be sent comes back and is dropped.
+            closures.send(lent).ok();
         });
         match outcome {
             Some(Ok(value)) => Ok(value),
             Some(Err(panic)) => resume_unwind(panic),
-            None => Err(Cause::from(Errno::ESRCH).doing("run on the worker in", &self.netns)),
+            None => Err(self.has_ended()),
         }
+    }
+
+    fn has_ended(&self) -> Error {
+        Cause::from(Errno::ESRCH).doing("run on the worker in", &self.netns)
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        drop(self.closures.take());
-        if let Some(thread) = self.thread.take()
-            && self.is_here()
-        {
-            // It runs nothing that could panic outside of a closure, whose panic has its caller.
+        if let Some((thread, closures)) = self.thread.take() {
+            // Without a sender the thread ends. A panic of a closure went on in its caller.
+            drop(closures);
             thread.join().ok();
         }
     }

@@ -1,24 +1,24 @@
-//! Waiting for another thread that is about to be done: awake for a while, then asleep.
+//! Waiting for another thread that is nearly done: by spinning, and then by sleeping.
 //!
-//! A thread that sleeps lets its core sleep, and waking both takes 20 to 40 µs: ten times what a small closure
-//! does.
+//! A thread that sleeps lets its core sleep. Waking both takes 20 to 40 µs, ten times a small closure.
 
 use std::sync::mpsc::{Receiver, RecvError, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long it pays to stay awake: as long as waking takes.
-const AWAKE: Duration = Duration::from_micros(50);
+/// The longest time that spinning pays: as long as a wake-up takes.
+const LIMIT: Duration = Duration::from_micros(50);
 
-/// Looks again and again for a while. In between another thread may have the core: it may be the only one.
+/// Spins until something is done or the time is up. The other thread may need this core, so each turn
+/// yields it.
 pub(crate) fn until(mut is_done: impl FnMut() -> bool) {
     let start = Instant::now();
-    while !is_done() && start.elapsed() < AWAKE {
+    while !is_done() && start.elapsed() < LIMIT {
         thread::yield_now();
     }
 }
 
-/// As [`Receiver::recv`], but awake at first.
+/// Receives as [`Receiver::recv`] does, spinning at first.
 pub(crate) fn receive<T>(receiver: &Receiver<T>) -> Result<T, RecvError> {
     let mut received = Err(TryRecvError::Empty);
     until(|| {

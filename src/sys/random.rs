@@ -1,0 +1,25 @@
+//! Random numbers from the kernel. A fork never repeats its parent's.
+
+use std::process;
+use std::time::Instant;
+
+use nix::libc;
+
+/// Returns random bytes (getrandom(2)).
+///
+/// If a filter refuses the call, they come from an address, the process id and the clock. So they are
+/// unique, and not secret.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    // SAFETY: the kernel writes at most `N` bytes to `bytes`, which is as long.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), N, 0) };
+    if usize::try_from(got) != Ok(N) {
+        let seed = format!("{:?} {} {:p}", Instant::now(), process::id(), &raw const bytes);
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64; // FNV-1a
+        for (place, byte) in seed.bytes().cycle().take(seed.len() + N).enumerate() {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+            bytes[place % N] = hash.to_be_bytes()[0];
+        }
+    }
+    bytes
+}
