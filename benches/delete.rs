@@ -43,8 +43,8 @@ fn many(_: &mut Criterion) {
             }),
             ("netloom, Owned::delete_all", |all| {
                 let (containers, cables): (Vec<_>, Vec<_>) = all.into_iter().unzip();
-                Owned::delete_all(cables).unwrap();
-                Owned::delete_all(containers).unwrap();
+                Together::new(cables).delete().unwrap();
+                Together::new(containers).delete().unwrap();
             }),
         ],
     );

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Duration;
 
-use netloom::{Bridge, Link, Netns, Owned, PortForward, PortForwardHandle};
+use netloom::{Bridge, Link, Netns, Owned, PortForward, PortForwardHandle, Together};
 
 #[path = "harness/mod.rs"]
 mod harness;
@@ -180,7 +180,7 @@ fn changing_many(name: &'static str, tag: Option<&'static str>, adds: bool) -> C
         let mut made = Vec::new();
         settle(&host);
         let add = timed(|| made = black_box(PortForward::create_all(&forwards, &host)).unwrap());
-        let delete = timed(|| Owned::delete_all(made).unwrap());
+        let delete = timed(|| Together::new(made).delete().unwrap());
         if adds { add } else { delete }
     })
 }
@@ -294,7 +294,7 @@ fn one_more(size: u16, costs: &mut Costs) {
         }
     }
     for side in sides {
-        Owned::delete_all(side.there).unwrap();
+        Together::new(side.there).delete().unwrap();
         drop(side.bridge);
     }
 }

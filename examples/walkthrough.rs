@@ -83,8 +83,8 @@ fn joined_by_a_cable(here: &Netns, ns1: &Netns, ns2: &Netns) -> Result {
     command(
         "ip -n ns1 link add veth1 type veth peer name veth2; ip -n ns1 link set veth2 netns ns2",
     );
-    let mut cable = VethPair::new("veth1", "veth2").create(ns1)?;
-    cable.peer_mut().move_to(ns2)?;
+    let cable = VethPair::new("veth1", "veth2").create(ns1)?;
+    cable.peer().move_to(ns2)?;
     command("ip -n ns1 link list");
     for link in ns1.links()? {
         println!("    {link}");

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::Error;
 use crate::link::{Ipv4Conf, LinkRef, LinkSettingHandle};
 use crate::netns::{Netns, Quoted, Sysctl, SysctlHandle};
-use crate::owned::sealed::Remove;
+use crate::owned::sealed::{Remove, Removed};
 use crate::owned::{Owned, sealed};
 
 /// Forwarding to be: in a whole namespace, or of what comes in on single links.
@@ -68,23 +68,24 @@ impl Forwarding {
                 if self.ipv6 { "net.ipv6.conf.all.forwarding" } else { "net.ipv4.ip_forward" };
             if self.ipv6 {
                 // The links that come later take theirs from here.
-                on.keep_router_advertisements_of_new_links()?;
+                on.handle_mut().keep_router_advertisements_of_new_links()?;
                 for link in netns.links()? {
-                    on.keep_router_advertisements((link.index.get(), &link.name))?;
+                    on.handle_mut().keep_router_advertisements((link.index.get(), &link.name))?;
                 }
             }
-            on.parts.push(Part::Sysctl(Sysctl::new(name, 1).create(netns)?.keep()));
+            on.handle_mut().parts.push(Part::Sysctl(Sysctl::new(name, 1).create(netns)?.keep()));
         }
         for link in &self.links {
             let index = link.resolve(netns, "turn on", self)?;
             let link = netns.link_at(index)?;
             if self.ipv6 {
-                let link = (index, link.name());
-                on.keep_router_advertisements(link)?;
-                on.set(link, "forwarding", 1)?;
+                let name = link.name();
+                let link = (index, name.as_str());
+                on.handle_mut().keep_router_advertisements(link)?;
+                on.handle_mut().set(link, "forwarding", 1)?;
             } else {
                 let one = Ipv4Conf::Forwarding.to(1).create(&link)?;
-                on.parts.push(Part::Link(one.keep()));
+                on.handle_mut().parts.push(Part::Link(one.keep()));
             }
         }
         Ok(on)
@@ -146,7 +147,13 @@ impl ForwardingHandle {
 
 /// All parts, the last one first; the first failure is told, when all have been tried.
 impl Remove for ForwardingHandle {
-    fn remove(&self) -> Result<(), Error> {
+    fn remove(&self) -> Result<Removed, Error> {
+        Removed::unless_missing(self.remove_once())
+    }
+}
+
+impl ForwardingHandle {
+    fn remove_once(&self) -> Result<(), Error> {
         let mut result = Ok(());
         for part in self.parts.iter().rev() {
             let done = match part {

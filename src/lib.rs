@@ -78,6 +78,7 @@ mod address;
 mod conntrack;
 mod counter;
 pub mod doctor;
+mod drop_scope;
 mod error;
 mod fault;
 mod firewall;
@@ -97,6 +98,7 @@ mod netns;
 pub mod nft;
 mod obstacle;
 mod owned;
+mod partial;
 mod persistent;
 mod port;
 mod protocol;
@@ -112,6 +114,7 @@ mod wire;
 pub use address::{Address, AddressHandle, AddressInfo};
 pub use conntrack::{ConntrackEntry, ConntrackFilter, ConntrackTuple, IcmpQuery, TcpState};
 pub use counter::Counter;
+pub use drop_scope::on_drop_failure;
 pub use error::{Error, ErrorKind};
 pub use firewall::{Firewall, FirewallHandle, PortGuard, PortGuardHandle};
 pub use forwarding::{Forwarding, ForwardingHandle};
@@ -119,7 +122,7 @@ pub use input::Input;
 pub use ipnet;
 pub use link::{
     Bridge, BridgeInfo, BridgePortInfo, BridgePortState, BridgeVlan, BridgeVlanHandle,
-    BridgeVlanInfo, Ipv4Conf, Link, LinkFlags, LinkIndex, LinkInfo, LinkRef, LinkSetting,
+    BridgeVlanInfo, Ipv4Conf, Link, LinkFlags, LinkIndex, LinkInfo, LinkKind, LinkRef, LinkSetting,
     LinkSettingHandle, LinkView, OperationalState, Veth, VethEnd, VethPair,
 };
 pub use link_names::LinkNames;
@@ -133,7 +136,8 @@ pub use netns::{
     RpFilter, Setting, SettingValue, Sysctl, SysctlHandle, Worker,
 };
 pub use obstacle::Obstacle;
-pub use owned::{DeleteError, Handle, Owned, on_drop_failure};
+pub use owned::{DeleteError, Handle, Owned};
+pub use partial::PartialError;
 pub use persistent::{Persistent, persistent};
 pub use port::PortRange;
 pub use protocol::Protocol;
@@ -143,4 +147,4 @@ pub use route::{
     RoutesHandle,
 };
 pub use scope::Scope;
-pub use together::{NotDeleted, Together};
+pub use together::Together;

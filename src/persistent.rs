@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use crate::drop_scope::Deferred;
 use crate::error::Error;
 use crate::firewall::{FirewallHandle, firewalls_among};
 use crate::nat::{self, NatHandle, PortForwardHandle};
 use crate::netns::Netns;
 use crate::nft::{self, TableHandle};
-use crate::owned::sealed::Remove;
+use crate::owned::sealed::{Remove, Removed};
 
 /// Something persistent of netloom's that exists. From [`persistent`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,9 +51,8 @@ impl fmt::Display for Persistent {
     }
 }
 
-/// As what it is.
 impl Remove for Persistent {
-    fn remove(&self) -> Result<(), Error> {
+    fn remove(&self) -> Result<Removed, Error> {
         match self {
             Self::Firewall(firewall) => firewall.remove(),
             Self::Table(table) => table.remove(),
@@ -61,19 +61,13 @@ impl Remove for Persistent {
         }
     }
 
-    /// Published ports together.
-    fn remove_all(all: &[&Self]) -> Vec<Result<(), Error>> {
-        let ports = all.iter().filter_map(|one| match one {
-            Self::PortForward(port) => Some(port),
-            _ => None,
-        });
-        let ports: Vec<_> = ports.collect();
-        let mut answers = PortForwardHandle::remove_all(&ports).into_iter();
-        let answer = |one: &&Self| match one {
-            Self::PortForward(_) => answers.next().unwrap_or(Ok(())),
-            _ => one.remove(),
-        };
-        all.iter().map(answer).collect()
+    fn defer(&self, deferred: &mut Deferred) -> bool {
+        match self {
+            Self::Firewall(firewall) => firewall.defer(deferred),
+            Self::Table(table) => table.defer(deferred),
+            Self::NatRule(rule) => rule.defer(deferred),
+            Self::PortForward(port) => port.defer(deferred),
+        }
     }
 }
 
@@ -105,8 +99,8 @@ impl Remove for Persistent {
 ///
 /// Tags are not netloom's to give: two programs keep theirs apart by what they begin with. What is
 /// [held](crate::nft::Table) and what other programs made without netloom is never listed, nor are the tables in which
-/// netloom keeps persistent rules and ports: they go with the last of these. [`Owned::delete_all`](crate::Owned::delete_all)
-/// deletes published ports together.
+/// netloom keeps persistent rules and ports: they go with the last of these. A [`Together`](crate::Together) deletes
+/// published ports together.
 ///
 /// Replaces a search through `nft list ruleset` for comments. It costs one list of the tables, of the rules of
 /// one, and of all persistent ports.

@@ -60,7 +60,7 @@ impl Leftovers {
             let done = match &leftover {
                 Leftover::Namespace(netns) => netns.remove_dead_name(),
                 Leftover::Name(name) => Netns::remove_unused_name(name),
-                Leftover::Link(link) => link::remove_dead(link),
+                Leftover::Link(link) => link::remove_orphan(link),
                 Leftover::RouteLocalnet(netns) => nat::restore_loopback(netns),
             };
             match done {
@@ -136,7 +136,7 @@ pub fn leftovers() -> Result<Leftovers, Error> {
         }
     }
     for netns in &places {
-        match link::dead(netns) {
+        match link::orphans(netns) {
             Ok(links) => left.found.extend(links.into_iter().map(Leftover::Link)),
             Err(error) => left.failures.push(error),
         }

@@ -215,7 +215,7 @@ fn an_mtu_or_mac_that_the_kernel_refuses_leaves_the_old_one() {
             for mac in ["01:00:00:00:00:01", "00:00:00:00:00:00", "xyz"] {
                 is_invalid(link.set_mac(mac), &["set MAC address of `a`", mac]);
             }
-            let mut link = link.clone();
+            let link = link.clone();
             for (name, reason) in LINK_NAMES {
                 is_invalid(link.rename(name), &["rename `a`", reason]);
                 if name.len() > 15 {
@@ -303,7 +303,7 @@ fn without_cap_net_admin_everything_says_what_it_needs() {
 fn without_net_admin() {
     let here = Netns::current().unwrap();
     let bridge = here.link("br0").unwrap();
-    let mut renamed = bridge.clone();
+    let renamed = bridge.clone();
     let answers = [
         Bridge::new("br1").create(&here).map(drop),
         VethPair::new("a", "b").create(&here).map(drop),

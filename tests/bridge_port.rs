@@ -240,7 +240,7 @@ fn a_number_that_no_vlan_has_is_refused() {
         for (vlan, words) in [
             (BridgeVlan::range(1..=4095), "from 1 to 4094"),
             (BridgeVlan::range(RangeInclusive::new(9, 5)), "the first number is above the last"),
-            (BridgeVlan::range(5..=9).pvid(), "of one VLAN only"),
+            (BridgeVlan::range(5..=9).pvid(), "belong to one VLAN only"),
         ] {
             let joined = unchanged(&[&host], || vlan.create(&bridge));
             assert!(refused(joined, &["join VLAN", words]).is_invalid_input());

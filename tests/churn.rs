@@ -120,7 +120,7 @@ fn what_is_read_while_a_thousand_links_come_and_go_is_whole_or_an_error() {
         println!("{whole} whole lists, {interrupted} interrupted");
         assert!(whole > 0);
         assert_eq!(netns.links().unwrap().len(), 2 * STAYING + 1);
-        Owned::delete_all(staying).unwrap();
+        Together::new(staying).delete().unwrap();
     });
 }
 
@@ -129,7 +129,7 @@ fn look_up(netns: &Netns, number: usize) {
     let staying = netns.link(&format!("sa{}", number % STAYING)).unwrap();
     assert_eq!(staying.info().unwrap().name, staying.name());
     match netns.link(&format!("pa{number}")).and_then(|link| link.info()) {
-        Ok(info) => assert_eq!(info.kind.as_deref(), Some("veth")),
+        Ok(info) => assert_eq!(info.kind, Some(netloom::LinkKind::Veth)),
         Err(error) => assert!(error.is_not_found(), "{error}"),
     }
 }
@@ -164,7 +164,7 @@ fn build(host: &Netns) -> Result<(), Error> {
     let cable = VethPair::new("same1", "same2").create(host);
     thread::sleep(Duration::from_millis(1));
     // What was made is still there, and is this one's.
-    let is_ours = |link: &Link| host.link(link.name()).is_ok_and(|found| found == *link);
+    let is_ours = |link: &Link| host.link(&link.name()).is_ok_and(|found| found == *link);
     if let Ok(bridge) = &bridge {
         assert!(is_ours(bridge), "somebody deleted our bridge");
     }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use netloom::{Bridge, Namespace, Owned, VethEnd, VethPair};
+use netloom::{Bridge, Namespace, Owned, Together, VethEnd, VethPair};
 
 #[test]
 fn cables_of_several_namespaces_go_together_and_nothing_else_does() {
@@ -16,7 +16,7 @@ fn cables_of_several_namespaces_go_together_and_nothing_else_does() {
             cables.push(VethPair::new(port, format!("q{n}")).create_between(near, far)?);
         }
         let stays = VethPair::new("stays1", "stays2").create(&blue)?;
-        Owned::delete_all(cables).map_err(|mut failures| failures.remove(0))?;
+        Together::new(cables).delete()?;
         let names = |netns: &netloom::Netns| {
             let links = netns.links().unwrap().into_iter();
             links.map(|link| link.name).collect::<Vec<_>>()
@@ -36,24 +36,23 @@ fn one_that_is_gone_and_one_that_was_moved_away_are_no_failures() {
         let cables = (0..5).map(cable).collect::<Result<Vec<_>, _>>()?;
         Owned::adopt(red.link("a1")?).delete()?;
         red.link("a2")?.move_to(&blue)?;
-        Owned::delete_all(cables).map_err(|mut failures| failures.remove(0))?;
+        Together::new(cables).delete()?;
         assert_eq!((red.links()?.len(), blue.links()?.len()), (1, 1), "only lo is left");
         Ok::<(), netloom::Error>(())
     });
 }
 
 #[test]
-fn what_is_refused_comes_back_with_its_owner() {
+fn a_refusal_is_returned_and_all_others_are_deleted() {
     support::isolated(|| {
         let red = Namespace::anonymous().create()?;
         let cable = VethPair::new("a", "b").create(&red)?.keep();
         let owners = [red.link("lo")?, cable.near().clone()].map(Owned::adopt);
-        let mut failures = Owned::delete_all(owners).unwrap_err();
-        assert_eq!(failures.len(), 1);
-        let failure = failures.remove(0);
-        assert!(failure.error().is_unsupported(), "{failure}");
-        assert_eq!(failure.into_owned().keep().name(), "lo");
+        let failures = Together::new(owners).delete().unwrap_err();
+        assert_eq!(failures.errors().len(), 1);
+        assert!(failures.errors()[0].is_unsupported(), "{failures}");
         assert_eq!(red.links()?.len(), 1);
+        assert!(netloom::Error::from(failures).is_unsupported());
         Ok::<(), netloom::Error>(())
     });
 }

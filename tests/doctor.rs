@@ -8,10 +8,11 @@ use std::fs;
 use std::process::Command;
 use std::thread;
 
-use netloom::doctor::{self, Answer, Check, LinkKind, NftFeature, Owner};
+use netloom::LinkKind;
+use netloom::doctor::{self, Answer, Check, NftFeature, Owner};
 use netloom::{Namespace, Netns};
 
-fn answer(report: &doctor::Report, check: Check) -> &Answer {
+fn answer<'a>(report: &'a doctor::Report, check: &Check) -> &'a Answer {
     report.answer(check).unwrap_or_else(|| panic!("no answer to {check:?}"))
 }
 
@@ -36,7 +37,7 @@ fn what_works_here_is_answered_by_yes() {
             Check::NfTables(NftFeature::NatInet),
             Check::NfTables(NftFeature::Maps),
         ] {
-            assert!(answer(&report, check).is_yes(), "{check}: {:?}", answer(&report, check));
+            assert!(answer(&report, &check).is_yes(), "{check}: {:?}", answer(&report, &check));
         }
         assert_eq!(report.place.network_namespace, Some(Netns::current().unwrap().id()));
         assert_eq!(report.place.owner, Owner::Ours);
@@ -72,7 +73,7 @@ fn kinds_of_links_are_as_ip_finds_them() {
             }
             let mut ip = red.command("ip");
             let made = ip.args(["link", "add", "made"]).args(arguments).output().unwrap();
-            let answer = answer(&report, Check::Link(kind));
+            let answer = answer(&report, &Check::Link(kind.clone()));
             assert_eq!(made.status.success(), answer.is_yes(), "{kind:?}: {answer:?} {made:?}");
             if made.status.success() {
                 red.command("ip").args(["link", "del", "made"]).status().unwrap();
@@ -89,7 +90,7 @@ fn kinds_of_links_are_as_ip_finds_them() {
 fn a_tun_link_is_made_to_be_known() {
     support::isolated(|| {
         let report = doctor::examine();
-        let answer = answer(&report, Check::Link(LinkKind::Tun));
+        let answer = answer(&report, &Check::Link(LinkKind::Tun));
         let red = Namespace::anonymous().create().unwrap();
         if !support::tools::is_there("ip") {
             return;
@@ -131,11 +132,11 @@ fn a_foreign_drop_policy_is_found() {
             }
         }
         let report = doctor::examine();
-        let found = answer(&report, Check::ForwardPath);
+        let found = answer(&report, &Check::ForwardPath);
         assert!(found.is_no());
         assert!(found.reason().unwrap().contains("`ip docker FORWARD`:"), "{found:?}");
         support::nft(&support::Place::here(), &["flush", "ruleset"]);
-        assert!(answer(&doctor::examine(), Check::ForwardPath).is_yes());
+        assert!(answer(&doctor::examine(), &Check::ForwardPath).is_yes());
     });
 }
 
@@ -146,10 +147,10 @@ fn br_netfilter_is_found() {
         let Ok(before) = fs::read_to_string(name) else { return };
         fs::write(name, "0").unwrap();
         fs::write(name.replace("iptables", "ip6tables"), "0").unwrap();
-        assert!(answer(&doctor::examine(), Check::BridgedPackets).is_yes());
+        assert!(answer(&doctor::examine(), &Check::BridgedPackets).is_yes());
         fs::write(name, "1").unwrap();
         let report = doctor::examine();
-        let found = answer(&report, Check::BridgedPackets);
+        let found = answer(&report, &Check::BridgedPackets);
         assert!(found.reason().unwrap().contains("bridge-nf-call-iptables"), "{found:?}");
         fs::write(name, &before).unwrap();
         fs::write(name.replace("iptables", "ip6tables"), before).unwrap();
@@ -165,7 +166,7 @@ fn read_only_settings_are_found() {
         mount(none, "/proc/sys", none, bind | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, none)
             .unwrap();
         let report = doctor::examine();
-        let found = answer(&report, Check::Sysctls);
+        let found = answer(&report, &Check::Sysctls);
         assert!(found.is_no() && found.remedy().unwrap().contains("netlink"), "{found:?}");
         umount2("/proc/sys", MntFlags::MNT_DETACH).unwrap();
     });
@@ -193,10 +194,10 @@ fn without_privileges_that_is_what_is_answered() {
         });
         println!("{report}");
         for check in [Check::NetAdmin, Check::SysAdmin, Check::NetRaw, Check::NewNamespace] {
-            assert!(answer(&report, check).is_no(), "{check}");
+            assert!(answer(&report, &check).is_no(), "{check}");
         }
         for check in [Check::Link(LinkKind::Veth), Check::NfTables(NftFeature::Nat)] {
-            assert!(matches!(answer(&report, check), Answer::Unknown { .. }), "{check}");
+            assert!(matches!(answer(&report, &check), Answer::Unknown { .. }), "{check}");
         }
         assert!(report.to_string().contains("because: "));
     });
@@ -218,7 +219,7 @@ fn in_namespaces_of_its_own() {
     let report = doctor::examine();
     println!("{report}");
     for check in [Check::NetAdmin, Check::SysAdmin, Check::NetRaw, Check::UserNamespaces] {
-        assert!(answer(&report, check).is_yes(), "{check}: {:?}", answer(&report, check));
+        assert!(answer(&report, &check).is_yes(), "{check}: {:?}", answer(&report, &check));
     }
     assert_eq!(report.place.owner, Owner::Ours);
 }
@@ -245,14 +246,14 @@ fn in_somebody_elses_network() {
     let report = doctor::examine();
     println!("{report}");
     for check in [Check::NetAdmin, Check::SysAdmin, Check::NetRaw] {
-        let found = answer(&report, check);
+        let found = answer(&report, &check);
         assert!(found.is_no() && found.reason().unwrap().contains("owns"), "{check}: {found:?}");
         assert!(found.remedy().unwrap().contains("unshare -rnm"), "{found:?}");
     }
     assert_ne!(report.place.owner, Owner::Ours);
     // There it may make one of its own, in which all of them count.
-    assert!(answer(&report, Check::NewNamespace).is_yes());
-    assert!(answer(&report, Check::Link(LinkKind::Veth)).is_yes());
+    assert!(answer(&report, &Check::NewNamespace).is_yes());
+    assert!(answer(&report, &Check::Link(LinkKind::Veth)).is_yes());
 }
 
 #[test]
@@ -268,8 +269,8 @@ fn where_user_namespaces_are_off_that_is_told() {
 fn where_namespaces_are_off() {
     let report = doctor::examine();
     println!("{report}");
-    let found = answer(&report, Check::UserNamespaces);
+    let found = answer(&report, &Check::UserNamespaces);
     assert!(found.reason().unwrap().contains("user.max_user_namespaces is 0"), "{found:?}");
     assert!(found.remedy().unwrap().contains("sysctl -w user.max_user_namespaces"), "{found:?}");
-    assert!(answer(&report, Check::NamedNamespaces).is_no());
+    assert!(answer(&report, &Check::NamedNamespaces).is_no());
 }

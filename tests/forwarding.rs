@@ -161,17 +161,17 @@ fn advertise(router: &Netns, to: SocketAddrV6) {
 fn learns_a_route(host: &Netns, neighbor: &Netns, name: &str, is_moved: bool) -> bool {
     let end = |address| VethEnd::new(name).address(address).up();
     let (here, there) = (end("fe80::1/64"), end("fe80::2/64"));
-    let mut cable = if is_moved {
+    let cable = if is_moved {
         let elsewhere = Namespace::anonymous().create().unwrap();
-        let mut cable = VethPair::new(name, there).create_between(&elsewhere, neighbor).unwrap();
-        cable.near_mut().move_to(host).unwrap();
+        let cable = VethPair::new(name, there).create_between(&elsewhere, neighbor).unwrap();
+        cable.near().move_to(host).unwrap();
         Address::new("fe80::1/64").create(cable.near()).unwrap().keep();
         cable.near().set_up().unwrap();
         cable
     } else {
         VethPair::new(here, there).create_between(host, neighbor).unwrap()
     };
-    let index = cable.near_mut().index();
+    let index = cable.near().index();
     let to = SocketAddrV6::new("fe80::1".parse().unwrap(), 0, 0, cable.peer().index().get());
     let end = Instant::now() + Duration::from_secs(if host_ignores(host, name) { 1 } else { 10 });
     while Instant::now() < end {
@@ -323,12 +323,12 @@ fn a_renamed_link_is_put_back_and_a_stranger_of_its_old_name_left_alone() {
     support::isolated(|| {
         let router = Namespace::anonymous().create().unwrap();
         for (family, forwarding) in families() {
-            let mut cable = VethPair::new("a", "b").create(&router).unwrap();
+            let cable = VethPair::new("a", "b").create(&router).unwrap();
             let owner = forwarding.clone().dev(cable.near()).create(&router).unwrap();
             let sysctl =
                 Sysctl::new(format!("net.{family}.conf.a.proxy_x"), 1).create(&router).unwrap_err();
             assert!(sysctl.is_not_found(), "{sysctl}");
-            cable.near_mut().rename("z").unwrap();
+            cable.near().rename("z").unwrap();
             let _stranger = VethPair::new("a", "c").create(&router).unwrap();
             let theirs = forwarding.clone().dev("a").create(&router).unwrap();
             assert!(on(&router, family, "z") && on(&router, family, "a"));
@@ -354,7 +354,7 @@ fn the_switch_of_all_links_leaves_each_as_it_was() {
     support::isolated(|| {
         let router = Namespace::anonymous().create().unwrap();
         for (family, forwarding) in families() {
-            let mut cable = VethPair::new("a", "b").create(&router).unwrap();
+            let cable = VethPair::new("a", "b").create(&router).unwrap();
             let by_hand = |link: &str, value: &str| {
                 let path = format!("/proc/sys/net/{family}/conf/{link}/forwarding");
                 router.run(|| std::fs::write(path, value).unwrap()).unwrap();
@@ -363,7 +363,7 @@ fn the_switch_of_all_links_leaves_each_as_it_was() {
             by_hand("default", "1");
             let first = forwarding.create(&router).unwrap();
             assert!(on(&router, family, "b"));
-            cable.near_mut().rename("z").unwrap();
+            cable.near().rename("z").unwrap();
             let second = forwarding.create(&router).unwrap();
             // Born while it is on, and as `default` was; and one with an owner of its own.
             let _new = VethPair::new("n", "m").create(&router).unwrap();

@@ -7,7 +7,8 @@ mod support;
 
 use std::os::fd::AsRawFd;
 
-use netloom::doctor::{self, Check, LinkKind, NftFeature};
+use netloom::LinkKind;
+use netloom::doctor::{self, Check, NftFeature};
 use netloom::{Bridge, Namespace};
 use nix::libc;
 use nix::sys::socket::{
@@ -24,7 +25,7 @@ const OF_THE_PLACE: [&str; 4] = ["base-chains", "other-users", "podman", "settab
 /// Programs for a second opinion.
 const TOOLS: [&str; 6] = ["ip", "bridge", "nft", "ping", "conntrack", "strace"];
 
-fn link(kind: LinkKind) -> String {
+fn link(kind: &LinkKind) -> String {
     format!("link-{}", kind.name())
 }
 
@@ -46,7 +47,7 @@ fn kinds_of_links_and_nf_tables() {
         let report = doctor::examine();
         for (check, answer) in &report.findings {
             let name = match check {
-                Check::Link(kind) => link(*kind),
+                Check::Link(kind) => link(kind),
                 Check::NfTables(feature) => nft(*feature),
                 _ => continue,
             };
@@ -59,7 +60,7 @@ fn kinds_of_links_and_nf_tables() {
             }
         }
         for kind in [LinkKind::Veth, LinkKind::Bridge] {
-            let answer = report.answer(Check::Link(kind)).unwrap();
+            let answer = report.answer(&Check::Link(kind)).unwrap();
             assert!(answer.is_yes(), "netloom can do nothing without: {answer:?}");
         }
     });
@@ -69,7 +70,7 @@ fn kinds_of_links_and_nf_tables() {
 fn a_link_that_is_up_is_renamed_or_the_error_says_how() {
     support::isolated(|| {
         let host = Namespace::anonymous().create().unwrap();
-        let mut bridge = Bridge::new("br0").up().create(&host).unwrap();
+        let bridge = Bridge::new("br0").up().create(&host).unwrap();
         let renamed = bridge.rename("lan");
         if let Err(error) = &renamed {
             assert!(error.to_string().contains("only while it is down"), "{error}");
@@ -145,7 +146,7 @@ fn a_link_that_is_made_is_told_at_once() {
 /// A name that nobody knows would require nothing.
 #[test]
 fn what_is_required_is_known() {
-    let links = LinkKind::ALL.iter().map(|kind| link(*kind));
+    let links = LinkKind::ALL.iter().map(|kind| link(kind));
     let known: Vec<String> = links
         .chain(NftFeature::ALL.iter().map(|feature| nft(*feature)))
         .chain(OF_NETLOOM.iter().chain(&OF_THE_PLACE).chain(&TOOLS).map(ToString::to_string))

@@ -54,8 +54,8 @@ fn everything() {
     let bridge = Bridge::new("br0").address("10.0.0.1/24").address("fd00::1/64").up();
     let bridge = bridge.create(&here).unwrap();
     let port = VethEnd::new("port1").master(&bridge).no_ipv6_address().up();
-    let mut cable = VethPair::new(port, VethEnd::new("eth0").mtu(1400)).create(&here).unwrap();
-    cable.peer_mut().rename("eth9").unwrap();
+    let cable = VethPair::new(port, VethEnd::new("eth0").mtu(1400)).create(&here).unwrap();
+    cable.peer().rename("eth9").unwrap();
     cable.peer().set_mac("02:00:00:00:00:09").unwrap();
     cable.peer().set_up().unwrap();
     cable.near().release().unwrap();
@@ -125,9 +125,9 @@ fn a_namespace_that_was_opened_before_is_configured_without_entering_it() {
             let _on = Forwarding::ipv4().dev(&bridge).create(&red).unwrap();
             red.conntrack().unwrap();
             let here = Netns::current().unwrap();
-            let mut cable = VethPair::new("veth1", "veth2").create_between(&here, &red).unwrap();
-            cable.near_mut().rename("veth3").unwrap();
-            cable.near_mut().move_to(&red).unwrap();
+            let cable = VethPair::new("veth1", "veth2").create_between(&here, &red).unwrap();
+            cable.near().rename("veth3").unwrap();
+            cable.near().move_to(&red).unwrap();
             assert_eq!(here.links().unwrap().len(), 1);
         });
     });

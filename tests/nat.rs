@@ -129,7 +129,7 @@ fn only_what_leaves_by_the_link_that_is_meant_is_translated() {
         // The link need not be there yet.
         let early = line.create(&NatRule::masquerade().out_link("later").source("10.0.1.0/24"));
         does_not_reach(&line.inside, SERVER);
-        let mut out = line.cables[1].near().clone();
+        let out = line.cables[1].near().clone();
         // While it is down: kernels before 6.3 do it only then.
         out.set_down().unwrap();
         out.rename("later").unwrap();

@@ -61,7 +61,7 @@ fn a_network_that_is_left_half_way_is_gone_as_a_whole() {
 fn an_owner_reads_and_compares_like_its_handle() {
     support::isolated(|| {
         let host = netns();
-        let mut bridge = Bridge::new("br0").create(&host).unwrap();
+        let bridge = Bridge::new("br0").create(&host).unwrap();
         assert_eq!(*bridge, host.link("br0").unwrap());
         assert_eq!(bridge.name(), "br0");
         assert!(format!("{bridge:?}").starts_with("Owned(Link"));

@@ -61,8 +61,8 @@ fn build(n: &str) -> Result<(), Error> {
     let cable1 = VethPair::new(port, eth0).create_between(&host, &container)?;
     let cable2 = VethPair::new("a", format!("n{n}")).create_between(&named, &host)?;
     let cable3 = VethPair::new(format!("x{n}"), format!("y{n}")).create(&host)?;
-    let mut cable4 = VethPair::new(format!("m{n}"), "b").create(&container)?;
-    cable4.near_mut().move_to(&host)?;
+    let cable4 = VethPair::new(format!("m{n}"), "b").create(&container)?;
+    cable4.near().move_to(&host)?;
     let address = Address::new("10.7.1.1/24").create(cable3.near())?;
     let third = n.parse::<u32>().unwrap() % 256;
     let via_bridge = |second| Route::new(format!("10.{second}.{third}.0/24")).dev(&bridge);
@@ -111,7 +111,7 @@ fn build_table(n: &str, host: &Netns) -> Result<impl Sized + use<>, Error> {
 
 /// What is deleted with its owner, but outlives the process.
 fn build_tagged(n: &str, port: u16, bridge: &Link) -> Result<impl Sized + use<>, Error> {
-    let (host, tag) = (bridge.namespace(), format!("lab{n}"));
+    let (host, tag) = (&bridge.namespace(), format!("lab{n}"));
     let nat = NatRule::masquerade().source("10.7.0.0/24").tagged(&tag).create(host)?;
     let published = PortForward::new(port, "10.7.0.2").host_address("10.7.0.1").link(bridge);
     let published = published.udp().persistent(&tag).create(host)?;
@@ -171,7 +171,7 @@ fn kill(mut child: Child) {
 /// Deletes what has a tag, which stays until somebody does.
 fn tagged_deleted() {
     let found = netloom::persistent(&Netns::current().unwrap()).unwrap();
-    Owned::delete_all(found.into_iter().map(Owned::adopt)).unwrap();
+    found.into_iter().map(Owned::adopt).collect::<Together<Vec<_>>>().delete().unwrap();
 }
 
 /// What is left that is not for `reap`: tables, and links whose other end was in an anonymous namespace.

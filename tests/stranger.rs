@@ -3,8 +3,8 @@
 mod support;
 
 use netloom::{
-    Address, Bridge, Error, Ipv4Conf, Link, Namespace, Netns, Owned, Sysctl, Veth, VethEnd,
-    VethPair,
+    Address, Bridge, Error, ErrorKind, Ipv4Conf, Link, Namespace, Netns, Owned, Sysctl, Together,
+    Veth, VethEnd, VethPair,
 };
 
 fn namespaces() -> Result<(Owned<Netns>, Owned<Netns>), Error> {
@@ -17,11 +17,11 @@ fn names(netns: &Netns) -> Vec<String> {
 
 /// The end of their cable that has the index our link had, moved to where that was.
 fn moved_to_the_index_of(mine: &Link, theirs: &Veth) -> Result<Link, Error> {
-    let mut moved = [theirs.near().clone(), theirs.peer().clone()]
+    let moved = [theirs.near().clone(), theirs.peer().clone()]
         .into_iter()
         .find(|end| end.index() == mine.index())
         .expect("an end with the index of ours");
-    moved.move_to(mine.namespace())?;
+    moved.move_to(&mine.namespace())?;
     assert_eq!(moved.index(), mine.index(), "it keeps its index, as nobody has it there");
     Ok(moved)
 }
@@ -35,10 +35,10 @@ fn a_link_that_was_moved_to_our_deleted_ones_index_is_not_deleted() {
         Owned::adopt(here.link("mine")?).delete()?;
         let moved = moved_to_the_index_of(&mine, &theirs)?;
         mine.delete()?;
-        assert_eq!(names(&here), ["lo", moved.name()]);
+        assert_eq!(names(&here), ["lo".to_owned(), moved.name()]);
         // The same by way of a group.
         let cables = [theirs.near().clone(), moved.clone()].map(Owned::adopt);
-        Owned::delete_all(cables).map_err(|mut failures| failures.remove(0))?;
+        Together::new(cables).delete()?;
         assert_eq!((names(&here).len(), names(&elsewhere).len()), (1, 1));
         theirs.keep();
         Ok::<(), Error>(())
@@ -85,13 +85,15 @@ fn a_peers_index_that_a_stranger_got_is_left_alone() {
         Owned::adopt(host.link("port")?).delete()?;
         let elsewhere = Namespace::anonymous().create()?;
         let strangers = VethPair::new("x1", "x2").create(&elsewhere)?;
-        let mut moved = [strangers.near().clone(), strangers.peer().clone()]
+        let moved = [strangers.near().clone(), strangers.peer().clone()]
             .into_iter()
             .find(|end| end.index() == cable.peer().index())
             .expect("an end with the index of ours");
         moved.move_to(&container)?;
-        cable.delete()?;
-        assert_eq!(names(&container), ["lo", moved.name()]);
+        let failure = cable.delete().unwrap_err();
+        assert_eq!(failure.error().kind(), ErrorKind::Replaced, "{failure}");
+        failure.into_owned().keep();
+        assert_eq!(names(&container), ["lo".to_owned(), moved.name()]);
         Owned::adopt(moved).delete()?;
         strangers.keep();
         Ok::<(), Error>(())
@@ -102,10 +104,10 @@ fn a_peers_index_that_a_stranger_got_is_left_alone() {
 fn a_renamed_link_is_followed_when_it_moves_and_its_old_names_new_bearer_is_not() {
     support::isolated(|| {
         let (red, blue) = namespaces()?;
-        let mut cable = VethPair::new("veth1", "veth2").create(&red)?;
+        let cable = VethPair::new("veth1", "veth2").create(&red)?;
         red.link("veth1")?.rename("renamed")?;
         let stranger = Bridge::new("veth1").create(&blue)?;
-        cable.near_mut().move_to(&blue)?;
+        cable.near().move_to(&blue)?;
         assert_eq!(cable.near().name(), "renamed");
         assert_ne!(cable.near().index(), stranger.index());
         cable.delete()?;

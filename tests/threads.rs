@@ -46,7 +46,7 @@ fn everything_is_send_and_sync() {
     shared::<Owned<netloom::RoutesHandle>>();
     shared::<Owned<netloom::Persistent>>();
     shared::<netloom::Together<Vec<Owned<netloom::Link>>>>();
-    shared::<netloom::NotDeleted>();
+    shared::<netloom::PartialError>();
     shared::<netloom::CreateAllError>();
     shared::<(netloom::LinkRef, netloom::PortGuard)>();
     shared::<netloom::DeleteError<netloom::Netns>>();

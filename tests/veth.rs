@@ -27,7 +27,10 @@ fn both_ends_are_born_in_their_own_namespaces() {
             end("eth0", &["10.0.0.2/24", "fd00::2/64"]),
         );
         let cable = unchanged(&[&here], || pair.create_between(&red, &blue).unwrap());
-        assert_eq!((cable.near().namespace(), cable.peer().namespace()), (&*red, &*blue));
+        assert_eq!(
+            (cable.near().namespace(), cable.peer().namespace()),
+            ((*red).clone(), (*blue).clone())
+        );
         for (from, to) in [(&red, ["10.0.0.2", "fd00::2"]), (&blue, ["10.0.0.1", "fd00::1"])] {
             for to in to {
                 reaches(from, to);
@@ -37,7 +40,7 @@ fn both_ends_are_born_in_their_own_namespaces() {
         udp(&blue, &red, "[fd00::1]:53").unwrap();
 
         let info = cable.near().info().unwrap();
-        assert_eq!(info.kind.as_deref(), Some("veth"));
+        assert_eq!(info.kind, Some(netloom::LinkKind::Veth));
         assert_eq!(info.link, Some(cable.peer().index()));
         assert!(info.link_namespace.is_some(), "its peer is elsewhere");
         for (netns, link) in [(&red, cable.near()), (&blue, cable.peer())] {
@@ -56,13 +59,13 @@ fn both_ends_are_born_in_their_own_namespaces() {
 fn both_ends_are_born_here_and_moved_later() {
     support::isolated(|| {
         let (red, blue) = two();
-        let mut cable = VethPair::new("veth1", "veth2").create(&red).unwrap();
+        let cable = VethPair::new("veth1", "veth2").create(&red).unwrap();
         assert_eq!(red.links().unwrap().len(), 3);
         // Its index is taken there: it gets another.
         let _taken = VethPair::new("other1", "other2").create(&blue).unwrap();
         let before = cable.peer().index();
-        cable.peer_mut().move_to(&blue).unwrap();
-        assert_eq!(cable.peer().namespace(), &*blue);
+        cable.peer().move_to(&blue).unwrap();
+        assert_eq!(cable.peer().namespace(), *blue);
         assert_ne!(cable.peer().index(), before);
         assert_eq!(cable.peer().info().unwrap().name, "veth2");
         assert!(red.link("veth2").unwrap_err().is_not_found());
@@ -74,7 +77,7 @@ fn both_ends_are_born_here_and_moved_later() {
         reaches(&red, "10.0.0.2");
         reaches(&blue, "10.0.0.1");
 
-        cable.near_mut().move_to(&blue).unwrap();
+        cable.near().move_to(&blue).unwrap();
         assert_eq!(red.links().unwrap().len(), 1);
         cable.delete().unwrap();
         assert!(blue.link("veth1").is_err() && blue.link("veth2").is_err());
@@ -87,12 +90,12 @@ fn a_move_to_where_the_name_is_taken_is_refused_and_the_link_stays() {
     support::isolated(|| {
         let (red, blue) = two();
         let _there = Bridge::new("veth2").create(&blue).unwrap();
-        let mut cable = VethPair::new("veth1", "veth2").create(&red).unwrap();
+        let cable = VethPair::new("veth1", "veth2").create(&red).unwrap();
         let error = unchanged(&[&red, &blue], || {
-            refused(cable.peer_mut().move_to(&blue), &["move `veth2`", "already in"])
+            refused(cable.peer().move_to(&blue), &["move `veth2`", "already in"])
         });
         assert!(error.is_already_exists());
-        assert_eq!(cable.peer().namespace(), &*red);
+        assert_eq!(cable.peer().namespace(), *red);
         assert!(cable.peer().info().is_ok());
     });
 }

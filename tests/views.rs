@@ -35,14 +35,14 @@ fn what_is_lent_says_what_the_list_says() {
             |found, link| {
                 if link.name() == "v1" {
                     let up = link.flags().contains(netloom::LinkFlags::UP);
-                    let kind = link.kind().map(std::borrow::Cow::into_owned);
+                    let kind = link.kind();
                     *found =
                         Some((link.index(), link.master(), link.group(), link.mtu(), up, kind));
                 }
             },
         )?;
         let index = netns.link("v1")?.index();
-        let veth = Some("veth".to_owned());
+        let veth = Some(netloom::LinkKind::Veth);
         assert_eq!(found, Some((index, Some(bridge.index()), 7, 1400, true, veth)));
         Ok::<(), Error>(())
     });

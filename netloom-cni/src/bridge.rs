@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use netloom::{
-    Address, AddressHandle, Bridge, Forwarding, ForwardingHandle, Handle, Link, LinkInfo, Owned,
-    Sysctl, Veth,
+    Address, AddressHandle, Bridge, Forwarding, ForwardingHandle, Handle, Link, LinkInfo, LinkKind,
+    Owned, Sysctl, Veth,
 };
 
 use crate::config::Config;
@@ -42,8 +42,8 @@ impl ReadyBridge {
             None => (**made.insert(make(host, config)?)).clone(),
         };
         let info = link.info()?;
-        if info.kind.as_deref() != Some("bridge") {
-            let kind = info.kind.as_deref().unwrap_or("a link of no kind");
+        if info.kind != Some(LinkKind::Bridge) {
+            let kind = info.kind.as_ref().map_or("a link of no kind", LinkKind::name);
             let problem = format!("bridge: `{}` is not a bridge but {kind}", config.bridge);
             return Err(Failure::new(Code::InvalidConfig, problem));
         }

@@ -121,7 +121,7 @@ fn find(netns: &Netns, name: &str, what: &str) -> Result<Link, Failure> {
 fn check_bridge(host: &Host, config: &Config, own: &Own) -> Result<(Link, Link), Failure> {
     let bridge = find(&host.netns, &config.bridge, "bridge")?;
     let info = bridge.info()?;
-    if info.kind.as_deref() != Some("bridge") {
+    if info.kind != Some(netloom::LinkKind::Bridge) {
         return Err(missing(format!("`{}` is not a bridge", config.bridge)));
     }
     if !info.is_up() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use netloom::{DeleteError, Ipv4Conf, Link, Netns, Owned, PortForward, PortForwardHandle};
+use netloom::{Ipv4Conf, Link, Netns, Owned, PortForward, PortForwardHandle, Together};
 
 use crate::attachment::Attachment;
 use crate::config::Config;
@@ -44,13 +44,11 @@ pub(crate) fn publish(
 /// Takes away what an attachment has published.
 pub(crate) fn unpublish(host: &Netns, tag: &str) -> Result<(), Failure> {
     let ports = host.port_forwards_with_tag(tag)?;
-    let failed = match Owned::delete_all(ports.into_iter().map(|port| Owned::adopt(port.into()))) {
-        Ok(()) => return Ok(()),
-        Err(failed) => failed,
-    };
-    let failure =
-        |failed: DeleteError<PortForwardHandle>| Failure::from(netloom::Error::from(failed));
-    Failure::join(failed.into_iter().map(failure).collect())
+    let ports = ports.into_iter().map(|port| Owned::adopt(port.into()));
+    match ports.collect::<Together<Vec<Owned<PortForwardHandle>>>>().delete() {
+        Ok(()) => Ok(()),
+        Err(failed) => Failure::join(failed.into_errors().into_iter().map(Failure::from).collect()),
+    }
 }
 
 /// Names what is missing.

@@ -1,6 +1,6 @@
 //! STATUS: whether an ADD could do its work now.
 
-use netloom::Netns;
+use netloom::{LinkKind, Netns};
 
 use crate::bridge::forwards;
 use crate::call::{Call, Command};
@@ -64,10 +64,10 @@ fn is_anybody_there(config: &Config) -> Result<bool, Failure> {
 fn has_bridge(host: &Netns, config: &Config) -> Result<(), Failure> {
     match host.link(&config.bridge) {
         Err(error) if error.is_not_found() => Ok(()),
-        link => match link?.info()?.kind.as_deref() {
-            Some("bridge") => Ok(()),
+        link => match link?.info()?.kind {
+            Some(LinkKind::Bridge) => Ok(()),
             kind => {
-                let kind = kind.unwrap_or("a link of no kind");
+                let kind = kind.as_ref().map_or("a link of no kind", LinkKind::name);
                 let problem = format!("bridge: `{}` is not a bridge but {kind}", config.bridge);
                 Err(Failure::new(Code::Unavailable, problem))
             }

@@ -17,7 +17,7 @@ use crate::link::Link;
 use crate::netlink::{RequestType, Requests, RouteRequest};
 use crate::netns::Netns;
 use crate::owned::Owned;
-use crate::owned::sealed::Remove;
+use crate::owned::sealed::{Remove, Removed};
 use crate::route::PROTOCOL;
 use crate::wire::attribute::Writer;
 use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
@@ -106,7 +106,8 @@ impl Address {
     pub fn create(&self, link: &Link) -> Result<Owned<AddressHandle>, Error> {
         const ACTION: &str = "add address";
         self.rejected.check(ACTION, self)?;
-        let Some((prefix, message)) = self.prefix.zip(self.add(link.index().get())) else {
+        let index = link.verified_index(ACTION, self)?;
+        let Some((prefix, message)) = self.prefix.zip(self.add(index)) else {
             return Err(Error::invalid(ACTION, self, "the builder has no address"));
         };
         let mut requests = Requests::new();
@@ -116,7 +117,7 @@ impl Address {
             if error.is_outcome_unknown() {
                 handle.delete_if_ours();
             }
-            explain(error, link.name())
+            explain(error, &link.name())
         })?;
         Ok(Owned::new(handle))
     }
@@ -265,16 +266,18 @@ impl AddressHandle {
     }
 }
 
+const ACTION: &str = "delete address";
+
 /// Deletes as `ip address del`, if the link is still the same: its index may be another link's by now.
 impl Remove for AddressHandle {
-    fn remove(&self) -> Result<(), Error> {
-        const ACTION: &str = "delete address";
+    fn remove(&self) -> Result<Removed, Error> {
+        self.link.remove_part(ACTION, self.prefix, || self.remove_once())
+    }
+}
+
+impl AddressHandle {
+    fn remove_once(&self) -> Result<Removed, Error> {
         let namespace = self.link.namespace();
-        if !self.link.is_there()? {
-            return Err(Cause::from(Errno::ENODEV)
-                .doing(ACTION, self.prefix)
-                .in_namespace(namespace));
-        }
         let index = self.link.index().get();
         let message = request(RequestType::DelAddress, self.prefix, self.peer, index, |_| ());
         let mut requests = Requests::new();
@@ -285,7 +288,7 @@ impl Remove for AddressHandle {
                     format!("the kernel lists the address, but answers {}", error.reason());
                 Err(Error::invalid(ACTION, self.prefix, reason).in_namespace(namespace))
             }
-            done => done,
+            done => Removed::unless_missing(done),
         }
     }
 }

@@ -1,9 +1,11 @@
-//! What is looked at.
+//! The abilities that `doctor` checks.
 
 use std::fmt;
 
-/// Something that a program may want to do here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+use crate::link::LinkKind;
+
+/// An ability that a program may need.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Check {
     /// `CAP_NET_ADMIN`, for links, addresses, routes and rules.
@@ -12,17 +14,17 @@ pub enum Check {
     SysAdmin,
     /// `CAP_NET_RAW`, for raw sockets.
     NetRaw,
-    /// A user namespace with a network namespace in it, which an ordinary user needs for anything.
+    /// A user namespace with a network namespace in it. An ordinary user needs one for everything else.
     UserNamespaces,
     /// An anonymous network namespace.
     NewNamespace,
     /// Names under `/run/netns`.
     NamedNamespaces,
-    /// `/proc/sys/net` can be written.
+    /// Writable settings under `/proc/sys/net`.
     Sysctls,
-    /// Nobody's drop policy in the forward path of this namespace.
+    /// A forward path without a drop policy in this namespace.
     ForwardPath,
-    /// Bridged packets don't go through the IP rules (`br_netfilter`).
+    /// Bridged packets that bypass the IP rules (`br_netfilter` is off).
     BridgedPackets,
     /// A kind of link.
     Link(LinkKind),
@@ -31,13 +33,11 @@ pub enum Check {
 }
 
 impl Check {
-    pub(super) fn section(self) -> &'static str {
+    pub(super) fn section(&self) -> &'static str {
         match self {
             Self::NetAdmin | Self::SysAdmin | Self::NetRaw | Self::UserNamespaces => "Privileges",
             Self::NewNamespace | Self::NamedNamespaces => "Namespaces",
-            Self::Sysctls | Self::ForwardPath | Self::BridgedPackets => {
-                "In the way of packets here"
-            }
+            Self::Sysctls | Self::ForwardPath | Self::BridgedPackets => "Settings and packets here",
             Self::Link(_) => "Links",
             Self::NfTables(_) => "nf_tables",
         }
@@ -47,22 +47,22 @@ impl Check {
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NetAdmin => "CAP_NET_ADMIN: links, addresses, routes, rules",
-            Self::SysAdmin => "CAP_SYS_ADMIN: namespaces and mounts",
-            Self::NetRaw => "CAP_NET_RAW: raw sockets and pings",
-            Self::UserNamespaces => "user namespaces, for running without root",
-            Self::NewNamespace => "anonymous network namespaces",
-            Self::NamedNamespaces => "named network namespaces, as `ip netns` has them",
-            Self::Sysctls => "settings under /proc/sys/net can be changed",
-            Self::ForwardPath => "no drop policy waits for forwarded packets",
-            Self::BridgedPackets => "bridged packets don't go through IP rules",
+            Self::NetAdmin => "change links, addresses, routes, rules (CAP_NET_ADMIN)",
+            Self::SysAdmin => "enter namespaces and mount (CAP_SYS_ADMIN)",
+            Self::NetRaw => "open raw sockets (CAP_NET_RAW)",
+            Self::UserNamespaces => "work without root, in a user namespace",
+            Self::NewNamespace => "make anonymous network namespaces",
+            Self::NamedNamespaces => "make named network namespaces, as `ip netns` does",
+            Self::Sysctls => "change settings under /proc/sys/net",
+            Self::ForwardPath => "forward packets past every drop policy",
+            Self::BridgedPackets => "bridge packets past the IP rules",
             Self::Link(kind) => kind.name(),
             Self::NfTables(feature) => feature.name(),
         })
     }
 }
 
-/// An enum that lists all of itself with a text each.
+/// Defines an enum with a list of its variants and a text for each.
 macro_rules! listed {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {
         $(#[$doc])*
@@ -73,10 +73,10 @@ macro_rules! listed {
         }
 
         impl $name {
-            /// All that are looked at.
+            /// All variants.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
-            /// In the kernel's or its tools' words.
+            /// Returns the name in the kernel's or its tools' words.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $text,)+
@@ -87,65 +87,23 @@ macro_rules! listed {
 }
 
 listed! {
-    /// A kind of link, as `ip link add … type KIND`.
-    LinkKind {
-        /// A cable with two ends.
-        Veth = "veth",
-        /// A switch.
-        Bridge = "bridge",
-        /// A link to nowhere.
-        Dummy = "dummy",
-        /// A tagged VLAN of another link.
-        Vlan = "vlan",
-        /// A link with a hardware address of its own on another.
-        Macvlan = "macvlan",
-        /// A macvlan that a program reads and writes.
-        Macvtap = "macvtap",
-        /// A link with IP addresses of its own on another.
-        Ipvlan = "ipvlan",
-        /// Ethernet in UDP.
-        Vxlan = "vxlan",
-        /// Ethernet in UDP, with options.
-        Geneve = "geneve",
-        /// An encrypted tunnel.
-        Wireguard = "wireguard",
-        /// Several links as one.
-        Bond = "bond",
-        /// A routing table as a link.
-        Vrf = "vrf",
-        /// What comes in, sent through a queue.
-        Ifb = "ifb",
-        /// A cable with BPF in it. Since Linux 6.7.
-        Netkit = "netkit",
-        /// IP in GRE.
-        Gre = "gre",
-        /// IPv4 in IPv4.
-        Ipip = "ipip",
-        /// IPv6 in IPv4.
-        Sit = "sit",
-        /// A link that a program reads and writes.
-        Tun = "tun",
-    }
-}
-
-listed! {
     /// A feature of `nf_tables`.
     NftFeature {
-        /// Tables at all.
+        /// Tables.
         Tables = "tables",
-        /// Tables that go with their owner's socket. Since Linux 5.12.
-        OwnerFlag = "tables that go with their owner (flag owner)",
-        /// Tables that stay without their owner. Since Linux 6.9.
-        PersistFlag = "owned tables that stay (flag persist)",
+        /// Tables that the kernel deletes with their owner's socket. Since Linux 5.12.
+        OwnerFlag = "tables deleted with their owner (flag owner)",
+        /// Owned tables that outlive their owner. Since Linux 6.9.
+        PersistFlag = "owned tables that outlive their owner (flag persist)",
         /// NAT of IPv4.
         Nat = "NAT (masquerade)",
         /// NAT of both families in one table. Since Linux 5.2.
         NatInet = "NAT of IPv4 and IPv6 in one table (inet)",
-        /// Maps, which port mappings are kept in.
+        /// Maps, which hold port mappings.
         Maps = "maps",
-        /// Questions to the routing tables.
-        Fib = "questions to the routing tables (fib)",
-        /// The short cut for forwarded connections.
-        Flowtable = "the short cut for forwarded connections (flowtable)",
+        /// Lookups in the routing tables.
+        Fib = "lookups in the routing tables (fib)",
+        /// The fast path for forwarded connections.
+        Flowtable = "the fast path for forwarded connections (flowtable)",
     }
 }

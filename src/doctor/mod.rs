@@ -1,18 +1,19 @@
-//! What this process can do here, tried out and not guessed: privileges, kinds of links, features of
-//! `nf_tables`, and what stands in the way of packets.
+//! A report of the abilities of this process here: privileges, kinds of links, features of `nf_tables`, and
+//! obstacles for packets. Each ability is tried, not guessed.
 //!
 //! ```
-//! use netloom::doctor::{self, Check, LinkKind};
+//! use netloom::LinkKind;
+//! use netloom::doctor::{self, Check};
 //! # netloom::sandbox::enter()?;
 //!
 //! let report = doctor::examine();
 //! println!("{report}");
-//! assert!(report.answer(Check::Link(LinkKind::Veth)).is_some_and(|answer| answer.is_yes()));
+//! assert!(report.answer(&Check::Link(LinkKind::Veth)).is_some_and(|answer| answer.is_yes()));
 //! # Ok::<(), netloom::Error>(())
 //! ```
 //!
-//! What has to be made to be tried is made in a namespace of its own, which goes with it; nothing of the
-//! machine changes, but that the kernel may load a module that was not there.
+//! Objects that a check needs are made in a namespace of its own. Nothing of the machine changes, except
+//! that the kernel may load a module.
 
 mod answer;
 mod check;
@@ -24,38 +25,37 @@ mod privileges;
 use std::fmt;
 
 pub use answer::Answer;
-pub use check::{Check, LinkKind, NftFeature};
+pub use check::{Check, NftFeature};
 pub use privileges::{Owner, Place};
 
 use crate::error::Error;
 use crate::netns::{Namespace, Netns};
 use crate::owned::Owned;
 
-/// What was found, in order. Its text is a page for a terminal.
+/// The findings, in order. `Display` writes a page for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Who asks, and in which namespaces.
+    /// The user and the namespaces of the calling thread.
     pub place: Place,
     /// Each check with its answer.
     pub findings: Vec<(Check, Answer)>,
 }
 
 impl Report {
-    /// The answer to a check.
-    pub fn answer(&self, check: Check) -> Option<&Answer> {
-        self.findings.iter().find(|(one, _)| *one == check).map(|(_, answer)| answer)
+    /// Returns the answer to a check.
+    pub fn answer(&self, check: &Check) -> Option<&Answer> {
+        self.findings.iter().find(|(one, _)| one == check).map(|(_, answer)| answer)
     }
 
-    /// What was answered by no, with the reason and a remedy.
-    pub fn problems(&self) -> impl Iterator<Item = (Check, &Answer)> {
+    /// Returns the checks that failed, each with a reason and a remedy.
+    pub fn problems(&self) -> impl Iterator<Item = (&Check, &Answer)> {
         let findings = self.findings.iter().filter(|(_, answer)| answer.is_no());
-        findings.map(|(check, answer)| (*check, answer))
+        findings.map(|(check, answer)| (check, answer))
     }
 }
 
-/// Looks at what the calling thread can do where it is. It never fails: what can't be found out is an
-/// answer, too.
+/// Checks the abilities of the calling thread. Never fails: "unknown" is an answer, too.
 pub fn examine() -> Report {
     let here = Netns::current();
     let mut findings = privileges::examine(here.as_ref());
@@ -68,7 +68,7 @@ pub fn examine() -> Report {
     Report { place: Place::of_this_thread(here.as_ref().ok()), findings }
 }
 
-/// Where things are tried out, or why there is no such place.
+/// The namespace to try things in, or the reason why there is none.
 trait Room {
     fn as_deref_room(&self) -> Result<&Netns, &Error>;
 }

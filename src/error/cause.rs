@@ -14,6 +14,10 @@ pub(crate) enum Cause {
     /// netloom refused the value; no request was sent.
     #[error("{0}")]
     Invalid(String),
+    /// The object can't be told from another one that took its place; nothing was changed. The text says what
+    /// differs.
+    #[error("{0}")]
+    Replaced(String),
     /// The kernel refused the request in a netlink acknowledgement.
     #[error("{0}")]
     Kernel(Refusal),
@@ -75,13 +79,16 @@ impl Cause {
             Self::System(errno) | Self::Unread(errno) | Self::Denied(errno, _) => Some(*errno),
             Self::Overrun => Some(Errno::ENOBUFS),
             Self::TimedOut(_) | Self::Locked(_) => Some(Errno::ETIMEDOUT),
-            Self::Invalid(_) | Self::Interrupted(_) | Self::Malformed(_) => None,
+            Self::Invalid(_) | Self::Replaced(_) | Self::Interrupted(_) | Self::Malformed(_) => {
+                None
+            }
         }
     }
 
     pub(super) fn kind(&self) -> ErrorKind {
         match self {
             Self::Invalid(_) => ErrorKind::InvalidInput,
+            Self::Replaced(_) => ErrorKind::Replaced,
             Self::Lacking(_) => ErrorKind::Unsupported,
             Self::TimedOut(_) | Self::Locked(_) => ErrorKind::TimedOut,
             Self::Interrupted(_) => ErrorKind::Interrupted,

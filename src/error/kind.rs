@@ -17,6 +17,8 @@ pub enum ErrorKind {
     Unsupported,
     /// The value can never be right. netloom refuses most such values before the first system call.
     InvalidInput,
+    /// Another object may have taken the place of this one. Nothing was changed; the text says what differs.
+    Replaced,
     /// The object is in use (EBUSY).
     Busy,
     /// A limit is reached: descriptors, table entries, ports of a bridge (EMFILE, ENFILE, ENOSPC, EXFULL).

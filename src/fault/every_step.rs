@@ -30,6 +30,21 @@ const UNANSWERED: [Fault; 4] =
 /// that was being done, each once, in the order of the steps.
 #[track_caller]
 fn every_step<E: Into<Box<dyn StdError>>>(named: &[&str], program: impl Fn() -> Result<(), E>) {
+    each_step_fails(program, |fault, said| {
+        if fault == Fault::Refused(Errno::ENOMEM) {
+            assert_eq!(said, named, "what the errors name, by step");
+        }
+        let unknown: Vec<_> = said.iter().filter(|name| !named.contains(&name.as_str())).collect();
+        assert!(unknown.is_empty(), "{fault:?}: {unknown:?}");
+    });
+}
+
+/// Runs `program` once for each of its steps and each kind of fault, and passes the names in the errors on.
+#[track_caller]
+fn each_step_fails<E: Into<Box<dyn StdError>>>(
+    program: impl Fn() -> Result<(), E>,
+    check: impl Fn(Fault, &[String]),
+) {
     // The first time opens sockets that a handle from outside keeps.
     program().map_err(Into::into).unwrap();
     let before = Snapshot::take();
@@ -56,11 +71,7 @@ fn every_step<E: Into<Box<dyn StdError>>>(named: &[&str], program: impl Fn() -> 
         nothing_left(&before, &format!("{fault:?} at one of {step} steps"));
         let mut once = BTreeSet::new();
         said.retain(|name| once.insert(name.clone()));
-        if fault == Fault::Refused(Errno::ENOMEM) {
-            assert_eq!(said, named, "what the errors name, by step");
-        }
-        let unknown: Vec<_> = said.iter().filter(|name| !named.contains(&name.as_str())).collect();
-        assert!(unknown.is_empty(), "{fault:?}: {unknown:?}");
+        check(fault, &said);
     }
 }
 

@@ -125,10 +125,10 @@ fn many_links_are_deleted_and_many_refusals_told() {
             let cables: Vec<_> = (0..60).map(cable).collect();
             let copies: Vec<_> =
                 cables.iter().map(|cable| Owned::adopt((**cable).clone())).collect();
-            Owned::delete_all(cables).unwrap();
+            netloom::Together::new(cables).delete().unwrap();
             assert_eq!(host.links().unwrap().len(), 1, "only lo is left");
             // Gone already is no failure, however it is told.
-            Owned::delete_all(copies).unwrap();
+            netloom::Together::new(copies).delete().unwrap();
             let twice = (0..40).fold(Bridge::new("br0"), |bridge, n| {
                 bridge.address(format!("10.0.{n}.1/24")).address(format!("10.0.{n}.1/24"))
             });

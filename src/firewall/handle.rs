@@ -6,7 +6,7 @@ use crate::input::link_name;
 use crate::link::LinkRef;
 use crate::nft::{self, Datum, Element, Family, Span, TableHandle, Transaction};
 use crate::obstacle::{self, Obstacle};
-use crate::owned::sealed::Remove;
+use crate::owned::sealed::{Remove, Removed};
 
 pub(super) const NETWORKS: &str = "networks";
 pub(super) const PATHS: &str = "paths";
@@ -176,10 +176,10 @@ pub(crate) fn firewalls_among(tables: Vec<TableHandle>) -> (Vec<FirewallHandle>,
 
 /// Both tables, in one transaction.
 impl Remove for FirewallHandle {
-    fn remove(&self) -> Result<(), Error> {
+    fn remove(&self) -> Result<Removed, Error> {
         let mut transaction = Transaction::new(self.routed.namespace());
         transaction.delete_table(&self.routed);
         transaction.delete_table(&self.bridged);
-        Ok(transaction.commit()?)
+        Removed::unless_missing(transaction.commit().map_err(Error::from))
     }
 }

@@ -13,7 +13,7 @@ use crate::nft::{
     Chain, ChainHandle, Datum, Element, Field, Rule, SetHandle, Span, Transaction, Verdict,
 };
 use crate::owned::Owned;
-use crate::owned::sealed::Remove;
+use crate::owned::sealed::{Remove, Removed};
 
 /// A bridge port to be guarded: frames with another source are dropped as they come in.
 ///
@@ -252,12 +252,12 @@ impl PortGuardHandle {
 
 /// The element first, which leads to the chain, in one transaction.
 impl Remove for PortGuardHandle {
-    fn remove(&self) -> Result<(), Error> {
+    fn remove(&self) -> Result<Removed, Error> {
         let mut transaction = Transaction::new(self.ports.table().namespace());
         let name = Span::One(Datum::Name(self.link.clone()));
         transaction.delete_elements(&self.ports, [name]);
         transaction.flush_chain(&self.chain);
         transaction.delete_chain(&self.chain);
-        Ok(transaction.commit()?)
+        Removed::unless_missing(transaction.commit().map_err(Error::from))
     }
 }

@@ -116,7 +116,7 @@ questions! {
             netns.link_at(1).and_then(|lo| Address::new("10.0.0.1/8").create(&lo).map(drop))
         },
         "route": |netns| Route::new("10.9.0.0/16").via("10.0.0.2").create(netns).map(drop),
-        "rename": |netns| netns.link_at(2).and_then(|mut link| link.rename("eth9")),
+        "rename": |netns| netns.link_at(2).and_then(|link| link.rename("eth9")),
         "transaction": |netns| {
             let mut transaction = Transaction::new(netns);
             transaction.create_table(&Table::new(netloom::nft::Family::Inet, "t").persistent("lab"));

@@ -1,19 +1,18 @@
-//! Telling the neighbours who has an address by now.
+//! The announcement of a link's addresses to its neighbours.
 
 use super::handle::Link;
 use super::ipv4_conf::Ipv4Conf;
-use super::message::LinkRequest;
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::netns::{Sysctl, SysctlHandle};
 use crate::owned::Owned;
 
 impl Link {
-    /// Tells the neighbours that the addresses of this link are at its hardware address: by gratuitous
-    /// ARP, and by unsolicited neighbour advertisements for IPv6. For an address that somebody else had
-    /// before: neighbours would go on sending there for half a minute.
+    /// Announces the addresses of this link to the neighbours, as `arping -U -I DEV ADDRESS`.
     ///
-    /// Replaces `arping -U -I DEV ADDRESS`. To be called once packets get through: on a bridge, once the
-    /// other end is [up](super::OperationalState::Up) there.
+    /// Sends gratuitous ARP for IPv4 and unsolicited neighbour advertisements for IPv6. Without them,
+    /// neighbours of an address that another host had before keep sending there for half a minute. Call it
+    /// when packets get through: on a bridge, when the other end's port is
+    /// [up](super::OperationalState::Up).
     ///
     /// ```
     /// use netloom::{Namespace, VethEnd, VethPair};
@@ -26,27 +25,35 @@ impl Link {
     /// # Ok::<(), netloom::Error>(())
     /// ```
     ///
-    /// The kernel does it when a link's hardware address is set, even to the same, while `arp_notify` and
-    /// `ndisc_notify` are on (`net/ipv4/devinet.c`, `net/ipv6/ndisc.c`); they are put back.
+    /// The kernel announces addresses when the hardware address is set, even to the same value, while
+    /// `arp_notify` and `ndisc_notify` are on (`net/ipv4/devinet.c`, `net/ipv6/ndisc.c`). Both settings are
+    /// put back.
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where the link is gone.
+    /// - `is_not_found()` if the link is gone.
+    /// - `is_invalid_input()` if the link is down: the kernel would send nothing.
     #[doc(alias("arping", "gratuitous ARP", "unsolicited NA"))]
     pub fn announce(&self) -> Result<(), Error> {
         const ACTION: &str = "announce addresses of";
+        let info = self.info()?;
+        if !info.is_up() {
+            let cause = Cause::Invalid("the link is down, so that nothing is sent".into());
+            return Err(self.place().failure(ACTION, cause));
+        }
         let addresses = self.addresses()?;
         let (v4, v6): (Vec<_>, Vec<_>) =
             addresses.iter().partition(|info| info.prefix.addr().is_ipv4());
-        let Some(mac) = self.info()?.mac.filter(|_| !addresses.is_empty()) else { return Ok(()) };
+        let Some(mac) = info.mac.filter(|_| !addresses.is_empty()) else { return Ok(()) };
         let _arp = (!v4.is_empty()).then(|| Ipv4Conf::ArpNotify.to(1).create(self)).transpose()?;
         let _ndisc = (!v6.is_empty()).then(|| self.notify_by_ndisc()).transpose()?;
-        self.request(ACTION, LinkRequest::at(self.index).mac(mac), LinkRequest::change)
+        self.change(ACTION, |link| link.mac(mac))
     }
 
     fn notify_by_ndisc(&self) -> Result<Owned<SysctlHandle>, Error> {
-        let link = (self.index, &*self.name);
+        let place = self.place();
+        let link = (place.id.index, &*place.id.name);
         let setting = ("ipv6/conf", "ndisc_notify");
-        Sysctl::create_on_link(&self.netns, link, setting, 1).map(Owned::new)
+        Sysctl::create_on_link(&place.netns, link, setting, 1).map(Owned::new)
     }
 }

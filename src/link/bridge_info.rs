@@ -1,70 +1,83 @@
-//! What a bridge is set to, as `ip -details link show` lists it, and what of that is changed later.
+//! The settings of a bridge that exists, as `ip -details link show` lists them.
 
 use std::fmt;
 use std::time::Duration;
 
+use netlink_packet_route::link::{BridgeStpState, InfoBridge};
 use nix::errno::Errno;
 
 use super::handle::Link;
 use super::message::LinkRequest;
 use crate::error::Error;
-use crate::netlink::RouteRequest;
-use crate::netns::Quoted;
-use crate::wire::attribute::{Attribute, Attributes, Writer};
-use crate::wire::link::{LinkView, WhichLink};
+use crate::wire::attribute::Attributes;
+use crate::wire::link::LinkView;
 
-pub(super) const IFLA_BR_FORWARD_DELAY: u16 = 1;
-pub(super) const IFLA_BR_AGEING_TIME: u16 = 4;
-pub(super) const IFLA_BR_STP_STATE: u16 = 5;
-const IFLA_BR_PRIORITY: u16 = 6;
-pub(super) const IFLA_BR_VLAN_FILTERING: u16 = 7;
-pub(super) const IFLA_BR_MCAST_SNOOPING: u16 = 23;
-const IFLA_BR_VLAN_DEFAULT_PVID: u16 = 39;
-pub(super) const IFLA_BR_MULTI_BOOLOPT: u16 = 46;
-
-/// What a bridge is set to, of what `ip -details link show type bridge` lists.
+/// The settings of a bridge, of those that `ip -details link show type bridge` lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BridgeInfo {
-    /// Whether the spanning tree protocol runs, be it the kernel's or a program's.
+    /// Whether the spanning tree protocol runs, in the kernel or in a program.
     pub stp: bool,
-    /// The spanning tree protocol's priority.
+    /// The priority for the spanning tree protocol.
     pub priority: u16,
-    /// How long a port listens and learns before it forwards, with the spanning tree protocol.
+    /// The time for which a port listens and learns before it forwards, with the spanning tree protocol.
     pub forward_delay: Duration,
-    /// How long a learned address is remembered.
+    /// The time for which a learned address is remembered.
     pub ageing_time: Duration,
-    /// Whether ports are kept apart by VLAN. Never in a kernel without `CONFIG_BRIDGE_VLAN_FILTERING`.
+    /// Whether the bridge filters by VLAN. Always `false` in a kernel without
+    /// `CONFIG_BRIDGE_VLAN_FILTERING`.
     pub vlan_filtering: bool,
-    /// The VLAN that a new port is in, untagged: 1 unless that was changed. None where that is off, or the
-    /// kernel's bridges know no VLANs.
+    /// The VLAN that a new port joins, untagged: 1 unless that was changed. `None` if new ports join none,
+    /// or the kernel's bridges know no VLANs.
     pub default_vlan: Option<u16>,
-    /// Whether multicast is sent only where it was asked for.
+    /// Whether multicast is sent only to ports that asked for it.
     pub multicast_snooping: bool,
+    partial: bool,
 }
 
 impl BridgeInfo {
-    fn read(data: Attributes<'_>) -> Self {
-        let byte = |kind| data.get(kind).and_then(Attribute::u8).unwrap_or(0);
-        let short = |kind| data.get(kind).and_then(Attribute::u16).unwrap_or(0);
-        // In USER_HZ, 100 a second.
-        let time = |kind| {
-            let hundredths = data.get(kind).and_then(Attribute::u32).unwrap_or(0);
-            Duration::from_millis(u64::from(hundredths) * 10)
+    fn read(options: Attributes<'_>) -> Self {
+        let mut info = Self {
+            stp: false,
+            priority: 0,
+            forward_delay: Duration::ZERO,
+            ageing_time: Duration::ZERO,
+            vlan_filtering: false,
+            default_vlan: None,
+            multicast_snooping: false,
+            partial: false,
         };
-        Self {
-            stp: data.get(IFLA_BR_STP_STATE).and_then(Attribute::u32).unwrap_or(0) != 0,
-            priority: short(IFLA_BR_PRIORITY),
-            forward_delay: time(IFLA_BR_FORWARD_DELAY),
-            ageing_time: time(IFLA_BR_AGEING_TIME),
-            vlan_filtering: byte(IFLA_BR_VLAN_FILTERING) != 0,
-            default_vlan: Some(short(IFLA_BR_VLAN_DEFAULT_PVID)).filter(|&id| id != 0),
-            multicast_snooping: byte(IFLA_BR_MCAST_SNOOPING) != 0,
+        for option in options.parse::<InfoBridge>() {
+            match option {
+                Ok(InfoBridge::StpState(state)) => info.stp = state != BridgeStpState::Disabled,
+                Ok(InfoBridge::Priority(priority)) => info.priority = priority,
+                Ok(InfoBridge::ForwardDelay(delay)) => info.forward_delay = hundredths(delay),
+                Ok(InfoBridge::AgeingTime(time)) => info.ageing_time = hundredths(time),
+                Ok(InfoBridge::VlanFiltering(on)) => info.vlan_filtering = on,
+                Ok(InfoBridge::VlanDefaultPvid(id)) => {
+                    info.default_vlan = Some(id).filter(|&id| id != 0);
+                }
+                Ok(InfoBridge::MulticastSnooping(on)) => info.multicast_snooping = on,
+                Ok(_) => {}
+                Err(_) => info.partial = true,
+            }
         }
+        info
+    }
+
+    /// Returns whether the kernel listed an option that netloom could not read. A field with its default may
+    /// be wrong then.
+    pub fn is_partial(&self) -> bool {
+        self.partial
     }
 }
 
-/// One line, in the words of `ip -details link`.
+/// Converts a time in `USER_HZ`, the unit of bridges.
+fn hundredths(count: u32) -> Duration {
+    Duration::from_millis(u64::from(count) * 10)
+}
+
+/// Writes one line in the words of `ip -details link`.
 impl fmt::Display for BridgeInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { priority, stp, vlan_filtering, multicast_snooping, .. } = self;
@@ -79,7 +92,7 @@ impl fmt::Display for BridgeInfo {
 }
 
 impl Link {
-    /// What it is set to as a bridge, as `ip -details link show DEV`; none where it is none.
+    /// Reads the settings of this bridge, as `ip -details link show DEV`. `None` if the link is no bridge.
     ///
     /// ```
     /// use netloom::{Bridge, Namespace};
@@ -94,40 +107,39 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where the link is gone.
+    /// - `is_not_found()` if the link is gone.
     #[doc(alias("ip -details link show", "IFLA_INFO_DATA"))]
     pub fn bridge_info(&self) -> Result<Option<BridgeInfo>, Error> {
         let read = |view: LinkView<'_>| Some(view.bridge().map(BridgeInfo::read));
-        self.netns.look_up_link(WhichLink::At(self.index), read).map_err(|cause| {
-            cause.doing("look at bridge", Quoted(&self.name)).in_namespace(&self.netns)
-        })
+        self.place().get("look at bridge", read)
     }
 
-    /// Has this bridge keep its ports apart by VLAN, or no longer, as
-    /// `ip link set DEV type bridge vlan_filtering 1`. Frames without a tag go on among the ports that are in
-    /// the default VLAN, as all are unless that was changed; tagged ones go where a port was
-    /// [put into](super::BridgeVlan) their VLAN, and no further.
+    /// Turns VLAN filtering of this bridge on or off, as `ip link set DEV type bridge vlan_filtering 1`.
+    ///
+    /// Frames without a tag are forwarded among the ports in the default VLAN, which are all ports unless
+    /// that was changed. Tagged frames are forwarded only to ports that were
+    /// [put into](super::BridgeVlan) their VLAN.
     ///
     /// # Errors
     ///
-    /// [`is_unsupported`](Error::is_unsupported) in a kernel without `CONFIG_BRIDGE_VLAN_FILTERING`, or where
-    /// it is no bridge.
+    /// - `is_unsupported()` in a kernel without `CONFIG_BRIDGE_VLAN_FILTERING`, or if the link is no bridge.
     #[doc(alias("IFLA_BR_VLAN_FILTERING", "ip link set type bridge"))]
     pub fn set_vlan_filtering(&self, on: bool) -> Result<(), Error> {
-        let filtering = |options: &mut Writer<'_>| options.u8(IFLA_BR_VLAN_FILTERING, on.into());
-        let request = LinkRequest::at(self.index).kind("bridge", filtering);
-        // A kind's own settings are changed by the request that makes links, without the flag that makes one.
-        let change: fn(LinkRequest) -> RouteRequest = LinkRequest::create;
-        self.request("set VLAN filtering of", request, change).map_err(|error| {
+        // The request that creates links changes a kind's options, without the flag to create.
+        let request = |index| {
+            let filtering = InfoBridge::VlanFiltering(on);
+            LinkRequest::at(index).kind("bridge", |options| options.emit(&filtering)).create()
+        };
+        self.request("set VLAN filtering of", request).map_err(|error| {
             error.hint_on(Errno::EOPNOTSUPP, || match self.bridge_info() {
-                Ok(None) => format!("`{}` is no bridge", self.name),
+                Ok(None) => format!("`{}` is no bridge", self.name()),
                 _ => NO_FILTERING.into(),
             })
         })
     }
 }
 
-/// Of a kind of link that it does not have the kernel says so in words; of an option, nothing but the errno.
+/// The hint for an errno about VLAN filtering, for which the kernel has no words.
 pub(super) const NO_FILTERING: &str =
     "this kernel's bridges do not filter by VLAN (CONFIG_BRIDGE_VLAN_FILTERING)";
 
@@ -135,7 +147,7 @@ pub(super) const NO_FILTERING: &str =
 mod tests {
     use super::*;
 
-    /// A part of what Linux 6.12 lists of a bridge, in its order.
+    /// A part of the options that Linux 6.12 lists of a bridge, in its order.
     const LISTED: &[u8] = &[
         8, 0, 1, 0, 0xdc, 5, 0, 0, // forward_delay 1500
         8, 0, 4, 0, 0x30, 0x75, 0, 0, // ageing_time 30000
@@ -148,7 +160,7 @@ mod tests {
 
     #[test]
     #[cfg(target_endian = "little")]
-    fn a_bridge_s_settings_are_read() {
+    fn the_settings_of_a_bridge_are_read() {
         let info = BridgeInfo::read(Attributes::new(LISTED));
         assert_eq!(
             (info.forward_delay, info.ageing_time),
@@ -158,6 +170,16 @@ mod tests {
         assert_eq!((info.priority, info.default_vlan), (32768, Some(1)));
         let words = "bridge stp_state 1 priority 32768 vlan_filtering 1 mcast_snooping 1 vlan_default_pvid 1";
         assert_eq!(info.to_string(), words);
+        assert!(!info.is_partial());
+    }
+
+    #[test]
+    fn an_option_of_another_length_is_absent_and_the_rest_is_read() {
+        let mut listed = LISTED.to_vec();
+        listed[32] = 4; // vlan_filtering without a value
+        listed.drain(36..40);
+        let info = BridgeInfo::read(Attributes::new(&listed));
+        assert!(info.is_partial() && !info.vlan_filtering && info.multicast_snooping, "{info:?}");
     }
 
     #[test]

@@ -1,51 +1,53 @@
-//! The VLANs that bridge ports are in, as `bridge vlan`.
+//! The VLANs of bridge ports, as `bridge vlan`.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use netlink_packet_route::link::{
+    AfSpecBridge, BridgeVlanInfo as WireVlan, BridgeVlanInfoFlags as Flags,
+};
 use nix::errno::Errno;
 
 use super::handle::Link;
 use crate::error::Error;
 use crate::input::FirstRejected;
-use crate::netlink::{Batch, RequestType};
-use crate::netns::Quoted;
+use crate::netlink::{Batch, RequestType, RouteRequest};
 use crate::owned::Owned;
-use crate::owned::sealed::Remove;
+use crate::owned::sealed::{Remove, Removed};
 use crate::wire::attribute::Writer;
-use crate::wire::link::IFLA_AF_SPEC;
+use crate::wire::link::{AF_BRIDGE, IFLA_AF_SPEC, header};
 use crate::wire::message::NLM_F_DUMP;
-use crate::wire::vlan::{self, PVID, RANGE_BEGIN, RANGE_END, UNTAGGED, VlanRange};
+use crate::wire::vlan::{self, VlanRange};
 
-/// No VLAN has a higher number.
+/// The highest number of a VLAN.
 const LAST: u16 = 4094;
-const IFLA_BRIDGE_VLAN_INFO: u16 = 2;
 
-/// A VLAN that a bridge or one of its ports is in, a line of `bridge vlan show`.
+/// A VLAN of a bridge or of one of its ports, a line of `bridge vlan show`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BridgeVlanInfo {
-    /// Its number.
+    /// The number.
     pub id: u16,
-    /// Whether frames that come in without a tag are of it.
+    /// Whether received frames without a tag belong to the VLAN.
     pub pvid: bool,
-    /// Whether its frames go out without a tag.
+    /// Whether frames of the VLAN are sent without a tag.
     pub untagged: bool,
 }
 
 impl BridgeVlanInfo {
-    /// The kernel lists each number once, in their order: so a list is never longer than there are numbers.
+    /// Appends the VLANs of a range. The kernel lists each number once, in order, so that a list is never longer
+    /// than the range of numbers.
     fn push(range: VlanRange, all: &mut Vec<Self>) {
         let VlanRange { ids, flags } = range;
-        let [pvid, untagged] = [PVID, UNTAGGED].map(|flag| flags & flag != 0);
+        let [pvid, untagged] = [Flags::Pvid, Flags::Untagged].map(|flag| flags.contains(flag));
         let first = all.last().map_or(0, |last: &Self| last.id + 1).max(*ids.start());
         let ids = first..=LAST.min(*ids.end());
         all.extend(ids.map(|id| Self { id, pvid, untagged }));
     }
 }
 
-/// In the words of `bridge vlan`.
+/// Writes a line in the words of `bridge vlan`.
 impl fmt::Display for BridgeVlanInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pvid = if self.pvid { " PVID" } else { "" };
@@ -55,8 +57,8 @@ impl fmt::Display for BridgeVlanInfo {
 }
 
 impl Link {
-    /// The VLANs that this bridge or bridge port is in, by number, as `bridge vlan show dev NAME`. They say
-    /// where its frames go once the bridge [filters](super::BridgeInfo::vlan_filtering); until then, nothing.
+    /// Lists the VLANs of this bridge or bridge port by number, as `bridge vlan show dev NAME`. They have an
+    /// effect if the bridge [filters](super::BridgeInfo::vlan_filtering).
     ///
     /// ```no_run
     /// use netloom::{Bridge, BridgeVlan, Namespace, VethEnd, VethPair};
@@ -74,37 +76,47 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// [`is_unsupported`](Error::is_unsupported) in a kernel without `CONFIG_BRIDGE_VLAN_FILTERING`; where it
-    /// is neither a bridge nor a bridge's port, or is gone.
+    /// - `is_unsupported()` in a kernel without `CONFIG_BRIDGE_VLAN_FILTERING`.
+    /// - `is_not_found()` if the link is gone.
+    /// - The link is neither a bridge nor a bridge's port.
     #[doc(alias("bridge vlan show", "RTM_GETVLAN"))]
     pub fn vlans(&self) -> Result<Vec<BridgeVlanInfo>, Error> {
+        let place = self.place();
         let mut batch = Batch::default();
         batch.request(vlan::RTM_GETVLAN, NLM_F_DUMP, |out| {
-            out.extend_from_slice(&vlan::of_link(self.index));
+            out.extend_from_slice(&vlan::of_link(place.id.index));
         });
-        let listed = self.netns.route(|socket| {
+        let listed = place.netns.route(|socket| {
             socket.fold(&mut batch, Vec::new, |all, message| {
                 vlan::ranges(message).for_each(|range| BridgeVlanInfo::push(range, all));
             })
         });
         listed.map_err(|cause| {
-            let error = cause.doing("list VLANs of", Quoted(&self.name)).in_namespace(&self.netns);
-            error
-                .hint_on(Errno::EOPNOTSUPP, || NO_VLANS.into())
-                .hint_on(Errno::EINVAL, || "it is neither a bridge nor a bridge's port".into())
+            let error = place.failure("list VLANs of", cause);
+            error.hint_on(Errno::EOPNOTSUPP, || NO_VLANS.into()).hint_on(Errno::EINVAL, || {
+                "the link is neither a bridge nor a bridge's port".into()
+            })
         })
     }
 
-    /// Takes this bridge port out of a VLAN, as `bridge vlan del dev PORT vid ID`: out of 1, say, which
-    /// ports are in by default. Not to be in it is no error.
+    /// Takes this bridge port out of a VLAN, as `bridge vlan del dev PORT vid ID`. New ports are in VLAN 1 by
+    /// default. A port that is not in the VLAN stays so.
     ///
     /// # Errors
     ///
-    /// A number that no VLAN has is refused before any system call.
-    /// [`is_unsupported`](Error::is_unsupported) in a kernel without `CONFIG_BRIDGE_VLAN_FILTERING`.
+    /// - `is_invalid_input()` for a number that no VLAN has, before any system call.
+    /// - `is_unsupported()` in a kernel without `CONFIG_BRIDGE_VLAN_FILTERING`.
+    /// - The link is neither a bridge nor a bridge's port.
     #[doc(alias = "bridge vlan del")]
     pub fn leave_vlan(&self, id: u16) -> Result<(), Error> {
-        self.change_vlan("leave VLAN", &BridgeVlan::new(id), RequestType::DelLink)
+        const ACTION: &str = "leave VLAN";
+        let vlan = BridgeVlan::new(id);
+        vlan.rejected.check(ACTION, &vlan)?;
+        // A kernel without VLANs answers a deletion with success.
+        if self.vlans()?.iter().any(|listed| listed.id == id) {
+            self.change_vlan(ACTION, &vlan, RequestType::DelLink)?;
+        }
+        Ok(())
     }
 
     fn change_vlan(
@@ -114,17 +126,22 @@ impl Link {
         kind: RequestType,
     ) -> Result<(), Error> {
         vlan.rejected.check(action, vlan)?;
-        let request = self.of_bridge(kind, IFLA_AF_SPEC, |port| vlan.write_entries(port));
-        self.ask(action, &request).map_err(|error| {
-            error.hint_on(Errno::EOPNOTSUPP, || format!("it is no bridge's port, or {NO_VLANS}"))
+        let request = |index| {
+            RouteRequest::new(kind, &header(AF_BRIDGE, index), |out| {
+                out.nested(IFLA_AF_SPEC, |port| vlan.write_entries(port));
+            })
+        };
+        self.request(action, request).map_err(|error| {
+            let reason = || format!("the link is no bridge's port, or {NO_VLANS}");
+            error.hint_on(Errno::EOPNOTSUPP, reason)
         })
     }
 }
 
 const NO_VLANS: &str = "this kernel's bridges do not know VLANs (CONFIG_BRIDGE_VLAN_FILTERING)";
 
-/// A VLAN for a bridge port to be in, or several in a row, of a bridge that
-/// [filters](super::Bridge::vlan_filtering).
+/// A VLAN for a bridge port to join, or a range of VLANs. The bridge has to
+/// [filter](super::Bridge::vlan_filtering) for an effect.
 ///
 /// Replaces `bridge vlan add dev PORT vid ID`.
 ///
@@ -152,12 +169,12 @@ pub struct BridgeVlan {
 }
 
 impl BridgeVlan {
-    /// The VLAN of this number, from 1 to 4094.
+    /// Describes the VLAN with this number, from 1 to 4094.
     pub fn new(id: u16) -> Self {
         Self::of("new", id..=id)
     }
 
-    /// The VLANs of these numbers, from 1 to 4094, as `vid FIRST-LAST`: for a trunk.
+    /// Describes the VLANs with these numbers, from 1 to 4094, as `vid FIRST-LAST`, for a trunk.
     pub fn range(ids: RangeInclusive<u16>) -> Self {
         Self::of("range", ids)
     }
@@ -174,37 +191,39 @@ impl BridgeVlan {
         Self { ids, pvid: false, untagged: false, rejected }
     }
 
-    /// Frames that come in without a tag are of it, as `pvid`. Of one VLAN at most.
+    /// Puts received frames without a tag into the VLAN, as `pvid`. Not for a range.
     pub fn pvid(mut self) -> Self {
         if self.ids.start() < self.ids.end() {
-            let reason = "frames without a tag can be of one VLAN only";
+            let reason = "frames without a tag belong to one VLAN only";
             self.rejected.reject("pvid", self.to_string(), reason);
         }
         self.pvid = true;
         self
     }
 
-    /// Its frames go out without a tag, as `untagged`. Default: tagged.
+    /// Sends frames of the VLAN without a tag, as `untagged`. Default: tagged.
     pub fn untagged(mut self) -> Self {
         self.untagged = true;
         self
     }
 
-    /// Puts the port in it. Where the port is in one already, that gets these flags, and stays when the owner
-    /// goes. A [`pvid`](Self::pvid) that was another VLAN's is not given back to that.
+    /// Makes a bridge port join the VLANs.
+    ///
+    /// A VLAN that the port is in already gets these flags, and the port stays in it when the owner is dropped.
+    /// The [`pvid`](Self::pvid) is not given back to the VLAN that had it before.
     ///
     /// # Errors
     ///
-    /// A number that no VLAN has is refused before any system call.
-    /// [`is_unsupported`](Error::is_unsupported) where the link is no bridge's port, or in a kernel
-    /// without `CONFIG_BRIDGE_VLAN_FILTERING`.
+    /// - `is_invalid_input()` for a number that no VLAN has, before any system call.
+    /// - `is_unsupported()` if the link is no bridge's port, or in a kernel without
+    ///   `CONFIG_BRIDGE_VLAN_FILTERING`.
     #[doc(alias("bridge vlan add", "IFLA_BRIDGE_VLAN_INFO"))]
     pub fn create(&self, port: &Link) -> Result<Owned<BridgeVlanHandle>, Error> {
         const ACTION: &str = "join VLAN";
         self.rejected.check(ACTION, self)?;
         let before = match port.vlans() {
             Ok(vlans) => vlans,
-            // The join says so as well, and why.
+            // The request to join fails as well, with a reason.
             Err(error) if matches!(error.errno(), Some(Errno::EOPNOTSUPP | Errno::EINVAL)) => {
                 Vec::new()
             }
@@ -213,7 +232,7 @@ impl BridgeVlan {
         let before = before.iter().map(|vlan| vlan.id).filter(|id| self.ids.contains(id)).collect();
         let handle = BridgeVlanHandle { port: port.clone(), ids: self.ids.clone(), before };
         port.change_vlan(ACTION, self, RequestType::SetLink).inspect_err(|error| {
-            // Of several the kernel keeps those before the one that it refused.
+            // Of a range, the kernel keeps the VLANs before the one that it refused.
             let may_be_in = error.is_outcome_unknown() || self.ids.start() < self.ids.end();
             if may_be_in && !error.is_invalid_input() {
                 handle.remove().ok();
@@ -222,18 +241,15 @@ impl BridgeVlan {
         Ok(Owned::new(handle))
     }
 
-    /// What a request says of it.
+    /// Writes the attributes of a request.
     fn write_entries(&self, out: &mut Writer<'_>) {
-        let flag = |on: bool, flag: u16| if on { flag } else { 0 };
-        let flags = flag(self.pvid, PVID) | flag(self.untagged, UNTAGGED);
-        let mut entry = |flags: u16, id: u16| {
-            let entry = [flags, id].map(u16::to_ne_bytes);
-            out.bytes(IFLA_BRIDGE_VLAN_INFO, entry.as_flattened());
-        };
+        let flag = |on: bool, flag: Flags| if on { flag } else { Flags::empty() };
+        let flags = flag(self.pvid, Flags::Pvid) | flag(self.untagged, Flags::Untagged);
+        let mut entry = |flags, vid| out.emit(&AfSpecBridge::VlanInfo(WireVlan { flags, vid }));
         let (first, last) = (*self.ids.start(), *self.ids.end());
         if first < last {
-            entry(flags | RANGE_BEGIN, first);
-            entry(flags | RANGE_END, last);
+            entry(flags | Flags::RangeBegin, first);
+            entry(flags | Flags::RangeEnd, last);
         } else {
             entry(flags, first);
         }
@@ -250,39 +266,43 @@ impl fmt::Display for BridgeVlan {
     }
 }
 
-/// A VLAN that a port is in, or several in a row.
+/// A VLAN that a port has joined, or a range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BridgeVlanHandle {
     port: Link,
     ids: RangeInclusive<u16>,
-    /// Those of them that it was in without us.
+    /// The VLANs of the range that the port was in before.
     before: BTreeSet<u16>,
 }
 
 impl BridgeVlanHandle {
-    /// The bridge port.
+    /// Returns the bridge port.
     pub fn port(&self) -> &Link {
         &self.port
     }
 
-    /// The VLANs' numbers: one, unless it was made of a range.
+    /// Returns the numbers of the VLANs.
     pub fn ids(&self) -> RangeInclusive<u16> {
         self.ids.clone()
     }
 }
 
-/// As `bridge vlan del`, for each row of numbers between those that it was in before.
 impl Remove for BridgeVlanHandle {
-    fn remove(&self) -> Result<(), Error> {
-        let mut first = *self.ids.start();
-        for &there in self.before.iter().chain([&(*self.ids.end() + 1)]) {
-            if first < there {
-                let row = BridgeVlan::range(first..=there - 1);
-                self.port.change_vlan("leave VLAN", &row, RequestType::DelLink)?;
+    /// Leaves each row of VLANs between those that the port was in before.
+    fn remove(&self) -> Result<Removed, Error> {
+        const ACTION: &str = "leave VLAN";
+        let leave = || {
+            let mut first = *self.ids.start();
+            for &there in self.before.iter().chain([&(*self.ids.end() + 1)]) {
+                if first < there {
+                    let row = BridgeVlan::range(first..=there - 1);
+                    self.port.change_vlan(ACTION, &row, RequestType::DelLink)?;
+                }
+                first = there + 1;
             }
-            first = there + 1;
-        }
-        Ok(())
+            Ok(Removed::Deleted)
+        };
+        self.port.remove_part(ACTION, &self.port, leave)
     }
 }
 
@@ -290,13 +310,12 @@ impl Remove for BridgeVlanHandle {
 mod tests {
     use super::*;
     use netlink_packet_core::{NlasIterator, Parseable};
-    use netlink_packet_route::link::{AfSpecBridge, BridgeVlanInfoFlags};
 
     #[test]
-    fn a_list_is_not_longer_than_there_are_numbers() {
+    fn a_list_is_not_longer_than_the_range_of_numbers() {
         let mut all = Vec::new();
         for ids in [1..=1, 20..=29, 25..=31, 5..=5, 0..=u16::MAX, 0..=u16::MAX] {
-            BridgeVlanInfo::push(VlanRange { ids, flags: PVID }, &mut all);
+            BridgeVlanInfo::push(VlanRange { ids, flags: Flags::Pvid }, &mut all);
         }
         let ids: Vec<_> = all.iter().map(|vlan| vlan.id).collect();
         let expected: Vec<_> = std::iter::once(1).chain(20..=LAST).collect();
@@ -305,7 +324,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Another implementation reads what is sent.
+        /// netlink-packet-route reads each attribute back.
         #[test]
         fn entries_are_as_netlink_packet_route_reads_them(
             ids in proptest::array::uniform2(1..=LAST),
@@ -315,23 +334,23 @@ mod tests {
         ) {
             let (first, last) = (ids[0].min(ids[1]), if one { ids[0].min(ids[1]) } else { ids[0].max(ids[1]) });
             let mut vlan = BridgeVlan::range(first..=last);
-            let mut flags = BridgeVlanInfoFlags::empty();
+            let mut flags = Flags::empty();
             if pvid && first == last {
                 vlan = vlan.pvid();
-                flags |= BridgeVlanInfoFlags::Pvid;
+                flags |= Flags::Pvid;
             }
             if untagged {
                 vlan = vlan.untagged();
-                flags |= BridgeVlanInfoFlags::Untagged;
+                flags |= Flags::Untagged;
             }
             let mut bytes = Vec::new();
             vlan.write_entries(&mut Writer::new(&mut bytes));
             let entries = NlasIterator::new(&bytes[..]).map(|entry| AfSpecBridge::parse(&entry.unwrap()).unwrap());
-            let entry = |more, vid| AfSpecBridge::VlanInfo(netlink_packet_route::link::BridgeVlanInfo { flags: flags | more, vid });
+            let entry = |more, vid| AfSpecBridge::VlanInfo(WireVlan { flags: flags | more, vid });
             let expected = if first == last {
-                vec![entry(BridgeVlanInfoFlags::empty(), first)]
+                vec![entry(Flags::empty(), first)]
             } else {
-                vec![entry(BridgeVlanInfoFlags::RangeBegin, first), entry(BridgeVlanInfoFlags::RangeEnd, last)]
+                vec![entry(Flags::RangeBegin, first), entry(Flags::RangeEnd, last)]
             };
             assert_eq!(entries.collect::<Vec<_>>(), expected);
         }

@@ -1,91 +1,100 @@
 //! Changes to a link that exists, as `ip link set`.
 
-use std::borrow::Cow;
-
 use nix::errno::Errno;
 
 use super::handle::Link;
+use super::master::explain_master;
 use super::message::LinkRequest;
 use super::reference::LinkRef;
 use super::settings;
 use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input, link_name};
 use crate::mac::MacAddr;
-use crate::netns::{Netns, Quoted};
+use crate::netns::{LinkIdentity, Look, Netns, Quoted, Tagged, count_move};
 use crate::wire::link::{LinkView, WhichLink};
 
-/// No link has this index: what a handle says whose link was lost on its way.
-const NOWHERE: u32 = u32::MAX >> 1;
-
+/// Each change looks at the link first: its index may be another link's by now.
 impl Link {
-    /// Sets it up, as `ip link set DEV up`.
+    /// Sets the link up, as `ip link set DEV up`.
     ///
     /// # Errors
     ///
-    /// Where the kernel refuses, or the link is gone.
+    /// - `is_not_found()` if the link is gone.
     pub fn set_up(&self) -> Result<(), Error> {
-        self.change("set up", LinkRequest::at(self.index).up(true))
+        self.change("set up", |link| link.up(true))
     }
 
-    /// Sets it down, as `ip link set DEV down`. Its routes go with that, and IPv6 addresses too.
+    /// Sets the link down, as `ip link set DEV down`. The kernel deletes its routes and IPv6 addresses.
     ///
     /// # Errors
     ///
-    /// Where the kernel refuses, or the link is gone.
+    /// - `is_not_found()` if the link is gone.
     pub fn set_down(&self) -> Result<(), Error> {
-        self.change("set down", LinkRequest::at(self.index).up(false))
+        self.change("set down", |link| link.up(false))
     }
 
-    /// Has it take all packets, not only its own, as `ip link set DEV promisc on`.
+    /// Turns promiscuous mode on or off, as `ip link set DEV promisc on`: the link receives all packets, not
+    /// only its own.
     ///
     /// # Errors
     ///
-    /// Where the kernel refuses, or the link is gone.
+    /// - `is_not_found()` if the link is gone.
     #[doc(alias = "IFF_PROMISC")]
     pub fn set_promiscuous(&self, on: bool) -> Result<(), Error> {
-        self.change("set promiscuous mode of", LinkRequest::at(self.index).promiscuous(on))
+        self.change("set promiscuous mode of", |link| link.promiscuous(on))
     }
 
     /// Sets the largest packet, in bytes without the link-layer header, as `ip link set DEV mtu N`.
     ///
     /// # Errors
     ///
-    /// Where the kernel refuses it: each kind has a smallest and a largest.
+    /// - `is_not_found()` if the link is gone.
+    /// - The kernel refuses a value outside the limits of the link's kind.
     pub fn set_mtu(&self, mtu: u32) -> Result<(), Error> {
-        self.change("set MTU of", LinkRequest::at(self.index).mtu(mtu))
+        self.change("set MTU of", |link| link.mtu(mtu))
     }
 
-    /// Sets its hardware address, as `ip link set DEV address MAC`.
+    /// Sets the hardware address, as `ip link set DEV address MAC`.
     ///
     /// # Errors
     ///
-    /// An address that stands for no one station is refused before any system call.
+    /// - `is_invalid_input()` for a multicast address or zero, before any system call.
+    /// - `is_not_found()` if the link is gone.
     pub fn set_mac(&self, mac: impl Input<MacAddr>) -> Result<(), Error> {
         const ACTION: &str = "set MAC address of";
         let mut rejected = FirstRejected::default();
         let mac = settings::read_mac(&mut rejected, mac);
-        rejected.check(ACTION, Quoted(&self.name))?;
-        match mac {
-            Some(mac) => self.change(ACTION, LinkRequest::at(self.index).mac(mac)),
-            None => Ok(()),
+        rejected.check(ACTION, Quoted(&self.place().id.name))?;
+        let Some(mac) = mac else { return Ok(()) };
+        let result = self.change(ACTION, |link| link.mac(mac));
+        let is_set = match &result {
+            Err(error) if error.is_outcome_unknown() => {
+                self.info().is_ok_and(|info| info.mac == Some(mac))
+            }
+            result => result.is_ok(),
+        };
+        if is_set {
+            self.renew(|place| place.id.mac = Some(mac));
         }
+        result
     }
 
-    /// Renames it, as `ip link set DEV name NAME`.
+    /// Renames the link, as `ip link set DEV name NAME`. All clones of the handle have the new name.
     ///
     /// # Errors
     ///
-    /// A name the kernel would not take is refused before any system call; a name that is taken is
-    /// [`is_already_exists`](Error::is_already_exists). Kernels before 6.3 rename a link only while it is
-    /// down (EBUSY).
-    pub fn rename(&mut self, name: &str) -> Result<(), Error> {
+    /// - `is_invalid_input()` for a name that the kernel would not take, before any system call.
+    /// - `is_already_exists()` if another link has the name.
+    /// - `EBUSY` if the link is up and the kernel is older than 6.3.
+    pub fn rename(&self, name: &str) -> Result<(), Error> {
         const ACTION: &str = "rename";
+        let place = self.place();
+        let old = Quoted(&place.id.name);
         link_name(name).map_err(|reason| {
-            Error::invalid(ACTION, format!("{} to `{name}`", Quoted(&self.name)), reason)
+            Error::invalid(ACTION, format!("{old} to {}", Quoted(name)), reason)
         })?;
-        let request = LinkRequest::at(self.index).name(name);
-        let renamed = self.change(ACTION, request).map_err(|error| {
-            let taken = || format!("a link named `{name}` is already in {}", self.netns);
+        let renamed = self.change(ACTION, |link| link.name(name)).map_err(|error| {
+            let taken = || format!("a link named {} is already in {}", Quoted(name), place.netns);
             let up = || {
                 "this kernel renames a link only while it is down (6.3 and later do while it is up): \
                  set_down(), rename, set_up(), and its routes have to be made again"
@@ -93,127 +102,113 @@ impl Link {
             };
             error.hint_on(Errno::EEXIST, taken).hint_on(Errno::EBUSY, up)
         });
-        // Before 6.3 it is refused also where it is its name already.
-        let has_it = || self.info().is_ok_and(|listed| listed.name == name);
+        // Kernels before 6.3 refuse the present name, too.
+        let has_name = || self.info().is_ok_and(|info| info.name == name);
         match renamed {
-            Err(error) if error.errno() == Some(Errno::EBUSY) && has_it() => {}
-            renamed => renamed?,
-        }
-        self.name = name.into();
-        Ok(())
-    }
-
-    /// Makes it a port of a bridge in the same namespace, as `ip link set DEV master BRIDGE`.
-    ///
-    /// # Errors
-    ///
-    /// Where `master` is not there, is no bridge, or is full: a bridge takes 1,023 ports.
-    pub fn set_master(&self, master: impl Into<LinkRef>) -> Result<(), Error> {
-        const ACTION: &str = "enslave";
-        let master = master.into();
-        let index = master.resolve(&self.netns, ACTION, Quoted(&self.name))?;
-        self.change(ACTION, LinkRequest::at(self.index).master(index))
-            .map_err(|error| explain_master(error, &self.netns, &master, index))
-    }
-
-    /// Releases it from its bridge, as `ip link set DEV nomaster`.
-    ///
-    /// # Errors
-    ///
-    /// Where the kernel refuses, or the link is gone. A link without a master is no error.
-    pub fn release(&self) -> Result<(), Error> {
-        self.change("release", LinkRequest::at(self.index).master(0))
-    }
-
-    /// Moves it to another namespace, as `ip link set DEV netns NAME`. It goes down and loses its
-    /// addresses and its master; where its index is taken there, it gets another. The handle follows.
-    ///
-    /// A move makes the kernel wait (16 ms measured): rather have links born in place.
-    ///
-    /// # Errors
-    ///
-    /// Where a link of its name is there already ([`is_already_exists`](Error::is_already_exists)), or
-    /// its kind can't move.
-    pub fn move_to(&mut self, namespace: &Netns) -> Result<(), Error> {
-        const ACTION: &str = "move";
-        // Under the name it has now: somebody may have renamed it.
-        let name = self.info()?.name;
-        let taken = || format!("a link named `{name}` is already in {namespace}");
-        let is_here = |link: &Self| link.is_there().is_ok_and(|it_is| it_is);
-        let mut request = LinkRequest::at(self.index).namespace(namespace);
-        // One message: there is no moment in which its tag is another namespace's.
-        if let Some(group) = self.group_in(namespace)? {
-            request = request.group(group);
-        }
-        match self.change(ACTION, request) {
-            Err(error) if !error.is_outcome_unknown() || is_here(self) => {
-                return Err(error.hint_on(Errno::EEXIST, taken));
+            Err(error) if error.errno() != Some(Errno::EBUSY) || !has_name() => {
+                if error.is_outcome_unknown() && has_name() {
+                    self.renew(|place| place.id.name = name.into());
+                }
+                return Err(error);
             }
             _ => {}
         }
-        // Whatever comes now, it is not here any more: the old index must not stay in the handle.
-        let listed = || {
-            let is_it = |view: LinkView<'_>| self.identity.is(&name, view).then_some(view.index);
-            let all = LinkRequest::default().get();
-            namespace.dump("links", &all, |message| is_it(LinkView::read(message)?))
-        };
-        let there = listed().or_else(|_| listed());
-        self.netns = namespace.clone();
-        self.name = name.into();
-        self.index = NOWHERE;
-        let found = there?.into_iter().min();
-        self.index = found.unwrap_or(NOWHERE);
-        let gone = || Cause::from(Errno::ENODEV).doing("find", Quoted(&self.name));
-        found.map(|_| ()).ok_or_else(|| gone().in_namespace(namespace))
+        self.renew(|place| place.id.name = name.into());
+        Ok(())
     }
 
-    /// The per-device IPv4 setting with this number (`IPV4_DEVCONF_*`), read over netlink.
-    pub(crate) fn ipv4_setting(&self, number: u16) -> Result<i32, Error> {
-        let read = |view: LinkView<'_>| view.ipv4_setting(usize::from(number));
-        self.netns.look_up_link(WhichLink::At(self.index), read).map_err(|cause| {
-            cause.doing("read IPv4 settings of", Quoted(&self.name)).in_namespace(&self.netns)
-        })
+    /// Makes the link a port of a bridge in the same namespace, as `ip link set DEV master BRIDGE`.
+    ///
+    /// # Errors
+    ///
+    /// - `is_not_found()` if the link or the master is gone.
+    /// - The master is no bridge, or is full: a bridge takes 1,023 ports.
+    pub fn set_master(&self, master: impl Into<LinkRef>) -> Result<(), Error> {
+        const ACTION: &str = "enslave";
+        let (place, master) = (self.place(), master.into());
+        let index = master.resolve(&place.netns, ACTION, Quoted(&place.id.name))?;
+        self.change(ACTION, |link| link.master(index))
+            .map_err(|error| explain_master(error, &place.netns, &master, index))
     }
 
-    /// Sets the per-device IPv4 setting with this number, over netlink, without `/proc`.
-    pub(crate) fn set_ipv4_setting(&self, number: u16, value: u32) -> Result<(), Error> {
-        self.change(
-            "change IPv4 settings of",
-            LinkRequest::at(self.index).ipv4_setting(number, value),
-        )
+    /// Releases the link from its bridge, as `ip link set DEV nomaster`. A link without a master stays so.
+    ///
+    /// # Errors
+    ///
+    /// - `is_not_found()` if the link is gone.
+    pub fn release(&self) -> Result<(), Error> {
+        self.change("release", |link| link.master(0))
     }
 
-    fn change(&self, action: &'static str, request: LinkRequest) -> Result<(), Error> {
-        self.request(action, request, LinkRequest::change)
-    }
-}
-
-/// What an errno means when it was a master that the kernel did not like.
-pub(super) fn explain_master(error: Error, netns: &Netns, master: &LinkRef, index: u32) -> Error {
-    let kind =
-        || netns.look_up_link(WhichLink::At(index), |view| Some(view.kind().map(Cow::into_owned)));
-    match error.errno() {
-        Some(Errno::EXFULL) => {
-            error.hint(format!("{master} has 1,023 ports, as many as a bridge takes"))
+    /// Moves the link to another namespace, as `ip link set DEV netns NAME`.
+    ///
+    /// The link goes down and loses its addresses and its master. It gets another index if a link in the
+    /// other namespace has its own. All clones of the handle stand for the moved link.
+    ///
+    /// A move makes the kernel wait (16 ms measured). It is faster to create links in their namespace.
+    ///
+    /// # Errors
+    ///
+    /// - `is_already_exists()` if the other namespace has a link with the name.
+    /// - The kernel refuses to move a link of this kind.
+    pub fn move_to(&self, namespace: &Netns) -> Result<(), Error> {
+        const ACTION: &str = "move";
+        let place = self.verified(ACTION)?;
+        // The name and the address of now: another program may have changed them.
+        let seen = place.get(ACTION, |view| Some((LinkIdentity::of(view)?, view.group())))?;
+        let (seen, group) = (seen.0, seen.1.unwrap_or(0));
+        let mut request = LinkRequest::at(place.id.index).namespace(namespace);
+        // In the same message: the link never carries the tag of another namespace.
+        let tag = self.tag_in(group, namespace)?;
+        if let Some(tag) = tag {
+            request = request.group(tag);
         }
-        Some(Errno::EOPNOTSUPP | Errno::EINVAL) => match kind() {
-            Ok(Some(kind)) if kind == "bridge" => error,
-            Ok(kind) => not_a_bridge(&error, netns, master, kind.as_deref()),
-            // The kernel says EINVAL for an index that nothing has.
-            Err(Cause::Kernel(gone)) if gone.errno == Errno::ENODEV => Cause::from(gone)
-                .doing(error.action().to_owned(), error.object())
-                .in_namespace(netns)
-                .hint(format!("{master} is gone")),
-            Err(_) => error,
-        },
-        Some(Errno::ENODEV) => error.hint(format!("{master} is gone, or the link itself")),
-        _ => error,
+        let is_here = || place.id.look(&place.netns).is_ok_and(|look| look == Look::Same);
+        match place.send(ACTION, &request.change()) {
+            Err(error) if !error.is_outcome_unknown() || is_here() => {
+                return Err(error.hint_on(Errno::EEXIST, || {
+                    format!("a link named {} is already in {namespace}", Quoted(&seen.name))
+                }));
+            }
+            _ => {}
+        }
+        let found = find_moved(&seen, namespace).or_else(|_| find_moved(&seen, namespace));
+        let (found, failure) = match found {
+            Ok(found) => (found, None),
+            Err(cause) => (None, Some(cause)),
+        };
+        // The link is not here any more, so its old index must not stay in the handle.
+        let mut id = found.unwrap_or(LinkIdentity { index: NOWHERE, ..seen });
+        count_move((namespace.id(), id.index));
+        id.tag =
+            tag.filter(|&tag| tag != 0).map(|tag| Tagged::new(tag, (namespace.id(), id.index)));
+        let is_found = id.index != NOWHERE;
+        self.renew(|place| (place.netns, place.id) = (namespace.clone(), id));
+        if is_found {
+            return Ok(());
+        }
+        Err(self.place().failure("find", failure.unwrap_or(Errno::ENODEV.into())))
     }
 }
 
-fn not_a_bridge(error: &Error, netns: &Netns, master: &LinkRef, kind: Option<&str>) -> Error {
-    let what = kind.map(|kind| format!(" but {kind}")).unwrap_or_default();
-    Cause::Invalid(format!("{master} is not a bridge{what}"))
-        .doing(error.action().to_owned(), error.object())
-        .in_namespace(netns)
+/// The index of no link, for a handle whose link was lost during a move.
+const NOWHERE: u32 = u32::MAX >> 1;
+
+/// Looks for a link that was moved to a namespace: by its name, or by its address if it was renamed since.
+fn find_moved(seen: &LinkIdentity, namespace: &Netns) -> Result<Option<LinkIdentity>, Cause> {
+    let read = |view: LinkView<'_>| {
+        let found = LinkIdentity::of(view)?;
+        let is_same = found.kind == seen.kind && found.mac == seen.mac;
+        Some(is_same.then_some(found))
+    };
+    match namespace.look_up_link(WhichLink::Named(&seen.name), read) {
+        Ok(Some(found)) => return Ok(Some(found)),
+        Err(cause) if cause.errno() != Some(Errno::ENODEV) => return Err(cause),
+        _ => {}
+    }
+    let all = LinkRequest::default().get();
+    let links = namespace.route(|socket| {
+        socket.dump(&all, |message| LinkView::read(message).and_then(read).flatten())
+    })?;
+    Ok(links.into_iter().min_by_key(|link| link.index))
 }

@@ -1,10 +1,9 @@
-//! What a link gets after it was made: one datagram in its own namespace.
-
-use std::net::IpAddr;
+//! The settings that a link gets after its creation: one datagram in its own namespace.
 
 use nix::errno::Errno;
 
 use super::handle::Link;
+use super::master::explain_master;
 use super::message::LinkRequest;
 use super::settings::Settings;
 use crate::error::Error;
@@ -13,43 +12,55 @@ use crate::netns::Quoted;
 use crate::route::Route;
 use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 
-/// What is left to do for a link that was just made.
+/// The settings that the create request could not carry, beside those of every link.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Remaining<'a> {
-    /// The index of its master, where the create message could not carry it.
+    /// The index of the master.
     pub(super) master: Option<u32>,
-    /// To be set up now.
     pub(super) up: bool,
-    pub(super) gateways: &'a [IpAddr],
+    pub(super) routes: &'a [Route],
     pub(super) loopback_up: bool,
+    /// Whether to look at the link at the end. The kernel notices a carrier up to a second late, and at once
+    /// when the link is looked at.
+    pub(super) look: bool,
 }
 
-/// The loopback link's index, the same in every namespace (net/core/dev.c: it is registered first).
+/// The index of the loopback link in every namespace (`net/core/dev.c` registers it first).
 const LOOPBACK: u32 = 1;
 
-/// Sets addresses and all that remains, in the order that works: no IPv6 address before up, addresses
-/// before up, routes after it.
+/// Sends the settings of a link that was just created, in the order that works: IPv6 address generation
+/// before up, addresses before up, routes after it.
 pub(super) fn configure(
     link: &Link,
     settings: &Settings,
     remaining: Remaining<'_>,
 ) -> Result<(), Error> {
-    let object = Quoted(&link.name);
+    let place = link.place();
+    let object = Quoted(&place.id.name);
     let loopback = Quoted("lo");
-    let at = || LinkRequest::at(link.index);
-    let routes: Vec<_> = remaining.gateways.iter().map(|via| Route::default_via(*via)).collect();
+    let at = || LinkRequest::at(place.id.index);
+    let explain_enslaved = |error| match (&settings.master, remaining.master) {
+        (Some(master), Some(index)) => explain_master(error, &place.netns, master, index),
+        _ => error,
+    };
+    let explain_address = |error| crate::address::explain(error, &place.id.name);
     let mut requests = Requests::new();
+    if let Some(mac) = settings.mac.filter(|mac| place.id.mac != Some(*mac)) {
+        requests.push("set MAC address of", &object, &at().mac(mac).change(), 0);
+    }
     if settings.no_ipv6_address {
         requests.push("set address generation of", &object, &at().no_ipv6_address().change(), 0);
-        // No IPv6 in this kernel: no such address either.
+        // A kernel without IPv6 generates no address either.
         requests.tolerate(Errno::EAFNOSUPPORT);
     }
     if let Some(master) = remaining.master {
         requests.push("enslave", &object, &at().master(master).change(), 0);
+        requests.explain(&explain_enslaved);
     }
     for address in &settings.addresses {
-        if let Some(message) = address.add(link.index) {
+        if let Some(message) = address.add(place.id.index) {
             requests.push("add address", address, &message, NLM_F_CREATE | NLM_F_EXCL);
+            requests.explain(&explain_address);
         }
     }
     if remaining.loopback_up {
@@ -58,15 +69,19 @@ pub(super) fn configure(
     if remaining.up {
         requests.push("set up", &object, &at().up(true).change(), 0);
     }
-    for route in &routes {
-        route.push_to(&mut requests, "add route", Some(link.index));
+    for route in remaining.routes {
+        route.push_to(&mut requests, "add route", Some(place.id.index));
+        requests.explain(&crate::route::explain);
+    }
+    if remaining.look {
+        requests.push("look at link", &object, &at().get(), 0);
     }
     if requests.is_empty() {
         return Ok(());
     }
-    link.netns.send(requests, |_, _| ()).map_err(|error| match error.action() {
-        "add address" => crate::address::explain(error, &link.name),
-        "add route" => crate::route::explain(error),
-        _ => error,
-    })
+    place.netns.send(requests, |_, _| ())?;
+    if let Some(mac) = settings.mac {
+        link.renew(|place| place.id.mac = Some(mac));
+    }
+    Ok(())
 }

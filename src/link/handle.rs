@@ -1,71 +1,62 @@
-//! The handle of a link: its namespace and index.
+//! The handle of a link.
 
 use std::fmt;
 use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use super::group::{self, Doomed, Ends};
 use super::index::LinkIndex;
 use super::message::LinkRequest;
+use super::shared::{Place, Shared};
 use crate::error::{Cause, Error};
 use crate::input::link_name;
 use crate::netlink::{Requests, RouteRequest};
-use crate::netns::{Identity, Netns, Quoted};
-use crate::owned::sealed::Remove;
-use crate::together::sealed::Later;
+use crate::netns::{LinkIdentity, Look, Netns, Quoted};
+use crate::owned::sealed::Removed;
 use crate::wire::link::{LinkView, WhichLink};
 
-/// A link that exists: a veth end, a bridge, the loopback link, a physical one.
+/// A link that exists: a veth end, a bridge, the loopback link, a physical link.
 ///
-/// Its identity is its namespace and its index there, and the hardware address it was seen with, which
-/// tells it from a stranger that got its index; the name is what it had when netloom last saw it. Two
-/// handles are equal when namespace and index are. Dropping one does nothing: see
-/// [`Owned`](crate::Owned). It holds a [`Netns`], so an anonymous namespace lives while a handle of
-/// anything in it does.
+/// A link is identified by its namespace, its index there and its kind, together with its hardware
+/// address, netloom's mark on it, or its name and peer. All clones of a handle share this identity: a
+/// rename or a move through one of them is seen by all. Two handles are equal if namespace and index
+/// are. Dropping a handle does nothing: see [`Owned`](crate::Owned). A handle holds a [`Netns`], so an
+/// anonymous namespace lives as long as a handle of a link in it.
 #[derive(Clone)]
-pub struct Link {
-    pub(super) netns: Netns,
-    pub(super) index: u32,
-    /// Shared with those that name it, which may be many.
-    pub(super) name: Arc<str>,
-    pub(super) identity: Identity,
-}
+pub struct Link(Arc<Shared>);
 
 impl Netns {
-    /// Looks up one link by name (or alternative name), as `ip link show NAME`.
+    /// Looks up a link by name or alternative name, as `ip link show NAME`.
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where there is none of that name.
+    /// - `is_not_found()` if no link has the name.
     pub fn link(&self, name: &str) -> Result<Link, Error> {
         const ACTION: &str = "find link";
-        link_name_to_find(name).map_err(|reason| Error::invalid(ACTION, Quoted(name), reason))?;
-        self.look_up_link(WhichLink::Named(name), |view| self.handle_of(view))
+        name_to_look_up(name).map_err(|reason| Error::invalid(ACTION, Quoted(name), reason))?;
+        self.look_up_link(WhichLink::Named(name), |view| Link::of(self, view))
             .map_err(|cause| cause.doing(ACTION, Quoted(name)).in_namespace(self))
     }
 
-    /// Looks up one link by its index.
+    /// Looks up a link by its index.
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where there is none of that index.
+    /// - `is_not_found()` if no link has the index.
     pub fn link_at(&self, index: impl Into<LinkIndex>) -> Result<Link, Error> {
-        let index = index.into().get();
-        self.look_up_link(WhichLink::At(index), |view| self.handle_of(view))
-            .map_err(|cause| cause.doing("find link", index).in_namespace(self))
-    }
-
-    fn handle_of(&self, view: LinkView<'_>) -> Option<Link> {
-        let identity = Identity::of(view);
-        let name = view.name()?.into();
-        Some(Link { netns: self.clone(), index: view.index, name, identity })
+        let index = index.into();
+        let find = || match index.get() {
+            // The kernel answers EINVAL to a question about index 0.
+            0 => Err(Errno::ENODEV.into()),
+            index => self.look_up_link(WhichLink::At(index), |view| Link::of(self, view)),
+        };
+        find().map_err(|cause: Cause| cause.doing("find link", index).in_namespace(self))
     }
 }
 
-/// Refuses what no link is called: an alternative name is longer than a name may be
-/// (`net/core/dev.c`, `ALTIFNAMSIZ`).
-fn link_name_to_find(name: &str) -> Result<(), &'static str> {
+/// Refuses a name that no link has. An alternative name is longer than a name may be (`ALTIFNAMSIZ` in
+/// `net/core/dev.c`).
+fn name_to_look_up(name: &str) -> Result<(), &'static str> {
     match name.len() {
         0..=15 => link_name(name),
         16..=127 if !name.contains(['/', '\0']) => Ok(()),
@@ -75,89 +66,143 @@ fn link_name_to_find(name: &str) -> Result<(), &'static str> {
 }
 
 impl Link {
-    /// Its name when it was made, looked up or renamed.
-    pub fn name(&self) -> &str {
-        &self.name
+    pub(super) fn new(netns: Netns, id: LinkIdentity) -> Self {
+        Self(Arc::new(Shared::new(netns, id)))
     }
 
-    /// Its index in its namespace, as `if_nametoindex(3)`. A move to another namespace may change it.
+    fn of(netns: &Netns, view: LinkView<'_>) -> Option<Self> {
+        Some(Self::new(netns.clone(), LinkIdentity::of(view)?))
+    }
+
+    /// Returns the namespace and the identity that all clones of the handle share.
+    pub(super) fn place(&self) -> Arc<Place> {
+        self.0.read()
+    }
+
+    /// Renews what all clones of the handle share, after a change by this process.
+    pub(super) fn renew(&self, change: impl FnOnce(&mut Place)) {
+        self.0.change(change);
+    }
+
+    /// Returns the name that the link had when netloom last saw or changed it.
+    pub fn name(&self) -> String {
+        self.place().id.name.as_ref().to_owned()
+    }
+
+    /// Returns the index of the link in its namespace. A move to another namespace may change it.
     pub fn index(&self) -> LinkIndex {
-        self.index.into()
+        self.place().id.index.into()
     }
 
-    /// The namespace it is in.
-    pub fn namespace(&self) -> &Netns {
-        &self.netns
+    /// Returns the namespace that the link is in.
+    pub fn namespace(&self) -> Netns {
+        self.place().netns.clone()
     }
 
-    /// Whether what the kernel lists with this index is this link still.
-    pub(super) fn is(&self, listed: LinkView<'_>) -> bool {
-        self.index == listed.index && self.identity.is(&self.name, listed)
+    /// Looks whether the link still exists.
+    pub(crate) fn look(&self) -> Result<Look, Error> {
+        let place = self.place();
+        place.id.look(&place.netns).map_err(|cause| place.failure("look at link", cause))
     }
 
-    /// Whether it is there, as far as a look at its index says.
-    pub(crate) fn is_there(&self) -> Result<bool, Error> {
-        let look = self.netns.look_up_link(WhichLink::At(self.index), |view| Some(self.is(view)));
-        look.map_err(|cause| {
-            cause.doing("look at link", Quoted(&self.name)).in_namespace(&self.netns)
-        })
+    /// Returns the place of the link after a look at it, for a change by index.
+    ///
+    /// # Errors
+    ///
+    /// - `is_not_found()` if the link no longer exists.
+    /// - `ErrorKind::Replaced` if the index may be another link's.
+    pub(super) fn verified(&self, action: &'static str) -> Result<Arc<Place>, Error> {
+        let place = self.place();
+        match place.id.look(&place.netns) {
+            Ok(Look::Same) => Ok(place),
+            Ok(Look::Gone) => Err(place.failure(action, Errno::ENODEV.into())),
+            Ok(Look::Differs(text)) => Err(place.failure(action, Cause::Replaced(text))),
+            Err(cause) => Err(place.failure(action, cause)),
+        }
     }
 
-    /// Sends one request about this link.
-    pub(crate) fn request(
+    /// Returns the index of the link after a look at it.
+    ///
+    /// # Errors
+    ///
+    /// - `is_not_found()` if the link no longer exists.
+    /// - `ErrorKind::Replaced` if the index may be another link's.
+    pub(crate) fn verified_index(
         &self,
         action: &'static str,
-        request: LinkRequest,
-        send: fn(LinkRequest) -> RouteRequest,
+        object: impl fmt::Display,
+    ) -> Result<u32, Error> {
+        let place = self.verified(action).map_err(|error| error.while_doing(action, object))?;
+        Ok(place.id.index)
+    }
+
+    /// Deletes a part of the link, such as an address, after a look at the link.
+    pub(crate) fn remove_part(
+        &self,
+        action: &'static str,
+        part: impl fmt::Display,
+        remove: impl FnOnce() -> Result<Removed, Error>,
+    ) -> Result<Removed, Error> {
+        match self.look()? {
+            Look::Same => remove(),
+            Look::Gone => Ok(Removed::Gone),
+            Look::Differs(text) => {
+                Err(Cause::Replaced(text).doing(action, part).in_namespace(self.namespace()))
+            }
+        }
+    }
+
+    /// Looks at the link, then sends one request about it.
+    pub(super) fn request(
+        &self,
+        action: &'static str,
+        request: impl FnOnce(u32) -> RouteRequest,
     ) -> Result<(), Error> {
-        let object = Quoted(&self.name);
-        let mut requests = Requests::new();
-        requests.push(action, &object, &send(request), 0);
-        self.netns.send(requests, |_, _| ())
+        let place = self.verified(action)?;
+        place.send(action, &request(place.id.index))
+    }
+
+    /// Looks at the link, then changes it.
+    pub(super) fn change(
+        &self,
+        action: &'static str,
+        change: impl FnOnce(LinkRequest) -> LinkRequest,
+    ) -> Result<(), Error> {
+        self.request(action, |index| change(LinkRequest::at(index)).change())
     }
 }
 
-/// Deleted by its index while that is still its own, never by its name alone, which may be another
-/// link's by now.
-impl Remove for Link {
-    fn remove(&self) -> Result<(), Error> {
-        if !self.is_there()? {
-            // Gone, and its index is a stranger's by now.
-            return Err(Cause::from(Errno::ENODEV)
-                .doing("delete link", Quoted(&self.name))
-                .in_namespace(&self.netns));
-        }
-        self.request("delete link", LinkRequest::at(self.index), LinkRequest::delete).map_err(
-            |error| {
-                error.hint_on(Errno::EOPNOTSUPP, || {
-                    "the kernel made this link and keeps it: only links that were created can be deleted"
-                        .into()
-                })
-            },
-        )
+impl Place {
+    pub(super) fn failure(&self, action: &'static str, cause: Cause) -> Error {
+        cause.doing(action, Quoted(&self.id.name)).in_namespace(&self.netns)
     }
 
-    fn kept(&self) {
-        self.untag();
+    /// Sends one request about the link.
+    pub(super) fn send(&self, action: &'static str, request: &RouteRequest) -> Result<(), Error> {
+        let object = Quoted(&self.id.name);
+        let mut requests = Requests::new();
+        requests.push(action, &object, request, 0);
+        self.netns.send(requests, |_, _| ())
     }
 
-    fn adopted(&self) {
-        self.tag();
-    }
-
-    fn remove_later(&self, later: &mut Later) -> bool {
-        later.with(|doomed: &mut Doomed| doomed.push(self.clone(), None));
-        true
-    }
-
-    fn remove_all(links: &[&Self]) -> Vec<Result<(), Error>> {
-        group::remove_all(&links.iter().map(|link| Ends::from(*link)).collect::<Vec<_>>())
+    /// Asks for the link and reads the answer.
+    pub(super) fn get<T>(
+        &self,
+        action: &'static str,
+        read: impl FnMut(LinkView<'_>) -> Option<T>,
+    ) -> Result<T, Error> {
+        let answer = self.netns.look_up_link(WhichLink::At(self.id.index), read);
+        answer.map_err(|cause| self.failure(action, cause))
     }
 }
 
 impl PartialEq for Link {
     fn eq(&self, other: &Self) -> bool {
-        self.index == other.index && self.netns == other.netns
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return true;
+        }
+        let (one, other) = (self.place(), other.place());
+        one.id.index == other.id.index && one.netns == other.netns
     }
 }
 
@@ -165,16 +210,18 @@ impl Eq for Link {}
 
 impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` in {}", self.name, self.netns)
+        let place = self.place();
+        write!(f, "{} in {}", Quoted(&place.id.name), place.netns)
     }
 }
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.place();
         f.debug_struct("Link")
-            .field("name", &self.name)
-            .field("index", &self.index)
-            .field("namespace", &self.netns)
+            .field("name", &place.id.name)
+            .field("index", &place.id.index)
+            .field("namespace", &place.netns)
             .finish_non_exhaustive()
     }
 }

@@ -1,19 +1,18 @@
-//! A link's own IPv4 settings, over netlink: where `/proc` is read-only or not there.
+//! The IPv4 settings of a link, over netlink: they work if `/proc` is read-only or missing.
 
 use std::fmt;
 use std::num::ParseIntError;
 
-use nix::errno::Errno;
-
 use super::handle::Link;
 use crate::error::{Cause, Error};
-use crate::netns::{Access, SettingId};
+use crate::netns::{Access, Look, SettingId};
 use crate::owned::Owned;
-use crate::owned::sealed::Remove;
+use crate::owned::sealed::{Remove, Removed};
+use crate::wire::link::LinkView;
 
-/// A link's own IPv4 setting, as `net.ipv4.conf.DEV.*`.
+/// An IPv4 setting of a link, as `net.ipv4.conf.DEV.*`, read and set over netlink, without `/proc`.
 ///
-/// Read and set over netlink, without `/proc`. What is set is put back when the owner goes:
+/// The value from before is put back when the owner is dropped:
 ///
 /// ```
 /// use netloom::{Ipv4Conf, Namespace, VethPair};
@@ -28,51 +27,51 @@ use crate::owned::sealed::Remove;
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// Its owners are those of [`Sysctl`](crate::Sysctl), too: the last made counts, and what was there
-/// before the first comes back with the last.
+/// A setting and the [`Sysctl`](crate::Sysctl) of the same name share their owners: the value of the newest
+/// owner is in force, and the last owner puts back the value from before the first.
 ///
 /// Source: `include/uapi/linux/ip.h` (`IPV4_DEVCONF_*`), Documentation/networking/ip-sysctl.rst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u16)]
 pub enum Ipv4Conf {
-    /// Whether packets that come in here are forwarded. See also [`Forwarding`](crate::Forwarding).
+    /// Whether packets that this link receives are forwarded. See also [`Forwarding`](crate::Forwarding).
     Forwarding = 1,
-    /// Whether ARP requests for others are answered.
+    /// Whether ARP requests for addresses of other hosts are answered.
     ProxyArp = 3,
     /// Whether ICMP redirects are accepted.
     AcceptRedirects = 4,
     /// Whether ICMP redirects are sent.
     SendRedirects = 6,
-    /// What becomes of packets whose source has no route back: 0 nothing, 1 strict, 2 loose.
+    /// The filter for packets whose source has no route back: 0 off, 1 strict, 2 loose.
     RpFilter = 8,
     /// Whether packets with impossible addresses are logged.
     LogMartians = 11,
-    /// Whether ARP requests are answered only where the route back leaves by this link.
+    /// Whether ARP requests are answered only if the route back uses this link.
     ArpFilter = 13,
-    /// Which source address ARP requests have, from 0 to 2.
+    /// The choice of the source address of ARP requests, from 0 to 2.
     ArpAnnounce = 18,
-    /// Which ARP requests are answered, from 0 to 3, and 8 for none.
+    /// The choice of ARP requests that are answered, from 0 to 3, and 8 for none.
     ArpIgnore = 19,
     /// Whether the next address of a network takes over when the first is removed.
     PromoteSecondaries = 20,
-    /// Whether an unasked-for ARP announcement makes a new neighbour entry.
+    /// Whether a gratuitous ARP creates a neighbour entry.
     ArpAccept = 21,
     /// Whether the link announces its addresses when it comes up.
     ArpNotify = 22,
-    /// Whether packets with a source address of our own are taken in.
+    /// Whether packets with a source address of this host are accepted.
     AcceptLocal = 23,
-    /// Whether 127.0.0.0/8 may be routed by it.
+    /// Whether 127.0.0.0/8 may be routed by this link.
     RouteLocalnet = 26,
 }
 
 impl Ipv4Conf {
-    /// The setting with this value, to be [created](LinkSetting::create) on a link.
+    /// Pairs the setting with a value, to be [created](LinkSetting::create) on a link.
     pub fn to(self, value: u32) -> LinkSetting {
         LinkSetting { conf: self, value }
     }
 
-    /// Its name below `net.ipv4.conf.DEV`.
+    /// Returns the name below `net.ipv4.conf.DEV`.
     fn name(self) -> &'static str {
         match self {
             Self::Forwarding => "forwarding",
@@ -94,18 +93,29 @@ impl Ipv4Conf {
 }
 
 impl Link {
-    /// Reads one of its own IPv4 settings.
+    /// Reads the per-device IPv4 setting with this number (`IPV4_DEVCONF_*`).
+    pub(crate) fn ipv4_setting(&self, number: u16) -> Result<i32, Error> {
+        let read = |view: LinkView<'_>| view.ipv4_setting(usize::from(number));
+        self.place().get("read IPv4 settings of", read)
+    }
+
+    /// Sets the per-device IPv4 setting with this number.
+    pub(crate) fn set_ipv4_setting(&self, number: u16, value: u32) -> Result<(), Error> {
+        self.change("change IPv4 settings of", |link| link.ipv4_setting(number, value))
+    }
+
+    /// Reads an IPv4 setting of the link.
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where the link is gone.
+    /// - `is_not_found()` if the link is gone.
     #[doc(alias("IFLA_INET_CONF", "IPV4_DEVCONF"))]
     pub fn ipv4_conf(&self, conf: Ipv4Conf) -> Result<u32, Error> {
         Ok(self.ipv4_setting(conf as u16)?.cast_unsigned())
     }
 }
 
-/// A link's setting to be. From [`Ipv4Conf::to`].
+/// An IPv4 setting with a value, to be created on a link. From [`Ipv4Conf::to`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct LinkSetting {
@@ -114,17 +124,16 @@ pub struct LinkSetting {
 }
 
 impl LinkSetting {
-    /// Sets it on a link.
+    /// Sets the value on a link. Over netlink, the kernel does not check whether the value has a meaning.
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where the link is gone; without `CAP_NET_ADMIN` it is
-    /// [`is_permission_denied`](Error::is_permission_denied). Whether a value has a meaning the kernel
-    /// does not check on this way.
+    /// - `is_not_found()` if the link is gone.
+    /// - `is_permission_denied()` without `CAP_NET_ADMIN`.
     pub fn create(&self, link: &Link) -> Result<Owned<LinkSettingHandle>, Error> {
         let value = self.value.cast_signed().to_string();
         let over = OverNetlink { link, conf: self.conf };
-        let owner = link.namespace().held_settings().set(&over.id(), &value, &over)?;
+        let owner = link.place().netns.held_settings().set(&over.id(), &value, &over)?;
         Ok(Owned::new(LinkSettingHandle { link: link.clone(), conf: self.conf, owner }))
     }
 }
@@ -135,8 +144,8 @@ impl fmt::Display for LinkSetting {
     }
 }
 
-/// A link's setting that was changed. Deleting it puts back what was there, unless somebody else has
-/// changed it since. It keeps its namespace alive.
+/// An IPv4 setting of a link that was changed. Deleting it puts back the value from before, unless another
+/// program has changed the setting since. It keeps its namespace alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkSettingHandle {
     link: Link,
@@ -145,33 +154,30 @@ pub struct LinkSettingHandle {
 }
 
 impl LinkSettingHandle {
-    /// The link.
+    /// Returns the link.
     pub fn link(&self) -> &Link {
         &self.link
     }
 }
 
 impl Remove for LinkSettingHandle {
-    fn remove(&self) -> Result<(), Error> {
+    fn remove(&self) -> Result<Removed, Error> {
         let over = OverNetlink { link: &self.link, conf: self.conf };
-        let (id, held) = (over.id(), self.link.namespace().held_settings());
-        let put_back = || {
-            if !self.link.is_there()? {
-                // Its index is a stranger's by now.
-                return Err(over.failure(Errno::ENODEV.into()));
-            }
-            held.put_back(&id, self.owner, &over)
-        };
-        put_back().inspect_err(|error| {
-            if error.is_not_found() {
-                // It went with its link.
+        let (id, place) = (over.id(), self.link.place());
+        let held = place.netns.held_settings();
+        match self.link.look()? {
+            Look::Same => held.put_back(&id, self.owner, &over).map(|()| Removed::Deleted),
+            Look::Gone => {
+                // The kernel deleted the setting with the link.
                 held.forget(&id, self.owner);
+                Ok(Removed::Gone)
             }
-        })
+            Look::Differs(text) => Err(over.failure(Cause::Replaced(text))),
+        }
     }
 }
 
-/// The way to a setting that needs no `/proc`.
+/// Access to a setting without `/proc`.
 struct OverNetlink<'a> {
     link: &'a Link,
     conf: Ipv4Conf,
@@ -183,7 +189,7 @@ impl OverNetlink<'_> {
     }
 }
 
-/// Values are as in `/proc`, whose owners are the same.
+/// Reads and writes values as text, as in `/proc`.
 impl Access for OverNetlink<'_> {
     type Failure = Error;
 

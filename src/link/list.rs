@@ -1,14 +1,14 @@
-//! Lists of links, and one link's present state.
+//! Lists of links, and the present state of one.
 
 use super::handle::Link;
 use super::info::LinkInfo;
 use super::view::LinkView;
 use crate::error::Error;
-use crate::netns::{Netns, Quoted};
-use crate::wire::link::{LinkView as Wire, WhichLink};
+use crate::netns::Netns;
+use crate::wire::link::LinkView as Wire;
 
 impl Netns {
-    /// All links, in the order of their indexes, as `ip link list`.
+    /// Lists all links in the order of their indexes, as `ip link list`.
     ///
     /// ```
     /// use netloom::{Namespace, VethPair};
@@ -23,7 +23,7 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// Where the list changed each time it was read: it is whole, or an error.
+    /// - `ErrorKind::Interrupted` if the list changed during all attempts to read it. A partial list is never returned.
     #[doc(alias("ip link list", "RTM_GETLINK"))]
     pub fn links(&self) -> Result<Vec<LinkInfo>, Error> {
         let mut links = self.fold_links(Vec::new, |list, link| list.push(LinkInfo::from(link)))?;
@@ -33,15 +33,13 @@ impl Netns {
 }
 
 impl Link {
-    /// Its present state, as `ip link show DEV`.
+    /// Reads the present state of the link, as `ip link show DEV`.
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where it is gone.
+    /// - `is_not_found()` if the link is gone.
     pub fn info(&self) -> Result<LinkInfo, Error> {
         let read = |wire: Wire<'_>| LinkView::of(wire).map(LinkInfo::from);
-        self.netns.look_up_link(WhichLink::At(self.index), read).map_err(|cause| {
-            cause.doing("look at link", Quoted(&self.name)).in_namespace(&self.netns)
-        })
+        self.place().get("look at link", read)
     }
 }

@@ -9,11 +9,12 @@ use crate::wire::attribute::Writer;
 use crate::wire::link::{
     AF_INET, AF_INET6, AF_UNSPEC, IFF_PROMISC, IFF_UP, IFLA_ADDRESS, IFLA_AF_SPEC, IFLA_EXT_MASK,
     IFLA_GROUP, IFLA_IFNAME, IFLA_INET_CONF, IFLA_INET6_ADDR_GEN_MODE, IFLA_INFO_DATA,
-    IFLA_INFO_KIND, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD, IFLA_NUM_RX_QUEUES,
-    IFLA_NUM_TX_QUEUES, IN6_ADDR_GEN_MODE_NONE, RTEXT_FILTER_SKIP_STATS, header,
+    IFLA_INFO_KIND, IFLA_LINK, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD,
+    IFLA_NUM_RX_QUEUES, IFLA_NUM_TX_QUEUES, IN6_ADDR_GEN_MODE_NONE, RTEXT_FILTER_SKIP_STATS,
+    header,
 };
 
-/// A link request in the making: `struct ifinfomsg` and attributes.
+/// A link request that is being built: `struct ifinfomsg` and attributes.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkRequest(Vec<u8>);
 
@@ -24,12 +25,12 @@ impl Default for LinkRequest {
 }
 
 impl LinkRequest {
-    /// For a link that is to be made.
+    /// Starts a request for a link to create.
     pub(crate) fn named(name: &str) -> Self {
         Self::default().name(name)
     }
 
-    /// For the link with this index.
+    /// Starts a request for the link with this index.
     pub(crate) fn at(index: u32) -> Self {
         Self(header(AF_UNSPEC, index).to_vec())
     }
@@ -37,7 +38,7 @@ impl LinkRequest {
     fn with(mut self, write: impl FnOnce(&mut Writer<'_>)) -> Self {
         let mut writer = Writer::new(&mut self.0);
         write(&mut writer);
-        // Names are checked beforehand, and all else is of a fixed size.
+        // Names are checked before, and all else has a fixed size.
         debug_assert!(!writer.overflowed());
         self
     }
@@ -54,7 +55,7 @@ impl LinkRequest {
         self.flag(IFF_PROMISC, on)
     }
 
-    /// Sets a flag, and in the mask behind the flags that it is meant.
+    /// Sets a flag, and its bit in the mask of the flags to change.
     fn flag(mut self, flag: u32, on: bool) -> Self {
         if let Some(([.., flags], [mask, ..])) =
             self.0.as_chunks_mut::<4>().0.split_at_mut_checked(3)
@@ -74,9 +75,14 @@ impl LinkRequest {
         self.with(|out| out.bytes(IFLA_ADDRESS, &mac.octets()))
     }
 
-    /// Enslaves it; 0 releases it.
+    /// Sets the master; 0 releases the link.
     pub(crate) fn master(self, index: u32) -> Self {
         self.with(|out| out.u32(IFLA_MASTER, index))
+    }
+
+    /// Sets the link that this one is made on.
+    pub(crate) fn link(self, index: u32) -> Self {
+        self.with(|out| out.u32(IFLA_LINK, index))
     }
 
     pub(crate) fn group(self, group: u32) -> Self {
@@ -90,12 +96,13 @@ impl LinkRequest {
         })
     }
 
-    /// Makes it in, or moves it to, this namespace, which must stay open until the request is sent.
+    /// Names the namespace to create the link in, or to move it to. It must stay open until the request is
+    /// sent.
     pub(crate) fn namespace(self, namespace: &Netns) -> Self {
         self.with(|out| out.bytes(IFLA_NET_NS_FD, &namespace.fd().as_raw_fd().to_ne_bytes()))
     }
 
-    /// No IPv6 address made up by the kernel. Only for a link that exists and is down.
+    /// Turns the generation of IPv6 addresses off. Only for a link that exists and is down.
     pub(crate) fn no_ipv6_address(self) -> Self {
         self.of_family(AF_INET6, |inet6| {
             inet6.u8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
@@ -113,7 +120,7 @@ impl LinkRequest {
         self.with(|out| out.nested(IFLA_AF_SPEC, |families| families.nested(family, write)))
     }
 
-    /// Of this kind, with what `options` writes.
+    /// Sets the kind, with the options that a closure writes.
     pub(crate) fn kind(self, kind: &str, options: impl FnOnce(&mut Writer<'_>)) -> Self {
         self.with(|out| {
             out.nested(IFLA_LINKINFO, |info| {
@@ -123,7 +130,7 @@ impl LinkRequest {
         })
     }
 
-    /// As a part of another one.
+    /// Returns the bytes, as a part of another request.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -140,9 +147,10 @@ impl LinkRequest {
         RouteRequest::of(RequestType::DelLink, self.0)
     }
 
-    /// Without the statistics, which are most of an answer. They are left out of lists for another
-    /// reason, too: where nothing is said of them, the kernel does not make room for a link larger than
-    /// usual, and ends the list before it as if it were whole (6.18, `rtnl_dump_ifinfo`).
+    /// Asks for links without the statistics, which are most of an answer.
+    ///
+    /// Without this attribute the kernel makes no room in a list for a link that is larger than usual, and
+    /// ends the list before it as if it were whole (6.18, `rtnl_dump_ifinfo`).
     pub(crate) fn get(self) -> RouteRequest {
         let without = self.with(|out| out.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS));
         RouteRequest::of(RequestType::GetLink, without.0)
@@ -156,7 +164,7 @@ mod tests {
     use crate::wire::message::Message;
 
     #[test]
-    fn what_is_asked_for_reads_back() {
+    fn a_request_reads_back() {
         let request = LinkRequest::at(7).name("veth1").mtu(1400).master(3).up(true).group(9);
         let request = request.mac(MacAddr::from([2, 0, 0, 0, 0, 1]));
         let message = Message { kind: 19, flags: 0, sequence: 0, payload: request.as_bytes() };
@@ -167,7 +175,7 @@ mod tests {
         assert_eq!(view.mac(), Some([2, 0, 0, 0, 0, 1]));
     }
 
-    /// `ip link set dev eth0 addrgenmode none`, and forwarding on one device.
+    /// The bytes of `ip link set dev eth0 addrgenmode none`, and of forwarding on one device.
     #[test]
     fn per_family_settings_are_nested_as_the_kernel_wants_them() {
         let bytes = |request: LinkRequest| request.as_bytes()[16..].to_vec();
@@ -184,7 +192,7 @@ mod tests {
         assert_eq!(on, [20, 0, 26, 0, 16, 0, 2, 0, 12, 0, 1, 0, 8, 0, 1, 0, 1, 0, 0, 0]);
     }
 
-    /// A veth pair and a bridge, as another implementation reads what is sent for them.
+    /// netlink-packet-route reads the requests for a veth pair and a bridge.
     #[test]
     fn netlink_packet_route_reads_the_same() {
         use netlink_packet_core::Parseable;
@@ -234,7 +242,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_is_asked_for_reads_back(
+        fn any_request_reads_back(
             index in 1u32..,
             name in "[a-zA-Z0-9_.-]{1,15}",
             mac in proptest::array::uniform6(0u8..),
@@ -253,7 +261,7 @@ mod tests {
             assert_eq!((view.index, view.name().as_deref()), (index, Some(&*name)));
             assert_eq!((view.mtu(), view.master(), view.group()), (Some(mtu), Some(master), Some(group)));
             assert_eq!((view.mac(), view.flags), (Some(mac), u32::from(up == Some(true))));
-            // The mask says whether the flag is meant at all.
+            // The mask has the flag if the request changes it.
             assert_eq!(payload[12..16], u32::from(up.is_some()).to_ne_bytes());
         }
     }

@@ -1,37 +1,40 @@
-//! Links: what carries packets in a namespace. One file a kind, and what all kinds share.
+//! Links: network interfaces of every kind. One file a kind in `kind/`, and what all kinds share here.
 
 mod announce;
-mod bridge;
 mod bridge_info;
 mod bridge_vlan;
 mod change;
 mod configure;
 mod create;
+mod delete;
 mod group;
 mod handle;
 mod index;
 mod info;
 mod ipv4_conf;
+pub(crate) mod kind;
 mod list;
+mod master;
 mod message;
 mod port;
-mod port_settings;
 mod reference;
 mod settings;
+mod shared;
 mod sockets;
 mod tagged;
-mod veth;
 mod view;
 
-pub use bridge::Bridge;
 pub use bridge_info::BridgeInfo;
 pub use bridge_vlan::{BridgeVlan, BridgeVlanHandle, BridgeVlanInfo};
 pub use handle::Link;
 pub use index::LinkIndex;
 pub use info::{LinkFlags, LinkInfo, OperationalState};
 pub use ipv4_conf::{Ipv4Conf, LinkSetting, LinkSettingHandle};
+pub use kind::LinkKind;
+pub use kind::bridge::Bridge;
+pub use kind::veth::{Veth, VethEnd, VethPair};
+pub(crate) use message::LinkRequest;
 pub use port::{BridgePortInfo, BridgePortState};
 pub use reference::LinkRef;
-pub(crate) use tagged::{dead, remove_dead};
-pub use veth::{Veth, VethEnd, VethPair};
+pub(crate) use tagged::{orphans, remove_orphan};
 pub use view::LinkView;

@@ -1,40 +1,46 @@
-//! Bridge ports, as `bridge link` lists them.
+//! Bridge ports and their settings, as `bridge link`.
 
 use std::fmt;
+
+use netlink_packet_route::link::{BridgePortState as WireState, InfoBridgePort};
+use nix::errno::Errno;
 
 use super::handle::Link;
 use super::index::LinkIndex;
 use crate::error::Error;
 use crate::netlink::{RequestType, RouteRequest};
 use crate::netns::{Netns, Quoted};
-use crate::wire::attribute::Attribute;
 use crate::wire::link::{
-    AF_BRIDGE, IFLA_EXT_MASK, LinkView, RTEXT_FILTER_BRVLAN, WhichLink, header,
+    AF_BRIDGE, IFLA_EXT_MASK, IFLA_PROTINFO, LinkView, RTEXT_FILTER_BRVLAN, header,
 };
 
-/// What a bridge does with a port's packets (net/bridge, `BR_STATE_*`).
+/// The state of a bridge port (`BR_STATE_*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BridgePortState {
-    /// Takes no part.
+    /// The port does nothing: its link is down or has no carrier.
     Disabled,
-    /// Blocked by the spanning tree protocol.
+    /// The spanning tree protocol blocks the port.
     Blocking,
-    /// Listening only.
+    /// The port listens only.
     Listening,
-    /// Learns addresses, does not forward yet.
+    /// The port learns addresses and does not forward yet.
     Learning,
-    /// Forwards.
+    /// The port forwards.
     Forwarding,
+    /// A state that netloom does not know, by its number.
+    Other(u8),
 }
 
-impl From<u8> for BridgePortState {
-    fn from(state: u8) -> Self {
+impl From<WireState> for BridgePortState {
+    fn from(state: WireState) -> Self {
         match state {
-            1 => Self::Listening,
-            2 => Self::Learning,
-            3 => Self::Forwarding,
-            4 => Self::Blocking,
+            WireState::Disabled => Self::Disabled,
+            WireState::Listening => Self::Listening,
+            WireState::Learning => Self::Learning,
+            WireState::Forwarding => Self::Forwarding,
+            WireState::Blocking => Self::Blocking,
+            WireState::Other(number) => Self::Other(number),
             _ => Self::Disabled,
         }
     }
@@ -48,6 +54,7 @@ impl fmt::Display for BridgePortState {
             Self::Listening => "listening",
             Self::Learning => "learning",
             Self::Forwarding => "forwarding",
+            Self::Other(number) => return write!(f, "state={number}"),
         })
     }
 }
@@ -62,42 +69,55 @@ pub struct BridgePortInfo {
     pub name: String,
     /// The bridge's index.
     pub master: LinkIndex,
-    /// Whether it forwards.
+    /// The state.
     pub state: BridgePortState,
-    /// The spanning tree protocol's priority.
+    /// The priority for the spanning tree protocol.
     pub priority: u16,
-    /// The spanning tree protocol's path cost.
+    /// The path cost for the spanning tree protocol.
     pub cost: u32,
-    /// Whether packets may go back out of the port they came in.
+    /// Whether packets may leave by the port that they came in by.
     pub hairpin: bool,
-    /// Whether it is kept apart from other isolated ports.
+    /// Whether the port exchanges no packets with other isolated ports.
     pub isolated: bool,
+    partial: bool,
 }
-
-const IFLA_BRPORT_STATE: u16 = 1;
-const IFLA_BRPORT_PRIORITY: u16 = 2;
-const IFLA_BRPORT_COST: u16 = 3;
-const IFLA_BRPORT_MODE: u16 = 4;
-const IFLA_BRPORT_ISOLATED: u16 = 33;
 
 impl BridgePortInfo {
     fn read(view: LinkView<'_>) -> Option<Self> {
-        let port = view.bridge_port()?;
-        let byte = |kind| port.get(kind).and_then(Attribute::u8).unwrap_or(0);
-        Some(Self {
+        let options = view.bridge_port()?;
+        let mut port = Self {
             index: view.index.into(),
             name: view.name()?.into_owned(),
             master: view.master()?.into(),
-            state: byte(IFLA_BRPORT_STATE).into(),
-            priority: port.get(IFLA_BRPORT_PRIORITY).and_then(Attribute::u16).unwrap_or(0),
-            cost: port.get(IFLA_BRPORT_COST).and_then(Attribute::u32).unwrap_or(0),
-            hairpin: byte(IFLA_BRPORT_MODE) != 0,
-            isolated: byte(IFLA_BRPORT_ISOLATED) != 0,
-        })
+            state: BridgePortState::Disabled,
+            priority: 0,
+            cost: 0,
+            hairpin: false,
+            isolated: false,
+            partial: false,
+        };
+        for option in options.parse::<InfoBridgePort>() {
+            match option {
+                Ok(InfoBridgePort::State(state)) => port.state = state.into(),
+                Ok(InfoBridgePort::Priority(priority)) => port.priority = priority,
+                Ok(InfoBridgePort::Cost(cost)) => port.cost = cost,
+                Ok(InfoBridgePort::HairpinMode(on)) => port.hairpin = on,
+                Ok(InfoBridgePort::Isolated(on)) => port.isolated = on,
+                Ok(_) => {}
+                Err(_) => port.partial = true,
+            }
+        }
+        Some(port)
+    }
+
+    /// Returns whether the kernel listed an option that netloom could not read. A field with its default may
+    /// be wrong then.
+    pub fn is_partial(&self) -> bool {
+        self.partial
     }
 }
 
-/// One line, in the words of `bridge link`.
+/// Writes one line in the words of `bridge link`.
 impl fmt::Display for BridgePortInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { index, name, master, state, priority, cost, .. } = self;
@@ -106,11 +126,11 @@ impl fmt::Display for BridgePortInfo {
 }
 
 impl Netns {
-    /// The ports of all bridges, in the order of their indexes, as `bridge link show`.
+    /// Lists the ports of all bridges in the order of their indexes, as `bridge link show`.
     ///
     /// # Errors
     ///
-    /// Where the list changed each time it was read: it is whole, or an error.
+    /// - `ErrorKind::Interrupted` if the list changed during all attempts to read it.
     #[doc(alias = "bridge link show")]
     pub fn bridge_ports(&self) -> Result<Vec<BridgePortInfo>, Error> {
         let all = RouteRequest::new(RequestType::GetLink, &header(AF_BRIDGE, 0), |out| {
@@ -124,26 +144,62 @@ impl Netns {
 }
 
 impl Link {
-    /// What it is as a bridge's port, as `bridge link show dev NAME`; none where it is no bridge's port.
+    /// Reads the state of this bridge port, as `bridge link show dev NAME`. `None` if the link is no bridge's
+    /// port.
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where the link is gone.
+    /// - `is_not_found()` if the link is gone.
     pub fn port(&self) -> Result<Option<BridgePortInfo>, Error> {
-        let read = |view: LinkView<'_>| Some(BridgePortInfo::read(view));
-        self.netns.look_up_link(WhichLink::At(self.index), read).map_err(|cause| {
-            cause.doing("look at bridge port", Quoted(&self.name)).in_namespace(&self.netns)
-        })
+        self.place().get("look at bridge port", |view| Some(BridgePortInfo::read(view)))
     }
 
-    /// The ports of this bridge, as `bridge link show` with those of others left out.
+    /// Lists the ports of this bridge, as `bridge link show` without the ports of other bridges.
     ///
     /// # Errors
     ///
-    /// As [`Netns::bridge_ports`].
+    /// - `is_not_found()` if the bridge is gone.
+    /// - The errors of [`Netns::bridge_ports`].
     pub fn ports(&self) -> Result<Vec<BridgePortInfo>, Error> {
-        let mut ports = self.netns.bridge_ports()?;
-        ports.retain(|port| port.master == self.index);
+        let place = self.verified("list ports of")?;
+        let mut ports = place.netns.bridge_ports()?;
+        ports.retain(|port| port.master == place.id.index);
         Ok(ports)
+    }
+
+    /// Turns hairpin mode of this bridge port on or off, as `bridge link set dev PORT hairpin on`: packets may
+    /// leave by the port that they came in by. Default: off.
+    ///
+    /// # Errors
+    ///
+    /// - `is_unsupported()` if the link is no bridge's port.
+    /// - `is_not_found()` if the link is gone.
+    #[doc(alias("IFLA_BRPORT_MODE", "bridge link set"))]
+    pub fn set_hairpin(&self, on: bool) -> Result<(), Error> {
+        self.set_port("set hairpin mode of", InfoBridgePort::HairpinMode(on))
+    }
+
+    /// Isolates this bridge port from the other isolated ports, as `bridge link set dev PORT isolated on`.
+    /// Default: off.
+    ///
+    /// # Errors
+    ///
+    /// - `is_unsupported()` if the link is no bridge's port.
+    /// - `is_not_found()` if the link is gone.
+    #[doc(alias("IFLA_BRPORT_ISOLATED", "bridge link set"))]
+    pub fn set_isolated(&self, on: bool) -> Result<(), Error> {
+        self.set_port("isolate", InfoBridgePort::Isolated(on))
+    }
+
+    fn set_port(&self, action: &'static str, setting: InfoBridgePort) -> Result<(), Error> {
+        let request = |index| {
+            RouteRequest::new(RequestType::SetLink, &header(AF_BRIDGE, index), |out| {
+                out.nested(IFLA_PROTINFO, |port| port.emit(&setting));
+            })
+        };
+        self.request(action, request).map_err(|error| {
+            let reason = || format!("{} is no bridge's port", Quoted(&self.place().id.name));
+            error.hint_on(Errno::EOPNOTSUPP, reason).hint_on(Errno::EINVAL, reason)
+        })
     }
 }

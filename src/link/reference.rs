@@ -1,4 +1,4 @@
-//! How one link names another: by handle, which is exact, or by name, which is looked up.
+//! References to links: by handle, which is exact, or by name, which is looked up.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::netns::{Netns, NetnsId};
 use crate::owned::Owned;
 
-/// Which link is meant: `&link`, or a name that is looked up when the builder is created.
+/// A reference to a link: `&link`, or a name that is looked up by `create`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkRef(Reference);
 
@@ -29,12 +29,12 @@ impl LinkRef {
         }
     }
 
-    /// Whether it has to be looked up.
+    /// Returns whether the reference is a name, which has to be looked up.
     pub(crate) fn is_name(&self) -> bool {
         matches!(self.0, Reference::Name(_))
     }
 
-    /// Its index, by a handle or as its name was looked up.
+    /// Returns the index, of a handle or from names that were looked up.
     pub(crate) fn index(&self, names: &BTreeMap<&str, u32>) -> Option<u32> {
         match &self.0 {
             Reference::Name(name) => names.get(name.as_str()).copied(),
@@ -42,7 +42,7 @@ impl LinkRef {
         }
     }
 
-    /// Its index in `netns`, where it must be; an error is one of `action` on `object`.
+    /// Returns the index in `netns`, where the link must be. An error is that of `action` on `object`.
     pub(crate) fn resolve(
         &self,
         netns: &Netns,
@@ -51,7 +51,7 @@ impl LinkRef {
     ) -> Result<u32, Error> {
         match &self.0 {
             Reference::Name(name) => match netns.link(name) {
-                Ok(link) => Ok(link.index),
+                Ok(link) => Ok(link.index().get()),
                 Err(error) => Err(error
                     .while_doing(action, object)
                     .hint_on(Errno::ENODEV, || format!("there is no link {self}"))),
@@ -62,7 +62,7 @@ impl LinkRef {
         }
     }
 
-    /// Refuses a link of another namespace; a name is one of this namespace, whether it is there or not.
+    /// Refuses the handle of a link in another namespace. A name is not looked up.
     pub(crate) fn check_home(
         &self,
         netns: &Netns,
@@ -99,8 +99,9 @@ impl From<String> for LinkRef {
 
 impl From<&Link> for LinkRef {
     fn from(link: &Link) -> Self {
-        let netns = link.netns.id();
-        Self(Reference::Identity { netns, index: link.index, name: link.name.clone() })
+        let place = link.place();
+        let (index, name) = (place.id.index, Arc::clone(&place.id.name));
+        Self(Reference::Identity { netns: place.netns.id(), index, name })
     }
 }
 

@@ -1,17 +1,19 @@
-//! What every kind of link can be made with, and the setters for it.
+//! The settings that all kinds of links share, and their setters.
+
+use std::fmt;
 
 use super::message::LinkRequest;
 use super::reference::LinkRef;
 use crate::address::Address;
-use crate::error::{Cause, Error};
+use crate::error::Error;
 use crate::input::{FirstRejected, Input, link_name};
 use crate::mac::MacAddr;
 use crate::netns::{Netns, Quoted};
 
-/// Ethernet's smallest and largest (`ETH_MIN_MTU` and `ETH_MAX_MTU` in `include/uapi/linux/if_ether.h`).
+/// The smallest and the largest MTU of Ethernet (`ETH_MIN_MTU` and `ETH_MAX_MTU` in `include/uapi/linux/if_ether.h`).
 const MTU: std::ops::RangeInclusive<u32> = 68..=65_535;
 
-/// The least that a link for IPv6 carries (RFC 8200).
+/// The smallest MTU of IPv6 (RFC 8200).
 const IPV6_MTU: u32 = 1280;
 
 /// The settings that all kinds share.
@@ -73,6 +75,11 @@ impl Settings {
         self.addresses.push(address);
     }
 
+    /// Rejects a value of a setter of the kind's own.
+    pub(super) fn reject(&mut self, setter: &'static str, value: impl fmt::Display, why: &str) {
+        self.rejected.reject(setter, value, why);
+    }
+
     pub(super) fn check(&self, action: &'static str) -> Result<(), Error> {
         self.rejected.check(action, Quoted(&self.name))?;
         let small = self.mtu.is_some_and(|mtu| mtu < IPV6_MTU);
@@ -86,53 +93,67 @@ impl Settings {
         }
     }
 
-    /// Whether the create message may set the link up: not where something has to be set before that.
-    pub(super) fn born_up(&self) -> bool {
-        self.up && !self.no_ipv6_address
+    /// Returns whether the create request may set the link up: not if a setting has to precede that.
+    pub(super) fn starts_up(&self) -> bool {
+        self.up && !self.no_ipv6_address && self.mac.is_none()
     }
 
-    /// The address to be born with: the one asked for, or one that is made up here and not by the
-    /// kernel, so that the link is known by it, and nobody changes what looks made up by the kernel.
-    pub(super) fn birth_mac(&self) -> MacAddr {
-        self.mac.unwrap_or_else(MacAddr::random)
+    /// Looks up the master in the namespace of the link.
+    pub(super) fn master_in(
+        &self,
+        netns: &Netns,
+        action: &'static str,
+    ) -> Result<Option<u32>, Error> {
+        let resolve = |master: &LinkRef| master.resolve(netns, action, Quoted(&self.name));
+        self.master.as_ref().map(resolve).transpose()
     }
 
-    /// The create request, with all that can be in it.
+    /// Returns the create request with a hardware address, and the tag in it.
     ///
-    /// In a namespace that outlives this process its group is our tag there, unless another is asked for.
-    pub(super) fn create_request(&self, mac: MacAddr, netns: &Netns) -> Result<LinkRequest, Cause> {
+    /// In a namespace that outlives this process the group is our tag there, unless a group was asked for.
+    pub(super) fn create_request(
+        &self,
+        action: &'static str,
+        mac: MacAddr,
+        netns: &Netns,
+    ) -> Result<(LinkRequest, Option<u32>), Error> {
         let mut request = LinkRequest::named(&self.name).mac(mac);
         if let Some(mtu) = self.mtu {
             request = request.mtu(mtu);
         }
-        let tag = if self.group.is_none() { netns.link_tag()? } else { None };
+        let tag = if self.group.is_none() { netns.link_tag() } else { Ok(None) };
+        let tag =
+            tag.map_err(|cause| cause.doing(action, Quoted(&self.name)).in_namespace(netns))?;
         if let Some(group) = self.group.or(tag) {
             request = request.group(group);
         }
         if let Some(queues) = self.queues {
             request = request.queues(queues);
         }
-        Ok(request)
+        Ok((request, tag))
     }
 }
 
+/// Reads a hardware address that one station can have.
 pub(super) fn read_mac(rejected: &mut FirstRejected, mac: impl Input<MacAddr>) -> Option<MacAddr> {
     let mac = rejected.read("mac", mac)?;
     if !mac.is_unicast() {
         rejected.reject(
             "mac",
             mac,
-            "a link's address stands for one station: not multicast, not zero",
+            "a link's address is that of one station: not multicast, not zero",
         );
     }
     Some(mac)
 }
 
-/// The setters that all kinds share, for a builder with a `settings` field.
+/// Defines the setters that all kinds share, for a builder with a `settings` field. Takes the kind's default
+/// hardware address, MTU and number of queues, for the docs.
 macro_rules! link_setters {
-    () => {
-        /// Sets the hardware address, as `address MAC`. Default: made up
-        /// at random.
+    (mac: $mac:literal, mtu: $mtu:literal, queues: $queues:literal) => {
+        /// Sets the hardware address, as `address MAC`.
+        ///
+        #[doc = concat!("Default: ", $mac, ".")]
         #[doc(alias = "IFLA_ADDRESS")]
         pub fn mac(mut self, mac: impl $crate::input::Input<$crate::mac::MacAddr>) -> Self {
             self.settings.set_mac(mac);
@@ -140,53 +161,57 @@ macro_rules! link_setters {
         }
 
         /// Sets the largest packet, from 68 to 65,535 bytes without the link-layer header, as `mtu N`.
-        /// Default: 1,500.
+        ///
+        #[doc = concat!("Default: ", $mtu, ".")]
         #[doc(alias = "IFLA_MTU")]
         pub fn mtu(mut self, mtu: u32) -> Self {
             self.settings.set_mtu(mtu);
             self
         }
 
-        /// Makes it a port of a bridge in its namespace, as `master BRIDGE`: by handle, or by a name that
-        /// is looked up.
+        /// Makes the link a port of a bridge in its namespace, as `master BRIDGE`. The bridge is a handle, or a
+        /// name that is looked up.
         #[doc(alias("IFLA_MASTER", "enslave"))]
         pub fn master(mut self, bridge: impl Into<$crate::link::LinkRef>) -> Self {
             self.settings.master = Some(bridge.into());
             self
         }
 
-        /// Gives it an address, as `ip address add ADDRESS dev NAME`; may be called again for more.
+        /// Adds an address, as `ip address add ADDRESS dev NAME`. Each call adds one.
         pub fn address(mut self, address: impl Into<$crate::address::Address>) -> Self {
             self.settings.add_address(address.into());
             self
         }
 
-        /// Sets it up, as `ip link set NAME up`. Default: down.
+        /// Sets the link up, as `ip link set NAME up`. Default: down.
         pub fn up(mut self) -> Self {
             self.settings.up = true;
             self
         }
 
-        /// Puts it in a group, by number, as `group N`. Default: 0, but in a namespace that outlives
-        /// the program a number by which [`reap`](crate::reap) knows whose it is.
+        /// Puts the link in a group, by number, as `group N`.
+        ///
+        /// Default: 0. In a namespace that outlives the program: a number by which [`reap`](crate::reap) knows
+        /// the program that created the link.
         #[doc(alias = "IFLA_GROUP")]
         pub fn group(mut self, group: u32) -> Self {
             self.settings.group = Some(group);
             self
         }
 
-        /// Sets the number of transmit and receive queues, as `numtxqueues N numrxqueues N`. Default: one
-        /// for each possible CPU, each way. With one a container is attached faster: by a tenth or less where there
-        /// are two CPUs.
+        /// Sets the number of transmit and of receive queues, as `numtxqueues N numrxqueues N`.
+        ///
+        #[doc = concat!("Default: ", $queues, ".")]
         #[doc(alias("IFLA_NUM_TX_QUEUES", "IFLA_NUM_RX_QUEUES"))]
         pub fn queues(mut self, queues: u32) -> Self {
             self.settings.set_queues(queues);
             self
         }
 
-        /// Keeps the kernel from making up an IPv6 address for it, as `addrgenmode none`. For a
-        /// bridge port, which needs none, and for the ends of an IPv4-only network: each such address
-        /// brings messages that a bridge floods to all its ports.
+        /// Keeps the kernel from generating an IPv6 address for the link, as `addrgenmode none`.
+        ///
+        /// A bridge port and the ends of an IPv4-only network need none. Each such address causes multicast
+        /// packets, which a bridge floods to all its ports.
         #[doc(alias("IFLA_INET6_ADDR_GEN_MODE", "addrgenmode"))]
         pub fn no_ipv6_address(mut self) -> Self {
             self.settings.no_ipv6_address = true;

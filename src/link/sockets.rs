@@ -1,40 +1,44 @@
-//! Sockets bound to one link: packets come and go by it and no other.
+//! Sockets bound to one link.
 
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::handle::Link;
+use super::shared::Place;
 use crate::error::{Cause, Error};
 use crate::input::Input;
-use crate::netns::{Opening, Quoted};
+use crate::netns::Opening;
 use crate::sys;
 
 impl Link {
-    /// Listens for TCP connections that come in by this link.
+    /// Listens for TCP connections that arrive on this link.
     ///
     /// # Errors
     ///
-    /// As [`Netns::tcp_listen`](crate::Netns::tcp_listen), and where the link is gone.
+    /// - `is_not_found()` if the link is gone.
+    /// - The errors of [`Netns::tcp_listen`](crate::Netns::tcp_listen).
     #[doc(alias = "SO_BINDTODEVICE")]
     pub fn tcp_listen(&self, address: impl Input<SocketAddr>) -> Result<TcpListener, Error> {
-        self.opening()?.tcp_listen(address)
+        self.opening()?.opening().tcp_listen(address)
     }
 
-    /// Connects to a TCP server by this link, as `curl --interface DEV`.
+    /// Connects to a TCP server over this link, as `curl --interface DEV`.
     ///
     /// # Errors
     ///
-    /// As [`Netns::tcp_connect`](crate::Netns::tcp_connect), and where the link is gone.
+    /// - `is_not_found()` if the link is gone.
+    /// - The errors of [`Netns::tcp_connect`](crate::Netns::tcp_connect).
     pub fn tcp_connect(
         &self,
         address: impl Input<SocketAddr>,
         timeout: Duration,
     ) -> Result<TcpStream, Error> {
-        self.opening()?.tcp_connect(address, timeout)
+        self.opening()?.opening().tcp_connect(address, timeout)
     }
 
-    /// Binds a UDP socket whose packets come and go by this link.
+    /// Binds a UDP socket that sends and receives over this link only.
     ///
     /// ```
     /// use netloom::{Namespace, VethPair};
@@ -48,30 +52,35 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// As [`Netns::udp_bind`](crate::Netns::udp_bind), and where the link is gone.
+    /// - `is_not_found()` if the link is gone.
+    /// - The errors of [`Netns::udp_bind`](crate::Netns::udp_bind).
     pub fn udp_bind(&self, address: impl Input<SocketAddr>) -> Result<UdpSocket, Error> {
-        self.opening()?.udp_bind(address)
+        self.opening()?.opening().udp_bind(address)
     }
 
-    /// Binds a socket that was opened in this link's namespace to it, a raw one for example.
+    /// Binds a socket of this link's namespace to the link, such as a raw socket.
     ///
     /// # Errors
     ///
-    /// Where the link is gone, or the descriptor is no socket. A socket of another namespace is
-    /// bound to the link of that index there.
+    /// - `is_not_found()` if the link is gone.
+    /// - The descriptor is no socket.
+    ///
+    /// A socket of another namespace is bound to the link with the same index there.
     #[doc(alias("SO_BINDTODEVICE", "SO_BINDTOIFINDEX"))]
     pub fn bind_socket(&self, socket: impl AsFd) -> Result<(), Error> {
-        self.opening()?;
-        sys::bind_to_link(socket.as_fd(), self.index).map_err(|error| {
-            Cause::from(error)
-                .doing("bind a socket to", Quoted(&self.name))
-                .in_namespace(&self.netns)
-        })
+        let place = self.verified("bind a socket to")?;
+        sys::bind_to_link(socket.as_fd(), place.id.index)
+            .map_err(|error| place.failure("bind a socket to", Cause::from(error)))
     }
 
-    /// The kernel takes any index (6.18), also one that no link has any more.
-    fn opening(&self) -> Result<Opening<'_>, Error> {
-        self.netns.link_at(self.index)?;
-        Ok(Opening { netns: &self.netns, link: Some(self.index) })
+    /// Looks at the link first: the kernel binds to any index (6.18), also to that of a deleted link.
+    fn opening(&self) -> Result<Arc<Place>, Error> {
+        self.verified("open a socket on")
+    }
+}
+
+impl Place {
+    fn opening(&self) -> Opening<'_> {
+        Opening { netns: &self.netns, link: Some(self.id.index) }
     }
 }

@@ -1,14 +1,14 @@
-//! Links that tell whose they are: the tag of the process that made them, as their group.
+//! Links marked as a process's: the tag of the process that created them, as their group.
 
 use super::handle::Link;
 use super::info::LinkInfo;
 use super::message::LinkRequest;
 use crate::error::{Cause, Error};
-use crate::netlink::{Requests, is_tag};
-use crate::netns::{Netns, Quoted};
+use crate::netlink::is_tag;
+use crate::netns::{Netns, Tagged};
 
 /// Lists the links of dead processes, in the order of their indexes.
-pub(crate) fn dead(netns: &Netns) -> Result<Vec<Link>, Error> {
+pub(crate) fn orphans(netns: &Netns) -> Result<Vec<Link>, Error> {
     // `lo` may carry a tag, and can't be deleted.
     let tagged = |info: &LinkInfo| is_tag(info.group) && info.kind.is_some();
     let tagged: Vec<_> = netns.links()?.into_iter().filter(tagged).collect();
@@ -26,69 +26,68 @@ pub(crate) fn dead(netns: &Netns) -> Result<Vec<Link>, Error> {
     Ok(found)
 }
 
-/// Deletes a link if its maker is dead. Returns `false` if the maker lives or the link is gone.
-pub(crate) fn remove_dead(link: &Link) -> Result<bool, Error> {
+/// Deletes a link if the process that created it is dead. Returns `false` if the process lives or the link is
+/// gone.
+pub(crate) fn remove_orphan(link: &Link) -> Result<bool, Error> {
+    let place = link.place();
     let group = || match link.info() {
         Err(error) if error.is_not_found() => Ok(None),
         info => info.map(|info| Some(info.group)),
     };
     let Some(tag) = group()? else { return Ok(false) };
     // The group last: a veth's index may be another link's by now, but not with this tag.
-    if !is_tag(tag) || !link.netns.live_tags()?.is_dead(tag) || group()? != Some(tag) {
+    if !is_tag(tag) || !place.netns.live_tags()?.is_dead(tag) || group()? != Some(tag) {
         return Ok(false);
     }
-    let object = Quoted(&link.name);
-    let mut requests = Requests::new();
-    requests.push("delete link", &object, &LinkRequest::at(link.index).delete(), 0);
-    match link.netns.send(requests, |_, _| ()) {
+    match place.send("delete link", &LinkRequest::at(place.id.index).delete()) {
         Err(error) if error.is_not_found() => Ok(false),
         done => done.map(|()| true),
     }
 }
 
 impl Link {
-    /// Takes the tag off: what is kept belongs to nobody.
+    /// Takes the tag off: a kept link belongs to no process.
     pub(super) fn untag(&self) {
-        if let Err(error) = self.change_tag("keep", || Ok(0)) {
+        if let Err(error) = self.change_tag("keep", |_| Ok(None)) {
             log::warn!("reaped once this process is dead: {error}");
         }
     }
 
-    /// Puts ours on, in the place of another's: what is adopted belongs to this process.
+    /// Puts the tag of this process on, in the place of another's: an adopted link belongs to this process.
     pub(super) fn tag(&self) {
-        if let Err(error) = self.change_tag("own", || Ok(self.netns.link_tag()?.unwrap_or(0))) {
+        if let Err(error) = self.change_tag("own", Netns::link_tag) {
             log::warn!("not reaped once this process is dead: {error}");
         }
     }
 
-    /// A group that somebody chose stays.
+    /// Changes the tag. A group that somebody chose stays.
     fn change_tag(
         &self,
         action: &'static str,
-        tag: impl FnOnce() -> Result<u32, Cause>,
+        tag: impl FnOnce(&Netns) -> Result<Option<u32>, Cause>,
     ) -> Result<(), Error> {
+        let place = self.place();
         let group = self.info()?.group;
         if group != 0 && !is_tag(group) {
             return Ok(());
         }
-        let tag = tag()
-            .map_err(|cause| cause.doing(action, Quoted(&self.name)).in_namespace(&self.netns))?;
-        if group == tag {
-            return Ok(());
+        let tag = tag(&place.netns).map_err(|cause| place.failure(action, cause))?;
+        if group != tag.unwrap_or(0) {
+            self.change(action, |link| link.group(tag.unwrap_or(0)))?;
         }
-        self.request(action, LinkRequest::at(self.index).group(tag), LinkRequest::change)
+        let tagged = tag.map(|tag| Tagged::new(tag, (place.netns.id(), place.id.index)));
+        self.renew(|place| place.id.tag = tagged);
+        Ok(())
     }
 
-    /// The group to have in another namespace: our tag there, where it has ours here. Another's owner may
-    /// live.
-    pub(super) fn group_in(&self, there: &Netns) -> Result<Option<u32>, Error> {
-        let group = self.info()?.group;
-        if !is_tag(group) || self.netns.tag_number() != Some(group) {
+    /// Returns the group for a move to another namespace: our tag there, if the link has our tag here. The
+    /// owner of another tag may live.
+    pub(super) fn tag_in(&self, group: u32, there: &Netns) -> Result<Option<u32>, Error> {
+        let place = self.place();
+        if !is_tag(group) || place.netns.tag_number() != Some(group) {
             return Ok(None);
         }
-        let tag = there.link_tag().map_err(|cause: Cause| {
-            cause.doing("mark as ours", Quoted(&self.name)).in_namespace(there)
-        })?;
+        let tag = there.link_tag().map_err(|cause| place.failure("mark as ours", cause))?;
         Ok(Some(tag.unwrap_or(0)))
     }
 }

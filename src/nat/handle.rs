@@ -13,7 +13,7 @@ use crate::error::{Cause, Error};
 use crate::netlink::Socket;
 use crate::netns::{Netns, NfTables};
 use crate::nft::{Operations, read};
-use crate::owned::sealed::Remove;
+use crate::owned::sealed::{Remove, Removed};
 use crate::wire::message::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
 use crate::wire::nft::codec::Codec;
 use crate::wire::nft::expr::Expr;
@@ -219,7 +219,13 @@ fn in_tables<T>(
 
 /// By its number; the last rule takes the table along.
 impl Remove for NatHandle {
-    fn remove(&self) -> Result<(), Error> {
+    fn remove(&self) -> Result<Removed, Error> {
+        Removed::unless_missing(self.remove_once())
+    }
+}
+
+impl NatHandle {
+    fn remove_once(&self) -> Result<(), Error> {
         if let Some(kept) = &self.kept {
             return persistent::remove(self, kept);
         }

@@ -27,6 +27,7 @@ struct Named<'a> {
     object: &'a dyn Display,
     /// An errno that is no failure.
     tolerated: Option<Errno>,
+    explain: Option<&'a dyn Fn(Error) -> Error>,
 }
 
 impl std::fmt::Debug for Named<'_> {
@@ -66,7 +67,7 @@ impl<'a> Requests<'a> {
         if let Some(batch) = self.batches.last_mut() {
             write(batch);
         }
-        self.names.push(Named { action, object, tolerated: None });
+        self.names.push(Named { action, object, tolerated: None, explain: None });
         self
     }
 
@@ -74,6 +75,13 @@ impl<'a> Requests<'a> {
     pub(crate) fn tolerate(&mut self, errno: Errno) {
         if let Some(named) = self.names.last_mut() {
             named.tolerated = Some(errno);
+        }
+    }
+
+    /// Adds an explanation to the error of the request pushed last.
+    pub(crate) fn explain(&mut self, explain: &'a dyn Fn(Error) -> Error) {
+        if let Some(named) = self.names.last_mut() {
+            named.explain = Some(explain);
         }
     }
 
@@ -85,7 +93,13 @@ impl<'a> Requests<'a> {
     pub(crate) fn send(self, socket: &mut Socket, on_answer: OnAnswer<'_>) -> Result<(), Error> {
         for (mut batch, names) in self.batches.into_iter().zip(self.names.chunks(Self::AT_ONCE)) {
             let failed = |place: usize, cause: Cause| match names.get(place) {
-                Some(named) => cause.doing(named.action, named.object),
+                Some(named) => {
+                    let error = cause.doing(named.action, named.object);
+                    match named.explain {
+                        Some(explain) => explain(error),
+                        None => error,
+                    }
+                }
                 None => cause.doing("send", "a request"),
             };
             let refusals =

@@ -13,7 +13,7 @@ use super::named;
 use super::sockets::{NfTables, Sockets};
 use crate::error::{Cause, Error};
 use crate::netlink::{Batch, Protocol, Requests, RouteRequest, Socket};
-use crate::owned::sealed::Remove;
+use crate::owned::sealed::{Remove, Removed};
 use crate::sys::process::PerProcess;
 use crate::wire::message::{Message, NLM_F_DUMP};
 
@@ -235,12 +235,8 @@ impl fmt::Debug for Netns {
 
 /// Deletes the name, where there is one. The namespace itself goes when nobody holds it any more.
 impl Remove for Netns {
-    fn remove(&self) -> Result<(), Error> {
-        match self.name() {
-            Some(name) => named::delete(name, self.id(), self.fd())
-                .map_err(|cause| cause.doing("delete namespace", Quoted(name))),
-            None => Ok(()),
-        }
+    fn remove(&self) -> Result<Removed, Error> {
+        Removed::unless_missing(self.remove_once())
     }
 
     fn kept(&self) {
@@ -265,6 +261,16 @@ impl Remove for Netns {
                 let error = cause.doing("own namespace", Quoted(name));
                 log::warn!("not reaped once this process is dead: {error}");
             }
+        }
+    }
+}
+
+impl Netns {
+    fn remove_once(&self) -> Result<(), Error> {
+        match self.name() {
+            Some(name) => named::delete(name, self.id(), self.fd())
+                .map_err(|cause| cause.doing("delete namespace", Quoted(name))),
+            None => Ok(()),
         }
     }
 }

@@ -1,73 +1,143 @@
-//! What tells a link from another one that has got its index.
+//! The identity of a link: how netloom tells a link from another one that has got its index.
 //!
-//! The kernel gives new links indexes that no link had before, but a link that is moved in keeps its
-//! own where that is free: after somebody deleted ours, its index may be a stranger's.
+//! The kernel gives a new link an index that no link had before. A link that is moved into a namespace
+//! keeps its index if that is free there. So the index of a deleted link can become another link's.
 
 use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::errno::Errno;
 
 use super::handle::Netns;
+use super::identity::NetnsId;
+use super::label::Quoted;
 use crate::error::Cause;
 use crate::mac::MacAddr;
 use crate::netlink::{Batch, RequestType};
 use crate::wire::link::{LinkView, WhichLink};
 
-/// What a link was seen with.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Identity {
-    pub(crate) kind: Option<String>,
-    pub(crate) mac: Option<MacAddr>,
-    /// Of a veth, its peer's index.
-    pub(crate) link: Option<u32>,
-}
-
-impl Identity {
-    pub(crate) fn of(view: LinkView<'_>) -> Self {
-        let kind = view.kind().map(Cow::into_owned);
-        Self { kind, mac: view.mac().map(MacAddr::from), link: view.link() }
-    }
-
-    /// Whether the link that is listed with this index is still the one that was seen as `name`: of the
-    /// same kind, and with the same hardware address, or, where somebody changed that, the same name and
-    /// the same peer.
-    pub(crate) fn is(&self, name: &str, listed: LinkView<'_>) -> bool {
-        let same_address = self.mac.is_some() && self.mac == listed.mac().map(MacAddr::from);
-        let same_place = || listed.name().as_deref() == Some(name) && self.link == listed.link();
-        self.kind.as_deref() == listed.kind().as_deref() && (same_address || same_place())
-    }
-}
-
-/// A link as it was seen.
+/// A link as this process last saw or changed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seen {
-    index: u32,
-    name: String,
-    identity: Identity,
+pub(crate) struct LinkIdentity {
+    pub(crate) index: u32,
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: Option<Arc<str>>,
+    pub(crate) mac: Option<MacAddr>,
+    /// The index of a veth's peer, or of the link below.
+    pub(crate) link: Option<u32>,
+    /// The tag of this process that the link carries.
+    pub(crate) tag: Option<Tagged>,
 }
 
-impl Seen {
-    pub(super) fn at(index: u32, netns: &Netns) -> Result<Self, Cause> {
-        let read = |view: LinkView<'_>| {
-            let name = view.name()?.into_owned();
-            Some(Self { index, name, identity: Identity::of(view) })
+/// A tag of this process on a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tagged {
+    number: u32,
+    /// The number of moves to the link's place that were counted when the tag was put on.
+    moves: u32,
+}
+
+impl Tagged {
+    pub(crate) fn new(number: u32, place: (NetnsId, u32)) -> Self {
+        Self { number, moves: moves_to(place).load(Ordering::Relaxed) }
+    }
+}
+
+/// The result of a look at the index of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// The link is there.
+    Same,
+    /// No link has the index, or a link of another kind.
+    Gone,
+    /// A link of the same kind has the index. The text says how it differs.
+    Differs(String),
+}
+
+impl LinkIdentity {
+    pub(crate) fn of(view: LinkView<'_>) -> Option<Self> {
+        Some(Self {
+            index: view.index,
+            name: view.name()?.into(),
+            kind: view.kind().map(Into::into),
+            mac: view.mac().map(MacAddr::from),
+            link: view.link(),
+            tag: None,
+        })
+    }
+
+    /// Compares with the link that the kernel lists at this index in a namespace.
+    ///
+    /// The link is the same if the kind is, and one of: the hardware address; the tag of this process, if
+    /// no other link that this process moved has got the index; name and peer together, for a link without
+    /// our tag.
+    pub(crate) fn compare(&self, listed: LinkView<'_>, netns: &Netns) -> Look {
+        if self.kind.as_deref() != listed.kind().as_deref() {
+            return Look::Gone;
+        }
+        let same_mac = || self.mac.is_some() && self.mac == listed.mac().map(MacAddr::from);
+        let same_mark = || match self.tag {
+            Some(tag) => {
+                listed.group() == Some(tag.number)
+                    && moves_to((netns.id(), self.index)).load(Ordering::Relaxed) == tag.moves
+            }
+            None => self.link == listed.link() && listed.name().as_deref() == Some(&*self.name),
         };
-        Self::look(index, netns, read)
+        if same_mac() || same_mark() { Look::Same } else { Look::Differs(self.difference(listed)) }
+    }
+
+    fn difference(&self, listed: LinkView<'_>) -> String {
+        let mac = |mac: Option<MacAddr>| mac.map(|mac| mac.to_string()).unwrap_or_default();
+        let name = listed.name().unwrap_or(Cow::Borrowed(""));
+        format!(
+            "the link at index {} is {} with address {} now, not {} with address {}: \
+             it may be another link",
+            self.index,
+            Quoted(&name),
+            mac(listed.mac().map(MacAddr::from)),
+            Quoted(&self.name),
+            mac(self.mac),
+        )
+    }
+
+    /// Looks at the index in a namespace.
+    pub(crate) fn look(&self, netns: &Netns) -> Result<Look, Cause> {
+        let compare = |view: LinkView<'_>| Some(self.compare(view, netns));
+        match netns.look_up_link(WhichLink::At(self.index), compare) {
+            Err(Cause::Kernel(refusal)) if refusal.errno == Errno::ENODEV => Ok(Look::Gone),
+            look => look,
+        }
+    }
+
+    /// Reads the identity of the link at an index.
+    pub(super) fn at(index: u32, netns: &Netns) -> Result<Self, Cause> {
+        netns.look_up_link(WhichLink::At(index), Self::of)
     }
 
     pub(super) fn is_there(&self, netns: &Netns) -> Result<bool, Cause> {
-        Self::look(self.index, netns, |view| Some(self.identity.is(&self.name, view)))
-    }
-
-    fn look<T>(
-        index: u32,
-        netns: &Netns,
-        read: impl FnMut(LinkView<'_>) -> Option<T>,
-    ) -> Result<T, Cause> {
-        netns.look_up_link(WhichLink::At(index), read)
+        self.look(netns).map(|look| look == Look::Same)
     }
 }
 
+/// Counts a move by this process of a link to an index of a namespace: from now on a tag there proves
+/// nothing about the links that had the index before.
+pub(crate) fn count_move(place: (NetnsId, u32)) {
+    moves_to(place).fetch_add(1, Ordering::Relaxed);
+}
+
+/// Returns the counter of moves to a place. Places share counters: a shared one only makes a comparison
+/// stricter. Atomics, since a fork copies no lock that could be held.
+fn moves_to((netns, index): (NetnsId, u32)) -> &'static AtomicU32 {
+    const COUNTERS: usize = 4096;
+    static MOVES: [AtomicU32; COUNTERS] = [const { AtomicU32::new(0) }; COUNTERS];
+    let place = netns.inode().wrapping_mul(31).wrapping_add(index.into());
+    let at = usize::try_from(place % COUNTERS as u64).unwrap_or(0);
+    MOVES.get(at).unwrap_or(&MOVES[0])
+}
+
 impl Netns {
-    /// What is read of one link.
+    /// Asks for one link and reads the answer.
     pub(crate) fn look_up_link<T>(
         &self,
         which: WhichLink<'_>,
@@ -79,45 +149,5 @@ impl Netns {
         let found =
             self.route(|socket| socket.get(request, |answer| read(LinkView::read(answer)?)))?;
         found.ok_or(Cause::Malformed("a link without a name"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::message::Message;
-    use netlink_packet_core::Emitable;
-    use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
-
-    /// Whether a link that was seen with one peer is taken for what is listed.
-    fn is_taken(ours: &Identity, name: &str, listed: &LinkMessage) -> bool {
-        let mut payload = vec![0; listed.buffer_len()];
-        listed.emit(&mut payload);
-        let message = Message { kind: 16, flags: 0, sequence: 0, payload: &payload };
-        ours.is(name, LinkView::read(message).unwrap())
-    }
-
-    fn listed(name: &str, mac: u8) -> LinkMessage {
-        let mut message = LinkMessage::default();
-        message.header.index = 2;
-        message.attributes.push(LinkAttribute::IfName(name.into()));
-        message.attributes.push(LinkAttribute::Address(vec![2, 0, 0, 0, 0, mac]));
-        message
-    }
-
-    #[test]
-    fn a_link_is_known_by_its_address_or_by_name_and_peer() {
-        let ours =
-            Identity { kind: None, mac: Some(MacAddr::from([2, 0, 0, 0, 0, 1])), link: None };
-        let is = |listed: &LinkMessage| is_taken(&ours, "eth0", listed);
-        assert!(is(&listed("eth0", 1)));
-        assert!(is(&listed("renamed", 1)));
-        assert!(is(&listed("eth0", 9)));
-        assert!(!is(&listed("eth1", 9)));
-        let of_a_peer = Identity { link: Some(7), ..ours.clone() };
-        assert!(!is_taken(&of_a_peer, "eth0", &listed("eth0", 9)));
-        let mut bridge = listed("eth0", 1);
-        bridge.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]));
-        assert!(!is(&bridge));
     }
 }

@@ -53,7 +53,7 @@ pub use handle::Netns;
 pub(crate) use held::Access;
 pub(crate) use inet::Opening;
 pub(crate) use label::Quoted;
-pub(crate) use link_identity::Identity;
+pub(crate) use link_identity::{LinkIdentity, Look, Tagged, count_move};
 #[allow(unused_imports)] // published ports use it as they land
 pub(crate) use lock::Lock;
 pub(crate) use setting_id::SettingId;

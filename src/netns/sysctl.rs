@@ -8,11 +8,11 @@ use super::enter::{enter, home_from, on_thread};
 use super::handle::Netns;
 use super::held::Access;
 use super::label::Quoted;
-use super::link_identity::Seen;
+use super::link_identity::LinkIdentity;
 use super::setting_id::SettingId;
 use crate::error::{Cause, Error};
 use crate::owned::Owned;
-use crate::owned::sealed::Remove;
+use crate::owned::sealed::{Remove, Removed};
 
 const ACTION: &str = "set sysctl";
 
@@ -84,7 +84,7 @@ impl Sysctl {
     ) -> Result<SysctlHandle, Error> {
         let set = || {
             let id = which();
-            let link = id.link().map(|index| Seen::at(index, netns)).transpose()?;
+            let link = id.link().map(|index| LinkIdentity::at(index, netns)).transpose()?;
             let owner = netns.held_settings().set_file(&id, &self.value, netns.fd())?;
             Ok(SysctlHandle { netns: netns.clone(), name: self.name.clone(), id, link, owner })
         };
@@ -110,7 +110,7 @@ pub struct SysctlHandle {
     name: String,
     id: SettingId,
     /// Of a link's own, the link.
-    link: Option<Seen>,
+    link: Option<LinkIdentity>,
     owner: u64,
 }
 
@@ -127,7 +127,13 @@ impl SysctlHandle {
 }
 
 impl Remove for SysctlHandle {
-    fn remove(&self) -> Result<(), Error> {
+    fn remove(&self) -> Result<Removed, Error> {
+        Removed::unless_missing(self.remove_once())
+    }
+}
+
+impl SysctlHandle {
+    fn remove_once(&self) -> Result<(), Error> {
         let held = self.netns.held_settings();
         let put_back = || {
             if let Some(link) = &self.link

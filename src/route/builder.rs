@@ -191,7 +191,7 @@ impl Route {
         }
     }
 
-    pub(super) fn check(&self, action: &'static str) -> Result<(), Error> {
+    pub(crate) fn check(&self, action: &'static str) -> Result<(), Error> {
         self.rejected.check(action, self)?;
         let ipv6 = self.is_ipv6();
         let same_family = |address: Option<IpAddr>| address.is_none_or(|a| a.is_ipv6() == ipv6);
@@ -211,7 +211,7 @@ impl Route {
         Err(Error::invalid(action, self, reason))
     }
 
-    pub(super) fn link(&self) -> Option<&LinkRef> {
+    pub(crate) fn link(&self) -> Option<&LinkRef> {
         self.link.as_deref()
     }
 

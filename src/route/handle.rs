@@ -3,7 +3,7 @@
 use super::remove;
 use crate::error::Error;
 use crate::netns::Netns;
-use crate::owned::sealed::Remove;
+use crate::owned::sealed::{Remove, Removed};
 
 /// A route that exists.
 ///
@@ -25,8 +25,9 @@ impl RouteHandle {
 }
 
 impl Remove for RouteHandle {
-    fn remove(&self) -> Result<(), Error> {
+    fn remove(&self) -> Result<Removed, Error> {
         remove::delete(&self.netns, &[&self.message])
+            .map(|()| Removed::Deleted)
             .map_err(|cause| cause.doing("delete", "a route").in_namespace(&self.netns))
     }
 }

@@ -11,7 +11,7 @@ use crate::link::LinkRef;
 use crate::netlink::{Batch, Requests};
 use crate::netns::Netns;
 use crate::owned::Owned;
-use crate::owned::sealed::Remove;
+use crate::owned::sealed::{Remove, Removed};
 use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 
 const ACTION: &str = "add route";
@@ -177,11 +177,12 @@ impl RoutesHandle {
 }
 
 impl Remove for RoutesHandle {
-    fn remove(&self) -> Result<(), Error> {
+    fn remove(&self) -> Result<Removed, Error> {
         let routes: Vec<_> = (0..self.len()).map(|place| self.routes.payload(place)).collect();
-        remove::delete(&self.netns, &routes).map_err(|cause| {
+        let deleted = remove::delete(&self.netns, &routes).map_err(|cause| {
             cause.doing("delete", format!("{} routes", self.len())).in_namespace(&self.netns)
-        })
+        });
+        deleted.map(|()| Removed::Deleted)
     }
 }
 

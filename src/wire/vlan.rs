@@ -1,11 +1,11 @@
-//! The VLANs that a bridge or one of its ports is in, as the kernel lists them: `struct br_vlan_msg` and its
-//! attributes.
+//! The VLANs of a bridge or of a port, as the kernel lists them: `struct br_vlan_msg` and its attributes.
+//! netlink-packet-route has no `RTM_*VLAN`.
 //!
 //! ```text
 //!  0        1     4       8
 //!  | family | pad | index | attributes …
 //!
-//! BRIDGE_VLANDB_ENTRY 1  nest, again and again:
+//! BRIDGE_VLANDB_ENTRY 1  nest, repeated:
 //!     BRIDGE_VLANDB_ENTRY_INFO   1  flags (u16) and number (u16), the first of a range
 //!     BRIDGE_VLANDB_ENTRY_RANGE  2  u16, the last of a range
 //! ```
@@ -14,36 +14,32 @@
 
 use std::ops::RangeInclusive;
 
+use netlink_packet_route::link::BridgeVlanInfoFlags;
+
 use super::attribute::Attribute;
 use super::message::Message;
 
 pub(crate) const RTM_GETVLAN: u16 = 114;
 
-pub(crate) const PVID: u16 = 1 << 1;
-pub(crate) const UNTAGGED: u16 = 1 << 2;
-/// In requests alone: an answer has the last number in an attribute of its own.
-pub(crate) const RANGE_BEGIN: u16 = 1 << 3;
-pub(crate) const RANGE_END: u16 = 1 << 4;
-
 const BRIDGE_VLANDB_ENTRY: u16 = 1;
 const BRIDGE_VLANDB_ENTRY_INFO: u16 = 1;
 const BRIDGE_VLANDB_ENTRY_RANGE: u16 = 2;
 
-/// VLANs in a row that have the same flags.
+/// A range of VLANs with the same flags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct VlanRange {
     pub(crate) ids: RangeInclusive<u16>,
-    pub(crate) flags: u16,
+    pub(crate) flags: BridgeVlanInfoFlags,
 }
 
-/// Asks for those of one link: what follows the header.
+/// Returns the request for the VLANs of one link, without the message header.
 pub(crate) fn of_link(index: u32) -> [u8; 8] {
     const AF_BRIDGE: u8 = 7;
     let [i0, i1, i2, i3] = index.to_ne_bytes();
     [AF_BRIDGE, 0, 0, 0, i0, i1, i2, i3]
 }
 
-/// The ranges of one message, in the order of their numbers.
+/// Reads the ranges of one message, in the order of their numbers.
 pub(crate) fn ranges(message: Message<'_>) -> impl Iterator<Item = VlanRange> {
     let attributes = message.split::<8>().map(|(_, attributes)| attributes).unwrap_or_default();
     let entries = attributes.iter().filter(|one| one.kind == BRIDGE_VLANDB_ENTRY);
@@ -55,7 +51,8 @@ fn range(entry: Attribute<'_>) -> Option<VlanRange> {
     let [f0, f1, i0, i1] = entry.get(BRIDGE_VLANDB_ENTRY_INFO)?.array()?;
     let first = u16::from_ne_bytes([i0, i1]);
     let last = entry.get(BRIDGE_VLANDB_ENTRY_RANGE).and_then(Attribute::u16).unwrap_or(first);
-    Some(VlanRange { ids: first..=last, flags: u16::from_ne_bytes([f0, f1]) })
+    let flags = BridgeVlanInfoFlags::from_bits_retain(u16::from_ne_bytes([f0, f1]));
+    Some(VlanRange { ids: first..=last, flags })
 }
 
 #[cfg(test)]
@@ -82,8 +79,11 @@ mod tests {
     #[test]
     fn numbers_and_ranges_are_read_with_their_flags() {
         let read = read(&payload());
-        let one = VlanRange { ids: 1..=1, flags: PVID | UNTAGGED };
-        assert_eq!(read, [one, VlanRange { ids: 20..=29, flags: 0 }]);
+        let one = VlanRange {
+            ids: 1..=1,
+            flags: BridgeVlanInfoFlags::Pvid | BridgeVlanInfoFlags::Untagged,
+        };
+        assert_eq!(read, [one, VlanRange { ids: 20..=29, flags: BridgeVlanInfoFlags::empty() }]);
         assert_eq!(of_link(5)[4..], 5_u32.to_ne_bytes());
     }
 

@@ -49,7 +49,7 @@ fn input() -> Chain {
 fn a_match_by_index_follows_a_rename() {
     support::isolated(|| {
         let (near, far, _cable) = pair();
-        let mut link = near.link("eth0").unwrap();
+        let link = near.link("eth0").unwrap();
         let chain = input()
             .rule(Rule::new().iif(&link).icmp_echo().counter().drop())
             .rule(Rule::new().not().iif("lo").iifname("eth*").icmp_echo().counter());

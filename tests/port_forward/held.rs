@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Child, Command, Stdio};
 
-use netloom::{Ipv4Conf, Leftover, Netns, Owned, PortForward, Route, Sysctl, VethPair};
+use netloom::{Ipv4Conf, Leftover, Netns, Owned, PortForward, Route, Sysctl, Together, VethPair};
 
 use crate::lab::{Lab, another, assert_lost, ports_of, seen};
 use crate::support;
@@ -172,7 +172,7 @@ fn many_go_together_and_what_stays_is_reached() {
             tcp(&lab.outside, "198.51.100.2:1000", PATIENCE).unwrap();
             // A second owner of one of them is no obstacle.
             let twice = is_twice.then(|| Owned::adopt((*made[7]).clone()));
-            Owned::delete_all(made.into_iter().chain(twice)).unwrap();
+            made.into_iter().chain(twice).collect::<Together<Vec<_>>>().delete().unwrap();
             assert!(tcp(&lab.outside, "198.51.100.2:1000", SHORT).is_err());
             for [from, at] in [
                 ["outside", "198.51.100.2:80"],
@@ -189,7 +189,7 @@ fn many_go_together_and_what_stays_is_reached() {
             }
         }
         assert_eq!(lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "1");
-        Owned::delete_all(stays).unwrap();
+        Together::new(stays).delete().unwrap();
         assert_eq!(lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
         assert!(lab.host.nft_ruleset().unwrap().is_empty());
     });

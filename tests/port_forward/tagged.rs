@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use netloom::{Ipv4Conf, Netns, Owned, PortForward, PortForwardHandle};
+use netloom::{Ipv4Conf, Netns, Owned, PortForward, PortForwardHandle, Together};
 
 use crate::lab::{Lab, address, another, assert_lost, host, ports_of, seen};
 use crate::support;
@@ -13,7 +13,7 @@ fn assert_nothing_left(host: &Netns) {
 }
 
 fn delete_all(ports: Vec<PortForwardHandle>) {
-    Owned::delete_all(ports.into_iter().map(Owned::adopt)).unwrap();
+    ports.into_iter().map(Owned::adopt).collect::<Together<Vec<_>>>().delete().unwrap();
 }
 
 #[test]
@@ -367,7 +367,7 @@ fn one_whose_element_was_taken_away_says_so_and_leaves_nothing() {
         // Somebody else may have the port meanwhile, and keeps it.
         let other =
             PortForward::new(8080, "10.0.0.3").persistent("net1/other").create(&host).unwrap();
-        Owned::delete_all(ports).unwrap();
+        Together::new(ports).delete().unwrap();
         assert!(ports_of(&host, "net1/web").is_empty());
         assert!(other.is_in_force().unwrap());
         other.delete().unwrap();

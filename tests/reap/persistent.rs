@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use netloom::nft::{Family, Table};
 use netloom::{
     Bridge, Firewall, Namespace, NatRule, Netns, Owned, Persistent, PortForward, PortGuard,
-    VethEnd, VethPair,
+    Together, VethEnd, VethPair,
 };
 
 use super::support;
@@ -120,11 +120,11 @@ fn all_that_a_killed_process_made_is_listed_adopted_and_deleted() {
         assert!(rest.iter().all(|one| one.tag() != "net1/db" && one.tag() != "fw"), "{rest:?}");
         assert!(rest.iter().any(|one| matches!(one, Persistent::PortForward(_))));
         let stale = rest.clone();
-        Owned::delete_all(rest.into_iter().map(Owned::adopt)).unwrap();
+        rest.into_iter().map(Owned::adopt).collect::<Together<Vec<_>>>().delete().unwrap();
         assert_eq!(shown(&host), [""; 0]);
         // What is gone is no failure, and nobody else's goes in its place.
         let theirs = NatRule::masquerade().tagged("net1/web").create(&host).unwrap();
-        Owned::delete_all(stale.into_iter().map(Owned::adopt)).unwrap();
+        stale.into_iter().map(Owned::adopt).collect::<Together<Vec<_>>>().delete().unwrap();
         assert_eq!(shown(&host).len(), 1);
         theirs.delete().unwrap();
         cable.delete().unwrap();
@@ -197,8 +197,8 @@ fn hundreds_of_ports_are_listed_as_by_their_tags() {
         let by_tag: Vec<_> = by_tag.map(|port| Persistent::PortForward(port.into())).collect();
         assert_eq!(netloom::persistent(&host).unwrap(), by_tag);
         assert_eq!(by_tag.len(), 697);
-        Owned::delete_all(by_tag.into_iter().map(Owned::adopt)).unwrap();
+        by_tag.into_iter().map(Owned::adopt).collect::<Together<Vec<_>>>().delete().unwrap();
         assert_eq!(shown(&host), [""; 0]);
-        Owned::delete_all(made).unwrap();
+        Together::new(made).delete().unwrap();
     });
 }

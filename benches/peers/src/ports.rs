@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::Stdio;
 
-use netloom::{Bridge, Namespace, Netns, Owned, PortForward};
+use netloom::{Together, Bridge, Namespace, Netns, Owned, PortForward};
 
 use crate::harness::{contender, medians, settle, timed};
 use crate::report::{BATCHES, Report};
@@ -27,7 +27,7 @@ pub fn measure(report: &mut Report, quick: bool) {
                 let mut made = Vec::new();
                 settle(&ours);
                 let time = timed(|| made = PortForward::create_all(&ports, &ours).unwrap());
-                Owned::delete_all(made).unwrap();
+                Together::new(made).delete().unwrap();
                 time
             }),
             contender(BATCHES, || {
@@ -55,7 +55,7 @@ pub fn measure(report: &mut Report, quick: bool) {
         ],
     );
     report.add(format!("one port more beside {many}"), &measured);
-    Owned::delete_all(there).unwrap();
+    Together::new(there).delete().unwrap();
 }
 
 /// A table with so many, from nothing: as netloom's first ones bring theirs.

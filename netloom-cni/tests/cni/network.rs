@@ -103,7 +103,7 @@ fn mtu_mac_and_the_modes_of_the_port_are_as_asked_for() {
         assert!(state.hairpin && state.isolated);
         host.check("red", &config, &result).result();
         near.set_hairpin(false).unwrap();
-        host.check("red", &config, &result).refused(102, &["hairpin mode", near.name(), "off"]);
+        host.check("red", &config, &result).refused(102, &["hairpin mode", &near.name(), "off"]);
         host.del("red", &config);
         config["runtimeConfig"] = json!({});
         let result = host.add("red", &config);

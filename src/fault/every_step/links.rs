@@ -4,11 +4,22 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::{every_step, ground, here, support};
+use super::{each_step_fails, every_step, ground, here, support};
 use netloom::{
     Address, Bridge, BridgeVlan, Error, Link, Namespace, Netns, Owned, Route, Together, VethEnd,
     VethPair,
 };
+
+/// Each kind that netloom creates, from the list of kinds.
+#[test]
+fn each_kind() {
+    support::isolated(|| {
+        let host = Netns::current().unwrap();
+        for (_, example) in crate::link::kind::EXAMPLES {
+            each_step_fails(|| example(&host), |_, _| ());
+        }
+    });
+}
 
 #[test]
 fn bridges() {
@@ -20,6 +31,7 @@ fn bridges() {
                 "add address 10.0.0.1/24",
                 "add address fd00::1/64",
                 "set MTU of `br0`",
+                "list ports of `br0`",
                 "list bridge ports",
             ],
             || {
@@ -50,6 +62,8 @@ fn veth_pairs_in_one_namespace() {
                 "set address generation of `veth2`",
                 "enslave `veth2`",
                 "set up `veth2`",
+                "look at link `veth2`",
+                "look at link `veth1`",
             ],
             || {
                 let host = Netns::current()?;
@@ -85,9 +99,9 @@ fn veth_pairs_between_two_namespaces() {
                 let near = VethEnd::new("veth1").address("10.0.0.1/24");
                 let far =
                     VethEnd::new("eth0").address("10.0.0.2/24").gateway("10.0.0.1").loopback_up();
-                let mut cable = VethPair::new(near, far.up()).create_between(&host, &red)?;
+                let cable = VethPair::new(near, far.up()).create_between(&host, &red)?;
                 // While it is down: kernels before 6.3 do it only then.
-                cable.near_mut().rename("veth3")?;
+                cable.near().rename("veth3")?;
                 cable.near().set_up()?;
                 cable.peer().info().map(drop)
             },
@@ -103,18 +117,16 @@ fn moves() {
                 "open the current namespace",
                 "create a namespace",
                 "create veth pair `veth1`",
-                "look at link `veth2`",
                 "move `veth2`",
-                "look at link `veth1`",
                 "move `veth1`",
                 "set up `veth1`",
             ],
             || {
                 let host = Netns::current()?;
                 let red = Namespace::anonymous().create()?;
-                let mut cable = VethPair::new("veth1", "veth2").create(&red)?;
-                cable.peer_mut().move_to(&host)?;
-                cable.near_mut().move_to(&host)?;
+                let cable = VethPair::new("veth1", "veth2").create(&red)?;
+                cable.peer().move_to(&host)?;
+                cable.near().move_to(&host)?;
                 cable.near().set_up()
             },
         );
@@ -140,7 +152,7 @@ fn changes() {
                 let host = Netns::current()?;
                 let bridge = Bridge::new("br0").create(&host)?;
                 let cable = VethPair::new("veth1", "veth2").create(&host)?;
-                let mut near = cable.near().clone();
+                let near = cable.near().clone();
                 near.set_mac("02:00:00:00:00:09")?;
                 near.set_master(&bridge)?;
                 near.release()?;
@@ -165,6 +177,7 @@ fn ports_of_a_bridge() {
                 "set hairpin mode of `port1`",
                 "isolate `port1`",
                 "set promiscuous mode of `port1`",
+                "list ports of `br0`",
                 "list bridge ports",
             ],
             || {
@@ -260,8 +273,7 @@ fn groups() {
                 let host = Netns::current()?;
                 let cable = |n| VethPair::new(format!("a{n}"), format!("b{n}")).create(&host);
                 let cables = (0..3).map(cable).collect::<Result<Vec<_>, _>>()?;
-                Owned::delete_all(cables).map_err(|mut failures| failures.remove(0).into())
-                    as Result<(), Error>
+                Together::new(cables).delete().map_err(Error::from) as Result<(), Error>
             },
         );
     });
@@ -320,8 +332,8 @@ fn addresses_and_routes() {
         every_step(&named, || Route::create_all(&many, &host).map(drop).map_err(Error::from));
         every_step(
             &[
-                "list addresses",
                 "look at link `veth1`",
+                "list addresses",
                 "read IPv4 settings of `veth1`",
                 "change IPv4 settings of `veth1`",
                 "announce addresses of `veth1`",

@@ -139,7 +139,7 @@ fn published_ports_together() {
         every_step(&["publish port 0.0.0.0:80->10.0.0.2:80/tcp", "find link N"], || {
             let ports = [80, 443].map(|port| PortForward::new(port, "10.0.0.2"));
             let ports = PortForward::create_all(&ports, &host)?;
-            Owned::delete_all(ports).map_err(|mut failures| Error::from(failures.remove(0)))
+            netloom::Together::new(ports).delete().map_err(Error::from)
         });
     });
 }

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nix::errno::Errno;
-
 use super::handle::{Held, Identity, Persistent, PortForwardHandle};
 use super::mapping::{Mapping, Port, Step};
 use super::record::Record;
@@ -12,11 +10,13 @@ use super::ruleset::TAGS;
 use super::state::{Known, LinkUse, Ports, change, elements, unchanged};
 use super::table::PortTable;
 use super::{loopback, stale};
+use crate::drop_scope::{Collected, Deferred};
 use crate::error::{Cause, Error};
 use crate::netlink::Socket;
-use crate::netns::Netns;
+use crate::netns::{Netns, NetnsId};
 use crate::nft::Operations;
-use crate::owned::sealed::Remove;
+use crate::owned::remove_in_two;
+use crate::owned::sealed::{Remove, Removed};
 use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::message::MessageType;
@@ -29,23 +29,34 @@ const ACTION: &str = "delete published port";
 const AT_ONCE: usize = 1000;
 
 impl Remove for PortForwardHandle {
-    fn remove(&self) -> Result<(), Error> {
-        if delete_all(&self.netns, &[self])? {
-            Ok(())
-        } else {
-            Err(Cause::from(Errno::ENOENT).doing(ACTION, self).in_namespace(&self.netns))
-        }
+    fn remove(&self) -> Result<Removed, Error> {
+        let existed = delete_all(&self.netns, &[self])?;
+        Ok(if existed { Removed::Deleted } else { Removed::Gone })
     }
 
-    /// Deletes the ports of one namespace in few transactions; otherwise one by one.
-    fn remove_all(handles: &[&Self]) -> Vec<Result<(), Error>> {
-        let is_one_place = handles.windows(2).all(|pair| pair[0].netns == pair[1].netns);
-        let delete = |handles: &[&Self]| delete_all(&handles[0].netns, handles).is_ok();
-        if is_one_place && handles.chunks(AT_ONCE).all(delete) {
-            // A port that was deleted before is no failure.
-            return handles.iter().map(|_| Ok(())).collect();
+    fn defer(&self, deferred: &mut Deferred) -> bool {
+        deferred.add(|ports: &mut DroppedPorts| ports.0.push(self.clone()));
+        true
+    }
+}
+
+/// The published ports of dropped owners, to be deleted in few transactions.
+#[derive(Debug, Default)]
+struct DroppedPorts(Vec<PortForwardHandle>);
+
+impl Collected for DroppedPorts {
+    fn remove(self: Box<Self>) -> Vec<Error> {
+        let mut by_namespace: BTreeMap<NetnsId, Vec<&PortForwardHandle>> = BTreeMap::new();
+        for port in &self.0 {
+            by_namespace.entry(port.netns.id()).or_default().push(port);
         }
-        handles.iter().map(|handle| handle.remove()).collect()
+        let mut failures = Vec::new();
+        for ports in by_namespace.values().flat_map(|ports| ports.chunks(AT_ONCE)) {
+            if delete_all(&ports[0].netns, ports).is_err() {
+                failures.extend(ports.iter().filter_map(|port| remove_in_two(*port).err()));
+            }
+        }
+        failures
     }
 }
 

@@ -11,7 +11,7 @@ use crate::nft::model::chain::Chain;
 use crate::nft::model::family::Policy;
 use crate::nft::model::rule::Rule;
 use crate::owned::Owned;
-use crate::owned::sealed::Remove;
+use crate::owned::sealed::{Remove, Removed};
 
 impl Chain {
     /// Creates the chain and its rules, or nothing.
@@ -94,10 +94,10 @@ impl ChainHandle {
 
 /// Deletes the chain with its rules. A chain that rules jump to is busy (EBUSY).
 impl Remove for ChainHandle {
-    fn remove(&self) -> Result<(), Error> {
+    fn remove(&self) -> Result<Removed, Error> {
         let mut transaction = Transaction::new(&self.table.netns);
         transaction.flush_chain(self);
         transaction.delete_chain(self);
-        Ok(transaction.commit()?)
+        Removed::unless_missing(transaction.commit().map_err(Error::from))
     }
 }

@@ -5,7 +5,7 @@ use super::transaction::Transaction;
 use crate::error::Error;
 use crate::nft::model::element::Element;
 use crate::owned::Owned;
-use crate::owned::sealed::Remove;
+use crate::owned::sealed::{Remove, Removed};
 
 impl Element {
     /// Adds the element to a set or map.
@@ -43,7 +43,7 @@ impl ElementHandle {
 
 /// Deletes by the key.
 impl Remove for ElementHandle {
-    fn remove(&self) -> Result<(), Error> {
-        self.set.remove([self.element.clone()])
+    fn remove(&self) -> Result<Removed, Error> {
+        Removed::unless_missing(self.set.remove([self.element.clone()]))
     }
 }

@@ -5,7 +5,7 @@ use super::transaction::Transaction;
 use crate::error::Error;
 use crate::nft::model::flowtable::Flowtable;
 use crate::owned::Owned;
-use crate::owned::sealed::Remove;
+use crate::owned::sealed::{Remove, Removed};
 
 impl Flowtable {
     /// Creates the flowtable.
@@ -23,9 +23,9 @@ impl Flowtable {
 
 /// A flowtable that rules use is busy (EBUSY).
 impl Remove for FlowtableHandle {
-    fn remove(&self) -> Result<(), Error> {
+    fn remove(&self) -> Result<Removed, Error> {
         let mut transaction = Transaction::new(&self.table.netns);
         transaction.delete_flowtable(self);
-        Ok(transaction.commit()?)
+        Removed::unless_missing(transaction.commit().map_err(Error::from))
     }
 }

@@ -5,7 +5,7 @@ use super::transaction::Transaction;
 use crate::error::Error;
 use crate::nft::model::object::Object;
 use crate::owned::Owned;
-use crate::owned::sealed::Remove;
+use crate::owned::sealed::{Remove, Removed};
 
 impl Object {
     /// Creates the object.
@@ -23,9 +23,9 @@ impl Object {
 
 /// An object that rules use is busy (EBUSY).
 impl Remove for ObjectHandle {
-    fn remove(&self) -> Result<(), Error> {
+    fn remove(&self) -> Result<Removed, Error> {
         let mut transaction = Transaction::new(&self.table.netns);
         transaction.delete_object(self);
-        Ok(transaction.commit()?)
+        Removed::unless_missing(transaction.commit().map_err(Error::from))
     }
 }

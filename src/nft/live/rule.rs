@@ -7,7 +7,7 @@ use super::transaction::Transaction;
 use crate::error::{Cause, Error};
 use crate::nft::model::rule::Rule;
 use crate::owned::Owned;
-use crate::owned::sealed::Remove;
+use crate::owned::sealed::{Remove, Removed};
 
 impl Rule {
     /// Adds the rule to the end of a chain.
@@ -90,9 +90,9 @@ impl RuleHandle {
 
 /// Deletes by the number.
 impl Remove for RuleHandle {
-    fn remove(&self) -> Result<(), Error> {
+    fn remove(&self) -> Result<Removed, Error> {
         let mut transaction = Transaction::new(&self.chain.table.netns);
         transaction.delete_rule(self);
-        Ok(transaction.commit()?)
+        Removed::unless_missing(transaction.commit().map_err(Error::from))
     }
 }

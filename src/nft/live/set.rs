@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::nft::model::element::Element;
 use crate::nft::model::set::{Map, Set};
 use crate::owned::Owned;
-use crate::owned::sealed::Remove;
+use crate::owned::sealed::{Remove, Removed};
 
 macro_rules! create {
     ($($name:ident),+) => {$(
@@ -79,9 +79,9 @@ impl SetHandle {
 
 /// A set that rules look up is busy (EBUSY).
 impl Remove for SetHandle {
-    fn remove(&self) -> Result<(), Error> {
+    fn remove(&self) -> Result<Removed, Error> {
         let mut transaction = Transaction::new(&self.table.netns);
         transaction.delete_set(self);
-        Ok(transaction.commit()?)
+        Removed::unless_missing(transaction.commit().map_err(Error::from))
     }
 }

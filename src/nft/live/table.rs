@@ -10,7 +10,7 @@ use crate::nft::model::family::Family;
 use crate::nft::model::info::TableInfo;
 use crate::nft::model::table::{Table, tag_in};
 use crate::owned::Owned;
-use crate::owned::sealed::Remove;
+use crate::owned::sealed::{Remove, Removed};
 use crate::wire::nft::table as wire;
 use crate::wire::nft::table::TableFlags;
 use crate::wire::nft::userdata::UserData;
@@ -101,10 +101,10 @@ impl TableHandle {
 
 /// Deletes by the number: another table that took the name stays.
 impl Remove for TableHandle {
-    fn remove(&self) -> Result<(), Error> {
+    fn remove(&self) -> Result<Removed, Error> {
         let mut transaction = Transaction::new(&self.netns);
         transaction.delete_table(self);
-        Ok(transaction.commit()?)
+        Removed::unless_missing(transaction.commit().map_err(Error::from))
     }
 }
 

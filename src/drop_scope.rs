@@ -1,0 +1,161 @@
+//! The scopes in which dropped owners leave their deletion to one request for many, and the hook for
+//! failures on drop.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+
+use crate::error::Error;
+use crate::sys::process::Process;
+
+/// The objects of one type that are deleted together.
+pub(crate) trait Collected: Any + fmt::Debug {
+    /// Deletes all of them and returns the failures.
+    fn remove(self: Box<Self>) -> Vec<Error>;
+}
+
+/// The deletions that dropped owners left to their scope, one collection a type.
+#[derive(Debug, Default)]
+pub struct Deferred(Vec<Box<dyn Collected>>);
+
+impl Deferred {
+    /// Adds to the collection of this type, which is empty at first.
+    pub(crate) fn add<C: Collected + Default>(&mut self, add: impl FnOnce(&mut C)) {
+        for collected in &mut self.0 {
+            let collected: &mut dyn Any = &mut **collected;
+            if let Some(collected) = collected.downcast_mut::<C>() {
+                return add(collected);
+            }
+        }
+        let mut collected = C::default();
+        add(&mut collected);
+        self.0.push(Box::new(collected));
+    }
+}
+
+/// A stretch of dropping on one thread.
+struct Scope {
+    /// The number of nested values that share the scope.
+    depth: usize,
+    /// A fork that drops the same values must not delete what its parent collected.
+    process: Process,
+    deferred: Deferred,
+    /// The failures, if the caller of a `delete` waits for them.
+    failures: Option<Vec<Error>>,
+}
+
+thread_local! {
+    /// The open scopes, the innermost last. `Drop` has no arguments, so a dropped owner finds its scope here.
+    static SCOPES: RefCell<Vec<Scope>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Calls `look` with the innermost scope. `None` if there is no scope, or the thread is ending.
+fn in_scope<T>(look: impl FnOnce(&mut Scope) -> Option<T>) -> Option<T> {
+    SCOPES.try_with(|scopes| look(scopes.borrow_mut().last_mut()?)).ok()?
+}
+
+fn open(failures: Option<Vec<Error>>) {
+    let process = Process::current();
+    let scope = Scope { depth: 1, process, deferred: Deferred::default(), failures };
+    // Without the thread's list of scopes, owners are deleted one by one.
+    let _ = SCOPES.try_with(|scopes| scopes.borrow_mut().push(scope));
+}
+
+/// Closes the innermost scope: deletes what was deferred and returns the failures.
+fn close() -> Vec<Error> {
+    let pop = || SCOPES.try_with(|scopes| scopes.borrow_mut().pop()).ok()?;
+    let Some(Scope { process, deferred, failures, .. }) = pop() else { return Vec::new() };
+    let mut failures = failures.unwrap_or_default();
+    if process == Process::current() {
+        failures.extend(deferred.0.into_iter().flat_map(Collected::remove));
+    }
+    failures
+}
+
+/// Offers a deletion to the innermost scope. `false` if there is no scope, or `defer` declines.
+pub(crate) fn defer(defer: impl FnOnce(&mut Deferred) -> bool) -> bool {
+    in_scope(|scope| Some(defer(&mut scope.deferred))).unwrap_or(false)
+}
+
+/// Hands a failure to the scope that returns failures. Gives the error back if there is none.
+pub(crate) fn collect_failure(error: Error) -> Result<(), Error> {
+    let mut error = Some(error);
+    in_scope(|scope| {
+        scope.failures.as_mut()?.extend(error.take());
+        Some(())
+    });
+    error.map_or(Ok(()), Err)
+}
+
+/// Opens a scope when dropped, or joins the open one: the first field of a value.
+#[derive(Debug, Default)]
+pub(crate) struct Opens;
+
+impl Drop for Opens {
+    fn drop(&mut self) {
+        let joined = in_scope(|scope| {
+            scope.depth += 1;
+            Some(())
+        });
+        if joined.is_none() {
+            open(None);
+        }
+    }
+}
+
+/// Closes when dropped what [`Opens`] opened: the last field of a value.
+#[derive(Debug, Default)]
+pub(crate) struct Closes;
+
+impl Drop for Closes {
+    fn drop(&mut self) {
+        let left = in_scope(|scope| {
+            scope.depth -= 1;
+            Some(scope.depth)
+        });
+        if left == Some(0) {
+            close().iter().for_each(report);
+        }
+    }
+}
+
+/// Drops a value in a scope of its own and returns the failures.
+pub(crate) fn drop_collecting(value: impl Sized) -> Vec<Error> {
+    /// Closes the scope if the value's drop panics.
+    struct Guard(bool);
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            if self.0 {
+                close().iter().for_each(report);
+            }
+        }
+    }
+    open(Some(Vec::new()));
+    let mut guard = Guard(true);
+    drop(value);
+    guard.0 = false;
+    close()
+}
+
+static HOOK: OnceLock<fn(&Error)> = OnceLock::new();
+
+/// Installs a hook that is called with every failure to delete on drop, in the whole process.
+///
+/// Returns `false` if a hook is installed already: the first one stays. A panic of the hook is caught.
+pub fn on_drop_failure(hook: fn(&Error)) -> bool {
+    HOOK.set(hook).is_ok()
+}
+
+/// Reports a failure that nobody receives as a result: to the log and to the hook.
+pub(crate) fn report(error: &Error) {
+    // A second panic during unwinding would abort the process.
+    let reported = catch_unwind(AssertUnwindSafe(|| {
+        log::warn!("left behind: {error}");
+        if let Some(hook) = HOOK.get() {
+            hook(error);
+        }
+    }));
+    drop(reported);
+}

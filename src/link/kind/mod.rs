@@ -1,0 +1,157 @@
+//! The kinds of links: one file a kind, and one line in the list below.
+
+use std::fmt;
+
+use netlink_packet_route::link as packet;
+
+use crate::wire::attribute::Writer;
+
+/// The facts about a kind that code for all kinds needs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    /// Whether a new link keeps the hardware address that the create request asks for. It identifies a link
+    /// whose answer was lost. A layer-3 link has no hardware address.
+    pub(crate) keeps_address: bool,
+    /// Whether a link of this kind is made on another link.
+    pub(crate) has_parent: bool,
+    /// Writes the options without which the kernel makes no link of this kind.
+    pub(crate) required: fn(&mut Writer<'_>),
+}
+
+impl Kind {
+    const PLAIN: Self = Self { keeps_address: true, has_parent: false, required: |_| () };
+    const ON_PARENT: Self = Self { has_parent: true, ..Self::PLAIN };
+    const LAYER_3: Self = Self { keeps_address: false, ..Self::PLAIN };
+}
+
+/// Lists the kinds: those that netloom creates, each with the module of its file, and those that `doctor`
+/// tries only, each with its facts.
+macro_rules! kinds {
+    (
+        created { $($(#[$doc:meta])* $created:ident = $name:literal in $module:ident,)+ }
+        known { $($(#[$known_doc:meta])* $known:ident = $known_name:literal: $facts:expr,)+ }
+    ) => {
+        $(pub(super) mod $module;)+
+
+        /// A kind of link, as in `ip link add … type KIND`.
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum LinkKind {
+            $($(#[$doc])* $created,)+
+            $($(#[$known_doc])* $known,)+
+            /// A kind that netloom does not know, by its name.
+            Other(Box<str>),
+        }
+
+        impl LinkKind {
+            /// All kinds that netloom knows.
+            pub const ALL: &[Self] = &[$(Self::$created,)+ $(Self::$known,)+];
+
+            /// Returns the kernel's name of the kind.
+            pub fn name(&self) -> &str {
+                match self {
+                    $(Self::$created => $name,)+
+                    $(Self::$known => $known_name,)+
+                    Self::Other(name) => name,
+                }
+            }
+
+            pub(crate) fn facts(&self) -> Kind {
+                match self {
+                    $(Self::$created => $module::KIND,)+
+                    $(Self::$known => $facts,)+
+                    Self::Other(_) => Kind::PLAIN,
+                }
+            }
+        }
+
+        /// Creates and deletes one link of each kind that netloom creates.
+        #[cfg(test)]
+        pub(crate) const EXAMPLES: &[(&str, fn(&crate::Netns) -> Result<(), crate::Error>)] =
+            &[$(($name, $module::example),)+];
+    };
+}
+
+/// Documentation's own address (RFC 5737): no packet is sent there.
+const REMOTE: [u8; 4] = [192, 0, 2, 1];
+
+kinds! {
+    created {
+        /// A cable with two ends.
+        Veth = "veth" in veth,
+        /// A switch.
+        Bridge = "bridge" in bridge,
+    }
+    known {
+        /// A link that drops everything.
+        Dummy = "dummy": Kind::PLAIN,
+        /// A tagged VLAN of another link.
+        Vlan = "vlan": Kind {
+            required: |out| out.emit(&packet::InfoVlan::Id(7)),
+            ..Kind::ON_PARENT
+        },
+        /// A link with a hardware address of its own on another.
+        Macvlan = "macvlan": Kind::ON_PARENT,
+        /// A macvlan that a program reads and writes.
+        Macvtap = "macvtap": Kind::ON_PARENT,
+        /// A link with IP addresses of its own on another.
+        Ipvlan = "ipvlan": Kind { keeps_address: false, ..Kind::ON_PARENT },
+        /// Ethernet in UDP.
+        Vxlan = "vxlan": Kind {
+            required: |out| out.emit(&packet::InfoVxlan::Id(7)),
+            ..Kind::PLAIN
+        },
+        /// Ethernet in UDP, with options.
+        Geneve = "geneve": Kind {
+            required: |out| {
+                out.emit(&packet::InfoGeneve::Id(7));
+                out.emit(&packet::InfoGeneve::Remote(REMOTE.into()));
+            },
+            ..Kind::PLAIN
+        },
+        /// An encrypted tunnel.
+        Wireguard = "wireguard": Kind::LAYER_3,
+        /// Several links as one.
+        Bond = "bond": Kind::PLAIN,
+        /// A routing table as a link.
+        Vrf = "vrf": Kind {
+            required: |out| out.emit(&packet::InfoVrf::TableId(7)),
+            ..Kind::PLAIN
+        },
+        /// A link that puts incoming packets through a queue.
+        Ifb = "ifb": Kind::PLAIN,
+        /// A cable with BPF programs. Since Linux 6.7.
+        Netkit = "netkit": Kind::LAYER_3,
+        /// IP in GRE.
+        Gre = "gre": Kind {
+            required: |out| out.emit(&packet::InfoGre::Remote(REMOTE.into())),
+            ..Kind::LAYER_3
+        },
+        /// IPv4 in IPv4.
+        Ipip = "ipip": Kind {
+            required: |out| out.emit(&packet::InfoIpTunnel::Remote(REMOTE.into())),
+            ..Kind::LAYER_3
+        },
+        /// IPv6 in IPv4.
+        Sit = "sit": Kind {
+            required: |out| out.emit(&packet::InfoIpTunnel::Remote(REMOTE.into())),
+            ..Kind::LAYER_3
+        },
+        /// A link that a program reads and writes.
+        Tun = "tun": Kind::LAYER_3,
+    }
+}
+
+impl From<&str> for LinkKind {
+    fn from(name: &str) -> Self {
+        let known = Self::ALL.iter().find(|kind| kind.name() == name);
+        known.cloned().unwrap_or_else(|| Self::Other(name.into()))
+    }
+}
+
+/// Writes the kernel's name.
+impl fmt::Display for LinkKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        crate::text::Escaped(self.name()).fmt(f)
+    }
+}

@@ -1,0 +1,309 @@
+//! Veth pairs: cables with two ends, each in a namespace.
+
+use std::net::IpAddr;
+
+use nix::errno::Errno;
+
+use super::{Kind, LinkKind};
+use crate::drop_scope::Deferred;
+use crate::error::{Cause, Error};
+use crate::input::{FirstRejected, Input};
+use crate::link::configure::{Remaining, configure};
+use crate::link::create::NewLink;
+use crate::link::delete::{Ends, defer};
+use crate::link::handle::Link;
+use crate::link::settings::{Settings, link_setters};
+use crate::mac::MacAddr;
+use crate::netns::{LinkIdentity, Netns, Quoted, Tagged};
+use crate::owned::Owned;
+use crate::owned::sealed::{Remove, Removed};
+use crate::route::Route;
+use crate::wire::attribute::Writer;
+
+pub(super) const KIND: Kind = Kind::PLAIN;
+
+/// A veth pair to create: a cable whose two ends are links, in one namespace or in two.
+///
+/// Replaces `ip link add A netns X type veth peer name B netns Y`. Both ends are created in their
+/// namespaces, which takes 0.3 ms; to create them here and move one takes 16 ms.
+///
+/// ```
+/// use netloom::{Namespace, VethEnd, VethPair};
+/// # netloom::sandbox::enter()?;
+///
+/// let red = Namespace::anonymous().create()?;
+/// let blue = Namespace::anonymous().create()?;
+/// let cable = VethPair::new(
+///     VethEnd::new("veth1").address("10.0.0.1/24").up(),
+///     VethEnd::new("veth2").address("10.0.0.2/24").up(),
+/// )
+/// .create_between(&red, &blue)?;
+/// assert_eq!(cable.peer().namespace(), *blue);
+/// # Ok::<(), netloom::Error>(())
+/// ```
+///
+/// Source: veth(4), drivers/net/veth.c.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a builder does nothing until `create`"]
+pub struct VethPair {
+    near: VethEnd,
+    peer: VethEnd,
+}
+
+/// One end of a [`VethPair`]. A name converts into an end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "an end does nothing until its pair is created"]
+pub struct VethEnd {
+    settings: Settings,
+    routes: Vec<Route>,
+    /// The families that have a default gateway, IPv4 and IPv6.
+    has_gateway: [bool; 2],
+    loopback_up: bool,
+    rejected: FirstRejected,
+}
+
+impl VethEnd {
+    /// Describes an end with this name.
+    pub fn new(name: impl AsRef<str>) -> Self {
+        Self {
+            settings: Settings::new(name.as_ref()),
+            routes: Vec::new(),
+            has_gateway: [false; 2],
+            loopback_up: false,
+            rejected: FirstRejected::default(),
+        }
+    }
+
+    link_setters!(
+        mac: "a random one",
+        mtu: "1,500",
+        queues: "one for each possible CPU. With one queue a container is attached up to a tenth faster"
+    );
+
+    /// Adds a default route out of this end, as `ip route add default via GATEWAY dev NAME`; one a family.
+    ///
+    /// The end has to be [`up`](Self::up). The kernel deletes the route with the end. A
+    /// [`route`](Self::route) can have a metric, or a gateway outside the end's networks.
+    pub fn gateway(mut self, gateway: impl Input<IpAddr>) -> Self {
+        if let Some(gateway) = self.rejected.read("gateway", gateway) {
+            if std::mem::replace(&mut self.has_gateway[usize::from(gateway.is_ipv6())], true) {
+                let reason = "one default gateway a family: there is one already";
+                self.rejected.reject("gateway", gateway, reason);
+            }
+            self.routes.push(Route::default_via(gateway));
+        }
+        self
+    }
+
+    /// Adds a route out of this end, as `ip route add … dev NAME`. Each call adds one.
+    ///
+    /// The end has to be [`up`](Self::up). The kernel deletes the route with the end.
+    ///
+    /// ```
+    /// use netloom::{Namespace, Route, VethEnd, VethPair};
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let red = Namespace::anonymous().create()?;
+    /// let out = Route::default_via("169.254.1.1").on_link().metric(100);
+    /// let eth0 = VethEnd::new("eth0").address("10.0.0.2/32").route(out).up();
+    /// let _cable = VethPair::new(eth0, "veth1").create(&red)?;
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    pub fn route(mut self, route: Route) -> Self {
+        self.routes.push(route.dev(&*self.settings.name));
+        self
+    }
+
+    /// Sets the loopback link of the end's namespace up as well, in the same datagram.
+    pub fn loopback_up(mut self) -> Self {
+        self.loopback_up = true;
+        self
+    }
+
+    fn check(&self, action: &'static str) -> Result<(), Error> {
+        self.settings.check(action)?;
+        self.rejected.check(action, Quoted(&self.settings.name))?;
+        // A gateway is checked when it is set, and a link-local one needs no link here.
+        self.routes.iter().filter(|route| route.link().is_some()).try_for_each(|route| route.check(action))?;
+        if self.routes.is_empty() || self.settings.up {
+            return Ok(());
+        }
+        let reason = "a route needs up(): the kernel takes no route out of a link that is down";
+        Err(Error::invalid(action, Quoted(&self.settings.name), reason))
+    }
+
+    fn remaining(&self, is_up: bool) -> Remaining<'_> {
+        let Self { settings, routes, loopback_up, .. } = self;
+        let up = settings.up && !is_up;
+        Remaining { up, routes, loopback_up: *loopback_up, ..Remaining::default() }
+    }
+}
+
+impl<N: AsRef<str>> From<N> for VethEnd {
+    fn from(name: N) -> Self {
+        Self::new(name)
+    }
+}
+
+impl VethPair {
+    /// Describes a pair with these ends, each a name or a [`VethEnd`].
+    pub fn new(near: impl Into<VethEnd>, peer: impl Into<VethEnd>) -> Self {
+        Self { near: near.into(), peer: peer.into() }
+    }
+
+    /// Creates both ends in one namespace, as `ip link add A type veth peer name B`.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`create_between`](Self::create_between).
+    pub fn create(&self, netns: &Netns) -> Result<Owned<Veth>, Error> {
+        self.create_between(netns, netns)
+    }
+
+    /// Creates the near end in one namespace and its peer in another, in one message.
+    ///
+    /// If both ends are set up, they can carry packets when this returns.
+    ///
+    /// # Errors
+    ///
+    /// A value that can be known wrong is refused before any system call, such as two ends of one name in one
+    /// namespace. Nothing is left after a failure.
+    /// - `is_already_exists()` if a link has one of the names.
+    #[doc(alias("ip link add", "RTM_NEWLINK", "VETH_INFO_PEER"))]
+    pub fn create_between(&self, near: &Netns, peer: &Netns) -> Result<Owned<Veth>, Error> {
+        const ACTION: &str = "create veth pair";
+        let (near_end, peer_end) = (&self.near.settings, &self.peer.settings);
+        self.near.check(ACTION)?;
+        self.peer.check(ACTION)?;
+        if near_end.name == peer_end.name && near == peer {
+            let reason = "both ends have this name, in the same namespace";
+            return Err(Error::invalid(ACTION, Quoted(&near_end.name), reason).in_namespace(near));
+        }
+        let near_master = near_end.master_in(near, ACTION)?;
+        let peer_master = peer_end.master_in(peer, ACTION)?;
+        let veth = self.send(ACTION, (near, peer), near_master)?;
+        configure(&veth.near, near_end, self.near.remaining(near_end.starts_up()))?;
+        // The kernel refuses both ends up in the create message (ENOTCONN): the peer comes up in a datagram
+        // of its own.
+        let look = near_end.up && peer_end.up;
+        let remaining = Remaining { master: peer_master, look, ..self.peer.remaining(false) };
+        configure(&veth.peer, peer_end, remaining)?;
+        if look {
+            veth.near.place().get("look at link", |_| Some(()))?;
+        }
+        Ok(veth)
+    }
+
+    /// Sends the create request and reads the indexes of both ends from the answer.
+    fn send(
+        &self,
+        action: &'static str,
+        (near, peer): (&Netns, &Netns),
+        master: Option<u32>,
+    ) -> Result<Owned<Veth>, Error> {
+        const VETH_INFO_PEER: u16 = 1;
+        let (near_end, peer_end) = (&self.near.settings, &self.peer.settings);
+        let mac = MacAddr::random();
+        let peer_mac = peer_end.mac.unwrap_or_else(MacAddr::random);
+        let (mut request, tag) = near_end.create_request(action, mac, near)?;
+        let (mut far, peer_tag) = peer_end.create_request(action, peer_mac, peer)?;
+        // Without need, the kernel is not asked to put the peer into the namespace where it already is.
+        if !near.is_clone_of(peer) {
+            far = far.namespace(peer);
+        }
+        let options = |out: &mut Writer<'_>| out.bytes(VETH_INFO_PEER, far.as_bytes());
+        if let Some(index) = master {
+            request = request.master(index);
+        }
+        let request = request.up(near_end.starts_up()).kind(LinkKind::Veth.name(), &options);
+        let new = NewLink {
+            action,
+            kind: &LinkKind::Veth,
+            settings: near_end,
+            netns: near,
+            parent: None,
+            options: &options,
+        };
+        let near_link = new
+            .send(near, mac, tag, request)
+            .map_err(|error| self.explain_taken(error, near, peer))?;
+        let place = near_link.place();
+        let Some(index) = place.id.link else {
+            drop(Owned::new(near_link));
+            let cause = Cause::Malformed("a veth without its peer");
+            return Err(cause.doing(action, Quoted(&near_end.name)));
+        };
+        let id = LinkIdentity {
+            index,
+            name: peer_end.name.as_str().into(),
+            kind: place.id.kind.clone(),
+            mac: Some(peer_mac),
+            link: Some(place.id.index),
+            tag: peer_tag.map(|tag| Tagged::new(tag, (peer.id(), index))),
+        };
+        Ok(Owned::new(Veth { near: near_link, peer: Link::new(peer.clone(), id) }))
+    }
+
+    /// Adds to EEXIST which end's name is taken: the kernel does not say.
+    fn explain_taken(&self, error: Error, near: &Netns, peer: &Netns) -> Error {
+        error.hint_on(Errno::EEXIST, || {
+            let ends = [(&self.near.settings.name, near), (&self.peer.settings.name, peer)];
+            let taken = ends.into_iter().find(|(name, netns)| netns.link(name).is_ok());
+            match taken {
+                Some((name, netns)) => {
+                    format!("a link named {} is already in {netns}", Quoted(name))
+                }
+                None => "a link of one of these names was there".into(),
+            }
+        })
+    }
+}
+
+/// A veth pair that exists. Deleting one end deletes both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Veth {
+    near: Link,
+    peer: Link,
+}
+
+impl Veth {
+    /// Returns the end that was given first.
+    pub fn near(&self) -> &Link {
+        &self.near
+    }
+
+    /// Returns the end that was given second.
+    pub fn peer(&self) -> &Link {
+        &self.peer
+    }
+
+    fn ends(&self) -> Ends {
+        Ends { one: self.near.clone(), other: Some(self.peer.clone()) }
+    }
+}
+
+impl Remove for Veth {
+    fn remove(&self) -> Result<Removed, Error> {
+        self.ends().remove()
+    }
+
+    fn kept(&self) {
+        self.near.kept();
+        self.peer.kept();
+    }
+
+    fn adopted(&self) {
+        self.near.adopted();
+        self.peer.adopted();
+    }
+
+    fn defer(&self, deferred: &mut Deferred) -> bool {
+        defer(self.ends(), deferred)
+    }
+}
+
+#[cfg(test)]
+pub(super) fn example(netns: &Netns) -> Result<(), Error> {
+    let near = VethEnd::new("veth1").address("10.0.0.1/24").up();
+    VethPair::new(near, VethEnd::new("veth2").up()).create(netns)?.delete().map_err(Error::from)
+}

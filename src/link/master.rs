@@ -1,0 +1,42 @@
+//! The reasons why the kernel refuses a master.
+
+use nix::errno::Errno;
+
+use super::kind::LinkKind;
+use super::reference::LinkRef;
+use crate::error::{Cause, Error};
+use crate::netns::Netns;
+use crate::wire::link::WhichLink;
+
+/// Explains the errno of a request that named a master.
+pub(super) fn explain_master(error: Error, netns: &Netns, master: &LinkRef, index: u32) -> Error {
+    let kind = || {
+        netns.look_up_link(WhichLink::At(index), |view| {
+            Some(view.kind().map(|kind| LinkKind::from(&*kind)))
+        })
+    };
+    match error.errno() {
+        Some(Errno::EXFULL) => {
+            error.hint(format!("{master} has 1,023 ports, as many as a bridge takes"))
+        }
+        Some(Errno::EOPNOTSUPP | Errno::EINVAL) => match kind() {
+            Ok(Some(LinkKind::Bridge)) => error,
+            Ok(kind) => not_a_bridge(&error, netns, master, kind),
+            // The kernel answers EINVAL to an index that no link has.
+            Err(Cause::Kernel(gone)) if gone.errno == Errno::ENODEV => Cause::from(gone)
+                .doing(error.action().to_owned(), error.object())
+                .in_namespace(netns)
+                .hint(format!("{master} is gone")),
+            Err(_) => error,
+        },
+        Some(Errno::ENODEV) => error.hint(format!("{master} is gone, or the link itself")),
+        _ => error,
+    }
+}
+
+fn not_a_bridge(error: &Error, netns: &Netns, master: &LinkRef, kind: Option<LinkKind>) -> Error {
+    let what = kind.map(|kind| format!(" but {kind}")).unwrap_or_default();
+    Cause::Invalid(format!("{master} is not a bridge{what}"))
+        .doing(error.action().to_owned(), error.object())
+        .in_namespace(netns)
+}
