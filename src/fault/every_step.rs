@@ -98,7 +98,7 @@ fn step_named(fault: Fault, at: &str, error: &(dyn StdError + 'static)) -> Optio
 
 /// What the kernel numbers differs from kernel to kernel, and from run to run.
 fn without_numbers(text: &str) -> String {
-    if let Some((what, link)) =
+    if let Some((what, _)) =
         text.rsplit_once(" link ").filter(|(_, link)| link.parse::<u32>().is_ok())
     {
         return format!("{what} link N");
