@@ -59,7 +59,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// `is_interrupted()` if the list changed during all attempts to read it.
+    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) if the list changed during all attempts
+    /// to read it.
     pub fn link_names(&self) -> Result<LinkNames, Error> {
         let all = RouteRequest::new(RequestType::GetLink, &header(AF_UNSPEC, 0), |_| ());
         let names = self.dump("links", &all, |message| {

@@ -75,7 +75,7 @@ impl fmt::Display for NeighborState {
 }
 
 /// A neighbour as the kernel lists it, a line of `ip neighbour` or `arp`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct NeighborInfo {
     /// The index of the link that reaches the neighbour.
@@ -160,7 +160,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// `is_interrupted()` if the list changed during all attempts to read it.
+    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) if the list changed during all attempts
+    /// to read it.
     #[doc(alias("arp", "ip neigh", "RTM_GETNEIGH"))]
     pub fn neighbors(&self) -> Result<Vec<NeighborInfo>, Error> {
         let all = RouteRequest::new(RequestType::GetNeighbor, &[0; NDMSG], |_| ());

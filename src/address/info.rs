@@ -16,7 +16,7 @@ use crate::wire::message::Message;
 /// An address as the kernel lists it, a line of `ip address`.
 ///
 /// Source: rtnetlink(7), `include/uapi/linux/if_addr.h`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct AddressInfo {
     /// The index of the link that has the address.

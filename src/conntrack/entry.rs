@@ -100,7 +100,7 @@ impl fmt::Display for TcpState {
 ///
 /// With NAT the two directions differ. With destination NAT the reply comes from another address or
 /// port than the original packet went to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ConntrackEntry {
     /// The protocol. UDP and ICMP have connections too, as long as packets keep coming.

@@ -84,7 +84,7 @@ pub struct NextHop {
 }
 
 /// A route as the kernel lists it, a line of `ip route show table all`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct RouteInfo {
     /// The destination's network; a length of 0 is the default route.

@@ -142,7 +142,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// `is_interrupted()` if the list changed during all attempts to read it.
+    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) if the list changed during all attempts
+    /// to read it.
     #[doc(alias("ip route show", "RTM_GETROUTE"))]
     pub fn fold_routes<A>(
         &self,
@@ -163,7 +164,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// `is_interrupted()` if the list changed during all attempts to read it.
+    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) if the list changed during all attempts
+    /// to read it.
     #[doc(alias("route", "ip route show", "RTM_GETROUTE"))]
     pub fn routes(&self) -> Result<Vec<RouteInfo>, Error> {
         self.fold_routes(Vec::new, |list, route| list.push(route.into()))

@@ -117,8 +117,8 @@ impl Tuple {
     }
 
     /// The parts that the kernel can filter by: ports only together with their protocol, and no IPv6
-    /// address, for which the kernel leaves out the matching entries (`ctnetlink_filter_match_tuple`, seen
-    /// on 6.18).
+    /// address. For an IPv6 address the kernel leaves out the entries that match
+    /// (`ctnetlink_filter_match_tuple`, seen on 6.18).
     fn flags(&self) -> u32 {
         let flag = |is: bool, flag| if is { flag } else { 0 };
         let is_v4 = |address: Option<IpAddr>| address.is_some_and(|address| address.is_ipv4());

@@ -22,12 +22,13 @@ const NLMSGERR_ATTR_POLICY: u16 = 4;
 const NLMSGERR_ATTR_MISS_TYPE: u16 = 5;
 const NLMSGERR_ATTR_MISS_NEST: u16 = 6;
 
-const NL_POLICY_TYPE_ATTR_MIN_VALUE_S: u16 = 2;
-const NL_POLICY_TYPE_ATTR_MAX_VALUE_S: u16 = 3;
-const NL_POLICY_TYPE_ATTR_MIN_VALUE_U: u16 = 4;
-const NL_POLICY_TYPE_ATTR_MAX_VALUE_U: u16 = 5;
-const NL_POLICY_TYPE_ATTR_MIN_LENGTH: u16 = 6;
-const NL_POLICY_TYPE_ATTR_MAX_LENGTH: u16 = 7;
+// NL_POLICY_TYPE_ATTR_*
+const MIN_VALUE_S: u16 = 2;
+const MAX_VALUE_S: u16 = 3;
+const MIN_VALUE_U: u16 = 4;
+const MAX_VALUE_U: u16 = 5;
+const MIN_LENGTH: u16 = 6;
+const MAX_LENGTH: u16 = 7;
 
 /// An acknowledgement: `errno` 0 is success.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -89,34 +90,17 @@ fn policy(attributes: Attributes<'_>) -> Option<String> {
         let attribute: Attribute<'_> = attributes.get(kind)?;
         attribute.array().map(u64::from_ne_bytes).or_else(|| attribute.u32().map(u64::from))
     };
-    let signed = |kind| number(kind).map(u64::cast_signed);
+    let unsigned = |kind| number(kind).map(|number| number.to_string());
+    let signed = |kind| number(kind).map(|number| number.cast_signed().to_string());
     let range = |what: &str, low: Option<String>, high: Option<String>| match (low, high) {
         (Some(low), Some(high)) => Some(format!("{what} {low} to {high}")),
         (Some(low), None) => Some(format!("{what} from {low}")),
         (None, Some(high)) => Some(format!("{what} up to {high}")),
         (None, None) => None,
     };
-    let text = |number: Option<u64>| number.map(|number| number.to_string());
-    let signed_text = |number: Option<i64>| number.map(|number| number.to_string());
-    range(
-        "values",
-        text(number(NL_POLICY_TYPE_ATTR_MIN_VALUE_U)),
-        text(number(NL_POLICY_TYPE_ATTR_MAX_VALUE_U)),
-    )
-    .or_else(|| {
-        range(
-            "values",
-            signed_text(signed(NL_POLICY_TYPE_ATTR_MIN_VALUE_S)),
-            signed_text(signed(NL_POLICY_TYPE_ATTR_MAX_VALUE_S)),
-        )
-    })
-    .or_else(|| {
-        range(
-            "lengths",
-            text(number(NL_POLICY_TYPE_ATTR_MIN_LENGTH)),
-            text(number(NL_POLICY_TYPE_ATTR_MAX_LENGTH)),
-        )
-    })
+    range("values", unsigned(MIN_VALUE_U), unsigned(MAX_VALUE_U))
+        .or_else(|| range("values", signed(MIN_VALUE_S), signed(MAX_VALUE_S)))
+        .or_else(|| range("lengths", unsigned(MIN_LENGTH), unsigned(MAX_LENGTH)))
 }
 
 #[cfg(test)]
@@ -145,8 +129,8 @@ mod tests {
             writer.u32(NLMSGERR_ATTR_OFFS, 32);
             writer.u32(NLMSGERR_ATTR_MISS_TYPE, 5);
             writer.nested(NLMSGERR_ATTR_POLICY, |policy| {
-                policy.bytes(NL_POLICY_TYPE_ATTR_MIN_VALUE_U, &0u64.to_ne_bytes());
-                policy.bytes(NL_POLICY_TYPE_ATTR_MAX_VALUE_U, &65535u64.to_ne_bytes());
+                policy.bytes(MIN_VALUE_U, &0u64.to_ne_bytes());
+                policy.bytes(MAX_VALUE_U, &65535u64.to_ne_bytes());
             });
         });
         let expected = Ack {
