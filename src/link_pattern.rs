@@ -39,7 +39,7 @@ impl LinkPattern {
         &self.text
     }
 
-    /// Whether the text is the beginning of names.
+    /// Returns whether the text is the beginning of names.
     pub(crate) fn is_prefix(&self) -> bool {
         self.is_prefix
     }
@@ -70,7 +70,7 @@ impl FromStr for LinkPattern {
 
 from_text!(LinkPattern, read);
 
-/// As `nft` writes it, without quotes.
+/// Formats the pattern as `nft` does, without quotes.
 impl fmt::Display for LinkPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.is_prefix, self.text.strip_suffix('*')) {

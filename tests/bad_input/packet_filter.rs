@@ -261,7 +261,7 @@ impl Ground {
         wrong(tcp().dnat("10.0.0.1").to_port(0), "no port 0");
         wrong(tcp().redirect(0), "no port 0");
         wrong(Rule::new().ct_state(CtState::empty()).accept(), "no state");
-        wrong(Rule::new().limit(Limit::packets(0)).accept(), "nothing");
+        wrong(Rule::new().limit(Limit::packets(0)).accept(), "a limit of 0");
         wrong(Rule::new().accept().counter(), "after `accept`");
         let of_ip = |rule: Rule, reason| is_invalid(rule.create(&self.ip), &["rule", reason]);
         of_ip(Rule::new().source("fd00::1").accept(), "mixed");

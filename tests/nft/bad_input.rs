@@ -78,7 +78,7 @@ fn rules_that_mean_nothing() {
         refused(Rule::new().accept().counter(), "after `accept`");
         refused(Rule::new().accept().not(), "no match comes after");
         refused(Rule::new().not().accept(), "no match");
-        refused(Rule::new().limit(Limit::packets(0)).accept(), "nothing");
+        refused(Rule::new().limit(Limit::packets(0)).accept(), "a limit of 0");
         refused(Rule::new().ct_state(CtState::empty()).accept(), "no state");
         refused(Rule::new().jump("jump"), "a word of nft's own");
         refused(Rule::new().iifname("sixteen-bytes-ab").accept(), "15 bytes");

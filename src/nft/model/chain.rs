@@ -14,7 +14,7 @@ use crate::wire::nft::chain as wire;
 use crate::wire::nft::hook as wire_hook;
 use crate::wire::nft::userdata::UserData;
 
-/// A chain to be: a list of rules; with a hook a base chain that packets come through.
+/// A chain: a list of rules. A base chain has a hook, at which packets enter it.
 ///
 /// Replaces `nft add chain FAMILY TABLE NAME { type filter hook input priority filter; policy drop; }`.
 ///
@@ -46,7 +46,7 @@ pub struct Chain {
 pub(crate) const ACTION: &str = "create chain";
 
 impl Chain {
-    /// One that rules jump to; with [`hook`](Self::hook) a base chain.
+    /// Returns a chain that rules jump to; [`hook`](Self::hook) makes it a base chain.
     #[doc(alias = "nft add chain")]
     pub fn new(name: impl Into<String>) -> Self {
         Self {
@@ -61,27 +61,26 @@ impl Chain {
         }
     }
 
-    /// Packets come through at this hook, after the chains of lower priority.
+    /// Sets the hook at which packets enter the chain, after the chains of lower priority.
     pub fn hook(mut self, hook: Hook, priority: impl Into<Priority>) -> Self {
         self.hook = Some((hook, priority.into()));
         self
     }
 
-    /// What the chain can do. Default: filter.
+    /// Sets the kind of the chain. Default: filter.
     pub fn kind(mut self, kind: ChainKind) -> Self {
         self.kind = kind;
         self
     }
 
-    /// What becomes of packets no rule has decided on. Default: they are accepted.
+    /// Sets the verdict on packets that no rule decides about. Default: accept.
     pub fn policy(mut self, policy: Policy) -> Self {
-        // What the kernel does anyway is not told, and so not read back.
+        // The default is not sent, so a chain that is read back is equal.
         self.policy = Some(policy).filter(|policy| *policy != Policy::Accept);
         self
     }
 
-    /// At `ingress` and `egress`: the link whose packets it sees. It must exist; may be called again for
-    /// more.
+    /// Adds a link whose packets the chain sees, at `ingress` and `egress`. The link must exist.
     pub fn dev(mut self, link: impl Into<LinkRef>) -> Self {
         let link = link.into();
         if let Err(reason) = link_name(link.name()) {
@@ -91,13 +90,13 @@ impl Chain {
         self
     }
 
-    /// A comment, 127 bytes at most. Since Linux 5.10.
+    /// Sets a comment, 127 bytes at most. Since Linux 5.10.
     pub fn comment(mut self, comment: impl Into<String>) -> Self {
         self.comment = Some(comment.into());
         self
     }
 
-    /// With this rule at its end; may be called again for more.
+    /// Appends a rule.
     pub fn rule(mut self, rule: Rule) -> Self {
         self.rules.push(rule);
         self
@@ -117,10 +116,10 @@ impl Chain {
             }
             None if self.policy.is_some() => Err(refused("only a base chain has a policy".into())),
             None if self.kind != ChainKind::Filter => {
-                Err(refused("only a base chain is of a kind: name its hook".into()))
+                Err(refused("only a base chain has a kind: set its hook".into()))
             }
             None if !self.devices.is_empty() => {
-                Err(refused("only a base chain is one of a link: name its hook".into()))
+                Err(refused("only a base chain has links: set its hook".into()))
             }
             None => Ok(()),
         }
@@ -141,7 +140,7 @@ impl Chain {
         }
     }
 
-    /// As the kernel lists it, without its rules.
+    /// Decodes a chain that the kernel lists, without its rules.
     pub(crate) fn from_wire(family: Family, chain: &wire::Chain) -> Self {
         let hook = chain.hook.as_ref().and_then(|hook| {
             let point = wire_hook::HookPoint::from_number(family.wire(), hook.number?)?;
@@ -160,17 +159,17 @@ impl Chain {
         }
     }
 
-    /// Its name.
+    /// The name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where packets come through, if it is a base chain.
+    /// The hook and priority of a base chain.
     pub fn hook_of(&self) -> Option<(Hook, Priority)> {
         self.hook
     }
 
-    /// What becomes of packets no rule has decided on.
+    /// The verdict on packets that no rule decides about.
     pub fn policy_of(&self) -> Policy {
         self.policy.unwrap_or(Policy::Accept)
     }

@@ -39,7 +39,7 @@ impl PartialEq for Device {
 
 impl Eq for Device {}
 
-/// As `nft` writes it.
+/// Formats the device as `nft` does.
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {

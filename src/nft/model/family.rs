@@ -1,4 +1,4 @@
-//! Where a chain meets the packets: family, kind, hook and priority.
+//! The family, kind, hook and priority of chains.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ macro_rules! words {
             }
         }
 
-        /// In the words of `nft`.
+        /// Formats the value as `nft` does.
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(match self { $(Self::$variant => $word),* })
@@ -41,7 +41,7 @@ macro_rules! words {
 }
 
 words! {
-    /// Which packets the chains of a table see.
+    /// The family of a table: the packets that its chains see.
     #[doc(alias = "NFPROTO_INET")]
     Family as wire::Family {
         /// IPv4.
@@ -50,59 +50,59 @@ words! {
         Ip6 = "ip6" as wire::Family::Ip6,
         /// IPv4 and IPv6.
         Inet = "inet" as wire::Family::Inet,
-        /// ARP, to and from this machine.
+        /// ARP to and from this machine.
         Arp = "arp" as wire::Family::Arp,
         /// Frames that cross a bridge.
         Bridge = "bridge" as wire::Family::Bridge,
-        /// Frames as they come in on a link, or leave by it.
+        /// Frames at the ingress or egress of a link.
         Netdev = "netdev" as wire::Family::Netdev,
     }
 }
 
 words! {
-    /// A moment in a packet's way through the machine.
+    /// A point in the path of a packet through the machine.
     #[doc(alias = "NF_INET_FORWARD")]
     Hook as wire_hook::HookPoint {
-        /// What comes in, before its route is chosen.
+        /// Incoming packets, before routing.
         Prerouting = "prerouting" as wire_hook::HookPoint::Prerouting,
-        /// What is for this machine.
+        /// Packets to this machine.
         Input = "input" as wire_hook::HookPoint::Input,
-        /// What goes through this machine.
+        /// Forwarded packets.
         Forward = "forward" as wire_hook::HookPoint::Forward,
-        /// What this machine sends.
+        /// Packets that this machine sends.
         Output = "output" as wire_hook::HookPoint::Output,
-        /// What leaves, after its route was chosen.
+        /// Outgoing packets, after routing.
         Postrouting = "postrouting" as wire_hook::HookPoint::Postrouting,
-        /// A frame comes in on a link; in `netdev` and `inet`.
+        /// Incoming frames of a link; in `netdev` and `inet`.
         Ingress = "ingress" as wire_hook::HookPoint::Ingress,
-        /// A frame leaves by a link; in `netdev`.
+        /// Outgoing frames of a link; in `netdev`.
         Egress = "egress" as wire_hook::HookPoint::Egress,
     }
 }
 
 words! {
-    /// What a base chain does, besides letting through and dropping.
+    /// The kind of a base chain.
     ChainKind as wire_chain::ChainType {
-        /// Nothing besides.
+        /// Accepts and drops packets.
         Filter = "filter" as wire_chain::ChainType::Filter,
-        /// Translates addresses; it sees the first packet of a connection.
+        /// Translates addresses; sees the first packet of a connection.
         Nat = "nat" as wire_chain::ChainType::Nat,
-        /// Has the route chosen again where a rule changed what it depends on.
+        /// Routes a packet again if a rule changed what its route depends on.
         Route = "route" as wire_chain::ChainType::Route,
     }
 }
 
 words! {
-    /// What becomes of a packet that no rule of a base chain has decided on.
+    /// The verdict on packets that no rule of a base chain decides about.
     Policy as wire_chain::Policy {
-        /// It goes on.
+        /// The packet continues.
         Accept = "accept" as wire_chain::Policy::Accept,
-        /// It is gone.
+        /// The packet is dropped.
         Drop = "drop" as wire_chain::Policy::Drop,
     }
 }
 
-/// When a base chain sees a packet, among the chains of its hook: lower comes first.
+/// The place of a base chain among those of its hook: lower numbers come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[doc(alias = "nf_ip_hook_priorities")]
 pub struct Priority(pub i32);
@@ -112,13 +112,13 @@ impl Priority {
     pub const RAW: Self = Self(-300);
     /// `mangle`.
     pub const MANGLE: Self = Self(-150);
-    /// `dstnat`: where destinations are translated, in prerouting and output.
+    /// `dstnat`: DNAT, in prerouting and output.
     pub const DESTINATION_NAT: Self = Self(-100);
     /// `filter`.
     pub const FILTER: Self = Self(0);
     /// `security`.
     pub const SECURITY: Self = Self(50);
-    /// `srcnat`: where sources are translated, in postrouting and input.
+    /// `srcnat`: SNAT, in postrouting and input.
     pub const SOURCE_NAT: Self = Self(100);
     /// `dstnat` of the family `bridge`.
     pub const BRIDGE_DESTINATION_NAT: Self = Self(-300);
@@ -146,10 +146,10 @@ impl fmt::Display for Priority {
     }
 }
 
-/// Connection tracking comes at this priority; address translation has to come later.
+/// The priority of connection tracking. Address translation must come later.
 const CONNTRACK: Priority = Priority(-200);
 
-/// What the kernel would refuse with a bare `EOPNOTSUPP`, in words.
+/// Refuses in words what the kernel refuses with a bare `EOPNOTSUPP`.
 pub(crate) fn check(
     family: Family,
     kind: ChainKind,

@@ -24,7 +24,7 @@ const ICMP: u8 = 1;
 pub(crate) const TCP: u8 = 6;
 const ICMPV6: u8 = 58;
 
-/// What a rule must have established before it reads a field.
+/// The facts that a rule must establish before it reads a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
     Nothing,
@@ -241,7 +241,7 @@ impl From<Numgen> for Field {
     }
 }
 
-/// As `nft` writes it.
+/// Formats the value as `nft` does.
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -268,7 +268,7 @@ impl Numgen {
     }
 }
 
-/// As `nft` writes it.
+/// Formats the value as `nft` does.
 impl fmt::Display for Numgen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())?;

@@ -13,10 +13,10 @@ use crate::wire::nft::flowtable as wire;
 use crate::wire::nft::flowtable::FlowtableFlags;
 use crate::wire::nft::hook as wire_hook;
 
-/// A flowtable to be: links between which the packets of known connections go past the rules.
+/// A flowtable: links between which the packets of known connections bypass the rules.
 ///
 /// Replaces `nft add flowtable FAMILY TABLE NAME { hook ingress priority 0; devices = { … }; }`. Rules at the
-/// hook forward put connections into it: [`Rule::flow_add`](crate::nft::Rule::flow_add).
+/// hook forward add connections: [`Rule::flow_add`](crate::nft::Rule::flow_add).
 ///
 /// ```
 /// use netloom::nft::{Chain, CtState, Family, Flowtable, Hook, Priority, Rule, Table};
@@ -24,6 +24,7 @@ use crate::wire::nft::hook as wire_hook;
 /// # netloom::sandbox::enter()?;
 ///
 /// let netns = Namespace::anonymous().create()?;
+///
 /// let lan = Bridge::new("lan").create(&netns)?;
 /// let fast = Rule::new().ct_state(CtState::ESTABLISHED).flow_add("fast");
 /// let table = Table::new(Family::Inet, "router")
@@ -51,7 +52,7 @@ pub struct Flowtable {
 pub(crate) const ACTION: &str = "create flowtable";
 
 impl Flowtable {
-    /// One of this name, without links yet.
+    /// Returns a flowtable with this name and no links.
     #[doc(alias("nft add flowtable", "NFT_MSG_NEWFLOWTABLE"))]
     pub fn new(name: impl Into<String>) -> Self {
         Self {
@@ -63,13 +64,13 @@ impl Flowtable {
         }
     }
 
-    /// When it sees what comes in, among all at the links' ingress. Default: 0.
+    /// Sets the priority at the ingress of the links. Default: 0.
     pub fn priority(mut self, priority: impl Into<Priority>) -> Self {
         self.priority = priority.into();
         self
     }
 
-    /// Between this link and the others. It must exist; may be called again for more.
+    /// Adds a link, which must exist.
     #[doc(alias = "devices")]
     pub fn dev(mut self, link: impl Into<LinkRef>) -> Self {
         let link = link.into();
@@ -80,26 +81,26 @@ impl Flowtable {
         self
     }
 
-    /// The network cards do it, where they can. Default: the kernel does.
+    /// Offloads connections to network cards that can do it. Default: off.
     #[doc(alias = "NFT_FLOWTABLE_HW_OFFLOAD")]
     pub fn offload(mut self) -> Self {
         self.flags |= FlowtableFlags::HARDWARE_OFFLOAD;
         self
     }
 
-    /// What goes past the rules is counted with its connection. Default: not. Since Linux 5.7.
+    /// Counts packets that bypass the rules with their connection. Default: off. Since Linux 5.7.
     #[doc(alias = "NFT_FLOWTABLE_COUNTER")]
     pub fn counter(mut self) -> Self {
         self.flags |= FlowtableFlags::COUNTER;
         self
     }
 
-    /// Its name.
+    /// The name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The links it is between, by name.
+    /// The names of the links.
     pub fn devices(&self) -> Vec<String> {
         self.devices.names()
     }
@@ -112,7 +113,7 @@ impl Flowtable {
             return Err(refused(format!("the family {family} has no flowtables")));
         }
         if self.devices.is_empty() {
-            return Err(refused("between which links? name them with dev()".into()));
+            return Err(refused("between which links? add them with dev()".into()));
         }
         Ok(())
     }
@@ -130,7 +131,7 @@ impl Flowtable {
         }
     }
 
-    /// As the kernel lists it.
+    /// Decodes a flowtable that the kernel lists.
     pub(crate) fn from_wire(flowtable: &wire::Flowtable) -> Option<Self> {
         let hook = flowtable.hook.clone().unwrap_or_default();
         Some(Self {

@@ -1,4 +1,4 @@
-//! What is there, as values: tables with all that is in them.
+//! Tables with their content, as the kernel lists them.
 
 use super::chain::Chain;
 use super::element::Element;
@@ -9,75 +9,75 @@ use super::rule::Rule;
 use super::set::{Map, Set};
 use crate::counter::Counter;
 
-/// A table as it is, whoever made it.
+/// A listed table, of any program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TableInfo {
-    /// Its family.
+    /// The family.
     pub family: Family,
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// The number the kernel gave it.
+    /// The handle number.
     pub number: u64,
-    /// The netlink port of the socket it goes with, if it has an owner.
+    /// The netlink port of the socket that owns the table, if one does.
     pub owner: Option<u32>,
-    /// The tag of a persistent table of netloom's.
+    /// The tag, if netloom made it as a persistent table.
     pub tag: Option<String>,
-    /// Its comment.
+    /// The comment.
     pub comment: Option<String>,
-    /// Whether its chains see no packets.
+    /// True if the chains see no packets.
     pub is_dormant: bool,
-    /// Its chains, in the order they were made.
+    /// The chains, in order of creation.
     pub chains: Vec<ChainInfo>,
-    /// Its counters, quotas and limits.
+    /// The named objects.
     pub objects: Vec<Object>,
-    /// Its flowtables.
+    /// The flowtables.
     pub flowtables: Vec<Flowtable>,
-    /// Its sets, without those written into rules.
+    /// The named sets and maps.
     pub sets: Vec<SetInfo>,
 }
 
-/// A chain as it is.
+/// A listed chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChainInfo {
-    /// It as it would be made, without its rules.
+    /// The builder that creates such a chain, without rules.
     pub chain: Chain,
-    /// The number the kernel gave it.
+    /// The handle number.
     pub number: u64,
-    /// Its rules, first to last.
+    /// The rules, first to last.
     pub rules: Vec<RuleInfo>,
 }
 
-/// A rule as it is.
+/// A listed rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RuleInfo {
-    /// It as it would be made. What is not understood of it survives.
+    /// The builder that creates such a rule. Unknown expressions keep their bytes.
     pub rule: Rule,
-    /// The number the kernel gave it.
+    /// The handle number.
     pub number: u64,
-    /// What its first counter has counted, if it has one.
+    /// The counts of the first counter, if there is one.
     pub counter: Option<Counter>,
 }
 
-/// A set or map as it is.
+/// A listed set or map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SetInfo {
-    /// It as it would be made, without its elements.
+    /// The builder that creates such a set or map, without elements.
     pub set: SetOrMap,
-    /// The number the kernel gave it.
+    /// The handle number.
     pub number: u64,
-    /// What is in it.
+    /// The elements.
     pub elements: Vec<Element>,
 }
 
 /// A set or a map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SetOrMap {
-    /// Keys alone.
+    /// A set of keys.
     Set(Set),
-    /// Keys that stand for something.
+    /// A map from keys to data.
     Map(Map),
 }

@@ -312,7 +312,7 @@ impl Rule {
     }
 }
 
-/// None of the bits set is the negation of any: one form for both.
+/// The match that no bit is set is the negated match on any bit.
 fn bits(mask: Value, value: Value, negated: &mut bool) -> Condition {
     if value == mask.zeroed() {
         *negated = !*negated;

@@ -18,6 +18,7 @@ pub(crate) mod network;
 pub(crate) mod numgen;
 pub(crate) mod object;
 pub(crate) mod object_kind;
+pub(crate) mod prelude;
 pub(crate) mod ranges;
 pub(crate) mod reader;
 pub(crate) mod rule;

@@ -16,7 +16,7 @@ use crate::wire::nft::object as wire;
 use crate::wire::nft::object::ObjectData;
 use crate::wire::nft::userdata::UserData;
 
-/// A named object to be, which rules of its table share: a counter, a quota, a limit.
+/// A named object that rules of its table share: a counter, a quota, a limit.
 ///
 /// Replaces `nft add counter FAMILY TABLE NAME` and the like.
 ///
@@ -68,32 +68,32 @@ impl Object {
         Self { name: name.into(), what, comment: None }
     }
 
-    /// Counts packets and bytes: [`Rule::named_counter`](crate::nft::Rule::named_counter).
+    /// Returns a counter of packets and bytes: [`Rule::named_counter`](crate::nft::Rule::named_counter).
     #[doc(alias("nft add counter", "NFT_OBJECT_COUNTER"))]
     pub fn counter(name: impl Into<String>) -> Self {
         Self::new(name, What::Counter { counted: Counter::default() })
     }
 
-    /// So many bytes: rules with it go on until they are used up, or from then on with
+    /// Returns a quota: its rules match until so many bytes have passed, or from then on with
     /// [`over`](Self::over). [`Rule::named_quota`](crate::nft::Rule::named_quota).
     #[doc(alias("nft add quota", "NFT_OBJECT_QUOTA"))]
     pub fn quota(name: impl Into<String>, bytes: u64) -> Self {
         Self::new(name, What::Quota { bytes, used: 0, over: false })
     }
 
-    /// So many packets or bytes in a time: [`Rule::named_limit`](crate::nft::Rule::named_limit).
+    /// Returns a rate limit: [`Rule::named_limit`](crate::nft::Rule::named_limit).
     #[doc(alias("nft add limit", "NFT_OBJECT_LIMIT"))]
     pub fn limit(name: impl Into<String>, limit: Limit) -> Self {
         Self::new(name, What::Limit(limit.normal()))
     }
 
-    /// What clients are offered: [`Rule::named_synproxy`](crate::nft::Rule::named_synproxy). Since Linux 5.4.
+    /// Returns a TCP proxy: [`Rule::named_synproxy`](crate::nft::Rule::named_synproxy). Since Linux 5.4.
     #[doc(alias("nft add synproxy", "NFT_OBJECT_SYNPROXY"))]
     pub fn synproxy(name: impl Into<String>, offer: Synproxy) -> Self {
         Self::new(name, What::Synproxy(offer))
     }
 
-    /// A quota's rules go on with what is over it, not with what is under it.
+    /// Inverts a quota or limit: its rules match above it, not below.
     pub fn over(mut self) -> Self {
         match &mut self.what {
             What::Quota { over, .. } | What::Connections { over, .. } => *over = true,
@@ -103,18 +103,18 @@ impl Object {
         self
     }
 
-    /// A comment, 127 bytes at most.
+    /// Sets a comment, 127 bytes at most.
     pub fn comment(mut self, comment: impl Into<String>) -> Self {
         self.comment = Some(comment.into());
         self
     }
 
-    /// Its name.
+    /// The name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What it is.
+    /// The kind.
     pub fn kind(&self) -> ObjectKind {
         match self.what {
             What::Counter { .. } => ObjectKind::Counter,
@@ -125,7 +125,7 @@ impl Object {
         }
     }
 
-    /// What it has counted when it was read: of a quota the bytes that are used.
+    /// The counts of an object that was read; of a quota the used bytes.
     pub fn counted(&self) -> Counter {
         match self.what {
             What::Counter { counted } => counted,
@@ -144,7 +144,7 @@ impl Object {
         }
         object.data = Some(match self.what {
             What::Counter { .. } => ObjectData::Counter(WireCounter::default()),
-            What::Quota { bytes: 0, .. } => return Err(refused("a quota of nothing".into())),
+            What::Quota { bytes: 0, .. } => return Err(refused("a quota of 0 bytes".into())),
             What::Quota { bytes, over, .. } => {
                 let flags = if over { QuotaFlags::INVERTED } else { QuotaFlags::empty() };
                 ObjectData::Quota(Quota { bytes, consumed: 0, flags })
@@ -165,7 +165,7 @@ impl Object {
         Ok(object)
     }
 
-    /// As the kernel lists it; none of a kind that is not known here.
+    /// Decodes an object that the kernel lists; `None` for an unknown kind.
     pub(crate) fn from_wire(object: &wire::Object) -> Option<Self> {
         let what = match object.data.as_ref()? {
             ObjectData::Counter(counter) => {

@@ -38,7 +38,7 @@ impl ObjectKind {
     }
 }
 
-/// As `nft` writes it.
+/// Formats the kind as `nft` does.
 impl fmt::Display for ObjectKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

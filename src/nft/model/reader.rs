@@ -18,7 +18,7 @@ use crate::wire::nft::expr::lookup::{Lookup, LookupFlags};
 use crate::wire::nft::register::Register;
 use crate::wire::nft::register::Register::R1;
 
-/// What is known of the sets that rules of a table use.
+/// The sets and maps of a table, as far as reading its rules needs them.
 #[derive(Debug, Default)]
 pub(crate) struct KnownSets {
     /// The elements of anonymous sets, by the names that the kernel chose.

@@ -87,7 +87,7 @@ impl Rule {
     /// Appends a statement, which can't be negated.
     pub(crate) fn with(mut self, statement: impl Statement) -> Self {
         if std::mem::take(&mut self.negated) {
-            self.rejected.reject("not", &statement, "it is no match");
+            self.rejected.reject("not", &statement as &dyn Statement, "it is no match");
         }
         self.push(statement)
     }
@@ -187,11 +187,6 @@ impl Rule {
         }
         Ok(())
     }
-
-    /// Returns whether the rule needs nothing of its table but its chain.
-    pub(crate) fn names_nothing(&self) -> bool {
-        self.statements.iter().all(|one| one.name().is_none())
-    }
 }
 
 /// Encodes the statements of a rule for a table. `next_set` numbers the sets of a transaction.
@@ -212,7 +207,7 @@ pub(crate) fn encode(
     Ok(encoder.encoded)
 }
 
-/// As `nft` writes it.
+/// Formats the rule as `nft` does.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         join(f, &self.statements, " ")?;

@@ -42,7 +42,7 @@ impl SetRef {
     }
 }
 
-/// As `nft` writes it.
+/// Formats the value as `nft` does.
 impl fmt::Display for SetRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -63,7 +63,7 @@ pub(crate) struct MapLookup {
     pub(crate) map: SetRef,
 }
 
-/// As `nft` writes it.
+/// Formats the value as `nft` does.
 impl fmt::Display for MapLookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         join(f, &self.key, " . ")?;

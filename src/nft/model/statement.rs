@@ -11,8 +11,8 @@ use super::field::{Field, Needs};
 use super::reader::Reader;
 use crate::wire::nft::expr::Expr;
 
-/// A match or statement of a rule. Its text is that of `nft`.
-pub(crate) trait Statement: fmt::Debug + fmt::Display + Any + Send + Sync + Dynamic {
+/// A match or statement of a rule.
+pub(crate) trait Statement: fmt::Debug + Any + Send + Sync + Dynamic {
     /// Appends the expressions.
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String>;
 
@@ -20,6 +20,9 @@ pub(crate) trait Statement: fmt::Debug + fmt::Display + Any + Send + Sync + Dyna
     fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self>
     where
         Self: Sized;
+
+    /// Writes the statement as `nft` does.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 
     /// Refuses what can't be at this place, or can't be at all.
     fn check(&self, _context: &Context) -> Result<(), String> {
@@ -31,7 +34,7 @@ pub(crate) trait Statement: fmt::Debug + fmt::Display + Any + Send + Sync + Dyna
         [&[], &[]]
     }
 
-    /// What must be established besides what the fields need.
+    /// The facts that must be established besides those that the fields need.
     fn needs(&self) -> Needs {
         Needs::Nothing
     }
@@ -85,6 +88,12 @@ impl PartialEq for dyn Statement {
 }
 
 impl Eq for dyn Statement {}
+
+impl fmt::Display for dyn Statement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Statement::fmt(self, f)
+    }
+}
 
 impl Clone for Box<dyn Statement> {
     fn clone(&self) -> Self {

@@ -14,7 +14,7 @@ use crate::wire::nft::table as wire;
 use crate::wire::nft::table::TableFlags;
 use crate::wire::nft::userdata::UserData;
 
-/// A table to be, with its chains, sets and maps: all of it is made in one transaction.
+/// A table with its chains, sets and maps. One transaction creates all of it.
 ///
 /// Replaces `nft add table FAMILY NAME` and `nft -f`.
 ///
@@ -40,10 +40,11 @@ use crate::wire::nft::userdata::UserData;
 ///
 /// # Held or persistent
 ///
-/// A table is **held** unless it says otherwise: it has the owner flag, so nobody else can change it, `nft
-/// flush ruleset` passes it by, and the kernel removes it when the last clone of the [`Netns`] it was made
-/// with goes, also on SIGKILL. A [`persistent`](Self::persistent) one carries a tag by which a later process
-/// finds it; it stays until it is deleted. The kernel lets nobody change that later.
+/// By default a table is **held**: it has the owner flag, so no other program can change it, and
+/// `nft flush ruleset` skips it. The kernel deletes it with the last clone of its [`Netns`], also on SIGKILL.
+///
+/// A [`persistent`](Self::persistent) table has a tag, by which a later process finds it. It exists until it
+/// is deleted. The kernel can't turn one kind into the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct Table {
@@ -58,11 +59,11 @@ pub struct Table {
     pub(crate) chains: Vec<Chain>,
 }
 
-/// What the comment of a persistent table begins with: nobody else's does by chance.
+/// The beginning of the comment of a persistent table. No other program's comment begins so by chance.
 const TAG: &str = "netloom:";
 
 impl Table {
-    /// One of this family and name, held and empty.
+    /// Returns a held, empty table of this family and name.
     #[doc(alias("nft add table", "NFT_TABLE_F_OWNER"))]
     pub fn new(family: Family, name: impl Into<String>) -> Self {
         Self {
@@ -78,45 +79,45 @@ impl Table {
         }
     }
 
-    /// Stays when the process ends. It carries this tag, 119 bytes at most, by which
-    /// [`nft_tables_with_tag`](crate::Netns::nft_tables_with_tag) finds it. Default: held.
+    /// Makes the table outlive the process. [`nft_tables_with_tag`](crate::Netns::nft_tables_with_tag) finds it
+    /// by this tag, of 119 bytes at most. Default: held.
     pub fn persistent(mut self, tag: impl Into<String>) -> Self {
         self.tag = Some(tag.into());
         self
     }
 
-    /// Its chains see no packets. Default: they do.
+    /// Hides all packets from the chains. Default: off.
     #[doc(alias = "NFT_TABLE_F_DORMANT")]
     pub fn dormant(mut self) -> Self {
         self.dormant = true;
         self
     }
 
-    /// With this counter, quota or limit; may be called again for more.
+    /// Adds a named object.
     pub fn object(mut self, object: Object) -> Self {
         self.objects.push(object);
         self
     }
 
-    /// With this flowtable; may be called again for more.
+    /// Adds a flowtable.
     pub fn flowtable(mut self, flowtable: Flowtable) -> Self {
         self.flowtables.push(flowtable);
         self
     }
 
-    /// With this set; may be called again for more.
+    /// Adds a set.
     pub fn set(mut self, set: Set) -> Self {
         self.sets.push(set.0);
         self
     }
 
-    /// With this map; may be called again for more.
+    /// Adds a map.
     pub fn map(mut self, map: Map) -> Self {
         self.sets.push(map.0);
         self
     }
 
-    /// With this chain; may be called again for more. Rules may jump to chains that come later.
+    /// Adds a chain. Rules may jump to chains that are added later.
     pub fn chain(mut self, chain: Chain) -> Self {
         self.chains.push(chain);
         self

@@ -5,68 +5,11 @@ use std::net::IpAddr;
 
 use super::datum::{Datum, Span};
 use crate::input::link_name;
+use crate::link_pattern::LinkPattern;
 use crate::mac::MacAddr;
 use crate::wire::nft::data::Value;
 use crate::wire::nft::datatype::DataType;
 use crate::wire::nft::userdata::ByteOrder;
-
-/// The type of a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Type {
-    /// `ipv4_addr`.
-    Ipv4,
-    /// `ipv6_addr`.
-    Ipv6,
-    /// `ether_addr`.
-    Mac,
-    /// `ether_type`: the protocol of a frame, as 0x0800.
-    EtherType,
-    /// `inet_proto`: TCP 6, UDP 17; by those names, too.
-    Protocol,
-    /// `inet_service`: a port.
-    Port,
-    /// `icmp_type`.
-    IcmpType,
-    /// `icmpv6_type`.
-    Icmpv6Type,
-    /// `tcp_flag`.
-    TcpFlags,
-    /// `mark`: a packet's or connection's mark.
-    Mark,
-    /// `ifname`: a link's name.
-    LinkName,
-    /// `ct_state`.
-    CtState,
-    /// `ct_status`.
-    CtStatus,
-    /// `ct_dir`.
-    CtDirection,
-    /// `pkt_type`.
-    PacketType,
-    /// `fib_addrtype`.
-    AddressType,
-    /// `arp_op`.
-    ArpOperation,
-    /// `nf_proto`.
-    NetfilterProtocol,
-    /// `iface_index`: the index of a link.
-    LinkIndex,
-    /// `iface_type`.
-    LinkType,
-    /// `boolean`: 0 or 1.
-    Boolean,
-    /// `integer`: 32 bits in the machine's byte order, as [`Numgen`](crate::nft::Numgen) yields them.
-    /// `nft` has no name for this type: it can't load named maps of numbers that it lists.
-    Number,
-    /// A type without a variant here.
-    Other {
-        /// The number in `nft`.
-        number: u32,
-        /// The length in bytes.
-        length: u32,
-    },
-}
 
 /// The layout of a value in a register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,61 +25,87 @@ enum Layout {
     Bytes(u32),
 }
 
-impl Type {
-    const ALL: [Self; 22] = [
-        Self::Ipv4,
-        Self::Ipv6,
-        Self::Mac,
-        Self::EtherType,
-        Self::Protocol,
-        Self::Port,
-        Self::IcmpType,
-        Self::Icmpv6Type,
-        Self::TcpFlags,
-        Self::Mark,
-        Self::LinkName,
-        Self::CtState,
-        Self::CtStatus,
-        Self::CtDirection,
-        Self::PacketType,
-        Self::AddressType,
-        Self::ArpOperation,
-        Self::NetfilterProtocol,
-        Self::LinkIndex,
-        Self::LinkType,
-        Self::Boolean,
-        Self::Number,
-    ];
-
-    /// Name and number in `nft` (`include/datatype.h`), and layout.
-    fn facts(self) -> (&'static str, DataType, Layout) {
-        match self {
-            Self::Ipv4 => ("ipv4_addr", DataType::IPV4_ADDRESS, Layout::Address4),
-            Self::Ipv6 => ("ipv6_addr", DataType::IPV6_ADDRESS, Layout::Address6),
-            Self::Mac => ("ether_addr", DataType::ETHERNET_ADDRESS, Layout::Mac),
-            Self::EtherType => ("ether_type", DataType::ETHERNET_TYPE, Layout::Network16),
-            Self::Protocol => ("inet_proto", DataType::INTERNET_PROTOCOL, Layout::Byte),
-            Self::Port => ("inet_service", DataType::INTERNET_SERVICE, Layout::Network16),
-            Self::IcmpType => ("icmp_type", DataType::ICMP_TYPE, Layout::Byte),
-            Self::Icmpv6Type => ("icmpv6_type", DataType::ICMPV6_TYPE, Layout::Byte),
-            Self::TcpFlags => ("tcp_flag", DataType::TCP_FLAGS, Layout::Byte),
-            Self::Mark => ("mark", DataType::MARK, Layout::Host32),
-            Self::LinkName => ("ifname", DataType::INTERFACE_NAME, Layout::Name),
-            Self::CtState => ("ct_state", DataType::CT_STATE, Layout::Host32),
-            Self::CtStatus => ("ct_status", DataType::CT_STATUS, Layout::Host32),
-            Self::CtDirection => ("ct_dir", DataType::CT_DIRECTION, Layout::Byte),
-            Self::PacketType => ("pkt_type", DataType::PACKET_TYPE, Layout::Byte),
-            Self::AddressType => ("fib_addrtype", DataType::FIB_ADDRESS_TYPE, Layout::Host32),
-            Self::ArpOperation => ("arp_op", DataType(11), Layout::Network16),
-            Self::NetfilterProtocol => ("nf_proto", DataType::NETFILTER_PROTOCOL, Layout::Byte),
-            Self::LinkIndex => ("iface_index", DataType(20), Layout::Host32),
-            Self::LinkType => ("iface_type", DataType(21), Layout::Host16),
-            Self::Boolean => ("boolean", DataType::BOOLEAN, Layout::Byte),
-            Self::Number => ("integer", DataType(4), Layout::Host32),
-            Self::Other { number, length } => ("other", DataType(number), Layout::Bytes(length)),
+macro_rules! types {
+    ($($(#[$doc:meta])* $type:ident = $words:literal, $number:expr, $layout:ident;)*) => {
+        /// The type of a value.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Type {
+            $($(#[$doc])* $type,)*
+            /// A type without a variant here.
+            Other {
+                /// The number in `nft`.
+                number: u32,
+                /// The length in bytes.
+                length: u32,
+            },
         }
-    }
 
+        impl Type {
+            const ALL: &[Self] = &[$(Self::$type),*];
+
+            /// The name and number in `nft` (`include/datatype.h`), and the layout.
+            fn facts(self) -> (&'static str, DataType, Layout) {
+                match self {
+                    $(Self::$type => ($words, $number, Layout::$layout),)*
+                    Self::Other { number, length } => {
+                        ("other", DataType(number), Layout::Bytes(length))
+                    }
+                }
+            }
+        }
+    };
+}
+
+types! {
+    /// `ipv4_addr`.
+    Ipv4 = "ipv4_addr", DataType::IPV4_ADDRESS, Address4;
+    /// `ipv6_addr`.
+    Ipv6 = "ipv6_addr", DataType::IPV6_ADDRESS, Address6;
+    /// `ether_addr`.
+    Mac = "ether_addr", DataType::ETHERNET_ADDRESS, Mac;
+    /// `ether_type`: the protocol of a frame, as 0x0800.
+    EtherType = "ether_type", DataType::ETHERNET_TYPE, Network16;
+    /// `inet_proto`: TCP 6, UDP 17; by those names, too.
+    Protocol = "inet_proto", DataType::INTERNET_PROTOCOL, Byte;
+    /// `inet_service`: a port.
+    Port = "inet_service", DataType::INTERNET_SERVICE, Network16;
+    /// `icmp_type`.
+    IcmpType = "icmp_type", DataType::ICMP_TYPE, Byte;
+    /// `icmpv6_type`.
+    Icmpv6Type = "icmpv6_type", DataType::ICMPV6_TYPE, Byte;
+    /// `tcp_flag`.
+    TcpFlags = "tcp_flag", DataType::TCP_FLAGS, Byte;
+    /// `mark`: a packet's or connection's mark.
+    Mark = "mark", DataType::MARK, Host32;
+    /// `ifname`: a link's name.
+    LinkName = "ifname", DataType::INTERFACE_NAME, Name;
+    /// `ct_state`.
+    CtState = "ct_state", DataType::CT_STATE, Host32;
+    /// `ct_status`.
+    CtStatus = "ct_status", DataType::CT_STATUS, Host32;
+    /// `ct_dir`.
+    CtDirection = "ct_dir", DataType::CT_DIRECTION, Byte;
+    /// `pkt_type`.
+    PacketType = "pkt_type", DataType::PACKET_TYPE, Byte;
+    /// `fib_addrtype`.
+    AddressType = "fib_addrtype", DataType::FIB_ADDRESS_TYPE, Host32;
+    /// `arp_op`.
+    ArpOperation = "arp_op", DataType(11), Network16;
+    /// `nf_proto`.
+    NetfilterProtocol = "nf_proto", DataType::NETFILTER_PROTOCOL, Byte;
+    /// `iface_index`: the index of a link.
+    LinkIndex = "iface_index", DataType(20), Host32;
+    /// `iface_type`.
+    LinkType = "iface_type", DataType(21), Host16;
+    /// `boolean`: 0 or 1.
+    Boolean = "boolean", DataType::BOOLEAN, Byte;
+    /// `integer`: 32 bits in the machine's byte order, as [`Numgen`](crate::nft::Numgen) yields them.
+    /// `nft` has no name for this type: it can't load named maps of numbers that it lists.
+    Number = "integer", DataType(4), Host32;
+}
+
+impl Type {
     pub(crate) fn data_type(self) -> DataType {
         self.facts().1
     }
@@ -180,11 +149,13 @@ impl Type {
             (Layout::Address6, Datum::Address(IpAddr::V6(address))) => Some((*address).into()),
             (Layout::Mac, Datum::Mac(mac)) => Some(mac.octets().into()),
             (Layout::Name, Datum::Name(name)) => {
-                return match (link_name(name), Value::interface(name)) {
-                    (Ok(()), Some(value)) => Ok(value),
-                    (Err(reason), _) => Err(format!("{datum}: {reason}")),
-                    (Ok(()), None) => refused(),
-                };
+                let pattern: LinkPattern = name.parse().map_err(|_| {
+                    format!("{datum}: {}", link_name(name).err().unwrap_or("it is no link's name"))
+                })?;
+                if pattern.is_prefix() {
+                    return Err(format!("{datum} is a pattern: iifname() and oifname() take one"));
+                }
+                Value::interface(pattern.text())
             }
             (Layout::Byte, Datum::Name(name)) if self == Self::Protocol => {
                 protocol_number(name).map(Value::from)
@@ -240,7 +211,11 @@ impl Type {
             (Layout::Name, bytes) => {
                 let name = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
                 match str::from_utf8(name) {
-                    Ok(name) => return Datum::Name(name.to_owned()),
+                    // A star at the end is literal here.
+                    Ok(name) => {
+                        let escaped = name.strip_suffix('*').map(|start| format!(r"{start}\*"));
+                        return Datum::Name(escaped.unwrap_or_else(|| name.to_owned()));
+                    }
                     Err(_) => None,
                 }
             }
@@ -260,10 +235,10 @@ impl Type {
         let mut types = Vec::new();
         while rest != 0 {
             let one = DataType(rest & ((1 << BITS) - 1));
-            let Some(known) = Self::ALL.into_iter().find(|known| known.data_type() == one) else {
+            let Some(known) = Self::ALL.iter().find(|known| known.data_type() == one) else {
                 break;
             };
-            types.insert(0, known);
+            types.insert(0, *known);
             rest >>= BITS;
         }
         let total: u32 = match types.as_slice() {

@@ -1,16 +1,9 @@
 //! The TCP segment size: `tcp option maxseg size set rt mtu`.
 
-use std::fmt;
-
-use crate::nft::model::encoder::Encoder;
-use crate::nft::model::reader::Reader;
-use crate::nft::model::rule::Rule;
-use crate::nft::model::statement::Statement;
-use crate::wire::nft::expr::Expr;
+use crate::nft::model::prelude::*;
 use crate::wire::nft::expr::byteorder::{Byteorder, ByteorderOp};
 use crate::wire::nft::expr::exthdr::{Exthdr, ExthdrSpan};
 use crate::wire::nft::expr::rt::{Rt, RtKey};
-use crate::wire::nft::register::Register::R1;
 
 /// The largest segment that a TCP connection offers. `None`: what fits the route.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,10 +51,7 @@ impl Statement for ClampMss {
             _ => None,
         }
     }
-}
 
-/// As `nft` writes it.
-impl fmt::Display for ClampMss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("tcp option maxseg size set ")?;
         match self.0 {

@@ -1,13 +1,7 @@
 //! The number of connections: `ct count 10`.
 
-use std::fmt;
-
 use crate::nft::model::display::Over;
-use crate::nft::model::encoder::Encoder;
-use crate::nft::model::reader::Reader;
-use crate::nft::model::rule::Rule;
-use crate::nft::model::statement::Statement;
-use crate::wire::nft::expr::Expr;
+use crate::nft::model::prelude::*;
 use crate::wire::nft::expr::connlimit::{Connlimit, ConnlimitFlags};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,10 +45,7 @@ impl Statement for Connections {
         let Expr::Connlimit(limit) = expr else { return None };
         Some(Self::from_wire(*limit))
     }
-}
 
-/// As `nft` writes it.
-impl fmt::Display for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ct count {}{}", Over(self.over), self.count)
     }

@@ -1,13 +1,7 @@
 //! The counter: `counter`.
 
-use std::fmt;
-
 use crate::counter::Counter;
-use crate::nft::model::encoder::Encoder;
-use crate::nft::model::reader::Reader;
-use crate::nft::model::rule::Rule;
-use crate::nft::model::statement::Statement;
-use crate::wire::nft::expr::Expr;
+use crate::nft::model::prelude::*;
 use crate::wire::nft::expr::counter as wire;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,10 +24,7 @@ impl Statement for CounterStatement {
     fn decode(_: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
         matches!(expr, Expr::Counter(_)).then_some(Self)
     }
-}
 
-/// As `nft` writes it.
-impl fmt::Display for CounterStatement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("counter")
     }

@@ -1,20 +1,14 @@
 //! Copies of packets: `dup to ADDRESS device LINK`.
 
-use std::fmt;
+use crate::nft::model::prelude::*;
 use std::net::IpAddr;
 
 use crate::link::LinkRef;
-use crate::nft::model::context::Context;
 use crate::nft::model::datum::Datum;
 use crate::nft::model::device::Device;
-use crate::nft::model::encoder::Encoder;
 use crate::nft::model::family::Family;
-use crate::nft::model::reader::{Reader, optional};
-use crate::nft::model::rule::Rule;
-use crate::nft::model::statement::Statement;
-use crate::wire::nft::expr::Expr;
+use crate::nft::model::reader::optional;
 use crate::wire::nft::expr::dup::Dup;
-use crate::wire::nft::register::Register::{R1, R2};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DupStatement {
@@ -83,10 +77,7 @@ impl Statement for DupStatement {
     fn device_mut(&mut self) -> Option<&mut Device> {
         self.device.as_mut()
     }
-}
 
-/// As `nft` writes it.
-impl fmt::Display for DupStatement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("dup to ")?;
         match (&self.address, &self.device) {

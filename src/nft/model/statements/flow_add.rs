@@ -1,14 +1,7 @@
 //! The offload of a connection to a flowtable: `flow add @NAME`.
 
-use std::fmt;
-
-use crate::nft::model::context::Context;
-use crate::nft::model::encoder::Encoder;
 use crate::nft::model::family::Family;
-use crate::nft::model::reader::Reader;
-use crate::nft::model::rule::Rule;
-use crate::nft::model::statement::Statement;
-use crate::wire::nft::expr::Expr;
+use crate::nft::model::prelude::*;
 use crate::wire::nft::expr::flow_offload::FlowOffload;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,10 +38,7 @@ impl Statement for FlowAdd {
     fn name(&self) -> Option<&str> {
         Some(&self.0)
     }
-}
 
-/// As `nft` writes it.
-impl fmt::Display for FlowAdd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "flow add @{}", self.0)
     }

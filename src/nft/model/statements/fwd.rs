@@ -1,21 +1,15 @@
 //! Forwarding out of a link, in the family `netdev`: `fwd to LINK`.
 
-use std::fmt;
+use crate::nft::model::prelude::*;
 use std::net::IpAddr;
 
 use crate::link::LinkRef;
-use crate::nft::model::context::Context;
 use crate::nft::model::datum::Datum;
 use crate::nft::model::device::Device;
-use crate::nft::model::encoder::Encoder;
 use crate::nft::model::family::Family;
 use crate::nft::model::network::Network;
-use crate::nft::model::reader::{Reader, optional};
-use crate::nft::model::rule::Rule;
-use crate::nft::model::statement::Statement;
-use crate::wire::nft::expr::Expr;
+use crate::nft::model::reader::optional;
 use crate::wire::nft::expr::fwd::Fwd;
-use crate::wire::nft::register::Register::{R1, R2};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FwdStatement {
@@ -69,10 +63,7 @@ impl Statement for FwdStatement {
     fn device_mut(&mut self) -> Option<&mut Device> {
         Some(&mut self.device)
     }
-}
 
-/// As `nft` writes it.
-impl fmt::Display for FwdStatement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.address {
             None => write!(f, "fwd to {}", self.device),

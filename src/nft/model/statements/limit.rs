@@ -1,16 +1,9 @@
-//! How many packets or bytes a rule lets pass.
+//! Rate limits: `limit rate 10/second`.
 
-use std::fmt;
-
-use crate::nft::model::context::Context;
-use crate::nft::model::encoder::Encoder;
-use crate::nft::model::reader::Reader;
-use crate::nft::model::rule::Rule;
-use crate::nft::model::statement::Statement;
-use crate::wire::nft::expr::Expr;
+use crate::nft::model::prelude::*;
 use crate::wire::nft::expr::limit as wire;
 
-/// A rate: so many packets or bytes each second, minute, hour or day, and a burst beyond it.
+/// A rate of packets or bytes, and a burst beyond it.
 ///
 /// Replaces `limit rate 10/second burst 5 packets`.
 ///
@@ -32,53 +25,53 @@ pub struct Limit {
     over: bool,
 }
 
-/// What the kernel makes of a burst of none (`NFT_LIMIT_PKT_BURST_DEFAULT`).
+/// The burst that the kernel uses for a burst of 0 (`NFT_LIMIT_PKT_BURST_DEFAULT`).
 const DEFAULT_BURST: u32 = 5;
 
 impl Limit {
-    /// So many packets each second. Default burst: 5 packets.
+    /// Returns a limit of packets each second. Default burst: 5 packets.
     #[doc(alias = "limit rate")]
     pub fn packets(rate: u64) -> Self {
         Self { rate, seconds: 1, burst: None, is_of_bytes: false, over: false }
     }
 
-    /// So many bytes each second. Default burst: none.
+    /// Returns a limit of bytes each second. Default burst: none.
     pub fn bytes(rate: u64) -> Self {
         Self { is_of_bytes: true, ..Self::packets(rate) }
     }
 
-    /// Each minute, not each second.
+    /// Counts the rate for each minute, not each second.
     pub fn per_minute(mut self) -> Self {
         self.seconds = 60;
         self
     }
 
-    /// Each hour, not each second.
+    /// Counts the rate for each hour, not each second.
     pub fn per_hour(mut self) -> Self {
         self.seconds = 60 * 60;
         self
     }
 
-    /// Each day, not each second.
+    /// Counts the rate for each day, not each second.
     pub fn per_day(mut self) -> Self {
         self.seconds = 24 * 60 * 60;
         self
     }
 
-    /// So many packets or bytes more, at once.
+    /// Sets the packets or bytes that may pass at once beyond the rate.
     pub fn burst(mut self, burst: u32) -> Self {
         self.burst = Some(burst);
         self
     }
 
-    /// The rule goes on with what is *over* the limit, not with what is under it.
+    /// Inverts the limit: the rule matches packets *over* it.
     pub fn over(mut self) -> Self {
         self.over = true;
         self
     }
 
     pub(crate) fn check_values(self) -> Result<(), String> {
-        if self.rate == 0 { Err("a limit of nothing each second".into()) } else { Ok(()) }
+        if self.rate == 0 { Err("a limit of 0 each second".into()) } else { Ok(()) }
     }
 
     pub(crate) fn to_wire(self) -> wire::Limit {
@@ -108,7 +101,7 @@ impl Limit {
         self.burst.unwrap_or(if self.is_of_bytes { 0 } else { DEFAULT_BURST })
     }
 
-    /// As it reads back.
+    /// The limit as it is read back.
     pub(crate) fn normal(self) -> Self {
         Self::from_wire(self.to_wire())
     }
@@ -135,9 +128,13 @@ impl Statement for Limit {
     fn check(&self, _: &Context) -> Result<(), String> {
         self.check_values()
     }
+
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
-/// As `nft` writes it.
+/// Formats the limit as `nft` does.
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit = match self.seconds {

@@ -1,13 +1,6 @@
-//! What a rule tells of a packet.
+//! Logging: `log prefix "…"`.
 
-use std::fmt;
-
-use crate::nft::model::context::Context;
-use crate::nft::model::encoder::Encoder;
-use crate::nft::model::reader::Reader;
-use crate::nft::model::rule::Rule;
-use crate::nft::model::statement::Statement;
-use crate::wire::nft::expr::Expr;
+use crate::nft::model::prelude::*;
 use crate::wire::nft::expr::log as wire;
 
 /// A line in the kernel's log, or a copy of the packet to a netlink group.
@@ -42,30 +35,30 @@ const LEVELS: [(&str, wire::LogLevel); 9] = [
     ("debug", wire::LogLevel::Debug),
     ("audit", wire::LogLevel::Audit),
 ];
-/// What the kernel logs at unless it is told.
+/// The level that the kernel logs at by default.
 const WARNING: u8 = 4;
-/// Bytes of a prefix without its NUL (`NF_LOG_PREFIXLEN` is 128).
+/// The bytes of a prefix without its NUL (`NF_LOG_PREFIXLEN` is 128).
 const LONGEST_PREFIX: usize = 127;
 
 impl Log {
-    /// A line at the level of warnings.
+    /// Returns a log line at the level of warnings.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What the line begins with, 127 bytes at most.
+    /// Sets the beginning of the line, 127 bytes at most.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = Some(prefix.into());
         self
     }
 
-    /// How urgent it is, as syslog counts: 0 emergency to 7 debug. Default: 4, a warning.
+    /// Sets the syslog level: 0 emergency to 7 debug. Default: 4, a warning.
     pub fn level(mut self, level: u8) -> Self {
         self.level = Some(level);
         self
     }
 
-    /// To the listeners of this group (`NFULNL`), not to the kernel's log.
+    /// Sends the packet to the listeners of a netlink group (`NFULNL`), not to the kernel's log.
     pub fn group(mut self, group: u16) -> Self {
         self.group = Some(group);
         self
@@ -98,7 +91,7 @@ impl Log {
         }
     }
 
-    /// `None` for what has no word here.
+    /// Decodes a log expression; `None` if it has options without a setter.
     pub(crate) fn from_wire(log: &wire::Log) -> Option<Self> {
         let known = Self {
             prefix: log.prefix.clone(),
@@ -108,7 +101,7 @@ impl Log {
         (known.to_wire() == *log).then(|| known.normal())
     }
 
-    /// As it reads back.
+    /// The log as it is read back.
     pub(crate) fn normal(mut self) -> Self {
         self.level = self.level.filter(|&level| level != WARNING);
         self
@@ -136,9 +129,13 @@ impl Statement for Log {
     fn check(&self, _: &Context) -> Result<(), String> {
         self.check_values()
     }
+
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
-/// As `nft` writes it.
+/// Formats the log as `nft` does.
 impl fmt::Display for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("log")?;

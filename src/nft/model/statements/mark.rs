@@ -1,18 +1,10 @@
 //! Marks of packets and connections: `meta mark set`, `ct mark set`.
 
-use std::fmt;
-
-use crate::nft::model::encoder::Encoder;
-use crate::nft::model::field::Field;
 use crate::nft::model::numgen::Numgen;
-use crate::nft::model::reader::Reader;
-use crate::nft::model::rule::Rule;
-use crate::nft::model::statement::Statement;
+use crate::nft::model::prelude::*;
 use crate::wire::nft::data::Value;
-use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::ct::{Ct, CtKey};
 use crate::wire::nft::expr::meta::{Meta, MetaKey};
-use crate::wire::nft::register::Register::R1;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SetMark {
@@ -100,10 +92,7 @@ impl Statement for SetMark {
             MarkValue::Constant(_) => [&[], &[]],
         }
     }
-}
 
-/// As `nft` writes it.
-impl fmt::Display for SetMark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.target {
             Target::Packet => "meta mark set ",

@@ -1,27 +1,21 @@
 //! Matches: `ip saddr 10.0.0.0/8`, `tcp dport @PORTS`.
 
-use std::fmt;
-
 use crate::link::LinkRef;
 use crate::nft::model::context::{Fact, Protocol};
 use crate::nft::model::datum::{Datum, Span};
 use crate::nft::model::device::Device;
 use crate::nft::model::display;
 use crate::nft::model::element::join;
-use crate::nft::model::encoder::{ETHERNET, Encoder, prefix_mask};
-use crate::nft::model::field::Field;
+use crate::nft::model::encoder::{ETHERNET, prefix_mask};
 use crate::nft::model::network::Network;
-use crate::nft::model::reader::Reader;
-use crate::nft::model::set_ref::{MapLookup, SetRef};
-use crate::nft::model::statement::Statement;
+use crate::nft::model::prelude::*;
+use crate::nft::model::set_ref::SetRef;
 use crate::nft::model::types::{PROTOCOLS, Type};
 use crate::wire::nft::data::Value;
-use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::bitwise::BitwiseOp;
 use crate::wire::nft::expr::cmp::{Cmp, Comparison};
 use crate::wire::nft::expr::lookup::{Lookup, LookupFlags};
 use crate::wire::nft::expr::range::{Range, RangeOp};
-use crate::wire::nft::register::Register::R1;
 
 /// A condition on a field, or on a concatenation that is looked up in a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -236,6 +230,22 @@ impl Statement for Match {
             _ => None,
         }
     }
+
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        join(f, &self.fields, " . ")?;
+        f.write_str(if self.negated { " != " } else { " " })?;
+        let kind = self.fields.first().map_or(Type::Mark, |field| field.value_type());
+        let shown = |value: &Value| Shown(kind, *value);
+        match &self.condition {
+            Condition::Equal(value) | Condition::AnyBit(value) => write!(f, "{}", shown(value)),
+            Condition::Prefix(value, bits) => write!(f, "{}/{bits}", kind.decode(value.as_slice())),
+            Condition::Range(first, last) => write!(f, "{}-{}", shown(first), shown(last)),
+            Condition::Bits { mask, value } => write!(f, "& {} == {}", shown(mask), shown(value)),
+            Condition::Link(device) => write!(f, "{device}"),
+            Condition::NamePrefix(name) => write!(f, "\"{name}*\""),
+            Condition::In(set) => write!(f, "{set}"),
+        }
+    }
 }
 
 fn network_of(value: &Value) -> Option<Network> {
@@ -295,24 +305,5 @@ impl fmt::Display for Shown {
             return write!(f, "0x{number:x}");
         }
         display::flags(f, "", bits.iter().map(|(name, bit)| (number & bit != 0, *name)))
-    }
-}
-
-/// As `nft` writes it.
-impl fmt::Display for Match {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        join(f, &self.fields, " . ")?;
-        f.write_str(if self.negated { " != " } else { " " })?;
-        let kind = self.fields.first().map_or(Type::Mark, |field| field.value_type());
-        let shown = |value: &Value| Shown(kind, *value);
-        match &self.condition {
-            Condition::Equal(value) | Condition::AnyBit(value) => write!(f, "{}", shown(value)),
-            Condition::Prefix(value, bits) => write!(f, "{}/{bits}", kind.decode(value.as_slice())),
-            Condition::Range(first, last) => write!(f, "{}-{}", shown(first), shown(last)),
-            Condition::Bits { mask, value } => write!(f, "& {} == {}", shown(mask), shown(value)),
-            Condition::Link(device) => write!(f, "{device}"),
-            Condition::NamePrefix(name) => write!(f, "\"{name}*\""),
-            Condition::In(set) => write!(f, "{set}"),
-        }
     }
 }

@@ -1,33 +1,27 @@
 //! Address translation: `snat`, `dnat`, `masquerade`, `redirect`.
 
-use std::fmt;
+use crate::nft::model::prelude::*;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
 use crate::input::{Input, network};
-use crate::nft::model::context::{Context, NO_FAMILY};
+use crate::nft::model::context::NO_FAMILY;
 use crate::nft::model::datum::{Datum, Span};
 use crate::nft::model::display;
 use crate::nft::model::element::Element;
-use crate::nft::model::encoder::Encoder;
-use crate::nft::model::field::{Field, Needs};
+use crate::nft::model::field::Needs;
 use crate::nft::model::interval::DataKind;
 use crate::nft::model::network::Network;
-use crate::nft::model::reader::{Reader, optional};
-use crate::nft::model::rule::Rule;
-use crate::nft::model::set_ref::{MapLookup, address_data};
-use crate::nft::model::statement::Statement;
+use crate::nft::model::reader::optional;
+use crate::nft::model::set_ref::address_data;
 use crate::nft::model::types::Type;
-use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::lookup::Lookup;
 use crate::wire::nft::expr::masq::Masq;
 use crate::wire::nft::expr::nat as wire;
 use crate::wire::nft::expr::nat::{NatFlags, NatType};
 use crate::wire::nft::expr::redir::Redir;
-use crate::wire::nft::register::Register;
-use crate::wire::nft::register::Register::{R1, R2, R3, R4};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Nat {
@@ -115,8 +109,8 @@ impl Rule {
         self.nat_by("snat_by", NatType::Source, fields, elements)
     }
 
-    /// Changes the destination to the address, or to the address and port, that an anonymous map holds for
-    /// these fields: `dnat to tcp dport map { 80 : 10.0.0.2, 443 : 10.0.0.3 }`.
+    /// Changes the destination to the address that an anonymous map holds for these fields:
+    /// `dnat to tcp dport map { 80 : 10.0.0.2, 443 : 10.0.0.3 }`. The map may hold ports too.
     pub fn dnat_by(
         self,
         fields: impl IntoIterator<Item = Field>,
@@ -382,10 +376,7 @@ impl Statement for Nat {
             _ => None,
         }
     }
-}
 
-/// As `nft` writes it.
-impl fmt::Display for Nat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_prefix = self.flags.contains(NatFlags::PREFIX);
         let to = if is_prefix { " prefix to " } else { " to " };

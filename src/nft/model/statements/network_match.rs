@@ -1,16 +1,10 @@
 //! The match on the network protocol: `meta nfproto ipv4`.
 
-use std::fmt;
-
 use crate::nft::model::context::Fact;
-use crate::nft::model::encoder::{Encoder, network_match};
+use crate::nft::model::encoder::network_match;
 use crate::nft::model::network::Network;
-use crate::nft::model::reader::Reader;
-use crate::nft::model::rule::Rule;
-use crate::nft::model::statement::Statement;
-use crate::wire::nft::expr::Expr;
+use crate::nft::model::prelude::*;
 use crate::wire::nft::expr::cmp::{Cmp, Comparison};
-use crate::wire::nft::register::Register::R1;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NetworkMatch(pub(crate) Network);
@@ -56,10 +50,7 @@ impl Statement for NetworkMatch {
     fn establishes(&self) -> Option<Fact> {
         Some(Fact::Network(self.0))
     }
-}
 
-/// As `nft` writes it.
-impl fmt::Display for NetworkMatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Network::Ip4 => "meta nfproto ipv4",

@@ -1,17 +1,9 @@
 //! References to named objects: `counter name "web"`, `counter name tcp dport map @MAP`.
 
-use std::fmt;
-
 use crate::nft::model::element::Element;
-use crate::nft::model::encoder::Encoder;
-use crate::nft::model::field::Field;
 use crate::nft::model::interval::DataKind;
 use crate::nft::model::object_kind::ObjectKind;
-use crate::nft::model::reader::Reader;
-use crate::nft::model::rule::Rule;
-use crate::nft::model::set_ref::MapLookup;
-use crate::nft::model::statement::Statement;
-use crate::wire::nft::expr::Expr;
+use crate::nft::model::prelude::*;
 use crate::wire::nft::expr::lookup::Lookup;
 use crate::wire::nft::expr::objref::Objref;
 
@@ -125,10 +117,7 @@ impl Statement for ObjectRef {
             Target::Map(map) => map.map.name(),
         }
     }
-}
 
-/// As `nft` writes it.
-impl fmt::Display for ObjectRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.target {
             Target::Name(name) => write!(f, "{} name \"{name}\"", self.kind),

@@ -1,18 +1,12 @@
-//! To which programs a rule hands packets.
+//! Queues to programs: `queue to 1-4`.
 
-use std::fmt;
+use crate::nft::model::prelude::*;
 use std::ops::RangeInclusive;
 
-use crate::nft::model::context::Context;
-use crate::nft::model::encoder::Encoder;
-use crate::nft::model::reader::Reader;
-use crate::nft::model::rule::Rule;
-use crate::nft::model::statement::Statement;
-use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::queue as wire;
 use crate::wire::nft::expr::queue::QueueFlags;
 
-/// The queue, or queues, of programs that give the verdict: `queue to 1-4`.
+/// The queue, or queues, of programs that decide about packets: `queue to 1-4`.
 ///
 /// ```
 /// use netloom::nft::{Queue, Rule};
@@ -31,26 +25,26 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// The queue of this number.
+    /// Returns the queue with this number.
     #[doc(alias("NFQUEUE", "queue num"))]
     pub fn new(number: u16) -> Self {
         Self::range(number..=number)
     }
 
-    /// Any of these: a connection stays with one.
+    /// Returns several queues, among which connections are distributed.
     pub fn range(numbers: RangeInclusive<u16>) -> Self {
         let (first, last) = numbers.into_inner();
         Self { first, last, flags: QueueFlags::empty() }
     }
 
-    /// Packets are accepted when no program listens. Default: they are dropped.
+    /// Accepts packets while no program listens. Default: they are dropped.
     #[doc(alias = "NFT_QUEUE_FLAG_BYPASS")]
     pub fn bypass(mut self) -> Self {
         self.flags |= QueueFlags::BYPASS;
         self
     }
 
-    /// Of several queues each CPU has one. Default: each connection.
+    /// Distributes packets by CPU among several queues. Default: by connection.
     #[doc(alias = "NFT_QUEUE_FLAG_CPU_FANOUT")]
     pub fn fanout(mut self) -> Self {
         self.flags |= QueueFlags::CPU_FANOUT;
@@ -59,7 +53,7 @@ impl Queue {
 
     pub(crate) fn check_values(self) -> Result<(), String> {
         match self.last.checked_sub(self.first) {
-            None => Err("a range of queues that is empty".into()),
+            None => Err("the range of queues is empty".into()),
             Some(u16::MAX) => Err("65,535 queues at most".into()),
             Some(_) => Ok(()),
         }
@@ -70,7 +64,7 @@ impl Queue {
         wire::Queue::Numbers { first: self.first, total, flags: self.flags }
     }
 
-    /// `None` for what has no word here.
+    /// Decodes a queue expression; `None` if it takes the number from a register.
     pub(crate) fn from_wire(queue: wire::Queue) -> Option<Self> {
         let wire::Queue::Numbers { first, total, flags } = queue else { return None };
         let last = first.checked_add(total.checked_sub(1)?)?;
@@ -104,9 +98,13 @@ impl Statement for Queue {
     fn is_terminal(&self) -> bool {
         true
     }
+
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
-/// As `nft` writes it.
+/// Formats the queue as `nft` does.
 impl fmt::Display for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("queue")?;

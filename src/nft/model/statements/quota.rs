@@ -1,14 +1,7 @@
 //! The quota: `quota 10 mbytes`.
 
-use std::fmt;
-
-use crate::nft::model::context::Context;
 use crate::nft::model::display::{Bytes, Over};
-use crate::nft::model::encoder::Encoder;
-use crate::nft::model::reader::Reader;
-use crate::nft::model::rule::Rule;
-use crate::nft::model::statement::Statement;
-use crate::wire::nft::expr::Expr;
+use crate::nft::model::prelude::*;
 use crate::wire::nft::expr::quota::{Quota, QuotaFlags};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,10 +38,7 @@ impl Statement for QuotaStatement {
     fn check(&self, _: &Context) -> Result<(), String> {
         if self.bytes == 0 { Err("a quota of 0 bytes".into()) } else { Ok(()) }
     }
-}
 
-/// As `nft` writes it.
-impl fmt::Display for QuotaStatement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "quota {}{}", Over(self.over), Bytes(self.bytes))
     }

@@ -1,29 +1,22 @@
-//! How a rule refuses a packet.
+//! Rejects: `reject with tcp reset`.
 
-use std::fmt;
-
-use crate::nft::model::context::Context;
-use crate::nft::model::encoder::Encoder;
 use crate::nft::model::family::Family;
 use crate::nft::model::field::{Needs, TCP};
 use crate::nft::model::network::Network;
-use crate::nft::model::reader::Reader;
-use crate::nft::model::rule::Rule;
-use crate::nft::model::statement::Statement;
-use crate::wire::nft::expr::Expr;
+use crate::nft::model::prelude::*;
 use crate::wire::nft::expr::reject as wire;
 
-/// What who sent a refused packet is told.
+/// The error reported to the sender of a rejected packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Reject {
-    /// Nobody listens at that port: what `reject` alone says.
+    /// Port unreachable: the default of `reject`.
     PortUnreachable,
-    /// There is no such machine.
+    /// Host unreachable.
     HostUnreachable,
-    /// There is no way there.
+    /// Network unreachable.
     NoRoute,
-    /// It is forbidden.
+    /// Administratively prohibited.
     AdminProhibited,
     /// A TCP reset.
     TcpReset,
@@ -38,7 +31,7 @@ impl Reject {
         Self::TcpReset,
     ];
 
-    /// In the words of the network protocol, where it is known; else in those of both.
+    /// Encodes the code of the network protocol if it is known, else the code for both.
     fn to_wire(self, network: Option<Network>) -> wire::Reject {
         use wire::IcmpxCode;
         let (both, ip4, ip6) = match self {
@@ -104,18 +97,26 @@ impl Statement for RejectStatement {
     fn is_terminal(&self) -> bool {
         true
     }
+
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reject {
+            Reject::PortUnreachable if self.for_both => {
+                f.write_str("reject with icmpx port-unreachable")
+            }
+            reject => write!(f, "{reject}"),
+        }
+    }
 }
 
-/// As `nft` writes it.
-impl fmt::Display for RejectStatement {
+/// Formats the reject as `nft` does.
+impl fmt::Display for Reject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.reject {
-            Reject::PortUnreachable if self.for_both => "reject with icmpx port-unreachable",
-            Reject::PortUnreachable => "reject",
-            Reject::HostUnreachable => "reject with icmpx host-unreachable",
-            Reject::NoRoute => "reject with icmpx no-route",
-            Reject::AdminProhibited => "reject with icmpx admin-prohibited",
-            Reject::TcpReset => "reject with tcp reset",
+        f.write_str(match self {
+            Self::PortUnreachable => "reject",
+            Self::HostUnreachable => "reject with icmpx host-unreachable",
+            Self::NoRoute => "reject with icmpx no-route",
+            Self::AdminProhibited => "reject with icmpx admin-prohibited",
+            Self::TcpReset => "reject with tcp reset",
         })
     }
 }

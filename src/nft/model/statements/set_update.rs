@@ -1,19 +1,12 @@
 //! Changes of sets by packets: `add @SET { ip saddr limit rate 3/minute }`.
 
-use std::fmt;
+use crate::nft::model::prelude::*;
 use std::time::Duration;
 
-use crate::nft::model::context::Context;
 use crate::nft::model::element::join;
-use crate::nft::model::encoder::{Encoder, slots};
-use crate::nft::model::field::Field;
-use crate::nft::model::reader::Reader;
-use crate::nft::model::rule::Rule;
-use crate::nft::model::set_ref::MapLookup;
-use crate::nft::model::statement::Statement;
+use crate::nft::model::encoder::slots;
 use crate::nft::model::statements::connections::Connections;
 use crate::nft::model::statements::limit::Limit;
-use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::counter::Counter;
 use crate::wire::nft::expr::dynset::{Dynset, DynsetOp};
 use crate::wire::nft::expr::stateful::Stateful;
@@ -214,10 +207,7 @@ impl Statement for SetUpdate {
     fn name(&self) -> Option<&str> {
         Some(&self.set)
     }
-}
 
-/// As `nft` writes it.
-impl fmt::Display for SetUpdate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = match self.op {
             DynsetOp::Add => "add",
@@ -229,11 +219,13 @@ impl fmt::Display for SetUpdate {
         if let Some(timeout) = self.timeout {
             write!(f, " timeout {}", Time(timeout))?;
         }
-        match self.each {
+        match &self.each {
             None => {}
             Some(Each::Counter) => f.write_str(" counter")?,
             Some(Each::Limit(limit)) => write!(f, " {limit}")?,
-            Some(Each::Connections(connections)) => write!(f, " {connections}")?,
+            Some(Each::Connections(connections)) => {
+                write!(f, " {}", connections as &dyn Statement)?;
+            }
         }
         if !self.data.is_empty() {
             f.write_str(" : ")?;

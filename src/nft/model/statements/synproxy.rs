@@ -1,19 +1,12 @@
-//! What is offered to the clients of a server that a rule answers for.
+//! TCP handshakes in place of a server: `synproxy mss 1460 wscale 7`.
 
-use std::fmt;
-
-use crate::nft::model::context::Context;
-use crate::nft::model::encoder::Encoder;
 use crate::nft::model::field::TCP;
-use crate::nft::model::reader::Reader;
-use crate::nft::model::rule::Rule;
-use crate::nft::model::statement::Statement;
-use crate::wire::nft::expr::Expr;
+use crate::nft::model::prelude::*;
 use crate::wire::nft::expr::synproxy as wire;
 use crate::wire::nft::expr::synproxy::SynproxyFlags;
 
-/// What a rule offers TCP clients in a server's place: `synproxy mss 1460 wscale 7`. It should be what the
-/// server would.
+/// The TCP options offered to clients in place of a server: `synproxy mss 1460 wscale 7`. They should be those
+/// of the server.
 ///
 /// ```
 /// use netloom::nft::{CtState, Rule, Synproxy};
@@ -37,19 +30,19 @@ pub struct Synproxy {
 const LARGEST_SCALE: u8 = 14;
 
 impl Synproxy {
-    /// Nothing beyond a connection.
+    /// Returns an offer without options.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Segments of so many bytes at most.
+    /// Offers segments of so many bytes at most.
     pub fn mss(mut self, bytes: u16) -> Self {
         self.mss = bytes;
         self.flags |= SynproxyFlags::MSS;
         self
     }
 
-    /// Windows in units of two to the power of this, 14 at most.
+    /// Offers window scaling by two to the power of this, 14 at most.
     #[doc(alias = "wscale")]
     pub fn window_scale(mut self, scale: u8) -> Self {
         self.window_scale = scale;
@@ -57,13 +50,13 @@ impl Synproxy {
         self
     }
 
-    /// Timestamps; the proxy needs them to keep what it offered.
+    /// Offers timestamps, in which the proxy stores the other options.
     pub fn timestamp(mut self) -> Self {
         self.flags |= SynproxyFlags::TIMESTAMP;
         self
     }
 
-    /// Selective acknowledgements.
+    /// Offers selective acknowledgements.
     #[doc(alias = "sack-perm")]
     pub fn sack_permitted(mut self) -> Self {
         self.flags |= SynproxyFlags::SACK_PERMITTED;
@@ -114,9 +107,13 @@ impl Statement for Synproxy {
         }
         self.check_values()
     }
+
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
-/// As `nft` writes it.
+/// Formats the offer as `nft` does.
 impl fmt::Display for Synproxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let has = |flag| self.flags.contains(flag);

@@ -1,18 +1,12 @@
 //! Transparent proxies: `tproxy to :PORT`.
 
-use std::fmt;
+use crate::nft::model::prelude::*;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::nft::model::context::Context;
-use crate::nft::model::encoder::Encoder;
 use crate::nft::model::network::Network;
-use crate::nft::model::reader::{Reader, optional};
-use crate::nft::model::rule::Rule;
-use crate::nft::model::statement::Statement;
-use crate::wire::nft::expr::Expr;
+use crate::nft::model::reader::optional;
 use crate::wire::nft::expr::tproxy::Tproxy;
 use crate::wire::nft::message::Family;
-use crate::wire::nft::register::Register::{R1, R2};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TproxyStatement {
@@ -65,10 +59,7 @@ impl Statement for TproxyStatement {
         }
         context.check_address(self.address)
     }
-}
 
-/// As `nft` writes it.
-impl fmt::Display for TproxyStatement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("tproxy to ")?;
         match self.address {

@@ -1,12 +1,7 @@
 //! Expressions that are not understood. They are written as they were read.
 
-use std::fmt;
-
 use crate::nft::model::element::join;
-use crate::nft::model::encoder::Encoder;
-use crate::nft::model::reader::Reader;
-use crate::nft::model::statement::Statement;
-use crate::wire::nft::expr::Expr;
+use crate::nft::model::prelude::*;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unknown(Vec<Expr>);
@@ -26,10 +21,7 @@ impl Statement for Unknown {
     fn decode(_: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
         Some(Self(vec![expr.clone()]))
     }
-}
 
-/// The names of the expressions.
-impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         join(f, self.0.iter().map(|one| format!("[{}]", one.name())), " ")
     }

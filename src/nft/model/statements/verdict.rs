@@ -1,20 +1,11 @@
 //! Verdicts: `accept`, `jump CHAIN`, and verdict maps: `tcp dport vmap @MAP`.
 
-use std::fmt;
-
 use crate::nft::model::element::{Element, Verdict, join};
-use crate::nft::model::encoder::Encoder;
-use crate::nft::model::field::Field;
 use crate::nft::model::interval::{DataKind, decode_verdict, encode_verdict};
-use crate::nft::model::reader::Reader;
-use crate::nft::model::rule::Rule;
-use crate::nft::model::set_ref::MapLookup;
-use crate::nft::model::statement::Statement;
+use crate::nft::model::prelude::*;
 use crate::wire::nft::data::Data;
-use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::immediate::Immediate;
 use crate::wire::nft::expr::lookup::{Lookup, LookupFlags};
-use crate::wire::nft::register::Register;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum VerdictStatement {
@@ -125,10 +116,7 @@ impl Statement for VerdictStatement {
             Self::Map(map) => map.map.name(),
         }
     }
-}
 
-/// As `nft` writes it.
-impl fmt::Display for VerdictStatement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::One(verdict) => write!(f, "{verdict}"),

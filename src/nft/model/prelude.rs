@@ -1,0 +1,13 @@
+//! The names that every statement uses.
+
+pub(crate) use std::fmt;
+
+pub(crate) use super::context::Context;
+pub(crate) use super::encoder::Encoder;
+pub(crate) use super::field::Field;
+pub(crate) use super::reader::Reader;
+pub(crate) use super::rule::Rule;
+pub(crate) use super::set_ref::MapLookup;
+pub(crate) use super::statement::Statement;
+pub(crate) use crate::wire::nft::expr::Expr;
+pub(crate) use crate::wire::nft::register::Register::{self, R1, R2, R3, R4};
