@@ -36,21 +36,27 @@ pub(crate) fn pre_exec(
     }
 }
 
-/// Takes over a descriptor that the process was started with, and closes it on the next exec.
-/// Nothing when no such descriptor is open.
-pub(crate) fn inherited(fd: RawFd) -> Option<OwnedFd> {
-    // SAFETY: F_SETFD only reads and sets a flag of the descriptor's number; on a number that is
-    // not open it fails with EBADF.
-    let set = unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
-    if set == -1 {
+/// Takes over a pipe that the process was started with, and closes it on the next exec. None if that
+/// descriptor is not open, or is another file.
+pub(crate) fn inherited(fd: RawFd, inode: libc::ino_t) -> Option<OwnedFd> {
+    // SAFETY: F_GETFD only reads a flag; on a number that is not open it fails with EBADF.
+    if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
         return None;
     }
-    // SAFETY: the descriptor is open, as F_SETFD has shown. It is nobody else's: the number comes
-    // from the parent's marker, which names only what it left open for the caller, once.
+    // SAFETY: the descriptor is open, and borrowed for one look at its inode.
+    let file = unsafe { BorrowedFd::borrow_raw(fd) };
+    if nix::sys::stat::fstat(file).ok()?.st_ino != inode {
+        return None;
+    }
+    // SAFETY: F_SETFD only sets a flag of a descriptor that is open.
+    if unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } == -1 {
+        return None;
+    }
+    // SAFETY: the descriptor is open, and is the pipe that the parent left for the caller, once.
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Has a socket's packets come and go by one link only, by its index (`SO_BINDTOIFINDEX`, socket(7)).
+/// Binds a socket to a link, by its index (`SO_BINDTOIFINDEX`, socket(7)).
 pub(crate) fn bind_to_link(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
     let length = libc::socklen_t::try_from(size_of_val(&index)).map_err(io::Error::other)?;
     // SAFETY: the kernel reads `length` bytes from `index`, which is as long and lives until then.

@@ -136,12 +136,6 @@ fn a_link_local_address_is_one_of_each_link() {
         let pair =
             VethPair::new(end("10.0.0.1/24", "fe80::1/64"), end("10.0.0.2/24", "fe80::2/64"));
         let _cable = pair.create_between(&red, &blue).unwrap();
-        let reply = Ping::new("fe80::2").out_link("eth0").send(&red).unwrap();
-        assert_eq!(reply.from.to_string(), "fe80::2");
-        let summary = Ping::new("10.0.0.2").out_link("eth0").count(1).run(&red).unwrap();
-        assert_eq!(summary.received, 1);
-        let brief = Ping::new("10.0.0.2").out_link("lo").timeout(Duration::from_millis(50));
-        assert!(brief.send(&red).is_err(), "it is not there");
         for refusal in [
             red.ping("fe80::2"),
             red.wait_reachable("fe80::2", Duration::from_secs(1)),
@@ -150,7 +144,5 @@ fn a_link_local_address_is_one_of_each_link() {
             let error = refused(refusal, &["fe80::2", "link-local"]);
             assert!(error.is_invalid_input());
         }
-        let nobody = Ping::new("fe80::2").out_link("nobody").send(&red);
-        assert!(refused(nobody, &["no link named `nobody`"]).is_not_found());
     });
 }

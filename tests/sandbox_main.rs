@@ -99,8 +99,19 @@ fn told(command: &mut Command, arguments: &[&str]) -> (String, process::ExitStat
     (String::from_utf8_lossy(&text).into_owned(), output.status)
 }
 
+/// A shell that was left may have kept the variable. It names no sandbox by itself.
+fn a_left_over_variable_is_no_sandbox(copy: &Copied) {
+    let outside = "umount -l /run; NETLOOM_SANDBOX='net:[1]' exec \"$0\" enter";
+    let mut shell = Command::new("unshare");
+    let (text, status) = told(shell.args(["-m", "sh", "-c", outside]).arg(copy.path()), &[]);
+    assert!(status.success(), "{text}");
+    let starts: Vec<_> = text.lines().filter(|line| line.starts_with("process ")).collect();
+    assert!(starts.len() == 2 && starts[0] != starts[1], "{text}");
+}
+
 fn programs_come_to_their_sandboxes() {
     let copy = Copied::of_this();
+    a_left_over_variable_is_no_sandbox(&copy);
     for start in [Copied::as_this_user, Copied::as_ordinary_user] {
         let (text, status) = told(&mut start(&copy), &["enter", "two words", ""]);
         assert!(status.success(), "{text}");

@@ -1,32 +1,31 @@
 //! Echo requests and their answers: the packet and the socket.
 
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, connect, recv,
-    send, setsockopt, socket, sockopt,
+    send, setsockopt, sockopt,
 };
 use nix::sys::time::TimeVal;
 
-use super::enter::inside;
+use super::enter::socket_inside;
 use crate::error::Cause;
 use crate::fault;
-use crate::sys::bind_to_link;
+use crate::sys::NewSocket;
 use crate::sys::random::random;
 
-/// What an echo request carries behind its header of 8 bytes, as ping(8) has it.
+/// The size of the data in an echo request, behind its header of 8 bytes, as in ping(8).
 pub(super) const DATA: usize = 56;
 const HEADER: usize = 8;
 
 const NET_RAW: &str = "this needs CAP_NET_RAW in the user namespace that owns the network namespace, or \
      a group within net.ipv4.ping_group_range there";
 
-/// A socket for echo requests to one target: a raw one, or where that is forbidden the kernel's own
-/// for pings.
+/// A socket for echo requests to one target: a raw socket or, if that is forbidden, the kernel's own kind
+/// for pings (icmp(7)).
 pub(super) struct EchoSocket {
     fd: OwnedFd,
     raw: bool,
@@ -35,49 +34,41 @@ pub(super) struct EchoSocket {
 }
 
 impl EchoSocket {
-    /// Opens one in a namespace, for requests with this much data.
+    /// Opens a socket in a namespace, for requests with this much data.
     pub(super) fn open(
         namespace: BorrowedFd<'_>,
-        (target, out_link): (IpAddr, Option<&str>),
+        target: IpAddr,
         data: usize,
     ) -> Result<Self, Cause> {
+        const ICMP: i32 = SockProtocol::Icmp as i32;
+        const ICMPV6: i32 = SockProtocol::IcmpV6 as i32;
         let (family, protocol) = match target {
-            IpAddr::V4(_) => (AddressFamily::Inet, SockProtocol::Icmp),
-            IpAddr::V6(_) => (AddressFamily::Inet6, SockProtocol::IcmpV6),
+            IpAddr::V4(_) => (AddressFamily::Inet, ICMP),
+            IpAddr::V6(_) => (AddressFamily::Inet6, ICMPV6),
         };
         let open = |kind| {
-            fault::system_call("socket")?;
-            socket(family, kind, SockFlag::SOCK_CLOEXEC, protocol)
+            let socket = NewSocket { family, kind, flags: SockFlag::empty(), protocol };
+            socket_inside(namespace, socket)
         };
-        let either = || match open(SockType::Raw) {
-            Err(Errno::EPERM) => match open(SockType::Datagram) {
-                // The raw socket's EPERM says more than this one's EACCES.
-                Err(Errno::EACCES) => Err(Cause::Denied(Errno::EPERM, NET_RAW)),
-                datagram => Ok((datagram?, false)),
+        let is = |cause: &Cause, errno| cause.errno() == Some(errno);
+        let (fd, raw) = match open(SockType::Raw) {
+            Err(Cause::System(Errno::EPERM)) => match open(SockType::Datagram) {
+                // EPERM of the raw socket says more than EACCES of this one.
+                Err(cause) if is(&cause, Errno::EACCES) => {
+                    return Err(Cause::Denied(Errno::EPERM, NET_RAW));
+                }
+                datagram => (datagram?, false),
             },
-            raw => Ok((raw?, true)),
+            raw => (raw?, true),
         };
-        let either = || {
-            let scope = out_link.map(if_nametoindex).transpose()?.unwrap_or(0);
-            let (fd, raw) = either()?;
-            Ok::<_, Cause>((fd, raw, scope))
-        };
-        let (fd, raw, scope) = inside(namespace, either).flatten()?;
-        if scope != 0 {
-            bind_to_link(fd.as_fd(), scope)?;
-        }
-        // So that "unreachable" from the network is an error, not silence.
+        // Then an "unreachable" from the network is an error, not silence.
         match target {
             IpAddr::V4(_) => setsockopt(&fd, sockopt::Ipv4RecvErr, &true)?,
             IpAddr::V6(_) => setsockopt(&fd, sockopt::Ipv6RecvErr, &true)?,
         }
-        let address = match target {
-            IpAddr::V4(_) => SocketAddr::new(target, 0),
-            IpAddr::V6(target) => SocketAddrV6::new(target, 0, 0, scope).into(),
-        };
         fault::system_call("connect")?;
-        connect(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
-        // Besides the answer's own headers: an IP header has 60 bytes at most.
+        connect(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(target, 0)))?;
+        // An IP header has 60 bytes at most.
         let buffer = vec![0; 60 + HEADER + data.max(2048)];
         Ok(Self { fd, raw, echo: Echo::new(target, data), buffer })
     }
@@ -94,7 +85,7 @@ impl EchoSocket {
         }
     }
 
-    /// Waits for an answer and returns its number; nothing where none came in time.
+    /// Waits for an answer and returns its number. None if no answer came in time.
     pub(super) fn receive(&mut self, until: Instant) -> Result<Option<u16>, Cause> {
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -117,13 +108,13 @@ impl EchoSocket {
     }
 }
 
-/// At least a microsecond: zero would be for ever.
+/// Converts a time to wait. A zero would wait for ever, so the least is a microsecond.
 fn time_value(duration: Duration) -> TimeVal {
     let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     TimeVal::new(seconds, i64::from(duration.subsec_micros().max(1)))
 }
 
-/// An echo request: what its answer has to carry.
+/// An echo request, and the fields that its answer has to carry.
 struct Echo {
     ipv6: bool,
     identifier: [u8; 2],
@@ -145,31 +136,31 @@ impl Echo {
         packet[4..6].copy_from_slice(&self.identifier);
         packet[6..8].copy_from_slice(&sequence.to_be_bytes());
         if !self.ipv6 {
-            // For IPv6 the kernel fills it in.
+            // For IPv6 the kernel fills the checksum in.
             let sum = checksum(&packet);
             packet[2..4].copy_from_slice(&sum.to_be_bytes());
         }
         packet
     }
 
-    /// The number of the request that a datagram answers, if it answers one of ours.
+    /// Returns the number of our request that a datagram answers, if there is one.
     fn answered_by(&self, datagram: &[u8], raw: bool) -> Option<u16> {
         const ICMP_ECHOREPLY: u8 = 0;
         const ICMPV6_ECHO_REPLY: u8 = 129;
         let kind = if self.ipv6 { ICMPV6_ECHO_REPLY } else { ICMP_ECHOREPLY };
-        // A raw IPv4 socket gives the IP header, too.
+        // A raw IPv4 socket delivers the IP header, too.
         let header = match datagram.first() {
             Some(first) if raw && !self.ipv6 => usize::from(first & 0x0f) * 4,
             _ => 0,
         };
         let &[found, code, _, _, i0, i1, s0, s1] = datagram.get(header..)?.first_chunk::<8>()?;
-        // The kernel's own socket for pings sets the identifier and lets only its own answers in.
+        // The kernel's socket for pings sets the identifier, and filters the answers by it.
         let is_ours = found == kind && code == 0 && (!raw || [i0, i1] == self.identifier);
         is_ours.then_some(u16::from_be_bytes([s0, s1]))
     }
 }
 
-/// The Internet checksum (RFC 1071).
+/// Computes the Internet checksum (RFC 1071).
 fn checksum(bytes: &[u8]) -> u16 {
     let sum = bytes.chunks(2).fold(0u32, |sum, pair| {
         let low = pair.get(1).copied().unwrap_or(0);

@@ -11,9 +11,9 @@ use super::echo::{DATA, EchoSocket};
 use super::handle::Netns;
 use super::ping_summary::PingSummary;
 use crate::error::{Cause, Error};
-use crate::input::{FirstRejected, Input, link_name};
+use crate::input::{FirstRejected, Input};
 
-/// Echo requests to be sent: is that address there, and how far is it.
+/// Echo requests to an address: whether it answers, and how fast.
 ///
 /// Replaces `ping -c COUNT -s SIZE -i INTERVAL -W TIMEOUT ADDRESS`, IPv4 and IPv6.
 ///
@@ -38,7 +38,6 @@ use crate::input::{FirstRejected, Input, link_name};
 #[must_use = "a builder does nothing until `send` or `run`"]
 pub struct Ping {
     target: Option<IpAddr>,
-    out_link: Option<String>,
     timeout: Duration,
     count: u16,
     interval: Duration,
@@ -50,7 +49,7 @@ pub struct Ping {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EchoReply {
-    /// Who answered.
+    /// The address that answered.
     pub from: IpAddr,
     /// The round-trip time.
     pub time: Duration,
@@ -58,24 +57,23 @@ pub struct EchoReply {
 
 const ACTION: &str = "ping";
 
-const LINK_LOCAL: &str = "a link-local address is one of each link, and has to be told which";
+const LINK_LOCAL: &str = "a link-local address says nothing about the link that leads to it: bind \
+     Netns::raw_ipv6_socket to a link by Link::bind_socket";
 
 fn is_link_local(target: IpAddr) -> bool {
     matches!(target, IpAddr::V6(target) if target.is_unicast_link_local())
 }
 
-/// The most that fits an IPv4 packet with its header and the request's own.
+/// The most data that fits an IPv4 packet behind its header and the request's.
 const MOST_DATA: usize = 65_507;
 
 impl Ping {
-    /// To this address. A link-local one (`fe80::/10`) is one of each link: [`out_link`](Self::out_link)
-    /// says which.
+    /// Requests to this address. A link-local one (`fe80::/10`) is refused, as it names no link.
     pub fn new(target: impl Input<IpAddr>) -> Self {
         let mut rejected = FirstRejected::default();
         let target = rejected.read("target", target);
         Self {
             target,
-            out_link: None,
             timeout: Duration::from_secs(2),
             count: 4,
             interval: Duration::from_secs(1),
@@ -84,23 +82,14 @@ impl Ping {
         }
     }
 
-    /// Only out of the link of this name, as `-I`.
-    pub fn out_link(mut self, link: impl Into<String>) -> Self {
-        let link = link.into();
-        if let Err(reason) = link_name(&link) {
-            self.rejected.reject("out_link", &link, reason);
-        }
-        self.out_link = Some(link);
-        self
-    }
-
-    /// How long to wait for the answer, with [`run`](Self::run) after the last request. Default: 2 s.
+    /// Sets the time to wait for the answer; [`run`](Self::run) waits so after its last request.
+    /// Default: 2 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How many requests [`run`](Self::run) sends, as `-c`. Default: 4.
+    /// Sets the number of requests that [`run`](Self::run) sends, as `-c`. Default: 4.
     pub fn count(mut self, count: u16) -> Self {
         if count == 0 {
             self.rejected.reject("count", count, "at least one is sent");
@@ -109,13 +98,13 @@ impl Ping {
         self
     }
 
-    /// The time from one request of [`run`](Self::run) to the next, as `-i`. Default: 1 s.
+    /// Sets the time from one request of [`run`](Self::run) to the next, as `-i`. Default: 1 s.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// How many bytes of data a request carries besides its header of 8, as `-s`. Default: 56.
+    /// Sets the bytes of data in a request, behind its header of 8, as `-s`. Default: 56.
     pub fn size(mut self, bytes: usize) -> Self {
         if bytes > MOST_DATA {
             self.rejected.reject("size", bytes, "a request carries 65,507 bytes at most");
@@ -124,18 +113,17 @@ impl Ping {
         self
     }
 
-    /// Sends one out of a namespace and waits for the answer.
+    /// Sends one request out of a namespace and waits for the answer.
     ///
     /// # Errors
     ///
-    /// [`is_timed_out`](Error::is_timed_out) where none came; `ENETUNREACH` without a route,
-    /// `EHOSTUNREACH` where the network says so or no neighbour answers. It needs `CAP_NET_RAW`, or a
-    /// group within `net.ipv4.ping_group_range`.
+    /// - `is_timed_out()` if no answer came.
+    /// - `ENETUNREACH` without a route; `EHOSTUNREACH` if the network says so or no neighbour answers.
+    /// - `is_permission_denied()` without `CAP_NET_RAW` or a group within `net.ipv4.ping_group_range`.
     #[doc(alias("ICMP_ECHO", "ICMPV6_ECHO_REQUEST"))]
     pub fn send(&self, netns: &Netns) -> Result<EchoReply, Error> {
         self.with_target(netns, |target| {
-            let mut socket =
-                EchoSocket::open(netns.fd(), (target, self.out_link.as_deref()), self.size)?;
+            let mut socket = EchoSocket::open(netns.fd(), target, self.size)?;
             let start = Instant::now();
             socket.send(1)?;
             match socket.receive(end_of_wait(start, self.timeout))? {
@@ -145,25 +133,24 @@ impl Ping {
         })
     }
 
-    /// Sends [`count`](Self::count) of them out of a namespace, one each [`interval`](Self::interval),
-    /// and sums up what came back. Requests without an answer, or with an "unreachable" for one, are
-    /// counted and no error.
+    /// Sends [`count`](Self::count) requests out of a namespace, one each [`interval`](Self::interval),
+    /// and sums up the answers. A request without an answer, or answered by "unreachable", is counted and
+    /// no error.
     ///
     /// # Errors
     ///
-    /// Where none can be sent: `ENETUNREACH` without a route; a privilege as for [`send`](Self::send).
+    /// - `ENETUNREACH` without a route.
+    /// - `is_permission_denied()` as for [`send`](Self::send).
     pub fn run(&self, netns: &Netns) -> Result<PingSummary, Error> {
         self.with_target(netns, |target| {
-            let socket =
-                EchoSocket::open(netns.fd(), (target, self.out_link.as_deref()), self.size)?;
-            self.series(target, socket)
+            self.series(target, EchoSocket::open(netns.fd(), target, self.size)?)
         })
     }
 
     fn series(&self, target: IpAddr, mut socket: EchoSocket) -> Result<PingSummary, Cause> {
         let start = Instant::now();
         let mut summary = PingSummary::new(target);
-        // When each was sent, and whether its answer has come.
+        // The time of each request, and whether its answer has come.
         let mut requests: Vec<(Instant, bool)> = Vec::new();
         for place in 0..self.count {
             let sent = Instant::now();
@@ -212,24 +199,16 @@ impl Ping {
         let Some(target) = self.target else {
             return Err(Error::invalid(ACTION, "an address", "it has no value"));
         };
-        if is_link_local(target) && self.out_link.is_none() {
-            let reason = format!("{LINK_LOCAL}: Ping::new(\"{target}\").out_link(\"eth0\")");
-            return Err(Error::invalid(ACTION, target, reason).in_namespace(netns));
+        if is_link_local(target) {
+            return Err(Error::invalid(ACTION, target, LINK_LOCAL).in_namespace(netns));
         }
-        ping(target).map_err(|cause| {
-            let error = cause.doing(ACTION, target).in_namespace(netns);
-            match &self.out_link {
-                Some(link) => error
-                    .hint_on(Errno::ENODEV, || format!("there is no link named `{link}` there")),
-                None => error,
-            }
-        })
+        ping(target).map_err(|cause| cause.doing(ACTION, target).in_namespace(netns))
     }
 }
 
-/// What the network answers, and may stop to answer.
+/// Tells whether a failure may pass by itself: the network has answered so.
 fn is_passing(cause: &Cause) -> bool {
-    // ENOBUFS: a link without a carrier.
+    // ENOBUFS is a link without a carrier.
     use Errno::{ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH, ENOBUFS};
     let passing = [EHOSTUNREACH, EHOSTDOWN, ENETUNREACH, ENETDOWN, ECONNREFUSED, ENOBUFS];
     matches!(cause, Cause::System(errno) if passing.contains(errno))
@@ -262,8 +241,9 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// [`is_timed_out`](Error::is_timed_out) where it did not answer within `deadline`, with what the
-    /// last attempt said. A missing privilege is returned at once. A link-local address is refused.
+    /// - `is_timed_out()` if the address did not answer within `deadline`, with the last attempt's failure.
+    /// - `is_permission_denied()` at once.
+    /// - `is_invalid_input()` for a link-local address.
     pub fn wait_reachable(
         &self,
         target: impl Input<IpAddr>,
@@ -305,12 +285,12 @@ impl Netns {
     }
 }
 
-/// How long an attempt to reach somebody waits before the next.
+/// The time between two attempts to reach an address.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// One request, and one more each time that none is answered.
+/// Sends a request, and one more each time that none is answered.
 fn attempt(netns: &Netns, target: IpAddr, end: Instant) -> Result<Duration, Cause> {
-    let mut socket = EchoSocket::open(netns.fd(), (target, None), DATA)?;
+    let mut socket = EchoSocket::open(netns.fd(), target, DATA)?;
     let start = Instant::now();
     let mut sent = Vec::new();
     while Instant::now() < end {

@@ -1,24 +1,24 @@
-//! What a series of pings came to.
+//! The result of a series of pings.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// What a series of echo requests came to. Its text is that of ping(8).
+/// The result of a series of echo requests. Its text is that of ping(8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PingSummary {
-    /// Who was asked.
+    /// The address that was asked.
     pub target: IpAddr,
-    /// How many requests were sent.
+    /// The number of requests.
     pub transmitted: u32,
-    /// How many of them were answered.
+    /// The number of answers, without duplicates.
     pub received: u32,
-    /// How many answers came more than once.
+    /// The number of further answers to one request.
     pub duplicates: u32,
-    /// How many were answered by an error: unreachable, refused.
+    /// The number of requests that were answered by an error: unreachable, refused.
     pub errors: u32,
-    /// How long it all took.
+    /// The time of the whole series.
     pub time: Duration,
     /// The round-trip times, in the order in which the answers came.
     pub times: Vec<Duration>,

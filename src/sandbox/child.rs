@@ -6,16 +6,19 @@ use std::env;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::parent_id;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::{self, ExitCode, Termination};
 use std::str::FromStr;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
+use nix::errno::Errno;
+use nix::sys::stat::fstat;
 use nix::unistd::{dup2_stderr, dup2_stdout};
 
 use crate::sys;
+use crate::sys::process::PerProcess;
 
 /// The variable that tells a child what it was started for.
 pub(super) const MARKER: &str = "NETLOOM_SANDBOX_RUN";
@@ -28,12 +31,10 @@ pub(super) struct Call {
     nth: usize,
 }
 
-/// The descriptors a child is left, by number: the same numbers in parent and child.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Descriptors {
-    pub(super) report: RawFd,
-    pub(super) stdout: RawFd,
-    pub(super) stderr: RawFd,
+/// A pipe that a child inherits: the descriptor's number and the pipe's inode. The inode shows that the
+/// number stands for the same pipe in the child.
+pub(super) fn inherited_pipe(pipe: &impl AsFd) -> Result<String, Errno> {
+    Ok(format!("{}:{}", pipe.as_fd().as_raw_fd(), fstat(pipe)?.st_ino))
 }
 
 /// What the child says on the report pipe.
@@ -61,7 +62,7 @@ pub(super) enum Arrival {
 
 /// Says which of these a call is. Calls have to come in the same order in parent and child.
 pub(super) fn arrive(place: &str) -> Arrival {
-    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut state = STATE.lock();
     let depth = state.entered;
     let count = state.counts.entry((depth, place.to_owned())).or_default();
     let call = Call { place: place.to_owned(), nth: *count };
@@ -81,11 +82,12 @@ pub(super) fn arrive(place: &str) -> Arrival {
 
 /// Whether this process was started by `run`, and its closure reached.
 pub(super) fn has_arrived() -> bool {
-    let state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    let state = STATE.lock();
     state.entered > 0 && state.entered == state.path.len()
 }
 
-static STATE: LazyLock<Mutex<State>> = LazyLock::new(|| Mutex::new(State::of_this_process()));
+static STATE: LazyLock<PerProcess<State>> =
+    LazyLock::new(|| PerProcess::new(State::of_this_process()));
 
 #[derive(Debug, Default)]
 struct State {
@@ -109,7 +111,10 @@ impl State {
         if number::<u32>(numbers.next()?)? != parent_id() {
             return None;
         }
-        let mut inherited = || sys::inherited(number(numbers.next()?)?);
+        let mut inherited = || {
+            let (fd, inode) = numbers.next()?.split_once(':')?;
+            sys::inherited(number(fd)?, number(inode)?)
+        };
         let (to_parent, stdout, stderr) = (inherited()?, inherited()?, inherited()?);
         let path = lines.map(|line| {
             let (nth, place) = line.split_once(' ')?;
@@ -128,9 +133,8 @@ fn number<T: FromStr>(text: &str) -> Option<T> {
 }
 
 /// The marker that leads a child of this process to a call.
-pub(super) fn marker(descriptors: Descriptors, path: &[Call]) -> String {
-    let Descriptors { report, stdout, stderr } = descriptors;
-    let mut text = format!("{} {report} {stdout} {stderr}", process::id());
+pub(super) fn marker(pipes: &[String; 3], path: &[Call]) -> String {
+    let mut text = format!("{} {}", process::id(), pipes.join(" "));
     for Call { place, nth } in path {
         let _ = write!(text, "\n{nth} {place}");
     }

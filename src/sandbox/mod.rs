@@ -168,7 +168,8 @@ pub fn enter() -> Result<(), Error> {
 
 fn is_inside() -> bool {
     let left = env::var_os(LEFT).filter(|left| left.as_encoded_bytes().starts_with(b"net:["));
-    child::has_arrived() || left.is_some_and(|left| left != network_namespace())
+    let is_elsewhere = left.is_some_and(|left| left != network_namespace());
+    child::has_arrived() || is_elsewhere && setup::has_sandboxed_run()
 }
 
 /// This thread's network namespace, as `net:[4026531840]`.

@@ -2,7 +2,6 @@
 
 use std::env;
 use std::io::{self, PipeWriter};
-use std::os::fd::AsRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::panic;
 use std::process::{self, Child, Command, ExitStatus};
@@ -13,7 +12,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::getppid;
 
-use super::child::{Call, Descriptors, MARKER, marker, report};
+use super::child::{Call, MARKER, inherited_pipe, marker, report};
 use super::setup;
 use super::streams::Streams;
 use super::target::{Start, starts};
@@ -105,15 +104,13 @@ fn spawn(start: &Start, path: &[Call]) -> Result<(Child, Streams), Error> {
     let (stdout, to_stdout) = pipe()?;
     let (stderr, to_stderr) = pipe()?;
     let (report, to_report) = pipe()?;
-    let descriptors = Descriptors {
-        report: to_report.as_raw_fd(),
-        stdout: to_stdout.as_raw_fd(),
-        stderr: to_stderr.as_raw_fd(),
-    };
+    let inherited =
+        |pipe| inherited_pipe(pipe).map_err(|errno| Cause::from(errno).doing("look at", "a pipe"));
+    let pipes = [inherited(&to_report)?, inherited(&to_stdout)?, inherited(&to_stderr)?];
 
     let mut command = this_program();
     command.args(&start.arguments).envs(start.variable.clone());
-    command.env(MARKER, marker(descriptors, path));
+    command.env(MARKER, marker(&pipes, path));
     let second = to_prelude
         .try_clone()
         .map_err(|error| Cause::from(error).doing("duplicate", "a pipe's descriptor"))?;

@@ -198,8 +198,18 @@ fn mount_on(
     mount(source, target, kind, flags, None::<&CStr>)
 }
 
+/// The source of a sandbox's /run in the table of mounts. tools/sandbox uses it, too.
+const SOURCE: &CStr = c"netloom";
+
+/// Tells whether /run is a sandbox's, or there is none. A variable alone may be left over.
+pub(super) fn has_sandboxed_run() -> bool {
+    let mounts = fs::read("/proc/thread-self/mountinfo").unwrap_or_default();
+    let is_ours = |line: &[u8]| line.windows(17).any(|part| part == b" - tmpfs netloom ");
+    !Path::new("/run").is_dir() || mounts.split(|byte| *byte == b'\n').any(is_ours)
+}
+
 fn mount_tmpfs(target: &CStr, flags: MsFlags) -> Result<(), Errno> {
-    mount(Some(c"tmpfs"), target, Some(c"tmpfs"), flags, Some(c"mode=755"))
+    mount(Some(SOURCE), target, Some(c"tmpfs"), flags, Some(c"mode=755"))
 }
 
 impl UserMaps {
