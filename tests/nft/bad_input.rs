@@ -1,8 +1,8 @@
 //! What can be known wrong is refused before the first system call.
 
 use netloom::nft::{
-    Chain, ChainKind, CtState, Element, Family, Hook, Limit, Policy, Priority, Reject, Rule, Set,
-    Table, Transaction, Type,
+    Chain, ChainKind, CtState, Element, Family, Field, Hook, Limit, Map, Policy, Priority, Reject,
+    Rule, Set, Table, Transaction, Type,
 };
 use netloom::{Error, Namespace, Owned};
 
@@ -128,5 +128,44 @@ fn all_that_is_known_wrong_is_told_at_once() {
         let places: Vec<_> = error.refused().iter().map(|refused| refused.index).collect();
         assert_eq!(places, [2, 3]);
         assert!(netns.nft_ruleset().unwrap().is_empty());
+    });
+}
+
+#[test]
+fn a_rule_and_the_sets_it_names_have_the_same_types() {
+    support::isolated(|| {
+        let netns = Namespace::anonymous().create().unwrap();
+        let by_port = |set: &str| Rule::new().tcp().in_set([Field::DestinationPort], set).drop();
+        let verdict = Rule::new().tcp().verdict_map([Field::DestinationPort], "m");
+        let pair = [Field::Ip4Source, Field::DestinationPort];
+        let table = || {
+            Table::new(Family::Inet, "t")
+                .set(Set::new("a", Type::Ipv4))
+                .set(Set::new("p", Type::Port).interval())
+                .set(Set::new("d", Type::Ipv4).dynamic())
+                .map(Map::new("m", Type::Port, Type::Ipv4))
+        };
+        let wrong = [
+            (by_port("a"), "the set `a` has keys of ipv4_addr, the rule needs inet_service"),
+            (by_port("m"), "the set `m` has data of another kind"),
+            (verdict, "the set `m` has data of another kind"),
+            (Rule::new().tcp().in_set(pair, "p").drop(), "needs ipv4_addr . inet_service"),
+            (Rule::new().tcp().add_to_set(pair, "d"), "the set `d` has keys of ipv4_addr"),
+            (Rule::new().tcp().ipv4().dnat_map([Field::Ip4Source], "m"), "the set `m` has keys of"),
+        ];
+        // In one builder: before any call to the kernel.
+        for (rule, words) in &wrong {
+            let chain = Chain::new("c").rule(rule.clone());
+            let error = table().chain(chain).create(&netns).unwrap_err();
+            assert!(error.is_invalid_input() && error.to_string().contains(words), "{error}");
+        }
+        // By name: against the kernel's set.
+        let table = table().chain(Chain::new("c")).create(&netns).unwrap();
+        let chain = table.chain("c").unwrap();
+        for (rule, words) in wrong {
+            is_refused(rule.create(&chain), words);
+        }
+        by_port("p").create(&chain).unwrap().keep();
+        assert!(by_port("nowhere").create(&chain).unwrap_err().is_not_found());
     });
 }

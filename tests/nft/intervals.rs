@@ -7,7 +7,7 @@ use std::net::UdpSocket;
 
 use netloom::nft::{
     Chain, Datum, Element, Family, Field, Hook, Map, Priority, Rule, Set, SetHandle, SetOrMap,
-    Span, Table, TableHandle, Transaction, Type, Verdict,
+    Span, Table, Transaction, Type, Verdict,
 };
 use netloom::{Namespace, Netns, Owned};
 

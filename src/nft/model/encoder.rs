@@ -3,7 +3,7 @@
 use super::context::{Context, Fact, Protocol};
 use super::family::Family;
 use super::field::Field;
-use super::interval::DataKind;
+use super::interval::{DataKind, Shape};
 use super::network::Network;
 use super::set_message::set_message;
 use super::set_ref::{SetRef, shape_of};
@@ -26,6 +26,8 @@ pub(crate) const ETHERNET: u16 = 1;
 pub(crate) struct Encoded {
     pub(crate) sets: Vec<(wire_set::Set, Vec<wire_element::Element>)>,
     pub(crate) expressions: Vec<Expr>,
+    /// The named sets that the rule looks up, and the shapes that it needs.
+    pub(crate) named: Vec<(String, Shape)>,
 }
 
 /// Encodes the statements of one rule.
@@ -98,6 +100,11 @@ impl<'a> Encoder<'a> {
         Ok(Register::at_slot(first).ok_or(TOO_LONG)?)
     }
 
+    /// Notes a named set, and the shape that the rule needs.
+    pub(crate) fn names(&mut self, set: &str, fields: &[Field], data: Option<DataKind>) {
+        self.encoded.named.push((set.to_owned(), shape_of(fields, data, false)));
+    }
+
     /// Returns the look-up of register 1 in a set or map; an anonymous one is created with the rule.
     pub(crate) fn lookup(
         &mut self,
@@ -106,7 +113,10 @@ impl<'a> Encoder<'a> {
         data: Option<DataKind>,
     ) -> Result<Lookup, String> {
         let (elements, interval) = match set {
-            SetRef::Named(name) => return Ok(Lookup::is_in(R1, name)),
+            SetRef::Named(name) => {
+                self.names(name, fields, data);
+                return Ok(Lookup::is_in(R1, name));
+            }
             SetRef::Anonymous { elements, interval } => (elements, *interval),
         };
         let name = match data {

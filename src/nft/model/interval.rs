@@ -4,10 +4,11 @@
 //! with `NFT_SET_ELEM_INTERVAL_END`. An interval of a concatenation is one element, with its last key
 //! in `NFTA_SET_ELEM_KEY_END`.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::datum::Span;
-use super::element::{Data, Element, Key, Moment, Verdict};
+use super::element::{Data, Element, Key, Moment, Verdict, join};
 use super::name::{check as check_name, check_comment};
 use super::object_kind::ObjectKind;
 use super::types::Type;
@@ -71,6 +72,23 @@ impl Shape {
             _ => 0,
         };
         (12 + self.key_len() + data) as usize
+    }
+
+    /// Checks that a rule can look up this shape in a set.
+    pub(crate) fn check_lookup(&self, name: &str, set: &Self) -> Result<(), String> {
+        if !same_types(&self.key, &set.key) {
+            let (has, needs) = (Joined(&set.key), Joined(&self.key));
+            return Err(format!("the set `{name}` has keys of {has}, the rule needs {needs}"));
+        }
+        if set.has_ends() && set.key.iter().all(|kind| kind.is_swapped_in_intervals()) {
+            let keys = Joined(&set.key);
+            return Err(format!("the set `{name}` has intervals of {keys}, which rules can't use"));
+        }
+        let fits = match (&self.data, &set.data) {
+            (Some(DataKind::Values(needs)), Some(DataKind::Values(has))) => same_types(needs, has),
+            (needs, has) => needs == has,
+        };
+        if fits { Ok(()) } else { Err(format!("the set `{name}` has data of another kind")) }
     }
 
     /// Returns whether an interval is two elements: its first key, and the first key after it.
@@ -346,6 +364,21 @@ impl Shape {
                 Key::Many(spans)
             }
         }
+    }
+}
+
+/// Compares types. A type without a variant here is only compared by its length.
+fn same_types(a: &[Type], b: &[Type]) -> bool {
+    let is_other = |kind: &Type| matches!(kind, Type::Other { .. });
+    if a.iter().chain(b).any(is_other) { total(a) == total(b) } else { a == b }
+}
+
+/// The types of a concatenation, as `nft` writes them.
+struct Joined<'t>(&'t [Type]);
+
+impl fmt::Display for Joined<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        join(f, self.0, " . ")
     }
 }
 

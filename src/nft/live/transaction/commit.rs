@@ -126,6 +126,10 @@ impl Transaction {
             }
             expected = generation;
         }
+        let refused = self.check_lookups(socket, operations).map_err(failed)?;
+        if !refused.is_empty() {
+            return Ok(refused);
+        }
         let expected = expected.map_or(0, |generation| generation.0);
         self.batch.overwrite(GENERATION_AT, &expected.to_be_bytes());
         let numbers = &self.numbers;

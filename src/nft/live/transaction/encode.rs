@@ -190,6 +190,7 @@ impl Transaction {
         match spec.message(&table.name, self.next_set) {
             Err(error) => self.refuse(error),
             Ok(message) => {
+                self.remember_set(table, &spec.name, &spec.shape);
                 self.push_numbered(MessageType::NewSet, CREATE, table, &message, &handle.number);
                 if !spec.elements.is_empty() {
                     self.elements(&handle, &spec.elements, MessageType::NewElement, NLM_F_CREATE);
@@ -267,13 +268,14 @@ impl Transaction {
         place: impl FnOnce(&mut wire_rule::Rule),
     ) -> Option<usize> {
         let (table, family) = (&chain.table.name, chain.table.family.wire());
-        let Encoded { sets, expressions } = match self.encode_rule(chain, rule) {
+        let Encoded { sets, expressions, named } = match self.encode_rule(chain, rule) {
             Err(error) => {
                 self.refuse(error);
                 return None;
             }
             Ok(encoded) => encoded,
         };
+        self.check_named_sets(&chain.table, named);
         for (set, elements) in sets {
             self.push(MessageType::NewSet, NLM_F_CREATE, family, &set);
             let name = set.name.unwrap_or_default();

@@ -4,6 +4,7 @@ mod commit;
 mod encode;
 mod error;
 mod explain;
+mod lookups;
 mod ranges;
 mod undo;
 
@@ -80,6 +81,9 @@ pub struct Transaction {
     /// Whether the caller looked up all names at the expected generation.
     is_trusted: bool,
     invalid: Vec<Refused>,
+    /// The sets that the transaction creates, and the named sets that its rules look up elsewhere.
+    new_sets: Vec<lookups::NamedSet>,
+    lookups: Vec<lookups::NamedSet>,
     /// Changes to sets with intervals, in order.
     ranges: Vec<ranges::Change>,
 }
@@ -109,6 +113,8 @@ impl Transaction {
             expected: None,
             is_trusted: false,
             invalid: Vec::new(),
+            new_sets: Vec::new(),
+            lookups: Vec::new(),
             ranges: Vec::new(),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::nft::model::element::join;
 use crate::nft::model::encoder::slots;
+use crate::nft::model::interval::DataKind;
 use crate::nft::model::statements::connections::Connections;
 use crate::nft::model::statements::limit::Limit;
 use crate::wire::nft::expr::counter::Counter;
@@ -171,6 +172,9 @@ impl Statement for SetUpdate {
             Each::Limit(limit) => limit.to_wire().into(),
             Each::Connections(connections) => connections.to_wire().into(),
         });
+        let types: Vec<_> = self.data.iter().map(|field| field.value_type()).collect();
+        let kind = (!types.is_empty()).then_some(DataKind::Values(types));
+        encoder.names(&self.set, &self.key, kind);
         let (timeout, expressions) = (self.timeout, each.into_iter().collect());
         encoder.push(Dynset { data, timeout, expressions, ..Dynset::new(self.op, &self.set, key) });
         Ok(())
