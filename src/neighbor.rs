@@ -187,7 +187,7 @@ mod tests {
         let line = "10.0.0.1 dev if5 lladdr 02:00:00:00:00:01 router REACHABLE";
         assert_eq!((info.to_string().as_str(), info.is_partial()), (line, false));
         for cut in 0..payload.len() {
-            drop(read(&payload[..cut]));
+            assert!(read(&payload[..cut]).is_none_or(|info| info.link == 5));
         }
     }
 

@@ -49,7 +49,8 @@ pub struct AddressInfo {
     pub metric: Option<u32>,
     pub(super) protocol: Option<u8>,
     flags: u32,
-    partial: bool,
+    /// The number of attributes that could not be read.
+    unread: usize,
 }
 
 /// The flags that `ip address` prints, with its words.
@@ -70,7 +71,7 @@ impl AddressInfo {
     /// Reads `struct ifaddrmsg` and its attributes. `None` without a readable address.
     pub(super) fn read(message: Message<'_>) -> Option<Self> {
         let (&[_, length, short_flags, scope, i0, i1, i2, i3], attributes) = message.split()?;
-        let (mut address, mut local, mut partial) = (None, None, false);
+        let (mut address, mut local, mut unread) = (None, None, 0);
         let (mut broadcast, mut label, mut metric, mut protocol) = (None, None, None, None);
         let (mut flags, mut valid, mut preferred) = (u32::from(short_flags), None, None);
         for attribute in attributes.parse() {
@@ -87,7 +88,7 @@ impl AddressInfo {
                     preferred = lifetime(times.ifa_preferred);
                 }
                 Ok(_) => {}
-                Err(_) => partial = true,
+                Err(_) => unread += 1,
             }
         }
         // An IPv6 address without a peer has no IFA_LOCAL.
@@ -109,7 +110,7 @@ impl AddressInfo {
             metric,
             protocol,
             flags,
-            partial,
+            unread,
         })
     }
 
@@ -122,7 +123,7 @@ impl AddressInfo {
 
     /// Reports whether the kernel listed an attribute that netloom could not read.
     pub fn is_partial(&self) -> bool {
-        self.partial
+        self.unread > 0
     }
 
     /// One line in the words of `ip address`, with the link's name.

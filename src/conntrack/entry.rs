@@ -12,7 +12,7 @@ use crate::wire::conntrack::{EntryView, Tuple};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct IcmpQuery {
-    /// The type of the message: 8 is an echo request of ICMP, 128 one of ICMPv6.
+    /// The type of the message: 8 is an echo request, 128 one of IPv6.
     pub kind: u8,
     /// The code of the message.
     pub code: u8,

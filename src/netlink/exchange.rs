@@ -34,6 +34,9 @@ pub(crate) type Refusals = Vec<(usize, Refusal)>;
 /// the code of an exchange: a program would have a copy for each closure type.
 pub(crate) type OnAnswer<'a> = &'a mut dyn FnMut(usize, Message<'_>);
 
+/// Receives the messages of an exchange, each with the place of its request and its acknowledgement.
+type OnMessage<'a, T> = &'a mut dyn FnMut(usize, Message<'_>, Option<Ack>) -> ControlFlow<T>;
+
 impl Socket {
     /// Sends a batch and reads until its last request is acknowledged.
     ///
@@ -134,7 +137,7 @@ impl Socket {
         &mut self,
         first: u32,
         count: usize,
-        visit: &mut dyn FnMut(usize, Message<'_>, Option<Ack>) -> ControlFlow<T>,
+        visit: OnMessage<'_, T>,
     ) -> Result<Option<T>, Cause> {
         let mut deadline = Deadline::default();
         loop {

@@ -1,6 +1,6 @@
 //! The path of the attribute that an extended acknowledgement points at, from its offset.
 
-use super::schema::{Level, Nest, level_of};
+use super::schema::{Level, level_of};
 use crate::wire::attribute::aligned;
 use crate::wire::message::HEADER;
 
@@ -47,10 +47,10 @@ fn walk(request: &[u8], offset: usize) -> Option<(Vec<String>, Option<&'static L
             continue;
         }
         path.push(name(level, kind));
-        let nest: Option<&Nest> = level.and_then(|level| level.nest(kind));
-        level = nest.map(|nest| nest.level);
-        let Some(nest) = nest else { break };
-        let inside = at + ATTRIBUTE_HEADER + nest.skip;
+        let nest = level.and_then(|level| level.nest(kind));
+        level = nest.map(|(_, level)| level);
+        let Some((skip, _)) = nest else { break };
+        let inside = at + ATTRIBUTE_HEADER + skip;
         if offset < inside {
             break;
         }

@@ -1,4 +1,4 @@
-//! An rtnetlink request, as it goes to the kernel.
+//! An rtnetlink request.
 
 use crate::wire::attribute::Writer;
 

@@ -1,4 +1,4 @@
-//! Requests with a name each, so that a failure says which of them was refused.
+//! Requests with names, so that an error names the refused one.
 
 use std::fmt::Display;
 

@@ -34,7 +34,8 @@ impl<'a> Attributes<'a> {
         NlasIterator::new(self.bytes()).map(move |read| {
             let attribute = read.map_err(|_cut| &[][..])?;
             let length = usize::from(attribute.length());
-            parse(&attribute).map_err(|_| attribute.into_inner().get(..length).unwrap_or_default())
+            parse(&attribute)
+                .map_err(|_error| attribute.into_inner().get(..length).unwrap_or_default())
         })
     }
 }
