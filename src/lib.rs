@@ -82,7 +82,6 @@ mod drop_scope;
 mod error;
 mod fault;
 mod firewall;
-mod forwarding;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -107,6 +106,7 @@ mod route;
 pub mod sandbox;
 mod scope;
 mod sys;
+mod sysctl;
 mod text;
 mod together;
 mod wire;
@@ -117,13 +117,12 @@ pub use counter::Counter;
 pub use drop_scope::on_drop_failure;
 pub use error::{Error, ErrorKind};
 pub use firewall::{Firewall, FirewallHandle, PortGuard, PortGuardHandle};
-pub use forwarding::{Forwarding, ForwardingHandle};
 pub use input::Input;
 pub use ipnet;
 pub use link::{
     Bridge, BridgeInfo, BridgePortInfo, BridgePortState, BridgeVlan, BridgeVlanHandle,
-    BridgeVlanInfo, Ipv4Conf, Link, LinkFlags, LinkIndex, LinkInfo, LinkKind, LinkRef, LinkSetting,
-    LinkSettingHandle, LinkView, OperationalState, Veth, VethEnd, VethPair,
+    BridgeVlanInfo, Link, LinkFlags, LinkIndex, LinkInfo, LinkKind, LinkRef, LinkView,
+    OperationalState, Veth, VethEnd, VethPair,
 };
 pub use link_names::LinkNames;
 pub use link_pattern::LinkPattern;
@@ -131,9 +130,8 @@ pub use mac::{BadMacAddr, MacAddr};
 pub use nat::{NatHandle, NatRule, NatTarget, PortForward, PortForwardHandle, PortForwardInfo};
 pub use neighbor::{NeighborInfo, NeighborState};
 pub use netns::{
-    AcceptRa, ArpAccept, ArpAnnounce, ArpIgnore, Child, Command, Conf, EchoReply, HeldBy, Holder,
-    Listener, NamedNetns, Namespace, Netns, NetnsId, NetnsLock, PeerId, Ping, PingSummary,
-    RpFilter, Setting, SettingValue, Sysctl, SysctlHandle, Worker,
+    Child, Command, EchoReply, HeldBy, Holder, Listener, NamedNetns, Namespace, Netns, NetnsId,
+    NetnsLock, PeerId, Ping, PingSummary, Worker,
 };
 pub use obstacle::Obstacle;
 pub use owned::{DeleteError, Handle, Owned};
@@ -147,4 +145,8 @@ pub use route::{
     RoutesHandle,
 };
 pub use scope::Scope;
+pub use sysctl::{
+    AcceptRa, ArpAccept, ArpAnnounce, ArpIgnore, Conf, Forwarding, ForwardingHandle, RpFilter,
+    Setting, SettingValue, Sysctl, SysctlHandle,
+};
 pub use together::Together;

@@ -3,15 +3,173 @@
 
 mod support;
 
+use std::env;
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddrV6;
 use std::os::fd::{AsFd, AsRawFd};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use netloom::{Address, Forwarding, Namespace, Netns, Owned, RouteInfo, Sysctl, VethEnd, VethPair};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{MsgFlags, SockaddrIn6, sendto, setsockopt, sockopt};
 
-use support::{does_not_reach, reaches, refused};
+use support::{by_hand, does_not_reach, reaches, refused};
+
+const HELPER: &str = "NETLOOM_TEST_FORWARDING";
+
+/// A program that forwards until its input ends. Started by the tests of several programs.
+#[test]
+#[ignore = "a helper: another test starts it in a process of its own"]
+fn program() {
+    let what = env::var(HELPER).unwrap();
+    let elsewhere = what.ends_with("elsewhere");
+    if elsewhere {
+        // Nothing on the disk is shared with the others.
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        let none = None::<&str>;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+        mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), none).unwrap();
+    }
+    let here = Netns::current().unwrap();
+    let forwarding = if what.contains("ipv6") { Forwarding::ipv6() } else { Forwarding::ipv4() };
+    let owner = if what.contains("enable") {
+        forwarding.enable(&here).unwrap();
+        None
+    } else if what.contains("link") {
+        Some(forwarding.dev("a").create(&here).unwrap())
+    } else {
+        Some(forwarding.create(&here).unwrap())
+    };
+    eprintln!("on");
+    io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    owner.map(Owned::delete).transpose().unwrap();
+}
+
+struct Program(Child);
+
+impl Program {
+    fn start(what: &str) -> Self {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--exact", "program", "--ignored", "--nocapture"]).env(HELPER, what);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(lines.map_while(Result::ok).any(|line| line == "on"), "{what}");
+        Self(child)
+    }
+
+    fn end(mut self) {
+        drop(self.0.stdin.take());
+        assert!(self.0.wait().unwrap().success());
+    }
+
+    fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn of_several_programs_the_last_one_restores_what_the_first_found() {
+    support::isolated(|| {
+        let here = Netns::current().unwrap();
+        for family in ["ipv4", "ipv6"] {
+            let elsewhere = format!("{family} elsewhere");
+            let is_on = || on(&here, family, "all");
+            for first_ends_first in [true, false] {
+                let (first, second) = (Program::start(family), Program::start(&elsewhere));
+                let own = families().into_iter().find(|(name, _)| *name == family).unwrap().1;
+                let own = own.create(&here).unwrap();
+                let (one, other) = if first_ends_first { (first, second) } else { (second, first) };
+                one.end();
+                assert!(is_on());
+                drop(own);
+                assert!(is_on());
+                other.end();
+                assert!(!is_on(), "{family} {first_ends_first}");
+            }
+            // The kernel ends the ownership of a program that is killed.
+            let (first, second) = (Program::start(family), Program::start(&elsewhere));
+            first.kill();
+            assert!(is_on());
+            second.end();
+            assert!(!is_on(), "{family}: the first is killed");
+        }
+        assert_eq!(setting(&here, "net.ipv6.conf.default.accept_ra"), "1");
+    });
+}
+
+#[test]
+fn a_programs_link_forwards_when_anothers_switch_is_put_back() {
+    support::isolated(|| {
+        let here = Netns::current().unwrap();
+        let _cable = VethPair::new("a", "b").create(&here).unwrap();
+        for family in ["ipv4", "ipv6"] {
+            for link_first in [true, false] {
+                let start_link = || Program::start(&format!("{family} link elsewhere"));
+                let before = link_first.then(start_link);
+                let switch = Program::start(family);
+                let link = before.unwrap_or_else(start_link);
+                switch.end();
+                assert!(on(&here, family, "a") && !on(&here, family, "b"), "{family}");
+                link.end();
+                assert!(!on(&here, family, "a"), "{family} {link_first}");
+            }
+        }
+    });
+}
+
+/// As dockerd or a kubelet does: it writes 1 when it starts, and relies on it from then on.
+fn daemon(here: &Netns) {
+    let path = "/proc/sys/net/ipv4/ip_forward";
+    here.run(|| std::fs::write(path, "1").unwrap()).unwrap();
+}
+
+#[test]
+fn beside_a_daemon_that_wrote_the_switch_it_stays_on() {
+    support::isolated(|| {
+        let here = Netns::current().unwrap();
+        let off = || by_hand(&here, "sysctl -q -w net.ipv4.ip_forward=0");
+        // A daemon of ours sets it for good, in either order.
+        daemon(&here);
+        Program::start("ipv4 enable").end();
+        assert!(on(&here, "ipv4", "all"));
+        off();
+        let ours = Program::start("ipv4 enable");
+        daemon(&here);
+        ours.end();
+        assert!(on(&here, "ipv4", "all"));
+        // An owner restores what it found.
+        Program::start("ipv4").end();
+        assert!(on(&here, "ipv4", "all"));
+        off();
+    });
+}
+
+#[test]
+fn links_that_go_meanwhile_refuse_nothing() {
+    support::isolated(|| {
+        let host = Namespace::anonymous().create().unwrap();
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    drop(VethPair::new("come", "go").create(&host).unwrap());
+                }
+            });
+            let all = (0..30).try_for_each(|_| {
+                Forwarding::ipv6().create(&host)?.delete().map_err(netloom::Error::from)
+            });
+            done.store(true, Ordering::Relaxed);
+            all.unwrap();
+        });
+        assert!(!on(&host, "ipv6", "all"));
+    });
+}
 
 struct Line {
     left: Owned<Netns>,

@@ -21,7 +21,7 @@ const LAYERS: [(&str, u32); 19] = [
     ("nat", 3),
     ("qdisc", 3),
     ("conntrack", 3),
-    ("forwarding", 3),
+    ("sysctl", 3),
     ("reap", 3),
     ("persistent", 3),
     ("doctor", 3),

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use netloom::nft::{Chain, Element, Family, Map, Rule, Set, Table, Transaction, Type, Verdict};
 use netloom::{
-    Address, Bridge, ConntrackFilter, Error, Firewall, Forwarding, Ipv4Conf, Namespace, NatRule,
-    Netns, Owned, PortForward, Route, Setting, Sysctl, VethEnd, VethPair,
+    Address, Bridge, ConntrackFilter, Error, Firewall, Forwarding, Namespace, NatRule, Netns,
+    Owned, PortForward, Route, Setting, Sysctl, VethEnd, VethPair,
 };
 
 use support::process::keep_capabilities;
@@ -71,7 +71,7 @@ fn everything() {
 
     // Settings, by netlink and by their files.
     let _on = Forwarding::ipv4().dev(&bridge).create(&here).unwrap();
-    let _conf = Ipv4Conf::ArpNotify.to(1).create(&bridge).unwrap();
+    let _conf = Setting::arp_notify(&bridge).to(true).create(&here).unwrap();
     let _all = Forwarding::ipv4().create(&here).unwrap();
     let _all6 = Forwarding::ipv6().create(&here).unwrap();
     let _sysctl = Sysctl::new("net.ipv4.conf.br0.rp_filter", 1).create(&here).unwrap();
@@ -184,7 +184,7 @@ fn what_takes_more_says_so() {
                 takes(red.tcp_connect("127.0.0.1:80", Duration::from_secs(1)), "CAP_SYS_ADMIN");
                 takes(red.udp_bind("127.0.0.1:0"), "CAP_SYS_ADMIN");
                 takes(Sysctl::new("net.ipv4.ip_forward", 1).create(&red), "CAP_SYS_ADMIN");
-                takes(Setting::ipv4_forwarding().read(&red), "CAP_SYS_ADMIN");
+                takes(Setting::ipv4_forwarding(netloom::Conf::All).read(&red), "CAP_SYS_ADMIN");
                 // Their sockets are opened inside, at the first use.
                 takes(NatRule::masquerade().create(&red), "CAP_SYS_ADMIN");
                 takes(Table::new(Family::Inet, "t").create(&red), "CAP_SYS_ADMIN");

@@ -6,8 +6,8 @@ mod support;
 use std::time::Duration;
 
 use netloom::{
-    AcceptRa, ArpAccept, ArpAnnounce, ArpIgnore, Conf, Forwarding, Ipv4Conf, Namespace, Netns,
-    RpFilter, Setting, Sysctl, VethEnd, VethPair,
+    AcceptRa, ArpAccept, ArpAnnounce, ArpIgnore, Conf, Forwarding, Namespace, Netns, RpFilter,
+    Setting, Sysctl, VethEnd, VethPair,
 };
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
@@ -29,7 +29,7 @@ fn the_usual_ones_have_types() {
     support::isolated(|| {
         let red = Namespace::anonymous().create().unwrap();
         let _cable = VethPair::new("a.1", "b").create(&red).unwrap();
-        there_and_back!(&red, Setting::ipv4_forwarding(), true, "1");
+        there_and_back!(&red, Setting::ipv4_forwarding(Conf::All), true, "1");
         there_and_back!(&red, Setting::ipv6_forwarding("a.1"), true, "1");
         there_and_back!(&red, Setting::disable_ipv6("b"), true, "1");
         there_and_back!(&red, Setting::rp_filter("a.1"), RpFilter::Loose, "2");
@@ -60,43 +60,49 @@ fn settings_over_netlink_are_those_of_proc() {
         let red = Namespace::anonymous().create().unwrap();
         let cable = VethPair::new("eth0", "peer").create(&red).unwrap();
         let link = cable.near();
-        let names = [
-            (Ipv4Conf::Forwarding, "forwarding"),
-            (Ipv4Conf::ProxyArp, "proxy_arp"),
-            (Ipv4Conf::AcceptRedirects, "accept_redirects"),
-            (Ipv4Conf::SendRedirects, "send_redirects"),
-            (Ipv4Conf::RpFilter, "rp_filter"),
-            (Ipv4Conf::LogMartians, "log_martians"),
-            (Ipv4Conf::ArpFilter, "arp_filter"),
-            (Ipv4Conf::ArpAnnounce, "arp_announce"),
-            (Ipv4Conf::ArpIgnore, "arp_ignore"),
-            (Ipv4Conf::PromoteSecondaries, "promote_secondaries"),
-            (Ipv4Conf::ArpAccept, "arp_accept"),
-            (Ipv4Conf::ArpNotify, "arp_notify"),
-            (Ipv4Conf::AcceptLocal, "accept_local"),
-            (Ipv4Conf::RouteLocalnet, "route_localnet"),
+        let switches: [(fn(&netloom::Link) -> Setting<bool>, &str); 10] = [
+            (|link| Setting::ipv4_forwarding(link), "forwarding"),
+            (|link| Setting::proxy_arp(link), "proxy_arp"),
+            (|link| Setting::accept_redirects(link), "accept_redirects"),
+            (|link| Setting::send_redirects(link), "send_redirects"),
+            (|link| Setting::log_martians(link), "log_martians"),
+            (|link| Setting::arp_filter(link), "arp_filter"),
+            (|link| Setting::promote_secondaries(link), "promote_secondaries"),
+            (|link| Setting::arp_notify(link), "arp_notify"),
+            (|link| Setting::accept_local(link), "accept_local"),
+            (|link| Setting::route_localnet(link), "route_localnet"),
         ];
-        for (conf, name) in names {
-            let shown = || red.sysctl(&format!("net.ipv4.conf.eth0.{name}")).unwrap();
-            let before = shown();
-            let other = u32::from(before == "0");
-            let owner = conf.to(other).create(link).unwrap();
-            assert_eq!(shown(), other.to_string(), "{name}");
+        let shown = |name: &str| {
+            let path = format!("/proc/sys/net/ipv4/conf/eth0/{name}");
+            red.run(|| std::fs::read_to_string(path).unwrap().trim().to_owned()).unwrap()
+        };
+        let there_and_back = |sysctl: Sysctl, name: &str, other: &str| {
+            let before = shown(name);
+            let owner = sysctl.create(&red).unwrap();
+            assert_eq!(shown(name), other, "{name}");
             drop(owner);
-            assert_eq!(shown(), before, "{name}");
+            assert_eq!(shown(name), before, "{name}");
+        };
+        for (setting, name) in switches {
+            let other = shown(name) == "0";
+            there_and_back(setting(link).to(other), name, if other { "1" } else { "0" });
         }
+        there_and_back(Setting::rp_filter(link).to(RpFilter::Strict), "rp_filter", "1");
+        there_and_back(Setting::arp_announce(link).to(ArpAnnounce::Best), "arp_announce", "2");
+        there_and_back(Setting::arp_ignore(link).to(ArpIgnore::Never), "arp_ignore", "8");
+        there_and_back(Setting::arp_accept(link).to(ArpAccept::Always), "arp_accept", "1");
         // Somebody else's later change is left alone, and a link that is gone is no failure.
-        let owner = Ipv4Conf::ArpNotify.to(1).create(link).unwrap();
+        let owner = Setting::arp_notify(link).to(true).create(&red).unwrap();
         drop(Setting::arp_ignore("eth0").to(ArpIgnore::SameLink).create(&red).unwrap().keep());
-        let second = Ipv4Conf::ArpIgnore.to(2).create(link).unwrap();
-        let third = Ipv4Conf::ArpIgnore.to(3).create(link).unwrap();
+        let second = Setting::arp_ignore(link).to(ArpIgnore::SameNetwork).create(&red).unwrap();
+        let third = Setting::arp_ignore(link).to(ArpIgnore::NotHostScope).create(&red).unwrap();
         second.delete().unwrap();
-        assert_eq!(link.ipv4_conf(Ipv4Conf::ArpIgnore).unwrap(), 3);
+        assert_eq!(Setting::arp_ignore(link).read(&red).unwrap(), ArpIgnore::NotHostScope);
         let gone = link.clone();
         cable.delete().unwrap();
         owner.delete().unwrap();
         third.delete().unwrap();
-        assert!(Ipv4Conf::ArpNotify.to(1).create(&gone).unwrap_err().is_not_found());
+        assert!(Setting::arp_notify(&gone).to(true).create(&red).unwrap_err().is_not_found());
     });
 }
 
@@ -128,9 +134,9 @@ fn where_proc_is_read_only_netlink_still_sets() {
         mount(Some("/proc/sys"), "/proc/sys", none, bind, none).unwrap();
         mount(none, "/proc/sys", none, bind | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, none)
             .unwrap();
-        let refused = Setting::ipv4_forwarding().to(true).create(&red).unwrap_err();
+        let refused = Setting::ipv4_forwarding(Conf::All).to(true).create(&red).unwrap_err();
         assert_eq!(refused.raw_os_error(), Some(nix::libc::EROFS), "{refused}");
-        assert!(refused.to_string().contains("net.ipv4.ip_forward"), "{refused}");
+        assert!(refused.to_string().contains("net/ipv4/conf/all/forwarding"), "{refused}");
         let forwarding = Forwarding::ipv4().dev(cable.near()).create(&red).unwrap();
         assert_eq!(red.sysctl("net.ipv4.conf.eth0.forwarding").unwrap(), "1");
         drop(forwarding);

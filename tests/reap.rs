@@ -25,8 +25,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use netloom::nft::{Chain, Element, Family, Object, Rule, Set, Table, Type};
 use netloom::{
-    Address, Bridge, Error, Firewall, Forwarding, Ipv4Conf, Leftover, Link, Namespace, NatRule,
-    Netns, Owned, PortForward, PortGuard, Route, Sysctl, Together, VethEnd, VethPair,
+    Address, Bridge, Error, Firewall, Forwarding, Leftover, Link, Namespace, NatRule, Netns, Owned,
+    PortForward, PortGuard, Route, Setting, Sysctl, Together, VethEnd, VethPair,
 };
 use support::snapshot::Snapshot;
 
@@ -83,7 +83,7 @@ fn build(n: &str) -> Result<(), Error> {
     // Those of the host stay as they are: a namespace that goes takes them along.
     let forwarding = Forwarding::ipv4().create(&container)?;
     let sysctl = Sysctl::new("net.ipv4.conf.all.rp_filter", 1).create(&named)?;
-    let setting = Ipv4Conf::ProxyArp.to(1).create(cable1.peer())?;
+    let setting = Setting::proxy_arp(cable1.peer()).to(true).create(&cable1.peer().namespace())?;
     let worker = container.worker()?;
     let command = container.command("sleep").arg("60").spawn()?;
     if env::var_os(WAIT).is_some() {

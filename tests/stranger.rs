@@ -3,7 +3,7 @@
 mod support;
 
 use netloom::{
-    Address, Bridge, Error, ErrorKind, Ipv4Conf, Link, Namespace, Netns, Owned, Sysctl, Together,
+    Address, Bridge, Error, ErrorKind, Link, Namespace, Netns, Owned, Setting, Sysctl, Together,
     Veth, VethEnd, VethPair,
 };
 
@@ -52,13 +52,13 @@ fn what_a_stranger_with_our_links_index_is_set_to_stays() {
         let (here, elsewhere) = namespaces()?;
         let mine = Bridge::new("mine").create(&here)?;
         let address = Address::new("10.0.0.2/24").create(&mine)?;
-        let setting = Ipv4Conf::ProxyArp.to(1).create(&mine)?;
+        let setting = Setting::proxy_arp(&mine).to(true).create(&here)?;
         let sysctl = Sysctl::new("net.ipv4.conf.mine.rp_filter", 1).create(&here)?;
         let theirs = VethPair::new("eth0", "eth1").create(&elsewhere)?;
         Owned::adopt(here.link("mine")?).delete()?;
         let moved = moved_to_the_index_of(&mine, &theirs)?;
         let their_address = Address::new("10.0.0.2/24").create(&moved)?.keep();
-        let their_setting = Ipv4Conf::ProxyArp.to(1).create(&moved)?;
+        let their_setting = Setting::proxy_arp(&moved).to(true).create(&here)?;
         let filter = format!("net.ipv4.conf.{}.rp_filter", moved.name());
         let write = || std::fs::write(format!("/proc/sys/{}", filter.replace('.', "/")), "1");
         here.run(write)?.expect("written by another's hand");
@@ -67,7 +67,7 @@ fn what_a_stranger_with_our_links_index_is_set_to_stays() {
         setting.delete()?;
         sysctl.delete()?;
         assert_eq!(moved.addresses()?[0].prefix, their_address.prefix());
-        assert_eq!(moved.ipv4_conf(Ipv4Conf::ProxyArp)?, 1);
+        assert!(Setting::proxy_arp(&moved).read(&here)?);
         assert_eq!(here.sysctl(&filter)?, "1");
         their_setting.keep();
         Owned::adopt(moved).delete()?;

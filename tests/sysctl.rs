@@ -3,8 +3,12 @@
 
 mod support;
 
-use netloom::{Bridge, Namespace, Netns, Owned, Sysctl};
+use std::io::Read;
+
+use netloom::{Bridge, Forwarding, Namespace, Netns, Owned, Sysctl};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::chroot;
 
 use support::{by_hand, refused};
 
@@ -140,17 +144,85 @@ fn a_failed_delete_is_tried_again_with_all_that_is_left_to_do() {
             Sysctl::new(NAME, 2).create(&red).unwrap(),
             Sysctl::new("net.ipv4.ip_forward", 1).create(&red).unwrap(),
         ];
-        let (none, bind) = (None::<&str>, MsFlags::MS_BIND);
-        mount(Some("/proc/sys"), "/proc/sys", none, bind, none).unwrap();
-        let read_only = bind | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
-        mount(none, "/proc/sys", none, read_only, none).unwrap();
+        // The very mount that the owners have a directory of.
+        let remount = |flags| {
+            let flags = flags | MsFlags::MS_BIND | MsFlags::MS_REMOUNT;
+            mount(None::<&str>, "/proc", None::<&str>, flags, None::<&str>).unwrap();
+        };
+        remount(MsFlags::MS_RDONLY);
         let failures = owners.map(|owner| owner.delete().unwrap_err());
-        umount2("/proc/sys", MntFlags::MNT_DETACH).unwrap();
+        remount(MsFlags::empty());
         for failure in failures {
             assert_eq!(failure.error().raw_os_error(), Some(nix::libc::EROFS), "{failure}");
             failure.into_owned().delete().unwrap();
         }
         assert_eq!((seen(&red, NAME), seen(&red, "net.ipv4.ip_forward")), ("0".into(), "0".into()));
         assert_eq!(seen(&red, lo), "1");
+    });
+}
+
+/// A directory that is open is reached whatever its path leads to by now.
+#[test]
+fn a_mount_over_proc_or_a_chroot_keeps_nothing_from_being_put_back() {
+    support::isolated(|| {
+        let red = netns();
+        let before = seen(&red, NAME);
+        let owners = || {
+            let strict = Sysctl::new(NAME, 2).create(&red).unwrap();
+            (strict, Forwarding::ipv4().create(&red).unwrap())
+        };
+        let put_back = || {
+            assert_eq!(seen(&red, NAME), before);
+            assert_eq!(seen(&red, "net.ipv4.ip_forward"), "0");
+        };
+        let (strict, forwarding) = owners();
+        let none = None::<&str>;
+        mount(Some("tmpfs"), "/proc", Some("tmpfs"), MsFlags::empty(), none).unwrap();
+        let done = (strict.delete(), forwarding.delete());
+        umount2("/proc", MntFlags::MNT_DETACH).unwrap();
+        done.0.unwrap();
+        done.1.unwrap();
+        put_back();
+
+        let (strict, forwarding) = owners();
+        std::fs::create_dir_all("/run/empty").unwrap();
+        let in_a_chroot = move || {
+            unshare(CloneFlags::CLONE_FS).unwrap();
+            chroot("/run/empty").unwrap();
+            strict.delete().unwrap();
+            forwarding.delete().unwrap();
+        };
+        std::thread::spawn(in_a_chroot).join().unwrap();
+        put_back();
+    });
+}
+
+#[test]
+fn empty_and_long_values_come_back() {
+    support::isolated(|| {
+        let red = netns();
+        let ports = "net.ipv4.ip_local_reserved_ports";
+        let by_hand = |value: &str| {
+            let path = format!("/proc/sys/{}", ports.replace('.', "/"));
+            red.run(|| std::fs::write(path, value).unwrap()).unwrap();
+        };
+        assert_eq!(seen(&red, ports), "");
+        drop(Sysctl::new(ports, "8080").create(&red).unwrap());
+        assert_eq!(seen(&red, ports), "");
+        let long: Vec<_> = (1..400).map(|number| (number * 100).to_string()).collect();
+        by_hand(&long.join(","));
+        let first = Sysctl::new(ports, "8080").create(&red).unwrap();
+        let second = Sysctl::new(ports, "").create(&red).unwrap();
+        assert_eq!(seen(&red, ports), "");
+        first.delete().unwrap();
+        second.delete().unwrap();
+        assert_eq!(red.sysctl(ports).unwrap(), long.join(","));
+        let whole = || {
+            let file = std::fs::File::open("/proc/sys/net/ipv4/ip_local_reserved_ports").unwrap();
+            let mut bytes = [0; 8192];
+            let length = (&file).read(&mut bytes).unwrap();
+            String::from_utf8(bytes[..length].to_vec()).unwrap()
+        };
+        assert_eq!(red.run(whole).unwrap().trim(), long.join(","));
     });
 }

@@ -32,7 +32,6 @@ fn everything_is_send_and_sync() {
     shared::<Owned<netloom::PortForwardHandle>>();
     shared::<Owned<netloom::ForwardingHandle>>();
     shared::<Owned<netloom::SysctlHandle>>();
-    shared::<Owned<netloom::LinkSettingHandle>>();
     shared::<Owned<netloom::FirewallHandle>>();
     shared::<Owned<netloom::PortGuardHandle>>();
     shared::<Owned<netloom::nft::TableHandle>>();

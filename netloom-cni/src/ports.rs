@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use netloom::{Ipv4Conf, Link, Netns, Owned, PortForward, PortForwardHandle, Together};
+use netloom::{Link, Netns, Owned, PortForward, PortForwardHandle, Setting, Together};
 
 use crate::attachment::Attachment;
 use crate::config::Config;
@@ -81,7 +81,10 @@ pub(crate) fn check(
 /// Names the part that a published port lacks.
 fn lack(handle: &PortForwardHandle, by: &Link) -> Result<String, Failure> {
     let is_local = handle.host_address().is_none_or(|address| address.is_loopback());
-    if handle.target().is_ipv4() && is_local && by.ipv4_conf(Ipv4Conf::RouteLocalnet)? == 0 {
+    if handle.target().is_ipv4()
+        && is_local
+        && !Setting::route_localnet(by).read(&by.namespace())?
+    {
         return Ok(format!("route_localnet of `{}` is off", by.name()));
     }
     Ok(format!("its element or a rule is missing in the tables `{TABLES}`"))

@@ -32,7 +32,7 @@ fn sysctls() -> Answer {
     let remedy = match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EROFS) => {
             "mount it writable (`mount -o remount,rw /proc/sys`), start the container with \
-             `--privileged`, or use what goes over netlink: `Ipv4Conf`, `Forwarding` of single links"
+             `--privileged`, or use what goes over netlink: a link's own IPv4 settings, `Forwarding` of single links"
         }
         Some(Errno::ENOENT) => "mount /proc",
         _ => "run it as root, or in a namespace of its own (`unshare -rnm`)",

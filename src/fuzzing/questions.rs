@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use netloom::nft::{ObjectKind, Table, TableHandle, Transaction};
 use netloom::{
-    Address, Bridge, ConntrackFilter, Error, Firewall, Ipv4Conf, NatHandle, Netns, Route, VethEnd,
+    Address, Bridge, ConntrackFilter, Error, Firewall, NatHandle, Netns, Route, Setting, VethEnd,
     VethPair,
 };
 
@@ -71,7 +71,7 @@ questions! {
         "bridge-ports": |netns| netns.bridge_ports(),
         "link-by-name": |netns| netns.link("lo").and_then(|lo| lo.info()),
         "link-by-index": |netns| netns.link_at(1).and_then(|lo| lo.addresses()),
-        "ipv4-conf": |netns| netns.link("lo").and_then(|lo| lo.ipv4_conf(Ipv4Conf::Forwarding)),
+        "ipv4-conf": |netns| Setting::ipv4_forwarding("lo").read(netns),
         "peer-ids": |netns| netns.peer_ids(),
         "vlans": |netns| netns.link("port1").and_then(|port| port.vlans()),
         "bridge-info": |netns| netns.link("br0").and_then(|bridge| bridge.bridge_info()),

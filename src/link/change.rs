@@ -15,6 +15,17 @@ use crate::wire::link::{LinkView, WhichLink};
 
 /// Each change looks at the link first: its index may be another link's by now.
 impl Link {
+    /// Reads the per-device IPv4 setting with this number (`IPV4_DEVCONF_*`).
+    pub(crate) fn ipv4_setting(&self, number: u16) -> Result<i32, Error> {
+        let read = |view: LinkView<'_>| view.ipv4_setting(usize::from(number));
+        self.place().get("read IPv4 settings of", read)
+    }
+
+    /// Sets the per-device IPv4 setting with this number.
+    pub(crate) fn set_ipv4_setting(&self, number: u16, value: u32) -> Result<(), Error> {
+        self.change("change IPv4 settings of", |link| link.ipv4_setting(number, value))
+    }
+
     /// Sets the link up, as `ip link set DEV up`.
     ///
     /// # Errors

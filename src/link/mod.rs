@@ -1,6 +1,5 @@
 //! Links: network interfaces of every kind. One file a kind in `kind/`, and what all kinds share here.
 
-mod announce;
 mod bridge_info;
 mod bridge_vlan;
 mod change;
@@ -11,7 +10,6 @@ mod group;
 mod handle;
 mod index;
 mod info;
-mod ipv4_conf;
 pub(crate) mod kind;
 mod list;
 mod master;
@@ -29,7 +27,6 @@ pub use bridge_vlan::{BridgeVlan, BridgeVlanHandle, BridgeVlanInfo};
 pub use handle::Link;
 pub use index::LinkIndex;
 pub use info::{LinkFlags, LinkInfo, OperationalState};
-pub use ipv4_conf::{Ipv4Conf, LinkSetting, LinkSettingHandle};
 pub use kind::LinkKind;
 pub use kind::bridge::Bridge;
 pub use kind::veth::{Veth, VethEnd, VethPair};

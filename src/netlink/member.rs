@@ -1,9 +1,10 @@
 //! Membership sockets: what only a privileged process can hold in a network namespace.
 //!
-//! A member is a `NETLINK_USERSOCK` socket in a multicast group. Anybody may open and bind such a socket, but to
-//! join a group takes `CAP_NET_ADMIN` in the user namespace that owns the network namespace
-//! (`netlink_allowed` in `net/netlink/af_netlink.c`, Linux 6.18). The kernel ends the membership when the process
-//! dies. All programs in the network namespace see the members, whatever their mount namespace.
+//! A member is a `NETLINK_USERSOCK` socket in a multicast group. Anybody may open and bind such a
+//! socket, but to join a group takes `CAP_NET_ADMIN` in the user namespace that owns the network
+//! namespace (`netlink_allowed` in `net/netlink/af_netlink.c`, Linux 6.18). The kernel ends the
+//! membership when the process dies. All programs in the network namespace see the members,
+//! whatever their mount namespace.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -20,7 +21,8 @@ use crate::sys::process::Process;
 use crate::wire::message::{NLM_F_DUMP, NLM_F_REQUEST};
 use crate::wire::netlink_diag::{append_sockets, read_socket};
 
-/// A socket that can join groups. It leaves them when it is dropped, even if a fork has a copy of it.
+/// A socket that can join groups. It leaves them when it is dropped, even if a fork has a copy of
+/// it.
 #[derive(Debug)]
 pub(crate) struct Member {
     socket: OwnedFd,

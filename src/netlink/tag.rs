@@ -1,12 +1,12 @@
 //! Owner tags: the number that tells a dead process's links from a living one's.
 //!
-//! A link carries the tag of its maker as its group, from the request that creates it. The maker holds a
-//! [`Member`] socket with the number in its port. If no member has the number, the maker is dead. Nobody
-//! without `CAP_NET_ADMIN` can hold a number or use them up: 16 bits of the port are free, so another port always
-//! serves.
+//! A link carries the tag of its maker as its group, from the request that creates it. The maker
+//! holds a [`Member`] socket with the number in its port. If no member has the number, the maker is
+//! dead. Nobody without `CAP_NET_ADMIN` can hold a number or use them up: 16 bits of the port are
+//! free, so another port always serves.
 //!
-//! A part of the tag names the network namespace. A link that was moved to another namespace keeps its tag, and
-//! nobody there can tell whether its maker lives.
+//! A part of the tag names the network namespace. A link that was moved to another namespace keeps
+//! its tag, and nobody there can tell whether its maker lives.
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,14 +19,16 @@ use crate::error::Cause;
 use crate::sys;
 use crate::sys::random::random;
 
-/// The upper bits of a tag: netloom's own. Processes have lower port numbers, made-up ones are negative.
+/// The upper bits of a tag: netloom's own. Processes have lower port numbers, made-up ones are
+/// negative.
 const MARK: u32 = 0x6e00_0000;
 /// The bits below, for the namespace.
 const PLACE: u32 = 0x00ff_c000;
 /// The lowest bits, for the process's handle of the namespace.
 const NUMBERS: u32 = 0x0000_3fff;
 
-/// The upper bits of a holder's port: above all process ids, below the ports that the kernel chooses.
+/// The upper bits of a holder's port: above all process ids, below the ports that the kernel
+/// chooses.
 const PORT: u32 = 0x4000_0000;
 /// The bits of a holder's port that may be anything.
 const FREE: u32 = 0x3fff_c000;
@@ -45,7 +47,8 @@ pub(crate) struct Tag {
 }
 
 impl Tag {
-    /// Holds a number that nobody holds. `open` opens a [`Member::SOCKET`] in the namespace of `diagnosis`.
+    /// Holds a number that nobody holds. `open` opens a [`Member::SOCKET`] in the namespace of
+    /// `diagnosis`.
     pub(crate) fn hold(
         open: impl Fn() -> Result<OwnedFd, Cause>,
         diagnosis: &mut Socket,
@@ -91,8 +94,8 @@ impl LiveTags {
         Ok(Self { place: place_of(socket)?, numbers })
     }
 
-    /// Reports whether a link's group is the tag of a process that is dead. A tag of another namespace is not
-    /// known to be dead.
+    /// Reports whether a link's group is the tag of a process that is dead. A tag of another
+    /// namespace is not known to be dead.
     pub(crate) fn is_dead(&self, group: u32) -> bool {
         is_tag(group) && group & PLACE == self.place && !self.numbers.contains(&(group & NUMBERS))
     }

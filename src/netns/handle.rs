@@ -5,7 +5,6 @@ use std::hash::{Hash, Hasher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
-use super::held::Held;
 use super::hold::Hold;
 use super::identity::NetnsId;
 use super::label::{Label, Quoted};
@@ -47,8 +46,6 @@ struct Inner {
     /// One that was just born is not asked until somebody wants to know.
     id: OnceLock<NetnsId>,
     sockets: Sockets,
-    /// None until a setting has an owner.
-    held: OnceLock<Arc<Held>>,
 }
 
 impl Netns {
@@ -65,7 +62,7 @@ impl Netns {
     }
 
     fn labelled(file: OwnedFd, label: Label, sockets: Sockets) -> Self {
-        let inner = Inner { file, id: OnceLock::new(), sockets, held: OnceLock::new() };
+        let inner = Inner { file, id: OnceLock::new(), sockets };
         Self::called(Arc::new(inner), label, None)
     }
 
@@ -104,11 +101,6 @@ impl Netns {
             Label::Named(name) => Some(name),
             _ => None,
         }
-    }
-
-    /// The settings that have owners, shared by all handles of this namespace.
-    pub(crate) fn held_settings(&self) -> &Held {
-        self.inner().held.get_or_init(|| Held::of(self.id()))
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {

@@ -109,15 +109,6 @@ impl LinkIdentity {
             look => look,
         }
     }
-
-    /// Reads the identity of the link at an index.
-    pub(super) fn at(index: u32, netns: &Netns) -> Result<Self, Cause> {
-        netns.look_up_link(WhichLink::At(index), Self::of)
-    }
-
-    pub(super) fn is_there(&self, netns: &Netns) -> Result<bool, Cause> {
-        self.look(netns).map(|look| look == Look::Same)
-    }
 }
 
 /// Counts a move by this process of a link to an index of a namespace: from now on a tag there proves

@@ -15,6 +15,8 @@ use crate::netlink::Member;
 pub(crate) enum Lock {
     /// The lock that programs take with [`Netns::lock`] and [`Netns::lock_shared`].
     Programs = 0,
+    /// The lock around settings and their owners' records.
+    Settings = 2,
     /// The lock around published ports' switches of links.
     #[allow(dead_code)] // published ports use it as they land
     Ports = 1,
@@ -32,17 +34,20 @@ impl Lock {
     }
 }
 
-/// A lock of a network namespace that this process has. Dropping it, or the end of the process, releases it.
+/// A lock of a network namespace that this process has. Dropping it, or the end of the process,
+/// releases it.
 #[must_use = "dropping it releases the lock"]
 pub struct NetnsLock(Member);
 
 impl Netns {
-    /// Takes the namespace's lock alone, for programs that agree to take it before they change something there.
+    /// Takes the namespace's lock alone, for programs that agree to take it before they change
+    /// something there.
     ///
-    /// The lock is one for all programs in the network namespace, whatever their mount namespace and container.
-    /// It ends with the process that has it, however that dies; a fork of that process keeps no copy. To take
-    /// it needs `CAP_NET_ADMIN`, so an ordinary user can neither take it nor keep it from others.
-    /// netloom itself never takes this lock. `flock /run/NAME.lock` is the usual way without these promises.
+    /// The lock is one for all programs in the network namespace, whatever their mount namespace
+    /// and container. It ends with the process that has it, however that dies; a fork of that
+    /// process keeps no copy. To take it needs `CAP_NET_ADMIN`, so an ordinary user can neither
+    /// take it nor keep it from others. netloom itself never takes this lock. `flock
+    /// /run/NAME.lock` is the usual way without these promises.
     ///
     /// ```
     /// use std::time::Duration;
@@ -59,11 +64,15 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// - [`is_timed_out`](Error::is_timed_out) if other programs have it until `timeout` has passed.
+    /// - [`is_timed_out`](Error::is_timed_out) if other programs have it until `timeout` has
+    ///   passed.
     /// - [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
     /// - `ENOENT` if the kernel has no `netlink_diag` (`CONFIG_NETLINK_DIAG`).
     pub fn lock(&self, timeout: Duration) -> Result<NetnsLock, Error> {
-        self.take(Lock::Programs, timeout).map_err(|cause| self.not_locked(cause))
+        let take = |member: Member| {
+            self.take(Lock::Programs, &member, timeout).map(|()| NetnsLock(member))
+        };
+        self.lock_socket().and_then(take).map_err(|cause| cause.doing("lock", self))
     }
 
     /// Takes the namespace's lock together with others that share it. See [`lock`](Self::lock).
@@ -72,41 +81,46 @@ impl Netns {
     ///
     /// The errors of [`lock`](Self::lock).
     pub fn lock_shared(&self, timeout: Duration) -> Result<NetnsLock, Error> {
-        let joined = self.join(Lock::Programs, Lock::Programs.shared(), timeout);
-        joined.map(|(lock, _)| lock).map_err(|cause| self.not_locked(cause))
+        let lock = Lock::Programs;
+        let share = |member: Member| {
+            self.join(lock, &member, lock.shared(), timeout).map(|_| NetnsLock(member))
+        };
+        self.lock_socket().and_then(share).map_err(|cause| cause.doing("lock", self))
     }
 
-    fn not_locked(&self, cause: Cause) -> Error {
-        cause.doing("lock", self)
+    /// Opens a socket that can take locks here.
+    pub(crate) fn lock_socket(&self) -> Result<Member, Cause> {
+        Member::bind(socket_inside(self.fd(), Member::SOCKET)?, 0, 0)
     }
 
-    /// Takes a lock alone. A process that is next waits for those who share the lock; no new ones join them.
-    pub(crate) fn take(&self, lock: Lock, timeout: Duration) -> Result<NetnsLock, Cause> {
-        let (taken, mut pauses) = self.join(lock, lock.alone(), timeout)?;
-        while self.other_groups(&taken.0)? & lock.shared() != 0 {
+    /// Takes a lock alone. A process that is next waits for those who share the lock; no new ones
+    /// join them.
+    pub(crate) fn take(&self, lock: Lock, member: &Member, timeout: Duration) -> Result<(), Cause> {
+        let mut pauses = self.join(lock, member, lock.alone(), timeout)?;
+        while self.other_groups(member)? & lock.shared() != 0 {
             pauses.next()?;
         }
-        Ok(taken)
+        Ok(())
     }
 
     /// Joins a group once no other process has the lock alone, nor is next.
     ///
-    /// Each process looks again after it has joined. Two that join at once see each other, so both leave, and
-    /// try again after pauses of different lengths.
+    /// Each process looks again after it has joined. Two that join at once see each other, so both
+    /// leave, and try again after pauses of different lengths.
     fn join(
         &self,
         lock: Lock,
+        member: &Member,
         group: u32,
         timeout: Duration,
-    ) -> Result<(NetnsLock, Pauses), Cause> {
+    ) -> Result<Pauses, Cause> {
         let end = end_of_wait(Instant::now(), timeout);
-        let member = Member::bind(socket_inside(self.fd(), Member::SOCKET)?, 0, 0)?;
         let mut pauses = Pauses { state: member.port(), end };
         loop {
-            if self.other_groups(&member)? & lock.alone() == 0 {
+            if self.other_groups(member)? & lock.alone() == 0 {
                 member.set_groups(group)?;
-                if self.other_groups(&member)? & lock.alone() == 0 {
-                    return Ok((NetnsLock(member), pauses));
+                if self.other_groups(member)? & lock.alone() == 0 {
+                    return Ok(pauses);
                 }
                 member.set_groups(0)?;
             }

@@ -8,7 +8,6 @@ mod deadline;
 mod echo;
 mod enter;
 mod handle;
-mod held;
 mod hold;
 mod holders;
 mod identity;
@@ -24,11 +23,9 @@ mod open;
 mod ping;
 mod ping_summary;
 mod run;
-mod setting;
-mod setting_id;
 mod socket_pool;
 mod sockets;
-mod sysctl;
+mod sysctl_directory;
 mod worker;
 
 pub use child::Child;
@@ -42,19 +39,12 @@ pub use nsid::PeerId;
 pub use open::NamedNetns;
 pub use ping::{EchoReply, Ping};
 pub use ping_summary::PingSummary;
-pub use setting::{
-    AcceptRa, ArpAccept, ArpAnnounce, ArpIgnore, Conf, RpFilter, Setting, SettingValue,
-};
-pub use sysctl::{Sysctl, SysctlHandle};
 pub use worker::Worker;
 
 pub(crate) use enter::on_thread;
 pub use handle::Netns;
-pub(crate) use held::Access;
 pub(crate) use inet::Opening;
 pub(crate) use label::Quoted;
 pub(crate) use link_identity::{LinkIdentity, Look, Tagged, count_move};
-#[allow(unused_imports)] // published ports use it as they land
 pub(crate) use lock::Lock;
-pub(crate) use setting_id::SettingId;
 pub(crate) use sockets::NfTables;

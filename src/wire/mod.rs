@@ -7,7 +7,6 @@ pub(crate) mod conntrack;
 pub(crate) mod extack;
 pub(crate) mod link;
 pub(crate) mod message;
-pub(crate) mod netconf;
 pub(crate) mod netlink_diag;
 #[allow(dead_code)] // the nf_tables resources of the layers above use it as they land
 pub(crate) mod nft;

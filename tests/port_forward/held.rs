@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Child, Command, Stdio};
 
-use netloom::{Ipv4Conf, Leftover, Netns, Owned, PortForward, Route, Sysctl, Together, VethPair};
+use netloom::{Leftover, Netns, Owned, PortForward, Route, Setting, Sysctl, Together, VethPair};
 
 use crate::lab::{Lab, another, assert_lost, ports_of, seen};
 use crate::support;
@@ -66,7 +66,7 @@ fn held_and_persistent_ones_of_a_link_do_not_switch_off_under_each_other() {
             assert!(second.is_in_force().unwrap());
             // Not while somebody else has it off.
             let link = lab.host.link("br0").unwrap();
-            let off = Ipv4Conf::RouteLocalnet.to(0).create(&link).unwrap();
+            let off = Setting::route_localnet(&link).to(false).create(&link.namespace()).unwrap();
             assert!(!second.is_in_force().unwrap());
             drop(off);
             second.delete().unwrap();
@@ -260,7 +260,7 @@ fn a_killed_process_leaves_nobody_a_way_to_127_0_0_1() {
         let setting = || lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap();
 
         // The attack is one.
-        let on = Ipv4Conf::RouteLocalnet.to(1).create(&link).unwrap();
+        let on = Setting::route_localnet(&link).to(true).create(&link.namespace()).unwrap();
         seen(&lab.neighbor, "127.0.0.1:22");
         drop(on);
         let mut child =

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use netloom::{Ipv4Conf, Netns, Owned, PortForward, PortForwardHandle, Together};
+use netloom::{Netns, Owned, PortForward, PortForwardHandle, Setting, Together};
 
 use crate::lab::{Lab, address, another, assert_lost, host, ports_of, seen};
 use crate::support;
@@ -232,7 +232,7 @@ fn a_link_is_left_as_it_was_found() {
     support::isolated(|| {
         let (host, bridge) = host();
         let setting = || host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap();
-        let on = netloom::Ipv4Conf::RouteLocalnet.to(1).create(&bridge).unwrap();
+        let on = Setting::route_localnet(&bridge).to(true).create(&bridge.namespace()).unwrap();
         let made = PortForward::new(80, "10.0.0.2").persistent("web").create(&host).unwrap();
         made.delete().unwrap();
         assert_eq!(setting(), "1", "it was somebody else's");
@@ -332,7 +332,7 @@ fn one_whose_rules_or_switch_are_gone_says_so() {
     support::isolated(|| {
         let (host, bridge) = host();
         let port = PortForward::new(8080, "10.0.0.2").persistent("net1/web").create(&host).unwrap();
-        let off = Ipv4Conf::RouteLocalnet.to(0).create(&bridge).unwrap();
+        let off = Setting::route_localnet(&bridge).to(false).create(&bridge.namespace()).unwrap();
         assert!(!port.is_in_force().unwrap());
         drop(off);
         assert!(port.is_in_force().unwrap());

@@ -2,8 +2,8 @@
 
 use netloom::nft::{Family, Table};
 use netloom::{
-    Address, Bridge, Firewall, Forwarding, Ipv4Conf, Namespace, NatRule, Netns, Owned, PortForward,
-    Route, Sysctl, VethEnd, VethPair,
+    Address, Bridge, Firewall, Forwarding, Namespace, NatRule, Netns, Owned, PortForward, Route,
+    Setting, Sysctl, VethEnd, VethPair,
 };
 
 use super::support;
@@ -101,7 +101,7 @@ fn guest() {
     let many = ["10.9.0.0/24", "10.9.1.0/24"].map(|network| Route::new(network).dev(&theirs));
     let _many = Route::create_all(&many, &host).unwrap();
     let _sysctl = Sysctl::new(FILTER, 1).create(&host).unwrap();
-    let _setting = Ipv4Conf::ProxyArp.to(1).create(&theirs).unwrap();
+    let _setting = Setting::proxy_arp(&theirs).to(true).create(&theirs.namespace()).unwrap();
     let _forwarding = Forwarding::ipv4().create(&host).unwrap();
     wait_to_be_killed();
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use netloom::{Ipv4Conf, Netns, Owned, PortForward};
+use netloom::{Netns, Owned, PortForward, Setting};
 use serde_json::{Value, json};
 
 use super::plugin::{Host, answer, container, port, with};
@@ -167,8 +167,7 @@ fn check_sees_that_ports_are_published_no_more() {
         let config = published(&host, &web());
         let _red = container("red");
         let result = host.add("red", &config);
-        let off = Ipv4Conf::RouteLocalnet.to(0);
-        let off = off.create(&host.netns.link("cni0").unwrap()).unwrap();
+        let off = Setting::route_localnet("cni0").to(false).create(&host.netns).unwrap();
         let said =
             &["published port 0.0.0.0:8080", "not in force", "route_localnet of `cni0` is off"];
         host.check("red", &config, &result).refused(102, said);

@@ -6,7 +6,7 @@ use super::{Fault, every_step, ground, here, nothing_left, support};
 use crate::fault::{arm, disarm};
 use support::snapshot::Snapshot;
 
-use netloom::{Bridge, Error, Ipv4Conf, Namespace, Netns};
+use netloom::{Bridge, Error, Namespace, Netns, Setting};
 
 #[test]
 fn namespaces() {
@@ -86,7 +86,7 @@ fn looking_at_links() {
                 "look at link `veth1`",
                 "list addresses",
                 "look at bridge port `veth1`",
-                "read IPv4 settings of `veth1`",
+                "read sysctl net/ipv4/conf/veth1/forwarding",
                 "list ports of `br0`",
                 "list bridge ports",
                 "list links",
@@ -98,7 +98,7 @@ fn looking_at_links() {
                 veth1.addresses()?;
                 veth1.address("10.0.0.1/24")?;
                 assert_eq!(veth1.port()?, None);
-                veth1.ipv4_conf(Ipv4Conf::Forwarding)?;
+                Setting::ipv4_forwarding(veth1).read(&host)?;
                 assert_eq!(bridge.ports()?.len(), 0);
                 let links = host.fold_links(|| 0, |count, _| *count += 1)?;
                 assert_eq!(links, 4);

@@ -1,7 +1,7 @@
 //! Settings of namespaces and of links, and forwarding.
 
 use super::{every_step, ground, here, support};
-use netloom::{Error, Forwarding, Ipv4Conf, Setting, Sysctl};
+use netloom::{Error, Forwarding, Setting, Sysctl};
 
 #[test]
 fn sysctls() {
@@ -65,8 +65,8 @@ fn sysctls_of_a_link() {
         every_step(&["set sysctl net.ipv4.conf.veth1.rp_filter=1"], || {
             Sysctl::new(name, 1).create(&host).map(drop)
         });
-        every_step(&["read IPv4 settings of `veth1`", "change IPv4 settings of `veth1`"], || {
-            Ipv4Conf::RouteLocalnet.to(1).create(cable.near()).map(drop)
+        every_step(&["set sysctl net/ipv4/conf/veth1/route_localnet=1"], || {
+            Setting::route_localnet(cable.near()).to(true).create(&host).map(drop)
         });
     });
 }
@@ -76,10 +76,9 @@ fn forwarding_of_links() {
     support::isolated(|| {
         let host = here();
         let cable = ground(&host);
-        every_step(
-            &["find link N", "read IPv4 settings of `veth1`", "change IPv4 settings of `veth1`"],
-            || Forwarding::ipv4().dev(cable.near()).create(&host).map(drop),
-        );
+        every_step(&["find link N", "set sysctl net/ipv4/conf/veth1/forwarding=1"], || {
+            Forwarding::ipv4().dev(cable.near()).create(&host).map(drop)
+        });
         every_step(
             &[
                 "find link N",
@@ -103,7 +102,7 @@ fn forwarding() {
         every_step(
             &[
                 "read sysctl net/ipv6/conf/default/accept_ra",
-                "set sysctl net.ipv6.conf.default.accept_ra=2",
+                "set sysctl net/ipv6/conf/default/accept_ra=2",
                 "list links",
                 "read sysctl net/ipv6/conf/lo/accept_ra",
                 "set sysctl net/ipv6/conf/lo/accept_ra=2",

@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use nix::errno::Errno;
 
 use crate::error::{Cause, Error};
-use crate::link::Ipv4Conf;
 use crate::netlink::Batch;
 use crate::netns::Netns;
 use crate::wire::attribute::Writer;
@@ -17,7 +16,7 @@ const NOTE: &str = "netloom-localnet";
 /// Every network namespace has its `lo` at this index (`include/net/flow.h`, `LOOPBACK_IFINDEX`).
 pub(super) const LO: u32 = 1;
 
-const ROUTE_LOCALNET: u16 = Ipv4Conf::RouteLocalnet as u16;
+const ROUTE_LOCALNET: u16 = 26;
 const RTM_NEWLINKPROP: u16 = 108;
 const RTM_DELLINKPROP: u16 = 109;
 const IFLA_PROP_LIST: u16 = 52;

@@ -4,17 +4,19 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 
-use super::handle::Netns;
-use super::sysctl::Sysctl;
+use super::handle::{Sysctl, read};
 use crate::error::{Cause, Error};
+use crate::link::{Link, LinkRef};
+use crate::netns::Netns;
+use crate::owned::Owned;
 
 /// A sysctl of a network namespace whose values have a type.
 ///
-/// Replaces `sysctl NAME` and `sysctl -w NAME=VALUE`. The others are reached by name, with [`Sysctl`]
-/// and [`Netns::sysctl`].
+/// Replaces `sysctl NAME` and `sysctl -w NAME=VALUE`. Settings that have no type here are reached
+/// by their names, with [`Sysctl`] and [`Netns::sysctl`].
 ///
 /// ```
-/// use netloom::{Conf, Namespace, RpFilter, Setting};
+/// use netloom::{Conf, Namespace, RpFilter, Setting, VethPair};
 /// # netloom::sandbox::enter()?;
 ///
 /// let red = Namespace::anonymous().create()?;
@@ -22,39 +24,59 @@ use crate::error::{Cause, Error};
 /// let _ports = Setting::unprivileged_port_start().to(80).create(&red)?;
 /// assert_eq!(Setting::rp_filter(Conf::All).read(&red)?, RpFilter::Strict);
 /// assert_eq!(red.sysctl("net.ipv4.ip_unprivileged_port_start")?, "80");
+///
+/// let cable = VethPair::new("veth1", "veth2").create(&red)?;
+/// let localhost = Setting::route_localnet(cable.near()).to(true).create(&red)?;
+/// drop(localhost);
+/// assert!(!Setting::route_localnet("veth1").read(&red)?);
 /// # Ok::<(), netloom::Error>(())
 /// ```
+///
+/// A link's own IPv4 setting is read and set over netlink, without `/proc`.
 ///
 /// Source: Documentation/networking/ip-sysctl.rst.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting<T> {
     name: String,
+    link: Option<LinkRef>,
     value: PhantomData<fn() -> T>,
 }
 
-/// What a per-device setting is for: `conf/all`, `conf/default` or one link.
+/// The links that a setting is for: all, those to come, or one.
 ///
-/// What `all` means differs: for most settings either it or the link's own has to be on, for
-/// `rp_filter` the larger counts, and for `accept_ra` it means nothing.
+/// What `all` means differs. For most settings it or the link's own has to be on, for `rp_filter`
+/// the larger value counts, and for `accept_ra` it means nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conf {
-    /// For all links.
+    /// All links.
     All,
-    /// For the links to come.
+    /// The value that new links start with.
     Default,
-    /// For the link of this name.
-    Link(String),
+    /// One link, by a handle or its name.
+    Link(LinkRef),
 }
 
 impl From<&str> for Conf {
     fn from(link: &str) -> Self {
-        Self::Link(link.to_owned())
+        Self::Link(link.into())
     }
 }
 
 impl From<String> for Conf {
     fn from(link: String) -> Self {
-        Self::Link(link)
+        Self::Link(link.into())
+    }
+}
+
+impl From<&Link> for Conf {
+    fn from(link: &Link) -> Self {
+        Self::Link(link.into())
+    }
+}
+
+impl From<&Owned<Link>> for Conf {
+    fn from(link: &Owned<Link>) -> Self {
+        Self::Link(link.into())
     }
 }
 
@@ -63,151 +85,183 @@ impl fmt::Display for Conf {
         f.write_str(match self {
             Self::All => "all",
             Self::Default => "default",
-            Self::Link(name) => name,
+            Self::Link(link) => link.name(),
         })
     }
 }
 
 impl<T: SettingValue> Setting<T> {
     fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), value: PhantomData }
+        Self { name: name.into(), link: None, value: PhantomData }
     }
 
     fn of(family: &str, conf: impl Into<Conf>, name: &str) -> Self {
-        // By slashes: a link's name may have dots in it.
-        Self::new(format!("net/{family}/conf/{}/{name}", conf.into()))
+        let conf = conf.into();
+        // Separated by slashes: a link's name may have dots.
+        let name = format!("net/{family}/conf/{conf}/{name}");
+        let Conf::Link(link) = conf else { return Self::new(name) };
+        Self { link: Some(link), ..Self::new(name) }
     }
 
-    /// Its name, as sysctl(8) takes it.
+    /// Returns the name, as sysctl(8) takes it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its value in a namespace.
+    /// Reads the value in a namespace.
     ///
     /// # Errors
     ///
-    /// As [`Netns::sysctl`]; and where it has a value that its type has not.
+    /// - The errors of [`Netns::sysctl`].
+    /// - A value that the type does not have is an error.
     pub fn read(&self, netns: &Netns) -> Result<T, Error> {
-        let text = netns.sysctl(&self.name)?;
+        let text = read(netns, &self.name, self.link.as_ref())?;
         T::from_text(&text).ok_or_else(|| {
             let unknown = Cause::Malformed("this setting has a value that netloom does not know");
             unknown.doing("read sysctl", format!("{}={text}", self.name)).in_namespace(netns)
         })
     }
 
-    /// The setting with this value: to be [created](Sysctl::create), and put back when the owner goes.
+    /// Returns the setting with a value, to be [created](Sysctl::create). The value from before
+    /// comes back when the owner is dropped.
     pub fn to(&self, value: T) -> Sysctl {
-        Sysctl::new(self.name.as_str(), value.into_text())
+        Sysctl::of(&self.name, self.link.as_ref(), value.into_text())
     }
 }
 
 impl Setting<bool> {
-    /// Whether IPv4 packets are forwarded (`net.ipv4.ip_forward`). [`Forwarding`](crate::Forwarding) can
-    /// do it for single links.
+    /// Forwards IPv4 packets (`net.ipv4.ip_forward`, or a link's own `forwarding`). See also
+    /// [`Forwarding`](crate::Forwarding).
     #[doc(alias = "ip_forward")]
-    pub fn ipv4_forwarding() -> Self {
-        Self::new("net.ipv4.ip_forward")
+    pub fn ipv4_forwarding(conf: impl Into<Conf>) -> Self {
+        Self::of("ipv4", conf, "forwarding")
     }
 
-    /// Whether IPv6 packets are forwarded (`net.ipv6.conf.*.forwarding`). A link that forwards ignores
-    /// router advertisements unless [`accept_ra`](Setting::accept_ra) is `Always`, which
-    /// [`Forwarding`](crate::Forwarding) sees to.
+    /// Forwards IPv6 packets (`net.ipv6.conf.*.forwarding`). A link that forwards ignores router
+    /// advertisements unless [`accept_ra`](Setting::accept_ra) is `Always`.
+    /// [`Forwarding`](crate::Forwarding) raises that, too.
     pub fn ipv6_forwarding(conf: impl Into<Conf>) -> Self {
         Self::of("ipv6", conf, "forwarding")
     }
 
-    /// Whether IPv6 is off (`disable_ipv6`).
+    /// Turns IPv6 off (`disable_ipv6`).
     pub fn disable_ipv6(conf: impl Into<Conf>) -> Self {
         Self::of("ipv6", conf, "disable_ipv6")
     }
 
-    /// Whether packets with a source address of our own are taken in (`accept_local`).
+    /// Accepts packets whose source is an address of this namespace (`accept_local`).
     pub fn accept_local(conf: impl Into<Conf>) -> Self {
         Self::of("ipv4", conf, "accept_local")
     }
 
-    /// Whether 127.0.0.0/8 may be routed, as for port mappings of localhost (`route_localnet`).
+    /// Accepts ICMP redirects (`accept_redirects`).
+    pub fn accept_redirects(conf: impl Into<Conf>) -> Self {
+        Self::of("ipv4", conf, "accept_redirects")
+    }
+
+    /// Sends ICMP redirects (`send_redirects`).
+    pub fn send_redirects(conf: impl Into<Conf>) -> Self {
+        Self::of("ipv4", conf, "send_redirects")
+    }
+
+    /// Logs packets with impossible addresses (`log_martians`).
+    pub fn log_martians(conf: impl Into<Conf>) -> Self {
+        Self::of("ipv4", conf, "log_martians")
+    }
+
+    /// Makes the next address of a prefix the primary one when the first is removed
+    /// (`promote_secondaries`).
+    pub fn promote_secondaries(conf: impl Into<Conf>) -> Self {
+        Self::of("ipv4", conf, "promote_secondaries")
+    }
+
+    /// Routes 127.0.0.0/8, as published ports of localhost need (`route_localnet`).
     pub fn route_localnet(conf: impl Into<Conf>) -> Self {
         Self::of("ipv4", conf, "route_localnet")
     }
 
-    /// Whether a link that comes up, or gets another hardware address, announces its addresses
+    /// Announces the link's addresses when it comes up or its hardware address changes
     /// (`arp_notify`).
     pub fn arp_notify(conf: impl Into<Conf>) -> Self {
         Self::of("ipv4", conf, "arp_notify")
     }
 
-    /// Whether ARP requests are answered only where the route back leaves by the same link
-    /// (`arp_filter`).
+    /// Answers ARP requests only if the route back leaves by the same link (`arp_filter`).
     pub fn arp_filter(conf: impl Into<Conf>) -> Self {
         Self::of("ipv4", conf, "arp_filter")
     }
 
-    /// Whether ARP requests for others, to whom there is a route, are answered (`proxy_arp`).
+    /// Answers ARP requests for other hosts to which there is a route (`proxy_arp`).
     pub fn proxy_arp(conf: impl Into<Conf>) -> Self {
         Self::of("ipv4", conf, "proxy_arp")
+    }
+
+    /// Announces the link's IPv6 addresses when it comes up or its hardware address changes
+    /// (`ndisc_notify`).
+    pub fn ndisc_notify(conf: impl Into<Conf>) -> Self {
+        Self::of("ipv6", conf, "ndisc_notify")
     }
 }
 
 impl Setting<RpFilter> {
-    /// What becomes of packets whose source address has no route back (`rp_filter`).
+    /// Drops packets whose source address has no route back (`rp_filter`).
     pub fn rp_filter(conf: impl Into<Conf>) -> Self {
         Self::of("ipv4", conf, "rp_filter")
     }
 }
 
 impl Setting<AcceptRa> {
-    /// Whether IPv6 router advertisements are accepted (`accept_ra`).
+    /// Accepts IPv6 router advertisements (`accept_ra`).
     pub fn accept_ra(conf: impl Into<Conf>) -> Self {
         Self::of("ipv6", conf, "accept_ra")
     }
 }
 
 impl Setting<ArpIgnore> {
-    /// Which ARP requests are answered (`arp_ignore`).
+    /// Chooses the ARP requests that are answered (`arp_ignore`).
     pub fn arp_ignore(conf: impl Into<Conf>) -> Self {
         Self::of("ipv4", conf, "arp_ignore")
     }
 }
 
 impl Setting<ArpAnnounce> {
-    /// Which source address ARP requests have (`arp_announce`).
+    /// Chooses the source address of ARP requests (`arp_announce`).
     pub fn arp_announce(conf: impl Into<Conf>) -> Self {
         Self::of("ipv4", conf, "arp_announce")
     }
 }
 
 impl Setting<ArpAccept> {
-    /// Whether an unasked-for ARP announcement makes a new neighbour entry (`arp_accept`).
+    /// Adds a neighbour entry for an unasked-for ARP announcement (`arp_accept`).
     pub fn arp_accept(conf: impl Into<Conf>) -> Self {
         Self::of("ipv4", conf, "arp_accept")
     }
 }
 
 impl Setting<u16> {
-    /// The first port that needs no `CAP_NET_BIND_SERVICE` (`ip_unprivileged_port_start`). The kernel's
-    /// default is 1024.
+    /// Sets the first port that needs no `CAP_NET_BIND_SERVICE` (`ip_unprivileged_port_start`). The
+    /// kernel's default is 1024.
     pub fn unprivileged_port_start() -> Self {
         Self::new("net.ipv4.ip_unprivileged_port_start")
     }
 }
 
 impl Setting<RangeInclusive<u32>> {
-    /// The groups that may ping without `CAP_NET_RAW` (`ping_group_range`). The kernel's default, 1 to
-    /// 0, is none; an ordinary user's namespace, where these groups mean nothing, can't get it back.
+    /// Sets the groups that may ping without `CAP_NET_RAW` (`ping_group_range`). The kernel's
+    /// default, 1 to 0, is no group. An ordinary user's namespace, which has no such groups, can't
+    /// get the default back.
     pub fn ping_group_range() -> Self {
         Self::new("net.ipv4.ping_group_range")
     }
 }
 
-/// What a typed setting can be. Sealed: the types are netloom's own and std's.
+/// A type that a setting's value can have. Sealed: the types are netloom's own and std's.
 pub trait SettingValue: sealed::Text {}
 
 impl<T: sealed::Text> SettingValue for T {}
 
 mod sealed {
-    /// A value as it stands in `/proc/sys`.
+    /// The value's text in `/proc/sys`.
     pub trait Text: Sized {
         fn into_text(self) -> String;
         fn from_text(text: &str) -> Option<Self>;
@@ -245,7 +299,7 @@ impl sealed::Text for RangeInclusive<u32> {
     }
 }
 
-/// An enum that is a number to the kernel.
+/// Defines an enum that is a number to the kernel.
 macro_rules! numbered {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $number:literal,)+ }) => {
         $(#[$doc])*
@@ -270,65 +324,65 @@ macro_rules! numbered {
 }
 
 numbered! {
-    /// What becomes of packets whose source address has no route back. See RFC 3704.
+    /// The treatment of packets whose source address has no route back. See RFC 3704.
     RpFilter {
-        /// They are taken in.
+        /// Accepted.
         Off = 0,
-        /// They are dropped unless the best route back leaves by the link they came in by.
+        /// Dropped unless the best route back leaves by the link that the packet came in by.
         Strict = 1,
-        /// They are dropped unless there is any route back.
+        /// Dropped unless there is any route back.
         Loose = 2,
     }
 }
 
 numbered! {
-    /// Whether IPv6 router advertisements are accepted.
+    /// The links on which IPv6 router advertisements are accepted.
     AcceptRa {
-        /// Never.
+        /// No link.
         Never = 0,
-        /// Where packets are not forwarded: the kernel's default.
+        /// Links that do not forward: the kernel's default.
         UnlessForwarding = 1,
-        /// Always.
+        /// All links.
         Always = 2,
     }
 }
 
 numbered! {
-    /// Which ARP requests are answered.
+    /// The ARP requests that are answered.
     ArpIgnore {
-        /// For any address of this namespace: the kernel's default.
+        /// Requests for any address of this namespace: the kernel's default.
         AnyLink = 0,
-        /// Only for addresses of the link they come in by.
+        /// Requests for addresses of the link that they come in by.
         SameLink = 1,
-        /// Only for those, and to senders of the same network.
+        /// The same, if the sender is in the address's prefix.
         SameNetwork = 2,
-        /// Not for addresses with the scope `host`.
+        /// Requests for addresses without the scope `host`.
         NotHostScope = 3,
-        /// For none.
+        /// None.
         Never = 8,
     }
 }
 
 numbered! {
-    /// Which source address ARP requests have.
+    /// The source address of ARP requests.
     ArpAnnounce {
-        /// Any of this namespace: the kernel's default.
+        /// Any address of this namespace: the kernel's default.
         Any = 0,
-        /// One of the target's network, where there is one.
+        /// An address of the target's prefix, if there is one.
         SameNetwork = 1,
-        /// The best for the target, whatever the packet has.
+        /// The best address for the target, whatever the packet has.
         Best = 2,
     }
 }
 
 numbered! {
-    /// Whether an unasked-for ARP announcement makes a new neighbour entry.
+    /// The ARP announcements that add a neighbour entry unasked.
     ArpAccept {
-        /// No: the kernel's default.
+        /// None: the kernel's default.
         Never = 0,
-        /// Yes.
+        /// All.
         Always = 1,
-        /// From senders of the same network. Since Linux 6.0.
+        /// Those of senders in the same prefix. Since Linux 6.0.
         SameNetwork = 2,
     }
 }

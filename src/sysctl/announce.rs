@@ -1,10 +1,9 @@
 //! The announcement of a link's addresses to its neighbours.
 
-use super::handle::Link;
-use super::ipv4_conf::Ipv4Conf;
-use crate::error::{Cause, Error};
-use crate::netns::{Sysctl, SysctlHandle};
-use crate::owned::Owned;
+use super::setting::Setting;
+use crate::error::Error;
+use crate::link::Link;
+use crate::netns::Quoted;
 
 impl Link {
     /// Announces the addresses of this link to the neighbours, as `arping -U -I DEV ADDRESS`.
@@ -12,7 +11,7 @@ impl Link {
     /// Sends gratuitous ARP for IPv4 and unsolicited neighbour advertisements for IPv6. Without them,
     /// neighbours of an address that another host had before keep sending there for half a minute. Call it
     /// when packets get through: on a bridge, when the other end's port is
-    /// [up](super::OperationalState::Up).
+    /// [up](crate::OperationalState::Up).
     ///
     /// ```
     /// use netloom::{Namespace, VethEnd, VethPair};
@@ -38,22 +37,17 @@ impl Link {
         const ACTION: &str = "announce addresses of";
         let info = self.info()?;
         if !info.is_up() {
-            let cause = Cause::Invalid("the link is down, so that nothing is sent".into());
-            return Err(self.place().failure(ACTION, cause));
+            let why = "the link is down, so that nothing is sent";
+            return Err(Error::invalid(ACTION, Quoted(&self.name()), why));
         }
         let addresses = self.addresses()?;
         let (v4, v6): (Vec<_>, Vec<_>) =
             addresses.iter().partition(|info| info.prefix.addr().is_ipv4());
         let Some(mac) = info.mac.filter(|_| !addresses.is_empty()) else { return Ok(()) };
-        let _arp = (!v4.is_empty()).then(|| Ipv4Conf::ArpNotify.to(1).create(self)).transpose()?;
-        let _ndisc = (!v6.is_empty()).then(|| self.notify_by_ndisc()).transpose()?;
-        self.change(ACTION, |link| link.mac(mac))
-    }
-
-    fn notify_by_ndisc(&self) -> Result<Owned<SysctlHandle>, Error> {
-        let place = self.place();
-        let link = (place.id.index, &*place.id.name);
-        let setting = ("ipv6/conf", "ndisc_notify");
-        Sysctl::create_on_link(&place.netns, link, setting, 1).map(Owned::new)
+        let on = |setting: Setting<bool>| setting.to(true).create(&self.namespace());
+        let _arp = (!v4.is_empty()).then(|| on(Setting::arp_notify(self))).transpose()?;
+        let _ndisc = (!v6.is_empty()).then(|| on(Setting::ndisc_notify(self))).transpose()?;
+        let announced = self.set_mac(mac);
+        announced.map_err(|error| error.while_doing(ACTION, Quoted(&self.name())))
     }
 }

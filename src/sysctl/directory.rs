@@ -1,0 +1,235 @@
+//! The way to a namespace's settings: a directory that is opened once, and netlink for what netlink
+//! knows.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::sync::MutexGuard;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+
+use super::key::{Key, Place, of_link};
+use crate::error::{Cause, Error, NET_ADMIN, takes};
+use crate::fault;
+use crate::netlink::{DEADLINE, Member, is_unavailable};
+use crate::netns::{Lock, Netns};
+use crate::sys::process::PerProcess;
+use crate::wire::link::WhichLink;
+
+/// One directory below `/proc/sys/net`, as its namespace has it.
+///
+/// A chroot, an unmounted `/proc` or a mount over it doesn't reach what is open already. One more
+/// descriptor is kept, so that what was there can be put back after the process has used up all
+/// others.
+#[derive(Debug)]
+pub(super) struct Directory {
+    pub(super) netns: Netns,
+    top: String,
+    /// None if netlink does all.
+    file: Option<OwnedFd>,
+    /// The socket that takes the lock, once it was taken.
+    lock: PerProcess<Option<Member>>,
+    spare: PerProcess<Option<OwnedFd>>,
+}
+
+const UNKNOWN: &str = "there is no such setting in this namespace, or /proc is not mounted";
+
+/// A setting that the kernel sets along with a switch, and its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Follower {
+    pub(super) key: String,
+    pub(super) path: String,
+    pub(super) value: String,
+}
+
+/// The lock of the namespace's settings, until this is dropped.
+pub(super) struct SettingsLock<'a>(MutexGuard<'a, Option<Member>>);
+
+impl Drop for SettingsLock<'_> {
+    fn drop(&mut self) {
+        let Some(member) = &*self.0 else { return };
+        if let Err(cause) = member.set_groups(0) {
+            // Closed instead, which leaves the group as well.
+            log::debug!("the lock of settings: {cause}");
+            *self.0 = None;
+        }
+    }
+}
+
+impl Directory {
+    /// Opens the directory that a setting is in.
+    pub(super) fn open(netns: &Netns, key: &Key) -> Result<Self, Error> {
+        let (lock, spare) = (PerProcess::new(None), PerProcess::new(None));
+        let (netns, top) = (netns.clone(), key.top.clone());
+        let mut directory = Self { netns, top, file: None, lock, spare };
+        if key.number().is_none() {
+            let opened = directory.netns.open_sysctl_directory(&key.top);
+            directory.file = Some(opened.map_err(|cause| directory.explain(cause, &key.name))?);
+        }
+        directory.keep_spare().map_err(|cause| directory.explain(cause, &key.name))?;
+        Ok(directory)
+    }
+
+    fn keep_spare(&self) -> Result<(), Cause> {
+        if let Some(file) = &self.file {
+            *self.spare.lock() = Some(file.try_clone()?);
+        }
+        Ok(())
+    }
+
+    /// Does what takes a descriptor, with the one that was kept for it if no other is left.
+    pub(super) fn with_spare<T>(&self, work: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+        let done = work();
+        let is_short = |error: &Error| matches!(error.errno(), Some(Errno::EMFILE | Errno::ENFILE));
+        if !done.as_ref().is_err_and(is_short) {
+            return done;
+        }
+        *self.spare.lock() = None;
+        let done = work();
+        self.keep_spare().ok();
+        done
+    }
+
+    /// Takes the lock of the namespace's settings. None if there can be none: then owners are not
+    /// counted across programs.
+    pub(super) fn lock(&self, key: &Key) -> Result<Option<SettingsLock<'_>>, Error> {
+        let mut socket = self.lock.lock();
+        let mut take = || {
+            let member = match socket.take() {
+                Some(member) => member,
+                None => self.netns.lock_socket()?,
+            };
+            self.netns.take(Lock::Settings, &member, DEADLINE).map(|()| member)
+        };
+        match take() {
+            Err(cause) if is_unavailable(&cause) => Ok(None),
+            Err(cause) => Err(self.explain(cause, &key.name)),
+            Ok(member) => {
+                *socket = Some(member);
+                Ok(Some(SettingsLock(socket)))
+            }
+        }
+    }
+
+    pub(super) fn read(&self, key: &Key) -> Result<String, Error> {
+        match key.number() {
+            Some((link, number)) => Ok(link.ipv4_setting(number)?.to_string()),
+            None => self
+                .path(key)
+                .and_then(|path| self.read_path(&path))
+                .map_err(|cause| self.explain(cause, &key.name)),
+        }
+    }
+
+    pub(super) fn write(&self, key: &Key, value: &str) -> Result<(), Error> {
+        let number: Result<i32, _> = value.parse();
+        match (key.number(), number) {
+            (Some((link, number)), Ok(value)) => {
+                link.set_ipv4_setting(number, value.cast_unsigned())
+            }
+            (Some(_), Err(_)) => Err(self.explain(Errno::EINVAL.into(), &key.name)),
+            (None, _) => self
+                .path(key)
+                .and_then(|path| self.write_path(&path, value))
+                .map_err(|cause| self.explain(cause, &key.name)),
+        }
+    }
+
+    /// Makes an error of a cause. The caller names what it was about to do.
+    pub(super) fn explain(&self, cause: Cause, name: &str) -> Error {
+        let error = cause.doing("change sysctl", name).in_namespace(&self.netns);
+        error
+            .hint_on(Errno::ENOENT, || UNKNOWN.into())
+            .hint_on(Errno::EINVAL, || "the kernel does not take this value for it".into())
+    }
+
+    fn read_path(&self, path: &str) -> Result<String, Cause> {
+        let file = self.at(path, OFlag::O_RDONLY)?;
+        let mut bytes = vec![0; 1024];
+        loop {
+            // In one call: of a bitmap, such as reserved ports, the kernel gives no second part.
+            let length = file.read_at(&mut bytes, 0)?;
+            match bytes.get(..length) {
+                Some(text) if length < bytes.len() => {
+                    return Ok(String::from_utf8_lossy(text).trim_end().to_owned());
+                }
+                _ => bytes.resize(2 * bytes.len(), 0),
+            }
+        }
+    }
+
+    pub(super) fn write_path(&self, path: &str, value: &str) -> Result<(), Cause> {
+        // The kernel takes a write of no bytes for none.
+        let value = if value.is_empty() { "\n" } else { value };
+        let write = || Ok(self.at(path, OFlag::O_WRONLY)?.write_all(value.as_bytes())?);
+        write().map_err(|cause: Cause| match cause {
+            Cause::System(errno) => takes(NET_ADMIN)(errno),
+            cause => cause,
+        })
+    }
+
+    /// The path of a setting below its directory, by the name that its link has now.
+    fn path(&self, key: &Key) -> Result<String, Cause> {
+        let (tree, link, name) = match &key.place {
+            Place::Namespace(path) => return Ok(path.clone()),
+            Place::Link { tree, link, name } => (tree, link, name),
+        };
+        let which = WhichLink::At(link.index().get());
+        let of = self.netns.look_up_link(which, |view| Some(view.name()?.into_owned()))?;
+        Ok(format!("{tree}/{of}/{name}"))
+    }
+
+    /// Writes a follower's value. A link may have gone meanwhile.
+    pub(super) fn write_follower(&self, follower: &Follower) -> Result<(), Cause> {
+        match self.write_path(&follower.path, &follower.value) {
+            Err(cause) if is_gone(&cause) => Ok(()),
+            done => done,
+        }
+    }
+
+    fn at(&self, path: &str, flags: OFlag) -> Result<File, Cause> {
+        fault::system_call("open")?;
+        let directory = self.file.as_ref().ok_or(Errno::ENOENT)?;
+        let file = openat(directory, path, flags | OFlag::O_CLOEXEC, Mode::empty())?;
+        fault::system_call(if flags == OFlag::O_WRONLY { "write" } else { "read" })?;
+        Ok(file.into())
+    }
+
+    /// Reads all that the kernel sets along with a switch: what new links start with, each link's
+    /// own, and for IPv4 forwarding `all/accept_redirects`.
+    pub(super) fn followers(&self, switch: &Key) -> Result<Vec<Follower>, Error> {
+        let Some(name) = switch.as_switch() else { return Ok(Vec::new()) };
+        let mut all = vec![(None, format!("conf/default/{name}"))];
+        if self.top == "ipv4" {
+            all.push((None, "conf/all/accept_redirects".to_owned()));
+        }
+        all.extend(
+            self.netns
+                .links()?
+                .into_iter()
+                .map(|link| (Some(link.index.get()), format!("conf/{}/{name}", link.name))),
+        );
+        let mut found = Vec::new();
+        for (index, path) in all {
+            let key = match index {
+                Some(index) => of_link(&self.top, "conf", index, name),
+                None => format!("{}/{path}", self.top),
+            };
+            match self.read_path(&path) {
+                Ok(value) => found.push(Follower { key, path, value }),
+                // A link may go at any moment, and need not have the protocol.
+                Err(cause) if is_gone(&cause) => {}
+                Err(cause) => return Err(self.explain(cause, &key)),
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Reports whether a setting is gone, with its link say.
+pub(super) fn is_gone(cause: &Cause) -> bool {
+    matches!(cause.errno(), Some(Errno::ENOENT | Errno::ENODEV))
+}

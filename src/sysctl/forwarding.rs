@@ -1,0 +1,200 @@
+//! Forwarding: a namespace, or single links of it, as a router.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::directory::Directory;
+use super::handle::{Sysctl, SysctlHandle};
+use super::setting::{AcceptRa, Conf, Setting};
+use crate::error::Error;
+use crate::link::LinkRef;
+use crate::netns::Netns;
+use crate::owned::Owned;
+use crate::owned::sealed::{Remove, Removed};
+
+/// Forwarding of packets: in a whole namespace, or of the packets that come in on single links.
+///
+/// Replaces `sysctl -w net.ipv4.ip_forward=1` and `net.ipv4.conf.DEV.forwarding=1`. The values from
+/// before come back when the owner is dropped.
+///
+/// ```
+/// use netloom::{Forwarding, Namespace};
+/// # netloom::sandbox::enter()?;
+///
+/// let router = Namespace::anonymous().create()?;
+/// let _v4 = Forwarding::ipv4().create(&router)?;
+/// let _v6 = Forwarding::ipv6().create(&router)?;
+/// assert_eq!(router.sysctl("net.ipv4.ip_forward")?, "1");
+/// # Ok::<(), netloom::Error>(())
+/// ```
+///
+/// The switch of a whole namespace is one for all its links. When it is put back, links that
+/// forwarded before, or have an owner of their own, still forward. Owners are counted across
+/// programs, as [`Sysctl`] tells. A daemon that wants a host to forward for good calls
+/// [`enable`](Self::enable).
+///
+/// Where IPv6 packets are forwarded, links that accept router advertisements go on accepting them,
+/// and so do links that come later. Those keep `accept_ra=2` after the owner is dropped, which then
+/// means what 1, the kernel's default, does.
+///
+/// Source: Documentation/networking/ip-sysctl.rst.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a builder does nothing until `create`"]
+pub struct Forwarding {
+    ipv6: bool,
+    links: Vec<LinkRef>,
+}
+
+impl Forwarding {
+    /// Forwards IPv4 packets.
+    #[doc(alias = "ip_forward")]
+    pub fn ipv4() -> Self {
+        Self { ipv6: false, links: Vec::new() }
+    }
+
+    /// Forwards IPv6 packets.
+    pub fn ipv6() -> Self {
+        Self { ipv6: true, links: Vec::new() }
+    }
+
+    /// Forwards only the packets that come in on this link. May be called again for more links.
+    /// Default: all links.
+    pub fn dev(mut self, link: impl Into<LinkRef>) -> Self {
+        self.links.push(link.into());
+        self
+    }
+
+    /// Turns it on until the owner is dropped. If that fails, nothing is left changed.
+    ///
+    /// # Errors
+    ///
+    /// - [`is_not_found`](Error::is_not_found) if a link is gone or the kernel has no IPv6.
+    /// - [`is_permission_denied`](Error::is_permission_denied) without `CAP_SYS_ADMIN`, if the
+    ///   namespace is another than the thread's and it is about IPv6 or all links.
+    pub fn create(&self, netns: &Netns) -> Result<Owned<ForwardingHandle>, Error> {
+        let handle = ForwardingHandle { netns: netns.clone(), parts: Vec::new() };
+        let (mut on, directory) = (Owned::new(handle), &mut None);
+        if self.links.is_empty() && !self.ipv6 {
+            on.handle_mut().set(&Sysctl::new("net.ipv4.ip_forward", 1), directory)?;
+        } else if self.links.is_empty() {
+            // The value that new links start with comes first: no link is passed over.
+            on.handle_mut().accept_router_advertisements(Conf::Default, directory)?;
+            for link in netns.links()? {
+                on.handle_mut().accept_router_advertisements(link.name.into(), directory)?;
+            }
+            on.handle_mut().set(&Sysctl::new("net.ipv6.conf.all.forwarding", 1), directory)?;
+        }
+        for link in &self.links {
+            let link = &netns.link_at(link.resolve(netns, "turn on", self)?)?;
+            let forwarding = if self.ipv6 {
+                on.handle_mut().accept_router_advertisements(link.into(), directory)?;
+                Setting::ipv6_forwarding(link)
+            } else {
+                Setting::ipv4_forwarding(link)
+            };
+            on.handle_mut().set(&forwarding.to(true), directory)?;
+        }
+        Ok(on)
+    }
+
+    /// Turns it on for good, without an owner: as a daemon does that other programs rely on.
+    ///
+    /// A second call changes nothing. A program of another kind that turned it on too, such as
+    /// dockerd, is not affected when this one ends. The switch is put back only by an
+    /// [owner](Self::create) that was there before.
+    ///
+    /// ```
+    /// use netloom::{Forwarding, Namespace};
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let host = Namespace::anonymous().create()?;
+    /// Forwarding::ipv4().enable(&host)?;
+    /// assert_eq!(host.sysctl("net.ipv4.ip_forward")?, "1");
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`create`](Self::create).
+    pub fn enable(&self, netns: &Netns) -> Result<(), Error> {
+        self.create(netns)?.keep();
+        Ok(())
+    }
+}
+
+/// Forwarding that is on. Deleting it puts the values from before back. It keeps its namespace
+/// alive.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ForwardingHandle {
+    netns: Netns,
+    parts: Vec<SysctlHandle>,
+}
+
+impl ForwardingHandle {
+    /// Returns the namespace that forwards.
+    pub fn namespace(&self) -> &Netns {
+        &self.netns
+    }
+
+    fn set(
+        &mut self,
+        sysctl: &Sysctl,
+        directory: &mut Option<Arc<Directory>>,
+    ) -> Result<(), Error> {
+        self.parts.push(sysctl.set(&self.netns, directory)?);
+        Ok(())
+    }
+
+    /// Raises `accept_ra` to 2 where advertisements are accepted: a router ignores them otherwise.
+    fn accept_router_advertisements(
+        &mut self,
+        conf: Conf,
+        directory: &mut Option<Arc<Directory>>,
+    ) -> Result<(), Error> {
+        let setting = Setting::accept_ra(conf);
+        let mut raise = || match setting.read(&self.netns) {
+            Ok(AcceptRa::Never) => Ok(()),
+            // A value that is raised already may belong to another owner, who is dropped first.
+            Ok(_) => self.set(&setting.to(AcceptRa::Always), directory),
+            Err(error) => Err(error),
+        };
+        match raise() {
+            // The link is gone, or has no IPv6.
+            Err(error) if error.is_not_found() => Ok(()),
+            done => done,
+        }
+    }
+}
+
+/// Puts all parts back, the last one first, and returns the first failure.
+impl Remove for ForwardingHandle {
+    fn remove(&self) -> Result<Removed, Error> {
+        let all = self.parts.iter().rev().map(Remove::remove);
+        all.fold(Ok(Removed::Gone), |result, part| match (result, part) {
+            (Ok(Removed::Gone), part) => part,
+            (result, Ok(_)) => result,
+            (result, Err(error)) => result.and(Err(error)),
+        })
+    }
+
+    fn kept(&self) {
+        self.parts.iter().for_each(Remove::kept);
+    }
+
+    fn adopted(&self) {
+        self.parts.iter().for_each(Remove::adopted);
+    }
+}
+
+impl fmt::Debug for ForwardingHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.parts.iter().map(SysctlHandle::name)).finish()
+    }
+}
+
+impl fmt::Display for Forwarding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.ipv6 { "IPv6 forwarding" } else { "IPv4 forwarding" })?;
+        self.links.iter().try_for_each(|link| write!(f, " on {link}"))
+    }
+}

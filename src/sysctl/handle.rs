@@ -1,0 +1,184 @@
+//! Settings by their names.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::directory::Directory;
+use super::key::Key;
+use super::owners::Owner;
+use crate::error::{Cause, Error};
+use crate::link::{Link, LinkRef};
+use crate::netns::{Look, Netns};
+use crate::owned::Owned;
+use crate::owned::sealed::{Remove, Removed};
+
+const SET: &str = "set sysctl";
+const PUT_BACK: &str = "put back sysctl";
+
+/// A sysctl of a network namespace, by its name, with a value.
+///
+/// Replaces `sysctl -w NAME=VALUE`. The value from before comes back when the owner is dropped.
+///
+/// ```
+/// use netloom::{Namespace, Sysctl};
+/// # netloom::sandbox::enter()?;
+///
+/// let red = Namespace::anonymous().create()?;
+/// let strict = Sysctl::new("net.ipv4.conf.all.rp_filter", 1).create(&red)?;
+/// assert_eq!(red.sysctl("net.ipv4.conf.all.rp_filter")?, "1");
+/// drop(strict);
+/// assert_eq!(red.sysctl("net.ipv4.conf.all.rp_filter")?, "0");
+/// # Ok::<(), netloom::Error>(())
+/// ```
+///
+/// A setting can have several owners, in all programs of the network namespace. The newest owner's
+/// value counts, in whatever order the owners are dropped. After the last one the setting has the
+/// value from before the first. The kernel ends the ownership of a program that dies, and does not
+/// restore the value: the other owners do, if there are any. To be counted an owner needs
+/// `CAP_NET_ADMIN` and a kernel with `nf_tables` and `netlink_diag`; otherwise it restores the
+/// value that it found.
+///
+/// A value that somebody else has written since is left alone. A link's own setting follows the
+/// link through a rename. The settings that the kernel sets along with a switch for all links
+/// (`forwarding`, `disable_ipv6`) come back with the switch. The usual settings have types: see
+/// [`Setting`](crate::Setting).
+///
+/// Source: sysctl(8), Documentation/networking/ip-sysctl.rst.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a builder does nothing until `create`"]
+pub struct Sysctl {
+    name: String,
+    /// The link of the name, if it was given by a handle.
+    link: Option<LinkRef>,
+    value: String,
+}
+
+impl Sysctl {
+    /// Describes a setting by its name, such as `net.ipv4.ip_forward`, and its value. If a part of
+    /// the name has dots, as some links' names do, `/` separates the parts:
+    /// `net/ipv4/conf/eth0.5/forwarding`.
+    pub fn new(name: impl Into<String>, value: impl fmt::Display) -> Self {
+        Self { name: name.into(), link: None, value: value.to_string() }
+    }
+
+    pub(super) fn of(name: &str, link: Option<&LinkRef>, value: impl fmt::Display) -> Self {
+        Self { link: link.cloned(), ..Self::new(name, value) }
+    }
+
+    /// Sets it.
+    ///
+    /// # Errors
+    ///
+    /// - A name that is not below `net` is refused before any system call: such a setting belongs
+    ///   to no network namespace.
+    /// - [`is_not_found`](Error::is_not_found) if there is no such setting or link.
+    /// - `EINVAL` if the kernel refuses the value, `EROFS` if `/proc/sys` is read-only.
+    /// - [`is_permission_denied`](Error::is_permission_denied) without `CAP_SYS_ADMIN`, if the
+    ///   namespace is another than the thread's: its directory is opened inside. A link's own IPv4
+    ///   setting goes over netlink, which takes `CAP_NET_ADMIN` alone.
+    #[doc(alias = "sysctl -w")]
+    pub fn create(&self, netns: &Netns) -> Result<Owned<SysctlHandle>, Error> {
+        self.set(netns, &mut None).map(Owned::new)
+    }
+
+    /// Sets it by a directory that was opened before, or is opened now.
+    pub(super) fn set(
+        &self,
+        netns: &Netns,
+        directory: &mut Option<Arc<Directory>>,
+    ) -> Result<SysctlHandle, Error> {
+        let set = || {
+            let key = Key::find(netns, SET, &self.name, self.link.as_ref())?;
+            let directory = match directory {
+                Some(directory) => directory,
+                none => none.insert(Arc::new(Directory::open(netns, &key)?)),
+            };
+            let owner = Arc::new(Owner::set(directory, key, &self.value)?);
+            Ok((Arc::clone(directory), owner))
+        };
+        let (directory, owner) = set().map_err(|error: Error| error.while_doing(SET, self))?;
+        Ok(SysctlHandle { name: self.name.clone(), directory, owner })
+    }
+}
+
+impl fmt::Display for Sysctl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.name, self.value)
+    }
+}
+
+/// A setting that was changed. Deleting it puts the value from before back. It keeps its namespace
+/// alive.
+#[derive(Debug, Clone)]
+pub struct SysctlHandle {
+    name: String,
+    directory: Arc<Directory>,
+    owner: Arc<Owner>,
+}
+
+impl SysctlHandle {
+    /// Returns the name, as it was given.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the namespace of the setting.
+    pub fn namespace(&self) -> &Netns {
+        &self.directory.netns
+    }
+}
+
+impl PartialEq for SysctlHandle {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.owner, &other.owner)
+    }
+}
+
+impl Eq for SysctlHandle {}
+
+impl Remove for SysctlHandle {
+    fn remove(&self) -> Result<Removed, Error> {
+        let remove = || match self.owner.link().map_or(Ok(Look::Same), Link::look)? {
+            Look::Same => self.owner.put_back(&self.directory),
+            // The kernel deleted the setting with the link.
+            Look::Gone => self.owner.record(&self.directory, false).map(|()| Removed::Gone),
+            Look::Differs(text) => Err(self.directory.explain(Cause::Replaced(text), &self.name)),
+        };
+        let removed = self.directory.with_spare(remove);
+        removed.map_err(|error| error.while_doing(PUT_BACK, &self.name))
+    }
+
+    fn kept(&self) {
+        if let Err(error) = self.owner.record(&self.directory, false) {
+            log::warn!("still counted as an owner: {error}");
+        }
+    }
+
+    fn adopted(&self) {
+        if let Err(error) = self.owner.record(&self.directory, true) {
+            log::warn!("not counted as an owner: {error}");
+        }
+    }
+}
+
+impl Netns {
+    /// Reads a setting, as `sysctl -n NAME`.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`Sysctl::create`].
+    #[doc(alias = "sysctl -n")]
+    pub fn sysctl(&self, name: &str) -> Result<String, Error> {
+        read(self, name, None)
+    }
+}
+
+/// Reads a setting by its name, and the link of that name if it was given by a handle.
+pub(super) fn read(netns: &Netns, name: &str, link: Option<&LinkRef>) -> Result<String, Error> {
+    const ACTION: &str = "read sysctl";
+    let read = || {
+        let key = Key::find(netns, ACTION, name, link)?;
+        Directory::open(netns, &key)?.read(&key)
+    };
+    read().map_err(|error: Error| error.while_doing(ACTION, name))
+}

@@ -1,0 +1,229 @@
+//! Owners of settings, counted across programs: which value a setting has, and who restores what.
+//!
+//! The newest owner's value counts. When it goes, the setting gets the newest value of those that
+//! are left, and after the last the value from before the first. A value that somebody else wrote
+//! meanwhile is left alone.
+
+use nix::errno::Errno;
+
+use super::directory::{Directory, Follower};
+use super::key::Key;
+use super::record::{self, Record};
+use crate::error::{Cause, Error};
+use crate::link::Link;
+use crate::owned::sealed::Removed;
+use crate::sys::process::PerProcess;
+
+/// What an owner set, and what it puts back.
+#[derive(Debug)]
+pub(super) struct Owner {
+    key: Key,
+    record: Record,
+    /// The record exists.
+    counted: PerProcess<bool>,
+    /// The settings that are left to be put back along with a switch, which is put back itself.
+    left: PerProcess<Vec<Follower>>,
+}
+
+impl Owner {
+    /// Sets a setting for a new owner.
+    pub(super) fn set(directory: &Directory, key: Key, value: &str) -> Result<Self, Error> {
+        let locked = directory.lock(&key)?;
+        let records = if locked.is_some() { list(directory)? } else { Vec::new() };
+        let before = directory.read(&key)?;
+        let followers = directory.followers(&key)?;
+        let mut record = Record {
+            id: Record::next_id(&records),
+            key: key.to_string(),
+            value: String::new(),
+            found: without_owners(&records, &key.to_string(), key.switch_and_default(), &before),
+            others: exceptions(&records, &key.to_string(), &followers),
+        };
+        let mut set = || {
+            directory.write(&key, value)?;
+            // What the kernel made of it.
+            record.value = directory.read(&key)?;
+            match record.add(&directory.netns) {
+                Err(error) if is_uncounted(&error) => {
+                    log::debug!("this owner is not counted across programs: {error}");
+                    Ok(false)
+                }
+                added => added.map(|()| true),
+            }
+        };
+        match set() {
+            Ok(counted) => {
+                let (counted, left) = (PerProcess::new(counted), PerProcess::new(Vec::new()));
+                Ok(Self { key, record, counted, left })
+            }
+            Err(error) => {
+                // Each step may be done all the same.
+                record.remove(&directory.netns).ok();
+                if directory.read(&key).map_or(true, |now| now != before) {
+                    directory.write(&key, &before).ok();
+                    for follower in followers {
+                        directory.write_follower(&follower).ok();
+                    }
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Lists the records of all owners, for whom there is a lock.
+    fn records(&self, directory: &Directory, has_lock: bool) -> Result<Vec<Record>, Error> {
+        match (*self.counted.lock(), has_lock) {
+            (true, true) => record::list(&directory.netns),
+            // It could be had when the record was made.
+            (true, false) => Err(directory.explain(Errno::EPERM.into(), &self.key.name)),
+            (false, true) => list(directory),
+            (false, false) => Ok(Vec::new()),
+        }
+    }
+
+    /// Ends the ownership: the setting gets the value that it has without this owner.
+    pub(super) fn put_back(&self, directory: &Directory) -> Result<Removed, Error> {
+        let key = &self.key;
+        let explain = |cause| directory.explain(cause, &key.name);
+        let locked = directory.lock(key)?;
+        let mut records = self.records(directory, locked.is_some())?;
+        let is_recorded = records.iter().any(|record| record.id == self.record.id);
+        let is_newest = records.iter().rfind(|record| record.key == self.record.key);
+        let is_newest = is_newest.is_none_or(|newest| newest.id <= self.record.id);
+        records.retain(|record| record.id != self.record.id);
+        if is_newest && directory.read(key)? == self.record.value {
+            let wanted = self.value_without(&records);
+            if wanted != self.record.value {
+                let before = directory.followers(key)?;
+                directory.write(key, &wanted)?;
+                *self.left.lock() = self.left_to_do(&records, before, &wanted);
+                let now = directory.read(key)?;
+                if now != wanted {
+                    let reason = format!("`{wanted}` was written, and the kernel has `{now}`");
+                    return Err(explain(Cause::Invalid(reason)));
+                }
+            }
+        }
+        self.put_back_followers(directory).map_err(explain)?;
+        if is_recorded {
+            self.record.remove(&directory.netns)?;
+        }
+        Ok(Removed::Deleted)
+    }
+
+    /// The link, of a link's own setting.
+    pub(super) fn link(&self) -> Option<&Link> {
+        self.key.link()
+    }
+
+    /// Makes an owner of one that has given up its ownership. Removes the record otherwise.
+    pub(super) fn record(&self, directory: &Directory, is_owned: bool) -> Result<(), Error> {
+        let locked = directory.lock(&self.key)?;
+        let records = self.records(directory, locked.is_some())?;
+        let is_recorded = records.iter().any(|record| record.id == self.record.id);
+        match (is_owned, is_recorded) {
+            (true, false) if locked.is_some() => self.record.add(&directory.netns)?,
+            (false, true) => self.record.remove(&directory.netns)?,
+            _ => return Ok(()),
+        }
+        *self.counted.lock() = is_owned;
+        Ok(())
+    }
+
+    /// The setting's value without this owner. A link's setting follows the switch for all links.
+    fn value_without(&self, others: &[Record]) -> String {
+        let switch = self.key.switch_and_default().map(|[switch, _]| switch);
+        let counts = |record: &&Record| {
+            record.key == self.record.key || Some(&record.key) == switch.as_ref()
+        };
+        let newest = others.iter().rfind(counts);
+        newest.map_or(&self.record.found, |record| &record.value).clone()
+    }
+
+    /// The settings that the kernel sets along with the switch, and that are to have another value
+    /// than the switch then. Whatever somebody changed while the switch was on stays.
+    fn left_to_do(&self, others: &[Record], before: Vec<Follower>, switch: &str) -> Vec<Follower> {
+        if others.iter().any(|record| record.key == self.record.key) {
+            return Vec::new();
+        }
+        let found = |key: &str| {
+            let exception = self.record.others.iter().find(|(other, _)| other == key);
+            exception.map(|(_, value)| value)
+        };
+        // A link that came later started with the default.
+        let default = before.first().and_then(|default| found(&default.key));
+        let wanted = |mut follower: Follower| {
+            // The kernel sets this one the other way round.
+            let is_opposite = follower.key.ends_with("/accept_redirects");
+            if is_opposite || follower.value == self.record.value {
+                let newest = others.iter().rfind(|record| record.key == follower.key);
+                let newest = newest.map(|record| &record.value);
+                let value = newest.or_else(|| found(&follower.key));
+                follower.value = value.or(default.filter(|_| !is_opposite))?.clone();
+            }
+            (is_opposite || follower.value != switch).then_some(follower)
+        };
+        before.into_iter().filter_map(wanted).collect()
+    }
+
+    fn put_back_followers(&self, directory: &Directory) -> Result<(), Cause> {
+        let mut left = self.left.lock();
+        while let Some(follower) = left.last() {
+            directory.write_follower(follower)?;
+            left.pop();
+        }
+        Ok(())
+    }
+}
+
+/// Lists the records; none if owners are not counted here.
+fn list(directory: &Directory) -> Result<Vec<Record>, Error> {
+    match record::list(&directory.netns) {
+        Err(error) if is_uncounted(&error) => Ok(Vec::new()),
+        records => records,
+    }
+}
+
+/// Reports whether owners can't be counted: the kernel has no `nf_tables` or no owner flag, or a
+/// privilege is missing.
+fn is_uncounted(error: &Error) -> bool {
+    error.is_unsupported() || error.is_permission_denied() || error.is_not_found()
+}
+
+/// The value that a setting had before all owners: of the setting itself, or of the switch for all
+/// links.
+fn without_owners(
+    records: &[Record],
+    key: &str,
+    switch_and_default: Option<[String; 2]>,
+    now: &str,
+) -> String {
+    if let Some(oldest) = records.iter().find(|record| record.key == key) {
+        return oldest.found.clone();
+    }
+    let Some([switch, default]) = switch_and_default else { return now.to_owned() };
+    let Some(oldest) = records.iter().find(|record| record.key == switch) else {
+        return now.to_owned();
+    };
+    let exception = |key: &str| oldest.others.iter().find(|(other, _)| other == key);
+    let found = exception(key).or_else(|| exception(&default)).map(|(_, value)| value);
+    // Somebody changed it since.
+    if now == oldest.value { found.unwrap_or(&oldest.found).clone() } else { now.to_owned() }
+}
+
+/// The settings that the kernel sets along with a switch and that have another value than
+/// `default`, each without its owners; and `default` itself.
+fn exceptions(records: &[Record], switch: &str, followers: &[Follower]) -> Vec<(String, String)> {
+    if let Some(oldest) = records.iter().find(|record| record.key == switch) {
+        return oldest.others.clone();
+    }
+    let mut values = followers.iter().map(|follower| {
+        let value = without_owners(records, &follower.key, None, &follower.value);
+        (follower.key.clone(), value)
+    });
+    let Some((default, base)) = values.next() else { return Vec::new() };
+    let others: Vec<_> = values
+        .filter(|(key, value)| *value != base || key.ends_with("/accept_redirects"))
+        .collect();
+    std::iter::once((default, base)).chain(others).collect()
+}

@@ -1,0 +1,157 @@
+//! The records of settings' owners, one for each, which the kernel deletes when the owner's process
+//! dies.
+//!
+//! A record is in the user data of tables with the owner flag, which hold nothing else. To make one
+//! takes `CAP_NET_ADMIN`; all programs in the network namespace see it, and `nft flush ruleset`
+//! passes it over. User data has 256 bytes at most, so a record takes as many tables as it needs.
+
+use std::collections::BTreeMap;
+
+use crate::error::Error;
+use crate::netns::Netns;
+use crate::nft::Operations;
+use crate::nft::live::read;
+use crate::sys::random::random;
+use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
+use crate::wire::nft::message::{Family, MessageType};
+use crate::wire::nft::table::{Table, TableFlags};
+use crate::wire::nft::userdata::UserData;
+
+const PREFIX: &str = "netloom-setting-";
+/// The type of the user data's entry. `nft` knows none of this number.
+const PIECE: u8 = 0x6e;
+/// The bytes of an entry.
+const PIECE_LENGTH: usize = 250;
+
+/// One owner of a setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Record {
+    /// The name of its tables, without the number of the piece. A later owner's is greater.
+    pub(super) id: String,
+    pub(super) key: String,
+    /// The value that the owner set, as the kernel shows it.
+    pub(super) value: String,
+    /// The value that the setting had before the first owner.
+    pub(super) found: String,
+    /// Of a switch, the settings that the kernel sets along with it and that were not as `default`
+    /// is.
+    pub(super) others: Vec<(String, String)>,
+}
+
+impl Record {
+    /// Returns an id that comes after those of all records.
+    pub(super) fn next_id(records: &[Self]) -> String {
+        let number = |record: &Self| u32::from_str_radix(record.id.get(..8)?, 16).ok();
+        let next = records.iter().filter_map(number).max().map_or(0, |last| last.wrapping_add(1));
+        // A kept setting's record is gone, and its number may be given again.
+        format!("{next:08x}{:016x}", u64::from_ne_bytes(random()))
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let others = self.others.iter().flat_map(|(key, value)| [key, value]);
+        let fields: Vec<&str> =
+            [&self.key, &self.value, &self.found].into_iter().chain(others).map(|s| &**s).collect();
+        fields.join("\0").into_bytes()
+    }
+
+    fn from_bytes(id: String, bytes: &[u8]) -> Option<Self> {
+        let mut fields = str::from_utf8(bytes).ok()?.split('\0').map(str::to_owned);
+        let (key, value, found) = (fields.next()?, fields.next()?, fields.next()?);
+        let mut others = Vec::new();
+        while let Some(key) = fields.next() {
+            others.push((key, fields.next()?));
+        }
+        Some(Self { id, key, value, found, others })
+    }
+
+    fn tables(&self) -> impl Iterator<Item = Table> {
+        let bytes = self.to_bytes();
+        let pieces: Vec<Vec<u8>> = bytes.chunks(PIECE_LENGTH).map(<[u8]>::to_vec).collect();
+        pieces.into_iter().enumerate().map(|(piece, bytes)| Table {
+            flags: Some(TableFlags::OWNER),
+            userdata: UserData::default().with(PIECE, &bytes),
+            ..Table::by_name(&format!("{PREFIX}{}-{piece:04x}", self.id))
+        })
+    }
+
+    /// Makes the record. It lives as long as the handle's sockets, at most as long as the process.
+    pub(super) fn add(&self, netns: &Netns) -> Result<(), Error> {
+        self.change(netns, "record owner of", MessageType::NewTable, NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// Deletes the record, which must be of the same handle.
+    pub(super) fn remove(&self, netns: &Netns) -> Result<(), Error> {
+        self.change(netns, "remove owner of", MessageType::DeleteTable, 0)
+    }
+
+    fn change(
+        &self,
+        netns: &Netns,
+        action: &'static str,
+        kind: MessageType,
+        flags: u16,
+    ) -> Result<(), Error> {
+        let mut operations = Operations::new();
+        for mut table in self.tables() {
+            if kind == MessageType::DeleteTable {
+                (table.flags, table.userdata) = (None, None);
+            }
+            operations.push((action, &self.key), kind, flags, Family::Inet, &table);
+        }
+        let done =
+            netns.nf_tables(|nf_tables| Ok(operations.commit(&mut nf_tables.socket, |_| ())));
+        done.map_err(|cause| cause.doing(action, &self.key))
+            .flatten()
+            .map_err(|error| error.in_namespace(netns))
+    }
+}
+
+/// Lists the records of all owners, the oldest first.
+pub(super) fn list(netns: &Netns) -> Result<Vec<Record>, Error> {
+    let tables = netns
+        .nf_tables(|nf_tables| read::tables(&mut nf_tables.socket))
+        .map_err(|cause| cause.doing("list", "owners of settings").in_namespace(netns))?;
+    let mut pieces = BTreeMap::new();
+    for (family, table) in tables {
+        let is_owned = table.flags.is_some_and(|flags| flags.contains(TableFlags::OWNER));
+        let (Some(name), Some(data), true) =
+            (table.name, table.userdata, is_owned && family == Family::Inet)
+        else {
+            continue;
+        };
+        let bytes =
+            data.entries().find(|(kind, _)| *kind == PIECE).map(|(_, bytes)| bytes.to_vec());
+        if let (Some(name), Some(bytes)) = (name.strip_prefix(PREFIX), bytes) {
+            pieces.insert(name.to_owned(), bytes);
+        }
+    }
+    // In the order of their names: record by record, piece by piece.
+    let mut records: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for (name, bytes) in pieces {
+        if let Some((id, _)) = name.split_once('-') {
+            records.entry(id.to_owned()).or_default().extend(bytes);
+        }
+    }
+    Ok(records.into_iter().filter_map(|(id, bytes)| Record::from_bytes(id, &bytes)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_as_it_was_written_and_comes_after_the_others() {
+        let others = vec![("ipv4/conf//7/forwarding".to_owned(), "1".to_owned())];
+        let record = Record {
+            id: Record::next_id(&[]),
+            key: "ipv4/ip_local_reserved_ports".into(),
+            value: "8080".into(),
+            found: String::new(),
+            others,
+        };
+        let read = Record::from_bytes(record.id.clone(), &record.to_bytes());
+        assert_eq!(read.as_ref(), Some(&record));
+        assert!(Record::next_id(std::slice::from_ref(&record)) > record.id);
+        assert!(Record::from_bytes(String::new(), b"a\0b").is_none());
+    }
+}
