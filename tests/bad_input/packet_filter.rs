@@ -412,8 +412,8 @@ fn nat_rules(host: &Netns) {
     for (rule, reason) in [
         (to().tcp().sport(empty()), "ends before"),
         (to().tcp().dport(80).to_ports(empty()), "ends before"),
-        (to().tcp().to_ports(0), "no port 0"),
-        (NatRule::redirect(0).tcp(), "no port 0"),
+        (to().tcp().to_ports(0), "no service has port 0"),
+        (NatRule::redirect(0).tcp(), "no service has port 0"),
         (NatRule::redirect(80), "protocol"),
         (to().dport(80), "protocol"),
         (to().protocol(Protocol::ICMP).to_ports(80), "protocol"),
@@ -438,14 +438,14 @@ fn nat_rules(host: &Netns) {
 fn published_ports(host: &Netns, elsewhere: &Link) {
     let port = |number: u16| PortForward::new(number, "10.0.0.2");
     for (forward, reason) in [
-        (port(0), "no port 0"),
-        (PortForward::new(0..=9, "10.0.0.2"), "no port 0"),
+        (port(0), "no service has port 0"),
+        (PortForward::new(0..=9, "10.0.0.2"), "no service has port 0"),
         (PortForward::new(empty(), "10.0.0.2"), "ends before"),
         (PortForward::new(80, "web"), "web"),
         (PortForward::new(80, "0.0.0.0"), "not the address of a container"),
         (PortForward::new(80, "127.0.0.1"), "not the address of a container"),
         (PortForward::new(80, "ff02::1"), "not the address of a container"),
-        (port(80).target_port(0), "no port 0"),
+        (port(80).target_port(0), "no service has port 0"),
         (port(80).target_port(80..=81), "different lengths"),
         (port(80).protocol(Protocol::ICMP), "no ports"),
         (port(80).host_address("fd00::1"), "different families"),
