@@ -169,3 +169,18 @@ fn a_rule_and_the_sets_it_names_have_the_same_types() {
         assert!(by_port("nowhere").create(&chain).unwrap_err().is_not_found());
     });
 }
+
+#[test]
+fn ports_of_a_protocol_without_ports_and_patterns_in_sets() {
+    support::isolated(|| {
+        let netns = Namespace::anonymous().create().unwrap();
+        let table = Table::new(Family::Inet, "t").chain(Chain::new("c")).create(&netns).unwrap();
+        let chain = table.chain("c").unwrap();
+        is_refused(Rule::new().protocol(51).dport(80).drop().create(&chain), "which protocol");
+        let names = |name| Rule::new().any_of(Field::Iifname, [name, "lo"]).counter();
+        is_refused(names("eth*").create(&chain), "is a pattern");
+        names(r"eth\*").create(&chain).unwrap().keep();
+        let read = &chain.rules().unwrap()[0].1;
+        assert_eq!(read, &names(r"eth\*"));
+    });
+}

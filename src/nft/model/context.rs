@@ -9,6 +9,8 @@ use super::family::Family;
 use super::field::{Field, Needs};
 use super::network::Network;
 
+/// TCP, UDP, DCCP, SCTP, UDP-Lite.
+const WITH_PORTS: [u8; 5] = [6, 17, 33, 132, 136];
 const PORTS_OF: &str = "ports of which protocol? say tcp() or udp() before";
 /// A map of addresses needs a known family.
 pub(crate) const NO_FAMILY: &str = "addresses of which family? say ipv4() or ipv6() before";
@@ -85,8 +87,13 @@ impl Context {
         self.protocol == Protocol::One(number)
     }
 
+    /// Several protocols are trusted to be those with ports.
     fn has_ports(&self) -> bool {
-        self.protocol != Protocol::Any
+        match self.protocol {
+            Protocol::Any => false,
+            Protocol::One(number) => WITH_PORTS.contains(&number),
+            Protocol::Several => true,
+        }
     }
 
     /// Refuses ports of an unknown protocol.

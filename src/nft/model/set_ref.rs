@@ -24,14 +24,6 @@ impl SetRef {
         Self::Anonymous { elements, interval }
     }
 
-    /// The name of a named set.
-    pub(crate) fn name(&self) -> Option<&str> {
-        match self {
-            Self::Named(name) => Some(name),
-            Self::Anonymous { .. } => None,
-        }
-    }
-
     /// The family of the addresses that an anonymous map holds as data.
     pub(crate) fn network(&self) -> Option<Network> {
         let Self::Anonymous { elements, .. } = self else { return None };

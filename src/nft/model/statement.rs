@@ -54,11 +54,6 @@ pub(crate) trait Statement: fmt::Debug + Any + Send + Sync + Dynamic {
         false
     }
 
-    /// The chain, set, map, object or flowtable of the table that the statement names.
-    fn name(&self) -> Option<&str> {
-        None
-    }
-
     /// The link that the kernel wants by index.
     fn device_mut(&mut self) -> Option<&mut Device> {
         None

@@ -35,10 +35,6 @@ impl Statement for FlowAdd {
         }
     }
 
-    fn name(&self) -> Option<&str> {
-        Some(&self.0)
-    }
-
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "flow add @{}", self.0)
     }

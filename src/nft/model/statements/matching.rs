@@ -217,13 +217,6 @@ impl Statement for Match {
         self.establishes().filter(|fact| !matches!(fact, Fact::Network(_)))
     }
 
-    fn name(&self) -> Option<&str> {
-        match &self.condition {
-            Condition::In(set) => set.name(),
-            _ => None,
-        }
-    }
-
     fn device_mut(&mut self) -> Option<&mut Device> {
         match &mut self.condition {
             Condition::Link(device) => Some(device),

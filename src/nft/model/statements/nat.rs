@@ -370,13 +370,6 @@ impl Statement for Nat {
         }
     }
 
-    fn name(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Map { lookup, .. } => lookup.map.name(),
-            _ => None,
-        }
-    }
-
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_prefix = self.flags.contains(NatFlags::PREFIX);
         let to = if is_prefix { " prefix to " } else { " to " };

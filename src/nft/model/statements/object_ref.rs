@@ -111,13 +111,6 @@ impl Statement for ObjectRef {
         }
     }
 
-    fn name(&self) -> Option<&str> {
-        match &self.target {
-            Target::Name(name) => Some(name),
-            Target::Map(map) => map.map.name(),
-        }
-    }
-
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.target {
             Target::Name(name) => write!(f, "{} name \"{name}\"", self.kind),

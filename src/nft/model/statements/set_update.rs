@@ -208,10 +208,6 @@ impl Statement for SetUpdate {
         [&self.key, &self.data]
     }
 
-    fn name(&self) -> Option<&str> {
-        Some(&self.set)
-    }
-
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = match self.op {
             DynsetOp::Add => "add",

@@ -109,14 +109,6 @@ impl Statement for VerdictStatement {
         matches!(self, Self::One(Accept | Drop | Return | Goto(_)))
     }
 
-    fn name(&self) -> Option<&str> {
-        match self {
-            Self::One(Verdict::Jump(chain) | Verdict::Goto(chain)) => Some(chain),
-            Self::One(_) => None,
-            Self::Map(map) => map.map.name(),
-        }
-    }
-
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::One(verdict) => write!(f, "{verdict}"),
