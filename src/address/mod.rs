@@ -283,12 +283,16 @@ impl AddressHandle {
         let mut requests = Requests::new();
         requests.push(ACTION, &self.prefix, &message, 0);
         match namespace.send(requests, |_, _| ()) {
-            Err(error) if error.is_not_found() && self.listed()?.is_some() => {
+            Ok(()) => Ok(Removed::Deleted),
+            Err(error) if error.errno() == Some(Errno::EADDRNOTAVAIL) => {
+                if self.listed()?.is_none() {
+                    return Ok(Removed::Gone);
+                }
                 let reason =
                     format!("the kernel lists the address, but answers {}", error.reason());
                 Err(Error::invalid(ACTION, self.prefix, reason).in_namespace(namespace))
             }
-            done => Removed::unless_missing(done),
+            Err(error) => Err(error),
         }
     }
 }
@@ -349,7 +353,7 @@ impl Link {
             return Ok(AddressHandle { link: self.clone(), prefix, peer });
         }
         let shown = prefix.map(|prefix| prefix.to_string()).unwrap_or_default();
-        let gone = Cause::from(Errno::EADDRNOTAVAIL).doing(ACTION, shown);
+        let gone = Cause::from(Errno::ENOENT).doing(ACTION, shown);
         Err(gone.in_namespace(self.namespace()))
     }
 }
