@@ -1,4 +1,4 @@
-//! What outlives the programs that made it, listed whatever its tag.
+//! The list of persistent objects with any tag.
 
 use std::fmt;
 
@@ -10,23 +10,23 @@ use crate::netns::Netns;
 use crate::nft::{self, TableHandle};
 use crate::owned::sealed::{Remove, Removed};
 
-/// Something persistent of netloom's that exists. From [`persistent`].
+/// A persistent object of netloom. From [`persistent`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Persistent {
-    /// Made by a [`Firewall::persistent`](crate::Firewall::persistent). Two tables that somebody made of its families,
-    /// with one name and one tag, are taken for it.
+    /// A firewall of [`Firewall::persistent`](crate::Firewall::persistent). Two tables of another program with
+    /// its families, one name and one tag look the same.
     Firewall(FirewallHandle),
-    /// Made by an [`nft::Table::persistent`](crate::nft::Table::persistent), with all that is in it.
+    /// A table of [`nft::Table::persistent`](crate::nft::Table::persistent), with its content.
     Table(TableHandle),
-    /// Made by a [`NatRule::tagged`](crate::NatRule::tagged).
+    /// A rule of `NatRule::persistent`.
     NatRule(NatHandle),
-    /// Made by a [`PortForward::tagged`](crate::PortForward::tagged).
+    /// A port of `PortForward::persistent`.
     PortForward(PortForwardHandle),
 }
 
 impl Persistent {
-    /// The tag it was made with.
+    /// Returns the tag.
     pub fn tag(&self) -> &str {
         let tag = match self {
             Self::Firewall(firewall) => firewall.tag(),
@@ -34,7 +34,7 @@ impl Persistent {
             Self::NatRule(rule) => rule.tag(),
             Self::PortForward(port) => port.tag(),
         };
-        // Each has one: that is what it was listed by.
+        // The list has only objects with a tag.
         tag.unwrap_or_default()
     }
 }
@@ -71,11 +71,12 @@ impl Remove for Persistent {
     }
 }
 
-/// Lists all that is persistent in a namespace and was made with netloom, by whichever program: firewalls, tables,
-/// NAT rules and published ports, each with its tag.
+/// Lists the persistent objects in a namespace that any program created with netloom: firewalls, tables, NAT
+/// rules and published ports, each with its tag.
 ///
-/// What is persistent outlives its maker on purpose, so [`reap`](crate::reap) leaves it alone. A program that knows
-/// which tags it has use for finds the others with this, such as those of containers that went while it did not run:
+/// Persistent objects outlive their program on purpose, so [`reap`](crate::reap) leaves them alone. A program
+/// that knows its tags in use finds the others with this list, such as those of containers that ended while
+/// it did not run:
 ///
 /// ```
 /// use std::collections::HashSet;
@@ -97,19 +98,19 @@ impl Remove for Persistent {
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// Tags are not netloom's to give: two programs keep theirs apart by what they begin with. What is
-/// [held](crate::nft::Table) and what other programs made without netloom is never listed, nor are the tables in which
-/// netloom keeps persistent rules and ports: they go with the last of these. A [`Together`](crate::Together) deletes
-/// published ports together.
+/// Programs choose their tags. Two programs keep theirs apart by a prefix. Objects that are deleted with
+/// their [owner](crate::nft::Table) and objects of other programs are not listed. Neither are the tables
+/// in which netloom keeps persistent rules and ports: they are deleted with the last of these. A
+/// [`Together`](crate::Together) deletes published ports in few transactions.
 ///
-/// Replaces a search through `nft list ruleset` for comments. It costs one list of the tables, of the rules of
-/// one, and of all persistent ports.
+/// Replaces a search for comments in `nft list ruleset`. The cost is one list of the tables, of the rules of
+/// one table, and of all persistent ports.
 ///
 /// # Errors
 ///
-/// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`, and at the first use of `nf_tables` in
-/// a namespace that the thread is not in, without `CAP_SYS_ADMIN`. The list is of one moment: what changes while it
-/// is read is read again, for 10 seconds at most.
+/// - `is_permission_denied()` without `CAP_NET_ADMIN`, or, at the first use of `nf_tables` in a namespace
+///   that the thread is not in, without `CAP_SYS_ADMIN`.
+/// - `ErrorKind::Interrupted` if the objects changed during all attempts to read them, for 10 seconds.
 pub fn persistent(netns: &Netns) -> Result<Vec<Persistent>, Error> {
     nft::read_at_one_generation(netns, ("list", &"all that is persistent"), || {
         let (firewalls, tables) = firewalls_among(nft::persistent_tables(netns)?);

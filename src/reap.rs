@@ -1,4 +1,4 @@
-//! What dead processes left, found and removed.
+//! The objects that dead processes left: found and removed.
 
 use std::fmt;
 
@@ -7,18 +7,18 @@ use crate::link::{self, Link};
 use crate::nat;
 use crate::netns::{Netns, Quoted};
 
-/// Something that a process made, and left when it was killed.
+/// An object that a process created, and left when it was killed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Leftover {
-    /// A namespace's name, and the namespace unless somebody is still in it.
+    /// The name of a namespace, and the namespace unless a process is in it.
     Namespace(Netns),
-    /// A file under `/run/netns` that was to become a name, and stands for nothing.
+    /// A file under `/run/netns` without a namespace.
     Name(String),
-    /// A link, in the namespace its handle says.
+    /// A link, in the namespace of its handle.
     Link(Link),
-    /// Links of this namespace that have `route_localnet` on for [published ports](crate::PortForward) that are
-    /// there no more, with the table that keeps others from 127.0.0.0/8 meanwhile.
+    /// The `route_localnet` setting of links in this namespace that have no [published
+    /// ports](crate::PortForward) any more, with the table that protects 127.0.0.0/8.
     RouteLocalnet(Netns),
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for Leftover {
     }
 }
 
-/// What was found, and what could not be looked at. From [`leftovers`].
+/// The leftovers that were found, and the failures. From [`leftovers`].
 #[derive(Debug, Default)]
 #[must_use = "finding removes nothing"]
 pub struct Leftovers {
@@ -42,30 +42,30 @@ pub struct Leftovers {
 }
 
 impl Leftovers {
-    /// What was found, names first.
+    /// Returns the leftovers, names first.
     pub fn found(&self) -> &[Leftover] {
         &self.found
     }
 
-    /// Where it was not possible to look: a namespace that can't be entered, say.
+    /// Returns the failures to look, such as a namespace that can't be entered.
     pub fn failures(&self) -> &[Error] {
         &self.failures
     }
 
-    /// Removes what was found, and nothing else: each is looked at once more. Goes on where one fails.
+    /// Removes the leftovers, after another look at each. Goes on after a failure.
     pub fn remove(self) -> Reaped {
         let Self { found, failures } = self;
         let mut reaped = Reaped { removed: Vec::new(), failures };
         for leftover in found {
             let done = match &leftover {
-                Leftover::Namespace(netns) => netns.remove_dead_name(),
+                Leftover::Namespace(netns) => netns.remove_orphaned_name(),
                 Leftover::Name(name) => Netns::remove_unused_name(name),
                 Leftover::Link(link) => link::remove_orphan(link),
                 Leftover::RouteLocalnet(netns) => nat::restore_loopback(netns),
             };
             match done {
                 Ok(true) => reaped.removed.push(leftover),
-                // Gone, or another's by now.
+                // Gone, or another process's by now.
                 Ok(false) => {}
                 Err(error) => reaped.failures.push(error),
             }
@@ -74,24 +74,28 @@ impl Leftovers {
     }
 }
 
-/// What was removed, and what could not be. From [`reap`].
+/// The leftovers that were removed, and the failures. From [`reap`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Reaped {
-    /// What was there and is no more.
+    /// The leftovers that were removed.
     pub removed: Vec<Leftover>,
-    /// Each that failed, with the reason.
+    /// The failures to look or to remove.
     pub failures: Vec<Error>,
 }
 
-/// Finds what processes that are dead by now made with netloom and left: namespaces with a name, and in
-/// this namespace and in those that have a name links, and what published ports had changed of others.
+/// Finds the objects that dead processes created with netloom and left.
 ///
-/// The kernel cleans up the rest by itself: anonymous namespaces with all that is in them, and NAT rules and
-/// published ports that are not [tagged](crate::NatRule::tagged). What was [kept](crate::Owned::keep), a link with a
-/// [group](crate::Bridge::group) of its own, a link that somebody else moved to another namespace, what is
-/// persistent by a tag, and what other programs made is never among them. What is persistent outlives its process on
-/// purpose: [`persistent`](crate::persistent) lists it, whatever the tag.
+/// These are the names of namespaces, and links and loopback settings of published ports in this
+/// namespace and in those with a name. The kernel deletes the rest with the process: anonymous namespaces
+/// with their content, and NAT rules and published ports that are not persistent.
+///
+/// Never among them are:
+/// - objects that were [kept](crate::Owned::keep), or are persistent: [`persistent`](crate::persistent)
+///   lists the latter;
+/// - links with a [group](crate::Bridge::group) of their own;
+/// - links that another program moved to another namespace;
+/// - objects of other programs.
 ///
 /// ```
 /// # netloom::sandbox::enter()?;
@@ -103,34 +107,34 @@ pub struct Reaped {
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// A process is alive as long as it, or a child forked from it, holds what the kernel gives to one
-/// process at a time: neither a process number that was given anew nor one of another container is
-/// taken for it. For a name that is a lock on its file, out of reach of what runs inside the namespace. What
-/// was [adopted](crate::Owned::adopt) is the adopter's.
+/// A process counts as alive while it, or a fork of it, holds a lock that the kernel releases with the
+/// process. Process numbers play no part, so a reused number or another container's is no problem. The lock
+/// of a name is out of reach of the programs inside the namespace. An [adopted](crate::Owned::adopt) object
+/// belongs to the adopter.
 ///
 /// # Errors
 ///
-/// Where the calling thread's namespace or `/run/netns` can't be read. What else can't be looked
-/// at is told by [`Leftovers::failures`]: named namespaces are entered, which takes `CAP_SYS_ADMIN`.
+/// The calling thread's namespace or `/run/netns` can't be read. Failures to look elsewhere are in
+/// [`Leftovers::failures`]. Named namespaces are entered, which takes `CAP_SYS_ADMIN`.
 pub fn leftovers() -> Result<Leftovers, Error> {
     let mut left = Leftovers::default();
     let here = Netns::current()?;
     let mut places = vec![here];
     for named in Netns::list()? {
         if named.id.is_none() {
-            match Netns::is_name_of_the_dead(&named.name) {
+            match Netns::is_orphaned_name(&named.name) {
                 Ok(true) => left.found.push(Leftover::Name(named.name)),
                 Ok(false) => {}
                 Err(error) => left.failures.push(error),
             }
             continue;
         }
-        let is_dead = |netns| Ok((netns, Netns::is_name_of_the_dead(&named.name)?));
+        let is_dead = |netns| Ok((netns, Netns::is_orphaned_name(&named.name)?));
         match Netns::open(&named.name).and_then(is_dead) {
             Ok((netns, true)) => left.found.push(Leftover::Namespace(netns)),
             Ok((netns, false)) if !places.contains(&netns) => places.push(netns),
             Ok(_) => {}
-            // Gone in the meantime.
+            // Deleted since the list was read.
             Err(error) if error.is_not_found() => {}
             Err(error) => left.failures.push(error),
         }
@@ -145,7 +149,7 @@ pub fn leftovers() -> Result<Leftovers, Error> {
         match nat::is_loopback_left_over(&netns) {
             Ok(true) => left.found.push(Leftover::RouteLocalnet(netns)),
             Ok(false) => {}
-            // No port was published where the kernel has no packet filter.
+            // Without a packet filter in the kernel, no port was published.
             Err(error) if error.is_unsupported() => {}
             Err(error) => left.failures.push(error),
         }
@@ -153,12 +157,12 @@ pub fn leftovers() -> Result<Leftovers, Error> {
     Ok(left)
 }
 
-/// Removes what processes that are dead by now made with netloom and left: [`leftovers`], and
-/// [`Leftovers::remove`] of all. What is persistent stays: [`persistent`](crate::persistent) lists it.
+/// Removes the objects that dead processes created with netloom and left: [`leftovers`] and
+/// [`Leftovers::remove`]. Persistent objects stay: [`persistent`](crate::persistent) lists them.
 ///
 /// # Errors
 ///
-/// As [`leftovers`]. What can't be removed is told in [`Reaped::failures`].
+/// The errors of [`leftovers`]. Failures to remove are in [`Reaped::failures`].
 pub fn reap() -> Result<Reaped, Error> {
     Ok(leftovers()?.remove())
 }

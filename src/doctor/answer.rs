@@ -1,51 +1,51 @@
-//! The answer to one question.
+//! The answer to one check.
 
 use crate::error::Error;
 
-/// Whether something can be done here.
+/// The answer to a check: yes, no, or unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
-    /// It was done, or nothing is in its way.
+    /// The process can do it.
     Yes,
-    /// It was refused, or something is in its way.
+    /// The process can't do it.
     No {
-        /// Why.
+        /// The reason.
         reason: String,
-        /// What to do about it, where that is known.
+        /// The remedy, if one is known.
         remedy: Option<String>,
     },
-    /// This kernel does not have it.
+    /// This kernel lacks the feature.
     Unsupported {
-        /// What the kernel said.
+        /// The answer of the kernel.
         reason: String,
-        /// Which kernel, option or module has it.
+        /// The kernel, option or module that has the feature.
         remedy: String,
     },
-    /// It could not be tried.
+    /// The check could not be tried.
     Unknown {
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
 impl Answer {
-    /// Whether it can be done.
+    /// Returns whether the process can do it.
     pub fn is_yes(&self) -> bool {
         *self == Self::Yes
     }
 
-    /// Whether it can't be done, for whatever reason.
+    /// Returns whether the process can't do it, for any reason.
     pub fn is_no(&self) -> bool {
         matches!(self, Self::No { .. } | Self::Unsupported { .. })
     }
 
-    /// Whether it is this kernel that does not have it.
+    /// Returns whether this kernel lacks the feature.
     pub fn is_unsupported(&self) -> bool {
         matches!(self, Self::Unsupported { .. })
     }
 
-    /// Why not, or why that is not known.
+    /// Returns the reason for a no or an unknown.
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Yes => None,
@@ -55,7 +55,7 @@ impl Answer {
         }
     }
 
-    /// What to do about a no.
+    /// Returns the remedy for a no.
     pub fn remedy(&self) -> Option<&str> {
         match self {
             Self::No { remedy, .. } => remedy.as_deref(),
@@ -85,7 +85,7 @@ impl Answer {
     }
 }
 
-/// Yes where it could be done; else with the error's reason and its hint.
+/// Turns success into yes, and an error into a no with its reason and hint.
 impl From<Result<(), &Error>> for Answer {
     fn from(result: Result<(), &Error>) -> Self {
         match result {

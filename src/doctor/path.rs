@@ -1,4 +1,4 @@
-//! What stands in the way of packets in a namespace, and of changing that.
+//! Obstacles for packets in a namespace, and for changes of settings.
 
 use std::fs::OpenOptions;
 
@@ -27,7 +27,7 @@ pub(super) fn examine(here: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
 
 fn sysctls() -> Answer {
     const ONE: &str = "/proc/sys/net/ipv4/ip_forward";
-    // Opened, nothing is written.
+    // Opens the file and writes nothing.
     let Err(error) = OpenOptions::new().write(true).open(ONE) else { return Answer::Yes };
     let remedy = match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EROFS) => {
@@ -66,7 +66,7 @@ fn forward_path(here: &Netns) -> Answer {
     )
 }
 
-/// The chain's name where it drops what is forwarded.
+/// Returns the name of a chain that drops forwarded packets by its policy.
 fn dropping((family, chain): &(Family, Chain)) -> Option<String> {
     let word = match family {
         Family::Ip => "ip",
@@ -80,7 +80,7 @@ fn dropping((family, chain): &(Family, Chain)) -> Option<String> {
     is_one.then(|| format!("`{word} {} {}`", chain.table, chain.name.as_deref().unwrap_or("?")))
 }
 
-/// What iptables-legacy keeps, `nf_tables` does not show.
+/// Looks for filter tables of iptables-legacy, which `nf_tables` does not list.
 fn legacy() -> Answer {
     let has = |file: &str| {
         let names = std::fs::read_to_string(file).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Who asks: its privileges, its namespaces, and which user namespace owns what.
+//! The privileges and the namespaces of the process, and their owners.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -22,7 +22,7 @@ use crate::netns::{Netns, NetnsId, on_thread};
 use crate::sandbox::limits::Obstacle;
 use crate::sys::{self, NewSocket};
 
-/// Who asks, and where.
+/// The user and the namespaces of the calling thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Place {
@@ -32,7 +32,7 @@ pub struct Place {
     pub user_namespace: Option<u64>,
     /// The network namespace.
     pub network_namespace: Option<NetnsId>,
-    /// Which user namespace owns the network namespace: privileges count in that one.
+    /// The user namespace that owns the network namespace. Only privileges in that one count.
     pub owner: Owner,
 }
 
@@ -40,13 +40,13 @@ pub struct Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Owner {
-    /// The process's own: its capabilities count.
+    /// The process's own user namespace: its capabilities count.
     Ours,
-    /// Another one, by inode: capabilities in the process's own are of no use.
+    /// Another user namespace, by inode: the process's capabilities do not count.
     Other(u64),
-    /// One above, which this process can't see: capabilities in its own are of no use.
+    /// A user namespace above, which this process can't see: the process's capabilities do not count.
     Above,
-    /// It could not be looked up.
+    /// The owner could not be looked up.
     Unknown,
 }
 
@@ -91,8 +91,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// Each is used, for something that changes nothing: what a process is said to have need not count in the
-/// user namespace that owns the network namespace, and a security module may refuse it all the same.
+/// Uses each capability for a call that changes nothing. A capability that the process has need not count in
+/// the user namespace that owns the network namespace, and a security module may refuse it.
 pub(super) fn examine(here: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
     vec![
         (Check::NetAdmin, tried("CAP_NET_ADMIN", 12, use_net_admin().map_err(Cause::from))),
@@ -102,15 +102,15 @@ pub(super) fn examine(here: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
     ]
 }
 
-/// A socket's namespace is asked for, which takes it in the user namespace that owns that one: a larger
-/// buffer, say, takes it in the machine's first. Source: `sock_ioctl` in `net/socket.c`.
+/// Asks for the namespace of a socket, which needs the capability in the user namespace that owns it. Other
+/// calls need it in the machine's first user namespace. Source: `sock_ioctl` in `net/socket.c`.
 fn use_net_admin() -> io::Result<()> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Inet, SockType::Datagram, flags, None)?;
     sys::namespace_of_socket(socket.as_fd()).map(drop)
 }
 
-/// A thread enters the namespace it is in. Source: setns(2).
+/// Enters the present namespace on a thread. Source: setns(2).
 fn use_sys_admin(here: Result<&Netns, &Error>) -> Result<(), Cause> {
     let here = here.map_err(|error| error.errno().unwrap_or(Errno::ENOENT))?;
     on_thread(|| Ok(setns(here, CloneFlags::CLONE_NEWNET)?))
@@ -121,7 +121,7 @@ fn use_net_raw() -> Result<(), Cause> {
     Ok(NewSocket::raw(AddressFamily::Inet, IPPROTO_ICMP).open().map(drop)?)
 }
 
-/// What came of using a capability.
+/// Turns the outcome of using a capability into an answer.
 fn tried(name: &str, number: u32, outcome: Result<(), Cause>) -> Answer {
     match outcome {
         Ok(()) => Answer::Yes,
@@ -136,24 +136,23 @@ fn tried(name: &str, number: u32, outcome: Result<(), Cause>) -> Answer {
             format!("this process does not have {name}"),
             "run it as root, under `unshare -rnm`, or give the container that capability",
         ),
-        Err(cause) => Answer::unknown(format!("it could not be tried: {cause}")),
+        Err(cause) => Answer::unknown(format!("the check could not be tried: {cause}")),
     }
 }
 
-/// For the reason of a refusal alone.
+/// Returns whether the process has a capability, for the reason of a refusal.
 fn is_effective(number: u32) -> bool {
     let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
     u64::from_str_radix(line.trim(), 16).is_ok_and(|set| set >> number & 1 == 1)
 }
 
-/// A child makes one, which a process with threads can't, and ends.
+/// Makes a user namespace in a child: a process with threads can't.
 fn user_namespaces() -> Answer {
-    // It gets there only where it has one; there is no such program.
+    // No such program: the child gets to it only with a user namespace.
     let mut child = Command::new("/proc/self/no-such-program");
     sys::pre_exec(&mut child, || {
-        // One after the other, and used: where AppArmor restricts it, the first is had, and no
-        // privilege in it.
+        // One after the other, and used: AppArmor may allow the first and refuse every privilege in it.
         unshare(CloneFlags::CLONE_NEWUSER)?;
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)?;
         use_net_admin()
@@ -176,8 +175,8 @@ fn user_namespaces() -> Answer {
     }
 }
 
-/// Tried on a thread with mounts of its own, as the first name would leave `/run/netns` a mount point: a
-/// file without a name there, and a mount.
+/// Tries a file and a mount on a thread with its own mounts: the first name would leave `/run/netns` a mount
+/// point.
 pub(super) fn named_namespaces() -> Answer {
     let mut directory = Path::new("/run/netns");
     if !directory.exists() {
@@ -201,7 +200,7 @@ pub(super) fn named_namespaces() -> Answer {
             "mounting is refused: it takes CAP_SYS_ADMIN, and no security module against it",
             "run it as root or under `unshare -rnm`",
         ),
-        Err(cause) => Answer::unknown(format!("it could not be tried: {cause}")),
+        Err(cause) => Answer::unknown(format!("the check could not be tried: {cause}")),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::wire::link::LinkView;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BridgeInfo {
-    /// Whether the spanning tree protocol runs, in the kernel or in a program.
+    /// True if the spanning tree protocol runs, in the kernel or in a program.
     pub stp: bool,
     /// The priority for the spanning tree protocol.
     pub priority: u16,
@@ -24,13 +24,13 @@ pub struct BridgeInfo {
     pub forward_delay: Duration,
     /// The time for which a learned address is remembered.
     pub ageing_time: Duration,
-    /// Whether the bridge filters by VLAN. Always `false` in a kernel without
+    /// True if the bridge filters by VLAN. Always `false` in a kernel without
     /// `CONFIG_BRIDGE_VLAN_FILTERING`.
     pub vlan_filtering: bool,
     /// The VLAN that a new port joins, untagged: 1 unless that was changed. `None` if new ports join none,
     /// or the kernel's bridges know no VLANs.
     pub default_vlan: Option<u16>,
-    /// Whether multicast is sent only to ports that asked for it.
+    /// True if multicast is sent only to ports that asked for it.
     pub multicast_snooping: bool,
     partial: bool,
 }

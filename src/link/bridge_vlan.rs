@@ -29,9 +29,9 @@ const LAST: u16 = 4094;
 pub struct BridgeVlanInfo {
     /// The number.
     pub id: u16,
-    /// Whether received frames without a tag belong to the VLAN.
+    /// True if received frames without a tag belong to the VLAN.
     pub pvid: bool,
-    /// Whether frames of the VLAN are sent without a tag.
+    /// True if frames of the VLAN are sent without a tag.
     pub untagged: bool,
 }
 

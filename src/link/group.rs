@@ -17,9 +17,9 @@ use crate::wire::link::LinkView;
 /// A link as it is listed before the deletion.
 struct Listed {
     group: u32,
-    /// Whether the link is the one to delete.
+    /// True if the link is the one to delete.
     is_same: bool,
-    /// Whether the link has a kind. The kernel deletes no group that has a link without one.
+    /// True if the link has a kind. The kernel deletes no group that has a link without one.
     has_kind: bool,
 }
 
@@ -82,7 +82,7 @@ fn delete_group(netns: &Netns, group: u32, links: usize) -> Result<(), Error> {
 /// tag can be had.
 fn unused_tag(netns: &Netns, links: &BTreeMap<u32, Listed>) -> Option<Tag> {
     let is_unused = |tag: &Tag| links.values().all(|listed| listed.group != tag.number());
-    if netns.goes_with_us() { None } else { netns.fresh_tag().ok().filter(is_unused) }
+    if netns.dies_with_process() { None } else { netns.fresh_tag().ok().filter(is_unused) }
 }
 
 /// Puts links in groups. Returns whether all requests succeeded: rtnetlink goes on after a refusal.

@@ -149,8 +149,8 @@ impl LinkRequest {
 
     /// Asks for links without the statistics, which are most of an answer.
     ///
-    /// Without this attribute the kernel makes no room in a list for a link that is larger than usual, and
-    /// ends the list before it as if it were whole (6.18, `rtnl_dump_ifinfo`).
+    /// Without this attribute the kernel makes no room in a list for a link that is larger than usual. It then
+    /// ends the list before that link as if it were whole (6.18, `rtnl_dump_ifinfo`).
     pub(crate) fn get(self) -> RouteRequest {
         let without = self.with(|out| out.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS));
         RouteRequest::of(RequestType::GetLink, without.0)

@@ -75,9 +75,9 @@ pub struct BridgePortInfo {
     pub priority: u16,
     /// The path cost for the spanning tree protocol.
     pub cost: u32,
-    /// Whether packets may leave by the port that they came in by.
+    /// True if packets may leave by the port that they came in by.
     pub hairpin: bool,
-    /// Whether the port exchanges no packets with other isolated ports.
+    /// True if the port exchanges no packets with other isolated ports.
     pub isolated: bool,
     partial: bool,
 }

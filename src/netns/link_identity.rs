@@ -69,9 +69,10 @@ impl LinkIdentity {
 
     /// Compares with the link that the kernel lists at this index in a namespace.
     ///
-    /// The link is the same if the kind is, and one of: the hardware address; the tag of this process, if
-    /// no other link that this process moved has got the index; name and peer together, for a link without
-    /// our tag.
+    /// The link is the same if the kind is the same, and one of:
+    /// - the hardware address;
+    /// - the tag of this process, if this process moved no other link to the index;
+    /// - name and peer together, for a link without our tag.
     pub(crate) fn compare(&self, listed: LinkView<'_>, netns: &Netns) -> Look {
         if self.kind.as_deref() != listed.kind().as_deref() {
             return Look::Gone;
@@ -111,7 +112,7 @@ impl LinkIdentity {
     }
 }
 
-/// Counts a move by this process of a link to an index of a namespace: from now on a tag there proves
+/// Counts a move by this process of a link to an index of a namespace. From then on, a tag there proves
 /// nothing about the links that had the index before.
 pub(crate) fn count_move(place: (NetnsId, u32)) {
     moves_to(place).fetch_add(1, Ordering::Relaxed);

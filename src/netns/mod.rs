@@ -3,7 +3,6 @@
 mod child;
 mod command;
 mod command_setup;
-mod dead;
 mod deadline;
 mod echo;
 mod enter;
@@ -20,6 +19,7 @@ mod named;
 mod namespace;
 mod nsid;
 mod open;
+mod orphans;
 mod ping;
 mod ping_summary;
 mod run;

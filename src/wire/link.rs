@@ -44,7 +44,7 @@ const IFLA_INFO_SLAVE_DATA: u16 = 5;
 
 pub(crate) const AF_UNSPEC: u8 = 0;
 pub(crate) const AF_BRIDGE: u8 = 7;
-/// What a link has of each family is a nest of the family's number.
+/// The attributes of each family are in a nest with the family's number.
 pub(crate) const AF_INET: u16 = 2;
 pub(crate) const AF_INET6: u16 = 10;
 pub(crate) const IFLA_INET_CONF: u16 = 1;
@@ -54,12 +54,12 @@ pub(crate) const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
 pub(crate) const IFF_UP: u32 = 1;
 pub(crate) const IFF_PROMISC: u32 = 0x100;
 
-/// Of the port of a bridge, its VLANs as well.
+/// Lists the VLANs of bridge ports, too.
 pub(crate) const RTEXT_FILTER_BRVLAN: u32 = 1 << 1;
 pub(crate) const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 
-/// A link, borrowed from the message, whose attributes were found in one pass. One that is missing or
-/// can't be read is `None`.
+/// A link, borrowed from the message. One pass finds the attributes. An attribute that is missing or can't be
+/// read is `None`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct LinkView<'a> {
     pub(crate) index: u32,
@@ -79,7 +79,7 @@ pub(crate) struct LinkView<'a> {
     properties: Option<&'a [u8]>,
 }
 
-/// `struct ifinfomsg` of a request, without flags.
+/// Returns `struct ifinfomsg` of a request, without flags.
 pub(crate) fn header(family: u8, index: u32) -> [u8; 16] {
     let mut header = [0; 16];
     header[0] = family;
@@ -87,16 +87,16 @@ pub(crate) fn header(family: u8, index: u32) -> [u8; 16] {
     header
 }
 
-/// One link, in a question about it.
+/// The link that a request asks for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum WhichLink<'a> {
     At(u32),
-    /// By its name, or by an alternative one, which may be longer.
+    /// The link with this name, or with this alternative name, which may be longer.
     Named(&'a str),
 }
 
 impl WhichLink<'_> {
-    /// Appends `struct ifinfomsg` and the attributes: an answer without statistics, which are most of it.
+    /// Appends `struct ifinfomsg` and the attributes. Asks for no statistics, which are most of an answer.
     pub(crate) fn write(self, out: &mut Vec<u8>) {
         const LONGEST_NAME: usize = 15;
         let index = match self {
@@ -157,12 +157,12 @@ impl<'a> LinkView<'a> {
         self.mtu.map(Attribute::of)?.u32()
     }
 
-    /// The peer's index for a veth, the lower link's for a vlan or macvlan.
+    /// Returns the index of a veth's peer, or of the link below a vlan or macvlan.
     pub(crate) fn link(self) -> Option<u32> {
         self.link.map(Attribute::of)?.u32()
     }
 
-    /// The id, in this namespace, of the namespace [`link`](Self::link) is in.
+    /// Returns the id, in this namespace, of the namespace of [`link`](Self::link).
     pub(crate) fn link_namespace(self) -> Option<i32> {
         self.link_namespace.map(Attribute::of)?.u32().map(u32::cast_signed)
     }
@@ -188,19 +188,19 @@ impl<'a> LinkView<'a> {
         list.iter().filter(|property| property.kind == IFLA_ALT_IFNAME).map(Attribute::text)
     }
 
-    /// `veth`, `bridge`, …; a physical link and `lo` have none.
+    /// Returns the kind. A physical link and `lo` have none.
     pub(crate) fn kind(self) -> Option<Cow<'a, str>> {
         self.information()?.get(IFLA_INFO_KIND).map(Attribute::text)
     }
 
-    /// A bridge's own settings; none of another kind of link.
+    /// Returns the options of a bridge. `None` for a link of another kind.
     pub(crate) fn bridge(self) -> Option<Attributes<'a>> {
         let info = self.information()?;
         let is_bridge = info.get(IFLA_INFO_KIND)?.text() == "bridge";
         info.get(IFLA_INFO_DATA).filter(|_| is_bridge).map(Attribute::nested)
     }
 
-    /// The port's settings: in an answer to an `AF_BRIDGE` dump, or of a single link that is one's port.
+    /// Returns the options of a bridge port, from an `AF_BRIDGE` dump or from a single link.
     pub(crate) fn bridge_port(self) -> Option<Attributes<'a>> {
         if let Some(port) = self.port.map(Attribute::of) {
             return Some(port.nested());
@@ -210,7 +210,7 @@ impl<'a> LinkView<'a> {
         info.get(IFLA_INFO_SLAVE_DATA).filter(|_| is_port).map(Attribute::nested)
     }
 
-    /// The per-device IPv4 setting with this number: `IPV4_DEVCONF_FORWARDING` is 1.
+    /// Returns the per-device IPv4 setting with this number. `IPV4_DEVCONF_FORWARDING` is 1.
     pub(crate) fn ipv4_setting(self, number: usize) -> Option<i32> {
         let families = self.families.map(Attribute::of)?.nested();
         let settings = families.get(AF_INET)?.nested().get(IFLA_INET_CONF)?.value;

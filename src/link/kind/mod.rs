@@ -9,10 +9,10 @@ use crate::wire::attribute::Writer;
 /// The facts about a kind that code for all kinds needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kind {
-    /// Whether a new link keeps the hardware address that the create request asks for. It identifies a link
+    /// True if a new link keeps the hardware address that the create request asks for. It identifies a link
     /// whose answer was lost. A layer-3 link has no hardware address.
     pub(crate) keeps_address: bool,
-    /// Whether a link of this kind is made on another link.
+    /// True if a link of this kind is made on another link.
     pub(crate) has_parent: bool,
     /// Writes the options without which the kernel makes no link of this kind.
     pub(crate) required: fn(&mut Writer<'_>),

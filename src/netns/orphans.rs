@@ -1,4 +1,4 @@
-//! What of namespaces, links and names belongs to a dead process.
+//! Tags of links, and the names and links that dead processes left.
 
 use super::handle::Netns;
 use super::identity::NetnsId;
@@ -8,18 +8,18 @@ use crate::error::{Cause, Error};
 use crate::netlink::{LiveTags, Tag};
 
 impl Netns {
-    /// Returns the tag for a link that is made here. None in a namespace that goes with this process anyway,
-    /// and where there can be no tag.
+    /// Returns the tag for a link that is created here. `None` in a namespace that dies with this process, and
+    /// if no tag can be had.
     pub(crate) fn link_tag(&self) -> Result<Option<u32>, Cause> {
-        if self.goes_with_us() { Ok(None) } else { self.sockets().tag(self.fd()) }
+        if self.dies_with_process() { Ok(None) } else { self.sockets().tag(self.fd()) }
     }
 
-    /// Whether all that is in it goes when this process dies.
-    pub(crate) fn goes_with_us(&self) -> bool {
+    /// Returns whether the kernel deletes the namespace when this process dies.
+    pub(crate) fn dies_with_process(&self) -> bool {
         self.sockets().is_private()
     }
 
-    /// The tag that is held here by this handle, if one is.
+    /// Returns the tag that this handle has here.
     pub(crate) fn tag_number(&self) -> Option<u32> {
         self.sockets().tag_number()
     }
@@ -28,7 +28,7 @@ impl Netns {
     pub(crate) fn live_tags(&self) -> Result<LiveTags, Error> {
         self.sockets()
             .live_tags(self.fd())
-            .map_err(|cause| cause.doing("look for the makers of", "links").in_namespace(self))
+            .map_err(|cause| cause.doing("look for the owners of", "links").in_namespace(self))
     }
 
     /// Takes a tag that no process has.
@@ -36,19 +36,19 @@ impl Netns {
         self.sockets().new_tag(self.fd())
     }
 
-    /// Whether a name has an owner who is dead, whatever it stands for here.
-    pub(crate) fn is_name_of_the_dead(name: &str) -> Result<bool, Error> {
+    /// Returns whether the owner of a name is dead. The name need not have a namespace here.
+    pub(crate) fn is_orphaned_name(name: &str) -> Result<bool, Error> {
         named::is_of_the_dead(name)
             .map_err(|cause| cause.doing("look for the owner of name", Quoted(name)))
     }
 
-    /// Removes its name if that is so. `false`: it is not, or somebody was faster.
-    pub(crate) fn remove_dead_name(&self) -> Result<bool, Error> {
+    /// Removes the name if its owner is dead. Returns `false` if the owner lives or the name is gone.
+    pub(crate) fn remove_orphaned_name(&self) -> Result<bool, Error> {
         let Some(name) = self.name() else { return Ok(false) };
         remove("delete namespace", name, Some(self.id()))
     }
 
-    /// Removes a name that stands for nothing here if that is so.
+    /// Removes a name without a namespace if its owner is dead.
     pub(crate) fn remove_unused_name(name: &str) -> Result<bool, Error> {
         remove("delete name", name, None)
     }
@@ -57,7 +57,7 @@ impl Netns {
 fn remove(action: &'static str, name: &str, id: Option<NetnsId>) -> Result<bool, Error> {
     let removed = named::remove_of_the_dead(name, id);
     match removed.map_err(|cause| cause.doing(action, Quoted(name))) {
-        // Somebody was faster.
+        // Another process removed the name first.
         Err(error) if error.is_not_found() => Ok(false),
         removed => removed,
     }
