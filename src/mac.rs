@@ -1,8 +1,10 @@
 //! Hardware addresses of links.
 
+use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::sys::process::Process;
 use crate::sys::random::random;
 
 /// A MAC address (EUI-48), written `02:00:00:00:00:01`.
@@ -41,10 +43,31 @@ impl MacAddr {
 
     /// Makes a random unicast address, as the kernel's `eth_random_addr`.
     pub(crate) fn random() -> Self {
-        let mut octets: [u8; 6] = random();
-        octets[0] = octets[0] & !1 | 2;
-        Self(octets)
+        let [mut first, b, c, d, e, f, ..] = next_random().to_ne_bytes();
+        first = first & !1 | 2;
+        Self([first, b, c, d, e, f])
     }
+}
+
+thread_local! {
+    /// The state of the thread's random sequence, and the process that seeded it: a fork seeds its own.
+    static SEQUENCE: Cell<Option<(Process, u64)>> = const { Cell::new(None) };
+}
+
+/// Returns the next number of a sequence (SplitMix64) that the kernel's random numbers seed once a thread. A
+/// link needs no secret address, and an attach spares a system call for each.
+fn next_random() -> u64 {
+    let seed = || u64::from_ne_bytes(random());
+    let next = SEQUENCE.try_with(|sequence| {
+        let seeded = sequence.get().filter(|(process, _)| process.is_current());
+        let state =
+            seeded.map_or_else(seed, |(_, state)| state.wrapping_add(0x9e37_79b9_7f4a_7c15));
+        sequence.set(Some((Process::current(), state)));
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    });
+    next.unwrap_or_else(|_| seed())
 }
 
 impl From<[u8; 6]> for MacAddr {

@@ -194,6 +194,9 @@ impl Link {
         id.tag =
             tag.filter(|&tag| tag != 0).map(|tag| Tagged::new(tag, (namespace.id(), id.index)));
         let is_found = id.index != NOWHERE;
+        if is_found {
+            self.renew_in_peer(id.index);
+        }
         self.renew(|place| (place.netns, place.id) = (namespace.clone(), id));
         if is_found {
             return Ok(());

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::netlink::Requests;
 use crate::netns::Quoted;
 use crate::route::Route;
-use crate::wire::message::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
+use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 
 /// The settings that the create request could not carry, beside those of every link.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,9 +20,6 @@ pub(super) struct Remaining<'a> {
     pub(super) up: bool,
     pub(super) routes: &'a [Route],
     pub(super) loopback_up: bool,
-    /// True to look at the link at the end. The kernel notices a carrier up to a second late, and at once
-    /// when the link is looked at.
-    pub(super) look: bool,
 }
 
 /// The index of the loopback link in every namespace (`net/core/dev.c` registers it first).
@@ -72,10 +69,6 @@ pub(super) fn configure(
     for route in remaining.routes {
         route.push_to(&mut requests, "add route", Some(place.id.index));
         requests.explain(&crate::route::explain);
-    }
-    if remaining.look {
-        // The kernel ignores the flag here; the exchange makes room for the answer.
-        requests.push("look at link", &object, &at().get(), NLM_F_ECHO);
     }
     if requests.is_empty() {
         return Ok(());

@@ -1,7 +1,7 @@
 //! The handle of a link.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use nix::errno::Errno;
 
@@ -82,6 +82,19 @@ impl Link {
     /// Renews what all clones of the handle share, after a change by this process.
     pub(super) fn renew(&self, change: impl FnOnce(&mut Place)) {
         self.0.change(change);
+    }
+
+    /// Tells both ends of a new veth pair about each other, before any thread shares them.
+    pub(super) fn pair_with(&self, peer: &Self) {
+        self.0.peer.get_or_init(|| Arc::downgrade(&peer.0));
+        peer.0.peer.get_or_init(|| Arc::downgrade(&self.0));
+    }
+
+    /// Renews the index of the link in the identity of its peer, after a move.
+    pub(super) fn renew_in_peer(&self, index: u32) {
+        if let Some(peer) = self.0.peer.get().and_then(Weak::upgrade) {
+            peer.change(|place| place.id.link = Some(index));
+        }
     }
 
     /// Returns the name that the link had when netloom last saw or changed it.

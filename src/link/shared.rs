@@ -1,6 +1,6 @@
 //! The state that all handles of a link share.
 
-use std::sync::{Arc, RwLock, RwLockWriteGuard, TryLockError};
+use std::sync::{Arc, OnceLock, RwLock, RwLockWriteGuard, TryLockError, Weak};
 use std::thread;
 
 use crate::netns::{LinkIdentity, Netns};
@@ -19,18 +19,22 @@ pub(super) struct Place {
 /// A fork may copy a lock that another thread holds. Only one copy is write-locked at a time, and a copied
 /// read lock stops no reader, so a reader always finds a copy. A writer gives up on a copy that stays locked.
 #[derive(Debug)]
-pub(super) struct Shared([RwLock<Arc<Place>>; 2]);
+pub(super) struct Shared {
+    copies: [RwLock<Arc<Place>>; 2],
+    /// The other end of a veth pair that this process created.
+    pub(super) peer: OnceLock<Weak<Shared>>,
+}
 
 impl Shared {
     pub(super) fn new(netns: Netns, id: LinkIdentity) -> Self {
         let place = Arc::new(Place { netns, id, generation: 0 });
-        Self([Arc::clone(&place), place].map(RwLock::new))
+        Self { copies: [Arc::clone(&place), place].map(RwLock::new), peer: OnceLock::new() }
     }
 
     /// Returns the newest place.
     pub(super) fn read(&self) -> Arc<Place> {
         loop {
-            let places = self.0.iter().filter_map(|copy| match copy.try_read() {
+            let places = self.copies.iter().filter_map(|copy| match copy.try_read() {
                 Ok(place) => Some(Arc::clone(&place)),
                 Err(TryLockError::Poisoned(place)) => Some(Arc::clone(&place.into_inner())),
                 Err(TryLockError::WouldBlock) => None,
@@ -46,7 +50,7 @@ impl Shared {
     pub(super) fn change(&self, change: impl FnOnce(&mut Place)) {
         let mut change = Some(change);
         let mut newest: Option<Arc<Place>> = None;
-        for mut copy in self.0.iter().filter_map(write) {
+        for mut copy in self.copies.iter().filter_map(write) {
             if let Some(change) = change.take() {
                 let mut place = Place::clone(&copy);
                 change(&mut place);

@@ -21,6 +21,23 @@ fn each_kind() {
     });
 }
 
+/// A second bridge with the name and the address of a first one, whose answers are lost.
+#[test]
+fn an_address_that_was_asked_for_proves_nothing() {
+    support::isolated(|| {
+        let host = Netns::current().unwrap();
+        let bridge = Bridge::new("br0").mac("02:00:00:00:00:09");
+        let first = bridge.create(&host).unwrap();
+        each_step_fails(
+            || match bridge.create(&host) {
+                Err(error) if error.is_already_exists() => Ok(()),
+                result => result.map(drop),
+            },
+            |_, _| assert_eq!(host.link("br0").unwrap().index(), first.index()),
+        );
+    });
+}
+
 #[test]
 fn bridges() {
     support::isolated(|| {
@@ -62,8 +79,8 @@ fn veth_pairs_in_one_namespace() {
                 "set address generation of `veth2`",
                 "enslave `veth2`",
                 "set up `veth2`",
-                "look at link `veth2`",
                 "look at link `veth1`",
+                "look at link `veth2`",
             ],
             || {
                 let host = Netns::current()?;

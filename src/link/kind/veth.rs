@@ -185,11 +185,15 @@ impl VethPair {
         configure(&veth.near, near_end, self.near.remaining(near_end.starts_up()))?;
         // The kernel refuses both ends up in the create message (ENOTCONN): the peer comes up in a datagram
         // of its own.
-        let look = near_end.up && peer_end.up;
-        let remaining = Remaining { master: peer_master, look, ..self.peer.remaining(false) };
+        let remaining = Remaining { master: peer_master, ..self.peer.remaining(false) };
         configure(&veth.peer, peer_end, remaining)?;
-        if look {
+        if near_end.up && peer_end.up {
+            // The kernel notices a carrier up to a second late, and at once when the link is looked at. The
+            // peer comes up with a carrier, which only its bridge has to notice.
             veth.near.place().get("look at link", |_| Some(()))?;
+            if peer_end.master.is_some() {
+                veth.peer.place().get("look at link", |_| Some(()))?;
+            }
         }
         Ok(veth)
     }
@@ -241,7 +245,9 @@ impl VethPair {
             link: Some(place.id.index),
             tag: peer_tag.map(|tag| Tagged::new(tag, (peer.id(), index))),
         };
-        Ok(Owned::new(Veth { near: near_link, peer: Link::new(peer.clone(), id) }))
+        let peer = Link::new(peer.clone(), id);
+        near_link.pair_with(&peer);
+        Ok(Owned::new(Veth { near: near_link, peer }))
     }
 
     /// Adds to EEXIST which end's name is taken: the kernel does not say.
