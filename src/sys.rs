@@ -17,13 +17,16 @@ pub(crate) mod namespace;
 pub(crate) mod pidfd;
 pub(crate) mod process;
 pub(crate) mod random;
+pub(crate) mod setup;
+pub(crate) mod socket;
 pub(crate) mod spin;
+pub(crate) mod thread;
 
 /// Runs `setup` between the fork and the exec of `command`; without a fork for
 /// [`exec`](CommandExt::exec).
 ///
-/// `setup` may only make system calls on what was prepared before: another thread may have held the
-/// allocator's lock when the process was forked, so whatever allocates may wait for ever.
+/// `setup` may only make system calls on what was prepared before. Another thread may have held the
+/// allocator's lock when the process was forked, so an allocation may wait for ever.
 pub(crate) fn pre_exec(
     command: &mut Command,
     setup: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
@@ -88,7 +91,7 @@ pub(crate) struct NewSocket {
     pub(crate) family: AddressFamily,
     pub(crate) kind: SockType,
     pub(crate) flags: SockFlag,
-    /// Any number: nix knows a few by name.
+    /// The protocol's number. nix names only a few.
     pub(crate) protocol: i32,
 }
 
@@ -105,7 +108,7 @@ impl NewSocket {
         Self { family, kind, flags: SockFlag::empty(), protocol }
     }
 
-    /// In the calling thread's namespace. One system call, and nothing that allocates.
+    /// Opens the socket in the calling thread's namespace. Makes one system call and allocates nothing.
     pub(crate) fn open(self) -> Result<OwnedFd, Errno> {
         let kind = self.kind as i32 | (self.flags | SockFlag::SOCK_CLOEXEC).bits();
         // SAFETY: socket(2) takes three numbers, and refuses what it does not know.
@@ -130,7 +133,7 @@ pub(crate) fn namespace_of_socket(socket: BorrowedFd<'_>) -> io::Result<OwnedFd>
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// What tells a socket's network namespace from any other until the machine starts anew
+/// Returns a number that no other network namespace has until the machine is rebooted
 /// (`SO_NETNS_COOKIE`, `net/core/sock.c`).
 pub(crate) fn namespace_cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
     let mut cookie = 0_u64;
@@ -149,7 +152,7 @@ pub(crate) fn namespace_cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
     if got == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()) }
 }
 
-/// A directory as it is without what is mounted in it (`open_tree(2)`): takes `CAP_SYS_ADMIN`.
+/// Copies a directory without the mounts in it (`open_tree(2)`). This takes `CAP_SYS_ADMIN`.
 pub(crate) fn without_mounts(directory: &str) -> Result<OwnedFd, Errno> {
     let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
     // SAFETY: the kernel reads the path up to its NUL, which a `CStr` has, and keeps nothing of it.
@@ -175,13 +178,13 @@ pub(crate) fn make_tun(device: BorrowedFd<'_>) -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// A descriptor as a type that takes one over only by its number.
+/// Converts a descriptor into a type that is made from its number alone.
 pub(crate) fn taken_over<T: FromRawFd>(fd: OwnedFd) -> T {
     // SAFETY: the descriptor is open and given away, so the new owner is its only one.
     unsafe { T::from_raw_fd(fd.into_raw_fd()) }
 }
 
-/// A closure that borrows, on its way to another thread: to be run there, or dropped.
+/// A closure that borrows, and that another thread runs or drops.
 ///
 /// The fields are dropped in this order, which [`lend`] relies on.
 pub(crate) struct Lent {
@@ -197,7 +200,7 @@ impl Lent {
     }
 }
 
-/// Has `submit` hand a closure to another thread, and returns when that one has run or dropped it.
+/// Lets `submit` hand a closure to another thread, and returns when that thread has run or dropped it.
 pub(crate) fn lend<'a>(closure: impl FnOnce() + Send + 'a, submit: impl FnOnce(Lent)) {
     /// Waits when dropped, so that nothing leads past it, a panic neither.
     struct Wait(mpsc::Receiver<()>);

@@ -19,7 +19,7 @@ mod packet_filter;
 mod places;
 mod settings;
 
-/// Of every step (the first two), or of requests that make something.
+/// Refusals of every step (the first two), or of requests that make something.
 const REFUSALS: [Errno; 6] =
     [Errno::ENOMEM, Errno::EPERM, Errno::EEXIST, Errno::ENODEV, Errno::ENOENT, Errno::EOPNOTSUPP];
 
@@ -81,7 +81,7 @@ fn nothing_left(before: &Snapshot, at: &str) {
     assert!(left.is_empty(), "{at}: something is left behind:\n{}", left.join("\n"));
 }
 
-/// What the error says was being done, once it says why, too. Nothing where it is no error of ours.
+/// Returns the action and object of an error of ours, which must also say why.
 fn step_named(fault: Fault, at: &str, error: &(dyn StdError + 'static)) -> Option<String> {
     let text = error.to_string();
     let words = match fault {
@@ -96,7 +96,7 @@ fn step_named(fault: Fault, at: &str, error: &(dyn StdError + 'static)) -> Optio
     Some(without_numbers(&format!("{} {}", error.action(), error.object())))
 }
 
-/// What the kernel numbers differs from kernel to kernel, and from run to run.
+/// Replaces the kernel's numbers, which differ from run to run.
 fn without_numbers(text: &str) -> String {
     if let Some((what, _)) =
         text.rsplit_once(" link ").filter(|(_, link)| link.parse::<u32>().is_ok())

@@ -1,5 +1,5 @@
-//! Somebody else renames, moves, deletes and makes anew between any two of our steps: what is theirs
-//! stays, ours goes, and we hear of it by an error of ours or not at all.
+//! Another program renames, moves, deletes and makes things between any two of our steps. Its things stay,
+//! ours are deleted, and a failure is an error of ours.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,10 +12,10 @@ use netloom::{
     Route, VethEnd, VethPair,
 };
 
-/// What others do to links: in our namespace and one of theirs.
+/// A change to links by another program, in our namespace and one of its own.
 type Deed = fn(&Netns, &Netns) -> Result<Vec<Link>, Error>;
 
-/// What others made, and nobody may delete.
+/// The links that the other program made. They must stay.
 type Theirs = Arc<Mutex<Vec<Link>>>;
 
 /// Runs `program` once for each of its steps, before which the deed is done. Says how many there are.

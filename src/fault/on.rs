@@ -1,4 +1,4 @@
-//! What happens to a step, and when: the plan, and what is in the way of a socket.
+//! The plan of a fault, and its effect on system calls and sockets.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,12 +13,12 @@ const NLM_F_CAPPED: u16 = 0x100;
 const NLM_F_CREATE: u16 = 0x400;
 const NFNL_MSG_BATCH_BEGIN: u16 = 16;
 
-/// What happens to a step.
+/// The fault of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It is refused, and not done. The rest of its datagram is, as the kernel does it.
+    /// The step is refused, and not done. The rest of its datagram is, as the kernel does it.
     Refused(Errno),
-    /// It never reaches the kernel, and no answer comes.
+    /// The request never reaches the kernel, and no answer comes.
     TimedOut,
     /// The kernel does it, and the answer is lost.
     AnswerLost,
@@ -141,7 +141,7 @@ fn is_lie(errno: Errno) -> bool {
     matches!(errno, Errno::EEXIST | Errno::ENODEV | Errno::ENOENT | Errno::EOPNOTSUPP)
 }
 
-/// What is in the way between a socket and the kernel.
+/// The faults between a socket and the kernel.
 #[derive(Debug)]
 pub(crate) struct OnSocket {
     is_netfilter: bool,
@@ -164,7 +164,7 @@ impl OnSocket {
         Self { is_netfilter, next: Next::Nothing }
     }
 
-    /// What of a datagram goes to the kernel.
+    /// Returns the part of a datagram that goes to the kernel.
     pub(crate) fn sending<'b>(&mut self, bytes: &'b [u8]) -> Option<Cow<'b, [u8]>> {
         self.next = Next::Nothing;
         let starts = starts(bytes);
@@ -231,14 +231,14 @@ impl OnSocket {
         }
     }
 
-    /// Whether a request makes something new.
+    /// Tells whether a request makes something new.
     fn makes(&self, request: &[u8]) -> bool {
         // What asks for a list has other meanings for these flags.
         let is_get = !self.is_netfilter && u16_at(request, 4) % 4 == 2;
         !is_get && u16_at(request, 6) & NLM_F_CREATE != 0
     }
 
-    /// Whether it deletes an object of `nf_tables`: `NFT_MSG_DELTABLE`, -`CHAIN`, -`RULE`, -`SET`, -`SETELEM`.
+    /// Tells whether a request deletes an object of `nf_tables`: `NFT_MSG_DELTABLE`, -`CHAIN`, -`RULE`, -`SET`, -`SETELEM`.
     fn deletes(&self, request: &[u8]) -> bool {
         const NFNL_SUBSYS_NFTABLES: u16 = 10;
         let kind = u16_at(request, 4);
@@ -247,7 +247,7 @@ impl OnSocket {
             && [2, 5, 8, 11, 14].contains(&(kind & 0xff))
     }
 
-    /// What is received in the kernel's stead. `ETIMEDOUT`: the deadline has passed.
+    /// Returns an answer in the kernel's stead. `ETIMEDOUT`: the deadline has passed.
     pub(crate) fn receiving(&mut self, buffer: &mut [u8]) -> Option<Result<usize, Errno>> {
         match &self.next {
             Next::Answer(bytes) => {
@@ -261,7 +261,7 @@ impl OnSocket {
         }
     }
 
-    /// What becomes of what was received.
+    /// Changes an answer, and returns its length.
     pub(crate) fn received(&mut self, buffer: &mut [u8], length: usize) -> usize {
         match self.next {
             Next::Cut => {
@@ -281,7 +281,7 @@ impl OnSocket {
     }
 }
 
-/// Where each message starts.
+/// Returns the start of each message.
 fn starts(bytes: &[u8]) -> Vec<usize> {
     let mut starts = Vec::new();
     let mut at = 0;

@@ -19,9 +19,9 @@ use netloom::{Address, Bridge, Error, Namespace, NatRule, Netns, Owned, VethEnd,
 
 static SIZE: AtomicU8 = AtomicU8::new(AS_IT_IS);
 const AS_IT_IS: u8 = 0;
-/// As where `net.core.rmem_default` and `wmem_default` are low: a program may ask for more.
+/// Sizes as if `net.core.rmem_default` and `wmem_default` are low: a program may ask for more.
 const SMALL_AT_FIRST: u8 = 1;
-/// As where `rmem_max` and `wmem_max` are low as well.
+/// Sizes as if `rmem_max` and `wmem_max` are low as well.
 const SMALL_FOR_GOOD: u8 = 2;
 
 /// Gives a socket that is opened now the buffers that all get in such a test.

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::{self, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -14,6 +14,7 @@ use crate::error::{Cause, Error};
 use crate::fault;
 use crate::sys::pidfd;
 use crate::sys::process::OfProcess;
+use crate::sys::thread;
 
 /// The owner of a running command. Dropping it kills the command and waits for its end.
 ///
@@ -83,8 +84,7 @@ impl Child {
                 }
             }
         };
-        fault::system_call("clone")?;
-        let parent = thread::Builder::new().name("netloom-child".into()).spawn(parent)?;
+        let parent = thread::spawn("netloom-child", parent)?;
         let (command, child) = starts.recv().or(Err(Cause::from(Errno::ECHILD)))?;
         let child = child.map(|(mut child, pidfd)| Self {
             stdin: child.stdin.take(),

@@ -23,9 +23,9 @@ use crate::sys::hook::Hook;
 /// files of `/etc/netns/NAME` over those of `/etc`. Otherwise it is [`std::process::Command`].
 /// From [`Netns::command`].
 ///
-/// In the namespace that the calling thread is in, an ordinary user may run commands, too: then without
-/// a mount namespace of its own, which takes `CAP_SYS_ADMIN`, and with the `/sys` that is there. Where
-/// [files](Self::file) are to be replaced, or are in `/etc/netns/NAME`, that is refused.
+/// An ordinary user may run commands in the calling thread's own namespace. Such a command has no mount
+/// namespace of its own, as that takes `CAP_SYS_ADMIN`, and sees the `/sys` that is there. With
+/// [files](Self::file) to replace, or files in `/etc/netns/NAME`, it is refused.
 ///
 /// It dies with this process, unless it is started by [`spawn_detached`](Self::spawn_detached).
 #[derive(Debug)]
@@ -117,7 +117,8 @@ impl Command {
         self
     }
 
-    /// Sets the working directory; one below `/sys` is that of the namespace.
+    /// Sets the working directory, which the command enters as its user. A directory below `/sys` is that of
+    /// the namespace.
     pub fn current_dir(&mut self, directory: impl AsRef<Path>) -> &mut Self {
         self.directory = Some(directory.as_ref().to_owned());
         self
@@ -151,30 +152,31 @@ impl Command {
         self
     }
 
-    /// Sets the user, by number, as `setpriv --reuid`: after it has entered, which takes privileges.
-    /// Its supplementary groups are given up, unless [`groups`](Self::groups) says otherwise.
+    /// Sets the user, by number, as `setpriv --reuid`. The command changes to it after entering, and gives
+    /// up its supplementary groups, unless [`groups`](Self::groups) sets others.
     #[doc(alias = "setuid")]
     pub fn uid(&mut self, uid: u32) -> &mut Self {
         self.user.uid = Some(uid);
         self
     }
 
-    /// Sets the group, by number, as `setpriv --regid`, after it has entered.
+    /// Sets the group, by number, as `setpriv --regid`. The command changes to it after entering.
     #[doc(alias = "setgid")]
     pub fn gid(&mut self, gid: u32) -> &mut Self {
         self.user.gid = Some(gid);
         self
     }
 
-    /// Sets the supplementary groups, by number, as `setpriv --groups`, after it has entered.
+    /// Sets the supplementary groups, by number, as `setpriv --groups`. The command changes to them after
+    /// entering.
     #[doc(alias = "setgroups")]
     pub fn groups(&mut self, groups: impl IntoIterator<Item = u32>) -> &mut Self {
         self.user.groups = Some(groups.into_iter().collect());
         self
     }
 
-    /// Has it see this text in place of a file that is there. Nothing is written to any disk, and
-    /// nobody else sees it.
+    /// Shows the command this text in place of an existing file. Nothing is written to any disk, and no
+    /// other process sees the text.
     ///
     /// ```
     /// use netloom::Namespace;
@@ -192,28 +194,29 @@ impl Command {
         self
     }
 
-    /// Has it see this text as `/etc/hosts`, a host a line: `10.0.0.2 web`. See hosts(5).
+    /// Shows the command this text as `/etc/hosts`, a host a line: `10.0.0.2 web`. See hosts(5).
     pub fn hosts(&mut self, contents: impl Into<String>) -> &mut Self {
         self.file("/etc/hosts", contents)
     }
 
-    /// Has it see this text as `/etc/resolv.conf`, as `nameserver 10.0.0.1`. See resolv.conf(5).
+    /// Shows the command this text as `/etc/resolv.conf`, as `nameserver 10.0.0.1`. See resolv.conf(5).
     pub fn resolv_conf(&mut self, contents: impl Into<String>) -> &mut Self {
         self.file("/etc/resolv.conf", contents)
     }
 
-    /// Std's own, to look at what has been set: program, arguments, environment.
+    /// Returns std's command, to look at the program, arguments and environment.
     pub fn as_std(&self) -> &process::Command {
         &self.inner
     }
 
-    /// Starts it and returns while it runs. It is killed when its owner is dropped, and when this
-    /// process dies, be it by SIGKILL.
+    /// Starts the command and returns while it runs. It is killed when its owner is dropped, and when this
+    /// process dies; [`Child`] names the exception.
     ///
     /// # Errors
     ///
-    /// Where there is no such program or no file to be replaced, where entering is refused, or the user
-    /// is.
+    /// - `is_not_found()` if there is no such program.
+    /// - `is_invalid_input()` if a file to replace is not there.
+    /// - `is_permission_denied()` if entering is refused, or the user.
     pub fn spawn(&mut self) -> Result<Child, Error> {
         let inner = mem::replace(&mut self.inner, process::Command::new(""));
         let mut given_back = None;
@@ -228,7 +231,7 @@ impl Command {
         child.map(|child| child.named(&self.program))
     }
 
-    /// Starts it for good: nothing of netloom kills it, and it may outlive this process, as with
+    /// Starts the command for good: netloom never kills it, and it may outlive this process, as with
     /// `setsid ip netns exec NAME CMD &`.
     ///
     /// # Errors
@@ -238,7 +241,7 @@ impl Command {
         self.start(false, |inner| Ok(inner.spawn()?))
     }
 
-    /// Runs it and returns how it ended.
+    /// Runs the command and returns its exit status.
     ///
     /// # Errors
     ///
@@ -247,7 +250,7 @@ impl Command {
         self.spawn()?.wait()
     }
 
-    /// Runs it and returns what it printed and how it ended.
+    /// Runs the command and returns its output and exit status.
     ///
     /// # Errors
     ///
@@ -273,14 +276,14 @@ impl Command {
         }
     }
 
-    /// Runs it in place of this program, and returns only where that fails. Where a user was asked
-    /// for, the process may be that user by then, and should end.
+    /// Runs the command in place of this program, and returns only if that fails. The process may be the
+    /// user that was asked for by then, and should end.
     ///
-    /// What is owned is not deleted: no destructor runs.
+    /// No destructor runs, so nothing that the program owns is deleted.
     #[doc(alias = "execvp")]
     pub fn exec(&mut self) -> Error {
         let replace = |inner: &mut process::Command| {
-            // On a thread of its own: where it fails, that one has entered, and ends.
+            // If it fails, its thread has entered the namespace, and ends there.
             on_thread(|| Err::<(), _>(Cause::from(inner.exec())))
         };
         match self.start(false, replace) {

@@ -1,5 +1,5 @@
-//! What a command does between its fork and its exec: it enters, furnishes its mounts, and becomes the
-//! user it is to be. Behind the fork there are only system calls on what was prepared before.
+//! The set-up of a command between its fork and its exec: the namespace, the mounts, the user. After the
+//! fork it only makes system calls on what was prepared before.
 
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -10,20 +10,21 @@ use std::path::{self, Path, PathBuf};
 use std::process;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, setns, unshare};
-use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
-use nix::sys::stat::{Mode, fchmod};
-use nix::unistd::{Gid, Pid, Uid, chdir, getppid, getuid, setgid, setgroups, setuid, write};
+use nix::fcntl::OFlag;
+use nix::mount::{MntFlags, MsFlags};
+use nix::sched::CloneFlags;
+use nix::sys::stat::Mode;
+use nix::unistd::{Gid, Pid, Uid};
 
 use super::enter::home_from;
 use super::handle::Netns;
 use crate::error::{Cause, Error, SYS_ADMIN};
-use crate::fault;
+use crate::sys::namespace;
+use crate::sys::setup::{
+    become_user, chdir, die_with, fchmod, mount, open, umount2, unshare, write,
+};
 
-/// Who the command is to run as.
+/// The user and groups of a command.
 #[derive(Debug, Clone, Default)]
 pub(super) struct User {
     pub(super) uid: Option<u32>,
@@ -31,23 +32,23 @@ pub(super) struct User {
     pub(super) groups: Option<Vec<u32>>,
 }
 
-/// All that entering needs.
+/// Everything that the set-up needs, prepared before the fork.
 #[derive(Debug)]
 pub(super) struct Entry {
     namespace: Netns,
-    /// Whether it is started from there.
+    /// Tells that the calling thread is in the namespace.
     is_here: bool,
     texts: Vec<Text>,
-    /// Files of `/etc/netns/NAME`, and what each goes over.
+    /// The files of `/etc/netns/NAME`, and the file that each replaces.
     files: Vec<(CString, CString)>,
     uid: Option<Uid>,
     gid: Option<Gid>,
     groups: Option<Vec<Gid>>,
-    /// The process that it is to die with.
+    /// The process whose death kills the command.
     parent: Option<Pid>,
-    /// Where it is to work. Std would go there before the mounts are its own, and below /sys to another one.
+    /// The working directory. Std would enter it before the mounts are made, and so below another /sys.
     directory: Option<CString>,
-    /// Where the step that failed goes; closed when the start is over.
+    /// The pipe for the step that failed.
     report: Option<PipeWriter>,
 }
 
@@ -55,13 +56,13 @@ pub(super) struct Entry {
 #[derive(Debug)]
 struct Text {
     contents: Vec<u8>,
-    /// Where it is written to.
+    /// The path that the contents are written to.
     source: CString,
-    /// What it goes over.
+    /// The path of the file that they replace.
     target: CString,
 }
 
-/// What was being done when it failed, as it goes through the pipe, with the file's place.
+/// The step that failed. It goes through the pipe, with the place of its file in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Step {
@@ -129,11 +130,11 @@ impl Entry {
         })
     }
 
-    /// Does it all, behind the fork.
+    /// Does all the steps, after the fork.
     pub(super) fn enter(&self) -> Result<(), Errno> {
         self.steps().map_err(|(step, place, errno)| {
             let place = u8::try_from(place).unwrap_or(u8::MAX);
-            // Where that fails the errno has to do.
+            // Without it, the errno alone goes to the parent.
             self.report.as_ref().map(|mut report| report.write_all(&[step as u8, place]));
             errno
         })
@@ -142,26 +143,25 @@ impl Entry {
     fn steps(&self) -> Result<(), Failure> {
         let at = |step| move |errno| (step, 0, errno);
         if !self.is_here {
-            fault::system_call("setns").map_err(at(Step::Network))?;
-            setns(self.namespace.as_fd(), CloneFlags::CLONE_NEWNET).map_err(at(Step::Network))?;
+            namespace::move_to(self.namespace.as_fd()).map_err(at(Step::Network))?;
         }
         let needs_mounts = !self.is_here || !self.texts.is_empty() || !self.files.is_empty();
         match private_mounts() {
-            // An ordinary user's command, with the /sys that is there.
+            // A command of an ordinary user sees the /sys that is there.
             Err(Errno::EPERM) if !needs_mounts => {}
             mounts => {
                 mounts.map_err(at(Step::Mounts))?;
                 self.furnish()?;
             }
         }
-        fault::system_call("setuid").map_err(at(Step::User))?;
-        self.become_user().map_err(at(Step::User))?;
+        let user = become_user(self.uid, self.gid, self.groups.as_deref());
+        user.map_err(at(Step::User))?;
         // As that user: a directory that is closed to it is no place for its command.
         if let Some(directory) = &self.directory {
             chdir(directory.as_c_str()).map_err(at(Step::Directory))?;
         }
         // After the change of user, which clears it.
-        self.die_with_parent().map_err(at(Step::Parent))
+        self.parent.map_or(Ok(()), die_with).map_err(at(Step::Parent))
     }
 
     fn furnish(&self) -> Result<(), Failure> {
@@ -173,7 +173,7 @@ impl Entry {
         Ok(())
     }
 
-    /// Writes the files to a file system that nobody else sees, and that goes with the last of them.
+    /// Writes the files to a file system that no other process sees. It ends with its last file.
     fn mount_texts(&self) -> Result<(), Failure> {
         if self.texts.is_empty() {
             return Ok(());
@@ -183,30 +183,11 @@ impl Entry {
         mount(Some(c"netloom"), c"/sys", Some(c"tmpfs"), flags, nothing)
             .map_err(|errno| (Step::Text, 0, errno))?;
         for (place, text) in self.texts.iter().enumerate() {
-            fault::system_call("write")
-                .and_then(|()| text.write())
+            text.write()
                 .and_then(|()| bind(&text.source, &text.target))
                 .map_err(|errno| (Step::Text, place, errno))?;
         }
         umount2(c"/sys", MntFlags::MNT_DETACH).map_err(|errno| (Step::Text, 0, errno))
-    }
-
-    fn become_user(&self) -> Result<(), Errno> {
-        match &self.groups {
-            Some(groups) => setgroups(groups)?,
-            // As std: who gives up root gives up its groups.
-            None if self.uid.is_some() && getuid().is_root() => setgroups(&[])?,
-            None => {}
-        }
-        self.gid.map_or(Ok(()), setgid)?;
-        self.uid.map_or(Ok(()), setuid)
-    }
-
-    fn die_with_parent(&self) -> Result<(), Errno> {
-        let Some(parent) = self.parent else { return Ok(()) };
-        set_pdeathsig(Signal::SIGKILL)?;
-        // It may have died before that.
-        if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH) }
     }
 
     /// Closes our own end of the pipe, so that reading it comes to an end.
@@ -274,28 +255,25 @@ impl Text {
 }
 
 fn private_mounts() -> Result<(), Errno> {
-    fault::system_call("unshare")?;
     unshare(CloneFlags::CLONE_NEWNS)?;
     let nothing = None::<&CStr>;
     mount(nothing, c"/", nothing, MsFlags::MS_SLAVE | MsFlags::MS_REC, nothing)
 }
 
 fn mount_sysfs() -> Result<(), Errno> {
-    fault::system_call("mount")?;
     match mount(Some(c"sysfs"), c"/sys", Some(c"sysfs"), MsFlags::empty(), None::<&CStr>) {
-        // In a container /sys may be hidden in part; then the kernel lets nobody see it whole. EBUSY: what is
-        // there is this very one already.
+        // A container may hide parts of /sys; then the kernel refuses a new one. EBUSY: this /sys is there
+        // already.
         Err(Errno::EPERM | Errno::ENOENT | Errno::EBUSY) => Ok(()),
         result => result,
     }
 }
 
 fn bind(source: &CStr, target: &CStr) -> Result<(), Errno> {
-    fault::system_call("mount")?;
     mount(Some(source), target, None::<&CStr>, MsFlags::MS_BIND, None::<&CStr>)
 }
 
-/// What `ip netns exec` would bind: each file of `/etc/netns/NAME` that `/etc` has one for.
+/// Lists the files of `/etc/netns/NAME` that replace one of `/etc`, as `ip netns exec` does.
 fn overlays(name: &str) -> Vec<(CString, CString)> {
     let entries = fs::read_dir(Path::new("/etc/netns").join(name)).into_iter().flatten().flatten();
     entries
@@ -306,7 +284,7 @@ fn overlays(name: &str) -> Vec<(CString, CString)> {
         .collect()
 }
 
-/// A relative one is taken from where the caller is, as std does, by its path: the caller may be below /sys.
+/// Makes a relative path absolute, as the caller may be below /sys.
 fn into_directory(path: &Path) -> Result<CString, Error> {
     let refuse = |cause: Cause| cause.doing("work in", path.display());
     let whole = path::absolute(path).map_err(|error| refuse(error.into()))?;

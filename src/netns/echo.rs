@@ -1,21 +1,17 @@
 //! Echo requests and their answers: the packet and the socket.
 
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, connect, recv,
-    send, setsockopt, sockopt,
-};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, sockopt};
 use nix::sys::time::TimeVal;
 
 use super::enter::socket_inside;
 use crate::error::Cause;
-use crate::fault;
-use crate::sys::NewSocket;
 use crate::sys::random::random;
+use crate::sys::{NewSocket, socket};
 
 /// The size of the data in an echo request, behind its header of 8 bytes, as in ping(8).
 pub(super) const DATA: usize = 56;
@@ -63,11 +59,10 @@ impl EchoSocket {
         };
         // Then an "unreachable" from the network is an error, not silence.
         match target {
-            IpAddr::V4(_) => setsockopt(&fd, sockopt::Ipv4RecvErr, &true)?,
-            IpAddr::V6(_) => setsockopt(&fd, sockopt::Ipv6RecvErr, &true)?,
+            IpAddr::V4(_) => socket::setsockopt(&fd, sockopt::Ipv4RecvErr, &true)?,
+            IpAddr::V6(_) => socket::setsockopt(&fd, sockopt::Ipv6RecvErr, &true)?,
         }
-        fault::system_call("connect")?;
-        connect(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(target, 0)))?;
+        socket::connect(&fd, SocketAddr::new(target, 0))?;
         // An IP header has 60 bytes at most.
         let buffer = vec![0; 60 + HEADER + data.max(2048)];
         Ok(Self { fd, raw, echo: Echo::new(target, data), buffer })
@@ -75,14 +70,8 @@ impl EchoSocket {
 
     /// Sends the request with this number.
     pub(super) fn send(&self, sequence: u16) -> Result<(), Cause> {
-        fault::system_call("send")?;
-        loop {
-            match send(self.fd.as_raw_fd(), &self.echo.packet(sequence), MsgFlags::empty()) {
-                Ok(_) => return Ok(()),
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
+        socket::send(&self.fd, &self.echo.packet(sequence))?;
+        Ok(())
     }
 
     /// Waits for an answer and returns its number. None if no answer came in time.
@@ -92,9 +81,8 @@ impl EchoSocket {
             if left.is_zero() {
                 return Ok(None);
             }
-            fault::system_call("recv")?;
-            setsockopt(&self.fd, sockopt::ReceiveTimeout, &time_value(left))?;
-            match recv(self.fd.as_raw_fd(), &mut self.buffer, MsgFlags::empty()) {
+            socket::setsockopt(&self.fd, sockopt::ReceiveTimeout, &time_value(left))?;
+            match socket::receive(&self.fd, &mut self.buffer) {
                 Ok(length) => {
                     let datagram = self.buffer.get(..length).unwrap_or_default();
                     if let Some(sequence) = self.echo.answered_by(datagram, self.raw) {

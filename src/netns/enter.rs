@@ -3,16 +3,13 @@
 use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::resume_unwind;
-use std::thread::{self, ThreadId};
-
-use nix::sched::{CloneFlags, setns};
 
 use super::identity::NetnsId;
 use crate::error::{Cause, SYS_ADMIN, takes};
-use crate::fault;
 use crate::sys::NewSocket;
 use crate::sys::namespace::{self, Place, Refused};
 use crate::sys::spin;
+use crate::sys::thread::{self, ThreadId};
 
 /// Runs `closure` on a thread that is in the namespace, and passes its panic on.
 pub(super) fn inside<T: Send>(
@@ -88,8 +85,7 @@ pub(super) fn enter(
     home: Option<OwnedFd>,
 ) -> Result<Option<GoHome>, Cause> {
     let Some(home) = home else { return Ok(None) };
-    fault::system_call("setns")?;
-    setns(namespace, CloneFlags::CLONE_NEWNET).map_err(takes(SYS_ADMIN))?;
+    namespace::move_to(namespace).map_err(takes(SYS_ADMIN))?;
     Ok(Some(GoHome(home)))
 }
 
@@ -110,9 +106,7 @@ pub(crate) fn on_thread<T: Send>(
     let mut waiting = WAITING.with_borrow(Vec::clone);
     waiting.push(thread::current().id());
     thread::scope(|scope| {
-        fault::system_call("clone")?;
-        let builder = thread::Builder::new().name("netloom".into());
-        let thread = builder.spawn_scoped(scope, || {
+        let thread = thread::spawn_scoped(scope, "netloom", || {
             WAITING.set(waiting);
             closure()
         })?;
@@ -127,7 +121,7 @@ pub(super) struct GoHome(pub(super) OwnedFd);
 
 impl Drop for GoHome {
     fn drop(&mut self) {
-        if let Err(errno) = setns(&self.0, CloneFlags::CLONE_NEWNET) {
+        if let Err(errno) = namespace::move_home(self.0.as_fd()) {
             log::warn!("a thread could not leave its namespace and ends there: {errno}");
         }
     }
@@ -135,6 +129,5 @@ impl Drop for GoHome {
 
 /// Opens the calling thread's namespace.
 pub(super) fn own_file() -> Result<OwnedFd, Cause> {
-    fault::system_call("open")?;
-    Ok(namespace::own_namespace()?)
+    Ok(namespace::own()?)
 }

@@ -18,8 +18,8 @@ use crate::wire::message::{Message, NLM_F_DUMP};
 
 /// A network namespace: a place that links, addresses, routes and rules are in.
 ///
-/// Cheap to clone; clones share one set of sockets that were opened inside, so that no thread of the
-/// program ever changes its namespace to talk to this one. Two handles are equal when they stand for the
+/// Cheap to clone; clones share one set of sockets that were opened inside, so that no thread enters the
+/// namespace to talk to it. Two handles are equal when they stand for the
 /// same namespace. A handle keeps its namespace alive, whoever made it; dropping one deletes nothing. The
 /// handles of what is inside (a [`Link`](crate::Link), a [`RouteHandle`](crate::RouteHandle), a
 /// [`SysctlHandle`](crate::SysctlHandle), …) hold one, and so keep it alive as well.
@@ -32,18 +32,17 @@ use crate::wire::message::{Message, NLM_F_DUMP};
 #[derive(Clone)]
 pub struct Netns(Arc<Called>);
 
-/// A namespace as it is called: by its name, its path, or none. One pointer of a handle's, as every handle of
-/// what is inside has a clone of it.
+/// A namespace under one of its names. One allocation, as every handle of what is inside clones it.
 struct Called {
     label: Label,
-    /// None until its name has an owner.
+    /// The lock of the name's file, if the name has an owner.
     hold: PerProcess<Option<Hold>>,
     inner: Arc<Inner>,
 }
 
 struct Inner {
     file: OwnedFd,
-    /// One that was just born is not asked until somebody wants to know.
+    /// The identity, looked up at the first use.
     id: OnceLock<NetnsId>,
     sockets: Sockets,
 }
@@ -56,7 +55,7 @@ impl Netns {
         Ok(netns)
     }
 
-    /// One that was just made.
+    /// Makes the handle of a new namespace.
     pub(super) fn born(file: OwnedFd, sockets: Sockets) -> Self {
         Self::labelled(file, Label::Anonymous, sockets)
     }
@@ -79,23 +78,23 @@ impl Netns {
         Self::called(Arc::clone(&self.0.inner), Label::Named(name.to_owned()), Some(hold))
     }
 
-    /// As where the owner of its name was killed.
+    /// Leaves the name as a killed owner does.
     #[cfg(test)]
     pub(crate) fn let_go_of_name(&self) {
         drop(self.0.hold.lock().take());
     }
 
-    /// Its identity.
+    /// The identity of the namespace.
     pub fn id(&self) -> NetnsId {
         *self.inner().id.get_or_init(|| NetnsId::of_open(self.fd()))
     }
 
-    /// Whether the two are one for certain, without asking the kernel.
+    /// Tells whether two handles share one set of sockets. Asks the kernel nothing.
     pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0.inner, &other.0.inner)
     }
 
-    /// Its name under `/run/netns`, if it was made or opened by one.
+    /// The name under `/run/netns`, if the namespace was made or opened by one.
     pub fn name(&self) -> Option<&str> {
         match &self.0.label {
             Label::Named(name) => Some(name),

@@ -10,14 +10,22 @@ use std::fs::{File, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, open, openat};
 use nix::sys::stat::Mode;
 
-use super::named;
 use crate::error::{Cause, SYS_ADMIN, takes};
 use crate::{fault, sys};
+
+/// The directory of the names.
+pub(super) const DIRECTORY: &str = "/run/netns";
+
+/// Returns the path of a name's file.
+pub(super) fn path(name: &str) -> PathBuf {
+    Path::new(DIRECTORY).join(name)
+}
 
 /// What goes with its owner.
 const OWNED: u32 = 0o404;
@@ -36,7 +44,7 @@ impl Hold {
     pub(super) fn create(name: &str) -> io::Result<Self> {
         // For reading: who holds it must not stand in the way of a read-only mount.
         let flags = OFlag::O_RDONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-        let file = open(&named::path(name), flags, Mode::from_bits_truncate(OWNED))?;
+        let file = open(&path(name), flags, Mode::from_bits_truncate(OWNED))?;
         let file = File::from(file);
         let made = || {
             fault::system_call("fchmod")?;
@@ -45,7 +53,7 @@ impl Hold {
         match made().and_then(|()| Ok(locked(file)?.ok_or(Errno::EEXIST)?)) {
             Ok(hold) => Ok(hold),
             Err(error) => {
-                std::fs::remove_file(named::path(name)).ok();
+                std::fs::remove_file(path(name)).ok();
                 Err(error)
             }
         }
@@ -90,7 +98,7 @@ fn locked(file: File) -> Result<Option<Hold>, Errno> {
 /// The empty file of a name, whatever is mounted on it. None where there is none.
 fn under_the_mount(name: &str) -> Result<Option<File>, Cause> {
     fault::system_call("open_tree")?;
-    let directory = match sys::without_mounts(named::DIRECTORY) {
+    let directory = match sys::without_mounts(DIRECTORY) {
         Err(Errno::ENOENT) => return Ok(None),
         directory => directory.map_err(takes(SYS_ADMIN))?,
     };

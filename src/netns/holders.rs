@@ -1,4 +1,4 @@
-//! Who keeps a namespace alive: processes, threads, open files and mounts, from `/proc`.
+//! The holders of a namespace: processes, threads, open files and mounts, from `/proc`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -24,7 +24,7 @@ pub struct Holder {
     pub pid: u32,
     /// Its command's name, as `comm` in ps(1).
     pub command: String,
-    /// By what it holds the namespace; never empty.
+    /// The ways it holds the namespace; never empty.
     pub by: Vec<HeldBy>,
 }
 
@@ -63,8 +63,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// Where `/proc` can't be read, and where the calling process lacks a descriptor or memory to go on. Processes that
-    /// may not be looked into are left out: those of other users take `CAP_SYS_PTRACE`.
+    /// An error if `/proc` can't be read, or the calling process lacks descriptors or memory. Processes that may
+    /// not be looked into are left out: those of other users take `CAP_SYS_PTRACE`.
     #[doc(alias("ip netns pids", "lsns", "lsof"))]
     pub fn holders(&self) -> Result<Vec<Holder>, Error> {
         holders(self.id()).map_err(|cause| cause.doing("look for holders of", self))

@@ -1,4 +1,4 @@
-//! What makes a namespace itself: the device and inode of its file.
+//! The identity of a namespace: the device and inode of its file.
 
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -35,8 +35,8 @@ impl NetnsId {
         Ok(fstat(fd)?.into())
     }
 
-    /// Of an open file, which the kernel always tells: where a filter does not let it, an identity that no other
-    /// open file has, and no namespace.
+    /// Returns the identity of an open file. If a filter refuses to tell, it is one that no namespace and no
+    /// other open file has.
     pub(super) fn of_open(file: BorrowedFd<'_>) -> Self {
         let nobody = || Self { device: 0, inode: u64::from(file.as_raw_fd().unsigned_abs()) };
         Self::of(file).unwrap_or_else(|_| nobody())
@@ -49,7 +49,7 @@ impl From<FileStat> for NetnsId {
     }
 }
 
-/// As in `/proc/PID/ns/net`.
+/// Writes `net:[INODE]`, as in `/proc/PID/ns/net`.
 impl fmt::Display for NetnsId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "net:[{}]", self.inode)

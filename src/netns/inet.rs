@@ -4,23 +4,19 @@
 //! done there.
 
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, connect, getsockopt, listen,
-    setsockopt, sockopt,
-};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, sockopt};
 
 use super::deadline::end_of_wait;
 use super::enter::socket_inside;
 use super::handle::Netns;
 use crate::error::{Cause, Error};
-use crate::fault;
 use crate::input::{FirstRejected, Input};
-use crate::sys::{self, NewSocket};
+use crate::sys::{self, NewSocket, socket};
 
 /// A place to open sockets: a namespace, or one link in it.
 #[derive(Debug, Clone, Copy)]
@@ -128,11 +124,9 @@ impl Opening<'_> {
         self.opened("listen on", address, |address| {
             let socket = self.open(address, SockType::Stream, SockFlag::empty())?;
             // As std: a server that starts anew need not wait for its old connections.
-            setsockopt(&socket, sockopt::ReuseAddr, &true)?;
-            fault::system_call("bind")?;
-            bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
-            fault::system_call("listen")?;
-            listen(&socket, Backlog::MAXCONN)?;
+            socket::setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+            socket::bind(&socket, address)?;
+            socket::listen(&socket)?;
             Ok(socket.into())
         })
     }
@@ -144,8 +138,7 @@ impl Opening<'_> {
     ) -> Result<TcpStream, Error> {
         self.opened("connect to", address, |address| {
             let socket = self.open(address, SockType::Stream, SockFlag::SOCK_NONBLOCK)?;
-            fault::system_call("connect")?;
-            match connect(socket.as_raw_fd(), &SockaddrStorage::from(address)) {
+            match socket::connect(&socket, address) {
                 Err(Errno::EINPROGRESS) => connected(&socket, timeout)?,
                 result => result?,
             }
@@ -158,8 +151,7 @@ impl Opening<'_> {
     pub(crate) fn udp_bind(self, address: impl Input<SocketAddr>) -> Result<UdpSocket, Error> {
         self.opened("bind a UDP socket to", address, |address| {
             let socket = self.open(address, SockType::Datagram, SockFlag::empty())?;
-            fault::system_call("bind")?;
-            bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+            socket::bind(&socket, address)?;
             Ok(socket.into())
         })
     }
@@ -220,11 +212,11 @@ fn connected(socket: &OwnedFd, timeout: Duration) -> Result<(), Cause> {
         let milliseconds = left.as_micros().div_ceil(1000);
         let wait = PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX);
         let mut sockets = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
-        match poll(&mut sockets, wait) {
+        match socket::poll(&mut sockets, wait) {
             Ok(0) if left.is_zero() => return Err(Cause::TimedOut(timeout)),
             Ok(0) | Err(Errno::EINTR) => {}
             Ok(_) => {
-                return match getsockopt(socket, sockopt::SocketError)? {
+                return match socket::getsockopt(socket, sockopt::SocketError)? {
                     0 => Ok(()),
                     errno => Err(Errno::from_raw(errno).into()),
                 };

@@ -1,9 +1,8 @@
-//! What listens in a namespace, from the kernel's own socket tables.
+//! The listening sockets of a namespace, from the kernel's socket tables.
 
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -14,6 +13,7 @@ use super::handle::Netns;
 use crate::error::{Cause, Error};
 use crate::fault;
 use crate::netlink::{Batch, Socket};
+use crate::sys::thread;
 use crate::wire::message::{NLM_F_DUMP, NLM_F_REQUEST};
 use crate::wire::sock_diag::{AF_INET, AF_INET6, SocketView, append_listening};
 
@@ -21,11 +21,11 @@ use crate::wire::sock_diag::{AF_INET, AF_INET6, SocketView, append_listening};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Listener {
-    /// Where it listens.
+    /// The local address and port.
     pub address: SocketAddr,
-    /// The user whose socket it is.
+    /// The user that owns the socket.
     pub uid: u32,
-    /// Its inode, the number in `socket:[36035]`.
+    /// The socket's inode, the number in `socket:[36035]`.
     pub inode: u32,
 }
 

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
@@ -19,17 +19,12 @@ use nix::sys::stat::{Mode, SFlag, fstat, stat};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs, statfs};
 
 use super::hold::Hold;
+pub(super) use super::hold::{DIRECTORY, path};
 use super::identity::NetnsId;
 use super::label::Quoted;
 use crate::error::{Cause, Error, SYS_ADMIN, takes};
 use crate::fault;
 use crate::netlink::DEADLINE;
-
-pub(super) const DIRECTORY: &str = "/run/netns";
-
-pub(super) fn path(name: &str) -> PathBuf {
-    Path::new(DIRECTORY).join(name)
-}
 
 /// Opens what may be a namespace; `follow` says whether a link is. Without `O_NONBLOCK` a FIFO would hang us.
 pub(super) fn open_file(path: &Path, follow: OFlag) -> Result<OwnedFd, Errno> {

@@ -29,8 +29,8 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// One that has no name and leaves nothing on disk: it lives as long as a handle, a process or a
-    /// socket is in it, and goes with the last, also when the program is killed.
+    /// A namespace without a name, which leaves nothing on disk. It dies with its last handle, process or
+    /// socket, also when the program is killed.
     pub fn anonymous() -> Self {
         Self { name: None }
     }

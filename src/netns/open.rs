@@ -1,4 +1,4 @@
-//! Every way to a network namespace that exists.
+//! Opening a network namespace: the current one, by name, path, process or descriptor.
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
@@ -34,13 +34,15 @@ impl Netns {
         open().map_err(|cause| cause.doing("open", "the current namespace"))
     }
 
-    /// A named one, as `ip netns` keeps them: `/run/netns/NAME`.
+    /// Opens a named namespace, as `ip netns` keeps them: `/run/netns/NAME`.
     ///
     /// # Errors
     ///
-    /// Where there is none of that name, the name stands for no namespace any more (as after a reboot,
-    /// or where the mount did not reach this mount namespace), or a privilege is missing: to enter it takes
-    /// `CAP_SYS_ADMIN`, unless it is the one the thread is in. A symbolic link is not followed (ELOOP), as it leads elsewhere: [`from_path`](Self::from_path) does.
+    /// - `is_not_found()` if there is no such name.
+    /// - `is_invalid_input()` if the name stands for no namespace any more, as after a reboot or if the mount
+    ///   did not reach this mount namespace.
+    /// - `is_permission_denied()` without `CAP_SYS_ADMIN`, unless the thread is inside already.
+    /// - ELOOP for a symbolic link, which [`from_path`](Self::from_path) follows.
     pub fn open(name: &str) -> Result<Self, Error> {
         named::check(name, "open namespace")?;
         let label = Label::Named(name.to_owned());
@@ -58,7 +60,7 @@ impl Netns {
             })
     }
 
-    /// The one that a file stands for: `/proc/PID/ns/net`, a bind mount of it.
+    /// Opens the namespace that a file stands for: `/proc/PID/ns/net`, or a bind mount of it.
     ///
     /// # Errors
     ///
@@ -70,7 +72,7 @@ impl Netns {
         Self::at(path, OFlag::empty(), label, "open namespace", &path.display())
     }
 
-    /// The one a process is in.
+    /// Opens the namespace that a process is in.
     ///
     /// # Errors
     ///
@@ -85,7 +87,7 @@ impl Netns {
         })
     }
 
-    /// The one a process is in, by a pidfd, which never stands for another process by now.
+    /// Opens the namespace that a process is in, by a pidfd, which never names another process.
     ///
     /// # Errors
     ///
@@ -112,7 +114,7 @@ impl Netns {
         })
     }
 
-    /// The one that an open file stands for.
+    /// Opens the namespace that an open file stands for.
     ///
     /// # Errors
     ///
@@ -126,7 +128,7 @@ impl Netns {
         })
     }
 
-    /// The named ones, as `ip netns list`, in the order of their names.
+    /// Lists the named namespaces, as `ip netns list`, in the order of their names.
     ///
     /// # Errors
     ///
@@ -217,6 +219,6 @@ pub(super) fn fresh() -> Result<Netns, Cause> {
 pub struct NamedNetns {
     /// The name.
     pub name: String,
-    /// Which namespace it stands for; none where it is stale, a file left without its namespace.
+    /// The namespace that it stands for. None if it is stale, a file left without its namespace.
     pub id: Option<NetnsId>,
 }

@@ -1,7 +1,6 @@
 //! Pings out of a namespace: one, several with a summary, and until somebody answers.
 
 use std::net::IpAddr;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -12,6 +11,7 @@ use super::handle::Netns;
 use super::ping_summary::PingSummary;
 use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input};
+use crate::sys::thread;
 
 /// Echo requests to an address: whether it answers, and how fast.
 ///

@@ -8,8 +8,16 @@ use crate::error::{Cause, Error, SYS_ADMIN, takes};
 use crate::sys::namespace::{Away, Refused};
 
 impl Netns {
-    /// Runs a closure inside, as `ip netns exec NAME` does a command: on a thread of its own, which
-    /// enters, runs, goes home and ends. The caller's thread never changes its namespace.
+    /// Runs a closure inside, on a thread of its own, which enters, runs it, returns and ends. The caller's
+    /// thread stays where it is.
+    ///
+    /// No code of the program's runs in another namespace unless it asks for it by this, by
+    /// [`run_here`](Self::run_here), a [`worker`](Self::worker) or a [`command`](Self::command). netloom's own
+    /// calls enter for single system calls only. On the main thread, other processes then see the target
+    /// under `/proc/PID/ns/net` for some microseconds.
+    ///
+    /// Files: `/proc/thread-self/net` and `/proc/sys/net` are those of the namespace. `/sys` is still the
+    /// caller's, as a mount shows the namespace it was made in; a [`command`](Self::command) has its own.
     ///
     /// The closure may borrow, and its value is returned; a panic in it goes on in the caller. What it
     /// opens (sockets, files) stays where it was opened and may be returned. For many small closures there
@@ -27,8 +35,9 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// Where no thread can be started, or entering is refused: it needs `CAP_SYS_ADMIN` in the user
-    /// namespaces of both namespaces (setns(2)), unless the calling thread is inside already.
+    /// - `is_permission_denied()` without `CAP_SYS_ADMIN` in the user namespaces of both namespaces (setns(2)),
+    ///   unless the calling thread is inside already.
+    /// - EAGAIN if no thread can be started.
     pub fn run<T: Send>(&self, closure: impl FnOnce() -> T + Send) -> Result<T, Error> {
         inside(self.fd(), closure).map_err(|cause| cause.doing("enter", self))
     }

@@ -18,16 +18,16 @@ const IDLE: usize = 8;
 pub(super) struct Pool {
     protocol: Protocol,
     sockets: PerProcess<Sockets>,
-    /// One has come back, or is lost.
+    /// Signals that a socket has come back, or is lost.
     back: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Sockets {
     idle: Vec<Socket>,
-    /// How many are with an exchange.
+    /// The number of sockets checked out.
     out: usize,
-    /// How many threads wait for one of those: to wake where nobody waits would be a system call for nothing.
+    /// The number of threads that wait. Without any, a wake-up would be a system call for nothing.
     waiting: usize,
 }
 
@@ -54,8 +54,8 @@ impl Pool {
         result
     }
 
-    /// Where no other can be opened (who may not enter any more, or has no descriptor left), one that is out
-    /// is waited for: it comes back as soon as the kernel has answered.
+    /// Takes an idle socket, or opens one. If none can be opened, as without the privilege to enter or a free
+    /// descriptor, the socket of another exchange is waited for.
     fn take(&self, namespace: BorrowedFd<'_>) -> Result<Socket, Cause> {
         if let Some(socket) = self.sockets.lock().take() {
             return Ok(socket);
@@ -69,7 +69,7 @@ impl Pool {
         }
     }
 
-    /// None where none is out that could come back, or does not in the time an answer may take.
+    /// Waits for a socket. None if no exchange has one, or none comes back within an answer's deadline.
     fn wait(&self) -> Option<Socket> {
         let nothing = |sockets: &mut Sockets| sockets.idle.is_empty() && sockets.out > 0;
         let mut sockets = self.sockets.lock();
@@ -89,7 +89,7 @@ impl Sockets {
     }
 }
 
-/// That a socket is out. A panic in the exchange loses that socket, nothing else.
+/// The guard of a socket checked out of the pool. A panic in the exchange loses only that socket.
 struct Out<'a>(&'a Pool);
 
 impl Drop for Out<'_> {
@@ -97,7 +97,7 @@ impl Drop for Out<'_> {
         let mut sockets = self.0.sockets.lock();
         sockets.out = sockets.out.saturating_sub(1);
         if sockets.waiting > 0 {
-            // All: where none has come back, and none is out any more, each has to give up.
+            // All: if no socket is left to wait for, each thread has to give up.
             self.0.back.notify_all();
         }
     }

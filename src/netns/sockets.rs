@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::enter::socket_inside;
 use super::socket_pool::{self, Pool};
@@ -17,23 +16,23 @@ use crate::sys::process::PerProcess;
 /// reads only, and connection tracking, has netfilter sockets of its own, so that a long list never
 /// stands in the way of a change.
 ///
-/// A process that is forked opens its own, and closes what it has of its parent's, each kind at its first use.
+/// A forked process opens its own sockets, each kind at its first use.
 #[derive(Debug)]
 pub(super) struct Sockets {
-    /// By protocol.
+    /// The pools, by protocol.
     pools: [Pool; 3],
     nf_tables: PerProcess<Option<NfTables>>,
     tag: PerProcess<Option<Tag>>,
-    /// Whether the namespace is one that was made for us, and goes with us.
+    /// Tells that this process made the namespace, and that it dies with this process.
     is_private: AtomicBool,
 }
 
-/// The `nf_tables` socket, and what lives and dies with it.
+/// The `nf_tables` socket, and the values that live as long as it.
 #[derive(Debug)]
 pub(crate) struct NfTables {
     /// The owner of our tables: a table with the owner flag goes when it closes.
     pub(crate) socket: Socket,
-    /// What the layers above keep for as long as the socket lives: one value of a type, and few of them.
+    /// Values of the layers above that live as long as the socket: one of a type, and few of them.
     kept: Vec<Box<dyn Any + Send>>,
 }
 
@@ -114,7 +113,7 @@ impl Sockets {
         self.with(Protocol::SocketDiagnosis, namespace, members)
     }
 
-    /// That number, where it is held already.
+    /// Returns the tag's number, if the tag is taken already.
     pub(super) fn tag_number(&self) -> Option<u32> {
         self.tag.lock().as_ref().map(Tag::number)
     }
@@ -144,9 +143,4 @@ impl Sockets {
         };
         exchange(nf_tables)
     }
-}
-
-/// A panic while it was locked poisons nothing.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc;
-use std::thread;
+use std::thread::JoinHandle;
 
 use nix::errno::Errno;
 
@@ -10,14 +10,13 @@ use super::enter::{enter, home_from, is_waited_for_by};
 use super::handle::Netns;
 
 use crate::error::{Cause, Error};
-use crate::fault;
 use crate::sys::process::OfProcess;
-use crate::sys::{self, Lent, spin};
+use crate::sys::{self, Lent, spin, thread};
 
 /// A thread that stays inside a namespace and runs closures there, one after the other.
 ///
-/// For many small ones: a closure costs two switches between threads, not a thread and two changes of
-/// its namespace as with [`Netns::run`]. It may be shared between threads. When it is dropped, its
+/// A closure costs two switches between threads, not a thread and two changes of its namespace as with
+/// [`Netns::run`]. It may be shared between threads. When it is dropped, its
 /// thread goes home and ends.
 ///
 /// ```
@@ -36,7 +35,7 @@ use crate::sys::{self, Lent, spin};
 #[derive(Debug)]
 pub struct Worker {
     netns: Netns,
-    thread: OfProcess<(thread::JoinHandle<()>, mpsc::Sender<Lent>)>,
+    thread: OfProcess<(JoinHandle<()>, mpsc::Sender<Lent>)>,
 }
 
 impl Netns {
@@ -66,8 +65,7 @@ impl Netns {
                 Err(cause) => drop(entered.send(Err(cause))),
             }
         };
-        fault::system_call("clone")?;
-        let thread = thread::Builder::new().name("netloom-worker".into()).spawn(inside)?;
+        let thread = thread::spawn("netloom-worker", inside)?;
         let worker = Worker { netns: self.clone(), thread: OfProcess::new((thread, closures)) };
         has_entered.recv().unwrap_or(Err(Errno::ESRCH.into()))?;
         Ok(worker)
@@ -75,7 +73,7 @@ impl Netns {
 }
 
 impl Worker {
-    /// The namespace it is in.
+    /// The namespace that the worker is in.
     pub fn namespace(&self) -> &Netns {
         &self.netns
     }

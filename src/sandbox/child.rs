@@ -37,26 +37,26 @@ pub(super) fn inherited_pipe(pipe: &impl AsFd) -> Result<String, Errno> {
     Ok(format!("{}:{}", pipe.as_fd().as_raw_fd(), fstat(pipe)?.st_ino))
 }
 
-/// What the child says on the report pipe.
+/// The bytes that the child writes to the report pipe.
 pub(super) mod report {
     /// The closure was reached.
     pub(in crate::sandbox) const REACHED: u8 = b'R';
-    /// It came to its end.
+    /// The closure has ended.
     pub(in crate::sandbox) const PASSED: u8 = b'P';
-    /// It did not; the message follows.
+    /// The closure has failed; the message follows.
     pub(in crate::sandbox) const FAILED: u8 = b'F';
 }
 
-/// What a call of `run` is to this process.
+/// The role of a call of `run` in this process.
 #[derive(Debug)]
 pub(super) enum Arrival {
-    /// To be run in a child, which finds it by these calls, one inside the other.
+    /// The closure runs in a child, which finds it by these calls, one inside the other.
     Elsewhere(Vec<Call>),
-    /// What this process was started for.
+    /// The closure that this process was started for.
     Here(Report),
-    /// The closure that has it inside.
+    /// A closure around the wanted one.
     OnTheWay,
-    /// Another one, before it. The parent has run that already.
+    /// A closure before the wanted one. The parent has run it already.
     Passed,
 }
 
@@ -80,7 +80,7 @@ pub(super) fn arrive(place: &str) -> Arrival {
     }
 }
 
-/// Whether this process was started by `run`, and its closure reached.
+/// Tells whether this process was started by `run`, and has reached its closure.
 pub(super) fn has_arrived() -> bool {
     let state = STATE.lock();
     state.entered > 0 && state.entered == state.path.len()
@@ -170,8 +170,7 @@ impl Report {
         process::exit(if failure.is_some() { 101 } else { 0 })
     }
 
-    /// What was printed on the way here repeats what the parent printed: it went elsewhere. From
-    /// now on it counts.
+    /// Passes output on from now on. Before, it repeated the parent's and went to the prelude.
     fn begin(&mut self) -> io::Result<()> {
         io::stdout().flush()?;
         dup2_stdout(&self.stdout)?;

@@ -1,11 +1,11 @@
-//! Why this process gets no user namespace, and what would help.
+//! Obstacles to user namespaces, and their remedies.
 
 use std::fmt;
 use std::fs;
 
 use nix::errno::Errno;
 
-/// What stands between an ordinary user and a user namespace.
+/// The obstacle between an ordinary user and a user namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Obstacle {
     /// The kernel was built without `CONFIG_USER_NS`.
@@ -17,11 +17,11 @@ pub(crate) enum Obstacle {
     /// `kernel.apparmor_restrict_unprivileged_userns` is 1, Ubuntu's default since 23.10. The
     /// namespace may be had, but no capability in it.
     AppArmor,
-    /// None of the settings says so; a seccomp filter, a chroot or a security module does.
+    /// A seccomp filter, a chroot or a security module. No setting is in the way.
     Confined,
 }
 
-/// What the settings of this machine say against user namespaces for an ordinary user.
+/// Returns the setting of this machine that keeps an ordinary user from user namespaces.
 ///
 /// A setting alone proves nothing: root is not bound by all of them, and a security profile may
 /// except a program. Ask after a refusal.
@@ -45,7 +45,7 @@ fn obstacle_in(read: impl Fn(&str) -> Option<String>) -> Option<Obstacle> {
 }
 
 impl Obstacle {
-    /// What was behind a refusal with this errno.
+    /// Returns the obstacle behind a refusal with this errno.
     pub(crate) fn behind(errno: Errno) -> Option<Self> {
         let only = |this| obstacle().filter(|obstacle| *obstacle == this);
         match errno {
@@ -57,7 +57,7 @@ impl Obstacle {
         }
     }
 
-    /// What to do about it.
+    /// Returns the remedy.
     pub(crate) fn remedy(self) -> &'static str {
         match self {
             Self::NotBuilt => "run it as root",

@@ -2,9 +2,9 @@
 //! `unshare -nm` and, for an ordinary user, `unshare -rnm` do.
 //!
 //! Inside, the network has nothing but a `lo` that is down, and every network privilege is there.
-//! The mounts are a private copy; /run is empty but for what the program itself lives on, so that
-//! /run/netns belongs to the sandbox; /sys shows the sandbox's network, and no cgroups, unless the
-//! kernel refuses that, as in containers. When the program ends the kernel removes it all. The
+//! The mounts are a private copy. /run is empty but for what the program itself needs, so /run/netns
+//! belongs to the sandbox. /sys shows the sandbox's network, and no cgroups, unless the kernel refuses
+//! that, as in containers. When the program ends the kernel removes it all. The
 //! process ids, the files elsewhere and, as root, the rest of the machine are still the machine's.
 //!
 //! | what | how |
@@ -133,10 +133,9 @@ where
 /// Moves the whole program inside fresh network and mount namespaces, and a fresh user namespace
 /// unless it has `CAP_NET_ADMIN` and `CAP_SYS_ADMIN`: what starting it by `unshare -rnm` does.
 ///
-/// The program starts anew with the same arguments, in the same process, and this returns once
-/// inside: call it first thing in `main`, before any thread is started, as an ordinary user's
-/// process with threads gets no user namespace. Inside a sandbox it does nothing, be it of `enter`,
-/// [`run`] or the cargo runner.
+/// The program starts anew with the same arguments, in the same process, and this returns once inside.
+/// Call it first thing in `main`, before any thread is started: an ordinary user's process with threads
+/// gets no user namespace. Inside a sandbox of `enter`, [`run`] or the cargo runner it does nothing.
 ///
 /// ```
 /// fn main() -> Result<(), netloom::Error> {

@@ -19,12 +19,12 @@ use super::target::{Start, starts};
 use crate::error::{Cause, Error};
 use crate::sys;
 
-/// How a child ended.
+/// The result of a child.
 enum Verdict {
     Passed,
-    /// With the message for the test that fails by it.
+    /// The closure failed, with the message for its test.
     Failed(String),
-    /// It never came to the closure.
+    /// The child never reached the closure.
     Missed(String),
 }
 

@@ -11,15 +11,16 @@ use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
+use nix::fcntl::OFlag;
+use nix::mount::MsFlags;
+use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
-use nix::unistd::{chdir, getegid, geteuid, mkdir, write};
+use nix::unistd::{getegid, geteuid, mkdir};
 
 use super::limits::Obstacle;
 use crate::error::{Cause, Error};
 use crate::sys;
+use crate::sys::setup::{chdir, mount, open, unshare, write};
 
 /// Everything the way in needs, made ready beforehand: [`apply`](Self::apply) runs between fork and
 /// exec, where nothing may be allocated.
@@ -27,7 +28,7 @@ use crate::sys;
 struct Setup {
     /// The maps of the user namespace; none where the capabilities are there already.
     user: Option<UserMaps>,
-    /// What has to stay of /run: from, and where it waits on the new one.
+    /// The directories of /run that have to stay: their paths, and their places on the new /run.
     kept: Vec<(CString, CString)>,
     has_run: bool,
     /// The working directory, when a new mount comes to lie over it.
@@ -94,7 +95,7 @@ fn tell(writer: &PipeWriter, step: Step, errno: Errno) -> io::Error {
     errno.into()
 }
 
-/// What [`inside`] left to read after a failed start.
+/// The reader of the step that failed.
 #[derive(Debug)]
 pub(super) struct Failure {
     reader: PipeReader,
@@ -199,12 +200,12 @@ fn mount_on(
 }
 
 /// The source of a sandbox's /run in the table of mounts. tools/sandbox uses it, too.
-const SOURCE: &CStr = c"netloom";
+const SOURCE: &CStr = c"netloom-sandbox";
 
 /// Tells whether /run is a sandbox's, or there is none. A variable alone may be left over.
 pub(super) fn has_sandboxed_run() -> bool {
     let mounts = fs::read("/proc/thread-self/mountinfo").unwrap_or_default();
-    let is_ours = |line: &[u8]| line.windows(17).any(|part| part == b" - tmpfs netloom ");
+    let is_ours = |line: &[u8]| line.windows(25).any(|part| part == b" - tmpfs netloom-sandbox ");
     !Path::new("/run").is_dir() || mounts.split(|byte| *byte == b'\n').any(is_ours)
 }
 
@@ -234,8 +235,8 @@ fn write_file(path: &CStr, text: &[u8]) -> Result<(), Errno> {
     write(&file, text).map(drop)
 }
 
-/// Whether network and mount namespaces are to be had, and ruled, without a user namespace. The
-/// user id alone says little: root in a container often has neither capability.
+/// Tells whether this process may make network and mount namespaces without a user namespace. The user id
+/// alone says little: root in a container often has neither capability.
 fn is_privileged() -> bool {
     const CAP_NET_ADMIN: u32 = 12;
     const CAP_SYS_ADMIN: u32 = 21;

@@ -1,4 +1,4 @@
-//! What a child prints, passed on as the parent's own, and what it reports.
+//! A child's output, passed on as the parent's own, and its report.
 
 use std::io::{self, PipeReader, Read};
 use std::mem;
@@ -70,7 +70,7 @@ impl Streams {
         Ok(status)
     }
 
-    /// What the child reported, and what it printed before it had anything to report.
+    /// Returns the child's report, and what it printed before.
     pub(super) fn into_report(self) -> (Vec<u8>, String) {
         let [prelude, _, _, report] = self.channels;
         (report.bytes, String::from_utf8_lossy(&prelude.bytes).into_owned())

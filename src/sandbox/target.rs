@@ -12,7 +12,7 @@ pub(super) struct Start {
     pub(super) variable: Option<(&'static str, String)>,
 }
 
-/// What is known of the running program.
+/// The running program, as far as it is known.
 #[derive(Debug, Default)]
 struct Program {
     arguments: Vec<OsString>,
@@ -55,7 +55,7 @@ impl Program {
         paths.into_iter().map(Start::of_test).collect()
     }
 
-    /// Whether libtest runs this program. Nothing in the process says so for certain.
+    /// Tells whether libtest runs this program, as far as that shows.
     fn is_test_harness(&self, path: &str) -> bool {
         match self.thread.as_deref() {
             // `main` itself, and what is written inside it.

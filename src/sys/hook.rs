@@ -1,4 +1,4 @@
-//! What a command does between its fork and its exec.
+//! The hook of a command: it runs between fork and exec.
 
 use std::io;
 use std::process::Command;

@@ -77,9 +77,20 @@ fn calls_inside<T>(
 }
 
 /// Opens the file of the calling thread's namespace.
-pub(crate) fn own_namespace() -> Result<OwnedFd, Errno> {
+fn own_namespace() -> Result<OwnedFd, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
     open(c"/proc/thread-self/ns/net", flags, Mode::empty())
+}
+
+/// Opens the file of the calling thread's namespace, for its return.
+pub(crate) fn own() -> Result<OwnedFd, Errno> {
+    fault::system_call("open")?;
+    own_namespace()
+}
+
+/// Returns the calling thread to its namespace. A refused return is not tried again.
+pub(crate) fn move_home(home: BorrowedFd<'_>) -> Result<(), Errno> {
+    setns(home, CloneFlags::CLONE_NEWNET)
 }
 
 /// Moves the calling thread into a new namespace for good.

@@ -67,7 +67,7 @@ macro_rules! kinds {
 
         /// Creates and deletes one link of each kind that netloom creates.
         #[cfg(test)]
-        pub(crate) const EXAMPLES: &[(&str, fn(&crate::Netns) -> Result<(), crate::Error>)] =
+        pub(crate) const EXAMPLES: &[(&str, fn(&crate::netns::Netns) -> Result<(), crate::error::Error>)] =
             &[$(($name, $module::example),)+];
     };
 }
