@@ -61,7 +61,7 @@ impl Context {
     }
 
     /// Returns the facts that must be established first.
-    pub(crate) fn missing(&self, needs: Needs) -> impl Iterator<Item = Fact> {
+    pub(crate) fn missing(self, needs: Needs) -> impl Iterator<Item = Fact> {
         let (network, protocol, is_ethernet) = match needs {
             Needs::Nothing | Needs::Ports => (None, None, false),
             Needs::Network(network) => (Some(network), None, false),
@@ -76,19 +76,19 @@ impl Context {
     }
 
     /// Returns whether a field can be read here without a further match.
-    pub(crate) fn has(&self, field: Field) -> bool {
+    pub(crate) fn has(self, field: Field) -> bool {
         match field.needs() {
             Needs::Ports => self.has_ports(),
             needs => self.missing(needs).next().is_none(),
         }
     }
 
-    pub(crate) fn is_protocol(&self, number: u8) -> bool {
+    pub(crate) fn is_protocol(self, number: u8) -> bool {
         self.protocol == Protocol::One(number)
     }
 
     /// Several protocols are trusted to be those with ports.
-    fn has_ports(&self) -> bool {
+    fn has_ports(self) -> bool {
         match self.protocol {
             Protocol::Any => false,
             Protocol::One(number) => WITH_PORTS.contains(&number),
@@ -97,17 +97,17 @@ impl Context {
     }
 
     /// Refuses ports of an unknown protocol.
-    pub(crate) fn check_ports(&self) -> Result<(), String> {
+    pub(crate) fn check_ports(self) -> Result<(), String> {
         if self.has_ports() { Ok(()) } else { Err(PORTS_OF.into()) }
     }
 
     /// Refuses an address of another family than the packet's.
-    pub(crate) fn check_address(&self, address: Option<IpAddr>) -> Result<(), String> {
+    pub(crate) fn check_address(self, address: Option<IpAddr>) -> Result<(), String> {
         self.check_network(address.map(Network::of_address))
     }
 
     /// Refuses a new address of another family than the packet's.
-    pub(crate) fn check_network(&self, network: Option<Network>) -> Result<(), String> {
+    pub(crate) fn check_network(self, network: Option<Network>) -> Result<(), String> {
         match (network, self.network) {
             (Some(Network::Ip4), Some(Network::Ip6)) | (Some(Network::Ip6), Some(Network::Ip4)) => {
                 Err("the rule is about another family than the new address".into())
@@ -117,7 +117,7 @@ impl Context {
     }
 
     /// Refuses a fact that contradicts those established.
-    pub(crate) fn check(&self, fact: Fact) -> Result<(), String> {
+    pub(crate) fn check(self, fact: Fact) -> Result<(), String> {
         match fact {
             Fact::Network(now) => match self.network {
                 Some(before) if before != now => {

@@ -132,7 +132,7 @@ impl Numgen {
     /// in so many bytes.
     pub(crate) fn load(self, dreg: Register, hashed_len: u32) -> Expr {
         let Self { kind, modulus, offset } = self;
-        let numgen = |kind| wire::Numgen { dreg, kind, modulus, offset }.into();
+        let numgen = |kind| wire::Numgen { dreg, modulus, kind, offset }.into();
         let hash = |kind, sreg, len, seed| {
             wire_hash::Hash { sreg, dreg, len, modulus, seed, offset, kind }.into()
         };

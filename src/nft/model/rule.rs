@@ -181,7 +181,7 @@ impl Rule {
             if let Some(end) = end {
                 return Err(refused(format!("nothing can come after `{end}`")));
             }
-            statement::check(&context, &**one).map_err(refused)?;
+            statement::check(context, &**one).map_err(refused)?;
             statement::learn(&mut context, &**one);
             end = Some(&**one).filter(|one| one.is_terminal());
         }
@@ -198,7 +198,7 @@ pub(crate) fn encode(
 ) -> Result<Encoded, String> {
     let mut encoder = Encoder::new(family, table, next_set);
     for one in statements {
-        for fact in statement::missing(&encoder.context, &**one) {
+        for fact in statement::missing(encoder.context, &**one) {
             encoder.establish(fact);
         }
         one.encode(&mut encoder)?;

@@ -25,7 +25,7 @@ pub(crate) trait Statement: fmt::Debug + Any + Send + Sync + Dynamic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 
     /// Refuses what can't be at this place, or can't be at all.
-    fn check(&self, _context: &Context) -> Result<(), String> {
+    fn check(&self, _context: Context) -> Result<(), String> {
         Ok(())
     }
 
@@ -97,7 +97,7 @@ impl Clone for Box<dyn Statement> {
 }
 
 /// Returns the facts that must be established before a statement.
-pub(crate) fn missing(context: &Context, statement: &dyn Statement) -> Vec<Fact> {
+pub(crate) fn missing(context: Context, statement: &dyn Statement) -> Vec<Fact> {
     let mut missing: Vec<Fact> = context.missing(statement.needs()).collect();
     let mut add = |field: Field| {
         for fact in context.missing(field.needs()) {
@@ -117,7 +117,7 @@ pub(crate) fn missing(context: &Context, statement: &dyn Statement) -> Vec<Fact>
 
 /// Adds what is known after a statement, with the matches that are written before it.
 pub(crate) fn learn(context: &mut Context, statement: &dyn Statement) {
-    let missing = missing(context, statement);
+    let missing = missing(*context, statement);
     missing.into_iter().chain(statement.establishes()).for_each(|fact| context.learn(fact));
 }
 
@@ -128,12 +128,15 @@ pub(crate) fn push(
     statements: &mut Vec<Box<dyn Statement>>,
     statement: Box<dyn Statement>,
 ) {
+    if statements.last().is_none_or(|last| last.as_dependency().is_none()) {
+        return statements.push(statement);
+    }
     let first = statements.len().saturating_sub(2);
     let mut context = Context::new(family);
     statements[..first].iter().for_each(|one| learn(&mut context, &**one));
     for at in first..statements.len() {
         let facts = statements[at..].iter().map(|one| one.as_dependency());
-        if facts.eq(missing(&context, &*statement).into_iter().map(Some)) {
+        if facts.eq(missing(context, &*statement).into_iter().map(Some)) {
             statements.truncate(at);
             break;
         }
@@ -143,7 +146,7 @@ pub(crate) fn push(
 }
 
 /// Refuses a statement that can't be at this place.
-pub(crate) fn check(context: &Context, statement: &dyn Statement) -> Result<(), String> {
+pub(crate) fn check(context: Context, statement: &dyn Statement) -> Result<(), String> {
     let facts = missing(context, statement).into_iter().chain(statement.establishes());
     facts.into_iter().try_for_each(|fact| context.check(fact))?;
     for field in statement.fields().into_iter().flatten() {

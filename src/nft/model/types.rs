@@ -149,9 +149,10 @@ impl Type {
             (Layout::Address6, Datum::Address(IpAddr::V6(address))) => Some((*address).into()),
             (Layout::Mac, Datum::Mac(mac)) => Some(mac.octets().into()),
             (Layout::Name, Datum::Name(name)) => {
-                let pattern: LinkPattern = name.parse().map_err(|_| {
-                    format!("{datum}: {}", link_name(name).err().unwrap_or("it is no link's name"))
-                })?;
+                let Ok(pattern) = name.parse::<LinkPattern>() else {
+                    let reason = link_name(name).err().unwrap_or("it is no link's name");
+                    return Err(format!("{datum}: {reason}"));
+                };
                 if pattern.is_prefix() {
                     return Err(format!("{datum} is a pattern: iifname() and oifname() take one"));
                 }

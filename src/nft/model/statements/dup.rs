@@ -57,7 +57,7 @@ impl Statement for DupStatement {
         Some(Self { address, device })
     }
 
-    fn check(&self, context: &Context) -> Result<(), String> {
+    fn check(&self, context: Context) -> Result<(), String> {
         context.check_address(self.address)?;
         let family = context.family;
         match (family, self.address) {

@@ -28,7 +28,7 @@ impl Statement for FlowAdd {
         Some(Self(flow.flowtable.clone()))
     }
 
-    fn check(&self, context: &Context) -> Result<(), String> {
+    fn check(&self, context: Context) -> Result<(), String> {
         match context.family {
             Family::Ip | Family::Ip6 | Family::Inet => Ok(()),
             family => Err(format!("the family {family} has no flowtables")),

@@ -49,7 +49,7 @@ impl Statement for FwdStatement {
         Some(Self { address, device: Device::Index(reader.number(fwd.device)?) })
     }
 
-    fn check(&self, context: &Context) -> Result<(), String> {
+    fn check(&self, context: Context) -> Result<(), String> {
         match context.family {
             Family::Netdev => Ok(()),
             _ => Err("only the family netdev has fwd".into()),

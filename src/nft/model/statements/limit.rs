@@ -125,7 +125,7 @@ impl Statement for Limit {
         Some(Self::from_wire(*wire))
     }
 
-    fn check(&self, _: &Context) -> Result<(), String> {
+    fn check(&self, _: Context) -> Result<(), String> {
         self.check_values()
     }
 

@@ -126,7 +126,7 @@ impl Statement for Log {
         Self::from_wire(wire)
     }
 
-    fn check(&self, _: &Context) -> Result<(), String> {
+    fn check(&self, _: Context) -> Result<(), String> {
         self.check_values()
     }
 

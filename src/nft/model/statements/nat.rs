@@ -344,7 +344,7 @@ impl Statement for Nat {
         }
     }
 
-    fn check(&self, context: &Context) -> Result<(), String> {
+    fn check(&self, context: Context) -> Result<(), String> {
         if self.ports.is_some() {
             context.check_ports()?;
         }

@@ -91,7 +91,7 @@ impl Statement for Queue {
         Self::from_wire(*wire)
     }
 
-    fn check(&self, _: &Context) -> Result<(), String> {
+    fn check(&self, _: Context) -> Result<(), String> {
         self.check_values()
     }
 

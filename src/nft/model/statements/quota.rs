@@ -35,7 +35,7 @@ impl Statement for QuotaStatement {
         Some(Self { bytes: quota.bytes, over: quota.flags.contains(QuotaFlags::INVERTED) })
     }
 
-    fn check(&self, _: &Context) -> Result<(), String> {
+    fn check(&self, _: Context) -> Result<(), String> {
         if self.bytes == 0 { Err("a quota of 0 bytes".into()) } else { Ok(()) }
     }
 

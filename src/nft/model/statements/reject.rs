@@ -80,7 +80,7 @@ impl Statement for RejectStatement {
         find(reader.context.network, false).or_else(|| find(None, true))
     }
 
-    fn check(&self, context: &Context) -> Result<(), String> {
+    fn check(&self, context: Context) -> Result<(), String> {
         match (context.family, context.network) {
             (Family::Arp, _) | (_, Some(Network::Arp)) => Err("ARP has no rejects".into()),
             _ => Ok(()),

@@ -197,7 +197,7 @@ impl Statement for SetUpdate {
         Some(Self { op, key, set, data, timeout, each })
     }
 
-    fn check(&self, _: &Context) -> Result<(), String> {
+    fn check(&self, _: Context) -> Result<(), String> {
         match self.each {
             Some(Each::Limit(limit)) => limit.check_values(),
             _ => Ok(()),

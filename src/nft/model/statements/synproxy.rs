@@ -101,7 +101,7 @@ impl Statement for Synproxy {
         Some(Self::from_wire(*wire))
     }
 
-    fn check(&self, context: &Context) -> Result<(), String> {
+    fn check(&self, context: Context) -> Result<(), String> {
         if !context.is_protocol(TCP) {
             return Err("it is for TCP: say tcp() before".into());
         }

@@ -53,7 +53,7 @@ impl Statement for TproxyStatement {
         Some(Self { address, port: optional(tproxy.port, |register| reader.port(register))? })
     }
 
-    fn check(&self, context: &Context) -> Result<(), String> {
+    fn check(&self, context: Context) -> Result<(), String> {
         if self.port.is_some() {
             context.check_ports()?;
         }
