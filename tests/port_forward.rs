@@ -12,6 +12,8 @@ mod conflicts;
 mod held;
 #[path = "port_forward/lab.rs"]
 mod lab;
+#[path = "port_forward/loopback.rs"]
+mod loopback;
 #[path = "port_forward/reload.rs"]
 mod reload;
 #[path = "port_forward/sctp.rs"]

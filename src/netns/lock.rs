@@ -18,7 +18,6 @@ pub(crate) enum Lock {
     /// The lock around settings and their owners' records.
     Settings = 2,
     /// The lock around published ports' switches of links.
-    #[allow(dead_code)] // published ports use it as they land
     Ports = 1,
 }
 

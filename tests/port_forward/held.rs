@@ -198,7 +198,7 @@ fn many_go_together_and_what_stays_is_reached() {
 const PATH: &str = "NETLOOM_TEST_PORTS_OF";
 
 /// Publishes ports for whoever runs it as a process of its own, until that is killed.
-fn publish_until_killed() {
+pub(crate) fn publish_until_killed() {
     let Some(path) = std::env::var_os(PATH) else { return };
     let host = Netns::from_path(path).unwrap();
     let forward = PortForward::new(8080, "10.0.0.2").target_port(80);
@@ -210,7 +210,7 @@ fn publish_until_killed() {
 }
 
 /// A process with ports of the host.
-fn publisher(host: &Netns, test: &str) -> Child {
+pub(crate) fn publisher(host: &Netns, test: &str) -> Child {
     let host = format!("/proc/{}/fd/{}", std::process::id(), host.as_fd().as_raw_fd());
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([test, "--exact", "--nocapture"])

@@ -74,8 +74,7 @@ fn list(
     step: Step<'_>,
     mut of_table: impl FnMut(&mut Socket, &mut Known, &PortTable) -> Result<Vec<Listed>, Cause>,
 ) -> Result<Vec<PortForwardInfo>, Error> {
-    loopback::check(netns, step)?;
-    change(netns, step, |socket, ports, generation| {
+    let listed = change(netns, step, |socket, ports, generation| {
         let mut found = Vec::new();
         for table in [true, false].map(|is_ipv4| PortTable::new(None, is_ipv4)) {
             if ports.known.has(&table) {
@@ -89,7 +88,9 @@ fn list(
             PortForwardInfo(PortForwardHandle { netns: netns.clone(), mapping, identity })
         };
         Ok(found.into_iter().map(info).collect())
-    })
+    })?;
+    loopback::check(netns, step)?;
+    Ok(listed)
 }
 
 fn all(socket: &mut Socket, table: &PortTable) -> Result<Vec<Listed>, Cause> {
@@ -142,11 +143,11 @@ impl PortForwardHandle {
     /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
     pub fn is_in_force(&self) -> Result<bool, Error> {
         let step: Step<'_> = ("look at published port", self);
-        loopback::check(&self.netns, step)?;
         let is_there = match &self.identity {
             Identity::Held(held) => held.exists(),
             Identity::Persistent(persistent) => self.is_complete(persistent, step)?,
         };
+        loopback::check(&self.netns, step)?;
         let Mapping { link, target, .. } = self.mapping;
         if !is_there || link_to(&self.netns, target)? != Some(link) {
             return Ok(false);

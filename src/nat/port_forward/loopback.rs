@@ -1,12 +1,14 @@
 //! The invariant of loopback addresses: packets from links to 127.0.0.0/8 are dropped, or no link routes such
 //! addresses because of netloom.
 //!
-//! The drop comes first and goes last. In between, under a claim that one process has at a time, each link is
+//! The drop comes first and goes last. In between, under a lock of the namespace, each link is
 //! noted, then switched on; switched off, then its note is deleted. The set `local` of each IPv4 table has the
 //! links that need the setting, so tables of killed processes need nothing. Whoever has changed a setting reads
 //! the sets again.
 
 use std::collections::BTreeSet;
+
+use nix::errno::Errno;
 
 use super::guard::{self, GUARD, Guard};
 use super::mapping::Step;
@@ -15,8 +17,8 @@ use super::switch::{self, LO, Switch};
 use super::table::LOCAL;
 use crate::error::{Cause, Error};
 use crate::nat::guarded::NotOurs;
-use crate::netlink::Socket;
-use crate::netns::Netns;
+use crate::netlink::{DEADLINE, Socket};
+use crate::netns::{Lock, Netns};
 use crate::nft::{Operations, read};
 use crate::wire::nft::data::Value;
 use crate::wire::nft::element::ElementsOf;
@@ -48,6 +50,16 @@ pub(super) fn hold(netns: &Netns, links: &BTreeSet<u32>, step: Step<'_>) -> Resu
 
 /// Has the settings of these links, and the drop, be as the mappings of all programs need it.
 pub(super) fn settle(netns: &Netns, mut links: BTreeSet<u32>, step: Step<'_>) -> Result<(), Error> {
+    let lock = netns.lock_socket().and_then(|member| {
+        netns.take(Lock::Ports, &member, DEADLINE)?;
+        Ok(member)
+    });
+    let _lock = match lock {
+        Ok(member) => Some(member),
+        // A process without a free descriptor still takes down what it made.
+        Err(cause) if matches!(cause.errno(), Some(Errno::EMFILE | Errno::ENFILE)) => None,
+        Err(cause) => return Err(cause.doing(step.0, step.1).in_namespace(netns)),
+    };
     change(netns, step, |socket, ports, generation| {
         let known = &mut ports.known;
         let needed = needed(socket, known, &links).map_err(|cause| cause.doing(step.0, step.1))?;

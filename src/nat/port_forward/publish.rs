@@ -83,13 +83,13 @@ fn create(netns: &Netns, forwards: &[PortForward]) -> Result<Vec<Owned<PortForwa
     find_links(netns, forwards, &mut mappings)?;
     let tags: Vec<_> = forwards.iter().map_while(|forward| forward.tag.as_deref()).collect();
     let step: Step<'_> = (ACTION, first);
-    loopback::check(netns, step)?;
     let mut owned = Vec::with_capacity(mappings.len());
     let is_first = change(netns, step, |socket, ports, generation| {
         let addition = Addition { mappings: &mappings, tags: &tags, step };
         addition.run(netns, socket, ports, generation, &mut owned)
     })?;
     // On an error from here on, the owners delete all of them.
+    loopback::check(netns, step)?;
     let local = mappings.iter().filter(|mapping| mapping.covers_loopback());
     let local: BTreeSet<_> = local.map(|mapping| mapping.link).collect();
     loopback::hold(netns, &local, step)?;

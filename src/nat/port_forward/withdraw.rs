@@ -64,7 +64,6 @@ impl Collected for DroppedPorts {
 fn delete_all(netns: &Netns, handles: &[&PortForwardHandle]) -> Result<bool, Error> {
     let Some(first) = handles.first() else { return Ok(true) };
     let step: Step<'_> = (ACTION, first);
-    loopback::check(netns, step)?;
     let deleted = change(netns, step, |socket, ports, generation| {
         delete(socket, ports, generation, handles, step)
     })?;
@@ -73,6 +72,7 @@ fn delete_all(netns: &Netns, handles: &[&PortForwardHandle]) -> Result<bool, Err
         None => Ok(()),
     };
     stale::forget_own(netns, &deleted.mappings)?;
+    loopback::check(netns, step)?;
     settled.map(|()| deleted.mappings.len() == handles.len())
 }
 
