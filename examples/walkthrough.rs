@@ -181,7 +181,7 @@ fn to_the_internet(host: &Netns, ns1: &Netns, internet: &Netns) -> Result<impl S
     command(
         "ip netns exec host iptables -t nat -A POSTROUTING -s 10.0.0.0/24 -o uplink -j MASQUERADE",
     );
-    let rule = NatRule::masquerade().source("10.0.0.0/24").out_link("uplink");
+    let rule = NatRule::masquerade().source("10.0.0.0/24").oifname("uplink");
     println!("    {rule}");
     let nat = rule.create(host)?;
     ping("ns1", ns1, SERVER)?;

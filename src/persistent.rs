@@ -5,7 +5,7 @@ use std::fmt;
 use crate::drop_scope::Deferred;
 use crate::error::Error;
 use crate::firewall::{FirewallHandle, firewalls_among};
-use crate::nat::{self, NatHandle, PortForwardHandle};
+use crate::nat::{NatRuleHandle, PortForwardHandle};
 use crate::netns::Netns;
 use crate::nft::{self, TableHandle};
 use crate::owned::sealed::{Remove, Removed};
@@ -19,9 +19,9 @@ pub enum Persistent {
     Firewall(FirewallHandle),
     /// A table of [`nft::Table::persistent`](crate::nft::Table::persistent), with its content.
     Table(TableHandle),
-    /// A rule of `NatRule::persistent`.
-    NatRule(NatHandle),
-    /// A port of `PortForward::persistent`.
+    /// A rule of [`NatRule::persistent`](crate::NatRule::persistent).
+    NatRule(NatRuleHandle),
+    /// A port of [`PortForward::persistent`](crate::PortForward::persistent).
     PortForward(PortForwardHandle),
 }
 
@@ -85,7 +85,7 @@ impl Remove for Persistent {
 ///
 /// let host = Namespace::anonymous().create()?;
 /// for tag in ["net1/web", "net1/gone"] {
-///     NatRule::masquerade().source("10.0.0.0/24").tagged(tag).create(&host)?.keep();
+///     NatRule::masquerade().source("10.0.0.0/24").persistent(tag).create(&host)?.keep();
 /// }
 ///
 /// let known = HashSet::from(["net1/web"]);
@@ -116,7 +116,7 @@ pub fn persistent(netns: &Netns) -> Result<Vec<Persistent>, Error> {
         let (firewalls, tables) = firewalls_among(nft::persistent_tables(netns)?);
         let firewalls = firewalls.into_iter().map(Persistent::Firewall);
         let tables = tables.into_iter().map(Persistent::Table);
-        let rules = nat::all_rules(netns)?.into_iter().map(Persistent::NatRule);
+        let rules = netns.nat_rules()?.into_iter().map(|rule| Persistent::NatRule(rule.into()));
         let ports = netns
             .port_forwards()?
             .into_iter()

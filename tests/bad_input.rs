@@ -66,7 +66,7 @@ fn known_wrong(host: &Netns) {
         is_invalid(Bridge::new(name).create(host), &["create bridge", &quoted(name), reason]);
         is_invalid(VethPair::new(name, "b").create(host), &["create veth pair", reason]);
         is_invalid(VethPair::new("a", name).create(host), &["create veth pair", reason]);
-        is_invalid(NatRule::masquerade().out_link(name).create(host), &["out_link", reason]);
+        is_invalid(NatRule::masquerade().oifname(name).create(host), &["oifname", reason]);
     }
     for (prefix, reason) in PREFIXES {
         let bridge = Bridge::new("br0");

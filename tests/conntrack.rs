@@ -20,7 +20,7 @@ fn flows_of_both_protocols_and_families_are_listed_and_filtered() {
         let net = Net::new();
         let _forwarding = [Forwarding::ipv4(), Forwarding::ipv6()].map(|on| on.create(&net.host));
         let _accounting = Sysctl::new("net.netfilter.nf_conntrack_acct", 1).create(&net.host);
-        let _nat = NatRule::masquerade().out_link("out0").create(&net.host).unwrap();
+        let _nat = NatRule::masquerade().oifname("out0").create(&net.host).unwrap();
         let _servers = ["198.51.100.1:53", "[2001:db8::1]:53"]
             .map(|address| Server::start(&net.server, address));
 
@@ -107,7 +107,7 @@ fn what_is_forgotten_is_exactly_what_was_meant() {
     support::isolated(|| {
         let net = Net::new();
         let _forwarding = [Forwarding::ipv4(), Forwarding::ipv6()].map(|on| on.create(&net.host));
-        let _nat = NatRule::masquerade().out_link("out0").create(&net.host).unwrap();
+        let _nat = NatRule::masquerade().oifname("out0").create(&net.host).unwrap();
         let _servers = ["198.51.100.1:53", "198.51.100.1:54", "[2001:db8::1]:53"]
             .map(|address| Server::start(&net.server, address));
         let [dns, other, v6] = ["198.51.100.1:53", "198.51.100.1:54", "[2001:db8::1]:53"]
@@ -135,7 +135,7 @@ fn hundreds_are_forgotten_at_once() {
     support::isolated(|| {
         let net = Net::new();
         let _forwarding = Forwarding::ipv4().create(&net.host).unwrap();
-        let _nat = NatRule::masquerade().out_link("out0").create(&net.host).unwrap();
+        let _nat = NatRule::masquerade().oifname("out0").create(&net.host).unwrap();
         let socket = udp_socket(&net.client, "198.51.100.1:1").unwrap();
         for port in 1000..1500 {
             socket.connect(("198.51.100.1", port)).unwrap();

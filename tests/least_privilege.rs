@@ -80,7 +80,7 @@ fn everything() {
     // NAT and packet filters, held and persistent.
     let nat = NatRule::masquerade().source("10.0.0.0/24").create(&here).unwrap();
     nat.counter().unwrap();
-    let _tagged = NatRule::masquerade().tagged("lab").create(&here).unwrap();
+    let _tagged = NatRule::masquerade().persistent("lab").create(&here).unwrap();
     let _published = PortForward::new(8080, "10.0.0.2").target_port(80).create(&here).unwrap();
     let _firewall = Firewall::new().network(&bridge).create(&here).unwrap();
     let set = Set::new("blocked", Type::Ipv4).element("10.0.0.7");

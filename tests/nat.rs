@@ -5,7 +5,9 @@ mod support;
 
 use std::process::Command;
 
-use netloom::{Forwarding, Namespace, NatHandle, NatRule, Netns, Owned, Veth, VethEnd, VethPair};
+use netloom::{
+    Forwarding, Namespace, NatRule, NatRuleHandle, Netns, Owned, Veth, VethEnd, VethPair,
+};
 
 use support::{Place, by_hand, does_not_reach, reaches, tcp, udp, unchanged};
 
@@ -45,7 +47,7 @@ impl Line {
         answer.send(&self.inside).is_ok()
     }
 
-    fn create(&self, rule: &NatRule) -> Owned<NatHandle> {
+    fn create(&self, rule: &NatRule) -> Owned<NatRuleHandle> {
         rule.create(&self.host).unwrap()
     }
 }
@@ -79,7 +81,7 @@ fn ipv6_is_masqueraded_too() {
     support::isolated(|| {
         let line = line();
         does_not_reach(&line.inside, SERVER6);
-        let nat = line.create(&NatRule::masquerade().source("fd00:1::/64").out_link("out"));
+        let nat = line.create(&NatRule::masquerade().source("fd00:1::/64").oifname("out"));
         reaches(&line.inside, SERVER6);
         let seen = tcp(&line.inside, &line.server, "[2001:db8::1]:80").unwrap();
         assert_eq!(seen.ip().to_string(), "2001:db8::2");
@@ -119,15 +121,15 @@ fn only_the_source_that_is_meant_is_translated() {
 fn only_what_leaves_by_the_link_that_is_meant_is_translated() {
     support::isolated(|| {
         let line = line();
-        let by_name = line.create(&NatRule::masquerade().out_link("lan"));
+        let by_name = line.create(&NatRule::masquerade().oifname("lan"));
         does_not_reach(&line.inside, SERVER);
         drop(by_name);
         // Translated on the way in to the lan, not on the way out.
-        let by_handle = line.create(&NatRule::masquerade().out_link(line.cables[1].near()));
+        let by_handle = line.create(&NatRule::masquerade().oif(line.cables[1].near()));
         reaches(&line.inside, SERVER);
         drop(by_handle);
         // The link need not be there yet.
-        let early = line.create(&NatRule::masquerade().out_link("later").source("10.0.1.0/24"));
+        let early = line.create(&NatRule::masquerade().oifname("later").source("10.0.1.0/24"));
         does_not_reach(&line.inside, SERVER);
         let out = line.cables[1].near().clone();
         // While it is down: kernels before 6.3 do it only then.
@@ -144,7 +146,7 @@ fn only_what_leaves_by_the_link_that_is_meant_is_translated() {
 fn rules_go_in_any_order_and_the_last_takes_the_table_along() {
     support::isolated(|| {
         let line = line();
-        let meant = NatRule::masquerade().source("10.0.1.0/24").out_link("out");
+        let meant = NatRule::masquerade().source("10.0.1.0/24").oifname("out");
         let other = NatRule::masquerade().source("10.0.9.0/24");
         for meant_goes_first in [true, false] {
             let first = line.create(&meant);

@@ -41,7 +41,7 @@ fn masquerading_takes_ports_of_the_range() {
         let _on = forwarding(&net.host);
         let _servers = SERVERS.map(|address| Server::start(&net.server, address));
         let rule = |protocol| {
-            let rule = NatRule::masquerade().protocol(protocol).out_link("out0");
+            let rule = NatRule::masquerade().protocol(protocol).oifname("out0");
             rule.to_ports(4000..=4007).fully_random().create(&net.host).unwrap()
         };
         let rules = [rule(Protocol::TCP), rule(Protocol::UDP)];
@@ -79,7 +79,7 @@ fn source_nat_gives_an_address_one_of_a_range_or_that_of_a_prefix() {
         ];
         for (v4, v6, seen4, seen6) in cases {
             let _rules = [(v4, "10.0.0.0/24"), (v6, "fd00::/64")].map(|(to, from)| {
-                NatRule::source_nat(to).source(from).persistent_address().create(&net.host).unwrap()
+                NatRule::snat(to).source(from).persistent_address().create(&net.host).unwrap()
             });
             for (server, expected) in SERVERS.into_iter().zip([seen4, seen6]) {
                 let seen = seen(&net.client, server)[0].ip().to_string();
@@ -111,11 +111,11 @@ fn destination_nat_leads_inside_to_an_address_a_port_or_a_prefix() {
         for (to, host) in [("10.0.0.2", "198.51.100.2"), ("fd00::2", "[2001:db8::2]")] {
             let both = [Protocol::TCP, Protocol::UDP];
             let _same_port = both.map(|protocol| {
-                let rule = NatRule::destination_nat(to).in_link("out0").protocol(protocol);
+                let rule = NatRule::dnat(to).iifname("out0").protocol(protocol);
                 rule.dport(8080).create(&net.host).unwrap()
             });
             let _other_port = both.map(|protocol| {
-                let rule = NatRule::destination_nat(to).to_ports(80).protocol(protocol);
+                let rule = NatRule::dnat(to).to_ports(80).protocol(protocol);
                 rule.dport(1000..=1009).create(&net.host).unwrap()
             });
             for port in [8080, 1000, 1009] {
@@ -127,7 +127,7 @@ fn destination_nat_leads_inside_to_an_address_a_port_or_a_prefix() {
         }
 
         let _way = Route::new("203.0.113.0/24").via("198.51.100.2").create(outside).unwrap();
-        let prefix = NatRule::destination_nat("10.0.0.0/24").destination("203.0.113.0/24");
+        let prefix = NatRule::dnat("10.0.0.0/24").destination("203.0.113.0/24");
         let _prefix = prefix.create(&net.host).unwrap();
         seen(outside, "203.0.113.2:80");
         assert!(is_lost(outside, "203.0.113.3:80"));
@@ -174,7 +174,7 @@ fn a_rule_sees_only_what_it_is_for() {
             NatRule::masquerade().destination("198.51.100.0/24"),
             NatRule::masquerade().source(own).destination_not(own),
             NatRule::masquerade().source_not("10.0.1.0/24").source_not("10.0.2.0/23"),
-            NatRule::masquerade().in_link("in0").out_link("out0"),
+            NatRule::masquerade().iifname("in0").oifname("out0"),
             NatRule::masquerade().tcp().dport(80),
             NatRule::masquerade().tcp().dport(79..=81).sport(1024..=65_535),
             NatRule::masquerade().mark(0),
@@ -192,8 +192,8 @@ fn a_rule_sees_only_what_it_is_for() {
             NatRule::masquerade().destination("198.51.100.128/25"),
             NatRule::masquerade().source_not(own),
             NatRule::masquerade().destination_not("198.51.100.0/24"),
-            NatRule::masquerade().in_link("out0"),
-            NatRule::masquerade().out_link("in0"),
+            NatRule::masquerade().iifname("out0"),
+            NatRule::masquerade().oifname("in0"),
             NatRule::masquerade().udp(),
             NatRule::masquerade().tcp().dport(81..=90),
             NatRule::masquerade().tcp().sport(1..=2),
@@ -214,18 +214,18 @@ fn nft_lists_what_a_rule_says_of_itself() {
         let net = Net::new();
         let rules = [
             NatRule::masquerade(),
-            NatRule::masquerade().source("10.0.0.0/20").out_link("out0").random(),
+            NatRule::masquerade().source("10.0.0.0/20").oifname("out0").random(),
             NatRule::masquerade().udp().to_ports(1024..=2047).fully_random().persistent_address(),
-            NatRule::source_nat("203.0.113.7").source("10.0.0.7/32"),
-            NatRule::source_nat("203.0.113.7-203.0.113.9").tcp().to_ports(99).source("10.0.0.0/8"),
-            NatRule::source_nat("2001:db8:7::7").sctp().to_ports(9..=12).source_not("fd00::/64"),
-            NatRule::destination_nat("10.0.0.2")
+            NatRule::snat("203.0.113.7").source("10.0.0.7/32"),
+            NatRule::snat("203.0.113.7-203.0.113.9").tcp().to_ports(99).source("10.0.0.0/8"),
+            NatRule::snat("2001:db8:7::7").sctp().to_ports(9..=12).source_not("fd00::/64"),
+            NatRule::dnat("10.0.0.2")
                 .tcp()
                 .dport(80)
                 .to_ports(8080)
-                .in_link("out0")
+                .iifname("out0")
                 .destination("198.51.100.2/32"),
-            NatRule::destination_nat("fd00::2").udp().dport(53..=54).destination_not("fd00::/17"),
+            NatRule::dnat("fd00::2").udp().dport(53..=54).destination_not("fd00::/17"),
             NatRule::redirect(5353).udp().dport(53).mark(0x10),
             NatRule::redirect(5353..=5355).tcp().sport(7).locally_generated(),
         ];
@@ -233,8 +233,19 @@ fn nft_lists_what_a_rule_says_of_itself() {
         for rule in rules {
             let made = rule.create(&net.host).unwrap();
             let Some(listed) = support::nft(&place, &["list", "ruleset"]) else { return };
-            // nft leaves out the address of the host in a prefix, and names the mark's 8 digits.
-            let said = rule.to_string().replace("/32", "").replace(" 0x10 ", " 0x00000010 ");
+            // nft names the family of a translation, the mark's 8 digits, and a protocol with its port.
+            let mut said = rule.to_string().replace(" 0x10 ", " 0x00000010 ");
+            for (ours, nfts) in [
+                ("nat to 10.", "nat ip to 10."),
+                ("nat to 203.", "nat ip to 203."),
+                ("nat to fd00:", "nat ip6 to fd00:"),
+                ("nat to 2001:", "nat ip6 to 2001:"),
+                ("nat to [2001:", "nat ip6 to [2001:"),
+                ("meta l4proto tcp th ", "tcp "),
+                ("meta l4proto udp th ", "udp "),
+            ] {
+                said = said.replace(ours, nfts);
+            }
             let (matches, statement) = said.split_at(
                 ["masquerade", "snat", "dnat", "redirect"]
                     .iter()
@@ -259,28 +270,27 @@ fn what_can_never_be_is_refused_before_any_system_call() {
         let here = Netns::current().unwrap();
         let empty = std::ops::RangeInclusive::new(9, 8);
         let bad = [
-            NatRule::source_nat("203.0.113.7").source("fd00::/64"),
+            NatRule::snat("203.0.113.7").source("fd00::/64"),
             NatRule::masquerade().source("10.0.0.0/8").destination("fd00::/64"),
             NatRule::masquerade().source("10.0.0.1/8"),
             NatRule::masquerade().destination_not("0.0.0.0/0"),
-            NatRule::source_nat("203.0.113.9-203.0.113.7"),
-            NatRule::source_nat("203.0.113.9-fd00::1"),
-            NatRule::destination_nat("web"),
-            NatRule::destination_nat("10.0.0.2").dport(80),
-            NatRule::destination_nat("10.0.0.2").to_ports(80),
-            NatRule::destination_nat("10.0.0.2").protocol(Protocol::ICMP).to_ports(80),
-            NatRule::destination_nat("10.0.0.2").tcp().dport(0),
-            NatRule::destination_nat("10.0.0.2").tcp().dport(80).to_ports(empty.clone()),
-            NatRule::destination_nat("10.0.0.2").out_link("eth0"),
-            NatRule::destination_nat("10.0.0.2").in_link("eth0").locally_generated(),
+            NatRule::snat("203.0.113.9-203.0.113.7"),
+            NatRule::snat("203.0.113.9-fd00::1"),
+            NatRule::dnat("web"),
+            NatRule::dnat("10.0.0.2").dport(80),
+            NatRule::dnat("10.0.0.2").to_ports(80),
+            NatRule::dnat("10.0.0.2").protocol(Protocol::ICMP).to_ports(80),
+            NatRule::dnat("10.0.0.2").tcp().dport(80).to_ports(empty.clone()),
+            NatRule::dnat("10.0.0.2").oifname("eth0"),
+            NatRule::dnat("10.0.0.2").iifname("eth0").locally_generated(),
             NatRule::redirect(0).tcp(),
             NatRule::redirect(empty).tcp(),
             NatRule::redirect(80),
             NatRule::masquerade().locally_generated(),
-            NatRule::masquerade().out_link("a/b"),
-            NatRule::masquerade().tagged(""),
-            NatRule::masquerade().tagged("a\"b"),
-            NatRule::masquerade().tagged("x".repeat(128)),
+            NatRule::masquerade().oifname("a/b"),
+            NatRule::masquerade().persistent(""),
+            NatRule::masquerade().persistent("a\"b"),
+            NatRule::masquerade().persistent("x".repeat(128)),
         ];
         for rule in bad {
             let error = rule.create(&here).unwrap_err();
@@ -299,8 +309,8 @@ fn a_link_of_another_namespace_is_refused() {
             assert!(error.to_string().contains("`br0` is in another namespace"), "{error}");
         };
         support::unchanged(&[&here, &there], || {
-            refused(NatRule::masquerade().out_link(&bridge).create(&here).unwrap_err());
-            let rule = NatRule::redirect(80).tcp().in_link(&bridge).tagged("web");
+            refused(NatRule::masquerade().oif(&bridge).create(&here).unwrap_err());
+            let rule = NatRule::redirect(80).tcp().iif(&bridge).persistent("web");
             refused(rule.create(&here).unwrap_err());
             refused(Firewall::new().network(&bridge).create(&here).unwrap_err());
             refused(Firewall::new().connect("br1", &bridge).create(&here).unwrap_err());

@@ -112,7 +112,7 @@ fn build_table(n: &str, host: &Netns) -> Result<impl Sized + use<>, Error> {
 /// What is deleted with its owner, but outlives the process.
 fn build_tagged(n: &str, port: u16, bridge: &Link) -> Result<impl Sized + use<>, Error> {
     let (host, tag) = (&bridge.namespace(), format!("lab{n}"));
-    let nat = NatRule::masquerade().source("10.7.0.0/24").tagged(&tag).create(host)?;
+    let nat = NatRule::masquerade().source("10.7.0.0/24").persistent(&tag).create(host)?;
     let published = PortForward::new(port, "10.7.0.2").host_address("10.7.0.1").link(bridge);
     let published = published.udp().persistent(&tag).create(host)?;
     let table = Table::new(Family::Ip, format!("tagged{n}")).persistent(&tag).create(host)?;

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use netloom::{
-    Forwarding, ForwardingHandle, Namespace, NatHandle, NatRule, Netns, Owned, Veth, VethEnd,
+    Forwarding, ForwardingHandle, Namespace, NatRule, NatRuleHandle, Netns, Owned, Veth, VethEnd,
     VethPair, sandbox,
 };
 
@@ -64,8 +64,8 @@ fn network() -> Result<Network, netloom::Error> {
     Ok(Network { client, router, server, _cables: cables, _forwarding: forwarding })
 }
 
-fn masquerade(router: &Netns) -> Result<Owned<NatHandle>, netloom::Error> {
-    NatRule::masquerade().source("10.0.0.0/24").out_link("outer").create(router)
+fn masquerade(router: &Netns) -> Result<Owned<NatRuleHandle>, netloom::Error> {
+    NatRule::masquerade().source("10.0.0.0/24").oifname("outer").create(router)
 }
 
 #[test]

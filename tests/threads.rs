@@ -28,7 +28,7 @@ fn everything_is_send_and_sync() {
     shared::<Owned<netloom::Veth>>();
     shared::<Owned<netloom::AddressHandle>>();
     shared::<Owned<netloom::RouteHandle>>();
-    shared::<Owned<netloom::NatHandle>>();
+    shared::<Owned<netloom::NatRuleHandle>>();
     shared::<Owned<netloom::PortForwardHandle>>();
     shared::<Owned<netloom::ForwardingHandle>>();
     shared::<Owned<netloom::SysctlHandle>>();
@@ -199,7 +199,7 @@ fn a_forked_process_deletes_nothing_and_does_not_hang() {
         let forwarding = Forwarding::ipv4().create(&here).unwrap();
         let sysctl = Sysctl::new("net.ipv4.conf.all.rp_filter", 1).create(&here).unwrap();
         let nat = NatRule::masquerade().create(&here).unwrap();
-        let tagged = NatRule::masquerade().tagged("lab").create(&here).unwrap();
+        let tagged = NatRule::masquerade().persistent("lab").create(&here).unwrap();
         let port = PortForward::new(8080, "10.0.0.2").create(&here).unwrap();
         let worker = red.worker().unwrap();
         let child = red.command("sleep").arg("60").spawn().unwrap();

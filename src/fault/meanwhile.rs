@@ -8,8 +8,8 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use super::{Fault, arm, disarm, meanwhile, support};
 use netloom::nft::{Family, Table};
 use netloom::{
-    Address, Bridge, Error, Link, Namespace, NatRule, Netns, Owned, PortForward, PortForwardHandle,
-    Route, VethEnd, VethPair,
+    Address, Bridge, Error, Link, Namespace, NatRule, NatRuleHandle, Netns, Owned, PortForward,
+    PortForwardHandle, Route, VethEnd, VethPair,
 };
 
 /// A change to links by another program, in our namespace and one of its own.
@@ -242,8 +242,8 @@ fn rulesets() {
         between_any_two_steps(
             move || drop(table().create(&other).unwrap().keep()),
             || {
-                let first = NatRule::masquerade().tagged("lab").create(&host)?;
-                let second = NatRule::masquerade().tagged("lab").create(&host)?;
+                let first = NatRule::masquerade().persistent("lab").create(&host)?;
+                let second = NatRule::masquerade().persistent("lab").create(&host)?;
                 let held = NatRule::masquerade().create(&host)?;
                 let _own = Table::new(Family::Ip, "ours").create(&host)?;
                 assert_eq!(of_ours(&host)?, 2);
@@ -262,6 +262,11 @@ fn rulesets() {
     });
 }
 
+fn listed_rules(host: &Netns) -> Vec<NatRuleHandle> {
+    let listed = host.nat_rules_with_tag("lab").unwrap();
+    listed.into_iter().map(NatRuleHandle::from).collect()
+}
+
 fn listed_ports(host: &Netns) -> Vec<PortForwardHandle> {
     let listed = host.port_forwards_with_tag("lab").unwrap();
     listed.into_iter().map(PortForwardHandle::from).collect()
@@ -275,7 +280,7 @@ fn the_like_of_another_program_stays_where_our_answer_is_lost() {
         let host = Netns::current().unwrap();
         let near = VethEnd::new("veth1").address("10.0.0.1/24").no_ipv6_address().up();
         let _cable = VethPair::new(near, "veth2").create(&host).unwrap();
-        let rule = || NatRule::masquerade().tagged("lab");
+        let rule = || NatRule::masquerade().persistent("lab");
         let port = || PortForward::new(80, "10.0.0.2").persistent("lab");
         for fault in [Fault::AnswerLost, Fault::AnswerShort, Fault::TimedOut] {
             let (rules, ports) = (Arc::default(), Arc::default());
@@ -292,7 +297,7 @@ fn the_like_of_another_program_stays_where_our_answer_is_lost() {
             };
             let afterwards = |step: &str, result: Result<(), Error>| {
                 let (left, theirs) =
-                    (host.nat_rules("lab").unwrap(), std::mem::take(&mut *rules.lock().unwrap()));
+                    (listed_rules(&host), std::mem::take(&mut *rules.lock().unwrap()));
                 assert_eq!(left, theirs, "{fault:?} at {step}: {result:?}");
                 for rule in left {
                     Owned::adopt(rule).delete().unwrap();

@@ -1,254 +1,265 @@
-//! The handle of a NAT rule, and the held table.
+//! NAT rules that exist, and their tables.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use nix::errno::Errno;
 
-use super::chains::NatChain;
-use super::persistent;
-use super::rule::NatRule;
 use crate::counter::Counter;
 use crate::error::{Cause, Error};
 use crate::netlink::Socket;
-use crate::netns::{Netns, NfTables};
-use crate::nft::{Operations, read};
+use crate::netns::Netns;
+use crate::nft::live::{Step, at_one_generation, reader, with_socket};
+use crate::nft::{Chain, Family, Rule, RuleHandle, RuleInfo, Table, TableHandle, Transaction};
 use crate::owned::sealed::{Remove, Removed};
-use crate::wire::message::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
-use crate::wire::nft::codec::Codec;
-use crate::wire::nft::expr::Expr;
-use crate::wire::nft::message::{Family, Message, MessageType};
-use crate::wire::nft::rule::Rule;
-use crate::wire::nft::table::{Table, TableFlags};
+use crate::wire::nft::message::MessageType;
+use crate::wire::nft::{chain, rule, table};
 
 pub(super) const ACTION: &str = "add NAT rule";
-pub(super) const FAMILY: Family = Family::Inet;
+/// The table of persistent rules.
+const PERSISTENT: &str = "netloom";
+/// The comment that marks the table of persistent rules.
+const COMMENT: &str = "NAT rules of netloom, by tag";
+const CHAINS: [&str; 3] = ["prerouting", "output", "postrouting"];
 
-/// A NAT rule that exists: its table, and the number the kernel gave it there.
+/// A NAT rule that exists, known by its table and its number there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NatHandle {
-    pub(super) netns: Netns,
-    pub(super) table: String,
-    pub(super) chain: NatChain,
-    pub(super) rule: u64,
-    /// Of a persistent rule.
-    pub(super) kept: Option<Kept>,
+pub struct NatRuleHandle {
+    rule: RuleHandle,
+    tag: Option<String>,
 }
 
-/// What a persistent rule is known by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Kept {
-    pub(super) tag: String,
-    /// The number of its table: another table of the same name has another.
-    pub(super) table: u64,
-}
-
-impl NatHandle {
-    /// The namespace it is in.
+impl NatRuleHandle {
+    /// The namespace.
     pub fn namespace(&self) -> &Netns {
-        &self.netns
+        self.table_handle().namespace()
     }
 
-    /// The table it is in, in the family `inet`.
+    /// The table, in the family `inet`.
     pub fn table(&self) -> &str {
-        &self.table
+        self.table_handle().name()
     }
 
-    /// The chain it is in: `prerouting`, `output` or `postrouting`.
+    /// The chain: `prerouting`, `output` or `postrouting`.
     pub fn chain(&self) -> &str {
-        self.chain.name()
+        self.rule.chain().name()
     }
 
-    /// Its number in that table, as `nft -a list ruleset` shows it.
+    /// The number of the rule in its table, as `nft -a list ruleset` shows it.
     pub fn number(&self) -> u64 {
-        self.rule
+        self.rule.number()
     }
 
-    /// Its tag, where it is persistent.
+    /// The tag of a persistent rule.
     pub fn tag(&self) -> Option<&str> {
-        self.kept.as_ref().map(|kept| kept.tag.as_str())
+        self.tag.as_deref()
     }
 
-    /// What it has counted, as `nft list ruleset` and `iptables -t nat -L -v` show it: the first packets
-    /// of the connections it was for.
+    /// Reads the rule's counter, as `nft list ruleset` and `iptables -t nat -L -v` show it: the first
+    /// packets of connections.
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where the rule is gone.
+    /// [`is_not_found`](Error::is_not_found) if the rule is gone.
     pub fn counter(&self) -> Result<Counter, Error> {
-        let which = (self.table.as_str(), self.chain.name(), self.rule);
-        let counted = |rule: Rule| {
-            rule.expressions.into_iter().find_map(|expr| match expr {
-                Expr::Counter(counter) => Some(Counter::new(counter.packets, counter.bytes)),
-                _ => None,
-            })
-        };
-        self.netns
-            .netfilter(|socket| {
-                let rule = read::rule(socket, FAMILY, which)?.ok_or(Errno::ENOENT)?;
-                // Its table is there still: then it was when the rule was read.
-                if let Some(kept) = &self.kept {
-                    let table = read::table(socket, FAMILY, &self.table)?;
-                    table.filter(|table| table.handle == Some(kept.table)).ok_or(Errno::ENOENT)?;
-                }
-                counted(rule).ok_or(Cause::Malformed("the rule has no counter"))
-            })
-            .map_err(|cause| cause.doing("read counter of", self).in_namespace(&self.netns))
+        self.rule.counter().map_err(|error| error.while_doing("read counter of", self))
+    }
+
+    fn table_handle(&self) -> &TableHandle {
+        self.rule.chain().table()
     }
 }
 
-impl fmt::Display for NatHandle {
+impl fmt::Display for NatRuleHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "NAT rule {} of table `{}`", self.rule, self.table)
+        write!(f, "NAT rule {} of table `{}`", self.number(), self.table())
     }
 }
 
-/// The rules of the held table, by number: the first brings it, the last takes it along.
-#[derive(Debug, Default)]
-struct HeldRules {
-    chains: BTreeSet<NatChain>,
-    rules: BTreeMap<u64, NatChain>,
+/// A persistent NAT rule as the kernel lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NatRuleInfo {
+    handle: NatRuleHandle,
+    info: RuleInfo,
 }
 
-/// The table's name: the socket's number makes it unique in the namespace for as long as it lives.
-fn table_name(socket: &Socket) -> String {
-    format!("netloom-{}", socket.port())
+impl NatRuleInfo {
+    /// The handle of the rule.
+    pub fn handle(&self) -> &NatRuleHandle {
+        &self.handle
+    }
+
+    /// The tag.
+    pub fn tag(&self) -> &str {
+        self.handle.tag().unwrap_or_default()
+    }
+
+    /// The rule, with its counter and its translation.
+    pub fn rule(&self) -> &Rule {
+        &self.info.rule
+    }
+
+    /// The counter.
+    pub fn counter(&self) -> Counter {
+        self.info.counter.unwrap_or_default()
+    }
 }
 
-/// Adds a rule to the held table, in one transaction with what of it is not there yet.
-pub(super) fn add(
+impl From<NatRuleInfo> for NatRuleHandle {
+    fn from(info: NatRuleInfo) -> Self {
+        info.handle
+    }
+}
+
+/// Adds a rule, in one transaction with its table and chain if they are missing.
+pub(super) fn create(
     netns: &Netns,
-    chain: NatChain,
-    expressions: Vec<Expr>,
-    shown: &NatRule,
-) -> Result<NatHandle, Error> {
-    in_tables(netns, shown, |nf_tables| {
-        let (socket, held) = state(nf_tables, shown)?;
-        let table = table_name(socket);
-        let mut transaction = Operations::new();
-        if held.rules.is_empty() {
-            held.chains.clear();
-            let flags = Some(TableFlags::OWNER);
-            let create = NLM_F_CREATE | NLM_F_EXCL;
-            let table = Table { flags, ..Table::by_name(&table) };
-            transaction.push(("add", &"a table"), MessageType::NewTable, create, FAMILY, &table);
-        }
-        if !held.chains.contains(&chain) {
-            push_chain(&mut transaction, chain, &table);
-        }
-        let rule = Rule::new(&table, chain.name(), expressions);
-        let number = commit_rule(transaction, socket, &rule, shown, &mut false, |_| ())
-            .inspect_err(|error| {
-                if error.is_outcome_unknown() {
-                    forget_unknown(socket, held, &table);
+    (chain, rule): (&Chain, &Rule),
+    tag: Option<&str>,
+    shown: &dyn fmt::Display,
+) -> Result<NatRuleHandle, Error> {
+    let step: Step<'_> = (ACTION, shown);
+    with_socket(netns, step, |socket| {
+        at_one_generation(socket, None, step, |socket, generation| {
+            let new = match tag {
+                Some(_) => Table::new(Family::Inet, PERSISTENT).with_comment(COMMENT),
+                None => Table::new(Family::Inet, format!("netloom-{}", socket.port())),
+            };
+            let found = find(netns, socket, new.name(), tag.is_some())
+                .map_err(|cause| cause.doing(ACTION, shown))?;
+            let mut transaction = Transaction::decided_at(netns, generation);
+            let table = match found {
+                Found::Ours(table) => table,
+                Found::Nothing => transaction.create_table(&new),
+                Found::Foreign => {
+                    return Err(Cause::from(Errno::EEXIST).doing(ACTION, shown).hint(format!(
+                        "a table `{PERSISTENT}` is there that netloom did not make"
+                    )));
                 }
-            })?;
-        held.chains.insert(chain);
-        held.rules.insert(number, chain);
-        Ok(NatHandle { netns: netns.clone(), table, chain, rule: number, kept: None })
+            };
+            let chain = transaction.ensure_chain(&table, chain);
+            let rule = transaction.add_rule(&chain, rule);
+            transaction
+                .commit_on(socket)
+                .map_err(|failure| Error::from(failure).while_doing(ACTION, shown))?;
+            Ok(NatRuleHandle { rule, tag: tag.map(str::to_owned) })
+        })
     })
 }
 
-/// After an answer was lost: a rule may be there whose number nobody knows. The table is ours alone, as
-/// it has the owner flag, so what has no owner here goes; with no rule left, the table.
-fn forget_unknown(socket: &mut Socket, held: &mut HeldRules, table: &str) {
-    let mut transaction = Operations::new();
-    let step = ("delete", &"what an unread answer told of" as &dyn fmt::Display);
-    if held.rules.is_empty() {
-        let table = Table::by_name(table);
-        transaction.push(step, MessageType::DeleteTable, 0, FAMILY, &table);
-    } else {
-        // A chain that came along stays with the table, and may be added once more.
-        let rules = read::rules(socket, FAMILY, table).unwrap_or_default();
-        let has_owner = |rule: &Rule| rule.handle.is_none_or(|rule| held.rules.contains_key(&rule));
-        for rule in rules.into_iter().filter(|rule| !has_owner(rule)) {
-            let rule = Rule { expressions: Vec::new(), position: None, userdata: None, ..rule };
-            transaction.push(step, MessageType::DeleteRule, 0, FAMILY, &rule);
-        }
-    }
-    transaction.commit(socket, |_| ()).ok();
+enum Found {
+    Nothing,
+    Ours(TableHandle),
+    Foreign,
 }
 
-/// Adds the operation that makes a chain, or finds it as it is wanted.
-pub(super) fn push_chain(transaction: &mut Operations<'_>, chain: NatChain, table: &str) {
-    let chain = chain.in_table(table, FAMILY);
-    let step = ("add", &"a NAT chain" as &dyn fmt::Display);
-    transaction.push(step, MessageType::NewChain, NLM_F_CREATE, FAMILY, &chain);
-}
-
-/// Ends a transaction with a rule and tells the rule's number; `on_answer` sees what else is echoed.
-pub(super) fn commit_rule<'a>(
-    mut transaction: Operations<'a>,
-    socket: &mut Socket,
-    rule: &Rule,
-    shown: &'a NatRule,
-    is_done: &mut bool,
-    mut on_answer: impl FnMut(Message<'_>),
-) -> Result<u64, Error> {
-    let mut number = None;
-    let flags = NLM_F_CREATE | NLM_F_APPEND | NLM_F_ECHO;
-    transaction.push((ACTION, shown), MessageType::NewRule, flags, FAMILY, rule);
-    transaction.commit_noting(socket, is_done, |answer| {
-        if answer.kind == MessageType::NewRule {
-            number = Rule::decode(answer.attributes).and_then(|rule| rule.handle);
-        } else {
-            on_answer(answer);
-        }
-    })?;
-    number.ok_or_else(|| Cause::Malformed("a rule without its number").doing(ACTION, shown))
-}
-
-fn state<'a>(
-    nf_tables: &'a mut NfTables,
-    shown: &dyn fmt::Display,
-) -> Result<(&'a mut Socket, &'a mut HeldRules), Error> {
-    nf_tables.with().map_err(|cause| cause.doing("find held rules for", shown))
-}
-
-fn in_tables<T>(
+/// Looks for the table of persistent or held rules. A table is ours by its comment, or by its owner.
+fn find(
     netns: &Netns,
-    shown: &dyn fmt::Display,
-    work: impl FnOnce(&mut NfTables) -> Result<T, Error>,
-) -> Result<T, Error> {
-    netns
-        .nf_tables(|nf_tables| Ok(work(nf_tables)))
-        .map_err(|cause| cause.doing("open nf_tables for", shown))
-        .flatten()
-        .map_err(|error| error.in_namespace(netns))
+    socket: &mut Socket,
+    name: &str,
+    is_persistent: bool,
+) -> Result<Found, Cause> {
+    let Some(found) = get(socket, name)? else { return Ok(Found::Nothing) };
+    let handle = if is_persistent {
+        let handle = TableHandle::persistent(netns, Family::Inet, &found);
+        handle.filter(|table| table.comment.as_deref() == Some(COMMENT))
+    } else {
+        TableHandle::held(netns, Family::Inet, &found)
+            .filter(|_| found.owner == Some(socket.port()))
+    };
+    Ok(handle.map_or(Found::Foreign, Found::Ours))
 }
 
-/// By its number; the last rule takes the table along.
-impl Remove for NatHandle {
+fn get(socket: &mut Socket, name: &str) -> Result<Option<table::Table>, Cause> {
+    let of = table::Table::by_name(name);
+    reader::get(socket, MessageType::GetTable, Family::Inet.wire(), &of)
+}
+
+/// Deletes by the number, in the table with its number. The last rule takes the table along. The cost does
+/// not grow with the number of rules.
+impl Remove for NatRuleHandle {
     fn remove(&self) -> Result<Removed, Error> {
-        Removed::unless_missing(self.remove_once())
+        let step: Step<'_> = ("delete", self);
+        let doing = |cause: Cause| cause.doing(step.0, step.1);
+        let netns = self.namespace();
+        with_socket(netns, step, |socket| {
+            at_one_generation(socket, None, step, |socket, generation| {
+                let table = get(socket, self.table()).map_err(doing)?;
+                let ours = self.table_handle().number();
+                let table = table.filter(|table| table.handle == Some(ours));
+                let of = rule::Rule::by_handle(self.table(), self.chain(), self.number());
+                let found: Option<rule::Rule> =
+                    reader::get(socket, MessageType::GetRule, Family::Inet.wire(), &of)
+                        .map_err(doing)?;
+                let (Some(table), Some(_)) = (table, found) else {
+                    return Ok(Removed::Gone);
+                };
+                let is_last = is_last(socket, &table).map_err(doing)?;
+                let mut transaction = Transaction::decided_at(netns, generation);
+                if is_last {
+                    transaction.delete_table(self.table_handle());
+                } else {
+                    transaction.delete_rule(&self.rule);
+                }
+                transaction.commit_on(socket).map_err(Error::from)?;
+                Ok(Removed::Deleted)
+            })
+        })
     }
 }
 
-impl NatHandle {
-    fn remove_once(&self) -> Result<(), Error> {
-        if let Some(kept) = &self.kept {
-            return persistent::remove(self, kept);
+/// Returns whether the table has one rule left, and nothing that netloom did not make.
+fn is_last(socket: &mut Socket, table: &table::Table) -> Result<bool, Cause> {
+    let name = table.name.as_deref().unwrap_or_default();
+    let (mut chains, mut rules) = (0, 0);
+    for chain in CHAINS {
+        let of = chain::Chain::by_name(name, chain);
+        let found: Option<chain::Chain> =
+            reader::get(socket, MessageType::GetChain, Family::Inet.wire(), &of)?;
+        if let Some(chain) = found {
+            chains += 1;
+            rules += chain.use_count.unwrap_or(0);
         }
-        in_tables(&self.netns, self, |nf_tables| {
-            let step = ("delete", self as &dyn fmt::Display);
-            let (socket, held) = state(nf_tables, self)?;
-            if !held.rules.contains_key(&self.rule) {
-                return Err(Cause::from(Errno::ENOENT).doing(step.0, step.1));
-            }
-            let mut transaction = Operations::new();
-            if held.rules.len() == 1 {
-                let table = Table::by_name(&self.table);
-                transaction.push(step, MessageType::DeleteTable, 0, FAMILY, &table);
-            } else {
-                let rule = Rule::by_handle(&self.table, self.chain.name(), self.rule);
-                transaction.push(step, MessageType::DeleteRule, 0, FAMILY, &rule);
-            }
-            let deleted = transaction.commit(socket, |_| ());
-            // Gone may be the work of a first try whose answer was lost.
-            if deleted.as_ref().map_or_else(Error::is_not_found, |()| true) {
-                held.rules.remove(&self.rule);
-            }
-            deleted
-        })
+    }
+    Ok(rules == 1 && table.use_count == Some(chains))
+}
+
+impl Netns {
+    /// Lists the persistent NAT rules of the namespace, whatever their tags.
+    ///
+    /// # Errors
+    ///
+    /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
+    pub fn nat_rules(&self) -> Result<Vec<NatRuleInfo>, Error> {
+        let step: Step<'_> = ("list", &"persistent NAT rules");
+        let found = with_socket(self, step, |socket| {
+            find(self, socket, PERSISTENT, true).map_err(|cause| cause.doing(step.0, step.1))
+        })?;
+        let Found::Ours(table) = found else { return Ok(Vec::new()) };
+        let chains = match table.read() {
+            Err(error) if error.is_not_found() => return Ok(Vec::new()),
+            read => read?.chains,
+        };
+        let of_chain = |chain: crate::nft::ChainInfo| {
+            let handle = table.chain_read(chain.chain.name(), chain.number);
+            chain.rules.into_iter().filter_map(move |info| {
+                let tag = Some(info.rule.comment.clone()?);
+                let rule = handle.rule_read(info.number);
+                Some(NatRuleInfo { handle: NatRuleHandle { rule, tag }, info })
+            })
+        };
+        Ok(chains.into_iter().flat_map(of_chain).collect())
+    }
+
+    /// Lists the persistent NAT rules with this tag, in the order of their chains; an empty list if there is
+    /// none. [`Owned::adopt`](crate::Owned::adopt) takes on the duty to delete one.
+    ///
+    /// # Errors
+    ///
+    /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
+    pub fn nat_rules_with_tag(&self, tag: &str) -> Result<Vec<NatRuleInfo>, Error> {
+        let mut rules = self.nat_rules()?;
+        rules.retain(|rule| rule.tag() == tag);
+        Ok(rules)
     }
 }

@@ -3,15 +3,11 @@
 mod chains;
 mod guarded;
 mod handle;
-mod matches;
-mod persistent;
 mod port_forward;
 mod rule;
 mod target;
-mod translation;
 
-pub use handle::NatHandle;
-pub(crate) use persistent::all_rules;
+pub use handle::{NatRuleHandle, NatRuleInfo};
 pub use port_forward::{PortForward, PortForwardHandle, PortForwardInfo};
 pub(crate) use port_forward::{is_loopback_left_over, restore_loopback};
 pub use rule::NatRule;

@@ -1,28 +1,22 @@
-//! The builder of NAT rules.
+//! The builder of NAT rules, and what it makes: a rule of `nf_tables`.
 
 use std::fmt;
 
 use ipnet::IpNet;
-use nix::errno::Errno;
 
-use super::guarded;
-use super::handle::{self, NatHandle};
-use super::matches::{Matches, NO_PROTOCOL};
-use super::persistent;
+use super::handle::{self, NatRuleHandle};
 use super::target::NatTarget;
-use super::translation::{Kind, Translation};
 use crate::error::Error;
-use crate::input::{FirstRejected, Input, link_name, network};
+use crate::input::{FirstRejected, Input, network};
 use crate::link::LinkRef;
+use crate::link_pattern::LinkPattern;
 use crate::netns::Netns;
+use crate::nft::{Chain, ChainKind, Family, Hook, Priority, Rule, check_tag};
 use crate::owned::Owned;
 use crate::port::PortRange;
 use crate::protocol::Protocol;
-use crate::wire::nft::expr::Expr;
-use crate::wire::nft::expr::counter::Counter;
-use crate::wire::nft::expr::nat::NatFlags;
 
-/// A NAT rule to be: packets get another source, or another destination.
+/// A NAT rule: packets get another source, or another destination.
 ///
 /// Replaces `iptables -t nat -A POSTROUTING|PREROUTING|OUTPUT … -j MASQUERADE|SNAT|DNAT|REDIRECT|NETMAP`,
 /// over `nf_tables` netlink.
@@ -33,11 +27,11 @@ use crate::wire::nft::expr::nat::NatFlags;
 ///
 /// let host = Namespace::anonymous().create()?;
 /// // -A POSTROUTING -s 10.0.0.0/24 -o eth0 -j MASQUERADE
-/// let way_out = NatRule::masquerade().source("10.0.0.0/24").out_link("eth0").create(&host)?;
+/// let way_out = NatRule::masquerade().source("10.0.0.0/24").oifname("eth0").create(&host)?;
 /// // -A POSTROUTING -s 10.0.0.7 -o eth0 -j SNAT --to-source 198.51.100.7
-/// let fixed = NatRule::source_nat("198.51.100.7").source("10.0.0.7/32").create(&host)?;
+/// let fixed = NatRule::snat("198.51.100.7").source("10.0.0.7/32").create(&host)?;
 /// // -A PREROUTING -i eth0 -p tcp --dport 443 -j DNAT --to-destination 10.0.0.2:8443
-/// let web = NatRule::destination_nat("10.0.0.2").to_ports(8443).in_link("eth0").tcp().dport(443);
+/// let web = NatRule::dnat("10.0.0.2").to_ports(8443).iifname("eth0").tcp().dport(443);
 /// let web = web.create(&host)?;
 /// // -A PREROUTING -p udp --dport 53 -j REDIRECT --to-ports 5353
 /// let dns = NatRule::redirect(5353).udp().dport(53).create(&host)?;
@@ -46,112 +40,145 @@ use crate::wire::nft::expr::nat::NatFlags;
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// # Where it is kept
+/// # Held or persistent
 ///
-/// *Held*, the default: in a table of netloom's own, one a namespace handle, `netloom-N` in the family
-/// `inet`. It has the owner flag: nobody else can change it, `nft flush ruleset` passes it by, and the
-/// kernel removes it with the process, also on SIGKILL.
+/// A rule is **held** by default. The held rules of a namespace handle are in a table of their own,
+/// `netloom-N` in the family `inet`. The table has the owner flag: nobody else can change it, `nft flush
+/// ruleset` passes it by, and the kernel deletes it with the process, also on SIGKILL.
 ///
-/// *Persistent*, with [`tagged`](Self::tagged): for programs that end before the network does.
+/// A [`persistent`](Self::persistent) rule is for programs that end before the network does.
 ///
-/// Only the first packet of a connection looks for a rule: connections that are there already stay as
-/// they are ([`ConntrackFilter`](crate::ConntrackFilter) has them forgotten). Source: nft(8).
+/// Only the first packet of a connection looks for a rule. Connections that exist already stay as they
+/// are; [`ConntrackFilter`](crate::ConntrackFilter) deletes their entries. Source: nft(8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct NatRule {
     translation: Option<Translation>,
-    matches: Matches,
+    to_ports: Option<PortRange>,
+    random: bool,
+    fully_random: bool,
+    persistent_address: bool,
     locally_generated: bool,
+    input: Option<Link>,
+    output: Option<Link>,
+    source: Option<IpNet>,
+    source_not: Vec<IpNet>,
+    destination: Option<IpNet>,
+    destination_not: Vec<IpNet>,
+    protocol: Option<Protocol>,
+    sport: Option<PortRange>,
+    dport: Option<PortRange>,
+    mark: Option<(u32, u32)>,
     tag: Option<String>,
     rejected: FirstRejected,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Translation {
+    Masquerade,
+    Source(NatTarget),
+    Destination(NatTarget),
+    Redirect,
+}
+
+/// A match of a link: by the index of one link, or by the name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Link {
+    Index(LinkRef),
+    Name(LinkPattern),
+}
+
 impl NatRule {
-    fn new(kind: Option<Kind>, rejected: FirstRejected) -> Self {
+    fn new(translation: Option<Translation>, rejected: FirstRejected) -> Self {
         Self {
-            translation: kind.map(Translation::new),
-            matches: Matches::default(),
+            translation,
+            to_ports: None,
+            random: false,
+            fully_random: false,
+            persistent_address: false,
             locally_generated: false,
+            input: None,
+            output: None,
+            source: None,
+            source_not: Vec::new(),
+            destination: None,
+            destination_not: Vec::new(),
+            protocol: None,
+            sport: None,
+            dport: None,
+            mark: None,
             tag: None,
             rejected,
         }
     }
 
-    /// Gives what leaves the address of the link it leaves by, IPv4 and IPv6.
+    /// Gives outgoing packets the address of the link that they leave by, IPv4 and IPv6.
     #[doc(alias = "MASQUERADE")]
     pub fn masquerade() -> Self {
-        Self::new(Some(Kind::Masquerade), FirstRejected::default())
+        Self::new(Some(Translation::Masquerade), FirstRejected::default())
     }
 
-    /// Gives what leaves this source: an address; one of a range, `"198.51.100.7-198.51.100.9"`; or the
-    /// address at the same place in a prefix, `"198.51.100.0/28"`.
+    /// Rewrites the source of outgoing packets to an address, to one of a range
+    /// (`"198.51.100.7-198.51.100.9"`), or to the address at the same place of a prefix
+    /// (`"198.51.100.0/28"`).
     #[doc(alias("SNAT", "NETMAP", "--to-source"))]
-    pub fn source_nat(to: impl Input<NatTarget>) -> Self {
+    pub fn snat(to: impl Input<NatTarget>) -> Self {
         let mut rejected = FirstRejected::default();
-        let target = rejected.read("source_nat", to);
-        Self::new(target.map(Kind::Source), rejected)
+        let target = rejected.read("snat", to);
+        Self::new(target.map(Translation::Source), rejected)
     }
 
-    /// Sends what comes in to this destination: an address; one of a range; or the address at the same
-    /// place in a prefix. To another port with [`to_ports`](Self::to_ports).
+    /// Rewrites the destination of incoming packets to an address, to one of a range, or to the address at
+    /// the same place of a prefix. [`to_ports`](Self::to_ports) rewrites the port too.
     ///
-    /// The namespace must forward for it to get there ([`Forwarding`](crate::Forwarding)).
+    /// The namespace must forward the packets ([`Forwarding`](crate::Forwarding)).
     #[doc(alias("DNAT", "NETMAP", "--to-destination"))]
-    pub fn destination_nat(to: impl Input<NatTarget>) -> Self {
+    pub fn dnat(to: impl Input<NatTarget>) -> Self {
         let mut rejected = FirstRejected::default();
-        let target = rejected.read("destination_nat", to);
-        Self::new(target.map(Kind::Destination), rejected)
+        let target = rejected.read("dnat", to);
+        Self::new(target.map(Translation::Destination), rejected)
     }
 
-    /// Sends what comes in to this port of the namespace itself, at the address of the link it comes in
-    /// by, IPv4 and IPv6; with [`locally_generated`](Self::locally_generated), at the loopback address.
+    /// Redirects incoming packets to this port of the namespace itself, at the address of the link that
+    /// they come in by, IPv4 and IPv6. With [`locally_generated`](Self::locally_generated) the address is
+    /// the loopback address.
     #[doc(alias("REDIRECT", "--to-ports"))]
     pub fn redirect(port: impl Into<PortRange>) -> Self {
-        Self::new(Some(Kind::Redirect), FirstRejected::default()).ports("redirect", port.into())
+        let mut rule = Self::new(Some(Translation::Redirect), FirstRejected::default());
+        rule.to_ports = rule.target("redirect", port.into());
+        rule
     }
 
-    fn ports(mut self, setter: &'static str, ports: PortRange) -> Self {
-        match (ports.check(), &mut self.translation) {
-            (Err(reason), _) => self.rejected.reject(setter, ports, reason),
-            (Ok(ports), Some(translation)) => translation.ports = Some(ports),
-            (Ok(_), None) => {}
-        }
+    /// The new port, or the ports to choose from: `8080` or `1024..=2047`. Needs a protocol. Default: the
+    /// packet's own port, unless another connection uses it.
+    pub fn to_ports(mut self, ports: impl Into<PortRange>) -> Self {
+        self.to_ports = self.target("to_ports", ports.into());
         self
     }
 
-    fn flag(mut self, flag: NatFlags) -> Self {
-        if let Some(translation) = &mut self.translation {
-            translation.flags |= flag;
-        }
-        self
-    }
-
-    /// The port it gives, or those it takes one of: `8080` or `1024..=2047`. Default: the packet's own,
-    /// unless another connection has it. Needs a protocol.
-    pub fn to_ports(self, ports: impl Into<PortRange>) -> Self {
-        self.ports("to_ports", ports.into())
-    }
-
-    /// Takes ports at random, by a hash of the connection, as `--random`.
+    /// Chooses ports at random, by a hash of the connection, as `--random`.
     #[doc(alias("--random", "NF_NAT_RANGE_PROTO_RANDOM"))]
-    pub fn random(self) -> Self {
-        self.flag(NatFlags::RANDOM)
+    pub fn random(mut self) -> Self {
+        self.random = true;
+        self
     }
 
-    /// Takes ports wholly at random, as `--random-fully`: spares parallel queries the race for one.
+    /// Chooses ports wholly at random, as `--random-fully`: parallel queries don't race for one port.
     #[doc(alias("--random-fully", "NF_NAT_RANGE_PROTO_RANDOM_FULLY"))]
-    pub fn fully_random(self) -> Self {
-        self.flag(NatFlags::FULLY_RANDOM)
+    pub fn fully_random(mut self) -> Self {
+        self.fully_random = true;
+        self
     }
 
-    /// Gives a client the same address of a range for every connection, as `--persistent`.
+    /// Gives a client the same address of a range for all its connections, as `--persistent`.
     #[doc(alias("--persistent", "NF_NAT_RANGE_PERSISTENT"))]
-    pub fn persistent_address(self) -> Self {
-        self.flag(NatFlags::PERSISTENT)
+    pub fn persistent_address(mut self) -> Self {
+        self.persistent_address = true;
+        self
     }
 
-    /// For what this namespace itself sends (chain OUTPUT), instead of what comes in by a link: of
-    /// destination NAT and redirection. The others see both anyway.
+    /// Applies destination NAT or redirection to packets that this namespace sends (chain OUTPUT), instead
+    /// of packets that come in by a link. Source NAT applies to both anyway.
     #[doc(alias = "OUTPUT")]
     pub fn locally_generated(mut self) -> Self {
         self.locally_generated = true;
@@ -163,224 +190,291 @@ impl NatRule {
         network(prefix).map_err(|reason| self.rejected.reject(setter, prefix, reason)).ok()
     }
 
-    /// Only for what comes from this network, as `-s PREFIX`. Default: from anywhere.
+    /// Matches packets from this network, as `-s PREFIX`. Default: from anywhere.
     #[doc(alias = "ip saddr")]
     pub fn source(mut self, prefix: impl Input<IpNet>) -> Self {
-        self.matches.source = self.prefix("source", prefix).or(self.matches.source);
+        self.source = self.prefix("source", prefix).or(self.source);
         self
     }
 
-    /// Only for what does not come from this network, as `! -s PREFIX`; may be called again for more.
+    /// Matches packets that are not from this network, as `! -s PREFIX`; repeatable.
     #[doc(alias = "ip saddr !=")]
     pub fn source_not(mut self, prefix: impl Input<IpNet>) -> Self {
         let prefix = self.prefix("source_not", prefix);
-        self.matches.source_not.extend(prefix);
+        self.source_not.extend(prefix);
         self
     }
 
-    /// Only for what goes to this network, as `-d PREFIX`. Default: anywhere.
+    /// Matches packets to this network, as `-d PREFIX`. Default: to anywhere.
     #[doc(alias = "ip daddr")]
     pub fn destination(mut self, prefix: impl Input<IpNet>) -> Self {
-        self.matches.destination = self.prefix("destination", prefix).or(self.matches.destination);
+        self.destination = self.prefix("destination", prefix).or(self.destination);
         self
     }
 
-    /// Only for what does not go to this network, as `! -d PREFIX`; may be called again for more.
+    /// Matches packets that are not to this network, as `! -d PREFIX`; repeatable.
     ///
-    /// A masquerading rule without [`out_link`](Self::out_link) wants its own network here: with
-    /// `br_netfilter` in the kernel, what a bridge passes from port to port goes through it as well.
+    /// A masquerading rule without a link needs its own network here: with `br_netfilter` in the kernel,
+    /// packets from one port of a bridge to another pass the rule too.
     #[doc(alias = "ip daddr !=")]
     pub fn destination_not(mut self, prefix: impl Input<IpNet>) -> Self {
         let prefix = self.prefix("destination_not", prefix);
-        self.matches.destination_not.extend(prefix);
+        self.destination_not.extend(prefix);
         self
     }
 
-    fn link(&mut self, setter: &'static str, link: LinkRef) -> LinkRef {
-        if let Err(reason) = link_name(link.name()) {
-            self.rejected.reject(setter, link.name(), reason);
-        }
-        link
-    }
-
-    /// Only for what came in by the link of this name, as `-i NAME`; it need not exist yet. Default: by
-    /// any.
-    #[doc(alias = "iifname")]
-    pub fn in_link(mut self, link: impl Into<LinkRef>) -> Self {
-        self.matches.in_link = Some(self.link("in_link", link.into()));
+    /// Matches packets that came in by this link. `create` looks the link up; the rule follows a rename.
+    /// Default: by any link.
+    #[doc(alias = "-i")]
+    pub fn iif(mut self, link: impl Into<LinkRef>) -> Self {
+        self.input = Some(Link::Index(link.into()));
         self
     }
 
-    /// Only for what leaves by the link of this name, as `-o NAME`; it need not exist yet. Default: by
-    /// any.
-    #[doc(alias = "oifname")]
-    pub fn out_link(mut self, link: impl Into<LinkRef>) -> Self {
-        self.matches.out_link = Some(self.link("out_link", link.into()));
+    /// Matches packets that leave by this link. `create` looks the link up; the rule follows a rename.
+    /// Default: by any link.
+    #[doc(alias = "-o")]
+    pub fn oif(mut self, link: impl Into<LinkRef>) -> Self {
+        self.output = Some(Link::Index(link.into()));
         self
     }
 
-    /// Only for TCP, as `-p tcp`.
+    /// Matches packets that came in by a link of this name or pattern, as `-i NAME`; the link need not
+    /// exist.
+    #[doc(alias("-i", "in_link"))]
+    pub fn iifname(mut self, pattern: impl Input<LinkPattern>) -> Self {
+        self.input = self.rejected.read("iifname", pattern).map(Link::Name);
+        self
+    }
+
+    /// Matches packets that leave by a link of this name or pattern, as `-o NAME`; the link need not exist.
+    #[doc(alias("-o", "out_link"))]
+    pub fn oifname(mut self, pattern: impl Input<LinkPattern>) -> Self {
+        self.output = self.rejected.read("oifname", pattern).map(Link::Name);
+        self
+    }
+
+    /// Matches TCP, as `-p tcp`.
     pub fn tcp(self) -> Self {
         self.protocol(Protocol::TCP)
     }
 
-    /// Only for UDP, as `-p udp`.
+    /// Matches UDP, as `-p udp`.
     pub fn udp(self) -> Self {
         self.protocol(Protocol::UDP)
     }
 
-    /// Only for SCTP, as `-p sctp`.
+    /// Matches SCTP, as `-p sctp`.
     pub fn sctp(self) -> Self {
         self.protocol(Protocol::SCTP)
     }
 
-    /// Only for this protocol, as `-p`. Default: for any.
+    /// Matches this protocol, as `-p`. Default: any protocol.
     #[doc(alias = "meta l4proto")]
     pub fn protocol(mut self, protocol: Protocol) -> Self {
-        self.matches.protocol = Some(protocol);
+        self.protocol = Some(protocol);
         self
+    }
+
+    fn target(&mut self, setter: &'static str, ports: PortRange) -> Option<PortRange> {
+        ports.check().map_err(|reason| self.rejected.reject(setter, ports, reason)).ok()
     }
 
     fn range(&mut self, setter: &'static str, ports: PortRange) -> Option<PortRange> {
         ports.check_match().map_err(|reason| self.rejected.reject(setter, ports, reason)).ok()
     }
 
-    /// Only for what comes from this port, or one of these, as `--sport`. Needs a protocol.
+    /// Matches this source port or range, as `--sport`. Needs a protocol.
     #[doc(alias = "--sport")]
     pub fn sport(mut self, ports: impl Into<PortRange>) -> Self {
-        self.matches.source_port = self.range("sport", ports.into());
+        self.sport = self.range("sport", ports.into());
         self
     }
 
-    /// Only for what goes to this port, or one of these, as `--dport`. Needs a protocol.
+    /// Matches this destination port or range, as `--dport`. Needs a protocol.
     #[doc(alias = "--dport")]
     pub fn dport(mut self, ports: impl Into<PortRange>) -> Self {
-        self.matches.destination_port = self.range("dport", ports.into());
+        self.dport = self.range("dport", ports.into());
         self
     }
 
-    /// Only for packets with this mark, as `-m mark --mark MARK`.
-    #[doc(alias = "meta mark")]
+    /// Matches packets with this mark.
+    #[doc(alias("--mark", "meta mark"))]
     pub fn mark(self, mark: u32) -> Self {
         self.mark_bits(mark, u32::MAX)
     }
 
-    /// Only for packets with this mark in the bits of `mask`, as `-m mark --mark MARK/MASK`.
+    /// Matches packets with this mark in the bits of `mask`.
+    #[doc(alias = "--mark")]
     pub fn mark_bits(mut self, mark: u32, mask: u32) -> Self {
-        self.matches.mark = Some((mark & mask, mask));
+        self.mark = Some((mark & mask, mask));
         self
     }
 
-    /// Makes it persistent: it outlives the program, unless its owner is dropped, and any program finds
-    /// it again by the tag ([`Netns::nat_rules`]). Several rules may have one tag.
+    /// Makes the rule outlive the program. Any program finds the rule by the tag
+    /// ([`Netns::nat_rules_with_tag`]); several rules may share a tag of at most 119 bytes.
     ///
     /// ```
     /// use netloom::{NatRule, Namespace, Owned};
     /// # netloom::sandbox::enter()?;
     ///
     /// let host = Namespace::anonymous().create()?;
-    /// let rule = NatRule::masquerade().source("10.0.0.0/24").tagged("net1/web");
+    /// let rule = NatRule::masquerade().source("10.0.0.0/24").persistent("net1/web");
     /// rule.create(&host)?.keep();
     ///
     /// // Another program, later:
-    /// for rule in host.nat_rules("net1/web")? {
-    ///     Owned::adopt(rule).delete()?;
+    /// for rule in host.nat_rules_with_tag("net1/web")? {
+    ///     Owned::adopt(rule.handle().clone()).delete()?;
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// Such rules are in a table `netloom` in the family `inet`, with the tag as their comment. It is not
-    /// held: `nft flush ruleset` takes it away.
-    pub fn tagged(mut self, tag: impl Into<String>) -> Self {
+    /// Persistent rules are in the table `netloom` of the family `inet`, with the tag as their comment. The
+    /// table has no owner: `nft flush ruleset` deletes it.
+    pub fn persistent(mut self, tag: impl Into<String>) -> Self {
         let tag = tag.into();
-        if let Err(reason) = guarded::check_tag(&tag) {
-            self.rejected.reject("tagged", &tag, reason);
+        if let Err(reason) = check_tag(&tag) {
+            self.rejected.reject("persistent", &tag, reason);
         }
         self.tag = Some(tag);
         self
     }
 
-    /// Makes it.
+    /// Creates the rule.
+    ///
+    /// Values that are known to be wrong are refused before any system call: mixed families, a port without
+    /// a protocol, port 0, an empty range, a link that the chain does not know.
     ///
     /// # Errors
     ///
-    /// What can be known wrong is refused before any system call: families that do not go together, a
-    /// port without a protocol, port 0, an empty range, a link where the chain knows none, a link of
-    /// another namespace. Without `CAP_NET_ADMIN` it is
-    /// [`is_permission_denied`](Error::is_permission_denied), and without `CAP_SYS_ADMIN` where it is the first use
-    /// of `nf_tables` in a namespace that the thread is not in.
-    pub fn create(&self, netns: &Netns) -> Result<Owned<NatHandle>, Error> {
+    /// - [`is_not_found`](Error::is_not_found) if a link of [`iif`](Self::iif) or [`oif`](Self::oif) is gone
+    /// - [`is_unsupported`](Error::is_unsupported) if the kernel has no NAT for `nf_tables`
+    /// - [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`, or without
+    ///   `CAP_SYS_ADMIN` at the first use of `nf_tables` in a namespace that the thread is not in
+    pub fn create(&self, netns: &Netns) -> Result<Owned<NatRuleHandle>, Error> {
         self.rejected.check(handle::ACTION, self)?;
-        let invalid = |reason: String| Error::invalid(handle::ACTION, self, reason);
-        let is_ipv4 = self.check().map_err(invalid)?;
-        for link in [&self.matches.in_link, &self.matches.out_link].into_iter().flatten() {
-            link.check_home(netns, handle::ACTION, self)?;
+        self.check().map_err(|reason| Error::invalid(handle::ACTION, self, reason))?;
+        let rule = self.rule().counter();
+        let rule = self.translate(rule);
+        rule.check(Family::Inet).map_err(|error| error.while_doing(handle::ACTION, self))?;
+        for link in [&self.input, &self.output].into_iter().flatten() {
+            if let Link::Index(link) = link {
+                link.check_home(netns, handle::ACTION, self)?;
+            }
         }
-        let (Some(translation), Some(mut expressions)) =
-            (self.translation, self.matches.expressions(is_ipv4))
-        else {
-            return Err(invalid("it can't be put into a rule".into()));
-        };
-        expressions.push(Expr::from(Counter::default()));
-        expressions.extend(translation.expressions());
-        let chain = translation.chain(self.locally_generated);
-        let handle = match &self.tag {
-            None => handle::add(netns, chain, expressions, self),
-            Some(tag) => persistent::add(netns, tag, chain, expressions, self),
-        };
-        let handle = handle.map_err(|error| {
-            error.hint_on(Errno::ENOENT, || {
-                "this kernel has no NAT for nf_tables (CONFIG_NFT_NAT, CONFIG_NFT_MASQ, \
-                 CONFIG_NFT_REDIR), or no `inet` one"
-                    .into()
-            })
-        })?;
-        Ok(Owned::new(handle))
+        handle::create(netns, (&self.chain(), &rule), self.tag.as_deref(), self).map(Owned::new)
     }
 
-    /// What can't be, in words; the family where there is one only.
-    fn check(&self) -> Result<Option<bool>, String> {
-        self.matches.check()?;
-        let Some(translation) = self.translation else { return Ok(None) };
-        if let Some(target) = translation.target().filter(|target| target.is_of_no_machine()) {
-            return Err(format!("no machine has the address {target}"));
+    fn chain(&self) -> Chain {
+        let (name, hook, priority) = match (self.changes_source(), self.locally_generated) {
+            (true, _) => ("postrouting", Hook::Postrouting, Priority::SOURCE_NAT),
+            (false, false) => ("prerouting", Hook::Prerouting, Priority::DESTINATION_NAT),
+            (false, true) => ("output", Hook::Output, Priority::DESTINATION_NAT),
+        };
+        Chain::new(name).hook(hook, priority).kind(ChainKind::Nat)
+    }
+
+    fn changes_source(&self) -> bool {
+        matches!(self.translation, Some(Translation::Masquerade | Translation::Source(_)))
+    }
+
+    /// The matches, in the order that `nft` writes them in.
+    fn rule(&self) -> Rule {
+        let mut rule = Rule::new();
+        rule = match self.input.clone() {
+            Some(Link::Index(link)) => rule.iif(link),
+            Some(Link::Name(pattern)) => rule.iifname(pattern),
+            None => rule,
+        };
+        rule = match self.output.clone() {
+            Some(Link::Index(link)) => rule.oif(link),
+            Some(Link::Name(pattern)) => rule.oifname(pattern),
+            None => rule,
+        };
+        rule = self.source.into_iter().fold(rule, Rule::source);
+        rule = self.source_not.iter().fold(rule, |rule, net| rule.not().source(*net));
+        rule = self.destination.into_iter().fold(rule, Rule::destination);
+        rule = self.destination_not.iter().fold(rule, |rule, net| rule.not().destination(*net));
+        rule = match self.mark {
+            Some((mark, u32::MAX)) => rule.mark(mark),
+            Some((mark, mask)) => rule.mark_bits(mark, mask),
+            None => rule,
+        };
+        if let Some(protocol) = self.protocol {
+            rule = rule.protocol(protocol.number());
         }
-        let target = translation.target().map(NatTarget::is_ipv4);
-        let mut families = self.matches.families().chain(target);
-        let family = families.next();
-        if families.any(|other| Some(other) != family) {
-            return Err("IPv4 and IPv6 are mixed: no packet is both".into());
+        let span = |ports: PortRange| ports.first()..=ports.last();
+        rule = self.sport.map(span).into_iter().fold(rule, Rule::sport);
+        self.dport.map(span).into_iter().fold(rule, Rule::dport)
+    }
+
+    /// The matches with the translation behind.
+    fn translate(&self, mut rule: Rule) -> Rule {
+        rule = match self.translation {
+            None => return rule,
+            Some(Translation::Masquerade) => rule.masquerade(),
+            Some(Translation::Redirect) => rule.redirect(self.to_ports.map_or(0, PortRange::first)),
+            Some(Translation::Source(target)) => match target.prefix() {
+                Some(prefix) => rule.snat_prefix(prefix),
+                None => rule.snat(target.span()),
+            },
+            Some(Translation::Destination(target)) => match target.prefix() {
+                Some(prefix) => rule.dnat_prefix(prefix),
+                None => rule.dnat(target.span()),
+            },
+        };
+        if let Some(ports) = self.to_ports {
+            rule = rule.to_ports(ports.iter());
         }
-        if translation.ports.is_some() && !self.matches.protocol.is_some_and(Protocol::has_ports) {
-            return Err(NO_PROTOCOL.into());
+        let flags: [(bool, fn(Rule) -> Rule); 3] = [
+            (self.random, Rule::random),
+            (self.fully_random, Rule::fully_random),
+            (self.persistent_address, Rule::persistent_address),
+        ];
+        rule = flags.into_iter().filter(|(on, _)| *on).fold(rule, |rule, (_, set)| set(rule));
+        match &self.tag {
+            Some(tag) => rule.comment(tag),
+            None => rule,
         }
-        let of_source = translation.is_of_source();
-        let Matches { in_link, out_link, .. } = &self.matches;
-        match (of_source, self.locally_generated) {
-            (true, true) => Err("source NAT sees what is locally generated anyway"),
-            (false, false) if out_link.is_some() => {
-                Err("destination NAT comes before the packet has a way out: no out_link(…)")
+    }
+
+    /// Returns why the rule can't be, beyond what a rule of `nf_tables` checks itself.
+    fn check(&self) -> Result<(), String> {
+        if self.source_not.iter().chain(&self.destination_not).any(|net| net.prefix_len() == 0) {
+            return Err("no address is outside of a prefix of length 0".into());
+        }
+        let has_ports = self.protocol.is_some_and(Protocol::has_ports);
+        if !has_ports && [self.sport, self.dport, self.to_ports].iter().any(Option::is_some) {
+            return Err("ports need a protocol that has them: tcp(), udp() or protocol(…)".into());
+        }
+        if let Some(Translation::Source(target) | Translation::Destination(target)) =
+            self.translation
+        {
+            if target.is_of_no_machine() {
+                return Err(format!("no machine has the address {target}"));
             }
-            (false, true) if in_link.is_some() => {
-                Err("what is locally generated came in by no link: no in_link(…)")
+            let nets = [self.source, self.destination];
+            let nets = nets.iter().flatten().chain(&self.source_not).chain(&self.destination_not);
+            if nets.into_iter().any(|net| net.addr().is_ipv4() != target.is_ipv4()) {
+                return Err("IPv4 and IPv6 are mixed: no packet is both".into());
             }
-            _ => Ok(family),
         }
-        .map_err(str::to_owned)
+        match (self.changes_source(), self.locally_generated) {
+            (true, true) => Err("source NAT sees locally generated packets anyway".into()),
+            (false, false) if self.output.is_some() => {
+                Err("destination NAT happens before routing: no oif(…) or oifname(…)".into())
+            }
+            (false, true) if self.input.is_some() => {
+                Err("locally generated packets came in by no link: no iif(…) or iifname(…)".into())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
-/// In the words of `nft`.
+/// The rule as `nft` writes it, without the counter.
 impl fmt::Display for NatRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.matches)?;
-        match &self.translation {
-            Some(translation) => write!(f, "{translation}")?,
-            None => f.write_str("nat")?,
-        }
-        match &self.tag {
-            Some(tag) => write!(f, " comment \"{tag}\""),
-            None => Ok(()),
-        }
+        self.translate(self.rule()).fmt(f)
     }
 }

@@ -1,4 +1,4 @@
-//! The addresses that NAT gives.
+//! The new addresses of a NAT rule.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,8 +7,9 @@ use std::ops::RangeInclusive;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::input::{network, sealed};
+use crate::nft::Span;
 
-/// The addresses that a NAT rule gives: one, one of a range, or those of a prefix, address by address.
+/// The new addresses of a NAT rule: one address, a range to choose from, or a prefix whose host part stays.
 ///
 /// The literals are `"198.51.100.7"`, `"198.51.100.7-198.51.100.9"` and `"198.51.100.0/28"`; the values
 /// [`IpAddr`], a [`RangeInclusive`] of it, [`IpNet`], and those of one family.
@@ -32,15 +33,25 @@ impl NatTarget {
         }
     }
 
-    pub(super) fn is_prefix(self) -> bool {
-        matches!(self.0, Kind::Prefix(_))
+    /// The prefix, if the target is one.
+    pub(super) fn prefix(self) -> Option<IpNet> {
+        match self.0 {
+            Kind::Prefix(net) => Some(net),
+            _ => None,
+        }
+    }
+
+    /// The address, or the range of addresses.
+    pub(super) fn span(self) -> Span {
+        let (first, last) = self.ends();
+        Span::from(first..=last.unwrap_or(first))
     }
 
     pub(super) fn is_ipv4(self) -> bool {
         self.ends().0.is_ipv4()
     }
 
-    /// Whether it begins or ends with an address that no machine has.
+    /// Returns whether the target begins or ends with an address that no machine has.
     pub(super) fn is_of_no_machine(self) -> bool {
         let (first, last) = self.ends();
         [first, last.unwrap_or(first)].iter().any(|one| one.is_unspecified() || one.is_multicast())
@@ -56,7 +67,7 @@ impl NatTarget {
     }
 }
 
-/// In the words of `nft`.
+/// The target as `nft` writes it.
 impl fmt::Display for NatTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {

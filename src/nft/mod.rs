@@ -85,6 +85,8 @@ pub use model::{
     Set, SetInfo, SetOrMap, Span, Synproxy, Table, TableInfo, Type, Types, Verdict,
 };
 
+pub(crate) use model::name::check_tag;
+
 pub(crate) use live::{
     Operations, base_chains, is_outdated, makers, persistent_tables, read, read_at_one_generation,
 };

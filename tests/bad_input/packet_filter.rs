@@ -408,7 +408,7 @@ fn empty() -> std::ops::RangeInclusive<u16> {
 }
 
 fn nat_rules(host: &Netns) {
-    let to = || NatRule::destination_nat("10.0.0.2");
+    let to = || NatRule::dnat("10.0.0.2");
     for (rule, reason) in [
         (to().tcp().sport(empty()), "ends before"),
         (to().tcp().dport(80).to_ports(empty()), "ends before"),
@@ -418,18 +418,18 @@ fn nat_rules(host: &Netns) {
         (to().dport(80), "protocol"),
         (to().protocol(Protocol::ICMP).to_ports(80), "protocol"),
         (to().source("fd00::/64"), "mixed"),
-        (NatRule::source_nat("203.0.113.7").destination("fd00::/64"), "mixed"),
+        (NatRule::snat("203.0.113.7").destination("fd00::/64"), "mixed"),
         (NatRule::masquerade().source("10.0.0.0/8").destination("fd00::/8"), "mixed"),
-        (NatRule::source_nat("203.0.113.9-203.0.113.7"), "ends before"),
-        (NatRule::source_nat("203.0.113.9-fd00::1"), "two families"),
-        (NatRule::destination_nat("web"), "web"),
-        (NatRule::destination_nat("0.0.0.0"), "no machine"),
-        (NatRule::source_nat("224.0.0.1"), "no machine"),
-        (NatRule::source_nat("::-::9"), "no machine"),
-        (to().out_link("eth0"), "out_link"),
+        (NatRule::snat("203.0.113.9-203.0.113.7"), "ends before"),
+        (NatRule::snat("203.0.113.9-fd00::1"), "two families"),
+        (NatRule::dnat("web"), "web"),
+        (NatRule::dnat("0.0.0.0"), "no machine"),
+        (NatRule::snat("224.0.0.1"), "no machine"),
+        (NatRule::snat("::-::9"), "no machine"),
+        (to().oifname("eth0"), "oifname"),
         (NatRule::masquerade().locally_generated(), "locally generated"),
-        (NatRule::masquerade().tagged(""), "tag"),
-        (NatRule::masquerade().tagged("x".repeat(128)), "tag"),
+        (NatRule::masquerade().persistent(""), "tag"),
+        (NatRule::masquerade().persistent("x".repeat(128)), "tag"),
     ] {
         is_invalid(rule.create(host), &["add NAT rule", reason]);
     }

@@ -23,7 +23,7 @@ fn masquerading_chooses_ports_in_each_way() {
         ];
         for (at, way) in ways.into_iter().enumerate() {
             let rules = [Protocol::TCP, Protocol::UDP].map(|protocol| {
-                let rule = NatRule::masquerade().protocol(protocol).out_link("out0").mark(0);
+                let rule = NatRule::masquerade().protocol(protocol).oifname("out0").mark(0);
                 way(rule).create(&net.host).unwrap()
             });
             for (server, own) in SERVERS.into_iter().zip(["198.51.100.2", "2001:db8::2"]) {
@@ -50,7 +50,7 @@ fn source_nat_gives_ports_and_an_address_of_a_range_gets_them_too() {
         let ranges = ["203.0.113.8-203.0.113.9", "2001:db8:7::8-2001:db8:7::9"];
         for (to, server) in ranges.into_iter().zip(SERVERS) {
             let rules = [Protocol::TCP, Protocol::UDP].map(|protocol| {
-                let rule = NatRule::source_nat(to).protocol(protocol).to_ports(6000..=6007);
+                let rule = NatRule::snat(to).protocol(protocol).to_ports(6000..=6007);
                 rule.random().create(&net.host).unwrap()
             });
             let (first, last) = to.split_once('-').unwrap();
@@ -81,7 +81,7 @@ fn destination_nat_leads_to_one_of_a_range_and_by_an_ipv6_prefix() {
             [("10.0.0.2-10.0.0.3", "198.51.100.2:99"), ("fd00::2-fd00::3", "[2001:db8::2]:99")];
         for (to, at) in cases {
             let rules = [Protocol::TCP, Protocol::UDP].map(|protocol| {
-                let rule = NatRule::destination_nat(to).protocol(protocol).dport(99);
+                let rule = NatRule::dnat(to).protocol(protocol).dport(99);
                 rule.to_ports(7000..=7001).create(&net.host).unwrap()
             });
             seen(outside, at);
@@ -90,7 +90,7 @@ fn destination_nat_leads_to_one_of_a_range_and_by_an_ipv6_prefix() {
             }
         }
         let _way = Route::new("2001:db8:9::/64").via("2001:db8::2").create(outside).unwrap();
-        let prefix = NatRule::destination_nat("fd00::/64").destination("2001:db8:9::/64");
+        let prefix = NatRule::dnat("fd00::/64").destination("2001:db8:9::/64");
         let _prefix = prefix.create(&net.host).unwrap();
         seen(outside, "[2001:db8:9::2]:7000");
         seen(outside, "[2001:db8:9::3]:7000");
@@ -108,7 +108,7 @@ fn redirection_leads_to_one_of_several_ports() {
         let _servers = at.map(|at| at.map(|at| Server::start(&net.host, &at)));
         let _rules = [Protocol::TCP, Protocol::UDP].map(|protocol| {
             let rule = NatRule::redirect(5353..=5354).protocol(protocol).dport(53);
-            rule.in_link("out0").create(&net.host).unwrap()
+            rule.iifname("out0").create(&net.host).unwrap()
         });
         for server in ["198.51.100.2:53", "[2001:db8::2]:53"] {
             seen(&net.server, server);

@@ -64,7 +64,7 @@ fn held_rules_stay_while_others_reload_theirs() {
         let _echo = ["10.0.0.2", "fd00::2"]
             .map(|target| PortForward::new(7007, target).create(host).unwrap());
         let _nat = ["10.0.0.0/24", "fd00::/64"].map(|source| {
-            NatRule::masquerade().source(source).out_link("out0").create(host).unwrap()
+            NatRule::masquerade().source(source).oifname("out0").create(host).unwrap()
         });
         let _firewall = Firewall::new().network("br0").create(host).unwrap();
         let _servers = lab.servers();

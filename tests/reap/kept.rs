@@ -21,13 +21,13 @@ fn keeper() {
     let red = Namespace::named("red").create().unwrap().keep();
     Namespace::named("alias").attach(&Namespace::anonymous().create().unwrap()).unwrap().keep();
     VethPair::new("v1", VethEnd::new("v2")).create_between(&host, &red).unwrap().keep();
-    NatRule::masquerade().tagged("lab").create(&host).unwrap().keep();
+    NatRule::masquerade().persistent("lab").create(&host).unwrap().keep();
     let web = PortForward::new(80, "10.7.0.2").host_address("10.7.0.1").link(&bridge);
     web.persistent("lab").create(&host).unwrap().keep();
     Table::new(Family::Ip, "mine").persistent("lab").create(&host).unwrap().keep();
     Firewall::new().network(&bridge).persistent("lab").create(&host).unwrap().keep();
     // Persistent by what was asked for, kept or not.
-    std::mem::forget(NatRule::masquerade().source("10.9.0.0/24").tagged("lab").create(&host));
+    std::mem::forget(NatRule::masquerade().source("10.9.0.0/24").persistent("lab").create(&host));
     let another = Firewall::new().name("another").network(&bridge).persistent("lab");
     std::mem::forget(another.create(&host));
     wait_to_be_killed();
@@ -43,14 +43,14 @@ fn what_is_persistent_and_what_was_kept_outlives_who_made_it() {
         drop(done);
         let host = Netns::current().unwrap();
         let (red, alias) = (Netns::open("red").unwrap(), Netns::open("alias").unwrap());
-        let nat = host.nat_rules("lab").unwrap();
+        let nat = host.nat_rules_with_tag("lab").unwrap();
         let ports = host.port_forwards_with_tag("lab").unwrap();
         let tables = host.nft_tables_with_tag("lab").unwrap();
         let firewalls = Firewall::find_tagged(&host, "lab").unwrap();
         assert_eq!((nat.len(), ports.len(), firewalls.len()), (2, 1, 2));
         assert_eq!(tables.iter().filter(|table| table.name() == "mine").count(), 1);
         red.link("v2").unwrap();
-        drop(nat.into_iter().map(Owned::adopt).collect::<Vec<_>>());
+        drop(nat.into_iter().map(|rule| Owned::adopt(rule.handle().clone())).collect::<Vec<_>>());
         drop(ports.into_iter().map(|port| Owned::adopt(port.handle().clone())).collect::<Vec<_>>());
         drop(firewalls.into_iter().map(Owned::adopt).collect::<Vec<_>>());
         drop(tables.into_iter().map(Owned::adopt).collect::<Vec<_>>());

@@ -33,7 +33,7 @@ fn maker() {
     table(Family::Bridge, "plain2", "plugin").create(&host).unwrap().keep();
     table(Family::Bridge, "plain", "other").create(&host).unwrap().keep();
     for tag in ["net1/web", "net1/db"] {
-        NatRule::masquerade().source("10.0.0.0/24").tagged(tag).create(&host).unwrap().keep();
+        NatRule::masquerade().source("10.0.0.0/24").persistent(tag).create(&host).unwrap().keep();
         let web = PortForward::new(8000..=8009, "10.0.0.2").persistent(tag);
         let web = if tag == "net1/db" { web.udp() } else { web };
         web.create(&host).unwrap().keep();
@@ -46,7 +46,7 @@ fn maker() {
         .unwrap()
         .keep();
     // Persistent by what was asked for, kept or not.
-    std::mem::forget(NatRule::redirect(53).udp().dport(5353).tagged("net1/db").create(&host));
+    std::mem::forget(NatRule::redirect(53).udp().dport(5353).persistent("net1/db").create(&host));
     wait_to_be_killed();
 }
 
@@ -57,6 +57,8 @@ fn all_that_a_killed_process_made_is_listed_adopted_and_deleted() {
         // What a handle keeps open.
         assert_eq!(shown(&host), [""; 0]);
         drop(Bridge::new("first").create(&host).unwrap());
+        // Opens the socket with which published ports delete connections.
+        host.conntrack().unwrap();
         let before = Snapshot::take();
         let near = VethEnd::new("veth1").address("10.0.0.1/24").address("fd00::1/64").up();
         let cable = VethPair::new(near, "veth2").create(&host).unwrap();
@@ -97,7 +99,11 @@ fn all_that_a_killed_process_made_is_listed_adopted_and_deleted() {
                     Firewall::find_tagged(&host, &tag).unwrap().contains(firewall)
                 }
                 Persistent::Table(table) => host.nft_tables_with_tag(&tag).unwrap().contains(table),
-                Persistent::NatRule(rule) => host.nat_rules(&tag).unwrap().contains(rule),
+                Persistent::NatRule(rule) => host
+                    .nat_rules_with_tag(&tag)
+                    .unwrap()
+                    .iter()
+                    .any(|listed| listed.handle() == rule),
                 Persistent::PortForward(port) => {
                     assert!(port.is_in_force().unwrap(), "{one}");
                     host.port_forwards_with_tag(&tag)
@@ -123,7 +129,7 @@ fn all_that_a_killed_process_made_is_listed_adopted_and_deleted() {
         rest.into_iter().map(Owned::adopt).collect::<Together<Vec<_>>>().delete().unwrap();
         assert_eq!(shown(&host), [""; 0]);
         // What is gone is no failure, and nobody else's goes in its place.
-        let theirs = NatRule::masquerade().tagged("net1/web").create(&host).unwrap();
+        let theirs = NatRule::masquerade().persistent("net1/web").create(&host).unwrap();
         stale.into_iter().map(Owned::adopt).collect::<Together<Vec<_>>>().delete().unwrap();
         assert_eq!(shown(&host).len(), 1);
         theirs.delete().unwrap();
@@ -172,7 +178,7 @@ fn each_namespace_has_its_own() {
     support::isolated(|| {
         let red = Namespace::anonymous().create().unwrap();
         let blue = Namespace::anonymous().create().unwrap();
-        let _red = NatRule::masquerade().tagged("red").create(&red).unwrap();
+        let _red = NatRule::masquerade().persistent("red").create(&red).unwrap();
         let table = Table::new(Family::Ip, "t").persistent("blue").create(&blue).unwrap();
         assert_eq!((table.tag(), table.is_held()), (Some("blue"), false));
         assert_eq!(shown(&red), ["NAT rule 2 of table `netloom` with the tag `red`"]);

@@ -10,9 +10,6 @@ fn nat_rules() {
         every_step(
             &[
                 "open the current namespace",
-                "open nf_tables for ip saddr 10.0.0.0/24 masquerade",
-                "add a table",
-                "add a NAT chain",
                 "add NAT rule ip saddr 10.0.0.0/24 masquerade",
                 "add NAT rule ip saddr 10.1.0.0/24 masquerade",
                 "add NAT rule ip saddr 10.2.0.0/24 masquerade",
@@ -29,12 +26,7 @@ fn nat_rules() {
         let host = here();
         drop(NatRule::masquerade().create(&host).unwrap());
         every_step(
-            &[
-                "add a table",
-                "add a NAT chain",
-                "add NAT rule masquerade",
-                "read counter of NAT rule 2 of table `netloom-N`",
-            ],
+            &["add NAT rule masquerade", "read counter of NAT rule 2 of table `netloom-N`"],
             || {
                 let rule = NatRule::masquerade().create(&host)?;
                 rule.counter()?;
@@ -48,23 +40,21 @@ fn nat_rules() {
 
 /// Those that outlive the program, but for their owners.
 #[test]
-fn tagged_nat_rules() {
+fn persistent_nat_rules() {
     support::isolated(|| {
         every_step(
             &[
                 "open the current namespace",
-                "open nf_tables for masquerade comment \"lab\"",
                 "add NAT rule masquerade comment \"lab\"",
-                "add a table",
-                "add a NAT chain",
-                "list NAT rules tagged lab",
+                "list persistent NAT rules",
+                "read the ruleset",
             ],
             || {
                 let host = Netns::current()?;
-                let first = NatRule::masquerade().tagged("lab").create(&host)?;
-                let _second = NatRule::masquerade().tagged("lab").create(&host)?;
+                let first = NatRule::masquerade().persistent("lab").create(&host)?;
+                let _second = NatRule::masquerade().persistent("lab").create(&host)?;
                 drop(first);
-                host.nat_rules("lab").map(drop)
+                host.nat_rules_with_tag("lab").map(drop)
             },
         );
     });
@@ -190,14 +180,13 @@ fn all_that_is_persistent() {
         let _cable = ground(&host);
         let table = Table::new(Family::Inet, "t").persistent("table").create(&host).unwrap();
         let firewall = Firewall::new().network("br0").persistent("lab").create(&host).unwrap();
-        let rule = NatRule::masquerade().tagged("lab").create(&host).unwrap();
+        let rule = NatRule::masquerade().persistent("lab").create(&host).unwrap();
         let port = PortForward::new(8080, "10.0.0.2").persistent("lab").create(&host).unwrap();
         every_step(
             &[
                 "open the current namespace",
                 "list all that is persistent",
                 "read the ruleset",
-                "open nf_tables for persistent NAT rules",
                 "list persistent NAT rules",
                 "list persistent published ports",
             ],
@@ -211,10 +200,7 @@ fn all_that_is_persistent() {
         every_step(
             &[
                 "open the current namespace",
-                "open nf_tables for masquerade comment \"lab\"",
                 "add NAT rule masquerade comment \"lab\"",
-                "add a table",
-                "add a NAT chain",
                 "create table `inet t`",
                 "publish port 0.0.0.0:80->10.0.0.2:80/tcp",
                 "add a table for ports",
@@ -224,15 +210,14 @@ fn all_that_is_persistent() {
                 "add a table that drops",
                 "add a note to link N",
                 "change IPv4 settings of `veth1`",
-                "list all that is persistent",
                 "read the ruleset",
-                "read the ruleset's generation",
+                "list all that is persistent",
                 "list persistent NAT rules",
                 "list persistent published ports",
             ],
             || {
                 let host = Netns::current()?;
-                let rule = NatRule::masquerade().tagged("lab").create(&host)?;
+                let rule = NatRule::masquerade().persistent("lab").create(&host)?;
                 let table = Table::new(Family::Inet, "t").persistent("lab").create(&host)?;
                 let port = PortForward::new(80, "10.0.0.2").persistent("lab").create(&host)?;
                 for one in netloom::persistent(&host)? {

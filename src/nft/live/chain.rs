@@ -3,7 +3,6 @@
 use nix::errno::Errno;
 
 use super::handle::{ChainHandle, RuleHandle, TableHandle};
-use super::number::Number;
 use super::ruleset;
 use super::transaction::Transaction;
 use crate::error::{Cause, Error};
@@ -45,8 +44,8 @@ impl ChainHandle {
             .into_iter()
             .find(|chain| chain.number == self.number.get())
             .ok_or_else(|| gone().in_namespace(&self.table.netns))?;
-        let handle = |number| RuleHandle { chain: self.clone(), number: Number::known(number) };
-        Ok(chain.rules.into_iter().map(|info| (handle(info.number), info.rule)).collect())
+        let rules = chain.rules.into_iter();
+        Ok(rules.map(|info| (self.rule_read(info.number), info.rule)).collect())
     }
 
     /// Sets the policy: the verdict on packets that no rule of the chain decides on. The policy stays when

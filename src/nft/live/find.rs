@@ -58,8 +58,7 @@ impl TableHandle {
     pub fn chain(&self, name: &str) -> Result<ChainHandle, Error> {
         let of = chain::Chain::by_name(&self.name, name);
         let found: chain::Chain = read(self, ("find chain", &name), MessageType::GetChain, &of)?;
-        let number = Number::known(found.handle.unwrap_or_default());
-        Ok(ChainHandle { table: self.clone(), name: name.to_owned(), number })
+        Ok(self.chain_read(name, found.handle.unwrap_or_default()))
     }
 
     /// Finds a set or map of the table.

@@ -77,6 +77,12 @@ impl TableHandle {
         if is_it { Ok(()) } else { Err(Errno::ENOENT.into()) }
     }
 
+    /// The handle of a chain that was read.
+    pub(crate) fn chain_read(&self, name: &str, number: u64) -> ChainHandle {
+        let (table, number) = (self.clone(), Number::known(number));
+        ChainHandle { table, name: name.to_owned(), number }
+    }
+
     pub(crate) fn message(&self) -> table::Table {
         match self.number.if_known() {
             Some(number) => table::Table::by_handle(number),
@@ -166,6 +172,13 @@ named! {
     ChainHandle: chain::Chain;
     SetHandle: set::Set;
     FlowtableHandle: flowtable::Flowtable;
+}
+
+impl ChainHandle {
+    /// The handle of a rule that was read.
+    pub(crate) fn rule_read(&self, number: u64) -> RuleHandle {
+        RuleHandle { chain: self.clone(), number: Number::known(number) }
+    }
 }
 
 impl ObjectHandle {

@@ -71,19 +71,24 @@ pub(crate) fn persistent_tables(netns: &Netns) -> Result<Vec<TableHandle>, Error
 }
 
 impl TableHandle {
+    /// The handle of a held table that the kernel lists.
+    pub(crate) fn held(netns: &Netns, family: Family, table: &wire::Table) -> Option<Self> {
+        Some(Self {
+            netns: netns.clone(),
+            family,
+            name: table.name.clone()?,
+            number: Number::known(table.handle?),
+            comment: None,
+        })
+    }
+
     /// The handle of a table that the kernel lists, if the table has a comment and no owner.
     pub(crate) fn persistent(netns: &Netns, family: Family, table: &wire::Table) -> Option<Self> {
         if table.flags.unwrap_or_default().contains(TableFlags::OWNER) {
             return None;
         }
         let comment = table.userdata.as_ref().and_then(UserData::as_comment)?;
-        Some(Self {
-            netns: netns.clone(),
-            family,
-            name: table.name.clone()?,
-            number: Number::known(table.handle?),
-            comment: Some(comment.into()),
-        })
+        Some(Self { comment: Some(comment.into()), ..Self::held(netns, family, table)? })
     }
 
     /// Reads all that is in the table: chains with their rules, sets with their elements.

@@ -123,6 +123,11 @@ impl Table {
         self
     }
 
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Makes the table outlive the process without a tag: the comment says whose it is.
     pub(crate) fn with_comment(mut self, comment: &'static str) -> Self {
         self.mark = Some(comment);

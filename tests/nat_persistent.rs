@@ -10,7 +10,7 @@ use netloom::{Forwarding, Namespace, NatRule, Netns, Owned};
 use traffic::{Net, PATIENCE, SHORT, Server, tcp};
 
 fn tagged(tag: &str) -> NatRule {
-    NatRule::masquerade().source("10.0.0.0/24").tagged(tag)
+    NatRule::masquerade().source("10.0.0.0/24").persistent(tag)
 }
 
 #[test]
@@ -28,18 +28,19 @@ fn a_tagged_rule_outlives_its_maker_and_is_adopted_by_the_next() {
         }
         assert!(tcp(&net.client, "198.51.100.1:80", PATIENCE).is_ok());
 
-        assert_eq!(net.host.nat_rules("net1").unwrap(), []);
-        let found = net.host.nat_rules("net1/web").unwrap();
+        assert_eq!(net.host.nat_rules_with_tag("net1").unwrap(), []);
+        let found = net.host.nat_rules_with_tag("net1/web").unwrap();
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].counter().unwrap().packets, 1);
+        assert_eq!(found[0].handle().counter().unwrap().packets, 1);
+        assert_eq!(found[0].counter().packets, 1);
         let place = support::Place::of_fd(&*net.host);
         if let Some(listed) = support::nft(&place, &["list", "ruleset"]) {
             assert!(listed.contains("comment \"net1/web\""), "{listed}");
             assert!(!listed.contains("flags owner"), "{listed}");
         }
-        let stale = found[0].clone();
+        let stale = found[0].handle().clone();
         for rule in found {
-            Owned::adopt(rule).delete().unwrap();
+            Owned::adopt(rule.handle().clone()).delete().unwrap();
         }
         assert!(tcp(&net.client, "198.51.100.1:80", SHORT).is_err());
         if let Some(listed) = support::nft(&place, &["list", "ruleset"]) {
@@ -59,8 +60,8 @@ fn a_tagged_rule_outlives_its_maker_and_is_adopted_by_the_next() {
     });
 }
 
-fn found_of(host: &Netns, tag: &str) -> netloom::NatHandle {
-    host.nat_rules(tag).unwrap().remove(0)
+fn found_of(host: &Netns, tag: &str) -> netloom::NatRuleHandle {
+    host.nat_rules_with_tag(tag).unwrap().remove(0).into()
 }
 
 #[test]
@@ -68,11 +69,16 @@ fn several_rules_have_one_tag_in_several_chains() {
     support::isolated(|| {
         let host = Namespace::anonymous().create().unwrap();
         let web = tagged("web").create(&host).unwrap();
-        let redirect = NatRule::redirect(53).udp().dport(5353).tagged("web").create(&host).unwrap();
+        let redirect =
+            NatRule::redirect(53).udp().dport(5353).persistent("web").create(&host).unwrap();
         let other = tagged("other").create(&host).unwrap();
         let numbers = |tag| -> Vec<_> {
-            let rules = host.nat_rules(tag).unwrap();
-            rules.iter().map(|rule| (rule.chain().to_owned(), rule.number())).collect()
+            let rules = host.nat_rules_with_tag(tag).unwrap();
+            rules
+                .iter()
+                .map(|rule| rule.handle())
+                .map(|rule| (rule.chain().to_owned(), rule.number()))
+                .collect()
         };
         let mut web_rules = numbers("web");
         web_rules.sort();
@@ -100,7 +106,7 @@ fn a_table_of_somebody_else_is_never_touched() {
         let error = tagged("web").create(&host).unwrap_err();
         assert!(error.is_already_exists(), "{error}");
         assert!(error.to_string().contains("that netloom did not make"), "{error}");
-        assert_eq!(host.nat_rules("web").unwrap(), []);
+        assert_eq!(host.nat_rules_with_tag("web").unwrap(), []);
         // Held rules have a table of their own.
         let held = NatRule::masquerade().create(&host).unwrap();
         drop(held);
