@@ -49,9 +49,10 @@
 //!
 //! # Threads
 //!
-//! Everything is `Send + Sync`. No thread of the program changes its namespace: sockets are opened inside
-//! by helper threads, once, [`Netns::run`] runs code on a thread of its own, and a [`Worker`] is a thread
-//! that stays inside.
+//! Everything is `Send + Sync`. No code of the program's runs in another namespace unless it asks for it:
+//! [`Netns::run`] runs a closure on a thread of its own, [`Netns::run_here`] on the calling thread, and a
+//! [`Worker`] is a thread that stays inside. netloom's own calls enter a namespace for single system calls
+//! on the calling thread, with signals blocked, after they have tried the way back.
 //!
 //! Linux 6.1 and later. Nothing is run: neither `ip` nor `nft` need be there.
 
