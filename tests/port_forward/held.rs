@@ -36,14 +36,14 @@ fn two_handles_of_a_namespace_do_not_switch_off_under_each_other() {
 /// What a dead process's ports leave: the switch, and what makes that safe.
 fn gone_but_for_what_drops(host: &Netns) {
     support::eventually("the table went with its socket", || {
-        let left = support::kernel::tables(host);
+        let left = crate::lab::tables(host);
         left.len() == 1 && left[0].contains("netloom-loopback")
     });
 }
 
 fn next_leaves_nothing(host: &Netns) {
     PortForward::new(8083, "10.0.0.2").create(host).unwrap().delete().unwrap();
-    assert_eq!(support::kernel::tables(host), Vec::<String>::new());
+    assert_eq!(crate::lab::tables(host), Vec::<String>::new());
     assert_eq!(host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
 }
 
@@ -70,7 +70,7 @@ fn held_and_persistent_ones_of_a_link_do_not_switch_off_under_each_other() {
             assert!(!second.is_in_force().unwrap());
             drop(off);
             second.delete().unwrap();
-            assert_eq!(support::kernel::tables(&lab.host), Vec::<String>::new());
+            assert_eq!(crate::lab::tables(&lab.host), Vec::<String>::new());
             assert_eq!(lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
         }
     });
@@ -191,7 +191,7 @@ fn many_go_together_and_what_stays_is_reached() {
         assert_eq!(lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "1");
         Together::new(stays).delete().unwrap();
         assert_eq!(lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
-        assert!(lab.host.nft_ruleset().unwrap().is_empty());
+        assert_eq!(crate::lab::tables(&lab.host), Vec::<String>::new());
     });
 }
 
@@ -240,7 +240,7 @@ fn a_killed_process_takes_its_ports_along() {
         child.kill().unwrap();
         child.wait().unwrap();
         support::eventually("the table went with the process", || {
-            !support::kernel::tables(&lab.host).iter().any(|table| table.contains("netloom-ports"))
+            !crate::lab::tables(&lab.host).iter().any(|table| table.contains("netloom-ports"))
         });
         assert_lost(&lab.outside, "198.51.100.2:8080");
     });
@@ -299,7 +299,7 @@ fn what_a_killed_process_left_of_its_ports_is_found_and_reaped() {
         child.kill().unwrap();
         child.wait().unwrap();
         support::eventually("the table went with its socket", || {
-            support::kernel::tables(&lab.host).len() == 2
+            crate::lab::tables(&lab.host).len() == 2
         });
         assert_eq!(found().found().len(), 0);
         // One link is needed, and one is not any more.
@@ -311,7 +311,7 @@ fn what_a_killed_process_left_of_its_ports_is_found_and_reaped() {
         child.kill().unwrap();
         child.wait().unwrap();
         support::eventually("the table went with its socket", || {
-            support::kernel::tables(&lab.host).len() == 2
+            crate::lab::tables(&lab.host).len() == 2
         });
         assert_eq!(setting("br0"), "1");
         let left = found();
@@ -328,7 +328,7 @@ fn what_a_killed_process_left_of_its_ports_is_found_and_reaped() {
             Owned::adopt(port).delete().unwrap();
         }
         assert_eq!(setting("veth1"), "0");
-        assert_eq!(support::kernel::tables(&lab.host), Vec::<String>::new());
+        assert_eq!(crate::lab::tables(&lab.host), Vec::<String>::new());
 
         // Of a program that is gone altogether, nothing is left after it.
         let mut child = publisher(&lab.host, this);
@@ -338,6 +338,6 @@ fn what_a_killed_process_left_of_its_ports_is_found_and_reaped() {
         let reaped = lab.host.run(netloom::reap).unwrap().unwrap();
         assert_eq!((reaped.removed.len(), reaped.failures.len()), (1, 0));
         assert_eq!(setting("br0"), "0");
-        assert_eq!(support::kernel::tables(&lab.host), Vec::<String>::new());
+        assert_eq!(crate::lab::tables(&lab.host), Vec::<String>::new());
     });
 }

@@ -22,7 +22,7 @@ fn notes(host: &Netns) -> Vec<String> {
 fn assert_restored(host: &Netns, link: &str) {
     assert_eq!(setting(host, link), "0");
     assert_eq!(notes(host), [""; 0]);
-    assert_eq!(support::kernel::tables(host), Vec::<String>::new());
+    assert_eq!(crate::lab::tables(host), Vec::<String>::new());
 }
 
 fn flush(host: &Netns) -> bool {
@@ -104,7 +104,7 @@ fn a_held_port_keeps_the_drop_through_a_flush() {
         assert_lost(&lab.neighbor, "127.0.0.1:22");
         // Any call adds the table that outlives the process.
         assert_eq!(lab.host.port_forwards().unwrap(), []);
-        let tables = support::kernel::tables(&lab.host);
+        let tables = crate::lab::tables(&lab.host);
         assert!(tables.iter().any(|table| table.contains("netloom-loopback")), "{tables:?}");
         drop(port);
         assert_restored(&lab.host, "br0");
@@ -178,7 +178,7 @@ fn what_killed_programs_left_on_one_link_is_reaped() {
                 child.wait().unwrap();
             }
             support::eventually("the kernel deleted the held tables", || {
-                let tables = support::kernel::tables(&host);
+                let tables = crate::lab::tables(&host);
                 !tables.iter().any(|table| table.contains("netloom-ports-"))
             });
             let reaped = host.run(netloom::reap).unwrap().unwrap();
