@@ -1,8 +1,8 @@
-//! ADD and DEL of `netloom-cni`, process start included: a bridge network with masquerading and a published
-//! port, from the first container to the 500th; and the same by the reference plugins, where they are
-//! installed, in turns.
+//! Measures ADD and DEL of `netloom-cni`, process start included, from the first container to the
+//! 500th. The network is a bridge with masquerading and a published port. The reference plugins do
+//! the same in turns, if they are installed.
 //!
-//! `-- --test` makes it short.
+//! `-- --test` makes a short run.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::env;

@@ -1,7 +1,7 @@
-//! Published ports: 10,000 in one transaction, and one more and less beside any number of them,
-//! held and persistent, compared with a raw replay: the same elements, built beforehand and sent
-//! with bare system calls. Persistent ones have two elements each, and comments; so they have a
-//! replay of their own.
+//! Measures published ports, held and persistent: 10,000 in one transaction, and one added to and
+//! removed from any number. The raw replay sends the same elements, built beforehand, with bare
+//! system calls. Persistent ports have two elements each, and comments, so they have another
+//! replay.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a bench is no library
 
 use std::collections::BTreeMap;
@@ -216,9 +216,9 @@ fn many() {
     }
 }
 
-/// The first of a namespace brings the table, its chains and `route_localnet`, and takes them
-/// along: so "beside none" is another piece of work than all the others, and "beside 1" is what
-/// they are compared with.
+/// Measures the first port of a namespace. It also creates and deletes the table, its chains and
+/// `route_localnet`. So "beside none" is a larger piece of work than the others, which are compared
+/// with "beside 1".
 fn first_of_all() {
     for (name, tag) in [("held", HELD), ("persistent", PERSISTENT)] {
         let (host, _bridge) = host();

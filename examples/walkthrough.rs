@@ -124,7 +124,7 @@ fn joined_by_a_cable(here: &Netns, ns1: &Netns, ns2: &Netns) -> Result {
     claim("the other end went with it", ns2.link("veth2").is_err())
 }
 
-/// What part (b) leaves for part (c): owners, which delete when they go.
+/// Builds part (b). Returns the owners that part (c) drops, which deletes everything.
 fn on_a_bridge(host: &Netns, ns1: &Netns, ns2: &Netns) -> Result<impl Sized + use<>> {
     command(
         "ip -n host link add br0 type bridge; ip -n host address add 10.0.0.1/24 brd + dev br0; …",
@@ -217,7 +217,7 @@ fn ping(name: &str, from: &Netns, target: impl Input<IpAddr> + Display + Copy) -
     Ok(())
 }
 
-/// What a namespace shows to somebody who looks.
+/// Lists everything visible in a namespace, to compare before and after.
 fn traces(netns: &Netns) -> Result<String> {
     let names = Netns::list()?;
     Ok(format!("{:?} {:?} {:?} {names:?}", netns.links()?, netns.addresses()?, netns.routes()?))

@@ -1,8 +1,8 @@
 //! Container networking without shelling out.
 //!
-//! What a person does with `ip netns`, `ip link`, `ip addr`, `ip route`, `bridge`, `arp`, `iptables` and
-//! `sysctl` to connect containers, a program does with typed, synchronous calls that speak netlink to the
-//! kernel, and what it made is deleted when its owner goes out of scope:
+//! netloom replaces `ip netns`, `ip link`, `ip addr`, `ip route`, `bridge`, `arp`, `iptables` and
+//! `sysctl` for connecting containers. Typed, synchronous calls speak netlink to the kernel. Every
+//! created object is deleted when its owner goes out of scope:
 //!
 //! ```
 //! use netloom::{Bridge, Forwarding, Namespace, NatRule, VethEnd, VethPair};
@@ -49,10 +49,10 @@
 //!
 //! # Threads
 //!
-//! Everything is `Send + Sync`. No code of the program's runs in another namespace unless it asks for it:
-//! [`Netns::run`] runs a closure on a thread of its own, [`Netns::run_here`] on the calling thread, and a
-//! [`Worker`] is a thread that stays inside. netloom's own calls enter a namespace for single system calls
-//! on the calling thread, with signals blocked, after they have tried the way back.
+//! Everything is `Send + Sync`. netloom runs a program's code in another namespace only on request.
+//! [`Netns::run`] runs a closure on a new thread, [`Netns::run_here`] on the calling thread. A
+//! [`Worker`] is a thread that stays inside. For its own system calls netloom switches the calling
+//! thread, with signals blocked, after it has tested the way back.
 //!
 //! Linux 6.1 and later. Nothing is run: neither `ip` nor `nft` need be there.
 

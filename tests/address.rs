@@ -18,8 +18,8 @@ fn netns() -> Owned<Netns> {
     netns
 }
 
-/// A link called `br0` with a carrier from the start: the kernel takes IPv6 away where there is none, and
-/// takes its time to see that a bridge has no ports.
+/// Creates a link called `br0` with a carrier from the start. Without a carrier, the kernel takes
+/// IPv6 addresses away; it notices late that a bridge has no ports.
 fn cable(netns: &Netns) -> Owned<Veth> {
     VethPair::new(VethEnd::new("br0").up(), VethEnd::new("other").up()).create(netns).unwrap()
 }

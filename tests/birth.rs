@@ -40,7 +40,8 @@ fn it_leaves_no_child_to_wait_for() {
     });
 }
 
-/// What the calling thread has of its own, by what the kernel shows.
+/// Returns the network namespace and the signal mask of the calling thread, as the kernel reports
+/// them.
 fn of_this_thread() -> (Netns, SigSet) {
     (Netns::current().unwrap(), SigSet::thread_get_mask().unwrap())
 }
@@ -187,7 +188,8 @@ fn without_a_way_home() {
     assert_eq!(of_this_thread(), before);
 }
 
-/// It counts in a user namespace, which must not be the machine's.
+/// Runs in a user namespace of its own: the limit is one of the user namespace, and the machine's
+/// must not change.
 #[test]
 fn a_limit_is_told() {
     support::isolated(|| in_a_user_namespace("at_the_limit"));

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use netloom::{Bridge, Error, Link, Namespace, Netns, Owned, Together, VethEnd, VethPair};
 
-/// Of the links that stay, as many pairs.
+/// The number of veth pairs that exist all the time.
 const STAYING: usize = 50;
-/// Of those that come and go, as many pairs at once in each of two threads.
+/// The number of veth pairs that each of two threads creates and deletes at a time.
 const PASSING: usize = 250;
-/// No round of answers takes that long, however slow and busy the machine is: each read begins anew some
-/// times at most, and each wait ends after ten seconds.
+/// The limit for one round of answers, on any machine. Each read starts over only a few times, and
+/// each wait ends after ten seconds.
 const HANG: Duration = Duration::from_secs(900);
 
 fn cable(netns: &Netns, prefix: &str, number: usize) -> Result<Owned<netloom::Veth>, Error> {
@@ -29,14 +29,14 @@ fn prefix(number: usize) -> IpNet {
     format!("10.9.{number}.1/24").parse().unwrap()
 }
 
-/// One that stays, with an address.
+/// Creates a permanent pair, with an address.
 fn staying(netns: &Netns, number: usize) -> Result<Owned<netloom::Veth>, Error> {
     let end = VethEnd::new(format!("sa{number}")).address(prefix(number)).no_ipv6_address().up();
     let peer = VethEnd::new(format!("sb{number}")).no_ipv6_address().up();
     VethPair::new(end, peer).create(netns)
 }
 
-/// Whether the error is one that says the list changed each time.
+/// Returns whether the error says that the list changed at each attempt.
 fn is_interrupted(error: &Error) -> bool {
     error.to_string().contains("the list changed while it was read")
 }
@@ -46,7 +46,7 @@ fn what_is_read_while_a_thousand_links_come_and_go_is_whole_or_an_error() {
     support::isolated(|| {
         let netns = Namespace::anonymous().create().unwrap();
         let staying: Vec<_> = (0..STAYING).map(|n| staying(&netns, n).unwrap()).collect();
-        // Of each an address, and the route that comes with it.
+        // Each pair has an address, and the route that the kernel adds for it.
         let addresses: BTreeSet<IpNet> = (0..STAYING).map(prefix).collect();
         let networks: BTreeSet<IpNet> = addresses.iter().map(IpNet::trunc).collect();
         let names: BTreeSet<String> = staying

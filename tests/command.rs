@@ -18,7 +18,7 @@ fn namespace() -> Owned<Netns> {
     Namespace::anonymous().create().unwrap()
 }
 
-/// What a shell prints inside.
+/// Returns the output of a shell script run inside.
 fn shell(netns: &Netns, script: &str) -> String {
     let output = netns.command("sh").args(["-c", script]).output().unwrap();
     assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
@@ -34,7 +34,7 @@ fn eventually(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// Whether a process is there and no zombie.
+/// Returns whether a process exists and is no zombie.
 fn is_alive(pid: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     status.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
@@ -146,7 +146,7 @@ fn files_of_etc_netns_go_over_those_of_etc() {
     });
 }
 
-/// Whether this user namespace has more than one user to become.
+/// Returns whether this user namespace maps more than one user.
 fn has_users() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap();
     map.split_whitespace().nth(2).is_some_and(|count| count.len() > 5)

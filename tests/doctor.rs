@@ -53,7 +53,7 @@ fn what_works_here_is_answered_by_yes() {
     });
 }
 
-/// What `ip` can make, the doctor says can be made, and the other way round.
+/// The doctor and `ip` agree on the kinds of links that the kernel supports.
 #[test]
 fn kinds_of_links_are_as_ip_finds_them() {
     support::isolated(|| {

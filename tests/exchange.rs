@@ -1,4 +1,4 @@
-//! What the kernel says when it refuses: its own words, and the attribute it points at.
+//! The kernel's refusals: its message, and the attribute that it points at.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -49,7 +49,7 @@ fn an_error_says_what_was_done_to_what_and_where() {
     });
 }
 
-/// Of several requests in one datagram the one that was refused is named.
+/// The error names the refused request of a datagram with several.
 #[test]
 fn of_a_datagram_of_requests_the_first_refused_one_is_named() {
     support::isolated(|| {

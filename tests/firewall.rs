@@ -321,7 +321,7 @@ fn say(from: &Netns, source: &str, index: u32, message: &[u8]) {
     assert_eq!(sent, Ok(message.len()));
 }
 
-/// That an address is the one of a MAC address from now on (RFC 4861).
+/// Returns a neighbour advertisement that binds an address to a MAC address (RFC 4861).
 fn advertisement(target: &str, mac: [u8; 6]) -> Vec<u8> {
     let target: Ipv6Addr = target.parse().unwrap();
     let head = [136, 0, 0, 0, 0x20, 0, 0, 0];

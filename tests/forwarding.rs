@@ -123,7 +123,7 @@ fn a_programs_link_forwards_when_anothers_switch_is_put_back() {
     });
 }
 
-/// As dockerd or a kubelet does: it writes 1 when it starts, and relies on it from then on.
+/// Behaves like dockerd or a kubelet: writes 1 at start, and relies on the switch from then on.
 fn daemon(here: &Netns) {
     let path = "/proc/sys/net/ipv4/ip_forward";
     here.run(|| std::fs::write(path, "1").unwrap()).unwrap();
@@ -226,7 +226,7 @@ fn a_namespace_forwards_while_its_owner_is_there() {
     });
 }
 
-/// What comes in on `l` is forwarded, what comes in on `r` is not: an answer is not either.
+/// Packets that enter by `l` are forwarded. Packets that enter by `r` are not, replies included.
 #[test]
 fn single_links_forward_what_comes_in_there() {
     support::isolated(|| {
@@ -258,7 +258,7 @@ fn single_links_forward_what_comes_in_there() {
     });
 }
 
-/// Whether a datagram comes through.
+/// Returns whether a datagram arrives.
 fn listens(server: &Netns, address: &str, client: &Netns) -> bool {
     use std::net::UdpSocket;
     let socket = server.run(|| UdpSocket::bind(address)).unwrap().unwrap();
@@ -307,7 +307,7 @@ fn advertise(router: &Netns, to: SocketAddrV6) {
     const ICMPV6: u8 = 58;
     const ROUTER_ADVERTISEMENT: u8 = 134;
     let socket = router.raw_ipv6_socket(ICMPV6).unwrap();
-    // What comes from further away than the next link has fewer hops left, and is refused.
+    // The receiver drops an advertisement with a hop limit below 255: a router forwarded it.
     setsockopt(&socket, sockopt::Ipv6Ttl, &255).unwrap();
     let [high, low] = 1800_u16.to_be_bytes();
     let message = [ROUTER_ADVERTISEMENT, 0, 0, 0, 64, 0, high, low, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -315,7 +315,8 @@ fn advertise(router: &Netns, to: SocketAddrV6) {
     assert_eq!(sendto(socket.as_raw_fd(), &message, &to, MsgFlags::empty()), Ok(message.len()));
 }
 
-/// Whether a namespace learns its default route from a router on the other end of a new cable.
+/// Returns whether a namespace learns its default route from a router on the other end of a new
+/// cable.
 fn learns_a_route(host: &Netns, neighbor: &Netns, name: &str, is_moved: bool) -> bool {
     let end = |address| VethEnd::new(name).address(address).up();
     let (here, there) = (end("fe80::1/64"), end("fe80::2/64"));
@@ -410,7 +411,8 @@ fn a_link_that_went_is_no_failure() {
     });
 }
 
-/// Whether packets of a family that come in on `link` are forwarded; `all` is the switch.
+/// Returns whether packets of a family that enter by `link` are forwarded. `all` stands for the
+/// switch.
 fn on(netns: &Netns, family: &str, link: &str) -> bool {
     setting(netns, &format!("net/{family}/conf/{link}/forwarding")) == "1"
 }

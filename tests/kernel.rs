@@ -1,6 +1,6 @@
-//! What this kernel has, feature by feature, and what netloom says where it has not.
+//! The features of this kernel, and how netloom behaves without each.
 //!
-//! `docs/kernels.md` is made from what this test notes on each kernel.
+//! The notes of this test on each kernel make up `docs/kernels.md`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -17,12 +17,12 @@ use nix::sys::socket::{
 
 use support::features::{has, required, supported, supported_but_for, unsupported};
 
-/// What netloom does another way, or refuses by name, where the kernel lacks it.
+/// The features that netloom replaces, or refuses by name, on kernels without them.
 const OF_NETLOOM: [&str; 5] =
     ["echo-on-create", "rename-while-up", "bridge-vlan-filtering", "nft-rule-reset", "nft-queue"];
-/// What else tests need, and do without.
+/// The features of the machine that tests use if they exist.
 const OF_THE_PLACE: [&str; 4] = ["base-chains", "other-users", "podman", "settable-clock"];
-/// Programs for a second opinion.
+/// The programs that tests compare with.
 const TOOLS: [&str; 6] = ["ip", "bridge", "nft", "ping", "conntrack", "strace"];
 
 fn link(kind: &LinkKind) -> String {

@@ -45,12 +45,13 @@ fn net_admin_is_enough_in_ones_own_namespace() {
     });
 }
 
-/// As an ordinary user has it: the capability of a user namespace that is not the first, the same way.
+/// Uses every part of netloom with the capability that an ordinary user has in a user namespace of
+/// their own.
 fn everything() {
     let here = Netns::current().unwrap();
     here.link("lo").unwrap().set_up().unwrap();
 
-    // Links, and what they have.
+    // Links, addresses and routes.
     let bridge = Bridge::new("br0").address("10.0.0.1/24").address("fd00::1/64").up();
     let bridge = bridge.create(&here).unwrap();
     let port = VethEnd::new("port1").master(&bridge).no_ipv6_address().up();

@@ -95,7 +95,7 @@ fn shared_locks_exclude_the_lock_and_not_each_other() {
     });
 }
 
-/// Those who come later wait behind a process that waits for the lock.
+/// Processes that ask for the lock later queue behind a waiting one.
 #[test]
 fn a_process_that_waits_for_the_lock_is_not_starved() {
     support::isolated(|| {

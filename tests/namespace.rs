@@ -15,7 +15,7 @@ fn names() -> Vec<String> {
     Netns::list().unwrap().into_iter().map(|named| named.name).collect()
 }
 
-/// What `ip netns` lists. Nothing where it is not installed.
+/// Returns the names that `ip netns` lists, or `None` if `ip` is not installed.
 fn names_by_ip() -> Option<Vec<String>> {
     let text = support::ip(&Place::here(), &["netns", "list"])?;
     let text = if text.trim().is_empty() { "[]" } else { &text };

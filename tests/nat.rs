@@ -52,7 +52,8 @@ impl Line {
     }
 }
 
-/// What `nft` lists in the host, without what was counted. Nothing where it is not installed.
+/// Returns the host's ruleset as `nft` lists it, without counters. `None` if `nft` is not
+/// installed.
 fn ruleset(netns: &Netns) -> Option<String> {
     support::nft(&Place::of_fd(netns), &["--stateless", "list", "ruleset"])
 }

@@ -20,7 +20,8 @@ fn forwarding(host: &Netns) -> OnBoth {
     [Forwarding::ipv4(), Forwarding::ipv6()].map(|forwarding| forwarding.create(host).unwrap())
 }
 
-/// Who the server saw, asked by TCP and by UDP; both saw the same address.
+/// Returns the client addresses that the server saw over TCP and UDP. Both must be the same
+/// address.
 fn seen(from: &Netns, server: &str) -> [SocketAddr; 2] {
     let seen = [tcp(from, server, PATIENCE), udp(from, server, PATIENCE)];
     let seen = seen.map(|seen| seen.unwrap_or_else(|error| panic!("{server}: {error}")));

@@ -144,7 +144,7 @@ fn where_proc_is_read_only_netlink_still_sets() {
     });
 }
 
-/// Who has neither `CAP_NET_RAW` nor `CAP_NET_BIND_SERVICE` goes by the settings.
+/// A process without `CAP_NET_RAW` and `CAP_NET_BIND_SERVICE` depends on the settings.
 #[test]
 fn ports_and_pings_follow_their_settings() {
     const SYS_ADMIN: u32 = 1 << 21; // to go home

@@ -1,4 +1,5 @@
-//! What an ordinary user can do in the namespace that the program is in, and what the rest says it takes.
+//! Calls by an ordinary user in the program's own namespace: those that work, and the errors that
+//! name the missing capability.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

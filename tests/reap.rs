@@ -30,14 +30,14 @@ use netloom::{
 };
 use support::snapshot::Snapshot;
 
-/// Which of the helpers below is to run, and not only to be passed over.
+/// The variable that selects the helper to run. Without it, the helpers return at once.
 const HELPER: &str = "NETLOOM_REAP_HELPER";
-/// What its names end in.
+/// The variable with the suffix of the helper's names.
 const NUMBER: &str = "NETLOOM_REAP_NUMBER";
-/// Whether it stops when all is built.
+/// The variable that makes the helper wait once everything is built.
 const WAIT: &str = "NETLOOM_REAP_WAIT";
 
-/// Everything that a program can own, again and again, until it is killed.
+/// Creates and drops everything that a program can own, in a loop, until it is killed.
 #[test]
 #[ignore = "started by other tests, to be killed"]
 fn builder() {
@@ -109,7 +109,7 @@ fn build_table(n: &str, host: &Netns) -> Result<impl Sized + use<>, Error> {
     Ok(((rule, chain), (element, set), counter, table))
 }
 
-/// What is deleted with its owner, but outlives the process.
+/// Creates persistent objects, which their owner deletes, but which outlive a killed process.
 fn build_tagged(n: &str, port: u16, bridge: &Link) -> Result<impl Sized + use<>, Error> {
     let (host, tag) = (&bridge.namespace(), format!("lab{n}"));
     let nat = NatRule::masquerade().source("10.7.0.0/24").persistent(&tag).create(host)?;
@@ -168,14 +168,14 @@ fn kill(mut child: Child) {
     child.wait().unwrap();
 }
 
-/// Deletes what has a tag, which stays until somebody does.
+/// Deletes all objects with a tag, which persist until a program deletes them.
 fn tagged_deleted() {
     let found = netloom::persistent(&Netns::current().unwrap()).unwrap();
     found.into_iter().map(Owned::adopt).collect::<Together<Vec<_>>>().delete().unwrap();
 }
 
-/// What is left that is not for `reap`: tables, and links whose other end was in an anonymous namespace.
-/// How long the kernel takes to clean it.
+/// Waits until the kernel has removed everything that is not up to `reap`: tables, and links whose
+/// peer was in an anonymous namespace. Returns the time it took.
 fn cleaned_by_the_kernel(before: &Snapshot, limit: Duration) -> Duration {
     let start = Instant::now();
     tagged_deleted();
@@ -195,7 +195,7 @@ fn cleaned_by_the_kernel(before: &Snapshot, limit: Duration) -> Duration {
     }
 }
 
-/// On a busy machine.
+/// The time limit, for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Reaps, until nothing is left.

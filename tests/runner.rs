@@ -105,7 +105,7 @@ fn a_refusal_says_why_and_never_runs_outside() {
     assert!(text.contains("sysctl -w user.max_user_namespaces="), "{text}");
 }
 
-/// As where a project lives on /run/media, or all commands in /run/current-system.
+/// The directories of a project on /run/media, and of commands in /run/system, remain visible.
 #[test]
 fn what_the_program_needs_of_run_stays() {
     support::isolated(|| {

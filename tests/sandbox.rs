@@ -83,7 +83,7 @@ fn left() -> String {
     env::var("NETLOOM_SANDBOX").unwrap()
 }
 
-/// What the tests below start again, each with another task: some of them have to fail.
+/// The test that the others start again, each with another task. Some tasks must fail.
 #[test]
 #[ignore = "started by other tests"]
 fn subject() {
@@ -189,7 +189,7 @@ fn a_refusal_says_why_and_what_to_do() {
     assert!(!text.contains("said inside"), "{text}");
 }
 
-/// As where a project lives on /run/media.
+/// The directory of a project on /run/media remains visible.
 #[test]
 fn what_the_program_needs_of_run_stays() {
     support::isolated(|| {

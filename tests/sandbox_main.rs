@@ -92,7 +92,7 @@ fn in_a_function(round: u32) -> Result<(), netloom::Error> {
     sandbox::run(|| println!("function {round} in {}", network()))
 }
 
-/// What a program says, and whether it succeeded.
+/// Returns the output of a program, and its exit status.
 fn told(command: &mut Command, arguments: &[&str]) -> (String, process::ExitStatus) {
     let output = command.args(arguments).output().unwrap();
     let text = [&output.stdout[..], &output.stderr].concat();

@@ -177,7 +177,8 @@ fn without_the_right_to_enter_sockets_are_opened_at_home_only() {
     });
 }
 
-/// As with a C library that starts no bare thread: std's own are started by clone3(2).
+/// Simulates a C library that can't start a bare thread by clone(2). The standard library's threads
+/// start by clone3(2).
 #[test]
 fn where_no_bare_thread_can_be_started_one_of_std_opens_them() {
     support::isolated(|| {

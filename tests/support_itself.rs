@@ -113,7 +113,8 @@ fn a_sysctl() {
     });
 }
 
-/// What `ip` and `nft` make, one command each, after commands that make way for it.
+/// The snapshot notices each object that a command of `ip` or `nft` creates, after preparing
+/// commands.
 #[test]
 fn whatever_ip_and_nft_make() {
     let bridge = "ip link add name br0 type bridge";
@@ -160,7 +161,7 @@ fn is_noticed_by_command(ground: &str, leak: &str, words: &[&str]) {
     ran.unwrap();
 }
 
-/// Whether the command's tool is there; fails when the command does.
+/// Runs a command, which must succeed. Returns false if its tool is not installed.
 fn command(line: &str) -> bool {
     let words: Vec<_> = line.split_whitespace().collect();
     match words.split_first() {
@@ -184,7 +185,7 @@ fn a_tool_looks_where_it_is_told_to() {
     });
 }
 
-/// As `strace` writes it where another thread makes one meanwhile.
+/// `strace` splits a call if another thread makes one meanwhile.
 #[test]
 fn a_call_in_two_lines_is_one() {
     let trace = "\

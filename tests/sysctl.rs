@@ -18,7 +18,7 @@ fn netns() -> Owned<Netns> {
     Namespace::anonymous().create().unwrap()
 }
 
-/// As a program inside sees it.
+/// Returns the value of a setting that a program inside sees.
 fn seen(netns: &Netns, name: &str) -> String {
     let path = format!("/proc/sys/{}", name.replace('.', "/"));
     netns.run(|| std::fs::read_to_string(path).unwrap().trim().to_owned()).unwrap()

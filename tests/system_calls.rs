@@ -12,7 +12,7 @@ use netloom::{Bridge, Link, Namespace, Netns, Owned, Veth, VethEnd, VethPair};
 
 use support::{tools, trace};
 
-/// Whether this run is the one that is counted.
+/// The variable that marks the traced run.
 const TRACED: &str = "NETLOOM_TEST_TRACED";
 const COUNTED: usize = 10;
 

@@ -18,7 +18,7 @@ use support::kernel::tables;
 use support::process::{beside_a_fork, in_a_fork, refuse_system_call};
 use support::reaches;
 
-/// Where this compiles, they may be shared and sent.
+/// Compiles only if all types can be shared and sent.
 #[test]
 fn everything_is_send_and_sync() {
     fn shared<T: Send + Sync + 'static>() {}
@@ -160,7 +160,7 @@ fn a_panic_in_one_closure_poisons_nothing() {
     });
 }
 
-/// What goes wrong while a panic unwinds is told, and aborts nothing.
+/// A failed deletion during unwinding is reported, and does not abort.
 #[test]
 fn a_hook_that_panics_while_a_panic_unwinds_is_survived() {
     support::isolated(|| {
@@ -432,7 +432,7 @@ fn no_lock_of_the_parents_stops_a_forked_process() {
     });
 }
 
-/// They name a thread and a process that the fork does not have.
+/// The handles refer to a thread and a child process that the fork does not have.
 #[test]
 fn a_forked_process_drops_workers_and_commands_without_effect() {
     support::isolated(|| {

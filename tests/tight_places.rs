@@ -83,7 +83,7 @@ fn the_limit_of_open_files_is_reached_at_each_step() {
     });
 }
 
-/// What is to be put back has descriptors of its own for that.
+/// Owners that restore a setting have reserved descriptors.
 #[test]
 fn all_is_taken_down_where_no_descriptor_is_left() {
     const FILTER: &str = "net.ipv4.conf.all.rp_filter";
@@ -131,7 +131,7 @@ fn all_is_taken_down_where_no_descriptor_is_left() {
     });
 }
 
-/// They take turns with the socket that is open.
+/// The threads take turns with the one open socket.
 #[test]
 fn threads_work_on_where_no_descriptor_is_left() {
     support::isolated(|| {
@@ -255,7 +255,7 @@ fn settings_are_read_only() {
     });
 }
 
-/// As in a container whose seccomp profile allows namespaces to be made, but not to be entered.
+/// Simulates a container whose seccomp profile allows unshare(2), but not setns(2).
 #[test]
 fn entering_is_denied_by_seccomp() {
     support::isolated(|| {

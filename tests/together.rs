@@ -165,7 +165,7 @@ fn each_failure_is_returned_or_told() {
     });
 }
 
-/// What is deleted by a call is gone when it returns, also within a value that goes together.
+/// An explicit deletion is done on return, also inside the drop of a `Together`.
 #[test]
 fn a_call_within_a_drop_is_carried_out_at_once() {
     struct Careful(Option<Together<Vec<Owned<Veth>>>>, Owned<Netns>);

@@ -15,7 +15,7 @@ use nix::unistd::mkfifo;
 
 use support::{refused, unchanged};
 
-/// What leads elsewhere, or nowhere.
+/// Names that would lead to another directory, or to none.
 const HOSTILE: [&str; 17] = [
     "",
     ".",
@@ -36,7 +36,7 @@ const HOSTILE: [&str; 17] = [
     "red/../../../tmp/x",
 ];
 
-/// What is in a directory, with its kind, length and target.
+/// Lists a directory's files with kind, length and target.
 fn files(directory: &Path) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir(directory).unwrap().flatten() {
@@ -53,7 +53,7 @@ fn mounts() -> Vec<String> {
     table.lines().map(str::to_owned).collect()
 }
 
-/// As for every name there is: made, attached, opened, and its stale file deleted.
+/// Makes every call that takes a name: create, attach, open, and delete the stale file.
 fn all_ways(name: &str, netns: &Netns) -> [Result<(), Error>; 4] {
     [
         Namespace::named(name).create().map(drop),

@@ -133,8 +133,8 @@ fn paused_it_shows_the_network_and_goes_on_by_enter() {
     });
 }
 
-/// What only the kernel can do, as nobody is left to: the namespaces without a name go, their cables go
-/// with them, and the NAT table goes with its socket even where the namespace is held by somebody else.
+/// After a kill only the kernel cleans up. It deletes the anonymous namespaces with their cables.
+/// It deletes the NAT table with its socket, even if another process holds the namespace.
 #[test]
 fn killed_it_leaves_no_namespace_no_cable_and_no_table() {
     support::isolated(|| {

@@ -46,9 +46,9 @@ pub(crate) struct Spread {
     pub(crate) median: Duration,
 }
 
-/// In which order so many have their turns: nobody is always first, and everybody follows every
-/// other as often as any, as each pays for what the one before left (E. J. Williams' Latin squares,
-/// 1949).
+/// Returns the order of the contenders in a round. No contender is always first, and each follows
+/// every other equally often, because each pays for the traces of the previous one. The orders are
+/// E. J. Williams' Latin squares (1949).
 fn order(round: usize, many: usize) -> impl Iterator<Item = usize> {
     let (row, backwards) = (round / 2, round % 2 == 1);
     (0..many).map(move |turn| {

@@ -99,7 +99,8 @@ impl Cause {
         }
     }
 
-    /// Whether the request was sent and its answer was lost, so that the kernel may have made the change.
+    /// Returns whether the request was sent and its answer was lost. The kernel may have made the
+    /// change.
     pub(super) fn is_outcome_unknown(&self) -> bool {
         matches!(self, Self::TimedOut(_)) || self.kind() == ErrorKind::OutcomeUnknown
     }

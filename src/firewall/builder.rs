@@ -16,16 +16,19 @@ use crate::nft::{
 use crate::obstacle::{self, Obstacle};
 use crate::owned::Owned;
 
-/// A firewall to be, for a host that routes between container networks and the world.
+/// A builder of a firewall, for a host that routes between container networks and the outside.
 ///
-/// Each network is a link, a bridge as a rule. What its containers ask for is let out and the answers in;
-/// networks can't reach one another, and from outside only what address translation sends to a container
-/// comes in. What is published is for everybody, containers of other networks among them, by the host's address.
-/// What is of none of the networks is let alone. Not filtered is what is sent to the host itself, by containers too,
-/// and what the host sends: that is for an [`nft::Chain`] of one's own at the hooks input and output. Containers of
-/// one network reach one another, as its bridge does not route: [`Link::set_isolated`](crate::Link::set_isolated)
-/// keeps ports apart. Connections that are there already go on, as answers do:
-/// [`ConntrackFilter::delete`](crate::ConntrackFilter::delete) ends them.
+/// Each network is a link, usually a bridge. Connections that its containers open may leave, and
+/// replies may come back. Networks can't reach one another. From outside, only packets that NAT
+/// sends to a container enter. Published ports are open to everybody, by the host's address, and so
+/// to containers of other networks.
+///
+/// The firewall leaves packets of other links alone. It does not filter packets to the host itself,
+/// also from containers, or packets that the host sends. Filter those with an [`nft::Chain`] at the
+/// hooks input and output. Containers of one network reach one another because their bridge does
+/// not route. [`Link::set_isolated`](crate::Link::set_isolated) separates ports. Existing
+/// connections continue like replies; [`ConntrackFilter::delete`](crate::ConntrackFilter::delete)
+/// ends them.
 ///
 /// Replaces, for `br0`: `iptables -A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT`,
 /// `-i br0 -j ACCEPT`, `-o br0 -j DROP`, `-i br0 -o br1 -j DROP`, `-t mangle … -j TCPMSS
@@ -49,8 +52,9 @@ use crate::owned::Owned;
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// It is two tables of its own, one of the family `inet` and, for guarded ports, one of the family `bridge`. They are
-/// held, as [`nft::Table`](crate::nft::Table) tells, unless it is [`persistent`](Self::persistent).
+/// The firewall consists of two tables: one of the family `inet` and, for guarded ports, one of the
+/// family `bridge`. The kernel deletes them with the process (see
+/// [`nft::Table`](crate::nft::Table)), unless the firewall is [`persistent`](Self::persistent).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct Firewall {
@@ -65,26 +69,27 @@ pub struct Firewall {
 }
 
 const ACTION: &str = "create firewall";
-/// What the tables of one without a name begin with.
+/// The prefix of the table names of a firewall without a name.
 const PREFIX: &str = "netloom-firewall";
-/// How many names are tried while others take them.
+/// The limit of attempts to find a table name that no other program takes meanwhile.
 const ATTEMPTS: usize = 64;
 
 impl Firewall {
-    /// One that knows no network yet.
+    /// Creates a builder without networks.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What its tables are called. Default: `netloom-firewall-N`, one a namespace handle; of persistent ones
-    /// `netloom-firewall-tagged-N`, the first that is free.
+    /// Sets the name of the firewall's tables. Default: `netloom-firewall-N`, with one number for
+    /// each namespace handle. The default of a persistent firewall is the first free name of
+    /// `netloom-firewall-tagged-N`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Stays when the process ends, to be found by this tag: [`find_tagged`](Self::find_tagged). Default:
-    /// held.
+    /// Keeps the firewall when the process ends. [`find_tagged`](Self::find_tagged) finds it by
+    /// this tag. Default: the kernel deletes the firewall with the process.
     ///
     /// ```
     /// use netloom::{Firewall, Namespace, Owned};
@@ -103,8 +108,8 @@ impl Firewall {
         self
     }
 
-    /// A network, by the link through which its packets come and go; it need not exist yet. May be called
-    /// again for more.
+    /// Adds a network by its link. Every packet of the network passes this link, which need not
+    /// exist yet. Can be called more than once.
     pub fn network(mut self, link: impl Into<LinkRef>) -> Self {
         let link = self.link("network", link.into());
         self.networks.push(link);
@@ -118,15 +123,16 @@ impl Firewall {
         self
     }
 
-    /// Has TCP connections of the networks fit the route they take: where the way out has a smaller MTU,
-    /// and ICMP does not come through.
+    /// Lowers the maximum segment size of the networks' TCP connections to fit the route (MSS
+    /// clamping). Needed if the uplink has a smaller MTU and ICMP is filtered on the path.
     #[doc(alias("TCPMSS", "clamp-mss-to-pmtu"))]
     pub fn clamp_mss(mut self) -> Self {
         self.clamp_mss = true;
         self
     }
 
-    /// Drops what is of none of the networks, too. Default: it is let alone.
+    /// Drops forwarded packets that belong to none of the networks, too. Default: they are left
+    /// alone.
     pub fn default_drop(mut self) -> Self {
         self.default_drop = true;
         self
@@ -159,14 +165,15 @@ impl Firewall {
         obstacle::find(netns, None)
     }
 
-    /// Makes it, all or nothing. [`obstacles`](Self::obstacles) are told to `log`.
+    /// Creates the firewall, all or nothing. Passes [`obstacles`](Self::obstacles) to `log`.
     ///
     /// # Errors
     ///
-    /// What can be known wrong is refused before any system call. Where a table of this name is there
-    /// already it is [`is_already_exists`](Error::is_already_exists); without `CAP_NET_ADMIN`
-    /// [`is_permission_denied`](Error::is_permission_denied), and without `CAP_SYS_ADMIN` where it is the first use
-    /// of `nf_tables` in a namespace that the thread is not in.
+    /// Values that are known to be wrong are refused before any system call.
+    ///
+    /// - [`is_already_exists`](Error::is_already_exists) if a table of this name exists
+    /// - [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`, or without
+    ///   `CAP_SYS_ADMIN` at the first use of `nf_tables` in a namespace that the thread is not in
     pub fn create(&self, netns: &Netns) -> Result<Owned<FirewallHandle>, Error> {
         self.rejected.check(ACTION, self)?;
         let connected = self.connected.iter().flat_map(|(one, other)| [one, other]);

@@ -29,7 +29,7 @@ impl FirewallHandle {
         &self.routed
     }
 
-    /// Its tag, where it is persistent.
+    /// Returns the tag of a persistent firewall.
     pub fn tag(&self) -> Option<&str> {
         self.routed.tag()
     }
@@ -124,8 +124,8 @@ impl FirewallHandle {
         PortGuardHandle::find(self, &link.into())
     }
 
-    /// As [`Firewall::obstacles`](crate::Firewall::obstacles); persistent tables with this one's tag are no
-    /// obstacles.
+    /// Lists the obstacles, like [`Firewall::obstacles`](crate::Firewall::obstacles). Persistent
+    /// tables with this firewall's tag are no obstacles.
     ///
     /// # Errors
     ///

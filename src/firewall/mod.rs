@@ -1,4 +1,5 @@
-//! What a container network needs of a packet filter, said in one place.
+//! A firewall for container networks: filtering between networks, MSS clamping and guarded bridge
+//! ports.
 
 mod builder;
 mod handle;

@@ -15,15 +15,17 @@ use crate::nft::{
 use crate::owned::Owned;
 use crate::owned::sealed::{Remove, Removed};
 
-/// A bridge port to be guarded: frames with another source are dropped as they come in.
+/// A guard for a bridge port: drops incoming frames with another source.
 ///
 /// Replaces `ebtables -A PREROUTING -i PORT -s ! MAC -j DROP`, and the same for addresses and ARP.
 ///
-/// With a MAC address: other sources of frames, and of ARP. With addresses: other sources of IPv4, IPv6 and
-/// ARP, neighbour advertisements for other addresses, router advertisements, redirects, and whatever is of
-/// another protocol. Let through are DHCP requests, the unspecified source while an address is being taken, and
-/// an IPv6 link-local address: the one that is said, or made of the MAC address (EUI-64, as the kernel does);
-/// with neither, any.
+/// With a MAC address, the guard drops other sources of frames and of ARP. With addresses, it drops
+/// other sources of IPv4, IPv6 and ARP. It also drops neighbour advertisements for other addresses,
+/// router advertisements, redirects, and other protocols.
+///
+/// Allowed are DHCP requests, the unspecified source during duplicate address detection, and an
+/// IPv6 link-local address. That is the given address, or the one derived from the MAC address
+/// (EUI-64, like the kernel's). With neither, any link-local address is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct PortGuard {
@@ -37,7 +39,7 @@ const ACTION: &str = "guard port";
 const DHCP_SERVER: u16 = 67;
 
 impl PortGuard {
-    /// Of the port of this name, which need not exist yet.
+    /// Guards the bridge port with this name. The port need not exist yet.
     pub fn new(link: impl Into<LinkRef>) -> Self {
         let link = link.into();
         let mut rejected = FirstRejected::default();
@@ -172,7 +174,8 @@ impl PortGuard {
     }
 }
 
-/// What nobody but a router, or who has another address, says in neighbour discovery (RFC 4861).
+/// Returns rules that drop neighbour discovery messages a container must not send (RFC 4861):
+/// router advertisements, redirects and advertisements for addresses of others.
 fn discovery(own: Vec<Span>) -> [Rule; 4] {
     const ROUTER_ADVERTISEMENT: u8 = 134;
     const SOLICITATION: u8 = 135;
@@ -189,7 +192,8 @@ fn discovery(own: Vec<Span>) -> [Rule; 4] {
     ]
 }
 
-/// What the kernel calls a link by itself (RFC 4291, appendix A).
+/// Returns the link-local address that the kernel derives from a MAC address (RFC 4291, appendix
+/// A).
 fn link_local(mac: MacAddr) -> Ipv6Addr {
     let mac = mac.octets();
     let mut bytes = [0; 16];

@@ -1,4 +1,4 @@
-//! The base chains that NAT happens in.
+//! The base chains of type nat.
 
 use crate::wire::nft::chain::{Chain, ChainType};
 use crate::wire::nft::hook::{Hook, HookPoint, Priority};
@@ -7,11 +7,11 @@ use crate::wire::nft::message::Family;
 /// A chain of type nat, named after its hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum NatChain {
-    /// What comes in by a link gets another destination.
+    /// Destination NAT of incoming packets.
     Prerouting,
-    /// What this namespace itself sends gets another destination.
+    /// Destination NAT of packets that this namespace sends.
     Output,
-    /// What leaves gets another source.
+    /// Source NAT of outgoing packets.
     Postrouting,
 }
 
@@ -30,7 +30,7 @@ impl NatChain {
         Self::ALL.into_iter().find(|chain| chain.name() == name)
     }
 
-    /// What makes it.
+    /// Returns the message that creates the chain in a table.
     pub(super) fn in_table(self, table: &str, family: Family) -> Chain {
         let (point, priority) = match self {
             Self::Prerouting => (HookPoint::Prerouting, Priority::DESTINATION_NAT),

@@ -17,7 +17,7 @@ use crate::wire::nft::userdata::UserData;
 /// How long a change is decided again: of those who are at it, one gets through each time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What can't be a tag.
+/// Refuses strings that can't be a tag.
 pub(super) fn check_tag(tag: &str) -> Result<(), &'static str> {
     match tag {
         "" => Err("a tag can't be empty"),
@@ -60,7 +60,7 @@ pub(super) fn ours(
     if is_marked { Ok(table.handle) } else { Err(NotOurs::Foreign(name.to_owned())) }
 }
 
-/// Has a change decided at a generation, until it is made at that generation.
+/// Reads the generation and runs `change` with it. Retries if the ruleset changed in between.
 pub(super) fn repeat<T>(
     socket: &mut Socket,
     (action, shown): (&'static str, &dyn fmt::Display),
@@ -72,7 +72,7 @@ pub(super) fn repeat<T>(
     })
 }
 
-/// Has a change decided and made until nobody was faster.
+/// Runs `change` again while it fails because another program changed the ruleset first.
 pub(super) fn again<T>(
     (action, shown): (&'static str, &dyn fmt::Display),
     mut change: impl FnMut() -> Result<T, Error>,
@@ -84,7 +84,7 @@ pub(super) fn again<T>(
             Err(error) if is_outdated(&error) => tries += 1,
             done => return done,
         }
-        // Most need but one.
+        // Most changes need one attempt.
         if start.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
             return Err(Cause::Interrupted(tries).doing(action, shown));
         }

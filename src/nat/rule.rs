@@ -342,8 +342,9 @@ impl NatRule {
 
     /// Creates the rule.
     ///
-    /// Values that are known to be wrong are refused before any system call: mixed families, a port without
-    /// a protocol, port 0, an empty range, a link that the chain does not know.
+    /// Values that are known to be wrong are refused before any system call. Examples are mixed
+    /// families, a port without a protocol, port 0, an empty range, and a link that the chain does
+    /// not know.
     ///
     /// # Errors
     ///

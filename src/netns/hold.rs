@@ -1,10 +1,13 @@
-//! What says that a name has an owner, and that who owns it lives.
+//! Marks and locks the file of a named namespace, so that `reap` can tell a live owner from a dead
+//! one.
 //!
-//! The file that a namespace is mounted on has a mode that no other program gives one for as long as the
-//! name is to go with its owner, and is locked by the process that owns it: the kernel takes a lock away
-//! when the process dies, however it dies. Neither is in the reach of what runs inside the namespace, and
-//! both are the same wherever the directory is seen, with the mount or without. Under the mount the file is
-//! reached through a copy of the directory that nothing is mounted in.
+//! The file is the mount point of the namespace. While the name is to be deleted with its owner,
+//! the file has a mode that no other program uses, and the owner's process holds a lock on it. The
+//! kernel releases the lock when the process dies, in whatever way.
+//!
+//! Programs inside the namespace can change neither mode nor lock. Both look the same in every
+//! mount namespace, with or without the mount. A copy of the directory without mounts (`open_tree`)
+//! gives access to a file under its mount.
 
 use std::fs::{File, Permissions};
 use std::io;
@@ -19,7 +22,7 @@ use nix::sys::stat::Mode;
 use crate::error::{Cause, SYS_ADMIN, takes};
 use crate::{fault, sys};
 
-/// The directory of the names.
+/// The directory of named namespaces.
 pub(super) const DIRECTORY: &str = "/run/netns";
 
 /// Returns the path of a name's file.
@@ -27,22 +30,23 @@ pub(super) fn path(name: &str) -> PathBuf {
     Path::new(DIRECTORY).join(name)
 }
 
-/// What goes with its owner.
+/// The mode of a name that is deleted with its owner.
 const OWNED: u32 = 0o404;
-/// The same, made under a umask by somebody who was killed in that instant.
+/// The same mode, reduced by the umask. Left by a process that was killed between open(2) and
+/// fchmod(2).
 const MASKED: u32 = 0o400;
-/// What stays, as `ip netns add` makes it.
+/// The mode of a persistent name, as `ip netns add` sets it.
 const KEPT: u32 = 0;
 
-/// A name's file, locked until this is dropped or the process dies.
+/// The file of a name, locked until this is dropped or the process dies.
 #[derive(Debug)]
 pub(super) struct Hold(Flock<File>);
 
 impl Hold {
-    /// Makes the file of a name, which must not be there yet. While the directory is locked nobody finds it
-    /// unlocked.
+    /// Creates and locks the file of a name; fails if it exists. The lock of the directory keeps
+    /// others from seeing the file unlocked.
     pub(super) fn create(name: &str) -> io::Result<Self> {
-        // For reading: who holds it must not stand in the way of a read-only mount.
+        // Opened for reading: an open writer would prevent a read-only remount.
         let flags = OFlag::O_RDONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         let file = open(&path(name), flags, Mode::from_bits_truncate(OWNED))?;
         let file = File::from(file);
@@ -59,7 +63,8 @@ impl Hold {
         }
     }
 
-    /// Takes on a name that exists; none where its owner lives, or it has no such file.
+    /// Takes ownership of an existing name. Returns `None` if its owner lives, or if the name has
+    /// no such file.
     pub(super) fn adopt(name: &str) -> Result<Option<Self>, Cause> {
         let Some(file) = under_the_mount(name)? else { return Ok(None) };
         let Some(hold) = locked(file)? else { return Ok(None) };
@@ -67,15 +72,15 @@ impl Hold {
         Ok(Some(hold))
     }
 
-    /// Takes a name whose owner is dead; none where there is no such owner. The directory is locked by the
-    /// caller.
+    /// Takes ownership of a name whose owner is dead. Returns `None` if it has no such owner. The
+    /// caller holds the lock of the directory.
     pub(super) fn of_the_dead(name: &str) -> Result<Option<Self>, Cause> {
         let Some(file) = under_the_mount(name)? else { return Ok(None) };
         let is_owned = matches!(file.metadata()?.mode() & 0o7777, OWNED | MASKED);
         if is_owned { Ok(locked(file)?) } else { Ok(None) }
     }
 
-    /// It is to stay.
+    /// Makes the name persistent.
     pub(super) fn keep(self) -> io::Result<()> {
         self.0.set_permissions(Permissions::from_mode(KEPT))
     }
@@ -85,7 +90,7 @@ impl Hold {
     }
 }
 
-/// None where somebody else has locked it.
+/// Locks the file. Returns `None` if another process holds the lock.
 fn locked(file: File) -> Result<Option<Hold>, Errno> {
     fault::system_call("flock")?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -95,14 +100,15 @@ fn locked(file: File) -> Result<Option<Hold>, Errno> {
     }
 }
 
-/// The empty file of a name, whatever is mounted on it. None where there is none.
+/// Opens the empty file of a name, under whatever is mounted on it. Returns `None` if the name has
+/// no such file.
 fn under_the_mount(name: &str) -> Result<Option<File>, Cause> {
     fault::system_call("open_tree")?;
     let directory = match sys::without_mounts(DIRECTORY) {
         Err(Errno::ENOENT) => return Ok(None),
         directory => directory.map_err(takes(SYS_ADMIN))?,
     };
-    // Whatever it is: nothing is read.
+    // `O_PATH`: the file may be of any kind, and opening it must have no effect.
     let itself = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let itself = match openat(&directory, name, itself, Mode::empty()) {
         Err(Errno::ENOENT) => return Ok(None),

@@ -22,33 +22,35 @@ use crate::fault;
 pub struct Holder {
     /// The process.
     pub pid: u32,
-    /// Its command's name, as `comm` in ps(1).
+    /// The name of the process's command, like `comm` in ps(1).
     pub command: String,
-    /// The ways it holds the namespace; never empty.
+    /// The ways in which the process keeps the namespace alive; never empty.
     pub by: Vec<HeldBy>,
 }
 
-/// By what a process keeps a namespace alive.
+/// The way in which a process keeps a namespace alive.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum HeldBy {
-    /// Its main thread is in it: what `ip netns pids` lists.
+    /// The main thread of the process is in the namespace: the processes that `ip netns pids`
+    /// lists.
     Process,
-    /// A thread of it is in it, by thread id.
+    /// Another thread of the process, by thread id, is in the namespace.
     Thread(u32),
-    /// It has a file of the namespace open, by descriptor.
+    /// The process has this descriptor open for a file of the namespace.
     OpenFile(u32),
-    /// The namespace is mounted there, in the process's mount namespace. Told for one process of each
-    /// mount namespace.
+    /// The namespace is mounted at this path in the process's mount namespace. Listed for one
+    /// process of each mount namespace.
     Mount(PathBuf),
 }
 
 impl Netns {
-    /// The processes that keep it alive, in the order of their ids: `ip netns pids`, and what else
-    /// there is besides processes. The calling process is among them, as a handle is an open file.
+    /// Lists the processes that keep the namespace alive, sorted by process id. Unlike `ip netns
+    /// pids`, also lists open files and mounts. The calling process is listed, because its handle
+    /// is an open file.
     ///
-    /// What an ordinary user may not look into is not listed, and neither is a socket that is its
-    /// holder's last tie to the namespace.
+    /// An ordinary user doesn't see the processes of other users. A socket that is a process's last
+    /// tie to the namespace is not listed.
     ///
     /// ```
     /// use netloom::{HeldBy, Namespace};
@@ -63,8 +65,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// An error if `/proc` can't be read, or the calling process lacks descriptors or memory. Processes that may
-    /// not be looked into are left out: those of other users take `CAP_SYS_PTRACE`.
+    /// An error if `/proc` can't be read, or the calling process lacks descriptors or memory.
+    /// Processes of other users are left out without `CAP_SYS_PTRACE`.
     #[doc(alias("ip netns pids", "lsns", "lsof"))]
     pub fn holders(&self) -> Result<Vec<Holder>, Error> {
         holders(self.id()).map_err(|cause| cause.doing("look for holders of", self))
@@ -104,7 +106,8 @@ fn holders(id: NetnsId) -> Result<Vec<Holder>, Cause> {
     Ok(holders)
 }
 
-/// What could not be seen of a process is not there, or not for us to see; unless it is we who lack something.
+/// Maps an error to `None`: the process is gone, or the caller may not look into it. Fails only if
+/// the caller lacks descriptors or memory.
 fn looked<T>(result: io::Result<T>) -> Result<Option<T>, Cause> {
     let lacking = [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM];
     match result {
@@ -187,7 +190,7 @@ fn number(path: &Path) -> Option<u32> {
     path.file_name()?.to_str()?.parse().ok()
 }
 
-/// As a line of a list.
+/// Formats the holder as a line of a list.
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}:", self.pid, self.command)?;

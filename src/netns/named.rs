@@ -52,7 +52,7 @@ pub(super) struct Reserved<'a> {
     _lock: Flock<File>,
 }
 
-/// Takes the name: an empty file, which must not be there yet.
+/// Reserves the name by creating an empty file. Fails if the file exists.
 pub(super) fn reserve(name: &str) -> Result<Reserved<'_>, Cause> {
     prepare_directory()?;
     let lock = lock_directory()?;
@@ -62,17 +62,18 @@ pub(super) fn reserve(name: &str) -> Result<Reserved<'_>, Cause> {
 }
 
 impl Reserved<'_> {
-    /// Mounts the namespace on it. EEXIST: `ip netns`, which takes no lock, made it another's.
+    /// Mounts the namespace on the file. Fails with EEXIST if `ip netns`, which takes no lock, has
+    /// replaced the file.
     pub(super) fn bind(&self, namespace: BorrowedFd<'_>) -> Result<(), Cause> {
         if self.is_ours()? { bind(self.name, namespace) } else { Err(Errno::EEXIST.into()) }
     }
 
-    /// What its owner has of it from then on.
+    /// Returns the lock that the owner of the name keeps.
     pub(super) fn into_hold(self) -> Hold {
         self.hold
     }
 
-    /// Gives it back, after a failure, where it is still that file.
+    /// Deletes the file after a failure, unless another program has replaced it.
     pub(super) fn release(self) {
         if self.is_ours().is_ok_and(|is_ours| is_ours) {
             fs::remove_file(path(self.name)).ok();
@@ -88,14 +89,14 @@ impl Reserved<'_> {
     }
 }
 
-/// Whether the owner of a name is dead.
+/// Returns whether the owner of a name is dead.
 pub(super) fn is_of_the_dead(name: &str) -> Result<bool, Cause> {
     let _lock = lock_directory()?;
     Ok(Hold::of_the_dead(name)?.is_some())
 }
 
-/// Removes such a name where it stands for this namespace, or for none here; `false` where it is not, or
-/// gone.
+/// Deletes the name of a dead owner if it belongs to this namespace, or to none. Returns `false`
+/// otherwise, also if the name is gone.
 pub(super) fn remove_of_the_dead(name: &str, id: Option<NetnsId>) -> Result<bool, Cause> {
     let _lock = lock_directory()?;
     // Held until it is gone: nobody adopts it meanwhile.
@@ -142,7 +143,8 @@ pub(super) fn delete(name: &str, id: NetnsId, namespace: BorrowedFd<'_>) -> Resu
     }
 }
 
-/// Where no file can be opened any more: then there is an instant between the look and the deletion.
+/// Deletes a name without opening a file, for processes without a free descriptor. Checks the
+/// namespace first; another program may replace it between check and deletion.
 fn delete_without_descriptors(name: &str, id: NetnsId) -> Result<(), Cause> {
     let path = path(name);
     if identity(&path) != Some(id) {
@@ -201,7 +203,7 @@ pub(super) fn explain_taken(cause: Cause, action: &'static str, name: &str) -> E
     cause.doing(action, Quoted(name)).hint_on(Errno::EEXIST, || what_is_there(name))
 }
 
-/// What has taken a name.
+/// Describes the file or namespace that occupies a name.
 pub(super) fn what_is_there(name: &str) -> String {
     let path = path(name);
     if identity(&path).is_some() {
@@ -222,7 +224,7 @@ pub(super) fn stale(name: &str) -> String {
     )
 }
 
-/// Whether a name is a plain file that no namespace is mounted on.
+/// Returns whether a name is a plain file without a namespace mounted on it.
 pub(super) fn is_stale(name: &str) -> bool {
     let path = path(name);
     let is_file = path.symlink_metadata().is_ok_and(|file| file.is_file());

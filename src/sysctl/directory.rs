@@ -19,16 +19,16 @@ use crate::netns::{Lock, Netns};
 use crate::sys::process::PerProcess;
 use crate::wire::link::WhichLink;
 
-/// One directory below `/proc/sys/net`, as its namespace has it.
+/// One directory below `/proc/sys/net`, opened in its namespace.
 ///
-/// A chroot, an unmounted `/proc` or a mount over it doesn't reach what is open already. One more
-/// descriptor is kept, so that what was there can be put back after the process has used up all
+/// A chroot, an unmounted `/proc` or a mount over it doesn't affect an open descriptor. A spare
+/// descriptor is reserved, so that settings can be restored after the process has used up all
 /// others.
 #[derive(Debug)]
 pub(super) struct Directory {
     pub(super) netns: Netns,
     top: String,
-    /// None if netlink does all.
+    /// `None` if netlink reads and writes all settings of the directory.
     file: Option<OwnedFd>,
     /// The socket that takes the lock, once it was taken.
     lock: PerProcess<Option<Member>>,

@@ -14,14 +14,14 @@ use crate::link::Link;
 use crate::owned::sealed::Removed;
 use crate::sys::process::PerProcess;
 
-/// What an owner set, and what it puts back.
+/// The setting of one owner: the value it set, and the value it restores.
 #[derive(Debug)]
 pub(super) struct Owner {
     key: Key,
     record: Record,
     /// The record exists.
     counted: PerProcess<bool>,
-    /// The settings that are left to be put back along with a switch, which is put back itself.
+    /// The settings still to restore along with a switch. The switch itself is restored already.
     left: PerProcess<Vec<Follower>>,
 }
 

@@ -33,8 +33,8 @@ pub(super) struct Record {
     pub(super) value: String,
     /// The value that the setting had before the first owner.
     pub(super) found: String,
-    /// Of a switch, the settings that the kernel sets along with it and that were not as `default`
-    /// is.
+    /// The settings that the kernel changes along with a switch, if their value differed from that
+    /// of `default`.
     pub(super) others: Vec<(String, String)>,
 }
 

@@ -358,7 +358,7 @@ numbered! {
         SameNetwork = 2,
         /// Requests for addresses without the scope `host`.
         NotHostScope = 3,
-        /// None.
+        /// No request.
         Never = 8,
     }
 }
@@ -378,11 +378,11 @@ numbered! {
 numbered! {
     /// The ARP announcements that add a neighbour entry unasked.
     ArpAccept {
-        /// None: the kernel's default.
+        /// No announcement: the kernel's default.
         Never = 0,
         /// All.
         Always = 1,
-        /// Those of senders in the same prefix. Since Linux 6.0.
+        /// Announcements of senders in the same prefix. Since Linux 6.0.
         SameNetwork = 2,
     }
 }

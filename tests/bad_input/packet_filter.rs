@@ -1,4 +1,5 @@
-//! What the packet filter, NAT, published ports and firewalls know to be wrong without asking the kernel.
+//! Values that the packet filter, NAT, published ports and firewalls refuse without asking the
+//! kernel.
 
 use std::process::Stdio;
 
@@ -28,7 +29,8 @@ const HOOKS: [Hook; 7] = [
 ];
 const KINDS: [ChainKind; 3] = [ChainKind::Filter, ChainKind::Nat, ChainKind::Route];
 
-/// Which base chains the kernel has (`net/netfilter/nft_chain_*.c`, `hook_mask`).
+/// Returns whether the kernel supports such a base chain (`net/netfilter/nft_chain_*.c`,
+/// `hook_mask`).
 fn is_there(family: Family, hook: Hook, kind: ChainKind) -> bool {
     let is_of_ip = matches!(
         hook,
@@ -101,7 +103,7 @@ fn base_chains_are_those_that_the_kernel_has() {
     });
 }
 
-/// What is asked of what is there already.
+/// The existing objects that the calls are made on.
 pub(super) struct Ground {
     pub(super) host: Owned<Netns>,
     table: Owned<TableHandle>,
@@ -150,7 +152,7 @@ impl Ground {
         self.firewalls();
     }
 
-    /// Of everything that has one.
+    /// Tries bad names for every named kind of object.
     fn names(&self) {
         let long = "x".repeat(256);
         for (name, reason) in [

@@ -1,4 +1,4 @@
-//! What NAT chooses of: ports, addresses of a range; and the mark it is chosen by.
+//! NAT to port ranges and address ranges, and NAT selected by packet mark.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! What can be known wrong is refused before the first system call.
+//! Values that are known to be wrong are refused before the first system call.
 
 use netloom::nft::{
     Chain, ChainKind, CtState, Element, Family, Field, Hook, Limit, Map, Policy, Priority, Reject,

@@ -1,5 +1,5 @@
-//! Generated rulesets, each said to our builders and written in the words of `nft`: ours read back by us are
-//! ours, `nft -f`'s read back by us are what is written, and `nft` lists ours as it is written.
+//! Generated rulesets, each built by netloom and written in the syntax of `nft`. Reading either
+//! back gives the generated rules, and `nft` lists the built one as it is written.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(crate) fn address() -> impl Strategy<Value = String> {
         (8..=30_u8).prop_map(|bits| {
             ipnet::Ipv4Net::new([10, 3, 7, 21].into(), bits).unwrap().trunc().to_string()
         }),
-        // From an odd one: else it may be a network, which is said as one.
+        // Starts at an odd address: an aligned range could be a prefix, which is listed as one.
         (0..49_u8, 100..200_u8).prop_map(|(a, b)| format!("10.1.2.{}-10.1.2.{b}", 2 * a + 1)),
     ]
 }
@@ -35,7 +35,7 @@ pub(crate) fn address6() -> impl Strategy<Value = String> {
     ]
 }
 
-/// What a rule says before its protocol.
+/// The matches before the protocol.
 fn first() -> impl Strategy<Value = Said> {
     let from = |not: bool, a: String, field: &str| {
         let words = format!("{field} {}{a}", if not { "!= " } else { "" });
@@ -226,12 +226,12 @@ fn third() -> impl Strategy<Value = fn(Said, u32) -> Said> {
     prop::sample::select(all)
 }
 
-/// What is whole in every kernel's ticks.
+/// Returns a multiple of every kernel's tick.
 fn timeout(n: u32) -> Duration {
     Duration::from_millis(100 * (u64::from(n % 9_000_000) + 1))
 }
 
-/// What needs to know which protocol it is about, or which family: IPv4 and TCP.
+/// The statements that need a known protocol, or a known family: TCP over IPv4.
 fn of_a_protocol() -> impl Strategy<Value = fn(Said, u16, u32) -> Said> {
     let mut all: Vec<fn(Said, u16, u32) -> Said> = vec![
         |said, _, n| {
@@ -313,7 +313,7 @@ fn of_a_protocol() -> impl Strategy<Value = fn(Said, u16, u32) -> Said> {
     prop::sample::select(all)
 }
 
-/// Those that answer for others, or hand over to sockets.
+/// The statements that answer in a server's place, or redirect to local sockets.
 fn proxies() -> Vec<fn(Said, u16, u32) -> Said> {
     vec![
         |said, a, n| {
@@ -355,7 +355,7 @@ fn rule() -> impl Strategy<Value = Said> {
     prop_oneof![anywhere, of_a_protocol]
 }
 
-/// What the rules name.
+/// The table with the sets, maps and objects that the rules name.
 fn table() -> Table {
     let minute = Duration::from_secs(60);
     let dynamic = |name, key: Type| Set::new(name, key).dynamic().size(100);

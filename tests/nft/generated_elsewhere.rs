@@ -1,5 +1,5 @@
-//! As `generated.rs`, for rules that send packets elsewhere: to programs, past the rules, out of other links, and
-//! copies of them.
+//! Generated rules like `generated.rs`'s that divert packets: to programs, past the rules, out of
+//! other links, and as copies.
 
 use std::net::IpAddr;
 

@@ -230,7 +230,7 @@ fn frames_that_cross_a_bridge() {
     });
 }
 
-/// Which family a packet is of may be known, and the refusal said in the words of both.
+/// A refusal for both families (`icmpx`) is allowed even if the packet's family is known.
 #[test]
 fn refusals_in_the_words_of_both_families() {
     support::isolated(|| {
@@ -246,7 +246,7 @@ fn refusals_in_the_words_of_both_families() {
         let read = netns.nft_ruleset().unwrap().remove(0).chains.remove(0).rules;
         let said: Vec<_> = read.iter().map(|info| info.rule.to_string()).collect();
         assert_eq!(said, rules);
-        // They are written as they were read.
+        // The rules are sent as they were read.
         let chain = read.into_iter().fold(Chain::new("c"), |chain, info| chain.rule(info.rule));
         let again = Namespace::anonymous().create().unwrap();
         let _table = Table::new(Family::Inet, "t").chain(chain).create(&again).unwrap();

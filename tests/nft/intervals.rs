@@ -44,7 +44,7 @@ impl Item {
         self.key.iter().zip(key).all(|(mine, other)| holds(*mine, *other))
     }
 
-    /// Whether both can be in one set.
+    /// Returns whether the kernel refuses to have both elements in one set.
     fn is_in_the_way(&self, other: &Self) -> bool {
         if self.key.len() == 1 || self.drops.is_some() {
             return self.key.iter().zip(&other.key).all(|(a, b)| overlap(*a, *b));

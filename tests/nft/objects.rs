@@ -1,4 +1,5 @@
-//! What keeps count as packets come: named objects, quotas, dynamic sets; and addresses from maps.
+//! Stateful objects: named counters and limits, quotas, dynamic sets. Also NAT to addresses from
+//! maps.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

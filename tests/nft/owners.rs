@@ -1,4 +1,4 @@
-//! Who owns what: held tables, persistent ones, and tables of others.
+//! Ownership of tables: held ones, persistent ones, and tables of other programs.
 
 use std::process::Command;
 

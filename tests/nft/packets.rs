@@ -25,7 +25,7 @@ fn pair() -> (Owned<Netns>, Owned<Netns>, Owned<Veth>) {
     (near, far, cable)
 }
 
-/// With patience, as the machine may be busy.
+/// Returns whether a ping is answered, with a long timeout for a busy machine.
 fn reaches(from: &Netns) -> bool {
     Ping::new("10.0.0.1").timeout(Duration::from_secs(10)).send(from).is_ok()
 }

@@ -1,5 +1,5 @@
-//! Rules said twice: by our builders, and in the words of `nft` as a person writes them. The words are written
-//! here, not taken from the rule.
+//! Rules in two forms: built by netloom, and in the syntax of `nft`. The text is written here, not
+//! derived from the rule.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use crate::golden::{essence, load};
 use crate::support::{Place, nft};
 
-/// What is known of the packet's family, as the words for a refusal depend on it.
+/// The known family of the packet, which decides the words for a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Known {
     Neither,
@@ -105,9 +105,9 @@ pub(crate) fn runner(cases: u32) -> TestRunner {
     TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() })
 }
 
-/// What was said to our builders is in the last chain of the first table there, and reads back as that. What a
-/// person has written, in the place of RULES, is loaded elsewhere by `nft` and reads back as the same; and `nft`
-/// lists ours as it is written.
+/// Compares three forms of the rules. The last chain of the first table of `ours` must read back as
+/// the built rules. `nft` loads `written`, with the text in the place of RULES, in another
+/// namespace; it must read back as the same rules. `nft` must list the built ruleset as the text.
 pub(crate) fn is_the_same(
     ours: &Netns,
     links: &[&str],
@@ -142,7 +142,7 @@ pub(crate) fn is_the_same(
     Ok(())
 }
 
-/// Lines as they are told apart: without margins and what says whose the table is.
+/// Returns the lines to compare: without margins and without the owner of the table.
 fn lines(listed: &str) -> Vec<&str> {
     listed
         .lines()

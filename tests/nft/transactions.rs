@@ -52,7 +52,7 @@ fn thousands_of_refusals_are_told() {
     });
 }
 
-/// Those of a transaction that was refused stand for nothing: what has their names is another's.
+/// Handles of a refused transaction reach no object, even if another program's object has the name.
 #[test]
 fn a_refused_transactions_handles_reach_nothing() {
     support::isolated(|| {
@@ -79,7 +79,7 @@ fn a_refused_transactions_handles_reach_nothing() {
             assert_eq!(netns.nft_ruleset().unwrap(), before);
         }
 
-        // In a table that is ours, what is another's.
+        // Existing objects in a table that netloom may change.
         let mut change = Transaction::new(&netns);
         let flowtable = Flowtable::new("f");
         let made = (
@@ -119,7 +119,7 @@ fn are_not_found(netns: &netloom::Netns, operation: impl FnOnce(&mut Transaction
     assert!(error.refused().iter().all(|refused| refused.error.is_not_found()), "{error}");
 }
 
-/// What a transaction makes can be taken away by it.
+/// A transaction can delete objects that it creates.
 #[test]
 fn a_transaction_deletes_what_it_makes() {
     support::isolated(|| {

@@ -1,4 +1,4 @@
-//! What can never be.
+//! Mappings that can never exist.
 
 use netloom::{Netns, PortForward, Protocol};
 

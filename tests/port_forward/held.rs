@@ -22,7 +22,8 @@ fn two_handles_of_a_namespace_do_not_switch_off_under_each_other() {
         tcp(&lab.host, "127.0.0.1:8081", PATIENCE).unwrap();
         drop(second);
         assert_eq!(lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
-        // What is kept lives as long as the handle, and no longer: it does not keep itself alive.
+        // A kept port exists until the last handle of the namespace is dropped: it holds no handle
+        // itself.
         let kept = PortForward::new(8082, "10.0.0.2").target_port(80).create(&other).unwrap();
         let kept = kept.keep();
         tcp(&lab.host, "127.0.0.1:8082", PATIENCE).unwrap();
@@ -33,7 +34,7 @@ fn two_handles_of_a_namespace_do_not_switch_off_under_each_other() {
     });
 }
 
-/// What a dead process's ports leave: the switch, and what makes that safe.
+/// Waits until a dead process has left only `route_localnet` and the table that makes that safe.
 fn gone_but_for_what_drops(host: &Netns) {
     support::eventually("the table went with its socket", || {
         let left = crate::lab::tables(host);
@@ -146,7 +147,8 @@ fn thousands_are_made_at_once_and_go_one_by_one() {
     });
 }
 
-/// Of either family, at one address and at all: with them goes what only they needed.
+/// Deletes several ports of both families, with and without a host address. Elements that only they
+/// needed are deleted too.
 #[test]
 fn many_go_together_and_what_stays_is_reached() {
     support::isolated(|| {

@@ -67,14 +67,14 @@ impl Lab {
         ["10.0.0.2:80", "[fd00::2]:80"].map(|address| Server::start(&self.web, address))
     }
 
-    /// By TCP and UDP.
+    /// Publishes the port for TCP and for UDP.
     pub(crate) fn publish(&self, forward: &PortForward) -> [Owned<netloom::PortForwardHandle>; 2] {
         [Protocol::TCP, Protocol::UDP]
             .map(|protocol| forward.clone().protocol(protocol).create(&self.host).unwrap())
     }
 }
 
-/// Who the server saw, the same by TCP and UDP.
+/// Returns the client address that the server saw, the same over TCP and UDP.
 #[track_caller]
 pub(crate) fn seen(from: &Netns, server: &str) -> IpAddr {
     let [tcp, udp] = [tcp(from, server, PATIENCE), udp(from, server, PATIENCE)]

@@ -228,7 +228,7 @@ fn the_next_port_of_a_handle_turns_on_again_what_somebody_turned_off() {
     });
 }
 
-/// What an element is of does not matter: each is a line or a part of one.
+/// Counts the elements of all sets and maps: each port has one, or a part of one.
 fn elements(host: &Netns) -> usize {
     host.nft_ruleset()
         .unwrap()

@@ -14,13 +14,13 @@ const SCTP: u8 = 132;
 const INIT: u8 = 1;
 const INIT_ACK: u8 = 2;
 
-/// What SCTP packets come in by and go out by.
+/// Opens a raw socket that sends and receives SCTP packets.
 fn socket(netns: &Netns, is_ipv4: bool) -> UdpSocket {
     let socket = if is_ipv4 { netns.raw_ipv4_socket(SCTP) } else { netns.raw_ipv6_socket(SCTP) };
     UdpSocket::from(socket.unwrap())
 }
 
-/// CRC-32C, as SCTP has it: <https://www.rfc-editor.org/rfc/rfc9260#appendix-A>.
+/// Computes the CRC-32C of SCTP: <https://www.rfc-editor.org/rfc/rfc9260#appendix-A>.
 fn checksum(packet: &[u8]) -> u32 {
     !packet.iter().fold(!0, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
@@ -29,7 +29,7 @@ fn checksum(packet: &[u8]) -> u32 {
     })
 }
 
-/// The packet that begins a connection, or answers that.
+/// Returns the packet that begins a connection, or the answer to it.
 fn packet(kind: u8, [from, to]: [u16; 2], tag: u32) -> Vec<u8> {
     let mut packet = Vec::new();
     packet.extend(from.to_be_bytes());

@@ -1,4 +1,5 @@
-//! What outlives the process that made it: what it kept, what has a tag, and what it did to what is others'.
+//! Objects that outlive their process: kept objects, objects with a tag, and changes to the objects
+//! of others.
 
 use netloom::nft::{Family, Table};
 use netloom::{
@@ -9,7 +10,7 @@ use netloom::{
 use super::support;
 use super::{helper, is_helper, kill, ready, wait_to_be_killed};
 
-/// What is to stay, made by a process that is killed.
+/// Creates objects that must survive, in a process that is killed.
 #[test]
 #[ignore = "started by another test, to be killed"]
 fn keeper() {
@@ -26,7 +27,7 @@ fn keeper() {
     web.persistent("lab").create(&host).unwrap().keep();
     Table::new(Family::Ip, "mine").persistent("lab").create(&host).unwrap().keep();
     Firewall::new().network(&bridge).persistent("lab").create(&host).unwrap().keep();
-    // Persistent by what was asked for, kept or not.
+    // Persistent because of the tag, whether kept or not.
     std::mem::forget(NatRule::masquerade().source("10.9.0.0/24").persistent("lab").create(&host));
     let another = Firewall::new().name("another").network(&bridge).persistent("lab");
     std::mem::forget(another.create(&host));

@@ -1,5 +1,5 @@
-//! What a living process owns is left alone wherever it is, and whoever looks; what a dead one owned is found
-//! wherever it died.
+//! `reap` leaves the objects of living processes alone, in whatever namespace it runs. It finds the
+//! objects of dead ones, in whatever namespace they died.
 
 use std::fs::File;
 use std::process::Stdio;
@@ -14,7 +14,7 @@ use super::{
     WAIT, helper, is_helper, kill, ready, reaped, start_and_wait, started_by, wait_to_be_killed,
 };
 
-/// A reaper that does not see what is mounted on the names.
+/// Runs `reap` without the mounts of the names.
 #[test]
 #[ignore = "started by another test"]
 fn agent() {
@@ -34,7 +34,7 @@ fn a_name_is_its_owners_where_its_mount_is_not_seen_too() {
     support::isolated(|| {
         let live = Namespace::named("live").create().unwrap();
         let kept = Namespace::named("kept").create().unwrap().keep();
-        // As where its owner was killed, in a mount namespace that is gone.
+        // Simulates an owner killed in a mount namespace that is gone.
         std::fs::write("/run/netns/dead", "").unwrap();
         mode("/run/netns/dead", 0o404);
         let options = ["--mount", "--propagation", "private"];
@@ -83,7 +83,7 @@ fn what_was_adopted_is_no_dead_process_s() {
     });
 }
 
-/// What was kept, and adopted by a process that dies, is that one's.
+/// Adopts kept objects in a process that is killed: they belong to that process.
 #[test]
 #[ignore = "started by another test, to be killed"]
 fn adopter() {

@@ -1,4 +1,4 @@
-//! What is persistent outlives its maker, and is found whatever its tag.
+//! Persistent objects outlive their process, and are found without knowing their tags.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ fn shown(netns: &Netns) -> Vec<String> {
     netloom::persistent(netns).unwrap().iter().map(ToString::to_string).collect()
 }
 
-/// One of each kind, and more of some, with tags that nobody tells the finder.
+/// Creates one object of each kind, and more of some, with tags that the finder does not know.
 #[test]
 #[ignore = "started by another test, to be killed"]
 fn maker() {

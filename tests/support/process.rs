@@ -53,8 +53,8 @@ pub(crate) fn beside_a_fork(work: impl FnOnce() -> bool, meanwhile: impl FnOnce(
     }
 }
 
-/// Interrupts every thread of this process a thousand times a second while `work` runs: each system
-/// call that can be interrupted is, sooner or later (EINTR, as the handler asks for no restart).
+/// Interrupts every thread of this process a thousand times a second while `work` runs. Sooner or
+/// later each interruptible system call fails with EINTR, because the handler requests no restart.
 #[allow(unsafe_code)]
 pub(crate) fn interrupted<T>(work: impl FnOnce() -> T) -> T {
     extern "C" fn nothing(_: i32) {}

@@ -41,18 +41,18 @@ impl Copied {
         &self.program
     }
 
-    /// The program as the user who runs the tests.
+    /// Starts the program as the user who runs the tests.
     pub(crate) fn as_this_user(&self) -> Command {
         start(&[], &self.program)
     }
 
-    /// The program without a privilege: as another user where there is one, and else, as inside a
-    /// user namespace with one user in it, as root without capabilities but the one to be mapped.
+    /// Starts the program without privileges: as another user if one exists. Else, as in a user
+    /// namespace with one user, as root without capabilities except the one to be mapped.
     pub(crate) fn as_ordinary_user(&self) -> Command {
         start(&ordinary(), &self.program)
     }
 
-    /// The program without a privilege, where user namespaces are off.
+    /// Starts the program without privileges, in a user namespace that allows no further ones.
     pub(crate) fn where_namespaces_are_off(&self) -> Command {
         let off = "echo 0 >/proc/sys/user/max_user_namespaces && exec \"$0\" \"$@\"";
         let mut words = ordinary();

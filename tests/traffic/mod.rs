@@ -41,8 +41,9 @@ impl Net {
     }
 }
 
-/// A namespace whose links have their IPv6 addresses at once: a router asks for no neighbour before
-/// its link-local address is known to be nobody else's, which takes more than a second.
+/// Creates a namespace without duplicate address detection, so that links have their IPv6 addresses
+/// at once. A router sends no neighbour solicitation before its link-local address is verified,
+/// which takes more than a second.
 pub(crate) fn namespace() -> Owned<Netns> {
     let netns = Namespace::anonymous().create().unwrap();
     for which in ["all", "default"] {

@@ -1,4 +1,4 @@
-//! What was aimed at and what was reached: a table made of what the benches printed.
+//! The table of aims and results, made from the output of the benches.
 
 mod rows;
 
@@ -51,7 +51,7 @@ fn measured(line: &str) -> Option<Measured> {
     Some(Measured { work: work.to_owned(), name: name.to_owned(), time: duration(time)? })
 }
 
-/// As `Debug` writes it.
+/// Parses a duration in the format of `Debug`.
 fn duration(text: &str) -> Option<Duration> {
     let units = [("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0)];
     let (unit, seconds) = units.into_iter().find(|(unit, _)| text.ends_with(unit))?;

@@ -9,7 +9,7 @@ use crate::harness::{contender, medians, settle};
 use crate::peers::run;
 use crate::report::{BATCHES, Report};
 
-/// By one bit a second.
+/// The time that a gigabyte takes at one bit per second.
 const GIGABYTE: Duration = Duration::from_secs(8_000_000_000);
 const SERVER: &str = "198.51.100.1";
 
@@ -76,7 +76,7 @@ fn by_commands(seconds: &str) -> f64 {
     rate
 }
 
-/// What iperf3 receives, in bits a second.
+/// Measures the rate that iperf3 receives, in bits per second.
 fn rate(inside: &Netns, outside: &Netns, seconds: &str) -> f64 {
     let mut server =
         outside.command("iperf3").args(["-s", "-1"]).stdout(Stdio::null()).spawn().unwrap();

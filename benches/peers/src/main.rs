@@ -1,5 +1,5 @@
-//! The same work by netloom, by bare system calls, by other crates and by commands: in turns in one run, as
-//! one table and one plot, which it writes to `docs/`, or to the directory named.
+//! Compares netloom with bare system calls, other crates and commands, in turns in one run. Writes
+//! a table and a plot to `docs/`, or to the given directory.
 //!
 //! ```text
 //! cd benches/peers && cargo run --release                  # some minutes

@@ -1,4 +1,4 @@
-//! What a list takes of memory at its peak: in a process of its own for each contender.
+//! The peak memory of listing routes. Each contender runs in its own process.
 
 use std::process::Command;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use crate::report::Report;
 
 const CONTENDERS: [&str; 4] = ["netloom", "lent", "nlink", "rtnetlink"];
 
-/// Of the routes that are here.
+/// Measures the listing of all routes of the current namespace.
 pub fn measure(report: &mut Report, work: &str) {
     let cell = |name: &'static str| {
         let program = std::env::current_exe().unwrap();
         let output = Command::new(program).args(["--memory", name]).output().unwrap();
         let kibibytes: u64 = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
-        // As a time it is told in microseconds.
+        // The score is the size, as microseconds.
         let text = format!("{:.1} MiB", kibibytes as f64 / 1024.0);
         (name, text, Duration::from_micros(kibibytes))
     };
@@ -28,7 +28,8 @@ pub fn measure(report: &mut Report, work: &str) {
     report.add_text(&format!("{work}, lent, peak memory"), vec![lent]);
 }
 
-/// In the process of one: prints by how many KiB its peak is above what it had before.
+/// Runs in the process of one contender. Prints how far its peak memory exceeds the memory before,
+/// in KiB.
 pub fn of(contender: &str) {
     let host = Netns::current().unwrap();
     let (nlink, rtnetlink) = (Nlink::here(), Rtnetlink::here());

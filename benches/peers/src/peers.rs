@@ -54,7 +54,7 @@ impl Rtnetlink {
         Self { runtime, handle }
     }
 
-    /// What has to stay for the container to stay, and the time it took.
+    /// Attaches a container. Returns the time it took, and the file that keeps the container alive.
     pub fn attach(&self, bridge: u32, plan: &Plan) -> (Duration, File) {
         let mut kept = None;
         let time = timed(|| {
@@ -186,7 +186,7 @@ impl Nlink {
         Self { runtime, here, tables }
     }
 
-    /// Of a bridge that is asked for by its index, as all others ask.
+    /// Attaches a container to a bridge given by index, like the other contenders.
     pub fn attach(&self, bridge: u32, plan: &Plan) -> (Duration, File) {
         let mut kept = None;
         let time = timed(|| {
@@ -233,7 +233,7 @@ impl Nlink {
         containers
     }
 
-    /// What is made by that.
+    /// Removes everything that the setup created.
     pub fn remove(&self, containers: Vec<File>) {
         self.runtime.block_on(async {
             self.tables.del_table("nlink", Family::Ip).await.unwrap();

@@ -21,7 +21,7 @@ pub fn measure(report: &mut Report) {
     entered(report);
 }
 
-/// By its name, and with a socket inside; `ip` opens none.
+/// Measures creating a named namespace and opening a socket in it. `ip` opens no socket.
 fn made(report: &mut Report) {
     let host = Netns::current().unwrap();
     let (rtnetlink, nlink) = (Rtnetlink::here(), Nlink::here());

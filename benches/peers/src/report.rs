@@ -16,7 +16,7 @@ impl Report {
         self.0.push((work, cells.collect()));
     }
 
-    /// What is not a time is told as one as well: what a shorter one says is better.
+    /// Adds a row of texts. Each text has a duration as its score; a shorter one is better.
     pub fn add_text(&mut self, work: &str, cells: Vec<(&'static str, String, Duration)>) {
         tell(work, &cells.iter().map(|(name, _, time)| (*name, *time)).collect::<Vec<_>>());
         let cells = cells.into_iter().map(|(name, text, _)| (name, text));
@@ -24,7 +24,7 @@ impl Report {
     }
 }
 
-/// As the benches print it.
+/// Prints the medians in the format of the other benches.
 fn tell(work: &str, medians: &[(&'static str, Duration)]) {
     let (base, least) = medians[0];
     for (name, time) in medians {
@@ -75,7 +75,7 @@ pub fn put(begin: &str, end: &str, made: &str, from: &Path, to: &Path) {
         .unwrap();
 }
 
-/// What it was measured on.
+/// Describes the machine: processors and kernel.
 pub fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpus = read("/proc/cpuinfo");

@@ -14,7 +14,7 @@ use crate::report::{BATCHES, Report};
 const VIA: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const VIA6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
 
-/// Where the route of this number leads to.
+/// Returns the destination of the route with this number.
 pub fn to(n: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(0x1400_0000 + n)
 }
@@ -29,8 +29,8 @@ fn cable(host: &Netns) -> Owned<Veth> {
     VethPair::new(near, VethEnd::new("v2").up()).create(host).unwrap()
 }
 
-/// What `work` takes with a link of its own. Its routes go with that, and are freed in the kernel's own time, which is no
-/// part of the work.
+/// Measures `work` with a new link. The link's routes are deleted with the link, outside of the
+/// measured time, because the kernel frees them asynchronously.
 fn with_a_link(host: &Netns, work: &mut dyn FnMut()) -> Duration {
     settle(host);
     let cable = cable(host);
@@ -99,7 +99,7 @@ pub fn routes(report: &mut Report, quick: bool) {
     drop(cable);
 }
 
-/// Those of IPv6, each out of a link.
+/// Measures IPv6 routes, each with its link.
 pub fn routes6(report: &mut Report, quick: bool) {
     let many = if quick { 500 } else { 20_000 };
     let host = Netns::current().unwrap();

@@ -65,7 +65,7 @@ fn indexes(all: &[Container]) -> Vec<u32> {
     all.iter().map(|(cable, _)| cable.near().index()).collect()
 }
 
-/// What is left of them when their links are gone.
+/// Closes the namespaces after their links were deleted.
 fn close(all: Vec<Container>) {
     for (cable, container) in all {
         cable.keep();

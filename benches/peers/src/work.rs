@@ -177,7 +177,7 @@ fn remove_by_commands(calls: Calls) {
     run("ip", &["netns", "del", "c2"], "");
 }
 
-/// By its name, among 1,000; and all of them.
+/// Measures finding a link by name among 1,000, and listing all of them.
 pub fn one_link(report: &mut Report, quick: bool) {
     let many = if quick { 20 } else { 1_000 };
     let host = Netns::current().unwrap();

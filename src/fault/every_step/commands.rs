@@ -1,4 +1,4 @@
-//! What runs inside a namespace, and sockets that are opened there.
+//! Commands inside a namespace, and sockets opened there.
 
 use std::net::IpAddr;
 use std::process::Stdio;
@@ -16,7 +16,7 @@ fn closures() {
     });
 }
 
-/// What starting `true` takes, step by step.
+/// The steps of starting `true`.
 const RUN_TRUE: [&str; 5] = [
     "run `true`",
     "enter namespace net:[N]",

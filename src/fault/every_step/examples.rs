@@ -17,7 +17,7 @@ mod doctor;
 #[path = "../../../examples/walkthrough.rs"]
 pub(in crate::fault) mod walkthrough;
 
-/// Which steps are this process's: `2/12` for the third of twelve shares.
+/// The share of the steps that this process tests: `2/12` is the third of twelve.
 const SHARE: &str = "NETLOOM_FAULT_SHARE";
 const SHARES: usize = 12;
 
@@ -85,7 +85,7 @@ fn the_walkthrough() {
     });
 }
 
-/// It has no errors, and says what it could not find out.
+/// The doctor returns no errors: its report names what it could not examine.
 #[test]
 fn the_doctor() {
     in_shares("fault::every_step::examples::the_doctor", |share| {

@@ -220,7 +220,7 @@ fn what_a_bridge_is_set_to() {
     });
 }
 
-/// Where the kernel's bridges know VLANs.
+/// Needs a kernel with VLAN filtering in bridges.
 #[test]
 fn vlans_of_a_port() {
     support::isolated(|| {
@@ -252,7 +252,7 @@ fn vlans_of_a_port() {
     });
 }
 
-/// Of a bridge that is there.
+/// Changes an existing bridge.
 #[test]
 fn vlan_filtering_of_a_bridge() {
     support::isolated(|| {

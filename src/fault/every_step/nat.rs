@@ -38,7 +38,7 @@ fn nat_rules() {
     });
 }
 
-/// Those that outlive the program, but for their owners.
+/// Persistent rules, which still have an owner here.
 #[test]
 fn persistent_nat_rules() {
     support::isolated(|| {

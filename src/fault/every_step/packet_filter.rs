@@ -102,7 +102,7 @@ fn maps() {
     });
 }
 
-/// Where the kernel has them.
+/// Needs a kernel with flowtables.
 #[test]
 fn flowtables() {
     support::isolated(|| {
@@ -152,7 +152,7 @@ fn named_sets() {
     });
 }
 
-/// Where the answer is lost, the handle knows which rule is its own by then.
+/// If the answer is lost, the handle already knows the number of its rule.
 #[test]
 fn rules_in_the_place_of_others() {
     support::isolated(|| {
@@ -178,7 +178,7 @@ fn rules_in_the_place_of_others() {
     });
 }
 
-/// By name, by tag, and whole.
+/// Finds a table by name and by tag, and reads the whole ruleset.
 #[test]
 fn what_is_found_again() {
     support::isolated(|| {
@@ -216,7 +216,7 @@ fn what_is_found_again() {
     });
 }
 
-/// Of a chain that is there.
+/// Changes the policy of an existing chain.
 #[test]
 fn policies() {
     support::isolated(|| {
@@ -324,7 +324,7 @@ fn firewalls() {
     });
 }
 
-/// Those that outlive the program, changed by what finds them.
+/// Persistent firewalls, changed through handles found by tag.
 #[test]
 fn persistent_firewalls() {
     support::isolated(|| {

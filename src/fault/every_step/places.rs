@@ -72,7 +72,7 @@ fn looking_around() {
     });
 }
 
-/// What is read of a link, and lists that are lent.
+/// Reads the properties of links, and lists objects.
 #[test]
 fn looking_at_links() {
     support::isolated(|| {
@@ -110,7 +110,7 @@ fn looking_at_links() {
     });
 }
 
-/// By all ways to it, and by its number.
+/// Opens a namespace by path, process and descriptor, finds its holders, and gives it an id.
 #[test]
 fn looking_at_namespaces() {
     support::isolated(|| {

@@ -20,7 +20,7 @@ fn sysctls() {
     });
 }
 
-/// With what follows a switch for all links, by each one's file.
+/// A switch for all links, and the files of single links that the kernel changes along with it.
 #[test]
 fn a_switch_for_all_links() {
     support::isolated(|| {
@@ -36,7 +36,7 @@ fn a_switch_for_all_links() {
     });
 }
 
-/// By a kind of its own, and put back.
+/// Sets and restores a setting that has a type of its own.
 #[test]
 fn typed_settings() {
     support::isolated(|| {

@@ -244,7 +244,7 @@ fn not_a_host_address(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// As `docker port` prints it: `0.0.0.0:8080->10.0.0.2:80/tcp`.
+/// Formats the mapping like `docker port`: `0.0.0.0:8080->10.0.0.2:80/tcp`.
 impl fmt::Display for PortForward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.mapping(self.target.unwrap_or(Ipv4Addr::UNSPECIFIED.into())).fmt(f)

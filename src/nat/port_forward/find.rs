@@ -134,9 +134,10 @@ fn with_tag(
 }
 
 impl PortForwardHandle {
-    /// Returns whether the port works: the kernel has its elements and rules, the route to the container goes
-    /// by the same link, and that link routes loopback addresses if the port covers one. Any program can
-    /// delete elements and rules of a persistent port, as `nft flush ruleset` does.
+    /// Returns whether the port works: the kernel has its elements and rules, and the route to the
+    /// container uses the same link. If the port covers a loopback address, that link must also
+    /// route loopback addresses. Any program can delete elements and rules of a persistent port, as
+    /// `nft flush ruleset` does.
     ///
     /// # Errors
     ///

@@ -19,7 +19,7 @@ pub struct PortForwardHandle {
     pub(super) identity: Identity,
 }
 
-/// What tells a mapping from an equal one of another time.
+/// The identity of a mapping: differs from that of an equal mapping created earlier or later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Identity {
     Held(Held),
@@ -27,7 +27,8 @@ pub(super) enum Identity {
     Persistent(Box<Persistent>),
 }
 
-/// The place of a held mapping among those that one call created. The flag is true until it is deleted.
+/// The index of a held mapping among those that one call created. The flag is true until the
+/// mapping is deleted.
 #[derive(Debug, Clone)]
 pub(super) struct Held {
     pub(super) exist: Arc<[AtomicBool]>,
@@ -120,7 +121,7 @@ impl PortForwardHandle {
     }
 }
 
-/// As `docker port` prints it: `0.0.0.0:8080->10.0.0.2:80/tcp`.
+/// Formats the mapping like `docker port`: `0.0.0.0:8080->10.0.0.2:80/tcp`.
 impl fmt::Display for PortForwardHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.mapping.fmt(f)

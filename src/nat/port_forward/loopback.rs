@@ -38,7 +38,7 @@ pub(super) fn check(netns: &Netns, step: Step<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Has these links route loopback addresses, for mappings that were added.
+/// Makes these links route loopback addresses, after mappings were added.
 pub(super) fn hold(netns: &Netns, links: &BTreeSet<u32>, step: Step<'_>) -> Result<(), Error> {
     let mut is_held = links.is_empty()
         || change(netns, step, |_, ports, _| Ok(ports.known.guard == Guard::Whole))?;
@@ -48,7 +48,8 @@ pub(super) fn hold(netns: &Netns, links: &BTreeSet<u32>, step: Step<'_>) -> Resu
     if is_held { Ok(()) } else { settle(netns, links.clone(), step) }
 }
 
-/// Has the settings of these links, and the drop, be as the mappings of all programs need it.
+/// Sets `route_localnet` of these links, and the drop rule, to what the mappings of all programs
+/// need.
 pub(super) fn settle(netns: &Netns, mut links: BTreeSet<u32>, step: Step<'_>) -> Result<(), Error> {
     let lock = netns.lock_socket().and_then(|member| {
         netns.take(Lock::Ports, &member, DEADLINE)?;

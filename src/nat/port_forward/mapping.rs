@@ -50,7 +50,7 @@ impl Mapping {
     }
 }
 
-/// As `docker port` prints it: `0.0.0.0:8080->10.0.0.2:80/tcp`.
+/// Formats the mapping like `docker port`: `0.0.0.0:8080->10.0.0.2:80/tcp`.
 impl fmt::Display for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let any = match self.target {

@@ -10,17 +10,21 @@
 //!     map any { type inet_proto . inet_service : ipv4_addr . inet_service; size 65536; }
 //!     set hairpin { type iface_index . iface_index; }
 //!     set local { type iface_index; }         # links that have to route loopback addresses
+//!
 //!     chain loopback {                        # IPv4 only; the kernel itself does it for IPv6
 //!         type filter hook prerouting priority raw;
 //!         iifname != "lo" ip daddr 127.0.0.0/8 drop
 //!     }
+//!
 //!     chain ports {                           # IPv6 begins with: ip6 daddr { ::1, fe80::/10 } return
 //!         fib daddr type != local return
 //!         dnat to meta l4proto . ip daddr . th dport map @addressed
 //!         dnat to meta l4proto . th dport map @any
 //!     }
+//!
 //!     chain prerouting { type nat hook prerouting priority dstnat; jump ports }
 //!     chain output { type nat hook output priority dstnat; jump ports }
+//!
 //!     chain postrouting {
 //!         type nat hook postrouting priority srcnat;
 //!         ct status dnat meta iif . meta oif @hairpin masquerade

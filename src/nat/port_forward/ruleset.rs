@@ -1,4 +1,4 @@
-//! What a table of published ports is made of: its maps, its chains and their rules.
+//! The ruleset of a table of published ports: its maps, its chains and their rules.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};

@@ -21,21 +21,22 @@ use crate::wire::nft::message::Family;
 /// The most tags whose number of rows is cached.
 const MOST_TAGS: usize = 4096;
 
-/// What a namespace's handle keeps beside its `nf_tables` socket.
+/// The state of published ports that a namespace's handle keeps beside its `nf_tables` socket.
 #[derive(Debug, Default)]
 pub(super) struct Ports {
     pub(super) known: Known,
-    /// How many held mappings go by each link, in the IPv6 and in the IPv4 table.
+    /// The number of held mappings that use each link, in the IPv6 and in the IPv4 table.
     pub(super) held: [LinkUse; 2],
 }
 
-/// How many mappings go by a link: without a loopback address, and with one.
+/// The number of mappings that use a link: without a loopback address, and with one.
 pub(super) type LinkUse = BTreeMap<u32, [u32; 2]>;
 
-/// What was read at one generation, and holds until another program changes the ruleset.
+/// A cache of the port tables, read at one generation. Valid until another program changes the
+/// ruleset.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// `None`: nothing was read yet.
+    /// `None` if nothing was read yet.
     generation: Option<u32>,
     pub(super) tables: Vec<PortTable>,
     /// Families in which another program has a table of the persistent one's name.
@@ -43,9 +44,9 @@ pub(super) struct Known {
     /// Tables from which another program deleted rules.
     broken: Vec<PortTable>,
     pub(super) guard: Guard,
-    /// Whether the links were checked for a `route_localnet` that a flushed ruleset left on.
+    /// True once the links were checked for a `route_localnet` that a flushed ruleset left on.
     pub(super) is_loopback_checked: bool,
-    /// How many rows tags have, by family.
+    /// The number of rows of each tag, by family.
     pub(super) rows: HashMap<(bool, TagHash), u16>,
 }
 

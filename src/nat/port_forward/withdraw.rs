@@ -148,19 +148,20 @@ fn delete(
     Ok(deleted)
 }
 
-/// What is deleted from one table.
+/// The mappings to delete from one table.
 #[derive(Debug)]
 struct Removal<'h> {
     table: PortTable,
     held: Vec<&'h Held>,
     mappings: Vec<Mapping>,
-    /// The ports whose elements are those of the mappings.
+    /// The ports whose elements belong to the mappings.
     ports: Vec<Port>,
-    /// How many mappings go by each link, of those deleted and of those that stay.
+    /// The number of mappings that use each link: of the deleted ones, and of the remaining ones
+    /// (`left`).
     deleted: LinkUse,
     left: LinkUse,
     rows: RowChanges,
-    /// Whether nothing is left in the table.
+    /// True if the table has no mappings left afterwards.
     is_last: bool,
 }
 

@@ -49,7 +49,7 @@ impl TableHandle {
         self.number.get()
     }
 
-    /// Whether the kernel deletes the table with the process.
+    /// Returns whether the kernel deletes the table with the process.
     pub fn is_held(&self) -> bool {
         self.comment.is_none()
     }
@@ -59,7 +59,8 @@ impl TableHandle {
         tag_in(self.comment.as_deref()?)
     }
 
-    /// Returns whether another table may have the name by now. A held table is deleted by us alone.
+    /// Returns whether another table may have the name by now. Only this process can delete a held
+    /// table.
     pub(crate) fn may_be_anothers(&self) -> bool {
         !self.is_held() || self.number.may_be_deleted() || self.number.if_known().is_none()
     }
@@ -77,7 +78,7 @@ impl TableHandle {
         if is_it { Ok(()) } else { Err(Errno::ENOENT.into()) }
     }
 
-    /// The handle of a chain that was read.
+    /// Returns the handle of a chain read from the kernel.
     pub(crate) fn chain_read(&self, name: &str, number: u64) -> ChainHandle {
         let (table, number) = (self.clone(), Number::known(number));
         ChainHandle { table, name: name.to_owned(), number }
@@ -138,7 +139,8 @@ pub struct RuleHandle {
     pub(crate) number: Number,
 }
 
-/// What the handles of objects with a name share. A message names the object by its number, once known.
+/// Implements the methods shared by handles of named objects. A message names the object by its
+/// number if that is known.
 macro_rules! named {
     ($($handle:ident: $wire:ty;)+) => {$(
         impl $handle {

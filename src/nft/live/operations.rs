@@ -1,4 +1,4 @@
-//! One atomic change: every operation of it, or none.
+//! A batch of operations that the kernel applies atomically.
 
 use std::fmt::Display;
 
@@ -11,11 +11,12 @@ use crate::wire::nft::message::{
     Family, Message, MessageType, append, append_batch_begin, append_batch_end,
 };
 
-/// What most transactions have room in: the frame's two messages and two more, each of some names.
+/// The initial capacity: enough for the batch's begin and end messages and two short operations.
 pub(crate) const FEW: usize = 4;
 pub(crate) const FEW_BYTES: usize = 256;
 
-/// Operations that the kernel does all or not at all, with what each does and to what.
+/// A batch that the kernel applies as a whole or not at all, with the action and object of each
+/// operation.
 pub(crate) struct Operations<'a> {
     batch: Batch,
     steps: Vec<(&'static str, &'a dyn Display)>,
@@ -27,8 +28,8 @@ impl<'a> Operations<'a> {
         Self::beginning(None)
     }
 
-    /// One that is refused with [`is_outdated`] when the ruleset is of another generation by then:
-    /// somebody changed what this was decided on.
+    /// Creates a batch that fails with [`is_outdated`] if another program has changed the ruleset
+    /// since `generation`.
     pub(crate) fn at_generation(generation: u32) -> Self {
         Self::beginning(Some(generation))
     }
@@ -98,7 +99,7 @@ impl<'a> Operations<'a> {
         self.steps.push((action, object));
     }
 
-    /// Does it. `on_answer` sees what was asked to be echoed.
+    /// Sends the batch. Passes each echoed message to `on_answer`.
     pub(crate) fn commit(
         self,
         socket: &mut Socket,
@@ -107,8 +108,8 @@ impl<'a> Operations<'a> {
         self.commit_noting(socket, &mut false, on_answer)
     }
 
-    /// As [`commit`](Self::commit). Where an answer is lost, what came behind it may say that it was done all
-    /// the same: whether it did.
+    /// Sends the batch like [`commit`](Self::commit), and sets `is_done` once the kernel has echoed
+    /// an operation. If an answer is lost, a later echo thus proves that the batch was applied.
     pub(crate) fn commit_noting(
         mut self,
         socket: &mut Socket,
@@ -117,7 +118,7 @@ impl<'a> Operations<'a> {
     ) -> Result<(), Error> {
         self.append("end", &"a transaction", |out| append_batch_end(out, 0).is_ok());
         let failed = |place: usize, cause: Cause| {
-            // A refusal of the first message, or the last, is one of the whole.
+            // A refusal of the first or the last message concerns the whole batch.
             let is_frame = place == 0 || place + 1 == self.steps.len();
             let (action, object) = match self.steps.get(if is_frame { 1 } else { place }) {
                 Some(&step) => step,
@@ -131,7 +132,7 @@ impl<'a> Operations<'a> {
                 Cause::Invalid("a list in it is longer than 65,535 bytes".into()),
             ));
         }
-        // The kernel echoes what it has done: what it refuses it does not.
+        // The kernel echoes only operations that it has applied.
         let answers = |_, answer: Answer<'_>| {
             *is_done = true;
             if let Some(message) = Message::decode(answer.kind, answer.payload) {

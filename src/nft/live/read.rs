@@ -1,4 +1,4 @@
-//! What is there: the generation, a table, its rules, elements of its sets.
+//! Reads from the kernel: the generation, a table, its rules, elements of its sets.
 
 use nix::errno::Errno;
 

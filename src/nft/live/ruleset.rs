@@ -240,7 +240,7 @@ pub(crate) struct Maker {
     pub(crate) owner: Option<u32>,
     /// The tag of a persistent table of netloom's.
     pub(crate) tag: Option<String>,
-    /// Whether the table's chains see no packets.
+    /// True if the table's chains see no packets.
     pub(crate) is_dormant: bool,
 }
 

@@ -1,20 +1,20 @@
-//! What is aimed at.
+//! The aims: ratios between contenders, and limits for counts.
 
 use crate::report::{BATCHES, SINGLE};
 
-/// What a row compares: a contender of a work, by what the bench calls them.
+/// One side of a comparison: the work and the contender, by the names that the bench prints.
 pub type One = (&'static str, &'static str);
 
 pub enum Aim {
-    /// At most so many times the other's time.
+    /// A limit for the quotient of this time and the other's.
     Ratio(One, f64),
-    /// At least so many times faster than the other.
+    /// The least factor by which this is faster than the other.
     Faster(One, f64),
-    /// At most so many microseconds.
+    /// A limit in microseconds.
     Micros(u64),
-    /// The same, shown beside the other.
+    /// A limit in microseconds, with the other's time shown beside it.
     MicrosBeside(u64, One),
-    /// Shown without an aim, beside the other.
+    /// No limit; the other's time is shown beside it.
     Beside(One),
 }
 use Aim::{Beside, Faster, Micros, MicrosBeside, Ratio};
@@ -358,7 +358,8 @@ pub const ROWS: &[(&str, One, Aim)] = &[
     ),
 ];
 
-/// What is counted: the row, what its line begins and ends with, and the most it may be.
+/// The limits of counts: the name of the row, the start and the end of its line in the log, and the
+/// limit.
 pub const COUNTS: &[(&str, &str, &str, u64)] = &[
     ("crates that such a program builds", "a cold build: netloom ", " crates", 25),
     (

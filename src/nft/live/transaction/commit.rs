@@ -19,20 +19,20 @@ const GENERATION_AT: usize = 24;
 pub(super) struct Attempt {
     /// The generation before.
     generation: Option<Generation>,
-    /// Whether the kernel echoed an operation: it echoes only what it has done.
+    /// True if the kernel echoed an operation. It echoes only operations that it has applied.
     is_done: bool,
 }
 
 impl Transaction {
-    /// Does all operations, or none.
+    /// Applies all operations, or none.
     ///
     /// Values that are known to be wrong are refused before any system call. A transaction larger than the
     /// socket's send buffer is refused as a whole (EMSGSIZE). An unprivileged buffer has at most twice
     /// `net.core.wmem_max`.
     ///
-    /// If the kernel's answer is lost ([`is_timed_out`](Error::is_timed_out), a buffer that overflowed),
-    /// everything that was created is deleted again. Deleted and replaced objects, elements added to a set,
-    /// and a policy stay as they are then.
+    /// If the kernel's answer is lost ([`is_timed_out`](Error::is_timed_out), or a buffer
+    /// overflowed), netloom deletes everything that was created. Deletions, replacements, elements
+    /// added to a set, and a changed policy then remain.
     ///
     /// # Errors
     ///
@@ -58,7 +58,8 @@ impl Transaction {
         }
     }
 
-    /// As [`commit`](Self::commit), over the socket that owns the namespace's held tables.
+    /// Commits like [`commit`](Self::commit), over the socket that owns the namespace's held
+    /// tables.
     pub(crate) fn commit_on(mut self, socket: &mut Socket) -> Result<(), TransactionError> {
         if !self.invalid.is_empty() || self.operations.is_empty() {
             return self.check();

@@ -72,13 +72,13 @@ pub struct Transaction {
     numbers: Vec<(usize, Number)>,
     /// The [identities](Number::identity) of the objects that the transaction creates.
     created: BTreeSet<usize>,
-    /// Whether the kernel refuses the batch if what it creates exists already.
+    /// True if the kernel refuses the batch when an object to create exists already.
     creates: bool,
     next_set: u32,
     /// The tables that operations name.
     named: Vec<TableHandle>,
     expected: Option<Generation>,
-    /// Whether the caller looked up all names at the expected generation.
+    /// True if the caller looked up all names at the expected generation.
     is_trusted: bool,
     invalid: Vec<Refused>,
     /// The sets that the transaction creates, and the named sets that its rules look up elsewhere.
@@ -399,7 +399,7 @@ impl Transaction {
         self.operations.len()
     }
 
-    /// Whether there are no operations.
+    /// Returns whether the transaction has no operations.
     pub fn is_empty(&self) -> bool {
         self.operations.is_empty()
     }
