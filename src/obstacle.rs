@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::Error;
 use crate::netns::Netns;
-use crate::nft::{self, Family, Hook, Policy, Priority, read};
+use crate::nft::{self, Family, Hook, Policy, Priority, reader};
 use crate::wire::nft::data::{ChainRef, Data, Verdict};
 use crate::wire::nft::expr::Expr;
 
@@ -76,7 +76,7 @@ pub(crate) fn find(netns: &Netns, our_tag: Option<&str>) -> Result<Vec<Obstacle>
 /// Returns whether the last rule of a chain drops or rejects every packet.
 fn ends_with_drop(netns: &Netns, family: Family, table: &str, chain: &str) -> Result<bool, Error> {
     let rules = netns
-        .netfilter(|socket| read::rules(socket, family.wire(), table))
+        .netfilter(|socket| reader::rules(socket, family.wire(), table))
         .map_err(|cause| cause.doing("read rules of chain", chain).in_namespace(netns))?;
     let name = Some(ChainRef::Name(chain.to_owned()));
     let last = rules.iter().rfind(|rule| rule.chain == name);

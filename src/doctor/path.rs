@@ -8,7 +8,7 @@ use super::answer::Answer;
 use super::check::Check;
 use crate::error::{Cause, Error};
 use crate::netns::Netns;
-use crate::nft::read;
+use crate::nft::reader;
 use crate::wire::nft::chain::{Chain, Policy};
 use crate::wire::nft::hook::HookPoint;
 use crate::wire::nft::message::Family;
@@ -41,7 +41,7 @@ fn sysctls() -> Answer {
 }
 
 fn forward_path(here: &Netns) -> Answer {
-    let chains = here.netfilter(read::chains);
+    let chains = here.netfilter(reader::chains);
     let chains = match chains {
         Ok(chains) => chains,
         Err(Cause::Kernel(refusal))

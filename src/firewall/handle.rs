@@ -1,6 +1,5 @@
 //! Firewalls that exist.
 
-use super::port::PortGuardHandle;
 use crate::error::Error;
 use crate::input::link_name;
 use crate::link::LinkRef;
@@ -102,26 +101,6 @@ impl FirewallHandle {
     ) -> Result<(), Error> {
         let pairs = self.both_ways(&one.into(), &other.into())?;
         self.routed.set(PATHS)?.remove(pairs)
-    }
-
-    /// The guard of a port, whoever set it up: with [`Owned::adopt`](crate::Owned::adopt) it can be taken away.
-    ///
-    /// ```
-    /// use netloom::{Firewall, Namespace, Owned, PortGuard};
-    /// # netloom::sandbox::enter()?;
-    ///
-    /// let host = Namespace::anonymous().create()?;
-    /// let guard = PortGuard::new("veth1").address("10.0.0.2");
-    /// let firewall = Firewall::new().port(guard).create(&host)?;
-    /// Owned::adopt(firewall.guard("veth1")?).delete()?;
-    /// # Ok::<(), netloom::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`is_not_found`](Error::is_not_found) where it is not guarded.
-    pub fn guard(&self, link: impl Into<LinkRef>) -> Result<PortGuardHandle, Error> {
-        PortGuardHandle::find(self, &link.into())
     }
 
     /// Lists the obstacles, like [`Firewall::obstacles`](crate::Firewall::obstacles). Persistent

@@ -236,6 +236,28 @@ pub struct PortGuardHandle {
     link: String,
 }
 
+impl FirewallHandle {
+    /// The guard of a port, whoever set it up: with [`Owned::adopt`](crate::Owned::adopt) it can be taken away.
+    ///
+    /// ```
+    /// use netloom::{Firewall, Namespace, Owned, PortGuard};
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let host = Namespace::anonymous().create()?;
+    /// let guard = PortGuard::new("veth1").address("10.0.0.2");
+    /// let firewall = Firewall::new().port(guard).create(&host)?;
+    /// Owned::adopt(firewall.guard("veth1")?).delete()?;
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) where it is not guarded.
+    pub fn guard(&self, link: impl Into<LinkRef>) -> Result<PortGuardHandle, Error> {
+        PortGuardHandle::find(self, &link.into())
+    }
+}
+
 impl PortGuardHandle {
     pub(super) fn find(firewall: &FirewallHandle, link: &LinkRef) -> Result<Self, Error> {
         const ACTION: &str = "find guard of port";

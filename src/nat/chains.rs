@@ -16,18 +16,12 @@ pub(super) enum NatChain {
 }
 
 impl NatChain {
-    pub(super) const ALL: [Self; 3] = [Self::Prerouting, Self::Output, Self::Postrouting];
-
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Prerouting => "prerouting",
             Self::Output => "output",
             Self::Postrouting => "postrouting",
         }
-    }
-
-    pub(super) fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|chain| chain.name() == name)
     }
 
     /// Returns the message that creates the chain in a table.

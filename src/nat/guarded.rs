@@ -1,6 +1,5 @@
-//! Changes of tables that nobody owns: each is made at the generation it was decided on, and decided
-//! again where somebody was faster. So a table is known to be ours when it is changed, and to be empty when
-//! it goes.
+//! Changes to persistent tables: each is decided at a generation of the ruleset, and decided again if
+//! another program changed the ruleset first.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -8,13 +7,9 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use crate::error::{Cause, Error};
-use crate::netlink::Socket;
-use crate::netns::Netns;
-use crate::nft::{is_outdated, read};
-use crate::wire::nft::message::Family;
-use crate::wire::nft::userdata::UserData;
+use crate::nft::is_outdated;
 
-/// How long a change is decided again: of those who are at it, one gets through each time.
+/// The time during which a change is decided again. One of the competing programs succeeds each time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Refuses strings that can't be a tag.
@@ -29,10 +24,9 @@ pub(super) fn check_tag(tag: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Why a table can't be used.
+/// The reason why a table can't be used.
 pub(super) enum NotOurs {
     Foreign(String),
-    Unknown(Cause),
 }
 
 impl NotOurs {
@@ -41,35 +35,8 @@ impl NotOurs {
             Self::Foreign(name) => Cause::from(Errno::EEXIST)
                 .doing(action, shown)
                 .hint(format!("a table `{name}` is there that netloom did not make")),
-            Self::Unknown(cause) => cause.doing(action, shown),
         }
     }
-}
-
-/// The number of a persistent table, where it is there and ours, by the mark that is its comment.
-pub(super) fn ours(
-    socket: &mut Socket,
-    family: Family,
-    name: &str,
-    mark: &str,
-) -> Result<Option<u64>, NotOurs> {
-    let Some(table) = read::table(socket, family, name).map_err(NotOurs::Unknown)? else {
-        return Ok(None);
-    };
-    let is_marked = table.userdata.as_ref().and_then(UserData::as_comment) == Some(mark);
-    if is_marked { Ok(table.handle) } else { Err(NotOurs::Foreign(name.to_owned())) }
-}
-
-/// Reads the generation and runs `change` with it. Retries if the ruleset changed in between.
-pub(super) fn repeat<T>(
-    socket: &mut Socket,
-    (action, shown): (&'static str, &dyn fmt::Display),
-    mut change: impl FnMut(&mut Socket, u32) -> Result<T, Error>,
-) -> Result<T, Error> {
-    again((action, shown), || {
-        let generation = read::generation(socket).map_err(|cause| cause.doing(action, shown))?;
-        change(socket, generation)
-    })
 }
 
 /// Runs `change` again while it fails because another program changed the ruleset first.
@@ -89,16 +56,4 @@ pub(super) fn again<T>(
             return Err(Cause::Interrupted(tries).doing(action, shown));
         }
     }
-}
-
-pub(super) fn with_socket<T>(
-    netns: &Netns,
-    shown: &dyn fmt::Display,
-    work: impl FnOnce(&mut Socket) -> Result<T, Error>,
-) -> Result<T, Error> {
-    netns
-        .netfilter(|socket| Ok(work(socket)))
-        .map_err(|cause| cause.doing("open nf_tables for", shown))
-        .flatten()
-        .map_err(|error| error.in_namespace(netns))
 }

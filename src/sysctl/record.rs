@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use crate::error::Error;
 use crate::netns::Netns;
 use crate::nft::Operations;
-use crate::nft::live::read;
+use crate::nft::live::reader;
 use crate::sys::random::random;
 use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 use crate::wire::nft::message::{Family, MessageType};
@@ -109,7 +109,7 @@ impl Record {
 /// Lists the records of all owners, the oldest first.
 pub(super) fn list(netns: &Netns) -> Result<Vec<Record>, Error> {
     let tables = netns
-        .nf_tables(|nf_tables| read::tables(&mut nf_tables.socket))
+        .nf_tables(|nf_tables| reader::tables(&mut nf_tables.socket))
         .map_err(|cause| cause.doing("list", "owners of settings").in_namespace(netns))?;
     let mut pieces = BTreeMap::new();
     for (family, table) in tables {

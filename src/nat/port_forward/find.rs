@@ -18,7 +18,7 @@ use super::withdraw::own_ports;
 use crate::error::{Cause, Error};
 use crate::netlink::Socket;
 use crate::netns::Netns;
-use crate::nft::{Family, read};
+use crate::nft::{Family, reader};
 use crate::obstacle::{self, Obstacle};
 use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::userdata::UserData;
@@ -96,7 +96,7 @@ fn list(
 fn all(socket: &mut Socket, table: &PortTable) -> Result<Vec<Listed>, Cause> {
     let of = ElementsOf::new(&table.name, TAGS);
     let (mut tags, mut records) = (BTreeMap::<_, Arc<str>>::new(), Vec::new());
-    for element in read::all_elements(socket, table.family(), &of)? {
+    for element in reader::all_elements(socket, table.family(), &of)? {
         let key = element.key.as_ref().and_then(|key| TagHash::of_key(key.as_slice()));
         let comment = element.userdata.as_ref().and_then(UserData::as_comment);
         let (Some((hash, place)), Some(comment)) = (key, comment) else { continue };
@@ -180,7 +180,7 @@ impl PortForwardHandle {
             let of = ElementsOf::new(&table.name, HAIRPIN);
             let pairs = [(link, link), (0, link)].map(|(from, to)| (&of, link_pair(from, to)));
             let failed = |cause: Cause| cause.doing(step.0, step.1);
-            let hairpin = read::elements(socket, table.family(), &pairs).map_err(failed)?;
+            let hairpin = reader::elements(socket, table.family(), &pairs).map_err(failed)?;
             let own = own_ports(socket, &table, &persistent.tag, &self.mapping).map_err(failed)?;
             unchanged(socket, generation, step)?;
             Ok(hairpin.iter().all(Option::is_some) && own.len() == host_ports.len())

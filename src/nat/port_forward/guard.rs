@@ -16,7 +16,7 @@ use super::mapping::Step;
 use super::ruleset::{drop_loopback_from_links, loopback_chain};
 use crate::error::Cause;
 use crate::netlink::Socket;
-use crate::nft::{Operations, read};
+use crate::nft::{Operations, reader};
 use crate::wire::message::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 use crate::wire::nft::message::{Family, MessageType};
 use crate::wire::nft::rule::Rule;
@@ -53,7 +53,7 @@ impl Guard {
         if table.userdata.as_ref().and_then(UserData::as_comment) != Some(MARK) {
             return Ok(Some(Self::Foreign));
         }
-        let rules = read::rules(socket, FAMILY, GUARD)?;
+        let rules = reader::rules(socket, FAMILY, GUARD)?;
         // A rule before it could accept what it is to drop.
         let drops = |rule: &Rule| rule.expressions == drop_loopback_from_links();
         Ok(Some(if rules.first().is_some_and(drops) { Self::Whole } else { Self::Broken }))

@@ -19,7 +19,7 @@ use crate::error::{Cause, Error};
 use crate::nat::guarded::NotOurs;
 use crate::netlink::{DEADLINE, Socket};
 use crate::netns::{Lock, Netns};
-use crate::nft::{Operations, read};
+use crate::nft::{Operations, reader};
 use crate::wire::nft::data::Value;
 use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::message::Family;
@@ -128,7 +128,7 @@ fn needed(
     for table in known.tables.iter().filter(|table| table.is_ipv4) {
         let of = ElementsOf::new(&table.name, LOCAL);
         let keys: Vec<_> = links.iter().map(|link| (&of, Value::host_u32(*link))).collect();
-        let found = read::elements(socket, Family::Ip, &keys)?;
+        let found = reader::elements(socket, Family::Ip, &keys)?;
         needed.extend(links.iter().zip(found).filter_map(|(link, one)| one.map(|_| *link)));
     }
     Ok(needed)

@@ -13,7 +13,7 @@ use super::ruleset::TAGS;
 use super::table::PortTable;
 use crate::error::Cause;
 use crate::netlink::Socket;
-use crate::nft::read;
+use crate::nft::reader;
 use crate::wire::attribute::Writer;
 use crate::wire::nft::data::Value;
 use crate::wire::nft::element::{ElementsOf, ListElement, PlainData, PlainElement};
@@ -107,7 +107,7 @@ pub(super) fn texts(
 ) -> Result<Vec<Option<String>>, Cause> {
     let of = ElementsOf::new(&table.name, TAGS);
     let keys: Vec<_> = places.map(|(hash, place)| (&of, hash.key(place))).collect();
-    let found = read::elements(socket, table.family(), &keys)?;
+    let found = reader::elements(socket, table.family(), &keys)?;
     let text = |element: crate::wire::nft::element::Element| {
         element.userdata.as_ref().and_then(UserData::as_comment).unwrap_or_default().to_owned()
     };
@@ -146,7 +146,7 @@ pub(super) fn references(
     counter: &str,
 ) -> Result<u32, Cause> {
     let object = Object::by_name(&table.name, ObjectType::Counter, counter);
-    let found = read::object(socket, table.family(), &object)?;
+    let found = reader::object(socket, table.family(), &object)?;
     Ok(found.and_then(|object| object.use_count).unwrap_or(0))
 }
 

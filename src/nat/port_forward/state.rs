@@ -14,7 +14,7 @@ use crate::error::{Cause, Error};
 use crate::nat::guarded::again;
 use crate::netlink::Socket;
 use crate::netns::Netns;
-use crate::nft::read;
+use crate::nft::reader;
 use crate::wire::nft::element::Element;
 use crate::wire::nft::message::Family;
 
@@ -52,8 +52,8 @@ pub(super) struct Known {
 
 impl Known {
     fn read(socket: &mut Socket) -> Result<Self, Cause> {
-        let mut known = Self { generation: Some(read::generation(socket)?), ..Self::default() };
-        for (family, listed) in read::tables(socket)? {
+        let mut known = Self { generation: Some(reader::generation(socket)?), ..Self::default() };
+        for (family, listed) in reader::tables(socket)? {
             if let Some(guard) = Guard::of(socket, family, &listed)? {
                 known.guard = guard;
             }
@@ -61,7 +61,7 @@ impl Known {
                 Ok(None) => {}
                 Ok(Some(table)) => {
                     let is_whole = table.is_held()
-                        || ruleset::has_rules(&table, &read::rules(socket, family, &table.name)?);
+                        || ruleset::has_rules(&table, &reader::rules(socket, family, &table.name)?);
                     if !is_whole {
                         known.broken.push(table.clone());
                     }
@@ -162,7 +162,7 @@ pub(super) fn elements(
 ) -> Result<Vec<Option<Element>>, Cause> {
     let places = table.places(ports);
     let keys: Vec<_> = places.iter().map(|(of, key)| (of, *key)).collect();
-    read::elements(socket, table.family(), &keys)
+    reader::elements(socket, table.family(), &keys)
 }
 
 /// Runs `work` with what is known of the ruleset, again where another program changed it meanwhile.
@@ -184,7 +184,7 @@ pub(super) fn change<T>(
             // An error of what was read earlier means nothing if the ruleset has changed since.
             let is_stale = !error.is_outcome_unknown()
                 && known
-                    .is_some_and(|known| read::generation(socket).is_ok_and(|now| now != known));
+                    .is_some_and(|known| reader::generation(socket).is_ok_and(|now| now != known));
             if is_stale { Err(outdated(step)) } else { Err(error) }
         })
     };
@@ -198,7 +198,7 @@ pub(super) fn change<T>(
 
 /// Fails if another program changed the ruleset since this generation.
 pub(super) fn unchanged(socket: &mut Socket, generation: u32, step: Step<'_>) -> Result<(), Error> {
-    match read::generation(socket) {
+    match reader::generation(socket) {
         Ok(now) if now == generation => Ok(()),
         Ok(_) => Err(outdated(step)),
         Err(cause) => Err(cause.doing(step.0, step.1)),

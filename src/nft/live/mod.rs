@@ -10,7 +10,6 @@ mod handle;
 mod number;
 mod object;
 mod operations;
-pub(crate) mod read;
 pub(crate) mod reader;
 mod rule;
 mod ruleset;

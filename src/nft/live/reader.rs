@@ -6,10 +6,15 @@ use crate::error::Cause;
 use crate::netlink::{Batch, Socket};
 use crate::wire::attribute::{Attributes, Writer};
 use crate::wire::message::{Message as Answer, NLM_F_DUMP};
+use crate::wire::nft::chain::Chain;
 use crate::wire::nft::codec::Codec;
 use crate::wire::nft::data::Value;
 use crate::wire::nft::element::{Element, ElementsOf, decode_list, encode_list};
+use crate::wire::nft::generation::Generation;
 use crate::wire::nft::message::{Family, Message, MessageType, append};
+use crate::wire::nft::object::Object;
+use crate::wire::nft::rule::Rule;
+use crate::wire::nft::table::Table;
 
 /// A request without attributes: a list of everything.
 pub(crate) struct Everything;
@@ -50,6 +55,39 @@ pub(crate) fn list<T: Codec>(
         let message = Message::decode(answer.kind, answer.payload)?;
         Some((message.family, T::decode(message.attributes)?))
     })
+}
+
+/// Reads the number that changes with each transaction in the namespace.
+pub(crate) fn generation(socket: &mut Socket) -> Result<u32, Cause> {
+    let generation: Option<Generation> =
+        get(socket, MessageType::GetGeneration, Family::Unspecified, &Everything)?;
+    generation.map(|generation| generation.id).ok_or(Cause::Malformed("no generation"))
+}
+
+/// Reads the object of this name; `None` if the kernel has none.
+pub(crate) fn object(
+    socket: &mut Socket,
+    family: Family,
+    which: &Object,
+) -> Result<Option<Object>, Cause> {
+    get(socket, MessageType::GetObject, family, which)
+}
+
+/// Reads the rules of a table, in order; none if the table is missing.
+pub(crate) fn rules(socket: &mut Socket, family: Family, table: &str) -> Result<Vec<Rule>, Cause> {
+    let of_table = Rule { table: table.to_owned(), ..Rule::default() };
+    let rules = list(socket, MessageType::GetRule, family, &of_table)?.into_iter();
+    Ok(rules.map(|(_, rule): (_, Rule)| rule).filter(|rule| rule.table == table).collect())
+}
+
+/// Reads all chains of the namespace, each with its table's family.
+pub(crate) fn chains(socket: &mut Socket) -> Result<Vec<(Family, Chain)>, Cause> {
+    list(socket, MessageType::GetChain, Family::Unspecified, &Everything)
+}
+
+/// Reads all tables of the namespace, each with its family.
+pub(crate) fn tables(socket: &mut Socket) -> Result<Vec<(Family, Table)>, Cause> {
+    list(socket, MessageType::GetTable, Family::Unspecified, &Everything)
 }
 
 /// Requests for elements in one datagram. The kernel answers each in a datagram of its own, which takes

@@ -8,7 +8,6 @@ use super::device::name_devices;
 use super::generation::read_at_one_generation;
 use super::handle::TableHandle;
 use super::reader;
-use super::table::tag_of;
 use crate::error::{Cause, Error};
 use crate::netns::Netns;
 use crate::nft::model::chain::Chain;
@@ -23,6 +22,7 @@ use crate::nft::model::set::{Map, Set, Spec};
 use crate::nft::model::set_message::shape_of;
 use crate::nft::model::statements::counter::counted;
 use crate::nft::model::statements::decode;
+use crate::nft::model::table::tag_in;
 use crate::wire::nft::chain as wire_chain;
 use crate::wire::nft::codec::Codec;
 use crate::wire::nft::data::ChainRef;
@@ -256,4 +256,9 @@ pub(crate) fn makers(netns: &Netns) -> Result<BTreeMap<(Family, String), Maker>,
         Some(((family, table.name?), maker))
     };
     Ok(tables(netns)?.into_iter().filter_map(maker).collect())
+}
+
+/// The tag of a persistent table that the kernel lists.
+fn tag_of(table: &wire_table::Table) -> Option<&str> {
+    tag_in(table.userdata.as_ref()?.as_comment()?)
 }

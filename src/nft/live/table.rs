@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::netns::Netns;
 use crate::nft::model::family::Family;
 use crate::nft::model::info::TableInfo;
-use crate::nft::model::table::{Table, tag_in};
+use crate::nft::model::table::Table;
 use crate::owned::Owned;
 use crate::owned::sealed::{Remove, Removed};
 use crate::wire::nft::table as wire;
@@ -111,9 +111,4 @@ impl Remove for TableHandle {
         transaction.delete_table(self);
         Removed::unless_missing(transaction.commit().map_err(Error::from))
     }
-}
-
-/// The tag of a persistent table that the kernel lists.
-pub(super) fn tag_of(table: &wire::Table) -> Option<&str> {
-    tag_in(table.userdata.as_ref()?.as_comment()?)
 }
