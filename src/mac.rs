@@ -43,9 +43,10 @@ impl MacAddr {
 
     /// Makes a random unicast address, as the kernel's `eth_random_addr`.
     pub(crate) fn random() -> Self {
-        let [mut first, b, c, d, e, f, ..] = next_random().to_ne_bytes();
-        first = first & !1 | 2;
-        Self([first, b, c, d, e, f])
+        let mut octets = [0; 6];
+        octets.iter_mut().zip(next_random().to_ne_bytes()).for_each(|(octet, byte)| *octet = byte);
+        octets[0] = octets[0] & !1 | 2;
+        Self(octets)
     }
 }
 
@@ -54,7 +55,7 @@ thread_local! {
     static SEQUENCE: Cell<Option<(Process, u64)>> = const { Cell::new(None) };
 }
 
-/// Returns the next number of a sequence (SplitMix64) that the kernel's random numbers seed once a thread. A
+/// Returns the next number of a sequence (`SplitMix64`) that the kernel's random numbers seed once a thread. A
 /// link needs no secret address, and an attach spares a system call for each.
 fn next_random() -> u64 {
     let seed = || u64::from_ne_bytes(random());

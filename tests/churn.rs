@@ -49,11 +49,8 @@ fn what_is_read_while_a_thousand_links_come_and_go_is_whole_or_an_error() {
         // Each pair has an address, and the route that the kernel adds for it.
         let addresses: BTreeSet<IpNet> = (0..STAYING).map(prefix).collect();
         let networks: BTreeSet<IpNet> = addresses.iter().map(IpNet::trunc).collect();
-        let names: BTreeSet<String> = staying
-            .iter()
-            .flat_map(|c| [c.near(), c.peer()])
-            .map(|l| l.name().to_owned())
-            .collect();
+        let names: BTreeSet<String> =
+            staying.iter().flat_map(|c| [c.near(), c.peer()]).map(|l| l.name().clone()).collect();
         let done = AtomicBool::new(false);
         let (whole, interrupted) = (AtomicUsize::new(0), AtomicUsize::new(0));
         thread::scope(|scope| {

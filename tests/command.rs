@@ -411,7 +411,7 @@ fn exit_statuses_are_known_where_sigchld_is_ignored() {
                     Ok(status) => assert_eq!(status.into_raw(), wanted),
                     // Before Linux 6.15.
                     Err(error) => {
-                        assert!(error.to_string().contains("SIGCHLD is ignored"), "{error}")
+                        assert!(error.to_string().contains("SIGCHLD is ignored"), "{error}");
                     }
                 }
             }

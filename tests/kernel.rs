@@ -146,7 +146,7 @@ fn a_link_that_is_made_is_told_at_once() {
 /// A name that nobody knows would require nothing.
 #[test]
 fn what_is_required_is_known() {
-    let links = LinkKind::ALL.iter().map(|kind| link(kind));
+    let links = LinkKind::ALL.iter().map(link);
     let known: Vec<String> = links
         .chain(NftFeature::ALL.iter().map(|feature| nft(*feature)))
         .chain(OF_NETLOOM.iter().chain(&OF_THE_PLACE).chain(&TOOLS).map(ToString::to_string))

@@ -76,7 +76,7 @@ fn several_rules_have_one_tag_in_several_chains() {
             let rules = host.nat_rules_with_tag(tag).unwrap();
             rules
                 .iter()
-                .map(|rule| rule.handle())
+                .map(netloom::NatRuleInfo::handle)
                 .map(|rule| (rule.chain().to_owned(), rule.number()))
                 .collect()
         };

@@ -56,11 +56,12 @@ fn the_usual_ones_have_types() {
 
 #[test]
 fn settings_over_netlink_are_those_of_proc() {
+    type Switch = fn(&netloom::Link) -> Setting<bool>;
     support::isolated(|| {
         let red = Namespace::anonymous().create().unwrap();
         let cable = VethPair::new("eth0", "peer").create(&red).unwrap();
         let link = cable.near();
-        let switches: [(fn(&netloom::Link) -> Setting<bool>, &str); 10] = [
+        let switches: [(Switch, &str); 10] = [
             (|link| Setting::ipv4_forwarding(link), "forwarding"),
             (|link| Setting::proxy_arp(link), "proxy_arp"),
             (|link| Setting::accept_redirects(link), "accept_redirects"),

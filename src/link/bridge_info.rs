@@ -15,6 +15,7 @@ use crate::wire::link::LinkView;
 /// The settings of a bridge, of those that `ip -details link show type bridge` lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(clippy::struct_excessive_bools)] // the kernel's own switches, each by its name
 pub struct BridgeInfo {
     /// True if the spanning tree protocol runs, in the kernel or in a program.
     pub stp: bool,

@@ -112,9 +112,10 @@ impl NewLink<'_> {
     fn find(self, mac: MacAddr, is_acknowledged: bool) -> Result<Option<LinkIdentity>, Cause> {
         let keeps_address = self.kind.facts().keeps_address;
         self.netns.look_up_link(WhichLink::Named(&self.settings.name), |view| {
-            let is_same = match keeps_address {
-                true => view.mac() == Some(mac.octets()),
-                false => is_acknowledged && view.kind().as_deref() == Some(self.kind.name()),
+            let is_same = if keeps_address {
+                view.mac() == Some(mac.octets())
+            } else {
+                is_acknowledged && view.kind().as_deref() == Some(self.kind.name())
             };
             Some(if is_same { LinkIdentity::of(view) } else { None })
         })

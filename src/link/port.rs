@@ -35,7 +35,6 @@ pub enum BridgePortState {
 impl From<WireState> for BridgePortState {
     fn from(state: WireState) -> Self {
         match state {
-            WireState::Disabled => Self::Disabled,
             WireState::Listening => Self::Listening,
             WireState::Learning => Self::Learning,
             WireState::Forwarding => Self::Forwarding,
@@ -176,7 +175,7 @@ impl Link {
     /// - `is_not_found()` if the link is gone.
     #[doc(alias("IFLA_BRPORT_MODE", "bridge link set"))]
     pub fn set_hairpin(&self, on: bool) -> Result<(), Error> {
-        self.set_port("set hairpin mode of", InfoBridgePort::HairpinMode(on))
+        self.set_port("set hairpin mode of", &InfoBridgePort::HairpinMode(on))
     }
 
     /// Isolates this bridge port from the other isolated ports, as `bridge link set dev PORT isolated on`.
@@ -188,13 +187,13 @@ impl Link {
     /// - `is_not_found()` if the link is gone.
     #[doc(alias("IFLA_BRPORT_ISOLATED", "bridge link set"))]
     pub fn set_isolated(&self, on: bool) -> Result<(), Error> {
-        self.set_port("isolate", InfoBridgePort::Isolated(on))
+        self.set_port("isolate", &InfoBridgePort::Isolated(on))
     }
 
-    fn set_port(&self, action: &'static str, setting: InfoBridgePort) -> Result<(), Error> {
+    fn set_port(&self, action: &'static str, setting: &InfoBridgePort) -> Result<(), Error> {
         let request = |index| {
             RouteRequest::new(RequestType::SetLink, &header(AF_BRIDGE, index), |out| {
-                out.nested(IFLA_PROTINFO, |port| port.emit(&setting));
+                out.nested(IFLA_PROTINFO, |port| port.emit(setting));
             })
         };
         self.request(action, request).map_err(|error| {

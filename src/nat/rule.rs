@@ -52,6 +52,7 @@ use crate::protocol::Protocol;
 /// are; [`ConntrackFilter`](crate::ConntrackFilter) deletes their entries. Source: nft(8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
+#[allow(clippy::struct_excessive_bools)] // the flags of a translation, each with its setter
 pub struct NatRule {
     translation: Option<Translation>,
     to_ports: Option<PortRange>,
@@ -427,12 +428,15 @@ impl NatRule {
         if let Some(ports) = self.to_ports {
             rule = rule.to_ports(ports.iter());
         }
-        let flags: [(bool, fn(Rule) -> Rule); 3] = [
-            (self.random, Rule::random),
-            (self.fully_random, Rule::fully_random),
-            (self.persistent_address, Rule::persistent_address),
-        ];
-        rule = flags.into_iter().filter(|(on, _)| *on).fold(rule, |rule, (_, set)| set(rule));
+        if self.random {
+            rule = rule.random();
+        }
+        if self.fully_random {
+            rule = rule.fully_random();
+        }
+        if self.persistent_address {
+            rule = rule.persistent_address();
+        }
         match &self.tag {
             Some(tag) => rule.comment(tag),
             None => rule,

@@ -54,9 +54,8 @@ impl Tag {
         diagnosis: &mut Socket,
     ) -> Result<Self, Cause> {
         for _ in 0..ATTEMPTS {
-            let [a, b, c, d, e, f, g, h] = random();
-            let number = u32::from_ne_bytes([a, b, c, d]) & NUMBERS;
-            let port = PORT | u32::from_ne_bytes([e, f, g, h]) & FREE | number;
+            let number = u32::from_ne_bytes(random()) & NUMBERS;
+            let port = PORT | u32::from_ne_bytes(random()) & FREE | number;
             if holders(diagnosis)?.iter().any(|other| other & NUMBERS == number) {
                 continue;
             }

@@ -167,7 +167,7 @@ const SIGNAL_SET: usize =
 
 impl BlockedSignals {
     fn new() -> Self {
-        const BITS: usize = 8 * size_of::<libc::c_ulong>();
+        const BITS: usize = libc::c_ulong::BITS as usize;
         let bit = libc::SIGSYS.unsigned_abs() as usize - 1;
         let mut all: SignalSet = [libc::c_ulong::MAX; SIGNAL_SET / size_of::<libc::c_ulong>()];
         if let Some(word) = all.get_mut(bit / BITS) {

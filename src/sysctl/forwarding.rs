@@ -169,12 +169,15 @@ impl ForwardingHandle {
 /// Puts all parts back, the last one first, and returns the first failure.
 impl Remove for ForwardingHandle {
     fn remove(&self) -> Result<Removed, Error> {
-        let all = self.parts.iter().rev().map(Remove::remove);
-        all.fold(Ok(Removed::Gone), |result, part| match (result, part) {
-            (Ok(Removed::Gone), part) => part,
-            (result, Ok(_)) => result,
-            (result, Err(error)) => result.and(Err(error)),
-        })
+        let mut result = Ok(Removed::Gone);
+        for part in self.parts.iter().rev().map(Remove::remove) {
+            result = match (result, part) {
+                (Ok(Removed::Gone), part) => part,
+                (result, Ok(_)) => result,
+                (result, Err(error)) => result.and(Err(error)),
+            };
+        }
+        result
     }
 
     fn kept(&self) {

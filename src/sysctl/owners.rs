@@ -159,7 +159,7 @@ impl Owner {
                 let newest = others.iter().rfind(|record| record.key == follower.key);
                 let newest = newest.map(|record| &record.value);
                 let value = newest.or_else(|| found(&follower.key));
-                follower.value = value.or(default.filter(|_| !is_opposite))?.clone();
+                follower.value.clone_from(value.or(default.filter(|_| !is_opposite))?);
             }
             (is_opposite || follower.value != switch).then_some(follower)
         };

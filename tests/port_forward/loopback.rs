@@ -53,8 +53,9 @@ fn after_a_flush_the_deletion_of_a_port_restores_the_setting() {
 
 #[test]
 fn after_a_flush_the_next_call_of_any_program_closes_the_way_to_127_0_0_1() {
+    type Call<'a> = (&'a str, &'a dyn Fn(&Netns));
     support::isolated(|| {
-        let calls: [(&str, &dyn Fn(&Netns)); 4] = [
+        let calls: [Call<'_>; 4] = [
             ("create", &|other| {
                 let elsewhere = PortForward::new(53, "10.9.0.2").link("veth1");
                 elsewhere.create(other).unwrap().delete().unwrap();
@@ -249,7 +250,7 @@ fn rounds_with_new_addresses_and_links_leave_nothing_beside_a_port_that_stays() 
             let stays = kind(PortForward::new(80, "10.0.0.2")).create(&host).unwrap();
             let live = elements(&host);
             for round in 0..rounds(200) {
-                let (high, low) = ((round >> 8) as u8, round as u8);
+                let [_, _, high, low] = round.to_be_bytes();
                 let cable = VethPair::new("a", "b").create(&host).unwrap();
                 let ports = [format!("10.7.{high}.{low}"), format!("fd07::{high:x}:{low:x}")]
                     .map(|target| kind(PortForward::new(81, &*target)).link(cable.near()));

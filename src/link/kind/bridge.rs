@@ -183,10 +183,10 @@ impl Bridge {
 
 /// Converts a time to hundredths of a second, the unit of bridges (`USER_HZ`).
 fn hundredths(time: Duration) -> Result<u32, &'static str> {
-    if time.subsec_nanos() % 10_000_000 != 0 {
+    if !time.subsec_nanos().is_multiple_of(10_000_000) {
         return Err("a bridge counts time in hundredths of a second");
     }
-    u32::try_from(time.as_millis() / 10).map_err(|_| "a bridge counts up to 497 days")
+    u32::try_from(time.as_millis() / 10).ok().ok_or("a bridge counts up to 497 days")
 }
 
 #[cfg(test)]

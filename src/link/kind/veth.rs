@@ -219,7 +219,7 @@ impl VethPair {
         if let Some(index) = master {
             request = request.master(index);
         }
-        let request = request.up(near_end.starts_up()).kind(LinkKind::Veth.name(), &options);
+        let request = request.up(near_end.starts_up()).kind(LinkKind::Veth.name(), options);
         let new = NewLink {
             action,
             kind: &LinkKind::Veth,

@@ -24,6 +24,7 @@ use crate::nft::Operations;
 use crate::owned::Owned;
 use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 use crate::wire::nft::element::ElementsOf;
+use crate::wire::nft::expr::counter::Counter;
 use crate::wire::nft::message::MessageType;
 use crate::wire::nft::object::{Object, ObjectData, ObjectType};
 use crate::wire::nft::userdata::Comment;
@@ -124,7 +125,7 @@ impl Addition<'_> {
         let Self { mappings, step, .. } = *self;
         let owner = self.tags.is_empty().then(|| socket.port());
         let is_ours = |table: &PortTable| table.owner == owner;
-        known.refuse_taken(socket, mappings.iter(), |table| !is_ours(table))?;
+        known.refuse_taken(socket, mappings, |table| !is_ours(table))?;
         let mut transaction = Operations::at_generation(generation);
         transaction.reserve(mappings.len().saturating_mul(PortElement::MOST));
         let tables = [true, false].map(|is_ipv4| PortTable::new(owner, is_ipv4));
@@ -143,7 +144,7 @@ impl Addition<'_> {
         }
         let committed = transaction.commit(socket, |_| ());
         if committed.as_ref().is_err_and(Error::is_already_exists) {
-            known.refuse_taken(socket, mappings.iter(), is_ours)?;
+            known.refuse_taken(socket, mappings, is_ours)?;
             // The holder went meanwhile.
             unchanged(socket, generation, step)?;
         }
@@ -239,7 +240,7 @@ impl Addition<'_> {
             counters.insert(rows::link_counter(mapping.link, mapping.covers_loopback()));
         }
         for counter in counters {
-            let data = Some(ObjectData::Counter(Default::default()));
+            let data = Some(ObjectData::Counter(Counter::default()));
             let object = Object::by_name(&table.name, ObjectType::Counter, &counter);
             let object = Object { data, ..object };
             let kind = MessageType::NewObject;

@@ -43,12 +43,11 @@ pub(super) fn find_links(
         hops.extend(targets.iter().copied().zip(answers));
     }
     for (forward, mapping) in forwards.iter().zip(mappings) {
-        mapping.link = match &forward.link {
-            Some(link) => link.resolve(netns, ACTION, forward)?,
-            None => {
-                let hop = hops.get(&mapping.target).and_then(Option::as_ref);
-                link_of(forward, hop).map_err(|error| error.in_namespace(netns))?
-            }
+        mapping.link = if let Some(link) = &forward.link {
+            link.resolve(netns, ACTION, forward)?
+        } else {
+            let hop = hops.get(&mapping.target).and_then(Option::as_ref);
+            link_of(forward, hop).map_err(|error| error.in_namespace(netns))?
         };
     }
     Ok(())

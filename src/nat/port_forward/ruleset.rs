@@ -94,10 +94,8 @@ fn push_chains(table: &PortTable, transaction: &mut Operations<'_>) {
 }
 
 fn sets(table: &PortTable) -> Vec<Set> {
-    let (address, length) = match table.is_ipv4 {
-        true => (DataType::IPV4_ADDRESS, 4),
-        false => (DataType::IPV6_ADDRESS, 16),
-    };
+    let (address, length) =
+        if table.is_ipv4 { (DataType::IPV4_ADDRESS, 4) } else { (DataType::IPV6_ADDRESS, 16) };
     let (protocol, port) = (DataType::INTERNET_PROTOCOL, DataType::INTERNET_SERVICE);
     let link = DataType::INTERFACE_INDEX;
     let set = |id, name, fields: &[DataType], key_len, size| Set {

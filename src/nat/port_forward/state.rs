@@ -133,14 +133,14 @@ impl Known {
     }
 
     /// Refuses mappings of which a table that `is_meant` has a port; the error names the holder.
-    pub(super) fn refuse_taken<'m>(
+    pub(super) fn refuse_taken(
         &self,
         socket: &mut Socket,
-        mappings: impl Iterator<Item = &'m Mapping> + Clone,
+        mappings: &[Mapping],
         is_meant: impl Fn(&PortTable) -> bool,
     ) -> Result<(), Error> {
         for table in self.tables.iter().filter(|table| is_meant(table)) {
-            for mapping in mappings.clone().filter(|one| one.is_ipv4() == table.is_ipv4) {
+            for mapping in mappings.iter().filter(|one| one.is_ipv4() == table.is_ipv4) {
                 let ports: Vec<_> = mapping.ports().map(|(port, _)| port).collect();
                 let found = elements(socket, table, &ports)
                     .map_err(|cause| cause.doing("look for the holder of a port of", mapping))?;
@@ -172,20 +172,19 @@ pub(super) fn change<T>(
     mut work: impl FnMut(&mut Socket, &mut Ports, u32) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let mut attempt = |socket: &mut Socket, ports: &mut Ports| {
-        let generation = match ports.known.generation {
-            Some(generation) => generation,
-            None => {
-                ports.known = Known::read(socket).map_err(|cause| cause.doing(step.0, step.1))?;
-                ports.known.generation.unwrap_or_default()
-            }
+        let generation = if let Some(generation) = ports.known.generation {
+            generation
+        } else {
+            ports.known = Known::read(socket).map_err(|cause| cause.doing(step.0, step.1))?;
+            ports.known.generation.unwrap_or_default()
         };
-        work(socket, ports, generation).or_else(|error| {
+        work(socket, ports, generation).map_err(|error| {
             let known = std::mem::take(&mut ports.known).generation;
             // An error of what was read earlier means nothing if the ruleset has changed since.
             let is_stale = !error.is_outcome_unknown()
                 && known
                     .is_some_and(|known| reader::generation(socket).is_ok_and(|now| now != known));
-            if is_stale { Err(outdated(step)) } else { Err(error) }
+            if is_stale { outdated(step) } else { error }
         })
     };
     let repeated = netns.nf_tables(|nf_tables| {

@@ -37,7 +37,7 @@ impl<'n> Switch<'n> {
         let read = |view: LinkView<'_>| {
             let is_on = view.ipv4_setting(ROUTE_LOCALNET.into()).is_some_and(|value| value != 0);
             let notes = view.alternative_names().filter(|name| name.starts_with(NOTE));
-            let notes = notes.map(|name| name.into_owned()).collect();
+            let notes = notes.map(std::borrow::Cow::into_owned).collect();
             Some(Self { netns, link, is_on, notes })
         };
         match netns.look_up_link(WhichLink::At(link), read) {

@@ -122,7 +122,9 @@ fn delete(
         unchanged(socket, generation, step)?;
     } else {
         let mut transaction = Operations::at_generation(generation);
-        removals.iter().for_each(|removal| removal.push(&mut transaction, step));
+        for removal in &removals {
+            removal.push(&mut transaction, step);
+        }
         match transaction.commit(socket, |_| ()) {
             Ok(()) => ports.known.committed(),
             // The first attempt deleted it, and its answer was lost.

@@ -81,7 +81,7 @@ pub(crate) trait EitherField: Sized {
     fn write(&self, out: &mut Writer<'_>, first: u16, second: u16);
 }
 
-impl<'a> Attributes<'a> {
+impl Attributes<'_> {
     /// Reads a field of an object. An attribute that can't be read counts as absent.
     pub(crate) fn lenient<T: Field>(self, kind: u16) -> Option<T> {
         self.get(kind).and_then(T::read).or_else(T::absent)

@@ -160,7 +160,7 @@ impl From<u8> for Value {
     }
 }
 
-/// A port or EtherType, in network byte order.
+/// A port or `EtherType`, in network byte order.
 impl From<u16> for Value {
     fn from(value: u16) -> Self {
         Self::of(value.to_be_bytes())

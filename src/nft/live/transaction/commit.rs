@@ -94,7 +94,9 @@ impl Transaction {
     /// Returns whether the commit has to know the generation: to delete again what it created, or since the
     /// name of a table may belong to another table by now.
     fn depends_on_generation(&self) -> bool {
-        self.creates || self.has_to_look() || self.named.iter().any(|table| table.may_be_anothers())
+        self.creates
+            || self.has_to_look()
+            || self.named.iter().any(super::super::handle::TableHandle::may_be_anothers)
     }
 
     /// Commits once. An error is one of the whole transaction.

@@ -173,12 +173,11 @@ impl Transaction {
         let checked = chain
             .check(table.family)
             .and_then(|()| check_home(&chain.devices, &self.netns, CHAIN, chain));
-        match checked {
-            Err(error) => self.refuse(error),
-            Ok(()) => {
-                let message = chain.message(table.family, &table.name);
-                self.push_numbered(MessageType::NewChain, flags, table, &message, &handle.number);
-            }
+        if let Err(error) = checked {
+            self.refuse(error);
+        } else {
+            let message = chain.message(table.family, &table.name);
+            self.push_numbered(MessageType::NewChain, flags, table, &message, &handle.number);
         }
         handle
     }
@@ -222,12 +221,11 @@ impl Transaction {
         let checked = flowtable
             .check(table.family)
             .and_then(|()| check_home(&flowtable.devices, &self.netns, FLOWTABLE, flowtable));
-        match checked {
-            Err(error) => self.refuse(error),
-            Ok(()) => {
-                let (kind, message) = (MessageType::NewFlowtable, flowtable.message(&table.name));
-                self.push_numbered(kind, CREATE, table, &message, &handle.number);
-            }
+        if let Err(error) = checked {
+            self.refuse(error);
+        } else {
+            let (kind, message) = (MessageType::NewFlowtable, flowtable.message(&table.name));
+            self.push_numbered(kind, CREATE, table, &message, &handle.number);
         }
         handle
     }

@@ -115,7 +115,8 @@ impl Transaction {
                 MessageType::NewSet | MessageType::NewObject | MessageType::NewFlowtable => 2,
                 _ => return false,
             };
-            let text = |kind| sent.attributes.get(kind).map(|attribute| attribute.text());
+            let text =
+                |kind| sent.attributes.get(kind).map(crate::wire::attribute::Attribute::text);
             text(1).as_deref() == Some(table) && text(at).as_deref() == Some(name)
         })
     }
@@ -156,12 +157,13 @@ impl Reference {
     fn of(expr: &Expr) -> Option<Self> {
         let set = |name| Some(Self::new("set or map", MessageType::GetSet, name));
         match expr {
-            Expr::Immediate(Immediate { data: Data::Verdict(verdict), .. }) => match verdict {
-                Verdict::Jump(ChainRef::Name(name)) | Verdict::Goto(ChainRef::Name(name)) => {
-                    Some(Self::new("chain", MessageType::GetChain, name))
-                }
-                _ => None,
-            },
+            Expr::Immediate(Immediate {
+                data:
+                    Data::Verdict(
+                        Verdict::Jump(ChainRef::Name(name)) | Verdict::Goto(ChainRef::Name(name)),
+                    ),
+                ..
+            }) => Some(Self::new("chain", MessageType::GetChain, name)),
             Expr::Lookup(lookup) => set(&lookup.set),
             Expr::Dynset(dynset) => set(&dynset.set),
             Expr::Objref(Objref::Map { map, .. }) => set(map),

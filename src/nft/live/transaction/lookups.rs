@@ -28,13 +28,12 @@ impl Transaction {
     pub(super) fn check_named_sets(&mut self, table: &TableHandle, named: Vec<(String, Shape)>) {
         for (name, shape) in named {
             let is_it = |set: &&NamedSet| set.name == name && set.table.number == table.number;
-            let wrong = match self.new_sets.iter().find(is_it) {
-                Some(set) => shape.check_lookup(&name, &set.shape).err(),
-                None => {
-                    let (operation, table) = (self.index(), table.clone());
-                    self.lookups.push(NamedSet { operation, table, name, shape });
-                    None
-                }
+            let wrong = if let Some(set) = self.new_sets.iter().find(is_it) {
+                shape.check_lookup(&name, &set.shape).err()
+            } else {
+                let (operation, table) = (self.index(), table.clone());
+                self.lookups.push(NamedSet { operation, table, name, shape });
+                None
             };
             if let Some(reason) = wrong {
                 self.refuse_for(reason);
@@ -55,17 +54,15 @@ impl Transaction {
             let is_same = |(other, _): &&(&NamedSet, _)| {
                 other.name == lookup.name && other.table.number == lookup.table.number
             };
-            let shape = match read.iter().find(is_same) {
-                Some((_, shape)) => shape.clone(),
-                None => {
-                    let (family, table) = (lookup.table.family.wire(), &lookup.table.name);
-                    let of = wire::Set::by_name(table, &lookup.name);
-                    let set: Option<wire::Set> =
-                        reader::get(socket, MessageType::GetSet, family, &of)?;
-                    let shape = set.as_ref().map(shape_of);
-                    read.push((lookup, shape.clone()));
-                    shape
-                }
+            let shape = if let Some((_, shape)) = read.iter().find(is_same) {
+                shape.clone()
+            } else {
+                let (family, table) = (lookup.table.family.wire(), &lookup.table.name);
+                let of = wire::Set::by_name(table, &lookup.name);
+                let set: Option<wire::Set> = reader::get(socket, MessageType::GetSet, family, &of)?;
+                let shape = set.as_ref().map(shape_of);
+                read.push((lookup, shape.clone()));
+                shape
             };
             // The kernel refuses a set that is not there.
             let Some(shape) = shape else { continue };

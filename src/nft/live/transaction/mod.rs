@@ -140,12 +140,11 @@ impl Transaction {
         let (family, name) = (table.family, table.name.clone());
         let (netns, comment) = (self.netns.clone(), table.comment().map(Into::into));
         let handle = TableHandle { netns, family, name, number: self.new_number(), comment };
-        match table.check() {
-            Err(error) => self.refuse(error),
-            Ok(()) => {
-                let (kind, message) = (MessageType::NewTable, table.message());
-                self.push_numbered(kind, CREATE, &handle, &message, &handle.number);
-            }
+        if let Err(error) = table.check() {
+            self.refuse(error);
+        } else {
+            let (kind, message) = (MessageType::NewTable, table.message());
+            self.push_numbered(kind, CREATE, &handle, &message, &handle.number);
         }
         // All chains first: elements and rules may jump to any of them.
         let chains: Vec<_> = table

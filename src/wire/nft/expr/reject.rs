@@ -30,7 +30,7 @@ wire_enum! {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reject {
-    /// An ICMP or ICMPv6 code, depending on the family.
+    /// An ICMP or `ICMPv6` code, depending on the family.
     Icmp(u8),
     TcpReset,
     /// A code for tables of both protocols.
