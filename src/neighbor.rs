@@ -23,23 +23,23 @@ const NDMSG: usize = 12;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NeighborState {
-    /// No state: an entry that nothing has used.
+    /// A new entry that nothing has used yet.
     None,
-    /// The first request is out.
+    /// The first request was sent; no answer yet.
     Incomplete,
     /// Confirmed recently.
     Reachable,
-    /// Not confirmed for a while.
+    /// The last confirmation is too old. The address is still used.
     Stale,
-    /// In use again; a request follows unless a confirmation comes.
+    /// A stale address is in use again. A request follows unless a confirmation arrives.
     Delay,
-    /// A request to confirm is out.
+    /// A request to confirm the address was sent.
     Probe,
-    /// No answer came.
+    /// The neighbour did not answer.
     Failed,
-    /// No request is needed, as for multicast.
+    /// The address needs no request, like those of multicast.
     NoArp,
-    /// Set by hand, without an end.
+    /// A permanent entry, set by a program.
     Permanent,
     /// A state that netloom doesn't know, by number.
     Other(u16),
@@ -124,13 +124,13 @@ impl NeighborInfo {
         })
     }
 
-    /// Reports whether the kernel listed an attribute that netloom could not read, such as a hardware address
-    /// that is no MAC address.
+    /// Reports whether the kernel listed an attribute that netloom could not read, such as a
+    /// hardware address that is no MAC address.
     pub fn is_partial(&self) -> bool {
         self.partial
     }
 
-    /// One line in the words of `ip neighbour`, with the link's name.
+    /// Formats the entry as one line of `ip neighbour`, with the link's name.
     pub fn display<'a>(&'a self, names: &'a LinkNames) -> impl fmt::Display + 'a {
         Show(|f: &mut fmt::Formatter<'_>| self.write(f, names))
     }
@@ -147,7 +147,7 @@ impl NeighborInfo {
     }
 }
 
-/// One line in the words of `ip neighbour`, with the link's index: `dev if3`.
+/// Formats the entry as one line of `ip neighbour`, with the link's index: `dev if3`.
 impl fmt::Display for NeighborInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(f, LinkNames::NONE)
@@ -155,8 +155,8 @@ impl fmt::Display for NeighborInfo {
 }
 
 impl Netns {
-    /// Lists the neighbours of all links, IPv4 and IPv6, as `ip neighbour show nud all`. The list has
-    /// more than `arp` prints, which leaves out entries that need no request.
+    /// Lists the neighbours of all links, IPv4 and IPv6, as `ip neighbour show nud all`. The list
+    /// has more than `arp` prints, which leaves out entries that need no request.
     ///
     /// # Errors
     ///

@@ -20,7 +20,8 @@ pub(crate) mod sealed {
 
     /// The deletion of an object by its identity.
     pub trait Remove {
-        /// Deletes the object. `Gone` is the result of a look at the object, never of an errno alone.
+        /// Deletes the object. `Gone` is the result of a look at the object, never of an errno
+        /// alone.
         fn remove(&self) -> Result<Removed, Error>;
 
         /// Called by `Owned::keep`. Removes the mark that ties the object to this process.
@@ -29,7 +30,8 @@ pub(crate) mod sealed {
         /// Called by `Owned::adopt`. Puts the mark of this process on the object.
         fn adopted(&self) {}
 
-        /// Leaves the deletion to the open scope, if deleting many at once is quicker. Returns whether it did.
+        /// Leaves the deletion to the open scope, if deleting many at once is quicker. Returns
+        /// whether it did.
         fn defer(&self, _deferred: &mut Deferred) -> bool {
             false
         }
@@ -45,7 +47,8 @@ pub(crate) mod sealed {
     }
 
     impl Removed {
-        /// Reads "not found" as gone, for objects whose deletion names the object itself by a unique handle.
+        /// Reads "not found" as gone, for objects whose deletion names the object itself by a
+        /// unique handle.
         pub(crate) fn unless_missing(result: Result<(), Error>) -> Result<Self, Error> {
             match result {
                 Ok(()) => Ok(Self::Deleted),
@@ -75,13 +78,14 @@ pub(crate) mod sealed {
 ///
 /// Many links are deleted faster together: [`Together`](crate::Together) holds owners of any kinds.
 ///
-/// `let _ = …create(&ns)?` deletes the object at once, at the end of the statement. Bind the owner to a
-/// name, such as `_bridge`.
+/// `let _ = …create(&ns)?` deletes the object at once, at the end of the statement. Bind the owner
+/// to a name, such as `_bridge`.
 ///
 /// A failure to delete on drop goes to [`log`](https://docs.rs/log) and to the hook of
 /// [`on_drop_failure`](crate::on_drop_failure). [`delete`](Self::delete) returns it. An object that no
-/// longer exists is no failure. An object that may be another program's by now is not touched, and that
-/// is a failure. In a process that was forked from the owner's, drop does nothing and `delete` fails.
+/// longer exists is no failure. An object that may be another program's by now is not touched, and
+/// that is a failure. In a process that was forked from the owner's, drop does nothing and `delete`
+/// fails.
 #[must_use = "dropping an owner deletes its object: bind it to a name"]
 #[derive(PartialEq, Eq)]
 pub struct Owned<H: Handle> {
@@ -93,8 +97,8 @@ pub struct Owned<H: Handle> {
 impl<H: Handle> Owned<H> {
     /// Takes on the duty to delete the object of a handle: the inverse of [`keep`](Self::keep).
     ///
-    /// A link or the name of a namespace is marked as this process's. [`reap`](crate::reap) finds it if this
-    /// process is killed, and leaves it alone until then.
+    /// A link or the name of a namespace is marked as this process's. [`reap`](crate::reap) finds
+    /// it if this process is killed, and leaves it alone until then.
     pub fn adopt(handle: H) -> Self {
         handle.adopted();
         Self::new(handle)
@@ -136,7 +140,8 @@ impl<H: Handle> Owned<H> {
     ///
     /// The error comes with the ownership, to try again or to [`keep`](Self::keep) the object.
     /// - The kernel refuses the deletion.
-    /// - `ErrorKind::Replaced` if another object may have taken the place of this one: nothing is touched.
+    /// - `ErrorKind::Replaced` if another object may have taken the place of this one: nothing is
+    ///   touched.
     /// - `is_invalid_input()` in a process that was forked from the owner's.
     ///
     /// An object that no longer exists is no error.
@@ -300,7 +305,7 @@ mod tests {
         assert_eq!(count(), 4, "drop tries again");
     }
 
-    /// Only a look at the object says that it is gone.
+    /// No errno of a deletion proves that the object is gone. Only a lookup does.
     #[test]
     fn no_errno_of_a_delete_stands_for_gone() {
         for errno in [Errno::ENODEV, Errno::ESRCH, Errno::ENOENT, Errno::EADDRNOTAVAIL] {

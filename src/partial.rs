@@ -1,4 +1,4 @@
-//! One error for an operation on many objects that failed for some of them.
+//! The error of an operation on many objects that failed for some of them.
 
 use std::fmt;
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::error::Error;
 
-/// One port, or a range with both ends: `80` or `8000..=8010`.
+/// A port, or a range with both ends: `80` or `8000..=8010`.
 ///
 /// ```
 /// use netloom::PortRange;

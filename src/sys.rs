@@ -39,8 +39,8 @@ pub(crate) fn pre_exec(
     }
 }
 
-/// Takes over a pipe that the process was started with, and closes it on the next exec. None if that
-/// descriptor is not open, or is another file.
+/// Takes over a pipe that the process was started with, and closes it on the next exec. None if
+/// that descriptor is not open, or is another file.
 pub(crate) fn inherited(fd: RawFd, inode: libc::ino_t) -> Option<OwnedFd> {
     // SAFETY: F_GETFD only reads a flag; on a number that is not open it fails with EBADF.
     if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
@@ -108,7 +108,8 @@ impl NewSocket {
         Self { family, kind, flags: SockFlag::empty(), protocol }
     }
 
-    /// Opens the socket in the calling thread's namespace. Makes one system call and allocates nothing.
+    /// Opens the socket in the calling thread's namespace. Makes one system call and allocates
+    /// nothing.
     pub(crate) fn open(self) -> Result<OwnedFd, Errno> {
         let kind = self.kind as i32 | (self.flags | SockFlag::SOCK_CLOEXEC).bits();
         // SAFETY: socket(2) takes three numbers, and refuses what it does not know.
@@ -138,8 +139,8 @@ pub(crate) fn namespace_of_socket(socket: BorrowedFd<'_>) -> io::Result<OwnedFd>
 pub(crate) fn namespace_cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
     let mut cookie = 0_u64;
     let mut length = libc::socklen_t::try_from(size_of_val(&cookie)).map_err(io::Error::other)?;
-    // SAFETY: the kernel writes at most `length` bytes to `cookie`, which is as long, and their number to
-    // `length`; both live until then.
+    // SAFETY: the kernel writes at most `length` bytes to `cookie`, which is as long, and their
+    // number to `length`; both live until then.
     let got = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
@@ -172,8 +173,8 @@ pub(crate) fn make_tun(device: BorrowedFd<'_>) -> io::Result<()> {
     let mut request = [0_u8; IFREQ];
     request[..5].copy_from_slice(b"tun%d");
     request[libc::IFNAMSIZ..][..2].copy_from_slice(&IFF_TUN.to_ne_bytes());
-    // SAFETY: the kernel reads a `struct ifreq` of 40 bytes and writes the name into it, and `request`
-    // is as long. Any other file refuses the request with ENOTTY.
+    // SAFETY: the kernel reads a `struct ifreq` of 40 bytes and writes the name into it, and
+    // `request` is as long. Any other file refuses the request with ENOTTY.
     let done = unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF, request.as_mut_ptr()) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
@@ -200,14 +201,15 @@ impl Lent {
     }
 }
 
-/// Lets `submit` hand a closure to another thread, and returns when that thread has run or dropped it.
+/// Passes a closure to another thread by `submit`. Returns when that thread has run or dropped the
+/// closure.
 pub(crate) fn lend<'a>(closure: impl FnOnce() + Send + 'a, submit: impl FnOnce(Lent)) {
-    /// Waits when dropped, so that nothing leads past it, a panic neither.
+    /// Waits when dropped, so that no path skips the wait, not even a panic.
     struct Wait(mpsc::Receiver<()>);
 
     impl Drop for Wait {
         fn drop(&mut self) {
-            // Nothing is ever sent: this ends when the sender is dropped.
+            // Nothing is ever sent: the loop ends when the sender is dropped.
             while spin::receive(&self.0).is_ok() {}
         }
     }
@@ -215,10 +217,11 @@ pub(crate) fn lend<'a>(closure: impl FnOnce() + Send + 'a, submit: impl FnOnce(L
     let (returned, wait) = mpsc::channel();
     let _wait = Wait(wait);
     let closure: Box<dyn FnOnce() + Send + 'a> = Box::new(closure);
-    // SAFETY: only the lifetime changes. What the closure borrows outlives this call, which does not
-    // end, be it by a panic, before `_wait` has seen the `returned` in `Lent` dropped. That is private
-    // to `Lent` and dropped after the closure: by `run`, whose call consumes the closure, also when
-    // it panics, and otherwise by the order of the fields. A `Lent` that is leaked waits for ever.
+    // SAFETY: only the lifetime changes. What the closure borrows outlives this call, which does
+    // not end, be it by a panic, before `_wait` has seen the `returned` in `Lent` dropped. That is
+    // private to `Lent` and dropped after the closure: by `run`, whose call consumes the closure,
+    // also when it panics, and otherwise by the order of the fields. A `Lent` that is leaked waits
+    // for ever.
     let closure: Box<dyn FnOnce() + Send> = unsafe { std::mem::transmute(closure) };
     submit(Lent { closure, returned });
 }

@@ -21,7 +21,8 @@ use crate::wire::message::Message;
 pub struct AddressInfo {
     /// The index of the link that has the address.
     pub link: LinkIndex,
-    /// The address with the length of its network's prefix. The network is [`network`](Self::network).
+    /// The address with the length of its network's prefix. The network is
+    /// [`network`](Self::network).
     pub prefix: IpNet,
     /// The address of the other end, if the address is point-to-point.
     #[doc(alias = "IFA_ADDRESS")]
@@ -126,7 +127,7 @@ impl AddressInfo {
         self.unread > 0
     }
 
-    /// One line in the words of `ip address`, with the link's name.
+    /// Formats the address as one line of `ip address`, with the link's name.
     pub fn display<'a>(&'a self, names: &'a LinkNames) -> impl fmt::Display + 'a {
         Show(|f: &mut fmt::Formatter<'_>| self.write(f, names))
     }
@@ -172,7 +173,7 @@ fn lifetime(seconds: u32) -> Option<Duration> {
     (seconds != u32::MAX).then(|| Duration::from_secs(seconds.into()))
 }
 
-/// One line in the words of `ip address`, with the link's index: `dev if3`.
+/// Formats the address as one line of `ip address`, with the link's index: `dev if3`.
 impl fmt::Display for AddressInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(f, LinkNames::NONE)

@@ -20,7 +20,7 @@ pub struct IcmpQuery {
     pub id: u16,
 }
 
-/// One direction of a connection.
+/// The addresses and ports of one direction of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ConntrackTuple {
@@ -98,8 +98,8 @@ impl fmt::Display for TcpState {
 
 /// A connection as the kernel tracks it, a line of `conntrack -L`.
 ///
-/// With NAT the two directions differ. With destination NAT the reply comes from another address or
-/// port than the original packet went to.
+/// With NAT the two directions differ. With destination NAT, the source of the reply is another
+/// address or port than the destination of the original packet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ConntrackEntry {
@@ -109,7 +109,7 @@ pub struct ConntrackEntry {
     pub original: ConntrackTuple,
     /// The direction of the replies, as they are before NAT is undone.
     pub reply: ConntrackTuple,
-    /// The time after which the entry expires if no packet comes.
+    /// The time after which the entry expires if no packet arrives.
     pub timeout: Option<Duration>,
     /// The state of a TCP connection.
     pub tcp_state: Option<TcpState>,
@@ -198,7 +198,7 @@ impl fmt::Display for ConntrackTuple {
     }
 }
 
-/// One line in the words of `conntrack -L`.
+/// Formats the connection as one line of `conntrack -L`.
 impl fmt::Display for ConntrackEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counted = |f: &mut fmt::Formatter<'_>, counter: Option<Counter>| match counter {

@@ -18,26 +18,26 @@ const NFNL_MSG_BATCH_BEGIN: u16 = 16;
 pub(crate) enum Fault {
     /// The step is refused, and not done. The rest of its datagram is, as the kernel does it.
     Refused(Errno),
-    /// The request never reaches the kernel, and no answer comes.
+    /// The request never reaches the kernel, so no answer arrives.
     TimedOut,
-    /// The kernel does it, and the answer is lost.
+    /// The kernel executes the request, and the answer is lost.
     AnswerLost,
-    /// The kernel does it, and the answer is cut in half.
+    /// The kernel executes the request, and the answer is cut in half.
     AnswerShort,
-    /// The kernel does it, and the answer has the sequence number of another request.
+    /// The kernel executes the request, and the answer has the sequence number of another request.
     AnswerForeign,
 }
 
 struct Plan {
     what: What,
-    /// Steps until it happens.
+    /// The number of steps before the fault.
     left: usize,
     happened: Option<String>,
 }
 
 enum What {
     Fault(Fault),
-    /// Somebody else does something just before the step, which is then done.
+    /// Other code runs just before the step. Then the step runs.
     Meanwhile(Option<Box<dyn FnOnce() + Send>>),
 }
 
@@ -56,24 +56,24 @@ fn plan() -> MutexGuard<'static, Option<Plan>> {
     PLAN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From here on, in this process, the step with this number fails, counted from 0.
+/// Makes the step with this number, counted from 0, fail in this process.
 pub(crate) fn arm(fault: Fault, step: usize) {
     *plan() = Some(Plan { what: What::Fault(fault), left: step, happened: None });
 }
 
-/// From here on, in this process, this is done before the step with this number, counted from 0. What it
-/// arms last happens to that step.
+/// Runs `work` in this process before the step with this number, counted from 0. The fault that
+/// `work` arms last happens to that step.
 pub(crate) fn meanwhile(step: usize, work: impl FnOnce() + Send + 'static) {
     let what = What::Meanwhile(Some(Box::new(work)));
     *plan() = Some(Plan { what, left: step, happened: None });
 }
 
-/// No more faults; says which step failed, if one did.
+/// Ends the faults. Returns which step failed, if one did.
 pub(crate) fn disarm() -> Option<String> {
     plan().take()?.happened
 }
 
-/// Counts `steps`; the place of the one whose turn it is, if that is to fail.
+/// Counts `steps`. Returns the fault and its position if one of the steps is to fail.
 fn count(steps: usize, name: impl FnOnce(usize) -> String) -> Option<(Fault, usize)> {
     let mut armed = plan();
     let plan = armed.as_mut().filter(|plan| plan.happened.is_none())?;
@@ -87,7 +87,7 @@ fn count(steps: usize, name: impl FnOnce(usize) -> String) -> Option<(Fault, usi
         What::Fault(fault) => Some((*fault, place)),
         What::Meanwhile(work) => {
             let work = work.take();
-            // It makes requests of its own.
+            // `work` makes requests, which count steps themselves.
             drop(armed);
             if let Some(work) = work {
                 work();
@@ -103,9 +103,9 @@ fn count(steps: usize, name: impl FnOnce(usize) -> String) -> Option<(Fault, usi
     }
 }
 
-/// Stands before a system call that may fail.
+/// Runs before a system call that may fail.
 pub(crate) fn system_call(name: &'static str) -> Result<(), Errno> {
-    // An answer is lost or late where there is one.
+    // Only sockets have answers that can be lost or late.
     let is_step = |plan: &Plan| match plan.what {
         What::Fault(fault) => matches!(fault, Fault::Refused(errno) if !is_lie(errno)),
         What::Meanwhile(_) => true,
@@ -119,7 +119,7 @@ pub(crate) fn system_call(name: &'static str) -> Result<(), Errno> {
     }
 }
 
-/// Stands before a thread's return from another namespace. Nothing else is done there meanwhile.
+/// Runs before a thread's return from another namespace. No other code runs there.
 pub(crate) fn on_return() -> Result<(), Errno> {
     if NO_RETURN.load(Ordering::Relaxed) {
         return Err(Errno::EPERM);
@@ -135,8 +135,9 @@ pub(crate) fn refuse_returns() {
 
 static NO_RETURN: AtomicBool = AtomicBool::new(false);
 
-/// An errno that says something is there, is not there, or can't be: of a request that makes
-/// something it may be true at any time. Of any other it would be a lie, which is believed.
+/// Returns whether the errno claims that an object exists, is missing, or is unsupported. Such an
+/// errno can be true for a request that creates an object. For any other request it would be false,
+/// and netloom would believe it.
 fn is_lie(errno: Errno) -> bool {
     matches!(errno, Errno::EEXIST | Errno::ENODEV | Errno::ENOENT | Errno::EOPNOTSUPP)
 }
@@ -151,9 +152,9 @@ pub(crate) struct OnSocket {
 #[derive(Debug)]
 enum Next {
     Nothing,
-    /// This comes first.
+    /// An answer to deliver first.
     Answer(Vec<u8>),
-    /// No answer comes until the next request.
+    /// The kernel seems silent until the next request.
     Silence,
     Cut,
     Foreign,
@@ -238,7 +239,8 @@ impl OnSocket {
         !is_get && u16_at(request, 6) & NLM_F_CREATE != 0
     }
 
-    /// Tells whether a request deletes an object of `nf_tables`: `NFT_MSG_DELTABLE`, -`CHAIN`, -`RULE`, -`SET`, -`SETELEM`.
+    /// Tells whether a request deletes an object of `nf_tables`: `NFT_MSG_DELTABLE`, -`CHAIN`,
+    /// -`RULE`, -`SET`, -`SETELEM`.
     fn deletes(&self, request: &[u8]) -> bool {
         const NFNL_SUBSYS_NFTABLES: u16 = 10;
         let kind = u16_at(request, 4);

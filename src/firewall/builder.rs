@@ -116,7 +116,7 @@ impl Firewall {
         self
     }
 
-    /// Lets two networks reach one another. Default: they can't.
+    /// Allows traffic between two networks, in both directions. Default: networks are separated.
     pub fn connect(mut self, one: impl Into<LinkRef>, other: impl Into<LinkRef>) -> Self {
         let pair = (self.link("connect", one.into()), self.link("connect", other.into()));
         self.connected.push(pair);
@@ -138,8 +138,8 @@ impl Firewall {
         self
     }
 
-    /// A bridge port whose frames are looked at. May be called again for more; ports that come later are
-    /// guarded with [`PortGuard::create`].
+    /// A bridge port whose frames are looked at. May be called again for more; ports that come
+    /// later are guarded with [`PortGuard::create`].
     pub fn port(mut self, port: PortGuard) -> Self {
         self.ports.push(port);
         self
@@ -154,9 +154,11 @@ impl Firewall {
         Ok(firewalls_among(netns.nft_tables_with_tag(tag)?).0)
     }
 
-    /// Base chains of others that drop what none of their rules accepts: an `accept` here does not help
-    /// against them. What this [`Netns`] holds is not of others; a persistent firewall is told with its tag, and
-    /// of which one is ours [`FirewallHandle::obstacles`] knows.
+    /// Lists base chains of other programs that drop packets which none of their rules accepts. An
+    /// `accept` in this firewall does not override such a drop.
+    ///
+    /// Tables that this [`Netns`] holds don't count. A persistent firewall is listed with its tag;
+    /// [`FirewallHandle::obstacles`] knows its own tables and leaves them out.
     ///
     /// # Errors
     ///
@@ -316,7 +318,7 @@ fn make_free(
     let mut free = free.filter(|name| !taken.contains(name)).take(ATTEMPTS);
     let mut made = make(&free.next().unwrap_or_default());
     for name in free {
-        // Somebody was faster.
+        // Another program took the name first.
         if !made.as_ref().is_err_and(Error::is_already_exists) {
             break;
         }

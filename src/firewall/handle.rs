@@ -12,10 +12,10 @@ pub(super) const PATHS: &str = "paths";
 pub(super) const PORTS: &str = "ports";
 
 const ACTION: &str = "change networks of firewall";
-/// How often a change is decided again that others are faster than.
+/// The limit of attempts for a change, if other programs change the ruleset meanwhile.
 const ATTEMPTS: u32 = 64;
 
-/// A firewall that exists: its two tables.
+/// A handle of a firewall: its two tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirewallHandle {
     pub(super) routed: TableHandle,
@@ -23,7 +23,7 @@ pub struct FirewallHandle {
 }
 
 impl FirewallHandle {
-    /// The table of what is routed.
+    /// Returns the table that filters routed packets.
     pub fn table(&self) -> &TableHandle {
         &self.routed
     }
@@ -33,17 +33,18 @@ impl FirewallHandle {
         self.routed.tag()
     }
 
-    /// The table of frames that come in on guarded ports.
+    /// Returns the table that filters frames on guarded ports.
     pub fn bridge_table(&self) -> &TableHandle {
         &self.bridged
     }
 
-    /// A network more; as [`Firewall::network`](crate::Firewall::network). No rule is touched.
+    /// Adds a network, like [`Firewall::network`](crate::Firewall::network). Changes sets, not
+    /// rules.
     ///
     /// # Errors
     ///
-    /// A name that no link can have is refused; [`is_not_found`](Error::is_not_found) where the firewall
-    /// is gone.
+    /// - `is_invalid_input()` if no link can have the name
+    /// - `is_not_found()` if the firewall is gone
     pub fn add_network(&self, link: impl Into<LinkRef>) -> Result<(), Error> {
         let name = self.network(&link.into())?;
         let (networks, paths) = (self.routed.set(NETWORKS)?, self.routed.set(PATHS)?);
@@ -53,11 +54,11 @@ impl FirewallHandle {
         Ok(transaction.commit()?)
     }
 
-    /// A network less, and with it what it was connected with. Connections that are there go on.
+    /// Removes a network and its connections to other networks. Established connections continue.
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where the firewall does not know it.
+    /// `is_not_found()` if the network is not in the firewall.
     pub fn remove_network(&self, link: impl Into<LinkRef>) -> Result<(), Error> {
         let name = self.network(&link.into())?;
         let (networks, paths) = (self.routed.set(NETWORKS)?, self.routed.set(PATHS)?);
@@ -79,21 +80,21 @@ impl FirewallHandle {
         }
     }
 
-    /// Lets two networks reach one another, as [`Firewall::connect`](crate::Firewall::connect).
+    /// Allows traffic between two networks, like [`Firewall::connect`](crate::Firewall::connect).
     ///
     /// # Errors
     ///
-    /// As [`add_network`](Self::add_network).
+    /// The errors of [`add_network`](Self::add_network).
     pub fn connect(&self, one: impl Into<LinkRef>, other: impl Into<LinkRef>) -> Result<(), Error> {
         let pairs = self.both_ways(&one.into(), &other.into())?;
         self.routed.set(PATHS)?.add(pairs)
     }
 
-    /// Keeps two networks apart again. Connections that are there go on.
+    /// Separates two networks again. Established connections continue.
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where they are not connected.
+    /// `is_not_found()` if the networks are not connected.
     pub fn disconnect(
         &self,
         one: impl Into<LinkRef>,

@@ -49,12 +49,12 @@ impl PortGuard {
         Self { link, mac: None, addresses: Vec::new(), rejected }
     }
 
-    /// The hardware address behind it. Default: any.
+    /// Sets the hardware address behind the port. Default: any.
     ///
-    /// What is sent from another one is dropped. The bridge learns from frames to the link-local addresses
-    /// `01:80:c2:00:00:0X` before any rule sees them, though (`br_input.c`), so that such a frame may still draw
-    /// another station's answers here. One made with
-    /// [`link_local_learning(false)`](crate::Bridge::link_local_learning) does not learn from them.
+    /// The guard drops frames from other addresses. But the bridge learns from frames to the
+    /// link-local addresses `01:80:c2:00:00:0X` before any rule sees them (`br_input.c`). Such a
+    /// frame can divert another station's replies to this port, unless the bridge has
+    /// [`link_local_learning(false)`](crate::Bridge::link_local_learning).
     pub fn mac(mut self, mac: impl Input<MacAddr>) -> Self {
         self.mac = self.rejected.read("mac", mac);
         if let Some(mac) = self.mac.filter(|mac| !mac.is_unicast()) {
@@ -67,7 +67,7 @@ impl PortGuard {
         self
     }
 
-    /// An address behind it, IPv4 or IPv6; may be called again for more. Default: any.
+    /// Adds an address behind the port, IPv4 or IPv6. Can be called more than once. Default: any.
     pub fn address(mut self, address: impl Input<IpAddr>) -> Self {
         if let Some(address) = self.rejected.read("address", address) {
             if address.is_unspecified() || address.is_multicast() {
@@ -158,7 +158,7 @@ impl PortGuard {
         let v4: Vec<Span> = v4.into_iter().map(Span::from).collect();
         let own_v6 = self.own_v6(&v6);
         let v6: Vec<Span> = own_v6.iter().cloned().chain([Span::from("::")]).collect();
-        // A probe for an address in use comes from none.
+        // A probe for a duplicate address has the source 0.0.0.0.
         let arp: Vec<_> = v4.iter().cloned().chain([any_v4.clone()]).collect();
         rules.push(drop(Rule::new().not().any_of(Field::ArpIpSource, arp)));
         rules.push(Rule::new().source(any_v4).udp().dport(DHCP_SERVER).back());

@@ -1,5 +1,5 @@
-//! One exchange: a batch with its acknowledgements and echoes, or a request answered by one message or
-//! a list.
+//! An exchange with the kernel: a batch with its acknowledgements and echoes, or a request answered
+//! by one message or a list.
 
 use std::ops::ControlFlow;
 
@@ -20,8 +20,8 @@ use crate::wire::message::{
 /// The number of attempts to read a list that changes. Under steady change one in a few succeeds.
 const ATTEMPTS: u32 = 64;
 
-/// The room of an answer in the receive buffer, the kernel's bookkeeping included: a refusal, or an echo
-/// of some expressions.
+/// The room of an answer in the receive buffer, the kernel's bookkeeping included: a refusal, or an
+/// echo of some expressions.
 const ANSWER: usize = 2048;
 
 /// The most room to ask for: a batch of 32,768 requests that are all refused, or echoed.
@@ -30,17 +30,19 @@ const MOST_ANSWERS: usize = 64 << 20;
 /// The refused requests of a batch, by their place in it.
 pub(crate) type Refusals = Vec<(usize, Refusal)>;
 
-/// Receives the answers that are no acknowledgements, each with the place of its request. Callers share
-/// the code of an exchange: a program would have a copy for each closure type.
+/// Receives the answers that are no acknowledgements, each with the place of its request. Callers
+/// share the code of an exchange: a program would have a copy for each closure type.
 pub(crate) type OnAnswer<'a> = &'a mut dyn FnMut(usize, Message<'_>);
 
-/// Receives the messages of an exchange, each with the place of its request and its acknowledgement.
+/// Receives the messages of an exchange, each with the place of its request and its
+/// acknowledgement.
 type OnMessage<'a, T> = &'a mut dyn FnMut(usize, Message<'_>, Option<Ack>) -> ControlFlow<T>;
 
 impl Socket {
     /// Sends a batch and reads until its last request is acknowledged.
     ///
-    /// An echo may come before a refusal of the same request: it counts only if no refusal is returned.
+    /// An echo may come before a refusal of the same request: it counts only if no refusal is
+    /// returned.
     pub(crate) fn exchange(
         &mut self,
         batch: &mut Batch,
@@ -52,8 +54,8 @@ impl Socket {
     }
 
     /// Sends an `nf_tables` batch, whose first message begins it and whose last ends it. The kernel
-    /// acknowledges neither before 6.10, so the last operation is waited for. A refusal of the first
-    /// message refuses the whole batch (no privilege, a stale generation, a failed commit).
+    /// acknowledges neither before 6.10, so the last operation is waited for. A refusal of the
+    /// first message refuses the whole batch (no privilege, a stale generation, a failed commit).
     pub(crate) fn transact(
         &mut self,
         batch: &mut Batch,
@@ -93,8 +95,8 @@ impl Socket {
                 let is_end = place == last || Some(place) == begin;
                 if is_end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
-            // Acknowledgements always fit the buffer. A longer answer is left to the caller's own look-up, as
-            // if the kernel had sent none.
+            // Acknowledgements always fit the buffer. A longer answer is left to the caller's own
+            // look-up, as if the kernel had sent none.
             match end {
                 Ok(None) => {}
                 end => break end,
@@ -109,8 +111,8 @@ impl Socket {
         result.map(|_| refusals)
     }
 
-    /// Reads what is queued behind a lost answer: it may tell that the batch was done. The rest of the
-    /// echoes does, and so does the last acknowledgement, which is then passed on as an answer.
+    /// Reads what is queued behind a lost answer: it may tell that the batch was done. The rest of
+    /// the echoes does, and so does the last acknowledgement, which is then passed on as an answer.
     fn read_late(&mut self, batch: &Batch, first: u32, last: usize, on_answer: OnAnswer<'_>) {
         while let Some(length) = self.receive_queued() {
             for message in messages(self.datagram(length)) {
@@ -130,9 +132,9 @@ impl Socket {
         }
     }
 
-    /// Passes messages that answer the `count` requests numbered from `first` to `visit`, with their places
-    /// and what they acknowledge, until it breaks. `None` if a datagram was longer than the buffer: it is
-    /// lost, and the buffer has grown.
+    /// Passes messages that answer the `count` requests numbered from `first` to `visit`, with
+    /// their places and what they acknowledge, until it breaks. `None` if a datagram was longer
+    /// than the buffer: it is lost, and the buffer has grown.
     fn read<T>(
         &mut self,
         first: u32,
@@ -224,8 +226,8 @@ impl Socket {
         Ok(sequence)
     }
 
-    /// Asks for a list and reads all of it. A list that changes while it is read is read again: a partial
-    /// list is never returned.
+    /// Asks for a list and reads all of it. A list that changes while it is read is read again: a
+    /// partial list is never returned.
     pub(crate) fn dump<T>(
         &mut self,
         message: &RouteRequest,
@@ -245,8 +247,8 @@ impl Socket {
         self.fold(batch, Vec::new, |list, message| list.extend(read(message)))
     }
 
-    /// Asks for a list and visits it without keeping it. If the list changes while it is read, it is read
-    /// again, into a new value of `start`.
+    /// Asks for a list and visits it without keeping it. If the list changes while it is read, it
+    /// is read again, into a new value of `start`.
     pub(crate) fn fold<A>(
         &mut self,
         batch: &mut Batch,

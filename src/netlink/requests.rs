@@ -71,7 +71,7 @@ impl<'a> Requests<'a> {
         self
     }
 
-    /// Lets this errno count as success for the request pushed last.
+    /// Counts this errno as success for the request pushed last.
     pub(crate) fn tolerate(&mut self, errno: Errno) {
         if let Some(named) = self.names.last_mut() {
             named.tolerated = Some(errno);
@@ -89,7 +89,8 @@ impl<'a> Requests<'a> {
         self.names.is_empty()
     }
 
-    /// Sends all requests, up to a datagram in which one was refused. The first refusal is the error.
+    /// Sends all requests, up to a datagram in which one was refused. The first refusal is the
+    /// error.
     pub(crate) fn send(self, socket: &mut Socket, on_answer: OnAnswer<'_>) -> Result<(), Error> {
         for (mut batch, names) in self.batches.into_iter().zip(self.names.chunks(Self::AT_ONCE)) {
             let failed = |place: usize, cause: Cause| match names.get(place) {

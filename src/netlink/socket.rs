@@ -1,4 +1,4 @@
-//! One netlink socket: opened in a namespace, bound, with a deadline on every wait.
+//! A netlink socket: opened in a namespace, bound, with a deadline on every wait.
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -16,12 +16,12 @@ use crate::sys::{self, NewSocket};
 /// The kernel's own port as a sender.
 const KERNEL: u32 = 0;
 
-/// The time an answer may take. The kernel answers within the request's own system call, so this is for a
-/// kernel that lost one, not for a slow one.
+/// The time an answer may take. The kernel answers within the request's own system call, so this is
+/// for a kernel that lost one, not for a slow one.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
-/// The end of a wait, by the clock that never jumps. The clock starts at the first look: usually the
-/// answer is there by then.
+/// The end of a wait, by the clock that never jumps. The clock starts at the first look: usually
+/// the answer is there by then.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Deadline(Option<Instant>);
 
@@ -142,7 +142,8 @@ impl Socket {
         }
     }
 
-    /// Makes room in the kernel for a datagram of `sent` bytes, and for answers of `answered` bytes.
+    /// Makes room in the kernel for a datagram of `sent` bytes, and for answers of `answered`
+    /// bytes.
     pub(super) fn make_room(&mut self, sent: usize, answered: usize) -> Result<(), Cause> {
         #[cfg(test)]
         if crate::fault::small_buffers::stay() {
@@ -167,7 +168,8 @@ impl Socket {
         Ok(())
     }
 
-    /// Lets refusals carry the header of the request alone, if a whole request might not fit the buffer.
+    /// Makes refusals carry the request's header alone, if a whole request might not fit the
+    /// buffer.
     pub(super) fn expect_refusals(&mut self, sent: usize) -> Result<(), Cause> {
         if !self.set.capped && sent > BUFFER / 2 {
             self.inner.set_cap_ack(true)?;
@@ -176,7 +178,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Lets the kernel check requests for lists strictly, and filter by them.
+    /// Makes the kernel check list requests strictly, and filter by them.
     pub(super) fn expect_list(&mut self) -> Result<(), Cause> {
         if !self.set.strict && self.protocol == Protocol::Route {
             self.inner.set_netlink_get_strict_chk(true)?;
@@ -200,8 +202,8 @@ impl Socket {
         }
     }
 
-    /// Receives the next datagram. The kernel answers within the request's own system call, so the socket
-    /// needs a deadline of its own only if no answer is there.
+    /// Receives the next datagram. The kernel answers within the request's own system call, so the
+    /// socket needs a deadline of its own only if no answer is there.
     fn receive_next(&mut self, deadline: &mut Deadline) -> Result<Received, Errno> {
         #[cfg(test)]
         if let Some(result) = self.faults.receiving(self.buffer.space()) {
@@ -220,7 +222,8 @@ impl Socket {
         self.receive_with(MsgFlags::MSG_TRUNC)
     }
 
-    /// Receives a datagram that is queued already. A buffer that overflowed lost the newest datagrams.
+    /// Receives a datagram that is queued already. A buffer that overflowed lost the newest
+    /// datagrams.
     pub(super) fn receive_queued(&mut self) -> Option<usize> {
         let mut deadline = Deadline::default();
         while !deadline.passed() {
@@ -249,8 +252,8 @@ impl Socket {
             .inner
             .recv_from(&mut space, flags.bits())
             .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
-        // A privileged process can send to any socket of the namespace. Its datagram counts as an interrupted
-        // call, so that the deadline is checked.
+        // A privileged process can send to any socket of the namespace. Its datagram counts as an
+        // interrupted call, so that the deadline is checked.
         if sender.port_number() != KERNEL {
             return Err(Errno::EINTR);
         }

@@ -36,7 +36,7 @@ const FREE: u32 = 0x3fff_c000;
 /// The multicast group of the holders, as a bit.
 const OWNERS: u32 = 1 << 31;
 
-/// How many numbers and ports are tried.
+/// The limit of numbers and ports to try.
 const ATTEMPTS: u32 = 64;
 
 /// A number that is held until this is dropped or the process dies.

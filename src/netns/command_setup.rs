@@ -1,5 +1,5 @@
-//! The set-up of a command between its fork and its exec: the namespace, the mounts, the user. After the
-//! fork it only makes system calls on what was prepared before.
+//! The set-up of a command between its fork and its exec: the namespace, the mounts, the user.
+//! After the fork it only makes system calls on what was prepared before.
 
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -46,7 +46,8 @@ pub(super) struct Entry {
     groups: Option<Vec<Gid>>,
     /// The process whose death kills the command.
     parent: Option<Pid>,
-    /// The working directory. Std would enter it before the mounts are made, and so below another /sys.
+    /// The working directory. Std would enter it before the mounts are made, and so below another
+    /// /sys.
     directory: Option<CString>,
     /// The pipe for the step that failed.
     report: Option<PipeWriter>,
@@ -130,7 +131,7 @@ impl Entry {
         })
     }
 
-    /// Does all the steps, after the fork.
+    /// Performs all steps, after the fork.
     pub(super) fn enter(&self) -> Result<(), Errno> {
         self.steps().map_err(|(step, place, errno)| {
             let place = u8::try_from(place).unwrap_or(u8::MAX);
@@ -262,8 +263,8 @@ fn private_mounts() -> Result<(), Errno> {
 
 fn mount_sysfs() -> Result<(), Errno> {
     match mount(Some(c"sysfs"), c"/sys", Some(c"sysfs"), MsFlags::empty(), None::<&CStr>) {
-        // A container may hide parts of /sys; then the kernel refuses a new one. EBUSY: this /sys is there
-        // already.
+        // A container may hide parts of /sys; then the kernel refuses a new one. EBUSY: this /sys
+        // is there already.
         Err(Errno::EPERM | Errno::ENOENT | Errno::EBUSY) => Ok(()),
         result => result,
     }

@@ -18,15 +18,16 @@ use crate::wire::message::{Message, NLM_F_DUMP};
 
 /// A network namespace: a place that links, addresses, routes and rules are in.
 ///
-/// Cheap to clone; clones share one set of sockets that were opened inside, so that no thread enters the
-/// namespace to talk to it. Two handles are equal when they stand for the
-/// same namespace. A handle keeps its namespace alive, whoever made it; dropping one deletes nothing. The
-/// handles of what is inside (a [`Link`](crate::Link), a [`RouteHandle`](crate::RouteHandle), a
+/// Cheap to clone; clones share one set of sockets that were opened inside, so that no thread
+/// enters the namespace to talk to it. Two handles are equal when they stand for the same
+/// namespace. A handle keeps its namespace alive, whoever made it; dropping one deletes nothing.
+/// The handles of what is inside (a [`Link`](crate::Link), a [`RouteHandle`](crate::RouteHandle), a
 /// [`SysctlHandle`](crate::SysctlHandle), …) hold one, and so keep it alive as well.
 ///
-/// Threads share its sockets. Where another one can't be opened, because the process may not enter any more or
-/// has no descriptor left, they wait for each other. In a forked process a handle works on with sockets of
-/// its own: it opens them inside, which takes `CAP_SYS_ADMIN` where the process is not there already.
+/// Threads share its sockets. Where another one can't be opened, because the process may not enter
+/// any more or has no descriptor left, they wait for each other. In a forked process a handle works
+/// on with sockets of its own: it opens them inside, which takes `CAP_SYS_ADMIN` where the process
+/// is not there already.
 ///
 /// Make one with [`Namespace`](crate::Namespace).
 #[derive(Clone)]
@@ -73,7 +74,8 @@ impl Netns {
         &self.0.inner
     }
 
-    /// The same namespace, with the same sockets, under a name and with what says that it has an owner.
+    /// The same namespace, with the same sockets, under a name and with what says that it has an
+    /// owner.
     pub(super) fn named(&self, name: &str, hold: Hold) -> Self {
         Self::called(Arc::clone(&self.0.inner), Label::Named(name.to_owned()), Some(hold))
     }
@@ -130,8 +132,8 @@ impl Netns {
         self.inner().sockets.with(Protocol::SocketDiagnosis, self.fd(), exchange)
     }
 
-    /// Uses the `nf_tables` socket inside, which is always the same one: a table with the owner flag
-    /// belongs to it.
+    /// Uses the `nf_tables` socket inside, which is always the same one: a table with the owner
+    /// flag belongs to it.
     pub(crate) fn nf_tables<T>(
         &self,
         exchange: impl FnOnce(&mut NfTables) -> Result<T, Cause>,
@@ -154,7 +156,7 @@ impl Netns {
             .map_err(|cause| cause.doing("list", what).in_namespace(self))
     }
 
-    /// Goes through a list, named `what` in errors, without keeping it.
+    /// Reads a list, named `what` in errors, item by item without storing it.
     pub(crate) fn fold<A>(
         &self,
         what: &'static str,

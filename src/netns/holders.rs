@@ -133,7 +133,8 @@ fn threads(process: &Path, pid: u32, id: NetnsId) -> Result<Vec<HeldBy>, Cause> 
     Ok(inside)
 }
 
-/// Only what can be one is looked at: on a network file system that is gone, looking would hang.
+/// Lists the descriptors that a process has open for a namespace. Examines only those that can be
+/// one: stat(2) hangs on a network file system that is gone.
 fn open_files(process: &Path, id: NetnsId, mounts: &[PathBuf]) -> Result<Vec<HeldBy>, Cause> {
     let as_link = id.to_string();
     let mut files = Vec::new();
@@ -148,8 +149,8 @@ fn open_files(process: &Path, id: NetnsId, mounts: &[PathBuf]) -> Result<Vec<Hel
     Ok(files)
 }
 
-/// `36 35 0:4 net:[4026532177] /run/netns/red rw shared:20 - nsfs nsfs rw` (proc(5)). A path is whatever bytes
-/// somebody chose.
+/// `36 35 0:4 net:[4026532177] /run/netns/red rw shared:20 - nsfs nsfs rw` (proc(5)). A path is
+/// whatever bytes somebody chose.
 fn mounts(process: &Path, id: NetnsId) -> Result<Vec<PathBuf>, Cause> {
     let table = looked(fs::read(process.join("mountinfo")))?.unwrap_or_default();
     let root = id.to_string();

@@ -1,7 +1,7 @@
 //! Internet sockets that are opened in a namespace and used from anywhere.
 //!
-//! A socket belongs to the namespace it was made in; binding, connecting and all the rest need not be
-//! done there.
+//! A socket belongs to the namespace it was made in; binding, connecting and all the rest need not
+//! be done there.
 
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
@@ -50,8 +50,9 @@ impl Netns {
     /// # Errors
     ///
     /// `EADDRINUSE` where somebody listens there already; `EADDRNOTAVAIL` where no link has that
-    /// address; a bad address is refused before any system call. To open a socket in another namespace than
-    /// the thread's takes `CAP_SYS_ADMIN`, a port below 1024 `CAP_NET_BIND_SERVICE` there.
+    /// address; a bad address is refused before any system call. To open a socket in another
+    /// namespace than the thread's takes `CAP_SYS_ADMIN`, a port below 1024 `CAP_NET_BIND_SERVICE`
+    /// there.
     pub fn tcp_listen(&self, address: impl Input<SocketAddr>) -> Result<TcpListener, Error> {
         Opening { netns: self, link: None }.tcp_listen(address)
     }
@@ -80,8 +81,8 @@ impl Netns {
         Opening { netns: self, link: None }.udp_bind(address)
     }
 
-    /// Opens a raw IPv4 socket for a protocol inside: 1 is ICMP. What is read starts with the IP header.
-    /// Source: raw(7).
+    /// Opens a raw IPv4 socket for a protocol inside: 1 is ICMP. What is read starts with the IP
+    /// header. Source: raw(7).
     ///
     /// # Errors
     ///
@@ -91,8 +92,8 @@ impl Netns {
         self.raw_socket(AddressFamily::Inet, protocol, "raw IPv4 socket for protocol")
     }
 
-    /// Opens a raw IPv6 socket for a protocol inside: 58 is `ICMPv6`. What is read comes without the IP
-    /// header.
+    /// Opens a raw IPv6 socket for a protocol inside: 58 is `ICMPv6`. What is read comes without
+    /// the IP header.
     ///
     /// # Errors
     ///
@@ -156,7 +157,7 @@ impl Opening<'_> {
         })
     }
 
-    /// Only this is done inside.
+    /// Opens the socket: the only step inside the namespace.
     fn open(self, address: SocketAddr, kind: SockType, flags: SockFlag) -> Result<OwnedFd, Cause> {
         let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
         let socket = NewSocket { family, kind, flags, protocol: 0 };

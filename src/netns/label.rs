@@ -1,4 +1,4 @@
-//! How a namespace is named in texts.
+//! The name of a namespace in texts.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,7 +1,8 @@
 //! The identity of a link: how netloom tells a link from another one that has got its index.
 //!
-//! The kernel gives a new link an index that no link had before. A link that is moved into a namespace
-//! keeps its index if that is free there. So the index of a deleted link can become another link's.
+//! The kernel gives a new link an index that no link had before. A link that is moved into a
+//! namespace keeps its index if that is free there. So the index of a deleted link can become
+//! another link's.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -49,7 +50,7 @@ impl Tagged {
 pub(crate) enum Look {
     /// The link is there.
     Same,
-    /// No link has the index, or a link of another kind.
+    /// The index belongs to no link, or to a link of another kind.
     Gone,
     /// A link of the same kind has the index. The text says how it differs.
     Differs(String),
@@ -112,14 +113,14 @@ impl LinkIdentity {
     }
 }
 
-/// Counts a move by this process of a link to an index of a namespace. From then on, a tag there proves
-/// nothing about the links that had the index before.
+/// Counts a move by this process of a link to an index of a namespace. From then on, a tag there
+/// proves nothing about the links that had the index before.
 pub(crate) fn count_move(place: (NetnsId, u32)) {
     moves_to(place).fetch_add(1, Ordering::Relaxed);
 }
 
-/// Returns the counter of moves to a place. Places share counters: a shared one only makes a comparison
-/// stricter. Atomics, since a fork copies no lock that could be held.
+/// Returns the counter of moves to a place. Places share counters: a shared one only makes a
+/// comparison stricter. Atomics, since a fork copies no lock that could be held.
 fn moves_to((netns, index): (NetnsId, u32)) -> &'static AtomicU32 {
     const COUNTERS: usize = 4096;
     static MOVES: [AtomicU32; COUNTERS] = [const { AtomicU32::new(0) }; COUNTERS];

@@ -1,8 +1,8 @@
 //! Names for namespaces, as `ip netns` keeps them: files under `/run/netns` that a namespace is
 //! mounted on, so that it lives without a process.
 //!
-//! `/run/netns` is a shared mount point of its own, so that names reach other mount namespaces, and is
-//! locked while it becomes one. Source: ip-netns(8), iproute2's behaviour as of 6.1.
+//! `/run/netns` is a shared mount point of its own, so that names reach other mount namespaces, and
+//! is locked while it becomes one. Source: ip-netns(8), iproute2's behaviour as of 6.1.
 
 use std::fs::{self, File};
 use std::io;
@@ -26,7 +26,8 @@ use crate::error::{Cause, Error, SYS_ADMIN, takes};
 use crate::fault;
 use crate::netlink::DEADLINE;
 
-/// Opens what may be a namespace; `follow` says whether a link is. Without `O_NONBLOCK` a FIFO would hang us.
+/// Opens what may be a namespace; `follow` says whether a link is. Without `O_NONBLOCK` a FIFO
+/// would hang us.
 pub(super) fn open_file(path: &Path, follow: OFlag) -> Result<OwnedFd, Errno> {
     fault::system_call("open")?;
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | follow;
@@ -99,7 +100,7 @@ pub(super) fn is_of_the_dead(name: &str) -> Result<bool, Cause> {
 /// otherwise, also if the name is gone.
 pub(super) fn remove_of_the_dead(name: &str, id: Option<NetnsId>) -> Result<bool, Cause> {
     let _lock = lock_directory()?;
-    // Held until it is gone: nobody adopts it meanwhile.
+    // Locked until the name is deleted, so that no process adopts it meanwhile.
     let Some(_hold) = Hold::of_the_dead(name)? else { return Ok(false) };
     let path = path(name);
     if identity(&path) != id {
@@ -114,8 +115,8 @@ pub(super) fn remove_of_the_dead(name: &str, id: Option<NetnsId>) -> Result<bool
     Ok(true)
 }
 
-/// Mounts the namespace on a name that was reserved: on that very file, and neither on what a symbolic link
-/// leads to nor over another mount.
+/// Mounts the namespace on a name that was reserved: on that very file, and neither on what a
+/// symbolic link leads to nor over another mount.
 pub(super) fn bind(name: &str, namespace: BorrowedFd<'_>) -> Result<(), Cause> {
     fault::system_call("mount")?;
     let file = open_itself(&path(name))?;
@@ -157,17 +158,17 @@ fn delete_without_descriptors(name: &str, id: NetnsId) -> Result<(), Cause> {
 fn delete_locked(name: &str, id: NetnsId, namespace: BorrowedFd<'_>) -> Result<(), Cause> {
     let _lock = lock_directory()?;
     let path = path(name);
-    // The mount that is looked at is the mount that goes: `ip netns delete` and `add` take no lock.
+    // The checked mount is the one to unmount: `ip netns delete` and `add` take no lock.
     let mount = match open_itself(&path)? {
         mount if identity_of(&mount) == Some(id) => mount,
         _ => return Err(Errno::ENOENT.into()),
     };
     umount_itself(&mount)?;
     match fault::system_call("unlink").map_err(Into::into).and_then(|()| fs::remove_file(&path)) {
-        // Deleted and made anew by somebody else in this moment: theirs.
+        // Another program deleted and created the name at this moment: it owns the name.
         Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => Ok(()),
         Err(error) => {
-            // Otherwise a second try would find somebody's plain file.
+            // Otherwise a second attempt would find a plain file.
             bind(name, namespace).ok();
             Err(error.into())
         }
@@ -182,7 +183,7 @@ fn umount_itself(mount: &OwnedFd) -> Result<(), Cause> {
     umount2(exactly.as_str(), MntFlags::MNT_DETACH).map_err(takes(SYS_ADMIN))
 }
 
-/// All names, sorted, with what they stand for.
+/// Lists all names, sorted, with the namespace of each.
 pub(super) fn list() -> Result<Vec<(String, Option<NetnsId>)>, Cause> {
     let entries = match fs::read_dir(DIRECTORY) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -231,7 +232,7 @@ pub(super) fn is_stale(name: &str) -> bool {
     is_file && identity(&path).is_none()
 }
 
-/// Deletes a name that is stale. EEXIST: it is not.
+/// Deletes a stale name. Fails with EEXIST if the name is not stale.
 pub(super) fn delete_stale(name: &str) -> Result<(), Cause> {
     let _lock = lock_directory()?;
     let path = path(name);
@@ -240,7 +241,7 @@ pub(super) fn delete_stale(name: &str) -> Result<(), Cause> {
         return Err(Errno::EEXIST.into());
     }
     match fs::remove_file(&path) {
-        // Made anew in this moment, by `ip netns add`, which takes no lock for that.
+        // Created again at this moment by `ip netns add`, which takes no lock for that.
         Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => {
             Err(Errno::EEXIST.into())
         }
@@ -258,7 +259,7 @@ fn identity_of(file: &OwnedFd) -> Option<NetnsId> {
     is_namespace.then(|| NetnsId::of(file).ok()).flatten()
 }
 
-/// Makes the directory a shared mount point, once, whoever else is at it.
+/// Makes the directory a shared mount point, once. Other processes may do the same concurrently.
 fn prepare_directory() -> Result<(), Cause> {
     let created = fs::DirBuilder::new().recursive(true).mode(0o755).create(DIRECTORY);
     created.map_err(of_root)?;
@@ -279,7 +280,7 @@ fn prepare_directory() -> Result<(), Cause> {
     .map_err(takes(SYS_ADMIN))
 }
 
-/// Names are root's.
+/// Explains an error: only root can create names.
 fn of_root(error: io::Error) -> Cause {
     const ROOT: &str = "names are kept in /run/netns, which is root's: an anonymous namespace needs \
          none; as an ordinary user mount a tmpfs on /run under `unshare -rnm`";
@@ -289,8 +290,9 @@ fn of_root(error: io::Error) -> Cause {
     }
 }
 
-/// The lock that `ip netns add` takes, too. Released when dropped. Whoever may read the directory may lock
-/// it, and for ever: so this waits no longer than for an answer of the kernel.
+/// Takes the lock that `ip netns add` takes, too; dropping releases it. Any process that can read
+/// the directory can hold the lock for ever. So the wait has the same deadline as an answer of the
+/// kernel.
 fn lock_directory() -> Result<Flock<File>, Cause> {
     fault::system_call("flock")?;
     match Flock::lock(File::open(DIRECTORY)?, FlockArg::LockExclusiveNonblock) {
@@ -300,8 +302,9 @@ fn lock_directory() -> Result<Flock<File>, Cause> {
     }
 }
 
-/// In the kernel's own line, where everybody's turn comes: whoever only tries again and again may never have
-/// one. On a thread, as flock(2) has no deadline; after one that has passed, the thread ends with its turn.
+/// Waits in the kernel's queue, which serves everybody. A program that only polled might starve.
+/// Waits on another thread, because flock(2) has no deadline. If the deadline passes, that thread
+/// ends once it gets the lock.
 fn wait_in_line(mut directory: File) -> Result<Flock<File>, Cause> {
     let (sender, receiver) = mpsc::channel();
     let wait = move || {

@@ -29,14 +29,14 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// A namespace without a name, which leaves nothing on disk. It dies with its last handle, process or
-    /// socket, also when the program is killed.
+    /// A namespace without a name, which leaves nothing on disk. It dies with its last handle,
+    /// process or socket, also when the program is killed.
     pub fn anonymous() -> Self {
         Self { name: None }
     }
 
-    /// One with a name under `/run/netns`, exactly as `ip netns add NAME` makes it. It outlives the
-    /// program unless its owner is dropped.
+    /// Creates a namespace with a name under `/run/netns`, like `ip netns add NAME`. It outlives
+    /// the program unless its owner is dropped.
     #[doc(alias = "ip netns add")]
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: Some(name.into()) }
@@ -46,9 +46,10 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// A name that is empty, `.`, `..`, longer than 255 bytes or has a `/` in it is refused before any system
-    /// call. A name that is taken is [`is_already_exists`](Error::is_already_exists), also when it is
-    /// stale. Without `CAP_SYS_ADMIN` it is [`is_permission_denied`](Error::is_permission_denied).
+    /// A name that is empty, `.`, `..`, longer than 255 bytes or has a `/` in it is refused before
+    /// any system call. A name that is taken is [`is_already_exists`](Error::is_already_exists),
+    /// also when it is stale. Without `CAP_SYS_ADMIN` it is
+    /// [`is_permission_denied`](Error::is_permission_denied).
     #[doc(alias("CLONE_NEWNET", "unshare"))]
     pub fn create(&self) -> Result<Owned<Netns>, Error> {
         match &self.name {
@@ -60,9 +61,9 @@ impl Namespace {
         }
     }
 
-    /// Gives the name to a namespace that exists, an anonymous one for example, as
-    /// `ip netns attach NAME PID`. The owner that is returned owns the name: when it goes, the name
-    /// goes, and the namespace stays with whoever else is in it.
+    /// Gives the name to an existing namespace, for example an anonymous one, like `ip netns attach
+    /// NAME PID`. The returned owner owns only the name. Dropping it deletes the name; the
+    /// namespace lives on while it is in use.
     ///
     /// ```
     /// use netloom::{Namespace, Netns};
@@ -78,7 +79,8 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create), and where the builder is [`anonymous`](Self::anonymous).
+    /// The errors of [`create`](Self::create), and an error if the builder is
+    /// [`anonymous`](Self::anonymous).
     #[doc(alias = "ip netns attach")]
     pub fn attach(&self, netns: &Netns) -> Result<Owned<Netns>, Error> {
         const ACTION: &str = "attach namespace name";

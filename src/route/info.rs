@@ -69,7 +69,7 @@ impl fmt::Display for RouteType {
     }
 }
 
-/// One next hop of a route.
+/// A next hop of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct NextHop {
@@ -123,7 +123,7 @@ impl RouteInfo {
         self.next_hops.first()?.gateway
     }
 
-    /// One line in the words of `ip route`, with the links' names.
+    /// Formats the route as one line of `ip route`, with the links' names.
     pub fn display<'a>(&'a self, names: &'a LinkNames) -> impl fmt::Display + 'a {
         Show(|f: &mut fmt::Formatter<'_>| self.write(f, names))
     }
@@ -203,7 +203,7 @@ fn protocol(number: u8, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     })
 }
 
-/// One line in the words of `ip route`, with the links' indexes: `dev if3`.
+/// Formats the route as one line of `ip route`, with the links' indexes: `dev if3`.
 impl fmt::Display for RouteInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(f, LinkNames::NONE)

@@ -1,8 +1,10 @@
-//! Deletes routes by their whole tuples: each is looked up first, and deleted as the kernel lists it.
+//! Deletes routes by their whole tuples: each is looked up first, and deleted as the kernel lists
+//! it.
 //!
 //! A request to delete alone isn't enough. For IPv4 a metric of 0 means any, and metrics that the
-//! kernel clamped match no request (`net/ipv4/fib_semantics.c`, `fib_nh_match`, `fib_metrics_match`).
-//! For IPv6 a request without a gateway matches a route with one (`net/ipv6/route.c`, `ip6_route_del`).
+//! kernel clamped match no request (`net/ipv4/fib_semantics.c`, `fib_nh_match`,
+//! `fib_metrics_match`). For IPv6 a request without a gateway matches a route with one
+//! (`net/ipv6/route.c`, `ip6_route_del`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -19,8 +21,9 @@ use crate::wire::route::{AF_INET, RTA_DST, RTMSG, RouteView};
 /// Deletes the routes that `create` asked for with these payloads. A route that is gone counts as
 /// deleted.
 ///
-/// Few routes are looked up one by one, by an address. A route that a more specific one covers, or that no
-/// rule leads to, isn't found so: it is searched in the list. Many routes are all searched in the list.
+/// Few routes are looked up one by one, by an address. A route that a more specific one covers, or
+/// that no rule leads to, isn't found so: it is searched in the list. Many routes are all searched
+/// in the list.
 pub(super) fn delete(netns: &Netns, asked: &[&[u8]]) -> Result<(), Cause> {
     let asked: Vec<_> = asked.iter().filter_map(|payload| view(payload)).collect();
     let (mut listed, missing) = if asked.len() > Requests::AT_ONCE {
@@ -86,8 +89,8 @@ fn inside(route: RouteView<'_>) -> IpAddr {
     }
 }
 
-/// Goes through the list of netloom's routes. Returns requests to delete the entries that are among
-/// the routes.
+/// Scans the list of netloom's routes. Returns requests to delete the entries that are among the
+/// routes.
 fn search(netns: &Netns, routes: &[RouteView<'_>]) -> Result<Batch, Cause> {
     let key = |route: &RouteView<'_>| (route.destination(), route.prefix, route.table());
     let mut wanted: Vec<_> = routes.iter().map(|route| (key(route), route)).collect();

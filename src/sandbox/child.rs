@@ -23,16 +23,16 @@ use crate::sys::process::PerProcess;
 /// The variable that tells a child what it was started for.
 pub(super) const MARKER: &str = "NETLOOM_SANDBOX_RUN";
 
-/// One call of `run`: where its closure is written, and which call of that place it is. Closures of
-/// one function share a type name, and one closure may be run in a loop.
+/// A call of `run`, by the place of its closure and the count of calls at that place. Closures of
+/// one function share a type name, and a loop may run one closure repeatedly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Call {
     place: String,
     nth: usize,
 }
 
-/// A pipe that a child inherits: the descriptor's number and the pipe's inode. The inode shows that the
-/// number stands for the same pipe in the child.
+/// A pipe that a child inherits: the descriptor's number and the pipe's inode. The inode shows that
+/// the number stands for the same pipe in the child.
 pub(super) fn inherited_pipe(pipe: &impl AsFd) -> Result<String, Errno> {
     Ok(format!("{}:{}", pipe.as_fd().as_raw_fd(), fstat(pipe)?.st_ino))
 }

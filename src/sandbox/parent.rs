@@ -1,4 +1,4 @@
-//! The parent's end: starting the child anew in fresh namespaces, and taking its verdict.
+//! The parent's side: starts the child in fresh namespaces, and evaluates its report.
 
 use std::env;
 use std::io::{self, PipeWriter};
@@ -85,7 +85,8 @@ fn judge(report: &[u8], prelude: &str, status: ExitStatus) -> Verdict {
     }
 }
 
-/// libtest prints the message of a panic only where the hook has, and this one comes without.
+/// Prints the message of the panic. libtest only prints what the panic hook prints, and this panic
+/// bypasses the hook.
 #[allow(clippy::print_stderr)]
 fn tell(message: &str) {
     eprintln!("{message}");

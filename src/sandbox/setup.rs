@@ -1,4 +1,4 @@
-//! From the machine's namespaces into fresh ones, with system calls alone.
+//! Enters fresh namespaces, with system calls alone.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -22,16 +22,16 @@ use crate::error::{Cause, Error};
 use crate::sys;
 use crate::sys::setup::{chdir, mount, open, unshare, write};
 
-/// Everything the way in needs, made ready beforehand: [`apply`](Self::apply) runs between fork and
-/// exec, where nothing may be allocated.
+/// The data for entering the namespaces, prepared before the fork. [`apply`](Self::apply) runs
+/// between fork and exec, where allocation is forbidden.
 #[derive(Debug)]
 struct Setup {
-    /// The maps of the user namespace; none where the capabilities are there already.
+    /// The maps of the user namespace; `None` if the process has the capabilities already.
     user: Option<UserMaps>,
-    /// The directories of /run that have to stay: their paths, and their places on the new /run.
+    /// The directories of /run to keep: their paths, and their places on the new /run.
     kept: Vec<(CString, CString)>,
     has_run: bool,
-    /// The working directory, when a new mount comes to lie over it.
+    /// The working directory, if a new mount will cover it.
     directory: Option<CString>,
 }
 
@@ -41,7 +41,7 @@ struct UserMaps {
     gid: CString,
 }
 
-/// The step that failed, told to the parent as one byte.
+/// The failed step, reported to the parent as one byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Step {
@@ -77,7 +77,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// Lets `command` start inside fresh namespaces. The reader tells which step failed, if one does.
+/// Makes `command` start inside fresh namespaces. The returned reader reports which step failed.
 pub(super) fn inside(command: &mut Command) -> Result<Failure, Error> {
     let setup = Setup::prepare();
     let (reader, writer) =
@@ -90,7 +90,7 @@ pub(super) fn inside(command: &mut Command) -> Result<Failure, Error> {
 }
 
 fn tell(writer: &PipeWriter, step: Step, errno: Errno) -> io::Error {
-    // Should the write fail, the errno still comes through: only the step is not told.
+    // If the write fails, the parent still gets the errno, but not the step.
     let _ = write(writer, &[step as u8]);
     errno.into()
 }
@@ -103,7 +103,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// The error of a start that failed. `command` holds the writing end, and is closed for that.
+    /// Explains a failed start. Drops `command` first, which holds the writing end.
     pub(super) fn explain(mut self, command: Command, error: io::Error) -> Error {
         drop(command);
         let mut byte = [0];
@@ -142,7 +142,7 @@ impl Setup {
         }
     }
 
-    /// Only system calls from here on.
+    /// Enters the namespaces. Makes only system calls.
     fn apply(&self) -> Result<(), (Step, Errno)> {
         let namespaces = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
         if let Some(maps) = &self.user {
@@ -202,7 +202,8 @@ fn mount_on(
 /// The source of a sandbox's /run in the table of mounts. tools/sandbox uses it, too.
 const SOURCE: &CStr = c"netloom-sandbox";
 
-/// Tells whether /run is a sandbox's, or there is none. A variable alone may be left over.
+/// Returns whether /run belongs to a sandbox, or doesn't exist. The environment variable alone may
+/// be a leftover.
 pub(super) fn has_sandboxed_run() -> bool {
     let mounts = fs::read("/proc/thread-self/mountinfo").unwrap_or_default();
     let is_ours = |line: &[u8]| line.windows(25).any(|part| part == b" - tmpfs netloom-sandbox ");
@@ -235,8 +236,8 @@ fn write_file(path: &CStr, text: &[u8]) -> Result<(), Errno> {
     write(&file, text).map(drop)
 }
 
-/// Tells whether this process may make network and mount namespaces without a user namespace. The user id
-/// alone says little: root in a container often has neither capability.
+/// Returns whether this process may create network and mount namespaces without a user namespace.
+/// The user id is no proof: root in a container often lacks the capabilities.
 fn is_privileged() -> bool {
     const CAP_NET_ADMIN: u32 = 12;
     const CAP_SYS_ADMIN: u32 = 21;
@@ -258,7 +259,8 @@ fn needed_of_run() -> BTreeSet<CString> {
     paths.flatten().filter_map(|path| entry_of_run(&path)).collect()
 }
 
-/// `media` of `/run/media/disk/project`. Not `netns`: that is what the sandbox is to have afresh.
+/// Returns the first component below /run: `media` of `/run/media/disk/project`. Skips `netns`,
+/// because the sandbox gets an empty one.
 fn entry_of_run(path: &Path) -> Option<CString> {
     let mut parts = path.strip_prefix("/run").ok()?.components();
     let Component::Normal(entry) = parts.next()? else { return None };

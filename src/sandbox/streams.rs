@@ -1,4 +1,4 @@
-//! A child's output, passed on as the parent's own, and its report.
+//! Forwards a child's output as the parent's own, and reads its report.
 
 use std::io::{self, PipeReader, Read};
 use std::mem;
@@ -8,11 +8,11 @@ use std::process::{Child, ExitStatus};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// How long a child's end may go unseen, in milliseconds: only where a process that it left behind
-/// keeps its pipes open.
+/// The poll interval for the child's end, in milliseconds. It matters only if a process left behind
+/// keeps the pipes open.
 const GLANCE: u16 = 200;
 
-/// How much is kept of what a child printed before it came to its closure.
+/// The number of bytes kept of the child's output before its closure.
 const TAIL: usize = 4096;
 
 /// The reading ends of a child's pipes.
@@ -29,10 +29,12 @@ struct Channel {
     bytes: Vec<u8>,
 }
 
-/// The order is that of the channels: what was printed is passed on ahead of the verdict.
+/// The content of a channel. The channels are in this order, so output is forwarded before the
+/// verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Carries {
-    /// Both outputs before the closure is reached: a repetition, but for what explains a failure.
+    /// Both outputs before the closure starts. They repeat the parent's and only help to explain a
+    /// failure.
     Prelude,
     Stdout,
     Stderr,
@@ -56,7 +58,7 @@ impl Streams {
         Self { channels }
     }
 
-    /// Passes on what the child prints until it has ended.
+    /// Forwards the child's output until the child has ended.
     pub(super) fn follow(&mut self, child: &mut Child) -> io::Result<ExitStatus> {
         while self.channels[3].open {
             // The report's pipe closes when the child ends.
@@ -70,13 +72,13 @@ impl Streams {
         Ok(status)
     }
 
-    /// Returns the child's report, and what it printed before.
+    /// Returns the child's report, and its output before the closure.
     pub(super) fn into_report(self) -> (Vec<u8>, String) {
         let [prelude, _, _, report] = self.channels;
         (report.bytes, String::from_utf8_lossy(&prelude.bytes).into_owned())
     }
 
-    /// Reads what is there, and says whether anything was.
+    /// Reads all available bytes. Returns whether there were any.
     fn take(&mut self, timeout: PollTimeout) -> io::Result<bool> {
         let open = || (0..self.channels.len()).filter(|at| self.channels[*at].open);
         let fd = |at: usize| PollFd::new(self.channels[at].reader.as_fd(), PollFlags::POLLIN);

@@ -1,4 +1,4 @@
-//! How to start this program so that it comes to a given closure again.
+//! The command line that makes this program reach a given closure again.
 
 use std::env;
 use std::ffi::OsString;
@@ -55,20 +55,20 @@ impl Program {
         paths.into_iter().map(Start::of_test).collect()
     }
 
-    /// Tells whether libtest runs this program, as far as that shows.
+    /// Returns whether libtest runs this program, as far as that can be detected.
     fn is_test_harness(&self, path: &str) -> bool {
         match self.thread.as_deref() {
-            // `main` itself, and what is written inside it.
+            // `main` itself, and closures in it.
             _ if path == MAIN => false,
             name if name != Some(path) && path.starts_with("main::") => false,
-            // Since Rust 1.67 libtest gives every test a thread, of its name, even one at a time.
-            // What runs on the main thread is the `main` of a program or of another harness.
+            // Since Rust 1.67 libtest runs each test on a thread with its name, even with one test
+            // thread. The main thread runs the `main` of a program or of another harness.
             Some(MAIN) => self.is_exact(),
             name => name == Some(path) || self.is_named_by_hash() || self.is_exact(),
         }
     }
 
-    /// Cargo's names for test programs: `name-0123456789abcdef`.
+    /// Returns whether the file has cargo's name for a test program: `name-0123456789abcdef`.
     fn is_named_by_hash(&self) -> bool {
         let hash = self.file.rsplit_once('-').map_or("", |(_, hash)| hash);
         hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -78,7 +78,7 @@ impl Program {
         self.arguments.iter().any(|argument| argument == "--exact")
     }
 
-    /// The test's path where only one was asked for, as nextest does.
+    /// Returns the path of the test if exactly one was selected, as nextest does.
     fn only_test(&self) -> Option<&str> {
         let mut free = self.arguments.iter().filter_map(|argument| argument.to_str());
         let mut free = free.by_ref().filter(|argument| !argument.starts_with('-'));
@@ -95,7 +95,7 @@ impl Start {
         Self { arguments: arguments.into(), variable: None }
     }
 
-    /// For the error that says what was tried.
+    /// Describes the attempted start, for the error.
     pub(super) fn describe(&self) -> String {
         let program = env::args_os().next().unwrap_or_default();
         let program = Path::new(&program).file_name().unwrap_or_default();

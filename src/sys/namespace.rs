@@ -1,7 +1,7 @@
 //! Entering a network namespace on the calling thread, and returning.
 //!
-//! A thread that could not return would break whatever runs on it next. So the return is tried first:
-//! `setns(home)` at home asks the kernel for the same permission.
+//! A thread that could not return would break whatever runs on it next. So the return is tried
+//! first: `setns(home)` at home asks the kernel for the same permission.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -65,7 +65,8 @@ pub(crate) fn new_place(socket: NewSocket, home: BorrowedFd<'_>) -> Result<Place
 
 /// Makes system calls in another namespace, on the calling thread.
 ///
-/// No signal handler runs meanwhile. `calls` only makes system calls that neither wait nor allocate.
+/// No signal handler runs meanwhile. `calls` only makes system calls that neither wait nor
+/// allocate.
 fn calls_inside<T>(
     enter: impl FnOnce() -> Result<(), Errno>,
     home: BorrowedFd<'_>,
@@ -127,7 +128,7 @@ impl<'a> Away<'a> {
     }
 }
 
-/// How often a refused return is tried, a millisecond apart. A memory limit may pass.
+/// The limit of attempts to return, a millisecond apart. A memory limit may be temporary.
 const ATTEMPTS: u32 = 1000;
 
 impl Drop for Away<'_> {
@@ -153,8 +154,8 @@ fn abort_away() -> ! {
 
 /// Blocks all signals but SIGSYS for the calling thread, until it is dropped.
 ///
-/// glibc's own functions leave two signals open, and `setuid` of another thread arrives by one of them.
-/// SIGSYS stays open because a seccomp filter may answer by it.
+/// glibc's own functions leave two signals open, and `setuid` of another thread arrives by one of
+/// them. SIGSYS stays open because a seccomp filter may answer by it.
 struct BlockedSignals {
     before: SignalSet,
 }
@@ -185,8 +186,8 @@ impl Drop for BlockedSignals {
 
 fn set_mask(set: &SignalSet) -> SignalSet {
     let mut before = [0; SIGNAL_SET / size_of::<libc::c_ulong>()];
-    // SAFETY: the kernel reads one signal set and writes another, both of the size that it is told. It
-    // refuses no valid size and no valid `how`. Both sets live until the call returns.
+    // SAFETY: the kernel reads one signal set and writes another, both of the size that it is told.
+    // It refuses no valid size and no valid `how`. Both sets live until the call returns.
     unsafe {
         libc::syscall(
             libc::SYS_rt_sigprocmask,

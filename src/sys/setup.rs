@@ -1,4 +1,5 @@
-//! Mounts and users: calls of a process that is set up between its fork and its exec. None allocates.
+//! Mounts and users: calls of a process that is set up between its fork and its exec. None
+//! allocates.
 
 use nix::NixPath;
 use nix::errno::Errno;
@@ -47,7 +48,7 @@ pub(crate) fn become_user(
     uid.map_or(Ok(()), setuid)
 }
 
-/// Lets the kernel kill this process when its parent's thread ends (prctl(2)).
+/// Makes the kernel kill this process when its parent's thread ends (prctl(2)).
 pub(crate) fn die_with(parent: Pid) -> Result<(), Errno> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     // The parent may have died before.

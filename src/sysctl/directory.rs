@@ -19,7 +19,7 @@ use crate::netns::{Lock, Netns};
 use crate::sys::process::PerProcess;
 use crate::wire::link::WhichLink;
 
-/// One directory below `/proc/sys/net`, opened in its namespace.
+/// A directory below `/proc/sys/net`, opened in its namespace.
 ///
 /// A chroot, an unmounted `/proc` or a mount over it doesn't affect an open descriptor. A spare
 /// descriptor is reserved, so that settings can be restored after the process has used up all
@@ -80,7 +80,8 @@ impl Directory {
         Ok(())
     }
 
-    /// Does what takes a descriptor, with the one that was kept for it if no other is left.
+    /// Runs `work`, which needs a descriptor. Frees the spare descriptor for it if no other is
+    /// left.
     pub(super) fn with_spare<T>(&self, work: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
         let done = work();
         let is_short = |error: &Error| matches!(error.errno(), Some(Errno::EMFILE | Errno::ENFILE));
@@ -138,7 +139,7 @@ impl Directory {
         }
     }
 
-    /// Makes an error of a cause. The caller names what it was about to do.
+    /// Returns the error for a cause, with a hint for the user.
     pub(super) fn explain(&self, cause: Cause, name: &str) -> Error {
         let error = cause.doing("change sysctl", name).in_namespace(&self.netns);
         error

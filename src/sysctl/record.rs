@@ -23,7 +23,7 @@ const PIECE: u8 = 0x6e;
 /// The bytes of an entry.
 const PIECE_LENGTH: usize = 250;
 
-/// One owner of a setting.
+/// The record of an owner of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
     /// The name of its tables, without the number of the piece. A later owner's is greater.
@@ -39,7 +39,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Returns an id that comes after those of all records.
+    /// Returns an id higher than those of all records.
     pub(super) fn next_id(records: &[Self]) -> String {
         let number = |record: &Self| u32::from_str_radix(record.id.get(..8)?, 16).ok();
         let next = records.iter().filter_map(number).max().map_or(0, |last| last.wrapping_add(1));

@@ -1,4 +1,4 @@
-//! The usual settings by type: what they are called, and what they can be.
+//! The common settings, each with the type of its values.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -52,7 +52,7 @@ pub enum Conf {
     All,
     /// The value that new links start with.
     Default,
-    /// One link, by a handle or its name.
+    /// A single link, by a handle or its name.
     Link(LinkRef),
 }
 
@@ -122,8 +122,8 @@ impl<T: SettingValue> Setting<T> {
         })
     }
 
-    /// Returns the setting with a value, to be [created](Sysctl::create). The value from before
-    /// comes back when the owner is dropped.
+    /// Returns the setting with a value, to be [created](Sysctl::create). Dropping the owner
+    /// restores the previous value.
     pub fn to(&self, value: T) -> Sysctl {
         Sysctl::of(&self.name, self.link.as_ref(), value.into_text())
     }
@@ -352,7 +352,7 @@ numbered! {
     ArpIgnore {
         /// Requests for any address of this namespace: the kernel's default.
         AnyLink = 0,
-        /// Requests for addresses of the link that they come in by.
+        /// Requests for addresses of the link that receives them.
         SameLink = 1,
         /// The same, if the sender is in the address's prefix.
         SameNetwork = 2,

@@ -1,4 +1,5 @@
-//! Netlink attributes: a lenient reader over what the kernel sends and a writer that grows its buffer.
+//! Netlink attributes: a lenient reader over what the kernel sends and a writer that grows its
+//! buffer.
 //!
 //! ```text
 //!  0        2        4            4+n   aligned to 4
@@ -20,7 +21,7 @@ pub(crate) const NLA_HEADER_SIZE: usize = 4;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Attributes<'a>(&'a [u8]);
 
-/// One attribute: its type without the flag bits, and its value.
+/// An attribute: its type without the flag bits, and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Attribute<'a> {
     pub(crate) kind: u16,
@@ -75,27 +76,27 @@ impl<'a> Attribute<'a> {
         self.value.first().copied()
     }
 
-    /// In the machine's byte order, as rtnetlink sends it.
+    /// Reads the value in the machine's byte order, as rtnetlink sends it.
     pub(crate) fn u16(self) -> Option<u16> {
         self.array().map(u16::from_ne_bytes)
     }
 
-    /// In the machine's byte order, as rtnetlink sends it.
+    /// Reads the value in the machine's byte order, as rtnetlink sends it.
     pub(crate) fn u32(self) -> Option<u32> {
         self.array().map(u32::from_ne_bytes)
     }
 
-    /// In network byte order, as `nf_tables` sends it.
+    /// Reads the value in network byte order, as `nf_tables` sends it.
     pub(crate) fn u16_be(self) -> Option<u16> {
         self.array().map(u16::from_be_bytes)
     }
 
-    /// In network byte order, as `nf_tables` sends it.
+    /// Reads the value in network byte order, as `nf_tables` sends it.
     pub(crate) fn u32_be(self) -> Option<u32> {
         self.array().map(u32::from_be_bytes)
     }
 
-    /// In network byte order, as `nf_tables` sends it.
+    /// Reads the value in network byte order, as `nf_tables` sends it.
     pub(crate) fn u64_be(self) -> Option<u64> {
         self.array().map(u64::from_be_bytes)
     }
@@ -131,8 +132,8 @@ impl<'a> Attribute<'a> {
 
 /// Appends attributes to a buffer.
 ///
-/// Lengths are patched in when a nest is closed, so each byte is written once. An attribute's length is 16
-/// bits wide. A longer attribute is never cut: [`Writer::overflowed`] reports it.
+/// Lengths are patched in when a nest is closed, so each byte is written once. An attribute's
+/// length is 16 bits wide. A longer attribute is never cut: [`Writer::overflowed`] reports it.
 #[derive(Debug)]
 pub(crate) struct Writer<'b> {
     out: &'b mut Vec<u8>,
@@ -174,22 +175,22 @@ impl<'b> Writer<'b> {
         self.bytes(kind, &[value]);
     }
 
-    /// In the machine's byte order, as rtnetlink wants it.
+    /// Appends a value in the machine's byte order, as rtnetlink expects it.
     pub(crate) fn u32(&mut self, kind: u16, value: u32) {
         self.bytes(kind, &value.to_ne_bytes());
     }
 
-    /// In network byte order, as `nf_tables` wants it.
+    /// Appends a value in network byte order, as `nf_tables` expects it.
     pub(crate) fn u16_be(&mut self, kind: u16, value: u16) {
         self.bytes(kind, &value.to_be_bytes());
     }
 
-    /// In network byte order, as `nf_tables` wants it.
+    /// Appends a value in network byte order, as `nf_tables` expects it.
     pub(crate) fn u32_be(&mut self, kind: u16, value: u32) {
         self.bytes(kind, &value.to_be_bytes());
     }
 
-    /// In network byte order, as `nf_tables` wants it.
+    /// Appends a value in network byte order, as `nf_tables` expects it.
     pub(crate) fn u64_be(&mut self, kind: u16, value: u64) {
         self.bytes(kind, &value.to_be_bytes());
     }
@@ -216,9 +217,9 @@ impl<'b> Writer<'b> {
         self.pad();
     }
 
-    /// Appends a nest of one attribute, as [`nested`](Self::nested) and [`bytes`](Self::bytes) do. The value is
-    /// the first `length` bytes of an array that is zero behind them. The whole array is copied and then cut:
-    /// half the instructions of a copy of a size unknown to the compiler.
+    /// Appends a nest of one attribute, as [`nested`](Self::nested) and [`bytes`](Self::bytes) do.
+    /// The value is the first `length` bytes of an array that is zero behind them. The whole array
+    /// is copied and then cut: half the instructions of a copy of a size unknown to the compiler.
     pub(crate) fn nested_padded<const N: usize>(
         &mut self,
         kind: u16,
@@ -234,7 +235,8 @@ impl<'b> Writer<'b> {
         self.out.truncate(start + aligned(length));
     }
 
-    /// Appends a nest of one attribute whose value needs no padding and has a size known to the compiler.
+    /// Appends a nest of one attribute whose value needs no padding and has a size known to the
+    /// compiler.
     pub(crate) fn nested_exact<const N: usize>(&mut self, kind: u16, inside: u16, value: [u8; N]) {
         const { assert!(aligned(N) == N) };
         let nest = self.header_of(kind | NLA_F_NESTED, NLA_HEADER_SIZE + N);
@@ -255,11 +257,11 @@ impl<'b> Writer<'b> {
         self.close(start);
     }
 
-    /// Appends a nest of as many items as fit, and returns their number. `write` gets each item's place in the
-    /// nest. The other items stay in the iterator.
+    /// Appends a nest of as many items as fit, and returns their number. `write` gets each item's
+    /// place in the nest. The other items stay in the iterator.
     ///
-    /// An item that doesn't fit alone counts as an overflow and is skipped, so that callers don't try it for
-    /// ever.
+    /// An item that doesn't fit alone counts as an overflow and is skipped, so that callers don't
+    /// try it for ever.
     pub(crate) fn nested_while_fitting<T>(
         &mut self,
         kind: u16,

@@ -74,7 +74,7 @@ pub(crate) const IPV6: u8 = 10;
 /// All families, in a request for a list.
 pub(crate) const ANY: u8 = 0;
 
-/// One direction of a connection, wholly or in part.
+/// The addresses and ports of one direction of a connection. Any part may be absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tuple {
     pub(crate) source: Option<IpAddr>,
@@ -116,8 +116,8 @@ impl Tuple {
             && holds(self.destination_port, whole.destination_port)
     }
 
-    /// The parts that the kernel can filter by: ports only together with their protocol, and no IPv6
-    /// address. For an IPv6 address the kernel leaves out the entries that match
+    /// The parts that the kernel can filter by: ports only together with their protocol, and no
+    /// IPv6 address. For an IPv6 address the kernel leaves out the entries that match
     /// (`ctnetlink_filter_match_tuple`, seen on 6.18).
     fn flags(&self) -> u32 {
         let flag = |is: bool, flag| if is { flag } else { 0 };
@@ -215,8 +215,8 @@ impl<'a> EntryView<'a> {
         Some((number(CTA_COUNTERS_PACKETS)?, number(CTA_COUNTERS_BYTES)?))
     }
 
-    /// Appends the request to delete exactly this entry: its tuple as listed, its zone and its number. An
-    /// entry that took its place is left alone.
+    /// Appends the request to delete exactly this entry: its tuple as listed, its zone and its
+    /// number. An entry that took its place is left alone.
     pub(crate) fn append_delete(self, out: &mut Vec<u8>) {
         frame(out, IPCTNL_MSG_CT_DELETE, 0, self.family, |request| {
             for kind in [CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE] {
@@ -238,8 +238,8 @@ pub(crate) struct Filter {
     pub(crate) mark: Option<(u32, u32)>,
 }
 
-/// Appends the request for a list. The kernel filters by addresses and protocols within one family only,
-/// and by no zone.
+/// Appends the request for a list. The kernel filters by addresses and protocols within one family
+/// only, and by no zone.
 pub(crate) fn append_list(out: &mut Vec<u8>, family: u8, filter: &Filter) {
     frame(out, IPCTNL_MSG_CT_GET, NLM_F_DUMP, family, |request| {
         if let Some((mark, mask)) = filter.mark {
@@ -365,8 +365,8 @@ mod tests {
         let bytes = hex(DNATED_UDP);
         let mut out = Vec::new();
         view(&bytes).unwrap().append_delete(&mut out);
-        // strace -e trace=sendto -e write=all conntrack -D -p udp --orig-port-dst 5354; it sends the
-        // reply's tuple, the status and the timeout too, which the kernel does not look at.
+        // strace -e trace=sendto -e write=all conntrack -D -p udp --orig-port-dst 5354; it sends
+        // the reply's tuple, the status and the timeout too, which the kernel does not look at.
         assert_eq!(
             out,
             hex("00000000 02010100 00000000 00000000 02000000

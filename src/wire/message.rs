@@ -18,7 +18,7 @@ pub(crate) use netlink_packet_core::{
     NLMSG_NOOP, NLMSG_OVERRUN,
 };
 
-/// One message, borrowed from the datagram it came in.
+/// A message, borrowed from its datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Message<'a> {
     pub(crate) kind: u16,
@@ -28,8 +28,8 @@ pub(crate) struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// The message at the start of `bytes`, and its length with padding. `None` if the bytes are too few
-    /// or contradict their own length.
+    /// The message at the start of `bytes`, and its length with padding. `None` if the bytes are
+    /// too few or contradict their own length.
     fn read(bytes: &'a [u8]) -> Option<(Self, usize)> {
         let (header, _) = bytes.split_first_chunk::<HEADER>()?;
         let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *header;

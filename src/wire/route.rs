@@ -75,7 +75,7 @@ pub(crate) struct RouteView<'a> {
 /// view so large that moving it costs more than reading it.
 type Place = u16;
 
-/// One next hop.
+/// A next hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NextHopView {
     pub(crate) index: Option<u32>,
@@ -184,8 +184,8 @@ impl<'a> RouteView<'a> {
         self.table
     }
 
-    /// Reports whether `listed` is the entry that the kernel made for this request. The kernel limits metrics,
-    /// and chooses the link where the request has none.
+    /// Reports whether `listed` is the entry that the kernel made for this request. The kernel
+    /// limits metrics, and chooses the link where the request has none.
     pub(crate) fn is_listed_as(&self, listed: &RouteView<'_>) -> bool {
         let limited =
             |value: Option<u32>, most| value.map(|value| value.min(most)).filter(|&v| v > 0);

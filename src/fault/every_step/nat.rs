@@ -119,7 +119,8 @@ fn published_ports() {
     });
 }
 
-/// Some of them at once, while others stay. What fails for all of them is tried again for each.
+/// Deletes some ports in one call, while others remain. After a failure of the whole call, each
+/// port is deleted alone.
 #[test]
 fn published_ports_together() {
     support::isolated(|| {

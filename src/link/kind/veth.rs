@@ -50,7 +50,7 @@ pub struct VethPair {
     peer: VethEnd,
 }
 
-/// One end of a [`VethPair`]. A name converts into an end.
+/// An end of a [`VethPair`]. A name converts into an end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "an end does nothing until its pair is created"]
 pub struct VethEnd {
@@ -80,7 +80,8 @@ impl VethEnd {
         queues: "one for each possible CPU. With one queue a container is attached up to a tenth faster"
     );
 
-    /// Adds a default route out of this end, as `ip route add default via GATEWAY dev NAME`; one a family.
+    /// Adds a default route out of this end, as `ip route add default via GATEWAY dev NAME`; one a
+    /// family.
     ///
     /// The end has to be [`up`](Self::up). The kernel deletes the route with the end. A
     /// [`route`](Self::route) can have a metric, or a gateway outside the end's networks.
@@ -166,8 +167,8 @@ impl VethPair {
     ///
     /// # Errors
     ///
-    /// A value that can be known wrong is refused before any system call, such as two ends of one name in one
-    /// namespace. Nothing is left after a failure.
+    /// A value that can be known wrong is refused before any system call, such as two ends of one
+    /// name in one namespace. Nothing is left after a failure.
     /// - `is_already_exists()` if a link has one of the names.
     #[doc(alias("ip link add", "RTM_NEWLINK", "VETH_INFO_PEER"))]
     pub fn create_between(&self, near: &Netns, peer: &Netns) -> Result<Owned<Veth>, Error> {
@@ -183,13 +184,13 @@ impl VethPair {
         let peer_master = peer_end.master_in(peer, ACTION)?;
         let veth = self.send(ACTION, (near, peer), near_master)?;
         configure(&veth.near, near_end, self.near.remaining(near_end.starts_up()))?;
-        // The kernel refuses both ends up in the create message (ENOTCONN): the peer comes up in a datagram
-        // of its own.
+        // The kernel refuses both ends up in the create message (ENOTCONN): the peer comes up in a
+        // datagram of its own.
         let remaining = Remaining { master: peer_master, ..self.peer.remaining(false) };
         configure(&veth.peer, peer_end, remaining)?;
         if near_end.up && peer_end.up {
-            // The kernel notices a carrier up to a second late, and at once when the link is looked at. The
-            // peer comes up with a carrier, which only its bridge has to notice.
+            // The kernel notices a carrier up to a second late, and at once when the link is looked
+            // at. The peer comes up with a carrier, which only its bridge has to notice.
             veth.near.place().get("look at link", |_| Some(()))?;
             if peer_end.master.is_some() {
                 veth.peer.place().get("look at link", |_| Some(()))?;
@@ -211,7 +212,8 @@ impl VethPair {
         let peer_mac = peer_end.mac.unwrap_or_else(MacAddr::random);
         let (mut request, tag) = near_end.create_request(action, mac, near)?;
         let (mut far, peer_tag) = peer_end.create_request(action, peer_mac, peer)?;
-        // Without need, the kernel is not asked to put the peer into the namespace where it already is.
+        // Without need, the kernel is not asked to put the peer into the namespace where it already
+        // is.
         if !near.is_clone_of(peer) {
             far = far.namespace(peer);
         }

@@ -1,4 +1,4 @@
-//! The links that lead to containers, as the kernel routes to them.
+//! The link that the kernel's routes use to reach each container.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,12 +15,12 @@ use crate::wire::route::{AF_INET, AF_INET6, RTA_DST, RTMSG, RouteView};
 
 /// A route to this namespace itself (`include/uapi/linux/rtnetlink.h`).
 const RTN_LOCAL: u8 = 2;
-/// How many routes are asked for in one datagram: a socket's default buffer holds their answers.
+/// The number of routes requested in one datagram. A socket's default buffer holds their answers.
 const AT_ONCE: usize = 64;
 /// The bytes of a question.
 const QUESTION: usize = 48;
 
-/// The type of a route, and the index of the link it goes by.
+/// The type of a route, and the index of its link.
 type Hop = (u8, Option<u32>);
 
 /// An answer; `None` if the kernel sent none.
@@ -76,8 +76,8 @@ pub(super) fn link_to(netns: &Netns, address: IpAddr) -> Result<Option<u32>, Err
     Ok(hop_to(netns, address)?.and_then(|(_, link)| link))
 }
 
-/// Returns whether packets to an address come to this namespace, by an address of its own or by a route of the
-/// type `local`.
+/// Returns whether packets to an address come to this namespace, by an address of its own or by a
+/// route of the type `local`.
 pub(super) fn is_local(netns: &Netns, address: IpAddr) -> Result<bool, Error> {
     Ok(hop_to(netns, address)?.is_some_and(|(kind, _)| kind == RTN_LOCAL))
 }

@@ -79,7 +79,8 @@ fn delete_all(netns: &Netns, handles: &[&PortForwardHandle]) -> Result<bool, Err
 #[derive(Debug, Default)]
 struct Deleted {
     mappings: Vec<Mapping>,
-    /// The links that may not need to route loopback addresses any more; `None` if there is nothing to settle.
+    /// The links that may not need to route loopback addresses any more; `None` if there is nothing
+    /// to settle.
     unneeded: Option<BTreeSet<u32>>,
 }
 
@@ -312,8 +313,8 @@ fn find_rows<'h>(
     Ok(found)
 }
 
-/// Returns the ports of a mapping whose elements have its tag: anybody can delete one, and another mapping
-/// can take its place.
+/// Returns the ports of a mapping whose elements have its tag: anybody can delete one, and another
+/// mapping can take its place.
 pub(super) fn own_ports(
     socket: &mut Socket,
     table: &PortTable,
@@ -334,7 +335,7 @@ pub(super) fn own_ports(
 struct RowChanges {
     old: Vec<Row>,
     new: Vec<Row>,
-    /// How many rows each tag has afterwards.
+    /// The number of rows of each tag afterwards.
     counts: BTreeMap<TagHash, u16>,
 }
 

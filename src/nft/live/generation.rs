@@ -49,11 +49,12 @@ impl Netns {
 /// An operation and its object, as errors name them.
 pub(crate) type Step<'a> = (&'static str, &'a dyn fmt::Display);
 
-/// How long an attempt is repeated. Of several programs that change the ruleset at the same time, one
-/// gets through at each generation.
+/// The time limit for retries. If several programs change the ruleset at the same time, one
+/// succeeds at each generation.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A ruleset whose generation can be asked for: through a socket, or through any socket of a namespace.
+/// A ruleset whose generation can be asked for: through a socket, or through any socket of a
+/// namespace.
 pub(crate) trait Ruleset {
     fn generation(&mut self) -> Result<Generation, Cause>;
 }
@@ -70,8 +71,9 @@ impl Ruleset for &Netns {
     }
 }
 
-/// Repeats an attempt until nobody changed the ruleset meanwhile. Each attempt gets the generation that it
-/// starts at: the first one `known`, if the caller knows a generation, later ones the current generation.
+/// Repeats an attempt until nobody changed the ruleset meanwhile. Each attempt gets the generation
+/// that it starts at: the first one `known`, if the caller knows a generation, later ones the
+/// current generation.
 ///
 /// An error counts only if the generation is still the same: what an attempt missed may have been
 /// deleted by others. An attempt whose outcome is unknown is never repeated.
@@ -124,7 +126,8 @@ pub(crate) fn is_outdated(error: &Error) -> bool {
     error.errno() == Some(Errno::ERESTART)
 }
 
-/// Uses the socket that owns the namespace's held tables. Nobody else changes held tables meanwhile.
+/// Uses the socket that owns the namespace's held tables. Nobody else changes held tables
+/// meanwhile.
 pub(crate) fn with_socket<T>(
     netns: &Netns,
     (action, object): Step<'_>,

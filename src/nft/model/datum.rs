@@ -24,11 +24,11 @@ pub enum Datum {
     Bytes(Vec<u8>),
 }
 
-/// One value, a prefix, or a range of values.
+/// A value, a prefix, or a range of values.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Span {
-    /// One value.
+    /// A single value.
     One(Datum),
     /// All addresses of a network.
     Prefix(IpNet),

@@ -92,8 +92,8 @@ impl Value {
         Some(Self { bytes, length })
     }
 
-    /// Appends a field to a concatenation. A field beyond 64 bytes is dropped; the kernel then refuses
-    /// the value for its length.
+    /// Appends a field to a concatenation. A field beyond 64 bytes is dropped; the kernel then
+    /// refuses the value for its length.
     pub(crate) fn append(&mut self, field: Self) {
         let start = aligned(self.length.into());
         let field = field.as_slice();
@@ -167,7 +167,7 @@ impl From<u16> for Value {
     }
 }
 
-/// In network byte order.
+/// Encodes the number in network byte order.
 impl From<u32> for Value {
     fn from(value: u32) -> Self {
         Self::of(value.to_be_bytes())

@@ -27,7 +27,7 @@ const NFTNL_UDATA_SET_COMMENT: u8 = 7;
 /// The byte order of a set's keys or data, for `nft`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ByteOrder {
-    /// No byte order: a concatenation, verdict or single byte.
+    /// A type without byte order: a concatenation, verdict or single byte.
     Invalid,
     Host,
     BigEndian,
@@ -212,7 +212,8 @@ mod tests {
 
     #[test]
     fn a_comment_is_written_as_nft_writes_it() {
-        // tools/nft-bytes 'add table ip t' 'add chain ip t c' 'add rule ip t c counter comment "hi"'
+        // tools/nft-bytes 'add table ip t' 'add chain ip t c' 'add rule ip t c counter comment
+        // "hi"'
         let comment = UserData::comment("hi").unwrap();
         assert_eq!(comment.0, hex("00036869 00"));
         assert_eq!(comment.as_comment(), Some("hi"));
@@ -227,7 +228,8 @@ mod tests {
 
     #[test]
     fn a_set_is_described_as_nft_describes_it() {
-        // tools/nft-bytes 'add table ip t' 'add set ip t s { type ipv6_addr; flags interval; auto-merge; }'
+        // tools/nft-bytes 'add table ip t' 'add set ip t s { type ipv6_addr; flags interval;
+        // auto-merge; }'
         let merged = UserData::of_set(ByteOrder::BigEndian).with_auto_merge();
         assert_eq!(merged.0, hex("00040200 00000204 01000000"));
         assert!(merged.is_auto_merge());

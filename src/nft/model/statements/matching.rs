@@ -36,7 +36,7 @@ pub(crate) enum Condition {
         mask: Value,
         value: Value,
     },
-    /// One of these bits is set.
+    /// At least one of these bits is set.
     AnyBit(Value),
     /// The link with this index.
     Link(Device),
@@ -65,7 +65,8 @@ impl Condition {
         })
     }
 
-    /// Decodes a condition on a loaded field of which `length` bytes are loaded, and whether it is negated.
+    /// Decodes a condition on a loaded field of which `length` bytes are loaded, and whether it is
+    /// negated.
     fn decode(
         reader: &mut Reader<'_>,
         (kind, length): (Type, u32),
@@ -100,7 +101,8 @@ impl Condition {
         }
     }
 
-    /// The condition of a comparison: whole bytes of an address are a prefix, of a name its beginning.
+    /// The condition of a comparison: whole bytes of an address are a prefix, of a name its
+    /// beginning.
     fn compared(kind: Type, loaded: u32, data: Value) -> Option<Self> {
         let whole = kind.len();
         if kind == Type::LinkIndex {

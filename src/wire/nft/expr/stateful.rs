@@ -29,7 +29,7 @@ impl Stateful {
     }
 }
 
-/// One expression has an older attribute of its own; several are a list.
+/// A single expression has an older attribute; several are a list.
 impl EitherField for Vec<Stateful> {
     fn read(one: Option<Attribute<'_>>, several: Option<Attribute<'_>>) -> Option<Self> {
         match (one, several) {
