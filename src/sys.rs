@@ -7,7 +7,6 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::mpsc;
 
-use nix::NixPath;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType};
@@ -153,13 +152,13 @@ pub(crate) fn namespace_cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
     if got == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Copies a directory without the mounts in it (`open_tree(2)`). This takes `CAP_SYS_ADMIN`.
-pub(crate) fn without_mounts(directory: &str) -> Result<OwnedFd, Errno> {
-    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
-    // SAFETY: the kernel reads the path up to its NUL, which a `CStr` has, and keeps nothing of it.
-    let fd = directory.with_nix_path(|path| unsafe {
-        libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags)
-    })?;
+/// Opens a copy of a directory without the mounts in it (`open_tree(2)`). It takes `CAP_SYS_ADMIN`.
+pub(crate) fn without_mounts(directory: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    const EMPTY_PATH: libc::c_uint = libc::AT_EMPTY_PATH.cast_unsigned();
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | EMPTY_PATH;
+    // SAFETY: the kernel reads the path up to its NUL, and keeps nothing of it.
+    let fd =
+        unsafe { libc::syscall(libc::SYS_open_tree, directory.as_raw_fd(), c"".as_ptr(), flags) };
     // Every descriptor is one.
     let fd = Errno::result(RawFd::try_from(fd).unwrap_or(-1))?;
     // SAFETY: the descriptor is new, so nobody else's.

@@ -110,7 +110,7 @@ fn a_name_that_stands_for_another_by_now_is_left_alone() {
 #[test]
 fn a_stale_name_is_listed_refused_and_left_alone() {
     support::isolated(|| {
-        let red = Namespace::named("red").create().unwrap();
+        let red = Namespace::named("red").create().unwrap().keep();
         nix::mount::umount2("/run/netns/red", nix::mount::MntFlags::MNT_DETACH).unwrap();
         let listed = Netns::list().unwrap();
         assert_eq!((listed[0].name.as_str(), listed[0].id), ("red", None));
@@ -118,8 +118,8 @@ fn a_stale_name_is_listed_refused_and_left_alone() {
         assert!(stale.to_string().contains("is stale"), "{stale}");
         let taken = Namespace::named("red").create().unwrap_err();
         assert!(taken.is_already_exists() && taken.to_string().contains("is stale"), "{taken}");
-        red.delete().unwrap();
-        assert!(fs::exists("/run/netns/red").unwrap(), "what it stands for is not ours");
+        drop(red);
+        assert!(fs::exists("/run/netns/red").unwrap(), "nobody owns it");
         for hint in [&stale, &taken] {
             assert!(hint.to_string().contains("Netns::delete_stale(\"red\")"), "{hint}");
         }
@@ -164,6 +164,95 @@ fn a_failed_delete_leaves_the_name_as_it_was() {
         remount(MsFlags::empty());
         failure.into_owned().delete().unwrap();
         assert!(!fs::exists("/run/netns/red").unwrap());
+    });
+}
+
+/// Whatever hides the name or its file from a path, the owner finds it or says that it can't.
+#[test]
+fn an_owner_deletes_a_name_that_a_mount_or_a_chroot_hides() {
+    use nix::mount::{MntFlags, MsFlags, mount, umount2};
+    support::isolated(|| {
+        drop(Namespace::named("first").create().unwrap());
+        let none = None::<&str>;
+        let over = |path: &str| {
+            mount(Some("tmpfs"), path, Some("tmpfs"), MsFlags::empty(), none).unwrap();
+        };
+        let uncover = |path: &str| umount2(path, MntFlags::MNT_DETACH).unwrap();
+        let named = || Namespace::named("red").create().unwrap();
+        let nothing_left = || {
+            assert!(!fs::exists("/run/netns/red").unwrap());
+            assert_eq!(mounts(), ["/run/netns"]);
+        };
+
+        // Another program unmounts the name.
+        let red = named();
+        uncover("/run/netns/red");
+        red.delete().unwrap();
+        nothing_left();
+
+        for hidden in ["/run/netns", "/proc"] {
+            let red = named();
+            over(hidden);
+            let done = red.delete();
+            uncover(hidden);
+            done.unwrap();
+            nothing_left();
+        }
+
+        let red = named();
+        fs::create_dir_all("/run/empty").unwrap();
+        let in_a_chroot = move || {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).unwrap();
+            nix::unistd::chroot("/run/empty").unwrap();
+            red.delete().unwrap();
+        };
+        thread::spawn(in_a_chroot).join().unwrap();
+        nothing_left();
+
+        // Something else is mounted over the name: nothing is touched, and the ownership comes back.
+        let red = named();
+        fs::write("/run/file", "kept").unwrap();
+        mount(Some("/run/file"), "/run/netns/red", none, MsFlags::MS_BIND, none).unwrap();
+        let failure = red.delete().unwrap_err();
+        assert_eq!(failure.error().kind(), netloom::ErrorKind::Replaced, "{failure}");
+        assert_eq!(fs::read_to_string("/run/netns/red").unwrap(), "kept");
+        uncover("/run/netns/red");
+        failure.into_owned().delete().unwrap();
+        nothing_left();
+        fs::remove_file("/run/file").unwrap();
+    });
+}
+
+/// An owner that can't look deletes nothing, and says so.
+#[test]
+fn a_delete_fails_if_what_a_name_stands_for_cannot_be_seen() {
+    support::isolated(|| {
+        drop(Namespace::named("first").create().unwrap());
+        let red = Namespace::named("red").create().unwrap();
+        let refused = move || {
+            support::process::refuse_system_call(nix::libc::SYS_fstatfs, nix::libc::EPERM);
+            red.delete().unwrap_err()
+        };
+        let failure = thread::spawn(refused).join().unwrap();
+        assert!(failure.error().is_permission_denied(), "{failure}");
+        failure.into_owned().delete().unwrap();
+        assert_eq!(mounts(), ["/run/netns"]);
+    });
+}
+
+#[test]
+fn a_name_is_created_where_the_file_system_has_no_files_without_a_name() {
+    support::isolated(|| {
+        drop(Namespace::named("first").create().unwrap());
+        let names = || {
+            support::process::refuse_files_without_a_name();
+            let red = Namespace::named("red").create().unwrap();
+            assert!(Namespace::named("red").create().unwrap_err().is_already_exists());
+            assert!(netloom::leftovers().unwrap().found().is_empty());
+            red.delete().unwrap();
+        };
+        thread::spawn(names).join().unwrap();
+        assert_eq!(Netns::list().unwrap(), []);
     });
 }
 

@@ -5,10 +5,9 @@ use std::hash::{Hash, Hasher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
-use super::hold::Hold;
 use super::identity::NetnsId;
 use super::label::{Label, Quoted};
-use super::named;
+use super::name_file::NameFile;
 use super::sockets::{NfTables, Sockets};
 use crate::error::{Cause, Error};
 use crate::netlink::{Batch, Protocol, Requests, RouteRequest, Socket};
@@ -36,8 +35,8 @@ pub struct Netns(Arc<Called>);
 /// A namespace under one of its names. One allocation, as every handle of what is inside clones it.
 struct Called {
     label: Label,
-    /// The lock of the name's file, if the name has an owner.
-    hold: PerProcess<Option<Hold>>,
+    /// The file of the name, if this process owns it.
+    name_file: PerProcess<Option<NameFile>>,
     inner: Arc<Inner>,
 }
 
@@ -66,24 +65,23 @@ impl Netns {
         Self::called(Arc::new(inner), label, None)
     }
 
-    fn called(inner: Arc<Inner>, label: Label, hold: Option<Hold>) -> Self {
-        Self(Arc::new(Called { label, hold: PerProcess::new(hold), inner }))
+    fn called(inner: Arc<Inner>, label: Label, name_file: Option<NameFile>) -> Self {
+        Self(Arc::new(Called { label, name_file: PerProcess::new(name_file), inner }))
     }
 
     fn inner(&self) -> &Inner {
         &self.0.inner
     }
 
-    /// The same namespace, with the same sockets, under a name and with what says that it has an
-    /// owner.
-    pub(super) fn named(&self, name: &str, hold: Hold) -> Self {
-        Self::called(Arc::clone(&self.0.inner), Label::Named(name.to_owned()), Some(hold))
+    /// Returns the same namespace, with the same sockets, under a name that this process owns.
+    pub(super) fn named(&self, name: &str, file: NameFile) -> Self {
+        Self::called(Arc::clone(&self.0.inner), Label::Named(name.to_owned()), Some(file))
     }
 
-    /// Leaves the name as a killed owner does.
+    /// Releases the lock of the name, as if its owner had been killed.
     #[cfg(test)]
-    pub(crate) fn let_go_of_name(&self) {
-        drop(self.0.hold.lock().take());
+    pub(crate) fn release_name(&self) {
+        drop(self.0.name_file.lock().take());
     }
 
     /// The identity of the namespace.
@@ -226,15 +224,21 @@ impl fmt::Debug for Netns {
     }
 }
 
-/// Deletes the name, where there is one. The namespace itself goes when nobody holds it any more.
+/// Deletes the name, if it has one. The namespace itself ends with its last user.
 impl Remove for Netns {
     fn remove(&self) -> Result<Removed, Error> {
-        Removed::unless_missing(self.remove_once())
+        let Some(name) = self.name() else { return Ok(Removed::Deleted) };
+        let delete = |file: &NameFile| file.delete(Some(self.id()), Some(self.fd()));
+        let removed = match &*self.0.name_file.lock() {
+            Some(file) => delete(file),
+            None => NameFile::unowned(name).and_then(|file| delete(&file)),
+        };
+        removed.map_err(|cause| cause.doing("delete namespace", Quoted(name)))
     }
 
     fn kept(&self) {
-        let Some(hold) = self.0.hold.lock().take() else { return };
-        if let Err(error) = hold.keep() {
+        let Some(file) = self.0.name_file.lock().take() else { return };
+        if let Err(error) = file.keep() {
             let error =
                 Cause::from(error).doing("keep namespace", Quoted(self.name().unwrap_or("")));
             log::warn!("reaped once this process is dead: {error}");
@@ -243,27 +247,17 @@ impl Remove for Netns {
 
     fn adopted(&self) {
         let Some(name) = self.name() else { return };
-        let mut hold = self.0.hold.lock();
-        if hold.is_some() {
+        let mut file = self.0.name_file.lock();
+        if file.is_some() {
             return;
         }
-        match Hold::adopt(name) {
-            Ok(Some(adopted)) => *hold = Some(adopted),
+        match NameFile::adopt(name) {
+            Ok(Some(adopted)) => *file = Some(adopted),
             Ok(None) => log::debug!("the name {} has another owner", Quoted(name)),
             Err(cause) => {
                 let error = cause.doing("own namespace", Quoted(name));
                 log::warn!("not reaped once this process is dead: {error}");
             }
-        }
-    }
-}
-
-impl Netns {
-    fn remove_once(&self) -> Result<(), Error> {
-        match self.name() {
-            Some(name) => named::delete(name, self.id(), self.fd())
-                .map_err(|cause| cause.doing("delete namespace", Quoted(name))),
-            None => Ok(()),
         }
     }
 }

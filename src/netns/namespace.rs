@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 
 use super::handle::Netns;
 use super::label::Quoted;
+use super::name_file::NameFile;
 use super::named;
 use super::open::fresh;
 use crate::error::{Cause, Error};
@@ -105,21 +106,20 @@ fn naming(
     namespace: impl FnOnce() -> Result<Netns, Cause>,
 ) -> Result<Owned<Netns>, Error> {
     named::check(name, action)?;
-    // The name first: it is what others may have taken.
-    let reserved =
-        named::reserve(name).map_err(|cause| named::explain_taken(cause, action, name))?;
+    // The name comes first: another program may have it.
+    let file = NameFile::create(name).map_err(|cause| named::explain_taken(cause, action, name))?;
     let attach = || {
         let netns = namespace()?;
-        // From then on it may outlive us, with the links that are made in it.
+        // From now on the namespace may outlive this process, with the links in it.
         netns.sockets().outlive_us();
-        reserved.bind(netns.as_fd())?;
+        file.bind(netns.as_fd())?;
         Ok(netns)
     };
-    match attach() {
-        Ok(netns) => Ok(Owned::new(netns.named(name, reserved.into_hold()))),
+    let attached: Result<Netns, Cause> = attach();
+    match attached {
+        Ok(netns) => Ok(Owned::new(netns.named(name, file))),
         Err(cause) => {
-            let cause: Cause = cause;
-            reserved.release();
+            file.unlink().ok();
             Err(cause.doing(action, Quoted(name)))
         }
     }

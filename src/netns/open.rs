@@ -12,6 +12,7 @@ use super::enter::{new_place, own_file, place_of_process};
 use super::handle::Netns;
 use super::identity::NetnsId;
 use super::label::{Label, Quoted};
+use super::name_file;
 use super::named;
 use super::socket_pool;
 use super::sockets::Sockets;
@@ -163,7 +164,7 @@ impl Netns {
     pub fn delete_stale(name: &str) -> Result<(), Error> {
         const ACTION: &str = "delete stale name";
         named::check(name, ACTION)?;
-        named::delete_stale(name).map_err(|cause| {
+        name_file::delete_stale(name).map_err(|cause| {
             cause
                 .doing(ACTION, Quoted(name))
                 .hint_on(Errno::ENOENT, || format!("there is no such name in {}", named::DIRECTORY))

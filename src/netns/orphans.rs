@@ -3,7 +3,7 @@
 use super::handle::Netns;
 use super::identity::NetnsId;
 use super::label::Quoted;
-use super::named;
+use super::name_file;
 use crate::error::{Cause, Error};
 use crate::netlink::{LiveTags, Tag};
 
@@ -38,7 +38,7 @@ impl Netns {
 
     /// Returns whether the owner of a name is dead. The name need not have a namespace here.
     pub(crate) fn is_orphaned_name(name: &str) -> Result<bool, Error> {
-        named::is_of_the_dead(name)
+        name_file::is_orphan(name)
             .map_err(|cause| cause.doing("look for the owner of name", Quoted(name)))
     }
 
@@ -55,7 +55,7 @@ impl Netns {
 }
 
 fn remove(action: &'static str, name: &str, id: Option<NetnsId>) -> Result<bool, Error> {
-    let removed = named::remove_of_the_dead(name, id);
+    let removed = name_file::remove_orphan(name, id);
     match removed.map_err(|cause| cause.doing(action, Quoted(name))) {
         // Another process removed the name first.
         Err(error) if error.is_not_found() => Ok(false),

@@ -2,10 +2,10 @@
 //! objects of dead ones, in whatever namespace they died.
 
 use std::fs::File;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use netloom::{Bridge, Namespace, Netns, Owned, Together, VethPair};
-use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, umount2};
 
 use super::support::snapshot::Snapshot;
@@ -36,7 +36,7 @@ fn a_name_is_its_owners_where_its_mount_is_not_seen_too() {
         let kept = Namespace::named("kept").create().unwrap().keep();
         // Simulates an owner killed in a mount namespace that is gone.
         std::fs::write("/run/netns/dead", "").unwrap();
-        mode("/run/netns/dead", 0o404);
+        mode("/run/netns/dead", 0o400);
         let options = ["--mount", "--propagation", "private"];
         let mut unshare = started_by("unshare", &options, &helper("living::agent", 0));
         let mut agent = ready(unshare.stderr(Stdio::inherit()).spawn().unwrap());
@@ -238,16 +238,90 @@ fn links_that_were_about_to_go_together_are_found() {
     });
 }
 
-/// Whoever may read the directory may lock it.
+fn threads_and_descriptors() -> [usize; 2] {
+    ["/proc/self/task", "/proc/self/fd"].map(|path| std::fs::read_dir(path).unwrap().count())
+}
+
+/// Any user can lock the directory, and the lock that `ip netns add` takes is in their reach.
 #[test]
-fn a_lock_that_is_never_given_back_is_not_waited_for_for_ever() {
+fn a_lock_of_the_directory_that_is_never_released_stops_nobody() {
     support::isolated(|| {
-        let first = Namespace::named("first").create().unwrap();
+        let before = threads_and_descriptors();
+        std::fs::create_dir("/run/netns").unwrap();
         let directory = File::open("/run/netns").unwrap();
-        let lock = Flock::lock(directory, FlockArg::LockExclusive).unwrap();
-        let error = Namespace::named("second").create().unwrap_err();
-        assert!(error.is_timed_out() && error.to_string().contains("/run/netns"), "{error}");
-        drop(lock);
+        directory.lock().unwrap();
+        // The directory becomes a mount point.
+        let first = Namespace::named("first").create().unwrap();
+        let start = Instant::now();
+        let second = Namespace::named("second").create().unwrap();
+        let second = Owned::adopt(second.keep());
+        assert!(netloom::leftovers().unwrap().found().is_empty());
         first.delete().unwrap();
+        assert!(start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
+        second.delete().unwrap();
+        assert_eq!(Netns::list().unwrap(), []);
+        drop(directory);
+        assert_eq!(threads_and_descriptors(), before);
+    });
+}
+
+/// Runs a shell command as a user without privileges.
+fn as_nobody(command: &str) -> bool {
+    let user = ["--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-c", command];
+    let status = Command::new("setpriv").args(user).stderr(Stdio::null()).status().unwrap();
+    status.success()
+}
+
+#[test]
+fn an_ordinary_user_can_neither_lock_a_names_file_nor_keep_it_from_reap() {
+    support::isolated(|| {
+        if !tools::is_there("setpriv") || !tools::is_there("flock") {
+            return;
+        }
+        drop(Namespace::named("first").create().unwrap());
+        let before = Snapshot::take();
+        assert!(as_nobody("flock -n /run/netns true"), "the user can lock what it can read");
+        kill(start_and_wait(1));
+        umount2("/run/netns/lab1", MntFlags::MNT_DETACH).unwrap();
+        assert!(!as_nobody("flock -n /run/netns/lab1 true"));
+        let done = netloom::reap().unwrap();
+        let removed: Vec<_> = done.removed.iter().map(ToString::to_string).collect();
+        assert!(removed.contains(&"name `lab1` without a namespace".to_owned()), "{removed:?}");
+        drop(done);
+        reaped(&before, "the rest");
+    });
+}
+
+/// A fork has a copy of the lock.
+#[test]
+fn a_forks_drop_and_end_release_no_name() {
+    support::isolated(|| {
+        let red = Namespace::named("red").create().unwrap();
+        let copy = std::mem::ManuallyDrop::new(&red);
+        support::process::in_a_fork(|| {
+            // SAFETY: the fork has a copy of the owner, and ends without using it again.
+            #[allow(unsafe_code)]
+            drop(unsafe { std::ptr::read(*copy) });
+            true
+        });
+        assert!(netloom::leftovers().unwrap().found().is_empty());
+        assert_eq!(Netns::open("red").unwrap(), *red);
+        red.delete().unwrap();
+    });
+}
+
+#[test]
+fn a_name_whose_mount_is_not_seen_is_not_stale_while_its_owner_lives() {
+    support::isolated(|| {
+        let red = Namespace::named("red").create().unwrap();
+        umount2("/run/netns/red", MntFlags::MNT_DETACH).unwrap();
+        let error = Netns::delete_stale("red").unwrap_err();
+        assert!(error.is_already_exists() && error.to_string().contains("has an owner"), "{error}");
+        let error = Namespace::named("red").create().unwrap_err();
+        assert!(error.is_already_exists() && error.to_string().contains("reap"), "{error}");
+        drop(red.keep());
+        let error = Namespace::named("red").create().unwrap_err();
+        assert!(error.to_string().contains("delete_stale(\"red\")"), "{error}");
+        Netns::delete_stale("red").unwrap();
     });
 }

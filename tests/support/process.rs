@@ -120,6 +120,15 @@ pub(crate) fn refuse_clone_of_network(errno: i32) {
     refuse(libc::SYS_clone, &[load(flags), is_set], errno);
 }
 
+/// Makes the kernel refuse to create files without a name (`O_TMPFILE`), as overlayfs did before Linux 6.1.
+pub(crate) fn refuse_files_without_a_name() {
+    // The low half of the third argument, the flags.
+    let flags = if cfg!(target_endian = "big") { 36 } else { 32 };
+    let flag = (libc::O_TMPFILE & !libc::O_DIRECTORY).cast_unsigned();
+    let is_set = jump(libc::BPF_JSET, 0, 1, flag);
+    refuse(libc::SYS_openat, &[load(flags), is_set], libc::EOPNOTSUPP);
+}
+
 #[allow(clippy::cast_possible_truncation)] // codes are 16 bits of a wider constant
 fn step(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
     libc::sock_filter { code: code as u16, jt, jf, k }

@@ -168,7 +168,7 @@ fn leave_five(host: &Netns) {
     }
     for name in ["lab0", "lab1"] {
         let lab = Namespace::named(name).create().unwrap();
-        lab.let_go_of_name();
+        lab.release_name();
         drop(lab.keep());
     }
 }

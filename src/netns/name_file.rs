@@ -1,0 +1,345 @@
+//! The files of names under `/run/netns`, and the lock that shows that a name's owner lives.
+//!
+//! The file of a name that is deleted with its owner has mode 0400, and the owner has a flock(2) on it.
+//! The kernel releases the lock when the process dies. Only root can open such a file, so no ordinary
+//! user can lock it. Code inside the namespace reaches neither, and both are the same in each mount
+//! namespace. All other names have mode 0, as from `ip netns add`. The owner keeps the directory open,
+//! so that neither a chroot nor a mount over `/run/netns` keeps it from its file.
+
+use std::fs::{File, Permissions, TryLockError};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::Mode;
+use nix::unistd::{LinkatFlags, UnlinkatFlags, fchdir, linkat, unlinkat};
+
+use super::enter::on_thread;
+use super::identity::NetnsId;
+use super::named::{self, OWNED, of_root};
+use crate::error::{Cause, SYS_ADMIN, takes};
+use crate::owned::sealed::Removed;
+use crate::{fault, sys};
+
+/// The mode of every other file.
+const KEPT: u32 = 0;
+
+/// The file of a name, locked until this is dropped or the process dies.
+#[derive(Debug)]
+pub(super) struct NameFile {
+    directory: File,
+    name: String,
+    /// The file. `None` if the name's owner is another process.
+    file: Option<File>,
+}
+
+impl NameFile {
+    /// Creates the file of a new name: it is locked and has its mode before it has the name.
+    pub(super) fn create(name: &str) -> Result<Self, Cause> {
+        let directory = named::prepare_directory()?;
+        let (file, has_name) = match unnamed(&directory) {
+            // overlayfs before Linux 6.1. A process killed before the chmod leaves a stale name.
+            Err(Errno::EOPNOTSUPP) => {
+                let flags = OFlag::O_RDONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+                let file = openat(&directory, name, flags, Mode::empty()).map_err(of_root)?;
+                (File::from(file), true)
+            }
+            file => (file.map_err(of_root)?, false),
+        };
+        let complete = || {
+            fault::system_call("flock")?;
+            if !locked(file.try_lock())? {
+                return Err(Errno::EEXIST.into());
+            }
+            fault::system_call("fchmod")?;
+            file.set_permissions(Permissions::from_mode(OWNED))?;
+            if !has_name {
+                fault::system_call("linkat")?;
+                let flags = LinkatFlags::AT_SYMLINK_FOLLOW;
+                linkat(AT_FDCWD, itself(&file).as_str(), &directory, name, flags)
+                    .map_err(of_root)?;
+            }
+            Ok(())
+        };
+        let completed: Result<(), Cause> = complete();
+        let created = Self { directory, name: name.to_owned(), file: Some(file) };
+        if completed.is_err() && has_name {
+            created.unlink().ok();
+        }
+        completed.map(|()| created)
+    }
+
+    /// Becomes the owner of a name. `None` if it has another owner, or no empty file.
+    pub(super) fn adopt(name: &str) -> Result<Option<Self>, Cause> {
+        let Some((directory, file)) = below_the_mount(name)? else { return Ok(None) };
+        if !lock(&file)? {
+            return Ok(None);
+        }
+        file.set_permissions(Permissions::from_mode(OWNED))?;
+        Ok(Some(Self { directory, name: name.to_owned(), file: Some(file) }))
+    }
+
+    /// Returns the name to delete without being its owner.
+    pub(super) fn unowned(name: &str) -> Result<Self, Cause> {
+        Ok(Self { directory: named::open_directory()?, name: name.to_owned(), file: None })
+    }
+
+    /// Gives the name up: it stays when its process ends.
+    pub(super) fn keep(self) -> io::Result<()> {
+        self.file.map_or(Ok(()), |file| file.set_permissions(Permissions::from_mode(KEPT)))
+    }
+
+    /// Mounts the namespace on the file, on nothing that took its place, and over no other mount.
+    pub(super) fn bind(&self, namespace: BorrowedFd<'_>) -> Result<(), Cause> {
+        fault::system_call("mount")?;
+        let target = named::open_itself(&self.directory, &self.name)?;
+        if !self.is_own(&target)? {
+            return Err(Errno::EEXIST.into());
+        }
+        let (source, target) = (itself(namespace), itself(&target));
+        mount(Some(source.as_str()), target.as_str(), None::<&str>, MsFlags::MS_BIND, None::<&str>)
+            .map_err(takes(SYS_ADMIN))
+    }
+
+    /// Deletes the name of a namespace. If that fails, the name is mounted again on `namespace`.
+    pub(super) fn delete(
+        &self,
+        id: Option<NetnsId>,
+        namespace: Option<BorrowedFd<'_>>,
+    ) -> Result<Removed, Cause> {
+        if !self.has_name()? {
+            return Ok(Removed::Gone);
+        }
+        let found = match named::open_itself(&self.directory, &self.name) {
+            Err(errno @ (Errno::EMFILE | Errno::ENFILE)) => {
+                return delete_without_descriptors(&self.name, id, errno);
+            }
+            Err(Errno::ENOENT) => return self.not_found(),
+            found => found?,
+        };
+        let mounted = named::identity_of(&found)?;
+        if mounted.is_some() && mounted == id {
+            self.umount(&found)?;
+        } else if !self.is_own(&found)? {
+            return self.not_found();
+        }
+        let unlinked =
+            fault::system_call("unlink").map_err(Cause::from).and_then(|()| self.unlink());
+        if let (Err(_), Some(namespace), true) = (&unlinked, namespace, mounted.is_some()) {
+            self.bind(namespace).ok();
+        }
+        unlinked.map(|()| Removed::Deleted)
+    }
+
+    /// Judges a name that stands for something else.
+    fn not_found(&self) -> Result<Removed, Cause> {
+        // Another process's file was deleted with the name.
+        if self.file.is_none() || !self.has_name()? {
+            return Ok(Removed::Gone);
+        }
+        Err(Cause::Replaced(format!(
+            "its file is still there, but {}/{} stands for something else",
+            named::DIRECTORY,
+            self.name
+        )))
+    }
+
+    /// Removes the file, if it still has its name.
+    pub(super) fn unlink(&self) -> Result<(), Cause> {
+        // `ip netns` takes no lock: another program may have deleted the name and created it again.
+        if !self.has_name()? {
+            return Ok(());
+        }
+        match unlinkat(&self.directory, self.name.as_str(), UnlinkatFlags::NoRemoveDir) {
+            Err(Errno::EBUSY) if self.file.is_none() => Ok(()),
+            unlinked => Ok(unlinked?),
+        }
+    }
+
+    /// Tells whether the file has a name: it never has more than one.
+    fn has_name(&self) -> io::Result<bool> {
+        self.file.as_ref().map_or(Ok(true), |file| Ok(file.metadata()?.nlink() > 0))
+    }
+
+    /// Tells whether what was opened is the file, with nothing mounted on it.
+    fn is_own(&self, found: &File) -> io::Result<bool> {
+        let Some(own) = &self.file else { return Ok(false) };
+        let (own, found) = (own.metadata()?, found.metadata()?);
+        Ok((own.dev(), own.ino()) == (found.dev(), found.ino()))
+    }
+
+    /// Unmounts the mount that was found, and no other that took its place.
+    fn umount(&self, found: &File) -> Result<(), Cause> {
+        fault::system_call("umount")?;
+        match umount2(itself(found).as_str(), MntFlags::MNT_DETACH) {
+            // Without `/proc` a mount can't be named by its descriptor, only by its name.
+            Err(Errno::ENOENT) => on_thread(|| {
+                unshare(CloneFlags::CLONE_FS)?;
+                fchdir(&self.directory)?;
+                let flags = MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW;
+                umount2(self.name.as_str(), flags).map_err(takes(SYS_ADMIN))
+            }),
+            unmounted => unmounted.map_err(takes(SYS_ADMIN)),
+        }
+    }
+}
+
+/// Deletes a name if no file can be opened. Another program may replace it between look and deletion.
+fn delete_without_descriptors(
+    name: &str,
+    id: Option<NetnsId>,
+    errno: Errno,
+) -> Result<Removed, Cause> {
+    let path = named::path(name);
+    if id.is_none() || named::identity(&path) != id {
+        return Err(errno.into());
+    }
+    umount2(&path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).map_err(takes(SYS_ADMIN))?;
+    std::fs::remove_file(&path)?;
+    Ok(Removed::Deleted)
+}
+
+/// Tells whether a name has an owner that is dead.
+pub(super) fn is_orphan(name: &str) -> Result<bool, Cause> {
+    let Some((_, file)) = below_the_mount(name)? else { return Ok(false) };
+    fault::system_call("flock")?;
+    Ok(is_owned(&file)? && locked(file.try_lock_shared())?)
+}
+
+/// Removes a name if its owner is dead and it stands for this namespace, or for none here.
+pub(super) fn remove_orphan(name: &str, id: Option<NetnsId>) -> Result<bool, Cause> {
+    let Some((directory, file)) = below_the_mount(name)? else { return Ok(false) };
+    if !is_owned(&file)? || !lock(&file)? {
+        return Ok(false);
+    }
+    match (NameFile { directory, name: name.to_owned(), file: Some(file) }).delete(id, None) {
+        Err(Cause::Replaced(_)) => Ok(false),
+        removed => Ok(removed? == Removed::Deleted),
+    }
+}
+
+/// Deletes a name that is stale. EEXIST: it stands for a namespace, or its owner lives.
+pub(super) fn delete_stale(name: &str) -> Result<(), Cause> {
+    let directory = named::open_directory()?;
+    let mut file = named::open_itself(&directory, name)?;
+    if !file.metadata()?.is_file() || named::identity_of(&file)?.is_some() {
+        return Err(Errno::EEXIST.into());
+    }
+    if is_owned(&file)? {
+        file = File::open(itself(&file))?;
+        if !lock(&file)? {
+            return Err(Errno::EEXIST.into());
+        }
+    }
+    match (NameFile { directory, name: name.to_owned(), file: Some(file) }).delete(None, None) {
+        Ok(Removed::Gone) => Err(Errno::ENOENT.into()),
+        // Mounted at this moment.
+        Err(Cause::Replaced(_) | Cause::System(Errno::EBUSY)) => Err(Errno::EEXIST.into()),
+        deleted => deleted.map(drop),
+    }
+}
+
+fn is_owned(file: &File) -> io::Result<bool> {
+    Ok(file.metadata()?.mode() & 0o7777 == OWNED)
+}
+
+/// Creates a file without a name. It is open for reading: a writer would keep others from a read-only
+/// remount.
+fn unnamed(directory: &File) -> Result<File, Errno> {
+    fault::system_call("open")?;
+    let flags = OFlag::O_TMPFILE | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+    let writer = File::from(openat(directory, ".", flags, Mode::from_bits_truncate(OWNED))?);
+    let open = || {
+        // The umask may have taken the right to read.
+        writer.set_permissions(Permissions::from_mode(OWNED))?;
+        File::open(itself(&writer))
+    };
+    open().map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+}
+
+/// Opens the empty file of a name below whatever is mounted on it, and the directory. `None` if there is
+/// no such file.
+fn below_the_mount(name: &str) -> Result<Option<(File, File)>, Cause> {
+    let directory = match named::open_directory() {
+        Err(Errno::ENOENT) => return Ok(None),
+        directory => directory?,
+    };
+    fault::system_call("open_tree")?;
+    let copy = sys::without_mounts(directory.as_fd()).map_err(takes(SYS_ADMIN))?;
+    let found = match named::open_itself(&copy, name) {
+        Err(Errno::ENOENT) => return Ok(None),
+        found => found?,
+    };
+    let metadata = found.metadata()?;
+    if !metadata.is_file() || metadata.len() != 0 {
+        return Ok(None);
+    }
+    fault::system_call("open")?;
+    Ok(Some((directory, File::open(itself(&found))?)))
+}
+
+/// Locks the file. `false` if its owner lives. [`is_orphan`] shares the lock for an instant, which
+/// refuses nobody.
+fn lock(file: &File) -> Result<bool, Cause> {
+    for _ in 0..100 {
+        fault::system_call("flock")?;
+        if !locked(file.try_lock_shared())? {
+            return Ok(false);
+        }
+        if locked(file.try_lock())? {
+            return Ok(true);
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(false)
+}
+
+fn locked(result: Result<(), TryLockError>) -> io::Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Returns the path of an open file, which leads to that file alone.
+fn itself(file: impl AsFd) -> String {
+    format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_look_at_a_lock_refuses_nobody_and_an_owner_does() {
+        let path = std::env::temp_dir().join(format!("netloom-lock-{}", std::process::id()));
+        File::create(&path).unwrap();
+        let open = || File::open(&path).unwrap();
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        locked(open().try_lock_shared()).unwrap();
+                    }
+                });
+            }
+            for _ in 0..200 {
+                let owner = open();
+                assert!(lock(&owner).unwrap());
+                assert!(!lock(&open()).unwrap());
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        std::fs::remove_file(path).unwrap();
+    }
+}
