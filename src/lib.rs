@@ -58,6 +58,7 @@
 
 // The README's program is run as a test, too.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
+#![cfg_attr(doctest, doc = include_str!("../docs/commands.md"))]
 #![warn(
     clippy::expect_used,
     clippy::map_err_ignore,

@@ -11,9 +11,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The host's network namespace, with its lock.
 ///
-/// Every command that works there shares the lock. A command that makes what others share (a
-/// bridge, its address, a table) takes the lock alone until it is over, so that it can take back
-/// what it made if it fails.
+/// Every command shares the lock. A command that creates a shared object (a bridge, its address, a
+/// table) upgrades the lock to an exclusive one, so that it can delete the object if it fails.
 ///
 /// A network's store is locked before the host, never after it. A command that waits for a store
 /// while it shares the host's lock would keep the command that has the store from taking the host

@@ -1,5 +1,5 @@
-//! The result of ADD, in the shape of each version of the specification: what a plugin prints, what
-//! the next one of a chain gets, and what CHECK and DEL are told.
+//! The result of ADD in the shape of each version of the specification. A plugin prints the result,
+//! and the next plugin of a chain, CHECK and DEL read it.
 
 use std::net::IpAddr;
 

@@ -30,9 +30,12 @@ use crate::owned::Owned;
 /// connections continue like replies; [`ConntrackFilter::delete`](crate::ConntrackFilter::delete)
 /// ends them.
 ///
-/// Replaces, for `br0`: `iptables -A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT`,
-/// `-i br0 -j ACCEPT`, `-o br0 -j DROP`, `-i br0 -o br1 -j DROP`, `-t mangle … -j TCPMSS
-/// --clamp-mss-to-pmtu`, and `ebtables -A FORWARD -i veth1 -s ! MAC -j DROP`.
+/// Replaces, for `br0`:
+///
+/// - `iptables -A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT`, `-i br0 -j ACCEPT`,
+///   `-o br0 -j DROP`, `-i br0 -o br1 -j DROP`
+/// - `iptables -t mangle … -j TCPMSS --clamp-mss-to-pmtu`
+/// - `ebtables -A FORWARD -i veth1 -s ! MAC -j DROP`
 ///
 /// ```
 /// use netloom::{Bridge, Firewall, MacAddr, Namespace, PortGuard};
