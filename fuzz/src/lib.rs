@@ -1,5 +1,5 @@
-//! What the fuzz targets share: questions that netloom asks, answered by bytes in the kernel's place, and
-//! the bound on what reading them may allocate.
+//! Shared code of the fuzz targets: netloom's requests, answered by input bytes instead of the
+//! kernel, and the limit on memory allocated while reading an answer.
 
 use std::alloc::System;
 use std::sync::OnceLock;
@@ -17,17 +17,17 @@ pub use questions::{
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
-/// What reading an input may have allocated at any time: this, and so much for each of its bytes. An
-/// element of a set may be four bytes long, and takes 400 when it is read.
+/// The limit of memory allocated at any time while an input is read: a constant part, and a part
+/// for each byte. An element of a set may have four bytes, and takes 400 in memory.
 const BOUND: usize = 256 << 10;
 const PER_BYTE: usize = 512;
 
-/// Asks the question that the first byte chooses, with the others in the kernel's place.
+/// Sends the request that the first byte selects. The other bytes are the answer.
 fn answer(questions: &[Question], data: &[u8]) {
     let [which, script @ ..] = data else { return };
     let question = &questions[usize::from(*which) % questions.len()];
     let netns = namespace();
-    // What is opened once, and buffers that stay, are no part of the input's.
+    // Sockets and buffers that outlive a request don't count for the input.
     static OPENED: OnceLock<()> = OnceLock::new();
     OPENED.get_or_init(|| {
         for question in questions {
@@ -39,7 +39,7 @@ fn answer(questions: &[Question], data: &[u8]) {
     });
 }
 
-/// Reads an input as the target of this name does.
+/// Runs the target of this name on an input.
 pub fn read(target: &str, data: &[u8]) {
     match target {
         "rtnetlink" => answer(RTNETLINK, data),
@@ -53,7 +53,7 @@ pub fn read(target: &str, data: &[u8]) {
     }
 }
 
-/// The first byte says which: a list of expressions, or messages.
+/// Decodes a list of expressions or messages, selected by the first byte.
 fn codec(data: &[u8]) {
     let [which, bytes @ ..] = data else { return };
     within_bounds(bytes, || match which {
@@ -62,8 +62,8 @@ fn codec(data: &[u8]) {
     });
 }
 
-/// No target: it allocates what an input may, and one byte more where it begins with `!`. `tools/fuzz` shows by
-/// it that the bound is one.
+/// Allocates the allowed memory, and one byte more if the input begins with `!`. `tools/fuzz` uses
+/// this to test that the limit works.
 fn planted(data: &[u8]) {
     let excess = usize::from(data.starts_with(b"!"));
     let allowed = BOUND + PER_BYTE * data.len() + excess;

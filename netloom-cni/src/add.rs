@@ -34,7 +34,7 @@ pub(crate) fn add(call: &Call, config: &Config) -> Result<Value, Failure> {
             Ok(result.after(config.previous.clone()).to_json(config.version))
         }
         Err(failure) => {
-            // What made it fail is what is told.
+            // Only the first failure is reported.
             lease.give_back();
             Err(failure)
         }
@@ -106,7 +106,7 @@ struct Connected {
     filtered: Option<Filtered>,
 }
 
-/// The addresses that a container has been given, and what is needed to give them back.
+/// The addresses given to a container, with the data to give them back.
 struct Lease<'a> {
     call: &'a Call,
     config: &'a Config,
@@ -129,7 +129,7 @@ impl<'a> Lease<'a> {
             }
             drop(store);
             refuse_attached(attachment)?;
-            // Of before a reboot, or of a container that went without its DEL.
+            // The record is from before a reboot, or of a container that ended without a DEL.
             del::del(call, config)?;
             Store::open(&config.data, &config.network)
         };
@@ -143,7 +143,7 @@ impl<'a> Lease<'a> {
                 Ok(lease(given, store, choices))
             }
             Ipam::Delegate(delegate) => {
-                // Refused before the other plugin is asked; its lock may be where ours is.
+                // Refuses before it calls the other plugin, whose lock may be the same file.
                 drop(open()?);
                 let given = delegate.add(call, &config.document);
                 let open = || Store::open(&config.data, &config.network);
@@ -159,7 +159,7 @@ impl<'a> Lease<'a> {
         }
     }
 
-    /// Makes the network while what is remembered of it is written to the disk.
+    /// Creates the network while the record is written to disk.
     fn settle(&self, container: &Netns) -> Result<(NetworkResult, Plugged, ReadyBridge), Failure> {
         let network = complete(self.given.clone(), self.config)?;
         let mut host = Host::share()?;
@@ -169,7 +169,7 @@ impl<'a> Lease<'a> {
         let written = self.store.write(self.attachment, &record)?;
         let keep = || self.store.keep(self.attachment, &written, &self.choices);
         thread::scope(|scope| {
-            // Where no thread is to be had it comes first.
+            // Writes the record first if no thread can be started.
             let kept = thread::Builder::new().spawn_scoped(scope, keep).map_err(|_| keep());
             let connected = self.connect(&mut host, &mut bridge, container, &network, &record);
             let lost = || Failure::new(Code::Io, "the writing of what is remembered was lost");
@@ -241,7 +241,7 @@ fn gateways(network: &NetworkResult) -> Vec<IpNet> {
     gateways
 }
 
-/// Adds what follows from the configuration: gateways that nobody named, and default routes.
+/// Adds the defaults of the configuration: gateways, and default routes.
 pub(crate) fn complete(
     mut network: NetworkResult,
     config: &Config,

@@ -13,14 +13,14 @@ use crate::failure::{Code, Failure};
 use crate::host::Host;
 use crate::vlan::Filtering;
 
-/// A bridge that is ready. What was made for it goes again unless it is kept.
+/// A bridge ready for ports. Everything created for it is deleted on drop unless kept.
 #[derive(Debug)]
 pub(crate) struct ReadyBridge {
     pub(crate) link: Link,
     pub(crate) info: LinkInfo,
     addresses: Vec<Owned<AddressHandle>>,
     forwarding: Vec<Owned<ForwardingHandle>>,
-    /// Back after what took their place is gone.
+    /// Restored after their replacements are gone.
     replaced: Replaced,
     /// The cable to the gateway's own link, where it was made now.
     pub(crate) gateway: Option<Owned<Veth>>,
@@ -48,7 +48,7 @@ impl ReadyBridge {
             return Err(Failure::new(Code::InvalidConfig, problem));
         }
         if !info.is_up() {
-            // Down, it is new, or of one who was killed.
+            // A bridge that is down is new, or was left by a killed plugin.
             refuse_advertisements(host, &link)?;
             link.set_up()?;
         }
@@ -137,14 +137,14 @@ pub(crate) fn find(host: &Host, name: &str) -> Result<Option<Link>, Failure> {
 }
 
 fn make(host: &Host, config: &Config) -> Result<Owned<Link>, Failure> {
-    // It outlives the plugin: no group that says that it is to go when the plugin is dead.
+    // The bridge outlives the plugin, so it gets no owner tag as its group.
     let mut bridge = Bridge::new(&config.bridge).group(0);
     if config.vlans.are_any() {
         bridge = bridge.vlan_filtering(true);
     }
     let bridge = bridge.create(&host.netns)?;
     if let Some(mtu) = config.mtu {
-        // What it was born with follows its ports; what is set stays (net/bridge/br_device.c).
+        // The initial MTU follows the ports; a set MTU remains (net/bridge/br_device.c).
         bridge.set_mtu(mtu)?;
     }
     Ok(bridge)
@@ -206,7 +206,7 @@ pub(crate) fn forwards(host: &Host, is_ipv6: bool) -> Result<bool, Failure> {
     Ok(host.netns.sysctl(name)? == "1")
 }
 
-/// The first address of a network: the gateway where nobody names one.
+/// Returns the first address of a network: the default gateway.
 pub(crate) fn first_address(network: IpNet) -> Option<IpAddr> {
     match network {
         IpNet::V4(net) => Some(IpAddr::V4((net.network().to_bits().checked_add(1)?).into())),

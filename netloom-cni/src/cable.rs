@@ -14,8 +14,8 @@ use crate::failure::{Code, Failure};
 use crate::host::Host;
 use crate::result;
 
-/// How long a port may take to forward. The kernel's own work behind it is a matter of microseconds
-/// as a rule, of a second where both ends happen to have one index.
+/// The time limit for a port to start forwarding. The kernel usually takes microseconds, and up to
+/// a second if both ends have the same index.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Opens the container's namespace.
@@ -56,7 +56,7 @@ pub(crate) fn plug(
         let duplicates = config.detect_duplicates && ip.address.addr().is_ipv6();
         end = end.address(if duplicates { address.detect_duplicates() } else { address });
     }
-    // What it would say of itself in a network of IPv4 alone is flooded to all ports.
+    // Without IPv6 in the network, the link's own IPv6 messages would only be flooded to all ports.
     if !network.ips.is_empty() && network.ips.iter().all(|ip| ip.address.addr().is_ipv4()) {
         end = end.no_ipv6_address();
     }
@@ -117,7 +117,7 @@ fn route(route: &result::Route, veth: &Veth) -> Route {
     asked
 }
 
-/// Waits until the bridge's port forwards. An announcement before that reaches nobody.
+/// Waits until the bridge's port forwards. Earlier announcements would be dropped.
 fn wait_until_up(veth: &Veth) -> Result<LinkInfo, Failure> {
     let patience = Instant::now() + PATIENCE;
     let mut pause = Duration::from_micros(50);

@@ -1,4 +1,4 @@
-//! A call: the command and the `CNI_*` variables that come with it.
+//! A call: the command and the `CNI_*` variables.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! CHECK: whether everything is as ADD left it. What is missing is named.
+//! CHECK: compares everything with the result of ADD, and names the missing parts.
 
 use ipnet::IpNet;
 use netloom::{Link, LinkFlags, LinkInfo, Netns, NextHop};
@@ -232,7 +232,7 @@ fn check_container(
     let is_table = |table, wanted: Option<u32>| {
         wanted.map_or(table == 254 || !is_told, |wanted| table == wanted)
     };
-    // The kernel cuts what is larger (net/ipv4/metrics.c).
+    // The kernel limits larger values (net/ipv4/metrics.c).
     let is_metric = |has: Option<u32>, wanted: Option<u32>, most: u32| {
         wanted.is_none_or(|wanted| has == Some(wanted.min(most)))
     };

@@ -1,4 +1,4 @@
-//! The network configuration: what the reference `bridge` plugin takes, and a little more.
+//! The network configuration: the fields of the reference `bridge` plugin, and some more.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -20,16 +20,16 @@ use crate::vlan::Vlans;
 
 const BRIDGE: &str = "cni0";
 
-/// The `ingressPolicy`: who may open connections to the containers, as for the reference `firewall`
-/// plugin.
+/// The `ingressPolicy`: the peers that may open connections to the containers, like the reference
+/// `firewall` plugin's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum IngressPolicy {
-    /// Everybody.
+    /// All peers.
     #[default]
     Open,
-    /// Not the containers of other networks that say so.
+    /// All peers except containers of other networks with this policy.
     SameBridge,
-    /// And not those of the same network.
+    /// All peers of `SameBridge` except containers of the same network.
     Isolated,
 }
 
@@ -86,8 +86,8 @@ impl Config {
         Ok(Self { document, ..config })
     }
 
-    /// All that DEL goes by. What an ADD was refused for must not keep the DEL behind it from its
-    /// work.
+    /// Reads only the fields that DEL needs. A DEL must succeed even if its ADD was refused for its
+    /// configuration.
     fn of_del(self, fields: &Fields<'_>) -> Self {
         let ipam = Ipam::of_del(fields);
         let data = ipam.directory(fields).unwrap_or_else(|_| ipam.default_directory().into());
@@ -189,7 +189,7 @@ fn bridge(fields: &Fields<'_>) -> Result<String, Failure> {
     Ok(name.to_owned())
 }
 
-/// 0 is as good as none, as the reference plugin has it.
+/// Reads the MTU. 0 counts as absent, as in the reference plugin.
 fn mtu(fields: &Fields<'_>) -> Result<Option<u32>, Failure> {
     let mtu = fields.number("mtu", 0..=65_535)?.filter(|mtu| *mtu != 0);
     if mtu.is_some_and(|mtu| mtu < 68) {
@@ -264,7 +264,7 @@ fn valid(fields: &Fields<'_>, command: Command) -> Result<Vec<(String, String)>,
     all.iter().map(|one| Ok((text(one, "containerID")?, text(one, "ifname")?))).collect()
 }
 
-/// The addresses that somebody asks for by `args` or the capability `ips`.
+/// Returns the addresses requested by `args` or the capability `ips`.
 pub(crate) fn requested(fields: &Fields<'_>, call: &Call) -> Result<Vec<IpAddr>, Failure> {
     let mut requested = Vec::new();
     if let Some(text) = call.arg("IP") {

@@ -31,10 +31,10 @@ pub(crate) fn del(call: &Call, config: &Config) -> Result<(), Failure> {
     Failure::join(failures)
 }
 
-/// All of an attachment but what is remembered of it, which is forgotten when the rest is gone:
-/// until then its addresses are nobody else's.
+/// Removes an attachment except its record. The record is deleted last, so its addresses stay
+/// reserved until everything else is gone.
 pub(crate) fn unplug(config: &Config, attachment: &Attachment) -> Vec<Failure> {
-    // Before the host is held, as for all that is in a store.
+    // Before the host is locked, like all accesses to a store.
     let addresses = addresses(config, attachment);
     let host = match Host::share() {
         Ok(host) => host,
@@ -80,8 +80,8 @@ fn addresses(config: &Config, attachment: &Attachment) -> Result<Option<Vec<IpAd
     Ok(record.map(|record| record.addresses.iter().map(IpNet::addr).collect()))
 }
 
-/// Deletes the host's end of the cable, and the container's end with it. If the namespace is gone,
-/// both ends are.
+/// Deletes the host's end of the cable, and so the container's end. If the namespace is gone, both
+/// ends are gone.
 pub(crate) fn cut(host: &Host, link_name: &str) -> Result<(), Failure> {
     match host.netns.link(link_name) {
         Err(error) if error.is_not_found() => Ok(()),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::failure::Failure;
 use crate::fields::{Fields, wrong};
 
-/// Reads the `dns` field. An empty field is none, so that the answer of `ipam` counts.
+/// Reads the `dns` field. An empty field counts as absent, so the answer of `ipam` applies.
 pub(crate) fn read(fields: &Fields<'_>) -> Result<Option<Value>, Failure> {
     let Some(dns) = fields.object("dns")? else { return Ok(None) };
     let mut says_anything = dns.text("domain")?.is_some_and(|domain| !domain.is_empty());

@@ -19,15 +19,15 @@ pub(crate) enum Code {
     InvalidConfig = 7,
     TryAgain = 11,
     Unavailable = 50,
-    /// And what is connected may be cut off, too.
+    /// The plugin is unavailable, and existing containers may lose their connection.
     UnavailableAndLimited = 51,
     /// The kernel refused.
     Kernel = 100,
-    /// No address can be had.
+    /// All addresses are taken.
     Addresses = 101,
-    /// Something is not as ADD left it.
+    /// A part of the result of ADD is missing or changed.
     Missing = 102,
-    /// Another plugin, to which work was delegated, failed without a word.
+    /// A delegated plugin failed without an error message.
     Delegate = 103,
 }
 
@@ -64,7 +64,7 @@ impl Failure {
         self.code
     }
 
-    /// All of them in one, the first one's code with it. `Ok` where there is none.
+    /// Joins failures into one, with the code of the first. `Ok` if the list is empty.
     pub(crate) fn join(failures: Vec<Self>) -> Result<(), Self> {
         let mut failures = failures.into_iter();
         let Some(mut first) = failures.next() else { return Ok(()) };

@@ -15,7 +15,7 @@ pub(crate) struct Fields<'a> {
     path: String,
 }
 
-/// A value that is none of ours is as good as absent.
+/// Treats a JSON null as an absent value.
 fn present(value: &Value) -> Option<&Value> {
     (!value.is_null()).then_some(value)
 }
@@ -48,7 +48,7 @@ impl<'a> Fields<'a> {
         wrong(&self.path_of(name), self.value(name).unwrap_or(&Value::Null), expected)
     }
 
-    /// One that is known, but not to be had here.
+    /// Returns the failure for a field that is known but not supported.
     pub(crate) fn unsupported(&self, name: &str) -> Failure {
         let value = self.value(name).unwrap_or(&Value::Null);
         let problem = format!("{}: {value} is not supported", self.path_of(name));
@@ -113,13 +113,13 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The values of what is to be a list.
+/// Returns the values of a list, each with its path. Fails if the value is no list.
 pub(crate) fn items<'a>(value: &'a Value, path: &str) -> Result<Vec<(String, &'a Value)>, Failure> {
     let Some(list) = value.as_array() else { return Err(wrong(path, value, "a list")) };
     Ok(list.iter().enumerate().map(|(at, value)| (format!("{path}[{at}]"), value)).collect())
 }
 
-/// A value at a path that is not what it has to be.
+/// Returns the failure for a wrong value at a path.
 pub(crate) fn wrong(path: &str, value: &Value, expected: impl fmt::Display) -> Failure {
     let path = if path.is_empty() { "the network configuration" } else { path };
     let problem = match value {

@@ -1,4 +1,4 @@
-//! GC: takes away what is of attachments that the runtime does not know of any more.
+//! GC: deletes attachments that the runtime no longer lists.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ use crate::ipam::{Delegate, Ipam};
 use crate::ports;
 use crate::store::Store;
 
-/// Whatever fails, the rest is gone through.
+/// Deletes all unlisted attachments. Continues after failures and returns them together.
 pub(crate) fn gc(call: &Call, config: &Config) -> Result<(), Failure> {
     let valid: HashSet<Attachment> = config
         .valid
@@ -86,9 +86,8 @@ fn sweep(config: &Config, valid: &HashSet<Attachment>) -> Vec<Failure> {
     swept().unwrap_or_else(|failure| vec![failure])
 }
 
-/// Deletes the `ingressPolicy` elements of a bridge without containers. DEL leaves them: it would
-/// have to list through the bridge's ports each time, with nobody else at work, to know whether it
-/// is the last.
+/// Deletes the `ingressPolicy` elements of a bridge without containers. DEL does not: it would have
+/// to list the bridge's ports each time, with the lock taken alone.
 fn forget_policy(filter: &Filter, host: &mut Host, config: &Config) -> Result<(), Failure> {
     host.alone()?;
     if let Some(bridge) = bridge::find(host, &config.bridge)?

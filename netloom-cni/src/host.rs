@@ -1,4 +1,4 @@
-//! The host's network namespace, and who may change what attachments share there.
+//! The host's network namespace, and the lock for changes of shared objects.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use netloom::{Netns, NetnsLock};
 
 use crate::failure::Failure;
 
-/// How long a command waits for the commands of other containers.
+/// The time limit for waiting on the commands of other containers.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The host's network namespace, with its lock.
@@ -14,9 +14,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Every command shares the lock. A command that creates a shared object (a bridge, its address, a
 /// table) upgrades the lock to an exclusive one, so that it can delete the object if it fails.
 ///
-/// A network's store is locked before the host, never after it. A command that waits for a store
-/// while it shares the host's lock would keep the command that has the store from taking the host
-/// alone.
+/// The order of locks is store before host. Otherwise a command that shares the host's lock and
+/// waits for a store could block the command that has the store and wants the host's lock alone.
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) netns: Netns,
@@ -36,7 +35,7 @@ impl Host {
         if self.is_alone {
             return Ok(false);
         }
-        // Released first: two that wait for each other to release it would wait for ever.
+        // Released first: two commands that both upgrade a shared lock would wait for ever.
         drop(self.lock.take());
         self.lock = Some(self.netns.lock(PATIENCE)?);
         self.is_alone = true;

@@ -1,5 +1,5 @@
-//! `netloom-cni`: a CNI plugin that connects containers to a bridge, with addresses, masquerading, published
-//! ports and isolation in one call. See docs/cni.md.
+//! `netloom-cni`: a CNI plugin that connects containers to a bridge, with addresses, masquerading,
+//! published ports and isolation in one call. See docs/cni.md.
 //!
 //! | what | where |
 //! |---|---|
@@ -79,7 +79,7 @@ fn input() -> Result<String, Failure> {
     })
 }
 
-/// A container whose result nobody has been told is not attached.
+/// Removes an attachment whose result could not be written: the runtime doesn't know it.
 fn take_back(text: &str) {
     let undone = || -> Result<(), Failure> {
         let call = Call::read(|name| env::var(name).ok())?;
@@ -94,7 +94,7 @@ fn take_back(text: &str) {
     }
 }
 
-/// Does what is asked for, and returns what is to be printed.
+/// Runs the command and returns the output to print.
 fn run(text: &str) -> Result<Option<Value>, Failure> {
     let call = Call::read(|name| env::var(name).ok())?;
     if call.command == Command::Version {

@@ -8,7 +8,7 @@ use netloom::{PortForward, Protocol};
 use crate::failure::{Code, Failure};
 use crate::fields::Fields;
 
-/// One entry of `portMappings`.
+/// An entry of `portMappings`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PortMapping {
     host_port: u16,
@@ -67,7 +67,8 @@ impl PortMapping {
         Err(Failure::new(Code::InvalidConfig, problem))
     }
 
-    /// To a container's address; none where the host's is of the other family.
+    /// Returns the mapping to a container's address, or `None` if the host's address is of the
+    /// other family.
     pub(crate) fn to(&self, container: IpAddr) -> Option<PortForward> {
         let forward = PortForward::new(self.host_port, container)
             .target_port(self.container_port)

@@ -51,7 +51,7 @@ pub(crate) fn unpublish(host: &Netns, tag: &str) -> Result<(), Failure> {
     }
 }
 
-/// Names what is missing.
+/// Fails with the name of the first missing port.
 pub(crate) fn check(
     host: &Netns,
     config: &Config,

@@ -24,7 +24,7 @@ pub(crate) struct Interface {
     pub(crate) name: String,
     pub(crate) mac: Option<String>,
     pub(crate) mtu: Option<u32>,
-    /// The path of the container's namespace; none for what is on the host.
+    /// The path of the container's namespace; `None` for an interface on the host.
     pub(crate) sandbox: Option<String>,
     /// Fields that this plugin does not interpret (`socketPath`, `pciID`).
     other: Map<String, Value>,
@@ -82,7 +82,7 @@ impl NetworkResult {
         result
     }
 
-    /// Adds what this plugin made to what the plugins before it in a chain had made.
+    /// Appends this plugin's result to the result of the plugins before it in a chain.
     #[must_use]
     pub(crate) fn after(mut self, previous: Option<Self>) -> Self {
         let Some(mut all) = previous else { return self };

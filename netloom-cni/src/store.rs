@@ -2,8 +2,8 @@
 //!
 //! A network has a directory. An attachment is one file in it, with several names: its own, and
 //! each address that it reserves. The file is written and synced before it has any name, and the
-//! directory is synced before ADD succeeds. A name that is the same file as an attachment's own is
-//! that attachment's, so an address is never given back that somebody else has by now.
+//! directory is synced before ADD succeeds. An address belongs to the attachment whose file it is a
+//! name of. So DEL never releases an address that another attachment has taken.
 //!
 //! | name | what |
 //! |---|---|
@@ -50,7 +50,7 @@ pub(crate) struct Written(File);
 /// The record of an attachment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Record {
-    /// The container's addresses, whoever gave them.
+    /// The container's addresses, whichever plugin assigned them.
     pub(crate) addresses: Vec<IpNet>,
 }
 
@@ -90,8 +90,8 @@ impl Store {
         }
     }
 
-    /// Gives what one who was killed has left an attachment's name, for its cable may be there: so
-    /// DEL and GC come to it.
+    /// Names the record that a killed ADD left in `new`. Its cable may exist, so DEL and GC must
+    /// find the attachment.
     fn finish(&self, network: &str) -> io::Result<()> {
         let new = self.path("new");
         let text = match fs::read(&new) {
@@ -158,8 +158,8 @@ impl Store {
         list().map_err(|error| Failure::file("list", &self.directory, &error))
     }
 
-    /// Writes what is to be remembered of an attachment, before there is anything of it. It is not
-    /// on the disk yet, but outlives whoever is killed.
+    /// Writes the record of an attachment before any part of the attachment exists. The record
+    /// survives a killed process, but is not synced to disk yet.
     pub(crate) fn write(
         &self,
         attachment: &Attachment,
@@ -178,7 +178,8 @@ impl Store {
         })
     }
 
-    /// Remembers an attachment and takes its addresses, for good once this returns.
+    /// Syncs and names the record of an attachment, and reserves its addresses. The effect survives
+    /// a power cut once this returns.
     pub(crate) fn keep(
         &self,
         attachment: &Attachment,
@@ -188,7 +189,8 @@ impl Store {
         let keep = || -> io::Result<()> {
             let new = self.path("new");
             written.0.sync_all()?;
-            // Its own name first: an address without one would be nobody's to give back.
+            // Its own name first: an address name alone would belong to no attachment, and never be
+            // released.
             fs::hard_link(&new, self.path(&attachment.file_name()))?;
             for choice in choices {
                 fs::hard_link(&new, self.path(&choice.address.to_string()))?;
@@ -211,7 +213,8 @@ impl Store {
         })
     }
 
-    /// Forgets an attachment and gives its addresses back. What is gone is gone.
+    /// Deletes the record of an attachment and releases its addresses. Missing names are no
+    /// failure.
     pub(crate) fn forget(&self, attachment: &Attachment) -> Result<(), Failure> {
         let own = self.path(&attachment.file_name());
         let record = self.record(attachment)?;
@@ -223,7 +226,7 @@ impl Store {
                     remove(&path)?;
                 }
             }
-            // Where it could not be read: whatever else is this file.
+            // The record may be unreadable: deletes all other names of this file.
             if fs::symlink_metadata(&own).is_ok_and(|file| file.nlink() > 1) {
                 for name in self.names().unwrap_or_default() {
                     let path = self.path(&name);
@@ -232,15 +235,15 @@ impl Store {
                     }
                 }
             }
-            // Last: while it is there, the same can be tried again.
+            // Last: while the record exists, DEL can be repeated.
             remove(&own)?;
             self.sync()
         };
         forget().map_err(|error| Failure::file("delete", &own, &error))
     }
 
-    /// Gives back addresses whose attachment has no name: after a power cut the one may be on disk
-    /// without the other. Those of `host-local` are left alone.
+    /// Releases addresses whose attachment has no name. After a power cut, one name may be on disk
+    /// without the other. Addresses of `host-local` are left alone.
     pub(crate) fn forget_nameless(&self, network: &str) -> Result<(), Failure> {
         for name in self.names()? {
             if name.parse::<IpAddr>().is_err() {
@@ -265,8 +268,8 @@ impl Store {
     }
 }
 
-/// Locks a file that ordinary users can't open, as whoever can read a file can lock it.
-/// `host-local` makes it readable.
+/// Locks the file, and first makes it unreadable for ordinary users: they could lock a readable
+/// file. `host-local` creates it readable.
 fn lock_in_time(file: &File) -> io::Result<()> {
     if file.metadata()?.mode() & 0o077 != 0 {
         file.set_permissions(Permissions::from_mode(0o600))?;
@@ -284,8 +287,8 @@ fn lock_in_time(file: &File) -> io::Result<()> {
     }
 }
 
-/// Makes a directory. The names on the way to it are synced, as they are to be there when what is
-/// in it is.
+/// Creates a directory and its parents. Syncs the parents, so that the directory survives a power
+/// cut.
 fn make(directory: &Path) -> io::Result<()> {
     let missing = directory.ancestors().take_while(|one| !one.exists()).count();
     fs::create_dir_all(directory)?;

@@ -1,9 +1,9 @@
-//! The versions of the CNI specification that are spoken.
+//! The supported versions of the CNI specification.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A version, by what it brought.
+/// A version of the specification, with the features it added.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Version {
     /// Chains of plugins.

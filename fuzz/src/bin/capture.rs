@@ -1,4 +1,5 @@
-//! Writes the seeds: what this kernel answers to each question, in a namespace with something of everything.
+//! Writes the seeds: what this kernel answers to each question, in a namespace with something of
+//! everything.
 //!
 //!     tools/fuzz seeds
 
@@ -27,7 +28,7 @@ const VLANS: &[u8] = &[
     20, 0, 1, 128, 8, 0, 1, 0, 6, 0, 1, 0, 5, 0, 3, 0, 3, 0, 0, 0, // 1, with its state
     28, 0, 1, 128, 8, 0, 1, 0, 0, 0, 20, 0, 6, 0, 2, 0, 29, 0, 0, 0, 5, 0, 3, 0, 3, 0, 0, 0,
 ];
-/// No seed is longer: a mutation of a long one tells less.
+/// The maximum length of a seed. Mutations of longer seeds find less.
 const LONGEST: usize = 40_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -63,7 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What a kernel says whose bridges know VLANs; this one's may not.
+/// Returns the answer of a kernel with VLANs in bridges. The local kernel may lack them.
 fn vlans(host: &Netns) -> Result<Vec<u8>, Box<dyn Error>> {
     const RTM_NEWVLAN: u16 = 112;
     const NLMSG_DONE: u16 = 3;
@@ -114,7 +115,7 @@ fn codec(directory: &Path, host: &Netns) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Something of everything, kept by what is returned.
+/// Creates objects of every kind. The returned value owns them.
 fn furnish(host: &Netns) -> Result<Box<dyn std::any::Any>, Box<dyn Error>> {
     let red = Namespace::anonymous().create()?;
     host.link("lo")?.set_up()?;
@@ -153,7 +154,7 @@ fn furnish(host: &Netns) -> Result<Box<dyn std::any::Any>, Box<dyn Error>> {
     Ok(Box::new((links, rules, listening, tcp, asking, connected)))
 }
 
-/// What outlives its program, found by its tag.
+/// Creates persistent objects.
 fn persistent(host: &Netns) -> Result<Box<dyn std::any::Any>, Box<dyn Error>> {
     let target = Datum::Address(std::net::Ipv4Addr::new(10, 0, 0, 2).into());
     let input = Chain::new("input").hook(Hook::Input, Priority::FILTER);

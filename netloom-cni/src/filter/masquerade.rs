@@ -21,7 +21,8 @@ fn family(address: IpAddr) -> usize {
 }
 
 impl Filter {
-    /// An address may have been another's, whose DEL is still to come: then it changes hands.
+    /// Adds the elements. An address may still belong to a container whose DEL is pending: then the
+    /// new attachment takes it over.
     pub(super) fn put(&self, entries: &[Entry], tag: &str) -> Result<(), Failure> {
         self.change(|transaction| {
             for Entry { set, element } in entries {
@@ -39,7 +40,7 @@ impl Filter {
         })
     }
 
-    /// Ends the masquerading of addresses that were another's, whose DEL is still to come.
+    /// Ends the masquerading of addresses that belong to a container whose DEL is pending.
     pub(crate) fn vacate(netns: &Netns, addresses: &[IpNet]) -> Result<(), Failure> {
         let Some(filter) = Self::find(netns)? else { return Ok(()) };
         filter.change(|transaction| {
@@ -53,7 +54,8 @@ impl Filter {
         })
     }
 
-    /// Takes out what an attachment has at these addresses. What is another's by now stays.
+    /// Removes the elements of an attachment at these addresses. Elements of a later attachment
+    /// remain.
     pub(crate) fn remove(&self, tag: &str, addresses: &[IpAddr]) -> Result<(), Failure> {
         self.change(|transaction| {
             for address in addresses {
@@ -67,7 +69,7 @@ impl Filter {
         })
     }
 
-    /// Takes out whatever is of attachments with these tags. It looks at all.
+    /// Removes all elements of attachments with these tags. Reads the whole sets.
     pub(crate) fn sweep(&self, gone: &BTreeSet<String>) -> Result<(), Failure> {
         self.change(|transaction| {
             for set in MASQUERADE {

@@ -1,6 +1,6 @@
-//! The packet filter: one table for all networks. A container is an element of its sets and maps,
-//! never a rule, so that the thousandth costs what the first does. Elements say by their comment
-//! whose they are.
+//! The packet filter: one table for all networks. A container is an element of sets and maps, never
+//! a rule, so the cost does not grow with the number of containers. The comment of an element names
+//! its attachment.
 
 mod masquerade;
 mod policy;
@@ -24,10 +24,10 @@ use rules::{Rules, base_chains, chains, table};
 
 const TABLE: &str = "netloom-cni";
 
-/// How often a change is tried again that somebody was faster than.
+/// The limit of attempts for a change, if other programs change the ruleset meanwhile.
 const ATTEMPTS: u32 = 64;
 
-/// The table, which stays when the plugin ends.
+/// The table, which outlives the plugin.
 #[derive(Debug, Clone)]
 pub(crate) struct Filter {
     table: TableHandle,
@@ -68,7 +68,7 @@ impl Filtered {
 impl Drop for Filtered {
     fn drop(&mut self) {
         if !self.is_kept && self.made.is_none() {
-            // What made the command fail is what is told.
+            // Only the first failure is reported.
             self.filter.remove(&self.tag, &self.addresses).ok();
         }
     }
@@ -86,7 +86,7 @@ impl Filter {
         config.masquerade || config.ingress != IngressPolicy::Open
     }
 
-    /// Puts an attachment's addresses where its configuration wants them.
+    /// Adds an attachment's addresses to the sets and maps that its configuration requires.
     pub(crate) fn enter(
         host: &mut Host,
         attachment: &Attachment,
@@ -104,7 +104,7 @@ impl Filter {
         };
         let tag = attachment.tag();
         let plain = addresses.iter().map(IpNet::addr).collect();
-        // From here on, what is there goes again where the rest fails.
+        // From here on, a failure deletes everything that was added.
         let mut filtered = Filtered {
             filter,
             tag: tag.clone(),
@@ -123,7 +123,8 @@ impl Filter {
         Ok(filtered)
     }
 
-    /// A network's chain, which stays as its bridge does; what was made of it.
+    /// Creates a network's chain if it is missing. The chain persists like the bridge. Returns the
+    /// owners of everything created.
     fn ensure_chain(
         &self,
         host: &mut Host,
@@ -165,8 +166,8 @@ impl Filter {
         self.check_entries(&entries(config, addresses, &attachment.tag()))
     }
 
-    /// Makes a change at the generation that it was decided on, and decides anew where somebody was
-    /// faster.
+    /// Prepares a change at the current generation and commits it. Starts over if another program
+    /// changed the ruleset meanwhile.
     fn change(
         &self,
         decide: impl Fn(&mut Transaction) -> Result<(), Failure>,

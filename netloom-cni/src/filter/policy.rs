@@ -100,7 +100,8 @@ impl Filter {
         Ok(())
     }
 
-    /// Takes out what a network is in. Only for one that nobody is on, with the host held alone.
+    /// Removes a network from the policy sets. The network must have no container, and the caller
+    /// must hold the host's lock alone.
     pub(crate) fn forget_policy(&self, config: &Config) -> Result<(), Failure> {
         for (set, element) in self.present(&both(config))? {
             set.remove([element])?;

@@ -13,7 +13,7 @@ use super::policy::{APART, TOGETHER};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 
-/// A chain and what is to be in it.
+/// A chain and its rules.
 #[derive(Debug, Clone)]
 pub(super) struct Rules {
     pub(super) chain: Chain,
@@ -25,7 +25,7 @@ impl Rules {
         self.rules.iter().cloned().fold(self.chain.clone(), Chain::rule)
     }
 
-    /// Names what is missing of it, where it has what another one has.
+    /// Fails with the name of the first part of the chain that is missing in `there`.
     pub(super) fn check(&self, there: &[ChainInfo]) -> Result<(), Failure> {
         let name = format!("chain `{TABLE} {}`", self.chain.name());
         let Some(there) = there.iter().find(|there| there.chain.name() == self.chain.name()) else {
@@ -35,7 +35,7 @@ impl Rules {
             let problem = format!("{name} is not at its hook as it was made");
             return Err(Failure::new(Code::Missing, problem));
         }
-        // In this order, whatever somebody put between them.
+        // The order must match. Rules of other programs in between are ignored.
         let mut rules = there.rules.iter();
         match self.rules.iter().find(|wanted| !rules.any(|there| there.rule == **wanted)) {
             Some(rule) => {
@@ -47,7 +47,7 @@ impl Rules {
     }
 }
 
-/// The table as it is made.
+/// Returns the table as ADD creates it.
 pub(super) fn table() -> Table {
     let mut table = Table::new(Family::Inet, TABLE)
         .persistent(TABLE)

@@ -109,7 +109,7 @@ impl BuiltIn {
         let given = store.addresses()?;
         for ranges in &self.sets {
             let used = given.iter().filter(|address| ranges.range_of(**address).is_some()).count();
-            // The gateway is none to give.
+            // The gateway's address is never given to a container.
             let gateways = ranges.0.iter().filter(|range| range.contains(range.gateway)).count();
             let used = u128::try_from(used + gateways).unwrap_or(u128::MAX);
             if used >= ranges.len() {

@@ -38,7 +38,7 @@ impl Delegate {
         self.path(call).is_ok()
     }
 
-    /// Runs it and returns what it printed.
+    /// Runs the plugin and returns its output.
     pub(crate) fn run(
         &self,
         command: Command,

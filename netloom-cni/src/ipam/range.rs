@@ -65,7 +65,7 @@ impl Range {
         self.contains(other.first) || other.contains(self.first)
     }
 
-    /// How many there are, at most so many.
+    /// Returns the number of addresses; saturates.
     fn len(&self) -> u128 {
         (number(self.last) - number(self.first)).saturating_add(1)
     }
@@ -111,13 +111,13 @@ impl RangeSet {
         self.0.iter().find(|range| range.contains(address))
     }
 
-    /// How many addresses there are.
+    /// Returns the number of addresses.
     pub(crate) fn len(&self) -> u128 {
         self.0.iter().map(Range::len).fold(0, u128::saturating_add)
     }
 
-    /// All addresses once, beginning behind the one that was given out last: so one that was given back
-    /// is not given out again at once.
+    /// All addresses once, beginning behind the one that was given out last: so one that was given
+    /// back is not given out again at once.
     pub(crate) fn addresses_after(&self, last: Option<IpAddr>) -> impl Iterator<Item = IpAddr> {
         let start = last.and_then(|last| {
             let at = self.0.iter().position(|range| range.contains(last))?;

@@ -164,7 +164,7 @@ fn addresses_are_asked_for_in_each_of_the_ways() {
     });
 }
 
-/// Killed at whatever instant: what is on disk can be read, a DEL clears it up, and the next ADD
+/// After a kill at any instant the files are readable, a DEL clears them up, and the next ADD
 /// works.
 #[test]
 fn a_plugin_that_is_killed_leaves_a_state_that_can_be_read() {
@@ -416,7 +416,7 @@ fn ten_at_once_get_addresses_of_host_local() {
     });
 }
 
-/// In one directory, under one lock.
+/// Shares one directory and one lock with `host-local`.
 #[test]
 fn what_host_local_has_given_out_is_not_given_out_again() {
     support::isolated(|| {

@@ -1,4 +1,4 @@
-//! CHECK names what is missing: each part is taken away, and it says which.
+//! CHECK names the missing part, for each part in turn.
 
 use std::fs;
 

@@ -1,8 +1,8 @@
-//! A fault at every step of every command: a request that is refused, an answer that is lost or
-//! cut, a file that can't be opened, written, linked or synced. `strace` puts them in the way of
-//! the program as it is released.
+//! A fault at every step of every command: a refused request, a lost or cut answer, a file that
+//! can't be opened, written, linked or synced. `strace` injects the faults into the released
+//! program.
 //!
-//! Every step where `NETLOOM_TEST` requires strace, and every seventh otherwise.
+//! Tests every step if `NETLOOM_TEST` requires strace, and every seventh otherwise.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -66,8 +66,8 @@ fn is_told(answer: &Answer) -> bool {
     answer.said["code"].is_u64() && sentence.contains(' ')
 }
 
-/// Runs a command once for each of its steps and each of these faults. `around` gets what does so,
-/// which says whether it was done, and looks at what is there before and afterwards.
+/// Runs a command once for each step and fault. `around` gets a function that runs the command and
+/// returns whether it succeeded, and checks the state before and afterwards.
 fn every_step(command: &str, mut around: impl FnMut(&mut dyn FnMut(&Host, &Value) -> bool)) {
     // They are many, and each takes a program's start.
     let stride = if tools::is_required("strace") { 1 } else { 7 };

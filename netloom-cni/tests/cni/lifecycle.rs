@@ -1,5 +1,4 @@
-//! From ADD to the last DEL: repeated, after crashes, many at once, and what CHECK and GC make of
-//! it.
+//! The life of attachments: repeated commands, crashes, many containers at once, CHECK and GC.
 
 use std::fs;
 
@@ -267,7 +266,7 @@ fn gc_takes_a_policy_once_no_container_is_on_the_bridge() {
     });
 }
 
-/// An ADD that was killed when the cable was there, and nothing but what it had begun to write.
+/// Covers an ADD that was killed after it created the cable, with an unnamed record.
 #[test]
 fn gc_takes_the_cable_of_an_add_that_was_killed() {
     support::isolated(|| {
@@ -369,7 +368,7 @@ fn twenty_at_once_are_safe() {
     });
 }
 
-/// At every step of ADD that the kernel refuses, all that came before is given back.
+/// If the kernel refuses any step of ADD, everything before it is undone.
 #[test]
 fn what_fails_half_way_leaves_a_host_as_it_was() {
     support::isolated(|| {

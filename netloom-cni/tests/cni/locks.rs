@@ -84,8 +84,7 @@ fn first_adds_on_a_bridge_that_is_there() {
     });
 }
 
-/// Each of the commands that look at the store and the host beside an ADD that makes what is
-/// missing.
+/// Runs each command that reads the store and the host beside an ADD that creates missing objects.
 #[test]
 fn one_command_beside_an_add() {
     support::isolated(|| {
@@ -117,7 +116,8 @@ fn one_command_beside_an_add() {
     });
 }
 
-/// Whoever can open a file can lock it. The namespace's file is open to every process in the namespace.
+/// A process can lock any file that it can open. Every process in the namespace can open the
+/// namespace's file.
 #[test]
 fn no_command_waits_for_a_lock_that_an_ordinary_user_can_take() {
     support::isolated(|| {

@@ -288,7 +288,7 @@ fn isolation_holds_for_addresses_that_nobody_gave() {
     });
 }
 
-/// The same address with another hardware address: who talked to the old one is told.
+/// An address moves to another hardware address: neighbours that used the old one are notified.
 #[test]
 fn neighbours_are_told_who_has_an_address_now() {
     support::isolated(|| {
@@ -338,8 +338,8 @@ fn a_vlan_is_kept_apart_where_the_kernel_filters() {
     });
 }
 
-/// One that somebody else made: it filters once a VLAN is asked for, and no longer where that ADD
-/// fails.
+/// Uses a bridge of another program. It filters VLANs once one is requested, and no longer if that
+/// ADD fails.
 #[test]
 fn a_bridge_that_was_there_begins_to_filter_and_check_knows_of_each_vlan() {
     support::isolated(|| {

@@ -82,7 +82,7 @@ impl Host {
         self.data.join(network)
     }
 
-    /// The names of what is remembered of a network.
+    /// Returns the names of a network's records.
     pub(crate) fn remembered(&self, network: &str) -> Vec<String> {
         let entries = fs::read_dir(self.state(network)).into_iter().flatten();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -197,7 +197,7 @@ pub(crate) fn has_ipv6() -> bool {
     Path::new("/proc/sys/net/ipv6").is_dir()
 }
 
-/// IPv6 addresses are looked for by nobody first.
+/// Disables duplicate address detection.
 fn addresses_at_once(netns: &Netns) {
     for which in ["all", "default"].into_iter().filter(|_| has_ipv6()) {
         let name = format!("net.ipv6.conf.{which}.accept_dad");

@@ -104,7 +104,7 @@ impl Drop for Podman<'_> {
     }
 }
 
-/// The page that a web server shows to who asks from there.
+/// Requests a page of a web server from a namespace, and returns it.
 fn asks(from: &Netns, server: &str) -> String {
     let server: SocketAddr = server.parse().unwrap();
     let patience = Instant::now() + Duration::from_secs(10);

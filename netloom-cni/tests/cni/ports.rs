@@ -62,7 +62,7 @@ fn a_published_port_is_reached_from_outside_the_host_and_neighbours() {
     });
 }
 
-/// Isolated networks are, but for what they publish.
+/// Isolated networks are reachable only at their published ports.
 #[test]
 fn what_an_isolated_network_publishes_is_for_everybody() {
     support::isolated(|| {
@@ -83,7 +83,7 @@ fn what_an_isolated_network_publishes_is_for_everybody() {
     });
 }
 
-/// At one address of the host's, which is of one family.
+/// Publishes a port at one address of the host, and so for one family.
 #[test]
 fn a_port_may_be_published_at_one_address() {
     support::isolated(|| {
