@@ -82,13 +82,14 @@ fn sockets() {
         let lo = red.link("lo").unwrap();
         every_step(
             &[
-                "find link N",
+                "open a socket on `lo`",
                 "listen on 127.0.0.1:80",
                 "list listening sockets",
                 "wait for a listener on port 80",
                 "connect to 127.0.0.1:80",
                 "bind a UDP socket to 127.0.0.1:53",
                 "open raw IPv6 socket for protocol 58",
+                "bind a socket to `lo`",
             ],
             || {
                 let listener = lo.tcp_listen("127.0.0.1:80")?;

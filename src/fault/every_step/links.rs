@@ -351,8 +351,7 @@ fn addresses_and_routes() {
             &[
                 "look at link `veth1`",
                 "list addresses",
-                "read IPv4 settings of `veth1`",
-                "change IPv4 settings of `veth1`",
+                "set sysctl net/ipv4/conf/veth1/arp_notify=1",
                 "announce addresses of `veth1`",
             ],
             || cable.near().announce(),

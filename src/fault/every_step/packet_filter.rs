@@ -342,7 +342,6 @@ fn persistent_firewalls() {
                 "find table `inet netloom-firewall-tagged-N`",
                 "delete elements of set `inet netloom-firewall-tagged-N paths`",
                 "read rules of chain through",
-                "find table `bridge netloom-firewall-tagged-N`",
                 "find set ports",
                 "find chain from.port1",
             ],

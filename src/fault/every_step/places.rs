@@ -55,7 +55,6 @@ fn looking_around() {
                 "list links",
                 "list addresses",
                 "list neighbours",
-                "list ports of `br0`",
                 "list bridge ports",
                 "list listening sockets",
                 "list routes",
