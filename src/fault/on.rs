@@ -232,14 +232,14 @@ impl OnSocket {
         }
     }
 
-    /// Tells whether a request makes something new.
+    /// Returns whether a request makes something new.
     fn makes(&self, request: &[u8]) -> bool {
         // What asks for a list has other meanings for these flags.
         let is_get = !self.is_netfilter && u16_at(request, 4) % 4 == 2;
         !is_get && u16_at(request, 6) & NLM_F_CREATE != 0
     }
 
-    /// Tells whether a request deletes an object of `nf_tables`: `NFT_MSG_DELTABLE`, -`CHAIN`,
+    /// Returns whether a request deletes an object of `nf_tables`: `NFT_MSG_DELTABLE`, -`CHAIN`,
     /// -`RULE`, -`SET`, -`SETELEM`.
     fn deletes(&self, request: &[u8]) -> bool {
         const NFNL_SUBSYS_NFTABLES: u16 = 10;

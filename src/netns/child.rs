@@ -20,7 +20,8 @@ use crate::sys::thread;
 ///
 /// The kernel kills the command as well when this process dies, also by SIGKILL. It does not if the
 /// program is set-user-ID or has file capabilities, as `ping` may: their exec clears the signal
-/// (`PR_SET_PDEATHSIG`, prctl(2)). In a process that was forked from this one, dropping does nothing.
+/// (`PR_SET_PDEATHSIG`, prctl(2)). In a process that was forked from this one, dropping does
+/// nothing.
 ///
 /// The command is known by its pidfd, so no signal ever reaches another process. From
 /// [`Command::spawn`](crate::Command::spawn).
@@ -55,10 +56,10 @@ pub struct Child {
 #[derive(Debug)]
 struct Running {
     pidfd: Arc<OwnedFd>,
-    /// The thread that started the command, which the kernel takes for its parent (`PR_SET_PDEATHSIG` in
-    /// prctl(2)). It ends after the command.
+    /// The thread that started the command, and that the kernel treats as its parent
+    /// (`PR_SET_PDEATHSIG` in prctl(2)). It ends after the command.
     parent: JoinHandle<()>,
-    /// Tells that thread to collect the exit status.
+    /// If true, that thread collects the exit status.
     is_detached: Arc<AtomicBool>,
 }
 
@@ -66,7 +67,8 @@ const KILL: &str = "kill";
 const WAIT: &str = "wait for";
 
 impl Child {
-    /// Starts a command on a thread that lives as long as it. The command comes back.
+    /// Starts a command on a thread that lives as long as the command. Returns the builder with the
+    /// result.
     pub(super) fn start(
         mut command: process::Command,
     ) -> Result<(process::Command, Result<Self, Cause>), Cause> {
@@ -112,8 +114,8 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// - `is_permission_denied()` if the kernel refuses, as for a command of another user. A command that
-    ///   has ended is no error.
+    /// - `is_permission_denied()` if the kernel refuses, as for a command of another user. A
+    ///   command that has ended is no error.
     pub fn kill(&mut self) -> Result<(), Error> {
         if self.status.is_some() {
             return Ok(());
@@ -125,12 +127,13 @@ impl Child {
         self.with(KILL, kill)
     }
 
-    /// Closes the command's standard input and waits until the command ends.
+    /// Closes the command's standard input, and waits until the command ends. Returns its output,
+    /// if that goes to pipes.
     ///
     /// # Errors
     ///
-    /// - `ECHILD` if the exit status is lost: another part of the program has waited for the command, or
-    ///   the program ignores SIGCHLD and the kernel is older than 6.15.
+    /// - `ECHILD` if the exit status is lost: another part of the program has waited for the
+    ///   command, or the program ignores SIGCHLD and the kernel is older than 6.15.
     pub fn wait(&mut self) -> Result<ExitStatus, Error> {
         drop(self.stdin.take());
         if let Some(status) = self.status {
@@ -150,19 +153,19 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// As [`wait`](Self::wait).
+    /// The errors of [`wait`](Self::wait).
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>, Error> {
         let has_ended = self.status.is_some()
             || self.with(WAIT, |running| Ok(pidfd::has_ended(running.pidfd.as_fd())?))?;
         if has_ended { self.wait().map(Some) } else { Ok(None) }
     }
 
-    /// Closes the command's standard input, waits until the command ends, and returns what it printed to
-    /// pipes.
+    /// Closes the command's standard input, waits until the command ends, and returns what it
+    /// printed to pipes.
     ///
     /// # Errors
     ///
-    /// As [`wait`](Self::wait), and if reading fails.
+    /// The errors of [`wait`](Self::wait), and an error if reading fails.
     pub fn wait_with_output(mut self) -> Result<Output, Error> {
         drop(self.stdin.take());
         let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
@@ -177,8 +180,9 @@ impl Child {
         Ok(Output { status: self.wait()?, stdout, stderr })
     }
 
-    /// Gives up the duty to end the command and returns its process id. Its exit status is collected all
-    /// the same. The command still dies with this process: one that is to outlive it is started by
+    /// Gives up the duty to end the command and returns its process id. Its exit status is
+    /// collected all the same. The command still dies with this process: one that is to outlive it
+    /// is started by
     /// [`Command::spawn_detached`](crate::Command::spawn_detached).
     pub fn detach(mut self) -> u32 {
         if let Some(running) = self.running.take() {
@@ -217,7 +221,7 @@ fn spawn(command: &mut process::Command) -> Result<(process::Child, Arc<OwnedFd>
     match pidfd::open(child.id()) {
         Ok(pidfd) => Ok((child, Arc::new(pidfd))),
         Err(errno) => {
-            // Nobody else waits for it yet, so the number is still its own.
+            // No other thread waits for the child yet, so its process id can't be reused.
             child.kill().and_then(|()| child.wait()).ok();
             Err(errno.into())
         }

@@ -19,12 +19,13 @@ use crate::sys::hook::Hook;
 
 /// A command to run inside a namespace, as `ip netns exec NAME CMD`.
 ///
-/// It has a mount namespace of its own, with that network namespace's `/sys` and, for a named one, the
-/// files of `/etc/netns/NAME` over those of `/etc`. Otherwise it is [`std::process::Command`].
+/// It has a mount namespace of its own, with that network namespace's `/sys` and, for a named one,
+/// the files of `/etc/netns/NAME` over those of `/etc`. Otherwise it is [`std::process::Command`].
 /// From [`Netns::command`].
 ///
-/// An ordinary user may run commands in the calling thread's own namespace. Such a command has no mount
-/// namespace of its own, as that takes `CAP_SYS_ADMIN`, and sees the `/sys` that is there. With
+/// An ordinary user may run commands in the calling thread's own namespace. Such a command has no
+/// mount namespace of its own, as that takes `CAP_SYS_ADMIN`, and sees the `/sys` that is there.
+/// With
 /// [files](Self::file) to replace, or files in `/etc/netns/NAME`, it is refused.
 ///
 /// It dies with this process, unless it is started by [`spawn_detached`](Self::spawn_detached).
@@ -84,7 +85,7 @@ impl Command {
         self
     }
 
-    /// Sets the name that the program is told to have (its `argv[0]`). Default: its own.
+    /// Sets the program's `argv[0]`. Default: the name of the program.
     pub fn arg0(&mut self, name: impl AsRef<OsStr>) -> &mut Self {
         self.inner.arg0(name);
         self
@@ -117,8 +118,8 @@ impl Command {
         self
     }
 
-    /// Sets the working directory, which the command enters as its user. A directory below `/sys` is that of
-    /// the namespace.
+    /// Sets the working directory, which the command enters as its user. A directory below `/sys`
+    /// is that of the namespace.
     pub fn current_dir(&mut self, directory: impl AsRef<Path>) -> &mut Self {
         self.directory = Some(directory.as_ref().to_owned());
         self
@@ -152,8 +153,8 @@ impl Command {
         self
     }
 
-    /// Sets the user, by number, as `setpriv --reuid`. The command changes to it after entering, and gives
-    /// up its supplementary groups, unless [`groups`](Self::groups) sets others.
+    /// Sets the user, by number, as `setpriv --reuid`. The command changes to it after entering,
+    /// and gives up its supplementary groups, unless [`groups`](Self::groups) sets others.
     #[doc(alias = "setuid")]
     pub fn uid(&mut self, uid: u32) -> &mut Self {
         self.user.uid = Some(uid);
@@ -167,16 +168,16 @@ impl Command {
         self
     }
 
-    /// Sets the supplementary groups, by number, as `setpriv --groups`. The command changes to them after
-    /// entering.
+    /// Sets the supplementary groups, by number, as `setpriv --groups`. The command changes to them
+    /// after entering.
     #[doc(alias = "setgroups")]
     pub fn groups(&mut self, groups: impl IntoIterator<Item = u32>) -> &mut Self {
         self.user.groups = Some(groups.into_iter().collect());
         self
     }
 
-    /// Shows the command this text in place of an existing file. Nothing is written to any disk, and no
-    /// other process sees the text.
+    /// Shows the command this text in place of an existing file. Nothing is written to any disk,
+    /// and no other process sees the text.
     ///
     /// ```
     /// use netloom::Namespace;
@@ -199,7 +200,8 @@ impl Command {
         self.file("/etc/hosts", contents)
     }
 
-    /// Shows the command this text as `/etc/resolv.conf`, as `nameserver 10.0.0.1`. See resolv.conf(5).
+    /// Shows the command this text as `/etc/resolv.conf`, as `nameserver 10.0.0.1`. See
+    /// resolv.conf(5).
     pub fn resolv_conf(&mut self, contents: impl Into<String>) -> &mut Self {
         self.file("/etc/resolv.conf", contents)
     }
@@ -209,8 +211,8 @@ impl Command {
         &self.inner
     }
 
-    /// Starts the command and returns while it runs. It is killed when its owner is dropped, and when this
-    /// process dies; [`Child`] names the exception.
+    /// Starts the command and returns while it runs. It is killed when its owner is dropped, and
+    /// when this process dies; [`Child`] names the exception.
     ///
     /// # Errors
     ///
@@ -231,12 +233,12 @@ impl Command {
         child.map(|child| child.named(&self.program))
     }
 
-    /// Starts the command for good: netloom never kills it, and it may outlive this process, as with
+    /// Starts the command detached: netloom never kills it, and it may outlive this process. Like
     /// `setsid ip netns exec NAME CMD &`.
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Self::spawn).
+    /// The errors of [`spawn`](Self::spawn).
     pub fn spawn_detached(&mut self) -> Result<process::Child, Error> {
         self.start(false, |inner| Ok(inner.spawn()?))
     }
@@ -245,7 +247,7 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Self::spawn). A command that ran and failed is no error.
+    /// The errors of [`spawn`](Self::spawn). A command that ran and failed is no error.
     pub fn status(&mut self) -> Result<ExitStatus, Error> {
         self.spawn()?.wait()
     }
@@ -254,7 +256,7 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Self::spawn). A command that ran and failed is no error.
+    /// The errors of [`spawn`](Self::spawn). A command that ran and failed is no error.
     pub fn output(&mut self) -> Result<Output, Error> {
         self.set_others(Stdio::null, Stdio::piped);
         let child = self.spawn();
@@ -276,8 +278,8 @@ impl Command {
         }
     }
 
-    /// Runs the command in place of this program, and returns only if that fails. The process may be the
-    /// user that was asked for by then, and should end.
+    /// Runs the command in place of this program, and returns only if that fails. The process may
+    /// be the user that was asked for by then, and should end.
     ///
     /// No destructor runs, so nothing that the program owns is deleted.
     #[doc(alias = "execvp")]

@@ -1,5 +1,5 @@
 //! The set-up of a command between its fork and its exec: the namespace, the mounts, the user.
-//! After the fork it only makes system calls on what was prepared before.
+//! After the fork, it only makes system calls on prepared data.
 
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -36,7 +36,7 @@ pub(super) struct User {
 #[derive(Debug)]
 pub(super) struct Entry {
     namespace: Netns,
-    /// Tells that the calling thread is in the namespace.
+    /// True if the calling thread is in the namespace.
     is_here: bool,
     texts: Vec<Text>,
     /// The files of `/etc/netns/NAME`, and the file that each replaces.
@@ -63,7 +63,7 @@ struct Text {
     target: CString,
 }
 
-/// The step that failed. It goes through the pipe, with the place of its file in the list.
+/// The failed step, sent through the pipe with the index of its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Step {
@@ -135,7 +135,7 @@ impl Entry {
     pub(super) fn enter(&self) -> Result<(), Errno> {
         self.steps().map_err(|(step, place, errno)| {
             let place = u8::try_from(place).unwrap_or(u8::MAX);
-            // Without it, the errno alone goes to the parent.
+            // Without the report, the parent gets only the errno.
             self.report.as_ref().map(|mut report| report.write_all(&[step as u8, place]));
             errno
         })
@@ -191,12 +191,12 @@ impl Entry {
         umount2(c"/sys", MntFlags::MNT_DETACH).map_err(|errno| (Step::Text, 0, errno))
     }
 
-    /// Closes our own end of the pipe, so that reading it comes to an end.
+    /// Closes the parent's writing end of the pipe, so that the reader gets an end of file.
     pub(super) fn without_report(self) -> Self {
         Self { report: None, ..self }
     }
 
-    /// The error for the step that was reported; nothing where the program itself did not start.
+    /// Returns the error for the reported step. Without a report, the program itself did not start.
     pub(super) fn explain(&self, report: &[u8], cause: Cause) -> Result<Error, Cause> {
         let &[step, place] = report else { return Err(cause) };
         let Some(step) = STEPS.get(usize::from(step)) else { return Err(cause) };

@@ -1,4 +1,5 @@
-//! Entering a namespace: for one system call on the calling thread, for a closure on a thread of its own.
+//! Entering a namespace: for one system call on the calling thread, for a closure on a thread of
+//! its own.
 
 use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,7 +12,7 @@ use crate::sys::namespace::{self, Place, Refused};
 use crate::sys::spin;
 use crate::sys::thread::{self, ThreadId};
 
-/// Runs `closure` on a thread that is in the namespace, and passes its panic on.
+/// Runs `closure` on a new thread, and continues its panic in the caller.
 pub(super) fn inside<T: Send>(
     namespace: BorrowedFd<'_>,
     closure: impl FnOnce() -> T + Send,
@@ -69,17 +70,19 @@ fn cause_of(refused: Refused) -> Cause {
     }
 }
 
-/// Opens the calling thread's namespace, unless it is the given one. Then there is nothing to enter.
+/// Opens the calling thread's namespace, unless it is the given one. Then there is nothing to
+/// enter.
 ///
-/// A thread must not do this for itself just before it ends: its entry in `/proc` would cost the kernel
-/// 1 ms (6.18).
+/// A thread must not do this for itself just before it ends: its entry in `/proc` would cost the
+/// kernel 1 ms (6.18).
 pub(super) fn home_from(namespace: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Cause> {
     let own = own_file()?;
     let is_here = NetnsId::of(&own)? == NetnsId::of(namespace)?;
     Ok((!is_here).then_some(own))
 }
 
-/// Takes a thread of netloom's own inside until the value is dropped. Without a `home` it is inside.
+/// Moves a thread of netloom's own inside, until the value is dropped. Without a `home`, the thread
+/// is inside already.
 pub(super) fn enter(
     namespace: BorrowedFd<'_>,
     home: Option<OwnedFd>,
@@ -90,11 +93,11 @@ pub(super) fn enter(
 }
 
 thread_local! {
-    /// The threads that wait for this one, by netloom's doing.
+    /// The threads that wait for this one in netloom's code.
     static WAITING: RefCell<Vec<ThreadId>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Tells whether a thread waits for this one. To wait for it would take for ever.
+/// Returns whether a thread waits for this one. Waiting for that thread would be a deadlock.
 pub(super) fn is_waited_for_by(thread: ThreadId) -> bool {
     WAITING.with_borrow(|waiting| waiting.contains(&thread))
 }
@@ -115,8 +118,9 @@ pub(crate) fn on_thread<T: Send>(
     })
 }
 
-/// Returns a thread of netloom's own to its namespace when dropped, also by a panic. A thread that can't
-/// return ends all the same. Without the return it would be seen inside for a moment after its join.
+/// Returns a thread of netloom's own to its namespace when dropped, also by a panic. A thread that
+/// can't return ends all the same. Without the return it would be seen inside for a moment after
+/// its join.
 pub(super) struct GoHome(pub(super) OwnedFd);
 
 impl Drop for GoHome {

@@ -15,24 +15,24 @@ use crate::owned::sealed::{Remove, Removed};
 use crate::sys::process::PerProcess;
 use crate::wire::message::{Message, NLM_F_DUMP};
 
-/// A network namespace: a place that links, addresses, routes and rules are in.
+/// A handle of a network namespace, which contains links, addresses, routes and rules.
 ///
-/// Cheap to clone; clones share one set of sockets that were opened inside, so that no thread
-/// enters the namespace to talk to it. Two handles are equal when they stand for the same
-/// namespace. A handle keeps its namespace alive, whoever made it; dropping one deletes nothing.
-/// The handles of what is inside (a [`Link`](crate::Link), a [`RouteHandle`](crate::RouteHandle), a
-/// [`SysctlHandle`](crate::SysctlHandle), …) hold one, and so keep it alive as well.
+/// Clones are cheap and share one set of sockets. The sockets were opened inside, so no thread
+/// enters the namespace to use them. Two handles are equal if they refer to the same namespace. A
+/// handle keeps its namespace alive; dropping it deletes nothing. Handles of objects inside (a
+/// [`Link`](crate::Link), a [`RouteHandle`](crate::RouteHandle), a
+/// [`SysctlHandle`](crate::SysctlHandle), …) contain one, so they keep it alive too.
 ///
-/// Threads share its sockets. Where another one can't be opened, because the process may not enter
-/// any more or has no descriptor left, they wait for each other. In a forked process a handle works
-/// on with sockets of its own: it opens them inside, which takes `CAP_SYS_ADMIN` where the process
-/// is not there already.
+/// Threads share the sockets. If no further socket can be opened (no descriptor left, or entering
+/// is forbidden), threads wait for each other. A forked process opens its own sockets inside. That
+/// takes `CAP_SYS_ADMIN` unless the process is in the namespace.
 ///
-/// Make one with [`Namespace`](crate::Namespace).
+/// Created by [`Namespace`](crate::Namespace).
 #[derive(Clone)]
 pub struct Netns(Arc<Called>);
 
-/// A namespace under one of its names. One allocation, as every handle of what is inside clones it.
+/// A namespace and one of its names. A single allocation, because every handle of an object inside
+/// clones it.
 struct Called {
     label: Label,
     /// The file of the name, if this process owns it.
@@ -89,7 +89,7 @@ impl Netns {
         *self.inner().id.get_or_init(|| NetnsId::of_open(self.fd()))
     }
 
-    /// Tells whether two handles share one set of sockets. Asks the kernel nothing.
+    /// Returns whether two handles share one set of sockets. Asks the kernel nothing.
     pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0.inner, &other.0.inner)
     }

@@ -149,8 +149,8 @@ fn open_files(process: &Path, id: NetnsId, mounts: &[PathBuf]) -> Result<Vec<Hel
     Ok(files)
 }
 
-/// `36 35 0:4 net:[4026532177] /run/netns/red rw shared:20 - nsfs nsfs rw` (proc(5)). A path is
-/// whatever bytes somebody chose.
+/// Returns the mount points of a namespace from mountinfo (proc(5)). An example line is `36 35 0:4
+/// net:[4026532177] /run/netns/red rw shared:20 - nsfs nsfs rw`. Paths are arbitrary bytes.
 fn mounts(process: &Path, id: NetnsId) -> Result<Vec<PathBuf>, Cause> {
     let table = looked(fs::read(process.join("mountinfo")))?.unwrap_or_default();
     let root = id.to_string();
@@ -164,7 +164,7 @@ fn mounts(process: &Path, id: NetnsId) -> Result<Vec<PathBuf>, Cause> {
     Ok(table.split(|byte| *byte == b'\n').filter_map(point).collect())
 }
 
-/// White space and backslashes are in octal there, as three digits.
+/// Decodes white space and backslashes, which mountinfo encodes as three octal digits.
 fn unescaped(path: &[u8]) -> PathBuf {
     let mut plain = Vec::with_capacity(path.len());
     let mut rest = path;

@@ -22,12 +22,12 @@ use crate::sys::{self, NewSocket, socket};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Opening<'a> {
     pub(crate) netns: &'a Netns,
-    /// The index of the only link that packets may come and go by.
+    /// The index of the only link that the socket's packets may use.
     pub(crate) link: Option<u32>,
 }
 
 impl Netns {
-    /// Listens for TCP connections inside; used on any thread.
+    /// Listens for TCP connections inside. Any thread can use the listener.
     ///
     /// ```
     /// use netloom::Namespace;
@@ -49,21 +49,23 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// `EADDRINUSE` where somebody listens there already; `EADDRNOTAVAIL` where no link has that
-    /// address; a bad address is refused before any system call. To open a socket in another
-    /// namespace than the thread's takes `CAP_SYS_ADMIN`, a port below 1024 `CAP_NET_BIND_SERVICE`
-    /// there.
+    /// - `EADDRINUSE` if another socket listens there
+    /// - `EADDRNOTAVAIL` if no link has the address
+    /// - `is_invalid_input()` for a bad address, before any system call
+    /// - `is_permission_denied()` without `CAP_SYS_ADMIN`, if the thread is in another namespace;
+    ///   for ports below 1024 without `CAP_NET_BIND_SERVICE` there
     pub fn tcp_listen(&self, address: impl Input<SocketAddr>) -> Result<TcpListener, Error> {
         Opening { netns: self, link: None }.tcp_listen(address)
     }
 
-    /// Connects to a TCP server from inside; the stream is used on any thread.
+    /// Connects to a TCP server from inside. Any thread can use the stream.
     ///
     /// # Errors
     ///
-    /// [`is_timed_out`](Error::is_timed_out) where nobody answered in time; `ECONNREFUSED` where nobody
-    /// listens; `ENETUNREACH` without a route. In another namespace than the thread's it takes
-    /// `CAP_SYS_ADMIN`.
+    /// - `is_timed_out()` if no answer arrived in time
+    /// - `ECONNREFUSED` if no socket listens there
+    /// - `ENETUNREACH` without a route
+    /// - `is_permission_denied()` without `CAP_SYS_ADMIN`, if the thread is in another namespace
     pub fn tcp_connect(
         &self,
         address: impl Input<SocketAddr>,
@@ -72,32 +74,32 @@ impl Netns {
         Opening { netns: self, link: None }.tcp_connect(address, timeout)
     }
 
-    /// Binds a UDP socket inside; used on any thread.
+    /// Binds a UDP socket inside. Any thread can use the socket.
     ///
     /// # Errors
     ///
-    /// As [`tcp_listen`](Self::tcp_listen).
+    /// The errors of [`tcp_listen`](Self::tcp_listen).
     pub fn udp_bind(&self, address: impl Input<SocketAddr>) -> Result<UdpSocket, Error> {
         Opening { netns: self, link: None }.udp_bind(address)
     }
 
-    /// Opens a raw IPv4 socket for a protocol inside: 1 is ICMP. What is read starts with the IP
+    /// Opens a raw IPv4 socket for a protocol inside: 1 is ICMP. Received packets start with the IP
     /// header. Source: raw(7).
     ///
     /// # Errors
     ///
-    /// Without `CAP_NET_RAW` it is [`is_permission_denied`](Error::is_permission_denied).
+    /// `is_permission_denied()` without `CAP_NET_RAW`.
     #[doc(alias = "SOCK_RAW")]
     pub fn raw_ipv4_socket(&self, protocol: u8) -> Result<OwnedFd, Error> {
         self.raw_socket(AddressFamily::Inet, protocol, "raw IPv4 socket for protocol")
     }
 
-    /// Opens a raw IPv6 socket for a protocol inside: 58 is `ICMPv6`. What is read comes without
-    /// the IP header.
+    /// Opens a raw IPv6 socket for a protocol inside: 58 is `ICMPv6`. Received packets have no IP
+    /// header.
     ///
     /// # Errors
     ///
-    /// As [`raw_ipv4_socket`](Self::raw_ipv4_socket).
+    /// The errors of [`raw_ipv4_socket`](Self::raw_ipv4_socket).
     pub fn raw_ipv6_socket(&self, protocol: u8) -> Result<OwnedFd, Error> {
         self.raw_socket(AddressFamily::Inet6, protocol, "raw IPv6 socket for protocol")
     }
@@ -124,7 +126,7 @@ impl Opening<'_> {
     pub(crate) fn tcp_listen(self, address: impl Input<SocketAddr>) -> Result<TcpListener, Error> {
         self.opened("listen on", address, |address| {
             let socket = self.open(address, SockType::Stream, SockFlag::empty())?;
-            // As std: a server that starts anew need not wait for its old connections.
+            // Like std: a restarted server need not wait for its old connections.
             socket::setsockopt(&socket, sockopt::ReuseAddr, &true)?;
             socket::bind(&socket, address)?;
             socket::listen(&socket)?;

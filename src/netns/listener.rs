@@ -45,20 +45,20 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// Where neither `sock_diag` (`CONFIG_INET_DIAG`) nor `/proc/net/tcp` can be read. In another namespace
-    /// than the thread's it takes `CAP_SYS_ADMIN`. Source:
-    /// `sock_diag(7)`, ss(8).
+    /// Where neither `sock_diag` (`CONFIG_INET_DIAG`) nor `/proc/net/tcp` can be read. In another
+    /// namespace than the thread's it takes `CAP_SYS_ADMIN`. Source: `sock_diag(7)`, ss(8).
     #[doc(alias("ss -ltn", "netstat", "NETLINK_SOCK_DIAG"))]
     pub fn listeners(&self) -> Result<Vec<Listener>, Error> {
         listening(self).map_err(|cause| cause.doing("list", "listening sockets").in_namespace(self))
     }
 
-    /// Waits until a TCP socket listens on a port, whichever its address, and returns it: what a client
-    /// waits for before it connects. Asks the kernel's socket tables; nothing is connected to.
+    /// Waits until a TCP socket listens on a port, whichever its address, and returns it: what a
+    /// client waits for before it connects. Asks the kernel's socket tables; nothing is connected
+    /// to.
     ///
     /// # Errors
     ///
-    /// [`is_timed_out`](Error::is_timed_out) where none does within `deadline`; else as
+    /// `is_timed_out()` if no socket listens within `deadline`; otherwise the errors of
     /// [`listeners`](Self::listeners).
     pub fn wait_listening(&self, port: u16, deadline: Duration) -> Result<Listener, Error> {
         let end = end_of_wait(Instant::now(), deadline);
@@ -69,7 +69,7 @@ impl Netns {
                 if let Some(found) = listening.iter().find(|one| one.address.port() == port) {
                     return Ok(*found);
                 }
-                // The kernel tells nobody when a socket starts to listen.
+                // The kernel sends no event when a socket starts to listen.
                 let left = end.saturating_duration_since(Instant::now());
                 if left.is_zero() {
                     return Err(Cause::TimedOut(deadline));
@@ -122,8 +122,8 @@ fn dump(socket: &mut Socket, family: u8) -> Result<Vec<Listener>, Cause> {
     })
 }
 
-/// `0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 36035 …`: an address
-/// is in words of the machine's byte order (`net/ipv4/tcp_ipv4.c`).
+/// `0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 36035 …`: an
+/// address is in words of the machine's byte order (`net/ipv4/tcp_ipv4.c`).
 fn line(line: &str) -> Option<Listener> {
     const LISTEN: &str = "0A";
     let mut words = line.split_whitespace().skip(1);

@@ -39,14 +39,14 @@ impl Lock {
 pub struct NetnsLock(Member);
 
 impl Netns {
-    /// Takes the namespace's lock alone, for programs that agree to take it before they change
+    /// Takes the namespace's lock exclusively. Programs agree on taking it before they change
     /// something there.
     ///
-    /// The lock is one for all programs in the network namespace, whatever their mount namespace
-    /// and container. It ends with the process that has it, however that dies; a fork of that
-    /// process keeps no copy. To take it needs `CAP_NET_ADMIN`, so an ordinary user can neither
-    /// take it nor keep it from others. netloom itself never takes this lock. `flock
-    /// /run/NAME.lock` is the usual way without these promises.
+    /// All programs in the network namespace share the lock, whatever their mount namespace and
+    /// container. The kernel releases it when the process dies, in whatever way; a fork has no
+    /// copy. Taking it needs `CAP_NET_ADMIN`, so an ordinary user can neither take nor block it.
+    /// netloom itself never takes this lock. `flock /run/NAME.lock` is the usual way without these
+    /// guarantees.
     ///
     /// ```
     /// use std::time::Duration;
@@ -92,8 +92,8 @@ impl Netns {
         Member::bind(socket_inside(self.fd(), Member::SOCKET)?, 0, 0)
     }
 
-    /// Takes a lock alone. A process that is next waits for those who share the lock; no new ones
-    /// join them.
+    /// Takes a lock exclusively. Waits for those who share the lock; meanwhile nobody else can join
+    /// them.
     pub(crate) fn take(&self, lock: Lock, member: &Member, timeout: Duration) -> Result<(), Cause> {
         let mut pauses = self.join(lock, member, lock.alone(), timeout)?;
         while self.other_groups(member)? & lock.shared() != 0 {
@@ -102,10 +102,10 @@ impl Netns {
         Ok(())
     }
 
-    /// Joins a group once no other process has the lock alone, nor is next.
+    /// Joins a group once no other process has the exclusive lock, or waits for it.
     ///
-    /// Each process looks again after it has joined. Two that join at once see each other, so both
-    /// leave, and try again after pauses of different lengths.
+    /// Each process checks again after it has joined. Two processes that join at once see each
+    /// other. So both leave, and try again after pauses of different lengths.
     fn join(
         &self,
         lock: Lock,

@@ -1,10 +1,10 @@
 //! The files of names under `/run/netns`, and the lock that shows that a name's owner lives.
 //!
-//! The file of a name that is deleted with its owner has mode 0400, and the owner has a flock(2) on it.
-//! The kernel releases the lock when the process dies. Only root can open such a file, so no ordinary
-//! user can lock it. Code inside the namespace reaches neither, and both are the same in each mount
-//! namespace. All other names have mode 0, as from `ip netns add`. The owner keeps the directory open,
-//! so that neither a chroot nor a mount over `/run/netns` keeps it from its file.
+//! The file of a name that is deleted with its owner has mode 0400, and the owner has a flock(2) on
+//! it. The kernel releases the lock when the process dies. Only root can open such a file, so no
+//! ordinary user can lock it. Code inside the namespace reaches neither, and both are the same in
+//! each mount namespace. All other names have mode 0, as from `ip netns add`. The owner keeps the
+//! directory open, so that neither a chroot nor a mount over `/run/netns` keeps it from its file.
 
 use std::fs::{File, Permissions, TryLockError};
 use std::io;
@@ -162,12 +162,12 @@ impl NameFile {
         }
     }
 
-    /// Tells whether the file has a name: it never has more than one.
+    /// Returns whether the file has a name: it never has more than one.
     fn has_name(&self) -> io::Result<bool> {
         self.file.as_ref().map_or(Ok(true), |file| Ok(file.metadata()?.nlink() > 0))
     }
 
-    /// Tells whether what was opened is the file, with nothing mounted on it.
+    /// Returns whether what was opened is the file, with nothing mounted on it.
     fn is_own(&self, found: &File) -> io::Result<bool> {
         let Some(own) = &self.file else { return Ok(false) };
         let (own, found) = (own.metadata()?, found.metadata()?);
@@ -190,7 +190,8 @@ impl NameFile {
     }
 }
 
-/// Deletes a name if no file can be opened. Another program may replace it between look and deletion.
+/// Deletes a name if no file can be opened. Another program may replace it between look and
+/// deletion.
 fn delete_without_descriptors(
     name: &str,
     id: Option<NetnsId>,
@@ -205,7 +206,7 @@ fn delete_without_descriptors(
     Ok(Removed::Deleted)
 }
 
-/// Tells whether a name has an owner that is dead.
+/// Returns whether a name has an owner that is dead.
 pub(super) fn is_orphan(name: &str) -> Result<bool, Cause> {
     let Some((_, file)) = below_the_mount(name)? else { return Ok(false) };
     fault::system_call("flock")?;
@@ -249,8 +250,8 @@ fn is_owned(file: &File) -> io::Result<bool> {
     Ok(file.metadata()?.mode() & 0o7777 == OWNED)
 }
 
-/// Creates a file without a name. It is open for reading: a writer would keep others from a read-only
-/// remount.
+/// Creates a file without a name. It is open for reading: a writer would keep others from a
+/// read-only remount.
 fn unnamed(directory: &File) -> Result<File, Errno> {
     fault::system_call("open")?;
     let flags = OFlag::O_TMPFILE | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
@@ -263,8 +264,8 @@ fn unnamed(directory: &File) -> Result<File, Errno> {
     open().map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
 }
 
-/// Opens the empty file of a name below whatever is mounted on it, and the directory. `None` if there is
-/// no such file.
+/// Opens the empty file of a name below whatever is mounted on it, and the directory. `None` if
+/// there is no such file.
 fn below_the_mount(name: &str) -> Result<Option<(File, File)>, Cause> {
     let directory = match named::open_directory() {
         Err(Errno::ENOENT) => return Ok(None),

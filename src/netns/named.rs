@@ -1,8 +1,8 @@
-//! Names of namespaces, as `ip netns` keeps them: files under `/run/netns` that a namespace is mounted
-//! on, so that it lives without a process.
+//! Names of namespaces, as `ip netns` keeps them: files under `/run/netns` that a namespace is
+//! mounted on, so that it lives without a process.
 //!
-//! `/run/netns` is a shared mount point of its own, so that names reach other mount namespaces. Source:
-//! ip-netns(8), iproute2 6.1.
+//! `/run/netns` is a shared mount point of its own, so that names reach other mount namespaces.
+//! Source: ip-netns(8), iproute2 6.1.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -32,8 +32,8 @@ pub(super) fn path(name: &str) -> PathBuf {
     Path::new(DIRECTORY).join(name)
 }
 
-/// Opens a file that may be a namespace; `follow` is `O_NOFOLLOW` or empty. A FIFO would block without
-/// `O_NONBLOCK`.
+/// Opens a file that may be a namespace; `follow` is `O_NOFOLLOW` or empty. A FIFO would block
+/// without `O_NONBLOCK`.
 pub(super) fn open_file(path: &Path, follow: OFlag) -> Result<OwnedFd, Errno> {
     fault::system_call("open")?;
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | follow;
@@ -113,7 +113,7 @@ pub(super) fn stale(name: &str) -> String {
     )
 }
 
-/// Tells whether a name is a plain file that no namespace is mounted on.
+/// Returns whether a name is a plain file that no namespace is mounted on.
 pub(super) fn is_stale(name: &str) -> bool {
     let path = path(name);
     let is_file = path.symlink_metadata().is_ok_and(|file| file.is_file());
@@ -151,8 +151,8 @@ fn share() -> Result<(), Errno> {
 
 /// Makes the directory a mount point, under the lock that `ip netns add` takes for it.
 ///
-/// `ip` has that lock for microseconds. Any user can take it and keep it, so after a second the mount is made
-/// without it. Once the mount is there, nobody needs the lock.
+/// `ip` has that lock for microseconds. Any user can take it and keep it, so after a second the
+/// mount is made without it. Once the mount is there, nobody needs the lock.
 fn share_new_mount() -> Result<(), Cause> {
     fault::system_call("flock")?;
     let directory = File::open(DIRECTORY)?;

@@ -27,8 +27,8 @@ pub struct PeerId {
 }
 
 impl Netns {
-    /// The namespaces this one has numbers for, as `ip netns list-id`: the far sides of its veth pairs,
-    /// once they have been looked at, and those that were given one.
+    /// The namespaces this one has numbers for, as `ip netns list-id`: the far sides of its veth
+    /// pairs, once they have been looked at, and those that were given one.
     ///
     /// ```
     /// use netloom::Namespace;
@@ -64,7 +64,7 @@ impl Netns {
                 opened => opened.map_err(|errno| doing(errno.into()))?,
             };
             let number = match self.number_of(file.as_fd()) {
-                // It stands for a namespace no more.
+                // The id no longer refers to a namespace.
                 Err(cause) if cause.errno() == Some(Errno::EINVAL) => None,
                 number => number.map_err(doing)?,
             };
@@ -86,14 +86,14 @@ impl Netns {
             .map_err(|cause| cause.doing("look up the id of", other).in_namespace(self))
     }
 
-    /// Gives another namespace a number in this one, as `ip netns set NAME NETNSID`. It stays for as
-    /// long as both live.
+    /// Gives another namespace a number in this one, as `ip netns set NAME NETNSID`. It stays for
+    /// as long as both live.
     ///
     /// # Errors
     ///
     /// Where the other has one already, or the number is taken
-    /// ([`is_already_exists`](Error::is_already_exists)); above 2,147,483,647 it is refused before any
-    /// system call.
+    /// ([`is_already_exists`](Error::is_already_exists)); above 2,147,483,647 it is refused before
+    /// any system call.
     #[doc(alias("ip netns set", "RTM_NEWNSID"))]
     pub fn assign_peer_id(&self, other: &Netns, number: u32) -> Result<(), Error> {
         const ACTION: &str = "give a namespace id to";

@@ -40,8 +40,8 @@ impl Netns {
     /// # Errors
     ///
     /// - `is_not_found()` if there is no such name.
-    /// - `is_invalid_input()` if the name stands for no namespace any more, as after a reboot or if the mount
-    ///   did not reach this mount namespace.
+    /// - `is_invalid_input()` if the name stands for no namespace any more, as after a reboot or if
+    ///   the mount did not reach this mount namespace.
     /// - `is_permission_denied()` without `CAP_SYS_ADMIN`, unless the thread is inside already.
     /// - ELOOP for a symbolic link, which [`from_path`](Self::from_path) follows.
     pub fn open(name: &str) -> Result<Self, Error> {
@@ -65,7 +65,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// Where there is no such file, it stands for no network namespace, or a privilege is missing: as
+    /// Where there is no such file, it stands for no network namespace, or a privilege is missing:
+    /// as
     /// [`open`](Self::open), it takes `CAP_SYS_ADMIN`.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
@@ -77,8 +78,9 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// Where the process has ended ([`is_not_found`](Error::is_not_found)) or a privilege is missing:
-    /// it takes the right to look into that process, as ptrace(2) has it, and `CAP_SYS_ADMIN` to enter.
+    /// - `is_not_found()` if the process has ended
+    /// - `is_permission_denied()` without the right to inspect the process (ptrace(2)), or without
+    ///   `CAP_SYS_ADMIN` to enter
     pub fn from_pid(pid: u32) -> Result<Self, Error> {
         let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
         let action = "open namespace of process";
@@ -92,9 +94,9 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// Where the process has ended ([`is_not_found`](Error::is_not_found)), the descriptor is no pidfd,
-    /// or a privilege is missing: it takes `CAP_SYS_ADMIN`, and the right to look into that process.
-    /// Source: setns(2), `pidfd_open(2)`.
+    /// Where the process has ended ([`is_not_found`](Error::is_not_found)), the descriptor is no
+    /// pidfd, or a privilege is missing: it takes `CAP_SYS_ADMIN`, and the right to look into that
+    /// process. Source: setns(2), `pidfd_open(2)`.
     #[doc(alias = "pidfd_open")]
     pub fn from_pidfd(pidfd: impl AsFd) -> Result<Self, Error> {
         let pidfd = pidfd.as_fd();
@@ -119,8 +121,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// Where it stands for no network namespace, or a privilege is missing: as [`open`](Self::open), it
-    /// takes `CAP_SYS_ADMIN`.
+    /// Where it stands for no network namespace, or a privilege is missing: as
+    /// [`open`](Self::open), it takes `CAP_SYS_ADMIN`.
     pub fn from_fd(file: OwnedFd) -> Result<Self, Error> {
         Self::of_file(file, Label::Anonymous).map_err(|cause| {
             cause
@@ -139,9 +141,9 @@ impl Netns {
         Ok(list.into_iter().map(|(name, id)| NamedNetns { name, id }).collect())
     }
 
-    /// Deletes a stale name: a file under `/run/netns` that no namespace is mounted on any more, as after
-    /// a crash, and that keeps the name from being made anew. What is mounted on it in another
-    /// mount namespace is not seen, and goes too, as with `ip netns delete`.
+    /// Deletes a stale name: a file under `/run/netns` without a namespace mounted on it. A crash
+    /// can leave such a file, which prevents a new namespace of this name. Mounts on the file in
+    /// other mount namespaces are not detected, and end too, as with `ip netns delete`.
     ///
     /// ```
     /// use netloom::{Namespace, Netns};
@@ -158,8 +160,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where there is no such name;
-    /// [`is_already_exists`](Error::is_already_exists) where it is not stale.
+    /// - `is_not_found()` if there is no such name
+    /// - `is_already_exists()` if the name is not stale
     #[doc(alias = "ip netns delete")]
     pub fn delete_stale(name: &str) -> Result<(), Error> {
         const ACTION: &str = "delete stale name";

@@ -1,4 +1,4 @@
-//! Pings out of a namespace: one, several with a summary, and until somebody answers.
+//! Pings from a namespace: one, several with a summary, or repeated until an answer arrives.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -118,8 +118,10 @@ impl Ping {
     /// # Errors
     ///
     /// - `is_timed_out()` if no answer came.
-    /// - `ENETUNREACH` without a route; `EHOSTUNREACH` if the network says so or no neighbour answers.
-    /// - `is_permission_denied()` without `CAP_NET_RAW` or a group within `net.ipv4.ping_group_range`.
+    /// - `ENETUNREACH` without a route; `EHOSTUNREACH` if the network says so or no neighbour
+    ///   answers.
+    /// - `is_permission_denied()` without `CAP_NET_RAW` or a group within
+    ///   `net.ipv4.ping_group_range`.
     #[doc(alias("ICMP_ECHO", "ICMPV6_ECHO_REQUEST"))]
     pub fn send(&self, netns: &Netns) -> Result<EchoReply, Error> {
         self.with_target(netns, |target| {
@@ -133,9 +135,9 @@ impl Ping {
         })
     }
 
-    /// Sends [`count`](Self::count) requests out of a namespace, one each [`interval`](Self::interval),
-    /// and sums up the answers. A request without an answer, or answered by "unreachable", is counted and
-    /// no error.
+    /// Sends [`count`](Self::count) requests out of a namespace, one each
+    /// [`interval`](Self::interval), and sums up the answers. A request without an answer, or
+    /// answered by "unreachable", is counted and no error.
     ///
     /// # Errors
     ///
@@ -206,7 +208,7 @@ impl Ping {
     }
 }
 
-/// Tells whether a failure may pass by itself: the network has answered so.
+/// Returns whether a failure may be temporary: an error that the network reported.
 fn is_passing(cause: &Cause) -> bool {
     // ENOBUFS is a link without a carrier.
     use Errno::{ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH, ENOBUFS};
@@ -219,7 +221,7 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// As [`Ping::send`].
+    /// The errors of [`Ping::send`].
     pub fn ping(&self, target: impl Input<IpAddr>) -> Result<Duration, Error> {
         Ok(Ping::new(target).send(self)?.time)
     }
@@ -241,7 +243,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// - `is_timed_out()` if the address did not answer within `deadline`, with the last attempt's failure.
+    /// - `is_timed_out()` if the address did not answer within `deadline`, with the last attempt's
+    ///   failure.
     /// - `is_permission_denied()` at once.
     /// - `is_invalid_input()` for a link-local address.
     pub fn wait_reachable(

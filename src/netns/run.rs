@@ -8,20 +8,21 @@ use crate::error::{Cause, Error, SYS_ADMIN, takes};
 use crate::sys::namespace::{Away, Refused};
 
 impl Netns {
-    /// Runs a closure inside, on a thread of its own, which enters, runs it, returns and ends. The caller's
-    /// thread stays where it is.
+    /// Runs a closure inside, on a new thread that ends afterwards. The calling thread doesn't
+    /// change its namespace.
     ///
-    /// No code of the program's runs in another namespace unless it asks for it by this, by
-    /// [`run_here`](Self::run_here), a [`worker`](Self::worker) or a [`command`](Self::command). netloom's own
-    /// calls enter for single system calls only. On the main thread, other processes then see the target
-    /// under `/proc/PID/ns/net` for some microseconds.
+    /// The program's code runs in another namespace only by this, by [`run_here`](Self::run_here),
+    /// by a [`worker`](Self::worker) or by a [`command`](Self::command). netloom's own calls enter
+    /// a namespace for single system calls only. If the main thread does so, other processes see
+    /// the target under `/proc/PID/ns/net` for some microseconds.
     ///
-    /// Files: `/proc/thread-self/net` and `/proc/sys/net` are those of the namespace. `/sys` is still the
-    /// caller's, as a mount shows the namespace it was made in; a [`command`](Self::command) has its own.
+    /// Inside, `/proc/thread-self/net` and `/proc/sys/net` are the namespace's. `/sys` is still the
+    /// caller's, because a mount shows the namespace in which it was made. A
+    /// [`command`](Self::command) has its own `/sys`.
     ///
-    /// The closure may borrow, and its value is returned; a panic in it goes on in the caller. What it
-    /// opens (sockets, files) stays where it was opened and may be returned. For many small closures there
-    /// is [`worker`](Self::worker).
+    /// The closure may borrow, and its value is returned. A panic in the closure continues in the
+    /// caller. Sockets and files that it opens belong to the namespace, and may be returned. For
+    /// many small closures, use a [`worker`](Self::worker).
     ///
     /// ```
     /// use netloom::Namespace;
@@ -35,22 +36,23 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// - `is_permission_denied()` without `CAP_SYS_ADMIN` in the user namespaces of both namespaces (setns(2)),
-    ///   unless the calling thread is inside already.
+    /// - `is_permission_denied()` without `CAP_SYS_ADMIN` in the user namespaces of both namespaces
+    ///   (setns(2)), unless the calling thread is inside already.
     /// - EAGAIN if no thread can be started.
     pub fn run<T: Send>(&self, closure: impl FnOnce() -> T + Send) -> Result<T, Error> {
         inside(self.fd(), closure).map_err(|cause| cause.doing("enter", self))
     }
 
-    /// Runs a closure inside on the calling thread, which returns afterwards, also by a panic.
+    /// Runs a closure inside, on the calling thread. The thread returns afterwards, even after a
+    /// panic.
     ///
-    /// This costs a few system calls, where [`run`](Self::run) starts a thread. The thread's other code
-    /// is not to run meanwhile: while the closure runs, signal handlers run inside, too. On the main
-    /// thread, other processes see this namespace under `/proc/PID/ns/net`.
+    /// This costs a few system calls; [`run`](Self::run) starts a thread. While the closure runs,
+    /// the thread's signal handlers run inside, too. On the main thread, other processes see this
+    /// namespace under `/proc/PID/ns/net`.
     ///
-    /// **If the thread can't return, the process aborts** with a line on standard error. The return is
-    /// tried before the thread leaves, so this takes a closure that gives up `CAP_SYS_ADMIN`, or another
-    /// thread that does meanwhile. Such code belongs into [`run`](Self::run).
+    /// **If the thread can't return, the process aborts** with a line on standard error. The thread
+    /// tests the return before it leaves. So only a loss of `CAP_SYS_ADMIN` meanwhile, by the
+    /// closure or another thread, leads to this. Run such code with [`run`](Self::run).
     ///
     /// ```
     /// use std::net::TcpListener;
@@ -65,8 +67,9 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// `is_permission_denied()` if the kernel refuses the entry or the return. Both take `CAP_SYS_ADMIN` in
-    /// the user namespaces of both namespaces (setns(2)), unless the thread is inside already.
+    /// `is_permission_denied()` if the kernel refuses the entry or the return. Both take
+    /// `CAP_SYS_ADMIN` in the user namespaces of both namespaces (setns(2)), unless the thread is
+    /// inside already.
     #[doc(alias = "setns")]
     pub fn run_here<T>(&self, closure: impl FnOnce() -> T) -> Result<T, Error> {
         let enter = || {

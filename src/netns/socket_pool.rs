@@ -1,4 +1,5 @@
-//! Sockets of one kind, inside one namespace: as many as talk at once, and one where there can't be more.
+//! Sockets of one kind, inside one namespace: as many as talk at once, and one where there can't be
+//! more.
 
 use std::os::fd::BorrowedFd;
 use std::sync::{Condvar, PoisonError};
@@ -54,8 +55,8 @@ impl Pool {
         result
     }
 
-    /// Takes an idle socket, or opens one. If none can be opened, as without the privilege to enter or a free
-    /// descriptor, the socket of another exchange is waited for.
+    /// Takes an idle socket, or opens one. If none can be opened, as without the privilege to enter
+    /// or a free descriptor, the socket of another exchange is waited for.
     fn take(&self, namespace: BorrowedFd<'_>) -> Result<Socket, Cause> {
         if let Some(socket) = self.sockets.lock().take() {
             return Ok(socket);
@@ -69,7 +70,8 @@ impl Pool {
         }
     }
 
-    /// Waits for a socket. None if no exchange has one, or none comes back within an answer's deadline.
+    /// Waits for a socket. Returns `None` if no exchange has one, or if none is returned within an
+    /// answer's deadline.
     fn wait(&self) -> Option<Socket> {
         let nothing = |sockets: &mut Sockets| sockets.idle.is_empty() && sockets.out > 0;
         let mut sockets = self.sockets.lock();
@@ -97,7 +99,7 @@ impl Drop for Out<'_> {
         let mut sockets = self.0.sockets.lock();
         sockets.out = sockets.out.saturating_sub(1);
         if sockets.waiting > 0 {
-            // All: if no socket is left to wait for, each thread has to give up.
+            // All threads: if no socket is left to wait for, each must give up.
             self.0.back.notify_all();
         }
     }

@@ -10,11 +10,10 @@ use crate::error::Cause;
 use crate::netlink::{LiveTags, Member, Protocol, Socket, Tag, is_unavailable, members};
 use crate::sys::process::PerProcess;
 
-/// The sockets that talk to one namespace.
+/// The sockets of a namespace.
 ///
-/// The `nf_tables` socket is one, opened at its first use: most namespaces never need it. What
-/// reads only, and connection tracking, has netfilter sockets of its own, so that a long list never
-/// stands in the way of a change.
+/// There is one `nf_tables` socket, opened at its first use: most namespaces never need it. Reads
+/// and connection tracking have other netfilter sockets, so a long list never blocks a change.
 ///
 /// A forked process opens its own sockets, each kind at its first use.
 #[derive(Debug)]
@@ -23,21 +22,22 @@ pub(super) struct Sockets {
     pools: [Pool; 3],
     nf_tables: PerProcess<Option<NfTables>>,
     tag: PerProcess<Option<Tag>>,
-    /// Tells that this process made the namespace, and that it dies with this process.
+    /// True if this process created the namespace, and the namespace ends with this process.
     is_private: AtomicBool,
 }
 
 /// The `nf_tables` socket, and the values that live as long as it.
 #[derive(Debug)]
 pub(crate) struct NfTables {
-    /// The owner of our tables: a table with the owner flag goes when it closes.
+    /// The owner of netloom's tables. The kernel deletes a table with the owner flag when its
+    /// socket closes.
     pub(crate) socket: Socket,
-    /// Values of the layers above that live as long as the socket: one of a type, and few of them.
+    /// Values of the layers above that live as long as the socket: one of each type, and few types.
     kept: Vec<Box<dyn Any + Send>>,
 }
 
 impl NfTables {
-    /// The socket, and what is kept under this type: its default at first.
+    /// Returns the socket, and the value of this type. Creates the default value at the first call.
     pub(crate) fn with<T: Any + Send + Default>(&mut self) -> Result<(&mut Socket, &mut T), Cause> {
         let at = self.kept.iter().position(|kept| kept.is::<T>()).unwrap_or_else(|| {
             self.kept.push(Box::<T>::default());
@@ -49,13 +49,13 @@ impl NfTables {
 }
 
 impl Sockets {
-    /// The sockets of a namespace that others may know, with the first one.
+    /// Returns the sockets of a namespace that other processes may know, with the first one.
     pub(super) fn of_existing(route: Socket) -> Self {
         Self { is_private: false.into(), ..Self::private(route) }
     }
 
-    /// The sockets of a namespace that has just been made, with the first one. The namespace dies with
-    /// this process, unless it gets a name.
+    /// Returns the sockets of a namespace that was just created, with the first one. The namespace
+    /// ends with this process, unless it gets a name.
     pub(super) fn private(route: Socket) -> Self {
         Self {
             pools: [
@@ -78,8 +78,8 @@ impl Sockets {
         self.is_private.store(false, Ordering::Relaxed);
     }
 
-    /// Returns this process's tag in the namespace, which is taken at the first call. None where there can be
-    /// none: without `CAP_NET_ADMIN`, or on a kernel without `netlink_diag`.
+    /// Returns this process's tag in the namespace, which is taken at the first call. None where
+    /// there can be none: without `CAP_NET_ADMIN`, or on a kernel without `netlink_diag`.
     pub(super) fn tag(&self, namespace: BorrowedFd<'_>) -> Result<Option<u32>, Cause> {
         let mut held = self.tag.lock();
         if held.is_none() {

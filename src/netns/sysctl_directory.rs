@@ -10,8 +10,9 @@ use crate::error::Cause;
 use crate::fault;
 
 impl Netns {
-    /// Opens a directory below `/proc/sys/net`, such as `ipv4`. What is open shows the namespace's
-    /// settings to any thread: the kernel chooses the namespace when it looks up this name.
+    /// Opens a directory below `/proc/sys/net`, such as `ipv4`. The descriptor shows the
+    /// namespace's settings to any thread, because the kernel chooses the namespace when it looks
+    /// up this name.
     pub(crate) fn open_sysctl_directory(&self, name: &str) -> Result<OwnedFd, Cause> {
         let path = Path::new("/proc/sys/net").join(name);
         let open = || {

@@ -1,4 +1,4 @@
-//! A thread that stays inside a namespace, for many small closures.
+//! A thread that stays inside a namespace and runs closures there, one after another.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc;
@@ -15,9 +15,8 @@ use crate::sys::{self, Lent, spin, thread};
 
 /// A thread that stays inside a namespace and runs closures there, one after the other.
 ///
-/// A closure costs two switches between threads, not a thread and two changes of its namespace as with
-/// [`Netns::run`]. It may be shared between threads. When it is dropped, its
-/// thread goes home and ends.
+/// A closure costs two switches between threads. [`Netns::run`] costs a new thread and two changes
+/// of its namespace. Threads can share a worker. Dropping it ends its thread.
 ///
 /// ```
 /// use netloom::Namespace;
@@ -43,7 +42,7 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run).
+    /// The errors of [`run`](Self::run).
     pub fn worker(&self) -> Result<Worker, Error> {
         self.start_worker().map_err(|cause| cause.doing("start a worker in", self))
     }
@@ -73,21 +72,23 @@ impl Netns {
 }
 
 impl Worker {
-    /// The namespace that the worker is in.
+    /// Returns the worker's namespace.
     pub fn namespace(&self) -> &Netns {
         &self.netns
     }
 
-    /// Runs a closure inside and returns its value; a panic in it goes on in the caller, and the worker
-    /// goes on. The closure may borrow. From within a closure of the same worker it runs at once. From a
-    /// [`Netns::run`] within such a closure it runs on a thread of its own, as the worker is busy.
+    /// Runs a closure inside and returns its value. The closure may borrow. A panic in it continues
+    /// in the caller; the worker continues to run.
     ///
-    /// A closure that changes the thread's namespace by itself changes it for those that follow.
+    /// A call within a closure of the same worker runs at once. A call within a [`Netns::run`] in
+    /// such a closure runs on a new thread, because the worker is busy.
+    ///
+    /// A closure that changes the thread's namespace changes it for later closures.
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where the worker's thread has ended, as in a process that was
-    /// forked from the one that started it.
+    /// `is_not_found()` if the worker's thread has ended, as in a fork of the process that started
+    /// it.
     pub fn run<T: Send>(&self, closure: impl FnOnce() -> T + Send) -> Result<T, Error> {
         let Some((thread, closures)) = self.thread.get() else {
             return Err(self.has_ended());
@@ -101,7 +102,7 @@ impl Worker {
         let mut outcome = None;
         let run = || outcome = Some(catch_unwind(AssertUnwindSafe(closure)));
         sys::lend(run, |lent| {
-            // A closure that can't be sent comes back and is dropped.
+            // If the closure can't be sent, it is returned and dropped.
             closures.send(lent).ok();
         });
         match outcome {
@@ -119,7 +120,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         if let Some((thread, closures)) = self.thread.take() {
-            // Without a sender the thread ends. A panic of a closure went on in its caller.
+            // Without a sender the thread ends. The caller of a closure has got its panic.
             drop(closures);
             thread.join().ok();
         }

@@ -80,7 +80,7 @@ pub(super) fn arrive(place: &str) -> Arrival {
     }
 }
 
-/// Tells whether this process was started by `run`, and has reached its closure.
+/// Returns whether this process was started by `run`, and has reached its closure.
 pub(super) fn has_arrived() -> bool {
     let state = STATE.lock();
     state.entered > 0 && state.entered == state.path.len()

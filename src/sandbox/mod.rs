@@ -1,11 +1,12 @@
-//! A closure, a test or a whole program inside namespaces of its own, as root and without: what
-//! `unshare -nm` and, for an ordinary user, `unshare -rnm` do.
+//! Runs a closure, a test or a whole program inside fresh namespaces. Replaces `unshare -nm`, and
+//! `unshare -rnm` for an ordinary user.
 //!
-//! Inside, the network has nothing but a `lo` that is down, and every network privilege is there.
-//! The mounts are a private copy. /run is empty but for what the program itself needs, so /run/netns
-//! belongs to the sandbox. /sys shows the sandbox's network, and no cgroups, unless the kernel refuses
-//! that, as in containers. When the program ends the kernel removes it all. The
-//! process ids, the files elsewhere and, as root, the rest of the machine are still the machine's.
+//! Inside, the network has only a `lo` that is down, and the program has every network privilege.
+//! The mounts are a private copy. /run has only the entries that the program needs, so /run/netns
+//! belongs to the sandbox. /sys shows the sandbox's network and no cgroups, unless the kernel
+//! refuses the mount, as in containers. The kernel removes everything when the program ends.
+//! Process ids and other files are the machine's; as root, the rest of the machine can be changed
+//! too.
 //!
 //! | what | how |
 //! |---|---|
@@ -13,8 +14,8 @@
 //! | a test whose helper does something before and after | [`run_wrapped`] |
 //! | a program, from the first line of its `main` | [`enter`] |
 //!
-//! Nothing here forks a process with threads and lets it go on: the program's own file is started
-//! anew, inside, and finds its way to the closure by itself.
+//! No process with threads is forked and continued. Instead, the program's own file is started
+//! again inside, and runs up to the closure.
 //!
 //! See [`unshare(1)`](https://man7.org/linux/man-pages/man1/unshare.1.html) and
 //! [`user_namespaces(7)`](https://man7.org/linux/man-pages/man7/user_namespaces.7.html).
@@ -35,12 +36,11 @@ use std::process::Termination;
 
 use crate::error::Error;
 
-/// The variable that names the network namespace which was left for the sandbox. The cargo runner
-/// sets it too.
+/// The variable that names the network namespace outside the sandbox. The cargo runner sets it too.
 const LEFT: &str = "NETLOOM_SANDBOX";
 
-/// Runs a closure inside fresh network and mount namespaces, and a fresh user namespace unless the
-/// process has `CAP_NET_ADMIN` and `CAP_SYS_ADMIN`: `unshare -rnm` for a test.
+/// Runs a closure inside fresh network and mount namespaces: `unshare -rnm` for a test. Without
+/// `CAP_NET_ADMIN` and `CAP_SYS_ADMIN`, also creates a user namespace.
 ///
 /// ```
 /// use netloom::sandbox;
@@ -55,30 +55,31 @@ const LEFT: &str = "NETLOOM_SANDBOX";
 /// # a_fresh_network_has_only_lo().unwrap();
 /// ```
 ///
-/// The closure runs in a child: the program's own file, started anew inside the namespaces, which
-/// comes to the same call and ends with the closure. So
+/// The closure runs in a child: the program's own file, started again inside the namespaces. The
+/// child runs up to the same call, and ends with the closure. This has consequences:
 ///
-/// - tests run in parallel, under `cargo test` with any number of threads and under `cargo nextest`;
-/// - what stands before the call runs in the child once more, and is not dropped there: a temporary
-///   file, say, is made inside the closure; what stands after the call does not run in the child;
-/// - what the closure changes in memory stays in the child;
-/// - calls have to come in the same order each time: the child counts them;
-/// - a call inside a closure gets namespaces of its own, and the outer closure runs again, in them,
-///   up to that call.
+/// - Tests run in parallel, under `cargo test` with any number of threads and under `cargo
+///   nextest`.
+/// - The child also runs the code before the call, but drops none of its values. Create a temporary
+///   file inside the closure, for example. The child does not run the code after the call.
+/// - Memory that the closure changes, changes in the child only.
+/// - Calls must have the same order in each run, because the child counts them.
+/// - A call inside a closure gets further namespaces. The outer closure runs again in them, up to
+///   that call.
 ///
-/// A test is found by the name of its closure's type, so the closure has to be written in the test.
-/// Helpers take the test's closure and call [`run_wrapped`]. A program that is no test is started
-/// with the arguments it had.
+/// The child finds a test by the type name of its closure, so the closure must be written in the
+/// test. Helpers take the test's closure and call [`run_wrapped`]. Programs other than tests are
+/// started with the same arguments.
 ///
-/// What the closure prints is passed on as the caller's own, captured like that by libtest. When
-/// it panics, returns an error, exits or is killed, that is the caller's panic, with the message of
-/// the closure's own. The child is killed when the caller's thread or process dies.
+/// The child's output is printed by the caller, so libtest captures it. If the closure panics,
+/// returns an error, exits or is killed, the caller panics with the same message. The child is
+/// killed when the caller's thread or process dies.
 ///
 /// # Errors
 ///
-/// Where the namespaces are refused: the error says which setting is in the way (such as
-/// `user.max_user_namespaces`) and what to do. And where the program, started anew, never came to
-/// the closure: nothing was tested then.
+/// - The kernel refuses the namespaces. The error names the setting (such as
+///   `user.max_user_namespaces`) and the remedy.
+/// - The restarted program never reached the closure, so nothing was tested.
 #[doc(alias = "unshare")]
 #[doc(alias = "unshare -rnm")]
 #[doc(alias = "CLONE_NEWNET")]
@@ -90,8 +91,8 @@ where
     run_wrapped(closure, |closure| closure())
 }
 
-/// [`run`] for a helper that does something before and after a test's closure: `wrapper` gets it,
-/// inside.
+/// Runs a closure like [`run`], for a helper with code before and after a test's closure. `wrapper`
+/// gets the closure, inside.
 ///
 /// ```
 /// use netloom::sandbox;
@@ -113,7 +114,7 @@ where
 ///
 /// # Errors
 ///
-/// As [`run`].
+/// The errors of [`run`].
 pub fn run_wrapped<F, R>(test: F, wrapper: impl FnOnce(F) -> R) -> Result<(), Error>
 where
     R: Termination,
@@ -130,12 +131,13 @@ where
     }
 }
 
-/// Moves the whole program inside fresh network and mount namespaces, and a fresh user namespace
-/// unless it has `CAP_NET_ADMIN` and `CAP_SYS_ADMIN`: what starting it by `unshare -rnm` does.
+/// Moves the whole program inside fresh network and mount namespaces, like `unshare -rnm`. Without
+/// `CAP_NET_ADMIN` and `CAP_SYS_ADMIN`, also creates a user namespace.
 ///
-/// The program starts anew with the same arguments, in the same process, and this returns once inside.
-/// Call it first thing in `main`, before any thread is started: an ordinary user's process with threads
-/// gets no user namespace. Inside a sandbox of `enter`, [`run`] or the cargo runner it does nothing.
+/// The program starts again with the same arguments in the same process, and this returns once
+/// inside. Call it first in `main`, before any thread starts: an ordinary user's process with
+/// threads can't create a user namespace. Inside a sandbox of `enter`, [`run`] or the cargo runner
+/// it does nothing.
 ///
 /// ```
 /// fn main() -> Result<(), netloom::Error> {
@@ -148,9 +150,9 @@ where
 ///
 /// # Errors
 ///
-/// Where the namespaces are refused: the error says which setting is in the way (such as
-/// `user.max_user_namespaces`) and what to do. The process may be in some of them by then, and
-/// should end.
+/// The kernel refuses the namespaces. The error names the setting (such as
+/// `user.max_user_namespaces`) and the remedy. The process may be in some of the namespaces then,
+/// and should end.
 #[doc(alias = "unshare")]
 #[doc(alias = "unshare -rnm")]
 pub fn enter() -> Result<(), Error> {

@@ -36,7 +36,7 @@ pub(crate) fn wait(pidfd: BorrowedFd<'_>) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Tells whether the process has ended.
+/// Returns whether the process has ended.
 pub(crate) fn has_ended(pidfd: BorrowedFd<'_>) -> Result<bool, Errno> {
     ended(pidfd, PollTimeout::ZERO)
 }
@@ -50,7 +50,8 @@ fn ended(pidfd: BorrowedFd<'_>, timeout: PollTimeout) -> Result<bool, Errno> {
 
 /// Collects the exit status of a child that has ended.
 ///
-/// If the program ignores SIGCHLD, the kernel has thrown it away. Since 6.15 the pidfd still knows it.
+/// If the program ignores SIGCHLD, the kernel has thrown it away. Since 6.15 the pidfd still knows
+/// it.
 pub(crate) fn collect(pidfd: BorrowedFd<'_>) -> Result<ExitStatus, Errno> {
     match waitid(Id::PIDFd(pidfd), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
         Ok(WaitStatus::Exited(_, code)) => Ok(ExitStatus::from_raw(code << 8)),
@@ -77,7 +78,8 @@ nix::ioctl_readwrite!(pidfd_get_info, 0xff, 11, PidfdInfo);
 fn kept_status(pidfd: BorrowedFd<'_>) -> Option<ExitStatus> {
     const PIDFD_INFO_EXIT: u64 = 8;
     let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
-    // SAFETY: the kernel writes at most as many bytes as the request's number says: those of `info`.
+    // SAFETY: the kernel writes at most as many bytes as the request's number says: those of
+    // `info`.
     unsafe { pidfd_get_info(pidfd.as_raw_fd(), &raw mut info) }.ok()?;
     (info.mask & PIDFD_INFO_EXIT != 0).then(|| ExitStatus::from_raw(info.exit_code))
 }

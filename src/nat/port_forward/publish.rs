@@ -34,9 +34,10 @@ impl PortForward {
     ///
     /// # Errors
     ///
-    /// - [`is_invalid_input`](Error::is_invalid_input), before any system call, for port 0, an empty range,
-    ///   ranges of different lengths and addresses of different families.
-    /// - [`is_already_exists`](Error::is_already_exists) if another mapping has the port; the error names it.
+    /// - [`is_invalid_input`](Error::is_invalid_input), before any system call, for port 0, an
+    ///   empty range, ranges of different lengths and addresses of different families.
+    /// - [`is_already_exists`](Error::is_already_exists) if another mapping has the port; the error
+    ///   names it.
     /// - [`ENETUNREACH`](Error::raw_os_error) without a route to the target.
     /// - [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`, and without
     ///   `CAP_SYS_ADMIN` for the first use of `nf_tables` in a namespace that the thread is not in.
@@ -62,7 +63,7 @@ impl PortForward {
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create). Held and persistent ports can't be created together.
+    /// The errors of [`create`](Self::create). Held and persistent ports can't be created together.
     pub fn create_all(
         forwards: &[Self],
         netns: &Netns,
@@ -312,8 +313,8 @@ fn count(held: &mut [LinkUse; 2], mappings: &[Mapping], is_held: bool) {
     }
 }
 
-/// Returns a number for what this socket makes at this generation. Only one program changes the ruleset at a
-/// generation, but another may have decided on an equal mapping at the same one.
+/// Returns a number for what this socket makes at this generation. Only one program changes the
+/// ruleset at a generation, but another may have decided on an equal mapping at the same one.
 fn number_of(socket_port: u32, generation: u32) -> u32 {
     // Odd, so that two generations of a socket, or two sockets at one generation, differ.
     const SPREAD: u32 = 0x9e37_79b1;

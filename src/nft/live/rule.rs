@@ -27,7 +27,7 @@ impl Rule {
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create).
+    /// The errors of [`create`](Self::create).
     #[doc(alias = "nft insert rule")]
     pub fn insert(&self, chain: &ChainHandle) -> Result<Owned<RuleHandle>, Error> {
         one(chain, |transaction| transaction.insert_rule(chain, self))
@@ -37,7 +37,8 @@ impl Rule {
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create); [`is_not_found`](Error::is_not_found) if the other rule is gone.
+    /// The errors of [`create`](Self::create), and [`is_not_found`](Error::is_not_found) if the
+    /// other rule is gone.
     pub fn create_after(&self, rule: &RuleHandle) -> Result<Owned<RuleHandle>, Error> {
         one(&rule.chain, |transaction| transaction.add_rule_after(rule, self))
     }
@@ -46,7 +47,8 @@ impl Rule {
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create); [`is_not_found`](Error::is_not_found) if the other rule is gone.
+    /// The errors of [`create`](Self::create), and [`is_not_found`](Error::is_not_found) if the
+    /// other rule is gone.
     pub fn insert_before(&self, rule: &RuleHandle) -> Result<Owned<RuleHandle>, Error> {
         one(&rule.chain, |transaction| transaction.insert_rule_before(rule, self))
     }
@@ -67,7 +69,8 @@ impl RuleHandle {
     ///
     /// # Errors
     ///
-    /// As [`Rule::create`]; [`is_not_found`](Error::is_not_found) if the rule is gone.
+    /// The errors of [`Rule::create`], and [`is_not_found`](Error::is_not_found) if the rule is
+    /// gone.
     #[doc(alias = "nft replace rule")]
     pub fn replace(&self, rule: &Rule) -> Result<(), Error> {
         let mut transaction = Transaction::new(&self.chain.table.netns);
