@@ -13,7 +13,7 @@ use support::{by_hand, does_not_reach, json, reaches, refused, unchanged};
 
 fn netns() -> Owned<Netns> {
     let netns = Namespace::anonymous().create().unwrap();
-    // What is sent to an own address goes by the loopback link.
+    // Packets to the namespace's own addresses use the loopback link.
     netns.link("lo").unwrap().set_up().unwrap();
     netns
 }
@@ -24,8 +24,8 @@ fn cable(netns: &Netns) -> Owned<Veth> {
     VethPair::new(VethEnd::new("br0").up(), VethEnd::new("other").up()).create(netns).unwrap()
 }
 
-/// An IPv6 address is the namespace's own a moment after it was added: the kernel's worker puts it into the
-/// table 255 (net/ipv6/addrconf.c, `addrconf_dad_work`).
+/// An IPv6 address is the namespace's own a moment after it was added: the kernel's worker puts it
+/// into the table 255 (net/ipv6/addrconf.c, `addrconf_dad_work`).
 fn is_in_use(netns: &Netns, address: &str) {
     let address: IpAddr = address.parse().unwrap();
     support::eventually("it has a local route", || {
@@ -213,7 +213,7 @@ fn an_address_that_another_host_has_is_listed_as_a_duplicate() {
     });
 }
 
-/// The peer of an IPv4 address takes part in what the kernel compares when it deletes.
+/// The kernel compares the peer of an IPv4 address when it deletes the address.
 #[test]
 fn a_point_to_point_address_is_found_adopted_and_deleted() {
     support::isolated(|| {

@@ -128,7 +128,7 @@ fn known_wrong(host: &Netns) {
     is_invalid(Ping::new("nobody").send(host), &["ping", "nobody"]);
     is_invalid(Ping::new("fe80::1").send(host), &["ping fe80::1", "link-local"]);
     is_invalid(Sysctl::new("kernel.hostname", "red").create(host), &["kernel.hostname=red"]);
-    // The first bad literal is the one that is told.
+    // The error names the first bad literal.
     let bridge = Bridge::new("br0").mtu(1).mac("zz").address("10.0.0.1");
     is_invalid(bridge.create(host), &["mtu(1):"]);
     is_invalid(Bridge::new("br0").mtu(0).create(host), &["mtu(0):"]);
@@ -154,8 +154,8 @@ fn what_is_known_wrong_changes_nothing() {
     });
 }
 
-/// Counted by `strace`, where it is installed; what is refused without a system call changes nothing
-/// anyhow, as the test above shows.
+/// Counts with `strace`, if it is installed. A refusal without a system call changes nothing, as
+/// the test above shows.
 #[test]
 fn what_is_known_wrong_makes_no_system_call() {
     const TRACED: &str = "NETLOOM_TEST_TRACED";

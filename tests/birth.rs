@@ -1,5 +1,4 @@
-//! A namespace's birth: no child, no thread and no signal of the program has to do with it, and a refusal
-//! is told.
+//! Creating a namespace involves no child, thread or signal of the program. A refusal is reported.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -100,7 +99,8 @@ fn a_clone_that_a_filter_does_not_know_is_no_obstacle() {
     });
 }
 
-/// Valgrind starts no thread of the kernel's alone: it ends the program, unless it refuses it before.
+/// Valgrind starts no thread of the kernel's alone: it ends the program, unless it refuses it
+/// before.
 #[test]
 fn valgrind_goes_on() {
     support::isolated(|| {
@@ -207,8 +207,8 @@ fn at_the_limit() {
     drop(Namespace::anonymous().create().unwrap());
 }
 
-/// After `unshare(CLONE_NEWPID)` the next child is the first process of the new namespace, and when it
-/// ends no other can be started there: it has to be the program's own.
+/// After `unshare(CLONE_NEWPID)` the next child is the first process of the new namespace, and when
+/// it ends no other can be started there: it has to be the program's own.
 #[test]
 fn a_process_namespace_to_come_is_left_alone() {
     support::isolated(|| in_a_user_namespace("before_the_first_process"));

@@ -1,4 +1,4 @@
-//! Bridge ports: hairpin mode, isolation, VLANs, and neighbours that are told of a new address.
+//! Bridge ports: hairpin mode, isolation, VLANs, and announcements of a new address.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -120,7 +120,7 @@ fn a_port_joins_vlans_where_the_kernel_filters() {
         first.delete().unwrap();
         does_not_reach(&red, "10.0.0.3");
         assert_eq!(vlans(one.near()), ["1 Egress Untagged"]);
-        // What it was in before it stays in, in the midst of others.
+        // The port remains in the VLANs that it was in before, inside the deleted range.
         BridgeVlan::new(3).create(one.near()).unwrap().keep();
         BridgeVlan::range(1..=5).create(one.near()).unwrap().delete().unwrap();
         assert_eq!(vlans(one.near()), ["1", "3"]);
@@ -248,7 +248,8 @@ fn a_number_that_no_vlan_has_is_refused() {
     });
 }
 
-/// Somebody else has the address by now: without an announcement neighbours would go on with the old one.
+/// Another station has taken the address. Without an announcement, neighbours would use the old
+/// hardware address.
 #[test]
 fn an_announcement_replaces_what_neighbours_know() {
     support::isolated(|| {

@@ -1,4 +1,5 @@
-//! Much comes and goes at once: what is read is whole or an error, and nobody's is deleted by another.
+//! Many objects are created and deleted concurrently. Each list is complete or an error, and no
+//! thread deletes the objects of another.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;
@@ -160,7 +161,7 @@ fn build(host: &Netns) -> Result<(), Error> {
     let bridge = Bridge::new("same0").create(host);
     let cable = VethPair::new("same1", "same2").create(host);
     thread::sleep(Duration::from_millis(1));
-    // What was made is still there, and is this one's.
+    // The created objects still exist, and belong to this program.
     let is_ours = |link: &Link| host.link(&link.name()).is_ok_and(|found| found == *link);
     if let Ok(bridge) = &bridge {
         assert!(is_ours(bridge), "somebody deleted our bridge");

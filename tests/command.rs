@@ -1,4 +1,4 @@
-//! Commands inside: what they see, who they are, when they end, and what they do not inherit.
+//! Commands inside: their view, their user, their end, and what they inherit.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -209,7 +209,7 @@ fn it_works_in_a_directory_of_its_namespace() {
         let printed = |directory: &str, program: &str| {
             let output = red.command(program).current_dir(directory).output().unwrap();
             assert!(output.status.success(), "{output:?}");
-            // What bonding puts among the links is none.
+            // Bonding's file among the links is no link.
             String::from_utf8(output.stdout).unwrap().replace("bonding_masters\n", "")
         };
         assert_eq!(printed("/sys/class/net", "ls"), "lo\nveth1\nveth2\n");
@@ -237,7 +237,7 @@ fn it_works_in_a_directory_of_its_namespace() {
 fn without_privileges_it_is_entering_that_is_refused() {
     support::isolated(|| {
         let _red = Namespace::named("red").create().unwrap();
-        // As nobody where there is one, and else without a capability.
+        // Runs as the user `nobody` if possible, otherwise without capabilities.
         let copy = support::user::Copied::of_this();
         let arguments = ["--exact", "tries_to_run_in_red", "--ignored", "--nocapture"];
         let output = copy.as_ordinary_user().args(arguments).output().unwrap();
@@ -362,7 +362,8 @@ fn becomes_another_program() {
     );
 }
 
-/// A descriptor that a command inherits would keep the namespace, and its links, for as long as it runs.
+/// A descriptor that a command inherits would keep the namespace, and its links, for as long as it
+/// runs.
 #[test]
 fn no_inherited_descriptor_keeps_a_namespace() {
     support::isolated(|| {

@@ -121,7 +121,7 @@ fn what_is_forgotten_is_exactly_what_was_meant() {
         assert_eq!(meant.delete(&net.host).unwrap(), 0);
         assert_eq!(udp.list(&net.host).unwrap().len(), 2);
 
-        // The next packet makes it anew; the others never noticed.
+        // The next packet creates the entry again; the other connections are unaffected.
         let again = [&dns, &other, &v6].map(|socket| ask(socket, PATIENCE).unwrap().port());
         assert_eq!(ports[1..], again[1..]);
         assert_eq!(udp.list(&net.host).unwrap().len(), 3);

@@ -203,7 +203,8 @@ fn without_privileges_that_is_what_is_answered() {
     });
 }
 
-/// An ordinary user's own namespaces, in which its privileges count though they are none of the machine's.
+/// An ordinary user's own namespaces, in which its privileges count though they are none of the
+/// machine's.
 #[test]
 fn what_an_ordinary_user_has_in_its_own_namespaces_counts() {
     support::isolated(|| {
@@ -230,7 +231,8 @@ fn passes(mut again: Command, helper: &str) {
     assert!(output.status.success() && said[0].contains("1 passed"), "{}\n{}", said[0], said[1]);
 }
 
-/// All of them, as `/proc` has it, and none that counts: what is tried out is true.
+/// The process has all capabilities according to `/proc`, but none takes effect. The doctor's
+/// trials notice.
 #[test]
 fn capabilities_that_do_not_count_are_none() {
     support::isolated(|| {

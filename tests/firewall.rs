@@ -190,7 +190,7 @@ fn networks_are_connected_and_apart_again() {
         assert_eq!(both(), [false; 3]);
         assert!(firewall.disconnect("br1", "br0").unwrap_err().is_not_found());
         assert!(firewall.connect("br1", "br1").is_err());
-        // What a network was connected with goes with it.
+        // Removing a network removes its connections.
         firewall.connect("br0", "br1").unwrap();
         firewall.remove_network("br1").unwrap();
         firewall.add_network("br1").unwrap();
@@ -250,7 +250,7 @@ fn spoofed_frames_are_dropped() {
         assert!(asks_from("fd00::2", "[fd00::1]:99") && !asks_from("fd00::77", "[fd00::1]:99"));
         drop(servers);
         assert!(!reaches(&net.b.1, "10.0.0.77"));
-        // A port that is not guarded is let alone, one that is guarded later is not.
+        // A port without a guard is unfiltered, until it gets one.
         net.b.0.peer().set_mac("02:00:00:00:00:0c").unwrap();
         assert!(reaches(&net.b.1, "10.0.0.1"));
         let later = PortGuard::new("pb").mac("02:00:00:00:00:0d").create(&firewall).unwrap();
@@ -301,7 +301,8 @@ fn a_guarded_port_draws_no_neighbours_answers() {
             };
             for last in ["02", "03", "0e"] {
                 let Some(()) = frame(last) else { return };
-                // What the host sends to b goes where b is, or where the frame said.
+                // The host's packets to b reach b, or follow what the bridge learned from the
+                // forged frame.
                 assert_eq!(reaches(&net.router, "10.0.0.3"), !learns, "{last}");
                 assert!(reaches(&b.1, "10.0.0.1"));
             }

@@ -1,4 +1,5 @@
-//! Forwarding: a namespace as a router, or single links of it, and as before when the owner goes.
+//! Forwarding: by a whole namespace or by single links, and the previous state after the owner's
+//! end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -134,7 +135,7 @@ fn beside_a_daemon_that_wrote_the_switch_it_stays_on() {
     support::isolated(|| {
         let here = Netns::current().unwrap();
         let off = || by_hand(&here, "sysctl -q -w net.ipv4.ip_forward=0");
-        // A daemon of ours sets it for good, in either order.
+        // A daemon that uses netloom sets it permanently, in either order.
         daemon(&here);
         Program::start("ipv4 enable").end();
         assert!(on(&here, "ipv4", "all"));
@@ -178,7 +179,8 @@ struct Line {
     _cables: [Owned<netloom::Veth>; 2],
 }
 
-/// `left` at 10.0.1.2, the router's `l` and `r`, `right` at 10.0.2.2; the same in fd00:1 and fd00:2.
+/// `left` at 10.0.1.2, the router's `l` and `r`, `right` at 10.0.2.2; the same in fd00:1 and
+/// fd00:2.
 fn line() -> Line {
     let [left, router, right] = [(); 3].map(|()| Namespace::anonymous().create().unwrap());
     let cable = |number: u8, port: &str, netns: &Netns| {
@@ -302,7 +304,7 @@ fn router_advertisements_are_still_accepted() {
     });
 }
 
-/// Sends what a router sends of itself once in a while, as RFC 4861 has it: "I am one, for 1,800 s".
+/// Sends a periodic router advertisement (RFC 4861) with a lifetime of 1,800 s.
 fn advertise(router: &Netns, to: SocketAddrV6) {
     const ICMPV6: u8 = 58;
     const ROUTER_ADVERTISEMENT: u8 = 134;
@@ -373,7 +375,7 @@ fn links_that_come_later_accept_router_advertisements_too() {
         // Without it none is learned: what an owner of the switch alone does.
         let _switch = Sysctl::new("net.ipv6.conf.all.forwarding", 1).create(&host).unwrap();
         assert!(!learns_a_route(&host, &neighbor, "ignored", false));
-        // Who wants none gets none.
+        // A host that refuses advertisements gets no route.
         let _none = Sysctl::new("net.ipv6.conf.default.accept_ra", 0).create(&host).unwrap();
         let _on = Forwarding::ipv6().create(&host).unwrap();
         assert_eq!(by_default(), "0");
@@ -537,12 +539,12 @@ fn the_switch_of_all_links_leaves_each_as_it_was() {
             }
             own.delete().unwrap();
             assert!(!on(&router, family, "b"), "{family}: what it had before the switch");
-            // An owner of a link that goes while the switch is on takes nothing from the switch.
+            // Dropping the owner of a single link does not change the switch.
             let own = forwarding.clone().dev("lo").create(&router).unwrap();
             let all = forwarding.create(&router).unwrap();
             own.delete().unwrap();
             assert!(on(&router, family, "lo"), "{family}");
-            // What somebody turned off meanwhile stays off.
+            // A setting that another program turned off meanwhile stays off.
             by_hand("z", "0");
             all.delete().unwrap();
             assert!(!on(&router, family, "lo") && !on(&router, family, "z"), "{family}");

@@ -102,7 +102,7 @@ fn vlans_are_filtered_or_that_is_refused_as_a_whole() {
     });
 }
 
-/// Asked by hand: netloom looks for the link where no echo came, and everything works both ways.
+/// Tests the kernel directly. Without an echo netloom looks the link up, so both ways work.
 #[test]
 fn a_link_that_is_made_is_told_at_once() {
     const RTM_NEWLINK: u16 = 16;
@@ -143,7 +143,7 @@ fn a_link_that_is_made_is_told_at_once() {
     });
 }
 
-/// A name that nobody knows would require nothing.
+/// An unknown name would require nothing.
 #[test]
 fn what_is_required_is_known() {
     let links = LinkKind::ALL.iter().map(link);

@@ -1,4 +1,4 @@
-//! The code keeps to the layers of its design: a file uses what is below it, and what is beside.
+//! The code keeps to the layers of its design: a file uses files of lower layers and of its own.
 //!
 //! Read from `use crate::…` and from paths that start with `crate::`, tests left out.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each module's layer, the lowest first. What is beside them (errors, owners, values) is used by all.
+/// Each module's layer, the lowest first. What is beside them (errors, owners, values) is used by
+/// all.
 const LAYERS: [(&str, u32); 21] = [
     ("wire", 0),
     ("netlink", 1),
@@ -32,7 +33,8 @@ const LAYERS: [(&str, u32); 21] = [
     ("inspect", 4),
 ];
 
-/// Errors, owners and values: single files without a layer. Used by all; they use nothing but each other.
+/// Errors, owners and values: single files without a layer. Used by all; they use nothing but each
+/// other.
 fn is_beside(module: &str) -> bool {
     layer(module).is_none() && root().join(format!("{module}.rs")).is_file()
 }
@@ -101,8 +103,8 @@ fn every_file_uses_only_what_is_below_it() {
     let mut seen = BTreeSet::new();
     for path in sources(&root()) {
         let module = module_of(&path);
-        // `fault` is tests of all layers, and in any other build an empty function; `fuzzing` is in the
-        // build of the fuzz targets alone.
+        // `fault` is tests of all layers, and in any other build an empty function; `fuzzing` is in
+        // the build of the fuzz targets alone.
         if matches!(module.as_str(), "lib" | "main" | "fault" | "fuzzing") {
             continue;
         }
@@ -344,7 +346,8 @@ fn resolved(
     Some((at, None))
 }
 
-/// The files that each file imports from. A re-exported item counts as one of the file that defines it.
+/// The files that each file imports from. A re-exported item counts as one of the file that defines
+/// it.
 fn imports(modules: &BTreeMap<Module, String>) -> BTreeMap<Module, BTreeSet<Module>> {
     let (mut exports, mut paths) = (BTreeMap::new(), Vec::new());
     for (module, code) in modules {

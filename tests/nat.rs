@@ -11,8 +11,8 @@ use netloom::{
 
 use support::{Place, by_hand, does_not_reach, reaches, tcp, udp, unchanged};
 
-// `inside` (10.0.1.2, fd00:1::2) behind `host`, whose `out` has 198.51.100.2 and 2001:db8::2; a `server`
-// at .1 and ::1 there, without a route back.
+// `inside` (10.0.1.2, fd00:1::2) behind `host`, whose `out` has 198.51.100.2 and 2001:db8::2; a
+// `server` at .1 and ::1 there, without a route back.
 struct Line {
     inside: Owned<Netns>,
     host: Owned<Netns>,
@@ -192,7 +192,7 @@ fn nobody_else_can_take_the_table_away() {
             command.args(arguments).output().map(|output| output.status.success())
         };
         match nft(&["flush", "ruleset"]) {
-            // It passes over what has an owner; older ones complain.
+            // The call skips tables with an owner; older kernels complain.
             Ok(_) => {}
             Err(error) => assert!(error.is_not_found(), "{error}"),
         }
@@ -263,7 +263,7 @@ fn each_handle_of_a_namespace_has_a_table_of_its_own() {
         assert_ne!(here.table(), there.table());
         drop(here);
         reaches(&line.inside, SERVER);
-        // Its socket goes, and with it the table, whatever was kept.
+        // The kernel deletes the table with its socket, kept or not.
         drop(there.keep());
         drop(other);
         support::eventually("the table went with its socket", || {

@@ -1,4 +1,4 @@
-//! Persistent NAT rules: they outlive their owner, are found by tag, and go for good.
+//! Persistent NAT rules: they outlive their owner, are found by tag, and are deleted completely.
 #![allow(clippy::unwrap_used, let_underscore_drop)] // tests fail by them
 
 mod support;
@@ -20,7 +20,7 @@ fn a_tagged_rule_outlives_its_maker_and_is_adopted_by_the_next() {
         let _on = Forwarding::ipv4().create(&net.host).unwrap();
         let _server = Server::start(&net.server, "198.51.100.1:80");
         {
-            // Another handle of the same namespace, whose sockets go with it.
+            // Another handle of the same namespace, dropped with its sockets.
             let maker = net.host.run(|| Netns::current().unwrap()).unwrap();
             let rule = tagged("net1/web").create(&maker).unwrap().keep();
             assert_eq!(rule.tag(), Some("net1/web"));

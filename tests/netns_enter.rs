@@ -76,7 +76,7 @@ fn a_closure_borrows_and_returns() {
         assert_ne!(here(), red.id());
 
         red.link("lo").unwrap().set_up().unwrap();
-        // What is opened inside stays there.
+        // A socket opened inside belongs to the namespace.
         let inside = red.run(|| TcpListener::bind("127.0.0.1:80")).unwrap().unwrap();
         assert_eq!(red.listeners().unwrap().len(), 1);
         assert_eq!(Netns::current().unwrap().listeners().unwrap().len(), 0);
@@ -131,7 +131,7 @@ fn a_thread_that_can_not_go_home_ends() {
         }));
         assert!(panic.is_err());
         all_are_at_home(before);
-        // Nobody else lost a privilege.
+        // No other thread lost a privilege.
         assert_eq!(red.run(here).unwrap(), red.id());
     });
 }
@@ -189,8 +189,8 @@ fn another_thread_changes_the_user_all_the_while() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
-                    // Takes the capabilities of all threads, until the next line. An ordinary user's
-                    // sandbox knows no other user.
+                    // Takes the capabilities of all threads, until the next line. An ordinary
+                    // user's sandbox knows no other user.
                     nix::unistd::seteuid(nobody).ok();
                     nix::unistd::seteuid(root).unwrap();
                     thread::yield_now();

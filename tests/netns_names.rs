@@ -1,4 +1,5 @@
-//! Names, as `ip netns` keeps them: side by side with it, with others at it, and never another's.
+//! Named namespaces: compatible with `ip netns`, concurrent with other processes, and never another
+//! process's.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -97,7 +98,7 @@ fn a_name_is_attached_to_an_anonymous_namespace() {
 fn a_name_that_stands_for_another_by_now_is_left_alone() {
     support::isolated(|| {
         let first = Namespace::named("red").create().unwrap();
-        // Somebody else takes the name over.
+        // Another program takes the name over.
         let copy = Owned::adopt(Netns::open("red").unwrap());
         copy.delete().unwrap();
         let second = Namespace::named("red").create().unwrap();
@@ -129,7 +130,7 @@ fn a_stale_name_is_listed_refused_and_left_alone() {
         let lives = Netns::delete_stale("red").unwrap_err();
         assert!(lives.is_already_exists() && lives.to_string().contains("lives"), "{lives}");
         drop(red);
-        // What is no namespace for another reason is not called stale, and stays.
+        // A file that never was a namespace is not called stale, and remains.
         fs::create_dir("/run/netns/red").unwrap();
         std::os::unix::fs::symlink("/dev/null", "/run/netns/blue").unwrap();
         for name in ["red", "blue"] {
@@ -209,7 +210,8 @@ fn an_owner_deletes_a_name_that_a_mount_or_a_chroot_hides() {
         thread::spawn(in_a_chroot).join().unwrap();
         nothing_left();
 
-        // Something else is mounted over the name: nothing is touched, and the ownership comes back.
+        // Another file is mounted over the name: nothing is deleted, and the error returns the
+        // ownership.
         let red = named();
         fs::write("/run/file", "kept").unwrap();
         mount(Some("/run/file"), "/run/netns/red", none, MsFlags::MS_BIND, none).unwrap();
@@ -269,7 +271,7 @@ fn bad_names_are_refused_before_any_call() {
 
 const ROUNDS: usize = 6;
 
-/// Names one namespace after another, keeping each second one; returns what it kept.
+/// Creates named namespaces in a loop and keeps each second one. Returns the kept ones.
 fn name_many(prefix: &str) -> Vec<Owned<Netns>> {
     let mut kept = Vec::new();
     for round in 0..ROUNDS {
@@ -283,7 +285,7 @@ fn name_many(prefix: &str) -> Vec<Owned<Netns>> {
 
 const HELPER: &str = "NETLOOM_TEST_PREFIX";
 
-/// One of the processes of the test below, which starts this program anew.
+/// A process of the test below, which starts this program again.
 #[test]
 #[ignore = "a helper: another test starts it in a process of its own"]
 fn one_process_of_many() {

@@ -1,4 +1,4 @@
-//! Settings inside: typed and by name, over `/proc` and over netlink, put back when their owner goes.
+//! Settings inside: typed and by name, over `/proc` and over netlink, restored by their owner.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -43,7 +43,7 @@ fn the_usual_ones_have_types() {
         there_and_back!(&red, Setting::arp_filter("b"), true, "1");
         there_and_back!(&red, Setting::proxy_arp("b"), true, "1");
         there_and_back!(&red, Setting::unprivileged_port_start(), 80, "80");
-        // The default, nobody, can't be put back where its group 1 means nothing.
+        // The default range can't be restored if group 1 is not mapped.
         let groups = std::fs::read_to_string("/proc/self/gid_map").unwrap();
         if groups.split_whitespace().nth(2).is_some_and(|count| count.len() > 5) {
             there_and_back!(&red, Setting::ping_group_range(), 0..=0, "0\t0");
@@ -92,7 +92,7 @@ fn settings_over_netlink_are_those_of_proc() {
         there_and_back(Setting::arp_announce(link).to(ArpAnnounce::Best), "arp_announce", "2");
         there_and_back(Setting::arp_ignore(link).to(ArpIgnore::Never), "arp_ignore", "8");
         there_and_back(Setting::arp_accept(link).to(ArpAccept::Always), "arp_accept", "1");
-        // Somebody else's later change is left alone, and a link that is gone is no failure.
+        // A later change by another program remains, and a missing link is no failure.
         let owner = Setting::arp_notify(link).to(true).create(&red).unwrap();
         drop(Setting::arp_ignore("eth0").to(ArpIgnore::SameLink).create(&red).unwrap().keep());
         let second = Setting::arp_ignore(link).to(ArpIgnore::SameNetwork).create(&red).unwrap();
@@ -160,7 +160,8 @@ fn ports_and_pings_follow_their_settings() {
             };
             red.run(tries).unwrap()
         };
-        // An ordinary user's namespace starts with another range than the machine's: to be none of ours.
+        // An ordinary user's namespace starts with another range than the machine's: to be none of
+        // ours.
         let nobody = Setting::ping_group_range().to(1..=1).create(&red);
         let (ping, listen) = tried();
         if nobody.is_ok() || Setting::ping_group_range().read(&red).unwrap().is_empty() {
@@ -179,7 +180,8 @@ fn ports_and_pings_follow_their_settings() {
     });
 }
 
-/// A router that forwards IPv6 goes on hearing routers on the link it heard them on.
+/// A router that forwards IPv6 still accepts advertisements on the link where it received them
+/// before.
 #[test]
 fn ipv6_forwarding_keeps_router_advertisements() {
     support::isolated(|| {

@@ -1,4 +1,4 @@
-//! Every way to a namespace, what numbers it has, and who holds it.
+//! All ways to open a namespace, its ids, and the processes that hold it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

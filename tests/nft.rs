@@ -1,4 +1,5 @@
-//! The model of `nf_tables`: what it installs is what `nft` lists, and what `nft` installs it reads.
+//! The model of `nf_tables`: `nft` lists what netloom installs, and netloom reads what `nft`
+//! installs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

@@ -1,4 +1,5 @@
-//! Owners: gone on drop, on `?` and on panic; kept, adopted, failed and told.
+//! Owners: deletion on drop, on `?` and on panic; kept and adopted objects; failures and their
+//! reports.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -122,7 +123,8 @@ fn a_failure_on_drop_is_told_to_the_hook_and_to_nobody_else() {
         assert_eq!(said.len(), 1);
         assert!(said[0].starts_with("delete link `lo` in namespace"), "{said:?}");
 
-        // An explicit delete returns it; the ownership it gives back is one more try, and told then.
+        // An explicit deletion returns its failure. Dropping the returned ownership tries again,
+        // and reports.
         let failure = Owned::adopt(host.link("lo").unwrap()).delete().unwrap_err();
         assert_eq!(told(), [""; 0]);
         drop(failure);
@@ -143,7 +145,7 @@ fn a_failure_to_delete_can_be_passed_on() {
     });
 }
 
-/// In a dying namespace everything goes with it, whatever order owners go in.
+/// A dying namespace deletes everything, in whatever order owners are dropped.
 #[test]
 fn owners_go_in_any_order() {
     support::isolated(|| {

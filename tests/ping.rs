@@ -1,4 +1,4 @@
-//! One echo request out of a namespace: its answer, or why there is none.
+//! Echo requests from a namespace: the answer, or the reason for its absence.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -45,7 +45,7 @@ fn no_route_no_neighbour_and_no_answer_are_told_apart() {
             assert_eq!(error.raw_os_error(), Some(nix::libc::ENETUNREACH));
             assert_eq!(error.namespace(), Some(&*red.to_string()));
         }
-        // Nobody has the address: the kernel says so itself after a second or three.
+        // No host has the address: the kernel reports that after one to three seconds.
         let error = refused(
             Ping::new("10.0.0.9").timeout(Duration::from_secs(20)).send(&red),
             &["10.0.0.9"],

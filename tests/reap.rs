@@ -1,9 +1,9 @@
-//! Processes killed at random moments: what the kernel cleans is gone, `reap` finds and removes the rest,
-//! and nothing else.
+//! Kills processes at random moments. The kernel deletes its part, and `reap` finds and removes
+//! exactly the rest.
 //!
-//! `NETLOOM_TEST_ROUNDS=500` kills so many of them, otherwise 25, and fails where the kernel takes more than a
-//! second to clean: that is for a machine with nothing else to do. The seed is printed: `NETLOOM_SEED=…`
-//! repeats it.
+//! `NETLOOM_TEST_ROUNDS=500` kills that many processes instead of 25. It also requires that the
+//! kernel cleans up within a second, which takes an idle machine. The test prints its seed;
+//! `NETLOOM_SEED=…` repeats a run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;
@@ -312,7 +312,8 @@ fn is_there(number: u32) {
     }
 }
 
-/// In another container, with its own count of processes, a living one has the number of a dead one.
+/// In another container, with its own count of processes, a living one has the number of a dead
+/// one.
 #[test]
 fn the_same_process_number_in_another_pid_namespace_is_another_process() {
     support::isolated(|| {
@@ -338,7 +339,7 @@ fn the_same_process_number_in_another_pid_namespace_is_another_process() {
     });
 }
 
-/// The kernel is told which process number to give next.
+/// Sets the process number that the kernel assigns next.
 #[test]
 fn a_process_number_that_was_given_anew_is_another_process() {
     const NEXT: &str = "/proc/sys/kernel/ns_last_pid";
@@ -358,7 +359,7 @@ fn a_process_number_that_was_given_anew_is_another_process() {
             if again.id() == pid {
                 break Some(again);
             }
-            // Somebody else was faster.
+            // Another process got the number first.
             kill(again);
             reaped(&before, "another process");
             attempts += 1;

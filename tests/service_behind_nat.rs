@@ -21,7 +21,7 @@ use netloom::{
 const SERVER: &str = "198.51.100.7:80";
 const SOON: Duration = Duration::from_secs(3);
 
-/// The service that is tested: it greets by name, and tells who it thinks is there.
+/// The tested service: it sends its name and the client's address as it sees it.
 fn serve(listener: TcpListener) -> thread::JoinHandle<Vec<IpAddr>> {
     thread::spawn(move || {
         let mut clients = Vec::new();

@@ -1,4 +1,4 @@
-//! Sockets opened inside and used outside, pings with a summary, and waiting for what comes up.
+//! Sockets opened inside and used outside, ping summaries, and waiting for links and listeners.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -82,8 +82,8 @@ fn tcp_between_namespaces_from_outside_both() {
     });
 }
 
-/// Sockets of every kind, and the library's own, while the program forks and executes: each is in its
-/// namespace, and none gets into a child.
+/// Sockets of every kind, and the library's own, while the program forks and executes: each is in
+/// its namespace, and none gets into a child.
 #[test]
 fn sixteen_threads_open_every_kind_while_others_fork() {
     support::isolated(|| {

@@ -1,4 +1,4 @@
-//! Somebody else renames, moves and deletes between our steps: what is theirs stays.
+//! Another program renames, moves and deletes objects between netloom's steps; its objects remain.
 
 mod support;
 
@@ -45,7 +45,8 @@ fn a_link_that_was_moved_to_our_deleted_ones_index_is_not_deleted() {
     });
 }
 
-/// Addresses and settings are a link's own: of another one's with its index nothing is taken or put back.
+/// Addresses and settings are a link's own: of another one's with its index nothing is taken or put
+/// back.
 #[test]
 fn what_a_stranger_with_our_links_index_is_set_to_stays() {
     support::isolated(|| {
@@ -139,7 +140,8 @@ fn add_alternative_names(index: u32, names: impl Iterator<Item = String>) {
     assert_eq!(answer[16..20], [0; 4], "acknowledged");
 }
 
-/// The kernel makes room for the largest link in a list only where it is told which parts are wanted.
+/// The kernel reserves room for the largest link of a list only if the request names the wanted
+/// parts.
 #[test]
 fn a_list_holds_links_that_are_larger_than_usual_and_those_behind_them() {
     support::isolated(|| {

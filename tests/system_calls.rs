@@ -1,5 +1,5 @@
-//! How many system calls an attach takes: a container's namespace, a veth pair, a bridge port, an address, `lo`,
-//! up, a default route. Counted by `strace`, where it is installed.
+//! How many system calls an attach takes: a container's namespace, a veth pair, a bridge port, an
+//! address, `lo`, up, a default route. Counted by `strace`, where it is installed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -27,7 +27,8 @@ fn attach(host: &Netns, bridge: &Link, number: usize, ipv6: bool) -> (Owned<Veth
     (VethPair::new(port, eth0).create_between(host, &container).unwrap(), container)
 }
 
-/// Between two calls that nobody else makes. Once before, so that all is warm: the host's socket, buffers, the heap.
+/// Attaches containers between two marker calls. Attaches once before, so that sockets, buffers and
+/// heap are warm.
 fn attach_some() {
     let host = Namespace::anonymous().create().unwrap();
     let bridge = Bridge::new("br0").address("10.0.0.1/24").up().create(&host).unwrap();
@@ -75,7 +76,8 @@ fn an_attach_takes_at_most_eighteen_and_three_datagrams() {
         for line in trace::lines(counted).filter(|line| line.begins) {
             *calls.entry(line.name).or_default() += 1;
         }
-        // The last line is the mark, the heap may grow, and std checks descriptors in a debug build.
+        // The last line is the mark, the heap may grow, and std checks descriptors in a debug
+        // build.
         for others in ["statx", "fcntl", "brk", "mmap", "munmap", "mprotect", "mremap", "madvise"] {
             calls.remove(others);
         }

@@ -89,7 +89,7 @@ fn sixty_four_threads_share_one_namespace() {
     });
 }
 
-/// Everything at once; what it made is what it sees, and nobody else's.
+/// Runs all operations. The thread must see exactly the objects that it created.
 fn one_of_many(netns: &Netns, number: usize) {
     let name = format!("br{number}");
     let prefix = format!("10.{number}.0.1/24");
@@ -251,7 +251,8 @@ fn owned_by_tables(netns: &Netns) -> impl Sized + use<> {
     ((guard, firewall), (rule, chain), (element, set), counter, table)
 }
 
-/// Each namespace of processes has a first, so a number alone does not tell a process from its child.
+/// Each namespace of processes has a first, so a number alone does not tell a process from its
+/// child.
 #[test]
 fn a_forked_process_of_the_same_number_deletes_nothing() {
     use nix::sched::{CloneFlags, unshare};
@@ -274,7 +275,7 @@ fn a_forked_process_of_the_same_number_deletes_nothing() {
     });
 }
 
-/// Then it is told by its number, and all else is as it was.
+/// Without the memory that detects a fork, the process id does. Everything else is unchanged.
 #[test]
 fn a_forked_process_deletes_nothing_where_no_memory_tells_of_a_fork() {
     support::isolated(|| {
@@ -293,7 +294,7 @@ fn a_forked_process_deletes_nothing_where_no_memory_tells_of_a_fork() {
     });
 }
 
-/// On one socket, each would read what the other is told.
+/// On a shared socket, each process would read the other's answers.
 #[test]
 fn a_handle_works_on_both_sides_of_a_fork_at_once() {
     fn work(here: &Netns, who: &str) {
@@ -348,21 +349,24 @@ fn a_forked_process_is_refused_what_it_does_not_own() {
     });
 }
 
-/// The value as a forked process has it: a copy of its own, that the original's drop does not end.
+/// Returns the value as a forked process has it: a copy that the original's drop does not end.
 #[allow(unsafe_code)]
 fn unowned<T>(value: &T) -> T {
-    // SAFETY: called in a forked process, which ends by `_exit`: of the two, this one is dropped alone.
+    // SAFETY: called in a forked process, which ends by `_exit`: of the two, this one is dropped
+    // alone.
     unsafe { std::ptr::read(value) }
 }
 
-/// A program that takes this one's place, or that it starts, inherits no descriptor and so owns nothing.
+/// A program that takes this one's place, or that it starts, inherits no descriptor and so owns
+/// nothing.
 #[test]
 fn an_exec_takes_nothing_along() {
     const LIST: [&str; 2] = ["-c", "cd /proc/self/fd && exec ls ."];
     let lines = |listed: Output| String::from_utf8(listed.stdout).unwrap();
     let by_std = || lines(Command::new("sh").args(LIST).output().unwrap());
     support::isolated(|| {
-        // The three that it is given, what it lists them with, and what this program was given itself.
+        // The three that it is given, what it lists them with, and what this program was given
+        // itself.
         let given = by_std();
         let here = Netns::current().unwrap();
         let red = Namespace::named("red").create().unwrap();

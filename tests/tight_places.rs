@@ -1,5 +1,6 @@
-//! Tight places: no file descriptors left, system calls that are interrupted or denied, limits reached, files
-//! that can't be written, a clock that jumps. What fails says why, and leaves nothing; nothing waits for ever.
+//! Tight places: no file descriptors left, system calls that are interrupted or denied, limits
+//! reached, files that can't be written, a clock that jumps. What fails says why, and leaves
+//! nothing; nothing waits for ever.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -24,8 +25,8 @@ use support::features::unsupported;
 use support::process::{interrupted, refuse_system_call};
 use support::{leaves_nothing, reaches, refused};
 
-/// A host with two containers on a bridge, NAT, a published port and settings: everything that takes a
-/// descriptor, a thread or a file of its own.
+/// A host with two containers on a bridge, NAT, a published port and settings: everything that
+/// takes a descriptor, a thread or a file of its own.
 fn network() -> Result<(), Error> {
     let host = Netns::current()?;
     let red = Namespace::named("red").create()?;
@@ -46,8 +47,8 @@ fn network() -> Result<(), Error> {
     Netns::open("red")?.links().map(drop)
 }
 
-/// The limit that leaves so many descriptors to be opened: those that are open have numbers beyond it, too, as a
-/// sandbox gets some from a process that had others.
+/// The limit that leaves so many descriptors to be opened: those that are open have numbers beyond
+/// it, too, as a sandbox gets some from a process that had others.
 fn limit_for(allowed: usize) -> u64 {
     let number = |name: OsString| name.to_str().unwrap().parse::<u64>().unwrap();
     let listed = fs::read_dir("/proc/self/fd").unwrap();
@@ -300,8 +301,8 @@ fn without_entering() {
     assert!(here.command("true").status().unwrap().success());
 }
 
-/// Every wait is by the clock that can't be set. That a clock jumps can be shown where it is nobody's: in a
-/// virtual machine. Elsewhere it is by the code: `layers` finds no other clock in it.
+/// Every wait uses the clock that can't be set. Only a virtual machine allows the test to set the
+/// clock. Elsewhere, `layers` checks that the code uses no other clock.
 #[test]
 fn the_clock_jumps() {
     use nix::time::{ClockId, clock_gettime, clock_settime};

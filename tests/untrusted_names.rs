@@ -1,5 +1,5 @@
-//! Names, paths and link names from untrusted configuration: none leads out of `/run/netns`, along a
-//! symbolic link, or over what exists.
+//! Names, paths and link names from untrusted configuration: none leads out of `/run/netns`, along
+//! a symbolic link, or over what exists.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -150,7 +150,7 @@ fn all_ways_but_deleting(name: &str, netns: &Netns) -> [Result<(), Error>; 4] {
     ]
 }
 
-/// Somebody puts something else in the name's place while its owner lives.
+/// Another program replaces the file of a name while its owner lives.
 #[test]
 fn an_owner_deletes_nothing_that_took_its_names_place() {
     support::isolated(|| {

@@ -47,7 +47,7 @@ fn both_ends_are_born_in_their_own_namespaces() {
             let Some(listed) = json(netns, "ip", "-details link show eth0") else { continue };
             assert_eq!(listed[0]["linkinfo"]["info_kind"], "veth");
             assert_eq!(listed[0]["ifindex"], link.index().get());
-            // The kernel tells that a little later.
+            // The kernel reports that a little later.
             eventually("it is up", || {
                 json(netns, "ip", "link show eth0").unwrap()[0]["operstate"] == "UP"
             });

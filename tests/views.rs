@@ -48,7 +48,7 @@ fn what_is_lent_says_what_the_list_says() {
     });
 }
 
-/// A list that changes while it is read is begun anew: nothing is counted twice.
+/// A list that changes while it is read is read again from the start: nothing is counted twice.
 #[test]
 fn a_list_that_changes_is_folded_from_the_start() {
     support::isolated(|| {

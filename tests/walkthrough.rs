@@ -1,5 +1,5 @@
-//! The example that tells the whole story: it runs to its end, its claims hold, and killed half-way it
-//! leaves nothing that has no name.
+//! The walkthrough example runs to its end, and its claims hold. Killed half-way, it leaves only
+//! objects with a name.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -148,7 +148,8 @@ fn killed_it_leaves_no_namespace_no_cable_and_no_table() {
         paused.child.kill().unwrap();
         paused.child.wait().unwrap();
         eventually("the NAT table is gone", || support::kernel::tables(&host).is_empty());
-        // The ports' peers were in namespaces that are gone; what was of the host alone is still there.
+        // The ports' peers were in namespaces that are gone; what was of the host alone is still
+        // there.
         eventually("the cables are gone", || names() == ["lo", "br0"]);
         assert!(Netns::list().unwrap().is_empty());
         assert!(!fs::exists("/run/netns/lab").unwrap());

@@ -127,8 +127,7 @@ impl Child {
         self.with(KILL, kill)
     }
 
-    /// Closes the command's standard input, and waits until the command ends. Returns its output,
-    /// if that goes to pipes.
+    /// Closes the command's standard input, and waits until the command ends.
     ///
     /// # Errors
     ///
@@ -160,8 +159,8 @@ impl Child {
         if has_ended { self.wait().map(Some) } else { Ok(None) }
     }
 
-    /// Closes the command's standard input, waits until the command ends, and returns what it
-    /// printed to pipes.
+    /// Closes the command's standard input, and waits until the command ends. Returns its output,
+    /// if that goes to pipes.
     ///
     /// # Errors
     ///
@@ -180,10 +179,8 @@ impl Child {
         Ok(Output { status: self.wait()?, stdout, stderr })
     }
 
-    /// Gives up the duty to end the command and returns its process id. Its exit status is
-    /// collected all the same. The command still dies with this process: one that is to outlive it
-    /// is started by
-    /// [`Command::spawn_detached`](crate::Command::spawn_detached).
+    /// Gives up the duty to end the command and returns its process id. The exit status is still
+    /// collected. The command still dies with this process. To start one that outlives it, use
     pub fn detach(mut self) -> u32 {
         if let Some(running) = self.running.take() {
             running.is_detached.store(true, Ordering::Release);

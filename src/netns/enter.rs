@@ -1,5 +1,4 @@
-//! Entering a namespace: for one system call on the calling thread, for a closure on a thread of
-//! its own.
+//! Enters a namespace: for one system call on the calling thread, or for a closure on a new thread.
 
 use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,7 +11,7 @@ use crate::sys::namespace::{self, Place, Refused};
 use crate::sys::spin;
 use crate::sys::thread::{self, ThreadId};
 
-/// Runs `closure` on a new thread, and continues its panic in the caller.
+/// Runs `closure` on a thread inside the namespace, and continues its panic in the caller.
 pub(super) fn inside<T: Send>(
     namespace: BorrowedFd<'_>,
     closure: impl FnOnce() -> T + Send,
@@ -102,7 +101,7 @@ pub(super) fn is_waited_for_by(thread: ThreadId) -> bool {
     WAITING.with_borrow(|waiting| waiting.contains(&thread))
 }
 
-/// Runs `closure` on a thread of its own, and passes its panic on.
+/// Runs `closure` on a new thread, and continues its panic in the caller.
 pub(crate) fn on_thread<T: Send>(
     closure: impl FnOnce() -> Result<T, Cause> + Send,
 ) -> Result<T, Cause> {
@@ -119,8 +118,8 @@ pub(crate) fn on_thread<T: Send>(
 }
 
 /// Returns a thread of netloom's own to its namespace when dropped, also by a panic. A thread that
-/// can't return ends all the same. Without the return it would be seen inside for a moment after
-/// its join.
+/// can't return ends anyway. Without the return, other processes could see it inside for a moment
+/// after its join.
 pub(super) struct GoHome(pub(super) OwnedFd);
 
 impl Drop for GoHome {

@@ -65,9 +65,7 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// Where there is no such file, it stands for no network namespace, or a privilege is missing:
-    /// as
-    /// [`open`](Self::open), it takes `CAP_SYS_ADMIN`.
+    /// The file is missing, refers to no network namespace, or a privilege is missing: like
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let label = Label::Path(path.to_owned());
@@ -90,13 +88,16 @@ impl Netns {
         })
     }
 
-    /// Opens the namespace that a process is in, by a pidfd, which never names another process.
+    /// Opens the namespace of a process, by a pidfd. Unlike a process id, a pidfd is never reused.
     ///
     /// # Errors
     ///
-    /// Where the process has ended ([`is_not_found`](Error::is_not_found)), the descriptor is no
-    /// pidfd, or a privilege is missing: it takes `CAP_SYS_ADMIN`, and the right to look into that
-    /// process. Source: setns(2), `pidfd_open(2)`.
+    /// - `is_not_found()` if the process has ended
+    /// - An error if the descriptor is no pidfd
+    /// - `is_permission_denied()` without the right to inspect the process, or without
+    ///   `CAP_SYS_ADMIN`
+    ///
+    /// Source: setns(2), `pidfd_open(2)`.
     #[doc(alias = "pidfd_open")]
     pub fn from_pidfd(pidfd: impl AsFd) -> Result<Self, Error> {
         let pidfd = pidfd.as_fd();

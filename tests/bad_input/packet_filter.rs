@@ -95,7 +95,7 @@ fn base_chains_are_those_that_the_kernel_has() {
                 continue;
             }
             is_invalid(made, &["create chain", "`c`"]);
-            // By another's hand it is refused, too.
+            // Another program is refused, too.
             if let Ok(done) = by_another() {
                 assert!(!done, "{text}");
             }

@@ -1,4 +1,5 @@
-//! Rules that send packets elsewhere, by the packets: copies, other links, local sockets, a proxy's handshake.
+//! Rules that send packets elsewhere, by the packets: copies, other links, local sockets, a proxy's
+//! handshake.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::UdpSocket;
@@ -43,8 +44,9 @@ fn hears(socket: &UdpSocket, words: &[&str]) {
     }
 }
 
-/// Sends two words to the router's port 7000 while the table is there, and a third without it. Those that come
-/// to the router, and those that come to `right`, which has the router's address, too.
+/// Sends two words to the router's port 7000 while the table is there, and a third without it.
+/// Those that come to the router, and those that come to `right`, which has the router's address,
+/// too.
 #[track_caller]
 fn words_go(line: &Line, table: &Table, to_router: &[&str], to_right: &[&str]) {
     const THERE: &str = "10.0.1.1:7000";
@@ -98,7 +100,7 @@ fn a_packet_leaves_by_another_link_before_it_has_come_in() {
         let to_neighbor = at_l(port_7000().fwd_to("10.0.2.2", "r"));
         line.router.ping("10.0.2.2").unwrap();
         words_go(&line, &to_neighbor, &["third"], &["first", "second"]);
-        // As it came: who is to take it has the hardware address it was sent to.
+        // The frame is unchanged: the receiver needs the hardware address that it was sent to.
         let mac = line.cables[0].near().info().unwrap().mac.unwrap();
         line.cables[1].peer().set_mac(mac).unwrap();
         words_go(&line, &at_l(port_7000().fwd("r")), &["third"], &["first", "second"]);
@@ -107,7 +109,7 @@ fn a_packet_leaves_by_another_link_before_it_has_come_in() {
     });
 }
 
-/// Nobody on this network has the server's address; a proxy at another port takes its connections.
+/// No host has the server's address. A proxy at another port takes its connections.
 #[test]
 fn a_transparent_proxy_gets_what_was_meant_for_the_server() {
     support::isolated(|| {
@@ -156,7 +158,8 @@ fn a_transparent_proxy_gets_what_was_meant_for_the_server() {
     });
 }
 
-/// The client is answered before the server has heard of it; the server then gets the whole connection.
+/// The client is answered before the server has heard of it; the server then gets the whole
+/// connection.
 #[test]
 fn a_synproxy_shakes_hands_for_the_server() {
     support::isolated(|| {

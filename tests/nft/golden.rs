@@ -1,5 +1,5 @@
-//! `nft list` of what is installed equals the ruleset written by hand, and `nft -f` of that ruleset reads
-//! back as what was installed.
+//! `nft list` of an installed ruleset equals the ruleset as a person writes it. `nft -f` of the
+//! latter reads back as the former.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -52,7 +52,8 @@ pub(crate) fn essence(tables: Vec<TableInfo>) -> Vec<TableInfo> {
     tables
 }
 
-/// Installs a table, has `nft` list it as `expected`, loads that anew and reads the same.
+/// Installs a table, and compares the list of `nft` with `expected`. Loads that list elsewhere, and
+/// reads back the same table.
 #[track_caller]
 pub(crate) fn is_listed_as(table: &Table, links: &[&str], expected: &str) {
     let ours = Namespace::anonymous().create().unwrap();

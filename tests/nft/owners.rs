@@ -97,7 +97,7 @@ fn a_persistent_table_is_found_again_by_its_tag() {
         assert_eq!(found.iter().map(netloom::nft::TableHandle::name).collect::<Vec<_>>(), ["t"]);
         let chain = found[0].chain("c").unwrap();
         let rule = Rule::new().tcp().dport(1).drop().create(&chain).unwrap().keep();
-        // Somebody puts another table in its place, with a chain and a rule of the same numbers.
+        // Another program replaces the table, with a chain and a rule of the same numbers.
         if load(&netns, "delete table ip t\ntable ip t { chain c {\n drop\n }\n}") {
             assert!(Rule::new().accept().create(&chain).unwrap_err().is_not_found());
             assert!(Owned::adopt(rule).delete().is_ok());
@@ -167,7 +167,8 @@ fn one_transaction_for_all_and_owners_afterwards() {
     });
 }
 
-/// Ours is gone by our own doing, and somebody else has its name, with all in it named and numbered the same.
+/// The program deleted its table, and another program uses the name, with objects of the same names
+/// and numbers.
 #[test]
 fn handles_of_a_deleted_table_reach_nothing_of_its_names_next_bearer() {
     support::isolated(|| {

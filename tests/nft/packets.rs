@@ -1,4 +1,4 @@
-//! Rules by packets: what they accept, drop and limit; and what others do meanwhile.
+//! Rules tested with packets: accept, drop and limit; and concurrent changes by other programs.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
@@ -34,7 +34,7 @@ fn is_lost(from: &Netns) -> bool {
     Ping::new("10.0.0.1").timeout(Duration::from_millis(200)).send(from).is_err()
 }
 
-/// A refusal comes at once; what else is slow is the machine.
+/// A refusal arrives at once; other delays are the machine's.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn new_connections() -> Rule {

@@ -1,4 +1,4 @@
-//! Transactions: all or nothing, and every refusal told.
+//! Transactions: all or nothing, and every refusal reported.
 
 use std::net::Ipv4Addr;
 

@@ -1,4 +1,4 @@
-//! One port for two: refused, whoever has it and however it is kept.
+//! A port that another mapping has is refused, whichever program has it, held or persistent.
 
 use netloom::{Netns, Owned, PortForward, PortForwardHandle};
 
@@ -14,14 +14,14 @@ fn is_taken(forward: &PortForward, netns: &Netns, holder: &str) {
     assert!(error.to_string().contains(&format!("{holder} has the port")), "{error}");
 }
 
-/// Every way to hold a port against every way to want it: by the same handle, and by another, which is as
-/// good as another process.
+/// Every way to hold a port against every way to want it: by the same handle, and by another, which
+/// is as good as another process.
 #[test]
 fn whoever_has_a_port_is_named_to_whoever_wants_it() {
     support::isolated(|| {
         let (host, _bridge) = host();
         let other = another(&host);
-        // So that no table comes and goes with each of them, for which the kernel takes its time.
+        // Keeps the tables alive: the kernel is slow to create and delete tables.
         let lasting: Vec<_> = [&*host, &other]
             .into_iter()
             .zip([1, 2])

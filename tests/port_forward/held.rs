@@ -65,7 +65,7 @@ fn held_and_persistent_ones_of_a_link_do_not_switch_off_under_each_other() {
             first.delete().unwrap();
             tcp(&lab.host, &left, PATIENCE).unwrap();
             assert!(second.is_in_force().unwrap());
-            // Not while somebody else has it off.
+            // Not while another owner turns the setting off.
             let link = lab.host.link("br0").unwrap();
             let off = Setting::route_localnet(&link).to(false).create(&link.namespace()).unwrap();
             assert!(!second.is_in_force().unwrap());
@@ -199,7 +199,7 @@ fn many_go_together_and_what_stays_is_reached() {
 
 const PATH: &str = "NETLOOM_TEST_PORTS_OF";
 
-/// Publishes ports for whoever runs it as a process of its own, until that is killed.
+/// Publishes ports until this process, started by another test, is killed.
 pub(crate) fn publish_until_killed() {
     let Some(path) = std::env::var_os(PATH) else { return };
     let host = Netns::from_path(path).unwrap();
@@ -234,7 +234,7 @@ fn a_killed_process_takes_its_ports_along() {
         let mut child = publisher(&lab.host, "held::a_killed_process_takes_its_ports_along");
         seen(&lab.outside, "198.51.100.2:8080");
         seen(&lab.host, "127.0.0.1:8080");
-        // Somebody flushes all while traffic flows.
+        // Another program flushes the ruleset while traffic flows.
         let place = support::Place::of_fd(&*lab.host);
         if support::nft(&place, &["flush", "ruleset"]).is_some() {
             seen(&lab.outside, "198.51.100.2:8080");
@@ -292,7 +292,7 @@ fn what_a_killed_process_left_of_its_ports_is_found_and_reaped() {
         let setting =
             |link: &str| lab.host.sysctl(&format!("net.ipv4.conf.{link}.route_localnet")).unwrap();
         let this = "held::what_a_killed_process_left_of_its_ports_is_found_and_reaped";
-        // None while somebody needs it: the process, and then another.
+        // Nothing is found while a process needs it: this one, and then another.
         let mut child = publisher(&lab.host, this);
         assert_eq!(found().found().len(), 0);
         let other_port = PortForward::new(99, "10.9.0.2").link(other.near());

@@ -1,4 +1,4 @@
-//! Two containers on a host's bridge and a machine outside, and who reaches what from where.
+//! A test network: two containers on a host's bridge, and a machine outside.
 
 use std::net::IpAddr;
 
@@ -22,7 +22,7 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// `bridged`: whether netfilter sees what the bridge passes (`br_netfilter`).
+    /// `bridged`: netfilter sees bridged packets (`br_netfilter`).
     pub(crate) fn new(bridged: bool) -> Self {
         let [host, web, neighbor, outside] = [(); 4].map(|()| namespace());
         for family in ["", "6"] {
@@ -126,7 +126,8 @@ pub(crate) fn ports_of(netns: &Netns, tag: &str) -> Vec<netloom::PortForwardHand
     listed.iter().map(|port| port.handle().clone()).collect()
 }
 
-/// The tables of a namespace, without those that mark the owners of settings, such as the lab's forwarding.
+/// The tables of a namespace, without those that mark the owners of settings, such as the lab's
+/// forwarding.
 pub(crate) fn tables(netns: &Netns) -> Vec<String> {
     let mut tables = support::kernel::tables(netns);
     tables.retain(|table| !table.contains("netloom-setting-"));

@@ -1,4 +1,4 @@
-//! Somebody reloads a ruleset of his own, again and again, while traffic flows through what is held.
+//! Another program reloads its ruleset repeatedly, while traffic flows through held ports.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -36,8 +36,8 @@ impl Flow {
             client.write_all(b"still?").unwrap();
             client.read_exact(&mut [0; 6]).unwrap();
             self.answers.fetch_add(1, Ordering::Relaxed);
-            // Without a pause two connections keep two processors busy, and the kernel's grace periods, which all
-            // other tests wait for, come tens of seconds late.
+            // Without a pause two connections keep two processors busy, and the kernel's grace
+            // periods, which all other tests wait for, come tens of seconds late.
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -84,12 +84,12 @@ fn held_rules_stay_while_others_reload_theirs() {
             for socket in &udp {
                 ask(socket, PATIENCE).unwrap();
             }
-            // What is new finds the rules, too.
+            // New connections find the rules, too.
             assert_eq!(seen(&lab.outside, "198.51.100.2:8080"), address("198.51.100.1"));
             assert_eq!(seen(&lab.outside, "[2001:db8::2]:8080"), address("2001:db8::1"));
             assert_eq!(seen(&lab.web, "198.51.100.1:99"), address("198.51.100.2"));
             assert_eq!(seen(&lab.web, "[2001:db8::1]:99"), address("2001:db8::2"));
-            // And what nobody asked for is kept out.
+            // Unpublished ports remain closed.
             for server in ["10.0.0.2:80", "[fd00::2]:80"] {
                 assert!(crate::traffic::tcp(&lab.outside, server, SHORT).is_err());
             }

@@ -65,7 +65,8 @@ fn stale(tag: Option<&str>, [inside, web, neighbor, outside]: [&str; 4]) {
     assert_eq!(entry(54), []);
 }
 
-/// One at all addresses is at those, too, that a route makes local (`AnyIP`), and at nobody else's that pass through.
+/// A mapping at all addresses includes addresses that a route makes local (`AnyIP`). It excludes
+/// addresses of forwarded packets.
 #[test]
 fn a_mapping_at_all_addresses_is_at_those_of_local_routes_and_at_no_others() {
     of_both_kinds(|tag| {

@@ -1,4 +1,4 @@
-//! Persistent ports: they outlive their maker, are found by tag, and go for good.
+//! Persistent ports: they outlive their process, are found by tag, and are deleted completely.
 
 use std::process::Command;
 
@@ -344,7 +344,8 @@ fn one_whose_rules_or_switch_are_gone_says_so() {
     });
 }
 
-/// Nobody holds the tables: one whose element somebody took away says so, and goes for good all the same.
+/// Any program can delete elements of a persistent port. The port then reports that it is not in
+/// force, and its deletion leaves nothing.
 #[test]
 fn one_whose_element_was_taken_away_says_so_and_leaves_nothing() {
     support::isolated(|| {
@@ -364,7 +365,7 @@ fn one_whose_element_was_taken_away_says_so_and_leaves_nothing() {
         let held = PortForward::new(9090, "10.0.0.3").create(&host).unwrap();
         assert!(held.is_in_force().unwrap());
         drop(held);
-        // Somebody else may have the port meanwhile, and keeps it.
+        // Another program may take the port meanwhile, and keeps it.
         let other =
             PortForward::new(8080, "10.0.0.3").persistent("net1/other").create(&host).unwrap();
         Together::new(ports).delete().unwrap();

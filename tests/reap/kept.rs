@@ -88,7 +88,7 @@ fn what_is_foreign_or_kept_is_left_alone() {
 const FILTER: &str = "net.ipv4.conf.theirs.rp_filter";
 const FORWARD: &str = "net.ipv4.ip_forward";
 
-/// Owns something of what is somebody else's.
+/// Owns settings and addresses of objects of other programs.
 #[test]
 #[ignore = "started by another test, to be killed"]
 fn guest() {

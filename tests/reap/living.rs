@@ -114,7 +114,7 @@ fn what_a_dead_process_had_adopted_is_found() {
     });
 }
 
-/// Moves a link of another's, and is gone.
+/// Moves a link of another process, and ends.
 #[test]
 #[ignore = "started by another test"]
 fn mover() {
@@ -141,7 +141,7 @@ fn a_link_that_somebody_moved_is_its_owners_still() {
     });
 }
 
-/// Whoever is in a namespace may change its links.
+/// Any process in a namespace may change its links.
 #[test]
 fn what_is_done_inside_a_namespace_does_not_say_that_its_name_is_a_dead_process_s() {
     support::isolated(|| {
@@ -158,7 +158,7 @@ fn what_is_done_inside_a_namespace_does_not_say_that_its_name_is_a_dead_process_
     });
 }
 
-/// Links in a namespace that is kept, made by its handle.
+/// Creates links in a kept namespace, through its handle.
 #[test]
 #[ignore = "started by another test, to be killed"]
 fn giver() {
@@ -233,7 +233,8 @@ fn links_that_were_about_to_go_together_are_found() {
             }
             killed += 1;
         }
-        // Four are made, grouped in one message, and deleted in another, between lists of what is there.
+        // Four are made, grouped in one message, and deleted in another, between lists of what is
+        // there.
         assert!(killed > 6, "{killed}");
     });
 }

@@ -1,4 +1,4 @@
-//! Netlink dumps by hand. netloom is the thing under test, so nothing of it is used here.
+//! Netlink dumps without netloom, which is under test.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -17,7 +17,8 @@ pub(crate) struct List {
     family: u8,
     /// The length of the fixed header before the attributes.
     header: usize,
-    /// Attributes that say what it is: they go by name into the key, the rest is its state.
+    /// The attributes that identify the object. They form the key; the other attributes are its
+    /// state.
     named: &'static [(u16, &'static str)],
     /// Counters and clocks, which differ without a change.
     volatile: &'static [u16],

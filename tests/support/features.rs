@@ -45,7 +45,7 @@ pub(crate) fn supported_but_for<T>(
     }
 }
 
-/// Notes that the kernel has it, where somebody collects that.
+/// Records that the kernel has a feature, if the features are collected.
 pub(crate) fn has(feature: &str) {
     if env::var_os("NETLOOM_TEST_FEATURES").is_some() {
         say(&format!("supported here: {feature}\n"));

@@ -18,7 +18,7 @@ pub(crate) fn listed(netns: &Netns) -> BTreeSet<String> {
     netns.run(|| LISTS.iter().flat_map(read).collect()).unwrap()
 }
 
-/// Runs something, and asserts that these namespaces are what they were before.
+/// Runs `work`, and asserts that these namespaces are unchanged.
 #[track_caller]
 pub(crate) fn unchanged<T>(places: &[&Netns], work: impl FnOnce() -> T) -> T {
     let before: Vec<_> = places.iter().map(|netns| listed(netns)).collect();
@@ -44,7 +44,7 @@ pub(crate) fn refused<T: Debug>(result: Result<T, Error>, words: &[&str]) -> Err
     error
 }
 
-/// Waits for what the kernel does by itself and in its own time.
+/// Waits for an asynchronous effect of the kernel.
 #[track_caller]
 pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
     let patience = Instant::now() + Duration::from_secs(10);

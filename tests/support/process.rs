@@ -11,8 +11,8 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
-/// Forks the whole process and runs `work` in the copy, which ends with it, without unwinding.
-/// Panics where that does not end within half a minute, or does not return true.
+/// Forks the process and runs `work` in the copy, which ends afterwards, without unwinding. Panics
+/// if `work` takes more than half a minute, or does not return true.
 #[track_caller]
 pub(crate) fn in_a_fork(work: impl FnOnce() -> bool) {
     beside_a_fork(work, || ());
@@ -96,7 +96,8 @@ fn thread_ids_of(whose: &str) -> BTreeSet<u32> {
     }
 }
 
-/// Leaves the calling thread these capabilities alone, by their bits; those it starts have no more.
+/// Removes all capabilities except these bits from the calling thread, and so from threads that it
+/// starts.
 #[allow(unsafe_code)]
 pub(crate) fn keep_capabilities(bits: u32) {
     let header = [0x2008_0522_u32, 0]; // _LINUX_CAPABILITY_VERSION_3, this thread
@@ -106,8 +107,8 @@ pub(crate) fn keep_capabilities(bits: u32) {
     assert_eq!(done, 0, "capset");
 }
 
-/// Makes the kernel refuse a system call with this errno, for good, to the calling thread and its
-/// threads.
+/// Makes the kernel refuse a system call with this errno, permanently, for the calling thread and
+/// its threads.
 pub(crate) fn refuse_system_call(number: libc::c_long, errno: i32) {
     refuse(number, &[], errno);
 }
@@ -120,7 +121,8 @@ pub(crate) fn refuse_clone_of_network(errno: i32) {
     refuse(libc::SYS_clone, &[load(flags), is_set], errno);
 }
 
-/// Makes the kernel refuse to create files without a name (`O_TMPFILE`), as overlayfs did before Linux 6.1.
+/// Makes the kernel refuse to create files without a name (`O_TMPFILE`), as overlayfs did before
+/// Linux 6.1.
 pub(crate) fn refuse_files_without_a_name() {
     // The low half of the third argument, the flags.
     let flags = if cfg!(target_endian = "big") { 36 } else { 32 };

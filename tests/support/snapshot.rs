@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 
 use super::dump::LISTS;
 
-/// How long a thread may take to end, and to close what it had, after it was joined: the kernel
-/// wakes who joins it a little earlier.
+/// The time limit for a joined thread to end and close its descriptors. The kernel wakes the joiner
+/// a little earlier.
 const SETTLE: Duration = Duration::from_secs(5);
 
 /// The objects by kind, each with its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Snapshot(BTreeMap<&'static str, BTreeMap<String, String>>);
 
-/// Runs a closure, and panics naming what it left in this process, in its network namespace or in
-/// its mounts. Parallel tests would see each other: it is for the inside of a sandbox.
+/// Runs a closure. Panics with the names of everything it left in this process, in its network
+/// namespace or in its mounts. Works only inside a sandbox, because parallel tests would see each
+/// other.
 #[track_caller]
 pub(crate) fn leaves_nothing<R>(test: impl FnOnce() -> R) -> R {
     let before = Snapshot::take();

@@ -18,7 +18,7 @@ impl Line<'_> {
     }
 }
 
-/// The lines that are of system calls.
+/// Returns the lines with system calls.
 pub(crate) fn lines(trace: &str) -> impl Iterator<Item = Line<'_>> {
     trace.lines().filter_map(|text| {
         let rest = text.split_once(' ')?.1.trim_start();

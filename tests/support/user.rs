@@ -69,7 +69,7 @@ impl Drop for Copied {
 }
 
 const WITHOUT_CAPABILITIES: [&str; 4] = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"];
-/// Since Linux 5.12 root is mapped into a new user namespace only by who has `CAP_SETFCAP`.
+/// Since Linux 5.12, mapping root into a new user namespace takes `CAP_SETFCAP`.
 const MAPPABLE_ROOT: [&str; 4] =
     ["setpriv", "--bounding-set=-all,+setfcap", "--inh-caps=-all", "--"];
 const AS_NOBODY: [&str; 5] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];

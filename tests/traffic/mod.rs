@@ -1,4 +1,4 @@
-//! Servers that tell their clients who they saw, and clients that ask them, in namespaces.
+//! Servers that send each client its address as they see it, and their clients, in namespaces.
 #![allow(dead_code)] // each test program uses its own part
 #![allow(clippy::unwrap_used, clippy::map_err_ignore, let_underscore_drop)] // tests fail by them
 
@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use netloom::{Namespace, Netns, Owned, Sysctl, Veth, VethEnd, VethPair};
 
-/// A client behind a host that masquerades, and a server outside that does not know the way back to it.
+/// A client behind a host that masquerades, and a server outside that does not know the way back to
+/// it.
 #[derive(Debug)]
 pub(crate) struct Net {
     pub(crate) client: Owned<Netns>,
@@ -109,7 +110,7 @@ impl Drop for Server {
     }
 }
 
-/// Connects by TCP; who the server saw.
+/// Connects by TCP. Returns the client address that the server saw.
 pub(crate) fn tcp(netns: &Netns, server: &str, patience: Duration) -> Result<SocketAddr> {
     let server: SocketAddr = server.parse().unwrap();
     let mut stream = netns.run(|| TcpStream::connect_timeout(&server, patience)).unwrap()?;
@@ -119,7 +120,7 @@ pub(crate) fn tcp(netns: &Netns, server: &str, patience: Duration) -> Result<Soc
     answer.parse().map_err(|_| ErrorKind::UnexpectedEof.into())
 }
 
-/// Asks by UDP, from a port of its own; who the server saw.
+/// Sends a request by UDP, from a new port. Returns the client address that the server saw.
 pub(crate) fn udp(netns: &Netns, server: &str, patience: Duration) -> Result<SocketAddr> {
     ask(&udp_socket(netns, server)?, patience)
 }
@@ -133,10 +134,10 @@ pub(crate) fn udp_socket(netns: &Netns, server: &str) -> Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Asks by a socket; who the server saw.
+/// Sends a request by a socket. Returns the client address that the server saw.
 pub(crate) fn ask(socket: &UdpSocket, patience: Duration) -> Result<SocketAddr> {
     socket.set_read_timeout(Some(patience))?;
-    // A refusal of what was sent before may have come late.
+    // A late refusal of an earlier packet may be pending.
     socket.take_error()?;
     socket.send(b"who am I?")?;
     let mut answer = [0; 64];
