@@ -16,7 +16,7 @@ use super::identity::NetnsId;
 use crate::error::{Cause, Error};
 use crate::fault;
 
-/// A process that keeps a namespace alive, and by what.
+/// A process that keeps a namespace alive, and the ways in which it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
@@ -178,7 +178,7 @@ fn unescaped(path: &[u8]) -> PathBuf {
     OsString::from_vec(plain).into()
 }
 
-/// The entries of a directory that are numbers; none where it can't be looked into.
+/// Lists the entries of a directory that are numbers. Empty if the directory can't be read.
 fn numbers(directory: &Path) -> Result<Vec<u32>, Cause> {
     let mut numbers = Vec::new();
     for entry in looked(fs::read_dir(directory))?.into_iter().flatten() {

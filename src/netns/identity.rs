@@ -7,9 +7,9 @@ use nix::sys::stat::{FileStat, fstat};
 
 use crate::error::Cause;
 
-/// The identity of a network namespace: equal ids are one namespace, however it was reached.
+/// The identity of a network namespace. Two handles with equal ids stand for one namespace.
 ///
-/// As `stat -Lc '%d %i' /proc/self/ns/net`. Source: namespaces(7).
+/// Its parts are those of `stat -Lc '%d %i' /proc/self/ns/net`. Source: namespaces(7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NetnsId {
     device: u64,
@@ -35,8 +35,8 @@ impl NetnsId {
         Ok(fstat(fd)?.into())
     }
 
-    /// Returns the identity of an open file. If a filter refuses to tell, it is one that no namespace and no
-    /// other open file has.
+    /// Returns the identity of an open file. If a filter refuses fstat(2), the identity is one that
+    /// no namespace and no other open file has.
     pub(super) fn of_open(file: BorrowedFd<'_>) -> Self {
         let nobody = || Self { device: 0, inode: u64::from(file.as_raw_fd().unsigned_abs()) };
         Self::of(file).unwrap_or_else(|_| nobody())

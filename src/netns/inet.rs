@@ -1,7 +1,7 @@
 //! Internet sockets that are opened in a namespace and used from anywhere.
 //!
-//! A socket belongs to the namespace it was made in; binding, connecting and all the rest need not
-//! be done there.
+//! A socket belongs to the namespace in which it was opened. The calling thread need not be there
+//! to bind or connect it.
 
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
@@ -196,7 +196,7 @@ fn hint(errno: Errno) -> Option<&'static str> {
     match errno {
         Errno::EADDRINUSE => Some("another socket has that address and port"),
         Errno::EADDRNOTAVAIL => Some("no link there has that address, or it is still tentative"),
-        Errno::ECONNREFUSED => Some("it is there, but nobody listens on that port"),
+        Errno::ECONNREFUSED => Some("the host answers, but no socket listens on that port"),
         Errno::ENETUNREACH => Some("there is no route to it, or the link is down"),
         Errno::EACCES => Some(
             "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE, \
@@ -206,12 +206,12 @@ fn hint(errno: Errno) -> Option<&'static str> {
     }
 }
 
-/// Waits for a connection to be made.
+/// Waits until the socket is connected.
 fn connected(socket: &OwnedFd, timeout: Duration) -> Result<(), Cause> {
     let end = end_of_wait(Instant::now(), timeout);
     loop {
         let left = end.saturating_duration_since(Instant::now());
-        // Rounded up: a wait of no time would spin.
+        // Rounded up: a wait of 0 ms would spin.
         let milliseconds = left.as_micros().div_ceil(1000);
         let wait = PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX);
         let mut sockets = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];

@@ -23,11 +23,13 @@ use super::label::Quoted;
 use crate::error::{Cause, Error, SYS_ADMIN, takes};
 use crate::fault;
 
+/// The directory of all names.
 pub(super) const DIRECTORY: &str = "/run/netns";
 
 /// The mode of a file whose name is deleted with its owner.
 pub(super) const OWNED: u32 = 0o400;
 
+/// Returns the path of a name's file.
 pub(super) fn path(name: &str) -> PathBuf {
     Path::new(DIRECTORY).join(name)
 }

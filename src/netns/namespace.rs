@@ -10,7 +10,7 @@ use super::open::fresh;
 use crate::error::{Cause, Error};
 use crate::owned::Owned;
 
-/// A network namespace to be: anonymous, or with a name that `ip netns` knows.
+/// The builder of a network namespace: anonymous, or with a name that `ip netns` knows.
 ///
 /// Replaces `ip netns add NAME` and `unshare -n`.
 ///
@@ -43,14 +43,14 @@ impl Namespace {
         Self { name: Some(name.into()) }
     }
 
-    /// Makes it. Its loopback link is down, as the kernel makes it.
+    /// Creates the namespace. Its loopback link is down.
     ///
     /// # Errors
     ///
-    /// A name that is empty, `.`, `..`, longer than 255 bytes or has a `/` in it is refused before
-    /// any system call. A name that is taken is [`is_already_exists`](Error::is_already_exists),
-    /// also when it is stale. Without `CAP_SYS_ADMIN` it is
-    /// [`is_permission_denied`](Error::is_permission_denied).
+    /// - `is_invalid_input()` if the name is empty, `.`, `..`, longer than 255 bytes or contains
+    ///   `/` or NUL. No system call is made then.
+    /// - `is_already_exists()` if the name is taken, also by a stale file.
+    /// - `is_permission_denied()` without `CAP_SYS_ADMIN`.
     #[doc(alias("CLONE_NEWNET", "unshare"))]
     pub fn create(&self) -> Result<Owned<Netns>, Error> {
         match &self.name {
@@ -80,8 +80,8 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// The errors of [`create`](Self::create), and an error if the builder is
-    /// [`anonymous`](Self::anonymous).
+    /// - The errors of [`create`](Self::create).
+    /// - `is_invalid_input()` if the builder is [`anonymous`](Self::anonymous).
     #[doc(alias = "ip netns attach")]
     pub fn attach(&self, netns: &Netns) -> Result<Owned<Netns>, Error> {
         const ACTION: &str = "attach namespace name";
@@ -99,7 +99,7 @@ fn create_named(name: &str) -> Result<Owned<Netns>, Error> {
     naming(ACTION, name, fresh)
 }
 
-/// Takes a name, and gives it to the namespace that `namespace` brings.
+/// Reserves a name, and mounts on it the namespace that `namespace` returns.
 fn naming(
     action: &'static str,
     name: &str,

@@ -1,4 +1,4 @@
-//! The numbers one namespace has for others, by which netlink messages name them.
+//! The ids that a namespace has for other namespaces, which netlink messages use (`nsid`).
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -13,16 +13,16 @@ use crate::netlink::{Batch, RequestType, RouteRequest};
 use crate::wire::attribute::Writer;
 use crate::wire::message::Message;
 
-/// The `struct rtgenmsg` of a request, with its padding: of no family.
+/// The `struct rtgenmsg` of a request, padded, with family `AF_UNSPEC`.
 const RTGENMSG: [u8; 4] = [0; 4];
 
-/// Another namespace, by the number that one has for it, as `ip netns list-id` shows it.
+/// A namespace's id in another namespace, as `ip netns list-id` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerId {
-    /// The number: what `link-netnsid` means in `ip link`.
+    /// The id, `link-netnsid` in `ip link`.
     pub number: u32,
-    /// A name under `/run/netns`, where the other has one.
+    /// A name of the namespace under `/run/netns`, if it has one.
     pub name: Option<String>,
 }
 
@@ -45,7 +45,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// Where the list changed each time it was read: it is whole, or an error.
+    /// `ErrorKind::Interrupted` if the list changed during each attempt to read it. A partial list
+    /// is never returned.
     #[doc(alias("ip netns list-id", "RTM_GETNSID", "nsid"))]
     pub fn peer_ids(&self) -> Result<Vec<PeerId>, Error> {
         let all = RouteRequest::new(RequestType::GetNsId, &RTGENMSG, |_| ());
@@ -59,7 +60,7 @@ impl Netns {
                 continue;
             }
             let file = match named::open_file(&named::path(&name), OFlag::O_NOFOLLOW) {
-                // A name may go at any moment; then it is not shown.
+                // The name was deleted meanwhile.
                 Err(Errno::ENOENT | Errno::ELOOP | Errno::ENXIO) => continue,
                 opened => opened.map_err(|errno| doing(errno.into()))?,
             };
@@ -75,11 +76,11 @@ impl Netns {
         Ok(peers)
     }
 
-    /// The number this namespace has for another, if it has one.
+    /// Looks up the id of another namespace here, if it has one.
     ///
     /// # Errors
     ///
-    /// Where the kernel does not answer.
+    /// The kernel refuses the request or does not answer.
     #[doc(alias = "ip netns list-id")]
     pub fn peer_id(&self, other: &Netns) -> Result<Option<u32>, Error> {
         self.number_of(other.fd())
@@ -123,7 +124,7 @@ impl Netns {
     }
 }
 
-/// A request about a namespace that is open in this process, with what `more` writes.
+/// Builds a request about an open namespace. `more` writes further attributes.
 fn about(
     kind: RequestType,
     namespace: BorrowedFd<'_>,
@@ -135,7 +136,7 @@ fn about(
     })
 }
 
-/// Reads the number from an answer about one namespace; the kernel sends -1 for none.
+/// Reads the id from an answer about one namespace. The kernel sends -1 for none.
 fn number(message: Message<'_>) -> Option<u32> {
     let (_, attributes) = message.split::<1>()?;
     attributes.parse().find_map(|attribute| match attribute {

@@ -144,7 +144,8 @@ impl Netns {
 
     /// Deletes a stale name: a file under `/run/netns` without a namespace mounted on it. A crash
     /// can leave such a file, which prevents a new namespace of this name. Mounts on the file in
-    /// other mount namespaces are not detected, and end too, as with `ip netns delete`.
+    /// other mount namespaces are not detected, and end too, as with `ip netns delete`, unless the
+    /// name has an owner that lives.
     ///
     /// ```
     /// use netloom::{Namespace, Netns};
@@ -162,7 +163,7 @@ impl Netns {
     /// # Errors
     ///
     /// - `is_not_found()` if there is no such name
-    /// - `is_already_exists()` if the name is not stale
+    /// - `is_already_exists()` if the name is not stale, or its owner lives
     #[doc(alias = "ip netns delete")]
     pub fn delete_stale(name: &str) -> Result<(), Error> {
         const ACTION: &str = "delete stale name";

@@ -8,8 +8,8 @@ use crate::error::{Cause, Error};
 use crate::netlink::{LiveTags, Tag};
 
 impl Netns {
-    /// Returns the tag for a link that is created here. `None` in a namespace that dies with this process, and
-    /// if no tag can be had.
+    /// Returns the tag for a link that is created here. `None` in a namespace that dies with this
+    /// process, and if no tag can be had.
     pub(crate) fn link_tag(&self) -> Result<Option<u32>, Cause> {
         if self.dies_with_process() { Ok(None) } else { self.sockets().tag(self.fd()) }
     }
@@ -42,7 +42,8 @@ impl Netns {
             .map_err(|cause| cause.doing("look for the owner of name", Quoted(name)))
     }
 
-    /// Removes the name if its owner is dead. Returns `false` if the owner lives or the name is gone.
+    /// Removes the name if its owner is dead. Returns `false` if the owner lives or the name is
+    /// gone.
     pub(crate) fn remove_orphaned_name(&self) -> Result<bool, Error> {
         let Some(name) = self.name() else { return Ok(false) };
         remove("delete namespace", name, Some(self.id()))

@@ -8,9 +8,9 @@ use crate::netns::Quoted;
 impl Link {
     /// Announces the addresses of this link to the neighbours, as `arping -U -I DEV ADDRESS`.
     ///
-    /// Sends gratuitous ARP for IPv4 and unsolicited neighbour advertisements for IPv6. Without them,
-    /// neighbours of an address that another host had before keep sending there for half a minute. Call it
-    /// when packets get through: on a bridge, when the other end's port is
+    /// Sends gratuitous ARP for IPv4 and unsolicited neighbour advertisements for IPv6. Without
+    /// them, neighbours of an address that another host had before keep sending there for half a
+    /// minute. Call it when packets get through: on a bridge, when the other end's port is
     /// [up](crate::OperationalState::Up).
     ///
     /// ```
