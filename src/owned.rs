@@ -61,7 +61,7 @@ pub(crate) mod sealed {
 
 /// A handle with the duty to delete its object. Every `create` returns one.
 ///
-/// It dereferences to the handle. When it goes out of scope, the object is deleted:
+/// An owner dereferences to the handle. When it is dropped, the object is deleted:
 ///
 /// ```
 /// use netloom::{Bridge, Namespace};
@@ -81,16 +81,16 @@ pub(crate) mod sealed {
 /// `let _ = …create(&ns)?` deletes the object at once, at the end of the statement. Bind the owner
 /// to a name, such as `_bridge`.
 ///
-/// A failure to delete on drop goes to [`log`](https://docs.rs/log) and to the hook of
-/// [`on_drop_failure`](crate::on_drop_failure). [`delete`](Self::delete) returns it. An object that no
-/// longer exists is no failure. An object that may be another program's by now is not touched, and
-/// that is a failure. In a process that was forked from the owner's, drop does nothing and `delete`
+/// A failure to delete on drop is reported to [`log`](https://docs.rs/log) and to the hook of
+/// [`on_drop_failure`](crate::on_drop_failure). [`delete`](Self::delete) returns it. An object that
+/// no longer exists is no failure. An object that may have been replaced by another program's is
+/// not touched; that is a failure. In a fork of the owner's process, drop does nothing and `delete`
 /// fails.
 #[must_use = "dropping an owner deletes its object: bind it to a name"]
 #[derive(PartialEq, Eq)]
 pub struct Owned<H: Handle> {
     handle: H,
-    /// The process that has the duty to delete. `None` if nobody has it.
+    /// The process that has the duty to delete; `None` after the duty ended.
     process: Option<Process>,
 }
 
@@ -138,7 +138,7 @@ impl<H: Handle> Owned<H> {
     ///
     /// # Errors
     ///
-    /// The error comes with the ownership, to try again or to [`keep`](Self::keep) the object.
+    /// The error contains the owner, to try again or to [`keep`](Self::keep) the object.
     /// - The kernel refuses the deletion.
     /// - `ErrorKind::Replaced` if another object may have taken the place of this one: nothing is
     ///   touched.

@@ -87,8 +87,8 @@ impl Address {
         self
     }
 
-    /// Lets the kernel look for duplicates before an IPv6 address is used, which takes a second or
-    /// more. Default: no detection (`nodad`), as fits networks that one program sets up.
+    /// Makes the kernel look for duplicates before an IPv6 address is used, which takes a second or
+    /// more. Default: no detection (`nodad`), which suits networks set up by one program.
     #[doc(alias("nodad", "IFA_F_NODAD"))]
     pub fn detect_duplicates(mut self) -> Self {
         self.detect_duplicates = true;
@@ -154,7 +154,8 @@ impl Address {
     }
 }
 
-/// Reports whether a link can have the address. The kernel answers 0.0.0.0 with success and ignores it.
+/// Reports whether a link can have the address. The kernel answers 0.0.0.0 with success and ignores
+/// it.
 fn is_assignable(address: IpAddr) -> bool {
     !address.is_unspecified() && !address.is_multicast()
 }
@@ -172,8 +173,8 @@ pub(crate) fn explain(error: Error, link: &str) -> Error {
         })
 }
 
-/// Builds a request to add or delete an address: `struct ifaddrmsg`, the address, the peer, and what
-/// `more` writes.
+/// Builds a request to add or delete an address: `struct ifaddrmsg`, the address, the peer, and
+/// what `more` writes.
 fn request(
     kind: RequestType,
     prefix: IpNet,
@@ -224,8 +225,8 @@ from!(&str, String, &String, IpNet, Ipv4Net, Ipv6Net);
 
 /// An address that a link has.
 ///
-/// When an IPv4 network's first address on a link is deleted, the kernel deletes that network's other
-/// addresses there as well, whoever added them, unless the link promotes them
+/// When an IPv4 network's first address on a link is deleted, the kernel also deletes that
+/// network's other addresses there, of all programs. It does not if the link promotes them
 /// (`net.ipv4.conf.DEV.promote_secondaries`). Deleting such an address later is no failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressHandle {
@@ -268,7 +269,8 @@ impl AddressHandle {
 
 const ACTION: &str = "delete address";
 
-/// Deletes as `ip address del`, if the link is still the same: its index may be another link's by now.
+/// Deletes as `ip address del`, if the link is still the same: its index may be another link's by
+/// now.
 impl Remove for AddressHandle {
     fn remove(&self) -> Result<Removed, Error> {
         self.link.remove_part(ACTION, self.prefix, || self.remove_once())
@@ -309,7 +311,8 @@ impl Netns {
         self.addresses_of(0)
     }
 
-    /// Lists the addresses of one link; 0 means all links. The kernel filters: strict checking is on.
+    /// Lists the addresses of one link; 0 means all links. The kernel filters: strict checking is
+    /// on.
     fn addresses_of(&self, link: u32) -> Result<Vec<AddressInfo>, Error> {
         let all = RouteRequest::new(RequestType::GetAddress, &header(None, link), |_| ());
         self.dump("addresses", &all, AddressInfo::read)
@@ -326,8 +329,8 @@ impl Link {
         self.namespace().addresses_of(self.index().get())
     }
 
-    /// Finds one of the link's addresses by its text with the length of its prefix, whoever added it.
-    /// [`Owned::adopt`] takes on the duty to delete the address.
+    /// Finds one of the link's addresses by its text with the prefix length, whichever program
+    /// added it. [`Owned::adopt`] takes on the duty to delete the address.
     ///
     /// ```
     /// use netloom::{Bridge, Namespace, Owned};

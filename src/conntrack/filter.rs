@@ -33,8 +33,8 @@ use crate::wire::conntrack::{ANY, EntryView, Filter, IPV4, IPV6, Tuple, append_l
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// The next packet of a deleted connection starts a new one, and goes through the NAT rules of that
-/// moment. UDP needs that: its clients have no sign of an end.
+/// The next packet of a deleted connection starts a new one, which passes the current NAT rules.
+/// UDP needs that: its clients don't notice an end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[must_use = "a filter does nothing until `list` or `delete`"]
 pub struct ConntrackFilter {
@@ -113,7 +113,8 @@ impl ConntrackFilter {
         self
     }
 
-    /// Matches the destination address of replies: the address that source NAT set, as `--reply-dst`.
+    /// Matches the destination address of replies: the address that source NAT set, as
+    /// `--reply-dst`.
     #[doc(alias = "--reply-dst")]
     pub fn reply_destination(mut self, address: impl Input<IpAddr>) -> Self {
         self.filter.reply.destination = self.rejected.read("reply_destination", address);
@@ -164,8 +165,8 @@ impl ConntrackFilter {
     /// # Errors
     ///
     /// - `is_invalid_input()` for addresses of two families, before any system call
-    /// - `is_permission_denied()` without `CAP_NET_ADMIN`, and at the first use in another namespace
-    ///   without `CAP_SYS_ADMIN`
+    /// - `is_permission_denied()` without `CAP_NET_ADMIN`, and at the first use in another
+    ///   namespace without `CAP_SYS_ADMIN`
     pub fn list(&self, netns: &Netns) -> Result<Vec<ConntrackEntry>, Error> {
         let action = "list tracked connections";
         self.check(action)?;
@@ -174,21 +175,21 @@ impl ConntrackFilter {
             .map_err(|cause| self.explain(cause, action, netns))
     }
 
-    /// Deletes the connections that match and returns their number. With nothing set, deletes all of the
-    /// namespace's connections: `conntrack -F`.
+    /// Deletes the connections that match and returns their number. With nothing set, deletes all
+    /// of the namespace's connections: `conntrack -F`.
     ///
     /// # Errors
     ///
-    /// The same as of [`list`](Self::list). A connection that ended meanwhile is no error, and doesn't
-    /// count.
+    /// The same as of [`list`](Self::list). A connection that ended meanwhile is no error, and
+    /// doesn't count.
     #[doc(alias("conntrack -D", "conntrack -F", "IPCTNL_MSG_CT_DELETE"))]
     pub fn delete(&self, netns: &Netns) -> Result<usize, Error> {
         let candidates = self.candidates(netns, |_| true)?;
         self.forget(netns, &candidates)
     }
 
-    /// The first step of [`delete`](Self::delete): finds the connections that match and that the caller
-    /// wants.
+    /// The first step of [`delete`](Self::delete): finds the connections that match and that the
+    /// caller wants.
     pub(crate) fn candidates(
         &self,
         netns: &Netns,
@@ -206,8 +207,8 @@ impl ConntrackFilter {
             .map_err(|cause| self.explain(cause, DELETE, netns))
     }
 
-    /// The second step of [`delete`](Self::delete). Returns the number of connections that the kernel
-    /// still had.
+    /// The second step of [`delete`](Self::delete). Returns the number of connections that the
+    /// kernel still had.
     pub(crate) fn forget(&self, netns: &Netns, candidates: &[Candidate]) -> Result<usize, Error> {
         let forget = |socket: &mut Socket| {
             let mut forgotten = candidates.len();
@@ -248,8 +249,8 @@ impl ConntrackFilter {
             .flatten()
     }
 
-    /// The families to ask for: one if an address or the caller says it, otherwise all in one list. The
-    /// kernel filters by protocol within a family only, so a protocol takes a list for each.
+    /// The families to ask for: one if an address or the caller says it, otherwise all in one list.
+    /// The kernel filters by protocol within a family only, so a protocol takes a list for each.
     fn families(&self) -> &'static [u8] {
         match self.addresses().next().map(|address| address.is_ipv4()).or(self.is_ipv4) {
             Some(true) => &[IPV4],
@@ -259,8 +260,8 @@ impl ConntrackFilter {
         }
     }
 
-    /// Reads the entries that match. Entries that the kernel filtered are matched again: the kernel has no
-    /// filter for zones, ports of any protocol and IPv6 addresses.
+    /// Reads the entries that match. Entries that the kernel filtered are matched again: the kernel
+    /// has no filter for zones, ports of any protocol and IPv6 addresses.
     fn dump<T>(
         &self,
         socket: &mut Socket,
@@ -297,11 +298,11 @@ impl ConntrackFilter {
 }
 
 impl Netns {
-    /// Lists the tracked connections, IPv4 and IPv6, as `conntrack -L`. A [`ConntrackFilter`] lists some of
-    /// them.
+    /// Lists the tracked connections, IPv4 and IPv6, as `conntrack -L`. A [`ConntrackFilter`] lists
+    /// some of them.
     ///
-    /// The kernel tracks connections once something needs it, such as a NAT rule. The list isn't taken at
-    /// one moment: connections that start or end meanwhile may be in it or not.
+    /// The kernel tracks connections once something needs it, such as a NAT rule. The list isn't
+    /// taken at one moment: connections that start or end meanwhile may be in it or not.
     ///
     /// ```
     /// use netloom::Namespace;
@@ -316,8 +317,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// `is_permission_denied()` without `CAP_NET_ADMIN`, and at the first use in another namespace without
-    /// `CAP_SYS_ADMIN`.
+    /// `is_permission_denied()` without `CAP_NET_ADMIN`, and at the first use in another namespace
+    /// without `CAP_SYS_ADMIN`.
     #[doc(alias("conntrack -L", "IPCTNL_MSG_CT_GET"))]
     pub fn conntrack(&self) -> Result<Vec<ConntrackEntry>, Error> {
         ConntrackFilter::new().list(self)

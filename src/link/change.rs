@@ -35,7 +35,8 @@ impl Link {
         self.change("set up", |link| link.up(true))
     }
 
-    /// Sets the link down, as `ip link set DEV down`. The kernel deletes its routes and IPv6 addresses.
+    /// Sets the link down, as `ip link set DEV down`. The kernel deletes its routes and IPv6
+    /// addresses.
     ///
     /// # Errors
     ///
@@ -44,8 +45,8 @@ impl Link {
         self.change("set down", |link| link.up(false))
     }
 
-    /// Turns promiscuous mode on or off, as `ip link set DEV promisc on`: the link receives all packets, not
-    /// only its own.
+    /// Turns promiscuous mode on or off, as `ip link set DEV promisc on`: the link receives all
+    /// packets, not only its own.
     ///
     /// # Errors
     ///
@@ -90,7 +91,8 @@ impl Link {
         result
     }
 
-    /// Renames the link, as `ip link set DEV name NAME`. All clones of the handle have the new name.
+    /// Renames the link, as `ip link set DEV name NAME`. All clones of the handle have the new
+    /// name.
     ///
     /// # Errors
     ///
@@ -142,7 +144,8 @@ impl Link {
             .map_err(|error| explain_master(error, &place.netns, &master, index))
     }
 
-    /// Releases the link from its bridge, as `ip link set DEV nomaster`. A link without a master stays so.
+    /// Releases the link from its bridge, as `ip link set DEV nomaster`. A link without a master
+    /// stays so.
     ///
     /// # Errors
     ///
@@ -153,10 +156,11 @@ impl Link {
 
     /// Moves the link to another namespace, as `ip link set DEV netns NAME`.
     ///
-    /// The link goes down and loses its addresses and its master. It gets another index if a link in the
-    /// other namespace has its own. All clones of the handle stand for the moved link.
+    /// The link is set down, and loses its addresses and its master. It gets another index if a
+    /// link in the other namespace has its own. All clones of the handle refer to the moved link.
     ///
-    /// A move makes the kernel wait (16 ms measured). It is faster to create links in their namespace.
+    /// A move makes the kernel wait (16 ms measured). It is faster to create links in their
+    /// namespace.
     ///
     /// # Errors
     ///
@@ -208,7 +212,8 @@ impl Link {
 /// The index of no link, for a handle whose link was lost during a move.
 const NOWHERE: u32 = u32::MAX >> 1;
 
-/// Looks for a link that was moved to a namespace: by its name, or by its address if it was renamed since.
+/// Looks for a link that was moved to a namespace: by its name, or by its address if it was renamed
+/// since.
 fn find_moved(seen: &LinkIdentity, namespace: &Netns) -> Result<Option<LinkIdentity>, Cause> {
     let read = |view: LinkView<'_>| {
         let found = LinkIdentity::of(view)?;

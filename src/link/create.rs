@@ -61,10 +61,11 @@ impl NewLink<'_> {
         Ok(link)
     }
 
-    /// Sends a create request to a namespace and returns the link that the kernel made.
+    /// Sends a create request to a namespace and returns the created link.
     ///
-    /// `mac` is a random address, made up for this request alone. It proves that a link was made by this
-    /// request if the answer is lost. An address that was asked for proves nothing, and is set afterwards.
+    /// `mac` is a random address, generated for this request alone. If the answer is lost, it
+    /// proves that the request created the link. A requested address proves nothing, and is set
+    /// afterwards.
     pub(super) fn send(
         self,
         sender: &Netns,

@@ -1,4 +1,5 @@
-//! Many links of a namespace deleted in one request: put in a group of their own, and the group deleted.
+//! Many links of a namespace deleted in one request: put in a group of their own, and the group
+//! deleted.
 //!
 //! The kernel waits 16 to 20 ms for each link that it deletes alone, and once for a whole group
 //! (`net/core/rtnetlink.c`, `rtnl_group_dellink`).
@@ -30,7 +31,8 @@ pub(super) fn delete(links: &[&Link]) -> Result<Vec<bool>, Error> {
         return Ok(Vec::new());
     };
     let before = list(&netns, &places)?;
-    // Held until the links are deleted: if this process is killed before that, `reap` finds the links.
+    // Held until the links are deleted: if this process is killed before that, `reap` finds the
+    // links.
     let tag = unused_tag(&netns, &before);
     let group = tag.as_ref().map(Tag::number).or_else(|| unused_group(&before));
     let group =
@@ -78,14 +80,15 @@ fn delete_group(netns: &Netns, group: u32, links: usize) -> Result<(), Error> {
     netns.send(requests, |_, _| ())
 }
 
-/// Returns a tag that none of these links carries. `None` if the links die with this process anyway, or no
-/// tag can be had.
+/// Returns a tag that none of these links carries. `None` if the links die with this process
+/// anyway, or no tag can be had.
 fn unused_tag(netns: &Netns, links: &BTreeMap<u32, Listed>) -> Option<Tag> {
     let is_unused = |tag: &Tag| links.values().all(|listed| listed.group != tag.number());
     if netns.dies_with_process() { None } else { netns.fresh_tag().ok().filter(is_unused) }
 }
 
-/// Puts links in groups. Returns whether all requests succeeded: rtnetlink goes on after a refusal.
+/// Puts links in groups. Returns whether all requests succeeded: rtnetlink continues after a
+/// refusal.
 fn put_in_group(netns: &Netns, places: &[&Place], group: impl Fn(&Place) -> Option<u32>) -> bool {
     let mut all = true;
     for chunk in places.chunks(Requests::AT_ONCE) {

@@ -18,10 +18,10 @@ use crate::wire::link::{LinkView, WhichLink};
 /// A link that exists: a veth end, a bridge, the loopback link, a physical link.
 ///
 /// A link is identified by its namespace, its index there and its kind, together with its hardware
-/// address, netloom's mark on it, or its name and peer. All clones of a handle share this identity: a
-/// rename or a move through one of them is seen by all. Two handles are equal if namespace and index
-/// are. Dropping a handle does nothing: see [`Owned`](crate::Owned). A handle holds a [`Netns`], so an
-/// anonymous namespace lives as long as a handle of a link in it.
+/// address, netloom's mark on it, or its name and peer. All clones of a handle share this identity:
+/// a rename or a move through one of them is seen by all. Two handles are equal if namespace and
+/// index are. Dropping a handle does nothing: see [`Owned`](crate::Owned). A handle holds a
+/// [`Netns`], so an anonymous namespace lives as long as a handle of a link in it.
 #[derive(Clone)]
 pub struct Link(Arc<Shared>);
 
@@ -54,8 +54,8 @@ impl Netns {
     }
 }
 
-/// Refuses a name that no link has. An alternative name is longer than a name may be (`ALTIFNAMSIZ` in
-/// `net/core/dev.c`).
+/// Refuses a name that no link has. An alternative name is longer than a name may be (`ALTIFNAMSIZ`
+/// in `net/core/dev.c`).
 fn name_to_look_up(name: &str) -> Result<(), &'static str> {
     match name.len() {
         0..=15 => link_name(name),
@@ -84,7 +84,7 @@ impl Link {
         self.0.change(change);
     }
 
-    /// Tells both ends of a new veth pair about each other, before any thread shares them.
+    /// Links the handles of both ends of a new veth pair, before any thread shares them.
     pub(super) fn pair_with(&self, peer: &Self) {
         self.0.peer.get_or_init(|| Arc::downgrade(&peer.0));
         peer.0.peer.get_or_init(|| Arc::downgrade(&self.0));

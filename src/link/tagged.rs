@@ -26,8 +26,8 @@ pub(crate) fn orphans(netns: &Netns) -> Result<Vec<Link>, Error> {
     Ok(found)
 }
 
-/// Deletes a link if the process that created it is dead. Returns `false` if the process lives or the link is
-/// gone.
+/// Deletes a link if the process that created it is dead. Returns `false` if the process lives or
+/// the link is gone.
 pub(crate) fn remove_orphan(link: &Link) -> Result<bool, Error> {
     let place = link.place();
     let group = || match link.info() {
@@ -53,14 +53,15 @@ impl Link {
         }
     }
 
-    /// Puts the tag of this process on, in the place of another's: an adopted link belongs to this process.
+    /// Replaces the tag of another process by this process's: an adopted link belongs to this
+    /// process.
     pub(super) fn tag(&self) {
         if let Err(error) = self.change_tag("own", Netns::link_tag) {
             log::warn!("not reaped once this process is dead: {error}");
         }
     }
 
-    /// Changes the tag. A group that somebody chose stays.
+    /// Changes the tag. Leaves a group that another program chose.
     fn change_tag(
         &self,
         action: &'static str,
@@ -80,8 +81,8 @@ impl Link {
         Ok(())
     }
 
-    /// Returns the group for a move to another namespace: our tag there, if the link has our tag here. The
-    /// owner of another tag may live.
+    /// Returns the group for a move to another namespace: our tag there, if the link has our tag
+    /// here. The owner of another tag may live.
     pub(super) fn tag_in(&self, group: u32, there: &Netns) -> Result<Option<u32>, Error> {
         let place = self.place();
         if !is_tag(group) || place.netns.tag_number() != Some(group) {

@@ -11,8 +11,8 @@ use crate::mac::MacAddr;
 use crate::netns::Netns;
 use crate::wire::link::LinkView as Wire;
 
-/// A link of a list, borrowed while the list is read: see [`Netns::fold_links`]. `LinkInfo::from` copies
-/// it into a [`LinkInfo`], which has the same fields.
+/// A link of a list, borrowed while the list is read: see [`Netns::fold_links`]. `LinkInfo::from`
+/// copies it into a [`LinkInfo`], which has the same fields.
 #[derive(Debug, Clone)]
 pub struct LinkView<'a> {
     wire: Wire<'a>,
@@ -114,8 +114,8 @@ impl Netns {
     /// Visits all links without storing them, so that memory stays flat for any number of links.
     /// [`links`](Self::links) returns them by value and in order.
     ///
-    /// A list that changes while it is read is read again, and the fold starts again with `start`. So the
-    /// result comes from one whole list.
+    /// If the list changes during the read, it is read again, and the fold starts over with
+    /// `start`. So the result is always that of one complete list.
     ///
     /// ```
     /// use netloom::{Bridge, Namespace};

@@ -111,8 +111,8 @@ impl Socket {
         result.map(|_| refusals)
     }
 
-    /// Reads what is queued behind a lost answer: it may tell that the batch was done. The rest of
-    /// the echoes does, and so does the last acknowledgement, which is then passed on as an answer.
+    /// Reads the messages queued behind a lost answer. Further echoes, or the last acknowledgement,
+    /// prove that the kernel applied the batch. The acknowledgement is then passed on as an answer.
     fn read_late(&mut self, batch: &Batch, first: u32, last: usize, on_answer: OnAnswer<'_>) {
         while let Some(length) = self.receive_queued() {
             for message in messages(self.datagram(length)) {
@@ -132,9 +132,9 @@ impl Socket {
         }
     }
 
-    /// Passes messages that answer the `count` requests numbered from `first` to `visit`, with
-    /// their places and what they acknowledge, until it breaks. `None` if a datagram was longer
-    /// than the buffer: it is lost, and the buffer has grown.
+    /// Passes to `visit` the messages that answer the `count` requests numbered from `first`, with
+    /// their positions, until it breaks. Returns `None` if a datagram was longer than the buffer:
+    /// the datagram is lost, and the buffer has grown.
     fn read<T>(
         &mut self,
         first: u32,

@@ -12,7 +12,7 @@ use crate::error::{Cause, Error, Refusal};
 
 /// Rtnetlink requests for one datagram, each with its action and object for errors.
 ///
-/// Rtnetlink goes on after a refusal: a later request must never rely on a name or index that an
+/// Rtnetlink continues after a refusal. So a request must never rely on a name or index that an
 /// earlier one of the same datagram creates.
 ///
 /// More than [`AT_ONCE`](Self::AT_ONCE) requests take several datagrams.

@@ -22,7 +22,8 @@ pub(super) enum Received {
     Truncated,
 }
 
-/// The receive buffer. It is allocated for the first datagram, and grows after one that did not fit.
+/// The receive buffer. It is allocated for the first datagram, and grows after one that did not
+/// fit.
 #[derive(Debug, Default)]
 pub(super) struct Buffer(Vec<u8>);
 
@@ -56,11 +57,11 @@ impl Buffer {
     }
 }
 
-/// Makes room in the kernel for a datagram of `sent` bytes, and for answers of `answered` bytes. Without
-/// privilege the kernel gives up to twice `net.core.wmem_max` and `rmem_max`. A datagram that does not fit
-/// then is refused when it is sent (EMSGSIZE).
+/// Makes room in the kernel for a datagram of `sent` bytes, and for answers of `answered` bytes.
+/// Without privilege the kernel gives up to twice `net.core.wmem_max` and `rmem_max`. A datagram
+/// that does not fit then is refused when it is sent (EMSGSIZE).
 pub(super) fn in_the_kernel(socket: &impl AsFd, sent: usize, answered: usize) -> Result<(), Cause> {
-    // The kernel gives twice what it is asked for, as it counts its own bookkeeping.
+    // The kernel doubles the requested size, because it counts its own overhead.
     if sent != 0 && getsockopt(socket, sockopt::SndBuf)? < sent.saturating_add(SLACK) {
         let wanted = sent.saturating_add(SLACK) / 2 + 1;
         if setsockopt(socket, sockopt::SndBufForce, &wanted).is_err() {

@@ -1,8 +1,8 @@
-//! Answers from a script instead of the kernel, and a recorder of the kernel's answers, for fuzzing and
-//! tests.
+//! Answers from a script instead of the kernel, and a recorder of the kernel's answers, for fuzzing
+//! and tests.
 //!
-//! A script is a row of datagrams, each behind its length in two bytes. Its sequence numbers count from
-//! the first number of the request that was sent last, so that a script answers any request.
+//! A script is a row of datagrams, each behind its length in two bytes. Its sequence numbers count
+//! from the first number of the request that was sent last, so that a script answers any request.
 
 use std::cell::RefCell;
 
@@ -24,7 +24,7 @@ enum Source {
 
 thread_local! {
     static SOURCE: RefCell<Source> = const { RefCell::new(Source::Kernel) };
-    /// The first sequence number of what was sent last.
+    /// The first sequence number of the last request.
     static FIRST: RefCell<u32> = const { RefCell::new(0) };
 }
 
@@ -46,15 +46,15 @@ pub(crate) fn record<T>(ask: impl FnOnce() -> T) -> (T, Vec<u8>) {
     }
 }
 
-/// Reports whether a request goes to a script instead of the kernel.
+/// Returns whether a script answers the request instead of the kernel.
 pub(super) fn takes(request: &[u8]) -> bool {
     let sequence = request.get(8..12).and_then(|bytes| bytes.try_into().ok());
     FIRST.replace(sequence.map(u32::from_ne_bytes).unwrap_or_default());
     SOURCE.with_borrow(|source| matches!(source, Source::Script { .. }))
 }
 
-/// Receives the next datagram of the script, as recv(2) with `MSG_TRUNC`. `None` if the kernel answers.
-/// After the script's end nothing answers any more.
+/// Receives the next datagram of the script, as recv(2) with `MSG_TRUNC`. `None` if the kernel
+/// answers. After the script's end nothing answers any more.
 pub(super) fn receive(buffer: &mut [u8]) -> Option<Result<usize, Errno>> {
     SOURCE.with_borrow_mut(|source| {
         let Source::Script { bytes, at } = source else { return None };

@@ -80,7 +80,8 @@ struct Options {
 }
 
 impl Socket {
-    /// Opens a socket in the calling thread's network namespace, where it stays for good.
+    /// Opens a socket in the calling thread's network namespace. The socket belongs to that
+    /// namespace permanently.
     pub(crate) fn open(protocol: Protocol) -> Result<Self, Cause> {
         crate::fault::system_call("socket")?;
         Self::of(protocol, protocol.new_socket().open()?)

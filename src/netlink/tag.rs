@@ -1,12 +1,12 @@
-//! Owner tags: the number that tells a dead process's links from a living one's.
+//! Owner tags: numbers that distinguish a dead process's links from a living one's.
 //!
-//! A link carries the tag of its maker as its group, from the request that creates it. The maker
-//! holds a [`Member`] socket with the number in its port. If no member has the number, the maker is
-//! dead. Nobody without `CAP_NET_ADMIN` can hold a number or use them up: 16 bits of the port are
-//! free, so another port always serves.
+//! A link carries the tag of its creator as its group, from the request that creates it. The
+//! creator holds a [`Member`] socket with the number in its port. If no member has the number, the
+//! creator is dead. Holding a number takes `CAP_NET_ADMIN`. Ordinary users can't exhaust the ports
+//! of a number: 16 bits of the port are free.
 //!
-//! A part of the tag names the network namespace. A link that was moved to another namespace keeps
-//! its tag, and nobody there can tell whether its maker lives.
+//! A part of the tag names the network namespace. A link moved to another namespace keeps its tag,
+//! and no process there can find out whether its creator lives.
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -47,8 +47,7 @@ pub(crate) struct Tag {
 }
 
 impl Tag {
-    /// Holds a number that nobody holds. `open` opens a [`Member::SOCKET`] in the namespace of
-    /// `diagnosis`.
+    /// Reserves a free number. `open` opens a [`Member::SOCKET`] in the namespace of `diagnosis`.
     pub(crate) fn hold(
         open: impl Fn() -> Result<OwnedFd, Cause>,
         diagnosis: &mut Socket,

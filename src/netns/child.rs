@@ -180,7 +180,8 @@ impl Child {
     }
 
     /// Gives up the duty to end the command and returns its process id. The exit status is still
-    /// collected. The command still dies with this process. To start one that outlives it, use
+    /// collected. The command still dies with this process.
+    /// [`Command::spawn_detached`](crate::Command::spawn_detached) starts one that outlives it.
     pub fn detach(mut self) -> u32 {
         if let Some(running) = self.running.take() {
             running.is_detached.store(true, Ordering::Release);

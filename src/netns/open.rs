@@ -65,7 +65,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// The file is missing, refers to no network namespace, or a privilege is missing: like
+    /// The file is missing, it refers to no network namespace, or `CAP_SYS_ADMIN` is missing, as
+    /// for [`open`](Self::open).
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let label = Label::Path(path.to_owned());

@@ -33,7 +33,7 @@ pub enum RouteType {
     Unreachable,
     /// Packets are rejected as prohibited.
     Prohibit,
-    /// The lookup goes on in the next table.
+    /// The lookup continues in the next table.
     Throw,
     /// Another treatment, by number (`RTN_*`).
     Other(u8),

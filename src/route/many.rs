@@ -38,9 +38,9 @@ impl Route {
     ///
     /// # Errors
     ///
-    /// [`CreateAllError`] has each refused route with its place among `routes`, and the owner of all the
-    /// others. If a builder is known to be wrong before any system call, no route is created. With `?`
-    /// the error is the first refusal's, and what was created is deleted.
+    /// [`CreateAllError`] has each refused route with its index in `routes`, and the owner of all
+    /// other routes. If a builder is known to be wrong before any system call, no route is created.
+    /// With `?`, the error is the first refusal's, and the created routes are deleted.
     #[doc(alias("ip -batch", "RTM_NEWROUTE"))]
     pub fn create_all(
         routes: &[Self],
@@ -59,8 +59,8 @@ impl Route {
     }
 }
 
-/// Collects the names of links, each with its first place, and the errors known before any system call.
-/// One pass serves both: going through many routes takes longer than looking at each.
+/// Collects the names of links, each with its first place, and the errors known before any system
+/// call. One pass serves both: going through many routes takes longer than looking at each.
 fn read_through<'a>(
     routes: &'a [Route],
     netns: &Netns,
@@ -137,7 +137,8 @@ fn add(
                     .extend(refusals.into_iter().map(|(at, refusal)| failure(at, refusal.into())));
             }
             Err(cause) => {
-                // The routes may exist. The owner deletes those that are listed with their whole tuples.
+                // The routes may exist. The owner deletes those that are listed with their whole
+                // tuples.
                 let failure = failure(0, cause);
                 if failure.1.is_outcome_unknown() {
                     made.copy(&batch, 0..routes.len());
@@ -220,8 +221,8 @@ impl std::error::Error for CreateAllError {
 }
 
 impl CreateAllError {
-    /// The refused routes, each with its place. After a lost answer the last failure is the first route
-    /// whose outcome is unknown; the routes after it were not tried.
+    /// The refused routes, each with its place. After a lost answer the last failure is the first
+    /// route whose outcome is unknown; the routes after it were not tried.
     pub fn failures(&self) -> &[(usize, Error)] {
         &self.failures
     }

@@ -12,10 +12,10 @@ use crate::netns::Netns;
 use crate::owned::Owned;
 use crate::owned::sealed::{Remove, Removed};
 
-/// Forwarding of packets: in a whole namespace, or of the packets that come in on single links.
+/// Forwarding of packets: in a whole namespace, or of the packets received on single links.
 ///
-/// Replaces `sysctl -w net.ipv4.ip_forward=1` and `net.ipv4.conf.DEV.forwarding=1`. The values from
-/// before come back when the owner is dropped.
+/// Replaces `sysctl -w net.ipv4.ip_forward=1` and `net.ipv4.conf.DEV.forwarding=1`. Dropping the
+/// owner restores the previous values.
 ///
 /// ```
 /// use netloom::{Forwarding, Namespace};
@@ -28,14 +28,13 @@ use crate::owned::sealed::{Remove, Removed};
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// The switch of a whole namespace is one for all its links. When it is put back, links that
-/// forwarded before, or have an owner of their own, still forward. Owners are counted across
-/// programs, as [`Sysctl`] tells. A daemon that wants a host to forward for good calls
-/// [`enable`](Self::enable).
+/// The switch of a namespace applies to all its links. Restoring it leaves links forwarding that
+/// forwarded before, or have another owner. Owners are counted across programs, like those of
+/// [`Sysctl`]. A daemon that needs permanent forwarding calls [`enable`](Self::enable).
 ///
-/// Where IPv6 packets are forwarded, links that accept router advertisements go on accepting them,
-/// and so do links that come later. Those keep `accept_ra=2` after the owner is dropped, which then
-/// means what 1, the kernel's default, does.
+/// With IPv6 forwarding, links that accept router advertisements continue to accept them, and so do
+/// new links. New links keep `accept_ra=2` after the owner is dropped. Without forwarding, that
+/// equals 1, the kernel's default.
 ///
 /// Source: Documentation/networking/ip-sysctl.rst.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +56,8 @@ impl Forwarding {
         Self { ipv6: true, links: Vec::new() }
     }
 
-    /// Forwards only the packets that come in on this link. May be called again for more links.
-    /// Default: all links.
+    /// Forwards only packets received on this link. Can be called more than once. Default: all
+    /// links.
     pub fn dev(mut self, link: impl Into<LinkRef>) -> Self {
         self.links.push(link.into());
         self
@@ -77,7 +76,7 @@ impl Forwarding {
         if self.links.is_empty() && !self.ipv6 {
             on.handle_mut().set(&Sysctl::new("net.ipv4.ip_forward", 1), directory)?;
         } else if self.links.is_empty() {
-            // The value that new links start with comes first: no link is passed over.
+            // The default for new links is set first, so no link is missed.
             on.handle_mut().accept_router_advertisements(Conf::Default, directory)?;
             for link in netns.links()? {
                 on.handle_mut().accept_router_advertisements(link.name.into(), directory)?;
@@ -97,7 +96,7 @@ impl Forwarding {
         Ok(on)
     }
 
-    /// Turns it on for good, without an owner: as a daemon does that other programs rely on.
+    /// Turns forwarding on permanently, without an owner: for a daemon that other programs rely on.
     ///
     /// A second call changes nothing. A program of another kind that turned it on too, such as
     /// dockerd, is not affected when this one ends. The switch is put back only by an
@@ -154,7 +153,7 @@ impl ForwardingHandle {
         let setting = Setting::accept_ra(conf);
         let mut raise = || match setting.read(&self.netns) {
             Ok(AcceptRa::Never) => Ok(()),
-            // A value that is raised already may belong to another owner, who is dropped first.
+            // A raised value may belong to another owner, which may be dropped first.
             Ok(_) => self.set(&setting.to(AcceptRa::Always), directory),
             Err(error) => Err(error),
         };

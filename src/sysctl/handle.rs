@@ -17,7 +17,7 @@ const PUT_BACK: &str = "put back sysctl";
 
 /// A sysctl of a network namespace, by its name, with a value.
 ///
-/// Replaces `sysctl -w NAME=VALUE`. The value from before comes back when the owner is dropped.
+/// Replaces `sysctl -w NAME=VALUE`. Dropping the owner restores the previous value.
 ///
 /// ```
 /// use netloom::{Namespace, Sysctl};
@@ -38,9 +38,9 @@ const PUT_BACK: &str = "put back sysctl";
 /// `CAP_NET_ADMIN` and a kernel with `nf_tables` and `netlink_diag`; otherwise it restores the
 /// value that it found.
 ///
-/// A value that somebody else has written since is left alone. A link's own setting follows the
-/// link through a rename. The settings that the kernel sets along with a switch for all links
-/// (`forwarding`, `disable_ipv6`) come back with the switch. The usual settings have types: see
+/// A value written by another program since is left alone. A link's own setting follows the link
+/// through a rename. The settings that the kernel changes along with a switch for all links
+/// (`forwarding`, `disable_ipv6`) are restored with the switch. The usual settings have types: see
 /// [`Setting`](crate::Setting).
 ///
 /// Source: sysctl(8), Documentation/networking/ip-sysctl.rst.
@@ -65,7 +65,7 @@ impl Sysctl {
         Self { link: link.cloned(), ..Self::new(name, value) }
     }
 
-    /// Sets it.
+    /// Sets the sysctl.
     ///
     /// # Errors
     ///

@@ -1,8 +1,9 @@
-//! Owners of settings, counted across programs: which value a setting has, and who restores what.
+//! Owners of settings, counted across programs: the current value of a setting, and the value to
+//! restore.
 //!
-//! The newest owner's value counts. When it goes, the setting gets the newest value of those that
-//! are left, and after the last the value from before the first. A value that somebody else wrote
-//! meanwhile is left alone.
+//! The newest owner's value counts. When its owner is dropped, the setting gets the newest
+//! remaining value. After the last owner, it gets the value from before the first. A value written
+//! by another program meanwhile is left alone.
 
 use nix::errno::Errno;
 
@@ -41,7 +42,7 @@ impl Owner {
         };
         let mut set = || {
             directory.write(&key, value)?;
-            // What the kernel made of it.
+            // The value as the kernel normalized it.
             record.value = directory.read(&key)?;
             match record.add(&directory.netns) {
                 Err(error) if is_uncounted(&error) => {
@@ -140,8 +141,9 @@ impl Owner {
         newest.map_or(&self.record.found, |record| &record.value).clone()
     }
 
-    /// The settings that the kernel sets along with the switch, and that are to have another value
-    /// than the switch then. Whatever somebody changed while the switch was on stays.
+    /// Returns the settings that the kernel changes along with the switch and that need another
+    /// value than the switch afterwards. Leaves those that another program changed while the switch
+    /// was on.
     fn left_to_do(&self, others: &[Record], before: Vec<Follower>, switch: &str) -> Vec<Follower> {
         if others.iter().any(|record| record.key == self.record.key) {
             return Vec::new();
@@ -207,7 +209,7 @@ fn without_owners(
     };
     let exception = |key: &str| oldest.others.iter().find(|(other, _)| other == key);
     let found = exception(key).or_else(|| exception(&default)).map(|(_, value)| value);
-    // Somebody changed it since.
+    // Another program changed the setting since.
     if now == oldest.value { found.unwrap_or(&oldest.found).clone() } else { now.to_owned() }
 }
 

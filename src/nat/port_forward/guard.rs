@@ -1,5 +1,5 @@
-//! The table that drops packets from links to 127.0.0.0/8 while netloom lets a link route such addresses.
-//! No process owns it, so it outlives a process that is killed.
+//! The table that drops packets from links to 127.0.0.0/8 while netloom lets a link route such
+//! addresses. No process owns it, so it outlives a process that is killed.
 //!
 //! ```text
 //! table ip netloom-loopback {
@@ -54,7 +54,7 @@ impl Guard {
             return Ok(Some(Self::Foreign));
         }
         let rules = reader::rules(socket, FAMILY, GUARD)?;
-        // A rule before it could accept what it is to drop.
+        // An earlier rule could accept the packets to drop.
         let drops = |rule: &Rule| rule.expressions == drop_loopback_from_links();
         Ok(Some(if rules.first().is_some_and(drops) { Self::Whole } else { Self::Broken }))
     }
@@ -63,7 +63,7 @@ impl Guard {
         matches!(self, Self::Broken | Self::Whole)
     }
 
-    /// Adds what is missing.
+    /// Adds the missing parts.
     pub(super) fn push_missing(self, transaction: &mut Operations<'_>) {
         let step = ("add", &"a table that drops" as &dyn fmt::Display);
         if self == Self::Broken {

@@ -1,10 +1,10 @@
-//! The invariant of loopback addresses: packets from links to 127.0.0.0/8 are dropped, or no link routes such
-//! addresses because of netloom.
+//! The invariant of loopback addresses: packets from links to 127.0.0.0/8 are dropped, or no link
+//! routes such addresses because of netloom.
 //!
-//! The drop comes first and goes last. In between, under a lock of the namespace, each link is
-//! noted, then switched on; switched off, then its note is deleted. The set `local` of each IPv4 table has the
-//! links that need the setting, so tables of killed processes need nothing. Whoever has changed a setting reads
-//! the sets again.
+//! The drop is added first and removed last. In between, under a lock of the namespace, each link
+//! is noted before it is switched on, and switched off before its note is deleted. The set `local`
+//! of each IPv4 table has the links that need the setting, so tables of killed processes need
+//! nothing. After a change of a setting, a program reads the sets again.
 
 use std::collections::BTreeSet;
 
@@ -97,7 +97,7 @@ pub(super) fn settle(netns: &Netns, mut links: BTreeSet<u32>, step: Step<'_>) ->
     })
 }
 
-/// Adds what is missing of the drop. Returns the generation afterwards.
+/// Adds the missing parts of the drop. Returns the generation afterwards.
 fn push_guard(
     socket: &mut Socket,
     known: &mut Known,
@@ -136,7 +136,8 @@ fn needed(
 
 const REAP: Step<'static> = ("look for", &"links that route loopback addresses");
 
-/// Returns whether killed processes, or a flushed ruleset, left a link or the drop as no mapping needs it.
+/// Returns whether killed processes, or a flushed ruleset, left a link or the drop as no mapping
+/// needs it.
 pub(crate) fn is_left_over(netns: &Netns) -> Result<bool, Error> {
     let noted = match Switch::read(netns, LO)? {
         Some(lo) if lo.is_noted() => switch::noted(netns)?,

@@ -1,7 +1,8 @@
-//! Published ports: ports of this namespace that lead to a container.
+//! Published ports: ports of this namespace, forwarded to a container.
 //!
-//! Each family has one table for each process, with the owner flag, and one for persistent ports. A port is an
-//! element of one of two maps, so the cost is the same beside one port and beside ten thousand:
+//! Each family has one table for each process, with the owner flag, and one for persistent ports. A
+//! port is an element of one of two maps, so the cost is the same beside one port and beside ten
+//! thousand:
 //!
 //! ```text
 //! table ip netloom-ports-N {
@@ -32,13 +33,13 @@
 //! }
 //! ```
 //!
-//! `hairpin` has two pairs for each link that leads to a container. The link with itself: the replies to a
-//! neighbour have to come back through this namespace, so the container sees its address. No link with the
-//! link: connections from the namespace itself, perhaps from 127.0.0.1, and, if `br_netfilter` has a bridge call
-//! `nf_tables`, those from port to port.
+//! `hairpin` has two pairs for each link that leads to a container. The pair (link, link): replies
+//! to a neighbour must return through this namespace, so the container sees its address. The pair
+//! (none, link): connections from the namespace itself, perhaps from 127.0.0.1. If `br_netfilter`
+//! makes a bridge call `nf_tables`, it also matches those from port to port.
 //!
-//! The persistent table, `netloom-ports`, has no owner. The comment of a port is its tag, by which a conflict
-//! names the holder. One more map has the mappings by tag; see [`rows`]:
+//! The persistent table, `netloom-ports`, has no owner. The comment of a port is its tag, by which
+//! a conflict names the holder. One more map has the mappings by tag; see [`rows`]:
 //!
 //! ```text
 //!     map tags { type ipv6_addr . inet_service : counter; size 196608; elements = {

@@ -188,7 +188,7 @@ impl Addition<'_> {
         Ok(is_new)
     }
 
-    /// Adds the ports, and what the mappings of a link share.
+    /// Adds the ports, and the elements that the mappings of a link share.
     fn push_elements<'s>(&'s self, table: &PortTable, transaction: &mut Operations<'s>) {
         let ports = |is_addressed: bool| {
             let all = self.mappings.iter().enumerate();

@@ -1,7 +1,8 @@
 //! A persistent mapping as the comment that its table keeps.
 //!
-//! `0.0.0.0:8080-8090->10.0.0.2:80-90/tcp%5#1f`: the mapping, the index of the link that leads to the
-//! container, and the number that tells it from an equal mapping of another time, both hexadecimal.
+//! `0.0.0.0:8080-8090->10.0.0.2:80-90/tcp%5#1f` consists of the mapping, the index of the link to
+//! the container, and a number, both hexadecimal. The number differs for equal mappings created at
+//! different times.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

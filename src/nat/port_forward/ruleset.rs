@@ -134,7 +134,7 @@ fn sets(table: &PortTable) -> Vec<Set> {
     sets
 }
 
-/// Returns the chains in an order in which each comes after those it jumps to, with their rules.
+/// Returns the chains with their rules. Each chain follows those it jumps to.
 fn chains(table: &PortTable) -> Vec<ChainWithRules> {
     let jump = vec![Immediate::verdict(Verdict::Jump(PORTS.into())).into()];
     let nat = |chain: NatChain, rule| (chain.in_table(&table.name, table.family()), vec![rule]);

@@ -1,5 +1,5 @@
-//! The tables of published ports in a namespace, as they were at one generation of the ruleset. While no other
-//! program changes the ruleset, nothing is read again.
+//! The tables of published ports in a namespace, as they were at one generation of the ruleset.
+//! While no other program changes the ruleset, nothing is read again.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -165,7 +165,7 @@ pub(super) fn elements(
     reader::elements(socket, table.family(), &keys)
 }
 
-/// Runs `work` with what is known of the ruleset, again where another program changed it meanwhile.
+/// Runs `work` with the cached ruleset, and again if another program changed it meanwhile.
 pub(super) fn change<T>(
     netns: &Netns,
     step: Step<'_>,
@@ -180,7 +180,7 @@ pub(super) fn change<T>(
         };
         work(socket, ports, generation).map_err(|error| {
             let known = std::mem::take(&mut ports.known).generation;
-            // An error of what was read earlier means nothing if the ruleset has changed since.
+            // An error from cached data means nothing if the ruleset has changed since.
             let is_stale = !error.is_outcome_unknown()
                 && known
                     .is_some_and(|known| reader::generation(socket).is_ok_and(|now| now != known));

@@ -15,8 +15,8 @@ use crate::owned::sealed::{Remove, Removed};
 impl Chain {
     /// Creates the chain and its rules, or nothing.
     ///
-    /// Values that are known to be wrong are refused before any system call, such as a hook that the
-    /// table's family does not have.
+    /// Values that are known to be wrong are refused before any system call, such as a hook that
+    /// the table's family does not have.
     ///
     /// # Errors
     ///
@@ -48,8 +48,8 @@ impl ChainHandle {
         Ok(rules.map(|info| (self.rule_read(info.number), info.rule)).collect())
     }
 
-    /// Sets the policy: the verdict on packets that no rule of the chain decides on. The policy stays when
-    /// the handle is dropped. [`read`](Self::read) tells the old policy before.
+    /// Sets the policy: the verdict on packets that no rule of the chain decides on. The policy
+    /// remains when the handle is dropped. Use [`read`](Self::read) first to get the old policy.
     ///
     /// Replaces `nft chain FAMILY TABLE NAME '{ policy drop; }'`.
     ///

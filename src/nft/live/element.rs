@@ -21,7 +21,7 @@ impl Element {
     }
 }
 
-/// An element that exists. The key identifies the element: if somebody deletes the element and adds another
+/// A handle of an element, identified by its key. If another program deletes the element and adds
 /// one with the same key, the owner deletes that one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ElementHandle {

@@ -12,7 +12,7 @@ use crate::netns::Netns;
 use crate::wire::nft::generation as wire;
 use crate::wire::nft::message::{Family, MessageType};
 
-/// A number that changes with every change to a namespace's ruleset, whoever makes it.
+/// A number that changes with every change to a namespace's ruleset, by any program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[doc(alias = "NFTA_GEN_ID")]
 pub struct Generation(pub(crate) u32);
@@ -71,12 +71,11 @@ impl Ruleset for &Netns {
     }
 }
 
-/// Repeats an attempt until nobody changed the ruleset meanwhile. Each attempt gets the generation
-/// that it starts at: the first one `known`, if the caller knows a generation, later ones the
-/// current generation.
+/// Repeats an attempt until the ruleset did not change meanwhile. Each attempt gets the generation
+/// at its start. The first attempt gets `known`, if the caller knows a generation.
 ///
-/// An error counts only if the generation is still the same: what an attempt missed may have been
-/// deleted by others. An attempt whose outcome is unknown is never repeated.
+/// An error counts only if the generation is unchanged, because another program may have deleted
+/// the missing object. An attempt with an unknown outcome is never repeated.
 pub(crate) fn at_one_generation<R: Ruleset + ?Sized, T>(
     ruleset: &mut R,
     known: Option<Generation>,
@@ -104,7 +103,7 @@ pub(crate) fn at_one_generation<R: Ruleset + ?Sized, T>(
     }
 }
 
-/// Reads something while nobody changes the ruleset.
+/// Reads from the ruleset at one generation: repeats the read if the ruleset changed.
 pub(crate) fn read_at_one_generation<T>(
     mut netns: &Netns,
     (action, object): Step<'_>,
@@ -126,8 +125,7 @@ pub(crate) fn is_outdated(error: &Error) -> bool {
     error.errno() == Some(Errno::ERESTART)
 }
 
-/// Uses the socket that owns the namespace's held tables. Nobody else changes held tables
-/// meanwhile.
+/// Uses the socket that owns the namespace's held tables. Meanwhile no other thread changes them.
 pub(crate) fn with_socket<T>(
     netns: &Netns,
     (action, object): Step<'_>,

@@ -43,11 +43,12 @@ const READ: &str = "read";
 const RULESET: &str = "the ruleset";
 
 impl Netns {
-    /// Reads all tables with all that is in them, whoever made them: chains with their rules, sets, maps,
-    /// flowtables, and named objects of every [`ObjectKind`](super::ObjectKind). Other named objects, such
-    /// as conntrack helpers, are left out.
+    /// Reads all tables of all programs with their contents: chains with their rules, sets, maps,
+    /// flowtables, and named objects of every [`ObjectKind`](super::ObjectKind). Other named
+    /// objects, such as conntrack helpers, are left out.
     ///
-    /// Replaces `nft list ruleset`. A ruleset that changes meanwhile is read again, for 10 seconds at most.
+    /// Replaces `nft list ruleset`. A ruleset that changes meanwhile is read again, for 10 seconds
+    /// at most.
     ///
     /// # Errors
     ///
@@ -152,7 +153,8 @@ fn list<T: Codec>(
         .map_err(|cause| cause.doing(READ, RULESET))
 }
 
-/// Reads the named sets of a table with their elements, and the elements of the sets written into rules.
+/// Reads the named sets of a table with their elements, and the elements of the sets written into
+/// rules.
 fn sets(netns: &Netns, family: Family, table: &str) -> Result<(Vec<SetInfo>, KnownSets), Error> {
     let of = wire_set::Set { table: table.to_owned(), ..wire_set::Set::default() };
     let listed: Vec<(_, wire_set::Set)> = list(netns, family.wire(), MessageType::GetSet, &of)?;

@@ -149,7 +149,7 @@ impl fmt::Display for Priority {
 /// The priority of connection tracking. Address translation must come later.
 const CONNTRACK: Priority = Priority(-200);
 
-/// Refuses in words what the kernel refuses with a bare `EOPNOTSUPP`.
+/// Explains a combination that the kernel would refuse with a bare `EOPNOTSUPP`.
 pub(crate) fn check(
     family: Family,
     kind: ChainKind,

@@ -23,7 +23,7 @@ use crate::wire::nft::register::Register::R1;
 pub(crate) struct KnownSets {
     /// The elements of anonymous sets, by the names that the kernel chose.
     pub(crate) elements: BTreeMap<String, Vec<Element>>,
-    /// The kinds of the objects that maps lead to.
+    /// The kinds of the objects that are values of maps.
     pub(crate) objects: BTreeMap<String, ObjectKind>,
 }
 
@@ -38,8 +38,8 @@ enum Operand {
 
 /// Reads the statements of one rule.
 ///
-/// A decoder may take a statement for more than its expressions say: a rule that isn't encoded to the
-/// same expressions again is read as unknown.
+/// A decoder may take a statement for more than its expressions say: a rule that isn't encoded to
+/// the same expressions again is read as unknown.
 pub(crate) struct Reader<'a> {
     pub(crate) context: Context,
     sets: &'a KnownSets,

@@ -115,14 +115,14 @@ pub(crate) fn missing(context: Context, statement: &dyn Statement) -> Vec<Fact> 
     missing
 }
 
-/// Adds what is known after a statement, with the matches that are written before it.
+/// Adds the facts known after a statement, with the matches written before it.
 pub(crate) fn learn(context: &mut Context, statement: &dyn Statement) {
     let missing = missing(*context, statement);
     missing.into_iter().chain(statement.establishes()).for_each(|fact| context.learn(fact));
 }
 
-/// Appends a statement. The matches right before it that would be written by themselves are removed, as
-/// they are in listings.
+/// Appends a statement. The matches right before it that would be written by themselves are
+/// removed, as they are in listings.
 pub(crate) fn push(
     family: Family,
     statements: &mut Vec<Box<dyn Statement>>,

@@ -26,9 +26,9 @@ pub(super) struct Attempt {
 impl Transaction {
     /// Applies all operations, or none.
     ///
-    /// Values that are known to be wrong are refused before any system call. A transaction larger than the
-    /// socket's send buffer is refused as a whole (EMSGSIZE). An unprivileged buffer has at most twice
-    /// `net.core.wmem_max`.
+    /// Values that are known to be wrong are refused before any system call. A transaction larger
+    /// than the socket's send buffer is refused as a whole (EMSGSIZE). An unprivileged buffer has
+    /// at most twice `net.core.wmem_max`.
     ///
     /// If the kernel's answer is lost ([`is_timed_out`](Error::is_timed_out), or a buffer
     /// overflowed), netloom deletes everything that was created. Deletions, replacements, elements
@@ -91,8 +91,8 @@ impl Transaction {
         }
     }
 
-    /// Returns whether the commit has to know the generation: to delete again what it created, or since the
-    /// name of a table may belong to another table by now.
+    /// Returns whether the commit needs the generation. It does if it must delete what it created,
+    /// or if a table's name may belong to another table by now.
     fn depends_on_generation(&self) -> bool {
         self.creates
             || self.has_to_look()
@@ -160,7 +160,7 @@ impl Transaction {
         Ok(refused)
     }
 
-    /// Deletes what was created, if the answer was lost.
+    /// Deletes the created objects, if the answer was lost.
     fn recover(&self, socket: &mut Socket, error: Error, last: &Attempt) -> Error {
         let Some(before) = last.generation.filter(|_| self.creates && error.is_outcome_unknown())
         else {
@@ -189,7 +189,7 @@ impl fmt::Display for Name<'_> {
     }
 }
 
-/// The number in an echo: the attribute that has it, by the type of the object.
+/// Returns the number in an echo. The type of the object determines the attribute.
 fn number_of(message: Message<'_>) -> Option<u64> {
     let at = match message.kind {
         MessageType::NewTable => 4,

@@ -14,9 +14,10 @@ pub struct Refused {
     pub error: Error,
 }
 
-/// The reason why a transaction was refused. Nothing of it was done.
+/// The reason why a transaction was refused. None of its operations was applied.
 ///
-/// The kernel goes on after the first refusal: operations that depend on a refused one are refused too.
+/// The kernel continues after the first refusal, so operations that depend on a refused one are
+/// refused too.
 #[derive(Debug, ThisError)]
 #[error("{}", self.text())]
 pub struct TransactionError {
@@ -26,13 +27,13 @@ pub struct TransactionError {
 }
 
 impl TransactionError {
-    /// The refused operations in their order. The list is empty if the transaction was refused as a whole:
-    /// no privilege, no buffer large enough, another generation.
+    /// The refused operations in their order. The list is empty if the transaction was refused as a
+    /// whole: no privilege, no buffer large enough, another generation.
     pub fn refused(&self) -> &[Refused] {
         &self.refused
     }
 
-    /// Returns whether somebody changed the ruleset since the expected generation.
+    /// Returns whether another program changed the ruleset since the expected generation.
     #[doc(alias = "ERESTART")]
     pub fn is_stale(&self) -> bool {
         self.whole.as_ref().is_some_and(|error| error.errno() == Some(Errno::ERESTART))

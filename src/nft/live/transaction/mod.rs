@@ -37,8 +37,8 @@ pub use error::{Refused, TransactionError};
 
 /// Changes that the kernel makes all or not at all. Packets see all of them at once.
 ///
-/// Replaces `nft -f`. Each operation has an index, counted from 0 in the order of the calls. A refusal
-/// names the index.
+/// Replaces `nft -f`. Each operation has an index, counted from 0 in the order of the calls. A
+/// refusal names the index.
 ///
 /// ```
 /// use netloom::nft::{Chain, Family, Rule, Set, Table, Transaction, Type};
@@ -68,7 +68,7 @@ pub struct Transaction {
     /// The operation of each message of the batch. The first message begins the batch.
     messages: Vec<usize>,
     operations: Vec<Operation>,
-    /// The numbers to fill in, each with the message whose echo has it.
+    /// The numbers to fill in, each with the index of the message whose echo contains it.
     numbers: Vec<(usize, Number)>,
     /// The [identities](Number::identity) of the objects that the transaction creates.
     created: BTreeSet<usize>,
@@ -119,15 +119,15 @@ impl Transaction {
         }
     }
 
-    /// Creates a transaction that is refused at any other generation. Its caller looked up the names of
-    /// the tables at this generation, so that they need no second look.
+    /// Creates a transaction that is refused at any other generation. Its caller looked up the
+    /// names of the tables at this generation, so that they need no second look.
     pub(crate) fn decided_at(netns: &Netns, generation: Generation) -> Self {
         Self { expected: Some(generation), is_trusted: true, ..Self::new(netns) }
     }
 
-    /// Refuses the transaction with [`is_stale`](TransactionError::is_stale) if somebody changed the
-    /// ruleset since this generation. A program that reads the ruleset and then changes it overwrites
-    /// nothing that it has not seen.
+    /// Refuses the transaction with [`is_stale`](TransactionError::is_stale) if another program
+    /// changed the ruleset since this generation. So a program that reads the ruleset and then
+    /// changes it never overwrites a change unseen.
     #[doc(alias = "NFNL_BATCH_GENID")]
     pub fn if_unchanged_since(&mut self, generation: Generation) -> &mut Self {
         self.expected = Some(generation);
@@ -270,8 +270,8 @@ impl Transaction {
         self
     }
 
-    /// Adds elements to a verdict map by link name, which must not have them. The transaction itself may
-    /// create the map.
+    /// Adds elements to a verdict map by link name, which must not have them. The transaction
+    /// itself may create the map.
     pub(crate) fn add_new_elements(
         &mut self,
         table: &TableHandle,

@@ -1,4 +1,4 @@
-//! Changes to sets with intervals, checked against what is in the set.
+//! Changes to sets with intervals, checked against the elements in the set.
 
 use nix::errno::Errno;
 
@@ -95,7 +95,7 @@ impl Transaction {
         !self.changed_sets().is_empty()
     }
 
-    /// Reads the sets, and returns the operations that their elements are in the way of.
+    /// Reads the sets, and returns the operations that conflict with their elements.
     pub(super) fn check_ranges(
         &self,
         socket: &mut Socket,

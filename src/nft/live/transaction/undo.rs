@@ -11,8 +11,9 @@ use crate::wire::nft::data::ChainRef;
 use crate::wire::nft::message::{Family, Message, MessageType};
 use crate::wire::nft::rule::Rule;
 
-/// Deletes what the transaction created, if it was done for certain and is the only change since `before`.
-/// One change alone proves nothing: another program may have made it. Returns whether nothing is left.
+/// Deletes the objects that the transaction created, if it was certainly applied and is the only
+/// change since `before`. The count of changes alone proves nothing: another program may have made
+/// the change. Returns whether nothing is left.
 pub(super) fn undo(
     sent: &Transaction,
     socket: &mut Socket,
@@ -126,9 +127,9 @@ impl Transaction {
         self.push(MessageType::DeleteRule, 0, one.family, &rule);
     }
 
-    /// Deletes the created rules of chains that were there before. Rules are numbered upwards wherever in a
-    /// chain they are put, so they are the newest of the chain. A replaced rule stays: its handle gets the
-    /// new number.
+    /// Deletes the created rules of chains that were there before. Rules are numbered upwards
+    /// wherever in a chain they are put, so they are the newest of the chain. A replaced rule
+    /// stays: its handle gets the new number.
     fn push_newest_rules(
         &mut self,
         sent: &Transaction,
@@ -177,7 +178,7 @@ mod tests {
     use crate::nft::{Family, Table};
     use crate::sandbox;
 
-    /// A transaction that was refused, as somebody made such a table just before.
+    /// The transaction is refused because another program has just created such a table.
     #[test]
     fn what_may_be_anothers_stays() {
         sandbox::run(|| {

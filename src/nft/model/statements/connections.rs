@@ -11,7 +11,7 @@ pub(crate) struct Connections {
 }
 
 impl Rule {
-    /// Matches while there are no more than so many connections: `ct count`.
+    /// Matches while the number of connections is at most `count`: `ct count`.
     #[doc(alias = "connlimit-upto")]
     pub fn connections(self, count: u32) -> Self {
         self.with(Connections { count, over: false })
