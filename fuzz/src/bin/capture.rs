@@ -128,7 +128,7 @@ fn furnish(host: &Netns) -> Result<Box<dyn std::any::Any>, Box<dyn Error>> {
     let route = Route::new("10.9.0.0/16").via("10.0.0.2").metric(7).create(host)?;
     let forwarding = Forwarding::ipv4().create(host)?;
     let nat = NatRule::masquerade().source("10.0.0.0/24").create(host)?;
-    let tagged = NatRule::masquerade().source("10.0.0.0/24").tagged("lab").create(host)?;
+    let tagged = NatRule::masquerade().source("10.0.0.0/24").persistent("lab").create(host)?;
     let port = PortForward::new(8080, "10.0.0.2").target_port(80).create(host)?;
     red.ping("10.0.0.1")?;
     // Some conversations, so that there are connections to list.
