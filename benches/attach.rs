@@ -108,7 +108,7 @@ fn beside(host: &Netns, bridge: &Link, there: u32, ipv6: bool) {
     );
 }
 
-/// So many containers by so many threads.
+/// Measures attaching containers by several threads.
 fn by_threads(host: &Netns, bridge: &Link, threads: u32) -> Duration {
     const ALL: u32 = 64;
     let mut made = Vec::new();

@@ -25,27 +25,28 @@
 //!
 //! # Words
 //!
-//! - A **builder** says what should exist: plain data, no I/O. Setters take values or literals and never
-//!   fail; the first bad literal is kept, and `create` returns it.
-//! - A **handle** is the identity of something that exists: a namespace's device and inode, a link's
+//! - A **builder** describes an object to create: plain data, no I/O. Setters take values or
+//!   literals and never fail; the first bad literal is kept, and `create` returns it.
+//! - A **handle** is the identity of an existing object: a namespace's device and inode, a link's
 //!   namespace and index. Dropping it does nothing.
-//! - An **owner**, [`Owned`], is a handle with the duty to delete. It is what every `create` returns.
-//!   Many of them, in any value, go quicker [`Together`].
+//! - An **owner**, [`Owned`], is a handle with the duty to delete. Every `create` returns one.
+//!   [`Together`] deletes many of them faster.
 //!
 //! # What survives what
 //!
 //! | made with `create` | drop, `?`, panic | `abort`, SIGKILL |
 //! |---|---|---|
-//! | anonymous namespace | gone with its last handle, those of what is in it among them | gone |
+//! | anonymous namespace | gone with its last handle, including handles of objects inside | gone |
 //! | named namespace | name gone | stays, as with `ip netns add` |
-//! | link, address, route, sysctl in an anonymous namespace | gone, put back | gone with the namespace |
+//! | link, address, route, sysctl in an anonymous namespace | gone, restored | gone with the namespace |
 //! | link, address, route in another namespace | gone | stays, unless a veth peer was in an anonymous one |
-//! | sysctl, forwarding in another namespace | put back | stays |
-//! | NAT rule, published port | gone | gone: its table belongs to our socket |
-//! | NAT rule with a tag | gone, unless kept | stays, and is found by its tag, or by [`persistent`] |
+//! | sysctl, forwarding in another namespace | restored | stays |
+//! | NAT rule, published port | gone | gone: the kernel deletes its table with netloom's socket |
+//! | NAT rule with a tag | gone, unless kept | stays; found by its tag, or by [`persistent`] |
 //!
 //! A panic that unwinds drops owners; with `panic = "abort"` it is an abort. [`Owned::keep`] leaves
-//! things in place, [`std::process::exit`] runs no drops, and `let _ = …create(&ns)?` deletes at once.
+//! things in place, [`std::process::exit`] runs no drops, and `let _ = …create(&ns)?` deletes at
+//! once.
 //!
 //! # Threads
 //!
@@ -54,7 +55,7 @@
 //! [`Worker`] is a thread that stays inside. For its own system calls netloom switches the calling
 //! thread, with signals blocked, after it has tested the way back.
 //!
-//! Linux 6.1 and later. Nothing is run: neither `ip` nor `nft` need be there.
+//! Needs Linux 6.1 or later. Runs no other program: neither `ip` nor `nft` must be installed.
 
 // The README's program is run as a test, too.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]

@@ -52,7 +52,7 @@ impl Leftovers {
         &self.failures
     }
 
-    /// Removes the leftovers, after another look at each. Goes on after a failure.
+    /// Removes the leftovers, after another check of each. Continues after a failure.
     pub fn remove(self) -> Reaped {
         let Self { found, failures } = self;
         let mut reaped = Reaped { removed: Vec::new(), failures };
@@ -87,12 +87,12 @@ pub struct Reaped {
 /// Finds the objects that dead processes created with netloom and left.
 ///
 /// These are the names of namespaces, and links and loopback settings of published ports in this
-/// namespace and in those with a name. The kernel deletes the rest with the process: anonymous namespaces
-/// with their content, and NAT rules and published ports that are not persistent.
+/// namespace and in those with a name. The kernel deletes the rest with the process: anonymous
+/// namespaces with their content, and NAT rules and published ports that are not persistent.
 ///
 /// Never among them are:
-/// - objects that were [kept](crate::Owned::keep), or are persistent: [`persistent`](crate::persistent)
-///   lists the latter;
+/// - objects that were [kept](crate::Owned::keep), or are persistent:
+///   [`persistent`](crate::persistent) lists the latter;
 /// - links with a [group](crate::Bridge::group) of their own;
 /// - links that another program moved to another namespace;
 /// - objects of other programs.
@@ -107,10 +107,10 @@ pub struct Reaped {
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// A process counts as alive while it, or a fork of it, holds a lock that the kernel releases with the
-/// process. Process numbers play no part, so a reused number or another container's is no problem. The lock
-/// of a name is out of reach of the programs inside the namespace. An [adopted](crate::Owned::adopt) object
-/// belongs to the adopter.
+/// A process counts as alive while it, or a fork of it, holds a lock that the kernel releases with
+/// the process. Process numbers play no part, so a reused number or another container's is no
+/// problem. The lock of a name is out of reach of the programs inside the namespace. An
+/// [adopted](crate::Owned::adopt) object belongs to the adopter.
 ///
 /// # Errors
 ///

@@ -80,7 +80,7 @@ pub(crate) fn owner_of_namespace(namespace: BorrowedFd<'_>) -> io::Result<OwnedF
     nix::ioctl_none!(ns_get_userns, 0xb7, 1);
     // SAFETY: this request takes no argument, and any other file refuses it with ENOTTY.
     let fd = unsafe { ns_get_userns(namespace.as_raw_fd()) }?;
-    // SAFETY: the descriptor is new, so nobody else's.
+    // SAFETY: the descriptor is new, so it has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -116,7 +116,7 @@ impl NewSocket {
         if fd == -1 {
             return Err(Errno::last());
         }
-        // SAFETY: the descriptor is new, so nobody else's.
+        // SAFETY: the descriptor is new, so it has no other owner.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 }
@@ -129,7 +129,7 @@ pub(crate) fn namespace_of_socket(socket: BorrowedFd<'_>) -> io::Result<OwnedFd>
     if fd == -1 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the descriptor is new, so nobody else's.
+    // SAFETY: the descriptor is new, so it has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -161,11 +161,12 @@ pub(crate) fn without_mounts(directory: BorrowedFd<'_>) -> Result<OwnedFd, Errno
         unsafe { libc::syscall(libc::SYS_open_tree, directory.as_raw_fd(), c"".as_ptr(), flags) };
     // Every descriptor is one.
     let fd = Errno::result(RawFd::try_from(fd).unwrap_or(-1))?;
-    // SAFETY: the descriptor is new, so nobody else's.
+    // SAFETY: the descriptor is new, so it has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Makes a link of `/dev/net/tun`, which goes when the file is closed (`TUNSETIFF`, `tuntap.rst`).
+/// Creates a link of `/dev/net/tun`. The kernel deletes it when the file is closed (`TUNSETIFF`,
+/// `tuntap.rst`).
 pub(crate) fn make_tun(device: BorrowedFd<'_>) -> io::Result<()> {
     const IFREQ: usize = 40;
     const IFF_TUN: u16 = 1;

@@ -34,7 +34,7 @@ fn is_in_use(netns: &Netns, address: &str) {
     });
 }
 
-/// Without those that the kernel makes up.
+/// Returns the link's addresses without those that the kernel generates.
 fn addresses(link: &Link) -> Vec<AddressInfo> {
     let mut list = link.addresses().unwrap();
     list.retain(|address| !address.prefix.to_string().starts_with("fe80:"));

@@ -267,7 +267,7 @@ fn a_namespace_that_is_gone_is_not_found() {
     });
 }
 
-/// In a child without the capability, which finds its way here by a variable.
+/// Runs in a child without the capability. A variable makes the child run this test.
 #[test]
 fn without_cap_net_admin_everything_says_what_it_needs() {
     const WITHOUT: &str = "NETLOOM_TEST_WITHOUT";

@@ -122,7 +122,7 @@ fn what_is_read_while_a_thousand_links_come_and_go_is_whole_or_an_error() {
     });
 }
 
-/// One that stays is found, one that passes is found or is not there.
+/// Looks up a permanent link, which must be found, and a temporary one, which may be missing.
 fn look_up(netns: &Netns, number: usize) {
     let staying = netns.link(&format!("sa{}", number % STAYING)).unwrap();
     assert_eq!(staying.info().unwrap().name, staying.name());

@@ -351,7 +351,7 @@ fn learns_a_route(host: &Netns, neighbor: &Netns, name: &str, is_moved: bool) ->
     false
 }
 
-/// No use to wait long then.
+/// Returns whether the host ignores router advertisements on the link. Then a long wait is useless.
 fn host_ignores(host: &Netns, link: &str) -> bool {
     setting(host, &format!("net.ipv6.conf.{link}.accept_ra")) == "1"
         && setting(host, "net.ipv6.conf.all.forwarding") == "1"

@@ -39,7 +39,8 @@ fn is_beside(module: &str) -> bool {
     layer(module).is_none() && root().join(format!("{module}.rs")).is_file()
 }
 
-/// Not of the library's layers: what tests and examples run in. It uses errors and `sys` alone.
+/// The sandbox is outside the library's layers: tests and examples run in it. It uses only errors
+/// and `sys`.
 const SANDBOX: &str = "sandbox";
 
 fn layer(module: &str) -> Option<u32> {

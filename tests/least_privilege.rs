@@ -1,5 +1,5 @@
-//! `CAP_NET_ADMIN` in the user namespace that owns the network namespace is enough for the network's own
-//! things; what takes more says so.
+//! `CAP_NET_ADMIN` in the user namespace that owns the network namespace is enough for the
+//! network's own things; what takes more says so.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -20,7 +20,7 @@ use support::{leaves_nothing, refused};
 
 const CAP_NET_ADMIN: u32 = 1 << 12;
 
-/// On a thread that has this capability, and no other.
+/// Runs `work` on a thread with this capability alone.
 fn with_net_admin_alone<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let thread = scope.spawn(|| {
@@ -134,7 +134,7 @@ fn a_namespace_that_was_opened_before_is_configured_without_entering_it() {
     });
 }
 
-/// No second socket can be opened there any more: they take turns.
+/// The threads take turns with the one socket, because no second one can be opened.
 #[test]
 fn threads_that_may_not_enter_share_the_socket_that_is_there() {
     support::isolated(|| {

@@ -29,7 +29,7 @@ fn threads() -> BTreeMap<String, usize> {
     places
 }
 
-/// How many threads there are that netloom did not start: of those one may be at its end still.
+/// Counts the threads that netloom did not start. One of them may be about to end.
 fn own_threads() -> usize {
     let is_own = |task: &fs::DirEntry| {
         fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() != "netloom")
@@ -254,7 +254,7 @@ fn many_threads_enter_many_namespaces() {
     });
 }
 
-/// In chunks: the kernel takes namespaces apart by a thread of its own, later.
+/// Runs in chunks: the kernel destroys namespaces later, on a thread of its own.
 #[test]
 fn five_thousand_anonymous_namespaces_come_and_go() {
     support::isolated(|| {

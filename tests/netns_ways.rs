@@ -18,7 +18,7 @@ fn pidfd(pid: u32) -> OwnedFd {
     // SAFETY: the call takes two numbers and returns a new descriptor, or -1.
     let fd = unsafe { nix::libc::syscall(nix::libc::SYS_pidfd_open, pid, 0) };
     assert_ne!(fd, -1);
-    // SAFETY: the descriptor is new, so nobody else's.
+    // SAFETY: the descriptor is new, so it has no other owner.
     unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap()) }
 }
 

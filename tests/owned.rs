@@ -18,7 +18,7 @@ fn netns() -> Owned<Netns> {
     Namespace::anonymous().create().unwrap()
 }
 
-/// One of each kind, and then a step that fails.
+/// Creates an object of each kind. Then a step fails.
 fn network(host: &Netns, container: &Netns, last: &str) -> Result<(), Error> {
     let bridge = Bridge::new("br0").address("10.0.0.1/24").up().create(host)?;
     let port = VethEnd::new("port").master(&bridge).up();

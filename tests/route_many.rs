@@ -25,7 +25,7 @@ fn v6(n: u128) -> Ipv6Net {
     Ipv6Net::new(Ipv6Addr::from_bits((0x2001_0db8 << 96) + n), 128).unwrap()
 }
 
-/// How many of the main table's routes are netloom's own.
+/// Counts netloom's own routes in the main table.
 fn ours(netns: &Netns) -> usize {
     let count = |count: &mut usize, route: netloom::RouteView<'_>| {
         *count += usize::from(route.table() == MAIN && route.protocol() == 78);

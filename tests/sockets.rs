@@ -127,7 +127,7 @@ fn sixteen_threads_open_every_kind_while_others_fork() {
     });
 }
 
-/// One socket of each kind in `place`, none of which is in `other`.
+/// Opens one socket of each kind in `place`. None of them must be in `other`.
 fn opens_every_kind(place: &Netns, other: &Netns, port: u16) {
     let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
     let listener = place.tcp_listen(any).unwrap();

@@ -189,7 +189,7 @@ fn system_calls_are_interrupted_a_thousand_times_a_second() {
     });
 }
 
-/// In a user namespace of its own: the limit is that namespace's, not the machine's.
+/// Runs in its own user namespace, so the machine's limit is unchanged.
 #[test]
 fn no_more_namespaces_are_allowed() {
     support::isolated(|| {

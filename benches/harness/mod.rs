@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use netloom::{Namespace, Netns, VethPair};
 
-/// Does its work once, and says how long that took without what comes before and after it.
+/// A name, and a function that does the work once and returns its time, without preparation and
+/// cleanup.
 pub(crate) type Contender<'a> = (&'static str, Box<dyn FnMut() -> Duration + 'a>);
 
 /// A contender.

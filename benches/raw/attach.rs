@@ -35,14 +35,14 @@ impl Plan {
     }
 }
 
-/// How the messages go.
+/// The distribution of the messages over datagrams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// In two datagrams, one for each namespace.
+    /// Two datagrams, one for each namespace.
     Two,
     /// Each in a datagram of its own, and acknowledged.
     Alone,
-    /// In two, and one that moves the peer, which is born here, to its place.
+    /// Two datagrams, and one that moves the peer from this namespace to the container.
     Moved,
 }
 

@@ -181,7 +181,7 @@ pub(crate) fn acknowledged(request: &[u8]) -> Vec<u8> {
     request
 }
 
-/// Does what [`get`] does, with an acknowledgement.
+/// Sends the request like [`get`], with an acknowledgement.
 pub(crate) fn get_acknowledged(socket: &OwnedFd, request: &[u8]) {
     get(socket, request);
     receive(socket, |answer| assert!(answer.len() >= 20));

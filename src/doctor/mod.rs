@@ -1,5 +1,5 @@
-//! A report of the abilities of this process here: privileges, kinds of links, features of `nf_tables`, and
-//! obstacles for packets. Each ability is tried, not guessed.
+//! A report of the abilities of this process here: privileges, kinds of links, features of
+//! `nf_tables`, and obstacles for packets. Each ability is tried, not guessed.
 //!
 //! ```
 //! use netloom::LinkKind;
@@ -12,8 +12,8 @@
 //! # Ok::<(), netloom::Error>(())
 //! ```
 //!
-//! Objects that a check needs are made in a namespace of its own. Nothing of the machine changes, except
-//! that the kernel may load a module.
+//! Objects that a check needs are made in a namespace of its own. Nothing of the machine changes,
+//! except that the kernel may load a module.
 
 mod answer;
 mod check;
@@ -68,7 +68,7 @@ pub fn examine() -> Report {
     Report { place: Place::of_this_thread(here.as_ref().ok()), findings }
 }
 
-/// The namespace to try things in, or the reason why there is none.
+/// The namespace for the doctor's trials, or the reason for its absence.
 trait Room {
     fn as_deref_room(&self) -> Result<&Netns, &Error>;
 }

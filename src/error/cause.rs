@@ -14,8 +14,8 @@ pub(crate) enum Cause {
     /// netloom refused the value; no request was sent.
     #[error("{0}")]
     Invalid(String),
-    /// The object can't be told from another one that took its place; nothing was changed. The text says what
-    /// differs.
+    /// The object may have been replaced by another one, so nothing was changed. The text names the
+    /// difference.
     #[error("{0}")]
     Replaced(String),
     /// The kernel refused the request in a netlink acknowledgement.

@@ -2,8 +2,8 @@
 
 /// The kind of an [`Error`](crate::Error), for programs that decide by it.
 ///
-/// The kernel's errnos are coarser or finer than what a program decides by, so several errnos share a
-/// kind. [`Error::raw_os_error`](crate::Error::raw_os_error) has the errno itself.
+/// The kernel's errnos are coarser or finer than what a program decides by, so several errnos share
+/// a kind. [`Error::raw_os_error`](crate::Error::raw_os_error) has the errno itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -17,11 +17,13 @@ pub enum ErrorKind {
     Unsupported,
     /// The value can never be right. netloom refuses most such values before the first system call.
     InvalidInput,
-    /// Another object may have taken the place of this one. Nothing was changed; the text says what differs.
+    /// Another object may have taken the place of this one. Nothing was changed; the text says what
+    /// differs.
     Replaced,
     /// The object is in use (EBUSY).
     Busy,
-    /// A limit is reached: descriptors, table entries, ports of a bridge (EMFILE, ENFILE, ENOSPC, EXFULL).
+    /// A limit is reached: descriptors, table entries, ports of a bridge (EMFILE, ENFILE, ENOSPC,
+    /// EXFULL).
     LimitReached,
     /// The deadline passed, or a lock was not free in time (ETIMEDOUT).
     TimedOut,
@@ -29,6 +31,6 @@ pub enum ErrorKind {
     Interrupted,
     /// The request was sent, and its answer was lost: the change may have been made.
     OutcomeUnknown,
-    /// Another failure, told by its errno and its text.
+    /// Another failure, described by its errno and its text.
     Other,
 }

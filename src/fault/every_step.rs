@@ -1,5 +1,5 @@
-//! A fault at every step of every `create` and of every example: the error names the step, and nothing
-//! is left.
+//! A fault at every step of every `create` and of every example: the error names the step, and
+//! nothing is left.
 #![allow(clippy::print_stdout, clippy::map_err_ignore)] // as in an example
 
 use std::collections::BTreeSet;
@@ -40,7 +40,8 @@ fn every_step<E: Into<Box<dyn StdError>>>(named: &[&str], program: impl Fn() -> 
     });
 }
 
-/// Runs `program` once for each of its steps and each kind of fault, and passes the names in the errors on.
+/// Runs `program` once for each of its steps and each kind of fault, and passes the names in the
+/// errors on.
 #[track_caller]
 fn each_step_fails<E: Into<Box<dyn StdError>>>(
     program: impl Fn() -> Result<(), E>,
@@ -68,7 +69,8 @@ fn each_step_fails<E: Into<Box<dyn StdError>>>(
             }
             step += 1;
         }
-        // With the settings, which take most of the time: what one step leaves is there at the end, too.
+        // With the settings, which take most of the time: what one step leaves is there at the end,
+        // too.
         nothing_left(&before, &format!("{fault:?} at one of {step} steps"));
         check(fault, &said);
     }
@@ -118,8 +120,8 @@ fn here() -> Netns {
     Netns::current().unwrap()
 }
 
-/// Ground to stand on: `veth1` with an address and up, its peer `veth2`, once the kernel has done with
-/// them what it does by itself, and later.
+/// Creates `veth1` with an address and up, and its peer `veth2`. Waits until the kernel's
+/// asynchronous work on them is done.
 fn ground(host: &Netns) -> Owned<Veth> {
     let near = VethEnd::new("veth1").address("10.0.0.1/24").no_ipv6_address().up();
     let cable = VethPair::new(near, VethEnd::new("veth2").no_ipv6_address().up());
@@ -128,8 +130,8 @@ fn ground(host: &Netns) -> Owned<Veth> {
     cable
 }
 
-/// The carrier of a link comes up to a second late (`net/core/link_watch.c`), and the route for IPv6
-/// multicast with it.
+/// Waits for the carrier, which the kernel sets up to a second late (`net/core/link_watch.c`), and
+/// for the route for IPv6 multicast, which it adds then.
 fn settled(host: &Netns) {
     let has_ipv6 = std::path::Path::new("/proc/sys/net/ipv6").exists();
     support::eventually("the links are as they will be", || {

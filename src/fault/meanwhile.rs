@@ -1,5 +1,5 @@
-//! Another program renames, moves, deletes and makes things between any two of our steps. Its things stay,
-//! ours are deleted, and a failure is an error of ours.
+//! Another program renames, moves, deletes and makes things between any two of our steps. Its
+//! things stay, ours are deleted, and a failure is an error of ours.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +18,8 @@ type Deed = fn(&Netns, &Netns) -> Result<Vec<Link>, Error>;
 /// The links that the other program made. They must stay.
 type Theirs = Arc<Mutex<Vec<Link>>>;
 
-/// Runs `program` once for each of its steps, before which the deed is done. Says how many there are.
+/// Runs `program` once for each of its steps, before which the deed is done. Says how many there
+/// are.
 fn between_any_two_steps(
     deed: impl Fn() + Clone + Send + 'static,
     program: impl Fn() -> Result<(), Error>,
@@ -70,7 +71,7 @@ fn deleted(link: Option<Link>) {
     }
 }
 
-/// Kernels before 6.3 rename only what is down.
+/// Kernels before 6.3 rename only links that are down.
 fn renamed(link: Option<Link>) -> Result<(), Error> {
     let Some(link) = link else { return Ok(()) };
     let is_up = link.info()?.is_up();
@@ -140,7 +141,8 @@ fn links() {
                 |step, result| {
                     let theirs: Vec<Link> = theirs.lock().unwrap().drain(..).collect();
                     let at = format!("{what} before {step}: {result:?}");
-                    // Refused by the kernel or looked for in vain: nothing is waited for, or not understood.
+                    // Refused by the kernel or looked for in vain: nothing is waited for, or not
+                    // understood.
                     if let Err(error) = &result {
                         assert!(!step.ends_with("(none)"), "{at}");
                         let is_replaced = error.kind() == netloom::ErrorKind::Replaced;
@@ -159,7 +161,7 @@ fn links() {
                         .collect::<netloom::Together<Vec<_>>>()
                         .delete()
                         .unwrap();
-                    // What was moved out of our reach goes with its peer, in the kernel's own time.
+                    // A link moved out of reach is deleted with its peer, asynchronously.
                     support::eventually(&at, || {
                         let places: [&Netns; 2] = [&host, &elsewhere];
                         places.iter().all(|place| place.links().unwrap().len() == 1)
@@ -229,7 +231,7 @@ fn names() {
     });
 }
 
-/// Each change is decided anew where somebody was faster.
+/// Each change is prepared again if another program changed the ruleset first.
 #[test]
 fn rulesets() {
     support::isolated(|| {
@@ -272,8 +274,8 @@ fn listed_ports(host: &Netns) -> Vec<PortForwardHandle> {
     listed.into_iter().map(PortForwardHandle::from).collect()
 }
 
-/// Nor is one taken for ours that another program made meanwhile, with the same tag: where our own answer is
-/// lost, that there is one more says nothing.
+/// Nor is one taken for ours that another program made meanwhile, with the same tag: where our own
+/// answer is lost, that there is one more says nothing.
 #[test]
 fn the_like_of_another_program_stays_where_our_answer_is_lost() {
     support::isolated(|| {

@@ -1,8 +1,8 @@
-//! Sockets with the smallest buffers there are: what does not fit is an error that says so, and nothing is
-//! left of what it was about.
+//! Sockets with the smallest possible buffers: data that does not fit is an error that says so, and
+//! leaves nothing behind.
 //!
-//! 2 KiB are asked for; the kernel gives no less than 2,304 bytes to receive and 4,608 to send, its own
-//! bookkeeping included (`SOCK_MIN_RCVBUF`, `SOCK_MIN_SNDBUF`).
+//! The test requests 2 KiB. The kernel gives at least 2,304 bytes to receive and 4,608 to send, its
+//! own overhead included (`SOCK_MIN_RCVBUF`, `SOCK_MIN_SNDBUF`).
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
@@ -27,7 +27,7 @@ const SMALL_FOR_GOOD: u8 = 2;
 /// Gives a socket that is opened now the buffers that all get in such a test.
 pub(crate) fn apply(socket: impl AsFd) {
     if SIZE.load(Ordering::Relaxed) != AS_IT_IS {
-        // It doubles what it is asked for.
+        // The kernel doubles the requested size.
         setsockopt(&socket, sockopt::RcvBuf, &1024).unwrap();
         setsockopt(&socket, sockopt::SndBuf, &1024).unwrap();
     }
@@ -127,7 +127,7 @@ fn many_links_are_deleted_and_many_refusals_told() {
                 cables.iter().map(|cable| Owned::adopt((**cable).clone())).collect();
             netloom::Together::new(cables).delete().unwrap();
             assert_eq!(host.links().unwrap().len(), 1, "only lo is left");
-            // Gone already is no failure, however it is told.
+            // A missing object is no failure, however the kernel reports it.
             netloom::Together::new(copies).delete().unwrap();
             let twice = (0..40).fold(Bridge::new("br0"), |bridge, n| {
                 bridge.address(format!("10.0.{n}.1/24")).address(format!("10.0.{n}.1/24"))

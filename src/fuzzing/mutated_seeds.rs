@@ -1,4 +1,4 @@
-//! A short run without a fuzzer: every seed and changed copies of it. `tools/fuzz` goes further.
+//! A short run without a fuzzer: every seed and changed copies of it. `tools/fuzz` runs longer.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! The questions of the fuzz targets to a namespace, through the public API. The library's own tests ask
-//! them as well.
+//! The questions of the fuzz targets to a namespace, through the public API. The library's own
+//! tests ask them as well.
 
 use std::fmt::Debug;
 
@@ -77,7 +77,7 @@ questions! {
         "port": |netns| netns.link("port1").and_then(|port| port.port()),
         "address": |netns| netns.link("br0").and_then(|bridge| bridge.address("10.0.0.1/24")),
     }
-    /// Whole rulesets, and what is looked up in them.
+    /// Whole rulesets, and look-ups in them.
     NF_TABLES {
         "ruleset": |netns| netns.nft_ruleset(),
         "nat-rules": |netns| netns.nat_rules_with_tag("lab"),
@@ -103,7 +103,7 @@ questions! {
             firewalls.and_then(|all| all.first().map(|one| one.guard("port1")).transpose())
         },
     }
-    /// Requests that are refused or acknowledged, with what the error makes of that.
+    /// Requests that the kernel refuses or acknowledges, and the resulting errors.
     ACKNOWLEDGEMENTS {
         "bridge": |netns| Bridge::new("br0").address("10.0.0.1/24").up().create(netns).map(drop),
         "veth-pair": |netns| {

@@ -33,7 +33,7 @@ pub(crate) fn load(netns: &Netns, ruleset: &str) -> bool {
     true
 }
 
-/// Without what differs by nature: the owner, and the numbers.
+/// Removes the parts that always differ: the owner, and the numbers.
 pub(crate) fn essence(tables: Vec<TableInfo>) -> Vec<TableInfo> {
     let mut tables = tables;
     for table in &mut tables {

@@ -12,14 +12,14 @@ use crate::lab::{Lab, address, assert_lost, seen};
 use crate::support;
 use crate::traffic::{PATIENCE, SHORT, Server, ask, udp_socket};
 
-/// One connection that is never silent; how often an answer came.
+/// A connection with constant traffic, which counts the answers.
 struct Flow {
     client: TcpStream,
     answers: AtomicUsize,
 }
 
 impl Flow {
-    /// To a published port of a container that echoes.
+    /// Connects to a published port of a container that echoes.
     fn new(from: &Netns, server: &str, container: &Netns, target: &str) -> Self {
         let listener = container.run(|| TcpListener::bind(target).unwrap()).unwrap();
         let server: SocketAddr = server.parse().unwrap();

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use netloom::{Input, Netns, Ping};
 
-/// How long to wait for what must come.
+/// The time limit for a packet that must arrive.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long to wait for what must not come.
+/// The time to wait for a packet that must not arrive.
 const BRIEFLY: Duration = Duration::from_millis(150);
 
 /// Asserts that an echo request is answered.

@@ -54,9 +54,9 @@ pub(crate) fn namespace() -> Owned<Netns> {
     netns
 }
 
-/// How long a client waits for an answer that has to come.
+/// The time limit for an answer that must arrive.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
-/// How long a client waits for an answer that must not come.
+/// The time to wait for an answer that must not arrive.
 pub(crate) const SHORT: Duration = Duration::from_millis(150);
 
 /// A server on one address, for TCP and UDP alike. It answers everybody with the address it saw.

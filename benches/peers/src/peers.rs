@@ -321,12 +321,12 @@ impl Nlink {
     }
 }
 
-/// How commands are called.
+/// The way in which commands are started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Calls {
-    /// One for all that a namespace needs.
+    /// One command for each namespace, with a batch.
     Batches,
-    /// One for each thing.
+    /// One command for each object.
     Single,
 }
 

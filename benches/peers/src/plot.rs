@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use plotters::prelude::*;
 
-/// How many were there before, and what each contender took for one more.
+/// The number of existing objects, and the time of each contender for one more.
 pub type Curve = Vec<(u32, Vec<(&'static str, Duration)>)>;
 
 pub fn draw(curve: &Curve, place: &Path) {

@@ -85,7 +85,7 @@ pub fn machine() -> String {
     format!("{count} x {model}, Linux {}; medians of runs in turns", kernel.trim())
 }
 
-/// How much else it did.
+/// Returns the machine's load.
 fn load() -> String {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or("?");

@@ -1,4 +1,4 @@
-//! Links, what they are made with, and what is added to them.
+//! Links, their options, and the objects added to them.
 
 use std::net::Ipv4Addr;
 

@@ -22,7 +22,7 @@ fn nat_rules() {
                 NatRule::masquerade().source("10.2.0.0/24").create(&host).map(drop)
             },
         );
-        // The namespace goes on with the same socket after a fault.
+        // The namespace uses the same socket after a fault.
         let host = here();
         drop(NatRule::masquerade().create(&host).unwrap());
         every_step(
@@ -173,7 +173,7 @@ fn persistent_ports() {
     });
 }
 
-/// Listed whatever their tags, and deleted by what was listed.
+/// Lists persistent objects with any tag, and deletes the listed ones.
 #[test]
 fn all_that_is_persistent() {
     support::isolated(|| {

@@ -1,4 +1,4 @@
-//! The objects of `nf_tables`, and what is made of them.
+//! The objects of `nf_tables`, and the objects built from them.
 
 use super::{every_step, here, support};
 use netloom::nft::{

@@ -30,7 +30,7 @@ fn names() {
         every_step(&["attach namespace name `red`"], || {
             Namespace::named("red").attach(&here).map(drop)
         });
-        // Deleted by hand: an error comes with the ownership.
+        // An explicit deletion returns an error together with the owner.
         every_step(&["create namespace `red`"], || {
             Namespace::named("red").create()?.delete().map_err(Error::from)
         });
@@ -158,7 +158,7 @@ fn looking_at_namespaces() {
     });
 }
 
-/// Three links and two names that carry a number which nobody holds, as those of a dead process do.
+/// Creates three links and two names with numbers without a holder, like those of a dead process.
 fn leave_five(host: &Netns) {
     let number = |netns: &Netns| netns.fresh_tag().unwrap().number();
     let dead = number(host);
@@ -172,7 +172,8 @@ fn leave_five(host: &Netns) {
     }
 }
 
-/// Whatever fails, the rest is removed; what is not comes with its reason, and goes the next time.
+/// A failure doesn't prevent the removal of the rest. It is reported with its reason, and the next
+/// call removes that object.
 #[test]
 fn what_dead_processes_left() {
     support::isolated(|| {
@@ -187,7 +188,7 @@ fn what_dead_processes_left() {
             let first = netloom::reap();
             let failed = disarm();
             let at = format!("step {step}, {failed:?}: {first:?}");
-            // A refused return is tried again, and nobody hears of it.
+            // A refused return is retried without a report.
             let is_told = failed.as_deref().is_some_and(|step| step != "return");
             let removed = match first {
                 // Where this namespace can't be looked at, or the directory.
