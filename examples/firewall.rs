@@ -12,9 +12,9 @@ fn main() -> Result<(), netloom::Error> {
     for (n, container) in [(0, &red), (1, &blue)] {
         let gateway = format!("10.0.{n}.1");
         let bridge =
-            Bridge::new(&format!("br{n}")).address(&*format!("{gateway}/24")).up().create(&host)?;
+            Bridge::new(format!("br{n}")).address(&*format!("{gateway}/24")).up().create(&host)?;
         let eth0 = VethEnd::new("eth0").address(&*format!("10.0.{n}.2/24")).gateway(&*gateway).up();
-        let port = VethEnd::new(&format!("port{n}")).master(&bridge).up();
+        let port = VethEnd::new(format!("port{n}")).master(&bridge).up();
         networks.push((VethPair::new(port, eth0).create_between(&host, container)?, bridge));
     }
     println!("without a firewall, red reaches blue in {:?}", red.ping("10.0.1.2")?);

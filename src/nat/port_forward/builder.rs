@@ -34,37 +34,39 @@ use crate::protocol::Protocol;
 ///
 /// # Who reaches it
 ///
-/// - Other machines reach the port if the namespace forwards ([`Forwarding`](crate::Forwarding)). The
-///   container sees the client's own address.
+/// - Other machines reach the port if the namespace forwards ([`Forwarding`](crate::Forwarding)).
+///   The container sees the client's own address.
 /// - The namespace itself reaches the port at any of its addresses and at `127.0.0.1`. So do other
-///   containers by the same link, and the container itself. The container sees the namespace's address.
-///   With `br_netfilter`, a bridge sends a container's packets back to it only if its port has hairpin
-///   mode ([`Link::set_hairpin`](crate::Link::set_hairpin)).
-/// - Only the namespace itself reaches a port on a loopback address; a neighbour that routes to it does
-///   not. `::1` and the link-local addresses `fe80::/10` keep their ports: the kernel lets no packet
-///   from `::1` out, and a link-local address belongs to one link.
+///   containers by the same link, and the container itself. The container sees the namespace's
+///   address. With `br_netfilter`, a bridge sends a container's packets back to it only if its port
+///   has hairpin mode ([`Link::set_hairpin`](crate::Link::set_hairpin)).
+/// - Only the namespace itself reaches a port on a loopback address; a neighbour that routes to it
+///   does not. `::1` and the link-local addresses `fe80::/10` keep their ports: the kernel lets no
+///   packet from `::1` out, and a link-local address belongs to one link.
 ///
-/// A port at one address takes precedence over the same port at all addresses. A process that listens
-/// on the port itself is no longer reached.
+/// A port at one address takes precedence over the same port at all addresses. A process that
+/// listens on the port itself is no longer reached.
 ///
 /// If a base chain of another program drops forwarded packets, other machines don't reach the port:
-/// `create` logs a warning, and [`obstacles`](PortForwardHandle::obstacles) lists such chains.
+/// `create` logs a warning, and [`obstacles`](crate::PortForwardHandle::obstacles) lists such
+/// chains.
 ///
 /// # Loopback addresses
 ///
-/// A port at `127.0.0.1` needs the setting `route_localnet` on the link that leads to the container.
-/// netloom turns it on, and off again with the last such port by that link, of whichever process. Before
-/// that, a table `netloom-loopback`, which no process owns, drops packets from links to `127.0.0.0/8`.
-/// The link has an alternative name that begins with `netloom-localnet` meanwhile, and `lo` has the name
-/// `netloom-localnet`. A killed process leaves all of these; the next deletion of a port or
+/// A port at `127.0.0.1` needs the setting `route_localnet` on the link that leads to the
+/// container. netloom turns it on, and off again with the last such port by that link, of whichever
+/// process. Before that, a table `netloom-loopback`, which no process owns, drops packets from
+/// links to `127.0.0.0/8`. The link has an alternative name that begins with `netloom-localnet`
+/// meanwhile, and `lo` has the name `netloom-localnet`. A killed process leaves all of these; the
+/// next deletion of a port or
 /// [`reap`](crate::reap()) removes them. `nft flush ruleset` deletes the table, not the setting: the next
 /// creation, deletion or list of ports by any process, or `reap`, mends that.
 ///
 /// # Cost
 ///
-/// Each port is one element of a map, so the cost is the same beside one port and beside ten thousand.
-/// A range has as many elements as ports. A family has at most 65,536 ports at single addresses, and as
-/// many at all addresses.
+/// Each port is one element of a map, so the cost is the same beside one port and beside ten
+/// thousand. A range has as many elements as ports. A family has at most 65,536 ports at single
+/// addresses, and as many at all addresses.
 ///
 /// # Held or persistent
 ///
@@ -75,8 +77,8 @@ use crate::protocol::Protocol;
 ///
 /// # Stale connections
 ///
-/// Creation and deletion delete the conntrack entries of UDP connections to exactly this address and
-/// port, so that clients that never stop sending notice. TCP connections end by themselves.
+/// Creation and deletion delete the conntrack entries of UDP connections to exactly this address
+/// and port, so that clients that never stop sending notice. TCP connections end by themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct PortForward {
@@ -92,8 +94,8 @@ pub struct PortForward {
 }
 
 impl PortForward {
-    /// Publishes a TCP port, or a range as `5000..=5009`, at all local addresses of the target's family. It
-    /// leads to the same port of the container at `target`.
+    /// Publishes a TCP port, or a range as `5000..=5009`, at all local addresses of the target's
+    /// family. It leads to the same port of the container at `target`.
     pub fn new(host_ports: impl Into<PortRange>, target: impl Input<IpAddr>) -> Self {
         let mut rejected = FirstRejected::default();
         let host_ports = host_ports.into();
@@ -143,7 +145,8 @@ impl PortForward {
     }
 
     /// Publishes the port at this local address only, as `-p 192.0.2.1:8080:80`. It works while the
-    /// namespace has the address; packets to another machine's address pass. Default: all local addresses.
+    /// namespace has the address; packets to another machine's address pass. Default: all local
+    /// addresses.
     pub fn host_address(mut self, address: impl Input<IpAddr>) -> Self {
         if let Some(address) = self.rejected.read("host_address", address) {
             if let Some(reason) = not_a_host_address(address) {
@@ -154,8 +157,8 @@ impl PortForward {
         self
     }
 
-    /// Sets the link that leads to the container, such as its bridge. Default: the link of the route to the
-    /// container, which has to exist at creation.
+    /// Sets the link that leads to the container, such as its bridge. Default: the link of the
+    /// route to the container, which has to exist at creation.
     pub fn link(mut self, link: impl Into<LinkRef>) -> Self {
         let link = link.into();
         if let Err(reason) = link_name(link.name()) {
@@ -166,7 +169,8 @@ impl PortForward {
     }
 
     /// Makes the port outlive the process. Any process finds it by the tag
-    /// ([`Netns::port_forwards_with_tag`]), which has at most 127 bytes. Several ports may have one tag.
+    /// ([`Netns::port_forwards_with_tag`]), which has at most 127 bytes. Several ports may have one
+    /// tag.
     ///
     /// ```
     /// use netloom::{Bridge, Namespace, Owned, PortForward};
@@ -188,8 +192,8 @@ impl PortForward {
     /// # Ok::<(), netloom::Error>(())
     /// ```
     ///
-    /// Persistent ports are in a table `netloom-ports` of each family, in which `nft list ruleset` shows
-    /// their tags. `nft flush ruleset` deletes it.
+    /// Persistent ports are in a table `netloom-ports` of each family, in which `nft list ruleset`
+    /// shows their tags. `nft flush ruleset` deletes it.
     pub fn persistent(mut self, tag: impl Into<String>) -> Self {
         let tag = tag.into();
         if let Err(reason) = check_tag(&tag) {

@@ -44,7 +44,7 @@ const RULESET: &str = "the ruleset";
 
 impl Netns {
     /// Reads all tables of all programs with their contents: chains with their rules, sets, maps,
-    /// flowtables, and named objects of every [`ObjectKind`](super::ObjectKind). Other named
+    /// flowtables, and named objects of every [`ObjectKind`](crate::nft::ObjectKind). Other named
     /// objects, such as conntrack helpers, are left out.
     ///
     /// Replaces `nft list ruleset`. A ruleset that changes meanwhile is read again, for 10 seconds

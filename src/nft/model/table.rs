@@ -41,10 +41,11 @@ use crate::wire::nft::userdata::UserData;
 /// # Held or persistent
 ///
 /// By default a table is **held**: it has the owner flag, so no other program can change it, and
-/// `nft flush ruleset` skips it. The kernel deletes it with the last clone of its [`Netns`], also on SIGKILL.
+/// `nft flush ruleset` skips it. The kernel deletes it with the last clone of its
+/// [`Netns`](crate::Netns), also on SIGKILL.
 ///
-/// A [`persistent`](Self::persistent) table has a tag, by which a later process finds it. It exists until it
-/// is deleted. The kernel can't turn one kind into the other.
+/// A [`persistent`](Self::persistent) table has a tag, by which a later process finds it. It exists
+/// until it is deleted. The kernel can't turn one kind into the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct Table {
@@ -59,7 +60,8 @@ pub struct Table {
     pub(crate) chains: Vec<Chain>,
 }
 
-/// The beginning of the comment of a persistent table. No other program's comment begins so by chance.
+/// The beginning of the comment of a persistent table. No other program's comment begins so by
+/// chance.
 const TAG: &str = "netloom:";
 
 impl Table {
@@ -79,8 +81,9 @@ impl Table {
         }
     }
 
-    /// Makes the table outlive the process. [`nft_tables_with_tag`](crate::Netns::nft_tables_with_tag) finds it
-    /// by this tag, of 119 bytes at most. Default: held.
+    /// Makes the table outlive the process.
+    /// [`nft_tables_with_tag`](crate::Netns::nft_tables_with_tag) finds it by this tag, of 119
+    /// bytes at most. Default: held.
     pub fn persistent(mut self, tag: impl Into<String>) -> Self {
         self.tag = Some(tag.into());
         self
