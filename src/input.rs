@@ -184,11 +184,22 @@ pub(crate) fn network(net: IpNet) -> Result<IpNet, String> {
 pub(crate) fn link_name(name: &str) -> Result<(), &'static str> {
     match name {
         "" => Err("a link's name can't be empty"),
-        "." | ".." => Err("a link can't be named `.` or `..`"),
         _ if name.len() > 15 => Err("a link's name has 15 bytes at most"),
         _ if name.contains(['/', ':', '%', '\0']) => {
             Err("a link's name can't contain `/`, `:`, `%` or NUL")
         }
+        _ => link_name_to_look_up(name),
+    }
+}
+
+/// Refuses names that no link has. An alternative name has up to `ALTIFNAMSIZ` bytes, among them `:` and `%`
+/// (`net/core/rtnetlink.c`, `rtnl_alt_ifname`).
+pub(crate) fn link_name_to_look_up(name: &str) -> Result<(), &'static str> {
+    match name {
+        "" => Err("a link's name can't be empty"),
+        "." | ".." => Err("a link can't be named `.` or `..`"),
+        _ if name.len() > 127 => Err("a link's alternative name has 127 bytes at most"),
+        _ if name.contains(['/', '\0']) => Err("a link's name can't contain `/` or NUL"),
         // The white space of the kernel's isspace(), the Latin-1 no-break space included.
         _ if name.bytes().any(|byte| matches!(byte, 9..=13 | 32 | 160)) => {
             Err("a link's name can't contain white space")
@@ -220,10 +231,14 @@ mod tests {
         for good in ["lo", "veth1", "a-b.c_d@e", "123456789012345", "ä"] {
             assert_eq!(link_name(good), Ok(()), "{good}");
         }
-        for bad in ["", ".", "..", "a/b", "a:b", "a b", "a\tb", "veth%d", "1234567890123456", "a\0"]
-        {
-            assert!(link_name(bad).is_err(), "{bad}");
+        for bad in ["", ".", "..", "a/b", "a b", "a\tb", "a\0"] {
+            assert!(link_name(bad).is_err() && link_name_to_look_up(bad).is_err(), "{bad}");
         }
+        for alternative in ["a:b", "veth%d", "1234567890123456"] {
+            assert!(link_name(alternative).is_err(), "{alternative}");
+            assert_eq!(link_name_to_look_up(alternative), Ok(()));
+        }
+        assert!(link_name_to_look_up(&"a".repeat(128)).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod support;
 
+use netloom::nft::{Chain, Family, Rule, Table};
 use netloom::{Bridge, MacAddr, Namespace, Netns, Owned, VethEnd, VethPair};
 
 use support::{by_hand, does_not_reach, json, reaches, refused, unchanged};
@@ -147,6 +148,14 @@ fn a_link_is_found_by_name_index_and_alternative_name() {
             assert_eq!(names, ["a-name-longer-than-15-bytes"]);
             by_hand(&host, "ip link property add dev br0 altname second");
             assert_eq!(host.link("second").unwrap(), *bridge);
+            for name in ["eth0:1", "50%", "%d"] {
+                by_hand(&host, &format!("ip link property add dev br0 altname {name}"));
+                assert_eq!(host.link(name).unwrap(), *bridge, "{name}");
+                assert!(Bridge::new(name).create(&host).unwrap_err().is_invalid_input(), "{name}");
+                let table = Table::new(Family::Inet, "t").create(&host).unwrap();
+                let chain = Chain::new("c").create(&table).unwrap();
+                Rule::new().iif(name).accept().create(&chain).unwrap();
+            }
         }
     });
 }

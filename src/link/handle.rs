@@ -9,7 +9,7 @@ use super::index::LinkIndex;
 use super::message::LinkRequest;
 use super::shared::{Place, Shared};
 use crate::error::{Cause, Error};
-use crate::input::link_name;
+use crate::input::link_name_to_look_up;
 use crate::netlink::{Requests, RouteRequest};
 use crate::netns::{LinkIdentity, Look, Netns, Quoted};
 use crate::owned::sealed::Removed;
@@ -33,7 +33,8 @@ impl Netns {
     /// - `is_not_found()` if no link has the name.
     pub fn link(&self, name: &str) -> Result<Link, Error> {
         const ACTION: &str = "find link";
-        name_to_look_up(name).map_err(|reason| Error::invalid(ACTION, Quoted(name), reason))?;
+        link_name_to_look_up(name)
+            .map_err(|reason| Error::invalid(ACTION, Quoted(name), reason))?;
         self.look_up_link(WhichLink::Named(name), |view| Link::of(self, view))
             .map_err(|cause| cause.doing(ACTION, Quoted(name)).in_namespace(self))
     }
@@ -51,17 +52,6 @@ impl Netns {
             index => self.look_up_link(WhichLink::At(index), |view| Link::of(self, view)),
         };
         find().map_err(|cause: Cause| cause.doing("find link", index).in_namespace(self))
-    }
-}
-
-/// Refuses a name that no link has. An alternative name is longer than a name may be (`ALTIFNAMSIZ`
-/// in `net/core/dev.c`).
-fn name_to_look_up(name: &str) -> Result<(), &'static str> {
-    match name.len() {
-        0..=15 => link_name(name),
-        16..=127 if !name.contains(['/', '\0']) => Ok(()),
-        16..=127 => Err("a link's name can't contain `/` or NUL"),
-        _ => Err("a link's alternative name has 127 bytes at most"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::mapping::{ACTION, Mapping};
 use crate::error::Error;
-use crate::input::{FirstRejected, Input, link_name};
+use crate::input::{FirstRejected, Input, link_name_to_look_up};
 use crate::link::LinkRef;
 use crate::nat::guarded::check_tag;
 use crate::netns::Netns;
@@ -161,7 +161,7 @@ impl PortForward {
     /// route to the container, which has to exist at creation.
     pub fn link(mut self, link: impl Into<LinkRef>) -> Self {
         let link = link.into();
-        if let Err(reason) = link_name(link.name()) {
+        if let Err(reason) = link_name_to_look_up(link.name()) {
             self.rejected.reject("link", link.name(), reason);
         }
         self.link = Some(Box::new(link));
