@@ -10,6 +10,8 @@ mod bad_input;
 mod divert;
 #[path = "nft/elsewhere.rs"]
 mod elsewhere;
+#[path = "nft/every_field.rs"]
+mod every_field;
 #[path = "nft/generated.rs"]
 mod generated;
 #[path = "nft/generated_elsewhere.rs"]
@@ -24,6 +26,8 @@ mod objects;
 mod owners;
 #[path = "nft/packets.rs"]
 mod packets;
+#[path = "nft/readings.rs"]
+mod readings;
 #[path = "nft/said.rs"]
 mod said;
 #[path = "nft/sets.rs"]

@@ -168,7 +168,7 @@ impl PortGuard {
             Rule::new().not().any_of(Field::Ip4Source, v4)
         }));
         rules.push(drop(Rule::new().not().any_of(Field::Ip6Source, v6)));
-        rules.extend(discovery(own_v6).map(drop));
+        rules.extend(discovery(&own_v6).map(drop));
         rules.push(drop(Rule::new().not().any_of(Field::EtherType, ETHER_TYPES)));
         rules
     }
@@ -176,19 +176,22 @@ impl PortGuard {
 
 /// Returns rules that drop neighbour discovery messages a container must not send (RFC 4861):
 /// router advertisements, redirects and advertisements for addresses of others.
-fn discovery(own: Vec<Span>) -> [Rule; 4] {
+fn discovery(own: &[Span]) -> [Rule; 4] {
     const ROUTER_ADVERTISEMENT: u8 = 134;
     const SOLICITATION: u8 = 135;
     const ADVERTISEMENT: u8 = 136;
     const REDIRECT: u8 = 137;
     let of = |kind| Rule::new().icmpv6_type(kind);
-    let is_taken = of(SOLICITATION).is(Field::Ip6Source, "::");
+    // One match for each address, not a set: `nft` before 1.0.7 can't load a set of this field.
+    let for_others = |rule: Rule| {
+        own.iter().cloned().fold(rule, |rule, address| rule.not().is(Field::Icmpv6Target, address))
+    };
     [
         of(ROUTER_ADVERTISEMENT),
         of(REDIRECT),
-        of(ADVERTISEMENT).not().any_of(Field::Icmpv6Target, own.clone()),
+        for_others(of(ADVERTISEMENT)),
         // One from nowhere asks whether an address is free, and keeps others from taking it.
-        is_taken.not().any_of(Field::Icmpv6Target, own),
+        for_others(of(SOLICITATION).is(Field::Ip6Source, "::")),
     ]
 }
 

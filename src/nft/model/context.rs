@@ -10,7 +10,7 @@ use super::field::{Field, Needs};
 use super::network::Network;
 
 /// TCP, UDP, DCCP, SCTP, UDP-Lite.
-const WITH_PORTS: [u8; 5] = [6, 17, 33, 132, 136];
+pub(crate) const WITH_PORTS: [u8; 5] = [6, 17, 33, 132, 136];
 const PORTS_OF: &str = "ports of which protocol? say tcp() or udp() before";
 /// A map of addresses needs a known family.
 pub(crate) const NO_FAMILY: &str = "addresses of which family? say ipv4() or ipv6() before";
@@ -63,7 +63,7 @@ impl Context {
     /// Returns the facts that must be established first.
     pub(crate) fn missing(self, needs: Needs) -> impl Iterator<Item = Fact> {
         let (network, protocol, is_ethernet) = match needs {
-            Needs::Nothing | Needs::Ports => (None, None, false),
+            Needs::Nothing | Needs::Ports | Needs::OneWithPorts => (None, None, false),
             Needs::Network(network) => (Some(network), None, false),
             Needs::Protocol(number) => (None, Some(number), false),
             Needs::ProtocolIn(network, number) => (Some(network), Some(number), false),
@@ -93,6 +93,27 @@ impl Context {
             Protocol::Any => false,
             Protocol::One(number) => WITH_PORTS.contains(&number),
             Protocol::Several => true,
+        }
+    }
+
+    /// Refuses a field that `nft` can't load in a table of this family.
+    pub(crate) fn check_field(self, field: Field) -> Result<(), String> {
+        match field {
+            Field::NetfilterProtocol if self.family != Family::Inet => {
+                Err("`meta nfproto` is for tables of the family inet".into())
+            }
+            Field::CtOriginalIp4Destination if matches!(self.family, Family::Ip6 | Family::Arp) => {
+                Err(format!("a table of the family {} has no IPv4 connections", self.family))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses ports of an unknown protocol, and of several.
+    pub(crate) fn check_one_with_ports(self) -> Result<(), String> {
+        match self.protocol {
+            Protocol::Several => Err("ports of which one of the protocols?".into()),
+            _ => self.check_ports(),
         }
     }
 

@@ -31,6 +31,8 @@ pub(crate) enum Needs {
     Network(Network),
     /// A transport protocol with ports.
     Ports,
+    /// One transport protocol with ports, as `nft` needs it to read a port.
+    OneWithPorts,
     Protocol(u8),
     /// The transport protocol, in this network protocol.
     ProtocolIn(Network, u8),
@@ -150,8 +152,8 @@ fields! {
     CtDirection = "ct direction": CtDirection, Source::Ct(CtKey::Direction, None), Needs::Nothing;
     /// `ct original ip daddr`: the destination before DNAT.
     CtOriginalIp4Destination = "ct original ip daddr": Ipv4, Source::Ct(CtKey::DestinationIp, Some(Original)), Needs::Nothing;
-    /// `ct original proto-dst`: the destination port before DNAT.
-    CtOriginalDestinationPort = "ct original proto-dst": Port, Source::Ct(CtKey::DestinationPort, Some(Original)), Needs::Nothing;
+    /// `ct original proto-dst`: the destination port before DNAT, of one protocol with ports.
+    CtOriginalDestinationPort = "ct original proto-dst": Port, Source::Ct(CtKey::DestinationPort, Some(Original)), Needs::OneWithPorts;
     /// `fib saddr type`.
     SourceAddressType = "fib saddr type": AddressType, Source::Fib(FibFlags::SOURCE), Needs::Nothing;
     /// `fib daddr type`: local 2, broadcast 3, multicast 5.
@@ -228,10 +230,6 @@ impl Field {
             let length = length.unwrap_or_else(|| facts.value_type.len());
             fits(field, length).then_some((field, register, length))
         })
-    }
-
-    pub(crate) fn is_in_packet(self) -> bool {
-        matches!(self.facts().source, Source::Packet(..))
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::context::Context;
 use super::datum::Datum;
 use super::device::Device;
-use super::element::{Element, join};
+use super::element::Element;
 use super::encoder::{Encoded, Encoder};
 use super::family::Family;
 use super::field::Field;
@@ -16,7 +16,7 @@ use super::name;
 use super::set_ref::{MapLookup, SetRef, shape_of};
 use super::statement::{self, Statement};
 use crate::error::Error;
-use crate::input::{FirstRejected, link_name};
+use crate::input::{FirstRejected, link_name_to_look_up};
 use crate::link::LinkRef;
 pub use crate::wire::nft::expr::ct::{CtState, CtStatus};
 
@@ -47,7 +47,8 @@ pub use crate::wire::nft::expr::ct::{CtState, CtStatus};
 /// ```
 ///
 /// Matches that others imply are added: the family before an address in a table of several families, the
-/// protocol before an ICMP type. [`to_string`](ToString::to_string) returns the rule as `nft` writes it.
+/// protocol before an ICMP type. [`to_string`](ToString::to_string) returns the rule as `nft` writes it in a
+/// table of the family `inet`.
 /// Source: nft(8).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[must_use = "a builder does nothing until `create`"]
@@ -107,7 +108,7 @@ impl Rule {
 
     /// A link that must exist when the rule is created.
     pub(crate) fn device(&mut self, setter: &'static str, link: LinkRef) -> Device {
-        if let Err(reason) = link_name(link.name()) {
+        if let Err(reason) = link_name_to_look_up(link.name()) {
             self.rejected.reject(setter, link.name(), reason);
         }
         Device::Link(link)
@@ -207,10 +208,15 @@ pub(crate) fn encode(
     Ok(encoder.encoded)
 }
 
-/// Formats the rule as `nft` does.
+/// Formats the rule as `nft` does in a table of the family `inet`.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        join(f, &self.statements, " ")?;
+        let mut context = Context::new(Family::Inet);
+        for (at, statement) in self.statements.iter().enumerate() {
+            f.write_str(if at == 0 { "" } else { " " })?;
+            statement.fmt_in(context, f)?;
+            statement::learn(&mut context, &**statement);
+        }
         match &self.comment {
             Some(comment) if self.statements.is_empty() => write!(f, "comment \"{comment}\""),
             Some(comment) => write!(f, " comment \"{comment}\""),

@@ -24,6 +24,11 @@ pub(crate) trait Statement: fmt::Debug + Any + Send + Sync + Dynamic {
     /// Writes the statement as `nft` does.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 
+    /// Writes the statement as `nft` does where the facts are known.
+    fn fmt_in(&self, _context: Context, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Statement::fmt(self, f)
+    }
+
     /// Refuses what can't be at this place, or can't be at all.
     fn check(&self, _context: Context) -> Result<(), String> {
         Ok(())
@@ -153,8 +158,13 @@ pub(crate) fn check(context: Context, statement: &dyn Statement) -> Result<(), S
         if let Field::Numgen(number) = field {
             number.check()?;
         }
-        if field.read_fields().iter().any(|field| field.needs() == Needs::Ports) {
-            context.check_ports()?;
+        for read in field.read_fields() {
+            context.check_field(read)?;
+            match read.needs() {
+                Needs::Ports => context.check_ports()?,
+                Needs::OneWithPorts => context.check_one_with_ports()?,
+                _ => {}
+            }
         }
     }
     statement.check(context)

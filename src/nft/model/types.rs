@@ -123,7 +123,14 @@ impl Type {
 
     /// Returns whether bytes compare in the order of the values, as intervals and ranges need.
     pub(crate) fn is_ordered(self) -> bool {
+        // A range of flags in a set makes `nft` 1.0.6 fail.
         !matches!(self.facts().2, Layout::Host16 | Layout::Host32 | Layout::Name)
+            && self != Self::TcpFlags
+    }
+
+    /// Returns whether the values are sets of bits with names.
+    pub(crate) fn is_flags(self) -> bool {
+        matches!(self, Self::CtState | Self::CtStatus | Self::TcpFlags)
     }
 
     /// Returns whether `nft` stores the keys of intervals of this type in network byte order.

@@ -1,11 +1,11 @@
 //! Matches: `ip saddr 10.0.0.0/8`, `tcp dport @PORTS`.
 
 use crate::link::LinkRef;
-use crate::nft::model::context::{Fact, Protocol};
+use crate::nft::model::context::{Fact, Protocol, WITH_PORTS};
 use crate::nft::model::datum::{Datum, Span};
 use crate::nft::model::device::Device;
 use crate::nft::model::display;
-use crate::nft::model::element::join;
+use crate::nft::model::element::{Element, join};
 use crate::nft::model::encoder::{ETHERNET, prefix_mask};
 use crate::nft::model::network::Network;
 use crate::nft::model::prelude::*;
@@ -109,14 +109,16 @@ impl Condition {
             let index = data.as_slice().try_into().ok().map(u32::from_ne_bytes)?;
             return Some(Self::Link(Device::Index(index)));
         }
-        if loaded < whole {
+        if loaded < whole || matches!(kind, Type::Ipv4 | Type::Ipv6) && data.len() < whole {
             let mut bytes = data.as_slice().to_vec();
             let bits = u8::try_from(bytes.len() * 8).ok()?;
             bytes.resize(whole as usize, 0);
             return Some(Self::Prefix(Value::new(&bytes)?, bits));
         }
         if kind == Type::LinkName && data.len() < whole {
-            return Some(Self::NamePrefix(str::from_utf8(data.as_slice()).ok()?.to_owned()));
+            // With a NUL it is a whole name, as iptables-nft writes it.
+            let start = str::from_utf8(data.as_slice()).ok().filter(|start| !start.contains('\0'));
+            return start.map(|start| Self::NamePrefix(start.to_owned()));
         }
         Some(Self::Equal(data))
     }
@@ -135,7 +137,7 @@ impl Statement for Match {
         let equal = if self.negated { Comparison::NotEqual } else { Comparison::Equal };
         let field = *self.fields.first().ok_or("a match of nothing")?;
         match &self.condition {
-            Condition::Prefix(value, bits) if bits.is_multiple_of(8) && field.is_in_packet() => {
+            Condition::Prefix(value, bits) if bits.is_multiple_of(8) => {
                 let length = u32::from(bits / 8);
                 encoder.push(field.load_first(R1, length));
                 let bytes = value.as_slice().get(..length as usize).and_then(Value::new);
@@ -203,7 +205,7 @@ impl Statement for Match {
                 let number = value.as_slice().first().copied().unwrap_or_default();
                 Some(Fact::Protocol(Protocol::One(number)))
             }
-            ([Field::Protocol], Condition::In(_)) => Some(Fact::Protocol(Protocol::Several)),
+            ([Field::Protocol], Condition::In(set)) => Some(Fact::Protocol(protocols_in(set))),
             ([Field::Iiftype], Condition::Equal(value)) => {
                 Some(Fact::Ethernet(*value == Value::host_u16(ETHERNET)))
             }
@@ -228,18 +230,54 @@ impl Statement for Match {
 
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         join(f, &self.fields, " . ")?;
-        f.write_str(if self.negated { " != " } else { " " })?;
         let kind = self.fields.first().map_or(Type::Mark, |field| field.value_type());
         let shown = |value: &Value| Shown(kind, *value);
+        let not = if self.negated { "!= " } else { "" };
         match &self.condition {
-            Condition::Equal(value) | Condition::AnyBit(value) => write!(f, "{}", shown(value)),
-            Condition::Prefix(value, bits) => write!(f, "{}/{bits}", kind.decode(value.as_slice())),
-            Condition::Range(first, last) => write!(f, "{}-{}", shown(first), shown(last)),
-            Condition::Bits { mask, value } => write!(f, "& {} == {}", shown(mask), shown(value)),
-            Condition::Link(device) => write!(f, "{device}"),
-            Condition::NamePrefix(name) => write!(f, "\"{name}*\""),
-            Condition::In(set) => write!(f, "{set}"),
+            // Without a word `nft` takes names of bits as any of them, and `!=` as true for every packet.
+            Condition::Equal(value) if kind.is_flags() && !self.negated => {
+                write!(f, " == {}", shown(value))
+            }
+            Condition::AnyBit(value) if kind.is_flags() => {
+                write!(f, " {}{}", if self.negated { "! " } else { "" }, shown(value))
+            }
+            Condition::AnyBit(mask) => {
+                let equal = if self.negated { "==" } else { "!=" };
+                write!(f, " & {} {equal} {}", shown(mask), shown(&mask.zeroed()))
+            }
+            Condition::Bits { mask, value } if shown(mask).are_names() => {
+                write!(f, " {not}{} / {}", shown(value), shown(mask))
+            }
+            Condition::Bits { mask, value } => {
+                let equal = if self.negated { "!=" } else { "==" };
+                write!(f, " & {} {equal} {}", shown(mask), shown(value))
+            }
+            Condition::Equal(value) => write!(f, " {not}{}", shown(value)),
+            Condition::Prefix(value, bits) => {
+                write!(f, " {not}{}/{bits}", kind.decode(value.as_slice()))
+            }
+            Condition::Range(first, last) => {
+                let end = |value: &Value| kind.decode(value.as_slice());
+                write!(f, " {not}{}-{}", end(first), end(last))
+            }
+            Condition::Link(device) => write!(f, " {not}{device}"),
+            Condition::NamePrefix(name) => write!(f, " {not}\"{name}*\""),
+            Condition::In(set) => write!(f, " {not}{set}"),
         }
+    }
+}
+
+/// Returns the transport protocols of a set. A named set is trusted to hold protocols with ports.
+fn protocols_in(set: &SetRef) -> Protocol {
+    let has_ports = |element: &Element| match element.key() {
+        [Span::One(one)] => Type::Protocol.encode(one).is_ok_and(|value| {
+            value.as_slice().first().is_some_and(|number| WITH_PORTS.contains(number))
+        }),
+        _ => false,
+    };
+    match set {
+        SetRef::Anonymous { elements, .. } if !elements.iter().all(has_ports) => Protocol::Any,
+        _ => Protocol::Several,
     }
 }
 
@@ -276,15 +314,31 @@ const TCP_FLAGS: [(&str, u32); 8] = [
 /// A value as `nft` writes it.
 struct Shown(Type, Value);
 
+impl Shown {
+    /// The names of the bits of the type.
+    fn names(&self) -> &'static [(&'static str, u32)] {
+        match self.0 {
+            Type::CtState => &STATES,
+            Type::CtStatus => &STATUSES,
+            Type::TcpFlags => &TCP_FLAGS,
+            _ => &[],
+        }
+    }
+
+    /// Returns whether all bits have names.
+    fn are_names(&self) -> bool {
+        let known: u32 = self.names().iter().map(|(_, bit)| bit).sum();
+        matches!(self.0.decode(self.1.as_slice()), Datum::Number(bits) if bits != 0 && bits & !known == 0)
+    }
+}
+
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(kind, value) = self;
         let datum = kind.decode(value.as_slice());
         let Datum::Number(number) = datum else { return write!(f, "{datum}") };
-        let bits: &[(&str, u32)] = match kind {
-            Type::CtState => &STATES,
-            Type::CtStatus => &STATUSES,
-            Type::TcpFlags => &TCP_FLAGS,
+        match kind {
+            Type::CtState | Type::CtStatus | Type::TcpFlags => {}
             Type::Protocol => {
                 return match PROTOCOLS.iter().find(|(_, one)| u32::from(*one) == number) {
                     Some((name, _)) => f.write_str(name),
@@ -292,13 +346,14 @@ impl fmt::Display for Shown {
                 };
             }
             Type::Mark => return write!(f, "0x{number:08x}"),
+            Type::NetfilterProtocol if number == 2 => return f.write_str("ipv4"),
+            Type::NetfilterProtocol if number == 10 => return f.write_str("ipv6"),
             Type::EtherType => return write!(f, "0x{number:04x}"),
             _ => return write!(f, "{number}"),
-        };
-        let known: u32 = bits.iter().map(|(_, bit)| number & bit).sum();
-        if known != number || number == 0 {
+        }
+        if !self.are_names() {
             return write!(f, "0x{number:x}");
         }
-        display::flags(f, "", bits.iter().map(|(name, bit)| (number & bit != 0, *name)))
+        display::flags(f, "", self.names().iter().map(|(name, bit)| (number & bit != 0, *name)))
     }
 }

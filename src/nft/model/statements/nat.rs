@@ -11,6 +11,7 @@ use crate::nft::model::context::NO_FAMILY;
 use crate::nft::model::datum::{Datum, Span};
 use crate::nft::model::display;
 use crate::nft::model::element::Element;
+use crate::nft::model::family::Family;
 use crate::nft::model::field::Needs;
 use crate::nft::model::interval::DataKind;
 use crate::nft::model::network::Network;
@@ -280,6 +281,21 @@ impl Nat {
         Ok(())
     }
 
+    /// Writes the new addresses, in brackets before ports.
+    fn fmt_addresses(
+        &self,
+        (first, last): (IpAddr, IpAddr),
+        f: &mut fmt::Formatter<'_>,
+    ) -> fmt::Result {
+        if self.flags.contains(NatFlags::PREFIX) {
+            return write!(f, " prefix to {}", Span::between(first.into(), last.into()));
+        }
+        let bracketed = first.is_ipv6() && self.ports.is_some();
+        let (open, close) = if bracketed { ("[", "]") } else { ("", "") };
+        write!(f, " to {open}{first}{close}")?;
+        if first == last { Ok(()) } else { write!(f, "-{open}{last}{close}") }
+    }
+
     /// Decodes what `masq`, `redir` and `nat` have alike.
     fn read(
         reader: &Reader<'_>,
@@ -371,24 +387,29 @@ impl Statement for Nat {
     }
 
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_prefix = self.flags.contains(NatFlags::PREFIX);
-        let to = if is_prefix { " prefix to " } else { " to " };
+        self.fmt_in(Context::new(Family::Inet), f)
+    }
+
+    fn fmt_in(&self, context: Context, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = |kind| if kind == NatType::Source { "snat" } else { "dnat" };
+        let family = |network| match network {
+            Some(Network::Ip4) => " ip",
+            Some(Network::Ip6) => " ip6",
+            _ => "",
+        };
         match &self.kind {
             Kind::Masquerade => f.write_str("masquerade")?,
             Kind::Redirect => f.write_str("redirect")?,
             Kind::Addresses(kind, None) => f.write_str(word(*kind))?,
-            Kind::Addresses(kind, Some((first, last))) => {
-                let span = Span::between((*first).into(), (*last).into());
-                let span = match span {
-                    Span::Prefix(_) if !is_prefix => Span::Range((*first).into(), (*last).into()),
-                    span => span,
-                };
-                let bracketed = first.is_ipv6() && self.ports.is_some();
-                let (open, close) = if bracketed { ("[", "]") } else { ("", "") };
-                write!(f, "{}{to}{open}{span}{close}", word(*kind))?;
+            Kind::Addresses(kind, Some(addresses)) => {
+                let network = Network::of_address(addresses.0);
+                write!(f, "{}{}", word(*kind), family(Some(network)))?;
+                self.fmt_addresses(*addresses, f)?;
             }
-            Kind::Map { kind, lookup, .. } => write!(f, "{}{to}{lookup}", word(*kind))?,
+            Kind::Map { kind, lookup, .. } => {
+                let network = lookup.map.network().or(context.network);
+                write!(f, "{}{} to {lookup}", word(*kind), family(network))?;
+            }
         }
         if let Some((first, last)) = self.ports {
             let has_address = matches!(self.kind, Kind::Addresses(_, Some(_)));

@@ -35,7 +35,10 @@ impl Rule {
 
 impl Statement for NetworkMatch {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
-        encoder.establish(Fact::Network(self.0));
+        // A table of one family has no other packets, and `nft` refuses the match there.
+        if Context::new(encoder.context.family).network != Some(self.0) {
+            encoder.establish(Fact::Network(self.0));
+        }
         Ok(())
     }
 
@@ -43,6 +46,7 @@ impl Statement for NetworkMatch {
         let Expr::Cmp(Cmp { sreg: R1, op: Comparison::Equal, data }) = expr else { return None };
         let (field, _) = reader.one_field()?;
         let family = reader.context.family;
+        Context::new(family).network.is_none().then_some(())?;
         let is = |network: &Network| network_match(family, *network) == (field, *data);
         Network::ALL.into_iter().find(is).map(Self)
     }

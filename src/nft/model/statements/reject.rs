@@ -98,6 +98,32 @@ impl Statement for RejectStatement {
         true
     }
 
+    fn fmt_in(&self, context: Context, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let network = context.network.filter(|_| !self.for_both);
+        match (self.reject, network) {
+            (Reject::TcpReset, _) if !context.is_protocol(TCP) => {
+                f.write_str("meta l4proto tcp reject with tcp reset")
+            }
+            (Reject::HostUnreachable, Some(Network::Ip4)) => {
+                f.write_str("reject with icmp host-unreachable")
+            }
+            (Reject::HostUnreachable, Some(Network::Ip6)) => {
+                f.write_str("reject with icmpv6 addr-unreachable")
+            }
+            (Reject::NoRoute, Some(Network::Ip4)) => {
+                f.write_str("reject with icmp net-unreachable")
+            }
+            (Reject::NoRoute, Some(Network::Ip6)) => f.write_str("reject with icmpv6 no-route"),
+            (Reject::AdminProhibited, Some(Network::Ip4)) => {
+                f.write_str("reject with icmp admin-prohibited")
+            }
+            (Reject::AdminProhibited, Some(Network::Ip6)) => {
+                f.write_str("reject with icmpv6 admin-prohibited")
+            }
+            _ => Statement::fmt(self, f),
+        }
+    }
+
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.reject {
             Reject::PortUnreachable if self.for_both => {
