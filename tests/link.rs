@@ -154,7 +154,7 @@ fn a_link_is_found_by_name_index_and_alternative_name() {
                 assert!(Bridge::new(name).create(&host).unwrap_err().is_invalid_input(), "{name}");
                 let table = Table::new(Family::Inet, "t").create(&host).unwrap();
                 let chain = Chain::new("c").create(&table).unwrap();
-                Rule::new().iif(name).accept().create(&chain).unwrap();
+                let _rule = Rule::new().iif(name).accept().create(&chain).unwrap();
             }
         }
     });

@@ -182,7 +182,7 @@ fn discovery(own: &[Span]) -> [Rule; 4] {
     const ADVERTISEMENT: u8 = 136;
     const REDIRECT: u8 = 137;
     let of = |kind| Rule::new().icmpv6_type(kind);
-    // One match for each address, not a set: `nft` before 1.0.7 can't load a set of this field.
+    // One match for each address, not a set: `nft` 1.0.6 can't load a set of this field.
     let for_others = |rule: Rule| {
         own.iter().cloned().fold(rule, |rule, address| rule.not().is(Field::Icmpv6Target, address))
     };
