@@ -152,7 +152,7 @@ impl ConntrackEntry {
         self.status & IPS_SEEN_REPLY != 0
     }
 
-    /// Reports whether the entry stays when the table is full, `[ASSURED]`.
+    /// Reports whether the entry remains when the table is full: `[ASSURED]`.
     pub fn is_assured(&self) -> bool {
         self.status & IPS_ASSURED != 0
     }

@@ -180,7 +180,7 @@ impl ConntrackFilter {
     ///
     /// # Errors
     ///
-    /// The same as of [`list`](Self::list). A connection that ended meanwhile is no error, and
+    /// The errors of [`list`](Self::list). A connection that ended meanwhile is no error, and
     /// doesn't count.
     #[doc(alias("conntrack -D", "conntrack -F", "IPCTNL_MSG_CT_DELETE"))]
     pub fn delete(&self, netns: &Netns) -> Result<usize, Error> {
@@ -188,8 +188,8 @@ impl ConntrackFilter {
         self.forget(netns, &candidates)
     }
 
-    /// The first step of [`delete`](Self::delete): finds the connections that match and that the
-    /// caller wants.
+    /// Finds the connections that match and that the caller wants: the first step of
+    /// [`delete`](Self::delete).
     pub(crate) fn candidates(
         &self,
         netns: &Netns,

@@ -32,8 +32,8 @@ use crate::owned::Owned;
 ///
 /// Replaces, for `br0`:
 ///
-/// - `iptables -A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT`, `-i br0 -j ACCEPT`,
-///   `-o br0 -j DROP`, `-i br0 -o br1 -j DROP`
+/// - `iptables -A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT`, `-i br0 -j
+///   ACCEPT`, `-o br0 -j DROP`, `-i br0 -o br1 -j DROP`
 /// - `iptables -t mangle … -j TCPMSS --clamp-mss-to-pmtu`
 /// - `ebtables -A FORWARD -i veth1 -s ! MAC -j DROP`
 ///
@@ -57,7 +57,7 @@ use crate::owned::Owned;
 ///
 /// The firewall consists of two tables: one of the family `inet` and, for guarded ports, one of the
 /// family `bridge`. The kernel deletes them with the process (see
-/// [`nft::Table`](crate::nft::Table)), unless the firewall is [`persistent`](Self::persistent).
+/// [`nft::Table`]), unless the firewall is [`persistent`](Self::persistent).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct Firewall {

@@ -44,7 +44,8 @@ impl NewLink<'_> {
         if let Some(index) = master {
             request = request.master(index);
         }
-        // A link on a parent in another namespace is created there, and put into its own at birth.
+        // A link on a parent in another namespace is created there, and moved to its own namespace
+        // by the same request.
         let sender = match self.parent {
             Some((parent, place)) => {
                 request = request.link(parent.resolve(place, action, Quoted(&settings.name))?);

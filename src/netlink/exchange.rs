@@ -53,9 +53,9 @@ impl Socket {
         self.run(batch, last, None, &mut on_answer)
     }
 
-    /// Sends an `nf_tables` batch, whose first message begins it and whose last ends it. The kernel
-    /// acknowledges neither before 6.10, so the last operation is waited for. A refusal of the
-    /// first message refuses the whole batch (no privilege, a stale generation, a failed commit).
+    /// Sends an `nf_tables` batch, framed by its first and last message. Before Linux 6.10 the
+    /// kernel acknowledges neither, so this waits for the last operation. A refusal of the first
+    /// message refuses the whole batch (no privilege, a stale generation, a failed commit).
     pub(crate) fn transact(
         &mut self,
         batch: &mut Batch,
@@ -300,7 +300,7 @@ impl Socket {
 const CUT: Cause = Cause::Malformed("a datagram ends within a message");
 const UNREADABLE: Cause = Cause::Malformed("an acknowledgement is too short");
 
-/// Names what an extended acknowledgement points at.
+/// Returns the refusal, with the attribute that the extended acknowledgement points at.
 fn refusal(ack: Ack, request: &[u8]) -> Refusal {
     Refusal {
         errno: Errno::from_raw(ack.errno),

@@ -18,12 +18,12 @@ use crate::wire::attribute::Writer;
 use crate::wire::message::{Message, NLM_F_DUMP};
 use crate::wire::route::{AF_INET, RTA_DST, RTMSG, RouteView};
 
-/// Deletes the routes that `create` asked for with these payloads. A route that is gone counts as
+/// Deletes the routes whose create requests had these payloads. A route that is gone counts as
 /// deleted.
 ///
-/// Few routes are looked up one by one, by an address. A route that a more specific one covers, or
-/// that no rule leads to, isn't found so: it is searched in the list. Many routes are all searched
-/// in the list.
+/// A few routes are looked up one by one, by an address. That misses a route covered by a more
+/// specific one, or that no rule leads to; the list is then searched for it. Many routes are all
+/// searched in the list.
 pub(super) fn delete(netns: &Netns, asked: &[&[u8]]) -> Result<(), Cause> {
     let asked: Vec<_> = asked.iter().filter_map(|payload| view(payload)).collect();
     let (mut listed, missing) = if asked.len() > Requests::AT_ONCE {
@@ -79,8 +79,8 @@ fn look_up<'r>(
     Ok((listed, missing.collect()))
 }
 
-/// An address that takes the route. The kernel looks up no route for the unspecified address, so a
-/// default route is asked for by an address for documentation (RFC 5737, RFC 3849).
+/// Returns an address that uses the route. The kernel looks up no route for the unspecified
+/// address, so a default route is looked up by a documentation address (RFC 5737, RFC 3849).
 fn inside(route: RouteView<'_>) -> IpAddr {
     match route.destination() {
         Some(address) if !address.is_unspecified() => address,

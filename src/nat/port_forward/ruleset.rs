@@ -67,7 +67,7 @@ pub(super) fn push_repair(table: &PortTable, transaction: &mut Operations<'_>) {
     push_chains(table, transaction);
 }
 
-/// Returns whether a table has all its rules. Rules of others between them are no matter.
+/// Returns whether a table has all its rules. Ignores rules of other programs in between.
 pub(super) fn has_rules(table: &PortTable, rules: &[Rule]) -> bool {
     let has = |(chain, wanted): ChainWithRules| {
         let name = chain.name.map(ChainRef::Name);

@@ -1,5 +1,6 @@
-//! The setting `route_localnet` of a link, and the note that netloom turned it on: an alternative name of the
-//! link itself. A flushed ruleset does not reach the note, every mount namespace sees it, and it goes with its link.
+//! The setting `route_localnet` of a link, and the note that netloom turned it on: an alternative
+//! name of the link itself. A flushed ruleset does not reach the note, every mount namespace sees
+//! it, and it goes with its link.
 
 use std::collections::BTreeSet;
 
@@ -65,7 +66,8 @@ impl<'n> Switch<'n> {
         })
     }
 
-    /// Turns the setting on. If another program has it on, there is no note, and it stays on for good.
+    /// Turns the setting on. If another program has turned it on, netloom leaves no note and never
+    /// turns it off.
     pub(super) fn turn_on(&self) -> Result<(), Error> {
         if self.is_on {
             return Ok(());

@@ -27,7 +27,7 @@ pub(super) const LOCAL: &str = "local";
 
 /// The name of the persistent tables, and the prefix of the held ones.
 const PERSISTENT: &str = "netloom-ports";
-/// The comment that tells the persistent table from one of another program.
+/// The comment that distinguishes the persistent table from tables of other programs.
 pub(super) const MARK: &str = "published ports of netloom, by tag";
 
 /// The table of a family, by its name.
@@ -40,8 +40,8 @@ pub(super) struct PortTable {
 }
 
 impl PortTable {
-    /// Returns the table that the socket with this port owns, or the persistent one. The port makes the name
-    /// unique for as long as the table lives.
+    /// Returns the table that the socket with this port owns, or the persistent one. The port makes
+    /// the name unique for as long as the table lives.
     pub(super) fn new(owner: Option<u32>, is_ipv4: bool) -> Self {
         let name = match owner {
             Some(owner) => format!("{PERSISTENT}-{owner}").into(),
@@ -50,7 +50,8 @@ impl PortTable {
         Self { name, is_ipv4, owner }
     }
 
-    /// Recognizes a listed table. `Err` for a table of another program with the persistent one's name.
+    /// Recognizes a listed table. `Err` for a table of another program with the persistent one's
+    /// name.
     pub(super) fn of(family: Family, table: &Table) -> Result<Option<Self>, Family> {
         let is_ipv4 = match family {
             Family::Ip => true,
@@ -136,7 +137,8 @@ impl PortTable {
         }
     }
 
-    /// Adds or deletes what the mappings of a link share: an element that is there already is no error.
+    /// Adds or deletes the elements that the mappings of a link share. An existing element is no
+    /// error.
     pub(super) fn push_links<'a>(
         &self,
         transaction: &mut Operations<'a>,

@@ -9,7 +9,7 @@ use crate::netns::Netns;
 use crate::nft::model::device::{Device, Devices};
 use crate::nft::model::statement::Statement;
 
-/// Refuses links of another namespace: their names mean others here, or none.
+/// Refuses links of another namespace: here their names belong to other links, or to none.
 pub(crate) fn check_home(
     devices: &Devices,
     netns: &Netns,

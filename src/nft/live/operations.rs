@@ -28,7 +28,7 @@ impl<'a> Operations<'a> {
         Self::beginning(None)
     }
 
-    /// Creates a batch that fails with [`is_outdated`] if another program has changed the ruleset
+    /// Creates a batch that fails with `is_outdated` if another program has changed the ruleset
     /// since `generation`.
     pub(crate) fn at_generation(generation: u32) -> Self {
         Self::beginning(Some(generation))
