@@ -1,5 +1,5 @@
-//! Every field with every test: the text that a rule shows is read by `nft` as the same rule, in a table of the
-//! family inet; in all families but ARP `nft` loads its own listing of the rule.
+//! Tests every field with every condition. In a table of the family inet, `nft` reads the text of a
+//! rule as the same rule. In all families but ARP, `nft` loads its own listing of the rule.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -138,7 +138,7 @@ fn before(field: Field) -> Vec<fn(Rule) -> Rule> {
     }
 }
 
-/// What is said otherwise than with a field and a value.
+/// Returns the matches that are not a field with a value.
 fn others() -> Vec<Rule> {
     let mut rules = Vec::new();
     let states = CtState::all().iter();
@@ -230,7 +230,7 @@ fn with_rules(head: &str, rules: &[(&Rule, String)]) -> String {
     format!("{head}\n{}\n}}\n}}\n", lines.join("\n"))
 }
 
-/// Loads what `nft` takes of these texts, and returns what it takes otherwise or not.
+/// Loads the texts that `nft` accepts. Returns those that it refuses or reads as another rule.
 fn differing(family: Family, head: &str, said: &[Rule], texts: Vec<String>) -> Vec<String> {
     let theirs = Namespace::anonymous().create().unwrap();
     Bridge::new("br0").create(&theirs).unwrap().keep();
@@ -261,7 +261,8 @@ fn differing(family: Family, head: &str, said: &[Rule], texts: Vec<String>) -> V
     wrong
 }
 
-/// The lines of the first rules of the chain, as `nft` lists them; `None` if `nft` is not installed.
+/// The lines of the first rules of the chain, as `nft` lists them; `None` if `nft` is not
+/// installed.
 fn listed(netns: &Netns, count: usize) -> Option<Vec<String>> {
     let text = nft(&Place::of_fd(netns), &["-s", "list", "ruleset"])?;
     let lines = text.lines().skip_while(|line| !line.contains("chain c {")).skip(1);
@@ -296,7 +297,7 @@ fn every_test_of_every_field_is_what_nft_takes_it_for() {
             assert_eq!(read.len(), said.len());
             count += said.len();
             for (info, rule) in read.iter().zip(&said) {
-                // A table of one family has no match on it.
+                // A table of one family has no match on the family.
                 if family == Family::Inet && info.rule.to_string() != rule.to_string() {
                     wrong.push(format!("{family} read: {rule}\n    as {}", info.rule));
                 }
@@ -311,7 +312,8 @@ fn every_test_of_every_field_is_what_nft_takes_it_for() {
                 let (said, texts): (Vec<_>, Vec<_>) = texts.filter(is_known).unzip();
                 wrong.extend(differing(family, &head, &said, texts));
             }
-            // `nft` 1.0.6 lists a range that is a network as the network, which it refuses before a port.
+            // `nft` 1.0.6 lists a range that is a network as the network, which it refuses before a
+            // port.
             let lines = said.into_iter().zip(lines);
             let is_known =
                 |(_, line): &(Rule, String)| !line.contains("/24:") && !line.contains("/64:");
