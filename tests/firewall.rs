@@ -498,7 +498,7 @@ fn chains_that_drop_are_named() {
         let found = Firewall::obstacles(&netns).unwrap();
         assert!(found.iter().any(|found| found.to_string().contains("`ip docker FORWARD`")));
         let ours = found.iter().find(|found| found.tag.is_some()).unwrap();
-        assert!(ours.to_string().contains("tagged `plugin`"));
+        assert!(ours.to_string().contains("(tag `plugin`)"));
         expected.insert(1, "inet netloom-firewall-tagged-0 forward".into());
         assert_eq!(named(found), expected);
         tagged.delete().unwrap();

@@ -9,7 +9,7 @@ use netloom::{
     Forwarding, Namespace, NatRule, NatRuleHandle, Netns, Owned, Veth, VethEnd, VethPair,
 };
 
-use support::{Place, by_hand, does_not_reach, reaches, tcp, udp, unchanged};
+use support::{by_hand, does_not_reach, reaches, tcp, udp, unchanged};
 
 // `inside` (10.0.1.2, fd00:1::2) behind `host`, whose `out` has 198.51.100.2 and 2001:db8::2; a
 // `server` at .1 and ::1 there, without a route back.
@@ -55,7 +55,7 @@ impl Line {
 /// Returns the host's ruleset as `nft` lists it, without counters. `None` if `nft` is not
 /// installed.
 fn ruleset(netns: &Netns) -> Option<String> {
-    support::nft(&Place::of_fd(netns), &["--stateless", "list", "ruleset"])
+    support::kernel::ruleset_besides_settings(netns)
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn rules_go_in_any_order_and_the_last_takes_the_table_along() {
                 does_not_reach(&line.inside, SERVER);
             }
             assert!(ruleset(&line.host).is_none_or(|rules| rules.is_empty()));
-            assert!(support::kernel::tables(&line.host).is_empty());
+            assert!(support::kernel::tables_besides_settings(&line.host).is_empty());
         }
     });
 }
@@ -199,12 +199,12 @@ fn nobody_else_can_take_the_table_away() {
         assert!(!nft(&["delete", "table", "inet", &table]).unwrap_or(false));
         assert!(!nft(&["flush", "chain", "inet", &table, "postrouting"]).unwrap_or(false));
         reaches(&line.inside, SERVER);
-        assert_eq!(support::kernel::tables(&line.host).len(), 1);
+        assert_eq!(support::kernel::tables_besides_settings(&line.host).len(), 1);
         // Ours is still ours.
         let second = line.create(&NatRule::masquerade().source("10.0.2.0/24"));
         nat.delete().unwrap();
         second.delete().unwrap();
-        assert_eq!(support::kernel::tables(&line.host).len(), 0);
+        assert_eq!(support::kernel::tables_besides_settings(&line.host).len(), 0);
     });
 }
 
@@ -267,7 +267,7 @@ fn each_handle_of_a_namespace_has_a_table_of_its_own() {
         drop(there.keep());
         drop(other);
         support::eventually("the table went with its socket", || {
-            support::kernel::tables(&line.host).is_empty()
+            support::kernel::tables_besides_settings(&line.host).is_empty()
         });
         does_not_reach(&line.inside, SERVER);
     });
@@ -302,7 +302,7 @@ fn a_killed_process_takes_its_rules_along() {
         child.kill().unwrap();
         child.wait().unwrap();
         support::eventually("the table went with the process", || {
-            support::kernel::tables(&line.host).is_empty()
+            support::kernel::tables_besides_settings(&line.host).is_empty()
         });
         does_not_reach(&line.inside, SERVER);
     });

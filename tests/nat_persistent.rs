@@ -33,8 +33,8 @@ fn a_tagged_rule_outlives_its_maker_and_is_adopted_by_the_next() {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].handle().counter().unwrap().packets, 1);
         assert_eq!(found[0].counter().packets, 1);
-        let place = support::Place::of_fd(&*net.host);
-        if let Some(listed) = support::nft(&place, &["list", "ruleset"]) {
+        let listed = || support::kernel::ruleset_besides_settings(&net.host);
+        if let Some(listed) = listed() {
             assert!(listed.contains("comment \"net1/web\""), "{listed}");
             assert!(!listed.contains("flags owner"), "{listed}");
         }
@@ -43,7 +43,7 @@ fn a_tagged_rule_outlives_its_maker_and_is_adopted_by_the_next() {
             Owned::adopt(rule.handle().clone()).delete().unwrap();
         }
         assert!(tcp(&net.client, "198.51.100.1:80", SHORT).is_err());
-        if let Some(listed) = support::nft(&place, &["list", "ruleset"]) {
+        if let Some(listed) = listed() {
             assert_eq!(listed, "", "the last rule takes the table along");
         }
         assert!(stale.counter().unwrap_err().is_not_found());

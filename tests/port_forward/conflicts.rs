@@ -3,7 +3,7 @@
 use netloom::{Netns, Owned, PortForward, PortForwardHandle};
 
 use crate::lab::{another, host, of_kind};
-use crate::support::{self, unchanged};
+use crate::support::{self, kernel::tables_besides_settings, unchanged};
 
 const KINDS: [Option<&str>; 2] = [None, Some("net1/web")];
 
@@ -59,7 +59,7 @@ fn whoever_has_a_port_is_named_to_whoever_wants_it() {
             }
         }
         drop(lasting);
-        assert_eq!(crate::lab::tables(&host), Vec::<String>::new());
+        assert_eq!(tables_besides_settings(&host), Vec::<String>::new());
     });
 }
 
@@ -108,7 +108,7 @@ fn what_others_change_meanwhile_is_seen() {
         }
         assert!(made.iter().all(|port| port.is_in_force().unwrap()));
         drop(made);
-        assert_eq!(crate::lab::tables(&host), Vec::<String>::new());
+        assert_eq!(tables_besides_settings(&host), Vec::<String>::new());
         assert_eq!(host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
     });
 }

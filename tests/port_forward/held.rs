@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use netloom::{Leftover, Netns, Owned, PortForward, Route, Setting, Sysctl, Together, VethPair};
 
 use crate::lab::{Lab, another, assert_lost, ports_of, seen};
-use crate::support;
+use crate::support::{self, kernel::tables_besides_settings};
 use crate::traffic::{PATIENCE, SHORT, Server, tcp};
 
 #[test]
@@ -37,14 +37,14 @@ fn two_handles_of_a_namespace_do_not_switch_off_under_each_other() {
 /// Waits until a dead process has left only `route_localnet` and the table that makes that safe.
 fn gone_but_for_what_drops(host: &Netns) {
     support::eventually("the table went with its socket", || {
-        let left = crate::lab::tables(host);
+        let left = tables_besides_settings(host);
         left.len() == 1 && left[0].contains("netloom-loopback")
     });
 }
 
 fn next_leaves_nothing(host: &Netns) {
     PortForward::new(8083, "10.0.0.2").create(host).unwrap().delete().unwrap();
-    assert_eq!(crate::lab::tables(host), Vec::<String>::new());
+    assert_eq!(tables_besides_settings(host), Vec::<String>::new());
     assert_eq!(host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
 }
 
@@ -71,7 +71,7 @@ fn held_and_persistent_ones_of_a_link_do_not_switch_off_under_each_other() {
             assert!(!second.is_in_force().unwrap());
             drop(off);
             second.delete().unwrap();
-            assert_eq!(crate::lab::tables(&lab.host), Vec::<String>::new());
+            assert_eq!(tables_besides_settings(&lab.host), Vec::<String>::new());
             assert_eq!(lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
         }
     });
@@ -193,7 +193,7 @@ fn many_go_together_and_what_stays_is_reached() {
         assert_eq!(lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "1");
         Together::new(stays).delete().unwrap();
         assert_eq!(lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
-        assert_eq!(crate::lab::tables(&lab.host), Vec::<String>::new());
+        assert_eq!(tables_besides_settings(&lab.host), Vec::<String>::new());
     });
 }
 
@@ -242,7 +242,7 @@ fn a_killed_process_takes_its_ports_along() {
         child.kill().unwrap();
         child.wait().unwrap();
         support::eventually("the table went with the process", || {
-            !crate::lab::tables(&lab.host).iter().any(|table| table.contains("netloom-ports"))
+            !tables_besides_settings(&lab.host).iter().any(|table| table.contains("netloom-ports"))
         });
         assert_lost(&lab.outside, "198.51.100.2:8080");
     });
@@ -301,7 +301,7 @@ fn what_a_killed_process_left_of_its_ports_is_found_and_reaped() {
         child.kill().unwrap();
         child.wait().unwrap();
         support::eventually("the table went with its socket", || {
-            crate::lab::tables(&lab.host).len() == 2
+            tables_besides_settings(&lab.host).len() == 2
         });
         assert_eq!(found().found().len(), 0);
         // One link is needed, and one is not any more.
@@ -313,7 +313,7 @@ fn what_a_killed_process_left_of_its_ports_is_found_and_reaped() {
         child.kill().unwrap();
         child.wait().unwrap();
         support::eventually("the table went with its socket", || {
-            crate::lab::tables(&lab.host).len() == 2
+            tables_besides_settings(&lab.host).len() == 2
         });
         assert_eq!(setting("br0"), "1");
         let left = found();
@@ -330,7 +330,7 @@ fn what_a_killed_process_left_of_its_ports_is_found_and_reaped() {
             Owned::adopt(port).delete().unwrap();
         }
         assert_eq!(setting("veth1"), "0");
-        assert_eq!(crate::lab::tables(&lab.host), Vec::<String>::new());
+        assert_eq!(tables_besides_settings(&lab.host), Vec::<String>::new());
 
         // Of a program that is gone altogether, nothing is left after it.
         let mut child = publisher(&lab.host, this);
@@ -340,6 +340,6 @@ fn what_a_killed_process_left_of_its_ports_is_found_and_reaped() {
         let reaped = lab.host.run(netloom::reap).unwrap().unwrap();
         assert_eq!((reaped.removed.len(), reaped.failures.len()), (1, 0));
         assert_eq!(setting("br0"), "0");
-        assert_eq!(crate::lab::tables(&lab.host), Vec::<String>::new());
+        assert_eq!(tables_besides_settings(&lab.host), Vec::<String>::new());
     });
 }

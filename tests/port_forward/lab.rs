@@ -125,11 +125,3 @@ pub(crate) fn ports_of(netns: &Netns, tag: &str) -> Vec<netloom::PortForwardHand
     let listed = netns.port_forwards_with_tag(tag).unwrap();
     listed.iter().map(|port| port.handle().clone()).collect()
 }
-
-/// The tables of a namespace, without those that mark the owners of settings, such as the lab's
-/// forwarding.
-pub(crate) fn tables(netns: &Netns) -> Vec<String> {
-    let mut tables = support::kernel::tables(netns);
-    tables.retain(|table| !table.contains("netloom-setting-"));
-    tables
-}

@@ -6,7 +6,7 @@ use netloom::{Bridge, Link, Netns, Owned, PortForward, Setting, VethPair};
 
 use crate::held::publisher;
 use crate::lab::{Lab, another, assert_lost, host, ports_of, seen};
-use crate::support;
+use crate::support::{self, kernel::tables_besides_settings};
 use crate::traffic::Server;
 
 fn setting(host: &Netns, link: &str) -> String {
@@ -22,7 +22,7 @@ fn notes(host: &Netns) -> Vec<String> {
 fn assert_restored(host: &Netns, link: &str) {
     assert_eq!(setting(host, link), "0");
     assert_eq!(notes(host), [""; 0]);
-    assert_eq!(crate::lab::tables(host), Vec::<String>::new());
+    assert_eq!(tables_besides_settings(host), Vec::<String>::new());
 }
 
 fn flush(host: &Netns) -> bool {
@@ -105,7 +105,7 @@ fn a_held_port_keeps_the_drop_through_a_flush() {
         assert_lost(&lab.neighbor, "127.0.0.1:22");
         // Any call adds the table that outlives the process.
         assert_eq!(lab.host.port_forwards().unwrap(), []);
-        let tables = crate::lab::tables(&lab.host);
+        let tables = tables_besides_settings(&lab.host);
         assert!(tables.iter().any(|table| table.contains("netloom-loopback")), "{tables:?}");
         drop(port);
         assert_restored(&lab.host, "br0");
@@ -179,7 +179,7 @@ fn what_killed_programs_left_on_one_link_is_reaped() {
                 child.wait().unwrap();
             }
             support::eventually("the kernel deleted the held tables", || {
-                let tables = crate::lab::tables(&host);
+                let tables = tables_besides_settings(&host);
                 !tables.iter().any(|table| table.contains("netloom-ports-"))
             });
             let reaped = host.run(netloom::reap).unwrap().unwrap();

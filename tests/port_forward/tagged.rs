@@ -5,10 +5,10 @@ use std::process::Command;
 use netloom::{Netns, Owned, PortForward, PortForwardHandle, Setting, Together};
 
 use crate::lab::{Lab, address, another, assert_lost, host, ports_of, seen};
-use crate::support;
+use crate::support::{self, kernel::tables_besides_settings};
 
 fn assert_nothing_left(host: &Netns) {
-    assert_eq!(crate::lab::tables(host), Vec::<String>::new());
+    assert_eq!(tables_besides_settings(host), Vec::<String>::new());
     assert_eq!(host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
 }
 
@@ -139,7 +139,7 @@ fn a_flushed_ruleset_takes_them_and_they_may_come_again() {
         assert_eq!(ports_of(&host, "web"), [(*next).clone()]);
         // It was on when the next came, and nobody knows of the time before.
         next.delete().unwrap();
-        assert_eq!(crate::lab::tables(&host), Vec::<String>::new());
+        assert_eq!(tables_besides_settings(&host), Vec::<String>::new());
     });
 }
 
@@ -250,7 +250,7 @@ fn a_link_is_left_as_it_was_found() {
         let made = PortForward::new(80, "10.0.0.2").persistent("web").create(&host).unwrap();
         bridge.delete().unwrap();
         made.delete().unwrap();
-        assert_eq!(crate::lab::tables(&host), Vec::<String>::new());
+        assert_eq!(tables_besides_settings(&host), Vec::<String>::new());
     });
 }
 

@@ -3,7 +3,7 @@
 use netloom::{Netns, PortForward, Route, Sysctl};
 
 use crate::lab::{Lab, address, assert_lost, of_both_kinds, of_kind, seen};
-use crate::support;
+use crate::support::{self, kernel::tables_besides_settings};
 use crate::traffic::{SHORT, Server, tcp, udp};
 
 fn every_way(bridged: bool, tag: Option<&str>) {
@@ -50,7 +50,7 @@ fn every_way(bridged: bool, tag: Option<&str>) {
     for from in [&lab.outside, &lab.host, &lab.neighbor] {
         assert_lost(from, "198.51.100.2:8080");
     }
-    assert_eq!(crate::lab::tables(&lab.host), Vec::<String>::new());
+    assert_eq!(tables_besides_settings(&lab.host), Vec::<String>::new());
     assert_eq!(lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
 }
 

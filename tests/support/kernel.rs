@@ -79,3 +79,21 @@ pub(crate) fn tables(netns: &Netns) -> Vec<String> {
     let tables = LISTS.iter().find(|list| list.name == "nf_tables table").unwrap();
     netns.run(|| tables.read().into_keys().collect()).unwrap()
 }
+
+/// The start of the name of a table that marks an owner of a setting, while the owner lives.
+const SETTING: &str = "netloom-setting-";
+
+/// The `nf_tables` tables inside, without those that mark the owners of settings.
+pub(crate) fn tables_besides_settings(netns: &Netns) -> Vec<String> {
+    let mut tables = tables(netns);
+    tables.retain(|table| !table.starts_with(&format!("name {SETTING}")));
+    tables
+}
+
+/// Returns what `nft list ruleset` prints, without the tables that mark the owners of settings.
+/// None if `nft` is not installed.
+pub(crate) fn ruleset_besides_settings(netns: &Netns) -> Option<String> {
+    let ruleset = tools::nft(&Place::of_fd(netns), &["--stateless", "list", "ruleset"])?;
+    let tables = ruleset.split_inclusive("\n}\n");
+    Some(tables.filter(|table| !table.starts_with(&format!("table inet {SETTING}"))).collect())
+}
