@@ -1,6 +1,7 @@
 //! Locks of a network namespace: for programs that change the same thing in it.
 
 use std::fmt;
+use std::sync::MutexGuard;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use super::deadline::end_of_wait;
 use super::enter::socket_inside;
 use super::handle::Netns;
 use crate::error::{Cause, Error};
-use crate::netlink::Member;
+use crate::netlink::{DEADLINE, Member};
 
 /// A lock that every network namespace has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,9 +93,24 @@ impl Netns {
         Member::bind(socket_inside(self.fd(), Member::SOCKET)?, 0, 0)
     }
 
+    /// Takes one of netloom's own locks exclusively. The caller drops the member, or takes it out of
+    /// all groups, before the guard.
+    ///
+    /// Threads that share the handle wait for each other in this process first: as rivals for the
+    /// kernel's lock, dozens of them would pass the deadline.
+    pub(crate) fn take_own(
+        &self,
+        lock: Lock,
+        member: &Member,
+    ) -> Result<MutexGuard<'_, ()>, Cause> {
+        let turn = self.sockets().turn(lock);
+        self.take(lock, member, DEADLINE)?;
+        Ok(turn)
+    }
+
     /// Takes a lock exclusively. Waits for those who share the lock; meanwhile nobody else can join
     /// them.
-    pub(crate) fn take(&self, lock: Lock, member: &Member, timeout: Duration) -> Result<(), Cause> {
+    fn take(&self, lock: Lock, member: &Member, timeout: Duration) -> Result<(), Cause> {
         let mut pauses = self.join(lock, member, lock.alone(), timeout)?;
         while self.other_groups(member)? & lock.shared() != 0 {
             pauses.next()?;

@@ -2,9 +2,11 @@
 
 use std::any::Any;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::enter::socket_inside;
+use super::lock::Lock;
 use super::socket_pool::{self, Pool};
 use crate::error::Cause;
 use crate::netlink::{LiveTags, Member, Protocol, Socket, Tag, is_unavailable, members};
@@ -22,6 +24,8 @@ pub(super) struct Sockets {
     pools: [Pool; 3],
     nf_tables: PerProcess<Option<NfTables>>,
     tag: PerProcess<Option<Tag>>,
+    /// The turns of threads at netloom's own locks, by lock.
+    turns: [PerProcess<()>; 3],
     /// True if this process created the namespace, and the namespace ends with this process.
     is_private: AtomicBool,
 }
@@ -65,6 +69,7 @@ impl Sockets {
             ],
             nf_tables: PerProcess::new(None),
             tag: PerProcess::new(None),
+            turns: [(); 3].map(PerProcess::new),
             is_private: true.into(),
         }
     }
@@ -92,6 +97,11 @@ impl Sockets {
             };
         }
         Ok(held.as_ref().map(Tag::number))
+    }
+
+    /// Waits until no other thread of this process is at the lock.
+    pub(super) fn turn(&self, lock: Lock) -> MutexGuard<'_, ()> {
+        self.turns[lock as usize].lock()
     }
 
     /// Takes a tag that no process has.

@@ -14,7 +14,7 @@ use nix::sys::stat::Mode;
 use super::key::{Key, Place, of_link};
 use crate::error::{Cause, Error, NET_ADMIN, takes};
 use crate::fault;
-use crate::netlink::{DEADLINE, Member, is_unavailable};
+use crate::netlink::{Member, is_unavailable};
 use crate::netns::{Lock, Netns};
 use crate::sys::process::PerProcess;
 use crate::wire::link::WhichLink;
@@ -46,15 +46,19 @@ pub(super) struct Follower {
 }
 
 /// The lock of the namespace's settings, until this is dropped.
-pub(super) struct SettingsLock<'a>(MutexGuard<'a, Option<Member>>);
+pub(super) struct SettingsLock<'a> {
+    member: MutexGuard<'a, Option<Member>>,
+    /// Ends after the lock is released.
+    _turn: MutexGuard<'a, ()>,
+}
 
 impl Drop for SettingsLock<'_> {
     fn drop(&mut self) {
-        let Some(member) = &*self.0 else { return };
+        let Some(member) = &*self.member else { return };
         if let Err(cause) = member.set_groups(0) {
             // Closed instead, which leaves the group as well.
             log::debug!("the lock of settings: {cause}");
-            *self.0 = None;
+            *self.member = None;
         }
     }
 }
@@ -103,14 +107,15 @@ impl Directory {
                 Some(member) => member,
                 None => self.netns.lock_socket()?,
             };
-            self.netns.take(Lock::Settings, &member, DEADLINE).map(|()| member)
+            let turn = self.netns.take_own(Lock::Settings, &member)?;
+            Ok((member, turn))
         };
         match take() {
             Err(cause) if is_unavailable(&cause) => Ok(None),
             Err(cause) => Err(self.explain(cause, &key.name)),
-            Ok(member) => {
+            Ok((member, turn)) => {
                 *socket = Some(member);
-                Ok(Some(SettingsLock(socket)))
+                Ok(Some(SettingsLock { member: socket, _turn: turn }))
             }
         }
     }

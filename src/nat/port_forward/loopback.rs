@@ -17,7 +17,7 @@ use super::switch::{self, LO, Switch};
 use super::table::LOCAL;
 use crate::error::{Cause, Error};
 use crate::nat::guarded::NotOurs;
-use crate::netlink::{DEADLINE, Socket};
+use crate::netlink::Socket;
 use crate::netns::{Lock, Netns};
 use crate::nft::{Operations, reader};
 use crate::wire::nft::data::Value;
@@ -52,11 +52,11 @@ pub(super) fn hold(netns: &Netns, links: &BTreeSet<u32>, step: Step<'_>) -> Resu
 /// need.
 pub(super) fn settle(netns: &Netns, mut links: BTreeSet<u32>, step: Step<'_>) -> Result<(), Error> {
     let lock = netns.lock_socket().and_then(|member| {
-        netns.take(Lock::Ports, &member, DEADLINE)?;
-        Ok(member)
+        let turn = netns.take_own(Lock::Ports, &member)?;
+        Ok((member, turn))
     });
     let _lock = match lock {
-        Ok(member) => Some(member),
+        Ok(lock) => Some(lock),
         // A process without a free descriptor still takes down what it made.
         Err(cause) if matches!(cause.errno(), Some(Errno::EMFILE | Errno::ENFILE)) => None,
         Err(cause) => return Err(cause.doing(step.0, step.1).in_namespace(netns)),
