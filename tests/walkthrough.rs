@@ -116,7 +116,7 @@ fn paused_it_shows_the_network_and_goes_on_by_enter() {
         let mut paused = paused();
         reaches(paused.place("ns1"), "198.51.100.1");
         reaches(paused.place("ns2"), "10.0.0.2");
-        let tables = support::kernel::tables(paused.place("host"));
+        let tables = support::kernel::tables_besides_settings(paused.place("host"));
         assert_eq!(tables.len(), 1);
         assert!(tables[0].contains("netloom-"), "{tables:?}");
         let place = support::Place::of_fd(paused.place("host"));
@@ -142,7 +142,7 @@ fn killed_it_leaves_no_namespace_no_cable_and_no_table() {
         let host = paused.place("host").clone();
         let names = || host.links().unwrap().into_iter().map(|link| link.name).collect::<Vec<_>>();
         assert_eq!(names().len(), 5, "{:?}", names());
-        assert_eq!(support::kernel::tables(&host).len(), 1);
+        assert_eq!(support::kernel::tables_besides_settings(&host).len(), 1);
         // Of all namespaces only the host is held here, to look at.
         paused.places.clear();
         paused.child.kill().unwrap();
