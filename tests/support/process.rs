@@ -59,8 +59,9 @@ pub(crate) fn beside_a_fork(work: impl FnOnce() -> bool, meanwhile: impl FnOnce(
 pub(crate) fn interrupted<T>(work: impl FnOnce() -> T) -> T {
     extern "C" fn nothing(_: i32) {}
     let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+    // The handler stays: a signal may still be pending when the work is done.
     // SAFETY: the handler does nothing.
-    let before = unsafe { sigaction(Signal::SIGALRM, &action) }.unwrap();
+    unsafe { sigaction(Signal::SIGALRM, &action) }.unwrap();
     let done = AtomicBool::new(false);
     let outcome = thread::scope(|scope| {
         scope.spawn(|| {
@@ -80,8 +81,6 @@ pub(crate) fn interrupted<T>(work: impl FnOnce() -> T) -> T {
         done.store(true, Ordering::Relaxed);
         outcome
     });
-    // SAFETY: what was there before.
-    unsafe { sigaction(Signal::SIGALRM, &before) }.unwrap();
     outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
