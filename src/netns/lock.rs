@@ -11,6 +11,10 @@ use super::handle::Netns;
 use crate::error::{Cause, Error};
 use crate::netlink::{DEADLINE, Member};
 
+/// The time to wait for one of netloom's own locks. The fault tests act as a second program while a
+/// lock is held, at each of many steps, and would wait in vain at each.
+const PATIENCE: Duration = if cfg!(test) { Duration::from_millis(300) } else { DEADLINE };
+
 /// A lock that every network namespace has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lock {
@@ -104,7 +108,7 @@ impl Netns {
         member: &Member,
     ) -> Result<MutexGuard<'_, ()>, Cause> {
         let turn = self.sockets().turn(lock);
-        self.take(lock, member, DEADLINE)?;
+        self.take(lock, member, PATIENCE)?;
         Ok(turn)
     }
 
