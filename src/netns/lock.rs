@@ -107,7 +107,7 @@ impl Netns {
         lock: Lock,
         member: &Member,
     ) -> Result<MutexGuard<'_, ()>, Cause> {
-        let turn = self.sockets().turn(lock);
+        let turn = self.sockets().turn(lock as usize);
         self.take(lock, member, PATIENCE)?;
         Ok(turn)
     }

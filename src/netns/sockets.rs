@@ -6,7 +6,6 @@ use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::enter::socket_inside;
-use super::lock::Lock;
 use super::socket_pool::{self, Pool};
 use crate::error::Cause;
 use crate::netlink::{LiveTags, Member, Protocol, Socket, Tag, is_unavailable, members};
@@ -100,8 +99,8 @@ impl Sockets {
     }
 
     /// Waits until no other thread of this process is at the lock.
-    pub(super) fn turn(&self, lock: Lock) -> MutexGuard<'_, ()> {
-        self.turns[lock as usize].lock()
+    pub(super) fn turn(&self, lock: usize) -> MutexGuard<'_, ()> {
+        self.turns[lock].lock()
     }
 
     /// Takes a tag that no process has.
