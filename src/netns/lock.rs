@@ -112,6 +112,12 @@ impl Netns {
         Ok(turn)
     }
 
+    /// Reports whether a process has one of netloom's own locks, or waits for it.
+    pub(crate) fn is_locked(&self, lock: Lock) -> Result<bool, Cause> {
+        let members = self.sockets().members(self.fd())?;
+        Ok(members.into_iter().any(|(_, groups)| groups & lock.alone() != 0))
+    }
+
     /// Takes a lock exclusively. Waits for those who share the lock; meanwhile nobody else can join
     /// them.
     fn take(&self, lock: Lock, member: &Member, timeout: Duration) -> Result<(), Cause> {

@@ -40,8 +40,13 @@ pub(super) fn check(netns: &Netns, step: Step<'_>) -> Result<(), Error> {
 
 /// Makes these links route loopback addresses, after mappings were added.
 pub(super) fn hold(netns: &Netns, links: &BTreeSet<u32>, step: Step<'_>) -> Result<(), Error> {
-    let mut is_held = links.is_empty()
-        || change(netns, step, |_, ports, _| Ok(ports.known.guard == Guard::Whole))?;
+    if links.is_empty() {
+        return Ok(());
+    }
+    // A program that has the lock may be about to turn a link off, as it read the sets before these
+    // mappings were added. A program that takes the lock later reads these mappings.
+    let mut is_held = netns.is_locked(Lock::Ports).is_ok_and(|is_locked| !is_locked)
+        && change(netns, step, |_, ports, _| Ok(ports.known.guard == Guard::Whole))?;
     for link in links {
         is_held = is_held && Switch::read(netns, *link)?.is_none_or(|switch| switch.is_on);
     }
