@@ -69,6 +69,8 @@ pub(super) fn settle(netns: &Netns, mut links: BTreeSet<u32>, step: Step<'_>) ->
     change(netns, step, |socket, ports, generation| {
         let known = &mut ports.known;
         let needed = needed(socket, known, &links).map_err(|cause| cause.doing(step.0, step.1))?;
+        // The list of tables may be older than the lock.
+        unchanged(socket, generation, step)?;
         let mut generation = generation;
         if !needed.is_empty() {
             generation = push_guard(socket, known, generation, step)?;

@@ -11,6 +11,8 @@ use super::state::{Known, LinkUse, Ports, change, elements, unchanged};
 use super::table::PortTable;
 use super::{loopback, stale};
 use crate::drop_scope::{Collected, Deferred};
+use nix::errno::Errno;
+
 use crate::error::{Cause, Error};
 use crate::netlink::Socket;
 use crate::netns::{Netns, NetnsId};
@@ -361,7 +363,8 @@ impl RowChanges {
             let texts = rows::texts(socket, table, moved.iter().map(|place| (hash, *place)))?;
             for (place, text) in free.zip(texts) {
                 let record = text.as_deref().and_then(Record::read);
-                let record = record.ok_or(Cause::Malformed("a row of another form"))?;
+                // The row was read, so no outcome is unknown: the change is decided again.
+                let record = record.ok_or(Errno::EBADMSG)?;
                 changes.new.push(Row::of_mapping(hash, place, &record));
             }
             let tag = (left == 0).then_some(0);
