@@ -127,7 +127,7 @@ fn published_ports_together() {
         let host = here();
         let _cable = ground(&host);
         let _stays = PortForward::new(22, "10.0.0.2").create(&host).unwrap();
-        every_step(&["publish port 0.0.0.0:80->10.0.0.2:80/tcp", "find link N"], || {
+        every_step(&["publish port 0.0.0.0:80->10.0.0.2:80/tcp"], || {
             let ports = [80, 443].map(|port| PortForward::new(port, "10.0.0.2"));
             let ports = PortForward::create_all(&ports, &host)?;
             netloom::Together::new(ports).delete().map_err(Error::from)
