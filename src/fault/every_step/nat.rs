@@ -1,6 +1,6 @@
 //! NAT rules, published ports, and connections that are forgotten.
 
-use super::{every_step, ground, here, support};
+use super::{each_step_fails, every_step, ground, here, support};
 use netloom::nft::{Family, Table};
 use netloom::{ConntrackFilter, Error, Firewall, Namespace, NatRule, Netns, Owned, PortForward};
 
@@ -127,10 +127,16 @@ fn published_ports_together() {
         let host = here();
         let _cable = ground(&host);
         let _stays = PortForward::new(22, "10.0.0.2").create(&host).unwrap();
-        every_step(&["publish port 0.0.0.0:80->10.0.0.2:80/tcp"], || {
+        let program = || {
             let ports = [80, 443].map(|port| PortForward::new(port, "10.0.0.2"));
             let ports = PortForward::create_all(&ports, &host)?;
             netloom::Together::new(ports).delete().map_err(Error::from)
+        };
+        // A refused look at the lock leads to the lock itself, past the look at the link.
+        each_step_fails(program, |fault, said| {
+            let named = ["publish port 0.0.0.0:80->10.0.0.2:80/tcp", "find link N"];
+            assert!(said.contains(named[0]), "{fault:?}: {said:?}");
+            assert!(said.iter().all(|name| named.contains(&name.as_str())), "{fault:?}: {said:?}");
         });
     });
 }
