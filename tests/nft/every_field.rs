@@ -232,6 +232,14 @@ fn with_rules(head: &str, rules: &[(&Rule, String)]) -> String {
 
 /// Loads the texts that `nft` accepts. Returns those that it refuses or reads as another rule.
 fn differing(family: Family, head: &str, said: &[Rule], texts: Vec<String>) -> Vec<String> {
+    // An ordinary user's socket takes no larger transaction of `nft`.
+    const AT_ONCE: usize = 100;
+    if said.len() > AT_ONCE {
+        let parts = said.chunks(AT_ONCE).zip(texts.chunks(AT_ONCE));
+        return parts
+            .flat_map(|(said, texts)| differing(family, head, said, texts.to_vec()))
+            .collect();
+    }
     let theirs = Namespace::anonymous().create().unwrap();
     Bridge::new("br0").create(&theirs).unwrap().keep();
     let mut wrong = Vec::new();
