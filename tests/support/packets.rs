@@ -2,7 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use netloom::{Input, Netns, Ping};
 
@@ -13,9 +14,30 @@ const BRIEFLY: Duration = Duration::from_millis(150);
 
 /// Asserts that an echo request is answered.
 #[track_caller]
-pub(crate) fn reaches(from: &Netns, target: impl Input<IpAddr>) {
-    if let Err(error) = Ping::new(target).timeout(PATIENCE).send(from) {
+pub(crate) fn reaches(from: &Netns, target: impl Input<IpAddr> + Clone) {
+    let ping = || Ping::new(target.clone()).timeout(PATIENCE).send(from);
+    if let Err(error) = when_routed(|| ping().map_err(io::Error::from)) {
         panic!("{error}");
+    }
+}
+
+/// Tries again for a moment while the network says that there is no route.
+///
+/// The kernel makes the local route of a new IPv6 address in a worker of its own, a moment after the
+/// address is listed (net/ipv6/addrconf.c, `addrconf_dad_work`). Until then the target answers
+/// "no route".
+fn when_routed<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let deadline = Instant::now() + BRIEFLY;
+    loop {
+        match work() {
+            Err(error)
+                if error.kind() == io::ErrorKind::NetworkUnreachable
+                    && Instant::now() < deadline =>
+            {
+                thread::sleep(Duration::from_millis(1));
+            }
+            done => return done,
+        }
     }
 }
 
@@ -31,7 +53,8 @@ pub(crate) fn does_not_reach(from: &Netns, target: impl Input<IpAddr>) {
 pub(crate) fn tcp(from: &Netns, to: &Netns, server: &str) -> io::Result<SocketAddr> {
     let server: SocketAddr = server.parse().unwrap();
     let listener = to.run(|| TcpListener::bind(server)).unwrap()?;
-    let mut client = from.run(|| TcpStream::connect_timeout(&server, PATIENCE)).unwrap()?;
+    let connect = || from.run(|| TcpStream::connect_timeout(&server, PATIENCE)).unwrap();
+    let mut client = when_routed(connect)?;
     let (mut accepted, seen) = listener.accept()?;
     let mut greeting = [0; 5];
     client.write_all(b"hello")?;
