@@ -121,6 +121,20 @@ impl<H: Handle> Owned<H> {
         &self.handle
     }
 
+    /// Copies the handle, without the duty. The method exists to warn: an owner is never copied.
+    ///
+    /// ```compile_fail
+    /// #![deny(deprecated)]
+    /// fn copy(bridge: &netloom::Owned<netloom::Link>) -> netloom::Link {
+    ///     bridge.clone()
+    /// }
+    /// ```
+    #[deprecated(note = "this copies the handle, which deletes nothing: say `.handle().clone()`")]
+    #[expect(clippy::should_implement_trait, reason = "an owner can't be copied; the name warns")]
+    pub fn clone(&self) -> H {
+        self.handle.clone()
+    }
+
     /// Returns the handle, to complete it while its object is being created.
     pub(crate) fn handle_mut(&mut self) -> &mut H {
         &mut self.handle

@@ -264,7 +264,7 @@ fn spoofed_frames_are_dropped() {
         assert!(firewall.guard("pb").unwrap_err().is_not_found());
         let _server = Server::start(&net.router, "10.0.0.1:99");
         assert!(!asks_from("10.0.0.77", "10.0.0.1:99"));
-        Owned::adopt(firewall.clone().guard("pa").unwrap()).delete().unwrap();
+        Owned::adopt(firewall.handle().clone().guard("pa").unwrap()).delete().unwrap();
         assert!(asks_from("10.0.0.77", "10.0.0.1:99"));
         assert!(firewall.guard("pa").unwrap_err().is_not_found());
     });

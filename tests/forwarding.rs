@@ -570,7 +570,7 @@ fn handles_tell_their_namespace_and_are_compared() {
         for place in [on.namespace(), sysctl.namespace(), nat.namespace()] {
             assert_eq!(*place, *router);
         }
-        assert_eq!(on.clone(), *on);
+        assert_eq!(on.handle().clone(), *on);
         assert_ne!(*on, *Forwarding::ipv6().create(&router).unwrap());
     });
 }

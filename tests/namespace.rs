@@ -152,7 +152,7 @@ fn creating_twice_is_refused_and_the_first_one_stays() {
 fn deleting_twice_is_no_error() {
     support::isolated(|| {
         let red = Namespace::named("red").create().unwrap();
-        let again = Owned::adopt(red.clone());
+        let again = Owned::adopt(red.handle().clone());
         red.delete().unwrap();
         again.delete().unwrap();
     });

@@ -237,7 +237,7 @@ fn a_rule_is_deleted_once_and_never_by_its_text() {
         let line = line();
         let rule = NatRule::masquerade().source("10.0.1.0/24");
         let ours = line.create(&rule);
-        let again = Owned::adopt(ours.clone());
+        let again = Owned::adopt(ours.handle().clone());
         let same_text = line.create(&rule);
         ours.delete().unwrap();
         // Gone already, and the one with the same text lives.

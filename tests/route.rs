@@ -224,7 +224,7 @@ fn creating_twice_is_refused_and_deleting_twice_is_not() {
             let first = route.create(&client).unwrap();
             let error = unchanged(&[&client], || refused(route.create(&client), &["such a route"]));
             assert!(error.is_already_exists());
-            let again = Owned::adopt(first.clone());
+            let again = Owned::adopt(first.handle().clone());
             first.delete().unwrap();
             again.delete().unwrap();
             let kept = route.create(&client).unwrap().keep();
@@ -254,7 +254,7 @@ fn the_same_route_of_somebody_else_is_left_alone() {
             ("fd00::1", "ip -6 route add default via fd00::1"),
         ] {
             let ours = Route::default_via(gateway).create(&client).unwrap();
-            Owned::adopt(ours.clone()).delete().unwrap();
+            Owned::adopt(ours.handle().clone()).delete().unwrap();
             if !by_hand(&client, by_ip) {
                 return;
             }
@@ -275,7 +275,7 @@ fn a_route_without_a_metric_never_takes_one_with_a_metric_along() {
             let first = plain.create(&client).unwrap();
             let second = plain.clone().metric(50).create(&client).unwrap();
             let third = plain.metric(5000).create(&client).unwrap();
-            Owned::adopt(first.clone()).delete().unwrap();
+            Owned::adopt(first.handle().clone()).delete().unwrap();
             assert_eq!(routes(&client).len(), 2);
             // Gone already: this must find nothing.
             first.delete().unwrap();

@@ -133,7 +133,8 @@ fn links() {
         for (what, deed) in DEEDS {
             let elsewhere = Namespace::anonymous().create().unwrap();
             let theirs = Theirs::default();
-            let (place, other, made) = (host.clone(), elsewhere.clone(), Arc::clone(&theirs));
+            let (place, other, made) =
+                (host.clone(), elsewhere.handle().clone(), Arc::clone(&theirs));
             let done = move || made.lock().unwrap().extend(deed(&place, &other).unwrap());
             let steps = between_any_two_steps(
                 done,
@@ -211,7 +212,7 @@ fn names() {
             },
         );
         let theirs = Namespace::anonymous().create().unwrap();
-        let (netns, added) = (theirs.clone(), Arc::new(Mutex::new(false)));
+        let (netns, added) = (theirs.handle().clone(), Arc::new(Mutex::new(false)));
         let is_added = Arc::clone(&added);
         between_any_two_steps(
             move || {

@@ -14,8 +14,8 @@ const BRIEFLY: Duration = Duration::from_millis(150);
 
 /// Asserts that an echo request is answered.
 #[track_caller]
-pub(crate) fn reaches(from: &Netns, target: impl Input<IpAddr> + Clone) {
-    let ping = || Ping::new(target.clone()).timeout(PATIENCE).send(from);
+pub(crate) fn reaches(from: &Netns, target: impl Input<IpAddr> + Copy) {
+    let ping = || Ping::new(target).timeout(PATIENCE).send(from);
     if let Err(error) = when_routed(|| ping().map_err(io::Error::from)) {
         panic!("{error}");
     }

@@ -196,20 +196,20 @@ fn isolated_networks_are_apart_and_open_to_what_they_asked_for() {
         let containers = names.map(|(name, config)| (container(name), host.add(name, config)));
         let netns = |name: &str| &containers[usize::from(name.as_bytes()[0] - b'a')].0;
         let result = |name: &str| &containers[usize::from(name.as_bytes()[0] - b'a')].1;
-        reaches(netns("a"), address(result("b")));
+        reaches(netns("a"), &address(result("b")));
         for (from, to) in [("a", "c"), ("c", "a"), ("a", "e"), ("e", "f")] {
             does_not_reach(netns(from), address(result(to)));
         }
         // One that is open is not kept from anybody, nor anybody from it.
-        reaches(netns("a"), address(result("d")));
-        reaches(netns("d"), address(result("a")));
+        reaches(netns("a"), &address(result("d")));
+        reaches(netns("d"), &address(result("a")));
         for (container, _) in &containers {
             reaches(container, "198.51.100.1");
         }
         host.check("a", &one, result("a")).result();
         host.check("e", &four, result("e")).result();
         netloom::Route::new("10.88.1.0/24").via("198.51.100.2").create(&world).unwrap().keep();
-        reaches(&world, address(result("a")));
+        reaches(&world, &address(result("a")));
         host.del("c", &two);
         host.check("a", &one, result("a")).result();
         does_not_reach(netns("a"), address(result("e")));
@@ -367,7 +367,7 @@ fn a_bridge_that_was_there_begins_to_filter_and_check_knows_of_each_vlan() {
         host.add("green", &plain);
         let result = host.add("red", &config);
         assert!(filters());
-        reaches(&red, address(&host.add("blue", &config)));
+        reaches(&red, &address(&host.add("blue", &config)));
         reaches(&red, "10.88.0.1");
         for other in [&red, &blue] {
             let own = other.link("eth0").unwrap().addresses().unwrap()[0].prefix.addr();
