@@ -98,6 +98,7 @@ mod neighbor;
 mod netlink;
 mod netns;
 pub mod nft;
+mod numbered;
 mod obstacle;
 mod owned;
 mod partial;

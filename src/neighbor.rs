@@ -12,65 +12,35 @@ use crate::link_names::{LinkNames, Show};
 use crate::mac::MacAddr;
 use crate::netlink::{RequestType, RouteRequest};
 use crate::netns::Netns;
+use crate::numbered::numbered;
 use crate::wire::message::Message;
 
 /// The length of `struct ndmsg`.
 const NDMSG: usize = 12;
 
-/// The state of a neighbour entry (`NUD_*`), the last word of a line of `ip neighbour`.
-///
-/// Source: `include/uapi/linux/neighbour.h`, arp(7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum NeighborState {
-    /// A new entry that nothing has used yet.
-    None,
-    /// The first request was sent; no answer yet.
-    Incomplete,
-    /// Confirmed recently.
-    Reachable,
-    /// The last confirmation is too old. The address is still used.
-    Stale,
-    /// A stale address is in use again. A request follows unless a confirmation arrives.
-    Delay,
-    /// A request to confirm the address was sent.
-    Probe,
-    /// The neighbour did not answer.
-    Failed,
-    /// The address needs no request, like those of multicast.
-    NoArp,
-    /// A permanent entry, set by a program.
-    Permanent,
-    /// A state that netloom doesn't know, by number.
-    Other(u16),
-}
-
-const STATES: [(u16, NeighborState, &str); 9] = [
-    (0, NeighborState::None, "NONE"),
-    (0x01, NeighborState::Incomplete, "INCOMPLETE"),
-    (0x02, NeighborState::Reachable, "REACHABLE"),
-    (0x04, NeighborState::Stale, "STALE"),
-    (0x08, NeighborState::Delay, "DELAY"),
-    (0x10, NeighborState::Probe, "PROBE"),
-    (0x20, NeighborState::Failed, "FAILED"),
-    (0x40, NeighborState::NoArp, "NOARP"),
-    (0x80, NeighborState::Permanent, "PERMANENT"),
-];
-
-impl From<u16> for NeighborState {
-    fn from(number: u16) -> Self {
-        let known = STATES.iter().find(|state| state.0 == number);
-        known.map_or(Self::Other(number), |state| state.1)
-    }
-}
-
-/// The word `ip neighbour` prints.
-impl fmt::Display for NeighborState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match STATES.iter().find(|state| state.1 == *self) {
-            Some((_, _, word)) => f.pad(word),
-            None => write!(f, "{self:?}"),
-        }
+numbered! {
+    /// The state of a neighbour entry (`NUD_*`), the last word of a line of `ip neighbour`.
+    ///
+    /// Source: `include/uapi/linux/neighbour.h`, arp(7).
+    NeighborState: u16 {
+        /// A new entry that nothing has used yet.
+        None = 0 "NONE",
+        /// The first request was sent; no answer yet.
+        Incomplete = 0x01 "INCOMPLETE",
+        /// Confirmed recently.
+        Reachable = 0x02 "REACHABLE",
+        /// The last confirmation is too old. The address is still used.
+        Stale = 0x04 "STALE",
+        /// A stale address is in use again. A request follows unless a confirmation arrives.
+        Delay = 0x08 "DELAY",
+        /// A request to confirm the address was sent.
+        Probe = 0x10 "PROBE",
+        /// The neighbour did not answer.
+        Failed = 0x20 "FAILED",
+        /// The address needs no request, like those of multicast.
+        NoArp = 0x40 "NOARP",
+        /// A permanent entry, set by a program.
+        Permanent = 0x80 "PERMANENT",
     }
 }
 

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::counter::Counter;
+use crate::numbered::numbered;
 use crate::protocol::Protocol;
-use crate::wire::conntrack::{EntryView, Tuple};
+use crate::wire::conntrack::{Entry, Tuple};
 
 /// The type, code and identifier of an ICMP query, which stand for ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,63 +37,33 @@ pub struct ConntrackTuple {
     pub icmp: Option<IcmpQuery>,
 }
 
-/// The state of a TCP connection, as connection tracking sees it.
-///
-/// Source: `include/uapi/linux/netfilter/nf_conntrack_tcp.h`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-#[doc(alias = "TCP_CONNTRACK_ESTABLISHED")]
-pub enum TcpState {
-    /// No packet was seen.
-    None,
-    /// A SYN was seen.
-    SynSent,
-    /// A SYN and its acknowledgement were seen.
-    SynRecv,
-    /// The handshake is complete.
-    Established,
-    /// One side sent a FIN.
-    FinWait,
-    /// The FIN was acknowledged.
-    CloseWait,
-    /// Both sides sent a FIN.
-    LastAck,
-    /// Both FINs were acknowledged.
-    TimeWait,
-    /// A reset was seen.
-    Close,
-    /// Both sides sent a SYN.
-    SynSent2,
-    /// Another state, by number.
-    Other(u8),
-}
-
-const TCP_STATES: [(TcpState, &str); 10] = [
-    (TcpState::None, "NONE"),
-    (TcpState::SynSent, "SYN_SENT"),
-    (TcpState::SynRecv, "SYN_RECV"),
-    (TcpState::Established, "ESTABLISHED"),
-    (TcpState::FinWait, "FIN_WAIT"),
-    (TcpState::CloseWait, "CLOSE_WAIT"),
-    (TcpState::LastAck, "LAST_ACK"),
-    (TcpState::TimeWait, "TIME_WAIT"),
-    (TcpState::Close, "CLOSE"),
-    (TcpState::SynSent2, "SYN_SENT2"),
-];
-
-impl From<u8> for TcpState {
-    fn from(number: u8) -> Self {
-        TCP_STATES.get(usize::from(number)).map_or(Self::Other(number), |state| state.0)
-    }
-}
-
-/// The word `conntrack -L` prints; a number for a state without a name.
-impl fmt::Display for TcpState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self, TCP_STATES.iter().find(|state| state.0 == *self)) {
-            (Self::Other(number), _) => write!(f, "{number}"),
-            (_, known) => f.pad(known.map_or("", |state| state.1)),
-        }
+numbered! {
+    /// The state of a TCP connection, as connection tracking sees it. Prints the word of
+    /// `conntrack -L`.
+    ///
+    /// Source: `include/uapi/linux/netfilter/nf_conntrack_tcp.h`.
+    #[doc(alias = "TCP_CONNTRACK_ESTABLISHED")]
+    TcpState: u8 {
+        /// No packet was seen.
+        None = 0 "NONE",
+        /// A SYN was seen.
+        SynSent = 1 "SYN_SENT",
+        /// A SYN and its acknowledgement were seen.
+        SynRecv = 2 "SYN_RECV",
+        /// The handshake is complete.
+        Established = 3 "ESTABLISHED",
+        /// One side sent a FIN.
+        FinWait = 4 "FIN_WAIT",
+        /// The FIN was acknowledged.
+        CloseWait = 5 "CLOSE_WAIT",
+        /// Both sides sent a FIN.
+        LastAck = 6 "LAST_ACK",
+        /// Both FINs were acknowledged.
+        TimeWait = 7 "TIME_WAIT",
+        /// A reset was seen.
+        Close = 8 "CLOSE",
+        /// Both sides sent a SYN.
+        SynSent2 = 9 "SYN_SENT2",
     }
 }
 
@@ -130,20 +101,20 @@ const IPS_SRC_NAT: u32 = 1 << 4;
 const IPS_DST_NAT: u32 = 1 << 5;
 
 impl ConntrackEntry {
-    pub(super) fn read(view: EntryView<'_>) -> Option<Self> {
-        let (original, reply) = (view.original()?, view.reply()?);
-        let counter = |is_reply| view.counter(is_reply).map(|(p, b)| Counter::new(p, b));
+    pub(super) fn read(entry: &Entry<'_>) -> Option<Self> {
+        let counter = |counted: Option<(u64, u64)>| counted.map(|(p, b)| Counter::new(p, b));
+        let [original_counter, reply_counter] = entry.counters.map(counter);
         Some(Self {
-            protocol: Protocol::new(original.protocol?),
-            original: direction(original)?,
-            reply: direction(reply)?,
-            timeout: view.timeout().map(u64::from).map(Duration::from_secs),
-            tcp_state: view.tcp_state().map(TcpState::from),
-            mark: view.mark(),
-            zone: view.zone(),
-            original_counter: counter(false),
-            reply_counter: counter(true),
-            status: view.status(),
+            protocol: Protocol::new(entry.original.protocol?),
+            original: direction(entry.original)?,
+            reply: direction(entry.reply)?,
+            timeout: entry.timeout.map(u64::from).map(Duration::from_secs),
+            tcp_state: entry.tcp_state.map(TcpState::from),
+            mark: entry.mark,
+            zone: entry.zone,
+            original_counter,
+            reply_counter,
+            status: entry.status,
         })
     }
 

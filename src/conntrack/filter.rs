@@ -11,7 +11,7 @@ use crate::input::{FirstRejected, Input};
 use crate::netlink::{Batch, Socket};
 use crate::netns::Netns;
 use crate::protocol::Protocol;
-use crate::wire::conntrack::{ANY, EntryView, Filter, IPV4, IPV6, Tuple, append_list};
+use crate::wire::conntrack::{ANY, Entry, Filter, IPV4, IPV6, Tuple, append_list};
 
 /// A filter of tracked connections; with nothing set, all of them match.
 ///
@@ -196,10 +196,10 @@ impl ConntrackFilter {
         is_wanted: impl Fn(&ConntrackEntry) -> bool,
     ) -> Result<Vec<Candidate>, Error> {
         self.check(DELETE)?;
-        let candidate = |view: EntryView<'_>| {
-            let entry = ConntrackEntry::read(view).filter(&is_wanted)?;
+        let candidate = |listed: &Entry<'_>| {
+            let entry = ConntrackEntry::read(listed).filter(&is_wanted)?;
             let mut request = Vec::new();
-            view.append_delete(&mut request);
+            listed.append_delete(&mut request);
             Some(Candidate { entry, request })
         };
         netns
@@ -265,7 +265,7 @@ impl ConntrackFilter {
     fn dump<T>(
         &self,
         socket: &mut Socket,
-        read: impl Fn(EntryView<'_>) -> Option<T>,
+        read: impl Fn(&Entry<'_>) -> Option<T>,
     ) -> Result<Vec<T>, Cause> {
         let protocol = self.filter.original.protocol;
         let filter = Filter { reply: Tuple { protocol, ..self.filter.reply }, ..self.filter };
@@ -274,20 +274,20 @@ impl ConntrackFilter {
             let mut batch = Batch::default();
             batch.append(|out| append_list(out, family, &filter));
             list.extend(socket.dump_batch(&mut batch, |message| {
-                let entry = EntryView::read(message)?;
-                self.matches(entry, &filter).then(|| read(entry)).flatten()
+                Entry::read(message)
+                    .filter(|entry| self.matches(entry, &filter))
+                    .as_ref()
+                    .and_then(&read)
             })?);
         }
         Ok(list)
     }
 
-    fn matches(&self, entry: EntryView<'_>, filter: &Filter) -> bool {
-        let holds =
-            |part: Tuple, whole: Option<Tuple>| whole.is_some_and(|whole| part.is_part_of(&whole));
-        holds(filter.original, entry.original())
-            && holds(filter.reply, entry.reply())
-            && filter.mark.is_none_or(|(mark, mask)| entry.mark() & mask == mark)
-            && self.zone.is_none_or(|zone| entry.zone() == zone)
+    fn matches(&self, entry: &Entry<'_>, filter: &Filter) -> bool {
+        filter.original.is_part_of(&entry.original)
+            && filter.reply.is_part_of(&entry.reply)
+            && filter.mark.is_none_or(|(mark, mask)| entry.mark & mask == mark)
+            && self.zone.is_none_or(|zone| entry.zone == zone)
     }
 
     fn explain(&self, cause: Cause, action: &'static str, netns: &Netns) -> Error {
@@ -334,19 +334,14 @@ impl fmt::Display for ConntrackFilter {
             words.extend(value.map(|value| format!("{option} {value}")));
         };
         say("-p", original.protocol.map(|number| Protocol::new(number).to_string()));
-        say("--orig-src", original.source.map(|address| address.to_string()));
-        say("--orig-dst", original.destination.map(|address| address.to_string()));
-        say("--orig-port-src", original.source_port.map(|port| port.to_string()));
-        say("--orig-port-dst", original.destination_port.map(|port| port.to_string()));
-        say("--reply-src", reply.source.map(|address| address.to_string()));
-        say("--reply-dst", reply.destination.map(|address| address.to_string()));
-        say("--reply-port-src", reply.source_port.map(|port| port.to_string()));
-        say("--reply-port-dst", reply.destination_port.map(|port| port.to_string()));
+        for (of, tuple) in [("orig", original), ("reply", reply)] {
+            say(&format!("--{of}-src"), tuple.source.map(|address| address.to_string()));
+            say(&format!("--{of}-dst"), tuple.destination.map(|address| address.to_string()));
+            say(&format!("--{of}-port-src"), tuple.source_port.map(|port| port.to_string()));
+            say(&format!("--{of}-port-dst"), tuple.destination_port.map(|port| port.to_string()));
+        }
         say("--mark", mark.map(|(mark, mask)| format!("{mark:#x}/{mask:#x}")));
         say("--zone", self.zone.map(|zone| zone.to_string()));
-        match words.as_slice() {
-            [] => f.write_str("(all)"),
-            words => f.write_str(&words.join(" ")),
-        }
+        if words.is_empty() { f.write_str("(all)") } else { f.write_str(&words.join(" ")) }
     }
 }

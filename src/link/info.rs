@@ -7,6 +7,7 @@ use bitflags::bitflags;
 use super::index::LinkIndex;
 use super::kind::LinkKind;
 use crate::mac::MacAddr;
+use crate::numbered::numbered;
 
 bitflags! {
     /// The flags of a link, the words in `<…>` of `ip link`. Source: netdevice(7).
@@ -37,40 +38,23 @@ bitflags! {
     }
 }
 
-/// The ability of a link to carry packets (RFC 2863), the word after `state` in `ip link`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum OperationalState {
-    /// The driver does not report a state, as for the loopback link.
-    Unknown,
-    /// Hardware is missing.
-    NotPresent,
-    /// Down.
-    Down,
-    /// The link below is down.
-    LowerLayerDown,
-    /// A test runs.
-    Testing,
-    /// The link waits for an external event, such as authentication.
-    Dormant,
-    /// Up.
-    Up,
-    /// A state that netloom does not know, by its number.
-    Other(u8),
-}
-
-impl From<u8> for OperationalState {
-    fn from(state: u8) -> Self {
-        match state {
-            1 => Self::NotPresent,
-            2 => Self::Down,
-            3 => Self::LowerLayerDown,
-            4 => Self::Testing,
-            5 => Self::Dormant,
-            6 => Self::Up,
-            0 => Self::Unknown,
-            number => Self::Other(number),
-        }
+numbered! {
+    /// The ability of a link to carry packets (RFC 2863), the word after `state` in `ip link`.
+    OperationalState: u8 {
+        /// The driver does not report a state, as for the loopback link.
+        Unknown = 0 "UNKNOWN",
+        /// Hardware is missing.
+        NotPresent = 1 "NOTPRESENT",
+        /// Down.
+        Down = 2 "DOWN",
+        /// The link below is down.
+        LowerLayerDown = 3 "LOWERLAYERDOWN",
+        /// A test runs.
+        Testing = 4 "TESTING",
+        /// The link waits for an external event, such as authentication.
+        Dormant = 5 "DORMANT",
+        /// Up.
+        Up = 6 "UP",
     }
 }
 

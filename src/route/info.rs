@@ -7,65 +7,34 @@ use ipnet::IpNet;
 
 use crate::link::LinkIndex;
 use crate::link_names::{LinkNames, Show};
+use crate::numbered::numbered;
 use crate::scope::Scope;
 
 /// The main table, which `ip route` prints.
 pub(super) const MAIN: u32 = 254;
 
-/// The treatment of packets, the first word of a line of `ip route` if not `unicast`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-#[doc(alias = "RTN_UNICAST")]
-pub enum RouteType {
-    /// Packets are forwarded.
-    Unicast,
-    /// Packets are delivered to this host.
-    Local,
-    /// Packets are delivered to this host, and sent as link broadcasts.
-    Broadcast,
-    /// Packets are delivered to this host, one of several with the address.
-    Anycast,
-    /// Packets are sent to a group.
-    Multicast,
-    /// Packets are dropped without an answer.
-    Blackhole,
-    /// Packets are rejected as unreachable.
-    Unreachable,
-    /// Packets are rejected as prohibited.
-    Prohibit,
-    /// The lookup continues in the next table.
-    Throw,
-    /// Another treatment, by number (`RTN_*`).
-    Other(u8),
-}
-
-const TYPES: [(u8, RouteType, &str); 9] = [
-    (1, RouteType::Unicast, "unicast"),
-    (2, RouteType::Local, "local"),
-    (3, RouteType::Broadcast, "broadcast"),
-    (4, RouteType::Anycast, "anycast"),
-    (5, RouteType::Multicast, "multicast"),
-    (6, RouteType::Blackhole, "blackhole"),
-    (7, RouteType::Unreachable, "unreachable"),
-    (8, RouteType::Prohibit, "prohibit"),
-    (9, RouteType::Throw, "throw"),
-];
-
-impl From<u8> for RouteType {
-    #[inline]
-    fn from(number: u8) -> Self {
-        let known = TYPES.iter().find(|kind| kind.0 == number);
-        known.map_or(Self::Other(number), |kind| kind.1)
-    }
-}
-
-/// The word `ip route` prints; a number for a type without a name.
-impl fmt::Display for RouteType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self, TYPES.iter().find(|kind| kind.1 == *self)) {
-            (Self::Other(number), _) => write!(f, "{number}"),
-            (_, known) => f.pad(known.map_or("", |kind| kind.2)),
-        }
+numbered! {
+    /// The treatment of packets, the first word of a line of `ip route` if not `unicast`.
+    #[doc(alias = "RTN_UNICAST")]
+    RouteType: u8 {
+        /// Packets are forwarded.
+        Unicast = 1 "unicast",
+        /// Packets are delivered to this host.
+        Local = 2 "local",
+        /// Packets are delivered to this host, and sent as link broadcasts.
+        Broadcast = 3 "broadcast",
+        /// Packets are delivered to this host, one of several with the address.
+        Anycast = 4 "anycast",
+        /// Packets are sent to a group.
+        Multicast = 5 "multicast",
+        /// Packets are dropped without an answer.
+        Blackhole = 6 "blackhole",
+        /// Packets are rejected as unreachable.
+        Unreachable = 7 "unreachable",
+        /// Packets are rejected as prohibited.
+        Prohibit = 8 "prohibit",
+        /// The lookup continues in the next table.
+        Throw = 9 "throw",
     }
 }
 

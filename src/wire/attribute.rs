@@ -41,24 +41,26 @@ impl<'a> Attributes<'a> {
     pub(crate) fn iter(self) -> impl Iterator<Item = Attribute<'a>> {
         let mut left = self.0;
         std::iter::from_fn(move || {
-            let &[l0, l1, k0, k1] = left.first_chunk::<NLA_HEADER_SIZE>()?;
-            let length = usize::from(u16::from_ne_bytes([l0, l1]));
-            let value = left.get(NLA_HEADER_SIZE..length)?;
-            left = left.get(aligned(length)..).unwrap_or_default();
-            Some(Attribute { kind: u16::from_ne_bytes([k0, k1]) & NLA_TYPE_MASK, value })
+            let attribute = Attribute::first(left)?;
+            left = left.get(attribute.length()..).unwrap_or_default();
+            Some(attribute)
         })
     }
 
     /// Reports whether every byte belongs to an attribute that can be read.
     pub(crate) fn is_whole(self) -> bool {
-        let read: usize =
-            self.iter().map(|attribute| aligned(NLA_HEADER_SIZE + attribute.value.len())).sum();
-        read >= self.0.len()
+        self.iter().map(Attribute::length).sum::<usize>() >= self.0.len()
     }
 
     /// The first attribute of this type.
     pub(crate) fn get(self, kind: u16) -> Option<Attribute<'a>> {
         self.iter().find(|attribute| attribute.kind == kind)
+    }
+
+    /// The attribute at the end of a path of types: through a nest for each but the last.
+    pub(crate) fn at<const N: usize>(self, path: [u16; N]) -> Option<Attribute<'a>> {
+        let whole = Attribute::of(self.0);
+        path.into_iter().try_fold(whole, |nest, kind| nest.nested().get(kind))
     }
 }
 
@@ -66,6 +68,20 @@ impl<'a> Attribute<'a> {
     /// Wraps a value whose type is known.
     pub(crate) fn of(value: &'a [u8]) -> Self {
         Self { kind: 0, value }
+    }
+
+    /// Reads the attribute that these bytes begin with.
+    #[inline]
+    pub(super) fn first(bytes: &'a [u8]) -> Option<Self> {
+        let &[l0, l1, k0, k1] = bytes.first_chunk::<NLA_HEADER_SIZE>()?;
+        let value = bytes.get(NLA_HEADER_SIZE..usize::from(u16::from_ne_bytes([l0, l1])))?;
+        Some(Self { kind: u16::from_ne_bytes([k0, k1]) & NLA_TYPE_MASK, value })
+    }
+
+    /// The length in its message, with the header and the padding.
+    #[inline]
+    pub(super) fn length(self) -> usize {
+        aligned(NLA_HEADER_SIZE + self.value.len())
     }
 
     pub(crate) fn nested(self) -> Attributes<'a> {
@@ -187,11 +203,6 @@ impl<'b> Writer<'b> {
 
     /// Appends a value in network byte order, as `nf_tables` expects it.
     pub(crate) fn u32_be(&mut self, kind: u16, value: u32) {
-        self.bytes(kind, &value.to_be_bytes());
-    }
-
-    /// Appends a value in network byte order, as `nf_tables` expects it.
-    pub(crate) fn u64_be(&mut self, kind: u16, value: u64) {
         self.bytes(kind, &value.to_be_bytes());
     }
 

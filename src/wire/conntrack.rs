@@ -88,16 +88,14 @@ pub(crate) struct Tuple {
 
 impl Tuple {
     fn read(tuple: Attributes<'_>) -> Self {
-        let nest = |kind| tuple.get(kind).map(Attribute::nested).unwrap_or_default();
-        let (ip, protocol) = (nest(CTA_TUPLE_IP), nest(CTA_TUPLE_PROTO));
-        let address = |v4, v6| ip.get(v4).or_else(|| ip.get(v6)).and_then(Attribute::ip);
-        let port = |kind| protocol.get(kind).and_then(Attribute::u16_be);
-        let byte = |kind| protocol.get(kind).and_then(Attribute::u8);
+        let ip = |kind| tuple.at([CTA_TUPLE_IP, kind]).and_then(Attribute::ip);
+        let byte = |kind| tuple.at([CTA_TUPLE_PROTO, kind]).and_then(Attribute::u8);
+        let port = |kind| tuple.at([CTA_TUPLE_PROTO, kind]).and_then(Attribute::u16_be);
         let icmp = |id| Some((byte(id + 1)?, byte(id + 2)?, port(id)?));
         Self {
-            source: address(CTA_IP_V4_SRC, CTA_IP_V6_SRC),
-            destination: address(CTA_IP_V4_DST, CTA_IP_V6_DST),
-            protocol: protocol.get(CTA_PROTO_NUM).and_then(Attribute::u8),
+            source: ip(CTA_IP_V4_SRC).or_else(|| ip(CTA_IP_V6_SRC)),
+            destination: ip(CTA_IP_V4_DST).or_else(|| ip(CTA_IP_V6_DST)),
+            protocol: byte(CTA_PROTO_NUM),
             source_port: port(CTA_PROTO_SRC_PORT),
             destination_port: port(CTA_PROTO_DST_PORT),
             icmp: icmp(CTA_PROTO_ICMP_ID).or_else(|| icmp(CTA_PROTO_ICMPV6_ID)),
@@ -106,7 +104,7 @@ impl Tuple {
 
     /// Reports whether all parts that are set here are the same in `whole`.
     pub(crate) fn is_part_of(&self, whole: &Self) -> bool {
-        fn holds<T: PartialEq + Copy>(part: Option<T>, whole: Option<T>) -> bool {
+        fn holds<T: PartialEq>(part: Option<T>, whole: Option<T>) -> bool {
             part.is_none() || part == whole
         }
         holds(self.source, whole.source)
@@ -131,10 +129,10 @@ impl Tuple {
     }
 
     fn write(&self, out: &mut Writer<'_>, kind: u16) {
-        let address = |out: &mut Writer<'_>, (v4, v6), address| match address {
-            Some(IpAddr::V4(address)) => out.bytes(v4, &address.octets()),
-            Some(IpAddr::V6(address)) => out.bytes(v6, &address.octets()),
-            None => {}
+        let address = |out: &mut Writer<'_>, (v4, v6), address: Option<IpAddr>| {
+            if let Some(address) = address {
+                out.ip(if address.is_ipv4() { v4 } else { v6 }, address);
+            }
         };
         out.nested(kind, |tuple| {
             if self.source.is_some() || self.destination.is_some() {
@@ -157,62 +155,48 @@ impl Tuple {
     }
 }
 
-/// An entry, borrowed from the message.
+/// An entry as the kernel lists it, with the attributes that identify it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct EntryView<'a> {
-    pub(crate) family: u8,
+pub(crate) struct Entry<'a> {
+    pub(crate) original: Tuple,
+    pub(crate) reply: Tuple,
+    pub(crate) status: u32,
+    /// The time to live in seconds; `None` for an entry that is being deleted.
+    pub(crate) timeout: Option<u32>,
+    pub(crate) tcp_state: Option<u8>,
+    pub(crate) mark: u32,
+    pub(crate) zone: u16,
+    /// The packets and bytes of both directions.
+    pub(crate) counters: [Option<(u64, u64)>; 2],
+    family: u8,
     attributes: Attributes<'a>,
 }
 
-impl<'a> EntryView<'a> {
+impl<'a> Entry<'a> {
     pub(crate) fn read(message: Message<'a>) -> Option<Self> {
         if message.kind != NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW {
             return None;
         }
         let (&[family, ..], attributes) = message.split::<4>()?;
-        Some(Self { family, attributes })
-    }
-
-    pub(crate) fn original(self) -> Option<Tuple> {
-        self.attributes.get(CTA_TUPLE_ORIG).map(|tuple| Tuple::read(tuple.nested()))
-    }
-
-    pub(crate) fn reply(self) -> Option<Tuple> {
-        self.attributes.get(CTA_TUPLE_REPLY).map(|tuple| Tuple::read(tuple.nested()))
-    }
-
-    fn u32(self, kind: u16) -> Option<u32> {
-        self.attributes.get(kind).and_then(Attribute::u32_be)
-    }
-
-    pub(crate) fn status(self) -> u32 {
-        self.u32(CTA_STATUS).unwrap_or(0)
-    }
-
-    /// The time to live in seconds; `None` for an entry that is being deleted.
-    pub(crate) fn timeout(self) -> Option<u32> {
-        self.u32(CTA_TIMEOUT)
-    }
-
-    pub(crate) fn tcp_state(self) -> Option<u8> {
-        let tcp = self.attributes.get(CTA_PROTOINFO)?.nested().get(CTA_PROTOINFO_TCP)?;
-        tcp.nested().get(CTA_PROTOINFO_TCP_STATE)?.u8()
-    }
-
-    pub(crate) fn mark(self) -> u32 {
-        self.u32(CTA_MARK).unwrap_or(0)
-    }
-
-    pub(crate) fn zone(self) -> u16 {
-        self.attributes.get(CTA_ZONE).and_then(Attribute::u16_be).unwrap_or(0)
-    }
-
-    /// Packets and bytes.
-    pub(crate) fn counter(self, is_reply: bool) -> Option<(u64, u64)> {
-        let kind = if is_reply { CTA_COUNTERS_REPLY } else { CTA_COUNTERS_ORIG };
-        let counter = self.attributes.get(kind)?.nested();
-        let number = |kind| counter.get(kind).and_then(Attribute::u64_be);
-        Some((number(CTA_COUNTERS_PACKETS)?, number(CTA_COUNTERS_BYTES)?))
+        let tuple = |kind| Some(Tuple::read(attributes.get(kind)?.nested()));
+        let number = |kind| attributes.get(kind).and_then(Attribute::u32_be);
+        let state = attributes.at([CTA_PROTOINFO, CTA_PROTOINFO_TCP, CTA_PROTOINFO_TCP_STATE]);
+        let count = |direction, kind| attributes.at([direction, kind])?.u64_be();
+        let counter = |direction| {
+            Some((count(direction, CTA_COUNTERS_PACKETS)?, count(direction, CTA_COUNTERS_BYTES)?))
+        };
+        Some(Self {
+            original: tuple(CTA_TUPLE_ORIG)?,
+            reply: tuple(CTA_TUPLE_REPLY).unwrap_or_default(),
+            status: number(CTA_STATUS).unwrap_or(0),
+            timeout: number(CTA_TIMEOUT),
+            tcp_state: state.and_then(Attribute::u8),
+            mark: number(CTA_MARK).unwrap_or(0),
+            zone: attributes.get(CTA_ZONE).and_then(Attribute::u16_be).unwrap_or(0),
+            counters: [CTA_COUNTERS_ORIG, CTA_COUNTERS_REPLY].map(counter),
+            family,
+            attributes,
+        })
     }
 
     /// Appends the request to delete exactly this entry: its tuple as listed, its zone and its
@@ -276,13 +260,8 @@ fn frame(out: &mut Vec<u8>, kind: u16, flags: u16, family: u8, fill: impl FnOnce
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::nft::testing::hex;
     use std::net::Ipv4Addr;
-
-    fn hex(text: &str) -> Vec<u8> {
-        let digits: String = text.split_whitespace().collect();
-        let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
-        (0..digits.len()).step_by(2).map(byte).collect()
-    }
 
     /// The kernel's answer to `conntrack -L -o extended,id`, from its nfgenmsg on:
     ///
@@ -303,8 +282,8 @@ mod tests {
                  24000280 05000100 01000000 06000400 70a10000 05000500 08000000 05000600 00000000
         08000300 0000018a 1c000980 0c000100 00000000 00000001 0c000200 00000000 00000054";
 
-    fn view(payload: &[u8]) -> Option<EntryView<'_>> {
-        EntryView::read(Message { kind: 0x0100, flags: 2, sequence: 1, payload })
+    fn entry(payload: &[u8]) -> Option<Entry<'_>> {
+        Entry::read(Message { kind: 0x0100, flags: 2, sequence: 1, payload })
     }
 
     fn tuple(source_port: u16, destination_port: u16) -> Tuple {
@@ -321,29 +300,24 @@ mod tests {
     #[test]
     fn an_entry_is_read_as_conntrack_prints_it() {
         let bytes = hex(DNATED_UDP);
-        let entry = view(&bytes).unwrap();
-        assert_eq!(entry.original(), Some(tuple(4000, 5354)));
-        assert_eq!(entry.reply(), Some(tuple(5355, 4000)));
-        assert_eq!((entry.mark(), entry.zone()), (0, 0));
-        assert_eq!((entry.u32(CTA_ID), entry.timeout()), (Some(2_736_903_228), Some(29)));
-        assert_eq!(entry.status(), 0x1a8, "DNAT done, source NAT done, confirmed, destination NAT");
-        assert_eq!(entry.counter(false), None);
+        let read = entry(&bytes).unwrap();
+        assert_eq!((read.original, read.reply), (tuple(4000, 5354), tuple(5355, 4000)));
+        let id = read.attributes.get(CTA_ID).and_then(Attribute::u32_be);
+        assert_eq!((id, read.timeout), (Some(2_736_903_228), Some(29)));
+        assert_eq!((read.mark, read.zone, read.counters), (0, 0, [None; 2]));
+        assert_eq!(read.status, 0x1a8, "DNAT done, source NAT done, confirmed, destination NAT");
 
         let bytes = hex(COUNTED_PING);
-        let ping = view(&bytes).unwrap();
-        assert_eq!(ping.original().and_then(|tuple| tuple.protocol), Some(1));
-        assert_eq!(ping.original().and_then(|tuple| tuple.source_port), None);
-        assert_eq!(ping.original().and_then(|tuple| tuple.icmp), Some((8, 0, 28_833)));
-        assert_eq!(ping.counter(false), Some((1, 84)));
-        assert_eq!(ping.timeout(), None);
+        let ping = entry(&bytes).unwrap();
+        assert_eq!((ping.original.protocol, ping.original.source_port), (Some(1), None));
+        assert_eq!(ping.original.icmp, Some((8, 0, 28_833)));
+        assert_eq!((ping.counters, ping.timeout), ([Some((1, 84)), None], None));
     }
 
     #[test]
     fn no_bytes_make_reading_fail() {
         let look = |bytes: &[u8]| {
-            if let Some(entry) = view(bytes) {
-                let _ = (entry.original(), entry.reply(), entry.zone());
-                let _ = (entry.counter(true), entry.timeout(), entry.mark(), entry.status());
+            if let Some(entry) = entry(bytes) {
                 entry.append_delete(&mut Vec::new());
             }
         };
@@ -364,7 +338,7 @@ mod tests {
     fn one_entry_is_deleted_as_conntrack_does_with_its_number_as_well() {
         let bytes = hex(DNATED_UDP);
         let mut out = Vec::new();
-        view(&bytes).unwrap().append_delete(&mut out);
+        entry(&bytes).unwrap().append_delete(&mut out);
         // strace -e trace=sendto -e write=all conntrack -D -p udp --orig-port-dst 5354; it sends
         // the reply's tuple, the status and the timeout too, which the kernel does not look at.
         assert_eq!(
@@ -435,15 +409,17 @@ mod tests {
             let mut out = Vec::new();
             append_list(&mut out, family, &Filter { original, reply, mark });
             let message = Message { kind: 0x0100, flags: 0, sequence: 0, payload: &out[16..] };
-            let entry = EntryView::read(message).unwrap();
-            assert_eq!((entry.family, entry.u32(CTA_MARK)), (family, mark.map(|mark| mark.0)));
-            assert_eq!(entry.u32(CTA_MARK_MASK), mark.map(|mark| mark.1));
-            let filter = entry.attributes.get(CTA_FILTER).map(Attribute::nested);
-            for (asked, read, kind) in [
-                (original, entry.original(), CTA_FILTER_ORIG_FLAGS),
-                (reply, entry.reply(), CTA_FILTER_REPLY_FLAGS),
+            let attributes = message.split::<4>().unwrap().1;
+            let number = |kind| attributes.get(kind).and_then(Attribute::u32_be);
+            assert_eq!(out[16], family);
+            assert_eq!(number(CTA_MARK), mark.map(|mark| mark.0));
+            assert_eq!(number(CTA_MARK_MASK), mark.map(|mark| mark.1));
+            for (asked, tuple, kind) in [
+                (original, CTA_TUPLE_ORIG, CTA_FILTER_ORIG_FLAGS),
+                (reply, CTA_TUPLE_REPLY, CTA_FILTER_REPLY_FLAGS),
             ] {
-                let flags = filter.and_then(|filter| filter.get(kind)?.u32()).unwrap_or(0);
+                let flags = attributes.at([CTA_FILTER, kind]).and_then(Attribute::u32).unwrap_or(0);
+                let read = attributes.get(tuple).map(Attribute::nested).map(Tuple::read);
                 let read = read.unwrap_or_default();
                 assert_eq!(flags, asked.flags());
                 assert_eq!(read.flags(), flags, "all that it names is there");

@@ -16,6 +16,7 @@
 use std::borrow::Cow;
 
 use super::attribute::{Attribute, Attributes, Writer};
+use super::indexed::Indexed;
 use super::message::Message;
 
 pub(crate) const IFLA_ADDRESS: u16 = 1;
@@ -58,25 +59,12 @@ pub(crate) const IFF_PROMISC: u32 = 0x100;
 pub(crate) const RTEXT_FILTER_BRVLAN: u32 = 1 << 1;
 pub(crate) const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 
-/// A link, borrowed from the message. One pass finds the attributes. An attribute that is missing or can't be
-/// read is `None`.
-#[derive(Debug, Clone, Copy, Default)]
+/// A link, borrowed from the message. An attribute that is missing or can't be read is `None`.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct LinkView<'a> {
     pub(crate) index: u32,
     pub(crate) flags: u32,
-    address: Option<&'a [u8]>,
-    name: Option<&'a [u8]>,
-    mtu: Option<&'a [u8]>,
-    link: Option<&'a [u8]>,
-    master: Option<&'a [u8]>,
-    port: Option<&'a [u8]>,
-    state: Option<&'a [u8]>,
-    info: Option<&'a [u8]>,
-    alias: Option<&'a [u8]>,
-    families: Option<&'a [u8]>,
-    group: Option<&'a [u8]>,
-    link_namespace: Option<&'a [u8]>,
-    properties: Option<&'a [u8]>,
+    attributes: Indexed<'a, { IFLA_PROP_LIST as usize + 1 }>,
 }
 
 /// Returns `struct ifinfomsg` of a request, without flags.
@@ -117,74 +105,53 @@ impl<'a> LinkView<'a> {
     pub(crate) fn read(message: Message<'a>) -> Option<Self> {
         let (header, attributes) = message.split::<16>()?;
         let [_, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..] = *header;
-        let mut view = Self {
+        Some(Self {
             index: u32::from_ne_bytes([i0, i1, i2, i3]),
             flags: u32::from_ne_bytes([f0, f1, f2, f3]),
-            ..Self::default()
-        };
-        for attribute in attributes.iter() {
-            let place = match attribute.kind {
-                IFLA_ADDRESS => &mut view.address,
-                IFLA_IFNAME => &mut view.name,
-                IFLA_MTU => &mut view.mtu,
-                IFLA_LINK => &mut view.link,
-                IFLA_MASTER => &mut view.master,
-                IFLA_PROTINFO => &mut view.port,
-                IFLA_OPERSTATE => &mut view.state,
-                IFLA_LINKINFO => &mut view.info,
-                IFLA_IFALIAS => &mut view.alias,
-                IFLA_AF_SPEC => &mut view.families,
-                IFLA_GROUP => &mut view.group,
-                IFLA_LINK_NETNSID => &mut view.link_namespace,
-                IFLA_PROP_LIST => &mut view.properties,
-                _ => continue,
-            };
-            *place = Some(attribute.value);
-        }
-        Some(view)
+            attributes: Indexed::new(attributes),
+        })
     }
 
     pub(crate) fn name(self) -> Option<Cow<'a, str>> {
-        self.name.map(Attribute::of).map(Attribute::text)
+        self.attributes.get(IFLA_IFNAME).map(Attribute::text)
     }
 
     pub(crate) fn mac(self) -> Option<[u8; 6]> {
-        let address = self.address.map(Attribute::of)?;
-        address.value.try_into().ok()
+        self.attributes.get(IFLA_ADDRESS)?.value.try_into().ok()
     }
 
     pub(crate) fn mtu(self) -> Option<u32> {
-        self.mtu.map(Attribute::of)?.u32()
+        self.attributes.u32(IFLA_MTU)
     }
 
     /// Returns the index of a veth's peer, or of the link below a vlan or macvlan.
     pub(crate) fn link(self) -> Option<u32> {
-        self.link.map(Attribute::of)?.u32()
+        self.attributes.u32(IFLA_LINK)
     }
 
     /// Returns the id, in this namespace, of the namespace of [`link`](Self::link).
     pub(crate) fn link_namespace(self) -> Option<i32> {
-        self.link_namespace.map(Attribute::of)?.u32().map(u32::cast_signed)
+        self.attributes.u32(IFLA_LINK_NETNSID).map(u32::cast_signed)
     }
 
     pub(crate) fn master(self) -> Option<u32> {
-        self.master.map(Attribute::of)?.u32()
+        self.attributes.u32(IFLA_MASTER)
     }
 
     pub(crate) fn operational_state(self) -> Option<u8> {
-        self.state.map(Attribute::of)?.u8()
+        self.attributes.get(IFLA_OPERSTATE)?.u8()
     }
 
     pub(crate) fn alias(self) -> Option<Cow<'a, str>> {
-        self.alias.map(Attribute::of).map(Attribute::text)
+        self.attributes.get(IFLA_IFALIAS).map(Attribute::text)
     }
 
     pub(crate) fn group(self) -> Option<u32> {
-        self.group.map(Attribute::of)?.u32()
+        self.attributes.u32(IFLA_GROUP)
     }
 
     pub(crate) fn alternative_names(self) -> impl Iterator<Item = Cow<'a, str>> {
-        let list = self.properties.map(Attribute::of).map(Attribute::nested).unwrap_or_default();
+        let list = self.attributes.get(IFLA_PROP_LIST).map(Attribute::nested).unwrap_or_default();
         list.iter().filter(|property| property.kind == IFLA_ALT_IFNAME).map(Attribute::text)
     }
 
@@ -202,7 +169,7 @@ impl<'a> LinkView<'a> {
 
     /// Returns the options of a bridge port, from an `AF_BRIDGE` dump or from a single link.
     pub(crate) fn bridge_port(self) -> Option<Attributes<'a>> {
-        if let Some(port) = self.port.map(Attribute::of) {
+        if let Some(port) = self.attributes.get(IFLA_PROTINFO) {
             return Some(port.nested());
         }
         let info = self.information()?;
@@ -212,8 +179,8 @@ impl<'a> LinkView<'a> {
 
     /// Returns the per-device IPv4 setting with this number. `IPV4_DEVCONF_FORWARDING` is 1.
     pub(crate) fn ipv4_setting(self, number: usize) -> Option<i32> {
-        let families = self.families.map(Attribute::of)?.nested();
-        let settings = families.get(AF_INET)?.nested().get(IFLA_INET_CONF)?.value;
+        let families = self.attributes.get(IFLA_AF_SPEC)?.nested();
+        let settings = families.at([AF_INET, IFLA_INET_CONF])?.value;
         // The array starts with setting 1.
         let at = number.checked_sub(1)?.checked_mul(4)?;
         let value = settings.get(at..)?.first_chunk()?;
@@ -221,7 +188,7 @@ impl<'a> LinkView<'a> {
     }
 
     fn information(self) -> Option<Attributes<'a>> {
-        self.info.map(Attribute::of).map(Attribute::nested)
+        self.attributes.get(IFLA_LINKINFO).map(Attribute::nested)
     }
 }
 

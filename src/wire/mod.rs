@@ -1,10 +1,10 @@
 //! Layer 0, the wire: the layout of messages. No I/O, no knowledge of any layer above. Messages are read
 //! leniently, so that one odd attribute never costs the rest of a message.
 
-#[allow(dead_code)] // its big-endian half is for the packet filter, as is `nft` below
 pub(crate) mod attribute;
 pub(crate) mod conntrack;
 pub(crate) mod extack;
+mod indexed;
 pub(crate) mod link;
 pub(crate) mod message;
 pub(crate) mod netlink_diag;

@@ -15,7 +15,8 @@
 
 use std::net::IpAddr;
 
-use super::attribute::{Attribute, Attributes, NLA_HEADER_SIZE, NLA_TYPE_MASK, aligned};
+use super::attribute::{Attribute, Attributes, aligned};
+use super::indexed::Indexed;
 use super::message::Message;
 
 pub(crate) const RTA_DST: u16 = 1;
@@ -58,22 +59,9 @@ pub(crate) struct RouteView<'a> {
     pub(crate) kind: u8,
     /// `RTM_F_CLONED` and the like.
     pub(crate) flags: u32,
-    table: u32,
-    output: Option<u32>,
-    priority: Option<u32>,
-    payload: &'a [u8],
-    destination: Place,
-    from: Place,
-    gateway: Place,
-    via: Place,
-    source: Place,
-    metrics: Place,
-    multipath: Place,
+    short_table: u8,
+    attributes: Indexed<'a, { RTA_VIA as usize + 1 }>,
 }
-
-/// The place of an attribute in the payload, in steps of 4 bytes; 0 for none. Slices would make the
-/// view so large that moving it costs more than reading it.
-type Place = u16;
 
 /// A next hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,101 +75,66 @@ pub(crate) struct NextHopView {
 impl<'a> RouteView<'a> {
     #[inline]
     pub(crate) fn read(message: Message<'a>) -> Option<Self> {
-        let payload = message.payload;
-        let [family, prefix, source_prefix, _, short_table, protocol, scope, kind, f0, f1, f2, f3] =
-            *payload.first_chunk::<RTMSG>()?;
-        let mut view = Self {
+        let (header, attributes) = message.split::<RTMSG>()?;
+        let [family, prefix, source_prefix, _, short_table, protocol, scope, kind, flags @ ..] =
+            *header;
+        Some(Self {
             family,
             prefix,
             source_prefix,
             protocol,
             scope,
             kind,
-            flags: u32::from_ne_bytes([f0, f1, f2, f3]),
-            table: u32::from(short_table),
-            output: None,
-            priority: None,
-            payload,
-            destination: 0,
-            from: 0,
-            gateway: 0,
-            via: 0,
-            source: 0,
-            metrics: 0,
-            multipath: 0,
-        };
-        let mut at = RTMSG;
-        while let Some((kind, value)) = payload.get(at..).and_then(first) {
-            // No datagram is so long.
-            let place = Place::try_from(at / 4).unwrap_or(0);
-            let number = || value.first_chunk().copied().map(u32::from_ne_bytes);
-            match kind {
-                RTA_DST => view.destination = place,
-                RTA_SRC => view.from = place,
-                RTA_OIF => view.output = number(),
-                RTA_GATEWAY => view.gateway = place,
-                RTA_PRIORITY => view.priority = number(),
-                RTA_PREFSRC => view.source = place,
-                RTA_METRICS => view.metrics = place,
-                RTA_MULTIPATH => view.multipath = place,
-                RTA_TABLE => view.table = number().unwrap_or(view.table),
-                RTA_VIA => view.via = place,
-                _ => {}
-            }
-            at += aligned(NLA_HEADER_SIZE + value.len());
-        }
-        Some(view)
-    }
-
-    #[inline]
-    fn get(&self, place: Place) -> Option<Attribute<'a>> {
-        if place == 0 {
-            return None;
-        }
-        let (_, value) = first(self.payload.get(usize::from(place) * 4..)?)?;
-        Some(Attribute::of(value))
+            flags: u32::from_ne_bytes(flags),
+            short_table,
+            attributes: Indexed::new(attributes),
+        })
     }
 
     #[inline]
     pub(crate) fn destination(&self) -> Option<IpAddr> {
-        self.get(self.destination)?.ip()
+        self.attributes.get(RTA_DST)?.ip()
     }
 
     /// The sources that the route is for.
     pub(crate) fn from(&self) -> Option<IpAddr> {
-        self.get(self.from)?.ip()
+        self.attributes.get(RTA_SRC)?.ip()
     }
 
     #[inline]
     pub(crate) fn gateway(&self) -> Option<IpAddr> {
-        gateway(self.get(self.gateway), || self.get(self.via))
+        gateway(|kind| self.attributes.get(kind))
     }
 
     #[inline]
     pub(crate) fn output(&self) -> Option<u32> {
-        self.output
+        self.attributes.u32(RTA_OIF)
     }
 
     #[inline]
     pub(crate) fn priority(&self) -> Option<u32> {
-        self.priority
+        self.attributes.u32(RTA_PRIORITY)
     }
 
     pub(crate) fn source(&self) -> Option<IpAddr> {
-        self.get(self.source)?.ip()
+        self.attributes.get(RTA_PREFSRC)?.ip()
     }
 
     pub(crate) fn mtu(&self) -> Option<u32> {
-        self.get(self.metrics)?.nested().get(RTAX_MTU)?.u32()
+        self.metrics().get(RTAX_MTU)?.u32()
     }
 
     pub(crate) fn advmss(&self) -> Option<u32> {
-        self.get(self.metrics)?.nested().get(RTAX_ADVMSS)?.u32()
+        self.metrics().get(RTAX_ADVMSS)?.u32()
+    }
+
+    fn metrics(&self) -> Attributes<'a> {
+        self.attributes.get(RTA_METRICS).map(Attribute::nested).unwrap_or_default()
     }
 
     #[inline]
     pub(crate) fn table(&self) -> u32 {
-        self.table
+        self.attributes.u32(RTA_TABLE).unwrap_or(self.short_table.into())
     }
 
     /// Reports whether `listed` is the entry that the kernel made for this request. The kernel
@@ -195,7 +148,7 @@ impl<'a> RouteView<'a> {
         let tuple = |route: &RouteView<'_>| {
             let numbers =
                 [route.family, route.prefix, route.source_prefix, route.protocol, route.kind];
-            let table = [route.table, route.priority.unwrap_or(0)];
+            let table = [route.table(), route.priority().unwrap_or(0)];
             (numbers, table, route.destination(), route.gateway(), route.source(), metrics(route))
         };
         // The kernel keeps neither for an IPv6 route.
@@ -204,23 +157,21 @@ impl<'a> RouteView<'a> {
         };
         tuple(self) == tuple(listed)
             && ipv4(self) == ipv4(listed)
-            && self.output.is_none_or(|link| listed.output == Some(link))
+            && self.output().is_none_or(|link| listed.output() == Some(link))
             && !listed.has_more()
     }
 
     /// Reports whether the route has attributes that netloom never sets.
     fn has_more(&self) -> bool {
-        let attributes = Attributes::new(self.payload.get(RTMSG..).unwrap_or_default());
-        let metrics = self.get(self.metrics).map(Attribute::nested).unwrap_or_default();
         let foreign = [RTA_MULTIPATH, RTA_FLOW, RTA_ENCAP, RTA_NH_ID];
-        attributes.iter().any(|attribute| foreign.contains(&attribute.kind))
-            || metrics.iter().any(|metric| ![RTAX_MTU, RTAX_ADVMSS].contains(&metric.kind))
+        self.attributes.all().iter().any(|attribute| foreign.contains(&attribute.kind))
+            || self.metrics().iter().any(|metric| ![RTAX_MTU, RTAX_ADVMSS].contains(&metric.kind))
     }
 
     /// The next hops: those of a multipath route, or the only one.
     #[inline]
     pub(crate) fn next_hops(&self) -> impl Iterator<Item = NextHopView> + use<'a> {
-        let multipath = self.get(self.multipath);
+        let multipath = self.attributes.get(RTA_MULTIPATH);
         let (index, gateway) = (self.output(), self.gateway());
         let leads_somewhere = multipath.is_none() && (index.is_some() || gateway.is_some());
         let on_link = self.flags & RTNH_F_ONLINK != 0;
@@ -231,22 +182,11 @@ impl<'a> RouteView<'a> {
     }
 }
 
-/// The type and the value of the attribute that these bytes begin with.
-#[inline]
-fn first(bytes: &[u8]) -> Option<(u16, &[u8])> {
-    let &[l0, l1, k0, k1] = bytes.first_chunk::<NLA_HEADER_SIZE>()?;
-    let value = bytes.get(NLA_HEADER_SIZE..usize::from(u16::from_ne_bytes([l0, l1])))?;
-    Some((u16::from_ne_bytes([k0, k1]) & NLA_TYPE_MASK, value))
-}
-
 /// The gateway of a hop, in the family of the route or in another.
 #[inline]
-fn gateway<'a>(
-    same: Option<Attribute<'a>>,
-    other: impl FnOnce() -> Option<Attribute<'a>>,
-) -> Option<IpAddr> {
-    let via = || Attribute::of(other()?.value.get(2..)?).ip();
-    same.and_then(Attribute::ip).or_else(via)
+fn gateway<'a>(get: impl Fn(u16) -> Option<Attribute<'a>>) -> Option<IpAddr> {
+    let via = || Attribute::of(get(RTA_VIA)?.value.get(2..)?).ip();
+    get(RTA_GATEWAY).and_then(Attribute::ip).or_else(via)
 }
 
 fn next_hops(mut bytes: &[u8]) -> impl Iterator<Item = NextHopView> {
@@ -257,7 +197,7 @@ fn next_hops(mut bytes: &[u8]) -> impl Iterator<Item = NextHopView> {
         bytes = bytes.get(aligned(length)..).unwrap_or_default();
         Some(NextHopView {
             index: Some(u32::from_ne_bytes([i0, i1, i2, i3])),
-            gateway: gateway(attributes.get(RTA_GATEWAY), || attributes.get(RTA_VIA)),
+            gateway: gateway(|kind| attributes.get(kind)),
             weight: u16::from(hop) + 1,
             on_link: u32::from(flags) & RTNH_F_ONLINK != 0,
         })

@@ -25,5 +25,5 @@ pub(crate) mod rule;
 pub(crate) mod set;
 pub(crate) mod table;
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
 pub(crate) mod userdata;
