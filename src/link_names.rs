@@ -5,10 +5,8 @@ use std::fmt;
 
 use crate::error::Error;
 use crate::link::LinkIndex;
-use crate::netlink::{RequestType, RouteRequest};
 use crate::netns::Netns;
 use crate::text::Escaped;
-use crate::wire::link::{AF_UNSPEC, LinkView, header};
 
 /// The names of a namespace's links by index, read once for any number of lines.
 ///
@@ -62,11 +60,7 @@ impl Netns {
     /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) if the list changed during all attempts
     /// to read it.
     pub fn link_names(&self) -> Result<LinkNames, Error> {
-        let all = RouteRequest::new(RequestType::GetLink, &header(AF_UNSPEC, 0), |_| ());
-        let names = self.dump("links", &all, |message| {
-            let view = LinkView::read(message)?;
-            Some((view.index.into(), view.name()?.into_owned()))
-        })?;
+        let names = self.list_links(|view| Some((view.index.into(), view.name()?.into_owned())))?;
         Ok(LinkNames(names.into_iter().collect()))
     }
 }

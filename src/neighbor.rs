@@ -10,10 +10,10 @@ use crate::error::Error;
 use crate::link::LinkIndex;
 use crate::link_names::{LinkNames, Show};
 use crate::mac::MacAddr;
-use crate::netlink::{RequestType, RouteRequest};
+use crate::netlink::{Batch, RequestType};
 use crate::netns::Netns;
 use crate::numbered::numbered;
-use crate::wire::message::Message;
+use crate::wire::message::{Message, NLM_F_DUMP};
 
 /// The length of `struct ndmsg`.
 const NDMSG: usize = 12;
@@ -134,8 +134,10 @@ impl Netns {
     /// to read it.
     #[doc(alias("arp", "ip neigh", "RTM_GETNEIGH"))]
     pub fn neighbors(&self) -> Result<Vec<NeighborInfo>, Error> {
-        let all = RouteRequest::new(RequestType::GetNeighbor, &[0; NDMSG], |_| ());
-        self.dump("neighbours", &all, NeighborInfo::read)
+        let all = |batch: &mut Batch| {
+            batch.push(RequestType::GetNeighbor, NLM_F_DUMP, &[0; NDMSG], |_| ())
+        };
+        self.dump("neighbours", all, NeighborInfo::read)
     }
 }
 

@@ -14,13 +14,12 @@ pub use info::AddressInfo;
 use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input};
 use crate::link::Link;
-use crate::netlink::{RequestType, Requests, RouteRequest};
+use crate::netlink::{Batch, RequestType, Requests};
 use crate::netns::Netns;
 use crate::owned::Owned;
 use crate::owned::sealed::{Remove, Removed};
 use crate::route::PROTOCOL;
-use crate::wire::attribute::Writer;
-use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
+use crate::wire::message::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
 
 /// The builder of an address of a link, with the length of its network's prefix.
 ///
@@ -46,7 +45,7 @@ pub struct Address {
     prefix: Option<IpNet>,
     broadcast: Broadcast,
     detect_duplicates: bool,
-    rejected: FirstRejected,
+    pub(crate) rejected: FirstRejected,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,13 +106,13 @@ impl Address {
         const ACTION: &str = "add address";
         self.rejected.check(ACTION, self)?;
         let index = link.verified_index(ACTION, self)?;
-        let Some((prefix, message)) = self.prefix.zip(self.add(index)) else {
+        let Some(prefix) = self.prefix else {
             return Err(Error::invalid(ACTION, self, "the builder has no address"));
         };
-        let mut requests = Requests::new();
-        requests.push(ACTION, self, &message, NLM_F_CREATE | NLM_F_EXCL);
+        let mut requests = Requests::default();
+        requests.push(ACTION, self, |batch| self.add(index, batch));
         let handle = AddressHandle { link: link.clone(), prefix, peer: None };
-        link.namespace().send(requests, |_, _| ()).map_err(|error| {
+        link.namespace().send(requests).map_err(|error| {
             if error.is_outcome_unknown() {
                 handle.delete_if_ours();
             }
@@ -126,23 +125,21 @@ impl Address {
         self.prefix.is_some_and(|prefix| prefix.addr().is_ipv6())
     }
 
-    pub(crate) fn rejected(&self) -> &FirstRejected {
-        &self.rejected
-    }
-
-    /// The request that adds the address; `None` for a bad literal.
-    pub(crate) fn add(&self, index: u32) -> Option<RouteRequest> {
-        let prefix = self.prefix?;
-        let is_used_at_once = prefix.addr().is_ipv6() && !self.detect_duplicates;
-        Some(request(RequestType::NewAddress, prefix, None, index, |out| {
+    /// Appends the request that adds the address. A bad literal, which is refused before, has none.
+    pub(crate) fn add(&self, index: u32, batch: &mut Batch) -> usize {
+        let header = header(self.prefix, index);
+        batch.push(RequestType::NewAddress, NLM_F_CREATE | NLM_F_EXCL, &header, |out| {
+            let Some(prefix) = self.prefix else { return };
+            out.emit(&AddressAttribute::Local(prefix.addr()));
+            out.emit(&AddressAttribute::Address(prefix.addr()));
             out.emit(&AddressAttribute::Protocol(PROTOCOL.into()));
             if let Some(broadcast) = self.broadcast_of(prefix) {
                 out.emit(&AddressAttribute::Broadcast(broadcast));
             }
-            if is_used_at_once {
+            if prefix.addr().is_ipv6() && !self.detect_duplicates {
                 out.emit(&AddressAttribute::Flags(AddressFlags::Nodad));
             }
-        }))
+        })
     }
 
     fn broadcast_of(&self, prefix: IpNet) -> Option<Ipv4Addr> {
@@ -171,22 +168,6 @@ pub(crate) fn explain(error: Error, link: &str) -> Error {
         .hint_on(Errno::EOPNOTSUPP, || {
             "this kernel has no IPv6 (booted with ipv6.disable=1, or without CONFIG_IPV6)".into()
         })
-}
-
-/// Builds a request to add or delete an address: `struct ifaddrmsg`, the address, the peer, and
-/// what `more` writes.
-fn request(
-    kind: RequestType,
-    prefix: IpNet,
-    peer: Option<IpAddr>,
-    index: u32,
-    more: impl FnOnce(&mut Writer<'_>),
-) -> RouteRequest {
-    RouteRequest::new(kind, &header(Some(prefix), index), |out| {
-        out.emit(&AddressAttribute::Local(prefix.addr()));
-        out.emit(&AddressAttribute::Address(peer.unwrap_or(prefix.addr())));
-        more(out);
-    })
 }
 
 /// The `struct ifaddrmsg` of a request about one address, or about all addresses of both families.
@@ -281,10 +262,15 @@ impl AddressHandle {
     fn remove_once(&self) -> Result<Removed, Error> {
         let namespace = self.link.namespace();
         let index = self.link.index().get();
-        let message = request(RequestType::DelAddress, self.prefix, self.peer, index, |_| ());
-        let mut requests = Requests::new();
-        requests.push(ACTION, &self.prefix, &message, 0);
-        match namespace.send(requests, |_, _| ()) {
+        let header = header(Some(self.prefix), index);
+        let mut requests = Requests::default();
+        requests.push(ACTION, &self.prefix, |batch| {
+            batch.push(RequestType::DelAddress, 0, &header, |out| {
+                out.emit(&AddressAttribute::Local(self.ip()));
+                out.emit(&AddressAttribute::Address(self.peer.unwrap_or(self.ip())));
+            })
+        });
+        match namespace.send(requests) {
             Ok(()) => Ok(Removed::Deleted),
             Err(error) if error.errno() == Some(Errno::EADDRNOTAVAIL) => {
                 if self.listed()?.is_none() {
@@ -314,8 +300,10 @@ impl Netns {
     /// Lists the addresses of one link; 0 means all links. The kernel filters: strict checking is
     /// on.
     fn addresses_of(&self, link: u32) -> Result<Vec<AddressInfo>, Error> {
-        let all = RouteRequest::new(RequestType::GetAddress, &header(None, link), |_| ());
-        self.dump("addresses", &all, AddressInfo::read)
+        let all = |batch: &mut Batch| {
+            batch.push(RequestType::GetAddress, NLM_F_DUMP, &header(None, link), |_| ())
+        };
+        self.dump("addresses", all, AddressInfo::read)
     }
 }
 
@@ -369,11 +357,11 @@ mod tests {
     #[test]
     fn addresses_that_no_link_can_have_are_refused() {
         for bad in ["0.0.0.0/24", "::/64", "224.0.0.1/24", "ff02::1/64"] {
-            let error = Address::new(bad).rejected().check("add address", "x").unwrap_err();
+            let error = Address::new(bad).rejected.check("add address", "x").unwrap_err();
             assert!(error.is_invalid_input(), "{bad}");
         }
         for good in ["0.0.0.1/8", "255.255.255.255/32", "::1/128", "127.0.0.2/8"] {
-            assert!(Address::new(good).rejected().check("add address", "x").is_ok(), "{good}");
+            assert!(Address::new(good).rejected.check("add address", "x").is_ok(), "{good}");
         }
     }
 
@@ -407,10 +395,15 @@ mod tests {
             if broadcast {
                 asked = asked.broadcast_auto();
             }
+            let written = |address: Address| {
+                let mut batch = Batch::default();
+                address.add(index, &mut batch);
+                batch
+            };
             // As text it is the same.
-            assert_eq!(Address::new(prefix.to_string()).add(index), Address::new(prefix).add(index));
-            let message = asked.add(index).unwrap();
-            let payload = message.payload();
+            assert_eq!(written(Address::new(prefix.to_string())), written(Address::new(prefix)));
+            let batch = written(asked);
+            let payload = batch.payload(0);
             let message = Message { kind: 20, flags: 0, sequence: 0, payload };
             let read = AddressInfo::read(message).unwrap();
             assert_eq!((read.prefix, read.link, read.peer), (prefix, index.into(), None));

@@ -273,7 +273,7 @@ impl ConntrackFilter {
         for &family in self.families() {
             let mut batch = Batch::default();
             batch.append(|out| append_list(out, family, &filter));
-            list.extend(socket.dump_batch(&mut batch, |message| {
+            list.extend(socket.dump(&mut batch, |message| {
                 Entry::read(message)
                     .filter(|entry| self.matches(entry, &filter))
                     .as_ref()

@@ -9,10 +9,11 @@ use nix::errno::Errno;
 use super::answer::Answer;
 use super::check::Check;
 use crate::error::{Cause, Error, Refusal};
-use crate::link::{LinkKind, LinkRequest};
-use crate::netlink::Batch;
+use crate::link::{LinkKind, write_kind};
+use crate::netlink::{Batch, RequestType};
 use crate::netns::Netns;
 use crate::sys;
+use crate::wire::link::{AF_UNSPEC, IFLA_IFNAME, IFLA_LINK, header};
 use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 
 pub(super) fn examine(room: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
@@ -54,13 +55,15 @@ fn read(kind: &LinkKind, result: Result<(), Cause>) -> Answer {
 }
 
 fn try_kind(netns: &Netns, name: &str, kind: &LinkKind, parent: Option<u32>) -> Result<(), Cause> {
-    let mut request = LinkRequest::named(name);
-    if let Some(parent) = parent {
-        request = request.link(parent);
-    }
-    let request = request.kind(kind.name(), kind.facts().required).create();
     let mut batch = Batch::default();
-    batch.push(&request, NLM_F_CREATE | NLM_F_EXCL);
+    let flags = NLM_F_CREATE | NLM_F_EXCL;
+    batch.push(RequestType::NewLink, flags, &header(AF_UNSPEC, 0), |link| {
+        link.string(IFLA_IFNAME, name);
+        if let Some(parent) = parent {
+            link.u32(IFLA_LINK, parent);
+        }
+        write_kind(link, kind.name(), kind.facts().required);
+    });
     netns.route(|socket| {
         let refused = socket.exchange(&mut batch, |_, _| ())?.into_iter().next();
         refused.map_or(Ok(()), |(_, refusal)| Err(refusal.into()))

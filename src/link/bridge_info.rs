@@ -7,10 +7,11 @@ use netlink_packet_route::link::{BridgeStpState, InfoBridge};
 use nix::errno::Errno;
 
 use super::handle::Link;
-use super::message::LinkRequest;
+use super::message::write_kind;
 use crate::error::Error;
-use crate::wire::attribute::Attributes;
-use crate::wire::link::LinkView;
+use crate::netlink::{Batch, RequestType};
+use crate::wire::attribute::{Attributes, Writer};
+use crate::wire::link::{AF_UNSPEC, LinkView, header};
 
 /// The settings of a bridge, of those that `ip -details link show type bridge` lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,9 +128,11 @@ impl Link {
     #[doc(alias("IFLA_BR_VLAN_FILTERING", "ip link set type bridge"))]
     pub fn set_vlan_filtering(&self, on: bool) -> Result<(), Error> {
         // The request that creates links changes a kind's options, without the flag to create.
-        let request = |index| {
-            let filtering = InfoBridge::VlanFiltering(on);
-            LinkRequest::at(index).kind("bridge", |options| options.emit(&filtering)).create()
+        let options = |out: &mut Writer<'_>| out.emit(&InfoBridge::VlanFiltering(on));
+        let request = |batch: &mut Batch, index| {
+            batch.push(RequestType::NewLink, 0, &header(AF_UNSPEC, index), |link| {
+                write_kind(link, "bridge", options);
+            })
         };
         self.request("set VLAN filtering of", request).map_err(|error| {
             error.hint_on(Errno::EOPNOTSUPP, || match self.bridge_info() {

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use super::handle::Link;
 use crate::error::Error;
 use crate::input::FirstRejected;
-use crate::netlink::{Batch, RequestType, RouteRequest};
+use crate::netlink::{Batch, RequestType};
 use crate::owned::Owned;
 use crate::owned::sealed::{Remove, Removed};
 use crate::wire::attribute::Writer;
@@ -126,8 +126,8 @@ impl Link {
         kind: RequestType,
     ) -> Result<(), Error> {
         vlan.rejected.check(action, vlan)?;
-        let request = |index| {
-            RouteRequest::new(kind, &header(AF_BRIDGE, index), |out| {
+        let request = |batch: &mut Batch, index| {
+            batch.push(kind, 0, &header(AF_BRIDGE, index), |out| {
                 out.nested(IFLA_AF_SPEC, |port| vlan.write_entries(port));
             })
         };

@@ -1,17 +1,22 @@
 //! Changes to a link that exists, as `ip link set`.
 
+use std::os::fd::AsRawFd;
+
 use nix::errno::Errno;
 
 use super::handle::Link;
 use super::master::explain_master;
-use super::message::LinkRequest;
+use super::message::{change, change_flag, ipv4_setting};
 use super::reference::LinkRef;
 use super::settings;
-use crate::error::{Cause, Error};
+use crate::error::Error;
 use crate::input::{FirstRejected, Input, link_name};
 use crate::mac::MacAddr;
 use crate::netns::{LinkIdentity, Look, Netns, Quoted, Tagged, count_move};
-use crate::wire::link::{LinkView, WhichLink};
+use crate::wire::link::{
+    IFF_PROMISC, IFF_UP, IFLA_ADDRESS, IFLA_GROUP, IFLA_IFNAME, IFLA_MASTER, IFLA_MTU,
+    IFLA_NET_NS_FD, LinkView, WhichLink,
+};
 
 /// Each change looks at the link first: its index may be another link's by now.
 impl Link {
@@ -23,7 +28,11 @@ impl Link {
 
     /// Sets the per-device IPv4 setting with this number.
     pub(crate) fn set_ipv4_setting(&self, number: u16, value: u32) -> Result<(), Error> {
-        self.change("change IPv4 settings of", |link| link.ipv4_setting(number, value))
+        self.change("change IPv4 settings of", |link| ipv4_setting(link, number, value))
+    }
+
+    fn change_flag(&self, action: &'static str, flag: u32, on: bool) -> Result<(), Error> {
+        self.request(action, |batch, index| change_flag(index, flag, on)(batch))
     }
 
     /// Sets the link up, as `ip link set DEV up`.
@@ -32,7 +41,7 @@ impl Link {
     ///
     /// - `is_not_found()` if the link is gone.
     pub fn set_up(&self) -> Result<(), Error> {
-        self.change("set up", |link| link.up(true))
+        self.change_flag("set up", IFF_UP, true)
     }
 
     /// Sets the link down, as `ip link set DEV down`. The kernel deletes its routes and IPv6
@@ -42,7 +51,7 @@ impl Link {
     ///
     /// - `is_not_found()` if the link is gone.
     pub fn set_down(&self) -> Result<(), Error> {
-        self.change("set down", |link| link.up(false))
+        self.change_flag("set down", IFF_UP, false)
     }
 
     /// Turns promiscuous mode on or off, as `ip link set DEV promisc on`: the link receives all
@@ -53,7 +62,7 @@ impl Link {
     /// - `is_not_found()` if the link is gone.
     #[doc(alias = "IFF_PROMISC")]
     pub fn set_promiscuous(&self, on: bool) -> Result<(), Error> {
-        self.change("set promiscuous mode of", |link| link.promiscuous(on))
+        self.change_flag("set promiscuous mode of", IFF_PROMISC, on)
     }
 
     /// Sets the largest packet, in bytes without the link-layer header, as `ip link set DEV mtu N`.
@@ -63,7 +72,7 @@ impl Link {
     /// - `is_not_found()` if the link is gone.
     /// - The kernel refuses a value outside the limits of the link's kind.
     pub fn set_mtu(&self, mtu: u32) -> Result<(), Error> {
-        self.change("set MTU of", |link| link.mtu(mtu))
+        self.change("set MTU of", |link| link.u32(IFLA_MTU, mtu))
     }
 
     /// Sets the hardware address, as `ip link set DEV address MAC`.
@@ -78,7 +87,7 @@ impl Link {
         let mac = settings::read_mac(&mut rejected, mac);
         rejected.check(ACTION, Quoted(&self.place().id.name))?;
         let Some(mac) = mac else { return Ok(()) };
-        let result = self.change(ACTION, |link| link.mac(mac));
+        let result = self.change(ACTION, |link| link.bytes(IFLA_ADDRESS, &mac.octets()));
         let is_set = match &result {
             Err(error) if error.is_outcome_unknown() => {
                 self.info().is_ok_and(|info| info.mac == Some(mac))
@@ -106,7 +115,7 @@ impl Link {
         link_name(name).map_err(|reason| {
             Error::invalid(ACTION, format!("{old} to {}", Quoted(name)), reason)
         })?;
-        let renamed = self.change(ACTION, |link| link.name(name)).map_err(|error| {
+        let renamed = self.change(ACTION, |link| link.string(IFLA_IFNAME, name)).map_err(|error| {
             let taken = || format!("a link named {} is already in {}", Quoted(name), place.netns);
             let up = || {
                 "this kernel renames a link only while it is down (6.3 and later do while it is up): \
@@ -140,7 +149,7 @@ impl Link {
         const ACTION: &str = "enslave";
         let (place, master) = (self.place(), master.into());
         let index = master.resolve(&place.netns, ACTION, Quoted(&place.id.name))?;
-        self.change(ACTION, |link| link.master(index))
+        self.change(ACTION, |link| link.u32(IFLA_MASTER, index))
             .map_err(|error| explain_master(error, &place.netns, &master, index))
     }
 
@@ -151,7 +160,7 @@ impl Link {
     ///
     /// - `is_not_found()` if the link is gone.
     pub fn release(&self) -> Result<(), Error> {
-        self.change("release", |link| link.master(0))
+        self.change("release", |link| link.u32(IFLA_MASTER, 0))
     }
 
     /// Moves the link to another namespace, as `ip link set DEV netns NAME`.
@@ -172,14 +181,16 @@ impl Link {
         // The name and the address of now: another program may have changed them.
         let seen = place.get(ACTION, |view| Some((LinkIdentity::of(view)?, view.group())))?;
         let (seen, group) = (seen.0, seen.1.unwrap_or(0));
-        let mut request = LinkRequest::at(place.id.index).namespace(namespace);
-        // In the same message: the link never carries the tag of another namespace.
         let tag = self.tag_in(group, namespace)?;
-        if let Some(tag) = tag {
-            request = request.group(tag);
-        }
+        let request = change(place.id.index, |link| {
+            link.bytes(IFLA_NET_NS_FD, &namespace.fd().as_raw_fd().to_ne_bytes());
+            // In the same message: the link never carries the tag of another namespace.
+            if let Some(tag) = tag {
+                link.u32(IFLA_GROUP, tag);
+            }
+        });
         let is_here = || place.id.look(&place.netns).is_ok_and(|look| look == Look::Same);
-        match place.send(ACTION, &request.change()) {
+        match place.send(ACTION, request) {
             Err(error) if !error.is_outcome_unknown() || is_here() => {
                 return Err(error.hint_on(Errno::EEXIST, || {
                     format!("a link named {} is already in {namespace}", Quoted(&seen.name))
@@ -190,7 +201,7 @@ impl Link {
         let found = find_moved(&seen, namespace).or_else(|_| find_moved(&seen, namespace));
         let (found, failure) = match found {
             Ok(found) => (found, None),
-            Err(cause) => (None, Some(cause)),
+            Err(error) => (None, Some(error)),
         };
         // The link is not here any more, so its old index must not stay in the handle.
         let mut id = found.unwrap_or(LinkIdentity { index: NOWHERE, ..seen });
@@ -205,7 +216,8 @@ impl Link {
         if is_found {
             return Ok(());
         }
-        Err(self.place().failure("find", failure.unwrap_or(Errno::ENODEV.into())))
+        let gone = || self.place().failure("find", Errno::ENODEV.into());
+        Err(failure.unwrap_or_else(gone))
     }
 }
 
@@ -214,7 +226,7 @@ const NOWHERE: u32 = u32::MAX >> 1;
 
 /// Looks for a link that was moved to a namespace: by its name, or by its address if it was renamed
 /// since.
-fn find_moved(seen: &LinkIdentity, namespace: &Netns) -> Result<Option<LinkIdentity>, Cause> {
+fn find_moved(seen: &LinkIdentity, namespace: &Netns) -> Result<Option<LinkIdentity>, Error> {
     let read = |view: LinkView<'_>| {
         let found = LinkIdentity::of(view)?;
         let is_same = found.kind == seen.kind && found.mac == seen.mac;
@@ -222,12 +234,11 @@ fn find_moved(seen: &LinkIdentity, namespace: &Netns) -> Result<Option<LinkIdent
     };
     match namespace.look_up_link(WhichLink::Named(&seen.name), read) {
         Ok(Some(found)) => return Ok(Some(found)),
-        Err(cause) if cause.errno() != Some(Errno::ENODEV) => return Err(cause),
+        Err(cause) if cause.errno() != Some(Errno::ENODEV) => {
+            return Err(cause.doing("find", Quoted(&seen.name)).in_namespace(namespace));
+        }
         _ => {}
     }
-    let all = LinkRequest::default().get();
-    let links = namespace.route(|socket| {
-        socket.dump(&all, |message| LinkView::read(message).and_then(read).flatten())
-    })?;
+    let links = namespace.list_links(|view| read(view).flatten())?;
     Ok(links.into_iter().min_by_key(|link| link.index))
 }

@@ -4,76 +4,66 @@ use nix::errno::Errno;
 
 use super::handle::Link;
 use super::master::explain_master;
-use super::message::LinkRequest;
+use super::message::{change, change_flag, no_ipv6_address};
 use super::settings::Settings;
 use crate::error::Error;
 use crate::netlink::Requests;
 use crate::netns::Quoted;
-use crate::route::Route;
-use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
-
-/// The settings that the create request could not carry, beside those of every link.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Remaining<'a> {
-    /// The index of the master.
-    pub(super) master: Option<u32>,
-    pub(super) up: bool,
-    pub(super) routes: &'a [Route],
-    pub(super) loopback_up: bool,
-}
+use crate::wire::link::{IFF_UP, IFLA_ADDRESS, IFLA_MASTER};
 
 /// The index of the loopback link in every namespace (`net/core/dev.c` registers it first).
 const LOOPBACK: u32 = 1;
 
 /// Sends the settings of a link that was just created, in the order that works: IPv6 address generation
-/// before up, addresses before up, routes after it.
+/// before up, addresses before up, routes after it. `master` is the index of a master that the create
+/// request could not carry.
 pub(super) fn configure(
     link: &Link,
     settings: &Settings,
-    remaining: Remaining<'_>,
+    master: Option<u32>,
+    is_up: bool,
 ) -> Result<(), Error> {
     let place = link.place();
+    let index = place.id.index;
     let object = Quoted(&place.id.name);
     let loopback = Quoted("lo");
-    let at = || LinkRequest::at(place.id.index);
-    let explain_enslaved = |error| match (&settings.master, remaining.master) {
+    let explain_enslaved = |error| match (&settings.master, master) {
         (Some(master), Some(index)) => explain_master(error, &place.netns, master, index),
         _ => error,
     };
     let explain_address = |error| crate::address::explain(error, &place.id.name);
-    let mut requests = Requests::new();
+    let mut requests = Requests::default();
     if let Some(mac) = settings.mac.filter(|mac| place.id.mac != Some(*mac)) {
-        requests.push("set MAC address of", &object, &at().mac(mac).change(), 0);
+        let request = change(index, |link| link.bytes(IFLA_ADDRESS, &mac.octets()));
+        requests.push("set MAC address of", &object, request);
     }
     if settings.no_ipv6_address {
-        requests.push("set address generation of", &object, &at().no_ipv6_address().change(), 0);
+        requests.push("set address generation of", &object, change(index, no_ipv6_address));
         // A kernel without IPv6 generates no address either.
         requests.tolerate(Errno::EAFNOSUPPORT);
     }
-    if let Some(master) = remaining.master {
-        requests.push("enslave", &object, &at().master(master).change(), 0);
+    if let Some(master) = master {
+        requests.push("enslave", &object, change(index, |link| link.u32(IFLA_MASTER, master)));
         requests.explain(&explain_enslaved);
     }
     for address in &settings.addresses {
-        if let Some(message) = address.add(place.id.index) {
-            requests.push("add address", address, &message, NLM_F_CREATE | NLM_F_EXCL);
-            requests.explain(&explain_address);
-        }
+        requests.push("add address", address, |batch| address.add(index, batch));
+        requests.explain(&explain_address);
     }
-    if remaining.loopback_up {
-        requests.push("set up", &loopback, &LinkRequest::at(LOOPBACK).up(true).change(), 0);
+    if settings.loopback_up {
+        requests.push("set up", &loopback, change_flag(LOOPBACK, IFF_UP, true));
     }
-    if remaining.up {
-        requests.push("set up", &object, &at().up(true).change(), 0);
+    if settings.up && !is_up {
+        requests.push("set up", &object, change_flag(index, IFF_UP, true));
     }
-    for route in remaining.routes {
-        route.push_to(&mut requests, "add route", Some(place.id.index));
+    for route in &settings.routes {
+        requests.push("add route", route, |batch| route.add(Some(index), batch));
         requests.explain(&crate::route::explain);
     }
     if requests.is_empty() {
         return Ok(());
     }
-    place.netns.send(requests, |_, _| ())?;
+    place.netns.send(requests)?;
     if let Some(mac) = settings.mac {
         link.renew(|place| place.id.mac = Some(mac));
     }

@@ -1,21 +1,26 @@
 //! The creation of a link of any kind.
 
+use std::os::fd::AsRawFd;
+
 use nix::errno::Errno;
 
-use super::configure::{Remaining, configure};
+use super::configure::configure;
 use super::handle::Link;
 use super::kind::LinkKind;
 use super::master::explain_master;
-use super::message::LinkRequest;
+use super::message::write_kind;
 use super::reference::LinkRef;
-use super::settings::Settings;
+use super::settings::{Birth, Settings};
 use crate::error::{Cause, Error};
 use crate::mac::MacAddr;
-use crate::netlink::Requests;
+use crate::netlink::{RequestType, Requests};
 use crate::netns::{LinkIdentity, Netns, Quoted, Tagged};
 use crate::owned::Owned;
 use crate::wire::attribute::Writer;
-use crate::wire::link::{LinkView, WhichLink};
+use crate::wire::link::{
+    AF_UNSPEC, IFF_UP, IFLA_LINK, IFLA_MASTER, IFLA_NET_NS_FD, LinkView, WhichLink,
+    header_with_flags,
+};
 use crate::wire::message::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
 
 /// A link to create.
@@ -28,6 +33,8 @@ pub(super) struct NewLink<'a> {
     pub(super) netns: &'a Netns,
     /// The link that the new one is made on, and its namespace, which may be another one.
     pub(super) parent: Option<(&'a LinkRef, &'a Netns)>,
+    /// The name and the namespace of a link that is made along with the new one.
+    pub(super) peer: Option<(&'a str, &'a Netns)>,
     /// Writes the options of the kind.
     pub(super) options: &'a dyn Fn(&mut Writer<'_>),
 }
@@ -35,75 +42,67 @@ pub(super) struct NewLink<'a> {
 impl NewLink<'_> {
     /// Creates a link and gives it all its settings.
     pub(super) fn create(self) -> Result<Owned<Link>, Error> {
-        let Self { action, settings, netns, .. } = self;
-        settings.check(action)?;
-        let master = settings.master_in(netns, action)?;
-        let mac = MacAddr::random();
-        let (request, tag) = settings.create_request(action, mac, netns)?;
-        let mut request = request.up(settings.starts_up()).kind(self.kind.name(), self.options);
-        if let Some(index) = master {
-            request = request.master(index);
-        }
-        // A link on a parent in another namespace is created there, and moved to its own namespace
-        // by the same request.
-        let sender = match self.parent {
-            Some((parent, place)) => {
-                request = request.link(parent.resolve(place, action, Quoted(&settings.name))?);
-                if place.is_clone_of(netns) { netns } else { place }
-            }
-            None => netns,
-        };
-        if !sender.is_clone_of(netns) {
-            request = request.namespace(netns);
-        }
-        let link = Owned::new(self.send(sender, mac, tag, request)?);
-        let up = settings.up && !settings.starts_up();
-        configure(&link, settings, Remaining { up, ..Remaining::default() })?;
+        self.settings.check(self.action)?;
+        let birth = self.settings.birth(self.action, self.netns, MacAddr::random())?;
+        let link = Owned::new(self.send(&birth)?);
+        configure(&link, self.settings, None, self.settings.starts_up())?;
         Ok(link)
     }
 
-    /// Sends a create request to a namespace and returns the created link.
+    /// Sends the create request and returns the created link.
     ///
-    /// `mac` is a random address, generated for this request alone. If the answer is lost, it
-    /// proves that the request created the link. A requested address proves nothing, and is set
-    /// afterwards.
-    pub(super) fn send(
-        self,
-        sender: &Netns,
-        mac: MacAddr,
-        tag: Option<u32>,
-        request: LinkRequest,
-    ) -> Result<Link, Error> {
+    /// The address of `birth` is a random one, generated for this request alone. If the answer is
+    /// lost, it proves that the request created the link. A requested address proves nothing, and is
+    /// set afterwards.
+    pub(super) fn send(self, birth: &Birth) -> Result<Link, Error> {
         let Self { action, settings, netns, .. } = self;
         let object = Quoted(&settings.name);
-        let named = |cause: Cause| cause.doing(action, &object).in_namespace(netns);
+        let failed = |cause: Cause| cause.doing(action, &object).in_namespace(netns);
+        let parent = self.parent.map(|(parent, place)| parent.resolve(place, action, &object));
+        let parent = parent.transpose()?;
+        // A link on a parent in another namespace is created there, and moved to its own namespace
+        // by the same request.
+        let sender = self.parent.map_or(netns, |(_, place)| place);
+        let is_elsewhere = !sender.is_clone_of(netns);
+        let up = if settings.starts_up() { IFF_UP } else { 0 };
+        let header = header_with_flags(AF_UNSPEC, 0, up, IFF_UP);
+        let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO;
+        let attributes = |link: &mut Writer<'_>| {
+            settings.write(link, birth);
+            for (attribute, index) in [(IFLA_MASTER, birth.master), (IFLA_LINK, parent)] {
+                if let Some(index) = index {
+                    link.u32(attribute, index);
+                }
+            }
+            if is_elsewhere {
+                link.bytes(IFLA_NET_NS_FD, &netns.fd().as_raw_fd().to_ne_bytes());
+            }
+            write_kind(link, self.kind.name(), self.options);
+        };
+        let mut requests = Requests::default();
+        requests.push(action, &object, |batch| {
+            batch.push(RequestType::NewLink, flags, &header, attributes)
+        });
         let created = |mut id: LinkIdentity| {
-            id.tag = tag.map(|tag| Tagged::new(tag, (netns.id(), id.index)));
+            id.tag = birth.tag.map(|tag| Tagged::new(tag, (netns.id(), id.index)));
             Link::new(netns.clone(), id)
         };
-        let mut requests = Requests::new();
-        let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO;
-        requests.push(action, &object, &request.create(), flags);
-        let mut echo = None;
-        let sent = sender.send(requests, |_, answer| {
-            echo = LinkView::read(answer).and_then(LinkIdentity::of);
-        });
-        let failure = match (sent, echo) {
-            (Ok(()), Some(echo)) => return Ok(created(echo)),
+        let echo = sender
+            .send_for_echo(requests, |answer| LinkView::read(answer).and_then(LinkIdentity::of));
+        let failure = match echo {
+            Ok(Some(id)) => return Ok(created(id)),
             // Kernels before 6.2 send no echo, and none to another namespace.
-            (Ok(()), None) => match self.find(mac, true) {
+            Ok(None) => match self.find(birth.mac, true) {
                 Ok(Some(id)) => return Ok(created(id)),
-                Ok(None) => {
-                    let taken = || "the link is gone, and another link has its name".into();
-                    named(Errno::ENODEV.into()).hint_on(Errno::ENODEV, taken)
-                }
-                Err(cause) => named(cause),
+                Ok(None) => failed(Errno::ENODEV.into())
+                    .hint("the link is gone, and another link has its name"),
+                Err(cause) => failed(cause),
             },
-            (Err(error), _) if !error.is_outcome_unknown() => return Err(self.explain(error)),
-            (Err(error), _) => error,
+            Err(error) if error.is_outcome_unknown() => error,
+            Err(error) => return Err(self.explain(error, birth.master)),
         };
         // The link may have been made.
-        if let Ok(Some(id)) = self.find(mac, false) {
+        if let Ok(Some(id)) = self.find(birth.mac, false) {
             drop(Owned::new(created(id)));
         }
         Err(failure)
@@ -123,18 +122,119 @@ impl NewLink<'_> {
         })
     }
 
-    fn explain(self, error: Error) -> Error {
+    fn explain(self, error: Error, master: Option<u32>) -> Error {
         let Self { settings, netns, .. } = self;
-        if let Some(master) = &settings.master
-            && let Ok(index) = master.resolve(netns, "find", master)
-            && !error.is_already_exists()
+        if let (Some(index), Some(master), false) =
+            (master, &settings.master, error.is_already_exists())
         {
             return explain_master(error, netns, master, index);
         }
         error
             .hint_on(Errno::EEXIST, || {
-                format!("a link named {} is already in {netns}", Quoted(&settings.name))
+                // The kernel does not say which name is taken.
+                let is_free = |_: &_| netns.link(&settings.name).is_err();
+                let (name, place) = self.peer.filter(is_free).unwrap_or((&settings.name, netns));
+                format!("a link named {} is already in {place}", Quoted(name))
             })
             .hint_on(Errno::EOPNOTSUPP, || format!("this kernel has no `{}` links", self.kind))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::message::change;
+    use crate::netlink::Batch;
+    use crate::wire::link::LinkView;
+    use crate::wire::message::messages;
+    use netlink_packet_core::Parseable;
+    use netlink_packet_route::link::{
+        InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    };
+
+    fn written(write: impl FnOnce(&mut Batch) -> usize) -> Vec<u8> {
+        let mut batch = Batch::default();
+        write(&mut batch);
+        messages(batch.bytes()).next().unwrap().payload.to_vec()
+    }
+
+    fn birth(last: u8) -> Birth {
+        Birth { mac: MacAddr::from([2, 0, 0, 0, 0, last]), tag: None, master: None }
+    }
+
+    /// netlink-packet-route reads the request for a veth pair.
+    #[test]
+    fn netlink_packet_route_reads_the_same() {
+        let mut near = Settings::new("veth1");
+        near.set_mtu(1400);
+        let mut peer = Settings::new("eth0");
+        peer.set_queues(1);
+        let pair = written(|batch| {
+            let header = header_with_flags(AF_UNSPEC, 0, IFF_UP, IFF_UP);
+            batch.push(RequestType::NewLink, 0, &header, |link| {
+                near.write(link, &birth(1));
+                write_kind(link, "veth", |options| {
+                    options.nested(1, |far| {
+                        far.raw(&[0; 16]);
+                        peer.write(far, &birth(2));
+                    });
+                });
+            })
+        });
+        let message = LinkMessage::parse(pair.as_slice()).unwrap();
+        assert_eq!(
+            (message.header.flags, message.header.change_mask),
+            (LinkFlags::Up, LinkFlags::Up)
+        );
+        let [
+            LinkAttribute::IfName(name),
+            LinkAttribute::Address(mac),
+            LinkAttribute::Mtu(1400),
+            LinkAttribute::LinkInfo(info),
+        ] = &message.attributes[..]
+        else {
+            panic!("{message:?}")
+        };
+        assert_eq!((name.as_str(), &mac[..]), ("veth1", &[2, 0, 0, 0, 0, 1][..]));
+        let [LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(far)))] =
+            &info[..]
+        else {
+            panic!("{info:?}")
+        };
+        assert_eq!(
+            far.attributes,
+            [
+                LinkAttribute::IfName("eth0".into()),
+                LinkAttribute::Address(vec![2, 0, 0, 0, 0, 2]),
+                LinkAttribute::NumTxQueues(1),
+                LinkAttribute::NumRxQueues(1),
+            ]
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_settings_read_back(
+            index in 1u32..,
+            name in "[a-zA-Z0-9_.-]{1,15}",
+            mac in proptest::array::uniform6(0u8..),
+            mtu in 68u32..65_536,
+            group in proptest::option::of(0u32..),
+            tag in proptest::option::of(0u32..),
+        ) {
+            let mut settings = Settings::new(&name);
+            settings.set_mtu(mtu);
+            if let Some(group) = group {
+                settings.set_group(group);
+            }
+            let tag = tag.filter(|_| group.is_none());
+            let birth = Birth { mac: mac.into(), tag, master: None };
+            let payload = written(change(index, |link| settings.write(link, &birth)));
+            let message = crate::wire::message::Message { kind: 19, flags: 0, sequence: 0, payload: &payload };
+            let view = LinkView::read(message).unwrap();
+            assert_eq!((view.index, view.name().as_deref()), (index, Some(&*name)));
+            assert_eq!((view.mtu(), view.group()), (Some(mtu), group.or(tag)));
+            assert_eq!((view.mac(), view.flags), (Some(mac), 0));
+        }
     }
 }

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use nix::errno::Errno;
 
-use super::group;
 use super::handle::Link;
-use super::message::LinkRequest;
+use super::{group, message};
 use crate::drop_scope::{Collected, Deferred};
 use crate::error::{Cause, Error, ErrorKind};
 use crate::netns::{Look, NetnsId};
@@ -24,7 +23,7 @@ impl Remove for Link {
             Look::Gone => return Ok(Removed::Gone),
             Look::Differs(text) => return Err(failed(Cause::Replaced(text))),
         }
-        match place.send(ACTION, &LinkRequest::at(place.id.index).delete()) {
+        match place.send(ACTION, message::delete(place.id.index)) {
             Ok(()) => Ok(Removed::Deleted),
             // Deleted by another program since the look: the second attempt looks again.
             Err(error) => Err(error.hint_on(Errno::EOPNOTSUPP, || {

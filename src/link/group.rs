@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 
 use super::handle::Link;
-use super::message::LinkRequest;
+use super::message::change;
 use super::shared::Place;
 use crate::error::{Cause, Error};
-use crate::netlink::{Requests, Tag};
+use crate::netlink::{RequestType, Requests, Tag};
 use crate::netns::{Look, Netns, Quoted};
 use crate::sys::random::random;
-use crate::wire::link::LinkView;
+use crate::wire::attribute::Writer;
+use crate::wire::link::{AF_UNSPEC, IFLA_GROUP, LinkView, header};
 
 /// A link as it is listed before the deletion.
 struct Listed {
@@ -66,18 +67,20 @@ fn list(netns: &Netns, places: &[std::sync::Arc<Place>]) -> Result<BTreeMap<u32,
         // A tag is looked at before the links get the group of the deletion.
         let is_same = place.is_some_and(|place| place.id.compare(view, netns) == Look::Same);
         let group = view.group().unwrap_or(0);
-        (view.index, Listed { group, is_same, has_kind: view.kind().is_some() })
+        Some((view.index, Listed { group, is_same, has_kind: view.kind().is_some() }))
     };
-    let all = LinkRequest::default().get();
-    let list = netns.dump("links", &all, |message| Some(read(LinkView::read(message)?)))?;
+    let list = netns.list_links(read)?;
     Ok(list.into_iter().collect())
 }
 
 fn delete_group(netns: &Netns, group: u32, links: usize) -> Result<(), Error> {
     let count = format!("{links} links");
-    let mut requests = Requests::new();
-    requests.push("delete", &count, &LinkRequest::default().group(group).delete(), 0);
-    netns.send(requests, |_, _| ())
+    let mut requests = Requests::default();
+    requests.push("delete", &count, |batch| {
+        let attributes = |link: &mut Writer<'_>| link.u32(IFLA_GROUP, group);
+        batch.push(RequestType::DelLink, 0, &header(AF_UNSPEC, 0), attributes)
+    });
+    netns.send(requests)
 }
 
 /// Returns a tag that none of these links carries. `None` if the links die with this process
@@ -93,14 +96,14 @@ fn put_in_group(netns: &Netns, places: &[&Place], group: impl Fn(&Place) -> Opti
     let mut all = true;
     for chunk in places.chunks(Requests::AT_ONCE) {
         let names: Vec<_> = chunk.iter().map(|place| Quoted(&place.id.name)).collect();
-        let mut requests = Requests::new();
+        let mut requests = Requests::default();
         for (place, name) in chunk.iter().zip(&names) {
             if let Some(group) = group(place) {
-                let request = LinkRequest::at(place.id.index).group(group).change();
-                requests.push("group", name, &request, 0);
+                let request = change(place.id.index, |link| link.u32(IFLA_GROUP, group));
+                requests.push("group", name, request);
             }
         }
-        if let Err(error) = netns.send(requests, |_, _| ()) {
+        if let Err(error) = netns.send(requests) {
             log::debug!("{error}");
             all = false;
         }

@@ -6,13 +6,14 @@ use std::sync::{Arc, Weak};
 use nix::errno::Errno;
 
 use super::index::LinkIndex;
-use super::message::LinkRequest;
+use super::message::change;
 use super::shared::{Place, Shared};
 use crate::error::{Cause, Error};
 use crate::input::link_name_to_look_up;
-use crate::netlink::{Requests, RouteRequest};
+use crate::netlink::{Batch, Requests};
 use crate::netns::{LinkIdentity, Look, Netns, Quoted};
 use crate::owned::sealed::Removed;
+use crate::wire::attribute::Writer;
 use crate::wire::link::{LinkView, WhichLink};
 
 /// A link that exists: a veth end, a bridge, the loopback link, a physical link.
@@ -159,19 +160,19 @@ impl Link {
     pub(super) fn request(
         &self,
         action: &'static str,
-        request: impl FnOnce(u32) -> RouteRequest,
+        request: impl FnOnce(&mut Batch, u32) -> usize,
     ) -> Result<(), Error> {
         let place = self.verified(action)?;
-        place.send(action, &request(place.id.index))
+        place.send(action, |batch| request(batch, place.id.index))
     }
 
-    /// Looks at the link, then changes it.
+    /// Looks at the link, then changes its attributes.
     pub(super) fn change(
         &self,
         action: &'static str,
-        change: impl FnOnce(LinkRequest) -> LinkRequest,
+        attributes: impl FnOnce(&mut Writer<'_>),
     ) -> Result<(), Error> {
-        self.request(action, |index| change(LinkRequest::at(index)).change())
+        self.request(action, |batch, index| change(index, attributes)(batch))
     }
 }
 
@@ -181,11 +182,15 @@ impl Place {
     }
 
     /// Sends one request about the link.
-    pub(super) fn send(&self, action: &'static str, request: &RouteRequest) -> Result<(), Error> {
+    pub(super) fn send(
+        &self,
+        action: &'static str,
+        request: impl FnOnce(&mut Batch) -> usize,
+    ) -> Result<(), Error> {
         let object = Quoted(&self.id.name);
-        let mut requests = Requests::new();
-        requests.push(action, &object, request, 0);
-        self.netns.send(requests, |_, _| ())
+        let mut requests = Requests::default();
+        requests.push(action, &object, request);
+        self.netns.send(requests)
     }
 
     /// Asks for the link and reads the answer.

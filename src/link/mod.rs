@@ -30,7 +30,7 @@ pub use info::{LinkFlags, LinkInfo, OperationalState};
 pub use kind::LinkKind;
 pub use kind::bridge::Bridge;
 pub use kind::veth::{Veth, VethEnd, VethPair};
-pub(crate) use message::LinkRequest;
+pub(crate) use message::write_kind;
 pub use port::{BridgePortInfo, BridgePortState};
 pub use reference::LinkRef;
 pub(crate) use tagged::{orphans, remove_orphan};

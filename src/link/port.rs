@@ -8,11 +8,12 @@ use nix::errno::Errno;
 use super::handle::Link;
 use super::index::LinkIndex;
 use crate::error::Error;
-use crate::netlink::{RequestType, RouteRequest};
+use crate::netlink::{Batch, RequestType};
 use crate::netns::{Netns, Quoted};
 use crate::wire::link::{
     AF_BRIDGE, IFLA_EXT_MASK, IFLA_PROTINFO, LinkView, RTEXT_FILTER_BRVLAN, header,
 };
+use crate::wire::message::NLM_F_DUMP;
 
 /// The state of a bridge port (`BR_STATE_*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -132,11 +133,13 @@ impl Netns {
     /// - `ErrorKind::Interrupted` if the list changed during all attempts to read it.
     #[doc(alias = "bridge link show")]
     pub fn bridge_ports(&self) -> Result<Vec<BridgePortInfo>, Error> {
-        let all = RouteRequest::new(RequestType::GetLink, &header(AF_BRIDGE, 0), |out| {
-            out.u32(IFLA_EXT_MASK, RTEXT_FILTER_BRVLAN);
-        });
+        let all = |batch: &mut Batch| {
+            batch.push(RequestType::GetLink, NLM_F_DUMP, &header(AF_BRIDGE, 0), |out| {
+                out.u32(IFLA_EXT_MASK, RTEXT_FILTER_BRVLAN);
+            })
+        };
         let mut ports = self
-            .dump("bridge ports", &all, |message| BridgePortInfo::read(LinkView::read(message)?))?;
+            .dump("bridge ports", all, |message| BridgePortInfo::read(LinkView::read(message)?))?;
         ports.sort_unstable_by_key(|port| port.index);
         Ok(ports)
     }
@@ -191,8 +194,8 @@ impl Link {
     }
 
     fn set_port(&self, action: &'static str, setting: &InfoBridgePort) -> Result<(), Error> {
-        let request = |index| {
-            RouteRequest::new(RequestType::SetLink, &header(AF_BRIDGE, index), |out| {
+        let request = |batch: &mut Batch, index| {
+            batch.push(RequestType::SetLink, 0, &header(AF_BRIDGE, index), |out| {
                 out.nested(IFLA_PROTINFO, |port| port.emit(setting));
             })
         };

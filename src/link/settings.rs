@@ -1,14 +1,18 @@
-//! The settings that all kinds of links share, and their setters.
+//! The settings that all kinds of links share: their setters, and their part of the create request.
 
-use std::fmt;
+use std::collections::BTreeMap;
 
-use super::message::LinkRequest;
 use super::reference::LinkRef;
 use crate::address::Address;
 use crate::error::Error;
 use crate::input::{FirstRejected, Input, link_name};
 use crate::mac::MacAddr;
 use crate::netns::{Netns, Quoted};
+use crate::route::Route;
+use crate::wire::attribute::Writer;
+use crate::wire::link::{
+    IFLA_ADDRESS, IFLA_GROUP, IFLA_IFNAME, IFLA_MTU, IFLA_NUM_RX_QUEUES, IFLA_NUM_TX_QUEUES,
+};
 
 /// The smallest and the largest MTU of Ethernet (`ETH_MIN_MTU` and `ETH_MAX_MTU` in `include/uapi/linux/if_ether.h`).
 const MTU: std::ops::RangeInclusive<u32> = 68..=65_535;
@@ -17,38 +21,39 @@ const MTU: std::ops::RangeInclusive<u32> = 68..=65_535;
 const IPV6_MTU: u32 = 1280;
 
 /// The settings that all kinds share.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(super) name: String,
     pub(super) mac: Option<MacAddr>,
-    pub(super) mtu: Option<u32>,
     pub(super) master: Option<LinkRef>,
-    pub(super) addresses: Vec<Address>,
+    /// The numbers of the create request, by attribute.
+    numbers: BTreeMap<u16, u32>,
     pub(super) up: bool,
-    pub(super) group: Option<u32>,
-    pub(super) queues: Option<u32>,
     pub(super) no_ipv6_address: bool,
-    rejected: FirstRejected,
+    pub(super) addresses: Vec<Address>,
+    pub(super) routes: Vec<Route>,
+    pub(super) loopback_up: bool,
+    pub(super) rejected: FirstRejected,
+}
+
+/// The values of a create request that are chosen or looked up for it.
+pub(super) struct Birth {
+    /// The hardware address. A random one proves that the request created the link.
+    pub(super) mac: MacAddr,
+    /// The tag of this process as the group. In a namespace that outlives this process, a link without a
+    /// group of its own gets one.
+    pub(super) tag: Option<u32>,
+    /// The index of the master.
+    pub(super) master: Option<u32>,
 }
 
 impl Settings {
     pub(super) fn new(name: &str) -> Self {
-        let mut rejected = FirstRejected::default();
+        let mut settings = Self { name: name.to_owned(), ..Self::default() };
         if let Err(reason) = link_name(name) {
-            rejected.reject("name", name, reason);
+            settings.rejected.reject("name", name, reason);
         }
-        Self {
-            name: name.to_owned(),
-            mac: None,
-            mtu: None,
-            master: None,
-            addresses: Vec::new(),
-            up: false,
-            group: None,
-            queues: None,
-            no_ipv6_address: false,
-            rejected,
-        }
+        settings
     }
 
     pub(super) fn set_mac(&mut self, mac: impl Input<MacAddr>) {
@@ -60,37 +65,41 @@ impl Settings {
             let reason = format!("an MTU is from {} to {} bytes", MTU.start(), MTU.end());
             self.rejected.reject("mtu", mtu, reason);
         }
-        self.mtu = Some(mtu);
+        self.numbers.insert(IFLA_MTU, mtu);
+    }
+
+    pub(super) fn set_group(&mut self, group: u32) {
+        self.numbers.insert(IFLA_GROUP, group);
     }
 
     pub(super) fn set_queues(&mut self, queues: u32) {
         if !(1..=4096).contains(&queues) {
             self.rejected.reject("queues", queues, "a link has from 1 to 4,096 queues");
         }
-        self.queues = Some(queues);
+        self.numbers.extend([IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES].map(|kind| (kind, queues)));
     }
 
     pub(super) fn add_address(&mut self, address: Address) {
-        self.rejected.also(address.rejected());
+        self.rejected.also(&address.rejected);
         self.addresses.push(address);
     }
 
-    /// Rejects a value of a setter of the kind's own.
-    pub(super) fn reject(&mut self, setter: &'static str, value: impl fmt::Display, why: &str) {
-        self.rejected.reject(setter, value, why);
-    }
-
     pub(super) fn check(&self, action: &'static str) -> Result<(), Error> {
-        self.rejected.check(action, Quoted(&self.name))?;
-        let small = self.mtu.is_some_and(|mtu| mtu < IPV6_MTU);
-        match self.addresses.iter().find(|address| small && address.is_ipv6()) {
-            Some(address) => {
-                let reason =
-                    format!("{address} needs an MTU of {IPV6_MTU} at least, as all of IPv6");
-                Err(Error::invalid(action, Quoted(&self.name), reason))
-            }
-            None => Ok(()),
+        let object = Quoted(&self.name);
+        self.rejected.check(action, &object)?;
+        let is_small = self.numbers.get(&IFLA_MTU).is_some_and(|mtu| *mtu < IPV6_MTU);
+        if let Some(address) = self.addresses.iter().find(|address| is_small && address.is_ipv6()) {
+            let reason = format!("{address} needs an MTU of {IPV6_MTU} at least, as all of IPv6");
+            return Err(Error::invalid(action, object, reason));
         }
+        // A gateway is checked when it is set, and a link-local one needs no link here.
+        let mut checked = self.routes.iter().filter(|route| route.link().is_some());
+        checked.try_for_each(|route| route.check(action))?;
+        if self.routes.is_empty() || self.up {
+            return Ok(());
+        }
+        let reason = "a route needs up(): the kernel takes no route out of a link that is down";
+        Err(Error::invalid(action, object, reason))
     }
 
     /// Returns whether the create request may set the link up: not if a setting has to precede that.
@@ -98,39 +107,31 @@ impl Settings {
         self.up && !self.no_ipv6_address && self.mac.is_none()
     }
 
-    /// Looks up the master in the namespace of the link.
-    pub(super) fn master_in(
+    /// Looks up the values for a create request, in the namespace of the new link.
+    pub(super) fn birth(
         &self,
-        netns: &Netns,
         action: &'static str,
-    ) -> Result<Option<u32>, Error> {
-        let resolve = |master: &LinkRef| master.resolve(netns, action, Quoted(&self.name));
-        self.master.as_ref().map(resolve).transpose()
+        netns: &Netns,
+        mac: MacAddr,
+    ) -> Result<Birth, Error> {
+        let object = Quoted(&self.name);
+        let master = self.master.as_ref().map(|master| master.resolve(netns, action, &object));
+        let has_group = self.numbers.contains_key(&IFLA_GROUP);
+        let tag = if has_group { Ok(None) } else { netns.link_tag() };
+        let tag = tag.map_err(|cause| cause.doing(action, &object).in_namespace(netns))?;
+        Ok(Birth { mac, tag, master: master.transpose()? })
     }
 
-    /// Returns the create request with a hardware address, and the tag in it.
-    ///
-    /// In a namespace that outlives this process the group is our tag there, unless a group was asked for.
-    pub(super) fn create_request(
-        &self,
-        action: &'static str,
-        mac: MacAddr,
-        netns: &Netns,
-    ) -> Result<(LinkRequest, Option<u32>), Error> {
-        let mut request = LinkRequest::named(&self.name).mac(mac);
-        if let Some(mtu) = self.mtu {
-            request = request.mtu(mtu);
+    /// Writes the attributes of a create request that all kinds share, without the master.
+    pub(super) fn write(&self, link: &mut Writer<'_>, birth: &Birth) {
+        link.string(IFLA_IFNAME, &self.name);
+        link.bytes(IFLA_ADDRESS, &birth.mac.octets());
+        for (attribute, number) in &self.numbers {
+            link.u32(*attribute, *number);
         }
-        let tag = if self.group.is_none() { netns.link_tag() } else { Ok(None) };
-        let tag =
-            tag.map_err(|cause| cause.doing(action, Quoted(&self.name)).in_namespace(netns))?;
-        if let Some(group) = self.group.or(tag) {
-            request = request.group(group);
+        if let Some(tag) = birth.tag {
+            link.u32(IFLA_GROUP, tag);
         }
-        if let Some(queues) = self.queues {
-            request = request.queues(queues);
-        }
-        Ok((request, tag))
     }
 }
 
@@ -195,7 +196,7 @@ macro_rules! link_setters {
         /// the program that created the link.
         #[doc(alias = "IFLA_GROUP")]
         pub fn group(mut self, group: u32) -> Self {
-            self.settings.group = Some(group);
+            self.settings.set_group(group);
             self
         }
 

@@ -2,10 +2,11 @@
 
 use super::handle::Link;
 use super::info::LinkInfo;
-use super::message::LinkRequest;
+use super::message::delete;
 use crate::error::{Cause, Error};
 use crate::netlink::is_tag;
 use crate::netns::{Netns, Tagged};
+use crate::wire::link::IFLA_GROUP;
 
 /// Lists the links of dead processes, in the order of their indexes.
 pub(crate) fn orphans(netns: &Netns) -> Result<Vec<Link>, Error> {
@@ -39,7 +40,7 @@ pub(crate) fn remove_orphan(link: &Link) -> Result<bool, Error> {
     if !is_tag(tag) || !place.netns.live_tags()?.is_dead(tag) || group()? != Some(tag) {
         return Ok(false);
     }
-    match place.send("delete link", &LinkRequest::at(place.id.index).delete()) {
+    match place.send("delete link", delete(place.id.index)) {
         Err(error) if error.is_not_found() => Ok(false),
         done => done.map(|()| true),
     }
@@ -74,7 +75,7 @@ impl Link {
         }
         let tag = tag(&place.netns).map_err(|cause| place.failure(action, cause))?;
         if group != tag.unwrap_or(0) {
-            self.change(action, |link| link.group(tag.unwrap_or(0)))?;
+            self.change(action, |link| link.u32(IFLA_GROUP, tag.unwrap_or(0)))?;
         }
         let tagged = tag.map(|tag| Tagged::new(tag, (place.netns.id(), place.id.index)));
         self.renew(|place| place.id.tag = tagged);

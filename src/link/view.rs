@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use super::index::LinkIndex;
 use super::info::{LinkFlags, LinkInfo, OperationalState};
 use super::kind::LinkKind;
-use super::message::LinkRequest;
 use crate::error::Error;
 use crate::mac::MacAddr;
 use crate::netns::Netns;
@@ -138,9 +137,8 @@ impl Netns {
         start: impl FnMut() -> A,
         mut visit: impl FnMut(&mut A, LinkView<'_>),
     ) -> Result<A, Error> {
-        let all = LinkRequest::default().get();
-        self.fold("links", &all, start, |so_far, message| {
-            if let Some(link) = Wire::read(message).and_then(LinkView::of) {
+        self.visit_links(start, |so_far, link| {
+            if let Some(link) = LinkView::of(link) {
                 visit(so_far, link);
             }
         })

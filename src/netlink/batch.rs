@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::request::RouteRequest;
+use super::request::RequestType;
+use crate::wire::attribute::Writer;
 use crate::wire::message::{HEADER, NLM_F_ACK, NLM_F_ECHO, NLM_F_REQUEST};
 
 /// Requests for one datagram, in order.
@@ -26,9 +27,22 @@ impl Batch {
         self.bytes.reserve(bytes);
     }
 
-    /// Adds an rtnetlink request and returns its place in the batch.
-    pub(crate) fn push(&mut self, message: &RouteRequest, flags: u16) -> usize {
-        self.request(message.kind as u16, flags, |out| out.extend_from_slice(&message.payload))
+    /// Adds an rtnetlink request of this header, which is aligned to 4, and what `attributes` writes. Returns
+    /// its place in the batch.
+    pub(crate) fn push(
+        &mut self,
+        kind: RequestType,
+        flags: u16,
+        header: &[u8],
+        attributes: impl FnOnce(&mut Writer<'_>),
+    ) -> usize {
+        self.request(kind as u16, flags, |out| {
+            out.extend_from_slice(header);
+            let mut writer = Writer::new(out);
+            attributes(&mut writer);
+            // Names are checked before, and all else has a fixed size.
+            debug_assert!(!writer.overflowed());
+        })
     }
 
     /// Adds a request of this type, whose payload `write` appends, and returns its place in the batch.
@@ -129,14 +143,13 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::netlink::RequestType;
     use crate::wire::message::messages;
 
     #[test]
     fn requests_are_numbered_and_only_the_one_asked_for_is_acknowledged() {
         let mut batch = Batch::default();
         for _ in 0..3 {
-            batch.push(&RouteRequest::of(RequestType::GetLink, vec![0; 16]), 0);
+            batch.push(RequestType::GetLink, 0, &[0; 16], |_| ());
         }
         batch.number(u32::MAX);
         batch.acknowledge(2);

@@ -7,14 +7,12 @@ use nix::errno::Errno;
 
 use super::batch::Batch;
 use super::path;
-use super::request::RouteRequest;
 use super::room::Received;
 use super::socket::{DEADLINE, Deadline, Socket};
 use crate::error::{Cause, Refusal};
 use crate::wire::extack::Ack;
 use crate::wire::message::{
-    Message, NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN,
-    messages,
+    Message, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, messages,
 };
 
 /// The number of attempts to read a list that changes. Under steady change one in a few succeeds.
@@ -229,17 +227,6 @@ impl Socket {
     /// Asks for a list and reads all of it. A list that changes while it is read is read again: a
     /// partial list is never returned.
     pub(crate) fn dump<T>(
-        &mut self,
-        message: &RouteRequest,
-        read: impl FnMut(Message<'_>) -> Option<T>,
-    ) -> Result<Vec<T>, Cause> {
-        let mut batch = Batch::default();
-        batch.push(message, NLM_F_DUMP);
-        self.dump_batch(&mut batch, read)
-    }
-
-    /// Reads a list as [`dump`](Self::dump), for a request that is encoded already.
-    pub(crate) fn dump_batch<T>(
         &mut self,
         batch: &mut Batch,
         mut read: impl FnMut(Message<'_>) -> Option<T>,

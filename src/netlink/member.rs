@@ -79,8 +79,7 @@ pub(crate) fn members(diagnosis: &mut Socket) -> Result<Vec<(u32, u32)>, Cause> 
     let mut batch = Batch::default();
     let protocol = NETLINK_USERSOCK.to_ne_bytes()[0];
     batch.append(|out| append_sockets(out, protocol, NLM_F_REQUEST | NLM_F_DUMP));
-    diagnosis
-        .dump_batch(&mut batch, |message| read_socket(message).filter(|(_, groups)| *groups != 0))
+    diagnosis.dump(&mut batch, |message| read_socket(message).filter(|(_, groups)| *groups != 0))
 }
 
 /// Reports whether membership can't be had here: no privilege, or no list of the members.

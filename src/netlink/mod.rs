@@ -16,7 +16,7 @@ mod tag;
 
 pub(crate) use batch::Batch;
 pub(crate) use member::{Member, is_unavailable, members};
-pub(crate) use request::{RequestType, RouteRequest};
+pub(crate) use request::RequestType;
 pub(crate) use requests::Requests;
 pub(crate) use socket::{DEADLINE, Protocol, Socket};
 pub(crate) use tag::{LiveTags, Tag, is_tag};

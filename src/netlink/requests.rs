@@ -5,10 +5,9 @@ use std::fmt::Display;
 use nix::errno::Errno;
 
 use super::batch::Batch;
-use super::exchange::OnAnswer;
-use super::request::RouteRequest;
 use super::socket::Socket;
 use crate::error::{Cause, Error, Refusal};
+use crate::wire::message::Message;
 
 /// Rtnetlink requests for one datagram, each with its action and object for errors.
 ///
@@ -40,27 +39,13 @@ impl<'a> Requests<'a> {
     /// The most requests in one datagram. If each is refused, all refusals fit the receive buffer.
     pub(crate) const AT_ONCE: usize = 100;
 
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
+    /// Adds a request that `write` appends to its batch.
     pub(crate) fn push(
         &mut self,
         action: &'static str,
         object: &'a dyn Display,
-        message: &RouteRequest,
-        flags: u16,
-    ) -> &mut Self {
-        self.push_with(action, object, |batch| batch.push(message, flags))
-    }
-
-    /// Adds a request that `write` appends to its batch.
-    pub(crate) fn push_with(
-        &mut self,
-        action: &'static str,
-        object: &'a dyn Display,
         write: impl FnOnce(&mut Batch) -> usize,
-    ) -> &mut Self {
+    ) {
         if self.names.len().is_multiple_of(Self::AT_ONCE) {
             self.batches.push(Batch::default());
         }
@@ -68,7 +53,6 @@ impl<'a> Requests<'a> {
             write(batch);
         }
         self.names.push(Named { action, object, tolerated: None, explain: None });
-        self
     }
 
     /// Counts this errno as success for the request pushed last.
@@ -90,8 +74,13 @@ impl<'a> Requests<'a> {
     }
 
     /// Sends all requests, up to a datagram in which one was refused. The first refusal is the
-    /// error.
-    pub(crate) fn send(self, socket: &mut Socket, on_answer: OnAnswer<'_>) -> Result<(), Error> {
+    /// error. Returns what `read` finds in the last echo.
+    pub(crate) fn send<T>(
+        self,
+        socket: &mut Socket,
+        mut read: impl FnMut(Message<'_>) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        let mut echo = None;
         for (mut batch, names) in self.batches.into_iter().zip(self.names.chunks(Self::AT_ONCE)) {
             let failed = |place: usize, cause: Cause| match names.get(place) {
                 Some(named) => {
@@ -103,8 +92,9 @@ impl<'a> Requests<'a> {
                 }
                 None => cause.doing("send", "a request"),
             };
-            let refusals =
-                socket.exchange(&mut batch, &mut *on_answer).map_err(|cause| failed(0, cause))?;
+            let refusals = socket
+                .exchange(&mut batch, |_, answer| echo = read(answer))
+                .map_err(|cause| failed(0, cause))?;
             let counts = |(place, refusal): &(usize, Refusal)| {
                 names.get(*place).is_none_or(|named| named.tolerated != Some(refusal.errno))
             };
@@ -113,6 +103,6 @@ impl<'a> Requests<'a> {
                 return Err(failed(place, refusal.into()));
             }
         }
-        Ok(())
+        Ok(echo)
     }
 }

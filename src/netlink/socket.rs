@@ -279,10 +279,10 @@ impl Socket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::netlink::{RequestType, RouteRequest};
+    use crate::netlink::RequestType;
     use crate::sandbox;
     use crate::wire::link::{AF_UNSPEC, LinkView, header};
-    use crate::wire::message::Message;
+    use crate::wire::message::{Message, NLM_F_DUMP};
     use netlink_sys::SocketAddr;
 
     const LOOPBACK: u32 = 1;
@@ -291,8 +291,14 @@ mod tests {
         Socket::open(Protocol::Route).unwrap()
     }
 
-    fn loopback() -> RouteRequest {
-        RouteRequest::new(RequestType::GetLink, &header(AF_UNSPEC, LOOPBACK), |_| ())
+    fn loopback(batch: &mut Batch) -> usize {
+        batch.push(RequestType::GetLink, 0, &header(AF_UNSPEC, LOOPBACK), |_| ())
+    }
+
+    fn all() -> Batch {
+        let mut batch = Batch::default();
+        batch.push(RequestType::GetLink, NLM_F_DUMP, &[0; 16], |_| ());
+        batch
     }
 
     fn name(answer: Message<'_>) -> Option<String> {
@@ -301,9 +307,8 @@ mod tests {
 
     /// The loopback link's name, by one request and by a list.
     fn names(socket: &mut Socket) -> Result<(Option<String>, Vec<String>), Cause> {
-        let one = socket.get(|batch| batch.push(&loopback(), 0), name)?;
-        let all = RouteRequest::of(RequestType::GetLink, vec![0; 16]);
-        Ok((one, socket.dump(&all, name)?))
+        let one = socket.get(loopback, name)?;
+        Ok((one, socket.dump(&mut all(), name)?))
     }
 
     fn lo() -> (Option<String>, Vec<String>) {
@@ -317,9 +322,8 @@ mod tests {
                 let mut socket = socket();
                 socket.buffer = Buffer::of(length);
                 assert_eq!(names(&mut socket).unwrap(), lo(), "{length}");
-                let all = RouteRequest::of(RequestType::GetLink, vec![0; 16]);
                 socket.buffer = Buffer::of(length);
-                let list = socket.dump(&all, name).unwrap();
+                let list = socket.dump(&mut all(), name).unwrap();
                 assert_eq!(list, lo().1, "{length}");
             }
         })
@@ -332,7 +336,7 @@ mod tests {
             let mut socket = socket();
             for sequence in [1, 3, 77, u32::MAX] {
                 let mut stray = Batch::default();
-                stray.push(&loopback(), 0);
+                loopback(&mut stray);
                 stray.acknowledge(0);
                 // Not the number that the next request gets.
                 stray.number(socket.sequence.wrapping_add(100).wrapping_add(sequence));
@@ -352,13 +356,12 @@ mod tests {
             socket.inner.get_address(&mut address).unwrap();
             let mut other = netlink_sys::Socket::new(NETLINK_ROUTE as isize).unwrap();
             other.bind_auto().unwrap();
-            let all = RouteRequest::of(RequestType::GetLink, vec![0; 16]);
             for _ in 0..3 {
                 // The end of a list, which would be an empty one, with the number that comes next.
                 let mut forged = [20_u32, 3, socket.sequence + 1, 0, 0].map(u32::to_ne_bytes);
                 forged[1] = [3, 0, 2, 0];
                 other.send_to(forged.as_flattened(), &address, 0).unwrap();
-                let list = socket.dump(&all, name).unwrap();
+                let list = socket.dump(&mut all(), name).unwrap();
                 assert_eq!(list, lo().1);
             }
         })
@@ -372,7 +375,7 @@ mod tests {
             setsockopt(&socket.fd(), sockopt::RcvBuf, &1).unwrap();
             for _ in 0..50 {
                 let mut stray = Batch::default();
-                stray.push(&loopback(), 0);
+                loopback(&mut stray);
                 stray.number(4_000_000_000);
                 socket.send(stray.bytes()).unwrap();
             }

@@ -10,10 +10,10 @@ use super::label::{Label, Quoted};
 use super::name_file::NameFile;
 use super::sockets::{NfTables, Sockets};
 use crate::error::{Cause, Error};
-use crate::netlink::{Batch, Protocol, Requests, RouteRequest, Socket};
+use crate::netlink::{Batch, Protocol, Requests, Socket};
 use crate::owned::sealed::{Remove, Removed};
 use crate::sys::process::PerProcess;
-use crate::wire::message::{Message, NLM_F_DUMP};
+use crate::wire::message::Message;
 
 /// A handle of a network namespace, which contains links, addresses, routes and rules.
 ///
@@ -147,41 +147,41 @@ impl Netns {
     pub(crate) fn dump<T>(
         &self,
         what: &'static str,
-        request: &RouteRequest,
-        read: impl FnMut(Message<'_>) -> Option<T>,
+        request: impl FnOnce(&mut Batch) -> usize,
+        mut read: impl FnMut(Message<'_>) -> Option<T>,
     ) -> Result<Vec<T>, Error> {
-        self.route(|socket| socket.dump(request, read))
-            .map_err(|cause| cause.doing("list", what).in_namespace(self))
+        self.fold(what, request, Vec::new, |list, message| list.extend(read(message)))
     }
 
     /// Reads a list, named `what` in errors, item by item without storing it.
     pub(crate) fn fold<A>(
         &self,
         what: &'static str,
-        request: &RouteRequest,
+        request: impl FnOnce(&mut Batch) -> usize,
         start: impl FnMut() -> A,
         visit: impl FnMut(&mut A, Message<'_>),
     ) -> Result<A, Error> {
         let mut batch = Batch::default();
-        batch.push(request, NLM_F_DUMP);
+        request(&mut batch);
         self.route(|socket| socket.fold(&mut batch, start, visit))
             .map_err(|cause| cause.doing("list", what).in_namespace(self))
     }
 
     /// Sends named requests and says, in an error, where they went.
-    pub(crate) fn send(
+    pub(crate) fn send(&self, requests: Requests<'_>) -> Result<(), Error> {
+        self.send_for_echo(requests, |_| None::<()>).map(drop)
+    }
+
+    /// Sends named requests, and returns what `read` finds in the last echo.
+    pub(crate) fn send_for_echo<T>(
         &self,
         requests: Requests<'_>,
-        mut on_answer: impl FnMut(usize, Message<'_>),
-    ) -> Result<(), Error> {
-        let mut result = Ok(());
-        self.route(|socket| {
-            result = requests.send(socket, &mut on_answer);
-            Ok(())
-        })
-        .map_err(|cause| cause.doing("open a socket", "in it"))
-        .and(result)
-        .map_err(|error| error.in_namespace(self))
+        read: impl FnMut(Message<'_>) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        self.route(|socket| Ok(requests.send(socket, read)))
+            .map_err(|cause| cause.doing("open a socket", "in it"))
+            .flatten()
+            .map_err(|error| error.in_namespace(self))
     }
 }
 

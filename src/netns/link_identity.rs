@@ -13,10 +13,11 @@ use nix::errno::Errno;
 use super::handle::Netns;
 use super::identity::NetnsId;
 use super::label::Quoted;
-use crate::error::Cause;
+use crate::error::{Cause, Error};
 use crate::mac::MacAddr;
 use crate::netlink::{Batch, RequestType};
 use crate::wire::link::{LinkView, WhichLink};
+use crate::wire::message::NLM_F_DUMP;
 
 /// A link as this process last saw or changed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,5 +143,30 @@ impl Netns {
         let found =
             self.route(|socket| socket.get(request, |answer| read(LinkView::read(answer)?)))?;
         found.ok_or(Cause::Malformed("a link without a name"))
+    }
+
+    /// Visits all links without storing them.
+    pub(crate) fn visit_links<A>(
+        &self,
+        start: impl FnMut() -> A,
+        mut visit: impl FnMut(&mut A, LinkView<'_>),
+    ) -> Result<A, Error> {
+        let all = |batch: &mut Batch| {
+            let kind = RequestType::GetLink as u16;
+            batch.request(kind, NLM_F_DUMP, |out| WhichLink::All.write(out))
+        };
+        self.fold("links", all, start, |so_far, message| {
+            if let Some(link) = LinkView::read(message) {
+                visit(so_far, link);
+            }
+        })
+    }
+
+    /// Lists the links in which `read` finds something.
+    pub(crate) fn list_links<T>(
+        &self,
+        mut read: impl FnMut(LinkView<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        self.visit_links(Vec::new, |list, link| list.extend(read(link)))
     }
 }

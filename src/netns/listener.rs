@@ -115,7 +115,7 @@ fn from_proc(netns: &Netns) -> Result<Vec<Listener>, Cause> {
 fn dump(socket: &mut Socket, family: u8) -> Result<Vec<Listener>, Cause> {
     let mut batch = Batch::default();
     batch.append(|out| append_listening(out, family, NLM_F_REQUEST | NLM_F_DUMP));
-    socket.dump_batch(&mut batch, |message| {
+    socket.dump(&mut batch, |message| {
         let view = SocketView::read(message)?;
         let (uid, inode) = (view.uid()?, view.inode()?);
         Some(Listener { address: view.source()?, uid, inode })

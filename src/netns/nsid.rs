@@ -9,9 +9,8 @@ use nix::fcntl::OFlag;
 use super::handle::Netns;
 use super::named;
 use crate::error::{Cause, Error};
-use crate::netlink::{Batch, RequestType, RouteRequest};
-use crate::wire::attribute::Writer;
-use crate::wire::message::Message;
+use crate::netlink::{Batch, RequestType};
+use crate::wire::message::{Message, NLM_F_DUMP};
 
 /// The `struct rtgenmsg` of a request, padded, with family `AF_UNSPEC`.
 const RTGENMSG: [u8; 4] = [0; 4];
@@ -49,8 +48,9 @@ impl Netns {
     /// is never returned.
     #[doc(alias("ip netns list-id", "RTM_GETNSID", "nsid"))]
     pub fn peer_ids(&self) -> Result<Vec<PeerId>, Error> {
-        let all = RouteRequest::new(RequestType::GetNsId, &RTGENMSG, |_| ());
-        let mut numbers = self.dump("namespace ids", &all, number)?;
+        let all =
+            |batch: &mut Batch| batch.push(RequestType::GetNsId, NLM_F_DUMP, &RTGENMSG, |_| ());
+        let mut numbers = self.dump("namespace ids", all, number)?;
         numbers.sort_unstable();
         let doing = |cause: Cause| cause.doing("list", "namespace ids").in_namespace(self);
         let mut peers: Vec<_> =
@@ -102,11 +102,10 @@ impl Netns {
             let reason = format!("{number}: a namespace id is at most {}", i32::MAX);
             return Err(Error::invalid(ACTION, other, reason).in_namespace(self));
         };
-        let request = about(RequestType::NewNsId, other.fd(), |out| {
-            out.emit(&NsidAttribute::Id(signed));
-        });
         let mut batch = Batch::default();
-        batch.push(&request, 0);
+        batch.push(RequestType::NewNsId, 0, &RTGENMSG, |out| {
+            out.emit(&[about(other.fd()), NsidAttribute::Id(signed)].as_slice());
+        });
         let done = self.route(|socket| {
             let refused = socket.exchange(&mut batch, |_, _| ())?.into_iter().next();
             refused.map_or(Ok(()), |(_, refusal)| Err(refusal.into()))
@@ -119,21 +118,16 @@ impl Netns {
     }
 
     fn number_of(&self, other: BorrowedFd<'_>) -> Result<Option<u32>, Cause> {
-        let request = about(RequestType::GetNsId, other, |_| ());
-        self.route(|socket| socket.get(|batch| batch.push(&request, 0), number))
+        let request = |batch: &mut Batch| {
+            batch.push(RequestType::GetNsId, 0, &RTGENMSG, |out| out.emit(&about(other)))
+        };
+        self.route(|socket| socket.get(request, number))
     }
 }
 
-/// Builds a request about an open namespace. `more` writes further attributes.
-fn about(
-    kind: RequestType,
-    namespace: BorrowedFd<'_>,
-    more: impl FnOnce(&mut Writer<'_>),
-) -> RouteRequest {
-    RouteRequest::new(kind, &RTGENMSG, |out| {
-        out.emit(&NsidAttribute::Fd(namespace.as_raw_fd().cast_unsigned()));
-        more(out);
-    })
+/// Names an open namespace.
+fn about(namespace: BorrowedFd<'_>) -> NsidAttribute {
+    NsidAttribute::Fd(namespace.as_raw_fd().cast_unsigned())
 }
 
 /// Reads the id from an answer about one namespace. The kernel sends -1 for none.

@@ -13,7 +13,7 @@ use super::{PROTOCOL, RTM_NEWROUTE};
 use crate::error::Error;
 use crate::input::{FirstRejected, Input};
 use crate::link::LinkRef;
-use crate::netlink::Requests;
+use crate::netlink::{Batch, Requests};
 use crate::netns::Netns;
 use crate::owned::Owned;
 use crate::scope::Scope;
@@ -177,10 +177,10 @@ impl Route {
         let mut message = Vec::new();
         self.write(&mut message, index);
         let handle = RouteHandle { netns: netns.clone(), message: message.into() };
-        let mut requests = Requests::new();
-        self.push_to(&mut requests, ACTION, index);
+        let mut requests = Requests::default();
+        requests.push(ACTION, self, |batch| self.add(index, batch));
         let added = Owned::new(handle);
-        match netns.send(requests, |_, _| ()) {
+        match netns.send(requests) {
             Ok(()) => Ok(added),
             // The route may exist. Dropping the owner deletes it if its whole tuple is listed.
             Err(error) if error.is_outcome_unknown() => Err(explain(error)),
@@ -230,21 +230,14 @@ impl Route {
         }
     }
 
-    /// Adds the request that creates the route.
-    pub(crate) fn push_to<'a>(
-        &'a self,
-        requests: &mut Requests<'a>,
-        action: &'static str,
-        index: Option<u32>,
-    ) {
+    /// Appends the request that creates the route.
+    pub(crate) fn add(&self, index: Option<u32>, batch: &mut Batch) -> usize {
         let flags = NLM_F_CREATE | NLM_F_EXCL;
-        requests.push_with(action, self, |batch| {
-            batch.request(RTM_NEWROUTE, flags, |out| self.write(out, index))
-        });
+        batch.request(RTM_NEWROUTE, flags, |out| self.write(out, index))
     }
 
     /// Appends `struct rtmsg` and the attributes. Nothing is allocated: programs create many routes.
-    pub(super) fn write(&self, out: &mut Vec<u8>, index: Option<u32>) {
+    fn write(&self, out: &mut Vec<u8>, index: Option<u32>) {
         let ipv6 = self.is_ipv6();
         let destination = self.destination.unwrap_or(Destination::Default).network(ipv6);
         let table = self.table.unwrap_or(MAIN);

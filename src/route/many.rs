@@ -5,14 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::builder::{Route, explain};
-use super::{RTM_NEWROUTE, remove};
+use super::remove;
 use crate::error::{Cause, Error};
 use crate::link::LinkRef;
 use crate::netlink::{Batch, Requests};
 use crate::netns::Netns;
 use crate::owned::Owned;
 use crate::owned::sealed::{Remove, Removed};
-use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 
 const ACTION: &str = "add route";
 
@@ -113,8 +112,7 @@ fn add(
         batch.clear();
         for route in routes {
             let index = route.link().and_then(|link| link.index(indexes));
-            let flags = NLM_F_CREATE | NLM_F_EXCL;
-            batch.request(RTM_NEWROUTE, flags, |out| route.write(out, index));
+            route.add(index, &mut batch);
         }
         let failure = |at: usize, cause: Cause| {
             let error = match routes.get(at) {

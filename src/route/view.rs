@@ -7,10 +7,10 @@ use ipnet::IpNet;
 use super::info::{NextHop, RouteInfo, RouteType};
 use crate::error::Error;
 use crate::link::LinkIndex;
-use crate::netlink::{RequestType, RouteRequest};
+use crate::netlink::{Batch, RequestType};
 use crate::netns::Netns;
 use crate::scope::Scope;
-use crate::wire::message::Message;
+use crate::wire::message::{Message, NLM_F_DUMP};
 use crate::wire::route::{AF_INET, AF_INET6, RTMSG, RouteView as Wire};
 
 /// A route of a list, borrowed while [`Netns::fold_routes`] reads it. `RouteInfo::from` copies it.
@@ -150,8 +150,9 @@ impl Netns {
         start: impl FnMut() -> A,
         mut visit: impl FnMut(&mut A, RouteView<'_>),
     ) -> Result<A, Error> {
-        let all = RouteRequest::new(RequestType::GetRoute, &[0; RTMSG], |_| ());
-        self.fold("routes", &all, start, |so_far, message| {
+        let all =
+            |batch: &mut Batch| batch.push(RequestType::GetRoute, NLM_F_DUMP, &[0; RTMSG], |_| ());
+        self.fold("routes", all, start, |so_far, message| {
             if let Some(route) = RouteView::read(message) {
                 visit(so_far, route);
             }

@@ -69,15 +69,24 @@ pub(crate) struct LinkView<'a> {
 
 /// Returns `struct ifinfomsg` of a request, without flags.
 pub(crate) fn header(family: u8, index: u32) -> [u8; 16] {
+    header_with_flags(family, index, 0, 0)
+}
+
+/// Returns `struct ifinfomsg` of a request that changes the flags in a mask.
+pub(crate) fn header_with_flags(family: u8, index: u32, flags: u32, mask: u32) -> [u8; 16] {
     let mut header = [0; 16];
     header[0] = family;
-    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    for (at, number) in [(4, index), (8, flags), (12, mask)] {
+        header[at..at + 4].copy_from_slice(&number.to_ne_bytes());
+    }
     header
 }
 
 /// The link that a request asks for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum WhichLink<'a> {
+    /// All links, in a request for a list.
+    All,
     At(u32),
     /// The link with this name, or with this alternative name, which may be longer.
     Named(&'a str),
@@ -85,11 +94,14 @@ pub(crate) enum WhichLink<'a> {
 
 impl WhichLink<'_> {
     /// Appends `struct ifinfomsg` and the attributes. Asks for no statistics, which are most of an answer.
+    ///
+    /// Without that attribute the kernel makes no room in a list for a link that is larger than usual. It then
+    /// ends the list before that link as if it were whole (6.18, `rtnl_dump_ifinfo`).
     pub(crate) fn write(self, out: &mut Vec<u8>) {
         const LONGEST_NAME: usize = 15;
         let index = match self {
             Self::At(index) => index,
-            Self::Named(_) => 0,
+            Self::All | Self::Named(_) => 0,
         };
         out.extend_from_slice(&header(AF_UNSPEC, index));
         let mut attributes = Writer::new(out);

@@ -78,7 +78,7 @@ impl Bridge {
         match hundredths(delay) {
             Ok(delay) => self.option(InfoBridge::ForwardDelay(delay)),
             Err(why) => {
-                self.settings.reject("forward_delay", format!("{delay:?}"), why);
+                self.settings.rejected.reject("forward_delay", format!("{delay:?}"), why);
                 self
             }
         }
@@ -92,7 +92,7 @@ impl Bridge {
         match hundredths(time) {
             Ok(time) => self.option(InfoBridge::AgeingTime(time)),
             Err(why) => {
-                self.settings.reject("ageing_time", format!("{time:?}"), why);
+                self.settings.rejected.reject("ageing_time", format!("{time:?}"), why);
                 self
             }
         }
@@ -139,6 +139,7 @@ impl Bridge {
             settings: &self.settings,
             netns,
             parent: None,
+            peer: None,
             options: &|out| out.emit(&self.options.as_slice()),
         };
         new.create().map_err(|error| self.explain(error))
@@ -198,7 +199,8 @@ pub(super) fn example(netns: &Netns) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::message::LinkRequest;
+    use crate::link::message::write_kind;
+    use crate::wire::attribute::Writer;
     use netlink_packet_core::{Emitable, Parseable};
     use netlink_packet_route::link::{InfoData, LinkAttribute, LinkInfo, LinkMessage};
 
@@ -207,10 +209,11 @@ mod tests {
     #[cfg(target_endian = "little")]
     fn options_are_laid_out_as_the_kernel_wants_them() {
         let bridge = Bridge::new("br0").vlan_filtering(true).stp(false).stp(true);
-        let request =
-            LinkRequest::named("br0").kind("bridge", |out| out.emit(&bridge.options.as_slice()));
-        let message = LinkMessage::parse(request.as_bytes()).unwrap();
-        let [_, LinkAttribute::LinkInfo(info)] = &message.attributes[..] else {
+        let mut request = vec![0; 16];
+        let options = |out: &mut Writer<'_>| out.emit(&bridge.options.as_slice());
+        write_kind(&mut Writer::new(&mut request), "bridge", options);
+        let message = LinkMessage::parse(request.as_slice()).unwrap();
+        let [LinkAttribute::LinkInfo(info)] = &message.attributes[..] else {
             panic!("{message:?}")
         };
         assert_eq!(info[1], LinkInfo::Data(InfoData::Bridge(bridge.options.clone())));

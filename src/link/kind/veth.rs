@@ -1,26 +1,28 @@
 //! Veth pairs: cables with two ends, each in a namespace.
 
 use std::net::IpAddr;
-
-use nix::errno::Errno;
+use std::os::fd::AsRawFd;
 
 use super::{Kind, LinkKind};
 use crate::drop_scope::Deferred;
 use crate::error::{Cause, Error};
-use crate::input::{FirstRejected, Input};
-use crate::link::configure::{Remaining, configure};
+use crate::input::Input;
+use crate::link::configure::configure;
 use crate::link::create::NewLink;
 use crate::link::delete::{Ends, defer};
 use crate::link::handle::Link;
-use crate::link::settings::{Settings, link_setters};
+use crate::link::settings::{Birth, Settings, link_setters};
 use crate::mac::MacAddr;
 use crate::netns::{LinkIdentity, Netns, Quoted, Tagged};
 use crate::owned::Owned;
 use crate::owned::sealed::{Remove, Removed};
 use crate::route::Route;
 use crate::wire::attribute::Writer;
+use crate::wire::link::{AF_UNSPEC, IFLA_NET_NS_FD, header};
 
 pub(super) const KIND: Kind = Kind::PLAIN;
+
+const ACTION: &str = "create veth pair";
 
 /// A veth pair to create: a cable whose two ends are links, in one namespace or in two.
 ///
@@ -55,23 +57,14 @@ pub struct VethPair {
 #[must_use = "an end does nothing until its pair is created"]
 pub struct VethEnd {
     settings: Settings,
-    routes: Vec<Route>,
     /// The families that have a default gateway, IPv4 and IPv6.
     has_gateway: [bool; 2],
-    loopback_up: bool,
-    rejected: FirstRejected,
 }
 
 impl VethEnd {
     /// Describes an end with this name.
     pub fn new(name: impl AsRef<str>) -> Self {
-        Self {
-            settings: Settings::new(name.as_ref()),
-            routes: Vec::new(),
-            has_gateway: [false; 2],
-            loopback_up: false,
-            rejected: FirstRejected::default(),
-        }
+        Self { settings: Settings::new(name.as_ref()), has_gateway: [false; 2] }
     }
 
     link_setters!(
@@ -86,12 +79,13 @@ impl VethEnd {
     /// The end has to be [`up`](Self::up). The kernel deletes the route with the end. A
     /// [`route`](Self::route) can have a metric, or a gateway outside the end's networks.
     pub fn gateway(mut self, gateway: impl Input<IpAddr>) -> Self {
-        if let Some(gateway) = self.rejected.read("gateway", gateway) {
+        let Settings { rejected, routes, .. } = &mut self.settings;
+        if let Some(gateway) = rejected.read("gateway", gateway) {
             if std::mem::replace(&mut self.has_gateway[usize::from(gateway.is_ipv6())], true) {
                 let reason = "one default gateway a family: there is one already";
-                self.rejected.reject("gateway", gateway, reason);
+                rejected.reject("gateway", gateway, reason);
             }
-            self.routes.push(Route::default_via(gateway));
+            routes.push(Route::default_via(gateway));
         }
         self
     }
@@ -111,32 +105,15 @@ impl VethEnd {
     /// # Ok::<(), netloom::Error>(())
     /// ```
     pub fn route(mut self, route: Route) -> Self {
-        self.routes.push(route.dev(&*self.settings.name));
+        let route = route.dev(&*self.settings.name);
+        self.settings.routes.push(route);
         self
     }
 
     /// Sets the loopback link of the end's namespace up as well, in the same datagram.
     pub fn loopback_up(mut self) -> Self {
-        self.loopback_up = true;
+        self.settings.loopback_up = true;
         self
-    }
-
-    fn check(&self, action: &'static str) -> Result<(), Error> {
-        self.settings.check(action)?;
-        self.rejected.check(action, Quoted(&self.settings.name))?;
-        // A gateway is checked when it is set, and a link-local one needs no link here.
-        self.routes.iter().filter(|route| route.link().is_some()).try_for_each(|route| route.check(action))?;
-        if self.routes.is_empty() || self.settings.up {
-            return Ok(());
-        }
-        let reason = "a route needs up(): the kernel takes no route out of a link that is down";
-        Err(Error::invalid(action, Quoted(&self.settings.name), reason))
-    }
-
-    fn remaining(&self, is_up: bool) -> Remaining<'_> {
-        let Self { settings, routes, loopback_up, .. } = self;
-        let up = settings.up && !is_up;
-        Remaining { up, routes, loopback_up: *loopback_up, ..Remaining::default() }
     }
 }
 
@@ -172,22 +149,21 @@ impl VethPair {
     /// - `is_already_exists()` if a link has one of the names.
     #[doc(alias("ip link add", "RTM_NEWLINK", "VETH_INFO_PEER"))]
     pub fn create_between(&self, near: &Netns, peer: &Netns) -> Result<Owned<Veth>, Error> {
-        const ACTION: &str = "create veth pair";
         let (near_end, peer_end) = (&self.near.settings, &self.peer.settings);
-        self.near.check(ACTION)?;
-        self.peer.check(ACTION)?;
+        near_end.check(ACTION)?;
+        peer_end.check(ACTION)?;
         if near_end.name == peer_end.name && near == peer {
             let reason = "both ends have this name, in the same namespace";
             return Err(Error::invalid(ACTION, Quoted(&near_end.name), reason).in_namespace(near));
         }
-        let near_master = near_end.master_in(near, ACTION)?;
-        let peer_master = peer_end.master_in(peer, ACTION)?;
-        let veth = self.send(ACTION, (near, peer), near_master)?;
-        configure(&veth.near, near_end, self.near.remaining(near_end.starts_up()))?;
+        let near_birth = near_end.birth(ACTION, near, MacAddr::random())?;
+        let peer_mac = peer_end.mac.unwrap_or_else(MacAddr::random);
+        let peer_birth = peer_end.birth(ACTION, peer, peer_mac)?;
+        let veth = self.send((near, &near_birth), (peer, &peer_birth))?;
+        configure(&veth.near, near_end, None, near_end.starts_up())?;
         // The kernel refuses both ends up in the create message (ENOTCONN): the peer comes up in a
         // datagram of its own.
-        let remaining = Remaining { master: peer_master, ..self.peer.remaining(false) };
-        configure(&veth.peer, peer_end, remaining)?;
+        configure(&veth.peer, peer_end, peer_birth.master, false)?;
         if near_end.up && peer_end.up {
             // The kernel notices a carrier up to a second late, and at once when the link is looked
             // at. The peer comes up with a carrier, which only its bridge has to notice.
@@ -202,68 +178,50 @@ impl VethPair {
     /// Sends the create request and reads the indexes of both ends from the answer.
     fn send(
         &self,
-        action: &'static str,
-        (near, peer): (&Netns, &Netns),
-        master: Option<u32>,
+        (near, near_birth): (&Netns, &Birth),
+        (peer, peer_birth): (&Netns, &Birth),
     ) -> Result<Owned<Veth>, Error> {
         const VETH_INFO_PEER: u16 = 1;
         let (near_end, peer_end) = (&self.near.settings, &self.peer.settings);
-        let mac = MacAddr::random();
-        let peer_mac = peer_end.mac.unwrap_or_else(MacAddr::random);
-        let (mut request, tag) = near_end.create_request(action, mac, near)?;
-        let (mut far, peer_tag) = peer_end.create_request(action, peer_mac, peer)?;
         // Without need, the kernel is not asked to put the peer into the namespace where it already
         // is.
-        if !near.is_clone_of(peer) {
-            far = far.namespace(peer);
-        }
-        let options = |out: &mut Writer<'_>| out.bytes(VETH_INFO_PEER, far.as_bytes());
-        if let Some(index) = master {
-            request = request.master(index);
-        }
-        let request = request.up(near_end.starts_up()).kind(LinkKind::Veth.name(), options);
+        let is_elsewhere = !near.is_clone_of(peer);
+        let options = |out: &mut Writer<'_>| {
+            out.nested(VETH_INFO_PEER, |link| {
+                link.raw(&header(AF_UNSPEC, 0));
+                peer_end.write(link, peer_birth);
+                if is_elsewhere {
+                    link.bytes(IFLA_NET_NS_FD, &peer.fd().as_raw_fd().to_ne_bytes());
+                }
+            });
+        };
         let new = NewLink {
-            action,
+            action: ACTION,
             kind: &LinkKind::Veth,
             settings: near_end,
             netns: near,
             parent: None,
+            peer: Some((&peer_end.name, peer)),
             options: &options,
         };
-        let near_link = new
-            .send(near, mac, tag, request)
-            .map_err(|error| self.explain_taken(error, near, peer))?;
+        let near_link = new.send(near_birth)?;
         let place = near_link.place();
         let Some(index) = place.id.link else {
             drop(Owned::new(near_link));
             let cause = Cause::Malformed("a veth without its peer");
-            return Err(cause.doing(action, Quoted(&near_end.name)));
+            return Err(cause.doing(ACTION, Quoted(&near_end.name)));
         };
         let id = LinkIdentity {
             index,
             name: peer_end.name.as_str().into(),
             kind: place.id.kind.clone(),
-            mac: Some(peer_mac),
+            mac: Some(peer_birth.mac),
             link: Some(place.id.index),
-            tag: peer_tag.map(|tag| Tagged::new(tag, (peer.id(), index))),
+            tag: peer_birth.tag.map(|tag| Tagged::new(tag, (peer.id(), index))),
         };
         let peer = Link::new(peer.clone(), id);
         near_link.pair_with(&peer);
         Ok(Owned::new(Veth { near: near_link, peer }))
-    }
-
-    /// Adds to EEXIST which end's name is taken: the kernel does not say.
-    fn explain_taken(&self, error: Error, near: &Netns, peer: &Netns) -> Error {
-        error.hint_on(Errno::EEXIST, || {
-            let ends = [(&self.near.settings.name, near), (&self.peer.settings.name, peer)];
-            let taken = ends.into_iter().find(|(name, netns)| netns.link(name).is_ok());
-            match taken {
-                Some((name, netns)) => {
-                    format!("a link named {} is already in {netns}", Quoted(name))
-                }
-                None => "a link of one of these names was there".into(),
-            }
-        })
     }
 }
 

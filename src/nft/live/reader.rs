@@ -51,7 +51,7 @@ pub(crate) fn list<T: Codec>(
 ) -> Result<Vec<(Family, T)>, Cause> {
     let mut batch = Batch::default();
     request(&mut batch, kind, NLM_F_DUMP, family, |out| which.encode(out));
-    socket.dump_batch(&mut batch, |answer| {
+    socket.dump(&mut batch, |answer| {
         let message = Message::decode(answer.kind, answer.payload)?;
         Some((message.family, T::decode(message.attributes)?))
     })
