@@ -24,8 +24,9 @@ pub(crate) mod thread;
 /// Runs `setup` between the fork and the exec of `command`; without a fork for
 /// [`exec`](CommandExt::exec).
 ///
-/// `setup` may only make system calls on what was prepared before. Another thread may have held the
-/// allocator's lock when the process was forked, so an allocation may wait for ever.
+/// `setup` may only make system calls on what was prepared before. Another thread may have held a
+/// lock when the process was forked, so anything else may wait for ever. `doctor` does more, and
+/// sets an alarm before.
 pub(crate) fn pre_exec(
     command: &mut Command,
     setup: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
@@ -33,6 +34,7 @@ pub(crate) fn pre_exec(
     // SAFETY: the closure must be async-signal-safe. It is this function's contract, and as the
     // function is private to the crate its callers are few: `sandbox` and `netns::command` pass
     // closures that make system calls on prepared C strings and descriptors, and nothing else.
+    // The closure of `doctor` may wait for a lock, until its alarm ends the child.
     unsafe {
         command.pre_exec(setup);
     }

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::thread;
 
 use netloom::LinkKind;
-use netloom::doctor::{self, Answer, Check, NftFeature, Owner};
+use netloom::doctor::{self, Answer, Check, NftFeature, Owner, Verdict};
 use netloom::{Namespace, Netns};
 
 fn answer<'a>(report: &'a doctor::Report, check: &Check) -> &'a Answer {
@@ -47,6 +47,7 @@ fn what_works_here_is_answered_by_yes() {
             assert!(answer.reason().is_some_and(|reason| !reason.is_empty()), "{check}");
             assert!(answer.remedy().is_some_and(|remedy| !remedy.is_empty()), "{check}");
         }
+        assert_eq!(report.in_user_namespace, [], "nothing is missing here");
         // Nothing was left here.
         assert_eq!(Netns::current().unwrap().links().unwrap().len(), 1);
         assert!(!fs::exists("/run/netns").unwrap());
@@ -197,10 +198,61 @@ fn without_privileges_that_is_what_is_answered() {
             assert!(answer(&report, &check).is_no(), "{check}");
         }
         for check in [Check::Link(LinkKind::Veth), Check::NfTables(NftFeature::Nat)] {
-            assert!(matches!(answer(&report, &check), Answer::Unknown { .. }), "{check}");
+            assert_eq!(answer(&report, &check).verdict(), Verdict::Unknown, "{check}");
         }
         assert!(report.to_string().contains("because: "));
+        // Root without capabilities may not map itself, so files in the namespace are nobody's.
+        works_in_a_user_namespace(&report, |check| *check != Check::NamedNamespaces);
     });
+}
+
+#[test]
+fn an_ordinary_user_is_told_of_here_and_of_a_user_namespace() {
+    support::isolated(|| {
+        let copy = support::user::Copied::of_this();
+        passes(copy.as_ordinary_user(), "as_an_ordinary_user");
+    });
+}
+
+#[test]
+#[ignore = "a helper: another test starts it as an ordinary user"]
+fn as_an_ordinary_user() {
+    let report = doctor::examine();
+    println!("{report}");
+    for check in [Check::NetAdmin, Check::SysAdmin, Check::NetRaw, Check::NewNamespace] {
+        assert!(answer(&report, &check).is_no(), "{check}");
+    }
+    works_in_a_user_namespace(&report, |_| true);
+}
+
+/// The report says both: what fails here, and what works in a user namespace.
+fn works_in_a_user_namespace(report: &doctor::Report, is_asked: fn(&Check) -> bool) {
+    assert!(answer(report, &Check::UserNamespaces).is_yes());
+    let inside = |check: &Check| {
+        let found = report.in_user_namespace.iter().find(|(one, _)| one == check);
+        found.unwrap_or_else(|| panic!("no answer to {check:?}")).1.clone()
+    };
+    let checks = [
+        Check::NetAdmin,
+        Check::SysAdmin,
+        Check::NetRaw,
+        Check::NewNamespace,
+        Check::NamedNamespaces,
+        Check::Sysctls,
+        Check::ForwardPath,
+        Check::Link(LinkKind::Veth),
+        Check::Link(LinkKind::Bridge),
+        Check::NfTables(NftFeature::NatInet),
+    ];
+    for check in checks.into_iter().filter(is_asked) {
+        assert!(inside(&check).is_yes(), "{check}: {:?}", inside(&check));
+    }
+    // All but the user namespace itself is asked again.
+    assert_eq!(report.in_user_namespace.len(), report.findings.len() - 1);
+    let text = report.to_string();
+    let (here, inside) = text.split_once("In a user namespace").unwrap();
+    assert!(here.contains("\n  can't   change links"), "{text}");
+    assert!(inside.contains("\n  can     change links"), "{text}");
 }
 
 /// An ordinary user's own namespaces, in which its privileges count though they are none of the
@@ -256,6 +308,7 @@ fn in_somebody_elses_network() {
     // There it may make one of its own, in which all of them count.
     assert!(answer(&report, &Check::NewNamespace).is_yes());
     assert!(answer(&report, &Check::Link(LinkKind::Veth)).is_yes());
+    works_in_a_user_namespace(&report, |_| true);
 }
 
 #[test]
@@ -275,4 +328,21 @@ fn where_namespaces_are_off() {
     assert!(found.reason().unwrap().contains("user.max_user_namespaces is 0"), "{found:?}");
     assert!(found.remedy().unwrap().contains("sysctl -w user.max_user_namespaces"), "{found:?}");
     assert!(answer(&report, &Check::NamedNamespaces).is_no());
+    assert_eq!(report.in_user_namespace, []);
+}
+
+/// Each line says "can", "can't" or "unknown", and the ability itself denies nothing.
+#[test]
+fn every_finding_says_can_or_cannot_once() {
+    support::isolated(|| {
+        let report = doctor::examine();
+        let text = report.to_string();
+        for (check, answer) in &report.findings {
+            let line = format!("\n  {:7} {check}", answer.verdict());
+            assert!(text.contains(&line), "{line}: {text}");
+            let ability = check.to_string();
+            let mut words = ability.split(' ');
+            assert!(!words.any(|word| ["no", "not", "never"].contains(&word)), "{ability}");
+        }
+    });
 }

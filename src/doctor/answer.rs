@@ -1,98 +1,97 @@
 //! The answer to one check.
 
+use std::fmt;
+
 use crate::error::Error;
 
-/// The answer to a check: yes, no, or unknown.
+/// The answer to a check, with the reason for anything but a yes.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    verdict: Verdict,
+    reason: String,
+    remedy: String,
+}
+
+/// The outcome of a check. Prints `can`, `can't` or `unknown`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Answer {
+pub enum Verdict {
     /// The process can do it.
     Yes,
     /// The process can't do it.
-    No {
-        /// The reason.
-        reason: String,
-        /// The remedy, if one is known.
-        remedy: Option<String>,
-    },
+    No,
     /// This kernel lacks the feature.
-    Unsupported {
-        /// The answer of the kernel.
-        reason: String,
-        /// The kernel, option or module that has the feature.
-        remedy: String,
-    },
+    Unsupported,
     /// The check could not be tried.
-    Unknown {
-        /// The reason.
-        reason: String,
-    },
+    Unknown,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Yes => "can",
+            Self::No | Self::Unsupported => "can't",
+            Self::Unknown => "unknown",
+        })
+    }
 }
 
 impl Answer {
+    /// Returns the outcome of the check.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
     /// Returns whether the process can do it.
     pub fn is_yes(&self) -> bool {
-        *self == Self::Yes
+        self.verdict == Verdict::Yes
     }
 
     /// Returns whether the process can't do it, for any reason.
     pub fn is_no(&self) -> bool {
-        matches!(self, Self::No { .. } | Self::Unsupported { .. })
+        matches!(self.verdict, Verdict::No | Verdict::Unsupported)
     }
 
     /// Returns whether this kernel lacks the feature.
     pub fn is_unsupported(&self) -> bool {
-        matches!(self, Self::Unsupported { .. })
+        self.verdict == Verdict::Unsupported
     }
 
     /// Returns the reason for a no or an unknown.
     pub fn reason(&self) -> Option<&str> {
-        match self {
-            Self::Yes => None,
-            Self::No { reason, .. }
-            | Self::Unsupported { reason, .. }
-            | Self::Unknown { reason } => Some(reason),
-        }
+        Some(&*self.reason).filter(|text| !text.is_empty())
     }
 
-    /// Returns the remedy for a no.
+    /// Returns the remedy for a no, if one is known.
     pub fn remedy(&self) -> Option<&str> {
-        match self {
-            Self::No { remedy, .. } => remedy.as_deref(),
-            Self::Unsupported { remedy, .. } => Some(remedy),
-            Self::Yes | Self::Unknown { .. } => None,
-        }
+        Some(&*self.remedy).filter(|text| !text.is_empty())
+    }
+
+    pub(super) fn new(
+        verdict: Verdict,
+        reason: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self { verdict, reason: reason.into(), remedy: remedy.into() }
+    }
+
+    pub(super) fn yes() -> Self {
+        Self::new(Verdict::Yes, "", "")
     }
 
     pub(super) fn no(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::No { reason: reason.into(), remedy: Some(remedy.into()) }
-    }
-
-    pub(super) fn unsupported(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::Unsupported { reason: reason.into(), remedy: remedy.into() }
+        Self::new(Verdict::No, reason, remedy)
     }
 
     pub(super) fn unknown(reason: impl Into<String>) -> Self {
-        Self::Unknown { reason: reason.into() }
-    }
-
-    pub(super) fn mark(&self) -> char {
-        match self {
-            Self::Yes => '✓',
-            Self::No { .. } | Self::Unsupported { .. } => '✗',
-            Self::Unknown { .. } => '?',
-        }
+        Self::new(Verdict::Unknown, reason, "")
     }
 }
 
 /// Turns success into yes, and an error into a no with its reason and hint.
 impl From<Result<(), &Error>> for Answer {
     fn from(result: Result<(), &Error>) -> Self {
-        match result {
-            Ok(()) => Self::Yes,
-            Err(error) => {
-                Self::No { reason: error.reason(), remedy: error.remedy().map(str::to_owned) }
-            }
-        }
+        let no = |error: &Error| Self::no(error.reason(), error.remedy().unwrap_or_default());
+        result.map_or_else(no, |()| Self::yes())
     }
 }

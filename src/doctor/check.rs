@@ -22,7 +22,7 @@ pub enum Check {
     NamedNamespaces,
     /// Writable settings under `/proc/sys/net`.
     Sysctls,
-    /// A forward path without a drop policy in this namespace.
+    /// A forward path that no other program's chain blocks in this namespace.
     ForwardPath,
     /// Bridged packets that bypass the IP rules (`br_netfilter` is off).
     BridgedPackets,
@@ -33,46 +33,49 @@ pub enum Check {
 }
 
 impl Check {
-    pub(super) fn section(&self) -> &'static str {
+    /// Returns the section of the page, and the words after "can" or "can't".
+    pub(super) fn words(&self) -> (&'static str, &str) {
+        const PRIVILEGES: &str = "Privileges";
+        const NAMESPACES: &str = "Namespaces";
+        const HERE: &str = "Settings and packets here";
         match self {
-            Self::NetAdmin | Self::SysAdmin | Self::NetRaw | Self::UserNamespaces => "Privileges",
-            Self::NewNamespace | Self::NamedNamespaces => "Namespaces",
-            Self::Sysctls | Self::ForwardPath | Self::BridgedPackets => "Settings and packets here",
-            Self::Link(_) => "Links",
-            Self::NfTables(_) => "nf_tables",
+            Self::NetAdmin => {
+                (PRIVILEGES, "change links, addresses, routes, rules (CAP_NET_ADMIN)")
+            }
+            Self::SysAdmin => (PRIVILEGES, "enter namespaces and mount (CAP_SYS_ADMIN)"),
+            Self::NetRaw => (PRIVILEGES, "open raw sockets (CAP_NET_RAW)"),
+            Self::UserNamespaces => (PRIVILEGES, "work without root, in a user namespace"),
+            Self::NewNamespace => (NAMESPACES, "make anonymous network namespaces"),
+            Self::NamedNamespaces => {
+                (NAMESPACES, "make named network namespaces, as `ip netns` does")
+            }
+            Self::Sysctls => (HERE, "change settings under /proc/sys/net"),
+            Self::ForwardPath => (HERE, "forward packets by its own rules alone"),
+            Self::BridgedPackets => (HERE, "bridge packets past the IP rules"),
+            Self::Link(kind) => ("Links", kind.name()),
+            Self::NfTables(feature) => ("nf_tables", feature.name()),
         }
     }
 }
 
+/// Writes the ability, as the words after "can".
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NetAdmin => "change links, addresses, routes, rules (CAP_NET_ADMIN)",
-            Self::SysAdmin => "enter namespaces and mount (CAP_SYS_ADMIN)",
-            Self::NetRaw => "open raw sockets (CAP_NET_RAW)",
-            Self::UserNamespaces => "work without root, in a user namespace",
-            Self::NewNamespace => "make anonymous network namespaces",
-            Self::NamedNamespaces => "make named network namespaces, as `ip netns` does",
-            Self::Sysctls => "change settings under /proc/sys/net",
-            Self::ForwardPath => "forward packets past every drop policy",
-            Self::BridgedPackets => "bridge packets past the IP rules",
-            Self::Link(kind) => kind.name(),
-            Self::NfTables(feature) => feature.name(),
-        })
+        f.write_str(self.words().1)
     }
 }
 
-/// Defines an enum with a list of its variants and a text for each.
-macro_rules! listed {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {
-        $(#[$doc])*
+/// Defines the features with their names and the kernels that have them.
+macro_rules! features {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal, $needs:literal;)+) => {
+        /// A feature of `nf_tables`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant,)+
+        pub enum NftFeature {
+            $($(#[$doc])* $variant,)+
         }
 
-        impl $name {
+        impl NftFeature {
             /// All variants.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
@@ -82,28 +85,32 @@ macro_rules! listed {
                     $(Self::$variant => $text,)+
                 }
             }
+
+            /// Returns the kernel, option or module that has the feature.
+            pub(super) fn needs(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $needs,)+
+                }
+            }
         }
     };
 }
 
-listed! {
-    /// A feature of `nf_tables`.
-    NftFeature {
-        /// Tables.
-        Tables = "tables",
-        /// Tables that the kernel deletes with their owner's socket. Since Linux 5.12.
-        OwnerFlag = "tables deleted with their owner (flag owner)",
-        /// Owned tables that outlive their owner. Since Linux 6.9.
-        PersistFlag = "owned tables that outlive their owner (flag persist)",
-        /// NAT of IPv4.
-        Nat = "NAT (masquerade)",
-        /// NAT of both families in one table. Since Linux 5.2.
-        NatInet = "NAT of IPv4 and IPv6 in one table (inet)",
-        /// Maps, which hold port mappings.
-        Maps = "maps",
-        /// Lookups in the routing tables.
-        Fib = "lookups in the routing tables (fib)",
-        /// The fast path for forwarded connections.
-        Flowtable = "the fast path for forwarded connections (flowtable)",
-    }
+features! {
+    /// Tables.
+    Tables = "tables", "`modprobe nf_tables` as root, or a kernel with CONFIG_NF_TABLES";
+    /// Tables that the kernel deletes with their owner's socket. Since Linux 5.12.
+    OwnerFlag = "tables deleted with their owner (flag owner)", "Linux 5.12 or later";
+    /// NAT of IPv4.
+    Nat = "NAT (masquerade)", "a kernel with CONFIG_NFT_NAT and CONFIG_NFT_MASQ";
+    /// NAT of both families in one table. Since Linux 5.2.
+    NatInet = "NAT of IPv4 and IPv6 in one table (inet)",
+        "Linux 5.2 or later with CONFIG_NFT_NAT and CONFIG_NF_TABLES_INET";
+    /// Maps, which hold port mappings.
+    Maps = "maps", "a kernel with CONFIG_NF_TABLES";
+    /// Lookups in the routing tables.
+    Fib = "lookups in the routing tables (fib)", "a kernel with CONFIG_NFT_FIB_IPV4";
+    /// The fast path for forwarded connections.
+    Flowtable = "the fast path for forwarded connections (flowtable)",
+        "a kernel with CONFIG_NF_FLOW_TABLE and CONFIG_NF_FLOW_TABLE_INET";
 }

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 
-use super::answer::Answer;
+use super::answer::{Answer, Verdict};
 use super::check::Check;
 use crate::error::{Cause, Error, Refusal};
 use crate::link::{LinkKind, write_kind};
@@ -19,16 +19,15 @@ use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 pub(super) fn examine(room: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
     let parents = room.map_err(Error::reason).and_then(|netns| {
         // Two, as a link is the parent of either macvlans or ipvlans.
-        for name in ["lower1", "lower2"] {
+        let parent = |name| {
             try_kind(netns, name, &LinkKind::Veth, None).map_err(|cause| cause.to_string())?;
-        }
-        let index =
-            |name| netns.link(name).map(|link| link.index().get()).map_err(|error| error.reason());
-        Ok((netns, index("lower1")?, index("lower2")?))
+            netns.link(name).map(|link| link.index().get()).map_err(|error| error.reason())
+        };
+        Ok((netns, parent("lower1")?, parent("lower2")?))
     });
     let answer = |kind: &LinkKind| match (kind, &parents) {
-        (LinkKind::Tun, _) => tun(room),
         (_, Err(reason)) => Answer::unknown(format!("no namespace to try it in: {reason}")),
+        (LinkKind::Tun, Ok((netns, ..))) => tun(netns),
         (_, Ok((netns, one, other))) => {
             let parent = if *kind == LinkKind::Ipvlan { *other } else { *one };
             let parent = kind.facts().has_parent.then_some(parent);
@@ -40,8 +39,9 @@ pub(super) fn examine(room: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
 
 fn read(kind: &LinkKind, result: Result<(), Cause>) -> Answer {
     match result {
-        Ok(()) => Answer::Yes,
-        Err(Cause::Kernel(Refusal { errno: Errno::EOPNOTSUPP, .. })) => Answer::unsupported(
+        Ok(()) => Answer::yes(),
+        Err(Cause::Kernel(Refusal { errno: Errno::EOPNOTSUPP, .. })) => Answer::new(
+            Verdict::Unsupported,
             format!("this kernel has no `{kind}` links (EOPNOTSUPP)"),
             format!("`modprobe rtnl-link-{kind}` as root, or a kernel with this kind"),
         ),
@@ -72,20 +72,14 @@ fn try_kind(netns: &Netns, name: &str, kind: &LinkKind, parent: Option<u32>) -> 
 
 /// Tries a device file: netlink makes no tun links. The link belongs to the namespace that the file was
 /// opened in.
-fn tun(room: Result<&Netns, &Error>) -> Answer {
+fn tun(netns: &Netns) -> Answer {
     const DEVICE: &str = "/dev/net/tun";
-    let netns = match room {
-        Ok(netns) => netns,
-        Err(error) => {
-            return Answer::unknown(format!("no namespace to try it in: {}", error.reason()));
-        }
-    };
     let made = netns.run(|| {
         let device = OpenOptions::new().read(true).write(true).open(DEVICE)?;
         sys::make_tun(device.as_fd())
     });
     match made {
-        Ok(Ok(())) => Answer::Yes,
+        Ok(Ok(())) => Answer::yes(),
         Ok(Err(error)) => Answer::no(
             format!("{DEVICE}: {error}"),
             match error.kind() {

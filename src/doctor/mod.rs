@@ -21,16 +21,17 @@ mod links;
 mod nftables;
 mod path;
 mod privileges;
+mod user_namespace;
 
 use std::fmt;
+use std::iter;
 
-pub use answer::Answer;
+pub use answer::{Answer, Verdict};
 pub use check::{Check, NftFeature};
 pub use privileges::{Owner, Place};
 
 use crate::error::Error;
 use crate::netns::{Namespace, Netns};
-use crate::owned::Owned;
 
 /// The findings, in order. `Display` writes a page for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,9 @@ pub struct Report {
     pub place: Place,
     /// Each check with its answer.
     pub findings: Vec<(Check, Answer)>,
+    /// Each check with its answer in a user namespace that a child process makes. Empty if the
+    /// calling thread has all privileges, or if there is no such namespace for it.
+    pub in_user_namespace: Vec<(Check, Answer)>,
 }
 
 impl Report {
@@ -56,46 +60,69 @@ impl Report {
 }
 
 /// Checks the abilities of the calling thread. Never fails: "unknown" is an answer, too.
+///
+/// If a privilege is missing, all is tried once more in a user namespace: in a child process, which
+/// ends after 20 seconds at the latest.
 pub fn examine() -> Report {
     let here = Netns::current();
-    let mut findings = privileges::examine(here.as_ref());
-    let room = Namespace::anonymous().create();
-    findings.push((Check::NewNamespace, Answer::from(room.as_ref().map(drop))));
-    findings.push((Check::NamedNamespaces, privileges::named_namespaces()));
-    findings.extend(path::examine(here.as_ref()));
-    findings.extend(links::examine(room.as_deref_room()));
-    findings.extend(nftables::examine(room.as_deref_room()));
-    Report { place: Place::of_this_thread(here.as_ref().ok()), findings }
-}
-
-/// The namespace for the doctor's trials, or the reason for its absence.
-trait Room {
-    fn as_deref_room(&self) -> Result<&Netns, &Error>;
-}
-
-impl Room for Result<Owned<Netns>, Error> {
-    fn as_deref_room(&self) -> Result<&Netns, &Error> {
-        self.as_ref().map(|netns| &**netns)
+    let mut findings = everything(here.as_ref());
+    let is_ordinary = findings[..PRIVILEGES].iter().any(|(_, answer)| answer.is_no());
+    let in_child = move || {
+        let findings = is_ordinary.then(|| everything(Netns::current().as_ref()));
+        findings.into_iter().flatten().map(|(_, answer)| answer).collect()
+    };
+    let (answer, answers) = user_namespace::try_in_child(in_child);
+    let mut in_user_namespace = Vec::new();
+    if is_ordinary && answer.is_yes() {
+        let lost = iter::repeat_with(|| Answer::unknown("the child process gave no answer"));
+        let checks = findings.iter().map(|(check, _)| check.clone());
+        in_user_namespace.extend(checks.zip(answers.into_iter().chain(lost)));
     }
+    findings.insert(PRIVILEGES, (Check::UserNamespaces, answer));
+    Report { place: Place::of_this_thread(here.as_ref().ok()), findings, in_user_namespace }
+}
+
+/// The number of privileges, which are the first findings.
+const PRIVILEGES: usize = 3;
+
+/// Checks all but user namespaces, in the order of the report.
+fn everything(here: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
+    let room = Namespace::anonymous().create();
+    let inside = room.as_ref().map(|netns| &**netns);
+    let mut findings = privileges::examine(here);
+    findings.push((Check::NewNamespace, Answer::from(inside.map(drop))));
+    findings.push((Check::NamedNamespaces, privileges::named_namespaces()));
+    findings.extend(path::examine(here));
+    findings.extend(links::examine(inside));
+    findings.extend(nftables::examine(inside));
+    findings
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.place)?;
-        let mut section = "";
-        for (check, answer) in &self.findings {
-            if check.section() != section {
-                section = check.section();
-                write!(f, "\n\n{section}")?;
-            }
-            write!(f, "\n  {} {check}", answer.mark())?;
-            let more = [answer.reason(), answer.remedy()];
-            for (word, text) in ["because: ", "do: "].iter().zip(more) {
-                if let Some(text) = text {
-                    write!(f, "\n      {word}{text}")?;
-                }
+        print(f, &self.findings)?;
+        if !self.in_user_namespace.is_empty() {
+            f.write_str("\n\nIn a user namespace (`unshare -rnm`, `netloom::sandbox`):")?;
+        }
+        print(f, &self.in_user_namespace)
+    }
+}
+
+fn print(f: &mut fmt::Formatter<'_>, findings: &[(Check, Answer)]) -> fmt::Result {
+    let mut section = "";
+    for (check, answer) in findings {
+        let (of, words) = check.words();
+        if of != section {
+            section = of;
+            write!(f, "\n\n{section}")?;
+        }
+        write!(f, "\n  {:7} {words}", answer.verdict())?;
+        for (word, text) in [("because", answer.reason()), ("do", answer.remedy())] {
+            if let Some(text) = text {
+                write!(f, "\n          {word}: {text}")?;
             }
         }
-        Ok(())
     }
+    Ok(())
 }

@@ -6,12 +6,10 @@ use nix::errno::Errno;
 
 use super::answer::Answer;
 use super::check::Check;
-use crate::error::{Cause, Error};
+use crate::error::Error;
 use crate::netns::Netns;
-use crate::nft::reader;
-use crate::wire::nft::chain::{Chain, Policy};
-use crate::wire::nft::hook::HookPoint;
-use crate::wire::nft::message::Family;
+use crate::nft::Hook;
+use crate::obstacle;
 
 pub(super) fn examine(here: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
     let unless = |look: fn(&Netns) -> Answer| match here {
@@ -28,7 +26,7 @@ pub(super) fn examine(here: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
 fn sysctls() -> Answer {
     const ONE: &str = "/proc/sys/net/ipv4/ip_forward";
     // Opens the file and writes nothing.
-    let Err(error) = OpenOptions::new().write(true).open(ONE) else { return Answer::Yes };
+    let Err(error) = OpenOptions::new().write(true).open(ONE) else { return Answer::yes() };
     let remedy = match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EROFS) => {
             "mount it writable (`mount -o remount,rw /proc/sys`), start the container with \
@@ -41,43 +39,29 @@ fn sysctls() -> Answer {
 }
 
 fn forward_path(here: &Netns) -> Answer {
-    let chains = here.netfilter(reader::chains);
-    let chains = match chains {
-        Ok(chains) => chains,
-        Err(Cause::Kernel(refusal))
-            if matches!(refusal.errno, Errno::EOPNOTSUPP | Errno::EINVAL) =>
-        {
+    let obstacles = match obstacle::find(here, None) {
+        Ok(obstacles) => obstacles,
+        // This kernel has no nf_tables.
+        Err(error) if matches!(error.errno(), Some(Errno::EOPNOTSUPP | Errno::EINVAL)) => {
             Vec::new()
         }
-        Err(cause) => return Answer::unknown(format!("nf_tables can't be read: {cause}")),
+        Err(error) => {
+            return Answer::unknown(format!("nf_tables can't be read: {}", error.reason()));
+        }
     };
-    let dropping: Vec<_> = chains.iter().filter_map(dropping).collect();
-    if dropping.is_empty() {
-        return legacy();
-    }
-    let (word, list) =
-        (if dropping.len() == 1 { "policy" } else { "policies" }, dropping.join(", "));
-    Answer::no(
-        format!(
-            "drop {word} of {list}: what no rule there accepts is not forwarded, whatever NAT says"
+    let names = obstacles.iter().filter(|one| one.hook != Hook::Output);
+    let names = names.map(|one| format!("`{} {} {}`", one.family, one.table, one.chain));
+    match names.collect::<Vec<_>>().as_slice() {
+        [] => legacy(),
+        names => Answer::no(
+            format!(
+                "{}: drops forwarded packets that its own rules don't accept",
+                names.join(", ")
+            ),
+            "accept the network's packets there, as `nft add rule ip filter DOCKER-USER accept` does \
+             where Docker set it, or set the policy to accept",
         ),
-        "accept the network's packets there, as `nft add rule ip filter DOCKER-USER accept` does \
-         where Docker set it, or set the policy to accept",
-    )
-}
-
-/// Returns the name of a chain that drops forwarded packets by its policy.
-fn dropping((family, chain): &(Family, Chain)) -> Option<String> {
-    let word = match family {
-        Family::Ip => "ip",
-        Family::Ip6 => "ip6",
-        Family::Inet => "inet",
-        _ => return None,
-    };
-    let hook = chain.hook.as_ref()?;
-    let forwards = hook.number? == HookPoint::Forward.number(*family)?;
-    let is_one = forwards && chain.policy? == Policy::Drop;
-    is_one.then(|| format!("`{word} {} {}`", chain.table, chain.name.as_deref().unwrap_or("?")))
+    }
 }
 
 /// Looks for filter tables of iptables-legacy, which `nf_tables` does not list.
@@ -92,7 +76,7 @@ fn legacy() -> Answer {
             "iptables-legacy has a filter table here; `iptables-legacy -S FORWARD` shows its policy",
         );
     }
-    Answer::Yes
+    Answer::yes()
 }
 
 fn bridged_packets(here: &Netns) -> Answer {
@@ -100,7 +84,7 @@ fn bridged_packets(here: &Netns) -> Answer {
     let on: Vec<_> =
         on.into_iter().filter(|name| here.sysctl(name).is_ok_and(|value| value != "0")).collect();
     if on.is_empty() {
-        return Answer::Yes;
+        return Answer::yes();
     }
     Answer::no(
         format!(

@@ -5,7 +5,6 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::Command;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -19,7 +18,6 @@ use super::answer::Answer;
 use super::check::Check;
 use crate::error::{Cause, Error};
 use crate::netns::{Netns, NetnsId, on_thread};
-use crate::sandbox::limits::Obstacle;
 use crate::sys::{self, NewSocket};
 
 /// The user and the namespaces of the calling thread.
@@ -98,13 +96,12 @@ pub(super) fn examine(here: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
         (Check::NetAdmin, tried("CAP_NET_ADMIN", 12, use_net_admin().map_err(Cause::from))),
         (Check::SysAdmin, tried("CAP_SYS_ADMIN", 21, use_sys_admin(here))),
         (Check::NetRaw, tried("CAP_NET_RAW", 13, use_net_raw())),
-        (Check::UserNamespaces, user_namespaces()),
     ]
 }
 
 /// Asks for the namespace of a socket, which needs the capability in the user namespace that owns it. Other
 /// calls need it in the machine's first user namespace. Source: `sock_ioctl` in `net/socket.c`.
-fn use_net_admin() -> io::Result<()> {
+pub(super) fn use_net_admin() -> io::Result<()> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Inet, SockType::Datagram, flags, None)?;
     sys::namespace_of_socket(socket.as_fd()).map(drop)
@@ -124,7 +121,7 @@ fn use_net_raw() -> Result<(), Cause> {
 /// Turns the outcome of using a capability into an answer.
 fn tried(name: &str, number: u32, outcome: Result<(), Cause>) -> Answer {
     match outcome {
-        Ok(()) => Answer::Yes,
+        Ok(()) => Answer::yes(),
         Err(Cause::System(Errno::EPERM | Errno::EACCES)) if is_effective(number) => Answer::no(
             format!(
                 "this process has {name}, but another user namespace owns the network namespace, or a \
@@ -147,34 +144,6 @@ fn is_effective(number: u32) -> bool {
     u64::from_str_radix(line.trim(), 16).is_ok_and(|set| set >> number & 1 == 1)
 }
 
-/// Makes a user namespace in a child: a process with threads can't.
-fn user_namespaces() -> Answer {
-    // No such program: the child gets to it only with a user namespace.
-    let mut child = Command::new("/proc/self/no-such-program");
-    sys::pre_exec(&mut child, || {
-        // One after the other, and used: AppArmor may allow the first and refuse every privilege in it.
-        unshare(CloneFlags::CLONE_NEWUSER)?;
-        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)?;
-        use_net_admin()
-    });
-    let errno = match child.spawn() {
-        Ok(mut child) => {
-            child.wait().ok();
-            return Answer::Yes;
-        }
-        Err(error) => Errno::from_raw(error.raw_os_error().unwrap_or_default()),
-    };
-    match (errno, Obstacle::behind(errno)) {
-        (Errno::ENOENT, _) => Answer::Yes,
-        (_, Some(obstacle)) => Answer::no(obstacle.to_string(), obstacle.remedy()),
-        (Errno::ENOSPC, None) => Answer::no(
-            "a limit is reached: user.max_user_namespaces, user.max_net_namespaces, or 32 of them nested",
-            "as root `sysctl -w user.max_net_namespaces=65536`",
-        ),
-        (errno, None) => Answer::no(errno.desc(), "run it as root"),
-    }
-}
-
 /// Tries a file and a mount on a thread with its own mounts: the first name would leave `/run/netns` a mount
 /// point.
 pub(super) fn named_namespaces() -> Answer {
@@ -195,7 +164,7 @@ pub(super) fn named_namespaces() -> Answer {
         Ok(mount(Some(directory), directory, nothing, MsFlags::MS_BIND, nothing)?)
     });
     match mounted {
-        Ok(()) => Answer::Yes,
+        Ok(()) => Answer::yes(),
         Err(Cause::System(Errno::EPERM | Errno::EACCES)) => Answer::no(
             "mounting is refused: it takes CAP_SYS_ADMIN, and no security module against it",
             "run it as root or under `unshare -rnm`",

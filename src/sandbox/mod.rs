@@ -23,7 +23,7 @@
 mod child;
 pub(crate) mod limits;
 mod parent;
-mod setup;
+pub(crate) mod setup;
 mod streams;
 mod target;
 

@@ -25,7 +25,7 @@ use crate::sys::setup::{chdir, mount, open, unshare, write};
 /// The data for entering the namespaces, prepared before the fork. [`apply`](Self::apply) runs
 /// between fork and exec, where allocation is forbidden.
 #[derive(Debug)]
-struct Setup {
+pub(crate) struct Setup {
     /// The maps of the user namespace; `None` if the process has the capabilities already.
     user: Option<UserMaps>,
     /// The directories of /run to keep: their paths, and their places on the new /run.
@@ -44,7 +44,7 @@ struct UserMaps {
 /// The failed step, reported to the parent as one byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-enum Step {
+pub(crate) enum Step {
     Unshare = 1,
     UnshareWithUser,
     MapUsers,
@@ -142,8 +142,19 @@ impl Setup {
         }
     }
 
-    /// Enters the namespaces. Makes only system calls.
+    /// Prepares a user namespace, whatever the capabilities of the process.
+    pub(crate) fn of_ordinary_user() -> Self {
+        Self { user: Some(UserMaps::of_this_process()), ..Self::prepare() }
+    }
+
+    /// Enters the namespaces, and changes the mounts there. Makes only system calls.
     fn apply(&self) -> Result<(), (Step, Errno)> {
+        self.namespaces()?;
+        self.mounts()
+    }
+
+    /// Enters the namespaces. Makes only system calls.
+    pub(crate) fn namespaces(&self) -> Result<(), (Step, Errno)> {
         let namespaces = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
         if let Some(maps) = &self.user {
             unshare(namespaces | CloneFlags::CLONE_NEWUSER)
@@ -152,10 +163,11 @@ impl Setup {
         } else {
             unshare(namespaces).map_err(|errno| (Step::Unshare, errno))?;
         }
-        self.mounts()
+        Ok(())
     }
 
-    fn mounts(&self) -> Result<(), (Step, Errno)> {
+    /// Makes the mounts private, with a fresh /run and /sys. Makes only system calls.
+    pub(crate) fn mounts(&self) -> Result<(), (Step, Errno)> {
         let private = MsFlags::MS_PRIVATE | MsFlags::MS_REC;
         mount_on(None, c"/", None, private).map_err(|errno| (Step::Private, errno))?;
         if self.has_run {

@@ -6,7 +6,6 @@ use crate::error::Cause;
 use crate::netlink::{Batch, Socket};
 use crate::wire::attribute::{Attributes, Writer};
 use crate::wire::message::{Message as Answer, NLM_F_DUMP};
-use crate::wire::nft::chain::Chain;
 use crate::wire::nft::codec::Codec;
 use crate::wire::nft::data::Value;
 use crate::wire::nft::element::{Element, ElementsOf, decode_list, encode_list};
@@ -78,11 +77,6 @@ pub(crate) fn rules(socket: &mut Socket, family: Family, table: &str) -> Result<
     let of_table = Rule { table: table.to_owned(), ..Rule::default() };
     let rules = list(socket, MessageType::GetRule, family, &of_table)?.into_iter();
     Ok(rules.map(|(_, rule): (_, Rule)| rule).filter(|rule| rule.table == table).collect())
-}
-
-/// Reads all chains of the namespace, each with its table's family.
-pub(crate) fn chains(socket: &mut Socket) -> Result<Vec<(Family, Chain)>, Cause> {
-    list(socket, MessageType::GetChain, Family::Unspecified, &Everything)
 }
 
 /// Reads all tables of the namespace, each with its family.
