@@ -147,8 +147,7 @@ pub use port::PortRange;
 pub use protocol::Protocol;
 pub use reap::{Leftover, Leftovers, Reaped, leftovers, reap};
 pub use route::{
-    CreateAllError, Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType, RouteView,
-    RoutesHandle,
+    Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType, RouteView, RoutesHandle,
 };
 pub use scope::Scope;
 pub use sysctl::{

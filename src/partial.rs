@@ -4,19 +4,33 @@ use std::fmt;
 
 use crate::error::Error;
 
-/// The error of an operation on many objects that failed for some: one [`Error`] for each of them.
+/// The error of an operation on many objects that failed for some: one [`Error`] for each of them,
+/// and the owner of the others if the operation creates them.
 ///
-/// `?` turns it into the first of these errors.
-#[derive(Debug, thiserror::Error)]
-#[error("{} failed: {}", .errors.len(), Listed(.errors))]
-pub struct PartialError {
+/// `?` turns it into the first of these errors. Objects that were created are then deleted.
+#[derive(Debug)]
+pub struct PartialError<O = ()> {
     errors: Vec<Error>,
+    places: Vec<usize>,
+    owned: O,
 }
 
 impl PartialError {
     /// Returns `Ok` if nothing failed.
     pub(crate) fn check(errors: Vec<Error>) -> Result<(), Self> {
-        if errors.is_empty() { Ok(()) } else { Err(Self { errors }) }
+        let nothing_failed = errors.is_empty();
+        if nothing_failed { Ok(()) } else { Err(Self { errors, places: Vec::new(), owned: () }) }
+    }
+}
+
+impl<O> PartialError<O> {
+    /// Returns the owner if nothing failed. Each failure has the place of its object.
+    pub(crate) fn unless_created(failures: Vec<(usize, Error)>, owned: O) -> Result<O, Self> {
+        if failures.is_empty() {
+            return Ok(owned);
+        }
+        let (places, errors) = failures.into_iter().unzip();
+        Err(Self { errors, places, owned })
     }
 
     /// Returns the error of each object that failed.
@@ -28,24 +42,45 @@ impl PartialError {
     pub fn into_errors(self) -> Vec<Error> {
         self.errors
     }
-}
 
-/// Takes the first error.
-impl From<PartialError> for Error {
-    fn from(partial: PartialError) -> Self {
-        let first = partial.errors.into_iter().next();
-        first.unwrap_or_else(|| Self::invalid("delete", "objects", "no reason is known"))
+    /// Returns the place of each object that failed, in the order of [`errors`](Self::errors). Empty
+    /// for objects without an order.
+    pub fn places(&self) -> &[usize] {
+        &self.places
+    }
+
+    /// Returns the owner of the objects that were created.
+    pub fn into_owned(self) -> O {
+        self.owned
     }
 }
 
-/// Errors in one line.
-struct Listed<'a>(&'a [Error]);
+/// Takes the first error.
+impl<O> From<PartialError<O>> for Error {
+    fn from(partial: PartialError<O>) -> Self {
+        let first = partial.errors.into_iter().next();
+        first.unwrap_or_else(|| Self::invalid("change", "objects", "no reason is known"))
+    }
+}
 
-impl fmt::Display for Listed<'_> {
+/// Writes the first errors, in one line.
+impl<O> fmt::Display for PartialError<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, error) in self.0.iter().enumerate() {
-            write!(f, "{}{error}", if place == 0 { "" } else { "; " })?;
+        const SHOWN: usize = 3;
+        write!(f, "{} failed", self.errors.len())?;
+        for (at, error) in self.errors.iter().take(SHOWN).enumerate() {
+            f.write_str(if at == 0 { ": " } else { "; " })?;
+            if let Some(place) = self.places.get(at) {
+                write!(f, "number {place}, ")?;
+            }
+            error.fmt(f)?;
         }
-        Ok(())
+        f.write_str(if self.errors.len() > SHOWN { "; …" } else { "" })
+    }
+}
+
+impl<O: fmt::Debug> std::error::Error for PartialError<O> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.errors.first().map(|error| error as _)
     }
 }

@@ -92,21 +92,19 @@ fn each_that_is_refused_is_told_with_its_place() {
         };
         let routes: Vec<_> = (0..300).map(route).collect();
         let refused = Route::create_all(&routes, &netns).unwrap_err();
-        let places: Vec<_> = refused.failures().iter().map(|(place, _)| *place).collect();
-        assert_eq!(places, [3, 250, 299]);
-        let errors = refused.failures();
-        assert!(errors[1].1.is_already_exists(), "{refused}");
-        assert_eq!(errors[1].1.object(), "20.0.0.250/32 via 10.0.0.1");
-        assert!(errors[2].1.to_string().contains("hint"), "{}", errors[2].1);
+        assert_eq!(refused.places(), [3, 250, 299]);
+        let errors = refused.errors();
+        assert!(refused.to_string().starts_with("3 failed: number 3, "), "{refused}");
+        assert!(errors[1].is_already_exists(), "{refused}");
+        assert_eq!(errors[1].object(), "20.0.0.250/32 via 10.0.0.1");
+        assert!(errors[2].to_string().contains("hint"), "{}", errors[2]);
         let others = refused.into_owned();
         assert_eq!((others.len(), ours(&netns)), (297, 298));
         drop(others);
         assert_eq!(ours(&netns), 1, "what was there before stays");
 
         // With `?` nothing is left.
-        let all = || -> Result<(), Error> {
-            Route::create_all(&routes, &netns).map(drop).map_err(Into::into)
-        };
+        let all = || -> Result<(), Error> { Ok(Route::create_all(&routes, &netns).map(drop)?) };
         assert!(all().unwrap_err().raw_os_error().is_some());
         assert_eq!(ours(&netns), 1);
         drop(there);
@@ -122,12 +120,11 @@ fn what_can_be_known_wrong_is_refused_before_anything_is_made() {
         let bad =
             [good.clone(), Route::new("10.9.0.1/16").via("10.0.0.1"), Route::new("10.1.0.0/16")];
         let refused = Route::create_all(&bad, &netns).unwrap_err();
-        let places: Vec<_> = refused.failures().iter().map(|(place, _)| *place).collect();
-        assert_eq!(places, [1, 2], "{refused}");
+        assert_eq!(refused.places(), [1, 2], "{refused}");
         assert!(refused.into_owned().is_empty());
         let lost = [good.clone(), good.dev("nobody")];
         let refused = Route::create_all(&lost, &netns).unwrap_err();
-        assert!(refused.failures()[0].0 == 1 && refused.failures()[0].1.is_not_found());
+        assert!(refused.places() == [1] && refused.errors()[0].is_not_found());
         assert_eq!(ours(&netns), 0);
         assert!(Route::create_all(&[], &netns)?.is_empty());
         Ok::<(), Error>(())

@@ -46,7 +46,7 @@ fn everything_is_send_and_sync() {
     shared::<Owned<netloom::Persistent>>();
     shared::<netloom::Together<Vec<Owned<netloom::Link>>>>();
     shared::<netloom::PartialError>();
-    shared::<netloom::CreateAllError>();
+    shared::<netloom::PartialError<netloom::Owned<netloom::RoutesHandle>>>();
     shared::<(netloom::LinkRef, netloom::PortGuard)>();
     shared::<netloom::DeleteError<netloom::Netns>>();
     // Threads, processes, errors.

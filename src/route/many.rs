@@ -12,6 +12,7 @@ use crate::netlink::{Batch, Requests};
 use crate::netns::Netns;
 use crate::owned::Owned;
 use crate::owned::sealed::{Remove, Removed};
+use crate::partial::PartialError;
 
 const ACTION: &str = "add route";
 
@@ -37,14 +38,15 @@ impl Route {
     ///
     /// # Errors
     ///
-    /// [`CreateAllError`] has each refused route with its index in `routes`, and the owner of all
-    /// other routes. If a builder is known to be wrong before any system call, no route is created.
+    /// [`PartialError`] has the error of each refused route with its place in `routes`, and the owner
+    /// of all other routes. After a lost answer the last error is that of the first route whose
+    /// outcome is unknown; the routes after it were not tried. If a builder is known to be wrong before any system call, no route is created.
     /// With `?`, the error is the first refusal's, and the created routes are deleted.
     #[doc(alias("ip -batch", "RTM_NEWROUTE"))]
     pub fn create_all(
         routes: &[Self],
         netns: &Netns,
-    ) -> Result<Owned<RoutesHandle>, CreateAllError> {
+    ) -> Result<Owned<RoutesHandle>, PartialError<Owned<RoutesHandle>>> {
         let mut made = Batch::with_room(routes.len(), routes.len().saturating_mul(MOST));
         let (names, mut failures) = read_through(routes, netns);
         if failures.is_empty() {
@@ -54,7 +56,7 @@ impl Route {
             }
         }
         let owned = Owned::new(RoutesHandle { netns: netns.clone(), routes: Arc::new(made) });
-        if failures.is_empty() { Ok(owned) } else { Err(CreateAllError { failures, owned }) }
+        PartialError::unless_created(failures, owned)
     }
 }
 
@@ -191,51 +193,5 @@ impl fmt::Debug for RoutesHandle {
             .field("namespace", &self.netns)
             .field("len", &self.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// The failures of [`Route::create_all`], with the owner of the routes that were created.
-#[derive(Debug)]
-pub struct CreateAllError {
-    failures: Vec<(usize, Error)>,
-    owned: Owned<RoutesHandle>,
-}
-
-impl fmt::Display for CreateAllError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} routes were not created", self.failures.len())?;
-        match self.failures.first() {
-            Some((place, error)) => write!(f, ", the first of them number {place}: {error}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for CreateAllError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        let (_, first) = self.failures.first()?;
-        Some(first)
-    }
-}
-
-impl CreateAllError {
-    /// The refused routes, each with its place. After a lost answer the last failure is the first
-    /// route whose outcome is unknown; the routes after it were not tried.
-    pub fn failures(&self) -> &[(usize, Error)] {
-        &self.failures
-    }
-
-    /// The owner of all routes that were created.
-    pub fn into_owned(self) -> Owned<RoutesHandle> {
-        self.owned
-    }
-}
-
-/// The first refusal. The routes that were created are deleted.
-impl From<CreateAllError> for Error {
-    fn from(failure: CreateAllError) -> Self {
-        let first = failure.failures.into_iter().next();
-        first
-            .map_or_else(|| Self::invalid(ACTION, "routes", "none was refused"), |(_, error)| error)
     }
 }

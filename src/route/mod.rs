@@ -12,7 +12,7 @@ pub use builder::Route;
 pub use destination::Destination;
 pub use handle::RouteHandle;
 pub use info::{NextHop, RouteInfo, RouteType};
-pub use many::{CreateAllError, RoutesHandle};
+pub use many::RoutesHandle;
 pub use view::RouteView;
 
 pub(crate) use builder::explain;
