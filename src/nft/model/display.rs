@@ -1,6 +1,7 @@
 //! Texts that several statements share.
 
 use std::fmt;
+use std::net::IpAddr;
 
 /// `over `, or nothing.
 pub(crate) struct Over(pub(crate) bool);
@@ -22,6 +23,21 @@ impl fmt::Display for Bytes {
             None => write!(f, "{} bytes", self.0),
         }
     }
+}
+
+/// A range as `first-last`, or its only value.
+pub(crate) struct Range<T>(pub(crate) T, pub(crate) T);
+
+impl<T: fmt::Display + PartialEq> fmt::Display for Range<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        if self.0 == self.1 { Ok(()) } else { write!(f, "-{}", self.1) }
+    }
+}
+
+/// Returns an address as text, an IPv6 address in brackets: a port may follow.
+pub(crate) fn bracketed(address: IpAddr) -> String {
+    if address.is_ipv6() { format!("[{address}]") } else { address.to_string() }
 }
 
 /// Flags by name, separated by commas.

@@ -14,8 +14,7 @@ use crate::wire::nft::expr::bitwise::Bitwise;
 use crate::wire::nft::expr::cmp::{Cmp, Comparison};
 use crate::wire::nft::expr::immediate::Immediate;
 use crate::wire::nft::expr::lookup::Lookup;
-use crate::wire::nft::register::Register;
-use crate::wire::nft::register::Register::R1;
+use crate::wire::nft::register::Register::{self, R1, R2, R3, R4};
 use crate::wire::nft::set as wire_set;
 
 /// `ARPHRD_ETHER`.
@@ -35,16 +34,21 @@ pub(crate) struct Encoder<'a> {
     pub(crate) context: Context,
     table: &'a str,
     next_set: &'a mut u32,
+    /// How many registers hold constants for the next expression.
+    constants: usize,
     pub(crate) encoded: Encoded,
 }
 
 impl<'a> Encoder<'a> {
     /// An encoder for a rule of this table. `next_set` numbers the sets of a transaction.
     pub(crate) fn new(family: Family, table: &'a str, next_set: &'a mut u32) -> Self {
-        Self { context: Context::new(family), table, next_set, encoded: Encoded::default() }
+        let (context, encoded) = (Context::new(family), Encoded::default());
+        Self { context, table, next_set, constants: 0, encoded }
     }
 
+    /// Appends an expression, which uses the constants before it.
     pub(crate) fn push(&mut self, expr: impl Into<Expr>) {
+        self.constants = 0;
         self.encoded.expressions.push(expr.into());
     }
 
@@ -57,10 +61,22 @@ impl<'a> Encoder<'a> {
         self.push(Bitwise::mask(R1, mask));
     }
 
-    /// Puts a constant into a register.
-    pub(crate) fn constant(&mut self, register: Register, value: impl Into<Value>) -> Register {
-        self.push(Immediate::value(register, value));
+    /// Puts a constant into the first register without one.
+    pub(crate) fn constant(&mut self, value: impl Into<Value>) -> Register {
+        let register = [R1, R2, R3].get(self.constants).copied().unwrap_or(R4);
+        self.encoded.expressions.push(Immediate::value(register, value).into());
+        self.constants += 1;
         register
+    }
+
+    /// Puts the ends of a range into registers. The last one has none if it equals the first.
+    pub(crate) fn range<T: Into<Value> + Copy + PartialEq>(
+        &mut self,
+        range: Option<(T, T)>,
+    ) -> (Option<Register>, Option<Register>) {
+        let Some((first, last)) = range else { return (None, None) };
+        let min = self.constant(first);
+        (Some(min), (first != last).then(|| self.constant(last)))
     }
 
     /// Encodes the match that establishes a fact.

@@ -150,9 +150,9 @@ impl Rule {
     }
 
     /// Matches the bits of `mask` in the mark of the packet: `meta mark and MASK == MARK`.
-    pub fn mark_bits(mut self, mark: u32, mask: u32) -> Self {
-        let condition = bits(Value::host_u32(mask), Value::host_u32(mark), &mut self.negated);
-        self.push_match(Field::Mark, condition)
+    pub fn mark_bits(self, mark: u32, mask: u32) -> Self {
+        let (mask, value) = (Value::host_u32(mask), Value::host_u32(mark));
+        self.push_match(Field::Mark, Condition::Bits { mask, value })
     }
 
     /// Matches any of these states of the connection: `ct state established,related`.
@@ -161,7 +161,7 @@ impl Rule {
         if state.is_empty() {
             self.rejected.reject("ct_state", "", "no state was named");
         }
-        self.push_match(Field::CtState, Condition::AnyBit(state.into()))
+        self.any_bit(Field::CtState, state.bits())
     }
 
     /// Matches any of these statuses of the connection: `ct status dnat`.
@@ -170,7 +170,7 @@ impl Rule {
         if status.is_empty() {
             self.rejected.reject("ct_status", "", "no status was named");
         }
-        self.push_match(Field::CtStatus, Condition::AnyBit(status.into()))
+        self.any_bit(Field::CtStatus, status.bits())
     }
 
     /// Matches the mark of the connection: `ct mark`.
@@ -301,6 +301,15 @@ impl Rule {
         }
     }
 
+    /// Matches if not all of these bits are 0.
+    fn any_bit(mut self, field: Field, bits: u32) -> Self {
+        self.negated = !self.negated;
+        self.push_match(
+            field,
+            Condition::Bits { mask: Value::host_u32(bits), value: Value::host_u32(0) },
+        )
+    }
+
     fn push_match(mut self, field: Field, condition: Condition) -> Self {
         let negated = std::mem::take(&mut self.negated);
         self.push(Match { fields: vec![field], negated, condition })
@@ -310,13 +319,4 @@ impl Rule {
         let negated = std::mem::take(&mut self.negated);
         self.push(Match { fields: key, negated, condition: Condition::In(map) })
     }
-}
-
-/// The match that no bit is set is the negated match on any bit.
-fn bits(mask: Value, value: Value, negated: &mut bool) -> Condition {
-    if value == mask.zeroed() {
-        *negated = !*negated;
-        return Condition::AnyBit(mask);
-    }
-    Condition::Bits { mask, value }
 }

@@ -9,7 +9,7 @@ use super::statements::limit::Limit;
 use super::statements::synproxy::Synproxy;
 use crate::counter::Counter;
 use crate::error::Error;
-use crate::wire::nft::expr::connlimit::{Connlimit, ConnlimitFlags};
+use crate::wire::nft::expr::connlimit::Connlimit;
 use crate::wire::nft::expr::counter::Counter as WireCounter;
 use crate::wire::nft::expr::quota::{Quota, QuotaFlags};
 use crate::wire::nft::object as wire;
@@ -84,7 +84,7 @@ impl Object {
     /// Returns a rate limit: [`Rule::named_limit`](crate::nft::Rule::named_limit).
     #[doc(alias("nft add limit", "NFT_OBJECT_LIMIT"))]
     pub fn limit(name: impl Into<String>, limit: Limit) -> Self {
-        Self::new(name, What::Limit(limit.normal()))
+        Self::new(name, What::Limit(limit))
     }
 
     /// Returns a TCP proxy: [`Rule::named_synproxy`](crate::nft::Rule::named_synproxy). Since Linux 5.4.
@@ -151,15 +151,14 @@ impl Object {
             }
             What::Limit(limit) => {
                 limit.check_values().map_err(refused)?;
-                ObjectData::Limit(limit.to_wire())
+                ObjectData::Limit(limit.0)
             }
             What::Synproxy(offer) => {
                 offer.check_values().map_err(refused)?;
-                ObjectData::Synproxy(offer.to_wire())
+                ObjectData::Synproxy(offer.0)
             }
             What::Connections { count, over } => {
-                let flags = if over { ConnlimitFlags::INVERTED } else { ConnlimitFlags::empty() };
-                ObjectData::Connlimit(Connlimit { count, flags })
+                ObjectData::Connlimit(Connlimit { count, inverted: over })
             }
         });
         Ok(object)
@@ -176,12 +175,11 @@ impl Object {
                 used: quota.consumed,
                 over: quota.flags.contains(QuotaFlags::INVERTED),
             },
-            ObjectData::Limit(limit) => What::Limit(Limit::from_wire(*limit)),
-            ObjectData::Connlimit(limit) => What::Connections {
-                count: limit.count,
-                over: limit.flags.contains(ConnlimitFlags::INVERTED),
-            },
-            ObjectData::Synproxy(offer) => What::Synproxy(Synproxy::from_wire(*offer)),
+            ObjectData::Limit(limit) => What::Limit(Limit(*limit)),
+            ObjectData::Connlimit(Connlimit { count, inverted }) => {
+                What::Connections { count: *count, over: *inverted }
+            }
+            ObjectData::Synproxy(offer) => What::Synproxy(Synproxy(*offer)),
             ObjectData::Other(_) => return None,
         };
         let comment = object.userdata.as_ref().and_then(UserData::as_comment);

@@ -8,6 +8,6 @@ pub(crate) use super::field::Field;
 pub(crate) use super::reader::Reader;
 pub(crate) use super::rule::Rule;
 pub(crate) use super::set_ref::MapLookup;
-pub(crate) use super::statement::Statement;
+pub(crate) use super::statement::{Statement, one_expression};
 pub(crate) use crate::wire::nft::expr::Expr;
-pub(crate) use crate::wire::nft::register::Register::{self, R1, R2, R3, R4};
+pub(crate) use crate::wire::nft::register::Register::{self, R1};

@@ -14,7 +14,7 @@ use super::types::Type;
 use crate::wire::nft::data::{Data, Value};
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::immediate::Immediate;
-use crate::wire::nft::expr::lookup::{Lookup, LookupFlags};
+use crate::wire::nft::expr::lookup::Lookup;
 use crate::wire::nft::register::Register;
 use crate::wire::nft::register::Register::R1;
 
@@ -100,9 +100,7 @@ impl<'a> Reader<'a> {
             return true;
         }
         match expr {
-            Expr::Lookup(Lookup { sreg: R1, dreg: Some(R1), set, flags, .. })
-                if !flags.contains(LookupFlags::INVERTED) =>
-            {
+            Expr::Lookup(Lookup { sreg: R1, dreg: Some(R1), set, inverted: false, .. }) => {
                 let Some(map) = self.map(set) else { return false };
                 self.operands.clear();
                 self.operands.push((R1, Operand::Map(map)));
@@ -177,6 +175,28 @@ impl<'a> Reader<'a> {
         self.constant(register)?.as_slice().try_into().ok().map(u32::from_ne_bytes)
     }
 
+    /// Reads an optional register: `None` if the register is named but its value can't be read.
+    #[allow(clippy::option_option)] // the outer one is for `?`
+    pub(crate) fn optional<T>(
+        &self,
+        register: Option<Register>,
+        read: impl FnOnce(&Self, Register) -> Option<T>,
+    ) -> Option<Option<T>> {
+        register.map_or(Some(None), |register| read(self, register).map(Some))
+    }
+
+    /// Reads an optional range, which ends where it begins if only one register is named.
+    #[allow(clippy::option_option)] // as above
+    pub(crate) fn range<T>(
+        &self,
+        min: Option<Register>,
+        max: Option<Register>,
+        read: impl Fn(&Self, Register) -> Option<T>,
+    ) -> Option<Option<(T, T)>> {
+        let ends = |_: &_, min| Some((read(self, min)?, read(self, max.unwrap_or(min))?));
+        self.optional(min, ends)
+    }
+
     pub(crate) fn port(&self, register: Register) -> Option<u16> {
         self.constant(register)?.as_slice().try_into().ok().map(u16::from_be_bytes)
     }
@@ -197,15 +217,6 @@ fn field(operand: &Operand) -> Option<Field> {
         Operand::Field(field, _) => Some(*field),
         Operand::Constant(_) | Operand::Map(_) => None,
     }
-}
-
-/// Reads an optional register: `None` if the register is named but its value can't be read.
-#[allow(clippy::option_option)] // the outer one is for `?`
-pub(crate) fn optional<T>(
-    register: Option<Register>,
-    read: impl FnOnce(Register) -> Option<T>,
-) -> Option<Option<T>> {
-    register.map_or(Some(None), |register| read(register).map(Some))
 }
 
 /// Returns whether the kernel chose this name, for an anonymous set.

@@ -65,6 +65,25 @@ pub(crate) trait Statement: fmt::Debug + Any + Send + Sync + Dynamic {
     }
 }
 
+/// Encodes and decodes a statement that is one expression without operands:
+/// `self => EXPRESSION, Expr::NAME(name) => Some(STATEMENT)`.
+macro_rules! one_expression {
+    ($self:ident => $expression:expr, $pattern:pat => $statement:expr) => {
+        fn encode(&$self, encoder: &mut Encoder<'_>) -> Result<(), String> {
+            encoder.push($expression);
+            Ok(())
+        }
+
+        fn decode(_: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
+            match expr {
+                $pattern => $statement,
+                _ => None,
+            }
+        }
+    };
+}
+pub(crate) use one_expression;
+
 /// Makes trait objects comparable and cloneable; implemented for every statement.
 pub(crate) trait Dynamic {
     fn equals(&self, other: &dyn Statement) -> bool;

@@ -12,11 +12,6 @@ pub(crate) trait Codec: Sized {
     fn encode(&self, out: &mut Writer<'_>);
     fn decode(attributes: Attributes<'_>) -> Option<Self>;
 
-    /// Encodes the attributes of an expression. `counter` leaves out its zeros there.
-    fn encode_expression(&self, out: &mut Writer<'_>) {
-        self.encode(out);
-    }
-
     /// Decodes attributes that are all known; `None` if anything would be lost.
     fn decode_exactly(attributes: Attributes<'_>) -> Option<Self> {
         attributes.only(Self::KNOWN).and_then(Self::decode)
@@ -142,6 +137,7 @@ macro_rules! attribute_table {
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub(crate) struct $name { $($(#[$field_meta])* pub(crate) $field: $type),* }
 
+        #[allow(unused_variables)] // of a table without lines
         impl $crate::wire::nft::codec::Codec for $name {
             const KNOWN: u64 = $(1 << $padding |)?
                 $(attribute_table!(@known $type, $kind $($how $($other)?)?) |)* 0;
@@ -252,6 +248,17 @@ macro_rules! integer_field {
 
 integer_field!(u8, u16, u32, u64, i32);
 
+/// The only flag of an expression, on the wire 32 bits.
+impl Field for bool {
+    fn read(attribute: Attribute<'_>) -> Option<Self> {
+        u32::read(attribute).filter(|&bits| bits < 2).map(|bits| bits == 1)
+    }
+
+    fn write(&self, out: &mut Writer<'_>, kind: u16) {
+        u32::from(*self).write(out, kind);
+    }
+}
+
 /// A timeout, on the wire 64 bits of milliseconds.
 impl Field for Duration {
     fn read(attribute: Attribute<'_>) -> Option<Self> {
@@ -330,6 +337,22 @@ macro_rules! flags_field {
     };
 }
 pub(crate) use flags_field;
+
+/// Defines flags by their bits on the wire. Flags with an unnamed bit do not read.
+macro_rules! wire_flags {
+    (
+        $(#[$meta:meta])*
+        $name:ident: $wire:ty { $($(#[$($flag_meta:tt)*])* $flag:ident = $bit:expr),* $(,)? }
+    ) => {
+        bitflags::bitflags! {
+            $(#[$meta])*
+            #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+            pub(crate) struct $name: $wire { $($(#[$($flag_meta)*])* const $flag = $bit;)* }
+        }
+        $crate::wire::nft::codec::flags_field!($name: $wire);
+    };
+}
+pub(crate) use wire_flags;
 
 #[cfg(test)]
 mod tests {

@@ -26,7 +26,7 @@ impl Rule {
 impl Statement for ClampMss {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
         if let Some(size) = self.0 {
-            encoder.constant(R1, size);
+            encoder.constant(size);
         } else {
             encoder.push(Rt { dreg: R1, key: RtKey::TcpMss });
             let op = ByteorderOp::ToNetwork;

@@ -7,11 +7,10 @@ use crate::link::LinkRef;
 use crate::nft::model::datum::Datum;
 use crate::nft::model::device::Device;
 use crate::nft::model::family::Family;
-use crate::nft::model::reader::optional;
-use crate::wire::nft::expr::dup::Dup;
+use crate::wire::nft::expr::dup as wire;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DupStatement {
+pub(crate) struct Dup {
     address: Option<IpAddr>,
     device: Option<Device>,
 }
@@ -21,39 +20,36 @@ impl Rule {
     #[doc(alias("dup to", "TEE"))]
     pub fn dup(mut self, to: impl Into<Datum>) -> Self {
         let address = self.address_of("dup", &to.into());
-        self.with(DupStatement { address, device: None })
+        self.with(Dup { address, device: None })
     }
 
     /// Sends a copy to this machine by this link, which must exist: `dup to ADDRESS device LINK`.
     pub fn dup_by(mut self, to: impl Into<Datum>, link: impl Into<LinkRef>) -> Self {
         let device = Some(self.device("dup_by", link.into()));
         let address = self.address_of("dup_by", &to.into());
-        self.with(DupStatement { address, device })
+        self.with(Dup { address, device })
     }
 
     /// Sends a copy out of a link, which must exist; in the family `netdev`: `dup to LINK`.
     pub fn dup_to_link(mut self, link: impl Into<LinkRef>) -> Self {
         let device = Some(self.device("dup_to_link", link.into()));
-        self.with(DupStatement { address: None, device })
+        self.with(Dup { address: None, device })
     }
 }
 
-impl Statement for DupStatement {
+impl Statement for Dup {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
-        let address = self.address.map(|address| encoder.constant(R1, address));
-        let free = if address.is_some() { R2 } else { R1 };
-        let device = match &self.device {
-            None => None,
-            Some(device) => Some(encoder.constant(free, device.index()?)),
-        };
-        encoder.push(Dup { address, device });
+        let address = self.address.map(|address| encoder.constant(address));
+        let index = self.device.as_ref().map(Device::index).transpose()?;
+        let device = index.map(|index| encoder.constant(index));
+        encoder.push(wire::Dup { address, device });
         Ok(())
     }
 
     fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
         let Expr::Dup(dup) = expr else { return None };
-        let address = optional(dup.address, |register| reader.address(register))?;
-        let device = optional(dup.device, |register| reader.number(register).map(Device::Index))?;
+        let address = reader.optional(dup.address, Reader::address)?;
+        let device = reader.optional(dup.device, Reader::number)?.map(Device::Index);
         Some(Self { address, device })
     }
 

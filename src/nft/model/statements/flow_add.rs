@@ -2,10 +2,7 @@
 
 use crate::nft::model::family::Family;
 use crate::nft::model::prelude::*;
-use crate::wire::nft::expr::flow_offload::FlowOffload;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FlowAdd(String);
+pub(super) use crate::wire::nft::expr::flow_offload::FlowOffload;
 
 impl Rule {
     /// Adds the connection to a flowtable of the table, whose packets bypass the rules: `flow add @NAME`. In a
@@ -13,20 +10,12 @@ impl Rule {
     #[doc(alias("flow offload", "FLOWOFFLOAD"))]
     pub fn flow_add(mut self, flowtable: &str) -> Self {
         self.check_name("flow_add", flowtable);
-        self.with(FlowAdd(flowtable.to_owned()))
+        self.with(FlowOffload { flowtable: flowtable.to_owned() })
     }
 }
 
-impl Statement for FlowAdd {
-    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
-        encoder.push(FlowOffload { flowtable: self.0.clone() });
-        Ok(())
-    }
-
-    fn decode(_: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
-        let Expr::FlowOffload(flow) = expr else { return None };
-        Some(Self(flow.flowtable.clone()))
-    }
+impl Statement for FlowOffload {
+    one_expression!(self => self.clone(), Expr::FlowOffload(flow) => Some(flow.clone()));
 
     fn check(&self, context: Context) -> Result<(), String> {
         match context.family {
@@ -36,6 +25,6 @@ impl Statement for FlowAdd {
     }
 
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "flow add @{}", self.0)
+        write!(f, "flow add @{}", self.flowtable)
     }
 }

@@ -8,11 +8,10 @@ use crate::nft::model::datum::Datum;
 use crate::nft::model::device::Device;
 use crate::nft::model::family::Family;
 use crate::nft::model::network::Network;
-use crate::nft::model::reader::optional;
-use crate::wire::nft::expr::fwd::Fwd;
+use crate::wire::nft::expr::fwd as wire;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FwdStatement {
+pub(crate) struct Fwd {
     address: Option<IpAddr>,
     device: Device,
 }
@@ -23,29 +22,29 @@ impl Rule {
     #[doc(alias = "fwd to")]
     pub fn fwd(mut self, link: impl Into<LinkRef>) -> Self {
         let device = self.device("fwd", link.into());
-        self.with(FwdStatement { address: None, device })
+        self.with(Fwd { address: None, device })
     }
 
     /// Sends the packet to the hardware address of a neighbour: `fwd ip to ADDRESS device LINK`.
     pub fn fwd_to(mut self, neighbor: impl Into<Datum>, link: impl Into<LinkRef>) -> Self {
         let device = self.device("fwd_to", link.into());
         let address = self.address_of("fwd_to", &neighbor.into());
-        self.with(FwdStatement { address, device })
+        self.with(Fwd { address, device })
     }
 }
 
-impl Statement for FwdStatement {
+impl Statement for Fwd {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
-        let device = encoder.constant(R1, self.device.index()?);
+        let device = encoder.constant(self.device.index()?);
+        let address = self.address.map(|address| encoder.constant(address));
         let family = self.address.map(|address| Network::of_address(address).family());
-        let address = self.address.map(|address| encoder.constant(R2, address));
-        encoder.push(Fwd { device, address, family });
+        encoder.push(wire::Fwd { device, address, family });
         Ok(())
     }
 
     fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
         let Expr::Fwd(fwd) = expr else { return None };
-        let address = optional(fwd.address, |register| reader.address(register))?;
+        let address = reader.optional(fwd.address, Reader::address)?;
         Some(Self { address, device: Device::Index(reader.number(fwd.device)?) })
     }
 

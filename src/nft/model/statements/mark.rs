@@ -8,14 +8,9 @@ use crate::wire::nft::expr::meta::{Meta, MetaKey};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SetMark {
-    target: Target,
+    /// The mark of the packet or that of its connection.
+    target: Field,
     value: MarkValue,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Target {
-    Packet,
-    Connection,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,35 +22,35 @@ enum MarkValue {
 impl Rule {
     /// Sets the mark of the packet: `meta mark set`.
     pub fn set_mark(self, mark: u32) -> Self {
-        self.mark_set(Target::Packet, MarkValue::Constant(mark))
+        self.mark_set(Field::Mark, MarkValue::Constant(mark))
     }
 
     /// Sets the mark of the connection: `ct mark set`.
     pub fn set_ct_mark(self, mark: u32) -> Self {
-        self.mark_set(Target::Connection, MarkValue::Constant(mark))
+        self.mark_set(Field::CtMark, MarkValue::Constant(mark))
     }
 
     /// Sets the mark of the packet to a computed number: `meta mark set numgen …`.
     pub fn set_mark_from(self, number: Numgen) -> Self {
-        self.mark_set(Target::Packet, MarkValue::Field(number.into()))
+        self.mark_set(Field::Mark, MarkValue::Field(number.into()))
     }
 
     /// Sets the mark of the connection to a computed number: `ct mark set jhash …`.
     pub fn set_ct_mark_from(self, number: Numgen) -> Self {
-        self.mark_set(Target::Connection, MarkValue::Field(number.into()))
+        self.mark_set(Field::CtMark, MarkValue::Field(number.into()))
     }
 
     /// Copies the mark of the packet to its connection: `ct mark set meta mark`.
     pub fn save_mark(self) -> Self {
-        self.mark_set(Target::Connection, MarkValue::Field(Field::Mark))
+        self.mark_set(Field::CtMark, MarkValue::Field(Field::Mark))
     }
 
     /// Copies the mark of the connection to the packet: `meta mark set ct mark`.
     pub fn restore_mark(self) -> Self {
-        self.mark_set(Target::Packet, MarkValue::Field(Field::CtMark))
+        self.mark_set(Field::Mark, MarkValue::Field(Field::CtMark))
     }
 
-    fn mark_set(self, target: Target, value: MarkValue) -> Self {
+    fn mark_set(self, target: Field, value: MarkValue) -> Self {
         self.with(SetMark { target, value })
     }
 }
@@ -63,22 +58,20 @@ impl Rule {
 impl Statement for SetMark {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
         match self.value {
-            MarkValue::Constant(mark) => encoder.constant(R1, Value::host_u32(mark)),
+            MarkValue::Constant(mark) => encoder.constant(Value::host_u32(mark)),
             MarkValue::Field(field) => encoder.load(&[field])?,
         };
-        match self.target {
-            Target::Packet => encoder.push(Meta::Set { sreg: R1, key: MetaKey::Mark }),
-            Target::Connection => {
-                encoder.push(Ct::Set { sreg: R1, key: CtKey::Mark, direction: None });
-            }
-        }
+        encoder.push(match self.target {
+            Field::CtMark => Expr::from(Ct::Set { sreg: R1, key: CtKey::Mark, direction: None }),
+            _ => Meta::Set { sreg: R1, key: MetaKey::Mark }.into(),
+        });
         Ok(())
     }
 
     fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
         let target = match expr {
-            Expr::Meta(Meta::Set { sreg: R1, key: MetaKey::Mark }) => Target::Packet,
-            Expr::Ct(Ct::Set { sreg: R1, key: CtKey::Mark, .. }) => Target::Connection,
+            Expr::Meta(Meta::Set { sreg: R1, key: MetaKey::Mark }) => Field::Mark,
+            Expr::Ct(Ct::Set { sreg: R1, key: CtKey::Mark, .. }) => Field::CtMark,
             _ => return None,
         };
         let field = || reader.one_field().map(|(field, _)| MarkValue::Field(field));
@@ -94,10 +87,7 @@ impl Statement for SetMark {
     }
 
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.target {
-            Target::Packet => "meta mark set ",
-            Target::Connection => "ct mark set ",
-        })?;
+        write!(f, "{} set ", self.target)?;
         match self.value {
             MarkValue::Constant(mark) => write!(f, "0x{mark:08x}"),
             MarkValue::Field(field) => write!(f, "{field}"),

@@ -12,9 +12,9 @@ use crate::nft::model::prelude::*;
 use crate::nft::model::set_ref::SetRef;
 use crate::nft::model::types::{PROTOCOLS, Type};
 use crate::wire::nft::data::Value;
-use crate::wire::nft::expr::bitwise::BitwiseOp;
+use crate::wire::nft::expr::bitwise::Bitwise;
 use crate::wire::nft::expr::cmp::{Cmp, Comparison};
-use crate::wire::nft::expr::lookup::{Lookup, LookupFlags};
+use crate::wire::nft::expr::lookup::Lookup;
 use crate::wire::nft::expr::range::{Range, RangeOp};
 
 /// A condition on a field, or on a concatenation that is looked up in a set.
@@ -31,13 +31,11 @@ pub(crate) enum Condition {
     /// The first so many bits are equal.
     Prefix(Value, u8),
     Range(Value, Value),
-    /// The bits of the mask are these.
+    /// The bits of the mask are these. Negated and with no bits: any bit of the mask is set.
     Bits {
         mask: Value,
         value: Value,
     },
-    /// At least one of these bits is set.
-    AnyBit(Value),
     /// The link with this index.
     Link(Device),
     /// The name begins with this.
@@ -85,17 +83,15 @@ impl Condition {
             (Expr::Range(Range { op: RangeOp::Outside, from, to, .. }), _) => {
                 Some((Self::Range(*from, *to), true))
             }
-            (Expr::Bitwise(bits), [Expr::Cmp(Cmp { op, data, .. }), ..]) => {
+            (Expr::Bitwise(Bitwise::Mask { mask, .. }), [Expr::Cmp(Cmp { op, data, .. }), ..]) => {
                 reader.consume(1);
-                let BitwiseOp::MaskXor { mask, .. } = bits.op else { return None };
-                let negated = is_negated(*op)?;
+                let bits = (0..=128).find(|&bits| prefix_mask(bits, mask.len()) == Some(*mask));
                 let is_address = matches!(kind, Type::Ipv4 | Type::Ipv6);
-                let prefix = (0..=128).find(|&bits| prefix_mask(bits, mask.len()) == Some(mask));
-                Some(match prefix {
-                    Some(bits) if is_address => (Self::Prefix(*data, bits), negated),
-                    _ if *data == mask.zeroed() => (Self::AnyBit(mask), !negated),
-                    _ => (Self::Bits { mask, value: *data }, negated),
-                })
+                let condition = match bits.filter(|_| is_address) {
+                    Some(bits) => Self::Prefix(*data, bits),
+                    None => Self::Bits { mask: *mask, value: *data },
+                };
+                Some((condition, is_negated(*op)?))
             }
             _ => None,
         }
@@ -136,17 +132,16 @@ impl Statement for Match {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
         let equal = if self.negated { Comparison::NotEqual } else { Comparison::Equal };
         let field = *self.fields.first().ok_or("a match of nothing")?;
-        match &self.condition {
-            Condition::Prefix(value, bits) if bits.is_multiple_of(8) => {
-                let length = u32::from(bits / 8);
-                encoder.push(field.load_first(R1, length));
-                let bytes = value.as_slice().get(..length as usize).and_then(Value::new);
-                encoder.compare(equal, bytes.ok_or("a prefix is too long")?);
-                return Ok(());
-            }
-            _ => {}
+        if let Condition::Prefix(value, bits) = &self.condition
+            && bits.is_multiple_of(8)
+        {
+            let length = u32::from(bits / 8);
+            encoder.push(field.load_first(R1, length));
+            let bytes = value.as_slice().get(..length as usize).and_then(Value::new);
+            encoder.compare(equal, bytes.ok_or("a prefix is too long")?);
+            return Ok(());
         }
-        let sreg = encoder.load(&self.fields)?;
+        encoder.load(&self.fields)?;
         match &self.condition {
             Condition::Equal(value) => encoder.compare(equal, *value),
             Condition::Link(device) => encoder.compare(equal, device.index()?),
@@ -168,25 +163,18 @@ impl Statement for Match {
                 encoder.mask(*mask);
                 encoder.compare(equal, *value);
             }
-            Condition::AnyBit(mask) => {
-                encoder.mask(*mask);
-                let any = if self.negated { Comparison::Equal } else { Comparison::NotEqual };
-                encoder.compare(any, mask.zeroed());
-            }
             Condition::In(set) => {
                 let lookup = encoder.lookup(&self.fields, set, None)?;
-                let flags = if self.negated { LookupFlags::INVERTED } else { LookupFlags::empty() };
-                encoder.push(Lookup { sreg, flags, ..lookup });
+                encoder.push(Lookup { inverted: self.negated, ..lookup });
             }
         }
         Ok(())
     }
 
     fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
-        if let Expr::Lookup(Lookup { sreg: R1, dreg: None, set, flags, .. }) = expr {
+        if let &Expr::Lookup(Lookup { sreg: R1, dreg: None, ref set, inverted, .. }) = expr {
             let MapLookup { key, map } = reader.map(set)?;
-            let negated = flags.contains(LookupFlags::INVERTED);
-            return Some(Self { fields: key, negated, condition: Condition::In(map) });
+            return Some(Self { fields: key, negated: inverted, condition: Condition::In(map) });
         }
         let (field, length) = reader.one_field()?;
         let kind = field.value_type();
@@ -238,12 +226,8 @@ impl Statement for Match {
             Condition::Equal(value) if kind.is_flags() && !self.negated => {
                 write!(f, " == {}", shown(value))
             }
-            Condition::AnyBit(value) if kind.is_flags() => {
-                write!(f, " {}{}", if self.negated { "! " } else { "" }, shown(value))
-            }
-            Condition::AnyBit(mask) => {
-                let equal = if self.negated { "==" } else { "!=" };
-                write!(f, " & {} {equal} {}", shown(mask), shown(&mask.zeroed()))
+            Condition::Bits { mask, value } if kind.is_flags() && *value == mask.zeroed() => {
+                write!(f, " {}{}", if self.negated { "" } else { "! " }, shown(mask))
             }
             Condition::Bits { mask, value } if shown(mask).are_names() => {
                 write!(f, " {not}{} / {}", shown(value), shown(mask))

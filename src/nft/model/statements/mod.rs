@@ -1,27 +1,6 @@
 //! The statements, one file each: value, setter, text, encoder, decoder, checks.
 
-pub(crate) mod clamp_mss;
-pub(crate) mod connections;
-pub(crate) mod counter;
-pub(crate) mod dup;
-pub(crate) mod flow_add;
-pub(crate) mod fwd;
-pub(crate) mod limit;
-pub(crate) mod log;
-pub(crate) mod mark;
-pub(crate) mod matching;
-pub(crate) mod nat;
-pub(crate) mod network_match;
-pub(crate) mod notrack;
-pub(crate) mod object_ref;
-pub(crate) mod queue;
-pub(crate) mod quota;
-pub(crate) mod reject;
-pub(crate) mod set_update;
-pub(crate) mod synproxy;
-pub(crate) mod tproxy;
 pub(crate) mod unknown;
-pub(crate) mod verdict;
 
 use self::unknown::Unknown;
 use super::family::Family;
@@ -30,38 +9,44 @@ use super::rule::encode;
 use super::statement::{self, Statement};
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::counter::Counter;
-use crate::wire::nft::expr::dynset::Dynset;
 use crate::wire::nft::expr::lookup::Lookup;
 use crate::wire::nft::expr::objref::Objref;
-use crate::wire::nft::expr::quota::Quota;
 use crate::wire::nft::expr::stateful::Stateful;
 
 type Decoder = fn(&mut Reader<'_>, &Expr) -> Option<Box<dyn Statement>>;
 
-/// The decoders, in the order in which they are tried.
-const DECODERS: &[Decoder] = &[
-    boxed::<network_match::NetworkMatch>,
-    boxed::<matching::Match>,
-    boxed::<verdict::VerdictStatement>,
-    boxed::<counter::CounterStatement>,
-    boxed::<limit::Limit>,
-    boxed::<log::Log>,
-    boxed::<reject::RejectStatement>,
-    boxed::<nat::Nat>,
-    boxed::<mark::SetMark>,
-    boxed::<set_update::SetUpdate>,
-    boxed::<object_ref::ObjectRef>,
-    boxed::<quota::QuotaStatement>,
-    boxed::<connections::Connections>,
-    boxed::<notrack::NotrackStatement>,
-    boxed::<clamp_mss::ClampMss>,
-    boxed::<flow_add::FlowAdd>,
-    boxed::<queue::Queue>,
-    boxed::<dup::DupStatement>,
-    boxed::<fwd::FwdStatement>,
-    boxed::<tproxy::TproxyStatement>,
-    boxed::<synproxy::Synproxy>,
-];
+/// Lists the statements by file and type, in the order in which their decoders are tried.
+macro_rules! statements {
+    ($($file:ident::$statement:ident,)*) => {
+        $(pub(crate) mod $file;)*
+
+        const DECODERS: &[Decoder] = &[$(boxed::<$file::$statement>,)*];
+    };
+}
+
+statements! {
+    network_match::NetworkMatch,
+    matching::Match,
+    verdict::VerdictStatement,
+    counter::Counter,
+    limit::Limit,
+    log::Log,
+    reject::RejectStatement,
+    nat::Nat,
+    mark::SetMark,
+    set_update::SetUpdate,
+    object_ref::ObjectRef,
+    quota::Quota,
+    connections::Connlimit,
+    notrack::Notrack,
+    clamp_mss::ClampMss,
+    flow_add::FlowOffload,
+    queue::Queue,
+    dup::Dup,
+    fwd::Fwd,
+    tproxy::Tproxy,
+    synproxy::Synproxy,
+}
 
 fn boxed<T: Statement>(reader: &mut Reader<'_>, expr: &Expr) -> Option<Box<dyn Statement>> {
     Some(Box::new(T::decode(reader, expr)?))
@@ -107,21 +92,23 @@ fn flush(unknown: &mut Vec<Expr>, statements: &mut Vec<Box<dyn Statement>>) {
 
 /// The expressions as the kernel lists them, without counts and without names that the kernel chose.
 fn comparable(list: &[Expr]) -> Vec<Expr> {
-    let one = |expr: &Expr| match expr.clone().into_listed() {
-        Expr::Counter(_) => Counter::default().into(),
-        Expr::Quota(quota) => Quota { consumed: 0, ..quota }.into(),
-        Expr::Dynset(dynset) => {
-            let own = dynset.expressions.into_iter();
-            let expressions = own.map(Stateful::without_counts).collect();
-            Dynset { expressions, ..dynset }.into()
+    let one = |expr: &Expr| {
+        let mut one = expr.clone().into_listed();
+        match &mut one {
+            Expr::Counter(counter) => *counter = Counter::default(),
+            Expr::Quota(quota) => quota.consumed = 0,
+            Expr::Dynset(dynset) => {
+                let own = std::mem::take(&mut dynset.own.expressions).into_iter();
+                dynset.own.expressions = own.map(Stateful::without_counts).collect();
+            }
+            Expr::Lookup(Lookup { set, .. }) | Expr::Objref(Objref::Map { map: set, .. }) => {
+                if is_anonymous(set) {
+                    set.clear();
+                }
+            }
+            _ => {}
         }
-        Expr::Lookup(lookup) if is_anonymous(&lookup.set) => {
-            Lookup { set: String::new(), ..lookup }.into()
-        }
-        Expr::Objref(Objref::Map { sreg, map, map_id }) if is_anonymous(&map) => {
-            Objref::Map { sreg, map: String::new(), map_id }.into()
-        }
-        same => same,
+        one
     };
     list.iter().map(one).collect()
 }

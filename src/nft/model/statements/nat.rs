@@ -9,13 +9,12 @@ use ipnet::IpNet;
 use crate::input::{Input, network};
 use crate::nft::model::context::NO_FAMILY;
 use crate::nft::model::datum::{Datum, Span};
-use crate::nft::model::display;
+use crate::nft::model::display::{self, Range, bracketed};
 use crate::nft::model::element::Element;
 use crate::nft::model::family::Family;
 use crate::nft::model::field::Needs;
 use crate::nft::model::interval::DataKind;
 use crate::nft::model::network::Network;
-use crate::nft::model::reader::optional;
 use crate::nft::model::set_ref::address_data;
 use crate::nft::model::types::Type;
 use crate::wire::nft::expr::lookup::Lookup;
@@ -194,11 +193,7 @@ impl Rule {
             self.rejected.reject(setter, net, reason);
         }
         let addresses = Some((net.network(), net.broadcast()));
-        self.with(Nat {
-            kind: Kind::Addresses(kind, addresses),
-            ports: None,
-            flags: NatFlags::PREFIX,
-        })
+        self.translate(Kind::Addresses(kind, addresses)).nat_flag(setter, NatFlags::PREFIX)
     }
 
     fn nat_by(
@@ -225,37 +220,6 @@ impl Rule {
 }
 
 impl Nat {
-    /// Puts the ports into registers; the second only for a range.
-    fn encode_ports(
-        &self,
-        encoder: &mut Encoder<'_>,
-        [low, high]: [Register; 2],
-    ) -> (Option<Register>, Option<Register>, NatFlags) {
-        let Some((first, last)) = self.ports else { return (None, None, self.flags) };
-        encoder.constant(low, first);
-        let high = (first != last).then(|| encoder.constant(high, last));
-        (Some(low), high, self.flags | NatFlags::PORT_SPECIFIED)
-    }
-
-    fn encode_addresses(
-        &self,
-        encoder: &mut Encoder<'_>,
-        kind: NatType,
-        addresses: Option<(IpAddr, IpAddr)>,
-    ) {
-        let mut registers = [R1, R2, R3, R4].into_iter();
-        let mut next = || registers.next().unwrap_or(R4);
-        let family = addresses.map_or(encoder.context.family.wire(), |(first, _)| {
-            Network::of_address(first).family()
-        });
-        let address_min = addresses.map(|(first, _)| encoder.constant(next(), first));
-        let last = addresses.filter(|(first, last)| first != last);
-        let address_max = last.map(|(_, last)| encoder.constant(next(), last));
-        let (port_min, port_max, flags) = self.encode_ports(encoder, [next(), next()]);
-        let registers = wire::Nat { port_min, port_max, ..wire::Nat::to_address(kind, family, R1) };
-        encoder.push(wire::Nat { address_min, address_max, flags, ..registers });
-    }
-
     fn encode_map(
         &self,
         encoder: &mut Encoder<'_>,
@@ -274,8 +238,8 @@ impl Nat {
         let lookup = encoder.lookup(key, map, Some(DataKind::Values(data)))?;
         encoder.push(Lookup { dreg: Some(R1), ..lookup });
         let port_min = Register::at_slot(slots).filter(|_| with_port);
-        let specified = if with_port { NatFlags::PORT_SPECIFIED } else { NatFlags::empty() };
-        let flags = self.flags | specified;
+        let mut flags = self.flags;
+        flags.set(NatFlags::PORT_SPECIFIED, with_port);
         let nat = wire::Nat::to_address(kind, network.family(), R1);
         encoder.push(wire::Nat { port_min, flags, ..nat });
         Ok(())
@@ -290,44 +254,36 @@ impl Nat {
         if self.flags.contains(NatFlags::PREFIX) {
             return write!(f, " prefix to {}", Span::between(first.into(), last.into()));
         }
-        let bracketed = first.is_ipv6() && self.ports.is_some();
-        let (open, close) = if bracketed { ("[", "]") } else { ("", "") };
-        write!(f, " to {open}{first}{close}")?;
-        if first == last { Ok(()) } else { write!(f, "-{open}{last}{close}") }
-    }
-
-    /// Decodes what `masq`, `redir` and `nat` have alike.
-    fn read(
-        reader: &Reader<'_>,
-        kind: Kind,
-        (min, max): (Option<Register>, Option<Register>),
-        flags: NatFlags,
-    ) -> Option<Self> {
-        let ports = match min {
-            None => None,
-            Some(low) => Some((reader.port(low)?, reader.port(max.unwrap_or(low))?)),
+        let shown = |address: IpAddr| match self.ports {
+            Some(_) => bracketed(address),
+            None => address.to_string(),
         };
-        Some(Self { kind, ports, flags: chosen(flags) })
+        write!(f, " to {}", Range(shown(first), shown(last)))
     }
-}
-
-/// The flags without those that follow from the registers.
-fn chosen(flags: NatFlags) -> NatFlags {
-    flags - NatFlags::MAP_ADDRESSES - NatFlags::PORT_SPECIFIED
 }
 
 impl Statement for Nat {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
+        let mut flags = self.flags;
+        flags.set(NatFlags::PORT_SPECIFIED, self.ports.is_some());
         match &self.kind {
             Kind::Masquerade => {
-                let (port_min, port_max, flags) = self.encode_ports(encoder, [R1, R2]);
+                let (port_min, port_max) = encoder.range(self.ports);
                 encoder.push(Masq { flags, port_min, port_max });
             }
             Kind::Redirect => {
-                let (port_min, port_max, flags) = self.encode_ports(encoder, [R1, R2]);
+                let (port_min, port_max) = encoder.range(self.ports);
                 encoder.push(Redir { port_min, port_max, flags });
             }
-            Kind::Addresses(kind, addresses) => self.encode_addresses(encoder, *kind, *addresses),
+            &Kind::Addresses(kind, addresses) => {
+                let own = addresses.map(|(first, _)| Network::of_address(first).family());
+                let family = own.unwrap_or(encoder.context.family.wire());
+                let (address_min, address_max) = encoder.range(addresses);
+                let (port_min, port_max) = encoder.range(self.ports);
+                let nat =
+                    wire::Nat { address_min, address_max, port_min, port_max, kind, family, flags };
+                encoder.push(nat);
+            }
             Kind::Map { kind, lookup, with_port } => {
                 return self.encode_map(encoder, *kind, lookup, *with_port);
             }
@@ -336,28 +292,24 @@ impl Statement for Nat {
     }
 
     fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
-        match expr {
-            Expr::Masq(masq) => {
-                Self::read(reader, Kind::Masquerade, (masq.port_min, masq.port_max), masq.flags)
-            }
-            Expr::Redir(redir) => {
-                Self::read(reader, Kind::Redirect, (redir.port_min, redir.port_max), redir.flags)
-            }
-            Expr::Nat(nat) => {
-                if let Some(lookup) = reader.mapped() {
+        let (kind, min, max, flags) = match expr {
+            Expr::Masq(masq) => (Kind::Masquerade, masq.port_min, masq.port_max, masq.flags),
+            Expr::Redir(redir) => (Kind::Redirect, redir.port_min, redir.port_max, redir.flags),
+            Expr::Nat(nat) => match reader.mapped() {
+                Some(lookup) => {
                     let (lookup, with_port) = (lookup.clone(), nat.port_min.is_some());
-                    let kind = Kind::Map { kind: nat.kind, lookup, with_port };
-                    return Some(Self { kind, ports: None, flags: chosen(nat.flags) });
+                    (Kind::Map { kind: nat.kind, lookup, with_port }, None, None, nat.flags)
                 }
-                let ends = |first| {
-                    let last = nat.address_max.unwrap_or(first);
-                    Some((reader.address(first)?, reader.address(last)?))
-                };
-                let kind = Kind::Addresses(nat.kind, optional(nat.address_min, ends)?);
-                Self::read(reader, kind, (nat.port_min, nat.port_max), nat.flags)
-            }
-            _ => None,
-        }
+                None => {
+                    let to = reader.range(nat.address_min, nat.address_max, Reader::address)?;
+                    (Kind::Addresses(nat.kind, to), nat.port_min, nat.port_max, nat.flags)
+                }
+            },
+            _ => return None,
+        };
+        // The other flags follow from the registers.
+        let flags = flags - NatFlags::MAP_ADDRESSES - NatFlags::PORT_SPECIFIED;
+        Some(Self { kind, ports: reader.range(min, max, Reader::port)?, flags })
     }
 
     fn check(&self, context: Context) -> Result<(), String> {
@@ -413,10 +365,7 @@ impl Statement for Nat {
         }
         if let Some((first, last)) = self.ports {
             let has_address = matches!(self.kind, Kind::Addresses(_, Some(_)));
-            write!(f, "{}:{first}", if has_address { "" } else { " to " })?;
-            if first != last {
-                write!(f, "-{last}")?;
-            }
+            write!(f, "{}:{}", if has_address { "" } else { " to " }, Range(first, last))?;
         }
         let names = [
             (NatFlags::RANDOM, "random"),

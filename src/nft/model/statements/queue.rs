@@ -1,5 +1,6 @@
 //! Queues to programs: `queue to 1-4`.
 
+use crate::nft::model::display;
 use crate::nft::model::prelude::*;
 use std::ops::RangeInclusive;
 
@@ -50,26 +51,6 @@ impl Queue {
         self.flags |= QueueFlags::CPU_FANOUT;
         self
     }
-
-    pub(crate) fn check_values(self) -> Result<(), String> {
-        match self.last.checked_sub(self.first) {
-            None => Err("the range of queues is empty".into()),
-            Some(u16::MAX) => Err("65,535 queues at most".into()),
-            Some(_) => Ok(()),
-        }
-    }
-
-    pub(crate) fn to_wire(self) -> wire::Queue {
-        let total = self.last.wrapping_sub(self.first).wrapping_add(1);
-        wire::Queue::Numbers { first: self.first, total, flags: self.flags }
-    }
-
-    /// Decodes a queue expression; `None` if it takes the number from a register.
-    pub(crate) fn from_wire(queue: wire::Queue) -> Option<Self> {
-        let wire::Queue::Numbers { first, total, flags } = queue else { return None };
-        let last = first.checked_add(total.checked_sub(1)?)?;
-        Some(Self { first, last, flags })
-    }
 }
 
 impl Rule {
@@ -81,18 +62,20 @@ impl Rule {
 }
 
 impl Statement for Queue {
-    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
-        encoder.push(self.to_wire());
-        Ok(())
-    }
-
-    fn decode(_: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
-        let Expr::Queue(wire) = expr else { return None };
-        Self::from_wire(*wire)
-    }
+    one_expression!(self => {
+        let total = self.last.wrapping_sub(self.first).wrapping_add(1);
+        wire::Queue::Numbers { first: self.first, total, flags: self.flags }
+    }, Expr::Queue(wire::Queue::Numbers { first, total, flags }) => {
+        let last = first.checked_add(total.checked_sub(1)?)?;
+        Some(Self { first: *first, last, flags: *flags })
+    });
 
     fn check(&self, _: Context) -> Result<(), String> {
-        self.check_values()
+        match self.last.checked_sub(self.first) {
+            None => Err("the range of queues is empty".into()),
+            Some(u16::MAX) => Err("65,535 queues at most".into()),
+            Some(_) => Ok(()),
+        }
     }
 
     fn is_terminal(&self) -> bool {
@@ -109,11 +92,7 @@ impl fmt::Display for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("queue")?;
         let names = [(QueueFlags::BYPASS, "bypass"), (QueueFlags::CPU_FANOUT, "fanout")];
-        let said = names.into_iter().filter(|(flag, _)| self.flags.contains(*flag));
-        for (at, (_, name)) in said.enumerate() {
-            write!(f, "{}{name}", if at == 0 { " flags " } else { "," })?;
-        }
-        write!(f, " to {}", self.first)?;
-        if self.last == self.first { Ok(()) } else { write!(f, "-{}", self.last) }
+        display::flags(f, " flags ", names.map(|(flag, name)| (self.flags.contains(flag), name)))?;
+        write!(f, " to {}", display::Range(self.first, self.last))
     }
 }

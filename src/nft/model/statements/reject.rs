@@ -4,7 +4,9 @@ use crate::nft::model::family::Family;
 use crate::nft::model::field::{Needs, TCP};
 use crate::nft::model::network::Network;
 use crate::nft::model::prelude::*;
+use crate::nft::model::statement::learn;
 use crate::wire::nft::expr::reject as wire;
+use crate::wire::nft::expr::reject::RejectType;
 
 /// The error reported to the sender of a rejected packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,38 +24,52 @@ pub enum Reject {
     TcpReset,
 }
 
-impl Reject {
-    const ALL: [Self; 5] = [
-        Self::PortUnreachable,
-        Self::HostUnreachable,
-        Self::NoRoute,
-        Self::AdminProhibited,
-        Self::TcpReset,
-    ];
+/// `nft`'s words and the number of a code, for both protocols, for IPv4 and for IPv6.
+type Codes = [(&'static str, u8); 3];
 
-    /// Encodes the code of the network protocol if it is known, else the code for both.
-    fn to_wire(self, network: Option<Network>) -> wire::Reject {
-        use wire::IcmpxCode;
-        let (both, ip4, ip6) = match self {
-            Self::PortUnreachable => (IcmpxCode::PortUnreachable, 3, 4),
-            Self::HostUnreachable => (IcmpxCode::HostUnreachable, 1, 3),
-            Self::NoRoute => (IcmpxCode::NoRoute, 0, 0),
-            Self::AdminProhibited => (IcmpxCode::AdminProhibited, 13, 1),
-            Self::TcpReset => return wire::Reject::TcpReset,
-        };
-        match network {
-            Some(Network::Ip4) => wire::Reject::Icmp(ip4),
-            Some(Network::Ip6) => wire::Reject::Icmp(ip6),
-            _ => wire::Reject::Icmpx(both),
-        }
-    }
-}
+const CODES: [(Reject, Codes); 4] = [
+    (
+        Reject::PortUnreachable,
+        [("port-unreachable", 1), ("port-unreachable", 3), ("port-unreachable", 4)],
+    ),
+    (
+        Reject::HostUnreachable,
+        [("host-unreachable", 2), ("host-unreachable", 1), ("addr-unreachable", 3)],
+    ),
+    (Reject::NoRoute, [("no-route", 0), ("net-unreachable", 0), ("no-route", 0)]),
+    (
+        Reject::AdminProhibited,
+        [("admin-prohibited", 3), ("admin-prohibited", 13), ("admin-prohibited", 1)],
+    ),
+];
 
 /// A reject, with the code of the packet's network protocol or with that of both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RejectStatement {
     reject: Reject,
     for_both: bool,
+}
+
+impl RejectStatement {
+    /// Returns the code for the network protocol if it is known, else that for both, with its name;
+    /// `None` for a TCP reset.
+    fn code(&self, network: Option<Network>) -> Option<(RejectType, u8, String)> {
+        let (kind, protocol, at) = match network.filter(|_| !self.for_both) {
+            Some(Network::Ip4) => (RejectType::Icmp, "icmp", 1),
+            Some(Network::Ip6) => (RejectType::Icmp, "icmpv6", 2),
+            _ => (RejectType::Icmpx, "icmpx", 0),
+        };
+        let (_, codes) = CODES.iter().find(|(reject, _)| *reject == self.reject)?;
+        let (name, code) = codes[at];
+        Some((kind, code, format!("{protocol} {name}")))
+    }
+
+    fn to_wire(&self, network: Option<Network>) -> wire::Reject {
+        match self.code(network) {
+            Some((kind, code, _)) => wire::Reject { kind, code },
+            None => wire::Reject { kind: RejectType::TcpReset, code: 0 },
+        }
+    }
 }
 
 impl Rule {
@@ -66,18 +82,18 @@ impl Rule {
 
 impl Statement for RejectStatement {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
-        let network = encoder.context.network.filter(|_| !self.for_both);
-        encoder.push(self.reject.to_wire(network));
+        encoder.push(self.to_wire(encoder.context.network));
         Ok(())
     }
 
     fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
-        let Expr::Reject(reject) = expr else { return None };
-        let find = |network, for_both| {
-            let reject = Reject::ALL.into_iter().find(|one| one.to_wire(network) == *reject)?;
-            Some(Self { reject, for_both })
+        let Expr::Reject(wire) = expr else { return None };
+        let read = |for_both| {
+            let errors = CODES.map(|(reject, _)| reject).into_iter().chain([Reject::TcpReset]);
+            let mut all = errors.map(|reject| Self { reject, for_both });
+            all.find(|one| one.to_wire(reader.context.network) == *wire)
         };
-        find(reader.context.network, false).or_else(|| find(None, true))
+        read(false).or_else(|| read(true))
     }
 
     fn check(&self, context: Context) -> Result<(), String> {
@@ -99,50 +115,27 @@ impl Statement for RejectStatement {
     }
 
     fn fmt_in(&self, context: Context, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let network = context.network.filter(|_| !self.for_both);
-        match (self.reject, network) {
-            (Reject::TcpReset, _) if !context.is_protocol(TCP) => {
-                f.write_str("meta l4proto tcp reject with tcp reset")
+        match self.code(context.network) {
+            None if context.is_protocol(TCP) => f.write_str("reject with tcp reset"),
+            None => f.write_str("meta l4proto tcp reject with tcp reset"),
+            // `nft` rejects so without words.
+            Some(_) if self.reject == Reject::PortUnreachable && !self.for_both => {
+                f.write_str("reject")
             }
-            (Reject::HostUnreachable, Some(Network::Ip4)) => {
-                f.write_str("reject with icmp host-unreachable")
-            }
-            (Reject::HostUnreachable, Some(Network::Ip6)) => {
-                f.write_str("reject with icmpv6 addr-unreachable")
-            }
-            (Reject::NoRoute, Some(Network::Ip4)) => {
-                f.write_str("reject with icmp net-unreachable")
-            }
-            (Reject::NoRoute, Some(Network::Ip6)) => f.write_str("reject with icmpv6 no-route"),
-            (Reject::AdminProhibited, Some(Network::Ip4)) => {
-                f.write_str("reject with icmp admin-prohibited")
-            }
-            (Reject::AdminProhibited, Some(Network::Ip6)) => {
-                f.write_str("reject with icmpv6 admin-prohibited")
-            }
-            _ => Statement::fmt(self, f),
+            Some((_, _, code)) => write!(f, "reject with {code}"),
         }
     }
 
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.reject {
-            Reject::PortUnreachable if self.for_both => {
-                f.write_str("reject with icmpx port-unreachable")
-            }
-            reject => write!(f, "{reject}"),
-        }
+        let mut context = Context::new(Family::Inet);
+        learn(&mut context, self);
+        self.fmt_in(context, f)
     }
 }
 
 /// Formats the reject as `nft` does.
 impl fmt::Display for Reject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::PortUnreachable => "reject",
-            Self::HostUnreachable => "reject with icmpx host-unreachable",
-            Self::NoRoute => "reject with icmpx no-route",
-            Self::AdminProhibited => "reject with icmpx admin-prohibited",
-            Self::TcpReset => "reject with tcp reset",
-        })
+        Statement::fmt(&RejectStatement { reject: *self, for_both: false }, f)
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::nft::model::element::join;
 use crate::nft::model::encoder::slots;
 use crate::nft::model::interval::DataKind;
-use crate::nft::model::statements::connections::Connections;
 use crate::nft::model::statements::limit::Limit;
+use crate::wire::nft::expr::connlimit::Connlimit;
 use crate::wire::nft::expr::counter::Counter;
-use crate::wire::nft::expr::dynset::{Dynset, DynsetOp};
+use crate::wire::nft::expr::dynset::{Dynset, DynsetOp, Own};
 use crate::wire::nft::expr::stateful::Stateful;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,15 +21,8 @@ pub(crate) struct SetUpdate {
     data: Vec<Field>,
     /// The timeout of the element, if not that of the set.
     timeout: Option<Duration>,
-    /// The statement that each element has for itself.
-    each: Option<Each>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Each {
-    Counter,
-    Limit(Limit),
-    Connections(Connections),
+    /// The expression that each element has for itself.
+    each: Option<Stateful>,
 }
 
 impl Rule {
@@ -114,7 +107,7 @@ impl Rule {
     /// Counts for each value of these fields: `add @SET { … counter }`.
     #[doc(alias = "meter")]
     pub fn counter_each(self, fields: impl IntoIterator<Item = Field>, set: &str) -> Self {
-        self.update("counter_each", DynsetOp::Add, fields, set, Some(Each::Counter))
+        self.update("counter_each", DynsetOp::Add, fields, set, Some(Counter::default().into()))
     }
 
     /// Limits the rate for each value of these fields: `update @SET { … limit rate … }`.
@@ -125,8 +118,7 @@ impl Rule {
         set: &str,
         limit: Limit,
     ) -> Self {
-        let each = Some(Each::Limit(limit.normal()));
-        self.update("limit_each", DynsetOp::Update, fields, set, each)
+        self.update("limit_each", DynsetOp::Update, fields, set, Some(limit.0.into()))
     }
 
     /// Matches for each value of these fields while it has more than so many connections:
@@ -138,8 +130,8 @@ impl Rule {
         set: &str,
         count: u32,
     ) -> Self {
-        let each = Some(Each::Connections(Connections { count, over: true }));
-        self.update("connections_over_each", DynsetOp::Add, fields, set, each)
+        let each = Connlimit { count, inverted: true };
+        self.update("connections_over_each", DynsetOp::Add, fields, set, Some(each.into()))
     }
 
     fn update(
@@ -148,7 +140,7 @@ impl Rule {
         op: DynsetOp,
         fields: impl IntoIterator<Item = Field>,
         set: &str,
-        each: Option<Each>,
+        each: Option<Stateful>,
     ) -> Self {
         let MapLookup { key, .. } = self.named(setter, fields, set);
         let (set, data) = (set.to_owned(), Vec::new());
@@ -167,39 +159,36 @@ impl Statement for SetUpdate {
                 Some(encoder.load_from(key.next_multiple_of(4), data)?)
             }
         };
-        let each = self.each.map(|each| match each {
-            Each::Counter => Stateful::from(Counter::default()),
-            Each::Limit(limit) => limit.to_wire().into(),
-            Each::Connections(connections) => connections.to_wire().into(),
-        });
         let types: Vec<_> = self.data.iter().map(|field| field.value_type()).collect();
         let kind = (!types.is_empty()).then_some(DataKind::Values(types));
         encoder.names(&self.set, &self.key, kind);
-        let (timeout, expressions) = (self.timeout, each.into_iter().collect());
-        encoder.push(Dynset { data, timeout, expressions, ..Dynset::new(self.op, &self.set, key) });
+        let timeout = self.timeout.unwrap_or_default();
+        let own = Own::from(Vec::from_iter(self.each.clone()));
+        encoder.push(Dynset { data, timeout, own, ..Dynset::new(self.op, &self.set, key) });
         Ok(())
     }
 
     fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
         let Expr::Dynset(dynset) = expr else { return None };
-        let each = match dynset.expressions.as_slice() {
+        let each = match dynset.own.expressions.as_slice() {
             [] => None,
-            [Stateful::Counter(_)] => Some(Each::Counter),
-            [Stateful::Limit(limit)] => Some(Each::Limit(Limit::from_wire(*limit))),
-            [Stateful::Connlimit(limit)] => Some(Each::Connections(Connections::from_wire(*limit))),
+            [one @ (Stateful::Counter(_) | Stateful::Limit(_) | Stateful::Connlimit(_))] => {
+                Some(one.clone().without_counts())
+            }
             _ => return None,
         };
         let (key, data) = match dynset.data {
             None => (reader.key()?, Vec::new()),
             Some(register) => reader.key_and_data(register)?,
         };
-        let (op, set, timeout) = (dynset.op, dynset.set.clone(), dynset.timeout);
+        let timeout = Some(dynset.timeout).filter(|timeout| !timeout.is_zero());
+        let (op, set) = (dynset.op, dynset.set.clone());
         Some(Self { op, key, set, data, timeout, each })
     }
 
     fn check(&self, _: Context) -> Result<(), String> {
         match self.each {
-            Some(Each::Limit(limit)) => limit.check_values(),
+            Some(Stateful::Limit(limit)) => Limit(limit).check_values(),
             _ => Ok(()),
         }
     }
@@ -221,11 +210,9 @@ impl Statement for SetUpdate {
         }
         match &self.each {
             None => {}
-            Some(Each::Counter) => f.write_str(" counter")?,
-            Some(Each::Limit(limit)) => write!(f, " {limit}")?,
-            Some(Each::Connections(connections)) => {
-                write!(f, " {}", connections as &dyn Statement)?;
-            }
+            Some(Stateful::Limit(limit)) => write!(f, " {}", Limit(*limit))?,
+            Some(Stateful::Connlimit(limit)) => write!(f, " {}", limit as &dyn Statement)?,
+            Some(_) => f.write_str(" counter")?,
         }
         if !self.data.is_empty() {
             f.write_str(" : ")?;

@@ -20,11 +20,7 @@ use crate::wire::nft::expr::synproxy::SynproxyFlags;
 /// Source: nft(8), "SYNPROXY STATEMENT".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[must_use = "it is said to a rule"]
-pub struct Synproxy {
-    mss: u16,
-    window_scale: u8,
-    flags: SynproxyFlags,
-}
+pub struct Synproxy(pub(crate) wire::Synproxy);
 
 /// RFC 7323, 2.3.
 const LARGEST_SCALE: u8 = 14;
@@ -37,47 +33,37 @@ impl Synproxy {
 
     /// Offers segments of so many bytes at most.
     pub fn mss(mut self, bytes: u16) -> Self {
-        self.mss = bytes;
-        self.flags |= SynproxyFlags::MSS;
+        self.0.mss = bytes;
+        self.0.flags |= SynproxyFlags::MSS;
         self
     }
 
     /// Offers window scaling by two to the power of this, 14 at most.
     #[doc(alias = "wscale")]
     pub fn window_scale(mut self, scale: u8) -> Self {
-        self.window_scale = scale;
-        self.flags |= SynproxyFlags::WINDOW_SCALE;
+        self.0.window_scale = scale;
+        self.0.flags |= SynproxyFlags::WINDOW_SCALE;
         self
     }
 
     /// Offers timestamps, in which the proxy stores the other options.
     pub fn timestamp(mut self) -> Self {
-        self.flags |= SynproxyFlags::TIMESTAMP;
+        self.0.flags |= SynproxyFlags::TIMESTAMP;
         self
     }
 
     /// Offers selective acknowledgements.
     #[doc(alias = "sack-perm")]
     pub fn sack_permitted(mut self) -> Self {
-        self.flags |= SynproxyFlags::SACK_PERMITTED;
+        self.0.flags |= SynproxyFlags::SACK_PERMITTED;
         self
     }
 
     pub(crate) fn check_values(self) -> Result<(), String> {
-        match self.window_scale {
+        match self.0.window_scale {
             0..=LARGEST_SCALE => Ok(()),
             _ => Err(format!("a window scale is {LARGEST_SCALE} at most")),
         }
-    }
-
-    pub(crate) fn to_wire(self) -> wire::Synproxy {
-        let Self { mss, window_scale, flags } = self;
-        wire::Synproxy { mss, window_scale, flags }
-    }
-
-    pub(crate) fn from_wire(synproxy: wire::Synproxy) -> Self {
-        let wire::Synproxy { mss, window_scale, flags } = synproxy;
-        Self { mss, window_scale, flags }
     }
 }
 
@@ -91,15 +77,7 @@ impl Rule {
 }
 
 impl Statement for Synproxy {
-    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
-        encoder.push(self.to_wire());
-        Ok(())
-    }
-
-    fn decode(_: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
-        let Expr::Synproxy(wire) = expr else { return None };
-        Some(Self::from_wire(*wire))
-    }
+    one_expression!(self => self.0, Expr::Synproxy(offer) => Some(Self(*offer)));
 
     fn check(&self, context: Context) -> Result<(), String> {
         if !context.is_protocol(TCP) {
@@ -116,13 +94,14 @@ impl Statement for Synproxy {
 /// Formats the offer as `nft` does.
 impl fmt::Display for Synproxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let has = |flag| self.flags.contains(flag);
+        let wire::Synproxy { mss, window_scale, flags } = self.0;
+        let has = |flag| flags.contains(flag);
         f.write_str("synproxy")?;
         if has(SynproxyFlags::MSS) {
-            write!(f, " mss {}", self.mss)?;
+            write!(f, " mss {mss}")?;
         }
         if has(SynproxyFlags::WINDOW_SCALE) {
-            write!(f, " wscale {}", self.window_scale)?;
+            write!(f, " wscale {window_scale}")?;
         }
         f.write_str(if has(SynproxyFlags::TIMESTAMP) { " timestamp" } else { "" })?;
         f.write_str(if has(SynproxyFlags::SACK_PERMITTED) { " sack-perm" } else { "" })

@@ -3,13 +3,13 @@
 use crate::nft::model::prelude::*;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::nft::model::display::bracketed;
 use crate::nft::model::network::Network;
-use crate::nft::model::reader::optional;
-use crate::wire::nft::expr::tproxy::Tproxy;
+use crate::wire::nft::expr::tproxy as wire;
 use crate::wire::nft::message::Family;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TproxyStatement {
+pub(crate) struct Tproxy {
     address: Option<IpAddr>,
     port: Option<u16>,
 }
@@ -32,25 +32,24 @@ impl Rule {
         if port == 0 {
             self.rejected.reject(setter, port, "there is no port 0");
         }
-        self.with(TproxyStatement { address, port: Some(port) })
+        self.with(Tproxy { address, port: Some(port) })
     }
 }
 
-impl Statement for TproxyStatement {
+impl Statement for Tproxy {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
         let network = self.address.map(Network::of_address).or(encoder.context.network);
         let family = network.map_or(Family::Unspecified, Network::family);
-        let address = self.address.map(|address| encoder.constant(R1, address));
-        let free = if address.is_some() { R2 } else { R1 };
-        let port = self.port.map(|port| encoder.constant(free, port));
-        encoder.push(Tproxy { family, address, port });
+        let address = self.address.map(|address| encoder.constant(address));
+        let port = self.port.map(|port| encoder.constant(port));
+        encoder.push(wire::Tproxy { family, address, port });
         Ok(())
     }
 
     fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
         let Expr::Tproxy(tproxy) = expr else { return None };
-        let address = optional(tproxy.address, |register| reader.address(register))?;
-        Some(Self { address, port: optional(tproxy.port, |register| reader.port(register))? })
+        let address = reader.optional(tproxy.address, Reader::address)?;
+        Some(Self { address, port: reader.optional(tproxy.port, Reader::port)? })
     }
 
     fn check(&self, context: Context) -> Result<(), String> {
@@ -61,12 +60,7 @@ impl Statement for TproxyStatement {
     }
 
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("tproxy to ")?;
-        match self.address {
-            Some(IpAddr::V6(address)) => write!(f, "[{address}]")?,
-            Some(address) => write!(f, "{address}")?,
-            None => {}
-        }
+        write!(f, "tproxy to {}", self.address.map(bracketed).unwrap_or_default())?;
         self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }

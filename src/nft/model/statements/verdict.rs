@@ -5,7 +5,7 @@ use crate::nft::model::interval::{DataKind, decode_verdict, encode_verdict};
 use crate::nft::model::prelude::*;
 use crate::wire::nft::data::Data;
 use crate::wire::nft::expr::immediate::Immediate;
-use crate::wire::nft::expr::lookup::{Lookup, LookupFlags};
+use crate::wire::nft::expr::lookup::Lookup;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum VerdictStatement {
@@ -75,9 +75,9 @@ impl Statement for VerdictStatement {
         match self {
             Self::One(verdict) => encoder.push(Immediate::verdict(encode_verdict(verdict))),
             Self::Map(MapLookup { key, map }) => {
-                let sreg = encoder.load(key)?;
+                encoder.load(key)?;
                 let lookup = encoder.lookup(key, map, Some(DataKind::Verdict))?;
-                encoder.push(Lookup { sreg, dreg: Some(Register::Verdict), ..lookup });
+                encoder.push(Lookup { dreg: Some(Register::Verdict), ..lookup });
             }
         }
         Ok(())
@@ -88,11 +88,9 @@ impl Statement for VerdictStatement {
             Expr::Immediate(Immediate { data: Data::Verdict(verdict), .. }) => {
                 decode_verdict(verdict).map(Self::One)
             }
-            Expr::Lookup(Lookup { dreg: Some(Register::Verdict), set, flags, .. })
-                if !flags.contains(LookupFlags::INVERTED) =>
-            {
-                reader.map(set).map(Self::Map)
-            }
+            Expr::Lookup(Lookup {
+                dreg: Some(Register::Verdict), set, inverted: false, ..
+            }) => reader.map(set).map(Self::Map),
             _ => None,
         }
     }

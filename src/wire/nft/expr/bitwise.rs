@@ -12,91 +12,49 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_bitwise_attributes`.
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Field, up_to};
+use crate::wire::nft::codec::{attribute_table, wire_enum};
 use crate::wire::nft::data::Value;
 use crate::wire::nft::register::Register;
 
-const NFTA_BITWISE_SREG: u16 = 1;
-const NFTA_BITWISE_DREG: u16 = 2;
-const NFTA_BITWISE_LEN: u16 = 3;
-const NFTA_BITWISE_MASK: u16 = 4;
-const NFTA_BITWISE_XOR: u16 = 5;
-const NFTA_BITWISE_OP: u16 = 6;
-const NFTA_BITWISE_DATA: u16 = 7;
-
-const NFT_BITWISE_MASK_XOR: u32 = 0;
-const NFT_BITWISE_LSHIFT: u32 = 1;
-const NFT_BITWISE_RSHIFT: u32 = 2;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bitwise {
-    pub(crate) sreg: Register,
-    pub(crate) dreg: Register,
-    pub(crate) len: u32,
-    pub(crate) op: BitwiseOp,
+wire_enum! {
+    #[doc(alias = "nft_bitwise_ops")]
+    #[derive(Default)]
+    BitwiseOp: u32 {
+        /// `dreg = (sreg & mask) ^ xor`
+        #[default]
+        MaskXor = 0,
+        ShiftLeft = 1,
+        ShiftRight = 2,
+    }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[doc(alias = "nft_bitwise_ops")]
-pub(crate) enum BitwiseOp {
-    /// `dreg = (sreg & mask) ^ xor`
-    MaskXor {
-        mask: Value,
-        xor: Value,
-    },
-    ShiftLeft(u32),
-    ShiftRight(u32),
+attribute_table! {
+    #[derive(Copy)]
+    enum Bitwise {
+        Mask {
+            sreg: Register = 1,
+            dreg: Register = 2,
+            op: BitwiseOp = 6 unless_default,
+            len: u32 = 3,
+            mask: Value = 4,
+            xor: Value = 5,
+        },
+        /// Shifts by a number of bits.
+        Shift {
+            sreg: Register = 1,
+            dreg: Register = 2,
+            op: BitwiseOp = 6,
+            len: u32 = 3,
+            data: Value = 7,
+        },
+    }
 }
 
 impl Bitwise {
     /// Clears the bits outside the mask, in place.
     pub(crate) fn mask(register: Register, mask: Value) -> Self {
-        let op = BitwiseOp::MaskXor { mask, xor: mask.zeroed() };
-        Self { sreg: register, dreg: register, len: mask.len(), op }
-    }
-}
-
-impl Codec for Bitwise {
-    const KNOWN: u64 = up_to(NFTA_BITWISE_DATA);
-
-    fn encode(&self, out: &mut Writer<'_>) {
-        self.sreg.write(out, NFTA_BITWISE_SREG);
-        self.dreg.write(out, NFTA_BITWISE_DREG);
-        let (op, bits) = match self.op {
-            BitwiseOp::MaskXor { mask, xor } => {
-                self.len.write(out, NFTA_BITWISE_LEN);
-                mask.write(out, NFTA_BITWISE_MASK);
-                return xor.write(out, NFTA_BITWISE_XOR);
-            }
-            BitwiseOp::ShiftLeft(bits) => (NFT_BITWISE_LSHIFT, bits),
-            BitwiseOp::ShiftRight(bits) => (NFT_BITWISE_RSHIFT, bits),
-        };
-        op.write(out, NFTA_BITWISE_OP);
-        self.len.write(out, NFTA_BITWISE_LEN);
-        Value::host_u32(bits).write(out, NFTA_BITWISE_DATA);
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let mask = attributes.strict(NFTA_BITWISE_MASK)?;
-        let xor = attributes.strict(NFTA_BITWISE_XOR)?;
-        let data: Option<Value> = attributes.strict(NFTA_BITWISE_DATA)?;
-        let bits = || Some(u32::from_ne_bytes(data?.as_slice().try_into().ok()?));
-        let op: Option<u32> = attributes.strict(NFTA_BITWISE_OP)?;
-        let op = match (op.unwrap_or(NFT_BITWISE_MASK_XOR), mask, xor) {
-            (NFT_BITWISE_MASK_XOR, Some(mask), Some(xor)) if data.is_none() => {
-                BitwiseOp::MaskXor { mask, xor }
-            }
-            (NFT_BITWISE_LSHIFT, None, None) => BitwiseOp::ShiftLeft(bits()?),
-            (NFT_BITWISE_RSHIFT, None, None) => BitwiseOp::ShiftRight(bits()?),
-            _ => return None,
-        };
-        Some(Self {
-            sreg: attributes.strict(NFTA_BITWISE_SREG)?,
-            dreg: attributes.strict(NFTA_BITWISE_DREG)?,
-            len: attributes.strict(NFTA_BITWISE_LEN)?,
-            op,
-        })
+        let (len, xor) = (mask.len(), mask.zeroed());
+        Self::Mask { sreg: register, dreg: register, op: BitwiseOp::MaskXor, len, mask, xor }
     }
 }
 
@@ -120,15 +78,16 @@ mod tests {
         );
         // tools/nft-bytes 'add table ip t' 'add chain ip t c' \
         //   'add rule ip t c meta mark set mark lshift 2'
+        let data = Value::host_u32(2);
         expression(
-            Bitwise { sreg: R1, dreg: R1, len: 4, op: BitwiseOp::ShiftLeft(2) },
+            Bitwise::Shift { sreg: R1, dreg: R1, op: BitwiseOp::ShiftLeft, len: 4, data },
             "40000180 0c000100 62697477 69736500 30000280
              08000100 00000001 08000200 00000001 08000600 00000001 08000300 00000004
              0c000780 08000100 02000000",
         );
         // The same with: mark rshift 2
         expression(
-            Bitwise { sreg: R1, dreg: R1, len: 4, op: BitwiseOp::ShiftRight(2) },
+            Bitwise::Shift { sreg: R1, dreg: R1, op: BitwiseOp::ShiftRight, len: 4, data },
             "40000180 0c000100 62697477 69736500 30000280
              08000100 00000001 08000200 00000001 08000600 00000002 08000300 00000004
              0c000780 08000100 02000000",
@@ -144,7 +103,7 @@ mod tests {
             "4c000180 0c000100 62697477 69736500 3c000280
              08000100 00000001 08000200 00000001 08000600 00000000 08000300 00000004
              0c000480 08000100 efffffff 0c000580 08000100 10000000",
-            Bitwise { sreg: R1, dreg: R1, len: 4, op: BitwiseOp::MaskXor { mask, xor } },
+            Bitwise::Mask { sreg: R1, dreg: R1, op: BitwiseOp::MaskXor, len: 4, mask, xor },
         );
     }
 }

@@ -7,25 +7,14 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_connlimit_attributes`.
 
-use bitflags::bitflags;
-
-use crate::wire::nft::codec::{attribute_table, flags_field};
-
-bitflags! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-    #[doc(alias = "nft_connlimit_flags")]
-    pub(crate) struct ConnlimitFlags: u32 {
-        /// Matches above the limit instead.
-        const INVERTED = 1;
-    }
-}
-flags_field!(ConnlimitFlags: u32);
+use crate::wire::nft::codec::attribute_table;
 
 attribute_table! {
     #[derive(Copy, Default)]
     strict struct Connlimit {
         count: u32 = 1,
-        flags: ConnlimitFlags = 2 or_default,
+        /// Matches above the limit instead.
+        inverted: bool = 2 or_default,
     }
 }
 
@@ -37,7 +26,7 @@ mod tests {
     #[test]
     fn as_nft_sends_it() {
         // tools/nft-bytes 'add table ip t' 'add chain ip t c' 'add rule ip t c ct count 20'
-        let up_to = Connlimit { count: 20, flags: ConnlimitFlags::empty() };
+        let up_to = Connlimit { count: 20, inverted: false };
         expression(
             up_to,
             "28000180 0e000100 636f6e6e 6c696d69 74000000 14000280
@@ -45,7 +34,7 @@ mod tests {
         );
         // The same with: ct count over 20
         expression(
-            Connlimit { flags: ConnlimitFlags::INVERTED, ..up_to },
+            Connlimit { inverted: true, ..up_to },
             "28000180 0e000100 636f6e6e 6c696d69 74000000 14000280
              08000100 00000014 08000200 00000001",
         );

@@ -8,37 +8,14 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_counter_attributes`.
 
-use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, Field, up_to};
+use crate::wire::nft::codec::attribute_table;
 
-const NFTA_COUNTER_BYTES: u16 = 1;
-const NFTA_COUNTER_PACKETS: u16 = 2;
-const NFTA_COUNTER_PAD: u16 = 3;
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Counter {
-    pub(crate) packets: u64,
-    pub(crate) bytes: u64,
-}
-
-impl Codec for Counter {
-    const KNOWN: u64 = up_to(NFTA_COUNTER_PAD);
-
-    fn encode(&self, out: &mut Writer<'_>) {
-        self.bytes.write(out, NFTA_COUNTER_BYTES);
-        self.packets.write(out, NFTA_COUNTER_PACKETS);
-    }
-
-    fn encode_expression(&self, out: &mut Writer<'_>) {
-        if *self != Self::default() {
-            self.encode(out);
-        }
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let value = |kind| attributes.strict::<Option<u64>>(kind).map(Option::unwrap_or_default);
-        Some(Self { packets: value(NFTA_COUNTER_PACKETS)?, bytes: value(NFTA_COUNTER_BYTES)? })
-    }
+attribute_table! {
+    #[derive(Copy, Default)]
+    strict struct Counter {
+        bytes: u64 = 1 or_default,
+        packets: u64 = 2 or_default,
+    } padding 3
 }
 
 #[cfg(test)]

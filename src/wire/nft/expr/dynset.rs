@@ -17,22 +17,10 @@
 
 use std::time::Duration;
 
-use bitflags::bitflags;
-
 use super::stateful::Stateful;
 use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, EitherField, Field, flags_field, up_to, wire_enum};
+use crate::wire::nft::codec::{Codec, EitherField, Field, attribute_table, wire_enum, wire_flags};
 use crate::wire::nft::register::Register;
-
-const NFTA_DYNSET_SET_NAME: u16 = 1;
-const NFTA_DYNSET_SET_ID: u16 = 2;
-const NFTA_DYNSET_OP: u16 = 3;
-const NFTA_DYNSET_SREG_KEY: u16 = 4;
-const NFTA_DYNSET_SREG_DATA: u16 = 5;
-const NFTA_DYNSET_TIMEOUT: u16 = 6;
-const NFTA_DYNSET_EXPR: u16 = 7;
-const NFTA_DYNSET_FLAGS: u16 = 9;
-const NFTA_DYNSET_EXPRESSIONS: u16 = 10;
 
 wire_enum! {
     #[doc(alias = "nft_dynset_ops")]
@@ -44,84 +32,65 @@ wire_enum! {
     }
 }
 
-bitflags! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+wire_flags! {
     #[doc(alias = "nft_dynset_flags")]
-    pub(crate) struct DynsetFlags: u32 {
+    DynsetFlags: u32 {
         /// Matches if the set is full.
-        const INVERTED = 1;
-        /// Derived from the number of expressions.
-        const SEVERAL_EXPRESSIONS = 2;
+        INVERTED = 1,
+        /// The expressions are a list.
+        SEVERAL_EXPRESSIONS = 2,
     }
 }
-flags_field!(DynsetFlags: u32);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Dynset {
-    pub(crate) op: DynsetOp,
-    pub(crate) set: String,
-    pub(crate) set_id: Option<u32>,
-    pub(crate) key: Register,
-    pub(crate) data: Option<Register>,
-    /// The timeout, if it differs from the set's.
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) inverted: bool,
-    pub(crate) expressions: Vec<Stateful>,
+attribute_table! {
+    strict struct Dynset {
+        key: Register = 4,
+        data: Option<Register> = 5,
+        op: DynsetOp = 3,
+        /// The timeout, if it differs from the set's.
+        timeout: Duration = 6 unless_default,
+        set: String = 1,
+        set_id: Option<u32> = 2,
+        own: Own = inline,
+    } padding 8
 }
 
 impl Dynset {
     pub(crate) fn new(op: DynsetOp, set: &str, key: Register) -> Self {
-        Self {
-            op,
-            set: set.to_owned(),
-            set_id: None,
-            key,
-            data: None,
-            timeout: None,
-            inverted: false,
-            expressions: Vec::new(),
-        }
-    }
-
-    fn flags(&self) -> DynsetFlags {
-        let mut flags = DynsetFlags::empty();
-        flags.set(DynsetFlags::INVERTED, self.inverted);
-        flags.set(DynsetFlags::SEVERAL_EXPRESSIONS, self.expressions.len() > 1);
-        flags
+        let (timeout, set, own) = (Duration::ZERO, set.to_owned(), Own::default());
+        Self { key, data: None, op, timeout, set, set_id: None, own }
     }
 }
 
-impl Codec for Dynset {
-    const KNOWN: u64 = up_to(NFTA_DYNSET_EXPRESSIONS);
+/// The expressions of the element, and the flags, which say that there are several. The kernel asks
+/// for that flag, but does not list it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Own {
+    pub(crate) expressions: Vec<Stateful>,
+    pub(crate) inverted: bool,
+}
+
+impl Codec for Own {
+    const KNOWN: u64 = 1 << 7 | 1 << 9 | 1 << 10;
 
     fn encode(&self, out: &mut Writer<'_>) {
-        self.key.write(out, NFTA_DYNSET_SREG_KEY);
-        self.data.write(out, NFTA_DYNSET_SREG_DATA);
-        self.op.write(out, NFTA_DYNSET_OP);
-        self.timeout.write(out, NFTA_DYNSET_TIMEOUT);
-        self.set.write(out, NFTA_DYNSET_SET_NAME);
-        self.set_id.write(out, NFTA_DYNSET_SET_ID);
-        EitherField::write(&self.expressions, out, NFTA_DYNSET_EXPR, NFTA_DYNSET_EXPRESSIONS);
-        if !self.flags().is_empty() {
-            self.flags().write(out, NFTA_DYNSET_FLAGS);
-        }
+        let mut flags = DynsetFlags::empty();
+        flags.set(DynsetFlags::INVERTED, self.inverted);
+        flags.set(DynsetFlags::SEVERAL_EXPRESSIONS, self.expressions.len() > 1);
+        EitherField::write(&self.expressions, out, 7, 10);
+        Some(flags).filter(|flags| !flags.is_empty()).write(out, 9);
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let one = attributes.get(NFTA_DYNSET_EXPR);
-        let several = attributes.get(NFTA_DYNSET_EXPRESSIONS);
-        let flags: Option<DynsetFlags> = attributes.strict(NFTA_DYNSET_FLAGS)?;
-        let timeout: Option<Duration> = attributes.strict(NFTA_DYNSET_TIMEOUT)?;
-        Some(Self {
-            op: attributes.strict(NFTA_DYNSET_OP)?,
-            set: attributes.strict(NFTA_DYNSET_SET_NAME)?,
-            set_id: attributes.strict(NFTA_DYNSET_SET_ID)?,
-            key: attributes.strict(NFTA_DYNSET_SREG_KEY)?,
-            data: attributes.strict(NFTA_DYNSET_SREG_DATA)?,
-            timeout: timeout.filter(|timeout| !timeout.is_zero()),
-            inverted: flags.is_some_and(|flags| flags.contains(DynsetFlags::INVERTED)),
-            expressions: EitherField::read(one, several)?,
-        })
+        let expressions = EitherField::read(attributes.get(7), attributes.get(10))?;
+        let flags = attributes.strict::<Option<DynsetFlags>>(9)?.unwrap_or_default();
+        Some(Self { expressions, inverted: flags.contains(DynsetFlags::INVERTED) })
+    }
+}
+
+impl From<Vec<Stateful>> for Own {
+    fn from(expressions: Vec<Stateful>) -> Self {
+        Self { expressions, inverted: false }
     }
 }
 
@@ -150,7 +119,7 @@ mod tests {
         );
         // … update @s { ip saddr timeout 60s }
         expression(
-            Dynset { timeout: Some(Duration::from_secs(60)), ..dynset(DynsetOp::Update) },
+            Dynset { timeout: Duration::from_secs(60), ..dynset(DynsetOp::Update) },
             "40000180 0b000100 64796e73 65740000 30000280 08000400 00000001 08000300 00000001
              0c000600 00000000 0000ea60 06000100 73000000 08000200 00000001",
         );
@@ -177,7 +146,7 @@ mod tests {
         let limit = Limit { rate: 5, burst: 5, ..Limit::default() };
         let one = vec![limit.into()];
         expression(
-            Dynset { expressions: one, ..dynset(DynsetOp::Update) },
+            Dynset { own: one.into(), ..dynset(DynsetOp::Update) },
             "78000180 0b000100 64796e73 65740000 68000280 08000400 00000001 08000300 00000001
              06000100 73000000 08000200 00000001
              44000780 0a000100 6c696d69 74000000 34000280 0c000100 00000000 00000005
@@ -186,7 +155,7 @@ mod tests {
         // … add @s { ip saddr counter limit rate 5/second }
         let several = vec![Counter::default().into(), limit.into()];
         expression(
-            Dynset { expressions: several, ..dynset(DynsetOp::Add) },
+            Dynset { own: several.into(), ..dynset(DynsetOp::Add) },
             "98000180 0b000100 64796e73 65740000 88000280 08000400 00000001 08000300 00000000
              06000100 73000000 08000200 00000001
              5c000a80 14000180 0c000100 636f756e 74657200 04000280

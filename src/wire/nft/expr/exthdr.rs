@@ -12,9 +12,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_exthdr_attributes`.
 
-use bitflags::bitflags;
-
-use crate::wire::nft::codec::{attribute_table, flags_field, wire_enum};
+use crate::wire::nft::codec::{attribute_table, wire_enum, wire_flags};
 use crate::wire::nft::register::Register;
 
 wire_enum! {
@@ -30,14 +28,12 @@ wire_enum! {
     }
 }
 
-bitflags! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+wire_flags! {
     #[doc(alias = "nft_exthdr_flags")]
-    pub(crate) struct ExthdrFlags: u32 {
-        const PRESENT = 1;
+    ExthdrFlags: u32 {
+        PRESENT = 1,
     }
 }
-flags_field!(ExthdrFlags: u32);
 
 attribute_table! {
     /// The position of bytes in a header or option.

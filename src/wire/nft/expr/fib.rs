@@ -8,9 +8,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_fib_attributes`.
 
-use bitflags::bitflags;
-
-use crate::wire::nft::codec::{attribute_table, flags_field, wire_enum};
+use crate::wire::nft::codec::{attribute_table, wire_enum, wire_flags};
 use crate::wire::nft::register::Register;
 
 wire_enum! {
@@ -23,21 +21,19 @@ wire_enum! {
     }
 }
 
-bitflags! {
+wire_flags! {
     /// The keys of the route look-up.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     #[doc(alias = "nft_fib_flags")]
-    pub(crate) struct FibFlags: u32 {
-        const SOURCE = 1;
-        const DESTINATION = 1 << 1;
-        const MARK = 1 << 2;
-        const INPUT = 1 << 3;
-        const OUTPUT = 1 << 4;
+    FibFlags: u32 {
+        SOURCE = 1,
+        DESTINATION = 1 << 1,
+        MARK = 1 << 2,
+        INPUT = 1 << 3,
+        OUTPUT = 1 << 4,
         /// Returns only if there is a route.
-        const PRESENT = 1 << 5;
+        PRESENT = 1 << 5,
     }
 }
-flags_field!(FibFlags: u32);
 
 attribute_table! {
     #[derive(Copy)]

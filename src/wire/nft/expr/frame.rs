@@ -56,9 +56,22 @@ pub(super) fn write(
     });
 }
 
-/// Defines an enum of expressions by their kernel names. Any other expression is `Unknown`.
+/// Defines an enum of expressions by the kernel's names. Any other expression is `Unknown`.
+///
+/// `mod` before the enum names the file of each expression too. `unless_default` after an expression
+/// leaves out the attributes of its default value.
 macro_rules! expressions {
-    ($(#[$meta:meta])* $enum:ident { $($variant:ident = $name:literal),* $(,)? }) => {
+    (
+        $(#[$meta:meta])*
+        mod $enum:ident { $($name:ident: $variant:ident $($how:ident)?),* $(,)? }
+    ) => {
+        $(pub(crate) mod $name; use self::$name::$variant;)*
+        expressions! { $(#[$meta])* $enum { $($name: $variant $($how)?),* } }
+    };
+    (
+        $(#[$meta:meta])*
+        $enum:ident { $($name:ident: $variant:ident $($how:ident)?),* $(,)? }
+    ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub(crate) enum $enum {
@@ -76,49 +89,38 @@ macro_rules! expressions {
             /// Returns the kernel's name of the expression.
             pub(crate) fn name(&self) -> &str {
                 match self {
-                    $(Self::$variant(_) => $name,)*
+                    $(Self::$variant(_) => stringify!($name),)*
                     Self::Unknown(unknown) => &unknown.name,
-                }
-            }
-
-            fn encode_data(&self, out: &mut $crate::wire::attribute::Writer<'_>) {
-                use $crate::wire::nft::codec::Codec;
-                match self {
-                    $(Self::$variant(expr) => expr.encode_expression(out),)*
-                    Self::Unknown(_) => {}
-                }
-            }
-
-            fn decode_data(
-                name: &str,
-                data: $crate::wire::attribute::Attributes<'_>,
-            ) -> Option<Self> {
-                use $crate::wire::nft::codec::Codec;
-                match name {
-                    $($name => $variant::decode_exactly(data).map(Self::$variant),)*
-                    _ => None,
                 }
             }
         }
 
         impl $crate::wire::nft::codec::Field for $enum {
             fn read(element: $crate::wire::attribute::Attribute<'_>) -> Option<Self> {
-                let frame = $crate::wire::nft::expr::frame::read(element);
-                let known = frame.and_then(|(name, data)| Self::decode_data(name, data));
-                known.or_else(|| {
-                    Some(Self::Unknown($crate::wire::nft::expr::frame::Unknown::read(element)))
-                })
+                use $crate::wire::nft::codec::Codec;
+                use $crate::wire::nft::expr::frame::{Unknown, read};
+                let known = read(element).and_then(|(name, data)| match name {
+                    $(stringify!($name) => $variant::decode_exactly(data).map(Self::$variant),)*
+                    _ => None,
+                });
+                known.or_else(|| Some(Self::Unknown(Unknown::read(element))))
             }
 
             fn write(&self, out: &mut $crate::wire::attribute::Writer<'_>, kind: u16) {
-                match self {
-                    Self::Unknown(unknown) => out.nested(kind, |frame| frame.raw(&unknown.bytes)),
-                    _ => $crate::wire::nft::expr::frame::write(out, kind, self.name(), |data| {
-                        self.encode_data(data);
-                    }),
+                use $crate::wire::nft::codec::Codec;
+                if let Self::Unknown(unknown) = self {
+                    return out.nested(kind, |frame| frame.raw(&unknown.bytes));
                 }
+                $crate::wire::nft::expr::frame::write(out, kind, self.name(), |data| match self {
+                    $(Self::$variant(expr) => expressions!(@encode expr, data $($how)?),)*
+                    Self::Unknown(_) => {}
+                });
             }
         }
+    };
+    (@encode $expr:ident, $out:ident) => { $expr.encode($out) };
+    (@encode $expr:ident, $out:ident unless_default) => {
+        if *$expr != Default::default() { $expr.encode($out) }
     };
 }
 pub(super) use expressions;

@@ -11,9 +11,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_limit_attributes`.
 
-use bitflags::bitflags;
-
-use crate::wire::nft::codec::{attribute_table, flags_field, wire_enum};
+use crate::wire::nft::codec::{attribute_table, wire_enum};
 
 wire_enum! {
     #[doc(alias = "nft_limit_type")]
@@ -25,32 +23,28 @@ wire_enum! {
     }
 }
 
-bitflags! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-    #[doc(alias = "nft_limit_flags")]
-    pub(crate) struct LimitFlags: u32 {
-        /// Matches above the limit instead.
-        const INVERTED = 1;
-    }
-}
-flags_field!(LimitFlags: u32);
-
 attribute_table! {
     /// A rate of packets or bytes in a number of seconds.
-    #[derive(Copy)]
+    #[derive(Copy, Hash)]
     strict struct Limit {
         rate: u64 = 1,
         seconds: u64 = 2,
         burst: u32 = 3 or_default,
         kind: LimitType = 4 or_default,
-        flags: LimitFlags = 5 or_default,
+        /// Matches above the limit instead.
+        inverted: bool = 5 or_default,
     } padding 6
+}
+
+impl Limit {
+    /// The burst that the kernel uses for a burst of 0 packets.
+    #[doc(alias = "NFT_LIMIT_PKT_BURST_DEFAULT")]
+    pub(crate) const DEFAULT_BURST: u32 = 5;
 }
 
 impl Default for Limit {
     fn default() -> Self {
-        let (kind, flags) = (LimitType::Packets, LimitFlags::empty());
-        Self { rate: 0, seconds: 1, burst: 0, kind, flags }
+        Self { rate: 0, seconds: 1, burst: 0, kind: LimitType::Packets, inverted: false }
     }
 }
 
@@ -74,7 +68,7 @@ mod tests {
                 seconds: 60,
                 burst: 5 << 10,
                 kind: LimitType::Bytes,
-                flags: LimitFlags::INVERTED,
+                inverted: true,
             },
             "44000180 0a000100 6c696d69 74000000 34000280 0c000100 00000000 00100000
              0c000200 00000000 0000003c 08000300 00001400 08000400 00000001 08000500 00000001",

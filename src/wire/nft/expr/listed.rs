@@ -6,49 +6,51 @@
 
 use super::Expr;
 use super::counter::Counter;
-use super::dynset::Dynset;
 use super::limit::{Limit, LimitType};
-use super::log::{Log, LogLevel};
-use super::lookup::Lookup;
 use super::masq::Masq;
-use super::nat::{Nat, NatFlags};
+use super::nat::NatFlags;
 use super::objref::Objref;
 use super::quota::Quota;
 use super::redir::Redir;
 use super::stateful::Stateful;
 use crate::wire::nft::register::Register;
 
-#[doc(alias = "NFT_LIMIT_PKT_BURST_DEFAULT")]
-const DEFAULT_BURST: u32 = 5;
+#[doc(alias = "NFT_LOGLEVEL_WARNING")]
+const WARNING: u32 = 4;
 
 impl Expr {
     /// Returns the expression as the kernel will list it, except for names that the kernel chooses and
     /// for counts.
-    pub(crate) fn into_listed(self) -> Self {
-        match self {
-            Self::Dynset(dynset) => listed_dynset(dynset).into(),
-            Self::Limit(limit) => listed_limit(limit).into(),
-            Self::Log(log) => listed_log(log).into(),
-            Self::Lookup(lookup) => Lookup { set_id: None, ..lookup }.into(),
-            Self::Masq(masq) => listed_masq(masq).into(),
-            Self::Nat(nat) => listed_nat(nat).into(),
-            Self::Objref(Objref::Map { sreg, map, .. }) => {
-                Objref::Map { sreg, map, map_id: None }.into()
+    pub(crate) fn into_listed(mut self) -> Self {
+        match &mut self {
+            Self::Dynset(dynset) => {
+                dynset.set_id = None;
+                for own in &mut dynset.own.expressions {
+                    if let Stateful::Limit(limit) = own {
+                        list_limit(limit);
+                    }
+                }
             }
-            Self::Redir(redir) => listed_redir(redir).into(),
-            same => same,
+            Self::Limit(limit) => list_limit(limit),
+            Self::Log(log) if log.group.is_none() => log.level = log.level.or(Some(WARNING)),
+            Self::Lookup(lookup) => lookup.set_id = None,
+            Self::Nat(nat) => {
+                nat.address_max = nat.address_max.or(nat.address_min);
+                nat.flags.set(NatFlags::MAP_ADDRESSES, nat.address_min.is_some());
+                list_ports(&mut nat.flags, nat.port_min, &mut nat.port_max);
+            }
+            Self::Masq(Masq { flags, port_min, port_max })
+            | Self::Redir(Redir { flags, port_min, port_max }) => {
+                list_ports(flags, *port_min, port_max);
+            }
+            Self::Objref(Objref::Map { map_id, .. }) => *map_id = None,
+            _ => {}
         }
+        self
     }
 }
 
 impl Stateful {
-    fn into_listed(self) -> Self {
-        match self {
-            Self::Limit(limit) => listed_limit(limit).into(),
-            same => same,
-        }
-    }
-
     /// Resets what the kernel has counted.
     pub(crate) fn without_counts(self) -> Self {
         match self {
@@ -59,45 +61,17 @@ impl Stateful {
     }
 }
 
-fn listed_dynset(dynset: Dynset) -> Dynset {
-    let expressions = dynset.expressions.into_iter().map(Stateful::into_listed).collect();
-    Dynset { set_id: None, expressions, ..dynset }
-}
-
-fn listed_limit(limit: Limit) -> Limit {
-    let is_default = limit.burst == 0 && limit.kind == LimitType::Packets;
-    Limit { burst: if is_default { DEFAULT_BURST } else { limit.burst }, ..limit }
-}
-
-fn listed_log(log: Log) -> Log {
-    let goes_to_kernel_log = log.group.is_none();
-    let level = log.level.or(goes_to_kernel_log.then_some(LogLevel::Warning));
-    Log { level, ..log }
-}
-
-fn listed_masq(masq: Masq) -> Masq {
-    let flags = masq.flags | port_flags(masq.port_min);
-    Masq { flags, port_max: masq.port_max.or(masq.port_min), ..masq }
-}
-
-fn listed_redir(redir: Redir) -> Redir {
-    let flags = redir.flags | port_flags(redir.port_min);
-    Redir { flags, port_max: redir.port_max.or(redir.port_min), ..redir }
-}
-
-fn listed_nat(nat: Nat) -> Nat {
-    let mut flags = nat.flags | port_flags(nat.port_min);
-    flags.set(NatFlags::MAP_ADDRESSES, nat.address_min.is_some());
-    Nat {
-        address_max: nat.address_max.or(nat.address_min),
-        port_max: nat.port_max.or(nat.port_min),
-        flags,
-        ..nat
+fn list_limit(limit: &mut Limit) {
+    if limit.burst == 0 && limit.kind == LimitType::Packets {
+        limit.burst = Limit::DEFAULT_BURST;
     }
 }
 
-fn port_flags(port: Option<Register>) -> NatFlags {
-    port.map_or(NatFlags::empty(), |_| NatFlags::PORT_SPECIFIED)
+fn list_ports(flags: &mut NatFlags, min: Option<Register>, max: &mut Option<Register>) {
+    if min.is_some() {
+        *flags |= NatFlags::PORT_SPECIFIED;
+        *max = max.or(min);
+    }
 }
 
 #[cfg(test)]

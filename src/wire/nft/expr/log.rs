@@ -11,47 +11,28 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_log_attributes`; flags: `nf_log.h`.
 
-use bitflags::bitflags;
+use crate::wire::nft::codec::{attribute_table, wire_flags};
 
-use crate::wire::nft::codec::{attribute_table, flags_field, wire_enum};
-
-wire_enum! {
-    #[doc(alias = "nft_log_level")]
-    LogLevel: u32 {
-        Emergency = 0,
-        Alert = 1,
-        Critical = 2,
-        Error = 3,
-        Warning = 4,
-        Notice = 5,
-        Info = 6,
-        Debug = 7,
-        /// Logs to the audit log.
-        Audit = 8,
-    }
-}
-
-bitflags! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+wire_flags! {
     #[doc(alias = "NF_LOG_TCPSEQ")]
-    pub(crate) struct LogFlags: u32 {
-        const TCP_SEQUENCE = 1;
-        const TCP_OPTIONS = 1 << 1;
-        const IP_OPTIONS = 1 << 2;
-        const SOCKET_USER = 1 << 3;
-        const HARDWARE_ADDRESS = 1 << 5;
+    LogFlags: u32 {
+        TCP_SEQUENCE = 1,
+        TCP_OPTIONS = 1 << 1,
+        IP_OPTIONS = 1 << 2,
+        SOCKET_USER = 1 << 3,
+        HARDWARE_ADDRESS = 1 << 5,
     }
 }
-flags_field!(LogFlags: u32);
 
 attribute_table! {
-    #[derive(Default)]
+    #[derive(Default, Hash)]
     strict struct Log {
         prefix: Option<String> = 2,
         group: Option<u16> = 1,
         snaplen: Option<u32> = 3,
         queue_threshold: Option<u16> = 4,
-        level: Option<LogLevel> = 5,
+        /// A level of syslog; the audit log is 8.
+        level: Option<u32> = 5,
         flags: LogFlags = 6 unless_default,
     }
 }
@@ -70,7 +51,7 @@ mod tests {
         expression(
             Log {
                 prefix: prefix.clone(),
-                level: Some(LogLevel::Warning),
+                level: Some(4),
                 flags: LogFlags::TCP_OPTIONS,
                 ..Log::default()
             },

@@ -10,20 +10,8 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_lookup_attributes`.
 
-use bitflags::bitflags;
-
-use crate::wire::nft::codec::{attribute_table, flags_field};
+use crate::wire::nft::codec::attribute_table;
 use crate::wire::nft::register::Register;
-
-bitflags! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-    #[doc(alias = "nft_lookup_flags")]
-    pub(crate) struct LookupFlags: u32 {
-        /// Matches if the register is not in the set.
-        const INVERTED = 1;
-    }
-}
-flags_field!(LookupFlags: u32);
 
 attribute_table! {
     strict struct Lookup {
@@ -32,15 +20,15 @@ attribute_table! {
         set: String = 1,
         /// The number of the set in the batch, required if the kernel chooses its name.
         set_id: Option<u32> = 4,
-        flags: LookupFlags = 5 unless_default,
+        /// Matches if the register is not in the set.
+        inverted: bool = 5 unless_default,
     }
 }
 
 impl Lookup {
     /// Matches if the register is in the set.
     pub(crate) fn is_in(sreg: Register, set: &str) -> Self {
-        let flags = LookupFlags::empty();
-        Self { sreg, dreg: None, set: set.to_owned(), set_id: None, flags }
+        Self { sreg, dreg: None, set: set.to_owned(), set_id: None, inverted: false }
     }
 
     /// Loads the data of a map for the register; a verdict into [`Register::Verdict`].
@@ -60,11 +48,7 @@ mod tests {
         // tools/nft-bytes 'add table ip t' 'add chain ip t c' \
         //   'add rule ip t c tcp dport != { 22, 80-90 }'
         expression(
-            Lookup {
-                set_id: Some(1),
-                flags: LookupFlags::INVERTED,
-                ..Lookup::is_in(R1, "__set%d")
-            },
+            Lookup { set_id: Some(1), inverted: true, ..Lookup::is_in(R1, "__set%d") },
             "38000180 0b000100 6c6f6f6b 75700000 28000280
              08000200 00000001 0c000100 5f5f7365 74256400 08000400 00000001 08000500 00000001",
         );

@@ -1,105 +1,55 @@
-//! Expressions: the steps of a rule, one file each.
+//! Expressions: the steps of a rule, one file each, which has the kernel's name of the expression.
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`.
 
-pub(crate) mod bitwise;
-pub(crate) mod byteorder;
-pub(crate) mod cmp;
-pub(crate) mod connlimit;
-pub(crate) mod counter;
-pub(crate) mod ct;
-pub(crate) mod dup;
-pub(crate) mod dynset;
-pub(crate) mod exthdr;
-pub(crate) mod fib;
-pub(crate) mod flow_offload;
 mod frame;
-pub(crate) mod fwd;
-pub(crate) mod hash;
-pub(crate) mod immediate;
-pub(crate) mod limit;
 mod listed;
-pub(crate) mod log;
-pub(crate) mod lookup;
-pub(crate) mod masq;
-pub(crate) mod meta;
-pub(crate) mod nat;
-pub(crate) mod notrack;
-pub(crate) mod numgen;
-pub(crate) mod objref;
-pub(crate) mod payload;
-pub(crate) mod queue;
-pub(crate) mod quota;
-pub(crate) mod range;
-pub(crate) mod redir;
-pub(crate) mod reject;
-pub(crate) mod rt;
-pub(crate) mod socket;
 pub(crate) mod stateful;
-pub(crate) mod synproxy;
-pub(crate) mod tproxy;
 
-use self::{
-    bitwise::Bitwise, byteorder::Byteorder, cmp::Cmp, connlimit::Connlimit, counter::Counter,
-    ct::Ct, dup::Dup, dynset::Dynset, exthdr::Exthdr, fib::Fib, flow_offload::FlowOffload,
-    frame::expressions, fwd::Fwd, hash::Hash, immediate::Immediate, limit::Limit, log::Log,
-    lookup::Lookup, masq::Masq, meta::Meta, nat::Nat, notrack::Notrack, numgen::Numgen,
-    objref::Objref, payload::Payload, queue::Queue, quota::Quota, range::Range, redir::Redir,
-    reject::Reject, rt::Rt, socket::Socket, stateful::Stateful, synproxy::Synproxy, tproxy::Tproxy,
-};
+use self::frame::expressions;
 
 expressions! {
     /// An expression of a rule.
-    Expr {
-    Bitwise = "bitwise",
-    Byteorder = "byteorder",
-    Cmp = "cmp",
-    Connlimit = "connlimit",
-    Counter = "counter",
-    Ct = "ct",
-    Dup = "dup",
-    Dynset = "dynset",
-    Exthdr = "exthdr",
-    Fib = "fib",
-    FlowOffload = "flow_offload",
-    Fwd = "fwd",
-    Hash = "hash",
-    Immediate = "immediate",
-    Limit = "limit",
-    Log = "log",
-    Lookup = "lookup",
-    Masq = "masq",
-    Meta = "meta",
-    Nat = "nat",
-    Notrack = "notrack",
-    Numgen = "numgen",
-    Objref = "objref",
-    Payload = "payload",
-    Queue = "queue",
-    Quota = "quota",
-    Range = "range",
-    Redir = "redir",
-    Reject = "reject",
-    Rt = "rt",
-    Socket = "socket",
-    Synproxy = "synproxy",
-    Tproxy = "tproxy",
-}}
-
-impl From<Stateful> for Expr {
-    fn from(expr: Stateful) -> Self {
-        match expr {
-            Stateful::Connlimit(connlimit) => connlimit.into(),
-            Stateful::Counter(counter) => counter.into(),
-            Stateful::Limit(limit) => limit.into(),
-            Stateful::Quota(quota) => quota.into(),
-            Stateful::Unknown(unknown) => Self::Unknown(unknown),
-        }
+    mod Expr {
+        bitwise: Bitwise,
+        byteorder: Byteorder,
+        cmp: Cmp,
+        connlimit: Connlimit,
+        counter: Counter unless_default,
+        ct: Ct,
+        dup: Dup,
+        dynset: Dynset,
+        exthdr: Exthdr,
+        fib: Fib,
+        flow_offload: FlowOffload,
+        fwd: Fwd,
+        hash: Hash,
+        immediate: Immediate,
+        limit: Limit,
+        log: Log,
+        lookup: Lookup,
+        masq: Masq,
+        meta: Meta,
+        nat: Nat,
+        notrack: Notrack,
+        numgen: Numgen,
+        objref: Objref,
+        payload: Payload,
+        queue: Queue,
+        quota: Quota,
+        range: Range,
+        redir: Redir,
+        reject: Reject,
+        rt: Rt,
+        socket: Socket,
+        synproxy: Synproxy,
+        tproxy: Tproxy,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::stateful::Stateful;
     use super::*;
     use crate::wire::attribute::{Attributes, Writer};
     use crate::wire::nft::codec::Codec;
@@ -166,7 +116,7 @@ mod tests {
             std::mem::swap(&mut bytes, &mut out);
         }
         let outermost = Dynset::decode(Attributes::new(&bytes)).unwrap();
-        assert!(matches!(outermost.expressions.as_slice(), [Stateful::Unknown(_)]));
+        assert!(matches!(outermost.own.expressions.as_slice(), [Stateful::Unknown(_)]));
     }
 
     #[test]

@@ -12,9 +12,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_nat_attributes`; flags: `nf_nat.h`.
 
-use bitflags::bitflags;
-
-use crate::wire::nft::codec::{attribute_table, flags_field, wire_enum};
+use crate::wire::nft::codec::{attribute_table, wire_enum, wire_flags};
 use crate::wire::nft::message::Family;
 use crate::wire::nft::register::Register;
 
@@ -26,25 +24,23 @@ wire_enum! {
     }
 }
 
-bitflags! {
+wire_flags! {
     /// The flags of `nat`, `masq` and `redir`.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     #[doc(alias = "NF_NAT_RANGE_MAP_IPS")]
-    pub(crate) struct NatFlags: u32 {
-        const MAP_ADDRESSES = 1;
+    NatFlags: u32 {
+        MAP_ADDRESSES = 1,
         /// The registers contain a port.
-        const PORT_SPECIFIED = 1 << 1;
-        const RANDOM = 1 << 2;
+        PORT_SPECIFIED = 1 << 1,
+        RANDOM = 1 << 2,
         /// A client gets the same address for all its connections.
-        const PERSISTENT = 1 << 3;
-        const FULLY_RANDOM = 1 << 4;
-        const PORT_OFFSET = 1 << 5;
+        PERSISTENT = 1 << 3,
+        FULLY_RANDOM = 1 << 4,
+        PORT_OFFSET = 1 << 5,
         /// Maps one prefix to another, address by address.
         #[doc(alias = "NF_NAT_RANGE_NETMAP")]
-        const PREFIX = 1 << 6;
+        PREFIX = 1 << 6,
     }
 }
-flags_field!(NatFlags: u32);
 
 attribute_table! {
     #[derive(Copy)]

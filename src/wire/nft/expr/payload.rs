@@ -13,9 +13,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_payload_attributes`.
 
-use bitflags::bitflags;
-
-use crate::wire::nft::codec::{attribute_table, flags_field, wire_enum};
+use crate::wire::nft::codec::{attribute_table, wire_enum, wire_flags};
 use crate::wire::nft::register::Register;
 
 wire_enum! {
@@ -41,15 +39,13 @@ wire_enum! {
     }
 }
 
-bitflags! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+wire_flags! {
     #[doc(alias = "nft_payload_csum_flags")]
-    pub(crate) struct ChecksumFlags: u32 {
+    ChecksumFlags: u32 {
         /// The checksum of the upper layer covers these bytes too.
-        const PSEUDO_HEADER = 1;
+        PSEUDO_HEADER = 1,
     }
 }
-flags_field!(ChecksumFlags: u32);
 
 attribute_table! {
     /// The position of bytes in the packet.

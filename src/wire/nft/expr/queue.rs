@@ -9,22 +9,18 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_queue_attributes`.
 
-use bitflags::bitflags;
-
-use crate::wire::nft::codec::{attribute_table, flags_field};
+use crate::wire::nft::codec::{attribute_table, wire_flags};
 use crate::wire::nft::register::Register;
 
-bitflags! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+wire_flags! {
     #[doc(alias = "NFT_QUEUE_FLAG_BYPASS")]
-    pub(crate) struct QueueFlags: u16 {
+    QueueFlags: u16 {
         /// Accepts the packet when no program listens.
-        const BYPASS = 1;
+        BYPASS = 1,
         /// Distributes by CPU instead of by flow.
-        const CPU_FANOUT = 2;
+        CPU_FANOUT = 2,
     }
 }
-flags_field!(QueueFlags: u16);
 
 attribute_table! {
     #[derive(Copy)]

@@ -9,21 +9,17 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_quota_attributes`.
 
-use bitflags::bitflags;
+use crate::wire::nft::codec::{attribute_table, wire_flags};
 
-use crate::wire::nft::codec::{attribute_table, flags_field};
-
-bitflags! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+wire_flags! {
     #[doc(alias = "nft_quota_flags")]
-    pub(crate) struct QuotaFlags: u32 {
+    QuotaFlags: u32 {
         /// Matches above the quota instead.
-        const INVERTED = 1;
+        INVERTED = 1,
         /// Set by the kernel only.
-        const DEPLETED = 2;
+        DEPLETED = 2,
     }
 }
-flags_field!(QuotaFlags: u32);
 
 attribute_table! {
     #[derive(Copy, Default)]

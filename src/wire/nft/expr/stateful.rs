@@ -13,10 +13,10 @@ use crate::wire::nft::codec::{EitherField, Field};
 expressions! {
     /// An expression of a set element.
     Stateful {
-        Connlimit = "connlimit",
-        Counter = "counter",
-        Limit = "limit",
-        Quota = "quota",
+        connlimit: Connlimit,
+        counter: Counter unless_default,
+        limit: Limit,
+        quota: Quota,
     }
 }
 

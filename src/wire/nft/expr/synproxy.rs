@@ -8,22 +8,18 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_synproxy_attributes`; flags: `nf_synproxy.h`.
 
-use bitflags::bitflags;
+use crate::wire::nft::codec::{attribute_table, wire_flags};
 
-use crate::wire::nft::codec::{attribute_table, flags_field};
-
-bitflags! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+wire_flags! {
     #[doc(alias = "NF_SYNPROXY_OPT_MSS")]
-    pub(crate) struct SynproxyFlags: u32 {
-        const MSS = 1;
-        const WINDOW_SCALE = 1 << 1;
-        const SACK_PERMITTED = 1 << 2;
-        const TIMESTAMP = 1 << 3;
-        const ECN = 1 << 4;
+    SynproxyFlags: u32 {
+        MSS = 1,
+        WINDOW_SCALE = 1 << 1,
+        SACK_PERMITTED = 1 << 2,
+        TIMESTAMP = 1 << 3,
+        ECN = 1 << 4,
     }
 }
-flags_field!(SynproxyFlags: u32);
 
 attribute_table! {
     #[derive(Copy, Default)]
