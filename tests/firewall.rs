@@ -19,6 +19,7 @@ use nix::sys::socket::{
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use support::Place;
+use support::features::supported;
 use traffic::{Server, namespace};
 
 /// Two bridges with containers, and the world outside.
@@ -28,7 +29,7 @@ struct Host {
     b: (Owned<Veth>, Owned<Netns>),
     c: (Owned<Veth>, Owned<Netns>),
     world: (Owned<Veth>, Owned<Netns>),
-    _bridges: [Owned<Link>; 2],
+    bridges: [Owned<Link>; 2],
     router: Owned<Netns>,
 }
 
@@ -82,7 +83,7 @@ impl Host {
             all.iter().all(|to| reaches(&world.1, to))
         };
         assert!((0..20).any(|_| settled()), "the network is not up");
-        Self { _forwarding: forwarding, a, b, c, world, _bridges: [br0, br1], router: host }
+        Self { _forwarding: forwarding, a, b, c, world, bridges: [br0, br1], router: host }
     }
 
     fn firewall() -> Firewall {
@@ -196,6 +197,97 @@ fn networks_are_connected_and_apart_again() {
         firewall.add_network("br1").unwrap();
         assert_eq!(both(), [false; 3]);
         assert_eq!(firewall.table().set("paths").unwrap().elements().unwrap().len(), 2);
+    });
+}
+
+#[test]
+fn a_network_by_handle_follows_a_rename() {
+    support::isolated(|| {
+        let net = Host::new();
+        let [br0, _] = &net.bridges;
+        let firewall = Firewall::new().network(br0).network("br1").create(&net.router).unwrap();
+        let both = || {
+            let ways = [(&net.a.1, "10.0.1.2"), (&net.c.1, "10.0.0.2"), (&net.c.1, "fd00::2")];
+            ways.map(|(from, to)| reaches(from, to))
+        };
+        let from_outside = || reaches(&net.world.1, "10.0.0.2");
+        assert_eq!((both(), from_outside()), ([false; 3], false));
+        for name in ["elsewhere", "again"] {
+            let Some(()) = supported("rename-while-up", br0.rename(name)) else { return };
+            assert_eq!((both(), from_outside()), ([false; 3], false), "{name}");
+            firewall.connect("br1", br0).unwrap();
+            assert_eq!(both(), [true; 3]);
+            firewall.disconnect(name, "br1").unwrap();
+            assert_eq!(both(), [false; 3]);
+        }
+        // Whatever the network was added by, it is removed by its handle or its name of now.
+        firewall.remove_network("again").unwrap();
+        assert!(from_outside());
+        assert!(firewall.remove_network(br0).unwrap_err().is_not_found());
+        for (added, removed) in [("again", br0.into()), ("br1", netloom::LinkRef::from("br1"))] {
+            firewall.add_network(added).unwrap();
+            firewall.remove_network(removed).unwrap();
+        }
+        assert!(from_outside());
+    });
+}
+
+#[test]
+fn a_guard_by_handle_follows_a_rename() {
+    support::isolated(|| {
+        let net = Host::new();
+        let (cable, a) = &net.a;
+        let guard = || PortGuard::new(cable.near()).mac("02:00:00:00:00:0a");
+        let firewall = Host::firewall().port(guard()).create(&net.router).unwrap();
+        let is_guarded = || {
+            cable.peer().set_mac("02:00:00:00:00:0a").unwrap();
+            assert!(reaches(a, "10.0.0.3"));
+            cable.peer().set_mac("02:00:00:00:00:0b").unwrap();
+            !reaches(a, "10.0.0.3")
+        };
+        assert!(is_guarded());
+        let renamed = cable.near().rename("renamed");
+        let Some(()) = supported("rename-while-up", renamed) else { return };
+        assert!(is_guarded());
+        assert!(guard().create(&firewall).unwrap_err().is_already_exists());
+        assert!(firewall.guard("pa").unwrap_err().is_not_found());
+        Owned::adopt(firewall.guard("renamed").unwrap()).delete().unwrap();
+        assert!(!is_guarded());
+        let _guard = guard().create(&firewall).unwrap();
+        assert!(is_guarded());
+    });
+}
+
+/// Rules compare names, and a packet's link has one: an alternative name would match nothing.
+#[test]
+fn an_alternative_name_is_refused() {
+    support::isolated(|| {
+        let net = Host::new();
+        let host = Place::of_fd(&*net.router);
+        for (link, name) in [("br0", "other0"), ("pa", "other-port")] {
+            let add = ["link", "property", "add", "dev", link, "altname", name];
+            if support::ip(&host, &add).is_none() {
+                return;
+            }
+        }
+        let guard = || PortGuard::new("other-port").address("10.0.0.2");
+        let firewall = Host::firewall().create(&net.router).unwrap();
+        let refused = [
+            Firewall::new().network("other0").create(&net.router).unwrap_err(),
+            Firewall::new().connect("br1", "other0").create(&net.router).unwrap_err(),
+            Firewall::new().port(guard()).create(&net.router).unwrap_err(),
+            firewall.add_network("other0").unwrap_err(),
+            firewall.connect("other0", "br1").unwrap_err(),
+            guard().create(&firewall).unwrap_err(),
+        ];
+        for (number, error) in refused.into_iter().enumerate() {
+            assert!(error.is_invalid_input(), "{number}: {error}");
+            let name = if matches!(number, 2 | 5) { "`pa`" } else { "`br0`" };
+            assert!(error.to_string().contains(name), "{number}: {error}");
+        }
+        assert!(firewall.remove_network("other0").unwrap_err().is_not_found());
+        assert!(firewall.guard("other-port").unwrap_err().is_not_found());
+        assert_eq!(firewall.table().set("networks").unwrap().elements().unwrap().len(), 2);
     });
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use netloom::{
     Address, AddressHandle, Bridge, Forwarding, ForwardingHandle, Handle, Link, LinkInfo, LinkKind,
-    Owned, Sysctl, Veth,
+    Netns, Owned, Sysctl, Veth,
 };
 
 use crate::config::Config;
@@ -33,9 +33,9 @@ pub(crate) struct ReadyBridge {
 impl ReadyBridge {
     pub(crate) fn new(host: &mut Host, config: &Config) -> Result<Self, Failure> {
         let mut made = None;
-        let mut found = find(host, &config.bridge)?;
+        let mut found = find(&host.netns, &config.bridge)?;
         if found.is_none() && host.alone()? {
-            found = find(host, &config.bridge)?;
+            found = find(&host.netns, &config.bridge)?;
         }
         let link = match found {
             Some(link) => link,
@@ -128,10 +128,15 @@ pub(crate) fn keep_all<H: Handle>(owners: impl IntoIterator<Item = Owned<H>>) {
     }
 }
 
-/// A link of the host's, where there is one.
-pub(crate) fn find(host: &Host, name: &str) -> Result<Option<Link>, Failure> {
-    match host.netns.link(name) {
+/// A link of the host's, where there is one. An alternative name is refused: the rules of
+/// `ingressPolicy` compare names.
+pub(crate) fn find(host: &Netns, name: &str) -> Result<Option<Link>, Failure> {
+    match host.link(name) {
         Err(error) if error.is_not_found() => Ok(None),
+        Ok(link) if link.name() != name => {
+            let problem = format!("bridge: `{name}` is an alternative name of `{}`", link.name());
+            Err(Failure::new(Code::InvalidConfig, problem))
+        }
         found => Ok(found.map(Some)?),
     }
 }

@@ -38,11 +38,11 @@ pub(crate) fn ready(
         return Ok(bridge.link.clone());
     };
     let name = name(config);
-    if let Some(link) = find(host, &name)? {
+    if let Some(link) = find(&host.netns, &name)? {
         return Ok(link);
     }
     host.alone()?;
-    if let Some(link) = find(host, &name)? {
+    if let Some(link) = find(&host.netns, &name)? {
         return Ok(link);
     }
     let port = VethEnd::new(port_name(config, id)).group(0).no_ipv6_address().up();

@@ -90,7 +90,7 @@ fn sweep(config: &Config, valid: &HashSet<Attachment>) -> Vec<Failure> {
 /// to list the bridge's ports each time, with the lock taken alone.
 fn forget_policy(filter: &Filter, host: &mut Host, config: &Config) -> Result<(), Failure> {
     host.alone()?;
-    if let Some(bridge) = bridge::find(host, &config.bridge)?
+    if let Some(bridge) = bridge::find(&host.netns, &config.bridge)?
         && bridge.ports()?.iter().any(|port| !gateway::is_port(config, &port.name))
     {
         return Ok(());

@@ -2,7 +2,7 @@
 
 use netloom::{LinkKind, Netns};
 
-use crate::bridge::forwards;
+use crate::bridge::{find, forwards};
 use crate::call::{Call, Command};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
@@ -62,15 +62,13 @@ fn is_anybody_there(config: &Config) -> Result<bool, Failure> {
 
 /// Refuses a link with the bridge's name that is not a bridge.
 fn has_bridge(host: &Netns, config: &Config) -> Result<(), Failure> {
-    match host.link(&config.bridge) {
-        Err(error) if error.is_not_found() => Ok(()),
-        link => match link?.info()?.kind {
-            Some(LinkKind::Bridge) => Ok(()),
-            kind => {
-                let kind = kind.as_ref().map_or("a link of no kind", LinkKind::name);
-                let problem = format!("bridge: `{}` is not a bridge but {kind}", config.bridge);
-                Err(Failure::new(Code::Unavailable, problem))
-            }
-        },
+    let Some(link) = find(host, &config.bridge)? else { return Ok(()) };
+    match link.info()?.kind {
+        Some(LinkKind::Bridge) => Ok(()),
+        kind => {
+            let kind = kind.as_ref().map_or("a link of no kind", LinkKind::name);
+            let problem = format!("bridge: `{}` is not a bridge but {kind}", config.bridge);
+            Err(Failure::new(Code::Unavailable, problem))
+        }
     }
 }

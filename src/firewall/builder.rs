@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::handle::{FirewallHandle, NETWORKS, PATHS, PORTS, firewalls_among};
+use super::handle::{FirewallHandle, firewalls_among};
+use super::member::{Member, WAYS, paths};
 use super::port::PortGuard;
 use crate::error::Error;
 use crate::input::{FirstRejected, link_name};
 use crate::link::LinkRef;
 use crate::netns::Netns;
 use crate::nft::{
-    self, Chain, CtState, CtStatus, Datum, Family, Field, Hook, Map, Policy, Priority, Rule, Set,
-    Span, Table, Transaction, Type,
+    self, Chain, CtState, CtStatus, Family, Hook, Map, Policy, Priority, Rule, Set, Table,
+    Transaction,
 };
 use crate::obstacle::{self, Obstacle};
 use crate::owned::Owned;
@@ -111,8 +112,11 @@ impl Firewall {
         self
     }
 
-    /// Adds a network by its link. Every packet of the network passes this link, which need not
-    /// exist yet. Can be called more than once.
+    /// Adds a network by its link. Every packet of the network passes this link. Can be called more
+    /// than once.
+    ///
+    /// A handle stands for that one link, also after a rename. A name stands for whatever link has
+    /// it; no link need have it yet. An alternative name of a link is refused by `create`.
     pub fn network(mut self, link: impl Into<LinkRef>) -> Self {
         let link = self.link("network", link.into());
         self.networks.push(link);
@@ -182,13 +186,14 @@ impl Firewall {
     pub fn create(&self, netns: &Netns) -> Result<Owned<FirewallHandle>, Error> {
         self.rejected.check(ACTION, self)?;
         let connected = self.connected.iter().flat_map(|(one, other)| [one, other]);
-        for link in self.networks.iter().chain(connected) {
+        let links: Vec<_> = self.networks.iter().chain(connected).collect();
+        for link in &links {
             link.check_home(netns, ACTION, self)?;
         }
         let mut guarded = BTreeSet::new();
         for port in &self.ports {
             port.check(netns)?;
-            if !guarded.insert(port.name()) {
+            if !guarded.insert(port.chain_name()) {
                 let reason = format!("the port {port} is guarded twice");
                 return Err(Error::invalid(ACTION, self, reason));
             }
@@ -196,6 +201,9 @@ impl Firewall {
         // Before any system call: finding a name of its own is one.
         let name = self.name.as_deref();
         self.transaction(netns, name.unwrap_or(PREFIX)).0.check()?;
+        for link in links.into_iter().chain(self.ports.iter().map(PortGuard::link)) {
+            Member::check(netns, link, ACTION, self)?;
+        }
         let name = match (name, &self.tag) {
             (Some(name), _) => Some(name.to_owned()),
             (None, None) => Some(own_name(netns).map_err(|error| error.in_namespace(netns))?),
@@ -242,66 +250,60 @@ impl Firewall {
 
     /// Sets, so that networks come and go without a rule being touched.
     fn routed(&self, table: Table) -> Table {
-        let name = |link: &LinkRef| Span::One(Datum::Name(link.name().to_owned()));
-        let within = self.networks.iter().map(|network| (name(network), name(network)));
-        let between = self
-            .connected
-            .iter()
-            .flat_map(|(one, other)| [(name(one), name(other)), (name(other), name(one))]);
-        let mut pairs: Vec<_> = within.chain(between).collect();
-        pairs.sort();
-        pairs.dedup();
+        let networks: BTreeSet<_> = self.networks.iter().map(Member::of).collect();
+        let mut pairs: BTreeSet<_> =
+            networks.iter().map(|one| (one.clone(), one.clone())).collect();
+        for (one, other) in &self.connected {
+            let (one, other) = (Member::of(one), Member::of(other));
+            pairs.extend([(one.clone(), other.clone()), (other, one)]);
+        }
         let policy = if self.default_drop { Policy::Drop } else { Policy::Accept };
-        let forward = Chain::new("through")
-            .hook(Hook::Forward, Priority::FILTER)
-            .policy(policy)
-            .rule(Rule::new().ct_state(CtState::ESTABLISHED | CtState::RELATED).accept())
-            .rule(Rule::new().in_set([Field::Iifname, Field::Oifname], PATHS).accept())
-            .rule(
-                Rule::new()
-                    .in_set([Field::Oifname], NETWORKS)
-                    .ct_status(CtStatus::DESTINATION_NAT)
-                    .accept(),
-            )
-            .rule(
-                Rule::new()
-                    .in_set([Field::Iifname], NETWORKS)
-                    .in_set([Field::Oifname], NETWORKS)
-                    .counter()
-                    .drop()
-                    .comment("networks are apart"),
-            )
-            .rule(Rule::new().in_set([Field::Iifname], NETWORKS).accept())
-            .rule(
-                Rule::new()
-                    .in_set([Field::Oifname], NETWORKS)
-                    .counter()
-                    .drop()
-                    .comment("nobody asked for it"),
-            );
-        let mut table = table
-            .set(Set::new(NETWORKS, Type::LinkName).elements(self.networks.iter().map(name)))
-            .set(Set::new(PATHS, [Type::LinkName, Type::LinkName]).elements(pairs))
-            .chain(forward);
+        let from = |way: usize, rule: Rule| rule.in_set([WAYS[way].input], WAYS[way].networks);
+        let to = |way: usize, rule: Rule| rule.in_set([WAYS[way].output], WAYS[way].networks);
+        let mut rules =
+            vec![Rule::new().ct_state(CtState::ESTABLISHED | CtState::RELATED).accept()];
+        rules.extend(paths().map(|(from, to, name)| {
+            Rule::new().in_set([WAYS[from].input, WAYS[to].output], name).accept()
+        }));
+        let translated = |way| to(way, Rule::new()).ct_status(CtStatus::DESTINATION_NAT).accept();
+        rules.extend([0, 1].map(translated));
+        rules.extend(paths().map(|(one, other, _)| {
+            to(other, from(one, Rule::new())).counter().drop().comment("networks are apart")
+        }));
+        rules.extend([0, 1].map(|way| from(way, Rule::new()).accept()));
+        let uninvited = |way| to(way, Rule::new()).counter().drop().comment("nobody asked for it");
+        rules.extend([0, 1].map(uninvited));
+        let forward = Chain::new("through").hook(Hook::Forward, Priority::FILTER).policy(policy);
+        let mut table = table.chain(rules.into_iter().fold(forward, Chain::rule));
+        for (number, way) in WAYS.iter().enumerate() {
+            let keys = networks.iter().filter(|one| one.way == number).map(|one| one.key.clone());
+            table = table.set(Set::new(way.networks, way.kind).elements(keys));
+        }
+        for (from, to, name) in paths() {
+            let keys = pairs.iter().filter(|(one, other)| (one.way, other.way) == (from, to));
+            let keys = keys.map(|(one, other)| (one.key.clone(), other.key.clone()));
+            table = table.set(Set::new(name, [WAYS[from].kind, WAYS[to].kind]).elements(keys));
+        }
         if self.clamp_mss {
-            let syn = |field| Rule::new().in_set([field], NETWORKS).tcp().tcp_syn().clamp_mss();
-            table = table.chain(
-                Chain::new("segments")
-                    .hook(Hook::Forward, Priority::MANGLE)
-                    .rule(syn(Field::Iifname))
-                    .rule(syn(Field::Oifname)),
-            );
+            let syn = |rule: Rule| rule.tcp().tcp_syn().clamp_mss();
+            let segments = Chain::new("segments").hook(Hook::Forward, Priority::MANGLE);
+            let clamped = [0, 1].map(|way| [from(way, Rule::new()), to(way, Rule::new())]);
+            table = table.chain(clamped.into_iter().flatten().map(syn).fold(segments, Chain::rule));
         }
         table
     }
 }
 
+/// A base chain for each way, so that a frame passes the guard by name and the one by index.
 fn bridged(table: Table) -> Table {
-    table.map(Map::verdicts(PORTS, Type::LinkName)).chain(
-        Chain::new("from-ports")
-            .hook(Hook::Prerouting, Priority::BRIDGE_FILTER)
-            .rule(Rule::new().verdict_map([Field::Iifname], PORTS)),
-    )
+    WAYS.iter().fold(table, |table, way| {
+        let chain = Chain::new(format!("from-{}", way.ports));
+        table.map(Map::verdicts(way.ports, way.kind)).chain(
+            chain
+                .hook(Hook::Prerouting, Priority::BRIDGE_FILTER)
+                .rule(Rule::new().verdict_map([way.input], way.ports)),
+        )
+    })
 }
 
 /// The socket's number makes it unique in the namespace for as long as a held table lives.

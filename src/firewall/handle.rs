@@ -1,15 +1,16 @@
 //! Firewalls that exist.
 
-use crate::error::Error;
+use nix::errno::Errno;
+
+use super::member::{Member, PATHS, WAYS, paths};
+use crate::error::{Cause, Error};
 use crate::input::link_name;
 use crate::link::LinkRef;
-use crate::nft::{self, Datum, Element, Family, Span, TableHandle, Transaction};
+use crate::nft::{
+    self, Element, Family, SetHandle, SetInfo, SetOrMap, Span, TableHandle, Transaction,
+};
 use crate::obstacle::{self, Obstacle};
 use crate::owned::sealed::{Remove, Removed};
-
-pub(super) const NETWORKS: &str = "networks";
-pub(super) const PATHS: &str = "paths";
-pub(super) const PORTS: &str = "ports";
 
 const ACTION: &str = "change networks of firewall";
 /// The limit of attempts for a change, if other programs change the ruleset meanwhile.
@@ -46,11 +47,12 @@ impl FirewallHandle {
     /// - `is_invalid_input()` if no link can have the name
     /// - `is_not_found()` if the firewall is gone
     pub fn add_network(&self, link: impl Into<LinkRef>) -> Result<(), Error> {
-        let name = self.network(&link.into())?;
-        let (networks, paths) = (self.routed.set(NETWORKS)?, self.routed.set(PATHS)?);
+        let Member { way, key } = self.network(&link.into())?;
+        let networks = self.routed.set(WAYS[way].networks)?;
+        let paths = self.routed.set(PATHS[way][way])?;
         let mut transaction = Transaction::new(self.routed.namespace());
-        transaction.add_elements(&networks, [name.clone()]);
-        transaction.add_elements(&paths, [(name.clone(), name)]);
+        transaction.add_elements(&networks, [key.clone()]);
+        transaction.add_elements(&paths, [(key.clone(), key)]);
         Ok(transaction.commit()?)
     }
 
@@ -60,18 +62,30 @@ impl FirewallHandle {
     ///
     /// `is_not_found()` if the network is not in the firewall.
     pub fn remove_network(&self, link: impl Into<LinkRef>) -> Result<(), Error> {
-        let name = self.network(&link.into())?;
-        let (networks, paths) = (self.routed.set(NETWORKS)?, self.routed.set(PATHS)?);
+        let link = self.candidates(&link.into())?;
+        self.remove(&link, |from, to| link.contains(from) || link.contains(to))
+    }
+
+    /// Deletes networks, and the paths that `is_gone` selects by their ends, at one generation.
+    fn remove(
+        &self,
+        networks: &[Member],
+        is_gone: impl Fn(&Member, &Member) -> bool,
+    ) -> Result<(), Error> {
         let netns = self.routed.namespace();
         let mut attempts = ATTEMPTS;
         loop {
             let generation = netns.nft_generation()?;
-            let of_it = |path: &Element| path.key().contains(&name);
-            let gone: Vec<_> = paths.elements()?.into_iter().filter(of_it).collect();
+            let gone = self.elements_to_remove(networks, &is_gone)?;
+            if gone.is_empty() {
+                let cause = Cause::from(Errno::ENOENT);
+                return Err(cause.doing(ACTION, &self.routed).in_namespace(netns));
+            }
             let mut transaction = Transaction::new(netns);
             transaction.if_unchanged_since(generation);
-            transaction.delete_elements(&networks, [name.clone()]);
-            transaction.delete_elements(&paths, gone);
+            for (set, elements) in gone {
+                transaction.delete_elements(&set, elements);
+            }
             attempts -= 1;
             match transaction.commit() {
                 Err(error) if error.is_stale() && attempts > 0 => {}
@@ -80,14 +94,51 @@ impl FirewallHandle {
         }
     }
 
+    fn elements_to_remove(
+        &self,
+        networks: &[Member],
+        is_gone: impl Fn(&Member, &Member) -> bool,
+    ) -> Result<Vec<(SetHandle, Vec<Element>)>, Error> {
+        let member = |way, key: Option<&Span>| Some(Member { way, key: key?.clone() });
+        let mut found = Vec::new();
+        for SetInfo { set, mut elements, .. } in self.routed.read()?.sets {
+            let SetOrMap::Set(set) = set else { continue };
+            if let Some(way) = WAYS.iter().position(|way| way.networks == set.name()) {
+                elements.retain(|one| {
+                    member(way, one.key().first()).is_some_and(|one| networks.contains(&one))
+                });
+            } else if let Some((from, to, _)) = paths().find(|path| path.2 == set.name()) {
+                elements.retain(|path| {
+                    let ends = member(from, path.key().first()).zip(member(to, path.key().get(1)));
+                    ends.is_some_and(|(from, to)| is_gone(&from, &to))
+                });
+            } else {
+                continue;
+            }
+            if !elements.is_empty() {
+                found.push((self.routed.set(set.name())?, elements));
+            }
+        }
+        Ok(found)
+    }
+
     /// Allows traffic between two networks, like [`Firewall::connect`](crate::Firewall::connect).
     ///
     /// # Errors
     ///
     /// The errors of [`add_network`](Self::add_network).
     pub fn connect(&self, one: impl Into<LinkRef>, other: impl Into<LinkRef>) -> Result<(), Error> {
-        let pairs = self.both_ways(&one.into(), &other.into())?;
-        self.routed.set(PATHS)?.add(pairs)
+        let (one, other) = (one.into(), other.into());
+        let (from, to) = (self.network(&one)?, self.network(&other)?);
+        if from == to {
+            return Err(Error::invalid(ACTION, &self.routed, format!("{one}: it is one network")));
+        }
+        let mut transaction = Transaction::new(self.routed.namespace());
+        for (from, to) in [(&from, &to), (&to, &from)] {
+            let paths = self.routed.set(PATHS[from.way][to.way])?;
+            transaction.add_elements(&paths, [(from.key.clone(), to.key.clone())]);
+        }
+        Ok(transaction.commit()?)
     }
 
     /// Separates two networks again. Established connections continue.
@@ -100,8 +151,12 @@ impl FirewallHandle {
         one: impl Into<LinkRef>,
         other: impl Into<LinkRef>,
     ) -> Result<(), Error> {
-        let pairs = self.both_ways(&one.into(), &other.into())?;
-        self.routed.set(PATHS)?.remove(pairs)
+        let (one, other) = (self.candidates(&one.into())?, self.candidates(&other.into())?);
+        self.remove(&[], |from, to| {
+            from != to
+                && (one.contains(from) && other.contains(to)
+                    || other.contains(from) && one.contains(to))
+        })
     }
 
     /// Lists the obstacles, like [`Firewall::obstacles`](crate::Firewall::obstacles). Persistent
@@ -117,19 +172,22 @@ impl FirewallHandle {
         obstacle::find(netns, own.and_then(|own| own.tag).as_deref())
     }
 
-    fn both_ways(&self, one: &LinkRef, other: &LinkRef) -> Result<[(Span, Span); 2], Error> {
-        if one.name() == other.name() {
-            return Err(Error::invalid(ACTION, &self.routed, format!("{one}: it is one network")));
-        }
-        let (one, other) = (self.network(one)?, self.network(other)?);
-        Ok([(one.clone(), other.clone()), (other, one)])
+    fn network(&self, link: &LinkRef) -> Result<Member, Error> {
+        self.check(link)?;
+        Member::check(self.routed.namespace(), link, ACTION, &self.routed)?;
+        Ok(Member::of(link))
     }
 
-    fn network(&self, link: &LinkRef) -> Result<Span, Error> {
+    fn candidates(&self, link: &LinkRef) -> Result<Vec<Member>, Error> {
+        self.check(link)?;
+        Member::candidates(self.routed.namespace(), link)
+            .map_err(|error| error.while_doing(ACTION, &self.routed))
+    }
+
+    fn check(&self, link: &LinkRef) -> Result<(), Error> {
         link_name(link.name())
             .map_err(|reason| Error::invalid(ACTION, &self.routed, format!("{link}: {reason}")))?;
-        link.check_home(self.routed.namespace(), ACTION, &self.routed)?;
-        Ok(Span::One(Datum::Name(link.name().to_owned())))
+        link.check_home(self.routed.namespace(), ACTION, &self.routed)
     }
 }
 

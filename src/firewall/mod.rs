@@ -3,6 +3,7 @@
 
 mod builder;
 mod handle;
+mod member;
 mod port;
 
 pub use builder::Firewall;

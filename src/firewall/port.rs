@@ -3,8 +3,11 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::handle::{FirewallHandle, PORTS};
-use crate::error::Error;
+use nix::errno::Errno;
+
+use super::handle::FirewallHandle;
+use super::member::{Member, WAYS};
+use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input, link_name};
 use crate::link::LinkRef;
 use crate::mac::MacAddr;
@@ -39,7 +42,9 @@ const ACTION: &str = "guard port";
 const DHCP_SERVER: u16 = 67;
 
 impl PortGuard {
-    /// Guards the bridge port with this name. The port need not exist yet.
+    /// Guards a bridge port. A handle stands for that one link, also after a rename. A name stands
+    /// for whatever link has it; no link need have it yet. An alternative name is refused by
+    /// `create`. If one port has a guard by handle and one by name, its frames pass both.
     pub fn new(link: impl Into<LinkRef>) -> Self {
         let link = link.into();
         let mut rejected = FirstRejected::default();
@@ -85,16 +90,23 @@ impl PortGuard {
     /// What can be known wrong is refused before any system call.
     /// [`is_already_exists`](Error::is_already_exists) where it is guarded already.
     pub fn create(&self, firewall: &FirewallHandle) -> Result<Owned<PortGuardHandle>, Error> {
-        self.check(firewall.bridged.namespace())?;
-        let ports = firewall.bridged.set(PORTS)?;
-        let mut transaction = Transaction::new(firewall.bridged.namespace());
+        let netns = firewall.bridged.namespace();
+        self.check(netns)?;
+        Member::check(netns, &self.link, ACTION, self)?;
+        let member = Member::of(&self.link);
+        let ports = firewall.bridged.set(WAYS[member.way].ports)?;
+        let mut transaction = Transaction::new(netns);
         let chain = self.add_to(&mut transaction, firewall);
         transaction.commit()?;
-        Ok(Owned::new(PortGuardHandle { ports, chain, link: self.link.name().to_owned() }))
+        Ok(Owned::new(PortGuardHandle { ports, chain, key: member.key }))
     }
 
-    pub(super) fn name(&self) -> &str {
-        self.link.name()
+    pub(super) fn link(&self) -> &LinkRef {
+        &self.link
+    }
+
+    pub(super) fn chain_name(&self) -> String {
+        chain_name(&Member::of(&self.link))
     }
 
     pub(super) fn check(&self, netns: &Netns) -> Result<(), Error> {
@@ -116,17 +128,14 @@ impl PortGuard {
         transaction: &mut Transaction,
         firewall: &FirewallHandle,
     ) -> ChainHandle {
-        let table = &firewall.bridged;
-        let chain =
-            self.rules().into_iter().fold(Chain::new(chain_name(self.link.name())), Chain::rule);
+        let (table, member) = (&firewall.bridged, Member::of(&self.link));
+        let name = chain_name(&member);
+        let chain = self.rules().into_iter().fold(Chain::new(&name), Chain::rule);
         let handle = transaction.create_chain(table, &chain);
-        transaction.add_new_elements(table, PORTS, [self.element()]);
+        let element = Element::new(member.key).verdict(Verdict::Goto(name));
+        let way = &WAYS[member.way];
+        transaction.add_new_elements(table, (way.ports, way.kind), [element]);
         handle
-    }
-
-    fn element(&self) -> Element {
-        let name = Span::One(Datum::Name(self.link.name().to_owned()));
-        Element::new(name).verdict(Verdict::Goto(chain_name(self.link.name())))
     }
 
     /// The IPv6 addresses said, and those of the link alone.
@@ -208,8 +217,13 @@ fn link_local(mac: MacAddr) -> Ipv6Addr {
     Ipv6Addr::from(bytes)
 }
 
-/// A link's name may have what no chain's may: those bytes become hexadecimal.
-fn chain_name(link: &str) -> String {
+/// A link's name may have what no chain's may: those bytes become hexadecimal. No name yields the
+/// two dots before an index.
+fn chain_name(member: &Member) -> String {
+    let link = match &member.key {
+        Span::One(Datum::Name(name)) => name,
+        index => return format!("from..{index}"),
+    };
     let mut name = String::from("from.");
     for byte in link.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
@@ -236,7 +250,7 @@ impl fmt::Display for PortGuard {
 pub struct PortGuardHandle {
     ports: SetHandle,
     chain: ChainHandle,
-    link: String,
+    key: Span,
 }
 
 impl FirewallHandle {
@@ -267,10 +281,21 @@ impl PortGuardHandle {
         let netns = firewall.bridged.namespace();
         link_name(link.name()).map_err(|reason| Error::invalid(ACTION, link, reason))?;
         link.check_home(netns, ACTION, link)?;
-        let link = link.name().to_owned();
-        let ports = firewall.bridged.set(PORTS)?;
-        let chain = firewall.bridged.chain(&chain_name(&link))?;
-        Ok(Self { ports, chain, link })
+        let candidates =
+            Member::candidates(netns, link).map_err(|error| error.while_doing(ACTION, link))?;
+        let mut missing = None;
+        for Member { way, key } in candidates {
+            match firewall.bridged.chain(&chain_name(&Member { way, key: key.clone() })) {
+                Ok(chain) => {
+                    let ports = firewall.bridged.set(WAYS[way].ports)?;
+                    return Ok(Self { ports, chain, key });
+                }
+                Err(error) if error.is_not_found() => missing = missing.or(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        let missing = missing.unwrap_or_else(|| Cause::from(Errno::ENOENT).doing(ACTION, link));
+        Err(missing)
     }
 
     /// The chain that its frames go through.
@@ -283,8 +308,7 @@ impl PortGuardHandle {
 impl Remove for PortGuardHandle {
     fn remove(&self) -> Result<Removed, Error> {
         let mut transaction = Transaction::new(self.ports.table().namespace());
-        let name = Span::One(Datum::Name(self.link.clone()));
-        transaction.delete_elements(&self.ports, [name]);
+        transaction.delete_elements(&self.ports, [self.key.clone()]);
         transaction.flush_chain(&self.chain);
         transaction.delete_chain(&self.chain);
         Removed::unless_missing(transaction.commit().map_err(Error::from))

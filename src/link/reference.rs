@@ -34,6 +34,14 @@ impl LinkRef {
         matches!(self.0, Reference::Name(_))
     }
 
+    /// Returns the index of a handle; `None` for a name.
+    pub(crate) fn index_of_handle(&self) -> Option<u32> {
+        match self.0 {
+            Reference::Name(_) => None,
+            Reference::Identity { index, .. } => Some(index),
+        }
+    }
+
     /// Returns the index, of a handle or from names that were looked up.
     pub(crate) fn index(&self, names: &BTreeMap<&str, u32>) -> Option<u32> {
         match &self.0 {

@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use netloom::{Sysctl, VethPair};
+use netloom::{Bridge, Sysctl, VethPair};
 use serde_json::{Value, json};
 
 use super::plugin::{Host, answer, container, has_ipv6, with};
-use super::support::{self, reaches, unchanged};
+use super::support::{self, kernel, reaches, unchanged};
 
 #[test]
 fn variables_that_are_missing_or_wrong() {
@@ -237,6 +237,14 @@ fn what_the_kernel_has_already_or_lacks() {
         drop(cable);
         let lo = with(&config, "bridge", "lo");
         refused(&lo, 7, &["`lo` is not a bridge"]);
+        // An alternative name, which the rules of `ingressPolicy` would compare in vain.
+        let bridge = Bridge::new("br7").create(&host.netns).unwrap();
+        if kernel::by_hand(&host.netns, "ip link property add dev br7 altname other7") {
+            let other = with(&config, "bridge", "other7");
+            refused(&other, 7, &["bridge", "`other7` is an alternative name of `br7`"]);
+            host.call("STATUS", "", &other).refused(50, &["alternative name of `br7`"]);
+        }
+        drop(bridge);
         // The host's own namespace.
         let own = netloom::Namespace::named("host").attach(&host.netns).unwrap();
         host.call("ADD", "host", &config).refused(4, &["the host's own"]);

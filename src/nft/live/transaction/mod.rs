@@ -270,16 +270,16 @@ impl Transaction {
         self
     }
 
-    /// Adds elements to a verdict map by link name, which must not have them. The transaction
-    /// itself may create the map.
+    /// Adds elements to a verdict map with keys of this type, which must not have them. The
+    /// transaction itself may create the map.
     pub(crate) fn add_new_elements(
         &mut self,
         table: &TableHandle,
-        map: &str,
+        (map, key): (&str, Type),
         elements: impl IntoIterator<Item = Element>,
     ) {
         let shape = Shape {
-            key: vec![Type::LinkName],
+            key: vec![key],
             data: Some(DataKind::Verdict),
             interval: false,
             timeout: false,

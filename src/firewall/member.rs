@@ -1,0 +1,108 @@
+//! Members of a firewall's sets: links by the names that rules compare, or by index.
+
+use std::fmt;
+
+use crate::error::Error;
+use crate::link::LinkRef;
+use crate::netns::Netns;
+use crate::nft::{Datum, Field, Span, Type};
+
+/// A way to tell a link in rules, with the sets that it has.
+pub(super) struct Way {
+    pub(super) kind: Type,
+    pub(super) input: Field,
+    pub(super) output: Field,
+    pub(super) networks: &'static str,
+    pub(super) ports: &'static str,
+}
+
+/// The ways: by name, and by index.
+pub(super) const WAYS: [Way; 2] = [
+    Way {
+        kind: Type::LinkName,
+        input: Field::Iifname,
+        output: Field::Oifname,
+        networks: "networks",
+        ports: "ports",
+    },
+    Way {
+        kind: Type::LinkIndex,
+        input: Field::Iif,
+        output: Field::Oif,
+        networks: "network-links",
+        ports: "port-links",
+    },
+];
+
+/// The sets of allowed paths, by the way of the incoming and of the outgoing link.
+pub(super) const PATHS: [[&str; 2]; 2] =
+    [["paths", "paths-to-links"], ["paths-from-links", "paths-of-links"]];
+
+/// Returns each pair of ways with the set of its paths.
+pub(super) fn paths() -> impl Iterator<Item = (usize, usize, &'static str)> {
+    PATHS
+        .iter()
+        .enumerate()
+        .flat_map(|(from, sets)| sets.iter().enumerate().map(move |(to, name)| (from, to, *name)))
+}
+
+/// A link as a member of sets: its way, and its key there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Member {
+    pub(super) way: usize,
+    pub(super) key: Span,
+}
+
+impl Member {
+    /// A handle is a member by index and follows a rename. A name is compared.
+    pub(super) fn of(link: &LinkRef) -> Self {
+        match link.index_of_handle() {
+            Some(index) => Self::at(index),
+            None => Self::named(link.name()),
+        }
+    }
+
+    fn at(index: u32) -> Self {
+        Self { way: 1, key: Span::One(Datum::Number(index)) }
+    }
+
+    fn named(name: &str) -> Self {
+        Self { way: 0, key: Span::One(Datum::Name(name.to_owned())) }
+    }
+
+    /// Returns the members that may stand for the link: by what it was said as first, then by the
+    /// other way.
+    pub(super) fn candidates(netns: &Netns, link: &LinkRef) -> Result<Vec<Self>, Error> {
+        let other = match link.index_of_handle() {
+            Some(_) => Some(Self::named(link.name())),
+            None => match netns.link(link.name()) {
+                Ok(found) => Some(Self::at(found.index().get())),
+                Err(error) if error.is_not_found() => None,
+                Err(error) => return Err(error),
+            },
+        };
+        Ok([Self::of(link)].into_iter().chain(other).collect())
+    }
+
+    /// Refuses a name that rules would compare in vain: an alternative name of a link.
+    pub(super) fn check(
+        netns: &Netns,
+        link: &LinkRef,
+        action: &'static str,
+        object: impl fmt::Display,
+    ) -> Result<(), Error> {
+        if link.index_of_handle().is_some() {
+            return Ok(());
+        }
+        match netns.link(link.name()) {
+            Ok(found) if found.name() != link.name() => {
+                let name = found.name();
+                let reason =
+                    format!("{link} is an alternative name of `{name}`, and rules compare names");
+                Err(Error::invalid(action, object, reason).in_namespace(netns))
+            }
+            Err(error) if !error.is_not_found() => Err(error.while_doing(action, object)),
+            _ => Ok(()),
+        }
+    }
+}
