@@ -45,18 +45,6 @@ pub(crate) mod sealed {
         /// The object no longer exists.
         Gone,
     }
-
-    impl Removed {
-        /// Reads "not found" as gone, for objects whose deletion names the object itself by a
-        /// unique handle.
-        pub(crate) fn unless_missing(result: Result<(), Error>) -> Result<Self, Error> {
-            match result {
-                Ok(()) => Ok(Self::Deleted),
-                Err(error) if error.is_not_found() => Ok(Self::Gone),
-                Err(error) => Err(error),
-            }
-        }
-    }
 }
 
 /// A handle with the duty to delete its object. Every `create` returns one.

@@ -291,6 +291,32 @@ fn an_alternative_name_is_refused() {
     });
 }
 
+/// A firewall is two tables, a guard an element and a chain: one of them may be gone.
+#[test]
+fn what_others_left_of_a_firewall_is_deleted() {
+    support::isolated(|| {
+        let host = Namespace::anonymous().create().unwrap();
+        let other = Table::new(Family::Inet, "other").create(&host).unwrap();
+        for gone in ["inet", "bridge"] {
+            let firewall = Firewall::new().name("fw").persistent("fw").create(&host).unwrap();
+            let guard = PortGuard::new("port1").address("10.0.0.2").create(&firewall).unwrap();
+            let take = r#"nft delete element bridge fw ports { "port1" }"#;
+            if !support::kernel::by_hand(&host, take) {
+                return;
+            }
+            guard.delete().unwrap();
+            assert!(firewall.bridge_table().chain("from.port1").unwrap_err().is_not_found());
+            let guard = PortGuard::new("port1").address("10.0.0.2").create(&firewall).unwrap();
+            assert!(support::kernel::by_hand(&host, &format!("nft delete table {gone} fw")));
+            firewall.delete().unwrap();
+            guard.delete().unwrap();
+            let left = host.nft_ruleset().unwrap();
+            assert_eq!(left.iter().map(|table| &table.name).collect::<Vec<_>>(), ["other"]);
+        }
+        drop(other);
+    });
+}
+
 #[test]
 fn persistent_ones_without_a_name_have_one_each() {
     support::isolated(|| {

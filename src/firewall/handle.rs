@@ -212,12 +212,22 @@ pub(crate) fn firewalls_among(tables: Vec<TableHandle>) -> (Vec<FirewallHandle>,
     (firewalls, others)
 }
 
-/// Both tables, in one transaction.
+/// Both tables, in one transaction. If another program deleted one of them, each on its own.
 impl Remove for FirewallHandle {
     fn remove(&self) -> Result<Removed, Error> {
         let mut transaction = Transaction::new(self.routed.namespace());
         transaction.delete_table(&self.routed);
         transaction.delete_table(&self.bridged);
-        Removed::unless_missing(transaction.commit().map_err(Error::from))
+        match transaction.commit().map_err(Error::from) {
+            Err(error) if error.is_not_found() => {
+                let bridged = self.bridged.remove()?;
+                Ok(if self.routed.remove()? == Removed::Deleted {
+                    Removed::Deleted
+                } else {
+                    bridged
+                })
+            }
+            done => done.map(|()| Removed::Deleted),
+        }
     }
 }

@@ -132,7 +132,7 @@ impl PortGuard {
         let name = chain_name(&member);
         let chain = self.rules().into_iter().fold(Chain::new(&name), Chain::rule);
         let handle = transaction.create_chain(table, &chain);
-        let element = Element::new(member.key).verdict(Verdict::Goto(name));
+        let element = element(&member.key, &name);
         let way = &WAYS[member.way];
         transaction.add_new_elements(table, (way.ports, way.kind), [element]);
         handle
@@ -215,6 +215,11 @@ fn link_local(mac: MacAddr) -> Ipv6Addr {
     bytes[13..].copy_from_slice(&mac[3..]);
     bytes[8] ^= 2;
     Ipv6Addr::from(bytes)
+}
+
+/// The element that leads from a port to its chain.
+fn element(key: &Span, chain: &str) -> Element {
+    Element::new(key.clone()).verdict(Verdict::Goto(chain.to_owned()))
 }
 
 /// A link's name may have what no chain's may: those bytes become hexadecimal. No name yields the
@@ -304,13 +309,26 @@ impl PortGuardHandle {
     }
 }
 
-/// The element first, which leads to the chain, in one transaction.
+/// The element first, which leads to the chain, in one transaction. If another program deleted one
+/// of them, the other on its own.
 impl Remove for PortGuardHandle {
     fn remove(&self) -> Result<Removed, Error> {
         let mut transaction = Transaction::new(self.ports.table().namespace());
         transaction.delete_elements(&self.ports, [self.key.clone()]);
         transaction.flush_chain(&self.chain);
         transaction.delete_chain(&self.chain);
-        Removed::unless_missing(transaction.commit().map_err(Error::from))
+        match transaction.commit().map_err(Error::from) {
+            Err(error) if error.is_not_found() => {
+                match self.ports.get(self.key.clone()) {
+                    Ok(Some(listed)) if listed == element(&self.key, self.chain.name()) => {
+                        self.ports.remove([self.key.clone()])?;
+                    }
+                    Err(error) if !error.is_not_found() => return Err(error),
+                    _ => {}
+                }
+                self.chain.remove()
+            }
+            done => done.map(|()| Removed::Deleted),
+        }
     }
 }

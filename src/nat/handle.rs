@@ -179,6 +179,20 @@ fn get(socket: &mut Socket, name: &str) -> Result<Option<table::Table>, Cause> {
 /// not grow with the number of rules.
 impl Remove for NatRuleHandle {
     fn remove(&self) -> Result<Removed, Error> {
+        match self.delete()? {
+            // Another program may have renamed the chain that the rule was looked up in.
+            Removed::Gone => match self.rule.look() {
+                Ok(rule) => Self { rule, tag: self.tag.clone() }.delete(),
+                Err(error) if error.is_not_found() => Ok(Removed::Gone),
+                Err(error) => Err(error.while_doing("delete", self)),
+            },
+            done @ Removed::Deleted => Ok(done),
+        }
+    }
+}
+
+impl NatRuleHandle {
+    fn delete(&self) -> Result<Removed, Error> {
         let step: Step<'_> = ("delete", self);
         let doing = |cause: Cause| cause.doing(step.0, step.1);
         let netns = self.namespace();

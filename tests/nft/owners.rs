@@ -3,12 +3,13 @@
 use std::process::Command;
 
 use netloom::nft::{
-    Chain, Element, Family, Hook, Object, ObjectKind, Policy, Priority, Rule, Set, Table,
+    Chain, Element, Family, Hook, Object, ObjectKind, Policy, Priority, Rule, Set, Span, Table,
     Transaction, Type,
 };
-use netloom::{Error, Namespace, Netns, Owned};
+use netloom::{Error, Namespace, NatRule, Netns, Owned};
 
 use crate::golden::load;
+use crate::support::kernel::by_hand;
 use crate::support::{self, Place, nft};
 
 fn base() -> Chain {
@@ -36,6 +37,69 @@ fn everything_goes_with_its_owner() {
         assert!(table.set("s").unwrap_err().is_not_found());
         drop(table);
         assert!(netns.nft_ruleset().unwrap().is_empty());
+    });
+}
+
+/// A rule is deleted in its chain. A chain of this name may be missing while the rule is there.
+#[test]
+fn what_is_in_a_chain_that_was_renamed_is_deleted() {
+    support::isolated(|| {
+        let netns = Namespace::anonymous().create().unwrap();
+        let table = Table::new(Family::Inet, "t").persistent("tag").create(&netns).unwrap();
+        let chain = base().create(&table).unwrap();
+        let [one, other, _left] = [80, 81, 82]
+            .map(|port: u16| Rule::new().tcp().dport(port).accept().create(&chain).unwrap());
+        let masquerade = NatRule::masquerade().persistent("tag").create(&netns).unwrap();
+        let renamed = ["inet t c d", "inet netloom postrouting elsewhere"];
+        if !renamed.iter().all(|names| by_hand(&netns, &format!("nft rename chain {names}"))) {
+            return;
+        }
+        one.delete().unwrap();
+        drop(other);
+        assert_eq!(table.chain("d").unwrap().rules().unwrap().len(), 1);
+        chain.delete().unwrap();
+        assert!(table.chain("d").unwrap_err().is_not_found());
+        masquerade.delete().unwrap();
+        let left = netns.nft_ruleset().unwrap();
+        assert!(left.iter().flat_map(|table| &table.chains).all(|chain| chain.rules.is_empty()));
+    });
+}
+
+/// Nothing that took the place of a deleted object is deleted, and nothing is left.
+#[test]
+fn what_others_deleted_is_gone_and_what_took_its_name_stays() {
+    support::isolated(|| {
+        let netns = Namespace::anonymous().create().unwrap();
+        let table = Table::new(Family::Inet, "t").persistent("tag").create(&netns).unwrap();
+        let set = Set::new("s", Type::Port).interval().create(&table).unwrap();
+        let element = Element::new(Span::from(10..=20)).create(&set).unwrap();
+        let counter = Object::counter("n").create(&table).unwrap();
+        let chain = base().create(&table).unwrap();
+        let rule = Rule::new().accept().create(&chain).unwrap();
+        let commands = [
+            "nft delete element inet t s { 10-20 }",
+            "nft add element inet t s { 5-30 }",
+            "nft flush chain inet t c",
+            "nft delete chain inet t c",
+            "nft add chain inet t c",
+            "nft add rule inet t c accept",
+            "nft delete counter inet t n",
+            "nft add counter inet t n",
+        ];
+        if !commands.iter().all(|command| by_hand(&netns, command)) {
+            return;
+        }
+        let before = netns.nft_ruleset().unwrap();
+        element.delete().unwrap();
+        rule.delete().unwrap();
+        chain.delete().unwrap();
+        counter.delete().unwrap();
+        assert_eq!(netns.nft_ruleset().unwrap(), before);
+        if by_hand(&netns, "nft delete set inet t s") && by_hand(&netns, "nft add table inet u") {
+            assert!(by_hand(&netns, "nft add set inet t s { type inet_service; }"));
+            set.delete().unwrap();
+            assert_eq!(netns.nft_ruleset().unwrap()[0].sets.len(), 1);
+        }
     });
 }
 

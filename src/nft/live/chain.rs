@@ -3,6 +3,8 @@
 use nix::errno::Errno;
 
 use super::handle::{ChainHandle, RuleHandle, TableHandle};
+use super::reader;
+use super::remove::remove;
 use super::ruleset;
 use super::transaction::Transaction;
 use crate::error::{Cause, Error};
@@ -11,6 +13,8 @@ use crate::nft::model::family::Policy;
 use crate::nft::model::rule::Rule;
 use crate::owned::Owned;
 use crate::owned::sealed::{Remove, Removed};
+use crate::wire::nft::chain as wire;
+use crate::wire::nft::message::MessageType;
 
 impl Chain {
     /// Creates the chain and its rules, or nothing.
@@ -30,6 +34,24 @@ impl Chain {
 }
 
 impl ChainHandle {
+    /// Returns the chain by the name that the kernel lists, or "not found".
+    pub(super) fn look(&self) -> Result<Self, Error> {
+        let table = &self.table;
+        let chains = table.netns.nf_tables(|nf_tables| {
+            table.verify(&mut nf_tables.socket)?;
+            let all = wire::Chain::default();
+            reader::list(&mut nf_tables.socket, MessageType::GetChain, table.family.wire(), &all)
+        });
+        let step = |cause: Cause| cause.doing("find chain", self).in_namespace(&table.netns);
+        let is_it = |(_, chain): &(_, wire::Chain)| {
+            chain.table == table.name && chain.handle == self.number.if_known()
+        };
+        let found = chains.map_err(step)?.into_iter().find(is_it);
+        let name = found.and_then(|(_, chain)| chain.name);
+        let name = name.ok_or_else(|| step(Errno::ENOENT.into()))?;
+        Ok(Self { name, ..self.clone() })
+    }
+
     /// Lists the rules in their order.
     ///
     /// # Errors
@@ -94,9 +116,9 @@ impl ChainHandle {
 /// Deletes the chain with its rules. A chain that rules jump to is busy (EBUSY).
 impl Remove for ChainHandle {
     fn remove(&self) -> Result<Removed, Error> {
-        let mut transaction = Transaction::new(&self.table.netns);
-        transaction.flush_chain(self);
-        transaction.delete_chain(self);
-        Removed::unless_missing(transaction.commit().map_err(Error::from))
+        let delete = |transaction: &mut Transaction, chain: &Self| {
+            transaction.flush_chain(chain).delete_chain(chain);
+        };
+        remove(&self.table.netns, self, delete, || self.look())
     }
 }

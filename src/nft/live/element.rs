@@ -1,8 +1,11 @@
 //! Elements in the kernel.
 
+use nix::errno::Errno;
+
 use super::handle::SetHandle;
+use super::remove::remove;
 use super::transaction::Transaction;
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::nft::model::element::Element;
 use crate::owned::Owned;
 use crate::owned::sealed::{Remove, Removed};
@@ -35,6 +38,15 @@ impl ElementHandle {
         &self.element
     }
 
+    /// Returns the element if the kernel lists it, or "not found". An interval around it is another
+    /// element.
+    fn look(&self) -> Result<Self, Error> {
+        let found = self.set.get(self.element.clone())?;
+        let gone = || Cause::from(Errno::ENOENT).doing("find element of set", &self.set);
+        let is_it = found.is_some_and(|found| found.key() == self.element.key());
+        is_it.then(|| self.clone()).ok_or_else(|| gone().in_namespace(&self.set.table.netns))
+    }
+
     /// The set or map.
     pub fn set(&self) -> &SetHandle {
         &self.set
@@ -44,6 +56,9 @@ impl ElementHandle {
 /// Deletes by the key.
 impl Remove for ElementHandle {
     fn remove(&self) -> Result<Removed, Error> {
-        Removed::unless_missing(self.set.remove([self.element.clone()]))
+        let delete = |transaction: &mut Transaction, one: &Self| {
+            transaction.delete_elements(&one.set, [one.element.clone()]);
+        };
+        remove(&self.set.table.netns, self, delete, || self.look())
     }
 }

@@ -1,6 +1,7 @@
 //! Flowtables in the kernel.
 
 use super::handle::{FlowtableHandle, TableHandle};
+use super::remove::remove;
 use super::transaction::Transaction;
 use crate::error::Error;
 use crate::nft::model::flowtable::Flowtable;
@@ -24,8 +25,9 @@ impl Flowtable {
 /// A flowtable that rules use is busy (EBUSY).
 impl Remove for FlowtableHandle {
     fn remove(&self) -> Result<Removed, Error> {
-        let mut transaction = Transaction::new(&self.table.netns);
-        transaction.delete_flowtable(self);
-        Removed::unless_missing(transaction.commit().map_err(Error::from))
+        let delete = |transaction: &mut Transaction, flowtable: &Self| {
+            transaction.delete_flowtable(flowtable);
+        };
+        remove(&self.table.netns, self, delete, || self.read().map(|_| self.clone()))
     }
 }

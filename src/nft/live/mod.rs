@@ -11,6 +11,7 @@ mod number;
 mod object;
 mod operations;
 pub(crate) mod reader;
+mod remove;
 mod rule;
 mod ruleset;
 mod set;

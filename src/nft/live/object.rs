@@ -1,6 +1,7 @@
 //! Named objects in the kernel.
 
 use super::handle::{ObjectHandle, TableHandle};
+use super::remove::remove;
 use super::transaction::Transaction;
 use crate::error::Error;
 use crate::nft::model::object::Object;
@@ -24,8 +25,9 @@ impl Object {
 /// An object that rules use is busy (EBUSY).
 impl Remove for ObjectHandle {
     fn remove(&self) -> Result<Removed, Error> {
-        let mut transaction = Transaction::new(&self.table.netns);
-        transaction.delete_object(self);
-        Removed::unless_missing(transaction.commit().map_err(Error::from))
+        let delete = |transaction: &mut Transaction, object: &Self| {
+            transaction.delete_object(object);
+        };
+        remove(&self.table.netns, self, delete, || self.read().map(|_| self.clone()))
     }
 }

@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 
 use super::handle::{ChainHandle, RuleHandle};
+use super::remove::remove;
 use super::transaction::Transaction;
 use crate::error::{Cause, Error};
 use crate::nft::model::rule::Rule;
@@ -78,6 +79,12 @@ impl RuleHandle {
         Ok(transaction.commit()?)
     }
 
+    /// Returns the rule in its chain as the kernel lists it, or "not found".
+    pub(crate) fn look(&self) -> Result<Self, Error> {
+        let listed = Self { chain: self.chain.look()?, number: self.number.clone() };
+        listed.counter().map(|_| listed)
+    }
+
     /// Reads the rule.
     ///
     /// # Errors
@@ -94,8 +101,9 @@ impl RuleHandle {
 /// Deletes by the number.
 impl Remove for RuleHandle {
     fn remove(&self) -> Result<Removed, Error> {
-        let mut transaction = Transaction::new(&self.chain.table.netns);
-        transaction.delete_rule(self);
-        Removed::unless_missing(transaction.commit().map_err(Error::from))
+        let delete = |transaction: &mut Transaction, rule: &Self| {
+            transaction.delete_rule(rule);
+        };
+        remove(&self.chain.table.netns, self, delete, || self.look())
     }
 }

@@ -1,8 +1,11 @@
 //! Sets and maps in the kernel.
 
+use nix::errno::Errno;
+
 use super::handle::{SetHandle, TableHandle};
+use super::remove::remove;
 use super::transaction::Transaction;
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::nft::model::element::Element;
 use crate::nft::model::set::{Map, Set};
 use crate::owned::Owned;
@@ -77,11 +80,21 @@ impl SetHandle {
     }
 }
 
+impl SetHandle {
+    /// Returns the set if the kernel lists it, or "not found".
+    fn look(&self) -> Result<Self, Error> {
+        let gone = || Cause::from(Errno::ENOENT).doing("find set", self);
+        let found = Some(self.table.set(&self.name)?).filter(|set| set.number == self.number);
+        found.ok_or_else(|| gone().in_namespace(&self.table.netns))
+    }
+}
+
 /// A set that rules look up is busy (EBUSY).
 impl Remove for SetHandle {
     fn remove(&self) -> Result<Removed, Error> {
-        let mut transaction = Transaction::new(&self.table.netns);
-        transaction.delete_set(self);
-        Removed::unless_missing(transaction.commit().map_err(Error::from))
+        let delete = |transaction: &mut Transaction, set: &Self| {
+            transaction.delete_set(set);
+        };
+        remove(&self.table.netns, self, delete, || self.look())
     }
 }

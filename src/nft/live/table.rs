@@ -2,6 +2,7 @@
 
 use super::handle::TableHandle;
 use super::number::Number;
+use super::remove::remove;
 use super::ruleset;
 use super::transaction::Transaction;
 use crate::error::Error;
@@ -91,6 +92,13 @@ impl TableHandle {
         Some(Self { comment: Some(comment.into()), ..Self::held(netns, family, table)? })
     }
 
+    /// Returns the table if the kernel lists it, or "not found".
+    fn look(&self) -> Result<Self, Error> {
+        let found = self.netns.nf_tables(|nf_tables| self.verify(&mut nf_tables.socket));
+        found.map_err(|cause| cause.doing("find table", self).in_namespace(&self.netns))?;
+        Ok(self.clone())
+    }
+
     /// Reads all that is in the table: chains with their rules, sets with their elements.
     ///
     /// Replaces `nft list table FAMILY NAME`.
@@ -107,8 +115,9 @@ impl TableHandle {
 /// Deletes by the number: another table that took the name stays.
 impl Remove for TableHandle {
     fn remove(&self) -> Result<Removed, Error> {
-        let mut transaction = Transaction::new(&self.netns);
-        transaction.delete_table(self);
-        Removed::unless_missing(transaction.commit().map_err(Error::from))
+        let delete = |transaction: &mut Transaction, table: &Self| {
+            transaction.delete_table(table);
+        };
+        remove(&self.netns, self, delete, || self.look())
     }
 }
