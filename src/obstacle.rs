@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::Error;
 use crate::netns::Netns;
 use crate::nft::{self, Family, Hook, Policy, Priority, reader};
-use crate::wire::nft::data::{ChainRef, Data, Verdict};
+use crate::wire::nft::data::{Data, Verdict};
 use crate::wire::nft::expr::Expr;
 
 /// A base chain of another program that drops the packets which none of its rules accepts.
@@ -78,8 +78,7 @@ fn ends_with_drop(netns: &Netns, family: Family, table: &str, chain: &str) -> Re
     let rules = netns
         .netfilter(|socket| reader::rules(socket, family.wire(), table))
         .map_err(|cause| cause.doing("read rules of chain", chain).in_namespace(netns))?;
-    let name = Some(ChainRef::Name(chain.to_owned()));
-    let last = rules.iter().rfind(|rule| rule.chain == name);
+    let last = rules.iter().rfind(|rule| rule.chain.as_deref() == Some(chain));
     let Some((end, before)) = last.and_then(|rule| rule.expressions.split_last()) else {
         return Ok(false);
     };

@@ -1,7 +1,7 @@
 //! The base chains of type nat.
 
-use crate::wire::nft::chain::{Chain, ChainType};
-use crate::wire::nft::hook::{Hook, HookPoint, Priority};
+use crate::wire::nft::chain::{Chain, ChainKind};
+use crate::wire::nft::hook::{ChainHook, Hook, Priority};
 use crate::wire::nft::message::Family;
 
 /// A chain of type nat, named after its hook.
@@ -27,13 +27,13 @@ impl NatChain {
     /// Returns the message that creates the chain in a table.
     pub(super) fn in_table(self, table: &str, family: Family) -> Chain {
         let (point, priority) = match self {
-            Self::Prerouting => (HookPoint::Prerouting, Priority::DESTINATION_NAT),
-            Self::Output => (HookPoint::Output, Priority::DESTINATION_NAT),
-            Self::Postrouting => (HookPoint::Postrouting, Priority::SOURCE_NAT),
+            Self::Prerouting => (Hook::Prerouting, Priority::DESTINATION_NAT),
+            Self::Output => (Hook::Output, Priority::DESTINATION_NAT),
+            Self::Postrouting => (Hook::Postrouting, Priority::SOURCE_NAT),
         };
         Chain {
-            kind: Some(ChainType::Nat),
-            hook: Hook::new(family, point, priority),
+            kind: Some(ChainKind::Nat),
+            hook: ChainHook::new(family, point, priority),
             ..Chain::by_name(table, self.name())
         }
     }

@@ -8,7 +8,6 @@ mod indexed;
 pub(crate) mod link;
 pub(crate) mod message;
 pub(crate) mod netlink_diag;
-#[allow(dead_code)] // the nf_tables resources of the layers above use it as they land
 pub(crate) mod nft;
 pub(crate) mod packet;
 pub(crate) mod route;

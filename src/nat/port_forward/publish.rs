@@ -26,7 +26,7 @@ use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::expr::counter::Counter;
 use crate::wire::nft::message::MessageType;
-use crate::wire::nft::object::{Object, ObjectData, ObjectType};
+use crate::wire::nft::object::{Object, ObjectData, ObjectKind};
 use crate::wire::nft::userdata::Comment;
 
 impl PortForward {
@@ -242,7 +242,7 @@ impl Addition<'_> {
         }
         for counter in counters {
             let data = Some(ObjectData::Counter(Counter::default()));
-            let object = Object::by_name(&table.name, ObjectType::Counter, &counter);
+            let object = Object::by_name(&table.name, ObjectKind::Counter, &counter);
             let object = Object { data, ..object };
             let kind = MessageType::NewObject;
             transaction.push(step, kind, NLM_F_CREATE, table.family(), &object);

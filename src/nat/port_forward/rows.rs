@@ -17,7 +17,7 @@ use crate::nft::reader;
 use crate::wire::attribute::Writer;
 use crate::wire::nft::data::Value;
 use crate::wire::nft::element::{ElementsOf, ListElement, PlainData, PlainElement};
-use crate::wire::nft::object::{Object, ObjectType};
+use crate::wire::nft::object::{Object, ObjectKind};
 use crate::wire::nft::userdata::{Comment, UserData};
 
 /// The counter that the elements of tags refer to.
@@ -145,7 +145,7 @@ pub(super) fn references(
     table: &PortTable,
     counter: &str,
 ) -> Result<u32, Cause> {
-    let object = Object::by_name(&table.name, ObjectType::Counter, counter);
+    let object = Object::by_name(&table.name, ObjectKind::Counter, counter);
     let found = reader::object(socket, table.family(), &object)?;
     Ok(found.and_then(|object| object.use_count).unwrap_or(0))
 }

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::table::{ADDRESSED, ANY, HAIRPIN, LOCAL, MARK, PortTable};
 use crate::nat::chains::NatChain;
-use crate::nft::Operations;
+use crate::nft::{Operations, Type};
 use crate::wire::message::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
-use crate::wire::nft::chain::{Chain, ChainType};
-use crate::wire::nft::data::{ChainRef, Value, Verdict};
+use crate::wire::nft::chain::{Chain, ChainKind};
+use crate::wire::nft::data::{Value, Verdict};
 use crate::wire::nft::datatype::DataType;
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::bitwise::Bitwise;
@@ -21,9 +21,9 @@ use crate::wire::nft::expr::masq::Masq;
 use crate::wire::nft::expr::meta::{Meta, MetaKey};
 use crate::wire::nft::expr::nat::{Nat, NatType};
 use crate::wire::nft::expr::payload::{Payload, PayloadBase};
-use crate::wire::nft::hook::{Hook, HookPoint, Priority};
+use crate::wire::nft::hook::{ChainHook, Hook, Priority};
 use crate::wire::nft::message::{Family, MessageType};
-use crate::wire::nft::object::ObjectType;
+use crate::wire::nft::object::ObjectKind;
 use crate::wire::nft::register::Register::{self, R1};
 use crate::wire::nft::rule::Rule;
 use crate::wire::nft::set::{Description, Set, SetFlags};
@@ -70,8 +70,7 @@ pub(super) fn push_repair(table: &PortTable, transaction: &mut Operations<'_>) {
 /// Returns whether a table has all its rules. Ignores rules of other programs in between.
 pub(super) fn has_rules(table: &PortTable, rules: &[Rule]) -> bool {
     let has = |(chain, wanted): ChainWithRules| {
-        let name = chain.name.map(ChainRef::Name);
-        let mut listed = rules.iter().filter(|rule| rule.chain == name);
+        let mut listed = rules.iter().filter(|rule| rule.chain == chain.name);
         wanted.iter().all(|wanted| listed.any(|rule| are_equal(&rule.expressions, wanted)))
     };
     chains(table).into_iter().all(has)
@@ -94,22 +93,22 @@ fn push_chains(table: &PortTable, transaction: &mut Operations<'_>) {
 }
 
 fn sets(table: &PortTable) -> Vec<Set> {
-    let (address, length) =
-        if table.is_ipv4 { (DataType::IPV4_ADDRESS, 4) } else { (DataType::IPV6_ADDRESS, 16) };
-    let (protocol, port) = (DataType::INTERNET_PROTOCOL, DataType::INTERNET_SERVICE);
-    let link = DataType::INTERFACE_INDEX;
-    let set = |id, name, fields: &[DataType], key_len, size| Set {
+    let (address, length) = if table.is_ipv4 { (Type::Ipv4, 4) } else { (Type::Ipv6, 16) };
+    let (protocol, port) = (Type::Protocol, Type::Port);
+    let link = Type::LinkIndex;
+    let concat = |types: &[Type]| DataType::concat(types.iter().map(|one| one.data_type()));
+    let set = |id, name, fields: &[Type], key_len, size| Set {
         id: Some(id),
         flags: Some(SetFlags::empty()),
-        key_type: DataType::concat(fields),
+        key_type: concat(fields),
         key_len: Some(key_len),
         desc: Description { size, ..Description::default() },
         userdata: Some(UserData::of_set(ByteOrder::Invalid)),
         ..Set::by_name(&table.name, name)
     };
-    let map = |id, name, fields: &[DataType], key_len| Set {
+    let map = |id, name, fields: &[Type], key_len| Set {
         flags: Some(SetFlags::MAP),
-        data_type: DataType::concat(&[address, port]),
+        data_type: concat(&[address, port]),
         data_len: Some(length + 4),
         userdata: Some(UserData::of_map(ByteOrder::Invalid, ByteOrder::Invalid, false)),
         ..set(id, name, fields, key_len, Some(SIZE))
@@ -126,9 +125,9 @@ fn sets(table: &PortTable) -> Vec<Set> {
     if !table.is_held() {
         sets.push(Set {
             flags: Some(SetFlags::OBJECT),
-            object_type: Some(ObjectType::Counter),
+            object_type: Some(ObjectKind::Counter),
             userdata: Some(UserData::of_map(ByteOrder::Invalid, ByteOrder::Invalid, false)),
-            ..set(5, TAGS, &[DataType::IPV6_ADDRESS, port], 20, Some(3 * SIZE))
+            ..set(5, TAGS, &[Type::Ipv6, port], 20, Some(3 * SIZE))
         });
     }
     sets
@@ -163,8 +162,8 @@ const LINK_LOCAL_MASK: [u8; 16] = [0xff, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 
 /// Returns a base chain that sees packets before their routes are looked up.
 pub(super) fn loopback_chain(table: &str, name: &str) -> Chain {
     Chain {
-        kind: Some(ChainType::Filter),
-        hook: Hook::new(Family::Ip, HookPoint::Prerouting, Priority::RAW),
+        kind: Some(ChainKind::Filter),
+        hook: ChainHook::new(Family::Ip, Hook::Prerouting, Priority::RAW),
         ..Chain::by_name(table, name)
     }
 }

@@ -22,7 +22,7 @@ use crate::owned::sealed::{Remove, Removed};
 use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::message::MessageType;
-use crate::wire::nft::object::{Object, ObjectType};
+use crate::wire::nft::object::{Object, ObjectKind};
 use crate::wire::nft::userdata::UserData;
 
 const ACTION: &str = "delete published port";
@@ -254,7 +254,7 @@ impl<'h> Removal<'h> {
             // Another program may have deleted the elements: what is added first can be deleted.
             table.push_links(transaction, step, MessageType::NewElement, (&hairpin, &local));
             for counter in counters {
-                let object = Object::by_name(&table.name, ObjectType::Counter, &counter);
+                let object = Object::by_name(&table.name, ObjectKind::Counter, &counter);
                 transaction.push(step, MessageType::DeleteObject, 0, table.family(), &object);
             }
         }

@@ -13,8 +13,7 @@ use crate::error::{Cause, Error};
 use crate::nft::model::chain::Chain;
 use crate::nft::model::element::Element;
 use crate::nft::model::flowtable::Flowtable;
-use crate::nft::model::object::Object;
-use crate::nft::model::object_kind::ObjectKind;
+use crate::nft::model::object::{Object, ObjectKind};
 use crate::nft::model::ranges::{Interval, find};
 use crate::nft::model::set_message::shape_of;
 use crate::nft::model::statements::counter::counted;
@@ -92,7 +91,7 @@ impl TableHandle {
     ///
     /// [`is_not_found`](Error::is_not_found) if there is none.
     pub fn object(&self, kind: ObjectKind, name: &str) -> Result<ObjectHandle, Error> {
-        let of = object::Object::by_name(&self.name, kind.wire(), name);
+        let of = object::Object::by_name(&self.name, kind, name);
         let step: Step<'_> = ("find object", &name);
         let found: object::Object = read(self, step, MessageType::GetObject, &of)?;
         let number = Number::known(found.handle.unwrap_or_default());
@@ -140,10 +139,10 @@ impl ObjectHandle {
 
     fn read_with(&self, kind: MessageType) -> Result<Object, Error> {
         let (step, table): (Step<'_>, _) = (("read", self), &self.table);
-        let of = object::Object::by_name(&table.name, self.kind.wire(), &self.name);
+        let of = object::Object::by_name(&table.name, self.kind, &self.name);
         let found: object::Object = read(table, step, kind, &of)?;
         let is_it = found.handle == self.number.if_known();
-        Object::from_wire(&found).filter(|_| is_it).ok_or_else(|| gone(step, table))
+        Object::from_wire(found).filter(|_| is_it).ok_or_else(|| gone(step, table))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::error::{Cause, Error};
 use crate::netlink::Socket;
 use crate::netns::Netns;
 use crate::wire::nft::generation as wire;
-use crate::wire::nft::message::{Family, MessageType};
+use crate::wire::nft::message::MessageType;
 
 /// A number that changes with every change to a namespace's ruleset, by any program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,8 +21,7 @@ impl Generation {
     /// Reads the generation of the namespace that the socket is in.
     pub(crate) fn read(socket: &mut Socket) -> Result<Self, Cause> {
         let kind = MessageType::GetGeneration;
-        let read: Option<wire::Generation> =
-            reader::get(socket, kind, Family::Unspecified, &Everything)?;
+        let read: Option<wire::Generation> = reader::get(socket, kind, None, &Everything)?;
         read.map(|found| Self(found.id)).ok_or(Cause::Malformed("no generation"))
     }
 

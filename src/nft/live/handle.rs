@@ -12,7 +12,7 @@ use crate::netlink::Socket;
 use crate::netns::Netns;
 use crate::nft::model::family::Family;
 use crate::nft::model::interval::Shape;
-use crate::nft::model::object_kind::ObjectKind;
+use crate::nft::model::object::ObjectKind;
 use crate::nft::model::table::tag_in;
 use crate::wire::nft::message::MessageType;
 use crate::wire::nft::{chain, flowtable, object, set, table};
@@ -200,7 +200,7 @@ impl ObjectHandle {
     }
 
     pub(crate) fn message(&self) -> object::Object {
-        let (table, kind) = (&self.table.name, self.kind.wire());
+        let (table, kind) = (&self.table.name, self.kind);
         match self.number.if_known() {
             Some(number) => object::Object::by_handle(table, kind, number),
             None => object::Object::by_name(table, kind, &self.name),

@@ -30,7 +30,7 @@ impl Codec for Everything {
 pub(crate) fn get<T: Codec>(
     socket: &mut Socket,
     kind: MessageType,
-    family: Family,
+    family: impl Into<Option<Family>>,
     which: &impl Codec,
 ) -> Result<Option<T>, Cause> {
     let request = |batch: &mut Batch| request(batch, kind, 0, family, |out| which.encode(out));
@@ -45,21 +45,21 @@ pub(crate) fn get<T: Codec>(
 pub(crate) fn list<T: Codec>(
     socket: &mut Socket,
     kind: MessageType,
-    family: Family,
+    family: impl Into<Option<Family>>,
     which: &impl Codec,
 ) -> Result<Vec<(Family, T)>, Cause> {
     let mut batch = Batch::default();
     request(&mut batch, kind, NLM_F_DUMP, family, |out| which.encode(out));
     socket.dump(&mut batch, |answer| {
         let message = Message::decode(answer.kind, answer.payload)?;
-        Some((message.family, T::decode(message.attributes)?))
+        Some((message.family?, T::decode(message.attributes)?))
     })
 }
 
 /// Reads the number that changes with each transaction in the namespace.
 pub(crate) fn generation(socket: &mut Socket) -> Result<u32, Cause> {
     let generation: Option<Generation> =
-        get(socket, MessageType::GetGeneration, Family::Unspecified, &Everything)?;
+        get(socket, MessageType::GetGeneration, None, &Everything)?;
     generation.map(|generation| generation.id).ok_or(Cause::Malformed("no generation"))
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn rules(socket: &mut Socket, family: Family, table: &str) -> Result<
 
 /// Reads all tables of the namespace, each with its family.
 pub(crate) fn tables(socket: &mut Socket) -> Result<Vec<(Family, Table)>, Cause> {
-    list(socket, MessageType::GetTable, Family::Unspecified, &Everything)
+    list(socket, MessageType::GetTable, None, &Everything)
 }
 
 /// Requests for elements in one datagram. The kernel answers each in a datagram of its own, which takes
@@ -164,9 +164,10 @@ fn request(
     batch: &mut Batch,
     kind: MessageType,
     flags: u16,
-    family: Family,
+    family: impl Into<Option<Family>>,
     fill: impl FnOnce(&mut Writer<'_>),
 ) -> usize {
+    let family = family.into();
     batch.append(|out| {
         if append(out, kind, flags, 0, family, fill).is_err() {
             drop(append(out, kind, flags, 0, family, |_| ()));

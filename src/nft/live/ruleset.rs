@@ -25,11 +25,9 @@ use crate::nft::model::statements::decode;
 use crate::nft::model::table::tag_in;
 use crate::wire::nft::chain as wire_chain;
 use crate::wire::nft::codec::Codec;
-use crate::wire::nft::data::ChainRef;
 use crate::wire::nft::element as wire_element;
 use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::flowtable as wire_flowtable;
-use crate::wire::nft::message as wire;
 use crate::wire::nft::message::MessageType;
 use crate::wire::nft::object as wire_object;
 use crate::wire::nft::rule as wire_rule;
@@ -69,7 +67,7 @@ pub(super) fn read_table(table: &TableHandle) -> Result<TableInfo, Error> {
 
 fn ruleset(netns: &Netns, only: Option<&TableHandle>) -> Result<Vec<TableInfo>, Error> {
     read_at_one_generation(netns, (READ, &RULESET), || {
-        let family = only.map_or(wire::Family::Unspecified, |table| table.family.wire());
+        let family = only.map(|table| table.family);
         let all = wire_chain::Chain::default();
         let chains = list(netns, family, MessageType::GetChain, &all)?;
         let mut found = Vec::new();
@@ -89,19 +87,15 @@ fn read_one(
     netns: &Netns,
     family: Family,
     table: &wire_table::Table,
-    chains: &[(wire::Family, wire_chain::Chain)],
+    chains: &[(Family, wire_chain::Chain)],
 ) -> Result<Option<TableInfo>, Error> {
     let (Some(name), Some(number)) = (&table.name, table.handle) else { return Ok(None) };
     let (sets, written) = sets(netns, family, name)?;
     let rules = rules(netns, family, name)?;
-    let in_table = |(of, chain): &&(wire::Family, wire_chain::Chain)| {
-        *of == family.wire() && chain.table == *name
-    };
+    let in_table =
+        |(of, chain): &&(Family, wire_chain::Chain)| *of == family && chain.table == *name;
     let chains = chains.iter().filter(in_table).map(|(_, chain)| {
-        let of_chain = |rule: &&wire_rule::Rule| match (&rule.chain, &chain.name) {
-            (Some(ChainRef::Name(rule)), Some(chain)) => rule == chain,
-            _ => false,
-        };
+        let of_chain = |rule: &&wire_rule::Rule| rule.chain.is_some() && rule.chain == chain.name;
         ChainInfo {
             chain: Chain::from_wire(family, chain),
             number: chain.handle.unwrap_or_default(),
@@ -144,10 +138,10 @@ fn rule_info(family: Family, rule: &wire_rule::Rule, written: &KnownSets) -> Rul
 
 fn list<T: Codec>(
     netns: &Netns,
-    family: wire::Family,
+    family: impl Into<Option<Family>>,
     kind: MessageType,
     of: &impl Codec,
-) -> Result<Vec<(wire::Family, T)>, Error> {
+) -> Result<Vec<(Family, T)>, Error> {
     netns
         .nf_tables(|nf_tables| reader::list(&mut nf_tables.socket, kind, family, of))
         .map_err(|cause| cause.doing(READ, RULESET))
@@ -207,7 +201,7 @@ fn objects(netns: &Netns, family: Family, table: &str) -> Result<Vec<Object>, Er
         wire_object::Object { table: Some(table.to_owned()), ..wire_object::Object::default() };
     let listed: Vec<(_, wire_object::Object)> =
         list(netns, family.wire(), MessageType::GetObject, &of)?;
-    Ok(listed.iter().filter_map(|(_, object)| Object::from_wire(object)).collect())
+    Ok(listed.into_iter().filter_map(|(_, object)| Object::from_wire(object)).collect())
 }
 
 fn rules(netns: &Netns, family: Family, table: &str) -> Result<Vec<wire_rule::Rule>, Error> {
@@ -219,18 +213,15 @@ fn rules(netns: &Netns, family: Family, table: &str) -> Result<Vec<wire_rule::Ru
 /// Lists all tables with their families.
 pub(super) fn tables(netns: &Netns) -> Result<Vec<(Family, wire_table::Table)>, Error> {
     let all = wire_table::Table::default();
-    let listed = list(netns, wire::Family::Unspecified, MessageType::GetTable, &all)?;
-    let known = |(family, table)| Some((Family::from_wire(family)?, table));
-    Ok(listed.into_iter().filter_map(known).collect())
+    list(netns, None, MessageType::GetTable, &all)
 }
 
 /// Lists the base chains, each with its table.
 pub(crate) fn base_chains(netns: &Netns) -> Result<Vec<(Family, String, Chain)>, Error> {
     let all = wire_chain::Chain::default();
-    let listed = list(netns, wire::Family::Unspecified, MessageType::GetChain, &all)?;
-    let base = |(family, chain): (wire::Family, wire_chain::Chain)| {
+    let listed = list(netns, None, MessageType::GetChain, &all)?;
+    let base = |(family, chain): (Family, wire_chain::Chain)| {
         chain.hook.as_ref()?;
-        let family = Family::from_wire(family)?;
         Some((family, chain.table.clone(), Chain::from_wire(family, &chain)))
     };
     Ok(listed.into_iter().filter_map(base).collect())

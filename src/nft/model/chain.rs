@@ -126,15 +126,15 @@ impl Chain {
     }
 
     pub(crate) fn message(&self, family: Family, table: &str) -> wire::Chain {
-        let hook = self.hook.map(|(hook, priority)| wire_hook::Hook {
-            number: hook.wire().number(family.wire()),
-            priority: Some(priority.wire()),
+        let hook = self.hook.map(|(hook, priority)| wire_hook::ChainHook {
+            number: hook.number(family),
+            priority: Some(priority),
             devices: wire_hook::Devices(self.devices.names()),
         });
         wire::Chain {
-            kind: self.hook.map(|_| self.kind.wire()),
+            kind: self.hook.map(|_| self.kind),
             hook,
-            policy: self.policy.map(Policy::wire),
+            policy: self.policy,
             userdata: self.comment.as_deref().and_then(UserData::comment),
             ..wire::Chain::by_name(table, &self.name)
         }
@@ -143,16 +143,14 @@ impl Chain {
     /// Decodes a chain that the kernel lists, without its rules.
     pub(crate) fn from_wire(family: Family, chain: &wire::Chain) -> Self {
         let hook = chain.hook.as_ref().and_then(|hook| {
-            let point = wire_hook::HookPoint::from_number(family.wire(), hook.number?)?;
-            Some((Hook::from_wire(point)?, Priority(hook.priority.unwrap_or_default().0)))
+            Some((Hook::from_number(family, hook.number?)?, hook.priority.unwrap_or_default()))
         });
         let devices = chain.hook.iter().flat_map(|hook| &hook.devices.0).collect();
-        let policy = chain.policy.and_then(Policy::from_wire);
         let comment = chain.userdata.as_ref().and_then(UserData::as_comment);
         Self {
-            kind: chain.kind.and_then(ChainKind::from_wire).unwrap_or(ChainKind::Filter),
+            kind: chain.kind.unwrap_or(ChainKind::Filter),
             hook,
-            policy: policy.filter(|policy| *policy != Policy::Accept),
+            policy: chain.policy.filter(|policy| *policy != Policy::Accept),
             devices,
             comment: comment.map(str::to_owned),
             ..Self::new(chain.name.clone().unwrap_or_default())

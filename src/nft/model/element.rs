@@ -7,38 +7,7 @@ use std::time::Duration;
 
 use super::datum::{Datum, Span};
 use crate::counter::Counter;
-
-/// The verdict of a rule or a verdict map on a packet.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Verdict {
-    /// Accepts the packet at this hook.
-    Accept,
-    /// Drops the packet.
-    Drop,
-    /// Continues with the next rule.
-    Continue,
-    /// Returns to the rule after the jump; in a base chain, applies the policy.
-    Return,
-    /// Evaluates another chain, then continues here.
-    Jump(String),
-    /// Evaluates another chain, without a return.
-    Goto(String),
-}
-
-/// Formats the verdict as `nft` does.
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Accept => f.write_str("accept"),
-            Self::Drop => f.write_str("drop"),
-            Self::Continue => f.write_str("continue"),
-            Self::Return => f.write_str("return"),
-            Self::Jump(chain) => write!(f, "jump {chain}"),
-            Self::Goto(chain) => write!(f, "goto {chain}"),
-        }
-    }
-}
+pub use crate::wire::nft::data::Verdict;
 
 /// The keys of an element.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,10 +6,9 @@
 use std::fmt;
 
 use super::element::join;
-use super::interval::total;
 use super::network::Network::{self, Arp, Ip4, Ip6};
 use super::numgen::Numgen;
-use super::types::Type;
+use super::types::{Type, total};
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::ct::Direction::{self, Original};
 use crate::wire::nft::expr::ct::{Ct, CtKey};

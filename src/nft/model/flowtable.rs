@@ -120,7 +120,7 @@ impl Flowtable {
 
     pub(crate) fn message(&self, table: &str) -> wire::Flowtable {
         let hook = wire::FlowtableHook {
-            priority: self.priority.wire(),
+            priority: self.priority,
             devices: wire_hook::Devices(self.devices.names()),
             ..wire::FlowtableHook::default()
         };
@@ -135,7 +135,7 @@ impl Flowtable {
     pub(crate) fn from_wire(flowtable: &wire::Flowtable) -> Option<Self> {
         let hook = flowtable.hook.clone().unwrap_or_default();
         Some(Self {
-            priority: Priority(hook.priority.0),
+            priority: hook.priority,
             devices: hook.devices.0.iter().collect(),
             flags: flowtable.flags.unwrap_or_default(),
             ..Self::new(flowtable.name.clone()?)

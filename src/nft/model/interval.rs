@@ -4,18 +4,17 @@
 //! with `NFT_SET_ELEM_INTERVAL_END`. An interval of a concatenation is one element, with its last key
 //! in `NFTA_SET_ELEM_KEY_END`.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::datum::Span;
-use super::element::{Data, Element, Key, Moment, Verdict, join};
+use super::element::{Data, Element, Key, Moment};
 use super::name::{check as check_name, check_comment};
-use super::object_kind::ObjectKind;
-use super::types::Type;
+use super::object::ObjectKind;
+use super::types::{Type, total};
 use crate::counter::Counter;
 use crate::wire::attribute::Writer;
 use crate::wire::nft::data as wire_data;
-use crate::wire::nft::data::{ChainRef, Value};
+use crate::wire::nft::data::Value;
 use crate::wire::nft::element as wire;
 use crate::wire::nft::element::{ElementFlags, ListElement, PlainData, PlainElement};
 use crate::wire::nft::expr::stateful::Stateful;
@@ -77,11 +76,11 @@ impl Shape {
     /// Checks that a rule can look up this shape in a set.
     pub(crate) fn check_lookup(&self, name: &str, set: &Self) -> Result<(), String> {
         if !same_types(&self.key, &set.key) {
-            let (has, needs) = (Joined(&set.key), Joined(&self.key));
+            let (has, needs) = (shown(&set.key), shown(&self.key));
             return Err(format!("the set `{name}` has keys of {has}, the rule needs {needs}"));
         }
-        if set.has_ends() && set.key.iter().all(|kind| kind.is_swapped_in_intervals()) {
-            let keys = Joined(&set.key);
+        if set.has_ends() && set.key.iter().all(|kind| kind.is_in_host_order()) {
+            let keys = shown(&set.key);
             return Err(format!("the set `{name}` has intervals of {keys}, which rules can't use"));
         }
         let fits = match (&self.data, &set.data) {
@@ -214,22 +213,11 @@ impl Shape {
     /// Encodes an element. In sets with intervals the last key is in `key_end`.
     fn encode_one(&self, element: &Element, with_data: bool) -> Result<wire::Element, String> {
         let mut out = wire::Element::default();
-        match &element.key {
-            Key::Rest => out.flags = ElementFlags::CATCHALL,
-            Key::One(span) if !self.is_concat() => {
-                let kind = self.key.first().ok_or("the set has no type")?;
-                let (first, last) = kind.encode_span(span)?;
-                let (first, last) = (self.swapped(first), self.swapped(last));
-                out.key = Some(first);
-                if self.interval {
-                    out.key_end = Some(last);
-                } else if first != last {
-                    return Err(format!(
-                        "{span} is more than one value, in a set without intervals"
-                    ));
-                }
-            }
-            key => self.encode_concat(key.spans(), &mut out)?,
+        if element.key == Key::Rest {
+            out.flags = ElementFlags::CATCHALL;
+        } else {
+            let (first, last) = self.encode_key(element.key.spans())?;
+            (out.key, out.key_end) = (Some(first), self.interval.then_some(last));
         }
         if with_data {
             out.data = self.encode_data(element)?;
@@ -250,26 +238,23 @@ impl Shape {
         Ok(out)
     }
 
-    fn encode_concat(&self, spans: &[Span], out: &mut wire::Element) -> Result<(), String> {
+    /// Encodes the first and the last key.
+    fn encode_key(&self, spans: &[Span]) -> Result<(Value, Value), String> {
         if spans.len() != self.key.len() {
             let (has, wants) = (spans.len(), self.key.len());
             return Err(format!("a key of {has} parts, in a set whose keys have {wants}"));
         }
-        let mut firsts = Vec::with_capacity(spans.len());
-        let mut lasts = Vec::with_capacity(spans.len());
+        let mut ends = Vec::with_capacity(spans.len());
         for (kind, span) in self.key.iter().zip(spans) {
             let (first, last) = kind.encode_span(span)?;
             if first != last && !self.interval {
                 return Err(format!("{span} is more than one value, in a set without intervals"));
             }
-            firsts.push(first);
-            lasts.push(last);
+            ends.push((self.swapped(first), self.swapped(last)));
         }
-        out.key = Some(Value::concat(&firsts).ok_or("a key of more than 64 bytes")?);
-        if self.interval {
-            out.key_end = Some(Value::concat(&lasts).ok_or("a key of more than 64 bytes")?);
-        }
-        Ok(())
+        let (firsts, lasts): (Vec<_>, Vec<_>) = ends.into_iter().unzip();
+        let ends = joined(&firsts).zip(joined(&lasts));
+        ends.ok_or_else(|| "a key of more than 64 bytes".into())
     }
 
     fn encode_expiration(&self, element: &Element) -> Result<Option<Duration>, String> {
@@ -289,21 +274,16 @@ impl Shape {
             (None, Some(_)) => Err(format!("{element} has data, in a set")),
             (Some(_), None) => Err(format!("{element} has no data, in a map")),
             (Some(DataKind::Verdict), Some(Data::Verdict(verdict))) => {
-                if let Verdict::Jump(chain) | Verdict::Goto(chain) = verdict {
-                    check_name(chain)?;
-                }
-                Ok(Some(encode_verdict(verdict).into()))
+                verdict.chain().map_or(Ok(()), check_name)?;
+                Ok(Some(verdict.clone().into()))
             }
             (Some(DataKind::Values(kinds)), Some(Data::Values(values)))
                 if kinds.len() == values.len() =>
             {
                 let each = kinds.iter().zip(values).map(|(kind, value)| kind.encode(value));
                 let values = each.collect::<Result<Vec<_>, _>>()?;
-                let joined = match values.as_slice() {
-                    [one] => Some(*one),
-                    many => Value::concat(many),
-                };
-                Ok(Some(wire_data::Data::Value(joined.ok_or("data of more than 64 bytes")?)))
+                let joined = joined(&values).ok_or("data of more than 64 bytes")?;
+                Ok(Some(wire_data::Data::Value(joined)))
             }
             (Some(_), Some(_)) => Err(format!("{element} has data of another type")),
         }
@@ -320,9 +300,7 @@ impl Shape {
             Some(first) => self.element(first, one.key_end.unwrap_or(first)),
         };
         let data = match (&one.data, &self.data) {
-            (Some(wire_data::Data::Verdict(verdict)), _) => {
-                decode_verdict(verdict).map(Data::Verdict)
-            }
+            (Some(wire_data::Data::Verdict(verdict)), _) => Some(Data::Verdict(verdict.clone())),
             (Some(wire_data::Data::Value(value)), Some(DataKind::Values(kinds))) => {
                 let parts = split(kinds, value).into_iter();
                 Some(Data::Values(parts.map(|(kind, bytes)| kind.decode(bytes)).collect()))
@@ -344,9 +322,8 @@ impl Shape {
 
     /// Swaps the bytes of a key that `nft` stores in network byte order, so that intervals are ordered.
     fn swapped(&self, key: Value) -> Value {
-        let is_swapped =
-            self.has_ends() && self.key.iter().all(|kind| kind.is_swapped_in_intervals());
-        if is_swapped { key.reversed() } else { key }
+        let is_swapped = self.has_ends() && self.key.iter().all(|kind| kind.is_in_host_order());
+        if is_swapped { key.in_host_order() } else { key }
     }
 
     fn decode_key(&self, first: &Value, last: &Value) -> Key {
@@ -374,19 +351,15 @@ fn same_types(a: &[Type], b: &[Type]) -> bool {
 }
 
 /// The types of a concatenation, as `nft` writes them.
-struct Joined<'t>(&'t [Type]);
-
-impl fmt::Display for Joined<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        join(f, self.0, " . ")
-    }
+fn shown(types: &[Type]) -> String {
+    types.iter().map(ToString::to_string).collect::<Vec<_>>().join(" . ")
 }
 
-/// The length of a value of these types in bytes. Fields of a concatenation are padded to 4 bytes.
-pub(crate) fn total(types: &[Type]) -> u32 {
-    match types {
-        [one] => one.len(),
-        many => many.iter().map(|one| one.len().next_multiple_of(4)).sum(),
+/// Concatenates values. A single value has no padding.
+fn joined(values: &[Value]) -> Option<Value> {
+    match values {
+        [one] => Some(*one),
+        many => Value::concat(many),
     }
 }
 
@@ -402,52 +375,26 @@ fn split<'v>(types: &[Type], value: &'v Value) -> Vec<(Type, &'v [u8])> {
     parts
 }
 
-/// Returns the next higher value; `None` above the highest.
+/// Adds 1 to a number of any length; `None` above the highest.
 fn successor(value: &Value) -> Option<Value> {
-    let mut bytes = value.as_slice().to_vec();
-    for byte in bytes.iter_mut().rev() {
-        *byte = byte.wrapping_add(1);
-        if *byte != 0 {
-            return Value::new(&bytes);
-        }
-    }
-    None
+    carried(value, |byte| byte.wrapping_add(1), 0)
 }
 
-/// Returns the next lower value; `None` below the lowest.
+/// Subtracts 1 from a number of any length; `None` below the lowest.
 fn predecessor(value: &Value) -> Option<Value> {
+    carried(value, |byte| byte.wrapping_sub(1), 0xff)
+}
+
+/// Changes the last byte, and each byte before one that became `wrapped`.
+fn carried(value: &Value, change: fn(u8) -> u8, wrapped: u8) -> Option<Value> {
     let mut bytes = value.as_slice().to_vec();
     for byte in bytes.iter_mut().rev() {
-        *byte = byte.wrapping_sub(1);
-        if *byte != 0xff {
+        *byte = change(*byte);
+        if *byte != wrapped {
             return Value::new(&bytes);
         }
     }
     None
-}
-
-pub(crate) fn encode_verdict(verdict: &Verdict) -> wire_data::Verdict {
-    match verdict {
-        Verdict::Accept => wire_data::Verdict::Accept,
-        Verdict::Drop => wire_data::Verdict::Drop,
-        Verdict::Continue => wire_data::Verdict::Continue,
-        Verdict::Return => wire_data::Verdict::Return,
-        Verdict::Jump(chain) => wire_data::Verdict::Jump(chain.as_str().into()),
-        Verdict::Goto(chain) => wire_data::Verdict::Goto(chain.as_str().into()),
-    }
-}
-
-/// Decodes a verdict; `None` if it has no variant.
-pub(crate) fn decode_verdict(verdict: &wire_data::Verdict) -> Option<Verdict> {
-    match verdict {
-        wire_data::Verdict::Accept => Some(Verdict::Accept),
-        wire_data::Verdict::Drop => Some(Verdict::Drop),
-        wire_data::Verdict::Continue => Some(Verdict::Continue),
-        wire_data::Verdict::Return => Some(Verdict::Return),
-        wire_data::Verdict::Jump(ChainRef::Name(chain)) => Some(Verdict::Jump(chain.clone())),
-        wire_data::Verdict::Goto(ChainRef::Name(chain)) => Some(Verdict::Goto(chain.clone())),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

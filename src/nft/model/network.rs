@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::wire::nft::message as wire;
+use crate::wire::nft::message::Family;
 
 /// The network protocol of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,18 +31,15 @@ impl Network {
 
     /// `NFPROTO_*`.
     pub(crate) fn netfilter_protocol(self) -> u8 {
-        match self {
-            Self::Ip4 => 2,
-            Self::Arp => 3,
-            Self::Ip6 => 10,
-        }
+        let [.., number] = self.family().number().to_be_bytes();
+        number
     }
 
-    pub(crate) fn family(self) -> wire::Family {
+    pub(crate) fn family(self) -> Family {
         match self {
-            Self::Ip4 => wire::Family::Ip,
-            Self::Ip6 => wire::Family::Ip6,
-            Self::Arp => wire::Family::Arp,
+            Self::Ip4 => Family::Ip,
+            Self::Ip6 => Family::Ip6,
+            Self::Arp => Family::Arp,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::element::Element;
 use super::family::Family;
 use super::field::Field;
 use super::numgen::Numgen;
-use super::object_kind::ObjectKind;
+use super::object::ObjectKind;
 use super::set_ref::{MapLookup, SetRef};
 use super::types::Type;
 use crate::wire::nft::data::{Data, Value};

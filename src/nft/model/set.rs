@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::element::Element;
 use super::interval::{DataKind, Shape};
 use super::name;
-use super::object_kind::ObjectKind;
+use super::object::ObjectKind;
 use super::set_message::{set_message, shape_of};
 use super::types::Type;
 use crate::error::Error;

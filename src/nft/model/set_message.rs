@@ -1,8 +1,7 @@
 //! The messages of sets and maps, and their shapes.
 
-use super::interval::{DataKind, Shape, total};
-use super::object_kind::ObjectKind;
-use super::types::Type;
+use super::interval::{DataKind, Shape};
+use super::types::{Type, total};
 use crate::wire::nft::datatype::DataType;
 use crate::wire::nft::set::{FieldLength, Set, SetFlags};
 use crate::wire::nft::userdata::{ByteOrder, UserData};
@@ -20,7 +19,7 @@ pub(crate) fn set_message(table: &str, name: &str, shape: &Shape, id: u32) -> Re
     flags.set(SetFlags::OBJECT, is_of_objects);
     if shape.interval
         && let [kind] = shape.key.as_slice()
-        && kind.is_swapped_in_intervals()
+        && kind.is_in_host_order()
     {
         return Err(format!("there are no intervals of {kind}"));
     }
@@ -39,7 +38,7 @@ pub(crate) fn set_message(table: &str, name: &str, shape: &Shape, id: u32) -> Re
     set.flags = Some(flags);
     match &shape.data {
         None => {}
-        Some(DataKind::Object(kind)) => set.object_type = Some(kind.wire()),
+        Some(DataKind::Object(kind)) => set.object_type = Some(*kind),
         Some(DataKind::Verdict) => {
             set.data_type = Some(DataType::VERDICT);
             // `nft` sends the length of its own verdict; the kernel ignores it.
@@ -58,9 +57,7 @@ pub(crate) fn shape_of(set: &Set) -> Shape {
     let flags = set.flags.unwrap_or_default();
     let key_type = set.key_type.unwrap_or(DataType(0));
     let data = match set.data_type {
-        _ if flags.contains(SetFlags::OBJECT) => {
-            set.object_type.and_then(ObjectKind::from_wire).map(DataKind::Object)
-        }
+        _ if flags.contains(SetFlags::OBJECT) => set.object_type.map(DataKind::Object),
         _ if !flags.contains(SetFlags::MAP) => None,
         Some(DataType::VERDICT) => Some(DataKind::Verdict),
         Some(number) => {
@@ -91,8 +88,8 @@ fn numbers(types: &[Type]) -> Result<DataType, String> {
             Err(format!("a concatenation has {MOST_PARTS} parts at most"))
         }
         many => {
-            let numbers: Vec<_> = many.iter().map(|kind| kind.data_type()).collect();
-            DataType::concat(&numbers).ok_or_else(|| "these types can't be concatenated".into())
+            let numbers = many.iter().map(|kind| kind.data_type());
+            DataType::concat(numbers).ok_or_else(|| "these types can't be concatenated".into())
         }
     }
 }

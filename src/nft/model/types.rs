@@ -9,7 +9,7 @@ use crate::link_pattern::LinkPattern;
 use crate::mac::MacAddr;
 use crate::wire::nft::data::Value;
 use crate::wire::nft::datatype::DataType;
-use crate::wire::nft::userdata::ByteOrder;
+use crate::wire::nft::userdata::ByteOrder::{self, BigEndian, Host, Invalid};
 
 /// The layout of a value in a register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,15 +18,13 @@ enum Layout {
     Address6,
     Mac,
     Name,
-    Byte,
-    Network16,
-    Host16,
-    Host32,
+    /// A number of so many bytes, at most 4.
+    Number(u32),
     Bytes(u32),
 }
 
 macro_rules! types {
-    ($($(#[$doc:meta])* $type:ident = $words:literal, $number:expr, $layout:ident;)*) => {
+    ($($(#[$doc:meta])* $type:ident = $words:literal, $number:literal, $layout:expr, $order:ident;)*) => {
         /// The type of a value.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
@@ -44,12 +42,12 @@ macro_rules! types {
         impl Type {
             const ALL: &[Self] = &[$(Self::$type),*];
 
-            /// The name and number in `nft` (`include/datatype.h`), and the layout.
-            fn facts(self) -> (&'static str, DataType, Layout) {
+            /// The name and number in `nft` (`include/datatype.h`), the layout and the byte order.
+            fn facts(self) -> (&'static str, DataType, Layout, ByteOrder) {
                 match self {
-                    $(Self::$type => ($words, $number, Layout::$layout),)*
+                    $(Self::$type => ($words, DataType($number), $layout, $order),)*
                     Self::Other { number, length } => {
-                        ("other", DataType(number), Layout::Bytes(length))
+                        ("other", DataType(number), Layout::Bytes(length), Invalid)
                     }
                 }
             }
@@ -59,50 +57,50 @@ macro_rules! types {
 
 types! {
     /// `ipv4_addr`.
-    Ipv4 = "ipv4_addr", DataType::IPV4_ADDRESS, Address4;
+    Ipv4 = "ipv4_addr", 7, Layout::Address4, BigEndian;
     /// `ipv6_addr`.
-    Ipv6 = "ipv6_addr", DataType::IPV6_ADDRESS, Address6;
+    Ipv6 = "ipv6_addr", 8, Layout::Address6, BigEndian;
     /// `ether_addr`.
-    Mac = "ether_addr", DataType::ETHERNET_ADDRESS, Mac;
+    Mac = "ether_addr", 9, Layout::Mac, BigEndian;
     /// `ether_type`: the protocol of a frame, as 0x0800.
-    EtherType = "ether_type", DataType::ETHERNET_TYPE, Network16;
+    EtherType = "ether_type", 10, Layout::Number(2), BigEndian;
     /// `inet_proto`: TCP 6, UDP 17; by those names, too.
-    Protocol = "inet_proto", DataType::INTERNET_PROTOCOL, Byte;
+    Protocol = "inet_proto", 12, Layout::Number(1), Invalid;
     /// `inet_service`: a port.
-    Port = "inet_service", DataType::INTERNET_SERVICE, Network16;
+    Port = "inet_service", 13, Layout::Number(2), BigEndian;
     /// `icmp_type`.
-    IcmpType = "icmp_type", DataType::ICMP_TYPE, Byte;
+    IcmpType = "icmp_type", 14, Layout::Number(1), BigEndian;
     /// `icmpv6_type`.
-    Icmpv6Type = "icmpv6_type", DataType::ICMPV6_TYPE, Byte;
+    Icmpv6Type = "icmpv6_type", 29, Layout::Number(1), BigEndian;
     /// `tcp_flag`.
-    TcpFlags = "tcp_flag", DataType::TCP_FLAGS, Byte;
+    TcpFlags = "tcp_flag", 15, Layout::Number(1), BigEndian;
     /// `mark`: a packet's or connection's mark.
-    Mark = "mark", DataType::MARK, Host32;
+    Mark = "mark", 19, Layout::Number(4), Host;
     /// `ifname`: a link's name.
-    LinkName = "ifname", DataType::INTERFACE_NAME, Name;
+    LinkName = "ifname", 41, Layout::Name, Host;
     /// `ct_state`.
-    CtState = "ct_state", DataType::CT_STATE, Host32;
+    CtState = "ct_state", 26, Layout::Number(4), Host;
     /// `ct_status`.
-    CtStatus = "ct_status", DataType::CT_STATUS, Host32;
+    CtStatus = "ct_status", 28, Layout::Number(4), Host;
     /// `ct_dir`.
-    CtDirection = "ct_dir", DataType::CT_DIRECTION, Byte;
+    CtDirection = "ct_dir", 27, Layout::Number(1), Invalid;
     /// `pkt_type`.
-    PacketType = "pkt_type", DataType::PACKET_TYPE, Byte;
+    PacketType = "pkt_type", 31, Layout::Number(1), Host;
     /// `fib_addrtype`.
-    AddressType = "fib_addrtype", DataType::FIB_ADDRESS_TYPE, Host32;
+    AddressType = "fib_addrtype", 38, Layout::Number(4), Host;
     /// `arp_op`.
-    ArpOperation = "arp_op", DataType(11), Network16;
+    ArpOperation = "arp_op", 11, Layout::Number(2), BigEndian;
     /// `nf_proto`.
-    NetfilterProtocol = "nf_proto", DataType::NETFILTER_PROTOCOL, Byte;
+    NetfilterProtocol = "nf_proto", 2, Layout::Number(1), Invalid;
     /// `iface_index`: the index of a link.
-    LinkIndex = "iface_index", DataType(20), Host32;
+    LinkIndex = "iface_index", 20, Layout::Number(4), Host;
     /// `iface_type`.
-    LinkType = "iface_type", DataType(21), Host16;
+    LinkType = "iface_type", 21, Layout::Number(2), Host;
     /// `boolean`: 0 or 1.
-    Boolean = "boolean", DataType::BOOLEAN, Byte;
+    Boolean = "boolean", 39, Layout::Number(1), Invalid;
     /// `integer`: 32 bits in the machine's byte order, as [`Numgen`](crate::nft::Numgen) yields them.
     /// `nft` has no name for this type: it can't load named maps of numbers that it lists.
-    Number = "integer", DataType(4), Host32;
+    Number = "integer", 4, Layout::Number(4), Host;
 }
 
 impl Type {
@@ -112,20 +110,17 @@ impl Type {
 
     pub(crate) fn len(self) -> u32 {
         match self.facts().2 {
-            Layout::Byte => 1,
-            Layout::Network16 | Layout::Host16 => 2,
-            Layout::Address4 | Layout::Host32 => 4,
+            Layout::Address4 => 4,
             Layout::Mac => 6,
             Layout::Address6 | Layout::Name => 16,
-            Layout::Bytes(length) => length,
+            Layout::Number(length) | Layout::Bytes(length) => length,
         }
     }
 
     /// Returns whether bytes compare in the order of the values, as intervals and ranges need.
     pub(crate) fn is_ordered(self) -> bool {
         // A range of flags in a set makes `nft` 1.0.6 fail.
-        !matches!(self.facts().2, Layout::Host16 | Layout::Host32 | Layout::Name)
-            && self != Self::TcpFlags
+        !self.is_in_host_order() && !matches!(self, Self::LinkName | Self::TcpFlags)
     }
 
     /// Returns whether the values are sets of bits with names.
@@ -133,19 +128,20 @@ impl Type {
         matches!(self, Self::CtState | Self::CtStatus | Self::TcpFlags)
     }
 
-    /// Returns whether `nft` stores the keys of intervals of this type in network byte order.
-    pub(crate) fn is_swapped_in_intervals(self) -> bool {
-        matches!(self.facts().2, Layout::Host16 | Layout::Host32)
+    /// Returns whether the values are numbers whose bytes have the machine's order. In the keys of
+    /// intervals `nft` stores them in network byte order.
+    pub(crate) fn is_in_host_order(self) -> bool {
+        let (_, _, layout, order) = self.facts();
+        matches!(layout, Layout::Number(2..)) && order == Host
     }
 
     pub(crate) fn byte_order(self) -> ByteOrder {
-        match self.facts().2 {
-            Layout::Host16 | Layout::Host32 | Layout::Name => ByteOrder::Host,
-            Layout::Byte | Layout::Bytes(_) => ByteOrder::Invalid,
-            Layout::Address4 | Layout::Address6 | Layout::Mac | Layout::Network16 => {
-                ByteOrder::BigEndian
-            }
-        }
+        self.facts().3
+    }
+
+    /// Converts a number between network byte order and that of the type.
+    fn in_own_order(self, value: Value) -> Value {
+        if self.is_in_host_order() { value.in_host_order() } else { value }
     }
 
     /// Encodes a value, or returns the reason if it is not of this type.
@@ -165,17 +161,17 @@ impl Type {
                 }
                 Value::interface(pattern.text())
             }
-            (Layout::Byte, Datum::Name(name)) if self == Self::Protocol => {
+            (_, Datum::Name(name)) if self == Self::Protocol => {
                 protocol_number(name).map(Value::from)
             }
-            (Layout::Byte, Datum::Number(number)) => u8::try_from(*number).ok().map(Value::from),
-            (Layout::Network16, Datum::Number(number)) => {
-                u16::try_from(*number).ok().map(Value::from)
+            (Layout::Number(length), Datum::Number(number)) => {
+                let value = match length {
+                    1 => u8::try_from(*number).ok().map(Value::from),
+                    2 => u16::try_from(*number).ok().map(Value::from),
+                    _ => Some(Value::from(*number)),
+                };
+                value.map(|value| self.in_own_order(value))
             }
-            (Layout::Host16, Datum::Number(number)) => {
-                u16::try_from(*number).ok().map(Value::host_u16)
-            }
-            (Layout::Host32, Datum::Number(number)) => Some(Value::host_u32(*number)),
             (_, Datum::Bytes(bytes)) if bytes.len() == self.len() as usize => Value::new(bytes),
             _ => None,
         };
@@ -204,59 +200,48 @@ impl Type {
 
     /// Decodes a value.
     pub(crate) fn decode(self, bytes: &[u8]) -> Datum {
-        let number = match (self.facts().2, bytes) {
-            (Layout::Address4, &[a, b, c, d]) => {
-                return Datum::Address([a, b, c, d].into());
+        self.read(bytes).unwrap_or_else(|| Datum::Bytes(bytes.to_vec()))
+    }
+
+    fn read(self, bytes: &[u8]) -> Option<Datum> {
+        match self.facts().2 {
+            Layout::Address4 => <[u8; 4]>::try_from(bytes).ok().map(|it| Datum::Address(it.into())),
+            Layout::Address6 => {
+                <[u8; 16]>::try_from(bytes).ok().map(|it| Datum::Address(it.into()))
             }
-            (Layout::Address6, bytes) => match <[u8; 16]>::try_from(bytes) {
-                Ok(octets) => return Datum::Address(octets.into()),
-                Err(_) => None,
-            },
-            (Layout::Mac, bytes) => match <[u8; 6]>::try_from(bytes) {
-                Ok(octets) => return Datum::Mac(MacAddr::from(octets)),
-                Err(_) => None,
-            },
-            (Layout::Name, bytes) => {
+            Layout::Mac => <[u8; 6]>::try_from(bytes).ok().map(|it| Datum::Mac(MacAddr::from(it))),
+            Layout::Name => {
                 let name = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
-                match str::from_utf8(name) {
-                    // A star at the end is literal here.
-                    Ok(name) => {
-                        let escaped = name.strip_suffix('*').map(|start| format!(r"{start}\*"));
-                        return Datum::Name(escaped.unwrap_or_else(|| name.to_owned()));
-                    }
-                    Err(_) => None,
-                }
+                let name = str::from_utf8(name).ok()?;
+                // A star at the end is literal here.
+                let escaped = name.strip_suffix('*').map(|start| format!(r"{start}\*"));
+                Some(Datum::Name(escaped.unwrap_or_else(|| name.to_owned())))
             }
-            (Layout::Byte, &[byte]) => Some(byte.into()),
-            (Layout::Network16, &[a, b]) => Some(u16::from_be_bytes([a, b]).into()),
-            (Layout::Host16, &[a, b]) => Some(u16::from_ne_bytes([a, b]).into()),
-            (Layout::Host32, &[a, b, c, d]) => Some(u32::from_ne_bytes([a, b, c, d])),
-            _ => None,
-        };
-        number.map_or_else(|| Datum::Bytes(bytes.to_vec()), Datum::Number)
+            Layout::Number(length) if bytes.len() == length as usize => {
+                let value = self.in_own_order(Value::new(bytes)?);
+                let number =
+                    value.as_slice().iter().fold(0, |all, byte| all << 8 | u32::from(*byte));
+                Some(Datum::Number(number))
+            }
+            Layout::Number(_) | Layout::Bytes(_) => None,
+        }
     }
 
     /// Returns the types of a concatenation from its number, or `Other` of `length` bytes.
     pub(crate) fn all_from(number: DataType, length: u32) -> Vec<Self> {
-        const BITS: u32 = 6;
-        let mut rest = number.0;
-        let mut types = Vec::new();
-        while rest != 0 {
-            let one = DataType(rest & ((1 << BITS) - 1));
-            let Some(known) = Self::ALL.iter().find(|known| known.data_type() == one) else {
-                break;
-            };
-            types.insert(0, *known);
-            rest >>= BITS;
+        let known = |one| Self::ALL.iter().copied().find(|known| known.data_type() == one);
+        match number.fields().map(known).collect::<Option<Vec<_>>>() {
+            Some(types) if total(&types) == length => types,
+            _ => vec![Self::Other { number: number.0, length }],
         }
-        let total: u32 = match types.as_slice() {
-            [one] => one.len(),
-            many => many.iter().map(|one| one.len().next_multiple_of(4)).sum(),
-        };
-        if rest == 0 && total == length {
-            return types;
-        }
-        vec![Self::Other { number: number.0, length }]
+    }
+}
+
+/// The length of a value of these types in bytes. Fields of a concatenation are padded to 4 bytes.
+pub(crate) fn total(types: &[Type]) -> u32 {
+    match types {
+        [one] => one.len(),
+        many => many.iter().map(|one| one.len().next_multiple_of(4)).sum(),
     }
 }
 
@@ -312,6 +297,26 @@ mod tests {
     }
 
     #[test]
+    fn types_are_laid_out_as_nft_declares_them() {
+        // for t in …; do tools/nft-bytes 'add table ip t' "add set ip t s { type $t; }"; done
+        // Name, NFTA_SET_KEY_TYPE, NFTA_SET_KEY_LEN, the byte order in NFTA_SET_USERDATA.
+        let declared = "ipv4_addr 07 04 02, ipv6_addr 08 10 02, ether_addr 09 06 02, ether_type 0a 02 02,
+            inet_proto 0c 01 00, inet_service 0d 02 02, icmp_type 0e 01 02, icmpv6_type 1d 01 02,
+            tcp_flag 0f 01 02, mark 13 04 01, ifname 29 10 01, ct_state 1a 04 01, ct_status 1c 04 01,
+            ct_dir 1b 01 00, pkt_type 1f 01 01, fib_addrtype 26 04 01, arp_op 0b 02 02,
+            nf_proto 02 01 00, iface_index 14 04 01, iface_type 15 02 01, boolean 27 01 00";
+        let mut ours: Vec<_> = Type::ALL
+            .iter()
+            .map(|kind| {
+                let (number, order) = (kind.data_type().0, kind.byte_order().number());
+                format!("{kind} {number:02x} {:02x} {order:02x}", kind.len())
+            })
+            .collect();
+        assert_eq!(ours.pop().as_deref(), Some("integer 04 04 01"), "nft declares none");
+        assert_eq!(ours, declared.split(',').map(str::trim).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn a_value_of_another_type_is_refused() {
         assert!(Type::Ipv4.encode(&"fd00::1".into()).is_err());
         assert!(Type::Port.encode(&70_000_u32.into()).is_err());
@@ -325,7 +330,7 @@ mod tests {
 
     #[test]
     fn concatenations_are_taken_apart() {
-        let number = DataType::concat(&[Type::Ipv4.data_type(), Type::Port.data_type()]).unwrap();
+        let number = DataType::concat([Type::Ipv4.data_type(), Type::Port.data_type()]).unwrap();
         assert_eq!(Type::all_from(number, 8), [Type::Ipv4, Type::Port]);
         assert_eq!(Type::all_from(number, 9), [Type::Other { number: number.0, length: 9 }]);
         assert_eq!(Type::all_from(Type::Ipv4.data_type(), 4), [Type::Ipv4]);

@@ -16,60 +16,53 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_chain_attributes`.
 
-use bitflags::bitflags;
-
-use super::codec::{Field, attribute_table, flags_field, wire_enum};
+use super::codec::{Field, attribute_table, name, wire_enum, wire_flags};
 use super::expr::counter::Counter;
-use super::hook::Hook;
+use super::hook::ChainHook;
 use super::userdata::UserData;
 use crate::wire::attribute::{Attribute, Writer};
 
 wire_enum! {
-    /// The verdict on a packet that no rule of a base chain decides.
-    Policy: u32 {
-        Drop = 0,
-        Accept = 1,
+    /// The verdict on packets that no rule of a base chain decides about.
+    pub Policy: u32 {
+        /// The packet continues.
+        Accept = 1 "accept",
+        /// The packet is dropped.
+        Drop = 0 "drop",
     }
 }
 
-bitflags! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-    #[doc(alias = "nft_chain_flags")]
-    pub(crate) struct ChainFlags: u32 {
-        const BASE = 1;
-        const HARDWARE_OFFLOAD = 2;
-        /// A chain without a name, created for one rule and deleted with it.
-        const BINDING = 4;
-        const _ = !0;
-    }
-}
-flags_field!(ChainFlags: u32);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum ChainType {
-    Filter,
-    Nat,
-    Route,
-}
-
-impl ChainType {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Filter => "filter",
-            Self::Nat => "nat",
-            Self::Route => "route",
-        }
+wire_enum! {
+    /// The kind of a base chain.
+    pub ChainKind {
+        /// Accepts and drops packets.
+        Filter = "filter",
+        /// Translates addresses; sees the first packet of a connection.
+        Nat = "nat",
+        /// Routes a packet again if a rule changed what its route depends on.
+        Route = "route",
     }
 }
 
-impl Field for ChainType {
+/// A kind is its word on the wire.
+impl Field for ChainKind {
     fn read(attribute: Attribute<'_>) -> Option<Self> {
-        let name = String::read(attribute)?;
-        [Self::Filter, Self::Nat, Self::Route].into_iter().find(|kind| kind.name() == name)
+        let word = name(attribute)?;
+        Self::ALL.iter().copied().find(|kind| kind.to_string() == word)
     }
 
     fn write(&self, out: &mut Writer<'_>, kind: u16) {
-        out.string(kind, self.name());
+        out.string(kind, &self.to_string());
+    }
+}
+
+wire_flags! {
+    #[doc(alias = "nft_chain_flags")]
+    ChainFlags: u32, 0xffff_ffff {
+        BASE = 1,
+        HARDWARE_OFFLOAD = 2,
+        /// A chain without a name, created for one rule and deleted with it.
+        BINDING = 4,
     }
 }
 
@@ -81,9 +74,9 @@ attribute_table! {
         name: Option<String> = 3,
         handle: Option<u64> = 2,
         id: Option<u32> = 11,
-        kind: Option<ChainType> = 7,
+        kind: Option<ChainKind> = 7,
         policy: Option<Policy> = 5,
-        hook: Option<Hook> = 4,
+        hook: Option<ChainHook> = 4,
         flags: Option<ChainFlags> = 10,
         userdata: Option<UserData> = 12,
         /// The packets of a base chain that its policy decided.
@@ -106,7 +99,7 @@ impl Chain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::nft::hook::{HookPoint, Priority};
+    use crate::wire::nft::hook::{Hook, Priority};
     use crate::wire::nft::message::Family;
     use crate::wire::nft::testing::object;
 
@@ -115,8 +108,8 @@ mod tests {
         // tools/nft-bytes 'add table ip t' \
         //   'add chain ip t c { type nat hook postrouting priority srcnat; }'
         let nat = Chain {
-            kind: Some(ChainType::Nat),
-            hook: Hook::new(Family::Ip, HookPoint::Postrouting, Priority::SOURCE_NAT),
+            kind: Some(ChainKind::Nat),
+            hook: ChainHook::new(Family::Ip, Hook::Postrouting, Priority::SOURCE_NAT),
             ..Chain::by_name("t", "c")
         };
         object(
@@ -127,9 +120,9 @@ mod tests {
         // tools/nft-bytes 'add table inet t' \
         //   'add chain inet t d { type filter hook prerouting priority -5; policy drop; comment "c"; }'
         let filter = Chain {
-            kind: Some(ChainType::Filter),
+            kind: Some(ChainKind::Filter),
             policy: Some(Policy::Drop),
-            hook: Hook::new(Family::Inet, HookPoint::Prerouting, Priority(-5)),
+            hook: ChainHook::new(Family::Inet, Hook::Prerouting, Priority(-5)),
             userdata: UserData::comment("c"),
             ..Chain::by_name("t", "d")
         };

@@ -288,18 +288,54 @@ impl Field for String {
 }
 
 /// Defines an enum by its numbers on the wire. A number that is not listed does not read.
+///
+/// A `pub` enum has a word of `nft` after each number. An enum without a type has words only.
 macro_rules! wire_enum {
     (
         $(#[$meta:meta])*
         $name:ident: $wire:ty { $($(#[$variant_meta:meta])* $variant:ident = $number:expr),* $(,)? }
     ) => {
+        wire_enum!(@enum pub(crate), $(#[$meta])* $name { $($(#[$variant_meta])* $variant,)* });
+        wire_enum!(@numbers $name: $wire { $($variant = $number,)* });
+    };
+    (
+        $(#[$meta:meta])*
+        pub $name:ident: $wire:ty {
+            $($(#[$variant_meta:meta])* $variant:ident = $number:literal $word:literal),* $(,)?
+        }
+    ) => {
+        wire_enum!(@enum pub, $(#[$meta])* $name { $($(#[$variant_meta])* $variant,)* });
+        wire_enum!(@numbers $name: $wire { $($variant = $number,)* });
+        wire_enum!(@words $name { $($variant = $word,)* });
+    };
+    (
+        $(#[$meta:meta])*
+        pub $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $word:literal),* $(,)? }
+    ) => {
+        wire_enum!(@enum pub, $(#[$meta])* $name { $($(#[$variant_meta])* $variant,)* });
+        wire_enum!(@words $name { $($variant = $word,)* });
+    };
+    (@enum $vis:vis, $(#[$meta:meta])* $name:ident {
+        $($(#[$variant_meta:meta])* $variant:ident,)*
+    }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub(crate) enum $name { $($(#[$variant_meta])* $variant),* }
+        $vis enum $name { $($(#[$variant_meta])* $variant),* }
 
         impl $name {
             pub(crate) const ALL: &'static [Self] = &[$(Self::$variant),*];
-
+        }
+    };
+    (@words $name:ident { $($variant:ident = $word:literal,)* }) => {
+        /// Formats the value as `nft` does.
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self { $(Self::$variant => $word),* })
+            }
+        }
+    };
+    (@numbers $name:ident: $wire:ty { $($variant:ident = $number:expr,)* }) => {
+        impl $name {
             pub(crate) const fn number(self) -> $wire {
                 match self { $(Self::$variant => $number),* }
             }
@@ -338,16 +374,20 @@ macro_rules! flags_field {
 }
 pub(crate) use flags_field;
 
-/// Defines flags by their bits on the wire. Flags with an unnamed bit do not read.
+/// Defines flags by their bits on the wire. Flags with an unnamed bit do not read, except for the bits
+/// after the type.
 macro_rules! wire_flags {
     (
         $(#[$meta:meta])*
-        $name:ident: $wire:ty { $($(#[$($flag_meta:tt)*])* $flag:ident = $bit:expr),* $(,)? }
+        $name:ident: $wire:ty $(, $unnamed:literal)? { $($(#[$($flag_meta:tt)*])* $flag:ident = $bit:expr),* $(,)? }
     ) => {
         bitflags::bitflags! {
             $(#[$meta])*
             #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-            pub(crate) struct $name: $wire { $($(#[$($flag_meta)*])* const $flag = $bit;)* }
+            pub(crate) struct $name: $wire {
+                $($(#[$($flag_meta)*])* const $flag = $bit;)*
+                $(const _ = $unnamed;)?
+            }
         }
         $crate::wire::nft::codec::flags_field!($name: $wire);
     };

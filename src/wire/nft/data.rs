@@ -5,29 +5,26 @@
 //! NFTA_DATA_VERDICT  2  nest
 //!   NFTA_VERDICT_CODE      1  be32
 //!   NFTA_VERDICT_CHAIN     2  string   of a jump or goto
-//!   NFTA_VERDICT_CHAIN_ID  3  be32     the same, for a chain made in this batch that has no name
+//!   NFTA_VERDICT_CHAIN_ID  3  be32     of a chain without a name; never listed, and not read
 //! ```
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::codec::{Codec, EitherField, Field, up_to};
+use super::codec::{Codec, Field, up_to};
 use crate::wire::attribute::{Attribute, Attributes, Writer, aligned};
 
 pub(super) const NFTA_DATA_VALUE: u16 = 1;
 pub(super) const NFTA_DATA_VERDICT: u16 = 2;
 const NFTA_VERDICT_CODE: u16 = 1;
 const NFTA_VERDICT_CHAIN: u16 = 2;
-const NFTA_VERDICT_CHAIN_ID: u16 = 3;
 
 const NFT_DATA_VALUE_MAXLEN: usize = 64;
 const IFNAMSIZ: usize = 16;
 
 const NF_DROP: i32 = 0;
 const NF_ACCEPT: i32 = 1;
-const NF_QUEUE: i32 = 3;
 const NFT_CONTINUE: i32 = -1;
-const NFT_BREAK: i32 = -2;
 const NFT_JUMP: i32 = -3;
 const NFT_GOTO: i32 = -4;
 const NFT_RETURN: i32 = -5;
@@ -67,11 +64,6 @@ impl Value {
         Self::of(value.to_ne_bytes())
     }
 
-    /// A value in the machine's byte order: a packet or byte count, or a time.
-    pub(crate) const fn host_u64(value: u64) -> Self {
-        Self::of(value.to_ne_bytes())
-    }
-
     /// An interface name, padded with NULs to 16 bytes; `None` if it has more than 15 bytes.
     pub(crate) fn interface(name: &str) -> Option<Self> {
         let mut padded = [0; IFNAMSIZ];
@@ -94,17 +86,6 @@ impl Value {
 
     /// Appends a field to a concatenation. A field beyond 64 bytes is dropped; the kernel then
     /// refuses the value for its length.
-    pub(crate) fn append(&mut self, field: Self) {
-        let start = aligned(self.length.into());
-        let field = field.as_slice();
-        let end = start + aligned(field.len());
-        if let (Some(room), Ok(length)) = (self.bytes.get_mut(start..end), u8::try_from(end)) {
-            room[..field.len()].copy_from_slice(field);
-            self.length = length;
-        }
-    }
-
-    /// Appends a field as [`append`](Self::append) does, faster for a length known at compile time.
     pub(crate) fn append_bytes<const N: usize>(&mut self, field: [u8; N]) {
         let start = aligned(self.length.into());
         let end = start + const { aligned(N) };
@@ -115,7 +96,7 @@ impl Value {
         }
     }
 
-    /// Appends an address as [`append`](Self::append) does.
+    /// Appends an address as [`append_bytes`](Self::append_bytes) does.
     pub(crate) fn append_address(&mut self, address: IpAddr) {
         match address {
             IpAddr::V4(address) => self.append_bytes(address.octets()),
@@ -132,9 +113,11 @@ impl Value {
         self.length.into()
     }
 
-    /// The same bytes in reverse order.
-    pub(crate) fn reversed(mut self) -> Self {
-        self.bytes[..self.length.into()].reverse();
+    /// Converts a number from network byte order to the machine's, or back.
+    pub(crate) fn in_host_order(mut self) -> Self {
+        if cfg!(target_endian = "little") {
+            self.bytes[..self.length.into()].reverse();
+        }
         self
     }
 
@@ -154,36 +137,27 @@ impl fmt::Debug for Value {
     }
 }
 
-impl From<u8> for Value {
-    fn from(value: u8) -> Self {
-        Self::of([value])
-    }
+macro_rules! value_from {
+    ($($(#[$doc:meta])* $from:ty => |$value:ident| $bytes:expr;)*) => {$(
+        $(#[$doc])*
+        impl From<$from> for Value {
+            fn from($value: $from) -> Self {
+                Self::of($bytes)
+            }
+        }
+    )*};
 }
 
-/// A port or `EtherType`, in network byte order.
-impl From<u16> for Value {
-    fn from(value: u16) -> Self {
-        Self::of(value.to_be_bytes())
-    }
-}
-
-/// Encodes the number in network byte order.
-impl From<u32> for Value {
-    fn from(value: u32) -> Self {
-        Self::of(value.to_be_bytes())
-    }
-}
-
-impl From<Ipv4Addr> for Value {
-    fn from(address: Ipv4Addr) -> Self {
-        Self::of(address.octets())
-    }
-}
-
-impl From<Ipv6Addr> for Value {
-    fn from(address: Ipv6Addr) -> Self {
-        Self::of(address.octets())
-    }
+value_from! {
+    u8 => |value| [value];
+    /// A port or `EtherType`, in network byte order.
+    u16 => |value| value.to_be_bytes();
+    /// Encodes the number in network byte order.
+    u32 => |value| value.to_be_bytes();
+    Ipv4Addr => |address| address.octets();
+    Ipv6Addr => |address| address.octets();
+    /// A hardware address.
+    [u8; 6] => |address| address;
 }
 
 impl From<IpAddr> for Value {
@@ -192,13 +166,6 @@ impl From<IpAddr> for Value {
             IpAddr::V4(address) => address.into(),
             IpAddr::V6(address) => address.into(),
         }
-    }
-}
-
-/// A hardware address.
-impl From<[u8; 6]> for Value {
-    fn from(address: [u8; 6]) -> Self {
-        Self::of(address)
     }
 }
 
@@ -215,79 +182,68 @@ impl Field for Value {
     }
 }
 
-/// A chain by its name, or by its number in the batch that creates it without a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum ChainRef {
-    Name(String),
-    Id(u32),
-}
-
-impl EitherField for Option<ChainRef> {
-    fn read(name: Option<Attribute<'_>>, id: Option<Attribute<'_>>) -> Option<Self> {
-        match (name, id) {
-            (Some(name), None) => String::read(name).map(ChainRef::Name).map(Some),
-            (None, Some(id)) => u32::read(id).map(ChainRef::Id).map(Some),
-            (None, None) => Some(None),
-            (Some(_), Some(_)) => None,
-        }
-    }
-
-    fn write(&self, out: &mut Writer<'_>, name: u16, id: u16) {
-        match self {
-            Some(ChainRef::Name(chain)) => chain.write(out, name),
-            Some(ChainRef::Id(chain)) => chain.write(out, id),
-            None => {}
-        }
-    }
-}
-
-impl From<&str> for ChainRef {
-    fn from(name: &str) -> Self {
-        Self::Name(name.to_owned())
-    }
-}
-
-/// The verdict on a packet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The verdict of a rule or a verdict map on a packet.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[doc(alias = "nft_verdicts")]
-pub(crate) enum Verdict {
+#[non_exhaustive]
+pub enum Verdict {
+    /// Accepts the packet at this hook.
     Accept,
+    /// Drops the packet.
     Drop,
+    /// Continues with the next rule.
     Continue,
-    Break,
+    /// Returns to the rule after the jump; in a base chain, applies the policy.
     Return,
-    Jump(ChainRef),
-    Goto(ChainRef),
-    Queue(u16),
+    /// Evaluates another chain, then continues here.
+    Jump(String),
+    /// Evaluates another chain, without a return.
+    Goto(String),
 }
 
 impl Verdict {
+    /// The chain that a jump or goto names.
+    pub(crate) fn chain(&self) -> Option<&str> {
+        match self {
+            Self::Jump(chain) | Self::Goto(chain) => Some(chain),
+            _ => None,
+        }
+    }
+
     fn code(&self) -> i32 {
         match self {
             Self::Accept => NF_ACCEPT,
             Self::Drop => NF_DROP,
             Self::Continue => NFT_CONTINUE,
-            Self::Break => NFT_BREAK,
             Self::Return => NFT_RETURN,
             Self::Jump(_) => NFT_JUMP,
             Self::Goto(_) => NFT_GOTO,
-            Self::Queue(number) => i32::from(*number) << 16 | NF_QUEUE,
         }
     }
 
-    fn from_parts(code: i32, chain: Option<ChainRef>) -> Option<Self> {
+    fn from_parts(code: i32, chain: Option<String>) -> Option<Self> {
         match (code, chain) {
             (NF_ACCEPT, None) => Some(Self::Accept),
             (NF_DROP, None) => Some(Self::Drop),
             (NFT_CONTINUE, None) => Some(Self::Continue),
-            (NFT_BREAK, None) => Some(Self::Break),
             (NFT_RETURN, None) => Some(Self::Return),
             (NFT_JUMP, Some(chain)) => Some(Self::Jump(chain)),
             (NFT_GOTO, Some(chain)) => Some(Self::Goto(chain)),
-            (code, None) if code & 0xffff == NF_QUEUE => {
-                u16::try_from(code >> 16 & 0xffff).ok().map(Self::Queue)
-            }
             _ => None,
+        }
+    }
+}
+
+/// Formats the verdict as `nft` does.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accept => f.write_str("accept"),
+            Self::Drop => f.write_str("drop"),
+            Self::Continue => f.write_str("continue"),
+            Self::Return => f.write_str("return"),
+            Self::Jump(chain) => write!(f, "jump {chain}"),
+            Self::Goto(chain) => write!(f, "goto {chain}"),
         }
     }
 }
@@ -295,21 +251,14 @@ impl Verdict {
 impl Codec for Verdict {
     fn encode(&self, out: &mut Writer<'_>) {
         self.code().write(out, NFTA_VERDICT_CODE);
-        match self {
-            Self::Jump(ChainRef::Name(chain)) | Self::Goto(ChainRef::Name(chain)) => {
-                chain.write(out, NFTA_VERDICT_CHAIN);
-            }
-            Self::Jump(ChainRef::Id(chain)) | Self::Goto(ChainRef::Id(chain)) => {
-                chain.write(out, NFTA_VERDICT_CHAIN_ID);
-            }
-            _ => {}
+        if let Some(chain) = self.chain() {
+            out.string(NFTA_VERDICT_CHAIN, chain);
         }
     }
 
     fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let fields = attributes.only(up_to(NFTA_VERDICT_CHAIN_ID))?;
-        let (name, id) = (fields.get(NFTA_VERDICT_CHAIN), fields.get(NFTA_VERDICT_CHAIN_ID));
-        Self::from_parts(fields.strict(NFTA_VERDICT_CODE)?, EitherField::read(name, id)?)
+        let fields = attributes.only(up_to(NFTA_VERDICT_CHAIN))?;
+        Self::from_parts(fields.strict(NFTA_VERDICT_CODE)?, fields.strict(NFTA_VERDICT_CHAIN)?)
     }
 }
 
@@ -367,12 +316,9 @@ mod tests {
             Verdict::Accept,
             Verdict::Drop,
             Verdict::Continue,
-            Verdict::Break,
             Verdict::Return,
             Verdict::Jump("c".into()),
-            Verdict::Goto(ChainRef::Id(7)),
-            Verdict::Queue(0),
-            Verdict::Queue(65_535),
+            Verdict::Goto("d".into()),
         ];
         for data in verdicts.map(Data::from) {
             assert_eq!(round_trip(&data), Some(data));

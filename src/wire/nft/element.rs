@@ -25,9 +25,7 @@ use std::borrow::Cow;
 use std::iter::Peekable;
 use std::time::Duration;
 
-use bitflags::bitflags;
-
-use super::codec::{Codec, Field, NFTA_LIST_ELEM, attribute_table, flags_field};
+use super::codec::{Codec, Field, NFTA_LIST_ELEM, attribute_table, wire_flags};
 use super::data::{Data, NFTA_DATA_VALUE, Value};
 use super::expr::stateful::Stateful;
 use super::userdata::{Comment, UserData};
@@ -42,18 +40,15 @@ const NFTA_SET_ELEM_DATA: u16 = 2;
 const NFTA_SET_ELEM_USERDATA: u16 = 6;
 const NFTA_SET_ELEM_OBJREF: u16 = 9;
 
-bitflags! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+wire_flags! {
     #[doc(alias = "nft_set_elem_flags")]
-    pub(crate) struct ElementFlags: u32 {
+    ElementFlags: u32, 0xffff_ffff {
         /// The first key after an interval.
-        const INTERVAL_END = 1;
+        INTERVAL_END = 1,
         /// The catch-all element, for keys that no other element holds.
-        const CATCHALL = 2;
-        const _ = !0;
+        CATCHALL = 2,
     }
 }
-flags_field!(ElementFlags: u32);
 
 attribute_table! {
     #[derive(Default)]

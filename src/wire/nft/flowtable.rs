@@ -14,21 +14,16 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_flowtable_attributes`.
 
-use bitflags::bitflags;
-
-use super::codec::{attribute_table, flags_field, wire_enum};
+use super::codec::{attribute_table, wire_enum, wire_flags};
 use super::hook::{Devices, Priority};
 
-bitflags! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+wire_flags! {
     #[doc(alias = "nft_flowtable_flags")]
-    pub(crate) struct FlowtableFlags: u32 {
-        const HARDWARE_OFFLOAD = 1;
-        const COUNTER = 2;
-        const _ = !0;
+    FlowtableFlags: u32, 0xffff_ffff {
+        HARDWARE_OFFLOAD = 1,
+        COUNTER = 2,
     }
 }
-flags_field!(FlowtableFlags: u32);
 
 attribute_table! {
     /// A flowtable in a message. A deletion needs a name or handle only.

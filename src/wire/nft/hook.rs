@@ -16,74 +16,94 @@
 //!
 //! Source: `nft_hook_attributes`; `NF_INET_*`, `NF_ARP_*`, `NF_NETDEV_*` in include/uapi/linux/netfilter*.h.
 
-use super::codec::{EitherField, Field, attribute_table};
+use std::fmt;
+
+use super::codec::{EitherField, Field, attribute_table, wire_enum};
 use super::message::Family;
 use crate::wire::attribute::{Attribute, Writer};
 
 const NFTA_DEVICE_NAME: u16 = 1;
 
-/// A hook: a stage of packet processing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum HookPoint {
-    Prerouting,
-    Input,
-    Forward,
-    Output,
-    Postrouting,
-    Ingress,
-    Egress,
+wire_enum! {
+    /// A point in the path of a packet through the machine.
+    #[doc(alias = "NF_INET_FORWARD")]
+    pub Hook {
+        /// Incoming packets, before routing.
+        Prerouting = "prerouting",
+        /// Packets to this machine.
+        Input = "input",
+        /// Forwarded packets.
+        Forward = "forward",
+        /// Packets that this machine sends.
+        Output = "output",
+        /// Outgoing packets, after routing.
+        Postrouting = "postrouting",
+        /// Incoming frames of a link; in `netdev` and `inet`.
+        Ingress = "ingress",
+        /// Outgoing frames of a link; in `netdev`.
+        Egress = "egress",
+    }
 }
 
-impl HookPoint {
-    const ALL: [Self; 7] = [
-        Self::Prerouting,
-        Self::Input,
-        Self::Forward,
-        Self::Output,
-        Self::Postrouting,
-        Self::Ingress,
-        Self::Egress,
-    ];
-
-    /// The number in the family; `None` if the family lacks the hook.
-    pub(crate) fn number(self, family: Family) -> Option<u32> {
-        match (family, self) {
-            (Family::Arp, Self::Input) | (Family::Netdev, Self::Ingress) => Some(0),
-            (Family::Arp, Self::Output) | (Family::Netdev, Self::Egress) => Some(1),
-            (Family::Inet, Self::Ingress) => Some(5),
-            (Family::Ip | Family::Ip6 | Family::Inet | Family::Bridge, point) => match point {
-                Self::Prerouting => Some(0),
-                Self::Input => Some(1),
-                Self::Forward => Some(2),
-                Self::Output => Some(3),
-                Self::Postrouting => Some(4),
-                Self::Ingress | Self::Egress => None,
-            },
-            _ => None,
+impl Hook {
+    /// The hooks of a family, in the order of their numbers from 0 on.
+    fn of(family: Family) -> &'static [Self] {
+        match family {
+            Family::Ip | Family::Ip6 | Family::Bridge => &Self::ALL[..5],
+            Family::Inet => &Self::ALL[..6],
+            Family::Arp => &[Self::Input, Self::Output],
+            Family::Netdev => &[Self::Ingress, Self::Egress],
         }
     }
 
+    /// The number in the family; `None` if the family lacks the hook.
+    pub(crate) fn number(self, family: Family) -> Option<u32> {
+        (0..).zip(Self::of(family)).find_map(|(number, hook)| (*hook == self).then_some(number))
+    }
+
     pub(crate) fn from_number(family: Family, number: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|point| point.number(family) == Some(number))
+        Self::of(family).get(usize::try_from(number).ok()?).copied()
     }
 }
 
-/// The order of chains at a hook, lowest first. Constants have the names of `nft`.
+/// The place of a base chain among those of its hook: lower numbers come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[doc(alias = "nf_ip_hook_priorities")]
-pub(crate) struct Priority(pub(crate) i32);
+pub struct Priority(pub i32);
 
 impl Priority {
-    pub(crate) const RAW: Self = Self(-300);
-    pub(crate) const MANGLE: Self = Self(-150);
-    pub(crate) const DESTINATION_NAT: Self = Self(-100);
-    pub(crate) const FILTER: Self = Self(0);
-    pub(crate) const SECURITY: Self = Self(50);
-    pub(crate) const SOURCE_NAT: Self = Self(100);
-    pub(crate) const BRIDGE_DESTINATION_NAT: Self = Self(-300);
-    pub(crate) const BRIDGE_FILTER: Self = Self(-200);
-    pub(crate) const BRIDGE_OUT: Self = Self(100);
-    pub(crate) const BRIDGE_SOURCE_NAT: Self = Self(300);
+    /// `raw`: before connection tracking.
+    pub const RAW: Self = Self(-300);
+    /// `mangle`.
+    pub const MANGLE: Self = Self(-150);
+    /// `dstnat`: DNAT, in prerouting and output.
+    pub const DESTINATION_NAT: Self = Self(-100);
+    /// `filter`.
+    pub const FILTER: Self = Self(0);
+    /// `security`.
+    pub const SECURITY: Self = Self(50);
+    /// `srcnat`: SNAT, in postrouting and input.
+    pub const SOURCE_NAT: Self = Self(100);
+    /// `dstnat` of the family `bridge`.
+    pub const BRIDGE_DESTINATION_NAT: Self = Self(-300);
+    /// `filter` of the family `bridge`.
+    pub const BRIDGE_FILTER: Self = Self(-200);
+    /// `out` of the family `bridge`.
+    pub const BRIDGE_OUT: Self = Self(100);
+    /// `srcnat` of the family `bridge`.
+    pub const BRIDGE_SOURCE_NAT: Self = Self(300);
+}
+
+impl From<i32> for Priority {
+    fn from(number: i32) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
 }
 
 impl Field for Priority {
@@ -99,18 +119,18 @@ impl Field for Priority {
 attribute_table! {
     /// A hook of a base chain.
     #[derive(Default)]
-    lenient struct Hook {
-        /// The family's own number: [`HookPoint::number`].
+    lenient struct ChainHook {
+        /// The family's own number: [`Hook::number`].
         number: Option<u32> = 1,
         priority: Option<Priority> = 2,
         devices: Devices = 3 or 4,
     }
 }
 
-impl Hook {
+impl ChainHook {
     /// The number in the family; `None` if the family lacks the hook.
-    pub(crate) fn new(family: Family, point: HookPoint, priority: Priority) -> Option<Self> {
-        let number = Some(point.number(family)?);
+    pub(crate) fn new(family: Family, hook: Hook, priority: Priority) -> Option<Self> {
+        let number = Some(hook.number(family)?);
         Some(Self { number, priority: Some(priority), devices: Devices::default() })
     }
 }
@@ -158,11 +178,11 @@ mod tests {
     fn as_nft_sends_it() {
         // tools/nft-bytes 'add table ip t' \
         //   'add chain ip t c { type nat hook postrouting priority srcnat; }'
-        let nat = Hook::new(Family::Ip, HookPoint::Postrouting, Priority::SOURCE_NAT).unwrap();
+        let nat = ChainHook::new(Family::Ip, Hook::Postrouting, Priority::SOURCE_NAT).unwrap();
         object(&nat, "08000100 00000004 08000200 00000064");
         // tools/nft-bytes 'add table netdev t' \
         //   'add chain netdev t c { type filter hook ingress device lo priority 0; }'
-        let mut ingress = Hook::new(Family::Netdev, HookPoint::Ingress, Priority::FILTER).unwrap();
+        let mut ingress = ChainHook::new(Family::Netdev, Hook::Ingress, Priority::FILTER).unwrap();
         ingress.devices = Devices(vec!["lo".to_owned()]);
         object(&ingress, "08000100 00000000 08000200 00000000 07000300 6c6f0000");
         // The same with: devices = { lo, eth0 }
@@ -176,14 +196,14 @@ mod tests {
 
     #[test]
     fn a_hook_has_a_number_only_in_its_families() {
-        assert_eq!(HookPoint::Ingress.number(Family::Inet), Some(5));
-        assert_eq!(HookPoint::Ingress.number(Family::Ip), None);
-        assert_eq!(HookPoint::Forward.number(Family::Arp), None);
-        assert_eq!(HookPoint::Prerouting.number(Family::Netdev), None);
+        assert_eq!(Hook::Ingress.number(Family::Inet), Some(5));
+        assert_eq!(Hook::Ingress.number(Family::Ip), None);
+        assert_eq!(Hook::Forward.number(Family::Arp), None);
+        assert_eq!(Hook::Prerouting.number(Family::Netdev), None);
         for &family in Family::ALL {
-            for point in HookPoint::ALL {
+            for &point in Hook::ALL {
                 if let Some(number) = point.number(family) {
-                    assert_eq!(HookPoint::from_number(family, number), Some(point));
+                    assert_eq!(Hook::from_number(family, number), Some(point));
                 }
             }
         }

@@ -25,16 +25,27 @@ const NFNETLINK_V0: u8 = 0;
 const NFGENMSG_LENGTH: usize = 4;
 
 wire_enum! {
-    /// The packets that a table sees. `Unspecified` lists all families in a dump.
+    /// The family of a table: the packets that its chains see.
     #[doc(alias = "NFPROTO_INET")]
-    Family: u32 {
-        Unspecified = 0,
-        Inet = 1,
-        Ip = 2,
-        Arp = 3,
-        Netdev = 5,
-        Bridge = 7,
-        Ip6 = 10,
+    pub Family: u32 {
+        /// IPv4.
+        Ip = 2 "ip",
+        /// IPv6.
+        Ip6 = 10 "ip6",
+        /// IPv4 and IPv6.
+        Inet = 1 "inet",
+        /// ARP to and from this machine.
+        Arp = 3 "arp",
+        /// Frames that cross a bridge.
+        Bridge = 7 "bridge",
+        /// Frames at the ingress or egress of a link.
+        Netdev = 5 "netdev",
+    }
+}
+
+impl Family {
+    pub(crate) fn wire(self) -> Self {
+        self
     }
 }
 
@@ -94,16 +105,17 @@ impl MessageType {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooLong;
 
-/// Appends a message with `NLM_F_REQUEST` and returns its place in `out`.
+/// Appends a message with `NLM_F_REQUEST` and returns its place in `out`. Without a family, a list has
+/// all families.
 pub(crate) fn append(
     out: &mut Vec<u8>,
     kind: MessageType,
     flags: u16,
     sequence: u32,
-    family: Family,
+    family: impl Into<Option<Family>>,
     fill: impl FnOnce(&mut Writer<'_>),
 ) -> Result<Range<usize>, TooLong> {
-    frame(out, Header { kind: kind.nlmsg_type(), flags, sequence, family, resource: 0 }, fill)
+    frame(out, (kind.nlmsg_type(), flags), sequence, (family.into(), 0), fill)
 }
 
 /// Appends the begin of a batch. With a generation, the kernel refuses the batch with `ERESTART` if
@@ -113,46 +125,35 @@ pub(crate) fn append_batch_begin(
     sequence: u32,
     generation: Option<u32>,
 ) -> Result<Range<usize>, TooLong> {
-    frame(out, Header::batch(NFNL_MSG_BATCH_BEGIN, sequence), |attributes| {
+    frame(out, (NFNL_MSG_BATCH_BEGIN, 0), sequence, BATCH, |attributes| {
         generation.write(attributes, NFNL_BATCH_GENID);
     })
 }
 
 /// Appends the end of a batch.
 pub(crate) fn append_batch_end(out: &mut Vec<u8>, sequence: u32) -> Result<Range<usize>, TooLong> {
-    frame(out, Header::batch(NFNL_MSG_BATCH_END, sequence), |_| {})
+    frame(out, (NFNL_MSG_BATCH_END, 0), sequence, BATCH, |_| {})
 }
 
-#[derive(Clone, Copy)]
-struct Header {
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-    family: Family,
-    resource: u16,
-}
-
-impl Header {
-    fn batch(kind: u16, sequence: u32) -> Self {
-        let (flags, family) = (0, Family::Unspecified);
-        Self { kind, flags, sequence, family, resource: NFNL_SUBSYS_NFTABLES }
-    }
-}
+/// The family and resource of the messages that enclose a batch.
+const BATCH: (Option<Family>, u16) = (None, NFNL_SUBSYS_NFTABLES);
 
 fn frame(
     out: &mut Vec<u8>,
-    header: Header,
+    (kind, flags): (u16, u16),
+    sequence: u32,
+    (family, resource): (Option<Family>, u16),
     fill: impl FnOnce(&mut Writer<'_>),
 ) -> Result<Range<usize>, TooLong> {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&header.kind.to_ne_bytes());
-    out.extend_from_slice(&(header.flags | NLM_F_REQUEST).to_ne_bytes());
-    out.extend_from_slice(&header.sequence.to_ne_bytes());
+    out.extend_from_slice(&kind.to_ne_bytes());
+    out.extend_from_slice(&(flags | NLM_F_REQUEST).to_ne_bytes());
+    out.extend_from_slice(&sequence.to_ne_bytes());
     out.extend_from_slice(&[0; 4]);
-    let [.., family] = header.family.number().to_be_bytes();
+    let [.., family] = family.map_or(0, Family::number).to_be_bytes();
     out.extend_from_slice(&[family, NFNETLINK_V0]);
-    out.extend_from_slice(&header.resource.to_be_bytes());
+    out.extend_from_slice(&resource.to_be_bytes());
 
     let mut attributes = Writer::new(out);
     fill(&mut attributes);
@@ -172,9 +173,8 @@ fn frame(
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Message<'a> {
     pub(crate) kind: MessageType,
-    pub(crate) family: Family,
-    /// The lower 16 bits of the generation of a dump.
-    pub(crate) resource: u16,
+    /// The family; `None` for a message about all families.
+    pub(crate) family: Option<Family>,
     pub(crate) attributes: Attributes<'a>,
 }
 
@@ -182,14 +182,12 @@ impl<'a> Message<'a> {
     /// Decodes a message; `None` if its subsystem, type or family is unknown.
     pub(crate) fn decode(nlmsg_type: u16, payload: &'a [u8]) -> Option<Self> {
         let kind = MessageType::from_nlmsg_type(nlmsg_type)?;
-        let (&[family, _version, high, low], attributes) =
-            payload.split_first_chunk::<NFGENMSG_LENGTH>()?;
-        Some(Self {
-            kind,
-            family: Family::from_number(family.into())?,
-            resource: u16::from_be_bytes([high, low]),
-            attributes: Attributes::new(attributes),
-        })
+        let (&[family, ..], attributes) = payload.split_first_chunk::<NFGENMSG_LENGTH>()?;
+        let family = match family {
+            0 => None,
+            number => Some(Family::from_number(number.into())?),
+        };
+        Some(Self { kind, family, attributes: Attributes::new(attributes) })
     }
 }
 
@@ -240,7 +238,7 @@ mod tests {
             append(&mut out, kind, NLM_F_CREATE, 7, Family::Netdev, |w| w.u8(1, 2)).unwrap();
             let nlmsg_type = u16::from_ne_bytes([out[4], out[5]]);
             let message = Message::decode(nlmsg_type, &out[16..]).unwrap();
-            assert_eq!((message.kind, message.family), (kind, Family::Netdev));
+            assert_eq!((message.kind, message.family), (kind, Some(Family::Netdev)));
             assert_eq!(message.attributes.lenient::<u8>(1), Some(2));
         }
     }

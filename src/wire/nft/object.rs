@@ -12,36 +12,30 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_object_attributes`.
 
-use super::codec::{Codec, Field, wire_enum};
+use super::codec::{Codec, EitherField, Field, attribute_table, wire_enum};
 use super::expr::connlimit::Connlimit;
 use super::expr::counter::Counter;
 use super::expr::limit::Limit;
 use super::expr::quota::Quota;
 use super::expr::synproxy::Synproxy;
 use super::userdata::UserData;
-use crate::wire::attribute::{Attribute, Attributes, Writer};
-
-const NFTA_OBJ_TABLE: u16 = 1;
-const NFTA_OBJ_NAME: u16 = 2;
-const NFTA_OBJ_TYPE: u16 = 3;
-const NFTA_OBJ_DATA: u16 = 4;
-const NFTA_OBJ_USE: u16 = 5;
-const NFTA_OBJ_HANDLE: u16 = 6;
-const NFTA_OBJ_USERDATA: u16 = 8;
+use crate::wire::attribute::{Attribute, Writer};
 
 wire_enum! {
+    /// The kind of a named object.
     #[doc(alias = "NFT_OBJECT_COUNTER")]
-    ObjectType: u32 {
-        Counter = 1,
-        Quota = 2,
-        CtHelper = 3,
-        Limit = 4,
-        Connlimit = 5,
-        Tunnel = 6,
-        CtTimeout = 7,
-        Secmark = 8,
-        CtExpectation = 9,
-        Synproxy = 10,
+    #[non_exhaustive]
+    pub ObjectKind: u32 {
+        /// Counts packets and bytes.
+        Counter = 1 "counter",
+        /// Passes packets up to so many bytes, or from there on.
+        Quota = 2 "quota",
+        /// Passes packets up to a rate.
+        Limit = 4 "limit",
+        /// Passes packets up to so many connections.
+        Connections = 5 "ct count",
+        /// Answers TCP handshakes in place of a server.
+        Synproxy = 10 "synproxy",
     }
 }
 
@@ -58,91 +52,65 @@ pub(crate) enum ObjectData {
 }
 
 impl ObjectData {
-    fn encode(&self, out: &mut Writer<'_>) {
-        match self {
-            Self::Counter(counter) => counter.encode(out),
-            Self::Quota(quota) => quota.encode(out),
-            Self::Limit(limit) => limit.encode(out),
-            Self::Connlimit(connlimit) => connlimit.encode(out),
-            Self::Synproxy(synproxy) => synproxy.encode(out),
-            Self::Other(attributes) => out.raw(attributes),
-        }
-    }
-
-    fn decode(kind: Option<ObjectType>, data: Attribute<'_>) -> Self {
-        let known = match kind {
-            Some(ObjectType::Counter) => Counter::decode_exactly(data.nested()).map(Self::Counter),
-            Some(ObjectType::Quota) => Quota::decode_exactly(data.nested()).map(Self::Quota),
-            Some(ObjectType::Limit) => Limit::decode_exactly(data.nested()).map(Self::Limit),
-            Some(ObjectType::Connlimit) => {
-                Connlimit::decode_exactly(data.nested()).map(Self::Connlimit)
-            }
-            Some(ObjectType::Synproxy) => {
-                Synproxy::decode_exactly(data.nested()).map(Self::Synproxy)
-            }
-            _ => None,
+    /// Decodes attributes by the number of the object's kind.
+    fn decode(kind: Option<u32>, data: Attribute<'_>) -> Self {
+        let nest = data.nested();
+        let known = match kind.and_then(ObjectKind::from_number) {
+            Some(ObjectKind::Counter) => Counter::decode_exactly(nest).map(Self::Counter),
+            Some(ObjectKind::Quota) => Quota::decode_exactly(nest).map(Self::Quota),
+            Some(ObjectKind::Limit) => Limit::decode_exactly(nest).map(Self::Limit),
+            Some(ObjectKind::Connections) => Connlimit::decode_exactly(nest).map(Self::Connlimit),
+            Some(ObjectKind::Synproxy) => Synproxy::decode_exactly(nest).map(Self::Synproxy),
+            None => None,
         };
         known.unwrap_or_else(|| Self::Other(data.value.to_vec()))
     }
 }
 
-/// An object in a message. A deletion needs a type, and a name or handle.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Object {
-    pub(crate) table: Option<String>,
-    pub(crate) name: Option<String>,
-    pub(crate) handle: Option<u64>,
-    pub(crate) kind: Option<ObjectType>,
-    pub(crate) userdata: Option<UserData>,
-    pub(crate) data: Option<ObjectData>,
-    /// Set by the kernel only.
-    pub(crate) use_count: Option<u32>,
+/// The data, after the attribute with the kind that says how to read them.
+impl EitherField for Option<ObjectData> {
+    fn read(kind: Option<Attribute<'_>>, data: Option<Attribute<'_>>) -> Option<Self> {
+        Some(data.map(|data| ObjectData::decode(kind.and_then(u32::read), data)))
+    }
+
+    fn write(&self, out: &mut Writer<'_>, _: u16, data: u16) {
+        match self {
+            None => {}
+            Some(ObjectData::Counter(counter)) => counter.write(out, data),
+            Some(ObjectData::Quota(quota)) => quota.write(out, data),
+            Some(ObjectData::Limit(limit)) => limit.write(out, data),
+            Some(ObjectData::Connlimit(connlimit)) => connlimit.write(out, data),
+            Some(ObjectData::Synproxy(synproxy)) => synproxy.write(out, data),
+            Some(ObjectData::Other(attributes)) => out.nested(data, |nest| nest.raw(attributes)),
+        }
+    }
+}
+
+attribute_table! {
+    /// An object in a message. A deletion needs a kind, and a name or handle.
+    #[derive(Default)]
+    lenient struct Object {
+        table: Option<String> = 1,
+        name: Option<String> = 2,
+        handle: Option<u64> = 6,
+        /// The number of the kind, also of one that [`ObjectKind`] lacks.
+        kind: Option<u32> = 3,
+        userdata: Option<UserData> = 8,
+        data: Option<ObjectData> = 3 or 4,
+        /// Set by the kernel only.
+        use_count: Option<u32> = 5,
+    }
 }
 
 impl Object {
-    pub(crate) fn by_name(table: &str, kind: ObjectType, name: &str) -> Self {
-        Self {
-            table: Some(table.to_owned()),
-            kind: Some(kind),
-            name: Some(name.to_owned()),
-            ..Self::default()
-        }
+    pub(crate) fn by_name(table: &str, kind: ObjectKind, name: &str) -> Self {
+        let (table, name) = (Some(table.to_owned()), Some(name.to_owned()));
+        Self { table, kind: Some(kind.number()), name, ..Self::default() }
     }
 
-    pub(crate) fn by_handle(table: &str, kind: ObjectType, handle: u64) -> Self {
-        Self {
-            table: Some(table.to_owned()),
-            kind: Some(kind),
-            handle: Some(handle),
-            ..Self::default()
-        }
-    }
-}
-
-impl Codec for Object {
-    fn encode(&self, out: &mut Writer<'_>) {
-        self.table.write(out, NFTA_OBJ_TABLE);
-        self.name.write(out, NFTA_OBJ_NAME);
-        self.handle.write(out, NFTA_OBJ_HANDLE);
-        self.kind.write(out, NFTA_OBJ_TYPE);
-        self.userdata.write(out, NFTA_OBJ_USERDATA);
-        if let Some(data) = &self.data {
-            out.nested(NFTA_OBJ_DATA, |nest| data.encode(nest));
-        }
-        self.use_count.write(out, NFTA_OBJ_USE);
-    }
-
-    fn decode(attributes: Attributes<'_>) -> Option<Self> {
-        let kind = attributes.lenient(NFTA_OBJ_TYPE)?;
-        Some(Self {
-            table: attributes.lenient(NFTA_OBJ_TABLE)?,
-            name: attributes.lenient(NFTA_OBJ_NAME)?,
-            handle: attributes.lenient(NFTA_OBJ_HANDLE)?,
-            kind,
-            userdata: attributes.lenient(NFTA_OBJ_USERDATA)?,
-            data: attributes.get(NFTA_OBJ_DATA).map(|data| ObjectData::decode(kind, data)),
-            use_count: attributes.lenient(NFTA_OBJ_USE)?,
-        })
+    pub(crate) fn by_handle(table: &str, kind: ObjectKind, handle: u64) -> Self {
+        let (table, handle) = (Some(table.to_owned()), Some(handle));
+        Self { table, kind: Some(kind.number()), handle, ..Self::default() }
     }
 }
 
@@ -160,7 +128,7 @@ mod tests {
             &Object {
                 userdata: UserData::comment("o"),
                 data: Some(ObjectData::Counter(Counter { packets: 5, bytes: 6 })),
-                ..Object::by_name("t", ObjectType::Counter, "n")
+                ..Object::by_name("t", ObjectKind::Counter, "n")
             },
             "06000100 74000000 06000200 6e000000 08000300 00000001 08000800 00026f00
              1c000480 0c000100 00000000 00000006 0c000200 00000000 00000005",
@@ -170,7 +138,7 @@ mod tests {
         object(
             &Object {
                 data: Some(ObjectData::Quota(quota)),
-                ..Object::by_name("t", ObjectType::Quota, "q")
+                ..Object::by_name("t", ObjectKind::Quota, "q")
             },
             "06000100 74000000 06000200 71000000 08000300 00000002
              24000480 0c000100 00000000 01900000 0c000400 00000000 0000000a 08000200 00000001",
@@ -180,7 +148,7 @@ mod tests {
         object(
             &Object {
                 data: Some(ObjectData::Limit(limit)),
-                ..Object::by_name("t", ObjectType::Limit, "l")
+                ..Object::by_name("t", ObjectKind::Limit, "l")
             },
             "06000100 74000000 06000200 6c000000 08000300 00000004
              34000480 0c000100 00000000 00000005 0c000200 00000000 00000001
@@ -196,7 +164,7 @@ mod tests {
         object(
             &Object {
                 data: Some(ObjectData::Synproxy(synproxy)),
-                ..Object::by_name("t", ObjectType::Synproxy, "y")
+                ..Object::by_name("t", ObjectKind::Synproxy, "y")
             },
             "06000100 74000000 06000200 79000000 08000300 0000000a
              1c000480 06000100 05b40000 05000200 07000000 08000300 00000003",
@@ -210,7 +178,8 @@ mod tests {
         object(
             &Object {
                 data: Some(ObjectData::Other(data)),
-                ..Object::by_name("t", ObjectType::CtHelper, "h")
+                kind: Some(3),
+                ..Object::by_name("t", ObjectKind::Counter, "h")
             },
             "06000100 74000000 06000200 68000000 08000300 00000003
              1c000480 07000100 66747000 06000200 00020000 05000300 06000000",
@@ -222,13 +191,14 @@ mod tests {
         // tools/nft-bytes 'add table ip t' 'add counter ip t n' 'delete counter ip t n'
         let nothing = Some(ObjectData::Other(Vec::new()));
         let deletion =
-            Object { data: nothing.clone(), ..Object::by_handle("t", ObjectType::Counter, 3) };
+            Object { data: nothing.clone(), ..Object::by_handle("t", ObjectKind::Counter, 3) };
         assert_eq!(
             encoded(&deletion),
             hex("06000100 74000000 0c000600 00000000 00000003 08000300 00000001 04000480"),
         );
         // tools/nft-bytes -a 'reset counters'
-        let reset = Object { kind: Some(ObjectType::Counter), data: nothing, ..Object::default() };
+        let reset =
+            Object { kind: Some(ObjectKind::Counter.number()), data: nothing, ..Object::default() };
         assert_eq!(encoded(&reset), hex("08000300 00000001 04000480"));
     }
 }

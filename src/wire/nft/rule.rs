@@ -10,7 +10,7 @@
 //! NFTA_RULE_USERDATA      7  bytes
 //! NFTA_RULE_ID            9  be32     number of a rule in this batch
 //! NFTA_RULE_POSITION_ID  10  be32     number of the rule in this batch to go before or after
-//! NFTA_RULE_CHAIN_ID     11  be32     number of a chain in this batch
+//! NFTA_RULE_CHAIN_ID     11  be32     number of a chain in this batch; never listed, and not read
 //! ```
 //!
 //! With `NLM_F_APPEND` a rule goes to the end, or after the one at its position; without, to the
@@ -19,7 +19,6 @@
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_rule_attributes`.
 
 use super::codec::attribute_table;
-use super::data::ChainRef;
 use super::expr::Expr;
 use super::userdata::UserData;
 
@@ -31,7 +30,7 @@ attribute_table! {
     #[derive(Default)]
     lenient struct Rule {
         table: String = 1,
-        chain: Option<ChainRef> = 2 or 11,
+        chain: Option<String> = 2,
         handle: Option<u64> = 3,
         expressions: Vec<Expr> = 4 unless_default,
         /// The handle of another rule: of the one before, if the kernel lists it.
@@ -44,7 +43,12 @@ attribute_table! {
 
 impl Rule {
     pub(crate) fn new(table: &str, chain: &str, expressions: Vec<Expr>) -> Self {
-        Self { table: table.to_owned(), chain: Some(chain.into()), expressions, ..Self::default() }
+        Self {
+            table: table.to_owned(),
+            chain: Some(chain.to_owned()),
+            expressions,
+            ..Self::default()
+        }
     }
 
     pub(crate) fn by_handle(table: &str, chain: &str, handle: u64) -> Self {
@@ -130,22 +134,6 @@ mod tests {
         object(
             &Rule::by_handle("t", "c", 3),
             "06000100 74000000 06000200 63000000 0c000300 00000000 00000003",
-        );
-    }
-
-    #[test]
-    fn a_rule_of_a_chain_made_in_the_same_batch() {
-        // tools/nft-bytes 'add table ip t' 'add chain ip t c' 'add rule ip t c jump { accept; }'
-        let bound = Rule {
-            table: "t".to_owned(),
-            chain: Some(ChainRef::Id(5)),
-            expressions: vec![Immediate::verdict(Verdict::Accept).into()],
-            ..Rule::default()
-        };
-        object(
-            &bound,
-            "06000100 74000000 08000b00 00000005 34000480 30000180 0e000100 696d6d65 64696174
-             65000000 1c000280 08000100 00000000 10000280 0c000280 08000100 00000001",
         );
     }
 }

@@ -28,38 +28,33 @@
 
 use std::time::Duration;
 
-use bitflags::bitflags;
-
-use super::codec::{Field, attribute_table, flags_field, wire_enum};
+use super::codec::{Field, attribute_table, wire_enum, wire_flags};
 use super::datatype::DataType;
 use super::expr::stateful::Stateful;
-use super::object::ObjectType;
+use super::object::ObjectKind;
 use super::userdata::UserData;
 use crate::wire::attribute::{Attribute, Writer};
 
-bitflags! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+wire_flags! {
     #[doc(alias = "nft_set_flags")]
-    pub(crate) struct SetFlags: u32 {
+    SetFlags: u32, 0xffff_ffff {
         /// Anonymous: bound to the rule that looks the set up, and deleted with that rule.
-        const ANONYMOUS = 1;
+        ANONYMOUS = 1,
         /// The elements can't change once a rule uses the set.
-        const CONSTANT = 1 << 1;
-        const INTERVAL = 1 << 2;
-        const MAP = 1 << 3;
-        const TIMEOUT = 1 << 4;
+        CONSTANT = 1 << 1,
+        INTERVAL = 1 << 2,
+        MAP = 1 << 3,
+        TIMEOUT = 1 << 4,
         /// Rules may add elements.
-        const EVAL = 1 << 5;
+        EVAL = 1 << 5,
         /// The data are named objects.
-        const OBJECT = 1 << 6;
+        OBJECT = 1 << 6,
         /// The keys are concatenations with intervals.
-        const CONCAT = 1 << 7;
+        CONCAT = 1 << 7,
         /// The elements have several expressions.
-        const EXPR = 1 << 8;
-        const _ = !0;
+        EXPR = 1 << 8,
     }
 }
-flags_field!(SetFlags: u32);
 
 wire_enum! {
     /// The resource that the kernel should save.
@@ -82,7 +77,7 @@ attribute_table! {
         key_len: Option<u32> = 5,
         data_type: Option<DataType> = 6,
         data_len: Option<u32> = 7,
-        object_type: Option<ObjectType> = 15,
+        object_type: Option<ObjectKind> = 15,
         /// The number in the batch, required to create a set.
         id: Option<u32> = 10,
         policy: Option<SetPolicy> = 8,

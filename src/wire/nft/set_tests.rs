@@ -6,6 +6,12 @@ use crate::wire::nft::expr::limit::Limit;
 use crate::wire::nft::testing::object;
 use crate::wire::nft::userdata::ByteOrder;
 
+const IPV4_ADDRESS: DataType = DataType(7);
+const IPV6_ADDRESS: DataType = DataType(8);
+const INTERNET_SERVICE: DataType = DataType(13);
+const MARK: DataType = DataType(19);
+const INTERFACE_NAME: DataType = DataType(41);
+
 fn set(flags: SetFlags, key_type: DataType, key_len: u32, order: ByteOrder) -> Set {
     Set {
         id: Some(1),
@@ -18,7 +24,7 @@ fn set(flags: SetFlags, key_type: DataType, key_len: u32, order: ByteOrder) -> S
 }
 
 fn addresses(flags: SetFlags) -> Set {
-    set(flags, DataType::IPV4_ADDRESS, 4, ByteOrder::BigEndian)
+    set(flags, IPV4_ADDRESS, 4, ByteOrder::BigEndian)
 }
 
 fn map(flags: SetFlags, key_type: DataType, key_len: u32, order: ByteOrder) -> Set {
@@ -35,7 +41,7 @@ fn sets_as_nft_sends_them() {
          08000a00 00000001 0a000d00 00040200 00000000",
     );
     // … { type ipv6_addr; flags interval; auto-merge; }
-    let merged = set(SetFlags::INTERVAL, DataType::IPV6_ADDRESS, 16, ByteOrder::BigEndian);
+    let merged = set(SetFlags::INTERVAL, IPV6_ADDRESS, 16, ByteOrder::BigEndian);
     object(
         &Set { userdata: merged.userdata.clone().map(UserData::with_auto_merge), ..merged },
         "06000100 74000000 06000200 73000000 08000300 00000004 08000400 00000008 08000500 00000010
@@ -44,7 +50,7 @@ fn sets_as_nft_sends_them() {
     // … { type mark; flags constant; elements = { 1, 2 }; }
     let desc = Description { size: Some(2), fields: Vec::new() };
     object(
-        &Set { desc, ..set(SetFlags::CONSTANT, DataType::MARK, 4, ByteOrder::Host) },
+        &Set { desc, ..set(SetFlags::CONSTANT, MARK, 4, ByteOrder::Host) },
         "06000100 74000000 06000200 73000000 08000300 00000002 08000400 00000013 08000500 00000004
          08000a00 00000001 0c000980 08000100 00000002 0a000d00 00040100 00000000",
     );
@@ -54,7 +60,7 @@ fn sets_as_nft_sends_them() {
         &Set {
             policy: Some(SetPolicy::Memory),
             desc,
-            ..set(SetFlags::empty(), DataType::INTERFACE_NAME, 16, ByteOrder::Host)
+            ..set(SetFlags::empty(), INTERFACE_NAME, 16, ByteOrder::Host)
         },
         "06000100 74000000 06000200 73000000 08000300 00000000 08000400 00000029 08000500 00000010
          08000a00 00000001 08000800 00000001 0c000980 08000100 00010000 0a000d00 00040100 00000000",
@@ -82,7 +88,7 @@ fn timeouts_as_nft_sends_them() {
 fn concatenations_as_nft_sends_them() {
     // tools/nft-bytes 'add table ip t' \
     //   'add set ip t s { type ipv4_addr . inet_service; flags interval; }'
-    let pair = DataType::concat(&[DataType::IPV4_ADDRESS, DataType::INTERNET_SERVICE]).unwrap();
+    let pair = DataType::concat([IPV4_ADDRESS, INTERNET_SERVICE]).unwrap();
     let flags = SetFlags::INTERVAL | SetFlags::CONCAT;
     // The rest of the user data tells nft of which expressions the key is made; ours lists by type.
     let userdata =
@@ -109,7 +115,7 @@ fn maps_as_nft_sends_them() {
         &Set {
             data_type: Some(DataType::VERDICT),
             data_len: Some(0),
-            ..map(SetFlags::empty(), DataType::IPV4_ADDRESS, 4, ByteOrder::Invalid)
+            ..map(SetFlags::empty(), IPV4_ADDRESS, 4, ByteOrder::Invalid)
         },
         "06000100 74000000 06000200 73000000 08000300 00000008 08000400 00000007 08000500 00000004
          08000600 ffffff00 08000700 00000000 08000a00 00000001
@@ -118,9 +124,9 @@ fn maps_as_nft_sends_them() {
     // … { type inet_service : ipv4_addr; }
     object(
         &Set {
-            data_type: Some(DataType::IPV4_ADDRESS),
+            data_type: Some(IPV4_ADDRESS),
             data_len: Some(4),
-            ..map(SetFlags::empty(), DataType::INTERNET_SERVICE, 2, ByteOrder::BigEndian)
+            ..map(SetFlags::empty(), INTERNET_SERVICE, 2, ByteOrder::BigEndian)
         },
         "06000100 74000000 06000200 73000000 08000300 00000008 08000400 0000000d 08000500 00000002
          08000600 00000007 08000700 00000004 08000a00 00000001
@@ -129,7 +135,7 @@ fn maps_as_nft_sends_them() {
     // … { type ipv4_addr : counter; }
     object(
         &Set {
-            object_type: Some(ObjectType::Counter),
+            object_type: Some(ObjectKind::Counter),
             userdata: UserData::of_set(ByteOrder::BigEndian).with(6, &[0; 4]),
             ..addresses(SetFlags::OBJECT)
         },

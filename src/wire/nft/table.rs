@@ -11,25 +11,20 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_table_attributes`.
 
-use bitflags::bitflags;
-
-use super::codec::{attribute_table, flags_field};
+use super::codec::{attribute_table, wire_flags};
 use super::userdata::UserData;
 
-bitflags! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+wire_flags! {
     #[doc(alias = "nft_table_flags")]
-    pub(crate) struct TableFlags: u32 {
+    TableFlags: u32, 0xffff_ffff {
         /// The chains of the table see no packets.
-        const DORMANT = 1;
+        DORMANT = 1,
         /// Only the creating socket may change the table, and closing it deletes the table. Since 5.12.
-        const OWNER = 2;
+        OWNER = 2,
         /// The table outlives its owner and can be claimed by another. Since 6.9.
-        const PERSIST = 4;
-        const _ = !0;
+        PERSIST = 4,
     }
 }
-flags_field!(TableFlags: u32);
 
 attribute_table! {
     /// A table in a message. A new table needs a name and flags, a deletion a name or handle.

@@ -10,7 +10,7 @@
 //!
 //! Source: libnftnl, include/udata.h and its users.
 
-use super::codec::Field;
+use super::codec::{Field, wire_enum};
 use crate::wire::attribute::{Attribute, Writer};
 
 const NFT_USERDATA_MAXLEN: usize = 256;
@@ -24,24 +24,13 @@ const NFTNL_UDATA_SET_KEY_TYPEOF: u8 = 3;
 const NFTNL_UDATA_SET_DATA_INTERVAL: u8 = 6;
 const NFTNL_UDATA_SET_COMMENT: u8 = 7;
 
-/// The byte order of a set's keys or data, for `nft`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ByteOrder {
-    /// A type without byte order: a concatenation, verdict or single byte.
-    Invalid,
-    Host,
-    BigEndian,
-}
-
-impl ByteOrder {
-    const ALL: [Self; 3] = [Self::Invalid, Self::Host, Self::BigEndian];
-
-    pub(super) fn number(self) -> u32 {
-        match self {
-            Self::Invalid => 0,
-            Self::Host => 1,
-            Self::BigEndian => 2,
-        }
+wire_enum! {
+    /// The byte order of a set's keys or data, for `nft`.
+    ByteOrder: u32 {
+        /// A type without byte order: a concatenation, verdict or single byte.
+        Invalid = 0,
+        Host = 1,
+        BigEndian = 2,
     }
 }
 
@@ -159,20 +148,7 @@ impl UserData {
     }
 
     pub(crate) fn key_byte_order(&self) -> Option<ByteOrder> {
-        self.byte_order(NFTNL_UDATA_SET_KEYBYTEORDER)
-    }
-
-    pub(crate) fn data_byte_order(&self) -> Option<ByteOrder> {
-        self.byte_order(NFTNL_UDATA_SET_DATABYTEORDER)
-    }
-
-    fn byte_order(&self, kind: u8) -> Option<ByteOrder> {
-        let number = self.number(kind)?;
-        ByteOrder::ALL.into_iter().find(|order| order.number() == number)
-    }
-
-    pub(crate) fn is_data_interval(&self) -> bool {
-        self.number(NFTNL_UDATA_SET_DATA_INTERVAL).is_some_and(|is| is != 0)
+        self.number(NFTNL_UDATA_SET_KEYBYTEORDER).and_then(ByteOrder::from_number)
     }
 
     pub(crate) fn is_auto_merge(&self) -> bool {
@@ -238,8 +214,8 @@ mod tests {
         //   'add map ip t s { type ipv4_addr : interval ipv4_addr; flags interval; }'
         let map = UserData::of_map(ByteOrder::BigEndian, ByteOrder::BigEndian, true);
         assert_eq!(map.0, hex("00040200 00000104 02000000 06040100 0000"));
-        assert!(map.is_data_interval());
-        assert_eq!(map.data_byte_order(), Some(ByteOrder::BigEndian));
+        assert_eq!(map.number(NFTNL_UDATA_SET_DATA_INTERVAL), Some(1));
+        assert_eq!(map.number(NFTNL_UDATA_SET_DATABYTEORDER), Some(ByteOrder::BigEndian.number()));
     }
 
     #[test]

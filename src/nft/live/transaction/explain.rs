@@ -7,21 +7,19 @@ use crate::error::{Cause, Error, Refusal};
 use crate::netlink::Socket;
 use crate::nft::live::generation::Step;
 use crate::nft::live::reader::{self, Everything};
-use crate::nft::model::family;
 use crate::nft::model::reader::KnownSets;
 use crate::nft::model::rule::Rule;
 use crate::nft::model::statements::decode;
 use crate::wire::attribute::{Attribute, Attributes, Writer};
 use crate::wire::message::messages;
 use crate::wire::nft::codec::{Codec, Field};
-use crate::wire::nft::data::{ChainRef, Data, Verdict};
+use crate::wire::nft::data::Data;
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::flow_offload::FlowOffload;
 use crate::wire::nft::expr::immediate::Immediate;
 use crate::wire::nft::expr::objref::Objref;
 use crate::wire::nft::flowtable::Flowtable;
 use crate::wire::nft::message::{Family, Message, MessageType};
-use crate::wire::nft::object::ObjectType;
 use crate::wire::nft::rule as wire_rule;
 use crate::wire::nft::table::Table;
 
@@ -76,16 +74,13 @@ impl Transaction {
     fn explain_missing(
         &self,
         socket: &mut Socket,
-        family: Family,
+        family: Option<Family>,
         rule: &wire_rule::Rule,
         cause: Cause,
         (action, object): Step<'_>,
     ) -> Error {
         let shown = shown(family, rule);
-        let chain = match &rule.chain {
-            Some(ChainRef::Name(name)) => name.as_str(),
-            _ => "",
-        };
+        let chain = rule.chain.as_deref().unwrap_or_default();
         let own = Reference::new("chain", MessageType::GetChain, chain);
         let named = rule.expressions.iter().filter_map(Reference::of);
         for one in std::iter::once(own).chain(named) {
@@ -135,9 +130,8 @@ fn is_owned(socket: &mut Socket, sent: Message<'_>) -> bool {
     found.is_ok_and(|table| table.is_some_and(|table| table.owner.is_some()))
 }
 
-fn shown(family: Family, rule: &wire_rule::Rule) -> String {
-    let statements = family::Family::from_wire(family)
-        .map(|family| decode(family, &rule.expressions, &KnownSets::default()));
+fn shown(family: Option<Family>, rule: &wire_rule::Rule) -> String {
+    let statements = family.map(|it| decode(it, &rule.expressions, &KnownSets::default()));
     Rule { statements: statements.unwrap_or_default(), ..Rule::default() }.to_string()
 }
 
@@ -146,7 +140,7 @@ struct Reference {
     noun: &'static str,
     get: MessageType,
     name: String,
-    object: Option<ObjectType>,
+    object: Option<u32>,
 }
 
 impl Reference {
@@ -157,13 +151,9 @@ impl Reference {
     fn of(expr: &Expr) -> Option<Self> {
         let set = |name| Some(Self::new("set or map", MessageType::GetSet, name));
         match expr {
-            Expr::Immediate(Immediate {
-                data:
-                    Data::Verdict(
-                        Verdict::Jump(ChainRef::Name(name)) | Verdict::Goto(ChainRef::Name(name)),
-                    ),
-                ..
-            }) => Some(Self::new("chain", MessageType::GetChain, name)),
+            Expr::Immediate(Immediate { data: Data::Verdict(verdict), .. }) => {
+                Some(Self::new("chain", MessageType::GetChain, verdict.chain()?))
+            }
             Expr::Lookup(lookup) => set(&lookup.set),
             Expr::Dynset(dynset) => set(&dynset.set),
             Expr::Objref(Objref::Map { map, .. }) => set(map),
@@ -179,7 +169,7 @@ impl Reference {
     }
 
     /// Returns whether the table has the object. An error of this look counts as yes.
-    fn exists(&self, socket: &mut Socket, family: Family, table: &str) -> bool {
+    fn exists(&self, socket: &mut Socket, family: Option<Family>, table: &str) -> bool {
         let found = reader::get::<Everything>(socket, self.get, family, &Named(table, self));
         !matches!(found, Ok(None))
     }

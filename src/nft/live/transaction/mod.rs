@@ -334,7 +334,7 @@ impl Transaction {
     pub fn set_policy(&mut self, chain: &ChainHandle, policy: Policy) -> &mut Self {
         self.begin("set policy of chain", format_args!("{chain} to {policy}"));
         self.names_in(&chain.table, &chain.number);
-        let message = wire_chain::Chain { policy: Some(policy.wire()), ..chain.message() };
+        let message = wire_chain::Chain { policy: Some(policy), ..chain.message() };
         self.push(MessageType::NewChain, 0, chain.table.family.wire(), &message);
         self
     }

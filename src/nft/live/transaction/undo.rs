@@ -7,7 +7,6 @@ use crate::nft::live::generation::Generation;
 use crate::nft::live::reader;
 use crate::wire::attribute::{Attribute, Attributes};
 use crate::wire::message::{Message as Sent, NLM_F_EXCL, NLM_F_REPLACE, messages};
-use crate::wire::nft::data::ChainRef;
 use crate::wire::nft::message::{Family, Message, MessageType};
 use crate::wire::nft::rule::Rule;
 
@@ -80,7 +79,7 @@ impl<'a> Created<'a> {
         let is_created = kind == MessageType::NewRule || flags & NLM_F_EXCL != 0;
         // In all messages the first attribute is the table's name.
         let table = attributes.get(1).filter(|_| is_created)?.string();
-        Some(Self { place, kind, flags, family, table, attributes })
+        Some(Self { place, kind, flags, family: family?, table, attributes })
     }
 
     fn is_table(&self) -> bool {
@@ -164,8 +163,8 @@ impl Transaction {
 fn rule_numbers(socket: &mut Socket, one: &Created<'_>, chain: &str) -> Result<Vec<u64>, Cause> {
     let of = Rule { table: one.table.clone(), ..Rule::default() };
     let listed: Vec<(_, Rule)> = reader::list(socket, MessageType::GetRule, one.family, &of)?;
-    let chain = Some(ChainRef::from(chain));
-    let in_chain = listed.into_iter().filter(|(_, rule)| rule.chain == chain);
+    let chain = Some(chain);
+    let in_chain = listed.into_iter().filter(|(_, rule)| rule.chain.as_deref() == chain);
     let mut numbers: Vec<_> = in_chain.filter_map(|(_, rule)| rule.handle).collect();
     numbers.sort_unstable();
     Ok(numbers)

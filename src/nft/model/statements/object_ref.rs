@@ -2,7 +2,7 @@
 
 use crate::nft::model::element::Element;
 use crate::nft::model::interval::DataKind;
-use crate::nft::model::object_kind::ObjectKind;
+use crate::nft::model::object::ObjectKind;
 use crate::nft::model::prelude::*;
 use crate::wire::nft::expr::lookup::Lookup;
 use crate::wire::nft::expr::objref::Objref;
@@ -78,7 +78,7 @@ impl Statement for ObjectRef {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
         match &self.target {
             Target::Name(name) => {
-                encoder.push(Objref::Named { kind: self.kind.wire(), name: name.clone() });
+                encoder.push(Objref::Named { kind: self.kind.number(), name: name.clone() });
             }
             Target::Map(MapLookup { key, map }) => {
                 encoder.load(key)?;
@@ -94,8 +94,7 @@ impl Statement for ObjectRef {
         let Expr::Objref(object) = expr else { return None };
         Some(match object {
             Objref::Named { kind, name } => {
-                let kind = ObjectKind::from_wire(*kind)?;
-                Self { kind, target: Target::Name(name.clone()) }
+                Self { kind: ObjectKind::from_number(*kind)?, target: Target::Name(name.clone()) }
             }
             Objref::Map { map, .. } => {
                 let kind = reader.object_kind(map)?;

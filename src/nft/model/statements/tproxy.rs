@@ -6,7 +6,6 @@ use std::net::{IpAddr, SocketAddr};
 use crate::nft::model::display::bracketed;
 use crate::nft::model::network::Network;
 use crate::wire::nft::expr::tproxy as wire;
-use crate::wire::nft::message::Family;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tproxy {
@@ -39,7 +38,7 @@ impl Rule {
 impl Statement for Tproxy {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
         let network = self.address.map(Network::of_address).or(encoder.context.network);
-        let family = network.map_or(Family::Unspecified, Network::family);
+        let family = network.map_or(0, |network| network.family().number());
         let address = self.address.map(|address| encoder.constant(address));
         let port = self.port.map(|port| encoder.constant(port));
         encoder.push(wire::Tproxy { family, address, port });

@@ -1,7 +1,7 @@
 //! Verdicts: `accept`, `jump CHAIN`, and verdict maps: `tcp dport vmap @MAP`.
 
 use crate::nft::model::element::{Element, Verdict, join};
-use crate::nft::model::interval::{DataKind, decode_verdict, encode_verdict};
+use crate::nft::model::interval::DataKind;
 use crate::nft::model::prelude::*;
 use crate::wire::nft::data::Data;
 use crate::wire::nft::expr::immediate::Immediate;
@@ -73,7 +73,7 @@ impl Rule {
 impl Statement for VerdictStatement {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
         match self {
-            Self::One(verdict) => encoder.push(Immediate::verdict(encode_verdict(verdict))),
+            Self::One(verdict) => encoder.push(Immediate::verdict(verdict.clone())),
             Self::Map(MapLookup { key, map }) => {
                 encoder.load(key)?;
                 let lookup = encoder.lookup(key, map, Some(DataKind::Verdict))?;
@@ -86,7 +86,7 @@ impl Statement for VerdictStatement {
     fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
         match expr {
             Expr::Immediate(Immediate { data: Data::Verdict(verdict), .. }) => {
-                decode_verdict(verdict).map(Self::One)
+                Some(Self::One(verdict.clone()))
             }
             Expr::Lookup(Lookup {
                 dreg: Some(Register::Verdict), set, inverted: false, ..

@@ -13,12 +13,11 @@
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_objref_attributes`.
 
 use crate::wire::nft::codec::attribute_table;
-use crate::wire::nft::object::ObjectType;
 use crate::wire::nft::register::Register;
 
 attribute_table! {
     enum Objref {
-        Named { kind: ObjectType = 1, name: String = 2 without_nul },
+        Named { kind: u32 = 1, name: String = 2 without_nul },
         Map { sreg: Register = 3, map: String = 4 without_nul, map_id: Option<u32> = 5 },
     }
 }
@@ -26,6 +25,7 @@ attribute_table! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::nft::object::ObjectKind;
     use crate::wire::nft::register::Register::R1;
     use crate::wire::nft::testing::{also_means, expression};
 
@@ -33,7 +33,7 @@ mod tests {
     fn as_nft_sends_it() {
         // tools/nft-bytes 'add table ip t' 'add chain ip t c' 'add counter ip t n' \
         //   'add rule ip t c counter name n'
-        let named = Objref::Named { kind: ObjectType::Counter, name: "n".to_owned() };
+        let named = Objref::Named { kind: ObjectKind::Counter.number(), name: "n".to_owned() };
         expression(
             named.clone(),
             "24000180 0b000100 6f626a72 65660000 14000280 08000100 00000001 05000200 6e000000",

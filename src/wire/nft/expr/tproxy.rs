@@ -9,13 +9,13 @@
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_tproxy_attributes`.
 
 use crate::wire::nft::codec::attribute_table;
-use crate::wire::nft::message::Family;
 use crate::wire::nft::register::Register;
 
 attribute_table! {
     #[derive(Copy)]
     strict struct Tproxy {
-        family: Family = 1,
+        /// A [`Family`](crate::wire::nft::message::Family), or 0 for both.
+        family: u32 = 1,
         address: Option<Register> = 2,
         port: Option<Register> = 3,
     }
@@ -24,6 +24,7 @@ attribute_table! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::nft::message::Family;
     use crate::wire::nft::register::Register::{R1, R2};
     use crate::wire::nft::testing::expression;
 
@@ -32,14 +33,14 @@ mod tests {
         // tools/nft-bytes 'add table ip t' 'add chain ip t c' \
         //   'add rule ip t c tcp dport 1 tproxy to 127.0.0.1:50080'
         expression(
-            Tproxy { family: Family::Ip, address: Some(R1), port: Some(R2) },
+            Tproxy { family: Family::Ip.number(), address: Some(R1), port: Some(R2) },
             "2c000180 0b000100 7470726f 78790000 1c000280
              08000100 00000002 08000200 00000001 08000300 00000002",
         );
         // tools/nft-bytes 'add table inet t' 'add chain inet t c' \
         //   'add rule inet t c tcp dport 1 tproxy to :50080'
         expression(
-            Tproxy { family: Family::Unspecified, address: None, port: Some(R1) },
+            Tproxy { family: 0, address: None, port: Some(R1) },
             "24000180 0b000100 7470726f 78790000 14000280 08000100 00000000 08000300 00000001",
         );
     }
