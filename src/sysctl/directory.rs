@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::sync::MutexGuard;
+use std::sync::{Arc, MutexGuard, OnceLock};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -19,7 +19,8 @@ use crate::netns::{Lock, Netns};
 use crate::sys::process::PerProcess;
 use crate::wire::link::WhichLink;
 
-/// A directory below `/proc/sys/net`, opened in its namespace.
+/// A directory below `/proc/sys/net`, opened in its namespace at its first use. Netlink reads and writes
+/// some settings without it.
 ///
 /// A chroot, an unmounted `/proc` or a mount over it doesn't affect an open descriptor. A spare
 /// descriptor is reserved, so that settings can be restored after the process has used up all
@@ -28,8 +29,7 @@ use crate::wire::link::WhichLink;
 pub(super) struct Directory {
     pub(super) netns: Netns,
     top: String,
-    /// `None` if netlink reads and writes all settings of the directory.
-    file: Option<OwnedFd>,
+    file: OnceLock<OwnedFd>,
     /// The socket that takes the lock, once it was taken.
     lock: PerProcess<Option<Member>>,
     spare: PerProcess<Option<OwnedFd>>,
@@ -64,23 +64,15 @@ impl Drop for SettingsLock<'_> {
 }
 
 impl Directory {
-    /// Opens the directory that a setting is in.
-    pub(super) fn open(netns: &Netns, key: &Key) -> Result<Self, Error> {
+    /// Returns the directory of this name, such as `ipv4`.
+    pub(super) fn of(netns: &Netns, top: &str) -> Arc<Self> {
         let (lock, spare) = (PerProcess::new(None), PerProcess::new(None));
-        let (netns, top) = (netns.clone(), key.top.clone());
-        let mut directory = Self { netns, top, file: None, lock, spare };
-        if key.number().is_none() {
-            let opened = directory.netns.open_sysctl_directory(&key.top);
-            directory.file = Some(opened.map_err(|cause| directory.explain(cause, &key.name))?);
-        }
-        directory.keep_spare().map_err(|cause| directory.explain(cause, &key.name))?;
-        Ok(directory)
+        let (netns, top) = (netns.clone(), top.to_owned());
+        Arc::new(Self { netns, top, file: OnceLock::new(), lock, spare })
     }
 
-    fn keep_spare(&self) -> Result<(), Cause> {
-        if let Some(file) = &self.file {
-            *self.spare.lock() = Some(file.try_clone()?);
-        }
+    fn keep_spare(&self, file: &OwnedFd) -> Result<(), Cause> {
+        *self.spare.lock() = Some(file.try_clone()?);
         Ok(())
     }
 
@@ -94,7 +86,7 @@ impl Directory {
         }
         *self.spare.lock() = None;
         let done = work();
-        self.keep_spare().ok();
+        self.file.get().map(|file| self.keep_spare(file).ok());
         done
     }
 
@@ -197,8 +189,15 @@ impl Directory {
     }
 
     fn at(&self, path: &str, flags: OFlag) -> Result<File, Cause> {
+        let directory = match self.file.get() {
+            Some(file) => file,
+            None => {
+                let file = self.netns.open_sysctl_directory(&self.top)?;
+                self.keep_spare(&file)?;
+                self.file.get_or_init(|| file)
+            }
+        };
         fault::system_call("open")?;
-        let directory = self.file.as_ref().ok_or(Errno::ENOENT)?;
         let file = openat(directory, path, flags | OFlag::O_CLOEXEC, Mode::empty())?;
         fault::system_call(if flags == OFlag::O_WRONLY { "write" } else { "read" })?;
         Ok(file.into())
@@ -208,22 +207,17 @@ impl Directory {
     /// own, and for IPv4 forwarding `all/accept_redirects`.
     pub(super) fn followers(&self, switch: &Key) -> Result<Vec<Follower>, Error> {
         let Some(name) = switch.as_switch() else { return Ok(Vec::new()) };
-        let mut all = vec![(None, format!("conf/default/{name}"))];
+        let in_namespace = |path: String| (format!("{}/{path}", self.top), path);
+        let mut all = vec![in_namespace(format!("conf/default/{name}"))];
         if self.top == "ipv4" {
-            all.push((None, "conf/all/accept_redirects".to_owned()));
+            all.push(in_namespace("conf/all/accept_redirects".to_owned()));
         }
-        all.extend(
-            self.netns
-                .links()?
-                .into_iter()
-                .map(|link| (Some(link.index.get()), format!("conf/{}/{name}", link.name))),
-        );
+        all.extend(self.netns.links()?.into_iter().map(|link| {
+            let key = of_link(&self.top, "conf", link.index.get(), name);
+            (key, format!("conf/{}/{name}", link.name))
+        }));
         let mut found = Vec::new();
-        for (index, path) in all {
-            let key = match index {
-                Some(index) => of_link(&self.top, "conf", index, name),
-                None => format!("{}/{path}", self.top),
-            };
+        for (key, path) in all {
             match self.read_path(&path) {
                 Ok(value) => found.push(Follower { key, path, value }),
                 // A link may go at any moment, and need not have the protocol.

@@ -1,7 +1,6 @@
 //! Forwarding: a namespace, or single links of it, as a router.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::directory::Directory;
 use super::handle::{Sysctl, SysctlHandle};
@@ -71,27 +70,31 @@ impl Forwarding {
     /// - [`is_permission_denied`](Error::is_permission_denied) without `CAP_SYS_ADMIN`, if the
     ///   namespace is another than the thread's and it is about IPv6 or all links.
     pub fn create(&self, netns: &Netns) -> Result<Owned<ForwardingHandle>, Error> {
-        let handle = ForwardingHandle { netns: netns.clone(), parts: Vec::new() };
-        let (mut on, directory) = (Owned::new(handle), &mut None);
+        let directory = Directory::of(netns, if self.ipv6 { "ipv6" } else { "ipv4" });
+        let mut on = Owned::new(ForwardingHandle { netns: netns.clone(), parts: Vec::new() });
+        let mut set = |sysctl: &Sysctl| {
+            on.handle_mut().parts.push(sysctl.set(netns, Some(&directory))?);
+            Ok(())
+        };
         if self.links.is_empty() && !self.ipv6 {
-            on.handle_mut().set(&Sysctl::new("net.ipv4.ip_forward", 1), directory)?;
+            set(&Sysctl::new("net.ipv4.ip_forward", 1))?;
         } else if self.links.is_empty() {
             // The default for new links is set first, so no link is missed.
-            on.handle_mut().accept_router_advertisements(Conf::Default, directory)?;
+            accept_router_advertisements(netns, Conf::Default, &mut set)?;
             for link in netns.links()? {
-                on.handle_mut().accept_router_advertisements(link.name.into(), directory)?;
+                accept_router_advertisements(netns, link.name.into(), &mut set)?;
             }
-            on.handle_mut().set(&Sysctl::new("net.ipv6.conf.all.forwarding", 1), directory)?;
+            set(&Sysctl::new("net.ipv6.conf.all.forwarding", 1))?;
         }
         for link in &self.links {
             let link = &netns.link_at(link.resolve(netns, "turn on", self)?)?;
             let forwarding = if self.ipv6 {
-                on.handle_mut().accept_router_advertisements(link.into(), directory)?;
+                accept_router_advertisements(netns, link.into(), &mut set)?;
                 Setting::ipv6_forwarding(link)
             } else {
                 Setting::ipv4_forwarding(link)
             };
-            on.handle_mut().set(&forwarding.to(true), directory)?;
+            set(&forwarding.to(true))?;
         }
         Ok(on)
     }
@@ -134,34 +137,24 @@ impl ForwardingHandle {
     pub fn namespace(&self) -> &Netns {
         &self.netns
     }
+}
 
-    fn set(
-        &mut self,
-        sysctl: &Sysctl,
-        directory: &mut Option<Arc<Directory>>,
-    ) -> Result<(), Error> {
-        self.parts.push(sysctl.set(&self.netns, directory)?);
-        Ok(())
-    }
-
-    /// Raises `accept_ra` to 2 where advertisements are accepted: a router ignores them otherwise.
-    fn accept_router_advertisements(
-        &mut self,
-        conf: Conf,
-        directory: &mut Option<Arc<Directory>>,
-    ) -> Result<(), Error> {
-        let setting = Setting::accept_ra(conf);
-        let mut raise = || match setting.read(&self.netns) {
-            Ok(AcceptRa::Never) => Ok(()),
-            // A raised value may belong to another owner, which may be dropped first.
-            Ok(_) => self.set(&setting.to(AcceptRa::Always), directory),
-            Err(error) => Err(error),
-        };
-        match raise() {
-            // The link is gone, or has no IPv6.
-            Err(error) if error.is_not_found() => Ok(()),
-            done => done,
-        }
+/// Raises `accept_ra` to 2 where advertisements are accepted: a router ignores them otherwise.
+fn accept_router_advertisements(
+    netns: &Netns,
+    conf: Conf,
+    set: &mut dyn FnMut(&Sysctl) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let setting = Setting::accept_ra(conf);
+    let raised = setting.read(netns).and_then(|now| match now {
+        AcceptRa::Never => Ok(()),
+        // A raised value may belong to another owner, which may be dropped first.
+        _ => set(&setting.to(AcceptRa::Always)),
+    });
+    match raised {
+        // The link is gone, or has no IPv6.
+        Err(error) if error.is_not_found() => Ok(()),
+        raised => raised,
     }
 }
 

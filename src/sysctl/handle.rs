@@ -78,26 +78,22 @@ impl Sysctl {
     ///   setting goes over netlink, which takes `CAP_NET_ADMIN` alone.
     #[doc(alias = "sysctl -w")]
     pub fn create(&self, netns: &Netns) -> Result<Owned<SysctlHandle>, Error> {
-        self.set(netns, &mut None).map(Owned::new)
+        self.set(netns, None).map(Owned::new)
     }
 
-    /// Sets it by a directory that was opened before, or is opened now.
+    /// Sets it in a directory, if the caller has one.
     pub(super) fn set(
         &self,
         netns: &Netns,
-        directory: &mut Option<Arc<Directory>>,
+        directory: Option<&Arc<Directory>>,
     ) -> Result<SysctlHandle, Error> {
         let set = || {
             let key = Key::find(netns, SET, &self.name, self.link.as_ref())?;
-            let directory = match directory {
-                Some(directory) => directory,
-                none => none.insert(Arc::new(Directory::open(netns, &key)?)),
-            };
-            let owner = Arc::new(Owner::set(directory, key, &self.value)?);
-            Ok((Arc::clone(directory), owner))
+            let directory = directory.cloned().unwrap_or_else(|| Directory::of(netns, &key.top));
+            Owner::set(directory, key, &self.value)
         };
-        let (directory, owner) = set().map_err(|error: Error| error.while_doing(SET, self))?;
-        Ok(SysctlHandle { name: self.name.clone(), directory, owner })
+        let owner = set().map_err(|error: Error| error.while_doing(SET, self))?;
+        Ok(SysctlHandle(Arc::new(owner)))
     }
 }
 
@@ -110,27 +106,23 @@ impl fmt::Display for Sysctl {
 /// A setting that was changed. Deleting it puts the value from before back. It keeps its namespace
 /// alive.
 #[derive(Debug, Clone)]
-pub struct SysctlHandle {
-    name: String,
-    directory: Arc<Directory>,
-    owner: Arc<Owner>,
-}
+pub struct SysctlHandle(Arc<Owner>);
 
 impl SysctlHandle {
     /// Returns the name, as it was given.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.0.key.name
     }
 
     /// Returns the namespace of the setting.
     pub fn namespace(&self) -> &Netns {
-        &self.directory.netns
+        &self.0.directory.netns
     }
 }
 
 impl PartialEq for SysctlHandle {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.owner, &other.owner)
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -138,24 +130,24 @@ impl Eq for SysctlHandle {}
 
 impl Remove for SysctlHandle {
     fn remove(&self) -> Result<Removed, Error> {
-        let remove = || match self.owner.link().map_or(Ok(Look::Same), Link::look)? {
-            Look::Same => self.owner.put_back(&self.directory),
+        let Owner { key, directory, .. } = &*self.0;
+        let remove = || match key.link().map_or(Ok(Look::Same), Link::look)? {
+            Look::Same => self.0.put_back(),
             // The kernel deleted the setting with the link.
-            Look::Gone => self.owner.record(&self.directory, false).map(|()| Removed::Gone),
-            Look::Differs(text) => Err(self.directory.explain(Cause::Replaced(text), &self.name)),
+            Look::Gone => self.0.record(false).map(|()| Removed::Gone),
+            Look::Differs(text) => Err(directory.explain(Cause::Replaced(text), &key.name)),
         };
-        let removed = self.directory.with_spare(remove);
-        removed.map_err(|error| error.while_doing(PUT_BACK, &self.name))
+        directory.with_spare(remove).map_err(|error| error.while_doing(PUT_BACK, &key.name))
     }
 
     fn kept(&self) {
-        if let Err(error) = self.owner.record(&self.directory, false) {
+        if let Err(error) = self.0.record(false) {
             log::warn!("still counted as an owner: {error}");
         }
     }
 
     fn adopted(&self) {
-        if let Err(error) = self.owner.record(&self.directory, true) {
+        if let Err(error) = self.0.record(true) {
             log::warn!("not counted as an owner: {error}");
         }
     }
@@ -178,7 +170,7 @@ pub(super) fn read(netns: &Netns, name: &str, link: Option<&LinkRef>) -> Result<
     const ACTION: &str = "read sysctl";
     let read = || {
         let key = Key::find(netns, ACTION, name, link)?;
-        Directory::open(netns, &key)?.read(&key)
+        Directory::of(netns, &key.top).read(&key)
     };
     read().map_err(|error: Error| error.while_doing(ACTION, name))
 }

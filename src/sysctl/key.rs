@@ -8,34 +8,11 @@ use crate::netns::{Netns, Quoted};
 
 /// The settings of a link that netlink reads and sets, in the order of their numbers from 1.
 /// Source: `IPV4_DEVCONF_*` in `include/uapi/linux/ip.h`.
-const OVER_NETLINK: [&str; 26] = [
-    "forwarding",
-    "mc_forwarding",
-    "proxy_arp",
-    "accept_redirects",
-    "secure_redirects",
-    "send_redirects",
-    "shared_media",
-    "rp_filter",
-    "accept_source_route",
-    "bootp_relay",
-    "log_martians",
-    "tag",
-    "arp_filter",
-    "medium_id",
-    "disable_xfrm",
-    "disable_policy",
-    "force_igmp_version",
-    "arp_announce",
-    "arp_ignore",
-    "promote_secondaries",
-    "arp_accept",
-    "arp_notify",
-    "accept_local",
-    "src_valid_mark",
-    "proxy_arp_pvlan",
-    "route_localnet",
-];
+const OVER_NETLINK: &str = "forwarding mc_forwarding proxy_arp accept_redirects secure_redirects send_redirects \
+    shared_media rp_filter accept_source_route bootp_relay log_martians tag arp_filter \
+    medium_id disable_xfrm disable_policy force_igmp_version arp_announce arp_ignore \
+    promote_secondaries arp_accept arp_notify accept_local src_valid_mark proxy_arp_pvlan \
+    route_localnet";
 
 /// A setting of one namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,8 +69,7 @@ impl Key {
     /// The number by which netlink knows the setting, if it does.
     pub(super) fn number(&self) -> Option<(&Link, u16)> {
         let Place::Link { tree, link, name } = &self.place else { return None };
-        let at = OVER_NETLINK.iter().position(|known| known == name)?;
-        let number = u16::try_from(at + 1).ok()?;
+        let number = number(name)?;
         (self.top == "ipv4" && tree == "conf").then_some((link, number))
     }
 
@@ -125,6 +101,11 @@ impl Key {
         let Place::Link { tree, name, .. } = &self.place else { return None };
         Some(["all", "default"].map(|of| format!("{}/{tree}/{of}/{name}", self.top)))
     }
+}
+
+/// Returns the number of a link's own IPv4 setting.
+fn number(name: &str) -> Option<u16> {
+    (1..).zip(OVER_NETLINK.split(' ')).find_map(|(number, known)| (known == name).then_some(number))
 }
 
 /// Writes the key as records have it: a link by its index, which can be no part of a path.
@@ -178,7 +159,6 @@ mod tests {
 
     #[test]
     fn numbers_are_the_kernels() {
-        let number = |name| OVER_NETLINK.iter().position(|known| *known == name).map(|at| at + 1);
         assert_eq!(number("forwarding"), Some(1));
         assert_eq!(number("rp_filter"), Some(8));
         assert_eq!(number("arp_notify"), Some(22));

@@ -5,20 +5,22 @@
 //! remaining value. After the last owner, it gets the value from before the first. A value written
 //! by another program meanwhile is left alone.
 
+use std::sync::Arc;
+
 use nix::errno::Errno;
 
 use super::directory::{Directory, Follower};
 use super::key::Key;
 use super::record::{self, Record};
 use crate::error::{Cause, Error};
-use crate::link::Link;
 use crate::owned::sealed::Removed;
 use crate::sys::process::PerProcess;
 
 /// The setting of one owner: the value it set, and the value it restores.
 #[derive(Debug)]
 pub(super) struct Owner {
-    key: Key,
+    pub(super) directory: Arc<Directory>,
+    pub(super) key: Key,
     record: Record,
     /// The record exists.
     counted: PerProcess<bool>,
@@ -28,17 +30,18 @@ pub(super) struct Owner {
 
 impl Owner {
     /// Sets a setting for a new owner.
-    pub(super) fn set(directory: &Directory, key: Key, value: &str) -> Result<Self, Error> {
+    pub(super) fn set(directory: Arc<Directory>, key: Key, value: &str) -> Result<Self, Error> {
         let locked = directory.lock(&key)?;
-        let records = if locked.is_some() { list(directory)? } else { Vec::new() };
+        let records = if locked.is_some() { list(&directory)? } else { Vec::new() };
         let before = directory.read(&key)?;
         let followers = directory.followers(&key)?;
+        let name = key.to_string();
         let mut record = Record {
             id: Record::next_id(&records),
-            key: key.to_string(),
+            found: without_owners(&records, &name, key.switch_and_default(), &before),
+            others: exceptions(&records, &name, &followers),
+            key: name,
             value: String::new(),
-            found: without_owners(&records, &key.to_string(), key.switch_and_default(), &before),
-            others: exceptions(&records, &key.to_string(), &followers),
         };
         let mut set = || {
             directory.write(&key, value)?;
@@ -52,42 +55,38 @@ impl Owner {
                 added => added.map(|()| true),
             }
         };
-        match set() {
-            Ok(counted) => {
-                let (counted, left) = (PerProcess::new(counted), PerProcess::new(Vec::new()));
-                Ok(Self { key, record, counted, left })
-            }
-            Err(error) => {
-                // Each step may be done all the same.
-                record.remove(&directory.netns).ok();
-                if directory.read(&key).map_or(true, |now| now != before) {
-                    directory.write(&key, &before).ok();
-                    for follower in followers {
-                        directory.write_follower(&follower).ok();
-                    }
+        let counted = set().inspect_err(|_| {
+            // Each step may be done all the same.
+            record.remove(&directory.netns).ok();
+            if directory.read(&key).map_or(true, |now| now != before) {
+                directory.write(&key, &before).ok();
+                for follower in &followers {
+                    directory.write_follower(follower).ok();
                 }
-                Err(error)
             }
-        }
+        })?;
+        drop(locked);
+        let (counted, left) = (PerProcess::new(counted), PerProcess::new(Vec::new()));
+        Ok(Self { directory, key, record, counted, left })
     }
 
     /// Lists the records of all owners, for whom there is a lock.
-    fn records(&self, directory: &Directory, has_lock: bool) -> Result<Vec<Record>, Error> {
+    fn records(&self, has_lock: bool) -> Result<Vec<Record>, Error> {
         match (*self.counted.lock(), has_lock) {
-            (true, true) => record::list(&directory.netns),
+            (true, true) => record::list(&self.directory.netns),
             // It could be had when the record was made.
-            (true, false) => Err(directory.explain(Errno::EPERM.into(), &self.key.name)),
-            (false, true) => list(directory),
+            (true, false) => Err(self.directory.explain(Errno::EPERM.into(), &self.key.name)),
+            (false, true) => list(&self.directory),
             (false, false) => Ok(Vec::new()),
         }
     }
 
     /// Ends the ownership: the setting gets the value that it has without this owner.
-    pub(super) fn put_back(&self, directory: &Directory) -> Result<Removed, Error> {
-        let key = &self.key;
+    pub(super) fn put_back(&self) -> Result<Removed, Error> {
+        let Self { directory, key, .. } = self;
         let explain = |cause| directory.explain(cause, &key.name);
         let locked = directory.lock(key)?;
-        let mut records = self.records(directory, locked.is_some())?;
+        let mut records = self.records(locked.is_some())?;
         let is_recorded = records.iter().any(|record| record.id == self.record.id);
         let is_newest = records.iter().rfind(|record| record.key == self.record.key);
         let is_newest = is_newest.is_none_or(|newest| newest.id <= self.record.id);
@@ -105,26 +104,26 @@ impl Owner {
                 }
             }
         }
-        self.put_back_followers(directory).map_err(explain)?;
+        let mut left = self.left.lock();
+        while let Some(follower) = left.last() {
+            directory.write_follower(follower).map_err(explain)?;
+            left.pop();
+        }
         if is_recorded {
             self.record.remove(&directory.netns)?;
         }
         Ok(Removed::Deleted)
     }
 
-    /// The link, of a link's own setting.
-    pub(super) fn link(&self) -> Option<&Link> {
-        self.key.link()
-    }
-
     /// Makes an owner of one that has given up its ownership. Removes the record otherwise.
-    pub(super) fn record(&self, directory: &Directory, is_owned: bool) -> Result<(), Error> {
-        let locked = directory.lock(&self.key)?;
-        let records = self.records(directory, locked.is_some())?;
+    pub(super) fn record(&self, is_owned: bool) -> Result<(), Error> {
+        let netns = &self.directory.netns;
+        let locked = self.directory.lock(&self.key)?;
+        let records = self.records(locked.is_some())?;
         let is_recorded = records.iter().any(|record| record.id == self.record.id);
         match (is_owned, is_recorded) {
-            (true, false) if locked.is_some() => self.record.add(&directory.netns)?,
-            (false, true) => self.record.remove(&directory.netns)?,
+            (true, false) if locked.is_some() => self.record.add(netns)?,
+            (false, true) => self.record.remove(netns)?,
             _ => return Ok(()),
         }
         *self.counted.lock() = is_owned;
@@ -166,15 +165,6 @@ impl Owner {
             (is_opposite || follower.value != switch).then_some(follower)
         };
         before.into_iter().filter_map(wanted).collect()
-    }
-
-    fn put_back_followers(&self, directory: &Directory) -> Result<(), Cause> {
-        let mut left = self.left.lock();
-        while let Some(follower) = left.last() {
-            directory.write_follower(follower)?;
-            left.pop();
-        }
-        Ok(())
     }
 }
 

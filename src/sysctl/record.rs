@@ -66,7 +66,7 @@ impl Record {
 
     fn tables(&self) -> impl Iterator<Item = Table> {
         let bytes = self.to_bytes();
-        let pieces: Vec<Vec<u8>> = bytes.chunks(PIECE_LENGTH).map(<[u8]>::to_vec).collect();
+        let pieces: Vec<_> = bytes.chunks(PIECE_LENGTH).map(<[u8]>::to_vec).collect();
         pieces.into_iter().enumerate().map(|(piece, bytes)| Table {
             flags: Some(TableFlags::OWNER),
             userdata: UserData::default().with(PIECE, &bytes),
@@ -111,26 +111,21 @@ pub(super) fn list(netns: &Netns) -> Result<Vec<Record>, Error> {
     let tables = netns
         .nf_tables(|nf_tables| reader::tables(&mut nf_tables.socket))
         .map_err(|cause| cause.doing("list", "owners of settings").in_namespace(netns))?;
+    // In the order of their names: record by record, piece by piece.
     let mut pieces = BTreeMap::new();
     for (family, table) in tables {
         let is_owned = table.flags.is_some_and(|flags| flags.contains(TableFlags::OWNER));
-        let (Some(name), Some(data), true) =
-            (table.name, table.userdata, is_owned && family == Family::Inet)
-        else {
-            continue;
-        };
-        let bytes =
-            data.entries().find(|(kind, _)| *kind == PIECE).map(|(_, bytes)| bytes.to_vec());
-        if let (Some(name), Some(bytes)) = (name.strip_prefix(PREFIX), bytes) {
-            pieces.insert(name.to_owned(), bytes);
+        if let (Family::Inet, true, Some(name), Some(data)) =
+            (family, is_owned, table.name, table.userdata)
+            && let Some((id, piece)) = name.strip_prefix(PREFIX).and_then(|id| id.split_once('-'))
+            && let Some((_, bytes)) = data.entries().find(|(kind, _)| *kind == PIECE)
+        {
+            pieces.insert((id.to_owned(), piece.to_owned()), bytes.to_vec());
         }
     }
-    // In the order of their names: record by record, piece by piece.
     let mut records: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    for (name, bytes) in pieces {
-        if let Some((id, _)) = name.split_once('-') {
-            records.entry(id.to_owned()).or_default().extend(bytes);
-        }
+    for ((id, _), bytes) in pieces {
+        records.entry(id).or_default().extend(bytes);
     }
     Ok(records.into_iter().filter_map(|(id, bytes)| Record::from_bytes(id, &bytes)).collect())
 }

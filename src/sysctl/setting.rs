@@ -6,9 +6,8 @@ use std::ops::RangeInclusive;
 
 use super::handle::{Sysctl, read};
 use crate::error::{Cause, Error};
-use crate::link::{Link, LinkRef};
+use crate::link::LinkRef;
 use crate::netns::Netns;
-use crate::owned::Owned;
 
 /// A sysctl of a network namespace whose values have a type.
 ///
@@ -56,26 +55,9 @@ pub enum Conf {
     Link(LinkRef),
 }
 
-impl From<&str> for Conf {
-    fn from(link: &str) -> Self {
-        Self::Link(link.into())
-    }
-}
-
-impl From<String> for Conf {
-    fn from(link: String) -> Self {
-        Self::Link(link.into())
-    }
-}
-
-impl From<&Link> for Conf {
-    fn from(link: &Link) -> Self {
-        Self::Link(link.into())
-    }
-}
-
-impl From<&Owned<Link>> for Conf {
-    fn from(link: &Owned<Link>) -> Self {
+/// Takes whatever stands for a link.
+impl<L: Into<LinkRef>> From<L> for Conf {
+    fn from(link: L) -> Self {
         Self::Link(link.into())
     }
 }
@@ -129,112 +111,74 @@ impl<T: SettingValue> Setting<T> {
     }
 }
 
-impl Setting<bool> {
-    /// Forwards IPv4 packets (`net.ipv4.ip_forward`, or a link's own `forwarding`). See also
-    /// [`Forwarding`](crate::Forwarding).
-    #[doc(alias = "ip_forward")]
-    pub fn ipv4_forwarding(conf: impl Into<Conf>) -> Self {
-        Self::of("ipv4", conf, "forwarding")
-    }
-
-    /// Forwards IPv6 packets (`net.ipv6.conf.*.forwarding`). A link that forwards ignores router
-    /// advertisements unless [`accept_ra`](Setting::accept_ra) is `Always`.
-    /// [`Forwarding`](crate::Forwarding) raises that, too.
-    pub fn ipv6_forwarding(conf: impl Into<Conf>) -> Self {
-        Self::of("ipv6", conf, "forwarding")
-    }
-
-    /// Turns IPv6 off (`disable_ipv6`).
-    pub fn disable_ipv6(conf: impl Into<Conf>) -> Self {
-        Self::of("ipv6", conf, "disable_ipv6")
-    }
-
-    /// Accepts packets whose source is an address of this namespace (`accept_local`).
-    pub fn accept_local(conf: impl Into<Conf>) -> Self {
-        Self::of("ipv4", conf, "accept_local")
-    }
-
-    /// Accepts ICMP redirects (`accept_redirects`).
-    pub fn accept_redirects(conf: impl Into<Conf>) -> Self {
-        Self::of("ipv4", conf, "accept_redirects")
-    }
-
-    /// Sends ICMP redirects (`send_redirects`).
-    pub fn send_redirects(conf: impl Into<Conf>) -> Self {
-        Self::of("ipv4", conf, "send_redirects")
-    }
-
-    /// Logs packets with impossible addresses (`log_martians`).
-    pub fn log_martians(conf: impl Into<Conf>) -> Self {
-        Self::of("ipv4", conf, "log_martians")
-    }
-
-    /// Makes the next address of a prefix the primary one when the first is removed
-    /// (`promote_secondaries`).
-    pub fn promote_secondaries(conf: impl Into<Conf>) -> Self {
-        Self::of("ipv4", conf, "promote_secondaries")
-    }
-
-    /// Routes 127.0.0.0/8, as published ports of localhost need (`route_localnet`).
-    pub fn route_localnet(conf: impl Into<Conf>) -> Self {
-        Self::of("ipv4", conf, "route_localnet")
-    }
-
-    /// Announces the link's addresses when it comes up or its hardware address changes
-    /// (`arp_notify`).
-    pub fn arp_notify(conf: impl Into<Conf>) -> Self {
-        Self::of("ipv4", conf, "arp_notify")
-    }
-
-    /// Answers ARP requests only if the route back leaves by the same link (`arp_filter`).
-    pub fn arp_filter(conf: impl Into<Conf>) -> Self {
-        Self::of("ipv4", conf, "arp_filter")
-    }
-
-    /// Answers ARP requests for other hosts to which there is a route (`proxy_arp`).
-    pub fn proxy_arp(conf: impl Into<Conf>) -> Self {
-        Self::of("ipv4", conf, "proxy_arp")
-    }
-
-    /// Announces the link's IPv6 addresses when it comes up or its hardware address changes
-    /// (`ndisc_notify`).
-    pub fn ndisc_notify(conf: impl Into<Conf>) -> Self {
-        Self::of("ipv6", conf, "ndisc_notify")
-    }
+/// Defines the settings that each link has: the type of the value, and for each constructor the
+/// directory and the kernel's name.
+macro_rules! of_links {
+    ($($type:ty { $($(#[$doc:meta])* $name:ident = $family:literal $setting:literal,)+ })+) => {$(
+        impl Setting<$type> {
+            $($(#[$doc])*
+            pub fn $name(conf: impl Into<Conf>) -> Self {
+                Self::of($family, conf, $setting)
+            })+
+        }
+    )+};
 }
 
-impl Setting<RpFilter> {
-    /// Drops packets whose source address has no route back (`rp_filter`).
-    pub fn rp_filter(conf: impl Into<Conf>) -> Self {
-        Self::of("ipv4", conf, "rp_filter")
+of_links! {
+    bool {
+        /// Forwards IPv4 packets (`net.ipv4.ip_forward`, or a link's own `forwarding`). See also
+        /// [`Forwarding`](crate::Forwarding).
+        #[doc(alias = "ip_forward")]
+        ipv4_forwarding = "ipv4" "forwarding",
+        /// Forwards IPv6 packets (`net.ipv6.conf.*.forwarding`). A link that forwards ignores router
+        /// advertisements unless [`accept_ra`](Setting::accept_ra) is `Always`.
+        /// [`Forwarding`](crate::Forwarding) raises that, too.
+        ipv6_forwarding = "ipv6" "forwarding",
+        /// Turns IPv6 off (`disable_ipv6`).
+        disable_ipv6 = "ipv6" "disable_ipv6",
+        /// Accepts packets whose source is an address of this namespace (`accept_local`).
+        accept_local = "ipv4" "accept_local",
+        /// Accepts ICMP redirects (`accept_redirects`).
+        accept_redirects = "ipv4" "accept_redirects",
+        /// Sends ICMP redirects (`send_redirects`).
+        send_redirects = "ipv4" "send_redirects",
+        /// Logs packets with impossible addresses (`log_martians`).
+        log_martians = "ipv4" "log_martians",
+        /// Makes the next address of a prefix the primary one when the first is removed
+        /// (`promote_secondaries`).
+        promote_secondaries = "ipv4" "promote_secondaries",
+        /// Routes 127.0.0.0/8, as published ports of localhost need (`route_localnet`).
+        route_localnet = "ipv4" "route_localnet",
+        /// Announces the link's addresses when it comes up or its hardware address changes
+        /// (`arp_notify`).
+        arp_notify = "ipv4" "arp_notify",
+        /// Answers ARP requests only if the route back leaves by the same link (`arp_filter`).
+        arp_filter = "ipv4" "arp_filter",
+        /// Answers ARP requests for other hosts to which there is a route (`proxy_arp`).
+        proxy_arp = "ipv4" "proxy_arp",
+        /// Announces the link's IPv6 addresses when it comes up or its hardware address changes
+        /// (`ndisc_notify`).
+        ndisc_notify = "ipv6" "ndisc_notify",
     }
-}
-
-impl Setting<AcceptRa> {
-    /// Accepts IPv6 router advertisements (`accept_ra`).
-    pub fn accept_ra(conf: impl Into<Conf>) -> Self {
-        Self::of("ipv6", conf, "accept_ra")
+    RpFilter {
+        /// Drops packets whose source address has no route back (`rp_filter`).
+        rp_filter = "ipv4" "rp_filter",
     }
-}
-
-impl Setting<ArpIgnore> {
-    /// Chooses the ARP requests that are answered (`arp_ignore`).
-    pub fn arp_ignore(conf: impl Into<Conf>) -> Self {
-        Self::of("ipv4", conf, "arp_ignore")
+    AcceptRa {
+        /// Accepts IPv6 router advertisements (`accept_ra`).
+        accept_ra = "ipv6" "accept_ra",
     }
-}
-
-impl Setting<ArpAnnounce> {
-    /// Chooses the source address of ARP requests (`arp_announce`).
-    pub fn arp_announce(conf: impl Into<Conf>) -> Self {
-        Self::of("ipv4", conf, "arp_announce")
+    ArpIgnore {
+        /// Chooses the ARP requests that are answered (`arp_ignore`).
+        arp_ignore = "ipv4" "arp_ignore",
     }
-}
-
-impl Setting<ArpAccept> {
-    /// Adds a neighbour entry for an unasked-for ARP announcement (`arp_accept`).
-    pub fn arp_accept(conf: impl Into<Conf>) -> Self {
-        Self::of("ipv4", conf, "arp_accept")
+    ArpAnnounce {
+        /// Chooses the source address of ARP requests (`arp_announce`).
+        arp_announce = "ipv4" "arp_announce",
+    }
+    ArpAccept {
+        /// Adds a neighbour entry for an unasked-for ARP announcement (`arp_accept`).
+        arp_accept = "ipv4" "arp_accept",
     }
 }
 
