@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::OnceLock;
 
 use crate::error::Error;
@@ -123,20 +123,14 @@ impl Drop for Closes {
 
 /// Drops a value in a scope of its own and returns the failures.
 pub(crate) fn drop_collecting(value: impl Sized) -> Vec<Error> {
-    /// Closes the scope if the value's drop panics.
-    struct Guard(bool);
-    impl Drop for Guard {
-        fn drop(&mut self) {
-            if self.0 {
-                close().iter().for_each(report);
-            }
-        }
-    }
     open(Some(Vec::new()));
-    let mut guard = Guard(true);
-    drop(value);
-    guard.0 = false;
-    close()
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(value)));
+    let failures = close();
+    if let Err(panic) = dropped {
+        failures.iter().for_each(report);
+        resume_unwind(panic);
+    }
+    failures
 }
 
 static HOOK: OnceLock<fn(&Error)> = OnceLock::new();

@@ -92,6 +92,7 @@ mod input;
 mod link;
 mod link_names;
 mod link_pattern;
+mod listed;
 mod mac;
 mod nat;
 mod neighbor;
@@ -146,9 +147,7 @@ pub use persistent::{Persistent, persistent};
 pub use port::PortRange;
 pub use protocol::Protocol;
 pub use reap::{Leftover, Leftovers, Reaped, leftovers, reap};
-pub use route::{
-    Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType, RouteView, RoutesHandle,
-};
+pub use route::{Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType, RouteView};
 pub use scope::Scope;
 pub use sysctl::{
     AcceptRa, ArpAccept, ArpAnnounce, ArpIgnore, Conf, Forwarding, ForwardingHandle, RpFilter,

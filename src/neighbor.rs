@@ -13,6 +13,7 @@ use crate::mac::MacAddr;
 use crate::netlink::{Batch, RequestType};
 use crate::netns::Netns;
 use crate::numbered::numbered;
+use crate::text::part;
 use crate::wire::message::{Message, NLM_F_DUMP};
 
 /// The length of `struct ndmsg`.
@@ -107,9 +108,7 @@ impl NeighborInfo {
 
     fn write(&self, f: &mut fmt::Formatter<'_>, names: &LinkNames) -> fmt::Result {
         write!(f, "{} dev {}", self.address, names.show(self.link))?;
-        if let Some(mac) = self.mac {
-            write!(f, " lladdr {mac}")?;
-        }
+        part(f, " lladdr ", self.mac)?;
         if self.router {
             f.write_str(" router")?;
         }

@@ -25,17 +25,23 @@ pub enum Persistent {
     PortForward(PortForwardHandle),
 }
 
+/// Does the same with the handle, whatever the object is.
+macro_rules! each {
+    ($persistent:expr, $handle:ident => $result:expr) => {
+        match $persistent {
+            Persistent::Firewall($handle) => $result,
+            Persistent::Table($handle) => $result,
+            Persistent::NatRule($handle) => $result,
+            Persistent::PortForward($handle) => $result,
+        }
+    };
+}
+
 impl Persistent {
     /// Returns the tag.
     pub fn tag(&self) -> &str {
-        let tag = match self {
-            Self::Firewall(firewall) => firewall.tag(),
-            Self::Table(table) => table.tag(),
-            Self::NatRule(rule) => rule.tag(),
-            Self::PortForward(port) => port.tag(),
-        };
         // The list has only objects with a tag.
-        tag.unwrap_or_default()
+        each!(self, handle => handle.tag()).unwrap_or_default()
     }
 }
 
@@ -53,21 +59,11 @@ impl fmt::Display for Persistent {
 
 impl Remove for Persistent {
     fn remove(&self) -> Result<Removed, Error> {
-        match self {
-            Self::Firewall(firewall) => firewall.remove(),
-            Self::Table(table) => table.remove(),
-            Self::NatRule(rule) => rule.remove(),
-            Self::PortForward(port) => port.remove(),
-        }
+        each!(self, handle => handle.remove())
     }
 
     fn defer(&self, deferred: &mut Deferred) -> bool {
-        match self {
-            Self::Firewall(firewall) => firewall.defer(deferred),
-            Self::Table(table) => table.defer(deferred),
-            Self::NatRule(rule) => rule.defer(deferred),
-            Self::PortForward(port) => port.defer(deferred),
-        }
+        each!(self, handle => handle.defer(deferred))
     }
 }
 

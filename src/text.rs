@@ -28,6 +28,15 @@ pub(crate) fn escaped(text: String) -> String {
     if text.contains(is_unsafe) { Escaped(&text).to_string() } else { text }
 }
 
+/// Writes a value behind a word, if there is one: a part of a line that a list prints.
+pub(crate) fn part(
+    f: &mut fmt::Formatter<'_>,
+    word: &str,
+    value: Option<impl fmt::Display>,
+) -> fmt::Result {
+    value.map_or(Ok(()), |value| write!(f, "{word}{value}"))
+}
+
 /// Control characters, line separators, and the marks of Unicode's bidirectional algorithm (UAX #9).
 fn is_unsafe(c: char) -> bool {
     c.is_control()

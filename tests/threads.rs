@@ -42,11 +42,10 @@ fn everything_is_send_and_sync() {
     shared::<Owned<netloom::nft::ObjectHandle>>();
     shared::<Owned<netloom::nft::FlowtableHandle>>();
     shared::<Owned<netloom::BridgeVlanHandle>>();
-    shared::<Owned<netloom::RoutesHandle>>();
     shared::<Owned<netloom::Persistent>>();
     shared::<netloom::Together<Vec<Owned<netloom::Link>>>>();
     shared::<netloom::PartialError>();
-    shared::<netloom::PartialError<netloom::Owned<netloom::RoutesHandle>>>();
+    shared::<netloom::PartialError<netloom::Owned<netloom::RouteHandle>>>();
     shared::<(netloom::LinkRef, netloom::PortGuard)>();
     shared::<netloom::DeleteError<netloom::Netns>>();
     // Threads, processes, errors.

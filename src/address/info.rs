@@ -10,7 +10,7 @@ use netlink_packet_route::address::{AddressAttribute, AddressFlags};
 use crate::link::LinkIndex;
 use crate::link_names::{LinkNames, Show};
 use crate::scope::Scope;
-use crate::text::Escaped;
+use crate::text::{Escaped, part};
 use crate::wire::message::Message;
 
 /// An address as the kernel lists it, a line of `ip address`.
@@ -139,12 +139,8 @@ impl AddressInfo {
             }
             None => write!(f, "{}", self.prefix)?,
         }
-        if let Some(metric) = self.metric {
-            write!(f, " metric {metric}")?;
-        }
-        if let Some(broadcast) = self.broadcast {
-            write!(f, " brd {broadcast}")?;
-        }
+        part(f, " metric ", self.metric)?;
+        part(f, " brd ", self.broadcast)?;
         write!(f, " scope {}", self.scope)?;
         for (flag, word) in FLAGS {
             if self.flags & flag.bits() != 0 {
@@ -155,16 +151,11 @@ impl AddressInfo {
             f.write_str(" dynamic")?;
         }
         write!(f, " dev {}", names.show(self.link))?;
-        if let Some(label) = self.label.as_deref().filter(|&it| names.get(self.link) != Some(it)) {
-            write!(f, " label {}", Escaped(label))?;
-        }
-        if let Some(valid) = self.valid {
-            write!(f, " valid_lft {}sec", valid.as_secs())?;
-        }
-        if let Some(preferred) = self.preferred {
-            write!(f, " preferred_lft {}sec", preferred.as_secs())?;
-        }
-        Ok(())
+        let label = self.label.as_deref().filter(|&label| names.get(self.link) != Some(label));
+        part(f, " label ", label.map(Escaped))?;
+        let seconds = |time: Duration| format!("{}sec", time.as_secs());
+        part(f, " valid_lft ", self.valid.map(seconds))?;
+        part(f, " preferred_lft ", self.preferred.map(seconds))
     }
 }
 

@@ -5,11 +5,12 @@ use std::os::fd::AsRawFd;
 use nix::errno::Errno;
 
 use super::handle::Link;
+use super::info::LinkInfo;
 use super::master::explain_master;
 use super::message::{change, change_flag, ipv4_setting};
 use super::reference::LinkRef;
 use super::settings;
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input, link_name};
 use crate::mac::MacAddr;
 use crate::netns::{LinkIdentity, Look, Netns, Quoted, Tagged, count_move};
@@ -88,12 +89,7 @@ impl Link {
         rejected.check(ACTION, Quoted(&self.place().id.name))?;
         let Some(mac) = mac else { return Ok(()) };
         let result = self.change(ACTION, |link| link.bytes(IFLA_ADDRESS, &mac.octets()));
-        let is_set = match &result {
-            Err(error) if error.is_outcome_unknown() => {
-                self.info().is_ok_and(|info| info.mac == Some(mac))
-            }
-            result => result.is_ok(),
-        };
+        let is_set = self.is_done(&result, |info| info.mac == Some(mac));
         if is_set {
             self.renew(|place| place.id.mac = Some(mac));
         }
@@ -124,19 +120,26 @@ impl Link {
             };
             error.hint_on(Errno::EEXIST, taken).hint_on(Errno::EBUSY, up)
         });
-        // Kernels before 6.3 refuse the present name, too.
-        let has_name = || self.info().is_ok_and(|info| info.name == name);
-        match renamed {
-            Err(error) if error.errno() != Some(Errno::EBUSY) || !has_name() => {
-                if error.is_outcome_unknown() && has_name() {
-                    self.renew(|place| place.id.name = name.into());
-                }
-                return Err(error);
-            }
-            _ => {}
+        let has_name = self.is_done(&renamed, |info| info.name == name);
+        if has_name {
+            self.renew(|place| place.id.name = name.into());
         }
-        self.renew(|place| place.id.name = name.into());
-        Ok(())
+        match renamed {
+            // Kernels before 6.3 refuse the present name, too.
+            Err(error) if has_name && error.errno() == Some(Errno::EBUSY) => Ok(()),
+            renamed => renamed,
+        }
+    }
+
+    /// Returns whether a change was made, by a look where the error does not tell.
+    fn is_done(&self, result: &Result<(), Error>, has: impl Fn(&LinkInfo) -> bool) -> bool {
+        result.as_ref().map_or_else(
+            |error| {
+                let is_unclear = error.is_outcome_unknown() || error.errno() == Some(Errno::EBUSY);
+                is_unclear && self.info().is_ok_and(|info| has(&info))
+            },
+            |()| true,
+        )
     }
 
     /// Makes the link a port of a bridge in the same namespace, as `ip link set DEV master BRIDGE`.
@@ -199,25 +202,19 @@ impl Link {
             _ => {}
         }
         let found = find_moved(&seen, namespace).or_else(|_| find_moved(&seen, namespace));
-        let (found, failure) = match found {
-            Ok(found) => (found, None),
-            Err(error) => (None, Some(error)),
-        };
         // The link is not here any more, so its old index must not stay in the handle.
-        let mut id = found.unwrap_or(LinkIdentity { index: NOWHERE, ..seen });
+        let mut id = match &found {
+            Ok(id) => id.clone(),
+            Err(_) => LinkIdentity { index: NOWHERE, ..seen },
+        };
         count_move((namespace.id(), id.index));
         id.tag =
             tag.filter(|&tag| tag != 0).map(|tag| Tagged::new(tag, (namespace.id(), id.index)));
-        let is_found = id.index != NOWHERE;
-        if is_found {
+        if found.is_ok() {
             self.renew_in_peer(id.index);
         }
         self.renew(|place| (place.netns, place.id) = (namespace.clone(), id));
-        if is_found {
-            return Ok(());
-        }
-        let gone = || self.place().failure("find", Errno::ENODEV.into());
-        Err(failure.unwrap_or_else(gone))
+        found.map(drop)
     }
 }
 
@@ -226,19 +223,19 @@ const NOWHERE: u32 = u32::MAX >> 1;
 
 /// Looks for a link that was moved to a namespace: by its name, or by its address if it was renamed
 /// since.
-fn find_moved(seen: &LinkIdentity, namespace: &Netns) -> Result<Option<LinkIdentity>, Error> {
+fn find_moved(seen: &LinkIdentity, namespace: &Netns) -> Result<LinkIdentity, Error> {
+    let failed = |cause: Cause| cause.doing("find", Quoted(&seen.name)).in_namespace(namespace);
     let read = |view: LinkView<'_>| {
         let found = LinkIdentity::of(view)?;
         let is_same = found.kind == seen.kind && found.mac == seen.mac;
         Some(is_same.then_some(found))
     };
     match namespace.look_up_link(WhichLink::Named(&seen.name), read) {
-        Ok(Some(found)) => return Ok(Some(found)),
-        Err(cause) if cause.errno() != Some(Errno::ENODEV) => {
-            return Err(cause.doing("find", Quoted(&seen.name)).in_namespace(namespace));
-        }
+        Ok(Some(found)) => return Ok(found),
+        Err(cause) if cause.errno() != Some(Errno::ENODEV) => return Err(failed(cause)),
         _ => {}
     }
     let links = namespace.list_links(|view| read(view).flatten())?;
-    Ok(links.into_iter().min_by_key(|link| link.index))
+    let first = links.into_iter().min_by_key(|link| link.index);
+    first.ok_or_else(|| failed(Errno::ENODEV.into()))
 }

@@ -1,13 +1,17 @@
-//! A link as the kernel lists it.
+//! A link as the kernel lists it: borrowed from the answer, or by value.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bitflags::bitflags;
 
 use super::index::LinkIndex;
 use super::kind::LinkKind;
+use crate::listed::listed;
 use crate::mac::MacAddr;
 use crate::numbered::numbered;
+use crate::text::part;
+use crate::wire::link::LinkView as Wire;
 
 bitflags! {
     /// The flags of a link, the words in `<…>` of `ip link`. Source: netdevice(7).
@@ -58,36 +62,69 @@ numbered! {
     }
 }
 
-/// A link as the kernel lists it, a line of `ip link`. An attribute that the kernel did not list is `None`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LinkInfo {
-    /// The index in its namespace.
-    pub index: LinkIndex,
-    /// The name.
-    pub name: String,
-    /// The alternative names, which may be longer (`ip link property add altname`).
-    pub alternative_names: Vec<String>,
-    /// The kind. A physical link and the loopback link have none.
-    pub kind: Option<LinkKind>,
-    /// The flags.
-    pub flags: LinkFlags,
-    /// The ability to carry packets.
-    pub state: OperationalState,
-    /// The largest packet, in bytes, without the link-layer header.
-    pub mtu: u32,
-    /// The hardware address, if it has six bytes.
-    pub mac: Option<MacAddr>,
-    /// The index of the bridge or bond that the link is a port of.
-    pub master: Option<LinkIndex>,
-    /// The index of its peer (veth) or of the link below it (vlan, macvlan), `5` in `veth1@if5`.
-    pub link: Option<LinkIndex>,
-    /// The id, in this namespace, of the namespace of [`link`](Self::link), if it is another one.
-    pub link_namespace: Option<i32>,
-    /// The group, by number. 0 is the default.
-    pub group: u32,
-    /// A comment (`ip link set DEV alias`).
-    pub alias: Option<String>,
+/// A link of a list, borrowed while the list is read: see [`Netns::fold_links`](crate::Netns::fold_links).
+/// `LinkInfo::from` copies it into a [`LinkInfo`], which has the same fields.
+#[derive(Debug, Clone)]
+pub struct LinkView<'a> {
+    wire: Wire<'a>,
+    name: Cow<'a, str>,
+}
+
+impl<'a> LinkView<'a> {
+    pub(super) fn of(wire: Wire<'a>) -> Option<Self> {
+        Some(Self { wire, name: wire.name()? })
+    }
+
+    /// Returns the name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the alternative names, which may be longer.
+    pub fn alternative_names(&self) -> impl Iterator<Item = Cow<'a, str>> + use<'a> {
+        self.wire.alternative_names()
+    }
+
+    /// Returns the comment.
+    pub fn alias(&self) -> Option<Cow<'a, str>> {
+        self.wire.alias()
+    }
+}
+
+listed! {
+    /// A link as the kernel lists it, a line of `ip link`. An attribute that the kernel did not list is `None`.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    #[non_exhaustive]
+    LinkInfo of LinkView as link {
+        /// The index in its namespace.
+        index: LinkIndex = link.wire.index.into(),
+        /// The kind. A physical link and the loopback link have none.
+        kind: Option<LinkKind> = link.wire.kind().map(|kind| LinkKind::from(&*kind)),
+        /// The flags.
+        flags: LinkFlags = LinkFlags::from_bits_retain(link.wire.flags),
+        /// The ability to carry packets.
+        state: OperationalState = link.wire.operational_state().unwrap_or(0).into(),
+        /// The largest packet, in bytes, without the link-layer header.
+        mtu: u32 = link.wire.mtu().unwrap_or(0),
+        /// The hardware address, if it has six bytes.
+        mac: Option<MacAddr> = link.wire.mac().map(MacAddr::from),
+        /// The index of the bridge or bond that the link is a port of.
+        master: Option<LinkIndex> = link.wire.master().map(LinkIndex::from),
+        /// The index of its peer (veth) or of the link below it (vlan, macvlan), `5` in `veth1@if5`.
+        link: Option<LinkIndex> = link.wire.link().map(LinkIndex::from),
+        /// The id, in this namespace, of the namespace of [`link`](Self::link), if it is another one.
+        link_namespace: Option<i32> = link.wire.link_namespace(),
+        /// The group, by number. 0 is the default.
+        group: u32 = link.wire.group().unwrap_or(0),
+    }
+    copies link {
+        /// The name.
+        name: String = link.name().to_owned(),
+        /// The alternative names, which may be longer (`ip link property add altname`).
+        alternative_names: Vec<String> = link.alternative_names().map(Cow::into_owned).collect(),
+        /// A comment (`ip link set DEV alias`).
+        alias: Option<String> = link.alias().map(Cow::into_owned),
+    }
 }
 
 impl LinkInfo {
@@ -106,19 +143,10 @@ impl LinkInfo {
 impl fmt::Display for LinkInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.index, self.name)?;
-        if let Some(link) = self.link {
-            write!(f, "@if{link}")?;
-        }
+        part(f, "@if", self.link)?;
         write!(f, " {} mtu {}", if self.is_up() { "up" } else { "down" }, self.mtu)?;
-        if let Some(kind) = &self.kind {
-            write!(f, " {kind}")?;
-        }
-        if let Some(master) = self.master {
-            write!(f, " master if{master}")?;
-        }
-        if let Some(mac) = self.mac {
-            write!(f, " {mac}")?;
-        }
-        Ok(())
+        part(f, " ", self.kind.as_ref())?;
+        part(f, " master if", self.master)?;
+        part(f, " ", self.mac)
     }
 }

@@ -1,8 +1,7 @@
 //! Lists of links, and the present state of one.
 
 use super::handle::Link;
-use super::info::LinkInfo;
-use super::view::LinkView;
+use super::info::{LinkInfo, LinkView};
 use crate::error::Error;
 use crate::netns::Netns;
 use crate::wire::link::LinkView as Wire;
@@ -29,6 +28,40 @@ impl Netns {
         let mut links = self.fold_links(Vec::new, |list, link| list.push(LinkInfo::from(link)))?;
         links.sort_unstable_by_key(|link| link.index);
         Ok(links)
+    }
+
+    /// Visits all links without storing them, so that memory stays flat for any number of links.
+    /// [`links`](Self::links) returns them by value and in order.
+    ///
+    /// If the list changes during the read, it is read again, and the fold starts over with
+    /// `start`. So the result is always that of one complete list.
+    ///
+    /// ```
+    /// use netloom::{Bridge, Namespace};
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let red = Namespace::anonymous().create()?;
+    /// let _bridge = Bridge::new("br0").create(&red)?;
+    /// let is_bridge = |link: &netloom::LinkView<'_>| link.kind() == Some(netloom::LinkKind::Bridge);
+    /// let bridges = red.fold_links(|| 0, |count, link| *count += u32::from(is_bridge(&link)))?;
+    /// assert_eq!(bridges, 1);
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - `ErrorKind::Interrupted` if the list changed during all attempts to read it.
+    #[doc(alias("ip link list", "RTM_GETLINK"))]
+    pub fn fold_links<A>(
+        &self,
+        start: impl FnMut() -> A,
+        mut visit: impl FnMut(&mut A, LinkView<'_>),
+    ) -> Result<A, Error> {
+        self.visit_links(start, |so_far, link| {
+            if let Some(link) = LinkView::of(link) {
+                visit(so_far, link);
+            }
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use netlink_packet_route::link::{BridgePortState as WireState, InfoBridgePort};
+use netlink_packet_route::link::InfoBridgePort;
 use nix::errno::Errno;
 
 use super::handle::Link;
@@ -10,52 +10,25 @@ use super::index::LinkIndex;
 use crate::error::Error;
 use crate::netlink::{Batch, RequestType};
 use crate::netns::{Netns, Quoted};
+use crate::numbered::numbered;
 use crate::wire::link::{
     AF_BRIDGE, IFLA_EXT_MASK, IFLA_PROTINFO, LinkView, RTEXT_FILTER_BRVLAN, header,
 };
 use crate::wire::message::NLM_F_DUMP;
 
-/// The state of a bridge port (`BR_STATE_*`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum BridgePortState {
-    /// The port does nothing: its link is down or has no carrier.
-    Disabled,
-    /// The spanning tree protocol blocks the port.
-    Blocking,
-    /// The port listens only.
-    Listening,
-    /// The port learns addresses and does not forward yet.
-    Learning,
-    /// The port forwards.
-    Forwarding,
-    /// A state that netloom does not know, by its number.
-    Other(u8),
-}
-
-impl From<WireState> for BridgePortState {
-    fn from(state: WireState) -> Self {
-        match state {
-            WireState::Listening => Self::Listening,
-            WireState::Learning => Self::Learning,
-            WireState::Forwarding => Self::Forwarding,
-            WireState::Blocking => Self::Blocking,
-            WireState::Other(number) => Self::Other(number),
-            _ => Self::Disabled,
-        }
-    }
-}
-
-impl fmt::Display for BridgePortState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Disabled => "disabled",
-            Self::Blocking => "blocking",
-            Self::Listening => "listening",
-            Self::Learning => "learning",
-            Self::Forwarding => "forwarding",
-            Self::Other(number) => return write!(f, "state={number}"),
-        })
+numbered! {
+    /// The state of a bridge port (`BR_STATE_*`).
+    BridgePortState: u8 {
+        /// The port does nothing: its link is down or has no carrier.
+        Disabled = 0 "disabled",
+        /// The port listens only.
+        Listening = 1 "listening",
+        /// The port learns addresses and does not forward yet.
+        Learning = 2 "learning",
+        /// The port forwards.
+        Forwarding = 3 "forwarding",
+        /// The spanning tree protocol blocks the port.
+        Blocking = 4 "blocking",
     }
 }
 
@@ -98,7 +71,7 @@ impl BridgePortInfo {
         };
         for option in options.parse::<InfoBridgePort>() {
             match option {
-                Ok(InfoBridgePort::State(state)) => port.state = state.into(),
+                Ok(InfoBridgePort::State(state)) => port.state = u8::from(state).into(),
                 Ok(InfoBridgePort::Priority(priority)) => port.priority = priority,
                 Ok(InfoBridgePort::Cost(cost)) => port.cost = cost,
                 Ok(InfoBridgePort::HairpinMode(on)) => port.hairpin = on,

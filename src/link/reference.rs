@@ -93,15 +93,9 @@ impl fmt::Display for LinkRef {
     }
 }
 
-impl From<&str> for LinkRef {
-    fn from(name: &str) -> Self {
-        Self(Reference::Name(name.to_owned()))
-    }
-}
-
-impl From<String> for LinkRef {
-    fn from(name: String) -> Self {
-        Self(Reference::Name(name))
+impl<N: Into<String>> From<N> for LinkRef {
+    fn from(name: N) -> Self {
+        Self(Reference::Name(name.into()))
     }
 }
 

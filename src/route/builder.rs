@@ -7,16 +7,14 @@ use ipnet::IpNet;
 use nix::errno::Errno;
 
 use super::destination::Destination;
-use super::handle::RouteHandle;
 use super::info::MAIN;
 use super::{PROTOCOL, RTM_NEWROUTE};
 use crate::error::Error;
 use crate::input::{FirstRejected, Input};
 use crate::link::LinkRef;
-use crate::netlink::{Batch, Requests};
-use crate::netns::Netns;
-use crate::owned::Owned;
+use crate::netlink::Batch;
 use crate::scope::Scope;
+use crate::text::part;
 use crate::wire::attribute::Writer;
 use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 use crate::wire::route::{
@@ -157,40 +155,6 @@ impl Route {
         self
     }
 
-    /// Creates the route.
-    ///
-    /// # Errors
-    ///
-    /// - `is_invalid_input()` for host bits in the destination, families that differ, and a route with
-    ///   neither gateway nor link, before any system call
-    /// - `is_already_exists()` if such a route exists
-    /// - `is_not_found()` if the link doesn't exist
-    /// - `ENETUNREACH` or `EHOSTUNREACH` if the gateway is on no network of a link
-    #[doc(alias("ip route add", "RTM_NEWROUTE"))]
-    pub fn create(&self, netns: &Netns) -> Result<Owned<RouteHandle>, Error> {
-        const ACTION: &str = "add route";
-        self.check(ACTION)?;
-        let index = match &self.link {
-            Some(link) => Some(link.resolve(netns, ACTION, self)?),
-            None => None,
-        };
-        let mut message = Vec::new();
-        self.write(&mut message, index);
-        let handle = RouteHandle { netns: netns.clone(), message: message.into() };
-        let mut requests = Requests::default();
-        requests.push(ACTION, self, |batch| self.add(index, batch));
-        let added = Owned::new(handle);
-        match netns.send(requests) {
-            Ok(()) => Ok(added),
-            // The route may exist. Dropping the owner deletes it if its whole tuple is listed.
-            Err(error) if error.is_outcome_unknown() => Err(explain(error)),
-            Err(error) => {
-                added.keep();
-                Err(explain(error))
-            }
-        }
-    }
-
     pub(crate) fn check(&self, action: &'static str) -> Result<(), Error> {
         self.rejected.check(action, self)?;
         let ipv6 = self.is_ipv6();
@@ -321,19 +285,10 @@ impl fmt::Display for Route {
             Some(destination) => write!(f, "{destination}")?,
             None => f.write_str("(no destination)")?,
         }
-        if let Some(gateway) = self.gateway {
-            write!(f, " via {gateway}")?;
-        }
-        if let Some(link) = &self.link {
-            write!(f, " dev {}", link.name())?;
-        }
-        if let Some(table) = self.table {
-            write!(f, " table {table}")?;
-        }
-        if let Some(metric) = self.metric {
-            write!(f, " metric {metric}")?;
-        }
-        Ok(())
+        part(f, " via ", self.gateway)?;
+        part(f, " dev ", self.link().map(LinkRef::name))?;
+        part(f, " table ", self.table)?;
+        part(f, " metric ", self.metric)
     }
 }
 

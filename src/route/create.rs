@@ -1,17 +1,14 @@
-//! Many routes at once: a hundred in a datagram, one owner for all.
+//! The creation of routes: a hundred in a datagram, one owner for all.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::Arc;
 
 use super::builder::{Route, explain};
-use super::remove;
+use super::handle::RouteHandle;
 use crate::error::{Cause, Error};
 use crate::link::LinkRef;
 use crate::netlink::{Batch, Requests};
 use crate::netns::Netns;
 use crate::owned::Owned;
-use crate::owned::sealed::{Remove, Removed};
 use crate::partial::PartialError;
 
 const ACTION: &str = "add route";
@@ -20,6 +17,20 @@ const ACTION: &str = "add route";
 const MOST: usize = 96;
 
 impl Route {
+    /// Creates the route.
+    ///
+    /// # Errors
+    ///
+    /// - `is_invalid_input()` for host bits in the destination, families that differ, and a route with
+    ///   neither gateway nor link, before any system call
+    /// - `is_already_exists()` if such a route exists
+    /// - `is_not_found()` if the link doesn't exist
+    /// - `ENETUNREACH` or `EHOSTUNREACH` if the gateway is on no network of a link
+    #[doc(alias("ip route add", "RTM_NEWROUTE"))]
+    pub fn create(&self, netns: &Netns) -> Result<Owned<RouteHandle>, Error> {
+        Ok(Self::create_all(std::slice::from_ref(self), netns)?)
+    }
+
     /// Creates many routes, as `ip -batch` does, with one owner for all of them.
     ///
     /// ```
@@ -46,7 +57,7 @@ impl Route {
     pub fn create_all(
         routes: &[Self],
         netns: &Netns,
-    ) -> Result<Owned<RoutesHandle>, PartialError<Owned<RoutesHandle>>> {
+    ) -> Result<Owned<RouteHandle>, PartialError<Owned<RouteHandle>>> {
         let mut made = Batch::with_room(routes.len(), routes.len().saturating_mul(MOST));
         let (names, mut failures) = read_through(routes, netns);
         if failures.is_empty() {
@@ -55,7 +66,7 @@ impl Route {
                 Err(failure) => failures.push(failure),
             }
         }
-        let owned = Owned::new(RoutesHandle { netns: netns.clone(), routes: Arc::new(made) });
+        let owned = Owned::new(RouteHandle::new(netns.clone(), made));
         PartialError::unless_created(failures, owned)
     }
 }
@@ -148,50 +159,5 @@ fn add(
             }
         }
         start += routes.len();
-    }
-}
-
-/// Many routes that exist. Each is deleted only if all of its tuple is listed, as for a
-/// [`RouteHandle`](crate::RouteHandle), a hundred in a datagram.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RoutesHandle {
-    netns: Netns,
-    /// The requests that created the routes.
-    routes: Arc<Batch>,
-}
-
-impl RoutesHandle {
-    /// The namespace of the routes.
-    pub fn namespace(&self) -> &Netns {
-        &self.netns
-    }
-
-    /// The number of routes.
-    pub fn len(&self) -> usize {
-        self.routes.len()
-    }
-
-    /// Reports whether the handle stands for no route.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl Remove for RoutesHandle {
-    fn remove(&self) -> Result<Removed, Error> {
-        let routes: Vec<_> = (0..self.len()).map(|place| self.routes.payload(place)).collect();
-        let deleted = remove::delete(&self.netns, &routes).map_err(|cause| {
-            cause.doing("delete", format!("{} routes", self.len())).in_namespace(&self.netns)
-        });
-        deleted.map(|()| Removed::Deleted)
-    }
-}
-
-impl fmt::Debug for RoutesHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RoutesHandle")
-            .field("namespace", &self.netns)
-            .field("len", &self.len())
-            .finish_non_exhaustive()
     }
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::error::Error;
-use crate::input::{network, sealed};
+use crate::input::{from_text, network, sealed};
 
 /// A route's destination: a network, or everything (`default`).
 ///
@@ -41,52 +41,26 @@ impl fmt::Display for Destination {
     }
 }
 
-impl sealed::Input<Destination> for Destination {
-    fn read(self) -> Result<Destination, (String, String)> {
-        Ok(self)
+from_text!(Destination, |text| match text.parse::<IpAddr>() {
+    Ok(host) => Ok(Destination::Network(host.into())),
+    Err(_) if text == "default" => Ok(Destination::Default),
+    Err(_) => {
+        let net: Result<IpNet, _> = sealed::Input::read(text);
+        net.map_err(|(_, reason)| reason).and_then(network).map(Destination::Network)
     }
-}
+});
 
-impl sealed::Input<Destination> for &str {
-    fn read(self) -> Result<Destination, (String, String)> {
-        if self == "default" {
-            return Ok(Destination::Default);
-        }
-        if let Ok(host) = self.parse::<IpAddr>() {
-            return host.read();
-        }
-        let net: IpNet = sealed::Input::<IpNet>::read(self)?;
-        net.read()
-    }
-}
-
-impl sealed::Input<Destination> for IpNet {
-    fn read(self) -> Result<Destination, (String, String)> {
-        let destination = network(self).map(Destination::Network);
-        destination.map_err(|reason| (self.to_string(), reason))
-    }
-}
-
-impl sealed::Input<Destination> for IpAddr {
-    fn read(self) -> Result<Destination, (String, String)> {
-        Ok(Destination::Network(IpNet::from(self)))
-    }
-}
-
-macro_rules! read_as {
-    ($($from:ty => $as:expr),+) => {$(
+macro_rules! from_network {
+    ($($from:ty),+) => {$(
         impl sealed::Input<Destination> for $from {
             fn read(self) -> Result<Destination, (String, String)> {
-                $as(&self).read()
+                let destination = network(self.into()).map(Destination::Network);
+                destination.map_err(|reason| (self.to_string(), reason))
             }
         }
     )+};
 }
-read_as!(
-    String => String::as_str,
-    Ipv4Net => |net: &Ipv4Net| IpNet::from(*net),
-    Ipv6Net => |net: &Ipv6Net| IpNet::from(*net)
-);
+from_network!(IpNet, Ipv4Net, Ipv6Net, IpAddr);
 
 /// Reads a literal of [`Destination`].
 impl FromStr for Destination {

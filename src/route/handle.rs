@@ -1,33 +1,67 @@
-//! The handle of a route: its whole tuple, with netloom's own protocol number.
+//! The handle of routes: their whole tuples, with netloom's own protocol number.
+
+use std::fmt;
+use std::sync::Arc;
 
 use super::remove;
 use crate::error::Error;
+use crate::netlink::Batch;
 use crate::netns::Netns;
 use crate::owned::sealed::{Remove, Removed};
 
-/// A route that exists.
+/// A route that exists, or many that were created together.
 ///
 /// A route is deleted only if all of its tuple is listed: table, destination, metric, gateway, link,
 /// source, scope, metrics and netloom's own protocol number. A route of another program is never hit,
-/// except by another process with netloom that makes the same route after ours was deleted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// except by another process with netloom that makes the same route after ours was deleted. Many
+/// routes are deleted a hundred in a datagram.
+#[derive(Clone, PartialEq, Eq)]
 pub struct RouteHandle {
-    pub(super) netns: Netns,
-    /// The payload of the request that made the route.
-    pub(super) message: Box<[u8]>,
+    netns: Netns,
+    /// The requests that created the routes.
+    routes: Arc<Batch>,
 }
 
 impl RouteHandle {
-    /// The namespace of the route.
+    pub(super) fn new(netns: Netns, routes: Batch) -> Self {
+        Self { netns, routes: Arc::new(routes) }
+    }
+
+    /// The namespace of the routes.
     pub fn namespace(&self) -> &Netns {
         &self.netns
+    }
+
+    /// The number of routes.
+    pub fn len(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// Reports whether the handle stands for no route.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
 impl Remove for RouteHandle {
     fn remove(&self) -> Result<Removed, Error> {
-        remove::delete(&self.netns, &[&self.message])
-            .map(|()| Removed::Deleted)
-            .map_err(|cause| cause.doing("delete", "a route").in_namespace(&self.netns))
+        let routes: Vec<_> = (0..self.len()).map(|place| self.routes.payload(place)).collect();
+        let deleted = remove::delete(&self.netns, &routes).map_err(|cause| {
+            let object = match self.len() {
+                1 => "a route".into(),
+                many => format!("{many} routes"),
+            };
+            cause.doing("delete", object).in_namespace(&self.netns)
+        });
+        deleted.map(|()| Removed::Deleted)
+    }
+}
+
+impl fmt::Debug for RouteHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouteHandle")
+            .field("namespace", &self.netns)
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }

@@ -1,14 +1,18 @@
-//! Routes as the kernel lists them.
+//! Routes as the kernel lists them: borrowed from the answer, or by value.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
 use crate::link::LinkIndex;
 use crate::link_names::{LinkNames, Show};
+use crate::listed::listed;
 use crate::numbered::numbered;
 use crate::scope::Scope;
+use crate::text::part;
+use crate::wire::message::Message;
+use crate::wire::route::{AF_INET, AF_INET6, RouteView as Wire};
 
 /// The main table, which `ip route` prints.
 pub(super) const MAIN: u32 = 254;
@@ -52,33 +56,75 @@ pub struct NextHop {
     pub on_link: bool,
 }
 
-/// A route as the kernel lists it, a line of `ip route show table all`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct RouteInfo {
-    /// The destination's network; a length of 0 is the default route.
-    pub destination: IpNet,
-    /// The only sources that the route is for (`from`, IPv6).
-    #[doc(alias = "RTA_SRC")]
-    pub from: Option<IpNet>,
-    /// The next hops: one, or several for a multipath route.
-    pub next_hops: Vec<NextHop>,
-    /// The treatment of packets.
-    pub kind: RouteType,
-    /// The table: 254 is the main one, 255 the kernel's own.
-    pub table: u32,
-    /// The metric. Of several routes to a destination the lowest counts.
-    pub metric: u32,
-    /// The source address for packets that have none yet.
-    pub source: Option<IpAddr>,
-    /// The maker of the route, by number (`RTPROT_*`): 2 is the kernel, 78 netloom.
-    pub protocol: u8,
-    /// The distance of the destination.
-    pub scope: Scope,
-    /// The path MTU set on the route, in bytes.
-    pub mtu: Option<u32>,
-    /// The segment size set on the route for TCP to announce to peers, in bytes.
-    pub advmss: Option<u32>,
+/// A route of a list, borrowed while [`Netns::fold_routes`](crate::Netns::fold_routes) reads it.
+/// `RouteInfo::from` copies it.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteView<'a> {
+    wire: Wire<'a>,
+    destination: IpNet,
+}
+
+impl<'a> RouteView<'a> {
+    #[inline] // moved about it would cost what reading it does
+    pub(super) fn read(message: Message<'a>) -> Option<Self> {
+        const RTM_F_CLONED: u32 = 0x200;
+        let wire = Wire::read(message)?;
+        if wire.flags & RTM_F_CLONED != 0 {
+            return None;
+        }
+        let everything = match wire.family {
+            AF_INET => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            AF_INET6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            _ => return None,
+        };
+        let address = wire.destination().unwrap_or(everything);
+        Some(Self { wire, destination: IpNet::new(address, wire.prefix).ok()? })
+    }
+
+    /// Returns the next hops: one, or several for a multipath route.
+    #[inline]
+    pub fn next_hops(&self) -> impl Iterator<Item = NextHop> + use<'a> {
+        let hops = self.wire.next_hops();
+        hops.map(|hop| NextHop {
+            link: hop.index.map(LinkIndex::from),
+            gateway: hop.gateway,
+            weight: hop.weight,
+            on_link: hop.on_link,
+        })
+    }
+}
+
+listed! {
+    /// A route as the kernel lists it, a line of `ip route show table all`.
+    #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+    #[non_exhaustive]
+    RouteInfo of RouteView as route {
+        /// The destination's network; a length of 0 is the default route.
+        destination: IpNet = route.destination,
+        /// The only sources that the route is for (`from`, IPv6).
+        #[doc(alias = "RTA_SRC")]
+        from: Option<IpNet> = IpNet::new(route.wire.from()?, route.wire.source_prefix).ok(),
+        /// The treatment of packets.
+        kind: RouteType = route.wire.kind.into(),
+        /// The table: 254 is the main one, 255 the kernel's own.
+        table: u32 = route.wire.table(),
+        /// The metric. Of several routes to a destination the lowest counts.
+        metric: u32 = route.wire.priority().unwrap_or(0),
+        /// The source address for packets that have none yet.
+        source: Option<IpAddr> = route.wire.source(),
+        /// The maker of the route, by number (`RTPROT_*`): 2 is the kernel, 78 netloom.
+        protocol: u8 = route.wire.protocol,
+        /// The distance of the destination.
+        scope: Scope = route.wire.scope.into(),
+        /// The path MTU set on the route, in bytes.
+        mtu: Option<u32> = route.wire.mtu(),
+        /// The segment size set on the route for TCP to announce to peers, in bytes.
+        advmss: Option<u32> = route.wire.advmss(),
+    }
+    copies route {
+        /// The next hops: one, or several for a multipath route.
+        next_hops: Vec<NextHop> = route.next_hops().collect(),
+    }
 }
 
 impl RouteInfo {
@@ -106,9 +152,7 @@ impl RouteInfo {
         } else {
             write!(f, "{}", self.destination)?;
         }
-        if let Some(from) = self.from {
-            write!(f, " from {from}")?;
-        }
+        part(f, " from ", self.from)?;
         let (only, several) = match self.next_hops.as_slice() {
             [only] => (Some(only), &[][..]),
             several => (None, several),
@@ -116,25 +160,13 @@ impl RouteInfo {
         if let Some(hop) = only {
             hop.write(f, names)?;
         }
-        if self.table != MAIN {
-            write!(f, " table {}", self.table)?;
-        }
+        part(f, " table ", Some(self.table).filter(|table| *table != MAIN))?;
         write!(f, " proto {}", Show(|f: &mut fmt::Formatter<'_>| protocol(self.protocol, f)))?;
-        if self.scope != Scope::Global {
-            write!(f, " scope {}", self.scope)?;
-        }
-        if let Some(source) = self.source {
-            write!(f, " src {source}")?;
-        }
-        if self.metric != 0 {
-            write!(f, " metric {}", self.metric)?;
-        }
-        if let Some(mtu) = self.mtu {
-            write!(f, " mtu {mtu}")?;
-        }
-        if let Some(advmss) = self.advmss {
-            write!(f, " advmss {advmss}")?;
-        }
+        part(f, " scope ", Some(self.scope).filter(|scope| *scope != Scope::Global))?;
+        part(f, " src ", self.source)?;
+        part(f, " metric ", Some(self.metric).filter(|metric| *metric != 0))?;
+        part(f, " mtu ", self.mtu)?;
+        part(f, " advmss ", self.advmss)?;
         if only.is_some_and(|hop| hop.on_link) {
             f.write_str(" onlink")?;
         }
@@ -149,13 +181,8 @@ impl RouteInfo {
 
 impl NextHop {
     fn write(&self, f: &mut fmt::Formatter<'_>, names: &LinkNames) -> fmt::Result {
-        if let Some(gateway) = self.gateway {
-            write!(f, " via {gateway}")?;
-        }
-        match self.link {
-            Some(link) => write!(f, " dev {}", names.show(link)),
-            None => Ok(()),
-        }
+        part(f, " via ", self.gateway)?;
+        part(f, " dev ", self.link.map(|link| names.show(link)))
     }
 }
 

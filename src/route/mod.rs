@@ -1,19 +1,17 @@
 //! Routes.
 
 mod builder;
+mod create;
 mod destination;
 mod handle;
 mod info;
-mod many;
+mod list;
 mod remove;
-mod view;
 
 pub use builder::Route;
 pub use destination::Destination;
 pub use handle::RouteHandle;
-pub use info::{NextHop, RouteInfo, RouteType};
-pub use many::RoutesHandle;
-pub use view::RouteView;
+pub use info::{NextHop, RouteInfo, RouteType, RouteView};
 
 pub(crate) use builder::explain;
 

@@ -176,9 +176,8 @@ impl<'a> RouteView<'a> {
         let leads_somewhere = multipath.is_none() && (index.is_some() || gateway.is_some());
         let on_link = self.flags & RTNH_F_ONLINK != 0;
         let only = NextHopView { index, gateway, weight: 1, on_link };
-        let mut only = leads_somewhere.then_some(only);
-        let mut list = next_hops(multipath.map(|list| list.value).unwrap_or_default());
-        std::iter::from_fn(move || only.take().or_else(|| list.next()))
+        let only = leads_somewhere.then_some(only);
+        only.into_iter().chain(next_hops(multipath.map(|list| list.value).unwrap_or_default()))
     }
 }
 
@@ -189,6 +188,7 @@ fn gateway<'a>(get: impl Fn(u16) -> Option<Attribute<'a>>) -> Option<IpAddr> {
     get(RTA_GATEWAY).and_then(Attribute::ip).or_else(via)
 }
 
+#[inline]
 fn next_hops(mut bytes: &[u8]) -> impl Iterator<Item = NextHopView> {
     std::iter::from_fn(move || {
         let &[l0, l1, flags, hop, i0, i1, i2, i3] = bytes.first_chunk::<RTNEXTHOP>()?;

@@ -74,28 +74,16 @@ impl Bridge {
     /// A multiple of 10 ms; from 2 to 30 s with the spanning tree protocol, without which it has no effect.
     /// Default: 15 s.
     #[doc(alias = "IFLA_BR_FORWARD_DELAY")]
-    pub fn forward_delay(mut self, delay: Duration) -> Self {
-        match hundredths(delay) {
-            Ok(delay) => self.option(InfoBridge::ForwardDelay(delay)),
-            Err(why) => {
-                self.settings.rejected.reject("forward_delay", format!("{delay:?}"), why);
-                self
-            }
-        }
+    pub fn forward_delay(self, delay: Duration) -> Self {
+        self.time("forward_delay", delay, InfoBridge::ForwardDelay)
     }
 
     /// Sets how long a learned address is remembered, as `ageing_time`.
     ///
     /// A multiple of 10 ms. Default: 300 s.
     #[doc(alias = "IFLA_BR_AGEING_TIME")]
-    pub fn ageing_time(mut self, time: Duration) -> Self {
-        match hundredths(time) {
-            Ok(time) => self.option(InfoBridge::AgeingTime(time)),
-            Err(why) => {
-                self.settings.rejected.reject("ageing_time", format!("{time:?}"), why);
-                self
-            }
-        }
+    pub fn ageing_time(self, time: Duration) -> Self {
+        self.time("ageing_time", time, InfoBridge::AgeingTime)
     }
 
     /// Turns VLAN filtering on or off, as `vlan_filtering`. Default: off.
@@ -160,6 +148,16 @@ impl Bridge {
                 Err(Error::invalid(action, Quoted(&self.settings.name), reason))
             }
             _ => Ok(()),
+        }
+    }
+
+    fn time(mut self, setter: &'static str, time: Duration, to: fn(u32) -> InfoBridge) -> Self {
+        match hundredths(time) {
+            Ok(time) => self.option(to(time)),
+            Err(why) => {
+                self.settings.rejected.reject(setter, format!("{time:?}"), why);
+                self
+            }
         }
     }
 
