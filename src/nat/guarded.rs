@@ -1,16 +1,9 @@
-//! Changes to persistent tables: each is decided at a generation of the ruleset, and decided again if
-//! another program changed the ruleset first.
-
-use std::fmt;
-use std::time::{Duration, Instant};
+//! Tags of persistent objects, and their tables' names.
 
 use nix::errno::Errno;
 
 use crate::error::{Cause, Error};
-use crate::nft::is_outdated;
-
-/// The time during which a change is decided again. One of the competing programs succeeds each time.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::nft::Step;
 
 /// Refuses strings that can't be a tag.
 pub(super) fn check_tag(tag: &str) -> Result<(), &'static str> {
@@ -24,36 +17,8 @@ pub(super) fn check_tag(tag: &str) -> Result<(), &'static str> {
     }
 }
 
-/// The reason why a table can't be used.
-pub(super) enum NotOurs {
-    Foreign(String),
-}
-
-impl NotOurs {
-    pub(super) fn explain(self, action: &'static str, shown: &dyn fmt::Display) -> Error {
-        match self {
-            Self::Foreign(name) => Cause::from(Errno::EEXIST)
-                .doing(action, shown)
-                .hint(format!("a table `{name}` is there that netloom did not make")),
-        }
-    }
-}
-
-/// Runs `change` again while it fails because another program changed the ruleset first.
-pub(super) fn again<T>(
-    (action, shown): (&'static str, &dyn fmt::Display),
-    mut change: impl FnMut() -> Result<T, Error>,
-) -> Result<T, Error> {
-    let mut start = None;
-    let mut tries = 0;
-    loop {
-        match change() {
-            Err(error) if is_outdated(&error) => tries += 1,
-            done => return done,
-        }
-        // Most changes need one attempt.
-        if start.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
-            return Err(Cause::Interrupted(tries).doing(action, shown));
-        }
-    }
+/// Returns the error for a table of another program that has a name of netloom's.
+pub(super) fn foreign(name: &str, (action, shown): Step<'_>) -> Error {
+    let hint = format!("a table `{name}` is there that netloom did not make");
+    Cause::from(Errno::EEXIST).doing(action, shown).hint(hint)
 }

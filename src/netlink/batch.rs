@@ -113,7 +113,7 @@ impl Batch {
     }
 
     /// Reports whether a request asks for an echo.
-    pub(super) fn asks_for_echo(&self) -> bool {
+    pub(crate) fn asks_for_echo(&self) -> bool {
         let flags =
             |&start: &usize| u16::from_ne_bytes([self.bytes[start + 6], self.bytes[start + 7]]);
         self.starts.iter().any(|start| flags(start) & NLM_F_ECHO != 0)

@@ -88,5 +88,5 @@ pub use model::{
 pub(crate) use model::name::check_tag;
 
 pub(crate) use live::{
-    Operations, base_chains, is_outdated, makers, persistent_tables, read_at_one_generation, reader,
+    Step, at_one_generation, base_chains, makers, persistent_tables, read_at_one_generation, reader,
 };

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::error::Error;
 use crate::netns::Netns;
-use crate::nft::Operations;
+use crate::nft::Transaction;
 use crate::nft::live::reader;
 use crate::sys::random::random;
 use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
@@ -91,18 +91,15 @@ impl Record {
         kind: MessageType,
         flags: u16,
     ) -> Result<(), Error> {
-        let mut operations = Operations::new();
+        let mut transaction = Transaction::new(netns);
+        transaction.begin(action, &self.key);
         for mut table in self.tables() {
             if kind == MessageType::DeleteTable {
                 (table.flags, table.userdata) = (None, None);
             }
-            operations.push((action, &self.key), kind, flags, Family::Inet, &table);
+            transaction.push(kind, flags, Family::Inet, &table);
         }
-        let done =
-            netns.nf_tables(|nf_tables| Ok(operations.commit(&mut nf_tables.socket, |_| ())));
-        done.map_err(|cause| cause.doing(action, &self.key))
-            .flatten()
-            .map_err(|error| error.in_namespace(netns))
+        Ok(transaction.commit()?)
     }
 }
 

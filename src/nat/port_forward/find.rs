@@ -4,21 +4,20 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::handle::{Identity, Persistent, PortForwardHandle};
+use super::handle::{Flag, Persistent, PortForwardHandle};
 use super::loopback;
-use super::mapping::{Mapping, Step};
+use super::mapping::Mapping;
 use super::record::Record;
 use super::route::link_to;
-use super::rows::{self, TagHash};
 use super::ruleset::TAGS;
-use super::state::{Known, change, unchanged};
+use super::state::{Turn, look};
 use super::switch::Switch;
-use super::table::{HAIRPIN, PortTable, link_pair};
+use super::table::{HAIRPIN, PortTable, State, link_pair};
+use super::tag::TagHash;
 use super::withdraw::own_ports;
-use crate::error::{Cause, Error};
-use crate::netlink::Socket;
+use crate::error::Error;
 use crate::netns::Netns;
-use crate::nft::{Family, reader};
+use crate::nft::{Family, Step, reader};
 use crate::obstacle::{self, Obstacle};
 use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::userdata::UserData;
@@ -51,8 +50,7 @@ impl Netns {
     ///
     /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
     pub fn port_forwards(&self) -> Result<Vec<PortForwardInfo>, Error> {
-        let step: Step<'_> = ("list", &"persistent published ports");
-        list(self, step, |socket, _, table| all(socket, table))
+        list(self, ("list", &"persistent published ports"), all)
     }
 
     /// Lists the persistent published ports with this tag. The cost depends on their number alone.
@@ -62,7 +60,7 @@ impl Netns {
     /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
     pub fn port_forwards_with_tag(&self, tag: &str) -> Result<Vec<PortForwardInfo>, Error> {
         let step: Step<'_> = ("list ports published for", &tag);
-        list(self, step, |socket, known, table| with_tag(socket, known, table, tag))
+        list(self, step, |turn, table| with_tag(turn, table, tag))
     }
 }
 
@@ -72,31 +70,30 @@ type Listed = (Arc<str>, u16, Record);
 fn list(
     netns: &Netns,
     step: Step<'_>,
-    mut of_table: impl FnMut(&mut Socket, &mut Known, &PortTable) -> Result<Vec<Listed>, Cause>,
+    of_table: impl Fn(&mut Turn<'_>, &PortTable) -> Result<Vec<Listed>, Error>,
 ) -> Result<Vec<PortForwardInfo>, Error> {
-    let listed = change(netns, step, |socket, ports, generation| {
+    let listed = look(netns, step, |turn| {
         let mut found = Vec::new();
         for table in [true, false].map(|is_ipv4| PortTable::new(None, is_ipv4)) {
-            if ports.known.has(&table) {
-                let listed = of_table(socket, &mut ports.known, &table);
-                found.extend(listed.map_err(|cause| cause.doing(step.0, step.1))?);
+            if turn.ports.known.has(&table) {
+                found.extend(of_table(turn, &table)?);
             }
         }
-        unchanged(socket, generation, step)?;
-        let info = |(tag, place, Record { mapping, number }): Listed| {
-            let identity = Identity::Persistent(Box::new(Persistent { tag, number, place }));
-            PortForwardInfo(PortForwardHandle { netns: netns.clone(), mapping, identity })
-        };
-        Ok(found.into_iter().map(info).collect())
+        Ok(found)
     })?;
     loopback::check(netns, step)?;
-    Ok(listed)
+    let info = |(flag, (tag, place, Record { mapping, number })): (Flag, Listed)| {
+        let persistent = Some(Box::new(Persistent { tag, number, place, since: None }));
+        PortForwardInfo(PortForwardHandle { netns: netns.clone(), mapping, flag, persistent })
+    };
+    Ok(Flag::many(listed.len()).zip(listed).map(info).collect())
 }
 
-fn all(socket: &mut Socket, table: &PortTable) -> Result<Vec<Listed>, Cause> {
+fn all(turn: &mut Turn<'_>, table: &PortTable) -> Result<Vec<Listed>, Error> {
     let of = ElementsOf::new(&table.name, TAGS);
     let (mut tags, mut records) = (BTreeMap::<_, Arc<str>>::new(), Vec::new());
-    for element in reader::all_elements(socket, table.family(), &of)? {
+    let elements = reader::all_elements(turn.socket, table.family(), &of);
+    for element in elements.map_err(|cause| turn.failed(cause))? {
         let key = element.key.as_ref().and_then(|key| TagHash::of_key(key.as_slice()));
         let comment = element.userdata.as_ref().and_then(UserData::as_comment);
         let (Some((hash, place)), Some(comment)) = (key, comment) else { continue };
@@ -115,18 +112,13 @@ fn all(socket: &mut Socket, table: &PortTable) -> Result<Vec<Listed>, Cause> {
     Ok(found)
 }
 
-fn with_tag(
-    socket: &mut Socket,
-    known: &mut Known,
-    table: &PortTable,
-    tag: &str,
-) -> Result<Vec<Listed>, Cause> {
+fn with_tag(turn: &mut Turn<'_>, table: &PortTable, tag: &str) -> Result<Vec<Listed>, Error> {
     let hash = TagHash::of(tag);
-    if rows::texts(socket, table, [(hash, 0)].into_iter())? != [Some(tag.to_owned())] {
+    if turn.texts(table, [(hash, 0)].into_iter())? != [Some(tag.to_owned())] {
         return Ok(Vec::new());
     }
-    let (last, tag) = (known.row_count(socket, table, hash)?, Arc::from(tag));
-    let texts = rows::texts(socket, table, (1..=last).map(|place| (hash, place)))?;
+    let (last, tag) = (turn.row_count(table, hash)?, Arc::from(tag));
+    let texts = turn.texts(table, (1..=last).map(|place| (hash, place)))?;
     let listed = |(place, text): (u16, Option<String>)| {
         Some((Arc::clone(&tag), place, Record::read(text?.as_str())?))
     };
@@ -144,9 +136,9 @@ impl PortForwardHandle {
     /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
     pub fn is_in_force(&self) -> Result<bool, Error> {
         let step: Step<'_> = ("look at published port", self);
-        let is_there = match &self.identity {
-            Identity::Held(held) => held.exists(),
-            Identity::Persistent(persistent) => self.is_complete(persistent, step)?,
+        let is_there = match &self.persistent {
+            None => self.flag.exists(),
+            Some(_) => self.is_complete(step)?,
         };
         loopback::check(&self.netns, step)?;
         let Mapping { link, target, .. } = self.mapping;
@@ -170,19 +162,18 @@ impl PortForwardHandle {
     }
 
     /// Returns whether the table has all its rules and the elements of the mapping.
-    fn is_complete(&self, persistent: &Persistent, step: Step<'_>) -> Result<bool, Error> {
+    fn is_complete(&self, step: Step<'_>) -> Result<bool, Error> {
         let table = PortTable::new(None, self.mapping.is_ipv4());
-        change(&self.netns, step, |socket, ports, generation| {
-            if !ports.known.has(&table) || ports.known.is_broken(&table) {
-                return unchanged(socket, generation, step).map(|()| false);
+        look(&self.netns, step, |turn| {
+            if turn.ports.known.state(&table) != Some(State::Whole) {
+                return Ok(false);
             }
             let Mapping { link, host_ports, .. } = self.mapping;
             let of = ElementsOf::new(&table.name, HAIRPIN);
             let pairs = [(link, link), (0, link)].map(|(from, to)| (&of, link_pair(from, to)));
-            let failed = |cause: Cause| cause.doing(step.0, step.1);
-            let hairpin = reader::elements(socket, table.family(), &pairs).map_err(failed)?;
-            let own = own_ports(socket, &table, &persistent.tag, &self.mapping).map_err(failed)?;
-            unchanged(socket, generation, step)?;
+            let hairpin = reader::elements(turn.socket, table.family(), &pairs);
+            let hairpin = hairpin.map_err(|cause| turn.failed(cause))?;
+            let own = own_ports(turn, &table, &[self])?;
             Ok(hairpin.iter().all(Option::is_some) && own.len() == host_ports.len())
         })
     }

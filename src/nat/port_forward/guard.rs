@@ -10,13 +10,10 @@
 //! }
 //! ```
 
-use std::fmt;
-
-use super::mapping::Step;
 use super::ruleset::{drop_loopback_from_links, loopback_chain};
 use crate::error::Cause;
 use crate::netlink::Socket;
-use crate::nft::{Operations, reader};
+use crate::nft::{Transaction, reader};
 use crate::wire::message::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 use crate::wire::nft::message::{Family, MessageType};
 use crate::wire::nft::rule::Rule;
@@ -64,25 +61,25 @@ impl Guard {
     }
 
     /// Adds the missing parts.
-    pub(super) fn push_missing(self, transaction: &mut Operations<'_>) {
-        let step = ("add", &"a table that drops" as &dyn fmt::Display);
+    pub(super) fn push_missing(self, transaction: &mut Transaction) {
+        transaction.begin("add", "a table that drops");
         if self == Self::Broken {
             let all = Rule { table: GUARD.to_owned(), ..Rule::default() };
-            transaction.push(step, MessageType::DeleteRule, 0, FAMILY, &all);
+            transaction.push(MessageType::DeleteRule, 0, FAMILY, &all);
         } else {
             let (flags, userdata) = (Some(TableFlags::empty()), UserData::comment(MARK));
             let table = Table { flags, userdata, ..Table::by_name(GUARD) };
             let create = NLM_F_CREATE | NLM_F_EXCL;
-            transaction.push(step, MessageType::NewTable, create, FAMILY, &table);
+            transaction.push(MessageType::NewTable, create, FAMILY, &table);
         }
         let chain = loopback_chain(GUARD, CHAIN);
-        transaction.push(step, MessageType::NewChain, NLM_F_CREATE, FAMILY, &chain);
+        transaction.push(MessageType::NewChain, NLM_F_CREATE, FAMILY, &chain);
         let rule = Rule::new(GUARD, CHAIN, drop_loopback_from_links());
-        let flags = NLM_F_CREATE | NLM_F_APPEND;
-        transaction.push(step, MessageType::NewRule, flags, FAMILY, &rule);
+        transaction.push(MessageType::NewRule, NLM_F_CREATE | NLM_F_APPEND, FAMILY, &rule);
     }
 }
 
-pub(super) fn push_delete<'a>(transaction: &mut Operations<'a>, step: Step<'a>) {
-    transaction.push(step, MessageType::DeleteTable, 0, FAMILY, &Table::by_name(GUARD));
+pub(super) fn push_delete(transaction: &mut Transaction) {
+    transaction.begin("delete", "the table that drops");
+    transaction.push(MessageType::DeleteTable, 0, FAMILY, &Table::by_name(GUARD));
 }

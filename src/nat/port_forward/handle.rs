@@ -6,75 +6,80 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::mapping::Mapping;
+use super::state::Since;
 use crate::link::LinkIndex;
 use crate::netns::Netns;
 use crate::port::PortRange;
 use crate::protocol::Protocol;
 
 /// A published port that exists.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct PortForwardHandle {
     pub(super) netns: Netns,
     pub(super) mapping: Mapping,
-    pub(super) identity: Identity,
-}
-
-/// The identity of a mapping: differs from that of an equal mapping created earlier or later.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Identity {
-    Held(Held),
+    pub(super) flag: Flag,
     // Boxed: there may be thousands of held ones.
-    Persistent(Box<Persistent>),
+    pub(super) persistent: Option<Box<Persistent>>,
 }
 
-/// The index of a held mapping among those that one call created. The flag is true until the
-/// mapping is deleted.
+/// The identity of a mapping in this process: its place among those that one call created or
+/// found, and whether it was not deleted by a clone of its handle.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
-    pub(super) exist: Arc<[AtomicBool]>,
-    pub(super) at: usize,
+pub(super) struct Flag {
+    exist: Arc<[AtomicBool]>,
+    at: usize,
 }
 
-impl Held {
-    fn flag(&self) -> Option<&AtomicBool> {
-        self.exist.get(self.at)
+impl Flag {
+    /// Returns the flags of so many mappings.
+    pub(super) fn many(count: usize) -> impl Iterator<Item = Self> {
+        let exist: Arc<[AtomicBool]> = (0..count).map(|_| AtomicBool::new(true)).collect();
+        (0..count).map(move |at| Self { exist: Arc::clone(&exist), at })
+    }
+
+    /// Returns a number that only clones have, too.
+    pub(super) fn number(&self) -> (u128, usize) {
+        (self.exist.as_ptr() as usize as u128, self.at)
     }
 
     pub(super) fn exists(&self) -> bool {
-        self.flag().is_some_and(|flag| flag.load(Ordering::Relaxed))
+        self.exist.get(self.at).is_some_and(|flag| flag.load(Ordering::Relaxed))
     }
 
     pub(super) fn set_deleted(&self) {
-        if let Some(flag) = self.flag() {
+        if let Some(flag) = self.exist.get(self.at) {
             flag.store(false, Ordering::Relaxed);
         }
     }
 }
 
-impl PartialEq for Held {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.exist, &other.exist) && self.at == other.at
-    }
-}
-
-impl Eq for Held {}
-
+/// The identity of a persistent mapping, for every process: differs from that of an equal mapping
+/// created earlier or later.
 #[derive(Debug, Clone)]
 pub(super) struct Persistent {
     pub(super) tag: Arc<str>,
     /// The number of its record.
     pub(super) number: u32,
-    /// The place among the rows of the tag when it was last seen. A deletion of another row can change it.
+    /// The place among the rows of the tag when it was last seen. A deletion of another row can
+    /// change it.
     pub(super) place: u16,
+    /// The cache in which it was created.
+    pub(super) since: Option<Since>,
 }
 
-impl PartialEq for Persistent {
+/// Two handles are equal if they name one mapping.
+impl PartialEq for PortForwardHandle {
     fn eq(&self, other: &Self) -> bool {
-        (&self.tag, self.number) == (&other.tag, other.number)
+        let identity = |one: &Self| match &one.persistent {
+            Some(persistent) => (Some((Arc::clone(&persistent.tag), persistent.number)), None),
+            None => (None, Some(one.flag.number())),
+        };
+        (&self.netns, &self.mapping) == (&other.netns, &other.mapping)
+            && identity(self) == identity(other)
     }
 }
 
-impl Eq for Persistent {}
+impl Eq for PortForwardHandle {}
 
 impl PortForwardHandle {
     /// Returns the namespace whose port is published.
@@ -114,10 +119,7 @@ impl PortForwardHandle {
 
     /// Returns the tag of a persistent port.
     pub fn tag(&self) -> Option<&str> {
-        match &self.identity {
-            Identity::Held(_) => None,
-            Identity::Persistent(persistent) => Some(&persistent.tag),
-        }
+        self.persistent.as_ref().map(|persistent| &*persistent.tag)
     }
 }
 

@@ -11,23 +11,21 @@ use std::collections::BTreeSet;
 use nix::errno::Errno;
 
 use super::guard::{self, GUARD, Guard};
-use super::mapping::Step;
-use super::state::{Known, change, unchanged};
+use super::state::{Turn, change, look};
 use super::switch::{self, LO, Switch};
 use super::table::LOCAL;
-use crate::error::{Cause, Error};
-use crate::nat::guarded::NotOurs;
-use crate::netlink::Socket;
+use crate::error::Error;
+use crate::nat::guarded::foreign;
 use crate::netns::{Lock, Netns};
-use crate::nft::{Operations, reader};
+use crate::nft::{Generation, Step, reader};
 use crate::wire::nft::data::Value;
 use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::message::Family;
 
 /// Ends what a flushed ruleset left: links that route loopback addresses without the drop.
 pub(super) fn check(netns: &Netns, step: Step<'_>) -> Result<(), Error> {
-    let is_checked = change(netns, step, |_, ports, _| {
-        let known = &mut ports.known;
+    let is_checked = change(netns, step, |turn| {
+        let known = &mut turn.ports.known;
         let is_checked = known.guard == Guard::Whole || known.is_loopback_checked;
         known.is_loopback_checked = true;
         Ok(is_checked)
@@ -38,19 +36,41 @@ pub(super) fn check(netns: &Netns, step: Step<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes these links route loopback addresses, after mappings were added.
-pub(super) fn hold(netns: &Netns, links: &BTreeSet<u32>, step: Step<'_>) -> Result<(), Error> {
+/// Makes these links route loopback addresses, after mappings were added, which led to
+/// `generation`.
+///
+/// A program that has the lock may be about to turn a link off, as it read the sets before these
+/// mappings were added. A program that takes the lock later reads these mappings. A link `is_steady`
+/// if no program had the lock at an earlier mapping, which is still there.
+pub(super) fn hold(
+    netns: &Netns,
+    links: &BTreeSet<u32>,
+    (mut is_steady, generation): (bool, Generation),
+    step: Step<'_>,
+) -> Result<(), Error> {
     if links.is_empty() {
         return Ok(());
     }
-    // A program that has the lock may be about to turn a link off, as it read the sets before these
-    // mappings were added. A program that takes the lock later reads these mappings.
-    let mut is_held = netns.is_locked(Lock::Ports).is_ok_and(|is_locked| !is_locked)
-        && change(netns, step, |_, ports, _| Ok(ports.known.guard == Guard::Whole))?;
-    for link in links {
-        is_held = is_held && Switch::read(netns, *link)?.is_none_or(|switch| switch.is_on);
+    let was_steady = is_steady;
+    if !is_steady {
+        is_steady = netns.is_locked(Lock::Ports).is_ok_and(|is_locked| !is_locked)
+            && change(netns, step, |turn| Ok(turn.ports.known.guard == Guard::Whole))?;
     }
-    if is_held { Ok(()) } else { settle(netns, links.clone(), step) }
+    for link in links {
+        is_steady = is_steady && Switch::read(netns, *link)?.is_none_or(|switch| switch.is_on);
+    }
+    if !is_steady {
+        return settle(netns, links.clone(), step);
+    }
+    if !was_steady {
+        change(netns, step, |turn| {
+            if turn.generation() == generation {
+                turn.ports.known.steady.extend(links);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 /// Sets `route_localnet` of these links, and the drop rule, to what the mappings of all programs
@@ -66,19 +86,19 @@ pub(super) fn settle(netns: &Netns, mut links: BTreeSet<u32>, step: Step<'_>) ->
         Err(cause) if matches!(cause.errno(), Some(Errno::EMFILE | Errno::ENFILE)) => None,
         Err(cause) => return Err(cause.doing(step.0, step.1).in_namespace(netns)),
     };
-    change(netns, step, |socket, ports, generation| {
-        let known = &mut ports.known;
-        let needed = needed(socket, known, &links).map_err(|cause| cause.doing(step.0, step.1))?;
+    change(netns, step, |turn| {
+        let needed = needed(turn, &links)?;
         // The list of tables may be older than the lock.
-        unchanged(socket, generation, step)?;
-        let mut generation = generation;
+        turn.unchanged()?;
+        let is_last = !turn.ports.known.has_ipv4();
+        let has_guard = turn.ports.known.guard.is_ours();
+        let lo = if is_last || !needed.is_empty() { Switch::read(netns, LO)? } else { None };
         if !needed.is_empty() {
-            generation = push_guard(socket, known, generation, step)?;
-            if let Some(lo) = Switch::read(netns, LO)?.filter(|lo| !lo.is_noted()) {
+            push_guard(turn)?;
+            if let Some(lo) = lo.as_ref().filter(|lo| !lo.is_noted()) {
                 lo.note()?;
             }
         }
-        let is_last = !known.tables.iter().any(|table| table.is_ipv4);
         if is_last {
             links.extend(switch::noted(netns)?);
         }
@@ -87,55 +107,46 @@ pub(super) fn settle(netns: &Netns, mut links: BTreeSet<u32>, step: Step<'_>) ->
             if needed.contains(link) { switch.turn_on()? } else { switch.turn_off()? }
         }
         if is_last {
-            if let Some(lo) = Switch::read(netns, LO)? {
+            if let Some(lo) = lo {
                 lo.forget()?;
             }
-            if known.guard.is_ours() {
-                let mut transaction = Operations::at_generation(generation);
-                guard::push_delete(&mut transaction, step);
-                transaction.commit(socket, |_| ())?;
-                known.committed();
-                known.guard = Guard::Absent;
+            if has_guard {
+                let mut transaction = turn.transaction();
+                guard::push_delete(&mut transaction);
+                turn.commit(transaction)?;
+                turn.ports.known.guard = Guard::Absent;
                 return Ok(());
             }
         }
         // A mapping may have been added or deleted meanwhile.
-        unchanged(socket, generation, step)
+        turn.unchanged()
     })
 }
 
-/// Adds the missing parts of the drop. Returns the generation afterwards.
-fn push_guard(
-    socket: &mut Socket,
-    known: &mut Known,
-    generation: u32,
-    step: Step<'_>,
-) -> Result<u32, Error> {
-    match known.guard {
-        Guard::Whole => Ok(generation),
-        Guard::Foreign => Err(NotOurs::Foreign(GUARD.to_owned()).explain(step.0, step.1)),
-        Guard::Absent | Guard::Broken => {
-            let mut transaction = Operations::at_generation(generation);
-            known.guard.push_missing(&mut transaction);
-            transaction.commit(socket, |_| ())?;
-            known.committed();
-            known.guard = Guard::Whole;
-            Ok(known.generation().unwrap_or_default())
-        }
+/// Adds the missing parts of the drop.
+fn push_guard(turn: &mut Turn<'_>) -> Result<(), Error> {
+    let guard = turn.ports.known.guard;
+    match guard {
+        Guard::Whole => return Ok(()),
+        Guard::Foreign => return Err(foreign(GUARD, turn.step)),
+        Guard::Absent | Guard::Broken => {}
     }
+    let mut transaction = turn.transaction();
+    guard.push_missing(&mut transaction);
+    transaction.commit_on(turn.socket)?;
+    turn.ports.known.committed();
+    turn.ports.known.guard = Guard::Whole;
+    Ok(())
 }
 
 /// Returns which of these links a mapping needs to route loopback addresses.
-fn needed(
-    socket: &mut Socket,
-    known: &Known,
-    links: &BTreeSet<u32>,
-) -> Result<BTreeSet<u32>, Cause> {
+fn needed(turn: &mut Turn<'_>, links: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error> {
     let mut needed = BTreeSet::new();
-    for table in known.tables.iter().filter(|table| table.is_ipv4) {
+    for table in turn.ports.known.tables().filter(|table| table.is_ipv4) {
         let of = ElementsOf::new(&table.name, LOCAL);
         let keys: Vec<_> = links.iter().map(|link| (&of, Value::host_u32(*link))).collect();
-        let found = reader::elements(socket, Family::Ip, &keys)?;
+        let found = reader::elements(turn.socket, Family::Ip, &keys);
+        let found = found.map_err(|cause| cause.doing(turn.step.0, turn.step.1))?;
         needed.extend(links.iter().zip(found).filter_map(|(link, one)| one.map(|_| *link)));
     }
     Ok(needed)
@@ -150,11 +161,10 @@ pub(crate) fn is_left_over(netns: &Netns) -> Result<bool, Error> {
         Some(lo) if lo.is_noted() => switch::noted(netns)?,
         _ => BTreeSet::new(),
     };
-    change(netns, REAP, |socket, ports, generation| {
-        let known = &ports.known;
-        let needed = needed(socket, known, &noted).map_err(|cause| cause.doing(REAP.0, REAP.1))?;
-        unchanged(socket, generation, REAP)?;
-        let is_unused = known.guard.is_ours() && !known.tables.iter().any(|table| table.is_ipv4);
+    look(netns, REAP, |turn| {
+        let needed = needed(turn, &noted)?;
+        let known = &turn.ports.known;
+        let is_unused = known.guard.is_ours() && !known.has_ipv4();
         let is_open = !needed.is_empty() && known.guard != Guard::Whole;
         Ok(is_unused || is_open || needed.len() < noted.len())
     })

@@ -14,9 +14,6 @@ pub(super) const ACTION: &str = "publish port";
 /// The protocol, the address (`None` for all local addresses) and the number of a published port.
 pub(super) type Port = (Protocol, Option<IpAddr>, u16);
 
-/// The action and the object of an error.
-pub(super) type Step<'a> = (&'static str, &'a dyn fmt::Display);
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mapping {
     pub(super) protocol: Protocol,

@@ -64,6 +64,7 @@ mod stale;
 mod state;
 mod switch;
 mod table;
+mod tag;
 mod withdraw;
 
 pub use builder::PortForward;

@@ -1,29 +1,28 @@
 //! Creation of published ports, held and persistent.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use nix::errno::Errno;
 
 use super::builder::PortForward;
-use super::handle::{Held, Identity, Persistent, PortForwardHandle};
-use super::mapping::{ACTION, Mapping, Step, refuse_duplicates};
+use super::guard::Guard;
+use super::handle::{Flag, Persistent, PortForwardHandle};
+use super::mapping::{ACTION, Mapping, refuse_duplicates};
 use super::record::Record;
 use super::route::find_links;
-use super::rows::{self, Row, TagHash};
-use super::ruleset::{self, SIZE, TAGS};
-use super::state::{Known, LinkUse, Ports, change, unchanged};
-use super::table::{PortElement, PortTable};
+use super::rows::{Row, TAG_COUNTER};
+use super::ruleset::{self, SIZE};
+use super::state::{Known, Ports, Since, TagRows, Turn, change};
+use super::table::{NEW, PortElement, PortTable, State};
+use super::tag::{TagHash, link_counter};
 use super::{loopback, stale};
-use crate::error::Error;
-use crate::nat::guarded::NotOurs;
-use crate::netlink::Socket;
+use crate::error::{Cause, Error};
+use crate::nat::guarded::foreign;
 use crate::netns::Netns;
-use crate::nft::Operations;
+use crate::nft::{Generation, Step, Transaction};
 use crate::owned::Owned;
-use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
-use crate::wire::nft::element::ElementsOf;
+use crate::wire::message::NLM_F_CREATE;
 use crate::wire::nft::expr::counter::Counter;
 use crate::wire::nft::message::MessageType;
 use crate::wire::nft::object::{Object, ObjectData, ObjectKind};
@@ -85,16 +84,15 @@ fn create(netns: &Netns, forwards: &[PortForward]) -> Result<Vec<Owned<PortForwa
     find_links(netns, forwards, &mut mappings)?;
     let tags: Vec<_> = forwards.iter().map_while(|forward| forward.tag.as_deref()).collect();
     let step: Step<'_> = (ACTION, first);
-    let mut owned = Vec::with_capacity(mappings.len());
-    let is_first = change(netns, step, |socket, ports, generation| {
-        let addition = Addition { mappings: &mappings, tags: &tags, step };
-        addition.run(netns, socket, ports, generation, &mut owned)
-    })?;
+    let addition = Addition { mappings: &mappings, tags: &tags };
+    let Published { owned, is_first, is_steady, generation, lost } =
+        change(netns, step, |turn| addition.run(turn))?;
     // On an error from here on, the owners delete all of them.
+    if let Some(error) = lost {
+        return Err(error.in_namespace(netns));
+    }
     loopback::check(netns, step)?;
-    let local = mappings.iter().filter(|mapping| mapping.covers_loopback());
-    let local: BTreeSet<_> = local.map(|mapping| mapping.link).collect();
-    loopback::hold(netns, &local, step)?;
+    loopback::hold(netns, &addition.local_links(), (is_steady, generation), step)?;
     stale::forget_others(netns, &mappings)?;
     if is_first {
         for obstacle in owned[0].obstacles()? {
@@ -108,59 +106,70 @@ fn create(netns: &Netns, forwards: &[PortForward]) -> Result<Vec<Owned<PortForwa
 struct Addition<'a> {
     mappings: &'a [Mapping],
     tags: &'a [&'a str],
-    step: Step<'a>,
+}
+
+/// The result of an [`Addition`].
+struct Published {
+    owned: Vec<Owned<PortForwardHandle>>,
+    /// True if the mappings brought a table.
+    is_first: bool,
+    /// True if no other program may be about to turn off a link that the mappings need.
+    is_steady: bool,
+    /// The generation that the addition led to.
+    generation: Generation,
+    /// The error if the kernel's answer was lost: the mappings may exist.
+    lost: Option<Error>,
 }
 
 impl Addition<'_> {
-    /// Adds the mappings, or none, and fills `owned`. Returns whether they brought a table.
-    ///
-    /// If the kernel's answer is lost, they may exist, and their owners delete them.
-    fn run(
-        &self,
-        netns: &Netns,
-        socket: &mut Socket,
-        Ports { known, held }: &mut Ports,
-        generation: u32,
-        owned: &mut Vec<Owned<PortForwardHandle>>,
-    ) -> Result<bool, Error> {
-        let Self { mappings, step, .. } = *self;
-        let owner = self.tags.is_empty().then(|| socket.port());
-        let is_ours = |table: &PortTable| table.owner == owner;
-        known.refuse_taken(socket, mappings, |table| !is_ours(table))?;
-        let mut transaction = Operations::at_generation(generation);
-        transaction.reserve(mappings.len().saturating_mul(PortElement::MOST));
-        let tables = [true, false].map(|is_ipv4| PortTable::new(owner, is_ipv4));
-        let mut places = vec![0; self.tags.len()];
-        let mut is_first = false;
-        for table in &tables {
-            if self.of_family(table).next().is_some() {
-                is_first |= self.push_table(known, table, &mut transaction)?;
-                self.push_elements(table, &mut transaction);
-                if !table.is_held() {
-                    let number = number_of(socket.port(), generation);
-                    self.read_counts(socket, known, table)?;
-                    self.push_rows(known, table, &mut transaction, number, &mut places)?;
-                }
+    /// Adds the mappings, or none.
+    fn run(&self, turn: &mut Turn<'_>) -> Result<Published, Error> {
+        let owner = self.tags.is_empty().then(|| turn.socket.port());
+        turn.refuse_taken(self.mappings, |table| table.owner != owner)?;
+        let mut transaction = turn.transaction();
+        transaction.reserve(self.mappings.len().saturating_mul(PortElement::MOST));
+        let mut tables = Vec::with_capacity(2);
+        for table in [true, false].map(|is_ipv4| PortTable::new(owner, is_ipv4)) {
+            if self.of_family(&table).next().is_some() {
+                let is_new = push_table(turn, &table, &mut transaction)?;
+                tables.push((table, is_new));
             }
         }
-        let committed = transaction.commit(socket, |_| ());
-        if committed.as_ref().is_err_and(Error::is_already_exists) {
-            known.refuse_taken(socket, mappings, is_ours)?;
-            // The holder went meanwhile.
-            unchanged(socket, generation, step)?;
+        transaction.begin(turn.step.0, "");
+        let number = number_of(turn.socket.port(), turn.generation());
+        let mut places = vec![0; self.tags.len()];
+        for (table, is_new) in &tables {
+            self.push_elements(table, &mut transaction);
+            if !table.is_held() {
+                self.read_counts(turn, table, *is_new)?;
+                self.push_rows(turn, table, &mut transaction, (number, &mut places))?;
+            }
         }
-        let is_done = committed.is_ok();
-        if is_done || committed.as_ref().is_err_and(Error::is_outcome_unknown) {
-            count(held, mappings, owner.is_some());
-            let number = number_of(socket.port(), generation);
-            *owned = self.owners(netns, number, &places);
+        let mut lost = None;
+        match turn.commit(transaction) {
+            Ok(()) => {}
+            Err(error) if error.is_outcome_unknown() => lost = Some(error),
+            Err(error) => {
+                if error.is_already_exists() {
+                    turn.refuse_taken(self.mappings, |table| table.owner == owner)?;
+                    // The holder went meanwhile.
+                    turn.unchanged()?;
+                }
+                return Err(explain(error));
+            }
         }
-        committed.map_err(explain)?;
-        known.committed();
-        for table in tables.iter().filter(|table| self.of_family(table).next().is_some()) {
-            known.created(table);
+        for (table, is_new) in &tables {
+            self.count(turn.ports, table, *is_new);
         }
-        Ok(is_first)
+        let known = &turn.ports.known;
+        let is_steady = known.guard == Guard::Whole && self.local_links().is_subset(&known.steady);
+        let (since, generation) = (known.since().filter(|_| lost.is_none()), turn.generation());
+        if lost.is_some() {
+            turn.ports.known = Known::default();
+        }
+        let owned = self.owners(turn.netns, (number, since), &places);
+        let is_first = tables.iter().any(|(_, is_new)| *is_new);
+        Ok(Published { owned, is_first, is_steady, generation, lost })
     }
 
     fn of_family<'m>(&'m self, table: &PortTable) -> impl Iterator<Item = &'m Mapping> + Clone {
@@ -168,28 +177,14 @@ impl Addition<'_> {
         self.mappings.iter().filter(move |mapping| mapping.is_ipv4() == is_ipv4)
     }
 
-    /// Adds the table, or what another program deleted of it. Returns whether it is new.
-    fn push_table(
-        &self,
-        known: &Known,
-        table: &PortTable,
-        transaction: &mut Operations<'_>,
-    ) -> Result<bool, Error> {
-        if known.is_foreign(table) {
-            let foreign = NotOurs::Foreign(table.name.to_string());
-            return Err(foreign.explain(self.step.0, self.step.1));
-        }
-        let is_new = !known.has(table);
-        if is_new {
-            ruleset::push_create(table, transaction);
-        } else if known.is_broken(table) {
-            ruleset::push_repair(table, transaction);
-        }
-        Ok(is_new)
+    /// Returns the links that have to route loopback addresses.
+    fn local_links(&self) -> BTreeSet<u32> {
+        let local = self.mappings.iter().filter(|mapping| mapping.covers_loopback());
+        local.map(|mapping| mapping.link).collect()
     }
 
     /// Adds the ports, and the elements that the mappings of a link share.
-    fn push_elements<'s>(&'s self, table: &PortTable, transaction: &mut Operations<'s>) {
+    fn push_elements(&self, table: &PortTable, transaction: &mut Transaction) {
         let ports = |is_addressed: bool| {
             let all = self.mappings.iter().enumerate();
             let of_kind = all.filter(move |(_, one)| {
@@ -199,126 +194,145 @@ impl Addition<'_> {
                 PortElement::of(*mapping, self.tags.get(at).and_then(|tag| Comment::new(tag)))
             })
         };
-        table.push_ports(transaction, self.step, ports);
-        let (mut hairpin, mut local) = (BTreeSet::new(), BTreeSet::new());
-        for mapping in self.of_family(table) {
-            hairpin.insert(mapping.link);
-            if mapping.covers_loopback() {
-                local.insert(mapping.link);
-            }
-        }
-        let shared = (Vec::from_iter(hairpin), Vec::from_iter(local));
-        let kind = MessageType::NewElement;
-        table.push_links(transaction, self.step, kind, (&shared.0, &shared.1));
+        table.push_ports(transaction, NEW, ports);
+        let hairpin: BTreeSet<_> = self.of_family(table).map(|mapping| mapping.link).collect();
+        let hairpin = Vec::from_iter(hairpin);
+        let local = if table.is_ipv4 { self.local_links() } else { BTreeSet::new() };
+        let local = Vec::from_iter(local);
+        table.push_links(transaction, MessageType::NewElement, (&hairpin, &local));
     }
 
     /// Adds the rows of persistent mappings, and sets the place of each.
-    fn push_rows<'s>(
-        &'s self,
-        known: &mut Known,
+    fn push_rows(
+        &self,
+        turn: &mut Turn<'_>,
         table: &PortTable,
-        transaction: &mut Operations<'s>,
-        number: u32,
-        places: &mut [u16],
+        transaction: &mut Transaction,
+        (number, places): (u32, &mut [u16]),
     ) -> Result<(), Error> {
-        let step = self.step;
-        let (mut rows, mut counters) = (Vec::new(), BTreeSet::from([rows::TAG_COUNTER.to_owned()]));
+        let known = &mut turn.ports.known;
+        let family = usize::from(table.is_ipv4);
+        let mut rows = Vec::with_capacity(self.mappings.len());
+        let mut counters = BTreeMap::<_, Arc<str>>::new();
         for ((mapping, tag), place) in self.mappings.iter().zip(self.tags).zip(places) {
             if mapping.is_ipv4() != table.is_ipv4 {
                 continue;
             }
             let hash = TagHash::of(tag);
-            let count = known.rows.entry((table.is_ipv4, hash)).or_default();
-            if *count == 0 {
+            let of_tag = known.rows.entry((table.is_ipv4, hash)).or_default();
+            if of_tag.count == 0 {
                 rows.push(Row::of_tag(hash, tag));
+                known.tags[family] = known.tags[family].map(|count| count + 1);
             }
-            *count = count.checked_add(1).ok_or_else(|| {
+            *place = of_tag.count.checked_add(1).ok_or_else(|| {
                 let reason = format!("`{tag}` has 65,535 mappings, as many as a tag can have");
-                Error::invalid(ACTION, mapping, reason)
+                Cause::from(Errno::E2BIG).doing(ACTION, mapping).hint(reason)
             })?;
-            *place = *count;
-            rows.push(Row::of_mapping(hash, *place, &Record { mapping: *mapping, number }));
-            counters.insert(rows::link_counter(mapping.link, mapping.covers_loopback()));
+            of_tag.count = *place;
+            let use_of = (mapping.link, mapping.covers_loopback());
+            let counter =
+                counters.entry(use_of).or_insert_with(|| link_counter(use_of.0, use_of.1).into());
+            let record = Record { mapping: *mapping, number };
+            rows.push(Row::of_mapping(hash, *place, &record, Arc::clone(counter)));
         }
-        for counter in counters {
+        for name in counters.values().map(|name| &**name).chain([TAG_COUNTER]) {
             let data = Some(ObjectData::Counter(Counter::default()));
-            let object = Object::by_name(&table.name, ObjectKind::Counter, &counter);
-            let object = Object { data, ..object };
-            let kind = MessageType::NewObject;
-            transaction.push(step, kind, NLM_F_CREATE, table.family(), &object);
+            let object = Object { data, ..Object::by_name(&table.name, ObjectKind::Counter, name) };
+            transaction.push(MessageType::NewObject, NLM_F_CREATE, table.family(), &object);
         }
-        let of = ElementsOf::new(&table.name, TAGS);
-        let (kind, flags) = (MessageType::NewElement, NLM_F_CREATE | NLM_F_EXCL);
-        transaction.push_elements(step, kind, flags, table.family(), (&of, rows));
+        Row::push(transaction, table, NEW, &rows);
         Ok(())
     }
 
     /// Reads how many rows each tag has, unless that is known.
     fn read_counts(
         &self,
-        socket: &mut Socket,
-        known: &mut Known,
+        turn: &mut Turn<'_>,
         table: &PortTable,
+        is_new: bool,
     ) -> Result<(), Error> {
-        if !known.has(table) {
+        if is_new {
+            turn.ports.known.tags[usize::from(table.is_ipv4)] = Some(0);
             return Ok(());
         }
-        let (action, shown) = self.step;
         let tags: BTreeSet<_> = self.tags.iter().map(|tag| (TagHash::of(tag), *tag)).collect();
-        let is_unknown =
-            |(hash, _): &(TagHash, &str)| !known.rows.contains_key(&(table.is_ipv4, *hash));
+        let rows = &turn.ports.known.rows;
+        let is_unknown = |(hash, _): &(TagHash, &str)| !rows.contains_key(&(table.is_ipv4, *hash));
         let tags: Vec<_> = tags.into_iter().filter(is_unknown).collect();
-        let texts = rows::texts(socket, table, tags.iter().map(|(hash, _)| (*hash, 0)))
-            .map_err(|cause| cause.doing(action, shown))?;
+        let texts = turn.texts(table, tags.iter().map(|(hash, _)| (*hash, 0)))?;
         for ((hash, tag), text) in tags.into_iter().zip(texts) {
-            let count = match text {
-                None => 0,
-                Some(text) if text == tag => known
-                    .row_count(socket, table, hash)
-                    .map_err(|cause| cause.doing(action, shown))?,
+            match text {
+                None => {
+                    let rows = TagRows::default();
+                    turn.ports.known.rows.insert((table.is_ipv4, hash), rows);
+                }
+                Some(text) if text == tag => _ = turn.row_count(table, hash)?,
                 Some(other) => {
                     let reason =
                         format!("the tag has the hash of another, `{other}`: choose another tag");
-                    return Err(Error::invalid(action, shown, reason));
+                    return Err(Error::invalid(turn.step.0, turn.step.1, reason));
                 }
-            };
-            known.rows.insert((table.is_ipv4, hash), count);
+            }
         }
         Ok(())
     }
 
+    /// Records that the mappings of a table exist.
+    fn count(&self, ports: &mut Ports, table: &PortTable, is_new: bool) {
+        ports.known.created(table);
+        let uses = ports.uses(table);
+        for mapping in self.of_family(table) {
+            // The uses of a persistent table are counted if they are known.
+            if is_new || table.is_held() {
+                uses.entry(mapping.link).or_default();
+            }
+            if let Some(uses) = uses.get_mut(&mapping.link) {
+                uses[usize::from(mapping.covers_loopback())] += 1;
+            }
+        }
+    }
+
     /// Returns an owner of each mapping.
-    fn owners(&self, netns: &Netns, number: u32, places: &[u16]) -> Vec<Owned<PortForwardHandle>> {
-        let exist: Arc<[AtomicBool]> =
-            self.mappings.iter().map(|_| AtomicBool::new(true)).collect();
-        let owner = |(at, mapping): (usize, &Mapping)| {
-            let identity = match (self.tags.get(at), places.get(at)) {
-                (Some(tag), Some(place)) => {
-                    let tag = Arc::from(*tag);
-                    Identity::Persistent(Box::new(Persistent { tag, number, place: *place }))
-                }
-                _ => Identity::Held(Held { exist: Arc::clone(&exist), at }),
-            };
-            Owned::new(PortForwardHandle { netns: netns.clone(), mapping: *mapping, identity })
+    fn owners(
+        &self,
+        netns: &Netns,
+        (number, since): (u32, Option<Since>),
+        places: &[u16],
+    ) -> Vec<Owned<PortForwardHandle>> {
+        let flags = Flag::many(self.mappings.len()).enumerate();
+        let owner = |((at, flag), mapping): (_, &Mapping)| {
+            let persistent = self.tags.get(at).zip(places.get(at)).map(|(tag, place)| {
+                Box::new(Persistent { tag: Arc::from(*tag), number, place: *place, since })
+            });
+            let (netns, mapping) = (netns.clone(), *mapping);
+            Owned::new(PortForwardHandle { netns, mapping, flag, persistent })
         };
-        self.mappings.iter().enumerate().map(owner).collect()
+        flags.zip(self.mappings).map(owner).collect()
     }
 }
 
-/// Counts held mappings by their links.
-fn count(held: &mut [LinkUse; 2], mappings: &[Mapping], is_held: bool) {
-    for mapping in mappings.iter().filter(|_| is_held) {
-        let uses = held[usize::from(mapping.is_ipv4())].entry(mapping.link).or_default();
-        uses[usize::from(mapping.covers_loopback())] += 1;
+/// Adds the table, or what another program deleted of it. Returns whether it is new.
+fn push_table(
+    turn: &Turn<'_>,
+    table: &PortTable,
+    transaction: &mut Transaction,
+) -> Result<bool, Error> {
+    let state = turn.ports.known.state(table);
+    match state {
+        None => ruleset::push_create(table, transaction),
+        Some(State::Broken) => ruleset::push_repair(table, transaction),
+        Some(State::Foreign) => return Err(foreign(&table.name, turn.step)),
+        Some(State::Whole) => {}
     }
+    Ok(state.is_none())
 }
 
 /// Returns a number for what this socket makes at this generation. Only one program changes the
 /// ruleset at a generation, but another may have decided on an equal mapping at the same one.
-fn number_of(socket_port: u32, generation: u32) -> u32 {
+fn number_of(socket_port: u32, generation: Generation) -> u32 {
     // Odd, so that two generations of a socket, or two sockets at one generation, differ.
     const SPREAD: u32 = 0x9e37_79b1;
-    generation.wrapping_mul(SPREAD) ^ socket_port
+    generation.0.wrapping_mul(SPREAD) ^ socket_port
 }
 
 fn explain(error: Error) -> Error {

@@ -5,79 +5,61 @@
 //! to it. `tags` has one reference a tag; `link-5` and `local-5` have one a mapping by link 5, without and with
 //! a loopback address.
 
-use std::net::Ipv6Addr;
+use std::sync::Arc;
 
-use super::mapping::Mapping;
 use super::record::Record;
 use super::ruleset::TAGS;
+use super::state::{TagRows, Turn};
 use super::table::PortTable;
-use crate::error::Cause;
-use crate::netlink::Socket;
-use crate::nft::reader;
+use super::tag::TagHash;
+use crate::error::Error;
+use crate::nft::{Transaction, reader};
 use crate::wire::attribute::Writer;
-use crate::wire::nft::data::Value;
-use crate::wire::nft::element::{ElementsOf, ListElement, PlainData, PlainElement};
+use crate::wire::nft::element::{Element, ElementsOf, ListElement, PlainData, PlainElement};
+use crate::wire::nft::message::MessageType;
 use crate::wire::nft::object::{Object, ObjectKind};
 use crate::wire::nft::userdata::{Comment, UserData};
 
 /// The counter that the elements of tags refer to.
 pub(super) const TAG_COUNTER: &str = "tags";
 
-/// A tag as part of a key: FNV-1a with 128 bits, <https://www.rfc-editor.org/rfc/rfc9923>.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct TagHash(u128);
-
-impl TagHash {
-    pub(super) fn of(tag: &str) -> Self {
-        const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-        const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-        let hash = |hash: u128, byte: u8| (hash ^ u128::from(byte)).wrapping_mul(PRIME);
-        Self(tag.bytes().fold(OFFSET, hash))
-    }
-
-    /// Reads a key: the hash and the place.
-    pub(super) fn of_key(key: &[u8]) -> Option<(Self, u16)> {
-        let (hash, rest) = key.split_first_chunk()?;
-        let (place, _) = rest.split_first_chunk()?;
-        Some((Self(u128::from_be_bytes(*hash)), u16::from_be_bytes(*place)))
-    }
-
-    fn key(self, place: u16) -> Value {
-        let mut key = Value::from(Ipv6Addr::from(self.0));
-        key.append_bytes(place.to_be_bytes());
-        key
-    }
-}
-
-/// A row to be added; without content to be deleted.
+/// A row to be added; without a text to be deleted.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     hash: TagHash,
     place: u16,
-    content: Option<Content>,
-}
-
-/// The text of a row, and the counter it refers to.
-#[derive(Debug, Clone)]
-struct Content {
-    text: String,
-    counter: String,
+    /// The text, and the counter it refers to.
+    content: Option<(String, Arc<str>)>,
 }
 
 impl Row {
     pub(super) fn of_tag(hash: TagHash, tag: &str) -> Self {
-        let content = Content { text: tag.to_owned(), counter: TAG_COUNTER.to_owned() };
-        Self { hash, place: 0, content: Some(content) }
+        Self { hash, place: 0, content: Some((tag.to_owned(), TAG_COUNTER.into())) }
     }
 
-    pub(super) fn of_mapping(hash: TagHash, place: u16, record: &Record) -> Self {
-        let Mapping { link, .. } = record.mapping;
-        let counter = link_counter(link, record.mapping.covers_loopback());
-        Self { hash, place, content: Some(Content { text: record.to_string(), counter }) }
+    /// `counter` is the [`link_counter`] of the mapping.
+    pub(super) fn of_mapping(
+        hash: TagHash,
+        place: u16,
+        record: &Record,
+        counter: Arc<str>,
+    ) -> Self {
+        Self { hash, place, content: Some((record.to_string(), counter)) }
     }
 
     pub(super) fn deleted(hash: TagHash, place: u16) -> Self {
         Self { hash, place, content: None }
+    }
+
+    /// Adds or deletes rows.
+    pub(super) fn push<'r>(
+        transaction: &mut Transaction,
+        table: &PortTable,
+        (kind, flags): (MessageType, u16),
+        rows: impl IntoIterator<Item = &'r Self>,
+    ) {
+        let of = ElementsOf::new(&table.name, TAGS);
+        transaction.push_elements(kind, flags, table.family(), &of, rows);
     }
 }
 
@@ -85,89 +67,82 @@ impl ListElement for Row {
     fn write(&self, out: &mut Writer<'_>) {
         let key = &self.hash.key(self.place);
         let (data, comment) = match &self.content {
-            Some(Content { text, counter }) => {
-                (Some(PlainData::Object(counter)), Comment::new(text))
-            }
+            Some((text, counter)) => (Some(PlainData::Object(counter)), Comment::new(text)),
             None => (None, None),
         };
         PlainElement { key, data, comment }.write(out);
     }
 }
 
-/// Returns the name of the counter for the mappings by a link.
-pub(super) fn link_counter(link: u32, covers_loopback: bool) -> String {
-    format!("{}-{link}", if covers_loopback { "local" } else { "link" })
-}
+impl Turn<'_> {
+    /// Reads the texts of rows, each at its place.
+    pub(super) fn texts(
+        &mut self,
+        table: &PortTable,
+        places: impl Iterator<Item = (TagHash, u16)>,
+    ) -> Result<Vec<Option<String>>, Error> {
+        let of = ElementsOf::new(&table.name, TAGS);
+        let keys: Vec<_> = places.map(|(hash, place)| (&of, hash.key(place))).collect();
+        let found = reader::elements(self.socket, table.family(), &keys);
+        let text = |element: Element| {
+            element.userdata.as_ref().and_then(UserData::as_comment).unwrap_or_default().to_owned()
+        };
+        let found = found.map_err(|cause| self.failed(cause))?;
+        Ok(found.into_iter().map(|element| element.map(text)).collect())
+    }
 
-/// Reads the texts of rows, each at its place.
-pub(super) fn texts(
-    socket: &mut Socket,
-    table: &PortTable,
-    places: impl Iterator<Item = (TagHash, u16)>,
-) -> Result<Vec<Option<String>>, Cause> {
-    let of = ElementsOf::new(&table.name, TAGS);
-    let keys: Vec<_> = places.map(|(hash, place)| (&of, hash.key(place))).collect();
-    let found = reader::elements(socket, table.family(), &keys)?;
-    let text = |element: crate::wire::nft::element::Element| {
-        element.userdata.as_ref().and_then(UserData::as_comment).unwrap_or_default().to_owned()
-    };
-    Ok(found.into_iter().map(|element| element.map(text)).collect())
-}
+    /// Returns how many mappings a tag has.
+    pub(super) fn row_count(&mut self, table: &PortTable, hash: TagHash) -> Result<u16, Error> {
+        let key = (table.is_ipv4, hash);
+        if let Some(rows) = self.ports.known.rows.get(&key) {
+            return Ok(rows.count);
+        }
+        let count = self.last_place(table, hash)?;
+        self.ports.known.rows.insert(key, TagRows { count, is_moved: false });
+        Ok(count)
+    }
 
-/// Returns how many mappings a tag has. As the places have no gap, few questions find the last one.
-pub(super) fn count(socket: &mut Socket, table: &PortTable, hash: TagHash) -> Result<u16, Cause> {
-    const BEYOND: u32 = 1 << 16;
-    let (mut last, mut end) = (0_u32, BEYOND);
-    while end - last > 1 {
-        let step = ((end - last) / 16).max(1);
-        // Most tags have few mappings.
-        let at_once: u32 = if last == 0 { 3 } else { 16 };
-        let is_open = end == BEYOND;
-        let place = |nth| if is_open { (last + 1) << nth } else { last + (nth + 1) * step };
-        let places = (0..at_once).map(place).filter(|place| *place < end);
-        let places: Vec<_> = places.filter_map(|place| u16::try_from(place).ok()).collect();
-        let found = texts(socket, table, places.iter().map(|place| (hash, *place)))?;
-        for (place, found) in places.into_iter().map(u32::from).zip(&found) {
-            match found {
-                Some(_) => last = last.max(place),
-                None => end = end.min(place),
+    /// Finds the last place. As the places have no gap, few questions do.
+    fn last_place(&mut self, table: &PortTable, hash: TagHash) -> Result<u16, Error> {
+        const BEYOND: u32 = 1 << 16;
+        let (mut last, mut end) = (0_u32, BEYOND);
+        while end - last > 1 {
+            let step = ((end - last) / 16).max(1);
+            // Most tags have few mappings.
+            let at_once: u32 = if last == 0 { 3 } else { 16 };
+            let is_open = end == BEYOND;
+            let place = |nth| if is_open { (last + 1) << nth } else { last + (nth + 1) * step };
+            let places = (0..at_once).map(place).filter(|place| *place < end);
+            let places: Vec<_> = places.filter_map(|place| u16::try_from(place).ok()).collect();
+            let found = self.texts(table, places.iter().map(|place| (hash, *place)))?;
+            for (place, found) in places.into_iter().map(u32::from).zip(&found) {
+                match found {
+                    Some(_) => last = last.max(place),
+                    None => end = end.min(place),
+                }
             }
+            // Another program may have deleted a row in between.
+            end = end.max(last + 1);
         }
-        // Another program may have deleted a row in between.
-        end = end.max(last + 1);
-    }
-    Ok(u16::try_from(last).unwrap_or(u16::MAX))
-}
-
-/// Returns how many elements refer to a counter.
-pub(super) fn references(
-    socket: &mut Socket,
-    table: &PortTable,
-    counter: &str,
-) -> Result<u32, Cause> {
-    let object = Object::by_name(&table.name, ObjectKind::Counter, counter);
-    let found = reader::object(socket, table.family(), &object)?;
-    Ok(found.and_then(|object| object.use_count).unwrap_or(0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tag_is_hashed_as_the_rfc_does() {
-        // Its test vectors: of nothing the offset itself, and of "a".
-        assert_eq!(TagHash::of("").0, 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
-        assert_eq!(TagHash::of("a").0, 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
+        Ok(u16::try_from(last).unwrap_or(u16::MAX))
     }
 
-    #[test]
-    fn a_key_is_read_as_it_was_written() {
-        let hash = TagHash::of("web");
-        for place in [0, 0x0102] {
-            let key = hash.key(place);
-            assert_eq!(TagHash::of_key(key.as_slice()), Some((hash, place)));
-            assert_eq!(TagHash::of_key(&key.as_slice()[..17]), None);
+    /// Returns how many elements refer to a counter.
+    pub(super) fn references(&mut self, table: &PortTable, counter: &str) -> Result<u32, Error> {
+        let object = Object::by_name(&table.name, ObjectKind::Counter, counter);
+        let found = reader::object(self.socket, table.family(), &object);
+        let found = found.map_err(|cause| self.failed(cause))?;
+        Ok(found.and_then(|object| object.use_count).unwrap_or(0))
+    }
+
+    /// Returns how many tags a table has.
+    pub(super) fn tag_count(&mut self, table: &PortTable) -> Result<u32, Error> {
+        let family = usize::from(table.is_ipv4);
+        if let Some(count) = self.ports.known.tags[family] {
+            return Ok(count);
         }
+        let count = self.references(table, TAG_COUNTER)?;
+        self.ports.known.tags[family] = Some(count);
+        Ok(count)
     }
 }

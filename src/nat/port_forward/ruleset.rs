@@ -1,11 +1,10 @@
 //! The ruleset of a table of published ports: its maps, its chains and their rules.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::table::{ADDRESSED, ANY, HAIRPIN, LOCAL, MARK, PortTable};
 use crate::nat::chains::NatChain;
-use crate::nft::{Operations, Type};
+use crate::nft::{Transaction, Type};
 use crate::wire::message::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 use crate::wire::nft::chain::{Chain, ChainKind};
 use crate::wire::nft::data::{Value, Verdict};
@@ -42,9 +41,8 @@ pub(super) const SIZE: u32 = 65_536;
 type ChainWithRules = (Chain, Vec<Vec<Expr>>);
 
 /// Creates a table with everything but elements.
-pub(super) fn push_create(table: &PortTable, transaction: &mut Operations<'_>) {
+pub(super) fn push_create(table: &PortTable, transaction: &mut Transaction) {
     let create = NLM_F_CREATE | NLM_F_EXCL;
-    let step = |what: &'static &'static str| ("add", what as &dyn fmt::Display);
     let family = table.family();
     let (flags, userdata) = if table.is_held() {
         (TableFlags::OWNER, None)
@@ -52,18 +50,21 @@ pub(super) fn push_create(table: &PortTable, transaction: &mut Operations<'_>) {
         (TableFlags::empty(), UserData::comment(MARK))
     };
     let message = Table { flags: Some(flags), userdata, ..Table::by_name(&table.name) };
-    transaction.push(step(&"a table for ports"), MessageType::NewTable, create, family, &message);
+    transaction.begin("add", "a table for ports");
+    transaction.push(MessageType::NewTable, create, family, &message);
+    transaction.begin("add", "a map of ports");
     for set in sets(table) {
-        transaction.push(step(&"a map of ports"), MessageType::NewSet, create, family, &set);
+        transaction.push(MessageType::NewSet, create, family, &set);
     }
+    transaction.begin("add", "a chain for ports");
     push_chains(table, transaction);
 }
 
 /// Restores the rules of a table from which another program deleted some.
-pub(super) fn push_repair(table: &PortTable, transaction: &mut Operations<'_>) {
+pub(super) fn push_repair(table: &PortTable, transaction: &mut Transaction) {
     let all = Rule { table: table.name.to_string(), ..Rule::default() };
-    let step = ("restore", &"the rules for ports" as &dyn fmt::Display);
-    transaction.push(step, MessageType::DeleteRule, 0, table.family(), &all);
+    transaction.begin("restore", "the rules for ports");
+    transaction.push(MessageType::DeleteRule, 0, table.family(), &all);
     push_chains(table, transaction);
 }
 
@@ -76,18 +77,16 @@ pub(super) fn has_rules(table: &PortTable, rules: &[Rule]) -> bool {
     chains(table).into_iter().all(has)
 }
 
-fn push_chains(table: &PortTable, transaction: &mut Operations<'_>) {
-    let step = ("add", &"a chain for ports" as &dyn fmt::Display);
+fn push_chains(table: &PortTable, transaction: &mut Transaction) {
     let (family, chains) = (table.family(), chains(table));
     for (chain, _) in &chains {
-        transaction.push(step, MessageType::NewChain, NLM_F_CREATE, family, chain);
+        transaction.push(MessageType::NewChain, NLM_F_CREATE, family, chain);
     }
     for (chain, rules) in chains {
         for expressions in rules {
             let chain = chain.name.as_deref().unwrap_or_default();
             let rule = Rule::new(&table.name, chain, expressions);
-            let flags = NLM_F_CREATE | NLM_F_APPEND;
-            transaction.push(step, MessageType::NewRule, flags, family, &rule);
+            transaction.push(MessageType::NewRule, NLM_F_CREATE | NLM_F_APPEND, family, &rule);
         }
     }
 }

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 
 use nix::errno::Errno;
 
-use super::mapping::{Mapping, Step};
+use super::mapping::Mapping;
 use super::route::is_local;
-use super::state::{change, elements, unchanged};
+use super::state::look;
 use crate::conntrack::{Candidate, ConntrackEntry, ConntrackFilter};
 use crate::error::Error;
 use crate::netns::Netns;
@@ -120,20 +120,16 @@ fn filter_for(mappings: &[&Mapping]) -> ConntrackFilter {
 
 /// Returns at which of these a mapping is for that one address, in any table.
 fn addressed(netns: &Netns, asked: &BTreeSet<At>) -> Result<BTreeSet<At>, Error> {
-    let step: Step<'_> = ("look for", &"a port");
-    change(netns, step, |socket, ports, generation| {
+    look(netns, ("look for", &"a port"), |turn| {
         let mut found = BTreeSet::new();
-        for table in &ports.known.tables {
+        for table in Vec::from_iter(turn.ports.known.tables().cloned()) {
             let of_family = asked.iter().filter(|(address, _)| address.is_ipv4() == table.is_ipv4);
             let of_family: Vec<_> = of_family.copied().collect();
-            let all =
-                of_family.iter().map(|(address, port)| (Protocol::UDP, Some(*address), *port));
-            let elements = elements(socket, table, &all.collect::<Vec<_>>());
-            let elements = elements.map_err(|cause| cause.doing(step.0, step.1))?;
+            let ports = of_family.iter().map(|&(at, port)| (Protocol::UDP, Some(at), port));
+            let elements = turn.elements(&table, &Vec::from_iter(ports))?;
             let there = of_family.into_iter().zip(elements).filter(|(_, one)| one.is_some());
             found.extend(there.map(|(at, _)| at));
         }
-        unchanged(socket, generation, step)?;
         Ok(found)
     })
 }

@@ -1,22 +1,20 @@
 //! The tables of published ports in a namespace, as they were at one generation of the ruleset.
 //! While no other program changes the ruleset, nothing is read again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use nix::errno::Errno;
 
 use super::guard::Guard;
-use super::mapping::{Mapping, Port, Step, taken};
-use super::rows::{self, TagHash};
+use super::mapping::{Mapping, Port, taken};
 use super::ruleset;
-use super::table::PortTable;
+use super::table::{PortTable, State};
+use super::tag::{TagHash, link_counter};
 use crate::error::{Cause, Error};
-use crate::nat::guarded::again;
 use crate::netlink::Socket;
 use crate::netns::Netns;
-use crate::nft::reader;
+use crate::nft::{Generation, Step, Transaction, at_one_generation, reader};
 use crate::wire::nft::element::Element;
-use crate::wire::nft::message::Family;
 
 /// The most tags whose number of rows is cached.
 const MOST_TAGS: usize = 4096;
@@ -25,186 +23,250 @@ const MOST_TAGS: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Ports {
     pub(super) known: Known,
-    /// The number of held mappings that use each link, in the IPv6 and in the IPv4 table.
-    pub(super) held: [LinkUse; 2],
+    /// The held mappings, which only this socket can change.
+    held: [LinkUse; 2],
 }
 
 /// The number of mappings that use a link: without a loopback address, and with one.
 pub(super) type LinkUse = BTreeMap<u32, [u32; 2]>;
+
+/// The start of an unbroken cache: the port of its socket, and the generation that it was read at.
+pub(super) type Since = (u32, Generation);
 
 /// A cache of the port tables, read at one generation. Valid until another program changes the
 /// ruleset.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// `None` if nothing was read yet.
-    generation: Option<u32>,
-    pub(super) tables: Vec<PortTable>,
-    /// Families in which another program has a table of the persistent one's name.
-    foreign: Vec<Family>,
-    /// Tables from which another program deleted rules.
-    broken: Vec<PortTable>,
+    generation: Option<Generation>,
+    since: Option<Since>,
+    tables: Vec<(PortTable, State)>,
     pub(super) guard: Guard,
     /// True once the links were checked for a `route_localnet` that a flushed ruleset left on.
     pub(super) is_loopback_checked: bool,
-    /// The number of rows of each tag, by family.
-    pub(super) rows: HashMap<(bool, TagHash), u16>,
+    /// Links that no other program may be about to turn off.
+    pub(super) steady: BTreeSet<u32>,
+    /// The rows of each tag, by family.
+    pub(super) rows: HashMap<(bool, TagHash), TagRows>,
+    /// The number of tags, in the IPv6 and in the IPv4 table; `None` if not read yet.
+    pub(super) tags: [Option<u32>; 2],
+    /// The persistent mappings by the links that were asked for, as in [`Ports::held`].
+    persistent: [LinkUse; 2],
+}
+
+/// The rows of a tag.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct TagRows {
+    pub(super) count: u16,
+    /// True if a handle may name a place that another row has by now.
+    pub(super) is_moved: bool,
 }
 
 impl Known {
-    fn read(socket: &mut Socket) -> Result<Self, Cause> {
-        let mut known = Self { generation: Some(reader::generation(socket)?), ..Self::default() };
+    fn read(socket: &mut Socket, generation: Generation) -> Result<Self, Cause> {
+        let since = Some((socket.port(), generation));
+        let mut known = Self { generation: Some(generation), since, ..Self::default() };
         for (family, listed) in reader::tables(socket)? {
             if let Some(guard) = Guard::of(socket, family, &listed)? {
                 known.guard = guard;
             }
-            match PortTable::of(family, &listed) {
-                Ok(None) => {}
-                Ok(Some(table)) => {
-                    let is_whole = table.is_held()
-                        || ruleset::has_rules(&table, &reader::rules(socket, family, &table.name)?);
-                    if !is_whole {
-                        known.broken.push(table.clone());
-                    }
-                    known.tables.push(table);
-                }
-                Err(family) => known.foreign.push(family),
+            let Some((table, mut state)) = PortTable::of(family, &listed) else { continue };
+            if state == State::Whole && !table.is_held() {
+                let rules = reader::rules(socket, family, &table.name)?;
+                state = if ruleset::has_rules(&table, &rules) { state } else { State::Broken };
             }
+            known.tables.push((table, state));
         }
         Ok(known)
     }
 
     /// Records that our own transaction, at this generation, was the only change.
     pub(super) fn committed(&mut self) {
-        // The kernel leaves out 0.
-        self.generation = self.generation.map(|generation| generation.wrapping_add(1).max(1));
+        self.generation = self.generation.map(Generation::next);
         if self.rows.len() > MOST_TAGS {
             self.rows = HashMap::new();
+            self.since =
+                self.since.zip(self.generation).map(|((port, _), generation)| (port, generation));
         }
     }
 
-    pub(super) fn generation(&self) -> Option<u32> {
-        self.generation
+    pub(super) fn since(&self) -> Option<Since> {
+        self.since
     }
 
-    /// Returns how many rows a tag has.
-    pub(super) fn row_count(
-        &mut self,
-        socket: &mut Socket,
-        table: &PortTable,
-        hash: TagHash,
-    ) -> Result<u16, Cause> {
-        let key = (table.is_ipv4, hash);
-        if let Some(count) = self.rows.get(&key) {
-            return Ok(*count);
-        }
-        let count = rows::count(socket, table, hash)?;
-        self.rows.insert(key, count);
-        Ok(count)
+    /// Returns the state of a table; `None` if it does not exist.
+    pub(super) fn state(&self, table: &PortTable) -> Option<State> {
+        self.tables.iter().find(|(known, _)| known == table).map(|(_, state)| *state)
     }
 
-    pub(super) fn forget(&mut self) {
-        *self = Self::default();
-    }
-
+    /// Returns whether a table is there, perhaps without some rules.
     pub(super) fn has(&self, table: &PortTable) -> bool {
-        self.tables.contains(table)
+        self.state(table).is_some_and(|state| state != State::Foreign)
     }
 
-    pub(super) fn is_broken(&self, table: &PortTable) -> bool {
-        self.broken.contains(table)
+    /// Returns the tables of published ports, of all programs.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &PortTable> {
+        self.tables.iter().filter(|(_, state)| *state != State::Foreign).map(|(table, _)| table)
     }
 
-    pub(super) fn is_foreign(&self, table: &PortTable) -> bool {
-        !table.is_held() && self.foreign.contains(&table.family())
+    pub(super) fn has_ipv4(&self) -> bool {
+        self.tables().any(|table| table.is_ipv4)
     }
 
     /// Records that a table exists from now on, with all its rules.
     pub(super) fn created(&mut self, table: &PortTable) {
-        self.broken.retain(|broken| broken != table);
-        if !self.has(table) {
-            self.tables.push(table.clone());
-        }
+        self.tables.retain(|(known, _)| known != table);
+        self.tables.push((table.clone(), State::Whole));
+    }
+}
+
+impl Ports {
+    /// Returns the known uses of links by the mappings of a table.
+    pub(super) fn uses(&mut self, table: &PortTable) -> &mut LinkUse {
+        let of = if table.is_held() { &mut self.held } else { &mut self.known.persistent };
+        &mut of[usize::from(table.is_ipv4)]
     }
 
     pub(super) fn deleted(&mut self, table: &PortTable) {
-        self.broken.retain(|broken| broken != table);
-        self.tables.retain(|known| known != table);
-        self.rows.retain(|(is_ipv4, _), _| *is_ipv4 != table.is_ipv4);
+        self.uses(table).clear();
+        let known = &mut self.known;
+        known.tables.retain(|(known, _)| known != table);
+        if !table.is_held() {
+            known.rows.retain(|(is_ipv4, _), _| *is_ipv4 != table.is_ipv4);
+            known.tags[usize::from(table.is_ipv4)] = None;
+        }
+    }
+}
+
+/// One attempt at a piece of work, with the tables at one generation.
+pub(super) struct Turn<'t> {
+    pub(super) netns: &'t Netns,
+    pub(super) socket: &'t mut Socket,
+    pub(super) ports: &'t mut Ports,
+    pub(super) step: Step<'t>,
+}
+
+impl Turn<'_> {
+    pub(super) fn failed(&self, cause: Cause) -> Error {
+        cause.doing(self.step.0, self.step.1)
+    }
+
+    pub(super) fn generation(&self) -> Generation {
+        self.ports.known.generation.unwrap_or(Generation(0))
+    }
+
+    /// Fails, so that the work is done again, if another program changed the ruleset.
+    pub(super) fn unchanged(&mut self) -> Result<(), Error> {
+        let now = Generation::read(self.socket);
+        let is_same = now.map_err(|cause| self.failed(cause))? == self.generation();
+        if is_same { Ok(()) } else { Err(self.failed(Errno::ERESTART.into())) }
+    }
+
+    /// Creates a transaction that is refused if another program changed the ruleset.
+    pub(super) fn transaction(&self) -> Transaction {
+        Transaction::decided_at(self.netns, self.generation())
+    }
+
+    /// Commits. Errors name the step, but for operations before the last, which have their own
+    /// names.
+    pub(super) fn commit(&mut self, transaction: Transaction) -> Result<(), Error> {
+        let last = transaction.len().saturating_sub(1);
+        transaction.commit_on(self.socket).map_err(|failure| {
+            let is_named = failure.refused().first().is_some_and(|refused| refused.index < last);
+            let error = Error::from(failure);
+            if is_named { error } else { error.while_doing(self.step.0, self.step.1) }
+        })?;
+        self.ports.known.committed();
+        Ok(())
+    }
+
+    /// Reads the elements of ports, each at its place.
+    pub(super) fn elements(
+        &mut self,
+        table: &PortTable,
+        ports: &[Port],
+    ) -> Result<Vec<Option<Element>>, Error> {
+        let places = table.places(ports);
+        let keys: Vec<_> = places.iter().map(|(of, key)| (of, *key)).collect();
+        reader::elements(self.socket, table.family(), &keys).map_err(|cause| self.failed(cause))
+    }
+
+    /// Returns how many mappings of a table use a link.
+    pub(super) fn uses(&mut self, table: &PortTable, link: u32) -> Result<[u32; 2], Error> {
+        match self.ports.uses(table).get(&link) {
+            Some(uses) => Ok(*uses),
+            None if table.is_held() => Ok([0, 0]),
+            None => {
+                let mut of =
+                    |covers_loopback| self.references(table, &link_counter(link, covers_loopback));
+                let uses = [of(false)?, of(true)?];
+                self.ports.uses(table).insert(link, uses);
+                Ok(uses)
+            }
+        }
     }
 
     /// Refuses mappings of which a table that `is_meant` has a port; the error names the holder.
     pub(super) fn refuse_taken(
-        &self,
-        socket: &mut Socket,
+        &mut self,
         mappings: &[Mapping],
         is_meant: impl Fn(&PortTable) -> bool,
     ) -> Result<(), Error> {
-        for table in self.tables.iter().filter(|table| is_meant(table)) {
-            for mapping in mappings.iter().filter(|one| one.is_ipv4() == table.is_ipv4) {
-                let ports: Vec<_> = mapping.ports().map(|(port, _)| port).collect();
-                let found = elements(socket, table, &ports)
-                    .map_err(|cause| cause.doing("look for the holder of a port of", mapping))?;
-                let mut found = ports.iter().zip(found);
-                if let Some((port, holder)) = found.find_map(|(port, one)| Some((*port, one?))) {
-                    return Err(taken(mapping, &table.holder(port, &holder)));
-                }
+        let tables: Vec<_> =
+            self.ports.known.tables().filter(|one| is_meant(one)).cloned().collect();
+        for table in tables {
+            let of_family = mappings.iter().filter(|one| one.is_ipv4() == table.is_ipv4);
+            let of_port = of_family.flat_map(|one| one.ports().map(move |(port, _)| (one, port)));
+            let (refused, ports): (Vec<&Mapping>, Vec<Port>) = of_port.unzip();
+            let found = self.elements(&table, &ports)?;
+            let mut found = refused.into_iter().zip(ports).zip(found);
+            if let Some(((refused, port), Some(holder))) = found.find(|(_, one)| one.is_some()) {
+                return Err(taken(refused, &table.holder(port, &holder)));
             }
         }
         Ok(())
     }
 }
 
-/// Reads the elements of ports, each at its place.
-pub(super) fn elements(
-    socket: &mut Socket,
-    table: &PortTable,
-    ports: &[Port],
-) -> Result<Vec<Option<Element>>, Cause> {
-    let places = table.places(ports);
-    let keys: Vec<_> = places.iter().map(|(of, key)| (of, *key)).collect();
-    reader::elements(socket, table.family(), &keys)
-}
-
-/// Runs `work` with the cached ruleset, and again if another program changed it meanwhile.
+/// Runs `work` with the cached tables, and again if another program changed the ruleset meanwhile.
 pub(super) fn change<T>(
     netns: &Netns,
     step: Step<'_>,
-    mut work: impl FnMut(&mut Socket, &mut Ports, u32) -> Result<T, Error>,
+    mut work: impl FnMut(&mut Turn<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let mut attempt = |socket: &mut Socket, ports: &mut Ports| {
-        let generation = if let Some(generation) = ports.known.generation {
-            generation
-        } else {
-            ports.known = Known::read(socket).map_err(|cause| cause.doing(step.0, step.1))?;
-            ports.known.generation.unwrap_or_default()
-        };
-        work(socket, ports, generation).map_err(|error| {
-            let known = std::mem::take(&mut ports.known).generation;
-            // An error from cached data means nothing if the ruleset has changed since.
-            let is_stale = !error.is_outcome_unknown()
-                && known
-                    .is_some_and(|known| reader::generation(socket).is_ok_and(|now| now != known));
-            if is_stale { outdated(step) } else { error }
-        })
-    };
-    let repeated = netns.nf_tables(|nf_tables| {
-        let (socket, ports) = nf_tables.with()?;
-        Ok(again(step, || attempt(socket, ports)))
+    let done = netns.nf_tables(|nf_tables| {
+        let (socket, ports) = nf_tables.with::<Ports>()?;
+        let known = ports.known.generation;
+        Ok(at_one_generation(socket, known, step, |socket, generation| {
+            if ports.known.generation != Some(generation) {
+                let known = Known::read(socket, generation);
+                ports.known = known.map_err(|cause| cause.doing(step.0, step.1))?;
+            }
+            let result = work(&mut Turn { netns, socket, ports, step });
+            result.map(Ok).or_else(|error| {
+                let known = std::mem::take(&mut ports.known).generation;
+                // A commit of the attempt itself is no reason to try again.
+                let is_final = known != Some(generation)
+                    && error.errno() != Some(Errno::ERESTART)
+                    && Generation::read(socket).is_ok_and(|now| known == Some(now));
+                if is_final { Ok(Err(error)) } else { Err(error) }
+            })
+        }))
     });
-    let result = repeated.map_err(|cause| cause.doing("open nf_tables for", step.1)).flatten();
-    result.map_err(|error| error.in_namespace(netns))
+    let done = done.map_err(|cause| cause.doing("open nf_tables for", step.1)).flatten();
+    let done = done.flatten();
+    done.map_err(|error| error.in_namespace(netns))
 }
 
-/// Fails if another program changed the ruleset since this generation.
-pub(super) fn unchanged(socket: &mut Socket, generation: u32, step: Step<'_>) -> Result<(), Error> {
-    match reader::generation(socket) {
-        Ok(now) if now == generation => Ok(()),
-        Ok(_) => Err(outdated(step)),
-        Err(cause) => Err(cause.doing(step.0, step.1)),
-    }
-}
-
-/// Returns the error that has `change` run its work again.
-pub(super) fn outdated(step: Step<'_>) -> Error {
-    Cause::from(Errno::ERESTART).doing(step.0, step.1)
+/// Runs `work`, which only reads, until the ruleset did not change meanwhile.
+pub(super) fn look<T>(
+    netns: &Netns,
+    step: Step<'_>,
+    mut work: impl FnMut(&mut Turn<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    change(netns, step, |turn| {
+        let found = work(turn)?;
+        turn.unchanged()?;
+        Ok(found)
+    })
 }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::mapping::{Mapping, Port, Step};
-use crate::nft::Operations;
+use super::mapping::{Mapping, Port};
+use crate::nft::Transaction;
 use crate::wire::attribute::{Attribute, Writer};
 use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 use crate::wire::nft::data::{Data, Value};
@@ -30,6 +30,19 @@ const PERSISTENT: &str = "netloom-ports";
 /// The comment that distinguishes the persistent table from tables of other programs.
 pub(super) const MARK: &str = "published ports of netloom, by tag";
 
+/// The message that adds elements which must not be there.
+pub(super) const NEW: (MessageType, u16) = (MessageType::NewElement, NLM_F_CREATE | NLM_F_EXCL);
+
+/// The state of a listed table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Whole,
+    /// Another program deleted rules.
+    Broken,
+    /// A table of another program with the persistent one's name.
+    Foreign,
+}
+
 /// The table of a family, by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PortTable {
@@ -50,20 +63,20 @@ impl PortTable {
         Self { name, is_ipv4, owner }
     }
 
-    /// Recognizes a listed table. `Err` for a table of another program with the persistent one's
-    /// name.
-    pub(super) fn of(family: Family, table: &Table) -> Result<Option<Self>, Family> {
+    /// Recognizes a listed table. Its rules are not read.
+    pub(super) fn of(family: Family, table: &Table) -> Option<(Self, State)> {
         let is_ipv4 = match family {
             Family::Ip => true,
             Family::Ip6 => false,
-            _ => return Ok(None),
+            _ => return None,
         };
         let found = Self::new(table.owner, is_ipv4);
         if table.name.as_deref() != Some(&*found.name) {
-            return Ok(None);
+            return None;
         }
         let comment = table.userdata.as_ref().and_then(UserData::as_comment);
-        if found.is_held() || comment == Some(MARK) { Ok(Some(found)) } else { Err(family) }
+        let is_ours = found.is_held() || comment == Some(MARK);
+        Some((found, if is_ours { State::Whole } else { State::Foreign }))
     }
 
     pub(super) fn is_held(&self) -> bool {
@@ -106,43 +119,24 @@ impl PortTable {
         }
     }
 
-    /// Adds ports: those at one address each, and those at all addresses.
-    pub(super) fn push_ports<'a, 'p, P: Iterator<Item = PortElement<'p>>>(
+    /// Adds or deletes ports: those at one address each, and those at all addresses.
+    pub(super) fn push_ports<'p, P: Iterator<Item = PortElement<'p>>>(
         &self,
-        transaction: &mut Operations<'a>,
-        step: Step<'a>,
+        transaction: &mut Transaction,
+        (kind, flags): (MessageType, u16),
         ports: impl Fn(bool) -> P,
     ) {
-        let (kind, flags) = (MessageType::NewElement, NLM_F_CREATE | NLM_F_EXCL);
         for (set, is_addressed) in [(ADDRESSED, true), (ANY, false)] {
             let of = ElementsOf::new(&self.name, set);
-            transaction.push_elements(step, kind, flags, self.family(), (&of, ports(is_addressed)));
-        }
-    }
-
-    /// Deletes ports.
-    pub(super) fn push_no_ports<'a>(
-        &self,
-        transaction: &mut Operations<'a>,
-        step: Step<'a>,
-        ports: &[Port],
-    ) {
-        for (set, is_addressed) in [(ADDRESSED, true), (ANY, false)] {
-            let of = ElementsOf::new(&self.name, set);
-            let ports = ports.iter().filter(|port| port.1.is_some() == is_addressed);
-            let elements =
-                ports.map(|port| PortElement { port: *port, target: None, comment: None });
-            let kind = MessageType::DeleteElement;
-            transaction.push_elements(step, kind, 0, self.family(), (&of, elements));
+            transaction.push_elements(kind, flags, self.family(), &of, ports(is_addressed));
         }
     }
 
     /// Adds or deletes the elements that the mappings of a link share. An existing element is no
     /// error.
-    pub(super) fn push_links<'a>(
+    pub(super) fn push_links(
         &self,
-        transaction: &mut Operations<'a>,
-        step: Step<'a>,
+        transaction: &mut Transaction,
         kind: MessageType,
         (hairpin, local): (&[u32], &[u32]),
     ) {
@@ -150,15 +144,15 @@ impl PortTable {
         let pairs = hairpin.iter().flat_map(|&link| [(link, link), (0, link)]);
         let pairs = pairs.map(|(from, to)| Element::new(link_pair(from, to)));
         let of = ElementsOf::new(&self.name, HAIRPIN);
-        transaction.push_elements(step, kind, flags, self.family(), (&of, pairs));
+        transaction.push_elements(kind, flags, self.family(), &of, pairs);
         let of = ElementsOf::new(&self.name, LOCAL);
         let links = local.iter().map(|&link| Element::new(Value::host_u32(link)));
-        transaction.push_elements(step, kind, flags, self.family(), (&of, links));
+        transaction.push_elements(kind, flags, self.family(), &of, links);
     }
 
-    pub(super) fn push_delete<'a>(&self, transaction: &mut Operations<'a>, step: Step<'a>) {
+    pub(super) fn push_delete(&self, transaction: &mut Transaction) {
         let table = Table::by_name(&self.name);
-        transaction.push(step, MessageType::DeleteTable, 0, self.family(), &table);
+        transaction.push(MessageType::DeleteTable, 0, self.family(), &table);
     }
 
     /// Returns the places of ports in the maps.

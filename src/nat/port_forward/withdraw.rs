@@ -1,26 +1,25 @@
 //! Deletion of published ports, held and persistent.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::handle::{Held, Identity, Persistent, PortForwardHandle};
-use super::mapping::{Mapping, Port, Step};
-use super::record::Record;
-use super::rows::{self, Row, TagHash};
-use super::ruleset::TAGS;
-use super::state::{Known, LinkUse, Ports, change, elements, unchanged};
-use super::table::PortTable;
-use super::{loopback, stale};
-use crate::drop_scope::{Collected, Deferred};
 use nix::errno::Errno;
 
-use crate::error::{Cause, Error};
-use crate::netlink::Socket;
+use super::handle::{Persistent, PortForwardHandle};
+use super::mapping::{Mapping, Port};
+use super::record::Record;
+use super::rows::Row;
+use super::state::{Known, Ports, TagRows, Turn, change};
+use super::table::{NEW, PortElement, PortTable};
+use super::tag::{TagHash, link_counter};
+use super::{loopback, stale};
+use crate::drop_scope::{Collected, Deferred};
+use crate::error::Error;
 use crate::netns::{Netns, NetnsId};
-use crate::nft::Operations;
+use crate::nft::{Step, Transaction};
 use crate::owned::remove_in_two;
 use crate::owned::sealed::{Remove, Removed};
-use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
-use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::message::MessageType;
 use crate::wire::nft::object::{Object, ObjectKind};
 use crate::wire::nft::userdata::UserData;
@@ -53,9 +52,17 @@ impl Collected for DroppedPorts {
             by_namespace.entry(port.netns.id()).or_default().push(port);
         }
         let mut failures = Vec::new();
-        for ports in by_namespace.values().flat_map(|ports| ports.chunks(AT_ONCE)) {
-            if delete_all(&ports[0].netns, ports).is_err() {
-                failures.extend(ports.iter().filter_map(|port| remove_in_two(*port).err()));
+        for ports in by_namespace.values_mut() {
+            // The last rows of each tag first: the rows behind a deleted one have to move.
+            let rows = |port: &&PortForwardHandle| {
+                let one = port.persistent.as_ref()?;
+                Some((Arc::clone(&one.tag), Reverse(one.place)))
+            };
+            ports.sort_by_cached_key(rows);
+            for ports in ports.chunks(AT_ONCE) {
+                if delete_all(&ports[0].netns, ports).is_err() {
+                    failures.extend(ports.iter().filter_map(|port| remove_in_two(*port).err()));
+                }
             }
         }
         failures
@@ -66,9 +73,7 @@ impl Collected for DroppedPorts {
 fn delete_all(netns: &Netns, handles: &[&PortForwardHandle]) -> Result<bool, Error> {
     let Some(first) = handles.first() else { return Ok(true) };
     let step: Step<'_> = (ACTION, first);
-    let deleted = change(netns, step, |socket, ports, generation| {
-        delete(socket, ports, generation, handles, step)
-    })?;
+    let deleted = change(netns, step, |turn| delete(turn, handles))?;
     let settled = match &deleted.unneeded {
         Some(links) => loopback::settle(netns, links.clone(), step),
         None => Ok(()),
@@ -86,250 +91,265 @@ struct Deleted {
     unneeded: Option<BTreeSet<u32>>,
 }
 
-fn delete(
-    socket: &mut Socket,
-    ports: &mut Ports,
-    generation: u32,
-    handles: &[&PortForwardHandle],
-    step: Step<'_>,
-) -> Result<Deleted, Error> {
-    let owner = socket.port();
+fn delete(turn: &mut Turn<'_>, handles: &[&PortForwardHandle]) -> Result<Deleted, Error> {
     let mut removals = Vec::new();
     for is_ipv4 in [true, false] {
-        let of_family = handles.iter().filter(|handle| handle.mapping.is_ipv4() == is_ipv4);
-        let (mut held, mut persistent) = (Vec::new(), Vec::new());
-        for PortForwardHandle { mapping, identity, .. } in of_family {
-            match identity {
-                Identity::Held(one) if one.exists() => held.push((one, *mapping)),
-                Identity::Held(_) => {}
-                Identity::Persistent(one) => persistent.push((&**one, *mapping)),
+        for owner in [Some(turn.socket.port()), None] {
+            let table = PortTable::new(owner, is_ipv4);
+            let of_table = handles.iter().copied().filter(|handle| {
+                (handle.mapping.is_ipv4(), handle.persistent.is_none())
+                    == (is_ipv4, table.is_held())
+            });
+            let of_table: Vec<_> = of_table.collect();
+            if !of_table.is_empty() {
+                removals.extend(Removal::new(turn, table, &of_table)?);
             }
-        }
-        let table = PortTable::new(Some(owner), is_ipv4);
-        let uses = &mut ports.held[usize::from(is_ipv4)];
-        if !ports.known.has(&table) {
-            // The first attempt deleted the table, and its answer was lost.
-            uses.clear();
-            held.drain(..).for_each(|(one, _)| one.set_deleted());
-        } else if !held.is_empty() {
-            removals.push(Removal::of_held(table, held, uses));
-        }
-        let table = PortTable::new(None, is_ipv4);
-        if !persistent.is_empty() && ports.known.has(&table) {
-            let removal = Removal::of_persistent(socket, &mut ports.known, table, &persistent)
-                .map_err(|cause| cause.doing(step.0, step.1))?;
-            removals.extend(removal);
         }
     }
     if removals.is_empty() {
-        unchanged(socket, generation, step)?;
+        turn.unchanged()?;
     } else {
-        let mut transaction = Operations::at_generation(generation);
-        for removal in &removals {
-            removal.push(&mut transaction, step);
-        }
-        match transaction.commit(socket, |_| ()) {
-            Ok(()) => ports.known.committed(),
+        let mut transaction = turn.transaction();
+        transaction.begin(turn.step.0, "");
+        removals.iter().for_each(|removal| removal.push(&mut transaction));
+        match turn.commit(transaction) {
+            Ok(()) => {}
             // The first attempt deleted it, and its answer was lost.
-            Err(error) if error.is_not_found() && handles.len() == 1 => ports.known.forget(),
+            Err(error) if error.is_not_found() && handles.len() == 1 => {
+                turn.ports.known = Known::default();
+            }
             Err(error) => return Err(error),
         }
     }
     let mut deleted = Deleted::default();
     for removal in removals {
-        removal.finish(ports, &mut deleted);
+        removal.finish(turn.ports, &mut deleted);
     }
-    let is_last = !ports.known.tables.iter().any(|table| table.is_ipv4);
-    if is_last && ports.known.guard.is_ours() {
+    let known = &mut turn.ports.known;
+    if !known.has_ipv4() && known.guard.is_ours() {
         deleted.unneeded.get_or_insert_default();
     }
     if deleted.mappings.len() < handles.len() {
         // The first attempt may have failed before it came to the links.
         let local = handles.iter().filter(|handle| handle.mapping.covers_loopback());
-        for handle in local {
-            deleted.unneeded.get_or_insert_default().insert(handle.mapping.link);
-        }
+        deleted.unneeded.get_or_insert_default().extend(local.map(|handle| handle.mapping.link));
+    }
+    for link in deleted.unneeded.iter().flatten() {
+        known.steady.remove(link);
     }
     Ok(deleted)
 }
+
+/// A number that tells mappings apart: of a persistent one, its tag's hash and its place.
+type Number = (u128, usize);
 
 /// The mappings to delete from one table.
 #[derive(Debug)]
 struct Removal<'h> {
     table: PortTable,
-    held: Vec<&'h Held>,
-    mappings: Vec<Mapping>,
+    found: Vec<(Number, &'h PortForwardHandle)>,
     /// The ports whose elements belong to the mappings.
     ports: Vec<Port>,
-    /// The number of mappings that use each link: of the deleted ones, and of the remaining ones
-    /// (`left`).
-    deleted: LinkUse,
-    left: LinkUse,
+    /// The uses of each link: by the deleted mappings, and by the remaining ones.
+    links: Vec<(u32, [u32; 2], [u32; 2])>,
     rows: RowChanges,
     /// True if the table has no mappings left afterwards.
     is_last: bool,
 }
 
-/// Counts mappings by their links.
-fn uses(mappings: &[Mapping]) -> LinkUse {
-    let mut uses = LinkUse::new();
-    for mapping in mappings {
-        uses.entry(mapping.link).or_default()[usize::from(mapping.covers_loopback())] += 1;
-    }
-    uses
-}
-
 impl<'h> Removal<'h> {
-    fn of_held(table: PortTable, mut held: Vec<(&'h Held, Mapping)>, now: &LinkUse) -> Self {
-        // An owner may have been adopted a second time.
-        held.sort_by_key(|(one, _)| (one.exist.as_ptr(), one.at));
-        held.dedup_by_key(|(one, _)| (one.exist.as_ptr(), one.at));
-        let (held, mappings): (Vec<_>, Vec<_>) = held.into_iter().unzip();
-        let deleted = uses(&mappings);
-        let left = deleted.iter().map(|(link, [plain, local])| {
-            let [all_plain, all_local] = now.get(link).copied().unwrap_or_default();
-            (*link, [all_plain.saturating_sub(*plain), all_local.saturating_sub(*local)])
-        });
-        let left: LinkUse = left.collect();
-        let is_last = now.len() == left.len() && left.values().all(|uses| *uses == [0, 0]);
-        let ports = mappings.iter().flat_map(|mapping| mapping.ports().map(|(port, _)| port));
-        let (ports, rows) = (ports.collect(), RowChanges::default());
-        Self { table, held, mappings, ports, deleted, left, rows, is_last }
-    }
-
-    /// `None` if no row of the mappings exists.
-    fn of_persistent(
-        socket: &mut Socket,
-        known: &mut Known,
+    /// `None` if none of the mappings exists.
+    fn new(
+        turn: &mut Turn<'_>,
         table: PortTable,
-        handles: &[(&'h Persistent, Mapping)],
-    ) -> Result<Option<Self>, Cause> {
-        let found = find_rows(socket, known, &table, handles)?;
+        handles: &[&'h PortForwardHandle],
+    ) -> Result<Option<Self>, Error> {
+        if !turn.ports.known.has(&table) {
+            // The first attempt deleted the table, and its answer was lost.
+            turn.ports.uses(&table).clear();
+            handles.iter().for_each(|handle| handle.flag.set_deleted());
+            return Ok(None);
+        }
+        let (mut found, unsure) = sure(&turn.ports.known, &table, handles);
+        make_distinct(&mut found);
+        let mut ports: Vec<_> = found.iter().flat_map(|(_, one)| published(one.mapping)).collect();
+        if !unsure.is_empty() {
+            let mut read = find_rows(turn, &table, &unsure)?;
+            make_distinct(&mut read);
+            read.retain(|(number, _)| found.binary_search_by_key(number, |one| one.0).is_err());
+            let handles: Vec<_> = read.iter().map(|(_, handle)| *handle).collect();
+            ports.extend(own_ports(turn, &table, &handles)?);
+            found.extend(read);
+        }
         if found.is_empty() {
             return Ok(None);
         }
-        let rows = RowChanges::new(socket, known, &table, found.keys())?;
-        let mappings: Vec<_> = found.values().map(|(_, mapping)| *mapping).collect();
-        let mut ports = Vec::new();
-        for (persistent, mapping) in found.values() {
-            ports.extend(own_ports(socket, &table, &persistent.tag, mapping)?);
+        let mut deleted: BTreeMap<u32, [u32; 2]> = BTreeMap::new();
+        for (_, PortForwardHandle { mapping, .. }) in &found {
+            deleted.entry(mapping.link).or_default()[usize::from(mapping.covers_loopback())] += 1;
         }
-        let deleted = uses(&mappings);
-        let mut left = LinkUse::new();
-        for (link, uses) in &deleted {
-            let mut of = |covers_loopback: bool| {
-                let counter = rows::link_counter(*link, covers_loopback);
-                let all = rows::references(socket, &table, &counter)?;
-                Ok::<_, Cause>(all.saturating_sub(uses[usize::from(covers_loopback)]))
-            };
-            left.insert(*link, [of(false)?, of(true)?]);
+        let mut links = Vec::with_capacity(deleted.len());
+        for (link, deleted) in deleted {
+            let all = turn.uses(&table, link)?;
+            links.push((link, deleted, [0, 1].map(|at| all[at].saturating_sub(deleted[at]))));
         }
-        let tags = rows::references(socket, &table, rows::TAG_COUNTER)?;
-        let is_last = rows.ended_tags() >= tags as usize;
-        Ok(Some(Self { table, held: Vec::new(), mappings, ports, deleted, left, rows, is_last }))
+        let mut rows = RowChanges::default();
+        let is_last = if table.is_held() {
+            let is_unused = |(_, _, left): &(_, _, [u32; 2])| *left == [0, 0];
+            turn.ports.uses(&table).len() == links.len() && links.iter().all(is_unused)
+        } else {
+            rows = RowChanges::new(turn, &table, found.iter().map(|(number, _)| *number))?;
+            rows.ended_tags() >= turn.tag_count(&table)?
+        };
+        Ok(Some(Self { table, found, ports, links, rows, is_last }))
     }
 
-    fn push<'s>(&'s self, transaction: &mut Operations<'s>, step: Step<'s>) {
-        let Self { table, ports, deleted, left, rows, is_last, .. } = self;
+    fn push(&self, transaction: &mut Transaction) {
+        let Self { table, ports, links, rows, is_last, .. } = self;
         if *is_last {
-            return table.push_delete(transaction, step);
+            return table.push_delete(transaction);
         }
-        table.push_no_ports(transaction, step, ports);
-        rows.push(table, transaction, step);
+        table.push_ports(transaction, (MessageType::DeleteElement, 0), |is_addressed| {
+            let ports = ports.iter().filter(move |port| port.1.is_some() == is_addressed);
+            ports.map(|port| PortElement { port: *port, target: None, comment: None })
+        });
+        rows.push(table, transaction);
         let (mut hairpin, mut local, mut counters) = (Vec::new(), Vec::new(), Vec::new());
-        for (link, [plain_left, local_left]) in left {
-            let [plain_deleted, local_deleted] = deleted.get(link).copied().unwrap_or_default();
-            if plain_left + local_left == 0 {
+        for (link, deleted, left) in links {
+            if *left == [0, 0] {
                 hairpin.push(*link);
             }
-            if *local_left == 0 && local_deleted > 0 {
-                local.push(*link);
-                counters.push(rows::link_counter(*link, true));
-            }
-            if *plain_left == 0 && plain_deleted > 0 {
-                counters.push(rows::link_counter(*link, false));
+            for covers_loopback in [false, true] {
+                let at = usize::from(covers_loopback);
+                if left[at] == 0 && deleted[at] > 0 {
+                    counters.push(link_counter(*link, covers_loopback));
+                    local.extend(covers_loopback.then_some(*link));
+                }
             }
         }
         if !table.is_held() {
             // Another program may have deleted the elements: what is added first can be deleted.
-            table.push_links(transaction, step, MessageType::NewElement, (&hairpin, &local));
+            table.push_links(transaction, MessageType::NewElement, (&hairpin, &local));
             for counter in counters {
                 let object = Object::by_name(&table.name, ObjectKind::Counter, &counter);
-                transaction.push(step, MessageType::DeleteObject, 0, table.family(), &object);
+                transaction.push(MessageType::DeleteObject, 0, table.family(), &object);
             }
         }
-        table.push_links(transaction, step, MessageType::DeleteElement, (&hairpin, &local));
+        table.push_links(transaction, MessageType::DeleteElement, (&hairpin, &local));
     }
 
     /// Records that the mappings are deleted.
     fn finish(self, ports: &mut Ports, deleted: &mut Deleted) {
-        let family = usize::from(self.table.is_ipv4);
-        self.held.iter().for_each(|one| one.set_deleted());
-        for (link, left) in &self.left {
-            if left[1] == 0 && self.deleted.get(link).is_some_and(|uses| uses[1] > 0) {
-                deleted.unneeded.get_or_insert_default().insert(*link);
+        self.found.iter().for_each(|(_, handle)| handle.flag.set_deleted());
+        for (link, uses, left) in self.links {
+            if left[1] == 0 && uses[1] > 0 {
+                deleted.unneeded.get_or_insert_default().insert(link);
             }
-            if self.table.is_held() {
-                match left {
-                    [0, 0] => drop(ports.held[family].remove(link)),
-                    left => drop(ports.held[family].insert(*link, *left)),
-                }
+            match left {
+                [0, 0] => drop(ports.uses(&self.table).remove(&link)),
+                left => drop(ports.uses(&self.table).insert(link, left)),
             }
         }
-        for (hash, count) in self.rows.counts {
-            ports.known.rows.insert((self.table.is_ipv4, hash), count);
+        let known = &mut ports.known;
+        let tags = &mut known.tags[usize::from(self.table.is_ipv4)];
+        *tags = tags.map(|count| count.saturating_sub(self.rows.ended_tags()));
+        for (hash, rows) in self.rows.tags {
+            known.rows.insert((self.table.is_ipv4, hash), rows);
         }
         if self.is_last {
-            ports.known.deleted(&self.table);
+            ports.deleted(&self.table);
         }
-        deleted.mappings.extend(self.mappings);
+        deleted.mappings.extend(self.found.iter().map(|(_, handle)| handle.mapping));
     }
 }
 
-/// The handles whose rows exist, by the places of these.
-type Found<'h> = BTreeMap<(TagHash, u16), (&'h Persistent, Mapping)>;
+/// Sorts mappings by their numbers, each once: an owner may have been adopted a second time.
+fn make_distinct<T>(found: &mut Vec<(Number, T)>) {
+    found.sort_by_key(|(number, _)| *number);
+    found.dedup_by_key(|(number, _)| *number);
+}
+
+fn published(mapping: Mapping) -> impl Iterator<Item = Port> {
+    mapping.ports().map(|(port, _)| port)
+}
+
+/// Separates the mappings that certainly exist, with their numbers, from those to be looked for.
+///
+/// Nobody else can change a held table. A persistent mapping exists as it was created if no other
+/// program changed the ruleset since, and no row of its tag moved.
+fn sure<'h>(
+    known: &Known,
+    table: &PortTable,
+    handles: &[&'h PortForwardHandle],
+) -> (Vec<(Number, &'h PortForwardHandle)>, Vec<(&'h PortForwardHandle, &'h Persistent)>) {
+    let (mut found, mut unsure) = (Vec::with_capacity(handles.len()), Vec::new());
+    for &handle in handles {
+        match &handle.persistent {
+            None if handle.flag.exists() => found.push((handle.flag.number(), handle)),
+            None => {}
+            Some(one) => {
+                let hash = TagHash::of(&one.tag);
+                let rows = known.rows.get(&(table.is_ipv4, hash));
+                let is_sure = handle.flag.exists()
+                    && one.since.is_some()
+                    && one.since == known.since()
+                    && rows.is_some_and(|rows| !rows.is_moved);
+                if is_sure {
+                    found.push((hash.number(one.place), handle));
+                } else {
+                    unsure.push((handle, &**one));
+                }
+            }
+        }
+    }
+    (found, unsure)
+}
 
 /// Finds the rows of mappings: most are at the places where they were last seen.
 fn find_rows<'h>(
-    socket: &mut Socket,
-    known: &mut Known,
+    turn: &mut Turn<'_>,
     table: &PortTable,
-    handles: &[(&'h Persistent, Mapping)],
-) -> Result<Found<'h>, Cause> {
-    let seen = handles.iter().map(|(one, _)| (TagHash::of(&one.tag), one.place));
-    let texts = rows::texts(socket, table, seen.clone())?;
-    let mut found = BTreeMap::new();
-    for ((handle, (hash, place)), text) in handles.iter().zip(seen).zip(texts) {
-        let record = Record { mapping: handle.1, number: handle.0.number }.to_string();
+    handles: &[(&'h PortForwardHandle, &'h Persistent)],
+) -> Result<Vec<(Number, &'h PortForwardHandle)>, Error> {
+    let seen = handles.iter().map(|(_, one)| (TagHash::of(&one.tag), one.place));
+    let texts = turn.texts(table, seen.clone())?;
+    let mut found = Vec::with_capacity(handles.len());
+    for (((handle, one), (hash, place)), text) in handles.iter().zip(seen).zip(texts) {
+        let record = Record { mapping: handle.mapping, number: one.number }.to_string();
         let is_it = |text: &Option<String>| text.as_ref() == Some(&record);
+        // Handles of this process may be of the mapping as well.
+        let count = turn.row_count(table, hash)?;
+        let rows = TagRows { count, is_moved: true };
+        turn.ports.known.rows.insert((table.is_ipv4, hash), rows);
         if is_it(&text) {
-            found.insert((hash, place), *handle);
+            found.push((hash.number(place), *handle));
             continue;
         }
-        let last = known.row_count(socket, table, hash)?;
-        let texts = rows::texts(socket, table, (1..=last).map(|place| (hash, place)))?;
-        if let Some((place, _)) = (1..=last).zip(texts).find(|(_, text)| is_it(text)) {
-            found.insert((hash, place), *handle);
+        let texts = turn.texts(table, (1..=count).map(|place| (hash, place)))?;
+        if let Some((place, _)) = (1..=count).zip(texts).find(|(_, text)| is_it(text)) {
+            found.push((hash.number(place), *handle));
         }
     }
     Ok(found)
 }
 
-/// Returns the ports of a mapping whose elements have its tag: anybody can delete one, and another
-/// mapping can take its place.
+/// Returns the ports of persistent mappings whose elements have their tags: anybody can delete one,
+/// and another mapping can take its place.
 pub(super) fn own_ports(
-    socket: &mut Socket,
+    turn: &mut Turn<'_>,
     table: &PortTable,
-    tag: &str,
-    mapping: &Mapping,
-) -> Result<Vec<Port>, Cause> {
-    let ports: Vec<_> = mapping.ports().map(|(port, _)| port).collect();
-    let found = elements(socket, table, &ports)?;
-    let own = ports.into_iter().zip(found).filter(|(_, element)| {
+    handles: &[&PortForwardHandle],
+) -> Result<Vec<Port>, Error> {
+    let of_all = handles
+        .iter()
+        .flat_map(|handle| published(handle.mapping).map(move |port| (port, handle.tag())));
+    let (ports, tags): (Vec<_>, Vec<_>) = of_all.unzip();
+    let found = turn.elements(table, &ports)?;
+    let own = ports.into_iter().zip(tags).zip(found).filter(|((_, tag), element)| {
         let userdata = element.as_ref().and_then(|element| element.userdata.as_ref());
-        userdata.and_then(UserData::as_comment) == Some(tag)
+        userdata.and_then(UserData::as_comment) == *tag
     });
-    Ok(own.map(|(port, _)| port).collect())
+    Ok(own.map(|((port, _), _)| port).collect())
 }
 
 /// Rows to be deleted and added, so that the places of each tag stay without a gap.
@@ -337,53 +357,55 @@ pub(super) fn own_ports(
 struct RowChanges {
     old: Vec<Row>,
     new: Vec<Row>,
-    /// The number of rows of each tag afterwards.
-    counts: BTreeMap<TagHash, u16>,
+    /// The rows of each tag afterwards.
+    tags: Vec<(TagHash, TagRows)>,
 }
 
 impl RowChanges {
-    fn new<'k>(
-        socket: &mut Socket,
-        known: &mut Known,
+    fn new(
+        turn: &mut Turn<'_>,
         table: &PortTable,
-        places: impl Iterator<Item = &'k (TagHash, u16)>,
-    ) -> Result<Self, Cause> {
+        numbers: impl Iterator<Item = Number>,
+    ) -> Result<Self, Error> {
         let mut of_tags: BTreeMap<TagHash, BTreeSet<u16>> = BTreeMap::new();
-        for (hash, place) in places {
-            of_tags.entry(*hash).or_default().insert(*place);
+        for (hash, place) in numbers.map(TagHash::of_number) {
+            of_tags.entry(hash).or_default().insert(place);
         }
         let mut changes = Self::default();
         for (hash, deleted) in of_tags {
-            let last = known.row_count(socket, table, hash)?;
+            let last = turn.row_count(table, hash)?;
             let left = last.saturating_sub(u16::try_from(deleted.len()).unwrap_or(u16::MAX));
             // The rows behind the new end move to the places that become free before it.
             let moved = (left + 1..=last).filter(|place| !deleted.contains(place));
             let moved: Vec<_> = moved.collect();
             let free = deleted.iter().copied().filter(|place| *place <= left);
-            let texts = rows::texts(socket, table, moved.iter().map(|place| (hash, *place)))?;
+            let texts = turn.texts(table, moved.iter().map(|place| (hash, *place)))?;
             for (place, text) in free.zip(texts) {
                 let record = text.as_deref().and_then(Record::read);
                 // The row was read, so no outcome is unknown: the change is decided again.
-                let record = record.ok_or(Errno::EBADMSG)?;
-                changes.new.push(Row::of_mapping(hash, place, &record));
+                let record = record.ok_or_else(|| turn.failed(Errno::EBADMSG.into()))?;
+                let Mapping { link, .. } = record.mapping;
+                let counter = link_counter(link, record.mapping.covers_loopback());
+                changes.new.push(Row::of_mapping(hash, place, &record, Arc::from(counter)));
             }
+            let was_moved = turn.ports.known.rows.get(&(table.is_ipv4, hash));
+            let is_moved = !moved.is_empty() || was_moved.is_some_and(|rows| rows.is_moved);
+            changes.tags.push((hash, TagRows { count: left, is_moved }));
             let tag = (left == 0).then_some(0);
             let old = deleted.into_iter().chain(moved).chain(tag);
             changes.old.extend(old.map(|place| Row::deleted(hash, place)));
-            changes.counts.insert(hash, left);
         }
         Ok(changes)
     }
 
     /// Returns how many tags have no row left.
-    fn ended_tags(&self) -> usize {
-        self.counts.values().filter(|count| **count == 0).count()
+    fn ended_tags(&self) -> u32 {
+        let ended = self.tags.iter().filter(|(_, rows)| rows.count == 0).count();
+        u32::try_from(ended).unwrap_or(u32::MAX)
     }
 
-    fn push<'s>(&'s self, table: &PortTable, transaction: &mut Operations<'s>, step: Step<'s>) {
-        let of = ElementsOf::new(&table.name, TAGS);
-        let (family, flags) = (table.family(), NLM_F_CREATE | NLM_F_EXCL);
-        transaction.push_elements(step, MessageType::DeleteElement, 0, family, (&of, &self.old));
-        transaction.push_elements(step, MessageType::NewElement, flags, family, (&of, &self.new));
+    fn push(&self, table: &PortTable, transaction: &mut Transaction) {
+        Row::push(transaction, table, (MessageType::DeleteElement, 0), &self.old);
+        Row::push(transaction, table, NEW, &self.new);
     }
 }

@@ -9,7 +9,6 @@ mod generation;
 mod handle;
 mod number;
 mod object;
-mod operations;
 pub(crate) mod reader;
 mod remove;
 mod rule;
@@ -23,9 +22,6 @@ pub use generation::Generation;
 pub use handle::{ChainHandle, FlowtableHandle, ObjectHandle, RuleHandle, SetHandle, TableHandle};
 pub use transaction::{Refused, Transaction, TransactionError};
 
-pub(crate) use generation::{
-    Step, at_one_generation, is_outdated, read_at_one_generation, with_socket,
-};
-pub(crate) use operations::Operations;
+pub(crate) use generation::{Step, at_one_generation, read_at_one_generation, with_socket};
 pub(crate) use ruleset::{base_chains, makers};
 pub(crate) use table::persistent_tables;

@@ -9,7 +9,6 @@ use crate::wire::message::{Message as Answer, NLM_F_DUMP};
 use crate::wire::nft::codec::Codec;
 use crate::wire::nft::data::Value;
 use crate::wire::nft::element::{Element, ElementsOf, decode_list, encode_list};
-use crate::wire::nft::generation::Generation;
 use crate::wire::nft::message::{Family, Message, MessageType, append};
 use crate::wire::nft::object::Object;
 use crate::wire::nft::rule::Rule;
@@ -54,13 +53,6 @@ pub(crate) fn list<T: Codec>(
         let message = Message::decode(answer.kind, answer.payload)?;
         Some((message.family?, T::decode(message.attributes)?))
     })
-}
-
-/// Reads the number that changes with each transaction in the namespace.
-pub(crate) fn generation(socket: &mut Socket) -> Result<u32, Cause> {
-    let generation: Option<Generation> =
-        get(socket, MessageType::GetGeneration, None, &Everything)?;
-    generation.map(|generation| generation.id).ok_or(Cause::Malformed("no generation"))
 }
 
 /// Reads the object of this name; `None` if the kernel has none.

@@ -94,9 +94,15 @@ impl Transaction {
     /// Returns whether the commit needs the generation. It does if it must delete what it created,
     /// or if a table's name may belong to another table by now.
     fn depends_on_generation(&self) -> bool {
-        self.creates
+        self.can_be_undone()
             || self.has_to_look()
             || self.named.iter().any(super::super::handle::TableHandle::may_be_anothers)
+    }
+
+    /// Returns whether a lost answer can be undone. Without an echo nothing proves that this
+    /// transaction made a change: its caller looks for what it may have made.
+    fn can_be_undone(&self) -> bool {
+        self.creates && self.batch.asks_for_echo()
     }
 
     /// Commits once. An error is one of the whole transaction.
@@ -162,8 +168,8 @@ impl Transaction {
 
     /// Deletes the created objects, if the answer was lost.
     fn recover(&self, socket: &mut Socket, error: Error, last: &Attempt) -> Error {
-        let Some(before) = last.generation.filter(|_| self.creates && error.is_outcome_unknown())
-        else {
+        let is_undone = self.can_be_undone() && error.is_outcome_unknown();
+        let Some(before) = last.generation.filter(|_| is_undone) else {
             return error;
         };
         match undo(self, socket, before, last.is_done) {
