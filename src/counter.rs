@@ -4,6 +4,7 @@ use std::fmt;
 
 /// The packets and bytes that a rule or a connection counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Counter {
     /// The number of packets.

@@ -110,6 +110,8 @@ mod reap;
 mod route;
 pub mod sandbox;
 mod scope;
+#[cfg(feature = "serde")]
+mod serialize;
 mod sys;
 mod sysctl;
 mod text;

@@ -47,6 +47,7 @@ numbered! {
 
 /// A neighbour as the kernel lists it, a line of `ip neighbour` or `arp`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct NeighborInfo {
     /// The index of the link that reaches the neighbour.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module's layer, the lowest first. What is beside them (errors, owners, values) is used by
 /// all.
-const LAYERS: [(&str, u32); 21] = [
+const LAYERS: [(&str, u32); 22] = [
     ("wire", 0),
     ("netlink", 1),
     ("netns", 2),
@@ -25,6 +25,7 @@ const LAYERS: [(&str, u32); 21] = [
     ("sysctl", 3),
     ("reap", 3),
     ("persistent", 3),
+    ("serialize", 3),
     ("doctor", 3),
     ("firewall", 3),
     ("link_names", 3),

@@ -17,6 +17,7 @@ use crate::wire::message::Message;
 ///
 /// Source: rtnetlink(7), `include/uapi/linux/if_addr.h`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct AddressInfo {
     /// The index of the link that has the address.
@@ -49,8 +50,10 @@ pub struct AddressInfo {
     #[doc(alias = "IFA_RT_PRIORITY")]
     pub metric: Option<u32>,
     pub(super) protocol: Option<u8>,
+    #[cfg_attr(feature = "serde", serde(skip))]
     flags: u32,
     /// The number of attributes that could not be read.
+    #[cfg_attr(feature = "serde", serde(skip))]
     unread: usize,
 }
 

@@ -11,6 +11,7 @@ use crate::wire::conntrack::{Entry, Tuple};
 
 /// The type, code and identifier of an ICMP query, which stand for ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct IcmpQuery {
     /// The type of the message: 8 is an echo request, 128 one of IPv6.
@@ -23,6 +24,7 @@ pub struct IcmpQuery {
 
 /// The addresses and ports of one direction of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ConntrackTuple {
     /// The source address of the packets.
@@ -72,6 +74,7 @@ numbered! {
 /// With NAT the two directions differ. With destination NAT, the source of the reply is another
 /// address or port than the destination of the original packet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ConntrackEntry {
     /// The protocol. UDP and ICMP have connections too, as long as packets keep coming.
@@ -92,6 +95,7 @@ pub struct ConntrackEntry {
     pub original_counter: Option<Counter>,
     /// The packets of the reply direction, with the sysctl `net.netfilter.nf_conntrack_acct`.
     pub reply_counter: Option<Counter>,
+    #[cfg_attr(feature = "serde", serde(skip))]
     status: u32,
 }
 

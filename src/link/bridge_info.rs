@@ -17,6 +17,7 @@ use crate::wire::link::{AF_UNSPEC, LinkView, header};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[allow(clippy::struct_excessive_bools)] // the kernel's own switches, each by its name
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct BridgeInfo {
     /// True if the spanning tree protocol runs, in the kernel or in a program.
     pub stp: bool,

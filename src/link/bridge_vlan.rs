@@ -25,6 +25,7 @@ const LAST: u16 = 4094;
 
 /// A VLAN of a bridge or of one of its ports, a line of `bridge vlan show`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct BridgeVlanInfo {
     /// The number.

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// The index of a link in its namespace, as `if_nametoindex(3)` returns it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LinkIndex(u32);
 
 impl LinkIndex {

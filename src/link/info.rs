@@ -93,6 +93,7 @@ impl<'a> LinkView<'a> {
 
 listed! {
     /// A link as the kernel lists it, a line of `ip link`. An attribute that the kernel did not list is `None`.
+    #[cfg_attr(feature = "serde", derive(serde::Serialize))]
     #[derive(Debug, Clone, PartialEq, Eq)]
     #[non_exhaustive]
     LinkInfo of LinkView as link {

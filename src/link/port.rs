@@ -34,6 +34,7 @@ numbered! {
 
 /// A bridge port as the kernel lists it, a line of `bridge link show`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct BridgePortInfo {
     /// The link's index.

@@ -18,6 +18,7 @@ use crate::fault;
 
 /// A process that keeps a namespace alive, and the ways in which it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Holder {
     /// The process.
@@ -30,6 +31,7 @@ pub struct Holder {
 
 /// The way in which a process keeps a namespace alive.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum HeldBy {
     /// The main thread of the process is in the namespace: the processes that `ip netns pids`

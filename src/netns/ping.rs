@@ -47,6 +47,7 @@ pub struct Ping {
 
 /// The answer to an echo request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct EchoReply {
     /// The address that answered.

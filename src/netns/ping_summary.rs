@@ -6,6 +6,7 @@ use std::time::Duration;
 
 /// The result of a series of echo requests. Its text is that of ping(8).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct PingSummary {
     /// The address that was asked.

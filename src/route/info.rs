@@ -44,6 +44,7 @@ numbered! {
 
 /// A next hop of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct NextHop {
     /// The index of the link.
@@ -96,6 +97,7 @@ impl<'a> RouteView<'a> {
 
 listed! {
     /// A route as the kernel lists it, a line of `ip route show table all`.
+    #[cfg_attr(feature = "serde", derive(serde::Serialize))]
     #[derive(Debug, Clone, PartialEq, Eq, Hash)]
     #[non_exhaustive]
     RouteInfo of RouteView as route {

@@ -11,6 +11,7 @@ use crate::counter::Counter;
 
 /// A listed table, of any program.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct TableInfo {
     /// The family.
@@ -39,6 +40,7 @@ pub struct TableInfo {
 
 /// A listed chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ChainInfo {
     /// The builder that creates such a chain, without rules.
@@ -51,6 +53,7 @@ pub struct ChainInfo {
 
 /// A listed rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct RuleInfo {
     /// The builder that creates such a rule. Unknown expressions keep their bytes.
@@ -63,6 +66,7 @@ pub struct RuleInfo {
 
 /// A listed set or map.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SetInfo {
     /// The builder that creates such a set or map, without elements.
