@@ -24,6 +24,7 @@ pub(crate) mod rule;
 pub(crate) mod set;
 pub(crate) mod set_message;
 pub(crate) mod set_ref;
+pub(crate) mod shown_value;
 pub(crate) mod statement;
 pub(crate) mod statements;
 pub(crate) mod table;

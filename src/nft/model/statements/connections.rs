@@ -1,6 +1,5 @@
 //! The number of connections: `ct count 10`.
 
-use crate::nft::model::display::Over;
 use crate::nft::model::prelude::*;
 pub(super) use crate::wire::nft::expr::connlimit::Connlimit;
 

@@ -1,12 +1,7 @@
 //! Copies of packets: `dup to ADDRESS device LINK`.
 
 use crate::nft::model::prelude::*;
-use std::net::IpAddr;
 
-use crate::link::LinkRef;
-use crate::nft::model::datum::Datum;
-use crate::nft::model::device::Device;
-use crate::nft::model::family::Family;
 use crate::wire::nft::expr::dup as wire;
 
 #[derive(Debug, Clone, PartialEq, Eq)]

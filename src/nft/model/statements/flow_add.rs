@@ -1,6 +1,5 @@
 //! The offload of a connection to a flowtable: `flow add @NAME`.
 
-use crate::nft::model::family::Family;
 use crate::nft::model::prelude::*;
 pub(super) use crate::wire::nft::expr::flow_offload::FlowOffload;
 

@@ -1,13 +1,7 @@
 //! Forwarding out of a link, in the family `netdev`: `fwd to LINK`.
 
 use crate::nft::model::prelude::*;
-use std::net::IpAddr;
 
-use crate::link::LinkRef;
-use crate::nft::model::datum::Datum;
-use crate::nft::model::device::Device;
-use crate::nft::model::family::Family;
-use crate::nft::model::network::Network;
 use crate::wire::nft::expr::fwd as wire;
 
 #[derive(Debug, Clone, PartialEq, Eq)]

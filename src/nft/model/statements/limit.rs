@@ -1,6 +1,5 @@
 //! Rate limits: `limit rate 10/second`.
 
-use crate::nft::model::display::Over;
 use crate::nft::model::prelude::*;
 use crate::wire::nft::expr::limit as wire;
 

@@ -1,20 +1,14 @@
 //! Matches: `ip saddr 10.0.0.0/8`, `tcp dport @PORTS`.
 
-use crate::link::LinkRef;
 use crate::nft::model::context::{Fact, Protocol, WITH_PORTS};
-use crate::nft::model::datum::{Datum, Span};
-use crate::nft::model::device::Device;
-use crate::nft::model::display;
-use crate::nft::model::element::{Element, join};
 use crate::nft::model::encoder::{ETHERNET, prefix_mask};
-use crate::nft::model::network::Network;
 use crate::nft::model::prelude::*;
 use crate::nft::model::set_ref::SetRef;
-use crate::nft::model::types::{PROTOCOLS, Type};
+use crate::nft::model::shown_value::ShownValue;
+use crate::nft::model::types::Type;
 use crate::wire::nft::data::Value;
 use crate::wire::nft::expr::bitwise::Bitwise;
 use crate::wire::nft::expr::cmp::{Cmp, Comparison};
-use crate::wire::nft::expr::lookup::Lookup;
 use crate::wire::nft::expr::range::{Range, RangeOp};
 
 /// A condition on a field, or on a concatenation that is looked up in a set.
@@ -219,7 +213,7 @@ impl Statement for Match {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         join(f, &self.fields, " . ")?;
         let kind = self.fields.first().map_or(Type::Mark, |field| field.value_type());
-        let shown = |value: &Value| Shown(kind, *value);
+        let shown = |value: &Value| ShownValue(kind, *value);
         let not = if self.negated { "!= " } else { "" };
         match &self.condition {
             // Without a word `nft` takes names of bits as any of them, and `!=` as true for every packet.
@@ -270,74 +264,4 @@ fn network_of(value: &Value) -> Option<Network> {
         *value == Value::from(network.ether_type())
             || *value == Value::from(network.netfilter_protocol())
     })
-}
-
-/// The names of bits.
-const STATES: [(&str, u32); 5] =
-    [("invalid", 1), ("established", 2), ("related", 4), ("new", 8), ("untracked", 64)];
-const STATUSES: [(&str, u32); 7] = [
-    ("expected", 1),
-    ("seen-reply", 2),
-    ("assured", 4),
-    ("confirmed", 8),
-    ("snat", 16),
-    ("dnat", 32),
-    ("dying", 512),
-];
-const TCP_FLAGS: [(&str, u32); 8] = [
-    ("fin", 1),
-    ("syn", 2),
-    ("rst", 4),
-    ("psh", 8),
-    ("ack", 16),
-    ("urg", 32),
-    ("ecn", 64),
-    ("cwr", 128),
-];
-
-/// A value as `nft` writes it.
-struct Shown(Type, Value);
-
-impl Shown {
-    /// The names of the bits of the type.
-    fn names(&self) -> &'static [(&'static str, u32)] {
-        match self.0 {
-            Type::CtState => &STATES,
-            Type::CtStatus => &STATUSES,
-            Type::TcpFlags => &TCP_FLAGS,
-            _ => &[],
-        }
-    }
-
-    /// Returns whether all bits have names.
-    fn are_names(&self) -> bool {
-        let known: u32 = self.names().iter().map(|(_, bit)| bit).sum();
-        matches!(self.0.decode(self.1.as_slice()), Datum::Number(bits) if bits != 0 && bits & !known == 0)
-    }
-}
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(kind, value) = self;
-        let datum = kind.decode(value.as_slice());
-        let Datum::Number(number) = datum else { return write!(f, "{datum}") };
-        match kind {
-            Type::CtState | Type::CtStatus | Type::TcpFlags => {}
-            Type::Protocol => {
-                return match PROTOCOLS.iter().find(|(_, one)| u32::from(*one) == number) {
-                    Some((name, _)) => f.write_str(name),
-                    None => write!(f, "{number}"),
-                };
-            }
-            Type::Mark => return write!(f, "0x{number:08x}"),
-            Type::NetfilterProtocol if number == 2 => return f.write_str("ipv4"),
-            Type::NetfilterProtocol if number == 10 => return f.write_str("ipv6"),
-            Type::EtherType => return write!(f, "0x{number:04x}"),
-            _ => return write!(f, "{number}"),
-        }
-        if !self.are_names() {
-            return write!(f, "0x{number:x}");
-        }
-        display::flags(f, "", self.names().iter().map(|(name, bit)| (number & bit != 0, *name)))
-    }
 }

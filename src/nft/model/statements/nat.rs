@@ -1,23 +1,16 @@
 //! Address translation: `snat`, `dnat`, `masquerade`, `redirect`.
 
 use crate::nft::model::prelude::*;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
 use crate::input::{Input, network};
 use crate::nft::model::context::NO_FAMILY;
-use crate::nft::model::datum::{Datum, Span};
-use crate::nft::model::display::{self, Range, bracketed};
-use crate::nft::model::element::Element;
-use crate::nft::model::family::Family;
 use crate::nft::model::field::Needs;
-use crate::nft::model::interval::DataKind;
-use crate::nft::model::network::Network;
 use crate::nft::model::set_ref::address_data;
 use crate::nft::model::types::Type;
-use crate::wire::nft::expr::lookup::Lookup;
 use crate::wire::nft::expr::masq::Masq;
 use crate::wire::nft::expr::nat as wire;
 use crate::wire::nft::expr::nat::{NatFlags, NatType};
@@ -35,12 +28,8 @@ enum Kind {
     Masquerade,
     Redirect,
     Addresses(NatType, Option<(IpAddr, IpAddr)>),
-    /// The map holds addresses, or addresses with ports.
-    Map {
-        kind: NatType,
-        lookup: MapLookup,
-        with_port: bool,
-    },
+    /// The map holds addresses, or with [`NatFlags::PORT_SPECIFIED`] addresses and ports.
+    Map(NatType, MapLookup),
 }
 
 const NO_TRANSLATION: &str = "no address translation was said before";
@@ -79,7 +68,7 @@ impl Rule {
     /// `snat to ip saddr map @MAP`.
     pub fn snat_map(mut self, fields: impl IntoIterator<Item = Field>, map: &str) -> Self {
         let lookup = self.named("snat_map", fields, map);
-        self.translate(Kind::Map { kind: NatType::Source, lookup, with_port: false })
+        self.translate(Kind::Map(NatType::Source, lookup))
     }
 
     /// Changes the destination to the address that a map of the table holds for these fields:
@@ -89,14 +78,15 @@ impl Rule {
     /// implies it.
     pub fn dnat_map(mut self, fields: impl IntoIterator<Item = Field>, map: &str) -> Self {
         let lookup = self.named("dnat_map", fields, map);
-        self.translate(Kind::Map { kind: NatType::Destination, lookup, with_port: false })
+        self.translate(Kind::Map(NatType::Destination, lookup))
     }
 
     /// Changes the destination and port to those that a map of the table holds for these fields, as
     /// [`dnat_map`](Self::dnat_map).
     pub fn dnat_map_to_ports(mut self, fields: impl IntoIterator<Item = Field>, map: &str) -> Self {
         let lookup = self.named("dnat_map_to_ports", fields, map);
-        self.translate(Kind::Map { kind: NatType::Destination, lookup, with_port: true })
+        let rule = self.translate(Kind::Map(NatType::Destination, lookup));
+        rule.nat_flag("dnat_map_to_ports", NatFlags::PORT_SPECIFIED)
     }
 
     /// Changes the source to the address that an anonymous map holds for these fields:
@@ -146,7 +136,10 @@ impl Rule {
             self.rejected.reject("to_ports", shown, "the range is empty");
         }
         match self.last_mut::<Nat>() {
-            Some(nat) if !matches!(nat.kind, Kind::Map { .. }) => nat.ports = Some(chosen),
+            Some(nat) if !matches!(nat.kind, Kind::Map(..)) => {
+                nat.ports = Some(chosen);
+                nat.flags |= NatFlags::PORT_SPECIFIED;
+            }
             _ => self.rejected.reject("to_ports", chosen.0, NO_TRANSLATION),
         }
         self
@@ -207,7 +200,9 @@ impl Rule {
         let with_port = elements.first().is_some_and(|one| one.data().len() > 1);
         let lookup =
             self.anonymous(setter, fields, elements, |elements| address_data(elements).map(Some));
-        self.translate(Kind::Map { kind, lookup, with_port })
+        let mut flags = NatFlags::empty();
+        flags.set(NatFlags::PORT_SPECIFIED, with_port);
+        self.translate(Kind::Map(kind, lookup)).nat_flag(setter, flags)
     }
 
     fn nat_flag(mut self, setter: &'static str, flag: NatFlags) -> Self {
@@ -225,7 +220,6 @@ impl Nat {
         encoder: &mut Encoder<'_>,
         kind: NatType,
         MapLookup { key, map }: &MapLookup,
-        with_port: bool,
     ) -> Result<(), String> {
         encoder.load(key)?;
         let network = map.network().or(encoder.context.network).ok_or(NO_FAMILY)?;
@@ -234,14 +228,13 @@ impl Nat {
             Network::Ip6 => (Type::Ipv6, 4),
             Network::Arp => return Err(NO_FAMILY.into()),
         };
+        let with_port = self.flags.contains(NatFlags::PORT_SPECIFIED);
         let data = if with_port { vec![address, Type::Port] } else { vec![address] };
         let lookup = encoder.lookup(key, map, Some(DataKind::Values(data)))?;
         encoder.push(Lookup { dreg: Some(R1), ..lookup });
         let port_min = Register::at_slot(slots).filter(|_| with_port);
-        let mut flags = self.flags;
-        flags.set(NatFlags::PORT_SPECIFIED, with_port);
         let nat = wire::Nat::to_address(kind, network.family(), R1);
-        encoder.push(wire::Nat { port_min, flags, ..nat });
+        encoder.push(wire::Nat { port_min, flags: self.flags, ..nat });
         Ok(())
     }
 
@@ -255,17 +248,16 @@ impl Nat {
             return write!(f, " prefix to {}", Span::between(first.into(), last.into()));
         }
         let shown = |address: IpAddr| match self.ports {
-            Some(_) => bracketed(address),
+            Some(_) => display::bracketed(address),
             None => address.to_string(),
         };
-        write!(f, " to {}", Range(shown(first), shown(last)))
+        write!(f, " to {}", display::Range(shown(first), shown(last)))
     }
 }
 
 impl Statement for Nat {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
-        let mut flags = self.flags;
-        flags.set(NatFlags::PORT_SPECIFIED, self.ports.is_some());
+        let flags = self.flags;
         match &self.kind {
             Kind::Masquerade => {
                 let (port_min, port_max) = encoder.range(self.ports);
@@ -284,31 +276,29 @@ impl Statement for Nat {
                     wire::Nat { address_min, address_max, port_min, port_max, kind, family, flags };
                 encoder.push(nat);
             }
-            Kind::Map { kind, lookup, with_port } => {
-                return self.encode_map(encoder, *kind, lookup, *with_port);
-            }
+            Kind::Map(kind, lookup) => return self.encode_map(encoder, *kind, lookup),
         }
         Ok(())
     }
 
     fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
-        let (kind, min, max, flags) = match expr {
+        let (kind, min, max, mut flags) = match expr {
             Expr::Masq(masq) => (Kind::Masquerade, masq.port_min, masq.port_max, masq.flags),
             Expr::Redir(redir) => (Kind::Redirect, redir.port_min, redir.port_max, redir.flags),
-            Expr::Nat(nat) => match reader.mapped() {
-                Some(lookup) => {
-                    let (lookup, with_port) = (lookup.clone(), nat.port_min.is_some());
-                    (Kind::Map { kind: nat.kind, lookup, with_port }, None, None, nat.flags)
-                }
-                None => {
-                    let to = reader.range(nat.address_min, nat.address_max, Reader::address)?;
-                    (Kind::Addresses(nat.kind, to), nat.port_min, nat.port_max, nat.flags)
-                }
-            },
+            Expr::Nat(nat) => {
+                let kind = match reader.mapped() {
+                    Some(lookup) => Kind::Map(nat.kind, lookup.clone()),
+                    None => {
+                        let to = reader.range(nat.address_min, nat.address_max, Reader::address)?;
+                        Kind::Addresses(nat.kind, to)
+                    }
+                };
+                (kind, nat.port_min, nat.port_max, nat.flags - NatFlags::MAP_ADDRESSES)
+            }
             _ => return None,
         };
-        // The other flags follow from the registers.
-        let flags = flags - NatFlags::MAP_ADDRESSES - NatFlags::PORT_SPECIFIED;
+        flags.set(NatFlags::PORT_SPECIFIED, min.is_some());
+        let min = min.filter(|_| !matches!(kind, Kind::Map(..)));
         Some(Self { kind, ports: reader.range(min, max, Reader::port)?, flags })
     }
 
@@ -321,7 +311,7 @@ impl Statement for Nat {
             Kind::Addresses(_, addresses) => {
                 context.check_address(addresses.map(|(first, _)| first))
             }
-            Kind::Map { lookup: MapLookup { key, map }, .. } => {
+            Kind::Map(_, MapLookup { key, map }) => {
                 let implies = |field: &Field| matches!(field.needs(), Needs::Network(_));
                 if context.network.or(map.network()).is_none() && !key.iter().any(implies) {
                     return Err(NO_FAMILY.into());
@@ -333,7 +323,7 @@ impl Statement for Nat {
 
     fn fields(&self) -> [&[Field]; 2] {
         match &self.kind {
-            Kind::Map { lookup, .. } => [&lookup.key, &[]],
+            Kind::Map(_, lookup) => [&lookup.key, &[]],
             _ => [&[], &[]],
         }
     }
@@ -358,14 +348,14 @@ impl Statement for Nat {
                 write!(f, "{}{}", word(*kind), family(Some(network)))?;
                 self.fmt_addresses(*addresses, f)?;
             }
-            Kind::Map { kind, lookup, .. } => {
+            Kind::Map(kind, lookup) => {
                 let network = lookup.map.network().or(context.network);
                 write!(f, "{}{} to {lookup}", word(*kind), family(network))?;
             }
         }
         if let Some((first, last)) = self.ports {
             let has_address = matches!(self.kind, Kind::Addresses(_, Some(_)));
-            write!(f, "{}:{}", if has_address { "" } else { " to " }, Range(first, last))?;
+            write!(f, "{}:{}", if has_address { "" } else { " to " }, display::Range(first, last))?;
         }
         let names = [
             (NatFlags::RANDOM, "random"),

@@ -2,7 +2,6 @@
 
 use crate::nft::model::context::Fact;
 use crate::nft::model::encoder::network_match;
-use crate::nft::model::network::Network;
 use crate::nft::model::prelude::*;
 use crate::wire::nft::expr::cmp::{Cmp, Comparison};
 

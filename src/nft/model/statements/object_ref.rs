@@ -1,10 +1,7 @@
 //! References to named objects: `counter name "web"`, `counter name tcp dport map @MAP`.
 
-use crate::nft::model::element::Element;
-use crate::nft::model::interval::DataKind;
 use crate::nft::model::object::ObjectKind;
 use crate::nft::model::prelude::*;
-use crate::wire::nft::expr::lookup::Lookup;
 use crate::wire::nft::expr::objref::Objref;
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! Queues to programs: `queue to 1-4`.
 
-use crate::nft::model::display;
 use crate::nft::model::prelude::*;
 use std::ops::RangeInclusive;
 

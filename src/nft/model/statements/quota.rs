@@ -1,6 +1,6 @@
 //! The quota: `quota 10 mbytes`.
 
-use crate::nft::model::display::{Bytes, Over};
+use crate::nft::model::display::Bytes;
 use crate::nft::model::prelude::*;
 pub(super) use crate::wire::nft::expr::quota::Quota;
 use crate::wire::nft::expr::quota::QuotaFlags;

@@ -1,8 +1,6 @@
 //! Rejects: `reject with tcp reset`.
 
-use crate::nft::model::family::Family;
 use crate::nft::model::field::{Needs, TCP};
-use crate::nft::model::network::Network;
 use crate::nft::model::prelude::*;
 use crate::nft::model::statement::learn;
 use crate::wire::nft::expr::reject as wire;
@@ -24,23 +22,16 @@ pub enum Reject {
     TcpReset,
 }
 
-/// `nft`'s words and the number of a code, for both protocols, for IPv4 and for IPv6.
-type Codes = [(&'static str, u8); 3];
-
-const CODES: [(Reject, Codes); 4] = [
-    (
-        Reject::PortUnreachable,
-        [("port-unreachable", 1), ("port-unreachable", 3), ("port-unreachable", 4)],
-    ),
+/// `nft`'s names of the codes and their numbers, for both protocols, for IPv4 and for IPv6.
+const CODES: [(Reject, [&str; 3], [u8; 3]); 4] = [
+    (Reject::PortUnreachable, ["port-unreachable"; 3], [1, 3, 4]),
     (
         Reject::HostUnreachable,
-        [("host-unreachable", 2), ("host-unreachable", 1), ("addr-unreachable", 3)],
+        ["host-unreachable", "host-unreachable", "addr-unreachable"],
+        [2, 1, 3],
     ),
-    (Reject::NoRoute, [("no-route", 0), ("net-unreachable", 0), ("no-route", 0)]),
-    (
-        Reject::AdminProhibited,
-        [("admin-prohibited", 3), ("admin-prohibited", 13), ("admin-prohibited", 1)],
-    ),
+    (Reject::NoRoute, ["no-route", "net-unreachable", "no-route"], [0; 3]),
+    (Reject::AdminProhibited, ["admin-prohibited"; 3], [3, 13, 1]),
 ];
 
 /// A reject, with the code of the packet's network protocol or with that of both.
@@ -59,9 +50,8 @@ impl RejectStatement {
             Some(Network::Ip6) => (RejectType::Icmp, "icmpv6", 2),
             _ => (RejectType::Icmpx, "icmpx", 0),
         };
-        let (_, codes) = CODES.iter().find(|(reject, _)| *reject == self.reject)?;
-        let (name, code) = codes[at];
-        Some((kind, code, format!("{protocol} {name}")))
+        let (_, names, codes) = CODES.iter().find(|(reject, ..)| *reject == self.reject)?;
+        Some((kind, codes[at], format!("{protocol} {}", names[at])))
     }
 
     fn to_wire(&self, network: Option<Network>) -> wire::Reject {
@@ -89,7 +79,7 @@ impl Statement for RejectStatement {
     fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
         let Expr::Reject(wire) = expr else { return None };
         let read = |for_both| {
-            let errors = CODES.map(|(reject, _)| reject).into_iter().chain([Reject::TcpReset]);
+            let errors = CODES.map(|(reject, ..)| reject).into_iter().chain([Reject::TcpReset]);
             let mut all = errors.map(|reject| Self { reject, for_both });
             all.find(|one| one.to_wire(reader.context.network) == *wire)
         };

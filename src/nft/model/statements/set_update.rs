@@ -3,9 +3,7 @@
 use crate::nft::model::prelude::*;
 use std::time::Duration;
 
-use crate::nft::model::element::join;
 use crate::nft::model::encoder::slots;
-use crate::nft::model::interval::DataKind;
 use crate::nft::model::statements::limit::Limit;
 use crate::wire::nft::expr::connlimit::Connlimit;
 use crate::wire::nft::expr::counter::Counter;

@@ -1,10 +1,8 @@
 //! Transparent proxies: `tproxy to :PORT`.
 
 use crate::nft::model::prelude::*;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use crate::nft::model::display::bracketed;
-use crate::nft::model::network::Network;
 use crate::wire::nft::expr::tproxy as wire;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +57,7 @@ impl Statement for Tproxy {
     }
 
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "tproxy to {}", self.address.map(bracketed).unwrap_or_default())?;
+        write!(f, "tproxy to {}", self.address.map(display::bracketed).unwrap_or_default())?;
         self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }

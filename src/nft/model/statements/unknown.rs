@@ -1,6 +1,5 @@
 //! Expressions that are not understood. They are written as they were read.
 
-use crate::nft::model::element::join;
 use crate::nft::model::prelude::*;
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,11 +1,9 @@
 //! Verdicts: `accept`, `jump CHAIN`, and verdict maps: `tcp dport vmap @MAP`.
 
-use crate::nft::model::element::{Element, Verdict, join};
-use crate::nft::model::interval::DataKind;
+use crate::nft::model::element::Verdict;
 use crate::nft::model::prelude::*;
 use crate::wire::nft::data::Data;
 use crate::wire::nft::expr::immediate::Immediate;
-use crate::wire::nft::expr::lookup::Lookup;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum VerdictStatement {

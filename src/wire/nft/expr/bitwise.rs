@@ -12,9 +12,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_bitwise_attributes`.
 
-use crate::wire::nft::codec::{attribute_table, wire_enum};
-use crate::wire::nft::data::Value;
-use crate::wire::nft::register::Register;
+use super::prelude::*;
 
 wire_enum! {
     #[doc(alias = "nft_bitwise_ops")]

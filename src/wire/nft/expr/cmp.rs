@@ -8,9 +8,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_cmp_attributes`.
 
-use crate::wire::nft::codec::{attribute_table, wire_enum};
-use crate::wire::nft::data::Value;
-use crate::wire::nft::register::Register;
+use super::prelude::*;
 
 wire_enum! {
     /// The comparison of bytes from the first on: an order only for big-endian values.

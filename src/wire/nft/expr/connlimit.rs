@@ -7,7 +7,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_connlimit_attributes`.
 
-use crate::wire::nft::codec::attribute_table;
+use super::prelude::*;
 
 attribute_table! {
     #[derive(Copy, Default)]

@@ -8,7 +8,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_counter_attributes`.
 
-use crate::wire::nft::codec::attribute_table;
+use super::prelude::*;
 
 attribute_table! {
     #[derive(Copy, Default)]

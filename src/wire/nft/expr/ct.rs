@@ -11,9 +11,7 @@
 
 use bitflags::bitflags;
 
-use crate::wire::nft::codec::{attribute_table, wire_enum};
-use crate::wire::nft::data::Value;
-use crate::wire::nft::register::Register;
+use super::prelude::*;
 
 wire_enum! {
     #[doc(alias = "nft_ct_keys")]
@@ -87,18 +85,6 @@ bitflags! {
     }
 }
 
-impl From<CtState> for Value {
-    fn from(state: CtState) -> Self {
-        Self::host_u32(state.bits())
-    }
-}
-
-impl From<CtStatus> for Value {
-    fn from(status: CtStatus) -> Self {
-        Self::host_u32(status.bits())
-    }
-}
-
 wire_enum! {
     #[doc(alias = "IP_CT_DIR_ORIGINAL")]
     Direction: u8 {
@@ -125,10 +111,10 @@ mod tests {
     fn states_have_the_bits_nft_masks_with() {
         // The masks of: ct state established,related; ct status dnat; ct state new,invalid,untracked
         let state = CtState::ESTABLISHED | CtState::RELATED;
-        assert_eq!(Value::from(state).as_slice(), [6, 0, 0, 0]);
-        assert_eq!(Value::from(CtStatus::DESTINATION_NAT).as_slice(), [0x20, 0, 0, 0]);
+        assert_eq!(Value::host_u32(state.bits()).as_slice(), [6, 0, 0, 0]);
+        assert_eq!(Value::host_u32(CtStatus::DESTINATION_NAT.bits()).as_slice(), [0x20, 0, 0, 0]);
         let state = CtState::NEW | CtState::INVALID | CtState::UNTRACKED;
-        assert_eq!(Value::from(state).as_slice(), [0x49, 0, 0, 0]);
+        assert_eq!(Value::host_u32(state.bits()).as_slice(), [0x49, 0, 0, 0]);
     }
 
     #[test]

@@ -17,10 +17,10 @@
 
 use std::time::Duration;
 
+use super::prelude::*;
 use super::stateful::Stateful;
 use crate::wire::attribute::{Attributes, Writer};
-use crate::wire::nft::codec::{Codec, EitherField, Field, attribute_table, wire_enum, wire_flags};
-use crate::wire::nft::register::Register;
+use crate::wire::nft::codec::{Codec, EitherField, Field};
 
 wire_enum! {
     #[doc(alias = "nft_dynset_ops")]

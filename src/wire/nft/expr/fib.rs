@@ -8,8 +8,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_fib_attributes`.
 
-use crate::wire::nft::codec::{attribute_table, wire_enum, wire_flags};
-use crate::wire::nft::register::Register;
+use super::prelude::*;
 
 wire_enum! {
     #[doc(alias = "nft_fib_result")]

@@ -6,7 +6,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_offload_attributes`.
 
-use crate::wire::nft::codec::attribute_table;
+use super::prelude::*;
 
 attribute_table! {
     strict struct FlowOffload {

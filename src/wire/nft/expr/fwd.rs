@@ -8,9 +8,8 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_fwd_attributes`.
 
-use crate::wire::nft::codec::attribute_table;
+use super::prelude::*;
 use crate::wire::nft::message::Family;
-use crate::wire::nft::register::Register;
 
 attribute_table! {
     #[derive(Copy)]

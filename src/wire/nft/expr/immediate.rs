@@ -7,9 +7,8 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_immediate_attributes`.
 
-use crate::wire::nft::codec::attribute_table;
+use super::prelude::*;
 use crate::wire::nft::data::{Data, Value, Verdict};
-use crate::wire::nft::register::Register;
 
 attribute_table! {
     strict struct Immediate {

@@ -11,7 +11,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_limit_attributes`.
 
-use crate::wire::nft::codec::{attribute_table, wire_enum};
+use super::prelude::*;
 
 wire_enum! {
     #[doc(alias = "nft_limit_type")]

@@ -11,7 +11,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_log_attributes`; flags: `nf_log.h`.
 
-use crate::wire::nft::codec::{attribute_table, wire_flags};
+use super::prelude::*;
 
 wire_flags! {
     #[doc(alias = "NF_LOG_TCPSEQ")]

@@ -10,8 +10,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_lookup_attributes`.
 
-use crate::wire::nft::codec::attribute_table;
-use crate::wire::nft::register::Register;
+use super::prelude::*;
 
 attribute_table! {
     strict struct Lookup {

@@ -4,6 +4,7 @@
 
 mod frame;
 mod listed;
+mod prelude;
 pub(crate) mod stateful;
 
 use self::frame::expressions;

@@ -12,9 +12,8 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_nat_attributes`; flags: `nf_nat.h`.
 
-use crate::wire::nft::codec::{attribute_table, wire_enum, wire_flags};
+use super::prelude::*;
 use crate::wire::nft::message::Family;
-use crate::wire::nft::register::Register;
 
 wire_enum! {
     #[doc(alias = "nft_nat_types")]

@@ -2,7 +2,7 @@
 //!
 //! Source: `net/netfilter/nft_ct.c`.
 
-use crate::wire::nft::codec::attribute_table;
+use super::prelude::*;
 
 attribute_table! {
     #[derive(Copy, Default)]

@@ -12,8 +12,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_objref_attributes`.
 
-use crate::wire::nft::codec::attribute_table;
-use crate::wire::nft::register::Register;
+use super::prelude::*;
 
 attribute_table! {
     enum Objref {

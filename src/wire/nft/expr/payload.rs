@@ -13,8 +13,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_payload_attributes`.
 
-use crate::wire::nft::codec::{attribute_table, wire_enum, wire_flags};
-use crate::wire::nft::register::Register;
+use super::prelude::*;
 
 wire_enum! {
     /// The header that the offset is relative to.

@@ -9,8 +9,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_queue_attributes`.
 
-use crate::wire::nft::codec::{attribute_table, wire_flags};
-use crate::wire::nft::register::Register;
+use super::prelude::*;
 
 wire_flags! {
     #[doc(alias = "NFT_QUEUE_FLAG_BYPASS")]

@@ -9,7 +9,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_quota_attributes`.
 
-use crate::wire::nft::codec::{attribute_table, wire_flags};
+use super::prelude::*;
 
 wire_flags! {
     #[doc(alias = "nft_quota_flags")]

@@ -9,8 +9,7 @@
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_redir_attributes`.
 
 use super::nat::NatFlags;
-use crate::wire::nft::codec::attribute_table;
-use crate::wire::nft::register::Register;
+use super::prelude::*;
 
 attribute_table! {
     #[derive(Copy, Default)]

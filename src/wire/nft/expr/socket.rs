@@ -8,8 +8,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_socket_attributes`.
 
-use crate::wire::nft::codec::{attribute_table, wire_enum};
-use crate::wire::nft::register::Register;
+use super::prelude::*;
 
 wire_enum! {
     #[doc(alias = "nft_socket_keys")]

@@ -8,7 +8,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_synproxy_attributes`; flags: `nf_synproxy.h`.
 
-use crate::wire::nft::codec::{attribute_table, wire_flags};
+use super::prelude::*;
 
 wire_flags! {
     #[doc(alias = "NF_SYNPROXY_OPT_MSS")]

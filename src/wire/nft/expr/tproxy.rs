@@ -8,8 +8,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_tproxy_attributes`.
 
-use crate::wire::nft::codec::attribute_table;
-use crate::wire::nft::register::Register;
+use super::prelude::*;
 
 attribute_table! {
     #[derive(Copy)]
