@@ -7,46 +7,30 @@ use super::display::flags;
 use super::types::{PROTOCOLS, Type};
 use crate::wire::nft::data::Value;
 
-/// The names of bits.
-const STATES: [(&str, u32); 5] =
-    [("invalid", 1), ("established", 2), ("related", 4), ("new", 8), ("untracked", 64)];
-const STATUSES: [(&str, u32); 7] = [
-    ("expected", 1),
-    ("seen-reply", 2),
-    ("assured", 4),
-    ("confirmed", 8),
-    ("snat", 16),
-    ("dnat", 32),
-    ("dying", 512),
-];
-const TCP_FLAGS: [(&str, u32); 8] = [
-    ("fin", 1),
-    ("syn", 2),
-    ("rst", 4),
-    ("psh", 8),
-    ("ack", 16),
-    ("urg", 32),
-    ("ecn", 64),
-    ("cwr", 128),
-];
+/// The names of bits, the lowest first.
+const STATES: &[&str] = &["invalid", "established", "related", "new", "", "", "untracked"];
+const STATUSES: &[&str] =
+    &["expected", "seen-reply", "assured", "confirmed", "snat", "dnat", "", "", "", "dying"];
+const TCP_FLAGS: &[&str] = &["fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"];
 
 /// A value as `nft` writes it.
 pub(crate) struct ShownValue(pub(crate) Type, pub(crate) Value);
 
 impl ShownValue {
-    /// The names of the bits of the type.
-    fn names(&self) -> &'static [(&'static str, u32)] {
-        match self.0 {
-            Type::CtState => &STATES,
-            Type::CtStatus => &STATUSES,
-            Type::TcpFlags => &TCP_FLAGS,
+    /// The bits of the type that have names.
+    fn names(&self) -> impl Iterator<Item = (u32, &'static str)> {
+        let names = match self.0 {
+            Type::CtState => STATES,
+            Type::CtStatus => STATUSES,
+            Type::TcpFlags => TCP_FLAGS,
             _ => &[],
-        }
+        };
+        (0..).zip(names).map(|(at, name)| (1 << at, *name)).filter(|(_, name)| !name.is_empty())
     }
 
     /// Returns whether all bits have names.
     pub(crate) fn are_names(&self) -> bool {
-        let known: u32 = self.names().iter().map(|(_, bit)| bit).sum();
+        let known: u32 = self.names().map(|(bit, _)| bit).sum();
         matches!(self.0.decode(self.1.as_slice()), Datum::Number(bits) if bits != 0 && bits & !known == 0)
     }
 }
@@ -73,6 +57,6 @@ impl fmt::Display for ShownValue {
         if !self.are_names() {
             return write!(f, "0x{number:x}");
         }
-        flags(f, "", self.names().iter().map(|(name, bit)| (number & bit != 0, *name)))
+        flags(f, "", self.names().map(|(bit, name)| (number & bit != 0, name)))
     }
 }

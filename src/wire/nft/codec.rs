@@ -248,7 +248,7 @@ macro_rules! integer_field {
 
 integer_field!(u8, u16, u32, u64, i32);
 
-/// The only flag of an expression, on the wire 32 bits.
+/// The only flag of an expression, or one of two operations; on the wire 32 bits.
 impl Field for bool {
     fn read(attribute: Attribute<'_>) -> Option<Self> {
         u32::read(attribute).filter(|&bits| bits < 2).map(|bits| bits == 1)

@@ -1,7 +1,7 @@
 //! The TCP segment size: `tcp option maxseg size set rt mtu`.
 
 use crate::nft::model::prelude::*;
-use crate::wire::nft::expr::byteorder::{Byteorder, ByteorderOp};
+use crate::wire::nft::expr::byteorder::Byteorder;
 use crate::wire::nft::expr::exthdr::{Exthdr, ExthdrSpan};
 use crate::wire::nft::expr::rt::{Rt, RtKey};
 
@@ -29,8 +29,7 @@ impl Statement for ClampMss {
             encoder.constant(size);
         } else {
             encoder.push(Rt { dreg: R1, key: RtKey::TcpMss });
-            let op = ByteorderOp::ToNetwork;
-            encoder.push(Byteorder { sreg: R1, dreg: R1, op, len: 2, size: 2 });
+            encoder.push(Byteorder { sreg: R1, dreg: R1, to_network: true, len: 2, size: 2 });
         }
         encoder.push(Exthdr::write(R1, ExthdrSpan::TCP_MSS));
         Ok(())

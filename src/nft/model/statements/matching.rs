@@ -9,7 +9,7 @@ use crate::nft::model::types::Type;
 use crate::wire::nft::data::Value;
 use crate::wire::nft::expr::bitwise::Bitwise;
 use crate::wire::nft::expr::cmp::{Cmp, Comparison};
-use crate::wire::nft::expr::range::{Range, RangeOp};
+use crate::wire::nft::expr::range::Range;
 
 /// A condition on a field, or on a concatenation that is looked up in a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Condition {
             (Expr::Cmp(Cmp { op, data, .. }), _) => {
                 Some((Self::compared(kind, length, *data)?, is_negated(*op)?))
             }
-            (Expr::Range(Range { op: RangeOp::Outside, from, to, .. }), _) => {
+            (Expr::Range(Range { inverted: true, from, to, .. }), _) => {
                 Some((Self::Range(*from, *to), true))
             }
             (Expr::Bitwise(Bitwise::Mask { mask, .. }), [Expr::Cmp(Cmp { op, data, .. }), ..]) => {
@@ -147,7 +147,7 @@ impl Statement for Match {
                 encoder.compare(equal, *value);
             }
             Condition::Range(from, to) if self.negated => {
-                encoder.push(Range { sreg: R1, op: RangeOp::Outside, from: *from, to: *to });
+                encoder.push(Range { sreg: R1, inverted: true, from: *from, to: *to });
             }
             Condition::Range(from, to) => {
                 encoder.compare(Comparison::GreaterOrEqual, *from);

@@ -75,7 +75,7 @@ pub(crate) fn decode(family: Family, list: &[Expr], sets: &KnownSets) -> Vec<Box
     if again.is_ok_and(|again| comparable(list) == comparable(&again.expressions)) {
         return statements;
     }
-    vec![Box::new(Unknown::new(list.to_vec()))]
+    vec![Box::new(Unknown(list.to_vec()))]
 }
 
 fn next(reader: &mut Reader<'_>) -> Option<Box<dyn Statement>> {
@@ -86,7 +86,7 @@ fn next(reader: &mut Reader<'_>) -> Option<Box<dyn Statement>> {
 /// Appends the expressions that were read as unknown, as one statement.
 fn flush(unknown: &mut Vec<Expr>, statements: &mut Vec<Box<dyn Statement>>) {
     if !unknown.is_empty() {
-        statements.push(Box::new(Unknown::new(std::mem::take(unknown))));
+        statements.push(Box::new(Unknown(std::mem::take(unknown))));
     }
 }
 

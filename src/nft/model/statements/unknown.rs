@@ -3,13 +3,7 @@
 use crate::nft::model::prelude::*;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Unknown(Vec<Expr>);
-
-impl Unknown {
-    pub(crate) fn new(list: Vec<Expr>) -> Self {
-        Self(list)
-    }
-}
+pub(crate) struct Unknown(pub(super) Vec<Expr>);
 
 impl Statement for Unknown {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {

@@ -12,20 +12,12 @@
 
 use super::prelude::*;
 
-wire_enum! {
-    #[doc(alias = "nft_byteorder_ops")]
-    ByteorderOp: u32 {
-        ToHost = 0,
-        ToNetwork = 1,
-    }
-}
-
 attribute_table! {
     #[derive(Copy)]
     strict struct Byteorder {
         sreg: Register = 1,
         dreg: Register = 2,
-        op: ByteorderOp = 3,
+        to_network: bool = 3,
         len: u32 = 4,
         size: u32 = 5,
     }
@@ -41,7 +33,7 @@ mod tests {
     fn as_nft_sends_it() {
         // tools/nft-bytes 'add table ip t' 'add chain ip t c' 'add rule ip t c meta length 10-20'
         expression(
-            Byteorder { sreg: R1, dreg: R1, op: ByteorderOp::ToNetwork, len: 4, size: 4 },
+            Byteorder { sreg: R1, dreg: R1, to_network: true, len: 4, size: 4 },
             "40000180 0e000100 62797465 6f726465 72000000 2c000280 08000100 00000001
              08000200 00000001 08000300 00000001 08000400 00000004 08000500 00000004",
         );

@@ -27,13 +27,6 @@ wire_enum! {
     }
 }
 
-wire_flags! {
-    #[doc(alias = "nft_exthdr_flags")]
-    ExthdrFlags: u32 {
-        PRESENT = 1,
-    }
-}
-
 attribute_table! {
     /// The position of bytes in a header or option.
     #[derive(Copy)]
@@ -59,24 +52,24 @@ attribute_table! {
             offset: u32 = 3 unless_default,
             len: u32 = 4 unless_default,
             op: ExthdrOp = 6 or_default,
-            flags: ExthdrFlags = 5 unless_default,
+            present: bool = 5 unless_default,
         },
         Load {
             dreg: Register = 1,
             span: ExthdrSpan = inline,
-            flags: ExthdrFlags = 5 or_default,
+            present: bool = 5 or_default,
         },
         Write {
             sreg: Register = 7,
             span: ExthdrSpan = inline,
-            flags: ExthdrFlags = 5 unless_default,
+            present: bool = 5 unless_default,
         },
     }
 }
 
 impl Exthdr {
     pub(crate) fn write(sreg: Register, span: ExthdrSpan) -> Self {
-        Self::Write { sreg, span, flags: ExthdrFlags::empty() }
+        Self::Write { sreg, span, present: false }
     }
 }
 
@@ -91,14 +84,14 @@ mod tests {
         // tools/nft-bytes 'add table ip t' 'add chain ip t c' \
         //   'add rule ip t c tcp option maxseg size 1400'
         expression(
-            Exthdr::Load { dreg: R1, span: ExthdrSpan::TCP_MSS, flags: ExthdrFlags::empty() },
+            Exthdr::Load { dreg: R1, span: ExthdrSpan::TCP_MSS, present: false },
             "44000180 0b000100 65787468 64720000 34000280 08000100 00000001 05000200 02000000
              08000300 00000002 08000400 00000002 08000600 00000001 08000500 00000000",
         );
         // tools/nft-bytes 'add table ip6 t' 'add chain ip6 t c' 'add rule ip6 t c exthdr frag exists'
         let span = ExthdrSpan { op: ExthdrOp::Ipv6Header, kind: 44, offset: 0, len: 1 };
         expression(
-            Exthdr::Load { dreg: R1, span, flags: ExthdrFlags::PRESENT },
+            Exthdr::Load { dreg: R1, span, present: true },
             "44000180 0b000100 65787468 64720000 34000280 08000100 00000001 05000200 2c000000
              08000300 00000000 08000400 00000001 08000600 00000000 08000500 00000001",
         );
@@ -114,13 +107,8 @@ mod tests {
              08000300 00000002 08000400 00000002 08000600 00000001",
         );
         // The same with: reset tcp option sack-permitted
-        let strip = Exthdr::Strip {
-            kind: 4,
-            offset: 0,
-            len: 0,
-            op: ExthdrOp::TcpOption,
-            flags: ExthdrFlags::empty(),
-        };
+        let strip =
+            Exthdr::Strip { kind: 4, offset: 0, len: 0, op: ExthdrOp::TcpOption, present: false };
         expression(
             strip,
             "24000180 0b000100 65787468 64720000 14000280 05000200 04000000 08000600 00000001",

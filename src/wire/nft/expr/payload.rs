@@ -38,14 +38,6 @@ wire_enum! {
     }
 }
 
-wire_flags! {
-    #[doc(alias = "nft_payload_csum_flags")]
-    ChecksumFlags: u32 {
-        /// The checksum of the upper layer covers these bytes too.
-        PSEUDO_HEADER = 1,
-    }
-}
-
 attribute_table! {
     /// The position of bytes in the packet.
     #[derive(Copy)]
@@ -60,12 +52,13 @@ attribute_table! {
     #[derive(Copy)]
     enum Payload {
         Load { dreg: Register = 1, span: Span = inline },
+        /// Corrects a checksum; with `pseudo_header` that of the upper layer, which covers these bytes too.
         Write {
             sreg: Register = 5,
             span: Span = inline,
             checksum: ChecksumType = 6 or_default,
             checksum_offset: u32 = 7 or_default,
-            checksum_flags: ChecksumFlags = 8 unless_default,
+            pseudo_header: bool = 8 unless_default,
         },
     }
 }
@@ -97,7 +90,7 @@ mod tests {
                 span: Span { base: PayloadBase::Transport, offset: 2, len: 2 },
                 checksum: ChecksumType::Internet,
                 checksum_offset: 16,
-                checksum_flags: ChecksumFlags::empty(),
+                pseudo_header: false,
             },
             "44000180 0c000100 7061796c 6f616400 34000280
              08000500 00000001 08000200 00000002 08000300 00000002 08000400 00000002
@@ -110,7 +103,7 @@ mod tests {
                 span: Span { base: PayloadBase::Network, offset: 12, len: 4 },
                 checksum: ChecksumType::Internet,
                 checksum_offset: 10,
-                checksum_flags: ChecksumFlags::PSEUDO_HEADER,
+                pseudo_header: true,
             },
             "4c000180 0c000100 7061796c 6f616400 3c000280
              08000500 00000001 08000200 00000001 08000300 0000000c 08000400 00000004

@@ -11,19 +11,12 @@
 
 use super::prelude::*;
 
-wire_enum! {
-    #[doc(alias = "nft_range_ops")]
-    RangeOp: u32 {
-        Inside = 0,
-        Outside = 1,
-    }
-}
-
 attribute_table! {
     #[derive(Copy)]
     strict struct Range {
         sreg: Register = 1,
-        op: RangeOp = 2,
+        /// Matches outside the values instead.
+        inverted: bool = 2,
         from: Value = 3,
         to: Value = 4,
     }
@@ -43,7 +36,7 @@ mod tests {
         let from = Ipv4Addr::new(10, 0, 0, 1).into();
         let to = Ipv4Addr::new(10, 0, 0, 9).into();
         expression(
-            Range { sreg: R1, op: RangeOp::Outside, from, to },
+            Range { sreg: R1, inverted: true, from, to },
             "3c000180 0a000100 72616e67 65000000 2c000280 08000100 00000001 08000200 00000001
              0c000380 08000100 0a000001 0c000480 08000100 0a000009",
         );
