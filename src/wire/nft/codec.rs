@@ -358,22 +358,6 @@ macro_rules! wire_enum {
 }
 pub(crate) use wire_enum;
 
-/// Makes flags a big-endian field. Flags with an unnamed bit do not read.
-macro_rules! flags_field {
-    ($name:ident: $wire:ty) => {
-        impl $crate::wire::nft::codec::Field for $name {
-            fn read(attribute: $crate::wire::attribute::Attribute<'_>) -> Option<Self> {
-                <$wire>::read(attribute).and_then(Self::from_bits)
-            }
-
-            fn write(&self, out: &mut $crate::wire::attribute::Writer<'_>, kind: u16) {
-                self.bits().write(out, kind);
-            }
-        }
-    };
-}
-pub(crate) use flags_field;
-
 /// Defines flags by their bits on the wire. Flags with an unnamed bit do not read, except for the bits
 /// after the type.
 macro_rules! wire_flags {
@@ -389,7 +373,16 @@ macro_rules! wire_flags {
                 $(const _ = $unnamed;)?
             }
         }
-        $crate::wire::nft::codec::flags_field!($name: $wire);
+
+        impl $crate::wire::nft::codec::Field for $name {
+            fn read(attribute: $crate::wire::attribute::Attribute<'_>) -> Option<Self> {
+                <$wire>::read(attribute).and_then(Self::from_bits)
+            }
+
+            fn write(&self, out: &mut $crate::wire::attribute::Writer<'_>, kind: u16) {
+                self.bits().write(out, kind);
+            }
+        }
     };
 }
 pub(crate) use wire_flags;
