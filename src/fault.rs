@@ -5,7 +5,7 @@
 //! [`system_call`] stands before.
 
 #[cfg(not(test))]
-pub(crate) use off::{on_return, system_call};
+pub(crate) use off::{on_return, patience, system_call};
 #[cfg(test)]
 mod every_step;
 #[cfg(test)]
@@ -16,17 +16,18 @@ mod no_return;
 mod on;
 #[cfg(test)]
 pub(crate) mod small_buffers;
-#[cfg(test)]
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 #[cfg(test)]
+use crate::testing as support;
+#[cfg(test)]
 pub(crate) use on::{
-    Fault, OnSocket, arm, disarm, meanwhile, on_return, refuse_returns, system_call,
+    Fault, OnSocket, arm, disarm, meanwhile, on_return, patience, refuse_returns, system_call,
 };
 
 #[cfg(not(test))]
 mod off {
+    use std::time::Duration;
+
     use nix::errno::Errno;
 
     /// Stands before a system call that may fail.
@@ -39,5 +40,10 @@ mod off {
     #[allow(clippy::unnecessary_wraps)] // its double in tests fails
     pub(crate) const fn on_return() -> Result<(), Errno> {
         Ok(())
+    }
+
+    /// Returns how long to wait for another program.
+    pub(crate) const fn patience(wait: Duration) -> Duration {
+        wait
     }
 }

@@ -114,6 +114,8 @@ mod scope;
 mod serialize;
 mod sys;
 mod sysctl;
+#[cfg(test)]
+mod testing;
 mod text;
 mod together;
 mod wire;

@@ -277,24 +277,6 @@ fn it_ends_with_its_owner() {
 }
 
 #[test]
-fn a_detached_one_is_left_running_and_waited_for() {
-    support::isolated(|| {
-        let red = namespace();
-        let mut child = red.command("cat").stdin(Stdio::piped()).spawn().unwrap();
-        let stdin = child.stdin.take();
-        let pid = child.detach();
-        assert!(is_alive(pid));
-        drop(stdin);
-        eventually("its end", || !fs::exists(format!("/proc/{pid}")).unwrap());
-        // One that has ended by then.
-        let child = red.command("true").spawn().unwrap();
-        thread::sleep(Duration::from_millis(20));
-        let pid = child.detach();
-        eventually("its end", || !fs::exists(format!("/proc/{pid}")).unwrap());
-    });
-}
-
-#[test]
 #[ignore = "a helper: another test starts it and kills it"]
 fn starts_two_and_hangs() {
     let red = namespace();

@@ -106,8 +106,8 @@ fn every_file_uses_only_what_is_below_it() {
     for path in sources(&root()) {
         let module = module_of(&path);
         // `fault` is tests of all layers, and in any other build an empty function; `fuzzing` is in
-        // the build of the fuzz targets alone.
-        if matches!(module.as_str(), "lib" | "main" | "fault" | "fuzzing") {
+        // the build of the fuzz targets alone, `testing` in that of tests.
+        if matches!(module.as_str(), "lib" | "main" | "fault" | "fuzzing" | "testing") {
             continue;
         }
         seen.insert(module.clone());
@@ -185,6 +185,71 @@ fn netlink_sockets_are_opened_in_one_layer() {
     }
 }
 
+/// Values that carry no call: an errno, and what a command is made of and ends with.
+const VALUES: [&str; 12] = [
+    "nix::errno::Errno",
+    "std::process::Child",
+    "std::process::ChildStderr",
+    "std::process::ChildStdin",
+    "std::process::ChildStdout",
+    "std::process::Command",
+    "std::process::ExitCode",
+    "std::process::ExitStatus",
+    "std::process::Output",
+    "std::process::Stdio",
+    "std::process::Termination",
+    "std::process::self",
+];
+
+/// The calls of the system that a file makes past the door: paths of these that are no [`VALUES`],
+/// and a command that is started.
+fn calls(code: &str) -> Vec<String> {
+    const SYSTEM: [&str; 5] = ["libc", "nix", "std::fs", "std::process", "std::thread"];
+    let of_system = |path: &String| {
+        let is_in = |of: &&str| {
+            path.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        };
+        SYSTEM.iter().any(|of| is_in(&of))
+    };
+    let imported: Vec<_> = uses(code).into_iter().map(|(_, path)| path).collect();
+    let has_std_process =
+        imported.iter().any(|path| path == "std::process::self" || path == "std::process");
+    let lines = code.lines().filter(|line| !line.contains("use "));
+    let words =
+        lines.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && !"_:".contains(c)));
+    let written = words.map(|word| match word.strip_prefix("process::") {
+        Some(name) if has_std_process => format!("std::process::{name}"),
+        _ => word.to_owned(),
+    });
+    let is_value = |path: &String| VALUES.contains(&path.strip_suffix("::new").unwrap_or(path));
+    let paths = imported.iter().cloned().chain(written);
+    let mut found: Vec<_> = paths.filter(|path| of_system(path) && !is_value(path)).collect();
+    let starts = ["command.spawn()", "inner.spawn()", "child.spawn()", ".exec()"];
+    found.extend(starts.iter().filter(|call| code.contains(**call)).map(|call| (*call).to_owned()));
+    found
+}
+
+/// Faults are injected in one place, so nothing calls the system past it. `netlink_sys` is the
+/// netlink layer's own.
+#[test]
+fn the_system_is_called_through_one_door() {
+    let mut wrong = Vec::new();
+    for path in sources(&root()) {
+        if matches!(module_of(&path).as_str(), "sys" | "fault" | "fuzzing" | "testing") {
+            continue;
+        }
+        let shown = path.strip_prefix(root()).unwrap().display().to_string();
+        wrong.extend(calls(&code(&path)).into_iter().map(|call| format!("{shown} has {call}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(
+        calls(
+            "use std::{fs::File, io};\nuse std::process::{self, Stdio};\nfn f() { process::id(); process::Command::new(nix::unistd::getpid()) }"
+        ),
+        ["std::fs::File", "std::process::id", "std::process::Command::new", "nix::unistd::getpid"]
+    );
+}
+
 #[test]
 fn unsafe_is_in_one_module_with_a_reason_each() {
     for path in sources(&root()) {
@@ -194,7 +259,7 @@ fn unsafe_is_in_one_module_with_a_reason_each() {
             + code.matches("unsafe fn").count()
             + code.matches("unsafe impl").count();
         if module_of(&path) == "sys" {
-            let reasons = text.matches("// SAFETY:").count();
+            let reasons = text.matches("// SAFETY:").count() + text.matches("# Safety").count();
             assert!(reasons >= count, "{}: a reason each", path.display());
         } else {
             assert_eq!(count, 0, "{}", path.display());
@@ -244,7 +309,7 @@ fn modules() -> BTreeMap<Module, String> {
         if module == ["lib"] {
             module.clear();
         }
-        if !matches!(module.first().map(String::as_str), Some("fault" | "fuzzing")) {
+        if !matches!(module.first().map(String::as_str), Some("fault" | "fuzzing" | "testing")) {
             modules.insert(module, code(&path));
         }
     }
@@ -425,13 +490,12 @@ fn imports_are_read_right() {
 /// Locks, threads and random numbers are of one process: in a fork they would be its parent's.
 #[test]
 fn what_belongs_to_a_process_is_in_one_place() {
-    // The first only tries its locks. The others hold files whose locks a fork shares.
-    const EXCEPTIONS: [&str; 5] =
-        ["link/shared.rs", "netns/held.rs", "netns/hold.rs", "netns/named.rs", "netns/sockets.rs"];
+    // It only tries its locks.
+    const EXCEPTIONS: [&str; 1] = ["link/shared.rs"];
     let mut wrong = Vec::new();
     for path in sources(&root()) {
         let shown = path.strip_prefix(root()).unwrap().display().to_string();
-        if matches!(module_of(&path).as_str(), "sys" | "fault" | "fuzzing")
+        if matches!(module_of(&path).as_str(), "sys" | "fault" | "fuzzing" | "testing")
             || EXCEPTIONS.contains(&shown.as_str())
         {
             continue;

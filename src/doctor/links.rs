@@ -1,6 +1,5 @@
 //! Kinds of links: tries to create one link of each.
 
-use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::AsFd;
 
@@ -13,6 +12,7 @@ use crate::link::{LinkKind, write_kind};
 use crate::netlink::{Batch, RequestType};
 use crate::netns::Netns;
 use crate::sys;
+use crate::sys::file::{self, OFlag};
 use crate::wire::link::{AF_UNSPEC, IFLA_IFNAME, IFLA_LINK, header};
 use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 
@@ -75,7 +75,7 @@ fn try_kind(netns: &Netns, name: &str, kind: &LinkKind, parent: Option<u32>) -> 
 fn tun(netns: &Netns) -> Answer {
     const DEVICE: &str = "/dev/net/tun";
     let made = netns.run(|| {
-        let device = OpenOptions::new().read(true).write(true).open(DEVICE)?;
+        let device = file::open(DEVICE, OFlag::O_RDWR)?;
         sys::make_tun(device.as_fd())
     });
     match made {

@@ -1,7 +1,5 @@
 //! Obstacles for packets in a namespace, and for changes of settings.
 
-use std::fs::OpenOptions;
-
 use nix::errno::Errno;
 
 use super::answer::Answer;
@@ -10,6 +8,7 @@ use crate::error::Error;
 use crate::netns::Netns;
 use crate::nft::Hook;
 use crate::obstacle;
+use crate::sys::file::{self, OFlag};
 
 pub(super) fn examine(here: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
     let unless = |look: fn(&Netns) -> Answer| match here {
@@ -26,16 +25,16 @@ pub(super) fn examine(here: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
 fn sysctls() -> Answer {
     const ONE: &str = "/proc/sys/net/ipv4/ip_forward";
     // Opens the file and writes nothing.
-    let Err(error) = OpenOptions::new().write(true).open(ONE) else { return Answer::yes() };
-    let remedy = match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EROFS) => {
+    let Err(errno) = file::open(ONE, OFlag::O_WRONLY) else { return Answer::yes() };
+    let remedy = match errno {
+        Errno::EROFS => {
             "mount it writable (`mount -o remount,rw /proc/sys`), start the container with \
              `--privileged`, or use what goes over netlink: a link's own IPv4 settings, `Forwarding` of single links"
         }
-        Some(Errno::ENOENT) => "mount /proc",
+        Errno::ENOENT => "mount /proc",
         _ => "run it as root, or in a namespace of its own (`unshare -rnm`)",
     };
-    Answer::no(format!("{ONE}: {error}"), remedy)
+    Answer::no(format!("{ONE}: {}", errno.desc()), remedy)
 }
 
 fn forward_path(here: &Netns) -> Answer {
@@ -66,8 +65,8 @@ fn forward_path(here: &Netns) -> Answer {
 
 /// Looks for filter tables of iptables-legacy, which `nf_tables` does not list.
 fn legacy() -> Answer {
-    let has = |file: &str| {
-        let names = std::fs::read_to_string(file).unwrap_or_default();
+    let has = |path: &str| {
+        let names = file::read_to_string(path).unwrap_or_default();
         names.lines().any(|name| name == "filter")
     };
     if has("/proc/thread-self/net/ip_tables_names") || has("/proc/thread-self/net/ip6_tables_names")

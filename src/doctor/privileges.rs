@@ -1,24 +1,20 @@
 //! The privileges and the namespaces of the process, and their owners.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, setns, unshare};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-use nix::sys::stat::{Mode, fstat};
-use nix::unistd::{AccessFlags, Uid, access};
 
 use super::answer::Answer;
 use super::check::Check;
 use crate::error::{Cause, Error};
 use crate::netns::{Netns, NetnsId, on_thread};
-use crate::sys::{self, NewSocket};
+use crate::sys;
+use crate::sys::file::{self, AT_FDCWD, AccessFlags, Mode, OFlag};
+use crate::sys::namespace::Target;
+use crate::sys::setup::{CloneFlags, MsFlags, geteuid, mount, unshare};
+use crate::sys::socket::{AddressFamily, NewSocket, SockType};
 
 /// The user and the namespaces of the calling thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,18 +46,17 @@ pub enum Owner {
 
 impl Place {
     pub(super) fn of_this_thread(here: Option<&Netns>) -> Self {
-        let user = File::open("/proc/thread-self/ns/user").ok();
-        let user = user.and_then(|file| fstat(file).ok()).map(|stat| stat.st_ino);
+        let user = file::stat("/proc/thread-self/ns/user").ok().map(|stat| stat.st_ino);
         let owner = here.map(|here| sys::owner_of_namespace(here.as_fd()));
         let owner = match owner {
-            Some(Ok(owner)) => fstat(owner).map_or(Owner::Unknown, |stat| {
+            Some(Ok(owner)) => file::fstat(owner).map_or(Owner::Unknown, |stat| {
                 if Some(stat.st_ino) == user { Owner::Ours } else { Owner::Other(stat.st_ino) }
             }),
-            Some(Err(error)) if error.raw_os_error() == Some(Errno::EPERM as i32) => Owner::Above,
+            Some(Err(Errno::EPERM)) => Owner::Above,
             _ => Owner::Unknown,
         };
         Self {
-            uid: Uid::effective().as_raw(),
+            uid: geteuid().as_raw(),
             user_namespace: user,
             network_namespace: here.map(Netns::id),
             owner,
@@ -101,16 +96,16 @@ pub(super) fn examine(here: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
 
 /// Asks for the namespace of a socket, which needs the capability in the user namespace that owns it. Other
 /// calls need it in the machine's first user namespace. Source: `sock_ioctl` in `net/socket.c`.
-pub(super) fn use_net_admin() -> io::Result<()> {
-    let flags = SockFlag::SOCK_CLOEXEC;
-    let socket = socket(AddressFamily::Inet, SockType::Datagram, flags, None)?;
+pub(super) fn use_net_admin() -> Result<(), Errno> {
+    let (family, kind) = (AddressFamily::Inet, SockType::Datagram);
+    let socket = NewSocket { family, kind, protocol: 0 }.open()?;
     sys::namespace_of_socket(socket.as_fd()).map(drop)
 }
 
 /// Enters the present namespace on a thread. Source: setns(2).
 fn use_sys_admin(here: Result<&Netns, &Error>) -> Result<(), Cause> {
     let here = here.map_err(|error| error.errno().unwrap_or(Errno::ENOENT))?;
-    on_thread(|| Ok(setns(here, CloneFlags::CLONE_NEWNET)?))
+    on_thread(|| Ok(Target::Open(here.as_fd()).enter()?))
 }
 
 fn use_net_raw() -> Result<(), Cause> {
@@ -139,7 +134,7 @@ fn tried(name: &str, number: u32, outcome: Result<(), Cause>) -> Answer {
 
 /// Returns whether the process has a capability, for the reason of a refusal.
 fn is_effective(number: u32) -> bool {
-    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let status = file::read_to_string("/proc/thread-self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
     u64::from_str_radix(line.trim(), 16).is_ok_and(|set| set >> number & 1 == 1)
 }
@@ -160,7 +155,7 @@ pub(super) fn named_namespaces() -> Answer {
     let mounted = on_thread(|| {
         let nothing = None::<&Path>;
         unshare(CloneFlags::CLONE_NEWNS)?;
-        mount(nothing, "/", nothing, MsFlags::MS_SLAVE | MsFlags::MS_REC, nothing)?;
+        mount(nothing, Path::new("/"), nothing, MsFlags::MS_SLAVE | MsFlags::MS_REC, nothing)?;
         Ok(mount(Some(directory), directory, nothing, MsFlags::MS_BIND, nothing)?)
     });
     match mounted {
@@ -174,10 +169,10 @@ pub(super) fn named_namespaces() -> Answer {
 }
 
 fn writable(directory: &Path) -> Result<(), Errno> {
-    let flags = OFlag::O_TMPFILE | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
-    match open(directory, flags, Mode::S_IRUSR) {
+    let flags = OFlag::O_TMPFILE | OFlag::O_WRONLY;
+    match file::open_at(AT_FDCWD, directory, flags, Mode::S_IRUSR) {
         // Not every file system has files without names.
-        Err(Errno::EOPNOTSUPP | Errno::EISDIR) => access(directory, AccessFlags::W_OK),
+        Err(Errno::EOPNOTSUPP | Errno::EISDIR) => file::access(directory, AccessFlags::W_OK),
         opened => opened.map(drop),
     }
 }

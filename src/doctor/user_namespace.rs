@@ -4,13 +4,14 @@ use std::io::{self, Read, Write};
 use std::process::Command;
 
 use nix::errno::Errno;
-use nix::unistd::alarm;
 
 use super::answer::{Answer, Verdict};
 use super::privileges::use_net_admin;
 use crate::sandbox::limits::Obstacle;
-use crate::sandbox::setup::{Setup, Step};
-use crate::sys;
+use crate::sandbox::setup::{MAP_USERS, Setup};
+use crate::sys::file;
+use crate::sys::hook::{self, Failed};
+use crate::sys::setup::alarm;
 
 /// The seconds after which the kernel ends the child. A fork of a process with threads may hang, if
 /// one of them held a lock.
@@ -21,19 +22,19 @@ const LIMIT: u32 = 20;
 pub(super) fn try_in_child(
     examine: impl Fn() -> Vec<Answer> + Send + Sync + 'static,
 ) -> (Answer, Vec<Answer>) {
-    let (mut reader, mut writer) = match io::pipe() {
+    let (mut reader, mut writer) = match file::pipe() {
         Ok(pipe) => pipe,
         Err(error) => return (Answer::unknown(format!("no pipe: {error}")), Vec::new()),
     };
     let setup = Setup::of_ordinary_user();
     // No such program: the child gets to it only with a user namespace.
     let mut child = Command::new("/proc/self/no-such-program");
-    sys::pre_exec(&mut child, move || {
+    hook::pre_exec(&mut child, move || -> io::Result<()> {
         alarm::set(LIMIT);
         match setup.namespaces() {
             // Root without capabilities may not map itself (user_namespaces(7)). All else works.
-            Ok(()) | Err((Step::MapUsers, _)) => {}
-            Err((_, errno)) => return Err(errno.into()),
+            Ok(()) | Err(Failed { step: MAP_USERS, .. }) => {}
+            Err(failed) => return Err(failed.errno.into()),
         }
         // AppArmor may allow the namespaces and refuse every privilege in them.
         use_net_admin()?;
@@ -41,7 +42,7 @@ pub(super) fn try_in_child(
         setup.mounts().ok();
         writer.write_all(written(&examine()).as_bytes())
     });
-    let outcome = child.spawn().and_then(|mut child| child.wait());
+    let outcome = hook::spawn(&mut child).and_then(|mut child| child.wait());
     drop(child);
     let mut text = String::new();
     let whole = reader.read_to_string(&mut text).is_ok();

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -126,6 +127,12 @@ pub(crate) fn on_return() -> Result<(), Errno> {
     }
     let is_refusal = plan().as_ref().and_then(Plan::refused).is_some();
     if is_refusal { system_call("return") } else { Ok(()) }
+}
+
+/// Returns how long to wait for another program. While faults are armed, a test acts as that program at each
+/// of many steps, and would be waited for in vain.
+pub(crate) fn patience(wait: Duration) -> Duration {
+    if plan().is_some() { wait.min(Duration::from_millis(300)) } else { wait }
 }
 
 /// Refuses every return from now on.

@@ -1,9 +1,9 @@
 //! The state that all handles of a link share.
 
 use std::sync::{Arc, OnceLock, RwLock, RwLockWriteGuard, TryLockError, Weak};
-use std::thread;
 
 use crate::netns::{LinkIdentity, Netns};
+use crate::sys::thread;
 
 /// The namespace and the identity of a link.
 #[derive(Debug, Clone)]

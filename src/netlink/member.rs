@@ -6,18 +6,15 @@
 //! membership when the process dies. All programs in the network namespace see the members,
 //! whatever their mount namespace.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
-use nix::libc::NETLINK_USERSOCK;
-use nix::sys::socket::{NetlinkAddr, bind, getsockname};
 
 use super::batch::Batch;
 use super::socket::Socket;
 use crate::error::{Cause, NET_ADMIN, takes};
-use crate::fault;
-use crate::sys::NewSocket;
 use crate::sys::process::Process;
+use crate::sys::socket::{self, NETLINK_USERSOCK, NewSocket};
 use crate::wire::message::{NLM_F_DUMP, NLM_F_REQUEST};
 use crate::wire::netlink_diag::{append_sockets, read_socket};
 
@@ -42,7 +39,7 @@ impl Member {
     /// - `EPERM` without `CAP_NET_ADMIN`.
     pub(crate) fn bind(socket: OwnedFd, port: u32, groups: u32) -> Result<Self, Cause> {
         set(&socket, port, groups)?;
-        let port = getsockname::<NetlinkAddr>(socket.as_raw_fd())?.pid();
+        let port = socket::netlink_port(&socket)?;
         Ok(Self { socket, port, process: Process::current() })
     }
 
@@ -57,15 +54,14 @@ impl Member {
 }
 
 fn set(socket: &OwnedFd, port: u32, groups: u32) -> Result<(), Cause> {
-    fault::system_call("bind")?;
-    bind(socket.as_raw_fd(), &NetlinkAddr::new(port, groups)).map_err(takes(NET_ADMIN))
+    socket::bind_netlink(socket, port, groups).map_err(takes(NET_ADMIN))
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
         // A fork's copy would keep the membership until the fork ends.
         if self.process == Process::current() {
-            bind(self.socket.as_raw_fd(), &NetlinkAddr::new(self.port, 0)).ok();
+            socket::bind_netlink(&self.socket, self.port, 0).ok();
         }
     }
 }

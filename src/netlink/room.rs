@@ -3,9 +3,9 @@
 use std::os::fd::AsFd;
 
 use log::trace;
-use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
 use crate::error::Cause;
+use crate::sys::socket::{getsockopt, setsockopt, sockopt};
 
 /// The buffer's first size. The kernel sizes the parts of a dump by the buffer, up to this.
 pub(super) const BUFFER: usize = 32 * 1024;

@@ -1,17 +1,17 @@
 //! A netlink socket: opened in a namespace, bound, with a deadline on every wait.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::libc::{NETLINK_INET_DIAG, NETLINK_NETFILTER, NETLINK_ROUTE};
-use nix::sys::socket::{MsgFlags, send, setsockopt, sockopt};
-use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::batch::Batch;
 use super::room::{self, BUFFER, Buffer, Received};
 use crate::error::Cause;
-use crate::sys::{self, NewSocket};
+use crate::sys;
+use crate::sys::socket::{
+    self, MsgFlags, NETLINK_INET_DIAG, NETLINK_NETFILTER, NETLINK_ROUTE, NewSocket, sockopt,
+};
 
 /// The kernel's own port as a sender.
 const KERNEL: u32 = 0;
@@ -134,13 +134,7 @@ impl Socket {
         if super::script::takes(bytes) {
             return Ok(());
         }
-        loop {
-            match send(self.inner.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL) {
-                Ok(_) => return Ok(()),
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
+        Ok(socket::send_datagram(&self.fd(), bytes)?)
     }
 
     /// Makes room in the kernel for a datagram of `sent` bytes, and for answers of `answered`
@@ -216,8 +210,7 @@ impl Socket {
             result => return result,
         }
         if !self.set.deadline {
-            let seconds = i64::try_from(DEADLINE.as_secs()).unwrap_or(i64::MAX);
-            setsockopt(&self.fd(), sockopt::ReceiveTimeout, &TimeVal::seconds(seconds))?;
+            socket::set_timeout(&self.fd(), sockopt::ReceiveTimeout, DEADLINE)?;
             self.set.deadline = true;
         }
         self.receive_with(MsgFlags::MSG_TRUNC)
@@ -372,7 +365,7 @@ mod tests {
     fn answers_that_did_not_fit_are_told_and_the_socket_is_as_good_as_new() {
         sandbox::run(|| {
             let mut socket = socket();
-            setsockopt(&socket.fd(), sockopt::RcvBuf, &1).unwrap();
+            socket::setsockopt(&socket.fd(), sockopt::RcvBuf, &1).unwrap();
             for _ in 0..50 {
                 let mut stray = Batch::default();
                 loopback(&mut stray);
@@ -382,7 +375,7 @@ mod tests {
             let error = names(&mut socket).unwrap_err();
             assert!(matches!(error, Cause::Overrun), "{error}");
             assert_eq!(error.doing("list", "links").raw_os_error(), Some(105));
-            setsockopt(&socket.fd(), sockopt::RcvBuf, &(1 << 20)).unwrap();
+            socket::setsockopt(&socket.fd(), sockopt::RcvBuf, &(1 << 20)).unwrap();
             assert_eq!(names(&mut socket).unwrap(), lo());
         })
         .unwrap();

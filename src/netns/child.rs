@@ -1,20 +1,17 @@
 //! The owner of a running command.
 
 use std::io::{self, Read};
+use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{self, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Output};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
 
 use nix::errno::Errno;
-use nix::sys::signal::Signal;
 
 use crate::error::{Cause, Error};
-use crate::fault;
 use crate::sys::pidfd;
 use crate::sys::process::OfProcess;
-use crate::sys::thread;
+use crate::sys::thread::{self, JoinHandle};
 
 /// The owner of a running command. Dropping it kills the command and waits for its end.
 ///
@@ -59,50 +56,38 @@ struct Running {
     /// The thread that started the command, and that the kernel treats as its parent
     /// (`PR_SET_PDEATHSIG` in prctl(2)). It ends after the command.
     parent: JoinHandle<()>,
-    /// If true, that thread collects the exit status.
-    is_detached: Arc<AtomicBool>,
 }
 
-const KILL: &str = "kill";
 const WAIT: &str = "wait for";
 
 impl Child {
-    /// Starts a command on a thread that lives as long as the command. Returns the builder with the
-    /// result.
-    pub(super) fn start(
-        mut command: process::Command,
-    ) -> Result<(process::Command, Result<Self, Cause>), Cause> {
-        let (started, starts) = mpsc::channel();
-        let is_detached = Arc::new(AtomicBool::new(false));
-        let collects = Arc::clone(&is_detached);
+    /// Starts a command on a thread that lives as long as the command.
+    pub(super) fn start(command: &mut process::Command, program: &str) -> io::Result<Self> {
+        let (lend, lent) = mpsc::channel::<process::Command>();
+        let (give_back, given_back) = mpsc::channel();
         let parent = move || {
-            let child = spawn(&mut command);
+            let Ok(mut command) = lent.recv() else { return };
+            let child = pidfd::spawn(&mut command).map(|(child, pidfd)| (child, Arc::new(pidfd)));
             let pidfd = child.as_ref().ok().map(|(_, pidfd)| Arc::clone(pidfd));
-            started.send((command, child)).ok();
+            give_back.send((command, child)).ok();
             if let Some(pidfd) = pidfd {
                 pidfd::wait(pidfd.as_fd()).ok();
-                if collects.load(Ordering::Acquire) {
-                    pidfd::collect(pidfd.as_fd()).ok();
-                }
             }
         };
         let parent = thread::spawn("netloom-child", parent)?;
-        let (command, child) = starts.recv().or(Err(Cause::from(Errno::ECHILD)))?;
-        let child = child.map(|(mut child, pidfd)| Self {
+        lend.send(mem::replace(command, process::Command::new(""))).ok();
+        let child;
+        (*command, child) = given_back.recv().or(Err(Errno::ECHILD))?;
+        let (mut child, pidfd) = child?;
+        Ok(Self {
             stdin: child.stdin.take(),
             stdout: child.stdout.take(),
             stderr: child.stderr.take(),
-            program: String::new(),
+            program: program.to_owned(),
             id: child.id(),
             status: None,
-            running: OfProcess::new(Running { pidfd, parent, is_detached }),
-        });
-        Ok((command, child))
-    }
-
-    pub(super) fn named(mut self, program: &str) -> Self {
-        program.clone_into(&mut self.program);
-        self
+            running: OfProcess::new(Running { pidfd, parent }),
+        })
     }
 
     /// The command's process id.
@@ -120,11 +105,7 @@ impl Child {
         if self.status.is_some() {
             return Ok(());
         }
-        let kill = |running: &Running| match pidfd::send(running.pidfd.as_fd(), Signal::SIGKILL) {
-            Err(Errno::ESRCH) => Ok(()),
-            sent => Ok(sent?),
-        };
-        self.with(KILL, kill)
+        self.with("kill", |running| Ok(pidfd::kill(running.pidfd.as_fd())?))
     }
 
     /// Closes the command's standard input, and waits until the command ends.
@@ -179,20 +160,6 @@ impl Child {
         Ok(Output { status: self.wait()?, stdout, stderr })
     }
 
-    /// Gives up the duty to end the command and returns its process id. The exit status is still
-    /// collected. The command still dies with this process.
-    /// [`Command::spawn_detached`](crate::Command::spawn_detached) starts one that outlives it.
-    pub fn detach(mut self) -> u32 {
-        if let Some(running) = self.running.take() {
-            running.is_detached.store(true, Ordering::Release);
-            // It may have ended before the thread could know.
-            if pidfd::has_ended(running.pidfd.as_fd()) == Ok(true) {
-                pidfd::collect(running.pidfd.as_fd()).ok();
-            }
-        }
-        self.id
-    }
-
     fn with<T>(
         &self,
         action: &'static str,
@@ -212,20 +179,6 @@ impl Child {
 const LOST: &str = "the command has ended, and its exit status is lost: another part of this program \
      waited for it, or SIGCHLD is ignored";
 
-/// Starts a command and opens its pidfd.
-fn spawn(command: &mut process::Command) -> Result<(process::Child, Arc<OwnedFd>), Cause> {
-    fault::system_call("fork")?;
-    let mut child = command.spawn()?;
-    match pidfd::open(child.id()) {
-        Ok(pidfd) => Ok((child, Arc::new(pidfd))),
-        Err(errno) => {
-            // No other thread waits for the child yet, so its process id can't be reused.
-            child.kill().and_then(|()| child.wait()).ok();
-            Err(errno.into())
-        }
-    }
-}
-
 fn read_all(stream: Option<impl Read>) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if let Some(mut stream) = stream {
@@ -237,12 +190,9 @@ fn read_all(stream: Option<impl Read>) -> io::Result<Vec<u8>> {
 impl Drop for Child {
     fn drop(&mut self) {
         let Some(Running { pidfd, parent, .. }) = self.running.take() else { return };
-        match pidfd::send(pidfd.as_fd(), Signal::SIGKILL) {
-            Ok(()) | Err(Errno::ESRCH) => {}
-            Err(errno) => {
-                log::warn!("left running: {} ({}): {errno}", self.program, self.id);
-                return;
-            }
+        if let Err(errno) = pidfd::kill(pidfd.as_fd()) {
+            log::warn!("left running: {} ({}): {errno}", self.program, self.id);
+            return;
         }
         pidfd::wait(pidfd.as_fd()).ok();
         pidfd::collect(pidfd.as_fd()).ok();

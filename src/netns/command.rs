@@ -1,8 +1,7 @@
 //! Commands inside a namespace, as `ip netns exec` runs them.
 
 use std::ffi::OsStr;
-use std::io::{Read, pipe};
-use std::mem;
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitStatus, Output, Stdio};
@@ -10,12 +9,12 @@ use std::process::{self, ExitStatus, Output, Stdio};
 use nix::errno::Errno;
 
 use super::child::Child;
-use super::command_setup::{Entry, User};
+use super::command_setup::Entry;
 use super::enter::on_thread;
 use super::handle::Netns;
 use crate::error::{Cause, Error};
-use crate::fault;
-use crate::sys::hook::Hook;
+use crate::sys::hook::{self, Failed, Hook};
+use crate::sys::setup::{Gid, Pid, Uid, User};
 
 /// A command to run inside a namespace, as `ip netns exec NAME CMD`.
 ///
@@ -157,14 +156,14 @@ impl Command {
     /// and gives up its supplementary groups, unless [`groups`](Self::groups) sets others.
     #[doc(alias = "setuid")]
     pub fn uid(&mut self, uid: u32) -> &mut Self {
-        self.user.uid = Some(uid);
+        self.user.uid = Some(Uid::from_raw(uid));
         self
     }
 
     /// Sets the group, by number, as `setpriv --regid`. The command changes to it after entering.
     #[doc(alias = "setgid")]
     pub fn gid(&mut self, gid: u32) -> &mut Self {
-        self.user.gid = Some(gid);
+        self.user.gid = Some(Gid::from_raw(gid));
         self
     }
 
@@ -172,7 +171,7 @@ impl Command {
     /// after entering.
     #[doc(alias = "setgroups")]
     pub fn groups(&mut self, groups: impl IntoIterator<Item = u32>) -> &mut Self {
-        self.user.groups = Some(groups.into_iter().collect());
+        self.user.groups = Some(groups.into_iter().map(Gid::from_raw).collect());
         self
     }
 
@@ -220,17 +219,8 @@ impl Command {
     /// - `is_invalid_input()` if a file to replace is not there.
     /// - `is_permission_denied()` if entering is refused, or the user.
     pub fn spawn(&mut self) -> Result<Child, Error> {
-        let inner = mem::replace(&mut self.inner, process::Command::new(""));
-        let mut given_back = None;
-        let child = self.start(true, |_| {
-            let (inner, child) = Child::start(inner)?;
-            given_back = Some(inner);
-            child
-        });
-        if let Some(inner) = given_back {
-            self.inner = inner;
-        }
-        child.map(|child| child.named(&self.program))
+        let program = self.program.clone();
+        self.start(true, |inner| Child::start(inner, &program))
     }
 
     /// Starts the command detached: netloom never kills it, and it may outlive this process. Like
@@ -240,7 +230,7 @@ impl Command {
     ///
     /// The errors of [`spawn`](Self::spawn).
     pub fn spawn_detached(&mut self) -> Result<process::Child, Error> {
-        self.start(false, |inner| Ok(inner.spawn()?))
+        self.start(false, hook::spawn)
     }
 
     /// Runs the command and returns its exit status.
@@ -284,9 +274,10 @@ impl Command {
     /// No destructor runs, so nothing that the program owns is deleted.
     #[doc(alias = "execvp")]
     pub fn exec(&mut self) -> Error {
-        let replace = |inner: &mut process::Command| {
-            // If it fails, its thread has entered the namespace, and ends there.
-            on_thread(|| Err::<(), _>(Cause::from(inner.exec())))
+        // If it fails, its thread has entered the namespace, and ends there.
+        let replace = |inner: &mut process::Command| match on_thread(|| Ok(hook::exec(inner))) {
+            Ok(error) => Err(error),
+            Err(cause) => Err(cause.errno().unwrap_or(Errno::EAGAIN).into()),
         };
         match self.start(false, replace) {
             Err(error) => error,
@@ -297,43 +288,22 @@ impl Command {
     fn start<T>(
         &mut self,
         dies_with_us: bool,
-        start: impl FnOnce(&mut process::Command) -> Result<T, Cause>,
+        start: impl FnOnce(&mut process::Command) -> io::Result<T>,
     ) -> Result<T, Error> {
-        let named = |cause: Cause, program: &str, namespace: &Netns| {
-            cause.doing("run", program).in_namespace(namespace)
-        };
-        let (mut report, reports) = fault::system_call("pipe")
-            .map_err(Cause::from)
-            .and_then(|()| Ok(pipe()?))
-            .map_err(|cause| named(cause, &self.program, &self.namespace))?;
-        let entry = Entry::prepare(
-            &self.namespace,
-            &self.texts,
-            &self.user,
-            self.directory.as_deref(),
-            dies_with_us,
-            reports,
-        )?;
+        let (texts, directory) = (&self.texts, self.directory.as_deref());
+        let parent = dies_with_us.then(Pid::this);
+        let entry = Entry::prepare(&self.namespace, texts, &self.user, directory, parent)?;
         self.hook.set(entry);
         let started = start(&mut self.inner);
         let entry = self.hook.take();
-        let cause = match started {
-            Ok(value) => return Ok(value),
-            Err(cause) => cause,
-        };
-        let mut step = Vec::new();
-        let explained = match entry {
-            None => Err(cause),
-            Some(entry) => {
-                let entry = entry.without_report();
-                report.read_to_end(&mut step).ok();
-                entry.explain(&step, cause)
+        started.map_err(|error| {
+            if let (Some(failed), Some(entry)) = (Failed::read(&error), entry) {
+                return entry.explain(failed);
             }
-        };
-        Err(match explained {
-            Ok(error) => error,
-            Err(cause) => named(cause, &self.program, &self.namespace)
-                .hint_on(Errno::ENOENT, || "there is no such program on the PATH".into()),
+            let error = Cause::from(error).doing("run", &self.program);
+            error
+                .in_namespace(&self.namespace)
+                .hint_on(Errno::ENOENT, || "there is no such program on the PATH".into())
         })
     }
 }

@@ -2,35 +2,21 @@
 //! After the fork, it only makes system calls on prepared data.
 
 use std::ffi::{CStr, CString};
-use std::fs;
-use std::io::{PipeWriter, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{self, Path, PathBuf};
-use std::process;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::mount::{MntFlags, MsFlags};
-use nix::sched::CloneFlags;
-use nix::sys::stat::Mode;
-use nix::unistd::{Gid, Pid, Uid};
 
 use super::enter::home_from;
 use super::handle::Netns;
 use crate::error::{Cause, Error, SYS_ADMIN};
-use crate::sys::namespace;
+use crate::sys::file::{self, AT_FDCWD, Mode, OFlag};
+use crate::sys::hook::Failed;
+use crate::sys::namespace::Target;
 use crate::sys::setup::{
-    become_user, chdir, die_with, fchmod, mount, open, umount2, unshare, write,
+    CloneFlags, Gid, MntFlags, MsFlags, Pid, Uid, User, chdir, die_with, mount, umount, unshare,
 };
-
-/// The user and groups of a command.
-#[derive(Debug, Clone, Default)]
-pub(super) struct User {
-    pub(super) uid: Option<u32>,
-    pub(super) gid: Option<u32>,
-    pub(super) groups: Option<Vec<u32>>,
-}
 
 /// Everything that the set-up needs, prepared before the fork.
 #[derive(Debug)]
@@ -41,16 +27,12 @@ pub(super) struct Entry {
     texts: Vec<Text>,
     /// The files of `/etc/netns/NAME`, and the file that each replaces.
     files: Vec<(CString, CString)>,
-    uid: Option<Uid>,
-    gid: Option<Gid>,
-    groups: Option<Vec<Gid>>,
+    user: User,
     /// The process whose death kills the command.
     parent: Option<Pid>,
     /// The working directory. Std would enter it before the mounts are made, and so below another
     /// /sys.
     directory: Option<CString>,
-    /// The pipe for the step that failed.
-    report: Option<PipeWriter>,
 }
 
 /// A file given as a value.
@@ -63,32 +45,15 @@ struct Text {
     target: CString,
 }
 
-/// The failed step, sent through the pipe with the index of its file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Step {
-    Network,
-    Mounts,
-    Text,
-    Sysfs,
-    File,
-    User,
-    Parent,
-    Directory,
-}
-
-const STEPS: [Step; 8] = [
-    Step::Network,
-    Step::Mounts,
-    Step::Text,
-    Step::Sysfs,
-    Step::File,
-    Step::User,
-    Step::Parent,
-    Step::Directory,
-];
-
-type Failure = (Step, usize, Errno);
+// The steps, by number.
+const NETWORK: u8 = 0;
+const MOUNTS: u8 = 1;
+const TEXT: u8 = 2;
+const SYSFS: u8 = 3;
+const FILE: u8 = 4;
+const USER: u8 = 5;
+const DIRECTORY: u8 = 6;
+const PARENT: u8 = 7;
 
 impl Entry {
     /// Refuses what can be known wrong before the fork.
@@ -97,8 +62,7 @@ impl Entry {
         texts: &[(PathBuf, String)],
         user: &User,
         directory: Option<&Path>,
-        dies_with_us: bool,
-        report: PipeWriter,
+        parent: Option<Pid>,
     ) -> Result<Self, Error> {
         let own = texts.iter().enumerate().map(|(place, (path, contents))| {
             let refuse = |reason: &str| {
@@ -115,143 +79,115 @@ impl Entry {
             |target: &CStr| texts.iter().any(|(path, _)| c_path(path).as_deref() == Some(target));
         let mut files = namespace.name().map(overlays).unwrap_or_default();
         files.retain(|(_, target)| !replaced(target));
-        let parent = dies_with_us.then(|| Pid::from_raw(process::id().cast_signed()));
         let home = home_from(namespace.fd()).map_err(|cause| cause.doing("enter", namespace))?;
         Ok(Self {
             namespace: namespace.clone(),
             is_here: home.is_none(),
             texts: own.collect::<Result<_, _>>()?,
             files,
-            uid: user.uid.map(Uid::from_raw),
-            gid: user.gid.map(Gid::from_raw),
-            groups: user.groups.clone().map(|all| all.into_iter().map(Gid::from_raw).collect()),
+            user: user.clone(),
             parent,
             directory: directory.map(into_directory).transpose()?,
-            report: Some(report),
         })
     }
 
     /// Performs all steps, after the fork.
-    pub(super) fn enter(&self) -> Result<(), Errno> {
-        self.steps().map_err(|(step, place, errno)| {
-            let place = u8::try_from(place).unwrap_or(u8::MAX);
-            // Without the report, the parent gets only the errno.
-            self.report.as_ref().map(|mut report| report.write_all(&[step as u8, place]));
-            errno
-        })
-    }
-
-    fn steps(&self) -> Result<(), Failure> {
-        let at = |step| move |errno| (step, 0, errno);
+    pub(super) fn enter(&self) -> Result<(), Failed> {
         if !self.is_here {
-            namespace::move_to(self.namespace.as_fd()).map_err(at(Step::Network))?;
+            let namespace = Target::Open(self.namespace.as_fd());
+            namespace.enter().map_err(Failed::at(NETWORK))?;
         }
         let needs_mounts = !self.is_here || !self.texts.is_empty() || !self.files.is_empty();
         match private_mounts() {
             // A command of an ordinary user sees the /sys that is there.
             Err(Errno::EPERM) if !needs_mounts => {}
             mounts => {
-                mounts.map_err(at(Step::Mounts))?;
+                mounts.map_err(Failed::at(MOUNTS))?;
                 self.furnish()?;
             }
         }
-        let user = become_user(self.uid, self.gid, self.groups.as_deref());
-        user.map_err(at(Step::User))?;
+        self.user.assume().map_err(Failed::at(USER))?;
         // As that user: a directory that is closed to it is no place for its command.
         if let Some(directory) = &self.directory {
-            chdir(directory.as_c_str()).map_err(at(Step::Directory))?;
+            chdir(directory.as_c_str()).map_err(Failed::at(DIRECTORY))?;
         }
         // After the change of user, which clears it.
-        self.parent.map_or(Ok(()), die_with).map_err(at(Step::Parent))
+        self.parent.map_or(Ok(()), die_with).map_err(Failed::at(PARENT))
     }
 
-    fn furnish(&self) -> Result<(), Failure> {
+    fn furnish(&self) -> Result<(), Failed> {
         self.mount_texts()?;
-        mount_sysfs().map_err(|errno| (Step::Sysfs, 0, errno))?;
+        mount_sysfs().map_err(Failed::at(SYSFS))?;
         for (place, (source, target)) in self.files.iter().enumerate() {
-            bind(source, target).map_err(|errno| (Step::File, place, errno))?;
+            bind(source, target).map_err(|errno| Failed { step: FILE, place, errno })?;
         }
         Ok(())
     }
 
     /// Writes the files to a file system that no other process sees. It ends with its last file.
-    fn mount_texts(&self) -> Result<(), Failure> {
+    fn mount_texts(&self) -> Result<(), Failed> {
         if self.texts.is_empty() {
             return Ok(());
         }
         let nothing = None::<&CStr>;
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         mount(Some(c"netloom"), c"/sys", Some(c"tmpfs"), flags, nothing)
-            .map_err(|errno| (Step::Text, 0, errno))?;
+            .map_err(Failed::at(TEXT))?;
         for (place, text) in self.texts.iter().enumerate() {
             text.write()
                 .and_then(|()| bind(&text.source, &text.target))
-                .map_err(|errno| (Step::Text, place, errno))?;
+                .map_err(|errno| Failed { step: TEXT, place, errno })?;
         }
-        umount2(c"/sys", MntFlags::MNT_DETACH).map_err(|errno| (Step::Text, 0, errno))
+        umount(c"/sys", MntFlags::MNT_DETACH).map_err(Failed::at(TEXT))
     }
 
-    /// Closes the parent's writing end of the pipe, so that the reader gets an end of file.
-    pub(super) fn without_report(self) -> Self {
-        Self { report: None, ..self }
-    }
-
-    /// Returns the error for the reported step. Without a report, the program itself did not start.
-    pub(super) fn explain(&self, report: &[u8], cause: Cause) -> Result<Error, Cause> {
-        let &[step, place] = report else { return Err(cause) };
-        let Some(step) = STEPS.get(usize::from(step)) else { return Err(cause) };
-        let place = usize::from(place);
+    /// Returns the error for a step that was refused.
+    pub(super) fn explain(&self, failed: Failed) -> Error {
         let shown = |path: Option<&CString>| {
             path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
         };
-        let error =
-            match step {
-                Step::Network => {
-                    let error = cause.doing("enter", &self.namespace);
-                    return Ok(error.hint_on(Errno::EPERM, || SYS_ADMIN.into()));
-                }
-                Step::Mounts => cause
-                    .doing("make", "a mount namespace")
-                    .hint_on(Errno::EPERM, || SYS_ADMIN.into()),
-                Step::Text => cause
-                    .doing("replace file", shown(self.texts.get(place).map(|text| &text.target))),
-                Step::Sysfs => cause.doing("mount", "/sys"),
-                Step::File => cause
-                    .doing("replace file", shown(self.files.get(place).map(|(_, target)| target))),
-                Step::User => self.explain_user(cause),
-                Step::Directory => cause.doing("work in", shown(self.directory.as_ref())),
-                Step::Parent => cause.doing("start a command for", "a process that has ended"),
-            };
-        Ok(error.in_namespace(&self.namespace))
+        let text = || shown(self.texts.get(failed.place).map(|text| &text.target));
+        let file = || shown(self.files.get(failed.place).map(|(_, target)| target));
+        let cause = Cause::from(failed.errno);
+        let error = match failed.step {
+            NETWORK => {
+                let error = cause.doing("enter", &self.namespace);
+                return error.hint_on(Errno::EPERM, || SYS_ADMIN.into());
+            }
+            MOUNTS => {
+                cause.doing("make", "a mount namespace").hint_on(Errno::EPERM, || SYS_ADMIN.into())
+            }
+            TEXT => cause.doing("replace file", text()),
+            SYSFS => cause.doing("mount", "/sys"),
+            FILE => cause.doing("replace file", file()),
+            USER => cause
+                .doing("become", self.shown_user())
+                .hint_on(Errno::EINVAL, || NOBODY.into())
+                .hint_on(Errno::EPERM, || "this needs CAP_SETUID and CAP_SETGID".into()),
+            DIRECTORY => cause.doing("work in", shown(self.directory.as_ref())),
+            _ => cause.doing("start a command for", "a process that has ended"),
+        };
+        error.in_namespace(&self.namespace)
     }
 
-    fn explain_user(&self, cause: Cause) -> Error {
+    fn shown_user(&self) -> String {
         let shown = |id: Option<u32>| id.map_or("the same".into(), |id| id.to_string());
-        let uid = shown(self.uid.map(Uid::as_raw));
-        let gid = shown(self.gid.map(Gid::as_raw));
-        cause
-            .doing("become", format!("user {uid}, group {gid}"))
-            .hint_on(Errno::EINVAL, || {
-                "one of the ids means nobody in this user namespace (/proc/self/uid_map, gid_map)"
-                    .into()
-            })
-            .hint_on(Errno::EPERM, || "this needs CAP_SETUID and CAP_SETGID".into())
+        let (uid, gid) = (self.user.uid.map(Uid::as_raw), self.user.gid.map(Gid::as_raw));
+        format!("user {}, group {}", shown(uid), shown(gid))
     }
 }
 
+const NOBODY: &str =
+    "one of the ids means nobody in this user namespace (/proc/self/uid_map, gid_map)";
+
 impl Text {
     fn write(&self) -> Result<(), Errno> {
-        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY;
         let mode = Mode::from_bits_truncate(0o644);
-        let file = open(self.source.as_c_str(), flags, mode)?;
+        let file = file::open_at(AT_FDCWD, self.source.as_c_str(), flags, mode)?;
         // Whatever the umask is.
-        fchmod(&file, mode)?;
-        let mut rest = self.contents.as_slice();
-        while !rest.is_empty() {
-            let written = write(&file, rest)?;
-            rest = rest.get(written..).unwrap_or_default();
-        }
-        Ok(())
+        file::set_mode(&file, mode)?;
+        file::write(&file, &self.contents)
     }
 }
 
@@ -276,7 +212,8 @@ fn bind(source: &CStr, target: &CStr) -> Result<(), Errno> {
 
 /// Lists the files of `/etc/netns/NAME` that replace one of `/etc`, as `ip netns exec` does.
 fn overlays(name: &str) -> Vec<(CString, CString)> {
-    let entries = fs::read_dir(Path::new("/etc/netns").join(name)).into_iter().flatten().flatten();
+    let entries =
+        file::read_dir(Path::new("/etc/netns").join(name)).into_iter().flatten().flatten();
     entries
         .filter_map(|entry| {
             let target = Path::new("/etc").join(entry.file_name());

@@ -2,16 +2,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, sockopt};
-use nix::sys::time::TimeVal;
 
 use super::enter::socket_inside;
 use crate::error::Cause;
 use crate::sys::random::random;
-use crate::sys::{NewSocket, socket};
+use crate::sys::socket::{
+    self, AddressFamily, IPPROTO_ICMP, IPPROTO_ICMPV6, NewSocket, SockType, sockopt,
+};
 
 /// The size of the data in an echo request, behind its header of 8 bytes, as in ping(8).
 pub(super) const DATA: usize = 56;
@@ -36,16 +36,11 @@ impl EchoSocket {
         target: IpAddr,
         data: usize,
     ) -> Result<Self, Cause> {
-        const ICMP: i32 = SockProtocol::Icmp as i32;
-        const ICMPV6: i32 = SockProtocol::IcmpV6 as i32;
         let (family, protocol) = match target {
-            IpAddr::V4(_) => (AddressFamily::Inet, ICMP),
-            IpAddr::V6(_) => (AddressFamily::Inet6, ICMPV6),
+            IpAddr::V4(_) => (AddressFamily::Inet, IPPROTO_ICMP),
+            IpAddr::V6(_) => (AddressFamily::Inet6, IPPROTO_ICMPV6),
         };
-        let open = |kind| {
-            let socket = NewSocket { family, kind, flags: SockFlag::empty(), protocol };
-            socket_inside(namespace, socket)
-        };
+        let open = |kind| socket_inside(namespace, NewSocket { family, kind, protocol });
         let is = |cause: &Cause, errno| cause.errno() == Some(errno);
         let (fd, raw) = match open(SockType::Raw) {
             Err(Cause::System(Errno::EPERM)) => match open(SockType::Datagram) {
@@ -70,8 +65,7 @@ impl EchoSocket {
 
     /// Sends the request with this number.
     pub(super) fn send(&self, sequence: u16) -> Result<(), Cause> {
-        socket::send(&self.fd, &self.echo.packet(sequence))?;
-        Ok(())
+        Ok(socket::send(&self.fd, &self.echo.packet(sequence))?)
     }
 
     /// Waits for an answer and returns its number. None if no answer came in time.
@@ -81,7 +75,7 @@ impl EchoSocket {
             if left.is_zero() {
                 return Ok(None);
             }
-            socket::setsockopt(&self.fd, sockopt::ReceiveTimeout, &time_value(left))?;
+            socket::set_timeout(&self.fd, sockopt::ReceiveTimeout, left)?;
             match socket::receive(&self.fd, &mut self.buffer) {
                 Ok(length) => {
                     let datagram = self.buffer.get(..length).unwrap_or_default();
@@ -94,12 +88,6 @@ impl EchoSocket {
             }
         }
     }
-}
-
-/// Converts a time to wait. A zero would wait for ever, so the least is a microsecond.
-fn time_value(duration: Duration) -> TimeVal {
-    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    TimeVal::new(seconds, i64::from(duration.subsec_micros().max(1)))
 }
 
 /// An echo request, and the fields that its answer has to carry.

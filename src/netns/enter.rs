@@ -4,10 +4,12 @@ use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::resume_unwind;
 
+use nix::errno::Errno;
+
 use super::identity::NetnsId;
 use crate::error::{Cause, SYS_ADMIN, takes};
 use crate::sys::NewSocket;
-use crate::sys::namespace::{self, Place, Refused};
+use crate::sys::namespace::{self, Refused, Target};
 use crate::sys::spin;
 use crate::sys::thread::{self, ThreadId};
 
@@ -28,41 +30,55 @@ pub(super) fn socket_inside(
     namespace: BorrowedFd<'_>,
     socket: NewSocket,
 ) -> Result<OwnedFd, Cause> {
-    let Some(home) = home_from(namespace)? else { return Ok(socket.open()?) };
-    match namespace::socket_inside(socket, namespace, home.as_fd()) {
-        Err(Refused::Return(_)) => on_thread(|| {
-            namespace::move_to(namespace).map_err(takes(SYS_ADMIN))?;
-            Ok(socket.open()?)
-        }),
-        opened => Ok(opened.map_err(cause_of)?),
-    }
+    call_inside(namespace, "socket", || socket.open())
+}
+
+/// Makes one system call in a namespace. It neither waits nor allocates.
+pub(super) fn call_inside<T: Send>(
+    namespace: BorrowedFd<'_>,
+    name: &'static str,
+    call: impl Fn() -> Result<T, Errno> + Send + Sync,
+) -> Result<T, Cause> {
+    let Some(home) = home_from(namespace)? else { return Ok(call()?) };
+    calls(Target::Open(namespace), home, name, call)
 }
 
 /// Makes a namespace and opens a socket inside.
 pub(super) fn new_place(socket: NewSocket) -> Result<Place, Cause> {
-    let home = own_file()?;
-    match namespace::new_place(socket, home.as_fd()) {
-        Err(Refused::Return(_)) => on_thread(|| {
-            namespace::move_to_new().map_err(takes(SYS_ADMIN))?;
-            Ok((own_file()?, socket.open()?))
-        }),
-        made => made.map_err(cause_of),
-    }
+    place(Target::New, socket)
 }
 
 /// Opens the namespace of a process, by its pidfd, and a socket inside.
 pub(super) fn place_of_process(pidfd: BorrowedFd<'_>, socket: NewSocket) -> Result<Place, Cause> {
-    let home = own_file()?;
-    match namespace::place_of_process(pidfd, socket, home.as_fd()) {
+    place(Target::Open(pidfd), socket)
+}
+
+/// The file of a namespace, and a socket inside.
+type Place = (OwnedFd, OwnedFd);
+
+fn place(target: Target<'_>, socket: NewSocket) -> Result<Place, Cause> {
+    calls(target, own_file()?, "socket", || namespace::file_and_socket(socket))
+}
+
+/// Makes system calls in a namespace: on the calling thread, or on one that ends there if the
+/// calling thread could not return.
+fn calls<T: Send>(
+    target: Target<'_>,
+    home: OwnedFd,
+    name: &'static str,
+    calls: impl Fn() -> Result<T, Errno> + Send + Sync,
+) -> Result<T, Cause> {
+    match namespace::calls_inside(target, home.as_fd(), name, &calls) {
         Err(Refused::Return(_)) => on_thread(|| {
-            namespace::move_to(pidfd).map_err(takes(SYS_ADMIN))?;
-            Ok((own_file()?, socket.open()?))
+            target.enter().map_err(takes(SYS_ADMIN))?;
+            Ok(calls()?)
         }),
-        opened => opened.map_err(cause_of),
+        called => called.map_err(cause_of),
     }
 }
 
-fn cause_of(refused: Refused) -> Cause {
+/// Explains a refusal: only entry and return take a privilege.
+pub(super) fn cause_of(refused: Refused) -> Cause {
     match refused {
         Refused::Return(errno) | Refused::Entry(errno) => takes(SYS_ADMIN)(errno),
         Refused::Call(errno) => errno.into(),
@@ -87,7 +103,7 @@ pub(super) fn enter(
     home: Option<OwnedFd>,
 ) -> Result<Option<GoHome>, Cause> {
     let Some(home) = home else { return Ok(None) };
-    namespace::move_to(namespace).map_err(takes(SYS_ADMIN))?;
+    Target::Open(namespace).enter().map_err(takes(SYS_ADMIN))?;
     Ok(Some(GoHome(home)))
 }
 

@@ -41,36 +41,32 @@ struct Called {
 }
 
 struct Inner {
-    file: OwnedFd,
     /// The identity, looked up at the first use.
     id: OnceLock<NetnsId>,
     sockets: Sockets,
 }
 
 impl Netns {
-    pub(super) fn assemble(file: OwnedFd, label: Label, sockets: Sockets) -> Result<Self, Cause> {
-        let netns = Self::labelled(file, label, sockets);
-        let id = NetnsId::of(netns.fd())?;
-        netns.inner().id.get_or_init(|| id);
-        Ok(netns)
+    /// Makes the handle of a namespace that other processes may know.
+    pub(super) fn of_existing(file: OwnedFd, label: Label, route: Socket) -> Result<Self, Cause> {
+        let id = NetnsId::of(&file)?;
+        let inner = Inner { id: id.into(), sockets: Sockets::new(file, route, false) };
+        Ok(Self::called(Arc::new(inner), label, None))
     }
 
-    /// Makes the handle of a new namespace.
-    pub(super) fn born(file: OwnedFd, sockets: Sockets) -> Self {
-        Self::labelled(file, Label::Anonymous, sockets)
-    }
-
-    fn labelled(file: OwnedFd, label: Label, sockets: Sockets) -> Self {
-        let inner = Inner { file, id: OnceLock::new(), sockets };
-        Self::called(Arc::new(inner), label, None)
+    /// Makes the handle of a namespace that was just created. It ends with this process, unless it
+    /// gets a name.
+    pub(super) fn born(file: OwnedFd, route: Socket) -> Self {
+        let inner = Inner { id: OnceLock::new(), sockets: Sockets::new(file, route, true) };
+        Self::called(Arc::new(inner), Label::Anonymous, None)
     }
 
     fn called(inner: Arc<Inner>, label: Label, name_file: Option<NameFile>) -> Self {
         Self(Arc::new(Called { label, name_file: PerProcess::new(name_file), inner }))
     }
 
-    fn inner(&self) -> &Inner {
-        &self.0.inner
+    pub(super) fn sockets(&self) -> &Sockets {
+        &self.0.inner.sockets
     }
 
     /// Returns the same namespace, with the same sockets, under a name that this process owns.
@@ -86,7 +82,7 @@ impl Netns {
 
     /// The identity of the namespace.
     pub fn id(&self) -> NetnsId {
-        *self.inner().id.get_or_init(|| NetnsId::of_open(self.fd()))
+        *self.0.inner.id.get_or_init(|| NetnsId::of_open(self.fd()))
     }
 
     /// Returns whether two handles share one set of sockets. Asks the kernel nothing.
@@ -103,7 +99,7 @@ impl Netns {
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.inner().file.as_fd()
+        self.sockets().namespace.as_fd()
     }
 
     /// Uses a socket inside, for one exchange or more.
@@ -111,7 +107,7 @@ impl Netns {
         &self,
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
-        self.inner().sockets.with(Protocol::Route, self.fd(), exchange)
+        self.sockets().with(Protocol::Route, exchange)
     }
 
     /// Uses a netfilter socket inside that owns nothing: for connection tracking, and to read.
@@ -119,7 +115,7 @@ impl Netns {
         &self,
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
-        self.inner().sockets.with(Protocol::Netfilter, self.fd(), exchange)
+        self.sockets().with(Protocol::Netfilter, exchange)
     }
 
     /// Uses a socket inside that reads the tables of sockets.
@@ -127,7 +123,7 @@ impl Netns {
         &self,
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
-        self.inner().sockets.with(Protocol::SocketDiagnosis, self.fd(), exchange)
+        self.sockets().with(Protocol::SocketDiagnosis, exchange)
     }
 
     /// Uses the `nf_tables` socket inside, which is always the same one: a table with the owner
@@ -136,11 +132,7 @@ impl Netns {
         &self,
         exchange: impl FnOnce(&mut NfTables) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
-        self.inner().sockets.nf_tables(self.fd(), exchange)
-    }
-
-    pub(super) fn sockets(&self) -> &Sockets {
-        &self.inner().sockets
+        self.sockets().nf_tables(exchange)
     }
 
     /// Reads a whole list, named `what` in errors.

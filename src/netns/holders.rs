@@ -3,9 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs;
-use std::io;
-use std::os::linux::fs::MetadataExt;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +11,7 @@ use nix::errno::Errno;
 use super::handle::Netns;
 use super::identity::NetnsId;
 use crate::error::{Cause, Error};
-use crate::fault;
+use crate::sys::file;
 
 /// A process that keeps a namespace alive, and the ways in which it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,11 +73,7 @@ impl Netns {
 }
 
 fn holders(id: NetnsId) -> Result<Vec<Holder>, Cause> {
-    fault::system_call("open")?;
-    let mut pids: Vec<_> = fs::read_dir("/proc")?
-        .map(|entry| Ok(number(&entry?.path())))
-        .filter_map(Result::transpose)
-        .collect::<Result<_, Cause>>()?;
+    let mut pids = file::processes()?;
     pids.sort_unstable();
     // The namespace's mount points, by mount namespace.
     let mut seen = BTreeMap::new();
@@ -88,7 +81,7 @@ fn holders(id: NetnsId) -> Result<Vec<Holder>, Cause> {
     for pid in pids {
         let process = PathBuf::from(format!("/proc/{pid}"));
         let mut by = threads(&process, pid, id)?;
-        let own = looked(fs::read_link(process.join("ns/mnt")))?.unwrap_or_default();
+        let own = looked(file::read_link(process.join("ns/mnt")))?.unwrap_or_default();
         let is_first = !seen.contains_key(&own);
         if is_first {
             seen.insert(own.clone(), mounts(&process, id)?);
@@ -102,7 +95,7 @@ fn holders(id: NetnsId) -> Result<Vec<Holder>, Cause> {
             continue;
         }
         by.sort_unstable();
-        let command = looked(fs::read_to_string(process.join("comm")))?.unwrap_or_default();
+        let command = looked(file::read_to_string(process.join("comm")))?.unwrap_or_default();
         holders.push(Holder { pid, command: command.trim_end().to_owned(), by });
     }
     Ok(holders)
@@ -110,25 +103,24 @@ fn holders(id: NetnsId) -> Result<Vec<Holder>, Cause> {
 
 /// Maps an error to `None`: the process is gone, or the caller may not look into it. Fails only if
 /// the caller lacks descriptors or memory.
-fn looked<T>(result: io::Result<T>) -> Result<Option<T>, Cause> {
-    let lacking = [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM];
-    match result {
-        Ok(seen) => Ok(Some(seen)),
-        Err(error) if lacking.iter().any(|errno| error.raw_os_error() == Some(*errno as i32)) => {
-            Err(error.into())
-        }
-        Err(_) => Ok(None),
+fn looked<T>(result: Result<T, impl Into<Cause>>) -> Result<Option<T>, Cause> {
+    match result.map_err(Into::into) {
+        Err(cause) if cause.errno().is_some_and(|errno| LACKING.contains(&errno)) => Err(cause),
+        seen => Ok(seen.ok()),
     }
 }
 
-fn is_it(file: PathBuf, id: NetnsId) -> Result<bool, Cause> {
-    Ok(looked(fs::metadata(file))?.is_some_and(|file| id.is(file.st_dev(), file.st_ino())))
+/// The lacks of the calling process itself.
+const LACKING: [Errno; 3] = [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM];
+
+fn is_it(path: &Path, id: NetnsId) -> Result<bool, Cause> {
+    Ok(looked(file::stat(path))?.is_some_and(|found| NetnsId::from(found) == id))
 }
 
 fn threads(process: &Path, pid: u32, id: NetnsId) -> Result<Vec<HeldBy>, Cause> {
     let mut inside = Vec::new();
-    for tid in numbers(&process.join("task"))? {
-        if is_it(process.join(format!("task/{tid}/ns/net")), id)? {
+    for tid in looked(file::numbers(&process.join("task")))?.unwrap_or_default() {
+        if is_it(&process.join(format!("task/{tid}/ns/net")), id)? {
             inside.push(if tid == pid { HeldBy::Process } else { HeldBy::Thread(tid) });
         }
     }
@@ -140,11 +132,13 @@ fn threads(process: &Path, pid: u32, id: NetnsId) -> Result<Vec<HeldBy>, Cause> 
 fn open_files(process: &Path, id: NetnsId, mounts: &[PathBuf]) -> Result<Vec<HeldBy>, Cause> {
     let as_link = id.to_string();
     let mut files = Vec::new();
-    for fd in numbers(&process.join("fd"))? {
+    for fd in looked(file::numbers(&process.join("fd")))?.unwrap_or_default() {
         let path = process.join(format!("fd/{fd}"));
         let may_be =
             |target: &PathBuf| target.as_os_str() == as_link.as_str() || mounts.contains(target);
-        if looked(fs::read_link(&path))?.is_some_and(|target| may_be(&target)) && is_it(path, id)? {
+        if looked(file::read_link(&path))?.is_some_and(|target| may_be(&target))
+            && is_it(&path, id)?
+        {
             files.push(HeldBy::OpenFile(fd));
         }
     }
@@ -154,7 +148,7 @@ fn open_files(process: &Path, id: NetnsId, mounts: &[PathBuf]) -> Result<Vec<Hel
 /// Returns the mount points of a namespace from mountinfo (proc(5)). An example line is `36 35 0:4
 /// net:[4026532177] /run/netns/red rw shared:20 - nsfs nsfs rw`. Paths are arbitrary bytes.
 fn mounts(process: &Path, id: NetnsId) -> Result<Vec<PathBuf>, Cause> {
-    let table = looked(fs::read(process.join("mountinfo")))?.unwrap_or_default();
+    let table = looked(file::read(process.join("mountinfo")))?.unwrap_or_default();
     let root = id.to_string();
     let point = |line: &[u8]| {
         let mut words = line.split(|byte| *byte == b' ').skip(3);
@@ -178,19 +172,6 @@ fn unescaped(path: &[u8]) -> PathBuf {
         rest = if number.is_some() { behind.get(3..).unwrap_or_default() } else { behind };
     }
     OsString::from_vec(plain).into()
-}
-
-/// Lists the entries of a directory that are numbers. Empty if the directory can't be read.
-fn numbers(directory: &Path) -> Result<Vec<u32>, Cause> {
-    let mut numbers = Vec::new();
-    for entry in looked(fs::read_dir(directory))?.into_iter().flatten() {
-        numbers.extend(looked(entry)?.and_then(|entry| number(&entry.path())));
-    }
-    Ok(numbers)
-}
-
-fn number(path: &Path) -> Option<u32> {
-    path.file_name()?.to_str()?.parse().ok()
 }
 
 /// Formats the holder as a line of a list.

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use nix::sys::stat::{FileStat, fstat};
-
 use crate::error::Cause;
+use crate::sys::file::{FileStat, fstat};
 
 /// The identity of a network namespace. Two handles with equal ids stand for one namespace.
 ///
@@ -25,10 +24,6 @@ impl NetnsId {
     /// The inode, the number in `net:[4026531840]`.
     pub fn inode(self) -> u64 {
         self.inode
-    }
-
-    pub(super) fn is(self, device: u64, inode: u64) -> bool {
-        (self.device, self.inode) == (device, inode)
     }
 
     pub(crate) fn of(fd: impl AsFd) -> Result<Self, Cause> {

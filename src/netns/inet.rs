@@ -8,15 +8,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, sockopt};
 
 use super::deadline::end_of_wait;
 use super::enter::socket_inside;
 use super::handle::Netns;
 use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input};
-use crate::sys::{self, NewSocket, socket};
+use crate::sys::socket::{self, AddressFamily, NewSocket, SockType, sockopt};
 
 /// A place to open sockets: a namespace, or one link in it.
 #[derive(Debug, Clone, Copy)]
@@ -125,7 +123,7 @@ impl Netns {
 impl Opening<'_> {
     pub(crate) fn tcp_listen(self, address: impl Input<SocketAddr>) -> Result<TcpListener, Error> {
         self.opened("listen on", address, |address| {
-            let socket = self.open(address, SockType::Stream, SockFlag::empty())?;
+            let socket = self.open(address, SockType::Stream)?;
             // Like std: a restarted server need not wait for its old connections.
             socket::setsockopt(&socket, sockopt::ReuseAddr, &true)?;
             socket::bind(&socket, address)?;
@@ -140,32 +138,31 @@ impl Opening<'_> {
         timeout: Duration,
     ) -> Result<TcpStream, Error> {
         self.opened("connect to", address, |address| {
-            let socket = self.open(address, SockType::Stream, SockFlag::SOCK_NONBLOCK)?;
-            match socket::connect(&socket, address) {
-                Err(Errno::EINPROGRESS) => connected(&socket, timeout)?,
-                result => result?,
+            let socket = self.open(address, SockType::Stream)?;
+            if !socket::connect_until(&socket, address, end_of_wait(Instant::now(), timeout))? {
+                return Err(Cause::TimedOut(timeout));
             }
             let stream = TcpStream::from(socket);
-            stream.set_nonblocking(false)?;
+            stream.set_write_timeout(None)?;
             Ok(stream)
         })
     }
 
     pub(crate) fn udp_bind(self, address: impl Input<SocketAddr>) -> Result<UdpSocket, Error> {
         self.opened("bind a UDP socket to", address, |address| {
-            let socket = self.open(address, SockType::Datagram, SockFlag::empty())?;
+            let socket = self.open(address, SockType::Datagram)?;
             socket::bind(&socket, address)?;
             Ok(socket.into())
         })
     }
 
     /// Opens the socket: the only step inside the namespace.
-    fn open(self, address: SocketAddr, kind: SockType, flags: SockFlag) -> Result<OwnedFd, Cause> {
+    fn open(self, address: SocketAddr, kind: SockType) -> Result<OwnedFd, Cause> {
         let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-        let socket = NewSocket { family, kind, flags, protocol: 0 };
+        let socket = NewSocket { family, kind, protocol: 0 };
         let socket = socket_inside(self.netns.fd(), socket)?;
         if let Some(link) = self.link {
-            sys::bind_to_link(socket.as_fd(), link)?;
+            socket::bind_to_link(socket.as_fd(), link)?;
         }
         Ok(socket)
     }
@@ -203,28 +200,5 @@ fn hint(errno: Errno) -> Option<&'static str> {
              or a rule forbids it",
         ),
         _ => None,
-    }
-}
-
-/// Waits until the socket is connected.
-fn connected(socket: &OwnedFd, timeout: Duration) -> Result<(), Cause> {
-    let end = end_of_wait(Instant::now(), timeout);
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        // Rounded up: a wait of 0 ms would spin.
-        let milliseconds = left.as_micros().div_ceil(1000);
-        let wait = PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX);
-        let mut sockets = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
-        match socket::poll(&mut sockets, wait) {
-            Ok(0) if left.is_zero() => return Err(Cause::TimedOut(timeout)),
-            Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => {
-                return match socket::getsockopt(socket, sockopt::SocketError)? {
-                    0 => Ok(()),
-                    errno => Err(Errno::from_raw(errno).into()),
-                };
-            }
-            Err(errno) => return Err(errno.into()),
-        }
     }
 }

@@ -1,17 +1,13 @@
 //! The listening sockets of a namespace, from the kernel's socket tables.
 
-use std::fs;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
 use super::deadline::end_of_wait;
-use super::enter::inside;
 use super::handle::Netns;
 use crate::error::{Cause, Error};
-use crate::fault;
 use crate::netlink::{Batch, Socket};
 use crate::sys::thread;
 use crate::wire::message::{NLM_F_DUMP, NLM_F_REQUEST};
@@ -45,8 +41,10 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// Where neither `sock_diag` (`CONFIG_INET_DIAG`) nor `/proc/net/tcp` can be read. In another
-    /// namespace than the thread's it takes `CAP_SYS_ADMIN`. Source: `sock_diag(7)`, ss(8).
+    /// - `EPROTONOSUPPORT` or `ENOENT` if the kernel has no `sock_diag` (`CONFIG_INET_DIAG`).
+    /// - `is_permission_denied()` without `CAP_SYS_ADMIN`, if the thread is in another namespace.
+    ///
+    /// Source: `sock_diag(7)`, ss(8).
     #[doc(alias("ss -ltn", "netstat", "NETLINK_SOCK_DIAG"))]
     pub fn listeners(&self) -> Result<Vec<Listener>, Error> {
         listening(self).map_err(|cause| cause.doing("list", "listening sockets").in_namespace(self))
@@ -83,33 +81,15 @@ impl Netns {
 }
 
 fn listening(netns: &Netns) -> Result<Vec<Listener>, Cause> {
-    let tables = netns.diagnosis(|socket| {
-        let mut read = |family| match dump(socket, family) {
-            // No IPv6, or no module for TCP.
-            Err(Cause::Kernel(refusal)) if refusal.errno == Errno::ENOENT => Ok(None),
-            list => list.map(Some),
-        };
-        Ok((read(AF_INET)?, read(AF_INET6)?))
-    });
-    match tables {
-        // A kernel without sock_diag.
-        Ok((None, None)) | Err(Cause::System(Errno::EPROTONOSUPPORT)) => from_proc(netns),
-        Ok((v4, v6)) => Ok([v4, v6].into_iter().flatten().flatten().collect()),
-        Err(cause) => Err(cause),
-    }
-}
-
-fn from_proc(netns: &Netns) -> Result<Vec<Listener>, Cause> {
-    inside(netns.fd(), || {
-        fault::system_call("open")?;
-        let v4 = fs::read_to_string("/proc/thread-self/net/tcp")?;
-        let v6 = match fs::read_to_string("/proc/thread-self/net/tcp6") {
+    netns.diagnosis(|socket| {
+        let mut listeners = dump(socket, AF_INET)?;
+        match dump(socket, AF_INET6) {
             // A kernel without IPv6.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            v6 => v6?,
-        };
-        Ok(v4.lines().chain(v6.lines()).filter_map(line).collect())
-    })?
+            Err(Cause::Kernel(refusal)) if refusal.errno == Errno::ENOENT => {}
+            v6 => listeners.extend(v6?),
+        }
+        Ok(listeners)
+    })
 }
 
 fn dump(socket: &mut Socket, family: u8) -> Result<Vec<Listener>, Cause> {
@@ -120,50 +100,4 @@ fn dump(socket: &mut Socket, family: u8) -> Result<Vec<Listener>, Cause> {
         let (uid, inode) = (view.uid()?, view.inode()?);
         Some(Listener { address: view.source()?, uid, inode })
     })
-}
-
-/// `0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 36035 …`: an
-/// address is in words of the machine's byte order (`net/ipv4/tcp_ipv4.c`).
-fn line(line: &str) -> Option<Listener> {
-    const LISTEN: &str = "0A";
-    let mut words = line.split_whitespace().skip(1);
-    let (address, port) = words.next()?.split_once(':')?;
-    if words.nth(1)? != LISTEN {
-        return None;
-    }
-    let word = |at: usize| {
-        let hex = address.get(at * 8..at * 8 + 8)?;
-        u32::from_str_radix(hex, 16).ok().map(u32::to_ne_bytes)
-    };
-    let ip = if address.len() == 8 {
-        IpAddr::from(Ipv4Addr::from(word(0)?))
-    } else {
-        let mut octets = [0; 16];
-        for (place, part) in octets.chunks_exact_mut(4).enumerate() {
-            part.copy_from_slice(&word(place)?);
-        }
-        IpAddr::from(Ipv6Addr::from(octets))
-    };
-    let port = u16::from_str_radix(port, 16).ok()?;
-    let uid = words.nth(3)?.parse().ok()?;
-    let inode = words.nth(1)?.parse().ok()?;
-    Some(Listener { address: SocketAddr::new(ip, port), uid, inode })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_of_proc_are_read() {
-        let v4 = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 36035 1 0 100 0";
-        let found = line(v4).unwrap();
-        assert_eq!(found.address.to_string(), "127.0.0.1:8080");
-        assert_eq!((found.uid, found.inode), (1000, 36035));
-        let v6 = "   0: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 7 1";
-        assert_eq!(line(v6).unwrap().address.to_string(), "[::1]:80");
-        assert_eq!(line("  sl  local_address rem_address   st tx_queue"), None);
-        assert_eq!(line(&v4.replace(" 0A ", " 01 ")), None);
-        assert_eq!(line(""), None);
-    }
 }

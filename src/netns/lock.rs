@@ -2,18 +2,15 @@
 
 use std::fmt;
 use std::sync::MutexGuard;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::deadline::end_of_wait;
 use super::enter::socket_inside;
 use super::handle::Netns;
 use crate::error::{Cause, Error};
-use crate::netlink::{DEADLINE, Member};
-
-/// The time to wait for one of netloom's own locks. The fault tests act as a second program while a
-/// lock is held, at each of many steps, and would wait in vain at each.
-const PATIENCE: Duration = if cfg!(test) { Duration::from_millis(300) } else { DEADLINE };
+use crate::fault;
+use crate::netlink::{DEADLINE, Member, members};
+use crate::sys::thread;
 
 /// A lock that every network namespace has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,15 +104,14 @@ impl Netns {
         lock: Lock,
         member: &Member,
     ) -> Result<MutexGuard<'_, ()>, Cause> {
-        let turn = self.sockets().turn(lock as usize);
-        self.take(lock, member, PATIENCE)?;
+        let turn = self.sockets().turns[lock as usize].lock();
+        self.take(lock, member, fault::patience(DEADLINE))?;
         Ok(turn)
     }
 
     /// Reports whether a process has one of netloom's own locks, or waits for it.
     pub(crate) fn is_locked(&self, lock: Lock) -> Result<bool, Cause> {
-        let members = self.sockets().members(self.fd())?;
-        Ok(members.into_iter().any(|(_, groups)| groups & lock.alone() != 0))
+        Ok(self.diagnosis(members)?.into_iter().any(|(_, groups)| groups & lock.alone() != 0))
     }
 
     /// Takes a lock exclusively. Waits for those who share the lock; meanwhile nobody else can join
@@ -155,8 +151,7 @@ impl Netns {
 
     /// Returns the groups that other members are in.
     fn other_groups(&self, own: &Member) -> Result<u32, Cause> {
-        let members = self.sockets().members(self.fd())?;
-        let others = members.into_iter().filter(|(port, _)| *port != own.port());
+        let others = self.diagnosis(members)?.into_iter().filter(|(port, _)| *port != own.port());
         Ok(others.fold(0, |all, (_, groups)| all | groups))
     }
 }

@@ -6,37 +6,31 @@
 //! each mount namespace. All other names have mode 0, as from `ip netns add`. The owner keeps the
 //! directory open, so that neither a chroot nor a mount over `/run/netns` keeps it from its file.
 
-use std::fs::{File, Permissions, TryLockError};
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::thread;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
-use nix::sys::stat::Mode;
-use nix::unistd::{LinkatFlags, UnlinkatFlags, fchdir, linkat, unlinkat};
 
 use super::enter::on_thread;
 use super::identity::NetnsId;
 use super::named::{self, OWNED, of_root};
 use crate::error::{Cause, SYS_ADMIN, takes};
 use crate::owned::sealed::Removed;
-use crate::{fault, sys};
+use crate::sys;
+use crate::sys::file::{self, Mode, OFlag, itself};
+use crate::sys::setup::{CloneFlags, MntFlags, MsFlags, fchdir, mount, umount, unshare};
+use crate::sys::thread;
 
 /// The mode of every other file.
-const KEPT: u32 = 0;
+const KEPT: Mode = Mode::empty();
 
 /// The file of a name, locked until this is dropped or the process dies.
 #[derive(Debug)]
 pub(super) struct NameFile {
-    directory: File,
+    directory: OwnedFd,
     name: String,
     /// The file. `None` if the name's owner is another process.
-    file: Option<File>,
+    file: Option<OwnedFd>,
 }
 
 impl NameFile {
@@ -46,24 +40,18 @@ impl NameFile {
         let (file, has_name) = match unnamed(&directory) {
             // overlayfs before Linux 6.1. A process killed before the chmod leaves a stale name.
             Err(Errno::EOPNOTSUPP) => {
-                let flags = OFlag::O_RDONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-                let file = openat(&directory, name, flags, Mode::empty()).map_err(of_root)?;
-                (File::from(file), true)
+                let flags = OFlag::O_RDONLY | OFlag::O_CREAT | OFlag::O_EXCL;
+                (file::open_at(&directory, name, flags, KEPT).map_err(of_root)?, true)
             }
             file => (file.map_err(of_root)?, false),
         };
         let complete = || {
-            fault::system_call("flock")?;
-            if !locked(file.try_lock())? {
+            if !file::try_lock(&file, false)? {
                 return Err(Errno::EEXIST.into());
             }
-            fault::system_call("fchmod")?;
-            file.set_permissions(Permissions::from_mode(OWNED))?;
+            file::set_mode(&file, OWNED)?;
             if !has_name {
-                fault::system_call("linkat")?;
-                let flags = LinkatFlags::AT_SYMLINK_FOLLOW;
-                linkat(AT_FDCWD, itself(&file).as_str(), &directory, name, flags)
-                    .map_err(of_root)?;
+                file::link(&file, &directory, name).map_err(of_root)?;
             }
             Ok(())
         };
@@ -81,7 +69,7 @@ impl NameFile {
         if !lock(&file)? {
             return Ok(None);
         }
-        file.set_permissions(Permissions::from_mode(OWNED))?;
+        file::set_mode(&file, OWNED)?;
         Ok(Some(Self { directory, name: name.to_owned(), file: Some(file) }))
     }
 
@@ -91,13 +79,12 @@ impl NameFile {
     }
 
     /// Gives the name up: it stays when its process ends.
-    pub(super) fn keep(self) -> io::Result<()> {
-        self.file.map_or(Ok(()), |file| file.set_permissions(Permissions::from_mode(KEPT)))
+    pub(super) fn keep(self) -> Result<(), Errno> {
+        self.file.map_or(Ok(()), |file| file::set_mode(file, KEPT))
     }
 
     /// Mounts the namespace on the file, on nothing that took its place, and over no other mount.
     pub(super) fn bind(&self, namespace: BorrowedFd<'_>) -> Result<(), Cause> {
-        fault::system_call("mount")?;
         let target = named::open_itself(&self.directory, &self.name)?;
         if !self.is_own(&target)? {
             return Err(Errno::EEXIST.into());
@@ -129,8 +116,7 @@ impl NameFile {
         } else if !self.is_own(&found)? {
             return self.not_found();
         }
-        let unlinked =
-            fault::system_call("unlink").map_err(Cause::from).and_then(|()| self.unlink());
+        let unlinked = self.unlink();
         if let (Err(_), Some(namespace), true) = (&unlinked, namespace, mounted.is_some()) {
             self.bind(namespace).ok();
         }
@@ -156,34 +142,33 @@ impl NameFile {
         if !self.has_name()? {
             return Ok(());
         }
-        match unlinkat(&self.directory, self.name.as_str(), UnlinkatFlags::NoRemoveDir) {
+        match file::unlink(&self.directory, &self.name) {
             Err(Errno::EBUSY) if self.file.is_none() => Ok(()),
             unlinked => Ok(unlinked?),
         }
     }
 
     /// Returns whether the file has a name: it never has more than one.
-    fn has_name(&self) -> io::Result<bool> {
-        self.file.as_ref().map_or(Ok(true), |file| Ok(file.metadata()?.nlink() > 0))
+    fn has_name(&self) -> Result<bool, Errno> {
+        self.file.as_ref().map_or(Ok(true), |file| Ok(file::fstat(file)?.st_nlink > 0))
     }
 
     /// Returns whether what was opened is the file, with nothing mounted on it.
-    fn is_own(&self, found: &File) -> io::Result<bool> {
+    fn is_own(&self, found: &OwnedFd) -> Result<bool, Errno> {
         let Some(own) = &self.file else { return Ok(false) };
-        let (own, found) = (own.metadata()?, found.metadata()?);
-        Ok((own.dev(), own.ino()) == (found.dev(), found.ino()))
+        let (own, found) = (file::fstat(own)?, file::fstat(found)?);
+        Ok((own.st_dev, own.st_ino) == (found.st_dev, found.st_ino))
     }
 
     /// Unmounts the mount that was found, and no other that took its place.
-    fn umount(&self, found: &File) -> Result<(), Cause> {
-        fault::system_call("umount")?;
-        match umount2(itself(found).as_str(), MntFlags::MNT_DETACH) {
+    fn umount(&self, found: &OwnedFd) -> Result<(), Cause> {
+        match umount(itself(found).as_str(), MntFlags::MNT_DETACH) {
             // Without `/proc` a mount can't be named by its descriptor, only by its name.
             Err(Errno::ENOENT) => on_thread(|| {
                 unshare(CloneFlags::CLONE_FS)?;
                 fchdir(&self.directory)?;
                 let flags = MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW;
-                umount2(self.name.as_str(), flags).map_err(takes(SYS_ADMIN))
+                umount(self.name.as_str(), flags).map_err(takes(SYS_ADMIN))
             }),
             unmounted => unmounted.map_err(takes(SYS_ADMIN)),
         }
@@ -201,16 +186,15 @@ fn delete_without_descriptors(
     if id.is_none() || named::identity(&path) != id {
         return Err(errno.into());
     }
-    umount2(&path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).map_err(takes(SYS_ADMIN))?;
-    std::fs::remove_file(&path)?;
+    umount(&path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).map_err(takes(SYS_ADMIN))?;
+    file::remove_file(&path)?;
     Ok(Removed::Deleted)
 }
 
 /// Returns whether a name has an owner that is dead.
 pub(super) fn is_orphan(name: &str) -> Result<bool, Cause> {
     let Some((_, file)) = below_the_mount(name)? else { return Ok(false) };
-    fault::system_call("flock")?;
-    Ok(is_owned(&file)? && locked(file.try_lock_shared())?)
+    Ok(is_owned(&file)? && file::try_lock(&file, true)?)
 }
 
 /// Removes a name if its owner is dead and it stands for this namespace, or for none here.
@@ -229,11 +213,11 @@ pub(super) fn remove_orphan(name: &str, id: Option<NetnsId>) -> Result<bool, Cau
 pub(super) fn delete_stale(name: &str) -> Result<(), Cause> {
     let directory = named::open_directory()?;
     let mut file = named::open_itself(&directory, name)?;
-    if !file.metadata()?.is_file() || named::identity_of(&file)?.is_some() {
+    if !file::is_plain(&file::fstat(&file)?) || named::identity_of(&file)?.is_some() {
         return Err(Errno::EEXIST.into());
     }
     if is_owned(&file)? {
-        file = File::open(itself(&file))?;
+        file = file::reopen(&file)?;
         if !lock(&file)? {
             return Err(Errno::EEXIST.into());
         }
@@ -246,72 +230,51 @@ pub(super) fn delete_stale(name: &str) -> Result<(), Cause> {
     }
 }
 
-fn is_owned(file: &File) -> io::Result<bool> {
-    Ok(file.metadata()?.mode() & 0o7777 == OWNED)
+fn is_owned(file: &OwnedFd) -> Result<bool, Errno> {
+    Ok(file::mode(&file::fstat(file)?) == OWNED)
 }
 
 /// Creates a file without a name. It is open for reading: a writer would keep others from a
 /// read-only remount.
-fn unnamed(directory: &File) -> Result<File, Errno> {
-    fault::system_call("open")?;
-    let flags = OFlag::O_TMPFILE | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
-    let writer = File::from(openat(directory, ".", flags, Mode::from_bits_truncate(OWNED))?);
-    let open = || {
-        // The umask may have taken the right to read.
-        writer.set_permissions(Permissions::from_mode(OWNED))?;
-        File::open(itself(&writer))
-    };
-    open().map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+fn unnamed(directory: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let writer = file::open_at(directory, ".", OFlag::O_TMPFILE | OFlag::O_WRONLY, OWNED)?;
+    // The umask may have taken the right to read.
+    file::set_mode(&writer, OWNED)?;
+    file::reopen(&writer)
 }
 
 /// Opens the empty file of a name below whatever is mounted on it, and the directory. `None` if
 /// there is no such file.
-fn below_the_mount(name: &str) -> Result<Option<(File, File)>, Cause> {
+fn below_the_mount(name: &str) -> Result<Option<(OwnedFd, OwnedFd)>, Cause> {
     let directory = match named::open_directory() {
         Err(Errno::ENOENT) => return Ok(None),
         directory => directory?,
     };
-    fault::system_call("open_tree")?;
     let copy = sys::without_mounts(directory.as_fd()).map_err(takes(SYS_ADMIN))?;
     let found = match named::open_itself(&copy, name) {
         Err(Errno::ENOENT) => return Ok(None),
         found => found?,
     };
-    let metadata = found.metadata()?;
-    if !metadata.is_file() || metadata.len() != 0 {
+    let stat = file::fstat(&found)?;
+    if !file::is_plain(&stat) || stat.st_size != 0 {
         return Ok(None);
     }
-    fault::system_call("open")?;
-    Ok(Some((directory, File::open(itself(&found))?)))
+    Ok(Some((directory, file::reopen(&found)?)))
 }
 
 /// Locks the file. `false` if its owner lives. [`is_orphan`] shares the lock for an instant, which
 /// refuses nobody.
-fn lock(file: &File) -> Result<bool, Cause> {
+fn lock(file: &OwnedFd) -> Result<bool, Errno> {
     for _ in 0..100 {
-        fault::system_call("flock")?;
-        if !locked(file.try_lock_shared())? {
+        if !file::try_lock(file, true)? {
             return Ok(false);
         }
-        if locked(file.try_lock())? {
+        if file::try_lock(file, false)? {
             return Ok(true);
         }
         thread::sleep(Duration::from_millis(1));
     }
     Ok(false)
-}
-
-fn locked(result: Result<(), TryLockError>) -> io::Result<bool> {
-    match result {
-        Ok(()) => Ok(true),
-        Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
-}
-
-/// Returns the path of an open file, which leads to that file alone.
-fn itself(file: impl AsFd) -> String {
-    format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
 }
 
 #[cfg(test)]
@@ -323,14 +286,14 @@ mod tests {
     #[test]
     fn a_look_at_a_lock_refuses_nobody_and_an_owner_does() {
         let path = std::env::temp_dir().join(format!("netloom-lock-{}", std::process::id()));
-        File::create(&path).unwrap();
-        let open = || File::open(&path).unwrap();
+        std::fs::write(&path, "").unwrap();
+        let open = || file::open(&path, OFlag::O_RDONLY).unwrap();
         let is_over = AtomicBool::new(false);
         let refused = thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
                     while !is_over.load(Ordering::Relaxed) {
-                        locked(open().try_lock_shared()).unwrap();
+                        file::try_lock(open(), true).unwrap();
                         // A look is rare; two threads that look all the time leave no gap.
                         thread::sleep(Duration::from_micros(50));
                     }

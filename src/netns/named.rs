@@ -4,30 +4,25 @@
 //! `/run/netns` is a shared mount point of its own, so that names reach other mount namespaces.
 //! Source: ip-netns(8), iproute2 6.1.
 
-use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat};
-use nix::mount::{MsFlags, mount};
-use nix::sys::stat::{Mode, stat};
-use nix::sys::statfs::{NSFS_MAGIC, fstatfs, statfs};
 
 use super::identity::NetnsId;
 use super::label::Quoted;
 use crate::error::{Cause, Error, SYS_ADMIN, takes};
-use crate::fault;
+use crate::sys::file::{self, Mode, OFlag};
+use crate::sys::setup::{MsFlags, mount};
+use crate::sys::thread;
 
 /// The directory of all names.
 pub(super) const DIRECTORY: &str = "/run/netns";
 
 /// The mode of a file whose name is deleted with its owner.
-pub(super) const OWNED: u32 = 0o400;
+pub(super) const OWNED: Mode = Mode::S_IRUSR;
 
 /// Returns the path of a name's file.
 pub(super) fn path(name: &str) -> PathBuf {
@@ -37,9 +32,7 @@ pub(super) fn path(name: &str) -> PathBuf {
 /// Opens a file that may be a namespace; `follow` is `O_NOFOLLOW` or empty. A FIFO would block
 /// without `O_NONBLOCK`.
 pub(super) fn open_file(path: &Path, follow: OFlag) -> Result<OwnedFd, Errno> {
-    fault::system_call("open")?;
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | follow;
-    open(path, flags, Mode::empty())
+    file::open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | follow)
 }
 
 /// Refuses names that lead out of the directory.
@@ -55,21 +48,18 @@ pub(super) fn check(name: &str, action: &'static str) -> Result<(), Error> {
 }
 
 /// Opens `/run/netns`, to look names up in it.
-pub(super) fn open_directory() -> Result<File, Errno> {
-    fault::system_call("open")?;
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    Ok(open(DIRECTORY, flags, Mode::empty())?.into())
+pub(super) fn open_directory() -> Result<OwnedFd, Errno> {
+    file::open(DIRECTORY, OFlag::O_PATH | OFlag::O_DIRECTORY)
 }
 
 /// Opens the object of a name, be it a symbolic link, a FIFO or a mount, without reading from it.
-pub(super) fn open_itself(directory: impl AsFd, name: &str) -> Result<File, Errno> {
-    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    Ok(openat(directory, name, flags, Mode::empty())?.into())
+pub(super) fn open_itself(directory: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
+    file::open_at(directory, name, OFlag::O_PATH | OFlag::O_NOFOLLOW, Mode::empty())
 }
 
 /// Lists all names, sorted, with their namespaces.
 pub(super) fn list() -> Result<Vec<(String, Option<NetnsId>)>, Cause> {
-    let entries = match fs::read_dir(DIRECTORY) {
+    let entries = match file::read_dir(DIRECTORY) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
@@ -103,40 +93,38 @@ pub(super) fn what_is_there(name: &str) -> String {
 /// Returns the hint for a stale name.
 pub(super) fn stale(name: &str) -> String {
     let path = path(name);
-    let file = path.display();
-    if path.symlink_metadata().is_ok_and(|found| found.mode() & 0o7777 == OWNED) {
+    let shown = path.display();
+    if file::lstat(&path).is_ok_and(|found| file::mode(&found) == OWNED) {
         return format!(
-            "{file} has an owner, and its namespace is not mounted here: netloom::reap removes it once \
+            "{shown} has an owner, and its namespace is not mounted here: netloom::reap removes it once \
              the owner is dead"
         );
     }
     format!(
-        "{file} is stale, a file left without its namespace: Netns::delete_stale({name:?}) removes it"
+        "{shown} is stale, a file left without its namespace: Netns::delete_stale({name:?}) removes it"
     )
 }
 
 /// Returns whether a name is a plain file that no namespace is mounted on.
 pub(super) fn is_stale(name: &str) -> bool {
     let path = path(name);
-    let is_file = path.symlink_metadata().is_ok_and(|file| file.is_file());
-    is_file && identity(&path).is_none()
+    file::lstat(&path).is_ok_and(|found| file::is_plain(&found)) && identity(&path).is_none()
 }
 
 /// Returns the namespace that a path stands for.
 pub(super) fn identity(path: &Path) -> Option<NetnsId> {
-    let is_namespace = statfs(path).is_ok_and(|file| file.filesystem_type() == NSFS_MAGIC);
-    is_namespace.then(|| stat(path).ok().map(NetnsId::from)).flatten()
+    let is_namespace = file::statfs(path).is_ok_and(file::is_namespace);
+    is_namespace.then(|| file::stat(path).ok().map(NetnsId::from)).flatten()
 }
 
 /// Returns the namespace that an open file stands for.
-pub(super) fn identity_of(file: &File) -> Result<Option<NetnsId>, Cause> {
-    let is_namespace = fstatfs(file)?.filesystem_type() == NSFS_MAGIC;
-    is_namespace.then(|| NetnsId::of(file)).transpose()
+pub(super) fn identity_of(file: &OwnedFd) -> Result<Option<NetnsId>, Cause> {
+    file::is_namespace(file::fstatfs(file)?).then(|| NetnsId::of(file)).transpose()
 }
 
 /// Creates the directory, makes it a shared mount point as `ip netns` does, and opens it.
-pub(super) fn prepare_directory() -> Result<File, Cause> {
-    let created = fs::DirBuilder::new().recursive(true).mode(0o755).create(DIRECTORY);
+pub(super) fn prepare_directory() -> Result<OwnedFd, Cause> {
+    let created = file::create_directory(DIRECTORY, 0o755);
     created.map_err(|error| of_root(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)))?;
     match share() {
         Err(Errno::EINVAL) => share_new_mount()?,
@@ -156,14 +144,10 @@ fn share() -> Result<(), Errno> {
 /// `ip` has that lock for microseconds. Any user can take it and keep it, so after a second the
 /// mount is made without it. Once the mount is there, nobody needs the lock.
 fn share_new_mount() -> Result<(), Cause> {
-    fault::system_call("flock")?;
-    let directory = File::open(DIRECTORY)?;
+    let directory = file::open(DIRECTORY, OFlag::O_RDONLY)?;
     let end = Instant::now() + Duration::from_secs(1);
     loop {
-        let is_locked = match directory.try_lock() {
-            Err(TryLockError::Error(error)) => return Err(error.into()),
-            locked => locked.is_ok(),
-        };
+        let is_locked = file::try_lock(&directory, false)?;
         match share() {
             Err(Errno::EINVAL) if is_locked || Instant::now() >= end => break,
             Err(Errno::EINVAL) => thread::sleep(Duration::from_millis(1)),

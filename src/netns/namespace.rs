@@ -1,6 +1,7 @@
 //! The builder of network namespaces.
 
 use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
 
 use super::handle::Netns;
 use super::label::Quoted;
@@ -111,7 +112,7 @@ fn naming(
     let attach = || {
         let netns = namespace()?;
         // From now on the namespace may outlive this process, with the links in it.
-        netns.sockets().outlive_us();
+        netns.sockets().is_private.store(false, Ordering::Relaxed);
         file.bind(netns.as_fd())?;
         Ok(netns)
     };

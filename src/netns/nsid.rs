@@ -4,12 +4,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use netlink_packet_route::nsid::NsidAttribute;
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 
 use super::handle::Netns;
 use super::named;
 use crate::error::{Cause, Error};
 use crate::netlink::{Batch, RequestType};
+use crate::sys::file::OFlag;
 use crate::wire::message::{Message, NLM_F_DUMP};
 
 /// The `struct rtgenmsg` of a request, padded, with family `AF_UNSPEC`.

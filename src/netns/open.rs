@@ -5,8 +5,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::sys::statfs::{FsType, NSFS_MAGIC, fstatfs};
 
 use super::enter::{new_place, own_file, place_of_process};
 use super::handle::Netns;
@@ -15,10 +13,10 @@ use super::label::{Label, Quoted};
 use super::name_file;
 use super::named;
 use super::socket_pool;
-use super::sockets::Sockets;
 use crate::error::{Cause, Error, SYS_ADMIN};
 use crate::netlink::{Protocol, Socket};
 use crate::sys::NewSocket;
+use crate::sys::file::{self, OFlag};
 
 impl Netns {
     /// The namespace the calling thread is in.
@@ -30,7 +28,7 @@ impl Netns {
         let open = || {
             let file = own_file()?;
             let route = Socket::open(Protocol::Route)?;
-            Self::assemble(file, Label::Current, Sockets::of_existing(route))
+            Self::of_existing(file, Label::Current, route)
         };
         open().map_err(|cause| cause.doing("open", "the current namespace"))
     }
@@ -105,7 +103,7 @@ impl Netns {
         let open = || {
             let (file, socket) = place_of_process(pidfd, NewSocket::ROUTE)?;
             let route = Socket::of(Protocol::Route, socket)?;
-            Self::assemble(file, Label::Anonymous, Sockets::of_existing(route))
+            Self::of_existing(file, Label::Anonymous, route)
         };
         open().map_err(|cause| match cause {
             // A namespace's own file would do for setns as well; EBADF: neither of the two.
@@ -198,16 +196,15 @@ impl Netns {
     }
 
     fn of_file(file: OwnedFd, label: Label) -> Result<Self, Cause> {
-        if fstatfs(&file)?.filesystem_type() != NAMESPACES {
+        if !file::is_namespace(file::fstatfs(&file)?) {
             return Err(Errno::EINVAL.into());
         }
         // Entering answers EINVAL for a namespace of another kind.
         let route = socket_pool::open(Protocol::Route, file.as_fd())?;
-        Self::assemble(file, label, Sockets::of_existing(route))
+        Self::of_existing(file, label, route)
     }
 }
 
-const NAMESPACES: FsType = NSFS_MAGIC;
 const ENDED: &str = "no process has that id: it has ended";
 const INTO_PROCESS: &str =
     "this needs the right to look into that process: to be its user, or CAP_SYS_PTRACE";
@@ -216,7 +213,7 @@ const NOT_ONE: &str = "it is not a network namespace";
 /// Makes a namespace, with its first socket.
 pub(super) fn fresh() -> Result<Netns, Cause> {
     let (file, socket) = new_place(NewSocket::ROUTE)?;
-    Ok(Netns::born(file, Sockets::private(Socket::of(Protocol::Route, socket)?)))
+    Ok(Netns::born(file, Socket::of(Protocol::Route, socket)?))
 }
 
 /// A name under `/run/netns`, as listed.

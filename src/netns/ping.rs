@@ -61,10 +61,6 @@ const ACTION: &str = "ping";
 const LINK_LOCAL: &str = "a link-local address says nothing about the link that leads to it: bind \
      Netns::raw_ipv6_socket to a link by Link::bind_socket";
 
-fn is_link_local(target: IpAddr) -> bool {
-    matches!(target, IpAddr::V6(target) if target.is_unicast_link_local())
-}
-
 /// The most data that fits an IPv4 packet behind its header and the request's.
 const MOST_DATA: usize = 65_507;
 
@@ -125,7 +121,8 @@ impl Ping {
     ///   `net.ipv4.ping_group_range`.
     #[doc(alias("ICMP_ECHO", "ICMPV6_ECHO_REQUEST"))]
     pub fn send(&self, netns: &Netns) -> Result<EchoReply, Error> {
-        self.with_target(netns, |target| {
+        let target = self.target(ACTION, netns)?;
+        let ping = || {
             let mut socket = EchoSocket::open(netns.fd(), target, self.size)?;
             let start = Instant::now();
             socket.send(1)?;
@@ -133,7 +130,8 @@ impl Ping {
                 Some(_) => Ok(EchoReply { from: target, time: start.elapsed() }),
                 None => Err(Cause::TimedOut(self.timeout)),
             }
-        })
+        };
+        ping().map_err(|cause| cause.doing(ACTION, target).in_namespace(netns))
     }
 
     /// Sends [`count`](Self::count) requests out of a namespace, one each
@@ -145,9 +143,10 @@ impl Ping {
     /// - `ENETUNREACH` without a route.
     /// - `is_permission_denied()` as for [`send`](Self::send).
     pub fn run(&self, netns: &Netns) -> Result<PingSummary, Error> {
-        self.with_target(netns, |target| {
-            self.series(target, EchoSocket::open(netns.fd(), target, self.size)?)
-        })
+        let target = self.target(ACTION, netns)?;
+        EchoSocket::open(netns.fd(), target, self.size)
+            .and_then(|socket| self.series(target, socket))
+            .map_err(|cause| cause.doing(ACTION, target).in_namespace(netns))
     }
 
     fn series(&self, target: IpAddr, mut socket: EchoSocket) -> Result<PingSummary, Cause> {
@@ -193,19 +192,16 @@ impl Ping {
         Ok(summary)
     }
 
-    fn with_target<T>(
-        &self,
-        netns: &Netns,
-        ping: impl FnOnce(IpAddr) -> Result<T, Cause>,
-    ) -> Result<T, Error> {
-        self.rejected.check(ACTION, "an address")?;
+    /// Returns the target, if that is an address that can be pinged.
+    fn target(&self, action: &'static str, netns: &Netns) -> Result<IpAddr, Error> {
+        self.rejected.check(action, "an address")?;
         let Some(target) = self.target else {
-            return Err(Error::invalid(ACTION, "an address", "it has no value"));
+            return Err(Error::invalid(action, "an address", "it has no value"));
         };
-        if is_link_local(target) {
-            return Err(Error::invalid(ACTION, target, LINK_LOCAL).in_namespace(netns));
+        if matches!(target, IpAddr::V6(target) if target.is_unicast_link_local()) {
+            return Err(Error::invalid(action, target, LINK_LOCAL).in_namespace(netns));
         }
-        ping(target).map_err(|cause| cause.doing(ACTION, target).in_namespace(netns))
+        Ok(target)
     }
 }
 
@@ -215,6 +211,11 @@ fn is_passing(cause: &Cause) -> bool {
     use Errno::{ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH, ENOBUFS};
     let passing = [EHOSTUNREACH, EHOSTDOWN, ENETUNREACH, ENETDOWN, ECONNREFUSED, ENOBUFS];
     matches!(cause, Cause::System(errno) if passing.contains(errno))
+}
+
+/// Returns whether a failure won't pass by itself.
+fn is_lasting(cause: &Cause) -> bool {
+    matches!(cause.errno(), Some(Errno::EPERM | Errno::EMFILE | Errno::EINVAL))
 }
 
 impl Netns {
@@ -254,27 +255,14 @@ impl Netns {
         deadline: Duration,
     ) -> Result<Duration, Error> {
         const ACTION: &str = "reach";
-        let mut rejected = FirstRejected::default();
-        let target = rejected.read("wait_reachable", target);
-        rejected.check(ACTION, "an address")?;
-        let Some(target) = target else {
-            return Err(Error::invalid(ACTION, "an address", "it has no value"));
-        };
-        if is_link_local(target) {
-            return Err(Error::invalid(ACTION, target, LINK_LOCAL).in_namespace(self));
-        }
+        let target = Ping::new(target).target(ACTION, self)?;
         let end = end_of_wait(Instant::now(), deadline);
         let mut last = None;
         while Instant::now() < end {
             let next = (Instant::now() + INTERVAL).min(end);
             match attempt(self, target, end) {
                 Ok(time) => return Ok(time),
-                Err(cause)
-                    if matches!(
-                        cause.errno(),
-                        Some(Errno::EPERM | Errno::EMFILE | Errno::EINVAL)
-                    ) =>
-                {
+                Err(cause) if is_lasting(&cause) => {
                     return Err(cause.doing(ACTION, target).in_namespace(self));
                 }
                 Err(cause) => last = Some(cause),

@@ -2,10 +2,11 @@
 
 use std::os::fd::AsFd;
 
-use super::enter::{home_from, inside};
+use super::enter::{cause_of, inside, own_file};
 use super::handle::Netns;
-use crate::error::{Cause, Error, SYS_ADMIN, takes};
-use crate::sys::namespace::{Away, Refused};
+use super::identity::NetnsId;
+use crate::error::{Cause, Error};
+use crate::sys::namespace::Away;
 
 impl Netns {
     /// Runs a closure inside, on a new thread that ends afterwards. The calling thread doesn't
@@ -73,13 +74,11 @@ impl Netns {
     #[doc(alias = "setns")]
     pub fn run_here<T>(&self, closure: impl FnOnce() -> T) -> Result<T, Error> {
         let enter = || {
-            let home = home_from(self.fd())?;
-            let Some(home) = &home else { return Ok(closure()) };
-            let _away = Away::enter(self.fd(), home.as_fd()).map_err(|refused| match refused {
-                Refused::Return(errno) | Refused::Entry(errno) | Refused::Call(errno) => {
-                    takes(SYS_ADMIN)(errno)
-                }
-            })?;
+            let home = own_file()?;
+            if NetnsId::of(&home)? == self.id() {
+                return Ok(closure());
+            }
+            let _away = Away::enter(self.fd(), home.as_fd()).map_err(cause_of)?;
             Ok(closure())
         };
         enter().map_err(|cause: Cause| cause.doing("enter", self))

@@ -1,14 +1,12 @@
 //! The sockets of a namespace: opened inside once, used from anywhere.
 
 use std::any::Any;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::MutexGuard;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::AtomicBool;
 
-use super::enter::socket_inside;
 use super::socket_pool::{self, Pool};
 use crate::error::Cause;
-use crate::netlink::{LiveTags, Member, Protocol, Socket, Tag, is_unavailable, members};
+use crate::netlink::{Protocol, Socket, Tag};
 use crate::sys::process::PerProcess;
 
 /// The sockets of a namespace.
@@ -19,14 +17,16 @@ use crate::sys::process::PerProcess;
 /// A forked process opens its own sockets, each kind at its first use.
 #[derive(Debug)]
 pub(super) struct Sockets {
+    pub(super) namespace: OwnedFd,
     /// The pools, by protocol.
     pools: [Pool; 3],
     nf_tables: PerProcess<Option<NfTables>>,
-    tag: PerProcess<Option<Tag>>,
+    /// This process's tag for links in the namespace, once it is taken.
+    pub(super) tag: PerProcess<Option<Tag>>,
     /// The turns of threads at netloom's own locks, by lock.
-    turns: [PerProcess<()>; 3],
+    pub(super) turns: [PerProcess<()>; 3],
     /// True if this process created the namespace, and the namespace ends with this process.
-    is_private: AtomicBool,
+    pub(super) is_private: AtomicBool,
 }
 
 /// The `nf_tables` socket, and the values that live as long as it.
@@ -52,15 +52,10 @@ impl NfTables {
 }
 
 impl Sockets {
-    /// Returns the sockets of a namespace that other processes may know, with the first one.
-    pub(super) fn of_existing(route: Socket) -> Self {
-        Self { is_private: false.into(), ..Self::private(route) }
-    }
-
-    /// Returns the sockets of a namespace that was just created, with the first one. The namespace
-    /// ends with this process, unless it gets a name.
-    pub(super) fn private(route: Socket) -> Self {
+    /// Returns the sockets of a namespace, with the first one.
+    pub(super) fn new(namespace: OwnedFd, route: Socket, is_private: bool) -> Self {
         Self {
+            namespace,
             pools: [
                 Pool::new(Protocol::Route, Some(route)),
                 Pool::new(Protocol::Netfilter, None),
@@ -69,84 +64,28 @@ impl Sockets {
             nf_tables: PerProcess::new(None),
             tag: PerProcess::new(None),
             turns: [(); 3].map(PerProcess::new),
-            is_private: true.into(),
+            is_private: is_private.into(),
         }
-    }
-
-    pub(super) fn is_private(&self) -> bool {
-        self.is_private.load(Ordering::Relaxed)
-    }
-
-    /// Marks the namespace as one that may outlive this process.
-    pub(super) fn outlive_us(&self) {
-        self.is_private.store(false, Ordering::Relaxed);
-    }
-
-    /// Returns this process's tag in the namespace, which is taken at the first call. None where
-    /// there can be none: without `CAP_NET_ADMIN`, or on a kernel without `netlink_diag`.
-    pub(super) fn tag(&self, namespace: BorrowedFd<'_>) -> Result<Option<u32>, Cause> {
-        let mut held = self.tag.lock();
-        if held.is_none() {
-            *held = match self.new_tag(namespace) {
-                Err(cause) if is_unavailable(&cause) => {
-                    log::debug!("links get no owner tag: {cause}");
-                    None
-                }
-                tag => Some(tag?),
-            };
-        }
-        Ok(held.as_ref().map(Tag::number))
-    }
-
-    /// Waits until no other thread of this process is at the lock.
-    pub(super) fn turn(&self, lock: usize) -> MutexGuard<'_, ()> {
-        self.turns[lock].lock()
-    }
-
-    /// Takes a tag that no process has.
-    pub(super) fn new_tag(&self, namespace: BorrowedFd<'_>) -> Result<Tag, Cause> {
-        let open = || socket_inside(namespace, Member::SOCKET);
-        self.with(Protocol::SocketDiagnosis, namespace, |diagnosis| Tag::hold(open, diagnosis))
-    }
-
-    /// Lists the tags of the processes that are alive in the namespace.
-    pub(super) fn live_tags(&self, namespace: BorrowedFd<'_>) -> Result<LiveTags, Cause> {
-        let socket = socket_inside(namespace, Member::SOCKET)?;
-        self.with(Protocol::SocketDiagnosis, namespace, |diagnosis| {
-            LiveTags::list(socket.as_fd(), diagnosis)
-        })
-    }
-
-    /// Lists the members of the groups that locks and tags use: port and groups.
-    pub(super) fn members(&self, namespace: BorrowedFd<'_>) -> Result<Vec<(u32, u32)>, Cause> {
-        self.with(Protocol::SocketDiagnosis, namespace, members)
-    }
-
-    /// Returns the tag's number, if the tag is taken already.
-    pub(super) fn tag_number(&self) -> Option<u32> {
-        self.tag.lock().as_ref().map(Tag::number)
     }
 
     /// Uses an idle socket of this kind, or a new one.
     pub(super) fn with<T>(
         &self,
         protocol: Protocol,
-        namespace: BorrowedFd<'_>,
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
-        self.pools[protocol as usize].with(namespace, exchange)
+        self.pools[protocol as usize].with(self.namespace.as_fd(), exchange)
     }
 
     pub(super) fn nf_tables<T>(
         &self,
-        namespace: BorrowedFd<'_>,
         exchange: impl FnOnce(&mut NfTables) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
         let mut kept = self.nf_tables.lock();
         let nf_tables = match &mut *kept {
             Some(nf_tables) => nf_tables,
             none => {
-                let socket = socket_pool::open(Protocol::Netfilter, namespace)?;
+                let socket = socket_pool::open(Protocol::Netfilter, self.namespace.as_fd())?;
                 none.insert(NfTables { socket, kept: Vec::new() })
             }
         };

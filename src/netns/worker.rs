@@ -1,8 +1,7 @@
 //! A thread that stays inside a namespace and runs closures there, one after another.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::sync::mpsc;
-use std::thread::JoinHandle;
 
 use nix::errno::Errno;
 
@@ -11,7 +10,8 @@ use super::handle::Netns;
 
 use crate::error::{Cause, Error};
 use crate::sys::process::OfProcess;
-use crate::sys::{self, Lent, spin, thread};
+use crate::sys::thread::{self, JoinHandle};
+use crate::sys::{self, Lent, spin};
 
 /// A thread that stays inside a namespace and runs closures there, one after the other.
 ///
@@ -99,12 +99,8 @@ impl Worker {
         if is_waited_for_by(thread.thread().id()) {
             return self.netns.run(closure);
         }
-        let mut outcome = None;
-        let run = || outcome = Some(catch_unwind(AssertUnwindSafe(closure)));
-        sys::lend(run, |lent| {
-            // If the closure can't be sent, it is returned and dropped.
-            closures.send(lent).ok();
-        });
+        // If the closure can't be sent, it is returned and dropped.
+        let outcome = sys::lend(closure, |lent| drop(closures.send(lent)));
         match outcome {
             Some(Ok(value)) => Ok(value),
             Some(Err(panic)) => resume_unwind(panic),

@@ -4,21 +4,16 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::env;
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, PipeWriter, Write as _};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::process::parent_id;
 use std::panic::{self, AssertUnwindSafe};
-use std::process::{self, ExitCode, Termination};
+use std::process::{ExitCode, Termination};
 use std::str::FromStr;
 use std::sync::LazyLock;
 
-use nix::errno::Errno;
-use nix::sys::stat::fstat;
-use nix::unistd::{dup2_stderr, dup2_stdout};
-
-use crate::sys;
-use crate::sys::process::PerProcess;
+use crate::sys::file::{self, dup2_stderr, dup2_stdout};
+use crate::sys::process::{self, PerProcess};
+use crate::sys::setup::Pid;
 
 /// The variable that tells a child what it was started for.
 pub(super) const MARKER: &str = "NETLOOM_SANDBOX_RUN";
@@ -33,8 +28,8 @@ pub(super) struct Call {
 
 /// A pipe that a child inherits: the descriptor's number and the pipe's inode. The inode shows that
 /// the number stands for the same pipe in the child.
-pub(super) fn inherited_pipe(pipe: &impl AsFd) -> Result<String, Errno> {
-    Ok(format!("{}:{}", pipe.as_fd().as_raw_fd(), fstat(pipe)?.st_ino))
+pub(super) fn inherited_pipe(pipe: &PipeWriter) -> io::Result<String> {
+    Ok(format!("{}:{}", pipe.as_fd().as_raw_fd(), file::fstat(pipe)?.st_ino))
 }
 
 /// The bytes that the child writes to the report pipe.
@@ -108,12 +103,12 @@ impl State {
     fn from_marker(marker: &str) -> Option<Self> {
         let mut lines = marker.lines();
         let mut numbers = lines.next()?.split(' ');
-        if number::<u32>(numbers.next()?)? != parent_id() {
+        if number::<i32>(numbers.next()?)? != Pid::parent().as_raw() {
             return None;
         }
         let mut inherited = || {
             let (fd, inode) = numbers.next()?.split_once(':')?;
-            sys::inherited(number(fd)?, number(inode)?)
+            file::inherited(number(fd)?, number(inode)?)
         };
         let (to_parent, stdout, stderr) = (inherited()?, inherited()?, inherited()?);
         let path = lines.map(|line| {
@@ -134,7 +129,7 @@ fn number<T: FromStr>(text: &str) -> Option<T> {
 
 /// The marker that leads a child of this process to a call.
 pub(super) fn marker(pipes: &[String; 3], path: &[Call]) -> String {
-    let mut text = format!("{} {}", process::id(), pipes.join(" "));
+    let mut text = format!("{} {}", Pid::this(), pipes.join(" "));
     for Call { place, nth } in path {
         let _ = write!(text, "\n{nth} {place}");
     }
@@ -144,7 +139,7 @@ pub(super) fn marker(pipes: &[String; 3], path: &[Call]) -> String {
 /// The way back to the parent.
 #[derive(Debug)]
 pub(super) struct Report {
-    to_parent: File,
+    to_parent: PipeWriter,
     stdout: OwnedFd,
     stderr: OwnedFd,
 }
@@ -192,7 +187,7 @@ pub(super) fn show_name() {
     let program = env::args_os().next().unwrap_or_default();
     if let Some(name) = std::path::Path::new(&program).file_name() {
         // What does not fit its 15 bytes, the kernel cuts off.
-        drop(fs::write("/proc/self/comm", name.as_encoded_bytes()));
+        file::overwrite("/proc/self/comm", name.as_encoded_bytes()).ok();
     }
 }
 

@@ -1,9 +1,10 @@
 //! Obstacles to user namespaces, and their remedies.
 
 use std::fmt;
-use std::fs;
 
 use nix::errno::Errno;
+
+use crate::sys::file;
 
 /// The obstacle between an ordinary user and a user namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,22 +27,22 @@ pub(crate) enum Obstacle {
 /// A setting alone proves nothing: root is not bound by all of them, and a security profile may
 /// except a program. Ask after a refusal.
 pub(crate) fn obstacle() -> Option<Obstacle> {
-    obstacle_in(|path| fs::read_to_string(path).ok())
+    obstacle_in(|path| file::read_to_string(path).ok())
 }
 
+/// The settings, and the values that are in the way.
+const SETTINGS: [(Obstacle, &str, &str); 3] = [
+    (Obstacle::LimitIsZero, "/proc/sys/user/max_user_namespaces", "0"),
+    (Obstacle::CloneIsOff, "/proc/sys/kernel/unprivileged_userns_clone", "0"),
+    (Obstacle::AppArmor, "/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
+];
+
 fn obstacle_in(read: impl Fn(&str) -> Option<String>) -> Option<Obstacle> {
-    let is = |path: &str, value: &str| read(path).is_some_and(|text| text.trim() == value);
     if read("/proc/self/uid_map").is_none() {
-        Some(Obstacle::NotBuilt)
-    } else if is("/proc/sys/user/max_user_namespaces", "0") {
-        Some(Obstacle::LimitIsZero)
-    } else if is("/proc/sys/kernel/unprivileged_userns_clone", "0") {
-        Some(Obstacle::CloneIsOff)
-    } else if is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
-        Some(Obstacle::AppArmor)
-    } else {
-        None
+        return Some(Obstacle::NotBuilt);
     }
+    let is = |path: &str, value: &str| read(path).is_some_and(|text| text.trim() == value);
+    SETTINGS.into_iter().find(|(_, path, value)| is(path, value)).map(|(obstacle, ..)| obstacle)
 }
 
 impl Obstacle {
@@ -59,41 +60,40 @@ impl Obstacle {
 
     /// Returns the remedy.
     pub(crate) fn remedy(self) -> &'static str {
+        self.texts().1
+    }
+
+    /// The obstacle in words, and its remedy.
+    fn texts(self) -> (&'static str, &'static str) {
         match self {
-            Self::NotBuilt => "run it as root",
-            Self::LimitIsZero => {
-                "as root `sysctl -w user.max_user_namespaces=65536`, or run it as root"
+            Self::NotBuilt => {
+                ("this kernel has no user namespaces (CONFIG_USER_NS)", "run it as root")
             }
-            Self::CloneIsOff => {
-                "as root `sysctl -w kernel.unprivileged_userns_clone=1`, or run it as root"
-            }
-            Self::AppArmor => {
+            Self::LimitIsZero => (
+                "user namespaces are off: user.max_user_namespaces is 0",
+                "as root `sysctl -w user.max_user_namespaces=65536`, or run it as root",
+            ),
+            Self::CloneIsOff => (
+                "user namespaces are off for ordinary users: kernel.unprivileged_userns_clone is 0",
+                "as root `sysctl -w kernel.unprivileged_userns_clone=1`, or run it as root",
+            ),
+            Self::AppArmor => (
+                "AppArmor restricts user namespaces for ordinary users: \
+                 kernel.apparmor_restrict_unprivileged_userns is 1",
                 "as root `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0` or an AppArmor \
-                 profile with `userns` for this program, or run it as root"
-            }
-            Self::Confined => {
-                "give the container CAP_SYS_ADMIN and CAP_NET_ADMIN, or run it as root outside"
-            }
+                 profile with `userns` for this program, or run it as root",
+            ),
+            Self::Confined => (
+                "namespaces are refused here, as by the seccomp filter of a container, or in a chroot",
+                "give the container CAP_SYS_ADMIN and CAP_NET_ADMIN, or run it as root outside",
+            ),
         }
     }
 }
 
 impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotBuilt => "this kernel has no user namespaces (CONFIG_USER_NS)",
-            Self::LimitIsZero => "user namespaces are off: user.max_user_namespaces is 0",
-            Self::CloneIsOff => {
-                "user namespaces are off for ordinary users: kernel.unprivileged_userns_clone is 0"
-            }
-            Self::AppArmor => {
-                "AppArmor restricts user namespaces for ordinary users: \
-                 kernel.apparmor_restrict_unprivileged_userns is 1"
-            }
-            Self::Confined => {
-                "namespaces are refused here, as by the seccomp filter of a container, or in a chroot"
-            }
-        })
+        f.write_str(self.texts().0)
     }
 }
 

@@ -30,11 +30,10 @@ mod target;
 use std::any::type_name;
 use std::env;
 use std::ffi::OsString;
-use std::fs;
-use std::os::unix::process::CommandExt;
 use std::process::Termination;
 
 use crate::error::Error;
+use crate::sys::{file, hook};
 
 /// The variable that names the network namespace outside the sandbox. The cargo runner sets it too.
 const LEFT: &str = "NETLOOM_SANDBOX";
@@ -162,9 +161,8 @@ pub fn enter() -> Result<(), Error> {
     }
     let mut command = parent::this_program();
     command.args(env::args_os().skip(1));
-    let failure = setup::inside(&mut command)?;
-    let error = command.exec();
-    Err(failure.explain(command, error))
+    let has_user = setup::inside(&mut command);
+    Err(setup::explain(hook::exec(&mut command), has_user))
 }
 
 fn is_inside() -> bool {
@@ -175,5 +173,5 @@ fn is_inside() -> bool {
 
 /// This thread's network namespace, as `net:[4026531840]`.
 fn network_namespace() -> OsString {
-    fs::read_link("/proc/thread-self/ns/net").unwrap_or_default().into_os_string()
+    file::read_link("/proc/thread-self/ns/net").unwrap_or_default().into_os_string()
 }

@@ -1,23 +1,20 @@
 //! The parent's side: starts the child in fresh namespaces, and evaluates its report.
 
 use std::env;
-use std::io::{self, PipeWriter};
+use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::panic;
-use std::process::{self, Child, Command, ExitStatus};
-
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
-use nix::unistd::getppid;
+use std::process::{Child, Command, ExitStatus};
 
 use super::child::{Call, MARKER, inherited_pipe, marker, report};
 use super::setup;
 use super::streams::Streams;
 use super::target::{Start, starts};
 use crate::error::{Cause, Error};
-use crate::sys;
+use crate::sys::file;
+use crate::sys::hook::{self, pre_exec};
+use crate::sys::pidfd::Signal;
+use crate::sys::setup::{Pid, die_with};
 
 /// The result of a child.
 enum Verdict {
@@ -100,32 +97,34 @@ fn ending(status: ExitStatus) -> String {
 }
 
 fn spawn(start: &Start, path: &[Call]) -> Result<(Child, Streams), Error> {
-    let pipe = || io::pipe().map_err(|error| Cause::from(error).doing("open", "a pipe"));
-    let (prelude, to_prelude) = pipe()?;
-    let (stdout, to_stdout) = pipe()?;
-    let (stderr, to_stderr) = pipe()?;
-    let (report, to_report) = pipe()?;
-    let inherited =
-        |pipe| inherited_pipe(pipe).map_err(|errno| Cause::from(errno).doing("look at", "a pipe"));
-    let pipes = [inherited(&to_report)?, inherited(&to_stdout)?, inherited(&to_stderr)?];
+    let open = || Ok([file::pipe()?, file::pipe()?, file::pipe()?, file::pipe()?]);
+    let pipes: io::Result<_> = open();
+    let pipes = pipes.map_err(|error| Cause::from(error).doing("open", "pipes"))?;
+    let [(prelude, to_prelude), (stdout, to_stdout), (stderr, to_stderr), (report, to_report)] =
+        pipes;
+    let prepare = || {
+        let pipes = [&to_report, &to_stdout, &to_stderr].map(inherited_pipe);
+        let [report, stdout, stderr] = pipes;
+        Ok(([report?, stdout?, stderr?], to_prelude.try_clone()?))
+    };
+    let prepared: io::Result<_> = prepare();
+    let (inherited, second) =
+        prepared.map_err(|error| Cause::from(error).doing("prepare", "pipes"))?;
 
     let mut command = this_program();
     command.args(&start.arguments).envs(start.variable.clone());
-    command.env(MARKER, marker(&pipes, path));
-    let second = to_prelude
-        .try_clone()
-        .map_err(|error| Cause::from(error).doing("duplicate", "a pipe's descriptor"))?;
-    command.stdout(to_prelude).stderr(second);
-    let failure = setup::inside(&mut command)?;
-    let parent = process::id();
-    sys::pre_exec(&mut command, move || {
+    command.env(MARKER, marker(&inherited, path)).stdout(to_prelude).stderr(second);
+    let has_user = setup::inside(&mut command);
+    let parent = Pid::this();
+    pre_exec(&mut command, move || {
         // After the namespaces: a change of credentials clears the signal.
-        follow_to_death(parent)?;
-        [&to_report, &to_stdout, &to_stderr].into_iter().try_for_each(hand_down)
+        die_with(parent)?;
+        // In the child alone, so that no other child of this process gets them.
+        [&to_report, &to_stdout, &to_stderr].into_iter().try_for_each(file::leave_open)
     });
-    match command.spawn() {
-        Ok(child) => Ok((child, Streams::new(prelude, stdout, stderr, report))),
-        Err(error) => Err(failure.explain(command, error)),
+    match hook::spawn(&mut command) {
+        Ok(child) => Ok((child, Streams::new([prelude, stdout, stderr, report]))),
+        Err(error) => Err(setup::explain(error, has_user)),
     }
 }
 
@@ -137,18 +136,4 @@ pub(super) fn this_program() -> Command {
     }
     command.env(super::LEFT, super::network_namespace());
     command
-}
-
-/// Dies with the thread that started it, which waits for it.
-fn follow_to_death(parent: u32) -> io::Result<()> {
-    set_pdeathsig(Signal::SIGKILL)?;
-    // It may have died before that.
-    if u32::try_from(getppid().as_raw()) == Ok(parent) { Ok(()) } else { Err(Errno::ESRCH.into()) }
-}
-
-/// Leaves a descriptor open over the exec; in the child alone, so that no other child of this
-/// process gets it.
-fn hand_down(fd: &PipeWriter) -> io::Result<()> {
-    fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty()))?;
-    Ok(())
 }

@@ -3,24 +3,18 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::ffi::{CStr, CString, OsStr};
-use std::fmt;
-use std::fs;
-use std::io::{self, PipeReader, PipeWriter, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::mount::MsFlags;
-use nix::sched::CloneFlags;
-use nix::sys::stat::Mode;
-use nix::unistd::{getegid, geteuid, mkdir};
 
 use super::limits::Obstacle;
 use crate::error::{Cause, Error};
-use crate::sys;
-use crate::sys::setup::{chdir, mount, open, unshare, write};
+use crate::sys::file::{self, Mode, OFlag};
+use crate::sys::hook::{Failed, pre_exec};
+use crate::sys::setup::{CloneFlags, MsFlags, chdir, getegid, geteuid, mkdir, mount, unshare};
 
 /// The data for entering the namespaces, prepared before the fork. [`apply`](Self::apply) runs
 /// between fork and exec, where allocation is forbidden.
@@ -41,91 +35,50 @@ struct UserMaps {
     gid: CString,
 }
 
-/// The failed step, reported to the parent as one byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Step {
-    Unshare = 1,
-    UnshareWithUser,
-    MapUsers,
-    Private,
-    Run,
-    Directory,
-}
+// The steps, by number.
+const UNSHARE: u8 = 0;
+const UNSHARE_WITH_USER: u8 = 1;
+pub(crate) const MAP_USERS: u8 = 2;
+const PRIVATE: u8 = 3;
+const RUN: u8 = 4;
+const DIRECTORY: u8 = 5;
 
-impl Step {
-    const ALL: [Self; 6] = [
-        Self::Unshare,
-        Self::UnshareWithUser,
-        Self::MapUsers,
-        Self::Private,
-        Self::Run,
-        Self::Directory,
-    ];
-}
+/// The steps, in words.
+const STEPS: [&str; 6] = [
+    "unshare the network and mount namespaces",
+    "unshare the user, network and mount namespaces",
+    "map this user to root in a new user namespace",
+    "make the mounts private",
+    "mount a fresh /run",
+    "return to the working directory",
+];
 
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unshare => "unshare the network and mount namespaces",
-            Self::UnshareWithUser => "unshare the user, network and mount namespaces",
-            Self::MapUsers => "map this user to root in a new user namespace",
-            Self::Private => "make the mounts private",
-            Self::Run => "mount a fresh /run",
-            Self::Directory => "return to the working directory",
-        })
-    }
-}
-
-/// Makes `command` start inside fresh namespaces. The returned reader reports which step failed.
-pub(super) fn inside(command: &mut Command) -> Result<Failure, Error> {
+/// Makes `command` start inside fresh namespaces. Returns whether that takes a user namespace.
+pub(super) fn inside(command: &mut Command) -> bool {
     let setup = Setup::prepare();
-    let (reader, writer) =
-        io::pipe().map_err(|error| Cause::from(error).doing("open", "a pipe for the sandbox"))?;
-    let user = setup.user.is_some();
-    sys::pre_exec(command, move || {
-        setup.apply().map_err(|(step, errno)| tell(&writer, step, errno))
-    });
-    Ok(Failure { reader, user })
+    let has_user = setup.user.is_some();
+    pre_exec(command, move || setup.apply());
+    has_user
 }
 
-fn tell(writer: &PipeWriter, step: Step, errno: Errno) -> io::Error {
-    // If the write fails, the parent still gets the errno, but not the step.
-    let _ = write(writer, &[step as u8]);
-    errno.into()
-}
-
-/// The reader of the step that failed.
-#[derive(Debug)]
-pub(super) struct Failure {
-    reader: PipeReader,
-    user: bool,
-}
-
-impl Failure {
-    /// Explains a failed start. Drops `command` first, which holds the writing end.
-    pub(super) fn explain(mut self, command: Command, error: io::Error) -> Error {
-        drop(command);
-        let mut byte = [0];
-        let told = matches!(self.reader.read(&mut byte), Ok(1));
-        let step = Step::ALL.into_iter().find(|step| told && *step as u8 == byte[0]);
-        let errno = error.raw_os_error().map(Errno::from_raw);
-        let Some(step) = step else {
-            return Cause::from(error).doing("start", "this program anew in a sandbox");
-        };
-        let error = Cause::from(error).doing("enter a sandbox:", step);
-        let obstacle = errno.filter(|_| self.user).and_then(Obstacle::behind);
-        match (obstacle, step, errno) {
-            (Some(obstacle), ..) => error.hint(format!("{obstacle}; {}", obstacle.remedy())),
-            (_, Step::UnshareWithUser, Some(Errno::EINVAL)) => error.hint(
-                "a process with threads cannot have a user namespace: enter the sandbox first thing \
-                 in `main`",
-            ),
-            (_, Step::Private, Some(Errno::EINVAL)) => {
-                error.hint("the root directory is no mount point, as in a chroot")
-            }
-            _ => error,
+/// Explains a failed start.
+pub(super) fn explain(error: io::Error, has_user: bool) -> Error {
+    let Some(Failed { step, errno, .. }) = Failed::read(&error) else {
+        return Cause::from(error).doing("start", "this program anew in a sandbox");
+    };
+    let text = STEPS.get(usize::from(step)).copied().unwrap_or_default();
+    let error = Cause::from(errno).doing("enter a sandbox:", text);
+    let obstacle = if has_user { Obstacle::behind(errno) } else { None };
+    match (obstacle, step, errno) {
+        (Some(obstacle), ..) => error.hint(format!("{obstacle}; {}", obstacle.remedy())),
+        (_, UNSHARE_WITH_USER, Errno::EINVAL) => error.hint(
+            "a process with threads cannot have a user namespace: enter the sandbox first thing in \
+             `main`",
+        ),
+        (_, PRIVATE, Errno::EINVAL) => {
+            error.hint("the root directory is no mount point, as in a chroot")
         }
+        _ => error,
     }
 }
 
@@ -148,42 +101,38 @@ impl Setup {
     }
 
     /// Enters the namespaces, and changes the mounts there. Makes only system calls.
-    fn apply(&self) -> Result<(), (Step, Errno)> {
+    fn apply(&self) -> Result<(), Failed> {
         self.namespaces()?;
         self.mounts()
     }
 
     /// Enters the namespaces. Makes only system calls.
-    pub(crate) fn namespaces(&self) -> Result<(), (Step, Errno)> {
+    pub(crate) fn namespaces(&self) -> Result<(), Failed> {
         let namespaces = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
         if let Some(maps) = &self.user {
             unshare(namespaces | CloneFlags::CLONE_NEWUSER)
-                .map_err(|errno| (Step::UnshareWithUser, errno))?;
-            maps.write().map_err(|errno| (Step::MapUsers, errno))?;
+                .map_err(Failed::at(UNSHARE_WITH_USER))?;
+            maps.write().map_err(Failed::at(MAP_USERS))?;
         } else {
-            unshare(namespaces).map_err(|errno| (Step::Unshare, errno))?;
+            unshare(namespaces).map_err(Failed::at(UNSHARE))?;
         }
         Ok(())
     }
 
     /// Makes the mounts private, with a fresh /run and /sys. Makes only system calls.
-    pub(crate) fn mounts(&self) -> Result<(), (Step, Errno)> {
+    pub(crate) fn mounts(&self) -> Result<(), Failed> {
         let private = MsFlags::MS_PRIVATE | MsFlags::MS_REC;
-        mount_on(None, c"/", None, private).map_err(|errno| (Step::Private, errno))?;
+        mount_on(None, c"/", None, private).map_err(Failed::at(PRIVATE))?;
         if self.has_run {
-            self.fresh_run().map_err(|errno| (Step::Run, errno))?;
+            self.fresh_run().map_err(Failed::at(RUN))?;
         }
         // Refused where parts of /sys are masked, as in containers: then it stays the old one.
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         let _ = mount_on(Some(c"sysfs"), c"/sys", Some(c"sysfs"), flags).or_else(|_| {
             mount_on(Some(c"sysfs"), c"/sys", Some(c"sysfs"), flags | MsFlags::MS_RDONLY)
         });
-        match &self.directory {
-            Some(directory) => {
-                chdir(directory.as_c_str()).map_err(|errno| (Step::Directory, errno))
-            }
-            None => Ok(()),
-        }
+        let enter = |directory: &CString| chdir(directory.as_c_str());
+        self.directory.as_ref().map_or(Ok(()), enter).map_err(Failed::at(DIRECTORY))
     }
 
     fn fresh_run(&self) -> Result<(), Errno> {
@@ -217,7 +166,7 @@ const SOURCE: &CStr = c"netloom-sandbox";
 /// Returns whether /run belongs to a sandbox, or doesn't exist. The environment variable alone may
 /// be a leftover.
 pub(super) fn has_sandboxed_run() -> bool {
-    let mounts = fs::read("/proc/thread-self/mountinfo").unwrap_or_default();
+    let mounts = file::read("/proc/thread-self/mountinfo").unwrap_or_default();
     let is_ours = |line: &[u8]| line.windows(25).any(|part| part == b" - tmpfs netloom-sandbox ");
     !Path::new("/run").is_dir() || mounts.split(|byte| *byte == b'\n').any(is_ours)
 }
@@ -244,8 +193,7 @@ impl UserMaps {
 }
 
 fn write_file(path: &CStr, text: &[u8]) -> Result<(), Errno> {
-    let file = open(path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-    write(&file, text).map(drop)
+    file::write(file::open(path, OFlag::O_WRONLY)?, text)
 }
 
 /// Returns whether this process may create network and mount namespaces without a user namespace.
@@ -253,7 +201,7 @@ fn write_file(path: &CStr, text: &[u8]) -> Result<(), Errno> {
 fn is_privileged() -> bool {
     const CAP_NET_ADMIN: u32 = 12;
     const CAP_SYS_ADMIN: u32 = 21;
-    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let status = file::read_to_string("/proc/thread-self/status").unwrap_or_default();
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let effective = effective.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     effective.is_some_and(|mask| mask >> CAP_NET_ADMIN & mask >> CAP_SYS_ADMIN & 1 == 1)
@@ -267,7 +215,7 @@ fn needed_of_run() -> BTreeSet<CString> {
     let paths = named.into_iter().flatten().map(Into::into);
     let paths = paths.chain(env::split_paths(&searched));
     let paths = paths.chain(env::current_dir()).chain(env::current_exe());
-    let paths = paths.flat_map(|path: PathBuf| [fs::canonicalize(&path).ok(), Some(path)]);
+    let paths = paths.flat_map(|path: PathBuf| [file::canonicalize(&path).ok(), Some(path)]);
     paths.flatten().filter_map(|path| entry_of_run(&path)).collect()
 }
 

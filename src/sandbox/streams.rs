@@ -6,7 +6,8 @@ use std::os::fd::AsFd;
 use std::process::{Child, ExitStatus};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::sys::file::{PollFd, PollFlags, PollTimeout, poll};
 
 /// The poll interval for the child's end, in milliseconds. It matters only if a process left behind
 /// keeps the pipes open.
@@ -42,12 +43,8 @@ enum Carries {
 }
 
 impl Streams {
-    pub(super) fn new(
-        prelude: PipeReader,
-        stdout: PipeReader,
-        stderr: PipeReader,
-        report: PipeReader,
-    ) -> Self {
+    pub(super) fn new(readers: [PipeReader; 4]) -> Self {
+        let [prelude, stdout, stderr, report] = readers;
         let channel = |carries, reader| Channel { carries, reader, open: true, bytes: Vec::new() };
         let channels = [
             channel(Carries::Prelude, prelude),

@@ -3,7 +3,8 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::Path;
-use std::thread;
+
+use crate::sys::thread;
 
 /// Arguments and variables for the program's new start.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -29,55 +29,59 @@ pub(crate) enum Refused {
     Call(Errno),
 }
 
-/// The file of a namespace, and a socket inside.
-pub(crate) type Place = (OwnedFd, OwnedFd);
-
-/// Opens a socket in another namespace.
-pub(crate) fn socket_inside(
-    socket: NewSocket,
-    namespace: BorrowedFd<'_>,
-    home: BorrowedFd<'_>,
-) -> Result<OwnedFd, Refused> {
-    fault::system_call("socket").map_err(Refused::Call)?;
-    fault::system_call("setns").map_err(Refused::Entry)?;
-    calls_inside(|| setns(namespace, CloneFlags::CLONE_NEWNET), home, || socket.open())
+/// A namespace to enter.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target<'a> {
+    /// An open namespace, or the namespace of a process, by its pidfd.
+    Open(BorrowedFd<'a>),
+    New,
 }
 
-/// Opens the network namespace of a process, by its pidfd, and a socket inside.
-pub(crate) fn place_of_process(
-    pidfd: BorrowedFd<'_>,
-    socket: NewSocket,
-    home: BorrowedFd<'_>,
-) -> Result<Place, Refused> {
-    fault::system_call("socket").map_err(Refused::Call)?;
-    fault::system_call("setns").map_err(Refused::Entry)?;
-    let calls = || Ok((own_namespace()?, socket.open()?));
-    calls_inside(|| setns(pidfd, CloneFlags::CLONE_NEWNET), home, calls)
+impl Target<'_> {
+    /// Moves the calling thread there for good.
+    pub(crate) fn enter(self) -> Result<(), Errno> {
+        fault::system_call(self.call())?;
+        self.go()
+    }
+
+    fn call(self) -> &'static str {
+        match self {
+            Self::Open(_) => "setns",
+            Self::New => "unshare",
+        }
+    }
+
+    fn go(self) -> Result<(), Errno> {
+        match self {
+            Self::Open(namespace) => setns(namespace, CloneFlags::CLONE_NEWNET),
+            Self::New => unshare(CloneFlags::CLONE_NEWNET),
+        }
+    }
 }
 
-/// Makes a namespace and opens a socket inside.
-pub(crate) fn new_place(socket: NewSocket, home: BorrowedFd<'_>) -> Result<Place, Refused> {
-    fault::system_call("socket").map_err(Refused::Call)?;
-    fault::system_call("unshare").map_err(Refused::Entry)?;
-    let calls = || Ok((own_namespace()?, socket.open()?));
-    calls_inside(|| unshare(CloneFlags::CLONE_NEWNET), home, calls)
-}
-
-/// Makes system calls in another namespace, on the calling thread.
+/// Makes system calls in another namespace, on the calling thread. `name` is that of the last one.
 ///
 /// No signal handler runs meanwhile. `calls` only makes system calls that neither wait nor
 /// allocate.
-fn calls_inside<T>(
-    enter: impl FnOnce() -> Result<(), Errno>,
+pub(crate) fn calls_inside<T>(
+    target: Target<'_>,
     home: BorrowedFd<'_>,
+    name: &'static str,
     calls: impl FnOnce() -> Result<T, Errno>,
 ) -> Result<T, Refused> {
+    // No fault may run inside.
+    fault::system_call(name).map_err(Refused::Call)?;
+    fault::system_call(target.call()).map_err(Refused::Entry)?;
     let _signals = BlockedSignals::new();
-    let _away = Away::leave(enter, home)?;
+    let _away = Away::leave(|| target.go(), home)?;
     calls().map_err(Refused::Call)
 }
 
-/// Opens the file of the calling thread's namespace.
+/// Opens the file of the calling thread's namespace, and a socket in it.
+pub(crate) fn file_and_socket(socket: NewSocket) -> Result<(OwnedFd, OwnedFd), Errno> {
+    Ok((own_namespace()?, socket.open()?))
+}
+
 fn own_namespace() -> Result<OwnedFd, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
     open(c"/proc/thread-self/ns/net", flags, Mode::empty())
@@ -94,18 +98,6 @@ pub(crate) fn move_home(home: BorrowedFd<'_>) -> Result<(), Errno> {
     setns(home, CloneFlags::CLONE_NEWNET)
 }
 
-/// Moves the calling thread into a new namespace for good.
-pub(crate) fn move_to_new() -> Result<(), Errno> {
-    fault::system_call("unshare")?;
-    unshare(CloneFlags::CLONE_NEWNET)
-}
-
-/// Moves the calling thread into a namespace for good.
-pub(crate) fn move_to(namespace: BorrowedFd<'_>) -> Result<(), Errno> {
-    fault::system_call("setns")?;
-    setns(namespace, CloneFlags::CLONE_NEWNET)
-}
-
 /// The guard of a thread that is in another namespace. Dropping it returns the thread.
 #[derive(Debug)]
 pub(crate) struct Away<'a> {
@@ -115,7 +107,7 @@ pub(crate) struct Away<'a> {
 impl<'a> Away<'a> {
     /// Takes the calling thread into a namespace.
     pub(crate) fn enter(namespace: BorrowedFd<'_>, home: BorrowedFd<'a>) -> Result<Self, Refused> {
-        Self::leave(|| move_to(namespace), home)
+        Self::leave(|| Target::Open(namespace).enter(), home)
     }
 
     fn leave(

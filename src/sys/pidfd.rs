@@ -1,33 +1,47 @@
 //! Processes by their pidfd, which never names another process (`pidfd_open(2)`).
 
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::process::{Child, Command, ExitStatus};
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::Signal;
+pub(crate) use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
+use super::{hook, new_fd};
 use crate::fault;
 
-/// Opens the pidfd of a process.
-pub(crate) fn open(pid: u32) -> Result<OwnedFd, Errno> {
-    fault::system_call("pidfd_open")?;
-    // SAFETY: the call takes two numbers.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let fd = Errno::result(RawFd::try_from(fd).unwrap_or(-1))?;
-    // SAFETY: the descriptor is new, so nobody else's.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+/// Starts a command and opens its pidfd.
+pub(crate) fn spawn(command: &mut Command) -> io::Result<(Child, OwnedFd)> {
+    let mut child = hook::spawn(command)?;
+    match open(child.id()) {
+        Ok(pidfd) => Ok((child, pidfd)),
+        Err(errno) => {
+            // No other thread waits for the child yet, so its process id can't be reused.
+            child.kill().and_then(|()| child.wait()).ok();
+            Err(errno.into())
+        }
+    }
 }
 
-/// Sends a signal.
-pub(crate) fn send(pidfd: BorrowedFd<'_>, signal: Signal) -> Result<(), Errno> {
-    let (fd, number, none) = (pidfd.as_raw_fd(), signal as i32, std::ptr::null::<u8>());
+fn open(pid: u32) -> Result<OwnedFd, Errno> {
+    fault::system_call("pidfd_open")?;
+    // SAFETY: the call takes two numbers, and returns a new descriptor.
+    unsafe { new_fd(libc::syscall(libc::SYS_pidfd_open, pid, 0)) }
+}
+
+/// Kills the process, unless it has ended.
+pub(crate) fn kill(pidfd: BorrowedFd<'_>) -> Result<(), Errno> {
+    let (fd, none) = (pidfd.as_raw_fd(), std::ptr::null::<u8>());
     // SAFETY: the call takes three numbers and no `siginfo_t`.
-    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, number, none, 0) };
-    Errno::result(sent).map(drop)
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, libc::SIGKILL, none, 0) };
+    match Errno::result(sent) {
+        Err(Errno::ESRCH) => Ok(()),
+        sent => sent.map(drop),
+    }
 }
 
 /// Waits until the process has ended.

@@ -12,6 +12,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::libc;
 
+pub(crate) use std::process::exit;
+
 /// The process in which something was made. A fork is another process, even with the same number: process
 /// ids are used again, and each PID namespace has a process 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,24 +1,23 @@
-//! Mounts and users: calls of a process that is set up between its fork and its exec. None
-//! allocates.
+//! Mounts, directories and users: calls of a process that is set up between its fork and its exec.
+//! None allocates.
 
 use nix::NixPath;
 use nix::errno::Errno;
-use nix::mount::{self, MsFlags};
-use nix::sched::{CloneFlags, unshare as nix_unshare};
+use nix::mount;
+use nix::sched;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::unistd::{Gid, Pid, Uid, getppid, getuid, setgid, setgroups, setuid};
+use nix::unistd::{getppid, getuid, setgid, setgroups, setuid};
 
-pub(crate) use nix::fcntl::open;
-pub(crate) use nix::mount::umount2;
-pub(crate) use nix::sys::stat::fchmod;
-pub(crate) use nix::unistd::{chdir, write};
+pub(crate) use nix::mount::{MntFlags, MsFlags};
+pub(crate) use nix::sched::CloneFlags;
+pub(crate) use nix::unistd::{Gid, Pid, Uid, alarm, chdir, fchdir, getegid, geteuid, mkdir};
 
 use crate::fault;
 
 pub(crate) fn unshare(namespaces: CloneFlags) -> Result<(), Errno> {
     fault::system_call("unshare")?;
-    nix_unshare(namespaces)
+    sched::unshare(namespaces)
 }
 
 pub(crate) fn mount<P: NixPath + ?Sized>(
@@ -32,20 +31,32 @@ pub(crate) fn mount<P: NixPath + ?Sized>(
     mount::mount(source, target, kind, flags, data)
 }
 
-/// Changes the groups and the user. A user other than root keeps no groups of root's, as with std.
-pub(crate) fn become_user(
-    uid: Option<Uid>,
-    gid: Option<Gid>,
-    groups: Option<&[Gid]>,
-) -> Result<(), Errno> {
-    fault::system_call("setuid")?;
-    match groups {
-        Some(groups) => setgroups(groups)?,
-        None if uid.is_some() && getuid().is_root() => setgroups(&[])?,
-        None => {}
+pub(crate) fn umount<P: NixPath + ?Sized>(target: &P, flags: MntFlags) -> Result<(), Errno> {
+    fault::system_call("umount")?;
+    mount::umount2(target, flags)
+}
+
+/// The user and the groups that a command changes to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct User {
+    pub(crate) uid: Option<Uid>,
+    pub(crate) gid: Option<Gid>,
+    pub(crate) groups: Option<Vec<Gid>>,
+}
+
+impl User {
+    /// Changes the groups and the user. A user other than root keeps no groups of root's, as with
+    /// std.
+    pub(crate) fn assume(&self) -> Result<(), Errno> {
+        fault::system_call("setuid")?;
+        match &self.groups {
+            Some(groups) => setgroups(groups)?,
+            None if self.uid.is_some() && getuid().is_root() => setgroups(&[])?,
+            None => {}
+        }
+        self.gid.map_or(Ok(()), setgid)?;
+        self.uid.map_or(Ok(()), setuid)
     }
-    gid.map_or(Ok(()), setgid)?;
-    uid.map_or(Ok(()), setuid)
 }
 
 /// Makes the kernel kill this process when its parent's thread ends (prctl(2)).

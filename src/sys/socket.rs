@@ -1,15 +1,92 @@
-//! Sockets: binding, connecting, sending, receiving, waiting.
+//! Sockets: opening, binding, connecting, sending, receiving.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::socket::{self, Backlog, MsgFlags, SockaddrStorage};
+use nix::libc;
+use nix::sys::socket::{self, Backlog, NetlinkAddr, SetSockOpt, SockaddrStorage};
+use nix::sys::time::TimeVal;
+use nix::{getsockopt_impl, setsockopt_impl, sockopt_impl};
 
-pub(crate) use nix::poll::poll;
-pub(crate) use nix::sys::socket::{getsockopt, setsockopt};
+pub(crate) use nix::libc::{
+    IPPROTO_ICMP, IPPROTO_ICMPV6, NETLINK_INET_DIAG, NETLINK_NETFILTER, NETLINK_ROUTE,
+    NETLINK_USERSOCK,
+};
+pub(crate) use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockType, getsockopt, setsockopt, sockopt,
+};
 
+use super::new_fd;
 use crate::fault;
+
+sockopt_impl!(
+    /// The only link that a socket's packets may use, by its index (socket(7)).
+    BindToLink,
+    SetOnly,
+    libc::SOL_SOCKET,
+    libc::SO_BINDTOIFINDEX,
+    u32
+);
+
+sockopt_impl!(
+    /// A number that no other network namespace has until the machine is rebooted
+    /// (`net/core/sock.c`).
+    NamespaceCookie,
+    GetOnly,
+    libc::SOL_SOCKET,
+    libc::SO_NETNS_COOKIE,
+    u64
+);
+
+/// A socket to be opened, as socket(2) takes it, close-on-exec.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewSocket {
+    pub(crate) family: AddressFamily,
+    pub(crate) kind: SockType,
+    /// The protocol's number. nix names only a few.
+    pub(crate) protocol: i32,
+}
+
+impl NewSocket {
+    pub(crate) const ROUTE: Self = Self::netlink(libc::NETLINK_ROUTE);
+
+    pub(crate) const fn netlink(protocol: i32) -> Self {
+        Self { family: AddressFamily::Netlink, kind: SockType::Raw, protocol }
+    }
+
+    pub(crate) fn raw(family: AddressFamily, protocol: u8) -> Self {
+        Self { family, kind: SockType::Raw, protocol: protocol.into() }
+    }
+
+    /// Opens the socket in the calling thread's namespace. Makes one system call and allocates
+    /// nothing.
+    pub(crate) fn open(self) -> Result<OwnedFd, Errno> {
+        let kind = self.kind as i32 | libc::SOCK_CLOEXEC;
+        // SAFETY: socket(2) takes three numbers, and refuses what it does not know. It returns a
+        // new descriptor.
+        unsafe { new_fd(libc::socket(self.family as i32, kind, self.protocol)) }
+    }
+}
+
+/// The network namespace a socket is in (`SIOCGSKNS`, `netdevice(7)`): takes `CAP_NET_ADMIN` there.
+pub(crate) fn namespace_of_socket(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    const SIOCGSKNS: libc::Ioctl = 0x894c;
+    // SAFETY: this request takes no argument and returns a new descriptor. A file that is no socket
+    // refuses it with ENOTTY.
+    unsafe { new_fd(libc::ioctl(socket.as_raw_fd(), SIOCGSKNS)) }
+}
+
+/// Returns the cookie of a socket's namespace.
+pub(crate) fn namespace_cookie(socket: BorrowedFd<'_>) -> Result<u64, Errno> {
+    socket::getsockopt(&socket, NamespaceCookie)
+}
+
+/// Binds a socket to a link, by the link's index.
+pub(crate) fn bind_to_link(socket: BorrowedFd<'_>, index: u32) -> Result<(), Errno> {
+    setsockopt(&socket, BindToLink, &index)
+}
 
 pub(crate) fn bind(socket: &OwnedFd, address: SocketAddr) -> Result<(), Errno> {
     fault::system_call("bind")?;
@@ -26,13 +103,47 @@ pub(crate) fn connect(socket: &OwnedFd, address: SocketAddr) -> Result<(), Errno
     socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(address))
 }
 
-/// Sends a datagram, again after a signal.
-pub(crate) fn send(socket: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
-    fault::system_call("send")?;
+/// Connects, waiting until `end` at most. `false` if the time is up.
+pub(crate) fn connect_until(
+    socket: &OwnedFd,
+    address: SocketAddr,
+    end: Instant,
+) -> Result<bool, Errno> {
     loop {
-        match socket::send(socket.as_raw_fd(), bytes, MsgFlags::empty()) {
+        let left = end.saturating_duration_since(Instant::now());
+        set_timeout(socket, sockopt::SendTimeout, left)?;
+        match connect(socket, address) {
+            // After a signal, the call is made again, to wait for the same connection.
             Err(Errno::EINTR) => {}
-            sent => return sent,
+            Err(Errno::EINPROGRESS | Errno::EALREADY) => return Ok(false),
+            connected => return connected.map(|()| true),
+        }
+    }
+}
+
+/// Binds a netlink socket to a port, and to multicast groups, a bit each.
+pub(crate) fn bind_netlink(socket: &OwnedFd, port: u32, groups: u32) -> Result<(), Errno> {
+    fault::system_call("bind")?;
+    socket::bind(socket.as_raw_fd(), &NetlinkAddr::new(port, groups))
+}
+
+/// Returns the port of a netlink socket.
+pub(crate) fn netlink_port(socket: &OwnedFd) -> Result<u32, Errno> {
+    Ok(socket::getsockname::<NetlinkAddr>(socket.as_raw_fd())?.pid())
+}
+
+/// Sends a datagram.
+pub(crate) fn send(socket: &impl AsFd, bytes: &[u8]) -> Result<(), Errno> {
+    fault::system_call("send")?;
+    send_datagram(socket, bytes)
+}
+
+/// Sends a datagram, again after a signal. No fault: netlink sockets have faults of their own.
+pub(crate) fn send_datagram(socket: &impl AsFd, bytes: &[u8]) -> Result<(), Errno> {
+    loop {
+        match socket::send(socket.as_fd().as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL) {
+            Err(Errno::EINTR) => {}
+            sent => return sent.map(drop),
         }
     }
 }
@@ -40,4 +151,14 @@ pub(crate) fn send(socket: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
 pub(crate) fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     fault::system_call("recv")?;
     socket::recv(socket.as_raw_fd(), buffer, MsgFlags::empty())
+}
+
+/// Sets how long receiving or connecting may wait. A zero would be for ever, so the least is a
+/// microsecond.
+pub(crate) fn set_timeout<O>(socket: &impl AsFd, option: O, wait: Duration) -> Result<(), Errno>
+where
+    O: SetSockOpt<Val = TimeVal>,
+{
+    let seconds = i64::try_from(wait.as_secs()).unwrap_or(i64::MAX);
+    setsockopt(socket, option, &TimeVal::new(seconds, i64::from(wait.subsec_micros().max(1))))
 }

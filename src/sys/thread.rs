@@ -1,9 +1,9 @@
 //! Threads.
 
 use std::io;
-use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 
-pub(crate) use std::thread::{ThreadId, current, scope, sleep};
+pub(crate) use std::thread::{JoinHandle, ThreadId, current, scope, sleep, yield_now};
 
 use crate::fault;
 

@@ -1,21 +1,16 @@
 //! The way to a namespace's settings: a directory that is opened once, and netlink for what netlink
 //! knows.
 
-use std::fs::File;
-use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
 use std::sync::{Arc, MutexGuard, OnceLock};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::Mode;
 
 use super::key::{Key, Place, of_link};
 use crate::error::{Cause, Error, NET_ADMIN, takes};
-use crate::fault;
 use crate::netlink::{Member, is_unavailable};
 use crate::netns::{Lock, Netns};
+use crate::sys::file::{self, Mode, OFlag};
 use crate::sys::process::PerProcess;
 use crate::wire::link::WhichLink;
 
@@ -149,7 +144,7 @@ impl Directory {
         let mut bytes = vec![0; 1024];
         loop {
             // In one call: of a bitmap, such as reserved ports, the kernel gives no second part.
-            let length = file.read_at(&mut bytes, 0)?;
+            let length = file::read_start(&file, &mut bytes)?;
             match bytes.get(..length) {
                 Some(text) if length < bytes.len() => {
                     return Ok(String::from_utf8_lossy(text).trim_end().to_owned());
@@ -162,7 +157,7 @@ impl Directory {
     pub(super) fn write_path(&self, path: &str, value: &str) -> Result<(), Cause> {
         // The kernel takes a write of no bytes for none.
         let value = if value.is_empty() { "\n" } else { value };
-        let write = || Ok(self.at(path, OFlag::O_WRONLY)?.write_all(value.as_bytes())?);
+        let write = || Ok(file::write(self.at(path, OFlag::O_WRONLY)?, value.as_bytes())?);
         write().map_err(|cause: Cause| match cause {
             Cause::System(errno) => takes(NET_ADMIN)(errno),
             cause => cause,
@@ -188,7 +183,7 @@ impl Directory {
         }
     }
 
-    fn at(&self, path: &str, flags: OFlag) -> Result<File, Cause> {
+    fn at(&self, path: &str, flags: OFlag) -> Result<OwnedFd, Cause> {
         let directory = match self.file.get() {
             Some(file) => file,
             None => {
@@ -197,10 +192,7 @@ impl Directory {
                 self.file.get_or_init(|| file)
             }
         };
-        fault::system_call("open")?;
-        let file = openat(directory, path, flags | OFlag::O_CLOEXEC, Mode::empty())?;
-        fault::system_call(if flags == OFlag::O_WRONLY { "write" } else { "read" })?;
-        Ok(file.into())
+        Ok(file::open_at(directory, path, flags, Mode::empty())?)
     }
 
     /// Reads all that the kernel sets along with a switch: what new links start with, each link's
