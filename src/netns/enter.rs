@@ -30,17 +30,8 @@ pub(super) fn socket_inside(
     namespace: BorrowedFd<'_>,
     socket: NewSocket,
 ) -> Result<OwnedFd, Cause> {
-    call_inside(namespace, "socket", || socket.open())
-}
-
-/// Makes one system call in a namespace. It neither waits nor allocates.
-pub(super) fn call_inside<T: Send>(
-    namespace: BorrowedFd<'_>,
-    name: &'static str,
-    call: impl Fn() -> Result<T, Errno> + Send + Sync,
-) -> Result<T, Cause> {
-    let Some(home) = home_from(namespace)? else { return Ok(call()?) };
-    calls(Target::Open(namespace), home, name, call)
+    let Some(home) = home_from(namespace)? else { return Ok(socket.open()?) };
+    calls(Target::Open(namespace), home, "socket", || socket.open())
 }
 
 /// Makes a namespace and opens a socket inside.
@@ -60,9 +51,9 @@ fn place(target: Target<'_>, socket: NewSocket) -> Result<Place, Cause> {
     calls(target, own_file()?, "socket", || namespace::file_and_socket(socket))
 }
 
-/// Makes system calls in a namespace: on the calling thread, or on one that ends there if the
-/// calling thread could not return.
-fn calls<T: Send>(
+/// Makes system calls that neither wait nor allocate in a namespace: on the calling thread, or on one
+/// that ends there if the calling thread could not return. `name` is that of the last call.
+pub(super) fn calls<T: Send>(
     target: Target<'_>,
     home: OwnedFd,
     name: &'static str,

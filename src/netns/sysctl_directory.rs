@@ -3,10 +3,11 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use super::enter::call_inside;
+use super::enter::{calls, home_from};
 use super::handle::Netns;
 use crate::error::Cause;
 use crate::sys::file::{self, OFlag};
+use crate::sys::namespace::Target;
 
 impl Netns {
     /// Opens a directory below `/proc/sys/net`, such as `ipv4`. The descriptor shows the
@@ -14,6 +15,10 @@ impl Netns {
     /// up this name.
     pub(crate) fn open_sysctl_directory(&self, name: &str) -> Result<OwnedFd, Cause> {
         let path = Path::new("/proc/sys/net").join(name);
-        call_inside(self.fd(), "open", || file::open_inside(&path, OFlag::O_RDONLY))
+        let Some(home) = home_from(self.fd())? else {
+            return Ok(file::open(&path, OFlag::O_RDONLY)?);
+        };
+        let open = || file::open_inside(&path, OFlag::O_RDONLY);
+        calls(Target::Open(self.fd()), home, "open", open)
     }
 }
