@@ -128,10 +128,10 @@ pub use error::{Error, ErrorKind};
 pub use firewall::{Firewall, FirewallHandle, PortGuard, PortGuardHandle};
 pub use input::Input;
 pub use ipnet;
+pub use link::builders::*;
 pub use link::{
-    Bridge, BridgeInfo, BridgePortInfo, BridgePortState, BridgeVlan, BridgeVlanHandle,
-    BridgeVlanInfo, Link, LinkFlags, LinkIndex, LinkInfo, LinkKind, LinkRef, LinkView,
-    OperationalState, Veth, VethEnd, VethPair,
+    BridgeInfo, BridgePortInfo, BridgePortState, BridgeVlan, BridgeVlanHandle, BridgeVlanInfo,
+    Link, LinkFlags, LinkIndex, LinkInfo, LinkKind, LinkRef, LinkView, OperationalState,
 };
 pub use link_names::LinkNames;
 pub use link_pattern::LinkPattern;

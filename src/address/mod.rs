@@ -62,7 +62,9 @@ impl Address {
     pub fn new(address: impl Input<IpNet>) -> Self {
         let mut rejected = FirstRejected::default();
         let prefix = rejected.read("address", address);
-        if let Some(prefix) = prefix.filter(|prefix| !is_assignable(prefix.addr())) {
+        // The kernel answers 0.0.0.0 with success and ignores it.
+        let is_refused = |address: IpAddr| address.is_unspecified() || address.is_multicast();
+        if let Some(prefix) = prefix.filter(|prefix| is_refused(prefix.addr())) {
             rejected.reject("address", prefix, "no link can have this address");
         }
         Self { prefix, broadcast: Broadcast::None, detect_duplicates: false, rejected }
@@ -149,12 +151,6 @@ impl Address {
             _ => None,
         }
     }
-}
-
-/// Reports whether a link can have the address. The kernel answers 0.0.0.0 with success and ignores
-/// it.
-fn is_assignable(address: IpAddr) -> bool {
-    !address.is_unspecified() && !address.is_multicast()
 }
 
 /// Adds the meaning of the kernel's errno for an address of this link.

@@ -120,7 +120,17 @@ impl Bridge {
     #[doc(alias("ip link add", "RTM_NEWLINK"))]
     pub fn create(&self, netns: &Netns) -> Result<Owned<Link>, Error> {
         const ACTION: &str = "create bridge";
-        self.check_delay(ACTION)?;
+        let stp = self.options.contains(&InfoBridge::StpState(BridgeStpState::KernelStp));
+        let delay = self.options.iter().find_map(|option| match option {
+            InfoBridge::ForwardDelay(delay) => Some(Duration::from_millis(u64::from(*delay) * 10)),
+            _ => None,
+        });
+        // The kernel would clamp it.
+        if let Some(delay) = delay.filter(|delay| stp && !STP_DELAY.contains(delay)) {
+            let reason =
+                format!("forward_delay({delay:?}) with stp(true): the protocol takes from 2 to 30 s");
+            return Err(Error::invalid(ACTION, Quoted(&self.settings.name), reason));
+        }
         let new = NewLink {
             action: ACTION,
             kind: &LinkKind::Bridge,
@@ -131,24 +141,6 @@ impl Bridge {
             options: &|out| out.emit(&self.options.as_slice()),
         };
         new.create().map_err(|error| self.explain(error))
-    }
-
-    /// Refuses a delay that the spanning tree protocol does not allow: the kernel would clamp it.
-    fn check_delay(&self, action: &'static str) -> Result<(), Error> {
-        let stp = InfoBridge::StpState(BridgeStpState::KernelStp);
-        let delay = self.options.iter().find_map(|option| match option {
-            InfoBridge::ForwardDelay(delay) => Some(Duration::from_millis(u64::from(*delay) * 10)),
-            _ => None,
-        });
-        match delay.filter(|delay| !STP_DELAY.contains(delay)) {
-            Some(delay) if self.options.contains(&stp) => {
-                let reason = format!(
-                    "forward_delay({delay:?}) with stp(true): the protocol takes from 2 to 30 s"
-                );
-                Err(Error::invalid(action, Quoted(&self.settings.name), reason))
-            }
-            _ => Ok(()),
-        }
     }
 
     fn time(mut self, setter: &'static str, time: Duration, to: fn(u32) -> InfoBridge) -> Self {

@@ -24,14 +24,21 @@ impl Kind {
     const LAYER_3: Self = Self { keeps_address: false, ..Self::PLAIN };
 }
 
-/// Lists the kinds: those that netloom creates, each with the module of its file, and those that `doctor`
-/// tries only, each with its facts.
+/// Lists the kinds: those that netloom creates, each with the module of its file and its public types, and
+/// those that `doctor` tries only, each with its facts.
 macro_rules! kinds {
     (
-        created { $($(#[$doc:meta])* $created:ident = $name:literal in $module:ident,)+ }
+        created {
+            $($(#[$doc:meta])* $created:ident = $name:literal in $module:ident: $($public:ident)+,)+
+        }
         known { $($(#[$known_doc:meta])* $known:ident = $known_name:literal: $facts:expr,)+ }
     ) => {
-        $(pub(super) mod $module;)+
+        $(mod $module;)+
+
+        /// The builders of links, and the handles of kinds that have their own.
+        pub(crate) mod builders {
+            $(pub use super::$module::{$($public),+};)+
+        }
 
         /// A kind of link, as in `ip link add … type KIND`.
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -78,9 +85,9 @@ const REMOTE: [u8; 4] = [192, 0, 2, 1];
 kinds! {
     created {
         /// A cable with two ends.
-        Veth = "veth" in veth,
+        Veth = "veth" in veth: Veth VethEnd VethPair,
         /// A switch.
-        Bridge = "bridge" in bridge,
+        Bridge = "bridge" in bridge: Bridge,
     }
     known {
         /// A link that drops everything.
