@@ -46,11 +46,12 @@ pub enum Owner {
 
 impl Place {
     pub(super) fn of_this_thread(here: Option<&Netns>) -> Self {
-        let user = file::stat("/proc/thread-self/ns/user").ok().map(|stat| stat.st_ino);
+        let user = file::stat("/proc/thread-self/ns/user").ok().map(|stat| file::inode(&stat));
         let owner = here.map(|here| sys::owner_of_namespace(here.as_fd()));
         let owner = match owner {
             Some(Ok(owner)) => file::fstat(owner).map_or(Owner::Unknown, |stat| {
-                if Some(stat.st_ino) == user { Owner::Ours } else { Owner::Other(stat.st_ino) }
+                let inode = file::inode(&stat);
+                if Some(inode) == user { Owner::Ours } else { Owner::Other(inode) }
             }),
             Some(Err(Errno::EPERM)) => Owner::Above,
             _ => Owner::Unknown,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use crate::error::Cause;
-use crate::sys::file::{FileStat, fstat};
+use crate::sys::file::{FileStat, fstat, inode};
 
 /// The identity of a network namespace. Two handles with equal ids stand for one namespace.
 ///
@@ -40,7 +40,7 @@ impl NetnsId {
 
 impl From<FileStat> for NetnsId {
     fn from(stat: FileStat) -> Self {
-        Self { device: stat.st_dev, inode: stat.st_ino }
+        Self { device: stat.st_dev, inode: inode(&stat) }
     }
 }
 

@@ -131,6 +131,12 @@ pub(crate) fn is_namespace(found: Statfs) -> bool {
     found.filesystem_type() == NSFS_MAGIC
 }
 
+/// Returns the inode, which has 32 bits on 32-bit targets.
+#[allow(clippy::useless_conversion)] // It isn't on these.
+pub(crate) fn inode(found: &FileStat) -> u64 {
+    found.st_ino.into()
+}
+
 /// Returns whether a path, or an open file, is a plain file.
 pub(crate) fn is_plain(found: &FileStat) -> bool {
     found.st_mode & libc::S_IFMT == libc::S_IFREG

@@ -159,6 +159,8 @@ pub(crate) fn set_timeout<O>(socket: &impl AsFd, option: O, wait: Duration) -> R
 where
     O: SetSockOpt<Val = TimeVal>,
 {
-    let seconds = i64::try_from(wait.as_secs()).unwrap_or(i64::MAX);
-    setsockopt(socket, option, &TimeVal::new(seconds, i64::from(wait.subsec_micros().max(1))))
+    // `time_t` has 32 bits on some targets.
+    let seconds = i32::try_from(wait.as_secs()).unwrap_or(i32::MAX);
+    let microseconds = i32::try_from(wait.subsec_micros()).unwrap_or(0).max(1);
+    setsockopt(socket, option, &TimeVal::new(seconds.into(), microseconds.into()))
 }
