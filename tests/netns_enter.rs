@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use netloom::{Namespace, Netns, NetnsId};
+use netloom::{Namespace, Netns, NetnsId, VethPair};
 
 fn here() -> NetnsId {
     Netns::current().unwrap().id()
@@ -51,6 +51,31 @@ fn all_are_at_home(threads_at_home: usize) {
     }
     let threads = threads();
     assert!(are(&threads), "{threads:?}, of {threads_at_home} in {home}");
+}
+
+/// A mount of `/sys` shows the network namespace that it was made in.
+#[test]
+fn the_sys_of_a_closure_is_the_callers_and_that_of_a_command_its_own() {
+    support::isolated(|| {
+        let red = Namespace::anonymous().create().unwrap();
+        let _cable = VethPair::new("veth1", "veth2").create(&red).unwrap();
+        let links = || {
+            let entries = fs::read_dir("/sys/class/net").unwrap().flatten();
+            let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+            names.sort();
+            names
+        };
+        let (outside, worker) = (links(), red.worker().unwrap());
+        assert!(!outside.contains(&"veth1".into()));
+        let inside = [red.run(links), red.run_here(links), worker.run(links)];
+        assert!(inside.into_iter().all(|seen| seen.unwrap() == outside));
+        // Both ways that the docs name.
+        let by_command = red.command("ls").arg("/sys/class/net").output().unwrap();
+        let by_command = String::from_utf8(by_command.stdout).unwrap();
+        assert!(by_command.contains("veth1\nveth2\n"), "{by_command}");
+        let names: Vec<_> = red.links().unwrap().into_iter().map(|link| link.name).collect();
+        assert!(names.contains(&"veth1".to_owned()), "{names:?}");
+    });
 }
 
 /// Takes all privileges from the calling thread alone, so that it can't go home.

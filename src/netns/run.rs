@@ -19,7 +19,8 @@ impl Netns {
     ///
     /// Inside, `/proc/thread-self/net` and `/proc/sys/net` are the namespace's. `/sys` is still the
     /// caller's, because a mount shows the namespace in which it was made. A
-    /// [`command`](Self::command) has its own `/sys`.
+    /// [`command`](Self::command) has its own `/sys`, and [`links`](Self::links) reads what
+    /// `/sys/class/net` shows.
     ///
     /// The closure may borrow, and its value is returned. A panic in the closure continues in the
     /// caller. Sockets and files that it opens belong to the namespace, and may be returned. For
@@ -49,7 +50,7 @@ impl Netns {
     ///
     /// This costs a few system calls; [`run`](Self::run) starts a thread. While the closure runs,
     /// the thread's signal handlers run inside, too. On the main thread, other processes see this
-    /// namespace under `/proc/PID/ns/net`.
+    /// namespace under `/proc/PID/ns/net`. `/sys` is still the caller's, as in [`run`](Self::run).
     ///
     /// **If the thread can't return, the process aborts** with a line on standard error. The thread
     /// tests the return before it leaves. So only a loss of `CAP_SYS_ADMIN` meanwhile, by the

@@ -16,7 +16,8 @@ use crate::sys::{self, Lent, spin};
 /// A thread that stays inside a namespace and runs closures there, one after the other.
 ///
 /// A closure costs two switches between threads. [`Netns::run`] costs a new thread and two changes
-/// of its namespace. Threads can share a worker. Dropping it ends its thread.
+/// of its namespace. Threads can share a worker. Dropping it ends its thread. `/sys` is that of the
+/// program, as in [`Netns::run`].
 ///
 /// ```
 /// use netloom::Namespace;
