@@ -218,6 +218,28 @@ fn filtering_goes_on_and_off_on_a_bridge_that_is_there() {
     });
 }
 
+/// A kernel without VLANs answers their deletion with success.
+#[test]
+fn a_port_leaves_no_vlan_where_there_are_none() {
+    support::isolated(|| {
+        let (host, red) = (netns(), netns());
+        let bridge = Bridge::new("br0").up().create(&host).unwrap();
+        let one = attach(&host, &bridge, "port1", &red, "10.0.0.2/24");
+        if one.near().vlans().is_ok() {
+            one.near().leave_vlan(1).unwrap();
+            assert_eq!(one.near().vlans().unwrap(), []);
+            one.near().leave_vlan(1).unwrap();
+        } else {
+            let left = unchanged(&[&host], || one.near().leave_vlan(1));
+            let error = refused(left, &["VLAN", "`port1`", "CONFIG_BRIDGE_VLAN_FILTERING"]);
+            assert!(error.is_unsupported(), "{error}");
+        }
+        let alone = VethPair::new("alone1", "alone2").create(&host).unwrap();
+        let left = unchanged(&[&host], || alone.near().leave_vlan(1));
+        refused(left, &["`alone1`"]);
+    });
+}
+
 fn unchanged_if_refused<T>(
     host: &Netns,
     work: impl Fn() -> Result<T, netloom::Error>,

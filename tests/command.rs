@@ -276,6 +276,41 @@ fn it_ends_with_its_owner() {
     });
 }
 
+/// The number of a command is another process's once somebody has collected its exit status.
+#[test]
+fn a_stranger_with_the_commands_number_is_not_killed() {
+    const NEXT: &str = "/proc/sys/kernel/ns_last_pid";
+    support::isolated(|| {
+        let red = namespace();
+        for _ in 0..100 {
+            let mut child = red.command("true").spawn().unwrap();
+            let pid = child.id();
+            let collected = nix::unistd::Pid::from_raw(pid.cast_signed());
+            nix::sys::wait::waitpid(collected, None).unwrap();
+            if let Err(error) = fs::write(NEXT, (pid - 1).to_string()) {
+                support::features::unsupported("process-numbers", format_args!("{NEXT}: {error}"));
+                return;
+            }
+            let mut stranger = std::process::Command::new("cat");
+            stranger.stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut stranger = stranger.spawn().unwrap();
+            let is_it = stranger.id() == pid;
+            child.kill().unwrap();
+            // Since Linux 6.15 the pidfd still knows it.
+            assert!(child.wait().is_ok_and(|status| status.success()) || child.try_wait().is_err());
+            drop(child);
+            let mut answer = [0; 5];
+            stranger.stdin.take().unwrap().write_all(b"alive").unwrap();
+            stranger.stdout.take().unwrap().read_exact(&mut answer).unwrap();
+            assert!(stranger.wait().unwrap().success());
+            if is_it {
+                return;
+            }
+        }
+        panic!("the number is never given anew");
+    });
+}
+
 #[test]
 #[ignore = "a helper: another test starts it and kills it"]
 fn starts_two_and_hangs() {

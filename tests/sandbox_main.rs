@@ -109,9 +109,22 @@ fn a_left_over_variable_is_no_sandbox(copy: &Copied) {
     assert!(starts.len() == 2 && starts[0] != starts[1], "{text}");
 }
 
+/// A program may inherit the variable of a call of `run`. The numbers in it are no pipes of that call.
+fn a_left_over_marker_takes_no_descriptor(copy: &Copied) {
+    let parent = process::id();
+    for pipes in ["0:1 1:1 2:1", "0:0 1:0 2:0", "0 1 2", "1:x 1:x 1:x", "-1:1 99:1 7:1"] {
+        let mut program = copy.as_this_user();
+        program.env("NETLOOM_SANDBOX_RUN", format!("{parent} {pipes}\n0 main"));
+        let (text, status) = told(&mut program, &["run"]);
+        assert!(status.success() && text.ends_with("all rounds done\n"), "{pipes}: {text}");
+        assert_eq!(text.matches("round ").count(), 2, "{pipes}: {text}");
+    }
+}
+
 fn programs_come_to_their_sandboxes() {
     let copy = Copied::of_this();
     a_left_over_variable_is_no_sandbox(&copy);
+    a_left_over_marker_takes_no_descriptor(&copy);
     for start in [Copied::as_this_user, Copied::as_ordinary_user] {
         let (text, status) = told(&mut start(&copy), &["enter", "two words", ""]);
         assert!(status.success(), "{text}");

@@ -5,7 +5,7 @@ mod support;
 
 use std::net::IpAddr;
 
-use netloom::{Bridge, MacAddr, Namespace, Netns, Owned, VethEnd, VethPair};
+use netloom::{Bridge, MacAddr, Namespace, Netns, Owned, Route, VethEnd, VethPair};
 
 use support::{by_hand, does_not_reach, eventually, json, reaches, refused, tcp, udp, unchanged};
 
@@ -263,5 +263,33 @@ fn what_ip_deleted_is_gone_without_complaint() {
             Owned::adopt(blue.link("veth2").unwrap()).delete().unwrap();
         }
         cable.delete().unwrap();
+    });
+}
+
+/// A gateway outside the end's network is on the link, and the second default route has a metric.
+#[test]
+fn two_networks_of_a_container_have_a_gateway_each() {
+    support::isolated(|| {
+        let [host, red] = [(); 2].map(|()| Namespace::anonymous().create().unwrap());
+        let cable = |number: u8| {
+            let gateway = format!("169.254.{number}.1");
+            let near = VethEnd::new(format!("port{number}")).address(format!("{gateway}/32"));
+            let near = near.route(Route::new(format!("10.0.{number}.2/32"))).up();
+            let out = Route::default_via(&*gateway).on_link().metric(100 * u32::from(number));
+            let eth = VethEnd::new(format!("eth{number}"));
+            let eth = eth.address(format!("10.0.{number}.2/32")).route(out).up();
+            VethPair::new(near, eth).create_between(&host, &red).unwrap()
+        };
+        let cables = [1, 2].map(cable);
+        let via = |red: &Netns| {
+            let routes = red.routes().unwrap().into_iter();
+            routes.filter_map(|route| Some(route.gateway()?.to_string())).collect::<Vec<_>>()
+        };
+        assert_eq!(via(&red), ["169.254.1.1", "169.254.2.1"]);
+        reaches(&red, "169.254.1.1");
+        let [first, _second] = cables;
+        drop(first);
+        assert_eq!(via(&red), ["169.254.2.1"]);
+        reaches(&red, "169.254.2.1");
     });
 }

@@ -1,8 +1,9 @@
 //! A port that another mapping has is refused, whichever program has it, held or persistent.
 
+use netloom::nft::{Chain, Family, Hook, Policy, Priority, Rule, Table};
 use netloom::{Netns, Owned, PortForward, PortForwardHandle};
 
-use crate::lab::{another, host, of_kind};
+use crate::lab::{another, host, of_both_kinds, of_kind};
 use crate::support::{self, kernel::tables_besides_settings, unchanged};
 
 const KINDS: [Option<&str>; 2] = [None, Some("net1/web")];
@@ -110,5 +111,28 @@ fn what_others_change_meanwhile_is_seen() {
         drop(made);
         assert_eq!(tables_besides_settings(&host), Vec::<String>::new());
         assert_eq!(host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
+    });
+}
+
+/// No table of netloom's can accept what another program's chain drops.
+#[test]
+fn a_foreign_chain_that_drops_is_told() {
+    of_both_kinds(|tag| {
+        let (host, _bridge) = host();
+        let port = of_kind(tag, PortForward::new(80, "10.0.0.2")).create(&host).unwrap();
+        assert_eq!(port.obstacles().unwrap(), []);
+        let other = another(&host);
+        let chain = || Chain::new("FORWARD").hook(Hook::Forward, Priority::FILTER);
+        let dropping = [chain().policy(Policy::Drop), chain().rule(Rule::new().counter().drop())];
+        for (chain, families) in dropping.iter().flat_map(|chain| {
+            [(Family::Ip, 1), (Family::Inet, 1), (Family::Ip6, 0)].map(|family| (chain, family))
+        }) {
+            let (family, count) = families;
+            let _theirs = Table::new(family, "theirs").chain(chain.clone()).create(&other).unwrap();
+            let told: Vec<_> = port.obstacles().unwrap().iter().map(ToString::to_string).collect();
+            assert_eq!(told.len(), count, "{told:?}");
+            let name = format!("`{family} theirs FORWARD`");
+            assert!(told.iter().all(|one| one.contains(&name)), "{told:?}");
+        }
     });
 }

@@ -1,6 +1,8 @@
 //! Every way to a published port, and those that must not be.
 
-use netloom::{Netns, PortForward, Route, Sysctl};
+use std::net::IpAddr;
+
+use netloom::{Address, Netns, PortForward, Route, Sysctl};
 
 use crate::lab::{Lab, address, assert_lost, of_both_kinds, of_kind, seen};
 use crate::support::{self, kernel::tables_besides_settings};
@@ -94,6 +96,26 @@ fn one_address(tag: Option<&str>) {
     drop(other);
     assert_lost(&lab.host, "127.0.0.1:8080");
     seen(&lab.outside, "198.51.100.2:8080");
+}
+
+#[test]
+fn the_hosts_link_local_addresses_keep_their_ports() {
+    of_both_kinds(|tag| {
+        let lab = Lab::new(false);
+        let _servers = lab.servers();
+        let port = PortForward::new(8080, "fd00::2").target_port(80);
+        let _ports = lab.publish(&of_kind(tag, port.clone()));
+        let (bridge, eth0) = (lab.host.link("br0").unwrap(), lab.neighbor.link("eth0").unwrap());
+        let _own = Address::new("fe80::1/64").create(&bridge).unwrap();
+        let [here, there] = [bridge, eth0].map(|link| format!("[fe80::1%{}]:8080", link.index()));
+        assert_lost(&lab.neighbor, &there);
+        let _local = Server::start(&lab.host, &here);
+        let client = seen(&lab.neighbor, &there);
+        assert!(matches!(client, IpAddr::V6(v6) if v6.is_unicast_link_local()), "{client}");
+        assert_eq!(seen(&lab.neighbor, "[fd00::1]:8080"), address("fd00::1"));
+        let refused = of_kind(tag, port.host_address("fe80::1")).create(&lab.host).unwrap_err();
+        assert!(refused.is_invalid_input() && refused.to_string().contains("link-local"));
+    });
 }
 
 #[test]

@@ -139,6 +139,51 @@ fn all_that_a_killed_process_made_is_listed_adopted_and_deleted() {
     });
 }
 
+/// A handle keeps what it knows of the tables. Other programs delete them meanwhile.
+#[test]
+fn a_handle_sees_that_another_program_deleted_the_last_of_each_kind() {
+    support::isolated(|| {
+        let host = Netns::current().unwrap();
+        let other = host.run(|| Netns::current().unwrap()).unwrap();
+        let near = VethEnd::new("veth1").address("10.0.0.1/24").up();
+        let _cable = VethPair::new(near, "veth2").create(&host).unwrap();
+        for _ in 0..2 {
+            for kind in 0..4 {
+                for maker in [&host, &other] {
+                    match kind {
+                        0 => drop(port().create(maker).unwrap().keep()),
+                        1 => drop(rule().create(maker).unwrap().keep()),
+                        2 => drop(Firewall::new().persistent("a").create(maker).unwrap().keep()),
+                        _ => {
+                            let table = Table::new(Family::Inet, "t").persistent("a");
+                            drop(table.create(maker).unwrap().keep());
+                        }
+                    }
+                    assert_eq!(shown(&host), shown(&other));
+                    let [left] = &netloom::persistent(&host).unwrap()[..] else {
+                        panic!("{kind}: {:?}", shown(&host));
+                    };
+                    let by_other = netloom::persistent(&other).unwrap().remove(0);
+                    Owned::adopt(by_other).delete().unwrap();
+                    assert_eq!(shown(&host), [""; 0]);
+                    assert_eq!(host.port_forwards().unwrap(), []);
+                    assert_eq!(host.nat_rules().unwrap(), []);
+                    assert_eq!(Firewall::find_tagged(&host, "a").unwrap(), []);
+                    Owned::adopt(left.clone()).delete().unwrap();
+                }
+            }
+        }
+    });
+}
+
+fn port() -> PortForward {
+    PortForward::new(80, "10.0.0.2").persistent("a")
+}
+
+fn rule() -> NatRule {
+    NatRule::masquerade().persistent("a")
+}
+
 #[test]
 fn what_is_held_and_what_is_foreign_is_not_listed() {
     support::isolated(|| {
