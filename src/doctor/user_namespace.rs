@@ -72,7 +72,9 @@ fn written(answers: &[Answer]) -> String {
 fn read(text: &str) -> Vec<Answer> {
     const VERDICTS: [Verdict; 4] =
         [Verdict::Yes, Verdict::No, Verdict::Unsupported, Verdict::Unknown];
-    let parts: Vec<_> = text.split('\0').collect();
+    // A text that was cut has no NUL at its end.
+    let (whole, _) = text.rsplit_once('\0').unwrap_or_default();
+    let parts: Vec<_> = whole.split('\0').collect();
     let (answers, _) = parts.as_chunks();
     let answer = |&[number, reason, remedy]: &[&str; 3]| {
         let verdict = VERDICTS.get(number.parse::<usize>().ok()?)?;
