@@ -148,8 +148,16 @@ impl Error {
         &self.0.action
     }
 
-    /// The object of the operation: a link's quoted name, a prefix, a path.
+    /// The object of the operation: a link's name, a prefix, a path. The text has names in
+    /// backticks, this has not.
     pub fn object(&self) -> &str {
+        let shown = self.shown_object();
+        let name = shown.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
+        name.filter(|name| !name.contains('`')).unwrap_or(shown)
+    }
+
+    /// The object as the text shows it.
+    pub(crate) fn shown_object(&self) -> &str {
         &self.0.object
     }
 
@@ -269,9 +277,31 @@ mod tests {
              hint: this kernel has no `wireguard` links"
         );
         assert!(error.is_unsupported());
-        assert_eq!(error.raw_os_error(), Some(95));
+        assert_eq!((error.object(), error.raw_os_error()), ("wg0", Some(95)));
         assert_eq!(error.attribute(), Some("IFLA_LINKINFO.IFLA_INFO_KIND"));
         assert!(size_of::<Error>() == size_of::<usize>());
+    }
+
+    /// libc describes these errnos for sockets and for paths.
+    #[test]
+    fn an_errno_is_described_as_the_kernel_means_it_here() {
+        for (errno, meaning, wrong) in [
+            (Errno::EOPNOTSUPP, "Operation not supported", "endpoint"),
+            (Errno::ELOOP, "It would form a loop, or too many levels", "symbolic"),
+        ] {
+            for cause in [Cause::from(errno), Refusal::from(errno).into(), Cause::Unread(errno)] {
+                let text = cause.doing("change", "it").to_string();
+                assert!(text.contains(meaning) && !text.contains(wrong), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_object_of_several_names_keeps_its_backticks() {
+        let object = |shown: &str| Error::invalid("do", shown, "no").object().to_owned();
+        assert_eq!(object("`a`"), "a");
+        assert_eq!(object("`a` to `b`"), "`a` to `b`");
+        assert_eq!(object("10.0.0.1"), "10.0.0.1");
     }
 
     #[test]

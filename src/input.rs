@@ -192,6 +192,19 @@ pub(crate) fn link_name(name: &str) -> Result<(), &'static str> {
     }
 }
 
+/// Refuses names that rules can't compare: `nft` could not list them.
+pub(crate) fn link_name_in_rules(name: &str) -> Result<(), &'static str> {
+    match name.contains('"') {
+        true => Err("nft could not list a rule with a quote in a link's name"),
+        false => link_name(name),
+    }
+}
+
+/// Returns whether no machine has the address: it stands for none, or for many.
+pub(crate) fn is_of_no_machine(address: IpAddr) -> bool {
+    address.is_unspecified() || address.is_multicast() || address == Ipv4Addr::BROADCAST
+}
+
 /// Refuses names that no link has. An alternative name has up to `ALTIFNAMSIZ` bytes, among them `:` and `%`
 /// (`net/core/rtnetlink.c`, `rtnl_alt_ifname`).
 pub(crate) fn link_name_to_look_up(name: &str) -> Result<(), &'static str> {

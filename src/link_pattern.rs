@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Error;
-use crate::input::{from_text, link_name};
+use crate::input::{from_text, link_name_in_rules};
 
 /// A link's name, or the beginning of names: `eth0`, `veth*`.
 ///
@@ -54,7 +54,7 @@ fn read(pattern: &str) -> Result<LinkPattern, String> {
     };
     // `.` and `..` are no names, but names begin with them.
     if !(is_prefix && matches!(text.as_str(), "." | "..")) {
-        link_name(&text)?;
+        link_name_in_rules(&text)?;
     }
     Ok(LinkPattern { text, is_prefix })
 }
@@ -98,7 +98,9 @@ mod tests {
 
     #[test]
     fn a_pattern_that_matches_no_link_or_all_is_refused() {
-        for bad in ["", "*", ".", "a/b*", "a:b", "a b", "1234567890123456*", "veth%d"] {
+        for bad in
+            ["", "*", ".", "a/b*", "a:b", "a b", "1234567890123456*", "veth%d", "a\"b", "\"*"]
+        {
             assert!(bad.parse::<LinkPattern>().is_err(), "{bad}");
         }
     }

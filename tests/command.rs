@@ -190,7 +190,7 @@ fn what_can_not_start_is_told() {
             red.command("/no/such/program").exec(),
         ] {
             assert!(error.is_not_found(), "{error}");
-            assert_eq!(error.object(), "`/no/such/program`");
+            assert_eq!(error.object(), "/no/such/program");
             assert!(error.to_string().contains("no such program"), "{error}");
             assert!(error.namespace().unwrap().contains(&red.id().to_string()));
         }

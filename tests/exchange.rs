@@ -36,7 +36,7 @@ fn an_error_says_what_was_done_to_what_and_where() {
         let bridge = Bridge::new("br0").create(&host).unwrap();
         let error = refused(Bridge::new("br0").create(&host), &["EEXIST"]);
         assert_eq!(error.action(), "create bridge");
-        assert_eq!(error.object(), "`br0`");
+        assert_eq!(error.object(), "br0");
         assert_eq!(error.namespace(), Some(&*host.to_string()));
         assert_eq!(error.raw_os_error(), Some(nix::libc::EEXIST));
         assert_eq!(error.remedy().unwrap(), format!("a link named `br0` is already in {}", *host));

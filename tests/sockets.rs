@@ -266,7 +266,7 @@ fn a_raw_socket_hears_the_answer_to_its_own_packet() {
         assert_eq!(answer[20..length], [0, 0, 0xff, 0xfd, 0, 1, 0, 1]);
         drop(red.raw_ipv6_socket(58).unwrap());
         let error = cable.near().bind_socket(File::open("/dev/null").unwrap()).unwrap_err();
-        assert_eq!(error.object(), "`eth0`");
+        assert_eq!(error.object(), "eth0");
         drop(cable);
     });
 }

@@ -94,7 +94,7 @@ fn step_named(fault: Fault, at: &str, error: &(dyn StdError + 'static)) -> Optio
     let error = error.downcast_ref::<Error>()?;
     assert!(text.contains(&words), "{at}");
     assert!(!error.action().is_empty() && !error.object().is_empty(), "{at}");
-    Some(without_numbers(&format!("{} {}", error.action(), error.object())))
+    Some(without_numbers(&format!("{} {}", error.action(), error.shown_object())))
 }
 
 /// Replaces the kernel's numbers, which differ from run to run.

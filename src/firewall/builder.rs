@@ -7,7 +7,7 @@ use super::handle::{FirewallHandle, firewalls_among};
 use super::member::{Member, WAYS, paths};
 use super::port::PortGuard;
 use crate::error::Error;
-use crate::input::{FirstRejected, link_name};
+use crate::input::{FirstRejected, link_name_in_rules};
 use crate::link::LinkRef;
 use crate::netns::Netns;
 use crate::nft::{
@@ -242,7 +242,7 @@ impl Firewall {
     }
 
     fn link(&mut self, setter: &'static str, link: LinkRef) -> LinkRef {
-        if let Err(reason) = link_name(link.name()) {
+        if let Err(reason) = link_name_in_rules(link.name()) {
             self.rejected.reject(setter, link.name(), reason);
         }
         link

@@ -4,7 +4,7 @@ use nix::errno::Errno;
 
 use super::member::{Member, PATHS, WAYS, paths};
 use crate::error::{Cause, Error};
-use crate::input::link_name;
+use crate::input::link_name_in_rules;
 use crate::link::LinkRef;
 use crate::nft::{
     self, Element, Family, SetHandle, SetInfo, SetOrMap, Span, TableHandle, Transaction,
@@ -185,7 +185,7 @@ impl FirewallHandle {
     }
 
     fn check(&self, link: &LinkRef) -> Result<(), Error> {
-        link_name(link.name())
+        link_name_in_rules(link.name())
             .map_err(|reason| Error::invalid(ACTION, &self.routed, format!("{link}: {reason}")))?;
         link.check_home(self.routed.namespace(), ACTION, &self.routed)
     }

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use super::handle::FirewallHandle;
 use super::member::{Member, WAYS};
 use crate::error::{Cause, Error};
-use crate::input::{FirstRejected, Input, link_name};
+use crate::input::{FirstRejected, Input, is_of_no_machine, link_name_in_rules};
 use crate::link::LinkRef;
 use crate::mac::MacAddr;
 use crate::netns::Netns;
@@ -48,7 +48,7 @@ impl PortGuard {
     pub fn new(link: impl Into<LinkRef>) -> Self {
         let link = link.into();
         let mut rejected = FirstRejected::default();
-        if let Err(reason) = link_name(link.name()) {
+        if let Err(reason) = link_name_in_rules(link.name()) {
             rejected.reject("new", link.name(), reason);
         }
         Self { link, mac: None, addresses: Vec::new(), rejected }
@@ -75,7 +75,7 @@ impl PortGuard {
     /// Adds an address behind the port, IPv4 or IPv6. Can be called more than once. Default: any.
     pub fn address(mut self, address: impl Input<IpAddr>) -> Self {
         if let Some(address) = self.rejected.read("address", address) {
-            if address.is_unspecified() || address.is_multicast() {
+            if is_of_no_machine(address) {
                 self.rejected.reject("address", address, "no machine has it");
             }
             self.addresses.push(address);
@@ -284,7 +284,7 @@ impl PortGuardHandle {
     pub(super) fn find(firewall: &FirewallHandle, link: &LinkRef) -> Result<Self, Error> {
         const ACTION: &str = "find guard of port";
         let netns = firewall.bridged.namespace();
-        link_name(link.name()).map_err(|reason| Error::invalid(ACTION, link, reason))?;
+        link_name_in_rules(link.name()).map_err(|reason| Error::invalid(ACTION, link, reason))?;
         link.check_home(netns, ACTION, link)?;
         let candidates =
             Member::candidates(netns, link).map_err(|error| error.while_doing(ACTION, link))?;

@@ -10,6 +10,7 @@ use super::master::explain_master;
 use super::message::{change, change_flag, ipv4_setting};
 use super::reference::LinkRef;
 use super::settings;
+use super::taken::taken;
 use crate::error::{Cause, Error};
 use crate::input::{FirstRejected, Input, link_name};
 use crate::mac::MacAddr;
@@ -112,7 +113,7 @@ impl Link {
             Error::invalid(ACTION, format!("{old} to {}", Quoted(name)), reason)
         })?;
         let renamed = self.change(ACTION, |link| link.string(IFLA_IFNAME, name)).map_err(|error| {
-            let taken = || format!("a link named {} is already in {}", Quoted(name), place.netns);
+            let taken = || taken(name, &place.netns);
             let up = || {
                 "this kernel renames a link only while it is down (6.3 and later do while it is up): \
                  set_down(), rename, set_up(), and its routes have to be made again"
@@ -195,9 +196,7 @@ impl Link {
         let is_here = || place.id.look(&place.netns).is_ok_and(|look| look == Look::Same);
         match place.send(ACTION, request) {
             Err(error) if !error.is_outcome_unknown() || is_here() => {
-                return Err(error.hint_on(Errno::EEXIST, || {
-                    format!("a link named {} is already in {namespace}", Quoted(&seen.name))
-                }));
+                return Err(error.hint_on(Errno::EEXIST, || taken(&seen.name, namespace)));
             }
             _ => {}
         }

@@ -11,6 +11,7 @@ use super::master::explain_master;
 use super::message::write_kind;
 use super::reference::LinkRef;
 use super::settings::{Birth, Settings};
+use super::taken::taken;
 use crate::error::{Cause, Error};
 use crate::mac::MacAddr;
 use crate::netlink::{RequestType, Requests};
@@ -134,7 +135,7 @@ impl NewLink<'_> {
                 // The kernel does not say which name is taken.
                 let is_free = |_: &_| netns.link(&settings.name).is_err();
                 let (name, place) = self.peer.filter(is_free).unwrap_or((&settings.name, netns));
-                format!("a link named {} is already in {place}", Quoted(name))
+                taken(name, place)
             })
             .hint_on(Errno::EOPNOTSUPP, || format!("this kernel has no `{}` links", self.kind))
     }

@@ -24,7 +24,7 @@ pub(super) fn explain_master(error: Error, netns: &Netns, master: &LinkRef, inde
             Ok(kind) => not_a_bridge(&error, netns, master, kind),
             // The kernel answers EINVAL to an index that no link has.
             Err(Cause::Kernel(gone)) if gone.errno == Errno::ENODEV => Cause::from(gone)
-                .doing(error.action().to_owned(), error.object())
+                .doing(error.action().to_owned(), error.shown_object())
                 .in_namespace(netns)
                 .hint(format!("{master} is gone")),
             Err(_) => error,
@@ -37,6 +37,6 @@ pub(super) fn explain_master(error: Error, netns: &Netns, master: &LinkRef, inde
 fn not_a_bridge(error: &Error, netns: &Netns, master: &LinkRef, kind: Option<LinkKind>) -> Error {
     let what = kind.map(|kind| format!(" but {kind}")).unwrap_or_default();
     Cause::Invalid(format!("{master} is not a bridge{what}"))
-        .doing(error.action().to_owned(), error.object())
+        .doing(error.action().to_owned(), error.shown_object())
         .in_namespace(netns)
 }

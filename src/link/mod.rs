@@ -20,6 +20,7 @@ mod settings;
 mod shared;
 mod sockets;
 mod tagged;
+mod taken;
 
 pub use bridge_info::BridgeInfo;
 pub use bridge_vlan::{BridgeVlan, BridgeVlanHandle, BridgeVlanInfo};

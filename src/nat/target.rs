@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::input::{network, sealed};
+use crate::input::{is_of_no_machine, network, sealed};
 use crate::nft::Span;
 
 /// The new addresses of a NAT rule: one address, a range to choose from, or a prefix whose host part stays.
@@ -54,7 +54,7 @@ impl NatTarget {
     /// Returns whether the target begins or ends with an address that no machine has.
     pub(super) fn is_of_no_machine(self) -> bool {
         let (first, last) = self.ends();
-        [first, last.unwrap_or(first)].iter().any(|one| one.is_unspecified() || one.is_multicast())
+        is_of_no_machine(first) || last.is_some_and(is_of_no_machine)
     }
 
     fn range(first: IpAddr, last: IpAddr) -> Result<Self, &'static str> {

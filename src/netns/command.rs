@@ -301,9 +301,16 @@ impl Command {
                 return entry.explain(failed);
             }
             let error = Cause::from(error).doing("run", &self.program);
-            error
-                .in_namespace(&self.namespace)
-                .hint_on(Errno::ENOENT, || "there is no such program on the PATH".into())
+            error.in_namespace(&self.namespace).hint_on(Errno::ENOENT, || self.not_there().into())
         })
+    }
+
+    /// The meaning of ENOENT: a path is not looked up on the PATH.
+    fn not_there(&self) -> &'static str {
+        if self.program.contains('/') {
+            "there is no such program at this path, or the interpreter that it names is missing"
+        } else {
+            "there is no such program on the PATH"
+        }
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Directory {
     spare: PerProcess<Option<OwnedFd>>,
 }
 
+const READ_ONLY: &str = "nobody may write it in this namespace: it has one value for the machine, which \
+     is set in the first network namespace";
 const UNKNOWN: &str = "there is no such setting in this namespace, or /proc is not mounted";
 
 /// A setting that the kernel sets along with a switch, and its value.
@@ -159,9 +161,19 @@ impl Directory {
         let value = if value.is_empty() { "\n" } else { value };
         let write = || Ok(file::write(self.at(path, OFlag::O_WRONLY)?, value.as_bytes())?);
         write().map_err(|cause: Cause| match cause {
+            Cause::System(Errno::EACCES | Errno::EPERM) if self.is_read_only(path) => {
+                Cause::Denied(Errno::EACCES, READ_ONLY)
+            }
             Cause::System(errno) => takes(NET_ADMIN)(errno),
             cause => cause,
         })
+    }
+
+    /// Returns whether the setting can't be written in this namespace, not even by root.
+    fn is_read_only(&self, path: &str) -> bool {
+        let file = self.at(path, OFlag::O_PATH).ok();
+        let file = file.and_then(|file| file::fstat(file).ok());
+        file.is_some_and(|file| file.st_mode & 0o222 == 0)
     }
 
     /// The path of a setting below its directory, by the name that its link has now.

@@ -158,6 +158,7 @@ impl Ground {
         for (name, reason) in [
             ("", "empty"),
             ("drop", "a word of nft's own"),
+            (".", "a word of nft's own"),
             ("counter", "a word of nft's own"),
             ("table", "a word of nft's own"),
             (&long, "255 bytes"),
@@ -248,6 +249,9 @@ impl Ground {
 
     fn rules(&self) {
         let wrong = |rule: Rule, reason| is_invalid(rule.create(&self.chain), &["rule", reason]);
+        wrong(Rule::new().iifname("a\"b").accept(), "quote");
+        wrong(Rule::new().oifname("\"*").accept(), "quote");
+        wrong(Rule::new().any_of(Field::Iifname, ["a\"b"]).accept(), "quote");
         let tcp = || Rule::new().tcp();
         wrong(tcp().dport("90-80").accept(), "empty");
         wrong(tcp().dport("10.0.0.1").accept(), "no inet_service");
@@ -372,7 +376,7 @@ impl Ground {
     }
 
     fn firewalls(&self) {
-        for name in ["", "a/b", "sixteen-bytes-xx", "a b"] {
+        for name in ["", "a/b", "sixteen-bytes-xx", "a b", "a\"b"] {
             let new = Firewall::new;
             is_invalid(new().network(name).create(&self.host), &["network"]);
             is_invalid(new().connect("br0", name).create(&self.host), &["connect"]);
@@ -393,6 +397,7 @@ impl Ground {
             PortGuard::new("veth1").address("web"),
             PortGuard::new("veth1").address("0.0.0.0"),
             PortGuard::new("veth1").address("224.0.0.1"),
+            PortGuard::new("veth1").address("255.255.255.255"),
         ] {
             is_invalid(guard.create(&self.firewall), &["guard port `veth1`"]);
             is_invalid(Firewall::new().port(guard).create(&self.host), &["guard port `veth1`"]);
@@ -428,9 +433,13 @@ fn nat_rules(host: &Netns) {
         (NatRule::dnat("0.0.0.0"), "no machine"),
         (NatRule::snat("224.0.0.1"), "no machine"),
         (NatRule::snat("::-::9"), "no machine"),
+        (NatRule::dnat("255.255.255.255"), "no machine"),
+        (NatRule::snat("255.255.255.0-255.255.255.255"), "no machine"),
         (to().oifname("eth0"), "oifname"),
         (NatRule::masquerade().locally_generated(), "locally generated"),
         (NatRule::masquerade().persistent(""), "tag"),
+        (NatRule::masquerade().persistent("a\"b"), "quotes"),
+        (NatRule::masquerade().oifname("a\"b"), "quote"),
         (NatRule::masquerade().persistent("x".repeat(128)), "tag"),
     ] {
         is_invalid(rule.create(host), &["add NAT rule", reason]);
@@ -447,6 +456,8 @@ fn published_ports(host: &Netns, elsewhere: &Link) {
         (PortForward::new(80, "0.0.0.0"), "not the address of a container"),
         (PortForward::new(80, "127.0.0.1"), "not the address of a container"),
         (PortForward::new(80, "ff02::1"), "not the address of a container"),
+        (PortForward::new(80, "255.255.255.255"), "not the address of a container"),
+        (port(80).host_address("255.255.255.255"), "no machine has the broadcast address"),
         (port(80).target_port(0), "no service has port 0"),
         (port(80).target_port(80..=81), "different lengths"),
         (port(80).protocol(Protocol::ICMP), "no ports"),
@@ -456,6 +467,7 @@ fn published_ports(host: &Netns, elsewhere: &Link) {
         (port(80).link("a/b"), "link"),
         (port(80).link(elsewhere), "in another namespace"),
         (port(80).persistent(""), "tag"),
+        (port(80).persistent("a\"b"), "tag"),
         (port(80).persistent("x".repeat(128)), "127 bytes"),
     ] {
         is_invalid(forward.create(host), &["publish port", reason]);

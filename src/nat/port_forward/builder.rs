@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::mapping::{ACTION, Mapping};
 use crate::error::Error;
-use crate::input::{FirstRejected, Input, link_name_to_look_up};
+use crate::input::{FirstRejected, Input, is_of_no_machine, link_name_to_look_up};
 use crate::link::LinkRef;
 use crate::nat::guarded::check_tag;
 use crate::netns::Netns;
@@ -208,9 +208,7 @@ impl PortForward {
         self.rejected.check(ACTION, self)?;
         let invalid = |reason: &str| Error::invalid(ACTION, self, reason);
         let Some(target) = self.target else { return Err(invalid("it has no target")) };
-        let is_broadcast = target == IpAddr::V4(Ipv4Addr::BROADCAST);
-        if target.is_unspecified() || target.is_multicast() || target.is_loopback() || is_broadcast
-        {
+        if is_of_no_machine(target) || target.is_loopback() {
             return Err(invalid("the target is not the address of a container"));
         }
         if self.host_address.is_some_and(|address| address.is_ipv4() != target.is_ipv4()) {

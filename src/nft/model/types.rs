@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::datum::{Datum, Span};
-use crate::input::link_name;
+use crate::input::link_name_in_rules;
 use crate::link_pattern::LinkPattern;
 use crate::mac::MacAddr;
 use crate::wire::nft::data::Value;
@@ -153,7 +153,7 @@ impl Type {
             (Layout::Mac, Datum::Mac(mac)) => Some(mac.octets().into()),
             (Layout::Name, Datum::Name(name)) => {
                 let Ok(pattern) = name.parse::<LinkPattern>() else {
-                    let reason = link_name(name).err().unwrap_or("it is no link's name");
+                    let reason = link_name_in_rules(name).err().unwrap_or("it is no link's name");
                     return Err(format!("{datum}: {reason}"));
                 };
                 if pattern.is_prefix() {
