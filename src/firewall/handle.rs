@@ -129,6 +129,8 @@ impl FirewallHandle {
     /// The errors of [`add_network`](Self::add_network).
     pub fn connect(&self, one: impl Into<LinkRef>, other: impl Into<LinkRef>) -> Result<(), Error> {
         let (one, other) = (one.into(), other.into());
+        // Before any system call: the first one is looked up.
+        self.check(&other)?;
         let (from, to) = (self.network(&one)?, self.network(&other)?);
         if from == to {
             return Err(Error::invalid(ACTION, &self.routed, format!("{one}: it is one network")));
@@ -151,7 +153,9 @@ impl FirewallHandle {
         one: impl Into<LinkRef>,
         other: impl Into<LinkRef>,
     ) -> Result<(), Error> {
-        let (one, other) = (self.candidates(&one.into())?, self.candidates(&other.into())?);
+        let (one, other) = (one.into(), other.into());
+        self.check(&other)?;
+        let (one, other) = (self.candidates(&one)?, self.candidates(&other)?);
         self.remove(&[], |from, to| {
             from != to
                 && (one.contains(from) && other.contains(to)
