@@ -48,6 +48,20 @@ fn ports(count: u16, tag: Option<&str>) -> Vec<PortForward> {
     (1..=count).map(|number| port(number, tag)).collect()
 }
 
+/// The address of a container of its own for a port.
+fn container(port: u16) -> [u8; 4] {
+    let [high, low] = port.to_be_bytes();
+    [10, 0, high + 1, low]
+}
+
+/// Ports that lead to a container each.
+fn ports_apart(count: u16) -> Vec<PortForward> {
+    let one = |number| {
+        PortForward::new(number, std::net::IpAddr::from(container(number))).target_port(80)
+    };
+    (1..=count).map(one).collect()
+}
+
 const NEW: u16 = 12;
 const DELETE: u16 = 14;
 
@@ -85,13 +99,19 @@ fn comment(element: &mut Replay, text: &str) {
 }
 
 /// Protocol and port to address and port.
-fn port_elements(batch: &mut Replay, kind: u16, ports: impl Iterator<Item = u16>, tagged: bool) {
+fn port_elements(
+    batch: &mut Replay,
+    kind: u16,
+    ports: impl Iterator<Item = u16>,
+    (target, tagged): (fn(u16) -> [u8; 4], bool),
+) {
     elements(batch, kind, b"any\0", ports, |element, port| {
         let [high, low] = port.to_be_bytes();
         let key = [6, 0, 0, 0, high, low, 0, 0];
         element.nested(1 | NESTED, |value| value.attribute(1, &key));
         if kind == NEW {
-            let data = [10, 0, 0, 2, 0, 80, 0, 0];
+            let [a, b, c, d] = target(port);
+            let data = [a, b, c, d, 0, 80, 0, 0];
             element.nested(2 | NESTED, |value| value.attribute(1, &data));
             if tagged {
                 comment(element, &format!("tag {}", port % 500));
@@ -109,12 +129,7 @@ fn tag_elements(batch: &mut Replay, kind: u16, ports: impl Iterator<Item = u16>)
         key[18..].fill(0);
         element.nested(1 | NESTED, |value| value.attribute(1, &key));
         if kind == NEW {
-            element.nested(2 | NESTED, |data| {
-                data.nested(2 | NESTED, |verdict| {
-                    verdict.attribute(1, &(-4_i32).to_be_bytes()); // goto
-                    verdict.attribute(2, b"local-2\0");
-                });
-            });
+            element.attribute(9, b"local-2\0"); // the object that it refers to
             comment(element, &format!("0.0.0.0:{port}->10.0.0.2:80/tcp%2#9e3779b1"));
         }
     });
@@ -122,13 +137,33 @@ fn tag_elements(batch: &mut Replay, kind: u16, ports: impl Iterator<Item = u16>)
 
 fn change_persistent(kind: u16, ports: std::ops::RangeInclusive<u16>) -> Replay {
     Replay::batch(|batch| {
-        port_elements(batch, kind, ports.clone(), true);
+        port_elements(batch, kind, ports.clone(), (lone, true));
         tag_elements(batch, kind, ports);
     })
 }
 
-fn change(kind: u16, ports: impl Iterator<Item = u16>) -> Replay {
-    Replay::batch(|batch| port_elements(batch, kind, ports, false))
+/// The one container of most benches.
+fn lone(_: u16) -> [u8; 4] {
+    [10, 0, 0, 2]
+}
+
+fn change(kind: u16, ports: impl Iterator<Item = u16>, target: fn(u16) -> [u8; 4]) -> Replay {
+    Replay::batch(|batch| port_elements(batch, kind, ports, (target, false)))
+}
+
+/// Changes a port at one address.
+fn change_addressed(kind: u16, port: u16) -> Replay {
+    Replay::batch(|batch| {
+        elements(batch, kind, b"addressed\0", [port].into_iter(), |element, port| {
+            let [high, low] = port.to_be_bytes();
+            let key = [6, 0, 0, 0, 10, 0, 0, 1, high, low, 0, 0];
+            element.nested(1 | NESTED, |value| value.attribute(1, &key));
+            if kind == NEW {
+                let data = [10, 0, 0, 2, 0, 80, 0, 0];
+                element.nested(2 | NESTED, |value| value.attribute(1, &data));
+            }
+        });
+    })
 }
 
 /// A table with a map of these.
@@ -149,32 +184,49 @@ fn raw_table(ports: impl Iterator<Item = u16>) -> Replay {
             set.nested(9 | 0x8000, |desc| desc.attribute(1, &65_536_u32.to_be_bytes()));
             set.attribute(10, &1_u32.to_be_bytes());
         });
-        // What the mappings of a tag lead to, and the map of these.
-        batch.message(NFT | 3, CREATE, 0, |chain| {
-            chain.attribute(1, b"t\0");
-            chain.attribute(3, b"local-2\0");
+        // The map of ports at one address each.
+        batch.message(NFT | 9, CREATE, 0, |set| {
+            set.attribute(1, b"t\0");
+            set.attribute(2, b"addressed\0");
+            set.attribute(3, &8_u32.to_be_bytes()); // a map
+            set.attribute(4, &((12_u32 << 12) + (7 << 6) + 13).to_be_bytes());
+            set.attribute(5, &12_u32.to_be_bytes());
+            set.attribute(6, &((7_u32 << 6) + 13).to_be_bytes());
+            set.attribute(7, &8_u32.to_be_bytes());
+            set.nested(9 | 0x8000, |desc| desc.attribute(1, &65_536_u32.to_be_bytes()));
+            set.attribute(10, &3_u32.to_be_bytes());
+        });
+        // The counter that the mappings of a tag refer to, and the map of these.
+        batch.message(NFT | 18, CREATE, 0, |object| {
+            object.attribute(1, b"t\0");
+            object.attribute(2, b"local-2\0");
+            object.attribute(3, &1_u32.to_be_bytes()); // a counter
+            object.nested(4 | NESTED, |_| ());
         });
         batch.message(NFT | 9, CREATE, 0, |set| {
             set.attribute(1, b"t\0");
             set.attribute(2, b"tags\0");
-            set.attribute(3, &8_u32.to_be_bytes());
+            set.attribute(3, &0x40_u32.to_be_bytes()); // a map of objects
             set.attribute(4, &((8_u32 << 6) + 13).to_be_bytes());
             set.attribute(5, &20_u32.to_be_bytes());
-            set.attribute(6, &0xffff_ff00_u32.to_be_bytes()); // a verdict
-            set.attribute(7, &16_u32.to_be_bytes());
-            set.nested(9 | 0x8000, |desc| desc.attribute(1, &131_072_u32.to_be_bytes()));
+            set.attribute(15, &1_u32.to_be_bytes()); // of counters
+            set.nested(9 | 0x8000, |desc| desc.attribute(1, &196_608_u32.to_be_bytes()));
             set.attribute(10, &2_u32.to_be_bytes());
         });
-        port_elements(batch, NEW, ports, false);
+        port_elements(batch, NEW, ports, (lone, false));
     })
 }
 
 /// Makes them, where one is already, or deletes them; nothing is left to do of those of the turn
 /// before.
-fn changing_many(name: &'static str, tag: Option<&'static str>, adds: bool) -> Contender<'static> {
+fn changing_many(
+    name: &'static str,
+    tag: Option<&'static str>,
+    forwards: Vec<PortForward>,
+    adds: bool,
+) -> Contender<'static> {
     let (host, bridge) = host();
     let first = port(FIRST, tag).create(&host).unwrap();
-    let forwards = ports(MANY, tag);
     contender(name, move || {
         let _there = (&first, &bridge);
         let mut made = Vec::new();
@@ -189,29 +241,31 @@ fn many() {
     let raw = fresh();
     let socket = open(&raw);
     raw_table([FIRST].into_iter()).run(&socket);
-    let replay = |name, adds| {
-        let (raw, socket) = (&raw, &socket);
-        let changes = |kind| match name {
-            "held" => change(kind, 1..=MANY),
-            _ => change_persistent(kind, 1..=MANY),
-        };
-        let (more, less) = (changes(NEW), changes(DELETE));
-        contender("raw replay", move || {
-            settle(raw);
-            let add = timed(|| more.run(socket));
-            let delete = timed(|| less.run(socket));
-            if adds { add } else { delete }
-        })
-    };
-    for (name, tag) in [("held", HELD), ("persistent", PERSISTENT)] {
-        let work = if tag.is_some() {
-            format!("{MANY} persistent ports")
-        } else {
-            format!("{MANY} ports")
-        };
+    let apart = |kind| change(kind, 1..=MANY, container);
+    let together = |kind| change(kind, 1..=MANY, lone);
+    let persistent = |kind| change_persistent(kind, 1..=MANY);
+    let kinds: [(String, _, _, Vec<PortForward>, &dyn Fn(u16) -> Replay); 3] = [
+        (format!("{MANY} ports"), "held", HELD, ports(MANY, HELD), &together),
+        (format!("{MANY} ports to as many containers"), "held", HELD, ports_apart(MANY), &apart),
+        (
+            format!("{MANY} persistent ports"),
+            "persistent",
+            PERSISTENT,
+            ports(MANY, PERSISTENT),
+            &persistent,
+        ),
+    ];
+    for (work, name, tag, forwards, changes) in kinds {
         for (at_once, adds) in [("at once", true), ("less at once", false)] {
-            let both = vec![changing_many(name, tag, adds), replay(name, adds)];
-            compare(&format!("{work} {at_once}"), 21, both);
+            let (raw, socket, more, less) = (&raw, &socket, changes(NEW), changes(DELETE));
+            let replay = contender("raw replay", move || {
+                settle(raw);
+                let add = timed(|| more.run(socket));
+                let delete = timed(|| less.run(socket));
+                if adds { add } else { delete }
+            });
+            let ours = changing_many(name, tag, forwards.clone(), adds);
+            compare(&format!("{work} {at_once}"), 21, vec![ours, replay]);
         }
     }
 }
@@ -242,6 +296,8 @@ struct Beside {
     forward: PortForward,
     /// The same, which need not look for the link that leads to the container.
     by_link: PortForward,
+    /// The same at one address, so that no loopback address is covered.
+    addressed: PortForward,
 }
 
 impl Beside {
@@ -251,7 +307,9 @@ impl Beside {
         let made = forwards.chunks(5_000);
         let there = made.flat_map(|ports| PortForward::create_all(ports, &host).unwrap()).collect();
         let forward = port(ONE_MORE, tag);
-        Self { by_link: forward.clone().link(&bridge), forward, host, bridge, there }
+        let by_link = forward.clone().link(&bridge);
+        let addressed = by_link.clone().host_address("10.0.0.1");
+        Self { by_link, addressed, forward, host, bridge, there }
     }
 }
 
@@ -261,36 +319,48 @@ fn one_more(size: u16, costs: &mut Costs) {
     let raw = fresh();
     let socket = open(&raw);
     raw_table(1..=size).run(&socket);
-    let (more, less) =
-        (change(NEW, [ONE_MORE].into_iter()), change(DELETE, [ONE_MORE].into_iter()));
-    let ours = |adds: bool| {
-        let [held, persistent] = &sides;
-        [
-            ("held", held, &held.forward),
-            ("held, its link named", held, &held.by_link),
-            ("persistent", persistent, &persistent.forward),
-        ]
-        .map(|(name, side, forward)| {
-            contender(name, move || {
-                let mut one = None;
-                let add = timed(|| one = Some(forward.create(&side.host).unwrap()));
-                let delete = timed(|| one.take().unwrap().delete().unwrap());
+    let [held, persistent] = &sides;
+    let any: [Replay; 2] = [NEW, DELETE].map(|kind| change(kind, [ONE_MORE].into_iter(), lone));
+    let at_one: [Replay; 2] = [NEW, DELETE].map(|kind| change_addressed(kind, ONE_MORE));
+    let kinds = [
+        (
+            "",
+            vec![
+                ("held", held, &held.forward),
+                ("held, its link named", held, &held.by_link),
+                ("persistent", persistent, &persistent.forward),
+            ],
+            &any,
+        ),
+        (
+            " at one address",
+            vec![
+                ("held, no loopback", held, &held.addressed),
+                ("persistent, no loopback", persistent, &persistent.addressed),
+            ],
+            &at_one,
+        ),
+    ];
+    for (kind, ours, [more, less]) in &kinds {
+        for (word, adds) in [("more", true), ("less", false)] {
+            let ours = ours.iter().map(|(name, side, forward)| {
+                contender(name, move || {
+                    let mut one = None;
+                    let add = timed(|| one = Some(forward.create(&side.host).unwrap()));
+                    let delete = timed(|| one.take().unwrap().delete().unwrap());
+                    if adds { add } else { delete }
+                })
+            });
+            let socket = &socket;
+            let raw = contender("raw replay", move || {
+                let add = timed(|| more.run(socket));
+                let delete = timed(|| less.run(socket));
                 if adds { add } else { delete }
-            })
-        })
-    };
-    let raw = |adds: bool| {
-        let (socket, more, less) = (&socket, &more, &less);
-        contender("raw replay", move || {
-            let add = timed(|| more.run(socket));
-            let delete = timed(|| less.run(socket));
-            if adds { add } else { delete }
-        })
-    };
-    for (word, adds) in [("more", true), ("less", false)] {
-        let all = ours(adds).into_iter().chain([raw(adds)]).collect();
-        for (name, spread) in compare(&format!("one {word} beside {size}"), 2_000, all) {
-            costs.entry((word, name)).or_default().push(spread.median);
+            });
+            let all = ours.chain([raw]).collect();
+            for (name, spread) in compare(&format!("one {word}{kind} beside {size}"), 2_000, all) {
+                costs.entry((word, *kind, name)).or_default().push(spread.median);
+            }
         }
     }
     for side in sides {
@@ -299,17 +369,17 @@ fn one_more(size: u16, costs: &mut Costs) {
     }
 }
 
-/// The times beside each number of ports, by kind of change and contender.
-type Costs = BTreeMap<(&'static str, &'static str), Vec<Duration>>;
+/// The times beside each number of ports, by change, kind of port and contender.
+type Costs = BTreeMap<(&'static str, &'static str, &'static str), Vec<Duration>>;
 
 /// Prints whether one more and one less cost the same beside any number.
 fn judge(costs: &Costs) {
-    for ((word, name), medians) in costs {
+    for ((word, kind, name), medians) in costs {
         let micros: Vec<_> = medians.iter().map(|time| time.as_secs_f64() * 1e6).collect();
         let worst = micros.iter().map(|one| one / micros[0] - 1.0).fold(0.0, f64::max);
         let verdict = if worst <= 0.25 { "flat" } else { "NOT flat" };
         println!(
-            "one {word}, {name}: {micros:.2?} µs beside {SIZES:?}: {:+.0} % at most, so {verdict} within 25 %",
+            "one {word}{kind}, {name}: {micros:.2?} µs beside {SIZES:?}: {:+.0} % at most, so {verdict} within 25 %",
             worst * 100.0
         );
     }
