@@ -110,40 +110,76 @@ impl From<NatRuleInfo> for NatRuleHandle {
     }
 }
 
+/// The number of the table of held rules, while this process knows that the table exists. No other
+/// program can change that table.
+#[derive(Debug, Default)]
+struct HeldTable(Option<u64>);
+
 /// Adds a rule, in one transaction with its table and chain if they are missing.
 pub(super) fn create(
     netns: &Netns,
-    (chain, rule): (&Chain, &Rule),
+    rule: (&Chain, &Rule),
     tag: Option<&str>,
     shown: &dyn fmt::Display,
 ) -> Result<NatRuleHandle, Error> {
     let step: Step<'_> = (ACTION, shown);
-    with_socket(netns, step, |socket| {
-        at_one_generation(socket, None, step, |socket, generation| {
-            let new = match tag {
-                Some(_) => Table::new(Family::Inet, PERSISTENT).with_comment(COMMENT),
-                None => Table::new(Family::Inet, format!("netloom-{}", socket.port())),
-            };
-            let found = find(netns, socket, new.name(), tag.is_some())
-                .map_err(|cause| cause.doing(ACTION, shown))?;
-            let mut transaction = Transaction::decided_at(netns, generation);
-            let table = match found {
-                Found::Ours(table) => table,
-                Found::Nothing => transaction.create_table(&new),
-                Found::Foreign => {
-                    return Err(Cause::from(Errno::EEXIST).doing(ACTION, shown).hint(format!(
-                        "a table `{PERSISTENT}` is there that netloom did not make"
-                    )));
-                }
-            };
-            let chain = transaction.ensure_chain(&table, chain);
-            let rule = transaction.add_rule(&chain, rule);
-            transaction
-                .commit_on(socket)
-                .map_err(|failure| Error::from(failure).while_doing(ACTION, shown))?;
-            Ok(NatRuleHandle { rule, tag: tag.map(str::to_owned) })
-        })
-    })
+    let rule = with_socket(netns, step, |socket, held: &mut HeldTable| match tag {
+        Some(_) => at_one_generation(socket, None, step, |socket, generation| {
+            let new = Table::new(Family::Inet, PERSISTENT).with_comment(COMMENT);
+            let found = find(netns, socket, PERSISTENT, true);
+            let found = found.map_err(|cause| cause.doing(ACTION, shown))?;
+            add(socket, Transaction::decided_at(netns, generation), (&new, found), rule, step)
+        }),
+        None => create_held(netns, (socket, held), rule, step),
+    })?;
+    Ok(NatRuleHandle { rule, tag: tag.map(str::to_owned) })
+}
+
+/// Adds a held rule in one request: the socket's lock replaces the generation, and the table's
+/// number is known. After a lost answer it is not, and the table is looked up.
+fn create_held(
+    netns: &Netns,
+    (socket, held): (&mut Socket, &mut HeldTable),
+    rule: (&Chain, &Rule),
+    step: Step<'_>,
+) -> Result<RuleHandle, Error> {
+    let new = Table::new(Family::Inet, format!("netloom-{}", socket.port()));
+    let ours = held
+        .0
+        .take()
+        .map(|number| table::Table { handle: Some(number), ..table::Table::by_name(new.name()) });
+    let ours = ours.and_then(|table| TableHandle::held(netns, Family::Inet, &table));
+    let found = ours.map_or(Found::Nothing, Found::Ours);
+    let added = match add(socket, Transaction::new(netns), (&new, found), rule, step) {
+        Err(error) if error.is_already_exists() || error.is_not_found() => {
+            let found = find(netns, socket, new.name(), false);
+            let found = found.map_err(|cause| cause.doing(step.0, step.1))?;
+            add(socket, Transaction::new(netns), (&new, found), rule, step)
+        }
+        added => added,
+    }?;
+    held.0 = Some(added.chain().table().number());
+    Ok(added)
+}
+
+fn add(
+    socket: &mut Socket,
+    mut transaction: Transaction,
+    (new, found): (&Table, Found),
+    rule: (&Chain, &Rule),
+    (action, shown): Step<'_>,
+) -> Result<RuleHandle, Error> {
+    let table = match found {
+        Found::Ours(table) => table,
+        Found::Nothing => transaction.create_table(new),
+        Found::Foreign => {
+            let hint = format!("a table `{}` is there that netloom did not make", new.name());
+            return Err(Cause::from(Errno::EEXIST).doing(action, shown).hint(hint));
+        }
+    };
+    let rule = transaction.ensure_rule(action, &table, rule);
+    let committed = transaction.commit_on(socket).map_err(Error::from);
+    committed.map(|()| rule).map_err(|error| error.while_doing(action, shown))
 }
 
 enum Found {
@@ -172,7 +208,7 @@ fn find(
 
 fn get(socket: &mut Socket, name: &str) -> Result<Option<table::Table>, Cause> {
     let of = table::Table::by_name(name);
-    reader::get(socket, MessageType::GetTable, Family::Inet.wire(), &of)
+    reader::get(socket, MessageType::GetTable, Family::Inet, &of)
 }
 
 /// Deletes by the number, in the table with its number. The last rule takes the table along. The cost does
@@ -196,21 +232,23 @@ impl NatRuleHandle {
         let step: Step<'_> = ("delete", self);
         let doing = |cause: Cause| cause.doing(step.0, step.1);
         let netns = self.namespace();
-        with_socket(netns, step, |socket| {
+        with_socket(netns, step, |socket, held: &mut HeldTable| {
             at_one_generation(socket, None, step, |socket, generation| {
                 let table = get(socket, self.table()).map_err(doing)?;
                 let ours = self.table_handle().number();
                 let table = table.filter(|table| table.handle == Some(ours));
                 let of = rule::Rule::by_handle(self.table(), self.chain(), self.number());
                 let found: Option<rule::Rule> =
-                    reader::get(socket, MessageType::GetRule, Family::Inet.wire(), &of)
-                        .map_err(doing)?;
+                    reader::get(socket, MessageType::GetRule, Family::Inet, &of).map_err(doing)?;
                 let (Some(table), Some(_)) = (table, found) else {
                     return Ok(Removed::Gone);
                 };
                 let is_last = is_last(socket, &table).map_err(doing)?;
                 let mut transaction = Transaction::decided_at(netns, generation);
                 if is_last {
+                    if self.table_handle().is_held() {
+                        held.0 = None;
+                    }
                     transaction.delete_table(self.table_handle());
                 } else {
                     transaction.delete_rule(&self.rule);
@@ -229,7 +267,7 @@ fn is_last(socket: &mut Socket, table: &table::Table) -> Result<bool, Cause> {
     for chain in CHAINS {
         let of = chain::Chain::by_name(name, chain);
         let found: Option<chain::Chain> =
-            reader::get(socket, MessageType::GetChain, Family::Inet.wire(), &of)?;
+            reader::get(socket, MessageType::GetChain, Family::Inet, &of)?;
         if let Some(chain) = found {
             chains += 1;
             rules += chain.use_count.unwrap_or(0);
@@ -246,7 +284,7 @@ impl Netns {
     /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
     pub fn nat_rules(&self) -> Result<Vec<NatRuleInfo>, Error> {
         let step: Step<'_> = ("list", &"persistent NAT rules");
-        let found = with_socket(self, step, |socket| {
+        let found = with_socket(self, step, |socket, _: &mut HeldTable| {
             find(self, socket, PERSISTENT, true).map_err(|cause| cause.doing(step.0, step.1))
         })?;
         let Found::Ours(table) = found else { return Ok(Vec::new()) };

@@ -5,6 +5,7 @@ mod guarded;
 mod handle;
 mod port_forward;
 mod rule;
+mod statements;
 mod target;
 
 pub use handle::{NatRuleHandle, NatRuleInfo};

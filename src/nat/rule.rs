@@ -1,6 +1,4 @@
-//! The builder of NAT rules, and what it makes: a rule of `nf_tables`.
-
-use std::fmt;
+//! The builder of NAT rules.
 
 use ipnet::IpNet;
 
@@ -11,7 +9,7 @@ use crate::input::{FirstRejected, Input, network};
 use crate::link::LinkRef;
 use crate::link_pattern::LinkPattern;
 use crate::netns::Netns;
-use crate::nft::{Chain, ChainKind, Family, Hook, Priority, Rule, check_tag};
+use crate::nft::{Family, check_tag};
 use crate::owned::Owned;
 use crate::port::PortRange;
 use crate::protocol::Protocol;
@@ -54,28 +52,28 @@ use crate::protocol::Protocol;
 #[must_use = "a builder does nothing until `create`"]
 #[allow(clippy::struct_excessive_bools)] // the flags of a translation, each with its setter
 pub struct NatRule {
-    translation: Option<Translation>,
-    to_ports: Option<PortRange>,
-    random: bool,
-    fully_random: bool,
-    persistent_address: bool,
-    locally_generated: bool,
-    input: Option<Link>,
-    output: Option<Link>,
-    source: Option<IpNet>,
-    source_not: Vec<IpNet>,
-    destination: Option<IpNet>,
-    destination_not: Vec<IpNet>,
-    protocol: Option<Protocol>,
-    sport: Option<PortRange>,
-    dport: Option<PortRange>,
-    mark: Option<(u32, u32)>,
-    tag: Option<String>,
+    pub(super) translation: Option<Translation>,
+    pub(super) to_ports: Option<PortRange>,
+    pub(super) random: bool,
+    pub(super) fully_random: bool,
+    pub(super) persistent_address: bool,
+    pub(super) locally_generated: bool,
+    pub(super) input: Option<Link>,
+    pub(super) output: Option<Link>,
+    pub(super) source: Option<IpNet>,
+    pub(super) source_not: Vec<IpNet>,
+    pub(super) destination: Option<IpNet>,
+    pub(super) destination_not: Vec<IpNet>,
+    pub(super) protocol: Option<Protocol>,
+    pub(super) sport: Option<PortRange>,
+    pub(super) dport: Option<PortRange>,
+    pub(super) mark: Option<(u32, u32)>,
+    pub(super) tag: Option<String>,
     rejected: FirstRejected,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Translation {
+pub(super) enum Translation {
     Masquerade,
     Source(NatTarget),
     Destination(NatTarget),
@@ -84,7 +82,7 @@ enum Translation {
 
 /// A match of a link: by the index of one link, or by the name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Link {
+pub(super) enum Link {
     Index(LinkRef),
     Name(LinkPattern),
 }
@@ -365,121 +363,5 @@ impl NatRule {
             }
         }
         handle::create(netns, (&self.chain(), &rule), self.tag.as_deref(), self).map(Owned::new)
-    }
-
-    fn chain(&self) -> Chain {
-        let (name, hook, priority) = match (self.changes_source(), self.locally_generated) {
-            (true, _) => ("postrouting", Hook::Postrouting, Priority::SOURCE_NAT),
-            (false, false) => ("prerouting", Hook::Prerouting, Priority::DESTINATION_NAT),
-            (false, true) => ("output", Hook::Output, Priority::DESTINATION_NAT),
-        };
-        Chain::new(name).hook(hook, priority).kind(ChainKind::Nat)
-    }
-
-    fn changes_source(&self) -> bool {
-        matches!(self.translation, Some(Translation::Masquerade | Translation::Source(_)))
-    }
-
-    /// The matches, in the order that `nft` writes them in.
-    fn rule(&self) -> Rule {
-        let mut rule = Rule::new();
-        rule = match self.input.clone() {
-            Some(Link::Index(link)) => rule.iif(link),
-            Some(Link::Name(pattern)) => rule.iifname(pattern),
-            None => rule,
-        };
-        rule = match self.output.clone() {
-            Some(Link::Index(link)) => rule.oif(link),
-            Some(Link::Name(pattern)) => rule.oifname(pattern),
-            None => rule,
-        };
-        rule = self.source.into_iter().fold(rule, Rule::source);
-        rule = self.source_not.iter().fold(rule, |rule, net| rule.not().source(*net));
-        rule = self.destination.into_iter().fold(rule, Rule::destination);
-        rule = self.destination_not.iter().fold(rule, |rule, net| rule.not().destination(*net));
-        rule = match self.mark {
-            Some((mark, u32::MAX)) => rule.mark(mark),
-            Some((mark, mask)) => rule.mark_bits(mark, mask),
-            None => rule,
-        };
-        if let Some(protocol) = self.protocol {
-            rule = rule.protocol(protocol.number());
-        }
-        let span = |ports: PortRange| ports.first()..=ports.last();
-        rule = self.sport.map(span).into_iter().fold(rule, Rule::sport);
-        self.dport.map(span).into_iter().fold(rule, Rule::dport)
-    }
-
-    /// The matches with the translation behind.
-    fn translate(&self, mut rule: Rule) -> Rule {
-        rule = match self.translation {
-            None => return rule,
-            Some(Translation::Masquerade) => rule.masquerade(),
-            Some(Translation::Redirect) => rule.redirect(self.to_ports.map_or(0, PortRange::first)),
-            Some(Translation::Source(target)) => match target.prefix() {
-                Some(prefix) => rule.snat_prefix(prefix),
-                None => rule.snat(target.span()),
-            },
-            Some(Translation::Destination(target)) => match target.prefix() {
-                Some(prefix) => rule.dnat_prefix(prefix),
-                None => rule.dnat(target.span()),
-            },
-        };
-        if let Some(ports) = self.to_ports {
-            rule = rule.to_ports(ports.iter());
-        }
-        if self.random {
-            rule = rule.random();
-        }
-        if self.fully_random {
-            rule = rule.fully_random();
-        }
-        if self.persistent_address {
-            rule = rule.persistent_address();
-        }
-        match &self.tag {
-            Some(tag) => rule.comment(tag),
-            None => rule,
-        }
-    }
-
-    /// Returns why the rule can't be, beyond what a rule of `nf_tables` checks itself.
-    fn check(&self) -> Result<(), String> {
-        if self.source_not.iter().chain(&self.destination_not).any(|net| net.prefix_len() == 0) {
-            return Err("no address is outside of a prefix of length 0".into());
-        }
-        let has_ports = self.protocol.is_some_and(Protocol::has_ports);
-        if !has_ports && [self.sport, self.dport, self.to_ports].iter().any(Option::is_some) {
-            return Err("ports need a protocol that has them: tcp(), udp() or protocol(…)".into());
-        }
-        if let Some(Translation::Source(target) | Translation::Destination(target)) =
-            self.translation
-        {
-            if target.is_of_no_machine() {
-                return Err(format!("no machine has the address {target}"));
-            }
-            let nets = [self.source, self.destination];
-            let nets = nets.iter().flatten().chain(&self.source_not).chain(&self.destination_not);
-            if nets.into_iter().any(|net| net.addr().is_ipv4() != target.is_ipv4()) {
-                return Err("IPv4 and IPv6 are mixed: no packet is both".into());
-            }
-        }
-        match (self.changes_source(), self.locally_generated) {
-            (true, true) => Err("source NAT sees locally generated packets anyway".into()),
-            (false, false) if self.output.is_some() => {
-                Err("destination NAT happens before routing: no oif(…) or oifname(…)".into())
-            }
-            (false, true) if self.input.is_some() => {
-                Err("locally generated packets came in by no link: no iif(…) or iifname(…)".into())
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The rule as `nft` writes it, without the counter.
-impl fmt::Display for NatRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.translate(self.rule()).fmt(f)
     }
 }

@@ -4,9 +4,8 @@ use nix::errno::Errno;
 
 use super::handle::{ChainHandle, RuleHandle, TableHandle};
 use super::reader;
-use super::remove::remove;
 use super::ruleset;
-use super::transaction::Transaction;
+use super::single::{change, create, remove};
 use crate::error::{Cause, Error};
 use crate::nft::model::chain::Chain;
 use crate::nft::model::family::Policy;
@@ -26,10 +25,7 @@ impl Chain {
     ///
     /// [`is_already_exists`](Error::is_already_exists) if the table has a chain of this name.
     pub fn create(&self, table: &TableHandle) -> Result<Owned<ChainHandle>, Error> {
-        let mut transaction = Transaction::new(&table.netns);
-        let handle = transaction.create_chain(table, self);
-        transaction.commit()?;
-        Ok(Owned::new(handle))
+        create(&table.netns, |transaction| transaction.create_chain(table, self))
     }
 }
 
@@ -40,7 +36,7 @@ impl ChainHandle {
         let chains = table.netns.nf_tables(|nf_tables| {
             table.verify(&mut nf_tables.socket)?;
             let all = wire::Chain::default();
-            reader::list(&mut nf_tables.socket, MessageType::GetChain, table.family.wire(), &all)
+            reader::list(&mut nf_tables.socket, MessageType::GetChain, table.family, &all)
         });
         let step = |cause: Cause| cause.doing("find chain", self).in_namespace(&table.netns);
         let is_it = |(_, chain): &(_, wire::Chain)| {
@@ -95,9 +91,7 @@ impl ChainHandle {
     /// - [`is_unsupported`](Error::is_unsupported) if the chain has no hook
     #[doc(alias = "NFTA_CHAIN_POLICY")]
     pub fn set_policy(&self, policy: Policy) -> Result<(), Error> {
-        let mut transaction = Transaction::new(&self.table.netns);
-        transaction.set_policy(self, policy);
-        Ok(transaction.commit()?)
+        change(&self.table.netns, |transaction| transaction.set_policy(self, policy))
     }
 
     /// Deletes all rules.
@@ -107,18 +101,14 @@ impl ChainHandle {
     /// [`is_not_found`](Error::is_not_found) if the chain is gone.
     #[doc(alias = "nft flush chain")]
     pub fn flush(&self) -> Result<(), Error> {
-        let mut transaction = Transaction::new(&self.table.netns);
-        transaction.flush_chain(self);
-        Ok(transaction.commit()?)
+        change(&self.table.netns, |transaction| transaction.flush_chain(self))
     }
 }
 
 /// Deletes the chain with its rules. A chain that rules jump to is busy (EBUSY).
 impl Remove for ChainHandle {
     fn remove(&self) -> Result<Removed, Error> {
-        let delete = |transaction: &mut Transaction, chain: &Self| {
-            transaction.flush_chain(chain).delete_chain(chain);
-        };
-        remove(&self.table.netns, self, delete, || self.look())
+        let netns = &self.table.netns;
+        remove(netns, self, |all, chain| all.flush_chain(chain).delete_chain(chain), || self.look())
     }
 }

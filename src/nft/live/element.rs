@@ -3,8 +3,7 @@
 use nix::errno::Errno;
 
 use super::handle::SetHandle;
-use super::remove::remove;
-use super::transaction::Transaction;
+use super::single::{create, remove};
 use crate::error::{Cause, Error};
 use crate::nft::model::element::Element;
 use crate::owned::Owned;
@@ -17,10 +16,10 @@ impl Element {
     ///
     /// [`is_already_exists`](Error::is_already_exists) if the set has the key already.
     pub fn create(&self, set: &SetHandle) -> Result<Owned<ElementHandle>, Error> {
-        let mut transaction = Transaction::new(&set.table.netns);
-        transaction.create_element(set, self);
-        transaction.commit()?;
-        Ok(Owned::new(ElementHandle { set: set.clone(), element: self.clone() }))
+        create(&set.table.netns, |transaction| {
+            transaction.create_element(set, self);
+            ElementHandle { set: set.clone(), element: self.clone() }
+        })
     }
 }
 
@@ -56,9 +55,8 @@ impl ElementHandle {
 /// Deletes by the key.
 impl Remove for ElementHandle {
     fn remove(&self) -> Result<Removed, Error> {
-        let delete = |transaction: &mut Transaction, one: &Self| {
-            transaction.delete_elements(&one.set, [one.element.clone()]);
-        };
-        remove(&self.set.table.netns, self, delete, || self.look())
+        let netns = &self.set.table.netns;
+        let key = || [self.element.clone()];
+        remove(netns, self, |all, one| all.delete_elements(&one.set, key()), || self.look())
     }
 }

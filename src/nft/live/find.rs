@@ -37,7 +37,7 @@ fn read<T: Codec>(
             if matches!(kind, MessageType::GetObjectReset | MessageType::GetRuleReset) {
                 table.verify(socket)?;
             }
-            let found = reader::get(socket, kind, table.family.wire(), which)?;
+            let found = reader::get(socket, kind, table.family, which)?;
             table.verify(socket)?;
             found.ok_or(Errno::ENOENT.into())
         })
@@ -217,7 +217,7 @@ impl SetHandle {
         let of = ElementsOf::new(&table.name, &self.name);
         let interval = encoded.first().filter(|_| self.shape.interval).and_then(Interval::new);
         let found = table.netns.nf_tables(|nf_tables| {
-            let (socket, family) = (&mut nf_tables.socket, table.family.wire());
+            let (socket, family) = (&mut nf_tables.socket, table.family);
             let found = match interval {
                 Some(_) => reader::all_elements(socket, family, &of),
                 None => reader::element(socket, family, &of, &encoded),
@@ -251,7 +251,7 @@ impl SetHandle {
         let of = ElementsOf::new(&table.name, &self.name);
         let listed = table.netns.nf_tables(|nf_tables| {
             let socket = &mut nf_tables.socket;
-            let listed = reader::all_elements(socket, table.family.wire(), &of)?;
+            let listed = reader::all_elements(socket, table.family, &of)?;
             table.verify(socket).map(|()| listed)
         });
         let listed = listed.map_err(|cause| {

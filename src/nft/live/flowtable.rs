@@ -1,7 +1,7 @@
 //! Flowtables in the kernel.
 
 use super::handle::{FlowtableHandle, TableHandle};
-use super::remove::remove;
+use super::single::{create, remove};
 use super::transaction::Transaction;
 use crate::error::Error;
 use crate::nft::model::flowtable::Flowtable;
@@ -15,19 +15,15 @@ impl Flowtable {
     ///
     /// [`is_already_exists`](Error::is_already_exists) if the table has a flowtable of this name.
     pub fn create(&self, table: &TableHandle) -> Result<Owned<FlowtableHandle>, Error> {
-        let mut transaction = Transaction::new(&table.netns);
-        let handle = transaction.create_flowtable(table, self);
-        transaction.commit()?;
-        Ok(Owned::new(handle))
+        create(&table.netns, |transaction| transaction.create_flowtable(table, self))
     }
 }
 
 /// A flowtable that rules use is busy (EBUSY).
 impl Remove for FlowtableHandle {
     fn remove(&self) -> Result<Removed, Error> {
-        let delete = |transaction: &mut Transaction, flowtable: &Self| {
-            transaction.delete_flowtable(flowtable);
-        };
-        remove(&self.table.netns, self, delete, || self.read().map(|_| self.clone()))
+        remove(&self.table.netns, self, Transaction::delete_flowtable, || {
+            self.read().map(|_| self.clone())
+        })
     }
 }

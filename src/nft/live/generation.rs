@@ -1,5 +1,6 @@
 //! The generation of a ruleset, and the one retry at a generation.
 
+use std::any::Any;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -124,14 +125,15 @@ pub(crate) fn is_outdated(error: &Error) -> bool {
     error.errno() == Some(Errno::ERESTART)
 }
 
-/// Uses the socket that owns the namespace's held tables. Meanwhile no other thread changes them.
-pub(crate) fn with_socket<T>(
+/// Uses the socket that owns the namespace's held tables, and the value of a type that lives as long
+/// as it. Meanwhile no other thread changes either.
+pub(crate) fn with_socket<K: Any + Send + Default, T>(
     netns: &Netns,
     (action, object): Step<'_>,
-    work: impl FnOnce(&mut Socket) -> Result<T, Error>,
+    work: impl FnOnce(&mut Socket, &mut K) -> Result<T, Error>,
 ) -> Result<T, Error> {
     netns
-        .nf_tables(|nf_tables| Ok(work(&mut nf_tables.socket)))
+        .nf_tables(|nf_tables| nf_tables.with().map(|(socket, kept)| work(socket, kept)))
         .map_err(|cause| cause.doing(action, object))
         .flatten()
         .map_err(|error| error.in_namespace(netns))

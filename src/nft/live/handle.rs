@@ -72,7 +72,7 @@ impl TableHandle {
         }
         let of = table::Table::by_name(&self.name);
         let found: Option<table::Table> =
-            reader::get(socket, MessageType::GetTable, self.family.wire(), &of)?;
+            reader::get(socket, MessageType::GetTable, self.family, &of)?;
         let number = found.and_then(|table| table.handle);
         let is_it = number.is_some() && number == self.number.if_known();
         if is_it { Ok(()) } else { Err(Errno::ENOENT.into()) }
@@ -140,9 +140,9 @@ pub struct RuleHandle {
 }
 
 /// Implements the methods shared by handles of named objects. A message names the object by its
-/// number if that is known.
+/// number if that is known, and by the fields in brackets.
 macro_rules! named {
-    ($($handle:ident: $wire:ty;)+) => {$(
+    ($($handle:ident: $wire:ty [$($field:ident)?];)+) => {$(
         impl $handle {
             /// The name.
             pub fn name(&self) -> &str {
@@ -156,14 +156,15 @@ macro_rules! named {
 
             pub(crate) fn message(&self) -> $wire {
                 match self.number.if_known() {
-                    Some(number) => <$wire>::by_handle(&self.table.name, number),
-                    None => <$wire>::by_name(&self.table.name, &self.name),
+                    Some(number) => <$wire>::by_handle(&self.table.name, $(self.$field,)? number),
+                    None => <$wire>::by_name(&self.table.name, $(self.$field,)? &self.name),
                 }
             }
         }
 
         impl fmt::Display for $handle {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                $(write!(f, "{} ", self.$field)?;)?
                 write!(f, "`{} {} {}`", self.table.family, self.table.name, self.name)
             }
         }
@@ -171,9 +172,10 @@ macro_rules! named {
 }
 
 named! {
-    ChainHandle: chain::Chain;
-    SetHandle: set::Set;
-    FlowtableHandle: flowtable::Flowtable;
+    ChainHandle: chain::Chain [];
+    SetHandle: set::Set [];
+    FlowtableHandle: flowtable::Flowtable [];
+    ObjectHandle: object::Object [kind];
 }
 
 impl ChainHandle {
@@ -184,34 +186,9 @@ impl ChainHandle {
 }
 
 impl ObjectHandle {
-    /// The name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The kind of the object.
     pub fn kind(&self) -> ObjectKind {
         self.kind
-    }
-
-    /// The table.
-    pub fn table(&self) -> &TableHandle {
-        &self.table
-    }
-
-    pub(crate) fn message(&self) -> object::Object {
-        let (table, kind) = (&self.table.name, self.kind);
-        match self.number.if_known() {
-            Some(number) => object::Object::by_handle(table, kind, number),
-            None => object::Object::by_name(table, kind, &self.name),
-        }
-    }
-}
-
-impl fmt::Display for ObjectHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let TableHandle { family, name, .. } = &self.table;
-        write!(f, "{} `{family} {name} {}`", self.kind, self.name)
     }
 }
 

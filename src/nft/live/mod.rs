@@ -10,10 +10,10 @@ mod handle;
 mod number;
 mod object;
 pub(crate) mod reader;
-mod remove;
 mod rule;
 mod ruleset;
 mod set;
+mod single;
 mod table;
 mod transaction;
 

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use super::handle::{ChainHandle, RuleHandle};
-use super::remove::remove;
+use super::single::{change, create, remove};
 use super::transaction::Transaction;
 use crate::error::{Cause, Error};
 use crate::nft::model::rule::Rule;
@@ -21,7 +21,7 @@ impl Rule {
     /// [`is_not_found`](Error::is_not_found) if the chain, or an object that the rule names, is missing.
     #[doc(alias = "nft add rule")]
     pub fn create(&self, chain: &ChainHandle) -> Result<Owned<RuleHandle>, Error> {
-        one(chain, |transaction| transaction.add_rule(chain, self))
+        create(&chain.table.netns, |transaction| transaction.add_rule(chain, self))
     }
 
     /// Inserts the rule at the beginning of a chain.
@@ -31,7 +31,7 @@ impl Rule {
     /// The errors of [`create`](Self::create).
     #[doc(alias = "nft insert rule")]
     pub fn insert(&self, chain: &ChainHandle) -> Result<Owned<RuleHandle>, Error> {
-        one(chain, |transaction| transaction.insert_rule(chain, self))
+        create(&chain.table.netns, |transaction| transaction.insert_rule(chain, self))
     }
 
     /// Adds the rule after another rule of its chain.
@@ -41,7 +41,7 @@ impl Rule {
     /// The errors of [`create`](Self::create), and [`is_not_found`](Error::is_not_found) if the
     /// other rule is gone.
     pub fn create_after(&self, rule: &RuleHandle) -> Result<Owned<RuleHandle>, Error> {
-        one(&rule.chain, |transaction| transaction.add_rule_after(rule, self))
+        create(&rule.chain.table.netns, |transaction| transaction.add_rule_after(rule, self))
     }
 
     /// Inserts the rule before another rule of its chain.
@@ -51,18 +51,8 @@ impl Rule {
     /// The errors of [`create`](Self::create), and [`is_not_found`](Error::is_not_found) if the
     /// other rule is gone.
     pub fn insert_before(&self, rule: &RuleHandle) -> Result<Owned<RuleHandle>, Error> {
-        one(&rule.chain, |transaction| transaction.insert_rule_before(rule, self))
+        create(&rule.chain.table.netns, |transaction| transaction.insert_rule_before(rule, self))
     }
-}
-
-fn one(
-    chain: &ChainHandle,
-    add: impl FnOnce(&mut Transaction) -> RuleHandle,
-) -> Result<Owned<RuleHandle>, Error> {
-    let mut transaction = Transaction::new(&chain.table.netns);
-    let handle = add(&mut transaction);
-    transaction.commit()?;
-    Ok(Owned::new(handle))
 }
 
 impl RuleHandle {
@@ -74,9 +64,7 @@ impl RuleHandle {
     /// gone.
     #[doc(alias = "nft replace rule")]
     pub fn replace(&self, rule: &Rule) -> Result<(), Error> {
-        let mut transaction = Transaction::new(&self.chain.table.netns);
-        transaction.replace_rule(self, rule);
-        Ok(transaction.commit()?)
+        change(&self.chain.table.netns, |transaction| transaction.replace_rule(self, rule))
     }
 
     /// Returns the rule in its chain as the kernel lists it, or "not found".
@@ -101,9 +89,6 @@ impl RuleHandle {
 /// Deletes by the number.
 impl Remove for RuleHandle {
     fn remove(&self) -> Result<Removed, Error> {
-        let delete = |transaction: &mut Transaction, rule: &Self| {
-            transaction.delete_rule(rule);
-        };
-        remove(&self.chain.table.netns, self, delete, || self.look())
+        remove(&self.chain.table.netns, self, Transaction::delete_rule, || self.look())
     }
 }

@@ -151,7 +151,7 @@ fn list<T: Codec>(
 /// rules.
 fn sets(netns: &Netns, family: Family, table: &str) -> Result<(Vec<SetInfo>, KnownSets), Error> {
     let of = wire_set::Set { table: table.to_owned(), ..wire_set::Set::default() };
-    let listed: Vec<(_, wire_set::Set)> = list(netns, family.wire(), MessageType::GetSet, &of)?;
+    let listed: Vec<(_, wire_set::Set)> = list(netns, family, MessageType::GetSet, &of)?;
     let mut sets = Vec::new();
     let mut written = KnownSets::default();
     for (_, set) in listed {
@@ -181,7 +181,7 @@ fn elements(
 ) -> Result<Vec<wire_element::Element>, Error> {
     let of = ElementsOf::new(table, set);
     netns
-        .nf_tables(|nf_tables| reader::all_elements(&mut nf_tables.socket, family.wire(), &of))
+        .nf_tables(|nf_tables| reader::all_elements(&mut nf_tables.socket, family, &of))
         .map_err(|cause| cause.doing(READ, RULESET))
 }
 
@@ -191,7 +191,7 @@ fn flowtables(netns: &Netns, family: Family, table: &str) -> Result<Vec<Flowtabl
     }
     let of = wire_flowtable::Flowtable { table: table.to_owned(), ..Default::default() };
     let listed: Vec<(_, wire_flowtable::Flowtable)> =
-        list(netns, family.wire(), MessageType::GetFlowtable, &of)?;
+        list(netns, family, MessageType::GetFlowtable, &of)?;
     let in_table = listed.iter().filter(|(_, flowtable)| flowtable.table == table);
     Ok(in_table.filter_map(|(_, flowtable)| Flowtable::from_wire(flowtable)).collect())
 }
@@ -199,14 +199,13 @@ fn flowtables(netns: &Netns, family: Family, table: &str) -> Result<Vec<Flowtabl
 fn objects(netns: &Netns, family: Family, table: &str) -> Result<Vec<Object>, Error> {
     let of =
         wire_object::Object { table: Some(table.to_owned()), ..wire_object::Object::default() };
-    let listed: Vec<(_, wire_object::Object)> =
-        list(netns, family.wire(), MessageType::GetObject, &of)?;
+    let listed: Vec<(_, wire_object::Object)> = list(netns, family, MessageType::GetObject, &of)?;
     Ok(listed.into_iter().filter_map(|(_, object)| Object::from_wire(object)).collect())
 }
 
 fn rules(netns: &Netns, family: Family, table: &str) -> Result<Vec<wire_rule::Rule>, Error> {
     let of = wire_rule::Rule { table: table.to_owned(), ..wire_rule::Rule::default() };
-    let listed = list(netns, family.wire(), MessageType::GetRule, &of)?;
+    let listed = list(netns, family, MessageType::GetRule, &of)?;
     Ok(listed.into_iter().map(|(_, rule)| rule).collect())
 }
 

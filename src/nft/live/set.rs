@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use super::handle::{SetHandle, TableHandle};
-use super::remove::remove;
+use super::single::{change, create, remove};
 use super::transaction::Transaction;
 use crate::error::{Cause, Error};
 use crate::nft::model::element::Element;
@@ -11,7 +11,7 @@ use crate::nft::model::set::{Map, Set};
 use crate::owned::Owned;
 use crate::owned::sealed::{Remove, Removed};
 
-macro_rules! create {
+macro_rules! create_from {
     ($($name:ident),+) => {$(
         impl $name {
             /// Creates the set and its elements, or nothing.
@@ -24,16 +24,13 @@ macro_rules! create {
             /// [`is_already_exists`](Error::is_already_exists) if the table has a set or map of this
             /// name.
             pub fn create(&self, table: &TableHandle) -> Result<Owned<SetHandle>, Error> {
-                let mut transaction = Transaction::new(&table.netns);
-                let handle = transaction.create(table, &self.0);
-                transaction.commit()?;
-                Ok(Owned::new(handle))
+                create(&table.netns, |transaction| transaction.create(table, &self.0))
             }
         }
     )+};
 }
 
-create!(Set, Map);
+create_from!(Set, Map);
 
 impl SetHandle {
     /// Adds elements, all or none. Elements that the set has already stay as they are.
@@ -47,9 +44,7 @@ impl SetHandle {
     /// the map has its key with another value.
     #[doc(alias = "nft add element")]
     pub fn add(&self, elements: impl IntoIterator<Item = impl Into<Element>>) -> Result<(), Error> {
-        let mut transaction = Transaction::new(&self.table.netns);
-        transaction.add_elements(self, elements);
-        Ok(transaction.commit()?)
+        change(&self.table.netns, |transaction| transaction.add_elements(self, elements))
     }
 
     /// Deletes elements, all or none.
@@ -62,9 +57,7 @@ impl SetHandle {
         &self,
         elements: impl IntoIterator<Item = impl Into<Element>>,
     ) -> Result<(), Error> {
-        let mut transaction = Transaction::new(&self.table.netns);
-        transaction.delete_elements(self, elements);
-        Ok(transaction.commit()?)
+        change(&self.table.netns, |transaction| transaction.delete_elements(self, elements))
     }
 
     /// Deletes all elements.
@@ -74,9 +67,7 @@ impl SetHandle {
     /// [`is_not_found`](Error::is_not_found) if the set is gone.
     #[doc(alias = "nft flush set")]
     pub fn flush(&self) -> Result<(), Error> {
-        let mut transaction = Transaction::new(&self.table.netns);
-        transaction.flush_set(self);
-        Ok(transaction.commit()?)
+        change(&self.table.netns, |transaction| transaction.flush_set(self))
     }
 }
 
@@ -92,9 +83,6 @@ impl SetHandle {
 /// A set that rules look up is busy (EBUSY).
 impl Remove for SetHandle {
     fn remove(&self) -> Result<Removed, Error> {
-        let delete = |transaction: &mut Transaction, set: &Self| {
-            transaction.delete_set(set);
-        };
-        remove(&self.table.netns, self, delete, || self.look())
+        remove(&self.table.netns, self, Transaction::delete_set, || self.look())
     }
 }

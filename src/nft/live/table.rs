@@ -2,8 +2,8 @@
 
 use super::handle::TableHandle;
 use super::number::Number;
-use super::remove::remove;
 use super::ruleset;
+use super::single::{create, remove};
 use super::transaction::Transaction;
 use crate::error::Error;
 use crate::netns::Netns;
@@ -28,10 +28,7 @@ impl Table {
     /// - [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`, or without
     ///   `CAP_SYS_ADMIN` at the first use of `nf_tables` in a namespace that the thread is not in
     pub fn create(&self, netns: &Netns) -> Result<Owned<TableHandle>, Error> {
-        let mut transaction = Transaction::new(netns);
-        let handle = transaction.create_table(self);
-        transaction.commit()?;
-        Ok(Owned::new(handle))
+        create(netns, |transaction| transaction.create_table(self))
     }
 }
 
@@ -115,9 +112,6 @@ impl TableHandle {
 /// Deletes by the number: another table that took the name stays.
 impl Remove for TableHandle {
     fn remove(&self) -> Result<Removed, Error> {
-        let delete = |transaction: &mut Transaction, table: &Self| {
-            transaction.delete_table(table);
-        };
-        remove(&self.netns, self, delete, || self.look())
+        remove(&self.netns, self, Transaction::delete_table, || self.look())
     }
 }

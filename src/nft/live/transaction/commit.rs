@@ -9,6 +9,7 @@ use super::{Operation, Refused, Transaction, TransactionError};
 use crate::error::{Cause, Error};
 use crate::netlink::Socket;
 use crate::nft::live::generation::{Generation, Step, at_one_generation};
+use crate::nft::live::handle::TableHandle;
 use crate::wire::nft::message::{Message, MessageType, append_batch_end};
 
 /// The place of the expected generation in the first message; 0 expects nothing.
@@ -17,7 +18,7 @@ const GENERATION_AT: usize = 24;
 /// The last attempt to commit.
 #[derive(Default)]
 pub(super) struct Attempt {
-    /// The generation before.
+    /// The generation before; `None` if no other program can change the tables.
     generation: Option<Generation>,
     /// True if the kernel echoed an operation. It echoes only operations that it has applied.
     is_done: bool,
@@ -74,7 +75,7 @@ impl Transaction {
         let step: Step<'_> = (action, &name);
         let mut last = Attempt::default();
         let refused = match self.expected {
-            None if self.depends_on_generation() => {
+            None if self.is_shared() => {
                 at_one_generation(socket, None, step, |socket, generation| {
                     self.attempt(socket, Some(generation), step, (&operations, &mut last))
                 })
@@ -91,12 +92,10 @@ impl Transaction {
         }
     }
 
-    /// Returns whether the commit needs the generation. It does if it must delete what it created,
-    /// or if a table's name may belong to another table by now.
-    fn depends_on_generation(&self) -> bool {
-        self.can_be_undone()
-            || self.has_to_look()
-            || self.named.iter().any(super::super::handle::TableHandle::may_be_anothers)
+    /// Returns whether another program can change a table of the transaction. If none can, the
+    /// commit needs no generation: neither to trust the names, nor to undo what it created.
+    fn is_shared(&self) -> bool {
+        self.creates_persistent || self.named.iter().any(TableHandle::may_be_anothers)
     }
 
     /// Returns whether a lost answer can be undone. Without an echo nothing proves that this
@@ -135,9 +134,11 @@ impl Transaction {
             }
             expected = generation;
         }
-        let refused = self.check_lookups(socket, operations).map_err(failed)?;
-        if !refused.is_empty() {
-            return Ok(refused);
+        if !self.lookups.is_empty() {
+            let refused = self.check_lookups(socket, operations).map_err(failed)?;
+            if !refused.is_empty() {
+                return Ok(refused);
+            }
         }
         let expected = expected.map_or(0, |generation| generation.0);
         self.batch.overwrite(GENERATION_AT, &expected.to_be_bytes());
@@ -168,13 +169,12 @@ impl Transaction {
 
     /// Deletes the created objects, if the answer was lost.
     fn recover(&self, socket: &mut Socket, error: Error, last: &Attempt) -> Error {
-        let is_undone = self.can_be_undone() && error.is_outcome_unknown();
-        let Some(before) = last.generation.filter(|_| is_undone) else {
+        if !self.can_be_undone() || !error.is_outcome_unknown() {
             return error;
-        };
-        match undo(self, socket, before, last.is_done) {
+        }
+        match undo(self, socket, last.generation, last.is_done) {
             Ok(true) => error,
-            Ok(false) => error.hint("others changed the ruleset just then: it may have been done"),
+            Ok(false) => error.hint("it may have been done"),
             Err(failure) => {
                 log::warn!("left behind: {failure}");
                 error.hint("it may have been done")

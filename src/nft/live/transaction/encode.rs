@@ -150,16 +150,21 @@ impl Transaction {
         self.batch.reserve(bytes);
     }
 
-    pub(super) fn push_numbered(
+    /// Appends the message that creates an object, whose echo contains the number.
+    pub(super) fn push_new(
         &mut self,
         kind: MessageType,
         flags: u16,
         table: &TableHandle,
-        value: &impl Codec,
-        number: &Number,
+        (message, number): (Result<impl Codec, Error>, &Number),
     ) {
-        let place = self.push(kind, flags | NLM_F_ECHO, table.family.wire(), value);
-        self.numbers.push((place, number.clone()));
+        match message {
+            Err(error) => self.refuse(error),
+            Ok(message) => {
+                let place = self.push(kind, flags | NLM_F_ECHO, table.family, &message);
+                self.numbers.push((place, number.clone()));
+            }
+        }
     }
 
     pub(super) fn new_chain(
@@ -170,15 +175,11 @@ impl Transaction {
     ) -> ChainHandle {
         let (name, number) = (chain.name.clone(), self.new_number());
         let handle = ChainHandle { table: table.clone(), name, number };
-        let checked = chain
+        let message = chain
             .check(table.family)
-            .and_then(|()| check_home(&chain.devices, &self.netns, CHAIN, chain));
-        if let Err(error) = checked {
-            self.refuse(error);
-        } else {
-            let message = chain.message(table.family, &table.name);
-            self.push_numbered(MessageType::NewChain, flags, table, &message, &handle.number);
-        }
+            .and_then(|()| check_home(&chain.devices, &self.netns, CHAIN, chain))
+            .map(|()| chain.message(table.family, &table.name));
+        self.push_new(MessageType::NewChain, flags, table, (message, &handle.number));
         handle
     }
 
@@ -186,14 +187,13 @@ impl Transaction {
         let (name, shape) = (spec.name.clone(), spec.shape.clone());
         let handle = SetHandle { table: table.clone(), name, shape, number: self.new_number() };
         self.next_set += 1;
-        match spec.message(&table.name, self.next_set) {
-            Err(error) => self.refuse(error),
-            Ok(message) => {
-                self.remember_set(table, &spec.name, &spec.shape);
-                self.push_numbered(MessageType::NewSet, CREATE, table, &message, &handle.number);
-                if !spec.elements.is_empty() {
-                    self.elements(&handle, &spec.elements, MessageType::NewElement, NLM_F_CREATE);
-                }
+        let message = spec.message(&table.name, self.next_set);
+        let is_valid = message.is_ok();
+        self.push_new(MessageType::NewSet, CREATE, table, (message, &handle.number));
+        if is_valid {
+            self.remember_set(table, &spec.name, &spec.shape);
+            if !spec.elements.is_empty() {
+                self.elements(&handle, &spec.elements, MessageType::NewElement, NLM_F_CREATE);
             }
         }
         handle
@@ -202,12 +202,8 @@ impl Transaction {
     pub(super) fn new_object(&mut self, table: &TableHandle, object: &Object) -> ObjectHandle {
         let (kind, name) = (object.kind(), object.name().to_owned());
         let handle = ObjectHandle { table: table.clone(), kind, name, number: self.new_number() };
-        match object.message(&table.name) {
-            Err(error) => self.refuse(error),
-            Ok(message) => {
-                self.push_numbered(MessageType::NewObject, CREATE, table, &message, &handle.number);
-            }
-        }
+        let message = (object.message(&table.name), &handle.number);
+        self.push_new(MessageType::NewObject, CREATE, table, message);
         handle
     }
 
@@ -218,15 +214,11 @@ impl Transaction {
     ) -> FlowtableHandle {
         let name = flowtable.name().to_owned();
         let handle = FlowtableHandle { table: table.clone(), name, number: self.new_number() };
-        let checked = flowtable
+        let message = flowtable
             .check(table.family)
-            .and_then(|()| check_home(&flowtable.devices, &self.netns, FLOWTABLE, flowtable));
-        if let Err(error) = checked {
-            self.refuse(error);
-        } else {
-            let (kind, message) = (MessageType::NewFlowtable, flowtable.message(&table.name));
-            self.push_numbered(kind, CREATE, table, &message, &handle.number);
-        }
+            .and_then(|()| check_home(&flowtable.devices, &self.netns, FLOWTABLE, flowtable))
+            .map(|()| flowtable.message(&table.name));
+        self.push_new(MessageType::NewFlowtable, CREATE, table, (message, &handle.number));
         handle
     }
 
@@ -265,7 +257,7 @@ impl Transaction {
         flags: u16,
         place: impl FnOnce(&mut wire_rule::Rule),
     ) -> Option<usize> {
-        let (table, family) = (&chain.table.name, chain.table.family.wire());
+        let (table, family) = (&chain.table.name, chain.table.family);
         let Encoded { sets, expressions, named } = match self.encode_rule(chain, rule) {
             Err(error) => {
                 self.refuse(error);
@@ -305,7 +297,7 @@ impl Transaction {
         if elements.is_empty() {
             return self.refuse_for("no element was named");
         }
-        let family = set.table.family.wire();
+        let family = set.table.family;
         let of = ElementsOf::new(&set.table.name, &set.name);
         let with_data = kind == MessageType::NewElement;
         if set.shape.interval {

@@ -57,7 +57,7 @@ impl Transaction {
             let shape = if let Some((_, shape)) = read.iter().find(is_same) {
                 shape.clone()
             } else {
-                let (family, table) = (lookup.table.family.wire(), &lookup.table.name);
+                let (family, table) = (lookup.table.family, &lookup.table.name);
                 let of = wire::Set::by_name(table, &lookup.name);
                 let set: Option<wire::Set> = reader::get(socket, MessageType::GetSet, family, &of)?;
                 let shape = set.as_ref().map(shape_of);

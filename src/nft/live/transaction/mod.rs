@@ -74,6 +74,8 @@ pub struct Transaction {
     created: BTreeSet<usize>,
     /// True if the kernel refuses the batch when an object to create exists already.
     creates: bool,
+    /// True if the transaction creates a persistent table, which any program can change.
+    creates_persistent: bool,
     next_set: u32,
     /// The tables that operations name.
     named: Vec<TableHandle>,
@@ -108,6 +110,7 @@ impl Transaction {
             numbers: Vec::new(),
             created: BTreeSet::new(),
             creates: false,
+            creates_persistent: false,
             next_set: 0,
             named: Vec::new(),
             expected: None,
@@ -137,15 +140,12 @@ impl Transaction {
     /// Creates a table with all that the builder has.
     pub fn create_table(&mut self, table: &Table) -> TableHandle {
         self.begin("create table", table);
+        self.creates_persistent |= table.comment().is_some();
         let (family, name) = (table.family, table.name.clone());
         let (netns, comment) = (self.netns.clone(), table.comment().map(Into::into));
         let handle = TableHandle { netns, family, name, number: self.new_number(), comment };
-        if let Err(error) = table.check() {
-            self.refuse(error);
-        } else {
-            let (kind, message) = (MessageType::NewTable, table.message());
-            self.push_numbered(kind, CREATE, &handle, &message, &handle.number);
-        }
+        let message = table.check().map(|()| table.message());
+        self.push_new(MessageType::NewTable, CREATE, &handle, (message, &handle.number));
         // All chains first: elements and rules may jump to any of them.
         let chains: Vec<_> = table
             .chains
@@ -180,11 +180,20 @@ impl Transaction {
         handle
     }
 
-    /// Creates a chain without rules, unless the table has it already.
-    pub(crate) fn ensure_chain(&mut self, table: &TableHandle, chain: &Chain) -> ChainHandle {
-        self.begin(chain::ACTION, chain);
+    /// Adds a rule to a chain as one operation, which `action` names, and creates the chain if the
+    /// table lacks it.
+    pub(crate) fn ensure_rule(
+        &mut self,
+        action: &'static str,
+        table: &TableHandle,
+        (chain, rule): (&Chain, &Rule),
+    ) -> RuleHandle {
+        self.begin(action, "");
         self.names(table);
-        self.new_chain(table, chain, NLM_F_CREATE)
+        let chain = self.new_chain(table, chain, NLM_F_CREATE);
+        let handle = RuleHandle { chain, number: self.new_number() };
+        self.new_numbered_rule(&handle, rule, ADD, |_| ());
+        handle
     }
 
     /// Creates a set with its elements.
@@ -315,7 +324,7 @@ impl Transaction {
         self.begin("flush set", set);
         self.names_in(&set.table, &set.number);
         let of = ElementsOf::new(&set.table.name, &set.name);
-        self.push(MessageType::DeleteElement, 0, set.table.family.wire(), &of);
+        self.push(MessageType::DeleteElement, 0, set.table.family, &of);
         self.flush_ranges(set);
         self
     }
@@ -325,7 +334,7 @@ impl Transaction {
         self.begin("flush chain", chain);
         self.names_in(&chain.table, &chain.number);
         let all = wire_rule::Rule::new(&chain.table.name, &chain.name, Vec::new());
-        self.push(MessageType::DeleteRule, 0, chain.table.family.wire(), &all);
+        self.push(MessageType::DeleteRule, 0, chain.table.family, &all);
         self
     }
 
@@ -335,7 +344,7 @@ impl Transaction {
         self.begin("set policy of chain", format_args!("{chain} to {policy}"));
         self.names_in(&chain.table, &chain.number);
         let message = wire_chain::Chain { policy: Some(policy), ..chain.message() };
-        self.push(MessageType::NewChain, 0, chain.table.family.wire(), &message);
+        self.push(MessageType::NewChain, 0, chain.table.family, &message);
         self
     }
 
@@ -345,15 +354,7 @@ impl Transaction {
         self.in_this_namespace(&table.netns);
         self.exists_or_created(&table.number);
         table.number.doubt();
-        self.push(MessageType::DeleteTable, 0, table.family.wire(), &table.message());
-        self
-    }
-
-    /// Deletes a chain, which must be empty.
-    pub fn delete_chain(&mut self, chain: &ChainHandle) -> &mut Self {
-        self.begin("delete chain", chain);
-        self.names_in(&chain.table, &chain.number);
-        self.push(MessageType::DeleteChain, 0, chain.table.family.wire(), &chain.message());
+        self.push(MessageType::DeleteTable, 0, table.family, &table.message());
         self
     }
 
@@ -364,32 +365,7 @@ impl Transaction {
         self.names_in(&chain.table, &chain.number);
         self.needs_number(&rule.number);
         let message = wire_rule::Rule::by_handle(&chain.table.name, &chain.name, rule.number());
-        self.push(MessageType::DeleteRule, 0, chain.table.family.wire(), &message);
-        self
-    }
-
-    /// Deletes a set or map with its elements. No rule may use it.
-    pub fn delete_set(&mut self, set: &SetHandle) -> &mut Self {
-        self.begin("delete set", set);
-        self.names_in(&set.table, &set.number);
-        self.push(MessageType::DeleteSet, 0, set.table.family.wire(), &set.message());
-        self
-    }
-
-    /// Deletes an object. No rule may use it.
-    pub fn delete_object(&mut self, object: &ObjectHandle) -> &mut Self {
-        self.begin("delete object", object);
-        self.names_in(&object.table, &object.number);
-        self.push(MessageType::DeleteObject, 0, object.table.family.wire(), &object.message());
-        self
-    }
-
-    /// Deletes a flowtable. No rule may use it.
-    pub fn delete_flowtable(&mut self, flowtable: &FlowtableHandle) -> &mut Self {
-        self.begin("delete flowtable", flowtable);
-        self.names_in(&flowtable.table, &flowtable.number);
-        let family = flowtable.table.family.wire();
-        self.push(MessageType::DeleteFlowtable, 0, family, &flowtable.message());
+        self.push(MessageType::DeleteRule, 0, chain.table.family, &message);
         self
     }
 
@@ -402,6 +378,32 @@ impl Transaction {
     pub fn is_empty(&self) -> bool {
         self.operations.is_empty()
     }
+}
+
+/// Implements the deletions of named objects: `METHOD(VARIABLE: HANDLE), ACTION, MESSAGE`.
+macro_rules! deletions {
+    ($($(#[$doc:meta])* $method:ident($object:ident: $handle:ty), $action:literal, $kind:ident;)+) => {
+        impl Transaction {$(
+            $(#[$doc])*
+            pub fn $method(&mut self, $object: &$handle) -> &mut Self {
+                self.begin($action, $object);
+                self.names_in(&$object.table, &$object.number);
+                self.push(MessageType::$kind, 0, $object.table.family, &$object.message());
+                self
+            }
+        )+}
+    };
+}
+
+deletions! {
+    /// Deletes a chain, which must be empty.
+    delete_chain(chain: ChainHandle), "delete chain", DeleteChain;
+    /// Deletes a set or map with its elements. No rule may use it.
+    delete_set(set: SetHandle), "delete set", DeleteSet;
+    /// Deletes an object. No rule may use it.
+    delete_object(object: ObjectHandle), "delete object", DeleteObject;
+    /// Deletes a flowtable. No rule may use it.
+    delete_flowtable(flowtable: FlowtableHandle), "delete flowtable", DeleteFlowtable;
 }
 
 impl fmt::Debug for Transaction {

@@ -92,7 +92,7 @@ impl Transaction {
     }
 
     pub(super) fn has_to_look(&self) -> bool {
-        !self.changed_sets().is_empty()
+        !self.ranges.is_empty() && !self.changed_sets().is_empty()
     }
 
     /// Reads the sets, and returns the operations that conflict with their elements.
@@ -107,7 +107,7 @@ impl Transaction {
             let mut listed = Vec::new();
             if !self.created.contains(&number.identity()) {
                 let of = ElementsOf::new(&table.name, name);
-                match reader::all_elements(socket, table.family.wire(), &of) {
+                match reader::all_elements(socket, table.family, &of) {
                     // The kernel refuses the operation.
                     Err(cause) if cause.errno() == Some(Errno::ENOENT) => continue,
                     all => listed = all?,

@@ -10,21 +10,22 @@ use crate::wire::message::{Message as Sent, NLM_F_EXCL, NLM_F_REPLACE, messages}
 use crate::wire::nft::message::{Family, Message, MessageType};
 use crate::wire::nft::rule::Rule;
 
-/// Deletes the objects that the transaction created, if it was certainly applied and is the only
-/// change since `before`. The count of changes alone proves nothing: another program may have made
-/// the change. Returns whether nothing is left.
+/// Deletes the objects that the transaction created, if it was certainly applied and no other program
+/// can have replaced them. That holds if the transaction is the only change since `before`, or if
+/// all tables are held: then there is no `before`. The count of changes alone proves nothing, because
+/// another program may have made the change. Returns whether nothing is left.
 pub(super) fn undo(
     sent: &Transaction,
     socket: &mut Socket,
-    before: Generation,
+    before: Option<Generation>,
     is_done: bool,
 ) -> Result<bool, Error> {
     let doing = |cause: Cause| cause.doing("undo", "a transaction").in_namespace(&sent.netns);
     let now = Generation::read(socket).map_err(doing)?;
-    if now == before {
+    if before == Some(now) {
         return Ok(true);
     }
-    if !is_done || now != before.next() {
+    if !is_done || before.is_some_and(|before| now != before.next()) {
         return Ok(false);
     }
     let mut undo = Transaction::decided_at(&sent.netns, now);
@@ -188,7 +189,7 @@ mod tests {
             refused.create_table(&Table::new(Family::Inet, "t").persistent("tag"));
             let undo = |is_done| {
                 let undone = netns.nf_tables(|nf_tables| {
-                    Ok(undo(&refused, &mut nf_tables.socket, before, is_done))
+                    Ok(undo(&refused, &mut nf_tables.socket, Some(before), is_done))
                 });
                 undone.unwrap().unwrap()
             };
