@@ -7,7 +7,7 @@ use super::family::{self, ChainKind, Family, Hook, Policy, Priority};
 use super::name;
 use super::rule::Rule;
 use crate::error::Error;
-use crate::input::{FirstRejected, link_name};
+use crate::input::FirstRejected;
 use crate::link::LinkRef;
 
 use crate::wire::nft::chain as wire;
@@ -82,11 +82,7 @@ impl Chain {
 
     /// Adds a link whose packets the chain sees, at `ingress` and `egress`. The link must exist.
     pub fn dev(mut self, link: impl Into<LinkRef>) -> Self {
-        let link = link.into();
-        if let Err(reason) = link_name(link.name()) {
-            self.rejected.reject("dev", link.name(), reason);
-        }
-        self.devices.add(link);
+        self.devices.add(link.into(), &mut self.rejected);
         self
     }
 

@@ -179,40 +179,23 @@ impl From<&str> for Datum {
     }
 }
 
-impl From<&str> for Span {
-    fn from(text: &str) -> Self {
-        Self::parse(text)
-    }
+macro_rules! span_from {
+    ($($from:ty => $value:ident: $span:expr),* $(,)?) => {$(
+        impl From<$from> for Span {
+            fn from($value: $from) -> Self {
+                $span
+            }
+        }
+    )*};
 }
 
-impl From<String> for Span {
-    fn from(text: String) -> Self {
-        Self::parse(&text)
-    }
-}
-
-impl From<Datum> for Span {
-    fn from(datum: Datum) -> Self {
-        Self::One(datum)
-    }
-}
-
-impl From<IpNet> for Span {
-    fn from(net: IpNet) -> Self {
-        Self::of_network(net)
-    }
-}
-
-impl From<Ipv4Net> for Span {
-    fn from(net: Ipv4Net) -> Self {
-        Self::of_network(net.into())
-    }
-}
-
-impl From<Ipv6Net> for Span {
-    fn from(net: Ipv6Net) -> Self {
-        Self::of_network(net.into())
-    }
+span_from! {
+    &str => text: Self::parse(text),
+    String => text: Self::parse(&text),
+    Datum => datum: Self::One(datum),
+    IpNet => net: Self::of_network(net),
+    Ipv4Net => net: Self::of_network(net.into()),
+    Ipv6Net => net: Self::of_network(net.into()),
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::input::{FirstRejected, link_name};
 use crate::link::LinkRef;
 use crate::wire::nft::data::Value;
 
@@ -54,7 +55,15 @@ impl fmt::Display for Device {
 pub(crate) struct Devices(Vec<LinkRef>);
 
 impl Devices {
-    pub(crate) fn add(&mut self, link: LinkRef) {
+    /// Adds a link. A name that no link can have is rejected.
+    pub(crate) fn add(&mut self, link: LinkRef, rejected: &mut FirstRejected) {
+        if let Err(reason) = link_name(link.name()) {
+            rejected.reject("dev", link.name(), reason);
+        }
+        self.insert(link);
+    }
+
+    fn insert(&mut self, link: LinkRef) {
         let place = self.0.partition_point(|one| one.name() < link.name());
         self.0.insert(place, link);
     }
@@ -85,7 +94,7 @@ impl Eq for Devices {}
 impl<S: AsRef<str>> FromIterator<S> for Devices {
     fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
         let mut devices = Self::default();
-        names.into_iter().for_each(|name| devices.add(LinkRef::from(name.as_ref())));
+        names.into_iter().for_each(|name| devices.insert(LinkRef::from(name.as_ref())));
         devices
     }
 }

@@ -6,7 +6,7 @@ use super::device::Devices;
 use super::family::{Family, Priority};
 use super::name;
 use crate::error::Error;
-use crate::input::{FirstRejected, link_name};
+use crate::input::FirstRejected;
 use crate::link::LinkRef;
 
 use crate::wire::nft::flowtable as wire;
@@ -73,11 +73,7 @@ impl Flowtable {
     /// Adds a link, which must exist.
     #[doc(alias = "devices")]
     pub fn dev(mut self, link: impl Into<LinkRef>) -> Self {
-        let link = link.into();
-        if let Err(reason) = link_name(link.name()) {
-            self.rejected.reject("dev", link.name(), reason);
-        }
-        self.devices.add(link);
+        self.devices.add(link.into(), &mut self.rejected);
         self
     }
 

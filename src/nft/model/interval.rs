@@ -29,7 +29,7 @@ pub(crate) enum DataKind {
 }
 
 /// The types of a set or map, and the features that its elements can have.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Shape {
     pub(crate) key: Vec<Type>,
     pub(crate) data: Option<DataKind>,

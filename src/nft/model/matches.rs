@@ -47,67 +47,6 @@ impl Rule {
         self.address("destinations", [Field::Ip4Destination, Field::Ip6Destination], spans)
     }
 
-    /// Matches TCP, `meta l4proto tcp`.
-    pub fn tcp(self) -> Self {
-        self.protocol(6)
-    }
-
-    /// Matches UDP, `meta l4proto udp`.
-    pub fn udp(self) -> Self {
-        self.protocol(17)
-    }
-
-    /// Matches SCTP, `meta l4proto sctp`.
-    pub fn sctp(self) -> Self {
-        self.protocol(132)
-    }
-
-    /// Matches the transport protocol with this number, as in `/etc/protocols`.
-    #[doc(alias = "meta l4proto")]
-    pub fn protocol(self, number: u8) -> Self {
-        self.is(Field::Protocol, number)
-    }
-
-    /// Matches any of these transport protocols, by number: `meta l4proto { tcp, udp }`.
-    pub fn protocols(self, numbers: impl IntoIterator<Item = u8>) -> Self {
-        self.any_of(Field::Protocol, numbers)
-    }
-
-    /// Matches the source port, one or a range, of the protocol before: `tcp sport`.
-    pub fn sport(self, port: impl Into<Span>) -> Self {
-        self.matching("sport", Field::SourcePort, &port.into())
-    }
-
-    /// Matches any of these source ports: `tcp sport { … }`.
-    pub fn sports(self, ports: impl IntoIterator<Item = impl Into<Span>>) -> Self {
-        self.any_of(Field::SourcePort, ports)
-    }
-
-    /// Matches the destination port, one or a range, of the protocol before: `tcp dport`.
-    pub fn dport(self, port: impl Into<Span>) -> Self {
-        self.matching("dport", Field::DestinationPort, &port.into())
-    }
-
-    /// Matches any of these destination ports: `tcp dport { … }`.
-    pub fn dports(self, ports: impl IntoIterator<Item = impl Into<Span>>) -> Self {
-        self.any_of(Field::DestinationPort, ports)
-    }
-
-    /// Matches pings, `icmp type echo-request`.
-    pub fn icmp_echo(self) -> Self {
-        self.icmp_type(8)
-    }
-
-    /// Matches ICMP messages of this type.
-    pub fn icmp_type(self, number: u8) -> Self {
-        self.is(Field::IcmpType, number)
-    }
-
-    /// Matches `ICMPv6` messages of this type: neighbour solicitations are 135, advertisements 136.
-    pub fn icmpv6_type(self, number: u8) -> Self {
-        self.is(Field::Icmpv6Type, number)
-    }
-
     /// Matches the first packet of a TCP connection: `tcp flags syn / syn,rst`.
     pub fn tcp_syn(self) -> Self {
         const SYN: u8 = 2;
@@ -144,11 +83,6 @@ impl Rule {
         self.link_name("oifname", Field::Oifname, pattern)
     }
 
-    /// Matches the mark of the packet: `meta mark`.
-    pub fn mark(self, mark: u32) -> Self {
-        self.is(Field::Mark, mark)
-    }
-
     /// Matches the bits of `mask` in the mark of the packet: `meta mark and MASK == MARK`.
     pub fn mark_bits(self, mark: u32, mask: u32) -> Self {
         let (mask, value) = (Value::host_u32(mask), Value::host_u32(mark));
@@ -173,21 +107,6 @@ impl Rule {
         self.any_bit(Field::CtStatus, status.bits())
     }
 
-    /// Matches the mark of the connection: `ct mark`.
-    pub fn ct_mark(self, mark: u32) -> Self {
-        self.is(Field::CtMark, mark)
-    }
-
-    /// Matches the hardware address of the source: `ether saddr`.
-    pub fn source_mac(self, mac: impl Into<Span>) -> Self {
-        self.matching("source_mac", Field::MacSource, &mac.into())
-    }
-
-    /// Matches the hardware address of the destination: `ether daddr`.
-    pub fn destination_mac(self, mac: impl Into<Span>) -> Self {
-        self.matching("destination_mac", Field::MacDestination, &mac.into())
-    }
-
     /// Matches destinations that are addresses of this machine: `fib daddr type local`.
     #[doc(alias = "addrtype")]
     pub fn to_this_machine(self) -> Self {
@@ -195,28 +114,14 @@ impl Rule {
         self.is(Field::DestinationAddressType, RTN_LOCAL)
     }
 
-    /// Matches packets of a local transparent socket: `socket transparent 1`. At the hooks prerouting and
-    /// input; such packets have passed a [`tproxy`](Self::tproxy) rule before.
-    #[doc(alias = "NFT_SOCKET_TRANSPARENT")]
-    pub fn socket_transparent(self) -> Self {
-        self.is(Field::SocketTransparent, 1_u8)
-    }
-
-    /// Matches packets of a local socket with this mark: `socket mark`.
-    #[doc(alias = "NFT_SOCKET_MARK")]
-    pub fn socket_mark(self, mark: u32) -> Self {
-        self.is(Field::SocketMark, mark)
-    }
-
     /// Matches a field with a value, prefix or range.
     pub fn is(self, field: Field, what: impl Into<Span>) -> Self {
-        self.matching("is", field, &what.into())
+        self.matching("is", field, what)
     }
 
     /// Matches a field with any of these, an anonymous set: `FIELD { … }`.
     pub fn any_of(self, field: Field, what: impl IntoIterator<Item = impl Into<Span>>) -> Self {
-        let elements = what.into_iter().map(|span| Element::from(span.into())).collect();
-        self.in_elements("any_of", vec![field], elements)
+        self.matching_any("any_of", field, what)
     }
 
     /// Looks the fields up in a set of the table: `FIELD . FIELD @set`.
@@ -244,12 +149,23 @@ impl Rule {
         let [ip4, ip6] = fields;
         let field = if *first == Network::Ip4 { ip4 } else { ip6 };
         match spans.as_slice() {
-            [one] => self.matching(setter, field, one),
-            _ => self.in_elements(setter, vec![field], spans.into_iter().map(Into::into).collect()),
+            [one] => self.matching(setter, field, one.clone()),
+            _ => self.matching_any(setter, field, spans),
         }
     }
 
-    fn matching(mut self, setter: &'static str, field: Field, span: &Span) -> Self {
+    fn matching_any(
+        self,
+        setter: &'static str,
+        field: Field,
+        what: impl IntoIterator<Item = impl Into<Span>>,
+    ) -> Self {
+        let elements = what.into_iter().map(|span| Element::from(span.into())).collect();
+        self.in_elements(setter, vec![field], elements)
+    }
+
+    fn matching(mut self, setter: &'static str, field: Field, what: impl Into<Span>) -> Self {
+        let span = &what.into();
         match Condition::within(field.value_type(), span) {
             Err(reason) => {
                 self.rejected.reject(setter, span, reason);
@@ -319,4 +235,80 @@ impl Rule {
         let negated = std::mem::take(&mut self.negated);
         self.push(Match { fields: key, negated, condition: Condition::In(map) })
     }
+}
+
+/// Defines setters that match one field: `matching` a value, prefix or range, or `matching_any` of
+/// several.
+macro_rules! setters {
+    ($(
+        $(#[$meta:meta])*
+        $setter:ident($($arg:ident: $type:ty)?): $field:ident $how:ident $what:expr;
+    )*) => {
+        impl Rule {$(
+            $(#[$meta])*
+            pub fn $setter(self $(, $arg: $type)?) -> Self {
+                self.$how(stringify!($setter), Field::$field, $what)
+            }
+        )*}
+    };
+}
+
+setters! {
+    /// Matches TCP, `meta l4proto tcp`.
+    tcp(): Protocol matching 6_u8;
+
+    /// Matches UDP, `meta l4proto udp`.
+    udp(): Protocol matching 17_u8;
+
+    /// Matches SCTP, `meta l4proto sctp`.
+    sctp(): Protocol matching 132_u8;
+
+    /// Matches the transport protocol with this number, as in `/etc/protocols`.
+    #[doc(alias = "meta l4proto")]
+    protocol(number: u8): Protocol matching number;
+
+    /// Matches any of these transport protocols, by number: `meta l4proto { tcp, udp }`.
+    protocols(numbers: impl IntoIterator<Item = u8>): Protocol matching_any numbers;
+
+    /// Matches the source port, one or a range, of the protocol before: `tcp sport`.
+    sport(port: impl Into<Span>): SourcePort matching port;
+
+    /// Matches any of these source ports: `tcp sport { … }`.
+    sports(ports: impl IntoIterator<Item = impl Into<Span>>): SourcePort matching_any ports;
+
+    /// Matches the destination port, one or a range, of the protocol before: `tcp dport`.
+    dport(port: impl Into<Span>): DestinationPort matching port;
+
+    /// Matches any of these destination ports: `tcp dport { … }`.
+    dports(ports: impl IntoIterator<Item = impl Into<Span>>): DestinationPort matching_any ports;
+
+    /// Matches pings, `icmp type echo-request`.
+    icmp_echo(): IcmpType matching 8_u8;
+
+    /// Matches ICMP messages of this type.
+    icmp_type(number: u8): IcmpType matching number;
+
+    /// Matches `ICMPv6` messages of this type: neighbour solicitations are 135, advertisements 136.
+    icmpv6_type(number: u8): Icmpv6Type matching number;
+
+    /// Matches the mark of the packet: `meta mark`.
+    mark(mark: u32): Mark matching mark;
+
+    /// Matches the mark of the connection: `ct mark`.
+    ct_mark(mark: u32): CtMark matching mark;
+
+    /// Matches the hardware address of the source: `ether saddr`.
+    source_mac(mac: impl Into<Span>): MacSource matching mac;
+
+    /// Matches the hardware address of the destination: `ether daddr`.
+    destination_mac(mac: impl Into<Span>): MacDestination matching mac;
+
+    /// Matches packets of a local transparent socket: `socket transparent 1`. At the hooks prerouting and
+    /// input; such packets have passed a [`tproxy`](Self::tproxy) rule before.
+    #[doc(alias = "NFT_SOCKET_TRANSPARENT")]
+    socket_transparent(): SocketTransparent matching 1_u8;
+
+    /// Matches packets of a local socket with this mark: `socket mark`.
+    #[doc(alias = "NFT_SOCKET_MARK")]
+    socket_mark(mark: u32): SocketMark matching mark;
 }

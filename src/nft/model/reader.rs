@@ -11,6 +11,7 @@ use super::numgen::Numgen;
 use super::object::ObjectKind;
 use super::set_ref::{MapLookup, SetRef};
 use super::types::Type;
+use crate::wire::attribute::Attribute;
 use crate::wire::nft::data::{Data, Value};
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::immediate::Immediate;
@@ -202,13 +203,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn address(&self, register: Register) -> Option<IpAddr> {
-        let value = self.constant(register)?;
-        let bytes = value.as_slice();
-        match bytes.len() {
-            4 => <[u8; 4]>::try_from(bytes).ok().map(Into::into),
-            16 => <[u8; 16]>::try_from(bytes).ok().map(Into::into),
-            _ => None,
-        }
+        Attribute::of(self.constant(register)?.as_slice()).ip()
     }
 }
 

@@ -39,14 +39,14 @@ impl From<Vec<Type>> for Types {
 }
 
 /// The settings of a set or map.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Spec {
     pub(crate) name: String,
     pub(crate) shape: Shape,
     size: Option<u32>,
     timeout: Option<Duration>,
-    dynamic: bool,
-    constant: bool,
+    /// Whether rules may change the set, and whether nothing may.
+    flags: SetFlags,
     auto_merge: bool,
     policy: Option<SetPolicy>,
     gc_interval: Option<Duration>,
@@ -183,14 +183,14 @@ macro_rules! setters {
             /// [`add_to_set`](crate::nft::Rule::add_to_set) does. Declare a size. Default: only programs.
             #[doc(alias = "flags dynamic")]
             pub fn dynamic(mut self) -> Self {
-                self.0.dynamic = true;
+                self.0.flags |= SetFlags::EVAL;
                 self
             }
 
             /// Forbids changes once a rule uses the set. Default: programs may change the set.
             #[doc(alias = "flags constant")]
             pub fn constant(mut self) -> Self {
-                self.0.constant = true;
+                self.0.flags |= SetFlags::CONSTANT;
                 self
             }
 
@@ -256,21 +256,8 @@ setters!(Map);
 
 impl Spec {
     fn new(name: String, key: Types, data: Option<DataKind>) -> Self {
-        let shape = Shape { key: key.0, data, interval: false, timeout: false };
-        Self {
-            name,
-            shape,
-            size: None,
-            timeout: None,
-            dynamic: false,
-            constant: false,
-            auto_merge: false,
-            policy: None,
-            gc_interval: None,
-            statements: Vec::new(),
-            comment: None,
-            elements: Vec::new(),
-        }
+        let shape = Shape { key: key.0, data, ..Shape::default() };
+        Self { name, shape, ..Self::default() }
     }
 
     pub(crate) fn message(&self, table: &str, id: u32) -> Result<wire::Set, Error> {
@@ -286,8 +273,7 @@ impl Spec {
             set.gc_interval = Some(interval.ok_or_else(|| refused(BAD_GC_INTERVAL.into()))?);
         }
         let flags = set.flags.get_or_insert_default();
-        flags.set(SetFlags::EVAL, self.dynamic);
-        flags.set(SetFlags::CONSTANT, self.constant);
+        *flags |= self.flags;
         flags.set(SetFlags::EXPR, self.statements.len() > 1);
         if self.auto_merge {
             set.userdata = set.userdata.map(UserData::with_auto_merge);
@@ -302,14 +288,12 @@ impl Spec {
     /// Decodes a listed set, without its elements.
     pub(crate) fn from_wire(set: &wire::Set) -> Self {
         let shape = shape_of(set);
-        let flags = set.flags.unwrap_or_default();
         let comment = set.userdata.as_ref().and_then(UserData::as_set_comment);
         Self {
             name: set.name.clone().unwrap_or_default(),
             size: set.desc.size,
             timeout: set.timeout,
-            dynamic: flags.contains(SetFlags::EVAL),
-            constant: flags.contains(SetFlags::CONSTANT),
+            flags: set.flags.unwrap_or_default() & (SetFlags::EVAL | SetFlags::CONSTANT),
             auto_merge: set.userdata.as_ref().is_some_and(UserData::is_auto_merge),
             // The kernel lists the default policy of some sets only.
             policy: set.policy.filter(|policy| *policy != SetPolicy::Performance),

@@ -16,7 +16,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_chain_attributes`.
 
-use super::codec::{Field, attribute_table, name, wire_enum, wire_flags};
+use super::codec::{Field, attribute_table, name, named_in_table, wire_enum, wire_flags};
 use super::expr::counter::Counter;
 use super::hook::ChainHook;
 use super::userdata::UserData;
@@ -86,15 +86,7 @@ attribute_table! {
     }
 }
 
-impl Chain {
-    pub(crate) fn by_name(table: &str, name: &str) -> Self {
-        Self { table: table.to_owned(), name: Some(name.to_owned()), ..Self::default() }
-    }
-
-    pub(crate) fn by_handle(table: &str, handle: u64) -> Self {
-        Self { table: table.to_owned(), handle: Some(handle), ..Self::default() }
-    }
-}
+named_in_table!(Chain);
 
 #[cfg(test)]
 mod tests {

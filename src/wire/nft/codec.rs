@@ -232,6 +232,22 @@ macro_rules! attribute_table {
 }
 pub(crate) use attribute_table;
 
+/// Defines how a message names an object of a table.
+macro_rules! named_in_table {
+    ($name:ident) => {
+        impl $name {
+            pub(crate) fn by_name(table: &str, name: &str) -> Self {
+                Self { table: table.to_owned(), name: Some(name.to_owned()), ..Self::default() }
+            }
+
+            pub(crate) fn by_handle(table: &str, handle: u64) -> Self {
+                Self { table: table.to_owned(), handle: Some(handle), ..Self::default() }
+            }
+        }
+    };
+}
+pub(crate) use named_in_table;
+
 macro_rules! integer_field {
     ($($integer:ty),*) => {$(
         impl Field for $integer {

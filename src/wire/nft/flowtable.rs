@@ -14,7 +14,7 @@
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_flowtable_attributes`.
 
-use super::codec::{attribute_table, wire_enum, wire_flags};
+use super::codec::{attribute_table, named_in_table, wire_flags};
 use super::hook::{Devices, Priority};
 
 wire_flags! {
@@ -39,31 +39,16 @@ attribute_table! {
     }
 }
 
-impl Flowtable {
-    pub(crate) fn by_name(table: &str, name: &str) -> Self {
-        Self { table: table.to_owned(), name: Some(name.to_owned()), ..Self::default() }
-    }
-
-    pub(crate) fn by_handle(table: &str, handle: u64) -> Self {
-        Self { table: table.to_owned(), handle: Some(handle), ..Self::default() }
-    }
-}
+named_in_table!(Flowtable);
 
 attribute_table! {
     /// The ingress of the devices; there is no other hook for a flowtable.
     #[derive(Default)]
     lenient struct FlowtableHook {
-        number: Ingress = 1 or_default,
+        /// The number of the ingress, 0.
+        number: u32 = 1 or_default,
         priority: Priority = 2 or_default,
         devices: Devices = 3 or_default,
-    }
-}
-
-wire_enum! {
-    #[derive(Default)]
-    Ingress: u32 {
-        #[default]
-        Ingress = 0,
     }
 }
 

@@ -69,7 +69,6 @@ wire_enum! {
         DeleteElement = 14,
         NewGeneration = 15,
         GetGeneration = 16,
-        Trace = 17,
         NewObject = 18,
         GetObject = 19,
         DeleteObject = 20,
@@ -78,15 +77,6 @@ wire_enum! {
         GetFlowtable = 23,
         DeleteFlowtable = 24,
         GetRuleReset = 25,
-        /// Deletes without an error if the object is absent. Since Linux 6.3.
-        DestroyTable = 26,
-        DestroyChain = 27,
-        DestroyRule = 28,
-        DestroySet = 29,
-        DestroyElement = 30,
-        DestroyObject = 31,
-        DestroyFlowtable = 32,
-        GetElementReset = 33,
     }
 }
 

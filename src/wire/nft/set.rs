@@ -28,7 +28,7 @@
 
 use std::time::Duration;
 
-use super::codec::{Field, attribute_table, wire_enum, wire_flags};
+use super::codec::{Field, attribute_table, named_in_table, wire_enum, wire_flags};
 use super::datatype::DataType;
 use super::expr::stateful::Stateful;
 use super::object::ObjectKind;
@@ -92,15 +92,7 @@ attribute_table! {
     }
 }
 
-impl Set {
-    pub(crate) fn by_name(table: &str, name: &str) -> Self {
-        Self { table: table.to_owned(), name: Some(name.to_owned()), ..Self::default() }
-    }
-
-    pub(crate) fn by_handle(table: &str, handle: u64) -> Self {
-        Self { table: table.to_owned(), handle: Some(handle), ..Self::default() }
-    }
-}
+named_in_table!(Set);
 
 attribute_table! {
     /// The facts that the kernel chooses a set's back end by.
