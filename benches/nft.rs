@@ -1,5 +1,5 @@
-//! Sets: 100,000 elements against `nft -f` and a raw replay, and one element more and less in a set of any
-//! size. The raw replay sends the same messages, built beforehand, with bare system calls.
+//! Sets: 100,000 elements against `nft -f` and a raw replay, and one element more and less in a set
+//! of any size. The raw replay sends the same messages, built beforehand, with bare system calls.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a bench is no library
 
 use std::fmt::Write as _;
@@ -103,7 +103,8 @@ fn many() {
     let replay = Replay::whole(&addresses);
     let text = ruleset();
     let host = fresh();
-    // The elements of the turn before are freed in the kernel's own time, which is no part of the work.
+    // The elements of the turn before are freed in the kernel's own time, which is no part of the
+    // work.
     let settled = || {
         settle(&host);
         fresh()

@@ -1,13 +1,13 @@
-//! Container networking from the first namespace to the internet: what a person learns by typing some
-//! forty commands, as one program that cleans up by itself.
+//! Container networking from the first namespace to the internet: what a person learns by typing
+//! some forty commands, as one program that cleans up by itself.
 //!
 //! ```text
 //! cargo run --example walkthrough             # the whole story
 //! cargo run --example walkthrough -- --pause  # waits before taking down, to look around
 //! ```
 //!
-//! Each step prints the command it stands for. What the story claims it shows by packets; a claim that
-//! does not hold ends it with an error.
+//! Each step prints the command it stands for. What the story claims it shows by packets; a claim
+//! that does not hold ends it with an error.
 
 use std::error::Error;
 use std::fmt::Display;

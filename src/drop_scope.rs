@@ -1,5 +1,5 @@
-//! The scopes in which dropped owners leave their deletion to one request for many, and the hook for
-//! failures on drop.
+//! The scopes in which dropped owners leave their deletion to one request for many, and the hook
+//! for failures on drop.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -47,7 +47,8 @@ struct Scope {
 }
 
 thread_local! {
-    /// The open scopes, the innermost last. `Drop` has no arguments, so a dropped owner finds its scope here.
+    /// The open scopes, the innermost last. `Drop` has no arguments, so a dropped owner finds its
+    /// scope here.
     static SCOPES: RefCell<Vec<Scope>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -137,7 +138,8 @@ static HOOK: OnceLock<fn(&Error)> = OnceLock::new();
 
 /// Installs a hook that is called with every failure to delete on drop, in the whole process.
 ///
-/// Returns `false` if a hook is installed already: the first one stays. A panic of the hook is caught.
+/// Returns `false` if a hook is installed already: the first one stays. A panic of the hook is
+/// caught.
 pub fn on_drop_failure(hook: fn(&Error)) -> bool {
     HOOK.set(hook).is_ok()
 }

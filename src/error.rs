@@ -29,7 +29,8 @@ pub(crate) use refusal::Refusal;
 /// Programs decide by [`kind`](Self::kind), the `is_*` predicates or
 /// [`raw_os_error`](Self::raw_os_error). No program has to parse the text.
 ///
-/// [`source`](std::error::Error::source) is the errno as an [`io::Error`], where the kernel gave one.
+/// [`source`](std::error::Error::source) is the errno as an [`io::Error`], where the kernel gave
+/// one.
 #[derive(thiserror::Error)]
 #[error(transparent)]
 pub struct Error(Box<Report>);
@@ -223,7 +224,8 @@ impl Error {
         self.kind() == ErrorKind::TimedOut
     }
 
-    /// Returns whether the request was sent and its answer was lost, so that the change may have been made.
+    /// Returns whether the request was sent and its answer was lost, so that the change may have
+    /// been made.
     ///
     /// That holds for [`ErrorKind::OutcomeUnknown`], and for a request that timed out.
     pub fn is_outcome_unknown(&self) -> bool {
@@ -231,7 +233,8 @@ impl Error {
     }
 }
 
-/// Prints as [`Display`](fmt::Display) does, because a `main` that returns an error prints its `Debug`.
+/// Prints as [`Display`](fmt::Display) does, because a `main` that returns an error prints its
+/// `Debug`.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

@@ -1,5 +1,5 @@
-//! Entry points for fuzz targets and tests: scripts instead of the kernel, and round trips of encodings.
-//! They are in no other build and no part of the API.
+//! Entry points for fuzz targets and tests: scripts instead of the kernel, and round trips of
+//! encodings. They are in no other build and no part of the API.
 
 #[cfg(test)]
 mod mutated_seeds;

@@ -1,5 +1,5 @@
-//! The arguments of setters: values by type, or literals. A setter never fails: the builder keeps the
-//! first bad literal, and `create` returns it.
+//! The arguments of setters: values by type, or literals. A setter never fails: the builder keeps
+//! the first bad literal, and `create` returns it.
 
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -11,8 +11,8 @@ use crate::mac::MacAddr;
 
 /// A setter's argument: a value of the type, or a literal that is read as one.
 ///
-/// `.address("10.0.0.2/24")` and `.address(Ipv4Net::new(…)?)` are the same. A setter of `Input<T>` takes
-/// a `T`, and `&str`, `String` and `&String` with a literal of it. Further arguments by `T`:
+/// `.address("10.0.0.2/24")` and `.address(Ipv4Net::new(…)?)` are the same. A setter of `Input<T>`
+/// takes a `T`, and `&str`, `String` and `&String` with a literal of it. Further arguments by `T`:
 ///
 /// | `T` | literal | further types |
 /// |---|---|---|
@@ -41,8 +41,8 @@ pub(crate) struct Rejected {
     reason: String,
 }
 
-/// The first argument that a builder rejected. It is rare, and some programs have 100,000 builders, so it is
-/// boxed.
+/// The first argument that a builder rejected. It is rare, and some programs have 100,000 builders,
+/// so it is boxed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct FirstRejected(Option<Box<Rejected>>);
 
@@ -179,8 +179,8 @@ pub(crate) fn network(net: IpNet) -> Result<IpNet, String> {
     Err(format!("host bits are set where a network is meant: {}", net.trunc()))
 }
 
-/// Refuses names that the kernel refuses for a link (net/core/dev.c, `dev_valid_name`), and `%`, which the
-/// kernel takes for a pattern.
+/// Refuses names that the kernel refuses for a link (net/core/dev.c, `dev_valid_name`), and `%`,
+/// which the kernel takes for a pattern.
 pub(crate) fn link_name(name: &str) -> Result<(), &'static str> {
     match name {
         "" => Err("a link's name can't be empty"),
@@ -205,8 +205,8 @@ pub(crate) fn is_of_no_machine(address: IpAddr) -> bool {
     address.is_unspecified() || address.is_multicast() || address == Ipv4Addr::BROADCAST
 }
 
-/// Refuses names that no link has. An alternative name has up to `ALTIFNAMSIZ` bytes, among them `:` and `%`
-/// (`net/core/rtnetlink.c`, `rtnl_alt_ifname`).
+/// Refuses names that no link has. An alternative name has up to `ALTIFNAMSIZ` bytes, among them
+/// `:` and `%` (`net/core/rtnetlink.c`, `rtnl_alt_ifname`).
 pub(crate) fn link_name_to_look_up(name: &str) -> Result<(), &'static str> {
     match name {
         "" => Err("a link's name can't be empty"),

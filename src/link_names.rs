@@ -57,8 +57,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) if the list changed during all attempts
-    /// to read it.
+    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) if the list changed during all
+    /// attempts to read it.
     pub fn link_names(&self) -> Result<LinkNames, Error> {
         let names = self.list_links(|view| Some((view.index.into(), view.name()?.into_owned())))?;
         Ok(LinkNames(names.into_iter().collect()))

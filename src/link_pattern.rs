@@ -8,8 +8,8 @@ use crate::input::{from_text, link_name_in_rules};
 
 /// A link's name, or the beginning of names: `eth0`, `veth*`.
 ///
-/// A `*` at the end stands for any further bytes, none included; `\*` at the end is a literal star. A star
-/// elsewhere is literal, as in `nft`. No link of the pattern need exist.
+/// A `*` at the end stands for any further bytes, none included; `\*` at the end is a literal star.
+/// A star elsewhere is literal, as in `nft`. No link of the pattern need exist.
 ///
 /// ```
 /// use netloom::LinkPattern;

@@ -1,8 +1,8 @@
 //! Values of lists: borrowed while a list is read, or copied.
 
-/// Defines a value that is copied from a borrowed one. A row with a reading is a public field of the
-/// copy and a method of the borrowed value. A row that only the copy has is copied from the method of
-/// another type.
+/// Defines a value that is copied from a borrowed one. A row with a reading is a public field of
+/// the copy and a method of the borrowed value. A row that only the copy has is copied from the
+/// method of another type.
 macro_rules! listed {
     (
         $(#[$doc:meta])* $info:ident of $view:ident as $read:ident {

@@ -51,12 +51,13 @@ impl MacAddr {
 }
 
 thread_local! {
-    /// The state of the thread's random sequence, and the process that seeded it: a fork seeds its own.
+    /// The state of the thread's random sequence, and the process that seeded it: a fork seeds its
+    /// own.
     static SEQUENCE: Cell<Option<(Process, u64)>> = const { Cell::new(None) };
 }
 
-/// Returns the next number of a sequence (`SplitMix64`) that the kernel's random numbers seed once a thread. A
-/// link needs no secret address, and an attach spares a system call for each.
+/// Returns the next number of a sequence (`SplitMix64`) that the kernel's random numbers seed once
+/// a thread. A link needs no secret address, and an attach spares a system call for each.
 fn next_random() -> u64 {
     let seed = || u64::from_ne_bytes(random());
     let next = SEQUENCE.try_with(|sequence| {

@@ -130,8 +130,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) if the list changed during all attempts
-    /// to read it.
+    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) if the list changed during all
+    /// attempts to read it.
     #[doc(alias("arp", "ip neigh", "RTM_GETNEIGH"))]
     pub fn neighbors(&self) -> Result<Vec<NeighborInfo>, Error> {
         let all = |batch: &mut Batch| {

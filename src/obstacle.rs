@@ -10,11 +10,11 @@ use crate::wire::nft::expr::Expr;
 
 /// A base chain of another program that drops the packets which none of its rules accepts.
 ///
-/// In `nf_tables` every base chain of a hook has to accept a packet. A chain that drops by its policy, as
-/// Docker's `FORWARD` or a distribution's own firewall, or by a last rule for all packets, needs a rule for the
-/// containers' networks. All hooks between containers, the host's own processes and the world are looked at,
-/// except `input`: requests to the host itself are the host's own affair. Chains of `iptables-legacy` don't
-/// belong to `nf_tables` and are not seen.
+/// In `nf_tables` every base chain of a hook has to accept a packet. A chain that drops by its
+/// policy, as Docker's `FORWARD` or a distribution's own firewall, or by a last rule for all
+/// packets, needs a rule for the containers' networks. All hooks between containers, the host's own
+/// processes and the world are looked at, except `input`: requests to the host itself are the
+/// host's own affair. Chains of `iptables-legacy` don't belong to `nf_tables` and are not seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Obstacle {
@@ -44,7 +44,8 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// Finds obstacles. Tables that this handle of the namespace owns, and persistent tables with this tag, are none.
+/// Finds obstacles. Tables that this handle of the namespace owns, and persistent tables with this
+/// tag, are none.
 pub(crate) fn find(netns: &Netns, our_tag: Option<&str>) -> Result<Vec<Obstacle>, Error> {
     let ours = netns
         .nf_tables(|nf_tables| Ok(nf_tables.socket.port()))

@@ -43,8 +43,8 @@ impl<O> PartialError<O> {
         self.errors
     }
 
-    /// Returns the place of each object that failed, in the order of [`errors`](Self::errors). Empty
-    /// for objects without an order.
+    /// Returns the place of each object that failed, in the order of [`errors`](Self::errors).
+    /// Empty for objects without an order.
     pub fn places(&self) -> &[usize] {
         &self.places
     }

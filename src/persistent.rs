@@ -14,8 +14,8 @@ use crate::owned::sealed::{Remove, Removed};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Persistent {
-    /// A firewall of [`Firewall::persistent`](crate::Firewall::persistent). Two tables of another program with
-    /// its families, one name and one tag look the same.
+    /// A firewall of [`Firewall::persistent`](crate::Firewall::persistent). Two tables of another
+    /// program with its families, one name and one tag look the same.
     Firewall(FirewallHandle),
     /// A table of [`nft::Table::persistent`](crate::nft::Table::persistent), with its content.
     Table(TableHandle),
@@ -67,12 +67,12 @@ impl Remove for Persistent {
     }
 }
 
-/// Lists the persistent objects in a namespace that any program created with netloom: firewalls, tables, NAT
-/// rules and published ports, each with its tag.
+/// Lists the persistent objects in a namespace that any program created with netloom: firewalls,
+/// tables, NAT rules and published ports, each with its tag.
 ///
-/// Persistent objects outlive their program on purpose, so [`reap`](crate::reap) leaves them alone. A program
-/// that knows its tags in use finds the others with this list, such as those of containers that ended while
-/// it did not run:
+/// Persistent objects outlive their program on purpose, so [`reap`](crate::reap) leaves them alone.
+/// A program that knows its tags in use finds the others with this list, such as those of
+/// containers that ended while it did not run:
 ///
 /// ```
 /// use std::collections::HashSet;
@@ -94,19 +94,20 @@ impl Remove for Persistent {
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// Programs choose their tags. Two programs keep theirs apart by a prefix. Objects that are deleted with
-/// their [owner](crate::nft::Table) and objects of other programs are not listed. Neither are the tables
-/// in which netloom keeps persistent rules and ports: they are deleted with the last of these. A
-/// [`Together`](crate::Together) deletes published ports in few transactions.
+/// Programs choose their tags. Two programs keep theirs apart by a prefix. Objects that are deleted
+/// with their [owner](crate::nft::Table) and objects of other programs are not listed. Neither are
+/// the tables in which netloom keeps persistent rules and ports: they are deleted with the last of
+/// these. A [`Together`](crate::Together) deletes published ports in few transactions.
 ///
-/// Replaces a search for comments in `nft list ruleset`. The cost is one list of the tables, of the rules of
-/// one table, and of all persistent ports.
+/// Replaces a search for comments in `nft list ruleset`. The cost is one list of the tables, of the
+/// rules of one table, and of all persistent ports.
 ///
 /// # Errors
 ///
-/// - `is_permission_denied()` without `CAP_NET_ADMIN`, or, at the first use of `nf_tables` in a namespace
-///   that the thread is not in, without `CAP_SYS_ADMIN`.
-/// - `ErrorKind::Interrupted` if the objects changed during all attempts to read them, for 10 seconds.
+/// - `is_permission_denied()` without `CAP_NET_ADMIN`, or, at the first use of `nf_tables` in a
+///   namespace that the thread is not in, without `CAP_SYS_ADMIN`.
+/// - `ErrorKind::Interrupted` if the objects changed during all attempts to read them, for 10
+///   seconds.
 pub fn persistent(netns: &Netns) -> Result<Vec<Persistent>, Error> {
     nft::read_at_one_generation(netns, ("list", &"all that is persistent"), || {
         let (firewalls, tables) = firewalls_among(nft::persistent_tables(netns)?);

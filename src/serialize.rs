@@ -1,7 +1,7 @@
 //! The feature `serde`: what is listed can be written as JSON and the like.
 //!
-//! A value with a text is that text, as `Display` writes it; so are the rules of nf_tables, in the words
-//! of nft. Decision record 024 says why builders are not read from a file.
+//! A value with a text is that text, as `Display` writes it; so are the rules of nf_tables, in the
+//! words of nft. Decision record 024 says why builders are not read from a file.
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 

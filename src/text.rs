@@ -4,8 +4,8 @@ use std::fmt;
 
 /// A name or a text that another program chose, with its control and direction characters escaped.
 ///
-/// Link names, namespace names and comments may hold newlines, escape sequences or marks that reverse
-/// the reading direction. Error texts and `Display` never print those raw.
+/// Link names, namespace names and comments may hold newlines, escape sequences or marks that
+/// reverse the reading direction. Error texts and `Display` never print those raw.
 pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Escaped<'_> {
@@ -37,7 +37,8 @@ pub(crate) fn part(
     value.map_or(Ok(()), |value| write!(f, "{word}{value}"))
 }
 
-/// Control characters, line separators, and the marks of Unicode's bidirectional algorithm (UAX #9).
+/// Control characters, line separators, and the marks of Unicode's bidirectional algorithm
+/// (UAX #9).
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

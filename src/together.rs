@@ -8,9 +8,10 @@ use crate::partial::PartialError;
 
 /// A value whose owners are deleted together, with one wait of the kernel for all links.
 ///
-/// The kernel takes 16 to 20 ms for every link that is deleted alone, and one such wait for a group of
-/// links. A `Together` holds any value that contains owners, at any depth: a tuple, a `Vec`, a struct of
-/// your own. It dereferences to the value. Published ports are deleted in few transactions as well.
+/// The kernel takes 16 to 20 ms for every link that is deleted alone, and one such wait for a group
+/// of links. A `Together` holds any value that contains owners, at any depth: a tuple, a `Vec`, a
+/// struct of your own. It dereferences to the value. Published ports are deleted in few
+/// transactions as well.
 ///
 /// ```
 /// use netloom::{Bridge, Namespace, Netns, Error, Link, Owned, Together, Veth, VethEnd, VethPair};
@@ -41,9 +42,9 @@ use crate::partial::PartialError;
 /// An iterator of owners can be collected into a `Together`:
 /// `.collect::<Result<Together<Vec<_>>, _>>()?`.
 ///
-/// All names are free when the drop returns. Links and published ports are deleted at the end of the
-/// drop, all else in the order in which the value drops it. Each failure is passed to the hook of
-/// [`on_drop_failure`](crate::on_drop_failure); [`delete`](Self::delete) returns the failures. A
+/// All names are free when the drop returns. Links and published ports are deleted at the end of
+/// the drop, all else in the order in which the value drops it. Each failure is passed to the hook
+/// of [`on_drop_failure`](crate::on_drop_failure); [`delete`](Self::delete) returns the failures. A
 /// `Together` inside another one is deleted with the outer one.
 #[derive(Default)]
 #[must_use = "dropping it deletes what it owns: bind it to a name"]

@@ -169,7 +169,8 @@ fn a_translation_outside_a_nat_chain_names_the_chains_that_can() {
     });
 }
 
-/// ENOENT for an element, and for a rule of built-in expressions: no option of the kernel is missing.
+/// ENOENT for an element, and for a rule of built-in expressions: no option of the kernel is
+/// missing.
 #[test]
 fn a_hint_never_asks_for_a_kernel_with_nothing() {
     support::isolated(|| {

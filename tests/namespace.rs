@@ -1,4 +1,5 @@
-//! Namespaces: made, named, found, entered, gone; and that `ip netns` and we mean the same by a name.
+//! Namespaces: made, named, found, entered, gone; and that `ip netns` and we mean the same by a
+//! name.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

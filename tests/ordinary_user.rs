@@ -131,7 +131,8 @@ fn an_ordinary_user_is_told() {
     let lo = here.link("lo").unwrap();
     told(Forwarding::ipv4().dev(&lo).create(&here), &["CAP_NET_ADMIN"]);
     told(here.raw_ipv4_socket(1).map(drop), &["CAP_NET_RAW"]);
-    // Root without a capability may look into root's processes, and may write to root's directories.
+    // Root without a capability may look into root's processes, and may write to root's
+    // directories.
     if !nix::unistd::geteuid().is_root() {
         told(Netns::from_pid(1), &["process 1", "EACCES", "CAP_SYS_PTRACE"]);
         told(Namespace::named("blue").create(), &["`blue`", "EPERM", "CAP_SYS_ADMIN"]);

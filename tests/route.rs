@@ -400,8 +400,8 @@ fn a_plain_route_takes_none_with_more_along() {
     });
 }
 
-/// A look-up by address finds neither a route that a more specific one covers, nor one in a table that
-/// no rule leads to.
+/// A look-up by address finds neither a route that a more specific one covers, nor one in a table
+/// that no rule leads to.
 #[test]
 fn a_covered_route_and_one_in_an_unused_table_are_deleted() {
     support::isolated(|| {

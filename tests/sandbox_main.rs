@@ -109,7 +109,8 @@ fn a_left_over_variable_is_no_sandbox(copy: &Copied) {
     assert!(starts.len() == 2 && starts[0] != starts[1], "{text}");
 }
 
-/// A program may inherit the variable of a call of `run`. The numbers in it are no pipes of that call.
+/// A program may inherit the variable of a call of `run`. The numbers in it are no pipes of that
+/// call.
 fn a_left_over_marker_takes_no_descriptor(copy: &Copied) {
     let parent = process::id();
     for pipes in ["0:1 1:1 2:1", "0:0 1:0 2:0", "0 1 2", "1:x 1:x 1:x", "-1:1 99:1 7:1"] {

@@ -1,5 +1,5 @@
-//! `netloom-cni`, the CNI plugin among the examples, as container engines call it: a program, its variables,
-//! its standard input.
+//! `netloom-cni`, the CNI plugin among the examples, as container engines call it: a program, its
+//! variables, its standard input.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "../../tests/support/mod.rs"]

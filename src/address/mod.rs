@@ -286,8 +286,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) if the list changed during all attempts
-    /// to read it.
+    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) if the list changed during all
+    /// attempts to read it.
     #[doc(alias("ip addr show", "RTM_GETADDR"))]
     pub fn addresses(&self) -> Result<Vec<AddressInfo>, Error> {
         self.addresses_of(0)

@@ -14,7 +14,8 @@ pub enum Check {
     SysAdmin,
     /// `CAP_NET_RAW`, for raw sockets.
     NetRaw,
-    /// A user namespace with a network namespace in it. An ordinary user needs one for everything else.
+    /// A user namespace with a network namespace in it. An ordinary user needs one for everything
+    /// else.
     UserNamespaces,
     /// An anonymous network namespace.
     NewNamespace,

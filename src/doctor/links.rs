@@ -70,8 +70,8 @@ fn try_kind(netns: &Netns, name: &str, kind: &LinkKind, parent: Option<u32>) -> 
     })
 }
 
-/// Tries a device file: netlink makes no tun links. The link belongs to the namespace that the file was
-/// opened in.
+/// Tries a device file: netlink makes no tun links. The link belongs to the namespace that the file
+/// was opened in.
 fn tun(netns: &Netns) -> Answer {
     const DEVICE: &str = "/dev/net/tun";
     let made = netns.run(|| {

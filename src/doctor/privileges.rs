@@ -38,7 +38,8 @@ pub enum Owner {
     Ours,
     /// Another user namespace, by inode: the process's capabilities do not count.
     Other(u64),
-    /// A user namespace above, which this process can't see: the process's capabilities do not count.
+    /// A user namespace above, which this process can't see: the process's capabilities do not
+    /// count.
     Above,
     /// The owner could not be looked up.
     Unknown,
@@ -85,8 +86,9 @@ impl fmt::Display for Place {
     }
 }
 
-/// Uses each capability for a call that changes nothing. A capability that the process has need not count in
-/// the user namespace that owns the network namespace, and a security module may refuse it.
+/// Uses each capability for a call that changes nothing. A capability that the process has need not
+/// count in the user namespace that owns the network namespace, and a security module may refuse
+/// it.
 pub(super) fn examine(here: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
     vec![
         (Check::NetAdmin, tried("CAP_NET_ADMIN", 12, use_net_admin().map_err(Cause::from))),
@@ -95,8 +97,9 @@ pub(super) fn examine(here: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
     ]
 }
 
-/// Asks for the namespace of a socket, which needs the capability in the user namespace that owns it. Other
-/// calls need it in the machine's first user namespace. Source: `sock_ioctl` in `net/socket.c`.
+/// Asks for the namespace of a socket, which needs the capability in the user namespace that owns
+/// it. Other calls need it in the machine's first user namespace. Source: `sock_ioctl` in
+/// `net/socket.c`.
 pub(super) fn use_net_admin() -> Result<(), Errno> {
     let (family, kind) = (AddressFamily::Inet, SockType::Datagram);
     let socket = NewSocket { family, kind, protocol: 0 }.open()?;
@@ -140,8 +143,8 @@ fn is_effective(number: u32) -> bool {
     u64::from_str_radix(line.trim(), 16).is_ok_and(|set| set >> number & 1 == 1)
 }
 
-/// Tries a file and a mount on a thread with its own mounts: the first name would leave `/run/netns` a mount
-/// point.
+/// Tries a file and a mount on a thread with its own mounts: the first name would leave
+/// `/run/netns` a mount point.
 pub(super) fn named_namespaces() -> Answer {
     let mut directory = Path::new("/run/netns");
     if !directory.exists() {

@@ -1,4 +1,5 @@
-//! A thread that can't return to its namespace: the return is tried again, and then the process aborts.
+//! A thread that can't return to its namespace: the return is tried again, and then the process
+//! aborts.
 
 use std::env;
 use std::os::unix::process::ExitStatusExt;

@@ -129,8 +129,8 @@ pub(crate) fn on_return() -> Result<(), Errno> {
     if is_refusal { system_call("return") } else { Ok(()) }
 }
 
-/// Returns how long to wait for another program. While faults are armed, a test acts as that program at each
-/// of many steps, and would be waited for in vain.
+/// Returns how long to wait for another program. While faults are armed, a test acts as that
+/// program at each of many steps, and would be waited for in vain.
 pub(crate) fn patience(wait: Duration) -> Duration {
     if plan().is_some() { wait.min(Duration::from_millis(300)) } else { wait }
 }

@@ -259,7 +259,8 @@ pub struct PortGuardHandle {
 }
 
 impl FirewallHandle {
-    /// The guard of a port, whoever set it up: with [`Owned::adopt`](crate::Owned::adopt) it can be taken away.
+    /// The guard of a port, whoever set it up: with [`Owned::adopt`](crate::Owned::adopt) it can be
+    /// taken away.
     ///
     /// ```
     /// use netloom::{Firewall, Namespace, Owned, PortGuard};

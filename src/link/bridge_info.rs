@@ -23,15 +23,16 @@ pub struct BridgeInfo {
     pub stp: bool,
     /// The priority for the spanning tree protocol.
     pub priority: u16,
-    /// The time for which a port listens and learns before it forwards, with the spanning tree protocol.
+    /// The time for which a port listens and learns before it forwards, with the spanning tree
+    /// protocol.
     pub forward_delay: Duration,
     /// The time for which a learned address is remembered.
     pub ageing_time: Duration,
     /// True if the bridge filters by VLAN. Always `false` in a kernel without
     /// `CONFIG_BRIDGE_VLAN_FILTERING`.
     pub vlan_filtering: bool,
-    /// The VLAN that a new port joins, untagged: 1 unless that was changed. `None` if new ports join none,
-    /// or the kernel's bridges know no VLANs.
+    /// The VLAN that a new port joins, untagged: 1 unless that was changed. `None` if new ports
+    /// join none, or the kernel's bridges know no VLANs.
     pub default_vlan: Option<u16>,
     /// True if multicast is sent only to ports that asked for it.
     pub multicast_snooping: bool,
@@ -68,8 +69,8 @@ impl BridgeInfo {
         info
     }
 
-    /// Returns whether the kernel listed an option that netloom could not read. A field with its default may
-    /// be wrong then.
+    /// Returns whether the kernel listed an option that netloom could not read. A field with its
+    /// default may be wrong then.
     pub fn is_partial(&self) -> bool {
         self.partial
     }
@@ -95,7 +96,8 @@ impl fmt::Display for BridgeInfo {
 }
 
 impl Link {
-    /// Reads the settings of this bridge, as `ip -details link show DEV`. `None` if the link is no bridge.
+    /// Reads the settings of this bridge, as `ip -details link show DEV`. `None` if the link is no
+    /// bridge.
     ///
     /// ```
     /// use netloom::{Bridge, Namespace};
@@ -117,15 +119,17 @@ impl Link {
         self.place().get("look at bridge", read)
     }
 
-    /// Turns VLAN filtering of this bridge on or off, as `ip link set DEV type bridge vlan_filtering 1`.
+    /// Turns VLAN filtering of this bridge on or off, as
+    /// `ip link set DEV type bridge vlan_filtering 1`.
     ///
-    /// Frames without a tag are forwarded among the ports in the default VLAN, which are all ports unless
-    /// that was changed. Tagged frames are forwarded only to ports that were
-    /// [put into](super::BridgeVlan) their VLAN.
+    /// Frames without a tag are forwarded among the ports in the default VLAN, which are all ports
+    /// unless that was changed. Tagged frames are forwarded only to ports that were [put
+    /// into](super::BridgeVlan) their VLAN.
     ///
     /// # Errors
     ///
-    /// - `is_unsupported()` in a kernel without `CONFIG_BRIDGE_VLAN_FILTERING`, or if the link is no bridge.
+    /// - `is_unsupported()` in a kernel without `CONFIG_BRIDGE_VLAN_FILTERING`, or if the link is
+    ///   no bridge.
     #[doc(alias("IFLA_BR_VLAN_FILTERING", "ip link set type bridge"))]
     pub fn set_vlan_filtering(&self, on: bool) -> Result<(), Error> {
         // The request that creates links changes a kind's options, without the flag to create.

@@ -37,8 +37,8 @@ pub struct BridgeVlanInfo {
 }
 
 impl BridgeVlanInfo {
-    /// Appends the VLANs of a range. The kernel lists each number once, in order, so that a list is never longer
-    /// than the range of numbers.
+    /// Appends the VLANs of a range. The kernel lists each number once, in order, so that a list is
+    /// never longer than the range of numbers.
     fn push(range: VlanRange, all: &mut Vec<Self>) {
         let VlanRange { ids, flags } = range;
         let [pvid, untagged] = [Flags::Pvid, Flags::Untagged].map(|flag| flags.contains(flag));
@@ -58,8 +58,8 @@ impl fmt::Display for BridgeVlanInfo {
 }
 
 impl Link {
-    /// Lists the VLANs of this bridge or bridge port by number, as `bridge vlan show dev NAME`. They have an
-    /// effect if the bridge [filters](super::BridgeInfo::vlan_filtering).
+    /// Lists the VLANs of this bridge or bridge port by number, as `bridge vlan show dev NAME`.
+    /// They have an effect if the bridge [filters](super::BridgeInfo::vlan_filtering).
     ///
     /// ```no_run
     /// use netloom::{Bridge, BridgeVlan, Namespace, VethEnd, VethPair};
@@ -100,8 +100,8 @@ impl Link {
         })
     }
 
-    /// Takes this bridge port out of a VLAN, as `bridge vlan del dev PORT vid ID`. New ports are in VLAN 1 by
-    /// default. A port that is not in the VLAN stays so.
+    /// Takes this bridge port out of a VLAN, as `bridge vlan del dev PORT vid ID`. New ports are in
+    /// VLAN 1 by default. A port that is not in the VLAN stays so.
     ///
     /// # Errors
     ///
@@ -210,8 +210,8 @@ impl BridgeVlan {
 
     /// Makes a bridge port join the VLANs.
     ///
-    /// A VLAN that the port is in already gets these flags, and the port stays in it when the owner is dropped.
-    /// The [`pvid`](Self::pvid) is not given back to the VLAN that had it before.
+    /// A VLAN that the port is in already gets these flags, and the port stays in it when the owner
+    /// is dropped. The [`pvid`](Self::pvid) is not given back to the VLAN that had it before.
     ///
     /// # Errors
     ///

@@ -14,9 +14,9 @@ use crate::wire::link::{IFF_UP, IFLA_ADDRESS, IFLA_MASTER};
 /// The index of the loopback link in every namespace (`net/core/dev.c` registers it first).
 const LOOPBACK: u32 = 1;
 
-/// Sends the settings of a link that was just created, in the order that works: IPv6 address generation
-/// before up, addresses before up, routes after it. `master` is the index of a master that the create
-/// request could not carry.
+/// Sends the settings of a link that was just created, in the order that works: IPv6 address
+/// generation before up, addresses before up, routes after it. `master` is the index of a master
+/// that the create request could not carry.
 pub(super) fn configure(
     link: &Link,
     settings: &Settings,

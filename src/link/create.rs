@@ -53,8 +53,8 @@ impl NewLink<'_> {
     /// Sends the create request and returns the created link.
     ///
     /// The address of `birth` is a random one, generated for this request alone. If the answer is
-    /// lost, it proves that the request created the link. A requested address proves nothing, and is
-    /// set afterwards.
+    /// lost, it proves that the request created the link. A requested address proves nothing, and
+    /// is set afterwards.
     pub(super) fn send(self, birth: &Birth) -> Result<Link, Error> {
         let Self { action, settings, netns, .. } = self;
         let object = Quoted(&settings.name);

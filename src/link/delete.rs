@@ -64,7 +64,8 @@ impl Remove for Ends {
     fn remove(&self) -> Result<Removed, Error> {
         match (self.one.remove(), &self.other) {
             (Ok(Removed::Gone), Some(other)) => other.remove(),
-            // The first end may be another link by now. If the second one is deleted, so is the first.
+            // The first end may be another link by now. If the second one is deleted, so is the
+            // first.
             (Err(error), Some(other)) if error.kind() == ErrorKind::Replaced => {
                 match other.remove() {
                     Ok(Removed::Deleted) => Ok(Removed::Deleted),
@@ -87,8 +88,8 @@ pub(super) fn defer(ends: Ends, deferred: &mut Deferred) -> bool {
 struct DroppedLinks(Vec<Ends>);
 
 impl Collected for DroppedLinks {
-    /// Deletes one group of links in each namespace. A link that a group did not reach is deleted alone, so
-    /// that it has an answer of its own.
+    /// Deletes one group of links in each namespace. A link that a group did not reach is deleted
+    /// alone, so that it has an answer of its own.
     fn remove(self: Box<Self>) -> Vec<Error> {
         let mut is_deleted = vec![false; self.0.len()];
         for (places, links) in by_namespace(&self.0) {
@@ -108,8 +109,8 @@ impl Collected for DroppedLinks {
     }
 }
 
-/// Sorts links by namespace, each with its place in the list. Of a veth pair, takes the end whose namespace
-/// has more of the others, for few groups.
+/// Sorts links by namespace, each with its place in the list. Of a veth pair, takes the end whose
+/// namespace has more of the others, for few groups.
 fn by_namespace(all: &[Ends]) -> Vec<(Vec<usize>, Vec<&Link>)> {
     let namespace = |link: &Link| link.place().netns.id();
     let mut sizes: BTreeMap<NetnsId, usize> = BTreeMap::new();

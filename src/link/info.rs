@@ -62,8 +62,9 @@ numbered! {
     }
 }
 
-/// A link of a list, borrowed while the list is read: see [`Netns::fold_links`](crate::Netns::fold_links).
-/// `LinkInfo::from` copies it into a [`LinkInfo`], which has the same fields.
+/// A link of a list, borrowed while the list is read: see
+/// [`Netns::fold_links`](crate::Netns::fold_links). `LinkInfo::from` copies it into a [`LinkInfo`],
+/// which has the same fields.
 #[derive(Debug, Clone)]
 pub struct LinkView<'a> {
     wire: Wire<'a>,
@@ -92,7 +93,8 @@ impl<'a> LinkView<'a> {
 }
 
 listed! {
-    /// A link as the kernel lists it, a line of `ip link`. An attribute that the kernel did not list is `None`.
+    /// A link as the kernel lists it, a line of `ip link`. An attribute that the kernel did not
+    /// list is `None`.
     #[cfg_attr(feature = "serde", derive(serde::Serialize))]
     #[derive(Debug, Clone, PartialEq, Eq)]
     #[non_exhaustive]
@@ -111,9 +113,11 @@ listed! {
         mac: Option<MacAddr> = link.wire.mac().map(MacAddr::from),
         /// The index of the bridge or bond that the link is a port of.
         master: Option<LinkIndex> = link.wire.master().map(LinkIndex::from),
-        /// The index of its peer (veth) or of the link below it (vlan, macvlan), `5` in `veth1@if5`.
+        /// The index of its peer (veth) or of the link below it (vlan, macvlan), `5` in
+        /// `veth1@if5`.
         link: Option<LinkIndex> = link.wire.link().map(LinkIndex::from),
-        /// The id, in this namespace, of the namespace of [`link`](Self::link), if it is another one.
+        /// The id, in this namespace, of the namespace of [`link`](Self::link), if it is another
+        /// one.
         link_namespace: Option<i32> = link.wire.link_namespace(),
         /// The group, by number. 0 is the default.
         group: u32 = link.wire.group().unwrap_or(0),

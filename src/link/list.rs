@@ -22,7 +22,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// - `ErrorKind::Interrupted` if the list changed during all attempts to read it. A partial list is never returned.
+    /// - `ErrorKind::Interrupted` if the list changed during all attempts to read it. A partial
+    ///   list is never returned.
     #[doc(alias("ip link list", "RTM_GETLINK"))]
     pub fn links(&self) -> Result<Vec<LinkInfo>, Error> {
         let mut links = self.fold_links(Vec::new, |list, link| list.push(LinkInfo::from(link)))?;

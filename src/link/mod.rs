@@ -1,4 +1,5 @@
-//! Links: network interfaces of every kind. One file a kind in `kind/`, and what all kinds share here.
+//! Links: network interfaces of every kind. One file a kind in `kind/`, and what all kinds share
+//! here.
 
 mod bridge_info;
 mod bridge_vlan;

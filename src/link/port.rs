@@ -84,8 +84,8 @@ impl BridgePortInfo {
         Some(port)
     }
 
-    /// Returns whether the kernel listed an option that netloom could not read. A field with its default may
-    /// be wrong then.
+    /// Returns whether the kernel listed an option that netloom could not read. A field with its
+    /// default may be wrong then.
     pub fn is_partial(&self) -> bool {
         self.partial
     }
@@ -120,8 +120,8 @@ impl Netns {
 }
 
 impl Link {
-    /// Reads the state of this bridge port, as `bridge link show dev NAME`. `None` if the link is no bridge's
-    /// port.
+    /// Reads the state of this bridge port, as `bridge link show dev NAME`. `None` if the link is
+    /// no bridge's port.
     ///
     /// # Errors
     ///
@@ -143,8 +143,8 @@ impl Link {
         Ok(ports)
     }
 
-    /// Turns hairpin mode of this bridge port on or off, as `bridge link set dev PORT hairpin on`: packets may
-    /// leave by the port that they came in by. Default: off.
+    /// Turns hairpin mode of this bridge port on or off, as `bridge link set dev PORT hairpin on`:
+    /// packets may leave by the port that they came in by. Default: off.
     ///
     /// # Errors
     ///
@@ -155,8 +155,8 @@ impl Link {
         self.set_port("set hairpin mode of", &InfoBridgePort::HairpinMode(on))
     }
 
-    /// Isolates this bridge port from the other isolated ports, as `bridge link set dev PORT isolated on`.
-    /// Default: off.
+    /// Isolates this bridge port from the other isolated ports, as
+    /// `bridge link set dev PORT isolated on`. Default: off.
     ///
     /// # Errors
     ///

@@ -50,7 +50,8 @@ impl LinkRef {
         }
     }
 
-    /// Returns the index in `netns`, where the link must be. An error is that of `action` on `object`.
+    /// Returns the index in `netns`, where the link must be. An error is that of `action` on
+    /// `object`.
     pub(crate) fn resolve(
         &self,
         netns: &Netns,

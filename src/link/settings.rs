@@ -14,7 +14,8 @@ use crate::wire::link::{
     IFLA_ADDRESS, IFLA_GROUP, IFLA_IFNAME, IFLA_MTU, IFLA_NUM_RX_QUEUES, IFLA_NUM_TX_QUEUES,
 };
 
-/// The smallest and the largest MTU of Ethernet (`ETH_MIN_MTU` and `ETH_MAX_MTU` in `include/uapi/linux/if_ether.h`).
+/// The smallest and the largest MTU of Ethernet (`ETH_MIN_MTU` and `ETH_MAX_MTU` in
+/// `include/uapi/linux/if_ether.h`).
 const MTU: std::ops::RangeInclusive<u32> = 68..=65_535;
 
 /// The smallest MTU of IPv6 (RFC 8200).
@@ -40,8 +41,8 @@ pub(crate) struct Settings {
 pub(super) struct Birth {
     /// The hardware address. A random one proves that the request created the link.
     pub(super) mac: MacAddr,
-    /// The tag of this process as the group. In a namespace that outlives this process, a link without a
-    /// group of its own gets one.
+    /// The tag of this process as the group. In a namespace that outlives this process, a link
+    /// without a group of its own gets one.
     pub(super) tag: Option<u32>,
     /// The index of the master.
     pub(super) master: Option<u32>,
@@ -102,7 +103,8 @@ impl Settings {
         Err(Error::invalid(action, object, reason))
     }
 
-    /// Returns whether the create request may set the link up: not if a setting has to precede that.
+    /// Returns whether the create request may set the link up: not if a setting has to precede
+    /// that.
     pub(super) fn starts_up(&self) -> bool {
         self.up && !self.no_ipv6_address && self.mac.is_none()
     }
@@ -148,8 +150,8 @@ pub(super) fn read_mac(rejected: &mut FirstRejected, mac: impl Input<MacAddr>) -
     Some(mac)
 }
 
-/// Defines the setters that all kinds share, for a builder with a `settings` field. Takes the kind's default
-/// hardware address, MTU and number of queues, for the docs.
+/// Defines the setters that all kinds share, for a builder with a `settings` field. Takes the
+/// kind's default hardware address, MTU and number of queues, for the docs.
 macro_rules! link_setters {
     (mac: $mac:literal, mtu: $mtu:literal, queues: $queues:literal) => {
         /// Sets the hardware address, as `address MAC`.
@@ -161,7 +163,8 @@ macro_rules! link_setters {
             self
         }
 
-        /// Sets the largest packet, from 68 to 65,535 bytes without the link-layer header, as `mtu N`.
+        /// Sets the largest packet, from 68 to 65,535 bytes without the link-layer header, as
+        /// `mtu N`.
         ///
         #[doc = concat!("Default: ", $mtu, ".")]
         #[doc(alias = "IFLA_MTU")]
@@ -170,8 +173,8 @@ macro_rules! link_setters {
             self
         }
 
-        /// Makes the link a port of a bridge in its namespace, as `master BRIDGE`. The bridge is a handle, or a
-        /// name that is looked up.
+        /// Makes the link a port of a bridge in its namespace, as `master BRIDGE`. The bridge is a
+        /// handle, or a name that is looked up.
         #[doc(alias("IFLA_MASTER", "enslave"))]
         pub fn master(mut self, bridge: impl Into<$crate::link::LinkRef>) -> Self {
             self.settings.master = Some(bridge.into());
@@ -192,8 +195,8 @@ macro_rules! link_setters {
 
         /// Puts the link in a group, by number, as `group N`.
         ///
-        /// Default: 0. In a namespace that outlives the program: a number by which [`reap`](crate::reap) knows
-        /// the program that created the link.
+        /// Default: 0. In a namespace that outlives the program: a number by which
+        /// [`reap`](crate::reap) knows the program that created the link.
         #[doc(alias = "IFLA_GROUP")]
         pub fn group(mut self, group: u32) -> Self {
             self.settings.set_group(group);
@@ -211,8 +214,8 @@ macro_rules! link_setters {
 
         /// Keeps the kernel from generating an IPv6 address for the link, as `addrgenmode none`.
         ///
-        /// A bridge port and the ends of an IPv4-only network need none. Each such address causes multicast
-        /// packets, which a bridge floods to all its ports.
+        /// A bridge port and the ends of an IPv4-only network need none. Each such address causes
+        /// multicast packets, which a bridge floods to all its ports.
         #[doc(alias("IFLA_INET6_ADDR_GEN_MODE", "addrgenmode"))]
         pub fn no_ipv6_address(mut self) -> Self {
             self.settings.no_ipv6_address = true;

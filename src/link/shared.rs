@@ -16,8 +16,9 @@ pub(super) struct Place {
 
 /// The place of a link, kept twice.
 ///
-/// A fork may copy a lock that another thread holds. Only one copy is write-locked at a time, and a copied
-/// read lock stops no reader, so a reader always finds a copy. A writer gives up on a copy that stays locked.
+/// A fork may copy a lock that another thread holds. Only one copy is write-locked at a time, and a
+/// copied read lock stops no reader, so a reader always finds a copy. A writer gives up on a copy
+/// that stays locked.
 #[derive(Debug)]
 pub(super) struct Shared {
     copies: [RwLock<Arc<Place>>; 2],

@@ -73,7 +73,8 @@ impl Link {
             .map_err(|error| place.failure("bind a socket to", Cause::from(error)))
     }
 
-    /// Looks at the link first: the kernel binds to any index (6.18), also to that of a deleted link.
+    /// Looks at the link first: the kernel binds to any index (6.18), also to that of a deleted
+    /// link.
     fn opening(&self) -> Result<Arc<Place>, Error> {
         self.verified("open a socket on")
     }

@@ -54,8 +54,8 @@ impl NatRuleHandle {
         self.tag.as_deref()
     }
 
-    /// Reads the rule's counter, as `nft list ruleset` and `iptables -t nat -L -v` show it: the first
-    /// packets of connections.
+    /// Reads the rule's counter, as `nft list ruleset` and `iptables -t nat -L -v` show it: the
+    /// first packets of connections.
     ///
     /// # Errors
     ///
@@ -188,7 +188,8 @@ enum Found {
     Foreign,
 }
 
-/// Looks for the table of persistent or held rules. A table is ours by its comment, or by its owner.
+/// Looks for the table of persistent or held rules. A table is ours by its comment, or by its
+/// owner.
 fn find(
     netns: &Netns,
     socket: &mut Socket,
@@ -211,8 +212,8 @@ fn get(socket: &mut Socket, name: &str) -> Result<Option<table::Table>, Cause> {
     reader::get(socket, MessageType::GetTable, Family::Inet, &of)
 }
 
-/// Deletes by the number, in the table with its number. The last rule takes the table along. The cost does
-/// not grow with the number of rules.
+/// Deletes by the number, in the table with its number. The last rule takes the table along. The
+/// cost does not grow with the number of rules.
 impl Remove for NatRuleHandle {
     fn remove(&self) -> Result<Removed, Error> {
         match self.delete()? {
@@ -303,8 +304,8 @@ impl Netns {
         Ok(chains.into_iter().flat_map(of_chain).collect())
     }
 
-    /// Lists the persistent NAT rules with this tag, in the order of their chains; an empty list if there is
-    /// none. [`Owned::adopt`](crate::Owned::adopt) takes on the duty to delete one.
+    /// Lists the persistent NAT rules with this tag, in the order of their chains; an empty list if
+    /// there is none. [`Owned::adopt`](crate::Owned::adopt) takes on the duty to delete one.
     ///
     /// # Errors
     ///

@@ -16,8 +16,8 @@ use crate::protocol::Protocol;
 
 /// A NAT rule: packets get another source, or another destination.
 ///
-/// Replaces `iptables -t nat -A POSTROUTING|PREROUTING|OUTPUT … -j MASQUERADE|SNAT|DNAT|REDIRECT|NETMAP`,
-/// over `nf_tables` netlink.
+/// Replaces `iptables -t nat -A POSTROUTING|PREROUTING|OUTPUT … -j
+/// MASQUERADE|SNAT|DNAT|REDIRECT|NETMAP`, over `nf_tables` netlink.
 ///
 /// ```
 /// use netloom::{NatRule, Namespace};
@@ -41,13 +41,13 @@ use crate::protocol::Protocol;
 /// # Held or persistent
 ///
 /// A rule is **held** by default. The held rules of a namespace handle are in a table of their own,
-/// `netloom-N` in the family `inet`. The table has the owner flag: nobody else can change it, `nft flush
-/// ruleset` passes it by, and the kernel deletes it with the process, also on SIGKILL.
+/// `netloom-N` in the family `inet`. The table has the owner flag: nobody else can change it,
+/// `nft flush ruleset` passes it by, and the kernel deletes it with the process, also on SIGKILL.
 ///
 /// A [`persistent`](Self::persistent) rule is for programs that end before the network does.
 ///
-/// Only the first packet of a connection looks for a rule. Connections that exist already stay as they
-/// are; [`ConntrackFilter`](crate::ConntrackFilter) deletes their entries. Source: nft(8).
+/// Only the first packet of a connection looks for a rule. Connections that exist already stay as
+/// they are; [`ConntrackFilter`](crate::ConntrackFilter) deletes their entries. Source: nft(8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 #[allow(clippy::struct_excessive_bools)] // the flags of a translation, each with its setter
@@ -127,8 +127,8 @@ impl NatRule {
         Self::new(target.map(Translation::Source), rejected)
     }
 
-    /// Rewrites the destination of incoming packets to an address, to one of a range, or to the address at
-    /// the same place of a prefix. [`to_ports`](Self::to_ports) rewrites the port too.
+    /// Rewrites the destination of incoming packets to an address, to one of a range, or to the
+    /// address at the same place of a prefix. [`to_ports`](Self::to_ports) rewrites the port too.
     ///
     /// The namespace must forward the packets ([`Forwarding`](crate::Forwarding)).
     #[doc(alias("DNAT", "NETMAP", "--to-destination"))]
@@ -138,9 +138,9 @@ impl NatRule {
         Self::new(target.map(Translation::Destination), rejected)
     }
 
-    /// Redirects incoming packets to this port of the namespace itself, at the address of the link that
-    /// they come in by, IPv4 and IPv6. With [`locally_generated`](Self::locally_generated) the address is
-    /// the loopback address.
+    /// Redirects incoming packets to this port of the namespace itself, at the address of the link
+    /// that they come in by, IPv4 and IPv6. With [`locally_generated`](Self::locally_generated) the
+    /// address is the loopback address.
     #[doc(alias("REDIRECT", "--to-ports"))]
     pub fn redirect(port: impl Into<PortRange>) -> Self {
         let mut rule = Self::new(Some(Translation::Redirect), FirstRejected::default());
@@ -148,8 +148,8 @@ impl NatRule {
         rule
     }
 
-    /// The new port, or the ports to choose from: `8080` or `1024..=2047`. Needs a protocol. Default: the
-    /// packet's own port, unless another connection uses it.
+    /// The new port, or the ports to choose from: `8080` or `1024..=2047`. Needs a protocol.
+    /// Default: the packet's own port, unless another connection uses it.
     pub fn to_ports(mut self, ports: impl Into<PortRange>) -> Self {
         self.to_ports = self.target("to_ports", ports.into());
         self
@@ -162,7 +162,8 @@ impl NatRule {
         self
     }
 
-    /// Chooses ports wholly at random, as `--random-fully`: parallel queries don't race for one port.
+    /// Chooses ports wholly at random, as `--random-fully`: parallel queries don't race for one
+    /// port.
     #[doc(alias("--random-fully", "NF_NAT_RANGE_PROTO_RANDOM_FULLY"))]
     pub fn fully_random(mut self) -> Self {
         self.fully_random = true;
@@ -176,8 +177,8 @@ impl NatRule {
         self
     }
 
-    /// Applies destination NAT or redirection to packets that this namespace sends (chain OUTPUT), instead
-    /// of packets that come in by a link. Source NAT applies to both anyway.
+    /// Applies destination NAT or redirection to packets that this namespace sends (chain OUTPUT),
+    /// instead of packets that come in by a link. Source NAT applies to both anyway.
     #[doc(alias = "OUTPUT")]
     pub fn locally_generated(mut self) -> Self {
         self.locally_generated = true;
@@ -213,8 +214,8 @@ impl NatRule {
 
     /// Matches packets that are not to this network, as `! -d PREFIX`; repeatable.
     ///
-    /// A masquerading rule without a link needs its own network here: with `br_netfilter` in the kernel,
-    /// packets from one port of a bridge to another pass the rule too.
+    /// A masquerading rule without a link needs its own network here: with `br_netfilter` in the
+    /// kernel, packets from one port of a bridge to another pass the rule too.
     #[doc(alias = "ip daddr !=")]
     pub fn destination_not(mut self, prefix: impl Input<IpNet>) -> Self {
         let prefix = self.prefix("destination_not", prefix);
@@ -222,31 +223,32 @@ impl NatRule {
         self
     }
 
-    /// Matches packets that came in by this link. `create` looks the link up; the rule follows a rename.
-    /// Default: by any link.
+    /// Matches packets that came in by this link. `create` looks the link up; the rule follows a
+    /// rename. Default: by any link.
     #[doc(alias = "-i")]
     pub fn iif(mut self, link: impl Into<LinkRef>) -> Self {
         self.input = Some(Link::Index(link.into()));
         self
     }
 
-    /// Matches packets that leave by this link. `create` looks the link up; the rule follows a rename.
-    /// Default: by any link.
+    /// Matches packets that leave by this link. `create` looks the link up; the rule follows a
+    /// rename. Default: by any link.
     #[doc(alias = "-o")]
     pub fn oif(mut self, link: impl Into<LinkRef>) -> Self {
         self.output = Some(Link::Index(link.into()));
         self
     }
 
-    /// Matches packets that came in by a link of this name or pattern, as `-i NAME`; the link need not
-    /// exist.
+    /// Matches packets that came in by a link of this name or pattern, as `-i NAME`; the link need
+    /// not exist.
     #[doc(alias("-i", "in_link"))]
     pub fn iifname(mut self, pattern: impl Input<LinkPattern>) -> Self {
         self.input = self.rejected.read("iifname", pattern).map(Link::Name);
         self
     }
 
-    /// Matches packets that leave by a link of this name or pattern, as `-o NAME`; the link need not exist.
+    /// Matches packets that leave by a link of this name or pattern, as `-o NAME`; the link need
+    /// not exist.
     #[doc(alias("-o", "out_link"))]
     pub fn oifname(mut self, pattern: impl Input<LinkPattern>) -> Self {
         self.output = self.rejected.read("oifname", pattern).map(Link::Name);
@@ -328,8 +330,8 @@ impl NatRule {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// Persistent rules are in the table `netloom` of the family `inet`, with the tag as their comment. The
-    /// table has no owner: `nft flush ruleset` deletes it.
+    /// Persistent rules are in the table `netloom` of the family `inet`, with the tag as their
+    /// comment. The table has no owner: `nft flush ruleset` deletes it.
     pub fn persistent(mut self, tag: impl Into<String>) -> Self {
         let tag = tag.into();
         if let Err(reason) = check_tag(&tag) {
@@ -347,7 +349,8 @@ impl NatRule {
     ///
     /// # Errors
     ///
-    /// - [`is_not_found`](Error::is_not_found) if a link of [`iif`](Self::iif) or [`oif`](Self::oif) is gone
+    /// - [`is_not_found`](Error::is_not_found) if a link of [`iif`](Self::iif) or
+    ///   [`oif`](Self::oif) is gone
     /// - [`is_unsupported`](Error::is_unsupported) if the kernel has no NAT for `nf_tables`
     /// - [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`, or without
     ///   `CAP_SYS_ADMIN` at the first use of `nf_tables` in a namespace that the thread is not in

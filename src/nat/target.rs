@@ -9,10 +9,11 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use crate::input::{is_of_no_machine, network, sealed};
 use crate::nft::Span;
 
-/// The new addresses of a NAT rule: one address, a range to choose from, or a prefix whose host part stays.
+/// The new addresses of a NAT rule: one address, a range to choose from, or a prefix whose host
+/// part stays.
 ///
-/// The literals are `"198.51.100.7"`, `"198.51.100.7-198.51.100.9"` and `"198.51.100.0/28"`; the values
-/// [`IpAddr`], a [`RangeInclusive`] of it, [`IpNet`], and those of one family.
+/// The literals are `"198.51.100.7"`, `"198.51.100.7-198.51.100.9"` and `"198.51.100.0/28"`; the
+/// values [`IpAddr`], a [`RangeInclusive`] of it, [`IpNet`], and those of one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NatTarget(Kind);
 

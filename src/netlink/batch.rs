@@ -8,8 +8,8 @@ use crate::wire::message::{HEADER, NLM_F_ACK, NLM_F_ECHO, NLM_F_REQUEST};
 
 /// Requests for one datagram, in order.
 ///
-/// The kernel reports every failure unasked, so only the last request asks for an acknowledgement: all
-/// requests that were not refused before it are done.
+/// The kernel reports every failure unasked, so only the last request asks for an acknowledgement:
+/// all requests that were not refused before it are done.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Batch {
     bytes: Vec<u8>,
@@ -27,8 +27,8 @@ impl Batch {
         self.bytes.reserve(bytes);
     }
 
-    /// Adds an rtnetlink request of this header, which is aligned to 4, and what `attributes` writes. Returns
-    /// its place in the batch.
+    /// Adds an rtnetlink request of this header, which is aligned to 4, and what `attributes`
+    /// writes. Returns its place in the batch.
     pub(crate) fn push(
         &mut self,
         kind: RequestType,
@@ -45,7 +45,8 @@ impl Batch {
         })
     }
 
-    /// Adds a request of this type, whose payload `write` appends, and returns its place in the batch.
+    /// Adds a request of this type, whose payload `write` appends, and returns its place in the
+    /// batch.
     pub(crate) fn request(
         &mut self,
         kind: u16,

@@ -20,8 +20,8 @@ const HEADER: usize = 8;
 const NET_RAW: &str = "this needs CAP_NET_RAW in the user namespace that owns the network namespace, or \
      a group within net.ipv4.ping_group_range there";
 
-/// A socket for echo requests to one target: a raw socket or, if that is forbidden, the kernel's own kind
-/// for pings (icmp(7)).
+/// A socket for echo requests to one target: a raw socket or, if that is forbidden, the kernel's
+/// own kind for pings (icmp(7)).
 pub(super) struct EchoSocket {
     fd: OwnedFd,
     raw: bool,

@@ -51,8 +51,8 @@ fn place(target: Target<'_>, socket: NewSocket) -> Result<Place, Cause> {
     calls(target, own_file()?, "socket", || namespace::file_and_socket(socket))
 }
 
-/// Makes system calls that neither wait nor allocate in a namespace: on the calling thread, or on one
-/// that ends there if the calling thread could not return. `name` is that of the last call.
+/// Makes system calls that neither wait nor allocate in a namespace: on the calling thread, or on
+/// one that ends there if the calling thread could not return. `name` is that of the last call.
 pub(super) fn calls<T: Send>(
     target: Target<'_>,
     home: OwnedFd,

@@ -94,8 +94,8 @@ impl Netns {
         Member::bind(socket_inside(self.fd(), Member::SOCKET)?, 0, 0)
     }
 
-    /// Takes one of netloom's own locks exclusively. The caller drops the member, or takes it out of
-    /// all groups, before the guard.
+    /// Takes one of netloom's own locks exclusively. The caller drops the member, or takes it out
+    /// of all groups, before the guard.
     ///
     /// Threads that share the handle wait for each other in this process first: as rivals for the
     /// kernel's lock, dozens of them would pass the deadline.

@@ -43,8 +43,8 @@ const RTN_UNICAST: u8 = 1;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct Route {
-    // Programs create many routes. Rare settings are boxed: a smaller builder leaves more of the cache to
-    // the kernel.
+    // Programs create many routes. Rare settings are boxed: a smaller builder leaves more of the
+    // cache to the kernel.
     destination: Option<Destination>,
     gateway: Option<IpAddr>,
     link: Option<Box<LinkRef>>,
@@ -94,15 +94,16 @@ impl Route {
         self
     }
 
-    /// Sets the link, as `dev NAME`: a handle, or a name that is looked up. Default: the gateway's link.
+    /// Sets the link, as `dev NAME`: a handle, or a name that is looked up. Default: the gateway's
+    /// link.
     #[doc(alias = "RTA_OIF")]
     pub fn dev(mut self, link: impl Into<LinkRef>) -> Self {
         self.link = Some(Box::new(link.into()));
         self
     }
 
-    /// Sets the metric, as `metric N`. Of several routes to a destination the lowest counts. Default: 0 for
-    /// IPv4, 1,024 for IPv6.
+    /// Sets the metric, as `metric N`. Of several routes to a destination the lowest counts.
+    /// Default: 0 for IPv4, 1,024 for IPv6.
     #[doc(alias("RTA_PRIORITY", "priority"))]
     pub fn metric(mut self, metric: u32) -> Self {
         self.metric = Some(metric);
@@ -132,16 +133,16 @@ impl Route {
         self
     }
 
-    /// Sets the segment size in bytes for TCP to announce to its peers, as `advmss N`. Default: the MTU's.
-    /// The kernel lowers larger ones to 65,495.
+    /// Sets the segment size in bytes for TCP to announce to its peers, as `advmss N`. Default: the
+    /// MTU's. The kernel lowers larger ones to 65,495.
     #[doc(alias("RTAX_ADVMSS", "mss"))]
     pub fn advmss(mut self, bytes: u32) -> Self {
         self.rare_mut().advmss = Some(bytes);
         self
     }
 
-    /// Sets the distance of the destination, as `scope link`. Default: global by a gateway, link without
-    /// one. The kernel ignores the scope of IPv6 routes.
+    /// Sets the distance of the destination, as `scope link`. Default: global by a gateway, link
+    /// without one. The kernel ignores the scope of IPv6 routes.
     #[doc(alias("rtm_scope", "RT_SCOPE_LINK"))]
     pub fn scope(mut self, scope: impl Into<Scope>) -> Self {
         self.rare_mut().scope = Some(scope.into());
@@ -200,7 +201,8 @@ impl Route {
         batch.request(RTM_NEWROUTE, flags, |out| self.write(out, index))
     }
 
-    /// Appends `struct rtmsg` and the attributes. Nothing is allocated: programs create many routes.
+    /// Appends `struct rtmsg` and the attributes. Nothing is allocated: programs create many
+    /// routes.
     fn write(&self, out: &mut Vec<u8>, index: Option<u32>) {
         let ipv6 = self.is_ipv6();
         let destination = self.destination.unwrap_or(Destination::Default).network(ipv6);

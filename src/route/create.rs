@@ -21,8 +21,8 @@ impl Route {
     ///
     /// # Errors
     ///
-    /// - `is_invalid_input()` for host bits in the destination, families that differ, and a route with
-    ///   neither gateway nor link, before any system call
+    /// - `is_invalid_input()` for host bits in the destination, families that differ, and a route
+    ///   with neither gateway nor link, before any system call
     /// - `is_already_exists()` if such a route exists
     /// - `is_not_found()` if the link doesn't exist
     /// - `ENETUNREACH` or `EHOSTUNREACH` if the gateway is on no network of a link
@@ -49,10 +49,11 @@ impl Route {
     ///
     /// # Errors
     ///
-    /// [`PartialError`] has the error of each refused route with its place in `routes`, and the owner
-    /// of all other routes. After a lost answer the last error is that of the first route whose
-    /// outcome is unknown; the routes after it were not tried. If a builder is known to be wrong before any system call, no route is created.
-    /// With `?`, the error is the first refusal's, and the created routes are deleted.
+    /// [`PartialError`] has the error of each refused route with its place in `routes`, and the
+    /// owner of all other routes. After a lost answer the last error is that of the first route
+    /// whose outcome is unknown; the routes after it were not tried. If a builder is known to be
+    /// wrong before any system call, no route is created. With `?`, the error is the first
+    /// refusal's, and the created routes are deleted.
     #[doc(alias("ip -batch", "RTM_NEWROUTE"))]
     pub fn create_all(
         routes: &[Self],

@@ -11,10 +11,10 @@ use crate::owned::sealed::{Remove, Removed};
 
 /// A route that exists, or many that were created together.
 ///
-/// A route is deleted only if all of its tuple is listed: table, destination, metric, gateway, link,
-/// source, scope, metrics and netloom's own protocol number. A route of another program is never hit,
-/// except by another process with netloom that makes the same route after ours was deleted. Many
-/// routes are deleted a hundred in a datagram.
+/// A route is deleted only if all of its tuple is listed: table, destination, metric, gateway,
+/// link, source, scope, metrics and netloom's own protocol number. A route of another program is
+/// never hit, except by another process with netloom that makes the same route after ours was
+/// deleted. Many routes are deleted a hundred in a datagram.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RouteHandle {
     netns: Netns,

@@ -8,11 +8,11 @@ use crate::wire::message::NLM_F_DUMP;
 use crate::wire::route::RTMSG;
 
 impl Netns {
-    /// Visits all routes of all tables without keeping them: memory stays flat however many they are.
-    /// [`routes`](Self::routes) returns them by value.
+    /// Visits all routes of all tables without keeping them: memory stays flat however many they
+    /// are. [`routes`](Self::routes) returns them by value.
     ///
-    /// A list that changes while it is read is read again. The fold then starts over with a new value of
-    /// `start`, so that its result comes from one whole list.
+    /// A list that changes while it is read is read again. The fold then starts over with a new
+    /// value of `start`, so that its result comes from one whole list.
     ///
     /// ```
     /// use netloom::{Namespace, VethEnd, VethPair};
@@ -27,8 +27,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) if the list changed during all attempts
-    /// to read it.
+    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) if the list changed during all
+    /// attempts to read it.
     #[doc(alias("ip route show", "RTM_GETROUTE"))]
     pub fn fold_routes<A>(
         &self,
@@ -44,14 +44,14 @@ impl Netns {
         })
     }
 
-    /// Lists all routes of all tables, IPv4 and IPv6, as `ip route show table all`. Routes of the main
-    /// table, which `route` prints, have a [`table`](RouteInfo::table) of 254.
+    /// Lists all routes of all tables, IPv4 and IPv6, as `ip route show table all`. Routes of the
+    /// main table, which `route` prints, have a [`table`](RouteInfo::table) of 254.
     /// [`fold_routes`](Self::fold_routes) visits very many routes.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) if the list changed during all attempts
-    /// to read it.
+    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) if the list changed during all
+    /// attempts to read it.
     #[doc(alias("route", "ip route show", "RTM_GETROUTE"))]
     pub fn routes(&self) -> Result<Vec<RouteInfo>, Error> {
         self.fold_routes(Vec::new, |list, route| list.push(route.into()))

@@ -22,8 +22,8 @@ impl Lent {
     }
 }
 
-/// Passes a closure to another thread by `submit`, and waits until that thread has run or dropped the
-/// closure. Returns its value or its panic; `None` if it was dropped.
+/// Passes a closure to another thread by `submit`, and waits until that thread has run or dropped
+/// the closure. Returns its value or its panic; `None` if it was dropped.
 pub(crate) fn lend<T: Send>(
     closure: impl FnOnce() -> T + Send,
     submit: impl FnOnce(Lent),

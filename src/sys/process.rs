@@ -1,8 +1,9 @@
 //! The identity of a process, and the values that belong to one process.
 //!
-//! A fork copies the memory of all threads, and runs one of them. A lock that another thread held stays
-//! locked for ever, sockets are shared with the parent, and thread handles name no thread. So each value
-//! that belongs to a process looks at the process first. A fork leaks the copy and begins anew.
+//! A fork copies the memory of all threads, and runs one of them. A lock that another thread held
+//! stays locked for ever, sockets are shared with the parent, and thread handles name no thread. So
+//! each value that belongs to a process looks at the process first. A fork leaks the copy and
+//! begins anew.
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -14,8 +15,8 @@ use nix::libc;
 
 pub(crate) use std::process::exit;
 
-/// The process in which something was made. A fork is another process, even with the same number: process
-/// ids are used again, and each PID namespace has a process 1.
+/// The process in which something was made. A fork is another process, even with the same number:
+/// process ids are used again, and each PID namespace has a process 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Process(u32);
 
@@ -103,8 +104,8 @@ impl<T: Default> PerProcess<T> {
 
     fn current(&self) -> &Slot<T> {
         let slot = self.slot.load(Ordering::Acquire);
-        // SAFETY: `slot` always comes from `Slot::boxed`. It is freed in `drop` alone, which has `self` for
-        // itself, or below before anybody else has seen it.
+        // SAFETY: `slot` always comes from `Slot::boxed`. It is freed in `drop` alone, which has
+        // `self` for itself, or below before anybody else has seen it.
         let current = unsafe { &*slot };
         if current.process.is_current() {
             return current;
@@ -115,7 +116,8 @@ impl<T: Default> PerProcess<T> {
             // SAFETY: as above.
             Ok(_) => unsafe { &*new },
             Err(other) => {
-                // SAFETY: another thread was quicker, so `new` has been seen by nobody. `other` is as above.
+                // SAFETY: another thread was quicker, so `new` has been seen by nobody. `other` is
+                // as above.
                 unsafe {
                     drop(Box::from_raw(new));
                     &*other
@@ -144,7 +146,8 @@ impl<T> Drop for PerProcess<T> {
 }
 
 /// Returns a number that is 0 at first, and 0 again in every process that is forked from this one
-/// (`MADV_WIPEONFORK`, madvise(2)). None if the kernel, an emulator or a filter offers no such memory.
+/// (`MADV_WIPEONFORK`, madvise(2)). None if the kernel, an emulator or a filter offers no such
+/// memory.
 ///
 /// A process that shares this one's memory (`CLONE_VM`, vfork(2)) shares the number.
 fn zeroed_by_fork() -> Option<&'static AtomicU32> {
@@ -162,8 +165,8 @@ fn zeroed_by_fork() -> Option<&'static AtomicU32> {
             Err(theirs) => theirs,
         };
     }
-    // SAFETY: not null by now, so either `NONE` or the result of `map_zeroed_by_fork`. That is mapped for good,
-    // zeroed, aligned to a page, and used as this atomic alone.
+    // SAFETY: not null by now, so either `NONE` or the result of `map_zeroed_by_fork`. That is
+    // mapped for good, zeroed, aligned to a page, and used as this atomic alone.
     (memory != none).then(|| unsafe { &*memory })
 }
 

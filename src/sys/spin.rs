@@ -1,6 +1,7 @@
 //! Waiting for another thread that is nearly done: by spinning, and then by sleeping.
 //!
-//! A thread that sleeps lets its core sleep. Waking both takes 20 to 40 µs, ten times a small closure.
+//! A thread that sleeps lets its core sleep. Waking both takes 20 to 40 µs, ten times a small
+//! closure.
 
 use std::sync::mpsc::{Receiver, RecvError, TryRecvError};
 use std::time::{Duration, Instant};
@@ -10,8 +11,8 @@ use super::thread;
 /// The longest time that spinning pays: as long as a wake-up takes.
 const LIMIT: Duration = Duration::from_micros(50);
 
-/// Spins until something is done or the time is up. The other thread may need this core, so each turn
-/// yields it.
+/// Spins until something is done or the time is up. The other thread may need this core, so each
+/// turn yields it.
 pub(crate) fn until(mut is_done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_done() && start.elapsed() < LIMIT {

@@ -24,9 +24,9 @@ impl Link {
     /// # Ok::<(), netloom::Error>(())
     /// ```
     ///
-    /// The kernel announces addresses when the hardware address is set, even to the same value, while
-    /// `arp_notify` and `ndisc_notify` are on (`net/ipv4/devinet.c`, `net/ipv6/ndisc.c`). Both settings are
-    /// put back.
+    /// The kernel announces addresses when the hardware address is set, even to the same value,
+    /// while `arp_notify` and `ndisc_notify` are on (`net/ipv4/devinet.c`, `net/ipv6/ndisc.c`).
+    /// Both settings are put back.
     ///
     /// # Errors
     ///

@@ -14,8 +14,8 @@ use crate::sys::file::{self, Mode, OFlag};
 use crate::sys::process::PerProcess;
 use crate::wire::link::WhichLink;
 
-/// A directory below `/proc/sys/net`, opened in its namespace at its first use. Netlink reads and writes
-/// some settings without it.
+/// A directory below `/proc/sys/net`, opened in its namespace at its first use. Netlink reads and
+/// writes some settings without it.
 ///
 /// A chroot, an unmounted `/proc` or a mount over it doesn't affect an open descriptor. A spare
 /// descriptor is reserved, so that settings can be restored after the process has used up all

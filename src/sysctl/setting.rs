@@ -130,8 +130,8 @@ of_links! {
         /// [`Forwarding`](crate::Forwarding).
         #[doc(alias = "ip_forward")]
         ipv4_forwarding = "ipv4" "forwarding",
-        /// Forwards IPv6 packets (`net.ipv6.conf.*.forwarding`). A link that forwards ignores router
-        /// advertisements unless [`accept_ra`](Setting::accept_ra) is `Always`.
+        /// Forwards IPv6 packets (`net.ipv6.conf.*.forwarding`). A link that forwards ignores
+        /// router advertisements unless [`accept_ra`](Setting::accept_ra) is `Always`.
         /// [`Forwarding`](crate::Forwarding) raises that, too.
         ipv6_forwarding = "ipv6" "forwarding",
         /// Turns IPv6 off (`disable_ipv6`).

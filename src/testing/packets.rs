@@ -23,8 +23,8 @@ pub(crate) fn reaches(from: &Netns, target: impl Input<IpAddr> + Copy) {
 
 /// Tries again for a moment while the network says that there is no route.
 ///
-/// The kernel makes the local route of a new IPv6 address in a worker of its own, a moment after the
-/// address is listed (net/ipv6/addrconf.c, `addrconf_dad_work`). Until then the target answers
+/// The kernel makes the local route of a new IPv6 address in a worker of its own, a moment after
+/// the address is listed (net/ipv6/addrconf.c, `addrconf_dad_work`). Until then the target answers
 /// "no route".
 fn when_routed<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let deadline = Instant::now() + BRIEFLY;

@@ -93,10 +93,12 @@ pub(crate) enum WhichLink<'a> {
 }
 
 impl WhichLink<'_> {
-    /// Appends `struct ifinfomsg` and the attributes. Asks for no statistics, which are most of an answer.
+    /// Appends `struct ifinfomsg` and the attributes. Asks for no statistics, which are most of an
+    /// answer.
     ///
-    /// Without that attribute the kernel makes no room in a list for a link that is larger than usual. It then
-    /// ends the list before that link as if it were whole (6.18, `rtnl_dump_ifinfo`).
+    /// Without that attribute the kernel makes no room in a list for a link that is larger than
+    /// usual. It then ends the list before that link as if it were whole (6.18,
+    /// `rtnl_dump_ifinfo`).
     pub(crate) fn write(self, out: &mut Vec<u8>) {
         const LONGEST_NAME: usize = 15;
         let index = match self {

@@ -1,4 +1,5 @@
-//! Netlink sockets, as the kernel lists them: `struct netlink_diag_req` and `struct netlink_diag_msg`.
+//! Netlink sockets, as the kernel lists them: `struct netlink_diag_req` and
+//! `struct netlink_diag_msg`.
 //!
 //! ```text
 //! request                                  answer
@@ -24,8 +25,8 @@ const NETLINK_DIAG_GROUPS: u16 = 1;
 const REQUEST: usize = 20;
 const ANSWER: usize = 28;
 
-/// Appends a request for all sockets of a netlink protocol, with its header. The batch fills in the length and
-/// the sequence number.
+/// Appends a request for all sockets of a netlink protocol, with its header. The batch fills in the
+/// length and the sequence number.
 pub(crate) fn append_sockets(out: &mut Vec<u8>, protocol: u8, flags: u16) {
     let start = out.len();
     out.resize(start + HEADER + REQUEST, 0);

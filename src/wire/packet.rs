@@ -5,8 +5,8 @@ use netlink_packet_core::{Emitable, NlaBuffer, NlasIterator, Parseable, Parseabl
 
 use super::attribute::{Attributes, Writer};
 
-/// An attribute that netlink-packet-route describes, or the bytes that it can't read. The bytes are the
-/// whole attribute with its header, or empty where a level is cut short.
+/// An attribute that netlink-packet-route describes, or the bytes that it can't read. The bytes are
+/// the whole attribute with its header, or empty where a level is cut short.
 pub(crate) type Parsed<'a, A> = Result<A, &'a [u8]>;
 
 impl<'a> Attributes<'a> {
@@ -41,8 +41,8 @@ impl<'a> Attributes<'a> {
 }
 
 impl Writer<'_> {
-    /// Appends attributes of netlink-packet-route. Attributes that don't fit a 16-bit length are left
-    /// out and count as an overflow: netlink-packet-core wraps the length, or panics.
+    /// Appends attributes of netlink-packet-route. Attributes that don't fit a 16-bit length are
+    /// left out and count as an overflow: netlink-packet-core wraps the length, or panics.
     pub(crate) fn emit(&mut self, attributes: &impl Emitable) {
         match attributes.buffer_len() {
             length if length > usize::from(u16::MAX) => self.overflow(),

@@ -1,4 +1,5 @@
-//! Listening sockets, as the kernel lists them: `struct inet_diag_req_v2` and `struct inet_diag_msg`.
+//! Listening sockets, as the kernel lists them: `struct inet_diag_req_v2` and
+//! `struct inet_diag_msg`.
 //!
 //! ```text
 //! request                                  answer
@@ -28,8 +29,8 @@ const TCP_LISTEN: u32 = 10;
 const REQUEST: usize = 56;
 const ANSWER: usize = 72;
 
-/// A request for all TCP sockets of a family that listen, with its header; the length and the sequence
-/// number are left to the batch.
+/// A request for all TCP sockets of a family that listen, with its header; the length and the
+/// sequence number are left to the batch.
 pub(crate) fn append_listening(out: &mut Vec<u8>, family: u8, flags: u16) {
     let start = out.len();
     out.resize(start + HEADER + REQUEST, 0);

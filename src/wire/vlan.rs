@@ -1,5 +1,5 @@
-//! The VLANs of a bridge or of a port, as the kernel lists them: `struct br_vlan_msg` and its attributes.
-//! netlink-packet-route has no `RTM_*VLAN`.
+//! The VLANs of a bridge or of a port, as the kernel lists them: `struct br_vlan_msg` and its
+//! attributes. netlink-packet-route has no `RTM_*VLAN`.
 //!
 //! ```text
 //!  0        1     4       8

@@ -99,7 +99,8 @@ fn past_the_rules() -> impl Strategy<Value = Said> {
     })
 }
 
-/// Rulesets of such rules; nothing is checked, and that is said aloud, where the kernel can't have them.
+/// Rulesets of such rules; nothing is checked, and that is said aloud, where the kernel can't have
+/// them.
 fn check(
     needed: Option<(&str, Said)>,
     rule: impl Strategy<Value = Said>,

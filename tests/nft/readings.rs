@@ -1,4 +1,5 @@
-//! Rules of other programs that look like another rule, and rules of ours that `nft` has to load again.
+//! Rules of other programs that look like another rule, and rules of ours that `nft` has to load
+//! again.
 
 use netloom::nft::{Chain, Family, Field, Rule, RuleInfo, Table};
 use netloom::{Bridge, Firewall, Namespace, Netns, PortGuard};

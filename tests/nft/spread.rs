@@ -1,4 +1,5 @@
-//! Numbers by which packets are spread, and maps to objects and addresses, in the table or in the rule.
+//! Numbers by which packets are spread, and maps to objects and addresses, in the table or in the
+//! rule.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

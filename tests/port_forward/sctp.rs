@@ -1,5 +1,5 @@
-//! Published SCTP ports, by the first two packets of a connection: also where the kernel itself speaks no
-//! SCTP, connection tracking may.
+//! Published SCTP ports, by the first two packets of a connection: also where the kernel itself
+//! speaks no SCTP, connection tracking may.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::thread;

@@ -231,7 +231,8 @@ fn each_namespace_has_its_own() {
     });
 }
 
-/// More than one datagram and more than are asked for at once, in the order of their tags and as each has them.
+/// More than one datagram and more than are asked for at once, in the order of their tags and as
+/// each has them.
 #[test]
 fn hundreds_of_ports_are_listed_as_by_their_tags() {
     support::isolated(|| {

@@ -28,8 +28,8 @@ struct Measured {
     time: Duration,
 }
 
-/// Lines as the harness prints them, `WORK: NAME TIME, RATIO x BASE (median …)`. What was printed before belongs
-/// to a run before.
+/// Lines as the harness prints them, `WORK: NAME TIME, RATIO x BASE (median …)`. What was printed
+/// before belongs to a run before.
 fn runs(text: &str) -> Vec<Vec<Measured>> {
     let mut runs: Vec<Vec<Measured>> = Vec::new();
     for one in text.lines().filter_map(measured) {

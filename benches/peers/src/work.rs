@@ -30,8 +30,8 @@ pub fn cable(host: &Netns, bridge: &Link, plan: &Plan) -> (Owned<Veth>, Owned<Ne
     (VethPair::new(port, eth0).create_between(host, &container).unwrap(), container)
 }
 
-/// One more container beside 1 to 1,000, none of which has an IPv6 address; and beside 1,000 which have,
-/// as the kernel makes them unless it is told not to.
+/// One more container beside 1 to 1,000, none of which has an IPv6 address; and beside 1,000 which
+/// have, as the kernel makes them unless it is told not to.
 pub fn attach(report: &mut Report, quick: bool) -> Curve {
     let steps: &[u32] = if quick { &[1, 20] } else { &[1, 10, 30, 100, 300, 500, 1_000] };
     let curve = attach_beside(report, steps, false);

@@ -1,4 +1,5 @@
-//! Builds a network on tokio's blocking threads, and serves from inside a namespace on its event loop.
+//! Builds a network on tokio's blocking threads, and serves from inside a namespace on its event
+//! loop.
 
 use std::net::SocketAddr;
 

@@ -70,7 +70,8 @@ fn configurations_that_cannot_be() {
         let refused = |config: &Value, code: u32, words: &[&str]| {
             let answer = unchanged(&[&host.netns, &red], || host.call("ADD", "red", config));
             answer.refused(code, words);
-            // The DEL that a runtime sends behind it. Without a name, or in another language, it is nobody's.
+            // The DEL that a runtime sends behind it. Without a name, or in another language, it is
+            // nobody's.
             if config["name"] == "net1" && code != 1 && config["cniVersion"] == "1.1.0" {
                 unchanged(&[&host.netns, &red], || host.del("red", config));
             }

@@ -40,8 +40,8 @@ const STP_DELAY: std::ops::RangeInclusive<Duration> =
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// A new bridge has a fixed hardware address. Without one, the kernel would give it that of its lowest
-/// port, and change it with the ports. Source: ip-link(8), `net/bridge/br_netlink.c`.
+/// A new bridge has a fixed hardware address. Without one, the kernel would give it that of its
+/// lowest port, and change it with the ports. Source: ip-link(8), `net/bridge/br_netlink.c`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct Bridge {
@@ -71,8 +71,8 @@ impl Bridge {
 
     /// Sets how long a port listens and learns before it forwards, as `forward_delay`.
     ///
-    /// A multiple of 10 ms; from 2 to 30 s with the spanning tree protocol, without which it has no effect.
-    /// Default: 15 s.
+    /// A multiple of 10 ms; from 2 to 30 s with the spanning tree protocol, without which it has no
+    /// effect. Default: 15 s.
     #[doc(alias = "IFLA_BR_FORWARD_DELAY")]
     pub fn forward_delay(self, delay: Duration) -> Self {
         self.time("forward_delay", delay, InfoBridge::ForwardDelay)
@@ -92,16 +92,16 @@ impl Bridge {
         self.option(InfoBridge::VlanFiltering(on))
     }
 
-    /// Turns multicast snooping on or off, as `mcast_snooping`: multicast is sent only to ports that asked
-    /// for it. Default: on.
+    /// Turns multicast snooping on or off, as `mcast_snooping`: multicast is sent only to ports
+    /// that asked for it. Default: on.
     #[doc(alias = "IFLA_BR_MCAST_SNOOPING")]
     pub fn multicast_snooping(self, on: bool) -> Self {
         self.option(InfoBridge::MulticastSnooping(on))
     }
 
     /// Turns learning from frames to the link-local addresses `01:80:c2:00:00:0X` on or off;
-    /// `no_linklocal_learn` turns it off. No filter sees such frames before the bridge learns from them.
-    /// Default: on. Since Linux 5.0.
+    /// `no_linklocal_learn` turns it off. No filter sees such frames before the bridge learns from
+    /// them. Default: on. Since Linux 5.0.
     #[doc(alias("no_linklocal_learn", "BR_BOOLOPT_NO_LL_LEARN"))]
     pub fn link_local_learning(self, on: bool) -> Self {
         let mask = BridgeBooleanOptionFlags::NoLinkLocalLearn;
@@ -113,10 +113,11 @@ impl Bridge {
     ///
     /// # Errors
     ///
-    /// A value that can be known wrong is refused before any system call. Nothing is left after a failure.
+    /// A value that can be known wrong is refused before any system call. Nothing is left after a
+    /// failure.
     /// - `is_already_exists()` if a link has the name.
-    /// - `is_unsupported()` in a kernel without bridges, or without `CONFIG_BRIDGE_VLAN_FILTERING` if VLAN
-    ///   filtering is asked for.
+    /// - `is_unsupported()` in a kernel without bridges, or without `CONFIG_BRIDGE_VLAN_FILTERING`
+    ///   if VLAN filtering is asked for.
     #[doc(alias("ip link add", "RTM_NEWLINK"))]
     pub fn create(&self, netns: &Netns) -> Result<Owned<Link>, Error> {
         const ACTION: &str = "create bridge";
@@ -161,8 +162,8 @@ impl Bridge {
         self
     }
 
-    /// Explains an errno for VLAN filtering. The kernel has words for an unknown kind of link ("Unknown
-    /// device type"), and none for an unknown option.
+    /// Explains an errno for VLAN filtering. The kernel has words for an unknown kind of link
+    /// ("Unknown device type"), and none for an unknown option.
     fn explain(&self, error: Error) -> Error {
         let filters = self.options.iter().any(|one| matches!(one, InfoBridge::VlanFiltering(_)));
         if !filters || error.kernel_message().is_some() {

@@ -9,8 +9,8 @@ use crate::wire::attribute::Writer;
 /// The facts about a kind that code for all kinds needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kind {
-    /// True if a new link keeps the hardware address that the create request asks for. It identifies a link
-    /// whose answer was lost. A layer-3 link has no hardware address.
+    /// True if a new link keeps the hardware address that the create request asks for. It
+    /// identifies a link whose answer was lost. A layer-3 link has no hardware address.
     pub(crate) keeps_address: bool,
     /// True if a link of this kind is made on another link.
     pub(crate) has_parent: bool,
@@ -24,8 +24,8 @@ impl Kind {
     const LAYER_3: Self = Self { keeps_address: false, ..Self::PLAIN };
 }
 
-/// Lists the kinds: those that netloom creates, each with the module of its file and its public types, and
-/// those that `doctor` tries only, each with its facts.
+/// Lists the kinds: those that netloom creates, each with the module of its file and its public
+/// types, and those that `doctor` tries only, each with its facts.
 macro_rules! kinds {
     (
         created {

@@ -58,9 +58,9 @@ use crate::protocol::Protocol;
 /// process. Before that, a table `netloom-loopback`, which no process owns, drops packets from
 /// links to `127.0.0.0/8`. The link has an alternative name that begins with `netloom-localnet`
 /// meanwhile, and `lo` has the name `netloom-localnet`. A killed process leaves all of these; the
-/// next deletion of a port or
-/// [`reap`](crate::reap()) removes them. `nft flush ruleset` deletes the table, not the setting: the next
-/// creation, deletion or list of ports by any process, or `reap`, mends that.
+/// next deletion of a port or [`reap`](crate::reap()) removes them. `nft flush ruleset` deletes the
+/// table, not the setting: the next creation, deletion or list of ports by any process, or `reap`,
+/// mends that.
 ///
 /// # Cost
 ///
@@ -72,8 +72,8 @@ use crate::protocol::Protocol;
 ///
 /// A *held* port, the default, is in a table that this process owns. The kernel deletes it when the
 /// process ends, and no other process can change it. A *persistent* port, with
-/// [`persistent`](Self::persistent), outlives the process. A port that another mapping has is refused,
-/// whichever kind that is and whichever process made it.
+/// [`persistent`](Self::persistent), outlives the process. A port that another mapping has is
+/// refused, whichever kind that is and whichever process made it.
 ///
 /// # Stale connections
 ///

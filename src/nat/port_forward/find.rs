@@ -29,7 +29,8 @@ use crate::wire::nft::userdata::UserData;
 pub struct PortForwardInfo(PortForwardHandle);
 
 impl PortForwardInfo {
-    /// Returns the handle. [`Owned::adopt`](crate::Owned::adopt) takes over the duty to delete the port.
+    /// Returns the handle. [`Owned::adopt`](crate::Owned::adopt) takes over the duty to delete the
+    /// port.
     pub fn handle(&self) -> &PortForwardHandle {
         &self.0
     }

@@ -40,8 +40,8 @@ pub(super) fn check(netns: &Netns, step: Step<'_>) -> Result<(), Error> {
 /// `generation`.
 ///
 /// A program that has the lock may be about to turn a link off, as it read the sets before these
-/// mappings were added. A program that takes the lock later reads these mappings. A link `is_steady`
-/// if no program had the lock at an earlier mapping, which is still there.
+/// mappings were added. A program that takes the lock later reads these mappings. A link
+/// `is_steady` if no program had the lock at an earlier mapping, which is still there.
 pub(super) fn hold(
     netns: &Netns,
     links: &BTreeSet<u32>,

@@ -41,7 +41,8 @@ impl Mapping {
         self.target.is_ipv4()
     }
 
-    /// Returns whether a loopback address leads to the container. Replies to it need `route_localnet`.
+    /// Returns whether a loopback address leads to the container. Replies to it need
+    /// `route_localnet`.
     pub(super) fn covers_loopback(self) -> bool {
         self.is_ipv4() && self.host_address.is_none_or(|address| address.is_loopback())
     }

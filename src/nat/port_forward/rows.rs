@@ -1,9 +1,9 @@
 //! The rows of the persistent table: a map in which a tag's mappings are found.
 //!
-//! The key is a hash of the tag and a place. Place 0 has the tag, the places from 1 on its mappings without a
-//! gap. Each element refers to a counter, which is never incremented: the kernel keeps how many elements refer
-//! to it. `tags` has one reference a tag; `link-5` and `local-5` have one a mapping by link 5, without and with
-//! a loopback address.
+//! The key is a hash of the tag and a place. Place 0 has the tag, the places from 1 on its mappings
+//! without a gap. Each element refers to a counter, which is never incremented: the kernel keeps
+//! how many elements refer to it. `tags` has one reference a tag; `link-5` and `local-5` have one a
+//! mapping by link 5, without and with a loopback address.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Conntrack entries of UDP connections that a mapping makes stale. Clients never end such a connection, and only
-//! its first packet looks for a mapping.
+//! Conntrack entries of UDP connections that a mapping makes stale. Clients never end such a
+//! connection, and only its first packet looks for a mapping.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -79,8 +79,8 @@ fn forget(
         let mut of = mappings.iter().filter(|mapping| is_stale_of(mapping, &candidate.entry));
         of.any(|mapping| mapping.host_address.is_some())
     };
-    // A mapping at all addresses has neither the connections to other machines, nor those to an address with a
-    // mapping of its own.
+    // A mapping at all addresses has neither the connections to other machines, nor those to an
+    // address with a mapping of its own.
     let mut asked = BTreeSet::new();
     let mut known = BTreeMap::new();
     for (address, port) in candidates.iter().filter(|one| !is_at_one(one)).filter_map(at) {

@@ -22,8 +22,8 @@ use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::message::MessageType;
 use crate::wire::nft::{chain, flowtable, object, rule, set};
 
-/// Reads one object of a table, or fails with ENOENT. The object is of this table: the table is looked at
-/// afterwards, and before a read that resets something.
+/// Reads one object of a table, or fails with ENOENT. The object is of this table: the table is
+/// looked at afterwards, and before a read that resets something.
 fn read<T: Codec>(
     table: &TableHandle,
     (action, shown): Step<'_>,
@@ -201,8 +201,8 @@ impl RuleHandle {
 impl SetHandle {
     /// Finds the element that has this key, or whose interval contains it.
     ///
-    /// The kernel finds the ends of a range in two different elements, and knows no end of an interval that
-    /// includes the highest key. So a set with intervals is read whole.
+    /// The kernel finds the ends of a range in two different elements, and knows no end of an
+    /// interval that includes the highest key. So a set with intervals is read whole.
     ///
     /// # Errors
     ///

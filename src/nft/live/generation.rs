@@ -125,8 +125,8 @@ pub(crate) fn is_outdated(error: &Error) -> bool {
     error.errno() == Some(Errno::ERESTART)
 }
 
-/// Uses the socket that owns the namespace's held tables, and the value of a type that lives as long
-/// as it. Meanwhile no other thread changes either.
+/// Uses the socket that owns the namespace's held tables, and the value of a type that lives as
+/// long as it. Meanwhile no other thread changes either.
 pub(crate) fn with_socket<K: Any + Send + Default, T>(
     netns: &Netns,
     (action, object): Step<'_>,

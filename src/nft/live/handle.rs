@@ -65,7 +65,8 @@ impl TableHandle {
         !self.is_held() || self.number.may_be_deleted() || self.number.if_known().is_none()
     }
 
-    /// Fails with ENOENT if the name belongs to no table, or to another one: numbers are never reused.
+    /// Fails with ENOENT if the name belongs to no table, or to another one: numbers are never
+    /// reused.
     pub(crate) fn verify(&self, socket: &mut Socket) -> Result<(), Cause> {
         if !self.may_be_anothers() {
             return Ok(());

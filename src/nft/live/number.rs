@@ -28,7 +28,8 @@ impl Number {
         self.0.number.store(number, Ordering::Release);
     }
 
-    /// Notes that this program deletes the object: its name may belong to another object afterwards.
+    /// Notes that this program deletes the object: its name may belong to another object
+    /// afterwards.
     pub(crate) fn doubt(&self) {
         self.0.may_be_deleted.store(true, Ordering::Release);
     }

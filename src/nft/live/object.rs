@@ -13,7 +13,8 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// [`is_already_exists`](Error::is_already_exists) if the table has an object of this name and kind.
+    /// [`is_already_exists`](Error::is_already_exists) if the table has an object of this name and
+    /// kind.
     pub fn create(&self, table: &TableHandle) -> Result<Owned<ObjectHandle>, Error> {
         create(&table.netns, |transaction| transaction.create_object(table, self))
     }

@@ -76,8 +76,8 @@ pub(crate) fn tables(socket: &mut Socket) -> Result<Vec<(Family, Table)>, Cause>
     list(socket, MessageType::GetTable, None, &Everything)
 }
 
-/// Requests for elements in one datagram. The kernel answers each in a datagram of its own, which takes
-/// some 4 KiB of the receive buffer: a default buffer holds these.
+/// Requests for elements in one datagram. The kernel answers each in a datagram of its own, which
+/// takes some 4 KiB of the receive buffer: a default buffer holds these.
 const AT_ONCE: usize = 16;
 
 /// Reads the elements with these keys, each at the place of its key.

@@ -18,7 +18,8 @@ impl Rule {
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) if the chain, or an object that the rule names, is missing.
+    /// [`is_not_found`](Error::is_not_found) if the chain, or an object that the rule names, is
+    /// missing.
     #[doc(alias = "nft add rule")]
     pub fn create(&self, chain: &ChainHandle) -> Result<Owned<RuleHandle>, Error> {
         create(&chain.table.netns, |transaction| transaction.add_rule(chain, self))

@@ -16,13 +16,13 @@ macro_rules! create_from {
         impl $name {
             /// Creates the set and its elements, or nothing.
             ///
-            /// Values that are known to be wrong are refused before any system call: elements of another
-            /// type, intervals that overlap.
+            /// Values that are known to be wrong are refused before any system call: elements of
+            /// another type, intervals that overlap.
             ///
             /// # Errors
             ///
-            /// [`is_already_exists`](Error::is_already_exists) if the table has a set or map of this
-            /// name.
+            /// [`is_already_exists`](Error::is_already_exists) if the table has a set or map of
+            /// this name.
             pub fn create(&self, table: &TableHandle) -> Result<Owned<SetHandle>, Error> {
                 create(&table.netns, |transaction| transaction.create(table, &self.0))
             }
@@ -35,13 +35,13 @@ create_from!(Set, Map);
 impl SetHandle {
     /// Adds elements, all or none. Elements that the set has already stay as they are.
     ///
-    /// Values that are known to be wrong are refused before any system call: elements of another type,
-    /// intervals that overlap each other.
+    /// Values that are known to be wrong are refused before any system call: elements of another
+    /// type, intervals that overlap each other.
     ///
     /// # Errors
     ///
-    /// [`is_already_exists`](Error::is_already_exists) if an element overlaps an interval of the set, or
-    /// the map has its key with another value.
+    /// [`is_already_exists`](Error::is_already_exists) if an element overlaps an interval of the
+    /// set, or the map has its key with another value.
     #[doc(alias = "nft add element")]
     pub fn add(&self, elements: impl IntoIterator<Item = impl Into<Element>>) -> Result<(), Error> {
         change(&self.table.netns, |transaction| transaction.add_elements(self, elements))

@@ -27,8 +27,8 @@ pub(super) fn change(
     Ok(transaction.commit()?)
 }
 
-/// Deletes an object. If the kernel answers that a step to the object is missing, `look` decides: it
-/// returns the object as it is listed, which is deleted, or "not found".
+/// Deletes an object. If the kernel answers that a step to the object is missing, `look` decides:
+/// it returns the object as it is listed, which is deleted, or "not found".
 pub(super) fn remove<H>(
     netns: &Netns,
     handle: &H,

@@ -19,12 +19,13 @@ use crate::wire::nft::userdata::UserData;
 impl Table {
     /// Creates the table and all that is in it, or nothing.
     ///
-    /// Values that are known to be wrong are refused before any system call. An existing table of this
-    /// family and name stays as it is.
+    /// Values that are known to be wrong are refused before any system call. An existing table of
+    /// this family and name stays as it is.
     ///
     /// # Errors
     ///
-    /// - [`is_already_exists`](Error::is_already_exists) if there is a table of this family and name
+    /// - [`is_already_exists`](Error::is_already_exists) if there is a table of this family and
+    ///   name
     /// - [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`, or without
     ///   `CAP_SYS_ADMIN` at the first use of `nf_tables` in a namespace that the thread is not in
     pub fn create(&self, netns: &Netns) -> Result<Owned<TableHandle>, Error> {

@@ -16,7 +16,8 @@ use crate::wire::nft::userdata::UserData;
 
 /// A chain: a list of rules. A base chain has a hook, at which packets enter it.
 ///
-/// Replaces `nft add chain FAMILY TABLE NAME { type filter hook input priority filter; policy drop; }`.
+/// Replaces `nft add chain FAMILY TABLE NAME { type filter hook input priority filter; policy drop;
+/// }`.
 ///
 /// ```
 /// use netloom::nft::{Chain, Family, Hook, Policy, Priority, Rule, Table};

@@ -1,7 +1,8 @@
-//! The facts that a rule has established about a packet: family, network protocol, transport protocol.
+//! The facts that a rule has established about a packet: family, network protocol, transport
+//! protocol.
 //!
-//! In a table of several families `ip saddr` means nothing before `meta nfproto ipv4`. `nft` writes such a
-//! match where it is needed and hides it in listings; so does netloom.
+//! In a table of several families `ip saddr` means nothing before `meta nfproto ipv4`. `nft` writes
+//! such a match where it is needed and hides it in listings; so does netloom.
 
 use std::net::IpAddr;
 

@@ -39,9 +39,9 @@ pub(crate) enum Data {
 
 /// The builder of an element: a key, and in a map its data.
 ///
-/// Keys are literals or values: `"10.0.0.1"`, `"10.0.0.0/24"`, `"80-90"`, an [`Ipv4Addr`](std::net::Ipv4Addr), a
-/// port, a range. Pairs and triples are concatenations. Replaces the part in braces of
-/// `nft add element TABLE SET { … }`.
+/// Keys are literals or values: `"10.0.0.1"`, `"10.0.0.0/24"`, `"80-90"`, an
+/// [`Ipv4Addr`](std::net::Ipv4Addr), a port, a range. Pairs and triples are concatenations.
+/// Replaces the part in braces of `nft add element TABLE SET { … }`.
 ///
 /// ```
 /// use netloom::nft::{Chain, Element, Family, Set, Table, Type};
@@ -160,8 +160,8 @@ impl Element {
         self
     }
 
-    /// Sets the time until the element expires. An update by a rule restarts the timeout. Default: the
-    /// timeout.
+    /// Sets the time until the element expires. An update by a rule restarts the timeout. Default:
+    /// the timeout.
     #[doc(alias = "NFTA_SET_ELEM_EXPIRATION")]
     pub fn expires(mut self, after: Duration) -> Self {
         self.moment = Moment::new(Some(after), self.moment.counter());

@@ -121,7 +121,8 @@ impl<'a> Encoder<'a> {
         self.encoded.named.push((set.to_owned(), shape_of(fields, data, false)));
     }
 
-    /// Returns the look-up of register 1 in a set or map; an anonymous one is created with the rule.
+    /// Returns the look-up of register 1 in a set or map; an anonymous one is created with the
+    /// rule.
     pub(crate) fn lookup(
         &mut self,
         fields: &[Field],

@@ -1,7 +1,7 @@
 //! Fields: the parts of a packet, and of its metadata, that rules compare and look up.
 //!
-//! A new field is one entry of the table: what `nft` calls it, its type, where it lies, what must be
-//! known of the packet before.
+//! A new field is one entry of the table: what `nft` calls it, its type, where it lies, what must
+//! be known of the packet before.
 
 use std::fmt;
 
@@ -105,7 +105,8 @@ fields! {
     IcmpType = "icmp type": IcmpType, Source::Packet(Transport, 0), Needs::ProtocolIn(Ip4, ICMP);
     /// `icmpv6 type`.
     Icmpv6Type = "icmpv6 type": Icmpv6Type, Source::Packet(Transport, 0), Needs::ProtocolIn(Ip6, ICMPV6);
-    /// `icmpv6 taddr`: the address that a neighbour solicitation, advertisement or redirect is about.
+    /// `icmpv6 taddr`: the address that a neighbour solicitation, advertisement or redirect is
+    /// about.
     Icmpv6Target = "icmpv6 taddr": Ipv6, Source::Packet(Transport, 8), Needs::ProtocolIn(Ip6, ICMPV6);
     /// `ether saddr`.
     MacSource = "ether saddr": Mac, Source::Packet(LinkLayer, 6), Needs::Ethernet;
@@ -203,8 +204,8 @@ impl Field {
         }
     }
 
-    /// Returns the field that an expression loads, the register, and the length in bytes. Of several
-    /// fields at one place `fits` chooses.
+    /// Returns the field that an expression loads, the register, and the length in bytes. Of
+    /// several fields at one place `fits` chooses.
     pub(crate) fn loaded_by(
         expr: &Expr,
         fits: impl Fn(Self, u32) -> bool,

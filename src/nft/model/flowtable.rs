@@ -15,8 +15,8 @@ use crate::wire::nft::hook as wire_hook;
 
 /// A flowtable: links between which the packets of known connections bypass the rules.
 ///
-/// Replaces `nft add flowtable FAMILY TABLE NAME { hook ingress priority 0; devices = { … }; }`. Rules at the
-/// hook forward add connections: [`Rule::flow_add`](crate::nft::Rule::flow_add).
+/// Replaces `nft add flowtable FAMILY TABLE NAME { hook ingress priority 0; devices = { … };
+/// }`. Rules at the hook forward add connections: [`Rule::flow_add`](crate::nft::Rule::flow_add).
 ///
 /// ```
 /// use netloom::nft::{Chain, CtState, Family, Flowtable, Hook, Priority, Rule, Table};

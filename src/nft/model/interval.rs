@@ -1,8 +1,8 @@
 //! The encoding of elements of sets and maps, with intervals as the kernel stores them.
 //!
 //! An interval of a plain key is two elements: its first key, and the first key after its last one
-//! with `NFT_SET_ELEM_INTERVAL_END`. An interval of a concatenation is one element, with its last key
-//! in `NFTA_SET_ELEM_KEY_END`.
+//! with `NFT_SET_ELEM_INTERVAL_END`. An interval of a concatenation is one element, with its last
+//! key in `NFTA_SET_ELEM_KEY_END`.
 
 use std::time::Duration;
 
@@ -320,7 +320,8 @@ impl Shape {
         element
     }
 
-    /// Swaps the bytes of a key that `nft` stores in network byte order, so that intervals are ordered.
+    /// Swaps the bytes of a key that `nft` stores in network byte order, so that intervals are
+    /// ordered.
     fn swapped(&self, key: Value) -> Value {
         let is_swapped = self.has_ends() && self.key.iter().all(|kind| kind.is_in_host_order());
         if is_swapped { key.in_host_order() } else { key }

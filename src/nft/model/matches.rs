@@ -35,7 +35,8 @@ impl Rule {
         self.address("sources", [Field::Ip4Source, Field::Ip6Source], spans)
     }
 
-    /// Matches the destination: an address, network or range, IPv4 or IPv6: `ip daddr`, `ip6 daddr`.
+    /// Matches the destination: an address, network or range, IPv4 or IPv6: `ip daddr`,
+    /// `ip6 daddr`.
     #[doc(alias("ip daddr", "ip6 daddr"))]
     pub fn destination(self, to: impl Into<Span>) -> Self {
         self.address("destination", [Field::Ip4Destination, Field::Ip6Destination], vec![to.into()])
@@ -55,29 +56,29 @@ impl Rule {
         self.push_match(Field::TcpFlags, condition)
     }
 
-    /// Matches packets that came in by this link, by index: `iif`. The link must exist; the rule follows it
-    /// when it is renamed.
+    /// Matches packets that came in by this link, by index: `iif`. The link must exist; the rule
+    /// follows it when it is renamed.
     #[doc(alias = "meta iif")]
     pub fn iif(self, link: impl Into<LinkRef>) -> Self {
         self.link("iif", Field::Iif, link.into())
     }
 
-    /// Matches packets that leave by this link, by index: `oif`. The link must exist; the rule follows it
-    /// when it is renamed.
+    /// Matches packets that leave by this link, by index: `oif`. The link must exist; the rule
+    /// follows it when it is renamed.
     #[doc(alias = "meta oif")]
     pub fn oif(self, link: impl Into<LinkRef>) -> Self {
         self.link("oif", Field::Oif, link.into())
     }
 
-    /// Matches packets that came in by a link of this name, or of this prefix with `*` at its end: `iifname`.
-    /// The link need not exist.
+    /// Matches packets that came in by a link of this name, or of this prefix with `*` at its end:
+    /// `iifname`. The link need not exist.
     #[doc(alias = "meta iifname")]
     pub fn iifname(self, pattern: impl Input<LinkPattern>) -> Self {
         self.link_name("iifname", Field::Iifname, pattern)
     }
 
-    /// Matches packets that leave by a link of this name, or of this prefix with `*` at its end: `oifname`.
-    /// The link need not exist.
+    /// Matches packets that leave by a link of this name, or of this prefix with `*` at its end:
+    /// `oifname`. The link need not exist.
     #[doc(alias = "meta oifname")]
     pub fn oifname(self, pattern: impl Input<LinkPattern>) -> Self {
         self.link_name("oifname", Field::Oifname, pattern)
@@ -303,8 +304,8 @@ setters! {
     /// Matches the hardware address of the destination: `ether daddr`.
     destination_mac(mac: impl Into<Span>): MacDestination matching mac;
 
-    /// Matches packets of a local transparent socket: `socket transparent 1`. At the hooks prerouting and
-    /// input; such packets have passed a [`tproxy`](Self::tproxy) rule before.
+    /// Matches packets of a local transparent socket: `socket transparent 1`. At the hooks
+    /// prerouting and input; such packets have passed a [`tproxy`](Self::tproxy) rule before.
     #[doc(alias = "NFT_SOCKET_TRANSPARENT")]
     socket_transparent(): SocketTransparent matching 1_u8;
 

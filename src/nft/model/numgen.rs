@@ -27,8 +27,8 @@ use crate::wire::nft::register::Register::{R1, R2};
 /// assert_eq!(sampled.to_string(), "numgen random mod 10 0 counter");
 /// ```
 ///
-/// A number is a [`Field`](crate::nft::Field), but can't be one of several fields of a key. Source: nft(8), "NUMGEN EXPRESSION", "HASH
-/// EXPRESSIONS".
+/// A number is a [`Field`](crate::nft::Field), but can't be one of several fields of a key. Source:
+/// nft(8), "NUMGEN EXPRESSION", "HASH EXPRESSIONS".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[must_use = "a number does nothing until a rule uses it"]
 pub struct Numgen {
@@ -48,8 +48,8 @@ enum Kind {
 const MOST: usize = 5;
 const UNKNOWN: u8 = u8::MAX;
 
-/// The places of hashed fields in the table of fields: a field may be a number, so a number can't hold
-/// fields.
+/// The places of hashed fields in the table of fields: a field may be a number, so a number can't
+/// hold fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Places {
     places: [u8; MOST],
@@ -128,8 +128,8 @@ impl Numgen {
         }
     }
 
-    /// Returns the expression that computes the number. The fields of a hash are in register 2 before,
-    /// in so many bytes.
+    /// Returns the expression that computes the number. The fields of a hash are in register 2
+    /// before, in so many bytes.
     pub(crate) fn load(self, dreg: Register, hashed_len: u32) -> Expr {
         let Self { kind, modulus, offset } = self;
         let numgen = |kind| wire::Numgen { dreg, modulus, kind, offset }.into();

@@ -58,7 +58,8 @@ impl Object {
         Self { name: name.into(), data, comment: None }
     }
 
-    /// Returns a counter of packets and bytes: [`Rule::named_counter`](crate::nft::Rule::named_counter).
+    /// Returns a counter of packets and bytes:
+    /// [`Rule::named_counter`](crate::nft::Rule::named_counter).
     #[doc(alias("nft add counter", "NFT_OBJECT_COUNTER"))]
     pub fn counter(name: impl Into<String>) -> Self {
         Self::new(name, ObjectData::Counter(WireCounter::default()))
@@ -77,7 +78,8 @@ impl Object {
         Self::new(name, ObjectData::Limit(limit.0))
     }
 
-    /// Returns a TCP proxy: [`Rule::named_synproxy`](crate::nft::Rule::named_synproxy). Since Linux 5.4.
+    /// Returns a TCP proxy: [`Rule::named_synproxy`](crate::nft::Rule::named_synproxy). Since Linux
+    /// 5.4.
     #[doc(alias("nft add synproxy", "NFT_OBJECT_SYNPROXY"))]
     pub fn synproxy(name: impl Into<String>, offer: Synproxy) -> Self {
         Self::new(name, ObjectData::Synproxy(offer.0))

@@ -1,8 +1,8 @@
 //! The content of a set with intervals, to check changes before the kernel sees them.
 //!
-//! The kernel's back ends check less than they should. Linux before 7.0 accepts parts of an interval
-//! without an end, and deletes an interval by its first key alone. It lets concatenations enclose one
-//! another. Source: `net/netfilter/nft_set_rbtree.c`, `nft_set_pipapo.c`.
+//! The kernel's back ends check less than they should. Linux before 7.0 accepts parts of an
+//! interval without an end, and deletes an interval by its first key alone. It lets concatenations
+//! enclose one another. Source: `net/netfilter/nft_set_rbtree.c`, `nft_set_pipapo.c`.
 
 use std::collections::BTreeMap;
 
@@ -97,8 +97,8 @@ impl<'s> Ranges<'s> {
         before.map(|(_, one)| one).filter(|one| one.last >= new.first)
     }
 
-    /// Concatenations of a set may cross, as the kernel allows, if neither has a corner of the other:
-    /// it deletes by a corner. In a map the data would be ambiguous.
+    /// Concatenations of a set may cross, as the kernel allows, if neither has a corner of the
+    /// other: it deletes by a corner. In a map the data would be ambiguous.
     fn conflict(&self, a: &Interval, b: &Interval) -> bool {
         if self.shape.data.is_some() {
             return self.fields(&a.first, &b.last).all(|(first, last)| first <= last)

@@ -23,7 +23,8 @@ pub use crate::wire::nft::expr::ct::{CtState, CtStatus};
 /// A rule: matches, then statements, in the order of the calls.
 ///
 /// Replaces `nft add rule FAMILY TABLE CHAIN …`. [`create`](Self::create),
-/// [`Chain::rule`](crate::nft::Chain::rule) and a [`Transaction`](crate::nft::Transaction) add it to a chain.
+/// [`Chain::rule`](crate::nft::Chain::rule) and a [`Transaction`](crate::nft::Transaction) add it
+/// to a chain.
 ///
 /// ```
 /// use netloom::nft::{Chain, CtState, Family, Hook, Policy, Priority, Rule, Table};
@@ -46,10 +47,9 @@ pub use crate::wire::nft::expr::ct::{CtState, CtStatus};
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// Matches that others imply are added: the family before an address in a table of several families, the
-/// protocol before an ICMP type. [`to_string`](ToString::to_string) returns the rule as `nft` writes it in a
-/// table of the family `inet`.
-/// Source: nft(8).
+/// Matches that others imply are added: the family before an address in a table of several
+/// families, the protocol before an ICMP type. [`to_string`](ToString::to_string) returns the rule
+/// as `nft` writes it in a table of the family `inet`. Source: nft(8).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct Rule {
@@ -139,7 +139,8 @@ impl Rule {
         MapLookup { key, map: SetRef::Named(name.to_owned()) }
     }
 
-    /// A look-up in an anonymous set or map. Elements that don't fit the key or the data are refused.
+    /// A look-up in an anonymous set or map. Elements that don't fit the key or the data are
+    /// refused.
     pub(crate) fn anonymous(
         &mut self,
         setter: &'static str,

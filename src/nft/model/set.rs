@@ -121,7 +121,8 @@ impl Map {
         Self(Spec::new(name.into(), key.into(), Some(DataKind::Values(data.into().0))))
     }
 
-    /// Creates a builder of a map to objects, for [`Rule::object_map`](crate::nft::Rule::object_map).
+    /// Creates a builder of a map to objects, for
+    /// [`Rule::object_map`](crate::nft::Rule::object_map).
     ///
     /// ```
     /// use netloom::nft::{Chain, Element, Family, Field, Map, Object, ObjectKind, Rule, Table, Type};
@@ -163,9 +164,9 @@ macro_rules! setters {
                 self
             }
 
-            /// Sets the maximal number of elements. A declared size spares growing: 100,000 elements are
-            /// added twice as fast. Default: no limit. Kernels before about 6.13 count both ends of an
-            /// interval.
+            /// Sets the maximal number of elements. A declared size spares growing: 100,000
+            /// elements are added twice as fast. Default: no limit. Kernels before about 6.13 count
+            /// both ends of an interval.
             pub fn size(mut self, size: u32) -> Self {
                 self.0.size = Some(size);
                 self
@@ -179,8 +180,8 @@ macro_rules! setters {
                 self
             }
 
-            /// Allows rules to change the set, as
-            /// [`add_to_set`](crate::nft::Rule::add_to_set) does. Declare a size. Default: only programs.
+            /// Allows rules to change the set, as [`add_to_set`](crate::nft::Rule::add_to_set)
+            /// does. Declare a size. Default: only programs.
             #[doc(alias = "flags dynamic")]
             pub fn dynamic(mut self) -> Self {
                 self.0.flags |= SetFlags::EVAL;
@@ -194,8 +195,8 @@ macro_rules! setters {
                 self
             }
 
-            /// Makes `nft` merge overlapping and adjacent intervals that it adds. Default: it refuses
-            /// them. netloom refuses overlaps in either case.
+            /// Makes `nft` merge overlapping and adjacent intervals that it adds. Default: it
+            /// refuses them. netloom refuses overlaps in either case.
             pub fn auto_merge(mut self) -> Self {
                 self.0.auto_merge = true;
                 self

@@ -98,8 +98,8 @@ types! {
     LinkType = "iface_type", 21, Layout::Number(2), Host;
     /// `boolean`: 0 or 1.
     Boolean = "boolean", 39, Layout::Number(1), Invalid;
-    /// `integer`: 32 bits in the machine's byte order, as [`Numgen`](crate::nft::Numgen) yields them.
-    /// `nft` has no name for this type: it can't load named maps of numbers that it lists.
+    /// `integer`: 32 bits in the machine's byte order, as [`Numgen`](crate::nft::Numgen) yields
+    /// them. `nft` has no name for this type: it can't load named maps of numbers that it lists.
     Number = "integer", 4, Layout::Number(4), Host;
 }
 

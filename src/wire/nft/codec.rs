@@ -90,8 +90,8 @@ impl Attributes<'_> {
 
     /// Checks that only attributes of `known` types are there. Bit `n` stands for type `n`.
     ///
-    /// `None` for an unknown type, for a repeated attribute that is no padding, and for bytes that are
-    /// no attribute.
+    /// `None` for an unknown type, for a repeated attribute that is no padding, and for bytes that
+    /// are no attribute.
     pub(crate) fn only(self, known: u64) -> Option<Self> {
         let mut seen = 0_u64;
         for attribute in self.iter() {
@@ -123,8 +123,8 @@ pub(crate) const fn up_to(last: u16) -> u64 {
 /// `inline` in place of the attribute type takes the lines of another table. `padding N` after the
 /// table names the padding attribute.
 ///
-/// A `lenient` table skips unknown attributes, as objects need it. A `strict` table decodes only what
-/// it can encode again without loss, as expressions need it.
+/// A `lenient` table skips unknown attributes, as objects need it. A `strict` table decodes only
+/// what it can encode again without loss, as expressions need it.
 macro_rules! attribute_table {
     (
         $(#[$meta:meta])*
@@ -286,7 +286,8 @@ impl Field for Duration {
     }
 }
 
-/// Reads a name, with or without a terminating NUL. Text that would be written differently is `None`.
+/// Reads a name, with or without a terminating NUL. Text that would be written differently is
+/// `None`.
 pub(crate) fn name(attribute: Attribute<'_>) -> Option<&str> {
     let name = attribute.value.strip_suffix(&[0]).unwrap_or(attribute.value);
     str::from_utf8(name).ok().filter(|name| !name.contains('\0'))
@@ -374,8 +375,8 @@ macro_rules! wire_enum {
 }
 pub(crate) use wire_enum;
 
-/// Defines flags by their bits on the wire. Flags with an unnamed bit do not read, except for the bits
-/// after the type.
+/// Defines flags by their bits on the wire. Flags with an unnamed bit do not read, except for the
+/// bits after the type.
 macro_rules! wire_flags {
     (
         $(#[$meta:meta])*

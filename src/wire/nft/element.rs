@@ -58,7 +58,8 @@ attribute_table! {
         expiration: Option<Duration> = 5,
         /// The key, or the first key of an interval. Only the catch-all element has none.
         key: Option<Value> = 1,
-        /// The last key of an interval, field by field; only in sets with [`super::set::SetFlags::CONCAT`].
+        /// The last key of an interval, field by field; only in sets with
+        /// [`super::set::SetFlags::CONCAT`].
         key_end: Option<Value> = 10,
         data: Option<Data> = 2,
         userdata: Option<UserData> = 6,

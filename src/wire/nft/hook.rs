@@ -14,7 +14,8 @@
 //! netdev                                                     0       1
 //! ```
 //!
-//! Source: `nft_hook_attributes`; `NF_INET_*`, `NF_ARP_*`, `NF_NETDEV_*` in include/uapi/linux/netfilter*.h.
+//! Source: `nft_hook_attributes`; `NF_INET_*`, `NF_ARP_*`, `NF_NETDEV_*` in
+//! include/uapi/linux/netfilter*.h.
 
 use std::fmt;
 

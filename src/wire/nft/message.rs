@@ -95,8 +95,8 @@ impl MessageType {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooLong;
 
-/// Appends a message with `NLM_F_REQUEST` and returns its place in `out`. Without a family, a list has
-/// all families.
+/// Appends a message with `NLM_F_REQUEST` and returns its place in `out`. Without a family, a list
+/// has all families.
 pub(crate) fn append(
     out: &mut Vec<u8>,
     kind: MessageType,

@@ -3,8 +3,8 @@
 //! Each object or expression has a file with its kernel name. The order is the same in each: the
 //! attribute map in the header comment, the table or type, and tests against the bytes of `nft`.
 //!
-//! Objects are decoded leniently: unknown attributes are skipped. Expressions are decoded strictly: one
-//! with anything unknown becomes [`expr::Expr::Unknown`] with all its bytes. So a rule is never
+//! Objects are decoded leniently: unknown attributes are skipped. Expressions are decoded strictly:
+//! one with anything unknown becomes [`expr::Expr::Unknown`] with all its bytes. So a rule is never
 //! misread, and is written back unchanged.
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`.

@@ -4,8 +4,8 @@
 //! NFT_REG_VERDICT 0    NFT_REG_1..4 1..4, 16 bytes each    NFT_REG32_00..15 8..23, 4 bytes each
 //! ```
 //!
-//! The two namings overlap: `NFT_REG_1` begins where `NFT_REG32_00` does. The kernel lists a register
-//! by its long name where it has one.
+//! The two namings overlap: `NFT_REG_1` begins where `NFT_REG32_00` does. The kernel lists a
+//! register by its long name where it has one.
 
 use super::codec::wire_enum;
 

@@ -19,7 +19,8 @@ wire_flags! {
     TableFlags: u32, 0xffff_ffff {
         /// The chains of the table see no packets.
         DORMANT = 1,
-        /// Only the creating socket may change the table, and closing it deletes the table. Since 5.12.
+        /// Only the creating socket may change the table, and closing it deletes the table. Since
+        /// 5.12.
         OWNER = 2,
         /// The table outlives its owner and can be claimed by another. Since 6.9.
         PERSIST = 4,

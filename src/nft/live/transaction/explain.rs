@@ -41,7 +41,8 @@ impl Transaction {
         let rule = wire_rule::Rule::decode(sent.attributes).filter(|_| is_rule);
         let cause = Cause::from(refusal);
         match (errno, sent.kind, rule) {
-            // The kernel hides a table that has another owner. A missing privilege refuses the whole batch.
+            // The kernel hides a table that has another owner. A missing privilege refuses the
+            // whole batch.
             (Errno::EPERM, kind, _) if is_owned(socket, sent) => match kind {
                 MessageType::NewTable => Cause::from(Errno::EEXIST)
                     .doing(action, object)
@@ -70,7 +71,8 @@ impl Transaction {
         }
     }
 
-    /// Explains ENOENT for a rule: an object that it names is missing, or the kernel has no such expression.
+    /// Explains ENOENT for a rule: an object that it names is missing, or the kernel has no such
+    /// expression.
     fn explain_missing(
         &self,
         socket: &mut Socket,
@@ -196,7 +198,8 @@ fn translates(expressions: &[Expr]) -> bool {
     expressions.iter().any(is_nat)
 }
 
-/// The kernel's option for an expression, such as `CONFIG_NFT_QUEUE`; `None` for a built-in expression.
+/// The kernel's option for an expression, such as `CONFIG_NFT_QUEUE`; `None` for a built-in
+/// expression.
 fn option(expr: &Expr) -> Option<String> {
     let option = match expr.name() {
         "bitwise" | "byteorder" | "cmp" | "counter" | "dynset" | "exthdr" | "immediate"

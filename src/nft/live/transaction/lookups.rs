@@ -24,7 +24,8 @@ impl Transaction {
         self.new_sets.push(NamedSet { operation, table, name: name.to_owned(), shape });
     }
 
-    /// Checks the named sets of a rule: new ones now, existing ones when the transaction is committed.
+    /// Checks the named sets of a rule: new ones now, existing ones when the transaction is
+    /// committed.
     pub(super) fn check_named_sets(&mut self, table: &TableHandle, named: Vec<(String, Shape)>) {
         for (name, shape) in named {
             let is_it = |set: &&NamedSet| set.name == name && set.table.number == table.number;

@@ -10,10 +10,10 @@ use crate::wire::message::{Message as Sent, NLM_F_EXCL, NLM_F_REPLACE, messages}
 use crate::wire::nft::message::{Family, Message, MessageType};
 use crate::wire::nft::rule::Rule;
 
-/// Deletes the objects that the transaction created, if it was certainly applied and no other program
-/// can have replaced them. That holds if the transaction is the only change since `before`, or if
-/// all tables are held: then there is no `before`. The count of changes alone proves nothing, because
-/// another program may have made the change. Returns whether nothing is left.
+/// Deletes the objects that the transaction created, if it was certainly applied and no other
+/// program can have replaced them. That holds if the transaction is the only change since `before`,
+/// or if all tables are held: then there is no `before`. The count of changes alone proves nothing,
+/// because another program may have made the change. Returns whether nothing is left.
 pub(super) fn undo(
     sent: &Transaction,
     socket: &mut Socket,

@@ -5,8 +5,8 @@ use crate::nft::model::prelude::*;
 pub(super) use crate::wire::nft::expr::counter::Counter;
 
 impl Rule {
-    /// Counts packets and bytes: `counter`. [`RuleHandle::counter`](crate::nft::RuleHandle::counter)
-    /// returns the counts.
+    /// Counts packets and bytes: `counter`.
+    /// [`RuleHandle::counter`](crate::nft::RuleHandle::counter) returns the counts.
     pub fn counter(self) -> Self {
         self.with(Counter::default())
     }

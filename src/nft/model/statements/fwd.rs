@@ -11,8 +11,8 @@ pub(crate) struct Fwd {
 }
 
 impl Rule {
-    /// Sends the packet out of a link, which must exist, past all later rules and hooks; in the family
-    /// `netdev`: `fwd to LINK`.
+    /// Sends the packet out of a link, which must exist, past all later rules and hooks; in the
+    /// family `netdev`: `fwd to LINK`.
     #[doc(alias = "fwd to")]
     pub fn fwd(mut self, link: impl Into<LinkRef>) -> Self {
         let device = self.device("fwd", link.into());

@@ -216,7 +216,8 @@ impl Statement for Match {
         let shown = |value: &Value| ShownValue(kind, *value);
         let not = if self.negated { "!= " } else { "" };
         match &self.condition {
-            // Without a word `nft` takes names of bits as any of them, and `!=` as true for every packet.
+            // Without a word `nft` takes names of bits as any of them, and `!=` as true for every
+            // packet.
             Condition::Equal(value) if kind.is_flags() && !self.negated => {
                 write!(f, " == {}", shown(value))
             }

@@ -52,7 +52,8 @@ fn boxed<T: Statement>(reader: &mut Reader<'_>, expr: &Expr) -> Option<Box<dyn S
     Some(Box::new(T::decode(reader, expr)?))
 }
 
-/// Decodes a rule. A rule that would not be encoded to the same expressions is one unknown statement.
+/// Decodes a rule. A rule that would not be encoded to the same expressions is one unknown
+/// statement.
 pub(crate) fn decode(family: Family, list: &[Expr], sets: &KnownSets) -> Vec<Box<dyn Statement>> {
     let mut reader = Reader::new(family, list, sets);
     let mut statements = Vec::new();
@@ -90,7 +91,8 @@ fn flush(unknown: &mut Vec<Expr>, statements: &mut Vec<Box<dyn Statement>>) {
     }
 }
 
-/// The expressions as the kernel lists them, without counts and without names that the kernel chose.
+/// The expressions as the kernel lists them, without counts and without names that the kernel
+/// chose.
 fn comparable(list: &[Expr]) -> Vec<Expr> {
     let one = |expr: &Expr| {
         let mut one = expr.clone().into_listed();

@@ -74,8 +74,8 @@ impl Rule {
     /// Changes the destination to the address that a map of the table holds for these fields:
     /// `dnat to tcp dport map @MAP`.
     ///
-    /// A table of both families needs [`ipv4`](Self::ipv4) or [`ipv6`](Self::ipv6) before, unless a field
-    /// implies it.
+    /// A table of both families needs [`ipv4`](Self::ipv4) or [`ipv6`](Self::ipv6) before, unless a
+    /// field implies it.
     pub fn dnat_map(mut self, fields: impl IntoIterator<Item = Field>, map: &str) -> Self {
         let lookup = self.named("dnat_map", fields, map);
         self.translate(Kind::Map(NatType::Destination, lookup))

@@ -23,12 +23,14 @@ impl Rule {
         self.object("named_counter", ObjectKind::Counter, name)
     }
 
-    /// Matches as a quota of the table says: `quota name "NAME"`. [`Object::quota`](crate::nft::Object::quota).
+    /// Matches as a quota of the table says: `quota name "NAME"`.
+    /// [`Object::quota`](crate::nft::Object::quota).
     pub fn named_quota(self, name: &str) -> Self {
         self.object("named_quota", ObjectKind::Quota, name)
     }
 
-    /// Matches as a limit of the table says: `limit name "NAME"`. [`Object::limit`](crate::nft::Object::limit).
+    /// Matches as a limit of the table says: `limit name "NAME"`.
+    /// [`Object::limit`](crate::nft::Object::limit).
     pub fn named_limit(self, name: &str) -> Self {
         self.object("named_limit", ObjectKind::Limit, name)
     }
@@ -39,8 +41,8 @@ impl Rule {
         self.object("named_synproxy", ObjectKind::Synproxy, name)
     }
 
-    /// Runs the object that a map of the table holds for these fields: `counter name tcp dport map @MAP`.
-    /// [`Map::objects`](crate::nft::Map::objects).
+    /// Runs the object that a map of the table holds for these fields:
+    /// `counter name tcp dport map @MAP`. [`Map::objects`](crate::nft::Map::objects).
     #[doc(alias = "objref")]
     pub fn object_map(
         mut self,
@@ -52,7 +54,8 @@ impl Rule {
         self.with(ObjectRef { kind, target })
     }
 
-    /// Runs the object that an anonymous map holds for these fields: `counter name tcp dport map { 80 : "web" }`.
+    /// Runs the object that an anonymous map holds for these fields:
+    /// `counter name tcp dport map { 80 : "web" }`.
     pub fn objects(
         mut self,
         kind: ObjectKind,

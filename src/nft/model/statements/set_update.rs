@@ -24,8 +24,8 @@ pub(crate) struct SetUpdate {
 }
 
 impl Rule {
-    /// Adds these fields to a [dynamic](crate::nft::Set::dynamic) set: `add @SET { … }`. Matches unless the
-    /// set is full.
+    /// Adds these fields to a [dynamic](crate::nft::Set::dynamic) set: `add @SET { … }`. Matches
+    /// unless the set is full.
     ///
     /// ```
     /// use netloom::nft::{Chain, Family, Field, Hook, Limit, Priority, Rule, Set, Table, Type};
@@ -86,8 +86,8 @@ impl Rule {
     }
 
     /// Sets the timeout of the element that the call before adds or updates; the set has
-    /// [timeouts](crate::nft::Set::timeout): `update @SET { … timeout 1m }`. The kernel counts in ticks, of 4 ms
-    /// on most machines. Default: the timeout of the set.
+    /// [timeouts](crate::nft::Set::timeout): `update @SET { … timeout 1m }`. The kernel counts in
+    /// ticks, of 4 ms on most machines. Default: the timeout of the set.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         let is_whole = timeout.as_millis() > 0 && timeout.subsec_nanos().is_multiple_of(1_000_000);
         let reason = match self.last_mut::<SetUpdate>() {

@@ -5,8 +5,8 @@ use crate::nft::model::prelude::*;
 use crate::wire::nft::expr::synproxy as wire;
 use crate::wire::nft::expr::synproxy::SynproxyFlags;
 
-/// The TCP options offered to clients in place of a server: `synproxy mss 1460 wscale 7`. They should be those
-/// of the server.
+/// The TCP options offered to clients in place of a server: `synproxy mss 1460 wscale 7`. They
+/// should be those of the server.
 ///
 /// ```
 /// use netloom::nft::{CtState, Rule, Synproxy};
@@ -68,8 +68,9 @@ impl Synproxy {
 }
 
 impl Rule {
-    /// Answers TCP handshakes in place of a server, and passes connections of real clients on: `synproxy`.
-    /// [`notrack`](Self::notrack) must keep the first packets out of connection tracking.
+    /// Answers TCP handshakes in place of a server, and passes connections of real clients on:
+    /// `synproxy`. [`notrack`](Self::notrack) must keep the first packets out of connection
+    /// tracking.
     #[doc(alias = "SYNPROXY")]
     pub fn synproxy(self, offer: Synproxy) -> Self {
         self.with(offer)

@@ -19,7 +19,8 @@ impl Rule {
         self.proxy("tproxy", None, port)
     }
 
-    /// Hands the unchanged packet to a transparent socket at this address: `tproxy to ADDRESS:PORT`.
+    /// Hands the unchanged packet to a transparent socket at this address:
+    /// `tproxy to ADDRESS:PORT`.
     pub fn tproxy_to(self, socket: impl Into<SocketAddr>) -> Self {
         let socket = socket.into();
         self.proxy("tproxy_to", Some(socket.ip()), socket.port())

@@ -55,7 +55,8 @@ impl Rule {
         self.with(VerdictStatement::Map(map))
     }
 
-    /// Issues the verdict that an anonymous map holds for these fields: `tcp dport vmap { 80 : accept }`.
+    /// Issues the verdict that an anonymous map holds for these fields:
+    /// `tcp dport vmap { 80 : accept }`.
     pub fn verdicts(
         mut self,
         fields: impl IntoIterator<Item = Field>,

@@ -7,7 +7,8 @@
 //! NFTA_CT_SREG       4  be32   to set
 //! ```
 //!
-//! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_ct_attributes`, `nft_ct_keys`; bits: `nf_conntrack_common.h`.
+//! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_ct_attributes`, `nft_ct_keys`; bits:
+//! `nf_conntrack_common.h`.
 
 use bitflags::bitflags;
 
@@ -109,7 +110,8 @@ mod tests {
 
     #[test]
     fn states_have_the_bits_nft_masks_with() {
-        // The masks of: ct state established,related; ct status dnat; ct state new,invalid,untracked
+        // The masks of: ct state established,related; ct status dnat; ct state
+        // new,invalid,untracked
         let state = CtState::ESTABLISHED | CtState::RELATED;
         assert_eq!(Value::host_u32(state.bits()).as_slice(), [6, 0, 0, 0]);
         assert_eq!(Value::host_u32(CtStatus::DESTINATION_NAT.bits()).as_slice(), [0x20, 0, 0, 0]);

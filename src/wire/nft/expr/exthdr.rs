@@ -46,7 +46,8 @@ impl ExthdrSpan {
 attribute_table! {
     #[derive(Copy)]
     enum Exthdr {
-        /// Overwrites the option with padding. The kernel lists the zeros, `nft` does not send them.
+        /// Overwrites the option with padding. The kernel lists the zeros, `nft` does not send
+        /// them.
         Strip {
             kind: u8 = 2,
             offset: u32 = 3 unless_default,

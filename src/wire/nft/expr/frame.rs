@@ -58,8 +58,8 @@ pub(super) fn write(
 
 /// Defines an enum of expressions by the kernel's names. Any other expression is `Unknown`.
 ///
-/// `mod` before the enum names the file of each expression too. `unless_default` after an expression
-/// leaves out the attributes of its default value.
+/// `mod` before the enum names the file of each expression too. `unless_default` after an
+/// expression leaves out the attributes of its default value.
 macro_rules! expressions {
     (
         $(#[$meta:meta])*

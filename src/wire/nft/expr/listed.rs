@@ -19,8 +19,8 @@ use crate::wire::nft::register::Register;
 const WARNING: u32 = 4;
 
 impl Expr {
-    /// Returns the expression as the kernel will list it, except for names that the kernel chooses and
-    /// for counts.
+    /// Returns the expression as the kernel will list it, except for names that the kernel chooses
+    /// and for counts.
     pub(crate) fn into_listed(mut self) -> Self {
         match &mut self {
             Self::Dynset(dynset) => {

@@ -52,7 +52,8 @@ attribute_table! {
     #[derive(Copy)]
     enum Payload {
         Load { dreg: Register = 1, span: Span = inline },
-        /// Corrects a checksum; with `pseudo_header` that of the upper layer, which covers these bytes too.
+        /// Corrects a checksum; with `pseudo_header` that of the upper layer, which covers these
+        /// bytes too.
         Write {
             sreg: Register = 5,
             span: Span = inline,

@@ -6,7 +6,8 @@
 //! NFTA_SYNPROXY_FLAGS   3  be32
 //! ```
 //!
-//! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_synproxy_attributes`; flags: `nf_synproxy.h`.
+//! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_synproxy_attributes`; flags:
+//! `nf_synproxy.h`.
 
 use super::prelude::*;
 
