@@ -197,7 +197,7 @@ fn raw_table(ports: impl Iterator<Item = u16>) -> Replay {
             set.attribute(10, &3_u32.to_be_bytes());
         });
         // The counter that the mappings of a tag refer to, and the map of these.
-        batch.message(NFT | 18, CREATE, 0, |object| {
+        batch.message(NFT | 0x12, CREATE, 0, |object| {
             object.attribute(1, b"t\0");
             object.attribute(2, b"local-2\0");
             object.attribute(3, &1_u32.to_be_bytes()); // a counter
@@ -237,6 +237,10 @@ fn changing_many(
     })
 }
 
+/// The name, whose ports, their tag, the ports and their raw replay.
+type Kind<'a> =
+    (String, &'static str, Option<&'static str>, Vec<PortForward>, &'a dyn Fn(u16) -> Replay);
+
 fn many() {
     let raw = fresh();
     let socket = open(&raw);
@@ -244,7 +248,7 @@ fn many() {
     let apart = |kind| change(kind, 1..=MANY, container);
     let together = |kind| change(kind, 1..=MANY, lone);
     let persistent = |kind| change_persistent(kind, 1..=MANY);
-    let kinds: [(String, _, _, Vec<PortForward>, &dyn Fn(u16) -> Replay); 3] = [
+    let kinds: [Kind<'_>; 3] = [
         (format!("{MANY} ports"), "held", HELD, ports(MANY, HELD), &together),
         (format!("{MANY} ports to as many containers"), "held", HELD, ports_apart(MANY), &apart),
         (
@@ -309,7 +313,7 @@ impl Beside {
         let forward = port(ONE_MORE, tag);
         let by_link = forward.clone().link(&bridge);
         let addressed = by_link.clone().host_address("10.0.0.1");
-        Self { by_link, addressed, forward, host, bridge, there }
+        Self { host, bridge, there, forward, by_link, addressed }
     }
 }
 

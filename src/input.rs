@@ -194,9 +194,10 @@ pub(crate) fn link_name(name: &str) -> Result<(), &'static str> {
 
 /// Refuses names that rules can't compare: `nft` could not list them.
 pub(crate) fn link_name_in_rules(name: &str) -> Result<(), &'static str> {
-    match name.contains('"') {
-        true => Err("nft could not list a rule with a quote in a link's name"),
-        false => link_name(name),
+    if name.contains('"') {
+        Err("nft could not list a rule with a quote in a link's name")
+    } else {
+        link_name(name)
     }
 }
 

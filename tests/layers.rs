@@ -209,7 +209,7 @@ fn calls(code: &str) -> Vec<String> {
         let is_in = |of: &&str| {
             path.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
         };
-        SYSTEM.iter().any(|of| is_in(&of))
+        SYSTEM.iter().any(is_in)
     };
     let imported: Vec<_> = uses(code).into_iter().map(|(_, path)| path).collect();
     let has_std_process =

@@ -66,7 +66,8 @@ fn explained(errno: Option<Errno>) -> Answer {
 fn written(answers: &[Answer]) -> String {
     let [reason, remedy] = [Answer::reason, Answer::remedy];
     let text = |answer| [reason(answer), remedy(answer)].map(Option::unwrap_or_default).join("\0");
-    answers.iter().map(|answer| format!("{}\0{}\0", answer.verdict() as u8, text(answer))).collect()
+    let one = |answer| [(Answer::verdict(answer) as u8).to_string(), text(answer), String::new()];
+    answers.iter().map(|answer| one(answer).join("\0")).collect()
 }
 
 fn read(text: &str) -> Vec<Answer> {

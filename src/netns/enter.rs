@@ -31,7 +31,7 @@ pub(super) fn socket_inside(
     socket: NewSocket,
 ) -> Result<OwnedFd, Cause> {
     let Some(home) = home_from(namespace)? else { return Ok(socket.open()?) };
-    calls(Target::Open(namespace), home, "socket", || socket.open())
+    calls(Target::Open(namespace), &home, "socket", || socket.open())
 }
 
 /// Makes a namespace and opens a socket inside.
@@ -48,14 +48,14 @@ pub(super) fn place_of_process(pidfd: BorrowedFd<'_>, socket: NewSocket) -> Resu
 type Place = (OwnedFd, OwnedFd);
 
 fn place(target: Target<'_>, socket: NewSocket) -> Result<Place, Cause> {
-    calls(target, own_file()?, "socket", || namespace::file_and_socket(socket))
+    calls(target, &own_file()?, "socket", || namespace::file_and_socket(socket))
 }
 
 /// Makes system calls that neither wait nor allocate in a namespace: on the calling thread, or on
 /// one that ends there if the calling thread could not return. `name` is that of the last call.
 pub(super) fn calls<T: Send>(
     target: Target<'_>,
-    home: OwnedFd,
+    home: &OwnedFd,
     name: &'static str,
     calls: impl Fn() -> Result<T, Errno> + Send + Sync,
 ) -> Result<T, Cause> {

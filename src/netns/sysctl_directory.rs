@@ -19,6 +19,6 @@ impl Netns {
             return Ok(file::open(&path, OFlag::O_RDONLY)?);
         };
         let open = || file::open_inside(&path, OFlag::O_RDONLY);
-        calls(Target::Open(self.fd()), home, "open", open)
+        calls(Target::Open(self.fd()), &home, "open", open)
     }
 }

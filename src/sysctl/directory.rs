@@ -196,13 +196,12 @@ impl Directory {
     }
 
     fn at(&self, path: &str, flags: OFlag) -> Result<OwnedFd, Cause> {
-        let directory = match self.file.get() {
-            Some(file) => file,
-            None => {
-                let file = self.netns.open_sysctl_directory(&self.top)?;
-                self.keep_spare(&file)?;
-                self.file.get_or_init(|| file)
-            }
+        let directory = if let Some(file) = self.file.get() {
+            file
+        } else {
+            let file = self.netns.open_sysctl_directory(&self.top)?;
+            self.keep_spare(&file)?;
+            self.file.get_or_init(|| file)
         };
         Ok(file::open_at(directory, path, flags, Mode::empty())?)
     }

@@ -104,7 +104,7 @@ impl Tuple {
 
     /// Reports whether all parts that are set here are the same in `whole`.
     pub(crate) fn is_part_of(&self, whole: &Self) -> bool {
-        fn holds<T: PartialEq>(part: Option<T>, whole: Option<T>) -> bool {
+        fn holds<T: PartialEq + Copy>(part: Option<T>, whole: Option<T>) -> bool {
             part.is_none() || part == whole
         }
         holds(self.source, whole.source)

@@ -128,8 +128,9 @@ impl Bridge {
         });
         // The kernel would clamp it.
         if let Some(delay) = delay.filter(|delay| stp && !STP_DELAY.contains(delay)) {
-            let reason =
-                format!("forward_delay({delay:?}) with stp(true): the protocol takes from 2 to 30 s");
+            let reason = format!(
+                "forward_delay({delay:?}) with stp(true): the protocol takes from 2 to 30 s"
+            );
             return Err(Error::invalid(ACTION, Quoted(&self.settings.name), reason));
         }
         let new = NewLink {

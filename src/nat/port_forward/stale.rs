@@ -122,11 +122,13 @@ fn filter_for(mappings: &[&Mapping]) -> ConntrackFilter {
 fn addressed(netns: &Netns, asked: &BTreeSet<At>) -> Result<BTreeSet<At>, Error> {
     look(netns, ("look for", &"a port"), |turn| {
         let mut found = BTreeSet::new();
-        for table in Vec::from_iter(turn.ports.known.tables().cloned()) {
+        let tables: Vec<_> = turn.ports.known.tables().cloned().collect();
+        for table in tables {
             let of_family = asked.iter().filter(|(address, _)| address.is_ipv4() == table.is_ipv4);
             let of_family: Vec<_> = of_family.copied().collect();
-            let ports = of_family.iter().map(|&(at, port)| (Protocol::UDP, Some(at), port));
-            let elements = turn.elements(&table, &Vec::from_iter(ports))?;
+            let port = |&(at, port): &At| (Protocol::UDP, Some(at), port);
+            let ports: Vec<_> = of_family.iter().map(port).collect();
+            let elements = turn.elements(&table, &ports)?;
             let there = of_family.into_iter().zip(elements).filter(|(_, one)| one.is_some());
             found.extend(there.map(|(at, _)| at));
         }

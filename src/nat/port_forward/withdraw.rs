@@ -111,7 +111,9 @@ fn delete(turn: &mut Turn<'_>, handles: &[&PortForwardHandle]) -> Result<Deleted
     } else {
         let mut transaction = turn.transaction();
         transaction.begin(turn.step.0, "");
-        removals.iter().for_each(|removal| removal.push(&mut transaction));
+        for removal in &removals {
+            removal.push(&mut transaction);
+        }
         match turn.commit(transaction) {
             Ok(()) => {}
             // The first attempt deleted it, and its answer was lost.
@@ -167,7 +169,9 @@ impl<'h> Removal<'h> {
         if !turn.ports.known.has(&table) {
             // The first attempt deleted the table, and its answer was lost.
             turn.ports.uses(&table).clear();
-            handles.iter().for_each(|handle| handle.flag.set_deleted());
+            for handle in handles {
+                handle.flag.set_deleted();
+            }
             return Ok(None);
         }
         let (mut found, unsure) = sure(&turn.ports.known, &table, handles);
@@ -273,6 +277,11 @@ fn published(mapping: Mapping) -> impl Iterator<Item = Port> {
     mapping.ports().map(|(port, _)| port)
 }
 
+/// A mapping that exists, with its number.
+type Found<'h> = (Number, &'h PortForwardHandle);
+/// A mapping that other programs may have deleted or moved.
+type Unsure<'h> = (&'h PortForwardHandle, &'h Persistent);
+
 /// Separates the mappings that certainly exist, with their numbers, from those to be looked for.
 ///
 /// Nobody else can change a held table. A persistent mapping exists as it was created if no other
@@ -281,7 +290,7 @@ fn sure<'h>(
     known: &Known,
     table: &PortTable,
     handles: &[&'h PortForwardHandle],
-) -> (Vec<(Number, &'h PortForwardHandle)>, Vec<(&'h PortForwardHandle, &'h Persistent)>) {
+) -> (Vec<Found<'h>>, Vec<Unsure<'h>>) {
     let (mut found, mut unsure) = (Vec::with_capacity(handles.len()), Vec::new());
     for &handle in handles {
         match &handle.persistent {

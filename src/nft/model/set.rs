@@ -45,7 +45,7 @@ pub(crate) struct Spec {
     pub(crate) shape: Shape,
     size: Option<u32>,
     timeout: Option<Duration>,
-    /// Whether rules may change the set, and whether nothing may.
+    /// The flags `dynamic` (rules change the set) and `constant` (nothing does).
     flags: SetFlags,
     auto_merge: bool,
     policy: Option<SetPolicy>,

@@ -103,10 +103,10 @@ fn comparable(list: &[Expr]) -> Vec<Expr> {
                 let own = std::mem::take(&mut dynset.own.expressions).into_iter();
                 dynset.own.expressions = own.map(Stateful::without_counts).collect();
             }
-            Expr::Lookup(Lookup { set, .. }) | Expr::Objref(Objref::Map { map: set, .. }) => {
-                if is_anonymous(set) {
-                    set.clear();
-                }
+            Expr::Lookup(Lookup { set, .. }) | Expr::Objref(Objref::Map { map: set, .. })
+                if is_anonymous(set) =>
+            {
+                set.clear();
             }
             _ => {}
         }

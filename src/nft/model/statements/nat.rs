@@ -273,7 +273,7 @@ impl Statement for Nat {
                 let (address_min, address_max) = encoder.range(addresses);
                 let (port_min, port_max) = encoder.range(self.ports);
                 let nat =
-                    wire::Nat { address_min, address_max, port_min, port_max, kind, family, flags };
+                    wire::Nat { kind, family, address_min, address_max, port_min, port_max, flags };
                 encoder.push(nat);
             }
             Kind::Map(kind, lookup) => return self.encode_map(encoder, *kind, lookup),
@@ -286,12 +286,11 @@ impl Statement for Nat {
             Expr::Masq(masq) => (Kind::Masquerade, masq.port_min, masq.port_max, masq.flags),
             Expr::Redir(redir) => (Kind::Redirect, redir.port_min, redir.port_max, redir.flags),
             Expr::Nat(nat) => {
-                let kind = match reader.mapped() {
-                    Some(lookup) => Kind::Map(nat.kind, lookup.clone()),
-                    None => {
-                        let to = reader.range(nat.address_min, nat.address_max, Reader::address)?;
-                        Kind::Addresses(nat.kind, to)
-                    }
+                let kind = if let Some(lookup) = reader.mapped() {
+                    Kind::Map(nat.kind, lookup.clone())
+                } else {
+                    let to = reader.range(nat.address_min, nat.address_max, Reader::address)?;
+                    Kind::Addresses(nat.kind, to)
                 };
                 (kind, nat.port_min, nat.port_max, nat.flags - NatFlags::MAP_ADDRESSES)
             }
