@@ -77,7 +77,7 @@ pub(crate) fn find(netns: &Netns, our_tag: Option<&str>) -> Result<Vec<Obstacle>
 /// Returns whether the last rule of a chain drops or rejects every packet.
 fn ends_with_drop(netns: &Netns, family: Family, table: &str, chain: &str) -> Result<bool, Error> {
     let rules = netns
-        .netfilter(|socket| reader::rules(socket, family.wire(), table))
+        .netfilter(|socket| reader::rules(socket, family, table))
         .map_err(|cause| cause.doing("read rules of chain", chain).in_namespace(netns))?;
     let last = rules.iter().rfind(|rule| rule.chain.as_deref() == Some(chain));
     let Some((end, before)) = last.and_then(|rule| rule.expressions.split_last()) else {

@@ -7,7 +7,7 @@ use crate::error::{Cause, Error};
 use crate::input::link_name_in_rules;
 use crate::link::LinkRef;
 use crate::nft::{
-    self, Element, Family, SetHandle, SetInfo, SetOrMap, Span, TableHandle, Transaction,
+    self, Element, Family, Interval, SetHandle, SetInfo, SetOrMap, TableHandle, Transaction,
 };
 use crate::obstacle::{self, Obstacle};
 use crate::owned::sealed::{Remove, Removed};
@@ -99,7 +99,7 @@ impl FirewallHandle {
         networks: &[Member],
         is_gone: impl Fn(&Member, &Member) -> bool,
     ) -> Result<Vec<(SetHandle, Vec<Element>)>, Error> {
-        let member = |way, key: Option<&Span>| Some(Member { way, key: key?.clone() });
+        let member = |way, key: Option<&Interval>| Some(Member { way, key: key?.clone() });
         let mut found = Vec::new();
         for SetInfo { set, mut elements, .. } in self.routed.read()?.sets {
             let SetOrMap::Set(set) = set else { continue };

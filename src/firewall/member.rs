@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::Error;
 use crate::link::LinkRef;
 use crate::netns::Netns;
-use crate::nft::{Datum, Field, Span, Type};
+use crate::nft::{Constant, Field, Interval, Type};
 
 /// A way to tell a link in rules, with the sets that it has.
 pub(super) struct Way {
@@ -50,7 +50,7 @@ pub(super) fn paths() -> impl Iterator<Item = (usize, usize, &'static str)> {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Member {
     pub(super) way: usize,
-    pub(super) key: Span,
+    pub(super) key: Interval,
 }
 
 impl Member {
@@ -63,11 +63,11 @@ impl Member {
     }
 
     fn at(index: u32) -> Self {
-        Self { way: 1, key: Span::One(Datum::Number(index)) }
+        Self { way: 1, key: Interval::One(Constant::Number(index)) }
     }
 
     fn named(name: &str) -> Self {
-        Self { way: 0, key: Span::One(Datum::Name(name.to_owned())) }
+        Self { way: 0, key: Interval::One(Constant::Name(name.to_owned())) }
     }
 
     /// Returns the members that may stand for the link: by what it was said as first, then by the

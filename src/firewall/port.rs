@@ -13,7 +13,7 @@ use crate::link::LinkRef;
 use crate::mac::MacAddr;
 use crate::netns::Netns;
 use crate::nft::{
-    Chain, ChainHandle, Datum, Element, Field, Rule, SetHandle, Span, Transaction, Verdict,
+    Chain, ChainHandle, Constant, Element, Field, Interval, Rule, SetHandle, Transaction, Verdict,
 };
 use crate::owned::Owned;
 use crate::owned::sealed::{Remove, Removed};
@@ -139,14 +139,14 @@ impl PortGuard {
     }
 
     /// The IPv6 addresses said, and those of the link alone.
-    fn own_v6(&self, said: &[IpAddr]) -> Vec<Span> {
+    fn own_v6(&self, said: &[IpAddr]) -> Vec<Interval> {
         let is_link_local =
             |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
         let derived = self.mac.map(link_local).map(IpAddr::from);
         let derived = derived.filter(|_| !said.iter().any(is_link_local));
-        let mut own: Vec<_> = said.iter().copied().chain(derived).map(Span::from).collect();
+        let mut own: Vec<_> = said.iter().copied().chain(derived).map(Interval::from).collect();
         if derived.is_none() && !said.iter().any(is_link_local) {
-            own.push(Span::from("fe80::/10"));
+            own.push(Interval::from("fe80::/10"));
         }
         own
     }
@@ -163,10 +163,10 @@ impl PortGuard {
             return rules;
         }
         let (v4, v6): (Vec<_>, Vec<_>) = self.addresses.iter().copied().partition(IpAddr::is_ipv4);
-        let any_v4 = Span::from("0.0.0.0");
-        let v4: Vec<Span> = v4.into_iter().map(Span::from).collect();
+        let any_v4 = Interval::from("0.0.0.0");
+        let v4: Vec<Interval> = v4.into_iter().map(Interval::from).collect();
         let own_v6 = self.own_v6(&v6);
-        let v6: Vec<Span> = own_v6.iter().cloned().chain([Span::from("::")]).collect();
+        let v6: Vec<Interval> = own_v6.iter().cloned().chain([Interval::from("::")]).collect();
         // A probe for a duplicate address has the source 0.0.0.0.
         let arp: Vec<_> = v4.iter().cloned().chain([any_v4.clone()]).collect();
         rules.push(drop(Rule::new().not().any_of(Field::ArpIpSource, arp)));
@@ -185,7 +185,7 @@ impl PortGuard {
 
 /// Returns rules that drop neighbour discovery messages a container must not send (RFC 4861):
 /// router advertisements, redirects and advertisements for addresses of others.
-fn discovery(own: &[Span]) -> [Rule; 4] {
+fn discovery(own: &[Interval]) -> [Rule; 4] {
     const ROUTER_ADVERTISEMENT: u8 = 134;
     const SOLICITATION: u8 = 135;
     const ADVERTISEMENT: u8 = 136;
@@ -218,7 +218,7 @@ fn link_local(mac: MacAddr) -> Ipv6Addr {
 }
 
 /// The element that leads from a port to its chain.
-fn element(key: &Span, chain: &str) -> Element {
+fn element(key: &Interval, chain: &str) -> Element {
     Element::new(key.clone()).verdict(Verdict::Goto(chain.to_owned()))
 }
 
@@ -226,7 +226,7 @@ fn element(key: &Span, chain: &str) -> Element {
 /// two dots before an index.
 fn chain_name(member: &Member) -> String {
     let link = match &member.key {
-        Span::One(Datum::Name(name)) => name,
+        Interval::One(Constant::Name(name)) => name,
         index => return format!("from..{index}"),
     };
     let mut name = String::from("from.");
@@ -255,7 +255,7 @@ impl fmt::Display for PortGuard {
 pub struct PortGuardHandle {
     ports: SetHandle,
     chain: ChainHandle,
-    key: Span,
+    key: Interval,
 }
 
 impl FirewallHandle {

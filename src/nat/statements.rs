@@ -59,11 +59,11 @@ impl NatRule {
             Some(Translation::Redirect) => rule.redirect(self.to_ports.map_or(0, PortRange::first)),
             Some(Translation::Source(target)) => match target.prefix() {
                 Some(prefix) => rule.snat_prefix(prefix),
-                None => rule.snat(target.span()),
+                None => rule.snat(target.interval()),
             },
             Some(Translation::Destination(target)) => match target.prefix() {
                 Some(prefix) => rule.dnat_prefix(prefix),
-                None => rule.dnat(target.span()),
+                None => rule.dnat(target.interval()),
             },
         };
         if let Some(ports) = self.to_ports {

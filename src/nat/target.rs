@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::input::{is_of_no_machine, network, sealed};
-use crate::nft::Span;
+use crate::nft::Interval;
 
 /// The new addresses of a NAT rule: one address, a range to choose from, or a prefix whose host
 /// part stays.
@@ -43,9 +43,9 @@ impl NatTarget {
     }
 
     /// The address, or the range of addresses.
-    pub(super) fn span(self) -> Span {
+    pub(super) fn interval(self) -> Interval {
         let (first, last) = self.ends();
-        Span::from(first..=last.unwrap_or(first))
+        Interval::from(first..=last.unwrap_or(first))
     }
 
     pub(super) fn is_ipv4(self) -> bool {

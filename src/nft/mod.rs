@@ -80,9 +80,9 @@ pub use live::{
     SetHandle, TableHandle, Transaction, TransactionError,
 };
 pub use model::{
-    Chain, ChainInfo, ChainKind, CtState, CtStatus, Datum, Element, Family, Field, Flowtable, Hook,
-    Limit, Log, Map, Numgen, Object, ObjectKind, Policy, Priority, Queue, Reject, Rule, RuleInfo,
-    Set, SetInfo, SetOrMap, Span, Synproxy, Table, TableInfo, Type, Types, Verdict,
+    Chain, ChainInfo, ChainKind, Constant, CtState, CtStatus, Element, Family, Field, Flowtable,
+    Hook, Interval, Limit, Log, Map, Numgen, Object, ObjectKind, Policy, Priority, Queue, Reject,
+    Rule, RuleInfo, Set, SetInfo, SetOrMap, Synproxy, Table, TableInfo, Type, Types, Verdict,
 };
 
 pub(crate) use model::name::check_tag;

@@ -90,16 +90,16 @@ fn values(kind: Type) -> (Vec<&'static str>, Vec<&'static str>) {
 
 /// The test of one field with each condition.
 fn tests_of(field: Field) -> Vec<Box<dyn Fn(Rule) -> Rule>> {
-    let (single, spans) = values(field.value_type());
+    let (single, intervals) = values(field.value_type());
     let mut tests: Vec<Box<dyn Fn(Rule) -> Rule>> = Vec::new();
-    for value in single.iter().chain(&spans).copied() {
+    for value in single.iter().chain(&intervals).copied() {
         tests.push(Box::new(move |rule| rule.is(field, value)));
         tests.push(Box::new(move |rule| rule.not().is(field, value)));
     }
     let mut sets = vec![single.clone()];
     // With another value: `nft` writes a set of one element as that element.
     let other = single[1];
-    sets.extend(spans.iter().map(|span| vec![*span, other]));
+    sets.extend(intervals.iter().map(|interval| vec![*interval, other]));
     for set in sets {
         let (once, again) = (set.clone(), set.clone());
         tests.push(Box::new(move |rule| rule.any_of(field, once.clone())));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use netloom::Namespace;
 use netloom::nft::{
-    Chain, CtState, Datum, Element, Family, Field, Limit, Log, Map, Numgen, Object, ObjectKind,
+    Chain, Constant, CtState, Element, Family, Field, Limit, Log, Map, Numgen, Object, ObjectKind,
     Reject, Rule, Set, Synproxy, Table, Type, Verdict,
 };
 use proptest::prelude::*;
@@ -286,7 +286,7 @@ fn of_a_protocol() -> impl Strategy<Value = fn(Said, u16, u32) -> Said> {
         },
         |said, a, n| {
             let address = Ipv4Addr::from_bits(n);
-            let to = [Datum::from(address), Datum::from(a)];
+            let to = [Constant::from(address), Constant::from(a)];
             let (number, words) = spread(n);
             let words = format!("dnat ip to {words} map {{ 0 : {address} . {a} }}");
             said.and(|rule| rule.dnat_by([number.into()], [Element::new(0).values(to)]), words)
@@ -359,7 +359,7 @@ fn rule() -> impl Strategy<Value = Said> {
 fn table() -> Table {
     let minute = Duration::from_secs(60);
     let dynamic = |name, key: Type| Set::new(name, key).dynamic().size(100);
-    let service = [Datum::from("10.0.0.3"), Datum::from(5353_u16)];
+    let service = [Constant::from("10.0.0.3"), Constant::from(5353_u16)];
     Table::new(Family::Inet, "t")
         .object(Object::counter("web"))
         .object(Object::quota("month", 100 << 20).over())

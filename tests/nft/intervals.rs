@@ -6,8 +6,8 @@ use std::env;
 use std::net::UdpSocket;
 
 use netloom::nft::{
-    Chain, Datum, Element, Family, Field, Hook, Map, Priority, Rule, Set, SetHandle, SetOrMap,
-    Span, Table, Transaction, Type, Verdict,
+    Chain, Constant, Element, Family, Field, Hook, Interval, Map, Priority, Rule, Set, SetHandle,
+    SetOrMap, Table, Transaction, Type, Verdict,
 };
 use netloom::{Namespace, Netns, Owned};
 
@@ -59,10 +59,10 @@ impl Item {
     }
 
     fn element(&self) -> Element {
-        let span = |range: &Range| Span::from(range.0..=range.1);
+        let interval = |range: &Range| Interval::from(range.0..=range.1);
         let element = match self.key.as_slice() {
-            [one] => Element::new(span(one)),
-            [one, other] => Element::new((span(one), span(other))),
+            [one] => Element::new(interval(one)),
+            [one, other] => Element::new((interval(one), interval(other))),
             _ => unreachable!(),
         };
         match self.drops {
@@ -432,7 +432,7 @@ fn data_of_another_kind_is_in_the_way() {
         let netns = Namespace::anonymous().create().unwrap();
         let table = Table::new(Family::Ip, "t").create(&netns).unwrap();
         let map = Map::new("m", Type::Ipv4, Type::Port).interval().create(&table).unwrap();
-        let element = |port: u16| Element::new("10.0.0.0/24").value(Datum::from(port));
+        let element = |port: u16| Element::new("10.0.0.0/24").value(Constant::from(port));
         map.add([element(80)]).unwrap();
         map.add([element(80)]).unwrap();
         assert!(map.add([element(81)]).unwrap_err().is_already_exists());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use netloom::Namespace;
 use netloom::nft::{
-    Chain, ChainKind, Datum, Element, Family, Field, Hook, Limit, Map, Object, ObjectKind,
+    Chain, ChainKind, Constant, Element, Family, Field, Hook, Limit, Map, Object, ObjectKind,
     Priority, Rule, Set, Table, Type,
 };
 
@@ -115,9 +115,9 @@ fn addresses_from_maps_are_listed_as_they_are_said() {
             .kind(ChainKind::Nat)
             .rule(Rule::new().tcp().dnat_map([Field::DestinationPort], "hosts"))
             .rule(Rule::new().udp().dnat_map_to_ports([Field::DestinationPort], "services"));
-        let target = |host| Datum::Address(Ipv4Addr::new(10, 0, 0, host).into());
+        let target = |host| Constant::Address(Ipv4Addr::new(10, 0, 0, host).into());
         let web = Element::new(80_u16).value(target(2));
-        let dns = Element::new(53_u16).values([target(3), Datum::from(5353_u16)]);
+        let dns = Element::new(53_u16).values([target(3), Constant::from(5353_u16)]);
         let table = Table::new(Family::Ip, "t")
             .map(Map::new("hosts", Type::Port, Type::Ipv4).element(web))
             .map(Map::new("services", Type::Port, [Type::Ipv4, Type::Port]).element(dns))

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use netloom::nft::{
-    Chain, Element, Family, Hook, Object, ObjectKind, Policy, Priority, Rule, Set, Span, Table,
+    Chain, Element, Family, Hook, Interval, Object, ObjectKind, Policy, Priority, Rule, Set, Table,
     Transaction, Type,
 };
 use netloom::{Error, Namespace, NatRule, Netns, Owned};
@@ -72,7 +72,7 @@ fn what_others_deleted_is_gone_and_what_took_its_name_stays() {
         let netns = Namespace::anonymous().create().unwrap();
         let table = Table::new(Family::Inet, "t").persistent("tag").create(&netns).unwrap();
         let set = Set::new("s", Type::Port).interval().create(&table).unwrap();
-        let element = Element::new(Span::from(10..=20)).create(&set).unwrap();
+        let element = Element::new(Interval::from(10..=20)).create(&set).unwrap();
         let counter = Object::counter("n").create(&table).unwrap();
         let chain = base().create(&table).unwrap();
         let rule = Rule::new().accept().create(&chain).unwrap();

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use netloom::Namespace;
 use netloom::nft::{
-    Chain, Datum, Element, Family, Field, Map, Numgen, Object, ObjectKind, Rule, Set, Table, Type,
-    Verdict,
+    Chain, Constant, Element, Family, Field, Map, Numgen, Object, ObjectKind, Rule, Set, Table,
+    Type, Verdict,
 };
 
 use crate::golden::is_listed_as;
 use crate::support::{self, Place, nft};
 
-fn host(number: u8) -> Datum {
-    Datum::Address(Ipv4Addr::new(10, 0, 0, number).into())
+fn host(number: u8) -> Constant {
+    Constant::Address(Ipv4Addr::new(10, 0, 0, number).into())
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn objects_from_maps_are_listed_as_they_are_said() {
             ))
             .rule(Rule::new().udp().dnat_by(
                 [Field::DestinationPort],
-                [Element::new(53).values([host(4), Datum::from(5353_u16)])],
+                [Element::new(53).values([host(4), Constant::from(5353_u16)])],
             ))
             .rule(
                 Rule::new()

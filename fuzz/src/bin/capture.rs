@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use netloom::nft::{
-    Chain, Datum, Element, Family, Hook, Map, Object, Priority, Rule, Set, Table, Type,
+    Chain, Constant, Element, Family, Hook, Map, Object, Priority, Rule, Set, Table, Type,
 };
 use netloom::{
     Address, Bridge, Firewall, Forwarding, Namespace, NatRule, Netns, Owned, PortForward,
@@ -156,7 +156,7 @@ fn furnish(host: &Netns) -> Result<Box<dyn std::any::Any>, Box<dyn Error>> {
 
 /// Creates persistent objects.
 fn persistent(host: &Netns) -> Result<Box<dyn std::any::Any>, Box<dyn Error>> {
-    let target = Datum::Address(std::net::Ipv4Addr::new(10, 0, 0, 2).into());
+    let target = Constant::Address(std::net::Ipv4Addr::new(10, 0, 0, 2).into());
     let input = Chain::new("input").hook(Hook::Input, Priority::FILTER);
     let table = Table::new(Family::Inet, "lab")
         .persistent("lab")

@@ -1,7 +1,7 @@
 //! Isolated networks: elements of two sets, keyed by the link that leads to a network.
 
 use netloom::Owned;
-use netloom::nft::{Datum, Element, ElementHandle, SetHandle};
+use netloom::nft::{Constant, Element, ElementHandle, SetHandle};
 
 use super::{Entry, Filter};
 use crate::bridge::keep_all;
@@ -121,7 +121,7 @@ fn policy(config: &Config) -> (Vec<Entry>, Vec<Entry>) {
 }
 
 fn both(config: &Config) -> [Entry; 2] {
-    let link = Datum::Name(gateway::name(config));
+    let link = Constant::Name(gateway::name(config));
     let apart = Entry { set: APART, element: link.clone().into() };
     [apart, Entry { set: TOGETHER, element: (link.clone(), link).into() }]
 }

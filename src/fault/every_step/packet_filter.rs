@@ -2,7 +2,7 @@
 
 use super::{every_step, here, support};
 use netloom::nft::{
-    Chain, Datum, Element, Family, Flowtable, Hook, Limit, Map, Object, ObjectKind, Policy,
+    Chain, Constant, Element, Family, Flowtable, Hook, Limit, Map, Object, ObjectKind, Policy,
     Priority, Rule, Set, Table, Transaction, Type,
 };
 use netloom::{Error, Firewall, Netns, Owned, PortGuard};
@@ -92,7 +92,7 @@ fn maps() {
         let table = Table::new(Family::Ip, "nat").create(&host).unwrap();
         every_step(&["create set `hosts`", "add elements to set `ip nat hosts`"], || {
             let web = |port: u16| {
-                let target = Datum::Address(std::net::Ipv4Addr::new(10, 0, 0, 2).into());
+                let target = Constant::Address(std::net::Ipv4Addr::new(10, 0, 0, 2).into());
                 Element::new(port).value(target)
             };
             let hosts =

@@ -14,7 +14,7 @@ use crate::nft::model::chain::Chain;
 use crate::nft::model::element::Element;
 use crate::nft::model::flowtable::Flowtable;
 use crate::nft::model::object::{Object, ObjectKind};
-use crate::nft::model::ranges::{Interval, find};
+use crate::nft::model::ranges::{KeyRange, find};
 use crate::nft::model::set_message::shape_of;
 use crate::nft::model::statements::counter::counted;
 use crate::wire::nft::codec::Codec;
@@ -215,7 +215,7 @@ impl SetHandle {
         let encoded = encoded
             .map_err(|reason| Error::invalid(ACTION, self, reason).in_namespace(&table.netns))?;
         let of = ElementsOf::new(&table.name, &self.name);
-        let interval = encoded.first().filter(|_| self.shape.interval).and_then(Interval::new);
+        let interval = encoded.first().filter(|_| self.shape.interval).and_then(KeyRange::new);
         let found = table.netns.nf_tables(|nf_tables| {
             let (socket, family) = (&mut nf_tables.socket, table.family);
             let found = match interval {

@@ -5,25 +5,25 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use super::datum::{Datum, Span};
+use super::constant::{Constant, Interval};
 use crate::counter::Counter;
 pub use crate::wire::nft::data::Verdict;
 
 /// The keys of an element.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Key {
-    One(Span),
+    One(Interval),
     /// A concatenation.
-    Many(Vec<Span>),
+    Many(Vec<Interval>),
     /// All keys that no other element holds.
     Rest,
 }
 
 impl Key {
-    pub(crate) fn spans(&self) -> &[Span] {
+    pub(crate) fn intervals(&self) -> &[Interval] {
         match self {
-            Self::One(span) => std::slice::from_ref(span),
-            Self::Many(spans) => spans,
+            Self::One(interval) => std::slice::from_ref(interval),
+            Self::Many(intervals) => intervals,
             Self::Rest => &[],
         }
     }
@@ -32,7 +32,7 @@ impl Key {
 /// The data of a map element.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Data {
-    Values(Vec<Datum>),
+    Values(Vec<Constant>),
     Verdict(Verdict),
     Object(String),
 }
@@ -130,13 +130,13 @@ impl Element {
     }
 
     /// Sets the data of a map element.
-    pub fn value(mut self, value: impl Into<Datum>) -> Self {
+    pub fn value(mut self, value: impl Into<Constant>) -> Self {
         self.data = Some(Data::Values(vec![value.into()]).into());
         self
     }
 
     /// Sets the data of a map element to a concatenation.
-    pub fn values(mut self, values: impl IntoIterator<Item = Datum>) -> Self {
+    pub fn values(mut self, values: impl IntoIterator<Item = Constant>) -> Self {
         self.data = Some(Data::Values(values.into_iter().collect()).into());
         self
     }
@@ -174,13 +174,13 @@ impl Element {
         self
     }
 
-    /// The key, a span for each field; empty for [`rest`](Self::rest).
-    pub fn key(&self) -> &[Span] {
-        self.key.spans()
+    /// The key, an interval for each field; empty for [`rest`](Self::rest).
+    pub fn key(&self) -> &[Interval] {
+        self.key.intervals()
     }
 
     /// The data, in a map.
-    pub fn data(&self) -> &[Datum] {
+    pub fn data(&self) -> &[Constant] {
         match self.data.as_deref() {
             Some(Data::Values(values)) => values,
             _ => &[],
@@ -225,19 +225,19 @@ impl Element {
     }
 }
 
-impl<T: Into<Span>> From<T> for Element {
+impl<T: Into<Interval>> From<T> for Element {
     fn from(key: T) -> Self {
         Self::of_key(Key::One(key.into()))
     }
 }
 
-impl<A: Into<Span>, B: Into<Span>> From<(A, B)> for Element {
+impl<A: Into<Interval>, B: Into<Interval>> From<(A, B)> for Element {
     fn from((a, b): (A, B)) -> Self {
         Self::of_key(Key::Many(vec![a.into(), b.into()]))
     }
 }
 
-impl<A: Into<Span>, B: Into<Span>, C: Into<Span>> From<(A, B, C)> for Element {
+impl<A: Into<Interval>, B: Into<Interval>, C: Into<Interval>> From<(A, B, C)> for Element {
     fn from((a, b, c): (A, B, C)) -> Self {
         Self::of_key(Key::Many(vec![a.into(), b.into(), c.into()]))
     }
@@ -249,7 +249,7 @@ impl fmt::Display for Element {
         if self.key == Key::Rest {
             f.write_str("*")?;
         }
-        join(f, self.key.spans(), " . ")?;
+        join(f, self.key.intervals(), " . ")?;
         match self.data.as_deref() {
             Some(Data::Values(values)) => {
                 f.write_str(" : ")?;

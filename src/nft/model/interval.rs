@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::datum::Span;
+use super::constant::Interval;
 use super::element::{Data, Element, Key, Moment};
 use super::name::{check as check_name, check_comment};
 use super::object::ObjectKind;
@@ -200,14 +200,14 @@ impl Shape {
 
     /// Encodes the key of an element that has one value and at most data.
     fn plain_key(&self, element: &Element, with_data: bool) -> Option<Result<Value, String>> {
-        let Key::One(Span::One(datum)) = &element.key else { return None };
+        let Key::One(Interval::One(constant)) = &element.key else { return None };
         let [kind] = self.key.as_slice() else { return None };
         let Element { data, timeout, comment, moment, .. } = element;
         let is_plain = timeout.is_none()
             && comment.is_none()
             && moment.expires().is_none()
             && !matches!(data.as_deref(), Some(Data::Object(_)));
-        (!self.interval && (is_plain || !with_data)).then(|| kind.encode(datum))
+        (!self.interval && (is_plain || !with_data)).then(|| kind.encode(constant))
     }
 
     /// Encodes an element. In sets with intervals the last key is in `key_end`.
@@ -216,7 +216,7 @@ impl Shape {
         if element.key == Key::Rest {
             out.flags = ElementFlags::CATCHALL;
         } else {
-            let (first, last) = self.encode_key(element.key.spans())?;
+            let (first, last) = self.encode_key(element.key.intervals())?;
             (out.key, out.key_end) = (Some(first), self.interval.then_some(last));
         }
         if with_data {
@@ -239,16 +239,18 @@ impl Shape {
     }
 
     /// Encodes the first and the last key.
-    fn encode_key(&self, spans: &[Span]) -> Result<(Value, Value), String> {
-        if spans.len() != self.key.len() {
-            let (has, wants) = (spans.len(), self.key.len());
+    fn encode_key(&self, intervals: &[Interval]) -> Result<(Value, Value), String> {
+        if intervals.len() != self.key.len() {
+            let (has, wants) = (intervals.len(), self.key.len());
             return Err(format!("a key of {has} parts, in a set whose keys have {wants}"));
         }
-        let mut ends = Vec::with_capacity(spans.len());
-        for (kind, span) in self.key.iter().zip(spans) {
-            let (first, last) = kind.encode_span(span)?;
+        let mut ends = Vec::with_capacity(intervals.len());
+        for (kind, interval) in self.key.iter().zip(intervals) {
+            let (first, last) = kind.encode_interval(interval)?;
             if first != last && !self.interval {
-                return Err(format!("{span} is more than one value, in a set without intervals"));
+                return Err(format!(
+                    "{interval} is more than one value, in a set without intervals"
+                ));
             }
             ends.push((self.swapped(first), self.swapped(last)));
         }
@@ -331,15 +333,15 @@ impl Shape {
         let (first, last) = (self.swapped(*first), self.swapped(*last));
         let firsts = split(&self.key, &first);
         let lasts = split(&self.key, &last);
-        let mut spans = Vec::with_capacity(self.key.len());
+        let mut intervals = Vec::with_capacity(self.key.len());
         for ((kind, first), (_, last)) in firsts.into_iter().zip(lasts) {
-            spans.push(Span::between(kind.decode(first), kind.decode(last)));
+            intervals.push(Interval::between(kind.decode(first), kind.decode(last)));
         }
-        match (spans.len(), spans.pop()) {
+        match (intervals.len(), intervals.pop()) {
             (1, Some(one)) => Key::One(one),
             (_, last) => {
-                spans.extend(last);
-                Key::Many(spans)
+                intervals.extend(last);
+                Key::Many(intervals)
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The setters of matches.
 
-use super::datum::{Datum, Span};
+use super::constant::{Constant, Interval};
 use super::element::Element;
 use super::field::Field;
 use super::network::Network;
@@ -25,27 +25,27 @@ impl Rule {
 
     /// Matches the source: an address, network or range, IPv4 or IPv6: `ip saddr`, `ip6 saddr`.
     #[doc(alias("ip saddr", "ip6 saddr"))]
-    pub fn source(self, from: impl Into<Span>) -> Self {
+    pub fn source(self, from: impl Into<Interval>) -> Self {
         self.address("source", [Field::Ip4Source, Field::Ip6Source], vec![from.into()])
     }
 
     /// Matches any of these sources, all IPv4 or all IPv6: `ip saddr { … }`.
-    pub fn sources(self, from: impl IntoIterator<Item = impl Into<Span>>) -> Self {
-        let spans = from.into_iter().map(Into::into).collect();
-        self.address("sources", [Field::Ip4Source, Field::Ip6Source], spans)
+    pub fn sources(self, from: impl IntoIterator<Item = impl Into<Interval>>) -> Self {
+        let intervals = from.into_iter().map(Into::into).collect();
+        self.address("sources", [Field::Ip4Source, Field::Ip6Source], intervals)
     }
 
     /// Matches the destination: an address, network or range, IPv4 or IPv6: `ip daddr`,
     /// `ip6 daddr`.
     #[doc(alias("ip daddr", "ip6 daddr"))]
-    pub fn destination(self, to: impl Into<Span>) -> Self {
+    pub fn destination(self, to: impl Into<Interval>) -> Self {
         self.address("destination", [Field::Ip4Destination, Field::Ip6Destination], vec![to.into()])
     }
 
     /// Matches any of these destinations, all IPv4 or all IPv6: `ip daddr { … }`.
-    pub fn destinations(self, to: impl IntoIterator<Item = impl Into<Span>>) -> Self {
-        let spans = to.into_iter().map(Into::into).collect();
-        self.address("destinations", [Field::Ip4Destination, Field::Ip6Destination], spans)
+    pub fn destinations(self, to: impl IntoIterator<Item = impl Into<Interval>>) -> Self {
+        let intervals = to.into_iter().map(Into::into).collect();
+        self.address("destinations", [Field::Ip4Destination, Field::Ip6Destination], intervals)
     }
 
     /// Matches the first packet of a TCP connection: `tcp flags syn / syn,rst`.
@@ -116,12 +116,12 @@ impl Rule {
     }
 
     /// Matches a field with a value, prefix or range.
-    pub fn is(self, field: Field, what: impl Into<Span>) -> Self {
+    pub fn is(self, field: Field, what: impl Into<Interval>) -> Self {
         self.matching("is", field, what)
     }
 
     /// Matches a field with any of these, an anonymous set: `FIELD { … }`.
-    pub fn any_of(self, field: Field, what: impl IntoIterator<Item = impl Into<Span>>) -> Self {
+    pub fn any_of(self, field: Field, what: impl IntoIterator<Item = impl Into<Interval>>) -> Self {
         self.matching_any("any_of", field, what)
     }
 
@@ -131,27 +131,32 @@ impl Rule {
         self.push_lookup(lookup)
     }
 
-    fn address(mut self, setter: &'static str, fields: [Field; 2], spans: Vec<Span>) -> Self {
-        let network = |span: &Span| match span.ends().0 {
-            Datum::Address(address) => Some(Network::of_address(address)),
+    fn address(
+        mut self,
+        setter: &'static str,
+        fields: [Field; 2],
+        intervals: Vec<Interval>,
+    ) -> Self {
+        let network = |interval: &Interval| match interval.ends().0 {
+            Constant::Address(address) => Some(Network::of_address(address)),
             _ => None,
         };
-        let networks: Option<Vec<_>> = spans.iter().map(network).collect();
+        let networks: Option<Vec<_>> = intervals.iter().map(network).collect();
         let Some((first, others)) = networks.as_ref().and_then(|all| all.split_first()) else {
-            let shown = spans.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let shown = intervals.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let reason = "it is no address, network (10.0.0.0/24) or range (10.0.0.1-10.0.0.9)";
             self.rejected.reject(setter, shown, reason);
             return self;
         };
         if others.iter().any(|network| network != first) {
-            self.rejected.reject(setter, &spans[0], "IPv4 and IPv6 addresses are mixed");
+            self.rejected.reject(setter, &intervals[0], "IPv4 and IPv6 addresses are mixed");
             return self;
         }
         let [ip4, ip6] = fields;
         let field = if *first == Network::Ip4 { ip4 } else { ip6 };
-        match spans.as_slice() {
+        match intervals.as_slice() {
             [one] => self.matching(setter, field, one.clone()),
-            _ => self.matching_any(setter, field, spans),
+            _ => self.matching_any(setter, field, intervals),
         }
     }
 
@@ -159,24 +164,24 @@ impl Rule {
         self,
         setter: &'static str,
         field: Field,
-        what: impl IntoIterator<Item = impl Into<Span>>,
+        what: impl IntoIterator<Item = impl Into<Interval>>,
     ) -> Self {
-        let elements = what.into_iter().map(|span| Element::from(span.into())).collect();
+        let elements = what.into_iter().map(|interval| Element::from(interval.into())).collect();
         self.in_elements(setter, vec![field], elements)
     }
 
-    fn matching(mut self, setter: &'static str, field: Field, what: impl Into<Span>) -> Self {
-        let span = &what.into();
-        match Condition::within(field.value_type(), span) {
+    fn matching(mut self, setter: &'static str, field: Field, what: impl Into<Interval>) -> Self {
+        let interval = &what.into();
+        match Condition::within(field.value_type(), interval) {
             Err(reason) => {
-                self.rejected.reject(setter, span, reason);
+                self.rejected.reject(setter, interval, reason);
                 self
             }
             // All addresses: only the family is matched.
             Ok(Condition::Prefix(_, 0)) => {
                 let is_v4 = field.value_type() == Type::Ipv4;
                 if std::mem::take(&mut self.negated) {
-                    self.rejected.reject(setter, span, "no address is outside of it");
+                    self.rejected.reject(setter, interval, "no address is outside of it");
                 }
                 self.push(NetworkMatch(if is_v4 { Network::Ip4 } else { Network::Ip6 }))
             }
@@ -272,16 +277,16 @@ setters! {
     protocols(numbers: impl IntoIterator<Item = u8>): Protocol matching_any numbers;
 
     /// Matches the source port, one or a range, of the protocol before: `tcp sport`.
-    sport(port: impl Into<Span>): SourcePort matching port;
+    sport(port: impl Into<Interval>): SourcePort matching port;
 
     /// Matches any of these source ports: `tcp sport { … }`.
-    sports(ports: impl IntoIterator<Item = impl Into<Span>>): SourcePort matching_any ports;
+    sports(ports: impl IntoIterator<Item = impl Into<Interval>>): SourcePort matching_any ports;
 
     /// Matches the destination port, one or a range, of the protocol before: `tcp dport`.
-    dport(port: impl Into<Span>): DestinationPort matching port;
+    dport(port: impl Into<Interval>): DestinationPort matching port;
 
     /// Matches any of these destination ports: `tcp dport { … }`.
-    dports(ports: impl IntoIterator<Item = impl Into<Span>>): DestinationPort matching_any ports;
+    dports(ports: impl IntoIterator<Item = impl Into<Interval>>): DestinationPort matching_any ports;
 
     /// Matches pings, `icmp type echo-request`.
     icmp_echo(): IcmpType matching 8_u8;
@@ -299,10 +304,10 @@ setters! {
     ct_mark(mark: u32): CtMark matching mark;
 
     /// Matches the hardware address of the source: `ether saddr`.
-    source_mac(mac: impl Into<Span>): MacSource matching mac;
+    source_mac(mac: impl Into<Interval>): MacSource matching mac;
 
     /// Matches the hardware address of the destination: `ether daddr`.
-    destination_mac(mac: impl Into<Span>): MacDestination matching mac;
+    destination_mac(mac: impl Into<Interval>): MacDestination matching mac;
 
     /// Matches packets of a local transparent socket: `socket transparent 1`. At the hooks
     /// prerouting and input; such packets have passed a [`tproxy`](Self::tproxy) rule before.

@@ -1,8 +1,8 @@
 //! The `nf_tables` objects as values: no socket, no namespace.
 
 pub(crate) mod chain;
+pub(crate) mod constant;
 pub(crate) mod context;
-pub(crate) mod datum;
 pub(crate) mod device;
 pub(crate) mod display;
 pub(crate) mod element;
@@ -31,7 +31,7 @@ pub(crate) mod table;
 pub(crate) mod types;
 
 pub use chain::Chain;
-pub use datum::{Datum, Span};
+pub use constant::{Constant, Interval};
 pub use element::{Element, Verdict};
 pub use family::{ChainKind, Family, Hook, Policy, Priority};
 pub use field::Field;

@@ -3,8 +3,8 @@
 pub(crate) use std::fmt;
 pub(crate) use std::net::IpAddr;
 
+pub(crate) use super::constant::{Constant, Interval};
 pub(crate) use super::context::Context;
-pub(crate) use super::datum::{Datum, Span};
 pub(crate) use super::device::Device;
 pub(crate) use super::display::{self, Over};
 pub(crate) use super::element::{Element, join};

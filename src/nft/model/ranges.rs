@@ -13,14 +13,14 @@ use crate::wire::nft::element as wire;
 
 /// An element: all keys between two, field by field, and the data of a map.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Interval {
+pub(crate) struct KeyRange {
     first: Value,
     last: Value,
     data: Option<Box<Data>>,
     object: Option<String>,
 }
 
-impl Interval {
+impl KeyRange {
     /// The interval of an element with both keys; `None` for the catch-all element.
     pub(crate) fn new(element: &wire::Element) -> Option<Self> {
         let first = element.key?;
@@ -31,11 +31,11 @@ impl Interval {
 }
 
 /// Returns the element of a listed set that holds all keys of an interval.
-pub(crate) fn find(shape: &Shape, listed: Vec<wire::Element>, key: &Interval) -> Option<Element> {
+pub(crate) fn find(shape: &Shape, listed: Vec<wire::Element>, key: &KeyRange) -> Option<Element> {
     let whole = shape.join(listed);
     let ranges = Ranges { shape, elements: BTreeMap::new() };
     let holds = |one: &&wire::Element| {
-        Interval::new(one)
+        KeyRange::new(one)
             .is_some_and(|one| ranges.has(&one, &key.first) && ranges.has(&one, &key.last))
     };
     whole.iter().find(holds).map(|one| shape.decode_one(one))
@@ -44,12 +44,12 @@ pub(crate) fn find(shape: &Shape, listed: Vec<wire::Element>, key: &Interval) ->
 /// The elements of a set of this shape, by their first keys.
 pub(crate) struct Ranges<'s> {
     shape: &'s Shape,
-    elements: BTreeMap<Value, Interval>,
+    elements: BTreeMap<Value, KeyRange>,
 }
 
 impl<'s> Ranges<'s> {
     pub(crate) fn new(shape: &'s Shape, listed: Vec<wire::Element>) -> Self {
-        let intervals = shape.join(listed).into_iter().filter_map(|one| Interval::new(&one));
+        let intervals = shape.join(listed).into_iter().filter_map(|one| KeyRange::new(&one));
         Self { shape, elements: intervals.map(|one| (one.first, one)).collect() }
     }
 
@@ -58,7 +58,7 @@ impl<'s> Ranges<'s> {
     }
 
     /// Adds an interval, which may be there already. Returns the element that is in its way.
-    pub(crate) fn add(&mut self, new: Interval) -> Result<(), Element> {
+    pub(crate) fn add(&mut self, new: KeyRange) -> Result<(), Element> {
         match self.elements.get(&new.first) {
             Some(same) if *same == new => return Ok(()),
             _ => {}
@@ -71,25 +71,25 @@ impl<'s> Ranges<'s> {
     }
 
     /// Removes an interval. Returns whether exactly this one was there.
-    pub(crate) fn remove(&mut self, old: &Interval) -> bool {
+    pub(crate) fn remove(&mut self, old: &KeyRange) -> bool {
         let is_there = self.elements.get(&old.first).is_some_and(|one| one.last == old.last);
         is_there && self.elements.remove(&old.first).is_some()
     }
 
     /// The element that holds all keys of an interval.
-    pub(crate) fn holding(&self, key: &Interval) -> Option<&Interval> {
-        let holds = |one: &&Interval| self.has(one, &key.first) && self.has(one, &key.last);
+    pub(crate) fn holding(&self, key: &KeyRange) -> Option<&KeyRange> {
+        let holds = |one: &&KeyRange| self.has(one, &key.first) && self.has(one, &key.last);
         if self.shape.is_concat() {
             return self.elements.values().find(holds);
         }
         self.elements.range(..=key.first).next_back().map(|(_, one)| one).filter(holds)
     }
 
-    pub(crate) fn element(&self, interval: &Interval) -> Element {
+    pub(crate) fn element(&self, interval: &KeyRange) -> Element {
         self.shape.element(interval.first, interval.last)
     }
 
-    fn in_the_way(&self, new: &Interval) -> Option<&Interval> {
+    fn in_the_way(&self, new: &KeyRange) -> Option<&KeyRange> {
         if self.shape.is_concat() {
             return self.elements.values().find(|one| self.conflict(one, new));
         }
@@ -99,16 +99,16 @@ impl<'s> Ranges<'s> {
 
     /// Concatenations of a set may cross, as the kernel allows, if neither has a corner of the
     /// other: it deletes by a corner. In a map the data would be ambiguous.
-    fn conflict(&self, a: &Interval, b: &Interval) -> bool {
+    fn conflict(&self, a: &KeyRange, b: &KeyRange) -> bool {
         if self.shape.data.is_some() {
             return self.fields(&a.first, &b.last).all(|(first, last)| first <= last)
                 && self.fields(&b.first, &a.last).all(|(first, last)| first <= last);
         }
-        let has_corner = |a, b: &Interval| self.has(a, &b.first) || self.has(a, &b.last);
+        let has_corner = |a, b: &KeyRange| self.has(a, &b.first) || self.has(a, &b.last);
         has_corner(a, b) || has_corner(b, a)
     }
 
-    fn has(&self, interval: &Interval, key: &Value) -> bool {
+    fn has(&self, interval: &KeyRange, key: &Value) -> bool {
         self.fields(&interval.first, key).all(|(first, key)| first <= key)
             && self.fields(key, &interval.last).all(|(key, last)| key <= last)
     }

@@ -4,8 +4,8 @@ use std::any::Any;
 use std::fmt;
 use std::net::IpAddr;
 
+use super::constant::Constant;
 use super::context::Context;
-use super::datum::Datum;
 use super::device::Device;
 use super::element::Element;
 use super::encoder::{Encoded, Encoder};
@@ -115,8 +115,8 @@ impl Rule {
     }
 
     /// Refuses a value that is no address.
-    pub(crate) fn address_of(&mut self, setter: &'static str, value: &Datum) -> Option<IpAddr> {
-        if let Datum::Address(address) = value {
+    pub(crate) fn address_of(&mut self, setter: &'static str, value: &Constant) -> Option<IpAddr> {
+        if let Constant::Address(address) = value {
             return Some(*address);
         }
         self.rejected.reject(setter, value, "it is no address");

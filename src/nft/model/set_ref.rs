@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::datum::{Datum, Span};
+use super::constant::{Constant, Interval};
 use super::element::{Element, join};
 use super::field::Field;
 use super::interval::{DataKind, Shape};
@@ -28,7 +28,7 @@ impl SetRef {
     pub(crate) fn network(&self) -> Option<Network> {
         let Self::Anonymous { elements, .. } = self else { return None };
         match elements.first()?.data().first()? {
-            Datum::Address(address) => Some(Network::of_address(*address)),
+            Constant::Address(address) => Some(Network::of_address(*address)),
             _ => None,
         }
     }
@@ -71,15 +71,15 @@ pub(crate) fn shape_of(fields: &[Field], data: Option<DataKind>, interval: bool)
 
 /// Returns whether the elements need a set with intervals.
 pub(crate) fn has_intervals(elements: &[Element]) -> bool {
-    elements.iter().flat_map(Element::key).any(|span| !matches!(span, Span::One(_)))
+    elements.iter().flat_map(Element::key).any(|interval| !matches!(interval, Interval::One(_)))
 }
 
 /// The data of a map to addresses, or to addresses and ports, by its first element.
 pub(crate) fn address_data(elements: &[Element]) -> Result<DataKind, String> {
     let first = elements.first().map(Element::data).unwrap_or_default();
     let address = match first {
-        [Datum::Address(address), ..] if address.is_ipv4() => Type::Ipv4,
-        [Datum::Address(_), ..] => Type::Ipv6,
+        [Constant::Address(address), ..] if address.is_ipv4() => Type::Ipv4,
+        [Constant::Address(_), ..] => Type::Ipv6,
         _ => return Err("no element stands for an address".into()),
     };
     Ok(DataKind::Values(if first.len() > 1 { vec![address, Type::Port] } else { vec![address] }))

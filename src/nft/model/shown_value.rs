@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::datum::Datum;
+use super::constant::Constant;
 use super::display::flags;
 use super::types::{PROTOCOLS, Type};
 use crate::wire::nft::data::Value;
@@ -31,15 +31,15 @@ impl ShownValue {
     /// Returns whether all bits have names.
     pub(crate) fn are_names(&self) -> bool {
         let known: u32 = self.names().map(|(bit, _)| bit).sum();
-        matches!(self.0.decode(self.1.as_slice()), Datum::Number(bits) if bits != 0 && bits & !known == 0)
+        matches!(self.0.decode(self.1.as_slice()), Constant::Number(bits) if bits != 0 && bits & !known == 0)
     }
 }
 
 impl fmt::Display for ShownValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(kind, value) = self;
-        let datum = kind.decode(value.as_slice());
-        let Datum::Number(number) = datum else { return write!(f, "{datum}") };
+        let constant = kind.decode(value.as_slice());
+        let Constant::Number(number) = constant else { return write!(f, "{constant}") };
         match kind {
             Type::CtState | Type::CtStatus | Type::TcpFlags => {}
             Type::Protocol => {

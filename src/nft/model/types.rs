@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::datum::{Datum, Span};
+use super::constant::{Constant, Interval};
 use crate::input::link_name_in_rules;
 use crate::link_pattern::LinkPattern;
 use crate::mac::MacAddr;
@@ -145,26 +145,28 @@ impl Type {
     }
 
     /// Encodes a value, or returns the reason if it is not of this type.
-    pub(crate) fn encode(self, datum: &Datum) -> Result<Value, String> {
-        let refused = || Err(format!("{datum} is no {self}"));
-        let value = match (self.facts().2, datum) {
-            (Layout::Address4, Datum::Address(IpAddr::V4(address))) => Some((*address).into()),
-            (Layout::Address6, Datum::Address(IpAddr::V6(address))) => Some((*address).into()),
-            (Layout::Mac, Datum::Mac(mac)) => Some(mac.octets().into()),
-            (Layout::Name, Datum::Name(name)) => {
+    pub(crate) fn encode(self, constant: &Constant) -> Result<Value, String> {
+        let refused = || Err(format!("{constant} is no {self}"));
+        let value = match (self.facts().2, constant) {
+            (Layout::Address4, Constant::Address(IpAddr::V4(address))) => Some((*address).into()),
+            (Layout::Address6, Constant::Address(IpAddr::V6(address))) => Some((*address).into()),
+            (Layout::Mac, Constant::Mac(mac)) => Some(mac.octets().into()),
+            (Layout::Name, Constant::Name(name)) => {
                 let Ok(pattern) = name.parse::<LinkPattern>() else {
                     let reason = link_name_in_rules(name).err().unwrap_or("it is no link's name");
-                    return Err(format!("{datum}: {reason}"));
+                    return Err(format!("{constant}: {reason}"));
                 };
                 if pattern.is_prefix() {
-                    return Err(format!("{datum} is a pattern: iifname() and oifname() take one"));
+                    return Err(format!(
+                        "{constant} is a pattern: iifname() and oifname() take one"
+                    ));
                 }
                 Value::interface(pattern.text())
             }
-            (_, Datum::Name(name)) if self == Self::Protocol => {
+            (_, Constant::Name(name)) if self == Self::Protocol => {
                 protocol_number(name).map(Value::from)
             }
-            (Layout::Number(length), Datum::Number(number)) => {
+            (Layout::Number(length), Constant::Number(number)) => {
                 let value = match length {
                     1 => u8::try_from(*number).ok().map(Value::from),
                     2 => u16::try_from(*number).ok().map(Value::from),
@@ -172,56 +174,60 @@ impl Type {
                 };
                 value.map(|value| self.in_own_order(value))
             }
-            (_, Datum::Bytes(bytes)) if bytes.len() == self.len() as usize => Value::new(bytes),
+            (_, Constant::Bytes(bytes)) if bytes.len() == self.len() as usize => Value::new(bytes),
             _ => None,
         };
         value.map_or_else(refused, Ok)
     }
 
-    /// Encodes the first and last value of a span.
-    pub(crate) fn encode_span(self, span: &Span) -> Result<(Value, Value), String> {
-        if let Span::One(one) = span {
+    /// Encodes the first and last value of an interval.
+    pub(crate) fn encode_interval(self, interval: &Interval) -> Result<(Value, Value), String> {
+        if let Interval::One(one) = interval {
             let value = self.encode(one)?;
             return Ok((value, value));
         }
-        if let Span::Prefix(net) = span
+        if let Interval::Prefix(net) = interval
             && net.trunc() != *net
         {
             return Err(format!("host bits are set where a network is meant: {}", net.trunc()));
         }
-        let (first, last) = span.ends();
+        let (first, last) = interval.ends();
         let (first, last) = (self.encode(&first)?, self.encode(&last)?);
         match () {
-            () if !self.is_ordered() => Err(format!("there are no ranges of {self}: {span}")),
-            () if first > last => Err(format!("the range {span} is empty")),
+            () if !self.is_ordered() => Err(format!("there are no ranges of {self}: {interval}")),
+            () if first > last => Err(format!("the range {interval} is empty")),
             () => Ok((first, last)),
         }
     }
 
     /// Decodes a value.
-    pub(crate) fn decode(self, bytes: &[u8]) -> Datum {
-        self.read(bytes).unwrap_or_else(|| Datum::Bytes(bytes.to_vec()))
+    pub(crate) fn decode(self, bytes: &[u8]) -> Constant {
+        self.read(bytes).unwrap_or_else(|| Constant::Bytes(bytes.to_vec()))
     }
 
-    fn read(self, bytes: &[u8]) -> Option<Datum> {
+    fn read(self, bytes: &[u8]) -> Option<Constant> {
         match self.facts().2 {
-            Layout::Address4 => <[u8; 4]>::try_from(bytes).ok().map(|it| Datum::Address(it.into())),
-            Layout::Address6 => {
-                <[u8; 16]>::try_from(bytes).ok().map(|it| Datum::Address(it.into()))
+            Layout::Address4 => {
+                <[u8; 4]>::try_from(bytes).ok().map(|it| Constant::Address(it.into()))
             }
-            Layout::Mac => <[u8; 6]>::try_from(bytes).ok().map(|it| Datum::Mac(MacAddr::from(it))),
+            Layout::Address6 => {
+                <[u8; 16]>::try_from(bytes).ok().map(|it| Constant::Address(it.into()))
+            }
+            Layout::Mac => {
+                <[u8; 6]>::try_from(bytes).ok().map(|it| Constant::Mac(MacAddr::from(it)))
+            }
             Layout::Name => {
                 let name = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
                 let name = str::from_utf8(name).ok()?;
                 // A star at the end is literal here.
                 let escaped = name.strip_suffix('*').map(|start| format!(r"{start}\*"));
-                Some(Datum::Name(escaped.unwrap_or_else(|| name.to_owned())))
+                Some(Constant::Name(escaped.unwrap_or_else(|| name.to_owned())))
             }
             Layout::Number(length) if bytes.len() == length as usize => {
                 let value = self.in_own_order(Value::new(bytes)?);
                 let number =
                     value.as_slice().iter().fold(0, |all, byte| all << 8 | u32::from(*byte));
-                Some(Datum::Number(number))
+                Some(Constant::Number(number))
             }
             Layout::Number(_) | Layout::Bytes(_) => None,
         }
@@ -277,21 +283,22 @@ mod tests {
 
     #[test]
     fn what_is_encoded_reads_back() {
-        let numbers: [Datum; 6] = [
-            Datum::from("10.0.0.1"),
-            Datum::from("fd00::1"),
-            Datum::from("02:00:00:00:00:01"),
-            Datum::from("eth0"),
-            Datum::from(80_u16),
-            Datum::from(1_u8),
+        let numbers: [Constant; 6] = [
+            Constant::from("10.0.0.1"),
+            Constant::from("fd00::1"),
+            Constant::from("02:00:00:00:00:01"),
+            Constant::from("eth0"),
+            Constant::from(80_u16),
+            Constant::from(1_u8),
         ];
         for kind in Type::ALL {
-            let taken: Vec<_> = numbers.iter().filter(|datum| kind.encode(datum).is_ok()).collect();
+            let taken: Vec<_> =
+                numbers.iter().filter(|constant| kind.encode(constant).is_ok()).collect();
             assert!(!taken.is_empty(), "{kind}");
-            for datum in taken {
-                let value = kind.encode(datum).unwrap();
+            for constant in taken {
+                let value = kind.encode(constant).unwrap();
                 assert_eq!(value.len(), kind.len());
-                assert_eq!(kind.decode(value.as_slice()), *datum);
+                assert_eq!(kind.decode(value.as_slice()), *constant);
             }
         }
     }
@@ -320,12 +327,12 @@ mod tests {
     fn a_value_of_another_type_is_refused() {
         assert!(Type::Ipv4.encode(&"fd00::1".into()).is_err());
         assert!(Type::Port.encode(&70_000_u32.into()).is_err());
-        assert!(Type::Port.encode_span(&"0-1023".into()).is_ok());
+        assert!(Type::Port.encode_interval(&"0-1023".into()).is_ok());
         assert!(Type::Ipv4.encode(&80_u16.into()).is_err());
-        assert!(Type::Port.encode_span(&"90-80".into()).is_err());
-        assert!(Type::Mark.encode_span(&(1_u32..=2).into()).is_err());
-        assert!(Type::Ipv4.encode_span(&"10.0.0.1/24".into()).is_err());
-        assert!(Type::Ipv4.encode_span(&"10.0.0.1-fd00::1".into()).is_err());
+        assert!(Type::Port.encode_interval(&"90-80".into()).is_err());
+        assert!(Type::Mark.encode_interval(&(1_u32..=2).into()).is_err());
+        assert!(Type::Ipv4.encode_interval(&"10.0.0.1/24".into()).is_err());
+        assert!(Type::Ipv4.encode_interval(&"10.0.0.1-fd00::1".into()).is_err());
     }
 
     #[test]

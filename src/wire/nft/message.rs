@@ -43,12 +43,6 @@ wire_enum! {
     }
 }
 
-impl Family {
-    pub(crate) fn wire(self) -> Self {
-        self
-    }
-}
-
 wire_enum! {
     #[doc(alias = "nf_tables_msg_types")]
     MessageType: u16 {

@@ -7,7 +7,7 @@ use crate::error::Cause;
 use crate::netlink::Socket;
 use crate::nft::live::handle::SetHandle;
 use crate::nft::live::reader;
-use crate::nft::model::ranges::{Interval, Ranges};
+use crate::nft::model::ranges::{KeyRange, Ranges};
 use crate::wire::nft::element as wire;
 use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::message::MessageType;
@@ -20,8 +20,8 @@ pub(super) struct Change {
 }
 
 enum Kind {
-    Add(Vec<Interval>),
-    Remove(Vec<Interval>),
+    Add(Vec<KeyRange>),
+    Remove(Vec<KeyRange>),
     Flush,
 }
 
@@ -61,7 +61,7 @@ impl Transaction {
         kind: MessageType,
         elements: &[wire::Element],
     ) {
-        let intervals = elements.iter().filter_map(Interval::new).collect();
+        let intervals = elements.iter().filter_map(KeyRange::new).collect();
         let kind = match kind {
             MessageType::NewElement => Kind::Add(intervals),
             _ => Kind::Remove(intervals),

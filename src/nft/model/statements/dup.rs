@@ -13,13 +13,13 @@ pub(crate) struct Dup {
 impl Rule {
     /// Sends a copy to this machine of the network: `dup to`. In the families `ip` and `ip6`.
     #[doc(alias("dup to", "TEE"))]
-    pub fn dup(mut self, to: impl Into<Datum>) -> Self {
+    pub fn dup(mut self, to: impl Into<Constant>) -> Self {
         let address = self.address_of("dup", &to.into());
         self.with(Dup { address, device: None })
     }
 
     /// Sends a copy to this machine by this link, which must exist: `dup to ADDRESS device LINK`.
-    pub fn dup_by(mut self, to: impl Into<Datum>, link: impl Into<LinkRef>) -> Self {
+    pub fn dup_by(mut self, to: impl Into<Constant>, link: impl Into<LinkRef>) -> Self {
         let device = Some(self.device("dup_by", link.into()));
         let address = self.address_of("dup_by", &to.into());
         self.with(Dup { address, device })

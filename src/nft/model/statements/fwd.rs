@@ -20,7 +20,7 @@ impl Rule {
     }
 
     /// Sends the packet to the hardware address of a neighbour: `fwd ip to ADDRESS device LINK`.
-    pub fn fwd_to(mut self, neighbor: impl Into<Datum>, link: impl Into<LinkRef>) -> Self {
+    pub fn fwd_to(mut self, neighbor: impl Into<Constant>, link: impl Into<LinkRef>) -> Self {
         let device = self.device("fwd_to", link.into());
         let address = self.address_of("fwd_to", &neighbor.into());
         self.with(Fwd { address, device })

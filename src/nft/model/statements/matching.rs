@@ -38,22 +38,22 @@ pub(crate) enum Condition {
 }
 
 impl Condition {
-    /// The condition that a field is in a span of values.
-    pub(crate) fn within(kind: Type, span: &Span) -> Result<Self, String> {
-        match span {
-            Span::One(Datum::Name(name)) if kind == Type::LinkIndex => {
+    /// The condition that a field is in an interval of values.
+    pub(crate) fn within(kind: Type, interval: &Interval) -> Result<Self, String> {
+        match interval {
+            Interval::One(Constant::Name(name)) if kind == Type::LinkIndex => {
                 return Ok(Self::Link(Device::Link(LinkRef::from(name.as_str()))));
             }
-            Span::One(Datum::Number(index)) if kind == Type::LinkIndex => {
+            Interval::One(Constant::Number(index)) if kind == Type::LinkIndex => {
                 return Ok(Self::Link(Device::Index(*index)));
             }
             _ => {}
         }
-        let (first, last) = kind.encode_span(span)?;
-        Ok(match span {
-            Span::One(_) => Self::Equal(first),
-            Span::Prefix(net) => Self::Prefix(first, net.prefix_len()),
-            Span::Range(..) => Self::Range(first, last),
+        let (first, last) = kind.encode_interval(interval)?;
+        Ok(match interval {
+            Interval::One(_) => Self::Equal(first),
+            Interval::Prefix(net) => Self::Prefix(first, net.prefix_len()),
+            Interval::Range(..) => Self::Range(first, last),
         })
     }
 
@@ -249,7 +249,7 @@ impl Statement for Match {
 /// Returns the transport protocols of a set. A named set is trusted to hold protocols with ports.
 fn protocols_in(set: &SetRef) -> Protocol {
     let has_ports = |element: &Element| match element.key() {
-        [Span::One(one)] => Type::Protocol.encode(one).is_ok_and(|value| {
+        [Interval::One(one)] => Type::Protocol.encode(one).is_ok_and(|value| {
             value.as_slice().first().is_some_and(|number| WITH_PORTS.contains(number))
         }),
         _ => false,

@@ -43,13 +43,13 @@ impl Rule {
 
     /// Changes the source to an address, or to one of a range: `snat to`.
     #[doc(alias = "SNAT")]
-    pub fn snat(self, to: impl Into<Span>) -> Self {
+    pub fn snat(self, to: impl Into<Interval>) -> Self {
         self.nat("snat", NatType::Source, &to.into())
     }
 
     /// Changes the destination to an address, or to one of a range: `dnat to`.
     #[doc(alias = "DNAT")]
-    pub fn dnat(self, to: impl Into<Span>) -> Self {
+    pub fn dnat(self, to: impl Into<Interval>) -> Self {
         self.nat("dnat", NatType::Destination, &to.into())
     }
 
@@ -165,9 +165,9 @@ impl Rule {
         self.with(Nat { kind, ports: None, flags: NatFlags::empty() })
     }
 
-    fn nat(mut self, setter: &'static str, kind: NatType, to: &Span) -> Self {
+    fn nat(mut self, setter: &'static str, kind: NatType, to: &Interval) -> Self {
         let addresses = match to.ends() {
-            (Datum::Address(first), Datum::Address(last))
+            (Constant::Address(first), Constant::Address(last))
                 if first.is_ipv4() == last.is_ipv4() && first <= last =>
             {
                 Some((first, last))
@@ -245,7 +245,7 @@ impl Nat {
         f: &mut fmt::Formatter<'_>,
     ) -> fmt::Result {
         if self.flags.contains(NatFlags::PREFIX) {
-            return write!(f, " prefix to {}", Span::between(first.into(), last.into()));
+            return write!(f, " prefix to {}", Interval::between(first.into(), last.into()));
         }
         let shown = |address: IpAddr| match self.ports {
             Some(_) => display::bracketed(address),
@@ -269,7 +269,7 @@ impl Statement for Nat {
             }
             &Kind::Addresses(kind, addresses) => {
                 let own = addresses.map(|(first, _)| Network::of_address(first).family());
-                let family = own.unwrap_or(encoder.context.family.wire());
+                let family = own.unwrap_or(encoder.context.family);
                 let (address_min, address_max) = encoder.range(addresses);
                 let (port_min, port_max) = encoder.range(self.ports);
                 let nat =

@@ -11,7 +11,7 @@ use crate::mac::MacAddr;
 /// A value that has no type yet. A [`Type`](crate::nft::Type) accepts or refuses the value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum Datum {
+pub enum Constant {
     /// An IPv4 or IPv6 address.
     Address(IpAddr),
     /// A link's hardware address.
@@ -27,22 +27,22 @@ pub enum Datum {
 /// A value, a prefix, or a range of values.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum Span {
+pub enum Interval {
     /// A single value.
-    One(Datum),
+    One(Constant),
     /// All addresses of a network.
     Prefix(IpNet),
     /// All values from the first to the last, both included.
-    Range(Datum, Datum),
+    Range(Constant, Constant),
 }
 
-impl Span {
+impl Interval {
     /// Creates the shortest form of a range: a value, a network or a range.
-    pub(crate) fn between(first: Datum, last: Datum) -> Self {
+    pub(crate) fn between(first: Constant, last: Constant) -> Self {
         if first == last {
             return Self::One(first);
         }
-        if let (Datum::Address(first), Datum::Address(last)) = (&first, &last)
+        if let (Constant::Address(first), Constant::Address(last)) = (&first, &last)
             && let Some(net) = as_network(*first, *last)
         {
             return Self::Prefix(net);
@@ -56,27 +56,29 @@ impl Span {
             return Self::of_network(net);
         }
         if let Some((first, last)) = text.split_once('-') {
-            let (first, last) = (Datum::parse(first.trim()), Datum::parse(last.trim()));
-            let is_name = |datum: &Datum| matches!(datum, Datum::Name(_));
+            let (first, last) = (Constant::parse(first.trim()), Constant::parse(last.trim()));
+            let is_name = |constant: &Constant| matches!(constant, Constant::Name(_));
             if !is_name(&first) && !is_name(&last) {
                 return Self::between(first, last);
             }
         }
-        Self::One(Datum::parse(text))
+        Self::One(Constant::parse(text))
     }
 
     fn of_network(net: IpNet) -> Self {
         if net.prefix_len() == net.max_prefix_len() {
-            return Self::One(Datum::Address(net.addr()));
+            return Self::One(Constant::Address(net.addr()));
         }
         Self::Prefix(net)
     }
 
     /// The first and the last value.
-    pub(crate) fn ends(&self) -> (Datum, Datum) {
+    pub(crate) fn ends(&self) -> (Constant, Constant) {
         match self {
             Self::One(one) => (one.clone(), one.clone()),
-            Self::Prefix(net) => (Datum::Address(net.network()), Datum::Address(net.broadcast())),
+            Self::Prefix(net) => {
+                (Constant::Address(net.network()), Constant::Address(net.broadcast()))
+            }
             Self::Range(first, last) => (first.clone(), last.clone()),
         }
     }
@@ -95,7 +97,7 @@ fn as_network(first: IpAddr, last: IpAddr) -> Option<IpNet> {
     (net.network() == first && net.broadcast() == last).then_some(net)
 }
 
-impl Datum {
+impl Constant {
     fn parse(text: &str) -> Self {
         if let Ok(address) = text.parse() {
             return Self::Address(address);
@@ -111,7 +113,7 @@ impl Datum {
     }
 }
 
-impl fmt::Display for Datum {
+impl fmt::Display for Constant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => write!(f, "{address}"),
@@ -126,8 +128,8 @@ impl fmt::Display for Datum {
     }
 }
 
-/// Formats the span as `nft` does.
-impl fmt::Display for Span {
+/// Formats the interval as `nft` does.
+impl fmt::Display for Interval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::One(one) => write!(f, "{one}"),
@@ -137,21 +139,21 @@ impl fmt::Display for Span {
     }
 }
 
-macro_rules! datum_from {
-    ($($from:ty => $value:ident: $datum:expr),* $(,)?) => {$(
-        impl From<$from> for Datum {
+macro_rules! constant_from {
+    ($($from:ty => $value:ident: $constant:expr),* $(,)?) => {$(
+        impl From<$from> for Constant {
             fn from($value: $from) -> Self {
-                $datum
+                $constant
             }
         }
 
-        impl From<$from> for Span {
+        impl From<$from> for Interval {
             fn from(value: $from) -> Self {
                 Self::One(value.into())
             }
         }
 
-        impl From<RangeInclusive<$from>> for Span {
+        impl From<RangeInclusive<$from>> for Interval {
             fn from(range: RangeInclusive<$from>) -> Self {
                 let (first, last) = range.into_inner();
                 Self::between(first.into(), last.into())
@@ -160,7 +162,7 @@ macro_rules! datum_from {
     )*};
 }
 
-datum_from! {
+constant_from! {
     IpAddr => address: Self::Address(address),
     Ipv4Addr => address: Self::Address(address.into()),
     Ipv6Addr => address: Self::Address(address.into()),
@@ -173,26 +175,26 @@ datum_from! {
         .map_or_else(|_| Self::Name(number.to_string()), Self::Number),
 }
 
-impl From<&str> for Datum {
+impl From<&str> for Constant {
     fn from(text: &str) -> Self {
         Self::parse(text)
     }
 }
 
-macro_rules! span_from {
-    ($($from:ty => $value:ident: $span:expr),* $(,)?) => {$(
-        impl From<$from> for Span {
+macro_rules! interval_from {
+    ($($from:ty => $value:ident: $interval:expr),* $(,)?) => {$(
+        impl From<$from> for Interval {
             fn from($value: $from) -> Self {
-                $span
+                $interval
             }
         }
     )*};
 }
 
-span_from! {
+interval_from! {
     &str => text: Self::parse(text),
     String => text: Self::parse(&text),
-    Datum => datum: Self::One(datum),
+    Constant => constant: Self::One(constant),
     IpNet => net: Self::of_network(net),
     Ipv4Net => net: Self::of_network(net.into()),
     Ipv6Net => net: Self::of_network(net.into()),
@@ -204,7 +206,7 @@ mod tests {
 
     #[test]
     fn literals_are_what_they_look_like() {
-        let shown = |text: &str| format!("{:?}", Span::from(text));
+        let shown = |text: &str| format!("{:?}", Interval::from(text));
         assert_eq!(shown("10.0.0.1"), "One(Address(10.0.0.1))");
         assert_eq!(shown("10.0.0.0/24"), "Prefix(10.0.0.0/24)");
         assert_eq!(shown("10.0.0.1/32"), "One(Address(10.0.0.1))");
