@@ -115,8 +115,9 @@ fn a_held_port_keeps_the_drop_through_a_flush() {
 const PATH: &str = "NETLOOM_TEST_LOOPBACK_OF";
 const WHO: &str = "NETLOOM_TEST_LOOPBACK_WHO";
 
+/// A few rounds, or those of `tools/deep`.
 fn rounds(few: u32) -> u32 {
-    std::env::var("NETLOOM_ROUNDS").map_or(few, |rounds| rounds.parse().unwrap())
+    std::env::var("NETLOOM_TEST_ROUNDS").map_or(few, |rounds| rounds.parse().unwrap())
 }
 
 /// Publishes and withdraws ports on one link until it is killed or has done its rounds.
@@ -249,11 +250,14 @@ fn rounds_with_new_addresses_and_links_leave_nothing_beside_a_port_that_stays() 
             let kind = |port: PortForward| tag.iter().fold(port, |port, tag| port.persistent(*tag));
             let stays = kind(PortForward::new(80, "10.0.0.2")).create(&host).unwrap();
             let live = elements(&host);
-            for round in 0..rounds(200) {
-                let [_, _, high, low] = round.to_be_bytes();
+            for round in 0..200 * rounds(1) {
+                let [_, top, high, low] = round.to_be_bytes();
                 let cable = VethPair::new("a", "b").create(&host).unwrap();
-                let ports = [format!("10.7.{high}.{low}"), format!("fd07::{high:x}:{low:x}")]
-                    .map(|target| kind(PortForward::new(81, &*target)).link(cable.near()));
+                let ports = [
+                    format!("10.{}.{high}.{low}", 32 + top),
+                    format!("fd07::{top:x}:{high:x}:{low:x}"),
+                ]
+                .map(|target| kind(PortForward::new(81, &*target)).link(cable.near()));
                 let ports = PortForward::create_all(&ports, &host).unwrap();
                 // The link goes first in every other round.
                 if round % 2 == 0 {
