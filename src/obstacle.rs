@@ -13,8 +13,9 @@ use crate::wire::nft::expr::Expr;
 /// In `nf_tables` every base chain of a hook has to accept a packet. A chain that drops by its
 /// policy, as Docker's `FORWARD` or a distribution's own firewall, or by a last rule for all
 /// packets, needs a rule for the containers' networks. All hooks between containers, the host's own
-/// processes and the world are looked at, except `input`: requests to the host itself are the
-/// host's own affair. Chains of `iptables-legacy` don't belong to `nf_tables` and are not seen.
+/// processes and the world are checked, except `input`: the host alone
+/// decides on requests to itself. Chains of `iptables-legacy` don't belong to `nf_tables` and
+/// are not found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Obstacle {
@@ -44,8 +45,8 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// Finds obstacles. Tables that this handle of the namespace owns, and persistent tables with this
-/// tag, are none.
+/// Finds obstacles. Skips tables that this handle of the namespace owns, and persistent tables with
+/// this tag.
 pub(crate) fn find(netns: &Netns, our_tag: Option<&str>) -> Result<Vec<Obstacle>, Error> {
     let ours = netns
         .nf_tables(|nf_tables| Ok(nf_tables.socket.port()))

@@ -11,9 +11,9 @@ use crate::netns::{Netns, Quoted};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Leftover {
-    /// The name of a namespace, and the namespace unless a process is in it.
+    /// A named namespace. Removing the name also ends the namespace, unless a process is inside.
     Namespace(Netns),
-    /// A file under `/run/netns` without a namespace.
+    /// The name of a file under `/run/netns` that no namespace is mounted on.
     Name(String),
     /// A link, in the namespace of its handle.
     Link(Link),

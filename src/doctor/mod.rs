@@ -61,8 +61,8 @@ impl Report {
 
 /// Checks the abilities of the calling thread. Never fails: "unknown" is an answer, too.
 ///
-/// If a privilege is missing, all is tried once more in a user namespace: in a child process, which
-/// ends after 20 seconds at the latest.
+/// If the thread lacks a privilege, a child process repeats all checks in a user namespace. The
+/// child ends after 20 seconds at the latest.
 pub fn examine() -> Report {
     let here = Netns::current();
     let mut findings = everything(here.as_ref());

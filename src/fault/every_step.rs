@@ -40,8 +40,8 @@ fn every_step<E: Into<Box<dyn StdError>>>(named: &[&str], program: impl Fn() -> 
     });
 }
 
-/// Runs `program` once for each of its steps and each kind of fault, and passes the names in the
-/// errors on.
+/// Runs `program` once for each of its steps and each kind of fault. Passes the steps named in the
+/// errors to `check`.
 #[track_caller]
 fn each_step_fails<E: Into<Box<dyn StdError>>>(
     program: impl Fn() -> Result<(), E>,

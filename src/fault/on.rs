@@ -130,7 +130,7 @@ pub(crate) fn on_return() -> Result<(), Errno> {
 }
 
 /// Returns how long to wait for another program. While faults are armed, a test acts as that
-/// program at each of many steps, and would be waited for in vain.
+/// program at each of many steps, and a wait for it would never end.
 pub(crate) fn patience(wait: Duration) -> Duration {
     if plan().is_some() { wait.min(Duration::from_millis(300)) } else { wait }
 }

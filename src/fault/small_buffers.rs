@@ -145,7 +145,8 @@ fn many_links_are_deleted_and_many_refusals_told() {
 
 type Program = fn() -> Result<(), Error>;
 
-/// Each of these is done, or refused by name; the next one starts as if nothing had been.
+/// Each program succeeds, or fails with an error that names the step. A failed program leaves
+/// nothing that the next one could see.
 #[test]
 fn where_no_more_is_to_be_had_it_is_told_and_nothing_is_left() {
     support::isolated(|| {

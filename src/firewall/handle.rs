@@ -216,7 +216,8 @@ pub(crate) fn firewalls_among(tables: Vec<TableHandle>) -> (Vec<FirewallHandle>,
     (firewalls, others)
 }
 
-/// Both tables, in one transaction. If another program deleted one of them, each on its own.
+/// Deletes both tables in one transaction. If another program deleted one of the tables, deletes
+/// each on its own.
 impl Remove for FirewallHandle {
     fn remove(&self) -> Result<Removed, Error> {
         let mut transaction = Transaction::new(self.routed.namespace());

@@ -7,7 +7,7 @@ use crate::link::LinkRef;
 use crate::netns::Netns;
 use crate::nft::{Constant, Field, Interval, Type};
 
-/// A way to tell a link in rules, with the sets that it has.
+/// A way for rules to match a link, by name or by index, with the sets of links matched that way.
 pub(super) struct Way {
     pub(super) kind: Type,
     pub(super) input: Field,
@@ -16,7 +16,7 @@ pub(super) struct Way {
     pub(super) ports: &'static str,
 }
 
-/// The ways: by name, and by index.
+/// The ways to match a link: by name, and by index.
 pub(super) const WAYS: [Way; 2] = [
     Way {
         kind: Type::LinkName,
@@ -34,11 +34,13 @@ pub(super) const WAYS: [Way; 2] = [
     },
 ];
 
-/// The sets of allowed paths, by the way of the incoming and of the outgoing link.
+/// The names of the sets of allowed paths, by the [way](WAYS) to match the incoming link, then by
+/// the way to match the outgoing link.
 pub(super) const PATHS: [[&str; 2]; 2] =
     [["paths", "paths-to-links"], ["paths-from-links", "paths-of-links"]];
 
-/// Returns each pair of ways with the set of its paths.
+/// Returns the indexes in [`WAYS`] for the incoming and the outgoing link, with the name of the set
+/// of paths, for each set of [`PATHS`].
 pub(super) fn paths() -> impl Iterator<Item = (usize, usize, &'static str)> {
     PATHS
         .iter()
@@ -46,7 +48,7 @@ pub(super) fn paths() -> impl Iterator<Item = (usize, usize, &'static str)> {
         .flat_map(|(from, sets)| sets.iter().enumerate().map(move |(to, name)| (from, to, *name)))
 }
 
-/// A link as a member of sets: its way, and its key there.
+/// A link as a member of sets: the index of its way in [`WAYS`], and its key in the sets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Member {
     pub(super) way: usize,
@@ -54,7 +56,8 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// A handle is a member by index and follows a rename. A name is compared.
+    /// Creates the member of a link: a handle is matched by index, so that a rename changes
+    /// nothing. A name is matched by name.
     pub(super) fn of(link: &LinkRef) -> Self {
         match link.index_of_handle() {
             Some(index) => Self::at(index),
@@ -70,8 +73,8 @@ impl Member {
         Self { way: 0, key: Interval::One(Constant::Name(name.to_owned())) }
     }
 
-    /// Returns the members that may stand for the link: by what it was said as first, then by the
-    /// other way.
+    /// Returns the members under which the sets may have the link: first by the way in which the
+    /// caller refers to the link, then by the other way.
     pub(super) fn candidates(netns: &Netns, link: &LinkRef) -> Result<Vec<Self>, Error> {
         let other = match link.index_of_handle() {
             Some(_) => Some(Self::named(link.name())),
@@ -84,7 +87,8 @@ impl Member {
         Ok([Self::of(link)].into_iter().chain(other).collect())
     }
 
-    /// Refuses a name that rules would compare in vain: an alternative name of a link.
+    /// Refuses an alternative name of a link: rules compare the main name, so they would never
+    /// match.
     pub(super) fn check(
         netns: &Netns,
         link: &LinkRef,

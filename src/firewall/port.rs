@@ -66,7 +66,7 @@ impl PortGuard {
             self.rejected.reject(
                 "mac",
                 mac,
-                "no frame comes from it: it stands for no one station",
+                "no frame has this source: it is not the address of one station",
             );
         }
         self
@@ -76,19 +76,20 @@ impl PortGuard {
     pub fn address(mut self, address: impl Input<IpAddr>) -> Self {
         if let Some(address) = self.rejected.read("address", address) {
             if is_of_no_machine(address) {
-                self.rejected.reject("address", address, "no machine has it");
+                self.rejected.reject("address", address, "no machine has this address");
             }
             self.addresses.push(address);
         }
         self
     }
 
-    /// Guards it.
+    /// Adds the guard to an existing firewall.
     ///
     /// # Errors
     ///
-    /// What can be known wrong is refused before any system call.
-    /// [`is_already_exists`](Error::is_already_exists) where it is guarded already.
+    /// Values that are known to be wrong are refused before any system call.
+    ///
+    /// [`is_already_exists`](Error::is_already_exists) if the port has a guard already.
     pub fn create(&self, firewall: &FirewallHandle) -> Result<Owned<PortGuardHandle>, Error> {
         let netns = firewall.bridged.namespace();
         self.check(netns)?;
@@ -250,7 +251,7 @@ impl fmt::Display for PortGuard {
     }
 }
 
-/// A port that is guarded.
+/// The guard of a port in an existing firewall.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortGuardHandle {
     ports: SetHandle,
@@ -259,8 +260,8 @@ pub struct PortGuardHandle {
 }
 
 impl FirewallHandle {
-    /// The guard of a port, whoever set it up: with [`Owned::adopt`](crate::Owned::adopt) it can be
-    /// taken away.
+    /// Finds the guard of a port, whichever program added it. To delete the guard, adopt its handle
+    /// with [`Owned::adopt`](crate::Owned::adopt).
     ///
     /// ```
     /// use netloom::{Firewall, Namespace, Owned, PortGuard};
@@ -275,7 +276,7 @@ impl FirewallHandle {
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where it is not guarded.
+    /// [`is_not_found`](Error::is_not_found) if the port has no guard.
     pub fn guard(&self, link: impl Into<LinkRef>) -> Result<PortGuardHandle, Error> {
         PortGuardHandle::find(self, &link.into())
     }

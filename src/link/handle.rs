@@ -70,7 +70,7 @@ impl Link {
         self.0.read()
     }
 
-    /// Renews what all clones of the handle share, after a change by this process.
+    /// Changes the place that all clones of the handle share, after this process changed the link.
     pub(super) fn renew(&self, change: impl FnOnce(&mut Place)) {
         self.0.change(change);
     }

@@ -50,7 +50,7 @@ impl Link {
     /// Takes the tag off: a kept link belongs to no process.
     pub(super) fn untag(&self) {
         if let Err(error) = self.change_tag("keep", |_| Ok(None)) {
-            log::warn!("reaped once this process is dead: {error}");
+            log::warn!("`reap` will delete this kept link after this process has ended: {error}");
         }
     }
 
@@ -58,7 +58,7 @@ impl Link {
     /// process.
     pub(super) fn tag(&self) {
         if let Err(error) = self.change_tag("own", Netns::link_tag) {
-            log::warn!("not reaped once this process is dead: {error}");
+            log::warn!("`reap` will not find this link after this process has ended: {error}");
         }
     }
 

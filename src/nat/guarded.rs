@@ -19,6 +19,6 @@ pub(super) fn check_tag(tag: &str) -> Result<(), &'static str> {
 
 /// Returns the error for a table of another program that has a name of netloom's.
 pub(super) fn foreign(name: &str, (action, shown): Step<'_>) -> Error {
-    let hint = format!("a table `{name}` is there that netloom did not make");
+    let hint = format!("a table `{name}` exists that netloom did not make");
     Cause::from(Errno::EEXIST).doing(action, shown).hint(hint)
 }

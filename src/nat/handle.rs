@@ -173,7 +173,7 @@ fn add(
         Found::Ours(table) => table,
         Found::Nothing => transaction.create_table(new),
         Found::Foreign => {
-            let hint = format!("a table `{}` is there that netloom did not make", new.name());
+            let hint = format!("a table `{}` exists that netloom did not make", new.name());
             return Err(Cause::from(Errno::EEXIST).doing(action, shown).hint(hint));
         }
     };

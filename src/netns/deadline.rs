@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-/// Longer than any wait: a clock can't be asked for much more.
+/// The upper bound of a wait: adding much more to an `Instant` may overflow.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// The instant that long after `start`; a hundred years, where it is more.
+/// Returns the instant `duration` after `start`, at most a hundred years later.
 pub(super) fn end_of_wait(start: Instant, duration: Duration) -> Instant {
     start + duration.min(FOR_EVER)
 }

@@ -233,7 +233,7 @@ impl Remove for Netns {
         if let Err(error) = file.keep() {
             let error =
                 Cause::from(error).doing("keep namespace", Quoted(self.name().unwrap_or("")));
-            log::warn!("reaped once this process is dead: {error}");
+            log::warn!("`reap` will delete this kept name after this process has ended: {error}");
         }
     }
 
@@ -248,7 +248,7 @@ impl Remove for Netns {
             Ok(None) => log::debug!("the name {} has another owner", Quoted(name)),
             Err(cause) => {
                 let error = cause.doing("own namespace", Quoted(name));
-                log::warn!("not reaped once this process is dead: {error}");
+                log::warn!("`reap` will not find this name after this process has ended: {error}");
             }
         }
     }

@@ -45,17 +45,18 @@ pub(super) mod report {
 /// The role of a call of `run` in this process.
 #[derive(Debug)]
 pub(super) enum Arrival {
-    /// The closure runs in a child, which finds it by these calls, one inside the other.
+    /// The closure runs in a child process. The child finds the closure by these nested calls.
     Elsewhere(Vec<Call>),
     /// The closure that this process was started for.
     Here(Report),
-    /// A closure around the wanted one.
+    /// A closure around the one that this process was started for.
     OnTheWay,
-    /// A closure before the wanted one. The parent has run it already.
+    /// A closure before the one that this process was started for. The parent has run this closure.
     Passed,
 }
 
-/// Says which of these a call is. Calls have to come in the same order in parent and child.
+/// Returns the role of a call of `run` in this process. Calls have to come in the same order in
+/// parent and child.
 pub(super) fn arrive(place: &str) -> Arrival {
     let mut state = STATE.lock();
     let depth = state.entered;
@@ -98,8 +99,8 @@ impl State {
         marker.and_then(|marker| Self::from_marker(&marker)).unwrap_or_default()
     }
 
-    /// Nothing for a marker that was meant for another process: a program started by the closure
-    /// inherits it as well, but its parent is not the one that is named.
+    /// Returns `None` for a marker of another process. A program that the closure started inherits
+    /// the marker too, but has another parent than the one in it.
     fn from_marker(marker: &str) -> Option<Self> {
         let mut lines = marker.lines();
         let mut numbers = lines.next()?.split(' ');

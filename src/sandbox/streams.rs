@@ -34,8 +34,8 @@ struct Channel {
 /// verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Carries {
-    /// Both outputs before the closure starts. They repeat the parent's and only help to explain a
-    /// failure.
+    /// Standard output and error before the closure starts. They repeat the parent's output, and
+    /// are printed only to explain a failure.
     Prelude,
     Stdout,
     Stderr,
@@ -106,7 +106,7 @@ impl Channel {
         Ok(())
     }
 
-    /// `print!` rather than a write: only that is captured by libtest with the test's own output.
+    /// Prints the text with `print!`, not with a write: libtest captures only the former.
     #[allow(clippy::print_stdout, clippy::print_stderr)]
     fn pass_on(&mut self, is_last: bool) {
         match self.carries {
@@ -118,7 +118,8 @@ impl Channel {
     }
 }
 
-/// Takes what can be printed; a character that is cut in two waits for its rest.
+/// Removes the text from the buffer and returns it. An incomplete UTF-8 character at the end stays
+/// in the buffer until its rest is read.
 fn take_text(bytes: &mut Vec<u8>, is_last: bool) -> String {
     let whole = match str::from_utf8(bytes) {
         Err(error) if error.error_len().is_none() && !is_last => error.valid_up_to(),

@@ -74,7 +74,7 @@ impl From<Failed> for io::Error {
     }
 }
 
-/// The value that a command's hook uses, set anew for each start.
+/// The value that a command's hook uses. Each start of the command sets a new value.
 ///
 /// The lock is free while the command is started, so the forked process never waits for it.
 #[derive(Debug)]

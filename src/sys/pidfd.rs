@@ -64,8 +64,8 @@ fn ended(pidfd: BorrowedFd<'_>, timeout: PollTimeout) -> Result<bool, Errno> {
 
 /// Collects the exit status of a child that has ended.
 ///
-/// If the program ignores SIGCHLD, the kernel has thrown it away. Since 6.15 the pidfd still knows
-/// it.
+/// If the program ignores SIGCHLD, the kernel has discarded the status. Since Linux 6.15 the pidfd
+/// still has it.
 pub(crate) fn collect(pidfd: BorrowedFd<'_>) -> Result<ExitStatus, Errno> {
     match waitid(Id::PIDFd(pidfd), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
         Ok(WaitStatus::Exited(_, code)) => Ok(ExitStatus::from_raw(code << 8)),

@@ -7,8 +7,8 @@ use nix::libc;
 
 /// Returns random bytes (getrandom(2)).
 ///
-/// If a filter refuses the call, they come from an address, the process id and the clock. So they
-/// are unique, and not secret.
+/// If a seccomp filter refuses the call, the bytes are derived from an address, the process id and
+/// the clock: unique, but not secret.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     // SAFETY: the kernel writes at most `N` bytes to `bytes`, which is as long.

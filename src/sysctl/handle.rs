@@ -73,15 +73,15 @@ impl Sysctl {
     ///   to no network namespace.
     /// - [`is_not_found`](Error::is_not_found) if there is no such setting or link.
     /// - `EINVAL` if the kernel refuses the value, `EROFS` if `/proc/sys` is read-only.
-    /// - [`is_permission_denied`](Error::is_permission_denied) without `CAP_SYS_ADMIN`, if the
-    ///   namespace is another than the thread's: its directory is opened inside. A link's own IPv4
-    ///   setting goes over netlink, which takes `CAP_NET_ADMIN` alone.
+    /// - [`is_permission_denied`](Error::is_permission_denied) without `CAP_SYS_ADMIN`, if
+    ///   the thread is in another namespace: netloom enters `netns` to open its `/proc/sys/net`. A
+    ///   link's own IPv4 setting is sent over netlink, which needs only `CAP_NET_ADMIN`.
     #[doc(alias = "sysctl -w")]
     pub fn create(&self, netns: &Netns) -> Result<Owned<SysctlHandle>, Error> {
         self.set(netns, None).map(Owned::new)
     }
 
-    /// Sets it in a directory, if the caller has one.
+    /// Sets the sysctl in the given directory, or opens the directory of the namespace.
     pub(super) fn set(
         &self,
         netns: &Netns,

@@ -26,7 +26,8 @@ const PIECE_LENGTH: usize = 250;
 /// The record of an owner of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
-    /// The name of its tables, without the number of the piece. A later owner's is greater.
+    /// The name of the record's tables, without the number of the piece. A later owner has a
+    /// greater id.
     pub(super) id: String,
     pub(super) key: String,
     /// The value that the owner set, as the kernel shows it.

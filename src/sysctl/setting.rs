@@ -298,7 +298,8 @@ numbered! {
         AnyLink = 0,
         /// Requests for addresses of the link that receives them.
         SameLink = 1,
-        /// The same, if the sender is in the address's prefix.
+        /// Requests for addresses of the link that receives them, if the sender is in the
+        /// address's prefix.
         SameNetwork = 2,
         /// Requests for addresses without the scope `host`.
         NotHostScope = 3,

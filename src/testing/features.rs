@@ -12,20 +12,22 @@ use std::path::Path;
 
 use netloom::Error;
 
-/// Says that a part of a test does not happen here, and why. Fails where it is required.
+/// Reports that this kernel lacks a feature, and why. Fails if `NETLOOM_TEST` requires the feature.
 #[track_caller]
 pub(crate) fn unsupported(feature: &str, because: impl Display) {
     assert!(!is_required(feature), "{feature} is required by NETLOOM_TEST, but: {because}");
     note(feature, because);
 }
 
-/// The value; nothing, and said aloud, where the kernel does not have the feature.
+/// Returns the value, or `None` after a report that this kernel lacks the feature. Any other error
+/// is a panic.
 #[track_caller]
 pub(crate) fn supported<T>(feature: &str, result: Result<T, Error>) -> Option<T> {
     supported_but_for(feature, result, Error::is_unsupported)
 }
 
-/// Returns what [`supported`] does, for a feature whose absence another answer shows.
+/// Does what [`supported`] does, for a feature whose absence `is_lack` recognizes by another error
+/// than "unsupported".
 #[track_caller]
 pub(crate) fn supported_but_for<T>(
     feature: &str,
@@ -52,7 +54,7 @@ pub(crate) fn has(feature: &str) {
     }
 }
 
-/// Into the file that `NETLOOM_TEST_FEATURES` names, or to the error stream.
+/// Writes the lack to the file that `NETLOOM_TEST_FEATURES` names, or to standard error.
 pub(crate) fn note(feature: &str, because: impl Display) {
     say(&format!("unsupported here: {feature}, because {because}\n"));
 }

@@ -18,7 +18,7 @@ pub(crate) fn in_a_fork(work: impl FnOnce() -> bool) {
     beside_a_fork(work, || ());
 }
 
-/// The same, while `meanwhile` runs here.
+/// Does what [`in_a_fork`] does, and runs `meanwhile` in the parent at the same time.
 #[track_caller]
 #[allow(unsafe_code)]
 pub(crate) fn beside_a_fork(work: impl FnOnce() -> bool, meanwhile: impl FnOnce()) {
@@ -112,7 +112,8 @@ pub(crate) fn refuse_system_call(number: libc::c_long, errno: i32) {
     refuse(number, &[], errno);
 }
 
-/// The same of clone(2), where it is to make a network namespace.
+/// Makes the kernel refuse each clone(2) that creates a network namespace, permanently, for the
+/// calling thread and its threads.
 pub(crate) fn refuse_clone_of_network(errno: i32) {
     // The low half of the first argument, the flags.
     let flags = if cfg!(target_endian = "big") { 20 } else { 16 };

@@ -35,7 +35,7 @@ impl Snapshot {
         all
     }
 
-    /// All but the settings, of which there are a thousand files.
+    /// Takes all but the sysctls, which are a thousand files to read.
     pub(crate) fn take_quick() -> Self {
         // The process first: a dump's own socket must not be seen.
         let mut kinds = BTreeMap::from(process());

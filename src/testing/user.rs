@@ -15,7 +15,7 @@ pub(crate) struct Copied {
 }
 
 impl Copied {
-    /// Under the same name: a test program is known by it.
+    /// Copies the program under the same file name, by which a test program is recognized.
     pub(crate) fn of(program: &Path) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -335,7 +335,10 @@ impl Ground {
             is_invalid(self.addresses.contains(key.clone()), &[reason]);
             wrong(&self.addresses, key, reason);
         }
-        is_invalid(self.addresses.add([Element::new("10.0.0.1").value(1_u32)]), &["in a set"]);
+        is_invalid(
+            self.addresses.add([Element::new("10.0.0.1").value(1_u32)]),
+            &["only maps have data"],
+        );
         wrong(&self.ranges, Element::new("10.0.0.9-10.0.0.1"), "empty");
         is_invalid(self.ranges.add(["10.0.0.0/24", "10.0.0.7"]), &["overlap"]);
         let map = |element, reason| is_invalid(self.ports.add([element]), &[reason]);
@@ -357,7 +360,7 @@ impl Ground {
             is_invalid(nothing.create(&self.chain), &["rule", "a key of no fields"]);
         }
         let none = Rule::new().tcp().verdicts([Field::DestinationPort], []);
-        is_invalid(none.create(&self.chain), &["rule", "nothing was named"]);
+        is_invalid(none.create(&self.chain), &["rule", "the list of elements is empty"]);
         let rule = |rule: Rule, reason| is_invalid(rule.create(&self.chain), &["rule", reason]);
         let drop = |key: Element| Rule::new().tcp().verdicts([Field::DestinationPort], [key]);
         rule(drop(Element::new("10.0.0.1").verdict(Verdict::Drop)), "no inet_service");

@@ -101,7 +101,7 @@ fn elements_that_do_not_fit() {
             (&set, Element::new(80_u16), "no ipv4_addr"),
             (&set, Element::new("10.0.0.0/24"), "without intervals"),
             (&set, Element::new(("10.0.0.1", 80_u16)), "parts"),
-            (&set, Element::new("10.0.0.1").value(1_u32), "in a set"),
+            (&set, Element::new("10.0.0.1").value(1_u32), "only maps have data"),
             (&ranges, Element::new("10.0.0.9-10.0.0.1"), "empty"),
         ] {
             is_refused(bad.create(set), words);

@@ -184,7 +184,7 @@ fn what_can_never_be_is_refused_before_any_system_call() {
         refused(mark(Numgen::jhash([Field::SourcePort], 2)), "which protocol");
         let pair = [Numgen::random(2).into(), Field::Mark];
         refused(Rule::new().in_set(pair, "s").accept(), "a key of its own");
-        refused(Rule::new().dnat_by([Field::Mark], []), "nothing was named");
+        refused(Rule::new().dnat_by([Field::Mark], []), "the list of elements is empty");
         let no_address = Element::new(1).value(2_u32);
         refused(Rule::new().dnat_by([Field::Mark], [no_address]), "stands for an address");
         let six = Element::new(1).value("fd00::1");

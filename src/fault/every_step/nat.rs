@@ -1,4 +1,4 @@
-//! NAT rules, published ports, and connections that are forgotten.
+//! NAT rules, published ports, and the deletion of conntrack entries.
 
 use super::{each_step_fails, every_step, ground, here, support};
 use netloom::nft::{Family, Table};
@@ -38,7 +38,7 @@ fn nat_rules() {
     });
 }
 
-/// Persistent rules, which still have an owner here.
+/// Persistent rules that are not kept: their owners delete them on drop.
 #[test]
 fn persistent_nat_rules() {
     support::isolated(|| {

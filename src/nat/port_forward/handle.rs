@@ -31,7 +31,7 @@ pub(super) struct Flag {
 }
 
 impl Flag {
-    /// Returns the flags of so many mappings.
+    /// Returns the flags for this number of mappings.
     pub(super) fn many(count: usize) -> impl Iterator<Item = Self> {
         let exist: Arc<[AtomicBool]> = (0..count).map(|_| AtomicBool::new(true)).collect();
         (0..count).map(move |at| Self { exist: Arc::clone(&exist), at })

@@ -36,8 +36,8 @@ pub(super) fn check(netns: &Netns, step: Step<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes these links route loopback addresses, after mappings were added, which led to
-/// `generation`.
+/// Makes these links route loopback addresses, after a transaction has added mappings. The ruleset
+/// then had `generation`.
 ///
 /// A program that has the lock may be about to turn a link off, as it read the sets before these
 /// mappings were added. A program that takes the lock later reads these mappings. A link

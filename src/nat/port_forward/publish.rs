@@ -115,7 +115,7 @@ struct Published {
     is_first: bool,
     /// True if no other program may be about to turn off a link that the mappings need.
     is_steady: bool,
-    /// The generation that the addition led to.
+    /// The generation of the ruleset after the addition.
     generation: Generation,
     /// The error if the kernel's answer was lost: the mappings may exist.
     lost: Option<Error>,
@@ -183,7 +183,8 @@ impl Addition<'_> {
         local.map(|mapping| mapping.link).collect()
     }
 
-    /// Adds the ports, and the elements that the mappings of a link share.
+    /// Adds the elements of the ports, and the elements of their links, which all mappings of a
+    /// link share.
     fn push_elements(&self, table: &PortTable, transaction: &mut Transaction) {
         let ports = |is_addressed: bool| {
             let all = self.mappings.iter().enumerate();

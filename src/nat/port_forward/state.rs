@@ -58,7 +58,7 @@ pub(super) struct Known {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct TagRows {
     pub(super) count: u16,
-    /// True if a handle may name a place that another row has by now.
+    /// True if a row may have moved to another place since a handle stored the place.
     pub(super) is_moved: bool,
 }
 

@@ -30,7 +30,7 @@ const PERSISTENT: &str = "netloom-ports";
 /// The comment that distinguishes the persistent table from tables of other programs.
 pub(super) const MARK: &str = "published ports of netloom, by tag";
 
-/// The message that adds elements which must not be there.
+/// The message that adds elements, and fails if one of them exists.
 pub(super) const NEW: (MessageType, u16) = (MessageType::NewElement, NLM_F_CREATE | NLM_F_EXCL);
 
 /// The state of a listed table.

@@ -132,7 +132,7 @@ impl Context {
     pub(crate) fn check_network(self, network: Option<Network>) -> Result<(), String> {
         match (network, self.network) {
             (Some(Network::Ip4), Some(Network::Ip6)) | (Some(Network::Ip6), Some(Network::Ip4)) => {
-                Err("the rule is about another family than the new address".into())
+                Err("the rule is for packets of another family than the new address".into())
             }
             _ => Ok(()),
         }
@@ -143,7 +143,7 @@ impl Context {
         match fact {
             Fact::Network(now) => match self.network {
                 Some(before) if before != now => {
-                    Err(format!("families are mixed: it is about {before}, and about {now}"))
+                    Err(format!("families are mixed: the rule is for {before}, and for {now}"))
                 }
                 _ if self.family == Family::Inet && now == Network::Arp => {
                     Err("a table of the family inet sees no ARP".into())
@@ -152,7 +152,7 @@ impl Context {
             },
             Fact::Protocol(Protocol::One(now)) => match self.protocol {
                 Protocol::One(before) if before != now => {
-                    Err(format!("no packet is of two protocols: {before} and {now}"))
+                    Err(format!("no packet has two protocols: {before} and {now}"))
                 }
                 _ => Ok(()),
             },

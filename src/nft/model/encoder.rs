@@ -61,7 +61,7 @@ impl<'a> Encoder<'a> {
         self.push(Bitwise::mask(R1, mask));
     }
 
-    /// Puts a constant into the first register without one.
+    /// Puts a constant into the first register that holds no constant yet.
     pub(crate) fn constant(&mut self, value: impl Into<Value>) -> Register {
         let register = [R1, R2, R3].get(self.constants).copied().unwrap_or(R4);
         self.encoded.expressions.push(Immediate::value(register, value).into());
@@ -69,7 +69,8 @@ impl<'a> Encoder<'a> {
         register
     }
 
-    /// Puts the ends of a range into registers. The last one has none if it equals the first.
+    /// Puts the first and the last value of a range into registers. Returns no register for a last
+    /// value that equals the first.
     pub(crate) fn range<T: Into<Value> + Copy + PartialEq>(
         &mut self,
         range: Option<(T, T)>,

@@ -242,7 +242,7 @@ impl Shape {
     fn encode_key(&self, intervals: &[Interval]) -> Result<(Value, Value), String> {
         if intervals.len() != self.key.len() {
             let (has, wants) = (intervals.len(), self.key.len());
-            return Err(format!("a key of {has} parts, in a set whose keys have {wants}"));
+            return Err(format!("the key has {has} parts, but keys of the set have {wants}"));
         }
         let mut ends = Vec::with_capacity(intervals.len());
         for (kind, interval) in self.key.iter().zip(intervals) {
@@ -273,8 +273,10 @@ impl Shape {
     fn encode_data(&self, element: &Element) -> Result<Option<wire_data::Data>, String> {
         match (&self.data, element.data.as_deref()) {
             (None, None) | (Some(DataKind::Object(_)), Some(Data::Object(_))) => Ok(None),
-            (None, Some(_)) => Err(format!("{element} has data, in a set")),
-            (Some(_), None) => Err(format!("{element} has no data, in a map")),
+            (None, Some(_)) => Err(format!("{element} has data, but only maps have data")),
+            (Some(_), None) => {
+                Err(format!("{element} has no data, but each element of a map has data"))
+            }
             (Some(DataKind::Verdict), Some(Data::Verdict(verdict))) => {
                 verdict.chain().map_or(Ok(()), check_name)?;
                 Ok(Some(verdict.clone().into()))

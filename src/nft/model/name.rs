@@ -30,11 +30,11 @@ pub(crate) fn check(name: &str) -> Result<(), String> {
     let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
     if !characters.all(is_fine) {
         return Err(format!(
-            "in the name {name:?} is more than letters, digits, `/`, `-`, `_`, `.`"
+            "the name {name:?} has other characters than letters, digits, `/`, `-`, `_`, `.`"
         ));
     }
     if name == "." || KEYWORDS.split(' ').any(|word| word == name) {
-        return Err(format!("`{name}` is a word of nft's own, which it would not take as a name"));
+        return Err(format!("`{name}` is a word of nft's own, so nft refuses it as a name"));
     }
     Ok(())
 }
@@ -56,10 +56,10 @@ pub(crate) fn check_comment(text: &str) -> Result<(), String> {
     }
 }
 
-/// Bytes of a tag: a table's comment has `netloom:` before it.
+/// The most bytes of a tag: a table's comment is `netloom:` and the tag.
 const LONGEST_TAG: usize = LONGEST_COMMENT - 8;
 
-/// Why this can't be a tag, if it can't. The same for all that is persistent.
+/// Refuses a text that can't be a tag, with the reason. All persistent objects have the same rules.
 pub(crate) fn check_tag(tag: &str) -> Result<(), String> {
     match tag {
         "" => Err("a tag can't be empty".into()),

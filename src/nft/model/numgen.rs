@@ -113,7 +113,7 @@ impl Numgen {
         match self.kind {
             _ if self.modulus == 0 => Err("the modulus is 0; it is 1 or more".into()),
             _ if self.offset.checked_add(self.modulus - 1).is_none() => {
-                Err("with its offset the number exceeds 32 bits".into())
+                Err("the largest number, offset + modulus - 1, exceeds 32 bits".into())
             }
             Kind::Jhash { fields: Places { count: 0, .. }, .. } => {
                 Err("a hash of no fields".into())

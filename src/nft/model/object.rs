@@ -65,7 +65,7 @@ impl Object {
         Self::new(name, ObjectData::Counter(WireCounter::default()))
     }
 
-    /// Returns a quota: its rules match until so many bytes have passed, or from then on with
+    /// Returns a quota: its rules match until this number of bytes has passed, or from then on with
     /// [`over`](Self::over). [`Rule::named_quota`](crate::nft::Rule::named_quota).
     #[doc(alias("nft add quota", "NFT_OBJECT_QUOTA"))]
     pub fn quota(name: impl Into<String>, bytes: u64) -> Self {

@@ -11,7 +11,7 @@ use super::interval::Shape;
 use crate::wire::nft::data::{Data, Value};
 use crate::wire::nft::element as wire;
 
-/// An element: all keys between two, field by field, and the data of a map.
+/// An element: the first and the last key, compared field by field, and the data of a map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyRange {
     first: Value,
@@ -30,7 +30,7 @@ impl KeyRange {
     }
 }
 
-/// Returns the element of a listed set that holds all keys of an interval.
+/// Returns the element of a listed set that includes the whole interval `key`.
 pub(crate) fn find(shape: &Shape, listed: Vec<wire::Element>, key: &KeyRange) -> Option<Element> {
     let whole = shape.join(listed);
     let ranges = Ranges { shape, elements: BTreeMap::new() };
@@ -57,7 +57,8 @@ impl<'s> Ranges<'s> {
         self.elements.clear();
     }
 
-    /// Adds an interval, which may be there already. Returns the element that is in its way.
+    /// Adds an interval. Succeeds if the same interval exists; fails with the element that overlaps
+    /// the interval.
     pub(crate) fn add(&mut self, new: KeyRange) -> Result<(), Element> {
         match self.elements.get(&new.first) {
             Some(same) if *same == new => return Ok(()),
@@ -70,13 +71,13 @@ impl<'s> Ranges<'s> {
         Ok(())
     }
 
-    /// Removes an interval. Returns whether exactly this one was there.
+    /// Removes an interval. Returns whether the set had exactly this interval.
     pub(crate) fn remove(&mut self, old: &KeyRange) -> bool {
         let is_there = self.elements.get(&old.first).is_some_and(|one| one.last == old.last);
         is_there && self.elements.remove(&old.first).is_some()
     }
 
-    /// The element that holds all keys of an interval.
+    /// Returns the element that includes the whole interval.
     pub(crate) fn holding(&self, key: &KeyRange) -> Option<&KeyRange> {
         let holds = |one: &&KeyRange| self.has(one, &key.first) && self.has(one, &key.last);
         if self.shape.is_concat() {

@@ -159,7 +159,7 @@ impl Rule {
             if key.is_empty() {
                 self.rejected.reject(setter, "", NO_KEY);
             } else if elements.is_empty() {
-                self.rejected.reject(setter, "", "nothing was named");
+                self.rejected.reject(setter, "", "the list of elements is empty");
             } else if let Err(reason) = fits() {
                 self.rejected.reject(setter, shown(), reason);
             }

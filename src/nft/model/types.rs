@@ -18,7 +18,7 @@ enum Layout {
     Address6,
     Mac,
     Name,
-    /// A number of so many bytes, at most 4.
+    /// A number; the value is its length in bytes, at most 4.
     Number(u32),
     Bytes(u32),
 }

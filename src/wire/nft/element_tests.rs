@@ -17,7 +17,8 @@ fn list(of: &ElementsOf<'_>, elements: &[Element]) -> Vec<u8> {
     out
 }
 
-/// The list that `nft` sends for the elements of the first set of a batch.
+/// Asserts that the elements encode to the bytes that `nft` sends for the first set of a batch, and
+/// that the bytes decode to the elements.
 fn sent(elements: &[Element], words: &str) {
     let bytes = hex(words);
     let of = ElementsOf { set_id: Some(1), ..ElementsOf::new("t", "s") };

@@ -28,11 +28,11 @@ wire_enum! {
     pub ObjectKind: u32 {
         /// Counts packets and bytes.
         Counter = 1 "counter",
-        /// Passes packets up to so many bytes, or from there on.
+        /// Passes packets until their bytes exceed a limit, or from then on.
         Quota = 2 "quota",
         /// Passes packets up to a rate.
         Limit = 4 "limit",
-        /// Passes packets up to so many connections.
+        /// Passes packets up to a number of connections.
         Connections = 5 "ct count",
         /// Answers TCP handshakes in place of a server.
         Synproxy = 10 "synproxy",

@@ -47,21 +47,23 @@ impl Transaction {
         self.refuse(Error::invalid(action, object, reason));
     }
 
-    /// Checks a rule that an operation names by its number.
+    /// Checks that the kernel has given a number to the rule to which an operation refers.
     pub(super) fn needs_number(&mut self, number: &Number) {
         if self.exists_or_created(number) && number.if_known().is_none() {
-            self.refuse_for("the rule is only made by this transaction");
+            self.refuse_for("the rule has no number before this transaction is committed");
         }
     }
 
-    /// The number of an object that this transaction creates.
+    /// Returns a number to fill in later, for an object that this transaction creates.
     pub(super) fn new_number(&mut self) -> Number {
         let number = Number::default();
         self.created.insert(number.identity());
         number
     }
 
-    /// Refuses a handle of a transaction that was refused: its name may belong to another object.
+    /// Returns whether the object exists, or this transaction creates it. Else refuses the
+    /// operation: a transaction that failed gave out the handle, so its name may belong to another
+    /// object.
     pub(super) fn exists_or_created(&mut self, number: &Number) -> bool {
         let is_ours = number.if_known().is_some() || self.created.contains(&number.identity());
         if !is_ours {
@@ -73,18 +75,20 @@ impl Transaction {
 
     pub(super) fn in_this_namespace(&mut self, netns: &Netns) {
         if *netns != self.netns {
-            self.refuse_for("it is in another namespace than the transaction");
+            self.refuse_for("the object is in another namespace than the transaction");
         }
     }
 
-    /// Checks an object of a table that an operation names.
+    /// Checks the table and the object in it to which an operation refers: each exists, or this
+    /// transaction creates it.
     pub(super) fn names_in(&mut self, table: &TableHandle, number: &Number) {
         if self.names(table) {
             self.exists_or_created(number);
         }
     }
 
-    /// Checks a table that an operation names, and returns whether the table exists.
+    /// Checks the table to which an operation refers. Returns whether the table exists, or this
+    /// transaction creates it.
     pub(super) fn names(&mut self, table: &TableHandle) -> bool {
         self.in_this_namespace(&table.netns);
         let exists = self.exists_or_created(&table.number);
@@ -123,7 +127,7 @@ impl Transaction {
         self.messages.push(self.index());
         self.creates |= flags & NLM_F_EXCL != 0 || kind == MessageType::NewRule;
         if !fits {
-            self.refuse_for("it is longer than a netlink message can be");
+            self.refuse_for("the request exceeds the longest netlink message");
         }
         place
     }

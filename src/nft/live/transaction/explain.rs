@@ -223,7 +223,7 @@ fn usual(error: Error) -> Error {
             "this kernel, or this kind of chain, does not support it".into()
         })
         .hint_on(Errno::ENOENT, || {
-            "an object that it names is missing, or this kernel was built without an expression of it"
+            "an object that it refers to is missing, or this kernel lacks one of its expressions"
                 .into()
         })
 }

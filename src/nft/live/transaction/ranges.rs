@@ -42,7 +42,9 @@ impl Change {
                     if !ranges.remove(one) {
                         let found = ranges.holding(one).map(|other| ranges.element(other));
                         let hint = match found {
-                            Some(other) => format!("the set has {other}: remove it whole"),
+                            Some(other) => format!(
+                                "the element is part of {other}: remove that whole interval"
+                            ),
                             None => "the set does not have this element".into(),
                         };
                         return Err((Errno::ENOENT, hint));

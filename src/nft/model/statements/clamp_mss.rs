@@ -17,7 +17,8 @@ impl Rule {
         self.with(ClampMss(None))
     }
 
-    /// Limits the segments of a TCP connection to so many bytes: `tcp option maxseg size set SIZE`.
+    /// Limits the segments of a TCP connection to this number of bytes:
+    /// `tcp option maxseg size set SIZE`.
     pub fn set_mss(self, size: u16) -> Self {
         self.with(ClampMss(Some(size)))
     }

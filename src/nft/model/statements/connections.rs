@@ -10,7 +10,7 @@ impl Rule {
         self.with(Connlimit { count, inverted: false })
     }
 
-    /// Matches while there are more than so many connections: `ct count over`.
+    /// Matches while there are more than this number of connections: `ct count over`.
     #[doc(alias = "connlimit-above")]
     pub fn connections_over(self, count: u32) -> Self {
         self.with(Connlimit { count, inverted: true })

@@ -22,7 +22,7 @@ pub(crate) struct Match {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Condition {
     Equal(Value),
-    /// The first so many bits are equal.
+    /// The first bits are equal, as many as the number says.
     Prefix(Value, u8),
     Range(Value, Value),
     /// The bits of the mask are these. Negated and with no bits: any bit of the mask is set.

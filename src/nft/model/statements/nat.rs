@@ -32,7 +32,7 @@ enum Kind {
     Map(NatType, MapLookup),
 }
 
-const NO_TRANSLATION: &str = "no address translation was said before";
+const NO_TRANSLATION: &str = "no address translation precedes this call";
 
 impl Rule {
     /// Changes the source to the address of the link that the packet leaves by: `masquerade`.
@@ -175,7 +175,7 @@ impl Rule {
             _ => None,
         };
         if addresses.is_none() {
-            self.rejected.reject(setter, to, "it is no address, or range of addresses");
+            self.rejected.reject(setter, to, "neither an address nor a range of addresses");
         }
         self.translate(Kind::Addresses(kind, addresses))
     }

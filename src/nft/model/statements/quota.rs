@@ -6,13 +6,13 @@ pub(super) use crate::wire::nft::expr::quota::Quota;
 use crate::wire::nft::expr::quota::QuotaFlags;
 
 impl Rule {
-    /// Matches until so many bytes have passed: `quota`.
+    /// Matches until this number of bytes has passed: `quota`.
     #[doc(alias = "quota until")]
     pub fn quota(self, bytes: u64) -> Self {
         self.with(Quota { bytes, ..Quota::default() })
     }
 
-    /// Matches once so many bytes have passed: `quota over`.
+    /// Matches once this number of bytes has passed: `quota over`.
     pub fn quota_over(self, bytes: u64) -> Self {
         self.with(Quota { bytes, flags: QuotaFlags::INVERTED, ..Quota::default() })
     }

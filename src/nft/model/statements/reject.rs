@@ -22,7 +22,7 @@ pub enum Reject {
     TcpReset,
 }
 
-/// `nft`'s names of the codes and their numbers, for both protocols, for IPv4 and for IPv6.
+/// `nft`'s names of the ICMP codes and their numbers: of `icmpx` (both protocols), IPv4 and IPv6.
 const CODES: [(Reject, [&str; 3], [u8; 3]); 4] = [
     (Reject::PortUnreachable, ["port-unreachable"; 3], [1, 3, 4]),
     (
@@ -34,7 +34,8 @@ const CODES: [(Reject, [&str; 3], [u8; 3]); 4] = [
     (Reject::AdminProhibited, ["admin-prohibited"; 3], [3, 13, 1]),
 ];
 
-/// A reject, with the code of the packet's network protocol or with that of both.
+/// A reject statement, with the ICMP code for the packet's network protocol, or with the `icmpx`
+/// code for both protocols.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RejectStatement {
     reject: Reject,
@@ -42,8 +43,8 @@ pub(crate) struct RejectStatement {
 }
 
 impl RejectStatement {
-    /// Returns the code for the network protocol if it is known, else that for both, with its name;
-    /// `None` for a TCP reset.
+    /// Returns the type, the code and its name for the network protocol if that is known, else the
+    /// `icmpx` code. Returns `None` for a TCP reset.
     fn code(&self, network: Option<Network>) -> Option<(RejectType, u8, String)> {
         let (kind, protocol, at) = match network.filter(|_| !self.for_both) {
             Some(Network::Ip4) => (RejectType::Icmp, "icmp", 1),

@@ -91,12 +91,12 @@ impl Rule {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         let is_whole = timeout.as_millis() > 0 && timeout.subsec_nanos().is_multiple_of(1_000_000);
         let reason = match self.last_mut::<SetUpdate>() {
-            _ if !is_whole => "a timeout is one millisecond or more, and whole ones",
+            _ if !is_whole => "a timeout is a whole number of milliseconds, at least 1",
             Some(update) if update.op != DynsetOp::Delete => {
                 update.timeout = Some(timeout);
                 return self;
             }
-            _ => "nothing was put into a set right before",
+            _ => "the call right before puts no element into a set",
         };
         self.rejected.reject("timeout", format!("{timeout:?}"), reason);
         self

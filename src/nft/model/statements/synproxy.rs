@@ -31,7 +31,7 @@ impl Synproxy {
         Self::default()
     }
 
-    /// Offers segments of so many bytes at most.
+    /// Offers segments of at most this number of bytes.
     pub fn mss(mut self, bytes: u16) -> Self {
         self.0.mss = bytes;
         self.0.flags |= SynproxyFlags::MSS;
