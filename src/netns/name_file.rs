@@ -283,31 +283,35 @@ mod tests {
 
     use super::*;
 
+    /// In a process of its own: a child that another test forks has a copy of the descriptor, and of
+    /// the lock with it, until it runs its program.
     #[test]
     fn a_look_at_a_lock_refuses_nobody_and_an_owner_does() {
-        let path = std::env::temp_dir().join(format!("netloom-lock-{}", std::process::id()));
-        std::fs::write(&path, "").unwrap();
-        let open = || file::open(&path, OFlag::O_RDONLY).unwrap();
-        let is_over = AtomicBool::new(false);
-        let refused = thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    while !is_over.load(Ordering::Relaxed) {
-                        file::try_lock(open(), true).unwrap();
-                        // A look is rare; two threads that look all the time leave no gap.
-                        thread::sleep(Duration::from_micros(50));
-                    }
+        crate::testing::isolated(|| {
+            let path = std::env::temp_dir().join(format!("netloom-lock-{}", std::process::id()));
+            std::fs::write(&path, "").unwrap();
+            let open = || file::open(&path, OFlag::O_RDONLY).unwrap();
+            let is_over = AtomicBool::new(false);
+            let refused = thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        while !is_over.load(Ordering::Relaxed) {
+                            file::try_lock(open(), true).unwrap();
+                            // A look is rare; two threads that look all the time leave no gap.
+                            thread::sleep(Duration::from_micros(50));
+                        }
+                    });
+                }
+                // Returned, not asserted: a panic here would leave the threads above running.
+                let refused = (0..200).find(|_| {
+                    let owner = open();
+                    !lock(&owner).unwrap_or(false) || lock(&open()).unwrap_or(true)
                 });
-            }
-            // Returned, not asserted: a panic here would leave the threads above running.
-            let refused = (0..200).find(|_| {
-                let owner = open();
-                !lock(&owner).unwrap_or(false) || lock(&open()).unwrap_or(true)
+                is_over.store(true, Ordering::Relaxed);
+                refused
             });
-            is_over.store(true, Ordering::Relaxed);
-            refused
+            assert_eq!(refused, None);
+            std::fs::remove_file(path).unwrap();
         });
-        assert_eq!(refused, None);
-        std::fs::remove_file(path).unwrap();
     }
 }
