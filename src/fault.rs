@@ -1,8 +1,8 @@
-//! Faults on purpose: in netloom's own tests the k-th step of a program fails. In every other build
-//! there is nothing of it but an empty function, which the compiler drops.
+//! Injected faults: in netloom's own tests the k-th step of a program fails. Every other build has
+//! only empty functions, which the compiler removes.
 //!
-//! A step is a request to the kernel, counted across datagrams, or one of the system calls that
-//! [`system_call`] stands before.
+//! A step is a request to the kernel, counted across datagrams, or a system call that follows
+//! a call of [`system_call`].
 
 #[cfg(not(test))]
 pub(crate) use off::{on_return, patience, system_call};

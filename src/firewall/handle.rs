@@ -133,7 +133,11 @@ impl FirewallHandle {
         self.check(&other)?;
         let (from, to) = (self.network(&one)?, self.network(&other)?);
         if from == to {
-            return Err(Error::invalid(ACTION, &self.routed, format!("{one}: it is one network")));
+            return Err(Error::invalid(
+                ACTION,
+                &self.routed,
+                format!("{one} and {other} are one network"),
+            ));
         }
         let mut transaction = Transaction::new(self.routed.namespace());
         for (from, to) in [(&from, &to), (&to, &from)] {

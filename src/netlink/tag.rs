@@ -39,7 +39,7 @@ const OWNERS: u32 = 1 << 31;
 /// The limit of numbers and ports to try.
 const ATTEMPTS: u32 = 64;
 
-/// A number that is held until this is dropped or the process dies.
+/// A number that belongs to this process until the `Tag` is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct Tag {
     number: u32,

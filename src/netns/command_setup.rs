@@ -222,7 +222,8 @@ fn overlays(name: &str) -> Vec<(CString, CString)> {
         .collect()
 }
 
-/// Makes a relative path absolute, as the caller may be below /sys.
+/// Makes a relative path absolute. The caller's directory may be below /sys, and the command gets
+/// another /sys.
 fn into_directory(path: &Path) -> Result<CString, Error> {
     let refuse = |cause: Cause| cause.doing("work in", path.display());
     let whole = path::absolute(path).map_err(|error| refuse(error.into()))?;

@@ -283,8 +283,8 @@ mod tests {
 
     use super::*;
 
-    /// In a process of its own: a child that another test forks has a copy of the descriptor, and of
-    /// the lock with it, until it runs its program.
+    /// In a process of its own: a child that another test forks has a copy of the descriptor, and
+    /// of the lock with it, until it runs its program.
     #[test]
     fn a_look_at_a_lock_refuses_nobody_and_an_owner_does() {
         crate::testing::isolated(|| {

@@ -125,7 +125,7 @@ impl Netns {
     }
 }
 
-/// Names an open namespace.
+/// Returns the attribute that refers to an open namespace by its descriptor.
 fn about(namespace: BorrowedFd<'_>) -> NsidAttribute {
     NsidAttribute::Fd(namespace.as_raw_fd().cast_unsigned())
 }

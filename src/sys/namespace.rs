@@ -21,7 +21,7 @@ use crate::fault;
 /// The step that the kernel refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// The return. The thread has not left.
+    /// The return, tried before the thread leaves its namespace. The thread has not left.
     Return(Errno),
     /// Entering the namespace, or making it.
     Entry(Errno),

@@ -217,7 +217,7 @@ impl Rule {
             }
             Some(value) => self.push_match(field, Condition::Equal(value)),
             None => {
-                self.rejected.reject(setter, pattern, "it is too long");
+                self.rejected.reject(setter, pattern, "the name is too long");
                 self
             }
         }

@@ -56,7 +56,7 @@ impl Statement for Dup {
                 Err(format!("in the family {family} a copy goes to an address"))
             }
             (Family::Netdev, Some(_)) => {
-                Err("in the family netdev a copy goes to a link: dup_to_link()".into())
+                Err("in the family netdev a copy goes to a link: use dup_to_link()".into())
             }
             (Family::Arp | Family::Bridge | Family::Inet, _) => {
                 Err(format!("the family {family} has no copies: ip, ip6, netdev"))

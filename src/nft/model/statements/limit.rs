@@ -16,7 +16,7 @@ use crate::wire::nft::expr::limit as wire;
 /// assert_eq!(flood.to_string(), "limit rate over 1000000 bytes/second drop");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[must_use = "it is said to a rule"]
+#[must_use = "a value does nothing until a rule gets it"]
 pub struct Limit(pub(crate) wire::Limit);
 
 impl Limit {

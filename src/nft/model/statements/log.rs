@@ -17,7 +17,7 @@ use crate::wire::nft::expr::log as wire;
 /// In a network namespace other than the first the kernel's log stays empty unless
 /// `net.netfilter.nf_log_all_netns` is 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-#[must_use = "it is said to a rule"]
+#[must_use = "a value does nothing until a rule gets it"]
 pub struct Log(wire::Log);
 
 /// `nft`'s names of the levels.

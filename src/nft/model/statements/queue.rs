@@ -17,7 +17,7 @@ use crate::wire::nft::expr::queue::QueueFlags;
 ///
 /// Source: nft(8), "QUEUE STATEMENT"; `linux/netfilter/nfnetlink_queue.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "it is said to a rule"]
+#[must_use = "a value does nothing until a rule gets it"]
 pub struct Queue {
     first: u16,
     last: u16,

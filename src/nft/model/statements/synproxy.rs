@@ -19,7 +19,7 @@ use crate::wire::nft::expr::synproxy::SynproxyFlags;
 ///
 /// Source: nft(8), "SYNPROXY STATEMENT".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[must_use = "it is said to a rule"]
+#[must_use = "a value does nothing until a rule gets it"]
 pub struct Synproxy(pub(crate) wire::Synproxy);
 
 /// RFC 7323, 2.3.
@@ -82,7 +82,7 @@ impl Statement for Synproxy {
 
     fn check(&self, context: Context) -> Result<(), String> {
         if !context.is_protocol(TCP) {
-            return Err("it is for TCP: say tcp() before".into());
+            return Err("a proxy answers TCP only: call tcp() before".into());
         }
         self.check_values()
     }
