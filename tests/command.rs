@@ -421,6 +421,9 @@ fn exit_statuses_are_known_where_sigchld_is_ignored() {
         let mut child = red.command("sleep").arg("60").spawn().unwrap();
         child.kill().unwrap();
         drop(child);
+        // One that can't start is an error, after which it is the same command still.
+        let mut nonsuch = red.command("nonsuch");
+        let errors = [nonsuch.spawn().unwrap_err(), nonsuch.spawn_detached().unwrap_err()];
         // SAFETY: as above.
         unsafe { signal(Signal::SIGCHLD, before) }.unwrap();
         for ((output, status), wanted) in results.into_iter().zip([0, 7 << 8, 9]) {
@@ -434,6 +437,12 @@ fn exit_statuses_are_known_where_sigchld_is_ignored() {
                 }
             }
         }
+        for error in errors {
+            assert_eq!(error.raw_os_error(), Some(nix::libc::ECHILD), "{error}");
+            assert!(error.to_string().contains("ignores SIGCHLD"), "{error}");
+        }
+        assert_eq!(nonsuch.as_std().get_program(), "nonsuch");
+        assert!(nonsuch.spawn().unwrap_err().is_not_found());
     });
 }
 

@@ -218,6 +218,8 @@ impl Command {
     /// - `is_not_found()` if there is no such program.
     /// - `is_invalid_input()` if a file to replace is not there.
     /// - `is_permission_denied()` if entering is refused, or the user.
+    /// - `ECHILD` for any of these if the program ignores SIGCHLD: the reason is lost. std prints
+    ///   the message of a panic.
     pub fn spawn(&mut self) -> Result<Child, Error> {
         let program = self.program.clone();
         self.start(true, |inner| Child::start(inner, &program))
@@ -301,7 +303,10 @@ impl Command {
                 return entry.explain(failed);
             }
             let error = Cause::from(error).doing("run", &self.program);
-            error.in_namespace(&self.namespace).hint_on(Errno::ENOENT, || self.not_there().into())
+            error
+                .in_namespace(&self.namespace)
+                .hint_on(Errno::ENOENT, || self.not_there().into())
+                .hint_on(Errno::ECHILD, || LOST.into())
         })
     }
 
@@ -314,3 +319,6 @@ impl Command {
         }
     }
 }
+
+const LOST: &str = "the command can't start, and the reason is lost: this program \
+     ignores SIGCHLD, or another part of it waited for the command";

@@ -32,7 +32,17 @@ pub(crate) fn open<P: NixPath + ?Sized>(path: &P, flags: OFlag) -> Result<OwnedF
 
 /// Opens a file as [`open`] does. No fault, as the thread may be away.
 pub(crate) fn open_inside<P: NixPath + ?Sized>(path: &P, flags: OFlag) -> Result<OwnedFd, Errno> {
-    fcntl::open(path, flags | OFlag::O_CLOEXEC, Mode::empty())
+    retry(|| fcntl::open(path, flags | OFlag::O_CLOEXEC, Mode::empty()))
+}
+
+/// Repeats a call while a signal interrupts it, as std does.
+fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            done => return done,
+        }
+    }
 }
 
 /// Opens a file below a directory, or creates it with this mode.
@@ -43,7 +53,7 @@ pub(crate) fn open_at<P: NixPath + ?Sized>(
     mode: Mode,
 ) -> Result<OwnedFd, Errno> {
     fault::system_call("open")?;
-    fcntl::openat(directory, path, flags | OFlag::O_CLOEXEC, mode)
+    retry(|| fcntl::openat(&directory, path, flags | OFlag::O_CLOEXEC, mode))
 }
 
 /// Opens what an open file stands for once more, to read it.
@@ -96,9 +106,9 @@ pub(crate) fn write(file: impl AsFd, bytes: &[u8]) -> Result<(), Errno> {
     fault::system_call("write")?;
     let mut rest = bytes;
     while !rest.is_empty() {
-        match unistd::write(&file, rest) {
-            Err(Errno::EINTR) => {}
-            written => rest = rest.get(written?..).unwrap_or_default(),
+        match retry(|| unistd::write(&file, rest))? {
+            0 => return Err(Errno::EIO),
+            written => rest = rest.get(written..).unwrap_or_default(),
         }
     }
     Ok(())
@@ -149,7 +159,7 @@ pub(crate) fn mode(found: &FileStat) -> Mode {
 
 pub(crate) fn set_mode(file: impl AsFd, mode: Mode) -> Result<(), Errno> {
     fault::system_call("fchmod")?;
-    stat::fchmod(file, mode)
+    retry(|| stat::fchmod(&file, mode))
 }
 
 /// Locks a file, together with others that share the lock or alone, until it is closed. `false` if
@@ -175,4 +185,17 @@ pub(crate) fn link(file: impl AsFd, directory: impl AsFd, name: &str) -> Result<
 pub(crate) fn unlink(directory: impl AsFd, name: &str) -> Result<(), Errno> {
     fault::system_call("unlink")?;
     unistd::unlinkat(directory, name, UnlinkatFlags::NoRemoveDir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupted_call_is_repeated_and_a_refused_one_is_not() {
+        let mut results =
+            [Err(Errno::EINTR), Err(Errno::EINTR), Ok(7), Err(Errno::EACCES)].into_iter();
+        let mut call = || retry(|| results.next().unwrap());
+        assert_eq!((call(), call()), (Ok(7), Err(Errno::EACCES)));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::process::CommandExt;
+use std::panic::{self, AssertUnwindSafe};
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,9 +30,13 @@ pub(crate) fn pre_exec<E: Into<io::Error>>(
 }
 
 /// Starts a command.
+///
+/// Where SIGCHLD is ignored, std panics if the command can't start: the kernel has no child left to
+/// wait for. The reason is lost then, and the error is ECHILD.
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     fault::system_call("fork")?;
-    command.spawn()
+    let spawn = AssertUnwindSafe(|| command.spawn());
+    panic::catch_unwind(spawn).unwrap_or_else(|_| Err(Errno::ECHILD.into()))
 }
 
 /// Runs a command in place of this program. Returns only if that fails.
