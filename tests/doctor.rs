@@ -312,6 +312,20 @@ fn in_somebody_elses_network() {
 }
 
 #[test]
+#[allow(unsafe_code)]
+fn user_namespaces_are_tried_where_sigchld_is_ignored() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    support::isolated(|| {
+        // SAFETY: no handler is installed.
+        let before = unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }.unwrap();
+        let report = doctor::examine();
+        // SAFETY: as above.
+        unsafe { signal(Signal::SIGCHLD, before) }.unwrap();
+        assert!(answer(&report, &Check::UserNamespaces).is_yes(), "{report}");
+    });
+}
+
+#[test]
 fn where_user_namespaces_are_off_that_is_told() {
     support::isolated(|| {
         let copy = support::user::Copied::of_this();

@@ -17,24 +17,27 @@ use crate::wire::link::{AF_UNSPEC, IFLA_IFNAME, IFLA_LINK, header};
 use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
 
 pub(super) fn examine(room: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
-    let parents = room.map_err(Error::reason).and_then(|netns| {
-        // Two, as a link is the parent of either macvlans or ipvlans.
-        let parent = |name| {
-            try_kind(netns, name, &LinkKind::Veth, None).map_err(|cause| cause.to_string())?;
-            netns.link(name).map(|link| link.index().get()).map_err(|error| error.reason())
-        };
-        Ok((netns, parent("lower1")?, parent("lower2")?))
-    });
-    let answer = |kind: &LinkKind| match (kind, &parents) {
-        (_, Err(reason)) => Answer::unknown(format!("no namespace to try it in: {reason}")),
-        (LinkKind::Tun, Ok((netns, ..))) => tun(netns),
-        (_, Ok((netns, one, other))) => {
-            let parent = if *kind == LinkKind::Ipvlan { *other } else { *one };
-            let parent = kind.facts().has_parent.then_some(parent);
-            read(kind, try_kind(netns, &format!("try-{kind}"), kind, parent))
+    let answer = |kind: &LinkKind| match (kind, room) {
+        (_, Err(error)) => {
+            Answer::unknown(format!("no namespace to try it in: {}", error.reason()))
+        }
+        (LinkKind::Tun, Ok(netns)) => tun(netns),
+        (_, Ok(netns)) => {
+            match kind.facts().has_parent.then(|| parent_of(kind, netns)).transpose() {
+                Ok(parent) => read(kind, try_kind(netns, &format!("try-{kind}"), kind, parent)),
+                Err(reason) => Answer::unknown(format!("no veth to try it on: {reason}")),
+            }
         }
     };
     LinkKind::ALL.iter().map(|kind| (Check::Link(kind.clone()), answer(kind))).collect()
+}
+
+/// Creates a parent for a link of this kind. Each kind has its own, as a link is the parent of
+/// either macvlans or ipvlans.
+fn parent_of(kind: &LinkKind, netns: &Netns) -> Result<u32, String> {
+    let name = format!("on-{kind}");
+    try_kind(netns, &name, &LinkKind::Veth, None).map_err(|cause| cause.to_string())?;
+    netns.link(&name).map(|link| link.index().get()).map_err(|error| error.reason())
 }
 
 fn read(kind: &LinkKind, result: Result<(), Cause>) -> Answer {
@@ -90,5 +93,30 @@ fn tun(netns: &Netns) -> Answer {
             },
         ),
         Err(error) => Answer::from(Err(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netns::Namespace;
+
+    #[test]
+    fn a_kind_without_its_parent_is_unknown_and_the_others_are_tried() {
+        crate::testing::isolated(|| {
+            let room = Namespace::anonymous().create().unwrap();
+            try_kind(&room, "on-vlan", &LinkKind::Bridge, None).unwrap();
+            let answers = examine(Ok(&room));
+            let verdict = |kind| {
+                let wanted = Check::Link(kind);
+                let found = answers.iter().find(|(check, _)| *check == wanted);
+                found.unwrap().1.verdict()
+            };
+            assert_eq!(verdict(LinkKind::Vlan), Verdict::Unknown);
+            assert_eq!(verdict(LinkKind::Bridge), Verdict::Yes);
+            assert_ne!(verdict(LinkKind::Macvlan), Verdict::Unknown);
+            assert_ne!(verdict(LinkKind::Ipvlan), Verdict::Unknown);
+            assert_ne!(verdict(LinkKind::Tun), Verdict::Unknown);
+        });
     }
 }

@@ -71,7 +71,7 @@ pub fn examine() -> Report {
         let findings = is_ordinary.then(|| everything(Netns::current().as_ref()));
         findings.into_iter().flatten().map(|(_, answer)| answer).collect()
     };
-    let (answer, answers) = user_namespace::try_in_child(in_child);
+    let (answer, answers) = user_namespace::try_in_child(LIMIT, in_child);
     let mut in_user_namespace = Vec::new();
     if is_ordinary && answer.is_yes() {
         let lost = iter::repeat_with(|| Answer::unknown("the child process gave no answer"));
@@ -81,6 +81,9 @@ pub fn examine() -> Report {
     findings.insert(PRIVILEGES, (Check::UserNamespaces, answer));
     Report { place: Place::of_this_thread(here.as_ref().ok()), findings, in_user_namespace }
 }
+
+/// The seconds that the child has.
+const LIMIT: u32 = 20;
 
 /// The number of privileges, which are the first findings.
 const PRIVILEGES: usize = 3;

@@ -1,64 +1,93 @@
 //! The abilities in a user namespace, as an ordinary user may make one.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::process::Command;
 
 use nix::errno::Errno;
 
 use super::answer::{Answer, Verdict};
 use super::privileges::use_net_admin;
+use crate::error::Cause;
 use crate::sandbox::limits::Obstacle;
 use crate::sandbox::setup::{MAP_USERS, Setup};
 use crate::sys::file;
 use crate::sys::hook::{self, Failed};
-use crate::sys::setup::alarm;
-
-/// The seconds after which the kernel ends the child. A fork of a process with threads may hang, if
-/// one of them held a lock.
-const LIMIT: u32 = 20;
+use crate::sys::setup::{Pid, die_with, end_after, exit};
 
 /// Makes a user namespace in a child, because a process with threads can't. `examine` runs inside,
-/// and its answers come back; none if the child fails.
+/// and its answers come back; none if the child fails. The kernel ends the child after `seconds`: a
+/// fork of a process with threads may hang, if one of them held a lock.
 pub(super) fn try_in_child(
+    seconds: u32,
     examine: impl Fn() -> Vec<Answer> + Send + Sync + 'static,
 ) -> (Answer, Vec<Answer>) {
-    let (mut reader, mut writer) = match file::pipe() {
+    let (reader, mut writer) = match file::pipe() {
         Ok(pipe) => pipe,
         Err(error) => return (Answer::unknown(format!("no pipe: {error}")), Vec::new()),
     };
     let setup = Setup::of_ordinary_user();
-    // No such program: the child gets to it only with a user namespace.
+    let parent = Pid::this();
+    // Never executed: the child ends before, as std panics about a failed exec where SIGCHLD is
+    // ignored.
     let mut child = Command::new("/proc/self/no-such-program");
     hook::pre_exec(&mut child, move || -> io::Result<()> {
-        alarm::set(LIMIT);
-        match setup.namespaces() {
-            // Root without capabilities may not map itself (user_namespaces(7)). All else works.
-            Ok(()) | Err(Failed { step: MAP_USERS, .. }) => {}
-            Err(failed) => return Err(failed.errno.into()),
+        let entered = enter(&setup, parent, seconds);
+        let errno = entered.err().map_or(0, |errno| errno as i32);
+        writer.write_all(format!("{errno}\0").as_bytes()).ok();
+        if entered.is_ok() {
+            // Without its own /run, the child makes no named namespaces, and answers so.
+            setup.mounts().ok();
+            writer.write_all(written(&examine()).as_bytes()).ok();
         }
-        // AppArmor may allow the namespaces and refuse every privilege in them.
-        use_net_admin()?;
-        // Without its own /run, the child makes no named namespaces, and answers so.
-        setup.mounts().ok();
-        writer.write_all(written(&examine()).as_bytes())
+        exit()
     });
-    let outcome = hook::spawn(&mut child).and_then(|mut child| child.wait());
-    drop(child);
-    let mut text = String::new();
-    let whole = reader.read_to_string(&mut text).is_ok();
-    let errno = outcome.err().and_then(|error| error.raw_os_error()).map(Errno::from_raw);
-    (explained(errno), if whole { read(&text) } else { Vec::new() })
+    match hook::spawn(&mut child) {
+        // The exit status is lost where SIGCHLD is ignored, and says nothing that the text doesn't.
+        Ok(mut child) => drop(child.wait()),
+        Err(error) => {
+            let errno = Cause::from(error).errno().unwrap_or(Errno::UnknownErrno);
+            return (explained(errno), Vec::new());
+        }
+    }
+    // Another thread's fork may hold the writer open still.
+    let bytes = file::read_present(reader).unwrap_or_default();
+    outcome(&String::from_utf8_lossy(&bytes))
 }
 
-fn explained(errno: Option<Errno>) -> Answer {
-    let Some(errno) = errno.filter(|errno| *errno != Errno::ENOENT) else { return Answer::yes() };
+fn enter(setup: &Setup, parent: Pid, seconds: u32) -> Result<(), Errno> {
+    end_after(seconds)?;
+    match setup.namespaces() {
+        // Root without capabilities may not map itself (user_namespaces(7)). All else works.
+        Ok(()) | Err(Failed { step: MAP_USERS, .. }) => {}
+        Err(failed) => return Err(failed.errno),
+    }
+    // After the namespaces: a change of credentials clears the signal.
+    die_with(parent)?;
+    // AppArmor may allow the namespaces and refuse every privilege in them.
+    use_net_admin()
+}
+
+/// Reads the child's text: an errno, which is 0 in the namespace, and the answers from there.
+fn outcome(text: &str) -> (Answer, Vec<Answer>) {
+    let errno = text.split_once('\0').and_then(|(errno, rest)| Some((errno.parse().ok()?, rest)));
+    match errno {
+        None => (Answer::unknown("the child process gave no answer"), Vec::new()),
+        Some((0, answers)) => (Answer::yes(), read(answers)),
+        Some((errno, _)) => (explained(Errno::from_raw(errno)), Vec::new()),
+    }
+}
+
+fn explained(errno: Errno) -> Answer {
     match (errno, Obstacle::behind(errno)) {
         (_, Some(obstacle)) => Answer::no(obstacle.to_string(), obstacle.remedy()),
         (Errno::ENOSPC, None) => Answer::no(
             "a limit is reached: user.max_user_namespaces, user.max_net_namespaces, or 32 of them nested",
             "as root `sysctl -w user.max_net_namespaces=65536`",
         ),
-        (errno, None) => Answer::no(errno.desc(), "run it as root"),
+        (Errno::EINVAL | Errno::ENOSYS | Errno::EUSERS, None) => {
+            Answer::no(errno.desc(), "run it as root")
+        }
+        (errno, None) => Answer::unknown(format!("the check could not be tried: {}", errno.desc())),
     }
 }
 
@@ -86,6 +115,10 @@ fn read(text: &str) -> Vec<Answer> {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::prctl;
+    use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+    use nix::unistd::pause;
+
     use super::*;
 
     #[test]
@@ -102,5 +135,39 @@ mod tests {
             let read = read(&text[..cut]);
             assert!(read.len() < all.len() && all.starts_with(&read), "{cut}");
         }
+    }
+
+    #[test]
+    fn a_child_without_a_text_has_no_answer_and_a_lack_of_room_is_no_refusal() {
+        assert_eq!(outcome("").0.verdict(), Verdict::Unknown);
+        assert_eq!(outcome("0\0"), (Answer::yes(), Vec::new()));
+        for errno in [Errno::EAGAIN, Errno::ENOMEM, Errno::EMFILE] {
+            let text = format!("{}\0", errno as i32);
+            assert_eq!(outcome(&text).0.verdict(), Verdict::Unknown, "{errno}");
+        }
+        assert!(outcome(&format!("{}\0", Errno::EUSERS as i32)).0.is_no());
+    }
+
+    #[test]
+    fn a_child_dies_with_its_parent() {
+        crate::testing::isolated(|| {
+            let dies = || prctl::get_pdeathsig() == Ok(Some(Signal::SIGKILL));
+            let examine = move || if dies() { vec![Answer::yes()] } else { Vec::new() };
+            assert_eq!(try_in_child(20, examine), (Answer::yes(), vec![Answer::yes()]));
+        });
+    }
+
+    #[test]
+    #[allow(unsafe_code)]
+    fn a_child_that_hangs_is_ended_though_the_program_ignores_and_blocks_the_alarm() {
+        crate::testing::isolated(|| {
+            // SAFETY: no handler is installed.
+            unsafe { signal(Signal::SIGALRM, SigHandler::SigIgn) }.unwrap();
+            SigSet::from(Signal::SIGALRM).thread_block().unwrap();
+            let hang = || loop {
+                pause();
+            };
+            assert_eq!(try_in_child(1, hang), (Answer::yes(), Vec::new()));
+        });
     }
 }

@@ -1,7 +1,7 @@
 //! Files and directories: opening, looking, locking, and their names.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -76,6 +76,16 @@ pub(crate) fn pipe() -> io::Result<(io::PipeReader, io::PipeWriter)> {
 pub(crate) fn leave_open(fd: impl AsFd) -> io::Result<()> {
     fcntl::fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty()))?;
     Ok(())
+}
+
+/// Reads what is in a pipe now. Waits for no writer.
+pub(crate) fn read_present(mut pipe: io::PipeReader) -> io::Result<Vec<u8>> {
+    fcntl::fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    let mut bytes = Vec::new();
+    match pipe.read_to_end(&mut bytes) {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        _ => Ok(bytes),
+    }
 }
 
 /// Takes over a pipe that the process was started with, and closes it on the next exec. None if
@@ -189,6 +199,8 @@ pub(crate) fn unlink(directory: impl AsFd, name: &str) -> Result<(), Errno> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]
@@ -197,5 +209,13 @@ mod tests {
             [Err(Errno::EINTR), Err(Errno::EINTR), Ok(7), Err(Errno::EACCES)].into_iter();
         let mut call = || retry(|| results.next().unwrap());
         assert_eq!((call(), call()), (Ok(7), Err(Errno::EACCES)));
+    }
+
+    #[test]
+    fn a_pipe_is_read_while_a_writer_is_left() {
+        let (reader, mut writer) = pipe().unwrap();
+        writer.write_all(b"text").unwrap();
+        assert_eq!(read_present(reader).unwrap(), b"text");
+        drop(writer);
     }
 }

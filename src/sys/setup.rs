@@ -3,15 +3,16 @@
 
 use nix::NixPath;
 use nix::errno::Errno;
+use nix::libc;
 use nix::mount;
 use nix::sched;
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
-use nix::unistd::{getppid, getuid, setgid, setgroups, setuid};
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+use nix::unistd::{alarm, getppid, getuid, setgid, setgroups, setuid};
 
 pub(crate) use nix::mount::{MntFlags, MsFlags};
 pub(crate) use nix::sched::CloneFlags;
-pub(crate) use nix::unistd::{Gid, Pid, Uid, alarm, chdir, fchdir, getegid, geteuid, mkdir};
+pub(crate) use nix::unistd::{Gid, Pid, Uid, chdir, fchdir, getegid, geteuid, mkdir};
 
 use crate::fault;
 
@@ -64,4 +65,20 @@ pub(crate) fn die_with(parent: Pid) -> Result<(), Errno> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     // The parent may have died before.
     if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH) }
+}
+
+/// Makes the kernel end this process after these seconds, also if the program ignores, blocks or
+/// handles SIGALRM.
+pub(crate) fn end_after(seconds: u32) -> Result<(), Errno> {
+    // SAFETY: no handler is installed.
+    unsafe { signal(Signal::SIGALRM, SigHandler::SigDfl) }?;
+    SigSet::from(Signal::SIGALRM).thread_unblock()?;
+    alarm::set(seconds);
+    Ok(())
+}
+
+/// Ends a forked process. No code of the parent's runs, as that of `atexit`.
+pub(crate) fn exit() -> ! {
+    // SAFETY: the call takes a number and never returns.
+    unsafe { libc::_exit(0) }
 }
