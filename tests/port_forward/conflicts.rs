@@ -136,3 +136,27 @@ fn a_foreign_chain_that_drops_is_told() {
         }
     });
 }
+
+/// The row that another program deleted is the one of the tag itself.
+#[test]
+fn a_port_whose_tag_has_no_row_is_deleted_alone() {
+    support::isolated(|| {
+        let (host, _bridge) = host();
+        let forward = |port, tag| PortForward::new(port, "10.0.0.2").persistent(tag);
+        let port = forward(8080, "a").create(&host).unwrap();
+        let other = forward(8081, "b").create(&host).unwrap();
+        let hash_of_a = "d228:cb69:6f1a:8caf:7891:2b70:4e4a:8964";
+        let line = format!("nft delete element ip netloom-ports tags {{ {hash_of_a} . 0 }}");
+        if !support::by_hand(&host, &line) {
+            return;
+        }
+        assert!(port.is_in_force().unwrap());
+        let handle = port.handle().clone();
+        port.delete().unwrap();
+        assert!(!handle.is_in_force().unwrap());
+        assert!(other.is_in_force().unwrap());
+        forward(8080, "a").create(&host).unwrap().delete().unwrap();
+        other.delete().unwrap();
+        assert_eq!(tables_besides_settings(&host), Vec::<String>::new());
+    });
+}

@@ -34,6 +34,21 @@ fn two_handles_of_a_namespace_do_not_switch_off_under_each_other() {
     });
 }
 
+/// Each handle has its own socket, which owns the table of its ports.
+#[test]
+fn those_of_two_handles_of_a_namespace_go_together() {
+    support::isolated(|| {
+        let (host, _bridge) = crate::lab::host();
+        let handles = [another(&host), another(&host)];
+        let ports = [0, 1].map(|at| {
+            let forward = PortForward::new(8080 + at, "10.0.0.2");
+            forward.create(&handles[usize::from(at)]).unwrap()
+        });
+        Together::new(Vec::from(ports)).delete().unwrap();
+        assert_eq!(tables_besides_settings(&host), Vec::<String>::new());
+    });
+}
+
 /// Waits until a dead process has left only `route_localnet` and the table that makes that safe.
 fn gone_but_for_what_drops(host: &Netns) {
     support::eventually("the table went with its socket", || {

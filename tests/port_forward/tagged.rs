@@ -102,6 +102,23 @@ fn a_conflict_names_the_tag_of_the_holder() {
     });
 }
 
+/// The owner does not know that another handle deleted its port: its drop looks for it.
+#[test]
+fn an_owner_whose_port_is_gone_leaves_the_next_one_alone() {
+    support::isolated(|| {
+        let (host, _bridge) = host();
+        let web = |target| PortForward::new(8080, target).persistent("web").create(&host).unwrap();
+        let late = web("10.0.0.2");
+        delete_all(ports_of(&host, "web"));
+        let next = web("10.0.0.3");
+        drop(late);
+        assert_eq!(ports_of(&host, "web"), [(*next).clone()]);
+        assert!(next.is_in_force().unwrap());
+        next.delete().unwrap();
+        assert_nothing_left(&host);
+    });
+}
+
 #[test]
 fn those_of_a_tag_go_in_any_order() {
     support::isolated(|| {

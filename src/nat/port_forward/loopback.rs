@@ -24,16 +24,20 @@ use crate::wire::nft::message::Family;
 
 /// Ends what a flushed ruleset left: links that route loopback addresses without the drop.
 pub(super) fn check(netns: &Netns, step: Step<'_>) -> Result<(), Error> {
-    let is_checked = change(netns, step, |turn| {
-        let known = &mut turn.ports.known;
+    let unchecked = change(netns, step, |turn| {
+        let known = &turn.ports.known;
         let is_checked = known.guard == Guard::Whole || known.is_loopback_checked;
-        known.is_loopback_checked = true;
-        Ok(is_checked)
+        Ok((!is_checked).then(|| turn.generation()))
     })?;
-    if !is_checked && Switch::read(netns, LO)?.is_some_and(|lo| lo.is_noted()) {
+    let Some(generation) = unchecked else { return Ok(()) };
+    if Switch::read(netns, LO)?.is_some_and(|lo| lo.is_noted()) {
         settle(netns, switch::noted(netns)?, step)?;
     }
-    Ok(())
+    // After a failure, or at another generation, the next call checks again.
+    change(netns, step, |turn| {
+        turn.ports.known.is_loopback_checked |= turn.generation() == generation;
+        Ok(())
+    })
 }
 
 /// Makes these links route loopback addresses, after a transaction has added mappings. The ruleset

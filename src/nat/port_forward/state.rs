@@ -85,9 +85,14 @@ impl Known {
         self.generation = self.generation.map(Generation::next);
         if self.rows.len() > MOST_TAGS {
             self.rows = HashMap::new();
-            self.since =
-                self.since.zip(self.generation).map(|((port, _), generation)| (port, generation));
+            self.restart();
         }
+    }
+
+    /// Lets the cache start at this generation, as it lost which rows moved: what was created
+    /// before is looked for.
+    fn restart(&mut self) {
+        self.since = self.since.zip(self.generation).map(|((port, _), now)| (port, now));
     }
 
     pub(super) fn since(&self) -> Option<Since> {
@@ -134,6 +139,7 @@ impl Ports {
         if !table.is_held() {
             known.rows.retain(|(is_ipv4, _), _| *is_ipv4 != table.is_ipv4);
             known.tags[usize::from(table.is_ipv4)] = None;
+            known.restart();
         }
     }
 }

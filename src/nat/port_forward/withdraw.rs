@@ -1,7 +1,8 @@
 //! Deletion of published ports, held and persistent.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use nix::errno::Errno;
@@ -16,7 +17,7 @@ use super::tag::{TagHash, link_counter};
 use super::{loopback, stale};
 use crate::drop_scope::{Collected, Deferred};
 use crate::error::Error;
-use crate::netns::{Netns, NetnsId};
+use crate::netns::Netns;
 use crate::nft::{Step, Transaction};
 use crate::owned::remove_in_two;
 use crate::owned::sealed::{Remove, Removed};
@@ -47,12 +48,19 @@ struct DroppedPorts(Vec<PortForwardHandle>);
 
 impl Collected for DroppedPorts {
     fn remove(self: Box<Self>) -> Vec<Error> {
-        let mut by_namespace: BTreeMap<NetnsId, Vec<&PortForwardHandle>> = BTreeMap::new();
+        // Each handle of a namespace has its own socket, which owns the table of its ports.
+        let mut by_socket: Vec<Vec<&PortForwardHandle>> = Vec::new();
         for port in &self.0 {
-            by_namespace.entry(port.netns.id()).or_default().push(port);
+            let is_its = |ports: &&mut Vec<&PortForwardHandle>| {
+                ports.first().is_some_and(|first| first.netns.is_clone_of(&port.netns))
+            };
+            match by_socket.iter_mut().find(is_its) {
+                Some(ports) => ports.push(port),
+                None => by_socket.push(vec![port]),
+            }
         }
         let mut failures = Vec::new();
-        for ports in by_namespace.values_mut() {
+        for ports in &mut by_socket {
             // The last rows of each tag first: the rows behind a deleted one have to move.
             let rows = |port: &&PortForwardHandle| {
                 let one = port.persistent.as_ref()?;
@@ -116,8 +124,11 @@ fn delete(turn: &mut Turn<'_>, handles: &[&PortForwardHandle]) -> Result<Deleted
         }
         match turn.commit(transaction) {
             Ok(()) => {}
-            // The first attempt deleted it, and its answer was lost.
-            Err(error) if error.is_not_found() && handles.len() == 1 => {
+            // The first attempt deleted it, and its answer was lost. Of a persistent port, another
+            // program may have deleted a part.
+            Err(error)
+                if error.is_not_found() && matches!(handles, [one] if one.persistent.is_none()) =>
+            {
                 turn.ports.known = Known::default();
             }
             Err(error) => return Err(error),
@@ -198,12 +209,12 @@ impl<'h> Removal<'h> {
             links.push((link, deleted, [0, 1].map(|at| all[at].saturating_sub(deleted[at]))));
         }
         let mut rows = RowChanges::default();
+        let are_unused = links.iter().all(|(_, _, left)| *left == [0, 0]);
         let is_last = if table.is_held() {
-            let is_unused = |(_, _, left): &(_, _, [u32; 2])| *left == [0, 0];
-            turn.ports.uses(&table).len() == links.len() && links.iter().all(is_unused)
+            are_unused && turn.ports.uses(&table).len() == links.len()
         } else {
             rows = RowChanges::new(turn, &table, found.iter().map(|(number, _)| *number))?;
-            rows.ended_tags() >= turn.tag_count(&table)?
+            are_unused && rows.ended_tags >= turn.tag_count(&table)?
         };
         Ok(Some(Self { table, found, ports, links, rows, is_last }))
     }
@@ -256,7 +267,7 @@ impl<'h> Removal<'h> {
         }
         let known = &mut ports.known;
         let tags = &mut known.tags[usize::from(self.table.is_ipv4)];
-        *tags = tags.map(|count| count.saturating_sub(self.rows.ended_tags()));
+        *tags = tags.map(|count| count.saturating_sub(self.rows.ended_tags));
         for (hash, rows) in self.rows.tags {
             known.rows.insert((self.table.is_ipv4, hash), rows);
         }
@@ -323,20 +334,28 @@ fn find_rows<'h>(
     let seen = handles.iter().map(|(_, one)| (TagHash::of(&one.tag), one.place));
     let texts = turn.texts(table, seen.clone())?;
     let mut found = Vec::with_capacity(handles.len());
+    // The places of all rows of a tag, by their texts.
+    let mut moved: HashMap<TagHash, HashMap<String, u16>> = HashMap::new();
     for (((handle, one), (hash, place)), text) in handles.iter().zip(seen).zip(texts) {
         let record = Record { mapping: handle.mapping, number: one.number }.to_string();
-        let is_it = |text: &Option<String>| text.as_ref() == Some(&record);
         // Handles of this process may be of the mapping as well.
         let count = turn.row_count(table, hash)?;
         let rows = TagRows { count, is_moved: true };
         turn.ports.known.rows.insert((table.is_ipv4, hash), rows);
-        if is_it(&text) {
+        if text.as_ref() == Some(&record) {
             found.push((hash.number(place), *handle));
             continue;
         }
-        let texts = turn.texts(table, (1..=count).map(|place| (hash, place)))?;
-        if let Some((place, _)) = (1..=count).zip(texts).find(|(_, text)| is_it(text)) {
-            found.push((hash.number(place), *handle));
+        let places = match moved.entry(hash) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let texts = turn.texts(table, (1..=count).map(|place| (hash, place)))?;
+                let rows = texts.into_iter().zip(1..=count);
+                unknown.insert(rows.filter_map(|(text, place)| Some((text?, place))).collect())
+            }
+        };
+        if let Some(place) = places.get(&record) {
+            found.push((hash.number(*place), *handle));
         }
     }
     Ok(found)
@@ -368,6 +387,8 @@ struct RowChanges {
     new: Vec<Row>,
     /// The rows of each tag afterwards.
     tags: Vec<(TagHash, TagRows)>,
+    /// How many tags have no row left.
+    ended_tags: u32,
 }
 
 impl RowChanges {
@@ -397,20 +418,18 @@ impl RowChanges {
                 let counter = link_counter(link, record.mapping.covers_loopback());
                 changes.new.push(Row::of_mapping(hash, place, &record, Arc::from(counter)));
             }
-            let was_moved = turn.ports.known.rows.get(&(table.is_ipv4, hash));
-            let is_moved = !moved.is_empty() || was_moved.is_some_and(|rows| rows.is_moved);
+            let rows = turn.ports.known.rows.get(&(table.is_ipv4, hash));
+            let was_moved = rows.is_some_and(|rows| rows.is_moved);
+            // Another program may have deleted the row of the tag.
+            let is_ended =
+                left == 0 && (!was_moved || turn.texts(table, [(hash, 0)].into_iter())? != [None]);
+            changes.ended_tags += u32::from(is_ended);
+            let is_moved = was_moved || !moved.is_empty();
             changes.tags.push((hash, TagRows { count: left, is_moved }));
-            let tag = (left == 0).then_some(0);
-            let old = deleted.into_iter().chain(moved).chain(tag);
+            let old = deleted.into_iter().chain(moved).chain(is_ended.then_some(0));
             changes.old.extend(old.map(|place| Row::deleted(hash, place)));
         }
         Ok(changes)
-    }
-
-    /// Returns how many tags have no row left.
-    fn ended_tags(&self) -> u32 {
-        let ended = self.tags.iter().filter(|(_, rows)| rows.count == 0).count();
-        u32::try_from(ended).unwrap_or(u32::MAX)
     }
 
     fn push(&self, table: &PortTable, transaction: &mut Transaction) {
