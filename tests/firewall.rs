@@ -232,6 +232,29 @@ fn a_network_by_handle_follows_a_rename() {
     });
 }
 
+/// Another program renamed the link of the handle, and a new link has its old name.
+#[test]
+fn a_network_by_handle_is_not_the_one_that_took_its_name() {
+    support::isolated(|| {
+        let host = namespace();
+        let old = Bridge::new("br0").create(&host).unwrap();
+        let firewall = Firewall::new().network(&old).create(&host).unwrap();
+        if !support::by_hand(&host, "ip link set br0 name elsewhere") {
+            return;
+        }
+        let _new = Bridge::new("br0").create(&host).unwrap();
+        for is_deleted in [false, true] {
+            if is_deleted {
+                assert!(support::by_hand(&host, "ip link del elsewhere"));
+                firewall.add_network(&old).unwrap();
+            }
+            firewall.add_network("br0").unwrap();
+            firewall.remove_network(&old).unwrap();
+            firewall.remove_network("br0").unwrap();
+        }
+    });
+}
+
 #[test]
 fn a_guard_by_handle_follows_a_rename() {
     support::isolated(|| {

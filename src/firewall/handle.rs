@@ -229,11 +229,10 @@ impl Remove for FirewallHandle {
         transaction.delete_table(&self.bridged);
         match transaction.commit().map_err(Error::from) {
             Err(error) if error.is_not_found() => {
-                let bridged = self.bridged.remove()?;
-                Ok(if self.routed.remove()? == Removed::Deleted {
-                    Removed::Deleted
-                } else {
-                    bridged
+                let (bridged, routed) = (self.bridged.remove(), self.routed.remove());
+                Ok(match (bridged?, routed?) {
+                    (Removed::Gone, Removed::Gone) => Removed::Gone,
+                    _ => Removed::Deleted,
                 })
             }
             done => done.map(|()| Removed::Deleted),

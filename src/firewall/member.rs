@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::Error;
-use crate::link::LinkRef;
+use crate::link::{Link, LinkRef};
 use crate::netns::Netns;
 use crate::nft::{Constant, Field, Interval, Type};
 
@@ -74,15 +74,16 @@ impl Member {
     }
 
     /// Returns the members under which the sets may have the link: first by the way in which the
-    /// caller refers to the link, then by the other way.
+    /// caller refers to the link, then by the other way. A handle's old name counts only while no
+    /// link has it.
     pub(super) fn candidates(netns: &Netns, link: &LinkRef) -> Result<Vec<Self>, Error> {
+        let by_name = || if_found(netns.link(link.name()));
         let other = match link.index_of_handle() {
-            Some(_) => Some(Self::named(link.name())),
-            None => match netns.link(link.name()) {
-                Ok(found) => Some(Self::at(found.index().get())),
-                Err(error) if error.is_not_found() => None,
-                Err(error) => return Err(error),
+            Some(index) => match if_found(netns.link_at(index))? {
+                Some(found) => Some(Self::named(&found.name())),
+                None => by_name()?.is_none().then(|| Self::named(link.name())),
             },
+            None => by_name()?.map(|found| Self::at(found.index().get())),
         };
         Ok([Self::of(link)].into_iter().chain(other).collect())
     }
@@ -108,5 +109,13 @@ impl Member {
             Err(error) if !error.is_not_found() => Err(error.while_doing(action, object)),
             _ => Ok(()),
         }
+    }
+}
+
+fn if_found(found: Result<Link, Error>) -> Result<Option<Link>, Error> {
+    match found {
+        Ok(link) => Ok(Some(link)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
     }
 }
