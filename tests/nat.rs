@@ -250,6 +250,23 @@ fn a_rule_is_deleted_once_and_never_by_its_text() {
     });
 }
 
+/// The next table has the name of the deleted one, and its rules have the same numbers.
+#[test]
+fn the_handle_of_a_deleted_rule_reads_no_counter_of_another() {
+    support::isolated(|| {
+        let line = line();
+        let rule = NatRule::masquerade().source("10.0.1.0/24");
+        let [first, second] = [(); 2].map(|()| line.create(&rule));
+        let gone = first.handle().clone();
+        first.delete().unwrap();
+        second.delete().unwrap();
+        let next = line.create(&rule);
+        assert_eq!(next.number(), gone.number());
+        assert!(gone.counter().unwrap_err().is_not_found());
+        next.counter().unwrap();
+    });
+}
+
 #[test]
 fn each_handle_of_a_namespace_has_a_table_of_its_own() {
     support::isolated(|| {

@@ -8,7 +8,7 @@ use crate::counter::Counter;
 use crate::error::{Cause, Error};
 use crate::netlink::Socket;
 use crate::netns::Netns;
-use crate::nft::live::{Step, at_one_generation, reader, with_socket};
+use crate::nft::live::{Number, Step, at_one_generation, reader, with_socket};
 use crate::nft::{Chain, Family, Rule, RuleHandle, RuleInfo, Table, TableHandle, Transaction};
 use crate::owned::sealed::{Remove, Removed};
 use crate::wire::nft::message::MessageType;
@@ -111,9 +111,10 @@ impl From<NatRuleInfo> for NatRuleHandle {
 }
 
 /// The number of the table of held rules, while this process knows that the table exists. No other
-/// program can change that table.
+/// program can change that table. All handles of its rules share the number, so that each of them
+/// knows when the table is deleted.
 #[derive(Debug, Default)]
-struct HeldTable(Option<u64>);
+struct HeldTable(Option<Number>);
 
 /// Adds a rule, in one transaction with its table and chain if they are missing.
 pub(super) fn create(
@@ -136,7 +137,7 @@ pub(super) fn create(
 }
 
 /// Adds a held rule in one request: the socket's lock replaces the generation, and the table's
-/// number is known. After a lost answer it is not, and the table is looked up.
+/// number is known. If its creation's answer was lost it is not, and the table is looked up.
 fn create_held(
     netns: &Netns,
     (socket, held): (&mut Socket, &mut HeldTable),
@@ -144,11 +145,13 @@ fn create_held(
     step: Step<'_>,
 ) -> Result<RuleHandle, Error> {
     let new = Table::new(Family::Inet, format!("netloom-{}", socket.port()));
-    let ours = held
-        .0
-        .take()
-        .map(|number| table::Table { handle: Some(number), ..table::Table::by_name(new.name()) });
-    let ours = ours.and_then(|table| TableHandle::held(netns, Family::Inet, &table));
+    let ours = held.0.clone().map(|number| TableHandle {
+        netns: netns.clone(),
+        family: Family::Inet,
+        name: new.name().to_owned(),
+        number,
+        comment: None,
+    });
     let found = ours.map_or(Found::Nothing, Found::Ours);
     let added = match add(socket, Transaction::new(netns), (&new, found), rule, step) {
         Err(error) if error.is_already_exists() || error.is_not_found() => {
@@ -158,7 +161,7 @@ fn create_held(
         }
         added => added,
     }?;
-    held.0 = Some(added.chain().table().number());
+    held.0 = Some(added.chain().table().number.clone());
     Ok(added)
 }
 

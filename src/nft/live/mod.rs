@@ -23,5 +23,6 @@ pub use handle::{ChainHandle, FlowtableHandle, ObjectHandle, RuleHandle, SetHand
 pub use transaction::{Refused, Transaction, TransactionError};
 
 pub(crate) use generation::{Step, at_one_generation, read_at_one_generation, with_socket};
+pub(crate) use number::Number;
 pub(crate) use ruleset::{base_chains, makers};
 pub(crate) use table::persistent_tables;

@@ -28,7 +28,10 @@ pub(super) fn undo(
     if !is_done || before.is_some_and(|before| now != before.next()) {
         return Ok(false);
     }
-    let mut undo = Transaction::decided_at(&sent.netns, now);
+    let mut undo = match before {
+        Some(_) => Transaction::decided_at(&sent.netns, now),
+        None => Transaction::new(&sent.netns),
+    };
     undo.begin("delete", "what an unread answer reported");
     sent.numbers.iter().for_each(|(_, number)| number.doubt());
     let created: Vec<_> =
