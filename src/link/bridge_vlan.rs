@@ -142,7 +142,7 @@ impl Link {
 const NO_VLANS: &str = "this kernel's bridges do not know VLANs (CONFIG_BRIDGE_VLAN_FILTERING)";
 
 /// A VLAN for a bridge port to join, or a range of VLANs. The bridge has to
-/// [filter](super::Bridge::vlan_filtering) for an effect.
+/// [filter](crate::Bridge::vlan_filtering) for an effect.
 ///
 /// Replaces `bridge vlan add dev PORT vid ID`.
 ///
