@@ -58,6 +58,7 @@ mod mapping;
 mod publish;
 mod record;
 mod route;
+mod row_changes;
 mod rows;
 mod ruleset;
 mod stale;

@@ -4,6 +4,9 @@ use std::net::Ipv6Addr;
 
 use crate::wire::nft::data::Value;
 
+/// A number that tells mappings apart: of a persistent one, its tag's hash and its place.
+pub(super) type Number = (u128, usize);
+
 /// A tag as part of a key: FNV-1a with 128 bits, <https://www.rfc-editor.org/rfc/rfc9923>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct TagHash(u128);
@@ -17,12 +20,12 @@ impl TagHash {
     }
 
     /// Returns a number for a place.
-    pub(super) fn number(self, place: u16) -> (u128, usize) {
+    pub(super) fn number(self, place: u16) -> Number {
         (self.0, place.into())
     }
 
     /// Reads what [`number`](Self::number) returned.
-    pub(super) fn of_number((hash, place): (u128, usize)) -> (Self, u16) {
+    pub(super) fn of_number((hash, place): Number) -> (Self, u16) {
         (Self(hash), u16::try_from(place).unwrap_or_default())
     }
 

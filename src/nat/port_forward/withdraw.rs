@@ -5,15 +5,13 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use nix::errno::Errno;
-
 use super::handle::{Persistent, PortForwardHandle};
 use super::mapping::{Mapping, Port};
 use super::record::Record;
-use super::rows::Row;
+use super::row_changes::RowChanges;
 use super::state::{Known, Ports, TagRows, Turn, change};
-use super::table::{NEW, PortElement, PortTable};
-use super::tag::{TagHash, link_counter};
+use super::table::{PortElement, PortTable};
+use super::tag::{Number, TagHash, link_counter};
 use super::{loopback, stale};
 use crate::drop_scope::{Collected, Deferred};
 use crate::error::Error;
@@ -152,9 +150,6 @@ fn delete(turn: &mut Turn<'_>, handles: &[&PortForwardHandle]) -> Result<Deleted
     }
     Ok(deleted)
 }
-
-/// A number that tells mappings apart: of a persistent one, its tag's hash and its place.
-type Number = (u128, usize);
 
 /// The mappings to delete from one table.
 #[derive(Debug)]
@@ -378,62 +373,4 @@ pub(super) fn own_ports(
         userdata.and_then(UserData::as_comment) == *tag
     });
     Ok(own.map(|((port, _), _)| port).collect())
-}
-
-/// Rows to be deleted and added, so that the places of each tag stay without a gap.
-#[derive(Debug, Default)]
-struct RowChanges {
-    old: Vec<Row>,
-    new: Vec<Row>,
-    /// The rows of each tag afterwards.
-    tags: Vec<(TagHash, TagRows)>,
-    /// How many tags have no row left.
-    ended_tags: u32,
-}
-
-impl RowChanges {
-    fn new(
-        turn: &mut Turn<'_>,
-        table: &PortTable,
-        numbers: impl Iterator<Item = Number>,
-    ) -> Result<Self, Error> {
-        let mut of_tags: BTreeMap<TagHash, BTreeSet<u16>> = BTreeMap::new();
-        for (hash, place) in numbers.map(TagHash::of_number) {
-            of_tags.entry(hash).or_default().insert(place);
-        }
-        let mut changes = Self::default();
-        for (hash, deleted) in of_tags {
-            let last = turn.row_count(table, hash)?;
-            let left = last.saturating_sub(u16::try_from(deleted.len()).unwrap_or(u16::MAX));
-            // The rows behind the new end move to the places that become free before it.
-            let moved = (left + 1..=last).filter(|place| !deleted.contains(place));
-            let moved: Vec<_> = moved.collect();
-            let free = deleted.iter().copied().filter(|place| *place <= left);
-            let texts = turn.texts(table, moved.iter().map(|place| (hash, *place)))?;
-            for (place, text) in free.zip(texts) {
-                let record = text.as_deref().and_then(Record::read);
-                // The row was read, so no outcome is unknown: the change is decided again.
-                let record = record.ok_or_else(|| turn.failed(Errno::EBADMSG.into()))?;
-                let Mapping { link, .. } = record.mapping;
-                let counter = link_counter(link, record.mapping.covers_loopback());
-                changes.new.push(Row::of_mapping(hash, place, &record, Arc::from(counter)));
-            }
-            let rows = turn.ports.known.rows.get(&(table.is_ipv4, hash));
-            let was_moved = rows.is_some_and(|rows| rows.is_moved);
-            // Another program may have deleted the row of the tag.
-            let is_ended =
-                left == 0 && (!was_moved || turn.texts(table, [(hash, 0)].into_iter())? != [None]);
-            changes.ended_tags += u32::from(is_ended);
-            let is_moved = was_moved || !moved.is_empty();
-            changes.tags.push((hash, TagRows { count: left, is_moved }));
-            let old = deleted.into_iter().chain(moved).chain(is_ended.then_some(0));
-            changes.old.extend(old.map(|place| Row::deleted(hash, place)));
-        }
-        Ok(changes)
-    }
-
-    fn push(&self, table: &PortTable, transaction: &mut Transaction) {
-        Row::push(transaction, table, (MessageType::DeleteElement, 0), &self.old);
-        Row::push(transaction, table, NEW, &self.new);
-    }
 }

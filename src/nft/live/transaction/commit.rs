@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::undo::undo;
 use super::{Operation, Refused, Transaction, TransactionError};
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, Refusal};
 use crate::netlink::Socket;
 use crate::nft::live::generation::{Generation, Step, at_one_generation};
 use crate::nft::live::handle::TableHandle;
@@ -156,15 +156,25 @@ impl Transaction {
         if let Some(whole) = refusals.iter().position(|(place, _)| *place == 0) {
             return Err(failed(refusals.swap_remove(whole).1.into()));
         }
-        let mut refused = Vec::with_capacity(refusals.len());
-        for (place, refusal) in refusals {
+        Ok(self.explained(socket, refusals, operations))
+    }
+
+    /// Explains the refusals of a transaction, in the order of its operations.
+    fn explained(
+        &self,
+        socket: &mut Socket,
+        refusals: Vec<(usize, Refusal)>,
+        operations: &[Operation],
+    ) -> Vec<Refused> {
+        let refused = refusals.into_iter().map(|(place, refusal)| {
             let index = self.messages.get(place).copied().unwrap_or_default();
             let (action, object) = operations.get(index).cloned().unwrap_or_default();
             let error = self.explain(socket, place, refusal, (action, &object));
-            refused.push(Refused { index, error: error.in_namespace(&self.netns) });
-        }
+            Refused { index, error: error.in_namespace(&self.netns) }
+        });
+        let mut refused: Vec<_> = refused.collect();
         refused.sort_by_key(|refused| refused.index);
-        Ok(refused)
+        refused
     }
 
     /// Deletes the created objects, if the answer was lost.
