@@ -144,6 +144,11 @@ fn beside_a_daemon_that_wrote_the_switch_it_stays_on() {
         daemon(&here);
         ours.end();
         assert!(on(&here, "ipv4", "all"));
+        // Alone, too: no daemon wrote the switch.
+        off();
+        Forwarding::ipv4().enable(&here).unwrap();
+        assert!(on(&here, "ipv4", "all"));
+        daemon(&here);
         // An owner restores what it found.
         Program::start("ipv4").end();
         assert!(on(&here, "ipv4", "all"));

@@ -3,10 +3,11 @@
 
 mod support;
 
+use std::net::TcpStream;
 use std::process::Command;
 
 use netloom::{
-    Forwarding, Namespace, NatRule, NatRuleHandle, Netns, Owned, Veth, VethEnd, VethPair,
+    Forwarding, Namespace, NatRule, NatRuleHandle, Netns, Owned, Protocol, Veth, VethEnd, VethPair,
 };
 
 use support::{by_hand, does_not_reach, reaches, tcp, udp, unchanged};
@@ -322,5 +323,20 @@ fn a_killed_process_takes_its_rules_along() {
             support::kernel::tables_besides_settings(&line.host).is_empty()
         });
         does_not_reach(&line.inside, SERVER);
+    });
+}
+
+#[test]
+fn a_rule_for_a_link_follows_its_rename() {
+    support::isolated(|| {
+        let line = line();
+        let lan = line.host.link("lan").unwrap();
+        let rule = NatRule::redirect(7000).protocol(Protocol::TCP).dport(80).iif(&lan);
+        let _rule = line.create(&rule);
+        let _listener = line.host.tcp_listen("10.0.1.1:7000").unwrap();
+        let connect = || line.inside.run(|| TcpStream::connect("10.0.1.1:80")).unwrap();
+        connect().unwrap();
+        lan.rename("elsewhere").unwrap();
+        connect().unwrap();
     });
 }

@@ -219,7 +219,7 @@ impl Command {
     /// - `is_invalid_input()` if a file to replace is not there.
     /// - `is_permission_denied()` if entering is refused, or the user.
     /// - `ECHILD` for any of these if the program ignores SIGCHLD: the reason is lost. std prints
-    ///   the message of a panic.
+    ///   the message of a panic. A command that ends within microseconds is `ECHILD` too.
     pub fn spawn(&mut self) -> Result<Child, Error> {
         let program = self.program.clone();
         self.start(true, |inner| Child::start(inner, &program))
@@ -320,5 +320,5 @@ impl Command {
     }
 }
 
-const LOST: &str = "the command can't start, and the reason is lost: this program \
-     ignores SIGCHLD, or another part of it waited for the command";
+const LOST: &str = "how the command ended, or why it can't start, is lost: SIGCHLD is ignored in \
+     this program, or another part of it waited for the command";

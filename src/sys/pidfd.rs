@@ -19,6 +19,9 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<(Child, OwnedFd)> {
     let mut child = hook::spawn(command)?;
     match open(child.id()) {
         Ok(pidfd) => Ok((child, pidfd)),
+        // The child has ended, and where SIGCHLD is ignored the kernel keeps nothing of it. The
+        // process id may be another process's by now.
+        Err(Errno::ESRCH) => Err(Errno::ECHILD.into()),
         Err(errno) => {
             // No other thread waits for the child yet, so its process id can't be reused.
             child.kill().and_then(|()| child.wait()).ok();
