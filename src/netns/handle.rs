@@ -3,9 +3,9 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use super::identity::NetnsId;
+use super::identity::{LazyId, NetnsId};
 use super::label::{Label, Quoted};
 use super::name_file::NameFile;
 use super::sockets::{NfTables, Sockets};
@@ -42,7 +42,7 @@ struct Called {
 
 struct Inner {
     /// The identity, looked up at the first use.
-    id: OnceLock<NetnsId>,
+    id: LazyId,
     sockets: Sockets,
 }
 
@@ -57,7 +57,7 @@ impl Netns {
     /// Makes the handle of a namespace that was just created. It ends with this process, unless it
     /// gets a name.
     pub(super) fn born(file: OwnedFd, route: Socket) -> Self {
-        let inner = Inner { id: OnceLock::new(), sockets: Sockets::new(file, route, true) };
+        let inner = Inner { id: LazyId::default(), sockets: Sockets::new(file, route, true) };
         Self::called(Arc::new(inner), Label::Anonymous, None)
     }
 
@@ -82,7 +82,7 @@ impl Netns {
 
     /// The identity of the namespace.
     pub fn id(&self) -> NetnsId {
-        *self.0.inner.id.get_or_init(|| NetnsId::of_open(self.fd()))
+        self.0.inner.id.get(|| NetnsId::of_open(self.fd()))
     }
 
     /// Returns whether two handles share one set of sockets. Asks the kernel nothing.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::Cause;
 use crate::sys::file::{FileStat, fstat, inode};
@@ -48,5 +49,47 @@ impl From<FileStat> for NetnsId {
 impl fmt::Display for NetnsId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "net:[{}]", self.inode)
+    }
+}
+
+/// An identity that is looked up at the first use. It has no lock, which a fork could copy locked.
+#[derive(Debug, Default)]
+pub(super) struct LazyId {
+    /// 0 before the first use: no device has that number.
+    device: AtomicU64,
+    inode: AtomicU64,
+}
+
+impl LazyId {
+    pub(super) fn get(&self, look_up: impl FnOnce() -> NetnsId) -> NetnsId {
+        match self.device.load(Ordering::Acquire) {
+            0 => {
+                let id = look_up();
+                self.inode.store(id.inode, Ordering::Relaxed);
+                self.device.store(id.device, Ordering::Release);
+                id
+            }
+            device => NetnsId { device, inode: self.inode.load(Ordering::Relaxed) },
+        }
+    }
+}
+
+impl From<NetnsId> for LazyId {
+    fn from(id: NetnsId) -> Self {
+        Self { device: id.device.into(), inode: id.inode.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_looked_up_once() {
+        let id = NetnsId { device: 4, inode: 7 };
+        let lazy = LazyId::default();
+        assert_eq!(lazy.get(|| id), id);
+        assert_eq!(lazy.get(|| NetnsId { device: 5, inode: 8 }), id);
+        assert_eq!(LazyId::from(id).get(|| NetnsId { device: 5, inode: 8 }), id);
     }
 }
