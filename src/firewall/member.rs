@@ -99,15 +99,15 @@ impl Member {
         if link.index_of_handle().is_some() {
             return Ok(());
         }
-        match netns.link(link.name()) {
-            Ok(found) if found.name() != link.name() => {
+        match if_found(netns.link(link.name())) {
+            Ok(Some(found)) if found.name() != link.name() => {
                 let name = found.name();
                 let reason =
                     format!("{link} is an alternative name of `{name}`, and rules compare names");
                 Err(Error::invalid(action, object, reason).in_namespace(netns))
             }
-            Err(error) if !error.is_not_found() => Err(error.while_doing(action, object)),
-            _ => Ok(()),
+            Err(error) => Err(error.while_doing(action, object)),
+            Ok(_) => Ok(()),
         }
     }
 }
