@@ -373,6 +373,45 @@ fn a_replaced_route_takes_no_other_along() {
     });
 }
 
+/// Two networks of one container have a default route each.
+#[test]
+fn routes_beside_others_have_owners_of_their_own() {
+    support::isolated(|| {
+        let (client, _server, _line) = line();
+        let end = VethEnd::new("eth1").address("10.1.0.2/24").address("fd01::2/64").up();
+        let _second = VethPair::new(end, "near").create(&client).unwrap();
+        client.link("near").unwrap().set_up().unwrap();
+        let hops = || -> Vec<_> {
+            let all = routes(&client).into_iter().filter(RouteInfo::is_default);
+            all.flat_map(|route| route.next_hops).filter_map(|hop| hop.gateway).collect()
+        };
+        let gateways = |all: &[&str]| -> Vec<std::net::IpAddr> {
+            all.iter().map(|gateway| gateway.parse().unwrap()).collect()
+        };
+        for [first, second, third] in
+            [["10.0.0.1", "10.1.0.1", "10.1.0.3"], ["fd00::1", "fd01::1", "fd01::3"]]
+        {
+            let one = Route::default_via(first).create(&client).unwrap();
+            assert!(Route::default_via(second).create(&client).unwrap_err().is_already_exists());
+            let before = Route::default_via(second).prepend(&client).unwrap();
+            let behind = Route::default_via(third).append(&client).unwrap();
+            if first.starts_with("10.") {
+                assert_eq!(hops(), gateways(&[second, first, third]));
+            } else {
+                assert_eq!(hops().len(), 3);
+            }
+            let again = Route::default_via(second).prepend(&client);
+            assert!(again.unwrap_err().is_already_exists());
+            before.delete().unwrap();
+            assert_eq!(hops(), gateways(&[first, third]));
+            one.delete().unwrap();
+            assert_eq!(hops(), gateways(&[third]));
+            drop(behind);
+            assert!(hops().is_empty());
+        }
+    });
+}
+
 /// For the kernel a request without a gateway, source or metrics matches a route that has them.
 #[test]
 fn a_plain_route_takes_none_with_more_along() {

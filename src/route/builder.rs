@@ -24,6 +24,9 @@ use crate::wire::route::{
 
 const RTN_UNICAST: u8 = 1;
 
+/// The flags of a request for a route that must not exist yet.
+pub(crate) const NEW: u16 = NLM_F_CREATE | NLM_F_EXCL;
+
 /// The builder of a route: packets for a destination go to a gateway, or out of a link.
 ///
 /// Replaces `ip route add DESTINATION via GATEWAY dev NAME`.
@@ -196,8 +199,7 @@ impl Route {
     }
 
     /// Appends the request that creates the route.
-    pub(crate) fn add(&self, index: Option<u32>, batch: &mut Batch) -> usize {
-        let flags = NLM_F_CREATE | NLM_F_EXCL;
+    pub(crate) fn add(&self, flags: u16, index: Option<u32>, batch: &mut Batch) -> usize {
         batch.request(RTM_NEWROUTE, flags, |out| self.write(out, index))
     }
 

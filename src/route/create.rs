@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::builder::{Route, explain};
+use super::builder::{NEW, Route, explain};
 use super::handle::RouteHandle;
 use crate::error::{Cause, Error};
 use crate::link::LinkRef;
@@ -10,6 +10,7 @@ use crate::netlink::{Batch, Requests};
 use crate::netns::Netns;
 use crate::owned::Owned;
 use crate::partial::PartialError;
+use crate::wire::message::{NLM_F_APPEND, NLM_F_CREATE};
 
 const ACTION: &str = "add route";
 
@@ -29,6 +30,44 @@ impl Route {
     #[doc(alias("ip route add", "RTM_NEWROUTE"))]
     pub fn create(&self, netns: &Netns) -> Result<Owned<RouteHandle>, Error> {
         Ok(Self::create_all(std::slice::from_ref(self), netns)?)
+    }
+
+    /// Creates the route before existing ones with the same destination and metric, as
+    /// `ip route prepend`. IPv4 packets take the first such route. Several IPv6 routes with
+    /// gateways share the packets.
+    ///
+    /// ```
+    /// use netloom::{Namespace, Route, VethEnd, VethPair};
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let red = Namespace::anonymous().create()?;
+    /// let _first = VethPair::new(VethEnd::new("eth0").address("10.0.0.2/24").up(), "a").create(&red)?;
+    /// let _second = VethPair::new(VethEnd::new("eth1").address("10.1.0.2/24").up(), "b").create(&red)?;
+    /// let _default = Route::default_via("10.0.0.1").create(&red)?;
+    /// let preferred = Route::default_via("10.1.0.1").prepend(&red)?;
+    /// preferred.delete()?;
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`create`](Self::create). `is_already_exists()` only if the same route with the same
+    /// gateway and link exists.
+    #[doc(alias("ip route prepend", "ECMP"))]
+    pub fn prepend(&self, netns: &Netns) -> Result<Owned<RouteHandle>, Error> {
+        Ok(create_with(NLM_F_CREATE, std::slice::from_ref(self), netns)?)
+    }
+
+    /// Creates the route behind existing ones with the same destination and metric, as
+    /// `ip route append`. IPv4 packets take the first such route. Several IPv6 routes with gateways
+    /// share the packets.
+    ///
+    /// # Errors
+    ///
+    /// As for [`prepend`](Self::prepend).
+    #[doc(alias("ip route append", "NLM_F_APPEND"))]
+    pub fn append(&self, netns: &Netns) -> Result<Owned<RouteHandle>, Error> {
+        Ok(create_with(NLM_F_CREATE | NLM_F_APPEND, std::slice::from_ref(self), netns)?)
     }
 
     /// Creates many routes, as `ip -batch` does, with one owner for all of them.
@@ -59,17 +98,26 @@ impl Route {
         routes: &[Self],
         netns: &Netns,
     ) -> Result<Owned<RouteHandle>, PartialError<Owned<RouteHandle>>> {
-        let mut made = Batch::with_room(routes.len(), routes.len().saturating_mul(MOST));
-        let (names, mut failures) = read_through(routes, netns);
-        if failures.is_empty() {
-            match indexes(routes, names, netns) {
-                Ok(indexes) => add(netns, routes, &indexes, &mut made, &mut failures),
-                Err(failure) => failures.push(failure),
-            }
-        }
-        let owned = Owned::new(RouteHandle::new(netns.clone(), made));
-        PartialError::unless_created(failures, owned)
+        create_with(NEW, routes, netns)
     }
+}
+
+/// Creates the routes by requests with these flags, which place each beside existing routes.
+fn create_with(
+    flags: u16,
+    routes: &[Route],
+    netns: &Netns,
+) -> Result<Owned<RouteHandle>, PartialError<Owned<RouteHandle>>> {
+    let mut made = Batch::with_room(routes.len(), routes.len().saturating_mul(MOST));
+    let (names, mut failures) = read_through(routes, netns);
+    if failures.is_empty() {
+        match indexes(routes, names, netns) {
+            Ok(indexes) => add(netns, flags, routes, &indexes, &mut made, &mut failures),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    let owned = Owned::new(RouteHandle::new(netns.clone(), made));
+    PartialError::unless_created(failures, owned)
 }
 
 /// Collects the names of links, each with its first place, and the errors known before any system
@@ -115,6 +163,7 @@ fn indexes<'a>(
 /// Sends the requests, a hundred in a datagram, and adds the routes that exist then to `made`.
 fn add(
     netns: &Netns,
+    flags: u16,
     routes: &[Route],
     indexes: &BTreeMap<&str, u32>,
     made: &mut Batch,
@@ -126,7 +175,7 @@ fn add(
         batch.clear();
         for route in routes {
             let index = route.link().and_then(|link| link.index(indexes));
-            route.add(index, &mut batch);
+            route.add(flags, index, &mut batch);
         }
         let failure = |at: usize, cause: Cause| {
             let error = match routes.get(at) {

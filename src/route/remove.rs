@@ -66,17 +66,39 @@ fn look_up<'r>(
     // A refusal says that no route leads there.
     netns.route(|socket| {
         socket.exchange(&mut questions, |place, answer| {
-            let is_it = |route: &RouteView<'_>| {
-                RouteView::read(answer).is_some_and(|entry| route.is_listed_as(&entry))
+            let (Some(route), Some(found)) = (asked.get(place), found.get_mut(place)) else {
+                return;
             };
-            if let (Some(true), Some(found)) = (asked.get(place).map(is_it), found.get_mut(place)) {
-                *found = true;
-                listed.request(RTM_DELROUTE, 0, |out| out.extend_from_slice(answer.payload));
+            if let Some(entry) = RouteView::read(answer) {
+                *found |= request(&mut listed, &[route], &entry, answer);
             }
         })
     })?;
     let missing = asked.iter().zip(found).filter(|(_, found)| !found).map(|(route, _)| *route);
     Ok((listed, missing.collect()))
+}
+
+/// Appends the requests to delete those of the routes that the entry stands for. Returns whether
+/// there is one.
+///
+/// The kernel lists several IPv6 routes to a destination as one entry with several next hops. A
+/// request without a list of next hops then deletes the one with its gateway
+/// (`net/ipv6/route.c`, `ip6_route_del`).
+fn request(
+    listed: &mut Batch,
+    routes: &[&RouteView<'_>],
+    entry: &RouteView<'_>,
+    message: Message<'_>,
+) -> bool {
+    if routes.iter().any(|route| route.is_listed_as(entry)) {
+        listed.request(RTM_DELROUTE, 0, |out| out.extend_from_slice(message.payload));
+        return true;
+    }
+    let before = listed.len();
+    for route in routes.iter().filter(|route| route.is_hop_of(entry)) {
+        listed.request(RTM_DELROUTE, 0, |out| route.write(out));
+    }
+    listed.len() > before
 }
 
 /// Returns an address that uses the route. The kernel looks up no route for the unspecified
@@ -104,10 +126,9 @@ fn search(netns: &Netns, routes: &[RouteView<'_>]) -> Result<Batch, Cause> {
             let Some(entry) = RouteView::read(message) else { return };
             let sought = key(&entry);
             let from = wanted.partition_point(|(key, _)| *key < sought);
-            let mut same_key = wanted.iter().skip(from).take_while(|(key, _)| *key == sought);
-            if same_key.any(|(_, route)| route.is_listed_as(&entry)) {
-                listed.request(RTM_DELROUTE, 0, |out| out.extend_from_slice(message.payload));
-            }
+            let same_key = wanted.iter().skip(from).take_while(|(key, _)| *key == sought);
+            let same_key: Vec<_> = same_key.map(|(_, route)| *route).collect();
+            request(listed, &same_key, &entry, message);
         })
     })
 }

@@ -161,6 +161,33 @@ impl<'a> RouteView<'a> {
             && !listed.has_more()
     }
 
+    /// Reports whether this request made one of the next hops of `listed`. The kernel lists
+    /// several IPv6 routes with gateways as one such entry.
+    pub(crate) fn is_hop_of(&self, listed: &RouteView<'_>) -> bool {
+        let tuple = |route: &RouteView<'_>| {
+            let numbers = [route.family, route.prefix, route.source_prefix, route.kind];
+            (numbers, route.table(), route.priority(), route.destination())
+        };
+        let is_it = |hop: &NextHopView| {
+            hop.gateway == self.gateway()
+                && self.output().is_none_or(|link| hop.index == Some(link))
+        };
+        self.family == AF_INET6
+            && self.gateway().is_some()
+            && tuple(self) == tuple(listed)
+            && listed.attributes.get(RTA_MULTIPATH).is_some()
+            && listed.next_hops().any(|hop| is_it(&hop))
+    }
+
+    /// Appends the request that this view was read from.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let (short_table, scope) = (self.short_table, self.scope);
+        out.extend_from_slice(&[self.family, self.prefix, self.source_prefix, 0]);
+        out.extend_from_slice(&[short_table, self.protocol, scope, self.kind]);
+        out.extend_from_slice(&self.flags.to_ne_bytes());
+        out.extend_from_slice(self.attributes.all().bytes());
+    }
+
     /// Reports whether the route has attributes that netloom never sets.
     fn has_more(&self) -> bool {
         let foreign = [RTA_MULTIPATH, RTA_FLOW, RTA_ENCAP, RTA_NH_ID];
