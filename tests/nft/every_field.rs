@@ -12,7 +12,7 @@ use netloom::{Bridge, Namespace, Netns};
 
 use crate::support::{self, Place, nft};
 
-const FIELDS: [Field; 38] = [
+const FIELDS: [Field; 39] = [
     Field::Ip4Source,
     Field::Ip4Destination,
     Field::Ip6Source,
@@ -21,6 +21,7 @@ const FIELDS: [Field; 38] = [
     Field::DestinationPort,
     Field::TcpFlags,
     Field::IcmpType,
+    Field::IcmpCode,
     Field::Icmpv6Type,
     Field::Icmpv6Target,
     Field::MacSource,
@@ -81,6 +82,7 @@ fn values(kind: Type) -> (Vec<&'static str>, Vec<&'static str>) {
         Type::CtStatus => (vec!["1", "2", "32", "48"], vec![]),
         Type::TcpFlags => (vec!["2", "128", "18", "0"], vec!["2-18"]),
         Type::IcmpType => (vec!["0", "200", "8"], vec!["3-8"]),
+        Type::IcmpCode => (vec!["0", "200", "3"], vec!["1-3"]),
         Type::Icmpv6Type => (vec!["1", "200", "135"], vec!["133-137"]),
         Type::ArpOperation => (vec!["1", "77", "2"], vec!["1-2"]),
         Type::LinkType => (vec!["1", "772"], vec![]),

@@ -115,6 +115,15 @@ fn second() -> impl Strategy<Value = fn(Said, u16, u16) -> Said> {
         |said, _, _| said.and(|rule| rule.tcp().tcp_syn(), "tcp flags syn / syn,rst"),
         |said, a, _| said.and(|rule| rule.sctp().dport(a), format!("sctp dport {a}")),
         |said, a, _| {
+            // Most codes above these have no name.
+            let code = 64 + a % 192;
+            let build = |rule: Rule| rule.is(Field::IcmpCode, u32::from(code));
+            if said.known == Known::Ip6 {
+                return said;
+            }
+            said.and(build, format!("icmp code {code}")).ip4()
+        },
+        |said, a, _| {
             let accept = Element::new(a).verdict(Verdict::Accept);
             let build = |rule: Rule| rule.udp().verdicts([Field::DestinationPort], [accept]);
             said.and(build, format!("udp dport vmap {{ {a} : accept }}"))

@@ -103,6 +103,8 @@ fields! {
     TcpFlags = "tcp flags": TcpFlags, Source::Packet(Transport, 13), Needs::Protocol(TCP);
     /// `icmp type`.
     IcmpType = "icmp type": IcmpType, Source::Packet(Transport, 0), Needs::ProtocolIn(Ip4, ICMP);
+    /// `icmp code`: the reason within the type, as in an error of type 3 (destination unreachable).
+    IcmpCode = "icmp code": IcmpCode, Source::Packet(Transport, 1), Needs::ProtocolIn(Ip4, ICMP);
     /// `icmpv6 type`.
     Icmpv6Type = "icmpv6 type": Icmpv6Type, Source::Packet(Transport, 0), Needs::ProtocolIn(Ip6, ICMPV6);
     /// `icmpv6 taddr`: the address that a neighbour solicitation, advertisement or redirect is

@@ -72,6 +72,8 @@ types! {
     IcmpType = "icmp_type", 14, Layout::Number(1), BigEndian;
     /// `icmpv6_type`.
     Icmpv6Type = "icmpv6_type", 29, Layout::Number(1), BigEndian;
+    /// `icmp_code`.
+    IcmpCode = "icmp_code", 32, Layout::Number(1), BigEndian;
     /// `tcp_flag`.
     TcpFlags = "tcp_flag", 15, Layout::Number(1), BigEndian;
     /// `mark`: a packet's or connection's mark.
