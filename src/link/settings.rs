@@ -151,9 +151,12 @@ pub(super) fn read_mac(rejected: &mut FirstRejected, mac: impl Input<MacAddr>) -
 }
 
 /// Defines the setters that all kinds share, for a builder with a `settings` field. Takes the
-/// kind's default hardware address, MTU and number of queues, for the docs.
+/// kind's default hardware address, MTU and number of queues, for the docs. A kind whose address
+/// the kernel can't set has no `mac`.
 macro_rules! link_setters {
     (mac: $mac:literal, mtu: $mtu:literal, queues: $queues:literal) => {
+        $crate::link::settings::link_setters!(mtu: $mtu, queues: $queues);
+
         /// Sets the hardware address, as `address MAC`.
         ///
         #[doc = concat!("Default: ", $mac, ".")]
@@ -162,7 +165,8 @@ macro_rules! link_setters {
             self.settings.set_mac(mac);
             self
         }
-
+    };
+    (mtu: $mtu:literal, queues: $queues:literal) => {
         /// Sets the largest packet, from 68 to 65,535 bytes without the link-layer header, as
         /// `mtu N`.
         ///

@@ -26,6 +26,15 @@ pub(crate) fn supported<T>(feature: &str, result: Result<T, Error>) -> Option<T>
     supported_but_for(feature, result, Error::is_unsupported)
 }
 
+/// Does what [`supported`] does, for a new link of a kind: an option that the kernel refuses is no
+/// lack of the kind.
+#[track_caller]
+pub(crate) fn supported_kind<T>(kind: &str, result: Result<T, Error>) -> Option<T> {
+    let words = format!("this kernel has no `{kind}` links");
+    let is_lack = |error: &Error| error.is_unsupported() && error.to_string().contains(&words);
+    supported_but_for(&format!("link-{kind}"), result, is_lack)
+}
+
 /// Does what [`supported`] does, for a feature whose absence `is_lack` recognizes by another error
 /// than "unsupported".
 #[track_caller]

@@ -88,6 +88,8 @@ kinds! {
         Veth = "veth" in veth: Veth VethEnd VethPair,
         /// A switch.
         Bridge = "bridge" in bridge: Bridge,
+        /// A link that puts incoming packets through a queue.
+        Ifb = "ifb" in ifb: Ifb,
     }
     known {
         /// A link that drops everything.
@@ -125,8 +127,6 @@ kinds! {
             required: |out| out.emit(&packet::InfoVrf::TableId(7)),
             ..Kind::PLAIN
         },
-        /// A link that puts incoming packets through a queue.
-        Ifb = "ifb": Kind::PLAIN,
         /// A cable with BPF programs. Since Linux 6.7.
         Netkit = "netkit": Kind::LAYER_3,
         /// IP in GRE.

@@ -1,0 +1,71 @@
+//! Links that put incoming packets through a queue.
+
+use super::{Kind, LinkKind};
+use crate::error::Error;
+use crate::link::create::NewLink;
+use crate::link::handle::Link;
+use crate::link::settings::{Settings, link_setters};
+use crate::netns::Netns;
+use crate::owned::Owned;
+
+pub(super) const KIND: Kind = Kind::PLAIN;
+
+/// An intermediate functional block to create: packets redirected to it by `tc` pass its queue, and
+/// continue where they came from.
+///
+/// Replaces `ip link add name NAME type ifb`. Incoming packets have no queue of their own: redirect
+/// them to this link to shape them.
+///
+/// ```
+/// use netloom::{Ifb, Namespace};
+/// # netloom::sandbox::enter()?;
+///
+/// let host = Namespace::anonymous().create()?;
+/// let ifb = Ifb::new("ifb0").up().create(&host)?;
+/// assert_eq!(ifb.info()?.kind, Some(netloom::LinkKind::Ifb));
+/// # Ok::<(), netloom::Error>(())
+/// ```
+///
+/// Source: `drivers/net/ifb.c`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a builder does nothing until `create`"]
+pub struct Ifb {
+    settings: Settings,
+}
+
+impl Ifb {
+    /// Describes an ifb with this name.
+    pub fn new(name: impl AsRef<str>) -> Self {
+        Self { settings: Settings::new(name.as_ref()) }
+    }
+
+    // The driver can't change its address.
+    link_setters!(mtu: "1,500", queues: "1");
+
+    /// Creates the link.
+    ///
+    /// # Errors
+    ///
+    /// A value that can be known wrong is refused before any system call. Nothing is left after a
+    /// failure.
+    /// - `is_already_exists()` if a link has the name.
+    /// - `is_unsupported()` in a kernel without `CONFIG_IFB`.
+    #[doc(alias("ip link add", "RTM_NEWLINK"))]
+    pub fn create(&self, netns: &Netns) -> Result<Owned<Link>, Error> {
+        let new = NewLink {
+            action: "create ifb",
+            kind: &LinkKind::Ifb,
+            settings: &self.settings,
+            netns,
+            parent: None,
+            peer: None,
+            options: &|_| (),
+        };
+        new.create()
+    }
+}
+
+#[cfg(test)]
+pub(super) fn example(netns: &Netns) -> Result<(), Error> {
+    Ifb::new("ifb0").up().create(netns)?.delete().map_err(Error::from)
+}
