@@ -33,6 +33,12 @@ impl<O> PartialError<O> {
         Err(Self { errors, places, owned })
     }
 
+    /// Converts the owner of the objects that were created.
+    pub(crate) fn map_owned<P>(self, convert: impl FnOnce(O) -> P) -> PartialError<P> {
+        let Self { errors, places, owned } = self;
+        PartialError { errors, places, owned: convert(owned) }
+    }
+
     /// Returns the error of each object that failed.
     pub fn errors(&self) -> &[Error] {
         &self.errors

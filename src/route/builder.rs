@@ -24,9 +24,6 @@ use crate::wire::route::{
 
 const RTN_UNICAST: u8 = 1;
 
-/// The flags of a request for a route that must not exist yet.
-pub(crate) const NEW: u16 = NLM_F_CREATE | NLM_F_EXCL;
-
 /// The builder of a route: packets for a destination go to a gateway, or out of a link.
 ///
 /// Replaces `ip route add DESTINATION via GATEWAY dev NAME`.
@@ -199,7 +196,12 @@ impl Route {
     }
 
     /// Appends the request that creates the route.
-    pub(crate) fn add(&self, flags: u16, index: Option<u32>, batch: &mut Batch) -> usize {
+    pub(crate) fn add(&self, index: Option<u32>, batch: &mut Batch) -> usize {
+        self.request(NLM_F_CREATE | NLM_F_EXCL, index, batch)
+    }
+
+    /// Appends the request for the route with these flags.
+    pub(super) fn request(&self, flags: u16, index: Option<u32>, batch: &mut Batch) -> usize {
         batch.request(RTM_NEWROUTE, flags, |out| self.write(out, index))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::builder::{NEW, Route, explain};
+use super::builder::{Route, explain};
 use super::handle::RouteHandle;
 use crate::error::{Cause, Error};
 use crate::link::LinkRef;
@@ -10,9 +10,20 @@ use crate::netlink::{Batch, Requests};
 use crate::netns::Netns;
 use crate::owned::Owned;
 use crate::partial::PartialError;
-use crate::wire::message::{NLM_F_APPEND, NLM_F_CREATE};
+use crate::wire::message::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 
-const ACTION: &str = "add route";
+/// A way to write a route: the action for errors, and the flags of the request.
+#[derive(Debug, Clone, Copy)]
+struct Mode {
+    action: &'static str,
+    flags: u16,
+}
+
+const ADD: Mode = Mode { action: "add route", flags: NLM_F_CREATE | NLM_F_EXCL };
+const PREPEND: Mode = Mode { action: "prepend route", flags: NLM_F_CREATE };
+const APPEND: Mode = Mode { action: "append route", flags: NLM_F_CREATE | NLM_F_APPEND };
+const REPLACE: Mode = Mode { action: "replace route", flags: NLM_F_CREATE | NLM_F_REPLACE };
+const CHANGE: Mode = Mode { action: "change route", flags: NLM_F_REPLACE };
 
 /// The bytes of most requests for a route, at most.
 const MOST: usize = 96;
@@ -33,8 +44,8 @@ impl Route {
     }
 
     /// Creates the route before existing ones with the same destination and metric, as
-    /// `ip route prepend`. IPv4 packets take the first such route. Several IPv6 routes with
-    /// gateways share the packets.
+    /// `ip route prepend`. IPv4 packets take the first such route. IPv6 routes by gateways become
+    /// the next hops of one multipath route; each owner deletes its own next hop.
     ///
     /// ```
     /// use netloom::{Namespace, Route, VethEnd, VethPair};
@@ -51,23 +62,54 @@ impl Route {
     ///
     /// # Errors
     ///
-    /// As for [`create`](Self::create). `is_already_exists()` only if the same route with the same
-    /// gateway and link exists.
+    /// Those of [`create`](Self::create). `is_already_exists()` only if the same route with the
+    /// same gateway and link exists.
     #[doc(alias("ip route prepend", "ECMP"))]
     pub fn prepend(&self, netns: &Netns) -> Result<Owned<RouteHandle>, Error> {
-        Ok(create_with(NLM_F_CREATE, std::slice::from_ref(self), netns)?)
+        Ok(write_all(PREPEND, std::slice::from_ref(self), netns)?)
     }
 
     /// Creates the route behind existing ones with the same destination and metric, as
-    /// `ip route append`. IPv4 packets take the first such route. Several IPv6 routes with gateways
-    /// share the packets.
+    /// `ip route append`. All else is as for [`prepend`](Self::prepend).
     ///
     /// # Errors
     ///
-    /// As for [`prepend`](Self::prepend).
+    /// Those of [`prepend`](Self::prepend).
     #[doc(alias("ip route append", "NLM_F_APPEND"))]
     pub fn append(&self, netns: &Netns) -> Result<Owned<RouteHandle>, Error> {
-        Ok(create_with(NLM_F_CREATE | NLM_F_APPEND, std::slice::from_ref(self), netns)?)
+        Ok(write_all(APPEND, std::slice::from_ref(self), netns)?)
+    }
+
+    /// Creates the route, in the place of the first one with its table, destination, metric and
+    /// type of service.
+    ///
+    /// Replaces `ip route replace`. A second call changes nothing. The owner deletes the new route;
+    /// the replaced route doesn't come back.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create`](Self::create). `is_already_exists()` means that the very same route
+    /// exists, but is not the first with its metric.
+    #[doc(alias("ip route replace", "NLM_F_REPLACE"))]
+    pub fn replace(&self, netns: &Netns) -> Result<Owned<RouteHandle>, Error> {
+        Ok(write_all(REPLACE, std::slice::from_ref(self), netns)?)
+    }
+
+    /// Changes the route with this table, destination, metric and type of service: it becomes as
+    /// described. Nobody gets the duty to delete it; [`Owned::adopt`] does.
+    ///
+    /// Replaces `ip route change`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create`](Self::create). `is_not_found()` if there is no such route, or no such
+    /// link.
+    #[doc(alias("ip route change", "NLM_F_REPLACE"))]
+    pub fn change(&self, netns: &Netns) -> Result<RouteHandle, Error> {
+        Ok(write_all(CHANGE, std::slice::from_ref(self), netns).map(Owned::keep).map_err(
+            // The route was there before.
+            |partial| partial.map_owned(Owned::keep),
+        )?)
     }
 
     /// Creates many routes, as `ip -batch` does, with one owner for all of them.
@@ -98,21 +140,21 @@ impl Route {
         routes: &[Self],
         netns: &Netns,
     ) -> Result<Owned<RouteHandle>, PartialError<Owned<RouteHandle>>> {
-        create_with(NEW, routes, netns)
+        write_all(ADD, routes, netns)
     }
 }
 
-/// Creates the routes by requests with these flags, which place each beside existing routes.
-fn create_with(
-    flags: u16,
+/// Writes the routes this way, with one owner for all of them.
+fn write_all(
+    mode: Mode,
     routes: &[Route],
     netns: &Netns,
 ) -> Result<Owned<RouteHandle>, PartialError<Owned<RouteHandle>>> {
     let mut made = Batch::with_room(routes.len(), routes.len().saturating_mul(MOST));
-    let (names, mut failures) = read_through(routes, netns);
+    let (names, mut failures) = read_through(mode.action, routes, netns);
     if failures.is_empty() {
-        match indexes(routes, names, netns) {
-            Ok(indexes) => add(netns, flags, routes, &indexes, &mut made, &mut failures),
+        match indexes(mode.action, routes, names, netns) {
+            Ok(indexes) => send(mode, netns, routes, &indexes, &mut made, &mut failures),
             Err(failure) => failures.push(failure),
         }
     }
@@ -123,13 +165,14 @@ fn create_with(
 /// Collects the names of links, each with its first place, and the errors known before any system
 /// call. One pass serves both: going through many routes takes longer than looking at each.
 fn read_through<'a>(
+    action: &'static str,
     routes: &'a [Route],
     netns: &Netns,
 ) -> (BTreeMap<&'a str, usize>, Vec<(usize, Error)>) {
     let (mut names, mut failures) = (BTreeMap::new(), Vec::new());
     for (at, route) in routes.iter().enumerate() {
-        let home = |link: &LinkRef| link.check_home(netns, ACTION, route);
-        let checked = route.check(ACTION).map_err(|error| error.in_namespace(netns));
+        let home = |link: &LinkRef| link.check_home(netns, action, route);
+        let checked = route.check(action).map_err(|error| error.in_namespace(netns));
         if let Err(error) = checked.and_then(|()| route.link().map_or(Ok(()), home)) {
             failures.push((at, error));
         }
@@ -142,6 +185,7 @@ fn read_through<'a>(
 
 /// Looks up each name once.
 fn indexes<'a>(
+    action: &'static str,
     routes: &[Route],
     names: BTreeMap<&'a str, usize>,
     netns: &Netns,
@@ -154,16 +198,16 @@ fn indexes<'a>(
         else {
             continue;
         };
-        let index = link.resolve(netns, ACTION, route).map_err(|error| (at, error))?;
+        let index = link.resolve(netns, action, route).map_err(|error| (at, error))?;
         indexes.insert(name, index);
     }
     Ok(indexes)
 }
 
 /// Sends the requests, a hundred in a datagram, and adds the routes that exist then to `made`.
-fn add(
+fn send(
+    mode: Mode,
     netns: &Netns,
-    flags: u16,
     routes: &[Route],
     indexes: &BTreeMap<&str, u32>,
     made: &mut Batch,
@@ -175,12 +219,12 @@ fn add(
         batch.clear();
         for route in routes {
             let index = route.link().and_then(|link| link.index(indexes));
-            route.add(flags, index, &mut batch);
+            route.request(mode.flags, index, &mut batch);
         }
         let failure = |at: usize, cause: Cause| {
             let error = match routes.get(at) {
-                Some(route) => cause.doing(ACTION, route),
-                None => cause.doing(ACTION, "a route"),
+                Some(route) => cause.doing(mode.action, route),
+                None => cause.doing(mode.action, "a route"),
             };
             (start + at, explain(error.in_namespace(netns)))
         };

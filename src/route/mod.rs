@@ -13,7 +13,7 @@ pub use destination::Destination;
 pub use handle::RouteHandle;
 pub use info::{NextHop, RouteInfo, RouteType, RouteView};
 
-pub(crate) use builder::{NEW, explain};
+pub(crate) use builder::explain;
 
 /// The maker of a route (`rtm_protocol`): netloom's own number, free in
 /// `include/uapi/linux/rtnetlink.h` and in iproute2's `rt_protos`. It tells netloom's routes from

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nix::errno::Errno;
 
-use super::{PROTOCOL, RTM_DELROUTE, RTM_GETROUTE};
+use super::{RTM_DELROUTE, RTM_GETROUTE};
 use crate::error::Cause;
 use crate::netlink::{Batch, Requests};
 use crate::netns::Netns;
@@ -66,39 +66,18 @@ fn look_up<'r>(
     // A refusal says that no route leads there.
     netns.route(|socket| {
         socket.exchange(&mut questions, |place, answer| {
-            let (Some(route), Some(found)) = (asked.get(place), found.get_mut(place)) else {
-                return;
+            let is_it = |route: &&RouteView<'_>| {
+                RouteView::read(answer).is_some_and(|entry| route.is_listed_as(&entry))
             };
-            if let Some(entry) = RouteView::read(answer) {
-                *found |= request(&mut listed, &[route], &entry, answer);
+            let route = asked.get(place).filter(is_it);
+            if let (Some(route), Some(found)) = (route, found.get_mut(place)) {
+                *found = true;
+                push_deletion(&mut listed, route, answer);
             }
         })
     })?;
     let missing = asked.iter().zip(found).filter(|(_, found)| !found).map(|(route, _)| *route);
     Ok((listed, missing.collect()))
-}
-
-/// Appends the requests to delete those of the routes that the entry stands for. Returns whether
-/// there is one.
-///
-/// The kernel lists several IPv6 routes to a destination as one entry with several next hops. A
-/// request without a list of next hops then deletes the one with its gateway
-/// (`net/ipv6/route.c`, `ip6_route_del`).
-fn request(
-    listed: &mut Batch,
-    routes: &[&RouteView<'_>],
-    entry: &RouteView<'_>,
-    message: Message<'_>,
-) -> bool {
-    if routes.iter().any(|route| route.is_listed_as(entry)) {
-        listed.request(RTM_DELROUTE, 0, |out| out.extend_from_slice(message.payload));
-        return true;
-    }
-    let before = listed.len();
-    for route in routes.iter().filter(|route| route.is_hop_of(entry)) {
-        listed.request(RTM_DELROUTE, 0, |out| route.write(out));
-    }
-    listed.len() > before
 }
 
 /// Returns an address that uses the route. The kernel looks up no route for the unspecified
@@ -111,15 +90,13 @@ fn inside(route: RouteView<'_>) -> IpAddr {
     }
 }
 
-/// Scans the list of netloom's routes. Returns requests to delete the entries that are among the
-/// routes.
+/// Scans the kernel's list. Returns requests to delete the entries that are among the routes.
 fn search(netns: &Netns, routes: &[RouteView<'_>]) -> Result<Batch, Cause> {
     let key = |route: &RouteView<'_>| (route.destination(), route.prefix, route.table());
     let mut wanted: Vec<_> = routes.iter().map(|route| (key(route), route)).collect();
     wanted.sort_unstable_by_key(|(key, _)| *key);
     let mut question = Batch::default();
-    let mut header = [0; RTMSG];
-    header[5] = PROTOCOL;
+    let header = narrowed(routes);
     question.request(RTM_GETROUTE, NLM_F_DUMP, |out| out.extend_from_slice(&header));
     netns.route(|socket| {
         socket.fold(&mut question, Batch::default, |listed, message| {
@@ -127,10 +104,37 @@ fn search(netns: &Netns, routes: &[RouteView<'_>]) -> Result<Batch, Cause> {
             let sought = key(&entry);
             let from = wanted.partition_point(|(key, _)| *key < sought);
             let same_key = wanted.iter().skip(from).take_while(|(key, _)| *key == sought);
-            let same_key: Vec<_> = same_key.map(|(_, route)| *route).collect();
-            request(listed, &same_key, &entry, message);
+            for (_, route) in same_key.filter(|(_, route)| route.is_listed_as(&entry)) {
+                push_deletion(listed, route, message);
+            }
         })
     })
+}
+
+/// The header of a request for a list that has the routes, and few more: the family and the
+/// protocol that all of them have.
+///
+/// A single IPv6 route may have been appended to another program's. The kernel filters by the
+/// protocol of the first next hop.
+fn narrowed(routes: &[RouteView<'_>]) -> [u8; RTMSG] {
+    let mut header = [0; RTMSG];
+    let shared = |of: fn(&RouteView<'_>) -> u8| {
+        let first = routes.first().map(of)?;
+        routes.iter().all(|route| of(route) == first).then_some(first)
+    };
+    header[0] = shared(|route| route.family).unwrap_or(0);
+    if routes.len() > 1 || header[0] == AF_INET {
+        header[5] = shared(|route| route.protocol).unwrap_or(0);
+    }
+    header
+}
+
+/// Adds the request that deletes `route` from the entry in `message`.
+fn push_deletion(batch: &mut Batch, route: &RouteView<'_>, message: Message<'_>) {
+    if let Some(entry) = RouteView::read(message) {
+        let write = |out: &mut Vec<u8>| route.write_deletion(&entry, message.payload, out);
+        batch.request(RTM_DELROUTE, 0, write);
+    }
 }
 
 /// Sends the requests. Returns whether the kernel found no route for one of them.

@@ -11,5 +11,6 @@ pub(crate) mod netlink_diag;
 pub(crate) mod nft;
 pub(crate) mod packet;
 pub(crate) mod route;
+mod route_tuple;
 pub(crate) mod sock_diag;
 pub(crate) mod vlan;

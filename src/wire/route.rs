@@ -26,11 +26,8 @@ pub(crate) const RTA_GATEWAY: u16 = 5;
 pub(crate) const RTA_PRIORITY: u16 = 6;
 pub(crate) const RTA_PREFSRC: u16 = 7;
 pub(crate) const RTA_METRICS: u16 = 8;
-const RTA_MULTIPATH: u16 = 9;
-const RTA_FLOW: u16 = 11;
+pub(super) const RTA_MULTIPATH: u16 = 9;
 pub(crate) const RTA_TABLE: u16 = 15;
-const RTA_ENCAP: u16 = 22;
-const RTA_NH_ID: u16 = 30;
 const RTA_VIA: u16 = 18;
 pub(crate) const RTAX_MTU: u16 = 2;
 pub(crate) const RTAX_ADVMSS: u16 = 8;
@@ -43,10 +40,6 @@ pub(crate) const RTMSG: usize = 12;
 const RTNEXTHOP: usize = 8;
 pub(crate) const RTNH_F_ONLINK: u32 = 4;
 
-// The largest metrics that the kernel keeps (`net/ipv4/metrics.c`).
-const MOST_MTU: u32 = 65_535 - 15;
-const MOST_ADVMSS: u32 = 65_535 - 40;
-
 /// A route borrowed from the message. One pass finds its attributes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RouteView<'a> {
@@ -54,13 +47,15 @@ pub(crate) struct RouteView<'a> {
     pub(crate) prefix: u8,
     /// The prefix length of the sources that the route is for (IPv6).
     pub(crate) source_prefix: u8,
+    /// The type of service (IPv4).
+    pub(crate) tos: u8,
     pub(crate) protocol: u8,
     pub(crate) scope: u8,
     pub(crate) kind: u8,
     /// `RTM_F_CLONED` and the like.
     pub(crate) flags: u32,
     short_table: u8,
-    attributes: Indexed<'a, { RTA_VIA as usize + 1 }>,
+    pub(super) attributes: Indexed<'a, { RTA_VIA as usize + 1 }>,
 }
 
 /// A next hop.
@@ -76,12 +71,13 @@ impl<'a> RouteView<'a> {
     #[inline]
     pub(crate) fn read(message: Message<'a>) -> Option<Self> {
         let (header, attributes) = message.split::<RTMSG>()?;
-        let [family, prefix, source_prefix, _, short_table, protocol, scope, kind, flags @ ..] =
+        let [family, prefix, source_prefix, tos, short_table, protocol, scope, kind, flags @ ..] =
             *header;
         Some(Self {
             family,
             prefix,
             source_prefix,
+            tos,
             protocol,
             scope,
             kind,
@@ -128,71 +124,13 @@ impl<'a> RouteView<'a> {
         self.metrics().get(RTAX_ADVMSS)?.u32()
     }
 
-    fn metrics(&self) -> Attributes<'a> {
+    pub(super) fn metrics(&self) -> Attributes<'a> {
         self.attributes.get(RTA_METRICS).map(Attribute::nested).unwrap_or_default()
     }
 
     #[inline]
     pub(crate) fn table(&self) -> u32 {
         self.attributes.u32(RTA_TABLE).unwrap_or(self.short_table.into())
-    }
-
-    /// Reports whether `listed` is the entry that the kernel made for this request. The kernel
-    /// limits metrics, and chooses the link where the request has none.
-    pub(crate) fn is_listed_as(&self, listed: &RouteView<'_>) -> bool {
-        let limited =
-            |value: Option<u32>, most| value.map(|value| value.min(most)).filter(|&v| v > 0);
-        let metrics = |route: &RouteView<'_>| {
-            [limited(route.mtu(), MOST_MTU), limited(route.advmss(), MOST_ADVMSS)]
-        };
-        let tuple = |route: &RouteView<'_>| {
-            let numbers =
-                [route.family, route.prefix, route.source_prefix, route.protocol, route.kind];
-            let table = [route.table(), route.priority().unwrap_or(0)];
-            (numbers, table, route.destination(), route.gateway(), route.source(), metrics(route))
-        };
-        // The kernel keeps neither for an IPv6 route.
-        let ipv4 = |route: &RouteView<'_>| {
-            (route.family == AF_INET).then_some((route.scope, route.flags & RTNH_F_ONLINK))
-        };
-        tuple(self) == tuple(listed)
-            && ipv4(self) == ipv4(listed)
-            && self.output().is_none_or(|link| listed.output() == Some(link))
-            && !listed.has_more()
-    }
-
-    /// Reports whether this request made one of the next hops of `listed`. The kernel lists
-    /// several IPv6 routes with gateways as one such entry.
-    pub(crate) fn is_hop_of(&self, listed: &RouteView<'_>) -> bool {
-        let tuple = |route: &RouteView<'_>| {
-            let numbers = [route.family, route.prefix, route.source_prefix, route.kind];
-            (numbers, route.table(), route.priority(), route.destination())
-        };
-        let is_it = |hop: &NextHopView| {
-            hop.gateway == self.gateway()
-                && self.output().is_none_or(|link| hop.index == Some(link))
-        };
-        self.family == AF_INET6
-            && self.gateway().is_some()
-            && tuple(self) == tuple(listed)
-            && listed.attributes.get(RTA_MULTIPATH).is_some()
-            && listed.next_hops().any(|hop| is_it(&hop))
-    }
-
-    /// Appends the request that this view was read from.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let (short_table, scope) = (self.short_table, self.scope);
-        out.extend_from_slice(&[self.family, self.prefix, self.source_prefix, 0]);
-        out.extend_from_slice(&[short_table, self.protocol, scope, self.kind]);
-        out.extend_from_slice(&self.flags.to_ne_bytes());
-        out.extend_from_slice(self.attributes.all().bytes());
-    }
-
-    /// Reports whether the route has attributes that netloom never sets.
-    fn has_more(&self) -> bool {
-        let foreign = [RTA_MULTIPATH, RTA_FLOW, RTA_ENCAP, RTA_NH_ID];
-        self.attributes.all().iter().any(|attribute| foreign.contains(&attribute.kind))
-            || self.metrics().iter().any(|metric| ![RTAX_MTU, RTAX_ADVMSS].contains(&metric.kind))
     }
 
     /// The next hops: those of a multipath route, or the only one.
@@ -216,18 +154,26 @@ fn gateway<'a>(get: impl Fn(u16) -> Option<Attribute<'a>>) -> Option<IpAddr> {
 }
 
 #[inline]
-fn next_hops(mut bytes: &[u8]) -> impl Iterator<Item = NextHopView> {
+fn next_hops(bytes: &[u8]) -> impl Iterator<Item = NextHopView> {
+    split_hops(bytes).map(|(hop, _)| hop)
+}
+
+/// The next hops, each with its bytes.
+#[inline]
+pub(super) fn split_hops(mut bytes: &[u8]) -> impl Iterator<Item = (NextHopView, &[u8])> {
     std::iter::from_fn(move || {
         let &[l0, l1, flags, hop, i0, i1, i2, i3] = bytes.first_chunk::<RTNEXTHOP>()?;
         let length = usize::from(u16::from_ne_bytes([l0, l1]));
         let attributes = Attributes::new(bytes.get(RTNEXTHOP..length)?);
+        let whole = bytes.get(..aligned(length)).unwrap_or(bytes);
         bytes = bytes.get(aligned(length)..).unwrap_or_default();
-        Some(NextHopView {
-            index: Some(u32::from_ne_bytes([i0, i1, i2, i3])),
+        let view = NextHopView {
+            index: Some(u32::from_ne_bytes([i0, i1, i2, i3])).filter(|&index| index != 0),
             gateway: gateway(|kind| attributes.get(kind)),
             weight: u16::from(hop) + 1,
             on_link: u32::from(flags) & RTNH_F_ONLINK != 0,
-        })
+        };
+        Some((view, whole))
     })
 }
 
