@@ -3,11 +3,11 @@
 use std::thread;
 
 use ipnet::IpNet;
-use netloom::{Netns, Owned, PortForwardHandle};
+use netloom::Netns;
 use serde_json::Value;
 
 use crate::attachment::Attachment;
-use crate::bridge::{ReadyBridge, first_address, keep_all};
+use crate::bridge::{ReadyBridge, first_address};
 use crate::cable::{self, Plugged};
 use crate::call::{Call, Command};
 use crate::config::Config;
@@ -17,7 +17,7 @@ use crate::filter::{Filter, Filtered};
 use crate::gateway;
 use crate::host::Host;
 use crate::ipam::Ipam;
-use crate::ports;
+use crate::ports::{self, Published};
 use crate::result::{Interface, NetworkResult, Route};
 use crate::store::{Choice, Record, Store};
 
@@ -102,7 +102,7 @@ fn result(
 /// All that was made for one attachment; gone again unless it is kept.
 struct Connected {
     plugged: Plugged,
-    ports: Vec<Owned<PortForwardHandle>>,
+    ports: Published,
     filtered: Option<Filtered>,
 }
 
@@ -179,7 +179,7 @@ impl<'a> Lease<'a> {
             };
             let Connected { plugged, ports, filtered } = connected?;
             kept?;
-            keep_all(ports);
+            ports.keep();
             if let Some(filtered) = filtered {
                 filtered.keep();
             }
@@ -211,12 +211,10 @@ impl<'a> Lease<'a> {
         if !config.masquerade && !record.addresses.is_empty() {
             Filter::vacate(&host.netns, &record.addresses)?;
         }
-        let ports = match gateway {
-            Some(link) => {
-                ports::publish(&host.netns, config, attachment, &record.addresses, &link)?
-            }
-            None => Vec::new(),
-        };
+        // A network without a gateway publishes ports, too, as the reference plugin does.
+        let by = gateway.as_ref().unwrap_or(&bridge.link);
+        let addresses = &record.addresses;
+        let ports = ports::publish(&host.netns, config, attachment, addresses, (by, container))?;
         let plugged = cable::plug(host, bridge, container, attachment, config, network)?;
         Ok(Connected { plugged, ports, filtered })
     }

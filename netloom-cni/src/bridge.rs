@@ -157,13 +157,28 @@ fn make(host: &Host, config: &Config) -> Result<Owned<Link>, Failure> {
 
 /// A container's router advertisements must not give the host routes.
 pub(crate) fn refuse_advertisements(host: &Host, link: &Link) -> Result<(), Failure> {
-    match Sysctl::new(format!("net/ipv6/conf/{}/accept_ra", link.name()), 0).create(&host.netns) {
+    let sysctl = |name: &str| format!("net/ipv6/conf/{}/{name}", link.name());
+    let set = Sysctl::new(sysctl("accept_ra"), 0).create(&host.netns);
+    match set.map(|set| drop(set.keep())) {
         // No IPv6 in this kernel.
         Err(error) if error.is_not_found() => Ok(()),
-        set => {
-            set?.keep();
+        // A router takes none in any case (ip-sysctl.rst, accept_ra).
+        Err(error) if is_read_only(&error) && host.netns.sysctl(&sysctl("forwarding"))? == "1" => {
             Ok(())
         }
+        set => Ok(set?),
+    }
+}
+
+fn is_read_only(error: &netloom::Error) -> bool {
+    error.raw_os_error() == Some(nix::errno::Errno::EROFS as i32)
+}
+
+/// Takes a setting that can't be written, because /proc/sys is read-only, for optional.
+pub(crate) fn unless_read_only(set: Result<(), netloom::Error>) -> Result<(), Failure> {
+    match set {
+        Err(error) if is_read_only(&error) => Ok(()),
+        set => Ok(set?),
     }
 }
 

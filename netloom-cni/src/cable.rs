@@ -5,10 +5,13 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use netloom::{Address, LinkInfo, Netns, OperationalState, Owned, Route, Veth, VethEnd, VethPair};
+use netloom::{
+    Address, LinkInfo, Netns, OperationalState, Owned, Route, Sysctl, SysctlHandle, Veth, VethEnd,
+    VethPair,
+};
 
 use crate::attachment::Attachment;
-use crate::bridge::ReadyBridge;
+use crate::bridge::{ReadyBridge, keep_all, unless_read_only};
 use crate::config::{Config, IngressPolicy};
 use crate::failure::{Code, Failure};
 use crate::host::Host;
@@ -52,7 +55,7 @@ pub(crate) fn plug(
         end = end.mac(mac);
     }
     for ip in &network.ips {
-        let address = Address::new(ip.address);
+        let address = Address::new(ip.address).broadcast_auto();
         let duplicates = config.detect_duplicates && ip.address.addr().is_ipv6();
         end = end.address(if duplicates { address.detect_duplicates() } else { address });
     }
@@ -63,21 +66,68 @@ pub(crate) fn plug(
     if !config.disable_container_interface {
         end = end.up();
     }
+    let ipv6 = if network.ips.iter().any(|ip| ip.address.addr().is_ipv6()) {
+        Ipv6::turn_on(container)?
+    } else {
+        Ipv6::default()
+    };
     let veth = VethPair::new(near, end).create_between(&host.netns, container)?;
     configure_port(&veth, bridge, config)?;
-    for route in &network.routes {
-        // They go with the cable.
-        self::route(route, &veth).create(container)?.keep();
+    if network.ips.iter().any(|ip| ip.address.addr().is_ipv6()) {
+        keep_addresses(container, attachment)?;
     }
+    for route in &network.routes {
+        // They go with the cable. Another network of the container may have such a route.
+        self::route(route, &veth).prepend(container)?.keep();
+    }
+    ipv6.keep();
     let near = if config.disable_container_interface {
         veth.near().info()?
     } else {
         let near = wait_until_up(&veth)?;
-        veth.peer().announce()?;
+        // Without the settings that it needs, neighbours notice a moved address later.
+        unless_read_only(veth.peer().announce())?;
         near
     };
     let peer = veth.peer().info()?;
     Ok(Plugged { veth, near, peer })
+}
+
+/// The settings that give new interfaces IPv6 in a namespace whose engine has turned it off, as
+/// Docker does. All are restored on drop; `keep` restores only the one that is for new interfaces.
+#[derive(Debug, Default)]
+struct Ipv6 {
+    of_new: Option<Owned<SysctlHandle>>,
+    of_lo: Option<Owned<SysctlHandle>>,
+}
+
+impl Ipv6 {
+    fn turn_on(container: &Netns) -> Result<Self, Failure> {
+        const NEW: &str = "net.ipv6.conf.default.disable_ipv6";
+        match container.sysctl(NEW) {
+            // The kernel has no IPv6, which the refusal of the address says.
+            Err(error) if error.is_not_found() => Ok(Self::default()),
+            Ok(value) if value == "1" => {
+                let on = |name: &str| Sysctl::new(name, 0).create(container);
+                let of_lo = Some(on("net.ipv6.conf.lo.disable_ipv6")?);
+                Ok(Self { of_new: Some(on(NEW)?), of_lo })
+            }
+            other => Ok(other.map(|_| Self::default())?),
+        }
+    }
+
+    fn keep(self) {
+        keep_all(self.of_lo);
+        drop(self.of_new);
+    }
+}
+
+/// Keeps the IPv6 addresses of the interface while it is down. The kernel keeps only IPv4 ones
+/// otherwise.
+fn keep_addresses(container: &Netns, attachment: &Attachment) -> Result<(), Failure> {
+    let name = format!("net/ipv6/conf/{}/keep_addr_on_down", attachment.ifname);
+    let set = Sysctl::new(name, 1).create(container).map(|set| drop(set.keep()));
+    unless_read_only(set)
 }
 
 fn configure_port(veth: &Veth, bridge: &ReadyBridge, config: &Config) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! A call: the command and the `CNI_*` variables.
 
+use std::env;
 use std::path::PathBuf;
 
 use crate::failure::{Code, Failure};
@@ -35,10 +36,9 @@ impl Command {
     /// The variables that it takes.
     fn needs(self) -> &'static [&'static str] {
         match self {
-            Self::Add | Self::Check => &["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH"],
-            Self::Del => &["CNI_CONTAINERID", "CNI_IFNAME", "CNI_PATH"],
-            Self::Gc | Self::Status => &["CNI_PATH"],
-            Self::Version => &[],
+            Self::Add | Self::Check => &["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"],
+            Self::Del => &["CNI_CONTAINERID", "CNI_IFNAME"],
+            Self::Gc | Self::Status | Self::Version => &[],
         }
     }
 }
@@ -53,7 +53,7 @@ pub(crate) struct Call {
     pub(crate) ifname: String,
     /// The pairs of `CNI_ARGS`.
     pub(crate) args: Vec<(String, String)>,
-    /// The directories of other plugins (`CNI_PATH`).
+    /// The directories of other plugins (`CNI_PATH`). Empty if it is not set.
     pub(crate) path: Vec<PathBuf>,
 }
 
@@ -85,7 +85,9 @@ impl Call {
                 Err(_) if command == Command::Del => Vec::new(),
                 pairs => pairs?,
             },
-            path: value("CNI_PATH").split(':').map(PathBuf::from).collect(),
+            path: env::split_paths(&value("CNI_PATH"))
+                .filter(|path| !path.as_os_str().is_empty())
+                .collect(),
         };
         call.check()?;
         Ok(call)
@@ -114,8 +116,14 @@ impl Call {
         let known = |name: &str| {
             ["IP", "MAC", "IgnoreUnknown"].iter().any(|one| one.eq_ignore_ascii_case(name))
         };
-        let ignores = self.arg("IgnoreUnknown").is_some_and(|value| matches!(value, "1" | "true"));
-        let ignores = ignores || self.command == Command::Del;
+        // As libcni reads it: without regard to case.
+        let said = self.arg("IgnoreUnknown").unwrap_or("false").to_ascii_lowercase();
+        let ignores = match said.as_str() {
+            _ if self.command == Command::Del => true,
+            "1" | "true" => true,
+            "0" | "false" | "" => false,
+            _ => return invalid(format!("CNI_ARGS: IgnoreUnknown `{said}` is not true or false")),
+        };
         match self.args.iter().find(|(name, _)| !known(name)) {
             Some((name, _)) if !ignores => {
                 invalid(format!("CNI_ARGS: `{name}` is not known, and IgnoreUnknown=1 is not said"))

@@ -19,6 +19,8 @@ use crate::version::Version;
 use crate::vlan::Vlans;
 
 const BRIDGE: &str = "cni0";
+/// The capability of limits of a container's traffic.
+const BANDWIDTH: &str = "bandwidth";
 
 /// The `ingressPolicy`: the peers that may open connections to the containers, like the reference
 /// `firewall` plugin's.
@@ -97,7 +99,7 @@ impl Config {
 
     fn of_any(self, fields: &Fields<'_>, call: &Call) -> Result<Self, Failure> {
         let ipam = Ipam::read(fields, call)?;
-        refuse_unsupported(fields)?;
+        refuse_bandwidth(fields)?;
         let config = Self {
             bridge: bridge(fields)?,
             is_gateway: fields.flag("isGateway")?.unwrap_or(false),
@@ -151,10 +153,6 @@ impl Config {
         if self.disable_container_interface && !matches!(self.ipam, Ipam::None) {
             let expected = "possible together with ipam";
             return Err(fields.refuse("disableContainerInterface", expected));
-        }
-        if !self.ports.is_empty() && !self.routes() {
-            let expected = "set: published ports need the host to be the gateway";
-            return Err(fields.refuse("isGateway", expected));
         }
         Ok(())
     }
@@ -231,9 +229,22 @@ fn unicast(mac: MacAddr) -> Option<MacAddr> {
     mac.is_unicast().then_some(mac)
 }
 
-fn refuse_unsupported(fields: &Fields<'_>) -> Result<(), Failure> {
-    const NAME: &str = "macspoofchk";
-    if fields.flag(NAME)? == Some(true) { Err(fields.unsupported(NAME)) } else { Ok(()) }
+/// Refuses the capability `bandwidth`, unless its rates are 0, which means no limit.
+fn refuse_bandwidth(fields: &Fields<'_>) -> Result<(), Failure> {
+    let runtime = fields.object("runtimeConfig")?;
+    let Some(runtime) = runtime.filter(|runtime| runtime.value(BANDWIDTH).is_some()) else {
+        return Ok(());
+    };
+    let Some(limits) = runtime.object(BANDWIDTH)? else { return Ok(()) };
+    for name in ["ingressRate", "egressRate"] {
+        if limits.value(name).is_some_and(|rate| rate.as_u64() != Some(0)) {
+            return Err(limits.unsupported(name).details(
+                "no traffic is shaped: add the reference plugin `bandwidth` to the list after this \
+                 one, and give that plugin the capability",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn ports(fields: &Fields<'_>) -> Result<Vec<PortMapping>, Failure> {
@@ -264,22 +275,27 @@ fn valid(fields: &Fields<'_>, command: Command) -> Result<Vec<(String, String)>,
     all.iter().map(|one| Ok((text(one, "containerID")?, text(one, "ifname")?))).collect()
 }
 
-/// Returns the addresses requested by `args` or the capability `ips`.
+/// Returns the addresses requested by `args`, or by `CNI_ARGS` if `args` names none, and those of
+/// the capability `ips`.
 pub(crate) fn requested(fields: &Fields<'_>, call: &Call) -> Result<Vec<IpAddr>, Failure> {
     let mut requested = Vec::new();
-    if let Some(text) = call.arg("IP") {
-        let problem = format!("CNI_ARGS: IP `{text}` is not an address");
-        let address = address(text);
-        requested.push(address.ok_or_else(|| Failure::new(Code::InvalidEnvironment, problem))?);
-    }
     let args = fields.object("args")?;
     let cni = args.as_ref().map(|args| args.object("cni")).transpose()?.flatten();
-    for place in [cni, fields.object("runtimeConfig")?].into_iter().flatten() {
+    let mut list = |place: Option<Fields<'_>>| -> Result<bool, Failure> {
+        let Some(place) = place else { return Ok(false) };
         for (path, value) in place.list("ips")? {
             let address = value.as_str().and_then(address);
             let refused = || crate::fields::wrong(&path, value, "an address");
             requested.push(address.ok_or_else(refused)?);
         }
+        Ok(!requested.is_empty())
+    };
+    let is_in_args = list(cni)?;
+    list(fields.object("runtimeConfig")?)?;
+    if let Some(text) = call.arg("IP").filter(|_| !is_in_args) {
+        let problem = format!("CNI_ARGS: IP `{text}` is not an address");
+        let address = address(text);
+        requested.push(address.ok_or_else(|| Failure::new(Code::InvalidEnvironment, problem))?);
     }
     requested.sort_unstable();
     requested.dedup();

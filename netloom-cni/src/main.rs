@@ -6,7 +6,7 @@
 //! | the protocol | `call` (variables), `config` (with `fields`, `port_mapping`), `result`, `failure`, `version` |
 //! | the commands | `add`, `del`, `check`, `gc`, `status` |
 //! | addresses | `ipam`: delegated or built in |
-//! | what is made in the kernel | `host`, `bridge`, `vlan`, `gateway`, `cable`, `filter`, `ports` |
+//! | what is made in the kernel | `host`, `bridge`, `vlan`, `gateway`, `cable`, `filter`, `ports` (with `waiting`) |
 //! | what is remembered | `store`, by `attachment` |
 
 mod add;
@@ -32,6 +32,7 @@ mod status;
 mod store;
 mod version;
 mod vlan;
+mod waiting;
 
 use std::env;
 use std::io::{self, Read, Write};
@@ -115,9 +116,9 @@ fn versions(text: &str) -> Value {
     json!({ "cniVersion": version_of(text), "supportedVersions": spoken })
 }
 
-/// The version that an answer is in: the one that was asked in, where it is spoken.
+/// Returns the version of an answer: the one in the configuration, even if it is not spoken here.
 fn version_of(text: &str) -> String {
     let document: Value = serde_json::from_str(text).unwrap_or_default();
-    let said = document["cniVersion"].as_str().and_then(|said| said.parse().ok());
-    said.unwrap_or(Version::LATEST).to_string()
+    let said = document["cniVersion"].as_str().filter(|said| !said.is_empty());
+    said.unwrap_or(Version::LATEST.name()).to_owned()
 }

@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use ipnet::IpNet;
-use netloom::{PortForward, Protocol};
+use netloom::Protocol;
 
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
 use crate::fields::Fields;
+use crate::waiting::Mapping;
 
 /// An entry of `portMappings`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +15,6 @@ pub(crate) struct PortMapping {
     container_port: u16,
     protocol: Protocol,
     host_address: Option<IpAddr>,
-    /// The path of the mapping in the configuration.
-    path: String,
 }
 
 impl PortMapping {
@@ -45,38 +43,21 @@ impl PortMapping {
             container_port: port("containerPort")?,
             protocol,
             host_address,
-            path: fields.path_of(""),
         })
     }
 
-    /// Refuses what can't be published of a container with these addresses.
-    pub(crate) fn check(&self, addresses: &[IpNet]) -> Result<(), Failure> {
-        if addresses.iter().any(|address| self.to(address.addr()).is_some()) {
-            return Ok(());
-        }
-        let path = &self.path;
-        let problem = match self.host_address {
-            Some(address) if !addresses.is_empty() => format!(
-                "{path}hostIP: {address} is not of a family in which the container has an address"
-            ),
-            _ => format!(
-                "{path}hostPort: {} leads nowhere, as the container has no address",
-                self.host_port
-            ),
-        };
-        Err(Failure::new(Code::InvalidConfig, problem))
-    }
-
     /// Returns the mapping to a container's address, or `None` if the host's address is of the
-    /// other family.
-    pub(crate) fn to(&self, container: IpAddr) -> Option<PortForward> {
-        let forward = PortForward::new(self.host_port, container)
-            .target_port(self.container_port)
-            .protocol(self.protocol);
-        match self.host_address {
-            Some(address) if address.is_ipv4() != container.is_ipv4() => None,
-            Some(address) if !address.is_unspecified() => Some(forward.host_address(address)),
-            _ => Some(forward),
-        }
+    /// other family, as the reference plugin skips it: another network of the container may have
+    /// an address of that family.
+    pub(crate) fn to(&self, container: IpAddr) -> Option<Mapping> {
+        let is_other =
+            self.host_address.is_some_and(|address| address.is_ipv4() != container.is_ipv4());
+        (!is_other).then_some(Mapping {
+            protocol: self.protocol,
+            host_address: self.host_address.filter(|address| !address.is_unspecified()),
+            host_port: self.host_port,
+            target: container,
+            target_port: self.container_port,
+        })
     }
 }

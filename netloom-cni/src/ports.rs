@@ -1,54 +1,117 @@
 //! Published ports: found again by the attachment's tag, whatever is remembered of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use ipnet::IpNet;
-use netloom::{Link, Netns, Owned, PortForward, PortForwardHandle, Setting, Together};
+use netloom::nft::ElementHandle;
+use netloom::{
+    Link, Netns, Owned, PortForward, PortForwardHandle, PortForwardInfo, Setting, Together,
+};
 
 use crate::attachment::Attachment;
+use crate::bridge::keep_all;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
+use crate::waiting::{self, Mapping};
 
 /// The table of netloom's persistent published ports.
 const TABLES: &str = "netloom-ports";
 
-/// Returns the published ports of the configuration, to the container's first address of each
-/// family.
-fn wanted(config: &Config, attachment: &Attachment, addresses: &[IpNet]) -> Vec<PortForward> {
-    let tag = attachment.tag();
+/// Returns the mappings of the configuration, to the container's first address of each family, each
+/// once.
+fn wanted(config: &Config, addresses: &[IpNet]) -> Vec<Mapping> {
     let first = |is_ipv4: bool| {
         let mut all = addresses.iter().map(IpNet::addr);
         all.find(|address| address.is_ipv4() == is_ipv4)
     };
     let to = |address| config.ports.iter().filter_map(move |port| port.to(address));
-    let forwards = [true, false].into_iter().filter_map(first).flat_map(to);
-    forwards.map(|forward| forward.persistent(&tag)).collect()
+    let mut known = HashSet::new();
+    let all = [true, false].into_iter().filter_map(first).flat_map(to);
+    all.filter(|mapping| known.insert(*mapping)).collect()
 }
 
-/// Publishes all of them, or none. They go again unless they are kept.
+/// All that was published for one attachment. Removed on drop unless kept.
+#[derive(Debug, Default)]
+pub(crate) struct Published {
+    ports: Vec<Owned<PortForwardHandle>>,
+    waiting: Vec<Owned<ElementHandle>>,
+}
+
+impl Published {
+    pub(crate) fn keep(self) {
+        keep_all(self.ports);
+        keep_all(self.waiting);
+    }
+}
+
+/// Publishes all mappings, or none. A mapping whose port another network of this container has
+/// waits for that port: an engine hands the same mappings to each network.
 pub(crate) fn publish(
     host: &Netns,
     config: &Config,
     attachment: &Attachment,
     addresses: &[IpNet],
-    by: &Link,
-) -> Result<Vec<Owned<PortForwardHandle>>, Failure> {
-    for port in &config.ports {
-        port.check(addresses)?;
+    (by, container): (&Link, &Netns),
+) -> Result<Published, Failure> {
+    let tag = attachment.tag();
+    let create = |mappings: &[Mapping]| {
+        let forwards = mappings.iter().map(|mapping| mapping.forward(&tag).link(by));
+        PortForward::create_all(&forwards.collect::<Vec<_>>(), host)
+    };
+    let mut mappings = wanted(config, addresses);
+    let refused = match create(&mappings) {
+        Ok(ports) => return Ok(Published { ports, waiting: Vec::new() }),
+        Err(error) if !error.is_already_exists() => return Err(error.into()),
+        Err(error) => error,
+    };
+    let own = of_container(host, container)?;
+    let is_taken = |mapping: &Mapping| own.iter().any(|port| mapping.collides_with(port.handle()));
+    let waiting: Vec<_> = mappings.iter().filter(|mapping| is_taken(mapping)).copied().collect();
+    if waiting.is_empty() {
+        return Err(refused.into());
     }
-    let wanted = wanted(config, attachment, addresses);
-    let wanted: Vec<_> = wanted.into_iter().map(|forward| forward.link(by)).collect();
-    Ok(PortForward::create_all(&wanted, host)?)
+    mappings.retain(|mapping| !is_taken(mapping));
+    Ok(Published { ports: create(&mappings)?, waiting: waiting::add(host, &tag, &waiting)? })
+}
+
+/// Returns the ports that other networks of a container have published.
+fn of_container(host: &Netns, container: &Netns) -> Result<Vec<PortForwardInfo>, Failure> {
+    let Some(id) = host.peer_id(container)? else { return Ok(Vec::new()) };
+    let mut tags = HashMap::new();
+    let mut ports = host.port_forwards()?;
+    ports.retain(|port| {
+        let Some(tag) = port.tag() else { return false };
+        let leads_there = |tag: &str| {
+            let link = Attachment::link_of(tag).and_then(|name| host.link(&name).ok());
+            let info = link.and_then(|link| link.info().ok());
+            info.is_some_and(|info| {
+                info.link_namespace.is_some_and(|peer| peer.cast_unsigned() == id)
+            })
+        };
+        *tags.entry(tag.to_owned()).or_insert_with(|| leads_there(tag))
+    });
+    Ok(ports)
 }
 
 /// Takes away what an attachment has published.
 pub(crate) fn unpublish(host: &Netns, tag: &str) -> Result<(), Failure> {
-    let ports = host.port_forwards_with_tag(tag)?;
-    let ports = ports.into_iter().map(|port| Owned::adopt(port.into()));
-    match ports.collect::<Together<Vec<Owned<PortForwardHandle>>>>().delete() {
-        Ok(()) => Ok(()),
-        Err(failed) => Failure::join(failed.into_errors().into_iter().map(Failure::from).collect()),
-    }
+    withdraw(host, host.port_forwards_with_tag(tag)?, |one| one == tag)
+}
+
+/// Deletes published ports, and hands them over to attachments that wait for them.
+fn withdraw(
+    host: &Netns,
+    ports: Vec<PortForwardInfo>,
+    is_gone: impl Fn(&str) -> bool,
+) -> Result<(), Failure> {
+    let ports: Vec<PortForwardHandle> = ports.into_iter().map(Into::into).collect();
+    let owned = ports.iter().cloned().map(Owned::adopt);
+    let mut failures = match owned.collect::<Together<Vec<Owned<PortForwardHandle>>>>().delete() {
+        Ok(()) => Vec::new(),
+        Err(failed) => failed.into_errors().into_iter().map(Failure::from).collect(),
+    };
+    failures.extend(waiting::hand_over(host, is_gone, &ports).err());
+    Failure::join(failures)
 }
 
 /// Fails with the name of the first missing port.
@@ -59,12 +122,17 @@ pub(crate) fn check(
     addresses: &[IpNet],
     by: &Link,
 ) -> Result<(), Failure> {
-    let wanted = wanted(config, attachment, addresses);
+    let mut wanted = wanted(config, addresses);
     if wanted.is_empty() {
         return Ok(());
     }
-    let there = host.port_forwards_with_tag(&attachment.tag())?;
-    for wanted in wanted.iter().map(ToString::to_string) {
+    let tag = attachment.tag();
+    let there = host.port_forwards_with_tag(&tag)?;
+    if there.len() < wanted.len() {
+        let waiting = waiting::of_tag(host, &tag)?;
+        wanted.retain(|mapping| !waiting.contains(mapping));
+    }
+    for wanted in wanted.iter().map(|mapping| mapping.forward(&tag).to_string()) {
         let Some(handle) = there.iter().find(|there| there.to_string() == wanted) else {
             let problem = format!("the published port {wanted} is missing");
             return Err(Failure::new(Code::Missing, problem));

@@ -53,7 +53,7 @@ pub(crate) struct Route {
 impl NetworkResult {
     pub(crate) fn read(fields: &Fields<'_>) -> Result<Self, Failure> {
         let read = |list: &str| fields.objects(list);
-        Ok(Self {
+        let mut result = Self {
             interfaces: read("interfaces")?
                 .iter()
                 .map(Interface::read)
@@ -61,10 +61,22 @@ impl NetworkResult {
             ips: read("ips")?.iter().map(Ip::read).collect::<Result<_, _>>()?,
             routes: read("routes")?.iter().map(Route::read).collect::<Result<_, _>>()?,
             dns: fields.value("dns").cloned(),
-        })
+        };
+        // Before 0.3.0 a result had one object for each family.
+        for family in ["ip4", "ip6"] {
+            let Some(fields) = fields.object(family)? else { continue };
+            result.ips.push(Ip::read_as(&fields, "ip")?);
+            for route in fields.objects("routes")? {
+                result.routes.push(Route::read(&route)?);
+            }
+        }
+        Ok(result)
     }
 
     pub(crate) fn to_json(&self, version: Version) -> Value {
+        if version < Version::V0_3_0 {
+            return self.to_json_of_families(version);
+        }
         let interfaces: Vec<_> = self.interfaces.iter().map(|one| one.to_json(version)).collect();
         let ips: Vec<_> = self.ips.iter().map(|one| one.to_json(version)).collect();
         let routes: Vec<_> = self.routes.iter().map(|one| one.to_json(version)).collect();
@@ -77,6 +89,27 @@ impl NetworkResult {
         }
         if !routes.is_empty() {
             result["routes"] = json!(routes);
+        }
+        result["dns"] = self.dns.clone().unwrap_or_else(|| json!({}));
+        result
+    }
+
+    /// Formats the result as versions before 0.3.0 do: the first address of each family.
+    fn to_json_of_families(&self, version: Version) -> Value {
+        let mut result = json!({ "cniVersion": version.name() });
+        for (family, is_ipv4) in [("ip4", true), ("ip6", false)] {
+            let mut ips = self.ips.iter();
+            let Some(ip) = ips.find(|ip| ip.address.addr().is_ipv4() == is_ipv4) else { continue };
+            let mut object = json!({ "ip": ip.address.to_string() });
+            if let Some(gateway) = ip.gateway {
+                object["gateway"] = json!(gateway.to_string());
+            }
+            let routes = self.routes.iter().filter(|one| one.dst.addr().is_ipv4() == is_ipv4);
+            let routes: Vec<_> = routes.map(|route| route.to_json(version)).collect();
+            if !routes.is_empty() {
+                object["routes"] = json!(routes);
+            }
+            result[family] = object;
         }
         result["dns"] = self.dns.clone().unwrap_or_else(|| json!({}));
         result
@@ -143,11 +176,16 @@ impl Interface {
 
 impl Ip {
     fn read(fields: &Fields<'_>) -> Result<Self, Failure> {
+        Self::read_as(fields, "address")
+    }
+
+    /// Reads an entry whose address has this name.
+    fn read_as(fields: &Fields<'_>, name: &str) -> Result<Self, Failure> {
         const EXPECTED: &str = "an address with the length of its prefix";
-        let address = fields.parsed("address", EXPECTED)?;
+        let address = fields.parsed(name, EXPECTED)?;
         let interface = fields.number("interface", 0..=u32::MAX)?;
         Ok(Self {
-            address: address.ok_or_else(|| fields.refuse("address", EXPECTED))?,
+            address: address.ok_or_else(|| fields.refuse(name, EXPECTED))?,
             gateway: fields.parsed("gateway", "an address")?,
             interface: interface.and_then(|index| index.try_into().ok()),
         })

@@ -33,3 +33,5 @@ mod podman;
 mod ports;
 #[path = "cni/protocol.rs"]
 mod protocol;
+#[path = "cni/reference.rs"]
+mod reference;

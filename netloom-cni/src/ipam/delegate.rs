@@ -96,6 +96,11 @@ impl Delegate {
     }
 
     fn path(&self, call: &Call) -> Result<PathBuf, Failure> {
+        if call.path.is_empty() {
+            let problem = format!("{} needs CNI_PATH: not set", call.command.name());
+            let reason = format!("ipam.type `{}` is another plugin", self.kind);
+            return Err(Failure::new(Code::InvalidEnvironment, problem).details(reason));
+        }
         let candidates = call.path.iter().map(|directory| directory.join(&self.kind));
         candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
             let places: Vec<_> = call.path.iter().map(|path| path.display().to_string()).collect();

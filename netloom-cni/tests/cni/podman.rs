@@ -55,20 +55,25 @@ impl<'a> Podman<'a> {
             assert!(mounted.unwrap().status.success(), "{target}");
         }
         symlink(program(), at("bin/netloom-cni")).unwrap();
-        let network = json!({
-            "cniVersion": "0.4.0",
-            "name": "netloom",
-            "plugins": [{
-                "type": "netloom-cni",
-                "bridge": "cni0",
-                "isDefaultGateway": true,
-                "ipMasq": true,
-                "hairpinMode": true,
-                "capabilities": { "portMappings": true, "ips": true, "mac": true },
-                "ipam": host.ipam(&["10.88.0.0/24"]),
-            }],
-        });
-        fs::write(at("conf/10-netloom.conflist"), network.to_string()).unwrap();
+        for (name, bridge, subnets) in [
+            ("netloom", "cni0", &["10.88.0.0/24"][..]),
+            ("second", "cni1", &["10.89.0.0/24", "fd89::/64"]),
+        ] {
+            let network = json!({
+                "cniVersion": "0.4.0",
+                "name": name,
+                "plugins": [{
+                    "type": "netloom-cni",
+                    "bridge": bridge,
+                    "isDefaultGateway": true,
+                    "ipMasq": true,
+                    "hairpinMode": true,
+                    "capabilities": { "portMappings": true, "ips": true, "mac": true },
+                    "ipam": host.ipam(subnets),
+                }],
+            });
+            fs::write(at(&format!("conf/{name}.conflist")), network.to_string()).unwrap();
+        }
         let containers = format!(
             "[containers]\ndefault_ulimits = [\"nofile=1024:4096\", \"nproc=4096:4096\"]\n\
              cgroups = \"disabled\"\n[engine]\ncgroup_manager = \"cgroupfs\"\n\
@@ -82,6 +87,10 @@ impl<'a> Podman<'a> {
 
     #[track_caller]
     fn run(&self, line: &str) -> String {
+        self.try_run(line).unwrap_or_else(|said| panic!("podman {line}: {said}"))
+    }
+
+    fn try_run(&self, line: &str) -> Result<String, String> {
         let command = || {
             Command::new("podman")
                 .args(["--root", &format!("{ROOT}/storage"), "--storage-driver", "vfs"])
@@ -92,9 +101,10 @@ impl<'a> Podman<'a> {
                 .unwrap()
         };
         let output = self.host.netns.run(command).unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "podman {line}: {said}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }
 
@@ -160,6 +170,80 @@ fn podman_runs_containers_and_publishes_their_ports() {
         let left: Vec<_> = left.iter().map(|link| link.name.as_str()).collect();
         assert_eq!(left, ["lo", "out0", "cni0"]);
         assert_eq!(host.remembered("netloom"), ["last.0"]);
+        let tables = support::kernel::tables(&host.netns);
+        assert!(tables.iter().all(|table| !table.contains("netloom-ports")), "{tables:?}");
+    });
+}
+
+/// The addresses and default routes of a container, as it sees them.
+fn sees(podman: &Podman<'_>, container: &str) -> String {
+    let ip = |what: &str| podman.run(&format!("exec {container} /bin/busybox ip {what}"));
+    ip("address") + &ip("route") + &ip("-6 route")
+}
+
+/// Each network gets the port mappings of its container, and a default route of its own.
+#[test]
+fn podman_puts_a_container_into_two_networks() {
+    support::isolated(|| {
+        if !is_there() {
+            return;
+        }
+        let host = Host::new();
+        let world = host.world();
+        let podman = Podman::new(&host);
+        let rootfs = format!("--rootfs {ROOT}/root");
+        podman.run(&format!(
+            "run -d --name web --network netloom,second -p 8080:80 {rootfs} /bin/busybox httpd -f \
+             -p 80 -h /www"
+        ));
+        podman.run(&format!("run -d --name other {rootfs} /bin/busybox sleep 1000"));
+        let reaches_web = |server: &str| {
+            assert_eq!(asks(&world, &format!("{server}:8080")), "hello from inside");
+            assert_eq!(asks(&host.netns, "127.0.0.1:8080"), "hello from inside");
+        };
+        reaches_web("198.51.100.2");
+        assert_eq!(asks(&world, "[2001:db8::2]:8080"), "hello from inside");
+        for server in ["10.88.0.2:80", "10.89.0.2:80", "[fd89::2]:80"] {
+            assert_eq!(asks(&host.netns, server), "hello from inside");
+        }
+        let seen = sees(&podman, "web");
+        for text in ["default via 10.88.0.1", "default via 10.89.0.1", "default via fd89::1"] {
+            assert!(seen.contains(text), "no {text} in:\n{seen}");
+        }
+        // Rules and addresses are made again.
+        podman.run("network reload --all");
+        reaches_web("198.51.100.2");
+        assert_eq!(asks(&world, "[2001:db8::2]:8080"), "hello from inside");
+        // The other network takes over the port of the one that goes, whichever that is.
+        for (network, rest, gateway) in
+            [("netloom", "second", "10.89.0.1"), ("second", "netloom", "10.88.0.1")]
+        {
+            podman.run(&format!("network disconnect {network} web"));
+            reaches_web("198.51.100.2");
+            let seen = sees(&podman, "web");
+            assert!(seen.contains(&format!("default via {gateway}")), "{seen}");
+            assert_eq!(seen.matches("default via 10.").count(), 1, "{seen}");
+            podman.run(&format!("network connect {network} web"));
+            reaches_web("198.51.100.2");
+            assert_eq!(sees(&podman, "web").matches("default via 10.").count(), 2, "{rest}");
+        }
+        // A container that started with one network.
+        podman.run("network connect second other");
+        assert!(sees(&podman, "other").contains("10.89.0."));
+        podman.run("network disconnect netloom other");
+        // Another container's port is no port of one's own.
+        let taken = podman.try_run(&format!(
+            "run -d --name taken --network second -p 8080:80 {rootfs} /bin/busybox sleep 1000"
+        ));
+        assert!(taken.unwrap_err().contains("port"));
+        podman.run("rm -f -t 0 web other taken");
+        for network in ["netloom", "second"] {
+            let left = host.remembered(network);
+            assert!(left.iter().all(|name| name.starts_with("last.")), "{left:?}");
+        }
+        let links = host.netns.links().unwrap();
+        let left: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
+        assert_eq!(left, ["lo", "out0", "cni0", "cni1"]);
         let tables = support::kernel::tables(&host.netns);
         assert!(tables.iter().all(|table| !table.contains("netloom-ports")), "{tables:?}");
     });

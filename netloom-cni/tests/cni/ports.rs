@@ -147,15 +147,19 @@ fn a_port_that_is_taken_is_refused_and_nothing_is_left() {
         let refused = unchanged(&[&host.netns, &blue], || host.call("ADD", "blue", &config));
         refused.refused(100, &["8080"]);
         drop(held);
-        let twice = published(&host, &json!([web()[0], web()[0]]));
+        let other = json!({ "hostPort": 8080, "containerPort": 81 });
+        let twice = published(&host, &json!([web()[0], other]));
         host.call("ADD", "blue", &twice).refused(100, &["8080"]);
         let by_args = json!({ "cni": { "portMappings": web() } });
         let by_args = with(&with(&config, "runtimeConfig", json!({})), "args", by_args);
         let result = host.add("blue", &by_args);
         host.check("blue", &config, &result).result();
         host.del("blue", &by_args);
+        // The host may have an address on the bridge that is not ours.
         let no_gateway = with(&config, "isDefaultGateway", false);
-        host.call("ADD", "blue", &no_gateway).refused(7, &["isGateway", "published ports"]);
+        let result = host.add("blue", &no_gateway);
+        host.check("blue", &no_gateway, &result).result();
+        host.del("blue", &no_gateway);
     });
 }
 
@@ -187,24 +191,25 @@ fn check_sees_that_ports_are_published_no_more() {
     });
 }
 
-/// A mapping that can't be published is an error.
+/// As with the reference plugin: another network of the container may have such an address.
 #[test]
-fn a_port_that_leads_nowhere_is_refused() {
+fn a_mapping_of_another_family_is_passed_over() {
     support::isolated(|| {
         let host = Host::new();
-        let red = container("red");
+        let _red = container("red");
         let publishes = |config: &Value, mapping: Value| {
             with(config, "runtimeConfig", json!({ "portMappings": [mapping] }))
         };
         let v6 = json!({ "hostPort": 8080, "containerPort": 80, "hostIP": "2001:db8::2" });
-        unchanged(&[&host.netns, &red], || {
-            let said = &["runtimeConfig.portMappings[0].hostIP: 2001:db8::2"];
-            host.call("ADD", "red", &publishes(&host.config(), v6.clone())).refused(7, said);
-            let mut frames = host.config();
-            frames.as_object_mut().unwrap().remove("ipam");
-            let said = &["runtimeConfig.portMappings[0].hostPort: 8080", "no address"];
-            host.call("ADD", "red", &publishes(&frames, web()[0].clone())).refused(7, said);
-        });
+        let mut frames = host.config();
+        frames.as_object_mut().unwrap().remove("ipam");
+        for config in [publishes(&host.config(), v6.clone()), publishes(&frames, web()[0].clone())]
+        {
+            let result = host.add("red", &config);
+            assert!(host.netns.port_forwards().unwrap().is_empty());
+            host.check("red", &config, &result).result();
+            host.del("red", &config);
+        }
         // One family is enough where none was named.
         host.add("red", &publishes(&host.config(), web()[0].clone()));
         host.del("red", &publishes(&host.config(), web()[0].clone()));
