@@ -62,7 +62,7 @@ fn isolated_ports_are_apart_and_settings_read_back() {
         unchanged(&[&host], || {
             refused(
                 bridge.set_hairpin(true),
-                &["set hairpin mode of `br0`", "is no bridge's port"],
+                &["set hairpin mode of `br0`", "is not a bridge port"],
             );
         });
     });
@@ -195,7 +195,7 @@ fn filtering_goes_on_and_off_on_a_bridge_that_is_there() {
         let _two = attach(&host, &bridge, "port2", &blue, "10.0.0.3/24");
         unchanged(&[&host], || {
             let no_bridge = one.near().set_vlan_filtering(true);
-            refused(no_bridge, &["set VLAN filtering of `port1`", "is no bridge"]);
+            refused(no_bridge, &["set VLAN filtering of `port1`", "is not a bridge"]);
         });
         let on = unchanged_if_refused(&host, || bridge.set_vlan_filtering(true));
         if let Err(error) = &on {
@@ -214,7 +214,7 @@ fn filtering_goes_on_and_off_on_a_bridge_that_is_there() {
         assert!(!bridge.bridge_info().unwrap().unwrap().vlan_filtering);
         reaches(&red, "10.0.0.3");
         let alone = VethPair::new("alone1", "alone2").create(&host).unwrap();
-        refused(alone.near().vlans(), &["`alone1`", "neither a bridge nor a bridge's port"]);
+        refused(alone.near().vlans(), &["`alone1`", "neither a bridge nor a bridge port"]);
     });
 }
 

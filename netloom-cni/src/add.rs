@@ -1,4 +1,4 @@
-//! ADD: connects a container, or leaves everything as it was.
+//! ADD: connects a container. If ADD fails, it undoes all its changes.
 
 use std::thread;
 
@@ -34,7 +34,8 @@ pub(crate) fn add(call: &Call, config: &Config) -> Result<Value, Failure> {
             Ok(result.after(config.previous.clone()).to_json(config.version))
         }
         Err(failure) => {
-            // Only the first failure is reported.
+            // The caller reports the failure that led here. A failure to release the addresses is
+            // ignored.
             lease.give_back();
             Err(failure)
         }
@@ -58,12 +59,12 @@ fn refuse_taken(container: &Netns, attachment: &Attachment) -> Result<(), Failur
     }
 }
 
-/// An attachment whose cable is there takes a DEL first.
+/// Refuses an attachment whose cable exists already. The runtime has to call DEL first.
 fn refuse_attached(attachment: &Attachment) -> Result<(), Failure> {
     match Netns::current()?.link(&attachment.link_name()) {
         Ok(_) => {
             let problem = format!(
-                "`{}` is attached to `{}` by `{}` already: it takes a DEL first",
+                "`{}` is attached to `{}` by `{}` already: call DEL first",
                 attachment.container, attachment.network, attachment.ifname
             );
             Err(Failure::new(Code::Addresses, problem))
@@ -99,14 +100,14 @@ fn result(
     network
 }
 
-/// All that was made for one attachment; gone again unless it is kept.
+/// Everything that this ADD created. Dropping it deletes everything, unless `keep` was called.
 struct Connected {
     plugged: Plugged,
     ports: Published,
     filtered: Option<Filtered>,
 }
 
-/// The addresses given to a container, with the data to give them back.
+/// The addresses that a container got, and what is needed to release them.
 struct Lease<'a> {
     call: &'a Call,
     config: &'a Config,
@@ -129,7 +130,7 @@ impl<'a> Lease<'a> {
             }
             drop(store);
             refuse_attached(attachment)?;
-            // The record is from before a reboot, or of a container that ended without a DEL.
+            // The record is from before a reboot, or its container ended without a DEL.
             del::del(call, config)?;
             Store::open(&config.data, &config.network)
         };
@@ -143,7 +144,8 @@ impl<'a> Lease<'a> {
                 Ok(lease(given, store, choices))
             }
             Ipam::Delegate(delegate) => {
-                // Refuses before it calls the other plugin, whose lock may be the same file.
+                // Refuse an existing attachment first. Then release the store's lock, because the
+                // delegated plugin may use the same lock file.
                 drop(open()?);
                 let given = delegate.add(call, &config.document);
                 let open = || Store::open(&config.data, &config.network);
@@ -159,7 +161,7 @@ impl<'a> Lease<'a> {
         }
     }
 
-    /// Creates the network while the record is written to disk.
+    /// Creates the network while another thread syncs the record to disk.
     fn settle(&self, container: &Netns) -> Result<(NetworkResult, Plugged, ReadyBridge), Failure> {
         let network = complete(self.given.clone(), self.config)?;
         let mut host = Host::share()?;
@@ -169,10 +171,10 @@ impl<'a> Lease<'a> {
         let written = self.store.write(self.attachment, &record)?;
         let keep = || self.store.keep(self.attachment, &written, &self.choices);
         thread::scope(|scope| {
-            // Writes the record first if no thread can be started.
+            // If no thread can be started, write the record first.
             let kept = thread::Builder::new().spawn_scoped(scope, keep).map_err(|_| keep());
             let connected = self.connect(&mut host, &mut bridge, container, &network, &record);
-            let lost = || Failure::new(Code::Io, "the writing of what is remembered was lost");
+            let lost = || Failure::new(Code::Io, "the thread that writes the record failed");
             let kept = match kept {
                 Ok(thread) => thread.join().unwrap_or_else(|_| Err(lost())),
                 Err(done) => done,
@@ -211,7 +213,7 @@ impl<'a> Lease<'a> {
         if !config.masquerade && !record.addresses.is_empty() {
             Filter::vacate(&host.netns, &record.addresses)?;
         }
-        // A network without a gateway publishes ports, too, as the reference plugin does.
+        // Like the reference plugin, a network without a gateway can publish ports.
         let by = gateway.as_ref().unwrap_or(&bridge.link);
         let addresses = &record.addresses;
         let ports = ports::publish(&host.netns, config, attachment, addresses, (by, container))?;
@@ -222,7 +224,7 @@ impl<'a> Lease<'a> {
     fn give_back(self) {
         let Self { call, config, attachment, store, .. } = self;
         store.forget(attachment).ok();
-        // The other plugin's lock may be where ours is.
+        // Release the lock: the delegated plugin may use the same lock file.
         drop(store);
         if let Ipam::Delegate(delegate) = &config.ipam {
             delegate.run(Command::Del, call, &config.document).ok();
@@ -230,7 +232,7 @@ impl<'a> Lease<'a> {
     }
 }
 
-/// The network's addresses on the host's side.
+/// Returns the gateway addresses of the network, which the host gets.
 fn gateways(network: &NetworkResult) -> Vec<IpNet> {
     let of = |ip: &crate::result::Ip| IpNet::new(ip.gateway?, ip.address.prefix_len()).ok();
     let mut gateways: Vec<_> = network.ips.iter().filter_map(of).collect();
@@ -239,13 +241,13 @@ fn gateways(network: &NetworkResult) -> Vec<IpNet> {
     gateways
 }
 
-/// Adds the defaults of the configuration: gateways, and default routes.
+/// Adds what the configuration implies: gateways and default routes.
 pub(crate) fn complete(
     mut network: NetworkResult,
     config: &Config,
 ) -> Result<NetworkResult, Failure> {
     if network.ips.is_empty() && !matches!(config.ipam, Ipam::None) {
-        return Err(Failure::new(Code::Addresses, "ipam gave no address"));
+        return Err(Failure::new(Code::Addresses, "ipam assigned no address"));
     }
     let is_gateway = config.routes();
     for ip in &mut network.ips {
@@ -264,7 +266,7 @@ pub(crate) fn complete(
             }
         }
     }
-    // Routes go by the gateway of their family where they name none.
+    // A route without a gateway uses the network's gateway of the same family.
     for route in &mut network.routes {
         let of_family = |ip: &&crate::result::Ip| {
             ip.address.addr().is_ipv4() == route.dst.addr().is_ipv4() && ip.gateway.is_some()

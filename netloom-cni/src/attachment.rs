@@ -1,7 +1,8 @@
-//! An attachment: a container on a network by an interface, and the names that come from that.
+//! An attachment: a container's interface on a network. The names that netloom-cni uses derive from
+//! it.
 
-/// The specification's primary key. Whatever the plugin leaves behind bears a name made from it, so
-/// that it is found again without a list being read.
+/// The primary key of the CNI specification: network, container, interface. The names of links and
+/// of tagged objects are computed from the key, so that the plugin finds them without a list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Attachment {
     pub(crate) network: String,
@@ -10,12 +11,13 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
-    /// The name of its file. A container's id has no `@`, so the first one parts the two.
+    /// Returns the name of the attachment's record file. A container id has no `@`, so the first
+    /// `@` separates container and interface.
     pub(crate) fn file_name(&self) -> String {
         format!("{}@{}", self.container, self.ifname)
     }
 
-    /// The attachment that a file's name stands for.
+    /// Parses the name of a record file.
     pub(crate) fn of_file(network: &str, name: &str) -> Option<Self> {
         let (container, ifname) = name.split_once('@')?;
         let is_one = !container.is_empty() && !ifname.is_empty();
@@ -26,22 +28,22 @@ impl Attachment {
         })
     }
 
-    /// The host's end of its cable.
+    /// Returns the name of the host's end of the container's cable.
     pub(crate) fn link_name(&self) -> String {
         link_name(self.hash())
     }
 
-    /// The comment of every packet filter object that belongs to this attachment.
+    /// Returns the comment that marks every packet filter object of this attachment.
     pub(crate) fn tag(&self) -> String {
         format!("{}{:016x}", Self::tag_prefix(&self.network), self.hash())
     }
 
-    /// The prefix that the tags of all attachments to a network share.
+    /// Returns the prefix that the tags of all attachments to a network share.
     pub(crate) fn tag_prefix(network: &str) -> String {
         format!("netloom-cni.{:016x}.", hash(&[network]))
     }
 
-    /// The host's end of the cable of the attachment with this tag, whatever else is known of it.
+    /// Returns the name of the host's end of the cable, computed from an attachment's tag.
     pub(crate) fn link_of(tag: &str) -> Option<String> {
         let hash = u64::from_str_radix(tag.rsplit('.').next()?, 16).ok()?;
         Some(link_name(hash))
@@ -56,7 +58,8 @@ fn link_name(hash: u64) -> String {
     format!("veth{:011x}", hash & 0xfff_ffff_ffff)
 }
 
-/// FNV-1a: the same in every version of the plugin, which std's hashers do not promise.
+/// Computes the FNV-1a hash. The standard library's hashers may change between versions, but the
+/// names must not.
 fn hash(parts: &[&str]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for part in parts {

@@ -1,4 +1,4 @@
-//! The bridge: made where it is not there, and given the gateway's addresses.
+//! The bridge: created if it is missing, and given the gateway's addresses.
 
 use std::net::IpAddr;
 
@@ -13,20 +13,21 @@ use crate::failure::{Code, Failure};
 use crate::host::Host;
 use crate::vlan::Filtering;
 
-/// A bridge ready for ports. Everything created for it is deleted on drop unless kept.
+/// A bridge that is ready for ports. Dropping it deletes everything that was created for it, unless
+/// `keep` was called.
 #[derive(Debug)]
 pub(crate) struct ReadyBridge {
     pub(crate) link: Link,
     pub(crate) info: LinkInfo,
     addresses: Vec<Owned<AddressHandle>>,
     forwarding: Vec<Owned<ForwardingHandle>>,
-    /// Restored after their replacements are gone.
+    /// Dropped after the new addresses are deleted: puts the replaced addresses back.
     replaced: Replaced,
-    /// The cable to the gateway's own link, where it was made now.
+    /// The cable to the gateway's own link, if this ADD created the cable.
     pub(crate) gateway: Option<Owned<Veth>>,
     /// The VLAN filtering of the bridge, if ports are in VLANs.
     pub(crate) filtering: Option<Filtering>,
-    /// Dropped last.
+    /// The bridge, if this ADD created it. The last field, so it is dropped last.
     made: Option<Owned<Link>>,
 }
 
@@ -48,7 +49,7 @@ impl ReadyBridge {
             return Err(Failure::new(Code::InvalidConfig, problem));
         }
         if !info.is_up() {
-            // A bridge that is down is new, or was left by a killed plugin.
+            // A bridge that is down is new, or a killed plugin left it unfinished.
             refuse_advertisements(host, &link)?;
             link.set_up()?;
         }
@@ -61,7 +62,7 @@ impl ReadyBridge {
         Ok(Self { link, info, addresses, forwarding, replaced, gateway: None, filtering, made })
     }
 
-    /// Makes the host a router at these addresses.
+    /// Gives the host these addresses and turns forwarding on.
     pub(crate) fn be_gateway(
         &mut self,
         host: &mut Host,
@@ -93,7 +94,7 @@ impl ReadyBridge {
         Ok(())
     }
 
-    /// Keeps the bridge and its addresses, because other attachments share them.
+    /// Keeps the bridge and its addresses, which other attachments share.
     pub(crate) fn keep(mut self) {
         self.replaced.0.clear();
         keep_all(self.addresses);
@@ -106,8 +107,8 @@ impl ReadyBridge {
     }
 }
 
-/// Addresses that forceAddress took off, in the order in which they were there. Put back when it is
-/// dropped.
+/// The addresses that `forceAddress` removed, in their original order. Dropping this value puts
+/// them back.
 #[derive(Debug, Default)]
 struct Replaced(Vec<(Link, IpNet)>);
 
@@ -116,7 +117,7 @@ impl Drop for Replaced {
         for (link, address) in self.0.drain(..) {
             match Address::new(address).broadcast_auto().create(&link) {
                 Ok(owned) => drop(owned.keep()),
-                Err(error) => eprintln!("netloom-cni: {address} is not back: {error}"),
+                Err(error) => eprintln!("netloom-cni: restore address {address}: {error}"),
             }
         }
     }
@@ -128,8 +129,8 @@ pub(crate) fn keep_all<H: Handle>(owners: impl IntoIterator<Item = Owned<H>>) {
     }
 }
 
-/// A link of the host's, where there is one. An alternative name is refused: the rules of
-/// `ingressPolicy` compare names.
+/// Looks up a link of the host. Refuses an alternative name, because the rules of `ingressPolicy`
+/// compare names.
 pub(crate) fn find(host: &Netns, name: &str) -> Result<Option<Link>, Failure> {
     match host.link(name) {
         Err(error) if error.is_not_found() => Ok(None),
@@ -142,27 +143,29 @@ pub(crate) fn find(host: &Netns, name: &str) -> Result<Option<Link>, Failure> {
 }
 
 fn make(host: &Host, config: &Config) -> Result<Owned<Link>, Failure> {
-    // The bridge outlives the plugin, so it gets no owner tag as its group.
+    // The bridge outlives the plugin. With an owner tag as its group, `reap` would delete the
+    // bridge.
     let mut bridge = Bridge::new(&config.bridge).group(0);
     if config.vlans.are_any() {
         bridge = bridge.vlan_filtering(true);
     }
     let bridge = bridge.create(&host.netns)?;
     if let Some(mtu) = config.mtu {
-        // The initial MTU follows the ports; a set MTU remains (net/bridge/br_device.c).
+        // Until its MTU is set, a bridge takes the smallest MTU of its ports
+        // (net/bridge/br_device.c).
         bridge.set_mtu(mtu)?;
     }
     Ok(bridge)
 }
 
-/// A container's router advertisements must not give the host routes.
+/// Turns `accept_ra` off, so that a container's router advertisements give the host no routes.
 pub(crate) fn refuse_advertisements(host: &Host, link: &Link) -> Result<(), Failure> {
     let sysctl = |name: &str| format!("net/ipv6/conf/{}/{name}", link.name());
     let set = Sysctl::new(sysctl("accept_ra"), 0).create(&host.netns);
     match set.map(|set| drop(set.keep())) {
         // No IPv6 in this kernel.
         Err(error) if error.is_not_found() => Ok(()),
-        // A router takes none in any case (ip-sysctl.rst, accept_ra).
+        // A router ignores advertisements with the default setting (ip-sysctl.rst, accept_ra).
         Err(error) if is_read_only(&error) && host.netns.sysctl(&sysctl("forwarding"))? == "1" => {
             Ok(())
         }
@@ -174,7 +177,7 @@ fn is_read_only(error: &netloom::Error) -> bool {
     error.raw_os_error() == Some(nix::errno::Errno::EROFS as i32)
 }
 
-/// Takes a setting that can't be written, because /proc/sys is read-only, for optional.
+/// Ignores the failure to change a setting that is optional, if /proc/sys is read-only.
 pub(crate) fn unless_read_only(set: Result<(), netloom::Error>) -> Result<(), Failure> {
     match set {
         Err(error) if is_read_only(&error) => Ok(()),
@@ -182,7 +185,7 @@ pub(crate) fn unless_read_only(set: Result<(), netloom::Error>) -> Result<(), Fa
     }
 }
 
-/// The settings that a link lacks to be the gateway.
+/// The settings that a link still needs to be the gateway.
 struct Lacking {
     missing: Vec<IpNet>,
     in_the_way: Vec<IpNet>,
@@ -194,7 +197,7 @@ fn lacking(at: &Link, gateways: &[IpNet], config: &Config) -> Result<Option<Lack
     if missing.is_empty() {
         return Ok(None);
     }
-    // One IPv4 address, and IPv6 addresses of networks that are apart.
+    // At most one IPv4 address is allowed, and IPv6 addresses only of networks that do not overlap.
     let is_in_the_way = |one: &&IpNet| {
         !gateways.contains(one)
             && missing.iter().any(|gateway| match (one, gateway) {

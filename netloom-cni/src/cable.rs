@@ -1,5 +1,5 @@
-//! The cable between the bridge and the container: born in place, with all that the container
-//! needs.
+//! The cable between the bridge and the container: a veth pair whose ends are created in their
+//! final namespaces.
 
 use std::path::Path;
 use std::thread;
@@ -17,8 +17,8 @@ use crate::failure::{Code, Failure};
 use crate::host::Host;
 use crate::result;
 
-/// The time limit for a port to start forwarding. The kernel usually takes microseconds, and up to
-/// a second if both ends have the same index.
+/// The time limit for a port to start forwarding. That usually takes microseconds, but up to a
+/// second if both ends have the same index.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Opens the container's namespace.
@@ -30,7 +30,7 @@ pub(crate) fn open(path: &Path) -> Result<Netns, Failure> {
     })
 }
 
-/// A cable that is plugged in.
+/// A cable with its bridge port set up.
 #[derive(Debug)]
 pub(crate) struct Plugged {
     pub(crate) veth: Owned<Veth>,
@@ -47,7 +47,7 @@ pub(crate) fn plug(
     network: &result::NetworkResult,
 ) -> Result<Plugged, Failure> {
     let mtu = config.mtu.unwrap_or(bridge.info.mtu);
-    // It outlives the plugin: no group that says that it is to go when the plugin is dead.
+    // The cable outlives the plugin. With an owner tag as its group, `reap` would delete the cable.
     let near = VethEnd::new(attachment.link_name()).group(0).mtu(mtu).no_ipv6_address();
     let near = near.master(&bridge.link).up();
     let mut end = VethEnd::new(&attachment.ifname).group(0).mtu(mtu);
@@ -59,7 +59,8 @@ pub(crate) fn plug(
         let duplicates = config.detect_duplicates && ip.address.addr().is_ipv6();
         end = end.address(if duplicates { address.detect_duplicates() } else { address });
     }
-    // Without IPv6 in the network, the link's own IPv6 messages would only be flooded to all ports.
+    // If the network has no IPv6, turn off the link's own IPv6 messages: the bridge would flood
+    // them to all ports.
     if !network.ips.is_empty() && network.ips.iter().all(|ip| ip.address.addr().is_ipv4()) {
         end = end.no_ipv6_address();
     }
@@ -77,7 +78,8 @@ pub(crate) fn plug(
         keep_addresses(container, attachment)?;
     }
     for route in &network.routes {
-        // They go with the cable. Another network of the container may have such a route.
+        // The kernel deletes the routes with the cable. Another network of the container may have the
+        // same route.
         self::route(route, &veth).prepend(container)?.keep();
     }
     ipv6.keep();
@@ -85,7 +87,7 @@ pub(crate) fn plug(
         veth.near().info()?
     } else {
         let near = wait_until_up(&veth)?;
-        // Without the settings that it needs, neighbours notice a moved address later.
+        // The settings are optional: without them, neighbours notice a moved address later.
         unless_read_only(veth.peer().announce())?;
         near
     };
@@ -93,8 +95,8 @@ pub(crate) fn plug(
     Ok(Plugged { veth, near, peer })
 }
 
-/// The settings that give new interfaces IPv6 in a namespace whose engine has turned it off, as
-/// Docker does. All are restored on drop; `keep` restores only the one that is for new interfaces.
+/// Turns IPv6 on for new interfaces, in a namespace whose engine has turned it off, as Docker does.
+/// Dropping this value restores all settings; `keep` restores only the one for new interfaces.
 #[derive(Debug, Default)]
 struct Ipv6 {
     of_new: Option<Owned<SysctlHandle>>,
@@ -105,7 +107,7 @@ impl Ipv6 {
     fn turn_on(container: &Netns) -> Result<Self, Failure> {
         const NEW: &str = "net.ipv6.conf.default.disable_ipv6";
         match container.sysctl(NEW) {
-            // The kernel has no IPv6, which the refusal of the address says.
+            // The kernel has no IPv6. Adding the address fails with that message.
             Err(error) if error.is_not_found() => Ok(Self::default()),
             Ok(value) if value == "1" => {
                 let on = |name: &str| Sysctl::new(name, 0).create(container);
@@ -122,8 +124,8 @@ impl Ipv6 {
     }
 }
 
-/// Keeps the IPv6 addresses of the interface while it is down. The kernel keeps only IPv4 ones
-/// otherwise.
+/// Makes the kernel keep the IPv6 addresses of the interface while it is down. By default, the
+/// kernel keeps only IPv4 addresses.
 fn keep_addresses(container: &Netns, attachment: &Attachment) -> Result<(), Failure> {
     let name = format!("net/ipv6/conf/{}/keep_addr_on_down", attachment.ifname);
     let set = Sysctl::new(name, 1).create(container).map(|set| drop(set.keep()));
@@ -167,7 +169,7 @@ fn route(route: &result::Route, veth: &Veth) -> Route {
     asked
 }
 
-/// Waits until the bridge's port forwards. Earlier announcements would be dropped.
+/// Waits until the bridge port forwards. The bridge would drop an announcement sent before that.
 fn wait_until_up(veth: &Veth) -> Result<LinkInfo, Failure> {
     let patience = Instant::now() + PATIENCE;
     let mut pause = Duration::from_micros(50);

@@ -1,11 +1,11 @@
-//! A call: the command and the `CNI_*` variables.
+//! A call of the plugin: the command and the other `CNI_*` variables.
 
 use std::env;
 use std::path::PathBuf;
 
 use crate::failure::{Code, Failure};
 
-/// The command of a runtime.
+/// The command (`CNI_COMMAND`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Command {
     Add,
@@ -33,7 +33,7 @@ impl Command {
         all.into_iter().find(|command| command.name() == name)
     }
 
-    /// The variables that it takes.
+    /// Returns the variables that the command requires.
     fn needs(self) -> &'static [&'static str] {
         match self {
             Self::Add | Self::Check => &["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"],
@@ -43,17 +43,18 @@ impl Command {
     }
 }
 
-/// The variables, once nothing is wrong with them. What a command has no use for is empty.
+/// The variables, after validation. A variable that the command does not use is empty.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub(crate) command: Command,
     pub(crate) container: String,
-    /// The path of the container's namespace. A runtime gives DEL none if the namespace is gone.
+    /// The path of the container's namespace. For a DEL, a runtime may leave the path out if the
+    /// namespace is gone.
     pub(crate) netns: Option<PathBuf>,
     pub(crate) ifname: String,
     /// The pairs of `CNI_ARGS`.
     pub(crate) args: Vec<(String, String)>,
-    /// The directories of other plugins (`CNI_PATH`). Empty if it is not set.
+    /// The directories of other plugins (`CNI_PATH`). Empty if the variable is not set.
     pub(crate) path: Vec<PathBuf>,
 }
 
@@ -81,7 +82,7 @@ impl Call {
             netns: Some(value("CNI_NETNS")).filter(|path| !path.is_empty()).map(PathBuf::from),
             ifname: value("CNI_IFNAME"),
             args: match pairs(&value("CNI_ARGS")) {
-                // What an ADD was refused for must not keep the DEL behind it from its work.
+                // A DEL must clean up even if its ADD was refused because of CNI_ARGS.
                 Err(_) if command == Command::Del => Vec::new(),
                 pairs => pairs?,
             },
@@ -93,8 +94,8 @@ impl Call {
         Ok(call)
     }
 
-    /// An extra argument; its name is known without regard to case, as runtimes write it either
-    /// way.
+    /// Returns an extra argument of `CNI_ARGS`. The name is compared without case, because runtimes
+    /// differ.
     pub(crate) fn arg(&self, name: &str) -> Option<&str> {
         let is_it = |pair: &&(String, String)| pair.0.eq_ignore_ascii_case(name);
         self.args.iter().find(is_it).map(|(_, value)| value.as_str())
@@ -104,19 +105,19 @@ impl Call {
         let invalid = |problem| Err(Failure::new(Code::InvalidEnvironment, problem));
         if !self.container.is_empty() && !is_identifier(&self.container) {
             return invalid(format!(
-                "CNI_CONTAINERID `{}` is not letters, digits, `_`, `.` and `-` behind a letter or digit",
+                "CNI_CONTAINERID `{}` is not letters, digits, `_`, `.` and `-` after a letter or digit",
                 self.container
             ));
         }
         let bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
         let ifname = self.ifname.as_str();
         if ifname.len() > 15 || matches!(ifname, "." | "..") || ifname.contains(bad) {
-            return invalid(format!("CNI_IFNAME `{ifname}` is no name for a network interface"));
+            return invalid(format!("CNI_IFNAME `{ifname}` is not a name for a network interface"));
         }
         let known = |name: &str| {
             ["IP", "MAC", "IgnoreUnknown"].iter().any(|one| one.eq_ignore_ascii_case(name))
         };
-        // As libcni reads it: without regard to case.
+        // libcni ignores case here.
         let said = self.arg("IgnoreUnknown").unwrap_or("false").to_ascii_lowercase();
         let ignores = match said.as_str() {
             _ if self.command == Command::Del => true,
@@ -126,7 +127,7 @@ impl Call {
         };
         match self.args.iter().find(|(name, _)| !known(name)) {
             Some((name, _)) if !ignores => {
-                invalid(format!("CNI_ARGS: `{name}` is not known, and IgnoreUnknown=1 is not said"))
+                invalid(format!("CNI_ARGS: `{name}` is not known, and IgnoreUnknown=1 is not set"))
             }
             _ => Ok(()),
         }

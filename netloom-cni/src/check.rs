@@ -1,4 +1,4 @@
-//! CHECK: compares everything with the result of ADD, and names the missing parts.
+//! CHECK: compares the system with the result of ADD, and names the missing parts.
 
 use ipnet::IpNet;
 use netloom::{Link, LinkFlags, LinkInfo, Netns, NextHop};
@@ -38,7 +38,7 @@ pub(crate) fn check(call: &Call, config: &Config) -> Result<(), Failure> {
     check_container(&container, config, &attachment, &own)?;
     check_filter(&host, config, &attachment, &own)?;
     ports::check(&host.netns, config, &attachment, &own.addresses, &gateway)?;
-    // Not while a store is waited for.
+    // Release the host's lock before waiting for the store's lock.
     drop(host);
     check_addresses(call, config, &attachment, &own)
 }
@@ -47,7 +47,8 @@ fn missing(problem: String) -> Failure {
     Failure::new(Code::Missing, problem)
 }
 
-/// The parts of a result that this plugin wrote. A later plugin of the chain may have added others.
+/// The parts of a result that this plugin wrote. Later plugins of the chain may have added other
+/// parts.
 struct Own {
     mac: Option<String>,
     mtu: Option<u32>,
@@ -75,7 +76,8 @@ impl Own {
         };
         let mtu = previous.interfaces.get(at).and_then(|interface| interface.mtu);
         Ok(Self {
-            // Later plugins may have changed it, and say so from 1.1.0 on.
+            // Later plugins may have changed the MTU. From version 1.1.0 on, the result contains
+            // their value.
             mtu: mtu.or(config.mtu),
             mac: previous.interfaces.get(at).and_then(|interface| interface.mac.clone()),
             addresses: ips.iter().map(|ip| ip.address).collect(),
@@ -95,9 +97,10 @@ impl Own {
             let given = NetworkResult { ips, routes, ..NetworkResult::default() };
             return Ok(complete(given, config)?.routes);
         }
-        // What another plugin gave is known from the result alone. Further plugins' routes are
-        // theirs to check: ours go by a gateway on our networks or, where there is no other
-        // interface, by none.
+        // The addresses of a delegated plugin are known only from the result. Routes of later
+        // plugins are not checked here. A route is this plugin's if its gateway is in one of its
+        // networks. A route without a gateway is this plugin's if the container has no other
+        // interface.
         let is_only = previous.interfaces.iter().filter(|one| one.sandbox.is_some()).count() == 1;
         let is_own = |route: &&crate::result::Route| match route.gw {
             Some(gw) => ips.iter().any(|ip| ip.address.contains(&gw)),
@@ -117,7 +120,7 @@ fn find(netns: &Netns, name: &str, what: &str) -> Result<Link, Failure> {
     })
 }
 
-/// The bridge, and the link that has the gateway's addresses.
+/// Checks the bridge, and returns it with the link that has the gateway's addresses.
 fn check_bridge(host: &Host, config: &Config, own: &Own) -> Result<(Link, Link), Failure> {
     let bridge = find(&host.netns, &config.bridge, "bridge")?;
     let info = bridge.info()?;
@@ -227,12 +230,12 @@ fn check_container(
     has_mtu(&info, own.mtu)?;
     has_addresses(&link, &own.addresses, "address")?;
     let routes = container.routes()?;
-    // What another plugin gave has lost its table in a result from before 1.1.0.
-    let is_told = config.version >= Version::V1_1_0 || matches!(config.ipam, Ipam::BuiltIn(_));
+    // Before 1.1.0, a result has no table of a route, so a delegated plugin's table is unknown.
+    let has_tables = config.version >= Version::V1_1_0 || matches!(config.ipam, Ipam::BuiltIn(_));
     let is_table = |table, wanted: Option<u32>| {
-        wanted.map_or(table == 254 || !is_told, |wanted| table == wanted)
+        wanted.map_or(table == 254 || !has_tables, |wanted| table == wanted)
     };
-    // The kernel limits larger values (net/ipv4/metrics.c).
+    // The kernel clamps larger values (net/ipv4/metrics.c).
     let is_metric = |has: Option<u32>, wanted: Option<u32>, most: u32| {
         wanted.is_none_or(|wanted| has == Some(wanted.min(most)))
     };

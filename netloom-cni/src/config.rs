@@ -1,4 +1,4 @@
-//! The network configuration: the fields of the reference `bridge` plugin, and some more.
+//! The network configuration: the fields of the reference `bridge` plugin, and additional ones.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -19,11 +19,11 @@ use crate::version::Version;
 use crate::vlan::Vlans;
 
 const BRIDGE: &str = "cni0";
-/// The capability of limits of a container's traffic.
+/// The capability that limits a container's traffic.
 const BANDWIDTH: &str = "bandwidth";
 
-/// The `ingressPolicy`: the peers that may open connections to the containers, like the reference
-/// `firewall` plugin's.
+/// The `ingressPolicy`, as in the reference `firewall` plugin: the peers that may open connections
+/// to the containers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum IngressPolicy {
     /// All peers.
@@ -48,7 +48,7 @@ pub(crate) struct Config {
     pub(crate) hairpin: bool,
     pub(crate) promiscuous: bool,
     pub(crate) port_isolation: bool,
-    /// Leaves the container's end down and without addresses.
+    /// True if the container's end stays down and gets no addresses.
     pub(crate) disable_container_interface: bool,
     pub(crate) detect_duplicates: bool,
     pub(crate) ingress: IngressPolicy,
@@ -59,25 +59,25 @@ pub(crate) struct Config {
     pub(crate) ipam: Ipam,
     pub(crate) dns: Option<Value>,
     pub(crate) previous: Option<NetworkResult>,
-    /// The container and interface of each that GC has to leave.
+    /// The container and interface of each attachment that GC must keep.
     pub(crate) valid: Vec<(String, String)>,
-    /// The directory of the records of attachments, with a directory for each network.
+    /// The directory of the records. It has a subdirectory for each network.
     pub(crate) data: PathBuf,
-    /// The configuration as it was given, for delegated plugins.
+    /// The original configuration, for delegated plugins.
     pub(crate) document: Value,
 }
 
 impl Config {
     pub(crate) fn read(text: &str, call: &Call) -> Result<Self, Failure> {
         let document: Value = serde_json::from_str(text).map_err(|error| {
-            let problem = format!("the network configuration is no JSON: {error}");
+            let problem = format!("the network configuration is not JSON: {error}");
             Failure::new(Code::Decode, problem)
         })?;
         let fields = Fields::of(&document)?;
         let version = version(&fields, call.command)?;
         let network = fields.text("name")?.unwrap_or_default();
         if !is_identifier(network) {
-            let expected = "letters, digits, `_`, `.` and `-` behind a letter or digit";
+            let expected = "letters, digits, `_`, `.` and `-` after a letter or digit";
             return Err(fields.refuse("name", expected));
         }
         let named = Self { version, network: network.to_owned(), ..Self::default() };
@@ -88,8 +88,8 @@ impl Config {
         Ok(Self { document, ..config })
     }
 
-    /// Reads only the fields that DEL needs. A DEL must succeed even if its ADD was refused for its
-    /// configuration.
+    /// Reads only the fields that DEL needs. DEL must succeed even if ADD was refused because of
+    /// the other fields.
     fn of_del(self, fields: &Fields<'_>) -> Self {
         let ipam = Ipam::of_del(fields);
         let data = ipam.directory(fields).unwrap_or_else(|_| ipam.default_directory().into());
@@ -130,7 +130,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The attachment that a call is about.
+    /// Returns the attachment that a call is about.
     pub(crate) fn attachment(&self, call: &Call) -> Attachment {
         Attachment {
             network: self.network.clone(),
@@ -162,8 +162,8 @@ fn version(fields: &Fields<'_>, command: Command) -> Result<Version, Failure> {
     let said = fields.text("cniVersion")?.unwrap_or("0.1.0");
     let spoken = Version::ALL.map(Version::name).join(", ");
     let version: Version = said.parse().map_err(|()| {
-        let problem = format!("cniVersion `{said}` is not spoken here");
-        Failure::new(Code::IncompatibleVersion, problem).details(format!("spoken: {spoken}"))
+        let problem = format!("cniVersion `{said}` is not supported");
+        Failure::new(Code::IncompatibleVersion, problem).details(format!("supported: {spoken}"))
     })?;
     let since = match command {
         Command::Check => Version::V0_4_0,
@@ -187,7 +187,7 @@ fn bridge(fields: &Fields<'_>) -> Result<String, Failure> {
     Ok(name.to_owned())
 }
 
-/// Reads the MTU. 0 counts as absent, as in the reference plugin.
+/// Reads the MTU. A value of 0 means none, as in the reference plugin.
 fn mtu(fields: &Fields<'_>) -> Result<Option<u32>, Failure> {
     let mtu = fields.number("mtu", 0..=65_535)?.filter(|mtu| *mtu != 0);
     if mtu.is_some_and(|mtu| mtu < 68) {
@@ -259,13 +259,13 @@ fn ports(fields: &Fields<'_>) -> Result<Vec<PortMapping>, Failure> {
     Ok(ports)
 }
 
-/// GC takes away all others, so that it has to be said, if only as `null`. Runtimes from before the
-/// specification had settled call it by its second name.
+/// Reads the attachments that GC must keep. The field is required, possibly as `null`, because GC
+/// deletes all others. Runtimes written before the final specification use the second name.
 fn valid(fields: &Fields<'_>, command: Command) -> Result<Vec<(String, String)>, Failure> {
     const NAME: &str = "cni.dev/valid-attachments";
     let said = [NAME, "cni.dev/attachments"].into_iter().find(|name| fields.has(name));
     if said.is_none() && command == Command::Gc {
-        return Err(fields.refuse(NAME, "the list of those that GC has to leave"));
+        return Err(fields.refuse(NAME, "the list of attachments that GC has to keep"));
     }
     let text = |fields: &Fields<'_>, name: &str| -> Result<String, Failure> {
         let text = fields.text(name)?.ok_or_else(|| fields.refuse(name, "a name"))?;
@@ -302,7 +302,7 @@ pub(crate) fn requested(fields: &Fields<'_>, call: &Call) -> Result<Vec<IpAddr>,
     Ok(requested)
 }
 
-/// An address, with or without the length of a prefix.
+/// Parses an address, with or without a prefix length.
 fn address(text: &str) -> Option<IpAddr> {
     let (address, length) = text.split_once('/').unwrap_or((text, "0"));
     length.parse::<u8>().ok()?;

@@ -1,4 +1,4 @@
-//! DEL: takes away what ADD made, as far as it is there.
+//! DEL: deletes what ADD created and still exists.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -21,7 +21,8 @@ pub(crate) fn del(call: &Call, config: &Config) -> Result<(), Failure> {
     let mut failures = unplug(config, &attachment);
     if let Ipam::Delegate(delegate) = &config.ipam {
         let done = delegate.run(Command::Del, call, &config.document);
-        // The ADD was refused for that, and had nothing of it.
+        // If the delegated plugin is missing and no record exists, ADD was refused and no address
+        // was assigned.
         let is_nobody = || !delegate.is_there(call) && !is_remembered(config, &attachment);
         failures.extend(done.err().filter(|_| !is_nobody()));
     }
@@ -34,7 +35,7 @@ pub(crate) fn del(call: &Call, config: &Config) -> Result<(), Failure> {
 /// Removes an attachment except its record. The record is deleted last, so its addresses stay
 /// reserved until everything else is gone.
 pub(crate) fn unplug(config: &Config, attachment: &Attachment) -> Vec<Failure> {
-    // Before the host is locked, like all accesses to a store.
+    // The store is read before the host is locked: that is the order of the locks.
     let addresses = addresses(config, attachment);
     let host = match Host::share() {
         Ok(host) => host,
@@ -68,20 +69,20 @@ fn unfilter(
     let tag = attachment.tag();
     match addresses {
         Some(addresses) => filter.remove(&tag, &addresses),
-        // An ADD that was killed, or a state that was lost: it takes a look at all.
+        // Without a record (its ADD was killed, or the record was lost), all elements are searched.
         None => filter.sweep(&BTreeSet::from([tag])),
     }
 }
 
-/// The addresses that it has had, if that is known.
+/// Returns the addresses of the attachment, or `None` if there is no record.
 fn addresses(config: &Config, attachment: &Attachment) -> Result<Option<Vec<IpAddr>>, Failure> {
     let store = Store::existing(&config.data, &config.network)?;
     let record = store.map(|store| store.record(attachment)).transpose()?.flatten();
     Ok(record.map(|record| record.addresses.iter().map(IpNet::addr).collect()))
 }
 
-/// Deletes the host's end of the cable, and so the container's end. If the namespace is gone, both
-/// ends are gone.
+/// Deletes the host's end of the cable, which also deletes the container's end. If the container's
+/// namespace is gone, the cable is gone already.
 pub(crate) fn cut(host: &Host, link_name: &str) -> Result<(), Failure> {
     match host.netns.link(link_name) {
         Err(error) if error.is_not_found() => Ok(()),

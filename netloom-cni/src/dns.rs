@@ -1,4 +1,4 @@
-//! The field `dns`: passed on, where it says anything.
+//! The field `dns`, copied to the result unless it is empty.
 
 use std::net::IpAddr;
 

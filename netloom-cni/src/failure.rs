@@ -1,4 +1,4 @@
-//! A failure in the form of the CNI specification: a code, a sentence, and details.
+//! A failure as the CNI specification defines it: a code, a message and details.
 
 use std::fmt;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-/// The specification's codes, and from 100 on the plugin's own.
+/// The error codes: those of the specification, and from 100 on the plugin's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Code {
@@ -21,7 +21,7 @@ pub(crate) enum Code {
     Unavailable = 50,
     /// The plugin is unavailable, and existing containers may lose their connection.
     UnavailableAndLimited = 51,
-    /// The kernel refused.
+    /// The kernel refused a request.
     Kernel = 100,
     /// All addresses are taken.
     Addresses = 101,
@@ -31,7 +31,7 @@ pub(crate) enum Code {
     Delegate = 103,
 }
 
-/// Why a command failed.
+/// The reason why a command failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     code: u32,
@@ -55,7 +55,7 @@ impl Failure {
         self
     }
 
-    /// A file that could not be read or written.
+    /// Returns the failure for a file that could not be read or written.
     pub(crate) fn file(action: &str, path: &Path, error: &io::Error) -> Self {
         Self::new(Code::Io, format!("{action} {}: {error}", path.display()))
     }
@@ -74,7 +74,7 @@ impl Failure {
         Err(first)
     }
 
-    /// The specification's error object.
+    /// Formats the failure as the specification's error object.
     pub(crate) fn to_json(&self, version: &str) -> Value {
         let mut object = json!({ "cniVersion": version, "code": self.code, "msg": self.message });
         if !self.details.is_empty() {
@@ -84,8 +84,7 @@ impl Failure {
     }
 }
 
-/// Gives a refusal by the kernel the code of an I/O failure, and bad input the code of a bad
-/// configuration.
+/// Chooses the code: I/O failure for an error of the kernel, invalid configuration for bad input.
 impl From<netloom::Error> for Failure {
     fn from(error: netloom::Error) -> Self {
         let code = if error.is_invalid_input() { Code::InvalidConfig } else { Code::Kernel };

@@ -1,4 +1,4 @@
-//! The fields of a JSON object: unknown ones are passed over, wrong ones refused by name and value.
+//! The fields of a JSON object. Unknown fields are ignored. A wrong value is refused with its path.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::failure::{Code, Failure};
 
-/// An object, and where it is in the whole.
+/// A JSON object and its path in the document.
 #[derive(Debug, Clone)]
 pub(crate) struct Fields<'a> {
     object: &'a Map<String, Value>,
@@ -34,7 +34,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A field's path, as `ipam.ranges[0]`.
+    /// Returns a field's path, such as `ipam.ranges[0]`.
     pub(crate) fn path_of(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
@@ -43,7 +43,7 @@ impl<'a> Fields<'a> {
         self.object.get(name).and_then(present)
     }
 
-    /// A field that can't be as it is.
+    /// Returns the failure for a field with a wrong value.
     pub(crate) fn refuse(&self, name: &str, expected: impl fmt::Display) -> Failure {
         wrong(&self.path_of(name), self.value(name).unwrap_or(&Value::Null), expected)
     }
@@ -70,7 +70,7 @@ impl<'a> Fields<'a> {
         value.as_bool().map(Some).ok_or_else(|| self.refuse(name, "true or false"))
     }
 
-    /// A number within bounds.
+    /// Reads a number within bounds.
     pub(crate) fn number(
         &self,
         name: &str,
@@ -85,7 +85,7 @@ impl<'a> Fields<'a> {
         number.filter(|number| bounds.contains(number)).ok_or_else(refused).map(Some)
     }
 
-    /// A string that stands for something; an empty one for nothing.
+    /// Parses a string. An empty string counts as absent.
     pub(crate) fn parsed<T: FromStr>(
         &self,
         name: &str,
@@ -101,13 +101,13 @@ impl<'a> Fields<'a> {
         self.value(name).map(|value| Self::at(value, self.path_of(name))).transpose()
     }
 
-    /// The values of a list, each with its path.
+    /// Returns the values of a list, each with its path.
     pub(crate) fn list(&self, name: &str) -> Result<Vec<(String, &'a Value)>, Failure> {
         let Some(value) = self.value(name) else { return Ok(Vec::new()) };
         items(value, &self.path_of(name))
     }
 
-    /// The objects of a list.
+    /// Returns the objects of a list.
     pub(crate) fn objects(&self, name: &str) -> Result<Vec<Self>, Failure> {
         self.list(name)?.into_iter().map(|(path, value)| Self::at(value, path)).collect()
     }

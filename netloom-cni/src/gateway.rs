@@ -1,5 +1,5 @@
-//! The link by which the host is in the network: the bridge, or one of its own where containers are
-//! in a VLAN.
+//! The link that has the gateway's addresses: the bridge, or, if the containers are in a VLAN, a
+//! veth end in that VLAN.
 
 use netloom::{Link, VethEnd, VethPair};
 
@@ -9,7 +9,7 @@ use crate::failure::{Code, Failure};
 use crate::host::Host;
 use crate::vlan::Vlans;
 
-/// The name of the gateway's link.
+/// Returns the name of the gateway's link.
 pub(crate) fn name(config: &Config) -> String {
     match config.vlans.access {
         Some(id) => format!("{}.{id}", config.bridge),
@@ -17,18 +17,18 @@ pub(crate) fn name(config: &Config) -> String {
     }
 }
 
-/// Refuses a name that no link can have.
+/// Refuses a name that is too long for a link.
 pub(crate) fn check_name(config: &Config) -> Result<(), Failure> {
     let name = name(config);
     if !config.routes() || name.len() <= 15 {
         return Ok(());
     }
-    let problem = format!("bridge: with its VLAN, `{name}` is too long a name for a link");
+    let problem = format!("bridge: with its VLAN, the link name `{name}` is too long");
     Err(Failure::new(Code::InvalidConfig, problem))
 }
 
-/// The link that has the gateway's addresses: the bridge, or for a VLAN a link named after both, as
-/// `cni0.100`, by which the host is in it.
+/// Creates the link that has the gateway's addresses, if it is missing. Without a VLAN, that is the
+/// bridge. With a VLAN, it is a link named after both, such as `cni0.100`.
 pub(crate) fn ready(
     host: &mut Host,
     bridge: &mut ReadyBridge,
@@ -54,12 +54,12 @@ pub(crate) fn ready(
     Ok(bridge.gateway.insert(veth).peer().clone())
 }
 
-/// The bridge's end of the cable to that link, as `cni0-100`.
+/// Returns the name of the bridge port that leads to the gateway's link, such as `cni0-100`.
 pub(crate) fn port_name(config: &Config, id: u16) -> String {
     format!("{}-{id}", config.bridge)
 }
 
-/// Returns whether a port of the bridge leads to a gateway's link and not to a container.
+/// Returns whether a bridge port leads to a gateway's link, not to a container.
 pub(crate) fn is_port(config: &Config, name: &str) -> bool {
     let id = name.strip_prefix(&config.bridge).and_then(|rest| rest.strip_prefix('-'));
     id.is_some_and(|id| id.parse::<u16>().is_ok())

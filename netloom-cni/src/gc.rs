@@ -49,7 +49,7 @@ pub(crate) fn gc(call: &Call, config: &Config) -> Result<(), Failure> {
     Failure::join(failures)
 }
 
-/// Deletes objects with the network's tags that no record mentions.
+/// Deletes packet filter objects that have a tag of the network, but no record.
 fn sweep(config: &Config, valid: &HashSet<Attachment>) -> Vec<Failure> {
     let swept = || -> Result<Vec<Failure>, Failure> {
         if let Ipam::BuiltIn(_) = config.ipam
@@ -86,8 +86,8 @@ fn sweep(config: &Config, valid: &HashSet<Attachment>) -> Vec<Failure> {
     swept().unwrap_or_else(|failure| vec![failure])
 }
 
-/// Deletes the `ingressPolicy` elements of a bridge without containers. DEL does not: it would have
-/// to list the bridge's ports each time, with the lock taken alone.
+/// Deletes the `ingressPolicy` elements of a bridge without containers. DEL leaves them: it would
+/// have to list the bridge's ports each time, under an exclusive lock.
 fn forget_policy(filter: &Filter, host: &mut Host, config: &Config) -> Result<(), Failure> {
     host.alone()?;
     if let Some(bridge) = bridge::find(&host.netns, &config.bridge)?

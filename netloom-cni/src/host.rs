@@ -6,7 +6,7 @@ use netloom::{Netns, NetnsLock};
 
 use crate::failure::Failure;
 
-/// The time limit for waiting on the commands of other containers.
+/// The time limit for getting the lock, which other commands may hold.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The host's network namespace, with its lock.
@@ -14,8 +14,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Every command shares the lock. A command that creates a shared object (a bridge, its address, a
 /// table) upgrades the lock to an exclusive one, so that it can delete the object if it fails.
 ///
-/// The order of locks is store before host. Otherwise a command that shares the host's lock and
-/// waits for a store could block the command that has the store and wants the host's lock alone.
+/// The locks are taken in a fixed order: first the store's, then the host's. Otherwise two commands
+/// could each hold the lock that the other one waits for.
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) netns: Netns,
@@ -30,12 +30,13 @@ impl Host {
         Ok(Self { netns, lock, is_alone: false })
     }
 
-    /// Takes the lock alone. Returns whether other commands may have changed something meanwhile.
+    /// Upgrades the lock to an exclusive one. Returns whether other commands may have changed
+    /// something meanwhile.
     pub(crate) fn alone(&mut self) -> Result<bool, Failure> {
         if self.is_alone {
             return Ok(false);
         }
-        // Released first: two commands that both upgrade a shared lock would wait for ever.
+        // Release the shared lock first. If two commands kept it, both would wait forever.
         drop(self.lock.take());
         self.lock = Some(self.netns.lock(PATIENCE)?);
         self.is_alone = true;

@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     let succeeded = done.is_ok();
     let answer = done.unwrap_or_else(|failure| Some(failure.to_json(&version_of(&text))));
     let written = match answer {
-        // One write: a runtime reads while we print.
+        // Print with a single write: the runtime may read at any moment.
         Some(answer) => io::stdout().lock().write_all(format!("{answer:#}\n").as_bytes()),
         None => Ok(()),
     };
@@ -75,12 +75,13 @@ fn input() -> Result<String, Failure> {
     let read = io::stdin().lock().read_to_end(&mut bytes);
     read.map_err(|error| Failure::new(Code::Io, format!("read stdin: {error}")))?;
     String::from_utf8(bytes).map_err(|error| {
-        let problem = format!("the network configuration is no JSON: {}", error.utf8_error());
+        let problem = format!("the network configuration is not JSON: {}", error.utf8_error());
         Failure::new(Code::Decode, problem)
     })
 }
 
-/// Removes an attachment whose result could not be written: the runtime doesn't know it.
+/// Removes the attachment if its result could not be printed, because the runtime does not know of
+/// it.
 fn take_back(text: &str) {
     let undone = || -> Result<(), Failure> {
         let call = Call::read(|name| env::var(name).ok())?;
@@ -116,7 +117,7 @@ fn versions(text: &str) -> Value {
     json!({ "cniVersion": version_of(text), "supportedVersions": spoken })
 }
 
-/// Returns the version of an answer: the one in the configuration, even if it is not spoken here.
+/// Returns the version for the answer: that of the configuration, even if it is not supported.
 fn version_of(text: &str) -> String {
     let document: Value = serde_json::from_str(text).unwrap_or_default();
     let said = document["cniVersion"].as_str().filter(|said| !said.is_empty());

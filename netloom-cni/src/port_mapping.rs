@@ -1,4 +1,4 @@
-//! Published ports, as runtimes ask for them with the capability `portMappings`.
+//! Published ports, as runtimes request them with the capability `portMappings`.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -47,8 +47,8 @@ impl PortMapping {
     }
 
     /// Returns the mapping to a container's address, or `None` if the host's address is of the
-    /// other family, as the reference plugin skips it: another network of the container may have
-    /// an address of that family.
+    /// other family. The reference plugin skips such a mapping too, because another network of the
+    /// container may have an address of that family.
     pub(crate) fn to(&self, container: IpAddr) -> Option<Mapping> {
         let is_other =
             self.host_address.is_some_and(|address| address.is_ipv4() != container.is_ipv4());

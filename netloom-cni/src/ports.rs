@@ -1,4 +1,4 @@
-//! Published ports: found again by the attachment's tag, whatever is remembered of it.
+//! Published ports. They carry the attachment's tag, so they are found even without a record.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -14,11 +14,11 @@ use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::waiting::{self, Mapping};
 
-/// The table of netloom's persistent published ports.
+/// The name of the tables in which netloom keeps persistent published ports.
 const TABLES: &str = "netloom-ports";
 
-/// Returns the mappings of the configuration, to the container's first address of each family, each
-/// once.
+/// Returns the port mappings to publish, without duplicates. Each leads to the container's first
+/// address of a family.
 fn wanted(config: &Config, addresses: &[IpNet]) -> Vec<Mapping> {
     let first = |is_ipv4: bool| {
         let mut all = addresses.iter().map(IpNet::addr);
@@ -30,7 +30,7 @@ fn wanted(config: &Config, addresses: &[IpNet]) -> Vec<Mapping> {
     all.filter(|mapping| known.insert(*mapping)).collect()
 }
 
-/// All that was published for one attachment. Removed on drop unless kept.
+/// The ports published for one attachment. Dropping this value withdraws them, unless kept.
 #[derive(Debug, Default)]
 pub(crate) struct Published {
     ports: Vec<Owned<PortForwardHandle>>,
@@ -44,8 +44,8 @@ impl Published {
     }
 }
 
-/// Publishes all mappings, or none. A mapping whose port another network of this container has
-/// waits for that port: an engine hands the same mappings to each network.
+/// Publishes all mappings or none. An engine hands the same mappings to each network of a
+/// container: if another of these networks has published a port, the mapping waits for that port.
 pub(crate) fn publish(
     host: &Netns,
     config: &Config,
@@ -93,12 +93,12 @@ fn of_container(host: &Netns, container: &Netns) -> Result<Vec<PortForwardInfo>,
     Ok(ports)
 }
 
-/// Takes away what an attachment has published.
+/// Withdraws the published ports of an attachment.
 pub(crate) fn unpublish(host: &Netns, tag: &str) -> Result<(), Failure> {
     withdraw(host, host.port_forwards_with_tag(tag)?, |one| one == tag)
 }
 
-/// Deletes published ports, and hands them over to attachments that wait for them.
+/// Withdraws published ports, and publishes the mappings that wait for them.
 fn withdraw(
     host: &Netns,
     ports: Vec<PortForwardInfo>,
@@ -114,7 +114,7 @@ fn withdraw(
     Failure::join(failures)
 }
 
-/// Fails with the name of the first missing port.
+/// Checks that all ports are published. The failure names the first one that is missing.
 pub(crate) fn check(
     host: &Netns,
     config: &Config,
@@ -146,7 +146,7 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// Names the part that a published port lacks.
+/// Names the missing part of a published port.
 fn lack(handle: &PortForwardHandle, by: &Link) -> Result<String, Failure> {
     let is_local = handle.host_address().is_none_or(|address| address.is_loopback());
     if handle.target().is_ipv4()
@@ -158,7 +158,7 @@ fn lack(handle: &PortForwardHandle, by: &Link) -> Result<String, Failure> {
     Ok(format!("its element or a rule is missing in the tables `{TABLES}`"))
 }
 
-/// The tags of a network that ports are published by. It looks at all there are.
+/// Returns the tags of a network that published ports carry. Reads all published ports.
 pub(crate) fn tags(host: &Netns, of_network: &str) -> Result<BTreeSet<String>, Failure> {
     let tables = host.nft_ruleset()?;
     let ports = tables.iter().filter(|table| table.name == TABLES);

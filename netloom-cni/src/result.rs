@@ -1,5 +1,5 @@
-//! The result of ADD in the shape of each version of the specification. A plugin prints the result,
-//! and the next plugin of a chain, CHECK and DEL read it.
+//! The result of ADD, as each version of the specification formats it. A plugin prints the result.
+//! The next plugin of a chain, CHECK and DEL read it.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ pub(crate) struct NetworkResult {
     pub(crate) interfaces: Vec<Interface>,
     pub(crate) ips: Vec<Ip>,
     pub(crate) routes: Vec<Route>,
-    /// Passed on as it is.
+    /// The `dns` field, passed on unchanged.
     pub(crate) dns: Option<Value>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Interface {
 pub(crate) struct Ip {
     pub(crate) address: IpNet,
     pub(crate) gateway: Option<IpAddr>,
-    /// The place of the address's interface in the list of interfaces.
+    /// The position of the address's interface in the list of interfaces.
     pub(crate) interface: Option<usize>,
 }
 
@@ -62,7 +62,7 @@ impl NetworkResult {
             routes: read("routes")?.iter().map(Route::read).collect::<Result<_, _>>()?,
             dns: fields.value("dns").cloned(),
         };
-        // Before 0.3.0 a result had one object for each family.
+        // Before version 0.3.0, a result had one object for each family.
         for family in ["ip4", "ip6"] {
             let Some(fields) = fields.object(family)? else { continue };
             result.ips.push(Ip::read_as(&fields, "ip")?);
@@ -179,7 +179,7 @@ impl Ip {
         Self::read_as(fields, "address")
     }
 
-    /// Reads an entry whose address has this name.
+    /// Reads an entry whose address is in the field `name`.
     fn read_as(fields: &Fields<'_>, name: &str) -> Result<Self, Failure> {
         const EXPECTED: &str = "an address with the length of its prefix";
         let address = fields.parsed(name, EXPECTED)?;
@@ -207,7 +207,7 @@ impl Ip {
 }
 
 impl Route {
-    /// Everything, by this gateway.
+    /// Returns a default route through this gateway.
     pub(crate) fn default_by(gateway: IpAddr) -> Self {
         let any = if gateway.is_ipv4() { "0.0.0.0/0".parse() } else { "::/0".parse() };
         let dst = any.unwrap_or_else(|_| IpNet::from(gateway));
@@ -241,7 +241,7 @@ impl Route {
         })
     }
 
-    /// Returns whether the destination is on the link, so that the route has no gateway.
+    /// Returns whether the destination is on the link itself, so that the route has no gateway.
     pub(crate) fn is_near(&self) -> bool {
         self.dst.addr().is_ipv4() && self.scope.is_some_and(|scope| scope >= 253)
     }

@@ -1,4 +1,4 @@
-//! STATUS: whether an ADD could do its work now.
+//! STATUS: whether an ADD would succeed now.
 
 use netloom::{LinkKind, Netns};
 
@@ -21,7 +21,7 @@ pub(crate) fn status(call: &Call, config: &Config) -> Result<(), Failure> {
 
 fn look(call: &Call, config: &Config) -> Result<(), Failure> {
     if let Err(failure) = has_bridge(&Netns::current()?, config) {
-        // Those that are connected had another one.
+        // The containers that exist were connected to a bridge that is gone.
         let code =
             if is_anybody_there(config)? { Code::UnavailableAndLimited } else { Code::Unavailable };
         return Err(Failure::new(code, failure.to_string()));
@@ -34,7 +34,7 @@ fn look(call: &Call, config: &Config) -> Result<(), Failure> {
         }
         Ipam::Delegate(delegate) => {
             match delegate.run(Command::Status, call, &config.document) {
-                // One from before 1.1.0 does not say.
+                // A plugin for a version before 1.1.0 does not know STATUS, which is no failure.
                 Err(failure) if !Delegate::is_unknown_command(&failure) => Err(failure),
                 _ => Ok(()),
             }
@@ -42,7 +42,7 @@ fn look(call: &Call, config: &Config) -> Result<(), Failure> {
     }
 }
 
-/// Reads the parts of the kernel that an ADD reads first.
+/// Reads the parts of the kernel that ADD reads first.
 fn can_be_read(config: &Config) -> Result<(), Failure> {
     let host = Host::share()?;
     if Filter::is_needed(config) {

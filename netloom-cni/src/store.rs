@@ -1,9 +1,10 @@
 //! The records of attachments on disk, readable even if a write was interrupted.
 //!
-//! A network has a directory. An attachment is one file in it, with several names: its own, and
-//! each address that it reserves. The file is written and synced before it has any name, and the
-//! directory is synced before ADD succeeds. An address belongs to the attachment whose file it is a
-//! name of. So DEL never releases an address that another attachment has taken.
+//! A network has a directory. An attachment is a file there with several names (hard links): its
+//! own name, and each address that it reserves. The file is written and synced before it gets any
+//! name, and the directory is synced before ADD succeeds. An address belongs to the attachment
+//! whose file has the address as a name. So DEL never releases an address that another attachment
+//! has taken.
 //!
 //! | name | what |
 //! |---|---|
@@ -29,21 +30,21 @@ use crate::attachment::Attachment;
 use crate::failure::Failure;
 use crate::host::PATIENCE;
 
-/// A network's directory, locked for as long as this lives.
+/// A network's directory. It stays locked until this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Store {
     directory: PathBuf,
     _lock: File,
 }
 
-/// An address that was chosen of a set of ranges.
+/// An address that was chosen from a set of ranges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Choice {
     pub(crate) set: usize,
     pub(crate) address: IpAddr,
 }
 
-/// A record that is written and not yet synced.
+/// A record that is written, but not yet synced.
 #[derive(Debug)]
 pub(crate) struct Written(File);
 
@@ -55,7 +56,7 @@ pub(crate) struct Record {
 }
 
 impl Store {
-    /// Opens a network's directory, and makes it where it is not there.
+    /// Opens a network's directory. Creates the directory if it is missing.
     pub(crate) fn open(data: &Path, network: &str) -> Result<Self, Failure> {
         let directory = data.join(network);
         if let Some(store) = Self::lock(&directory, network)? {
@@ -66,7 +67,7 @@ impl Store {
         Self::lock(&directory, network)?.ok_or_else(gone)
     }
 
-    /// Opens it only where it is there.
+    /// Opens a network's directory. Returns `None` if it is missing.
     pub(crate) fn existing(data: &Path, network: &str) -> Result<Option<Self>, Failure> {
         let directory = data.join(network);
         if directory.is_dir() { Self::lock(&directory, network) } else { Ok(None) }
@@ -90,8 +91,8 @@ impl Store {
         }
     }
 
-    /// Names the record that a killed ADD left in `new`. Its cable may exist, so DEL and GC must
-    /// find the attachment.
+    /// Names the record that a killed ADD left as `new`. The cable of that ADD may exist, so DEL
+    /// and GC must find the attachment.
     fn finish(&self, network: &str) -> io::Result<()> {
         let new = self.path("new");
         let text = match fs::read(&new) {
@@ -107,8 +108,8 @@ impl Store {
         remove(&new)
     }
 
-    /// Reads the record of an attachment, if there is one. An unreadable record counts as one
-    /// without addresses.
+    /// Reads the record of an attachment. An unreadable record counts as a record without
+    /// addresses.
     pub(crate) fn record(&self, attachment: &Attachment) -> Result<Option<Record>, Failure> {
         let path = self.path(&attachment.file_name());
         match fs::read(&path) {
@@ -132,18 +133,18 @@ impl Store {
         is_same(&self.path(&attachment.file_name()), &self.path(&address.to_string()))
     }
 
-    /// The address that a set gave out last.
+    /// Returns the address that was last assigned from a set.
     pub(crate) fn last(&self, set: usize) -> Option<IpAddr> {
         let target = fs::read_link(self.path(&format!("last.{set}"))).ok()?;
         target.to_str()?.parse().ok()
     }
 
-    /// All addresses that are given out.
+    /// Returns all assigned addresses.
     pub(crate) fn addresses(&self) -> Result<Vec<IpAddr>, Failure> {
         Ok(self.names()?.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
-    /// All attachments of the network.
+    /// Returns all attachments of the network.
     pub(crate) fn attachments(&self, network: &str) -> Result<Vec<Attachment>, Failure> {
         let names = self.names()?;
         Ok(names.iter().filter_map(|name| Attachment::of_file(network, name)).collect())
@@ -178,8 +179,8 @@ impl Store {
         })
     }
 
-    /// Syncs and names the record of an attachment, and reserves its addresses. The effect survives
-    /// a power cut once this returns.
+    /// Syncs and names the record of an attachment, and reserves its addresses. When this function
+    /// returns, the changes survive a power cut.
     pub(crate) fn keep(
         &self,
         attachment: &Attachment,
@@ -189,8 +190,8 @@ impl Store {
         let keep = || -> io::Result<()> {
             let new = self.path("new");
             written.0.sync_all()?;
-            // Its own name first: an address name alone would belong to no attachment, and never be
-            // released.
+            // The attachment's own name first: a file with only an address name would belong to no
+            // attachment and never be released.
             fs::hard_link(&new, self.path(&attachment.file_name()))?;
             for choice in choices {
                 fs::hard_link(&new, self.path(&choice.address.to_string()))?;
@@ -213,8 +214,8 @@ impl Store {
         })
     }
 
-    /// Deletes the record of an attachment and releases its addresses. Missing names are no
-    /// failure.
+    /// Deletes the record of an attachment and releases its addresses. Succeeds if a name is
+    /// missing.
     pub(crate) fn forget(&self, attachment: &Attachment) -> Result<(), Failure> {
         let own = self.path(&attachment.file_name());
         let record = self.record(attachment)?;
@@ -226,7 +227,7 @@ impl Store {
                     remove(&path)?;
                 }
             }
-            // The record may be unreadable: deletes all other names of this file.
+            // The record may be unreadable, so find its other names by the inode, and delete them.
             if fs::symlink_metadata(&own).is_ok_and(|file| file.nlink() > 1) {
                 for name in self.names().unwrap_or_default() {
                     let path = self.path(&name);
@@ -235,15 +236,15 @@ impl Store {
                     }
                 }
             }
-            // Last: while the record exists, DEL can be repeated.
+            // Delete the record last: as long as it exists, DEL can be repeated.
             remove(&own)?;
             self.sync()
         };
         forget().map_err(|error| Failure::file("delete", &own, &error))
     }
 
-    /// Releases addresses whose attachment has no name. After a power cut, one name may be on disk
-    /// without the other. Addresses of `host-local` are left alone.
+    /// Releases addresses whose file has no attachment name. After a power cut, one name may be on
+    /// disk without the other. The addresses of the `host-local` plugin are not touched.
     pub(crate) fn forget_nameless(&self, network: &str) -> Result<(), Failure> {
         for name in self.names()? {
             if name.parse::<IpAddr>().is_err() {
@@ -268,8 +269,8 @@ impl Store {
     }
 }
 
-/// Locks the file, and first makes it unreadable for ordinary users: they could lock a readable
-/// file. `host-local` creates it readable.
+/// Locks the file, after making it unreadable for ordinary users. An ordinary user could otherwise
+/// open the file and lock it. The `host-local` plugin creates it readable.
 fn lock_in_time(file: &File) -> io::Result<()> {
     if file.metadata()?.mode() & 0o077 != 0 {
         file.set_permissions(Permissions::from_mode(0o600))?;
@@ -296,7 +297,7 @@ fn make(directory: &Path) -> io::Result<()> {
     parents.into_iter().try_for_each(|parent| File::open(parent)?.sync_all())
 }
 
-/// Returns whether two names stand for one file.
+/// Returns whether two names refer to the same file.
 fn is_same(one: &Path, other: &Path) -> bool {
     let identity = |path: &Path| {
         let metadata = fs::symlink_metadata(path).ok()?;
@@ -330,7 +331,7 @@ impl Record {
     }
 }
 
-/// Returns the attachment of a record's file, or none if the file is not a record.
+/// Returns the attachment that a record's text names. `None` if the text is not a record.
 fn attachment_of(network: &str, text: &[u8]) -> Option<Attachment> {
     let document: Value = serde_json::from_slice(text).ok()?;
     let text = |name: &str| document[name].as_str().map(str::to_owned);

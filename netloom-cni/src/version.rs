@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A version of the specification, with the features it added.
+/// A version of the specification. Each variant names what that version added.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Version {
     V0_1_0,
@@ -13,11 +13,11 @@ pub(crate) enum Version {
     V0_3_0,
     /// Chains of plugins.
     V0_3_1,
-    /// CHECK.
+    /// The command CHECK.
     V0_4_0,
-    /// Addresses without their family.
+    /// Addresses without the `version` field.
     V1_0_0,
-    /// GC, STATUS, the MTU of interfaces.
+    /// The commands GC and STATUS, and the `mtu` field of interfaces.
     #[default]
     V1_1_0,
 }

@@ -1,4 +1,4 @@
-//! VLANs: those that ports are in, and the bridge that keeps them apart.
+//! The VLANs of bridge ports, and the VLAN filtering of the bridge.
 
 use std::ops::RangeInclusive;
 
@@ -13,11 +13,11 @@ const NUMBERS: RangeInclusive<u32> = 1..=4094;
 /// The VLANs of a container's port.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Vlans {
-    /// The one whose frames have no tag there.
+    /// The VLAN whose frames have no tag at the port.
     pub(crate) access: Option<u16>,
     /// The VLANs whose frames stay tagged.
     trunk: Vec<RangeInclusive<u16>>,
-    /// Keeps the port in the bridge's default VLAN.
+    /// True if the port stays in the bridge's default VLAN.
     preserves_default: bool,
 }
 
@@ -31,7 +31,7 @@ impl Vlans {
         if let Some(id) = access
             && trunk.iter().any(|range| range.contains(&id))
         {
-            let expected = format!("a list without {id}, which is vlan's and has no tag");
+            let expected = format!("a list without {id}, the untagged VLAN of `vlan`");
             return Err(fields.refuse("vlanTrunk", expected));
         }
         let preserves_default = fields.flag("preserveDefaultVlan")?.unwrap_or(true);
@@ -47,12 +47,12 @@ impl Vlans {
         self.access.is_some() || !self.trunk.is_empty()
     }
 
-    /// Puts a new port of the bridge into them.
+    /// Puts a new bridge port into the VLANs.
     pub(crate) fn join(&self, port: &Link, bridge: &BridgeInfo) -> Result<(), Failure> {
         if let Some(default) = self.unwanted(bridge) {
             port.leave_vlan(default)?;
         }
-        // They go with the port.
+        // The kernel removes the VLANs with the port.
         if let Some(id) = self.access {
             BridgeVlan::new(id).pvid().untagged().create(port)?.keep();
         }
@@ -62,7 +62,7 @@ impl Vlans {
         Ok(())
     }
 
-    /// Names a VLAN that the port is not in as it was put there.
+    /// Checks that the port is in the VLANs with the right flags.
     pub(crate) fn check(&self, port: &Link, bridge: &BridgeInfo) -> Result<(), Failure> {
         let missing = |problem: String| Err(Failure::new(Code::Missing, problem));
         let name = port.name();
@@ -85,7 +85,7 @@ impl Vlans {
         }
     }
 
-    /// The bridge's default VLAN, where the port is not to be in it.
+    /// Returns the bridge's default VLAN if the port must leave it.
     fn unwanted(&self, bridge: &BridgeInfo) -> Option<u16> {
         let is_wanted = |id: &u16| {
             self.access == Some(*id) || self.trunk.iter().any(|range| range.contains(id))
@@ -94,7 +94,7 @@ impl Vlans {
     }
 }
 
-/// `{ "id": 5 }`, `{ "minID": 10, "maxID": 19 }`, or both in one.
+/// Reads a trunk entry: `{ "id": 5 }`, `{ "minID": 10, "maxID": 19 }`, or both in one.
 fn trunk_entry(entry: &Fields<'_>) -> Result<Vec<RangeInclusive<u16>>, Failure> {
     let number = |name| number(entry, name, NUMBERS);
     let mut ranges = Vec::new();
@@ -122,8 +122,8 @@ fn number(
     Ok(fields.number(name, bounds)?.and_then(|number| u16::try_from(number).ok()))
 }
 
-/// A bridge that keeps its ports apart by VLAN. It did not before, where the switch is ours: then
-/// it is switched back unless this is kept.
+/// A bridge that filters by VLAN. If this ADD turned filtering on, dropping this value turns it off
+/// again, unless `keep` was called.
 #[derive(Debug)]
 pub(crate) struct Filtering {
     pub(crate) bridge: BridgeInfo,
@@ -154,7 +154,7 @@ impl Drop for Filtering {
         if let Some(bridge) = self.switched.take()
             && let Err(error) = bridge.set_vlan_filtering(false)
         {
-            eprintln!("netloom-cni: `{}` goes on filtering by VLAN: {error}", bridge.name());
+            eprintln!("netloom-cni: turn VLAN filtering of `{}` off again: {error}", bridge.name());
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Mappings that wait: another network of the same container has their port. DEL of that network
-//! publishes them. A table of its own keeps them, one element a mapping, with the attachment's tag
-//! as comment.
+//! Waiting port mappings: another network of the same container has published the same port. DEL
+//! of that network publishes the waiting mapping. They are stored in an nf_tables table: one
+//! element for each mapping, with the attachment's tag as comment.
 
 use std::net::IpAddr;
 
@@ -11,14 +11,14 @@ use netloom::{Netns, Owned, PortForward, PortForwardHandle, Protocol};
 use crate::failure::Failure;
 
 const TABLE: &str = "netloom-cni-waiting";
-/// The maps of IPv4 and IPv6 mappings.
+/// The maps that store IPv4 and IPv6 mappings.
 const MAPS: [&str; 2] = ["waiting4", "waiting6"];
 
-/// A port of the host, and the container's address and port that it leads to.
+/// A port mapping: a port of the host, and the address and port of the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Mapping {
     pub(crate) protocol: Protocol,
-    /// `None` for all addresses.
+    /// The host's address, `None` for all addresses.
     pub(crate) host_address: Option<IpAddr>,
     pub(crate) host_port: u16,
     pub(crate) target: IpAddr,
@@ -37,7 +37,7 @@ impl Mapping {
         }
     }
 
-    /// Returns whether the published port and this mapping can't both be published.
+    /// Returns whether a published port conflicts with this mapping.
     pub(crate) fn collides_with(&self, port: &PortForwardHandle) -> bool {
         let ports = port.host_ports();
         self.protocol == port.protocol()
@@ -50,7 +50,7 @@ impl Mapping {
         MAPS[usize::from(self.target.is_ipv6())]
     }
 
-    /// Returns the element. Its key is the hash in the tag, and a number.
+    /// Returns the element that stores this mapping. The key is the hash in the tag, and `number`.
     fn element(&self, tag: &str, number: u32) -> Element {
         let hash = tag.rsplit('.').next().unwrap_or_default();
         let half = |text: Option<&str>| text.and_then(|text| u32::from_str_radix(text, 16).ok());
@@ -102,12 +102,12 @@ fn create(host: &Netns) -> Result<TableHandle, Failure> {
         .map(Map::new(MAPS[1], key, data(Type::Ipv6)));
     match table.create(host) {
         Ok(made) => Ok(made.keep()),
-        // Another ADD was faster.
+        // Another ADD created the table meanwhile.
         Err(error) => find(host)?.ok_or_else(|| error.into()),
     }
 }
 
-/// Stores mappings that wait for their port. They are removed on drop unless kept.
+/// Stores mappings that wait for their port. Dropping the result removes them, unless kept.
 pub(crate) fn add(
     host: &Netns,
     tag: &str,
@@ -127,7 +127,7 @@ pub(crate) fn add(
     made.collect()
 }
 
-/// A stored mapping with its tag.
+/// A stored mapping and the tag of its attachment.
 struct Waiting {
     tag: String,
     mapping: Mapping,
@@ -156,14 +156,14 @@ fn all(host: &Netns) -> Result<Vec<Waiting>, Failure> {
     Ok(all)
 }
 
-/// Returns the mappings of an attachment that wait.
+/// Returns the waiting mappings of an attachment.
 pub(crate) fn of_tag(host: &Netns, tag: &str) -> Result<Vec<Mapping>, Failure> {
     let all = all(host)?.into_iter().filter(|waiting| waiting.tag == tag);
     Ok(all.map(|waiting| waiting.mapping).collect())
 }
 
-/// Removes the waiting mappings of attachments that are gone, and publishes those that waited for
-/// the ports of these. A mapping that can't be published is reported, and waits on.
+/// Removes the waiting mappings of attachments that are gone. Publishes the mappings that waited for
+/// the ports of these attachments. A failure to publish is reported, and the mapping keeps waiting.
 pub(crate) fn hand_over(
     host: &Netns,
     is_gone: impl Fn(&str) -> bool,
@@ -177,7 +177,7 @@ pub(crate) fn hand_over(
             }
             match mapping.forward(&tag).create(host) {
                 Ok(published) => drop(published.keep()),
-                // A further network of the container has got it.
+                // A third network of the container has published the port.
                 Err(error) if error.is_already_exists() => continue,
                 Err(error) => {
                     eprintln!("netloom-cni: {error}");

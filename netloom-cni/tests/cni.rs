@@ -1,5 +1,4 @@
-//! `netloom-cni`, the CNI plugin among the examples, as container engines call it: a program, its
-//! variables, its standard input.
+//! `netloom-cni` as container engines call it: as a program, with variables and standard input.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "../../tests/support/mod.rs"]

@@ -22,8 +22,7 @@ use crate::wire::message::Message;
 pub struct AddressInfo {
     /// The index of the link that has the address.
     pub link: LinkIndex,
-    /// The address with the length of its network's prefix. The network is
-    /// [`network`](Self::network).
+    /// The address and its prefix length. [`network`](Self::network) returns the network alone.
     pub prefix: IpNet,
     /// The address of the other end, if the address is point-to-point.
     #[doc(alias = "IFA_ADDRESS")]
@@ -32,21 +31,22 @@ pub struct AddressInfo {
     pub broadcast: Option<Ipv4Addr>,
     /// The label of an IPv4 address, by default the link's name.
     pub label: Option<String>,
-    /// The reach of the address.
+    /// The scope: where the address is valid.
     pub scope: Scope,
-    /// Duplicate address detection is running. The address is not used yet.
+    /// True while duplicate address detection runs. The kernel does not use the address yet.
     #[doc(alias = "IFA_F_TENTATIVE")]
     pub tentative: bool,
-    /// Duplicate address detection found another host with the address. The address is never used.
+    /// True if duplicate address detection found another host with the address. The kernel never
+    /// uses such an address.
     #[doc(alias = "IFA_F_DADFAILED")]
     pub dad_failed: bool,
-    /// The address has no lifetime.
+    /// True if the address never expires.
     pub permanent: bool,
     /// The time after which the kernel deletes the address. `None`: never.
     pub valid: Option<Duration>,
     /// The time after which new connections stop using the address. `None`: never.
     pub preferred: Option<Duration>,
-    /// The metric of the route to the address's network.
+    /// The metric of the route that the kernel adds for the address's network.
     #[doc(alias = "IFA_RT_PRIORITY")]
     pub metric: Option<u32>,
     pub(super) protocol: Option<u8>,
@@ -57,7 +57,7 @@ pub struct AddressInfo {
     unread: usize,
 }
 
-/// The flags that `ip address` prints, with its words.
+/// The flags that `ip address` prints, and its words for them.
 const FLAGS: [(AddressFlags, &str); 10] = [
     (AddressFlags::Secondary, "secondary"),
     (AddressFlags::Nodad, "nodad"),
@@ -72,7 +72,7 @@ const FLAGS: [(AddressFlags, &str); 10] = [
 ];
 
 impl AddressInfo {
-    /// Reads `struct ifaddrmsg` and its attributes. `None` without a readable address.
+    /// Reads `struct ifaddrmsg` and its attributes. Returns `None` if no address can be read.
     pub(super) fn read(message: Message<'_>) -> Option<Self> {
         let (&[_, length, short_flags, scope, i0, i1, i2, i3], attributes) = message.split()?;
         let (mut address, mut local, mut unread) = (None, None, 0);
@@ -95,7 +95,7 @@ impl AddressInfo {
                 Err(_) => unread += 1,
             }
         }
-        // An IPv6 address without a peer has no IFA_LOCAL.
+        // The kernel sends IFA_LOCAL for an IPv6 address only if the address has a peer.
         let ip = local.or(address)?;
         let has = |flag: AddressFlags| flags & flag.bits() != 0;
         let dad_failed = has(AddressFlags::Dadfailed);
@@ -118,14 +118,14 @@ impl AddressInfo {
         })
     }
 
-    /// The network that the address makes reachable on its link. For a point-to-point address the
-    /// network is the peer's.
+    /// Returns the network that the address makes reachable on its link. For a point-to-point
+    /// address, that is the peer's network.
     pub fn network(&self) -> IpNet {
         let address = self.peer.unwrap_or(self.prefix.addr());
         IpNet::new(address, self.prefix.prefix_len()).map_or(self.prefix, |net| net).trunc()
     }
 
-    /// Reports whether the kernel listed an attribute that netloom could not read.
+    /// Returns whether netloom could not read one of the attributes that the kernel listed.
     pub fn is_partial(&self) -> bool {
         self.unread > 0
     }
@@ -162,7 +162,7 @@ impl AddressInfo {
     }
 }
 
-/// Seconds in `struct ifa_cacheinfo`, whose largest number means for ever.
+/// Converts a lifetime in seconds from `struct ifa_cacheinfo`. The largest number means "forever".
 fn lifetime(seconds: u32) -> Option<Duration> {
     (seconds != u32::MAX).then(|| Duration::from_secs(seconds.into()))
 }

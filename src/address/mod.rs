@@ -21,10 +21,10 @@ use crate::owned::sealed::{Remove, Removed};
 use crate::route::PROTOCOL;
 use crate::wire::message::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
 
-/// The builder of an address of a link, with the length of its network's prefix.
+/// An address to add to a link, with its prefix length.
 ///
-/// Replaces `ip address add ADDRESS dev NAME`. Setters that take an address take a literal such as
-/// `"10.0.0.2/24"` as well.
+/// Replaces `ip address add ADDRESS dev NAME`. Setters that take an address also take a literal
+/// such as `"10.0.0.2/24"`.
 ///
 /// ```
 /// use netloom::{Address, Bridge, Namespace};
@@ -56,13 +56,14 @@ enum Broadcast {
 }
 
 impl Address {
-    /// An address such as `10.0.0.2/24` or `fd00::2/64`.
+    /// Describes an address such as `10.0.0.2/24` or `fd00::2/64`.
     ///
-    /// `0.0.0.0`, `::` and multicast addresses are refused: no link can have them.
+    /// The builder refuses `0.0.0.0`, `::` and multicast addresses: no link can have such an
+    /// address.
     pub fn new(address: impl Input<IpNet>) -> Self {
         let mut rejected = FirstRejected::default();
         let prefix = rejected.read("address", address);
-        // The kernel answers 0.0.0.0 with success and ignores it.
+        // The kernel accepts 0.0.0.0 and ignores it.
         let is_refused = |address: IpAddr| address.is_unspecified() || address.is_multicast();
         if let Some(prefix) = prefix.filter(|prefix| is_refused(prefix.addr())) {
             rejected.reject("address", prefix, "no link can have this address");
@@ -70,8 +71,9 @@ impl Address {
         Self { prefix, broadcast: Broadcast::None, detect_duplicates: false, rejected }
     }
 
-    /// Sets the broadcast address of the address's network, as `brd +`: all host bits set. A /31, a
-    /// /32 and an IPv6 network have none. Default: no broadcast address.
+    /// Sets the broadcast address to the highest address of the network, as `brd +`. Does nothing
+    /// for a /31, a /32 and an IPv6 address, which have no broadcast address. Default: no broadcast
+    /// address.
     #[doc(alias("brd +", "IFA_BROADCAST"))]
     pub fn broadcast_auto(mut self) -> Self {
         self.broadcast = Broadcast::Auto;
@@ -88,8 +90,8 @@ impl Address {
         self
     }
 
-    /// Makes the kernel look for duplicates before an IPv6 address is used, which takes a second or
-    /// more. Default: no detection (`nodad`), which suits networks set up by one program.
+    /// Turns duplicate address detection on for an IPv6 address, which delays its use by a second
+    /// or more. Default: off (`nodad`), which suits networks that one program sets up.
     #[doc(alias("nodad", "IFA_F_NODAD"))]
     pub fn detect_duplicates(mut self) -> Self {
         self.detect_duplicates = true;
@@ -127,7 +129,7 @@ impl Address {
         self.prefix.is_some_and(|prefix| prefix.addr().is_ipv6())
     }
 
-    /// Appends the request that adds the address. A bad literal, which is refused before, has none.
+    /// Appends the request that adds the address, for a builder that was checked before.
     pub(crate) fn add(&self, index: u32, batch: &mut Batch) -> usize {
         let header = header(self.prefix, index);
         batch.push(RequestType::NewAddress, NLM_F_CREATE | NLM_F_EXCL, &header, |out| {
@@ -153,21 +155,21 @@ impl Address {
     }
 }
 
-/// Adds the meaning of the kernel's errno for an address of this link.
+/// Adds a hint that explains the kernel's errno for an address of this link.
 pub(crate) fn explain(error: Error, link: &str) -> Error {
     error
         .hint_on(Errno::EEXIST, || format!("`{link}` has this address already"))
         .hint_on(Errno::EACCES, || {
             format!("IPv6 is off on `{link}` (net.ipv6.conf.{link}.disable_ipv6)")
         })
-        // IPv4 is there wherever links are.
+        // EOPNOTSUPP must be about IPv6: a kernel with links always has IPv4.
         .hint_on(Errno::EOPNOTSUPP, || {
             "this kernel has no IPv6 (booted with ipv6.disable=1, or without CONFIG_IPV6)".into()
         })
 }
 
-/// The `struct ifaddrmsg` of a request about one address, or about all addresses of both families.
-/// A link of 0 means all links.
+/// Returns the `struct ifaddrmsg` of a request. A `prefix` of `None` means all addresses of both
+/// families, a `link` of 0 means all links.
 fn header(prefix: Option<IpNet>, link: u32) -> [u8; 8] {
     const AF_INET: u8 = 2;
     const AF_INET6: u8 = 10;
@@ -202,34 +204,36 @@ from!(&str, String, &String, IpNet, Ipv4Net, Ipv6Net);
 
 /// An address that a link has.
 ///
-/// When an IPv4 network's first address on a link is deleted, the kernel also deletes that
-/// network's other addresses there, of all programs. It does not if the link promotes them
-/// (`net.ipv4.conf.DEV.promote_secondaries`). Deleting such an address later is no failure.
+/// When the first address of an IPv4 network on a link is deleted, the kernel also deletes the
+/// link's other addresses in that network, whichever program added them. The sysctl
+/// `net.ipv4.conf.DEV.promote_secondaries` prevents that. Deleting an address that is gone already
+/// succeeds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressHandle {
     link: Link,
     prefix: IpNet,
-    /// The other end of a point-to-point address. The kernel compares it when it deletes.
+    /// The other end of a point-to-point address. The kernel compares it on deletion.
     peer: Option<IpAddr>,
 }
 
 impl AddressHandle {
-    /// The address with the length of its prefix.
+    /// Returns the address with its prefix length.
     pub fn prefix(&self) -> IpNet {
         self.prefix
     }
 
-    /// The address.
+    /// Returns the address without its prefix length.
     pub fn ip(&self) -> IpAddr {
         self.prefix.addr()
     }
 
-    /// The link that has the address.
+    /// Returns the link that has the address.
     pub fn link(&self) -> &Link {
         &self.link
     }
 
-    /// Deletes the address after its `create` got no answer, if the kernel lists it as netloom's.
+    /// Deletes the address after its `create` got no answer, if the kernel lists an address that
+    /// netloom added.
     fn delete_if_ours(&self) {
         let ours = |info: AddressInfo| info.protocol == Some(PROTOCOL);
         if self.listed().is_ok_and(|listed| listed.is_some_and(ours)) {
@@ -237,7 +241,7 @@ impl AddressHandle {
         }
     }
 
-    /// The kernel's own entry for the address.
+    /// Returns the kernel's current entry for the address.
     fn listed(&self) -> Result<Option<AddressInfo>, Error> {
         let list = self.link.addresses()?;
         Ok(list.into_iter().find(|info| (info.prefix, info.peer) == (self.prefix, self.peer)))
@@ -246,8 +250,8 @@ impl AddressHandle {
 
 const ACTION: &str = "delete address";
 
-/// Deletes as `ip address del`, if the link is still the same: its index may be another link's by
-/// now.
+/// Deletes the address as `ip address del`, if the link is still the same: another link may have
+/// taken its index.
 impl Remove for AddressHandle {
     fn remove(&self) -> Result<Removed, Error> {
         self.link.remove_part(ACTION, self.prefix, || self.remove_once())
@@ -293,8 +297,8 @@ impl Netns {
         self.addresses_of(0)
     }
 
-    /// Lists the addresses of one link; 0 means all links. The kernel filters: strict checking is
-    /// on.
+    /// Lists the addresses of one link, or of all links if `link` is 0. The kernel does the
+    /// filtering, because strict checking is on.
     fn addresses_of(&self, link: u32) -> Result<Vec<AddressInfo>, Error> {
         let all = |batch: &mut Batch| {
             batch.push(RequestType::GetAddress, NLM_F_DUMP, &header(None, link), |_| ())
@@ -313,8 +317,8 @@ impl Link {
         self.namespace().addresses_of(self.index().get())
     }
 
-    /// Finds one of the link's addresses by its text with the prefix length, whichever program
-    /// added it. [`Owned::adopt`] takes on the duty to delete the address.
+    /// Finds an address of the link by address and prefix length, whichever program added it.
+    /// [`Owned::adopt`] takes over the duty to delete the address.
     ///
     /// ```
     /// use netloom::{Bridge, Namespace, Owned};
@@ -396,7 +400,7 @@ mod tests {
                 address.add(index, &mut batch);
                 batch
             };
-            // As text it is the same.
+            // A builder from text writes the same request.
             assert_eq!(written(Address::new(prefix.to_string())), written(Address::new(prefix)));
             let batch = written(asked);
             let payload = batch.payload(0);

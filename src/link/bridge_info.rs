@@ -13,13 +13,13 @@ use crate::netlink::{Batch, RequestType};
 use crate::wire::attribute::{Attributes, Writer};
 use crate::wire::link::{AF_UNSPEC, LinkView, header};
 
-/// The settings of a bridge, of those that `ip -details link show type bridge` lists.
+/// The settings of a bridge: a part of what `ip -details link show type bridge` lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[allow(clippy::struct_excessive_bools)] // the kernel's own switches, each by its name
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct BridgeInfo {
-    /// True if the spanning tree protocol runs, in the kernel or in a program.
+    /// True if the spanning tree protocol runs, in the kernel or in a user-space program.
     pub stp: bool,
     /// The priority for the spanning tree protocol.
     pub priority: u16,
@@ -31,8 +31,8 @@ pub struct BridgeInfo {
     /// True if the bridge filters by VLAN. Always `false` in a kernel without
     /// `CONFIG_BRIDGE_VLAN_FILTERING`.
     pub vlan_filtering: bool,
-    /// The VLAN that a new port joins, untagged: 1 unless that was changed. `None` if new ports
-    /// join none, or the kernel's bridges know no VLANs.
+    /// The VLAN that a new port joins untagged (`vlan_default_pvid`), 1 by default. `None` if a new
+    /// port joins no VLAN, or the kernel has no `CONFIG_BRIDGE_VLAN_FILTERING`.
     pub default_vlan: Option<u16>,
     /// True if multicast is sent only to ports that asked for it.
     pub multicast_snooping: bool,
@@ -69,8 +69,8 @@ impl BridgeInfo {
         info
     }
 
-    /// Returns whether the kernel listed an option that netloom could not read. A field with its
-    /// default may be wrong then.
+    /// Returns whether netloom could not read one of the options that the kernel listed. That
+    /// option's field then holds its default value.
     pub fn is_partial(&self) -> bool {
         self.partial
     }
@@ -116,23 +116,23 @@ impl Link {
     #[doc(alias("ip -details link show", "IFLA_INFO_DATA"))]
     pub fn bridge_info(&self) -> Result<Option<BridgeInfo>, Error> {
         let read = |view: LinkView<'_>| Some(view.bridge().map(BridgeInfo::read));
-        self.place().get("look at bridge", read)
+        self.snapshot().get("look at bridge", read)
     }
 
-    /// Turns VLAN filtering of this bridge on or off, as
-    /// `ip link set DEV type bridge vlan_filtering 1`.
+    /// Turns VLAN filtering of this bridge on or off, as `ip link set DEV type bridge
+    /// vlan_filtering 1`.
     ///
-    /// Frames without a tag are forwarded among the ports in the default VLAN, which are all ports
-    /// unless that was changed. Tagged frames are forwarded only to ports that were [put
-    /// into](super::BridgeVlan) their VLAN.
+    /// The bridge then forwards untagged frames among the ports whose `pvid` is the same VLAN: all
+    /// ports, as long as each has the default VLAN. It forwards tagged frames only to ports that
+    /// [joined](super::BridgeVlan) their VLAN.
     ///
     /// # Errors
     ///
     /// - `is_unsupported()` in a kernel without `CONFIG_BRIDGE_VLAN_FILTERING`, or if the link is
-    ///   no bridge.
+    ///   not a bridge.
     #[doc(alias("IFLA_BR_VLAN_FILTERING", "ip link set type bridge"))]
     pub fn set_vlan_filtering(&self, on: bool) -> Result<(), Error> {
-        // The request that creates links changes a kind's options, without the flag to create.
+        // RTM_NEWLINK without NLM_F_CREATE changes the options of an existing link.
         let options = |out: &mut Writer<'_>| out.emit(&InfoBridge::VlanFiltering(on));
         let request = |batch: &mut Batch, index| {
             batch.push(RequestType::NewLink, 0, &header(AF_UNSPEC, index), |link| {
@@ -141,14 +141,14 @@ impl Link {
         };
         self.request("set VLAN filtering of", request).map_err(|error| {
             error.hint_on(Errno::EOPNOTSUPP, || match self.bridge_info() {
-                Ok(None) => format!("`{}` is no bridge", self.name()),
+                Ok(None) => format!("`{}` is not a bridge", self.name()),
                 _ => NO_FILTERING.into(),
             })
         })
     }
 }
 
-/// The hint for an errno about VLAN filtering, for which the kernel has no words.
+/// The hint for an errno about VLAN filtering: the kernel sends no text with the errno.
 pub(super) const NO_FILTERING: &str =
     "this kernel's bridges do not filter by VLAN (CONFIG_BRIDGE_VLAN_FILTERING)";
 
@@ -156,7 +156,7 @@ pub(super) const NO_FILTERING: &str =
 mod tests {
     use super::*;
 
-    /// A part of the options that Linux 6.12 lists of a bridge, in its order.
+    /// A part of the options that Linux 6.12 lists for a bridge, in the kernel's order.
     const LISTED: &[u8] = &[
         8, 0, 1, 0, 0xdc, 5, 0, 0, // forward_delay 1500
         8, 0, 4, 0, 0x30, 0x75, 0, 0, // ageing_time 30000

@@ -20,25 +20,26 @@ use crate::wire::link::{AF_BRIDGE, IFLA_AF_SPEC, header};
 use crate::wire::message::NLM_F_DUMP;
 use crate::wire::vlan::{self, VlanRange};
 
-/// The highest number of a VLAN.
+/// The highest VLAN ID.
 const LAST: u16 = 4094;
 
-/// A VLAN of a bridge or of one of its ports, a line of `bridge vlan show`.
+/// A VLAN of a bridge or of a bridge port: a line of `bridge vlan show`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct BridgeVlanInfo {
-    /// The number.
+    /// The VLAN ID.
     pub id: u16,
-    /// True if received frames without a tag belong to the VLAN.
+    /// True if the bridge puts untagged frames that it receives into this VLAN.
     pub pvid: bool,
-    /// True if frames of the VLAN are sent without a tag.
+    /// True if the bridge sends frames of this VLAN without a tag.
     pub untagged: bool,
 }
 
 impl BridgeVlanInfo {
-    /// Appends the VLANs of a range. The kernel lists each number once, in order, so that a list is
-    /// never longer than the range of numbers.
+    /// Appends the VLANs of a range. The kernel lists VLAN IDs in ascending order, each at most
+    /// once. Other entries are skipped, so a malformed answer cannot make the list longer than all
+    /// VLAN IDs.
     fn push(range: VlanRange, all: &mut Vec<Self>) {
         let VlanRange { ids, flags } = range;
         let [pvid, untagged] = [Flags::Pvid, Flags::Untagged].map(|flag| flags.contains(flag));
@@ -58,8 +59,8 @@ impl fmt::Display for BridgeVlanInfo {
 }
 
 impl Link {
-    /// Lists the VLANs of this bridge or bridge port by number, as `bridge vlan show dev NAME`.
-    /// They have an effect if the bridge [filters](super::BridgeInfo::vlan_filtering).
+    /// Lists the VLANs of this bridge or bridge port by ID, as `bridge vlan show dev NAME`. The
+    /// VLANs matter only if the bridge [filters](super::BridgeInfo::vlan_filtering).
     ///
     /// ```no_run
     /// use netloom::{Bridge, BridgeVlan, Namespace, VethEnd, VethPair};
@@ -79,41 +80,41 @@ impl Link {
     ///
     /// - `is_unsupported()` in a kernel without `CONFIG_BRIDGE_VLAN_FILTERING`.
     /// - `is_not_found()` if the link is gone.
-    /// - The link is neither a bridge nor a bridge's port.
+    /// - The link is neither a bridge nor a bridge port.
     #[doc(alias("bridge vlan show", "RTM_GETVLAN"))]
     pub fn vlans(&self) -> Result<Vec<BridgeVlanInfo>, Error> {
-        let place = self.place();
+        let snapshot = self.snapshot();
         let mut batch = Batch::default();
         batch.request(vlan::RTM_GETVLAN, NLM_F_DUMP, |out| {
-            out.extend_from_slice(&vlan::of_link(place.id.index));
+            out.extend_from_slice(&vlan::of_link(snapshot.id.index));
         });
-        let listed = place.netns.route(|socket| {
+        let listed = snapshot.netns.route(|socket| {
             socket.fold(&mut batch, Vec::new, |all, message| {
                 vlan::ranges(message).for_each(|range| BridgeVlanInfo::push(range, all));
             })
         });
         listed.map_err(|cause| {
-            let error = place.failure("list VLANs of", cause);
-            error.hint_on(Errno::EOPNOTSUPP, || NO_VLANS.into()).hint_on(Errno::EINVAL, || {
-                "the link is neither a bridge nor a bridge's port".into()
-            })
+            let error = snapshot.failure("list VLANs of", cause);
+            error
+                .hint_on(Errno::EOPNOTSUPP, || NO_VLANS.into())
+                .hint_on(Errno::EINVAL, || "the link is neither a bridge nor a bridge port".into())
         })
     }
 
     /// Takes this bridge port out of a VLAN, as `bridge vlan del dev PORT vid ID`. New ports are in
-    /// VLAN 1 by default. A port that is not in the VLAN stays so.
+    /// VLAN 1 by default. Succeeds if the port is not in the VLAN.
     ///
     /// # Errors
     ///
-    /// - `is_invalid_input()` for a number that no VLAN has, before any system call.
+    /// - `is_invalid_input()` for an ID above 4094 or 0, before any system call.
     /// - `is_unsupported()` in a kernel without `CONFIG_BRIDGE_VLAN_FILTERING`.
-    /// - The link is neither a bridge nor a bridge's port.
+    /// - The link is neither a bridge nor a bridge port.
     #[doc(alias = "bridge vlan del")]
     pub fn leave_vlan(&self, id: u16) -> Result<(), Error> {
         const ACTION: &str = "leave VLAN";
         let vlan = BridgeVlan::new(id);
         vlan.rejected.check(ACTION, &vlan)?;
-        // A kernel without VLANs answers a deletion with success.
+        // A kernel without CONFIG_BRIDGE_VLAN_FILTERING answers a deletion with success.
         if self.vlans()?.iter().any(|listed| listed.id == id) {
             self.change_vlan(ACTION, &vlan, RequestType::DelLink)?;
         }
@@ -133,7 +134,7 @@ impl Link {
             })
         };
         self.request(action, request).map_err(|error| {
-            let reason = || format!("the link is no bridge's port, or {NO_VLANS}");
+            let reason = || format!("the link is not a bridge port, or {NO_VLANS}");
             error.hint_on(Errno::EOPNOTSUPP, reason)
         })
     }
@@ -141,8 +142,8 @@ impl Link {
 
 const NO_VLANS: &str = "this kernel's bridges do not know VLANs (CONFIG_BRIDGE_VLAN_FILTERING)";
 
-/// A VLAN for a bridge port to join, or a range of VLANs. The bridge has to
-/// [filter](crate::Bridge::vlan_filtering) for an effect.
+/// A VLAN for a bridge port to join, or a range of VLANs. The VLANs have an effect only if the
+/// bridge [filters by VLAN](crate::Bridge::vlan_filtering).
 ///
 /// Replaces `bridge vlan add dev PORT vid ID`.
 ///
@@ -170,12 +171,12 @@ pub struct BridgeVlan {
 }
 
 impl BridgeVlan {
-    /// Describes the VLAN with this number, from 1 to 4094.
+    /// Describes the VLAN with this ID, from 1 to 4094.
     pub fn new(id: u16) -> Self {
         Self::of("new", id..=id)
     }
 
-    /// Describes the VLANs with these numbers, from 1 to 4094, as `vid FIRST-LAST`, for a trunk.
+    /// Describes the VLANs with these IDs, from 1 to 4094, as `vid FIRST-LAST`: for a trunk port.
     pub fn range(ids: RangeInclusive<u16>) -> Self {
         Self::of("range", ids)
     }
@@ -192,7 +193,7 @@ impl BridgeVlan {
         Self { ids, pvid: false, untagged: false, rejected }
     }
 
-    /// Puts received frames without a tag into the VLAN, as `pvid`. Not for a range.
+    /// Puts untagged frames that the port receives into this VLAN, as `pvid`. Refused for a range.
     pub fn pvid(mut self) -> Self {
         if self.ids.start() < self.ids.end() {
             let reason = "frames without a tag belong to one VLAN only";
@@ -202,7 +203,7 @@ impl BridgeVlan {
         self
     }
 
-    /// Sends frames of the VLAN without a tag, as `untagged`. Default: tagged.
+    /// Sends frames of these VLANs without a tag, as `untagged`. Default: with a tag.
     pub fn untagged(mut self) -> Self {
         self.untagged = true;
         self
@@ -210,13 +211,14 @@ impl BridgeVlan {
 
     /// Makes a bridge port join the VLANs.
     ///
-    /// A VLAN that the port is in already gets these flags, and the port stays in it when the owner
-    /// is dropped. The [`pvid`](Self::pvid) is not given back to the VLAN that had it before.
+    /// If the port is in a VLAN already, the VLAN gets the new flags, and dropping the owner leaves
+    /// the port in the VLAN. If another VLAN had the [`pvid`](Self::pvid) before, dropping the
+    /// owner does not restore it.
     ///
     /// # Errors
     ///
-    /// - `is_invalid_input()` for a number that no VLAN has, before any system call.
-    /// - `is_unsupported()` if the link is no bridge's port, or in a kernel without
+    /// - `is_invalid_input()` for an ID above 4094 or 0, before any system call.
+    /// - `is_unsupported()` if the link is not a bridge port, or in a kernel without
     ///   `CONFIG_BRIDGE_VLAN_FILTERING`.
     #[doc(alias("bridge vlan add", "IFLA_BRIDGE_VLAN_INFO"))]
     pub fn create(&self, port: &Link) -> Result<Owned<BridgeVlanHandle>, Error> {
@@ -224,7 +226,7 @@ impl BridgeVlan {
         self.rejected.check(ACTION, self)?;
         let before = match port.vlans() {
             Ok(vlans) => vlans,
-            // The request to join fails as well, with a reason.
+            // The request to join, below, fails with the same errno and explains it.
             Err(error) if matches!(error.errno(), Some(Errno::EOPNOTSUPP | Errno::EINVAL)) => {
                 Vec::new()
             }
@@ -233,7 +235,7 @@ impl BridgeVlan {
         let before = before.iter().map(|vlan| vlan.id).filter(|id| self.ids.contains(id)).collect();
         let handle = BridgeVlanHandle { port: port.clone(), ids: self.ids.clone(), before };
         port.change_vlan(ACTION, self, RequestType::SetLink).inspect_err(|error| {
-            // Of a range, the kernel keeps the VLANs before the one that it refused.
+            // If the kernel refuses one VLAN of a range, it keeps those that it added before.
             let may_be_in = error.is_outcome_unknown() || self.ids.start() < self.ids.end();
             if may_be_in && !error.is_invalid_input() {
                 handle.remove().ok();
@@ -267,12 +269,12 @@ impl fmt::Display for BridgeVlan {
     }
 }
 
-/// A VLAN that a port has joined, or a range.
+/// A VLAN, or a range of VLANs, that a port has joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BridgeVlanHandle {
     port: Link,
     ids: RangeInclusive<u16>,
-    /// The VLANs of the range that the port was in before.
+    /// The VLANs of the range that the port was in before it joined the range.
     before: BTreeSet<u16>,
 }
 
@@ -282,14 +284,14 @@ impl BridgeVlanHandle {
         &self.port
     }
 
-    /// Returns the numbers of the VLANs.
+    /// Returns the VLAN IDs.
     pub fn ids(&self) -> RangeInclusive<u16> {
         self.ids.clone()
     }
 }
 
 impl Remove for BridgeVlanHandle {
-    /// Leaves each row of VLANs between those that the port was in before.
+    /// Takes the port out of the range, except the VLANs that it was in before.
     fn remove(&self) -> Result<Removed, Error> {
         const ACTION: &str = "leave VLAN";
         let leave = || {
@@ -325,7 +327,6 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// netlink-packet-route reads each attribute back.
         #[test]
         fn entries_are_as_netlink_packet_route_reads_them(
             ids in proptest::array::uniform2(1..=LAST),

@@ -20,15 +20,15 @@ use crate::wire::link::{
     IFLA_NET_NS_FD, LinkView, WhichLink,
 };
 
-/// Each change looks at the link first: its index may be another link's by now.
+/// Each method first checks that the index still belongs to the same link.
 impl Link {
-    /// Reads the per-device IPv4 setting with this number (`IPV4_DEVCONF_*`).
+    /// Reads a per-device IPv4 setting by its number (`IPV4_DEVCONF_*`).
     pub(crate) fn ipv4_setting(&self, number: u16) -> Result<i32, Error> {
         let read = |view: LinkView<'_>| view.ipv4_setting(usize::from(number));
-        self.place().get("read IPv4 settings of", read)
+        self.snapshot().get("read IPv4 settings of", read)
     }
 
-    /// Sets the per-device IPv4 setting with this number.
+    /// Sets a per-device IPv4 setting by its number (`IPV4_DEVCONF_*`).
     pub(crate) fn set_ipv4_setting(&self, number: u16, value: u32) -> Result<(), Error> {
         self.change("change IPv4 settings of", |link| ipv4_setting(link, number, value))
     }
@@ -46,7 +46,7 @@ impl Link {
         self.change_flag("set up", IFF_UP, true)
     }
 
-    /// Sets the link down, as `ip link set DEV down`. The kernel deletes its routes and IPv6
+    /// Sets the link down, as `ip link set DEV down`. The kernel deletes the link's routes and IPv6
     /// addresses.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Link {
     }
 
     /// Turns promiscuous mode on or off, as `ip link set DEV promisc on`: the link receives all
-    /// packets, not only its own.
+    /// packets, not only those addressed to it.
     ///
     /// # Errors
     ///
@@ -67,7 +67,8 @@ impl Link {
         self.change_flag("set promiscuous mode of", IFF_PROMISC, on)
     }
 
-    /// Sets the largest packet, in bytes without the link-layer header, as `ip link set DEV mtu N`.
+    /// Sets the MTU: the size of the largest packet in bytes, without the link-layer header.
+    /// Replaces `ip link set DEV mtu N`.
     ///
     /// # Errors
     ///
@@ -87,12 +88,12 @@ impl Link {
         const ACTION: &str = "set MAC address of";
         let mut rejected = FirstRejected::default();
         let mac = settings::read_mac(&mut rejected, mac);
-        rejected.check(ACTION, Quoted(&self.place().id.name))?;
+        rejected.check(ACTION, Quoted(&self.snapshot().id.name))?;
         let Some(mac) = mac else { return Ok(()) };
         let result = self.change(ACTION, |link| link.bytes(IFLA_ADDRESS, &mac.octets()));
         let is_set = self.is_done(&result, |info| info.mac == Some(mac));
         if is_set {
-            self.renew(|place| place.id.mac = Some(mac));
+            self.renew(|snapshot| snapshot.id.mac = Some(mac));
         }
         result
     }
@@ -102,18 +103,18 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// - `is_invalid_input()` for a name that the kernel would not take, before any system call.
+    /// - `is_invalid_input()` for a name that the kernel would refuse, before any system call.
     /// - `is_already_exists()` if another link has the name.
     /// - `EBUSY` if the link is up and the kernel is older than 6.3.
     pub fn rename(&self, name: &str) -> Result<(), Error> {
         const ACTION: &str = "rename";
-        let place = self.place();
-        let old = Quoted(&place.id.name);
+        let snapshot = self.snapshot();
+        let old = Quoted(&snapshot.id.name);
         link_name(name).map_err(|reason| {
             Error::invalid(ACTION, format!("{old} to {}", Quoted(name)), reason)
         })?;
         let renamed = self.change(ACTION, |link| link.string(IFLA_IFNAME, name)).map_err(|error| {
-            let taken = || taken(name, &place.netns);
+            let taken = || taken(name, &snapshot.netns);
             let up = || {
                 "this kernel renames a link only while it is down (6.3 and later do while it is up): \
                  set_down(), rename, set_up(), and its routes have to be made again"
@@ -123,16 +124,18 @@ impl Link {
         });
         let has_name = self.is_done(&renamed, |info| info.name == name);
         if has_name {
-            self.renew(|place| place.id.name = name.into());
+            self.renew(|snapshot| snapshot.id.name = name.into());
         }
         match renamed {
-            // Kernels before 6.3 refuse the present name, too.
+            // Kernels before 6.3 answer EBUSY for a link that is up, even if it already has the
+            // name.
             Err(error) if has_name && error.errno() == Some(Errno::EBUSY) => Ok(()),
             renamed => renamed,
         }
     }
 
-    /// Returns whether a change was made, by a look where the error does not tell.
+    /// Returns whether the kernel made the change. Reads the link again if the error leaves that
+    /// open.
     fn is_done(&self, result: &Result<(), Error>, has: impl Fn(&LinkInfo) -> bool) -> bool {
         result.as_ref().map_or_else(
             |error| {
@@ -148,17 +151,17 @@ impl Link {
     /// # Errors
     ///
     /// - `is_not_found()` if the link or the master is gone.
-    /// - The master is no bridge, or is full: a bridge takes 1,023 ports.
+    /// - The master is not a bridge, or is full: a bridge takes 1,023 ports.
     pub fn set_master(&self, master: impl Into<LinkRef>) -> Result<(), Error> {
         const ACTION: &str = "enslave";
-        let (place, master) = (self.place(), master.into());
-        let index = master.resolve(&place.netns, ACTION, Quoted(&place.id.name))?;
+        let (snapshot, master) = (self.snapshot(), master.into());
+        let index = master.resolve(&snapshot.netns, ACTION, Quoted(&snapshot.id.name))?;
         self.change(ACTION, |link| link.u32(IFLA_MASTER, index))
-            .map_err(|error| explain_master(error, &place.netns, &master, index))
+            .map_err(|error| explain_master(error, &snapshot.netns, &master, index))
     }
 
-    /// Releases the link from its bridge, as `ip link set DEV nomaster`. A link without a master
-    /// stays so.
+    /// Releases the link from its bridge, as `ip link set DEV nomaster`. Succeeds if the link has
+    /// no master.
     ///
     /// # Errors
     ///
@@ -169,11 +172,12 @@ impl Link {
 
     /// Moves the link to another namespace, as `ip link set DEV netns NAME`.
     ///
-    /// The link is set down, and loses its addresses and its master. It gets another index if a
-    /// link in the other namespace has its own. All clones of the handle refer to the moved link.
+    /// The kernel sets the link down and removes its addresses and its master. The link gets a new
+    /// index if a link in the other namespace has the same index. All clones of the handle refer to
+    /// the moved link.
     ///
-    /// A move makes the kernel wait (16 ms measured). It is faster to create links in their
-    /// namespace.
+    /// The kernel takes 16 ms for a move (measured). A link created in its final namespace needs
+    /// none.
     ///
     /// # Errors
     ///
@@ -181,27 +185,28 @@ impl Link {
     /// - The kernel refuses to move a link of this kind.
     pub fn move_to(&self, namespace: &Netns) -> Result<(), Error> {
         const ACTION: &str = "move";
-        let place = self.verified(ACTION)?;
-        // The name and the address of now: another program may have changed them.
-        let seen = place.get(ACTION, |view| Some((LinkIdentity::of(view)?, view.group())))?;
+        let snapshot = self.verified(ACTION)?;
+        // Read the current name and address: another program may have changed them.
+        let seen = snapshot.get(ACTION, |view| Some((LinkIdentity::of(view)?, view.group())))?;
         let (seen, group) = (seen.0, seen.1.unwrap_or(0));
         let tag = self.tag_in(group, namespace)?;
-        let request = change(place.id.index, |link| {
+        let request = change(snapshot.id.index, |link| {
             link.bytes(IFLA_NET_NS_FD, &namespace.fd().as_raw_fd().to_ne_bytes());
-            // In the same message: the link never carries the tag of another namespace.
+            // The tag changes in the same request, so that the link never carries the tag of the
+            // wrong namespace.
             if let Some(tag) = tag {
                 link.u32(IFLA_GROUP, tag);
             }
         });
-        let is_here = || place.id.look(&place.netns).is_ok_and(|look| look == Look::Same);
-        match place.send(ACTION, request) {
+        let is_here = || snapshot.id.look(&snapshot.netns).is_ok_and(|look| look == Look::Same);
+        match snapshot.send(ACTION, request) {
             Err(error) if !error.is_outcome_unknown() || is_here() => {
                 return Err(error.hint_on(Errno::EEXIST, || taken(&seen.name, namespace)));
             }
             _ => {}
         }
         let found = find_moved(&seen, namespace).or_else(|_| find_moved(&seen, namespace));
-        // The link is not here any more, so its old index must not stay in the handle.
+        // The link has left its old namespace, so the handle must not keep the old index.
         let mut id = match &found {
             Ok(id) => id.clone(),
             Err(_) => LinkIdentity { index: NOWHERE, ..seen },
@@ -212,16 +217,16 @@ impl Link {
         if found.is_ok() {
             self.renew_in_peer(id.index);
         }
-        self.renew(|place| (place.netns, place.id) = (namespace.clone(), id));
+        self.renew(|snapshot| (snapshot.netns, snapshot.id) = (namespace.clone(), id));
         found.map(drop)
     }
 }
 
-/// The index of no link, for a handle whose link was lost during a move.
+/// An index that no link has, for a handle whose link could not be found after a move.
 const NOWHERE: u32 = u32::MAX >> 1;
 
-/// Looks for a link that was moved to a namespace: by its name, or by its address if it was renamed
-/// since.
+/// Looks for a link after its move to a namespace: by name, and if it was renamed meanwhile, by
+/// hardware address.
 fn find_moved(seen: &LinkIdentity, namespace: &Netns) -> Result<LinkIdentity, Error> {
     let failed = |cause: Cause| cause.doing("find", Quoted(&seen.name)).in_namespace(namespace);
     let read = |view: LinkView<'_>| {

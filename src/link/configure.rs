@@ -1,4 +1,4 @@
-//! The settings that a link gets after its creation: one datagram in its own namespace.
+//! The settings that a link gets after its creation, sent in one datagram.
 
 use nix::errno::Errno;
 
@@ -14,26 +14,26 @@ use crate::wire::link::{IFF_UP, IFLA_ADDRESS, IFLA_MASTER};
 /// The index of the loopback link in every namespace (`net/core/dev.c` registers it first).
 const LOOPBACK: u32 = 1;
 
-/// Sends the settings of a link that was just created, in the order that works: IPv6 address
-/// generation before up, addresses before up, routes after it. `master` is the index of a master
-/// that the create request could not carry.
+/// Sends the settings of a new link in the order that the kernel needs: IPv6 address generation and
+/// addresses before the link is set up, routes afterwards. `master` is the index of a master that
+/// the create request could not carry.
 pub(super) fn configure(
     link: &Link,
     settings: &Settings,
     master: Option<u32>,
     is_up: bool,
 ) -> Result<(), Error> {
-    let place = link.place();
-    let index = place.id.index;
-    let object = Quoted(&place.id.name);
+    let snapshot = link.snapshot();
+    let index = snapshot.id.index;
+    let object = Quoted(&snapshot.id.name);
     let loopback = Quoted("lo");
     let explain_enslaved = |error| match (&settings.master, master) {
-        (Some(master), Some(index)) => explain_master(error, &place.netns, master, index),
+        (Some(master), Some(index)) => explain_master(error, &snapshot.netns, master, index),
         _ => error,
     };
-    let explain_address = |error| crate::address::explain(error, &place.id.name);
+    let explain_address = |error| crate::address::explain(error, &snapshot.id.name);
     let mut requests = Requests::default();
-    if let Some(mac) = settings.mac.filter(|mac| place.id.mac != Some(*mac)) {
+    if let Some(mac) = settings.mac.filter(|mac| snapshot.id.mac != Some(*mac)) {
         let request = change(index, |link| link.bytes(IFLA_ADDRESS, &mac.octets()));
         requests.push("set MAC address of", &object, request);
     }
@@ -63,9 +63,9 @@ pub(super) fn configure(
     if requests.is_empty() {
         return Ok(());
     }
-    place.netns.send(requests)?;
+    snapshot.netns.send(requests)?;
     if let Some(mac) = settings.mac {
-        link.renew(|place| place.id.mac = Some(mac));
+        link.renew(|snapshot| snapshot.id.mac = Some(mac));
     }
     Ok(())
 }

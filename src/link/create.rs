@@ -1,4 +1,4 @@
-//! The creation of a link of any kind.
+//! The creation of links, for all kinds.
 
 use std::os::fd::AsRawFd;
 
@@ -10,7 +10,7 @@ use super::kind::LinkKind;
 use super::master::explain_master;
 use super::message::write_kind;
 use super::reference::LinkRef;
-use super::settings::{Birth, Settings};
+use super::settings::{CreateParams, Settings};
 use super::taken::taken;
 use crate::error::{Cause, Error};
 use crate::mac::MacAddr;
@@ -32,45 +32,46 @@ pub(super) struct NewLink<'a> {
     pub(super) settings: &'a Settings,
     /// The namespace of the new link.
     pub(super) netns: &'a Netns,
-    /// The link that the new one is made on, and its namespace, which may be another one.
+    /// The parent link that the new link is stacked on (as a VLAN on `eth0`), and the parent's
+    /// namespace.
     pub(super) parent: Option<(&'a LinkRef, &'a Netns)>,
-    /// The name and the namespace of a link that is made along with the new one.
+    /// The name and the namespace of the peer that the same request creates.
     pub(super) peer: Option<(&'a str, &'a Netns)>,
-    /// Writes the options of the kind.
+    /// Writes the options of the kind (`IFLA_INFO_DATA`).
     pub(super) options: &'a dyn Fn(&mut Writer<'_>),
 }
 
 impl NewLink<'_> {
-    /// Creates a link and gives it all its settings.
+    /// Creates the link and applies all its settings.
     pub(super) fn create(self) -> Result<Owned<Link>, Error> {
         self.settings.check(self.action)?;
-        let birth = self.settings.birth(self.action, self.netns, MacAddr::random())?;
-        let link = Owned::new(self.send(&birth)?);
+        let params = self.settings.create_params(self.action, self.netns, MacAddr::random())?;
+        let link = Owned::new(self.send(&params)?);
         configure(&link, self.settings, None, self.settings.starts_up())?;
         Ok(link)
     }
 
     /// Sends the create request and returns the created link.
     ///
-    /// The address of `birth` is a random one, generated for this request alone. If the answer is
-    /// lost, it proves that the request created the link. A requested address proves nothing, and
-    /// is set afterwards.
-    pub(super) fn send(self, birth: &Birth) -> Result<Link, Error> {
+    /// The hardware address in `params` must be random and used for this request alone. If the
+    /// answer is lost, that address proves that the request created the link. An address that the
+    /// user chose proves nothing, so it is set afterwards.
+    pub(super) fn send(self, params: &CreateParams) -> Result<Link, Error> {
         let Self { action, settings, netns, .. } = self;
         let object = Quoted(&settings.name);
         let failed = |cause: Cause| cause.doing(action, &object).in_namespace(netns);
-        let parent = self.parent.map(|(parent, place)| parent.resolve(place, action, &object));
+        let parent = self.parent.map(|(parent, home)| parent.resolve(home, action, &object));
         let parent = parent.transpose()?;
-        // A link on a parent in another namespace is created there, and moved to its own namespace
-        // by the same request.
-        let sender = self.parent.map_or(netns, |(_, place)| place);
+        // If the parent is in another namespace, the request is sent there and names the new link's
+        // namespace in IFLA_NET_NS_FD.
+        let sender = self.parent.map_or(netns, |(_, home)| home);
         let is_elsewhere = !sender.is_clone_of(netns);
         let up = if settings.starts_up() { IFF_UP } else { 0 };
         let header = header_with_flags(AF_UNSPEC, 0, up, IFF_UP);
         let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO;
         let attributes = |link: &mut Writer<'_>| {
-            settings.write(link, birth);
-            for (attribute, index) in [(IFLA_MASTER, birth.master), (IFLA_LINK, parent)] {
+            settings.write(link, params);
+            for (attribute, index) in [(IFLA_MASTER, params.master), (IFLA_LINK, parent)] {
                 if let Some(index) = index {
                     link.u32(attribute, index);
                 }
@@ -85,32 +86,33 @@ impl NewLink<'_> {
             batch.push(RequestType::NewLink, flags, &header, attributes)
         });
         let created = |mut id: LinkIdentity| {
-            id.tag = birth.tag.map(|tag| Tagged::new(tag, (netns.id(), id.index)));
+            id.tag = params.tag.map(|tag| Tagged::new(tag, (netns.id(), id.index)));
             Link::new(netns.clone(), id)
         };
         let echo = sender
             .send_for_echo(requests, |answer| LinkView::read(answer).and_then(LinkIdentity::of));
         let failure = match echo {
             Ok(Some(id)) => return Ok(created(id)),
-            // Kernels before 6.2 send no echo, and none to another namespace.
-            Ok(None) => match self.find(birth.mac, true) {
+            // Kernels before 6.2 send no echo. No kernel echoes to another namespace.
+            Ok(None) => match self.find(params.mac, true) {
                 Ok(Some(id)) => return Ok(created(id)),
                 Ok(None) => failed(Errno::ENODEV.into())
-                    .hint("the link is gone, and another link has its name"),
+                    .hint("another program replaced the new link by one with the same name"),
                 Err(cause) => failed(cause),
             },
             Err(error) if error.is_outcome_unknown() => error,
-            Err(error) => return Err(self.explain(error, birth.master)),
+            Err(error) => return Err(self.explain(error, params.master)),
         };
-        // The link may have been made.
-        if let Ok(Some(id)) = self.find(birth.mac, false) {
+        // The answer was lost, but the link may exist: delete it.
+        if let Ok(Some(id)) = self.find(params.mac, false) {
             drop(Owned::new(created(id)));
         }
         Err(failure)
     }
 
-    /// Looks for the link that a request with this address made: another link may have its name.
-    /// A link without an address is known by its kind, if the request was acknowledged.
+    /// Looks for the link that the request with this hardware address created. Another link may
+    /// have the name. If the kind has no hardware address, the kind alone must match, and the
+    /// request must have been acknowledged.
     fn find(self, mac: MacAddr, is_acknowledged: bool) -> Result<Option<LinkIdentity>, Cause> {
         let keeps_address = self.kind.facts().keeps_address;
         self.netns.look_up_link(WhichLink::Named(&self.settings.name), |view| {
@@ -132,10 +134,10 @@ impl NewLink<'_> {
         }
         error
             .hint_on(Errno::EEXIST, || {
-                // The kernel does not say which name is taken.
+                // A pair has two names, and the kernel does not say which of them is taken.
                 let is_free = |_: &_| netns.link(&settings.name).is_err();
-                let (name, place) = self.peer.filter(is_free).unwrap_or((&settings.name, netns));
-                taken(name, place)
+                let (name, netns) = self.peer.filter(is_free).unwrap_or((&settings.name, netns));
+                taken(name, netns)
             })
             .hint_on(Errno::EOPNOTSUPP, || format!("this kernel has no `{}` links", self.kind))
     }
@@ -159,11 +161,10 @@ mod tests {
         messages(batch.bytes()).next().unwrap().payload.to_vec()
     }
 
-    fn birth(last: u8) -> Birth {
-        Birth { mac: MacAddr::from([2, 0, 0, 0, 0, last]), tag: None, master: None }
+    fn create_params(last: u8) -> CreateParams {
+        CreateParams { mac: MacAddr::from([2, 0, 0, 0, 0, last]), tag: None, master: None }
     }
 
-    /// netlink-packet-route reads the request for a veth pair.
     #[test]
     fn netlink_packet_route_reads_the_same() {
         let mut near = Settings::new("veth1");
@@ -173,11 +174,11 @@ mod tests {
         let pair = written(|batch| {
             let header = header_with_flags(AF_UNSPEC, 0, IFF_UP, IFF_UP);
             batch.push(RequestType::NewLink, 0, &header, |link| {
-                near.write(link, &birth(1));
+                near.write(link, &create_params(1));
                 write_kind(link, "veth", |options| {
                     options.nested(1, |far| {
                         far.raw(&[0; 16]);
-                        peer.write(far, &birth(2));
+                        peer.write(far, &create_params(2));
                     });
                 });
             })
@@ -229,8 +230,8 @@ mod tests {
                 settings.set_group(group);
             }
             let tag = tag.filter(|_| group.is_none());
-            let birth = Birth { mac: mac.into(), tag, master: None };
-            let payload = written(change(index, |link| settings.write(link, &birth)));
+            let params = CreateParams { mac: mac.into(), tag, master: None };
+            let payload = written(change(index, |link| settings.write(link, &params)));
             let message = crate::wire::message::Message { kind: 19, flags: 0, sequence: 0, payload: &payload };
             let view = LinkView::read(message).unwrap();
             assert_eq!((view.index, view.name().as_deref()), (index, Some(&*name)));

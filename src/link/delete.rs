@@ -16,19 +16,18 @@ const ACTION: &str = "delete link";
 
 impl Remove for Link {
     fn remove(&self) -> Result<Removed, Error> {
-        let place = self.place();
-        let failed = |cause| place.failure(ACTION, cause);
-        match place.id.look(&place.netns).map_err(failed)? {
+        let snapshot = self.snapshot();
+        let failed = |cause| snapshot.failure(ACTION, cause);
+        match snapshot.id.look(&snapshot.netns).map_err(failed)? {
             Look::Same => {}
             Look::Gone => return Ok(Removed::Gone),
             Look::Differs(text) => return Err(failed(Cause::Replaced(text))),
         }
-        match place.send(ACTION, message::delete(place.id.index)) {
+        match snapshot.send(ACTION, message::delete(snapshot.id.index)) {
             Ok(()) => Ok(Removed::Deleted),
-            // Deleted by another program since the look: the second attempt looks again.
+            // Another program deleted the link after the check. The next attempt checks again.
             Err(error) => Err(error.hint_on(Errno::EOPNOTSUPP, || {
-                "the kernel made this link and keeps it: only links that were created can be deleted"
-                    .into()
+                "the kernel creates this link itself and refuses to delete it".into()
             })),
         }
     }
@@ -46,7 +45,7 @@ impl Remove for Link {
     }
 }
 
-/// A link, or both ends of a veth pair, of which either deletes both.
+/// A link alone, or both ends of a veth pair. Deleting one end deletes both.
 #[derive(Debug, Clone)]
 pub(super) struct Ends {
     pub(super) one: Link,
@@ -64,8 +63,8 @@ impl Remove for Ends {
     fn remove(&self) -> Result<Removed, Error> {
         match (self.one.remove(), &self.other) {
             (Ok(Removed::Gone), Some(other)) => other.remove(),
-            // The first end may be another link by now. If the second one is deleted, so is the
-            // first.
+            // The first index may belong to another link by now. Deleting the second end deletes
+            // the first end too.
             (Err(error), Some(other)) if error.kind() == ErrorKind::Replaced => {
                 match other.remove() {
                     Ok(Removed::Deleted) => Ok(Removed::Deleted),
@@ -77,29 +76,30 @@ impl Remove for Ends {
     }
 }
 
-/// Leaves the deletion to the open scope.
+/// Hands the deletion to the open drop scope.
 pub(super) fn defer(ends: Ends, deferred: &mut Deferred) -> bool {
     deferred.add(|links: &mut DroppedLinks| links.0.push(ends));
     true
 }
 
-/// The links of dropped owners, to be deleted in one group a namespace.
+/// The links of dropped owners. When the drop scope closes, they are deleted by group.
 #[derive(Debug, Default)]
 struct DroppedLinks(Vec<Ends>);
 
 impl Collected for DroppedLinks {
-    /// Deletes one group of links in each namespace. A link that a group did not reach is deleted
-    /// alone, so that it has an answer of its own.
+    /// Deletes the links of each namespace as one group. A link that the group deletion missed is
+    /// deleted alone, and reports its own error.
     fn remove(self: Box<Self>) -> Vec<Error> {
         let mut is_deleted = vec![false; self.0.len()];
-        for (places, links) in by_namespace(&self.0) {
+        for (positions, links) in by_namespace(&self.0) {
             if links.len() < 2 {
                 continue;
             }
             match group::delete(&links) {
                 Ok(deleted) => {
-                    let deleted = places.into_iter().zip(deleted).filter(|(_, deleted)| *deleted);
-                    deleted.for_each(|(place, _)| is_deleted[place] = true);
+                    let deleted =
+                        positions.into_iter().zip(deleted).filter(|(_, deleted)| *deleted);
+                    deleted.for_each(|(position, _)| is_deleted[position] = true);
                 }
                 Err(error) => log::debug!("{error}: deleting {} links one by one", links.len()),
             }
@@ -109,23 +109,23 @@ impl Collected for DroppedLinks {
     }
 }
 
-/// Sorts links by namespace, each with its place in the list. Of a veth pair, takes the end whose
-/// namespace has more of the others, for few groups.
+/// Sorts links by namespace, each with its position in `all`. Of a veth pair, takes the end in the
+/// namespace that has more links to delete: that needs fewer groups.
 fn by_namespace(all: &[Ends]) -> Vec<(Vec<usize>, Vec<&Link>)> {
-    let namespace = |link: &Link| link.place().netns.id();
+    let namespace = |link: &Link| link.snapshot().netns.id();
     let mut sizes: BTreeMap<NetnsId, usize> = BTreeMap::new();
     for end in all.iter().flat_map(Ends::each) {
         *sizes.entry(namespace(end)).or_default() += 1;
     }
     let size = |link: &Link| sizes.get(&namespace(link)).copied().unwrap_or(0);
     let mut sorted: BTreeMap<NetnsId, (Vec<usize>, Vec<&Link>)> = BTreeMap::new();
-    for (place, ends) in all.iter().enumerate() {
+    for (position, ends) in all.iter().enumerate() {
         let end = match &ends.other {
             Some(other) if size(other) > size(&ends.one) => other,
             _ => &ends.one,
         };
-        let (places, links) = sorted.entry(namespace(end)).or_default();
-        places.push(place);
+        let (positions, links) = sorted.entry(namespace(end)).or_default();
+        positions.push(position);
         links.push(end);
     }
     sorted.into_values().collect()

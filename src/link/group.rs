@@ -1,14 +1,14 @@
-//! Many links of a namespace deleted in one request: put in a group of their own, and the group
-//! deleted.
+//! The deletion of many links of a namespace at once: the links are put in a new group, and the
+//! group is deleted.
 //!
-//! The kernel waits 16 to 20 ms for each link that it deletes alone, and once for a whole group
-//! (`net/core/rtnetlink.c`, `rtnl_group_dellink`).
+//! The kernel waits 16 to 20 ms for each link that it deletes alone, but only once for a whole
+//! group (`net/core/rtnetlink.c`, `rtnl_group_dellink`).
 
 use std::collections::BTreeMap;
 
 use super::handle::Link;
 use super::message::change;
-use super::shared::Place;
+use super::shared::Snapshot;
 use crate::error::{Cause, Error};
 use crate::netlink::{RequestType, Requests, Tag};
 use crate::netns::{Look, Netns, Quoted};
@@ -16,56 +16,64 @@ use crate::sys::random::random;
 use crate::wire::attribute::Writer;
 use crate::wire::link::{AF_UNSPEC, IFLA_GROUP, LinkView, header};
 
-/// A link as it is listed before the deletion.
+/// A link's state before the deletion.
 struct Listed {
     group: u32,
-    /// True if the link is the one to delete.
+    /// True if this is the link to delete, not another one with the same index.
     is_same: bool,
-    /// True if the link has a kind. The kernel deletes no group that has a link without one.
+    /// True if the link has a kind. If a link in the group has none, the kernel refuses to delete
+    /// the group.
     has_kind: bool,
 }
 
-/// Deletes links of one namespace. Returns for each whether the group's deletion reached it.
+/// Deletes links of one namespace by group. Returns, for each link, whether it was deleted.
 pub(super) fn delete(links: &[&Link]) -> Result<Vec<bool>, Error> {
-    let places: Vec<_> = links.iter().map(|link| link.place()).collect();
-    let Some(netns) = places.first().map(|place| place.netns.clone()) else {
+    let snapshots: Vec<_> = links.iter().map(|link| link.snapshot()).collect();
+    let Some(netns) = snapshots.first().map(|snapshot| snapshot.netns.clone()) else {
         return Ok(Vec::new());
     };
-    let before = list(&netns, &places)?;
-    // Held until the links are deleted: if this process is killed before that, `reap` finds the
-    // links.
+    let before = list(&netns, &snapshots)?;
+    // If this process is killed before the deletion, `reap` finds the links by this tag. The tag is
+    // valid only while `tag` is alive.
     let tag = unused_tag(&netns, &before);
     let group = tag.as_ref().map(Tag::number).or_else(|| unused_group(&before));
-    let group =
-        group.ok_or_else(|| Cause::Invalid("no group is free".into()).doing("group", "links"))?;
-    let reached = |place: &Place| {
-        before.get(&place.id.index).is_some_and(|listed| listed.is_same && listed.has_kind)
+    let group = group.ok_or_else(|| {
+        Cause::Invalid("every group number that was tried is in use".into()).doing("group", "links")
+    })?;
+    let reached = |snapshot: &Snapshot| {
+        before.get(&snapshot.id.index).is_some_and(|listed| listed.is_same && listed.has_kind)
     };
     let grouped: Vec<_> =
-        places.iter().map(|place| &**place).filter(|place| reached(place)).collect();
+        snapshots.iter().map(|snapshot| &**snapshot).filter(|snapshot| reached(snapshot)).collect();
     let all_grouped = put_in_group(&netns, &grouped, |_| Some(group));
     let result =
         if grouped.is_empty() { Ok(()) } else { delete_group(&netns, group, grouped.len()) };
     if result.is_ok() && all_grouped {
-        return Ok(places.iter().map(|place| reached(place)).collect());
+        return Ok(snapshots.iter().map(|snapshot| reached(snapshot)).collect());
     }
-    let after = list(&netns, &places)?;
-    let is_there = |place: &Place| after.get(&place.id.index).is_some_and(|listed| listed.is_same);
-    // A link that stays gets its group back.
-    let staying: Vec<_> = grouped.into_iter().filter(|place| is_there(place)).collect();
-    put_in_group(&netns, &staying, |place| Some(before.get(&place.id.index)?.group));
+    let after = list(&netns, &snapshots)?;
+    let is_there =
+        |snapshot: &Snapshot| after.get(&snapshot.id.index).is_some_and(|listed| listed.is_same);
+    // A link that was not deleted gets its previous group back.
+    let staying: Vec<_> = grouped.into_iter().filter(|snapshot| is_there(snapshot)).collect();
+    put_in_group(&netns, &staying, |snapshot| Some(before.get(&snapshot.id.index)?.group));
     result?;
-    Ok(places.iter().map(|place| reached(place) && !is_there(place)).collect())
+    Ok(snapshots.iter().map(|snapshot| reached(snapshot) && !is_there(snapshot)).collect())
 }
 
-/// Lists the links of a namespace by index, compared with those to delete.
-fn list(netns: &Netns, places: &[std::sync::Arc<Place>]) -> Result<BTreeMap<u32, Listed>, Error> {
-    let by_index: BTreeMap<u32, &Place> =
-        places.iter().map(|place| (place.id.index, &**place)).collect();
+/// Lists the links of a namespace by index, and marks those that are to be deleted.
+fn list(
+    netns: &Netns,
+    snapshots: &[std::sync::Arc<Snapshot>],
+) -> Result<BTreeMap<u32, Listed>, Error> {
+    let by_index: BTreeMap<u32, &Snapshot> =
+        snapshots.iter().map(|snapshot| (snapshot.id.index, &**snapshot)).collect();
     let read = |view: LinkView<'_>| {
-        let place = by_index.get(&view.index);
-        // A tag is looked at before the links get the group of the deletion.
-        let is_same = place.is_some_and(|place| place.id.compare(view, netns) == Look::Same);
+        let snapshot = by_index.get(&view.index);
+        // `compare` reads the tag, which is the group, so the list is taken before the group
+        // changes.
+        let is_same =
+            snapshot.is_some_and(|snapshot| snapshot.id.compare(view, netns) == Look::Same);
         let group = view.group().unwrap_or(0);
         Some((view.index, Listed { group, is_same, has_kind: view.kind().is_some() }))
     };
@@ -84,22 +92,26 @@ fn delete_group(netns: &Netns, group: u32, links: usize) -> Result<(), Error> {
 }
 
 /// Returns a tag that none of these links carries. `None` if the links die with this process
-/// anyway, or no tag can be had.
+/// anyway, or no tag is available.
 fn unused_tag(netns: &Netns, links: &BTreeMap<u32, Listed>) -> Option<Tag> {
     let is_unused = |tag: &Tag| links.values().all(|listed| listed.group != tag.number());
     if netns.dies_with_process() { None } else { netns.fresh_tag().ok().filter(is_unused) }
 }
 
-/// Puts links in groups. Returns whether all requests succeeded: rtnetlink continues after a
-/// refusal.
-fn put_in_group(netns: &Netns, places: &[&Place], group: impl Fn(&Place) -> Option<u32>) -> bool {
+/// Sets the group of each link. Returns whether every request succeeded. A refused request does not
+/// stop those after it.
+fn put_in_group(
+    netns: &Netns,
+    snapshots: &[&Snapshot],
+    group: impl Fn(&Snapshot) -> Option<u32>,
+) -> bool {
     let mut all = true;
-    for chunk in places.chunks(Requests::AT_ONCE) {
-        let names: Vec<_> = chunk.iter().map(|place| Quoted(&place.id.name)).collect();
+    for chunk in snapshots.chunks(Requests::AT_ONCE) {
+        let names: Vec<_> = chunk.iter().map(|snapshot| Quoted(&snapshot.id.name)).collect();
         let mut requests = Requests::default();
-        for (place, name) in chunk.iter().zip(&names) {
-            if let Some(group) = group(place) {
-                let request = change(place.id.index, |link| link.u32(IFLA_GROUP, group));
+        for (snapshot, name) in chunk.iter().zip(&names) {
+            if let Some(group) = group(snapshot) {
+                let request = change(snapshot.id.index, |link| link.u32(IFLA_GROUP, group));
                 requests.push("group", name, request);
             }
         }

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use super::index::LinkIndex;
 use super::message::change;
-use super::shared::{Place, Shared};
+use super::shared::{Shared, Snapshot};
 use crate::error::{Cause, Error};
 use crate::input::link_name_to_look_up;
 use crate::netlink::{Batch, Requests};
@@ -18,11 +18,11 @@ use crate::wire::link::{LinkView, WhichLink};
 
 /// A link that exists: a veth end, a bridge, the loopback link, a physical link.
 ///
-/// A link is identified by its namespace, its index there and its kind, together with its hardware
-/// address, netloom's mark on it, or its name and peer. All clones of a handle share this identity:
-/// a rename or a move through one of them is seen by all. Two handles are equal if namespace and
-/// index are. Dropping a handle does nothing: see [`Owned`](crate::Owned). A handle holds a
-/// [`Netns`], so an anonymous namespace lives as long as a handle of a link in it.
+/// The kernel may reuse an index. So a handle knows its link by namespace, index and kind, and by
+/// one of: hardware address, netloom's tag, or name and peer. All clones of a handle share this
+/// identity: a rename or a move through one of them is seen by all. Two handles are equal if their
+/// namespaces and indexes are. Dropping a handle does nothing: see
+/// [`Owned`](crate::Owned). A handle holds a [`Netns`], so it keeps an anonymous namespace alive.
 #[derive(Clone)]
 pub struct Link(Arc<Shared>);
 
@@ -48,7 +48,7 @@ impl Netns {
     pub fn link_at(&self, index: impl Into<LinkIndex>) -> Result<Link, Error> {
         let index = index.into();
         let find = || match index.get() {
-            // The kernel answers EINVAL to a question about index 0.
+            // The kernel answers EINVAL, not ENODEV, to a request for index 0.
             0 => Err(Errno::ENODEV.into()),
             index => self.look_up_link(WhichLink::At(index), |view| Link::of(self, view)),
         };
@@ -65,82 +65,85 @@ impl Link {
         Some(Self::new(netns.clone(), LinkIdentity::of(view)?))
     }
 
-    /// Returns the namespace and the identity that all clones of the handle share.
-    pub(super) fn place(&self) -> Arc<Place> {
+    /// Returns the current namespace and identity, which all clones of the handle share.
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
         self.0.read()
     }
 
-    /// Changes the place that all clones of the handle share, after this process changed the link.
-    pub(super) fn renew(&self, change: impl FnOnce(&mut Place)) {
+    /// Updates the namespace and identity that all clones of the handle share, after this process
+    /// changed the link.
+    pub(super) fn renew(&self, change: impl FnOnce(&mut Snapshot)) {
         self.0.change(change);
     }
 
-    /// Links the handles of both ends of a new veth pair, before any thread shares them.
+    /// Connects the handles of both ends of a new veth pair. Call it before any thread shares the
+    /// handles.
     pub(super) fn pair_with(&self, peer: &Self) {
         self.0.peer.get_or_init(|| Arc::downgrade(&peer.0));
         peer.0.peer.get_or_init(|| Arc::downgrade(&self.0));
     }
 
-    /// Renews the index of the link in the identity of its peer, after a move.
+    /// Updates the index of this link that the peer's identity contains, after a move.
     pub(super) fn renew_in_peer(&self, index: u32) {
         if let Some(peer) = self.0.peer.get().and_then(Weak::upgrade) {
-            peer.change(|place| place.id.link = Some(index));
+            peer.change(|snapshot| snapshot.id.link = Some(index));
         }
     }
 
     /// Returns the name that the link had when netloom last saw or changed it.
     pub fn name(&self) -> String {
-        self.place().id.name.as_ref().to_owned()
+        self.snapshot().id.name.as_ref().to_owned()
     }
 
     /// Returns the index of the link in its namespace. A move to another namespace may change it.
     pub fn index(&self) -> LinkIndex {
-        self.place().id.index.into()
+        self.snapshot().id.index.into()
     }
 
     /// Returns the namespace that the link is in.
     pub fn namespace(&self) -> Netns {
-        self.place().netns.clone()
+        self.snapshot().netns.clone()
     }
 
-    /// Looks whether the link still exists.
+    /// Checks whether the link still exists and is the same.
     pub(crate) fn look(&self) -> Result<Look, Error> {
-        let place = self.place();
-        place.id.look(&place.netns).map_err(|cause| place.failure("look at link", cause))
+        let snapshot = self.snapshot();
+        snapshot.id.look(&snapshot.netns).map_err(|cause| snapshot.failure("look at link", cause))
     }
 
-    /// Returns the place of the link after a look at it, for a change by index.
+    /// Checks that the link is still the same, and returns its namespace and identity for a request
+    /// that names the link by index.
     ///
     /// # Errors
     ///
     /// - `is_not_found()` if the link no longer exists.
-    /// - `ErrorKind::Replaced` if the index may be another link's.
-    pub(super) fn verified(&self, action: &'static str) -> Result<Arc<Place>, Error> {
-        let place = self.place();
-        match place.id.look(&place.netns) {
-            Ok(Look::Same) => Ok(place),
-            Ok(Look::Gone) => Err(place.failure(action, Errno::ENODEV.into())),
-            Ok(Look::Differs(text)) => Err(place.failure(action, Cause::Replaced(text))),
-            Err(cause) => Err(place.failure(action, cause)),
+    /// - `ErrorKind::Replaced` if the index may belong to another link.
+    pub(super) fn verified(&self, action: &'static str) -> Result<Arc<Snapshot>, Error> {
+        let snapshot = self.snapshot();
+        match snapshot.id.look(&snapshot.netns) {
+            Ok(Look::Same) => Ok(snapshot),
+            Ok(Look::Gone) => Err(snapshot.failure(action, Errno::ENODEV.into())),
+            Ok(Look::Differs(text)) => Err(snapshot.failure(action, Cause::Replaced(text))),
+            Err(cause) => Err(snapshot.failure(action, cause)),
         }
     }
 
-    /// Returns the index of the link after a look at it.
+    /// Checks that the link is still the same, and returns its index.
     ///
     /// # Errors
     ///
     /// - `is_not_found()` if the link no longer exists.
-    /// - `ErrorKind::Replaced` if the index may be another link's.
+    /// - `ErrorKind::Replaced` if the index may belong to another link.
     pub(crate) fn verified_index(
         &self,
         action: &'static str,
         object: impl fmt::Display,
     ) -> Result<u32, Error> {
-        let place = self.verified(action).map_err(|error| error.while_doing(action, object))?;
-        Ok(place.id.index)
+        let snapshot = self.verified(action).map_err(|error| error.while_doing(action, object))?;
+        Ok(snapshot.id.index)
     }
 
-    /// Deletes a part of the link, such as an address, after a look at the link.
+    /// Deletes a part of the link, such as an address, if the link is still the same.
     pub(crate) fn remove_part(
         &self,
         action: &'static str,
@@ -156,17 +159,17 @@ impl Link {
         }
     }
 
-    /// Looks at the link, then sends one request about it.
+    /// Checks that the link is still the same, then sends a request about it.
     pub(super) fn request(
         &self,
         action: &'static str,
         request: impl FnOnce(&mut Batch, u32) -> usize,
     ) -> Result<(), Error> {
-        let place = self.verified(action)?;
-        place.send(action, |batch| request(batch, place.id.index))
+        let snapshot = self.verified(action)?;
+        snapshot.send(action, |batch| request(batch, snapshot.id.index))
     }
 
-    /// Looks at the link, then changes its attributes.
+    /// Checks that the link is still the same, then changes its attributes.
     pub(super) fn change(
         &self,
         action: &'static str,
@@ -176,12 +179,12 @@ impl Link {
     }
 }
 
-impl Place {
+impl Snapshot {
     pub(super) fn failure(&self, action: &'static str, cause: Cause) -> Error {
         cause.doing(action, Quoted(&self.id.name)).in_namespace(&self.netns)
     }
 
-    /// Sends one request about the link.
+    /// Sends a request about the link, without a check.
     pub(super) fn send(
         &self,
         action: &'static str,
@@ -193,7 +196,7 @@ impl Place {
         self.netns.send(requests)
     }
 
-    /// Asks for the link and reads the answer.
+    /// Requests the link by index and reads the answer.
     pub(super) fn get<T>(
         &self,
         action: &'static str,
@@ -209,7 +212,7 @@ impl PartialEq for Link {
         if Arc::ptr_eq(&self.0, &other.0) {
             return true;
         }
-        let (one, other) = (self.place(), other.place());
+        let (one, other) = (self.snapshot(), other.snapshot());
         one.id.index == other.id.index && one.netns == other.netns
     }
 }
@@ -218,18 +221,18 @@ impl Eq for Link {}
 
 impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self.place();
-        write!(f, "{} in {}", Quoted(&place.id.name), place.netns)
+        let snapshot = self.snapshot();
+        write!(f, "{} in {}", Quoted(&snapshot.id.name), snapshot.netns)
     }
 }
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self.place();
+        let snapshot = self.snapshot();
         f.debug_struct("Link")
-            .field("name", &place.id.name)
-            .field("index", &place.id.index)
-            .field("namespace", &place.netns)
+            .field("name", &snapshot.id.name)
+            .field("index", &snapshot.id.index)
+            .field("namespace", &snapshot.netns)
             .finish_non_exhaustive()
     }
 }

@@ -26,14 +26,14 @@ impl From<LinkIndex> for u32 {
     }
 }
 
-/// Compares with a bare number.
+/// Compares the index with a plain number.
 impl PartialEq<u32> for LinkIndex {
     fn eq(&self, number: &u32) -> bool {
         self.0 == *number
     }
 }
 
-/// Writes the bare number.
+/// Writes the index as a plain number.
 impl fmt::Display for LinkIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -1,4 +1,4 @@
-//! A link as the kernel lists it: borrowed from the answer, or by value.
+//! The state of a link as the kernel lists it: borrowed from the answer, or copied.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -27,9 +27,9 @@ bitflags! {
         const POINT_TO_POINT = 1 << 4;
         /// The link can carry packets.
         const RUNNING = 1 << 6;
-        /// The link has no ARP.
+        /// The link does not use ARP.
         const NOARP = 1 << 7;
-        /// The link receives all packets, not only its own.
+        /// The link receives all packets, not only those addressed to it.
         const PROMISC = 1 << 8;
         /// The link receives all multicast packets.
         const ALLMULTI = 1 << 9;
@@ -37,13 +37,13 @@ bitflags! {
         const MULTICAST = 1 << 12;
         /// The link has a carrier.
         const LOWER_UP = 1 << 16;
-        // Flags that newer kernels add are kept.
+        // Keep flags that newer kernels add.
         const _ = !0;
     }
 }
 
 numbered! {
-    /// The ability of a link to carry packets (RFC 2863), the word after `state` in `ip link`.
+    /// The operational state of a link (RFC 2863), the word after `state` in `ip link`.
     OperationalState: u8 {
         /// The driver does not report a state, as for the loopback link.
         Unknown = 0 "UNKNOWN",
@@ -51,9 +51,9 @@ numbered! {
         NotPresent = 1 "NOTPRESENT",
         /// Down.
         Down = 2 "DOWN",
-        /// The link below is down.
+        /// A link that this link is stacked on is down.
         LowerLayerDown = 3 "LOWERLAYERDOWN",
-        /// A test runs.
+        /// The link runs a self-test.
         Testing = 4 "TESTING",
         /// The link waits for an external event, such as authentication.
         Dormant = 5 "DORMANT",
@@ -62,9 +62,8 @@ numbered! {
     }
 }
 
-/// A link of a list, borrowed while the list is read: see
-/// [`Netns::fold_links`](crate::Netns::fold_links). `LinkInfo::from` copies it into a [`LinkInfo`],
-/// which has the same fields.
+/// A link of a list, borrowed while [`Netns::fold_links`](crate::Netns::fold_links) reads the list.
+/// `LinkInfo::from` copies the view into a [`LinkInfo`], which has the same fields.
 #[derive(Debug, Clone)]
 pub struct LinkView<'a> {
     wire: Wire<'a>,
@@ -81,12 +80,12 @@ impl<'a> LinkView<'a> {
         &self.name
     }
 
-    /// Returns the alternative names, which may be longer.
+    /// Returns the alternative names. They may be longer than the 15 characters of the name.
     pub fn alternative_names(&self) -> impl Iterator<Item = Cow<'a, str>> + use<'a> {
         self.wire.alternative_names()
     }
 
-    /// Returns the comment.
+    /// Returns the alias: a free text for the administrator.
     pub fn alias(&self) -> Option<Cow<'a, str>> {
         self.wire.alias()
     }
@@ -105,19 +104,19 @@ listed! {
         kind: Option<LinkKind> = link.wire.kind().map(|kind| LinkKind::from(&*kind)),
         /// The flags.
         flags: LinkFlags = LinkFlags::from_bits_retain(link.wire.flags),
-        /// The ability to carry packets.
+        /// The operational state.
         state: OperationalState = link.wire.operational_state().unwrap_or(0).into(),
-        /// The largest packet, in bytes, without the link-layer header.
+        /// The MTU: the size of the largest packet in bytes, without the link-layer header.
         mtu: u32 = link.wire.mtu().unwrap_or(0),
         /// The hardware address, if it has six bytes.
         mac: Option<MacAddr> = link.wire.mac().map(MacAddr::from),
         /// The index of the bridge or bond that the link is a port of.
         master: Option<LinkIndex> = link.wire.master().map(LinkIndex::from),
-        /// The index of its peer (veth) or of the link below it (vlan, macvlan), `5` in
+        /// The index of the peer (veth) or of the parent link (vlan, macvlan): the `5` in
         /// `veth1@if5`.
         link: Option<LinkIndex> = link.wire.link().map(LinkIndex::from),
-        /// The id, in this namespace, of the namespace of [`link`](Self::link), if it is another
-        /// one.
+        /// The id, as this namespace numbers other namespaces (nsid), of the namespace that
+        /// contains [`link`](Self::link). `None` if that is this namespace.
         link_namespace: Option<i32> = link.wire.link_namespace(),
         /// The group, by number. 0 is the default.
         group: u32 = link.wire.group().unwrap_or(0),
@@ -125,15 +124,16 @@ listed! {
     copies link {
         /// The name.
         name: String = link.name().to_owned(),
-        /// The alternative names, which may be longer (`ip link property add altname`).
+        /// The alternative names (`ip link property add altname`). They may be longer than 15
+        /// characters.
         alternative_names: Vec<String> = link.alternative_names().map(Cow::into_owned).collect(),
-        /// A comment (`ip link set DEV alias`).
+        /// The alias: a free text for the administrator (`ip link set DEV alias`).
         alias: Option<String> = link.alias().map(Cow::into_owned),
     }
 }
 
 impl LinkInfo {
-    /// Returns whether the link is set up (`ip link set DEV up`).
+    /// Returns whether the administrator set the link up (`ip link set DEV up`).
     pub fn is_up(&self) -> bool {
         self.flags.contains(LinkFlags::UP)
     }

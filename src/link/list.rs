@@ -1,4 +1,4 @@
-//! Lists of links, and the present state of one.
+//! Lists of links, and the current state of one link.
 
 use super::handle::Link;
 use super::info::{LinkInfo, LinkView};
@@ -31,11 +31,11 @@ impl Netns {
         Ok(links)
     }
 
-    /// Visits all links without storing them, so that memory stays flat for any number of links.
-    /// [`links`](Self::links) returns them by value and in order.
+    /// Visits all links without storing them, so that memory use does not grow with their number.
+    /// [`links`](Self::links) returns them as values, sorted by index.
     ///
-    /// If the list changes during the read, it is read again, and the fold starts over with
-    /// `start`. So the result is always that of one complete list.
+    /// If the list changes while the kernel sends it, netloom reads it again and starts the fold
+    /// over with `start`. The result is always that of one complete list.
     ///
     /// ```
     /// use netloom::{Bridge, Namespace};
@@ -67,13 +67,13 @@ impl Netns {
 }
 
 impl Link {
-    /// Reads the present state of the link, as `ip link show DEV`.
+    /// Reads the current state of the link, as `ip link show DEV`.
     ///
     /// # Errors
     ///
     /// - `is_not_found()` if the link is gone.
     pub fn info(&self) -> Result<LinkInfo, Error> {
         let read = |wire: Wire<'_>| LinkView::of(wire).map(LinkInfo::from);
-        self.place().get("look at link", read)
+        self.snapshot().get("look at link", read)
     }
 }

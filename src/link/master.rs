@@ -8,7 +8,7 @@ use crate::error::{Cause, Error};
 use crate::netns::Netns;
 use crate::wire::link::WhichLink;
 
-/// Explains the errno of a request that named a master.
+/// Explains the errno of a request that set a master.
 pub(super) fn explain_master(error: Error, netns: &Netns, master: &LinkRef, index: u32) -> Error {
     let kind = || {
         netns.look_up_link(WhichLink::At(index), |view| {
@@ -22,14 +22,14 @@ pub(super) fn explain_master(error: Error, netns: &Netns, master: &LinkRef, inde
         Some(Errno::EOPNOTSUPP | Errno::EINVAL) => match kind() {
             Ok(Some(LinkKind::Bridge)) => error,
             Ok(kind) => not_a_bridge(&error, netns, master, kind),
-            // The kernel answers EINVAL to an index that no link has.
+            // The kernel answers EINVAL if no link has the index.
             Err(Cause::Kernel(gone)) if gone.errno == Errno::ENODEV => Cause::from(gone)
                 .doing(error.action().to_owned(), error.shown_object())
                 .in_namespace(netns)
                 .hint(format!("{master} is gone")),
             Err(_) => error,
         },
-        Some(Errno::ENODEV) => error.hint(format!("{master} is gone, or the link itself")),
+        Some(Errno::ENODEV) => error.hint(format!("{master} or the link itself is gone")),
         _ => error,
     }
 }

@@ -1,4 +1,4 @@
-//! Parts of link requests: the changes of a link, and the attributes that are nests.
+//! The parts of link requests: changes of a link, and nested attributes.
 
 use crate::netlink::{Batch, RequestType};
 use crate::wire::attribute::Writer;
@@ -8,7 +8,7 @@ use crate::wire::link::{
     header_with_flags,
 };
 
-/// Returns the writer of a request that changes attributes of the link at an index.
+/// Returns a function that writes a request to change attributes of a link, by index.
 pub(super) fn change(
     index: u32,
     attributes: impl FnOnce(&mut Writer<'_>),
@@ -16,19 +16,19 @@ pub(super) fn change(
     move |batch| batch.push(RequestType::SetLink, 0, &header(AF_UNSPEC, index), attributes)
 }
 
-/// Returns the writer of a request that changes a flag of the link at an index.
+/// Returns a function that writes a request to change a flag of a link, by index.
 pub(super) fn change_flag(index: u32, flag: u32, on: bool) -> impl FnOnce(&mut Batch) -> usize {
     let flags = if on { flag } else { 0 };
     let header = header_with_flags(AF_UNSPEC, index, flags, flag);
     move |batch| batch.push(RequestType::SetLink, 0, &header, |_| ())
 }
 
-/// Returns the writer of a request that deletes the link at an index.
+/// Returns a function that writes a request to delete a link, by index.
 pub(super) fn delete(index: u32) -> impl FnOnce(&mut Batch) -> usize {
     move |batch| batch.push(RequestType::DelLink, 0, &header(AF_UNSPEC, index), |_| ())
 }
 
-/// Writes a kind, with the options that a closure writes.
+/// Writes `IFLA_LINKINFO`: the kind, and the options that the closure writes.
 pub(crate) fn write_kind(link: &mut Writer<'_>, kind: &str, options: impl FnOnce(&mut Writer<'_>)) {
     link.nested(IFLA_LINKINFO, |info| {
         info.string(IFLA_INFO_KIND, kind);
@@ -36,7 +36,8 @@ pub(crate) fn write_kind(link: &mut Writer<'_>, kind: &str, options: impl FnOnce
     });
 }
 
-/// Turns the generation of IPv6 addresses off. Only for a link that exists and is down.
+/// Turns the generation of IPv6 addresses off. The request that creates or sets up a link ignores
+/// this attribute: the link has to exist and be down.
 pub(super) fn no_ipv6_address(link: &mut Writer<'_>) {
     link.nested(IFLA_AF_SPEC, |families| {
         families.nested(AF_INET6, |inet6| {
@@ -45,7 +46,7 @@ pub(super) fn no_ipv6_address(link: &mut Writer<'_>) {
     });
 }
 
-/// Sets the per-device IPv4 setting with this number (`include/uapi/linux/ip.h`, `IPV4_DEVCONF_*`).
+/// Writes a per-device IPv4 setting by its number (`IPV4_DEVCONF_*` in `include/uapi/linux/ip.h`).
 pub(super) fn ipv4_setting(link: &mut Writer<'_>, number: u16, value: u32) {
     link.nested(IFLA_AF_SPEC, |families| {
         families.nested(AF_INET, |inet| {
@@ -60,7 +61,7 @@ mod tests {
     use crate::wire::link::{IFF_PROMISC, IFF_UP, IFLA_GROUP, IFLA_MASTER, IFLA_MTU, LinkView};
     use crate::wire::message::{Message, messages};
 
-    /// The payload of the only request.
+    /// Returns the payload of the one request that `write` appends.
     fn written(write: impl FnOnce(&mut Batch) -> usize) -> Vec<u8> {
         let mut batch = Batch::default();
         write(&mut batch);
@@ -83,7 +84,7 @@ mod tests {
         let link = view(&payload);
         assert_eq!((link.index, link.flags), (7, 0));
         assert_eq!((link.mtu(), link.master(), link.group()), (Some(1400), Some(3), Some(9)));
-        // No flag is changed.
+        // The change mask of `struct ifinfomsg` is zero: no flag changes.
         assert_eq!(payload[12..16], [0; 4]);
     }
 
@@ -101,11 +102,12 @@ mod tests {
         }
     }
 
-    /// The bytes of `ip link set dev eth0 addrgenmode none`, and of forwarding on one device.
+    /// Compares with the bytes of `ip link set dev eth0 addrgenmode none`, and of forwarding on one
+    /// device.
     #[test]
     fn per_family_settings_are_nested_as_the_kernel_wants_them() {
         let bytes = |write: &dyn Fn(&mut Writer<'_>)| written(change(1, write))[16..].to_vec();
-        // The kernel's parser ignores whether a nest carries the nested flag.
+        // Clears the nested flag of attributes, which the kernel's parser ignores.
         let without_flags = |mut bytes: Vec<u8>, at: &[usize]| {
             for at in at {
                 bytes[at + 3] &= 0x7f;
@@ -118,7 +120,6 @@ mod tests {
         assert_eq!(on, [20, 0, 26, 0, 16, 0, 2, 0, 12, 0, 1, 0, 8, 0, 1, 0, 1, 0, 0, 0]);
     }
 
-    /// netlink-packet-route reads the request for a bridge.
     #[test]
     fn netlink_packet_route_reads_the_same() {
         use netlink_packet_core::Parseable;

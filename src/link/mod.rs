@@ -1,5 +1,5 @@
-//! Links: network interfaces of every kind. One file a kind in `kind/`, and what all kinds share
-//! here.
+//! Links: network interfaces of every kind. Each kind has a file in `kind/`. The files here serve
+//! all kinds.
 
 mod bridge_info;
 mod bridge_vlan;

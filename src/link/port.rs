@@ -32,7 +32,7 @@ numbered! {
     }
 }
 
-/// A bridge port as the kernel lists it, a line of `bridge link show`.
+/// The state of a bridge port, a line of `bridge link show`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -49,9 +49,9 @@ pub struct BridgePortInfo {
     pub priority: u16,
     /// The path cost for the spanning tree protocol.
     pub cost: u32,
-    /// True if packets may leave by the port that they came in by.
+    /// True if the bridge may send a packet out of the port that received it (hairpin mode).
     pub hairpin: bool,
-    /// True if the port exchanges no packets with other isolated ports.
+    /// True if the bridge forwards no packets between this port and other isolated ports.
     pub isolated: bool,
     partial: bool,
 }
@@ -84,8 +84,8 @@ impl BridgePortInfo {
         Some(port)
     }
 
-    /// Returns whether the kernel listed an option that netloom could not read. A field with its
-    /// default may be wrong then.
+    /// Returns whether netloom could not read one of the options that the kernel listed. That
+    /// option's field then holds its default value.
     pub fn is_partial(&self) -> bool {
         self.partial
     }
@@ -121,46 +121,46 @@ impl Netns {
 
 impl Link {
     /// Reads the state of this bridge port, as `bridge link show dev NAME`. `None` if the link is
-    /// no bridge's port.
+    /// not a bridge port.
     ///
     /// # Errors
     ///
     /// - `is_not_found()` if the link is gone.
     pub fn port(&self) -> Result<Option<BridgePortInfo>, Error> {
-        self.place().get("look at bridge port", |view| Some(BridgePortInfo::read(view)))
+        self.snapshot().get("look at bridge port", |view| Some(BridgePortInfo::read(view)))
     }
 
-    /// Lists the ports of this bridge, as `bridge link show` without the ports of other bridges.
+    /// Lists the ports of this bridge, as `bridge link show master BRIDGE`.
     ///
     /// # Errors
     ///
     /// - `is_not_found()` if the bridge is gone.
     /// - The errors of [`Netns::bridge_ports`].
     pub fn ports(&self) -> Result<Vec<BridgePortInfo>, Error> {
-        let place = self.verified("list ports of")?;
-        let mut ports = place.netns.bridge_ports()?;
-        ports.retain(|port| port.master == place.id.index);
+        let snapshot = self.verified("list ports of")?;
+        let mut ports = snapshot.netns.bridge_ports()?;
+        ports.retain(|port| port.master == snapshot.id.index);
         Ok(ports)
     }
 
     /// Turns hairpin mode of this bridge port on or off, as `bridge link set dev PORT hairpin on`:
-    /// packets may leave by the port that they came in by. Default: off.
+    /// the bridge may send packets out of the port that received them. Default: off.
     ///
     /// # Errors
     ///
-    /// - `is_unsupported()` if the link is no bridge's port.
+    /// - `is_unsupported()` if the link is not a bridge port.
     /// - `is_not_found()` if the link is gone.
     #[doc(alias("IFLA_BRPORT_MODE", "bridge link set"))]
     pub fn set_hairpin(&self, on: bool) -> Result<(), Error> {
         self.set_port("set hairpin mode of", &InfoBridgePort::HairpinMode(on))
     }
 
-    /// Isolates this bridge port from the other isolated ports, as
-    /// `bridge link set dev PORT isolated on`. Default: off.
+    /// Isolates this bridge port, as `bridge link set dev PORT isolated on`: the bridge forwards
+    /// nothing between two isolated ports. Default: off.
     ///
     /// # Errors
     ///
-    /// - `is_unsupported()` if the link is no bridge's port.
+    /// - `is_unsupported()` if the link is not a bridge port.
     /// - `is_not_found()` if the link is gone.
     #[doc(alias("IFLA_BRPORT_ISOLATED", "bridge link set"))]
     pub fn set_isolated(&self, on: bool) -> Result<(), Error> {
@@ -174,7 +174,7 @@ impl Link {
             })
         };
         self.request(action, request).map_err(|error| {
-            let reason = || format!("{} is no bridge's port", Quoted(&self.place().id.name));
+            let reason = || format!("{} is not a bridge port", Quoted(&self.snapshot().id.name));
             error.hint_on(Errno::EOPNOTSUPP, reason).hint_on(Errno::EINVAL, reason)
         })
     }

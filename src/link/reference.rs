@@ -29,12 +29,12 @@ impl LinkRef {
         }
     }
 
-    /// Returns whether the reference is a name, which has to be looked up.
+    /// Returns whether the reference is a name, which still has to be looked up.
     pub(crate) fn is_name(&self) -> bool {
         matches!(self.0, Reference::Name(_))
     }
 
-    /// Returns the index of a handle; `None` for a name.
+    /// Returns the index, if the reference is a handle. `None` for a name.
     pub(crate) fn index_of_handle(&self) -> Option<u32> {
         match self.0 {
             Reference::Name(_) => None,
@@ -42,7 +42,7 @@ impl LinkRef {
         }
     }
 
-    /// Returns the index, of a handle or from names that were looked up.
+    /// Returns the index: from the handle, or from `names`, which were looked up before.
     pub(crate) fn index(&self, names: &BTreeMap<&str, u32>) -> Option<u32> {
         match &self.0 {
             Reference::Name(name) => names.get(name.as_str()).copied(),
@@ -50,8 +50,8 @@ impl LinkRef {
         }
     }
 
-    /// Returns the index in `netns`, where the link must be. An error is that of `action` on
-    /// `object`.
+    /// Returns the index of the link in `netns`. An error names `action` and `object`: what the
+    /// caller was doing.
     pub(crate) fn resolve(
         &self,
         netns: &Netns,
@@ -71,7 +71,7 @@ impl LinkRef {
         }
     }
 
-    /// Refuses the handle of a link in another namespace. A name is not looked up.
+    /// Refuses a handle whose link is in another namespace. A name is accepted unchecked.
     pub(crate) fn check_home(
         &self,
         netns: &Netns,
@@ -102,9 +102,9 @@ impl<N: Into<String>> From<N> for LinkRef {
 
 impl From<&Link> for LinkRef {
     fn from(link: &Link) -> Self {
-        let place = link.place();
-        let (index, name) = (place.id.index, Arc::clone(&place.id.name));
-        Self(Reference::Identity { netns: place.netns.id(), index, name })
+        let snapshot = link.snapshot();
+        let (index, name) = (snapshot.id.index, Arc::clone(&snapshot.id.name));
+        Self(Reference::Identity { netns: snapshot.netns.id(), index, name })
     }
 }
 

@@ -1,4 +1,5 @@
-//! The settings that all kinds of links share: their setters, and their part of the create request.
+//! The settings that all kinds of links share: their setters, and their attributes in the create
+//! request.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +28,7 @@ pub(crate) struct Settings {
     pub(super) name: String,
     pub(super) mac: Option<MacAddr>,
     pub(super) master: Option<LinkRef>,
-    /// The numbers of the create request, by attribute.
+    /// The numeric attributes of the create request, by attribute type.
     numbers: BTreeMap<u16, u32>,
     pub(super) up: bool,
     pub(super) no_ipv6_address: bool,
@@ -37,14 +38,14 @@ pub(crate) struct Settings {
     pub(super) rejected: FirstRejected,
 }
 
-/// The values of a create request that are chosen or looked up for it.
-pub(super) struct Birth {
-    /// The hardware address. A random one proves that the request created the link.
+/// The values of a create request that the builder does not hold: netloom chooses or looks them up.
+pub(super) struct CreateParams {
+    /// The hardware address. A random address proves later that this request created the link.
     pub(super) mac: MacAddr,
-    /// The tag of this process as the group. In a namespace that outlives this process, a link
-    /// without a group of its own gets one.
+    /// The tag of this process, sent as the link's group. `None` if the user chose a group, or the
+    /// namespace dies with this process.
     pub(super) tag: Option<u32>,
-    /// The index of the master.
+    /// The index of the master, looked up by name.
     pub(super) master: Option<u32>,
 }
 
@@ -90,69 +91,67 @@ impl Settings {
         self.rejected.check(action, &object)?;
         let is_small = self.numbers.get(&IFLA_MTU).is_some_and(|mtu| *mtu < IPV6_MTU);
         if let Some(address) = self.addresses.iter().find(|address| is_small && address.is_ipv6()) {
-            let reason = format!("{address} needs an MTU of {IPV6_MTU} at least, as all of IPv6");
+            let reason =
+                format!("{address} needs an MTU of at least {IPV6_MTU}, the minimum of IPv6");
             return Err(Error::invalid(action, object, reason));
         }
-        // A gateway is checked when it is set, and a link-local one needs no link here.
+        // A gateway was checked when it was set. A link-local gateway needs no link, because this
+        // link is the route's.
         let mut checked = self.routes.iter().filter(|route| route.link().is_some());
         checked.try_for_each(|route| route.check(action))?;
         if self.routes.is_empty() || self.up {
             return Ok(());
         }
-        let reason = "a route needs up(): the kernel takes no route out of a link that is down";
+        let reason = "a route needs up(): the kernel refuses a route out of a link that is down";
         Err(Error::invalid(action, object, reason))
     }
 
-    /// Returns whether the create request may set the link up: not if a setting has to precede
-    /// that.
+    /// Returns whether the create request may set the link up. False if some setting must be
+    /// applied before that.
     pub(super) fn starts_up(&self) -> bool {
         self.up && !self.no_ipv6_address && self.mac.is_none()
     }
 
-    /// Looks up the values for a create request, in the namespace of the new link.
-    pub(super) fn birth(
+    /// Looks up what the create request needs, in the namespace of the new link.
+    pub(super) fn create_params(
         &self,
         action: &'static str,
         netns: &Netns,
         mac: MacAddr,
-    ) -> Result<Birth, Error> {
+    ) -> Result<CreateParams, Error> {
         let object = Quoted(&self.name);
         let master = self.master.as_ref().map(|master| master.resolve(netns, action, &object));
         let has_group = self.numbers.contains_key(&IFLA_GROUP);
         let tag = if has_group { Ok(None) } else { netns.link_tag() };
         let tag = tag.map_err(|cause| cause.doing(action, &object).in_namespace(netns))?;
-        Ok(Birth { mac, tag, master: master.transpose()? })
+        Ok(CreateParams { mac, tag, master: master.transpose()? })
     }
 
-    /// Writes the attributes of a create request that all kinds share, without the master.
-    pub(super) fn write(&self, link: &mut Writer<'_>, birth: &Birth) {
+    /// Writes the attributes of the create request that all kinds share, except the master.
+    pub(super) fn write(&self, link: &mut Writer<'_>, params: &CreateParams) {
         link.string(IFLA_IFNAME, &self.name);
-        link.bytes(IFLA_ADDRESS, &birth.mac.octets());
+        link.bytes(IFLA_ADDRESS, &params.mac.octets());
         for (attribute, number) in &self.numbers {
             link.u32(*attribute, *number);
         }
-        if let Some(tag) = birth.tag {
+        if let Some(tag) = params.tag {
             link.u32(IFLA_GROUP, tag);
         }
     }
 }
 
-/// Reads a hardware address that one station can have.
+/// Reads a hardware address. Refuses an address that is not unicast.
 pub(super) fn read_mac(rejected: &mut FirstRejected, mac: impl Input<MacAddr>) -> Option<MacAddr> {
     let mac = rejected.read("mac", mac)?;
     if !mac.is_unicast() {
-        rejected.reject(
-            "mac",
-            mac,
-            "a link's address is that of one station: not multicast, not zero",
-        );
+        rejected.reject("mac", mac, "the address must be unicast: neither multicast nor zero");
     }
     Some(mac)
 }
 
-/// Defines the setters that all kinds share, for a builder with a `settings` field. Takes the
-/// kind's default hardware address, MTU and number of queues, for the docs. A kind whose address
-/// the kernel can't set has no `mac`.
+/// Defines the setters that all kinds share, for a builder with a `settings` field. The arguments
+/// describe the kind's default hardware address, MTU and number of queues for the docs. A
+/// kind whose address the kernel cannot set has no `mac`.
 macro_rules! link_setters {
     (mac: $mac:literal, mtu: $mtu:literal, queues: $queues:literal) => {
         $crate::link::settings::link_setters!(mtu: $mtu, queues: $queues);
@@ -167,8 +166,8 @@ macro_rules! link_setters {
         }
     };
     (mtu: $mtu:literal, queues: $queues:literal) => {
-        /// Sets the largest packet, from 68 to 65,535 bytes without the link-layer header, as
-        /// `mtu N`.
+        /// Sets the MTU: the size of the largest packet without the link-layer header, from 68 to
+        /// 65,535 bytes. Replaces `mtu N`.
         ///
         #[doc = concat!("Default: ", $mtu, ".")]
         #[doc(alias = "IFLA_MTU")]
@@ -177,8 +176,8 @@ macro_rules! link_setters {
             self
         }
 
-        /// Makes the link a port of a bridge in its namespace, as `master BRIDGE`. The bridge is a
-        /// handle, or a name that is looked up.
+        /// Makes the link a port of a bridge in its namespace, as `master BRIDGE`. `bridge` is a
+        /// handle, or a name that `create` looks up.
         #[doc(alias("IFLA_MASTER", "enslave"))]
         pub fn master(mut self, bridge: impl Into<$crate::link::LinkRef>) -> Self {
             self.settings.master = Some(bridge.into());
@@ -199,8 +198,8 @@ macro_rules! link_setters {
 
         /// Puts the link in a group, by number, as `group N`.
         ///
-        /// Default: 0. In a namespace that outlives the program: a number by which
-        /// [`reap`](crate::reap) knows the program that created the link.
+        /// Default: 0. In a namespace that outlives the program, the default is a number by which
+        /// [`reap`](crate::reap) recognizes the program that created the link.
         #[doc(alias = "IFLA_GROUP")]
         pub fn group(mut self, group: u32) -> Self {
             self.settings.set_group(group);
@@ -218,7 +217,7 @@ macro_rules! link_setters {
 
         /// Keeps the kernel from generating an IPv6 address for the link, as `addrgenmode none`.
         ///
-        /// A bridge port and the ends of an IPv4-only network need none. Each such address causes
+        /// A bridge port and the ends of an IPv4-only network need no such address. Each one causes
         /// multicast packets, which a bridge floods to all its ports.
         #[doc(alias("IFLA_INET6_ADDR_GEN_MODE", "addrgenmode"))]
         pub fn no_ipv6_address(mut self) -> Self {

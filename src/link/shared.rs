@@ -5,58 +5,58 @@ use std::sync::{Arc, OnceLock, RwLock, RwLockWriteGuard, TryLockError, Weak};
 use crate::netns::{LinkIdentity, Netns};
 use crate::sys::thread;
 
-/// The namespace and the identity of a link.
+/// The namespace and the identity of a link at one moment.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct Snapshot {
     pub(super) netns: Netns,
     pub(super) id: LinkIdentity,
-    /// Counts the changes, so that the newer one of two copies is known.
+    /// The number of changes so far: of two snapshots, the newer one has the higher number.
     generation: u64,
 }
 
-/// The place of a link, kept twice.
+/// The current snapshot of a link, stored twice.
 ///
-/// A fork may copy a lock that another thread holds. Only one copy is write-locked at a time, and a
-/// copied read lock stops no reader, so a reader always finds a copy. A writer gives up on a copy
-/// that stays locked.
+/// When a thread forks, the child inherits locks that other threads of the parent hold, and nobody
+/// releases them. A writer locks one copy at a time, so at least one copy stays readable in the
+/// child. In the child, a writer skips a copy that stays locked.
 #[derive(Debug)]
 pub(super) struct Shared {
-    copies: [RwLock<Arc<Place>>; 2],
+    copies: [RwLock<Arc<Snapshot>>; 2],
     /// The other end of a veth pair that this process created.
     pub(super) peer: OnceLock<Weak<Shared>>,
 }
 
 impl Shared {
     pub(super) fn new(netns: Netns, id: LinkIdentity) -> Self {
-        let place = Arc::new(Place { netns, id, generation: 0 });
-        Self { copies: [Arc::clone(&place), place].map(RwLock::new), peer: OnceLock::new() }
+        let snapshot = Arc::new(Snapshot { netns, id, generation: 0 });
+        Self { copies: [Arc::clone(&snapshot), snapshot].map(RwLock::new), peer: OnceLock::new() }
     }
 
-    /// Returns the newest place.
-    pub(super) fn read(&self) -> Arc<Place> {
+    /// Returns the newest snapshot.
+    pub(super) fn read(&self) -> Arc<Snapshot> {
         loop {
-            let places = self.copies.iter().filter_map(|copy| match copy.try_read() {
-                Ok(place) => Some(Arc::clone(&place)),
-                Err(TryLockError::Poisoned(place)) => Some(Arc::clone(&place.into_inner())),
+            let snapshots = self.copies.iter().filter_map(|copy| match copy.try_read() {
+                Ok(snapshot) => Some(Arc::clone(&snapshot)),
+                Err(TryLockError::Poisoned(snapshot)) => Some(Arc::clone(&snapshot.into_inner())),
                 Err(TryLockError::WouldBlock) => None,
             });
-            if let Some(newest) = places.max_by_key(|place| place.generation) {
+            if let Some(newest) = snapshots.max_by_key(|snapshot| snapshot.generation) {
                 return newest;
             }
             thread::yield_now();
         }
     }
 
-    /// Changes the place in both copies.
-    pub(super) fn change(&self, change: impl FnOnce(&mut Place)) {
+    /// Stores a changed snapshot in both copies.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Snapshot)) {
         let mut change = Some(change);
-        let mut newest: Option<Arc<Place>> = None;
+        let mut newest: Option<Arc<Snapshot>> = None;
         for mut copy in self.copies.iter().filter_map(write) {
             if let Some(change) = change.take() {
-                let mut place = Place::clone(&copy);
-                change(&mut place);
-                place.generation += 1;
-                newest = Some(Arc::new(place));
+                let mut snapshot = Snapshot::clone(&copy);
+                change(&mut snapshot);
+                snapshot.generation += 1;
+                newest = Some(Arc::new(snapshot));
             }
             if let Some(newest) = newest.as_ref().filter(|new| new.generation > copy.generation) {
                 *copy = Arc::clone(newest);
@@ -65,12 +65,12 @@ impl Shared {
     }
 }
 
-/// Locks a copy, unless a thread that no longer exists in a fork holds it.
-fn write(copy: &RwLock<Arc<Place>>) -> Option<RwLockWriteGuard<'_, Arc<Place>>> {
+/// Locks a copy for writing. `None` if the lock stays held: its holder does not exist in this fork.
+fn write(copy: &RwLock<Arc<Snapshot>>) -> Option<RwLockWriteGuard<'_, Arc<Snapshot>>> {
     const ATTEMPTS: u32 = 10_000;
     (0..ATTEMPTS).find_map(|_| match copy.try_write() {
-        Ok(place) => Some(place),
-        Err(TryLockError::Poisoned(place)) => Some(place.into_inner()),
+        Ok(snapshot) => Some(snapshot),
+        Err(TryLockError::Poisoned(snapshot)) => Some(snapshot.into_inner()),
         Err(TryLockError::WouldBlock) => {
             thread::yield_now();
             None

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::handle::Link;
-use super::shared::Place;
+use super::shared::Snapshot;
 use crate::error::{Cause, Error};
 use crate::input::Input;
 use crate::netns::Opening;
@@ -24,7 +24,7 @@ impl Link {
         self.opening()?.opening().tcp_listen(address)
     }
 
-    /// Connects to a TCP server over this link, as `curl --interface DEV`.
+    /// Connects to a TCP server through this link, as `curl --interface DEV`.
     ///
     /// # Errors
     ///
@@ -38,7 +38,7 @@ impl Link {
         self.opening()?.opening().tcp_connect(address, timeout)
     }
 
-    /// Binds a UDP socket that sends and receives over this link only.
+    /// Binds a UDP socket that sends and receives only through this link.
     ///
     /// ```
     /// use netloom::{Namespace, VethPair};
@@ -58,29 +58,31 @@ impl Link {
         self.opening()?.opening().udp_bind(address)
     }
 
-    /// Binds a socket of this link's namespace to the link, such as a raw socket.
+    /// Binds a socket to this link, such as a raw socket. The socket must belong to the link's
+    /// namespace.
     ///
     /// # Errors
     ///
     /// - `is_not_found()` if the link is gone.
     /// - The descriptor is no socket.
     ///
-    /// A socket of another namespace is bound to the link with the same index there.
+    /// Don't pass a socket of another namespace: the kernel binds it to the link with the same
+    /// index there.
     #[doc(alias("SO_BINDTODEVICE", "SO_BINDTOIFINDEX"))]
     pub fn bind_socket(&self, socket: impl AsFd) -> Result<(), Error> {
-        let place = self.verified("bind a socket to")?;
-        sys::bind_to_link(socket.as_fd(), place.id.index)
-            .map_err(|error| place.failure("bind a socket to", Cause::from(error)))
+        let snapshot = self.verified("bind a socket to")?;
+        sys::bind_to_link(socket.as_fd(), snapshot.id.index)
+            .map_err(|error| snapshot.failure("bind a socket to", Cause::from(error)))
     }
 
-    /// Looks at the link first: the kernel binds to any index (6.18), also to that of a deleted
+    /// Checks the link first: the kernel (6.18) binds a socket to any index, even that of a deleted
     /// link.
-    fn opening(&self) -> Result<Arc<Place>, Error> {
+    fn opening(&self) -> Result<Arc<Snapshot>, Error> {
         self.verified("open a socket on")
     }
 }
 
-impl Place {
+impl Snapshot {
     fn opening(&self) -> Opening<'_> {
         Opening { netns: &self.netns, link: Some(self.id.index) }
     }

@@ -1,11 +1,11 @@
-//! The reason why a link's name is taken.
+//! The reason why a link's name is already in use.
 
 use crate::netlink::is_tag;
 use crate::netns::{Netns, Quoted};
 use crate::wire::link::{LinkView, WhichLink};
 
-/// Returns the hint for EEXIST: the kernel does not say which link has the name, or that it is an
-/// alternative one.
+/// Returns the hint for EEXIST. The kernel does not say which link has the name, or whether it is
+/// an alternative name.
 pub(super) fn taken(name: &str, netns: &Netns) -> String {
     let read =
         |view: LinkView<'_>| Some((view.name()?.into_owned(), view.group().is_some_and(is_tag)));
@@ -17,7 +17,7 @@ pub(super) fn taken(name: &str, netns: &Netns) -> String {
         format!("link {} in {netns} has the alternative name {}", Quoted(&own), Quoted(name))
     };
     if is_tagged {
-        hint += "; a program with netloom made it: if that was killed, `reap` deletes the link";
+        hint += "; a program created it through netloom: if that program was killed, `reap` deletes the link";
     }
     hint
 }

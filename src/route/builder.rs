@@ -24,7 +24,7 @@ use crate::wire::route::{
 
 const RTN_UNICAST: u8 = 1;
 
-/// The builder of a route: packets for a destination go to a gateway, or out of a link.
+/// A route to create: packets to a destination are sent to a gateway, or out of a link.
 ///
 /// Replaces `ip route add DESTINATION via GATEWAY dev NAME`.
 ///
@@ -43,8 +43,8 @@ const RTN_UNICAST: u8 = 1;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct Route {
-    // Programs create many routes. Rare settings are boxed: a smaller builder leaves more of the
-    // cache to the kernel.
+    // Programs create many routes, so the builder is kept small: it boxes the settings that few
+    // routes have. A smaller builder leaves more of the CPU cache to the kernel.
     destination: Option<Destination>,
     gateway: Option<IpAddr>,
     link: Option<Box<LinkRef>>,
@@ -65,7 +65,8 @@ struct Rare {
 }
 
 impl Route {
-    /// A route to a network such as `10.1.0.0/16`, to one host, or to everything: `default`.
+    /// Describes a route to a network such as `10.1.0.0/16`, to one host, or to everything:
+    /// `default`.
     pub fn new(destination: impl Input<Destination>) -> Self {
         let mut rejected = FirstRejected::default();
         let destination = rejected.read("destination", destination);
@@ -80,44 +81,44 @@ impl Route {
         }
     }
 
-    /// A default route by a gateway, as `ip route add default via GATEWAY`.
+    /// Describes a default route through a gateway, as `ip route add default via GATEWAY`.
     #[doc(alias = "default gateway")]
     pub fn default_via(gateway: impl Input<IpAddr>) -> Self {
         Self::new(Destination::Default).via(gateway)
     }
 
-    /// Sets the gateway, as `via GATEWAY`. The gateway must be on the network of a link, unless
-    /// [`on_link`](Self::on_link) says otherwise.
+    /// Sets the gateway, as `via GATEWAY`. The gateway must be in the network of a link's address,
+    /// unless [`on_link`](Self::on_link) is set.
     #[doc(alias = "RTA_GATEWAY")]
     pub fn via(mut self, gateway: impl Input<IpAddr>) -> Self {
         self.gateway = self.rejected.read("via", gateway).or(self.gateway);
         self
     }
 
-    /// Sets the link, as `dev NAME`: a handle, or a name that is looked up. Default: the gateway's
-    /// link.
+    /// Sets the link, as `dev NAME`: a handle, or a name that `create` looks up. Default: the link
+    /// whose network contains the gateway.
     #[doc(alias = "RTA_OIF")]
     pub fn dev(mut self, link: impl Into<LinkRef>) -> Self {
         self.link = Some(Box::new(link.into()));
         self
     }
 
-    /// Sets the metric, as `metric N`. Of several routes to a destination the lowest counts.
-    /// Default: 0 for IPv4, 1,024 for IPv6.
+    /// Sets the metric, as `metric N`. Of several routes to a destination, the kernel uses the one
+    /// with the lowest metric. Default: 0 for IPv4, 1,024 for IPv6.
     #[doc(alias("RTA_PRIORITY", "priority"))]
     pub fn metric(mut self, metric: u32) -> Self {
         self.metric = Some(metric);
         self
     }
 
-    /// Sets the table by number, as `table N`. Default: 254, the main one.
+    /// Sets the routing table by number, as `table N`. Default: 254, the main table.
     #[doc(alias = "RTA_TABLE")]
     pub fn table(mut self, table: u32) -> Self {
         self.table = Some(table);
         self
     }
 
-    /// Sets the source address for packets that have none yet, as `src ADDRESS`.
+    /// Sets the source address of packets that a socket sends without one, as `src ADDRESS`.
     #[doc(alias("RTA_PREFSRC", "src"))]
     pub fn source(mut self, source: impl Input<IpAddr>) -> Self {
         if let Some(source) = self.rejected.read("source", source) {
@@ -126,30 +127,30 @@ impl Route {
         self
     }
 
-    /// Sets the path MTU in bytes, as `mtu N`. The kernel lowers larger ones to 65,520.
+    /// Sets the path MTU in bytes, as `mtu N`. The kernel lowers a larger value to 65,520.
     #[doc(alias = "RTAX_MTU")]
     pub fn mtu(mut self, mtu: u32) -> Self {
         self.rare_mut().mtu = Some(mtu);
         self
     }
 
-    /// Sets the segment size in bytes for TCP to announce to its peers, as `advmss N`. Default: the
-    /// MTU's. The kernel lowers larger ones to 65,495.
+    /// Sets the TCP segment size in bytes that the kernel announces to peers, as `advmss N`.
+    /// Default: derived from the MTU. The kernel lowers a larger value to 65,495.
     #[doc(alias("RTAX_ADVMSS", "mss"))]
     pub fn advmss(mut self, bytes: u32) -> Self {
         self.rare_mut().advmss = Some(bytes);
         self
     }
 
-    /// Sets the distance of the destination, as `scope link`. Default: global by a gateway, link
-    /// without one. The kernel ignores the scope of IPv6 routes.
+    /// Sets the scope, as `scope link`. Default: global for a route with a gateway, link for a
+    /// route without one. The kernel ignores the scope of IPv6 routes.
     #[doc(alias("rtm_scope", "RT_SCOPE_LINK"))]
     pub fn scope(mut self, scope: impl Into<Scope>) -> Self {
         self.rare_mut().scope = Some(scope.into());
         self
     }
 
-    /// Takes the gateway for reachable on the link, whatever the link's networks are, as `onlink`.
+    /// Makes the kernel accept a gateway outside the networks of the link, as `onlink`.
     #[doc(alias = "RTNH_F_ONLINK")]
     pub fn on_link(mut self) -> Self {
         self.rare_mut().on_link = true;
@@ -167,7 +168,7 @@ impl Route {
         } else if !same_family(self.rare().source) {
             "the source address is of another family than the destination"
         } else if self.link.is_none() && self.gateway.is_some_and(is_link_local) {
-            "a link-local gateway is on every link: say which by dev(link)"
+            "a link-local gateway can be on any link: choose the link with dev(link)"
         } else if self.rare().on_link && self.link.is_none() {
             "on_link() needs dev(link)"
         } else {
@@ -205,7 +206,7 @@ impl Route {
         batch.request(RTM_NEWROUTE, flags, |out| self.write(out, index))
     }
 
-    /// Appends `struct rtmsg` and the attributes. Nothing is allocated: programs create many
+    /// Appends `struct rtmsg` and the attributes. Allocates nothing, because programs create many
     /// routes.
     fn write(&self, out: &mut Vec<u8>, index: Option<u32>) {
         let ipv6 = self.is_ipv6();
@@ -218,7 +219,7 @@ impl Route {
         };
         let Rare { source, mtu, advmss, scope: set_scope, on_link } = self.rare();
         let scope = u8::from(set_scope.unwrap_or(scope));
-        // The header has room for 8 bits; RTA_TABLE has the whole number.
+        // The header's field has 8 bits. RTA_TABLE carries the full number.
         let short_table = u8::try_from(table).unwrap_or(0);
         let prefix = destination.prefix_len();
         out.extend_from_slice(&[family, prefix, 0, 0, short_table, PROTOCOL, scope, RTN_UNICAST]);
@@ -252,7 +253,8 @@ impl Route {
         }
     }
 
-    /// The metric of the request. For IPv6 the kernel's default is written out: lists have it too.
+    /// Returns the metric for the request. For IPv6 the kernel's default is sent explicitly, so
+    /// that the request matches the listed route.
     fn effective_metric(&self, destination: IpNet) -> Option<u32> {
         const IP6_RT_PRIO_USER: u32 = 1024;
         match destination {
@@ -262,12 +264,12 @@ impl Route {
     }
 }
 
-/// `fe80::/10`.
+/// Returns whether the address is in `fe80::/10`.
 fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
-/// Adds the meaning of the kernel's errno for a route.
+/// Adds a hint that explains the kernel's errno for a route.
 pub(crate) fn explain(error: Error) -> Error {
     error
         .hint_on(Errno::ENETUNREACH, || {
@@ -341,7 +343,7 @@ mod tests {
             let metric = if ipv6 { metric.filter(|&m| m != 0).or(Some(1024)) } else { metric };
             assert_eq!(view.priority(), metric);
             assert_eq!(view.next_hops().next().and_then(|hop| hop.index), Some(index));
-            // Without a gateway an IPv4 destination is on the link.
+            // An IPv4 route without a gateway has the scope `link` (253).
             assert_eq!(view.scope, scope.unwrap_or(if ipv6 || gateway { 0 } else { 253 }));
         }
     }

@@ -1,4 +1,4 @@
-//! The creation of routes: a hundred in a datagram, one owner for all.
+//! The creation of routes: a hundred in a datagram, with one owner for all of them.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::owned::Owned;
 use crate::partial::PartialError;
 use crate::wire::message::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 
-/// A way to write a route: the action for errors, and the flags of the request.
+/// The mode of a request that writes a route: its name in errors, and the request's flags.
 #[derive(Debug, Clone, Copy)]
 struct Mode {
     action: &'static str,
@@ -25,7 +25,7 @@ const APPEND: Mode = Mode { action: "append route", flags: NLM_F_CREATE | NLM_F_
 const REPLACE: Mode = Mode { action: "replace route", flags: NLM_F_CREATE | NLM_F_REPLACE };
 const CHANGE: Mode = Mode { action: "change route", flags: NLM_F_REPLACE };
 
-/// The bytes of most requests for a route, at most.
+/// The size of nearly every request for a route, at most: the buffer is reserved for that.
 const MOST: usize = 96;
 
 impl Route {
@@ -33,19 +33,19 @@ impl Route {
     ///
     /// # Errors
     ///
-    /// - `is_invalid_input()` for host bits in the destination, families that differ, and a route
-    ///   with neither gateway nor link, before any system call
+    /// - `is_invalid_input()` before any system call, if the destination has host bits, the address
+    ///   families differ, or the route has neither gateway nor link
     /// - `is_already_exists()` if such a route exists
     /// - `is_not_found()` if the link doesn't exist
-    /// - `ENETUNREACH` or `EHOSTUNREACH` if the gateway is on no network of a link
+    /// - `ENETUNREACH` or `EHOSTUNREACH` if no link's network contains the gateway
     #[doc(alias("ip route add", "RTM_NEWROUTE"))]
     pub fn create(&self, netns: &Netns) -> Result<Owned<RouteHandle>, Error> {
         Ok(Self::create_all(std::slice::from_ref(self), netns)?)
     }
 
     /// Creates the route before existing ones with the same destination and metric, as
-    /// `ip route prepend`. IPv4 packets take the first such route. IPv6 routes by gateways become
-    /// the next hops of one multipath route; each owner deletes its own next hop.
+    /// `ip route prepend`. The kernel uses the first of several such IPv4 routes. It joins IPv6
+    /// routes with gateways into one multipath route; each owner deletes its own next hop.
     ///
     /// ```
     /// use netloom::{Namespace, Route, VethEnd, VethPair};
@@ -69,8 +69,8 @@ impl Route {
         Ok(write_all(PREPEND, std::slice::from_ref(self), netns)?)
     }
 
-    /// Creates the route behind existing ones with the same destination and metric, as
-    /// `ip route append`. All else is as for [`prepend`](Self::prepend).
+    /// Creates the route after existing ones with the same destination and metric, as
+    /// `ip route append`. Otherwise as [`prepend`](Self::prepend).
     ///
     /// # Errors
     ///
@@ -80,23 +80,24 @@ impl Route {
         Ok(write_all(APPEND, std::slice::from_ref(self), netns)?)
     }
 
-    /// Creates the route, in the place of the first one with its table, destination, metric and
-    /// type of service.
+    /// Creates the route and replaces the first route that has the same table, destination, metric
+    /// and type of service.
     ///
-    /// Replaces `ip route replace`. A second call changes nothing. The owner deletes the new route;
-    /// the replaced route doesn't come back.
+    /// Replaces `ip route replace`. A second call changes nothing. The owner deletes the new route,
+    /// and does not restore the replaced route.
     ///
     /// # Errors
     ///
-    /// Those of [`create`](Self::create). `is_already_exists()` means that the very same route
-    /// exists, but is not the first with its metric.
+    /// Those of [`create`](Self::create). `is_already_exists()` means that an identical route
+    /// exists, but is not the first of those with its metric.
     #[doc(alias("ip route replace", "NLM_F_REPLACE"))]
     pub fn replace(&self, netns: &Netns) -> Result<Owned<RouteHandle>, Error> {
         Ok(write_all(REPLACE, std::slice::from_ref(self), netns)?)
     }
 
-    /// Changes the route with this table, destination, metric and type of service: it becomes as
-    /// described. Nobody gets the duty to delete it; [`Owned::adopt`] does.
+    /// Changes the route that has the same table, destination, metric and type of service.
+    ///
+    /// The route gets no owner, because it existed before. [`Owned::adopt`] makes one.
     ///
     /// Replaces `ip route change`.
     ///
@@ -107,7 +108,7 @@ impl Route {
     #[doc(alias("ip route change", "NLM_F_REPLACE"))]
     pub fn change(&self, netns: &Netns) -> Result<RouteHandle, Error> {
         Ok(write_all(CHANGE, std::slice::from_ref(self), netns).map(Owned::keep).map_err(
-            // The route was there before.
+            // The route existed before, so nobody deletes it.
             |partial| partial.map_owned(Owned::keep),
         )?)
     }
@@ -130,11 +131,11 @@ impl Route {
     ///
     /// # Errors
     ///
-    /// [`PartialError`] has the error of each refused route with its place in `routes`, and the
-    /// owner of all other routes. After a lost answer the last error is that of the first route
-    /// whose outcome is unknown; the routes after it were not tried. If a builder is known to be
-    /// wrong before any system call, no route is created. With `?`, the error is the first
-    /// refusal's, and the created routes are deleted.
+    /// [`PartialError`] has the error and the position in `routes` of each refused route, and the
+    /// owner of all other routes. If an answer is lost, the last error is that of the first route
+    /// whose outcome is unknown, and the routes after it were not tried. If a builder is known to
+    /// be wrong before any system call, no route is created. With `?`, the error is that of the
+    /// first refused route, and the created routes are deleted.
     #[doc(alias("ip -batch", "RTM_NEWROUTE"))]
     pub fn create_all(
         routes: &[Self],
@@ -144,7 +145,7 @@ impl Route {
     }
 }
 
-/// Writes the routes this way, with one owner for all of them.
+/// Sends the requests for the routes, in this mode, with one owner for all of them.
 fn write_all(
     mode: Mode,
     routes: &[Route],
@@ -162,8 +163,9 @@ fn write_all(
     PartialError::unless_created(failures, owned)
 }
 
-/// Collects the names of links, each with its first place, and the errors known before any system
-/// call. One pass serves both: going through many routes takes longer than looking at each.
+/// Collects the names of links, each with the position of its first route, and the errors known
+/// before any system call. One pass does both: for many routes, the loop costs more than the
+/// checks.
 fn read_through<'a>(
     action: &'static str,
     routes: &'a [Route],
@@ -183,7 +185,7 @@ fn read_through<'a>(
     (names, failures)
 }
 
-/// Looks up each name once.
+/// Looks up the index of each name once.
 fn indexes<'a>(
     action: &'static str,
     routes: &[Route],
@@ -204,7 +206,7 @@ fn indexes<'a>(
     Ok(indexes)
 }
 
-/// Sends the requests, a hundred in a datagram, and adds the routes that exist then to `made`.
+/// Sends the requests, a hundred in a datagram. Adds to `made` the routes that exist afterwards.
 fn send(
     mode: Mode,
     netns: &Netns,
@@ -242,8 +244,8 @@ fn send(
                     .extend(refusals.into_iter().map(|(at, refusal)| failure(at, refusal.into())));
             }
             Err(cause) => {
-                // The routes may exist. The owner deletes those that are listed with their whole
-                // tuples.
+                // The routes may exist. The owner deletes only routes that are listed with exactly
+                // these attributes.
                 let failure = failure(0, cause);
                 if failure.1.is_outcome_unknown() {
                     made.copy(&batch, 0..routes.len());

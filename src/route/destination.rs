@@ -14,14 +14,14 @@ use crate::input::{from_text, network, sealed};
 /// A literal is `"default"`, a prefix such as `"10.1.0.0/16"`, or an address for a single host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Destination {
-    /// Everything, in the family of the gateway, or IPv4 without one.
+    /// All addresses of the gateway's family. Without a gateway: all IPv4 addresses.
     Default,
-    /// This network.
+    /// The addresses of this network.
     Network(IpNet),
 }
 
 impl Destination {
-    /// The network; for the default one, that of everything in a family.
+    /// Returns the network. For `Default`, returns `0.0.0.0/0` or `::/0`.
     pub(super) fn network(self, ipv6: bool) -> IpNet {
         match self {
             Self::Network(net) => net,

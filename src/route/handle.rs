@@ -1,4 +1,4 @@
-//! The handle of routes: their whole tuples, with netloom's own protocol number.
+//! The handle of routes: all their attributes, with netloom's own protocol number.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use crate::owned::sealed::{Remove, Removed};
 
 /// A route that exists, or many that were created together.
 ///
-/// A route is deleted only if all of its tuple is listed: table, destination, metric, gateway,
-/// link, source, scope, metrics and netloom's own protocol number. A route of another program is
-/// never hit, except by another process with netloom that makes the same route after ours was
+/// A route is deleted only if a listed route has the same table, destination, metric, gateway,
+/// link, source, scope, metrics and netloom's own protocol number. So the routes of other programs
+/// are safe. The exception: another process with netloom creates the same route after this one was
 /// deleted. Many routes are deleted a hundred in a datagram.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RouteHandle {
@@ -27,17 +27,17 @@ impl RouteHandle {
         Self { netns, routes: Arc::new(routes) }
     }
 
-    /// The namespace of the routes.
+    /// Returns the namespace of the routes.
     pub fn namespace(&self) -> &Netns {
         &self.netns
     }
 
-    /// The number of routes.
+    /// Returns the number of routes.
     pub fn len(&self) -> usize {
         self.routes.len()
     }
 
-    /// Reports whether the handle stands for no route.
+    /// Returns whether the handle refers to no route.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

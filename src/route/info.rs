@@ -1,4 +1,4 @@
-//! Routes as the kernel lists them: borrowed from the answer, or by value.
+//! The state of routes as the kernel lists them: borrowed from the answer, or copied.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,30 +14,31 @@ use crate::text::part;
 use crate::wire::message::Message;
 use crate::wire::route::{AF_INET, AF_INET6, RouteView as Wire};
 
-/// The main table, which `ip route` prints.
+/// The main routing table, which `ip route` prints.
 pub(super) const MAIN: u32 = 254;
 
 numbered! {
-    /// The treatment of packets, the first word of a line of `ip route` if not `unicast`.
+    /// The type of a route: how the kernel treats its packets. `ip route` prints it first, except
+    /// `unicast`.
     #[doc(alias = "RTN_UNICAST")]
     RouteType: u8 {
         /// Packets are forwarded.
         Unicast = 1 "unicast",
         /// Packets are delivered to this host.
         Local = 2 "local",
-        /// Packets are delivered to this host, and sent as link broadcasts.
+        /// Packets are delivered to this host, or sent as link-layer broadcasts.
         Broadcast = 3 "broadcast",
-        /// Packets are delivered to this host, one of several with the address.
+        /// Packets are delivered to this host, which shares the address with other hosts.
         Anycast = 4 "anycast",
-        /// Packets are sent to a group.
+        /// Packets are sent to a multicast group.
         Multicast = 5 "multicast",
-        /// Packets are dropped without an answer.
+        /// Packets are dropped silently.
         Blackhole = 6 "blackhole",
-        /// Packets are rejected as unreachable.
+        /// Packets are rejected: the sender gets an ICMP "unreachable" message.
         Unreachable = 7 "unreachable",
-        /// Packets are rejected as prohibited.
+        /// Packets are rejected: the sender gets an ICMP "prohibited" message.
         Prohibit = 8 "prohibit",
-        /// The lookup continues in the next table.
+        /// The lookup ends in this table and continues with the next routing rule.
         Throw = 9 "throw",
     }
 }
@@ -51,14 +52,14 @@ pub struct NextHop {
     pub link: Option<LinkIndex>,
     /// The gateway.
     pub gateway: Option<IpAddr>,
-    /// The hop's share among the route's hops.
+    /// The hop's share of the packets, relative to the route's other hops.
     pub weight: u16,
-    /// The gateway is taken for reachable on the link (`onlink`).
+    /// True if the kernel accepts a gateway outside the networks of the link (`onlink`).
     pub on_link: bool,
 }
 
-/// A route of a list, borrowed while [`Netns::fold_routes`](crate::Netns::fold_routes) reads it.
-/// `RouteInfo::from` copies it.
+/// A route of a list, borrowed while [`Netns::fold_routes`](crate::Netns::fold_routes) reads the
+/// list. `RouteInfo::from` copies the view.
 #[derive(Debug, Clone, Copy)]
 pub struct RouteView<'a> {
     wire: Wire<'a>,
@@ -66,7 +67,7 @@ pub struct RouteView<'a> {
 }
 
 impl<'a> RouteView<'a> {
-    #[inline] // moved about it would cost what reading it does
+    #[inline] // Otherwise, copying the view would cost as much as reading it.
     pub(super) fn read(message: Message<'a>) -> Option<Self> {
         const RTM_F_CLONED: u32 = 0x200;
         let wire = Wire::read(message)?;
@@ -101,26 +102,27 @@ listed! {
     #[derive(Debug, Clone, PartialEq, Eq, Hash)]
     #[non_exhaustive]
     RouteInfo of RouteView as route {
-        /// The destination's network; a length of 0 is the default route.
+        /// The destination's network. A prefix length of 0 means a default route.
         destination: IpNet = route.destination,
-        /// The only sources that the route is for (`from`, IPv6).
+        /// The network of the source addresses that the route applies to (`from`, IPv6).
         #[doc(alias = "RTA_SRC")]
         from: Option<IpNet> = IpNet::new(route.wire.from()?, route.wire.source_prefix).ok(),
-        /// The treatment of packets.
+        /// The type: how the kernel treats the route's packets.
         kind: RouteType = route.wire.kind.into(),
-        /// The table: 254 is the main one, 255 the kernel's own.
+        /// The routing table: 254 is the main one, 255 the kernel's own.
         table: u32 = route.wire.table(),
-        /// The metric. Of several routes to a destination the lowest counts.
+        /// The metric. Of several routes to a destination, the kernel uses the one with the lowest
+        /// metric.
         metric: u32 = route.wire.priority().unwrap_or(0),
-        /// The source address for packets that have none yet.
+        /// The source address of packets that a socket sends without one.
         source: Option<IpAddr> = route.wire.source(),
-        /// The maker of the route, by number (`RTPROT_*`): 2 is the kernel, 78 netloom.
+        /// The program that created the route, by number (`RTPROT_*`): 2 is the kernel, 78 netloom.
         protocol: u8 = route.wire.protocol,
-        /// The distance of the destination.
+        /// The scope: how far away the destination is.
         scope: Scope = route.wire.scope.into(),
         /// The path MTU set on the route, in bytes.
         mtu: Option<u32> = route.wire.mtu(),
-        /// The segment size set on the route for TCP to announce to peers, in bytes.
+        /// The TCP segment size in bytes that the kernel announces to peers, if the route sets one.
         advmss: Option<u32> = route.wire.advmss(),
     }
     copies route {
@@ -130,12 +132,12 @@ listed! {
 }
 
 impl RouteInfo {
-    /// Reports whether the route is a default route.
+    /// Returns whether the route is a default route.
     pub fn is_default(&self) -> bool {
         self.destination.prefix_len() == 0
     }
 
-    /// The gateway of the first hop.
+    /// Returns the gateway of the first next hop.
     pub fn gateway(&self) -> Option<IpAddr> {
         self.next_hops.first()?.gateway
     }
@@ -188,7 +190,7 @@ impl NextHop {
     }
 }
 
-/// Writes the maker of a route, by the name in iproute2's `rt_protos` or by number.
+/// Writes the program that created a route: the name in iproute2's `rt_protos`, or the number.
 fn protocol(number: u8, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str(match number {
         1 => "redirect",

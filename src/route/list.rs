@@ -8,11 +8,11 @@ use crate::wire::message::NLM_F_DUMP;
 use crate::wire::route::RTMSG;
 
 impl Netns {
-    /// Visits all routes of all tables without keeping them: memory stays flat however many they
-    /// are. [`routes`](Self::routes) returns them by value.
+    /// Visits all routes of all tables without storing them, so that memory use does not grow with
+    /// their number. [`routes`](Self::routes) returns them as values.
     ///
-    /// A list that changes while it is read is read again. The fold then starts over with a new
-    /// value of `start`, so that its result comes from one whole list.
+    /// If the list changes while the kernel sends it, netloom reads it again and starts the fold
+    /// over with a new value of `start`. The result is always that of one complete list.
     ///
     /// ```
     /// use netloom::{Namespace, VethEnd, VethPair};
@@ -44,9 +44,9 @@ impl Netns {
         })
     }
 
-    /// Lists all routes of all tables, IPv4 and IPv6, as `ip route show table all`. Routes of the
-    /// main table, which `route` prints, have a [`table`](RouteInfo::table) of 254.
-    /// [`fold_routes`](Self::fold_routes) visits very many routes.
+    /// Lists all routes of all tables, IPv4 and IPv6, as `ip route show table all`. The routes that
+    /// `ip route` prints have a [`table`](RouteInfo::table) of 254. For very many routes,
+    /// [`fold_routes`](Self::fold_routes) needs less memory.
     ///
     /// # Errors
     ///

@@ -15,9 +15,8 @@ pub use info::{NextHop, RouteInfo, RouteType, RouteView};
 
 pub(crate) use builder::explain;
 
-/// The maker of a route (`rtm_protocol`): netloom's own number, free in
-/// `include/uapi/linux/rtnetlink.h` and in iproute2's `rt_protos`. It tells netloom's routes from
-/// all others.
+/// The protocol number (`rtm_protocol`) that marks routes created by netloom. The number is unused
+/// in `include/uapi/linux/rtnetlink.h` and in iproute2's `rt_protos`.
 pub(crate) const PROTOCOL: u8 = 78;
 
 const RTM_NEWROUTE: u16 = 24;

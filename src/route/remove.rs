@@ -1,10 +1,10 @@
-//! Deletes routes by their whole tuples: each is looked up first, and deleted as the kernel lists
-//! it.
+//! The deletion of routes by all their attributes. Each route is looked up first, and deleted with
+//! the attributes that the kernel lists.
 //!
-//! A request to delete alone isn't enough. For IPv4 a metric of 0 means any, and metrics that the
-//! kernel clamped match no request (`net/ipv4/fib_semantics.c`, `fib_nh_match`,
-//! `fib_metrics_match`). For IPv6 a request without a gateway matches a route with one
-//! (`net/ipv6/route.c`, `ip6_route_del`).
+//! A delete request alone does not suffice. For IPv4, a metric of 0 matches any metric, and a
+//! request with a metric that the kernel clamped matches no route (`net/ipv4/fib_semantics.c`,
+//! `fib_nh_match`, `fib_metrics_match`). For IPv6, a request without a gateway also matches a route
+//! with a gateway (`net/ipv6/route.c`, `ip6_route_del`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,12 +18,11 @@ use crate::wire::attribute::Writer;
 use crate::wire::message::{Message, NLM_F_DUMP};
 use crate::wire::route::{AF_INET, RTA_DST, RTMSG, RouteView};
 
-/// Deletes the routes whose create requests had these payloads. A route that is gone counts as
-/// deleted.
+/// Deletes the routes whose create requests had these payloads. A missing route counts as deleted.
 ///
-/// A few routes are looked up one by one, by an address. That misses a route covered by a more
-/// specific one, or that no rule leads to; the list is then searched for it. Many routes are all
-/// searched in the list.
+/// A few routes are looked up one by one, each by an address inside its network. That lookup misses
+/// a route if a more specific one covers the address, or if no routing rule uses its table. Such
+/// routes, and many routes, are searched for in the list of all routes.
 pub(super) fn delete(netns: &Netns, asked: &[&[u8]]) -> Result<(), Cause> {
     let asked: Vec<_> = asked.iter().filter_map(|payload| view(payload)).collect();
     let (mut listed, missing) = if asked.len() > Requests::AT_ONCE {
@@ -36,7 +35,9 @@ pub(super) fn delete(netns: &Netns, asked: &[&[u8]]) -> Result<(), Cause> {
         listed.copy(&found, 0..found.len());
     }
     if delete_listed(netns, &listed)? && search(netns, &asked)?.len() > 0 {
-        return Err(Cause::Invalid("the kernel lists the route, but finds none to delete".into()));
+        return Err(Cause::Invalid(
+            "the kernel lists the route, but answers that there is none to delete".into(),
+        ));
     }
     Ok(())
 }
@@ -45,8 +46,8 @@ fn view(payload: &[u8]) -> Option<RouteView<'_>> {
     RouteView::read(Message { kind: RTM_GETROUTE, flags: 0, sequence: 0, payload })
 }
 
-/// Asks for the entry that packets to each route's network take. Returns requests to delete the
-/// entries that are the routes, and the routes without one.
+/// Looks up the route to an address in each network. Returns delete requests for the routes found,
+/// and the routes that were not found.
 fn look_up<'r>(
     netns: &Netns,
     asked: &[RouteView<'r>],
@@ -63,7 +64,7 @@ fn look_up<'r>(
         });
     }
     let (mut listed, mut found) = (Batch::default(), vec![false; asked.len()]);
-    // A refusal says that no route leads there.
+    // An error means that no route leads to the address.
     netns.route(|socket| {
         socket.exchange(&mut questions, |place, answer| {
             let is_it = |route: &&RouteView<'_>| {
@@ -80,7 +81,7 @@ fn look_up<'r>(
     Ok((listed, missing.collect()))
 }
 
-/// Returns an address that uses the route. The kernel looks up no route for the unspecified
+/// Returns an address whose lookup can find the route. The kernel finds no route to the unspecified
 /// address, so a default route is looked up by a documentation address (RFC 5737, RFC 3849).
 fn inside(route: RouteView<'_>) -> IpAddr {
     match route.destination() {
@@ -90,7 +91,7 @@ fn inside(route: RouteView<'_>) -> IpAddr {
     }
 }
 
-/// Scans the kernel's list. Returns requests to delete the entries that are among the routes.
+/// Searches for the routes in the list of all routes. Returns delete requests for those found.
 fn search(netns: &Netns, routes: &[RouteView<'_>]) -> Result<Batch, Cause> {
     let key = |route: &RouteView<'_>| (route.destination(), route.prefix, route.table());
     let mut wanted: Vec<_> = routes.iter().map(|route| (key(route), route)).collect();
@@ -111,11 +112,11 @@ fn search(netns: &Netns, routes: &[RouteView<'_>]) -> Result<Batch, Cause> {
     })
 }
 
-/// The header of a request for a list that has the routes, and few more: the family and the
-/// protocol that all of them have.
+/// Returns the header of a list request, which filters by the family and the protocol if all the
+/// routes share them.
 ///
-/// A single IPv6 route may have been appended to another program's. The kernel filters by the
-/// protocol of the first next hop.
+/// A single IPv6 route may be a next hop that was appended to another program's route. The kernel
+/// filters by the protocol of the first next hop only, so that route would be missing.
 fn narrowed(routes: &[RouteView<'_>]) -> [u8; RTMSG] {
     let mut header = [0; RTMSG];
     let shared = |of: fn(&RouteView<'_>) -> u8| {
@@ -129,7 +130,7 @@ fn narrowed(routes: &[RouteView<'_>]) -> [u8; RTMSG] {
     header
 }
 
-/// Adds the request that deletes `route` from the entry in `message`.
+/// Appends the request that deletes `route` from the listed entry in `message`.
 fn push_deletion(batch: &mut Batch, route: &RouteView<'_>, message: Message<'_>) {
     if let Some(entry) = RouteView::read(message) {
         let write = |out: &mut Vec<u8>| route.write_deletion(&entry, message.payload, out);
@@ -137,7 +138,7 @@ fn push_deletion(batch: &mut Batch, route: &RouteView<'_>, message: Message<'_>)
     }
 }
 
-/// Sends the requests. Returns whether the kernel found no route for one of them.
+/// Sends delete requests. Returns whether the kernel answered one of them with "not found".
 fn delete_listed(netns: &Netns, listed: &Batch) -> Result<bool, Cause> {
     let (mut batch, mut missed, mut first) = (Batch::default(), false, None);
     for start in (0..listed.len()).step_by(Requests::AT_ONCE) {

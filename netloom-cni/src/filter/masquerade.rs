@@ -1,5 +1,5 @@
-//! The containers that masquerade: an element each of a map by addresses, which says by its comment
-//! whose it is.
+//! The masquerading of containers. Each address of a container is an element of a map. The
+//! element's comment names the attachment.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -21,8 +21,8 @@ fn family(address: IpAddr) -> usize {
 }
 
 impl Filter {
-    /// Adds the elements. An address may still belong to a container whose DEL is pending: then the
-    /// new attachment takes it over.
+    /// Adds the elements. If an address still belongs to a container whose DEL is pending, the new
+    /// attachment takes the element over.
     pub(super) fn put(&self, entries: &[Entry], tag: &str) -> Result<(), Failure> {
         self.change(|transaction| {
             for Entry { set, element } in entries {
@@ -40,7 +40,8 @@ impl Filter {
         })
     }
 
-    /// Ends the masquerading of addresses that belong to a container whose DEL is pending.
+    /// Removes elements at these addresses, which may still belong to a container whose DEL is
+    /// pending.
     pub(crate) fn vacate(netns: &Netns, addresses: &[IpNet]) -> Result<(), Failure> {
         let Some(filter) = Self::find(netns)? else { return Ok(()) };
         filter.change(|transaction| {
@@ -54,8 +55,8 @@ impl Filter {
         })
     }
 
-    /// Removes the elements of an attachment at these addresses. Elements of a later attachment
-    /// remain.
+    /// Removes the attachment's elements at these addresses. If another attachment has taken over
+    /// an address, that element stays.
     pub(crate) fn remove(&self, tag: &str, addresses: &[IpAddr]) -> Result<(), Failure> {
         self.change(|transaction| {
             for address in addresses {
@@ -69,7 +70,7 @@ impl Filter {
         })
     }
 
-    /// Removes all elements of attachments with these tags. Reads the whole sets.
+    /// Removes all elements of the attachments with these tags. Lists the whole maps.
     pub(crate) fn sweep(&self, gone: &BTreeSet<String>) -> Result<(), Failure> {
         self.change(|transaction| {
             for set in MASQUERADE {
@@ -87,7 +88,7 @@ impl Filter {
         })
     }
 
-    /// The tags of a network that elements have. It looks at all.
+    /// Returns the tags of a network that elements carry. Lists the whole maps.
     pub(crate) fn tags(&self, of_network: &str) -> Result<BTreeSet<String>, Failure> {
         let mut tags = BTreeSet::new();
         for set in MASQUERADE {
@@ -110,7 +111,7 @@ impl Filter {
     }
 }
 
-/// An element by its key alone.
+/// Returns an element with only its key.
 fn keyed(element: &Element) -> Element {
     match element.key() {
         [one] => Element::new(one.clone()),

@@ -1,6 +1,6 @@
-//! The packet filter: one table for all networks. A container is an element of sets and maps, never
-//! a rule, so the cost does not grow with the number of containers. The comment of an element names
-//! its attachment.
+//! The packet filter: one table for all networks. Each container is an element of sets and maps,
+//! never a rule, so the cost per packet does not grow with the number of containers. An element's
+//! comment names its attachment.
 
 mod masquerade;
 mod policy;
@@ -24,10 +24,10 @@ use rules::{Rules, base_chains, chains, table};
 
 const TABLE: &str = "netloom-cni";
 
-/// The limit of attempts for a change, if other programs change the ruleset meanwhile.
+/// The maximal number of attempts for a change, while other programs change the ruleset.
 const ATTEMPTS: u32 = 64;
 
-/// The table, which outlives the plugin.
+/// The plugin's table. It persists after the plugin ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Filter {
     table: TableHandle,
@@ -47,10 +47,10 @@ pub(crate) struct Filtered {
     tag: String,
     addresses: Vec<IpAddr>,
     is_kept: bool,
-    /// Dropped after the elements that lead to them.
+    /// The chains that the elements jump to, so they are dropped after the elements.
     chains: Vec<Owned<ChainHandle>>,
     policy: ChangedPolicy,
-    /// Dropped last.
+    /// The table, if this ADD created it. Dropped last.
     made: Option<Owned<TableHandle>>,
 }
 
@@ -68,7 +68,7 @@ impl Filtered {
 impl Drop for Filtered {
     fn drop(&mut self) {
         if !self.is_kept && self.made.is_none() {
-            // Only the first failure is reported.
+            // The caller reports the failure that led here. A failure to delete is ignored.
             self.filter.remove(&self.tag, &self.addresses).ok();
         }
     }
@@ -104,7 +104,7 @@ impl Filter {
         };
         let tag = attachment.tag();
         let plain = addresses.iter().map(IpNet::addr).collect();
-        // From here on, a failure deletes everything that was added.
+        // From here on, dropping `filtered` after a failure deletes everything that was added.
         let mut filtered = Filtered {
             filter,
             tag: tag.clone(),
@@ -123,8 +123,8 @@ impl Filter {
         Ok(filtered)
     }
 
-    /// Creates a network's chain if it is missing. The chain persists like the bridge. Returns the
-    /// owners of everything created.
+    /// Creates the chain of a network if it is missing. The chain persists, as the bridge does.
+    /// Returns the owners of everything created.
     fn ensure_chain(
         &self,
         host: &mut Host,
@@ -147,7 +147,7 @@ impl Filter {
         }
     }
 
-    /// Names what of an attachment is missing.
+    /// Checks the packet filter objects of an attachment. The failure names the first missing one.
     pub(crate) fn check(
         &self,
         attachment: &Attachment,
@@ -183,7 +183,7 @@ impl Filter {
                 done => return done.map_err(|failure| netloom::Error::from(failure).into()),
             }
         }
-        let problem = format!("the packet filter changed {ATTEMPTS} times while it was looked at");
+        let problem = format!("the packet filter changed {ATTEMPTS} times while it was read");
         Err(Failure::new(Code::TryAgain, problem))
     }
 }

@@ -10,10 +10,11 @@ use crate::failure::{Code, Failure};
 use crate::gateway;
 use crate::host::Host;
 
-/// The networks that keep to themselves, each by the link that leads to it, whatever addresses are
-/// behind it.
+/// The set of isolated networks. An element is the link that leads to the network, so addresses do
+/// not matter.
 pub(super) const APART: &str = "apart";
-/// The set of isolated networks whose containers may talk to each other: the link, twice.
+/// The set of isolated networks whose containers may connect to each other. An element is the same
+/// link twice.
 pub(super) const TOGETHER: &str = "together";
 
 /// The changes to a network's policy, undone on drop unless kept.
@@ -24,7 +25,7 @@ pub(super) struct ChangedPolicy {
 }
 
 impl ChangedPolicy {
-    /// Keeps the changes, as the bridge is kept.
+    /// Keeps the changes. They persist, as the bridge does.
     pub(super) fn keep(&mut self) {
         keep_all(self.made.drain(..));
         self.lifted = None;
@@ -36,13 +37,14 @@ impl Drop for ChangedPolicy {
         if let Some((set, element)) = self.lifted.take()
             && let Err(error) = set.add([element.clone()])
         {
-            eprintln!("netloom-cni: {element} is not back in {set}: {error}");
+            eprintln!("netloom-cni: restore {element} in {set}: {error}");
         }
     }
 }
 
 impl Filter {
-    /// The policy of a network, which stays as its bridge does. The last one that was said counts.
+    /// Sets the policy of a network, which persists as the bridge does. The policy of the latest
+    /// ADD applies to the whole network.
     pub(super) fn ensure_policy(
         &self,
         host: &mut Host,

@@ -1,5 +1,5 @@
-//! The table's chains and rules: what all networks share, and a chain for each network that
-//! masquerades.
+//! The table's chains and rules: base chains that all networks share, and a chain for each network
+//! that masquerades.
 
 use ipnet::IpNet;
 use netloom::nft::{
@@ -25,14 +25,15 @@ impl Rules {
         self.rules.iter().cloned().fold(self.chain.clone(), Chain::rule)
     }
 
-    /// Fails with the name of the first part of the chain that is missing in `there`.
+    /// Checks that the chain and its rules are listed in `there`. The failure names the first
+    /// missing part.
     pub(super) fn check(&self, there: &[ChainInfo]) -> Result<(), Failure> {
         let name = format!("chain `{TABLE} {}`", self.chain.name());
         let Some(there) = there.iter().find(|there| there.chain.name() == self.chain.name()) else {
             return Err(Failure::new(Code::Missing, format!("{name} is missing")));
         };
         if there.chain != self.chain {
-            let problem = format!("{name} is not at its hook as it was made");
+            let problem = format!("{name} has another type, hook, priority or policy");
             return Err(Failure::new(Code::Missing, problem));
         }
         // The order must match. Rules of other programs in between are ignored.
@@ -59,7 +60,7 @@ pub(super) fn table() -> Table {
     base_chains().iter().map(Rules::whole).fold(table, Table::chain)
 }
 
-/// The base chains with their rules.
+/// Returns the base chains with their rules.
 pub(super) fn base_chains() -> [Rules; 2] {
     let sources = [Field::Ip4Source, Field::Ip6Source].into_iter().zip(MASQUERADE);
     let masquerade = sources.map(|(source, map)| Rule::new().verdict_map([source], map));
@@ -67,7 +68,7 @@ pub(super) fn base_chains() -> [Rules; 2] {
     let [from, to] = [Field::Iifname, Field::Oifname];
     let forward = vec![
         Rule::new().ct_state(CtState::ESTABLISHED | CtState::RELATED).accept(),
-        // Published ports are for everybody.
+        // Connections to published ports are always allowed.
         Rule::new().ct_status(CtStatus::DESTINATION_NAT).accept(),
         Rule::new().in_set([from, to], TOGETHER).accept(),
         Rule::new().in_set([from], APART).in_set([to], APART).counter().drop(),
@@ -84,7 +85,7 @@ pub(super) fn base_chains() -> [Rules; 2] {
     ]
 }
 
-/// The chains that a network's elements jump to.
+/// Returns the chains that a network's elements jump to.
 pub(super) fn chains(config: &Config, addresses: &[IpNet]) -> Vec<Rules> {
     let mut chains = Vec::new();
     if config.masquerade {

@@ -1,5 +1,4 @@
-//! The built-in allocation of addresses, with the configuration of the reference `host-local`
-//! plugin.
+//! The built-in assignment of addresses, configured like the reference `host-local` plugin.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -18,7 +17,7 @@ use crate::store::{Choice, Store};
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BuiltIn {
-    /// A container gets an address of each.
+    /// The sets of ranges. A container gets one address from each set.
     sets: Vec<RangeSet>,
     requested: Vec<IpAddr>,
     routes: Vec<Route>,
@@ -26,7 +25,7 @@ pub(crate) struct BuiltIn {
 }
 
 impl BuiltIn {
-    /// The configured routes.
+    /// Returns the configured routes.
     pub(crate) fn routes(&self) -> &[Route] {
         &self.routes
     }
@@ -42,7 +41,7 @@ impl BuiltIn {
                 sets.push((path.clone(), RangeSet::read(value, &path)?));
             }
         }
-        // A single range, as configurations had it before there were sets.
+        // Older configurations have a single range instead of sets of ranges.
         if ipam.value("subnet").is_some() {
             sets.push((ipam.path_of("subnet"), RangeSet(vec![Range::read(ipam)?])));
         }
@@ -72,7 +71,7 @@ impl BuiltIn {
         })
     }
 
-    /// Chooses an address of each set: the one that is asked for, or the next that is free.
+    /// Chooses an address from each set: the requested address, or the next one that is free.
     pub(crate) fn choose(&self, store: &Store) -> Result<(NetworkResult, Vec<Choice>), Failure> {
         let none = |problem: String| Failure::new(Code::Addresses, problem);
         let mut unused = self.requested.clone();
@@ -82,10 +81,10 @@ impl BuiltIn {
             let wanted = unused.iter().position(|address| ranges.range_of(*address).is_some());
             let address = match wanted.map(|at| unused.remove(at)) {
                 Some(address) if ranges.0.iter().any(|range| range.gateway == address) => {
-                    return Err(none(format!("{address} is asked for, and is the gateway")));
+                    return Err(none(format!("the requested address {address} is the gateway")));
                 }
                 Some(address) if !store.is_free(address)? => {
-                    return Err(none(format!("{address} is asked for, and another has it")));
+                    return Err(none(format!("the requested address {address} is taken")));
                 }
                 Some(address) => address,
                 None => next(store, set, ranges)?,
@@ -97,14 +96,16 @@ impl BuiltIn {
             choices.push(Choice { set, address });
         }
         if let Some(address) = unused.first() {
-            return Err(none(format!("{address} is asked for, and is in no range of its own")));
+            return Err(none(format!(
+                "the requested address {address} is in no range of an unused set"
+            )));
         }
         let dns = self.resolv_conf.as_deref().map(resolv_conf::read).transpose()?;
         let routes = self.routes.clone();
         Ok((NetworkResult { ips, routes, dns, ..NetworkResult::default() }, choices))
     }
 
-    /// Refuses a configuration if a set of ranges is exhausted.
+    /// Fails if a set of ranges has no free address.
     pub(crate) fn has_addresses(&self, store: &Store) -> Result<(), Failure> {
         let given = store.addresses()?;
         for ranges in &self.sets {
@@ -124,7 +125,8 @@ impl BuiltIn {
 }
 
 fn next(store: &Store, set: usize, ranges: &RangeSet) -> Result<IpAddr, Failure> {
-    /// Behind a longer row of taken ones, the whole list costs less than a look at each name.
+    /// The number of candidates that are looked up by file name. After that, listing the whole
+    /// directory is cheaper.
     const LOOKS: usize = 16;
     let mut candidates = ranges.addresses_after(store.last(set));
     for address in candidates.by_ref().take(LOOKS) {

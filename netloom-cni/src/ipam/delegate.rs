@@ -1,4 +1,5 @@
-//! Another plugin that gives addresses: run as the specification says, with our own call passed on.
+//! A delegated plugin, which assigns addresses. It runs as the specification requires, with the
+//! variables of this call.
 
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ impl Delegate {
         Self { kind: kind.to_owned() }
     }
 
-    /// The addresses it gives.
+    /// Runs ADD and returns the assigned addresses.
     pub(crate) fn add(&self, call: &Call, document: &Value) -> Result<NetworkResult, Failure> {
         let output = self.run(Command::Add, call, document)?;
         let unreadable = |error: &dyn std::fmt::Display| {
@@ -61,7 +62,7 @@ impl Delegate {
             child.stdin.take().map(|mut stdin| stdin.write_all(document.to_string().as_bytes()));
         let output = child.wait_with_output().map_err(|error| failed(&error))?;
         match sent.unwrap_or(Ok(())) {
-            // It did not want to read it all.
+            // A plugin may exit without reading its whole input.
             Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(failed(&error)),
             _ => {}
         }
@@ -71,13 +72,14 @@ impl Delegate {
         Err(self.failure(name, &output))
     }
 
-    /// Returns whether the plugin does not know the command, or not in this version.
+    /// Returns whether the plugin does not know the command, or does not support it in this
+    /// version.
     pub(crate) fn is_unknown_command(failure: &Failure) -> bool {
         [Code::IncompatibleVersion as u32, Code::InvalidEnvironment as u32]
             .contains(&failure.code())
     }
 
-    /// Returns the plugin's own failure with its code.
+    /// Returns the failure that the plugin reported, with the plugin's code.
     fn failure(&self, command: &str, output: &Output) -> Failure {
         let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         let text = |name: &str| said[name].as_str().unwrap_or_default().to_owned();
@@ -90,7 +92,10 @@ impl Delegate {
             ),
             None => Failure::new(
                 Code::Delegate,
-                format!("plugin `{}`, {command}: {}, without a word", self.kind, output.status),
+                format!(
+                    "plugin `{}`, {command}: {}, without an error message",
+                    self.kind, output.status
+                ),
             ),
         }
     }

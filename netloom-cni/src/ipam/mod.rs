@@ -16,18 +16,18 @@ use crate::call::Call;
 use crate::failure::Failure;
 use crate::fields::Fields;
 
-/// The `type` of the built-in one.
+/// The `ipam.type` of the built-in assignment.
 const BUILT_IN: &str = "netloom";
 
-/// The directory of the reference `host-local`, shared under the same lock: an address that
-/// either has given out the other leaves alone.
+/// The directory of the reference `host-local` plugin. Both plugins use the same lock, so neither
+/// assigns an address that the other has assigned.
 const ADDRESSES: &str = "/var/lib/cni/networks";
 /// The directory of records whose addresses a delegated plugin assigns.
 const ATTACHMENTS: &str = "/var/lib/cni/netloom";
 
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Ipam {
-    /// The network is one of frames alone.
+    /// The network has no IP addresses: it carries only Ethernet frames.
     #[default]
     None,
     Delegate(Delegate),
@@ -45,7 +45,7 @@ impl Ipam {
         }
     }
 
-    /// Reads only the source of the addresses, for DEL. An invalid source assigned none.
+    /// Reads the source of the addresses for DEL. An invalid configuration assigned none.
     pub(crate) fn of_del(fields: &Fields<'_>) -> Self {
         let ipam = fields.object("ipam").ok().flatten();
         let kind = ipam.as_ref().and_then(|ipam| ipam.text("type").ok().flatten());
@@ -57,7 +57,7 @@ impl Ipam {
         }
     }
 
-    /// The default directory of the records.
+    /// Returns the default directory of the records.
     pub(crate) fn default_directory(&self) -> &'static str {
         match self {
             Self::BuiltIn(_) => ADDRESSES,
@@ -65,7 +65,7 @@ impl Ipam {
         }
     }
 
-    /// The directory that has one for each network.
+    /// Returns the directory that contains a subdirectory for each network.
     pub(crate) fn directory(&self, fields: &Fields<'_>) -> Result<PathBuf, Failure> {
         let place = match self {
             Self::BuiltIn(_) => fields.object("ipam")?,

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::fields::{Fields, items};
 use serde_json::Value;
 
-/// Addresses of a subnet, from the first to the last, without the gateway.
+/// The addresses of a subnet from the first to the last, except the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Range {
     pub(crate) subnet: IpNet,
@@ -28,7 +28,7 @@ impl Range {
             return Err(fields.refuse("subnet", expected));
         }
         if subnet.prefix_len() + 2 > subnet.max_prefix_len() {
-            return Err(fields.refuse("subnet", "large enough to give addresses from"));
+            return Err(fields.refuse("subnet", "large enough to assign addresses from"));
         }
         let address = |name: &str, default: IpAddr| -> Result<IpAddr, Failure> {
             let given: Option<IpAddr> = fields.parsed(name, "an address")?;
@@ -50,7 +50,7 @@ impl Range {
             last: address("rangeEnd", of(end))?,
         };
         if number(range.first) > number(range.last) {
-            let expected = format!("at or behind rangeStart {}", range.first);
+            let expected = format!("at or after rangeStart {}", range.first);
             return Err(fields.refuse("rangeEnd", expected));
         }
         Ok(range)
@@ -65,7 +65,7 @@ impl Range {
         self.contains(other.first) || other.contains(self.first)
     }
 
-    /// Returns the number of addresses; saturates.
+    /// Returns the number of addresses, or the largest `u128` if there are more.
     fn len(&self) -> u128 {
         (number(self.last) - number(self.first)).saturating_add(1)
     }
@@ -106,7 +106,7 @@ impl RangeSet {
         self.0.iter().any(|one| other.0.iter().any(|two| one.overlaps(two)))
     }
 
-    /// The range that has an address.
+    /// Returns the range that contains an address.
     pub(crate) fn range_of(&self, address: IpAddr) -> Option<&Range> {
         self.0.iter().find(|range| range.contains(address))
     }
@@ -116,8 +116,8 @@ impl RangeSet {
         self.0.iter().map(Range::len).fold(0, u128::saturating_add)
     }
 
-    /// All addresses once, beginning behind the one that was given out last: so one that was given
-    /// back is not given out again at once.
+    /// Returns each address once, starting after the one that was assigned last. So a released
+    /// address is not assigned again immediately.
     pub(crate) fn addresses_after(&self, last: Option<IpAddr>) -> impl Iterator<Item = IpAddr> {
         let start = last.and_then(|last| {
             let at = self.0.iter().position(|range| range.contains(last))?;

@@ -12,7 +12,7 @@ pub(super) fn read(path: &Path) -> Result<Value, Failure> {
     Ok(parse(&text))
 }
 
-/// See resolv.conf(5): the last `domain` and `search` count.
+/// Parses the text. The last `domain` line and the last `search` line count, see resolv.conf(5).
 fn parse(text: &str) -> Value {
     let mut dns = json!({});
     let mut nameservers = Vec::new();

@@ -1,4 +1,4 @@
-//! Addresses: the built-in allocation, on disk, through crashes; and `host-local`, where it is
+//! Addresses: the built-in assignment, its files after crashes, and `host-local` if it is
 //! installed.
 
 use std::fs;
@@ -13,7 +13,7 @@ use super::plugin::{Host, address, answer, container, with};
 use super::support::{self, features, kernel, reaches, tools};
 
 #[test]
-fn an_address_that_came_back_is_not_given_out_again_at_once() {
+fn a_released_address_is_not_assigned_again_at_once() {
     support::isolated(|| {
         let host = Host::new();
         let _red = container("red");
@@ -31,7 +31,7 @@ fn an_address_that_came_back_is_not_given_out_again_at_once() {
 }
 
 #[test]
-fn a_range_that_is_used_up_is_told_and_one_that_came_back_serves() {
+fn an_exhausted_range_is_an_error_until_an_address_is_released() {
     support::isolated(|| {
         let host = Host::new();
         let mut config = host.config();
@@ -49,7 +49,7 @@ fn a_range_that_is_used_up_is_told_and_one_that_came_back_serves() {
         full.refused(101, &["no address is free in 10.88.0.10-10.88.0.11"]);
         host.del("red", &config);
         assert_eq!(address(&host.add("green", &config)), "10.88.0.10");
-        // Twice without a DEL.
+        // A second ADD without a DEL is refused.
         host.call("ADD", "green", &config).refused(4, &["`eth0` is already in"]);
         host.del("green", &config);
         host.del("blue", &config);
@@ -58,7 +58,7 @@ fn a_range_that_is_used_up_is_told_and_one_that_came_back_serves() {
 }
 
 #[test]
-fn a_long_row_of_taken_addresses_is_passed_over() {
+fn an_add_skips_many_taken_addresses_in_a_row() {
     support::isolated(|| {
         let host = Host::new();
         let _red = container("red");
@@ -73,7 +73,7 @@ fn a_long_row_of_taken_addresses_is_passed_over() {
         }
         fs::remove_file(host.state("net1").join("last.0")).unwrap();
         std::os::unix::fs::symlink("10.88.0.69", host.state("net1").join("last.0")).unwrap();
-        // From the end of the range it goes on at its beginning.
+        // After the last address of the range, the search continues at its first address.
         assert_eq!(address(&host.add("red", &config)), "10.88.0.61");
         host.del("red", &config);
     });
@@ -119,7 +119,7 @@ fn several_ranges_several_sets_and_the_gateways_left_out() {
 }
 
 #[test]
-fn addresses_are_asked_for_in_each_of_the_ways() {
+fn an_address_can_be_requested_in_each_of_the_ways() {
     support::isolated(|| {
         let host = Host::new();
         let red = container("red");
@@ -131,7 +131,7 @@ fn addresses_are_asked_for_in_each_of_the_ways() {
         assert_eq!(result["ips"][1]["address"], "fd88::77/64");
         let _blue = container("blue");
         let taken = host.call("ADD", "blue", &capability);
-        taken.refused(101, &["10.88.0.77 is asked for, and another has it"]);
+        taken.refused(101, &["the requested address 10.88.0.77 is taken"]);
         host.del("red", &dual);
         let arguments = with(&dual, "args", json!({ "cni": { "ips": ["10.88.0.78"] } }));
         assert_eq!(address(&host.add("red", &arguments)), "10.88.0.78");
@@ -164,21 +164,21 @@ fn addresses_are_asked_for_in_each_of_the_ways() {
     });
 }
 
-/// After a kill at any instant the files are readable, a DEL clears them up, and the next ADD
-/// works.
+/// After a kill at any moment, the files are readable, DEL cleans up, and the next ADD succeeds.
 #[test]
-fn a_plugin_that_is_killed_leaves_a_state_that_can_be_read() {
+fn a_killed_plugin_leaves_a_readable_state() {
     support::isolated(|| {
         let host = Host::new();
         let config = with(&host.config(), "ipam", host.ipam(&["10.88.0.0/28"]));
-        // So that the bridge is there, and every instant is one of the attachment.
+        // The first container creates the bridge, so every kill happens while an attachment is
+        // created.
         let _first = container("first");
         host.add("first", &config);
         let kept = host.remembered("net1");
         let mut was_killed = 0;
         for number in 0..60_u64 {
             let name = format!("c{number}");
-            // Without masquerading, the cable is all there is in the kernel.
+            // Without masquerading, the cable is the only object of an attachment in the kernel.
             let config = with(&config, "ipMasq", number % 4 < 2);
             let text = config.to_string();
             let netns = container(&name);
@@ -209,7 +209,7 @@ fn a_plugin_that_is_killed_leaves_a_state_that_can_be_read() {
 
 /// Recreates the state after each step of the write.
 #[test]
-fn each_step_of_the_write_leaves_a_state_that_can_be_read() {
+fn each_step_of_a_write_leaves_a_readable_state() {
     support::isolated(|| {
         let host = Host::new();
         let _red = container("red");
@@ -236,17 +236,17 @@ fn each_step_of_the_write_leaves_a_state_that_can_be_read() {
             host.del("red", &config);
             assert_eq!(host.remembered("net1"), ["last.0"]);
         }
-        // A file that can't be read gives its addresses back all the same.
+        // DEL releases the addresses of an unreadable record.
         host.add("red", &config);
         fs::write(state.join("red@eth0"), "nonsense").unwrap();
         host.del("red", &config);
         assert_eq!(host.remembered("net1"), ["last.0"]);
-        // A pointer that makes no sense is as good as none.
+        // An invalid `last.0` counts as none.
         fs::remove_file(state.join("last.0")).unwrap();
         fs::write(state.join("last.0"), "nonsense").unwrap();
         assert_eq!(address(&host.add("red", &config)), "10.88.0.2");
         host.del("red", &config);
-        // An address without its attachment, as a power cut may leave it, is GC's.
+        // After a power cut, an address may exist without its attachment. GC releases it.
         fs::write(state.join("10.88.0.9"), whole).unwrap();
         fs::write(state.join("10.88.0.10"), "other\neth0").unwrap();
         host.call("GC", "", &with(&config, "cni.dev/valid-attachments", json!([]))).result();
@@ -264,7 +264,7 @@ pub(crate) fn is_there(plugin: &str) -> bool {
 }
 
 #[test]
-fn host_local_gives_the_addresses_where_it_is_asked_to() {
+fn host_local_assigns_the_addresses_if_configured() {
     support::isolated(|| {
         if !is_there("host-local") {
             return;
@@ -288,12 +288,12 @@ fn host_local_gives_the_addresses_where_it_is_asked_to() {
         host.del("red", &config);
         assert!(names().is_empty());
         assert!(!Path::new("/run/attachments/net1/red@eth0").exists());
-        // What fails behind it gives the address back.
+        // A later step fails, so the address is released.
         let mut failing = config.clone();
         failing["ipam"]["routes"] = json!([{ "dst": "192.0.2.0/24", "gw": "203.0.113.1" }]);
         host.call("ADD", "red", &failing).refused(100, &["203.0.113.1"]);
         assert!(names().is_empty());
-        // Its own refusal is told with its own code.
+        // A failure of `host-local` is reported with its own code.
         let mut bad = config;
         bad["ipam"]["ranges"] = json!([]);
         let answer = host.call("ADD", "red", &bad);
@@ -302,7 +302,7 @@ fn host_local_gives_the_addresses_where_it_is_asked_to() {
 }
 
 #[test]
-fn static_gives_the_address_that_is_configured() {
+fn static_assigns_the_configured_address() {
     support::isolated(|| {
         if !is_there("static") {
             return;
@@ -330,7 +330,7 @@ fn static_gives_the_address_that_is_configured() {
 
 /// Uses every route field of specification 1.1.0.
 #[test]
-fn routes_of_another_plugin_are_made_with_all_that_it_says_of_them() {
+fn routes_of_a_delegated_plugin_are_created_with_all_their_fields() {
     support::isolated(|| {
         let host = Host::new();
         let red = container("red");
@@ -382,7 +382,7 @@ fn routes_of_another_plugin_are_made_with_all_that_it_says_of_them() {
 }
 
 #[test]
-fn ten_at_once_get_addresses_of_host_local() {
+fn ten_adds_at_once_get_addresses_from_host_local() {
     support::isolated(|| {
         if !is_there("host-local") {
             return;
@@ -418,7 +418,7 @@ fn ten_at_once_get_addresses_of_host_local() {
 
 /// Shares one directory and one lock with `host-local`.
 #[test]
-fn what_host_local_has_given_out_is_not_given_out_again() {
+fn an_address_that_host_local_assigned_is_not_assigned_again() {
     support::isolated(|| {
         if !is_there("host-local") {
             return;

@@ -1,4 +1,4 @@
-//! Bad input: the specification's error object, and nothing left.
+//! Bad input gives the specification's error object and leaves nothing behind.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use super::plugin::{Host, answer, container, has_ipv6, with};
 use super::support::{self, kernel, reaches, unchanged};
 
 #[test]
-fn variables_that_are_missing_or_wrong() {
+fn missing_or_wrong_variables_are_refused() {
     support::isolated(|| {
         let host = Host::new();
         let red = container("red");
@@ -50,7 +50,7 @@ fn variables_that_are_missing_or_wrong() {
         with_args("IgnoreUnknown").refused(4, &["CNI_ARGS", "IgnoreUnknown"]);
         with_args("IP=10.88.0").refused(4, &["CNI_ARGS", "IP `10.88.0`"]);
         with_args("MAC=01:00:00:00:00:01").refused(4, &["CNI_ARGS", "MAC"]);
-        // The DEL that a runtime sends behind such an ADD.
+        // After a failed ADD, a runtime sends a DEL with the same variables.
         let mut variables = all.to_vec();
         variables[0] = ("CNI_COMMAND", "DEL");
         variables.push(("CNI_ARGS", ""));
@@ -63,15 +63,15 @@ fn variables_that_are_missing_or_wrong() {
 }
 
 #[test]
-fn configurations_that_cannot_be() {
+fn invalid_configurations_are_refused() {
     support::isolated(|| {
         let host = Host::new();
         let red = container("red");
         let refused = |config: &Value, code: u32, words: &[&str]| {
             let answer = unchanged(&[&host.netns, &red], || host.call("ADD", "red", config));
             answer.refused(code, words);
-            // The DEL that a runtime sends behind it. Without a name, or in another language, it is
-            // nobody's.
+            // After a failed ADD, a runtime sends a DEL. Without a network name, or with an unknown
+            // version, the plugin cannot know what to delete.
             if config["name"] == "net1" && code != 1 && config["cniVersion"] == "1.1.0" {
                 unchanged(&[&host.netns, &red], || host.del("red", config));
             }
@@ -155,7 +155,7 @@ fn configurations_that_cannot_be() {
 }
 
 #[test]
-fn ranges_that_cannot_be() {
+fn invalid_ranges_are_refused() {
     support::isolated(|| {
         let host = Host::new();
         let red = container("red");
@@ -215,7 +215,7 @@ fn ranges_that_cannot_be() {
 }
 
 #[test]
-fn what_the_kernel_has_already_or_lacks() {
+fn what_the_kernel_refuses_is_named() {
     support::isolated(|| {
         let host = Host::new();
         let red = container("red");
@@ -224,20 +224,21 @@ fn what_the_kernel_has_already_or_lacks() {
             let answer = unchanged(&[&host.netns, &red], || host.call("ADD", "red", config));
             answer.refused(code, words);
             let left = host.remembered("net1");
-            // Which address was given out last is no reservation.
+            // The file `last.N` records the last assigned address and reserves nothing.
             assert!(left.iter().all(|name| name.starts_with("last.")), "{left:?}");
         };
-        // An interface of that name in the container.
+        // The container has an interface with the requested name.
         let cable = VethPair::new("eth0", "eth1").create(&red).unwrap();
         refused(&config, 4, &["CNI_IFNAME", "`eth0` is already in"]);
         drop(cable);
-        // A bridge's name that is another link's.
+        // Another link has the bridge's name.
         let cable = VethPair::new("cni0", "other").create(&host.netns).unwrap();
         refused(&config, 7, &["bridge", "`cni0` is not a bridge but veth"]);
         drop(cable);
         let lo = with(&config, "bridge", "lo");
         refused(&lo, 7, &["`lo` is not a bridge"]);
-        // An alternative name, which the rules of `ingressPolicy` would compare in vain.
+        // The bridge's name is an alternative name, which the rules of `ingressPolicy` cannot
+        // compare.
         let bridge = Bridge::new("br7").create(&host.netns).unwrap();
         if kernel::by_hand(&host.netns, "ip link property add dev br7 altname other7") {
             let other = with(&config, "bridge", "other7");
@@ -245,7 +246,7 @@ fn what_the_kernel_has_already_or_lacks() {
             host.call("STATUS", "", &other).refused(50, &["alternative name of `br7`"]);
         }
         drop(bridge);
-        // The host's own namespace.
+        // CNI_NETNS is the host's own namespace.
         let own = netloom::Namespace::named("host").attach(&host.netns).unwrap();
         host.call("ADD", "host", &config).refused(4, &["the host's own"]);
         drop(own);
@@ -253,7 +254,7 @@ fn what_the_kernel_has_already_or_lacks() {
         let mut routed = config.clone();
         routed["ipam"]["routes"] = json!([{ "dst": "192.0.2.0/24", "gw": "203.0.113.1" }]);
         refused(&routed, 100, &["192.0.2.0/24 via 203.0.113.1"]);
-        // A directory that can't be written to.
+        // The data directory is not writable.
         fs::write("/run/file", "").unwrap();
         let mut no_directory = config;
         no_directory["ipam"]["dataDir"] = json!("/run/file");
@@ -262,7 +263,8 @@ fn what_the_kernel_has_already_or_lacks() {
     });
 }
 
-/// `NETLOOM_VM_APPEND=ipv6.disable=1 tools/vm 6.12 where_the_kernel_has_no_ipv6` runs it without.
+/// Run `NETLOOM_VM_APPEND=ipv6.disable=1 tools/vm 6.12 where_the_kernel_has_no_ipv6` for a kernel
+/// without IPv6.
 #[test]
 fn where_the_kernel_has_no_ipv6_ipv4_works_and_ipv6_is_named() {
     support::isolated(|| {
@@ -289,9 +291,9 @@ fn where_the_kernel_has_no_ipv6_ipv4_works_and_ipv6_is_named() {
     });
 }
 
-/// CHECK, GC and STATUS came later than the oldest version.
+/// CHECK, GC and STATUS are missing in old versions.
 #[test]
-fn commands_that_a_version_does_not_have() {
+fn commands_that_a_version_lacks_are_refused() {
     support::isolated(|| {
         let host = Host::new();
         let _red = container("red");

@@ -38,10 +38,10 @@ impl Damage<'_> {
     }
 }
 
-/// The words that CHECK has to say, once this was done.
+/// The words that CHECK must say, and the function that does the damage.
 type Case = (&'static str, fn(&Damage<'_>));
 
-/// Adds, damages, and asserts that CHECK says so, for one case after the other.
+/// Runs each case: ADD, the damage, and CHECK, which must name the damage.
 fn named(damages: &[Case]) {
     let host = Host::new();
     let red = container("red");
@@ -55,7 +55,7 @@ fn named(damages: &[Case]) {
         damage(&Damage { host: &host, red: &red, result: result.clone() });
         host.check("red", &config, &result).refused(102, &[words]);
         host.del("red", &config);
-        // The next one finds it whole.
+        // Delete the table, so that the next case starts with a complete network.
         for table in host.netns.nft_tables_with_tag("netloom-cni").unwrap() {
             Owned::adopt(table).delete().unwrap();
         }
@@ -63,7 +63,7 @@ fn named(damages: &[Case]) {
 }
 
 #[test]
-fn what_is_missing_in_the_container() {
+fn check_names_what_is_missing_in_the_container() {
     support::isolated(|| {
         named(&[
             ("address 10.88.0.", |it| {
@@ -81,7 +81,7 @@ fn what_is_missing_in_the_container() {
 
 /// Needs `ip` to delete the address.
 #[test]
-fn a_missing_route() {
+fn check_names_a_missing_route() {
     support::isolated(|| {
         if !kernel::by_hand(&Netns::current().unwrap(), "ip link show") {
             return;
@@ -94,7 +94,7 @@ fn a_missing_route() {
 
 /// Takes route fields that versions before 1.1.0 lack from the configuration.
 #[test]
-fn routes_are_known_by_the_configuration() {
+fn check_takes_missing_route_fields_from_the_configuration() {
     support::isolated(|| {
         let host = Host::new();
         let red = container("red");
@@ -147,7 +147,7 @@ fn routes_are_known_by_the_configuration() {
 }
 
 #[test]
-fn what_is_missing_on_the_host() {
+fn check_names_what_is_missing_on_the_host() {
     support::isolated(|| {
         named(&[
             ("is not a port of bridge `cni0`", |it| it.port().release().unwrap()),
@@ -178,7 +178,7 @@ fn what_is_missing_on_the_host() {
 }
 
 #[test]
-fn what_is_missing_in_the_packet_filter() {
+fn check_names_what_is_missing_in_the_packet_filter() {
     support::isolated(|| {
         named(&[
             ("not in `netloom-cni masquerade4`", |it| it.take_out_of("masquerade4")),

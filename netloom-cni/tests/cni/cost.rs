@@ -11,7 +11,7 @@ use serde_json::json;
 use super::plugin::{Host, container, program, with};
 use super::support::{self, features, tools, trace};
 
-/// The system calls of an ADD, and the bytes that it received.
+/// Returns the number of system calls of an ADD, and the bytes that it received.
 fn cost(host: &Host, name: &str, config: &str) -> Option<(usize, usize)> {
     let file = std::env::temp_dir().join(format!("netloom-cni-trace-{}", std::process::id()));
     let (program, netns) = (program(), format!("/run/netns/{name}"));
@@ -45,7 +45,7 @@ fn an_add_makes_no_more_system_calls_and_reads_no_more_than_an_earlier_one() {
         };
         let names: Vec<String> = (0..43).map(|number| format!("c{number}")).collect();
         let _containers: Vec<_> = names.iter().map(|name| container(name)).collect();
-        // How often it looks whether the port forwards is the kernel's matter: the least of some.
+        // The number of waits for the port varies, so the smallest cost of several ADDs counts.
         let least_of = |numbers: Range<usize>| {
             let cost = |number: usize| cost(&host, &names[number], &config(number).to_string());
             let costs: Vec<_> = numbers.map(cost).collect::<Option<_>>()?;

@@ -14,19 +14,19 @@ use serde_json::{Value, json};
 use super::plugin::{Answer, Host, answer, container, program, with};
 use super::support::{self, kernel, tools};
 
-/// A system call, and what becomes of the k-th of its kind.
+/// A system call, and the fault that strace injects into it.
 type Fault = (&'static str, &'static str);
 
 const FAULTS: &[Fault] = &[
-    // A request is refused, and not done.
+    // The request is refused.
     ("sendto", "error=ENOMEM"),
-    // It is done, and the answer is lost, or ends before its length says so (`nlmsg_len`).
+    // The request is done, but the answer is lost or cut short (`nlmsg_len`).
     ("recvfrom", "error=ETIMEDOUT"),
     ("recvfrom", "poke_exit=@arg2=ffffff7f"),
-    // Sockets, namespaces, threads.
+    // Creating a socket, a namespace or a thread fails.
     ("socket", "error=EMFILE"),
     ("clone3", "error=EAGAIN"),
-    // Files: what is remembered, the lock, the settings.
+    // A file operation fails: on a record, a lock or a sysctl.
     ("openat", "error=EACCES"),
     ("flock", "error=ENOLCK"),
     ("mkdir", "error=EROFS"),
@@ -41,8 +41,8 @@ const FAULTS: &[Fault] = &[
 /// The log of `strace`.
 const LOG: &str = "/run/strace";
 
-/// Runs a command with a fault. Returns its answer and the failed calls, none if the command made
-/// fewer.
+/// Runs a command with a fault at the given step. Returns the answer and the failed calls. There
+/// are none if the command made fewer such calls.
 fn call(
     host: &Host,
     command: &str,
@@ -55,21 +55,21 @@ fn call(
     strace.arg("-e").arg(format!("inject={name}:{how}:when={step}")).arg(program());
     let answer = answer(host.start_by(strace, command, "red", &config.to_string()));
     let log = fs::read_to_string(LOG).unwrap();
-    // Each thread counts its own.
+    // strace counts the calls of each thread, so a fault may hit several threads.
     let failed: Vec<_> = log.lines().filter(|line| line.contains("(INJECTED")).collect();
     (answer, failed.join("\n"))
 }
 
-/// The specification's error object, with a sentence.
+/// Returns whether the answer is the specification's error object with a readable message.
 fn is_told(answer: &Answer) -> bool {
     let sentence = answer.said["msg"].as_str().unwrap_or_default();
     answer.said["code"].is_u64() && sentence.contains(' ')
 }
 
-/// Runs a command once for each step and fault. `around` gets a function that runs the command and
-/// returns whether it succeeded, and checks the state before and afterwards.
+/// Runs a command once for each step and fault. `around` checks the state before and after the
+/// command. Its argument is a function that runs the command and returns whether it succeeded.
 fn every_step(command: &str, mut around: impl FnMut(&mut dyn FnMut(&Host, &Value) -> bool)) {
-    // They are many, and each takes a program's start.
+    // There are many steps, and each run starts a program.
     let stride = if tools::is_required("strace") { 1 } else { 7 };
     let mut failing = BTreeSet::new();
     for fault in FAULTS {
@@ -80,9 +80,9 @@ fn every_step(command: &str, mut around: impl FnMut(&mut dyn FnMut(&Host, &Value
                 let at = format!("{command}, {fault:?} at {step}, {failed}: {}", answer.said);
                 is_over = failed.is_empty();
                 assert!(answer.succeeded || !is_over, "{at}");
-                // It is done, and can't say so.
+                // The command is done, but the answer could not be written.
                 let is_unsaid = failed.contains("write(1,");
-                // It was not loaded.
+                // The program could not be loaded.
                 let is_mute = ["/etc/ld.so", "/lib/"].iter().any(|part| failed.contains(part));
                 assert!(answer.succeeded || is_unsaid || is_mute || is_told(&answer), "{at}");
                 failing.extend((!answer.succeeded).then_some(fault.0));
@@ -97,7 +97,7 @@ fn every_step(command: &str, mut around: impl FnMut(&mut dyn FnMut(&Host, &Value
     assert!(failing.len() > 3, "only {failing:?} made it fail");
 }
 
-/// Everything that an attachment has on the host and in its container.
+/// Everything that an attachment has created on the host and in its container.
 #[derive(Debug, PartialEq, Eq)]
 struct State {
     listed: Vec<BTreeSet<String>>,
@@ -121,13 +121,13 @@ impl State {
             listed: [&*host.netns, container].map(kernel::listed).into(),
             elements: elements.map(|element| format!("{element:?}")).collect(),
             settings: SETTINGS.map(|name| host.netns.sysctl(name).unwrap()).into(),
-            // Where the search for an address ended is no promise.
+            // The last assigned address may differ after a failure.
             remembered: remembered.filter(|name| !name.starts_with("last.")).collect(),
         }
     }
 }
 
-/// A network with all that the plugin makes.
+/// Returns a network configuration that uses every feature of the plugin.
 fn network(host: &Host) -> Value {
     let mut config = with(&host.config(), "ingressPolicy", "same-bridge");
     config["runtimeConfig"] = json!({ "portMappings": [
@@ -136,7 +136,7 @@ fn network(host: &Host) -> Value {
     config
 }
 
-/// Runs a test in a sandbox, where `strace` is there.
+/// Runs a test in a sandbox, if `strace` is installed.
 #[track_caller]
 fn with_strace(test: impl FnOnce()) {
     support::isolated(|| {
@@ -146,14 +146,14 @@ fn with_strace(test: impl FnOnce()) {
     });
 }
 
-/// The same network, which another container is attached to.
+/// Returns the same network with a container attached to it.
 fn beside_blue(host: &Host) -> Value {
     let config = network(host);
     host.add("blue", &with(&config, "runtimeConfig", json!({})));
     config
 }
 
-/// The first attachment brings what all of a network share.
+/// The first attachment also creates what all containers of the network share.
 #[test]
 fn the_first_add() {
     with_strace(|| {

@@ -15,7 +15,7 @@ use super::traffic::{Server, tcp};
 const PATIENCE: Duration = Duration::from_secs(5);
 const GO_PATH: &str = "/usr/share/gocode";
 
-/// The caller, built with Debian's libcni. Nothing where that is not installed.
+/// Returns the path of the caller, built with Debian's libcni. `None` if libcni is not installed.
 fn caller() -> Option<PathBuf> {
     let library = Path::new(GO_PATH).join("src/github.com/containernetworking/cni/libcni");
     let has_go = Command::new("go").arg("version").output().is_ok();
@@ -105,7 +105,7 @@ fn libcni_adds_checks_and_deletes() {
             network.call("DEL", "red").unwrap();
             assert!(red.link("eth0").is_err());
         }
-        // An error of the plugin is an error of libcni, with its words.
+        // libcni reports the plugin's error with the plugin's message.
         let broken = with(&own, "mtu", 12);
         let network = Network::new(caller, &host, "1.0.0", &json!([broken]));
         let _red = container("blue");
@@ -114,9 +114,9 @@ fn libcni_adds_checks_and_deletes() {
     });
 }
 
-/// libcni 1.1 has neither: they go by its package `invoke`, as newer ones' do.
+/// libcni 1.1 has no function for GC and STATUS. The test calls its package `invoke` instead.
 #[test]
-fn libcni_collects_and_asks_for_the_status() {
+fn libcni_runs_gc_and_status() {
     support::isolated(|| {
         let Some(caller) = caller() else { return };
         let host = Host::new();
@@ -151,7 +151,7 @@ fn libcni_collects_and_asks_for_the_status() {
 
 /// Chains the reference plugins that use `iptables`, if it is installed.
 #[test]
-fn it_is_the_first_of_a_chain_with_the_reference_plugins() {
+fn the_plugin_works_as_the_first_of_a_chain() {
     support::isolated(|| {
         let Some(caller) = caller() else { return };
         let has = |plugin: &str| Path::new("/usr/lib/cni").join(plugin).exists();
@@ -174,7 +174,8 @@ fn it_is_the_first_of_a_chain_with_the_reference_plugins() {
         let result = network.call("ADD", "red").unwrap();
         assert_eq!(red.link("eth0").unwrap().info().unwrap().mtu, 1400);
         assert_eq!(red.sysctl("net.ipv4.conf.eth0.arp_ignore").unwrap(), "1");
-        // The last one, portmap 1.1.1, looks for IPv6 rules whatever addresses there are.
+        // The last plugin, portmap 1.1.1, fails if ip6tables is missing, even without IPv6
+        // addresses.
         if let Err(said) = network.call("CHECK", "red") {
             assert!(said.contains("could not check ipv6 dnat"), "{said}");
         }

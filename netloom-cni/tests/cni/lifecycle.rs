@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use super::plugin::{Host, address, answer, container, port, with};
 use super::support::{self, kernel, reaches, unchanged};
 
-/// How many elements the plugin's table has in all.
-/// How many elements are containers'. A network's stay.
+/// Counts the elements of containers in the plugin's table. The elements of networks are left out.
 fn elements(host: &Host) -> usize {
     let tables = host.netns.nft_tables_with_tag("netloom-cni").unwrap();
     let sets = tables.iter().flat_map(|table| table.read().unwrap().sets);
@@ -18,7 +17,7 @@ fn elements(host: &Host) -> usize {
 }
 
 #[test]
-fn del_may_be_repeated_and_takes_only_its_own() {
+fn del_may_be_repeated_and_deletes_only_its_own_attachment() {
     support::isolated(|| {
         let host = Host::new();
         let config = with(&host.config(), "ingressPolicy", "same-bridge");
@@ -32,7 +31,7 @@ fn del_may_be_repeated_and_takes_only_its_own() {
             for _ in 0..3 {
                 host.del("red", &described);
             }
-            // Never added.
+            // DEL for a container that was never added.
             host.del("green", &config);
         });
         assert_eq!(elements(&host), one);
@@ -58,7 +57,7 @@ fn del_succeeds_when_the_namespace_or_the_state_is_gone() {
         drop(red);
         host.del("red", &config);
         clean(&host, &result);
-        // As a runtime says it.
+        // A DEL with an empty CNI_NETNS, as a runtime sends it when the namespace is gone.
         let variables = [
             ("CNI_COMMAND", "DEL"),
             ("CNI_CONTAINERID", "red"),
@@ -66,13 +65,13 @@ fn del_succeeds_when_the_namespace_or_the_state_is_gone() {
             ("CNI_PATH", "/usr/lib/cni"),
         ];
         host.call_with(&variables, &config.to_string()).result();
-        // What was remembered is lost: the names are known all the same.
+        // The record is lost, but the names can be computed.
         let _red = container("red");
         let result = host.add("red", &config);
         fs::remove_dir_all(host.state("net1")).unwrap();
         host.del("red", &config);
         clean(&host, &result);
-        // Somebody deleted the link, and the table.
+        // Another program deleted the link and the table.
         let result = host.add("red", &config);
         Owned::adopt(host.netns.link(&port(&result)).unwrap()).delete().unwrap();
         for table in host.netns.nft_tables_with_tag("netloom-cni").unwrap() {
@@ -85,7 +84,7 @@ fn del_succeeds_when_the_namespace_or_the_state_is_gone() {
 
 /// Simulates a reboot, or a container that ended without DEL: a record without its objects.
 #[test]
-fn an_add_whose_record_is_stale_begins_anew() {
+fn an_add_replaces_a_stale_record() {
     support::isolated(|| {
         let host = Host::new();
         let mut config = host.config();
@@ -114,9 +113,9 @@ fn an_add_whose_record_is_stale_begins_anew() {
     });
 }
 
-/// A runtime that is dead when it would read the result will never send a DEL.
+/// A runtime that died before it read the result never sends a DEL.
 #[test]
-fn an_add_that_nobody_hears_of_is_taken_back() {
+fn an_add_is_undone_if_its_result_cannot_be_printed() {
     support::isolated(|| {
         let host = Host::new();
         let config = host.config();
@@ -132,9 +131,9 @@ fn an_add_that_nobody_hears_of_is_taken_back() {
     });
 }
 
-/// B got A's address while A's DEL was still to come.
+/// Container B gets A's address while A's DEL is pending.
 #[test]
-fn a_late_del_leaves_the_rules_of_who_has_the_address_now() {
+fn a_late_del_leaves_the_rules_of_the_next_container_with_the_address() {
     support::isolated(|| {
         let host = Host::new();
         let world = host.world();
@@ -142,7 +141,7 @@ fn a_late_del_leaves_the_rules_of_who_has_the_address_now() {
         config["runtimeConfig"] = json!({ "ips": ["10.88.0.50"] });
         let (_a, b) = (container("a"), container("b"));
         let first = host.add("a", &config);
-        // As after a reboot with the state on a tmpfs, or an administrator's rm.
+        // The directory is gone: a reboot cleared a tmpfs, or an administrator deleted it.
         fs::remove_dir_all(host.state("net1")).unwrap();
         Owned::adopt(host.netns.link(&port(&first)).unwrap()).delete().unwrap();
         let second = host.add("b", &config);
@@ -160,9 +159,9 @@ fn a_late_del_leaves_the_rules_of_who_has_the_address_now() {
     });
 }
 
-/// And B, which does not masquerade, gets none of A's rules.
+/// Container B does not masquerade, so it must not use A's rules.
 #[test]
-fn who_gets_an_address_gets_no_rules_with_it() {
+fn the_next_container_with_an_address_inherits_no_rules() {
     support::isolated(|| {
         let host = Host::new();
         let mut config = host.config();
@@ -182,7 +181,7 @@ fn who_gets_an_address_gets_no_rules_with_it() {
 }
 
 #[test]
-fn gc_takes_what_is_not_in_its_list_and_spares_all_else() {
+fn gc_deletes_exactly_the_attachments_that_are_not_listed() {
     support::isolated(|| {
         let host = Host::new();
         let config = host.config();
@@ -196,7 +195,7 @@ fn gc_takes_what_is_not_in_its_list_and_spares_all_else() {
         let containers = names.map(container);
         let results = [("a", &config), ("b", &config), ("c", &config), ("d", &other)]
             .map(|(name, config)| host.add(name, config));
-        // One whose state is lost, too.
+        // The record of one container is lost too.
         fs::remove_file(host.state("net1").join("b@eth0")).unwrap();
         let list = json!([{ "containerID": "a", "ifname": "eth0" }, { "containerID": "x", "ifname": "eth0" }]);
         let collect = with(&config, "cni.dev/valid-attachments", list);
@@ -209,7 +208,7 @@ fn gc_takes_what_is_not_in_its_list_and_spares_all_else() {
         }
         assert_eq!(elements(&host), 2);
         reaches(&containers[0], "10.88.0.1");
-        // It goes on where something fails, and says so.
+        // GC continues after a failure and reports it.
         let add = host.add("c", &config);
         let record = host.state("net1").join("0@eth0");
         fs::create_dir(&record).unwrap();
@@ -217,7 +216,7 @@ fn gc_takes_what_is_not_in_its_list_and_spares_all_else() {
             .refused(5, &["0@eth0"]);
         assert!(host.netns.link(&port(&add)).is_err());
         fs::remove_dir(&record).unwrap();
-        // Without a list, all would be in vain: it has to be said that nobody is left.
+        // The list is required, even if it is empty: without it, GC would delete every attachment.
         host.call("GC", "", &config).refused(7, &["cni.dev/valid-attachments", "missing"]);
         host.call("GC", "", &with(&config, "cni.dev/attachments", Value::Null)).result();
         assert_eq!(host.remembered("net1"), ["last.0"]);
@@ -225,16 +224,16 @@ fn gc_takes_what_is_not_in_its_list_and_spares_all_else() {
     });
 }
 
-/// DEL leaves what `ingressPolicy` said of a bridge: others may be on it.
+/// DEL keeps the `ingressPolicy` of a bridge, because other containers may use the bridge.
 #[test]
-fn gc_takes_a_policy_once_no_container_is_on_the_bridge() {
+fn gc_deletes_a_policy_if_its_bridge_has_no_containers() {
     support::isolated(|| {
         let host = Host::new();
         let (_red, blue) = (container("red"), container("blue"));
         let policy = |config: &Value| with(config, "ingressPolicy", "same-bridge");
         let one = policy(&host.config());
         let two = policy(&with(&with(&one, "name", "net2"), "ipam", host.ipam(&["10.99.0.0/24"])));
-        // A second network of the same bridge.
+        // A second network uses the same bridge.
         let two = with(&two, "isDefaultGateway", false);
         host.add("red", &one);
         let result = host.add("blue", &two);
@@ -253,11 +252,11 @@ fn gc_takes_a_policy_once_no_container_is_on_the_bridge() {
         assert_eq!(in_sets(), [1, 1]);
         collect(&two);
         assert_eq!(in_sets(), [0, 0]);
-        // And the next one finds it as it says.
+        // The next container gets the policy again.
         let result = host.add("blue", &two);
         assert_eq!(in_sets(), [1, 1]);
         host.check("blue", &two, &result).result();
-        // Where the bridge itself is gone, too.
+        // GC also works if the bridge is gone.
         host.del("blue", &two);
         Owned::adopt(host.netns.link("cni0").unwrap()).delete().unwrap();
         collect(&two);
@@ -268,7 +267,7 @@ fn gc_takes_a_policy_once_no_container_is_on_the_bridge() {
 
 /// Covers an ADD that was killed after it created the cable, with an unnamed record.
 #[test]
-fn gc_takes_the_cable_of_an_add_that_was_killed() {
+fn gc_deletes_the_cable_of_a_killed_add() {
     support::isolated(|| {
         let host = Host::new();
         let config = with(&host.config(), "ipMasq", false);
@@ -287,9 +286,9 @@ fn gc_takes_the_cable_of_an_add_that_was_killed() {
     });
 }
 
-/// A first ADD that was killed between the bridge and its settings.
+/// The first ADD was killed after it created the bridge and before it set the bridge up.
 #[test]
-fn a_bridge_that_is_down_yet_is_made_ready() {
+fn an_add_finishes_the_bridge_of_a_killed_add() {
     support::isolated(|| {
         let host = Host::new();
         let red = container("red");
@@ -316,7 +315,7 @@ fn status_says_whether_an_add_would_work() {
         no_directory["ipam"]["dataDir"] = json!("/run/file");
         host.call("STATUS", "", &no_directory).refused(50, &["/run/file"]);
         fs::remove_file("/run/file").unwrap();
-        // Somebody is connected, and the bridge is not one any more.
+        // A container is connected, but the bridge was replaced by another kind of link.
         let _red = container("red");
         host.add("red", &config);
         host.call("STATUS", "", &lo).refused(51, &["`lo` is not a bridge"]);
@@ -325,7 +324,7 @@ fn status_says_whether_an_add_would_work() {
 }
 
 #[test]
-fn twenty_at_once_are_safe() {
+fn twenty_adds_at_once_succeed() {
     support::isolated(|| {
         let host = Host::new();
         let config = with(&host.config(), "ingressPolicy", "same-bridge");
@@ -370,20 +369,20 @@ fn twenty_at_once_are_safe() {
 
 /// If the kernel refuses any step of ADD, everything before it is undone.
 #[test]
-fn what_fails_half_way_leaves_a_host_as_it_was() {
+fn a_failed_add_leaves_the_host_unchanged() {
     support::isolated(|| {
         let host = Host::new();
         let red = container("red");
         let mut config = with(&host.config(), "ingressPolicy", "same-bridge");
         config["ipam"]["routes"] = json!([{ "dst": "192.0.2.0/24", "gw": "203.0.113.1" }]);
-        // The very first ADD: with it go bridge, address, table, forwarding.
+        // The first ADD also creates the bridge, its address, the table and the forwarding.
         unchanged(&[&host.netns, &red], || {
             host.call("ADD", "red", &config).refused(100, &["203.0.113.1"]);
         });
         assert!(host.netns.link("cni0").is_err());
         assert_eq!(host.netns.sysctl("net.ipv4.ip_forward").unwrap(), "0");
         assert!(kernel::tables(&host.netns).is_empty());
-        // And with others there.
+        // Then with another container on the network.
         let _blue = container("blue");
         host.add("blue", &host.config());
         unchanged(&[&host.netns, &red], || {
@@ -391,7 +390,7 @@ fn what_fails_half_way_leaves_a_host_as_it_was() {
             open["ingressPolicy"] = json!("open");
             host.call("ADD", "red", &open).refused(100, &["203.0.113.1"]);
         });
-        // The first ADD of another network leaves nothing of it, in the table that is there.
+        // The first ADD of another network leaves nothing in the existing table.
         let mut other = with(&config, "name", "net2");
         other["bridge"] = json!("br2");
         other["ipam"] = host.ipam(&["10.99.0.0/24"]);

@@ -1,4 +1,4 @@
-//! Many at once while something that all share is missing, so that each wants to make it.
+//! Many commands run at once while a shared object is missing, so that each tries to create it.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -42,7 +42,7 @@ fn forget_all_rules(host: &Host) {
 }
 
 #[test]
-fn adds_after_the_rules_are_gone() {
+fn adds_at_once_after_a_ruleset_flush_succeed() {
     support::isolated(|| {
         let host = Host::new();
         let config = with(&host.config(), "ingressPolicy", "same-bridge");
@@ -68,7 +68,7 @@ fn adds_after_the_rules_are_gone() {
 }
 
 #[test]
-fn first_adds_on_a_bridge_that_is_there() {
+fn first_adds_at_once_on_an_existing_bridge_succeed() {
     support::isolated(|| {
         let host = Host::new();
         Bridge::new("cni0").up().create(&host.netns).unwrap().keep();
@@ -84,9 +84,10 @@ fn first_adds_on_a_bridge_that_is_there() {
     });
 }
 
-/// Runs each command that reads the store and the host beside an ADD that creates missing objects.
+/// Runs each command that reads the store and the host at the same time as an ADD that creates
+/// missing objects.
 #[test]
-fn one_command_beside_an_add() {
+fn each_command_succeeds_beside_an_add() {
     support::isolated(|| {
         let host = Host::new();
         let config = host.config();
@@ -105,7 +106,7 @@ fn one_command_beside_an_add() {
                 let add = host.start("ADD", new, &config.to_string());
                 let other = host.start(command, old, &beside.to_string());
                 let mut said = answers(vec![add, other]);
-                // Whether CHECK came before the rules were back is a matter of luck.
+                // CHECK may run before or after ADD restores the rules, so either answer is right.
                 let other = said.pop().unwrap();
                 assert!(other.succeeded || command == "CHECK", "{command} {round}: {}", other.said);
                 assert_ne!(said.pop().unwrap().result(), Value::Null);
@@ -116,8 +117,7 @@ fn one_command_beside_an_add() {
     });
 }
 
-/// A process can lock any file that it can open. Every process in the namespace can open the
-/// namespace's file.
+/// An ordinary user can lock any file that the user can open, such as the file of the namespace.
 #[test]
 fn no_command_waits_for_a_lock_that_an_ordinary_user_can_take() {
     support::isolated(|| {
@@ -129,7 +129,7 @@ fn no_command_waits_for_a_lock_that_an_ordinary_user_can_take() {
         let mode = || fs::metadata(&lock).unwrap().permissions().mode() & 0o777;
         host.add("red", &host.config());
         assert_eq!(mode(), 0o600);
-        // As `host-local` makes it.
+        // The mode with which `host-local` creates the file.
         fs::set_permissions(&lock, Permissions::from_mode(0o644)).unwrap();
         host.del("red", &host.config());
         assert_eq!(mode(), 0o600);

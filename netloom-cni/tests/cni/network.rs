@@ -37,11 +37,11 @@ fn containers_reach_each_other_the_host_and_by_its_address_the_world() {
             assert!(seen == "198.51.100.2" || seen == "2001:db8::2", "{seen}");
             drop(server);
         }
-        // Among themselves they keep their addresses.
+        // Packets between two containers are not masqueraded.
         let server = Server::start(&blue, "10.88.0.3:80");
         assert_eq!(seen_by("10.88.0.3:80", &red).ip().to_string(), "10.88.0.2");
         drop(server);
-        // A container's advertisements give the host no routes, though it forwards.
+        // The host forwards, but must not take routes from a container's router advertisements.
         assert_eq!(host.netns.sysctl("net/ipv6/conf/cni0/accept_ra").unwrap(), "0");
         if let Some(links) = listed(&host.netns, "ip", "address show dev cni0") {
             let addresses = links[0]["addr_info"].as_array().unwrap();
@@ -82,7 +82,7 @@ fn without_a_gateway_the_host_has_no_address_and_without_masquerade_the_world_se
 }
 
 #[test]
-fn mtu_mac_and_the_modes_of_the_port_are_as_asked_for() {
+fn mtu_mac_and_the_modes_of_the_port_are_as_configured() {
     support::isolated(|| {
         let host = Host::new();
         let red = container("red");
@@ -109,7 +109,7 @@ fn mtu_mac_and_the_modes_of_the_port_are_as_asked_for() {
         let result = host.add("red", &config);
         assert_eq!(result["interfaces"][2]["mac"], "02:00:00:00:00:02");
         host.del("red", &config);
-        // A bridge that is there already: its MTU counts where none is said.
+        // If the configuration names no MTU, a bridge that exists keeps its own.
         config["mtu"] = json!(0);
         config["hairpinMode"] = json!(false);
         config["promiscMode"] = json!(true);
@@ -132,7 +132,8 @@ fn a_bridge_keeps_its_address_unless_another_one_is_forced() {
         let refused = unchanged(&[&host.netns, &red], || host.call("ADD", "red", &other));
         refused.refused(7, &["`cni0` has the address 10.88.0.1/24 already", "10.99.0.1/24"]);
         let forced = with(&other, "forceAddress", true);
-        // What it took off is back where a later step fails: a gateway that nobody reaches.
+        // If a later step fails (here: a gateway that cannot be reached), the replaced address is
+        // restored.
         let mut failing = forced.clone();
         failing["ipam"]["routes"] = json!([{"dst": "10.55.0.0/16", "gw": "192.0.2.1"}]);
         assert!(!host.call("ADD", "red", &failing).succeeded);
@@ -143,7 +144,7 @@ fn a_bridge_keeps_its_address_unless_another_one_is_forced() {
     });
 }
 
-/// The bridge's own IPv4 addresses.
+/// Returns the bridge's IPv4 addresses.
 fn gateways(host: &Host) -> Vec<String> {
     let addresses = host.netns.link("cni0").unwrap().addresses().unwrap();
     let addresses = addresses.iter().map(|info| info.prefix.to_string());
@@ -151,7 +152,7 @@ fn gateways(host: &Host) -> Vec<String> {
 }
 
 #[test]
-fn a_container_interface_may_be_left_alone() {
+fn a_container_interface_may_stay_down() {
     support::isolated(|| {
         let host = Host::new();
         let red = container("red");
@@ -165,7 +166,7 @@ fn a_container_interface_may_be_left_alone() {
         assert!(!eth0.info().unwrap().is_up());
         host.check("red", &config, &result).result();
         host.del("red", &config);
-        // Frames alone: up, and without addresses but the kernel's own.
+        // Without `ipam`: the interface is up and has only the kernel's own addresses.
         config["disableContainerInterface"] = json!(false);
         let result = host.add("red", &config);
         assert!(red.link("eth0").unwrap().info().unwrap().is_up());
@@ -175,9 +176,10 @@ fn a_container_interface_may_be_left_alone() {
     });
 }
 
-/// Networks that keep to themselves: by routes, though the host forwards.
+/// The host forwards, and the world has a route to the containers, but isolated networks stay
+/// separate.
 #[test]
-fn isolated_networks_are_apart_and_open_to_what_they_asked_for() {
+fn isolated_networks_are_separate_from_each_other() {
     support::isolated(|| {
         let host = Host::new();
         let world = host.world();
@@ -200,7 +202,7 @@ fn isolated_networks_are_apart_and_open_to_what_they_asked_for() {
         for (from, to) in [("a", "c"), ("c", "a"), ("a", "e"), ("e", "f")] {
             does_not_reach(netns(from), address(result(to)));
         }
-        // One that is open is not kept from anybody, nor anybody from it.
+        // A network with the policy `open` can connect to and from every other network.
         reaches(netns("a"), &address(result("d")));
         reaches(netns("d"), &address(result("a")));
         for (container, _) in &containers {
@@ -222,7 +224,7 @@ fn host_table(host: &Host) -> TableHandle {
 
 /// Isolation depends on the link of a packet, not on its source address.
 #[test]
-fn isolation_holds_for_addresses_that_nobody_gave() {
+fn isolation_covers_addresses_that_were_not_assigned() {
     support::isolated(|| {
         let host = Host::new();
         let network = |number: u32, policy: &str| {
@@ -251,12 +253,12 @@ fn isolation_holds_for_addresses_that_nobody_gave() {
             does_not_reach(&blue, to);
             drop(route);
         }
-        // Nor are containers reached at addresses that they gave themselves.
+        // Isolation also covers addresses that a container adds by itself.
         let hidden = Address::new("10.88.1.77/24").create(&red.link("eth0").unwrap()).unwrap();
         reaches(&host.netns, "10.88.1.77");
         does_not_reach(&blue, "10.88.1.77");
         drop((more, hidden));
-        // The last policy that was said of a bridge is the bridge's.
+        // A bridge has one policy: that of the latest ADD.
         let green = container("green");
         one["ingressPolicy"] = json!("isolated");
         let result = host.add("green", &one);
@@ -277,7 +279,7 @@ fn isolation_holds_for_addresses_that_nobody_gave() {
         let said = &["ingressPolicy: \"br1\" . \"br1\" is in `inet netloom-cni together`"];
         host.check("green", &one, &result).refused(102, said);
         one["ingressPolicy"] = json!("same-bridge");
-        // A step that fails after the policy was changed: a gateway that nobody reaches.
+        // A later step fails (here: a gateway that cannot be reached), so the policy is restored.
         let mut failing = with(&one, "ingressPolicy", "isolated");
         failing["ipam"]["routes"] = json!([{"dst": "10.55.0.0/16", "gw": "192.0.2.1"}]);
         unchanged(&[&host.netns], || assert!(!host.call("ADD", "pink", &failing).succeeded));
@@ -290,7 +292,7 @@ fn isolation_holds_for_addresses_that_nobody_gave() {
 
 /// An address moves to another hardware address: neighbours that used the old one are notified.
 #[test]
-fn neighbours_are_told_who_has_an_address_now() {
+fn neighbours_are_notified_when_an_address_moves() {
     support::isolated(|| {
         let host = Host::new();
         let config = with(&host.config(), "runtimeConfig", json!({ "ips": ["10.88.0.50"] }));
@@ -300,7 +302,7 @@ fn neighbours_are_told_who_has_an_address_now() {
             let name = format!("red{number}");
             let _red = container(&name);
             host.add(&name, &config);
-            // At once, and from all who knew the old one.
+            // All neighbours that knew the old hardware address use the new one at once.
             reaches(&blue, "10.88.0.50");
             reaches(&host.netns, "10.88.0.50");
             host.del(&name, &config);
@@ -309,7 +311,7 @@ fn neighbours_are_told_who_has_an_address_now() {
 }
 
 #[test]
-fn a_vlan_is_kept_apart_where_the_kernel_filters() {
+fn a_vlan_is_separate_if_the_kernel_filters() {
     support::isolated(|| {
         let host = Host::new();
         let config = with(&host.config(), "vlan", 100);
@@ -338,10 +340,10 @@ fn a_vlan_is_kept_apart_where_the_kernel_filters() {
     });
 }
 
-/// Uses a bridge of another program. It filters VLANs once one is requested, and no longer if that
-/// ADD fails.
+/// Uses a bridge that another program created. ADD turns VLAN filtering on if a VLAN is requested,
+/// and turns it off again if that ADD fails.
 #[test]
-fn a_bridge_that_was_there_begins_to_filter_and_check_knows_of_each_vlan() {
+fn an_existing_bridge_filters_once_a_vlan_is_requested() {
     support::isolated(|| {
         let host = Host::new();
         let bridge = Bridge::new("cni0").up().create(&host.netns).unwrap();
@@ -402,7 +404,7 @@ fn a_bridge_that_was_there_begins_to_filter_and_check_knows_of_each_vlan() {
         for (name, config) in [("red", &config), ("blue", &config), ("green", &plain)] {
             host.del(name, config);
         }
-        // Others may be in it by now.
+        // Filtering stays on: other containers may be in the VLAN by now.
         assert!(filters());
     });
 }

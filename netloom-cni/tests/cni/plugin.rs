@@ -1,4 +1,4 @@
-//! A host that runs the plugin, in a namespace of its own, with containers that have one each.
+//! A host that runs the plugin in its own namespace. Each container has a namespace too.
 
 use std::env;
 use std::fs;
@@ -28,14 +28,14 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The result of a success.
+    /// Returns the result. Asserts that the plugin succeeded.
     #[track_caller]
     pub(crate) fn result(self) -> Value {
         assert!(self.succeeded, "{}", self.said);
         self.said
     }
 
-    /// The specification's error object: this code, and these words in its message.
+    /// Asserts that the plugin failed with this code and that the message contains these words.
     #[track_caller]
     pub(crate) fn refused(self, code: u32, words: &[&str]) {
         assert!(!self.succeeded, "not refused: {}", self.said);
@@ -48,15 +48,15 @@ impl Answer {
     }
 }
 
-/// A host. Its containers are called by their namespaces' names.
+/// A host. A container is identified by the name of its namespace.
 pub(crate) struct Host {
     pub(crate) netns: Owned<Netns>,
     data: PathBuf,
 }
 
 impl Host {
-    /// Creates a host whose IPv6 addresses are valid at once, because a router without one asks for
-    /// no neighbour.
+    /// Creates a host without duplicate address detection. Until a router has a valid IPv6 address,
+    /// it resolves no neighbours.
     pub(crate) fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         // Every sandbox has a /run of its own.
@@ -67,8 +67,8 @@ impl Host {
         Self { netns, data }
     }
 
-    /// A host's neighbour outside, at `198.51.100.1` and `2001:db8::1`, that knows no way to
-    /// containers.
+    /// Creates a neighbour outside the host, at `198.51.100.1` and `2001:db8::1`. It has no routes
+    /// to containers.
     pub(crate) fn world(&self) -> Owned<Netns> {
         let world = super::traffic::namespace();
         let near = VethEnd::new("out0").address("198.51.100.2/24").address("2001:db8::2/64").up();
@@ -77,7 +77,7 @@ impl Host {
         world
     }
 
-    /// The directory of a network.
+    /// Returns the directory of a network.
     pub(crate) fn state(&self, network: &str) -> PathBuf {
         self.data.join(network)
     }
@@ -91,7 +91,8 @@ impl Host {
         names
     }
 
-    /// A network behind `cni0` with a gateway, and addresses of 10.88.0.0/24.
+    /// Returns a network configuration: the bridge `cni0`, a gateway, and addresses in
+    /// 10.88.0.0/24.
     pub(crate) fn config(&self) -> Value {
         json!({
             "cniVersion": "1.1.0",
@@ -105,7 +106,7 @@ impl Host {
         })
     }
 
-    /// Built-in addresses, one of each subnet.
+    /// Returns an `ipam` field with built-in assignment: one address from each subnet.
     pub(crate) fn ipam(&self, subnets: &[&str]) -> Value {
         let sets: Vec<_> = subnets.iter().map(|subnet| json!([{ "subnet": subnet }])).collect();
         json!({ "type": "netloom", "dataDir": self.data, "ranges": sets })
@@ -115,7 +116,7 @@ impl Host {
         self.start_by(Command::new(program()), command, container, config)
     }
 
-    /// Starts the plugin by another program.
+    /// Starts the plugin through another program, such as `strace`.
     pub(crate) fn start_by(
         &self,
         program: Command,
@@ -148,7 +149,7 @@ impl Host {
             plugin.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
         };
         let mut child = self.netns.run(spawn).unwrap().unwrap();
-        // It may end without reading.
+        // The plugin may end before it has read its input.
         child.stdin.take().unwrap().write_all(config).ok();
         child
     }
@@ -185,7 +186,7 @@ pub(crate) fn answer(child: Child) -> Answer {
     Answer { succeeded: output.status.success(), said }
 }
 
-/// A container of this name.
+/// Creates a container with this name.
 pub(crate) fn container(name: &str) -> Owned<Netns> {
     let netns = Namespace::named(name).create().unwrap();
     addresses_at_once(&netns);
@@ -205,20 +206,20 @@ fn addresses_at_once(netns: &Netns) {
     }
 }
 
-/// A configuration with another field.
+/// Returns the configuration with one field changed.
 pub(crate) fn with(config: &Value, field: &str, value: impl Into<Value>) -> Value {
     let mut config = config.clone();
     config[field] = value.into();
     config
 }
 
-/// The address of a result, without its length.
+/// Returns the address of a result without its prefix length.
 pub(crate) fn address(result: &Value) -> String {
     let address = result["ips"][0]["address"].as_str().unwrap();
     address.split_once('/').unwrap().0.to_owned()
 }
 
-/// The name of the host's end.
+/// Returns the name of the host's end of the cable.
 pub(crate) fn port(result: &Value) -> String {
     result["interfaces"][1]["name"].as_str().unwrap().to_owned()
 }

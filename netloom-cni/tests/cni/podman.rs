@@ -14,7 +14,7 @@ use serde_json::json;
 use super::plugin::{Host, program};
 use super::support::{self, features, tools};
 
-/// All of it is in the sandbox's own /run.
+/// The directory of everything that podman stores. It is in the sandbox's own /run.
 const ROOT: &str = "/run/podman-test";
 
 struct Podman<'a> {
@@ -24,7 +24,7 @@ struct Podman<'a> {
 fn is_there() -> bool {
     let is_root = nix::unistd::geteuid().is_root() && nix::unistd::getuid().is_root();
     let maps = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    // Root of the machine, that is: its user namespace knows all users.
+    // Only the machine's root will do: its user namespace maps all users.
     let is_root = is_root && maps.split_whitespace().nth(2) == Some("4294967295");
     let has = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
     let is_there = has("podman") && has("crun") && Path::new("/bin/busybox").exists();
@@ -49,7 +49,8 @@ impl<'a> Podman<'a> {
         fs::copy("/bin/busybox", at("root/bin/busybox")).unwrap();
         symlink("busybox", at("root/bin/sh")).unwrap();
         fs::write(at("root/www/index.html"), "hello from inside").unwrap();
-        // As `tools/sandbox` leaves /sys without them; and where libcni keeps results.
+        // podman needs cgroups, which `tools/sandbox` leaves out of /sys, and libcni stores its
+        // results in /var/lib.
         for (kind, target) in [("cgroup2", "/sys/fs/cgroup"), ("tmpfs", "/var/lib")] {
             let mounted = Command::new("mount").args(["-t", kind, kind, target]).output();
             assert!(mounted.unwrap().status.success(), "{target}");
@@ -175,13 +176,13 @@ fn podman_runs_containers_and_publishes_their_ports() {
     });
 }
 
-/// The addresses and default routes of a container, as it sees them.
+/// Returns the addresses and default routes of a container, listed by `ip` inside it.
 fn sees(podman: &Podman<'_>, container: &str) -> String {
     let ip = |what: &str| podman.run(&format!("exec {container} /bin/busybox ip {what}"));
     ip("address") + &ip("route") + &ip("-6 route")
 }
 
-/// Each network gets the port mappings of its container, and a default route of its own.
+/// podman passes the container's port mappings to each network, and each adds a default route.
 #[test]
 fn podman_puts_a_container_into_two_networks() {
     support::isolated(|| {
@@ -210,11 +211,11 @@ fn podman_puts_a_container_into_two_networks() {
         for text in ["default via 10.88.0.1", "default via 10.89.0.1", "default via fd89::1"] {
             assert!(seen.contains(text), "no {text} in:\n{seen}");
         }
-        // Rules and addresses are made again.
+        // podman runs DEL and ADD for every network.
         podman.run("network reload --all");
         reaches_web("198.51.100.2");
         assert_eq!(asks(&world, "[2001:db8::2]:8080"), "hello from inside");
-        // The other network takes over the port of the one that goes, whichever that is.
+        // Whichever network is disconnected, the other one takes over the port.
         for (network, rest, gateway) in
             [("netloom", "second", "10.89.0.1"), ("second", "netloom", "10.88.0.1")]
         {
@@ -231,7 +232,7 @@ fn podman_puts_a_container_into_two_networks() {
         podman.run("network connect second other");
         assert!(sees(&podman, "other").contains("10.89.0."));
         podman.run("network disconnect netloom other");
-        // Another container's port is no port of one's own.
+        // A port of another container is a conflict.
         let taken = podman.try_run(&format!(
             "run -d --name taken --network second -p 8080:80 {rootfs} /bin/busybox sleep 1000"
         ));

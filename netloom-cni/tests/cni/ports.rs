@@ -34,8 +34,8 @@ fn a_published_port_is_reached_from_outside_the_host_and_neighbours() {
         let mut mappings = web();
         let dns = json!({ "hostPort": 53, "containerPort": 5353, "protocol": "UDP" });
         mappings.as_array_mut().unwrap().push(dns);
-        // With br_netfilter a container's own packets come back to it by a port in hairpin mode
-        // only.
+        // With br_netfilter, a container reaches its own published port only through a bridge port
+        // in hairpin mode.
         let config = with(&published(&host, &mappings), "hairpinMode", true);
         let (red, blue) = (container("red"), container("blue"));
         let result = host.add("red", &config);
@@ -64,7 +64,7 @@ fn a_published_port_is_reached_from_outside_the_host_and_neighbours() {
 
 /// Isolated networks are reachable only at their published ports.
 #[test]
-fn what_an_isolated_network_publishes_is_for_everybody() {
+fn published_ports_of_an_isolated_network_are_reachable() {
     support::isolated(|| {
         let host = Host::new();
         let _world = host.world();
@@ -125,13 +125,14 @@ fn a_port_that_is_taken_is_refused_and_nothing_is_left() {
         refused.refused(100, &["8080", "has the port"]);
         assert!(!host.remembered("net1").iter().any(|name| name.starts_with("blue")));
         host.check("red", &config, &result).result();
-        // Its DEL, which a runtime sends after a failure, takes nothing from who has it.
+        // A runtime sends DEL after a failed ADD. It must not withdraw the port of the other
+        // container.
         host.del("blue", &config);
         host.check("red", &config, &result).result();
         let server = Server::start(&red, "10.88.0.2:80");
         assert!(answers(&host.netns, "127.0.0.1:8080").is_some());
         drop(server);
-        // At one address of the host's, and twice in one list.
+        // The same port may also be published at one host address only.
         let at = |address: &str| {
             published(&host, &json!([{ "hostPort": 8080, "containerPort": 81, "hostIP": address }]))
         };
@@ -141,7 +142,7 @@ fn a_port_that_is_taken_is_refused_and_nothing_is_left() {
         drop(server);
         host.del("blue", &at("127.0.0.1"));
         host.del("red", &config);
-        // By a program that has nothing to do with CNI.
+        // Another program than the CNI plugin has published the port.
         let bridge = host.netns.link("cni0").unwrap();
         let held = PortForward::new(8080, "10.88.0.99").link(&bridge).create(&host.netns).unwrap();
         let refused = unchanged(&[&host.netns, &blue], || host.call("ADD", "blue", &config));
@@ -155,7 +156,7 @@ fn a_port_that_is_taken_is_refused_and_nothing_is_left() {
         let result = host.add("blue", &by_args);
         host.check("blue", &config, &result).result();
         host.del("blue", &by_args);
-        // The host may have an address on the bridge that is not ours.
+        // The host may have an address on the bridge that the plugin did not add.
         let no_gateway = with(&config, "isDefaultGateway", false);
         let result = host.add("blue", &no_gateway);
         host.check("blue", &no_gateway, &result).result();
@@ -163,9 +164,9 @@ fn a_port_that_is_taken_is_refused_and_nothing_is_left() {
     });
 }
 
-/// The rules of published ports are everybody's: anybody can take them away.
+/// Any program may delete the rules of published ports. CHECK notices that.
 #[test]
-fn check_sees_that_ports_are_published_no_more() {
+fn check_notices_withdrawn_ports() {
     support::isolated(|| {
         let host = Host::new();
         let config = published(&host, &web());
@@ -191,9 +192,9 @@ fn check_sees_that_ports_are_published_no_more() {
     });
 }
 
-/// As with the reference plugin: another network of the container may have such an address.
+/// The reference plugin skips it too: another network of the container may have such an address.
 #[test]
-fn a_mapping_of_another_family_is_passed_over() {
+fn a_mapping_of_another_family_is_skipped() {
     support::isolated(|| {
         let host = Host::new();
         let _red = container("red");
@@ -235,7 +236,7 @@ fn check_and_gc_know_published_ports() {
         }
         Owned::adopt(ports[1].handle().clone()).delete().unwrap();
         host.check("red", &config, &result).refused(102, &["published port", "8080"]);
-        // Whatever is remembered.
+        // DEL withdraws the ports even if the record is lost.
         fs::remove_file(host.state("net1").join("red@eth0")).unwrap();
         host.call("GC", "", &with(&config, "cni.dev/valid-attachments", json!([]))).result();
         assert!(host.netns.link(&port(&result)).is_err());
@@ -247,7 +248,7 @@ fn check_and_gc_know_published_ports() {
 }
 
 #[test]
-fn twenty_that_publish_at_once_are_safe() {
+fn twenty_adds_at_once_publish_their_ports() {
     support::isolated(|| {
         let host = Host::new();
         let world = host.world();
@@ -270,7 +271,7 @@ fn twenty_that_publish_at_once_are_safe() {
             assert!(answers(&world, &format!("198.51.100.2:{}", 9000 + at)).is_some());
             drop(server);
         }
-        // Some go while others come: by the same names and ports, to other containers.
+        // Half of the containers leave while others arrive under the same names and host ports.
         let odd = |at: &usize| at % 2 == 1;
         let going: Vec<_> = (0..20).filter(odd).collect();
         let new: Vec<String> = going.iter().map(|at| format!("d{at}")).collect();

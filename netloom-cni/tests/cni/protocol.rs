@@ -6,7 +6,7 @@ use super::plugin::{Host, container, with};
 use super::support;
 
 #[test]
-fn it_says_which_versions_it_speaks() {
+fn version_lists_the_supported_versions() {
     support::isolated(|| {
         let host = Host::new();
         let variables = [("CNI_COMMAND", "VERSION")];
@@ -57,7 +57,7 @@ fn a_result_has_the_shape_of_its_version() {
 }
 
 #[test]
-fn what_plugins_before_it_made_is_passed_on() {
+fn the_result_contains_that_of_earlier_plugins() {
     support::isolated(|| {
         let host = Host::new();
         let _red = container("red");
@@ -81,7 +81,7 @@ fn what_plugins_before_it_made_is_passed_on() {
             assert_eq!(result["routes"][route], before["routes"][route]);
         }
         assert_eq!(result["dns"], before["dns"]);
-        // And what ones behind it add is no reason for a complaint.
+        // CHECK accepts what later plugins added to the result.
         let mut later = result;
         later["interfaces"].as_array_mut().unwrap().push(json!({ "name": "ifb0" }));
         host.check("red", &host.config(), &later).result();
@@ -90,7 +90,7 @@ fn what_plugins_before_it_made_is_passed_on() {
 }
 
 #[test]
-fn unknown_fields_are_passed_over() {
+fn unknown_fields_are_ignored() {
     support::isolated(|| {
         let host = Host::new();
         let _red = container("red");
@@ -125,7 +125,7 @@ fn dns_comes_from_the_configuration_or_a_resolv_conf() {
         });
         assert_eq!(host.add("red", &config)["dns"], dns);
         host.del("red", &config);
-        // What says nothing leaves it at that.
+        // An empty `dns` field leaves the answer of `ipam` in place.
         let silent = with(&config, "dns", json!({ "nameservers": [], "domain": "" }));
         assert_eq!(host.add("red", &silent)["dns"], dns);
         host.del("red", &silent);

@@ -1,4 +1,4 @@
-//! Configurations and surroundings that the reference plugins take.
+//! Configurations and environments that the reference plugins accept.
 
 use std::process::Command;
 use std::time::Duration;
@@ -16,19 +16,19 @@ fn dual(host: &Host) -> Value {
     with(&host.config(), "ipam", host.ipam(&["10.88.0.0/24", "fd88::/64"]))
 }
 
-/// A second network with a bridge of its own.
+/// Returns a second network with its own bridge.
 fn second(host: &Host) -> Value {
     let config = with(&with(&host.config(), "name", "net2"), "bridge", "cni1");
     with(&config, "ipam", host.ipam(&["10.89.0.0/24", "fd89::/64"]))
 }
 
-/// The variables of a call about the container `red`, with another interface.
+/// Returns the variables of a call for the container `red` with this interface name.
 fn by(ifname: &'static str, command: &'static str) -> [(&'static str, &'static str); 4] {
     let (id, netns) = (("CNI_CONTAINERID", "red"), ("CNI_NETNS", "/run/netns/red"));
     [("CNI_COMMAND", command), id, netns, ("CNI_IFNAME", ifname)]
 }
 
-/// The gateways of the routes to a destination, the first one preferred.
+/// Returns the gateways of the routes to a destination, the preferred one first.
 fn gateways(netns: &Netns, destination: &str) -> Vec<String> {
     let is_it = |route: &RouteInfo| route.destination.to_string() == destination;
     let routes = netns.routes().unwrap().into_iter().filter(is_it);
@@ -53,7 +53,7 @@ fn routes_go_beside_those_that_a_container_has() {
             { "dst": to, "gw": "10.88.0.8" },
             { "dst": "2001:db8:2::/48", "gw": "fd88::7" },
             { "dst": "2001:db8:2::/48", "gw": "fd88::8" },
-            // As the kernel's own routes of the addresses.
+            // The kernel's own routes for the addresses exist twice.
             { "dst": "10.88.0.0/24", "scope": 253 },
             { "dst": "fd88::/64" },
         ]);
@@ -83,7 +83,7 @@ fn a_port_of_two_networks_belongs_to_the_first_and_then_to_the_second() {
         let (red, _blue) = (container("red"), container("blue"));
         let ports = json!({ "portMappings": [
             { "hostPort": 8080, "containerPort": 80 },
-            // Twice, as `0.0.0.0` and no address are the same.
+            // The list has the port twice, because `0.0.0.0` and no address mean the same.
             { "hostPort": 8080, "containerPort": 80, "hostIP": "0.0.0.0" },
             { "hostPort": 53, "containerPort": 53, "protocol": "UDP" },
         ]});
@@ -99,7 +99,7 @@ fn a_port_of_two_networks_belongs_to_the_first_and_then_to_the_second() {
             ports.map(|one| one.target().to_string()).collect()
         };
         assert_eq!(target(8080), ["10.88.0.2", "fd89::2"]);
-        // Another container's request is a conflict, and takes nothing.
+        // A request of another container is a conflict, and changes nothing.
         host.call("ADD", "blue", &other).refused(100, &["8080", "has the port"]);
         let server = Server::start(&red, "0.0.0.0:80");
         assert!(tcp(&host.netns, "127.0.0.1:8080", PATIENCE).is_ok());
@@ -108,7 +108,7 @@ fn a_port_of_two_networks_belongs_to_the_first_and_then_to_the_second() {
         assert_eq!(target(53), ["10.89.0.2", "fd89::2"]);
         assert!(tcp(&host.netns, "127.0.0.1:8080", PATIENCE).is_ok());
         host.call_with(&by("eth1", "CHECK"), &text(&other)).result();
-        // The other way about, and a GC in place of the DEL.
+        // The networks in the other order, and GC instead of DEL.
         host.add("red", &first);
         assert_eq!(target(8080), ["10.89.0.2", "fd89::2"]);
         let none = with(&other, "cni.dev/valid-attachments", json!([]));
@@ -121,7 +121,7 @@ fn a_port_of_two_networks_belongs_to_the_first_and_then_to_the_second() {
 }
 
 #[test]
-fn a_container_whose_ipv6_is_off_gets_the_ipv6_that_is_asked_for() {
+fn a_container_whose_ipv6_is_off_gets_requested_ipv6_addresses() {
     support::isolated(|| {
         if !has_ipv6() {
             return;
@@ -133,11 +133,11 @@ fn a_container_whose_ipv6_is_off_gets_the_ipv6_that_is_asked_for() {
             off.create(&red).unwrap().keep();
         }
         let off = |which: &str| red.sysctl(&format!("net.ipv6.conf.{which}.disable_ipv6")).unwrap();
-        // It is not asked for.
+        // Without a requested IPv6 address, IPv6 stays off.
         host.add("red", &host.config());
         assert_eq!((off("eth0"), off("lo")), ("1".into(), "1".into()));
         host.del("red", &host.config());
-        // What fails leaves it off.
+        // A failed ADD leaves IPv6 off.
         let mut failing = dual(&host);
         failing["ipam"]["routes"] = json!([{ "dst": "192.0.2.0/24", "gw": "203.0.113.1" }]);
         host.call("ADD", "red", &failing).refused(100, &["203.0.113.1"]);
@@ -151,7 +151,7 @@ fn a_container_whose_ipv6_is_off_gets_the_ipv6_that_is_asked_for() {
 }
 
 #[test]
-fn an_address_has_its_broadcast_and_survives_that_its_interface_is_down() {
+fn an_address_has_a_broadcast_address_and_survives_its_interface_down() {
     support::isolated(|| {
         let host = Host::new();
         let red = container("red");
@@ -171,9 +171,9 @@ fn an_address_has_its_broadcast_and_survives_that_its_interface_is_down() {
     });
 }
 
-/// As in a container that may use the network, but not its settings.
+/// Simulates a container that may configure the network, but not change sysctls.
 #[test]
-fn a_read_only_proc_sys_is_enough_where_forwarding_is_on() {
+fn a_read_only_proc_sys_suffices_if_forwarding_is_on() {
     support::isolated(|| {
         let host = Host::new();
         let red = container("red");
@@ -206,7 +206,7 @@ fn variables_as_libcni_reads_them() {
             variables.push(("CNI_ARGS", arguments));
             host.call_with(&variables, &config.to_string())
         };
-        // Without CNI_PATH, as nothing is delegated.
+        // CNI_PATH may be missing if nothing is delegated.
         for ignore in ["TRUE", "True", "true", "1"] {
             let arguments = format!("IgnoreUnknown={ignore};K8S_POD_NAME=web").leak();
             call(arguments, &host.config()).result();
@@ -217,7 +217,7 @@ fn variables_as_libcni_reads_them() {
             call(arguments, &host.config()).refused(4, &["K8S_POD_NAME"]);
         }
         call("IgnoreUnknown=yes", &host.config()).refused(4, &["IgnoreUnknown `yes`"]);
-        // What `args` says counts.
+        // `args` takes precedence.
         let asked = with(&host.config(), "args", json!({ "cni": { "ips": ["10.88.0.78"] } }));
         assert_eq!(address(&call("IP=10.88.0.79", &asked).result()), "10.88.0.78");
         host.call_with(&by("eth0", "DEL"), &host.config().to_string()).result();

@@ -40,13 +40,14 @@ const STP_DELAY: std::ops::RangeInclusive<Duration> =
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// A new bridge has a fixed hardware address. Without one, the kernel would give it that of its
-/// lowest port, and change it with the ports. Source: ip-link(8), `net/bridge/br_netlink.c`.
+/// netloom gives a new bridge a fixed hardware address. Otherwise the bridge would take the lowest
+/// address among its ports, and change it whenever the ports change. Source: ip-link(8),
+/// `net/bridge/br_netlink.c`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct Bridge {
     settings: Settings,
-    /// The options that were set, sorted by attribute.
+    /// The options that the user set, sorted by attribute.
     options: Vec<InfoBridge>,
 }
 
@@ -71,8 +72,8 @@ impl Bridge {
 
     /// Sets how long a port listens and learns before it forwards, as `forward_delay`.
     ///
-    /// A multiple of 10 ms; from 2 to 30 s with the spanning tree protocol, without which it has no
-    /// effect. Default: 15 s.
+    /// The time is a multiple of 10 ms, and from 2 to 30 s if the spanning tree protocol is on.
+    /// Without that protocol the delay has no effect. Default: 15 s.
     #[doc(alias = "IFLA_BR_FORWARD_DELAY")]
     pub fn forward_delay(self, delay: Duration) -> Self {
         self.time("forward_delay", delay, InfoBridge::ForwardDelay)
@@ -99,9 +100,9 @@ impl Bridge {
         self.option(InfoBridge::MulticastSnooping(on))
     }
 
-    /// Turns learning from frames to the link-local addresses `01:80:c2:00:00:0X` on or off;
-    /// `no_linklocal_learn` turns it off. No filter sees such frames before the bridge learns from
-    /// them. Default: on. Since Linux 5.0.
+    /// Turns learning from frames to the link-local addresses `01:80:c2:00:00:0X` on or off, as
+    /// `no_linklocal_learn`, which is the opposite. A bridge learns from such frames before any
+    /// filter sees them. Default: on. Since Linux 5.0.
     #[doc(alias("no_linklocal_learn", "BR_BOOLOPT_NO_LL_LEARN"))]
     pub fn link_local_learning(self, on: bool) -> Self {
         let mask = BridgeBooleanOptionFlags::NoLinkLocalLearn;
@@ -113,8 +114,8 @@ impl Bridge {
     ///
     /// # Errors
     ///
-    /// A value that can be known wrong is refused before any system call. Nothing is left after a
-    /// failure.
+    /// If a value can be known to be wrong, it is refused before any system call. A failure leaves
+    /// nothing behind.
     /// - `is_already_exists()` if a link has the name.
     /// - `is_unsupported()` in a kernel without bridges, or without `CONFIG_BRIDGE_VLAN_FILTERING`
     ///   if VLAN filtering is asked for.
@@ -126,7 +127,7 @@ impl Bridge {
             InfoBridge::ForwardDelay(delay) => Some(Duration::from_millis(u64::from(*delay) * 10)),
             _ => None,
         });
-        // The kernel would clamp it.
+        // The kernel would clamp the delay without an error.
         if let Some(delay) = delay.filter(|delay| stp && !STP_DELAY.contains(delay)) {
             let reason = format!(
                 "forward_delay({delay:?}) with stp(true): the protocol takes from 2 to 30 s"
@@ -155,7 +156,7 @@ impl Bridge {
         }
     }
 
-    /// Sets an option, in the place of an earlier value.
+    /// Sets an option. Replaces an earlier value of the same option.
     fn option(mut self, option: InfoBridge) -> Self {
         self.options.retain(|other| other.kind() != option.kind());
         self.options.push(option);
@@ -163,8 +164,8 @@ impl Bridge {
         self
     }
 
-    /// Explains an errno for VLAN filtering. The kernel has words for an unknown kind of link
-    /// ("Unknown device type"), and none for an unknown option.
+    /// Explains an errno about VLAN filtering. The kernel sends a text for an unknown kind of link
+    /// ("Unknown device type"), but none for an unknown option.
     fn explain(&self, error: Error) -> Error {
         let filters = self.options.iter().any(|one| matches!(one, InfoBridge::VlanFiltering(_)));
         if !filters || error.kernel_message().is_some() {
@@ -177,9 +178,9 @@ impl Bridge {
 /// Converts a time to hundredths of a second, the unit of bridges (`USER_HZ`).
 fn hundredths(time: Duration) -> Result<u32, &'static str> {
     if !time.subsec_nanos().is_multiple_of(10_000_000) {
-        return Err("a bridge counts time in hundredths of a second");
+        return Err("a bridge's time is a multiple of 10 ms");
     }
-    u32::try_from(time.as_millis() / 10).ok().ok_or("a bridge counts up to 497 days")
+    u32::try_from(time.as_millis() / 10).ok().ok_or("a bridge's time is at most 497 days")
 }
 
 #[cfg(test)]

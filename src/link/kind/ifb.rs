@@ -1,4 +1,4 @@
-//! Links that put incoming packets through a queue.
+//! Links that queue incoming packets.
 
 use super::{Kind, LinkKind};
 use crate::error::Error;
@@ -10,11 +10,11 @@ use crate::owned::Owned;
 
 pub(super) const KIND: Kind = Kind::PLAIN;
 
-/// An intermediate functional block to create: packets redirected to it by `tc` pass its queue, and
-/// continue where they came from.
+/// An intermediate functional block to create: `tc` redirects packets to the link, which queues
+/// them and then returns them to where they were redirected.
 ///
 /// Replaces `ip link add name NAME type ifb`. Incoming packets have no queue of their own: redirect
-/// them to this link to shape them.
+/// packets to this link to shape them.
 ///
 /// ```
 /// use netloom::{Ifb, Namespace};
@@ -39,15 +39,15 @@ impl Ifb {
         Self { settings: Settings::new(name.as_ref()) }
     }
 
-    // The driver can't change its address.
+    // The ifb driver does not let anybody change the hardware address.
     link_setters!(mtu: "1,500", queues: "1");
 
-    /// Creates the link.
+    /// Creates the ifb.
     ///
     /// # Errors
     ///
-    /// A value that can be known wrong is refused before any system call. Nothing is left after a
-    /// failure.
+    /// If a value can be known to be wrong, it is refused before any system call. A failure leaves
+    /// nothing behind.
     /// - `is_already_exists()` if a link has the name.
     /// - `is_unsupported()` in a kernel without `CONFIG_IFB`.
     #[doc(alias("ip link add", "RTM_NEWLINK"))]

@@ -1,4 +1,4 @@
-//! The kinds of links: one file a kind, and one line in the list below.
+//! The kinds of links. Each kind has a file, and a line in the list below.
 
 use std::fmt;
 
@@ -9,12 +9,13 @@ use crate::wire::attribute::Writer;
 /// The facts about a kind that code for all kinds needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kind {
-    /// True if a new link keeps the hardware address that the create request asks for. It
-    /// identifies a link whose answer was lost. A layer-3 link has no hardware address.
+    /// True if a new link keeps the hardware address that the create request asks for. netloom then
+    /// recognizes the link by this address if the answer was lost. A layer-3 link has no hardware
+    /// address.
     pub(crate) keeps_address: bool,
-    /// True if a link of this kind is made on another link.
+    /// True if a link of this kind is stacked on a parent link.
     pub(crate) has_parent: bool,
-    /// Writes the options without which the kernel makes no link of this kind.
+    /// Writes the options that the kernel requires for a link of this kind.
     pub(crate) required: fn(&mut Writer<'_>),
 }
 
@@ -24,8 +25,8 @@ impl Kind {
     const LAYER_3: Self = Self { keeps_address: false, ..Self::PLAIN };
 }
 
-/// Lists the kinds: those that netloom creates, each with the module of its file and its public
-/// types, and those that `doctor` tries only, each with its facts.
+/// Lists the kinds. A kind that netloom creates has the module of its file and its public types. A
+/// kind that only `doctor` tries has its facts.
 macro_rules! kinds {
     (
         created {
@@ -35,7 +36,7 @@ macro_rules! kinds {
     ) => {
         $(mod $module;)+
 
-        /// The builders of links, and the handles of kinds that have their own.
+        /// The builders of links, and the handles of kinds that have a handle type.
         pub(crate) mod builders {
             $(pub use super::$module::{$($public),+};)+
         }
@@ -46,12 +47,12 @@ macro_rules! kinds {
         pub enum LinkKind {
             $($(#[$doc])* $created,)+
             $($(#[$known_doc])* $known,)+
-            /// A kind that netloom does not know, by its name.
+            /// A kind that netloom does not know, by the kernel's name.
             Other(Box<str>),
         }
 
         impl LinkKind {
-            /// All kinds that netloom knows.
+            /// All kinds except `Other`.
             pub const ALL: &[Self] = &[$(Self::$created,)+ $(Self::$known,)+];
 
             /// Returns the kernel's name of the kind.
@@ -79,7 +80,7 @@ macro_rules! kinds {
     };
 }
 
-/// Documentation's own address (RFC 5737): no packet is sent there.
+/// An address reserved for documentation (RFC 5737): no packet is sent to it.
 const REMOTE: [u8; 4] = [192, 0, 2, 1];
 
 kinds! {
@@ -88,29 +89,29 @@ kinds! {
         Veth = "veth" in veth: Veth VethEnd VethPair,
         /// A switch.
         Bridge = "bridge" in bridge: Bridge,
-        /// A link that puts incoming packets through a queue.
+        /// A link that queues incoming packets.
         Ifb = "ifb" in ifb: Ifb,
     }
     known {
-        /// A link that drops everything.
+        /// A link that drops all packets.
         Dummy = "dummy": Kind::PLAIN,
         /// A tagged VLAN of another link.
         Vlan = "vlan": Kind {
             required: |out| out.emit(&packet::InfoVlan::Id(7)),
             ..Kind::ON_PARENT
         },
-        /// A link with a hardware address of its own on another.
+        /// A link with its own hardware address on a parent link.
         Macvlan = "macvlan": Kind::ON_PARENT,
-        /// A macvlan that a program reads and writes.
+        /// A macvlan whose packets a program reads and writes.
         Macvtap = "macvtap": Kind::ON_PARENT,
-        /// A link with IP addresses of its own on another.
+        /// A link with its own IP addresses on a parent link, whose hardware address it uses.
         Ipvlan = "ipvlan": Kind { keeps_address: false, ..Kind::ON_PARENT },
-        /// Ethernet in UDP.
+        /// An Ethernet tunnel over UDP (RFC 7348).
         Vxlan = "vxlan": Kind {
             required: |out| out.emit(&packet::InfoVxlan::Id(7)),
             ..Kind::PLAIN
         },
-        /// Ethernet in UDP, with options.
+        /// An Ethernet tunnel over UDP with variable options (RFC 8926).
         Geneve = "geneve": Kind {
             required: |out| {
                 out.emit(&packet::InfoGeneve::Id(7));
@@ -120,14 +121,14 @@ kinds! {
         },
         /// An encrypted tunnel.
         Wireguard = "wireguard": Kind::LAYER_3,
-        /// Several links as one.
+        /// Several links combined into one.
         Bond = "bond": Kind::PLAIN,
-        /// A routing table as a link.
+        /// A virtual routing domain: a link with its own routing table.
         Vrf = "vrf": Kind {
             required: |out| out.emit(&packet::InfoVrf::TableId(7)),
             ..Kind::PLAIN
         },
-        /// A cable with BPF programs. Since Linux 6.7.
+        /// A pair of links with BPF programs attached. Since Linux 6.7.
         Netkit = "netkit": Kind::LAYER_3,
         /// IP in GRE.
         Gre = "gre": Kind {
@@ -144,7 +145,7 @@ kinds! {
             required: |out| out.emit(&packet::InfoIpTunnel::Remote(REMOTE.into())),
             ..Kind::LAYER_3
         },
-        /// A link that a program reads and writes.
+        /// A link whose packets a program reads and writes.
         Tun = "tun": Kind::LAYER_3,
     }
 }

@@ -11,7 +11,7 @@ use crate::link::configure::configure;
 use crate::link::create::NewLink;
 use crate::link::delete::{Ends, defer};
 use crate::link::handle::Link;
-use crate::link::settings::{Birth, Settings, link_setters};
+use crate::link::settings::{CreateParams, Settings, link_setters};
 use crate::mac::MacAddr;
 use crate::netns::{LinkIdentity, Netns, Quoted, Tagged};
 use crate::owned::Owned;
@@ -27,7 +27,7 @@ const ACTION: &str = "create veth pair";
 /// A veth pair to create: a cable whose two ends are links, in one namespace or in two.
 ///
 /// Replaces `ip link add A netns X type veth peer name B netns Y`. Both ends are created in their
-/// namespaces, which takes 0.3 ms; to create them here and move one takes 16 ms.
+/// final namespaces, which takes 0.3 ms. Creating both ends here and moving one takes 16 ms.
 ///
 /// ```
 /// use netloom::{Namespace, VethEnd, VethPair};
@@ -57,7 +57,7 @@ pub struct VethPair {
 #[must_use = "an end does nothing until its pair is created"]
 pub struct VethEnd {
     settings: Settings,
-    /// The families that have a default gateway, IPv4 and IPv6.
+    /// True for IPv4 and for IPv6 if the end has a default gateway.
     has_gateway: [bool; 2],
 }
 
@@ -73,16 +73,16 @@ impl VethEnd {
         queues: "one for each possible CPU. With one queue a container is attached up to a tenth faster"
     );
 
-    /// Adds a default route out of this end, as `ip route add default via GATEWAY dev NAME`; one a
-    /// family.
+    /// Adds a default route out of this end, as `ip route add default via GATEWAY dev NAME`. Takes
+    /// at most one gateway for IPv4 and one for IPv6.
     ///
-    /// The end has to be [`up`](Self::up). The kernel deletes the route with the end. A
-    /// [`route`](Self::route) can have a metric, or a gateway outside the end's networks.
+    /// The end has to be [`up`](Self::up). The kernel deletes the route with the end. Use
+    /// [`route`](Self::route) for a metric, or for a gateway outside the end's networks.
     pub fn gateway(mut self, gateway: impl Input<IpAddr>) -> Self {
         let Settings { rejected, routes, .. } = &mut self.settings;
         if let Some(gateway) = rejected.read("gateway", gateway) {
             if std::mem::replace(&mut self.has_gateway[usize::from(gateway.is_ipv6())], true) {
-                let reason = "one default gateway a family: there is one already";
+                let reason = "the end has a default gateway of this family already";
                 rejected.reject("gateway", gateway, reason);
             }
             routes.push(Route::default_via(gateway));
@@ -90,7 +90,7 @@ impl VethEnd {
         self
     }
 
-    /// Adds a route out of this end, as `ip route add … dev NAME`. Each call adds one.
+    /// Adds a route out of this end, as `ip route add … dev NAME`. Each call adds one route.
     ///
     /// The end has to be [`up`](Self::up). The kernel deletes the route with the end.
     ///
@@ -110,7 +110,7 @@ impl VethEnd {
         self
     }
 
-    /// Sets the loopback link of the end's namespace up as well, in the same datagram.
+    /// Also sets up the loopback link of the end's namespace, in the same datagram.
     pub fn loopback_up(mut self) -> Self {
         self.settings.loopback_up = true;
         self
@@ -140,12 +140,12 @@ impl VethPair {
 
     /// Creates the near end in one namespace and its peer in another, in one message.
     ///
-    /// If both ends are set up, they can carry packets when this returns.
+    /// If both ends are set up, they can carry packets when this method returns.
     ///
     /// # Errors
     ///
-    /// A value that can be known wrong is refused before any system call, such as two ends of one
-    /// name in one namespace. Nothing is left after a failure.
+    /// If a value can be known to be wrong, such as the same name for both ends in one namespace,
+    /// it is refused before any system call. A failure leaves nothing behind.
     /// - `is_already_exists()` if a link has one of the names.
     #[doc(alias("ip link add", "RTM_NEWLINK", "VETH_INFO_PEER"))]
     pub fn create_between(&self, near: &Netns, peer: &Netns) -> Result<Owned<Veth>, Error> {
@@ -156,20 +156,20 @@ impl VethPair {
             let reason = "both ends have this name, in the same namespace";
             return Err(Error::invalid(ACTION, Quoted(&near_end.name), reason).in_namespace(near));
         }
-        let near_birth = near_end.birth(ACTION, near, MacAddr::random())?;
+        let near_params = near_end.create_params(ACTION, near, MacAddr::random())?;
         let peer_mac = peer_end.mac.unwrap_or_else(MacAddr::random);
-        let peer_birth = peer_end.birth(ACTION, peer, peer_mac)?;
-        let veth = self.send((near, &near_birth), (peer, &peer_birth))?;
+        let peer_params = peer_end.create_params(ACTION, peer, peer_mac)?;
+        let veth = self.send((near, &near_params), (peer, &peer_params))?;
         configure(&veth.near, near_end, None, near_end.starts_up())?;
-        // The kernel refuses both ends up in the create message (ENOTCONN): the peer comes up in a
-        // datagram of its own.
-        configure(&veth.peer, peer_end, peer_birth.master, false)?;
+        // The kernel refuses to create a pair with both ends up (ENOTCONN), so the peer is set up
+        // in another datagram.
+        configure(&veth.peer, peer_end, peer_params.master, false)?;
         if near_end.up && peer_end.up {
-            // The kernel notices a carrier up to a second late, and at once when the link is looked
-            // at. The peer comes up with a carrier, which only its bridge has to notice.
-            veth.near.place().get("look at link", |_| Some(()))?;
+            // The kernel may update the carrier state up to a second late, but does so at once when
+            // it lists the link. Only the peer's bridge needs the peer's carrier state.
+            veth.near.snapshot().get("look at link", |_| Some(()))?;
             if peer_end.master.is_some() {
-                veth.peer.place().get("look at link", |_| Some(()))?;
+                veth.peer.snapshot().get("look at link", |_| Some(()))?;
             }
         }
         Ok(veth)
@@ -178,18 +178,17 @@ impl VethPair {
     /// Sends the create request and reads the indexes of both ends from the answer.
     fn send(
         &self,
-        (near, near_birth): (&Netns, &Birth),
-        (peer, peer_birth): (&Netns, &Birth),
+        (near, near_params): (&Netns, &CreateParams),
+        (peer, peer_params): (&Netns, &CreateParams),
     ) -> Result<Owned<Veth>, Error> {
         const VETH_INFO_PEER: u16 = 1;
         let (near_end, peer_end) = (&self.near.settings, &self.peer.settings);
-        // Without need, the kernel is not asked to put the peer into the namespace where it already
-        // is.
+        // Leave out the peer's namespace if it is the sender's own.
         let is_elsewhere = !near.is_clone_of(peer);
         let options = |out: &mut Writer<'_>| {
             out.nested(VETH_INFO_PEER, |link| {
                 link.raw(&header(AF_UNSPEC, 0));
-                peer_end.write(link, peer_birth);
+                peer_end.write(link, peer_params);
                 if is_elsewhere {
                     link.bytes(IFLA_NET_NS_FD, &peer.fd().as_raw_fd().to_ne_bytes());
                 }
@@ -204,9 +203,9 @@ impl VethPair {
             peer: Some((&peer_end.name, peer)),
             options: &options,
         };
-        let near_link = new.send(near_birth)?;
-        let place = near_link.place();
-        let Some(index) = place.id.link else {
+        let near_link = new.send(near_params)?;
+        let snapshot = near_link.snapshot();
+        let Some(index) = snapshot.id.link else {
             drop(Owned::new(near_link));
             let cause = Cause::Malformed("a veth without its peer");
             return Err(cause.doing(ACTION, Quoted(&near_end.name)));
@@ -214,10 +213,10 @@ impl VethPair {
         let id = LinkIdentity {
             index,
             name: peer_end.name.as_str().into(),
-            kind: place.id.kind.clone(),
-            mac: Some(peer_birth.mac),
-            link: Some(place.id.index),
-            tag: peer_birth.tag.map(|tag| Tagged::new(tag, (peer.id(), index))),
+            kind: snapshot.id.kind.clone(),
+            mac: Some(peer_params.mac),
+            link: Some(snapshot.id.index),
+            tag: peer_params.tag.map(|tag| Tagged::new(tag, (peer.id(), index))),
         };
         let peer = Link::new(peer.clone(), id);
         near_link.pair_with(&peer);
@@ -225,7 +224,7 @@ impl VethPair {
     }
 }
 
-/// A veth pair that exists. Deleting one end deletes both.
+/// A veth pair that exists. Deleting one end deletes the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Veth {
     near: Link,
@@ -233,12 +232,12 @@ pub struct Veth {
 }
 
 impl Veth {
-    /// Returns the end that was given first.
+    /// Returns the near end: the first one given to the builder.
     pub fn near(&self) -> &Link {
         &self.near
     }
 
-    /// Returns the end that was given second.
+    /// Returns the peer: the second end given to the builder.
     pub fn peer(&self) -> &Link {
         &self.peer
     }
