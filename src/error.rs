@@ -29,7 +29,7 @@ pub(crate) use refusal::Refusal;
 /// Programs decide by [`kind`](Self::kind), the `is_*` predicates or
 /// [`raw_os_error`](Self::raw_os_error). No program has to parse the text.
 ///
-/// [`source`](std::error::Error::source) is the errno as an [`io::Error`], where the kernel gave
+/// [`source`](std::error::Error::source) returns the errno as an [`io::Error`], if the kernel gave
 /// one.
 #[derive(thiserror::Error)]
 #[error(transparent)]
@@ -57,13 +57,13 @@ impl<T: fmt::Display> fmt::Display for After<'_, T> {
     }
 }
 
-/// The privilege that entering or making a network namespace needs.
+/// The hint of system calls that enter or create a network namespace.
 pub(crate) const SYS_ADMIN: &str = "this needs CAP_SYS_ADMIN in the user namespaces of the process and \
      of the network namespace; as an ordinary user try it under `unshare -rnm`";
 pub(crate) const NET_ADMIN: &str = "this needs CAP_NET_ADMIN in the user namespace that owns the network \
      namespace, or to be root there";
 
-/// Returns the mapping of an errno to a cause that names the privilege which the system call needs.
+/// Returns a function for `map_err`: EPERM and EACCES become a cause that names this privilege.
 pub(crate) fn takes(privilege: &'static str) -> impl Fn(Errno) -> Cause {
     move |errno| match errno {
         Errno::EPERM | Errno::EACCES => Cause::Denied(errno, privilege),
@@ -99,7 +99,8 @@ impl Error {
         Cause::Invalid(escaped(reason.into())).doing(action, object)
     }
 
-    /// Replaces the operation and the object by those of the larger operation that failed.
+    /// Replaces the operation and the object by those of the larger operation that this error made
+    /// fail.
     #[must_use]
     pub(crate) fn while_doing(mut self, action: &'static str, object: impl fmt::Display) -> Self {
         self.0.action = Cow::Borrowed(action);
@@ -134,55 +135,55 @@ impl Error {
         self.0.cause.errno()
     }
 
-    /// The cause's text alone.
+    /// Returns the text of the cause alone.
     pub(crate) fn reason(&self) -> String {
         self.0.cause.to_string()
     }
 
-    /// The kind of the failure.
+    /// Returns the kind of the failure.
     pub fn kind(&self) -> ErrorKind {
         self.0.cause.kind()
     }
 
-    /// The operation, such as `create bridge`.
+    /// Returns the operation, such as `create bridge`.
     pub fn action(&self) -> &str {
         &self.0.action
     }
 
-    /// The object of the operation: a link's name, a prefix, a path. The text has names in
-    /// backticks, this has not.
+    /// Returns the object of the operation: a link's name, a prefix, a path. Names have backticks
+    /// in the error text, but not here.
     pub fn object(&self) -> &str {
         let shown = self.shown_object();
         let name = shown.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
         name.filter(|name| !name.contains('`')).unwrap_or(shown)
     }
 
-    /// The object as the text shows it.
+    /// Returns the object as the error text shows it.
     pub(crate) fn shown_object(&self) -> &str {
         &self.0.object
     }
 
-    /// The namespace of the object, if the operation had one.
+    /// Returns the namespace of the object, if the operation had one.
     pub fn namespace(&self) -> Option<&str> {
         self.0.namespace.as_deref()
     }
 
-    /// The errno, if the kernel gave one.
+    /// Returns the errno, if the kernel gave one.
     pub fn raw_os_error(&self) -> Option<i32> {
         self.errno().map(|errno| errno as i32)
     }
 
-    /// The kernel's own text (`NLMSGERR_ATTR_MSG`), if the kernel sent one.
+    /// Returns the kernel's own text (`NLMSGERR_ATTR_MSG`), if the kernel sent one.
     pub fn kernel_message(&self) -> Option<&str> {
         self.refusal()?.message.as_deref()
     }
 
-    /// The path of the attribute that the kernel refused, such as `IFLA_LINKINFO.IFLA_INFO_KIND`.
+    /// Returns the path of the refused attribute, such as `IFLA_LINKINFO.IFLA_INFO_KIND`.
     pub fn attribute(&self) -> Option<&str> {
         self.refusal()?.attribute.as_deref()
     }
 
-    /// The hint, where the errno alone would mislead.
+    /// Returns the hint, if the errno alone would mislead.
     pub fn remedy(&self) -> Option<&str> {
         self.0.hint.as_deref()
     }

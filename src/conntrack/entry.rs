@@ -1,4 +1,4 @@
-//! Connections as the kernel tracks them.
+//! Tracked connections, as the kernel lists them.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,12 +9,12 @@ use crate::numbered::numbered;
 use crate::protocol::Protocol;
 use crate::wire::conntrack::{Entry, Tuple};
 
-/// The type, code and identifier of an ICMP query, which stand for ports.
+/// The type, code and identifier of an ICMP query. Connection tracking uses them instead of ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct IcmpQuery {
-    /// The type of the message: 8 is an echo request, 128 one of IPv6.
+    /// The type of the message: 8 for an echo request, 128 for an ICMPv6 echo request.
     pub kind: u8,
     /// The code of the message.
     pub code: u8,
@@ -35,13 +35,12 @@ pub struct ConntrackTuple {
     pub source_port: Option<u16>,
     /// The destination port, if the protocol has ports.
     pub destination_port: Option<u16>,
-    /// The query of an ICMP connection.
+    /// The ICMP query, if the protocol is ICMP or ICMPv6.
     pub icmp: Option<IcmpQuery>,
 }
 
 numbered! {
-    /// The state of a TCP connection, as connection tracking sees it. Prints the word of
-    /// `conntrack -L`.
+    /// The state of a TCP connection in connection tracking. Prints the word of `conntrack -L`.
     ///
     /// Source: `include/uapi/linux/netfilter/nf_conntrack_tcp.h`.
     #[doc(alias = "TCP_CONNTRACK_ESTABLISHED")]
@@ -69,7 +68,7 @@ numbered! {
     }
 }
 
-/// A connection as the kernel tracks it, a line of `conntrack -L`.
+/// A tracked connection: a line of `conntrack -L`.
 ///
 /// With NAT the two directions differ. With destination NAT, the source of the reply is another
 /// address or port than the destination of the original packet.
@@ -79,21 +78,23 @@ numbered! {
 pub struct ConntrackEntry {
     /// The protocol. UDP and ICMP have connections too, as long as packets keep coming.
     pub protocol: Protocol,
-    /// The direction of the first packet, as that packet was before NAT.
+    /// The addresses and ports of the first packet, before NAT.
     pub original: ConntrackTuple,
-    /// The direction of the replies, as they are before NAT is undone.
+    /// The addresses and ports of reply packets, as they arrive: before the kernel undoes NAT.
     pub reply: ConntrackTuple,
     /// The time after which the entry expires if no packet arrives.
     pub timeout: Option<Duration>,
     /// The state of a TCP connection.
     pub tcp_state: Option<TcpState>,
-    /// The mark.
+    /// The conntrack mark; 0 if none was set.
     pub mark: u32,
     /// The conntrack zone; 0 is the default one.
     pub zone: u16,
-    /// The packets of the original direction, with the sysctl `net.netfilter.nf_conntrack_acct`.
+    /// The packets and bytes of the original direction. The kernel counts them if the sysctl
+    /// `net.netfilter.nf_conntrack_acct` is on.
     pub original_counter: Option<Counter>,
-    /// The packets of the reply direction, with the sysctl `net.netfilter.nf_conntrack_acct`.
+    /// The packets and bytes of the reply direction. The kernel counts them if the sysctl
+    /// `net.netfilter.nf_conntrack_acct` is on.
     pub reply_counter: Option<Counter>,
     #[cfg_attr(feature = "serde", serde(skip))]
     status: u32,
@@ -127,7 +128,7 @@ impl ConntrackEntry {
         self.status & IPS_SEEN_REPLY != 0
     }
 
-    /// Reports whether the entry remains when the table is full: `[ASSURED]`.
+    /// Reports whether the kernel keeps the entry even if the table is full: `[ASSURED]`.
     pub fn is_assured(&self) -> bool {
         self.status & IPS_ASSURED != 0
     }
@@ -156,7 +157,7 @@ fn direction(tuple: Tuple) -> Option<ConntrackTuple> {
     })
 }
 
-/// The words of `conntrack -L`.
+/// Formats the addresses and ports in the words of `conntrack -L`.
 impl fmt::Display for ConntrackTuple {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "src={} dst={}", self.source, self.destination)?;

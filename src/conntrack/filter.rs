@@ -13,7 +13,7 @@ use crate::netns::Netns;
 use crate::protocol::Protocol;
 use crate::wire::conntrack::{ANY, Entry, Filter, IPV4, IPV6, Tuple, append_list};
 
-/// A filter of tracked connections; with nothing set, all of them match.
+/// A filter of tracked connections. A filter without settings matches all of them.
 ///
 /// Replaces `conntrack -L` and `conntrack -D` with `-p`, `-s`, `-d`, `--sport`, `--dport`,
 /// `--reply-src`, `--reply-dst`, `-m` and `-w`.
@@ -33,8 +33,9 @@ use crate::wire::conntrack::{ANY, Entry, Filter, IPV4, IPV6, Tuple, append_list}
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// The next packet of a deleted connection starts a new one, which passes the current NAT rules.
-/// UDP needs that: its clients don't notice an end.
+/// The next packet of a deleted connection starts a new connection, which passes the current NAT
+/// rules. For UDP that is necessary: a client keeps sending from the same port, and its packets
+/// keep the old entry alive.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[must_use = "a filter does nothing until `list` or `delete`"]
 pub struct ConntrackFilter {
@@ -154,7 +155,7 @@ impl ConntrackFilter {
         self
     }
 
-    /// Matches one family. The kernel visits all entries once for each family.
+    /// Matches one family. Without a family, the kernel lists both.
     pub(crate) fn family(mut self, is_ipv4: bool) -> Self {
         self.is_ipv4 = Some(is_ipv4);
         self
@@ -185,10 +186,10 @@ impl ConntrackFilter {
     #[doc(alias("conntrack -D", "conntrack -F", "IPCTNL_MSG_CT_DELETE"))]
     pub fn delete(&self, netns: &Netns) -> Result<usize, Error> {
         let candidates = self.candidates(netns, |_| true)?;
-        self.forget(netns, &candidates)
+        self.delete_candidates(netns, &candidates)
     }
 
-    /// Finds the connections that match and that the caller wants: the first step of
+    /// Finds the connections that match and that `is_wanted` accepts: the first step of
     /// [`delete`](Self::delete).
     pub(crate) fn candidates(
         &self,
@@ -207,11 +208,15 @@ impl ConntrackFilter {
             .map_err(|cause| self.explain(cause, DELETE, netns))
     }
 
-    /// The second step of [`delete`](Self::delete). Returns the number of connections that the
-    /// kernel still had.
-    pub(crate) fn forget(&self, netns: &Netns, candidates: &[Candidate]) -> Result<usize, Error> {
-        let forget = |socket: &mut Socket| {
-            let mut forgotten = candidates.len();
+    /// Deletes these connections: the second step of [`delete`](Self::delete). Returns the number
+    /// of connections that the kernel still had.
+    pub(crate) fn delete_candidates(
+        &self,
+        netns: &Netns,
+        candidates: &[Candidate],
+    ) -> Result<usize, Error> {
+        let delete = |socket: &mut Socket| {
+            let mut deleted = candidates.len();
             for candidates in candidates.chunks(AT_ONCE) {
                 let mut batch = Batch::default();
                 for candidate in candidates {
@@ -221,15 +226,15 @@ impl ConntrackFilter {
                     if refusal.errno != Errno::ENOENT {
                         return Err(refusal.into());
                     }
-                    forgotten -= 1;
+                    deleted -= 1;
                 }
             }
-            Ok(forgotten)
+            Ok(deleted)
         };
         if candidates.is_empty() {
             return Ok(0);
         }
-        netns.netfilter(forget).map_err(|cause| self.explain(cause, DELETE, netns))
+        netns.netfilter(delete).map_err(|cause| self.explain(cause, DELETE, netns))
     }
 
     fn check(&self, action: &'static str) -> Result<(), Error> {
@@ -249,8 +254,9 @@ impl ConntrackFilter {
             .flatten()
     }
 
-    /// The families to ask for: one if an address or the caller says it, otherwise all in one list.
-    /// The kernel filters by protocol within a family only, so a protocol takes a list for each.
+    /// Returns the families to list: the family of an address or of the caller, otherwise all in
+    /// one list. The kernel filters by protocol only within a family, so a protocol takes a list
+    /// for each.
     fn families(&self) -> &'static [u8] {
         match self.addresses().next().map(|address| address.is_ipv4()).or(self.is_ipv4) {
             Some(true) => &[IPV4],
@@ -260,8 +266,8 @@ impl ConntrackFilter {
         }
     }
 
-    /// Reads the entries that match. Entries that the kernel filtered are matched again: the kernel
-    /// has no filter for zones, ports of any protocol and IPv6 addresses.
+    /// Reads the entries that match. The kernel's filter knows no zones, no ports without a
+    /// protocol and no IPv6 addresses, so all listed entries are matched again here.
     fn dump<T>(
         &self,
         socket: &mut Socket,
@@ -325,7 +331,7 @@ impl Netns {
     }
 }
 
-/// The options of `conntrack`.
+/// Formats the filter as options of `conntrack`.
 impl fmt::Display for ConntrackFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Filter { original, reply, mark } = self.filter;

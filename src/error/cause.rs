@@ -14,8 +14,8 @@ pub(crate) enum Cause {
     /// netloom refused the value; no request was sent.
     #[error("{0}")]
     Invalid(String),
-    /// The object may have been replaced by another one, so nothing was changed. The text names the
-    /// difference.
+    /// The object may have been replaced by another, so nothing was changed. The text says how they
+    /// differ.
     #[error("{0}")]
     Replaced(String),
     /// The kernel refused the request in a netlink acknowledgement.
@@ -117,7 +117,8 @@ impl Cause {
     pub(super) fn usual_hint(&self) -> Option<&'static str> {
         match (self, self.errno()?) {
             (Self::Denied(_, privilege), _) => Some(privilege),
-            // Each system call needs a privilege of its own; requests over netlink share one.
+            // A system call names its privilege as `Denied`. All netlink requests need the same
+            // privilege.
             (Self::Kernel(_), Errno::EPERM) => Some(
                 "this needs CAP_NET_ADMIN in the user namespace that owns the network namespace; \
                  as an ordinary user try it under `unshare -rnm`",
@@ -126,7 +127,9 @@ impl Cause {
             (_, Errno::ENOSPC) => {
                 Some("a limit of the kernel is reached, such as user.max_net_namespaces")
             }
-            (_, Errno::EROFS) => Some("it is mounted read-only here, as in most containers"),
+            (_, Errno::EROFS) => {
+                Some("the file system is mounted read-only, as in most containers")
+            }
             _ => None,
         }
     }

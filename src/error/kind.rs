@@ -1,9 +1,9 @@
 //! The kinds of failures that programs tell apart.
 
-/// The kind of an [`Error`](crate::Error), for programs that decide by it.
+/// The kind of an [`Error`](crate::Error), for programs to match on.
 ///
-/// The kernel's errnos are coarser or finer than what a program decides by, so several errnos share
-/// a kind. [`Error::raw_os_error`](crate::Error::raw_os_error) has the errno itself.
+/// Several errnos can share a kind. [`Error::raw_os_error`](crate::Error::raw_os_error) returns the
+/// errno itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -15,10 +15,11 @@ pub enum ErrorKind {
     PermissionDenied,
     /// This kernel lacks the feature (EOPNOTSUPP, EPROTONOSUPPORT, EAFNOSUPPORT, ENOSYS).
     Unsupported,
-    /// The value can never be right. netloom refuses most such values before the first system call.
+    /// The value is invalid in itself. netloom refuses most such values before the first system
+    /// call.
     InvalidInput,
-    /// Another object may have taken the place of this one. Nothing was changed; the text says what
-    /// differs.
+    /// Another object may have taken the place of this object. Nothing was changed; the text says
+    /// how they differ.
     Replaced,
     /// The object is in use (EBUSY).
     Busy,

@@ -9,9 +9,9 @@ use nix::errno::Errno;
 pub(crate) struct Refusal {
     pub(crate) errno: Errno,
     pub(crate) message: Option<String>,
-    /// The path of the refused attribute, as `IFLA_LINKINFO.IFLA_INFO_KIND`.
+    /// The path of the refused attribute, such as `IFLA_LINKINFO.IFLA_INFO_KIND`.
     pub(crate) attribute: Option<String>,
-    /// The attribute that is missing.
+    /// The required attribute that the request lacks.
     pub(crate) missing: Option<String>,
     /// The values that the kernel accepts for the attribute.
     pub(crate) policy: Option<String>,
@@ -42,12 +42,12 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// An errno as error texts show it: its meaning and its symbolic name.
+/// Displays an errno as its meaning and its symbolic name.
 pub(super) struct ErrnoText(pub(super) Errno);
 
 impl fmt::Display for ErrnoText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // libc describes these two for sockets and for paths, which misleads here.
+        // libc's texts for these two speak of sockets and symbolic links, which misleads here.
         let meaning = match self.0 {
             Errno::EOPNOTSUPP => "Operation not supported",
             Errno::ELOOP => "It would form a loop, or too many levels",

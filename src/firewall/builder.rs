@@ -24,8 +24,9 @@ use crate::owned::Owned;
 /// sends to a container enter. Published ports are open to everybody, by the host's address, and so
 /// to containers of other networks.
 ///
-/// The firewall leaves packets of other links alone. It does not filter packets to the host itself,
-/// also from containers, or packets that the host sends. Filter those with an [`nft::Chain`] at the
+/// The firewall leaves packets of other links alone. It filters neither packets to the host itself
+/// (not even from containers) nor packets that the host sends. Filter those with an [`nft::Chain`]
+/// at the
 /// hooks input and output. Containers of one network reach one another because their bridge does
 /// not route. [`Link::set_isolated`](crate::Link::set_isolated) separates ports. Existing
 /// connections continue like replies; [`ConntrackFilter::delete`](crate::ConntrackFilter::delete)
@@ -138,21 +139,22 @@ impl Firewall {
         self
     }
 
-    /// Drops forwarded packets that belong to none of the networks, too. Default: they are left
-    /// alone.
+    /// Also drops forwarded packets that belong to none of the networks. Default: the firewall
+    /// leaves such packets alone.
     pub fn default_drop(mut self) -> Self {
         self.default_drop = true;
         self
     }
 
-    /// A bridge port whose frames are looked at. May be called again for more; ports that come
-    /// later are guarded with [`PortGuard::create`].
+    /// Guards a bridge port. Can be called more than once. [`PortGuard::create`] adds a guard to an
+    /// existing firewall.
     pub fn port(mut self, port: PortGuard) -> Self {
         self.ports.push(port);
         self
     }
 
-    /// The persistent firewalls with this tag. [`Owned::adopt`] takes on the duty to delete one.
+    /// Finds the persistent firewalls with this tag. To delete a firewall, adopt its handle with
+    /// [`Owned::adopt`].
     ///
     /// # Errors
     ///
@@ -164,8 +166,8 @@ impl Firewall {
     /// Lists base chains of other programs that drop packets which none of their rules accepts. An
     /// `accept` in this firewall does not override such a drop.
     ///
-    /// Tables that this [`Netns`] holds don't count. A persistent firewall is listed with its tag;
-    /// [`FirewallHandle::obstacles`] knows its own tables and leaves them out.
+    /// Leaves out the tables that this [`Netns`] owns, but not those of a persistent firewall: they
+    /// are listed with their tag. [`FirewallHandle::obstacles`] leaves out its own tables.
     ///
     /// # Errors
     ///
@@ -198,7 +200,7 @@ impl Firewall {
                 return Err(Error::invalid(ACTION, self, reason));
             }
         }
-        // Before any system call: finding a name of its own is one.
+        // Checked before any system call: `own_name` makes one.
         let name = self.name.as_deref();
         self.transaction(netns, name.unwrap_or(PREFIX)).0.check()?;
         for link in links.into_iter().chain(self.ports.iter().map(PortGuard::link)) {
@@ -248,7 +250,8 @@ impl Firewall {
         link
     }
 
-    /// Sets, so that networks come and go without a rule being touched.
+    /// Adds sets, rules and chains for routed packets. Networks are elements of sets, so that
+    /// adding or removing a network changes no rule.
     fn routed(&self, table: Table) -> Table {
         let networks: BTreeSet<_> = self.networks.iter().map(Member::of).collect();
         let mut pairs: BTreeSet<_> =
@@ -294,7 +297,8 @@ impl Firewall {
     }
 }
 
-/// A base chain for each way, so that a frame passes the guard by name and the one by index.
+/// Adds the maps and base chains for guarded ports. Each [way](WAYS) to match a link has a base
+/// chain, so that a frame passes a guard by name and a guard by index.
 fn bridged(table: Table) -> Table {
     WAYS.iter().fold(table, |table, way| {
         let chain = Chain::new(format!("from-{}", way.ports));
@@ -306,14 +310,16 @@ fn bridged(table: Table) -> Table {
     })
 }
 
-/// The socket's number makes it unique in the namespace for as long as a held table lives.
+/// Builds the default name of the tables. The netlink port of the namespace's socket makes the name
+/// unique, because the tables live no longer than the socket.
 fn own_name(netns: &Netns) -> Result<String, Error> {
     let port = netns.nf_tables(|nf_tables| Ok(nf_tables.socket.port()));
     let port = port.map_err(|cause| cause.doing("open nf_tables for", "a firewall"))?;
     Ok(format!("{PREFIX}-{port}"))
 }
 
-/// The first name that no table has: a persistent one may outlive the number of any socket.
+/// Creates the firewall under the first free name. A persistent table outlives its creator's
+/// socket, so the socket's port would not make its name unique.
 fn make_free(
     netns: &Netns,
     make: impl Fn(&str) -> Result<Owned<FirewallHandle>, Error>,

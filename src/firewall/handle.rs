@@ -1,4 +1,4 @@
-//! Firewalls that exist.
+//! Handles of existing firewalls.
 
 use nix::errno::Errno;
 
@@ -13,7 +13,7 @@ use crate::obstacle::{self, Obstacle};
 use crate::owned::sealed::{Remove, Removed};
 
 const ACTION: &str = "change networks of firewall";
-/// The limit of attempts for a change, if other programs change the ruleset meanwhile.
+/// The maximum number of attempts at a change, if other programs change the ruleset meanwhile.
 const ATTEMPTS: u32 = 64;
 
 /// A handle of a firewall: its two tables.
@@ -56,7 +56,8 @@ impl FirewallHandle {
         Ok(transaction.commit()?)
     }
 
-    /// Removes a network and its connections to other networks. Established connections continue.
+    /// Removes a network and its permissions to reach other networks. Established connections
+    /// continue.
     ///
     /// # Errors
     ///
@@ -66,7 +67,8 @@ impl FirewallHandle {
         self.remove(&link, |from, to| link.contains(from) || link.contains(to))
     }
 
-    /// Deletes networks, and the paths that `is_gone` selects by their ends, at one generation.
+    /// Deletes networks, and the pairs of connected networks that `is_gone` selects. Retries if the
+    /// ruleset changes between the look-up and the deletion.
     fn remove(
         &self,
         networks: &[Member],
@@ -129,14 +131,14 @@ impl FirewallHandle {
     /// The errors of [`add_network`](Self::add_network).
     pub fn connect(&self, one: impl Into<LinkRef>, other: impl Into<LinkRef>) -> Result<(), Error> {
         let (one, other) = (one.into(), other.into());
-        // Before any system call: the first one is looked up.
+        // Checked before the look-up of `one`, the first system call.
         self.check(&other)?;
         let (from, to) = (self.network(&one)?, self.network(&other)?);
         if from == to {
             return Err(Error::invalid(
                 ACTION,
                 &self.routed,
-                format!("{one} and {other} are one network"),
+                format!("{one} and {other} are the same network"),
             ));
         }
         let mut transaction = Transaction::new(self.routed.namespace());
@@ -199,7 +201,7 @@ impl FirewallHandle {
     }
 }
 
-/// The firewalls that these persistent tables are, and the tables that are none's.
+/// Splits persistent tables into firewalls, and tables that belong to no firewall.
 pub(crate) fn firewalls_among(tables: Vec<TableHandle>) -> (Vec<FirewallHandle>, Vec<TableHandle>) {
     let (routed, mut others): (Vec<_>, Vec<_>) =
         tables.into_iter().partition(|table| table.family() == Family::Inet);

@@ -7,7 +7,8 @@ use crate::link::{Link, LinkRef};
 use crate::netns::Netns;
 use crate::nft::{Constant, Field, Interval, Type};
 
-/// A way for rules to match a link, by name or by index, with the sets of links matched that way.
+/// How rules match a link: by its name or by its index. Holds the fields to compare and the names
+/// of the sets.
 pub(super) struct Way {
     pub(super) kind: Type,
     pub(super) input: Field,
@@ -16,7 +17,7 @@ pub(super) struct Way {
     pub(super) ports: &'static str,
 }
 
-/// The ways to match a link: by name, and by index.
+/// Both ways to match a link: by name (index 0) and by index (index 1).
 pub(super) const WAYS: [Way; 2] = [
     Way {
         kind: Type::LinkName,
@@ -34,13 +35,12 @@ pub(super) const WAYS: [Way; 2] = [
     },
 ];
 
-/// The names of the sets of allowed paths, by the [way](WAYS) to match the incoming link, then by
-/// the way to match the outgoing link.
+/// The names of the sets of connected networks. The first index says how the incoming link is
+/// matched, the second how the outgoing link is: by name (0) or by index (1).
 pub(super) const PATHS: [[&str; 2]; 2] =
     [["paths", "paths-to-links"], ["paths-from-links", "paths-of-links"]];
 
-/// Returns the indexes in [`WAYS`] for the incoming and the outgoing link, with the name of the set
-/// of paths, for each set of [`PATHS`].
+/// Returns the two indexes and the name of each set of [`PATHS`].
 pub(super) fn paths() -> impl Iterator<Item = (usize, usize, &'static str)> {
     PATHS
         .iter()
@@ -48,7 +48,7 @@ pub(super) fn paths() -> impl Iterator<Item = (usize, usize, &'static str)> {
         .flat_map(|(from, sets)| sets.iter().enumerate().map(move |(to, name)| (from, to, *name)))
 }
 
-/// A link as a member of sets: the index of its way in [`WAYS`], and its key in the sets.
+/// A link as an element of sets: the index in [`WAYS`] of how rules match the link, and its key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Member {
     pub(super) way: usize,
@@ -56,8 +56,8 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// Creates the member of a link: a handle is matched by index, so that a rename changes
-    /// nothing. A name is matched by name.
+    /// Creates the element for a link. A handle is matched by index, so that a rename changes
+    /// nothing; a name is matched by name.
     pub(super) fn of(link: &LinkRef) -> Self {
         match link.index_of_handle() {
             Some(index) => Self::at(index),
@@ -73,9 +73,9 @@ impl Member {
         Self { way: 0, key: Interval::One(Constant::Name(name.to_owned())) }
     }
 
-    /// Returns the members under which the sets may have the link: first by the way in which the
-    /// caller refers to the link, then by the other way. A handle's old name counts only while no
-    /// link has it.
+    /// Returns the elements that the sets may have for a link: first the element by the caller's
+    /// own reference, then the element by the other (name or index). The old name of a handle
+    /// counts only if no link has that name.
     pub(super) fn candidates(netns: &Netns, link: &LinkRef) -> Result<Vec<Self>, Error> {
         let by_name = || if_found(netns.link(link.name()));
         let other = match link.index_of_handle() {
@@ -88,7 +88,7 @@ impl Member {
         Ok([Self::of(link)].into_iter().chain(other).collect())
     }
 
-    /// Refuses an alternative name of a link: rules compare the main name, so they would never
+    /// Refuses an alternative name of a link. Rules compare the main name, so they would never
     /// match.
     pub(super) fn check(
         netns: &Netns,

@@ -1,4 +1,4 @@
-//! Guarded ports: what a container sends carries its own addresses.
+//! Guards of bridge ports: a container can send only with its own addresses.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -42,9 +42,10 @@ const ACTION: &str = "guard port";
 const DHCP_SERVER: u16 = 67;
 
 impl PortGuard {
-    /// Guards a bridge port. A handle stands for that one link, also after a rename. A name stands
-    /// for whatever link has it; no link need have it yet. An alternative name is refused by
-    /// `create`. If one port has a guard by handle and one by name, its frames pass both.
+    /// Creates a guard for a bridge port. A handle selects that one link, also after a rename. A
+    /// name selects whatever link has the name; the link need not exist yet. `create` refuses an
+    /// alternative name. If one port has a guard by handle and another by name, its frames pass
+    /// both.
     pub fn new(link: impl Into<LinkRef>) -> Self {
         let link = link.into();
         let mut rejected = FirstRejected::default();
@@ -117,13 +118,13 @@ impl PortGuard {
             return Err(Error::invalid(
                 ACTION,
                 self,
-                "neither a MAC address nor an address is said",
+                "neither a MAC address nor an IP address is given",
             ));
         }
         Ok(())
     }
 
-    /// A chain of its own, and an element that leads there.
+    /// Adds the guard's chain, and the map element that sends frames of the port to that chain.
     pub(super) fn add_to(
         &self,
         transaction: &mut Transaction,
@@ -139,8 +140,8 @@ impl PortGuard {
         handle
     }
 
-    /// The IPv6 addresses said, and those of the link alone.
-    fn own_v6(&self, said: &[IpAddr]) -> Vec<Interval> {
+    /// Returns the allowed IPv6 sources: the given addresses, and the link-local address.
+    fn allowed_v6(&self, said: &[IpAddr]) -> Vec<Interval> {
         let is_link_local =
             |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
         let derived = self.mac.map(link_local).map(IpAddr::from);
@@ -166,9 +167,9 @@ impl PortGuard {
         let (v4, v6): (Vec<_>, Vec<_>) = self.addresses.iter().copied().partition(IpAddr::is_ipv4);
         let any_v4 = Interval::from("0.0.0.0");
         let v4: Vec<Interval> = v4.into_iter().map(Interval::from).collect();
-        let own_v6 = self.own_v6(&v6);
+        let own_v6 = self.allowed_v6(&v6);
         let v6: Vec<Interval> = own_v6.iter().cloned().chain([Interval::from("::")]).collect();
-        // A probe for a duplicate address has the source 0.0.0.0.
+        // An ARP probe for a duplicate address has the source 0.0.0.0.
         let arp: Vec<_> = v4.iter().cloned().chain([any_v4.clone()]).collect();
         rules.push(drop(Rule::new().not().any_of(Field::ArpIpSource, arp)));
         rules.push(Rule::new().source(any_v4).udp().dport(DHCP_SERVER).back());
@@ -200,7 +201,8 @@ fn discovery(own: &[Interval]) -> [Rule; 4] {
         of(ROUTER_ADVERTISEMENT),
         of(REDIRECT),
         for_others(of(ADVERTISEMENT)),
-        // One from nowhere asks whether an address is free, and keeps others from taking it.
+        // A solicitation from `::` (duplicate address detection) for an address of another
+        // container would keep that container from using its address.
         for_others(of(SOLICITATION).is(Field::Ip6Source, "::")),
     ]
 }
@@ -218,13 +220,13 @@ fn link_local(mac: MacAddr) -> Ipv6Addr {
     Ipv6Addr::from(bytes)
 }
 
-/// The element that leads from a port to its chain.
+/// Returns the map element that sends frames of a port to the guard's chain.
 fn element(key: &Interval, chain: &str) -> Element {
     Element::new(key.clone()).verdict(Verdict::Goto(chain.to_owned()))
 }
 
-/// A link's name may have what no chain's may: those bytes become hexadecimal. No name yields the
-/// two dots before an index.
+/// Returns the name of a guard's chain. Bytes of a link's name that a chain's name can't have
+/// become hexadecimal. A guard by index has two dots, which no name of a link yields.
 fn chain_name(member: &Member) -> String {
     let link = match &member.key {
         Interval::One(Constant::Name(name)) => name,
@@ -305,14 +307,14 @@ impl PortGuardHandle {
         Err(missing)
     }
 
-    /// The chain that its frames go through.
+    /// Returns the chain that checks frames of the port.
     pub fn chain(&self) -> &ChainHandle {
         &self.chain
     }
 }
 
-/// The element first, which leads to the chain, in one transaction. If another program deleted one
-/// of them, the other on its own.
+/// Deletes the map element, then the chain that it refers to, in one transaction. If another
+/// program deleted one of the two, deletes the other alone.
 impl Remove for PortGuardHandle {
     fn remove(&self) -> Result<Removed, Error> {
         let mut transaction = Transaction::new(self.ports.table().namespace());

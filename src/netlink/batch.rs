@@ -8,8 +8,8 @@ use crate::wire::message::{HEADER, NLM_F_ACK, NLM_F_ECHO, NLM_F_REQUEST};
 
 /// Requests for one datagram, in order.
 ///
-/// The kernel reports every failure unasked, so only the last request asks for an acknowledgement:
-/// all requests that were not refused before it are done.
+/// The kernel reports failures without being asked, so only the last request asks for an
+/// acknowledgement. Once it arrives, all requests that were not refused are done.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Batch {
     bytes: Vec<u8>,
@@ -17,18 +17,18 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Creates a batch with room for this many requests of this many bytes in all.
+    /// Creates a batch with capacity for this number of requests and bytes.
     pub(crate) fn with_room(requests: usize, bytes: usize) -> Self {
         Self { bytes: Vec::with_capacity(bytes), starts: Vec::with_capacity(requests) }
     }
 
-    /// Makes room for this many more bytes.
+    /// Reserves capacity for this number of further bytes.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.bytes.reserve(bytes);
     }
 
-    /// Adds an rtnetlink request of this header, which is aligned to 4, and what `attributes`
-    /// writes. Returns its place in the batch.
+    /// Adds an rtnetlink request with this fixed header (a multiple of 4 bytes long) and the
+    /// attributes that `attributes` writes. Returns the position of the request in the batch.
     pub(crate) fn push(
         &mut self,
         kind: RequestType,
@@ -40,13 +40,13 @@ impl Batch {
             out.extend_from_slice(header);
             let mut writer = Writer::new(out);
             attributes(&mut writer);
-            // Names are checked before, and all else has a fixed size.
+            // Only names vary in length, and their length was checked before.
             debug_assert!(!writer.overflowed());
         })
     }
 
-    /// Adds a request of this type, whose payload `write` appends, and returns its place in the
-    /// batch.
+    /// Adds a request of this type, whose payload `write` appends. Returns the position of the
+    /// request in the batch.
     pub(crate) fn request(
         &mut self,
         kind: u16,
@@ -62,19 +62,19 @@ impl Batch {
         })
     }
 
-    /// Empties the batch and keeps its room.
+    /// Empties the batch and keeps its capacity.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.starts.clear();
     }
 
-    /// The payload of the request at `place`.
+    /// Returns the payload of the request at position `place`.
     pub(crate) fn payload(&self, place: usize) -> &[u8] {
         self.request_bytes(place).get(HEADER..).unwrap_or_default()
     }
 
-    /// Adds the one message that `write` appends and returns its place in the batch. Its length and
-    /// sequence number are filled in here.
+    /// Adds the message that `write` appends, and returns its position in the batch. Fills in the
+    /// length of the message; `number` sets its sequence number later.
     pub(crate) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> usize {
         let start = self.bytes.len();
         write(&mut self.bytes);
@@ -85,7 +85,7 @@ impl Batch {
         self.starts.len() - 1
     }
 
-    /// Adds the requests at these places of another batch.
+    /// Adds the requests at these positions of another batch.
     pub(crate) fn copy(&mut self, other: &Self, places: Range<usize>) {
         let Some(&start) = other.starts.get(places.start) else { return };
         let end = other.starts.get(places.end).copied().unwrap_or(other.bytes.len());
@@ -94,7 +94,7 @@ impl Batch {
         self.bytes.extend_from_slice(other.bytes.get(start..end).unwrap_or_default());
     }
 
-    /// Overwrites bytes of the batch.
+    /// Overwrites the bytes from offset `at` on.
     pub(crate) fn overwrite(&mut self, at: usize, bytes: &[u8]) {
         if let Some(there) = self.bytes.get_mut(at..at + bytes.len()) {
             there.copy_from_slice(bytes);
@@ -105,7 +105,7 @@ impl Batch {
         self.starts.len()
     }
 
-    /// Asks for an acknowledgement of the request at `place`.
+    /// Asks for an acknowledgement of the request at position `place`.
     pub(super) fn acknowledge(&mut self, place: usize) {
         if let Some(&start) = self.starts.get(place) {
             let flags = u16::from_ne_bytes([self.bytes[start + 6], self.bytes[start + 7]]);
@@ -120,7 +120,7 @@ impl Batch {
         self.starts.iter().any(|start| flags(start) & NLM_F_ECHO != 0)
     }
 
-    /// Numbers the requests from `first` on.
+    /// Gives the requests consecutive sequence numbers, starting at `first`.
     pub(super) fn number(&mut self, first: u32) {
         let mut sequence = first;
         for &start in &self.starts {
@@ -133,7 +133,7 @@ impl Batch {
         &self.bytes
     }
 
-    /// The bytes of the request at `place`, header included.
+    /// Returns the bytes of the request at position `place`, header included.
     pub(super) fn request_bytes(&self, place: usize) -> &[u8] {
         let Some(&start) = self.starts.get(place) else { return &[] };
         let end = self.starts.get(place + 1).copied().unwrap_or(self.bytes.len());

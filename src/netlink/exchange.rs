@@ -15,32 +15,34 @@ use crate::wire::message::{
     Message, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, messages,
 };
 
-/// The number of attempts to read a list that changes. Under steady change one in a few succeeds.
+/// The maximum number of reads of a list that keeps changing. Under constant change, a few reads
+/// suffice.
 const ATTEMPTS: u32 = 64;
 
-/// The room of an answer in the receive buffer, the kernel's bookkeeping included: a refusal, or an
-/// echo of some expressions.
+/// The bytes to reserve in the receive buffer for an answer (a refusal, or an echo of some
+/// expressions), the kernel's bookkeeping included.
 const ANSWER: usize = 2048;
 
-/// The most room to ask for: a batch of 32,768 requests that are all refused, or echoed.
+/// The maximum receive buffer to ask for: enough if 32,768 requests are all refused or echoed.
 const MOST_ANSWERS: usize = 64 << 20;
 
-/// The refused requests of a batch, by their place in it.
+/// The refused requests of a batch, by their position in it.
 pub(crate) type Refusals = Vec<(usize, Refusal)>;
 
-/// Receives the answers that are no acknowledgements, each with the place of its request. Callers
-/// share the code of an exchange: a program would have a copy for each closure type.
+/// Callback for answers that are not acknowledgements, with the position of their request in the
+/// batch. A trait object, so that the code of an exchange is compiled once and not for each closure
+/// type.
 pub(crate) type OnAnswer<'a> = &'a mut dyn FnMut(usize, Message<'_>);
 
-/// Receives the messages of an exchange, each with the place of its request and its
-/// acknowledgement.
+/// Callback for the messages of an exchange: the position of the request in the batch, the message,
+/// and the message parsed as an acknowledgement.
 type OnMessage<'a, T> = &'a mut dyn FnMut(usize, Message<'_>, Option<Ack>) -> ControlFlow<T>;
 
 impl Socket {
     /// Sends a batch and reads until its last request is acknowledged.
     ///
-    /// An echo may come before a refusal of the same request: it counts only if no refusal is
-    /// returned.
+    /// An echo may arrive before a refusal of the same request. So an echo counts only if this
+    /// request is not among the returned refusals.
     pub(crate) fn exchange(
         &mut self,
         batch: &mut Batch,
@@ -52,8 +54,9 @@ impl Socket {
     }
 
     /// Sends an `nf_tables` batch, framed by its first and last message. Before Linux 6.10 the
-    /// kernel acknowledges neither, so this waits for the last operation. A refusal of the first
-    /// message refuses the whole batch (no privilege, a stale generation, a failed commit).
+    /// kernel acknowledges neither, so this waits for the last operation between them. A refusal of
+    /// the first message refuses the whole batch (no privilege, a stale generation, a failed
+    /// commit).
     pub(crate) fn transact(
         &mut self,
         batch: &mut Batch,
@@ -67,7 +70,8 @@ impl Socket {
         self.run(batch, last, Some(0), &mut on_answer)
     }
 
-    /// Sends a batch and reads until the request at `last`, or the one at `begin`, is acknowledged.
+    /// Sends a batch and reads until the request at position `last`, or at position `begin`, is
+    /// acknowledged.
     fn run(
         &mut self,
         batch: &mut Batch,
@@ -93,8 +97,9 @@ impl Socket {
                 let is_end = place == last || Some(place) == begin;
                 if is_end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
-            // Acknowledgements always fit the buffer. A longer answer is left to the caller's own
-            // look-up, as if the kernel had sent none.
+            // A datagram that was too long for the buffer is skipped: it holds an echo, never an
+            // acknowledgement. The caller looks the object up instead, as if the kernel had sent no
+            // echo.
             match end {
                 Ok(None) => {}
                 end => break end,
@@ -109,8 +114,9 @@ impl Socket {
         result.map(|_| refusals)
     }
 
-    /// Reads the messages queued behind a lost answer. Further echoes, or the last acknowledgement,
-    /// prove that the kernel applied the batch. The acknowledgement is then passed on as an answer.
+    /// Reads the messages that are queued after an answer was lost. A later echo, or the last
+    /// acknowledgement, proves that the kernel applied the batch. Passes that acknowledgement to
+    /// `on_answer`, like an echo.
     fn read_late(&mut self, batch: &Batch, first: u32, last: usize, on_answer: OnAnswer<'_>) {
         while let Some(length) = self.receive_queued() {
             for message in messages(self.datagram(length)) {
@@ -130,9 +136,9 @@ impl Socket {
         }
     }
 
-    /// Passes to `visit` the messages that answer the `count` requests numbered from `first`, with
-    /// their positions, until it breaks. Returns `None` if a datagram was longer than the buffer:
-    /// the datagram is lost, and the buffer has grown.
+    /// Passes to `visit` the messages that answer the `count` requests numbered from `first`, until
+    /// `visit` breaks. Returns `None` if a datagram was longer than the buffer: the datagram is
+    /// lost, and the buffer has grown.
     fn read<T>(
         &mut self,
         first: u32,
@@ -164,7 +170,7 @@ impl Socket {
                 return Err(CUT);
             }
             if is_ours {
-                // A long list may take long. The wait is for its next part.
+                // Each part of a long list gets a new deadline.
                 deadline = Deadline::default();
             } else if deadline.passed() {
                 return Err(Cause::TimedOut(DEADLINE));
@@ -172,20 +178,20 @@ impl Socket {
         }
     }
 
-    /// Asks for one thing and reads it. `None` if `read` finds nothing in the answer.
+    /// Requests one object. Returns what `read` finds in the answer.
     ///
-    /// The kernel sends the answer or a refusal; neither is acknowledged.
+    /// The kernel sends the answer or a refusal, and no acknowledgement.
     pub(crate) fn get<T>(
         &mut self,
         request: impl FnOnce(&mut Batch) -> usize,
         mut read: impl FnMut(Message<'_>) -> Option<T>,
     ) -> Result<Option<T>, Cause> {
-        let mut batch = std::mem::take(&mut self.question);
+        let mut batch = std::mem::take(&mut self.reused);
         batch.clear();
         request(&mut batch);
         let mut found = None;
         let result = self.ask_one(&mut batch, &mut |answer| found = read(answer));
-        self.question = batch;
+        self.reused = batch;
         if result.is_err() {
             self.drain();
         }
@@ -216,7 +222,7 @@ impl Socket {
         }
     }
 
-    /// Sends a batch of one request under a new number.
+    /// Sends a batch of one request with a new sequence number.
     fn ask(&mut self, batch: &mut Batch) -> Result<u32, Cause> {
         let sequence = self.take_sequences(1);
         batch.number(sequence);
@@ -224,7 +230,7 @@ impl Socket {
         Ok(sequence)
     }
 
-    /// Asks for a list and reads all of it. A list that changes while it is read is read again: a
+    /// Requests a list and reads all of it. If the list changes meanwhile, reads it again: a
     /// partial list is never returned.
     pub(crate) fn dump<T>(
         &mut self,
@@ -234,8 +240,8 @@ impl Socket {
         self.fold(batch, Vec::new, |list, message| list.extend(read(message)))
     }
 
-    /// Asks for a list and visits it without keeping it. If the list changes while it is read, it
-    /// is read again, into a new value of `start`.
+    /// Requests a list and folds its messages into a value. If the list changes meanwhile, reads it
+    /// again, into a new value of `start`.
     pub(crate) fn fold<A>(
         &mut self,
         batch: &mut Batch,
@@ -247,7 +253,7 @@ impl Socket {
             let mut so_far = start();
             match self.read_list(batch, &mut |message| visit(&mut so_far, message)) {
                 Ok(true) => return Ok(so_far),
-                // The end may have been in a datagram that was too long.
+                // The end of the list may have been in a datagram that did not fit the buffer.
                 Ok(false) => self.drain(),
                 Err(cause) => {
                     self.drain();
@@ -258,7 +264,8 @@ impl Socket {
         Err(Cause::Interrupted(ATTEMPTS))
     }
 
-    /// Reads one list to its end. Returns whether the list is whole and consistent.
+    /// Reads one list to its end. Returns whether the list is complete and did not change
+    /// meanwhile.
     fn read_list(
         &mut self,
         batch: &mut Batch,
@@ -305,7 +312,7 @@ mod tests {
     use crate::sandbox;
     use crate::wire::attribute::Writer;
 
-    /// A request whose header is `kind` and an empty `ifinfomsg` for lo, and these attributes.
+    /// Builds a request of type `kind` with an empty `ifinfomsg` for lo and these attributes.
     fn link_request(kind: u16, flags: u16, attributes: impl FnOnce(&mut Writer<'_>)) -> Batch {
         const NLM_F_REQUEST: u16 = 1;
         let mut batch = Batch::default();
@@ -331,7 +338,7 @@ mod tests {
                 assert_eq!(place, 0);
                 refusal
             };
-            // IFLA_MTU has four bytes.
+            // IFLA_MTU takes four bytes.
             let short = |writer: &mut Writer<'_>| {
                 writer.bytes(4, &[1]);
             };

@@ -1,6 +1,6 @@
-//! Membership sockets: what only a privileged process can hold in a network namespace.
+//! Membership sockets: only a privileged process can hold such a socket in a network namespace.
 //!
-//! A member is a `NETLINK_USERSOCK` socket in a multicast group. Anybody may open and bind such a
+//! A member is a `NETLINK_USERSOCK` socket in a multicast group. Any user may open and bind such a
 //! socket, but to join a group takes `CAP_NET_ADMIN` in the user namespace that owns the network
 //! namespace (`netlink_allowed` in `net/netlink/af_netlink.c`, Linux 6.18). The kernel ends the
 //! membership when the process dies. All programs in the network namespace see the members,
@@ -18,8 +18,8 @@ use crate::sys::socket::{self, NETLINK_USERSOCK, NewSocket};
 use crate::wire::message::{NLM_F_DUMP, NLM_F_REQUEST};
 use crate::wire::netlink_diag::{append_sockets, read_socket};
 
-/// A socket that can join groups. It leaves them when it is dropped, even if a fork has a copy of
-/// it.
+/// A socket that can join groups. Dropping the `Member` leaves the groups, even if a forked process
+/// has a copy of the socket.
 #[derive(Debug)]
 pub(crate) struct Member {
     socket: OwnedFd,
@@ -28,10 +28,11 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// The socket to open inside the namespace.
+    /// The arguments of socket(2) for a member; the caller opens the socket inside the namespace.
     pub(crate) const SOCKET: NewSocket = NewSocket::netlink(NETLINK_USERSOCK);
 
-    /// Binds a new socket to a port and joins groups, a bit each. Port 0 lets the kernel choose.
+    /// Binds a new socket to a port and joins groups (a bit each). With port 0 the kernel chooses a
+    /// port.
     ///
     /// # Errors
     ///
@@ -59,14 +60,14 @@ fn set(socket: &OwnedFd, port: u32, groups: u32) -> Result<(), Cause> {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        // A fork's copy would keep the membership until the fork ends.
+        // The copy in a forked process would keep the membership until that process ends.
         if self.process == Process::current() {
             socket::bind_netlink(&self.socket, self.port, 0).ok();
         }
     }
 }
 
-/// Lists the members of all groups in the socket's namespace: port and groups.
+/// Lists the members of all groups in the socket's namespace, as pairs of port and groups.
 ///
 /// # Errors
 ///
@@ -78,7 +79,8 @@ pub(crate) fn members(diagnosis: &mut Socket) -> Result<Vec<(u32, u32)>, Cause> 
     diagnosis.dump(&mut batch, |message| read_socket(message).filter(|(_, groups)| *groups != 0))
 }
 
-/// Reports whether membership can't be had here: no privilege, or no list of the members.
+/// Reports whether the cause means that memberships don't work here: no privilege, or no list of
+/// the members.
 pub(crate) fn is_unavailable(cause: &Cause) -> bool {
     matches!(
         cause.errno(),

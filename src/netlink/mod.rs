@@ -1,5 +1,5 @@
-//! Layer 1, the exchange of requests for acknowledgements, echoes and lists. The only code that
-//! reads replies. It knows bytes and nothing of links, routes or rules.
+//! Layer 1: sends netlink requests and reads acknowledgements, echoes and lists. No other code
+//! reads replies. Nothing here depends on links, routes or rules.
 
 mod batch;
 mod exchange;

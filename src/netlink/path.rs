@@ -6,13 +6,15 @@ use crate::wire::message::HEADER;
 
 const ATTRIBUTE_HEADER: usize = 4;
 
-/// The path of the attribute that starts at, or holds, `offset`: `IFLA_LINKINFO.IFLA_INFO_KIND`.
+/// Returns the path of the attribute that contains `offset`, such as
+/// `IFLA_LINKINFO.IFLA_INFO_KIND`.
 pub(super) fn at(request: &[u8], offset: usize) -> Option<String> {
     let (path, _) = walk(request, offset)?;
     (!path.is_empty()).then(|| path.join("."))
 }
 
-/// The path of a missing attribute of this type: at the top, or in the nest at `offset`.
+/// Returns the path of a missing attribute of this type: at the top level, or in the nest at
+/// `offset`.
 pub(super) fn missing(request: &[u8], nest: Option<usize>, kind: u16) -> String {
     let top =
         || message_kind(request).and_then(level_of).map(|(_, level)| (Vec::new(), Some(level)));
@@ -29,7 +31,8 @@ fn message_kind(request: &[u8]) -> Option<u16> {
     request.get(4..6)?.try_into().ok().map(u16::from_ne_bytes)
 }
 
-/// The names down to the innermost attribute that holds `offset`, and the level inside it.
+/// Returns the names from the top level to the innermost attribute that contains `offset`, and the
+/// names inside that attribute.
 fn walk(request: &[u8], offset: usize) -> Option<(Vec<String>, Option<&'static Level>)> {
     let (fixed, level) = level_of(message_kind(request)?)?;
     let mut path = Vec::new();

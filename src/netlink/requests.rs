@@ -9,12 +9,12 @@ use super::socket::Socket;
 use crate::error::{Cause, Error, Refusal};
 use crate::wire::message::Message;
 
-/// Rtnetlink requests for one datagram, each with its action and object for errors.
+/// Rtnetlink requests for one datagram, each with the action and object that its error names.
 ///
 /// Rtnetlink continues after a refusal. So a request must never rely on a name or index that an
-/// earlier one of the same datagram creates.
+/// earlier request of the same datagram creates.
 ///
-/// More than [`AT_ONCE`](Self::AT_ONCE) requests take several datagrams.
+/// More than [`AT_ONCE`](Self::AT_ONCE) requests are split over several datagrams.
 #[derive(Debug, Default)]
 pub(crate) struct Requests<'a> {
     batches: Vec<Batch>,
@@ -24,7 +24,7 @@ pub(crate) struct Requests<'a> {
 struct Named<'a> {
     action: &'static str,
     object: &'a dyn Display,
-    /// An errno that is no failure.
+    /// An errno that counts as success.
     tolerated: Option<Errno>,
     explain: Option<&'a dyn Fn(Error) -> Error>,
 }
@@ -39,7 +39,7 @@ impl<'a> Requests<'a> {
     /// The most requests in one datagram. If each is refused, all refusals fit the receive buffer.
     pub(crate) const AT_ONCE: usize = 100;
 
-    /// Adds a request that `write` appends to its batch.
+    /// Adds a request, which `write` appends to the batch.
     pub(crate) fn push(
         &mut self,
         action: &'static str,
@@ -62,7 +62,7 @@ impl<'a> Requests<'a> {
         }
     }
 
-    /// Adds an explanation to the error of the request pushed last.
+    /// Passes the error of the request pushed last through `explain`.
     pub(crate) fn explain(&mut self, explain: &'a dyn Fn(Error) -> Error) {
         if let Some(named) = self.names.last_mut() {
             named.explain = Some(explain);
@@ -73,8 +73,8 @@ impl<'a> Requests<'a> {
         self.names.is_empty()
     }
 
-    /// Sends all requests, up to a datagram in which one was refused. The first refusal is the
-    /// error. Returns what `read` finds in the last echo.
+    /// Sends the datagrams one by one, and stops after a datagram with a refused request. Returns
+    /// the first refusal as the error, otherwise what `read` finds in the last echo.
     pub(crate) fn send<T>(
         self,
         socket: &mut Socket,

@@ -1,4 +1,5 @@
-//! The buffers of a socket: for the datagram that is read, and the kernel's for queued datagrams.
+//! The buffers of a socket: the receive buffer for one datagram, and the kernel's buffers for
+//! queued datagrams.
 
 use std::os::fd::AsFd;
 
@@ -7,7 +8,8 @@ use log::trace;
 use crate::error::Cause;
 use crate::sys::socket::{getsockopt, setsockopt, sockopt};
 
-/// The buffer's first size. The kernel sizes the parts of a dump by the buffer, up to this.
+/// The initial size of the receive buffer. The kernel makes each part of a dump as long as the
+/// buffer, up to this size.
 pub(super) const BUFFER: usize = 32 * 1024;
 
 /// The bytes of a send buffer that the kernel leaves unused (`af_netlink.c`: 32).
@@ -22,13 +24,13 @@ pub(super) enum Received {
     Truncated,
 }
 
-/// The receive buffer. It is allocated for the first datagram, and grows after one that did not
-/// fit.
+/// The receive buffer. It is allocated for the first datagram, and grows after a datagram that did
+/// not fit.
 #[derive(Debug, Default)]
 pub(super) struct Buffer(Vec<u8>);
 
 impl Buffer {
-    /// The bytes to receive the next datagram into.
+    /// Returns the buffer, to receive the next datagram into.
     pub(super) fn space(&mut self) -> &mut [u8] {
         if self.0.is_empty() {
             self.0.resize(BUFFER, 0);
@@ -36,7 +38,7 @@ impl Buffer {
         &mut self.0
     }
 
-    /// Grows the buffer if a received datagram was longer.
+    /// Grows the buffer if the received datagram was longer.
     pub(super) fn received(&mut self, length: usize) -> Received {
         if length <= self.0.len() {
             return Received::Datagram(length);
@@ -46,7 +48,7 @@ impl Buffer {
         Received::Truncated
     }
 
-    /// The datagram received last.
+    /// Returns the datagram received last.
     pub(super) fn datagram(&self, length: usize) -> &[u8] {
         self.0.get(..length).unwrap_or_default()
     }
@@ -57,9 +59,9 @@ impl Buffer {
     }
 }
 
-/// Makes room in the kernel for a datagram of `sent` bytes, and for answers of `answered` bytes.
-/// Without privilege the kernel gives up to twice `net.core.wmem_max` and `rmem_max`. A datagram
-/// that does not fit then is refused when it is sent (EMSGSIZE).
+/// Enlarges the kernel's buffers for a datagram of `sent` bytes and answers of `answered` bytes.
+/// Without privilege the kernel allows up to twice `net.core.wmem_max` and `net.core.rmem_max`.
+/// Sending a datagram that still does not fit fails with `EMSGSIZE`.
 pub(super) fn in_the_kernel(socket: &impl AsFd, sent: usize, answered: usize) -> Result<(), Cause> {
     // The kernel doubles the requested size, because it counts its own overhead.
     if sent != 0 && getsockopt(socket, sockopt::SndBuf)? < sent.saturating_add(SLACK) {

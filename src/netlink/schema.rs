@@ -1,13 +1,13 @@
 //! The names of the attributes in requests, for error texts.
 //!
-//! Only attributes that netloom sends have names here. Texts have the numbers of others.
+//! Lists only attributes that netloom sends. Error texts show the numbers of all others.
 //! Source: `include/uapi/linux/`: `if_link.h`, `if_addr.h`, `rtnetlink.h`,
 //! `netfilter/nf_tables.h`.
 
-/// The attributes of one level.
+/// The attributes of one message or one nest.
 #[derive(Debug)]
 pub(super) struct Level {
-    /// The type and name of each attribute. Only errors read them.
+    /// The type and name of each attribute, in one string. Only error texts search it.
     names: &'static str,
     /// The attributes that are nests: type, length of the fixed header inside, and level.
     nests: &'static [(u16, usize, &'static Level)],
@@ -19,14 +19,15 @@ impl Level {
         names.find(|(number, _)| number.parse() == Ok(kind)).map(|(_, name)| name)
     }
 
-    /// The length of the fixed header inside a nest, and the nest's attributes.
+    /// Returns the length of the fixed header inside a nest, and the nest's attributes.
     pub(super) fn nest(&self, kind: u16) -> Option<(usize, &'static Level)> {
         let (_, skip, level) = self.nests.iter().find(|nest| nest.0 == kind)?;
         Some((*skip, level))
     }
 }
 
-/// The length of a message's fixed header and its attributes, by the message's type.
+/// Returns the length of a message's fixed header and the message's attributes, by the message's
+/// type.
 pub(super) fn level_of(kind: u16) -> Option<(usize, &'static Level)> {
     const NFNL_SUBSYS_NFTABLES: u16 = 10;
     match (kind >> 8, kind & 0xff) {

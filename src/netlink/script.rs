@@ -1,8 +1,9 @@
 //! Answers from a script instead of the kernel, and a recorder of the kernel's answers, for fuzzing
 //! and tests.
 //!
-//! A script is a row of datagrams, each behind its length in two bytes. Its sequence numbers count
-//! from the first number of the request that was sent last, so that a script answers any request.
+//! A script is a sequence of datagrams, each preceded by its length in two bytes. Its sequence
+//! numbers are relative to the first number of the last request, so that a script answers any
+//! request.
 
 use std::cell::RefCell;
 
@@ -28,7 +29,7 @@ thread_local! {
     static FIRST: RefCell<u32> = const { RefCell::new(0) };
 }
 
-/// Runs `ask` with this script instead of the kernel.
+/// Runs `ask`, whose requests are answered from this script instead of by the kernel.
 pub(crate) fn play<T>(bytes: &[u8], ask: impl FnOnce() -> T) -> T {
     SOURCE.replace(Source::Script { bytes: bytes.to_vec(), at: 0 });
     let answer = ask();
@@ -47,14 +48,14 @@ pub(crate) fn record<T>(ask: impl FnOnce() -> T) -> (T, Vec<u8>) {
 }
 
 /// Returns whether a script answers the request instead of the kernel.
-pub(super) fn takes(request: &[u8]) -> bool {
+pub(super) fn intercepts(request: &[u8]) -> bool {
     let sequence = request.get(8..12).and_then(|bytes| bytes.try_into().ok());
     FIRST.replace(sequence.map(u32::from_ne_bytes).unwrap_or_default());
     SOURCE.with_borrow(|source| matches!(source, Source::Script { .. }))
 }
 
-/// Receives the next datagram of the script, as recv(2) with `MSG_TRUNC`. `None` if the kernel
-/// answers. After the script's end nothing answers any more.
+/// Receives the next datagram of the script, like recv(2) with `MSG_TRUNC`. Returns `None` if the
+/// kernel answers, and `ETIMEDOUT` after the script's end.
 pub(super) fn receive(buffer: &mut [u8]) -> Option<Result<usize, Errno>> {
     SOURCE.with_borrow_mut(|source| {
         let Source::Script { bytes, at } = source else { return None };
@@ -70,8 +71,8 @@ pub(super) fn receive(buffer: &mut [u8]) -> Option<Result<usize, Errno>> {
     })
 }
 
-/// Records an answer of the kernel, if a record is kept.
-pub(super) fn note(datagram: &[u8]) {
+/// Records an answer of the kernel inside [`record`].
+pub(super) fn record_answer(datagram: &[u8]) {
     SOURCE.with_borrow_mut(|source| {
         let Source::Recorded(script) = source else { return };
         let Ok(length) = u16::try_from(datagram.len()) else { return };
@@ -82,7 +83,8 @@ pub(super) fn note(datagram: &[u8]) {
     });
 }
 
-/// Changes the sequence numbers of a datagram's messages by the first one of the request.
+/// Changes the sequence number of each message in a datagram. `change` gets that number and the
+/// first sequence number of the last request.
 fn renumber(datagram: &mut [u8], change: impl Fn(u32, u32) -> u32) {
     let mut at = 0;
     while let Some(header) = datagram.get_mut(at..at + HEADER) {

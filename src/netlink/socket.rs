@@ -13,15 +13,15 @@ use crate::sys::socket::{
     self, MsgFlags, NETLINK_INET_DIAG, NETLINK_NETFILTER, NETLINK_ROUTE, NewSocket, sockopt,
 };
 
-/// The kernel's own port as a sender.
+/// The netlink port of the kernel as a sender.
 const KERNEL: u32 = 0;
 
-/// The time an answer may take. The kernel answers within the request's own system call, so this is
-/// for a kernel that lost one, not for a slow one.
+/// The maximum wait for an answer. The kernel answers within the system call that sends the
+/// request, so the limit applies only if the kernel lost an answer.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
-/// The end of a wait, by the clock that never jumps. The clock starts at the first look: usually
-/// the answer is there by then.
+/// The end of a wait, by the monotonic clock. The first check starts the wait: most answers arrive
+/// before any check, and then the clock is never read.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Deadline(Option<Instant>);
 
@@ -62,16 +62,17 @@ pub(crate) struct Socket {
     port: u32,
     sequence: u32,
     buffer: Buffer,
-    /// The batch of requests with one answer, kept to be filled again.
-    pub(super) question: Batch,
+    /// The batch that `get` uses again for each request.
+    pub(super) reused: Batch,
     set: Options,
-    /// The bytes sent and answered that the kernel is known to have room for.
+    /// The largest datagram and the largest answers, in bytes, that `make_room` has made room for.
     room: (usize, usize),
     #[cfg(test)]
     faults: crate::fault::OnSocket,
 }
 
-/// The options set at their first use: each is a system call, and most sockets need none.
+/// Options that are set on the socket. Each is set at its first use, because most sockets need
+/// none.
 #[derive(Debug, Default)]
 struct Options {
     capped: bool,
@@ -87,10 +88,10 @@ impl Socket {
         Self::of(protocol, protocol.new_socket().open()?)
     }
 
-    /// Takes over a new socket of this kind, opened in any namespace.
+    /// Takes over a new socket of this family, opened in any namespace.
     pub(crate) fn of(protocol: Protocol, socket: OwnedFd) -> Result<Self, Cause> {
         let mut inner: netlink_sys::Socket = sys::taken_over(socket);
-        // Other sockets get their port with the first request.
+        // The kernel gives other sockets a port at their first request.
         let port = match protocol {
             Protocol::Netfilter => inner.bind_auto()?.port_number(),
             _ => 0,
@@ -104,7 +105,7 @@ impl Socket {
             port,
             sequence: 0,
             buffer: Buffer::default(),
-            question: Batch::default(),
+            reused: Batch::default(),
             set: Options::default(),
             room: (0, 0),
             #[cfg(test)]
@@ -131,20 +132,20 @@ impl Socket {
         #[cfg(test)]
         let bytes = &*bytes;
         #[cfg(any(test, fuzzing))]
-        if super::script::takes(bytes) {
+        if super::script::intercepts(bytes) {
             return Ok(());
         }
         Ok(socket::send_datagram(&self.fd(), bytes)?)
     }
 
-    /// Makes room in the kernel for a datagram of `sent` bytes, and for answers of `answered`
+    /// Enlarges the kernel's buffers for a datagram of `sent` bytes and answers of `answered`
     /// bytes.
     pub(super) fn make_room(&mut self, sent: usize, answered: usize) -> Result<(), Cause> {
         #[cfg(test)]
         if crate::fault::small_buffers::stay() {
             return Ok(());
         }
-        // A socket keeps its room.
+        // The kernel's buffers never shrink.
         let (sends, receives) = self.room;
         if sent > sends || answered > receives {
             room::in_the_kernel(&self.fd(), sent, answered)?;
@@ -163,8 +164,8 @@ impl Socket {
         Ok(())
     }
 
-    /// Makes refusals carry the request's header alone, if a whole request might not fit the
-    /// buffer.
+    /// Asks for refusals that carry the request's header alone (`NETLINK_CAP_ACK`), if a whole
+    /// request might not fit the buffer.
     pub(super) fn expect_refusals(&mut self, sent: usize) -> Result<(), Cause> {
         if !self.set.capped && sent > BUFFER / 2 {
             self.inner.set_cap_ack(true)?;
@@ -173,7 +174,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Makes the kernel check list requests strictly, and filter by them.
+    /// Makes the kernel check list requests and filter by their fields (`NETLINK_GET_STRICT_CHK`).
     pub(super) fn expect_list(&mut self) -> Result<(), Cause> {
         if !self.set.strict && self.protocol == Protocol::Route {
             self.inner.set_netlink_get_strict_chk(true)?;
@@ -197,15 +198,15 @@ impl Socket {
         }
     }
 
-    /// Receives the next datagram. The kernel answers within the request's own system call, so the
-    /// socket needs a deadline of its own only if no answer is there.
+    /// Receives the next datagram. The kernel answers within the system call that sends the
+    /// request, so the socket gets a receive timeout only once an answer is missing.
     fn receive_next(&mut self, deadline: &mut Deadline) -> Result<Received, Errno> {
         #[cfg(test)]
         if let Some(result) = self.faults.receiving(self.buffer.space()) {
             return result.map(Received::Datagram);
         }
         match self.receive_with(MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT) {
-            // The first look at the deadline starts its clock.
+            // The first check of the deadline starts the wait.
             Err(Errno::EAGAIN) if !deadline.passed() => {}
             result => return result,
         }
@@ -216,8 +217,8 @@ impl Socket {
         self.receive_with(MsgFlags::MSG_TRUNC)
     }
 
-    /// Receives a datagram that is queued already. A buffer that overflowed lost the newest
-    /// datagrams.
+    /// Receives a datagram that is already queued. After an overflow the older datagrams are still
+    /// queued: the kernel drops the newest.
     pub(super) fn receive_queued(&mut self) -> Option<usize> {
         let mut deadline = Deadline::default();
         while !deadline.passed() {
@@ -230,7 +231,7 @@ impl Socket {
         None
     }
 
-    /// Discards all queued datagrams. The socket is usable again then.
+    /// Discards all queued datagrams, so that the socket can be used again.
     pub(super) fn drain(&mut self) {
         let mut deadline = Deadline::default();
         while !deadline.passed() && self.receive_queued().is_some() {}
@@ -252,13 +253,13 @@ impl Socket {
             return Err(Errno::EINTR);
         }
         #[cfg(any(test, fuzzing))]
-        super::script::note(self.datagram(length));
+        super::script::record_answer(self.datagram(length));
         #[cfg(test)]
         let length = self.faults.received(self.buffer.space(), length);
         Ok(self.buffer.received(length))
     }
 
-    /// The datagram received last.
+    /// Returns the datagram received last.
     pub(super) fn datagram(&self, length: usize) -> &[u8] {
         self.buffer.datagram(length)
     }
@@ -298,7 +299,7 @@ mod tests {
         Some(LinkView::read(answer)?.name()?.into_owned())
     }
 
-    /// The loopback link's name, by one request and by a list.
+    /// Returns the loopback link's name, read by one request and from a list.
     fn names(socket: &mut Socket) -> Result<(Option<String>, Vec<String>), Cause> {
         let one = socket.get(loopback, name)?;
         Ok((one, socket.dump(&mut all(), name)?))
@@ -350,7 +351,7 @@ mod tests {
             let mut other = netlink_sys::Socket::new(NETLINK_ROUTE as isize).unwrap();
             other.bind_auto().unwrap();
             for _ in 0..3 {
-                // The end of a list, which would be an empty one, with the number that comes next.
+                // A forged, empty list with the next sequence number.
                 let mut forged = [20_u32, 3, socket.sequence + 1, 0, 0].map(u32::to_ne_bytes);
                 forged[1] = [3, 0, 2, 0];
                 other.send_to(forged.as_flattened(), &address, 0).unwrap();

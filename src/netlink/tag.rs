@@ -1,12 +1,13 @@
-//! Owner tags: numbers that distinguish a dead process's links from a living one's.
+//! Owner tags: link groups that show whether the process that created a link still lives.
 //!
-//! A link carries the tag of its creator as its group, from the request that creates it. The
-//! creator holds a [`Member`] socket with the number in its port. If no member has the number, the
-//! creator is dead. Holding a number takes `CAP_NET_ADMIN`. Ordinary users can't exhaust the ports
-//! of a number: 16 bits of the port are free.
+//! The request that creates a link sets its group to the tag of the creating process. The lowest
+//! bits of the tag are a number that the process reserves: it holds a [`Member`] socket whose port
+//! has the same lowest bits. If no member has such a port, the process is dead. To be a member
+//! takes `CAP_NET_ADMIN`. An ordinary user can't block a number by binding its ports, because 16
+//! bits of a port are random.
 //!
-//! A part of the tag names the network namespace. A link moved to another namespace keeps its tag,
-//! and no process there can find out whether its creator lives.
+//! The middle bits of a tag identify the network namespace. A link moved to another namespace keeps
+//! its tag, and no process there can find out whether its creator lives.
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,27 +20,27 @@ use crate::error::Cause;
 use crate::sys;
 use crate::sys::random::random;
 
-/// The upper bits of a tag: netloom's own. Processes have lower port numbers, made-up ones are
-/// negative.
+/// The upper bits of every tag. They differ from the groups that `unused_group` picks, which are
+/// negative as `i32`.
 const MARK: u32 = 0x6e00_0000;
-/// The bits below, for the namespace.
+/// The bits of a tag that identify the namespace.
 const PLACE: u32 = 0x00ff_c000;
-/// The lowest bits, for the process's handle of the namespace.
+/// The bits of a tag with the number that the process reserves in the namespace.
 const NUMBERS: u32 = 0x0000_3fff;
 
-/// The upper bits of a holder's port: above all process ids, below the ports that the kernel
+/// The upper bits of a member's port: above all process ids, below the ports that the kernel
 /// chooses.
 const PORT: u32 = 0x4000_0000;
-/// The bits of a holder's port that may be anything.
+/// The random bits of a member's port.
 const FREE: u32 = 0x3fff_c000;
 
-/// The multicast group of the holders, as a bit.
+/// The multicast group of these members, as a bit.
 const OWNERS: u32 = 1 << 31;
 
-/// The limit of numbers and ports to try.
+/// The maximum number of attempts to find a free number and port.
 const ATTEMPTS: u32 = 64;
 
-/// A number that belongs to this process until the `Tag` is dropped or the process ends.
+/// A reserved tag. It belongs to this process until the `Tag` is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct Tag {
     number: u32,
@@ -47,7 +48,8 @@ pub(crate) struct Tag {
 }
 
 impl Tag {
-    /// Reserves a free number. `open` opens a [`Member::SOCKET`] in the namespace of `diagnosis`.
+    /// Reserves a free number. `open` opens a socket of the kind [`Member::SOCKET`] in the
+    /// namespace of `diagnosis`.
     pub(crate) fn hold(
         open: impl Fn() -> Result<OwnedFd, Cause>,
         diagnosis: &mut Socket,
@@ -78,7 +80,7 @@ impl Tag {
     }
 }
 
-/// The tags of the processes that are alive in one namespace.
+/// The tags of the living processes in one namespace.
 #[derive(Debug)]
 pub(crate) struct LiveTags {
     place: u32,
@@ -92,23 +94,23 @@ impl LiveTags {
         Ok(Self { place: place_of(socket)?, numbers })
     }
 
-    /// Reports whether a link's group is the tag of a process that is dead. A tag of another
-    /// namespace is not known to be dead.
+    /// Reports whether a link's group is the tag of a dead process. Returns `false` for a tag of
+    /// another namespace.
     pub(crate) fn is_dead(&self, group: u32) -> bool {
         is_tag(group) && group & PLACE == self.place && !self.numbers.contains(&(group & NUMBERS))
     }
 }
 
-/// Lists the ports of the holders.
+/// Lists the ports of the member sockets that reserve a number.
 fn holders(diagnosis: &mut Socket) -> Result<Vec<u32>, Cause> {
     let members = members(diagnosis)?;
     Ok(members.iter().filter(|(_, groups)| groups & OWNERS != 0).map(|(port, _)| *port).collect())
 }
 
-/// Computes the part of a tag that names the namespace of a socket.
+/// Computes the bits of a tag that identify the namespace of a socket.
 fn place_of(socket: BorrowedFd<'_>) -> Result<u32, Cause> {
     let cookie = sys::namespace_cookie(socket)?;
-    // Cookies of namespaces made one after the other differ in the lowest bits only.
+    // Cookies of namespaces created one after the other differ only in the lowest bits.
     let [a, b, c, d, ..] = cookie.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
     Ok(u32::from_be_bytes([a, b, c, d]) & PLACE)
 }

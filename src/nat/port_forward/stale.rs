@@ -98,7 +98,7 @@ fn forget(
         }
     }
     candidates.retain(|one| is_at_one(one) || at(one).is_some_and(|at| asked.contains(&at)));
-    filter.forget(netns, &candidates).map(drop)
+    filter.delete_candidates(netns, &candidates).map(drop)
 }
 
 fn filter_for(mappings: &[&Mapping]) -> ConntrackFilter {
