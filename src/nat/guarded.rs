@@ -1,4 +1,4 @@
-//! Tags of persistent objects, and their tables' names.
+//! Checks of tags, and the error for a table of another program.
 
 use nix::errno::Errno;
 
@@ -17,7 +17,7 @@ pub(super) fn check_tag(tag: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Returns the error for a table of another program that has a name of netloom's.
+/// Returns the error if another program's table has a name that netloom uses.
 pub(super) fn foreign(name: &str, (action, shown): Step<'_>) -> Error {
     let hint = format!("a table `{name}` exists that netloom did not make");
     Cause::from(Errno::EEXIST).doing(action, shown).hint(hint)

@@ -1,4 +1,4 @@
-//! NAT rules that exist, and their tables.
+//! Handles and lists of NAT rules, and the tables that hold the rules.
 
 use std::fmt;
 
@@ -15,13 +15,13 @@ use crate::wire::nft::message::MessageType;
 use crate::wire::nft::{chain, rule, table};
 
 pub(super) const ACTION: &str = "add NAT rule";
-/// The table of persistent rules.
+/// The name of the table of persistent rules.
 const PERSISTENT: &str = "netloom";
 /// The comment that marks the table of persistent rules.
 const COMMENT: &str = "NAT rules of netloom, by tag";
 const CHAINS: [&str; 3] = ["prerouting", "output", "postrouting"];
 
-/// A NAT rule that exists, known by its table and its number there.
+/// An existing NAT rule, identified by its table and its number in that table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NatRuleHandle {
     rule: RuleHandle,
@@ -29,33 +29,33 @@ pub struct NatRuleHandle {
 }
 
 impl NatRuleHandle {
-    /// The namespace.
+    /// Returns the namespace.
     pub fn namespace(&self) -> &Netns {
         self.table_handle().namespace()
     }
 
-    /// The table, in the family `inet`.
+    /// Returns the name of the table, which is in the family `inet`.
     pub fn table(&self) -> &str {
         self.table_handle().name()
     }
 
-    /// The chain: `prerouting`, `output` or `postrouting`.
+    /// Returns the name of the chain: `prerouting`, `output` or `postrouting`.
     pub fn chain(&self) -> &str {
         self.rule.chain().name()
     }
 
-    /// The number of the rule in its table, as `nft -a list ruleset` shows it.
+    /// Returns the number (handle) of the rule in its table, as `nft -a list ruleset` shows it.
     pub fn number(&self) -> u64 {
         self.rule.number()
     }
 
-    /// The tag of a persistent rule.
+    /// Returns the tag of a persistent rule.
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
     }
 
-    /// Reads the rule's counter, as `nft list ruleset` and `iptables -t nat -L -v` show it: the
-    /// first packets of connections.
+    /// Reads the rule's counter, as `nft list ruleset` and `iptables -t nat -L -v` show it. NAT
+    /// rules see, and count, only the first packet of a connection.
     ///
     /// # Errors
     ///
@@ -83,22 +83,22 @@ pub struct NatRuleInfo {
 }
 
 impl NatRuleInfo {
-    /// The handle of the rule.
+    /// Returns the handle of the rule.
     pub fn handle(&self) -> &NatRuleHandle {
         &self.handle
     }
 
-    /// The tag.
+    /// Returns the tag.
     pub fn tag(&self) -> &str {
         self.handle.tag().unwrap_or_default()
     }
 
-    /// The rule, with its counter and its translation.
+    /// Returns the rule with its matches and its translation.
     pub fn rule(&self) -> &Rule {
         &self.info.rule
     }
 
-    /// The counter.
+    /// Returns the counter.
     pub fn counter(&self) -> Counter {
         self.info.counter.unwrap_or_default()
     }
@@ -110,9 +110,9 @@ impl From<NatRuleInfo> for NatRuleHandle {
     }
 }
 
-/// The number of the table of held rules, while this process knows that the table exists. No other
-/// program can change that table. All handles of its rules share the number, so that each of them
-/// knows when the table is deleted.
+/// The number of the table of held rules, or `None` if this process does not know that the table
+/// exists. No other program can change that table. All handles of its rules share the number, so
+/// that each handle notices the deletion of the table.
 #[derive(Debug, Default)]
 struct HeldTable(Option<Number>);
 
@@ -136,8 +136,9 @@ pub(super) fn create(
     Ok(NatRuleHandle { rule, tag: tag.map(str::to_owned) })
 }
 
-/// Adds a held rule in one request: the socket's lock replaces the generation, and the table's
-/// number is known. If its creation's answer was lost it is not, and the table is looked up.
+/// Adds a held rule in one request. No generation is needed, because this process alone can change
+/// the table and holds the lock of its socket. The number of the table is usually known. If the
+/// answer to its creation was lost, the table is looked up.
 fn create_held(
     netns: &Netns,
     (socket, held): (&mut Socket, &mut HeldTable),
@@ -191,8 +192,8 @@ enum Found {
     Foreign,
 }
 
-/// Looks for the table of persistent or held rules. A table is ours by its comment, or by its
-/// owner.
+/// Looks for the table of persistent or held rules. A comment marks the persistent table as
+/// netloom's, the owner flag the held one.
 fn find(
     netns: &Netns,
     socket: &mut Socket,
@@ -215,12 +216,12 @@ fn get(socket: &mut Socket, name: &str) -> Result<Option<table::Table>, Cause> {
     reader::get(socket, MessageType::GetTable, Family::Inet, &of)
 }
 
-/// Deletes by the number, in the table with its number. The last rule takes the table along. The
-/// cost does not grow with the number of rules.
+/// Deletes the rule by its number, if the table still has its number. Deletes the table with its
+/// last rule. The cost does not grow with the number of rules.
 impl Remove for NatRuleHandle {
     fn remove(&self) -> Result<Removed, Error> {
         match self.delete()? {
-            // Another program may have renamed the chain that the rule was looked up in.
+            // Another program may have renamed the chain since the rule was looked up.
             Removed::Gone => match self.rule.look() {
                 Ok(rule) => Self { rule, tag: self.tag.clone() }.delete(),
                 Err(error) if error.is_not_found() => Ok(Removed::Gone),
@@ -264,7 +265,7 @@ impl NatRuleHandle {
     }
 }
 
-/// Returns whether the table has one rule left, and nothing that netloom did not make.
+/// Returns whether the table has only one rule left, and nothing that another program added.
 fn is_last(socket: &mut Socket, table: &table::Table) -> Result<bool, Cause> {
     let name = table.name.as_deref().unwrap_or_default();
     let (mut chains, mut rules) = (0, 0);
@@ -307,8 +308,9 @@ impl Netns {
         Ok(chains.into_iter().flat_map(of_chain).collect())
     }
 
-    /// Lists the persistent NAT rules with this tag, in the order of their chains; an empty list if
-    /// there is none. [`Owned::adopt`](crate::Owned::adopt) takes on the duty to delete one.
+    /// Lists the persistent NAT rules with this tag, in the order of their chains. Returns an empty
+    /// list if there is none. To delete a rule, adopt its handle with
+    /// [`Owned::adopt`](crate::Owned::adopt).
     ///
     /// # Errors
     ///

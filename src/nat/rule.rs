@@ -14,7 +14,7 @@ use crate::owned::Owned;
 use crate::port::PortRange;
 use crate::protocol::Protocol;
 
-/// A NAT rule: packets get another source, or another destination.
+/// A NAT rule: rewrites the source or the destination of packets.
 ///
 /// Replaces `iptables -t nat -A POSTROUTING|PREROUTING|OUTPUT … -j
 /// MASQUERADE|SNAT|DNAT|REDIRECT|NETMAP`, over `nf_tables` netlink.
@@ -40,14 +40,14 @@ use crate::protocol::Protocol;
 ///
 /// # Held or persistent
 ///
-/// A rule is **held** by default. The held rules of a namespace handle are in a table of their own,
-/// `netloom-N` in the family `inet`. The table has the owner flag: nobody else can change it,
-/// `nft flush ruleset` passes it by, and the kernel deletes it with the process, also on SIGKILL.
+/// A rule is **held** by default. All held rules of a namespace handle are in one table,
+/// `netloom-N` in the family `inet`. The table has the owner flag: no other process can change it,
+/// `nft flush ruleset` skips it, and the kernel deletes it when the process ends, even by SIGKILL.
 ///
 /// A [`persistent`](Self::persistent) rule is for programs that end before the network does.
 ///
-/// Only the first packet of a connection looks for a rule. Connections that exist already stay as
-/// they are; [`ConntrackFilter`](crate::ConntrackFilter) deletes their entries. Source: nft(8).
+/// Only the first packet of a connection looks for a rule. Existing connections don't change;
+/// [`ConntrackFilter`](crate::ConntrackFilter) deletes their entries. Source: nft(8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 #[allow(clippy::struct_excessive_bools)] // the flags of a translation, each with its setter
@@ -80,7 +80,7 @@ pub(super) enum Translation {
     Redirect,
 }
 
-/// A match of a link: by the index of one link, or by the name.
+/// A match on a link: the index of one link, or a name or pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Link {
     Index(LinkRef),
@@ -111,14 +111,15 @@ impl NatRule {
         }
     }
 
-    /// Gives outgoing packets the address of the link that they leave by, IPv4 and IPv6.
+    /// Masquerades: rewrites the source of outgoing packets to the address of the link that they
+    /// leave by, IPv4 and IPv6.
     #[doc(alias = "MASQUERADE")]
     pub fn masquerade() -> Self {
         Self::new(Some(Translation::Masquerade), FirstRejected::default())
     }
 
-    /// Rewrites the source of outgoing packets to an address, to one of a range
-    /// (`"198.51.100.7-198.51.100.9"`), or to the address at the same place of a prefix
+    /// Rewrites the source of outgoing packets to an address, to an address of a range
+    /// (`"198.51.100.7-198.51.100.9"`), or to an address of a prefix with the same host part
     /// (`"198.51.100.0/28"`).
     #[doc(alias("SNAT", "NETMAP", "--to-source"))]
     pub fn snat(to: impl Input<NatTarget>) -> Self {
@@ -127,8 +128,9 @@ impl NatRule {
         Self::new(target.map(Translation::Source), rejected)
     }
 
-    /// Rewrites the destination of incoming packets to an address, to one of a range, or to the
-    /// address at the same place of a prefix. [`to_ports`](Self::to_ports) rewrites the port too.
+    /// Rewrites the destination of incoming packets to an address, to an address of a range, or to
+    /// an address of a prefix with the same host part. [`to_ports`](Self::to_ports) rewrites the
+    /// port too.
     ///
     /// The namespace must forward the packets ([`Forwarding`](crate::Forwarding)).
     #[doc(alias("DNAT", "NETMAP", "--to-destination"))]
@@ -138,9 +140,9 @@ impl NatRule {
         Self::new(target.map(Translation::Destination), rejected)
     }
 
-    /// Redirects incoming packets to this port of the namespace itself, at the address of the link
-    /// that they come in by, IPv4 and IPv6. With [`locally_generated`](Self::locally_generated) the
-    /// address is the loopback address.
+    /// Redirects incoming packets to this port of the namespace itself, IPv4 and IPv6. The new
+    /// destination is the address of the link by which a packet arrives. With
+    /// [`locally_generated`](Self::locally_generated) it is the loopback address.
     #[doc(alias("REDIRECT", "--to-ports"))]
     pub fn redirect(port: impl Into<PortRange>) -> Self {
         let mut rule = Self::new(Some(Translation::Redirect), FirstRejected::default());
@@ -148,22 +150,22 @@ impl NatRule {
         rule
     }
 
-    /// The new port, or the ports to choose from: `8080` or `1024..=2047`. Needs a protocol.
-    /// Default: the packet's own port, unless another connection uses it.
+    /// Sets the new port, or the ports to choose from: `8080` or `1024..=2047`. Needs a protocol.
+    /// Default: the packet's own port, unless another connection uses that port.
     pub fn to_ports(mut self, ports: impl Into<PortRange>) -> Self {
         self.to_ports = self.target("to_ports", ports.into());
         self
     }
 
-    /// Chooses ports at random, by a hash of the connection, as `--random`.
+    /// Chooses ports by a random hash of the connection, as `--random`.
     #[doc(alias("--random", "NF_NAT_RANGE_PROTO_RANDOM"))]
     pub fn random(mut self) -> Self {
         self.random = true;
         self
     }
 
-    /// Chooses ports wholly at random, as `--random-fully`: parallel queries don't race for one
-    /// port.
+    /// Chooses ports fully at random, as `--random-fully`, so that parallel queries don't collide
+    /// at one port.
     #[doc(alias("--random-fully", "NF_NAT_RANGE_PROTO_RANDOM_FULLY"))]
     pub fn fully_random(mut self) -> Self {
         self.fully_random = true;
@@ -178,7 +180,7 @@ impl NatRule {
     }
 
     /// Applies destination NAT or redirection to packets that this namespace sends (chain OUTPUT),
-    /// instead of packets that come in by a link. Source NAT applies to both anyway.
+    /// instead of packets that arrive by a link. Source NAT always applies to both.
     #[doc(alias = "OUTPUT")]
     pub fn locally_generated(mut self) -> Self {
         self.locally_generated = true;
@@ -214,8 +216,8 @@ impl NatRule {
 
     /// Matches packets that are not to this network, as `! -d PREFIX`; repeatable.
     ///
-    /// A masquerading rule without a link needs its own network here: with `br_netfilter` in the
-    /// kernel, packets from one port of a bridge to another pass the rule too.
+    /// Exclude the network itself from a masquerading rule without a link: with `br_netfilter`,
+    /// packets between two ports of a bridge pass the rule too.
     #[doc(alias = "ip daddr !=")]
     pub fn destination_not(mut self, prefix: impl Input<IpNet>) -> Self {
         let prefix = self.prefix("destination_not", prefix);
@@ -223,7 +225,7 @@ impl NatRule {
         self
     }
 
-    /// Matches packets that came in by this link. `create` looks the link up; the rule follows a
+    /// Matches packets that arrive by this link. `create` looks the link up; the rule follows a
     /// rename. Default: by any link.
     #[doc(alias = "-i")]
     pub fn iif(mut self, link: impl Into<LinkRef>) -> Self {
@@ -239,7 +241,7 @@ impl NatRule {
         self
     }
 
-    /// Matches packets that came in by a link of this name or pattern, as `-i NAME`; the link need
+    /// Matches packets that arrive by a link with this name or pattern, as `-i NAME`. The link need
     /// not exist.
     #[doc(alias("-i", "in_link"))]
     pub fn iifname(mut self, pattern: impl Input<LinkPattern>) -> Self {
@@ -247,7 +249,7 @@ impl NatRule {
         self
     }
 
-    /// Matches packets that leave by a link of this name or pattern, as `-o NAME`; the link need
+    /// Matches packets that leave by a link with this name or pattern, as `-o NAME`. The link need
     /// not exist.
     #[doc(alias("-o", "out_link"))]
     pub fn oifname(mut self, pattern: impl Input<LinkPattern>) -> Self {
@@ -344,8 +346,7 @@ impl NatRule {
     /// Creates the rule.
     ///
     /// Values that are known to be wrong are refused before any system call. Examples are mixed
-    /// families, a port without a protocol, port 0, an empty range, and a link that the chain does
-    /// not know.
+    /// families, a port without a protocol, port 0, an empty range, and `oif` with destination NAT.
     ///
     /// # Errors
     ///

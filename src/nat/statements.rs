@@ -1,4 +1,4 @@
-//! The chain and the `nf_tables` rule of a NAT rule.
+//! Translates a [`NatRule`] to a chain and an `nf_tables` rule.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ impl NatRule {
         matches!(self.translation, Some(Translation::Masquerade | Translation::Source(_)))
     }
 
-    /// The matches, in the order that `nft` writes them in.
+    /// Returns the rule with its matches, in the order in which `nft` writes them.
     pub(super) fn rule(&self) -> Rule {
         let mut rule = Rule::new();
         rule = match self.input.clone() {
@@ -51,7 +51,7 @@ impl NatRule {
         self.dport.map(span).into_iter().fold(rule, Rule::dport)
     }
 
-    /// The matches with the translation behind.
+    /// Adds the translation behind the matches.
     pub(super) fn translate(&self, mut rule: Rule) -> Rule {
         rule = match self.translation {
             None => return rule,
@@ -84,7 +84,7 @@ impl NatRule {
         }
     }
 
-    /// Returns why the rule can't be, beyond what a rule of `nf_tables` checks itself.
+    /// Returns why the rule is invalid, apart from the checks of [`Rule`] itself.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.source_not.iter().chain(&self.destination_not).any(|net| net.prefix_len() == 0) {
             return Err("no address is outside of a prefix of length 0".into());
@@ -118,7 +118,7 @@ impl NatRule {
     }
 }
 
-/// The rule as `nft` writes it, without the counter.
+/// Formats the rule as `nft` writes it, without the counter.
 impl fmt::Display for NatRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.translate(self.rule()).fmt(f)

@@ -9,11 +9,11 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use crate::input::{is_of_no_machine, network, sealed};
 use crate::nft::Interval;
 
-/// The new addresses of a NAT rule: one address, a range to choose from, or a prefix whose host
-/// part stays.
+/// The new addresses of a NAT rule: one address, a range to choose from, or a prefix that replaces
+/// the network part of the old address.
 ///
-/// The literals are `"198.51.100.7"`, `"198.51.100.7-198.51.100.9"` and `"198.51.100.0/28"`; the
-/// values [`IpAddr`], a [`RangeInclusive`] of it, [`IpNet`], and those of one family.
+/// Given as text: `"198.51.100.7"`, `"198.51.100.7-198.51.100.9"` or `"198.51.100.0/28"`. Given as
+/// values: [`IpAddr`], a [`RangeInclusive`] of it, [`IpNet`], and the types of one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NatTarget(Kind);
 
@@ -25,7 +25,7 @@ enum Kind {
 }
 
 impl NatTarget {
-    /// The first address, and the last where there are several.
+    /// Returns the first address, and the last if there are several.
     pub(super) fn ends(self) -> (IpAddr, Option<IpAddr>) {
         match self.0 {
             Kind::Address(address) => (address, None),
@@ -34,7 +34,7 @@ impl NatTarget {
         }
     }
 
-    /// The prefix, if the target is one.
+    /// Returns the prefix, if the target is a prefix.
     pub(super) fn prefix(self) -> Option<IpNet> {
         match self.0 {
             Kind::Prefix(net) => Some(net),
@@ -42,7 +42,7 @@ impl NatTarget {
         }
     }
 
-    /// The address, or the range of addresses.
+    /// Returns the address or the range of addresses.
     pub(super) fn interval(self) -> Interval {
         let (first, last) = self.ends();
         Interval::from(first..=last.unwrap_or(first))
@@ -68,7 +68,7 @@ impl NatTarget {
     }
 }
 
-/// The target as `nft` writes it.
+/// Formats the target as `nft` writes it.
 impl fmt::Display for NatTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {

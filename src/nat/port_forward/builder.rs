@@ -12,7 +12,7 @@ use crate::netns::Netns;
 use crate::port::PortRange;
 use crate::protocol::Protocol;
 
-/// A published port: a port of this namespace that leads to a container.
+/// A published port: a port of this namespace, forwarded to a container.
 ///
 /// Replaces `docker run -p 8080:80` and the five `iptables` rules behind it.
 ///
@@ -53,14 +53,16 @@ use crate::protocol::Protocol;
 ///
 /// # Loopback addresses
 ///
-/// A port at `127.0.0.1` needs the setting `route_localnet` on the link that leads to the
-/// container. netloom turns it on, and off again with the last such port by that link, of whichever
-/// process. Before that, a table `netloom-loopback`, which no process owns, drops packets from
-/// links to `127.0.0.0/8`. The link has an alternative name that begins with `netloom-localnet`
-/// meanwhile, and `lo` has the name `netloom-localnet`. A killed process leaves all of these; the
-/// next deletion of a port or [`reap`](crate::reap()) removes them. `nft flush ruleset` deletes the
-/// table, not the setting: the next creation, deletion or list of ports by any process, or `reap`,
-/// mends that.
+/// A port at `127.0.0.1` needs the setting `route_localnet` on the link to the container. netloom
+/// turns the setting on, and off again with the last such port that uses the link, whichever
+/// process published it. Before netloom turns the setting on, it creates the table
+/// `netloom-loopback`, which drops packets from links to `127.0.0.0/8`. No process owns that table.
+/// While the setting is on, the link has an alternative name that begins with `netloom-localnet`,
+/// and `lo` has the alternative name `netloom-localnet`.
+///
+/// A killed process leaves all of these. The next deletion of a port or [`reap`](crate::reap())
+/// removes them. `nft flush ruleset` deletes the table, but leaves the setting on. The next
+/// creation, deletion or list of ports by any process, or `reap`, restores a safe state.
 ///
 /// # Cost
 ///
@@ -72,13 +74,14 @@ use crate::protocol::Protocol;
 ///
 /// A *held* port, the default, is in a table that this process owns. The kernel deletes it when the
 /// process ends, and no other process can change it. A *persistent* port, with
-/// [`persistent`](Self::persistent), outlives the process. A port that another mapping has is
-/// refused, whichever kind that is and whichever process made it.
+/// [`persistent`](Self::persistent), outlives the process. `create` refuses a port that another
+/// mapping already has, held or persistent, of any process.
 ///
 /// # Stale connections
 ///
-/// Creation and deletion delete the conntrack entries of UDP connections to exactly this address
-/// and port, so that clients that never stop sending notice. TCP connections end by themselves.
+/// When a UDP mapping is created or deleted, netloom deletes the conntrack entries of exactly this
+/// address and port. Otherwise a client that never stops sending would keep its old path. TCP
+/// connections end by themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct PortForward {
@@ -87,7 +90,8 @@ pub struct PortForward {
     pub(super) host_ports: PortRange,
     pub(super) target: Option<IpAddr>,
     pub(super) target_ports: Option<PortRange>,
-    // Boxed: there may be thousands of builders, and most have neither.
+    // Boxed to save memory: there may be thousands of builders, and most have neither a link nor a
+    // tag.
     pub(super) link: Option<Box<LinkRef>>,
     pub(super) tag: Option<Box<str>>,
     pub(super) rejected: FirstRejected,
@@ -95,7 +99,7 @@ pub struct PortForward {
 
 impl PortForward {
     /// Publishes a TCP port, or a range as `5000..=5009`, at all local addresses of the target's
-    /// family. It leads to the same port of the container at `target`.
+    /// family. Packets are forwarded to the same port of the container at `target`.
     pub fn new(host_ports: impl Into<PortRange>, target: impl Input<IpAddr>) -> Self {
         let mut rejected = FirstRejected::default();
         let host_ports = host_ports.into();
@@ -115,7 +119,8 @@ impl PortForward {
         }
     }
 
-    /// Sets the container's port, or as many ports as are published. Default: the same.
+    /// Sets the container's port, or a range as long as the published range. Default: the published
+    /// port.
     pub fn target_port(mut self, ports: impl Into<PortRange>) -> Self {
         let ports = ports.into();
         if let Err(reason) = ports.check() {
@@ -144,9 +149,9 @@ impl PortForward {
         self
     }
 
-    /// Publishes the port at this local address only, as `-p 192.0.2.1:8080:80`. It works while the
-    /// namespace has the address; packets to another machine's address pass. Default: all local
-    /// addresses.
+    /// Publishes the port only at this local address, as `-p 192.0.2.1:8080:80`. The port works
+    /// while the namespace has the address; packets to an address of another machine are not
+    /// changed. Default: all local addresses.
     pub fn host_address(mut self, address: impl Input<IpAddr>) -> Self {
         if let Some(address) = self.rejected.read("host_address", address) {
             if let Some(reason) = not_a_host_address(address) {
@@ -157,8 +162,8 @@ impl PortForward {
         self
     }
 
-    /// Sets the link that leads to the container, such as its bridge. Default: the link of the
-    /// route to the container, which has to exist at creation.
+    /// Sets the link to the container, such as its bridge. Default: the link of the route to the
+    /// container; the route must exist when `create` is called.
     pub fn link(mut self, link: impl Into<LinkRef>) -> Self {
         let link = link.into();
         if let Err(reason) = link_name_to_look_up(link.name()) {
@@ -193,7 +198,7 @@ impl PortForward {
     /// ```
     ///
     /// Persistent ports are in a table `netloom-ports` of each family, in which `nft list ruleset`
-    /// shows their tags. `nft flush ruleset` deletes it.
+    /// shows their tags. `nft flush ruleset` deletes these tables.
     pub fn persistent(mut self, tag: impl Into<String>) -> Self {
         let tag = tag.into();
         if let Err(reason) = check_tag(&tag) {
@@ -203,11 +208,13 @@ impl PortForward {
         self
     }
 
-    /// Returns the mapping, without its link, after all checks that need no system call.
+    /// Checks everything that needs no system call. Returns the mapping, without its link.
     pub(super) fn check(&self, netns: &Netns) -> Result<Mapping, Error> {
         self.rejected.check(ACTION, self)?;
         let invalid = |reason: &str| Error::invalid(ACTION, self, reason);
-        let Some(target) = self.target else { return Err(invalid("it has no target")) };
+        let Some(target) = self.target else {
+            return Err(invalid("the port forward has no target"));
+        };
         if is_of_no_machine(target) || target.is_loopback() {
             return Err(invalid("the target is not the address of a container"));
         }
@@ -233,7 +240,7 @@ impl PortForward {
 fn not_a_host_address(address: IpAddr) -> Option<&'static str> {
     match address {
         _ if address.is_unspecified() || address.is_multicast() => {
-            Some("it is no local address; all local addresses are the default")
+            Some("not a valid local address; all local addresses are the default")
         }
         IpAddr::V6(Ipv6Addr::LOCALHOST) => {
             Some("the kernel lets no packet from ::1 out, so it can't be forwarded")

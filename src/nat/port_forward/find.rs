@@ -1,4 +1,4 @@
-//! Lists of persistent published ports, and whether a published port works.
+//! Lists of persistent published ports, and checks whether a published port works.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -24,13 +24,12 @@ use crate::wire::nft::userdata::UserData;
 
 /// A persistent published port, as the kernel lists it.
 ///
-/// It derefs to its handle, which has the getters.
+/// Dereferences to the handle, which has the getters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortForwardInfo(PortForwardHandle);
 
 impl PortForwardInfo {
-    /// Returns the handle. [`Owned::adopt`](crate::Owned::adopt) takes over the duty to delete the
-    /// port.
+    /// Returns the handle. To delete the port, adopt it with [`Owned::adopt`](crate::Owned::adopt).
     pub fn handle(&self) -> &PortForwardHandle {
         &self.0
     }
@@ -45,7 +44,7 @@ impl Deref for PortForwardInfo {
 }
 
 impl Netns {
-    /// Lists the persistent published ports, whatever their tags, in the order of these.
+    /// Lists the persistent published ports of all tags, sorted by tag.
     ///
     /// # Errors
     ///
@@ -54,7 +53,8 @@ impl Netns {
         list(self, ("list", &"persistent published ports"), all)
     }
 
-    /// Lists the persistent published ports with this tag. The cost depends on their number alone.
+    /// Lists the persistent published ports with this tag. The cost depends only on how many ports
+    /// have the tag.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ fn all(turn: &mut Turn<'_>, table: &PortTable) -> Result<Vec<Listed>, Error> {
             _ => records.extend(Record::read(comment).map(|record| (hash, place, record))),
         }
     }
-    // By a text of another hash nothing is found.
+    // Skips a tag whose text does not match its hash: `with_tag` could not find it.
     tags.retain(|hash, tag| *hash == TagHash::of(tag));
     let listed = |(hash, place, record)| Some((Arc::clone(tags.get(&hash)?), place, record));
     let mut found: Vec<Listed> = records.into_iter().filter_map(listed).collect();
@@ -127,10 +127,10 @@ fn with_tag(turn: &mut Turn<'_>, table: &PortTable, tag: &str) -> Result<Vec<Lis
 }
 
 impl PortForwardHandle {
-    /// Returns whether the port works: the kernel has its elements and rules, and the route to the
-    /// container uses the same link. If the port covers a loopback address, that link must also
-    /// route loopback addresses. Any program can delete elements and rules of a persistent port, as
-    /// `nft flush ruleset` does.
+    /// Returns whether the port works: the kernel has the elements and rules of the port, and the
+    /// route to the container uses the link of the port. If the port covers a loopback address,
+    /// that link must also route loopback addresses. Any program can delete elements and rules of a
+    /// persistent port, for example with `nft flush ruleset`.
     ///
     /// # Errors
     ///
@@ -162,7 +162,7 @@ impl PortForwardHandle {
         Ok(found)
     }
 
-    /// Returns whether the table has all its rules and the elements of the mapping.
+    /// Returns whether the table has all its rules, and the elements of this mapping.
     fn is_complete(&self, step: Step<'_>) -> Result<bool, Error> {
         let table = PortTable::new(None, self.mapping.is_ipv4());
         look(&self.netns, step, |turn| {

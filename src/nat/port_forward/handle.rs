@@ -12,18 +12,18 @@ use crate::netns::Netns;
 use crate::port::PortRange;
 use crate::protocol::Protocol;
 
-/// A published port that exists.
+/// The handle of a published port.
 #[derive(Debug, Clone)]
 pub struct PortForwardHandle {
     pub(super) netns: Netns,
     pub(super) mapping: Mapping,
     pub(super) flag: Flag,
-    // Boxed: there may be thousands of held ones.
+    // Boxed to save memory: there may be thousands of held ports, which have no `Persistent`.
     pub(super) persistent: Option<Box<Persistent>>,
 }
 
-/// The identity of a mapping in this process: its place among those that one call created or
-/// found, and whether it was not deleted by a clone of its handle.
+/// The identity of a mapping in this process, and whether the mapping still exists. The clones of a
+/// handle share both.
 #[derive(Debug, Clone)]
 pub(super) struct Flag {
     exist: Arc<[AtomicBool]>,
@@ -31,13 +31,13 @@ pub(super) struct Flag {
 }
 
 impl Flag {
-    /// Returns the flags for this number of mappings.
+    /// Creates the flags of the mappings that one call created or found.
     pub(super) fn many(count: usize) -> impl Iterator<Item = Self> {
         let exist: Arc<[AtomicBool]> = (0..count).map(|_| AtomicBool::new(true)).collect();
         (0..count).map(move |at| Self { exist: Arc::clone(&exist), at })
     }
 
-    /// Returns a number that only clones have, too.
+    /// Returns a number that only the clones of this flag share.
     pub(super) fn number(&self) -> (u128, usize) {
         (self.exist.as_ptr() as usize as u128, self.at)
     }
@@ -53,21 +53,21 @@ impl Flag {
     }
 }
 
-/// The identity of a persistent mapping, for every process: differs from that of an equal mapping
-/// created earlier or later.
+/// The identity of a persistent mapping for all processes. It differs from the identity of an equal
+/// mapping that was created at another time.
 #[derive(Debug, Clone)]
 pub(super) struct Persistent {
     pub(super) tag: Arc<str>,
-    /// The number of its record.
+    /// The number in the mapping's [`Record`](super::record::Record).
     pub(super) number: u32,
-    /// The place among the rows of the tag when it was last seen. A deletion of another row can
-    /// change it.
+    /// The last known row of the mapping, among the rows of its tag. If another row is deleted,
+    /// this row may move.
     pub(super) place: u16,
-    /// The cache in which it was created.
+    /// The start of the cache that knew the mapping when it was created.
     pub(super) since: Option<Since>,
 }
 
-/// Two handles are equal if they name one mapping.
+/// Two handles are equal if they identify the same mapping.
 impl PartialEq for PortForwardHandle {
     fn eq(&self, other: &Self) -> bool {
         let identity = |one: &Self| match &one.persistent {
@@ -92,7 +92,8 @@ impl PortForwardHandle {
         self.mapping.protocol
     }
 
-    /// Returns the local address of the port; `None` for all local addresses.
+    /// Returns the local address of the port, or `None` if the port is published at all local
+    /// addresses.
     pub fn host_address(&self) -> Option<IpAddr> {
         self.mapping.host_address
     }
@@ -112,7 +113,7 @@ impl PortForwardHandle {
         self.mapping.target_ports
     }
 
-    /// Returns the index of the link that leads to the container.
+    /// Returns the index of the link to the container.
     pub fn link_index(&self) -> LinkIndex {
         self.mapping.link.into()
     }

@@ -1,10 +1,11 @@
-//! The invariant of loopback addresses: packets from links to 127.0.0.0/8 are dropped, or no link
-//! routes such addresses because of netloom.
+//! Keeps loopback addresses safe: if netloom makes a link route loopback addresses, packets from
+//! links to 127.0.0.0/8 are dropped.
 //!
-//! The drop is added first and removed last. In between, under a lock of the namespace, each link
-//! is noted before it is switched on, and switched off before its note is deleted. The set `local`
-//! of each IPv4 table has the links that need the setting, so tables of killed processes need
-//! nothing. After a change of a setting, a program reads the sets again.
+//! The rule that drops is added first and deleted last. In between, under a lock of the namespace,
+//! each link gets its note before `route_localnet` is turned on, and loses it after
+//! `route_localnet` is turned off. The set `local` of each IPv4 table lists the links that need the
+//! setting. The tables of killed processes are gone, so their links need it no longer. After a
+//! change of a setting, a program reads the sets again.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +23,8 @@ use crate::wire::nft::data::Value;
 use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::message::Family;
 
-/// Ends what a flushed ruleset left: links that route loopback addresses without the drop.
+/// Finds links that route loopback addresses although `nft flush ruleset` deleted the rule that
+/// drops, and mends that.
 pub(super) fn check(netns: &Netns, step: Step<'_>) -> Result<(), Error> {
     let unchecked = change(netns, step, |turn| {
         let known = &turn.ports.known;
@@ -30,22 +32,23 @@ pub(super) fn check(netns: &Netns, step: Step<'_>) -> Result<(), Error> {
         Ok((!is_checked).then(|| turn.generation()))
     })?;
     let Some(generation) = unchecked else { return Ok(()) };
-    if Switch::read(netns, LO)?.is_some_and(|lo| lo.is_noted()) {
+    if Switch::read(netns, LO)?.is_some_and(|lo| lo.has_note()) {
         settle(netns, switch::noted(netns)?, step)?;
     }
-    // After a failure, or at another generation, the next call checks again.
+    // Remembers the check only at an unchanged generation. Otherwise the next call checks again.
     change(netns, step, |turn| {
         turn.ports.known.is_loopback_checked |= turn.generation() == generation;
         Ok(())
     })
 }
 
-/// Makes these links route loopback addresses, after a transaction has added mappings. The ruleset
-/// then had `generation`.
+/// Makes these links route loopback addresses, after a transaction has added mappings and the
+/// ruleset has reached `generation`.
 ///
-/// A program that has the lock may be about to turn a link off, as it read the sets before these
-/// mappings were added. A program that takes the lock later reads these mappings. A link
-/// `is_steady` if no program had the lock at an earlier mapping, which is still there.
+/// A program that holds the lock now may have read the sets before these mappings were added, and
+/// be about to turn a link off. A program that takes the lock later reads these mappings.
+/// `is_steady` says that no program held the lock when an earlier mapping, which still exists, was
+/// added.
 pub(super) fn hold(
     netns: &Netns,
     links: &BTreeSet<u32>,
@@ -77,8 +80,8 @@ pub(super) fn hold(
     Ok(())
 }
 
-/// Sets `route_localnet` of these links, and the drop rule, to what the mappings of all programs
-/// need.
+/// Sets `route_localnet` of these links, and the rule that drops, to what the mappings of all
+/// programs need.
 pub(super) fn settle(netns: &Netns, mut links: BTreeSet<u32>, step: Step<'_>) -> Result<(), Error> {
     let lock = netns.lock_socket().and_then(|member| {
         let turn = netns.take_own(Lock::Ports, &member)?;
@@ -86,21 +89,21 @@ pub(super) fn settle(netns: &Netns, mut links: BTreeSet<u32>, step: Step<'_>) ->
     });
     let _lock = match lock {
         Ok(lock) => Some(lock),
-        // A process without a free descriptor still takes down what it made.
+        // A process that can open no further descriptor must still delete what it created.
         Err(cause) if matches!(cause.errno(), Some(Errno::EMFILE | Errno::ENFILE)) => None,
         Err(cause) => return Err(cause.doing(step.0, step.1).in_namespace(netns)),
     };
     change(netns, step, |turn| {
         let needed = needed(turn, &links)?;
-        // The list of tables may be older than the lock.
+        // The cached tables may be older than the lock.
         turn.unchanged()?;
         let is_last = !turn.ports.known.has_ipv4();
         let has_guard = turn.ports.known.guard.is_ours();
         let lo = if is_last || !needed.is_empty() { Switch::read(netns, LO)? } else { None };
         if !needed.is_empty() {
             push_guard(turn)?;
-            if let Some(lo) = lo.as_ref().filter(|lo| !lo.is_noted()) {
-                lo.note()?;
+            if let Some(lo) = lo.as_ref().filter(|lo| !lo.has_note()) {
+                lo.add_note()?;
             }
         }
         if is_last {
@@ -112,7 +115,7 @@ pub(super) fn settle(netns: &Netns, mut links: BTreeSet<u32>, step: Step<'_>) ->
         }
         if is_last {
             if let Some(lo) = lo {
-                lo.forget()?;
+                lo.delete_note()?;
             }
             if has_guard {
                 let mut transaction = turn.transaction();
@@ -122,12 +125,12 @@ pub(super) fn settle(netns: &Netns, mut links: BTreeSet<u32>, step: Step<'_>) ->
                 return Ok(());
             }
         }
-        // A mapping may have been added or deleted meanwhile.
+        // Another program may have added or deleted a mapping meanwhile.
         turn.unchanged()
     })
 }
 
-/// Adds the missing parts of the drop.
+/// Adds the missing parts of the table that drops.
 fn push_guard(turn: &mut Turn<'_>) -> Result<(), Error> {
     let guard = turn.ports.known.guard;
     match guard {
@@ -143,7 +146,7 @@ fn push_guard(turn: &mut Turn<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns which of these links a mapping needs to route loopback addresses.
+/// Returns the links, among these, that must route loopback addresses for some mapping.
 fn needed(turn: &mut Turn<'_>, links: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error> {
     let mut needed = BTreeSet::new();
     for table in turn.ports.known.tables().filter(|table| table.is_ipv4) {
@@ -158,11 +161,11 @@ fn needed(turn: &mut Turn<'_>, links: &BTreeSet<u32>) -> Result<BTreeSet<u32>, E
 
 const REAP: Step<'static> = ("look for", &"links that route loopback addresses");
 
-/// Returns whether killed processes, or a flushed ruleset, left a link or the drop as no mapping
-/// needs it.
+/// Returns whether a killed process or a flushed ruleset left something to restore: a link that
+/// needs the setting no longer, or a table that drops which is missing or no longer needed.
 pub(crate) fn is_left_over(netns: &Netns) -> Result<bool, Error> {
     let noted = match Switch::read(netns, LO)? {
-        Some(lo) if lo.is_noted() => switch::noted(netns)?,
+        Some(lo) if lo.has_note() => switch::noted(netns)?,
         _ => BTreeSet::new(),
     };
     look(netns, REAP, |turn| {
@@ -174,7 +177,7 @@ pub(crate) fn is_left_over(netns: &Netns) -> Result<bool, Error> {
     })
 }
 
-/// Restores what [`is_left_over`] found. Returns whether there was something to do.
+/// Restores what [`is_left_over`] found. Returns whether something had to be restored.
 pub(crate) fn restore(netns: &Netns) -> Result<bool, Error> {
     let is_left_over = is_left_over(netns)?;
     if is_left_over {

@@ -1,4 +1,4 @@
-//! A mapping: published ports with the container's address and ports.
+//! A mapping: published ports, with the address and ports of the container.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -21,16 +21,16 @@ pub(super) struct Mapping {
     pub(super) host_ports: PortRange,
     pub(super) target: IpAddr,
     pub(super) target_ports: PortRange,
-    /// The index of the link that leads to the container.
+    /// The index of the link to the container.
     pub(super) link: u32,
 }
 
 impl Mapping {
-    /// Returns each published port with the address and port it leads to.
+    /// Returns each published port with the container's address and port.
     pub(super) fn ports(self) -> impl Iterator<Item = (Port, (IpAddr, u16))> + Clone {
         let Self { protocol, host_address, host_ports, target, target_ports, .. } = self;
         let (first, last, to) = (host_ports.first(), host_ports.last(), target_ports.first());
-        // Both ranges have the same length. Faster than two ranges in step.
+        // Both ranges have the same length. One counter is faster than two iterators.
         (0..last.saturating_sub(first).saturating_add(1)).map(move |nth| {
             let (port, target_port) = (first.wrapping_add(nth), to.wrapping_add(nth));
             ((protocol, host_address, port), (target, target_port))
@@ -41,7 +41,7 @@ impl Mapping {
         self.target.is_ipv4()
     }
 
-    /// Returns whether a loopback address leads to the container. Replies to it need
+    /// Returns whether the port is published at a loopback address. Replies to that address need
     /// `route_localnet`.
     pub(super) fn covers_loopback(self) -> bool {
         self.is_ipv4() && self.host_address.is_none_or(|address| address.is_loopback())
@@ -66,7 +66,7 @@ impl fmt::Display for Mapping {
     }
 }
 
-/// Refuses mappings of which two have a port in common.
+/// Refuses mappings if two of them publish the same port.
 pub(super) fn refuse_duplicates(mappings: &[Mapping]) -> Result<(), Error> {
     match duplicate(mappings) {
         Some((holder, refused)) => Err(taken(refused, holder)),
@@ -74,13 +74,13 @@ pub(super) fn refuse_duplicates(mappings: &[Mapping]) -> Result<(), Error> {
     }
 }
 
-/// Returns two mappings with a port in common, the earlier one first.
+/// Returns two mappings that publish the same port, the earlier one first.
 fn duplicate(mappings: &[Mapping]) -> Option<(&Mapping, &Mapping)> {
     let place = |one: &Mapping| (one.is_ipv4(), one.protocol, one.host_address);
     let is_before = |one: &Mapping, next: &Mapping| {
         one.host_ports.last() < next.host_ports.first() && place(one) == place(next)
     };
-    // Most programs list ports in order.
+    // If the ports are in order, as usual, no sort is needed.
     if mappings.windows(2).all(|pair| is_before(&pair[0], &pair[1])) {
         return None;
     }
@@ -97,7 +97,7 @@ fn duplicate(mappings: &[Mapping]) -> Option<(&Mapping, &Mapping)> {
     })
 }
 
-/// Returns the error for a port that `holder` has.
+/// Returns the error if `holder` already has the port.
 pub(super) fn taken(refused: &dyn fmt::Display, holder: &dyn fmt::Display) -> Error {
     Cause::from(Errno::EEXIST).doing(ACTION, refused).hint(format!("{holder} has the port"))
 }

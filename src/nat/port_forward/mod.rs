@@ -33,13 +33,15 @@
 //! }
 //! ```
 //!
-//! `hairpin` has two pairs for each link that leads to a container. The pair (link, link): replies
-//! to a neighbour must return through this namespace, so the container sees its address. The pair
-//! (none, link): connections from the namespace itself, perhaps from 127.0.0.1. If `br_netfilter`
-//! makes a bridge call `nf_tables`, it also matches those from port to port.
+//! `hairpin` has two pairs for each link to a container. The pair (link, link): replies to a
+//! neighbour must return through this namespace, so the container sees the namespace's address. The
+//! pair (none, link): connections from the namespace itself, perhaps from 127.0.0.1. If
+//! `br_netfilter` makes a bridge call `nf_tables`, this pair also matches connections between ports
+//! of the bridge.
 //!
-//! The persistent table, `netloom-ports`, has no owner. The comment of a port is its tag, by which
-//! a conflict names the holder. One more map has the mappings by tag; see [`rows`]:
+//! The persistent table, `netloom-ports`, has no owner. The comment of a port's element is its tag,
+//! so that the error of a conflict names the holder. One more map lists the mappings by tag; see
+//! [`rows`]:
 //!
 //! ```text
 //!     map tags { type ipv6_addr . inet_service : counter; size 196608; elements = {

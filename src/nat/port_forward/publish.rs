@@ -87,7 +87,7 @@ fn create(netns: &Netns, forwards: &[PortForward]) -> Result<Vec<Owned<PortForwa
     let addition = Addition { mappings: &mappings, tags: &tags };
     let Published { owned, is_first, is_steady, generation, lost } =
         change(netns, step, |turn| addition.run(turn))?;
-    // On an error from here on, the owners delete all of them.
+    // From here on, an error drops the owners, which delete all mappings.
     if let Some(error) = lost {
         return Err(error.in_namespace(netns));
     }
@@ -102,7 +102,7 @@ fn create(netns: &Netns, forwards: &[PortForward]) -> Result<Vec<Owned<PortForwa
     Ok(owned)
 }
 
-/// Mappings that are to be added; `tags` has one for each, or none at all.
+/// Mappings to add. `tags` has one tag for each mapping, or is empty if the mappings are held.
 struct Addition<'a> {
     mappings: &'a [Mapping],
     tags: &'a [&'a str],
@@ -111,9 +111,9 @@ struct Addition<'a> {
 /// The result of an [`Addition`].
 struct Published {
     owned: Vec<Owned<PortForwardHandle>>,
-    /// True if the mappings brought a table.
+    /// True if the mappings needed a new table.
     is_first: bool,
-    /// True if no other program may be about to turn off a link that the mappings need.
+    /// True if certainly no other program is about to turn off a link that the mappings need.
     is_steady: bool,
     /// The generation of the ruleset after the addition.
     generation: Generation,
@@ -152,7 +152,7 @@ impl Addition<'_> {
             Err(error) => {
                 if error.is_already_exists() {
                     turn.refuse_taken(self.mappings, |table| table.owner == owner)?;
-                    // The holder went meanwhile.
+                    // The mapping that had the port was deleted meanwhile.
                     turn.unchanged()?;
                 }
                 return Err(explain(error));
@@ -183,8 +183,8 @@ impl Addition<'_> {
         local.map(|mapping| mapping.link).collect()
     }
 
-    /// Adds the elements of the ports, and the elements of their links, which all mappings of a
-    /// link share.
+    /// Adds the elements of the ports, and the elements of their links. All mappings of a link
+    /// share the latter.
     fn push_elements(&self, table: &PortTable, transaction: &mut Transaction) {
         let ports = |is_addressed: bool| {
             let all = self.mappings.iter().enumerate();
@@ -203,7 +203,7 @@ impl Addition<'_> {
         table.push_links(transaction, MessageType::NewElement, (&hairpin, &local));
     }
 
-    /// Adds the rows of persistent mappings, and sets the place of each.
+    /// Adds the rows of persistent mappings, and stores the place of each row in `places`.
     fn push_rows(
         &self,
         turn: &mut Turn<'_>,
@@ -245,7 +245,7 @@ impl Addition<'_> {
         Ok(())
     }
 
-    /// Reads how many rows each tag has, unless that is known.
+    /// Reads how many rows each tag has, unless the cache has the number.
     fn read_counts(
         &self,
         turn: &mut Turn<'_>,
@@ -269,8 +269,7 @@ impl Addition<'_> {
                 }
                 Some(text) if text == tag => _ = turn.row_count(table, hash)?,
                 Some(other) => {
-                    let reason =
-                        format!("the tag has the hash of another, `{other}`: choose another tag");
+                    let reason = format!("the tag `{other}` has the same hash: choose another tag");
                     return Err(Error::invalid(turn.step.0, turn.step.1, reason));
                 }
             }
@@ -278,12 +277,12 @@ impl Addition<'_> {
         Ok(())
     }
 
-    /// Records that the mappings of a table exist.
+    /// Updates the cache after the mappings of a table were added.
     fn count(&self, ports: &mut Ports, table: &PortTable, is_new: bool) {
         ports.known.created(table);
         let uses = ports.uses(table);
         for mapping in self.of_family(table) {
-            // The uses of a persistent table are counted if they are known.
+            // For a persistent table, the cache knows only the links whose uses were read.
             if is_new || table.is_held() {
                 uses.entry(mapping.link).or_default();
             }
@@ -312,7 +311,8 @@ impl Addition<'_> {
     }
 }
 
-/// Adds the table, or what another program deleted of it. Returns whether it is new.
+/// Adds a missing table, or the parts of a table that another program deleted. Returns whether the
+/// table is new.
 fn push_table(
     turn: &Turn<'_>,
     table: &PortTable,
@@ -328,10 +328,12 @@ fn push_table(
     Ok(state.is_none())
 }
 
-/// Returns a number for what this socket makes at this generation. Only one program changes the
-/// ruleset at a generation, but another may have decided on an equal mapping at the same one.
+/// Returns a number for the mappings that this socket creates at this generation. Only one program
+/// can change the ruleset at a generation, but another may have prepared an equal mapping at the
+/// same generation.
 fn number_of(socket_port: u32, generation: Generation) -> u32 {
-    // Odd, so that two generations of a socket, or two sockets at one generation, differ.
+    // An odd factor gives two generations of a socket, or two sockets at one generation, different
+    // numbers.
     const SPREAD: u32 = 0x9e37_79b1;
     generation.0.wrapping_mul(SPREAD) ^ socket_port
 }
@@ -340,7 +342,7 @@ fn explain(error: Error) -> Error {
     error
         .hint_on(Errno::ENFILE, || format!("{SIZE} ports are published, as many as a map has room for"))
         .hint_on(Errno::ENOENT, || {
-            "this kernel lacks a part for it (CONFIG_NFT_NAT, CONFIG_NFT_MASQ, CONFIG_NFT_FIB_IPV4, \
+            "this kernel lacks an option that published ports need (CONFIG_NFT_NAT, CONFIG_NFT_MASQ, CONFIG_NFT_FIB_IPV4, \
              CONFIG_NFT_FIB_IPV6, CONFIG_NFT_CT)"
                 .into()
         })

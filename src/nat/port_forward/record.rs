@@ -1,4 +1,4 @@
-//! A persistent mapping as the comment that its table keeps.
+//! A persistent mapping as text, which its table keeps as a comment.
 //!
 //! `0.0.0.0:8080-8090->10.0.0.2:80-90/tcp%5#1f` consists of the mapping, the index of the link to
 //! the container, and a number, both hexadecimal. The number differs for equal mappings created at
@@ -17,7 +17,7 @@ pub(super) struct Record {
     pub(super) number: u32,
 }
 
-/// The target's ports are written as their first: the ranges have the same length.
+/// Writes only the first of the target's ports: both ranges have the same length.
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { mapping, number } = self;
@@ -28,7 +28,7 @@ impl fmt::Display for Record {
 }
 
 impl Record {
-    /// Reads what `Display` writes.
+    /// Reads the text that `Display` writes.
     pub(super) fn read(text: &str) -> Option<Self> {
         let (text, number) = text.rsplit_once('#')?;
         let (text, link) = text.rsplit_once('%')?;

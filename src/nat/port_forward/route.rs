@@ -13,17 +13,17 @@ use crate::netns::Netns;
 use crate::wire::attribute::Writer;
 use crate::wire::route::{AF_INET, AF_INET6, RTA_DST, RTMSG, RouteView};
 
-/// A route to this namespace itself (`include/uapi/linux/rtnetlink.h`).
+/// The type of a route to this namespace itself (`include/uapi/linux/rtnetlink.h`).
 const RTN_LOCAL: u8 = 2;
 /// The number of routes requested in one datagram. A socket's default buffer holds their answers.
 const AT_ONCE: usize = 64;
-/// The bytes of a question.
-const QUESTION: usize = 48;
+/// The size of a request, in bytes.
+const REQUEST: usize = 48;
 
 /// The type of a route, and the index of its link.
 type Hop = (u8, Option<u32>);
 
-/// An answer; `None` if the kernel sent none.
+/// The answer to one request; `None` if the kernel sent none.
 type Answer = Option<Result<Hop, Refusal>>;
 
 /// Sets the link of each mapping.
@@ -71,13 +71,13 @@ fn link_of(forward: &PortForward, hop: Option<&Result<Hop, Refusal>>) -> Result<
     }
 }
 
-/// Returns the link by which the kernel routes to an address; `None` without a route.
+/// Returns the link of the kernel's route to an address, or `None` without a route.
 pub(super) fn link_to(netns: &Netns, address: IpAddr) -> Result<Option<u32>, Error> {
     Ok(hop_to(netns, address)?.and_then(|(_, link)| link))
 }
 
-/// Returns whether packets to an address come to this namespace, by an address of its own or by a
-/// route of the type `local`.
+/// Returns whether packets to an address are delivered to this namespace: the address is its own,
+/// or has a route of the type `local`.
 pub(super) fn is_local(netns: &Netns, address: IpAddr) -> Result<bool, Error> {
     Ok(hop_to(netns, address)?.is_some_and(|(kind, _)| kind == RTN_LOCAL))
 }
@@ -93,9 +93,9 @@ fn hop_to(netns: &Netns, address: IpAddr) -> Result<Option<Hop>, Error> {
     }
 }
 
-/// Asks for the routes to addresses in one datagram. Each has its own answer.
+/// Requests the routes to several addresses in one datagram. Returns an answer for each.
 fn routes_to(netns: &Netns, addresses: &[IpAddr]) -> Result<Vec<Answer>, Cause> {
-    let mut batch = Batch::with_room(addresses.len(), addresses.len() * QUESTION);
+    let mut batch = Batch::with_room(addresses.len(), addresses.len() * REQUEST);
     for address in addresses {
         let (family, length) = match address {
             IpAddr::V4(_) => (AF_INET, 32),

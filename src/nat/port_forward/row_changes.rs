@@ -14,14 +14,14 @@ use super::tag::{Number, TagHash, link_counter};
 use crate::error::Error;
 use crate::nft::Transaction;
 use crate::wire::nft::message::MessageType;
-/// Rows to be deleted and added, so that the places of each tag stay without a gap.
+/// The rows to delete and to add, so that the places of each tag keep no gap.
 #[derive(Debug, Default)]
 pub(super) struct RowChanges {
     old: Vec<Row>,
     new: Vec<Row>,
-    /// The rows of each tag afterwards.
+    /// The rows that each tag has afterwards.
     pub(super) tags: Vec<(TagHash, TagRows)>,
-    /// How many tags have no row left.
+    /// The number of tags without a row afterwards.
     pub(super) ended_tags: u32,
 }
 
@@ -39,14 +39,15 @@ impl RowChanges {
         for (hash, deleted) in of_tags {
             let last = turn.row_count(table, hash)?;
             let left = last.saturating_sub(u16::try_from(deleted.len()).unwrap_or(u16::MAX));
-            // The rows behind the new end move to the places that become free before it.
+            // Rows behind the new end move to the free places before it.
             let moved = (left + 1..=last).filter(|place| !deleted.contains(place));
             let moved: Vec<_> = moved.collect();
             let free = deleted.iter().copied().filter(|place| *place <= left);
             let texts = turn.texts(table, moved.iter().map(|place| (hash, *place)))?;
             for (place, text) in free.zip(texts) {
                 let record = text.as_deref().and_then(Record::read);
-                // The row was read, so no outcome is unknown: the change is decided again.
+                // The row was changed meanwhile, and this attempt has changed nothing, so it may be
+                // repeated.
                 let record = record.ok_or_else(|| turn.failed(Errno::EBADMSG.into()))?;
                 let Mapping { link, .. } = record.mapping;
                 let counter = link_counter(link, record.mapping.covers_loopback());
@@ -54,7 +55,8 @@ impl RowChanges {
             }
             let rows = turn.ports.known.rows.get(&(table.is_ipv4, hash));
             let was_moved = rows.is_some_and(|rows| rows.is_moved);
-            // Another program may have deleted the row of the tag.
+            // If rows of the tag moved, another program may have deleted the row with the tag's
+            // name.
             let is_ended =
                 left == 0 && (!was_moved || turn.texts(table, [(hash, 0)].into_iter())? != [None]);
             changes.ended_tags += u32::from(is_ended);

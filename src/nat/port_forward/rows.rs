@@ -1,9 +1,10 @@
-//! The rows of the persistent table: a map in which a tag's mappings are found.
+//! The rows of the persistent table: a map that lists the mappings of each tag.
 //!
-//! The key is a hash of the tag and a place. Place 0 has the tag, the places from 1 on its mappings
-//! without a gap. Each element refers to a counter, which is never incremented: the kernel keeps
-//! how many elements refer to it. `tags` has one reference a tag; `link-5` and `local-5` have one a
-//! mapping by link 5, without and with a loopback address.
+//! The key of a row is a hash of the tag and a place. Place 0 has the tag's name. The places from 1
+//! on have the tag's mappings, without a gap. Each row refers to a counter, because the kernel
+//! counts the references to a counter; the counter itself is never incremented. `tags` has one
+//! reference for each tag. `link-5` has one for each mapping by link 5 without a loopback address,
+//! `local-5` one for each with a loopback address.
 
 use std::sync::Arc;
 
@@ -23,12 +24,12 @@ use crate::wire::nft::userdata::{Comment, UserData};
 /// The counter that the elements of tags refer to.
 pub(super) const TAG_COUNTER: &str = "tags";
 
-/// A row to be added; without a text to be deleted.
+/// A row to add, or to delete if it has no content.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     hash: TagHash,
     place: u16,
-    /// The text, and the counter it refers to.
+    /// The text of the row, and the name of the counter that the row refers to.
     content: Option<(String, Arc<str>)>,
 }
 
@@ -75,7 +76,7 @@ impl ListElement for Row {
 }
 
 impl Turn<'_> {
-    /// Reads the texts of rows, each at its place.
+    /// Reads the texts of the rows at these places.
     pub(super) fn texts(
         &mut self,
         table: &PortTable,
@@ -102,7 +103,7 @@ impl Turn<'_> {
         Ok(count)
     }
 
-    /// Finds the last place. As the places have no gap, few questions do.
+    /// Finds the last place of a tag. There is no gap, so a search with few requests finds it.
     fn last_place(&mut self, table: &PortTable, hash: TagHash) -> Result<u16, Error> {
         const BEYOND: u32 = 1 << 16;
         let (mut last, mut end) = (0_u32, BEYOND);
@@ -121,7 +122,7 @@ impl Turn<'_> {
                     None => end = end.min(place),
                 }
             }
-            // Another program may have deleted a row in between.
+            // Another program may have deleted a row in between, and left a gap.
             end = end.max(last + 1);
         }
         Ok(u16::try_from(last).unwrap_or(u16::MAX))

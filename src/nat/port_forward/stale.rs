@@ -1,5 +1,5 @@
-//! Conntrack entries of UDP connections that a mapping makes stale. Clients never end such a
-//! connection, and only its first packet looks for a mapping.
+//! Deletes the conntrack entries of UDP connections that a mapping makes stale. Clients never end
+//! such a connection, and only its first packet looks for a mapping.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -17,14 +17,14 @@ use crate::protocol::Protocol;
 /// A UDP port at one address.
 type At = (IpAddr, u16);
 
-/// Deletes the entries for the ports of new mappings that lead elsewhere.
+/// Deletes the entries for the ports of new mappings that lead to another target.
 pub(super) fn forget_others(netns: &Netns, mappings: &[Mapping]) -> Result<(), Error> {
     forget(netns, mappings, is_local, |mapping, entry| !leads_to(mapping, entry))
 }
 
-/// Deletes the entries that deleted mappings made.
+/// Deletes the entries that deleted mappings created.
 pub(super) fn forget_own(netns: &Netns, mappings: &[Mapping]) -> Result<(), Error> {
-    // Their destination was an address of this namespace when they began.
+    // When such a connection began, its destination was an address of this namespace.
     forget(netns, mappings, |_, _| Ok(true), leads_to)
 }
 
@@ -41,7 +41,8 @@ fn leads_to(mapping: &Mapping, entry: &ConntrackEntry) -> bool {
         })
 }
 
-/// Reads all entries once, or only those for one port if there is one mapping.
+/// Deletes the stale entries of mappings. Lists the entries once for all mappings; for a single
+/// mapping, only those of its port and address.
 fn forget(
     netns: &Netns,
     mappings: &[Mapping],
@@ -68,9 +69,9 @@ fn forget(
         |entry: &ConntrackEntry| mappings.iter().any(|mapping| is_stale_of(mapping, entry));
     let mut candidates = match filter.candidates(netns, is_wanted) {
         Ok(candidates) => candidates,
-        // The kernel has no interface for conntrack.
+        // The kernel was built without CONFIG_NF_CT_NETLINK.
         Err(error) if error.errno() == Some(Errno::EINVAL) => {
-            log::warn!("stale UDP connections may go on: {error}");
+            log::warn!("stale UDP connections may continue: {error}");
             return Ok(());
         }
         Err(error) => return Err(error),
@@ -79,8 +80,8 @@ fn forget(
         let mut of = mappings.iter().filter(|mapping| is_stale_of(mapping, &candidate.entry));
         of.any(|mapping| mapping.host_address.is_some())
     };
-    // A mapping at all addresses has neither the connections to other machines, nor those to an
-    // address with a mapping of its own.
+    // A mapping at all addresses covers neither connections to other machines, nor connections to
+    // an address with a mapping of its own.
     let mut asked = BTreeSet::new();
     let mut known = BTreeMap::new();
     for (address, port) in candidates.iter().filter(|one| !is_at_one(one)).filter_map(at) {
@@ -118,7 +119,7 @@ fn filter_for(mappings: &[&Mapping]) -> ConntrackFilter {
     filter
 }
 
-/// Returns at which of these a mapping is for that one address, in any table.
+/// Returns the ports, among these, that a mapping in any table publishes at that one address.
 fn addressed(netns: &Netns, asked: &BTreeSet<At>) -> Result<BTreeSet<At>, Error> {
     look(netns, ("look for", &"a port"), |turn| {
         let mut found = BTreeSet::new();

@@ -1,5 +1,5 @@
-//! The tables of published ports in a namespace, as they were at one generation of the ruleset.
-//! While no other program changes the ruleset, nothing is read again.
+//! A cache of the tables of published ports in a namespace, read at one generation of the ruleset.
+//! It stays valid while no other program changes the ruleset.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -16,21 +16,21 @@ use crate::netns::Netns;
 use crate::nft::{Generation, Step, Transaction, at_one_generation, reader};
 use crate::wire::nft::element::Element;
 
-/// The most tags whose number of rows is cached.
+/// The maximum number of tags whose rows the cache counts.
 const MOST_TAGS: usize = 4096;
 
-/// The state of published ports that a namespace's handle keeps beside its `nf_tables` socket.
+/// The state of published ports that a namespace handle keeps beside its `nf_tables` socket.
 #[derive(Debug, Default)]
 pub(super) struct Ports {
     pub(super) known: Known,
-    /// The held mappings, which only this socket can change.
+    /// The held mappings, by family and link. Only this socket can change them.
     held: [LinkUse; 2],
 }
 
-/// The number of mappings that use a link: without a loopback address, and with one.
+/// The number of mappings by link: those without a loopback address, and those with one.
 pub(super) type LinkUse = BTreeMap<u32, [u32; 2]>;
 
-/// The start of an unbroken cache: the port of its socket, and the generation that it was read at.
+/// The start of an unbroken cache: the port of the socket, and the generation of the first read.
 pub(super) type Since = (u32, Generation);
 
 /// A cache of the port tables, read at one generation. Valid until another program changes the
@@ -42,15 +42,16 @@ pub(super) struct Known {
     since: Option<Since>,
     tables: Vec<(PortTable, State)>,
     pub(super) guard: Guard,
-    /// True once the links were checked for a `route_localnet` that a flushed ruleset left on.
+    /// True once `loopback::check` found no link that a flushed ruleset left with `route_localnet`
+    /// on.
     pub(super) is_loopback_checked: bool,
-    /// Links that no other program may be about to turn off.
+    /// Links that certainly no other program is about to turn off.
     pub(super) steady: BTreeSet<u32>,
     /// The rows of each tag, by family.
     pub(super) rows: HashMap<(bool, TagHash), TagRows>,
     /// The number of tags, in the IPv6 and in the IPv4 table; `None` if not read yet.
     pub(super) tags: [Option<u32>; 2],
-    /// The persistent mappings by the links that were asked for, as in [`Ports::held`].
+    /// The persistent mappings, by family and link. Has only the links that were looked up.
     persistent: [LinkUse; 2],
 }
 
@@ -58,7 +59,7 @@ pub(super) struct Known {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct TagRows {
     pub(super) count: u16,
-    /// True if a row may have moved to another place since a handle stored the place.
+    /// True if a row may have moved since a handle stored its place.
     pub(super) is_moved: bool,
 }
 
@@ -80,7 +81,8 @@ impl Known {
         Ok(known)
     }
 
-    /// Records that our own transaction, at this generation, was the only change.
+    /// Advances the cached generation by one, after a transaction of this socket at that
+    /// generation.
     pub(super) fn committed(&mut self) {
         self.generation = self.generation.map(Generation::next);
         if self.rows.len() > MOST_TAGS {
@@ -89,8 +91,8 @@ impl Known {
         }
     }
 
-    /// Lets the cache start at this generation, as it lost which rows moved: what was created
-    /// before is looked for.
+    /// Restarts the cache at the current generation, because the cache forgot which rows moved.
+    /// Mappings created before must be looked up.
     fn restart(&mut self) {
         self.since = self.since.zip(self.generation).map(|((port, _), now)| (port, now));
     }
@@ -99,17 +101,17 @@ impl Known {
         self.since
     }
 
-    /// Returns the state of a table; `None` if it does not exist.
+    /// Returns the state of a table, or `None` if it does not exist.
     pub(super) fn state(&self, table: &PortTable) -> Option<State> {
         self.tables.iter().find(|(known, _)| known == table).map(|(_, state)| *state)
     }
 
-    /// Returns whether a table is there, perhaps without some rules.
+    /// Returns whether the table exists and is netloom's; rules may be missing.
     pub(super) fn has(&self, table: &PortTable) -> bool {
         self.state(table).is_some_and(|state| state != State::Foreign)
     }
 
-    /// Returns the tables of published ports, of all programs.
+    /// Returns the tables of published ports, of all processes.
     pub(super) fn tables(&self) -> impl Iterator<Item = &PortTable> {
         self.tables.iter().filter(|(_, state)| *state != State::Foreign).map(|(table, _)| table)
     }
@@ -118,7 +120,7 @@ impl Known {
         self.tables().any(|table| table.is_ipv4)
     }
 
-    /// Records that a table exists from now on, with all its rules.
+    /// Records that a table now exists, with all its rules.
     pub(super) fn created(&mut self, table: &PortTable) {
         self.tables.retain(|(known, _)| known != table);
         self.tables.push((table.clone(), State::Whole));
@@ -126,7 +128,7 @@ impl Known {
 }
 
 impl Ports {
-    /// Returns the known uses of links by the mappings of a table.
+    /// Returns the cached uses of links by the mappings of a table.
     pub(super) fn uses(&mut self, table: &PortTable) -> &mut LinkUse {
         let of = if table.is_held() { &mut self.held } else { &mut self.known.persistent };
         &mut of[usize::from(table.is_ipv4)]
@@ -144,7 +146,7 @@ impl Ports {
     }
 }
 
-/// One attempt at a piece of work, with the tables at one generation.
+/// One attempt at a change or a look-up, with the tables of one generation.
 pub(super) struct Turn<'t> {
     pub(super) netns: &'t Netns,
     pub(super) socket: &'t mut Socket,
@@ -161,20 +163,20 @@ impl Turn<'_> {
         self.ports.known.generation.unwrap_or(Generation(0))
     }
 
-    /// Fails, so that the work is done again, if another program changed the ruleset.
+    /// Fails if another program changed the ruleset, so that [`change`] tries again.
     pub(super) fn unchanged(&mut self) -> Result<(), Error> {
         let now = Generation::read(self.socket);
         let is_same = now.map_err(|cause| self.failed(cause))? == self.generation();
         if is_same { Ok(()) } else { Err(self.failed(Errno::ERESTART.into())) }
     }
 
-    /// Creates a transaction that is refused if another program changed the ruleset.
+    /// Creates a transaction that the kernel refuses if another program changed the ruleset.
     pub(super) fn transaction(&self) -> Transaction {
         Transaction::decided_at(self.netns, self.generation())
     }
 
-    /// Commits. Errors name the step, but for operations before the last, which have their own
-    /// names.
+    /// Commits. An error names the action and object of this attempt, unless an operation before
+    /// the last was refused, which has its own.
     pub(super) fn commit(&mut self, transaction: Transaction) -> Result<(), Error> {
         let last = transaction.len().saturating_sub(1);
         transaction.commit_on(self.socket).map_err(|failure| {
@@ -186,7 +188,7 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Reads the elements of ports, each at its place.
+    /// Reads the elements of these ports, in the same order.
     pub(super) fn elements(
         &mut self,
         table: &PortTable,
@@ -197,7 +199,7 @@ impl Turn<'_> {
         reader::elements(self.socket, table.family(), &keys).map_err(|cause| self.failed(cause))
     }
 
-    /// Returns how many mappings of a table use a link.
+    /// Returns how many mappings of a table use a link: without and with a loopback address.
     pub(super) fn uses(&mut self, table: &PortTable, link: u32) -> Result<[u32; 2], Error> {
         match self.ports.uses(table).get(&link) {
             Some(uses) => Ok(*uses),
@@ -212,7 +214,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Refuses mappings of which a table that `is_meant` has a port; the error names the holder.
+    /// Fails if a table for which `is_meant` holds already has a port of these mappings. The error
+    /// names the holder.
     pub(super) fn refuse_taken(
         &mut self,
         mappings: &[Mapping],
@@ -234,7 +237,7 @@ impl Turn<'_> {
     }
 }
 
-/// Runs `work` with the cached tables, and again if another program changed the ruleset meanwhile.
+/// Runs `work` with the cached tables. Repeats it if another program changed the ruleset meanwhile.
 pub(super) fn change<T>(
     netns: &Netns,
     step: Step<'_>,
@@ -251,7 +254,8 @@ pub(super) fn change<T>(
             let result = work(&mut Turn { netns, socket, ports, step });
             result.map(Ok).or_else(|error| {
                 let known = std::mem::take(&mut ports.known).generation;
-                // A commit of the attempt itself is no reason to try again.
+                // An error counts, although the generation changed, if only this attempt's own
+                // commits changed it.
                 let is_final = known != Some(generation)
                     && error.errno() != Some(Errno::ERESTART)
                     && Generation::read(socket).is_ok_and(|now| known == Some(now));
@@ -264,7 +268,7 @@ pub(super) fn change<T>(
     done.map_err(|error| error.in_namespace(netns))
 }
 
-/// Runs `work`, which only reads, until the ruleset did not change meanwhile.
+/// Runs `work`, which only reads, again and again until the ruleset did not change meanwhile.
 pub(super) fn look<T>(
     netns: &Netns,
     step: Step<'_>,

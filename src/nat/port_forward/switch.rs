@@ -1,6 +1,6 @@
-//! The setting `route_localnet` of a link, and the note that netloom turned it on: an alternative
-//! name of the link itself. A flushed ruleset does not reach the note, every mount namespace sees
-//! it, and it goes with its link.
+//! The setting `route_localnet` of a link, and a note that netloom turned it on. The note is an
+//! alternative name of the link: it survives a flushed ruleset, is visible from every mount
+//! namespace, and disappears with its link.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::netns::Netns;
 use crate::wire::attribute::Writer;
 use crate::wire::link::{LinkView, WhichLink};
 
-/// The alternative name of `lo` while any link may have a note, and the prefix of the notes.
+/// The note of `lo`, which says that other links may have notes, and the prefix of those notes.
 const NOTE: &str = "netloom-localnet";
 /// Every network namespace has its `lo` at this index (`include/net/flow.h`, `LOOPBACK_IFINDEX`).
 pub(super) const LO: u32 = 1;
@@ -23,7 +23,7 @@ const RTM_DELLINKPROP: u16 = 109;
 const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
 
-/// The state of a link.
+/// The setting and the notes of a link.
 #[derive(Debug)]
 pub(super) struct Switch<'n> {
     netns: &'n Netns,
@@ -33,7 +33,7 @@ pub(super) struct Switch<'n> {
 }
 
 impl<'n> Switch<'n> {
-    /// Reads the state of a link; `None` if the link is gone.
+    /// Reads the state of a link. Returns `None` if the link is gone.
     pub(super) fn read(netns: &'n Netns, link: u32) -> Result<Option<Self>, Error> {
         let read = |view: LinkView<'_>| {
             let is_on = view.ipv4_setting(ROUTE_LOCALNET.into()).is_some_and(|value| value != 0);
@@ -48,43 +48,44 @@ impl<'n> Switch<'n> {
         }
     }
 
-    pub(super) fn is_noted(&self) -> bool {
+    pub(super) fn has_note(&self) -> bool {
         !self.notes.is_empty()
     }
 
-    /// Notes that netloom turns the setting on, or for `lo` that links may have notes.
-    pub(super) fn note(&self) -> Result<(), Error> {
+    /// Notes on a link that netloom turns its setting on, or on `lo` that other links may have
+    /// notes.
+    pub(super) fn add_note(&self) -> Result<(), Error> {
         let name = if self.link == LO { NOTE.to_owned() } else { format!("{NOTE}-{}", self.link) };
         self.alternative_name(RTM_NEWLINKPROP, "add a note to link", &name)
     }
 
     /// Deletes the note.
-    pub(super) fn forget(&self) -> Result<(), Error> {
+    pub(super) fn delete_note(&self) -> Result<(), Error> {
         let mut notes = self.notes.iter();
         notes.try_for_each(|name| {
             self.alternative_name(RTM_DELLINKPROP, "delete the note of link", name)
         })
     }
 
-    /// Turns the setting on. If another program has turned it on, netloom leaves no note and never
-    /// turns it off.
+    /// Turns the setting on. If another program has turned it on before, netloom adds no note and
+    /// never turns it off.
     pub(super) fn turn_on(&self) -> Result<(), Error> {
         if self.is_on {
             return Ok(());
         }
-        if !self.is_noted() {
-            self.note()?;
+        if !self.has_note() {
+            self.add_note()?;
         }
         self.set(1)
     }
 
     /// Turns the setting off if netloom turned it on.
     pub(super) fn turn_off(&self) -> Result<(), Error> {
-        if !self.is_noted() {
+        if !self.has_note() {
             return Ok(());
         }
         self.set(0)?;
-        self.forget()
+        self.delete_note()
     }
 
     fn set(&self, value: u32) -> Result<(), Error> {
@@ -107,7 +108,7 @@ impl<'n> Switch<'n> {
     }
 }
 
-/// Returns the links that have a note. All links of the namespace are looked at.
+/// Lists all links of the namespace, and returns those that have a note.
 pub(super) fn noted(netns: &Netns) -> Result<BTreeSet<u32>, Error> {
     netns.fold_links(BTreeSet::new, |noted, link| {
         let is_noted = link.alternative_names().any(|name| name.starts_with(NOTE));

@@ -1,4 +1,4 @@
-//! The table of published ports of one family: its name, and the elements of mappings.
+//! The table of published ports of one family: its name and its elements.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,13 +16,13 @@ use crate::wire::nft::message::{Family, MessageType};
 use crate::wire::nft::table::Table;
 use crate::wire::nft::userdata::{Comment, UserData};
 
-/// The map of ports at one address each.
+/// The name of the map of ports that are published at one address.
 pub(super) const ADDRESSED: &str = "addressed";
-/// The map of ports at all local addresses.
+/// The name of the map of ports that are published at all local addresses.
 pub(super) const ANY: &str = "any";
-/// The pairs of links between which connections to containers are masqueraded.
+/// The name of the set with pairs of links; connections to containers between them are masqueraded.
 pub(super) const HAIRPIN: &str = "hairpin";
-/// The links that have to route loopback addresses.
+/// The name of the set of links that have to route loopback addresses.
 pub(super) const LOCAL: &str = "local";
 
 /// The name of the persistent tables, and the prefix of the held ones.
@@ -30,31 +30,31 @@ const PERSISTENT: &str = "netloom-ports";
 /// The comment that distinguishes the persistent table from tables of other programs.
 pub(super) const MARK: &str = "published ports of netloom, by tag";
 
-/// The message that adds elements, and fails if one of them exists.
+/// The type and flags of a message that adds elements, and fails if one of them exists.
 pub(super) const NEW: (MessageType, u16) = (MessageType::NewElement, NLM_F_CREATE | NLM_F_EXCL);
 
 /// The state of a listed table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Whole,
-    /// Another program deleted rules.
+    /// Another program deleted some rules.
     Broken,
-    /// A table of another program with the persistent one's name.
+    /// A table of another program with the name of the persistent table.
     Foreign,
 }
 
-/// The table of a family, by its name.
+/// A table of published ports: its name, family and owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PortTable {
     pub(super) name: Arc<str>,
     pub(super) is_ipv4: bool,
-    /// The port of the socket that owns the table; `None` for the persistent one.
+    /// The port of the socket that owns the table; `None` for the persistent table.
     pub(super) owner: Option<u32>,
 }
 
 impl PortTable {
-    /// Returns the table that the socket with this port owns, or the persistent one. The port makes
-    /// the name unique for as long as the table lives.
+    /// Returns the table that the socket with this port owns, or the persistent table. The name of
+    /// an owned table is unique, because the port is.
     pub(super) fn new(owner: Option<u32>, is_ipv4: bool) -> Self {
         let name = match owner {
             Some(owner) => format!("{PERSISTENT}-{owner}").into(),
@@ -63,7 +63,7 @@ impl PortTable {
         Self { name, is_ipv4, owner }
     }
 
-    /// Recognizes a listed table. Its rules are not read.
+    /// Recognizes a table of published ports in a list of tables, without reading its rules.
     pub(super) fn of(family: Family, table: &Table) -> Option<(Self, State)> {
         let is_ipv4 = match family {
             Family::Ip => true,
@@ -92,7 +92,7 @@ impl PortTable {
         if self.is_ipv4 { 4 } else { 16 }
     }
 
-    /// Names the holder of a port: the tag, or the mapping that its element leads to.
+    /// Describes the mapping that already has a port: by its tag, or by its ports and its target.
     pub(super) fn holder(&self, (protocol, host_address, port): Port, element: &Element) -> String {
         if !self.is_held() {
             let tag = element.userdata.as_ref().and_then(UserData::as_comment);
@@ -119,7 +119,8 @@ impl PortTable {
         }
     }
 
-    /// Adds or deletes ports: those at one address each, and those at all addresses.
+    /// Adds or deletes ports. `ports` returns those at one address if its argument is true, and
+    /// those at all addresses otherwise.
     pub(super) fn push_ports<'p, P: Iterator<Item = PortElement<'p>>>(
         &self,
         transaction: &mut Transaction,
@@ -132,8 +133,8 @@ impl PortTable {
         }
     }
 
-    /// Adds or deletes the elements that the mappings of a link share. An existing element is no
-    /// error.
+    /// Adds or deletes the elements that all mappings of a link share. Adding an existing element
+    /// succeeds.
     pub(super) fn push_links(
         &self,
         transaction: &mut Transaction,
@@ -155,7 +156,7 @@ impl PortTable {
         transaction.push(MessageType::DeleteTable, 0, self.family(), &table);
     }
 
-    /// Returns the places of ports in the maps.
+    /// Returns for each port its map and its key in that map.
     pub(super) fn places<'t>(&'t self, ports: &[Port]) -> Vec<(ElementsOf<'t>, Value)> {
         let place = |port: &Port| {
             let set = if port.1.is_some() { ADDRESSED } else { ANY };
@@ -174,14 +175,15 @@ fn key((protocol, address, port): Port) -> Value {
     key
 }
 
-/// Returns the key of the link that a connection came in by, and the one it leaves by.
+/// Returns a key: the link by which a connection enters, and the link by which it leaves.
 pub(super) fn link_pair(from: u32, to: u32) -> Value {
     let mut key = Value::host_u32(from);
     key.append_bytes(to.to_ne_bytes());
     key
 }
 
-/// A port with the address and port it leads to; without them to be deleted.
+/// The element of a port, with the address and port of the container. Without these it serves to
+/// delete the element.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PortElement<'a> {
     pub(super) port: Port,
@@ -190,7 +192,7 @@ pub(super) struct PortElement<'a> {
 }
 
 impl<'a> PortElement<'a> {
-    /// The most bytes that an element without a comment takes in a list.
+    /// The maximum size of an element without a comment in a request, in bytes.
     pub(super) const MOST: usize = 68;
 
     /// Returns the elements of a mapping, to be added.
@@ -199,7 +201,8 @@ impl<'a> PortElement<'a> {
         ports.map(move |(port, target)| Self { port, target: Some(target), comment })
     }
 
-    /// Returns the commonest form: at all addresses, to an IPv4 address, without a comment.
+    /// Returns the short form of the commonest elements: at all addresses, to an IPv4 address,
+    /// without a comment.
     fn pair(&self) -> Option<PairElement> {
         let ((protocol, None, port), None) = (self.port, self.comment) else { return None };
         let data = match self.target {
@@ -221,7 +224,7 @@ impl<'a> PortElement<'a> {
     }
 }
 
-/// Returns two registers of four bytes: an address or a protocol, and a port.
+/// Returns the content of two registers of four bytes: an address or a protocol, and a port.
 fn registers([a, b, c, d]: [u8; 4], port: u16) -> [u8; 8] {
     let [high, low] = port.to_be_bytes();
     [a, b, c, d, high, low, 0, 0]

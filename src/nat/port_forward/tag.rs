@@ -1,13 +1,13 @@
-//! The keys of rows: a tag's hash and a place. The names of the counters that rows refer to.
+//! The keys of rows (a tag's hash and a place), and the names of the counters that rows refer to.
 
 use std::net::Ipv6Addr;
 
 use crate::wire::nft::data::Value;
 
-/// A number that tells mappings apart: of a persistent one, its tag's hash and its place.
+/// A number that identifies a mapping. For a persistent mapping: its tag's hash and its place.
 pub(super) type Number = (u128, usize);
 
-/// A tag as part of a key: FNV-1a with 128 bits, <https://www.rfc-editor.org/rfc/rfc9923>.
+/// The hash of a tag: FNV-1a with 128 bits, <https://www.rfc-editor.org/rfc/rfc9923>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct TagHash(u128);
 
@@ -19,17 +19,17 @@ impl TagHash {
         Self(tag.bytes().fold(OFFSET, hash))
     }
 
-    /// Returns a number for a place.
+    /// Returns the number of the mapping at a place.
     pub(super) fn number(self, place: u16) -> Number {
         (self.0, place.into())
     }
 
-    /// Reads what [`number`](Self::number) returned.
+    /// Splits what [`number`](Self::number) returned into the hash and the place.
     pub(super) fn of_number((hash, place): Number) -> (Self, u16) {
         (Self(hash), u16::try_from(place).unwrap_or_default())
     }
 
-    /// Reads a key: the hash and the place.
+    /// Reads the hash and the place from a key.
     pub(super) fn of_key(key: &[u8]) -> Option<(Self, u16)> {
         let (hash, rest) = key.split_first_chunk()?;
         let (place, _) = rest.split_first_chunk()?;
@@ -43,7 +43,7 @@ impl TagHash {
     }
 }
 
-/// Returns the name of the counter for the mappings by a link.
+/// Returns the name of the counter for mappings by a link.
 pub(super) fn link_counter(link: u32, covers_loopback: bool) -> String {
     format!("{}-{link}", if covers_loopback { "local" } else { "link" })
 }
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn a_tag_is_hashed_as_the_rfc_does() {
-        // Its test vectors: of nothing the offset itself, and of "a".
+        // The RFC's test vectors for the empty string and for "a".
         assert_eq!(TagHash::of("").0, 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
         assert_eq!(TagHash::of("a").0, 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
     }

@@ -25,7 +25,8 @@ use crate::wire::nft::userdata::UserData;
 
 const ACTION: &str = "delete published port";
 
-/// The most ports deleted in one transaction: the send buffer of an ordinary user takes more.
+/// The maximum number of ports deleted in one transaction. An ordinary user's send buffer has room
+/// for more.
 const AT_ONCE: usize = 1000;
 
 impl Remove for PortForwardHandle {
@@ -46,7 +47,7 @@ struct DroppedPorts(Vec<PortForwardHandle>);
 
 impl Collected for DroppedPorts {
     fn remove(self: Box<Self>) -> Vec<Error> {
-        // Each handle of a namespace has its own socket, which owns the table of its ports.
+        // Each namespace handle has its own socket, which owns the table of its held ports.
         let mut by_socket: Vec<Vec<&PortForwardHandle>> = Vec::new();
         for port in &self.0 {
             let is_its = |ports: &&mut Vec<&PortForwardHandle>| {
@@ -59,7 +60,8 @@ impl Collected for DroppedPorts {
         }
         let mut failures = Vec::new();
         for ports in &mut by_socket {
-            // The last rows of each tag first: the rows behind a deleted one have to move.
+            // Deletes the last rows of each tag first, because the rows behind a deleted row have
+            // to move.
             let rows = |port: &&PortForwardHandle| {
                 let one = port.persistent.as_ref()?;
                 Some((Arc::clone(&one.tag), Reverse(one.place)))
@@ -75,7 +77,7 @@ impl Collected for DroppedPorts {
     }
 }
 
-/// Deletes the ports that exist. Returns whether all of them did.
+/// Deletes the ports that still exist. Returns whether all of them existed.
 fn delete_all(netns: &Netns, handles: &[&PortForwardHandle]) -> Result<bool, Error> {
     let Some(first) = handles.first() else { return Ok(true) };
     let step: Step<'_> = (ACTION, first);
@@ -92,8 +94,8 @@ fn delete_all(netns: &Netns, handles: &[&PortForwardHandle]) -> Result<bool, Err
 #[derive(Debug, Default)]
 struct Deleted {
     mappings: Vec<Mapping>,
-    /// The links that may not need to route loopback addresses any more; `None` if there is nothing
-    /// to settle.
+    /// The links that may no longer need to route loopback addresses; `None` if nothing has to be
+    /// settled.
     unneeded: Option<BTreeSet<u32>>,
 }
 
@@ -122,8 +124,8 @@ fn delete(turn: &mut Turn<'_>, handles: &[&PortForwardHandle]) -> Result<Deleted
         }
         match turn.commit(transaction) {
             Ok(()) => {}
-            // The first attempt deleted it, and its answer was lost. Of a persistent port, another
-            // program may have deleted a part.
+            // A held port is missing: an earlier attempt deleted it, and its answer was lost. For a
+            // persistent port, another program may have deleted only a part.
             Err(error)
                 if error.is_not_found() && matches!(handles, [one] if one.persistent.is_none()) =>
             {
@@ -141,7 +143,7 @@ fn delete(turn: &mut Turn<'_>, handles: &[&PortForwardHandle]) -> Result<Deleted
         deleted.unneeded.get_or_insert_default();
     }
     if deleted.mappings.len() < handles.len() {
-        // The first attempt may have failed before it came to the links.
+        // An earlier attempt may have failed after the deletion, before it settled the links.
         let local = handles.iter().filter(|handle| handle.mapping.covers_loopback());
         deleted.unneeded.get_or_insert_default().extend(local.map(|handle| handle.mapping.link));
     }
@@ -151,29 +153,29 @@ fn delete(turn: &mut Turn<'_>, handles: &[&PortForwardHandle]) -> Result<Deleted
     Ok(deleted)
 }
 
-/// The mappings to delete from one table.
+/// The mappings to delete from one table, and what to delete with them.
 #[derive(Debug)]
 struct Removal<'h> {
     table: PortTable,
     found: Vec<(Number, &'h PortForwardHandle)>,
-    /// The ports whose elements belong to the mappings.
+    /// The ports whose elements belong to these mappings.
     ports: Vec<Port>,
-    /// The uses of each link: by the deleted mappings, and by the remaining ones.
+    /// For each link, how many deleted and how many remaining mappings use it.
     links: Vec<(u32, [u32; 2], [u32; 2])>,
     rows: RowChanges,
-    /// True if the table has no mappings left afterwards.
+    /// True if no mapping remains, so that the whole table is deleted.
     is_last: bool,
 }
 
 impl<'h> Removal<'h> {
-    /// `None` if none of the mappings exists.
+    /// Prepares the deletion from one table. Returns `None` if none of the mappings exists.
     fn new(
         turn: &mut Turn<'_>,
         table: PortTable,
         handles: &[&'h PortForwardHandle],
     ) -> Result<Option<Self>, Error> {
         if !turn.ports.known.has(&table) {
-            // The first attempt deleted the table, and its answer was lost.
+            // An earlier attempt deleted the table, and its answer was lost.
             turn.ports.uses(&table).clear();
             for handle in handles {
                 handle.flag.set_deleted();
@@ -238,7 +240,8 @@ impl<'h> Removal<'h> {
             }
         }
         if !table.is_held() {
-            // Another program may have deleted the elements: what is added first can be deleted.
+            // Deleting an element that another program deleted would fail, so each element is added
+            // first.
             table.push_links(transaction, MessageType::NewElement, (&hairpin, &local));
             for counter in counters {
                 let object = Object::by_name(&table.name, ObjectKind::Counter, &counter);
@@ -248,7 +251,7 @@ impl<'h> Removal<'h> {
         table.push_links(transaction, MessageType::DeleteElement, (&hairpin, &local));
     }
 
-    /// Records that the mappings are deleted.
+    /// Updates the cache and the handles after the deletion.
     fn finish(self, ports: &mut Ports, deleted: &mut Deleted) {
         self.found.iter().for_each(|(_, handle)| handle.flag.set_deleted());
         for (link, uses, left) in self.links {
@@ -273,7 +276,7 @@ impl<'h> Removal<'h> {
     }
 }
 
-/// Sorts mappings by their numbers, each once: an owner may have been adopted a second time.
+/// Sorts mappings by their numbers and removes duplicates: a port may have been adopted twice.
 fn make_distinct<T>(found: &mut Vec<(Number, T)>) {
     found.sort_by_key(|(number, _)| *number);
     found.dedup_by_key(|(number, _)| *number);
@@ -288,10 +291,10 @@ type Found<'h> = (Number, &'h PortForwardHandle);
 /// A mapping that other programs may have deleted or moved.
 type Unsure<'h> = (&'h PortForwardHandle, &'h Persistent);
 
-/// Separates the mappings that certainly exist, with their numbers, from those to be looked for.
+/// Separates the mappings that certainly exist, with their numbers, from those to look up.
 ///
-/// Nobody else can change a held table. A persistent mapping exists as it was created if no other
-/// program changed the ruleset since, and no row of its tag moved.
+/// No other program can change a held table. A persistent mapping is certain if no other program
+/// changed the ruleset since its creation, and no row of its tag moved.
 fn sure<'h>(
     known: &Known,
     table: &PortTable,
@@ -320,7 +323,7 @@ fn sure<'h>(
     (found, unsure)
 }
 
-/// Finds the rows of mappings: most are at the places where they were last seen.
+/// Finds the rows of persistent mappings. Most rows are still at their last known places.
 fn find_rows<'h>(
     turn: &mut Turn<'_>,
     table: &PortTable,
@@ -329,11 +332,11 @@ fn find_rows<'h>(
     let seen = handles.iter().map(|(_, one)| (TagHash::of(&one.tag), one.place));
     let texts = turn.texts(table, seen.clone())?;
     let mut found = Vec::with_capacity(handles.len());
-    // The places of all rows of a tag, by their texts.
+    // For each tag, the places of all its rows by their texts.
     let mut moved: HashMap<TagHash, HashMap<String, u16>> = HashMap::new();
     for (((handle, one), (hash, place)), text) in handles.iter().zip(seen).zip(texts) {
         let record = Record { mapping: handle.mapping, number: one.number }.to_string();
-        // Handles of this process may be of the mapping as well.
+        // Other handles in this process may know the old places of these rows.
         let count = turn.row_count(table, hash)?;
         let rows = TagRows { count, is_moved: true };
         turn.ports.known.rows.insert((table.is_ipv4, hash), rows);
@@ -356,8 +359,8 @@ fn find_rows<'h>(
     Ok(found)
 }
 
-/// Returns the ports of persistent mappings whose elements have their tags: anybody can delete one,
-/// and another mapping can take its place.
+/// Returns the ports of persistent mappings whose elements have the tag of their mapping. Any
+/// program can delete an element, and then another mapping can use its port.
 pub(super) fn own_ports(
     turn: &mut Turn<'_>,
     table: &PortTable,
