@@ -14,7 +14,7 @@ use crate::wire::conntrack::{Entry, Tuple};
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct IcmpQuery {
-    /// The type of the message: 8 for an echo request, 128 for an ICMPv6 echo request.
+    /// The type of the message: 8 for an echo request, 128 for an `ICMPv6` echo request.
     pub kind: u8,
     /// The code of the message.
     pub code: u8,
@@ -35,7 +35,7 @@ pub struct ConntrackTuple {
     pub source_port: Option<u16>,
     /// The destination port, if the protocol has ports.
     pub destination_port: Option<u16>,
-    /// The ICMP query, if the protocol is ICMP or ICMPv6.
+    /// The ICMP query, if the protocol is ICMP or `ICMPv6`.
     pub icmp: Option<IcmpQuery>,
 }
 

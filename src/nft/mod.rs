@@ -1,8 +1,8 @@
 //! `nf_tables`, typed: tables, chains, rules, sets and maps.
 //!
-//! What a person writes for `nft -f` is said here with builders, made in one transaction, owned
-//! like a link, and read back into the same types. [`NatRule`](crate::NatRule) and
-//! [`Firewall`](crate::Firewall) are simpler doors to what most container hosts need.
+//! Builders describe what a person writes for `nft -f`. One transaction creates it, an owner
+//! deletes it, and it is read back into the same types. [`NatRule`](crate::NatRule) and
+//! [`Firewall`](crate::Firewall) are simpler, and enough for most container hosts.
 //!
 //! ```
 //! use netloom::nft::{Chain, CtState, Family, Hook, Limit, Policy, Priority, Reject, Rule, Table};
@@ -26,9 +26,9 @@
 //!
 //! # One rule for many containers
 //!
-//! What differs from one container to the next belongs into a set: an element costs the same
-//! however many there are, and coming and going touches no rule. Short-lived programs share a
-//! persistent table, of which the first to come makes all and the others find it there:
+//! Put what differs between containers into a set. An element costs the same however many there
+//! are, and adding or removing a container changes no rule. Short-lived programs share a persistent
+//! table: the first program creates the table, the others find it.
 //!
 //! ```
 //! use netloom::nft::{Chain, ChainKind, Element, Family, Field, Hook, Priority, Rule, Set, Table, TableHandle, Type};

@@ -157,10 +157,10 @@ impl Ground {
         let long = "x".repeat(256);
         for (name, reason) in [
             ("", "empty"),
-            ("drop", "a word of nft's own"),
-            (".", "a word of nft's own"),
-            ("counter", "a word of nft's own"),
-            ("table", "a word of nft's own"),
+            ("drop", "a keyword of nft"),
+            (".", "a keyword of nft"),
+            ("counter", "a keyword of nft"),
+            ("table", "a keyword of nft"),
             (&long, "255 bytes"),
             ("a b", "letters"),
             ("1st", "starts with"),
@@ -254,7 +254,7 @@ impl Ground {
         wrong(Rule::new().any_of(Field::Iifname, ["a\"b"]).accept(), "quote");
         let tcp = || Rule::new().tcp();
         wrong(tcp().dport("90-80").accept(), "empty");
-        wrong(tcp().dport("10.0.0.1").accept(), "no inet_service");
+        wrong(tcp().dport("10.0.0.1").accept(), "not a valid inet_service");
         wrong(Rule::new().dport(80).accept(), "which protocol");
         wrong(Rule::new().source("10.0.0.9-10.0.0.1").accept(), "empty");
         wrong(Rule::new().source("10.0.0.1/24").accept(), "host bits");
@@ -267,7 +267,7 @@ impl Ground {
         wrong(tcp().dnat("10.0.0.1").to_port(0), "no port 0");
         wrong(tcp().redirect(0), "no port 0");
         wrong(Rule::new().ct_state(CtState::empty()).accept(), "no state");
-        wrong(Rule::new().limit(Limit::packets(0)).accept(), "a limit of 0");
+        wrong(Rule::new().limit(Limit::packets(0)).accept(), "the rate is 0");
         wrong(Rule::new().accept().counter(), "after `accept`");
         let of_ip = |rule: Rule, reason| is_invalid(rule.create(&self.ip), &["rule", reason]);
         of_ip(Rule::new().source("fd00::1").accept(), "mixed");
@@ -312,11 +312,11 @@ impl Ground {
         wrong(Rule::new().fwd("lo"), "only the family netdev");
         wrong(Rule::new().iif(link).accept(), "another namespace");
         let of_ip = |rule: Rule, reason| is_invalid(rule.create(&self.ip), &["rule", reason]);
-        of_ip(Rule::new().dup("web"), "no address");
+        of_ip(Rule::new().dup("web"), "not a valid address");
         of_ip(Rule::new().dup("fd00::1"), "another family");
         of_ip(Rule::new().dup_by("10.0.0.1", link), "another namespace");
         of_ip(Rule::new().dup_by("10.0.0.1", "a/b"), "dup_by");
-        of_ip(Rule::new().dup_to_link("lo"), "goes to an address");
+        of_ip(Rule::new().dup_to_link("lo"), "is sent to an address");
     }
 
     fn elements(&self) {
@@ -326,9 +326,9 @@ impl Ground {
             is_invalid(set.remove([element]), &["elements", reason]);
         };
         for (key, reason) in [
-            (Element::new("fd00::1"), "no ipv4_addr"),
-            (Element::new(80_u16), "no ipv4_addr"),
-            (Element::new("eth0"), "no ipv4_addr"),
+            (Element::new("fd00::1"), "not a valid ipv4_addr"),
+            (Element::new(80_u16), "not a valid ipv4_addr"),
+            (Element::new("eth0"), "not a valid ipv4_addr"),
             (Element::new("10.0.0.0/24"), "without intervals"),
             (Element::new(("10.0.0.1", 80_u16)), "parts"),
         ] {
@@ -343,9 +343,9 @@ impl Ground {
         is_invalid(self.ranges.add(["10.0.0.0/24", "10.0.0.7"]), &["overlap"]);
         let map = |element, reason| is_invalid(self.ports.add([element]), &[reason]);
         map(Element::new(80_u16), "has no data");
-        map(Element::new(80_u16).value("fd00::1"), "no ipv4_addr");
+        map(Element::new(80_u16).value("fd00::1"), "not a valid ipv4_addr");
         map(Element::new(80_u16).verdict(Verdict::Drop), "another type");
-        map(Element::new("10.0.0.1").value("10.0.0.1"), "no inet_service");
+        map(Element::new("10.0.0.1").value("10.0.0.1"), "not a valid inet_service");
         is_invalid(self.verdicts.add([Element::new(80_u16).value(1_u32)]), &["another type"]);
         // Of no key, and written into rules.
         for nothing in [
@@ -357,25 +357,25 @@ impl Ground {
             Rule::new().object_map(ObjectKind::Counter, [], "counters"),
             Rule::new().add_to_set([], "addresses"),
         ] {
-            is_invalid(nothing.create(&self.chain), &["rule", "a key of no fields"]);
+            is_invalid(nothing.create(&self.chain), &["rule", "the key has no fields"]);
         }
         let none = Rule::new().tcp().verdicts([Field::DestinationPort], []);
         is_invalid(none.create(&self.chain), &["rule", "the list of elements is empty"]);
         let rule = |rule: Rule, reason| is_invalid(rule.create(&self.chain), &["rule", reason]);
         let drop = |key: Element| Rule::new().tcp().verdicts([Field::DestinationPort], [key]);
-        rule(drop(Element::new("10.0.0.1").verdict(Verdict::Drop)), "no inet_service");
+        rule(drop(Element::new("10.0.0.1").verdict(Verdict::Drop)), "not a valid inet_service");
         rule(drop(Element::new(80_u16).value(1_u32)), "another type");
         rule(drop(Element::new("90-80").verdict(Verdict::Drop)), "empty");
         let to =
             |elements: [Element; 2]| Rule::new().tcp().dnat_by([Field::DestinationPort], elements);
         let one = |port: &str, to: &str| Element::new(port).value(to);
-        rule(to([one("80", "10.0.0.1"), one("81", "fd00::1")]), "no ipv4_addr");
+        rule(to([one("80", "10.0.0.1"), one("81", "fd00::1")]), "not a valid ipv4_addr");
         rule(to([one("80-90", "10.0.0.1"), one("85", "10.0.0.2")]), "overlap");
-        rule(Rule::new().is(Field::Mark, "10.0.0.1").accept(), "no mark");
+        rule(Rule::new().is(Field::Mark, "10.0.0.1").accept(), "not a valid mark");
         let set = |set: Set, reason| is_invalid(set.create(&self.table), &["set", reason]);
         set(Set::new("n", Type::Port).interval().elements(["80-90", "85"]), "overlap");
-        set(Set::new("n", Type::Port).elements(["10.0.0.1"]), "no inet_service");
-        set(Set::new("n", Type::Ipv6).elements(["10.0.0.1"]), "no ipv6_addr");
+        set(Set::new("n", Type::Port).elements(["10.0.0.1"]), "not a valid inet_service");
+        set(Set::new("n", Type::Ipv6).elements(["10.0.0.1"]), "not a valid ipv6_addr");
     }
 
     fn firewalls(&self) {

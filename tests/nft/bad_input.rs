@@ -21,13 +21,13 @@ fn names() {
         let netns = Namespace::anonymous().create().unwrap();
         let table = |name: &str| Table::new(Family::Inet, name).create(&netns);
         is_refused(table(""), "empty");
-        is_refused(table("drop"), "a word of nft's own");
+        is_refused(table("drop"), "a keyword of nft");
         is_refused(table(&"x".repeat(256)), "255 bytes");
         is_refused(table("a b"), "letters");
         assert!(table(&"x".repeat(255)).is_ok());
         let table = Table::new(Family::Inet, "t").create(&netns).unwrap();
-        is_refused(Chain::new("counter").create(&table), "a word of nft's own");
-        is_refused(Set::new("set", Type::Ipv4).create(&table), "a word of nft's own");
+        is_refused(Chain::new("counter").create(&table), "a keyword of nft");
+        is_refused(Set::new("set", Type::Ipv4).create(&table), "a keyword of nft");
         let comment = Rule::new().accept().comment("x".repeat(128));
         let chain = Chain::new("c").create(&table).unwrap();
         is_refused(comment.create(&chain), "127 bytes");
@@ -65,22 +65,22 @@ fn rules_that_mean_nothing() {
         let refused = |rule: Rule, words| is_refused(rule.create(&chain), words);
         refused(Rule::new(), "no match and no statement");
         refused(Rule::new().source("10.0.0.1/24").accept(), "host bits");
-        refused(Rule::new().source("nowhere").accept(), "no address");
+        refused(Rule::new().source("nowhere").accept(), "not a valid address");
         refused(Rule::new().source("10.0.0.9-10.0.0.1").accept(), "empty");
         refused(Rule::new().source("10.0.0.0/24").destination("fd00::1").accept(), "mixed");
         refused(Rule::new().sources(["10.0.0.1", "fd00::1"]).accept(), "mixed");
         refused(Rule::new().ipv6().icmp_echo().accept(), "mixed");
         refused(Rule::new().tcp().dport("90-80").accept(), "empty");
-        refused(Rule::new().tcp().dport("x").accept(), "no inet_service");
+        refused(Rule::new().tcp().dport("x").accept(), "not a valid inet_service");
         refused(Rule::new().dport(80).accept(), "which protocol");
         refused(Rule::new().tcp().udp().accept(), "two protocols");
         refused(Rule::new().masquerade().to_ports(1..=2), "which protocol");
         refused(Rule::new().accept().counter(), "after `accept`");
         refused(Rule::new().accept().not(), "no match comes after");
-        refused(Rule::new().not().accept(), "no match");
-        refused(Rule::new().limit(Limit::packets(0)).accept(), "a limit of 0");
+        refused(Rule::new().not().accept(), "only a match can be negated");
+        refused(Rule::new().limit(Limit::packets(0)).accept(), "the rate is 0");
         refused(Rule::new().ct_state(CtState::empty()).accept(), "no state");
-        refused(Rule::new().jump("jump"), "a word of nft's own");
+        refused(Rule::new().jump("jump"), "a keyword of nft");
         refused(Rule::new().iifname("sixteen-bytes-ab").accept(), "15 bytes");
         refused(Rule::new().arp().accept(), "no ARP");
         refused(Rule::new().counter().random(), "no address translation");
@@ -97,8 +97,8 @@ fn elements_that_do_not_fit() {
         let set = Set::new("s", Type::Ipv4).create(&table).unwrap();
         let ranges = Set::new("r", Type::Ipv4).interval().create(&table).unwrap();
         for (set, bad, words) in [
-            (&set, Element::new("fd00::1"), "no ipv4_addr"),
-            (&set, Element::new(80_u16), "no ipv4_addr"),
+            (&set, Element::new("fd00::1"), "not a valid ipv4_addr"),
+            (&set, Element::new(80_u16), "not a valid ipv4_addr"),
             (&set, Element::new("10.0.0.0/24"), "without intervals"),
             (&set, Element::new(("10.0.0.1", 80_u16)), "parts"),
             (&set, Element::new("10.0.0.1").value(1_u32), "only maps have data"),

@@ -186,15 +186,15 @@ fn what_can_never_be_is_refused_before_any_system_call() {
         refused(Rule::new().in_set(pair, "s").accept(), "a key of its own");
         refused(Rule::new().dnat_by([Field::Mark], []), "the list of elements is empty");
         let no_address = Element::new(1).value(2_u32);
-        refused(Rule::new().dnat_by([Field::Mark], [no_address]), "stands for an address");
+        refused(Rule::new().dnat_by([Field::Mark], [no_address]), "no element has an address");
         let six = Element::new(1).value("fd00::1");
         let mixed = [Element::new(0).value(host(1)), six.clone()];
-        refused(Rule::new().dnat_by([Field::Mark], mixed), "no ipv4_addr");
+        refused(Rule::new().dnat_by([Field::Mark], mixed), "not a valid ipv4_addr");
         refused(Rule::new().ipv4().dnat_by([Field::Mark], [six]), "another family");
         let counter = |element| Rule::new().objects(ObjectKind::Counter, [Field::Mark], [element]);
         refused(counter(Element::new(1)), "has no data");
         refused(counter(Element::new(1).value(2)), "another type");
-        refused(counter(Element::new(1).object("drop")), "word of nft's own");
+        refused(counter(Element::new(1).object("drop")), "keyword of nft");
         refused(Rule::new().object_map(ObjectKind::Counter, [], "m"), "no fields");
         assert_eq!(support::kernel::tables(&netns), Vec::<String>::new());
     });

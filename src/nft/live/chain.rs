@@ -1,4 +1,4 @@
-//! Chains in the kernel.
+//! Creates, reads, changes and deletes chains in the kernel.
 
 use nix::errno::Errno;
 
@@ -30,7 +30,7 @@ impl Chain {
 }
 
 impl ChainHandle {
-    /// Returns the chain by the name that the kernel lists, or "not found".
+    /// Reads the chain's current name by its number. Fails with ENOENT if the chain is gone.
     pub(super) fn look(&self) -> Result<Self, Error> {
         let table = &self.table;
         let chains = table.netns.nf_tables(|nf_tables| {
@@ -66,8 +66,8 @@ impl ChainHandle {
         Ok(rules.map(|info| (self.rule_read(info.number), info.rule)).collect())
     }
 
-    /// Sets the policy: the verdict on packets that no rule of the chain decides on. The policy
-    /// remains when the handle is dropped. Use [`read`](Self::read) first to get the old policy.
+    /// Sets the policy: the verdict on packets that no rule of the chain decides on. Dropping the
+    /// handle does not undo the change. Use [`read`](Self::read) first to get the old policy.
     ///
     /// Replaces `nft chain FAMILY TABLE NAME '{ policy drop; }'`.
     ///
@@ -79,7 +79,7 @@ impl ChainHandle {
     /// let netns = Namespace::anonymous().create()?;
     /// let table = Table::new(Family::Inet, "filter").create(&netns)?;
     /// let input = Chain::new("in").hook(Hook::Input, Priority::FILTER).create(&table)?;
-    /// // The rules come first, the closed door last.
+    /// // Add the rules first, so that no wanted packet is dropped in between.
     /// input.set_policy(Policy::Drop)?;
     /// assert_eq!(input.read()?.policy_of(), Policy::Drop);
     /// # Ok::<(), netloom::Error>(())
@@ -105,7 +105,7 @@ impl ChainHandle {
     }
 }
 
-/// Deletes the chain with its rules. A chain that rules jump to is busy (EBUSY).
+/// Deletes the chain with its rules. Fails with EBUSY while rules jump to the chain.
 impl Remove for ChainHandle {
     fn remove(&self) -> Result<Removed, Error> {
         let netns = &self.table.netns;

@@ -1,4 +1,4 @@
-//! The links that rules, chains and flowtables name, looked up in a namespace.
+//! Looks up the links that rules, chains and flowtables name.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,8 @@ use crate::netns::Netns;
 use crate::nft::model::device::{Device, Devices};
 use crate::nft::model::statement::Statement;
 
-/// Refuses links of another namespace: here their names belong to other links, or to none.
+/// Refuses links of another namespace: in this namespace their names belong to other links, or to
+/// none.
 pub(crate) fn check_home(
     devices: &Devices,
     netns: &Netns,
@@ -19,7 +20,7 @@ pub(crate) fn check_home(
     devices.links().iter().try_for_each(|link| link.check_home(netns, action, &object))
 }
 
-/// Returns the statements as the kernel takes them: links by index.
+/// Returns the statements with each link replaced by its index, as the kernel needs it.
 pub(crate) fn resolve(
     statements: &[Box<dyn Statement>],
     netns: &Netns,
@@ -35,7 +36,7 @@ pub(crate) fn resolve(
     Ok(statements)
 }
 
-/// Replaces the indexes that the kernel lists by names. The index of a deleted link remains.
+/// Replaces the indexes that the kernel lists by names. The index of a deleted link stays an index.
 pub(crate) fn name_devices<'a>(
     netns: &Netns,
     statements: impl IntoIterator<Item = &'a mut Box<dyn Statement>>,

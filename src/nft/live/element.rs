@@ -1,4 +1,4 @@
-//! Elements in the kernel.
+//! Creates, finds and deletes elements in the kernel.
 
 use nix::errno::Errno;
 
@@ -24,7 +24,7 @@ impl Element {
 }
 
 /// A handle of an element, identified by its key. If another program deletes the element and adds
-/// one with the same key, the owner deletes that one.
+/// an element with the same key, the owner deletes the new element.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ElementHandle {
     set: SetHandle,
@@ -32,13 +32,13 @@ pub struct ElementHandle {
 }
 
 impl ElementHandle {
-    /// The element.
+    /// Returns the element.
     pub fn element(&self) -> &Element {
         &self.element
     }
 
-    /// Returns the element if the kernel lists it, or "not found". An interval around it is another
-    /// element.
+    /// Finds the element in the kernel. Fails with ENOENT if it is gone; an interval that contains
+    /// it is another element.
     fn look(&self) -> Result<Self, Error> {
         let found = self.set.get(self.element.clone())?;
         let gone = || Cause::from(Errno::ENOENT).doing("find element of set", &self.set);
@@ -46,13 +46,13 @@ impl ElementHandle {
         is_it.then(|| self.clone()).ok_or_else(|| gone().in_namespace(&self.set.table.netns))
     }
 
-    /// The set or map.
+    /// Returns the handle of the set or map.
     pub fn set(&self) -> &SetHandle {
         &self.set
     }
 }
 
-/// Deletes by the key.
+/// Deletes the element by its key.
 impl Remove for ElementHandle {
     fn remove(&self) -> Result<Removed, Error> {
         let netns = &self.set.table.netns;

@@ -1,4 +1,4 @@
-//! Single objects of a table, read by name or number.
+//! Finds and reads single objects of a table, by name or number.
 
 use nix::errno::Errno;
 
@@ -22,8 +22,8 @@ use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::message::MessageType;
 use crate::wire::nft::{chain, flowtable, object, rule, set};
 
-/// Reads one object of a table, or fails with ENOENT. The object is of this table: the table is
-/// looked at afterwards, and before a read that resets something.
+/// Reads one object of a table, or fails with ENOENT. Afterwards checks that the name still belongs
+/// to this table. A read that resets something needs that check before, too.
 fn read<T: Codec>(
     table: &TableHandle,
     (action, shown): Step<'_>,
@@ -89,7 +89,7 @@ impl TableHandle {
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) if there is none.
+    /// [`is_not_found`](Error::is_not_found) if the table has no such object.
     pub fn object(&self, kind: ObjectKind, name: &str) -> Result<ObjectHandle, Error> {
         let of = object::Object::by_name(&self.name, kind, name);
         let step: Step<'_> = ("find object", &name);
@@ -117,7 +117,7 @@ impl ChainHandle {
 }
 
 impl ObjectHandle {
-    /// Reads the object, with what it has counted.
+    /// Reads the object with its counts.
     ///
     /// # Errors
     ///
@@ -163,7 +163,7 @@ impl FlowtableHandle {
 }
 
 impl RuleHandle {
-    /// Reads the rule's first counter; zeros if the rule has none.
+    /// Reads the first counter of the rule. Returns zeros if the rule has none.
     ///
     /// # Errors
     ///
@@ -172,7 +172,7 @@ impl RuleHandle {
         self.read_counter(MessageType::GetRule)
     }
 
-    /// Reads the rule's counters and resets them to 0.
+    /// Reads the first counter of the rule and resets all its counters to 0.
     ///
     /// # Errors
     ///
@@ -181,7 +181,7 @@ impl RuleHandle {
     #[doc(alias = "nft reset rule")]
     pub fn reset_counter(&self) -> Result<Counter, Error> {
         self.read_counter(MessageType::GetRuleReset).map_err(|error| match error.errno() {
-            // netfilter's errno for a request that it does not know.
+            // netfilter's errno for an unknown request.
             Some(Errno::EINVAL) => Cause::System(Errno::EOPNOTSUPP)
                 .doing("read counter of rule", self)
                 .in_namespace(&self.chain.table.netns)
@@ -201,8 +201,8 @@ impl RuleHandle {
 impl SetHandle {
     /// Finds the element that has this key, or whose interval contains it.
     ///
-    /// The kernel finds the ends of a range in two different elements, and knows no end of an
-    /// interval that includes the highest key. So a set with intervals is read whole.
+    /// For a set with intervals, reads all elements: given a range, the kernel returns two separate
+    /// elements, and it reports no end for an interval that includes the highest key.
     ///
     /// # Errors
     ///
@@ -240,7 +240,7 @@ impl SetHandle {
         self.get(key).map(|found| found.is_some())
     }
 
-    /// Lists all elements; sorted only if the set has intervals.
+    /// Lists all elements. They are sorted only if the set has intervals.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Flowtables in the kernel.
+//! Creates and deletes flowtables in the kernel.
 
 use super::handle::{FlowtableHandle, TableHandle};
 use super::single::{create, remove};
@@ -19,7 +19,7 @@ impl Flowtable {
     }
 }
 
-/// A flowtable that rules use is busy (EBUSY).
+/// Deletes the flowtable. Fails with EBUSY while rules use it.
 impl Remove for FlowtableHandle {
     fn remove(&self) -> Result<Removed, Error> {
         remove(&self.table.netns, self, Transaction::delete_flowtable, || {

@@ -1,4 +1,4 @@
-//! The generation of a ruleset, and the one retry at a generation.
+//! The generation of a ruleset, and the retry if it changes.
 
 use std::any::Any;
 use std::fmt;
@@ -26,7 +26,7 @@ impl Generation {
         read.map(|found| Self(found.id)).ok_or(Cause::Malformed("no generation"))
     }
 
-    /// The generation after one more change. The kernel leaves out 0.
+    /// Returns the generation after one more change. The kernel skips 0.
     pub(crate) fn next(self) -> Self {
         Self(self.0.wrapping_add(1).max(1))
     }
@@ -46,15 +46,14 @@ impl Netns {
     }
 }
 
-/// An operation and its object, as errors name them.
+/// The action and the object that an error names.
 pub(crate) type Step<'a> = (&'static str, &'a dyn fmt::Display);
 
-/// The time limit for retries. If several programs change the ruleset at the same time, one
+/// The time limit for retries. If several programs change the ruleset at the same time, one of them
 /// succeeds at each generation.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A ruleset whose generation can be asked for: through a socket, or through any socket of a
-/// namespace.
+/// A source of the ruleset's generation: a socket, or a namespace.
 pub(crate) trait Ruleset {
     fn generation(&mut self) -> Result<Generation, Cause>;
 }
@@ -71,11 +70,12 @@ impl Ruleset for &Netns {
     }
 }
 
-/// Repeats an attempt until the ruleset did not change meanwhile. Each attempt gets the generation
-/// at its start. The first attempt gets `known`, if the caller knows a generation.
+/// Repeats an attempt until the ruleset does not change meanwhile. Each attempt gets the generation
+/// at its start; the first attempt gets `known` if the caller knows it.
 ///
-/// An error counts only if the generation is unchanged, because another program may have deleted
-/// the missing object. An attempt with an unknown outcome is never repeated.
+/// An error is returned only if the generation is unchanged. Otherwise another program may have
+/// deleted the missing object, and the attempt is repeated. An attempt with an unknown outcome is
+/// never repeated.
 pub(crate) fn at_one_generation<R: Ruleset + ?Sized, T>(
     ruleset: &mut R,
     known: Option<Generation>,
@@ -103,7 +103,7 @@ pub(crate) fn at_one_generation<R: Ruleset + ?Sized, T>(
     }
 }
 
-/// Reads from the ruleset at one generation: repeats the read if the ruleset changed.
+/// Reads from the ruleset at one generation. If the ruleset changes meanwhile, reads again.
 pub(crate) fn read_at_one_generation<T>(
     mut netns: &Netns,
     (action, object): Step<'_>,
@@ -125,8 +125,8 @@ pub(crate) fn is_outdated(error: &Error) -> bool {
     error.errno() == Some(Errno::ERESTART)
 }
 
-/// Uses the socket that owns the namespace's held tables, and the value of a type that lives as
-/// long as it. Meanwhile no other thread changes either.
+/// Locks the socket that owns the namespace's held tables, and passes it to `work` with a value of
+/// type `K` that lives as long as the socket. No other thread changes either meanwhile.
 pub(crate) fn with_socket<K: Any + Send + Default, T>(
     netns: &Netns,
     (action, object): Step<'_>,

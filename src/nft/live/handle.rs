@@ -1,4 +1,4 @@
-//! Handles: the identities of tables, chains, rules, sets, objects and flowtables that exist.
+//! Handles: the identities of existing tables, chains, rules, sets, objects and flowtables.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::nft::model::table::tag_in;
 use crate::wire::nft::message::MessageType;
 use crate::wire::nft::{chain, flowtable, object, set, table};
 
-/// A table that exists.
+/// A handle of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableHandle {
     pub(crate) netns: Netns,
@@ -29,46 +29,47 @@ pub struct TableHandle {
 }
 
 impl TableHandle {
-    /// The namespace of the table.
+    /// Returns the namespace of the table.
     pub fn namespace(&self) -> &Netns {
         &self.netns
     }
 
-    /// The family.
+    /// Returns the family.
     pub fn family(&self) -> Family {
         self.family
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The number that the kernel gave the table, as `nft -a list ruleset` shows it.
+    /// Returns the number (handle) that the kernel gave the table, as `nft -a list ruleset` shows
+    /// it.
     pub fn number(&self) -> u64 {
         self.number.get()
     }
 
-    /// Returns whether the kernel deletes the table with the process.
+    /// Returns whether the kernel deletes the table when this process ends.
     pub fn is_held(&self) -> bool {
         self.comment.is_none()
     }
 
-    /// The tag of a persistent table.
+    /// Returns the tag of a persistent table.
     pub fn tag(&self) -> Option<&str> {
         tag_in(self.comment.as_deref()?)
     }
 
-    /// Returns whether another table may have the name by now. Only this process can delete a held
-    /// table.
-    pub(crate) fn may_be_anothers(&self) -> bool {
+    /// Returns whether the name may now belong to another table. A held table keeps its name until
+    /// this process deletes it.
+    pub(crate) fn may_be_replaced(&self) -> bool {
         !self.is_held() || self.number.may_be_deleted() || self.number.if_known().is_none()
     }
 
-    /// Fails with ENOENT if the name belongs to no table, or to another one: numbers are never
-    /// reused.
+    /// Fails with ENOENT if the name belongs to no table, or to another table. The kernel never
+    /// reuses a table's number.
     pub(crate) fn verify(&self, socket: &mut Socket) -> Result<(), Cause> {
-        if !self.may_be_anothers() {
+        if !self.may_be_replaced() {
             return Ok(());
         }
         let of = table::Table::by_name(&self.name);
@@ -99,7 +100,7 @@ impl fmt::Display for TableHandle {
     }
 }
 
-/// A chain that exists.
+/// A handle of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainHandle {
     pub(crate) table: TableHandle,
@@ -107,7 +108,7 @@ pub struct ChainHandle {
     pub(crate) number: Number,
 }
 
-/// A set or map that exists.
+/// A handle of a set or map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetHandle {
     pub(crate) table: TableHandle,
@@ -116,7 +117,7 @@ pub struct SetHandle {
     pub(crate) number: Number,
 }
 
-/// A flowtable that exists.
+/// A handle of a flowtable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowtableHandle {
     pub(crate) table: TableHandle,
@@ -124,7 +125,7 @@ pub struct FlowtableHandle {
     pub(crate) number: Number,
 }
 
-/// A named object that exists: a counter, a quota, a limit and the like.
+/// A handle of a named object: a counter, a quota, a limit and the like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectHandle {
     pub(crate) table: TableHandle,
@@ -133,24 +134,24 @@ pub struct ObjectHandle {
     pub(crate) number: Number,
 }
 
-/// A rule that exists.
+/// A handle of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleHandle {
     pub(crate) chain: ChainHandle,
     pub(crate) number: Number,
 }
 
-/// Implements the methods shared by handles of named objects. A message names the object by its
-/// number if that is known, and by the fields in brackets.
+/// Implements the shared methods of handles of named objects. A message identifies the object by
+/// its number, or by the fields in brackets if the number is unknown.
 macro_rules! named {
     ($($handle:ident: $wire:ty [$($field:ident)?];)+) => {$(
         impl $handle {
-            /// The name.
+            /// Returns the name.
             pub fn name(&self) -> &str {
                 &self.name
             }
 
-            /// The table.
+            /// Returns the handle of the table.
             pub fn table(&self) -> &TableHandle {
                 &self.table
             }
@@ -180,26 +181,27 @@ named! {
 }
 
 impl ChainHandle {
-    /// The handle of a rule that was read.
+    /// Returns the handle of a rule read from the kernel.
     pub(crate) fn rule_read(&self, number: u64) -> RuleHandle {
         RuleHandle { chain: self.clone(), number: Number::known(number) }
     }
 }
 
 impl ObjectHandle {
-    /// The kind of the object.
+    /// Returns the kind of the object.
     pub fn kind(&self) -> ObjectKind {
         self.kind
     }
 }
 
 impl RuleHandle {
-    /// The number that the kernel gave the rule, as `nft -a list ruleset` shows it.
+    /// Returns the number (handle) that the kernel gave the rule, as `nft -a list ruleset` shows
+    /// it.
     pub fn number(&self) -> u64 {
         self.number.get()
     }
 
-    /// The chain.
+    /// Returns the handle of the chain.
     pub fn chain(&self) -> &ChainHandle {
         &self.chain
     }

@@ -1,4 +1,4 @@
-//! The `nf_tables` objects of a namespace: handles, transactions, reading.
+//! The `nf_tables` objects of a namespace: handles, transactions, and reads.
 
 mod chain;
 mod device;

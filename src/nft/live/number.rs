@@ -1,9 +1,9 @@
-//! The number that the kernel gives an object, known once the object exists.
+//! The number (handle) that the kernel gives an object when it is created.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// The number of an object, shared by all clones of its handle; 0 before the object exists.
+/// The number of an object, shared by all clones of its handle. 0 before the object exists.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Number(Arc<Cell>);
 
@@ -28,9 +28,8 @@ impl Number {
         self.0.number.store(number, Ordering::Release);
     }
 
-    /// Notes that this program deletes the object: its name may belong to another object
-    /// afterwards.
-    pub(crate) fn doubt(&self) {
+    /// Records that this process deletes the object, after which another object may take the name.
+    pub(crate) fn set_may_be_deleted(&self) {
         self.0.may_be_deleted.store(true, Ordering::Release);
     }
 
@@ -38,12 +37,12 @@ impl Number {
         self.0.may_be_deleted.load(Ordering::Acquire)
     }
 
-    /// An identity that all clones share, also before the object exists.
+    /// Returns an identity that all clones share, even before the object exists.
     pub(crate) fn identity(&self) -> usize {
         Arc::as_ptr(&self.0) as usize
     }
 
-    /// The number, or `None` before the object exists.
+    /// Returns the number, or `None` before the object exists.
     pub(crate) fn if_known(&self) -> Option<u64> {
         Some(self.get()).filter(|&number| number != 0)
     }

@@ -1,4 +1,4 @@
-//! Named objects in the kernel.
+//! Creates and deletes named objects in the kernel.
 
 use super::handle::{ObjectHandle, TableHandle};
 use super::single::{create, remove};
@@ -20,7 +20,7 @@ impl Object {
     }
 }
 
-/// An object that rules use is busy (EBUSY).
+/// Deletes the object. Fails with EBUSY while rules use it.
 impl Remove for ObjectHandle {
     fn remove(&self) -> Result<Removed, Error> {
         remove(&self.table.netns, self, Transaction::delete_object, || {

@@ -1,4 +1,4 @@
-//! The reader: requests for one object, for elements, or for a list.
+//! Requests for one object, for elements, or for a list.
 
 use nix::errno::Errno;
 
@@ -14,7 +14,7 @@ use crate::wire::nft::object::Object;
 use crate::wire::nft::rule::Rule;
 use crate::wire::nft::table::Table;
 
-/// A request without attributes: a list of everything.
+/// A request without attributes, which lists all objects of a type.
 pub(crate) struct Everything;
 
 impl Codec for Everything {
@@ -25,7 +25,7 @@ impl Codec for Everything {
     }
 }
 
-/// Reads one object; `None` if the kernel has none.
+/// Reads one object. Returns `None` if the kernel has none.
 pub(crate) fn get<T: Codec>(
     socket: &mut Socket,
     kind: MessageType,
@@ -34,7 +34,7 @@ pub(crate) fn get<T: Codec>(
 ) -> Result<Option<T>, Cause> {
     let request = |batch: &mut Batch| request(batch, kind, 0, family, |out| which.encode(out));
     match socket.get(request, decode) {
-        Ok(None) => Err(Cause::Malformed("the object that was asked for is missing")),
+        Ok(None) => Err(Cause::Malformed("the requested object is missing")),
         Err(cause) if cause.errno() == Some(Errno::ENOENT) => Ok(None),
         found => found,
     }
@@ -55,7 +55,7 @@ pub(crate) fn list<T: Codec>(
     })
 }
 
-/// Reads the object of this name; `None` if the kernel has none.
+/// Reads the named object that `object` identifies. Returns `None` if the kernel has none.
 pub(crate) fn object(
     socket: &mut Socket,
     family: Family,
@@ -64,7 +64,7 @@ pub(crate) fn object(
     get(socket, MessageType::GetObject, family, which)
 }
 
-/// Reads the rules of a table, in order; none if the table is missing.
+/// Reads the rules of a table, in order. Returns no rules if the table is missing.
 pub(crate) fn rules(socket: &mut Socket, family: Family, table: &str) -> Result<Vec<Rule>, Cause> {
     let of_table = Rule { table: table.to_owned(), ..Rule::default() };
     let rules = list(socket, MessageType::GetRule, family, &of_table)?.into_iter();
@@ -76,11 +76,11 @@ pub(crate) fn tables(socket: &mut Socket) -> Result<Vec<(Family, Table)>, Cause>
     list(socket, MessageType::GetTable, None, &Everything)
 }
 
-/// Requests for elements in one datagram. The kernel answers each in a datagram of its own, which
-/// takes some 4 KiB of the receive buffer: a default buffer holds these.
+/// The number of requests for elements in one datagram. The kernel answers each in its own
+/// datagram, which takes some 4 KiB of the receive buffer; a default buffer holds 16 of them.
 const AT_ONCE: usize = 16;
 
-/// Reads the elements with these keys, each at the place of its key.
+/// Reads the elements with these keys. Returns them in the order of the keys.
 pub(crate) fn elements(
     socket: &mut Socket,
     family: Family,
@@ -107,13 +107,14 @@ pub(crate) fn elements(
             return Err(refusal.clone().into());
         }
         if answered + refusals.len() != keys.len() {
-            return Err(Cause::Malformed("an element that was asked for is missing"));
+            return Err(Cause::Malformed("a requested element is missing"));
         }
     }
     Ok(found)
 }
 
-/// Reads the elements that hold one key, which is given as the elements that a set keeps it as.
+/// Reads the elements that contain one key. `key` has one element, or two (start and end) in a set
+/// with intervals.
 pub(crate) fn element(
     socket: &mut Socket,
     family: Family,
@@ -151,7 +152,8 @@ pub(crate) fn all_elements(
     })
 }
 
-/// Appends a request. A name that no message holds becomes a request for the object with no name.
+/// Appends a request. If a name is too long for a message, requests the object with no name
+/// instead.
 fn request(
     batch: &mut Batch,
     kind: MessageType,

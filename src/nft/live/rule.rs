@@ -1,4 +1,4 @@
-//! Rules in the kernel.
+//! Creates, replaces, reads and deletes rules in the kernel.
 
 use nix::errno::Errno;
 
@@ -57,7 +57,7 @@ impl Rule {
 }
 
 impl RuleHandle {
-    /// Replaces the rule. This handle, and its owner, stand for the new rule afterwards.
+    /// Replaces the rule. Afterwards this handle and its owner identify the new rule.
     ///
     /// # Errors
     ///
@@ -68,7 +68,8 @@ impl RuleHandle {
         change(&self.chain.table.netns, |transaction| transaction.replace_rule(self, rule))
     }
 
-    /// Returns the rule in its chain as the kernel lists it, or "not found".
+    /// Finds the rule by its number, in the chain under its current name. Fails with ENOENT if the
+    /// rule is gone.
     pub(crate) fn look(&self) -> Result<Self, Error> {
         let listed = Self { chain: self.chain.look()?, number: self.number.clone() };
         listed.counter().map(|_| listed)
@@ -87,7 +88,7 @@ impl RuleHandle {
     }
 }
 
-/// Deletes by the number.
+/// Deletes the rule by its number.
 impl Remove for RuleHandle {
     fn remove(&self) -> Result<Removed, Error> {
         remove(&self.chain.table.netns, self, Transaction::delete_rule, || self.look())

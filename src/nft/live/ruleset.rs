@@ -1,4 +1,4 @@
-//! Rulesets as values.
+//! Reads the ruleset of a namespace, or one table.
 
 use std::collections::BTreeMap;
 
@@ -58,7 +58,7 @@ impl Netns {
     }
 }
 
-/// Reads a table.
+/// Reads a table. Fails with ENOENT if it is gone.
 pub(super) fn read_table(table: &TableHandle) -> Result<TableInfo, Error> {
     let found = ruleset(&table.netns, Some(table))?.into_iter().next();
     let gone = || Cause::from(Errno::ENOENT).doing("read table", table);
@@ -147,8 +147,7 @@ fn list<T: Codec>(
         .map_err(|cause| cause.doing(READ, RULESET))
 }
 
-/// Reads the named sets of a table with their elements, and the elements of the sets written into
-/// rules.
+/// Reads the named sets of a table with their elements, and the anonymous sets of its rules.
 fn sets(netns: &Netns, family: Family, table: &str) -> Result<(Vec<SetInfo>, KnownSets), Error> {
     let of = wire_set::Set { table: table.to_owned(), ..wire_set::Set::default() };
     let listed: Vec<(_, wire_set::Set)> = list(netns, family, MessageType::GetSet, &of)?;
@@ -209,7 +208,7 @@ fn rules(netns: &Netns, family: Family, table: &str) -> Result<Vec<wire_rule::Ru
     Ok(listed.into_iter().map(|(_, rule)| rule).collect())
 }
 
-/// Lists all tables with their families.
+/// Lists all tables, each with its family.
 pub(super) fn tables(netns: &Netns) -> Result<Vec<(Family, wire_table::Table)>, Error> {
     let all = wire_table::Table::default();
     list(netns, None, MessageType::GetTable, &all)
@@ -226,17 +225,17 @@ pub(crate) fn base_chains(netns: &Netns) -> Result<Vec<(Family, String, Chain)>,
     Ok(listed.into_iter().filter_map(base).collect())
 }
 
-/// The maker of a table.
+/// The origin of a table: which program created it.
 pub(crate) struct Maker {
     /// The netlink port of the socket that owns the table.
     pub(crate) owner: Option<u32>,
-    /// The tag of a persistent table of netloom's.
+    /// The tag, if netloom created the table as a persistent one.
     pub(crate) tag: Option<String>,
     /// True if the table's chains see no packets.
     pub(crate) is_dormant: bool,
 }
 
-/// Lists the makers of all tables.
+/// Lists the origins of all tables, by family and name.
 pub(crate) fn makers(netns: &Netns) -> Result<BTreeMap<(Family, String), Maker>, Error> {
     let maker = |(family, table): (Family, wire_table::Table)| {
         let flags = table.flags.unwrap_or_default();
@@ -250,7 +249,7 @@ pub(crate) fn makers(netns: &Netns) -> Result<BTreeMap<(Family, String), Maker>,
     Ok(tables(netns)?.into_iter().filter_map(maker).collect())
 }
 
-/// The tag of a persistent table that the kernel lists.
+/// Returns the tag of a listed table, if the table is a persistent one of netloom.
 fn tag_of(table: &wire_table::Table) -> Option<&str> {
     tag_in(table.userdata.as_ref()?.as_comment()?)
 }

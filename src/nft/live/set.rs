@@ -1,4 +1,4 @@
-//! Sets and maps in the kernel.
+//! Creates, changes, reads and deletes sets and maps in the kernel.
 
 use nix::errno::Errno;
 
@@ -33,7 +33,7 @@ macro_rules! create_from {
 create_from!(Set, Map);
 
 impl SetHandle {
-    /// Adds elements, all or none. Elements that the set has already stay as they are.
+    /// Adds elements, all or none. An element that the set already has is not changed.
     ///
     /// Values that are known to be wrong are refused before any system call: elements of another
     /// type, intervals that overlap each other.
@@ -51,7 +51,7 @@ impl SetHandle {
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) if the set lacks one of them.
+    /// [`is_not_found`](Error::is_not_found) if the set lacks any of these elements.
     #[doc(alias = "nft delete element")]
     pub fn remove(
         &self,
@@ -72,7 +72,7 @@ impl SetHandle {
 }
 
 impl SetHandle {
-    /// Returns the set if the kernel lists it, or "not found".
+    /// Finds the set in the kernel. Fails with ENOENT if it is gone.
     fn look(&self) -> Result<Self, Error> {
         let gone = || Cause::from(Errno::ENOENT).doing("find set", self);
         let found = Some(self.table.set(&self.name)?).filter(|set| set.number == self.number);
@@ -80,7 +80,7 @@ impl SetHandle {
     }
 }
 
-/// A set that rules look up is busy (EBUSY).
+/// Deletes the set. Fails with EBUSY while rules use it.
 impl Remove for SetHandle {
     fn remove(&self) -> Result<Removed, Error> {
         remove(&self.table.netns, self, Transaction::delete_set, || self.look())

@@ -1,4 +1,4 @@
-//! Single changes, each a transaction of its own.
+//! Creates, changes and deletes single objects, each in a transaction of its own.
 
 use super::transaction::Transaction;
 use crate::error::Error;
@@ -17,7 +17,7 @@ pub(super) fn create<H: Handle>(
     Ok(Owned::new(handle))
 }
 
-/// Changes objects that exist.
+/// Changes existing objects in one transaction.
 pub(super) fn change(
     netns: &Netns,
     make: impl for<'a> FnOnce(&'a mut Transaction) -> &'a mut Transaction,
@@ -27,8 +27,9 @@ pub(super) fn change(
     Ok(transaction.commit()?)
 }
 
-/// Deletes an object. If the kernel answers that a step to the object is missing, `look` decides:
-/// it returns the object as it is listed, which is deleted, or "not found".
+/// Deletes an object. If the kernel reports ENOENT, the chain that contains the object may only
+/// have been renamed. So `look` finds the object again, which is then deleted, or fails with
+/// ENOENT.
 pub(super) fn remove<H>(
     netns: &Netns,
     handle: &H,

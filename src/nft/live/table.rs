@@ -1,4 +1,4 @@
-//! Tables in the kernel.
+//! Creates, finds, reads and deletes tables in the kernel.
 
 use super::handle::TableHandle;
 use super::number::Number;
@@ -17,10 +17,10 @@ use crate::wire::nft::table::TableFlags;
 use crate::wire::nft::userdata::UserData;
 
 impl Table {
-    /// Creates the table and all that is in it, or nothing.
+    /// Creates the table with all its contents, or nothing.
     ///
-    /// Values that are known to be wrong are refused before any system call. An existing table of
-    /// this family and name stays as it is.
+    /// Values that are known to be wrong are refused before any system call. An existing table with
+    /// this family and name is not changed.
     ///
     /// # Errors
     ///
@@ -34,7 +34,8 @@ impl Table {
 }
 
 impl Netns {
-    /// Lists the persistent tables with this tag. [`Owned::adopt`] takes on the duty to delete one.
+    /// Lists the persistent tables with this tag. To delete a table, adopt its handle with
+    /// [`Owned::adopt`].
     ///
     /// ```
     /// use netloom::nft::{Family, Table};
@@ -61,7 +62,7 @@ impl Netns {
     }
 }
 
-/// Lists the persistent tables of [`Table::persistent`], whatever their tags.
+/// Lists all tables created with [`Table::persistent`], with any tag.
 pub(crate) fn persistent_tables(netns: &Netns) -> Result<Vec<TableHandle>, Error> {
     let handle = |(family, table): (Family, wire::Table)| {
         TableHandle::persistent(netns, family, &table).filter(|table| table.tag().is_some())
@@ -70,7 +71,7 @@ pub(crate) fn persistent_tables(netns: &Netns) -> Result<Vec<TableHandle>, Error
 }
 
 impl TableHandle {
-    /// The handle of a held table that the kernel lists.
+    /// Returns the handle of a listed held table.
     pub(crate) fn held(netns: &Netns, family: Family, table: &wire::Table) -> Option<Self> {
         Some(Self {
             netns: netns.clone(),
@@ -81,7 +82,7 @@ impl TableHandle {
         })
     }
 
-    /// The handle of a table that the kernel lists, if the table has a comment and no owner.
+    /// Returns the handle of a listed table that has a comment and no owner.
     pub(crate) fn persistent(netns: &Netns, family: Family, table: &wire::Table) -> Option<Self> {
         if table.flags.unwrap_or_default().contains(TableFlags::OWNER) {
             return None;
@@ -90,14 +91,14 @@ impl TableHandle {
         Some(Self { comment: Some(comment.into()), ..Self::held(netns, family, table)? })
     }
 
-    /// Returns the table if the kernel lists it, or "not found".
+    /// Finds the table in the kernel. Fails with ENOENT if it is gone.
     fn look(&self) -> Result<Self, Error> {
         let found = self.netns.nf_tables(|nf_tables| self.verify(&mut nf_tables.socket));
         found.map_err(|cause| cause.doing("find table", self).in_namespace(&self.netns))?;
         Ok(self.clone())
     }
 
-    /// Reads all that is in the table: chains with their rules, sets with their elements.
+    /// Reads the contents of the table: chains with their rules, sets with their elements.
     ///
     /// Replaces `nft list table FAMILY NAME`.
     ///
@@ -110,7 +111,7 @@ impl TableHandle {
     }
 }
 
-/// Deletes by the number: another table that took the name stays.
+/// Deletes the table by its number. Another table that took the name is not deleted.
 impl Remove for TableHandle {
     fn remove(&self) -> Result<Removed, Error> {
         remove(&self.netns, self, Transaction::delete_table, || self.look())

@@ -1,4 +1,4 @@
-//! Chains.
+//! The builder of chains.
 
 use std::fmt;
 
@@ -47,7 +47,7 @@ pub struct Chain {
 pub(crate) const ACTION: &str = "create chain";
 
 impl Chain {
-    /// Returns a chain that rules jump to; [`hook`](Self::hook) makes it a base chain.
+    /// Returns a chain that rules can jump to. [`hook`](Self::hook) makes it a base chain.
     #[doc(alias = "nft add chain")]
     pub fn new(name: impl Into<String>) -> Self {
         Self {
@@ -62,7 +62,7 @@ impl Chain {
         }
     }
 
-    /// Sets the hook at which packets enter the chain, after the chains of lower priority.
+    /// Sets the hook at which packets enter the chain. Chains of lower priority see them first.
     pub fn hook(mut self, hook: Hook, priority: impl Into<Priority>) -> Self {
         self.hook = Some((hook, priority.into()));
         self
@@ -74,20 +74,21 @@ impl Chain {
         self
     }
 
-    /// Sets the verdict on packets that no rule decides about. Default: accept.
+    /// Sets the verdict on packets that no rule decides on. Default: accept.
     pub fn policy(mut self, policy: Policy) -> Self {
-        // The default is not sent, so a chain that is read back is equal.
+        // Accept is the default and not sent, so that a chain read back equals its builder.
         self.policy = Some(policy).filter(|policy| *policy != Policy::Accept);
         self
     }
 
-    /// Adds a link whose packets the chain sees, at `ingress` and `egress`. The link must exist.
+    /// Adds a link whose packets the chain sees at the hooks `ingress` and `egress`. The link must
+    /// exist.
     pub fn dev(mut self, link: impl Into<LinkRef>) -> Self {
         self.devices.add(link.into(), &mut self.rejected);
         self
     }
 
-    /// Sets a comment, 127 bytes at most. Since Linux 5.10.
+    /// Sets a comment of at most 127 bytes. Since Linux 5.10.
     pub fn comment(mut self, comment: impl Into<String>) -> Self {
         self.comment = Some(comment.into());
         self
@@ -137,7 +138,7 @@ impl Chain {
         }
     }
 
-    /// Decodes a chain that the kernel lists, without its rules.
+    /// Decodes a listed chain, without its rules.
     pub(crate) fn from_wire(family: Family, chain: &wire::Chain) -> Self {
         let hook = chain.hook.as_ref().and_then(|hook| {
             Some((Hook::from_number(family, hook.number?)?, hook.priority.unwrap_or_default()))
@@ -154,17 +155,17 @@ impl Chain {
         }
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The hook and priority of a base chain.
+    /// Returns the hook and priority of a base chain.
     pub fn hook_of(&self) -> Option<(Hook, Priority)> {
         self.hook
     }
 
-    /// The verdict on packets that no rule decides about.
+    /// Returns the verdict on packets that no rule decides on.
     pub fn policy_of(&self) -> Policy {
         self.policy.unwrap_or(Policy::Accept)
     }

@@ -1,4 +1,4 @@
-//! Values of set elements and of comparisons in rules.
+//! The values of set elements and of comparisons in rules.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::mac::MacAddr;
 
-/// A value that has no type yet. A [`Type`](crate::nft::Type) accepts or refuses the value.
+/// A value without a type. A [`Type`](crate::nft::Type) accepts or refuses the value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Constant {
@@ -16,11 +16,11 @@ pub enum Constant {
     Address(IpAddr),
     /// A link's hardware address.
     Mac(MacAddr),
-    /// A port, protocol, mark, state.
+    /// A port, protocol, mark or state, as a number.
     Number(u32),
     /// A link's name.
     Name(String),
-    /// The bytes of a value of another type, in the order of a register.
+    /// The bytes of a value of any other type, as a register has them.
     Bytes(Vec<u8>),
 }
 
@@ -37,7 +37,7 @@ pub enum Interval {
 }
 
 impl Interval {
-    /// Creates the shortest form of a range: a value, a network or a range.
+    /// Returns an interval in its shortest form: one value, a network or a range.
     pub(crate) fn between(first: Constant, last: Constant) -> Self {
         if first == last {
             return Self::One(first);
@@ -50,7 +50,8 @@ impl Interval {
         Self::Range(first, last)
     }
 
-    /// Reads a literal: an address, a prefix, a MAC address, a number, a name, or a range of them.
+    /// Parses a literal: an address, a prefix, a MAC address, a number, a name, or a range of
+    /// these.
     fn parse(text: &str) -> Self {
         if let Ok(net) = text.parse::<IpNet>() {
             return Self::of_network(net);
@@ -72,7 +73,7 @@ impl Interval {
         Self::Prefix(net)
     }
 
-    /// The first and the last value.
+    /// Returns the first and the last value.
     pub(crate) fn ends(&self) -> (Constant, Constant) {
         match self {
             Self::One(one) => (one.clone(), one.clone()),
@@ -84,7 +85,7 @@ impl Interval {
     }
 }
 
-/// The network that is exactly this range.
+/// Returns the network that consists of exactly these addresses.
 fn as_network(first: IpAddr, last: IpAddr) -> Option<IpNet> {
     let most = if first.is_ipv4() { 32 } else { 128 };
     let differing = match (first, last) {
@@ -170,7 +171,8 @@ constant_from! {
     u8 => number: Self::Number(number.into()),
     u16 => number: Self::Number(number.into()),
     u32 => number: Self::Number(number),
-    // A literal without a suffix. What is below zero is of no type.
+    // The type of integer literals. A negative number becomes a name, which every numeric type
+    // refuses.
     i32 => number: u32::try_from(number)
         .map_or_else(|_| Self::Name(number.to_string()), Self::Number),
 }

@@ -1,8 +1,7 @@
-//! The facts that a rule has established about a packet: family, network protocol, transport
-//! protocol.
+//! What is known about a packet at a point in a rule: family, network protocol, transport protocol.
 //!
-//! In a table of several families `ip saddr` means nothing before `meta nfproto ipv4`. `nft` writes
-//! such a match where it is needed and hides it in listings; so does netloom.
+//! In a table of several families, `ip saddr` is only valid after `meta nfproto ipv4`. `nft` adds
+//! such a match if it is needed and hides it in listings. So does netloom.
 
 use std::net::IpAddr;
 
@@ -10,10 +9,10 @@ use super::family::Family;
 use super::field::{Field, Needs};
 use super::network::Network;
 
-/// TCP, UDP, DCCP, SCTP, UDP-Lite.
+/// The numbers of TCP, UDP, DCCP, SCTP and UDP-Lite.
 pub(crate) const WITH_PORTS: [u8; 5] = [6, 17, 33, 132, 136];
 const PORTS_OF: &str = "ports of which protocol? say tcp() or udp() before";
-/// A map of addresses needs a known family.
+/// The error for a map of addresses if the rule does not determine a family.
 pub(crate) const NO_FAMILY: &str = "addresses of which family? say ipv4() or ipv6() before";
 
 /// The transport protocols of a packet.
@@ -32,7 +31,7 @@ pub(crate) enum Fact {
     Ethernet(bool),
 }
 
-/// All facts at a place in a rule.
+/// All facts at a point in a rule.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context {
     pub(crate) family: Family,
@@ -61,7 +60,7 @@ impl Context {
         }
     }
 
-    /// Returns the facts that must be established first.
+    /// Returns the facts that `needs` requires and that are not established yet.
     pub(crate) fn missing(self, needs: Needs) -> impl Iterator<Item = Fact> {
         let (network, protocol, is_ethernet) = match needs {
             Needs::Nothing | Needs::Ports | Needs::OneWithPorts => (None, None, false),
@@ -76,7 +75,7 @@ impl Context {
         network.into_iter().chain(protocol.map(Fact::Protocol)).chain(ethernet)
     }
 
-    /// Returns whether a field can be read here without a further match.
+    /// Returns whether a field can be read at this point without a further match.
     pub(crate) fn has(self, field: Field) -> bool {
         match field.needs() {
             Needs::Ports => self.has_ports(),
@@ -88,7 +87,7 @@ impl Context {
         self.protocol == Protocol::One(number)
     }
 
-    /// Several protocols are trusted to be those with ports.
+    /// Returns whether the protocol has ports. If there are several, the rule's author is trusted.
     fn has_ports(self) -> bool {
         match self.protocol {
             Protocol::Any => false,
@@ -110,7 +109,7 @@ impl Context {
         }
     }
 
-    /// Refuses ports of an unknown protocol, and of several.
+    /// Refuses ports if the protocol is unknown or one of several.
     pub(crate) fn check_one_with_ports(self) -> Result<(), String> {
         match self.protocol {
             Protocol::Several => Err("ports of which one of the protocols?".into()),
@@ -118,17 +117,17 @@ impl Context {
         }
     }
 
-    /// Refuses ports of an unknown protocol.
+    /// Refuses ports if the protocol is unknown.
     pub(crate) fn check_ports(self) -> Result<(), String> {
         if self.has_ports() { Ok(()) } else { Err(PORTS_OF.into()) }
     }
 
-    /// Refuses an address of another family than the packet's.
+    /// Refuses an address if the packet has another family.
     pub(crate) fn check_address(self, address: Option<IpAddr>) -> Result<(), String> {
         self.check_network(address.map(Network::of_address))
     }
 
-    /// Refuses a new address of another family than the packet's.
+    /// Refuses a new address (NAT) if the packet has another family.
     pub(crate) fn check_network(self, network: Option<Network>) -> Result<(), String> {
         match (network, self.network) {
             (Some(Network::Ip4), Some(Network::Ip6)) | (Some(Network::Ip6), Some(Network::Ip4)) => {
@@ -138,7 +137,7 @@ impl Context {
         }
     }
 
-    /// Refuses a fact that contradicts those established.
+    /// Refuses a fact that contradicts the established facts.
     pub(crate) fn check(self, fact: Fact) -> Result<(), String> {
         match fact {
             Fact::Network(now) => match self.network {

@@ -1,4 +1,4 @@
-//! The links that rules, chains and flowtables name.
+//! The links that rules, chains and flowtables refer to.
 
 use std::fmt;
 
@@ -6,9 +6,9 @@ use crate::input::{FirstRejected, link_name};
 use crate::link::LinkRef;
 use crate::wire::nft::data::Value;
 
-/// A link that the kernel wants by index: a reference as it was said, or the index.
+/// A link that the kernel needs by index: a reference by the caller, or the index itself.
 ///
-/// Two references with one name are equal: a rule that is read back has names alone.
+/// Two references with the same name are equal, because a rule read back only has names.
 #[derive(Debug, Clone)]
 pub(crate) enum Device {
     Link(LinkRef),
@@ -23,7 +23,7 @@ impl Device {
         }
     }
 
-    /// The index as a register holds it.
+    /// Returns the index as a value for a register.
     pub(crate) fn index(&self) -> Result<Value, String> {
         match self {
             Self::Index(index) => Ok(Value::host_u32(*index)),
@@ -50,12 +50,12 @@ impl fmt::Display for Device {
     }
 }
 
-/// The links of a base chain or flowtable, sorted by name. The kernel takes and lists names.
+/// The links of a base chain or flowtable, sorted by name. In the kernel's messages they are names.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Devices(Vec<LinkRef>);
 
 impl Devices {
-    /// Adds a link. A name that no link can have is rejected.
+    /// Adds a link. Rejects a name that no link can have.
     pub(crate) fn add(&mut self, link: LinkRef, rejected: &mut FirstRejected) {
         if let Err(reason) = link_name(link.name()) {
             rejected.reject("dev", link.name(), reason);

@@ -1,9 +1,9 @@
-//! Texts that several statements share.
+//! Formatting that several statements share.
 
 use std::fmt;
 use std::net::IpAddr;
 
-/// `over `, or nothing.
+/// Formats as `over ` or as nothing.
 pub(crate) struct Over(pub(crate) bool);
 
 impl fmt::Display for Over {
@@ -12,7 +12,7 @@ impl fmt::Display for Over {
     }
 }
 
-/// A number of bytes, in the largest unit that divides it.
+/// Formats a number of bytes in the largest unit that divides it.
 pub(crate) struct Bytes(pub(crate) u64);
 
 impl fmt::Display for Bytes {
@@ -25,7 +25,7 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// A range as `first-last`, or its only value.
+/// Formats a range as `first-last`, or as one value if both are equal.
 pub(crate) struct Range<T>(pub(crate) T, pub(crate) T);
 
 impl<T: fmt::Display + PartialEq> fmt::Display for Range<T> {
@@ -35,12 +35,12 @@ impl<T: fmt::Display + PartialEq> fmt::Display for Range<T> {
     }
 }
 
-/// Returns an address as text, an IPv6 address in brackets: a port may follow.
+/// Returns an address as text. An IPv6 address is in brackets, because a port may follow.
 pub(crate) fn bracketed(address: IpAddr) -> String {
     if address.is_ipv6() { format!("[{address}]") } else { address.to_string() }
 }
 
-/// Flags by name, separated by commas.
+/// Writes the names of the set flags, separated by commas.
 pub(crate) fn flags(
     f: &mut fmt::Formatter<'_>,
     before: &str,

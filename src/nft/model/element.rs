@@ -13,9 +13,9 @@ pub use crate::wire::nft::data::Verdict;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Key {
     One(Interval),
-    /// A concatenation.
+    /// A concatenation, an interval for each field.
     Many(Vec<Interval>),
-    /// All keys that no other element holds.
+    /// All keys that no other element has: the catch-all element.
     Rest,
 }
 
@@ -60,7 +60,7 @@ pub(crate) enum Data {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct Element {
-    // Sets have many elements, most with a key only: everything else is boxed.
+    // Boxed to save memory: sets have many elements, and most have only a key.
     pub(crate) key: Key,
     pub(crate) data: Option<Box<Data>>,
     pub(crate) timeout: Option<Duration>,
@@ -68,7 +68,8 @@ pub struct Element {
     pub(crate) moment: Moment,
 }
 
-/// The state of an element when it was read. It does not count in comparisons.
+/// What changes over time: the expiration and the counter when the element was read. Comparisons
+/// ignore it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Moment(Option<Box<Measured>>);
 
@@ -123,7 +124,7 @@ impl Element {
         key.into()
     }
 
-    /// Creates the catch-all element, for keys that no other element holds. Since Linux 5.13.
+    /// Creates the catch-all element, for keys that no other element has. Since Linux 5.13.
     #[doc(alias("catch-all", "NFT_SET_ELEM_CATCHALL"))]
     pub fn rest() -> Self {
         Self::of_key(Key::Rest)
@@ -147,21 +148,21 @@ impl Element {
         self
     }
 
-    /// Sets the object of an element of [`Map::objects`](crate::nft::Map::objects), by its name.
+    /// Sets the object, by name, of an element of [`Map::objects`](crate::nft::Map::objects).
     #[doc(alias = "NFTA_SET_ELEM_OBJREF")]
     pub fn object(mut self, name: impl Into<String>) -> Self {
         self.data = Some(Data::Object(name.into()).into());
         self
     }
 
-    /// Sets the timeout, in a set with timeouts. Default: the timeout of the set.
+    /// Sets the timeout. The set must have timeouts. Default: the timeout of the set.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Sets the time until the element expires. An update by a rule restarts the timeout. Default:
-    /// the timeout.
+    /// Sets the time until the element expires for the first time. If a rule updates the element,
+    /// its timeout starts again. Default: the timeout.
     #[doc(alias = "NFTA_SET_ELEM_EXPIRATION")]
     pub fn expires(mut self, after: Duration) -> Self {
         self.moment = Moment::new(Some(after), self.moment.counter());
@@ -174,12 +175,12 @@ impl Element {
         self
     }
 
-    /// The key, an interval for each field; empty for [`rest`](Self::rest).
+    /// Returns the key, an interval for each field. The key of [`rest`](Self::rest) is empty.
     pub fn key(&self) -> &[Interval] {
         self.key.intervals()
     }
 
-    /// The data, in a map.
+    /// Returns the data of a map element.
     pub fn data(&self) -> &[Constant] {
         match self.data.as_deref() {
             Some(Data::Values(values)) => values,
@@ -187,7 +188,7 @@ impl Element {
         }
     }
 
-    /// The verdict, in a verdict map.
+    /// Returns the verdict of a verdict map element.
     pub fn verdict_of(&self) -> Option<&Verdict> {
         match self.data.as_deref() {
             Some(Data::Verdict(verdict)) => Some(verdict),
@@ -195,7 +196,7 @@ impl Element {
         }
     }
 
-    /// The name of the object, in a map of objects.
+    /// Returns the name of the object, if the map refers to objects.
     pub fn object_of(&self) -> Option<&str> {
         match self.data.as_deref() {
             Some(Data::Object(name)) => Some(name),
@@ -203,19 +204,19 @@ impl Element {
         }
     }
 
-    /// The time until the element expires, counted from when it was read. Comparisons ignore it.
+    /// Returns the time from when the element was read until it expires. Comparisons ignore it.
     pub fn expires_in(&self) -> Option<Duration> {
         self.moment.expires()
     }
 
-    /// The counter of the element when it was read. Comparisons ignore it.
+    /// Returns the counter of the element when it was read. Comparisons ignore it.
     ///
     /// [`counter_each`](crate::nft::Rule::counter_each) adds elements with a counter.
     pub fn counter(&self) -> Option<Counter> {
         self.moment.counter()
     }
 
-    /// The comment.
+    /// Returns the comment.
     pub fn comment_of(&self) -> Option<&str> {
         self.comment.as_deref()
     }

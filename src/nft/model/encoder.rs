@@ -1,4 +1,4 @@
-//! The encoder of rules: statements as expressions, in the form `nft` gives them.
+//! Encodes the statements of a rule as expressions, as `nft` does.
 
 use super::context::{Context, Fact, Protocol};
 use super::family::Family;
@@ -17,15 +17,15 @@ use crate::wire::nft::expr::lookup::Lookup;
 use crate::wire::nft::register::Register::{self, R1, R2, R3, R4};
 use crate::wire::nft::set as wire_set;
 
-/// `ARPHRD_ETHER`.
+/// The kernel's `ARPHRD_ETHER`.
 pub(crate) const ETHERNET: u16 = 1;
 
-/// The expressions of a rule, and its anonymous sets, which must be created before it.
+/// The expressions of a rule, and its anonymous sets, which must be created before the rule.
 #[derive(Debug, Default)]
 pub(crate) struct Encoded {
     pub(crate) sets: Vec<(wire_set::Set, Vec<wire_element::Element>)>,
     pub(crate) expressions: Vec<Expr>,
-    /// The named sets that the rule looks up, and the shapes that it needs.
+    /// The named sets that the rule looks up, each with the types that the rule needs.
     pub(crate) named: Vec<(String, Shape)>,
 }
 
@@ -34,25 +34,26 @@ pub(crate) struct Encoder<'a> {
     pub(crate) context: Context,
     table: &'a str,
     next_set: &'a mut u32,
-    /// How many registers hold constants for the next expression.
+    /// The number of registers that have constants for the next expression.
     constants: usize,
     pub(crate) encoded: Encoded,
 }
 
 impl<'a> Encoder<'a> {
-    /// An encoder for a rule of this table. `next_set` numbers the sets of a transaction.
+    /// Creates an encoder for a rule of this table. `next_set` is the transaction's counter of
+    /// sets.
     pub(crate) fn new(family: Family, table: &'a str, next_set: &'a mut u32) -> Self {
         let (context, encoded) = (Context::new(family), Encoded::default());
         Self { context, table, next_set, constants: 0, encoded }
     }
 
-    /// Appends an expression, which uses the constants before it.
+    /// Appends an expression. It uses the constants loaded so far; later expressions don't.
     pub(crate) fn push(&mut self, expr: impl Into<Expr>) {
         self.constants = 0;
         self.encoded.expressions.push(expr.into());
     }
 
-    /// Compares register 1.
+    /// Appends a comparison of register 1.
     pub(crate) fn compare(&mut self, op: Comparison, data: Value) {
         self.push(Cmp { sreg: R1, op, data });
     }
@@ -61,7 +62,7 @@ impl<'a> Encoder<'a> {
         self.push(Bitwise::mask(R1, mask));
     }
 
-    /// Puts a constant into the first register that holds no constant yet.
+    /// Loads a constant into the next register without a constant.
     pub(crate) fn constant(&mut self, value: impl Into<Value>) -> Register {
         let register = [R1, R2, R3].get(self.constants).copied().unwrap_or(R4);
         self.encoded.expressions.push(Immediate::value(register, value).into());
@@ -69,8 +70,8 @@ impl<'a> Encoder<'a> {
         register
     }
 
-    /// Puts the first and the last value of a range into registers. Returns no register for a last
-    /// value that equals the first.
+    /// Loads the first and the last value of a range into registers. If both are equal, loads only
+    /// one and returns no second register.
     pub(crate) fn range<T: Into<Value> + Copy + PartialEq>(
         &mut self,
         range: Option<(T, T)>,
@@ -80,7 +81,7 @@ impl<'a> Encoder<'a> {
         (Some(min), (first != last).then(|| self.constant(last)))
     }
 
-    /// Encodes the match that establishes a fact.
+    /// Appends the match that establishes a fact.
     pub(crate) fn establish(&mut self, fact: Fact) {
         let (field, value) = match fact {
             Fact::Network(network) => network_match(self.context.family, network),
@@ -93,12 +94,12 @@ impl<'a> Encoder<'a> {
         self.context.learn(fact);
     }
 
-    /// Loads fields one after the other, and returns the register of the first.
+    /// Loads fields into consecutive registers, and returns the first register.
     pub(crate) fn load(&mut self, fields: &[Field]) -> Result<Register, String> {
         self.load_from(0, fields)
     }
 
-    /// Loads fields from this slot of 4 bytes on.
+    /// Loads fields into registers from the 4-byte slot `first` on.
     pub(crate) fn load_from(&mut self, first: u32, fields: &[Field]) -> Result<Register, String> {
         const TOO_LONG: &str = "a key of more than 64 bytes";
         let mut slot = first;
@@ -117,13 +118,13 @@ impl<'a> Encoder<'a> {
         Ok(Register::at_slot(first).ok_or(TOO_LONG)?)
     }
 
-    /// Notes a named set, and the shape that the rule needs.
+    /// Records that the rule looks up a named set, with the types that the rule needs.
     pub(crate) fn names(&mut self, set: &str, fields: &[Field], data: Option<DataKind>) {
         self.encoded.named.push((set.to_owned(), shape_of(fields, data, false)));
     }
 
-    /// Returns the look-up of register 1 in a set or map; an anonymous one is created with the
-    /// rule.
+    /// Returns the expression that looks up register 1 in a set or map. An anonymous set is added
+    /// to the sets that are created before the rule.
     pub(crate) fn lookup(
         &mut self,
         fields: &[Field],
@@ -154,12 +155,13 @@ impl<'a> Encoder<'a> {
     }
 }
 
-/// The slots of 4 bytes that a field takes.
+/// Returns the number of 4-byte slots that a field takes.
 pub(crate) fn slots(field: Field) -> u32 {
     field.value_type().len().div_ceil(4)
 }
 
-/// The match on a network protocol, as `nft` writes it in this family.
+/// Returns the field and value of the match on a network protocol, as `nft` writes it in this
+/// family.
 pub(crate) fn network_match(family: Family, network: Network) -> (Field, Value) {
     match (family, network) {
         (Family::Bridge, Network::Arp) => (Field::EtherType, network.ether_type().into()),
@@ -168,7 +170,7 @@ pub(crate) fn network_match(family: Family, network: Network) -> (Field, Value) 
     }
 }
 
-/// The first `bits` bits of `length` bytes.
+/// Returns a mask of `length` bytes with the first `bits` bits set.
 pub(crate) fn prefix_mask(bits: u8, length: u32) -> Option<Value> {
     let ones = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
     ones.to_be_bytes().get(..length as usize).and_then(Value::new)

@@ -1,13 +1,13 @@
-//! The combinations of family, kind, hook and priority that the kernel takes.
+//! The valid combinations of a chain's family, kind, hook and priority.
 
 pub use crate::wire::nft::chain::{ChainKind, Policy};
 pub use crate::wire::nft::hook::{Hook, Priority};
 pub use crate::wire::nft::message::Family;
 
-/// The priority of connection tracking. Address translation must come later.
+/// The priority of connection tracking. NAT chains must come later.
 const CONNTRACK: Priority = Priority(-200);
 
-/// Explains a combination that the kernel would refuse with a bare `EOPNOTSUPP`.
+/// Refuses, with a reason, a combination that the kernel would refuse with a bare `EOPNOTSUPP`.
 pub(crate) fn check(
     family: Family,
     kind: ChainKind,

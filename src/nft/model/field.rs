@@ -1,7 +1,7 @@
-//! Fields: the parts of a packet, and of its metadata, that rules compare and look up.
+//! Fields: the parts of a packet and of its metadata that rules compare and look up.
 //!
-//! A new field is one entry of the table: what `nft` calls it, its type, where it lies, what must
-//! be known of the packet before.
+//! A new field is one line of the table: its name in `nft`, its type, where it is loaded from, and
+//! what the rule must know about the packet first.
 
 use std::fmt;
 
@@ -23,29 +23,29 @@ const ICMP: u8 = 1;
 pub(crate) const TCP: u8 = 6;
 const ICMPV6: u8 = 58;
 
-/// The facts that a rule must establish before it reads a field.
+/// What a rule must know about a packet before it reads a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
     Nothing,
     Network(Network),
     /// A transport protocol with ports.
     Ports,
-    /// One transport protocol with ports, as `nft` needs it to read a port.
+    /// Exactly one transport protocol with ports: `nft` needs it to list this field.
     OneWithPorts,
     Protocol(u8),
-    /// The transport protocol, in this network protocol.
+    /// The transport protocol with this number, in this network protocol.
     ProtocolIn(Network, u8),
     Ethernet,
 }
 
-/// The place a field is loaded from.
+/// The source that a field is loaded from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
-    /// The header, and the offset in it in bytes.
+    /// A header, and the offset in bytes.
     Packet(PayloadBase, u32),
     Meta(MetaKey),
     Ct(CtKey, Option<Direction>),
-    /// The type of an address, by the routing table.
+    /// The type of an address in the routing table.
     Fib(FibFlags),
     Socket(SocketKey),
     Numgen(Numgen),
@@ -60,7 +60,7 @@ struct Facts {
 
 macro_rules! fields {
     ($($(#[$doc:meta])* $field:ident = $words:literal: $type:ident, $source:expr, $needs:expr;)*) => {
-        /// A field that rules compare, and that sets and maps are looked up with.
+        /// A field that rules compare or look up in sets and maps.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum Field {
@@ -70,7 +70,7 @@ macro_rules! fields {
         }
 
         impl Field {
-            /// All fields but numbers.
+            /// All fields except `Numgen`.
             const ALL: &[Self] = &[$(Self::$field),*];
 
             fn facts(self) -> Facts {
@@ -169,7 +169,7 @@ fields! {
 }
 
 impl Field {
-    /// The type of the field's values.
+    /// Returns the type of the field's values.
     pub fn value_type(self) -> Type {
         self.facts().value_type
     }
@@ -178,7 +178,8 @@ impl Field {
         self.facts().needs
     }
 
-    /// The fields that are read for it: of a hash those it is computed from, else itself.
+    /// Returns the packet's fields that this field depends on: the hashed fields of a hash,
+    /// otherwise itself.
     pub(crate) fn read_fields(self) -> Vec<Self> {
         match self {
             Self::Numgen(number) => number.fields(),
@@ -191,7 +192,8 @@ impl Field {
         self.load_first(register, self.value_type().len())
     }
 
-    /// Returns the expression that loads the first bytes of a header field, of others the whole.
+    /// Returns the expression that loads the first `length` bytes of a header field. Other fields
+    /// are always loaded whole.
     pub(crate) fn load_first(self, dreg: Register, length: u32) -> Expr {
         match self.facts().source {
             Source::Packet(base, offset) => Payload::load(dreg, base, offset, length).into(),
@@ -206,8 +208,8 @@ impl Field {
         }
     }
 
-    /// Returns the field that an expression loads, the register, and the length in bytes. Of
-    /// several fields at one place `fits` chooses.
+    /// Returns the field that an expression loads, the register, and the length in bytes. If
+    /// several fields have the same source, `fits` chooses.
     pub(crate) fn loaded_by(
         expr: &Expr,
         fits: impl Fn(Self, u32) -> bool,
@@ -259,7 +261,7 @@ impl Numgen {
         Self::of_places(fields.into_iter().map(place), modulus)
     }
 
-    /// The fields that the hash is computed from.
+    /// Returns the fields that the hash is computed from.
     pub(crate) fn fields(self) -> Vec<Field> {
         self.places()
             .iter()

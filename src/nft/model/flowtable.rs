@@ -1,4 +1,4 @@
-//! Flowtables.
+//! The builder of flowtables.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::wire::nft::flowtable as wire;
 use crate::wire::nft::flowtable::FlowtableFlags;
 use crate::wire::nft::hook as wire_hook;
 
-/// A flowtable: links between which the packets of known connections bypass the rules.
+/// A flowtable: packets of established connections between its links bypass the rules.
 ///
 /// Replaces `nft add flowtable FAMILY TABLE NAME { hook ingress priority 0; devices = { … };
 /// }`. Rules at the hook forward add connections: [`Rule::flow_add`](crate::nft::Rule::flow_add).
@@ -77,26 +77,27 @@ impl Flowtable {
         self
     }
 
-    /// Offloads connections to network cards that can do it. Default: off.
+    /// Offloads connections to network cards with that feature. Default: off.
     #[doc(alias = "NFT_FLOWTABLE_HW_OFFLOAD")]
     pub fn offload(mut self) -> Self {
         self.flags |= FlowtableFlags::HARDWARE_OFFLOAD;
         self
     }
 
-    /// Counts packets that bypass the rules with their connection. Default: off. Since Linux 5.7.
+    /// Counts the packets that bypass the rules in the conntrack entry of their connection.
+    /// Default: off. Since Linux 5.7.
     #[doc(alias = "NFT_FLOWTABLE_COUNTER")]
     pub fn counter(mut self) -> Self {
         self.flags |= FlowtableFlags::COUNTER;
         self
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The names of the links.
+    /// Returns the names of the links.
     pub fn devices(&self) -> Vec<String> {
         self.devices.names()
     }
@@ -127,7 +128,7 @@ impl Flowtable {
         }
     }
 
-    /// Decodes a flowtable that the kernel lists.
+    /// Decodes a listed flowtable.
     pub(crate) fn from_wire(flowtable: &wire::Flowtable) -> Option<Self> {
         let hook = flowtable.hook.clone().unwrap_or_default();
         Some(Self {

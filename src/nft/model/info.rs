@@ -1,4 +1,4 @@
-//! Tables with their content, as the kernel lists them.
+//! Tables with their contents, as the kernel lists them.
 
 use super::chain::Chain;
 use super::element::Element;
@@ -9,7 +9,7 @@ use super::rule::Rule;
 use super::set::{Map, Set};
 use crate::counter::Counter;
 
-/// A listed table, of any program.
+/// A listed table, whichever program created it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -18,15 +18,15 @@ pub struct TableInfo {
     pub family: Family,
     /// The name.
     pub name: String,
-    /// The handle number.
+    /// The number (handle) of the table.
     pub number: u64,
-    /// The netlink port of the socket that owns the table, if one does.
+    /// The netlink port of the socket that owns the table; `None` without an owner.
     pub owner: Option<u32>,
-    /// The tag, if netloom made it as a persistent table.
+    /// The tag, if the table is a persistent table of netloom.
     pub tag: Option<String>,
     /// The comment.
     pub comment: Option<String>,
-    /// True if the chains see no packets.
+    /// True if the table is dormant: its chains see no packets.
     pub is_dormant: bool,
     /// The chains, in order of creation.
     pub chains: Vec<ChainInfo>,
@@ -43,9 +43,9 @@ pub struct TableInfo {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ChainInfo {
-    /// The builder that creates such a chain, without rules.
+    /// The builder of an equal chain, without rules.
     pub chain: Chain,
-    /// The handle number.
+    /// The number (handle) of the chain.
     pub number: u64,
     /// The rules, first to last.
     pub rules: Vec<RuleInfo>,
@@ -56,11 +56,11 @@ pub struct ChainInfo {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct RuleInfo {
-    /// The builder that creates such a rule. Unknown expressions keep their bytes.
+    /// The builder of an equal rule. Expressions that netloom does not know keep their bytes.
     pub rule: Rule,
-    /// The handle number.
+    /// The number (handle) of the rule.
     pub number: u64,
-    /// The counts of the first counter, if there is one.
+    /// The counts of the rule's first counter; `None` without a counter.
     pub counter: Option<Counter>,
 }
 
@@ -69,9 +69,9 @@ pub struct RuleInfo {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SetInfo {
-    /// The builder that creates such a set or map, without elements.
+    /// The builder of an equal set or map, without elements.
     pub set: SetOrMap,
-    /// The handle number.
+    /// The number (handle) of the set or map.
     pub number: u64,
     /// The elements.
     pub elements: Vec<Element>,

@@ -1,8 +1,8 @@
-//! The encoding of elements of sets and maps, with intervals as the kernel stores them.
+//! Encodes and decodes the elements of sets and maps, with intervals in the kernel's form.
 //!
-//! An interval of a plain key is two elements: its first key, and the first key after its last one
-//! with `NFT_SET_ELEM_INTERVAL_END`. An interval of a concatenation is one element, with its last
-//! key in `NFTA_SET_ELEM_KEY_END`.
+//! In a set with a single-field key, the kernel stores an interval as two elements: its first key,
+//! and the key after its last key with the flag `NFT_SET_ELEM_INTERVAL_END`. In a set of
+//! concatenations, an interval is one element, whose last key is in `NFTA_SET_ELEM_KEY_END`.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::wire::nft::element::{ElementFlags, ListElement, PlainData, PlainEleme
 use crate::wire::nft::expr::stateful::Stateful;
 use crate::wire::nft::userdata::UserData;
 
-/// The kind of data of a map.
+/// The kind of a map's data.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum DataKind {
     Values(Vec<Type>),
@@ -28,7 +28,7 @@ pub(crate) enum DataKind {
     Object(ObjectKind),
 }
 
-/// The types of a set or map, and the features that its elements can have.
+/// The types of a set or map, and whether it has intervals and timeouts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Shape {
     pub(crate) key: Vec<Type>,
@@ -37,7 +37,7 @@ pub(crate) struct Shape {
     pub(crate) timeout: bool,
 }
 
-/// An encoded element, without an allocation if it has a key and a value only.
+/// An encoded element. `Plain` avoids an allocation if the element has only a key and a value.
 pub(crate) enum Listed {
     Plain(Value, Option<Value>),
     Whole(Box<wire::Element>),
@@ -64,7 +64,7 @@ impl Shape {
         total(&self.key)
     }
 
-    /// The bytes that most elements take in a message.
+    /// Returns the usual size of an element in a message, in bytes.
     pub(crate) fn listed_len(&self) -> usize {
         let data = match &self.data {
             Some(DataKind::Values(types)) => 8 + total(types),
@@ -73,7 +73,7 @@ impl Shape {
         (12 + self.key_len() + data) as usize
     }
 
-    /// Checks that a rule can look up this shape in a set.
+    /// Checks that a rule that needs these types can look them up in `set`.
     pub(crate) fn check_lookup(&self, name: &str, set: &Self) -> Result<(), String> {
         if !same_types(&self.key, &set.key) {
             let (has, needs) = (shown(&set.key), shown(&self.key));
@@ -90,19 +90,19 @@ impl Shape {
         if fits { Ok(()) } else { Err(format!("the set `{name}` has data of another kind")) }
     }
 
-    /// Returns whether an interval is two elements: its first key, and the first key after it.
+    /// Returns whether the kernel stores an interval as two elements.
     fn has_ends(&self) -> bool {
         self.interval && !self.is_concat()
     }
 
-    /// Encodes the elements of a new set, which must not overlap.
+    /// Encodes the elements of a new set. Fails if intervals overlap.
     pub(crate) fn encode(&self, elements: &[Element]) -> Result<Vec<wire::Element>, String> {
         let encoded = self.encode_whole(elements, true)?;
         self.check_apart(&encoded)?;
         Ok(self.split(encoded))
     }
 
-    /// Checks that intervals of plain keys do not overlap one another.
+    /// Fails if intervals of a single-field key overlap.
     pub(crate) fn check_apart(&self, whole: &[wire::Element]) -> Result<(), String> {
         if !self.has_ends() {
             return Ok(());
@@ -110,7 +110,7 @@ impl Shape {
         let mut sorted: Vec<_> =
             whole.iter().filter_map(|one| Some((one.key?, one.key_end?))).collect();
         sorted.sort_unstable();
-        sorted.dedup(); // the same element twice is one
+        sorted.dedup(); // equal elements are no overlap
         match sorted.windows(2).find(|pair| pair[1].0 <= pair[0].1) {
             Some(pair) => {
                 let [one, other] = [0, 1].map(|at| self.element(pair[at].0, pair[at].1));
@@ -140,7 +140,7 @@ impl Shape {
         Ok(self.split(encoded))
     }
 
-    /// Encodes elements with both keys of an interval; without data, as the kernel looks for them.
+    /// Encodes elements with both keys of an interval. The kernel looks elements up without data.
     pub(crate) fn encode_whole(
         &self,
         elements: &[Element],
@@ -149,7 +149,7 @@ impl Shape {
         elements.iter().map(|element| self.encode_one(element, with_data)).collect()
     }
 
-    /// Splits the intervals of plain keys into two elements each, as the kernel takes them.
+    /// Splits each interval of a single-field key into two elements, as the kernel needs them.
     pub(crate) fn split(&self, whole: Vec<wire::Element>) -> Vec<wire::Element> {
         if !self.has_ends() {
             return whole;
@@ -163,12 +163,12 @@ impl Shape {
         split
     }
 
-    /// Joins the elements that the kernel lists to intervals with both keys.
+    /// Joins the two listed elements of each interval into one with both keys.
     pub(crate) fn join(&self, mut listed: Vec<wire::Element>) -> Vec<wire::Element> {
         if !self.has_ends() {
             return listed;
         }
-        // At the same key one interval ends, then the next begins.
+        // If an interval ends at the key where the next begins, its end comes first.
         listed.sort_by_key(|one| (one.key, !one.flags.contains(ElementFlags::INTERVAL_END)));
         let ends: Vec<_> = listed.iter().skip(1).map(|next| next.key).collect();
         let highest = Value::new(&vec![0xff; self.key_len() as usize]);
@@ -180,12 +180,12 @@ impl Shape {
         listed
     }
 
-    /// Returns the element with these keys, without data.
+    /// Returns the element with these first and last keys, without data.
     pub(crate) fn element(&self, first: Value, last: Value) -> Element {
         Element::of_key(self.decode_key(&first, &last))
     }
 
-    /// Encodes an element of a set without intervals.
+    /// Encodes an element of a set without intervals, without an allocation if possible.
     pub(crate) fn listed(&self, element: &Element, with_data: bool) -> Result<Listed, String> {
         let Some(key) = self.plain_key(element, with_data) else {
             return self.encode_one(element, with_data).map(|one| Listed::Whole(Box::new(one)));
@@ -198,7 +198,7 @@ impl Shape {
         })
     }
 
-    /// Encodes the key of an element that has one value and at most data.
+    /// Encodes the key if the element has one value and at most data. Returns `None` otherwise.
     fn plain_key(&self, element: &Element, with_data: bool) -> Option<Result<Value, String>> {
         let Key::One(Interval::One(constant)) = &element.key else { return None };
         let [kind] = self.key.as_slice() else { return None };
@@ -210,7 +210,7 @@ impl Shape {
         (!self.interval && (is_plain || !with_data)).then(|| kind.encode(constant))
     }
 
-    /// Encodes an element. In sets with intervals the last key is in `key_end`.
+    /// Encodes an element. In a set with intervals, `key_end` is the last key.
     fn encode_one(&self, element: &Element, with_data: bool) -> Result<wire::Element, String> {
         let mut out = wire::Element::default();
         if element.key == Key::Rest {
@@ -293,7 +293,7 @@ impl Shape {
         }
     }
 
-    /// Decodes the elements that the kernel lists.
+    /// Decodes listed elements.
     pub(crate) fn decode(&self, listed: Vec<wire::Element>) -> Vec<Element> {
         self.join(listed).iter().map(|one| self.decode_one(one)).collect()
     }
@@ -324,8 +324,8 @@ impl Shape {
         element
     }
 
-    /// Swaps the bytes of a key that `nft` stores in network byte order, so that intervals are
-    /// ordered.
+    /// Swaps the bytes of a key in host byte order. In intervals `nft` stores such a key in network
+    /// byte order, so that keys are ordered.
     fn swapped(&self, key: Value) -> Value {
         let is_swapped = self.has_ends() && self.key.iter().all(|kind| kind.is_in_host_order());
         if is_swapped { key.in_host_order() } else { key }
@@ -349,18 +349,18 @@ impl Shape {
     }
 }
 
-/// Compares types. A type without a variant here is only compared by its length.
+/// Compares types. A type that netloom does not know only needs the same length.
 fn same_types(a: &[Type], b: &[Type]) -> bool {
     let is_other = |kind: &Type| matches!(kind, Type::Other { .. });
     if a.iter().chain(b).any(is_other) { total(a) == total(b) } else { a == b }
 }
 
-/// The types of a concatenation, as `nft` writes them.
+/// Formats the types of a concatenation as `nft` does.
 fn shown(types: &[Type]) -> String {
     types.iter().map(ToString::to_string).collect::<Vec<_>>().join(" . ")
 }
 
-/// Concatenates values. A single value has no padding.
+/// Concatenates values. Pads them to 4 bytes if there are several.
 fn joined(values: &[Value]) -> Option<Value> {
     match values {
         [one] => Some(*one),
@@ -380,17 +380,18 @@ fn split<'v>(types: &[Type], value: &'v Value) -> Vec<(Type, &'v [u8])> {
     parts
 }
 
-/// Adds 1 to a number of any length; `None` above the highest.
+/// Adds 1 to a big-endian number of any length. Returns `None` for the highest number.
 fn successor(value: &Value) -> Option<Value> {
     carried(value, |byte| byte.wrapping_add(1), 0)
 }
 
-/// Subtracts 1 from a number of any length; `None` below the lowest.
+/// Subtracts 1 from a big-endian number of any length. Returns `None` for 0.
 fn predecessor(value: &Value) -> Option<Value> {
     carried(value, |byte| byte.wrapping_sub(1), 0xff)
 }
 
-/// Changes the last byte, and each byte before one that became `wrapped`.
+/// Changes the last byte. While the changed byte is `wrapped` (a carry), changes the byte before,
+/// too.
 fn carried(value: &Value, change: fn(u8) -> u8, wrapped: u8) -> Option<Value> {
     let mut bytes = value.as_slice().to_vec();
     for byte in bytes.iter_mut().rev() {

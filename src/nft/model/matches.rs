@@ -1,4 +1,4 @@
-//! The setters of matches.
+//! The setters of matches in a rule.
 
 use super::constant::{Constant, Interval};
 use super::element::Element;
@@ -56,29 +56,29 @@ impl Rule {
         self.push_match(Field::TcpFlags, condition)
     }
 
-    /// Matches packets that came in by this link, by index: `iif`. The link must exist; the rule
-    /// follows it when it is renamed.
+    /// Matches packets that arrive by this link, by index: `iif`. The link must exist. The rule
+    /// follows a rename of the link.
     #[doc(alias = "meta iif")]
     pub fn iif(self, link: impl Into<LinkRef>) -> Self {
         self.link("iif", Field::Iif, link.into())
     }
 
-    /// Matches packets that leave by this link, by index: `oif`. The link must exist; the rule
-    /// follows it when it is renamed.
+    /// Matches packets that leave by this link, by index: `oif`. The link must exist. The rule
+    /// follows a rename of the link.
     #[doc(alias = "meta oif")]
     pub fn oif(self, link: impl Into<LinkRef>) -> Self {
         self.link("oif", Field::Oif, link.into())
     }
 
-    /// Matches packets that came in by a link of this name, or of this prefix with `*` at its end:
-    /// `iifname`. The link need not exist.
+    /// Matches packets that arrive by a link with this name, or whose name begins with the text
+    /// before a final `*`: `iifname`. The link need not exist.
     #[doc(alias = "meta iifname")]
     pub fn iifname(self, pattern: impl Input<LinkPattern>) -> Self {
         self.link_name("iifname", Field::Iifname, pattern)
     }
 
-    /// Matches packets that leave by a link of this name, or of this prefix with `*` at its end:
-    /// `oifname`. The link need not exist.
+    /// Matches packets that leave by a link with this name, or whose name begins with the text
+    /// before a final `*`: `oifname`. The link need not exist.
     #[doc(alias = "meta oifname")]
     pub fn oifname(self, pattern: impl Input<LinkPattern>) -> Self {
         self.link_name("oifname", Field::Oifname, pattern)
@@ -90,7 +90,7 @@ impl Rule {
         self.push_match(Field::Mark, Condition::Bits { mask, value })
     }
 
-    /// Matches any of these states of the connection: `ct state established,related`.
+    /// Matches connections in any of these states: `ct state established,related`.
     #[doc(alias = "ct state")]
     pub fn ct_state(mut self, state: CtState) -> Self {
         if state.is_empty() {
@@ -99,7 +99,7 @@ impl Rule {
         self.any_bit(Field::CtState, state.bits())
     }
 
-    /// Matches any of these statuses of the connection: `ct status dnat`.
+    /// Matches connections with any of these status bits: `ct status dnat`.
     #[doc(alias = "ct status")]
     pub fn ct_status(mut self, status: CtStatus) -> Self {
         if status.is_empty() {
@@ -115,12 +115,12 @@ impl Rule {
         self.is(Field::DestinationAddressType, RTN_LOCAL)
     }
 
-    /// Matches a field with a value, prefix or range.
+    /// Matches packets whose field is this value, or in this prefix or range.
     pub fn is(self, field: Field, what: impl Into<Interval>) -> Self {
         self.matching("is", field, what)
     }
 
-    /// Matches a field with any of these, an anonymous set: `FIELD { … }`.
+    /// Matches packets whose field is any of these, as an anonymous set: `FIELD { … }`.
     pub fn any_of(self, field: Field, what: impl IntoIterator<Item = impl Into<Interval>>) -> Self {
         self.matching_any("any_of", field, what)
     }
@@ -144,7 +144,7 @@ impl Rule {
         let networks: Option<Vec<_>> = intervals.iter().map(network).collect();
         let Some((first, others)) = networks.as_ref().and_then(|all| all.split_first()) else {
             let shown = intervals.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let reason = "it is no address, network (10.0.0.0/24) or range (10.0.0.1-10.0.0.9)";
+            let reason = "not a valid address, network (10.0.0.0/24) or range (10.0.0.1-10.0.0.9)";
             self.rejected.reject(setter, shown, reason);
             return self;
         };
@@ -177,11 +177,15 @@ impl Rule {
                 self.rejected.reject(setter, interval, reason);
                 self
             }
-            // All addresses: only the family is matched.
+            // The prefix has all addresses, so only the family is matched.
             Ok(Condition::Prefix(_, 0)) => {
                 let is_v4 = field.value_type() == Type::Ipv4;
                 if std::mem::take(&mut self.negated) {
-                    self.rejected.reject(setter, interval, "no address is outside of it");
+                    self.rejected.reject(
+                        setter,
+                        interval,
+                        "the network has all addresses, so nothing would match",
+                    );
                 }
                 self.push(NetworkMatch(if is_v4 { Network::Ip4 } else { Network::Ip6 }))
             }
@@ -223,7 +227,7 @@ impl Rule {
         }
     }
 
-    /// Matches if not all of these bits are 0.
+    /// Matches if at least one of these bits is set.
     fn any_bit(mut self, field: Field, bits: u32) -> Self {
         self.negated = !self.negated;
         self.push_match(
@@ -276,13 +280,13 @@ setters! {
     /// Matches any of these transport protocols, by number: `meta l4proto { tcp, udp }`.
     protocols(numbers: impl IntoIterator<Item = u8>): Protocol matching_any numbers;
 
-    /// Matches the source port, one or a range, of the protocol before: `tcp sport`.
+    /// Matches the source port, or a range of ports. Needs a protocol before: `tcp sport`.
     sport(port: impl Into<Interval>): SourcePort matching port;
 
     /// Matches any of these source ports: `tcp sport { … }`.
     sports(ports: impl IntoIterator<Item = impl Into<Interval>>): SourcePort matching_any ports;
 
-    /// Matches the destination port, one or a range, of the protocol before: `tcp dport`.
+    /// Matches the destination port, or a range of ports. Needs a protocol before: `tcp dport`.
     dport(port: impl Into<Interval>): DestinationPort matching port;
 
     /// Matches any of these destination ports: `tcp dport { … }`.
@@ -309,8 +313,8 @@ setters! {
     /// Matches the hardware address of the destination: `ether daddr`.
     destination_mac(mac: impl Into<Interval>): MacDestination matching mac;
 
-    /// Matches packets of a local transparent socket: `socket transparent 1`. At the hooks
-    /// prerouting and input; such packets have passed a [`tproxy`](Self::tproxy) rule before.
+    /// Matches packets of a local transparent socket, at the hooks prerouting and input: `socket
+    /// transparent 1`. A [`tproxy`](Self::tproxy) rule has redirected such packets before.
     #[doc(alias = "NFT_SOCKET_TRANSPARENT")]
     socket_transparent(): SocketTransparent matching 1_u8;
 

@@ -1,4 +1,4 @@
-//! The `nf_tables` objects as values: no socket, no namespace.
+//! The `nf_tables` objects as pure values, without a socket or a namespace.
 
 pub(crate) mod chain;
 pub(crate) mod constant;

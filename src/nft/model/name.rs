@@ -1,9 +1,9 @@
-//! Names of tables, chains and sets that both `nft` and the kernel take.
+//! Checks that both `nft` and the kernel accept names of tables, chains and sets.
 
-/// The bytes of a name without its NUL (`NFT_NAME_MAXLEN` is 256).
+/// The maximum length of a name without its NUL, in bytes (`NFT_NAME_MAXLEN` is 256).
 const LONGEST: usize = 255;
 
-/// The keywords that `nft` 1.0.6 refuses as names, as found by trying, and later ones.
+/// The keywords that can't be names: those that `nft` 1.0.6 was seen to refuse, and later keywords.
 const KEYWORDS: &str = "\
     accept add ah all and arp auto-merge bridge cgroup chain comment comp constant continue \
     counter cpu create ct day dccp define delete describe destroy device devices dnat drop dst \
@@ -17,12 +17,12 @@ const KEYWORDS: &str = "\
     skuid snat socket srh symhash synproxy table tcp th time timeout tproxy type typeof udp \
     udplite undefine update vlan vmap xor";
 
-/// Refuses a name that `nft` can't load, with the reason.
+/// Refuses a name that `nft` can't load, and returns the reason.
 pub(crate) fn check(name: &str) -> Result<(), String> {
     let mut characters = name.chars();
     let Some(first) = characters.next() else { return Err("a name can't be empty".into()) };
     if name.len() > LONGEST {
-        return Err(format!("a name has {LONGEST} bytes at most, this one {}", name.len()));
+        return Err(format!("a name has at most {LONGEST} bytes, this name has {}", name.len()));
     }
     if !first.is_ascii_alphabetic() && first != '_' && first != '.' {
         return Err(format!("the name {name:?} starts with neither a letter nor `_` nor `.`"));
@@ -34,21 +34,22 @@ pub(crate) fn check(name: &str) -> Result<(), String> {
         ));
     }
     if name == "." || KEYWORDS.split(' ').any(|word| word == name) {
-        return Err(format!("`{name}` is a word of nft's own, so nft refuses it as a name"));
+        return Err(format!("`{name}` is a keyword of nft, so nft refuses it as a name"));
     }
     Ok(())
 }
 
-/// The bytes of a comment without its NUL; `nft` refuses longer ones.
+/// The maximum length of a comment without its NUL, in bytes; `nft` refuses longer comments.
 const LONGEST_COMMENT: usize = 127;
 
-/// Refuses a comment that `nft` can't load, with the reason.
+/// Refuses a comment that `nft` can't load, and returns the reason.
 pub(crate) fn check_comment(text: &str) -> Result<(), String> {
     match text {
         "" => Err("a comment can't be empty".into()),
-        _ if text.len() > LONGEST_COMMENT => {
-            Err(format!("a comment has {LONGEST_COMMENT} bytes at most, this one {}", text.len()))
-        }
+        _ if text.len() > LONGEST_COMMENT => Err(format!(
+            "a comment has at most {LONGEST_COMMENT} bytes, this comment has {}",
+            text.len()
+        )),
         _ if text.contains(['"', '\0', '\n']) => {
             Err("nft could not list a comment with a quote, a NUL or a line break in it".into())
         }
@@ -56,15 +57,16 @@ pub(crate) fn check_comment(text: &str) -> Result<(), String> {
     }
 }
 
-/// The most bytes of a tag: a table's comment is `netloom:` and the tag.
+/// The maximum length of a tag, in bytes: a table's comment is `netloom:` and the tag.
 const LONGEST_TAG: usize = LONGEST_COMMENT - 8;
 
-/// Refuses a text that can't be a tag, with the reason. All persistent objects have the same rules.
+/// Refuses a text that can't be a tag, and returns the reason. The rules are the same for tags of
+/// all kinds of persistent objects.
 pub(crate) fn check_tag(tag: &str) -> Result<(), String> {
     match tag {
         "" => Err("a tag can't be empty".into()),
         _ if tag.len() > LONGEST_TAG => {
-            Err(format!("a tag has {LONGEST_TAG} bytes at most, this one {}", tag.len()))
+            Err(format!("a tag has at most {LONGEST_TAG} bytes, this tag has {}", tag.len()))
         }
         _ if tag.contains(|c: char| c == '"' || c.is_control()) => {
             Err("a tag can't contain quotes or control characters: nft could not list it".into())

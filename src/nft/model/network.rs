@@ -15,12 +15,12 @@ pub(crate) enum Network {
 impl Network {
     pub(crate) const ALL: [Self; 3] = [Self::Ip4, Self::Ip6, Self::Arp];
 
-    /// The protocol of addresses of this family.
+    /// Returns the protocol of an address.
     pub(crate) fn of_address(address: std::net::IpAddr) -> Self {
         if address.is_ipv4() { Self::Ip4 } else { Self::Ip6 }
     }
 
-    /// `ETH_P_*`.
+    /// Returns the kernel's `ETH_P_*`.
     pub(crate) fn ether_type(self) -> u16 {
         match self {
             Self::Ip4 => 0x0800,
@@ -29,7 +29,7 @@ impl Network {
         }
     }
 
-    /// `NFPROTO_*`.
+    /// Returns the kernel's `NFPROTO_*`.
     pub(crate) fn netfilter_protocol(self) -> u8 {
         let [.., number] = self.family().number().to_be_bytes();
         number

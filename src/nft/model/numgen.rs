@@ -10,25 +10,25 @@ use crate::wire::nft::expr::numgen::NumgenType;
 use crate::wire::nft::register::Register;
 use crate::wire::nft::register::Register::{R1, R2};
 
-/// A number computed for each packet, from 0 up to below a modulus: in turn, at random, or a hash.
+/// A number computed for each packet, from 0 to the modulus minus 1: counted up, random, or a hash.
 ///
 /// ```
 /// use netloom::nft::{Element, Field, Numgen, Rule};
 /// use std::net::Ipv4Addr;
 ///
-/// // Each client has one of two servers.
+/// // Each client always gets the same of two servers.
 /// let by_client = Numgen::jhash([Field::Ip4Source], 2).into();
 /// let server = |number: u8, host| Element::new(number).value(Ipv4Addr::new(10, 0, 0, host));
 /// let rule = Rule::new().tcp().dport(80).dnat_by([by_client], [server(0, 2), server(1, 3)]);
 /// assert!(rule.to_string().contains("jhash ip saddr mod 2 map { 0 : 10.0.0.2, 1 : 10.0.0.3 }"));
 ///
-/// // One of ten.
+/// // Matches one packet of ten.
 /// let sampled = Rule::new().is(Numgen::random(10).into(), 0).counter();
 /// assert_eq!(sampled.to_string(), "numgen random mod 10 0 counter");
 /// ```
 ///
-/// A number is a [`Field`](crate::nft::Field), but can't be one of several fields of a key. Source:
-/// nft(8), "NUMGEN EXPRESSION", "HASH EXPRESSIONS".
+/// A `Numgen` can be used as a [`Field`](crate::nft::Field), but not as one of several fields of a
+/// key. Source: nft(8), "NUMGEN EXPRESSION", "HASH EXPRESSIONS".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[must_use = "a number does nothing until a rule uses it"]
 pub struct Numgen {
@@ -48,8 +48,8 @@ enum Kind {
 const MOST: usize = 5;
 const UNKNOWN: u8 = u8::MAX;
 
-/// The places of hashed fields in the table of fields: a field may be a number, so a number can't
-/// hold fields.
+/// The hashed fields, as positions in `Field::ALL`. A `Field` can be a `Numgen`, so a `Numgen`
+/// can't contain a `Field`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Places {
     places: [u8; MOST],
@@ -57,7 +57,7 @@ struct Places {
 }
 
 impl Numgen {
-    /// Counts 0, 1, 2 and so on below the modulus, then from 0 again.
+    /// Returns numbers that count up: 0, 1, 2 and so on below the modulus, then from 0 again.
     #[doc(alias("numgen inc", "NFT_NG_INCREMENTAL"))]
     pub fn incremental(modulus: u32) -> Self {
         Self { kind: Kind::Incremental, modulus, offset: 0 }
@@ -75,7 +75,7 @@ impl Numgen {
         Self { kind: Kind::Symhash, modulus, offset: 0 }
     }
 
-    /// A hash of the fields at these places in the table of fields.
+    /// Returns a hash of the fields at these positions in `Field::ALL`.
     pub(crate) fn of_places(places: impl Iterator<Item = Option<usize>>, modulus: u32) -> Self {
         let mut fields = Places { places: [UNKNOWN; MOST], count: 0 };
         for place in places {
@@ -87,7 +87,7 @@ impl Numgen {
         Self { kind: Kind::Jhash { fields, seed: None }, modulus, offset: 0 }
     }
 
-    /// The places of the hashed fields.
+    /// Returns the positions of the hashed fields in `Field::ALL`.
     pub(crate) fn places(&self) -> &[u8] {
         match &self.kind {
             Kind::Jhash { fields, .. } => &fields.places[..fields.count.min(MOST)],
@@ -95,13 +95,13 @@ impl Numgen {
         }
     }
 
-    /// Adds an offset to the number. Default: 0.
+    /// Adds an offset to each number. Default: 0.
     pub fn offset(mut self, offset: u32) -> Self {
         self.offset = offset;
         self
     }
 
-    /// Sets the seed of a [`jhash`](Self::jhash). Default: the kernel chooses it at random.
+    /// Sets the seed of a [`jhash`](Self::jhash). Default: the kernel chooses a random seed.
     pub fn seed(mut self, number: u32) -> Self {
         if let Kind::Jhash { seed, .. } = &mut self.kind {
             *seed = Some(number);
@@ -116,20 +116,20 @@ impl Numgen {
                 Err("the largest number, offset + modulus - 1, exceeds 32 bits".into())
             }
             Kind::Jhash { fields: Places { count: 0, .. }, .. } => {
-                Err("a hash of no fields".into())
+                Err("a hash has no fields".into())
             }
             Kind::Jhash { fields, .. } if fields.count > MOST => {
-                Err(format!("a hash of more than {MOST} fields"))
+                Err(format!("a hash has more than {MOST} fields"))
             }
             Kind::Jhash { .. } if self.places().contains(&UNKNOWN) => {
-                Err("a hash of another number".into())
+                Err("a hash can't include a computed number".into())
             }
             _ => Ok(()),
         }
     }
 
-    /// Returns the expression that computes the number. The fields of a hash are in register 2
-    /// before, in so many bytes.
+    /// Returns the expression that computes the number. The fields to hash must be in the registers
+    /// from 2 on, with `hashed_len` bytes in all.
     pub(crate) fn load(self, dreg: Register, hashed_len: u32) -> Expr {
         let Self { kind, modulus, offset } = self;
         let numgen = |kind| wire::Numgen { dreg, modulus, kind, offset }.into();
@@ -144,7 +144,8 @@ impl Numgen {
         }
     }
 
-    /// Decodes a number; `jhash` returns the hash of the loaded fields for a modulus.
+    /// Decodes a number. For a hash, `jhash` gets the modulus and returns the hash of the loaded
+    /// fields.
     pub(crate) fn decode(expr: &Expr, jhash: impl FnOnce(u32) -> Self) -> Option<Self> {
         match *expr {
             Expr::Numgen(wire::Numgen { dreg: R1, kind, modulus, offset }) => {

@@ -58,34 +58,34 @@ impl Object {
         Self { name: name.into(), data, comment: None }
     }
 
-    /// Returns a counter of packets and bytes:
+    /// Returns a counter of packets and bytes, for
     /// [`Rule::named_counter`](crate::nft::Rule::named_counter).
     #[doc(alias("nft add counter", "NFT_OBJECT_COUNTER"))]
     pub fn counter(name: impl Into<String>) -> Self {
         Self::new(name, ObjectData::Counter(WireCounter::default()))
     }
 
-    /// Returns a quota: its rules match until this number of bytes has passed, or from then on with
-    /// [`over`](Self::over). [`Rule::named_quota`](crate::nft::Rule::named_quota).
+    /// Returns a quota for [`Rule::named_quota`](crate::nft::Rule::named_quota): rules match until
+    /// this number of bytes has passed. With [`over`](Self::over), rules match from then on.
     #[doc(alias("nft add quota", "NFT_OBJECT_QUOTA"))]
     pub fn quota(name: impl Into<String>, bytes: u64) -> Self {
         Self::new(name, ObjectData::Quota(Quota { bytes, ..Quota::default() }))
     }
 
-    /// Returns a rate limit: [`Rule::named_limit`](crate::nft::Rule::named_limit).
+    /// Returns a rate limit for [`Rule::named_limit`](crate::nft::Rule::named_limit).
     #[doc(alias("nft add limit", "NFT_OBJECT_LIMIT"))]
     pub fn limit(name: impl Into<String>, limit: Limit) -> Self {
         Self::new(name, ObjectData::Limit(limit.0))
     }
 
-    /// Returns a TCP proxy: [`Rule::named_synproxy`](crate::nft::Rule::named_synproxy). Since Linux
-    /// 5.4.
+    /// Returns a TCP proxy for [`Rule::named_synproxy`](crate::nft::Rule::named_synproxy). Since
+    /// Linux 5.4.
     #[doc(alias("nft add synproxy", "NFT_OBJECT_SYNPROXY"))]
     pub fn synproxy(name: impl Into<String>, offer: Synproxy) -> Self {
         Self::new(name, ObjectData::Synproxy(offer.0))
     }
 
-    /// Inverts a quota or limit: its rules match above it, not below.
+    /// Inverts a quota or limit: rules match above it instead of below.
     pub fn over(mut self) -> Self {
         match &mut self.data {
             ObjectData::Quota(quota) => quota.flags |= QuotaFlags::INVERTED,
@@ -96,21 +96,21 @@ impl Object {
         self
     }
 
-    /// Sets a comment, 127 bytes at most.
+    /// Sets a comment of at most 127 bytes.
     pub fn comment(mut self, comment: impl Into<String>) -> Self {
         self.comment = Some(comment.into());
         self
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The kind.
+    /// Returns the kind.
     pub fn kind(&self) -> ObjectKind {
         match self.data {
-            // Data of another kind are not read.
+            // `from_wire` decodes no object with other data.
             ObjectData::Counter(_) | ObjectData::Other(_) => ObjectKind::Counter,
             ObjectData::Quota(_) => ObjectKind::Quota,
             ObjectData::Limit(_) => ObjectKind::Limit,
@@ -119,7 +119,7 @@ impl Object {
         }
     }
 
-    /// The counts of an object that was read; of a quota the used bytes.
+    /// Returns the counts of an object that was read. For a quota, `bytes` are the used bytes.
     pub fn counted(&self) -> Counter {
         match self.data {
             ObjectData::Counter(counter) => Counter::new(counter.packets, counter.bytes),
@@ -152,7 +152,7 @@ impl Object {
         })
     }
 
-    /// Decodes an object that the kernel lists; `None` for an unknown kind.
+    /// Decodes a listed object. Returns `None` if the kind is unknown.
     pub(crate) fn from_wire(object: wire::Object) -> Option<Self> {
         let data = match object.data? {
             ObjectData::Other(_) => return None,

@@ -1,4 +1,4 @@
-//! The names that every statement uses.
+//! The imports of every statement.
 
 pub(crate) use std::fmt;
 pub(crate) use std::net::IpAddr;

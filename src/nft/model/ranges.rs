@@ -1,8 +1,8 @@
-//! The content of a set with intervals, to check changes before the kernel sees them.
+//! The elements of a set with intervals, to check changes that the kernel accepts wrongly.
 //!
-//! The kernel's back ends check less than they should. Linux before 7.0 accepts parts of an
-//! interval without an end, and deletes an interval by its first key alone. It lets concatenations
-//! enclose one another. Source: `net/netfilter/nft_set_rbtree.c`, `nft_set_pipapo.c`.
+//! Linux before 7.0 accepts an element that overlaps an interval without an end, and deletes an
+//! interval by its first key alone. It also accepts concatenations that enclose one another.
+//! Source: `net/netfilter/nft_set_rbtree.c`, `nft_set_pipapo.c`.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::interval::Shape;
 use crate::wire::nft::data::{Data, Value};
 use crate::wire::nft::element as wire;
 
-/// An element: the first and the last key, compared field by field, and the data of a map.
+/// An element with its first and last key (compared field by field), and its data in a map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyRange {
     first: Value,
@@ -21,7 +21,7 @@ pub(crate) struct KeyRange {
 }
 
 impl KeyRange {
-    /// The interval of an element with both keys; `None` for the catch-all element.
+    /// Returns the interval of an element with both keys. Returns `None` for the catch-all element.
     pub(crate) fn new(element: &wire::Element) -> Option<Self> {
         let first = element.key?;
         let last = element.key_end.unwrap_or(first);
@@ -30,7 +30,7 @@ impl KeyRange {
     }
 }
 
-/// Returns the element of a listed set that includes the whole interval `key`.
+/// Returns the listed element that contains the whole interval `key`.
 pub(crate) fn find(shape: &Shape, listed: Vec<wire::Element>, key: &KeyRange) -> Option<Element> {
     let whole = shape.join(listed);
     let ranges = Ranges { shape, elements: BTreeMap::new() };
@@ -41,7 +41,7 @@ pub(crate) fn find(shape: &Shape, listed: Vec<wire::Element>, key: &KeyRange) ->
     whole.iter().find(holds).map(|one| shape.decode_one(one))
 }
 
-/// The elements of a set of this shape, by their first keys.
+/// The elements of a set, by their first keys.
 pub(crate) struct Ranges<'s> {
     shape: &'s Shape,
     elements: BTreeMap<Value, KeyRange>,
@@ -57,7 +57,7 @@ impl<'s> Ranges<'s> {
         self.elements.clear();
     }
 
-    /// Adds an interval. Succeeds if the same interval exists; fails with the element that overlaps
+    /// Adds an interval. Succeeds if the same interval exists. Fails with the element that overlaps
     /// the interval.
     pub(crate) fn add(&mut self, new: KeyRange) -> Result<(), Element> {
         match self.elements.get(&new.first) {
@@ -77,7 +77,7 @@ impl<'s> Ranges<'s> {
         is_there && self.elements.remove(&old.first).is_some()
     }
 
-    /// Returns the element that includes the whole interval.
+    /// Returns the element that contains the whole interval.
     pub(crate) fn holding(&self, key: &KeyRange) -> Option<&KeyRange> {
         let holds = |one: &&KeyRange| self.has(one, &key.first) && self.has(one, &key.last);
         if self.shape.is_concat() {
@@ -98,8 +98,9 @@ impl<'s> Ranges<'s> {
         before.map(|(_, one)| one).filter(|one| one.last >= new.first)
     }
 
-    /// Concatenations of a set may cross, as the kernel allows, if neither has a corner of the
-    /// other: it deletes by a corner. In a map the data would be ambiguous.
+    /// Returns whether two concatenations conflict. In a set they may cross, as the kernel allows,
+    /// unless one contains a corner of the other: the kernel deletes by a corner. In a map any
+    /// overlap conflicts, because the data would be ambiguous.
     fn conflict(&self, a: &KeyRange, b: &KeyRange) -> bool {
         if self.shape.data.is_some() {
             return self.fields(&a.first, &b.last).all(|(first, last)| first <= last)
@@ -114,7 +115,7 @@ impl<'s> Ranges<'s> {
             && self.fields(key, &interval.last).all(|(key, last)| key <= last)
     }
 
-    /// The bytes of each field of two keys.
+    /// Returns the bytes of each field, for both keys.
     fn fields<'v>(
         &self,
         a: &'v Value,

@@ -1,4 +1,5 @@
-//! The reader of rules: what expressions have loaded into registers, for statements to decode.
+//! Reads rules: keeps track of what expressions load into registers, so that statements can decode
+//! the expressions that follow.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,28 +20,28 @@ use crate::wire::nft::expr::lookup::Lookup;
 use crate::wire::nft::register::Register;
 use crate::wire::nft::register::Register::R1;
 
-/// The sets and maps of a table, as far as reading its rules needs them.
+/// The sets and maps of a table, as far as its rules need them to be read.
 #[derive(Debug, Default)]
 pub(crate) struct KnownSets {
     /// The elements of anonymous sets, by the names that the kernel chose.
     pub(crate) elements: BTreeMap<String, Vec<Element>>,
-    /// The kinds of the objects that are values of maps.
+    /// The kinds of objects, by the names of the maps that refer to objects.
     pub(crate) objects: BTreeMap<String, ObjectKind>,
 }
 
-/// A loaded operand.
+/// What an expression has loaded into a register.
 #[derive(Debug)]
 enum Operand {
     Constant(Value),
-    /// A field, and how many of its bytes.
+    /// A field, and the number of loaded bytes.
     Field(Field, u32),
     Map(MapLookup),
 }
 
 /// Reads the statements of one rule.
 ///
-/// A decoder may take a statement for more than its expressions say: a rule that isn't encoded to
-/// the same expressions again is read as unknown.
+/// A decoder may be too generous. If the read rule does not encode to the same expressions again,
+/// it is kept as unknown expressions.
 pub(crate) struct Reader<'a> {
     pub(crate) context: Context,
     sets: &'a KnownSets,
@@ -53,23 +54,24 @@ impl<'a> Reader<'a> {
         Self { context: Context::new(family), sets, operands: Vec::new(), following: list }
     }
 
-    /// The expressions after the one that is decoded.
+    /// Returns the expressions after the one being decoded.
     pub(crate) fn following(&self) -> &'a [Expr] {
         self.following
     }
 
-    /// Counts the next expressions as part of the statement.
+    /// Consumes the next expressions as part of the statement.
     pub(crate) fn consume(&mut self, count: usize) {
         self.following = self.following.get(count..).unwrap_or_default();
     }
 
-    /// Returns to these expressions, with nothing loaded.
+    /// Starts again at these expressions, and forgets what is loaded.
     pub(crate) fn restart(&mut self, list: &'a [Expr]) {
         self.following = list;
         self.operands.clear();
     }
 
-    /// Skips the expressions that load operands, and returns the first that uses them.
+    /// Skips the expressions that load operands. Returns the first expression that uses the
+    /// operands.
     pub(crate) fn next_use(&mut self) -> Option<&'a Expr> {
         loop {
             let (first, rest) = self.following.split_first()?;
@@ -111,17 +113,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// All loaded fields.
+    /// Returns all loaded fields.
     pub(crate) fn fields(&self) -> Vec<Field> {
         self.operands.iter().filter_map(|(_, operand)| field(operand)).collect()
     }
 
-    /// The loaded fields, if there are any: a key.
+    /// Returns the loaded fields as a key. Returns `None` if no field is loaded.
     pub(crate) fn key(&self) -> Option<Vec<Field>> {
         Some(self.fields()).filter(|fields| !fields.is_empty())
     }
 
-    /// The key, and the fields from this register on.
+    /// Splits the loaded fields into a key, and the data from register `data` on.
     pub(crate) fn key_and_data(&self, data: Register) -> Option<(Vec<Field>, Vec<Field>)> {
         let at = self.operands.iter().position(|(register, _)| *register == data)?;
         let (key, data) = self.operands.split_at(at);
@@ -130,7 +132,7 @@ impl<'a> Reader<'a> {
         Some((fields(key), fields(data)))
     }
 
-    /// The only loaded field, and how many of its bytes.
+    /// Returns the only loaded field, and the number of its loaded bytes.
     pub(crate) fn one_field(&self) -> Option<(Field, u32)> {
         match self.operands.as_slice() {
             [(R1, Operand::Field(field, length))] => Some((*field, *length)),
@@ -138,7 +140,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The map whose data is in register 1.
+    /// Returns the map look-up whose data is in register 1.
     pub(crate) fn mapped(&self) -> Option<&MapLookup> {
         match self.operands.as_slice() {
             [(R1, Operand::Map(map))] => Some(map),
@@ -146,12 +148,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The look-up of the loaded key in a map.
+    /// Returns the look-up of the loaded key in the map `name`.
     pub(crate) fn map(&self, name: &str) -> Option<MapLookup> {
         Some(MapLookup { key: self.key()?, map: self.set(name)? })
     }
 
-    /// The set with this name.
+    /// Returns the set with this name.
     pub(crate) fn set(&self, name: &str) -> Option<SetRef> {
         if !is_anonymous(name) {
             return Some(SetRef::Named(name.to_owned()));
@@ -159,7 +161,7 @@ impl<'a> Reader<'a> {
         Some(SetRef::anonymous(self.sets.elements.get(name)?.clone()))
     }
 
-    /// The kind of the objects that a map leads to.
+    /// Returns the kind of the objects that a map refers to.
     pub(crate) fn object_kind(&self, map: &str) -> Option<ObjectKind> {
         self.sets.objects.get(map).copied()
     }
@@ -171,13 +173,14 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A constant in the order of the machine.
+    /// Returns a constant of 32 bits in host byte order.
     pub(crate) fn number(&self, register: Register) -> Option<u32> {
         self.constant(register)?.as_slice().try_into().ok().map(u32::from_ne_bytes)
     }
 
-    /// Reads an optional register: `None` if the register is named but its value can't be read.
-    #[allow(clippy::option_option)] // the outer one is for `?`
+    /// Reads an optional register. Returns `None` if a register is given, but its value can't be
+    /// read.
+    #[allow(clippy::option_option)] // the outer `Option` is for `?`
     pub(crate) fn optional<T>(
         &self,
         register: Option<Register>,
@@ -186,8 +189,8 @@ impl<'a> Reader<'a> {
         register.map_or(Some(None), |register| read(self, register).map(Some))
     }
 
-    /// Reads an optional range, which ends where it begins if only one register is named.
-    #[allow(clippy::option_option)] // as above
+    /// Reads an optional range. If only one register is given, the range has one value.
+    #[allow(clippy::option_option)] // as in `optional`
     pub(crate) fn range<T>(
         &self,
         min: Option<Register>,
@@ -214,7 +217,7 @@ fn field(operand: &Operand) -> Option<Field> {
     }
 }
 
-/// Returns whether the kernel chose this name, for an anonymous set.
+/// Returns whether the name is one that the kernel chose for an anonymous set.
 pub(crate) fn is_anonymous(set: &str) -> bool {
     ["__set", "__map", "__objmap"].iter().any(|beginning| set.starts_with(beginning))
 }

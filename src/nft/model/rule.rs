@@ -1,4 +1,4 @@
-//! The builder of rules. Its setters are in the files of the matches and statements.
+//! The builder of rules. The files of the matches and statements define its setters.
 
 use std::any::Any;
 use std::fmt;
@@ -47,7 +47,7 @@ pub use crate::wire::nft::expr::ct::{CtState, CtStatus};
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// Matches that others imply are added: the family before an address in a table of several
+/// netloom adds the matches that others need: the family before an address in a table of several
 /// families, the protocol before an ICMP type. [`to_string`](ToString::to_string) returns the rule
 /// as `nft` writes it in a table of the family `inet`. Source: nft(8).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -60,7 +60,7 @@ pub struct Rule {
 }
 
 pub(crate) const ACTION: &str = "add rule";
-const NO_KEY: &str = "a key of no fields";
+const NO_KEY: &str = "the key has no fields";
 
 impl Rule {
     /// Returns an empty rule, which matches every packet.
@@ -69,7 +69,7 @@ impl Rule {
         Self::default()
     }
 
-    /// Sets a comment, 127 bytes at most.
+    /// Sets a comment of at most 127 bytes.
     pub fn comment(mut self, comment: impl Into<String>) -> Self {
         let comment = comment.into();
         if let Err(reason) = name::check_comment(&comment) {
@@ -79,34 +79,38 @@ impl Rule {
         self
     }
 
-    /// Appends a match. It takes the place of the matches right before it that it implies.
+    /// Appends a match. Removes the matches right before it that it implies.
     pub(crate) fn push(mut self, statement: impl Statement) -> Self {
         statement::push(Family::Inet, &mut self.statements, Box::new(statement));
         self
     }
 
-    /// Appends a statement, which can't be negated.
+    /// Appends a statement. Rejects it after `not()`.
     pub(crate) fn with(mut self, statement: impl Statement) -> Self {
         if std::mem::take(&mut self.negated) {
-            self.rejected.reject("not", &statement as &dyn Statement, "it is no match");
+            self.rejected.reject(
+                "not",
+                &statement as &dyn Statement,
+                "only a match can be negated",
+            );
         }
         self.push(statement)
     }
 
-    /// The last statement, if it is of this type.
+    /// Returns the last statement, if its type is `T`.
     pub(crate) fn last_mut<T: Statement>(&mut self) -> Option<&mut T> {
         let last: &mut dyn Any = &mut **self.statements.last_mut()?;
         last.downcast_mut()
     }
 
-    /// Refuses a name that no object of a table can have.
+    /// Rejects a name that no object of a table can have.
     pub(crate) fn check_name(&mut self, setter: &'static str, name: &str) {
         if let Err(reason) = name::check(name) {
             self.rejected.reject(setter, name, reason);
         }
     }
 
-    /// A link that must exist when the rule is created.
+    /// Returns a reference to a link that must exist when the rule is created.
     pub(crate) fn device(&mut self, setter: &'static str, link: LinkRef) -> Device {
         if let Err(reason) = link_name_to_look_up(link.name()) {
             self.rejected.reject(setter, link.name(), reason);
@@ -114,16 +118,16 @@ impl Rule {
         Device::Link(link)
     }
 
-    /// Refuses a value that is no address.
+    /// Returns the address, or rejects a value that is not an address.
     pub(crate) fn address_of(&mut self, setter: &'static str, value: &Constant) -> Option<IpAddr> {
         if let Constant::Address(address) = value {
             return Some(*address);
         }
-        self.rejected.reject(setter, value, "it is no address");
+        self.rejected.reject(setter, value, "not a valid address");
         None
     }
 
-    /// A look-up in a named set or map of the table.
+    /// Returns a look-up of these fields in a named set or map of the table.
     pub(crate) fn named(
         &mut self,
         setter: &'static str,
@@ -139,8 +143,8 @@ impl Rule {
         MapLookup { key, map: SetRef::Named(name.to_owned()) }
     }
 
-    /// A look-up in an anonymous set or map. Elements that don't fit the key or the data are
-    /// refused.
+    /// Returns a look-up of these fields in an anonymous set or map. Rejects elements that don't
+    /// fit the key or the data.
     pub(crate) fn anonymous(
         &mut self,
         setter: &'static str,
@@ -167,7 +171,7 @@ impl Rule {
         MapLookup { key, map }
     }
 
-    /// Refuses what can't be in a table of this family.
+    /// Refuses a rule that is invalid in a table of this family.
     pub(crate) fn check(&self, family: Family) -> Result<(), Error> {
         let refused = |reason| Error::invalid(ACTION, self, reason);
         self.rejected.check(ACTION, self)?;
@@ -191,7 +195,7 @@ impl Rule {
     }
 }
 
-/// Encodes the statements of a rule for a table. `next_set` numbers the sets of a transaction.
+/// Encodes the statements of a rule for a table. `next_set` is the transaction's counter of sets.
 pub(crate) fn encode(
     statements: &[Box<dyn Statement>],
     family: Family,

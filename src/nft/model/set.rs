@@ -45,18 +45,18 @@ pub(crate) struct Spec {
     pub(crate) shape: Shape,
     size: Option<u32>,
     timeout: Option<Duration>,
-    /// The flags `dynamic` (rules change the set) and `constant` (nothing does).
+    /// The flags `dynamic` (rules may change the set) and `constant` (nothing may).
     flags: SetFlags,
     auto_merge: bool,
     policy: Option<SetPolicy>,
     gc_interval: Option<Duration>,
-    /// The statements of each element, such as a counter.
+    /// The statements that each element has, such as a counter.
     statements: Vec<Stateful>,
     comment: Option<String>,
     pub(crate) elements: Vec<Element>,
 }
 
-/// The builder of a set: any number of keys that a rule looks up at the cost of one.
+/// The builder of a set of keys. A look-up costs the same, however many keys the set has.
 ///
 /// Replaces `nft add set FAMILY TABLE NAME { type ipv4_addr; flags interval; }`.
 ///
@@ -121,7 +121,7 @@ impl Map {
         Self(Spec::new(name.into(), key.into(), Some(DataKind::Values(data.into().0))))
     }
 
-    /// Creates a builder of a map to objects, for
+    /// Creates a builder of a map to named objects, for
     /// [`Rule::object_map`](crate::nft::Rule::object_map).
     ///
     /// ```
@@ -164,15 +164,16 @@ macro_rules! setters {
                 self
             }
 
-            /// Sets the maximal number of elements. A declared size spares growing: 100,000
-            /// elements are added twice as fast. Default: no limit. Kernels before about 6.13 count
-            /// both ends of an interval.
+            /// Sets the maximum number of elements. If the size is given, the kernel need not grow
+            /// the set: 100,000 elements are added twice as fast. Default: no limit. Kernels before
+            /// about 6.13 count both ends of an interval.
             pub fn size(mut self, size: u32) -> Self {
                 self.0.size = Some(size);
                 self
             }
 
-            /// Sets the timeout of elements without their own. Default: elements do not expire.
+            /// Sets the timeout of elements without a timeout of their own. Default: elements do
+            /// not expire.
             #[doc(alias = "flags timeout")]
             pub fn timeout(mut self, timeout: Duration) -> Self {
                 self.0.timeout = Some(timeout);
@@ -180,8 +181,9 @@ macro_rules! setters {
                 self
             }
 
-            /// Allows rules to change the set, as [`add_to_set`](crate::nft::Rule::add_to_set)
-            /// does. Declare a size. Default: only programs.
+            /// Allows rules to change the set, for example by
+            /// [`add_to_set`](crate::nft::Rule::add_to_set). Give the set a size. Default: only
+            /// programs may change the set.
             #[doc(alias = "flags dynamic")]
             pub fn dynamic(mut self) -> Self {
                 self.0.flags |= SetFlags::EVAL;
@@ -195,22 +197,22 @@ macro_rules! setters {
                 self
             }
 
-            /// Makes `nft` merge overlapping and adjacent intervals that it adds. Default: it
-            /// refuses them. netloom refuses overlaps in either case.
+            /// Makes `nft` merge overlapping and adjacent intervals when it adds elements. Default:
+            /// `nft` refuses them. netloom refuses overlaps in either case.
             pub fn auto_merge(mut self) -> Self {
                 self.0.auto_merge = true;
                 self
             }
 
-            /// Makes the kernel save memory rather than time. Default: time.
+            /// Makes the kernel prefer low memory use to speed. Default: speed.
             #[doc(alias("policy memory", "NFT_SET_POL_MEMORY"))]
             pub fn save_memory(mut self) -> Self {
                 self.0.policy = Some(SetPolicy::Memory);
                 self
             }
 
-            /// Sets the interval at which the kernel deletes expired elements, in milliseconds.
-            /// Default: one second.
+            /// Sets how often the kernel deletes expired elements, in milliseconds. Default: one
+            /// second.
             #[doc(alias = "gc-interval")]
             pub fn gc_interval(mut self, interval: Duration) -> Self {
                 self.0.gc_interval = Some(interval);
@@ -244,7 +246,7 @@ macro_rules! setters {
                 self
             }
 
-            /// The name.
+            /// Returns the name.
             pub fn name(&self) -> &str {
                 &self.0.name
             }
@@ -296,7 +298,7 @@ impl Spec {
             timeout: set.timeout,
             flags: set.flags.unwrap_or_default() & (SetFlags::EVAL | SetFlags::CONSTANT),
             auto_merge: set.userdata.as_ref().is_some_and(UserData::is_auto_merge),
-            // The kernel lists the default policy of some sets only.
+            // The kernel lists the default policy for some sets only.
             policy: set.policy.filter(|policy| *policy != SetPolicy::Performance),
             gc_interval: set.gc_interval.map(Milliseconds::as_duration).filter(|it| !it.is_zero()),
             statements: set.expressions.iter().cloned().map(Stateful::without_counts).collect(),

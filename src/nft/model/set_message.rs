@@ -1,4 +1,4 @@
-//! The messages of sets and maps, and their shapes.
+//! Encodes sets and maps as messages, and decodes their types.
 
 use super::interval::{DataKind, Shape};
 use super::types::{Type, total};
@@ -6,10 +6,10 @@ use crate::wire::nft::datatype::DataType;
 use crate::wire::nft::set::{FieldLength, Set, SetFlags};
 use crate::wire::nft::userdata::{ByteOrder, UserData};
 
-/// The most fields of a concatenation: their types share a number of 32 bits, 6 each.
+/// The maximum number of fields in a concatenation: their types share 32 bits, 6 bits each.
 const MOST_PARTS: usize = 5;
 
-/// Encodes the message that creates a set of this shape.
+/// Encodes the message that creates a set with these types.
 pub(crate) fn set_message(table: &str, name: &str, shape: &Shape, id: u32) -> Result<Set, String> {
     let mut flags = SetFlags::empty();
     flags.set(SetFlags::INTERVAL, shape.interval);
@@ -41,7 +41,7 @@ pub(crate) fn set_message(table: &str, name: &str, shape: &Shape, id: u32) -> Re
         Some(DataKind::Object(kind)) => set.object_type = Some(*kind),
         Some(DataKind::Verdict) => {
             set.data_type = Some(DataType::VERDICT);
-            // `nft` sends the length of its own verdict; the kernel ignores it.
+            // `nft` sends the length of its own structure; the kernel ignores it.
             set.data_len = Some(0);
         }
         Some(DataKind::Values(types)) => {
@@ -52,7 +52,7 @@ pub(crate) fn set_message(table: &str, name: &str, shape: &Shape, id: u32) -> Re
     Ok(set)
 }
 
-/// Returns the shape of a listed set.
+/// Returns the types and features of a listed set.
 pub(crate) fn shape_of(set: &Set) -> Shape {
     let flags = set.flags.unwrap_or_default();
     let key_type = set.key_type.unwrap_or(DataType(0));
@@ -68,7 +68,7 @@ pub(crate) fn shape_of(set: &Set) -> Shape {
     let key_len = set.key_len.unwrap_or_default();
     let mut key = Type::all_from(key_type, key_len);
     let order = set.userdata.as_ref().and_then(UserData::key_byte_order);
-    // A number of a packet's, which lies the other way round.
+    // An integer in network byte order, such as a packet's, is another type than [`Type::Number`].
     if key == [Type::Number] && order != Some(ByteOrder::Host) {
         key = vec![Type::Other { number: key_type.0, length: key_len }];
     }
@@ -82,7 +82,7 @@ pub(crate) fn shape_of(set: &Set) -> Shape {
 
 fn numbers(types: &[Type]) -> Result<DataType, String> {
     match types {
-        [] => Err("a set without a type".into()),
+        [] => Err("the set has no type".into()),
         [one] => Ok(one.data_type()),
         many if many.len() > MOST_PARTS => {
             Err(format!("a concatenation has {MOST_PARTS} parts at most"))
@@ -94,7 +94,7 @@ fn numbers(types: &[Type]) -> Result<DataType, String> {
     }
 }
 
-/// The entries that `nft` needs to list a set of this shape.
+/// Returns the userdata that `nft` needs to list the set.
 fn userdata(shape: &Shape) -> UserData {
     let order = byte_order(&shape.key);
     let data = match &shape.data {
@@ -102,7 +102,7 @@ fn userdata(shape: &Shape) -> UserData {
         Some(DataKind::Verdict) => UserData::of_map(order, ByteOrder::Invalid, false),
         Some(DataKind::Object(_)) | None => UserData::of_set(order),
     };
-    // `nft` has no name for the type of a number.
+    // A `typeof` expression, because `nft` has no name for the type of a number.
     if shape.key == [Type::Number] { data.with_key_of_numgen() } else { data }
 }
 

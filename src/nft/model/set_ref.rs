@@ -1,4 +1,4 @@
-//! Sets and maps as rules use them: by name, or anonymous.
+//! References from rules to sets and maps: named or anonymous.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::interval::{DataKind, Shape};
 use super::network::Network;
 use super::types::Type;
 
-/// A set or map: a named one of the table, or an anonymous one in the rule.
+/// A set or map: a named set of the table, or an anonymous set inside the rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SetRef {
     Named(String),
@@ -24,7 +24,7 @@ impl SetRef {
         Self::Anonymous { elements, interval }
     }
 
-    /// The family of the addresses that an anonymous map holds as data.
+    /// Returns the family of the addresses in an anonymous map.
     pub(crate) fn network(&self) -> Option<Network> {
         let Self::Anonymous { elements, .. } = self else { return None };
         match elements.first()?.data().first()? {
@@ -48,7 +48,7 @@ impl fmt::Display for SetRef {
     }
 }
 
-/// A map, and the fields it is looked up with.
+/// A look-up in a map: the fields of the key, and the map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MapLookup {
     pub(crate) key: Vec<Field>,
@@ -63,7 +63,7 @@ impl fmt::Display for MapLookup {
     }
 }
 
-/// The shape of a set with these fields as key.
+/// Returns the shape of a set whose key has these fields.
 pub(crate) fn shape_of(fields: &[Field], data: Option<DataKind>, interval: bool) -> Shape {
     let key = fields.iter().map(|field| field.value_type()).collect();
     Shape { key, data, interval, timeout: false }
@@ -74,13 +74,13 @@ pub(crate) fn has_intervals(elements: &[Element]) -> bool {
     elements.iter().flat_map(Element::key).any(|interval| !matches!(interval, Interval::One(_)))
 }
 
-/// The data of a map to addresses, or to addresses and ports, by its first element.
+/// Returns the types of the data (an address, or an address and a port) from the first element.
 pub(crate) fn address_data(elements: &[Element]) -> Result<DataKind, String> {
     let first = elements.first().map(Element::data).unwrap_or_default();
     let address = match first {
         [Constant::Address(address), ..] if address.is_ipv4() => Type::Ipv4,
         [Constant::Address(_), ..] => Type::Ipv6,
-        _ => return Err("no element stands for an address".into()),
+        _ => return Err("no element has an address".into()),
     };
     Ok(DataKind::Values(if first.len() > 1 { vec![address, Type::Port] } else { vec![address] }))
 }

@@ -1,4 +1,4 @@
-//! Values of fields as `nft` writes them: `established`, `tcp`, `0x0000002a`.
+//! Formats values of fields as `nft` does: `established`, `tcp`, `0x0000002a`.
 
 use std::fmt;
 
@@ -7,17 +7,17 @@ use super::display::flags;
 use super::types::{PROTOCOLS, Type};
 use crate::wire::nft::data::Value;
 
-/// The names of bits, the lowest first.
+/// The names of the bits of a connection's state, the lowest bit first.
 const STATES: &[&str] = &["invalid", "established", "related", "new", "", "", "untracked"];
 const STATUSES: &[&str] =
     &["expected", "seen-reply", "assured", "confirmed", "snat", "dnat", "", "", "", "dying"];
 const TCP_FLAGS: &[&str] = &["fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"];
 
-/// A value as `nft` writes it.
+/// A value that is formatted as `nft` does.
 pub(crate) struct ShownValue(pub(crate) Type, pub(crate) Value);
 
 impl ShownValue {
-    /// The bits of the type that have names.
+    /// Returns the named bits of the type.
     fn names(&self) -> impl Iterator<Item = (u32, &'static str)> {
         let names = match self.0 {
             Type::CtState => STATES,
@@ -28,7 +28,7 @@ impl ShownValue {
         (0..).zip(names).map(|(at, name)| (1 << at, *name)).filter(|(_, name)| !name.is_empty())
     }
 
-    /// Returns whether all bits have names.
+    /// Returns whether all set bits have names.
     pub(crate) fn are_names(&self) -> bool {
         let known: u32 = self.names().map(|(bit, _)| bit).sum();
         matches!(self.0.decode(self.1.as_slice()), Constant::Number(bits) if bits != 0 && bits & !known == 0)

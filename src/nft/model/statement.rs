@@ -1,4 +1,4 @@
-//! Statements: the parts of a rule, in the order the kernel runs them.
+//! Statements: the parts of a rule, in the order in which the kernel runs them.
 
 use std::any::Any;
 use std::fmt;
@@ -13,10 +13,10 @@ use crate::wire::nft::expr::Expr;
 
 /// A match or statement of a rule.
 pub(crate) trait Statement: fmt::Debug + Any + Send + Sync + Dynamic {
-    /// Appends the expressions.
+    /// Appends the statement's expressions.
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String>;
 
-    /// Reads the statement from an expression that uses what is loaded before it.
+    /// Decodes the statement from `expr`, which uses the operands that `reader` has loaded.
     fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self>
     where
         Self: Sized;
@@ -24,32 +24,33 @@ pub(crate) trait Statement: fmt::Debug + Any + Send + Sync + Dynamic {
     /// Writes the statement as `nft` does.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 
-    /// Writes the statement as `nft` does where the facts are known.
+    /// Formats the statement as `nft` does if the facts in `context` are known.
     fn fmt_in(&self, _context: Context, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Statement::fmt(self, f)
     }
 
-    /// Refuses what can't be at this place, or can't be at all.
+    /// Refuses a statement that is invalid, or invalid after what precedes it in the rule.
     fn check(&self, _context: Context) -> Result<(), String> {
         Ok(())
     }
 
-    /// The fields that the statement reads: those of a key, then those of data.
+    /// Returns the fields that the statement reads: those of a key, then those of the data.
     fn fields(&self) -> [&[Field]; 2] {
         [&[], &[]]
     }
 
-    /// The facts that must be established besides those that the fields need.
+    /// Returns the facts that the statement needs, besides those that its fields need.
     fn needs(&self) -> Needs {
         Needs::Nothing
     }
 
-    /// The fact that is known of packets that pass the statement.
+    /// Returns the fact that holds for packets that pass the statement.
     fn establishes(&self) -> Option<Fact> {
         None
     }
 
-    /// The fact, if the statement is the match that is written by itself where the fact is needed.
+    /// Returns the fact if the statement is a match that netloom adds automatically wherever the
+    /// fact is needed.
     fn as_dependency(&self) -> Option<Fact> {
         self.establishes()
     }
@@ -59,14 +60,14 @@ pub(crate) trait Statement: fmt::Debug + Any + Send + Sync + Dynamic {
         false
     }
 
-    /// The link that the kernel wants by index.
+    /// Returns the link that the kernel needs by index.
     fn device_mut(&mut self) -> Option<&mut Device> {
         None
     }
 }
 
-/// Encodes and decodes a statement that is one expression without operands:
-/// `self => EXPRESSION, Expr::NAME(name) => Some(STATEMENT)`.
+/// Implements the encoding and decoding of a statement that is one expression without operands,
+/// given as `self => EXPRESSION, Expr::NAME(name) => Some(STATEMENT)`.
 macro_rules! one_expression {
     ($self:ident => $expression:expr, $pattern:pat => $statement:expr) => {
         fn encode(&$self, encoder: &mut Encoder<'_>) -> Result<(), String> {
@@ -84,7 +85,7 @@ macro_rules! one_expression {
 }
 pub(crate) use one_expression;
 
-/// Makes trait objects comparable and cloneable; implemented for every statement.
+/// Makes trait objects comparable and cloneable. Implemented for every statement.
 pub(crate) trait Dynamic {
     fn equals(&self, other: &dyn Statement) -> bool;
     fn boxed(&self) -> Box<dyn Statement>;
@@ -120,7 +121,7 @@ impl Clone for Box<dyn Statement> {
     }
 }
 
-/// Returns the facts that must be established before a statement.
+/// Returns the facts that must be established before a statement and are not yet.
 pub(crate) fn missing(context: Context, statement: &dyn Statement) -> Vec<Fact> {
     let mut missing: Vec<Fact> = context.missing(statement.needs()).collect();
     let mut add = |field: Field| {
@@ -139,14 +140,14 @@ pub(crate) fn missing(context: Context, statement: &dyn Statement) -> Vec<Fact> 
     missing
 }
 
-/// Adds the facts known after a statement, with the matches written before it.
+/// Adds to `context` the facts that hold after a statement and the matches added before it.
 pub(crate) fn learn(context: &mut Context, statement: &dyn Statement) {
     let missing = missing(*context, statement);
     missing.into_iter().chain(statement.establishes()).for_each(|fact| context.learn(fact));
 }
 
-/// Appends a statement. The matches right before it that would be written by themselves are
-/// removed, as they are in listings.
+/// Appends a statement. Removes the matches right before it that are added automatically anyway,
+/// because listings hide them.
 pub(crate) fn push(
     family: Family,
     statements: &mut Vec<Box<dyn Statement>>,
@@ -169,7 +170,7 @@ pub(crate) fn push(
     statements.push(statement);
 }
 
-/// Refuses a statement that can't be at this place.
+/// Refuses a statement that is invalid at this point of the rule.
 pub(crate) fn check(context: Context, statement: &dyn Statement) -> Result<(), String> {
     let facts = missing(context, statement).into_iter().chain(statement.establishes());
     facts.into_iter().try_for_each(|fact| context.check(fact))?;

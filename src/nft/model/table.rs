@@ -1,4 +1,4 @@
-//! Tables.
+//! The builder of tables.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use crate::wire::nft::table as wire;
 use crate::wire::nft::table::TableFlags;
 use crate::wire::nft::userdata::UserData;
 
-/// A table with its chains, sets and maps. One transaction creates all of it.
+/// A table with its chains, sets and maps. One transaction creates the table with all contents.
 ///
 /// Replaces `nft add table FAMILY NAME` and `nft -f`.
 ///
@@ -41,11 +41,11 @@ use crate::wire::nft::userdata::UserData;
 /// # Held or persistent
 ///
 /// By default a table is **held**: it has the owner flag, so no other program can change it, and
-/// `nft flush ruleset` skips it. The kernel deletes it with the last clone of its
-/// [`Netns`](crate::Netns), also on SIGKILL.
+/// `nft flush ruleset` skips it. The kernel deletes the table when the last clone of its
+/// [`Netns`](crate::Netns) is dropped or the process dies, even by SIGKILL.
 ///
 /// A [`persistent`](Self::persistent) table has a tag, by which a later process finds it. It exists
-/// until it is deleted. The kernel can't turn one kind into the other.
+/// until a program deletes it. The kernel can't turn a held table into a persistent one, or back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct Table {
@@ -60,8 +60,8 @@ pub struct Table {
     pub(crate) chains: Vec<Chain>,
 }
 
-/// The beginning of the comment of a persistent table. No other program's comment begins so by
-/// chance.
+/// The beginning of the comment of a persistent table. Another program's comment is unlikely to
+/// begin like this.
 const TAG: &str = "netloom:";
 
 impl Table {
@@ -82,14 +82,14 @@ impl Table {
     }
 
     /// Makes the table outlive the process.
-    /// [`nft_tables_with_tag`](crate::Netns::nft_tables_with_tag) finds it by this tag, of 119
-    /// bytes at most. Default: held.
+    /// [`nft_tables_with_tag`](crate::Netns::nft_tables_with_tag) finds the table by this tag of at
+    /// most 119 bytes. Default: held.
     pub fn persistent(mut self, tag: impl Into<String>) -> Self {
         self.tag = Some(tag.into());
         self
     }
 
-    /// Hides all packets from the chains. Default: off.
+    /// Makes the table dormant: its chains see no packets. Default: off.
     #[doc(alias = "NFT_TABLE_F_DORMANT")]
     pub fn dormant(mut self) -> Self {
         self.dormant = true;
@@ -126,18 +126,18 @@ impl Table {
         self
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Makes the table outlive the process without a tag: the comment says whose it is.
+    /// Makes the table outlive the process, without a tag. The comment identifies its creator.
     pub(crate) fn with_comment(mut self, comment: &'static str) -> Self {
         self.mark = Some(comment);
         self
     }
 
-    /// The comment of a table that outlives the process.
+    /// Returns the comment of a table that outlives the process.
     pub(crate) fn comment(&self) -> Option<String> {
         let tagged = self.tag.as_ref().map(|tag| format!("{TAG}{tag}"));
         tagged.or_else(|| self.mark.map(str::to_owned))
@@ -162,7 +162,7 @@ impl Table {
     }
 }
 
-/// The tag in the comment of a persistent table.
+/// Returns the tag in the comment of a persistent table.
 pub(crate) fn tag_in(comment: &str) -> Option<&str> {
     comment.strip_prefix(TAG)
 }

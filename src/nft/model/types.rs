@@ -30,7 +30,7 @@ macro_rules! types {
         #[non_exhaustive]
         pub enum Type {
             $($(#[$doc])* $type,)*
-            /// A type without a variant here.
+            /// A type that netloom does not know.
             Other {
                 /// The number in `nft`.
                 number: u32,
@@ -42,7 +42,8 @@ macro_rules! types {
         impl Type {
             const ALL: &[Self] = &[$(Self::$type),*];
 
-            /// The name and number in `nft` (`include/datatype.h`), the layout and the byte order.
+            /// Returns the name and number in `nft` (`include/datatype.h`), the layout and the byte
+            /// order.
             fn facts(self) -> (&'static str, DataType, Layout, ByteOrder) {
                 match self {
                     $(Self::$type => ($words, DataType($number), $layout, $order),)*
@@ -100,8 +101,8 @@ types! {
     LinkType = "iface_type", 21, Layout::Number(2), Host;
     /// `boolean`: 0 or 1.
     Boolean = "boolean", 39, Layout::Number(1), Invalid;
-    /// `integer`: 32 bits in the machine's byte order, as [`Numgen`](crate::nft::Numgen) yields
-    /// them. `nft` has no name for this type: it can't load named maps of numbers that it lists.
+    /// `integer`: 32 bits in host byte order, as in [`Numgen`](crate::nft::Numgen). `nft` has no
+    /// name for this type: it lists named maps of numbers, but can't load them.
     Number = "integer", 4, Layout::Number(4), Host;
 }
 
@@ -119,7 +120,7 @@ impl Type {
         }
     }
 
-    /// Returns whether bytes compare in the order of the values, as intervals and ranges need.
+    /// Returns whether the bytes of values sort like the values, as intervals and ranges need.
     pub(crate) fn is_ordered(self) -> bool {
         // A range of flags in a set makes `nft` 1.0.6 fail.
         !self.is_in_host_order() && !matches!(self, Self::LinkName | Self::TcpFlags)
@@ -130,8 +131,8 @@ impl Type {
         matches!(self, Self::CtState | Self::CtStatus | Self::TcpFlags)
     }
 
-    /// Returns whether the values are numbers whose bytes have the machine's order. In the keys of
-    /// intervals `nft` stores them in network byte order.
+    /// Returns whether the values are numbers in host byte order. In the keys of intervals `nft`
+    /// stores such numbers in network byte order.
     pub(crate) fn is_in_host_order(self) -> bool {
         let (_, _, layout, order) = self.facts();
         matches!(layout, Layout::Number(2..)) && order == Host
@@ -141,21 +142,21 @@ impl Type {
         self.facts().3
     }
 
-    /// Converts a number between network byte order and that of the type.
+    /// Converts a number from network byte order to the type's byte order, or back.
     fn in_own_order(self, value: Value) -> Value {
         if self.is_in_host_order() { value.in_host_order() } else { value }
     }
 
-    /// Encodes a value, or returns the reason if it is not of this type.
+    /// Encodes a value. Returns a reason if the value does not have this type.
     pub(crate) fn encode(self, constant: &Constant) -> Result<Value, String> {
-        let refused = || Err(format!("{constant} is no {self}"));
+        let refused = || Err(format!("{constant} is not a valid {self}"));
         let value = match (self.facts().2, constant) {
             (Layout::Address4, Constant::Address(IpAddr::V4(address))) => Some((*address).into()),
             (Layout::Address6, Constant::Address(IpAddr::V6(address))) => Some((*address).into()),
             (Layout::Mac, Constant::Mac(mac)) => Some(mac.octets().into()),
             (Layout::Name, Constant::Name(name)) => {
                 let Ok(pattern) = name.parse::<LinkPattern>() else {
-                    let reason = link_name_in_rules(name).err().unwrap_or("it is no link's name");
+                    let reason = link_name_in_rules(name).err().unwrap_or("not a valid link name");
                     return Err(format!("{constant}: {reason}"));
                 };
                 if pattern.is_prefix() {
@@ -221,7 +222,7 @@ impl Type {
             Layout::Name => {
                 let name = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
                 let name = str::from_utf8(name).ok()?;
-                // A star at the end is literal here.
+                // A star at the end of a listed name is literal, not a pattern.
                 let escaped = name.strip_suffix('*').map(|start| format!(r"{start}\*"));
                 Some(Constant::Name(escaped.unwrap_or_else(|| name.to_owned())))
             }
@@ -235,7 +236,8 @@ impl Type {
         }
     }
 
-    /// Returns the types of a concatenation from its number, or `Other` of `length` bytes.
+    /// Returns the types of a concatenation from the number of the concatenation. Returns `Other`
+    /// of `length` bytes if a type is unknown.
     pub(crate) fn all_from(number: DataType, length: u32) -> Vec<Self> {
         let known = |one| Self::ALL.iter().copied().find(|known| known.data_type() == one);
         match number.fields().map(known).collect::<Option<Vec<_>>>() {
@@ -245,7 +247,8 @@ impl Type {
     }
 }
 
-/// The length of a value of these types in bytes. Fields of a concatenation are padded to 4 bytes.
+/// Returns the length of a value of these types in bytes. Fields of a concatenation are padded to 4
+/// bytes.
 pub(crate) fn total(types: &[Type]) -> u32 {
     match types {
         [one] => one.len(),
@@ -253,7 +256,7 @@ pub(crate) fn total(types: &[Type]) -> u32 {
     }
 }
 
-/// The protocols that have names, as in /etc/protocols.
+/// The names and numbers of protocols, as in /etc/protocols.
 pub(crate) const PROTOCOLS: [(&str, u8); 8] = [
     ("icmp", 1),
     ("tcp", 6),
@@ -308,7 +311,8 @@ mod tests {
     #[test]
     fn types_are_laid_out_as_nft_declares_them() {
         // for t in …; do tools/nft-bytes 'add table ip t' "add set ip t s { type $t; }"; done
-        // Name, NFTA_SET_KEY_TYPE, NFTA_SET_KEY_LEN, the byte order in NFTA_SET_USERDATA.
+        // Each entry: the name, `NFTA_SET_KEY_TYPE`, `NFTA_SET_KEY_LEN`, and the byte order in
+        // `NFTA_SET_USERDATA`.
         let declared = "ipv4_addr 07 04 02, ipv6_addr 08 10 02, ether_addr 09 06 02, ether_type 0a 02 02,
             inet_proto 0c 01 00, inet_service 0d 02 02, icmp_type 0e 01 02, icmpv6_type 1d 01 02,
             tcp_flag 0f 01 02, mark 13 04 01, ifname 29 10 01, ct_state 1a 04 01, ct_status 1c 04 01,

@@ -12,15 +12,15 @@ use crate::nft::live::generation::{Generation, Step, at_one_generation};
 use crate::nft::live::handle::TableHandle;
 use crate::wire::nft::message::{Message, MessageType, append_batch_end};
 
-/// The place of the expected generation in the first message; 0 expects nothing.
+/// The offset of the expected generation in the first message. 0 means any generation.
 const GENERATION_AT: usize = 24;
 
-/// The last attempt to commit.
+/// The state of the last attempt to commit.
 #[derive(Default)]
 pub(super) struct Attempt {
-    /// The generation before; `None` if no other program can change the tables.
+    /// The generation before the attempt; `None` if no other program can change the tables.
     generation: Option<Generation>,
-    /// True if the kernel echoed an operation. It echoes only operations that it has applied.
+    /// True if the kernel echoed an operation. The kernel echoes only what it has applied.
     is_done: bool,
 }
 
@@ -32,12 +32,12 @@ impl Transaction {
     /// at most twice `net.core.wmem_max`.
     ///
     /// If the kernel's answer is lost ([`is_timed_out`](Error::is_timed_out), or a buffer
-    /// overflowed), netloom deletes everything that was created. Deletions, replacements, elements
-    /// added to a set, and a changed policy then remain.
+    /// overflowed), netloom deletes all objects that the transaction created. It can't undo
+    /// deletions, replacements, elements added to an existing set, and a changed policy.
     ///
     /// # Errors
     ///
-    /// [`TransactionError::refused`] names each refused operation.
+    /// [`TransactionError::refused`] lists each refused operation.
     pub fn commit(self) -> Result<(), TransactionError> {
         let netns = self.netns.clone();
         if !self.invalid.is_empty() || self.operations.is_empty() {
@@ -51,7 +51,7 @@ impl Transaction {
         })?
     }
 
-    /// Refuses values that are known to be wrong, without a system call.
+    /// Fails if an operation has a value that is known to be wrong. Makes no system call.
     pub(crate) fn check(self) -> Result<(), TransactionError> {
         match self.invalid {
             invalid if invalid.is_empty() => Ok(()),
@@ -92,19 +92,21 @@ impl Transaction {
         }
     }
 
-    /// Returns whether another program can change a table of the transaction. If none can, the
-    /// commit needs no generation: neither to trust the names, nor to undo what it created.
+    /// Returns whether another program can change a table of the transaction. If none can, no
+    /// generation is needed, neither to trust the names nor to undo the transaction.
     fn is_shared(&self) -> bool {
-        self.creates_persistent || self.named.iter().any(TableHandle::may_be_anothers)
+        self.creates_persistent || self.named.iter().any(TableHandle::may_be_replaced)
     }
 
-    /// Returns whether a lost answer can be undone. Without an echo nothing proves that this
-    /// transaction made a change: its caller looks for what it may have made.
+    /// Returns whether the transaction can be undone after its answer was lost. Without echoes
+    /// nothing proves that this transaction made a change; then the caller looks for the created
+    /// objects.
     fn can_be_undone(&self) -> bool {
         self.creates && self.batch.asks_for_echo()
     }
 
-    /// Commits once. An error is one of the whole transaction.
+    /// Commits once. Returns the refused operations, or an error if the whole transaction was
+    /// refused.
     fn attempt(
         &mut self,
         socket: &mut Socket,
@@ -120,14 +122,14 @@ impl Transaction {
         };
         *last = Attempt { generation, is_done: false };
         let mut expected = self.expected;
-        for table in self.named.iter().filter(|table| !self.is_trusted && table.may_be_anothers()) {
+        for table in self.named.iter().filter(|table| !self.is_trusted && table.may_be_replaced()) {
             table.verify(socket).map_err(|cause| cause.doing("find table", table))?;
             expected = generation;
         }
         if self.has_to_look() {
             let refused = self.check_ranges(socket, operations).map_err(failed)?;
             if !refused.is_empty() {
-                // The sets were read at this generation only if it is still the same.
+                // The elements were read at this generation only if it is still current.
                 let now = Generation::read(socket).map_err(failed)?;
                 let is_same = generation.is_none_or(|generation| generation == now);
                 return if is_same { Ok(refused) } else { Err(failed(Errno::ERESTART.into())) };
@@ -159,7 +161,7 @@ impl Transaction {
         Ok(self.explained(socket, refusals, operations))
     }
 
-    /// Explains the refusals of a transaction, in the order of its operations.
+    /// Returns the refused operations in their order, with explained errors.
     fn explained(
         &self,
         socket: &mut Socket,
@@ -177,23 +179,23 @@ impl Transaction {
         refused
     }
 
-    /// Deletes the created objects, if the answer was lost.
+    /// Deletes the created objects if the answer was lost.
     fn recover(&self, socket: &mut Socket, error: Error, last: &Attempt) -> Error {
         if !self.can_be_undone() || !error.is_outcome_unknown() {
             return error;
         }
         match undo(self, socket, last.generation, last.is_done) {
             Ok(true) => error,
-            Ok(false) => error.hint("it may have been done"),
+            Ok(false) => error.hint("the kernel may have applied the transaction"),
             Err(failure) => {
-                log::warn!("left behind: {failure}");
-                error.hint("it may have been done")
+                log::warn!("a transaction could not be undone: {failure}");
+                error.hint("the kernel may have applied the transaction")
             }
         }
     }
 }
 
-/// The name of a whole transaction: its first operation, and the number of the others.
+/// The object in errors of a whole transaction: the first operation, and the number of the others.
 struct Name<'a>(&'a str, usize);
 
 impl fmt::Display for Name<'_> {
@@ -205,7 +207,7 @@ impl fmt::Display for Name<'_> {
     }
 }
 
-/// Returns the number in an echo. The type of the object determines the attribute.
+/// Returns the number in an echo. The attribute's type depends on the type of the object.
 fn number_of(message: Message<'_>) -> Option<u64> {
     let at = match message.kind {
         MessageType::NewTable => 4,
@@ -220,9 +222,9 @@ fn number_of(message: Message<'_>) -> Option<u64> {
 }
 
 fn too_large() -> String {
-    "it does not fit the socket's send buffer: raise net.core.wmem_max, or make it several".into()
+    "the transaction exceeds the socket's send buffer: raise net.core.wmem_max, or split it".into()
 }
 
 fn stale() -> String {
-    "somebody has changed the ruleset since: read it again".into()
+    "another program has changed the ruleset since: read it again".into()
 }

@@ -28,7 +28,7 @@ use crate::wire::nft::rule as wire_rule;
 use crate::wire::nft::userdata::UserData;
 
 impl Transaction {
-    /// Begins an operation. The following messages are part of it.
+    /// Begins an operation. The messages pushed next belong to it.
     pub(crate) fn begin(&mut self, action: &'static str, object: impl fmt::Display) {
         self.operations.push((action, object.to_string()));
     }
@@ -54,16 +54,16 @@ impl Transaction {
         }
     }
 
-    /// Returns a number to fill in later, for an object that this transaction creates.
+    /// Returns the number of an object that this transaction creates. The echo fills it in.
     pub(super) fn new_number(&mut self) -> Number {
         let number = Number::default();
         self.created.insert(number.identity());
         number
     }
 
-    /// Returns whether the object exists, or this transaction creates it. Else refuses the
-    /// operation: a transaction that failed gave out the handle, so its name may belong to another
-    /// object.
+    /// Returns whether the object exists or this transaction creates it; refuses the operation
+    /// otherwise. An object without a number comes from a transaction that failed, so its name may
+    /// belong to another object.
     pub(super) fn exists_or_created(&mut self, number: &Number) -> bool {
         let is_ours = number.if_known().is_some() || self.created.contains(&number.identity());
         if !is_ours {
@@ -79,16 +79,16 @@ impl Transaction {
         }
     }
 
-    /// Checks the table and the object in it to which an operation refers: each exists, or this
-    /// transaction creates it.
+    /// Checks that the table, and the object in it, to which an operation refers exist or are
+    /// created by this transaction.
     pub(super) fn names_in(&mut self, table: &TableHandle, number: &Number) {
         if self.names(table) {
             self.exists_or_created(number);
         }
     }
 
-    /// Checks the table to which an operation refers. Returns whether the table exists, or this
-    /// transaction creates it.
+    /// Checks that the table to which an operation refers exists or is created by this transaction.
+    /// Returns the result.
     pub(super) fn names(&mut self, table: &TableHandle) -> bool {
         self.in_this_namespace(&table.netns);
         let exists = self.exists_or_created(&table.number);
@@ -99,7 +99,7 @@ impl Transaction {
         exists
     }
 
-    /// Appends a message to the operation and returns its place in the batch.
+    /// Appends a message to the operation. Returns the position of the message in the batch.
     pub(crate) fn push(
         &mut self,
         kind: MessageType,
@@ -132,7 +132,7 @@ impl Transaction {
         place
     }
 
-    /// Appends as many messages as the elements need, 65,535 bytes of elements each.
+    /// Appends elements in as many messages as needed: each holds up to 65,535 bytes of elements.
     pub(crate) fn push_elements(
         &mut self,
         kind: MessageType,
@@ -149,12 +149,12 @@ impl Transaction {
         }
     }
 
-    /// Reserves room for this many bytes.
+    /// Reserves capacity for this number of bytes.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.batch.reserve(bytes);
     }
 
-    /// Appends the message that creates an object, whose echo contains the number.
+    /// Appends the message that creates an object. The echo of the message has the object's number.
     pub(super) fn push_new(
         &mut self,
         kind: MessageType,
@@ -253,7 +253,7 @@ impl Transaction {
         }
     }
 
-    /// Appends a rule, after the sets that are written into it.
+    /// Appends a rule, after the anonymous sets that it uses.
     pub(super) fn new_rule(
         &mut self,
         chain: &ChainHandle,

@@ -55,12 +55,12 @@ impl TransactionError {
     }
 }
 
-/// The first refusal.
+/// Returns the first refusal.
 impl From<TransactionError> for Error {
     fn from(failure: TransactionError) -> Self {
         let first = failure.refused.into_iter().next().map(|refused| refused.error);
         failure.whole.or(first).unwrap_or_else(|| {
-            Error::invalid("commit", "a transaction", "it was refused without a reason")
+            Error::invalid("commit", "a transaction", "the kernel gave no reason")
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The reason why an operation was refused, in more words than the bare errno.
+//! Explains refused operations better than the bare errno.
 
 use nix::errno::Errno;
 
@@ -24,7 +24,7 @@ use crate::wire::nft::rule as wire_rule;
 use crate::wire::nft::table::Table;
 
 impl Transaction {
-    /// Explains the refusal of the message at this place.
+    /// Explains the refusal of the message at position `place` in the batch.
     pub(super) fn explain(
         &self,
         socket: &mut Socket,
@@ -71,8 +71,8 @@ impl Transaction {
         }
     }
 
-    /// Explains ENOENT for a rule: an object that it names is missing, or the kernel has no such
-    /// expression.
+    /// Explains ENOENT for a rule: an object that the rule refers to is missing, or the kernel
+    /// lacks one of the rule's expressions.
     fn explain_missing(
         &self,
         socket: &mut Socket,
@@ -124,7 +124,7 @@ impl Transaction {
     }
 }
 
-/// Returns whether the table that a message names by its first attribute has an owner.
+/// Returns whether the table, which a message names by its first attribute, has an owner.
 fn is_owned(socket: &mut Socket, sent: Message<'_>) -> bool {
     let name = sent.attributes.get(1).map(Attribute::string).unwrap_or_default();
     let of = Table::by_name(&name);
@@ -137,7 +137,7 @@ fn shown(family: Option<Family>, rule: &wire_rule::Rule) -> String {
     Rule { statements: statements.unwrap_or_default(), ..Rule::default() }.to_string()
 }
 
-/// A reference of an expression to an object of the table.
+/// A reference from an expression to another object of the table.
 struct Reference {
     noun: &'static str,
     get: MessageType,
@@ -170,14 +170,15 @@ impl Reference {
         }
     }
 
-    /// Returns whether the table has the object. An error of this look counts as yes.
+    /// Returns whether the table has the object. Also returns true if the look-up fails.
     fn exists(&self, socket: &mut Socket, family: Option<Family>, table: &str) -> bool {
         let found = reader::get::<Everything>(socket, self.get, family, &Named(table, self));
         !matches!(found, Ok(None))
     }
 }
 
-/// The attributes that name an object: the table 1, the name 2 (of a chain 3), an object's type 3.
+/// The attributes that identify an object. The table is attribute 1. The name is attribute 2, or 3
+/// for a chain. An object's type is attribute 3.
 struct Named<'a>(&'a str, &'a Reference);
 
 impl Codec for Named<'_> {
@@ -198,8 +199,8 @@ fn translates(expressions: &[Expr]) -> bool {
     expressions.iter().any(is_nat)
 }
 
-/// The kernel's option for an expression, such as `CONFIG_NFT_QUEUE`; `None` for a built-in
-/// expression.
+/// Returns the kernel option that an expression needs, such as `CONFIG_NFT_QUEUE`. Returns `None`
+/// for a built-in expression.
 fn option(expr: &Expr) -> Option<String> {
     let option = match expr.name() {
         "bitwise" | "byteorder" | "cmp" | "counter" | "dynset" | "exthdr" | "immediate"
@@ -213,14 +214,14 @@ fn option(expr: &Expr) -> Option<String> {
     Some(format!("CONFIG_NFT_{option}"))
 }
 
-/// The usual meanings of bare errnos here.
+/// Adds hints for errnos with a usual meaning here.
 fn usual(error: Error) -> Error {
     error
         .hint_on(Errno::EEXIST, || "an object of that name or key exists already".into())
         .hint_on(Errno::EBUSY, || "the object is in use: a rule or an element refers to it".into())
         .hint_on(Errno::ENFILE, || "the set's declared size is reached".into())
         .hint_on(Errno::EOPNOTSUPP, || {
-            "this kernel, or this kind of chain, does not support it".into()
+            "this kernel, or this kind of chain, does not support the operation".into()
         })
         .hint_on(Errno::ENOENT, || {
             "an object that it refers to is missing, or this kernel lacks one of its expressions"

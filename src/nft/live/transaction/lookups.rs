@@ -1,4 +1,4 @@
-//! The named sets that rules look up, checked against the types of the rules' fields.
+//! Checks the types of named sets against the fields that rules look up in them.
 
 use super::{Operation, Refused, Transaction};
 use crate::error::{Cause, Error};
@@ -10,7 +10,7 @@ use crate::nft::model::set_message::shape_of;
 use crate::wire::nft::message::MessageType;
 use crate::wire::nft::set as wire;
 
-/// A set that is created by the transaction, or that a rule looks up in an existing table.
+/// A named set that the transaction creates, or that a rule looks up in an existing table.
 pub(super) struct NamedSet {
     operation: usize,
     table: TableHandle,
@@ -24,8 +24,8 @@ impl Transaction {
         self.new_sets.push(NamedSet { operation, table, name: name.to_owned(), shape });
     }
 
-    /// Checks the named sets of a rule: new ones now, existing ones when the transaction is
-    /// committed.
+    /// Checks the named sets of a rule. Sets that the transaction creates are checked now, others
+    /// by [`check_lookups`](Self::check_lookups).
     pub(super) fn check_named_sets(&mut self, table: &TableHandle, named: Vec<(String, Shape)>) {
         for (name, shape) in named {
             let is_it = |set: &&NamedSet| set.name == name && set.table.number == table.number;
@@ -42,7 +42,7 @@ impl Transaction {
         }
     }
 
-    /// Reads the existing sets, and returns the operations that look up one of another type.
+    /// Reads the existing sets, and returns the operations that look up a set of another type.
     pub(super) fn check_lookups(
         &self,
         socket: &mut Socket,
@@ -65,7 +65,7 @@ impl Transaction {
                 read.push((lookup, shape.clone()));
                 shape
             };
-            // The kernel refuses a set that is not there.
+            // A missing set is left to the kernel to refuse.
             let Some(shape) = shape else { continue };
             if let Err(reason) = lookup.shape.check_lookup(&lookup.name, &shape) {
                 let index = lookup.operation;

@@ -35,7 +35,8 @@ use crate::wire::nft::{chain as wire_chain, rule as wire_rule};
 
 pub use error::{Refused, TransactionError};
 
-/// Changes that the kernel makes all or not at all. Packets see all of them at once.
+/// Several changes that the kernel applies together or not at all. Packets never see only some of
+/// them.
 ///
 /// Replaces `nft -f`. Each operation has an index, counted from 0 in the order of the calls. A
 /// refusal names the index.
@@ -58,39 +59,39 @@ pub use error::{Refused, TransactionError};
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// The handles of created objects can be used in the same transaction. After the commit,
-/// [`Owned::adopt`](crate::Owned::adopt) takes on the duty to delete them. Nothing is sent before
+/// The handles of created objects can be used in the same transaction. After the commit, use
+/// [`Owned::adopt`](crate::Owned::adopt) to delete such an object on drop. Nothing is sent before
 /// `commit`.
 #[must_use = "a transaction does nothing until `commit`"]
 pub struct Transaction {
     netns: Netns,
     batch: Batch,
-    /// The operation of each message of the batch. The first message begins the batch.
+    /// The operation that each message of the batch belongs to. The first message begins the batch.
     messages: Vec<usize>,
     operations: Vec<Operation>,
-    /// The numbers to fill in, each with the index of the message whose echo contains it.
+    /// The numbers that echoes fill in, each with the position of its message in the batch.
     numbers: Vec<(usize, Number)>,
     /// The [identities](Number::identity) of the objects that the transaction creates.
     created: BTreeSet<usize>,
-    /// True if the kernel refuses the batch when an object to create exists already.
+    /// True if the batch creates an object, and the kernel refuses the batch if the object exists.
     creates: bool,
     /// True if the transaction creates a persistent table, which any program can change.
     creates_persistent: bool,
     next_set: u32,
-    /// The tables that operations name.
+    /// The tables that operations refer to.
     named: Vec<TableHandle>,
     expected: Option<Generation>,
-    /// True if the caller looked up all names at the expected generation.
+    /// True if the caller already looked up all names at the expected generation.
     is_trusted: bool,
     invalid: Vec<Refused>,
-    /// The sets that the transaction creates, and the named sets that its rules look up elsewhere.
+    /// The named sets that the transaction creates.
     new_sets: Vec<lookups::NamedSet>,
     lookups: Vec<lookups::NamedSet>,
     /// Changes to sets with intervals, in order.
     ranges: Vec<ranges::Change>,
 }
 
-/// The action of an operation, and its object.
+/// The action and the object of an operation.
 type Operation = (&'static str, String);
 
 const CREATE: u16 = NLM_F_CREATE | NLM_F_EXCL;
@@ -122,8 +123,8 @@ impl Transaction {
         }
     }
 
-    /// Creates a transaction that is refused at any other generation. Its caller looked up the
-    /// names of the tables at this generation, so that they need no second look.
+    /// Creates a transaction that the kernel refuses at any other generation. The caller has looked
+    /// up the tables at this generation, so `commit` does not verify them again.
     pub(crate) fn decided_at(netns: &Netns, generation: Generation) -> Self {
         Self { expected: Some(generation), is_trusted: true, ..Self::new(netns) }
     }
@@ -137,7 +138,7 @@ impl Transaction {
         self
     }
 
-    /// Creates a table with all that the builder has.
+    /// Creates a table with all contents of the builder.
     pub fn create_table(&mut self, table: &Table) -> TableHandle {
         self.begin("create table", table);
         self.creates_persistent |= table.comment().is_some();
@@ -146,7 +147,7 @@ impl Transaction {
         let handle = TableHandle { netns, family, name, number: self.new_number(), comment };
         let message = table.check().map(|()| table.message());
         self.push_new(MessageType::NewTable, CREATE, &handle, (message, &handle.number));
-        // All chains first: elements and rules may jump to any of them.
+        // Create all chains first: elements and rules may jump to any of them.
         let chains: Vec<_> = table
             .chains
             .iter()
@@ -180,8 +181,8 @@ impl Transaction {
         handle
     }
 
-    /// Adds a rule to a chain as one operation, which `action` names, and creates the chain if the
-    /// table lacks it.
+    /// Adds a rule to a chain, and creates the chain if the table lacks it. Counts as one
+    /// operation, whose errors name `action`.
     pub(crate) fn ensure_rule(
         &mut self,
         action: &'static str,
@@ -257,7 +258,7 @@ impl Transaction {
         handle
     }
 
-    /// Replaces an existing rule. Its handle, and its owner, stand for the new rule afterwards.
+    /// Replaces an existing rule. Afterwards its handle and its owner identify the new rule.
     pub fn replace_rule(&mut self, old: &RuleHandle, rule: &Rule) -> &mut Self {
         self.begin("replace rule", rule);
         self.names_in(&old.chain.table, &old.chain.number);
@@ -267,7 +268,7 @@ impl Transaction {
         self
     }
 
-    /// Adds elements to a set or map. Elements that it has already stay.
+    /// Adds elements to a set or map. An element that it already has is not changed.
     pub fn add_elements(
         &mut self,
         set: &SetHandle,
@@ -279,8 +280,8 @@ impl Transaction {
         self
     }
 
-    /// Adds elements to a verdict map with keys of this type, which must not have them. The
-    /// transaction itself may create the map.
+    /// Adds elements to a verdict map with keys of this type. Fails if the map has one of the keys.
+    /// The same transaction may create the map.
     pub(crate) fn add_new_elements(
         &mut self,
         table: &TableHandle,
@@ -300,14 +301,14 @@ impl Transaction {
         self.elements(&set, &elements, MessageType::NewElement, CREATE);
     }
 
-    /// Adds one element, which the set or map must not have.
+    /// Adds one element. Fails if the set or map has it.
     pub(super) fn create_element(&mut self, set: &SetHandle, element: &Element) {
         self.begin("add element to set", format_args!("{set}: {element}"));
         let (kind, flags) = (MessageType::NewElement, CREATE | NLM_F_ECHO);
         self.elements(set, std::slice::from_ref(element), kind, flags);
     }
 
-    /// Deletes elements, all of which the set or map must have.
+    /// Deletes elements. Fails if the set or map lacks one of them.
     pub fn delete_elements(
         &mut self,
         set: &SetHandle,
@@ -348,12 +349,12 @@ impl Transaction {
         self
     }
 
-    /// Deletes a table with all that is in it.
+    /// Deletes a table with all its contents.
     pub fn delete_table(&mut self, table: &TableHandle) -> &mut Self {
         self.begin("delete table", table);
         self.in_this_namespace(&table.netns);
         self.exists_or_created(&table.number);
-        table.number.doubt();
+        table.number.set_may_be_deleted();
         self.push(MessageType::DeleteTable, 0, table.family, &table.message());
         self
     }
@@ -369,7 +370,7 @@ impl Transaction {
         self
     }
 
-    /// The number of operations.
+    /// Returns the number of operations.
     pub fn len(&self) -> usize {
         self.operations.len()
     }
@@ -380,7 +381,7 @@ impl Transaction {
     }
 }
 
-/// Implements the deletions of named objects: `METHOD(VARIABLE: HANDLE), ACTION, MESSAGE`.
+/// Implements the deletions of named objects, each as `METHOD(VARIABLE: HANDLE), ACTION, MESSAGE`.
 macro_rules! deletions {
     ($($(#[$doc:meta])* $method:ident($object:ident: $handle:ty), $action:literal, $kind:ident;)+) => {
         impl Transaction {$(

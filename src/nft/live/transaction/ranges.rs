@@ -1,4 +1,4 @@
-//! Changes to sets with intervals, checked against the elements in the set.
+//! Checks changes to sets with intervals against the elements in the set.
 
 use nix::errno::Errno;
 
@@ -26,7 +26,7 @@ enum Kind {
 }
 
 impl Change {
-    /// Applies the change. Returns the reason if the kernel should refuse it.
+    /// Applies the change to `ranges`. Fails if the kernel should refuse the change.
     fn apply(&self, ranges: &mut Ranges<'_>) -> Result<(), (Errno, String)> {
         match &self.kind {
             Kind::Flush => ranges.clear(),
@@ -78,8 +78,8 @@ impl Transaction {
         }
     }
 
-    /// The changes of each set that could be refused. The first elements of a new set are checked
-    /// without looking.
+    /// Returns the changes, by set, that could conflict with elements. A new set with only one
+    /// change can't conflict: its first elements were checked before.
     fn changed_sets(&self) -> Vec<Vec<&Change>> {
         let mut sets: Vec<Vec<&Change>> = Vec::new();
         for change in &self.ranges {
@@ -110,7 +110,7 @@ impl Transaction {
             if !self.created.contains(&number.identity()) {
                 let of = ElementsOf::new(&table.name, name);
                 match reader::all_elements(socket, table.family, &of) {
-                    // The kernel refuses the operation.
+                    // A missing set is left to the kernel to refuse.
                     Err(cause) if cause.errno() == Some(Errno::ENOENT) => continue,
                     all => listed = all?,
                 }

@@ -1,4 +1,4 @@
-//! The deletion of what a transaction created whose answer was lost.
+//! Undoes a transaction whose answer was lost: deletes what it created.
 
 use super::Transaction;
 use crate::error::{Cause, Error};
@@ -10,10 +10,12 @@ use crate::wire::message::{Message as Sent, NLM_F_EXCL, NLM_F_REPLACE, messages}
 use crate::wire::nft::message::{Family, Message, MessageType};
 use crate::wire::nft::rule::Rule;
 
-/// Deletes the objects that the transaction created, if it was certainly applied and no other
-/// program can have replaced them. That holds if the transaction is the only change since `before`,
-/// or if all tables are held: then there is no `before`. The count of changes alone proves nothing,
-/// because another program may have made the change. Returns whether nothing is left.
+/// Deletes the objects that the transaction created. Does nothing unless the transaction was
+/// certainly applied and no other program can have replaced the objects.
+///
+/// An echo (`is_done`) proves that the transaction was applied. If it was the only change since the
+/// generation `before`, no object was replaced. All tables are held if `before` is `None`; then no
+/// other program can replace objects. Returns whether nothing of the transaction is left.
 pub(super) fn undo(
     sent: &Transaction,
     socket: &mut Socket,
@@ -33,7 +35,7 @@ pub(super) fn undo(
         None => Transaction::new(&sent.netns),
     };
     undo.begin("delete", "what an unread answer reported");
-    sent.numbers.iter().for_each(|(_, number)| number.doubt());
+    sent.numbers.iter().for_each(|(_, number)| number.set_may_be_deleted());
     let created: Vec<_> =
         messages(sent.batch.bytes()).enumerate().filter_map(Created::read).collect();
     let is_in_new = |one: &&Created<'_>| created.iter().any(|table| table.is_table_of(one));
@@ -41,7 +43,7 @@ pub(super) fn undo(
         .iter()
         .filter(|one| one.is_table() || !is_in_new(one))
         .partition(|one| one.is_table());
-    // What refers to other objects first: elements, and the rules of chains.
+    // Delete first what refers to other objects: elements, and the rules of chains.
     for one in &rest {
         if let Some(chain) = one.chain() {
             undo.push_rules(one, &chain, None);
@@ -51,7 +53,8 @@ pub(super) fn undo(
     }
     undo.push_newest_rules(sent, socket, &rest).map_err(doing)?;
     for one in rest.iter().rev().chain(&tables) {
-        // The attributes that name the object: of a chain 3 is the name, of an object the type.
+        // The attributes that identify the object. A chain's name is attribute 3; an object's type
+        // is attribute 3.
         let (kind, naming): (_, &[u16]) = match one.kind {
             MessageType::NewTable => (MessageType::DeleteTable, &[1]),
             MessageType::NewChain => (MessageType::DeleteChain, &[1, 3]),
@@ -66,7 +69,7 @@ pub(super) fn undo(
     Ok(true)
 }
 
-/// A message that creates something: the kernel refuses the message if the object exists.
+/// A message that creates an object, and that the kernel refuses if the object exists.
 struct Created<'a> {
     place: usize,
     kind: MessageType,
@@ -81,7 +84,7 @@ impl<'a> Created<'a> {
         let flags = sent.flags;
         let Message { kind, family, attributes, .. } = Message::decode(sent.kind, sent.payload)?;
         let is_created = kind == MessageType::NewRule || flags & NLM_F_EXCL != 0;
-        // In all messages the first attribute is the table's name.
+        // The first attribute of every message is the table's name.
         let table = attributes.get(1).filter(|_| is_created)?.string();
         Some(Self { place, kind, flags, family: family?, table, attributes })
     }
@@ -94,13 +97,13 @@ impl<'a> Created<'a> {
         self.is_table() && (self.family, &self.table) == (other.family, &other.table)
     }
 
-    /// The name of a created chain.
+    /// Returns the name of the created chain, if the message creates a chain.
     fn chain(&self) -> Option<String> {
         let is_chain = self.kind == MessageType::NewChain;
         self.attributes.get(3).filter(|_| is_chain).map(Attribute::string)
     }
 
-    /// The chain of a rule.
+    /// Returns the chain of the created rule, if the message creates a rule.
     fn chain_of_rule(&self) -> Option<String> {
         let is_rule = self.kind == MessageType::NewRule;
         self.attributes.get(2).filter(|_| is_rule).map(Attribute::string)
@@ -113,7 +116,8 @@ impl<'a> Created<'a> {
 }
 
 impl Transaction {
-    /// Deletes an object by these attributes of the message that created it.
+    /// Deletes the object that a message created. Copies the attributes that identify the object
+    /// from that message.
     fn push_deletion(&mut self, kind: MessageType, one: &Created<'_>, attributes: &[u16]) {
         self.push_with(kind, 0, one.family, |out| {
             for attribute in one.attributes.iter() {
@@ -124,15 +128,15 @@ impl Transaction {
         });
     }
 
-    /// Deletes one rule of a chain, or all.
+    /// Deletes the rule with this number, or all rules of the chain.
     fn push_rules(&mut self, one: &Created<'_>, chain: &str, handle: Option<u64>) {
         let rule = Rule { handle, ..Rule::new(&one.table, chain, Vec::new()) };
         self.push(MessageType::DeleteRule, 0, one.family, &rule);
     }
 
-    /// Deletes the created rules of chains that were there before. Rules are numbered upwards
-    /// wherever in a chain they are put, so they are the newest of the chain. A replaced rule
-    /// stays: its handle gets the new number.
+    /// Deletes the rules that the transaction added to existing chains. The kernel numbers rules
+    /// upwards, whatever their position, so these have the highest numbers of their chain. A rule
+    /// that replaced another is not deleted: its handle gets the new number.
     fn push_newest_rules(
         &mut self,
         sent: &Transaction,
@@ -163,7 +167,7 @@ impl Transaction {
     }
 }
 
-/// The numbers of a chain's rules, sorted.
+/// Returns the sorted numbers of a chain's rules.
 fn rule_numbers(socket: &mut Socket, one: &Created<'_>, chain: &str) -> Result<Vec<u64>, Cause> {
     let of = Rule { table: one.table.clone(), ..Rule::default() };
     let listed: Vec<(_, Rule)> = reader::list(socket, MessageType::GetRule, one.family, &of)?;
@@ -181,7 +185,7 @@ mod tests {
     use crate::nft::{Family, Table};
     use crate::sandbox;
 
-    /// The transaction is refused because another program has just created such a table.
+    /// Another program has just created the same table, so the kernel refuses the transaction.
     #[test]
     fn what_may_be_anothers_stays() {
         sandbox::run(|| {
@@ -198,7 +202,7 @@ mod tests {
             };
             assert!(!undo(false));
             assert!(theirs.read().is_ok());
-            // An echo has said that it was done: the one change since is it.
+            // The echo proves that the transaction was applied, and there was only one change.
             assert!(undo(true));
             assert!(theirs.read().unwrap_err().is_not_found());
         })

@@ -5,13 +5,13 @@ use crate::wire::nft::expr::byteorder::Byteorder;
 use crate::wire::nft::expr::exthdr::{Exthdr, ExthdrSpan};
 use crate::wire::nft::expr::rt::{Rt, RtKey};
 
-/// The largest segment that a TCP connection offers. `None`: what fits the route.
+/// The maximum segment size to set in a TCP option. `None` means the size that fits the route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClampMss(Option<u16>);
 
 impl Rule {
-    /// Limits the segments of a TCP connection to what fits its route, in both directions. After
-    /// [`tcp_syn`](Self::tcp_syn): `tcp option maxseg size set rt mtu`.
+    /// Limits the segments of a TCP connection to the size that fits its route, in both directions:
+    /// `tcp option maxseg size set rt mtu`. Use it after [`tcp_syn`](Self::tcp_syn).
     #[doc(alias = "clamp-mss-to-pmtu")]
     pub fn clamp_mss(self) -> Self {
         self.with(ClampMss(None))

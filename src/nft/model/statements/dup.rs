@@ -11,21 +11,22 @@ pub(crate) struct Dup {
 }
 
 impl Rule {
-    /// Sends a copy to this machine of the network: `dup to`. In the families `ip` and `ip6`.
+    /// Sends a copy of the packet to the machine with this address: `dup to`. In the families `ip` and
+    /// `ip6`.
     #[doc(alias("dup to", "TEE"))]
     pub fn dup(mut self, to: impl Into<Constant>) -> Self {
         let address = self.address_of("dup", &to.into());
         self.with(Dup { address, device: None })
     }
 
-    /// Sends a copy to this machine by this link, which must exist: `dup to ADDRESS device LINK`.
+    /// Sends a copy to this address by this link, which must exist: `dup to ADDRESS device LINK`.
     pub fn dup_by(mut self, to: impl Into<Constant>, link: impl Into<LinkRef>) -> Self {
         let device = Some(self.device("dup_by", link.into()));
         let address = self.address_of("dup_by", &to.into());
         self.with(Dup { address, device })
     }
 
-    /// Sends a copy out of a link, which must exist; in the family `netdev`: `dup to LINK`.
+    /// Sends a copy out of a link, which must exist: `dup to LINK`. In the family `netdev`.
     pub fn dup_to_link(mut self, link: impl Into<LinkRef>) -> Self {
         let device = Some(self.device("dup_to_link", link.into()));
         self.with(Dup { address: None, device })
@@ -53,13 +54,13 @@ impl Statement for Dup {
         let family = context.family;
         match (family, self.address) {
             (Family::Ip | Family::Ip6, None) => {
-                Err(format!("in the family {family} a copy goes to an address"))
+                Err(format!("in the family {family} a copy is sent to an address"))
             }
             (Family::Netdev, Some(_)) => {
-                Err("in the family netdev a copy goes to a link: use dup_to_link()".into())
+                Err("in the family netdev a copy is sent to a link: use dup_to_link()".into())
             }
             (Family::Arp | Family::Bridge | Family::Inet, _) => {
-                Err(format!("the family {family} has no copies: ip, ip6, netdev"))
+                Err(format!("the family {family} has no copies; only ip, ip6 and netdev have"))
             }
             _ => Ok(()),
         }

@@ -4,8 +4,8 @@ use crate::nft::model::prelude::*;
 pub(super) use crate::wire::nft::expr::flow_offload::FlowOffload;
 
 impl Rule {
-    /// Adds the connection to a flowtable of the table, whose packets bypass the rules:
-    /// `flow add @NAME`. In a chain at the hook forward. [`Flowtable`](crate::nft::Flowtable).
+    /// Adds the connection to a [`Flowtable`](crate::nft::Flowtable) of the table: its packets
+    /// bypass the rules from then on: `flow add @NAME`. In a chain at the hook forward.
     #[doc(alias("flow offload", "FLOWOFFLOAD"))]
     pub fn flow_add(mut self, flowtable: &str) -> Self {
         self.check_name("flow_add", flowtable);

@@ -11,15 +11,16 @@ pub(crate) struct Fwd {
 }
 
 impl Rule {
-    /// Sends the packet out of a link, which must exist, past all later rules and hooks; in the
-    /// family `netdev`: `fwd to LINK`.
+    /// Sends the packet out of a link, which must exist, and skips all later rules and hooks: `fwd
+    /// to LINK`. In the family `netdev`.
     #[doc(alias = "fwd to")]
     pub fn fwd(mut self, link: impl Into<LinkRef>) -> Self {
         let device = self.device("fwd", link.into());
         self.with(Fwd { address: None, device })
     }
 
-    /// Sends the packet to the hardware address of a neighbour: `fwd ip to ADDRESS device LINK`.
+    /// Sends the packet by a link to the neighbour with this address: `fwd ip to ADDRESS device
+    /// LINK`.
     pub fn fwd_to(mut self, neighbor: impl Into<Constant>, link: impl Into<LinkRef>) -> Self {
         let device = self.device("fwd_to", link.into());
         let address = self.address_of("fwd_to", &neighbor.into());

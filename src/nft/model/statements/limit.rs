@@ -3,7 +3,7 @@
 use crate::nft::model::prelude::*;
 use crate::wire::nft::expr::limit as wire;
 
-/// A rate of packets or bytes, and a burst beyond it.
+/// A rate limit in packets or bytes, with a burst.
 ///
 /// Replaces `limit rate 10/second burst 5 packets`.
 ///
@@ -49,25 +49,25 @@ impl Limit {
         self
     }
 
-    /// Sets the packets or bytes that may pass at once beyond the rate.
+    /// Sets how many packets or bytes may exceed the rate at once.
     pub fn burst(mut self, burst: u32) -> Self {
         self.0.burst = burst;
         self
     }
 
-    /// Inverts the limit: the rule matches packets *over* it.
+    /// Inverts the limit: the rule matches packets that exceed the limit.
     pub fn over(mut self) -> Self {
         self.0.inverted = true;
         self
     }
 
     pub(crate) fn check_values(self) -> Result<(), String> {
-        if self.0.rate == 0 { Err("a limit of 0 each second".into()) } else { Ok(()) }
+        if self.0.rate == 0 { Err("the rate is 0".into()) } else { Ok(()) }
     }
 }
 
 impl Rule {
-    /// Matches while a rate is kept: `limit rate 10/second`.
+    /// Matches while the rate is below the limit: `limit rate 10/second`.
     pub fn limit(self, limit: Limit) -> Self {
         self.with(limit)
     }

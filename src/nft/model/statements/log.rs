@@ -3,7 +3,7 @@
 use crate::nft::model::prelude::*;
 use crate::wire::nft::expr::log as wire;
 
-/// A line in the kernel's log, or a copy of the packet to a netlink group.
+/// Logs a packet: as a line in the kernel's log, or as a copy to a netlink group.
 ///
 /// Replaces `log prefix "…" level info` and `log prefix "…" group 5`.
 ///
@@ -14,18 +14,18 @@ use crate::wire::nft::expr::log as wire;
 /// assert_eq!(rule.to_string(), "log prefix \"dropped: \" level info drop");
 /// ```
 ///
-/// In a network namespace other than the first the kernel's log stays empty unless
+/// In a network namespace other than the initial one, the kernel's log stays empty unless
 /// `net.netfilter.nf_log_all_netns` is 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[must_use = "a value does nothing until a rule gets it"]
 pub struct Log(wire::Log);
 
-/// `nft`'s names of the levels.
+/// The names of the levels in `nft`.
 const LEVELS: [&str; 9] =
     ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug", "audit"];
-/// The level that the kernel logs at by default.
+/// The kernel's default level.
 const WARNING: u32 = 4;
-/// The bytes of a prefix without its NUL (`NF_LOG_PREFIXLEN` is 128).
+/// The maximum length of a prefix without its NUL, in bytes (`NF_LOG_PREFIXLEN` is 128).
 const LONGEST_PREFIX: usize = 127;
 
 impl Log {
@@ -34,7 +34,7 @@ impl Log {
         Self::default()
     }
 
-    /// Sets the beginning of the line, 127 bytes at most.
+    /// Sets the beginning of the line, at most 127 bytes.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.0.prefix = Some(prefix.into());
         self
@@ -46,7 +46,7 @@ impl Log {
         self
     }
 
-    /// Sends the packet to the listeners of a netlink group (`NFULNL`), not to the kernel's log.
+    /// Sends the packet to the listeners of a netlink group (`NFULNL`) instead of the kernel's log.
     pub fn group(mut self, group: u16) -> Self {
         self.0.group = Some(group);
         self

@@ -8,7 +8,7 @@ use crate::wire::nft::expr::meta::{Meta, MetaKey};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SetMark {
-    /// The mark of the packet or that of its connection.
+    /// The field to set: the mark of the packet, or the mark of its connection.
     target: Field,
     value: MarkValue,
 }

@@ -11,7 +11,7 @@ use crate::wire::nft::expr::bitwise::Bitwise;
 use crate::wire::nft::expr::cmp::{Cmp, Comparison};
 use crate::wire::nft::expr::range::Range;
 
-/// A condition on a field, or on a concatenation that is looked up in a set.
+/// A condition on a field, or on a concatenation of fields that is looked up in a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Match {
     pub(crate) fields: Vec<Field>,
@@ -22,23 +22,23 @@ pub(crate) struct Match {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Condition {
     Equal(Value),
-    /// The first bits are equal, as many as the number says.
+    /// The given number of leading bits equals those of the value.
     Prefix(Value, u8),
     Range(Value, Value),
-    /// The bits of the mask are these. Negated and with no bits: any bit of the mask is set.
+    /// The bits in the mask equal the value. If negated with value 0: any bit of the mask is set.
     Bits {
         mask: Value,
         value: Value,
     },
     /// The link with this index.
     Link(Device),
-    /// The name begins with this.
+    /// The link's name begins with this text.
     NamePrefix(String),
     In(SetRef),
 }
 
 impl Condition {
-    /// The condition that a field is in an interval of values.
+    /// Returns the condition that a field of type `kind` is in an interval.
     pub(crate) fn within(kind: Type, interval: &Interval) -> Result<Self, String> {
         match interval {
             Interval::One(Constant::Name(name)) if kind == Type::LinkIndex => {
@@ -57,8 +57,8 @@ impl Condition {
         })
     }
 
-    /// Decodes a condition on a loaded field of which `length` bytes are loaded, and whether it is
-    /// negated.
+    /// Decodes a condition on a field, of which `length` bytes are loaded. Also returns whether the
+    /// condition is negated.
     fn decode(
         reader: &mut Reader<'_>,
         (kind, length): (Type, u32),
@@ -91,8 +91,8 @@ impl Condition {
         }
     }
 
-    /// The condition of a comparison: whole bytes of an address are a prefix, of a name its
-    /// beginning.
+    /// Returns the condition of a comparison. If only the first bytes are compared, it is a prefix
+    /// of an address, or the beginning of a name.
     fn compared(kind: Type, loaded: u32, data: Value) -> Option<Self> {
         let whole = kind.len();
         if kind == Type::LinkIndex {
@@ -106,7 +106,7 @@ impl Condition {
             return Some(Self::Prefix(Value::new(&bytes)?, bits));
         }
         if kind == Type::LinkName && data.len() < whole {
-            // With a NUL it is a whole name, as iptables-nft writes it.
+            // A NUL ends a whole name, as iptables-nft writes it.
             let start = str::from_utf8(data.as_slice()).ok().filter(|start| !start.contains('\0'));
             return start.map(|start| Self::NamePrefix(start.to_owned()));
         }
@@ -125,7 +125,7 @@ fn is_negated(op: Comparison) -> Option<bool> {
 impl Statement for Match {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
         let equal = if self.negated { Comparison::NotEqual } else { Comparison::Equal };
-        let field = *self.fields.first().ok_or("a match of nothing")?;
+        let field = *self.fields.first().ok_or("the match has no field")?;
         if let Condition::Prefix(value, bits) = &self.condition
             && bits.is_multiple_of(8)
         {
@@ -216,8 +216,8 @@ impl Statement for Match {
         let shown = |value: &Value| ShownValue(kind, *value);
         let not = if self.negated { "!= " } else { "" };
         match &self.condition {
-            // Without a word `nft` takes names of bits as any of them, and `!=` as true for every
-            // packet.
+            // `==` is needed: without an operator `nft` matches any of the named bits, and with
+            // `!=` every packet.
             Condition::Equal(value) if kind.is_flags() && !self.negated => {
                 write!(f, " == {}", shown(value))
             }
@@ -246,7 +246,8 @@ impl Statement for Match {
     }
 }
 
-/// Returns the transport protocols of a set. A named set is trusted to hold protocols with ports.
+/// Returns the transport protocols in a set. A named set is trusted to have only protocols with
+/// ports.
 fn protocols_in(set: &SetRef) -> Protocol {
     let has_ports = |element: &Element| match element.key() {
         [Interval::One(one)] => Type::Protocol.encode(one).is_ok_and(|value| {

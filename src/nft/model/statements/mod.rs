@@ -15,7 +15,7 @@ use crate::wire::nft::expr::stateful::Stateful;
 
 type Decoder = fn(&mut Reader<'_>, &Expr) -> Option<Box<dyn Statement>>;
 
-/// Lists the statements by file and type, in the order in which their decoders are tried.
+/// Lists the statements by file and type. Decoders are tried in this order.
 macro_rules! statements {
     ($($file:ident::$statement:ident,)*) => {
         $(pub(crate) mod $file;)*
@@ -52,8 +52,8 @@ fn boxed<T: Statement>(reader: &mut Reader<'_>, expr: &Expr) -> Option<Box<dyn S
     Some(Box::new(T::decode(reader, expr)?))
 }
 
-/// Decodes a rule. A rule that would not be encoded to the same expressions is one unknown
-/// statement.
+/// Decodes a rule. If the decoded rule would not encode to the same expressions, returns a single
+/// unknown statement.
 pub(crate) fn decode(family: Family, list: &[Expr], sets: &KnownSets) -> Vec<Box<dyn Statement>> {
     let mut reader = Reader::new(family, list, sets);
     let mut statements = Vec::new();
@@ -84,15 +84,15 @@ fn next(reader: &mut Reader<'_>) -> Option<Box<dyn Statement>> {
     DECODERS.iter().find_map(|decode| decode(reader, expr))
 }
 
-/// Appends the expressions that were read as unknown, as one statement.
+/// Appends the expressions that no decoder accepted, as one unknown statement.
 fn flush(unknown: &mut Vec<Expr>, statements: &mut Vec<Box<dyn Statement>>) {
     if !unknown.is_empty() {
         statements.push(Box::new(Unknown(std::mem::take(unknown))));
     }
 }
 
-/// The expressions as the kernel lists them, without counts and without names that the kernel
-/// chose.
+/// Returns the listed expressions without counts and without names that the kernel chose, for
+/// comparison.
 fn comparable(list: &[Expr]) -> Vec<Expr> {
     let one = |expr: &Expr| {
         let mut one = expr.clone().into_listed();

@@ -28,26 +28,26 @@ enum Kind {
     Masquerade,
     Redirect,
     Addresses(NatType, Option<(IpAddr, IpAddr)>),
-    /// The map holds addresses, or with [`NatFlags::PORT_SPECIFIED`] addresses and ports.
+    /// The map has addresses, or addresses and ports with [`NatFlags::PORT_SPECIFIED`].
     Map(NatType, MapLookup),
 }
 
 const NO_TRANSLATION: &str = "no address translation precedes this call";
 
 impl Rule {
-    /// Changes the source to the address of the link that the packet leaves by: `masquerade`.
+    /// Rewrites the source to the address of the link by which the packet leaves: `masquerade`.
     #[doc(alias = "MASQUERADE")]
     pub fn masquerade(self) -> Self {
         self.translate(Kind::Masquerade)
     }
 
-    /// Changes the source to an address, or to one of a range: `snat to`.
+    /// Rewrites the source to an address, or to an address of a range: `snat to`.
     #[doc(alias = "SNAT")]
     pub fn snat(self, to: impl Into<Interval>) -> Self {
         self.nat("snat", NatType::Source, &to.into())
     }
 
-    /// Changes the destination to an address, or to one of a range: `dnat to`.
+    /// Rewrites the destination to an address, or to an address of a range: `dnat to`.
     #[doc(alias = "DNAT")]
     pub fn dnat(self, to: impl Into<Interval>) -> Self {
         self.nat("dnat", NatType::Destination, &to.into())
@@ -64,33 +64,33 @@ impl Rule {
         self.nat_prefix("dnat_prefix", NatType::Destination, to)
     }
 
-    /// Changes the source to the address that a map of the table holds for these fields:
-    /// `snat to ip saddr map @MAP`.
+    /// Rewrites the source to the address that a map of the table has for these fields: `snat to ip
+    /// saddr map @MAP`.
     pub fn snat_map(mut self, fields: impl IntoIterator<Item = Field>, map: &str) -> Self {
         let lookup = self.named("snat_map", fields, map);
         self.translate(Kind::Map(NatType::Source, lookup))
     }
 
-    /// Changes the destination to the address that a map of the table holds for these fields:
-    /// `dnat to tcp dport map @MAP`.
+    /// Rewrites the destination to the address that a map of the table has for these fields: `dnat
+    /// to tcp dport map @MAP`.
     ///
-    /// A table of both families needs [`ipv4`](Self::ipv4) or [`ipv6`](Self::ipv6) before, unless a
-    /// field implies it.
+    /// In a table of both families, call [`ipv4`](Self::ipv4) or [`ipv6`](Self::ipv6) before,
+    /// unless a field implies the family.
     pub fn dnat_map(mut self, fields: impl IntoIterator<Item = Field>, map: &str) -> Self {
         let lookup = self.named("dnat_map", fields, map);
         self.translate(Kind::Map(NatType::Destination, lookup))
     }
 
-    /// Changes the destination and port to those that a map of the table holds for these fields, as
-    /// [`dnat_map`](Self::dnat_map).
+    /// Rewrites the destination and the port to those that a map of the table has for these fields,
+    /// like [`dnat_map`](Self::dnat_map).
     pub fn dnat_map_to_ports(mut self, fields: impl IntoIterator<Item = Field>, map: &str) -> Self {
         let lookup = self.named("dnat_map_to_ports", fields, map);
         let rule = self.translate(Kind::Map(NatType::Destination, lookup));
         rule.nat_flag("dnat_map_to_ports", NatFlags::PORT_SPECIFIED)
     }
 
-    /// Changes the source to the address that an anonymous map holds for these fields:
-    /// `snat to ip saddr map { … }`.
+    /// Rewrites the source to the address that an anonymous map has for these fields: `snat to ip
+    /// saddr map { … }`.
     pub fn snat_by(
         self,
         fields: impl IntoIterator<Item = Field>,
@@ -99,8 +99,8 @@ impl Rule {
         self.nat_by("snat_by", NatType::Source, fields, elements)
     }
 
-    /// Changes the destination to the address that an anonymous map holds for these fields:
-    /// `dnat to tcp dport map { 80 : 10.0.0.2, 443 : 10.0.0.3 }`. The map may hold ports too.
+    /// Rewrites the destination to the address that an anonymous map has for these fields: `dnat to
+    /// tcp dport map { 80 : 10.0.0.2, 443 : 10.0.0.3 }`. The map may have ports too.
     pub fn dnat_by(
         self,
         fields: impl IntoIterator<Item = Field>,
@@ -109,24 +109,24 @@ impl Rule {
         self.nat_by("dnat_by", NatType::Destination, fields, elements)
     }
 
-    /// Changes the destination and port: `dnat to ADDRESS:PORT`.
+    /// Rewrites the destination and the port: `dnat to ADDRESS:PORT`.
     pub fn dnat_to(self, to: impl Into<SocketAddr>) -> Self {
         let to = to.into();
         self.dnat(to.ip()).to_port(to.port())
     }
 
-    /// Changes the destination to this machine, at this port: `redirect to :PORT`.
+    /// Redirects the packet to this port of this machine: `redirect to :PORT`.
     #[doc(alias = "REDIRECT")]
     pub fn redirect(self, port: u16) -> Self {
         self.translate(Kind::Redirect).to_port(port)
     }
 
-    /// Sets the port of the address translation before.
+    /// Sets the new port of the preceding address translation.
     pub fn to_port(self, port: u16) -> Self {
         self.to_ports(port..=port)
     }
 
-    /// Sets the ports that the address translation before chooses from.
+    /// Sets the range of new ports of the preceding address translation.
     pub fn to_ports(mut self, ports: RangeInclusive<u16>) -> Self {
         let chosen = (*ports.start(), *ports.end());
         if chosen.0 == 0 {
@@ -145,18 +145,18 @@ impl Rule {
         self
     }
 
-    /// Makes the address translation before choose ports at random.
+    /// Makes the preceding address translation choose ports by a random hash of the connection.
     pub fn random(self) -> Self {
         self.nat_flag("random", NatFlags::RANDOM)
     }
 
-    /// Makes the address translation before choose all ports at random.
+    /// Makes the preceding address translation choose ports fully at random.
     pub fn fully_random(self) -> Self {
         self.nat_flag("fully_random", NatFlags::FULLY_RANDOM)
     }
 
-    /// Makes the address translation before give a client the same address for all its connections:
-    /// `persistent`.
+    /// Makes the preceding address translation give a client the same address for all its
+    /// connections: `persistent`.
     pub fn persistent_address(self) -> Self {
         self.nat_flag("persistent_address", NatFlags::PERSISTENT)
     }
@@ -238,7 +238,7 @@ impl Nat {
         Ok(())
     }
 
-    /// Writes the new addresses, in brackets before ports.
+    /// Formats the new addresses. An IPv6 address before a port is in brackets.
     fn fmt_addresses(
         &self,
         (first, last): (IpAddr, IpAddr),

@@ -26,7 +26,7 @@ impl Rule {
 
     fn network(mut self, network: Network) -> Self {
         if std::mem::take(&mut self.negated) {
-            self.rejected.reject("not", network, "say the other family instead");
+            self.rejected.reject("not", network, "match the other family instead");
         }
         self.push(NetworkMatch(network))
     }
@@ -34,7 +34,7 @@ impl Rule {
 
 impl Statement for NetworkMatch {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
-        // A table of one family has no other packets, and `nft` refuses the match there.
+        // A table of one family has no other packets, and `nft` refuses this match there.
         if Context::new(encoder.context.family).network != Some(self.0) {
             encoder.establish(Fact::Network(self.0));
         }

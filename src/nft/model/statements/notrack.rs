@@ -4,8 +4,8 @@ use crate::nft::model::prelude::*;
 pub(super) use crate::wire::nft::expr::notrack::Notrack;
 
 impl Rule {
-    /// Exempts the packet from connection tracking: `notrack`. The chain must come before
-    /// connection tracking (`Priority::RAW`).
+    /// Exempts the packet from connection tracking: `notrack`. The chain must run before connection
+    /// tracking (`Priority::RAW`).
     pub fn notrack(self) -> Self {
         self.with(Notrack {})
     }

@@ -1,4 +1,4 @@
-//! References to named objects: `counter name "web"`, `counter name tcp dport map @MAP`.
+//! References from rules to named objects: `counter name "web"`, `counter name tcp dport map @MAP`.
 
 use crate::nft::model::object::ObjectKind;
 use crate::nft::model::prelude::*;
@@ -17,32 +17,32 @@ enum Target {
 }
 
 impl Rule {
-    /// Counts with a counter of the table: `counter name "NAME"`.
+    /// Counts with a named counter of the table: `counter name "NAME"`. See
     /// [`Object::counter`](crate::nft::Object::counter).
     pub fn named_counter(self, name: &str) -> Self {
         self.object("named_counter", ObjectKind::Counter, name)
     }
 
-    /// Matches as a quota of the table says: `quota name "NAME"`.
+    /// Matches while a named quota of the table is not used up: `quota name "NAME"`. See
     /// [`Object::quota`](crate::nft::Object::quota).
     pub fn named_quota(self, name: &str) -> Self {
         self.object("named_quota", ObjectKind::Quota, name)
     }
 
-    /// Matches as a limit of the table says: `limit name "NAME"`.
+    /// Matches while the rate is below a named limit of the table: `limit name "NAME"`. See
     /// [`Object::limit`](crate::nft::Object::limit).
     pub fn named_limit(self, name: &str) -> Self {
         self.object("named_limit", ObjectKind::Limit, name)
     }
 
-    /// Answers TCP handshakes as an object of the table says: `synproxy name "NAME"`.
-    /// [`Object::synproxy`](crate::nft::Object::synproxy).
+    /// Answers TCP handshakes with the options of a named object of the table: `synproxy name
+    /// "NAME"`. See [`Object::synproxy`](crate::nft::Object::synproxy).
     pub fn named_synproxy(self, name: &str) -> Self {
         self.object("named_synproxy", ObjectKind::Synproxy, name)
     }
 
-    /// Runs the object that a map of the table holds for these fields:
-    /// `counter name tcp dport map @MAP`. [`Map::objects`](crate::nft::Map::objects).
+    /// Uses the object that a map of the table has for these fields: `counter name tcp dport map
+    /// @MAP`. See [`Map::objects`](crate::nft::Map::objects).
     #[doc(alias = "objref")]
     pub fn object_map(
         mut self,
@@ -54,8 +54,8 @@ impl Rule {
         self.with(ObjectRef { kind, target })
     }
 
-    /// Runs the object that an anonymous map holds for these fields:
-    /// `counter name tcp dport map { 80 : "web" }`.
+    /// Uses the object that an anonymous map has for these fields: `counter name tcp dport map { 80
+    /// : "web" }`.
     pub fn objects(
         mut self,
         kind: ObjectKind,

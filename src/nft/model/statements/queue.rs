@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use crate::wire::nft::expr::queue as wire;
 use crate::wire::nft::expr::queue::QueueFlags;
 
-/// The queue, or queues, of programs that decide about packets: `queue to 1-4`.
+/// The numbers of the queues from which programs read packets and decide on them: `queue to 1-4`.
 ///
 /// ```
 /// use netloom::nft::{Queue, Rule};
@@ -31,13 +31,13 @@ impl Queue {
         Self::range(number..=number)
     }
 
-    /// Returns several queues, among which connections are distributed.
+    /// Returns several queues. Each connection is assigned to one of them.
     pub fn range(numbers: RangeInclusive<u16>) -> Self {
         let (first, last) = numbers.into_inner();
         Self { first, last, flags: QueueFlags::empty() }
     }
 
-    /// Accepts packets while no program listens. Default: they are dropped.
+    /// Accepts packets while no program listens. Default: the kernel drops them.
     #[doc(alias = "NFT_QUEUE_FLAG_BYPASS")]
     pub fn bypass(mut self) -> Self {
         self.flags |= QueueFlags::BYPASS;
@@ -53,7 +53,7 @@ impl Queue {
 }
 
 impl Rule {
-    /// Hands the packet to a program, which decides about it: `queue`.
+    /// Queues the packet for a program, which decides on it: `queue`.
     #[doc(alias = "NFQUEUE")]
     pub fn queue(self, queue: Queue) -> Self {
         self.with(queue)
@@ -72,7 +72,7 @@ impl Statement for Queue {
     fn check(&self, _: Context) -> Result<(), String> {
         match self.last.checked_sub(self.first) {
             None => Err("the range of queues is empty".into()),
-            Some(u16::MAX) => Err("65,535 queues at most".into()),
+            Some(u16::MAX) => Err("at most 65,535 queues are possible".into()),
             Some(_) => Ok(()),
         }
     }

@@ -24,7 +24,7 @@ impl Statement for Quota {
     });
 
     fn check(&self, _: Context) -> Result<(), String> {
-        if self.bytes == 0 { Err("a quota of 0 bytes".into()) } else { Ok(()) }
+        if self.bytes == 0 { Err("the quota is 0 bytes".into()) } else { Ok(()) }
     }
 
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -22,7 +22,8 @@ pub enum Reject {
     TcpReset,
 }
 
-/// `nft`'s names of the ICMP codes and their numbers: of `icmpx` (both protocols), IPv4 and IPv6.
+/// The names in `nft` of the ICMP codes, and their numbers: for `icmpx` (both protocols), IPv4 and
+/// IPv6.
 const CODES: [(Reject, [&str; 3], [u8; 3]); 4] = [
     (Reject::PortUnreachable, ["port-unreachable"; 3], [1, 3, 4]),
     (
@@ -43,8 +44,8 @@ pub(crate) struct RejectStatement {
 }
 
 impl RejectStatement {
-    /// Returns the type, the code and its name for the network protocol if that is known, else the
-    /// `icmpx` code. Returns `None` for a TCP reset.
+    /// Returns the type, the code and the name of the code. Uses the `icmpx` code if the network
+    /// protocol is unknown. Returns `None` for a TCP reset.
     fn code(&self, network: Option<Network>) -> Option<(RejectType, u8, String)> {
         let (kind, protocol, at) = match network.filter(|_| !self.for_both) {
             Some(Network::Ip4) => (RejectType::Icmp, "icmp", 1),
@@ -109,7 +110,7 @@ impl Statement for RejectStatement {
         match self.code(context.network) {
             None if context.is_protocol(TCP) => f.write_str("reject with tcp reset"),
             None => f.write_str("meta l4proto tcp reject with tcp reset"),
-            // `nft` rejects so without words.
+            // This is `nft`'s default, which it writes without an argument.
             Some(_) if self.reject == Reject::PortUnreachable && !self.for_both => {
                 f.write_str("reject")
             }

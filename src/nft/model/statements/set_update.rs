@@ -1,4 +1,4 @@
-//! Changes of sets by packets: `add @SET { ip saddr limit rate 3/minute }`.
+//! Changes of sets by rules: `add @SET { ip saddr limit rate 3/minute }`.
 
 use crate::nft::model::prelude::*;
 use std::time::Duration;
@@ -15,17 +15,17 @@ pub(crate) struct SetUpdate {
     op: DynsetOp,
     key: Vec<Field>,
     set: String,
-    /// The data that a map gets for the key.
+    /// The data for the key, if the set is a map.
     data: Vec<Field>,
-    /// The timeout of the element, if not that of the set.
+    /// The timeout of the element, if it differs from the set's.
     timeout: Option<Duration>,
-    /// The expression that each element has for itself.
+    /// The stateful expression that each element gets, such as a counter.
     each: Option<Stateful>,
 }
 
 impl Rule {
-    /// Adds these fields to a [dynamic](crate::nft::Set::dynamic) set: `add @SET { … }`. Matches
-    /// unless the set is full.
+    /// Adds these fields as an element to a [dynamic](crate::nft::Set::dynamic) set: `add @SET { …
+    /// }`. Matches unless the set is full.
     ///
     /// ```
     /// use netloom::nft::{Chain, Family, Field, Hook, Limit, Priority, Rule, Set, Table, Type};
@@ -33,7 +33,7 @@ impl Rule {
     /// # netloom::sandbox::enter()?;
     ///
     /// let netns = Namespace::anonymous().create()?;
-    /// // Three new connections a minute for each client.
+    /// // At most three new connections a minute for each client.
     /// let slowly = Limit::packets(3).per_minute().over();
     /// let ssh = Rule::new().tcp().dport(22).limit_each([Field::Ip4Source], "clients", slowly).drop();
     /// let clients = Set::new("clients", Type::Ipv4).dynamic().size(65_536);
@@ -46,19 +46,20 @@ impl Rule {
         self.update("add_to_set", DynsetOp::Add, fields, set, None)
     }
 
-    /// Adds these fields to a set, or restarts the timeout of the element: `update @SET { … }`.
+    /// Adds these fields as an element to a set, or restarts the timeout of the existing element:
+    /// `update @SET { … }`.
     #[doc(alias = "NFT_DYNSET_OP_UPDATE")]
     pub fn update_set(self, fields: impl IntoIterator<Item = Field>, set: &str) -> Self {
         self.update("update_set", DynsetOp::Update, fields, set, None)
     }
 
-    /// Deletes these fields from a set: `delete @SET { … }`.
+    /// Deletes the element with these fields from a set: `delete @SET { … }`.
     #[doc(alias = "NFT_DYNSET_OP_DELETE")]
     pub fn delete_from_set(self, fields: impl IntoIterator<Item = Field>, set: &str) -> Self {
         self.update("delete_from_set", DynsetOp::Delete, fields, set, None)
     }
 
-    /// Sets the data that a dynamic map holds for these fields: `update @MAP { … : … }`.
+    /// Sets the data that a dynamic map has for these fields: `update @MAP { … : … }`.
     ///
     /// ```
     /// use netloom::nft::{Field, Rule};
@@ -77,7 +78,7 @@ impl Rule {
         let data: Vec<_> = data.into_iter().collect();
         let mut rule = self.update(SETTER, DynsetOp::Update, fields, map, None);
         if data.is_empty() {
-            rule.rejected.reject(SETTER, map, "data of no fields");
+            rule.rejected.reject(SETTER, map, "the data has no fields");
         }
         if let Some(update) = rule.last_mut::<SetUpdate>() {
             update.data = data;
@@ -85,8 +86,8 @@ impl Rule {
         rule
     }
 
-    /// Sets the timeout of the element that the call before adds or updates; the set has
-    /// [timeouts](crate::nft::Set::timeout): `update @SET { … timeout 1m }`. The kernel counts in
+    /// Sets the timeout of the element that the preceding call adds or updates: `update @SET { …
+    /// timeout 1m }`. The set must have [timeouts](crate::nft::Set::timeout). The kernel counts in
     /// ticks, of 4 ms on most machines. Default: the timeout of the set.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         let is_whole = timeout.as_millis() > 0 && timeout.subsec_nanos().is_multiple_of(1_000_000);
@@ -96,19 +97,19 @@ impl Rule {
                 update.timeout = Some(timeout);
                 return self;
             }
-            _ => "the call right before puts no element into a set",
+            _ => "the preceding call adds no element to a set",
         };
         self.rejected.reject("timeout", format!("{timeout:?}"), reason);
         self
     }
 
-    /// Counts for each value of these fields: `add @SET { … counter }`.
+    /// Counts packets separately for each value of these fields: `add @SET { … counter }`.
     #[doc(alias = "meter")]
     pub fn counter_each(self, fields: impl IntoIterator<Item = Field>, set: &str) -> Self {
         self.update("counter_each", DynsetOp::Add, fields, set, Some(Counter::default().into()))
     }
 
-    /// Limits the rate for each value of these fields: `update @SET { … limit rate … }`.
+    /// Limits the rate separately for each value of these fields: `update @SET { … limit rate … }`.
     #[doc(alias("meter", "hashlimit"))]
     pub fn limit_each(
         self,
@@ -119,8 +120,8 @@ impl Rule {
         self.update("limit_each", DynsetOp::Update, fields, set, Some(limit.0.into()))
     }
 
-    /// Matches for each value of these fields while it has more than so many connections:
-    /// `add @SET { … ct count over COUNT }`.
+    /// Matches while more than this number of connections exist with the same value of these
+    /// fields: `add @SET { … ct count over COUNT }`.
     #[doc(alias = "connlimit-mask")]
     pub fn connections_over_each(
         self,
@@ -151,7 +152,7 @@ impl Statement for SetUpdate {
         let key = encoder.load(&self.key)?;
         let data = match self.data.as_slice() {
             [] => None,
-            // From the next whole register on.
+            // The data is loaded from the next whole register on.
             data => {
                 let key: u32 = self.key.iter().copied().map(slots).sum();
                 Some(encoder.load_from(key.next_multiple_of(4), data)?)
@@ -220,7 +221,7 @@ impl Statement for SetUpdate {
     }
 }
 
-/// A time in the units of `nft`: `1h30m`.
+/// Formats a time in the units of `nft`: `1h30m`.
 struct Time(Duration);
 
 impl fmt::Display for Time {

@@ -1,12 +1,12 @@
-//! TCP handshakes in place of a server: `synproxy mss 1460 wscale 7`.
+//! TCP handshakes answered for a server: `synproxy mss 1460 wscale 7`.
 
 use crate::nft::model::field::TCP;
 use crate::nft::model::prelude::*;
 use crate::wire::nft::expr::synproxy as wire;
 use crate::wire::nft::expr::synproxy::SynproxyFlags;
 
-/// The TCP options offered to clients in place of a server: `synproxy mss 1460 wscale 7`. They
-/// should be those of the server.
+/// The TCP options that the proxy offers to clients: `synproxy mss 1460 wscale 7`. They should
+/// equal the server's options.
 ///
 /// ```
 /// use netloom::nft::{CtState, Rule, Synproxy};
@@ -22,7 +22,7 @@ use crate::wire::nft::expr::synproxy::SynproxyFlags;
 #[must_use = "a value does nothing until a rule gets it"]
 pub struct Synproxy(pub(crate) wire::Synproxy);
 
-/// RFC 7323, 2.3.
+/// The maximum window scale of RFC 7323, 2.3.
 const LARGEST_SCALE: u8 = 14;
 
 impl Synproxy {
@@ -38,7 +38,7 @@ impl Synproxy {
         self
     }
 
-    /// Offers window scaling by two to the power of this, 14 at most.
+    /// Offers window scaling by the factor 2 to the power of `scale`, at most 14.
     #[doc(alias = "wscale")]
     pub fn window_scale(mut self, scale: u8) -> Self {
         self.0.window_scale = scale;
@@ -46,7 +46,7 @@ impl Synproxy {
         self
     }
 
-    /// Offers timestamps, in which the proxy stores the other options.
+    /// Offers timestamps, in which the proxy encodes the client's other options.
     pub fn timestamp(mut self) -> Self {
         self.0.flags |= SynproxyFlags::TIMESTAMP;
         self
@@ -62,15 +62,14 @@ impl Synproxy {
     pub(crate) fn check_values(self) -> Result<(), String> {
         match self.0.window_scale {
             0..=LARGEST_SCALE => Ok(()),
-            _ => Err(format!("a window scale is {LARGEST_SCALE} at most")),
+            _ => Err(format!("a window scale is at most {LARGEST_SCALE}")),
         }
     }
 }
 
 impl Rule {
-    /// Answers TCP handshakes in place of a server, and passes connections of real clients on:
-    /// `synproxy`. [`notrack`](Self::notrack) must keep the first packets out of connection
-    /// tracking.
+    /// Answers TCP handshakes for a server, and connects only real clients to it: `synproxy`. A
+    /// rule with [`notrack`](Self::notrack) must exempt the first packets from connection tracking.
     #[doc(alias = "SYNPROXY")]
     pub fn synproxy(self, offer: Synproxy) -> Self {
         self.with(offer)

@@ -12,15 +12,15 @@ pub(crate) struct Tproxy {
 }
 
 impl Rule {
-    /// Hands the unchanged packet to a transparent socket at this port of this machine; at the hook
-    /// prerouting: `tproxy to :PORT`.
+    /// Delivers the unchanged packet to a transparent socket at this port of this machine: `tproxy
+    /// to :PORT`. At the hook prerouting.
     #[doc(alias("TPROXY", "tproxy to"))]
     pub fn tproxy(self, port: u16) -> Self {
         self.proxy("tproxy", None, port)
     }
 
-    /// Hands the unchanged packet to a transparent socket at this address:
-    /// `tproxy to ADDRESS:PORT`.
+    /// Delivers the unchanged packet to a transparent socket at this address: `tproxy to
+    /// ADDRESS:PORT`.
     pub fn tproxy_to(self, socket: impl Into<SocketAddr>) -> Self {
         let socket = socket.into();
         self.proxy("tproxy_to", Some(socket.ip()), socket.port())

@@ -1,4 +1,4 @@
-//! Expressions that are not understood. They are written as they were read.
+//! Expressions that netloom does not know. They keep their bytes.
 
 use crate::nft::model::prelude::*;
 

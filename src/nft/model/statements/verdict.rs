@@ -12,7 +12,7 @@ pub(crate) enum VerdictStatement {
 }
 
 impl Rule {
-    /// Accepts the packet: it continues to the next hook.
+    /// Accepts the packet: it continues to the next base chain.
     #[doc(alias = "ACCEPT")]
     pub fn accept(self) -> Self {
         self.verdict(Verdict::Accept)
@@ -25,22 +25,22 @@ impl Rule {
         self.verdict(Verdict::Drop)
     }
 
-    /// Continues in another chain of the table, and returns after its last rule.
+    /// Jumps to another chain of the table, and continues here after its last rule: `jump`.
     pub fn jump(self, chain: impl Into<String>) -> Self {
         self.verdict(Verdict::Jump(chain.into()))
     }
 
-    /// Continues in another chain of the table, and doesn't return.
+    /// Continues in another chain of the table, and does not return: `goto`.
     pub fn goto(self, chain: impl Into<String>) -> Self {
         self.verdict(Verdict::Goto(chain.into()))
     }
 
-    /// Returns to the rule after the jump; in a base chain, to its policy: `return`.
+    /// Returns to the rule after the jump. In a base chain, applies the policy: `return`.
     pub fn back(self) -> Self {
         self.verdict(Verdict::Return)
     }
 
-    /// Issues any verdict.
+    /// Applies any verdict.
     pub fn verdict(mut self, verdict: Verdict) -> Self {
         if let Verdict::Jump(chain) | Verdict::Goto(chain) = &verdict {
             self.check_name("jump", chain);
@@ -48,15 +48,15 @@ impl Rule {
         self.with(VerdictStatement::One(verdict))
     }
 
-    /// Issues the verdict that a map of the table holds for these fields: `tcp dport vmap @map`.
+    /// Applies the verdict that a map of the table has for these fields: `tcp dport vmap @map`.
     #[doc(alias = "vmap")]
     pub fn verdict_map(mut self, fields: impl IntoIterator<Item = Field>, map: &str) -> Self {
         let map = self.named("verdict_map", fields, map);
         self.with(VerdictStatement::Map(map))
     }
 
-    /// Issues the verdict that an anonymous map holds for these fields:
-    /// `tcp dport vmap { 80 : accept }`.
+    /// Applies the verdict that an anonymous map has for these fields: `tcp dport vmap { 80 :
+    /// accept }`.
     pub fn verdicts(
         mut self,
         fields: impl IntoIterator<Item = Field>,
