@@ -1,4 +1,4 @@
-//! Netlink attributes: a lenient reader over what the kernel sends and a writer that grows its
+//! Netlink attributes: a lenient reader of the kernel's attributes, and a writer into a growing
 //! buffer.
 //!
 //! ```text
@@ -13,11 +13,11 @@ use std::iter::Peekable;
 use std::net::IpAddr;
 
 pub(crate) const NLA_F_NESTED: u16 = 0x8000;
-/// The bits of a type that are no flags.
+/// The mask that removes the flag bits from a type.
 pub(crate) const NLA_TYPE_MASK: u16 = 0x3fff;
 pub(crate) const NLA_HEADER_SIZE: usize = 4;
 
-/// The attributes of one level, borrowed from the message. A cut attribute ends the level.
+/// The attributes of one level, borrowed from the message. A truncated attribute ends the level.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Attributes<'a>(&'a [u8]);
 
@@ -33,7 +33,7 @@ impl<'a> Attributes<'a> {
         Self(bytes)
     }
 
-    /// The bytes as they were received.
+    /// Returns the bytes as they were received.
     pub(crate) fn bytes(self) -> &'a [u8] {
         self.0
     }
@@ -47,17 +47,17 @@ impl<'a> Attributes<'a> {
         })
     }
 
-    /// Reports whether every byte belongs to an attribute that can be read.
+    /// Reports whether all bytes belong to readable attributes.
     pub(crate) fn is_whole(self) -> bool {
         self.iter().map(Attribute::length).sum::<usize>() >= self.0.len()
     }
 
-    /// The first attribute of this type.
+    /// Returns the first attribute of this type.
     pub(crate) fn get(self, kind: u16) -> Option<Attribute<'a>> {
         self.iter().find(|attribute| attribute.kind == kind)
     }
 
-    /// The attribute at the end of a path of types: through a nest for each but the last.
+    /// Returns the attribute at the end of a path of types. All but the last type are nests.
     pub(crate) fn at<const N: usize>(self, path: [u16; N]) -> Option<Attribute<'a>> {
         let whole = Attribute::of(self.0);
         path.into_iter().try_fold(whole, |nest, kind| nest.nested().get(kind))
@@ -65,12 +65,12 @@ impl<'a> Attributes<'a> {
 }
 
 impl<'a> Attribute<'a> {
-    /// Wraps a value whose type is known.
+    /// Wraps a value that is not in an attribute, or whose type is already known.
     pub(crate) fn of(value: &'a [u8]) -> Self {
         Self { kind: 0, value }
     }
 
-    /// Reads the attribute that these bytes begin with.
+    /// Reads the attribute at the start of these bytes.
     #[inline]
     pub(super) fn first(bytes: &'a [u8]) -> Option<Self> {
         let &[l0, l1, k0, k1] = bytes.first_chunk::<NLA_HEADER_SIZE>()?;
@@ -78,7 +78,7 @@ impl<'a> Attribute<'a> {
         Some(Self { kind: u16::from_ne_bytes([k0, k1]) & NLA_TYPE_MASK, value })
     }
 
-    /// The length in its message, with the header and the padding.
+    /// Returns the attribute's length in a message, including header and padding.
     #[inline]
     pub(super) fn length(self) -> usize {
         aligned(NLA_HEADER_SIZE + self.value.len())
@@ -92,12 +92,12 @@ impl<'a> Attribute<'a> {
         self.value.first().copied()
     }
 
-    /// Reads the value in the machine's byte order, as rtnetlink sends it.
+    /// Reads the value in host byte order, as rtnetlink sends it.
     pub(crate) fn u16(self) -> Option<u16> {
         self.array().map(u16::from_ne_bytes)
     }
 
-    /// Reads the value in the machine's byte order, as rtnetlink sends it.
+    /// Reads the value in host byte order, as rtnetlink sends it.
     pub(crate) fn u32(self) -> Option<u32> {
         self.array().map(u32::from_ne_bytes)
     }
@@ -117,12 +117,13 @@ impl<'a> Attribute<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
-    /// The string up to its terminating NUL, if any. Bytes that are not UTF-8 are replaced.
+    /// Returns the string before the first NUL, or the whole value. Replaces bytes that are not
+    /// UTF-8.
     pub(crate) fn text(self) -> Cow<'a, str> {
         String::from_utf8_lossy(self.bytes_to_nul())
     }
 
-    /// The [`text`](Self::text) by value.
+    /// Returns the [`text`](Self::text) as an owned string.
     pub(crate) fn string(self) -> String {
         self.text().into_owned()
     }
@@ -131,7 +132,7 @@ impl<'a> Attribute<'a> {
         self.value.split(|&byte| byte == 0).next().unwrap_or_default()
     }
 
-    /// An address of either family, by its length.
+    /// Reads an IPv4 or IPv6 address, depending on the value's length.
     pub(crate) fn ip(self) -> Option<IpAddr> {
         match self.value.len() {
             4 => self.array::<4>().map(IpAddr::from),
@@ -140,7 +141,7 @@ impl<'a> Attribute<'a> {
         }
     }
 
-    /// The first `N` bytes of the value; `None` when it is shorter.
+    /// Returns the first `N` bytes of the value. Returns `None` if it is shorter.
     pub(crate) fn array<const N: usize>(self) -> Option<[u8; N]> {
         self.value.first_chunk().copied()
     }
@@ -148,8 +149,8 @@ impl<'a> Attribute<'a> {
 
 /// Appends attributes to a buffer.
 ///
-/// Lengths are patched in when a nest is closed, so each byte is written once. An attribute's
-/// length is 16 bits wide. A longer attribute is never cut: [`Writer::overflowed`] reports it.
+/// When a nest is closed, its length is filled in. An attribute's length has 16 bits. A longer
+/// attribute is never truncated: [`Writer::overflowed`] reports it.
 #[derive(Debug)]
 pub(crate) struct Writer<'b> {
     out: &'b mut Vec<u8>,
@@ -157,13 +158,13 @@ pub(crate) struct Writer<'b> {
 }
 
 impl<'b> Writer<'b> {
-    /// Appends to `out`, whose length must be aligned to 4.
+    /// Creates a writer that appends to `out`, whose length must be a multiple of 4.
     pub(crate) fn new(out: &'b mut Vec<u8>) -> Self {
         debug_assert_eq!(out.len() % 4, 0);
         Self { out, overflowed: false }
     }
 
-    /// Reports whether an attribute was longer than the 65,535 bytes that fit.
+    /// Reports whether an attribute exceeded the maximum of 65,535 bytes.
     pub(crate) fn overflowed(&self) -> bool {
         self.overflowed
     }
@@ -172,7 +173,7 @@ impl<'b> Writer<'b> {
         self.overflowed = true;
     }
 
-    /// Appends `length` zeroed bytes for `fill` to write into, and the padding.
+    /// Appends `length` zero bytes, which `fill` overwrites, and the padding.
     pub(super) fn zeroed(&mut self, length: usize, fill: impl FnOnce(&mut [u8])) {
         let start = self.out.len();
         self.out.resize(start + aligned(length), 0);
@@ -191,7 +192,7 @@ impl<'b> Writer<'b> {
         self.bytes(kind, &[value]);
     }
 
-    /// Appends a value in the machine's byte order, as rtnetlink expects it.
+    /// Appends a value in host byte order, as rtnetlink expects it.
     pub(crate) fn u32(&mut self, kind: u16, value: u32) {
         self.bytes(kind, &value.to_ne_bytes());
     }
@@ -206,7 +207,7 @@ impl<'b> Writer<'b> {
         self.bytes(kind, &value.to_be_bytes());
     }
 
-    /// An address of either family.
+    /// Appends an IPv4 or IPv6 address.
     pub(crate) fn ip(&mut self, kind: u16, address: IpAddr) {
         match address {
             IpAddr::V4(address) => self.bytes(kind, &address.octets()),
@@ -214,12 +215,12 @@ impl<'b> Writer<'b> {
         }
     }
 
-    /// A string with its terminating NUL.
+    /// Appends a string with a terminating NUL.
     pub(crate) fn string(&mut self, kind: u16, value: &str) {
         self.parts(kind, [value.as_bytes(), &[0]]);
     }
 
-    /// Appends an attribute whose value is in several parts.
+    /// Appends an attribute whose value is the concatenation of `parts`.
     pub(crate) fn parts<const N: usize>(&mut self, kind: u16, parts: [&[u8]; N]) {
         self.header(kind, parts.iter().map(|part| part.len()).sum());
         for part in parts {
@@ -228,9 +229,9 @@ impl<'b> Writer<'b> {
         self.pad();
     }
 
-    /// Appends a nest of one attribute, as [`nested`](Self::nested) and [`bytes`](Self::bytes) do.
-    /// The value is the first `length` bytes of an array that is zero behind them. The whole array
-    /// is copied and then cut: half the instructions of a copy of a size unknown to the compiler.
+    /// Appends a nest with one attribute. The value is the first `length` bytes of an array whose
+    /// other bytes are 0. Faster than [`nested`](Self::nested) and [`bytes`](Self::bytes): the
+    /// compiler knows the size of the array, which is copied whole and then truncated.
     pub(crate) fn nested_padded<const N: usize>(
         &mut self,
         kind: u16,
@@ -246,8 +247,8 @@ impl<'b> Writer<'b> {
         self.out.truncate(start + aligned(length));
     }
 
-    /// Appends a nest of one attribute whose value needs no padding and has a size known to the
-    /// compiler.
+    /// Appends a nest with one attribute, whose value needs no padding. Faster than
+    /// [`nested`](Self::nested) and [`bytes`](Self::bytes), because the compiler knows the size.
     pub(crate) fn nested_exact<const N: usize>(&mut self, kind: u16, inside: u16, value: [u8; N]) {
         const { assert!(aligned(N) == N) };
         let nest = self.header_of(kind | NLA_F_NESTED, NLA_HEADER_SIZE + N);
@@ -268,11 +269,11 @@ impl<'b> Writer<'b> {
         self.close(start);
     }
 
-    /// Appends a nest of as many items as fit, and returns their number. `write` gets each item's
-    /// place in the nest. The other items stay in the iterator.
+    /// Appends a nest with as many items as fit, and returns their number. `write` gets the
+    /// position of each item in the nest. The remaining items stay in the iterator.
     ///
-    /// An item that doesn't fit alone counts as an overflow and is skipped, so that callers don't
-    /// try it for ever.
+    /// If not even one item fits, the first item is skipped and reported by `overflowed`. So
+    /// callers that loop over the items don't loop forever.
     pub(crate) fn nested_while_fitting<T>(
         &mut self,
         kind: u16,
@@ -299,7 +300,7 @@ impl<'b> Writer<'b> {
         written
     }
 
-    /// Appends the header of an attribute of this many bytes.
+    /// Appends the header of an attribute with a value of `bytes` bytes.
     fn header(&mut self, kind: u16, bytes: usize) {
         let header = self.header_of(kind, bytes);
         self.out.extend_from_slice(&header);
@@ -339,7 +340,7 @@ impl<'b> Writer<'b> {
     }
 }
 
-/// Rounds up to netlink's alignment of 4 bytes.
+/// Rounds up to a multiple of 4 bytes, netlink's alignment.
 pub(crate) const fn aligned(length: usize) -> usize {
     (length + 3) & !3
 }
@@ -361,7 +362,7 @@ mod tests {
         assert_eq!(
             out,
             [
-                9, 0, 1, 0, b'e', b't', b'h', b'0', 0, 0, 0, 0, // padded to 12
+                9, 0, 1, 0, b'e', b't', b'h', b'0', 0, 0, 0, 0, // padded to 12 bytes
                 20, 0, 2, 0x80, 8, 0, 3, 0, 10, 0, 0, 1, 5, 0, 4, 0, 7, 0, 0, 0,
             ]
         );
@@ -392,7 +393,7 @@ mod tests {
             nest.bytes(2, *item);
         });
         assert_eq!(written, 65, "65 times 1,000 bytes");
-        assert_eq!(rest.count(), 35, "the others are left");
+        assert_eq!(rest.count(), 35, "the others stay in the iterator");
         assert!(!writer.overflowed());
         assert_eq!(Attributes::new(&out).get(1).unwrap().nested().iter().count(), 65);
 
@@ -401,7 +402,7 @@ mod tests {
         let mut rest = [&too_long].into_iter().peekable();
         assert_eq!(writer.nested_while_fitting(1, &mut rest, |nest, _, it| nest.bytes(2, it)), 0);
         assert!(writer.overflowed());
-        assert_eq!(rest.next(), None, "nobody tries it again");
+        assert_eq!(rest.next(), None, "the item was skipped");
     }
 
     #[test]

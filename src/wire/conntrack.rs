@@ -1,4 +1,5 @@
-//! Connection tracking entries: the kernel's list, the request for a list, the request to delete.
+//! Connection tracking entries: the list of entries, the request for it, and the request to delete
+//! an entry.
 //!
 //! ```text
 //!  0        1         2          4
@@ -14,8 +15,8 @@
 //! CTA_COUNTERS_ORIG    9  nest   CTA_COUNTERS_REPLY 10  nest; with net.netfilter.nf_conntrack_acct
 //!   CTA_COUNTERS_PACKETS 1  be64   CTA_COUNTERS_BYTES 2  be64
 //! CTA_ID              12  be32   CTA_ZONE 18  be16
-//! CTA_FILTER          25  nest   in a request, since Linux 5.8: the parts of the tuples that count
-//!   CTA_FILTER_ORIG_FLAGS 1  u32 CTA_FILTER_REPLY_FLAGS 2  u32   in the machine's order
+//! CTA_FILTER          25  nest   in a request, since Linux 5.8: which fields of the tuples to compare
+//!   CTA_FILTER_ORIG_FLAGS 1  u32 CTA_FILTER_REPLY_FLAGS 2  u32   in host byte order
 //! ```
 //!
 //! Source: `include/uapi/linux/netfilter/nfnetlink_conntrack.h`.
@@ -68,13 +69,13 @@ const CTA_FILTER_F_CTA_PROTO_NUM: u32 = 1 << 3;
 const CTA_FILTER_F_CTA_PROTO_SRC_PORT: u32 = 1 << 4;
 const CTA_FILTER_F_CTA_PROTO_DST_PORT: u32 = 1 << 5;
 
-/// The families of entries, by number (`AF_INET`, `AF_INET6`).
+/// The numbers of the families of entries (`AF_INET`, `AF_INET6`).
 pub(crate) const IPV4: u8 = 2;
 pub(crate) const IPV6: u8 = 10;
-/// All families, in a request for a list.
+/// The family of a request for entries of all families.
 pub(crate) const ANY: u8 = 0;
 
-/// The addresses and ports of one direction of a connection. Any part may be absent.
+/// The addresses and ports of one direction of a connection. Any of them may be absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tuple {
     pub(crate) source: Option<IpAddr>,
@@ -102,7 +103,7 @@ impl Tuple {
         }
     }
 
-    /// Reports whether all parts that are set here are the same in `whole`.
+    /// Reports whether all fields that are set in `self` are equal in `whole`.
     pub(crate) fn is_part_of(&self, whole: &Self) -> bool {
         fn holds<T: PartialEq + Copy>(part: Option<T>, whole: Option<T>) -> bool {
             part.is_none() || part == whole
@@ -114,9 +115,9 @@ impl Tuple {
             && holds(self.destination_port, whole.destination_port)
     }
 
-    /// The parts that the kernel can filter by: ports only together with their protocol, and no
-    /// IPv6 address. For an IPv6 address the kernel leaves out the entries that match
-    /// (`ctnetlink_filter_match_tuple`, seen on 6.18).
+    /// Returns the flags of the fields that the kernel can filter by: IPv4 addresses, and ports if
+    /// the protocol is set, too. A filter by an IPv6 address is useless: the kernel leaves out
+    /// exactly the matching entries (`ctnetlink_filter_match_tuple`, seen on 6.18).
     fn flags(&self) -> u32 {
         let flag = |is: bool, flag| if is { flag } else { 0 };
         let is_v4 = |address: Option<IpAddr>| address.is_some_and(|address| address.is_ipv4());
@@ -155,18 +156,18 @@ impl Tuple {
     }
 }
 
-/// An entry as the kernel lists it, with the attributes that identify it.
+/// A listed entry, with the attributes that identify it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entry<'a> {
     pub(crate) original: Tuple,
     pub(crate) reply: Tuple,
     pub(crate) status: u32,
-    /// The time to live in seconds; `None` for an entry that is being deleted.
+    /// The seconds until the entry expires; `None` if the entry is being deleted.
     pub(crate) timeout: Option<u32>,
     pub(crate) tcp_state: Option<u8>,
     pub(crate) mark: u32,
     pub(crate) zone: u16,
-    /// The packets and bytes of both directions.
+    /// The packets and bytes of the original and the reply direction.
     pub(crate) counters: [Option<(u64, u64)>; 2],
     family: u8,
     attributes: Attributes<'a>,
@@ -199,8 +200,8 @@ impl<'a> Entry<'a> {
         })
     }
 
-    /// Appends the request to delete exactly this entry: its tuple as listed, its zone and its
-    /// number. An entry that took its place is left alone.
+    /// Appends the request to delete exactly this entry, identified by its tuple, zone and id. An
+    /// entry that replaced it has another id and is not deleted.
     pub(crate) fn append_delete(self, out: &mut Vec<u8>) {
         frame(out, IPCTNL_MSG_CT_DELETE, 0, self.family, |request| {
             for kind in [CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE] {
@@ -213,17 +214,17 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The entries of a list.
+/// The filter of a list of entries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
     pub(crate) original: Tuple,
     pub(crate) reply: Tuple,
-    /// A mark and the bits of it that count.
+    /// The mark, and the mask of the bits to compare.
     pub(crate) mark: Option<(u32, u32)>,
 }
 
-/// Appends the request for a list. The kernel filters by addresses and protocols within one family
-/// only, and by no zone.
+/// Appends the request for a list. The kernel filters by addresses and protocols only within one
+/// family, and never by zone.
 pub(crate) fn append_list(out: &mut Vec<u8>, family: u8, filter: &Filter) {
     frame(out, IPCTNL_MSG_CT_GET, NLM_F_DUMP, family, |request| {
         if let Some((mark, mask)) = filter.mark {
@@ -247,7 +248,7 @@ pub(crate) fn append_list(out: &mut Vec<u8>, family: u8, filter: &Filter) {
     });
 }
 
-/// Appends a request with its headers. The batch fills in its length and number.
+/// Appends a request with its headers. The batch fills in the length and the sequence number.
 fn frame(out: &mut Vec<u8>, kind: u16, flags: u16, family: u8, fill: impl FnOnce(&mut Writer<'_>)) {
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&(NFNL_SUBSYS_CTNETLINK << 8 | kind).to_ne_bytes());
@@ -263,7 +264,7 @@ mod tests {
     use crate::wire::nft::testing::hex;
     use std::net::Ipv4Addr;
 
-    /// The kernel's answer to `conntrack -L -o extended,id`, from its nfgenmsg on:
+    /// The kernel's answer to `conntrack -L -o extended,id`, from the nfgenmsg on:
     ///
     /// ```text
     /// udp 17 29 src=127.0.0.1 dst=127.0.0.1 sport=4000 dport=5354 [UNREPLIED]
@@ -339,8 +340,8 @@ mod tests {
         let bytes = hex(DNATED_UDP);
         let mut out = Vec::new();
         entry(&bytes).unwrap().append_delete(&mut out);
-        // strace -e trace=sendto -e write=all conntrack -D -p udp --orig-port-dst 5354; it sends
-        // the reply's tuple, the status and the timeout too, which the kernel does not look at.
+        // strace -e trace=sendto -e write=all conntrack -D -p udp --orig-port-dst 5354. conntrack
+        // also sends the reply tuple, the status and the timeout, which the kernel ignores.
         assert_eq!(
             out,
             hex("00000000 02010100 00000000 00000000 02000000
@@ -366,7 +367,7 @@ mod tests {
             marked,
             hex("01010103 00000000 00000000 02000000 08000800 00000001 08001500 ffffffff")
         );
-        // conntrack has no filter for tuples; the kernel's own is tested by real entries.
+        // conntrack can't filter by tuples. A test with real entries covers the kernel's filter.
         let original = Tuple { source: None, source_port: None, ..tuple(0, 53) };
         let filtered = list(IPV4, Filter { original, ..Filter::default() });
         assert_eq!(
@@ -381,7 +382,11 @@ mod tests {
             .concat()
         );
         let any = list(ANY, Filter { original, ..Filter::default() });
-        assert_eq!(any, hex("01010103 00000000 00000000 00000000"), "no tuples without a family");
+        assert_eq!(
+            any,
+            hex("01010103 00000000 00000000 00000000"),
+            "a request without a family has no tuples"
+        );
     }
 
     type Parts = ([Option<[u8; 16]>; 2], Option<u8>, [Option<u16>; 2]);
@@ -397,7 +402,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// A request has all that the kernel filters by, and nothing else.
+        /// A request has exactly the fields that the kernel filters by.
         #[test]
         fn whatever_is_asked_for_reads_back(
             parts: [Parts; 2],
@@ -422,7 +427,7 @@ mod tests {
                 let read = attributes.get(tuple).map(Attribute::nested).map(Tuple::read);
                 let read = read.unwrap_or_default();
                 assert_eq!(flags, asked.flags());
-                assert_eq!(read.flags(), flags, "all that it names is there");
+                assert_eq!(read.flags(), flags, "every flagged field is present");
                 assert!(read.is_part_of(&asked), "{read:?}");
             }
         }

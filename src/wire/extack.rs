@@ -1,4 +1,4 @@
-//! Acknowledgements, and the texts and attributes of extended ones.
+//! Acknowledgements, and the texts and attributes of extended acknowledgements.
 //!
 //! ```text
 //! NLMSG_ERROR:  errno (i32, negative or 0) | header of the request | [its payload] | attributes
@@ -30,7 +30,7 @@ const MAX_VALUE_U: u16 = 5;
 const MIN_LENGTH: u16 = 6;
 const MAX_LENGTH: u16 = 7;
 
-/// An acknowledgement: `errno` 0 is success.
+/// An acknowledgement. `errno` is 0 for success.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ack {
     pub(crate) errno: i32,
@@ -42,7 +42,7 @@ pub(crate) struct Ack {
 }
 
 impl Ack {
-    /// Reads an `NLMSG_ERROR` or `NLMSG_DONE`. An empty `NLMSG_DONE` is success.
+    /// Reads an `NLMSG_ERROR` or `NLMSG_DONE` message. An empty `NLMSG_DONE` means success.
     pub(crate) fn read(message: Message<'_>) -> Option<Self> {
         let Some((errno, rest)) = message.payload.split_first_chunk::<4>() else {
             return (message.kind != NLMSG_ERROR).then(Self::default);
@@ -74,17 +74,18 @@ impl Ack {
     }
 }
 
-/// The bytes behind the copy of the request: the header, and the payload unless it was capped.
+/// Returns the bytes after the copy of the request. The copy has the request's header, and also its
+/// payload unless the socket asked for capped copies.
 fn behind_request(bytes: &[u8], flags: u16) -> Option<&[u8]> {
     let (header, _) = bytes.split_first_chunk::<HEADER>()?;
     let [l0, l1, l2, l3, ..] = *header;
     let length = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).ok()?;
     let copied = if flags & NLM_F_CAPPED != 0 { HEADER } else { length.clamp(HEADER, bytes.len()) };
-    // A copy longer than the message leaves no attributes, but the errno is still read.
+    // If the copy is longer than the message, there are no attributes, but the errno is valid.
     Some(bytes.get(aligned(copied)..).unwrap_or_default())
 }
 
-/// The accepted range, in words.
+/// Formats the range of accepted values.
 fn policy(attributes: Attributes<'_>) -> Option<String> {
     let number = |kind| {
         let attribute: Attribute<'_> = attributes.get(kind)?;

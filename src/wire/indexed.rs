@@ -1,11 +1,13 @@
-//! Attributes that are found by type in one pass, for the views of links and routes.
+//! An index of a message's attributes by type, for the views of links and routes. One pass builds
+//! it.
 
 use super::attribute::{Attribute, Attributes};
 
-/// The attributes of a message whose types are below `N`. Of two with one type, the last counts.
+/// The attributes of a message with types below `N`. If a type is repeated, the last attribute
+/// counts.
 ///
-/// A place is the offset in steps of 4 bytes, plus 1; 0 stands for none. Slices would make a view
-/// so large that moving it costs more than reading it.
+/// An entry of `places` is the attribute's offset divided by 4, plus 1; 0 means that the attribute
+/// is absent. Slices instead of offsets would make a view expensive to move.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Indexed<'a, const N: usize> {
     attributes: Attributes<'a>,
@@ -19,7 +21,7 @@ impl<'a, const N: usize> Indexed<'a, N> {
         let (mut places, mut at) = ([0; N], 0);
         while let Some(attribute) = bytes.get(at..).and_then(Attribute::first) {
             if let Some(place) = places.get_mut(usize::from(attribute.kind)) {
-                // No datagram is so long.
+                // Never fails: no datagram is that long.
                 *place = u16::try_from(at / 4 + 1).unwrap_or(0);
             }
             at += attribute.length();
@@ -27,7 +29,7 @@ impl<'a, const N: usize> Indexed<'a, N> {
         Self { attributes, places }
     }
 
-    /// All attributes, in order.
+    /// Returns all attributes, in order.
     pub(super) fn all(&self) -> Attributes<'a> {
         self.attributes
     }

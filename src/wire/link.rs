@@ -1,4 +1,4 @@
-//! A link, as the kernel lists it: `struct ifinfomsg` and its attributes.
+//! A link as the kernel lists it: `struct ifinfomsg` and its attributes.
 //!
 //! ```text
 //!  0        1     2        4           8         12        16
@@ -45,7 +45,7 @@ const IFLA_INFO_SLAVE_DATA: u16 = 5;
 
 pub(crate) const AF_UNSPEC: u8 = 0;
 pub(crate) const AF_BRIDGE: u8 = 7;
-/// The attributes of each family are in a nest with the family's number.
+/// The attribute of a family in `IFLA_AF_SPEC` has the family's number as its type.
 pub(crate) const AF_INET: u16 = 2;
 pub(crate) const AF_INET6: u16 = 10;
 pub(crate) const IFLA_INET_CONF: u16 = 1;
@@ -55,11 +55,12 @@ pub(crate) const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
 pub(crate) const IFF_UP: u32 = 1;
 pub(crate) const IFF_PROMISC: u32 = 0x100;
 
-/// Lists the VLANs of bridge ports, too.
+/// The flag that asks for the VLANs of bridge ports, too.
 pub(crate) const RTEXT_FILTER_BRVLAN: u32 = 1 << 1;
 pub(crate) const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 
-/// A link, borrowed from the message. An attribute that is missing or can't be read is `None`.
+/// A listed link, borrowed from the message. A getter returns `None` if its attribute is missing or
+/// unreadable.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LinkView<'a> {
     pub(crate) index: u32,
@@ -67,12 +68,12 @@ pub(crate) struct LinkView<'a> {
     attributes: Indexed<'a, { IFLA_PROP_LIST as usize + 1 }>,
 }
 
-/// Returns `struct ifinfomsg` of a request, without flags.
+/// Returns the `struct ifinfomsg` of a request that changes no flags.
 pub(crate) fn header(family: u8, index: u32) -> [u8; 16] {
     header_with_flags(family, index, 0, 0)
 }
 
-/// Returns `struct ifinfomsg` of a request that changes the flags in a mask.
+/// Returns the `struct ifinfomsg` of a request that changes the flags in `mask`.
 pub(crate) fn header_with_flags(family: u8, index: u32, flags: u32, mask: u32) -> [u8; 16] {
     let mut header = [0; 16];
     header[0] = family;
@@ -88,17 +89,17 @@ pub(crate) enum WhichLink<'a> {
     /// All links, in a request for a list.
     All,
     At(u32),
-    /// The link with this name, or with this alternative name, which may be longer.
+    /// The link with this main name, or alternative name if it is longer than 15 bytes.
     Named(&'a str),
 }
 
 impl WhichLink<'_> {
-    /// Appends `struct ifinfomsg` and the attributes. Asks for no statistics, which are most of an
-    /// answer.
+    /// Appends `struct ifinfomsg` and the attributes. Asks the kernel to leave out statistics,
+    /// which are most of an answer.
     ///
-    /// Without that attribute the kernel makes no room in a list for a link that is larger than
-    /// usual. It then ends the list before that link as if it were whole (6.18,
-    /// `rtnl_dump_ifinfo`).
+    /// The attribute for that (`IFLA_EXT_MASK`) also avoids a kernel fault (6.18,
+    /// `rtnl_dump_ifinfo`): without it, a list ends silently before a link with unusually many
+    /// attributes.
     pub(crate) fn write(self, out: &mut Vec<u8>) {
         const LONGEST_NAME: usize = 15;
         let index = match self {
@@ -138,12 +139,12 @@ impl<'a> LinkView<'a> {
         self.attributes.u32(IFLA_MTU)
     }
 
-    /// Returns the index of a veth's peer, or of the link below a vlan or macvlan.
+    /// Returns the index of a veth's peer, or of the lower link of a vlan or macvlan.
     pub(crate) fn link(self) -> Option<u32> {
         self.attributes.u32(IFLA_LINK)
     }
 
-    /// Returns the id, in this namespace, of the namespace of [`link`](Self::link).
+    /// Returns the id, in this namespace, of the namespace that [`link`](Self::link) is in.
     pub(crate) fn link_namespace(self) -> Option<i32> {
         self.attributes.u32(IFLA_LINK_NETNSID).map(u32::cast_signed)
     }
@@ -169,19 +170,20 @@ impl<'a> LinkView<'a> {
         list.iter().filter(|property| property.kind == IFLA_ALT_IFNAME).map(Attribute::text)
     }
 
-    /// Returns the kind. A physical link and `lo` have none.
+    /// Returns the kind. Returns `None` for a physical link and for `lo`.
     pub(crate) fn kind(self) -> Option<Cow<'a, str>> {
         self.information()?.get(IFLA_INFO_KIND).map(Attribute::text)
     }
 
-    /// Returns the options of a bridge. `None` for a link of another kind.
+    /// Returns the options of a bridge. Returns `None` if the link is not a bridge.
     pub(crate) fn bridge(self) -> Option<Attributes<'a>> {
         let info = self.information()?;
         let is_bridge = info.get(IFLA_INFO_KIND)?.text() == "bridge";
         info.get(IFLA_INFO_DATA).filter(|_| is_bridge).map(Attribute::nested)
     }
 
-    /// Returns the options of a bridge port, from an `AF_BRIDGE` dump or from a single link.
+    /// Returns the options of a bridge port, from an `AF_BRIDGE` list or from the answer for a
+    /// single link.
     pub(crate) fn bridge_port(self) -> Option<Attributes<'a>> {
         if let Some(port) = self.attributes.get(IFLA_PROTINFO) {
             return Some(port.nested());
@@ -191,11 +193,12 @@ impl<'a> LinkView<'a> {
         info.get(IFLA_INFO_SLAVE_DATA).filter(|_| is_port).map(Attribute::nested)
     }
 
-    /// Returns the per-device IPv4 setting with this number. `IPV4_DEVCONF_FORWARDING` is 1.
+    /// Returns the IPv4 setting of the link with this number, such as 1 for
+    /// `IPV4_DEVCONF_FORWARDING`.
     pub(crate) fn ipv4_setting(self, number: usize) -> Option<i32> {
         let families = self.attributes.get(IFLA_AF_SPEC)?.nested();
         let settings = families.at([AF_INET, IFLA_INET_CONF])?.value;
-        // The array starts with setting 1.
+        // The first element of the array is setting 1.
         let at = number.checked_sub(1)?.checked_mul(4)?;
         let value = settings.get(at..)?.first_chunk()?;
         Some(i32::from_ne_bytes(*value))

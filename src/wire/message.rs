@@ -28,8 +28,8 @@ pub(crate) struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// The message at the start of `bytes`, and its length with padding. `None` if the bytes are
-    /// too few or contradict their own length.
+    /// Reads the message at the start of `bytes`. Also returns its length with padding. Returns
+    /// `None` if the bytes are too few or the length field is invalid.
     fn read(bytes: &'a [u8]) -> Option<(Self, usize)> {
         let (header, _) = bytes.split_first_chunk::<HEADER>()?;
         let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *header;
@@ -43,7 +43,7 @@ impl<'a> Message<'a> {
         Some((message, aligned(length)))
     }
 
-    /// The fixed header of `N` bytes that the payload starts with, and the attributes behind it.
+    /// Splits the payload into its fixed header of `N` bytes and the attributes.
     pub(crate) fn split<const N: usize>(self) -> Option<(&'a [u8; N], Attributes<'a>)> {
         let (fixed, _) = self.payload.split_first_chunk::<N>()?;
         let attributes = self.payload.get(aligned(N)..).unwrap_or_default();
@@ -51,17 +51,17 @@ impl<'a> Message<'a> {
     }
 }
 
-/// The messages of one datagram, up to the first that can't be read.
+/// Iterates over the messages of one datagram, up to the first unreadable message.
 pub(crate) fn messages(datagram: &[u8]) -> Messages<'_> {
     Messages(datagram)
 }
 
-/// The part of a datagram that is still to be read.
+/// The bytes of a datagram that are not read yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Messages<'a>(&'a [u8]);
 
 impl Messages<'_> {
-    /// Reports whether all of the datagram was read.
+    /// Reports whether the whole datagram was read.
     pub(crate) fn is_at_end(&self) -> bool {
         self.0.is_empty()
     }

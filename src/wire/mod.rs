@@ -1,5 +1,5 @@
-//! Layer 0, the wire: the layout of messages. No I/O, no knowledge of any layer above. Messages are
-//! read leniently, so that one odd attribute never costs the rest of a message.
+//! Layer 0, the wire: encodes and decodes messages. Does no I/O and knows nothing of the layers
+//! above. Decoding is lenient, so that one invalid attribute never costs the rest of a message.
 
 pub(crate) mod attribute;
 pub(crate) mod conntrack;

@@ -1,5 +1,5 @@
-//! Netlink sockets, as the kernel lists them: `struct netlink_diag_req` and
-//! `struct netlink_diag_msg`.
+//! Netlink sockets as the kernel lists them: `struct netlink_diag_req` and `struct
+//! netlink_diag_msg`.
 //!
 //! ```text
 //! request                                  answer
@@ -17,7 +17,7 @@
 use super::attribute::Attributes;
 use super::message::{HEADER, Message};
 
-/// The type of requests and answers alike (`SOCK_DIAG_BY_FAMILY`).
+/// The type of requests and of answers (`SOCK_DIAG_BY_FAMILY`).
 const BY_FAMILY: u16 = 20;
 const AF_NETLINK: u8 = 16;
 const NDIAG_SHOW_GROUPS: u8 = 2;
@@ -37,7 +37,7 @@ pub(crate) fn append_sockets(out: &mut Vec<u8>, protocol: u8, flags: u16) {
     out[start + HEADER + 8..start + HEADER + 12].copy_from_slice(&show);
 }
 
-/// Reads a socket's port and the first 32 of its multicast groups, a bit each.
+/// Reads a socket's port and its first 32 multicast groups, a bit each.
 pub(crate) fn read_socket(message: Message<'_>) -> Option<(u32, u32)> {
     let (socket, attributes) = message.payload.split_first_chunk::<ANSWER>()?;
     if message.kind != BY_FAMILY || socket[0] != AF_NETLINK {

@@ -1,16 +1,16 @@
-//! The seam to netlink-packet-core: attributes of netlink-packet-route are read and written one by
-//! one, so that one odd attribute never costs the rest of its message.
+//! The connection to netlink-packet-core. Attributes of netlink-packet-route are read and written
+//! one by one, so that one invalid attribute never costs the rest of its message.
 
 use netlink_packet_core::{Emitable, NlaBuffer, NlasIterator, Parseable, ParseableParametrized};
 
 use super::attribute::{Attributes, Writer};
 
-/// An attribute that netlink-packet-route describes, or the bytes that it can't read. The bytes are
-/// the whole attribute with its header, or empty where a level is cut short.
+/// An attribute of netlink-packet-route, or the bytes that it can't read. The bytes are the whole
+/// attribute with its header, or empty if the level is truncated.
 pub(crate) type Parsed<'a, A> = Result<A, &'a [u8]>;
 
 impl<'a> Attributes<'a> {
-    /// Reads each attribute as an `A`.
+    /// Parses each attribute as an `A`.
     pub(crate) fn parse<A>(self) -> impl Iterator<Item = Parsed<'a, A>>
     where
         A: Parseable<NlaBuffer<&'a [u8]>>,
@@ -18,7 +18,7 @@ impl<'a> Attributes<'a> {
         self.parse_by(A::parse)
     }
 
-    /// Reads each attribute as an `A`, whose layout depends on `param`: a family, or a kind.
+    /// Parses each attribute as an `A`, whose layout depends on `param` (a family or a kind).
     pub(crate) fn parse_with<A, P>(self, param: P) -> impl Iterator<Item = Parsed<'a, A>>
     where
         A: ParseableParametrized<NlaBuffer<&'a [u8]>, P>,
@@ -41,8 +41,9 @@ impl<'a> Attributes<'a> {
 }
 
 impl Writer<'_> {
-    /// Appends attributes of netlink-packet-route. Attributes that don't fit a 16-bit length are
-    /// left out and count as an overflow: netlink-packet-core wraps the length, or panics.
+    /// Appends attributes of netlink-packet-route. Attributes that exceed the 16-bit length are
+    /// left out and reported by `overflowed`, because netlink-packet-core would wrap the length or
+    /// panic.
     pub(crate) fn emit(&mut self, attributes: &impl Emitable) {
         match attributes.buffer_len() {
             length if length > usize::from(u16::MAX) => self.overflow(),

@@ -20,7 +20,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::message::{HEADER, Message};
 
-/// The type of requests and answers alike (`SOCK_DIAG_BY_FAMILY`).
+/// The type of requests and of answers (`SOCK_DIAG_BY_FAMILY`).
 const BY_FAMILY: u16 = 20;
 pub(crate) const AF_INET: u8 = 2;
 pub(crate) const AF_INET6: u8 = 10;
@@ -29,8 +29,8 @@ const TCP_LISTEN: u32 = 10;
 const REQUEST: usize = 56;
 const ANSWER: usize = 72;
 
-/// A request for all TCP sockets of a family that listen, with its header; the length and the
-/// sequence number are left to the batch.
+/// Appends a request for all listening TCP sockets of a family, with its header. The batch fills in
+/// the length and the sequence number.
 pub(crate) fn append_listening(out: &mut Vec<u8>, family: u8, flags: u16) {
     let start = out.len();
     out.resize(start + HEADER + REQUEST, 0);
@@ -42,7 +42,7 @@ pub(crate) fn append_listening(out: &mut Vec<u8>, family: u8, flags: u16) {
     out[start + HEADER + 4..start + HEADER + 8].copy_from_slice(&states);
 }
 
-/// A socket, borrowed from the message.
+/// A listed socket, borrowed from the message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SocketView<'a>(&'a [u8; ANSWER]);
 
@@ -54,7 +54,7 @@ impl<'a> SocketView<'a> {
         message.payload.first_chunk().map(Self)
     }
 
-    /// The address that the socket listens on.
+    /// Returns the address that the socket listens on.
     pub(crate) fn source(self) -> Option<SocketAddr> {
         let port = u16::from_be_bytes(self.array(4)?);
         let address = match self.0[0] {

@@ -63,7 +63,7 @@ mod tests {
         ranges(Message { kind: 112, flags: 0, sequence: 0, payload }).collect()
     }
 
-    /// VLAN 1 (PVID, untagged) and 20 to 29, as Linux 6.12 lists them: with the state of each, too.
+    /// VLAN 1 (PVID, untagged) and 20 to 29, as Linux 6.12 lists them, including the state of each.
     fn payload() -> Vec<u8> {
         let ne = u16::to_ne_bytes;
         let mut payload = of_link(5).to_vec();

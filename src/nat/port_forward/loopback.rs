@@ -161,8 +161,8 @@ fn needed(turn: &mut Turn<'_>, links: &BTreeSet<u32>) -> Result<BTreeSet<u32>, E
 
 const REAP: Step<'static> = ("look for", &"links that route loopback addresses");
 
-/// Returns whether a killed process or a flushed ruleset left something to restore: a link that
-/// needs the setting no longer, or a table that drops which is missing or no longer needed.
+/// Returns whether a killed process or a flushed ruleset left something to restore. That is a link
+/// that no longer needs the setting, or a table that is missing or no longer needed.
 pub(crate) fn is_left_over(netns: &Netns) -> Result<bool, Error> {
     let noted = match Switch::read(netns, LO)? {
         Some(lo) if lo.has_note() => switch::noted(netns)?,

@@ -1,4 +1,4 @@
-//! What is known about a packet at a point in a rule: family, network protocol, transport protocol.
+//! Facts about a packet at a point in a rule: family, network protocol, transport protocol.
 //!
 //! In a table of several families, `ip saddr` is only valid after `meta nfproto ipv4`. `nft` adds
 //! such a match if it is needed and hides it in listings. So does netloom.

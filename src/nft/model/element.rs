@@ -68,8 +68,7 @@ pub struct Element {
     pub(crate) moment: Moment,
 }
 
-/// What changes over time: the expiration and the counter when the element was read. Comparisons
-/// ignore it.
+/// The state of an element when it was read: expiration and counter. Comparisons ignore it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Moment(Option<Box<Measured>>);
 

@@ -23,7 +23,7 @@ const ICMP: u8 = 1;
 pub(crate) const TCP: u8 = 6;
 const ICMPV6: u8 = 58;
 
-/// What a rule must know about a packet before it reads a field.
+/// The facts about a packet that a rule must establish before it reads a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
     Nothing,

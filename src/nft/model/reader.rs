@@ -29,7 +29,7 @@ pub(crate) struct KnownSets {
     pub(crate) objects: BTreeMap<String, ObjectKind>,
 }
 
-/// What an expression has loaded into a register.
+/// The content of a register, as an expression loaded it.
 #[derive(Debug)]
 enum Operand {
     Constant(Value),

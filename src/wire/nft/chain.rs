@@ -6,7 +6,7 @@
 //! NFTA_CHAIN_NAME       3  string
 //! NFTA_CHAIN_HOOK       4  nest     see hook.rs
 //! NFTA_CHAIN_POLICY     5  be32     drop 0, accept 1
-//! NFTA_CHAIN_USE        6  be32     how many rules and jumps there are
+//! NFTA_CHAIN_USE        6  be32     the number of rules and of jumps to it
 //! NFTA_CHAIN_TYPE       7  string   filter, nat, route
 //! NFTA_CHAIN_COUNTERS   8  nest     see expr/counter.rs
 //! NFTA_CHAIN_FLAGS     10  be32     base 1, hardware offload 2, binding 4
@@ -23,11 +23,11 @@ use super::userdata::UserData;
 use crate::wire::attribute::{Attribute, Writer};
 
 wire_enum! {
-    /// The verdict on packets that no rule of a base chain decides about.
+    /// The verdict on packets that no rule of a base chain decides on.
     pub Policy: u32 {
-        /// The packet continues.
+        /// Accepts the packet: it continues to the next base chain.
         Accept = 1 "accept",
-        /// The packet is dropped.
+        /// Drops the packet.
         Drop = 0 "drop",
     }
 }
@@ -37,14 +37,14 @@ wire_enum! {
     pub ChainKind {
         /// Accepts and drops packets.
         Filter = "filter",
-        /// Translates addresses; sees the first packet of a connection.
+        /// Translates addresses. Only the first packet of a connection passes these chains.
         Nat = "nat",
-        /// Routes a packet again if a rule changed what its route depends on.
+        /// Looks up the route again if a rule changed the packet's addresses or mark.
         Route = "route",
     }
 }
 
-/// A kind is its word on the wire.
+/// Reads and writes a kind as its word, because messages have the word.
 impl Field for ChainKind {
     fn read(attribute: Attribute<'_>) -> Option<Self> {
         let word = name(attribute)?;
@@ -61,13 +61,13 @@ wire_flags! {
     ChainFlags: u32, 0xffff_ffff {
         BASE = 1,
         HARDWARE_OFFLOAD = 2,
-        /// A chain without a name, created for one rule and deleted with it.
+        /// A chain without a name, which is created for one rule and deleted with that rule.
         BINDING = 4,
     }
 }
 
 attribute_table! {
-    /// A chain in a message. A new chain needs a name, a deletion a name or handle.
+    /// A chain in a message. A new chain needs a name; a deletion needs a name or a handle.
     #[derive(Default)]
     lenient struct Chain {
         table: String = 1,
@@ -79,9 +79,9 @@ attribute_table! {
         hook: Option<ChainHook> = 4,
         flags: Option<ChainFlags> = 10,
         userdata: Option<UserData> = 12,
-        /// The packets of a base chain that its policy decided.
+        /// The counter of the packets that the policy decided on.
         counters: Option<Counter> = 8,
-        /// Set by the kernel only.
+        /// The number of references; sent by the kernel only.
         use_count: Option<u32> = 6,
     }
 }

@@ -1,18 +1,19 @@
-//! The codec of objects and expressions: one table of attributes for each, and big-endian fields.
+//! The codec of objects and expressions: a table of attributes for each, with big-endian fields.
 
 use std::time::Duration;
 
 use crate::wire::attribute::{Attribute, Attributes, Writer};
 
-/// An object or expression: a set of attributes.
+/// Encodes an object or expression as attributes, and decodes it.
 pub(crate) trait Codec: Sized {
-    /// The attribute types that `decode` reads, as bits: type `n` is bit `n`.
+    /// The types of the attributes that `decode` reads: bit `n` for type `n`.
     const KNOWN: u64 = u64::MAX;
 
     fn encode(&self, out: &mut Writer<'_>);
     fn decode(attributes: Attributes<'_>) -> Option<Self>;
 
-    /// Decodes attributes that are all known; `None` if anything would be lost.
+    /// Decodes attributes. Returns `None` if any attribute is unknown, so that no information is
+    /// lost.
     fn decode_exactly(attributes: Attributes<'_>) -> Option<Self> {
         attributes.only(Self::KNOWN).and_then(Self::decode)
     }
@@ -20,12 +21,13 @@ pub(crate) trait Codec: Sized {
 
 pub(crate) const NFTA_LIST_ELEM: u16 = 1;
 
-/// The value of one attribute. A value that `read` accepts is written back with the same bytes.
+/// Reads and writes the value of one attribute. `write` restores exactly the bytes that `read`
+/// accepted.
 pub(crate) trait Field: Sized {
     fn read(attribute: Attribute<'_>) -> Option<Self>;
     fn write(&self, out: &mut Writer<'_>, kind: u16);
 
-    /// The value of an absent attribute; `None` if the attribute is required.
+    /// Returns the value for an absent attribute. Returns `None` if the attribute is required.
     fn absent() -> Option<Self> {
         None
     }
@@ -47,7 +49,7 @@ impl<T: Field> Field for Option<T> {
     }
 }
 
-/// A nest of attributes.
+/// Reads and writes a nest of attributes.
 impl<T: Codec> Field for T {
     fn read(attribute: Attribute<'_>) -> Option<Self> {
         T::decode(attribute.nested())
@@ -58,7 +60,7 @@ impl<T: Codec> Field for T {
     }
 }
 
-/// A list; every element is an attribute.
+/// Reads and writes a list: a nest in which every element is an attribute.
 impl<T: Field> Field for Vec<T> {
     fn read(attribute: Attribute<'_>) -> Option<Self> {
         attribute.nested().iter().map(T::read).collect()
@@ -69,29 +71,29 @@ impl<T: Field> Field for Vec<T> {
     }
 }
 
-/// A value that one of two attributes holds, depending on its form.
+/// Reads and writes a value that has one of two attributes, depending on its form.
 pub(crate) trait EitherField: Sized {
-    /// Reads the value; `None` if both attributes are present or one can't be read.
+    /// Reads the value. Returns `None` if both attributes are present or one is unreadable.
     fn read(first: Option<Attribute<'_>>, second: Option<Attribute<'_>>) -> Option<Self>;
     fn write(&self, out: &mut Writer<'_>, first: u16, second: u16);
 }
 
 impl Attributes<'_> {
-    /// Reads a field of an object. An attribute that can't be read counts as absent.
+    /// Reads a field of an object. An unreadable attribute counts as absent.
     pub(crate) fn lenient<T: Field>(self, kind: u16) -> Option<T> {
         self.get(kind).and_then(T::read).or_else(T::absent)
     }
 
-    /// Reads a field of an expression. `None` if the attribute can't be read, or is absent but
-    /// required.
+    /// Reads a field of an expression. Returns `None` if the attribute is unreadable, or if it is
+    /// required and absent.
     pub(crate) fn strict<T: Field>(self, kind: u16) -> Option<T> {
         self.get(kind).map_or_else(T::absent, T::read)
     }
 
-    /// Checks that only attributes of `known` types are there. Bit `n` stands for type `n`.
+    /// Checks that all attributes have types in `known`, in which bit `n` stands for type `n`.
     ///
-    /// `None` for an unknown type, for a repeated attribute that is no padding, and for bytes that
-    /// are no attribute.
+    /// Returns `None` for an unknown type, for a repeated attribute that is not padding, and for
+    /// trailing bytes that are no attribute.
     pub(crate) fn only(self, known: u64) -> Option<Self> {
         let mut seen = 0_u64;
         for attribute in self.iter() {
@@ -106,25 +108,30 @@ impl Attributes<'_> {
     }
 }
 
-/// The bits of the attribute types 1 to `last`, for [`Attributes::only`].
+/// Returns the attribute types from 1 to `last` as bits, for [`Attributes::only`].
 pub(crate) const fn up_to(last: u16) -> u64 {
     (2 << last) - 2
 }
 
-/// Defines a struct, or an enum of several forms, and its [`Codec`] from a table of attributes.
+/// Defines a struct, or an enum, and its [`Codec`] from a table of attributes:
 ///
-/// A line is a field, its Rust type and its attribute type. Attributes are written in the order of
-/// the lines. `Option` fields may be absent. After the attribute type there may be:
-/// - `or_default`: an absent attribute is the default value
-/// - `unless_default`: the same, and the default value is not written
-/// - `or N`: an [`EitherField`] of both attribute types
-/// - `without_nul`: a name whose NUL is not written
+/// ```text
+/// FIELD: RUST_TYPE = ATTRIBUTE_TYPE,
+/// ```
 ///
-/// `inline` in place of the attribute type takes the lines of another table. `padding N` after the
-/// table names the padding attribute.
+/// Attributes are encoded in the order of the lines. A field of type `Option` may be absent. An
+/// option may follow the attribute type:
+/// - `or_default`: if the attribute is absent, the field has its default value
+/// - `unless_default`: like `or_default`, and a default value is not encoded
+/// - `or N`: an [`EitherField`] with the attribute type or with type `N`
+/// - `without_nul`: a name that is encoded without its NUL
 ///
-/// A `lenient` table skips unknown attributes, as objects need it. A `strict` table decodes only
-/// what it can encode again without loss, as expressions need it.
+/// `inline` instead of an attribute type inserts the lines of another table. `padding N` after the
+/// table gives the type of the padding attribute.
+///
+/// A `lenient` table, for objects, skips unknown attributes. A `strict` table, for expressions,
+/// fails to decode anything that it could not encode again without loss. The variants of an enum
+/// are tried in order.
 macro_rules! attribute_table {
     (
         $(#[$meta:meta])*
@@ -137,7 +144,7 @@ macro_rules! attribute_table {
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub(crate) struct $name { $($(#[$field_meta])* pub(crate) $field: $type),* }
 
-        #[allow(unused_variables)] // of a table without lines
+        #[allow(unused_variables)] // in a table without lines
         impl $crate::wire::nft::codec::Codec for $name {
             const KNOWN: u64 = $(1 << $padding |)?
                 $(attribute_table!(@known $type, $kind $($how $($other)?)?) |)* 0;
@@ -232,7 +239,7 @@ macro_rules! attribute_table {
 }
 pub(crate) use attribute_table;
 
-/// Defines how a message names an object of a table.
+/// Defines how a message identifies an object of a table: by name or by handle.
 macro_rules! named_in_table {
     ($name:ident) => {
         impl $name {
@@ -264,7 +271,8 @@ macro_rules! integer_field {
 
 integer_field!(u8, u16, u32, u64, i32);
 
-/// The only flag of an expression, or one of two operations; on the wire 32 bits.
+/// Reads and writes a 32-bit number that is 0 or 1: the only flag of an expression, or the choice
+/// between two operations.
 impl Field for bool {
     fn read(attribute: Attribute<'_>) -> Option<Self> {
         u32::read(attribute).filter(|&bits| bits < 2).map(|bits| bits == 1)
@@ -275,7 +283,7 @@ impl Field for bool {
     }
 }
 
-/// A timeout, on the wire 64 bits of milliseconds.
+/// Reads and writes a timeout as 64 bits of milliseconds.
 impl Field for Duration {
     fn read(attribute: Attribute<'_>) -> Option<Self> {
         u64::read(attribute).map(Self::from_millis)
@@ -286,14 +294,14 @@ impl Field for Duration {
     }
 }
 
-/// Reads a name, with or without a terminating NUL. Text that would be written differently is
-/// `None`.
+/// Reads a name, with or without a terminating NUL. Returns `None` if the text would be written
+/// differently.
 pub(crate) fn name(attribute: Attribute<'_>) -> Option<&str> {
     let name = attribute.value.strip_suffix(&[0]).unwrap_or(attribute.value);
     str::from_utf8(name).ok().filter(|name| !name.contains('\0'))
 }
 
-/// A name, with its terminating NUL on the wire.
+/// Reads and writes a name with a terminating NUL.
 impl Field for String {
     fn read(attribute: Attribute<'_>) -> Option<Self> {
         name(attribute).map(str::to_owned)
@@ -304,9 +312,9 @@ impl Field for String {
     }
 }
 
-/// Defines an enum by its numbers on the wire. A number that is not listed does not read.
+/// Defines an enum by its numbers in messages. An unlisted number is unreadable.
 ///
-/// A `pub` enum has a word of `nft` after each number. An enum without a type has words only.
+/// A `pub` enum has `nft`'s word after each number. An enum without an integer type has only words.
 macro_rules! wire_enum {
     (
         $(#[$meta:meta])*
@@ -375,8 +383,8 @@ macro_rules! wire_enum {
 }
 pub(crate) use wire_enum;
 
-/// Defines flags by their bits on the wire. Flags with an unnamed bit do not read, except for the
-/// bits after the type.
+/// Defines flags by their bits in messages. A value with any other bit is unreadable, except the
+/// bits given after the integer type.
 macro_rules! wire_flags {
     (
         $(#[$meta:meta])*
@@ -427,12 +435,12 @@ mod tests {
         assert_eq!(read(&[one, half].concat()), Some(Pair { number: 7, half: Some(9) }));
         assert_eq!(read(&half), None, "the number is required");
         let too_long = [8, 0, 2, 0, 0, 0, 0, 9];
-        assert_eq!(read(&[one, too_long].concat()), None, "there, but not two bytes long");
+        assert_eq!(read(&[one, too_long].concat()), None, "present, but not two bytes long");
 
         let unknown = [8, 0, 3, 0, 0, 0, 0, 7];
         assert_eq!(read(&[one, unknown].concat()), None);
         assert_eq!(read(&[one, one].concat()), None, "twice");
-        assert_eq!(read(&[&one[..], &[1]].concat()), None, "a byte too many");
+        assert_eq!(read(&[&one[..], &[1]].concat()), None, "one trailing byte");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Data: the value of a comparison, of a set element, of a load; or a verdict.
+//! Data: the value of a comparison, a set element or a load; or a verdict.
 //!
 //! ```text
 //! NFTA_DATA_VALUE    1  bytes, at most 64, in the order they have in the register
@@ -29,7 +29,7 @@ const NFT_JUMP: i32 = -3;
 const NFT_GOTO: i32 = -4;
 const NFT_RETURN: i32 = -5;
 
-/// Up to 64 bytes, in the order of a register.
+/// A value of up to 64 bytes, as a register has them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Value {
     bytes: [u8; NFT_DATA_VALUE_MAXLEN],
@@ -37,7 +37,7 @@ pub(crate) struct Value {
 }
 
 impl Value {
-    /// Copies the bytes; `None` if there are more than 64.
+    /// Copies the bytes. Returns `None` if there are more than 64.
     pub(crate) fn new(value: &[u8]) -> Option<Self> {
         let length = u8::try_from(value.len()).ok()?;
         let mut bytes = [0; NFT_DATA_VALUE_MAXLEN];
@@ -54,24 +54,25 @@ impl Value {
         Self { bytes, length: N as u8 }
     }
 
-    /// A value in the machine's byte order: a mark, state, interface index or user id.
+    /// Returns a value in host byte order: a mark, state, interface index or user id.
     pub(crate) const fn host_u32(value: u32) -> Self {
         Self::of(value.to_ne_bytes())
     }
 
-    /// A value in the machine's byte order: a conntrack zone or ARP hardware type.
+    /// Returns a value in host byte order: a conntrack zone or ARP hardware type.
     pub(crate) const fn host_u16(value: u16) -> Self {
         Self::of(value.to_ne_bytes())
     }
 
-    /// An interface name, padded with NULs to 16 bytes; `None` if it has more than 15 bytes.
+    /// Returns an interface name, padded with NULs to 16 bytes. Returns `None` if the name has more
+    /// than 15 bytes.
     pub(crate) fn interface(name: &str) -> Option<Self> {
         let mut padded = [0; IFNAMSIZ];
         padded.get_mut(..IFNAMSIZ - 1)?.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
         Some(Self::of(padded))
     }
 
-    /// Concatenates fields, each padded to 4 bytes; `None` if they exceed 64 bytes.
+    /// Concatenates fields, each padded to 4 bytes. Returns `None` if they exceed 64 bytes.
     pub(crate) fn concat(fields: &[Self]) -> Option<Self> {
         let mut bytes = [0; NFT_DATA_VALUE_MAXLEN];
         let mut end = 0;
@@ -84,8 +85,8 @@ impl Value {
         Some(Self { bytes, length })
     }
 
-    /// Appends a field to a concatenation. A field beyond 64 bytes is dropped; the kernel then
-    /// refuses the value for its length.
+    /// Appends a field to a concatenation. A field beyond 64 bytes is dropped; then the kernel
+    /// refuses the value because of its length.
     pub(crate) fn append_bytes<const N: usize>(&mut self, field: [u8; N]) {
         let start = aligned(self.length.into());
         let end = start + const { aligned(N) };
@@ -96,7 +97,7 @@ impl Value {
         }
     }
 
-    /// Appends an address as [`append_bytes`](Self::append_bytes) does.
+    /// Appends an address to a concatenation, like [`append_bytes`](Self::append_bytes).
     pub(crate) fn append_address(&mut self, address: IpAddr) {
         match address {
             IpAddr::V4(address) => self.append_bytes(address.octets()),
@@ -108,12 +109,12 @@ impl Value {
         self.bytes.get(..self.length.into()).unwrap_or_default()
     }
 
-    /// The length in bytes, in the type that messages use.
+    /// Returns the length in bytes, as the integer type of messages.
     pub(crate) fn len(&self) -> u32 {
         self.length.into()
     }
 
-    /// Converts a number from network byte order to the machine's, or back.
+    /// Converts a number from network byte order to host byte order, or back.
     pub(crate) fn in_host_order(mut self) -> Self {
         if cfg!(target_endian = "little") {
             self.bytes[..self.length.into()].reverse();
@@ -121,7 +122,7 @@ impl Value {
         self
     }
 
-    /// Zeros of the same length.
+    /// Returns zeros of the same length.
     pub(crate) fn zeroed(&self) -> Self {
         Self { bytes: [0; NFT_DATA_VALUE_MAXLEN], ..*self }
     }
@@ -150,13 +151,13 @@ macro_rules! value_from {
 
 value_from! {
     u8 => |value| [value];
-    /// A port or `EtherType`, in network byte order.
+    /// Encodes a port or `EtherType` in network byte order.
     u16 => |value| value.to_be_bytes();
     /// Encodes the number in network byte order.
     u32 => |value| value.to_be_bytes();
     Ipv4Addr => |address| address.octets();
     Ipv6Addr => |address| address.octets();
-    /// A hardware address.
+    /// Encodes a hardware address.
     [u8; 6] => |address| address;
 }
 
@@ -187,22 +188,22 @@ impl Field for Value {
 #[doc(alias = "nft_verdicts")]
 #[non_exhaustive]
 pub enum Verdict {
-    /// Accepts the packet at this hook.
+    /// Accepts the packet: it continues to the next base chain.
     Accept,
     /// Drops the packet.
     Drop,
     /// Continues with the next rule.
     Continue,
-    /// Returns to the rule after the jump; in a base chain, applies the policy.
+    /// Returns to the rule after the jump. In a base chain, applies the policy.
     Return,
     /// Evaluates another chain, then continues here.
     Jump(String),
-    /// Evaluates another chain, without a return.
+    /// Evaluates another chain and does not return.
     Goto(String),
 }
 
 impl Verdict {
-    /// The chain that a jump or goto names.
+    /// Returns the chain of a jump or goto.
     pub(crate) fn chain(&self) -> Option<&str> {
         match self {
             Self::Jump(chain) | Self::Goto(chain) => Some(chain),
@@ -263,7 +264,7 @@ impl Codec for Verdict {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(clippy::large_enum_variant)] // a boxed value would cost an allocation for each set element
+#[allow(clippy::large_enum_variant)] // boxing would allocate for each set element
 pub(crate) enum Data {
     Value(Value),
     Verdict(Verdict),

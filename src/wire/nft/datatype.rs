@@ -1,6 +1,6 @@
-//! The types of set keys and data. The kernel only stores their numbers, for `nft`.
+//! The types of set keys and data. The kernel only stores their numbers for `nft`.
 //!
-//! The number of a concatenation has 6 bits a field, the last field lowest.
+//! The number of a concatenation has 6 bits for each field; the last field has the lowest bits.
 //!
 //! Source: nftables, include/datatype.h.
 
@@ -16,11 +16,12 @@ const MAX_FIELDS: u32 = u32::BITS / TYPE_BITS;
 pub(crate) struct DataType(pub(crate) u32);
 
 impl DataType {
-    /// The data of a verdict map; a number that the kernel knows.
+    /// The type of a verdict map's data. The kernel itself interprets this number.
     #[doc(alias = "NFT_DATA_VERDICT")]
     pub(crate) const VERDICT: Self = Self(0xffff_ff00);
 
-    /// The type of a concatenation; `None` if the fields do not fit its number.
+    /// Returns the type of a concatenation. Returns `None` if the fields do not fit into its
+    /// number.
     pub(crate) fn concat(fields: impl IntoIterator<Item = Self>) -> Option<Self> {
         fields.into_iter().try_fold(Self(0), |Self(all), field| {
             let fits = all >> (TYPE_BITS * (MAX_FIELDS - 1)) == 0 && field.0 <= FIELD;
@@ -28,7 +29,7 @@ impl DataType {
         })
     }
 
-    /// The fields of a concatenation, or the type itself.
+    /// Returns the types of a concatenation's fields, or the type itself.
     pub(crate) fn fields(self) -> impl Iterator<Item = Self> {
         let all =
             (0..=u32::BITS / TYPE_BITS).rev().map(move |at| self.0 >> (at * TYPE_BITS) & FIELD);

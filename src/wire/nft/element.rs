@@ -1,4 +1,4 @@
-//! Elements of a set or map, and the lists of them in messages.
+//! Elements of a set or map, and the lists of elements in messages.
 //!
 //! ```text
 //! NFTA_SET_ELEM_LIST_TABLE     1  string
@@ -17,7 +17,7 @@
 //! NFTA_SET_ELEM_LIST_SET_ID    4  be32     number of a set in this batch
 //! ```
 //!
-//! A list is one attribute of at most 65,535 bytes; more elements need more messages.
+//! A list is one attribute of at most 65,535 bytes. More elements need more messages.
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_set_elem_attributes`.
 
@@ -43,9 +43,9 @@ const NFTA_SET_ELEM_OBJREF: u16 = 9;
 wire_flags! {
     #[doc(alias = "nft_set_elem_flags")]
     ElementFlags: u32, 0xffff_ffff {
-        /// The first key after an interval.
+        /// The element is the first key after an interval, not a member of the set.
         INTERVAL_END = 1,
-        /// The catch-all element, for keys that no other element holds.
+        /// The catch-all element, for keys that no other element has.
         CATCHALL = 2,
     }
 }
@@ -58,7 +58,7 @@ attribute_table! {
         expiration: Option<Duration> = 5,
         /// The key, or the first key of an interval. Only the catch-all element has none.
         key: Option<Value> = 1,
-        /// The last key of an interval, field by field; only in sets with
+        /// The last key of an interval, field by field. Only in sets with
         /// [`super::set::SetFlags::CONCAT`].
         key_end: Option<Value> = 10,
         data: Option<Data> = 2,
@@ -73,23 +73,23 @@ impl Element {
         Self { key: Some(key.into()), ..Self::default() }
     }
 
-    /// An element of a map.
+    /// Creates an element of a map.
     pub(crate) fn with_data(key: impl Into<Value>, data: impl Into<Data>) -> Self {
         Self { data: Some(data.into()), ..Self::new(key) }
     }
 
-    /// The first key after an interval.
+    /// Creates the element that ends an interval; `key` is the first key after the interval.
     pub(crate) fn interval_end(key: impl Into<Value>) -> Self {
         Self { flags: ElementFlags::INTERVAL_END, ..Self::new(key) }
     }
 }
 
-/// The set that a list of elements is of. Without a list, a deletion flushes the set.
+/// The set that a list of elements belongs to. A deletion without a list deletes all elements.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ElementsOf<'a> {
     pub(crate) table: Cow<'a, str>,
     pub(crate) set: Cow<'a, str>,
-    /// The number of the set in the batch, required if the kernel chooses its name.
+    /// The number of the set in the batch. Required if the kernel chooses the set's name.
     pub(crate) set_id: Option<u32>,
 }
 
@@ -115,7 +115,7 @@ impl Codec for ElementsOf<'_> {
     }
 }
 
-/// An element that can be written to a list.
+/// An element that can be written into a list.
 pub(crate) trait ListElement {
     fn write(&self, out: &mut Writer<'_>);
 }
@@ -132,7 +132,7 @@ impl<T: ListElement> ListElement for &T {
     }
 }
 
-/// An element with a key and maybe data and a comment, borrowed for long lists.
+/// An element with a key, optional data and an optional comment. It borrows them, for long lists.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PlainElement<'a> {
     pub(crate) key: &'a Value,
@@ -143,7 +143,7 @@ pub(crate) struct PlainElement<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum PlainData<'a> {
     Value(&'a Value),
-    /// The name of an object, in a map of objects.
+    /// The name of an object, in a map to objects.
     Object(&'a str),
 }
 
@@ -161,7 +161,8 @@ impl ListElement for PlainElement<'_> {
     }
 }
 
-/// An element with a key and maybe data of 8 bytes, written faster than a [`PlainElement`].
+/// An element with a key of 8 bytes and optional data of 8 bytes. It is written faster than a
+/// [`PlainElement`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PairElement {
     pub(crate) key: [u8; 8],
@@ -177,8 +178,8 @@ impl ListElement for PairElement {
     }
 }
 
-/// Writes the elements that fit into one message and returns their number. The next message
-/// continues after them.
+/// Writes as many elements as fit into one message, and returns their number. The others stay in
+/// the iterator for the next message.
 pub(crate) fn encode_list(
     of: &ElementsOf<'_>,
     elements: &mut Peekable<impl Iterator<Item = impl ListElement>>,
@@ -190,7 +191,7 @@ pub(crate) fn encode_list(
     })
 }
 
-/// Numbers the elements from 1 on, as `nft` does.
+/// Returns the attribute type of an element in a list: 1 for the first, as `nft` does.
 fn element_type(at: usize) -> u16 {
     u16::try_from(at).ok().and_then(|at| at.checked_add(1)).unwrap_or(NFTA_LIST_ELEM)
 }

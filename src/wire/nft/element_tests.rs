@@ -1,4 +1,4 @@
-//! Elements against what `nft` sends for them, and lists that do not fit into one message.
+//! Tests of elements against the bytes that `nft` sends, and of lists that exceed one message.
 
 use std::net::Ipv4Addr;
 

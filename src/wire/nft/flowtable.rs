@@ -1,4 +1,4 @@
-//! A flowtable: connections that are forwarded between devices without passing the rules.
+//! A flowtable: connections between devices that are forwarded without passing the rules.
 //!
 //! ```text
 //! NFTA_FLOWTABLE_TABLE   1  string
@@ -7,7 +7,7 @@
 //!   NFTA_FLOWTABLE_HOOK_NUM       1  be32   ingress 0
 //!   NFTA_FLOWTABLE_HOOK_PRIORITY  2  be32   signed
 //!   NFTA_FLOWTABLE_HOOK_DEVS      3  list of names, see hook.rs
-//! NFTA_FLOWTABLE_USE     4  be32     how many rules use it
+//! NFTA_FLOWTABLE_USE     4  be32     the number of rules that use it
 //! NFTA_FLOWTABLE_HANDLE  5  be64
 //! NFTA_FLOWTABLE_FLAGS   7  be32     hardware offload 1, counter 2
 //! ```
@@ -26,7 +26,7 @@ wire_flags! {
 }
 
 attribute_table! {
-    /// A flowtable in a message. A deletion needs a name or handle only.
+    /// A flowtable in a message. A deletion only needs a name or a handle.
     #[derive(Default)]
     lenient struct Flowtable {
         table: String = 1,
@@ -34,7 +34,7 @@ attribute_table! {
         handle: Option<u64> = 5,
         hook: Option<FlowtableHook> = 3,
         flags: Option<FlowtableFlags> = 7,
-        /// Set by the kernel only.
+        /// The number of references; sent by the kernel only.
         use_count: Option<u32> = 4,
     }
 }
@@ -42,10 +42,10 @@ attribute_table! {
 named_in_table!(Flowtable);
 
 attribute_table! {
-    /// The ingress of the devices; there is no other hook for a flowtable.
+    /// The hook: the ingress of the devices. The kernel has no other hook for flowtables.
     #[derive(Default)]
     lenient struct FlowtableHook {
-        /// The number of the ingress, 0.
+        /// The number of the ingress hook: 0.
         number: u32 = 1 or_default,
         priority: Priority = 2 or_default,
         devices: Devices = 3 or_default,

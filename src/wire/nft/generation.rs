@@ -1,8 +1,8 @@
-//! The generation: a number that changes with each transaction.
+//! The generation of a ruleset: a number that changes with each transaction.
 //!
 //! ```text
 //! NFTA_GEN_ID         1  be32
-//! NFTA_GEN_PROC_PID   2  be32     of who made the transaction, in a notification
+//! NFTA_GEN_PROC_PID   2  be32     process id of the program that changed the ruleset, in a notification
 //! NFTA_GEN_PROC_NAME  3  string
 //! ```
 //!

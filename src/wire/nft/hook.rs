@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! NFTA_HOOK_HOOKNUM   1  be32   numbered per family, see below
-//! NFTA_HOOK_PRIORITY  2  be32   signed; lower comes first
+//! NFTA_HOOK_PRIORITY  2  be32   signed; lower runs first
 //! NFTA_HOOK_DEV       3  string           one device
 //! NFTA_HOOK_DEVS      4  list of NFTA_DEVICE_NAME 1 string; NFTA_DEVICE_PREFIX 2 is not read
 //!
@@ -26,7 +26,7 @@ use crate::wire::attribute::{Attribute, Writer};
 const NFTA_DEVICE_NAME: u16 = 1;
 
 wire_enum! {
-    /// A point in the path of a packet through the machine.
+    /// A hook: a point in a packet's path through the machine.
     #[doc(alias = "NF_INET_FORWARD")]
     pub Hook {
         /// Incoming packets, before routing.
@@ -39,15 +39,15 @@ wire_enum! {
         Output = "output",
         /// Outgoing packets, after routing.
         Postrouting = "postrouting",
-        /// Incoming frames of a link; in `netdev` and `inet`.
+        /// Incoming frames of a link. In the families `netdev` and `inet`.
         Ingress = "ingress",
-        /// Outgoing frames of a link; in `netdev`.
+        /// Outgoing frames of a link. In the family `netdev`.
         Egress = "egress",
     }
 }
 
 impl Hook {
-    /// The hooks of a family, in the order of their numbers from 0 on.
+    /// Returns the hooks of a family, in the order of their numbers from 0 on.
     fn of(family: Family) -> &'static [Self] {
         match family {
             Family::Ip | Family::Ip6 | Family::Bridge => &Self::ALL[..5],
@@ -57,7 +57,7 @@ impl Hook {
         }
     }
 
-    /// The number in the family; `None` if the family lacks the hook.
+    /// Returns the hook's number in a family. Returns `None` if the family lacks the hook.
     pub(crate) fn number(self, family: Family) -> Option<u32> {
         (0..).zip(Self::of(family)).find_map(|(number, hook)| (*hook == self).then_some(number))
     }
@@ -67,7 +67,7 @@ impl Hook {
     }
 }
 
-/// The place of a base chain among those of its hook: lower numbers come first.
+/// The priority of a base chain at its hook. Chains with lower numbers run first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[doc(alias = "nf_ip_hook_priorities")]
 pub struct Priority(pub i32);
@@ -118,10 +118,10 @@ impl Field for Priority {
 }
 
 attribute_table! {
-    /// A hook of a base chain.
+    /// The hook of a base chain.
     #[derive(Default)]
     lenient struct ChainHook {
-        /// The family's own number: [`Hook::number`].
+        /// The number of the hook in the family: [`Hook::number`].
         number: Option<u32> = 1,
         priority: Option<Priority> = 2,
         devices: Devices = 3 or 4,
@@ -129,14 +129,14 @@ attribute_table! {
 }
 
 impl ChainHook {
-    /// The number in the family; `None` if the family lacks the hook.
+    /// Creates the hook of a base chain. Returns `None` if the family lacks the hook.
     pub(crate) fn new(family: Family, hook: Hook, priority: Priority) -> Option<Self> {
         let number = Some(hook.number(family)?);
         Some(Self { number, priority: Some(priority), devices: Devices::default() })
     }
 }
 
-/// Names of network devices. Names that are not UTF-8 are skipped.
+/// The names of network devices. Names that are not UTF-8 are skipped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Devices(pub(crate) Vec<String>);
 

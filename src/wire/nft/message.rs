@@ -1,4 +1,4 @@
-//! The header of messages, and the messages that begin and end a batch.
+//! The headers of messages, and the messages that begin and end a batch.
 //!
 //! ```text
 //! nlmsghdr   length u32 | type u16 | flags u16 | sequence u32 | port u32     in the machine's order
@@ -6,7 +6,7 @@
 //! attributes
 //!
 //! NFNL_MSG_BATCH_BEGIN 16, NFNL_MSG_BATCH_END 17   resource = NFNL_SUBSYS_NFTABLES
-//!   NFNL_BATCH_GENID  1  be32   refuse the batch when the ruleset's generation is another
+//!   NFNL_BATCH_GENID  1  be32   refuse the batch if the ruleset has another generation
 //! ```
 //!
 //! Source: include/uapi/linux/netfilter: `nfnetlink.h`, `nf_tables.h`.
@@ -25,7 +25,7 @@ const NFNETLINK_V0: u8 = 0;
 const NFGENMSG_LENGTH: usize = 4;
 
 wire_enum! {
-    /// The family of a table: the packets that its chains see.
+    /// The family of a table: which packets its chains see.
     #[doc(alias = "NFPROTO_INET")]
     pub Family: u32 {
         /// IPv4.
@@ -75,7 +75,7 @@ wire_enum! {
 }
 
 impl MessageType {
-    /// The type in the netlink header.
+    /// Returns the message type for the netlink header.
     pub(crate) const fn nlmsg_type(self) -> u16 {
         NFNL_SUBSYS_NFTABLES << 8 | self.number()
     }
@@ -85,12 +85,13 @@ impl MessageType {
     }
 }
 
-/// The error for an attribute over 65,535 bytes or a message over 4 GiB. Nothing was appended.
+/// The error for an attribute over 65,535 bytes, or a message over 4 GiB. The message was not
+/// appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooLong;
 
-/// Appends a message with `NLM_F_REQUEST` and returns its place in `out`. Without a family, a list
-/// has all families.
+/// Appends a message with `NLM_F_REQUEST`, and returns its range in `out`. A list without a family
+/// includes all families.
 pub(crate) fn append(
     out: &mut Vec<u8>,
     kind: MessageType,
@@ -102,8 +103,8 @@ pub(crate) fn append(
     frame(out, (kind.nlmsg_type(), flags), sequence, (family.into(), 0), fill)
 }
 
-/// Appends the begin of a batch. With a generation, the kernel refuses the batch with `ERESTART` if
-/// the ruleset has changed since.
+/// Appends the message that begins a batch. If a generation is given and the ruleset has changed
+/// since, the kernel refuses the batch with `ERESTART`.
 pub(crate) fn append_batch_begin(
     out: &mut Vec<u8>,
     sequence: u32,
@@ -114,12 +115,12 @@ pub(crate) fn append_batch_begin(
     })
 }
 
-/// Appends the end of a batch.
+/// Appends the message that ends a batch.
 pub(crate) fn append_batch_end(out: &mut Vec<u8>, sequence: u32) -> Result<Range<usize>, TooLong> {
     frame(out, (NFNL_MSG_BATCH_END, 0), sequence, BATCH, |_| {})
 }
 
-/// The family and resource of the messages that enclose a batch.
+/// The family and resource of the messages that begin and end a batch.
 const BATCH: (Option<Family>, u16) = (None, NFNL_SUBSYS_NFTABLES);
 
 fn frame(
@@ -153,17 +154,17 @@ fn frame(
     }
 }
 
-/// A received message, after the netlink header.
+/// A received message without its netlink header.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Message<'a> {
     pub(crate) kind: MessageType,
-    /// The family; `None` for a message about all families.
+    /// The family; `None` if the message is about all families.
     pub(crate) family: Option<Family>,
     pub(crate) attributes: Attributes<'a>,
 }
 
 impl<'a> Message<'a> {
-    /// Decodes a message; `None` if its subsystem, type or family is unknown.
+    /// Decodes a message. Returns `None` if its subsystem, type or family is unknown.
     pub(crate) fn decode(nlmsg_type: u16, payload: &'a [u8]) -> Option<Self> {
         let kind = MessageType::from_nlmsg_type(nlmsg_type)?;
         let (&[family, ..], attributes) = payload.split_first_chunk::<NFGENMSG_LENGTH>()?;

@@ -1,11 +1,12 @@
 //! `nf_tables`: messages, objects and expressions as bytes.
 //!
-//! Each object or expression has a file with its kernel name. The order is the same in each: the
-//! attribute map in the header comment, the table or type, and tests against the bytes of `nft`.
+//! Each object or expression has a file with its kernel name. Every file has the same order: a map
+//! of the attributes in the header comment, the table or type, and tests against the bytes of
+//! `nft`.
 //!
 //! Objects are decoded leniently: unknown attributes are skipped. Expressions are decoded strictly:
-//! one with anything unknown becomes [`expr::Expr::Unknown`] with all its bytes. So a rule is never
-//! misread, and is written back unchanged.
+//! an expression with anything unknown becomes [`expr::Expr::Unknown`] and keeps its bytes. So a
+//! rule is never misread, and is written back unchanged.
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`.
 

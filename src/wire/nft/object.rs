@@ -5,7 +5,7 @@
 //! NFTA_OBJ_NAME      2  string
 //! NFTA_OBJ_TYPE      3  be32
 //! NFTA_OBJ_DATA      4  nest     the attributes of expr/counter.rs, expr/quota.rs, expr/limit.rs …
-//! NFTA_OBJ_USE       5  be32     how many rules and elements use it
+//! NFTA_OBJ_USE       5  be32     the number of rules and elements that use it
 //! NFTA_OBJ_HANDLE    6  be64
 //! NFTA_OBJ_USERDATA  8  bytes
 //! ```
@@ -28,13 +28,13 @@ wire_enum! {
     pub ObjectKind: u32 {
         /// Counts packets and bytes.
         Counter = 1 "counter",
-        /// Passes packets until their bytes exceed a limit, or from then on.
+        /// Matches until a number of bytes has passed, or from then on.
         Quota = 2 "quota",
-        /// Passes packets up to a rate.
+        /// Matches up to a rate.
         Limit = 4 "limit",
-        /// Passes packets up to a number of connections.
+        /// Matches up to a number of connections.
         Connections = 5 "ct count",
-        /// Answers TCP handshakes in place of a server.
+        /// Answers TCP handshakes for a server.
         Synproxy = 10 "synproxy",
     }
 }
@@ -47,12 +47,12 @@ pub(crate) enum ObjectData {
     Limit(Limit),
     Connlimit(Connlimit),
     Synproxy(Synproxy),
-    /// The encoded attributes of an undecoded type.
+    /// The encoded attributes of a kind that netloom does not decode.
     Other(Vec<u8>),
 }
 
 impl ObjectData {
-    /// Decodes attributes by the number of the object's kind.
+    /// Decodes the data of an object of this kind (`NFT_OBJECT_*`).
     fn decode(kind: Option<u32>, data: Attribute<'_>) -> Self {
         let nest = data.nested();
         let known = match kind.and_then(ObjectKind::from_number) {
@@ -67,7 +67,7 @@ impl ObjectData {
     }
 }
 
-/// The data, after the attribute with the kind that says how to read them.
+/// Reads the data, whose attributes depend on the kind in another attribute. Writes only the data.
 impl EitherField for Option<ObjectData> {
     fn read(kind: Option<Attribute<'_>>, data: Option<Attribute<'_>>) -> Option<Self> {
         Some(data.map(|data| ObjectData::decode(kind.and_then(u32::read), data)))
@@ -87,17 +87,17 @@ impl EitherField for Option<ObjectData> {
 }
 
 attribute_table! {
-    /// An object in a message. A deletion needs a kind, and a name or handle.
+    /// An object in a message. A deletion needs a kind, and a name or a handle.
     #[derive(Default)]
     lenient struct Object {
         table: Option<String> = 1,
         name: Option<String> = 2,
         handle: Option<u64> = 6,
-        /// The number of the kind, also of one that [`ObjectKind`] lacks.
+        /// The number of the kind, even if [`ObjectKind`] lacks it.
         kind: Option<u32> = 3,
         userdata: Option<UserData> = 8,
         data: Option<ObjectData> = 3 or 4,
-        /// Set by the kernel only.
+        /// The number of references; sent by the kernel only.
         use_count: Option<u32> = 5,
     }
 }

@@ -1,11 +1,11 @@
-//! Registers: 64 bytes that expressions load and compare.
+//! Registers: 64 bytes in all, which expressions load and compare.
 //!
 //! ```text
 //! NFT_REG_VERDICT 0    NFT_REG_1..4 1..4, 16 bytes each    NFT_REG32_00..15 8..23, 4 bytes each
 //! ```
 //!
-//! The two namings overlap: `NFT_REG_1` begins where `NFT_REG32_00` does. The kernel lists a
-//! register by its long name where it has one.
+//! Registers have two sets of names that overlap: `NFT_REG_1` and `NFT_REG32_00` begin at the same
+//! byte. The kernel lists a register by its 16-byte name if it has one.
 
 use super::codec::wire_enum;
 
@@ -37,7 +37,7 @@ wire_enum! {
 }
 
 impl Register {
-    /// The register that begins at a 4-byte slot, by the name that the kernel lists.
+    /// Returns the register that begins at a 4-byte slot, under the name that the kernel lists.
     pub(crate) fn at_slot(slot: u32) -> Option<Self> {
         const FIRST_SLOT: u32 = 8;
         const SLOTS_OF_A_LONG_REGISTER: u32 = 4;

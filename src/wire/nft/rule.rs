@@ -5,16 +5,16 @@
 //! NFTA_RULE_CHAIN         2  string
 //! NFTA_RULE_HANDLE        3  be64
 //! NFTA_RULE_EXPRESSIONS   4  list of expressions, see expr/mod.rs
-//! NFTA_RULE_COMPAT        5  nest     of rules made by iptables-nft; not read
-//! NFTA_RULE_POSITION      6  be64     handle of the rule to go before or after
+//! NFTA_RULE_COMPAT        5  nest     in rules of iptables-nft; not read
+//! NFTA_RULE_POSITION      6  be64     handle of the rule to add before or after
 //! NFTA_RULE_USERDATA      7  bytes
 //! NFTA_RULE_ID            9  be32     number of a rule in this batch
-//! NFTA_RULE_POSITION_ID  10  be32     number of the rule in this batch to go before or after
+//! NFTA_RULE_POSITION_ID  10  be32     number, in this batch, of the rule to add before or after
 //! NFTA_RULE_CHAIN_ID     11  be32     number of a chain in this batch; never listed, and not read
 //! ```
 //!
-//! With `NLM_F_APPEND` a rule goes to the end, or after the one at its position; without, to the
-//! beginning, or before it.
+//! With `NLM_F_APPEND` a rule is added after the rule at `NFTA_RULE_POSITION`, or at the end of the
+//! chain. Without, it is added before that rule, or at the beginning.
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_rule_attributes`.
 
@@ -25,15 +25,16 @@ use super::userdata::UserData;
 attribute_table! {
     /// A rule in a message.
     ///
-    /// A new rule needs a chain and expressions, a deletion a handle. A deletion without a handle
-    /// deletes all rules of the chain; without a chain, all rules of the table.
+    /// A new rule needs a chain and expressions; a deletion needs a handle. A deletion without a
+    /// handle deletes all rules of the chain; without a chain too, all rules of the table.
     #[derive(Default)]
     lenient struct Rule {
         table: String = 1,
         chain: Option<String> = 2,
         handle: Option<u64> = 3,
         expressions: Vec<Expr> = 4 unless_default,
-        /// The handle of another rule: of the one before, if the kernel lists it.
+        /// In a request, the handle of the rule before or after which to add. In a list, the handle
+        /// of the preceding rule.
         position: Option<u64> = 6,
         userdata: Option<UserData> = 7,
         id: Option<u32> = 9,

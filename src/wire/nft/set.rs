@@ -10,7 +10,7 @@
 //! NFTA_SET_DATA_LEN      7  be32     of a map: bytes
 //! NFTA_SET_POLICY        8  be32     performance 0, memory 1
 //! NFTA_SET_DESC          9  nest
-//!   NFTA_SET_DESC_SIZE     1  be32   how many elements at most
+//!   NFTA_SET_DESC_SIZE     1  be32   the maximum number of elements
 //!   NFTA_SET_DESC_CONCAT   2  list of nests NFTA_SET_FIELD_LEN 1 be32
 //! NFTA_SET_ID           10  be32     number of a set in this batch
 //! NFTA_SET_TIMEOUT      11  be64     milliseconds
@@ -20,8 +20,8 @@
 //! NFTA_SET_HANDLE       16  be64
 //! NFTA_SET_EXPR         17  expression of each element
 //! NFTA_SET_EXPRESSIONS  18  list of them, when there are several
-//! NFTA_SET_TYPE         19  string   how the kernel keeps it; not read
-//! NFTA_SET_COUNT        20  be32     how many elements there are; kernels that list it (seen on 6.18)
+//! NFTA_SET_TYPE         19  string   the kernel's data structure; not read
+//! NFTA_SET_COUNT        20  be32     the number of elements; listed by newer kernels (seen on 6.18)
 //! ```
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_set_attributes`.
@@ -40,14 +40,14 @@ wire_flags! {
     SetFlags: u32, 0xffff_ffff {
         /// Anonymous: bound to the rule that looks the set up, and deleted with that rule.
         ANONYMOUS = 1,
-        /// The elements can't change once a rule uses the set.
+        /// The elements can't change after a rule has used the set.
         CONSTANT = 1 << 1,
         INTERVAL = 1 << 2,
         MAP = 1 << 3,
         TIMEOUT = 1 << 4,
-        /// Rules may add elements.
+        /// Rules may add and delete elements.
         EVAL = 1 << 5,
-        /// The data are named objects.
+        /// The data are names of objects.
         OBJECT = 1 << 6,
         /// The keys are concatenations with intervals.
         CONCAT = 1 << 7,
@@ -57,7 +57,7 @@ wire_flags! {
 }
 
 wire_enum! {
-    /// The resource that the kernel should save.
+    /// The resource that the kernel should save: time or memory.
     #[doc(alias = "nft_set_policies")]
     SetPolicy: u32 {
         Performance = 0,
@@ -66,7 +66,8 @@ wire_enum! {
 }
 
 attribute_table! {
-    /// A set in a message. A new set has most of these, a deletion a name or handle.
+    /// A set in a message. A new set needs most of these fields; a deletion needs a name or a
+    /// handle.
     #[derive(Default)]
     lenient struct Set {
         table: String = 1,
@@ -78,16 +79,16 @@ attribute_table! {
         data_type: Option<DataType> = 6,
         data_len: Option<u32> = 7,
         object_type: Option<ObjectKind> = 15,
-        /// The number in the batch, required to create a set.
+        /// The number of the set in the batch. Required to create a set.
         id: Option<u32> = 10,
         policy: Option<SetPolicy> = 8,
         desc: Description = 9 unless_default,
-        /// The timeout of elements without one.
+        /// The timeout of elements that have no timeout of their own.
         timeout: Option<Duration> = 11,
         gc_interval: Option<Milliseconds> = 12,
         userdata: Option<UserData> = 13,
         expressions: Vec<Stateful> = 17 or 18,
-        /// Set by the kernel, not by every version.
+        /// The number of elements; sent by the kernel only, and not by every version.
         count: Option<u32> = 20,
     }
 }
@@ -95,10 +96,10 @@ attribute_table! {
 named_in_table!(Set);
 
 attribute_table! {
-    /// The facts that the kernel chooses a set's back end by.
+    /// The facts by which the kernel chooses a data structure for the set.
     #[derive(Default)]
     lenient struct Description {
-        /// The most elements the set can have. A declared size spares growing.
+        /// The maximum number of elements. If it is given, the kernel need not grow the set.
         size: Option<u32> = 1,
         /// The fields of a concatenation with intervals.
         fields: Vec<FieldLength> = 2 unless_default,
@@ -106,19 +107,19 @@ attribute_table! {
 }
 
 attribute_table! {
-    /// The bytes of one field, without padding.
+    /// The length of one field in bytes, without padding.
     #[derive(Copy)]
     lenient struct FieldLength {
         length: u32 = 1,
     }
 }
 
-/// A duration of 32 bits of milliseconds, at most about 49 days.
+/// A duration in milliseconds, with 32 bits: at most about 49 days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Milliseconds(u32);
 
 impl Milliseconds {
-    /// Converts a duration; `None` over 49 days.
+    /// Converts a duration. Returns `None` if it is over 49 days.
     pub(crate) fn new(duration: Duration) -> Option<Self> {
         u32::try_from(duration.as_millis()).ok().map(Self)
     }

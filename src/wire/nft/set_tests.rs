@@ -1,4 +1,4 @@
-//! Sets and maps against what `nft` sends for them.
+//! Tests of sets and maps against the bytes that `nft` sends.
 
 use super::*;
 use crate::wire::nft::expr::counter::Counter;
@@ -90,7 +90,7 @@ fn concatenations_as_nft_sends_them() {
     //   'add set ip t s { type ipv4_addr . inet_service; flags interval; }'
     let pair = DataType::concat([IPV4_ADDRESS, INTERNET_SERVICE]).unwrap();
     let flags = SetFlags::INTERVAL | SetFlags::CONCAT;
-    // The rest of the user data tells nft of which expressions the key is made; ours lists by type.
+    // `nft` also stores the expressions of the key in its user data. netloom stores only the types.
     let userdata =
         UserData::of_set(ByteOrder::Invalid).with(3, &[0, 4, 0x0d, 0, 0, 0, 1, 0]).unwrap();
     object(

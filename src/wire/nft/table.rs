@@ -3,10 +3,10 @@
 //! ```text
 //! NFTA_TABLE_NAME      1  string
 //! NFTA_TABLE_FLAGS     2  be32     dormant 1, owner 2, persist 4
-//! NFTA_TABLE_USE       3  be32     how many objects are in it
+//! NFTA_TABLE_USE       3  be32     the number of objects in it
 //! NFTA_TABLE_HANDLE    4  be64
 //! NFTA_TABLE_USERDATA  6  bytes
-//! NFTA_TABLE_OWNER     7  be32     netlink port of the socket that holds it
+//! NFTA_TABLE_OWNER     7  be32     netlink port of the socket that owns it
 //! ```
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_table_attributes`.
@@ -19,25 +19,26 @@ wire_flags! {
     TableFlags: u32, 0xffff_ffff {
         /// The chains of the table see no packets.
         DORMANT = 1,
-        /// Only the creating socket may change the table, and closing it deletes the table. Since
-        /// 5.12.
+        /// Only the socket that created the table may change it, and closing the socket deletes the
+        /// table. Since Linux 5.12.
         OWNER = 2,
-        /// The table outlives its owner and can be claimed by another. Since 6.9.
+        /// The table outlives its owner, and another socket can then own it. Since Linux 6.9.
         PERSIST = 4,
     }
 }
 
 attribute_table! {
-    /// A table in a message. A new table needs a name and flags, a deletion a name or handle.
+    /// A table in a message. A new table needs a name and flags; a deletion needs a name or a
+    /// handle.
     #[derive(Default)]
     lenient struct Table {
         name: Option<String> = 1,
         handle: Option<u64> = 4,
         flags: Option<TableFlags> = 2,
         userdata: Option<UserData> = 6,
-        /// Set by the kernel only.
+        /// The number of objects in the table; sent by the kernel only.
         use_count: Option<u32> = 3,
-        /// Set by the kernel only.
+        /// The netlink port of the owner; sent by the kernel only.
         owner: Option<u32> = 7,
     }
 }

@@ -27,7 +27,8 @@ pub(crate) fn listed(expr: &Expr) -> Vec<u8> {
     out
 }
 
-/// Checks that an object encodes to the bytes of `nft` and back, and that no similar bytes panic.
+/// Checks that an object encodes to the bytes of `nft` and decodes from them, and that similar
+/// bytes cause no panic.
 pub(crate) fn object<T: Codec + Debug + PartialEq>(object: &T, sent: &str) {
     bytes_of(object, &hex(sent));
 }
@@ -42,14 +43,14 @@ pub(crate) fn bytes_of<T: Codec + Debug + PartialEq>(object: &T, bytes: &[u8]) {
     });
 }
 
-/// Checks that an expression encodes to the list element of `nft` and back.
+/// Checks that an expression encodes to the list element of `nft` and decodes from it.
 pub(crate) fn expression(expr: impl Into<Expr>, sent: &str) {
     let expr = expr.into();
     assert_eq!(listed(&expr), hex(sent), "{expr:?} as nft sends it");
     also_means(sent, expr);
 }
 
-/// Checks that other bytes, with redundant attributes, decode to the expression.
+/// Checks that these bytes, which have redundant attributes, decode to the expression.
 pub(crate) fn also_means(sent: &str, expr: impl Into<Expr>) {
     let (bytes, expr) = (hex(sent), expr.into());
     assert!(!matches!(expr, Expr::Unknown(_)), "{expr:?}");
@@ -61,7 +62,7 @@ pub(crate) fn also_means(sent: &str, expr: impl Into<Expr>) {
     });
 }
 
-/// Calls `check` with the bytes cut at every length, and with every bit flipped.
+/// Calls `check` with the bytes truncated at every length, and with every bit flipped.
 fn survives(bytes: &[u8], check: impl Fn(&[u8])) {
     for length in 0..bytes.len() {
         check(&bytes[..length]);
@@ -76,7 +77,7 @@ fn survives(bytes: &[u8], check: impl Fn(&[u8])) {
     }
 }
 
-/// Reads a list of expressions.
+/// Decodes a list of expressions.
 pub(crate) fn expressions(bytes: &[u8]) -> Vec<Expr> {
     Field::read(Attribute { kind: 0, value: bytes }).unwrap()
 }

@@ -1,7 +1,7 @@
-//! User data, which the kernel only stores: comments, and how `nft` lists a set.
+//! User data, which the kernel only stores: comments, and how `nft` should list a set.
 //!
 //! ```text
-//! type u8 | length u8 | value …    one after the other, unaligned, 256 bytes in all
+//! type u8 | length u8 | value …    entries follow one another unaligned; at most 256 bytes in all
 //!
 //! of a table, chain, rule, element, object   comment 0  string with its NUL
 //! of a set   key byte order 0, data byte order 1, merge 2, data interval 6  u32 in the machine's order
@@ -14,7 +14,7 @@ use super::codec::{Field, wire_enum};
 use crate::wire::attribute::{Attribute, Writer};
 
 const NFT_USERDATA_MAXLEN: usize = 256;
-/// The longest comment that `nft` loads.
+/// The maximum length of a comment that `nft` loads, including the NUL.
 const NFTNL_UDATA_COMMENT_MAXLEN: usize = 128;
 const NFTNL_UDATA_COMMENT: u8 = 0;
 const NFTNL_UDATA_SET_KEYBYTEORDER: u8 = 0;
@@ -25,60 +25,62 @@ const NFTNL_UDATA_SET_DATA_INTERVAL: u8 = 6;
 const NFTNL_UDATA_SET_COMMENT: u8 = 7;
 
 wire_enum! {
-    /// The byte order of a set's keys or data, for `nft`.
+    /// The byte order of a set's keys or data, which `nft` needs to list them.
     ByteOrder: u32 {
-        /// A type without byte order: a concatenation, verdict or single byte.
+        /// No byte order: a concatenation, a verdict or a single byte.
         Invalid = 0,
         Host = 1,
         BigEndian = 2,
     }
 }
 
-/// The comment of anything but a set, borrowed.
+/// The comment of any object except a set, borrowed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Comment<'a> {
     text: &'a str,
-    /// The length with the NUL.
+    /// The length including the NUL.
     length: u8,
 }
 
 impl<'a> Comment<'a> {
-    /// Checks a comment; `None` if it has more than 128 bytes or a NUL.
+    /// Checks a comment. Returns `None` if it has more than 128 bytes with its NUL, or contains a
+    /// NUL.
     pub(crate) fn new(text: &'a str) -> Option<Self> {
         let length = u8::try_from(text.len() + 1).ok()?;
         let fits = text.len() <= NFTNL_UDATA_COMMENT_MAXLEN && !text.contains('\0');
         fits.then_some(Self { text, length })
     }
 
-    /// Writes the comment as [`UserData::comment`] would be written.
+    /// Writes the comment like [`UserData::comment`].
     pub(crate) fn write(self, out: &mut Writer<'_>, kind: u16) {
         out.parts(kind, [&[NFTNL_UDATA_COMMENT, self.length], self.text.as_bytes(), &[0]]);
     }
 }
 
-/// Entries of a type and a value. Other bytes are preserved.
+/// A sequence of entries, each a type and a value. Unreadable bytes are preserved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct UserData(Vec<u8>);
 
 impl UserData {
-    /// The comment of anything but a set; `None` if it has more than 128 bytes or a NUL.
+    /// Returns the comment of any object except a set. Returns `None` if it has more than 128 bytes
+    /// with its NUL, or contains a NUL.
     pub(crate) fn comment(text: &str) -> Option<Self> {
         Self::default().with_text(NFTNL_UDATA_COMMENT, text)
     }
 
-    /// The entries that `nft` needs to list a set as declared.
+    /// Returns the entries that `nft` needs to list a set as it was declared.
     pub(crate) fn of_set(key: ByteOrder) -> Self {
         Self::default().with_number(NFTNL_UDATA_SET_KEYBYTEORDER, key.number())
     }
 
-    /// The entries that `nft` needs to list a map as declared.
+    /// Returns the entries that `nft` needs to list a map as it was declared.
     pub(crate) fn of_map(key: ByteOrder, data: ByteOrder, data_is_interval: bool) -> Self {
         Self::of_set(key)
             .with_number(NFTNL_UDATA_SET_DATABYTEORDER, data.number())
             .with_number(NFTNL_UDATA_SET_DATA_INTERVAL, data_is_interval.into())
     }
 
-    /// Makes `nft` list the key as `typeof numgen inc mod 1`, the expression of a number.
+    /// Makes `nft` list the key as `typeof numgen inc mod 1`, because it has no name for this type.
     pub(crate) fn with_key_of_numgen(self) -> Self {
         const EXPRESSION: u8 = 0;
         const DATA: u8 = 1;
@@ -93,17 +95,18 @@ impl UserData {
         with_key.unwrap_or(self)
     }
 
-    /// Makes `nft` merge overlapping intervals of the set.
+    /// Makes `nft` merge overlapping intervals in the set.
     pub(crate) fn with_auto_merge(self) -> Self {
         self.with_number(NFTNL_UDATA_SET_MERGE_ELEMENTS, 1)
     }
 
-    /// Adds the comment of a set; `None` if it has more than 128 bytes or a NUL.
+    /// Adds the comment of a set. Returns `None` if it has more than 128 bytes with its NUL, or
+    /// contains a NUL.
     pub(crate) fn with_set_comment(self, text: &str) -> Option<Self> {
         self.with_text(NFTNL_UDATA_SET_COMMENT, text)
     }
 
-    /// Adds an entry; `None` if it does not fit.
+    /// Adds an entry. Returns `None` if it does not fit.
     pub(crate) fn with(mut self, kind: u8, value: &[u8]) -> Option<Self> {
         self.0.extend_from_slice(&[kind, u8::try_from(value.len()).ok()?]);
         self.0.extend_from_slice(value);
@@ -138,7 +141,7 @@ impl UserData {
         self.get(kind)?.try_into().ok().map(u32::from_ne_bytes)
     }
 
-    /// The comment of anything but a set.
+    /// Returns the comment of any object except a set.
     pub(crate) fn as_comment(&self) -> Option<&str> {
         self.text(NFTNL_UDATA_COMMENT)
     }
@@ -166,7 +169,7 @@ impl Field for UserData {
     }
 }
 
-/// An iterator over the readable entries, each a type and a value.
+/// An iterator over the readable entries: pairs of type and value.
 #[derive(Debug, Clone)]
 pub(crate) struct Entries<'a>(&'a [u8]);
 

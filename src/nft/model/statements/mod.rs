@@ -100,8 +100,8 @@ fn comparable(list: &[Expr]) -> Vec<Expr> {
             Expr::Counter(counter) => *counter = Counter::default(),
             Expr::Quota(quota) => quota.consumed = 0,
             Expr::Dynset(dynset) => {
-                let own = std::mem::take(&mut dynset.own.expressions).into_iter();
-                dynset.own.expressions = own.map(Stateful::without_counts).collect();
+                let own = std::mem::take(&mut dynset.each.expressions).into_iter();
+                dynset.each.expressions = own.map(Stateful::without_counts).collect();
             }
             Expr::Lookup(Lookup { set, .. }) | Expr::Objref(Objref::Map { map: set, .. })
                 if is_anonymous(set) =>

@@ -7,7 +7,7 @@ use crate::nft::model::encoder::slots;
 use crate::nft::model::statements::limit::Limit;
 use crate::wire::nft::expr::connlimit::Connlimit;
 use crate::wire::nft::expr::counter::Counter;
-use crate::wire::nft::expr::dynset::{Dynset, DynsetOp, Own};
+use crate::wire::nft::expr::dynset::{Dynset, DynsetOp, ElementExpressions};
 use crate::wire::nft::expr::stateful::Stateful;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,14 +162,14 @@ impl Statement for SetUpdate {
         let kind = (!types.is_empty()).then_some(DataKind::Values(types));
         encoder.names(&self.set, &self.key, kind);
         let timeout = self.timeout.unwrap_or_default();
-        let own = Own::from(Vec::from_iter(self.each.clone()));
-        encoder.push(Dynset { data, timeout, own, ..Dynset::new(self.op, &self.set, key) });
+        let each = ElementExpressions::from(Vec::from_iter(self.each.clone()));
+        encoder.push(Dynset { data, timeout, each, ..Dynset::new(self.op, &self.set, key) });
         Ok(())
     }
 
     fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
         let Expr::Dynset(dynset) = expr else { return None };
-        let each = match dynset.own.expressions.as_slice() {
+        let each = match dynset.each.expressions.as_slice() {
             [] => None,
             [one @ (Stateful::Counter(_) | Stateful::Limit(_) | Stateful::Connlimit(_))] => {
                 Some(one.clone().without_counts())

@@ -6,7 +6,7 @@
 //! NFTA_BITWISE_LEN   3  be32   in bytes
 //! NFTA_BITWISE_MASK  4  data   of mask and xor
 //! NFTA_BITWISE_XOR   5  data   of mask and xor
-//! NFTA_BITWISE_OP    6  be32   mask and xor 0 (when absent too), shift left 1, right 2
+//! NFTA_BITWISE_OP    6  be32   mask and xor 0 (also if absent), shift left 1, right 2
 //! NFTA_BITWISE_DATA  7  data   of a shift: u32 in the machine's order
 //! ```
 //!
@@ -37,7 +37,7 @@ attribute_table! {
             mask: Value = 4,
             xor: Value = 5,
         },
-        /// Shifts by a number of bits.
+        /// Shifts left or right by a number of bits.
         Shift {
             sreg: Register = 1,
             dreg: Register = 2,
@@ -49,7 +49,7 @@ attribute_table! {
 }
 
 impl Bitwise {
-    /// Clears the bits outside the mask, in place.
+    /// Clears the bits outside the mask, in the same register.
     pub(crate) fn mask(register: Register, mask: Value) -> Self {
         let (len, xor) = (mask.len(), mask.zeroed());
         Self::Mask { sreg: register, dreg: register, op: BitwiseOp::MaskXor, len, mask, xor }

@@ -1,4 +1,4 @@
-//! `byteorder`: converts between the machine's and the network byte order.
+//! `byteorder`: converts between host and network byte order.
 //!
 //! ```text
 //! NFTA_BYTEORDER_SREG  1  be32

@@ -1,4 +1,4 @@
-//! `cmp`: compares a register with a value, and ends the rule if that fails.
+//! `cmp`: compares a register with a value, and ends the rule if the comparison fails.
 //!
 //! ```text
 //! NFTA_CMP_SREG  1  be32
@@ -11,7 +11,7 @@
 use super::prelude::*;
 
 wire_enum! {
-    /// The comparison of bytes from the first on: an order only for big-endian values.
+    /// A bytewise comparison. For greater and less, values must be big-endian.
     #[doc(alias = "nft_cmp_ops")]
     Comparison: u32 {
         Equal = 0,

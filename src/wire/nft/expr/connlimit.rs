@@ -1,4 +1,4 @@
-//! `connlimit`: matches up to a number of connections.
+//! `connlimit`: matches up to a number of simultaneous connections.
 //!
 //! ```text
 //! NFTA_CONNLIMIT_COUNT  1  be32
@@ -13,7 +13,7 @@ attribute_table! {
     #[derive(Copy, Default)]
     strict struct Connlimit {
         count: u32 = 1,
-        /// Matches above the limit instead.
+        /// Matches above the limit instead of up to it.
         inverted: bool = 2 or_default,
     }
 }

@@ -51,15 +51,15 @@ bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     #[doc(alias = "NF_CT_STATE_BIT")]
     pub struct CtState: u32 {
-        /// A packet that belongs to no valid connection.
+        /// The packet belongs to no valid connection.
         const INVALID = 1;
-        /// A packet of a connection with packets in both directions.
+        /// Packets of the connection were seen in both directions.
         const ESTABLISHED = 1 << 1;
-        /// The first packet of an expected connection, or an ICMP error about a connection.
+        /// The packet is the first of an expected connection, or an ICMP error about a connection.
         const RELATED = 1 << 2;
-        /// A packet of a connection with packets in one direction only.
+        /// Packets of the connection were seen in one direction only.
         const NEW = 1 << 3;
-        /// A packet that is not tracked.
+        /// The packet is exempt from connection tracking.
         const UNTRACKED = 1 << 6;
     }
 }
@@ -69,13 +69,13 @@ bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     #[doc(alias = "ip_conntrack_status")]
     pub struct CtStatus: u32 {
-        /// The connection was expected by another one.
+        /// Another connection announced this connection, for example FTP its data connection.
         const EXPECTED = 1;
         /// Packets were seen in both directions.
         const SEEN_REPLY = 1 << 1;
-        /// The entry is not evicted early.
+        /// The kernel keeps the entry even if the table is full.
         const ASSURED = 1 << 2;
-        /// The first packet was accepted.
+        /// The first packet was accepted and left the machine.
         const CONFIRMED = 1 << 3;
         /// The source was translated (SNAT).
         const SOURCE_NAT = 1 << 4;

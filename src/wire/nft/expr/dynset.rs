@@ -1,4 +1,4 @@
-//! `dynset`: adds an element to a set, or deletes one, for each packet.
+//! `dynset`: adds an element to a set or map, updates or deletes it, for each packet.
 //!
 //! ```text
 //! NFTA_DYNSET_SET_NAME     1  string
@@ -26,7 +26,7 @@ wire_enum! {
     #[doc(alias = "nft_dynset_ops")]
     DynsetOp: u32 {
         Add = 0,
-        /// Adds the element, or restarts its timeout.
+        /// Adds the element, or restarts its timeout if it exists.
         Update = 1,
         Delete = 2,
     }
@@ -35,9 +35,9 @@ wire_enum! {
 wire_flags! {
     #[doc(alias = "nft_dynset_flags")]
     DynsetFlags: u32 {
-        /// Matches if the set is full.
+        /// Matches if the set is full, instead of if the element was added.
         INVERTED = 1,
-        /// The expressions are a list.
+        /// The element has several expressions, as a list.
         SEVERAL_EXPRESSIONS = 2,
     }
 }
@@ -51,26 +51,26 @@ attribute_table! {
         timeout: Duration = 6 unless_default,
         set: String = 1,
         set_id: Option<u32> = 2,
-        own: Own = inline,
+        each: ElementExpressions = inline,
     } padding 8
 }
 
 impl Dynset {
     pub(crate) fn new(op: DynsetOp, set: &str, key: Register) -> Self {
-        let (timeout, set, own) = (Duration::ZERO, set.to_owned(), Own::default());
-        Self { key, data: None, op, timeout, set, set_id: None, own }
+        let (timeout, set, each) = (Duration::ZERO, set.to_owned(), ElementExpressions::default());
+        Self { key, data: None, op, timeout, set, set_id: None, each }
     }
 }
 
-/// The expressions of the element, and the flags, which say that there are several. The kernel asks
-/// for that flag, but does not list it.
+/// The expressions of the element, and the flags. One flag says that there are several expressions:
+/// the kernel requires the flag, but does not list it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Own {
+pub(crate) struct ElementExpressions {
     pub(crate) expressions: Vec<Stateful>,
     pub(crate) inverted: bool,
 }
 
-impl Codec for Own {
+impl Codec for ElementExpressions {
     const KNOWN: u64 = 1 << 7 | 1 << 9 | 1 << 10;
 
     fn encode(&self, out: &mut Writer<'_>) {
@@ -88,7 +88,7 @@ impl Codec for Own {
     }
 }
 
-impl From<Vec<Stateful>> for Own {
+impl From<Vec<Stateful>> for ElementExpressions {
     fn from(expressions: Vec<Stateful>) -> Self {
         Self { expressions, inverted: false }
     }
@@ -146,7 +146,7 @@ mod tests {
         let limit = Limit { rate: 5, burst: 5, ..Limit::default() };
         let one = vec![limit.into()];
         expression(
-            Dynset { own: one.into(), ..dynset(DynsetOp::Update) },
+            Dynset { each: one.into(), ..dynset(DynsetOp::Update) },
             "78000180 0b000100 64796e73 65740000 68000280 08000400 00000001 08000300 00000001
              06000100 73000000 08000200 00000001
              44000780 0a000100 6c696d69 74000000 34000280 0c000100 00000000 00000005
@@ -155,7 +155,7 @@ mod tests {
         // … add @s { ip saddr counter limit rate 5/second }
         let several = vec![Counter::default().into(), limit.into()];
         expression(
-            Dynset { own: several.into(), ..dynset(DynsetOp::Add) },
+            Dynset { each: several.into(), ..dynset(DynsetOp::Add) },
             "98000180 0b000100 64796e73 65740000 88000280 08000400 00000001 08000300 00000000
              06000100 73000000 08000200 00000001
              5c000a80 14000180 0c000100 636f756e 74657200 04000280

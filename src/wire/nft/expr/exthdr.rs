@@ -1,4 +1,5 @@
-//! `exthdr`: loads an IPv6 extension header or an option of TCP or IPv4, or writes a TCP option.
+//! `exthdr`: loads from an IPv6 extension header or from a TCP or IPv4 option, or writes a TCP
+//! option.
 //!
 //! ```text
 //! NFTA_EXTHDR_DREG    1  be32
@@ -39,15 +40,15 @@ attribute_table! {
 }
 
 impl ExthdrSpan {
-    /// The maximum segment size in the TCP option of that name.
+    /// The position of the maximum segment size in the TCP option MSS.
     pub(crate) const TCP_MSS: Self = Self { op: ExthdrOp::TcpOption, kind: 2, offset: 2, len: 2 };
 }
 
 attribute_table! {
     #[derive(Copy)]
     enum Exthdr {
-        /// Overwrites the option with padding. The kernel lists the zeros, `nft` does not send
-        /// them.
+        /// Overwrites the option with padding. The kernel lists `offset` and `len` as 0; `nft` does
+        /// not send them.
         Strip {
             kind: u8 = 2,
             offset: u32 = 3 unless_default,
@@ -114,7 +115,7 @@ mod tests {
             strip,
             "24000180 0b000100 65787468 64720000 14000280 05000200 04000000 08000600 00000001",
         );
-        // As the kernel lists it.
+        // The same, as the kernel lists it.
         also_means(
             "3c000180 0b000100 65787468 64720000 2c000280 05000200 04000000 08000300 00000000
              08000400 00000000 08000500 00000000 08000600 00000001",

@@ -15,13 +15,13 @@ wire_enum! {
     FibResult: u32 {
         OutputIndex = 1,
         OutputName = 2,
-        /// A number of `RTN_*` in the machine's order: local 2, broadcast 3.
+        /// The route type, a number of `RTN_*` in host byte order: local 2, broadcast 3.
         AddressType = 3,
     }
 }
 
 wire_flags! {
-    /// The keys of the route look-up.
+    /// The fields of the packet that the route look-up uses, and a flag.
     #[doc(alias = "nft_fib_flags")]
     FibFlags: u32 {
         SOURCE = 1,
@@ -29,7 +29,7 @@ wire_flags! {
         MARK = 1 << 2,
         INPUT = 1 << 3,
         OUTPUT = 1 << 4,
-        /// Returns only if there is a route.
+        /// Loads only whether there is a route.
         PRESENT = 1 << 5,
     }
 }

@@ -1,4 +1,4 @@
-//! The frame of an expression: its name, then its attributes in a nest.
+//! The frame of an expression: its name, then a nest with its attributes.
 //!
 //! ```text
 //! NFTA_LIST_ELEM 1, for each
@@ -17,12 +17,12 @@ const NFTA_EXPR_DATA: u16 = 2;
 /// The only expression without attributes.
 const WITHOUT_DATA: &str = "notrack";
 
-/// An expression that could not be decoded. It is written back with the same bytes.
+/// An expression that could not be decoded. It keeps its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unknown {
-    /// The name, as far as it can be read.
+    /// The name, if it is readable.
     pub(crate) name: String,
-    /// The content of the list element, with the name.
+    /// The content of the list element, including the name.
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -34,7 +34,8 @@ impl Unknown {
     }
 }
 
-/// Returns the name and the attributes of an expression; `None` if there is more in its frame.
+/// Returns the name and the attributes of an expression. Returns `None` if the frame has other
+/// attributes.
 pub(super) fn read(element: Attribute<'_>) -> Option<(&str, Attributes<'_>)> {
     let frame = element.nested().only(up_to(NFTA_EXPR_DATA))?;
     let data = frame.get(NFTA_EXPR_DATA).map(Attribute::nested).unwrap_or_default();
@@ -56,10 +57,11 @@ pub(super) fn write(
     });
 }
 
-/// Defines an enum of expressions by the kernel's names. Any other expression is `Unknown`.
+/// Defines an enum of expressions from the kernel's names. Any other expression is `Unknown`.
 ///
-/// `mod` before the enum names the file of each expression too. `unless_default` after an
-/// expression leaves out the attributes of its default value.
+/// With `mod` before the enum, the names are also the files of the expressions. With
+/// `unless_default` after an expression, attributes are left out if the expression has its default
+/// value.
 macro_rules! expressions {
     (
         $(#[$meta:meta])*

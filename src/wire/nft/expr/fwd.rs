@@ -1,4 +1,4 @@
-//! `fwd`: sends the packet out of another interface, bypassing the stack.
+//! `fwd`: sends the packet out of another interface, bypassing the network stack.
 //!
 //! ```text
 //! NFTA_FWD_SREG_DEV   1  be32   register of the interface index

@@ -1,4 +1,4 @@
-//! `hash`: loads a hash of a register or of the packet's flow.
+//! `hash`: loads a hash of registers (Jenkins) or of the packet's flow (symmetric).
 //!
 //! ```text
 //! NFTA_HASH_SREG     1  be32   of Jenkins' hash

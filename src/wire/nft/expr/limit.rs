@@ -24,20 +24,20 @@ wire_enum! {
 }
 
 attribute_table! {
-    /// A rate of packets or bytes in a number of seconds.
+    /// A rate: a number of packets or bytes per `seconds`.
     #[derive(Copy, Hash)]
     strict struct Limit {
         rate: u64 = 1,
         seconds: u64 = 2,
         burst: u32 = 3 or_default,
         kind: LimitType = 4 or_default,
-        /// Matches above the limit instead.
+        /// Matches above the limit instead of up to it.
         inverted: bool = 5 or_default,
     } padding 6
 }
 
 impl Limit {
-    /// The burst that the kernel uses for a burst of 0 packets.
+    /// The burst that the kernel assumes if a limit of packets has burst 0.
     #[doc(alias = "NFT_LIMIT_PKT_BURST_DEFAULT")]
     pub(crate) const DEFAULT_BURST: u32 = 5;
 }

@@ -1,8 +1,9 @@
-//! Expressions as the kernel lists them, to compare a sent rule with a listed one.
+//! Converts expressions to the form in which the kernel lists them, to compare a sent rule with a
+//! listed one.
 //!
-//! The kernel fills in defaults, and drops the numbers that are valid only in a batch.
+//! The kernel fills in defaults, and drops numbers that are only valid within a batch.
 //!
-//! Source: the `init` and `dump` of each expression in `net/netfilter/nft_*.c`; seen on Linux 6.18.
+//! Source: `init` and `dump` of each expression in `net/netfilter/nft_*.c`, seen on Linux 6.18.
 
 use super::Expr;
 use super::counter::Counter;
@@ -19,14 +20,14 @@ use crate::wire::nft::register::Register;
 const WARNING: u32 = 4;
 
 impl Expr {
-    /// Returns the expression as the kernel will list it, except for names that the kernel chooses
-    /// and for counts.
+    /// Returns the expression as the kernel will list it. Names that the kernel chooses, and
+    /// counts, differ.
     pub(crate) fn into_listed(mut self) -> Self {
         match &mut self {
             Self::Dynset(dynset) => {
                 dynset.set_id = None;
-                for own in &mut dynset.own.expressions {
-                    if let Stateful::Limit(limit) = own {
+                for each in &mut dynset.each.expressions {
+                    if let Stateful::Limit(limit) = each {
                         list_limit(limit);
                     }
                 }
@@ -51,7 +52,7 @@ impl Expr {
 }
 
 impl Stateful {
-    /// Resets what the kernel has counted.
+    /// Sets the counts to 0.
     pub(crate) fn without_counts(self) -> Self {
         match self {
             Self::Counter(_) => Counter::default().into(),

@@ -31,7 +31,7 @@ attribute_table! {
         group: Option<u16> = 1,
         snaplen: Option<u32> = 3,
         queue_threshold: Option<u16> = 4,
-        /// A level of syslog; the audit log is 8.
+        /// A syslog level; 8 is the audit log.
         level: Option<u32> = 5,
         flags: LogFlags = 6 unless_default,
     }

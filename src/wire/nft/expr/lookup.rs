@@ -17,7 +17,7 @@ attribute_table! {
         sreg: Register = 2,
         dreg: Option<Register> = 3,
         set: String = 1,
-        /// The number of the set in the batch, required if the kernel chooses its name.
+        /// The number of the set in the batch. Required if the kernel chooses the set's name.
         set_id: Option<u32> = 4,
         /// Matches if the register is not in the set.
         inverted: bool = 5 unless_default,
@@ -30,7 +30,8 @@ impl Lookup {
         Self { sreg, dreg: None, set: set.to_owned(), set_id: None, inverted: false }
     }
 
-    /// Loads the data of a map for the register; a verdict into [`Register::Verdict`].
+    /// Loads the data that the map has for the register. A verdict is loaded into
+    /// [`Register::Verdict`].
     pub(crate) fn map(sreg: Register, dreg: Register, map: &str) -> Self {
         Self { dreg: Some(dreg), ..Self::is_in(sreg, map) }
     }

@@ -1,4 +1,4 @@
-//! `masq`: translates the source to the address of the outgoing interface.
+//! `masq`: rewrites the source to the address of the outgoing interface.
 //!
 //! ```text
 //! NFTA_MASQ_FLAGS          1  be32   see nat.rs

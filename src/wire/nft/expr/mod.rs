@@ -1,4 +1,4 @@
-//! Expressions: the steps of a rule, one file each, which has the kernel's name of the expression.
+//! Expressions: the steps of a rule. Each is a file with the expression's kernel name.
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`.
 
@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(listed(&read[0]), bytes);
     }
 
-    /// Reads lines made from testdata/ruleset.nft, which says how.
+    /// Decodes lines that were generated from testdata/ruleset.nft (the file says how).
     pub(super) fn of_the_ruleset(lines: &str) -> impl Iterator<Item = (Vec<u8>, Expr)> {
         lines.lines().map(|line| {
             let bytes = hex(line);
@@ -79,7 +79,7 @@ mod tests {
     fn what_nft_sends_is_written_as_nft_sends_it() {
         for (sent, expr) in of_the_ruleset(include_str!("../testdata/sent.hex")) {
             let written = listed(&expr);
-            // A mask may say its operation, or not.
+            // `nft` may leave out the default operation.
             if expr.name() == "bitwise" && written != sent {
                 assert_eq!(expressions(&written), [expr]);
             } else {
@@ -95,7 +95,7 @@ mod tests {
             names.insert(expr.name().to_owned());
             assert_eq!(expressions(&listed(&expr)), [expr]);
         }
-        // All but flow_offload and queue, which this kernel was built without.
+        // All expressions except flow_offload and queue: the kernel that listed them lacks these.
         assert_eq!(names.len(), 31);
     }
 
@@ -117,20 +117,20 @@ mod tests {
             std::mem::swap(&mut bytes, &mut out);
         }
         let outermost = Dynset::decode(Attributes::new(&bytes)).unwrap();
-        assert!(matches!(outermost.own.expressions.as_slice(), [Stateful::Unknown(_)]));
+        assert!(matches!(outermost.each.expressions.as_slice(), [Stateful::Unknown(_)]));
     }
 
     #[test]
     fn what_is_not_understood_is_written_as_it_was_read() {
         // tools/nft-bytes 'add table ip t' 'add chain ip t c' 'add rule ip t c osf name "Linux"'
         unchanged("20000180 08000100 6f736600 14000280 08000100 00000001 05000200 00000000", "osf");
-        // A comparison that does not exist.
+        // An unknown comparison.
         unchanged(
             "2c000180 08000100 636d7000 20000280 08000100 00000001 08000200 00000063
              0c000380 08000100 0a000001",
             "cmp",
         );
-        // A comparison with an attribute more than we know.
+        // A comparison with an additional, unknown attribute.
         unchanged(
             "34000180 08000100 636d7000 28000280 08000100 00000001 08000200 00000000
              0c000380 08000100 0a000001 08000900 00000001",

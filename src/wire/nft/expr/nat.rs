@@ -1,4 +1,4 @@
-//! `nat`: translates the source or destination to the content of registers.
+//! `nat`: rewrites the source or destination to the content of registers.
 //!
 //! ```text
 //! NFTA_NAT_TYPE           1  be32   source 0, destination 1
@@ -28,14 +28,14 @@ wire_flags! {
     #[doc(alias = "NF_NAT_RANGE_MAP_IPS")]
     NatFlags: u32 {
         MAP_ADDRESSES = 1,
-        /// The registers contain a port.
+        /// Registers have a port.
         PORT_SPECIFIED = 1 << 1,
         RANDOM = 1 << 2,
         /// A client gets the same address for all its connections.
         PERSISTENT = 1 << 3,
         FULLY_RANDOM = 1 << 4,
         PORT_OFFSET = 1 << 5,
-        /// Maps one prefix to another, address by address.
+        /// Maps one prefix to another and keeps the host part.
         #[doc(alias = "NF_NAT_RANGE_NETMAP")]
         PREFIX = 1 << 6,
     }
@@ -55,7 +55,7 @@ attribute_table! {
 }
 
 impl Nat {
-    /// Translates to the address in a register.
+    /// Rewrites to the address in a register.
     pub(crate) fn to_address(kind: NatType, family: Family, address: Register) -> Self {
         Self {
             kind,

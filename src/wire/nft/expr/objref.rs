@@ -8,7 +8,7 @@
 //! NFTA_OBJREF_SET_ID    5  be32     number of the map in this batch
 //! ```
 //!
-//! `nft` sends the names without a NUL at their end, the kernel lists them with one.
+//! `nft` sends the names without a terminating NUL. The kernel lists them with a NUL.
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_objref_attributes`.
 
@@ -37,7 +37,7 @@ mod tests {
             named.clone(),
             "24000180 0b000100 6f626a72 65660000 14000280 08000100 00000001 05000200 6e000000",
         );
-        // As the kernel lists it.
+        // The same, as the kernel lists it.
         also_means(
             "24000180 0b000100 6f626a72 65660000 14000280 08000100 00000001 06000200 6e000000",
             named,

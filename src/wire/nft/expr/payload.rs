@@ -1,4 +1,4 @@
-//! `payload`: loads bytes of the packet, or writes them.
+//! `payload`: loads bytes of the packet, or overwrites them.
 //!
 //! ```text
 //! NFTA_PAYLOAD_DREG         1  be32
@@ -52,8 +52,8 @@ attribute_table! {
     #[derive(Copy)]
     enum Payload {
         Load { dreg: Register = 1, span: Span = inline },
-        /// Corrects a checksum; with `pseudo_header` that of the upper layer, which covers these
-        /// bytes too.
+        /// Overwrites bytes and corrects a checksum. `pseudo_header` also corrects the checksum of
+        /// the transport protocol, if it covers these bytes.
         Write {
             sreg: Register = 5,
             span: Span = inline,

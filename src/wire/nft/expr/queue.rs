@@ -1,8 +1,8 @@
-//! `queue`: passes the packet to a program, which decides the verdict.
+//! `queue`: passes the packet to a program, which returns the verdict.
 //!
 //! ```text
 //! NFTA_QUEUE_NUM        1  be16   the first queue
-//! NFTA_QUEUE_TOTAL      2  be16   how many there are
+//! NFTA_QUEUE_TOTAL      2  be16   the number of queues
 //! NFTA_QUEUE_FLAGS      3  be16   bypass 1, one for each CPU 2
 //! NFTA_QUEUE_SREG_QNUM  4  be32   register with the number, instead of the first two
 //! ```
@@ -14,9 +14,9 @@ use super::prelude::*;
 wire_flags! {
     #[doc(alias = "NFT_QUEUE_FLAG_BYPASS")]
     QueueFlags: u16 {
-        /// Accepts the packet when no program listens.
+        /// Accepts the packet if no program listens.
         BYPASS = 1,
-        /// Distributes by CPU instead of by flow.
+        /// Chooses the queue by CPU instead of by flow.
         CPU_FANOUT = 2,
     }
 }

@@ -14,9 +14,9 @@ use super::prelude::*;
 wire_flags! {
     #[doc(alias = "nft_quota_flags")]
     QuotaFlags: u32 {
-        /// Matches above the quota instead.
+        /// Matches above the quota instead of below it.
         INVERTED = 1,
-        /// Set by the kernel only.
+        /// The quota is used up; set by the kernel only.
         DEPLETED = 2,
     }
 }

@@ -1,4 +1,4 @@
-//! `range`: matches if a register is inside or outside two values.
+//! `range`: matches if a register is inside or outside a range.
 //!
 //! ```text
 //! NFTA_RANGE_SREG       1  be32
@@ -15,7 +15,7 @@ attribute_table! {
     #[derive(Copy)]
     strict struct Range {
         sreg: Register = 1,
-        /// Matches outside the values instead.
+        /// Matches outside the range instead of inside.
         inverted: bool = 2,
         from: Value = 3,
         to: Value = 4,

@@ -1,4 +1,4 @@
-//! `redir`: translates the destination to the address of the incoming interface.
+//! `redir`: rewrites the destination to the address of the incoming interface.
 //!
 //! ```text
 //! NFTA_REDIR_REG_PROTO_MIN  1  be32   register of the first port

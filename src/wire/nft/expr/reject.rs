@@ -15,7 +15,7 @@ wire_enum! {
         /// A code of ICMP or `ICMPv6`, depending on the family.
         Icmp = 0,
         TcpReset = 1,
-        /// A code that the kernel translates for either protocol: `nft_reject_inet_code`.
+        /// A code of `nft_reject_inet_code`, which the kernel translates to ICMP or `ICMPv6`.
         Icmpx = 2,
     }
 }

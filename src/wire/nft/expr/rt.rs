@@ -15,7 +15,7 @@ wire_enum! {
         Class = 0,
         NextHopIp = 1,
         NextHopIp6 = 2,
-        /// The maximum segment size for the route's MTU, in the machine's order.
+        /// The maximum segment size that fits the route's MTU, in host byte order.
         TcpMss = 3,
         Xfrm = 4,
     }

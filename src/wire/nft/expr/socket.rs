@@ -15,7 +15,7 @@ wire_enum! {
     SocketKey: u32 {
         Transparent = 0,
         Mark = 1,
-        /// The socket is bound to the wildcard address.
+        /// 1 if the socket is bound to the wildcard address, otherwise 0.
         Wildcard = 2,
         CgroupV2 = 3,
     }
@@ -26,7 +26,7 @@ attribute_table! {
     strict struct Socket {
         key: SocketKey = 1,
         dreg: Register = 2,
-        /// The level of the cgroup; 0 for the other keys.
+        /// The cgroup level; 0 for the other keys.
         level: u32 = 3 or_default,
     }
 }

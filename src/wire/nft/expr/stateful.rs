@@ -1,4 +1,4 @@
-//! Stateful expressions: those that a set, an element or a `dynset` can hold, as one or as a list.
+//! Stateful expressions: the expressions that a set, an element or a `dynset` can have.
 //!
 //! Source: `NFT_EXPR_STATEFUL` in `include/net/netfilter/nf_tables.h`.
 
@@ -11,7 +11,7 @@ use crate::wire::attribute::{Attribute, Writer};
 use crate::wire::nft::codec::{EitherField, Field};
 
 expressions! {
-    /// An expression of a set element.
+    /// A stateful expression, such as a counter.
     Stateful {
         connlimit: Connlimit,
         counter: Counter unless_default,
@@ -29,7 +29,8 @@ impl Stateful {
     }
 }
 
-/// A single expression has an older attribute; several are a list.
+/// Reads and writes the expressions: one expression in the older attribute, several as a list in
+/// the newer.
 impl EitherField for Vec<Stateful> {
     fn read(one: Option<Attribute<'_>>, several: Option<Attribute<'_>>) -> Option<Self> {
         match (one, several) {

@@ -1,4 +1,4 @@
-//! `tproxy`: passes the packet to a local socket unchanged.
+//! `tproxy`: delivers the packet, unchanged, to a local socket.
 //!
 //! ```text
 //! NFTA_TPROXY_FAMILY    1  be32   ip, ip6, or unspecified for both
@@ -13,7 +13,7 @@ use super::prelude::*;
 attribute_table! {
     #[derive(Copy)]
     strict struct Tproxy {
-        /// A [`Family`](crate::wire::nft::message::Family), or 0 for both.
+        /// The number of a [`Family`](crate::wire::nft::message::Family), or 0 for both.
         family: u32 = 1,
         address: Option<Register> = 2,
         port: Option<Register> = 3,
