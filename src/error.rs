@@ -43,7 +43,7 @@ struct Report {
     namespace: Option<String>,
     cause: Cause,
     hint: Option<Cow<'static, str>>,
-    /// The errno as a type of std, so that generic code finds it along the chain of sources.
+    /// The errno as a type of std, which `source` returns.
     #[source]
     os: Option<io::Error>,
 }

@@ -116,8 +116,8 @@ impl Firewall {
     /// Adds a network by its link. Every packet of the network passes this link. Can be called more
     /// than once.
     ///
-    /// A handle stands for that one link, also after a rename. A name stands for whatever link has
-    /// it; no link need have it yet. An alternative name of a link is refused by `create`.
+    /// A handle selects that one link, also after a rename. A name selects whatever link has the
+    /// name; the link need not exist yet. `create` refuses an alternative name.
     pub fn network(mut self, link: impl Into<LinkRef>) -> Self {
         let link = self.link("network", link.into());
         self.networks.push(link);

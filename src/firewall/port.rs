@@ -28,7 +28,7 @@ use crate::owned::sealed::{Remove, Removed};
 ///
 /// Allowed are DHCP requests, the unspecified source during duplicate address detection, and an
 /// IPv6 link-local address. That is the given address, or the one derived from the MAC address
-/// (EUI-64, like the kernel's). With neither, any link-local address is allowed.
+/// (EUI-64, like the kernel's). Without either, any link-local address is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct PortGuard {

@@ -13,7 +13,7 @@ use crate::nft::Interval;
 /// the network part of the old address.
 ///
 /// Given as text: `"198.51.100.7"`, `"198.51.100.7-198.51.100.9"` or `"198.51.100.0/28"`. Given as
-/// values: [`IpAddr`], a [`RangeInclusive`] of it, [`IpNet`], and the types of one family.
+/// values: [`IpAddr`], a [`RangeInclusive`] of addresses, [`IpNet`], and the types of one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NatTarget(Kind);
 

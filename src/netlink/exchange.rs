@@ -15,8 +15,8 @@ use crate::wire::message::{
     Message, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, messages,
 };
 
-/// The maximum number of reads of a list that keeps changing. Under constant change, a few reads
-/// suffice.
+/// The maximum number of attempts to read a list. If the list changes all the time, about one
+/// attempt in a few succeeds.
 const ATTEMPTS: u32 = 64;
 
 /// The bytes to reserve in the receive buffer for an answer (a refusal, or an echo of some
@@ -53,10 +53,9 @@ impl Socket {
         self.run(batch, last, None, &mut on_answer)
     }
 
-    /// Sends an `nf_tables` batch, framed by its first and last message. Before Linux 6.10 the
-    /// kernel acknowledges neither, so this waits for the last operation between them. A refusal of
-    /// the first message refuses the whole batch (no privilege, a stale generation, a failed
-    /// commit).
+    /// Sends an `nf_tables` batch, framed by its first and last message. Linux before 6.10 does not
+    /// acknowledge these two, so this waits for the last operation. A refusal of the first message
+    /// refuses the whole batch (no privilege, a stale generation, a failed commit).
     pub(crate) fn transact(
         &mut self,
         batch: &mut Batch,

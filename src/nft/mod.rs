@@ -1,7 +1,7 @@
 //! `nf_tables`, typed: tables, chains, rules, sets and maps.
 //!
-//! Builders describe what a person writes for `nft -f`. One transaction creates it, an owner
-//! deletes it, and it is read back into the same types. [`NatRule`](crate::NatRule) and
+//! Builders are the typed form of the input of `nft -f`. A transaction creates the objects, owners
+//! delete them, and lists return the same types. [`NatRule`](crate::NatRule) and
 //! [`Firewall`](crate::Firewall) are simpler, and enough for most container hosts.
 //!
 //! ```

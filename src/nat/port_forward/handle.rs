@@ -63,7 +63,7 @@ pub(super) struct Persistent {
     /// The last known row of the mapping, among the rows of its tag. If another row is deleted,
     /// this row may move.
     pub(super) place: u16,
-    /// The start of the cache that knew the mapping when it was created.
+    /// The start of the cache at the creation of the mapping.
     pub(super) since: Option<Since>,
 }
 

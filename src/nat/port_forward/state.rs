@@ -55,7 +55,7 @@ pub(super) struct Known {
     persistent: [LinkUse; 2],
 }
 
-/// The rows of a tag.
+/// The cached facts about the rows of a tag.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct TagRows {
     pub(super) count: u16,

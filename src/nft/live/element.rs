@@ -37,8 +37,8 @@ impl ElementHandle {
         &self.element
     }
 
-    /// Finds the element in the kernel. Fails with ENOENT if it is gone; an interval that contains
-    /// it is another element.
+    /// Finds the element in the kernel. Fails with ENOENT if it is gone. An interval that contains
+    /// the key is another element.
     fn look(&self) -> Result<Self, Error> {
         let found = self.set.get(self.element.clone())?;
         let gone = || Cause::from(Errno::ENOENT).doing("find element of set", &self.set);

@@ -62,7 +62,7 @@ impl Chain {
         }
     }
 
-    /// Sets the hook at which packets enter the chain. Chains of lower priority see them first.
+    /// Sets the hook at which packets enter the chain. Chains with lower priorities run first.
     pub fn hook(mut self, hook: Hook, priority: impl Into<Priority>) -> Self {
         self.hook = Some((hook, priority.into()));
         self

@@ -40,7 +40,7 @@ pub(crate) fn bracketed(address: IpAddr) -> String {
     if address.is_ipv6() { format!("[{address}]") } else { address.to_string() }
 }
 
-/// Writes the names of the set flags, separated by commas.
+/// Writes the names of the flags that are on, separated by commas.
 pub(crate) fn flags(
     f: &mut fmt::Formatter<'_>,
     before: &str,

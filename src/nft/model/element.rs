@@ -9,7 +9,7 @@ use super::constant::{Constant, Interval};
 use crate::counter::Counter;
 pub use crate::wire::nft::data::Verdict;
 
-/// The keys of an element.
+/// The key of an element, as intervals.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Key {
     One(Interval),
@@ -60,7 +60,7 @@ pub(crate) enum Data {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct Element {
-    // Boxed to save memory: sets have many elements, and most have only a key.
+    // All but the key is boxed: sets have many elements, and most have only a key.
     pub(crate) key: Key,
     pub(crate) data: Option<Box<Data>>,
     pub(crate) timeout: Option<Duration>,

@@ -30,7 +30,7 @@ pub(crate) enum Needs {
     Network(Network),
     /// A transport protocol with ports.
     Ports,
-    /// Exactly one transport protocol with ports: `nft` needs it to list this field.
+    /// Exactly one transport protocol with ports, which `nft` needs to list this field.
     OneWithPorts,
     Protocol(u8),
     /// The transport protocol with this number, in this network protocol.
@@ -130,9 +130,9 @@ fields! {
     NetfilterProtocol = "meta nfproto": NetfilterProtocol, Source::Meta(MetaKey::NetfilterProtocol), Needs::Nothing;
     /// `meta protocol`: the protocol in the frame, IPv4 0x0800.
     LinkProtocol = "meta protocol": EtherType, Source::Meta(MetaKey::Protocol), Needs::Nothing;
-    /// `iif`: the link a packet came in by, as an index.
+    /// `iif`: the index of the link by which a packet arrived.
     Iif = "iif": LinkIndex, Source::Meta(MetaKey::InputIndex), Needs::Nothing;
-    /// `oif`: the link a packet leaves by, as an index.
+    /// `oif`: the index of the link by which a packet leaves.
     Oif = "oif": LinkIndex, Source::Meta(MetaKey::OutputIndex), Needs::Nothing;
     /// `iifname`.
     Iifname = "iifname": LinkName, Source::Meta(MetaKey::InputName), Needs::Nothing;

@@ -32,7 +32,7 @@ use crate::wire::nft::hook as wire_hook;
 ///     .chain(Chain::new("through").hook(Hook::Forward, Priority::FILTER).rule(fast));
 /// match table.create(&netns) {
 ///     Ok(table) => assert_eq!(table.read()?.flowtables[0].name(), "fast"),
-///     // Not every kernel has them.
+///     // Not every kernel has flowtables.
 ///     Err(error) => assert!(error.is_unsupported(), "{error}"),
 /// }
 /// # Ok::<(), netloom::Error>(())

@@ -280,13 +280,14 @@ setters! {
     /// Matches any of these transport protocols, by number: `meta l4proto { tcp, udp }`.
     protocols(numbers: impl IntoIterator<Item = u8>): Protocol matching_any numbers;
 
-    /// Matches the source port, or a range of ports. Needs a protocol before: `tcp sport`.
+    /// Matches the source port, or a range of ports, after a match on the protocol: `tcp sport`.
     sport(port: impl Into<Interval>): SourcePort matching port;
 
     /// Matches any of these source ports: `tcp sport { … }`.
     sports(ports: impl IntoIterator<Item = impl Into<Interval>>): SourcePort matching_any ports;
 
-    /// Matches the destination port, or a range of ports. Needs a protocol before: `tcp dport`.
+    /// Matches the destination port, or a range of ports, after a match on the protocol:
+    /// `tcp dport`.
     dport(port: impl Into<Interval>): DestinationPort matching port;
 
     /// Matches any of these destination ports: `tcp dport { … }`.

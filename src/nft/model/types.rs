@@ -65,7 +65,7 @@ types! {
     Mac = "ether_addr", 9, Layout::Mac, BigEndian;
     /// `ether_type`: the protocol of a frame, as 0x0800.
     EtherType = "ether_type", 10, Layout::Number(2), BigEndian;
-    /// `inet_proto`: TCP 6, UDP 17; by those names, too.
+    /// `inet_proto`: TCP 6, UDP 17. The names `tcp` and `udp` are accepted, too.
     Protocol = "inet_proto", 12, Layout::Number(1), Invalid;
     /// `inet_service`: a port.
     Port = "inet_service", 13, Layout::Number(2), BigEndian;

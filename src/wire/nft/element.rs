@@ -13,7 +13,7 @@
 //!   NFTA_SET_ELEM_EXPR         7  expression
 //!   NFTA_SET_ELEM_OBJREF       9  string   of a map to objects
 //!   NFTA_SET_ELEM_KEY_END     10  data     of a concatenation with intervals
-//!   NFTA_SET_ELEM_EXPRESSIONS 11  list of them, when there are several
+//!   NFTA_SET_ELEM_EXPRESSIONS 11  list of expressions, if there are several
 //! NFTA_SET_ELEM_LIST_SET_ID    4  be32     number of a set in this batch
 //! ```
 //!

@@ -19,7 +19,7 @@
 //! NFTA_SET_OBJ_TYPE     15  be32     of a map to objects, see object.rs
 //! NFTA_SET_HANDLE       16  be64
 //! NFTA_SET_EXPR         17  expression of each element
-//! NFTA_SET_EXPRESSIONS  18  list of them, when there are several
+//! NFTA_SET_EXPRESSIONS  18  list of expressions, if there are several
 //! NFTA_SET_TYPE         19  string   the kernel's data structure; not read
 //! NFTA_SET_COUNT        20  be32     the number of elements; listed by newer kernels (seen on 6.18)
 //! ```

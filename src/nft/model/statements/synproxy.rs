@@ -62,7 +62,7 @@ impl Synproxy {
     pub(crate) fn check_values(self) -> Result<(), String> {
         match self.0.window_scale {
             0..=LARGEST_SCALE => Ok(()),
-            _ => Err(format!("a window scale is at most {LARGEST_SCALE}")),
+            _ => Err(format!("a window scale is {LARGEST_SCALE} at most")),
         }
     }
 }

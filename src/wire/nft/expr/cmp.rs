@@ -3,7 +3,7 @@
 //! ```text
 //! NFTA_CMP_SREG  1  be32
 //! NFTA_CMP_OP    2  be32
-//! NFTA_CMP_DATA  3  data   as many bytes of the register as it has
+//! NFTA_CMP_DATA  3  data   compared with as many bytes of the register
 //! ```
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_cmp_attributes`.

@@ -10,7 +10,7 @@
 //! NFTA_DYNSET_EXPR         7  expression of the element
 //! NFTA_DYNSET_PAD          8  padding
 //! NFTA_DYNSET_FLAGS        9  be32   inverted 1, several expressions 2
-//! NFTA_DYNSET_EXPRESSIONS 10  list of them, when there are several
+//! NFTA_DYNSET_EXPRESSIONS 10  list of expressions, if there are several
 //! ```
 //!
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, `nft_dynset_attributes`.

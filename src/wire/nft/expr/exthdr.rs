@@ -4,9 +4,9 @@
 //! ```text
 //! NFTA_EXTHDR_DREG    1  be32
 //! NFTA_EXTHDR_TYPE    2  u8     of the header or option: TCP MSS 2
-//! NFTA_EXTHDR_OFFSET  3  be32   in it
+//! NFTA_EXTHDR_OFFSET  3  be32   in the header or option
 //! NFTA_EXTHDR_LEN     4  be32
-//! NFTA_EXTHDR_FLAGS   5  be32   only whether it is there 1
+//! NFTA_EXTHDR_FLAGS   5  be32   load only whether it is present 1
 //! NFTA_EXTHDR_OP      6  be32   IPv6 0, TCP option 1, IPv4 option 2, SCTP chunk 3, DCCP option 4
 //! NFTA_EXTHDR_SREG    7  be32   to write
 //! ```
