@@ -67,7 +67,7 @@ impl PortGuard {
             self.rejected.reject(
                 "mac",
                 mac,
-                "no frame has this source: it is not the address of one station",
+                "not the address of a single station, so no frame has this source",
             );
         }
         self

@@ -9,7 +9,7 @@ use crate::nft::Step;
 pub(super) fn check_tag(tag: &str) -> Result<(), &'static str> {
     match tag {
         "" => Err("a tag can't be empty"),
-        _ if tag.len() > 127 => Err("a tag has 127 bytes at most, as the comment it is kept in"),
+        _ if tag.len() > 127 => Err("a tag has 127 bytes at most, because a comment stores it"),
         _ if tag.contains(|c: char| c == '"' || c.is_control()) => {
             Err("a tag can't contain quotes or control characters: nft could not list it")
         }

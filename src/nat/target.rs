@@ -60,7 +60,9 @@ impl NatTarget {
 
     fn range(first: IpAddr, last: IpAddr) -> Result<Self, &'static str> {
         match (first, last) {
-            _ if first.is_ipv4() != last.is_ipv4() => Err("the ends are of two families"),
+            _ if first.is_ipv4() != last.is_ipv4() => {
+                Err("the first and the last address have different families")
+            }
             _ if first > last => Err("the range ends before it starts"),
             _ if first == last => Ok(Self(Kind::Address(first))),
             _ => Ok(Self(Kind::Range(first, last))),

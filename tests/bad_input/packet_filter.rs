@@ -431,7 +431,7 @@ fn nat_rules(host: &Netns) {
         (NatRule::snat("203.0.113.7").destination("fd00::/64"), "mixed"),
         (NatRule::masquerade().source("10.0.0.0/8").destination("fd00::/8"), "mixed"),
         (NatRule::snat("203.0.113.9-203.0.113.7"), "ends before"),
-        (NatRule::snat("203.0.113.9-fd00::1"), "two families"),
+        (NatRule::snat("203.0.113.9-fd00::1"), "different families"),
         (NatRule::dnat("web"), "web"),
         (NatRule::dnat("0.0.0.0"), "no machine"),
         (NatRule::snat("224.0.0.1"), "no machine"),

@@ -180,10 +180,10 @@ fn what_can_never_be_is_refused_before_any_system_call() {
         refused(mark(Numgen::random(2).offset(u32::MAX)), "32 bits");
         refused(mark(Numgen::jhash([], 2)), "no fields");
         refused(mark(Numgen::jhash([Field::Mark; 6], 2)), "more than 5");
-        refused(mark(Numgen::jhash([Numgen::random(2).into()], 2)), "another number");
+        refused(mark(Numgen::jhash([Numgen::random(2).into()], 2)), "a computed number");
         refused(mark(Numgen::jhash([Field::SourcePort], 2)), "which protocol");
         let pair = [Numgen::random(2).into(), Field::Mark];
-        refused(Rule::new().in_set(pair, "s").accept(), "a key of its own");
+        refused(Rule::new().in_set(pair, "s").accept(), "can't be combined");
         refused(Rule::new().dnat_by([Field::Mark], []), "the list of elements is empty");
         let no_address = Element::new(1).value(2_u32);
         refused(Rule::new().dnat_by([Field::Mark], [no_address]), "no element has an address");

@@ -11,9 +11,9 @@ use super::network::Network;
 
 /// The numbers of TCP, UDP, DCCP, SCTP and UDP-Lite.
 pub(crate) const WITH_PORTS: [u8; 5] = [6, 17, 33, 132, 136];
-const PORTS_OF: &str = "ports of which protocol? say tcp() or udp() before";
+const PORTS_OF: &str = "ports of which protocol? call tcp() or udp() before";
 /// The error for a map of addresses if the rule does not determine a family.
-pub(crate) const NO_FAMILY: &str = "addresses of which family? say ipv4() or ipv6() before";
+pub(crate) const NO_FAMILY: &str = "addresses of which family? call ipv4() or ipv6() before";
 
 /// The transport protocols of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

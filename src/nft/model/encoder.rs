@@ -109,7 +109,7 @@ impl<'a> Encoder<'a> {
                 self.load_from(4, &hashed)?;
             }
         } else if fields.iter().any(|field| matches!(field, Field::Numgen(_))) {
-            return Err("a number is a key of its own, not one of several fields".into());
+            return Err("a computed number can't be combined with other fields in a key".into());
         }
         for field in fields {
             self.push(field.load(Register::at_slot(slot).ok_or(TOO_LONG)?));

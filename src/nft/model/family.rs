@@ -31,7 +31,7 @@ pub(crate) fn check(
         }
         ChainKind::Nat if priority <= CONNTRACK => {
             return Err(format!(
-                "a nat chain's priority is over {CONNTRACK}, where connections are tracked"
+                "a nat chain's priority must be above {CONNTRACK}, the priority of connection tracking"
             ));
         }
         ChainKind::Route if !is_ip || hook != Hook::Output => {

@@ -116,13 +116,13 @@ impl Numgen {
                 Err("the largest number, offset + modulus - 1, exceeds 32 bits".into())
             }
             Kind::Jhash { fields: Places { count: 0, .. }, .. } => {
-                Err("a hash has no fields".into())
+                Err("the hash has no fields".into())
             }
             Kind::Jhash { fields, .. } if fields.count > MOST => {
-                Err(format!("a hash has more than {MOST} fields"))
+                Err(format!("the hash has more than {MOST} fields"))
             }
             Kind::Jhash { .. } if self.places().contains(&UNKNOWN) => {
-                Err("a hash can't include a computed number".into())
+                Err("the hash can't include a computed number".into())
             }
             _ => Ok(()),
         }
