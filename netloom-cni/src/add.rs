@@ -125,7 +125,7 @@ impl<'a> Lease<'a> {
     ) -> Result<Self, Failure> {
         let open = || -> Result<Store, Failure> {
             let store = Store::open(&config.data, &config.network)?;
-            if store.record(attachment)?.is_none() {
+            if !store.remembers(attachment)? {
                 return Ok(store);
             }
             drop(store);
@@ -206,7 +206,9 @@ impl<'a> Lease<'a> {
             None
         };
         let filtered = if Filter::is_needed(config) {
-            Some(Filter::enter(host, attachment, config, &record.addresses)?)
+            let link = gateway.as_ref().or(config.vlans.access.is_none().then_some(&bridge.link));
+            let link = link.map(netloom::Link::index);
+            Some(Filter::enter(host, attachment, (config, link), &record.addresses)?)
         } else {
             None
         };

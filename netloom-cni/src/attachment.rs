@@ -1,6 +1,10 @@
 //! An attachment: a container's interface on a network. The names that netloom-cni uses derive from
 //! it.
 
+use std::fmt;
+
+use crate::call::is_identifier;
+
 /// The primary key of the CNI specification: network, container, interface. The names of links and
 /// of tagged objects are computed from the key, so that the plugin finds them without a list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -11,6 +15,17 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
+    /// Returns the attachment with these names. `None` for names that a call can't have: a file
+    /// may have been damaged, and a path must not lead out of its directory.
+    pub(crate) fn of(network: &str, container: &str, ifname: &str) -> Option<Self> {
+        let is_one = is_identifier(container) && !ifname.is_empty() && !ifname.contains('/');
+        is_one.then(|| Self {
+            network: network.to_owned(),
+            container: container.to_owned(),
+            ifname: ifname.to_owned(),
+        })
+    }
+
     /// Returns the name of the attachment's record file. A container id has no `@`, so the first
     /// `@` separates container and interface.
     pub(crate) fn file_name(&self) -> String {
@@ -20,12 +35,7 @@ impl Attachment {
     /// Parses the name of a record file.
     pub(crate) fn of_file(network: &str, name: &str) -> Option<Self> {
         let (container, ifname) = name.split_once('@')?;
-        let is_one = !container.is_empty() && !ifname.is_empty();
-        is_one.then(|| Self {
-            network: network.to_owned(),
-            container: container.to_owned(),
-            ifname: ifname.to_owned(),
-        })
+        Self::of(network, container, ifname)
     }
 
     /// Returns the name of the host's end of the container's cable.
@@ -51,6 +61,13 @@ impl Attachment {
 
     fn hash(&self) -> u64 {
         hash(&[&self.network, &self.container, &self.ifname])
+    }
+}
+
+impl fmt::Display for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { network, container, ifname } = self;
+        write!(f, "container `{container}` (`{ifname}` on network `{network}`)")
     }
 }
 

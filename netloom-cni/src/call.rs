@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use crate::failure::{Code, Failure};
 
+/// The longest container id: a file name of 255 bytes has room for it, `@` and an interface's name.
+const LONGEST_ID: usize = 239;
+
 /// The command (`CNI_COMMAND`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Command {
@@ -107,6 +110,13 @@ impl Call {
             return invalid(format!(
                 "CNI_CONTAINERID `{}` is not letters, digits, `_`, `.` and `-` after a letter or digit",
                 self.container
+            ));
+        }
+        // A file of this name remembers the attachment.
+        if self.command == Command::Add && self.container.len() > LONGEST_ID {
+            return invalid(format!(
+                "CNI_CONTAINERID has {} characters, and can have at most {LONGEST_ID}",
+                self.container.len()
             ));
         }
         let bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();

@@ -36,7 +36,7 @@ pub(crate) fn check(call: &Call, config: &Config) -> Result<(), Failure> {
     check_port(&host, config, &attachment, &bridge)?;
     check_forwarding(&host, &own)?;
     check_container(&container, config, &attachment, &own)?;
-    check_filter(&host, config, &attachment, &own)?;
+    check_filter(&host, (config, &gateway), &attachment, &own)?;
     ports::check(&host.netns, config, &attachment, &own.addresses, &gateway)?;
     // Release the host's lock before waiting for the store's lock.
     drop(host);
@@ -261,7 +261,7 @@ fn check_container(
 
 fn check_filter(
     host: &Host,
-    config: &Config,
+    (config, gateway): (&Config, &Link),
     attachment: &Attachment,
     own: &Own,
 ) -> Result<(), Failure> {
@@ -269,7 +269,11 @@ fn check_filter(
         return Ok(());
     }
     match Filter::find(&host.netns)? {
-        Some(filter) => filter.check(attachment, config, &own.addresses),
+        Some(filter) => {
+            let has_link = config.routes() || config.vlans.access.is_none();
+            let link = has_link.then(|| gateway.index());
+            filter.check(attachment, (config, link), &own.addresses)
+        }
         None => Err(missing("the table `netloom-cni` of the packet filter is missing".into())),
     }
 }

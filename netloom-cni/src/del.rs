@@ -16,74 +16,91 @@ use crate::ipam::Ipam;
 use crate::ports;
 use crate::store::Store;
 
+/// Removes the attachment. Continues after failures and returns them together: state that can't be
+/// read keeps nothing in the kernel.
 pub(crate) fn del(call: &Call, config: &Config) -> Result<(), Failure> {
     let attachment = config.attachment(call);
-    let mut failures = unplug(config, &attachment);
+    // Before the host is locked, like all accesses to a store.
+    let memory = Memory::of(config, &attachment);
+    let addresses = memory.as_ref().ok().and_then(|memory| memory.addresses.as_deref());
+    let mut failures = unplug(&attachment, addresses);
     if let Ipam::Delegate(delegate) = &config.ipam {
         let done = delegate.run(Command::Del, call, &config.document);
+        let is_unknown = memory.as_ref().is_ok_and(|memory| !memory.is_remembered);
         // If the delegated plugin is missing and no record exists, ADD was refused and no address
         // was assigned.
-        let is_nobody = || !delegate.is_there(call) && !is_remembered(config, &attachment);
+        let is_nobody = || !delegate.is_there(call) && is_unknown;
         failures.extend(done.err().filter(|_| !is_nobody()));
     }
-    if failures.is_empty() {
-        failures.extend(forget(config, &attachment).err());
+    match memory {
+        Ok(_) if failures.is_empty() => failures.extend(forget(config, &attachment).err()),
+        memory => failures.extend(memory.err()),
     }
     Failure::join(failures)
 }
 
 /// Removes an attachment except its record. The record is deleted last, so its addresses stay
 /// reserved until everything else is gone.
-pub(crate) fn unplug(config: &Config, attachment: &Attachment) -> Vec<Failure> {
-    // The store is read before the host is locked: that is the order of the locks.
-    let addresses = addresses(config, attachment);
-    let host = match Host::share() {
+fn unplug(attachment: &Attachment, addresses: Option<&[IpAddr]>) -> Vec<Failure> {
+    let mut host = match Host::share() {
         Ok(host) => host,
         Err(failure) => return vec![failure],
     };
-    let failures = [
+    let removed = [
         ports::unpublish(&host.netns, &attachment.tag()),
-        addresses.and_then(|addresses| unfilter(&host, attachment, addresses)),
+        unfilter(&mut host, attachment, addresses),
         cut(&host, &attachment.link_name()),
     ];
-    failures.into_iter().filter_map(Result::err).collect()
+    removed.into_iter().filter_map(Result::err).collect()
 }
 
-pub(crate) fn forget(config: &Config, attachment: &Attachment) -> Result<(), Failure> {
+fn forget(config: &Config, attachment: &Attachment) -> Result<(), Failure> {
     match Store::existing(&config.data, &config.network)? {
         Some(store) => store.forget(attachment),
         None => Ok(()),
     }
 }
 
-fn is_remembered(config: &Config, attachment: &Attachment) -> bool {
-    !matches!(addresses(config, attachment), Ok(None))
-}
-
 fn unfilter(
-    host: &Host,
+    host: &mut Host,
     attachment: &Attachment,
-    addresses: Option<Vec<IpAddr>>,
+    addresses: Option<&[IpAddr]>,
 ) -> Result<(), Failure> {
     let Some(filter) = Filter::find(&host.netns)? else { return Ok(()) };
     let tag = attachment.tag();
-    match addresses {
-        Some(addresses) => filter.remove(&tag, &addresses),
-        // Without a record (its ADD was killed, or the record was lost), all elements are searched.
+    let removed = match addresses {
+        Some(addresses) => filter.remove(&tag, addresses),
+        // An ADD that was killed, or a state that was lost: it takes a look at all.
         None => filter.sweep(&BTreeSet::from([tag])),
+    };
+    // Other containers need the rules that this one no longer does.
+    removed.and(filter.repair(host))
+}
+
+/// The state of an attachment on disk.
+#[derive(Debug)]
+struct Memory {
+    is_remembered: bool,
+    /// `None` if the addresses are unknown: the record is missing or unreadable.
+    addresses: Option<Vec<IpAddr>>,
+}
+
+impl Memory {
+    fn of(config: &Config, attachment: &Attachment) -> Result<Self, Failure> {
+        let Some(store) = Store::existing(&config.data, &config.network)? else {
+            return Ok(Self { is_remembered: false, addresses: None });
+        };
+        let record = store.record(attachment);
+        Ok(Self {
+            is_remembered: store.remembers(attachment)?,
+            addresses: record.map(|record| record.addresses.iter().map(IpNet::addr).collect()),
+        })
     }
 }
 
-/// Returns the addresses of the attachment, or `None` if there is no record.
-fn addresses(config: &Config, attachment: &Attachment) -> Result<Option<Vec<IpAddr>>, Failure> {
-    let store = Store::existing(&config.data, &config.network)?;
-    let record = store.map(|store| store.record(attachment)).transpose()?.flatten();
-    Ok(record.map(|record| record.addresses.iter().map(IpNet::addr).collect()))
-}
-
-/// Deletes the host's end of the cable, which also deletes the container's end. If the container's
-/// namespace is gone, the cable is gone already.
-pub(crate) fn cut(host: &Host, link_name: &str) -> Result<(), Failure> {
+/// Deletes the host's end of the cable, and so the container's end. If the namespace is gone, both
+/// ends are gone.
+fn cut(host: &Host, link_name: &str) -> Result<(), Failure> {
     match host.netns.link(link_name) {
         Err(error) if error.is_not_found() => Ok(()),
         link => Ok(Owned::adopt(link?).delete().map_err(netloom::Error::from)?),

@@ -7,7 +7,7 @@
 //! | the commands | `add`, `del`, `check`, `gc`, `status` |
 //! | addresses | `ipam`: delegated or built in |
 //! | what is made in the kernel | `host`, `bridge`, `vlan`, `gateway`, `cable`, `filter`, `ports` (with `waiting`) |
-//! | what is remembered | `store`, by `attachment` |
+//! | what is remembered | `store` (with `files`), by `attachment` |
 
 mod add;
 mod attachment;
@@ -20,6 +20,7 @@ mod del;
 mod dns;
 mod failure;
 mod fields;
+mod files;
 mod filter;
 mod gateway;
 mod gc;

@@ -98,7 +98,19 @@ pub(crate) fn unpublish(host: &Netns, tag: &str) -> Result<(), Failure> {
     withdraw(host, host.port_forwards_with_tag(tag)?, |one| one == tag)
 }
 
-/// Withdraws published ports, and publishes the mappings that wait for them.
+/// Takes away what attachments have published whose tags are unwanted, and adds these tags.
+pub(crate) fn unpublish_all(
+    host: &Netns,
+    is_unwanted: impl Fn(&str) -> bool,
+    tags: &mut BTreeSet<String>,
+) -> Result<(), Failure> {
+    let mut ports = host.port_forwards()?;
+    ports.retain(|port| port.tag().is_some_and(&is_unwanted));
+    tags.extend(ports.iter().filter_map(|port| port.tag()).map(str::to_owned));
+    withdraw(host, ports, is_unwanted)
+}
+
+/// Deletes published ports, and hands them over to attachments that wait for them.
 fn withdraw(
     host: &Netns,
     ports: Vec<PortForwardInfo>,
@@ -156,13 +168,4 @@ fn lack(handle: &PortForwardHandle, by: &Link) -> Result<String, Failure> {
         return Ok(format!("route_localnet of `{}` is off", by.name()));
     }
     Ok(format!("its element or a rule is missing in the tables `{TABLES}`"))
-}
-
-/// Returns the tags of a network that published ports carry. Reads all published ports.
-pub(crate) fn tags(host: &Netns, of_network: &str) -> Result<BTreeSet<String>, Failure> {
-    let tables = host.nft_ruleset()?;
-    let ports = tables.iter().filter(|table| table.name == TABLES);
-    let elements = ports.flat_map(|table| &table.sets).flat_map(|set| &set.elements);
-    let comments = elements.filter_map(|element| element.comment_of());
-    Ok(comments.filter(|tag| tag.starts_with(of_network)).map(str::to_owned).collect())
 }

@@ -56,7 +56,7 @@ fn can_be_read(config: &Config) -> Result<(), Failure> {
 
 fn is_anybody_there(config: &Config) -> Result<bool, Failure> {
     let store = Store::existing(&config.data, &config.network)?;
-    let attachments = store.map(|store| store.attachments(&config.network)).transpose()?;
+    let attachments = store.map(|store| store.attachments()).transpose()?;
     Ok(attachments.is_some_and(|attachments| !attachments.is_empty()))
 }
 

@@ -15,25 +15,24 @@
 //! | `new` | what an ADD has begun with; left of one that was killed, it gets an attachment's name
 //! by the next who comes |
 
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use crate::attachment::Attachment;
 use crate::failure::Failure;
-use crate::host::PATIENCE;
+use crate::files::{is_missing, is_same, is_there, lock_in_time, make, open_regular, read, remove};
 
 /// A network's directory. It stays locked until this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Store {
     directory: PathBuf,
+    network: String,
     _lock: File,
 }
 
@@ -75,17 +74,21 @@ impl Store {
 
     fn lock(directory: &Path, network: &str) -> Result<Option<Self>, Failure> {
         let path = directory.join("lock");
-        let open = || -> io::Result<Self> {
+        let lock = || -> io::Result<File> {
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).truncate(false).mode(0o600);
-            let lock = options.open(&path)?;
+            let lock = open_regular(&mut options, &path)?;
             lock_in_time(&lock)?;
-            let store = Self { directory: directory.to_owned(), _lock: lock };
-            store.finish(network)?;
-            Ok(store)
+            Ok(lock)
         };
-        match open() {
-            Ok(store) => Ok(Some(store)),
+        match lock() {
+            Ok(lock) => {
+                let (directory, network) = (directory.to_owned(), network.to_owned());
+                let store = Self { directory, network, _lock: lock };
+                let finished = store.finish();
+                finished.map_err(|error| Failure::file("name", &store.path("new"), &error))?;
+                Ok(Some(store))
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Failure::file("lock", &path, &error)),
         }
@@ -93,39 +96,52 @@ impl Store {
 
     /// Names the record that a killed ADD left as `new`. The cable of that ADD may exist, so DEL
     /// and GC must find the attachment.
-    fn finish(&self, network: &str) -> io::Result<()> {
+    fn finish(&self) -> io::Result<()> {
         let new = self.path("new");
-        let text = match fs::read(&new) {
+        let text = match read(&new) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            // No ADD left this: `new` is for records, and for links to addresses.
+            Err(_) if fs::symlink_metadata(&new).is_ok_and(|new| !new.is_file()) => Vec::new(),
             text => text?,
         };
-        if let Some(attachment) = attachment_of(network, &text) {
+        if let Some(attachment) = attachment_of(&self.network, &text) {
             match fs::hard_link(&new, self.path(&attachment.file_name())) {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
                 _ => {}
             }
         }
-        remove(&new)
+        match remove(&new) {
+            Err(error) if error.kind() == ErrorKind::IsADirectory => fs::remove_dir(&new),
+            done => done,
+        }
     }
 
-    /// Reads the record of an attachment. An unreadable record counts as a record without
-    /// addresses.
-    pub(crate) fn record(&self, attachment: &Attachment) -> Result<Option<Record>, Failure> {
-        let path = self.path(&attachment.file_name());
-        match fs::read(&path) {
-            Ok(text) => Ok(Some(Record::parse(&text).unwrap_or_default())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failure::file("read", &path, &error)),
-        }
+    /// Returns whether there is a record of an attachment, readable or not.
+    pub(crate) fn remembers(&self, attachment: &Attachment) -> Result<bool, Failure> {
+        is_there(&self.path(&attachment.file_name()))
+    }
+
+    /// Reads the record of an attachment. `None` for a missing record and for an unreadable one.
+    pub(crate) fn record(&self, attachment: &Attachment) -> Option<Record> {
+        Record::parse(&read(&self.path(&attachment.file_name())).ok()?)
     }
 
     pub(crate) fn is_free(&self, address: IpAddr) -> Result<bool, Failure> {
-        let path = self.path(&address.to_string());
-        match fs::symlink_metadata(&path) {
-            Ok(_) => Ok(false),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
-            Err(error) => Err(Failure::file("look at", &path, &error)),
+        Ok(!is_there(&self.path(&address.to_string()))?)
+    }
+
+    /// Names the container that has an address, if its file says so. `host-local` writes the id
+    /// and, on a line of its own, the interface.
+    pub(crate) fn holder(&self, address: IpAddr) -> Option<String> {
+        let text = read(&self.path(&address.to_string())).ok()?;
+        if let Some(attachment) = attachment_of(&self.network, &text) {
+            return Some(attachment.to_string());
         }
+        let text = String::from_utf8(text).ok()?;
+        let mut lines = text.lines().map(str::trim);
+        let (container, ifname) = (lines.next()?, lines.next().unwrap_or("eth0"));
+        let attachment = Attachment::of(&self.network, container, ifname);
+        attachment.map(|attachment| attachment.to_string())
     }
 
     /// Returns whether an address belongs to this attachment.
@@ -145,9 +161,9 @@ impl Store {
     }
 
     /// Returns all attachments of the network.
-    pub(crate) fn attachments(&self, network: &str) -> Result<Vec<Attachment>, Failure> {
+    pub(crate) fn attachments(&self) -> Result<Vec<Attachment>, Failure> {
         let names = self.names()?;
-        Ok(names.iter().filter_map(|name| Attachment::of_file(network, name)).collect())
+        Ok(names.iter().filter_map(|name| Attachment::of_file(&self.network, name)).collect())
     }
 
     fn names(&self) -> Result<Vec<String>, Failure> {
@@ -217,42 +233,69 @@ impl Store {
     /// Deletes the record of an attachment and releases its addresses. Succeeds if a name is
     /// missing.
     pub(crate) fn forget(&self, attachment: &Attachment) -> Result<(), Failure> {
-        let own = self.path(&attachment.file_name());
-        let record = self.record(attachment)?;
-        let forget = || -> io::Result<()> {
-            let Some(record) = record else { return Ok(()) };
-            for address in record.addresses {
-                let path = self.path(&address.addr().to_string());
-                if is_same(&own, &path) {
+        Failure::join(self.forget_all([attachment]))
+    }
+
+    /// Deletes the records of attachments, and syncs once. Continues after failures.
+    pub(crate) fn forget_all<'a>(
+        &self,
+        attachments: impl IntoIterator<Item = &'a Attachment>,
+    ) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        let mut is_changed = false;
+        for attachment in attachments {
+            let own = self.path(&attachment.file_name());
+            match self.unlink(attachment, &own) {
+                Ok(is_gone) => is_changed |= is_gone,
+                Err(error) => failures.push(Failure::file("delete", &own, &error)),
+            }
+        }
+        if is_changed && let Err(error) = self.sync() {
+            failures.push(Failure::file("sync", &self.directory, &error));
+        }
+        failures
+    }
+
+    /// Deletes all names of a record. Returns whether there was one.
+    fn unlink(&self, attachment: &Attachment, own: &Path) -> io::Result<bool> {
+        let links = match fs::symlink_metadata(own) {
+            Ok(file) => file.nlink(),
+            Err(error) if is_missing(&error) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let addresses = self.record(attachment).unwrap_or_default().addresses;
+        let mut known = 1;
+        for address in addresses {
+            let path = self.path(&address.addr().to_string());
+            if is_same(own, &path) {
+                remove(&path)?;
+                known += 1;
+            }
+        }
+        // The record may be unreadable, or damaged: deletes all other names of this file.
+        if links > known {
+            for name in self.names().unwrap_or_default() {
+                let path = self.path(&name);
+                if path != own && is_same(own, &path) {
                     remove(&path)?;
                 }
             }
-            // The record may be unreadable, so find its other names by the inode, and delete them.
-            if fs::symlink_metadata(&own).is_ok_and(|file| file.nlink() > 1) {
-                for name in self.names().unwrap_or_default() {
-                    let path = self.path(&name);
-                    if path != own && is_same(&own, &path) {
-                        remove(&path)?;
-                    }
-                }
-            }
-            // Delete the record last: as long as it exists, DEL can be repeated.
-            remove(&own)?;
-            self.sync()
-        };
-        forget().map_err(|error| Failure::file("delete", &own, &error))
+        }
+        // Last: while the record exists, DEL can be repeated.
+        remove(own)?;
+        Ok(true)
     }
 
-    /// Releases addresses whose file has no attachment name. After a power cut, one name may be on
-    /// disk without the other. The addresses of the `host-local` plugin are not touched.
-    pub(crate) fn forget_nameless(&self, network: &str) -> Result<(), Failure> {
+    /// Releases addresses whose attachment has no name. After a power cut, one name may be on disk
+    /// without the other. Addresses of `host-local` are left alone.
+    pub(crate) fn forget_nameless(&self) -> Result<(), Failure> {
         for name in self.names()? {
             if name.parse::<IpAddr>().is_err() {
                 continue;
             }
             let path = self.path(&name);
-            let text = fs::read(&path).unwrap_or_default();
-            let Some(attachment) = attachment_of(network, &text) else { continue };
+            let text = read(&path).unwrap_or_default();
+            let Some(attachment) = attachment_of(&self.network, &text) else { continue };
             if !is_same(&self.path(&attachment.file_name()), &path) {
                 remove(&path).map_err(|error| Failure::file("delete", &path, &error))?;
             }
@@ -266,50 +309,6 @@ impl Store {
 
     fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
-    }
-}
-
-/// Locks the file, after making it unreadable for ordinary users. An ordinary user could otherwise
-/// open the file and lock it. The `host-local` plugin creates it readable.
-fn lock_in_time(file: &File) -> io::Result<()> {
-    if file.metadata()?.mode() & 0o077 != 0 {
-        file.set_permissions(Permissions::from_mode(0o600))?;
-    }
-    let end = Instant::now() + PATIENCE;
-    loop {
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) if Instant::now() < end => {
-                thread::sleep(Duration::from_millis(1));
-            }
-            Err(TryLockError::WouldBlock) => return Err(ErrorKind::TimedOut.into()),
-            Err(TryLockError::Error(error)) => return Err(error),
-            Ok(()) => return Ok(()),
-        }
-    }
-}
-
-/// Creates a directory and its parents. Syncs the parents, so that the directory survives a power
-/// cut.
-fn make(directory: &Path) -> io::Result<()> {
-    let missing = directory.ancestors().take_while(|one| !one.exists()).count();
-    fs::create_dir_all(directory)?;
-    let parents = directory.ancestors().skip(1).take(missing);
-    parents.into_iter().try_for_each(|parent| File::open(parent)?.sync_all())
-}
-
-/// Returns whether two names refer to the same file.
-fn is_same(one: &Path, other: &Path) -> bool {
-    let identity = |path: &Path| {
-        let metadata = fs::symlink_metadata(path).ok()?;
-        Some((metadata.dev(), metadata.ino()))
-    };
-    identity(one).is_some_and(|one| identity(other) == Some(one))
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }
 
@@ -334,10 +333,6 @@ impl Record {
 /// Returns the attachment that a record's text names. `None` if the text is not a record.
 fn attachment_of(network: &str, text: &[u8]) -> Option<Attachment> {
     let document: Value = serde_json::from_slice(text).ok()?;
-    let text = |name: &str| document[name].as_str().map(str::to_owned);
-    Some(Attachment {
-        network: network.to_owned(),
-        container: text("containerID")?,
-        ifname: text("ifname")?,
-    })
+    let text = |name: &str| document[name].as_str();
+    Attachment::of(network, text("containerID")?, text("ifname")?)
 }

@@ -14,6 +14,8 @@ mod bad_input;
 mod check;
 #[path = "cni/cost.rs"]
 mod cost;
+#[path = "cni/damage.rs"]
+mod damage;
 #[path = "cni/faults.rs"]
 mod faults;
 #[path = "cni/libcni.rs"]

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use netloom::Netns;
-use netloom::nft::{Element, Verdict};
+use netloom::nft::{Element, SetHandle, Verdict};
 
 use super::rules::masquerade_chain;
 use super::{Entry, Filter, TABLE};
@@ -46,7 +46,7 @@ impl Filter {
         let Some(filter) = Self::find(netns)? else { return Ok(()) };
         filter.change(|transaction| {
             for address in addresses.iter().map(IpNet::addr) {
-                let set = filter.table.set(MASQUERADE[family(address)])?;
+                let Some(set) = filter.map_of(address)? else { continue };
                 if set.contains(address)? {
                     transaction.delete_elements(&set, [address]);
                 }
@@ -60,7 +60,7 @@ impl Filter {
     pub(crate) fn remove(&self, tag: &str, addresses: &[IpAddr]) -> Result<(), Failure> {
         self.change(|transaction| {
             for address in addresses {
-                let set = self.table.set(MASQUERADE[family(*address)])?;
+                let Some(set) = self.map_of(*address)? else { continue };
                 let found = set.get(*address)?;
                 if found.is_some_and(|found| found.comment_of() == Some(tag)) {
                     transaction.delete_elements(&set, [*address]);
@@ -74,7 +74,7 @@ impl Filter {
     pub(crate) fn sweep(&self, gone: &BTreeSet<String>) -> Result<(), Failure> {
         self.change(|transaction| {
             for set in MASQUERADE {
-                let set = self.table.set(set)?;
+                let Some(set) = self.find_set(set)? else { continue };
                 let elements = set.elements()?.into_iter();
                 let is_gone =
                     |element: &Element| element.comment_of().is_some_and(|tag| gone.contains(tag));
@@ -88,15 +88,24 @@ impl Filter {
         })
     }
 
-    /// Returns the tags of a network that elements carry. Lists the whole maps.
-    pub(crate) fn tags(&self, of_network: &str) -> Result<BTreeSet<String>, Failure> {
+    /// Returns the wanted tags among those of all elements.
+    pub(crate) fn tags(
+        &self,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<BTreeSet<String>, Failure> {
         let mut tags = BTreeSet::new();
         for set in MASQUERADE {
-            let elements = self.table.set(set)?.elements()?;
+            let Some(set) = self.find_set(set)? else { continue };
+            let elements = set.elements()?;
             let comments = elements.iter().filter_map(Element::comment_of);
-            tags.extend(comments.filter(|tag| tag.starts_with(of_network)).map(str::to_owned));
+            tags.extend(comments.filter(|tag| is_wanted(tag)).map(str::to_owned));
         }
         Ok(tags)
+    }
+
+    /// Returns the map for an address, unless another program deleted the map.
+    fn map_of(&self, address: IpAddr) -> Result<Option<SetHandle>, Failure> {
+        self.find_set(MASQUERADE[family(address)])
     }
 
     pub(super) fn check_entries(&self, entries: &[Entry]) -> Result<(), Failure> {

@@ -4,13 +4,14 @@
 
 mod masquerade;
 mod policy;
+mod repair;
 mod rules;
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use netloom::nft::{ChainHandle, Element, TableHandle, Transaction};
-use netloom::{Netns, Owned};
+use netloom::nft::{ChainHandle, Element, SetHandle, TableHandle, Transaction};
+use netloom::{LinkIndex, Netns, Owned};
 
 use crate::attachment::Attachment;
 use crate::bridge::keep_all;
@@ -86,11 +87,12 @@ impl Filter {
         config.masquerade || config.ingress != IngressPolicy::Open
     }
 
-    /// Adds an attachment's addresses to the sets and maps that its configuration requires.
+    /// Adds an attachment's addresses to the sets and maps that its configuration requires. `link`
+    /// is the host's link to the network.
     pub(crate) fn enter(
         host: &mut Host,
         attachment: &Attachment,
-        config: &Config,
+        (config, link): (&Config, Option<LinkIndex>),
         addresses: &[IpNet],
     ) -> Result<Filtered, Failure> {
         let mut made = None;
@@ -99,7 +101,10 @@ impl Filter {
             found = Self::find(&host.netns)?;
         }
         let filter = match found {
-            Some(filter) => filter,
+            Some(filter) => {
+                filter.repair(host)?;
+                filter
+            }
             None => Self { table: (**made.insert(table().create(&host.netns)?)).clone() },
         };
         let tag = attachment.tag();
@@ -118,7 +123,7 @@ impl Filter {
             let made = filtered.filter.ensure_chain(host, &chain)?;
             filtered.chains.extend(made);
         }
-        filtered.filter.ensure_policy(host, config, &mut filtered.policy)?;
+        filtered.filter.ensure_policy(host, (config, link), &mut filtered.policy)?;
         filtered.filter.put(&entries(config, addresses, &tag), &tag)?;
         Ok(filtered)
     }
@@ -140,6 +145,14 @@ impl Filter {
         Ok(Some(wanted.whole().create(&self.table)?))
     }
 
+    /// Finds a set or map of the table, unless another program deleted it.
+    fn find_set(&self, name: &str) -> Result<Option<SetHandle>, Failure> {
+        match self.table.set(name) {
+            Err(error) if error.is_not_found() => Ok(None),
+            found => Ok(Some(found?)),
+        }
+    }
+
     fn has_chain(&self, name: &str) -> Result<bool, Failure> {
         match self.table.chain(name) {
             Err(error) if error.is_not_found() => Ok(false),
@@ -151,18 +164,19 @@ impl Filter {
     pub(crate) fn check(
         &self,
         attachment: &Attachment,
-        config: &Config,
+        (config, link): (&Config, Option<LinkIndex>),
         addresses: &[IpNet],
     ) -> Result<(), Failure> {
         let missing = |what: String| Err(Failure::new(Code::Missing, what));
-        let there = self.table.read()?;
+        let there = self.table.read_terse()?;
         if there.is_dormant {
             return missing(format!("the table `{TABLE}` of the packet filter is dormant"));
         }
+        repair::check_sets(&there)?;
         for wanted in base_chains().into_iter().chain(chains(config, addresses)) {
             wanted.check(&there.chains)?;
         }
-        self.check_policy(config)?;
+        self.check_policy(config, link)?;
         self.check_entries(&entries(config, addresses, &attachment.tag()))
     }
 

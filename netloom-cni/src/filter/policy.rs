@@ -1,7 +1,8 @@
-//! Isolated networks: elements of two sets, keyed by the link that leads to a network.
+//! Isolated networks: elements of two sets, keyed by the index of the link that leads to a network.
+//! A link keeps its index when it gets another name.
 
-use netloom::Owned;
-use netloom::nft::{Constant, Element, ElementHandle, SetHandle};
+use netloom::nft::{Constant, Element, ElementHandle, Interval, SetHandle};
+use netloom::{LinkIndex, Owned};
 
 use super::{Entry, Filter};
 use crate::bridge::keep_all;
@@ -12,10 +13,10 @@ use crate::host::Host;
 
 /// The set of isolated networks. An element is the link that leads to the network, so addresses do
 /// not matter.
-pub(super) const APART: &str = "apart";
+pub(super) const APART: &str = "isolated";
 /// The set of isolated networks whose containers may connect to each other. An element is the same
 /// link twice.
-pub(super) const TOGETHER: &str = "together";
+pub(super) const TOGETHER: &str = "pairs";
 
 /// The changes to a network's policy, undone on drop unless kept.
 #[derive(Debug, Default)]
@@ -48,10 +49,10 @@ impl Filter {
     pub(super) fn ensure_policy(
         &self,
         host: &mut Host,
-        config: &Config,
+        (config, link): (&Config, Option<LinkIndex>),
         changed: &mut ChangedPolicy,
     ) -> Result<(), Failure> {
-        let (wanted, unwanted) = policy(config);
+        let (wanted, unwanted) = policy(config, link);
         if self.lacking(&wanted)?.is_empty() && self.present(&unwanted)?.is_empty() {
             return Ok(());
         }
@@ -90,31 +91,49 @@ impl Filter {
         Ok(those)
     }
 
-    pub(super) fn check_policy(&self, config: &Config) -> Result<(), Failure> {
+    pub(super) fn check_policy(
+        &self,
+        config: &Config,
+        link: Option<LinkIndex>,
+    ) -> Result<(), Failure> {
         let missing = |what: String| Err(Failure::new(Code::Missing, what));
-        let (wanted, unwanted) = policy(config);
-        if let Some((set, element)) = self.lacking(&wanted)?.first() {
-            return missing(format!("ingressPolicy: {element} is not in {set}"));
+        let (wanted, unwanted) = policy(config, link);
+        let name = gateway::name(config);
+        if let Some((set, _)) = self.lacking(&wanted)?.first() {
+            return missing(format!("ingressPolicy: `{name}` is not in {set}"));
         }
-        if let Some((set, element)) = self.present(&unwanted)?.first() {
-            return missing(format!("ingressPolicy: {element} is in {set}"));
+        if let Some((set, _)) = self.present(&unwanted)?.first() {
+            return missing(format!("ingressPolicy: `{name}` is in {set}"));
         }
         Ok(())
     }
 
-    /// Removes a network from the policy sets. The network must have no container, and the caller
-    /// must hold the host's lock alone.
-    pub(crate) fn forget_policy(&self, config: &Config) -> Result<(), Failure> {
-        for (set, element) in self.present(&both(config))? {
-            set.remove([element])?;
+    /// Removes links from the policy sets: those that are gone, and that of a network without
+    /// containers. The caller must hold the host's lock alone.
+    pub(crate) fn forget_policy(&self, unused: Option<LinkIndex>) -> Result<(), Failure> {
+        let links = self.table.namespace().links()?;
+        let is_needed = |part: &Interval| {
+            let mut needed = links.iter().map(|link| link.index).filter(|one| Some(*one) != unused);
+            needed.any(|index| *part == Interval::One(constant(index)))
+        };
+        for set in [APART, TOGETHER] {
+            let Some(set) = self.find_set(set)? else { continue };
+            let mut elements = set.elements()?;
+            elements.retain(|element| !element.key().iter().all(is_needed));
+            if !elements.is_empty() {
+                set.remove(elements)?;
+            }
         }
         Ok(())
     }
 }
 
-/// Returns the elements that a network's policy requires, and those that it forbids.
-fn policy(config: &Config) -> (Vec<Entry>, Vec<Entry>) {
-    let [apart, together] = both(config);
+/// Returns the elements that a network's policy requires, and those that it forbids. A network
+/// without a link of the host has neither.
+fn policy(config: &Config, link: Option<LinkIndex>) -> (Vec<Entry>, Vec<Entry>) {
+    let Some(link) = link.map(constant) else { return (Vec::new(), Vec::new()) };
+    let apart = Entry { set: APART, element: link.clone().into() };
+    let together = Entry { set: TOGETHER, element: (link.clone(), link).into() };
     match config.ingress {
         IngressPolicy::Open => (Vec::new(), Vec::new()),
         IngressPolicy::SameBridge => (vec![apart, together], Vec::new()),
@@ -122,8 +141,6 @@ fn policy(config: &Config) -> (Vec<Entry>, Vec<Entry>) {
     }
 }
 
-fn both(config: &Config) -> [Entry; 2] {
-    let link = Constant::Name(gateway::name(config));
-    let apart = Entry { set: APART, element: link.clone().into() };
-    [apart, Entry { set: TOGETHER, element: (link.clone(), link).into() }]
+fn constant(link: LinkIndex) -> Constant {
+    Constant::Number(link.get())
 }

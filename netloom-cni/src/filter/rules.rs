@@ -13,6 +13,9 @@ use super::policy::{APART, TOGETHER};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 
+/// The prefix of the names of networks' chains.
+const NETWORK: &str = "masquerade.";
+
 /// A chain and its rules.
 #[derive(Debug, Clone)]
 pub(super) struct Rules {
@@ -21,6 +24,10 @@ pub(super) struct Rules {
 }
 
 impl Rules {
+    pub(super) fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
     pub(super) fn whole(&self) -> Chain {
         self.rules.iter().cloned().fold(self.chain.clone(), Chain::rule)
     }
@@ -50,14 +57,20 @@ impl Rules {
 
 /// Returns the table as ADD creates it.
 pub(super) fn table() -> Table {
-    let mut table = Table::new(Family::Inet, TABLE)
-        .persistent(TABLE)
-        .set(Set::new(APART, Type::LinkName))
-        .set(Set::new(TOGETHER, [Type::LinkName, Type::LinkName]));
-    for (map, address) in MASQUERADE.into_iter().zip([Type::Ipv4, Type::Ipv6]) {
-        table = table.map(Map::verdicts(map, address));
-    }
+    let table = Table::new(Family::Inet, TABLE).persistent(TABLE);
+    let table = sets().into_iter().fold(table, Table::set);
+    let table = maps().into_iter().fold(table, Table::map);
     base_chains().iter().map(Rules::whole).fold(table, Table::chain)
+}
+
+/// The sets of links: by index, so that a renamed bridge stays in them.
+pub(super) fn sets() -> [Set; 2] {
+    [Set::new(APART, Type::LinkIndex), Set::new(TOGETHER, [Type::LinkIndex, Type::LinkIndex])]
+}
+
+pub(super) fn maps() -> [Map; 2] {
+    let [ipv4, ipv6] = MASQUERADE;
+    [Map::verdicts(ipv4, Type::Ipv4), Map::verdicts(ipv6, Type::Ipv6)]
 }
 
 /// Returns the base chains with their rules.
@@ -65,7 +78,7 @@ pub(super) fn base_chains() -> [Rules; 2] {
     let sources = [Field::Ip4Source, Field::Ip6Source].into_iter().zip(MASQUERADE);
     let masquerade = sources.map(|(source, map)| Rule::new().verdict_map([source], map));
     let postrouting = Chain::new("postrouting").kind(ChainKind::Nat);
-    let [from, to] = [Field::Iifname, Field::Oifname];
+    let [from, to] = [Field::Iif, Field::Oif];
     let forward = vec![
         Rule::new().ct_state(CtState::ESTABLISHED | CtState::RELATED).accept(),
         // Connections to published ports are always allowed.
@@ -87,22 +100,26 @@ pub(super) fn base_chains() -> [Rules; 2] {
 
 /// Returns the chains that a network's elements jump to.
 pub(super) fn chains(config: &Config, addresses: &[IpNet]) -> Vec<Rules> {
-    let mut chains = Vec::new();
-    if config.masquerade {
-        for address in addresses {
-            let network = address.trunc();
-            let multicast = if network.addr().is_ipv4() { "224.0.0.0/4" } else { "ff00::/8" };
-            let rules = vec![
-                Rule::new().destination(network).back(),
-                Rule::new().destination(multicast).back(),
-                Rule::new().masquerade(),
-            ];
-            chains.push(Rules { chain: Chain::new(masquerade_chain(network)), rules });
-        }
-    }
-    chains
+    let networks = addresses.iter().map(IpNet::trunc).filter(|_| config.masquerade);
+    networks.map(masquerade).collect()
+}
+
+fn masquerade(network: IpNet) -> Rules {
+    let multicast = if network.addr().is_ipv4() { "224.0.0.0/4" } else { "ff00::/8" };
+    let rules = vec![
+        Rule::new().destination(network).back(),
+        Rule::new().destination(multicast).back(),
+        Rule::new().masquerade(),
+    ];
+    Rules { chain: Chain::new(masquerade_chain(network)), rules }
 }
 
 pub(super) fn masquerade_chain(network: IpNet) -> String {
-    format!("masquerade.{}", network.to_string().replace(':', "_"))
+    format!("{NETWORK}{}", network.to_string().replace(':', "_"))
+}
+
+/// Returns the chain of a network by its name. `None` for a chain of another name.
+pub(super) fn network_chain(name: &str) -> Option<Rules> {
+    let network: IpNet = name.strip_prefix(NETWORK)?.replace('_', ":").parse().ok()?;
+    Some(masquerade(network)).filter(|rules| rules.chain.name() == name)
 }

@@ -84,7 +84,9 @@ impl BuiltIn {
                     return Err(none(format!("the requested address {address} is the gateway")));
                 }
                 Some(address) if !store.is_free(address)? => {
-                    return Err(none(format!("the requested address {address} is taken")));
+                    let by = store.holder(address).map(|holder| format!(" by {holder}"));
+                    let by = by.unwrap_or_default();
+                    return Err(none(format!("the requested address {address} is taken{by}")));
                 }
                 Some(address) => address,
                 None => next(store, set, ranges)?,

@@ -131,7 +131,8 @@ fn an_address_can_be_requested_in_each_of_the_ways() {
         assert_eq!(result["ips"][1]["address"], "fd88::77/64");
         let _blue = container("blue");
         let taken = host.call("ADD", "blue", &capability);
-        taken.refused(101, &["the requested address 10.88.0.77 is taken"]);
+        let holder = "10.88.0.77 is taken by container `red` (`eth0` on network `net1`)";
+        taken.refused(101, &[holder]);
         host.del("red", &dual);
         let arguments = with(&dual, "args", json!({ "cni": { "ips": ["10.88.0.78"] } }));
         assert_eq!(address(&host.add("red", &arguments)), "10.88.0.78");

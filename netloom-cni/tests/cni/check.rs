@@ -182,11 +182,11 @@ fn check_names_what_is_missing_in_the_packet_filter() {
     support::isolated(|| {
         named(&[
             ("not in `netloom-cni masquerade4`", |it| it.take_out_of("masquerade4")),
-            ("ingressPolicy: \"cni0\" is not in `inet netloom-cni apart`", |it| {
-                it.table().set("apart").unwrap().flush().unwrap();
+            ("ingressPolicy: `cni0` is not in `inet netloom-cni isolated`", |it| {
+                it.table().set("isolated").unwrap().flush().unwrap();
             }),
-            ("ingressPolicy: \"cni0\" . \"cni0\" is not in `inet netloom-cni together`", |it| {
-                it.table().set("together").unwrap().flush().unwrap();
+            ("ingressPolicy: `cni0` is not in `inet netloom-cni pairs`", |it| {
+                it.table().set("pairs").unwrap().flush().unwrap();
             }),
             ("chain `netloom-cni postrouting` is missing", |it| {
                 Owned::adopt(it.table().chain("postrouting").unwrap()).delete().unwrap();

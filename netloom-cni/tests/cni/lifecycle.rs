@@ -243,7 +243,7 @@ fn gc_deletes_a_policy_if_its_bridge_has_no_containers() {
         };
         let in_sets = || {
             let table = host.netns.nft_tables_with_tag("netloom-cni").unwrap().remove(0);
-            ["apart", "together"].map(|set| table.set(set).unwrap().elements().unwrap().len())
+            ["isolated", "pairs"].map(|set| table.set(set).unwrap().elements().unwrap().len())
         };
         collect(&one);
         assert_eq!(in_sets(), [1, 1]);

@@ -274,9 +274,10 @@ fn isolation_covers_addresses_that_were_not_assigned() {
         one["ingressPolicy"] = json!("isolated");
         host.del("green", &one);
         let result = host.add("green", &one);
-        let set = host_table(&host).set("together").unwrap();
-        set.add([("br1", "br1")]).unwrap();
-        let said = &["ingressPolicy: \"br1\" . \"br1\" is in `inet netloom-cni together`"];
+        let set = host_table(&host).set("pairs").unwrap();
+        let index = host.netns.link("br1").unwrap().index().get();
+        set.add([(index, index)]).unwrap();
+        let said = &["ingressPolicy: `br1` is in `inet netloom-cni pairs`"];
         host.check("green", &one, &result).refused(102, said);
         one["ingressPolicy"] = json!("same-bridge");
         // A later step fails (here: a gateway that cannot be reached), so the policy is restored.

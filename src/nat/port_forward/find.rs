@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use nix::errno::Errno;
+
 use super::handle::{Flag, Persistent, PortForwardHandle};
 use super::loopback;
 use super::mapping::Mapping;
@@ -93,8 +95,12 @@ fn list(
 fn all(turn: &mut Turn<'_>, table: &PortTable) -> Result<Vec<Listed>, Error> {
     let of = ElementsOf::new(&table.name, TAGS);
     let (mut tags, mut records) = (BTreeMap::<_, Arc<str>>::new(), Vec::new());
-    let elements = reader::all_elements(turn.socket, table.family(), &of);
-    for element in elements.map_err(|cause| turn.failed(cause))? {
+    let elements = match reader::all_elements(turn.socket, table.family(), &of) {
+        // Another program deleted the map.
+        Err(cause) if cause.errno() == Some(Errno::ENOENT) => Vec::new(),
+        elements => elements.map_err(|cause| turn.failed(cause))?,
+    };
+    for element in elements {
         let key = element.key.as_ref().and_then(|key| TagHash::of_key(key.as_slice()));
         let comment = element.userdata.as_ref().and_then(UserData::as_comment);
         let (Some((hash, place)), Some(comment)) = (key, comment) else { continue };

@@ -32,7 +32,7 @@ pub(super) enum Guard {
     Absent,
     /// A table of another program with that name.
     Foreign,
-    /// Another program deleted the rule, or put one before it.
+    /// Another program deleted the rule, put one before it, or made the table dormant.
     Broken,
     Whole,
 }
@@ -50,6 +50,9 @@ impl Guard {
         if table.userdata.as_ref().and_then(UserData::as_comment) != Some(MARK) {
             return Ok(Some(Self::Foreign));
         }
+        if table.flags.unwrap_or_default().contains(TableFlags::DORMANT) {
+            return Ok(Some(Self::Broken));
+        }
         let rules = reader::rules(socket, FAMILY, GUARD)?;
         // An earlier rule could accept the packets to drop.
         let drops = |rule: &Rule| rule.expressions == drop_loopback_from_links();
@@ -64,6 +67,8 @@ impl Guard {
     pub(super) fn push_missing(self, transaction: &mut Transaction) {
         transaction.begin("add", "a table that drops");
         if self == Self::Broken {
+            let awake = Table { flags: Some(TableFlags::empty()), ..Table::by_name(GUARD) };
+            transaction.push(MessageType::NewTable, 0, FAMILY, &awake);
             let all = Rule { table: GUARD.to_owned(), ..Rule::default() };
             transaction.push(MessageType::DeleteRule, 0, FAMILY, &all);
         } else {

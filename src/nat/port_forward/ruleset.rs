@@ -60,12 +60,22 @@ pub(super) fn push_create(table: &PortTable, transaction: &mut Transaction) {
     push_chains(table, transaction);
 }
 
-/// Restores the rules of a table from which another program deleted some.
+/// Restores what another program deleted of a table, except elements, and wakes a dormant table.
 pub(super) fn push_repair(table: &PortTable, transaction: &mut Transaction) {
     let all = Rule { table: table.name.to_string(), ..Rule::default() };
     transaction.begin("restore", "the rules for ports");
+    let awake = Table { flags: Some(TableFlags::empty()), ..Table::by_name(&table.name) };
+    transaction.push(MessageType::NewTable, 0, table.family(), &awake);
     transaction.push(MessageType::DeleteRule, 0, table.family(), &all);
+    for set in sets(table) {
+        transaction.push(MessageType::NewSet, NLM_F_CREATE, table.family(), &set);
+    }
     push_chains(table, transaction);
+}
+
+/// Returns whether a table has all its sets and maps.
+pub(super) fn has_sets(table: &PortTable, listed: &[Set]) -> bool {
+    sets(table).iter().all(|wanted| listed.iter().any(|set| set.name == wanted.name))
 }
 
 /// Returns whether a table has all its rules. Ignores rules of other programs in between.

@@ -74,7 +74,9 @@ impl Known {
             let Some((table, mut state)) = PortTable::of(family, &listed) else { continue };
             if state == State::Whole && !table.is_held() {
                 let rules = reader::rules(socket, family, &table.name)?;
-                state = if ruleset::has_rules(&table, &rules) { state } else { State::Broken };
+                let is_whole = ruleset::has_rules(&table, &rules)
+                    && ruleset::has_sets(&table, &reader::sets(socket, family, &table.name)?);
+                state = if is_whole { state } else { State::Broken };
             }
             known.tables.push((table, state));
         }

@@ -13,7 +13,7 @@ use crate::wire::nft::element::{
     Element, ElementsOf, ListElement, PairElement, PlainData, PlainElement,
 };
 use crate::wire::nft::message::{Family, MessageType};
-use crate::wire::nft::table::Table;
+use crate::wire::nft::table::{Table, TableFlags};
 use crate::wire::nft::userdata::{Comment, UserData};
 
 /// The name of the map of ports that are published at one address.
@@ -37,7 +37,7 @@ pub(super) const NEW: (MessageType, u16) = (MessageType::NewElement, NLM_F_CREAT
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Whole,
-    /// Another program deleted some rules.
+    /// Another program deleted rules, sets or maps, or made the table dormant.
     Broken,
     /// A table of another program with the name of the persistent table.
     Foreign,
@@ -76,7 +76,13 @@ impl PortTable {
         }
         let comment = table.userdata.as_ref().and_then(UserData::as_comment);
         let is_ours = found.is_held() || comment == Some(MARK);
-        Some((found, if is_ours { State::Whole } else { State::Foreign }))
+        let is_dormant = table.flags.unwrap_or_default().contains(TableFlags::DORMANT);
+        let state = match (is_ours, is_dormant) {
+            (true, false) => State::Whole,
+            (true, true) => State::Broken,
+            (false, _) => State::Foreign,
+        };
+        Some((found, state))
     }
 
     pub(super) fn is_held(&self) -> bool {

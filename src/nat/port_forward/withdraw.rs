@@ -10,9 +10,9 @@ use super::mapping::{Mapping, Port};
 use super::record::Record;
 use super::row_changes::RowChanges;
 use super::state::{Known, Ports, TagRows, Turn, change};
-use super::table::{PortElement, PortTable};
+use super::table::{PortElement, PortTable, State};
 use super::tag::{Number, TagHash, link_counter};
-use super::{loopback, stale};
+use super::{loopback, ruleset, stale};
 use crate::drop_scope::{Collected, Deferred};
 use crate::error::Error;
 use crate::netns::Netns;
@@ -118,6 +118,14 @@ fn delete(turn: &mut Turn<'_>, handles: &[&PortForwardHandle]) -> Result<Deleted
         turn.unchanged()?;
     } else {
         let mut transaction = turn.transaction();
+        for removal in removals.iter().filter(|removal| !removal.is_last) {
+            let table = &removal.table;
+            if turn.ports.known.state(table) == Some(State::Broken) {
+                // Other mappings need it, and a missing set would refuse the deletion.
+                ruleset::push_repair(table, &mut transaction);
+                turn.ports.known.created(table);
+            }
+        }
         transaction.begin(turn.step.0, "");
         for removal in &removals {
             removal.push(&mut transaction);

@@ -55,7 +55,7 @@ impl ChainHandle {
     /// [`is_not_found`](Error::is_not_found) if the chain is gone.
     #[doc(alias = "nft list chain")]
     pub fn rules(&self) -> Result<Vec<(RuleHandle, Rule)>, Error> {
-        let table = ruleset::read_table(&self.table)?;
+        let table = ruleset::read_table(&self.table, false)?;
         let gone = || Cause::from(Errno::ENOENT).doing("read chain", self);
         let chain = table
             .chains

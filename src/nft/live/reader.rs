@@ -12,6 +12,7 @@ use crate::wire::nft::element::{Element, ElementsOf, decode_list, encode_list};
 use crate::wire::nft::message::{Family, Message, MessageType, append};
 use crate::wire::nft::object::Object;
 use crate::wire::nft::rule::Rule;
+use crate::wire::nft::set::Set;
 use crate::wire::nft::table::Table;
 
 /// A request without attributes, which lists all objects of a type.
@@ -69,6 +70,13 @@ pub(crate) fn rules(socket: &mut Socket, family: Family, table: &str) -> Result<
     let of_table = Rule { table: table.to_owned(), ..Rule::default() };
     let rules = list(socket, MessageType::GetRule, family, &of_table)?.into_iter();
     Ok(rules.map(|(_, rule): (_, Rule)| rule).filter(|rule| rule.table == table).collect())
+}
+
+/// Reads the sets of a table; none if the table is missing.
+pub(crate) fn sets(socket: &mut Socket, family: Family, table: &str) -> Result<Vec<Set>, Cause> {
+    let of_table = Set { table: table.to_owned(), ..Set::default() };
+    let sets = list(socket, MessageType::GetSet, family, &of_table)?.into_iter();
+    Ok(sets.map(|(_, set): (_, Set)| set).filter(|set| set.table == table).collect())
 }
 
 /// Reads all tables of the namespace, each with its family.

@@ -54,18 +54,22 @@ impl Netns {
     /// `CAP_SYS_ADMIN` at the first use of `nf_tables` in a namespace that the thread is not in.
     #[doc(alias = "nft list ruleset")]
     pub fn nft_ruleset(&self) -> Result<Vec<TableInfo>, Error> {
-        ruleset(self, None)
+        ruleset(self, None, true)
     }
 }
 
-/// Reads a table. Fails with ENOENT if it is gone.
-pub(super) fn read_table(table: &TableHandle) -> Result<TableInfo, Error> {
-    let found = ruleset(&table.netns, Some(table))?.into_iter().next();
+/// Reads a table, perhaps without the elements of named sets.
+pub(super) fn read_table(table: &TableHandle, has_elements: bool) -> Result<TableInfo, Error> {
+    let found = ruleset(&table.netns, Some(table), has_elements)?.into_iter().next();
     let gone = || Cause::from(Errno::ENOENT).doing("read table", table);
     found.ok_or_else(|| gone().in_namespace(&table.netns))
 }
 
-fn ruleset(netns: &Netns, only: Option<&TableHandle>) -> Result<Vec<TableInfo>, Error> {
+fn ruleset(
+    netns: &Netns,
+    only: Option<&TableHandle>,
+    has_elements: bool,
+) -> Result<Vec<TableInfo>, Error> {
     read_at_one_generation(netns, (READ, &RULESET), || {
         let family = only.map(|table| table.family);
         let all = wire_chain::Chain::default();
@@ -73,7 +77,7 @@ fn ruleset(netns: &Netns, only: Option<&TableHandle>) -> Result<Vec<TableInfo>, 
         let mut found = Vec::new();
         for (family, table) in tables(netns)? {
             if only.is_none_or(|only| only.number.if_known() == table.handle) {
-                found.extend(read_one(netns, family, &table, &chains)?);
+                found.extend(read_one(netns, (family, &table), &chains, has_elements)?);
             }
         }
         let chains = found.iter_mut().flat_map(|table| &mut table.chains);
@@ -85,12 +89,12 @@ fn ruleset(netns: &Netns, only: Option<&TableHandle>) -> Result<Vec<TableInfo>, 
 
 fn read_one(
     netns: &Netns,
-    family: Family,
-    table: &wire_table::Table,
+    (family, table): (Family, &wire_table::Table),
     chains: &[(Family, wire_chain::Chain)],
+    has_elements: bool,
 ) -> Result<Option<TableInfo>, Error> {
     let (Some(name), Some(number)) = (&table.name, table.handle) else { return Ok(None) };
-    let (sets, written) = sets(netns, family, name)?;
+    let (sets, written) = sets(netns, family, name, has_elements)?;
     let rules = rules(netns, family, name)?;
     let in_table =
         |(of, chain): &&(Family, wire_chain::Chain)| *of == family && chain.table == *name;
@@ -147,8 +151,14 @@ fn list<T: Codec>(
         .map_err(|cause| cause.doing(READ, RULESET))
 }
 
-/// Reads the named sets of a table with their elements, and the anonymous sets of its rules.
-fn sets(netns: &Netns, family: Family, table: &str) -> Result<(Vec<SetInfo>, KnownSets), Error> {
+/// Reads the named sets of a table, with their elements on request, and the elements of the sets
+/// written into rules.
+fn sets(
+    netns: &Netns,
+    family: Family,
+    table: &str,
+    has_elements: bool,
+) -> Result<(Vec<SetInfo>, KnownSets), Error> {
     let of = wire_set::Set { table: table.to_owned(), ..wire_set::Set::default() };
     let listed: Vec<(_, wire_set::Set)> = list(netns, family, MessageType::GetSet, &of)?;
     let mut sets = Vec::new();
@@ -156,11 +166,16 @@ fn sets(netns: &Netns, family: Family, table: &str) -> Result<(Vec<SetInfo>, Kno
     for (_, set) in listed {
         let name = set.name.clone().unwrap_or_default();
         let shape = shape_of(&set);
-        let elements = shape.decode(elements(netns, family, (table, &name))?);
+        let is_written = set.flags.unwrap_or_default().contains(SetFlags::ANONYMOUS);
+        let elements = if has_elements || is_written {
+            shape.decode(elements(netns, family, (table, &name))?)
+        } else {
+            Vec::new()
+        };
         if let Some(DataKind::Object(kind)) = shape.data {
             written.objects.insert(name.clone(), kind);
         }
-        if set.flags.unwrap_or_default().contains(SetFlags::ANONYMOUS) {
+        if is_written {
             written.elements.insert(name, elements);
             continue;
         }

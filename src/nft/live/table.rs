@@ -3,7 +3,7 @@
 use super::handle::TableHandle;
 use super::number::Number;
 use super::ruleset;
-use super::single::{create, remove};
+use super::single::{change, create, remove};
 use super::transaction::Transaction;
 use crate::error::Error;
 use crate::netns::Netns;
@@ -107,7 +107,47 @@ impl TableHandle {
     /// [`is_not_found`](Error::is_not_found) if the table is gone.
     #[doc(alias = "nft list table")]
     pub fn read(&self) -> Result<TableInfo, Error> {
-        ruleset::read_table(self)
+        ruleset::read_table(self, true)
+    }
+
+    /// Reads all that is in the table but the elements of named sets and maps: the cost doesn't
+    /// depend on their number.
+    ///
+    /// Replaces `nft --terse list table FAMILY NAME`.
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) if the table is gone.
+    #[doc(alias = "nft -t list table")]
+    pub fn read_terse(&self) -> Result<TableInfo, Error> {
+        ruleset::read_table(self, false)
+    }
+
+    /// Hides all packets from the chains, or shows them again.
+    ///
+    /// Replaces `nft add table FAMILY NAME '{ flags dormant; }'`, and the command without the flag.
+    ///
+    /// ```
+    /// use netloom::Namespace;
+    /// use netloom::nft::{Chain, Family, Hook, Priority, Table};
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let netns = Namespace::anonymous().create()?;
+    /// let chain = Chain::new("in").hook(Hook::Input, Priority::FILTER);
+    /// let table = Table::new(Family::Inet, "filter").chain(chain).create(&netns)?;
+    /// table.set_dormant(true)?;
+    /// assert!(table.read()?.is_dormant);
+    /// table.set_dormant(false)?;
+    /// assert!(!table.read_terse()?.is_dormant);
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) if the table is gone.
+    #[doc(alias = "NFT_TABLE_F_DORMANT")]
+    pub fn set_dormant(&self, on: bool) -> Result<(), Error> {
+        change(&self.netns, |transaction| transaction.set_dormant(self, on))
     }
 }
 

@@ -85,3 +85,13 @@ pub enum SetOrMap {
     /// A map from keys to data.
     Map(Map),
 }
+
+impl SetOrMap {
+    /// The name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Set(set) => set.name(),
+            Self::Map(map) => map.name(),
+        }
+    }
+}

@@ -31,7 +31,8 @@ use crate::nft::model::types::Type;
 use crate::wire::message::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE};
 use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::message::{MessageType, append_batch_begin};
-use crate::wire::nft::{chain as wire_chain, rule as wire_rule};
+use crate::wire::nft::table::TableFlags;
+use crate::wire::nft::{chain as wire_chain, rule as wire_rule, table as wire_table};
 
 pub use error::{Refused, TransactionError};
 
@@ -346,6 +347,20 @@ impl Transaction {
         self.names_in(&chain.table, &chain.number);
         let message = wire_chain::Chain { policy: Some(policy), ..chain.message() };
         self.push(MessageType::NewChain, 0, chain.table.family, &message);
+        self
+    }
+
+    /// Hides all packets from the chains of a table, or shows them again.
+    #[doc(alias = "NFT_TABLE_F_DORMANT")]
+    pub fn set_dormant(&mut self, table: &TableHandle, on: bool) -> &mut Self {
+        self.begin(if on { "make dormant" } else { "wake" }, table);
+        self.names(table);
+        let mut flags = TableFlags::empty();
+        flags.set(TableFlags::OWNER, table.is_held());
+        flags.set(TableFlags::DORMANT, on);
+        let message =
+            wire_table::Table { flags: Some(flags), ..wire_table::Table::by_name(&table.name) };
+        self.push(MessageType::NewTable, 0, table.family, &message);
         self
     }
 
