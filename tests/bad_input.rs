@@ -109,8 +109,11 @@ fn known_wrong(host: &Netns) {
         is_invalid(Bridge::new("br0").mac(mac).create(host), &["mac", "six hexadecimal bytes"]);
     }
     for mac in ["01:00:00:00:00:01", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"] {
-        is_invalid(Bridge::new("br0").mac(mac).create(host), &["mac", mac, "one station"]);
-        is_invalid(VethPair::new("a", VethEnd::new("b").mac(mac)).create(host), &["one station"]);
+        is_invalid(Bridge::new("br0").mac(mac).create(host), &["mac", mac, "must be unicast"]);
+        is_invalid(
+            VethPair::new("a", VethEnd::new("b").mac(mac)).create(host),
+            &["must be unicast"],
+        );
     }
     for mtu in [0, 67, 65_536, u32::MAX] {
         let reason = "from 68 to 65535 bytes";

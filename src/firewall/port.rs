@@ -67,7 +67,7 @@ impl PortGuard {
             self.rejected.reject(
                 "mac",
                 mac,
-                "not the address of a single station, so no frame has this source",
+                "the address must be unicast: neither multicast nor zero",
             );
         }
         self
