@@ -118,6 +118,7 @@ mod sysctl;
 mod testing;
 mod text;
 mod together;
+mod watch;
 mod wire;
 
 pub use address::{Address, AddressHandle, AddressInfo};
@@ -158,3 +159,4 @@ pub use sysctl::{
     Setting, SettingValue, Sysctl, SysctlHandle,
 };
 pub use together::Together;
+pub use watch::{Change, Event, Resynced, Watch, Watcher};

@@ -65,7 +65,7 @@ pub struct NeighborInfo {
 
 impl NeighborInfo {
     /// Reads `struct ndmsg` and its attributes. `None` without a readable address.
-    fn read(message: Message<'_>) -> Option<Self> {
+    pub(crate) fn read(message: Message<'_>) -> Option<Self> {
         const NTF_ROUTER: u8 = 0x80;
         let (header, attributes) = message.split::<NDMSG>()?;
         let [family, _, _, _, i0, i1, i2, i3, s0, s1, flags, _] = *header;

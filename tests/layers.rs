@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module's layer, the lowest first. What is beside them (errors, owners, values) is used by
 /// all.
-const LAYERS: [(&str, u32); 22] = [
+const LAYERS: [(&str, u32); 23] = [
     ("wire", 0),
     ("netlink", 1),
     ("netns", 2),
@@ -30,6 +30,7 @@ const LAYERS: [(&str, u32); 22] = [
     ("firewall", 3),
     ("link_names", 3),
     ("obstacle", 3),
+    ("watch", 3),
     ("topology", 4),
     ("inspect", 4),
 ];

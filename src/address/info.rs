@@ -73,7 +73,7 @@ const FLAGS: [(AddressFlags, &str); 10] = [
 
 impl AddressInfo {
     /// Reads `struct ifaddrmsg` and its attributes. Returns `None` if no address can be read.
-    pub(super) fn read(message: Message<'_>) -> Option<Self> {
+    pub(crate) fn read(message: Message<'_>) -> Option<Self> {
         let (&[_, length, short_flags, scope, i0, i1, i2, i3], attributes) = message.split()?;
         let (mut address, mut local, mut unread) = (None, None, 0);
         let (mut broadcast, mut label, mut metric, mut protocol) = (None, None, None, None);

@@ -18,6 +18,7 @@ mod nat;
 mod packet_filter;
 mod places;
 mod settings;
+mod watching;
 
 /// Refusals of every step (the first two), or of requests that make something.
 const REFUSALS: [Errno; 6] =

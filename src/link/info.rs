@@ -71,7 +71,7 @@ pub struct LinkView<'a> {
 }
 
 impl<'a> LinkView<'a> {
-    pub(super) fn of(wire: Wire<'a>) -> Option<Self> {
+    pub(crate) fn of(wire: Wire<'a>) -> Option<Self> {
         Some(Self { wire, name: wire.name()? })
     }
 

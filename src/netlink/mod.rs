@@ -12,6 +12,7 @@ mod schema;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod script;
 mod socket;
+mod subscription;
 mod tag;
 
 pub(crate) use batch::Batch;
@@ -19,4 +20,5 @@ pub(crate) use member::{Member, is_unavailable, members};
 pub(crate) use request::RequestType;
 pub(crate) use requests::Requests;
 pub(crate) use socket::{DEADLINE, Protocol, Socket};
+pub(crate) use subscription::{Heard, Subscription};
 pub(crate) use tag::{LiveTags, Tag, is_tag};

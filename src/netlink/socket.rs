@@ -14,7 +14,7 @@ use crate::sys::socket::{
 };
 
 /// The netlink port of the kernel as a sender.
-const KERNEL: u32 = 0;
+pub(super) const KERNEL: u32 = 0;
 
 /// The maximum wait for an answer. The kernel answers within the system call that sends the
 /// request, so the limit applies only if the kernel lost an answer.

@@ -5,12 +5,13 @@ use std::hash::{Hash, Hasher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use super::enter::socket_inside;
 use super::identity::{LazyId, NetnsId};
 use super::label::{Label, Quoted};
 use super::name_file::NameFile;
 use super::sockets::{NfTables, Sockets};
 use crate::error::{Cause, Error};
-use crate::netlink::{Batch, Protocol, Requests, Socket};
+use crate::netlink::{Batch, Protocol, Requests, Socket, Subscription};
 use crate::owned::sealed::{Remove, Removed};
 use crate::sys::process::PerProcess;
 use crate::wire::message::Message;
@@ -124,6 +125,17 @@ impl Netns {
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
         self.sockets().with(Protocol::SocketDiagnosis, exchange)
+    }
+
+    /// Opens a socket inside that receives the notifications of multicast groups.
+    pub(crate) fn subscribe(
+        &self,
+        protocol: Protocol,
+        groups: &[u32],
+        room: usize,
+    ) -> Result<Subscription, Cause> {
+        let socket = socket_inside(self.fd(), protocol.new_socket())?;
+        Subscription::join(socket, groups, room)
     }
 
     /// Uses the `nf_tables` socket inside, which is always the same one: a table with the owner

@@ -68,7 +68,7 @@ pub struct RouteView<'a> {
 
 impl<'a> RouteView<'a> {
     #[inline] // Otherwise, copying the view would cost as much as reading it.
-    pub(super) fn read(message: Message<'a>) -> Option<Self> {
+    pub(crate) fn read(message: Message<'a>) -> Option<Self> {
         const RTM_F_CLONED: u32 = 0x200;
         let wire = Wire::read(message)?;
         if wire.flags & RTM_F_CLONED != 0 {

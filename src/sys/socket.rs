@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{self, Backlog, NetlinkAddr, SetSockOpt, SockaddrStorage};
 use nix::sys::time::TimeVal;
 use nix::{getsockopt_impl, setsockopt_impl, sockopt_impl};
@@ -151,6 +152,34 @@ pub(crate) fn send_datagram(socket: &impl AsFd, bytes: &[u8]) -> Result<(), Errn
 pub(crate) fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     fault::system_call("recv")?;
     socket::recv(socket.as_raw_fd(), buffer, MsgFlags::empty())
+}
+
+/// Waits until one of the sockets has something to read, or an error. Returns whether one has by
+/// `end`; `None` waits for ever.
+pub(crate) fn wait_readable(
+    sockets: &[BorrowedFd<'_>],
+    end: Option<Instant>,
+) -> Result<bool, Errno> {
+    fault::system_call("poll")?;
+    let mut fds: Vec<_> =
+        sockets.iter().map(|socket| PollFd::new(*socket, PollFlags::POLLIN)).collect();
+    loop {
+        let timeout = match end {
+            None => PollTimeout::NONE,
+            Some(end) => {
+                let left = end.saturating_duration_since(Instant::now());
+                // Rounded up, so that the time is up after the last call.
+                let left = left + Duration::from_nanos(999_999);
+                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+            }
+        };
+        match poll(&mut fds, timeout) {
+            Ok(0) if end.is_some_and(|end| Instant::now() < end) => {}
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
 }
 
 /// Sets how long receiving or connecting may wait. A zero would be for ever, so the least is a

@@ -1,0 +1,104 @@
+//! Watching, and waiting for a condition.
+
+use std::time::Duration;
+
+use super::{each_step_fails, every_step, ground, here, settled, support};
+
+use netloom::{Bridge, Error, Event};
+
+const SOON: Duration = Duration::from_millis(1);
+
+#[test]
+fn watchers() {
+    support::isolated(|| {
+        let host = here();
+        every_step(
+            &[
+                "watch links, addresses, routes, neighbours",
+                "watch changes",
+                "look at the loopback link",
+                "list links",
+                "list addresses",
+                "list routes",
+                "list neighbours",
+            ],
+            || {
+                let watch = host.watch().links().addresses().routes().neighbors();
+                let mut watcher = watch.start()?;
+                while watcher.next_within(SOON)?.is_some() {}
+                Ok::<_, Error>(())
+            },
+        );
+    });
+}
+
+/// A watcher that could not be read goes on, and knows what it missed.
+#[test]
+fn a_watcher_goes_on_after_a_fault() {
+    support::isolated(|| {
+        let host = here();
+        let cable = ground(&host);
+        each_step_fails(
+            || {
+                let mut watcher = host.watch().links().routes().buffer(4096).start()?;
+                let (mut links, mut failure) = (Vec::new(), None);
+                // The route is removed in silence; so many changes overflow the buffer.
+                let change = || {
+                    for mtu in 1400..1420 {
+                        cable.near().set_mtu(mtu)?;
+                    }
+                    cable.near().set_mtu(1500)?;
+                    Bridge::new("br0").create(&host)?.delete().map_err(Error::from)
+                };
+                let changed = change();
+                loop {
+                    match watcher.next_within(SOON) {
+                        Ok(None) => break,
+                        Ok(Some(event)) => apply(&mut links, &event),
+                        Err(error) => failure = failure.or(Some(error)),
+                    }
+                }
+                let mut listed: Vec<_> =
+                    host.links()?.into_iter().map(|link| (link.index, link.mtu)).collect();
+                listed.sort_unstable();
+                links.sort_unstable();
+                assert_eq!(links, listed, "{failure:?}");
+                changed.and(failure.map_or(Ok(()), Err))
+            },
+            |_, _| (),
+        );
+        settled(&host);
+    });
+}
+
+fn apply(links: &mut Vec<(crate::LinkIndex, u32)>, event: &Event) {
+    match event {
+        Event::Link(change) => {
+            links.retain(|(index, _)| *index != change.value().index);
+            links.extend(change.after().map(|link| (link.index, link.mtu)));
+        }
+        Event::Resynced(resynced) => {
+            resynced.changes.iter().for_each(|event| apply(links, event));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn conditions() {
+    support::isolated(|| {
+        let host = here();
+        every_step(&["wait for a condition", "look at the loopback link", "list links"], || {
+            let mut looks = 0;
+            let holds = || {
+                looks += 1;
+                // The first look changes something, which is waited for.
+                if looks == 1 {
+                    drop(Bridge::new("br0").create(&host));
+                }
+                host.links().map(|links| links.len() == 1 && looks > 1)
+            };
+            host.wait_for(holds, Duration::from_secs(5))
+        });
+    });
+}

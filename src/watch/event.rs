@@ -1,0 +1,128 @@
+//! What a watcher yields.
+
+use std::fmt;
+
+use crate::address::AddressInfo;
+use crate::link::LinkInfo;
+use crate::link_names::{LinkNames, Show};
+use crate::neighbor::NeighborInfo;
+use crate::route::RouteInfo;
+
+/// A change of one object, with its old and new value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub enum Change<T> {
+    /// The object existed when the watcher started.
+    Existing(T),
+    /// The object is new.
+    New(T),
+    /// The object changed.
+    Changed {
+        /// The value before the change.
+        old: T,
+        /// The value after the change.
+        new: T,
+    },
+    /// The object is gone. The value is the last known one.
+    Removed(T),
+}
+
+impl<T> Change<T> {
+    /// Returns the value before the change. `None` for a new object, and for one that existed when
+    /// the watcher started.
+    pub fn before(&self) -> Option<&T> {
+        match self {
+            Self::Existing(_) | Self::New(_) => None,
+            Self::Changed { old, .. } | Self::Removed(old) => Some(old),
+        }
+    }
+
+    /// Returns the value after the change. `None` for a removed object.
+    pub fn after(&self) -> Option<&T> {
+        match self {
+            Self::Existing(new) | Self::New(new) | Self::Changed { new, .. } => Some(new),
+            Self::Removed(_) => None,
+        }
+    }
+
+    /// Returns the new value, or the last one of a removed object.
+    pub fn value(&self) -> &T {
+        match self {
+            Self::Existing(value)
+            | Self::New(value)
+            | Self::Changed { new: value, .. }
+            | Self::Removed(value) => value,
+        }
+    }
+}
+
+/// An event of a [`Watcher`](crate::Watcher).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum Event {
+    /// A change of a link.
+    Link(Change<LinkInfo>),
+    /// A change of an address.
+    Address(Change<AddressInfo>),
+    /// A change of a route.
+    Route(Change<RouteInfo>),
+    /// A change of a neighbour.
+    Neighbor(Change<NeighborInfo>),
+    /// The kernel dropped notifications, and the watcher read all lists again.
+    Resynced(Resynced),
+}
+
+/// The changes between the last event and the lists that were read after an overflow.
+///
+/// The kernel drops notifications if the watcher reads them too slowly for its
+/// [`buffer`](crate::Watch::buffer).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Resynced {
+    /// The changes, at most one for each object.
+    pub changes: Vec<Event>,
+    /// The number of times that the buffer overflowed: above 1 if it overflowed again while the
+    /// lists were read.
+    pub overflows: u32,
+}
+
+impl Event {
+    /// Formats the event as `ip monitor` does, with the links' names: `Deleted ` and a line.
+    pub fn display<'a>(&'a self, names: &'a LinkNames) -> impl fmt::Display + 'a {
+        Show(|f: &mut fmt::Formatter<'_>| self.write(f, names))
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, names: &LinkNames) -> fmt::Result {
+        match self {
+            Self::Link(change) => line(f, change, |link| link.to_string()),
+            Self::Address(change) => line(f, change, |info| info.display(names).to_string()),
+            Self::Route(change) => line(f, change, |info| info.display(names).to_string()),
+            Self::Neighbor(change) => line(f, change, |info| info.display(names).to_string()),
+            Self::Resynced(resynced) => {
+                write!(f, "resynced, {} changes", resynced.changes.len())?;
+                resynced.changes.iter().try_for_each(|event| {
+                    f.write_str("\n")?;
+                    event.write(f, names)
+                })
+            }
+        }
+    }
+}
+
+fn line<T>(
+    f: &mut fmt::Formatter<'_>,
+    change: &Change<T>,
+    show: impl Fn(&T) -> String,
+) -> fmt::Result {
+    f.write_str(if change.after().is_none() { "Deleted " } else { "" })?;
+    f.write_str(&show(change.value()))
+}
+
+/// Formats the event as `ip monitor` does, with the links' indexes: `dev if3`.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, LinkNames::NONE)
+    }
+}

@@ -1,0 +1,21 @@
+//! Layer 3: what changes in a namespace, as an iterator of typed events without a gap.
+//!
+//! A [`Watcher`] has a socket in the namespace that receives the kernel's notifications, and a
+//! model of what exists for each kind of object. The socket joins its groups before the first list
+//! is read. So each change is in the list, in the queue, or in both.
+
+mod builder;
+mod doubt;
+mod event;
+mod filter;
+mod kind;
+mod model;
+mod objects;
+mod routes;
+mod source;
+mod wait;
+mod watcher;
+
+pub use builder::Watch;
+pub use event::{Change, Event, Resynced};
+pub use watcher::Watcher;

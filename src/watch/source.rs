@@ -1,0 +1,188 @@
+//! A socket of a watcher, with the models that its notifications change.
+
+use std::collections::BTreeSet;
+
+use super::event::{Event, Resynced};
+use super::filter::Filter;
+use super::kind::Kind;
+use super::model::{Doubt, Model};
+use crate::error::{Cause, Error};
+use crate::netlink::{Heard, Protocol, Subscription};
+use crate::netns::Netns;
+use crate::wire::message::Message;
+
+/// The number of lists that may overflow the buffer while they are read.
+const ATTEMPTS: u32 = 64;
+
+/// A socket and its models.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) subscription: Subscription,
+    models: Vec<Box<dyn Model>>,
+    state: State,
+}
+
+/// The state of the models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing was read yet, and notifications were lost so often.
+    New(u32),
+    /// The models are what the notifications say.
+    Current,
+    /// Notifications were lost, so often.
+    Overflowed(u32),
+}
+
+/// The outcome of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Something was read. There may be events.
+    Done,
+    /// There is nothing to read.
+    Idle,
+}
+
+impl Source {
+    /// Joins the groups of kinds that share a protocol.
+    pub(super) fn open(
+        netns: &Netns,
+        protocol: Protocol,
+        kinds: &BTreeSet<Kind>,
+        filter: &Filter,
+        room: usize,
+    ) -> Result<Self, Cause> {
+        let kinds: Vec<_> = kinds.iter().filter(|kind| kind.protocol() == protocol).collect();
+        let groups: BTreeSet<_> = kinds.iter().flat_map(|kind| kind.groups(filter)).collect();
+        let groups: Vec<_> = groups.into_iter().collect();
+        Ok(Self {
+            subscription: netns.subscribe(protocol, &groups, room)?,
+            models: kinds.iter().map(|kind| kind.model(filter)).collect(),
+            state: State::New(0),
+        })
+    }
+
+    /// Reports whether what exists is still to be read.
+    pub(super) fn is_new(&self) -> bool {
+        matches!(self.state, State::New(_))
+    }
+
+    /// Replaces the socket, which another process has.
+    pub(super) fn reopen(&mut self, subscription: Subscription) {
+        self.subscription = subscription;
+        self.overflow();
+    }
+
+    /// Reads one datagram, or all lists if notifications were lost. Waits for no notification.
+    pub(super) fn step(&mut self, netns: &Netns, events: &mut Vec<Event>) -> Result<Step, Error> {
+        if self.state != State::Current {
+            self.resync(netns, events)?;
+            return Ok(Step::Done);
+        }
+        match self.subscription.receive().map_err(|cause| reading(cause, netns))? {
+            Heard::Datagram(length) => {
+                for message in self.subscription.datagram(length) {
+                    self.models.iter_mut().for_each(|model| model.take(message, events));
+                }
+                Ok(Step::Done)
+            }
+            Heard::Overflow => {
+                self.overflow();
+                Ok(Step::Done)
+            }
+            Heard::Nothing => self.doubt(netns, events),
+        }
+    }
+
+    fn overflow(&mut self) {
+        self.state = match self.state {
+            State::New(times) => State::New(times + 1),
+            State::Current => State::Overflowed(1),
+            State::Overflowed(times) => State::Overflowed(times + 1),
+        };
+    }
+
+    /// Reads all lists, and the notifications that were queued meanwhile. If the buffer overflows
+    /// again, the next step tries once more.
+    fn resync(&mut self, netns: &Netns, events: &mut Vec<Event>) -> Result<(), Error> {
+        // All queued notifications are older than the lists.
+        self.subscription.discard().map_err(|cause| reading(cause, netns))?;
+        let mut changes = Vec::new();
+        if !self.list(netns, |_| true, &mut changes)? {
+            self.overflow();
+            let (State::New(times) | State::Overflowed(times)) = self.state else { return Ok(()) };
+            if !times.is_multiple_of(ATTEMPTS) {
+                return Ok(());
+            }
+            return Err(Cause::Interrupted(ATTEMPTS)
+                .doing("watch", "changes")
+                .in_namespace(netns)
+                .hint("a larger `buffer` holds the changes that come while the lists are read"));
+        }
+        match self.state {
+            State::Overflowed(overflows) => {
+                events.push(Event::Resynced(Resynced { changes, overflows }));
+            }
+            _ => events.append(&mut changes),
+        }
+        self.state = State::Current;
+        Ok(())
+    }
+
+    /// Looks for changes that were made without a notification.
+    fn doubt(&mut self, netns: &Netns, events: &mut Vec<Event>) -> Result<Step, Error> {
+        let mut doubts = Vec::with_capacity(self.models.len());
+        for model in &mut self.models {
+            doubts.push(model.doubt(netns)?);
+        }
+        if doubts.contains(&Doubt::Real) {
+            let is_doubtful = |place: usize| doubts.get(place) == Some(&Doubt::Real);
+            if !self.list(netns, is_doubtful, events)? {
+                self.overflow();
+            }
+        } else if !doubts.contains(&Doubt::Later) {
+            return Ok(Step::Idle);
+        }
+        Ok(Step::Done)
+    }
+
+    /// Reads the lists of models, by place, and what was queued meanwhile. Returns whether no
+    /// notification was lost.
+    fn list(
+        &mut self,
+        netns: &Netns,
+        is_wanted: impl Fn(usize) -> bool,
+        events: &mut Vec<Event>,
+    ) -> Result<bool, Error> {
+        let result = self.try_list(netns, is_wanted, events);
+        if !matches!(result, Ok(true)) {
+            self.models.iter_mut().for_each(|model| model.abandon());
+        }
+        result
+    }
+
+    fn try_list(
+        &mut self,
+        netns: &Netns,
+        is_wanted: impl Fn(usize) -> bool,
+        events: &mut Vec<Event>,
+    ) -> Result<bool, Error> {
+        for (_, model) in self.models.iter_mut().enumerate().filter(|(at, _)| is_wanted(*at)) {
+            model.list(netns)?;
+        }
+        let models = &mut self.models;
+        let take = |message: Message<'_>| {
+            models.iter_mut().for_each(|model| model.take(message, events));
+        };
+        if !self.subscription.drain(take).map_err(|cause| reading(cause, netns))? {
+            return Ok(false);
+        }
+        let is_first = self.is_new();
+        self.models.iter_mut().for_each(|model| model.complete(is_first, events));
+        Ok(true)
+    }
+}
+
+/// Returns the error of a notification that could not be read.
+fn reading(cause: Cause, netns: &Netns) -> Error {
+    cause.doing("watch", "changes").in_namespace(netns)
+}

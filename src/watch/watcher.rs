@@ -1,0 +1,160 @@
+//! The iterator of events.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use super::builder::Watch;
+use super::event::Event;
+use super::source::{Source, Step};
+use crate::error::Error;
+use crate::sys::process::Process;
+use crate::sys::socket::wait_readable;
+
+/// An iterator of what exists and of what changes, made by [`Watch::start`].
+///
+/// Everything that exists comes first, as [`Change::Existing`](crate::Change::Existing). Then come
+/// the changes, in the order of the kernel's notifications for each kind of object. A change that
+/// leaves an object as it was is left out.
+///
+/// No thread works for a watcher: it reads its socket when it is asked for an event. Errors don't
+/// end it: the next call goes on, with a [`Resynced`](Event::Resynced) if something was lost. In a
+/// forked process the watcher opens a socket of its own, and its next event is a `Resynced`.
+///
+/// # Event loops
+///
+/// The descriptor is readable while notifications are queued. Call [`try_next`](Self::try_next)
+/// until it returns `None`: before the first wait, and each time the descriptor is readable.
+pub struct Watcher {
+    watch: Watch,
+    source: Source,
+    ready: VecDeque<Event>,
+    /// The events of the step that is made, kept for its room.
+    new: Vec<Event>,
+    process: Process,
+}
+
+/// The end of a wait for an event.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Now,
+    At(Instant),
+    Never,
+}
+
+impl Watcher {
+    pub(super) fn start(watch: &Watch) -> Result<Self, Error> {
+        let mut watcher = Self {
+            watch: watch.clone(),
+            source: watch.open()?,
+            ready: VecDeque::new(),
+            new: Vec::new(),
+            process: Process::current(),
+        };
+        while watcher.source.is_new() {
+            watcher.step()?;
+        }
+        Ok(watcher)
+    }
+
+    /// Returns the next event. Waits for one until the deadline; `None` then.
+    ///
+    /// # Errors
+    ///
+    /// - `ErrorKind::Interrupted` if more changes than the buffer holds came during each of many
+    ///   attempts to read the lists
+    /// - The kernel refuses to list, or a system call fails
+    pub fn next_until(&mut self, deadline: Instant) -> Result<Option<Event>, Error> {
+        self.wait(End::At(deadline))
+    }
+
+    /// Returns the next event. Waits for one at most so long; `None` then.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`next_until`](Self::next_until).
+    pub fn next_within(&mut self, wait: Duration) -> Result<Option<Event>, Error> {
+        match Instant::now().checked_add(wait) {
+            Some(deadline) => self.next_until(deadline),
+            None => self.wait(End::Never),
+        }
+    }
+
+    /// Returns the next event, if there is one. Never waits for a change.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`next_until`](Self::next_until).
+    pub fn try_next(&mut self) -> Result<Option<Event>, Error> {
+        self.wait(End::Now)
+    }
+
+    /// Returns an iterator of the events until the deadline.
+    pub fn until(&mut self, deadline: Instant) -> impl Iterator<Item = Result<Event, Error>> {
+        std::iter::from_fn(move || self.next_until(deadline).transpose())
+    }
+
+    fn wait(&mut self, end: End) -> Result<Option<Event>, Error> {
+        self.after_fork()?;
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(Some(event));
+            }
+            if self.step()? == Step::Done {
+                let is_late = matches!(end, End::At(end) if Instant::now() >= end);
+                if is_late && self.ready.is_empty() {
+                    return Ok(None);
+                }
+                continue;
+            }
+            let end = match end {
+                End::Now => return Ok(None),
+                End::At(end) => Some(end),
+                End::Never => None,
+            };
+            let readable = wait_readable(&[self.as_fd()], end);
+            if !readable.map_err(|errno| self.watch.failed(errno.into()))? {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn step(&mut self) -> Result<Step, Error> {
+        let step = self.source.step(&self.watch.netns, &mut self.new);
+        self.ready.extend(self.new.drain(..));
+        step
+    }
+
+    /// Opens a socket of this process in place of the parent's.
+    fn after_fork(&mut self) -> Result<(), Error> {
+        if !self.process.is_current() {
+            let subscription = self.watch.open()?.subscription;
+            self.source.reopen(subscription);
+            self.process = Process::current();
+        }
+        Ok(())
+    }
+}
+
+/// Yields events for ever, and waits for each.
+impl Iterator for Watcher {
+    type Item = Result<Event, Error>;
+
+    fn next(&mut self) -> Option<Result<Event, Error>> {
+        self.wait(End::Never).transpose()
+    }
+}
+
+/// The descriptor to wait for with poll(2), epoll(7) or tokio's `AsyncFd`.
+impl AsFd for Watcher {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.source.subscription.as_fd()
+    }
+}
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watcher").field("watch", &self.watch).finish_non_exhaustive()
+    }
+}
