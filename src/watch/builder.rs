@@ -6,7 +6,6 @@ use std::fmt;
 use super::filter::{Family, Filter};
 use super::kind::Kind;
 use super::source::Source;
-use super::watcher::Watcher;
 use crate::error::{Cause, Error};
 use crate::link::LinkIndex;
 use crate::netlink::Protocol;
@@ -44,7 +43,7 @@ const ROOM: usize = 1 << 20;
 #[must_use = "a builder does nothing until `start`"]
 pub struct Watch {
     pub(super) netns: Netns,
-    kinds: BTreeSet<Kind>,
+    pub(super) kinds: BTreeSet<Kind>,
     filter: Filter,
     room: usize,
 }
@@ -121,21 +120,6 @@ impl Watch {
     pub fn buffer(mut self, bytes: usize) -> Self {
         self.room = bytes;
         self
-    }
-
-    /// Starts to watch, and reads what exists.
-    ///
-    /// # Errors
-    ///
-    /// - `is_invalid_input()` if nothing was chosen, before any system call
-    /// - `is_permission_denied()` in another namespace without `CAP_SYS_ADMIN`
-    /// - `ErrorKind::Interrupted` if what exists changed during all attempts to read it
-    pub fn start(&self) -> Result<Watcher, Error> {
-        if self.kinds.is_empty() {
-            let reason = "nothing was chosen: call `links`, `addresses` or another of its setters";
-            return Err(Error::invalid("watch", self, reason).in_namespace(&self.netns));
-        }
-        Watcher::start(self)
     }
 
     pub(super) fn open(&self) -> Result<Source, Error> {

@@ -1,9 +1,10 @@
 //! Changes that the kernel makes to routes without a notification.
 //!
-//! IPv4 routes are removed in silence when a link goes down or is deleted (`fib_disable_ip`), when
-//! their source address or the last address of their link is deleted (`fib_sync_down_addr`), and
-//! with their next hop object (`fib_flush` in `net/ipv4/fib_frontend.c`). With the sysctl
-//! `net.ipv6.route.skip_notify_on_dev_down` IPv6 routes are, too.
+//! The kernel reports no IPv4 routes that it removes with a link that goes down or is deleted
+//! (`fib_disable_ip`). Nor does it report those that it removes with their source address, with the
+//! last address of their link (`fib_sync_down_addr`) or with their next hop object (`fib_flush` in
+//! `net/ipv4/fib_frontend.c`). With the sysctl `net.ipv6.route.skip_notify_on_dev_down` that holds
+//! for IPv6 routes, too.
 //!
 //! The notification of the link or address is sent before the routes are removed, under the RTNL
 //! lock. So the routes are looked at after a request that takes the same lock.

@@ -1,4 +1,4 @@
-//! What a watcher yields.
+//! The events of a watcher.
 
 use std::fmt;
 
@@ -89,6 +89,17 @@ pub struct Resynced {
 }
 
 impl Event {
+    /// Reports whether the object existed when the watcher started.
+    pub fn is_existing(&self) -> bool {
+        match self {
+            Self::Link(change) => matches!(change, Change::Existing(_)),
+            Self::Address(change) => matches!(change, Change::Existing(_)),
+            Self::Route(change) => matches!(change, Change::Existing(_)),
+            Self::Neighbor(change) => matches!(change, Change::Existing(_)),
+            Self::Resynced(_) => false,
+        }
+    }
+
     /// Formats the event as `ip monitor` does, with the links' names: `Deleted ` and a line.
     pub fn display<'a>(&'a self, names: &'a LinkNames) -> impl fmt::Display + 'a {
         Show(|f: &mut fmt::Formatter<'_>| self.write(f, names))
@@ -96,7 +107,7 @@ impl Event {
 
     fn write(&self, f: &mut fmt::Formatter<'_>, names: &LinkNames) -> fmt::Result {
         match self {
-            Self::Link(change) => line(f, change, |link| link.to_string()),
+            Self::Link(change) => line(f, change, ToString::to_string),
             Self::Address(change) => line(f, change, |info| info.display(names).to_string()),
             Self::Route(change) => line(f, change, |info| info.display(names).to_string()),
             Self::Neighbor(change) => line(f, change, |info| info.display(names).to_string()),

@@ -43,7 +43,9 @@ impl Kind {
     }
 
     pub(super) fn protocol(self) -> Protocol {
-        Protocol::Route
+        match self {
+            Self::Links | Self::Addresses | Self::Routes | Self::Neighbors => Protocol::Route,
+        }
     }
 
     /// The groups to join. Each has the family of its notifications.

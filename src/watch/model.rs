@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::netns::Netns;
 use crate::wire::message::Message;
 
-/// What exists of one kind, as the events that were yielded say.
+/// The objects of one kind that exist by the events so far.
 ///
 /// A list is read into a second model. Notifications change the second model until it is complete:
 /// each is either older than the list, and then a later one or the list has the same object, or

@@ -96,9 +96,10 @@ impl<T: Object> Model for Objects<T> {
         let is_there = is_there && object.matches(&self.filter);
         let key = object.key();
         if let Some(listed) = &mut self.listed {
-            match is_there {
-                true => listed.insert(key, object),
-                false => listed.remove(&key),
+            if is_there {
+                listed.insert(key, object)
+            } else {
+                listed.remove(&key)
             };
             return;
         }

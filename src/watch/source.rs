@@ -171,7 +171,9 @@ impl Source {
         }
         let models = &mut self.models;
         let take = |message: Message<'_>| {
-            models.iter_mut().for_each(|model| model.take(message, events));
+            for model in models.iter_mut() {
+                model.take(message, events);
+            }
         };
         if !self.subscription.drain(take).map_err(|cause| reading(cause, netns))? {
             return Ok(false);

@@ -35,6 +35,23 @@ pub struct Watcher {
     process: Process,
 }
 
+impl Watch {
+    /// Starts to watch, and reads what exists.
+    ///
+    /// # Errors
+    ///
+    /// - `is_invalid_input()` if nothing was chosen, before any system call
+    /// - `is_permission_denied()` in another namespace without `CAP_SYS_ADMIN`
+    /// - `ErrorKind::Interrupted` if what exists changed during all attempts to read it
+    pub fn start(&self) -> Result<Watcher, Error> {
+        if self.kinds.is_empty() {
+            let reason = "nothing was chosen: call `links`, `addresses` or another of its setters";
+            return Err(Error::invalid("watch", self, reason).in_namespace(&self.netns));
+        }
+        Watcher::start(self)
+    }
+}
+
 /// The end of a wait for an event.
 #[derive(Debug, Clone, Copy)]
 enum End {
@@ -44,7 +61,7 @@ enum End {
 }
 
 impl Watcher {
-    pub(super) fn start(watch: &Watch) -> Result<Self, Error> {
+    fn start(watch: &Watch) -> Result<Self, Error> {
         let mut watcher = Self {
             watch: watch.clone(),
             source: watch.open()?,

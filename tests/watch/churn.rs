@@ -52,7 +52,9 @@ impl Churn<'_> {
         self.run(1, |round| {
             let address = |n: usize| Address::new(format!("172.16.{}.{n}/32", round % 200));
             let made: Vec<_> = (1..=AT_ONCE).map(|n| address(n).create(link).unwrap()).collect();
-            made.into_iter().for_each(|address| address.delete().unwrap());
+            for address in made {
+                address.delete().unwrap();
+            }
             AT_ONCE
         });
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use netloom::{AddressInfo, Change, Event, LinkInfo, Netns, Resynced, RouteInfo, Watcher};
 
-/// What exists, by the events.
+/// The objects that exist by the events.
 #[derive(Debug, Default)]
 pub(super) struct Model {
     links: BTreeMap<u32, LinkInfo>,
@@ -19,9 +19,9 @@ pub(super) struct Model {
 impl Model {
     pub(super) fn apply(&mut self, event: Event) {
         match event {
-            Event::Link(change) => keyed(&mut self.links, change, |link| link.index.get()),
+            Event::Link(change) => keyed(&mut self.links, &change, |link| link.index.get()),
             Event::Address(change) => {
-                keyed(&mut self.addresses, change, |a| format!("{} {}", a.link, a.prefix));
+                keyed(&mut self.addresses, &change, |a| format!("{} {}", a.link, a.prefix));
             }
             Event::Route(change) => {
                 if let Some(old) = change.before() {
@@ -34,7 +34,9 @@ impl Model {
                 }
             }
             Event::Resynced(Resynced { changes, overflows, .. }) => {
-                changes.into_iter().for_each(|change| self.apply(change));
+                for change in changes {
+                    self.apply(change);
+                }
                 self.overflows += overflows;
                 self.overflows_in_resync += overflows - 1;
             }
@@ -87,12 +89,12 @@ impl Model {
 
 fn keyed<K: Ord, T: Debug + Clone + PartialEq>(
     known: &mut BTreeMap<K, T>,
-    change: Change<T>,
+    change: &Change<T>,
     key: impl Fn(&T) -> K,
 ) {
     let was = known.remove(&key(change.value()));
     assert_eq!(was.as_ref(), change.before(), "{change:?}");
-    if let Change::Changed { old, new } = &change {
+    if let Change::Changed { old, new } = change {
         assert_ne!(old, new, "nothing changed");
     }
     if let Some(new) = change.after() {

@@ -72,7 +72,9 @@ fn a_link_that_leaves_the_namespace_is_removed() {
         for ((watcher, model), netns) in watchers.iter_mut().zip([&red, &blue]) {
             let events = drain(watcher);
             assert!(!events.is_empty());
-            events.into_iter().for_each(|event| model.apply(event));
+            for event in events {
+                model.apply(event);
+            }
             model.assert_equal(watcher, netns);
         }
     });

@@ -99,8 +99,9 @@ fn the_doctor() {
 }
 
 /// The small examples consist of calls whose own fault tests are in this directory.
-const SMALL: [&str; 7] = [
+const SMALL: [&str; 8] = [
     "firewall",
+    "monitor",
     "nft_set",
     "published_port",
     "reap_at_start",
