@@ -96,7 +96,7 @@ fn all(turn: &mut Turn<'_>, table: &PortTable) -> Result<Vec<Listed>, Error> {
     let of = ElementsOf::new(&table.name, TAGS);
     let (mut tags, mut records) = (BTreeMap::<_, Arc<str>>::new(), Vec::new());
     let elements = match reader::all_elements(turn.socket, table.family(), &of) {
-        // Another program deleted the map.
+        // Another program deleted the map of rows.
         Err(cause) if cause.errno() == Some(Errno::ENOENT) => Vec::new(),
         elements => elements.map_err(|cause| turn.failed(cause))?,
     };

@@ -60,7 +60,8 @@ pub(super) fn push_create(table: &PortTable, transaction: &mut Transaction) {
     push_chains(table, transaction);
 }
 
-/// Restores what another program deleted of a table, except elements, and wakes a dormant table.
+/// Restores a table from which another program deleted sets, chains or rules, and wakes a dormant
+/// table. Does not restore elements.
 pub(super) fn push_repair(table: &PortTable, transaction: &mut Transaction) {
     let all = Rule { table: table.name.to_string(), ..Rule::default() };
     transaction.begin("restore", "the rules for ports");

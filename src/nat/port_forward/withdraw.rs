@@ -121,7 +121,7 @@ fn delete(turn: &mut Turn<'_>, handles: &[&PortForwardHandle]) -> Result<Deleted
         for removal in removals.iter().filter(|removal| !removal.is_last) {
             let table = &removal.table;
             if turn.ports.known.state(table) == Some(State::Broken) {
-                // Other mappings need it, and a missing set would refuse the deletion.
+                // Remaining mappings need the whole table, and a deletion in a missing set is refused.
                 ruleset::push_repair(table, &mut transaction);
                 turn.ports.known.created(table);
             }

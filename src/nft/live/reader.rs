@@ -72,7 +72,7 @@ pub(crate) fn rules(socket: &mut Socket, family: Family, table: &str) -> Result<
     Ok(rules.map(|(_, rule): (_, Rule)| rule).filter(|rule| rule.table == table).collect())
 }
 
-/// Reads the sets of a table; none if the table is missing.
+/// Reads the sets of a table. Returns no sets if the table is missing.
 pub(crate) fn sets(socket: &mut Socket, family: Family, table: &str) -> Result<Vec<Set>, Cause> {
     let of_table = Set { table: table.to_owned(), ..Set::default() };
     let sets = list(socket, MessageType::GetSet, family, &of_table)?.into_iter();

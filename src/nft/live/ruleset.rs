@@ -58,7 +58,7 @@ impl Netns {
     }
 }
 
-/// Reads a table, perhaps without the elements of named sets.
+/// Reads a table, with or without the elements of named sets. Fails with ENOENT if it is gone.
 pub(super) fn read_table(table: &TableHandle, has_elements: bool) -> Result<TableInfo, Error> {
     let found = ruleset(&table.netns, Some(table), has_elements)?.into_iter().next();
     let gone = || Cause::from(Errno::ENOENT).doing("read table", table);
@@ -151,8 +151,8 @@ fn list<T: Codec>(
         .map_err(|cause| cause.doing(READ, RULESET))
 }
 
-/// Reads the named sets of a table, with their elements on request, and the elements of the sets
-/// written into rules.
+/// Reads the named sets of a table, with their elements on request, and the anonymous sets of its
+/// rules.
 fn sets(
     netns: &Netns,
     family: Family,

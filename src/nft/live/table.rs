@@ -110,8 +110,8 @@ impl TableHandle {
         ruleset::read_table(self, true)
     }
 
-    /// Reads all that is in the table but the elements of named sets and maps: the cost doesn't
-    /// depend on their number.
+    /// Reads the contents of the table, except the elements of named sets and maps. So the cost does
+    /// not depend on the number of elements.
     ///
     /// Replaces `nft --terse list table FAMILY NAME`.
     ///
@@ -123,7 +123,7 @@ impl TableHandle {
         ruleset::read_table(self, false)
     }
 
-    /// Hides all packets from the chains, or shows them again.
+    /// Makes the table dormant, so that its chains see no packets, or wakes it.
     ///
     /// Replaces `nft add table FAMILY NAME '{ flags dormant; }'`, and the command without the flag.
     ///

@@ -87,7 +87,7 @@ pub enum SetOrMap {
 }
 
 impl SetOrMap {
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         match self {
             Self::Set(set) => set.name(),

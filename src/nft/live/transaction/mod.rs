@@ -350,7 +350,7 @@ impl Transaction {
         self
     }
 
-    /// Hides all packets from the chains of a table, or shows them again.
+    /// Makes a table dormant, so that its chains see no packets, or wakes it.
     #[doc(alias = "NFT_TABLE_F_DORMANT")]
     pub fn set_dormant(&mut self, table: &TableHandle, on: bool) -> &mut Self {
         self.begin(if on { "make dormant" } else { "wake" }, table);
