@@ -72,7 +72,7 @@ pub(crate) fn takes(privilege: &'static str) -> impl Fn(Errno) -> Cause {
 }
 
 impl Cause {
-    /// Adds the operation and its object.
+    /// Returns an error with this cause, the operation and its object.
     pub(crate) fn doing(
         self,
         action: impl Into<Cow<'static, str>>,
@@ -108,7 +108,7 @@ impl Error {
         self
     }
 
-    /// Adds the namespace.
+    /// Adds the namespace to the error text.
     #[must_use]
     pub(crate) fn in_namespace(mut self, namespace: impl fmt::Display) -> Self {
         self.0.namespace = Some(escaped(namespace.to_string()));

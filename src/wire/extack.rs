@@ -22,7 +22,7 @@ const NLMSGERR_ATTR_POLICY: u16 = 4;
 const NLMSGERR_ATTR_MISS_TYPE: u16 = 5;
 const NLMSGERR_ATTR_MISS_NEST: u16 = 6;
 
-// NL_POLICY_TYPE_ATTR_*
+// The kernel's NL_POLICY_TYPE_ATTR_*.
 const MIN_VALUE_S: u16 = 2;
 const MAX_VALUE_S: u16 = 3;
 const MIN_VALUE_U: u16 = 4;
