@@ -134,7 +134,7 @@ impl TableHandle {
     ///
     /// let netns = Namespace::anonymous().create()?;
     /// let chain = Chain::new("in").hook(Hook::Input, Priority::FILTER);
-    /// let table = Table::new(Family::Inet, "filter").chain(chain).create(&netns)?;
+    /// let table = Table::new(Family::Inet, "filter").persistent("fw").chain(chain).create(&netns)?;
     /// table.set_dormant(true)?;
     /// assert!(table.read()?.is_dormant);
     /// table.set_dormant(false)?;
@@ -144,7 +144,9 @@ impl TableHandle {
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) if the table is gone.
+    /// - [`is_not_found`](Error::is_not_found) if the table is gone.
+    /// - [`is_unsupported`](Error::is_unsupported) for a held table since Linux 6.9
+    ///   (`net/netfilter/nf_tables_api.c`, `nf_tables_updtable`).
     #[doc(alias = "NFT_TABLE_F_DORMANT")]
     pub fn set_dormant(&self, on: bool) -> Result<(), Error> {
         change(&self.netns, |transaction| transaction.set_dormant(self, on))
