@@ -19,7 +19,7 @@ impl Counter {
     }
 }
 
-/// The words of `nft`.
+/// Writes the counter in the words of `nft`.
 impl fmt::Display for Counter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "packets {} bytes {}", self.packets, self.bytes)

@@ -1,5 +1,4 @@
-//! The scopes in which dropped owners leave their deletion to one request for many, and the hook
-//! for failures on drop.
+//! Drop scopes, in which dropped owners are deleted together, and the hook for failures on drop.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -10,18 +9,18 @@ use std::sync::OnceLock;
 use crate::error::Error;
 use crate::sys::process::Process;
 
-/// The objects of one type that are deleted together.
+/// A collection of objects of one type that one request deletes.
 pub(crate) trait Collected: Any + fmt::Debug {
-    /// Deletes all of them and returns the failures.
+    /// Deletes all objects of the collection and returns the failures.
     fn remove(self: Box<Self>) -> Vec<Error>;
 }
 
-/// The deletions that dropped owners left to their scope, one collection a type.
+/// The deletions that dropped owners left to the scope: one collection for each type.
 #[derive(Debug, Default)]
 pub struct Deferred(Vec<Box<dyn Collected>>);
 
 impl Deferred {
-    /// Adds to the collection of this type, which is empty at first.
+    /// Calls `add` with the collection of this type, which starts empty.
     pub(crate) fn add<C: Collected + Default>(&mut self, add: impl FnOnce(&mut C)) {
         for collected in &mut self.0 {
             let collected: &mut dyn Any = &mut **collected;
@@ -35,11 +34,12 @@ impl Deferred {
     }
 }
 
-/// A stretch of dropping on one thread.
+/// A drop scope: it is open on one thread while a `Together` or a struct is dropped.
 struct Scope {
-    /// The number of nested values that share the scope.
+    /// The number of nested values that share this scope.
     depth: usize,
-    /// A fork that drops the same values must not delete what its parent collected.
+    /// The process that opened the scope. A fork that drops the same values must not delete what
+    /// its parent's scope collected.
     process: Process,
     deferred: Deferred,
     /// The failures, if the caller of a `delete` waits for them.
@@ -60,7 +60,7 @@ fn in_scope<T>(look: impl FnOnce(&mut Scope) -> Option<T>) -> Option<T> {
 fn open(failures: Option<Vec<Error>>) {
     let process = Process::current();
     let scope = Scope { depth: 1, process, deferred: Deferred::default(), failures };
-    // Without the thread's list of scopes, owners are deleted one by one.
+    // If the thread's list of scopes is gone, owners are deleted one by one.
     let _ = SCOPES.try_with(|scopes| scopes.borrow_mut().push(scope));
 }
 
@@ -75,12 +75,14 @@ fn close() -> Vec<Error> {
     failures
 }
 
-/// Offers a deletion to the innermost scope. `false` if there is no scope, or `defer` declines.
+/// Offers a deletion to the innermost scope. Returns `false` if there is no scope, or `defer`
+/// declines.
 pub(crate) fn defer(defer: impl FnOnce(&mut Deferred) -> bool) -> bool {
     in_scope(|scope| Some(defer(&mut scope.deferred))).unwrap_or(false)
 }
 
-/// Hands a failure to the scope that returns failures. Gives the error back if there is none.
+/// Hands a failure to the innermost scope if that scope returns failures. Otherwise gives the error
+/// back.
 pub(crate) fn collect_failure(error: Error) -> Result<(), Error> {
     let mut error = Some(error);
     in_scope(|scope| {
@@ -90,7 +92,8 @@ pub(crate) fn collect_failure(error: Error) -> Result<(), Error> {
     error.map_or(Ok(()), Err)
 }
 
-/// Opens a scope when dropped, or joins the open one: the first field of a value.
+/// A guard that opens a scope when it is dropped, or joins the open scope. It is the first field of
+/// a value, because fields are dropped in order.
 #[derive(Debug, Default)]
 pub(crate) struct Opens;
 
@@ -106,7 +109,7 @@ impl Drop for Opens {
     }
 }
 
-/// Closes when dropped what [`Opens`] opened: the last field of a value.
+/// A guard that closes the scope of [`Opens`] when it is dropped. It is the last field of a value.
 #[derive(Debug, Default)]
 pub(crate) struct Closes;
 

@@ -1,8 +1,8 @@
-//! Injected faults: in netloom's own tests the k-th step of a program fails. Every other build has
-//! only empty functions, which the compiler removes.
+//! Injected faults, for netloom's own tests: the k-th step of a program fails. In every other build
+//! these functions are empty, and the compiler removes them.
 //!
-//! A step is a request to the kernel, counted across datagrams, or a system call that follows
-//! a call of [`system_call`].
+//! A step is a request to the kernel (each request of a datagram counts), or a call of
+//! [`system_call`].
 
 #[cfg(not(test))]
 pub(crate) use off::{on_return, patience, system_call};
@@ -30,19 +30,19 @@ mod off {
 
     use nix::errno::Errno;
 
-    /// Stands before a system call that may fail.
+    /// Marks a system call that may fail. A test injects the failure here.
     #[allow(clippy::unnecessary_wraps)] // its double in tests fails
     pub(crate) const fn system_call(_name: &'static str) -> Result<(), Errno> {
         Ok(())
     }
 
-    /// Stands before a thread's return from another namespace.
+    /// Marks a thread's return from another namespace. A test injects a failure here.
     #[allow(clippy::unnecessary_wraps)] // its double in tests fails
     pub(crate) const fn on_return() -> Result<(), Errno> {
         Ok(())
     }
 
-    /// Returns how long to wait for another program.
+    /// Returns how long to wait for another program. A test shortens the time.
     pub(crate) const fn patience(wait: Duration) -> Duration {
         wait
     }

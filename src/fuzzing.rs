@@ -1,5 +1,5 @@
-//! Entry points for fuzz targets and tests: scripts instead of the kernel, and round trips of
-//! encodings. They are in no other build and no part of the API.
+//! Entry points for fuzz targets and tests: scripts that replace the kernel, and round trips of
+//! encodings. Other builds leave this module out, and it is not part of the API.
 
 #[cfg(test)]
 mod mutated_seeds;
@@ -15,17 +15,18 @@ use crate::wire::nft::expr::Expr;
 use crate::wire::nft::message::{Message, MessageType};
 use crate::wire::nft::{chain, flowtable, generation, object, rule, set, table};
 
-/// Runs `ask` with these datagrams instead of the kernel, each behind its length in two bytes.
+/// Runs `ask`, and answers its requests with the datagrams of `script` instead of the kernel's. In
+/// the script, each datagram follows its length in two bytes.
 pub fn answered_by<T>(script: &[u8], ask: impl FnOnce() -> T) -> T {
     script::play(script, ask)
 }
 
-/// Runs `ask` and returns the kernel's answers as a script.
+/// Runs `ask`, and returns the kernel's answers as a script.
 pub fn recorded<T>(ask: impl FnOnce() -> T) -> (T, Vec<u8>) {
     script::record(ask)
 }
 
-/// The messages of one script as one row, without the lengths of its datagrams.
+/// Returns the messages of a script as one sequence, without the lengths of the datagrams.
 pub fn messages_of(script: &[u8]) -> Vec<u8> {
     let mut all = Vec::new();
     let mut rest = script;
@@ -37,7 +38,7 @@ pub fn messages_of(script: &[u8]) -> Vec<u8> {
     all
 }
 
-/// Whatever is read of `nf_tables` objects is written so that it reads back the same.
+/// Reads `nf_tables` objects and writes each one. The written object must read back the same.
 pub fn nf_tables_objects(datagram: &[u8]) {
     for message in messages(datagram) {
         let Some(message) = Message::decode(message.kind, message.payload) else { continue };
@@ -59,7 +60,8 @@ pub fn nf_tables_objects(datagram: &[u8]) {
     }
 }
 
-/// An expression is understood wholly or not at all: a list of them is written as it was read.
+/// Reads a list of expressions and writes it. The list must come out unchanged: a partly understood
+/// expression may not be lost.
 pub fn nf_tables_expressions(list: &[u8]) {
     let decode_list = |list| Vec::<Expr>::read(Attribute::of(list));
     let read = decode_list(list);

@@ -9,10 +9,11 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use crate::error::Error;
 use crate::mac::MacAddr;
 
-/// A setter's argument: a value of the type, or a literal that is read as one.
+/// An argument of a setter: a value of the type, or a literal that is parsed.
 ///
-/// `.address("10.0.0.2/24")` and `.address(Ipv4Net::new(…)?)` are the same. A setter of `Input<T>`
-/// takes a `T`, and `&str`, `String` and `&String` with a literal of it. Further arguments by `T`:
+/// `.address("10.0.0.2/24")` and `.address(Ipv4Net::new(…)?)` do the same. A setter with an
+/// argument of `Input<T>` takes a `T`, or a literal as `&str`, `String` or `&String`. Some `T`
+/// allow further types:
 ///
 /// | `T` | literal | further types |
 /// |---|---|---|
@@ -26,9 +27,9 @@ pub trait Input<T>: sealed::Input<T> {}
 impl<T, I: sealed::Input<T>> Input<T> for I {}
 
 pub(crate) mod sealed {
-    /// The conversion, sealed so that netloom may add types.
+    /// The conversion. The trait is sealed, so that netloom may add types later.
     pub trait Input<T> {
-        /// Returns the value, or the literal and the reason to reject it.
+        /// Returns the value, or the rejected literal and the reason.
         fn read(self) -> Result<T, (String, String)>;
     }
 }
@@ -41,13 +42,14 @@ pub(crate) struct Rejected {
     reason: String,
 }
 
-/// The first argument that a builder rejected. It is rare, and some programs have 100,000 builders,
-/// so it is boxed.
+/// The first argument that a builder rejected. Boxed to keep builders small: rejections are rare,
+/// but some programs have 100,000 builders.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct FirstRejected(Option<Box<Rejected>>);
 
 impl FirstRejected {
-    /// Reads an argument of `setter`; `None` if it is rejected.
+    /// Parses an argument of `setter`. Stores the rejection and returns `None` if the argument is
+    /// bad.
     pub(crate) fn read<T>(&mut self, setter: &'static str, input: impl Input<T>) -> Option<T> {
         match input.read() {
             Ok(value) => Some(value),
@@ -64,7 +66,7 @@ impl FirstRejected {
         value: impl Display,
         reason: impl Into<String>,
     ) {
-        // As in the source: a number without quotes.
+        // A string is shown with quotes and a number without, as in the program's source.
         let value = value.to_string();
         let is_number = value.parse::<i128>().is_ok();
         self.keep(setter, if is_number { value } else { format!("{value:?}") }, reason);
@@ -75,14 +77,14 @@ impl FirstRejected {
         self.0.get_or_insert_with(|| Box::new(rejected()));
     }
 
-    /// Keeps the rejection of another builder, unless there is one already.
+    /// Takes over the rejection of another builder, if this builder has none.
     pub(crate) fn also(&mut self, other: &Self) {
         if self.0.is_none() {
             self.0.clone_from(&other.0);
         }
     }
 
-    /// Returns the rejection as an error.
+    /// Returns the rejection as an error. Called by `create`.
     pub(crate) fn check(&self, action: &'static str, object: impl Display) -> Result<(), Error> {
         match self.0.as_deref() {
             None => Ok(()),
@@ -146,17 +148,17 @@ from_value!(
     SocketAddr: SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16)
 );
 
-/// Reads `10.0.0.2:80` and `[fd00::2]:80`. Names are not looked up.
+/// Parses `10.0.0.2:80` and `[fd00::2]:80`. Host names are not resolved.
 fn socket_address(text: &str) -> Result<SocketAddr, String> {
     match (text.parse(), text.parse()) {
         (Ok(address), _) => Ok(address),
         (_, Ok(IpAddr::V4(_))) => Err(format!("the port is missing, as in {text}:80")),
         (_, Ok(IpAddr::V6(_))) => Err(format!("the port is missing, as in [{text}]:80")),
-        _ => Err("it is no address and port, as in 10.0.0.2:80 or [fd00::2]:80".into()),
+        _ => Err("this is not an address and port, as in 10.0.0.2:80 or [fd00::2]:80".into()),
     }
 }
 
-/// Reads `10.0.0.2/24`, or returns what is wrong with the text.
+/// Parses `10.0.0.2/24`. The error is the reason why the text is wrong.
 fn prefix(text: &str) -> Result<IpNet, String> {
     let Some((address, length)) = text.split_once('/') else {
         return Err("the prefix length is missing, as in 10.0.0.2/24".into());
@@ -179,8 +181,8 @@ pub(crate) fn network(net: IpNet) -> Result<IpNet, String> {
     Err(format!("host bits are set where a network is meant: {}", net.trunc()))
 }
 
-/// Refuses names that the kernel refuses for a link (net/core/dev.c, `dev_valid_name`), and `%`,
-/// which the kernel takes for a pattern.
+/// Refuses names that the kernel refuses for a link (net/core/dev.c, `dev_valid_name`). Also
+/// refuses `%`, because the kernel would replace `%d` by a number.
 pub(crate) fn link_name(name: &str) -> Result<(), &'static str> {
     match name {
         "" => Err("a link's name can't be empty"),
@@ -192,7 +194,7 @@ pub(crate) fn link_name(name: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Refuses names that rules can't compare: `nft` could not list them.
+/// Refuses link names with a quote: `nft` could not list a rule with such a name.
 pub(crate) fn link_name_in_rules(name: &str) -> Result<(), &'static str> {
     if name.contains('"') {
         Err("nft could not list a rule with a quote in a link's name")
@@ -201,20 +203,21 @@ pub(crate) fn link_name_in_rules(name: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Returns whether no machine has the address: it stands for none, or for many.
+/// Returns whether the address is unspecified, multicast or broadcast, so that no single machine
+/// has it.
 pub(crate) fn is_of_no_machine(address: IpAddr) -> bool {
     address.is_unspecified() || address.is_multicast() || address == Ipv4Addr::BROADCAST
 }
 
-/// Refuses names that no link has. An alternative name has up to `ALTIFNAMSIZ` bytes, among them
-/// `:` and `%` (`net/core/rtnetlink.c`, `rtnl_alt_ifname`).
+/// Refuses names that no link can have. An alternative name may have up to `ALTIFNAMSIZ` bytes, and
+/// may contain `:` and `%` (`net/core/rtnetlink.c`, `rtnl_alt_ifname`).
 pub(crate) fn link_name_to_look_up(name: &str) -> Result<(), &'static str> {
     match name {
         "" => Err("a link's name can't be empty"),
         "." | ".." => Err("a link can't be named `.` or `..`"),
         _ if name.len() > 127 => Err("a link's alternative name has 127 bytes at most"),
         _ if name.contains(['/', '\0']) => Err("a link's name can't contain `/` or NUL"),
-        // The white space of the kernel's isspace(), the Latin-1 no-break space included.
+        // The white space of the kernel's isspace(), which includes the no-break space of Latin-1.
         _ if name.bytes().any(|byte| matches!(byte, 9..=13 | 32 | 160)) => {
             Err("a link's name can't contain white space")
         }

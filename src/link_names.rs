@@ -8,7 +8,7 @@ use crate::link::LinkIndex;
 use crate::netns::Netns;
 use crate::text::Escaped;
 
-/// The names of a namespace's links by index, read once for any number of lines.
+/// The names of a namespace's links by index. Read once, they serve to print any number of lines.
 ///
 /// ```
 /// use netloom::{Bridge, Namespace};
@@ -25,15 +25,15 @@ use crate::text::Escaped;
 pub struct LinkNames(BTreeMap<LinkIndex, String>);
 
 impl LinkNames {
-    /// The names of no links: lines show indexes, as in `if3`.
+    /// An empty list: lines then show the index, as in `if3`.
     pub(crate) const NONE: &'static Self = &Self(BTreeMap::new());
 
-    /// The name of the link with this index.
+    /// Returns the name of the link with this index.
     pub fn get(&self, index: LinkIndex) -> Option<&str> {
         self.0.get(&index).map(String::as_str)
     }
 
-    /// The text of a link in a line: its name, or `if3` for an unknown index.
+    /// Returns the text for a link in a line: its name, or `if3` if the index is unknown.
     pub(crate) fn show(&self, index: LinkIndex) -> impl fmt::Display {
         Show(move |f: &mut fmt::Formatter<'_>| match self.get(index) {
             Some(name) => write!(f, "{}", Escaped(name)),
@@ -42,7 +42,7 @@ impl LinkNames {
     }
 }
 
-/// A closure that prints, as a value that does.
+/// A value that prints by calling a closure.
 pub(crate) struct Show<F>(pub(crate) F);
 
 impl<F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> fmt::Display for Show<F> {

@@ -6,10 +6,10 @@ use std::str::FromStr;
 use crate::error::Error;
 use crate::input::{from_text, link_name_in_rules};
 
-/// A link's name, or the beginning of names: `eth0`, `veth*`.
+/// A pattern for link names: a whole name such as `eth0`, or a prefix such as `veth*`.
 ///
-/// A `*` at the end stands for any further bytes, none included; `\*` at the end is a literal star.
-/// A star elsewhere is literal, as in `nft`. No link of the pattern need exist.
+/// A `*` at the end matches any rest, including none. `\*` at the end is a literal star, and a star
+/// elsewhere is literal, as in `nft`. The pattern need not match an existing link.
 ///
 /// ```
 /// use netloom::LinkPattern;
@@ -17,7 +17,7 @@ use crate::input::{from_text, link_name_in_rules};
 /// let containers: LinkPattern = "veth*".parse()?;
 /// assert!(containers.matches("veth12"));
 /// assert!(!containers.matches("eth0"));
-/// assert!("*".parse::<LinkPattern>().is_err()); // it matches every link
+/// assert!("*".parse::<LinkPattern>().is_err()); // the pattern matches every link
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
@@ -29,17 +29,17 @@ pub struct LinkPattern {
 }
 
 impl LinkPattern {
-    /// Returns whether a link of this name matches.
+    /// Returns whether the pattern matches this name.
     pub fn matches(&self, name: &str) -> bool {
         if self.is_prefix { name.starts_with(&self.text) } else { name == self.text }
     }
 
-    /// The name or the beginning, without `*`.
+    /// Returns the name or the prefix, without `*`.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// Returns whether the text is the beginning of names.
+    /// Returns whether the pattern is a prefix.
     pub(crate) fn is_prefix(&self) -> bool {
         self.is_prefix
     }
@@ -48,18 +48,18 @@ impl LinkPattern {
 fn read(pattern: &str) -> Result<LinkPattern, String> {
     let (text, is_prefix) = match (pattern.strip_suffix(r"\*"), pattern.strip_suffix('*')) {
         (Some(name), _) => (format!("{name}*"), false),
-        (None, Some("")) => return Err("it matches every link".into()),
+        (None, Some("")) => return Err("the pattern matches every link".into()),
         (None, Some(prefix)) => (prefix.to_owned(), true),
         (None, None) => (pattern.to_owned(), false),
     };
-    // `.` and `..` are no names, but names begin with them.
+    // `.` and `..` are no link names, but may be prefixes.
     if !(is_prefix && matches!(text.as_str(), "." | "..")) {
         link_name_in_rules(&text)?;
     }
     Ok(LinkPattern { text, is_prefix })
 }
 
-/// Reads a pattern as `nft` writes it.
+/// Parses a pattern as `nft` writes it.
 impl FromStr for LinkPattern {
     type Err = Error;
 

@@ -1,8 +1,8 @@
-//! Values of lists: borrowed while a list is read, or copied.
+//! A macro for the values of lists: a borrowed type for reading, and an owned copy.
 
-/// Defines a value that is copied from a borrowed one. A row with a reading is a public field of
-/// the copy and a method of the borrowed value. A row that only the copy has is copied from the
-/// method of another type.
+/// Defines the owned copy of a borrowed type. A row `name: Type = expression` makes a public field
+/// of the copy and a method of the borrowed type. A row of the last part makes only a field, and
+/// the borrowed type has its own method.
 macro_rules! listed {
     (
         $(#[$doc:meta])* $info:ident of $view:ident as $read:ident {

@@ -20,28 +20,28 @@ use crate::sys::random::random;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MacAddr([u8; 6]);
 
-/// The error for text that is no MAC address.
+/// The error for text that is not a MAC address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a MAC address is six hexadecimal bytes, as in 02:00:00:00:00:01")]
 pub struct BadMacAddr;
 
 impl MacAddr {
-    /// The six bytes, the first one sent first.
+    /// Returns the six bytes, in the order in which they are sent.
     pub const fn octets(self) -> [u8; 6] {
         self.0
     }
 
-    /// Reports whether a link can have the address: it is no multicast address, and not all zero.
+    /// Returns whether a link can have the address: it is neither multicast nor zero.
     pub fn is_unicast(self) -> bool {
         self.0[0] & 1 == 0 && self.0 != [0; 6]
     }
 
-    /// Reports whether the address is locally administered, not assigned to a vendor.
+    /// Returns whether the address is locally administered, not assigned by a vendor.
     pub const fn is_local(self) -> bool {
         self.0[0] & 2 != 0
     }
 
-    /// Makes a random unicast address, as the kernel's `eth_random_addr`.
+    /// Makes a random unicast address, like the kernel's `eth_random_addr`.
     pub(crate) fn random() -> Self {
         let mut octets = [0; 6];
         octets.iter_mut().zip(next_random().to_ne_bytes()).for_each(|(octet, byte)| *octet = byte);
@@ -51,13 +51,14 @@ impl MacAddr {
 }
 
 thread_local! {
-    /// The state of the thread's random sequence, and the process that seeded it: a fork seeds its
-    /// own.
+    /// The state of the thread's random sequence, and the process that seeded it. A fork must seed
+    /// its own sequence, or it would repeat its parent's addresses.
     static SEQUENCE: Cell<Option<(Process, u64)>> = const { Cell::new(None) };
 }
 
-/// Returns the next number of a sequence (`SplitMix64`) that the kernel's random numbers seed once
-/// a thread. A link needs no secret address, and an attach spares a system call for each.
+/// Returns the next number of a random sequence (`SplitMix64`) that the kernel's random numbers
+/// seed once for each thread. A link's address need not be secret, and this saves a system call for
+/// each link.
 fn next_random() -> u64 {
     let seed = || u64::from_ne_bytes(random());
     let next = SEQUENCE.try_with(|sequence| {

@@ -1,4 +1,5 @@
-//! Neighbours: the hardware addresses of addresses on the same networks.
+//! Neighbours: the hardware addresses of hosts on the same network, as ARP and IPv6 neighbour
+//! discovery find them.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -24,23 +25,24 @@ numbered! {
     ///
     /// Source: `include/uapi/linux/neighbour.h`, arp(7).
     NeighborState: u16 {
-        /// A new entry that nothing has used yet.
+        /// The entry is new and unused.
         None = 0 "NONE",
-        /// The first request was sent; no answer yet.
+        /// The first request was sent and is not answered yet.
         Incomplete = 0x01 "INCOMPLETE",
-        /// Confirmed recently.
+        /// The address was confirmed recently.
         Reachable = 0x02 "REACHABLE",
-        /// The last confirmation is too old. The address is still used.
+        /// The last confirmation is too old. Packets still use the address.
         Stale = 0x04 "STALE",
-        /// A stale address is in use again. A request follows unless a confirmation arrives.
+        /// A stale address is in use again. The kernel sends a request unless a confirmation
+        /// arrives soon.
         Delay = 0x08 "DELAY",
         /// A request to confirm the address was sent.
         Probe = 0x10 "PROBE",
         /// The neighbour did not answer.
         Failed = 0x20 "FAILED",
-        /// The address needs no request, like those of multicast.
+        /// The address needs no request, for example a multicast address.
         NoArp = 0x40 "NOARP",
-        /// A permanent entry, set by a program.
+        /// A program added the entry permanently.
         Permanent = 0x80 "PERMANENT",
     }
 }
@@ -58,7 +60,7 @@ pub struct NeighborInfo {
     pub mac: Option<MacAddr>,
     /// The state of the entry.
     pub state: NeighborState,
-    /// The neighbour is a router (IPv6).
+    /// True if the neighbour is a router (IPv6).
     pub router: bool,
     partial: bool,
 }
@@ -96,8 +98,8 @@ impl NeighborInfo {
         })
     }
 
-    /// Reports whether the kernel listed an attribute that netloom could not read, such as a
-    /// hardware address that is no MAC address.
+    /// Returns whether netloom could not read one of the attributes that the kernel listed, for
+    /// example a hardware address that is not a MAC address.
     pub fn is_partial(&self) -> bool {
         self.partial
     }
@@ -125,8 +127,8 @@ impl fmt::Display for NeighborInfo {
 }
 
 impl Netns {
-    /// Lists the neighbours of all links, IPv4 and IPv6, as `ip neighbour show nud all`. The list
-    /// has more than `arp` prints, which leaves out entries that need no request.
+    /// Lists the neighbours of all links, IPv4 and IPv6, as `ip neighbour show nud all`. Unlike
+    /// `arp`, the list includes entries that need no request.
     ///
     /// # Errors
     ///

@@ -1,7 +1,8 @@
-//! Enums of the kernel's numbers.
+//! A macro for enums of the kernel's numbers.
 
-/// Defines an enum whose variants stand for numbers of the kernel: `Variant = number "word",`.
-/// Further numbers are `Other`, which kernels may add. `Display` prints the word, or the number.
+/// Defines an enum for numbers of the kernel, from rows `Variant = number "word",`. `Other` holds
+/// every number that has no row, such as those that later kernels add. `Display` prints the word or
+/// the number.
 macro_rules! numbered {
     ($(#[$doc:meta])* $name:ident: $number:ty {
         $($(#[$variant_doc:meta])* $variant:ident = $value:literal $word:literal,)+
@@ -11,7 +12,7 @@ macro_rules! numbered {
         #[non_exhaustive]
         pub enum $name {
             $($(#[$variant_doc])* $variant,)+
-            /// Another one, by number.
+            /// A number without a variant.
             Other($number),
         }
 

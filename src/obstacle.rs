@@ -1,4 +1,5 @@
-//! Base chains of other programs that drop packets of published ports and of a firewall's networks.
+//! Base chains of other programs that drop the packets of published ports or of a firewall's
+//! networks.
 
 use std::fmt;
 
@@ -8,14 +9,14 @@ use crate::nft::{self, Family, Hook, Policy, Priority, reader};
 use crate::wire::nft::data::{Data, Verdict};
 use crate::wire::nft::expr::Expr;
 
-/// A base chain of another program that drops the packets which none of its rules accepts.
+/// A base chain of another program that drops packets which none of its rules accepts.
 ///
-/// In `nf_tables` every base chain of a hook has to accept a packet. A chain that drops by its
-/// policy, as Docker's `FORWARD` or a distribution's own firewall, or by a last rule for all
-/// packets, needs a rule for the containers' networks. All hooks between containers, the host's own
-/// processes and the world are checked, except `input`: the host alone
-/// decides on requests to itself. Chains of `iptables-legacy` don't belong to `nf_tables` and
-/// are not found.
+/// In `nf_tables`, every base chain of a hook has to accept a packet. A chain may drop the rest by
+/// its policy, like Docker's `FORWARD` or a distribution's firewall, or by a last rule that matches
+/// every packet. Such a chain needs a rule for the containers' networks. netloom checks all hooks
+/// between containers, the host's processes and the world, except `input`: the host alone decides
+/// on requests to itself. Chains of `iptables-legacy` are not part of `nf_tables`, so they are not
+/// found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Obstacle {
@@ -27,7 +28,7 @@ pub struct Obstacle {
     pub chain: String,
     /// The hook of the chain.
     pub hook: Hook,
-    /// The place among the chains of that hook.
+    /// The priority of the chain at that hook.
     pub priority: Priority,
     /// The tag of the table, if it is a persistent table of netloom.
     pub tag: Option<String>,
@@ -45,8 +46,8 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// Finds obstacles. Skips tables that this handle of the namespace owns, and persistent tables with
-/// this tag.
+/// Finds obstacles. Skips the tables that this `Netns` owns, and persistent tables with the tag
+/// `our_tag`.
 pub(crate) fn find(netns: &Netns, our_tag: Option<&str>) -> Result<Vec<Obstacle>, Error> {
     let ours = netns
         .nf_tables(|nf_tables| Ok(nf_tables.socket.port()))
@@ -59,7 +60,7 @@ pub(crate) fn find(netns: &Netns, our_tag: Option<&str>) -> Result<Vec<Obstacle>
         let Some(maker) = makers.get(&key) else { continue };
         let is_ours =
             maker.owner == Some(ours) || (maker.tag.is_some() && maker.tag.as_deref() == our_tag);
-        // ARP has no other hooks than those of the host.
+        // Containers use no other hook for ARP.
         let is_on_the_way = hook != Hook::Input || family == Family::Arp;
         if is_ours || maker.is_dormant || !is_on_the_way {
             continue;

@@ -20,8 +20,8 @@ pub(crate) mod sealed {
 
     /// The deletion of an object by its identity.
     pub trait Remove {
-        /// Deletes the object. `Gone` is the result of a look at the object, never of an errno
-        /// alone.
+        /// Deletes the object. Returns `Gone` only after a lookup did not find the object: no errno
+        /// proves that alone.
         fn remove(&self) -> Result<Removed, Error>;
 
         /// Called by `Owned::keep`. Removes the mark that ties the object to this process.
@@ -30,8 +30,8 @@ pub(crate) mod sealed {
         /// Called by `Owned::adopt`. Puts the mark of this process on the object.
         fn adopted(&self) {}
 
-        /// Leaves the deletion to the open scope, if deleting many at once is quicker. Returns
-        /// whether it did.
+        /// Hands the deletion to the open drop scope, if deleting many objects at once is faster.
+        /// Returns whether it did.
         fn defer(&self, _deferred: &mut Deferred) -> bool {
             false
         }
@@ -40,7 +40,7 @@ pub(crate) mod sealed {
     /// The result of a deletion that did not fail.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum Removed {
-        /// The object was there and is deleted.
+        /// The object existed and is now deleted.
         Deleted,
         /// The object no longer exists.
         Gone,
@@ -64,29 +64,29 @@ pub(crate) mod sealed {
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// Many links are deleted faster together: [`Together`](crate::Together) holds owners of any kinds.
+/// [`Together`](crate::Together) holds owners of any kinds, and deletes many links faster.
 ///
 /// `let _ = …create(&ns)?` deletes the object at once, at the end of the statement. Bind the owner
 /// to a name, such as `_bridge`.
 ///
 /// A failure to delete on drop is reported to [`log`](https://docs.rs/log) and to the hook of
-/// [`on_drop_failure`](crate::on_drop_failure). [`delete`](Self::delete) returns it. An object that
-/// no longer exists is no failure. An object that may have been replaced by another program's is
-/// not touched; that is a failure. In a fork of the owner's process, drop does nothing and `delete`
-/// fails.
+/// [`on_drop_failure`](crate::on_drop_failure). [`delete`](Self::delete) returns the failure. It is
+/// no failure if the object no longer exists. If another program may have replaced the object,
+/// netloom does not touch it, and reports a failure. In a fork of the owner's process, drop does
+/// nothing and `delete` fails.
 #[must_use = "dropping an owner deletes its object: bind it to a name"]
 #[derive(PartialEq, Eq)]
 pub struct Owned<H: Handle> {
     handle: H,
-    /// The process that has the duty to delete; `None` after the duty ended.
+    /// The process that has the duty to delete. `None` if nobody has the duty any more.
     process: Option<Process>,
 }
 
 impl<H: Handle> Owned<H> {
-    /// Takes on the duty to delete the object of a handle: the inverse of [`keep`](Self::keep).
+    /// Takes over the duty to delete the object of a handle: the inverse of [`keep`](Self::keep).
     ///
-    /// A link or the name of a namespace is marked as this process's. [`reap`](crate::reap) finds
-    /// it if this process is killed, and leaves it alone until then.
+    /// A link or a namespace's name gets the mark of this process. [`reap`](crate::reap) leaves it
+    /// alone while this process lives, and deletes it if the process is killed.
     pub fn adopt(handle: H) -> Self {
         handle.adopted();
         Self::new(handle)
@@ -97,7 +97,7 @@ impl<H: Handle> Owned<H> {
         Self { handle, process: Some(Process::current()) }
     }
 
-    /// Drops the duty as if the process had been killed.
+    /// Ends the duty without any system call, as SIGKILL would.
     #[cfg(test)]
     pub(crate) fn abandoned(mut self) -> H {
         self.process = None;
@@ -109,7 +109,8 @@ impl<H: Handle> Owned<H> {
         &self.handle
     }
 
-    /// Copies the handle, without the duty. The method exists to warn: an owner is never copied.
+    /// Copies the handle, without the duty. The method exists to warn about that: an owner cannot
+    /// be copied.
     ///
     /// ```compile_fail
     /// #![deny(deprecated)]
@@ -123,7 +124,7 @@ impl<H: Handle> Owned<H> {
         self.handle.clone()
     }
 
-    /// Returns the handle, to complete it while its object is being created.
+    /// Returns the handle, which the creation completes step by step.
     pub(crate) fn handle_mut(&mut self) -> &mut H {
         &mut self.handle
     }
@@ -142,8 +143,8 @@ impl<H: Handle> Owned<H> {
     ///
     /// The error contains the owner, to try again or to [`keep`](Self::keep) the object.
     /// - The kernel refuses the deletion.
-    /// - `ErrorKind::Replaced` if another object may have taken the place of this one: nothing is
-    ///   touched.
+    /// - `ErrorKind::Replaced` if another object may have taken the place of this one. Neither is
+    ///   deleted.
     /// - `is_invalid_input()` in a process that was forked from the owner's.
     ///
     /// An object that no longer exists is no error.
@@ -160,12 +161,12 @@ impl<H: Handle> Owned<H> {
         }
     }
 
-    /// Deletes the object once, for `delete` and `drop`.
+    /// Deletes the object. Shared by `delete` and `drop`.
     fn finish(&mut self) -> Result<(), Error> {
         if self.take_duty() { remove_in_two(&self.handle) } else { Ok(()) }
     }
 
-    /// Returns whether the duty is that of a process that this one was forked from.
+    /// Returns whether the duty belongs to a process that this process was forked from.
     fn is_foreign(&self) -> bool {
         self.process.is_some_and(|process| process != Process::current())
     }
@@ -176,13 +177,14 @@ impl<H: Handle> Owned<H> {
         Error::invalid("delete", name.rsplit("::").next().unwrap_or(name), WHY)
     }
 
-    /// Takes the duty. Returns whether this process had it.
+    /// Ends the duty. Returns whether this process had the duty.
     fn take_duty(&mut self) -> bool {
         self.process.take() == Some(Process::current())
     }
 }
 
-/// Deletes an object, with a second attempt after a failure: a lost answer, or an object in use.
+/// Deletes an object. Tries again after a failure, because the answer may be lost or the object in
+/// use.
 pub(crate) fn remove_in_two(handle: &impl sealed::Remove) -> Result<(), Error> {
     handle.remove().or_else(|_| handle.remove()).map(drop)
 }
@@ -190,7 +192,7 @@ pub(crate) fn remove_in_two(handle: &impl sealed::Remove) -> Result<(), Error> {
 impl<H: Handle> Drop for Owned<H> {
     fn drop(&mut self) {
         if self.is_foreign() {
-            // Only the caller of a `delete` receives this error.
+            // The open scope collects this error only for the caller of a `delete`.
             drop(drop_scope::collect_failure(Self::not_ours()));
         } else if self.process.is_some()
             && drop_scope::defer(|deferred| self.handle.defer(deferred))
@@ -244,7 +246,7 @@ impl<H: Handle> DeleteError<H> {
     }
 }
 
-/// Drops the ownership, which tries the deletion once more.
+/// Drops the owner, which tries the deletion once more.
 impl<H: Handle> From<DeleteError<H>> for Error {
     fn from(failure: DeleteError<H>) -> Self {
         failure.error

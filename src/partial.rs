@@ -4,10 +4,11 @@ use std::fmt;
 
 use crate::error::Error;
 
-/// The error of an operation on many objects that failed for some: one [`Error`] for each of them,
-/// and the owner of the others if the operation creates them.
+/// The error of an operation on many objects that failed for some of them. It has one [`Error`] for
+/// each failed object, and the owner of the others if the operation creates objects.
 ///
-/// `?` turns it into the first of these errors. Objects that were created are then deleted.
+/// The operator `?` turns it into the first of these errors, and thereby deletes the created
+/// objects.
 #[derive(Debug)]
 pub struct PartialError<O = ()> {
     errors: Vec<Error>,
@@ -24,7 +25,8 @@ impl PartialError {
 }
 
 impl<O> PartialError<O> {
-    /// Returns the owner if nothing failed. Each failure has the place of its object.
+    /// Returns the owner if nothing failed. The number of each failure is the position of its
+    /// object.
     pub(crate) fn unless_created(failures: Vec<(usize, Error)>, owned: O) -> Result<O, Self> {
         if failures.is_empty() {
             return Ok(owned);
@@ -39,18 +41,18 @@ impl<O> PartialError<O> {
         PartialError { errors, places, owned: convert(owned) }
     }
 
-    /// Returns the error of each object that failed.
+    /// Returns one error for each object that failed.
     pub fn errors(&self) -> &[Error] {
         &self.errors
     }
 
-    /// Returns the error of each object that failed, by value.
+    /// Converts into one error for each object that failed.
     pub fn into_errors(self) -> Vec<Error> {
         self.errors
     }
 
-    /// Returns the place of each object that failed, in the order of [`errors`](Self::errors).
-    /// Empty for objects without an order.
+    /// Returns the position of each failed object, in the order of [`errors`](Self::errors). Empty
+    /// if the objects have no order.
     pub fn places(&self) -> &[usize] {
         &self.places
     }
@@ -61,7 +63,7 @@ impl<O> PartialError<O> {
     }
 }
 
-/// Takes the first error.
+/// Returns the first error, and drops the owner.
 impl<O> From<PartialError<O>> for Error {
     fn from(partial: PartialError<O>) -> Self {
         let first = partial.errors.into_iter().next();

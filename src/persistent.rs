@@ -10,12 +10,12 @@ use crate::netns::Netns;
 use crate::nft::{self, TableHandle};
 use crate::owned::sealed::{Remove, Removed};
 
-/// A persistent object of netloom. From [`persistent`].
+/// A persistent object that netloom created, as [`persistent`] lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Persistent {
     /// A firewall of [`Firewall::persistent`](crate::Firewall::persistent). Two tables of another
-    /// program with its families, one name and one tag look the same.
+    /// program look the same if they share a name and a tag and have its families.
     Firewall(FirewallHandle),
     /// A table of [`nft::Table::persistent`](crate::nft::Table::persistent), with its content.
     Table(TableHandle),
@@ -25,7 +25,7 @@ pub enum Persistent {
     PortForward(PortForwardHandle),
 }
 
-/// Does the same with the handle, whatever the object is.
+/// Calls the same method of the handle, for every variant.
 macro_rules! each {
     ($persistent:expr, $handle:ident => $result:expr) => {
         match $persistent {
@@ -71,8 +71,8 @@ impl Remove for Persistent {
 /// tables, NAT rules and published ports, each with its tag.
 ///
 /// Persistent objects outlive their program on purpose, so [`reap`](crate::reap) leaves them alone.
-/// A program that knows its tags in use finds the others with this list, such as those of
-/// containers that ended while it did not run:
+/// A program that knows which of its tags are in use finds the stale objects with this list. An
+/// example are objects of containers that ended while the program was not running:
 ///
 /// ```
 /// use std::collections::HashSet;
@@ -94,12 +94,12 @@ impl Remove for Persistent {
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// Programs choose their tags. Two programs keep theirs apart by a prefix. Objects that are deleted
-/// with their [owner](crate::nft::Table) and objects of other programs are not listed. Neither are
-/// the tables in which netloom keeps persistent rules and ports: they are deleted with the last of
-/// these. A [`Together`](crate::Together) deletes published ports in few transactions.
+/// Programs choose their tags, and should use a prefix of their own. The list has no objects that
+/// [owners](crate::nft::Table) delete, and none of other programs. Nor does it have the tables in
+/// which netloom stores persistent rules and ports: these are deleted with their last rule or port.
+/// A [`Together`](crate::Together) deletes published ports in few transactions.
 ///
-/// Replaces a search for comments in `nft list ruleset`. The cost is one list of the tables, of the
+/// Replaces a search for comments in `nft list ruleset`. The cost: a list of the tables, of the
 /// rules of one table, and of all persistent ports.
 ///
 /// # Errors
@@ -109,7 +109,7 @@ impl Remove for Persistent {
 /// - `ErrorKind::Interrupted` if the objects changed during all attempts to read them, for 10
 ///   seconds.
 pub fn persistent(netns: &Netns) -> Result<Vec<Persistent>, Error> {
-    nft::read_at_one_generation(netns, ("list", &"all that is persistent"), || {
+    nft::read_at_one_generation(netns, ("list", &"persistent objects"), || {
         let (firewalls, tables) = firewalls_among(nft::persistent_tables(netns)?);
         let firewalls = firewalls.into_iter().map(Persistent::Firewall);
         let tables = tables.into_iter().map(Persistent::Table);

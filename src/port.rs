@@ -27,22 +27,22 @@ pub struct PortRange {
 }
 
 impl PortRange {
-    /// The first port.
+    /// Returns the first port of the range.
     pub fn first(self) -> u16 {
         self.first
     }
 
-    /// The last port of the range.
+    /// Returns the last port of the range.
     pub fn last(self) -> u16 {
         self.last
     }
 
-    /// The number of ports.
+    /// Returns the number of ports.
     pub fn len(self) -> usize {
         (usize::from(self.last) + 1).saturating_sub(self.first.into())
     }
 
-    /// Reports whether the range ends before it starts.
+    /// Returns whether the range ends before it starts.
     pub fn is_empty(self) -> bool {
         self.first > self.last
     }
@@ -56,7 +56,7 @@ impl PortRange {
         self.first == self.last
     }
 
-    /// Refuses a range that a service or a target of NAT can't have.
+    /// Refuses a range that cannot be published or be a target of NAT.
     pub(crate) fn check(self) -> Result<Self, &'static str> {
         if self.first == 0 { Err("no service has port 0") } else { self.check_match() }
     }
@@ -79,7 +79,7 @@ impl From<RangeInclusive<u16>> for PortRange {
     }
 }
 
-/// The words of `nft`.
+/// Writes the range in the words of `nft`.
 impl fmt::Display for PortRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.first)?;
@@ -87,7 +87,7 @@ impl fmt::Display for PortRange {
     }
 }
 
-/// Reads `80` and `8000-8010`.
+/// Parses `80` and `8000-8010`.
 impl FromStr for PortRange {
     type Err = Error;
 

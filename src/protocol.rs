@@ -23,7 +23,7 @@ use crate::error::Error;
 pub struct Protocol(u8);
 
 impl Protocol {
-    /// ICMP, of IPv4.
+    /// ICMP for IPv4.
     pub const ICMP: Self = Self(1);
     /// TCP.
     pub const TCP: Self = Self(6);
@@ -31,24 +31,24 @@ impl Protocol {
     pub const UDP: Self = Self(17);
     /// DCCP.
     pub const DCCP: Self = Self(33);
-    /// ICMP of IPv6.
+    /// ICMP for IPv6.
     pub const ICMPV6: Self = Self(58);
     /// SCTP.
     pub const SCTP: Self = Self(132);
     /// UDP-Lite.
     pub const UDPLITE: Self = Self(136);
 
-    /// The protocol with this number.
+    /// Returns the protocol with this number.
     pub const fn new(number: u8) -> Self {
         Self(number)
     }
 
-    /// The protocol's number.
+    /// Returns the protocol's number.
     pub const fn number(self) -> u8 {
         self.0
     }
 
-    /// Reports whether the protocol's packets begin with a source and a destination port.
+    /// Returns whether the protocol's packets begin with a source port and a destination port.
     pub fn has_ports(self) -> bool {
         [Self::TCP, Self::UDP, Self::DCCP, Self::SCTP, Self::UDPLITE].contains(&self)
     }
@@ -60,7 +60,7 @@ impl From<u8> for Protocol {
     }
 }
 
-/// The names that are printed and read, as in /etc/protocols.
+/// The protocols that `Display` and `FromStr` know by name, as in /etc/protocols.
 const NAMES: [(Protocol, &str); 7] = [
     (Protocol::ICMP, "icmp"),
     (Protocol::TCP, "tcp"),
@@ -71,7 +71,7 @@ const NAMES: [(Protocol, &str); 7] = [
     (Protocol::UDPLITE, "udplite"),
 ];
 
-/// The name of /etc/protocols in lower case; a number for a protocol without a name here.
+/// Writes the name from /etc/protocols in lower case, or the number if netloom knows no name.
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match NAMES.iter().find(|(protocol, _)| protocol == self) {
@@ -81,7 +81,7 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// Reads a name as printed, or a number.
+/// Parses a name as `Display` writes it, or a number.
 impl FromStr for Protocol {
     type Err = Error;
 

@@ -1,4 +1,4 @@
-//! The objects that dead processes left: found and removed.
+//! The search for objects that dead processes left, and their removal.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::link::{self, Link};
 use crate::nat;
 use crate::netns::{Netns, Quoted};
 
-/// An object that a process created, and left when it was killed.
+/// An object that a process created and left behind when it was killed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Leftover {
@@ -15,10 +15,10 @@ pub enum Leftover {
     Namespace(Netns),
     /// The name of a file under `/run/netns` that no namespace is mounted on.
     Name(String),
-    /// A link, in the namespace of its handle.
+    /// A link.
     Link(Link),
-    /// The `route_localnet` setting of links in this namespace that have no [published
-    /// ports](crate::PortForward) any more, with the table that protects 127.0.0.0/8.
+    /// The sysctl `route_localnet` of links in this namespace that no longer have [published
+    /// ports](crate::PortForward), and the table that protects 127.0.0.0/8.
     RouteLocalnet(Netns),
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for Leftover {
     }
 }
 
-/// The leftovers that were found, and the failures. From [`leftovers`].
+/// The leftovers that [`leftovers`] found, and the failures of the search.
 #[derive(Debug, Default)]
 #[must_use = "finding removes nothing"]
 pub struct Leftovers {
@@ -47,12 +47,12 @@ impl Leftovers {
         &self.found
     }
 
-    /// Returns the failures to look, such as a namespace that can't be entered.
+    /// Returns the failures of the search, for example a namespace that cannot be entered.
     pub fn failures(&self) -> &[Error] {
         &self.failures
     }
 
-    /// Removes the leftovers, after another check of each. Continues after a failure.
+    /// Removes the leftovers. Checks each one again before, and continues after a failure.
     pub fn remove(self) -> Reaped {
         let Self { found, failures } = self;
         let mut reaped = Reaped { removed: Vec::new(), failures };
@@ -65,7 +65,7 @@ impl Leftovers {
             };
             match done {
                 Ok(true) => reaped.removed.push(leftover),
-                // Gone, or another process's by now.
+                // The leftover is gone, or belongs to a living process now.
                 Ok(false) => {}
                 Err(error) => reaped.failures.push(error),
             }
@@ -74,26 +74,27 @@ impl Leftovers {
     }
 }
 
-/// The leftovers that were removed, and the failures. From [`reap`].
+/// The leftovers that [`reap`] removed, and the failures.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Reaped {
     /// The leftovers that were removed.
     pub removed: Vec<Leftover>,
-    /// The failures to look or to remove.
+    /// The failures of the search and of the removal.
     pub failures: Vec<Error>,
 }
 
 /// Finds the objects that dead processes created with netloom and left.
 ///
-/// These are the names of namespaces, and links and loopback settings of published ports in this
-/// namespace and in those with a name. The kernel deletes the rest with the process: anonymous
-/// namespaces with their content, and NAT rules and published ports that are not persistent.
+/// The search covers the names of namespaces, and links and `route_localnet` settings in the
+/// calling thread's namespace and in all named ones. The kernel itself deletes the rest with the
+/// process: anonymous namespaces with their content, and NAT rules and published ports that are not
+/// persistent.
 ///
-/// Never among them are:
+/// The search never returns:
 /// - objects that were [kept](crate::Owned::keep), or are persistent:
-///   [`persistent`](crate::persistent) lists the latter;
-/// - links with a [group](crate::Bridge::group) of their own;
+///   [`persistent`](crate::persistent) lists persistent objects;
+/// - links for which the program chose a [group](crate::Bridge::group);
 /// - links that another program moved to another namespace;
 /// - objects of other programs.
 ///
@@ -107,15 +108,15 @@ pub struct Reaped {
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// A process counts as alive while it, or a fork of it, holds a lock that the kernel releases with
-/// the process. Process numbers play no part, so a reused number or another container's is no
-/// problem. The lock of a name is out of reach of the programs inside the namespace. An
-/// [adopted](crate::Owned::adopt) object belongs to the adopter.
+/// A process counts as alive as long as it, or a fork of it, holds a lock that the kernel releases
+/// when the process ends. Process ids are not used, so reused ids and the ids of other containers
+/// do no harm. Programs inside a namespace cannot reach the lock of its name. An
+/// [adopted](crate::Owned::adopt) object belongs to the process that adopted it.
 ///
 /// # Errors
 ///
-/// The calling thread's namespace or `/run/netns` can't be read. Failures to look elsewhere are in
-/// [`Leftovers::failures`]. Named namespaces are entered, which takes `CAP_SYS_ADMIN`.
+/// The calling thread's namespace or `/run/netns` can't be read. Other failures of the search are
+/// in [`Leftovers::failures`]. Entering named namespaces requires `CAP_SYS_ADMIN`.
 pub fn leftovers() -> Result<Leftovers, Error> {
     let mut left = Leftovers::default();
     let here = Netns::current()?;
@@ -134,7 +135,7 @@ pub fn leftovers() -> Result<Leftovers, Error> {
             Ok((netns, true)) => left.found.push(Leftover::Namespace(netns)),
             Ok((netns, false)) if !places.contains(&netns) => places.push(netns),
             Ok(_) => {}
-            // Deleted since the list was read.
+            // Another program deleted the name after the directory was read.
             Err(error) if error.is_not_found() => {}
             Err(error) => left.failures.push(error),
         }
@@ -149,7 +150,7 @@ pub fn leftovers() -> Result<Leftovers, Error> {
         match nat::is_loopback_left_over(&netns) {
             Ok(true) => left.found.push(Leftover::RouteLocalnet(netns)),
             Ok(false) => {}
-            // Without a packet filter in the kernel, no port was published.
+            // A kernel without `nf_tables` has no published ports.
             Err(error) if error.is_unsupported() => {}
             Err(error) => left.failures.push(error),
         }

@@ -3,8 +3,8 @@
 use crate::numbered::numbered;
 
 numbered! {
-    /// The reach of an address, or the distance of a route's destination (`RT_SCOPE_*`). Prints the
-    /// word of `ip`.
+    /// The scope of an address, or of a route's destination (`RT_SCOPE_*`): where it is valid.
+    /// Prints the word that `ip` uses.
     ///
     /// ```
     /// use netloom::Scope;
@@ -17,20 +17,20 @@ numbered! {
     /// Source: `include/uapi/linux/rtnetlink.h`, `/etc/iproute2/rt_scopes`.
     #[doc(alias = "RT_SCOPE_LINK")]
     Scope: u8 {
-        /// Anywhere.
+        /// Valid everywhere.
         Global = 0 "global",
-        /// The site: deprecated site-local IPv6 addresses.
+        /// Valid in the site, which only deprecated site-local IPv6 addresses are.
         Site = 200 "site",
-        /// The networks of one link.
+        /// Valid on one link.
         Link = 253 "link",
-        /// This host.
+        /// Valid on this host.
         Host = 254 "host",
-        /// Nowhere: the destination doesn't exist.
+        /// Valid nowhere: the destination does not exist.
         Nowhere = 255 "nowhere",
     }
 }
 
-/// Compares with a number (`RT_SCOPE_*`).
+/// Compares the scope with a number (`RT_SCOPE_*`).
 impl PartialEq<u8> for Scope {
     fn eq(&self, number: &u8) -> bool {
         u8::from(*self) == *number

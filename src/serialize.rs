@@ -1,7 +1,8 @@
-//! The feature `serde`: what is listed can be written as JSON and the like.
+//! The feature `serde`: listed values can be written as JSON and in other formats.
 //!
-//! A value with a text is that text, as `Display` writes it; so are the rules of nf_tables, in the
-//! words of nft. Decision record 024 says why builders are not read from a file.
+//! A value that has a text form is serialized as that text, as `Display` writes it. The same
+//! applies to the rules of nf_tables, in the words of nft. Decision record 024 says why builders
+//! cannot be deserialized.
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
@@ -78,7 +79,7 @@ impl Serialize for PortForwardInfo {
     }
 }
 
-/// Writes the settings. The rules are beside the chain in a `ChainInfo`.
+/// Writes the chain without its rules. A `ChainInfo` has both.
 impl Serialize for Chain {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (hook, priority) = self.hook_of().unzip();
@@ -91,7 +92,7 @@ impl Serialize for Chain {
     }
 }
 
-/// Writes the name alone. The elements are beside the set in a `SetInfo`.
+/// Writes only the name. A `SetInfo` also has the elements.
 impl Serialize for SetOrMap {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (kind, name) = match self {

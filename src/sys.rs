@@ -1,5 +1,5 @@
-//! The door to the system: every call of the library, the faults that tests inject, and all
-//! `unsafe`.
+//! The library's only access to the system: every system call, the faults that tests inject, and
+//! all `unsafe` code.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -25,27 +25,28 @@ pub(crate) mod thread;
 pub(crate) use lend::{Lent, lend};
 pub(crate) use socket::{NewSocket, bind_to_link, namespace_cookie, namespace_of_socket};
 
-/// Returns the descriptor that a system call has made, or the call's errno.
+/// Returns the descriptor that a system call created, or the call's errno.
 ///
 /// # Safety
 ///
-/// `result` is that of a call that returns a new descriptor, or -1.
+/// `result` must be the result of a call that returns a new descriptor or -1.
 unsafe fn new_fd(result: impl Into<libc::c_long>) -> Result<OwnedFd, Errno> {
     let fd = Errno::result(RawFd::try_from(result.into()).unwrap_or(-1))?;
     // SAFETY: the descriptor is new, so it has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// The user namespace that owns a namespace (`NS_GET_USERNS`, `ioctl_nsfs(2)`).
+/// Returns the user namespace that owns a namespace (`NS_GET_USERNS`, `ioctl_nsfs(2)`).
 pub(crate) fn owner_of_namespace(namespace: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    // Its number differs between architectures.
+    // The number of this ioctl differs between architectures.
     const NS_GET_USERNS: libc::Ioctl = nix::request_code_none!(0xb7, 1) as libc::Ioctl;
     // SAFETY: this request takes no argument and returns a new descriptor. Any other file refuses
     // it with ENOTTY.
     unsafe { new_fd(libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS)) }
 }
 
-/// Opens a copy of a directory without the mounts in it (`open_tree(2)`). It takes `CAP_SYS_ADMIN`.
+/// Opens a copy of a directory without the mounts inside (`open_tree(2)`). Requires
+/// `CAP_SYS_ADMIN`.
 pub(crate) fn without_mounts(directory: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     const EMPTY_PATH: libc::c_uint = libc::AT_EMPTY_PATH.cast_unsigned();
     fault::system_call("open_tree")?;
@@ -56,8 +57,8 @@ pub(crate) fn without_mounts(directory: BorrowedFd<'_>) -> Result<OwnedFd, Errno
     unsafe { new_fd(libc::syscall(call, directory.as_raw_fd(), nothing, flags)) }
 }
 
-/// Creates a link of `/dev/net/tun`. The kernel deletes it when the file is closed (`TUNSETIFF`,
-/// `tuntap.rst`).
+/// Creates a tun link from an open `/dev/net/tun`. The kernel deletes the link when the file is
+/// closed (`TUNSETIFF`, `tuntap.rst`).
 pub(crate) fn make_tun(device: BorrowedFd<'_>) -> io::Result<()> {
     const IFREQ: usize = 40;
     const IFF_TUN: u16 = 1;
@@ -70,8 +71,9 @@ pub(crate) fn make_tun(device: BorrowedFd<'_>) -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Converts a descriptor into a type that is made from its number alone.
+/// Converts a descriptor into a type that can be created only from a descriptor's number.
 pub(crate) fn taken_over<T: FromRawFd>(fd: OwnedFd) -> T {
-    // SAFETY: the descriptor is open and given away, so the new owner is its only one.
+    // SAFETY: the descriptor is open, and `fd` gives up its ownership, so the new owner is the only
+    // one.
     unsafe { T::from_raw_fd(fd.into_raw_fd()) }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A name or a text that another program chose, with its control and direction characters escaped.
+/// A text that another program chose, printed with control and direction characters escaped.
 ///
 /// Link names, namespace names and comments may hold newlines, escape sequences or marks that
 /// reverse the reading direction. Error texts and `Display` never print those raw.
@@ -23,12 +23,12 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Returns the text itself where all of it is safe to print.
+/// Returns the text, escaped if a character is unsafe to print.
 pub(crate) fn escaped(text: String) -> String {
     if text.contains(is_unsafe) { Escaped(&text).to_string() } else { text }
 }
 
-/// Writes a value behind a word, if there is one: a part of a line that a list prints.
+/// Writes an optional part of a line: a word and the value after it, or nothing.
 pub(crate) fn part(
     f: &mut fmt::Formatter<'_>,
     word: &str,
@@ -37,8 +37,8 @@ pub(crate) fn part(
     value.map_or(Ok(()), |value| write!(f, "{word}{value}"))
 }
 
-/// Control characters, line separators, and the marks of Unicode's bidirectional algorithm
-/// (UAX #9).
+/// Returns whether a character is a control character, a line separator, or a mark of Unicode's
+/// bidirectional algorithm (UAX #9).
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

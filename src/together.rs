@@ -1,4 +1,4 @@
-//! Owners that are deleted together.
+//! Many owners that are deleted together.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -6,12 +6,12 @@ use std::ops::{Deref, DerefMut};
 use crate::drop_scope::{self, Closes, Opens};
 use crate::partial::PartialError;
 
-/// A value whose owners are deleted together, with one wait of the kernel for all links.
+/// A value whose owners are deleted together. The kernel then waits only once for all links.
 ///
-/// The kernel takes 16 to 20 ms for every link that is deleted alone, and one such wait for a group
-/// of links. A `Together` holds any value that contains owners, at any depth: a tuple, a `Vec`, a
-/// struct of your own. It dereferences to the value. Published ports are deleted in few
-/// transactions as well.
+/// The kernel takes 16 to 20 ms for each link that is deleted alone, but only once that long for a
+/// group of links. A `Together` holds any value that contains owners, at any depth: a tuple, a
+/// `Vec`, a struct of your own. It dereferences to the value. Published ports are also deleted in
+/// few transactions.
 ///
 /// ```
 /// use netloom::{Bridge, Namespace, Netns, Error, Link, Owned, Together, Veth, VethEnd, VethPair};
@@ -42,14 +42,14 @@ use crate::partial::PartialError;
 /// An iterator of owners can be collected into a `Together`:
 /// `.collect::<Result<Together<Vec<_>>, _>>()?`.
 ///
-/// All names are free when the drop returns. Links and published ports are deleted at the end of
-/// the drop, all else in the order in which the value drops it. Each failure is passed to the hook
-/// of [`on_drop_failure`](crate::on_drop_failure); [`delete`](Self::delete) returns the failures. A
-/// `Together` inside another one is deleted with the outer one.
+/// When the drop returns, all names are free. Links and published ports are deleted at the end of
+/// the drop. All other objects are deleted in the value's own order. Each failure is passed to the
+/// hook of [`on_drop_failure`](crate::on_drop_failure); [`delete`](Self::delete) returns the
+/// failures. If a `Together` is inside another one, both are deleted with the outer one.
 #[derive(Default)]
 #[must_use = "dropping it deletes what it owns: bind it to a name"]
 pub struct Together<T> {
-    // Fields are dropped in this order, also if the value's drop panics.
+    // Rust drops fields in this order, even if dropping the value panics.
     _opens: Opens,
     value: T,
     _closes: Closes,
@@ -61,7 +61,7 @@ impl<T> Together<T> {
         Self { _opens: Opens, value, _closes: Closes }
     }
 
-    /// Returns the value. Its owners are deleted one by one again.
+    /// Returns the value. Its owners are then deleted one by one.
     pub fn into_inner(self) -> T {
         let Self { value, .. } = self;
         value
@@ -82,7 +82,7 @@ impl<T> Together<T> {
     ///
     /// # Errors
     ///
-    /// One error for each object that could not be deleted. All others are deleted.
+    /// One error for each object that could not be deleted. All other objects are deleted.
     pub fn delete(self) -> Result<(), PartialError> {
         PartialError::check(drop_scope::drop_collecting(self.into_inner()))
     }

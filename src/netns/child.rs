@@ -15,13 +15,12 @@ use crate::sys::thread::{self, JoinHandle};
 
 /// The owner of a running command. Dropping it kills the command and waits for its end.
 ///
-/// The kernel kills the command as well when this process dies, also by SIGKILL. It does not if the
-/// program is set-user-ID or has file capabilities, as `ping` may: their exec clears the signal
-/// (`PR_SET_PDEATHSIG`, prctl(2)). In a process that was forked from this one, dropping does
-/// nothing.
+/// The kernel also kills the command when this process dies, even by SIGKILL. The exception are
+/// programs that are set-user-ID or have file capabilities, as `ping` may: their exec clears the
+/// signal (`PR_SET_PDEATHSIG`, prctl(2)). In a fork of this process, dropping does nothing.
 ///
-/// The command is known by its pidfd, so no signal ever reaches another process. From
-/// [`Command::spawn`](crate::Command::spawn).
+/// The command is identified by its pidfd, so no signal ever hits another process.
+/// [`Command::spawn`](crate::Command::spawn) returns this type.
 ///
 /// ```
 /// use netloom::Namespace;
@@ -53,8 +52,8 @@ pub struct Child {
 #[derive(Debug)]
 struct Running {
     pidfd: Arc<OwnedFd>,
-    /// The thread that started the command, and that the kernel treats as its parent
-    /// (`PR_SET_PDEATHSIG` in prctl(2)). It ends after the command.
+    /// The thread that started the command. The kernel treats this thread as the command's parent
+    /// (`PR_SET_PDEATHSIG` in prctl(2)), so it must end after the command.
     parent: JoinHandle<()>,
 }
 
@@ -90,12 +89,12 @@ impl Child {
         })
     }
 
-    /// The command's process id.
+    /// Returns the command's process id.
     pub fn id(&self) -> u32 {
         self.id
     }
 
-    /// Kills the command. It still has to be waited for, which dropping does.
+    /// Kills the command. Afterwards, wait for the command or drop this value.
     ///
     /// # Errors
     ///
@@ -129,7 +128,7 @@ impl Child {
         Ok(status)
     }
 
-    /// Returns how the command ended, if it has.
+    /// Returns how the command ended. `None` while it runs.
     ///
     /// # Errors
     ///
@@ -140,8 +139,8 @@ impl Child {
         if has_ended { self.wait().map(Some) } else { Ok(None) }
     }
 
-    /// Closes the command's standard input, and waits until the command ends. Returns its output,
-    /// if that goes to pipes.
+    /// Closes the command's standard input and waits until the command ends. Returns its output
+    /// from those streams that are pipes.
     ///
     /// # Errors
     ///

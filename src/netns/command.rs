@@ -18,16 +18,15 @@ use crate::sys::setup::{Gid, Pid, Uid, User};
 
 /// A command to run inside a namespace, as `ip netns exec NAME CMD`.
 ///
-/// It has a mount namespace of its own, with that network namespace's `/sys` and, for a named one,
-/// the files of `/etc/netns/NAME` over those of `/etc`. Otherwise it is [`std::process::Command`].
-/// From [`Netns::command`].
+/// The command runs in its own mount namespace, with the `/sys` of the network namespace. In a
+/// named namespace, files of `/etc/netns/NAME` replace those of `/etc`. Otherwise, this type works
+/// like [`std::process::Command`]. [`Netns::command`] returns it.
 ///
 /// An ordinary user may run commands in the calling thread's own namespace. Such a command has no
-/// mount namespace of its own, as that takes `CAP_SYS_ADMIN`, and sees the `/sys` that is there.
-/// With
-/// [files](Self::file) to replace, or files in `/etc/netns/NAME`, it is refused.
+/// mount namespace of its own, which would require `CAP_SYS_ADMIN`, so it sees the caller's `/sys`.
+/// It is refused if [files](Self::file) or files in `/etc/netns/NAME` are to be replaced.
 ///
-/// It dies with this process, unless it is started by [`spawn_detached`](Self::spawn_detached).
+/// The command dies with this process, unless [`spawn_detached`](Self::spawn_detached) starts it.
 #[derive(Debug)]
 pub struct Command {
     inner: process::Command,
@@ -36,13 +35,13 @@ pub struct Command {
     texts: Vec<(PathBuf, String)>,
     user: User,
     directory: Option<PathBuf>,
-    /// The standard streams that the caller has set.
+    /// True for each standard stream that the caller has set.
     has_stream: [bool; 3],
     hook: Hook<Entry>,
 }
 
 impl Netns {
-    /// A command to run inside.
+    /// Describes a command to run inside the namespace.
     ///
     /// ```
     /// use netloom::Namespace;
@@ -117,8 +116,8 @@ impl Command {
         self
     }
 
-    /// Sets the working directory, which the command enters as its user. A directory below `/sys`
-    /// is that of the namespace.
+    /// Sets the working directory, which the command enters as its user. In a directory below
+    /// `/sys`, the command sees the `/sys` of the namespace.
     pub fn current_dir(&mut self, directory: impl AsRef<Path>) -> &mut Self {
         self.directory = Some(directory.as_ref().to_owned());
         self
@@ -145,37 +144,40 @@ impl Command {
         self
     }
 
-    /// Sets the process group; 0 makes it the first of a new one. Default: the caller's.
+    /// Sets the process group. 0 makes the command the leader of a new group. Default: the
+    /// caller's.
     #[doc(alias = "setpgid")]
     pub fn process_group(&mut self, group: i32) -> &mut Self {
         self.inner.process_group(group);
         self
     }
 
-    /// Sets the user, by number, as `setpriv --reuid`. The command changes to it after entering,
-    /// and gives up its supplementary groups, unless [`groups`](Self::groups) sets others.
+    /// Sets the user by number, as `setpriv --reuid`. The command changes to this user after it has
+    /// entered the namespace. It gives up its supplementary groups, unless [`groups`](Self::groups)
+    /// sets others.
     #[doc(alias = "setuid")]
     pub fn uid(&mut self, uid: u32) -> &mut Self {
         self.user.uid = Some(Uid::from_raw(uid));
         self
     }
 
-    /// Sets the group, by number, as `setpriv --regid`. The command changes to it after entering.
+    /// Sets the group by number, as `setpriv --regid`. The command changes to this group after it
+    /// has entered the namespace.
     #[doc(alias = "setgid")]
     pub fn gid(&mut self, gid: u32) -> &mut Self {
         self.user.gid = Some(Gid::from_raw(gid));
         self
     }
 
-    /// Sets the supplementary groups, by number, as `setpriv --groups`. The command changes to them
-    /// after entering.
+    /// Sets the supplementary groups by number, as `setpriv --groups`. The command changes to these
+    /// groups after it has entered the namespace.
     #[doc(alias = "setgroups")]
     pub fn groups(&mut self, groups: impl IntoIterator<Item = u32>) -> &mut Self {
         self.user.groups = Some(groups.into_iter().map(Gid::from_raw).collect());
         self
     }
 
-    /// Shows the command this text in place of an existing file. Nothing is written to any disk,
+    /// Replaces an existing file by this text, for the command only. Nothing is written to disk,
     /// and no other process sees the text.
     ///
     /// ```
@@ -194,39 +196,41 @@ impl Command {
         self
     }
 
-    /// Shows the command this text as `/etc/hosts`, a host a line: `10.0.0.2 web`. See hosts(5).
+    /// Replaces `/etc/hosts` by this text, for the command only. A line is a host: `10.0.0.2 web`.
+    /// See hosts(5).
     pub fn hosts(&mut self, contents: impl Into<String>) -> &mut Self {
         self.file("/etc/hosts", contents)
     }
 
-    /// Shows the command this text as `/etc/resolv.conf`, as `nameserver 10.0.0.1`. See
-    /// resolv.conf(5).
+    /// Replaces `/etc/resolv.conf` by this text, for the command only, such as `nameserver
+    /// 10.0.0.1`. See resolv.conf(5).
     pub fn resolv_conf(&mut self, contents: impl Into<String>) -> &mut Self {
         self.file("/etc/resolv.conf", contents)
     }
 
-    /// Returns std's command, to look at the program, arguments and environment.
+    /// Returns the command of std, to inspect the program, arguments and environment.
     pub fn as_std(&self) -> &process::Command {
         &self.inner
     }
 
-    /// Starts the command and returns while it runs. It is killed when its owner is dropped, and
-    /// when this process dies; [`Child`] names the exception.
+    /// Starts the command and returns while it runs. The command is killed when its owner is
+    /// dropped, or when this process dies; [`Child`] names the exception.
     ///
     /// # Errors
     ///
     /// - `is_not_found()` if there is no such program.
-    /// - `is_invalid_input()` if a file to replace is not there.
-    /// - `is_permission_denied()` if entering is refused, or the user.
-    /// - `ECHILD` for any of these if the program ignores SIGCHLD: the reason is lost. std prints
-    ///   the message of a panic. A command that ends within microseconds is `ECHILD` too.
+    /// - `is_invalid_input()` if a file to replace does not exist.
+    /// - `is_permission_denied()` if the kernel refuses to enter the namespace or to change the
+    ///   user.
+    /// - `ECHILD` for any of these, or for a command that ends within microseconds, if the program
+    ///   ignores SIGCHLD: the reason is lost. std then prints the message of a panic.
     pub fn spawn(&mut self) -> Result<Child, Error> {
         let program = self.program.clone();
         self.start(true, |inner| Child::start(inner, &program))
     }
 
-    /// Starts the command detached: netloom never kills it, and it may outlive this process. Like
-    /// `setsid ip netns exec NAME CMD &`.
+    /// Starts the command detached: netloom never kills it, and it may outlive this process.
+    /// Replaces `setsid ip netns exec NAME CMD &`.
     ///
     /// # Errors
     ///
@@ -239,7 +243,7 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// The errors of [`spawn`](Self::spawn). A command that ran and failed is no error.
+    /// The errors of [`spawn`](Self::spawn). It is no error if the command runs and fails.
     pub fn status(&mut self) -> Result<ExitStatus, Error> {
         self.spawn()?.wait()
     }
@@ -248,7 +252,7 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// The errors of [`spawn`](Self::spawn). A command that ran and failed is no error.
+    /// The errors of [`spawn`](Self::spawn). It is no error if the command runs and fails.
     pub fn output(&mut self) -> Result<Output, Error> {
         self.set_others(Stdio::null, Stdio::piped);
         let child = self.spawn();
@@ -270,13 +274,13 @@ impl Command {
         }
     }
 
-    /// Runs the command in place of this program, and returns only if that fails. The process may
-    /// be the user that was asked for by then, and should end.
+    /// Replaces this program by the command. Returns only if that fails; the process may then run
+    /// as the command's user, and should end.
     ///
-    /// No destructor runs, so nothing that the program owns is deleted.
+    /// No destructor runs, so owners delete nothing.
     #[doc(alias = "execvp")]
     pub fn exec(&mut self) -> Error {
-        // If it fails, its thread has entered the namespace, and ends there.
+        // On failure, the thread that entered the namespace ends.
         let replace = |inner: &mut process::Command| match on_thread(|| Ok(hook::exec(inner))) {
             Ok(error) => Err(error),
             Err(cause) => Err(cause.errno().unwrap_or(Errno::EAGAIN).into()),
@@ -310,7 +314,7 @@ impl Command {
         })
     }
 
-    /// The meaning of ENOENT: a path is not looked up on the PATH.
+    /// Explains ENOENT, which depends on the program: a path is not searched in PATH.
     fn not_there(&self) -> &'static str {
         if self.program.contains('/') {
             "there is no such program at this path, or the interpreter that it names is missing"

@@ -28,10 +28,10 @@ pub(super) struct Entry {
     /// The files of `/etc/netns/NAME`, and the file that each replaces.
     files: Vec<(CString, CString)>,
     user: User,
-    /// The process whose death kills the command.
+    /// The process whose death must kill the command.
     parent: Option<Pid>,
-    /// The working directory. Std would enter it before the mounts are made, and so below another
-    /// /sys.
+    /// The working directory. std would enter it before the mounts are made, and would stay below
+    /// the old /sys.
     directory: Option<CString>,
 }
 
@@ -45,7 +45,7 @@ struct Text {
     target: CString,
 }
 
-// The steps, by number.
+// The numbers of the steps, for `Failed::step`.
 const NETWORK: u8 = 0;
 const MOUNTS: u8 = 1;
 const TEXT: u8 = 2;
@@ -56,7 +56,7 @@ const DIRECTORY: u8 = 6;
 const PARENT: u8 = 7;
 
 impl Entry {
-    /// Refuses what can be known wrong before the fork.
+    /// Checks the command and prepares all data, before the fork.
     pub(super) fn prepare(
         namespace: &Netns,
         texts: &[(PathBuf, String)],
@@ -99,7 +99,7 @@ impl Entry {
         }
         let needs_mounts = !self.is_here || !self.texts.is_empty() || !self.files.is_empty();
         match private_mounts() {
-            // A command of an ordinary user sees the /sys that is there.
+            // An ordinary user's command needs no mount namespace: it sees the caller's /sys.
             Err(Errno::EPERM) if !needs_mounts => {}
             mounts => {
                 mounts.map_err(Failed::at(MOUNTS))?;
@@ -107,11 +107,11 @@ impl Entry {
             }
         }
         self.user.assume().map_err(Failed::at(USER))?;
-        // As that user: a directory that is closed to it is no place for its command.
+        // Enter the directory as the new user, who may lack access to it.
         if let Some(directory) = &self.directory {
             chdir(directory.as_c_str()).map_err(Failed::at(DIRECTORY))?;
         }
-        // After the change of user, which clears it.
+        // The change of user clears this setting, so it follows.
         self.parent.map_or(Ok(()), die_with).map_err(Failed::at(PARENT))
     }
 
@@ -124,7 +124,8 @@ impl Entry {
         Ok(())
     }
 
-    /// Writes the files to a file system that no other process sees. It ends with its last file.
+    /// Writes the texts to a file system that no other process sees. The kernel frees it with the
+    /// last mount.
     fn mount_texts(&self) -> Result<(), Failed> {
         if self.texts.is_empty() {
             return Ok(());
@@ -141,7 +142,7 @@ impl Entry {
         umount(c"/sys", MntFlags::MNT_DETACH).map_err(Failed::at(TEXT))
     }
 
-    /// Returns the error for a step that was refused.
+    /// Converts a refused step to an error.
     pub(super) fn explain(&self, failed: Failed) -> Error {
         let shown = |path: Option<&CString>| {
             path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
@@ -185,7 +186,7 @@ impl Text {
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY;
         let mode = Mode::from_bits_truncate(0o644);
         let file = file::open_at(AT_FDCWD, self.source.as_c_str(), flags, mode)?;
-        // Whatever the umask is.
+        // Set the mode explicitly, because the umask may limit it.
         file::set_mode(&file, mode)?;
         file::write(&file, &self.contents)
     }
@@ -199,8 +200,8 @@ fn private_mounts() -> Result<(), Errno> {
 
 fn mount_sysfs() -> Result<(), Errno> {
     match mount(Some(c"sysfs"), c"/sys", Some(c"sysfs"), MsFlags::empty(), None::<&CStr>) {
-        // A container may hide parts of /sys; then the kernel refuses a new one. EBUSY: this /sys
-        // is there already.
+        // The kernel refuses a new sysfs if a container hides parts of /sys. EBUSY: the right /sys
+        // is mounted already.
         Err(Errno::EPERM | Errno::ENOENT | Errno::EBUSY) => Ok(()),
         result => result,
     }
@@ -210,7 +211,7 @@ fn bind(source: &CStr, target: &CStr) -> Result<(), Errno> {
     mount(Some(source), target, None::<&CStr>, MsFlags::MS_BIND, None::<&CStr>)
 }
 
-/// Lists the files of `/etc/netns/NAME` that replace one of `/etc`, as `ip netns exec` does.
+/// Lists the files of `/etc/netns/NAME` that replace files of `/etc`, as `ip netns exec` does.
 fn overlays(name: &str) -> Vec<(CString, CString)> {
     let entries =
         file::read_dir(Path::new("/etc/netns").join(name)).into_iter().flatten().flatten();
@@ -222,8 +223,8 @@ fn overlays(name: &str) -> Vec<(CString, CString)> {
         .collect()
 }
 
-/// Makes a relative path absolute. The caller's directory may be below /sys, and the command gets
-/// another /sys.
+/// Makes a relative path absolute. The command gets another /sys, so a relative path below the
+/// caller's /sys would stay in the old one.
 fn into_directory(path: &Path) -> Result<CString, Error> {
     let refuse = |cause: Cause| cause.doing("work in", path.display());
     let whole = path::absolute(path).map_err(|error| refuse(error.into()))?;

@@ -13,7 +13,7 @@ use crate::sys::socket::{
     self, AddressFamily, IPPROTO_ICMP, IPPROTO_ICMPV6, NewSocket, SockType, sockopt,
 };
 
-/// The size of the data in an echo request, behind its header of 8 bytes, as in ping(8).
+/// The default size of the data in an echo request, after its header of 8 bytes, as in ping(8).
 pub(super) const DATA: usize = 56;
 const HEADER: usize = 8;
 
@@ -44,7 +44,7 @@ impl EchoSocket {
         let is = |cause: &Cause, errno| cause.errno() == Some(errno);
         let (fd, raw) = match open(SockType::Raw) {
             Err(Cause::System(Errno::EPERM)) => match open(SockType::Datagram) {
-                // EPERM of the raw socket says more than EACCES of this one.
+                // Report the raw socket's EPERM, which says more than this EACCES.
                 Err(cause) if is(&cause, Errno::EACCES) => {
                     return Err(Cause::Denied(Errno::EPERM, NET_RAW));
                 }
@@ -52,7 +52,7 @@ impl EchoSocket {
             },
             raw => (raw?, true),
         };
-        // Then an "unreachable" from the network is an error, not silence.
+        // A connected socket reports "unreachable" messages from the network as errors.
         match target {
             IpAddr::V4(_) => socket::setsockopt(&fd, sockopt::Ipv4RecvErr, &true)?,
             IpAddr::V6(_) => socket::setsockopt(&fd, sockopt::Ipv6RecvErr, &true)?,
@@ -90,7 +90,7 @@ impl EchoSocket {
     }
 }
 
-/// An echo request, and the fields that its answer has to carry.
+/// An echo request, and the fields that its answer must repeat.
 struct Echo {
     ipv6: bool,
     identifier: [u8; 2],
@@ -119,7 +119,8 @@ impl Echo {
         packet
     }
 
-    /// Returns the number of our request that a datagram answers, if there is one.
+    /// Returns the sequence number of the request that a datagram answers. `None` if the datagram
+    /// is no answer to this socket's requests.
     fn answered_by(&self, datagram: &[u8], raw: bool) -> Option<u16> {
         const ICMP_ECHOREPLY: u8 = 0;
         const ICMPV6_ECHO_REPLY: u8 = 129;
@@ -130,7 +131,7 @@ impl Echo {
             _ => 0,
         };
         let &[found, code, _, _, i0, i1, s0, s1] = datagram.get(header..)?.first_chunk::<8>()?;
-        // The kernel's socket for pings sets the identifier, and filters the answers by it.
+        // The kernel's ping socket sets the identifier, and delivers only matching answers.
         let is_ours = found == kind && code == 0 && (!raw || [i0, i1] == self.identifier);
         is_ours.then_some(u16::from_be_bytes([s0, s1]))
     }

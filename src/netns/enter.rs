@@ -1,4 +1,4 @@
-//! Enters a namespace: for one system call on the calling thread, or for a closure on a new thread.
+//! Entering a namespace: for a system call on the calling thread, or for a closure on a new thread.
 
 use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,7 +13,7 @@ use crate::sys::namespace::{self, Refused, Target};
 use crate::sys::spin;
 use crate::sys::thread::{self, ThreadId};
 
-/// Runs `closure` on a thread inside the namespace, and continues its panic in the caller.
+/// Runs `closure` on a thread inside the namespace. A panic of the closure continues in the caller.
 pub(super) fn inside<T: Send>(
     namespace: BorrowedFd<'_>,
     closure: impl FnOnce() -> T + Send,
@@ -51,8 +51,8 @@ fn place(target: Target<'_>, socket: NewSocket) -> Result<Place, Cause> {
     calls(target, &own_file()?, "socket", || namespace::file_and_socket(socket))
 }
 
-/// Makes system calls that neither wait nor allocate in a namespace: on the calling thread, or on
-/// one that ends there if the calling thread could not return. `name` is that of the last call.
+/// Makes system calls inside a namespace. The calls may neither wait nor allocate. They run on the
+/// calling thread, or, if that thread could not return, on a new one. `name` names the last call.
 pub(super) fn calls<T: Send>(
     target: Target<'_>,
     home: &OwnedFd,
@@ -68,7 +68,7 @@ pub(super) fn calls<T: Send>(
     }
 }
 
-/// Explains a refusal: only entry and return take a privilege.
+/// Converts a refusal to a cause. Only entering and returning require a privilege.
 pub(super) fn cause_of(refused: Refused) -> Cause {
     match refused {
         Refused::Return(errno) | Refused::Entry(errno) => takes(SYS_ADMIN)(errno),
@@ -76,19 +76,19 @@ pub(super) fn cause_of(refused: Refused) -> Cause {
     }
 }
 
-/// Opens the calling thread's namespace, unless it is the given one. Then there is nothing to
-/// enter.
+/// Opens the calling thread's namespace, to return to it. Returns `None` if the thread is in the
+/// given namespace already.
 ///
-/// A thread must not do this for itself just before it ends: its entry in `/proc` would cost the
-/// kernel 1 ms (6.18).
+/// Don't call this on a thread that ends soon after: creating its entry in `/proc` costs the kernel
+/// 1 ms (6.18).
 pub(super) fn home_from(namespace: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Cause> {
     let own = own_file()?;
     let is_here = NetnsId::of(&own)? == NetnsId::of(namespace)?;
     Ok((!is_here).then_some(own))
 }
 
-/// Moves a thread of netloom's own inside, until the value is dropped. Without a `home`, the thread
-/// is inside already.
+/// Moves one of netloom's own threads into the namespace until the returned guard is dropped. A
+/// `home` of `None` means that the thread is inside already.
 pub(super) fn enter(
     namespace: BorrowedFd<'_>,
     home: Option<OwnedFd>,
@@ -99,16 +99,16 @@ pub(super) fn enter(
 }
 
 thread_local! {
-    /// The threads that wait for this one in netloom's code.
+    /// The threads that wait until this thread has run their closure.
     static WAITING: RefCell<Vec<ThreadId>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Returns whether a thread waits for this one. Waiting for that thread would be a deadlock.
+/// Returns whether `thread` waits for this thread. To wait for `thread` would be a deadlock.
 pub(super) fn is_waited_for_by(thread: ThreadId) -> bool {
     WAITING.with_borrow(|waiting| waiting.contains(&thread))
 }
 
-/// Runs `closure` on a new thread, and continues its panic in the caller.
+/// Runs `closure` on a new thread. A panic of the closure continues in the caller.
 pub(crate) fn on_thread<T: Send>(
     closure: impl FnOnce() -> Result<T, Cause> + Send,
 ) -> Result<T, Cause> {
@@ -124,9 +124,9 @@ pub(crate) fn on_thread<T: Send>(
     })
 }
 
-/// Returns a thread of netloom's own to its namespace when dropped, also by a panic. A thread that
-/// can't return ends anyway. Without the return, other processes could see it inside for a moment
-/// after its join.
+/// A guard that returns one of netloom's own threads to its namespace, even after a panic. If the
+/// return fails, the thread just ends. Without a return, other processes could see the thread
+/// inside for a moment after its join.
 pub(super) struct GoHome(pub(super) OwnedFd);
 
 impl Drop for GoHome {

@@ -25,38 +25,38 @@ use crate::wire::message::Message;
 /// [`SysctlHandle`](crate::SysctlHandle), …) contain one, so they keep it alive too.
 ///
 /// Threads share the sockets. If no further socket can be opened (no descriptor left, or entering
-/// is forbidden), threads wait for each other. A forked process opens its own sockets inside. That
-/// takes `CAP_SYS_ADMIN` unless the process is in the namespace.
+/// is forbidden), threads wait for a free one. A forked process opens its own sockets inside the
+/// namespace, which requires `CAP_SYS_ADMIN` unless the process is in that namespace.
 ///
-/// Created by [`Namespace`](crate::Namespace).
+/// [`Namespace`](crate::Namespace) creates namespaces.
 #[derive(Clone)]
 pub struct Netns(Arc<Called>);
 
-/// A namespace and one of its names. A single allocation, because every handle of an object inside
-/// clones it.
+/// A namespace and the name of a handle. Both are in one allocation, because every handle of an
+/// object inside clones it.
 struct Called {
     label: Label,
-    /// The file of the name, if this process owns it.
+    /// The lock file of the name, if this process owns the name.
     name_file: PerProcess<Option<NameFile>>,
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    /// The identity, looked up at the first use.
+    /// The identity, read at the first use.
     id: LazyId,
     sockets: Sockets,
 }
 
 impl Netns {
-    /// Makes the handle of a namespace that other processes may know.
+    /// Makes the handle of an existing namespace, which other processes may use.
     pub(super) fn of_existing(file: OwnedFd, label: Label, route: Socket) -> Result<Self, Cause> {
         let id = NetnsId::of(&file)?;
         let inner = Inner { id: id.into(), sockets: Sockets::new(file, route, false) };
         Ok(Self::called(Arc::new(inner), label, None))
     }
 
-    /// Makes the handle of a namespace that was just created. It ends with this process, unless it
-    /// gets a name.
+    /// Makes the handle of a new namespace. The namespace ends with this process, unless it gets a
+    /// name.
     pub(super) fn born(file: OwnedFd, route: Socket) -> Self {
         let inner = Inner { id: LazyId::default(), sockets: Sockets::new(file, route, true) };
         Self::called(Arc::new(inner), Label::Anonymous, None)
@@ -75,23 +75,23 @@ impl Netns {
         Self::called(Arc::clone(&self.0.inner), Label::Named(name.to_owned()), Some(file))
     }
 
-    /// Releases the lock of the name, as if its owner had been killed.
+    /// Releases the lock of the name, as SIGKILL would.
     #[cfg(test)]
     pub(crate) fn release_name(&self) {
         drop(self.0.name_file.lock().take());
     }
 
-    /// The identity of the namespace.
+    /// Returns the identity of the namespace.
     pub fn id(&self) -> NetnsId {
         self.0.inner.id.get(|| NetnsId::of_open(self.fd()))
     }
 
-    /// Returns whether two handles share one set of sockets. Asks the kernel nothing.
+    /// Returns whether two handles share one set of sockets. Makes no system call.
     pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0.inner, &other.0.inner)
     }
 
-    /// The name under `/run/netns`, if the namespace was made or opened by one.
+    /// Returns the name under `/run/netns`, if the namespace was created or opened by name.
     pub fn name(&self) -> Option<&str> {
         match &self.0.label {
             Label::Named(name) => Some(name),
@@ -103,7 +103,7 @@ impl Netns {
         self.sockets().namespace.as_fd()
     }
 
-    /// Uses a socket inside, for one exchange or more.
+    /// Runs one or more exchanges on an rtnetlink socket inside the namespace.
     pub(crate) fn route<T>(
         &self,
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
@@ -111,7 +111,7 @@ impl Netns {
         self.sockets().with(Protocol::Route, exchange)
     }
 
-    /// Uses a netfilter socket inside that owns nothing: for connection tracking, and to read.
+    /// Runs exchanges on a netfilter socket without tables: for connection tracking, and for lists.
     pub(crate) fn netfilter<T>(
         &self,
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
@@ -119,7 +119,7 @@ impl Netns {
         self.sockets().with(Protocol::Netfilter, exchange)
     }
 
-    /// Uses a socket inside that reads the tables of sockets.
+    /// Runs exchanges on a `sock_diag` socket, which lists the sockets of the namespace.
     pub(super) fn diagnosis<T>(
         &self,
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
@@ -171,7 +171,7 @@ impl Netns {
             .map_err(|cause| cause.doing("list", what).in_namespace(self))
     }
 
-    /// Sends named requests and says, in an error, where they went.
+    /// Sends named requests. An error says which request failed, and in which namespace.
     pub(crate) fn send(&self, requests: Requests<'_>) -> Result<(), Error> {
         self.send_for_echo(requests, |_| None::<()>).map(drop)
     }
@@ -228,7 +228,7 @@ impl fmt::Debug for Netns {
     }
 }
 
-/// Deletes the name, if it has one. The namespace itself ends with its last user.
+/// Deletes the name, if the handle has one. The namespace itself ends with its last user.
 impl Remove for Netns {
     fn remove(&self) -> Result<Removed, Error> {
         let Some(name) = self.name() else { return Ok(Removed::Deleted) };

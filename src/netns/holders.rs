@@ -48,8 +48,8 @@ impl Netns {
     /// pids`, also lists open files and mounts. The calling process is listed, because its handle
     /// is an open file.
     ///
-    /// An ordinary user doesn't see the processes of other users. A socket that is a process's last
-    /// tie to the namespace is not listed.
+    /// An ordinary user doesn't see the processes of other users. A process that keeps the
+    /// namespace alive only through a socket is not listed.
     ///
     /// ```
     /// use netloom::{HeldBy, Namespace};
@@ -110,7 +110,7 @@ fn looked<T>(result: Result<T, impl Into<Cause>>) -> Result<Option<T>, Cause> {
     }
 }
 
-/// The lacks of the calling process itself.
+/// The errnos that mean a lack of resources of the calling process.
 const LACKING: [Errno; 3] = [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM];
 
 fn is_it(path: &Path, id: NetnsId) -> Result<bool, Cause> {
@@ -127,8 +127,8 @@ fn threads(process: &Path, pid: u32, id: NetnsId) -> Result<Vec<HeldBy>, Cause> 
     Ok(inside)
 }
 
-/// Lists the descriptors that a process has open for a namespace. Examines only those that can be
-/// one: stat(2) hangs on a network file system that is gone.
+/// Lists the descriptors that a process has open for a namespace. Skips files that cannot be a
+/// namespace, because stat(2) hangs on an unreachable network file system.
 fn open_files(process: &Path, id: NetnsId, mounts: &[PathBuf]) -> Result<Vec<HeldBy>, Cause> {
     let as_link = id.to_string();
     let mut files = Vec::new();

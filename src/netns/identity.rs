@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::Cause;
 use crate::sys::file::{FileStat, fstat, inode};
 
-/// The identity of a network namespace. Two handles with equal ids stand for one namespace.
+/// The identity of a network namespace. Two handles with equal ids refer to the same namespace.
 ///
-/// Its parts are those of `stat -Lc '%d %i' /proc/self/ns/net`. Source: namespaces(7).
+/// The parts are those of `stat -Lc '%d %i' /proc/self/ns/net`. Source: namespaces(7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NetnsId {
     device: u64,
@@ -17,12 +17,12 @@ pub struct NetnsId {
 }
 
 impl NetnsId {
-    /// The device of the kernel's namespace file system.
+    /// Returns the device of the kernel's namespace file system.
     pub fn device(self) -> u64 {
         self.device
     }
 
-    /// The inode, the number in `net:[4026531840]`.
+    /// Returns the inode: the number in `net:[4026531840]`.
     pub fn inode(self) -> u64 {
         self.inode
     }
@@ -31,8 +31,8 @@ impl NetnsId {
         Ok(fstat(fd)?.into())
     }
 
-    /// Returns the identity of an open file. If a filter refuses fstat(2), the identity is one that
-    /// no namespace and no other open file has.
+    /// Returns the identity of an open file. If a seccomp filter refuses fstat(2), returns an
+    /// identity that differs from every other one.
     pub(super) fn of_open(file: BorrowedFd<'_>) -> Self {
         let nobody = || Self { device: 0, inode: u64::from(file.as_raw_fd().unsigned_abs()) };
         Self::of(file).unwrap_or_else(|_| nobody())
@@ -52,10 +52,11 @@ impl fmt::Display for NetnsId {
     }
 }
 
-/// An identity that is looked up at the first use. It has no lock, which a fork could copy locked.
+/// An identity that is read at the first use. It uses no lock, because a fork could copy a held
+/// lock.
 #[derive(Debug, Default)]
 pub(super) struct LazyId {
-    /// 0 before the first use: no device has that number.
+    /// The device; 0 before the first use, because no device has that number.
     device: AtomicU64,
     inode: AtomicU64,
 }

@@ -1,7 +1,7 @@
 //! Internet sockets that are opened in a namespace and used from anywhere.
 //!
-//! A socket belongs to the namespace in which it was opened. The calling thread need not be there
-//! to bind or connect it.
+//! A socket belongs to the namespace in which it was opened. To bind or connect it, the calling
+//! thread need not be there.
 
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
@@ -25,7 +25,7 @@ pub(crate) struct Opening<'a> {
 }
 
 impl Netns {
-    /// Listens for TCP connections inside. Any thread can use the listener.
+    /// Listens for TCP connections inside the namespace. Any thread can use the listener.
     ///
     /// ```
     /// use netloom::Namespace;
@@ -56,7 +56,7 @@ impl Netns {
         Opening { netns: self, link: None }.tcp_listen(address)
     }
 
-    /// Connects to a TCP server from inside. Any thread can use the stream.
+    /// Connects to a TCP server from inside the namespace. Any thread can use the stream.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl Netns {
         Opening { netns: self, link: None }.tcp_connect(address, timeout)
     }
 
-    /// Binds a UDP socket inside. Any thread can use the socket.
+    /// Binds a UDP socket inside the namespace. Any thread can use the socket.
     ///
     /// # Errors
     ///
@@ -81,8 +81,8 @@ impl Netns {
         Opening { netns: self, link: None }.udp_bind(address)
     }
 
-    /// Opens a raw IPv4 socket for a protocol inside: 1 is ICMP. Received packets start with the IP
-    /// header. Source: raw(7).
+    /// Opens a raw IPv4 socket for a protocol inside the namespace: 1 is ICMP. Received packets
+    /// start with the IP header. Source: raw(7).
     ///
     /// # Errors
     ///
@@ -92,8 +92,8 @@ impl Netns {
         self.raw_socket(AddressFamily::Inet, protocol, "raw IPv4 socket for protocol")
     }
 
-    /// Opens a raw IPv6 socket for a protocol inside: 58 is `ICMPv6`. Received packets have no IP
-    /// header.
+    /// Opens a raw IPv6 socket for a protocol inside the namespace: 58 is `ICMPv6`. Received
+    /// packets have no IP header.
     ///
     /// # Errors
     ///
@@ -124,7 +124,8 @@ impl Opening<'_> {
     pub(crate) fn tcp_listen(self, address: impl Input<SocketAddr>) -> Result<TcpListener, Error> {
         self.opened("listen on", address, |address| {
             let socket = self.open(address, SockType::Stream)?;
-            // Like std: a restarted server need not wait for its old connections.
+            // Like std, so that a restarted server need not wait until its old connections time
+            // out.
             socket::setsockopt(&socket, sockopt::ReuseAddr, &true)?;
             socket::bind(&socket, address)?;
             socket::listen(&socket)?;
@@ -156,7 +157,7 @@ impl Opening<'_> {
         })
     }
 
-    /// Opens the socket: the only step inside the namespace.
+    /// Opens the socket. This is the only step that needs a thread inside the namespace.
     fn open(self, address: SocketAddr, kind: SockType) -> Result<OwnedFd, Cause> {
         let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
         let socket = NewSocket { family, kind, protocol: 0 };

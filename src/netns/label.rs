@@ -1,11 +1,12 @@
-//! The name of a namespace in texts.
+//! The name of a namespace in messages.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::text::Escaped;
 
-/// The way a handle was opened: its name in texts, and what deleting it means.
+/// The way in which a handle was opened. It determines the name in messages, and what deletion
+/// means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Label {
     Anonymous,

@@ -1,8 +1,8 @@
-//! The identity of a link: how netloom tells a link from another one that has got its index.
+//! The identity of a link: how netloom distinguishes a link from a later one with the same index.
 //!
-//! The kernel gives a new link an index that no link had before. A link that is moved into a
-//! namespace keeps its index if that is free there. So the index of a deleted link can become
-//! another link's.
+//! The kernel gives a new link an index that no link had before. But a link that moves into a
+//! namespace keeps its index if that is free there. So another link can take over the index of a
+//! deleted one.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(crate) struct LinkIdentity {
     pub(crate) name: Arc<str>,
     pub(crate) kind: Option<Arc<str>>,
     pub(crate) mac: Option<MacAddr>,
-    /// The index of a veth's peer, or of the link below.
+    /// The index of a veth's peer, or of the parent link.
     pub(crate) link: Option<u32>,
     /// The tag of this process that the link carries.
     pub(crate) tag: Option<Tagged>,
@@ -36,7 +36,7 @@ pub(crate) struct LinkIdentity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tagged {
     number: u32,
-    /// The number of moves to the link's place that were counted when the tag was put on.
+    /// The number of moves to this index that had been counted when the link got the tag.
     moves: u32,
 }
 
@@ -46,10 +46,10 @@ impl Tagged {
     }
 }
 
-/// The result of a look at the index of a link.
+/// The result of checking which link has an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// The link is there.
+    /// The same link has the index.
     Same,
     /// The index belongs to no link, or to a link of another kind.
     Gone,
@@ -114,14 +114,14 @@ impl LinkIdentity {
     }
 }
 
-/// Counts a move by this process of a link to an index of a namespace. From then on, a tag there
-/// proves nothing about the links that had the index before.
+/// Counts that this process has moved a link to an index of a namespace. A tag there no longer
+/// proves which of the two links has the index.
 pub(crate) fn count_move(place: (NetnsId, u32)) {
     moves_to(place).fetch_add(1, Ordering::Relaxed);
 }
 
-/// Returns the counter of moves to a place. Places share counters: a shared one only makes a
-/// comparison stricter. Atomics, since a fork copies no lock that could be held.
+/// Returns the counter of moves to an index. Several indexes share a counter, which can only make a
+/// comparison stricter. Counters are atomic, because a fork could copy a held lock.
 fn moves_to((netns, index): (NetnsId, u32)) -> &'static AtomicU32 {
     const COUNTERS: usize = 4096;
     static MOVES: [AtomicU32; COUNTERS] = [const { AtomicU32::new(0) }; COUNTERS];
@@ -131,7 +131,7 @@ fn moves_to((netns, index): (NetnsId, u32)) -> &'static AtomicU32 {
 }
 
 impl Netns {
-    /// Asks for one link and reads the answer.
+    /// Requests one link and reads the answer.
     pub(crate) fn look_up_link<T>(
         &self,
         which: WhichLink<'_>,
@@ -162,7 +162,7 @@ impl Netns {
         })
     }
 
-    /// Lists the links in which `read` finds something.
+    /// Lists the values that `read` returns for the links.
     pub(crate) fn list_links<T>(
         &self,
         mut read: impl FnMut(LinkView<'_>) -> Option<T>,

@@ -9,9 +9,9 @@ use crate::error::{Cause, Error};
 use crate::netlink::{LiveTags, Member, Tag, is_unavailable};
 
 impl Netns {
-    /// Returns this process's tag for a link that is created here. It is taken at the first call.
-    /// `None` in a namespace that dies with this process, without `CAP_NET_ADMIN`, or on a kernel
-    /// without `netlink_diag`.
+    /// Returns this process's tag for links created in this namespace. The first call takes the
+    /// tag. Returns `None` if the namespace dies with this process, without `CAP_NET_ADMIN`, or if
+    /// the kernel has no `netlink_diag`.
     pub(crate) fn link_tag(&self) -> Result<Option<u32>, Cause> {
         if self.dies_with_process() {
             return Ok(None);
@@ -34,18 +34,18 @@ impl Netns {
         self.sockets().is_private.load(Ordering::Relaxed)
     }
 
-    /// Returns the tag that this handle has here.
+    /// Returns this process's tag in the namespace, if it has taken one.
     pub(crate) fn tag_number(&self) -> Option<u32> {
         self.sockets().tag.lock().as_ref().map(Tag::number)
     }
 
-    /// Takes a tag that no process has.
+    /// Takes a tag that no other process has.
     pub(crate) fn fresh_tag(&self) -> Result<Tag, Cause> {
         let open = || socket_inside(self.fd(), Member::SOCKET);
         self.diagnosis(|diagnosis| Tag::hold(open, diagnosis))
     }
 
-    /// Lists the tags of the processes that are alive here.
+    /// Lists the tags of all living processes in the namespace.
     pub(crate) fn live_tags(&self) -> Result<LiveTags, Error> {
         socket_inside(self.fd(), Member::SOCKET)
             .and_then(|socket| self.diagnosis(|tables| LiveTags::list(socket.as_fd(), tables)))

@@ -13,7 +13,7 @@ use crate::sys::thread;
 use crate::wire::message::{NLM_F_DUMP, NLM_F_REQUEST};
 use crate::wire::sock_diag::{AF_INET, AF_INET6, SocketView, append_listening};
 
-/// A TCP socket that listens, as a line of `ss -ltn`.
+/// A listening TCP socket: a line of `ss -ltn`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Listener {
@@ -26,7 +26,7 @@ pub struct Listener {
 }
 
 impl Netns {
-    /// The TCP sockets that listen inside, IPv4 and IPv6, as `ss -ltn`.
+    /// Lists the listening TCP sockets of the namespace, IPv4 and IPv6, as `ss -ltn`.
     ///
     /// ```
     /// use netloom::Namespace;
@@ -50,9 +50,9 @@ impl Netns {
         listening(self).map_err(|cause| cause.doing("list", "listening sockets").in_namespace(self))
     }
 
-    /// Waits until a TCP socket listens on a port, whichever its address, and returns it: what a
-    /// client waits for before it connects. Asks the kernel's socket tables; nothing is connected
-    /// to.
+    /// Waits until a TCP socket listens on a port, at any address, and returns it. A client can
+    /// call this before it connects. netloom reads the kernel's socket tables and connects to
+    /// nothing.
     ///
     /// # Errors
     ///
@@ -84,7 +84,7 @@ fn listening(netns: &Netns) -> Result<Vec<Listener>, Cause> {
     netns.diagnosis(|socket| {
         let mut listeners = dump(socket, AF_INET)?;
         match dump(socket, AF_INET6) {
-            // A kernel without IPv6.
+            // The kernel has no IPv6.
             Err(Cause::Kernel(refusal)) if refusal.errno == Errno::ENOENT => {}
             v6 => listeners.extend(v6?),
         }

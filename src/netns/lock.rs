@@ -1,4 +1,4 @@
-//! Locks of a network namespace: for programs that change the same thing in it.
+//! Locks of a network namespace, for programs that change the same objects in it.
 
 use std::fmt;
 use std::sync::MutexGuard;
@@ -17,37 +17,39 @@ use crate::sys::thread;
 pub(crate) enum Lock {
     /// The lock that programs take with [`Netns::lock`] and [`Netns::lock_shared`].
     Programs = 0,
-    /// The lock around settings and their owners' records.
+    /// The lock around sysctls and the records of their owners.
     Settings = 2,
-    /// The lock around published ports' switches of links.
+    /// The lock around the sysctls of links that published ports need.
     Ports = 1,
 }
 
 impl Lock {
-    /// The multicast group of the process that has the lock alone, or is next, as a bit.
+    /// Returns the multicast group of the process that holds the lock exclusively, or is next, as a
+    /// bit.
     fn alone(self) -> u32 {
         1 << (2 * self as u32)
     }
 
-    /// The multicast group of the processes that share the lock, as a bit.
+    /// Returns the multicast group of the processes that share the lock, as a bit.
     fn shared(self) -> u32 {
         self.alone() << 1
     }
 }
 
-/// A lock of a network namespace that this process has. Dropping it, or the end of the process,
-/// releases it.
+/// A lock of a network namespace that this process holds. Dropping it, or the end of the process,
+/// releases the lock.
 #[must_use = "dropping it releases the lock"]
 pub struct NetnsLock(Member);
 
 impl Netns {
-    /// Takes the namespace's lock exclusively. Programs agree on taking it before they change
-    /// something there.
+    /// Takes the namespace's lock exclusively. Programs can agree to hold this lock while they
+    /// change objects in the namespace.
     ///
     /// All programs in the network namespace share the lock, whatever their mount namespace and
-    /// container. The kernel releases it when the process dies, in whatever way; a fork has no
-    /// copy. Taking it needs `CAP_NET_ADMIN`, so an ordinary user can neither take nor block it.
-    /// netloom itself never takes this lock. `flock /run/NAME.lock` is the usual way without these
+    /// container. The kernel releases it however the process dies. A fork does not hold it. Taking
+    /// the lock requires `CAP_NET_ADMIN`, so an ordinary user can neither take nor block it.
+    /// netloom itself never takes this lock. Without these guarantees, `flock /run/NAME.lock` is
+    /// the usual way.
     /// guarantees.
     ///
     /// ```
@@ -65,7 +67,7 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// - [`is_timed_out`](Error::is_timed_out) if other programs have it until `timeout` has
+    /// - [`is_timed_out`](Error::is_timed_out) if other programs hold the lock until `timeout` has
     ///   passed.
     /// - [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
     /// - `ENOENT` if the kernel has no `netlink_diag` (`CONFIG_NETLINK_DIAG`).
@@ -76,7 +78,8 @@ impl Netns {
         self.lock_socket().and_then(take).map_err(|cause| cause.doing("lock", self))
     }
 
-    /// Takes the namespace's lock together with others that share it. See [`lock`](Self::lock).
+    /// Takes the namespace's lock shared: several programs can hold it at once. See
+    /// [`lock`](Self::lock).
     ///
     /// # Errors
     ///
@@ -89,16 +92,16 @@ impl Netns {
         self.lock_socket().and_then(share).map_err(|cause| cause.doing("lock", self))
     }
 
-    /// Opens a socket that can take locks here.
+    /// Opens a socket for taking locks in the namespace.
     pub(crate) fn lock_socket(&self) -> Result<Member, Cause> {
         Member::bind(socket_inside(self.fd(), Member::SOCKET)?, 0, 0)
     }
 
-    /// Takes one of netloom's own locks exclusively. The caller drops the member, or takes it out
-    /// of all groups, before the guard.
+    /// Takes one of netloom's own locks exclusively. The caller must release the member before it
+    /// drops the guard.
     ///
-    /// Threads that share the handle wait for each other in this process first: as rivals for the
-    /// kernel's lock, dozens of them would pass the deadline.
+    /// The threads of this process that share the handle first wait for each other. If dozens of
+    /// them competed for the kernel's lock, some would miss the deadline.
     pub(crate) fn take_own(
         &self,
         lock: Lock,
@@ -109,13 +112,13 @@ impl Netns {
         Ok(turn)
     }
 
-    /// Reports whether a process has one of netloom's own locks, or waits for it.
+    /// Returns whether a process holds one of netloom's own locks, or waits for it.
     pub(crate) fn is_locked(&self, lock: Lock) -> Result<bool, Cause> {
         Ok(self.diagnosis(members)?.into_iter().any(|(_, groups)| groups & lock.alone() != 0))
     }
 
-    /// Takes a lock exclusively. Waits for those who share the lock; meanwhile nobody else can join
-    /// them.
+    /// Takes a lock exclusively. Waits for the holders of the shared lock, while no further process
+    /// can share it.
     fn take(&self, lock: Lock, member: &Member, timeout: Duration) -> Result<(), Cause> {
         let mut pauses = self.join(lock, member, lock.alone(), timeout)?;
         while self.other_groups(member)? & lock.shared() != 0 {
@@ -124,10 +127,10 @@ impl Netns {
         Ok(())
     }
 
-    /// Joins a group once no other process has the exclusive lock, or waits for it.
+    /// Joins a group as soon as no other process holds the exclusive lock, or waits for it.
     ///
-    /// Each process checks again after it has joined. Two processes that join at once see each
-    /// other. So both leave, and try again after pauses of different lengths.
+    /// After joining, each process checks again. If two processes join at the same time, each sees
+    /// the other. Both then leave, and try again after pauses of different lengths.
     fn join(
         &self,
         lock: Lock,
@@ -156,7 +159,7 @@ impl Netns {
     }
 }
 
-/// The pauses between attempts, of a length that differs from one process to another.
+/// The pauses between attempts. Their lengths differ between processes.
 struct Pauses {
     state: u32,
     end: Instant,

@@ -1,10 +1,11 @@
-//! The files of names under `/run/netns`, and the lock that shows that a name's owner lives.
+//! The files of names under `/run/netns`. A lock on the file shows that the name's owner is alive.
 //!
-//! The file of a name that is deleted with its owner has mode 0400, and the owner has a flock(2) on
+//! If a name is deleted with its owner, its file has mode 0400, and the owner holds a flock(2) on
 //! it. The kernel releases the lock when the process dies. Only root can open such a file, so no
-//! ordinary user can lock it. Code inside the namespace reaches neither, and both are the same in
-//! each mount namespace. All other names have mode 0, as from `ip netns add`. The owner keeps the
-//! directory open, so that neither a chroot nor a mount over `/run/netns` keeps it from its file.
+//! ordinary user can lock it. Code inside the namespace cannot reach the file or the lock, and both
+//! are the same in each mount namespace. All other names have mode 0, as with `ip netns add`. The
+//! owner keeps the directory open, so that a chroot or a mount over `/run/netns` does not cut the
+//! owner off.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -21,10 +22,10 @@ use crate::sys::file::{self, Mode, OFlag, itself};
 use crate::sys::setup::{CloneFlags, MntFlags, MsFlags, fchdir, mount, umount, unshare};
 use crate::sys::thread;
 
-/// The mode of every other file.
+/// The mode of the files of all other names.
 const KEPT: Mode = Mode::empty();
 
-/// The file of a name, locked until this is dropped or the process dies.
+/// The file of a name. It stays locked until this value is dropped or the process dies.
 #[derive(Debug)]
 pub(super) struct NameFile {
     directory: OwnedFd,
@@ -34,11 +35,12 @@ pub(super) struct NameFile {
 }
 
 impl NameFile {
-    /// Creates the file of a new name: it is locked and has its mode before it has the name.
+    /// Creates the file of a new name. The file gets its lock and its mode before its name.
     pub(super) fn create(name: &str) -> Result<Self, Cause> {
         let directory = named::prepare_directory()?;
         let (file, has_name) = match unnamed(&directory) {
-            // overlayfs before Linux 6.1. A process killed before the chmod leaves a stale name.
+            // overlayfs before Linux 6.1 cannot do that. If the process is killed before the chmod,
+            // it leaves a stale name.
             Err(Errno::EOPNOTSUPP) => {
                 let flags = OFlag::O_RDONLY | OFlag::O_CREAT | OFlag::O_EXCL;
                 (file::open_at(&directory, name, flags, KEPT).map_err(of_root)?, true)
@@ -63,7 +65,8 @@ impl NameFile {
         completed.map(|()| created)
     }
 
-    /// Becomes the owner of a name. `None` if it has another owner, or no empty file.
+    /// Makes this process the owner of a name. Returns `None` if the name has another owner, or is
+    /// not an empty file.
     pub(super) fn adopt(name: &str) -> Result<Option<Self>, Cause> {
         let Some((directory, file)) = below_the_mount(name)? else { return Ok(None) };
         if !lock(&file)? {
@@ -73,17 +76,17 @@ impl NameFile {
         Ok(Some(Self { directory, name: name.to_owned(), file: Some(file) }))
     }
 
-    /// Returns the name to delete without being its owner.
+    /// Returns a name that can be deleted without being its owner.
     pub(super) fn unowned(name: &str) -> Result<Self, Cause> {
         Ok(Self { directory: named::open_directory()?, name: name.to_owned(), file: None })
     }
 
-    /// Gives the name up: it stays when its process ends.
+    /// Ends the ownership: the name stays when the process ends.
     pub(super) fn keep(self) -> Result<(), Errno> {
         self.file.map_or(Ok(()), |file| file::set_mode(file, KEPT))
     }
 
-    /// Mounts the namespace on the file, on nothing that took its place, and over no other mount.
+    /// Mounts the namespace on this very file. Fails if another file or mount has taken the name.
     pub(super) fn bind(&self, namespace: BorrowedFd<'_>) -> Result<(), Cause> {
         let target = named::open_itself(&self.directory, &self.name)?;
         if !self.is_own(&target)? {
@@ -123,9 +126,9 @@ impl NameFile {
         unlinked.map(|()| Removed::Deleted)
     }
 
-    /// Judges a name that stands for something else.
+    /// Decides between `Gone` and an error, for a name that refers to something else.
     fn not_found(&self) -> Result<Removed, Cause> {
-        // Another process's file was deleted with the name.
+        // The file of another process's name was deleted along with the name.
         if self.file.is_none() || !self.has_name()? {
             return Ok(Removed::Gone);
         }
@@ -148,22 +151,22 @@ impl NameFile {
         }
     }
 
-    /// Returns whether the file has a name: it never has more than one.
+    /// Returns whether the file still has its name.
     fn has_name(&self) -> Result<bool, Errno> {
         self.file.as_ref().map_or(Ok(true), |file| Ok(file::fstat(file)?.st_nlink > 0))
     }
 
-    /// Returns whether what was opened is the file, with nothing mounted on it.
+    /// Returns whether an opened object is this file, with nothing mounted on it.
     fn is_own(&self, found: &OwnedFd) -> Result<bool, Errno> {
         let Some(own) = &self.file else { return Ok(false) };
         let (own, found) = (file::fstat(own)?, file::fstat(found)?);
         Ok((own.st_dev, own.st_ino) == (found.st_dev, found.st_ino))
     }
 
-    /// Unmounts the mount that was found, and no other that took its place.
+    /// Unmounts the mount that was found, and no other one that has taken its place.
     fn umount(&self, found: &OwnedFd) -> Result<(), Cause> {
         match umount(itself(found).as_str(), MntFlags::MNT_DETACH) {
-            // Without `/proc` a mount can't be named by its descriptor, only by its name.
+            // Without `/proc`, a mount can be unmounted only by its name, not by its descriptor.
             Err(Errno::ENOENT) => on_thread(|| {
                 unshare(CloneFlags::CLONE_FS)?;
                 fchdir(&self.directory)?;
@@ -175,8 +178,8 @@ impl NameFile {
     }
 }
 
-/// Deletes a name if no file can be opened. Another program may replace it between look and
-/// deletion.
+/// Deletes a name if the process can open no file. Another program may replace the name between the
+/// check and the deletion.
 fn delete_without_descriptors(
     name: &str,
     id: Option<NetnsId>,
@@ -191,13 +194,13 @@ fn delete_without_descriptors(
     Ok(Removed::Deleted)
 }
 
-/// Returns whether a name has an owner that is dead.
+/// Returns whether a name has a dead owner.
 pub(super) fn is_orphan(name: &str) -> Result<bool, Cause> {
     let Some((_, file)) = below_the_mount(name)? else { return Ok(false) };
     Ok(is_owned(&file)? && file::try_lock(&file, true)?)
 }
 
-/// Removes a name if its owner is dead and it stands for this namespace, or for none here.
+/// Removes a name if its owner is dead, and the name refers to the namespace `id`, or to none.
 pub(super) fn remove_orphan(name: &str, id: Option<NetnsId>) -> Result<bool, Cause> {
     let Some((directory, file)) = below_the_mount(name)? else { return Ok(false) };
     if !is_owned(&file)? || !lock(&file)? {
@@ -209,7 +212,7 @@ pub(super) fn remove_orphan(name: &str, id: Option<NetnsId>) -> Result<bool, Cau
     }
 }
 
-/// Deletes a name that is stale. EEXIST: it stands for a namespace, or its owner lives.
+/// Deletes a stale name. EEXIST: the name refers to a namespace, or its owner lives.
 pub(super) fn delete_stale(name: &str) -> Result<(), Cause> {
     let directory = named::open_directory()?;
     let mut file = named::open_itself(&directory, name)?;
@@ -224,7 +227,7 @@ pub(super) fn delete_stale(name: &str) -> Result<(), Cause> {
     }
     match (NameFile { directory, name: name.to_owned(), file: Some(file) }).delete(None, None) {
         Ok(Removed::Gone) => Err(Errno::ENOENT.into()),
-        // Mounted at this moment.
+        // Another program mounted a namespace on the file just now.
         Err(Cause::Replaced(_) | Cause::System(Errno::EBUSY)) => Err(Errno::EEXIST.into()),
         deleted => deleted.map(drop),
     }
@@ -234,17 +237,17 @@ fn is_owned(file: &OwnedFd) -> Result<bool, Errno> {
     Ok(file::mode(&file::fstat(file)?) == OWNED)
 }
 
-/// Creates a file without a name. It is open for reading: a writer would keep others from a
-/// read-only remount.
+/// Creates a file without a name. The file is opened for reading, because a file open for writing
+/// would prevent a read-only remount.
 fn unnamed(directory: &OwnedFd) -> Result<OwnedFd, Errno> {
     let writer = file::open_at(directory, ".", OFlag::O_TMPFILE | OFlag::O_WRONLY, OWNED)?;
-    // The umask may have taken the right to read.
+    // The umask may have removed the read permission.
     file::set_mode(&writer, OWNED)?;
     file::reopen(&writer)
 }
 
-/// Opens the empty file of a name below whatever is mounted on it, and the directory. `None` if
-/// there is no such file.
+/// Opens the empty file of a name, below whatever is mounted on it, and the directory. Returns
+/// `None` if there is no such file.
 fn below_the_mount(name: &str) -> Result<Option<(OwnedFd, OwnedFd)>, Cause> {
     let directory = match named::open_directory() {
         Err(Errno::ENOENT) => return Ok(None),
@@ -262,8 +265,8 @@ fn below_the_mount(name: &str) -> Result<Option<(OwnedFd, OwnedFd)>, Cause> {
     Ok(Some((directory, file::reopen(&found)?)))
 }
 
-/// Locks the file. `false` if its owner lives. [`is_orphan`] shares the lock for an instant, which
-/// refuses nobody.
+/// Locks the file. Returns `false` if its owner lives. [`is_orphan`] takes the shared lock for a
+/// moment, which must not count as an owner.
 fn lock(file: &OwnedFd) -> Result<bool, Errno> {
     for _ in 0..100 {
         if !file::try_lock(file, true)? {
@@ -283,8 +286,8 @@ mod tests {
 
     use super::*;
 
-    /// In a process of its own: a child that another test forks has a copy of the descriptor, and
-    /// of the lock with it, until it runs its program.
+    /// The test needs its own process: a child that another test forks inherits the descriptor and
+    /// the lock until its exec.
     #[test]
     fn a_look_at_a_lock_refuses_nobody_and_an_owner_does() {
         crate::testing::isolated(|| {
@@ -297,7 +300,8 @@ mod tests {
                     scope.spawn(|| {
                         while !is_over.load(Ordering::Relaxed) {
                             file::try_lock(open(), true).unwrap();
-                            // A look is rare; two threads that look all the time leave no gap.
+                            // In practice a check is rare. Two threads that check without a pause
+                            // would leave no gap.
                             thread::sleep(Duration::from_micros(50));
                         }
                     });

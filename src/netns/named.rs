@@ -1,7 +1,7 @@
-//! Names of namespaces, as `ip netns` keeps them: files under `/run/netns` that a namespace is
-//! mounted on, so that it lives without a process.
+//! Names of namespaces, as `ip netns` keeps them: files under `/run/netns`. A namespace is mounted
+//! on each, so it lives without a process.
 //!
-//! `/run/netns` is a shared mount point of its own, so that names reach other mount namespaces.
+//! `/run/netns` is a shared mount point, so that names appear in other mount namespaces.
 //! Source: ip-netns(8), iproute2 6.1.
 
 use std::io;
@@ -29,13 +29,13 @@ pub(super) fn path(name: &str) -> PathBuf {
     Path::new(DIRECTORY).join(name)
 }
 
-/// Opens a file that may be a namespace; `follow` is `O_NOFOLLOW` or empty. A FIFO would block
-/// without `O_NONBLOCK`.
+/// Opens a file that may be a namespace. `follow` is `O_NOFOLLOW` or empty. `O_NONBLOCK` keeps the
+/// call from blocking on a FIFO.
 pub(super) fn open_file(path: &Path, follow: OFlag) -> Result<OwnedFd, Errno> {
     file::open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | follow)
 }
 
-/// Refuses names that lead out of the directory.
+/// Refuses names that would lead out of the directory.
 pub(super) fn check(name: &str, action: &'static str) -> Result<(), Error> {
     let reason = match name {
         "" => "a namespace's name can't be empty",
@@ -47,12 +47,12 @@ pub(super) fn check(name: &str, action: &'static str) -> Result<(), Error> {
     Err(Error::invalid(action, Quoted(name), reason))
 }
 
-/// Opens `/run/netns`, to look names up in it.
+/// Opens `/run/netns`, to look up names in it.
 pub(super) fn open_directory() -> Result<OwnedFd, Errno> {
     file::open(DIRECTORY, OFlag::O_PATH | OFlag::O_DIRECTORY)
 }
 
-/// Opens the object of a name, be it a symbolic link, a FIFO or a mount, without reading from it.
+/// Opens the object that has a name, without reading it: a symbolic link, a FIFO or a mount.
 pub(super) fn open_itself(directory: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
     file::open_at(directory, name, OFlag::O_PATH | OFlag::O_NOFOLLOW, Mode::empty())
 }
@@ -111,13 +111,13 @@ pub(super) fn is_stale(name: &str) -> bool {
     file::lstat(&path).is_ok_and(|found| file::is_plain(&found)) && identity(&path).is_none()
 }
 
-/// Returns the namespace that a path stands for.
+/// Returns the identity of the namespace at a path.
 pub(super) fn identity(path: &Path) -> Option<NetnsId> {
     let is_namespace = file::statfs(path).is_ok_and(file::is_namespace);
     is_namespace.then(|| file::stat(path).ok().map(NetnsId::from)).flatten()
 }
 
-/// Returns the namespace that an open file stands for.
+/// Returns the identity of the namespace that an open file refers to.
 pub(super) fn identity_of(file: &OwnedFd) -> Result<Option<NetnsId>, Cause> {
     file::is_namespace(file::fstatfs(file)?).then(|| NetnsId::of(file)).transpose()
 }
@@ -133,16 +133,16 @@ pub(super) fn prepare_directory() -> Result<OwnedFd, Cause> {
     Ok(open_directory()?)
 }
 
-/// Shares the mount point. EINVAL: the directory is none yet.
+/// Makes the mount point shared. EINVAL: the directory is not a mount point yet.
 fn share() -> Result<(), Errno> {
     let shared = MsFlags::MS_SHARED | MsFlags::MS_REC;
     mount(None::<&str>, DIRECTORY, None::<&str>, shared, None::<&str>)
 }
 
-/// Makes the directory a mount point, under the lock that `ip netns add` takes for it.
+/// Makes the directory a mount point, under the lock that `ip netns add` takes for this.
 ///
-/// `ip` has that lock for microseconds. Any user can take it and keep it, so after a second the
-/// mount is made without it. Once the mount is there, nobody needs the lock.
+/// `ip` holds that lock for microseconds. But any user can hold it forever, so after a second
+/// netloom mounts without the lock. Once the mount exists, no program needs the lock.
 fn share_new_mount() -> Result<(), Cause> {
     let directory = file::open(DIRECTORY, OFlag::O_RDONLY)?;
     let end = Instant::now() + Duration::from_secs(1);
@@ -160,7 +160,7 @@ fn share_new_mount() -> Result<(), Cause> {
         .map_err(takes(SYS_ADMIN))
 }
 
-/// Names the privilege that a refused change of the directory needs.
+/// Names the privilege that is missing for a change of the directory.
 pub(super) fn of_root(errno: Errno) -> Cause {
     const ROOT: &str = "names are kept in /run/netns, which is root's: an anonymous namespace needs \
          none; as an ordinary user mount a tmpfs on /run under `unshare -rnm`";

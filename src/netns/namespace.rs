@@ -11,7 +11,7 @@ use super::open::fresh;
 use crate::error::{Cause, Error};
 use crate::owned::Owned;
 
-/// The builder of a network namespace: anonymous, or with a name that `ip netns` knows.
+/// A network namespace to create: anonymous, or with a name that `ip netns` knows.
 ///
 /// Replaces `ip netns add NAME` and `unshare -n`.
 ///
@@ -31,14 +31,14 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// A namespace without a name, which leaves nothing on disk. It dies with its last handle,
-    /// process or socket, also when the program is killed.
+    /// Describes a namespace without a name, which leaves nothing on disk. It dies with its last
+    /// handle, process or socket, even if the program is killed.
     pub fn anonymous() -> Self {
         Self { name: None }
     }
 
-    /// Creates a namespace with a name under `/run/netns`, like `ip netns add NAME`. It outlives
-    /// the program unless its owner is dropped.
+    /// Describes a namespace with a name under `/run/netns`, as `ip netns add NAME`. It outlives
+    /// the program, unless its owner is dropped.
     #[doc(alias = "ip netns add")]
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: Some(name.into()) }
@@ -48,9 +48,9 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// - `is_invalid_input()` if the name is empty, `.`, `..`, longer than 255 bytes or contains
-    ///   `/` or NUL. No system call is made then.
-    /// - `is_already_exists()` if the name is taken, also by a stale file.
+    /// - `is_invalid_input()` before any system call, if the name is empty, `.`, `..`, longer than
+    ///   255 bytes or contains `/` or NUL.
+    /// - `is_already_exists()` if the name is in use, even by a stale file.
     /// - `is_permission_denied()` without `CAP_SYS_ADMIN`.
     #[doc(alias("CLONE_NEWNET", "unshare"))]
     pub fn create(&self) -> Result<Owned<Netns>, Error> {
@@ -107,11 +107,11 @@ fn naming(
     namespace: impl FnOnce() -> Result<Netns, Cause>,
 ) -> Result<Owned<Netns>, Error> {
     named::check(name, action)?;
-    // The name comes first: another program may have it.
+    // Reserve the name first, because another program may have it.
     let file = NameFile::create(name).map_err(|cause| named::explain_taken(cause, action, name))?;
     let attach = || {
         let netns = namespace()?;
-        // From now on the namespace may outlive this process, with the links in it.
+        // A named namespace and its links may outlive this process.
         netns.sockets().is_private.store(false, Ordering::Relaxed);
         file.bind(netns.as_fd())?;
         Ok(netns)

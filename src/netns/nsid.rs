@@ -1,4 +1,4 @@
-//! The ids that a namespace has for other namespaces, which netlink messages use (`nsid`).
+//! The ids by which a namespace refers to other namespaces in netlink messages (`nsid`).
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -26,8 +26,8 @@ pub struct PeerId {
 }
 
 impl Netns {
-    /// The namespaces this one has numbers for, as `ip netns list-id`: the far sides of its veth
-    /// pairs, once they have been looked at, and those that were given one.
+    /// Lists the namespaces for which this one has an id, as `ip netns list-id`. The kernel assigns
+    /// an id to the namespace of a veth peer when the veth is listed.
     ///
     /// ```
     /// use netloom::Namespace;
@@ -65,7 +65,7 @@ impl Netns {
                 opened => opened.map_err(|errno| doing(errno.into()))?,
             };
             let number = match self.number_of(file.as_fd()) {
-                // The id no longer refers to a namespace.
+                // The other namespace is gone.
                 Err(cause) if cause.errno() == Some(Errno::EINVAL) => None,
                 number => number.map_err(doing)?,
             };
@@ -76,7 +76,7 @@ impl Netns {
         Ok(peers)
     }
 
-    /// Looks up the id of another namespace here, if it has one.
+    /// Looks up the id by which this namespace refers to another one. `None` if it has no id.
     ///
     /// # Errors
     ///
@@ -87,14 +87,13 @@ impl Netns {
             .map_err(|cause| cause.doing("look up the id of", other).in_namespace(self))
     }
 
-    /// Gives another namespace a number in this one, as `ip netns set NAME NETNSID`. It stays for
-    /// as long as both live.
+    /// Assigns another namespace an id in this one, as `ip netns set NAME NETNSID`. The id remains
+    /// as long as both namespaces live.
     ///
     /// # Errors
     ///
-    /// Where the other has one already, or the number is taken
-    /// ([`is_already_exists`](Error::is_already_exists)); above 2,147,483,647 it is refused before
-    /// any system call.
+    /// [`is_already_exists`](Error::is_already_exists) if the other namespace has an id already, or
+    /// the id is in use. An id above 2,147,483,647 is refused before any system call.
     #[doc(alias("ip netns set", "RTM_NEWNSID"))]
     pub fn assign_peer_id(&self, other: &Netns, number: u32) -> Result<(), Error> {
         const ACTION: &str = "give a namespace id to";
@@ -130,7 +129,7 @@ fn about(namespace: BorrowedFd<'_>) -> NsidAttribute {
     NsidAttribute::Fd(namespace.as_raw_fd().cast_unsigned())
 }
 
-/// Reads the id from an answer about one namespace. The kernel sends -1 for none.
+/// Reads the id from an answer about one namespace. The kernel sends -1 if there is no id.
 fn number(message: Message<'_>) -> Option<u32> {
     let (_, attributes) = message.split::<1>()?;
     attributes.parse().find_map(|attribute| match attribute {

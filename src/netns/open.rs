@@ -19,11 +19,11 @@ use crate::sys::NewSocket;
 use crate::sys::file::{self, OFlag};
 
 impl Netns {
-    /// The namespace the calling thread is in.
+    /// Opens the namespace that the calling thread is in.
     ///
     /// # Errors
     ///
-    /// Where `/proc` is not mounted or no netlink socket can be opened.
+    /// `/proc` is not mounted, or no netlink socket can be opened.
     pub fn current() -> Result<Self, Error> {
         let open = || {
             let file = own_file()?;
@@ -38,8 +38,8 @@ impl Netns {
     /// # Errors
     ///
     /// - `is_not_found()` if there is no such name.
-    /// - `is_invalid_input()` if the name stands for no namespace any more, as after a reboot or if
-    ///   the mount did not reach this mount namespace.
+    /// - `is_invalid_input()` if the name refers to no namespace, as after a reboot, or if the
+    ///   mount is not visible in this mount namespace.
     /// - `is_permission_denied()` without `CAP_SYS_ADMIN`, unless the thread is inside already.
     /// - ELOOP for a symbolic link, which [`from_path`](Self::from_path) follows.
     pub fn open(name: &str) -> Result<Self, Error> {
@@ -59,7 +59,7 @@ impl Netns {
             })
     }
 
-    /// Opens the namespace that a file stands for: `/proc/PID/ns/net`, or a bind mount of it.
+    /// Opens the namespace that a file refers to: `/proc/PID/ns/net`, or a bind mount of it.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Netns {
         })
     }
 
-    /// Opens the namespace of a process, by a pidfd. Unlike a process id, a pidfd is never reused.
+    /// Opens the namespace of a process by pidfd. Unlike a process id, a pidfd is never reused.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl Netns {
             Self::of_existing(file, Label::Anonymous, route)
         };
         open().map_err(|cause| match cause {
-            // A namespace's own file would do for setns as well; EBADF: neither of the two.
+            // setns would also accept the file of a namespace. EBADF: the descriptor is neither.
             Cause::System(Errno::EINVAL | Errno::EBADF) => Cause::System(Errno::EINVAL)
                 .doing("open namespace of", "a pidfd")
                 .hint("it is not a pidfd, as pidfd_open(2) returns them"),
@@ -117,12 +117,12 @@ impl Netns {
         })
     }
 
-    /// Opens the namespace that an open file stands for.
+    /// Opens the namespace that an open file refers to.
     ///
     /// # Errors
     ///
-    /// Where it stands for no network namespace, or a privilege is missing: as
-    /// [`open`](Self::open), it takes `CAP_SYS_ADMIN`.
+    /// The file refers to no network namespace, or `CAP_SYS_ADMIN` is missing, as for
+    /// [`open`](Self::open).
     pub fn from_fd(file: OwnedFd) -> Result<Self, Error> {
         Self::of_file(file, Label::Anonymous).map_err(|cause| {
             cause
@@ -135,7 +135,7 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// Where `/run/netns` is there but can't be read.
+    /// `/run/netns` exists but can't be read.
     pub fn list() -> Result<Vec<NamedNetns>, Error> {
         let list = named::list().map_err(|cause| cause.doing("list", named::DIRECTORY))?;
         Ok(list.into_iter().map(|(name, id)| NamedNetns { name, id }).collect())
@@ -143,8 +143,8 @@ impl Netns {
 
     /// Deletes a stale name: a file under `/run/netns` without a namespace mounted on it. A crash
     /// can leave such a file, which prevents a new namespace of this name. Mounts on the file in
-    /// other mount namespaces are not detected, and end too, as with `ip netns delete`, unless the
-    /// name has an owner that lives.
+    /// other mount namespaces are not detected and disappear too, as with `ip netns delete`, unless
+    /// the name has a living owner.
     ///
     /// ```
     /// use netloom::{Namespace, Netns};
@@ -199,7 +199,7 @@ impl Netns {
         if !file::is_namespace(file::fstatfs(&file)?) {
             return Err(Errno::EINVAL.into());
         }
-        // Entering answers EINVAL for a namespace of another kind.
+        // Entering a namespace of another kind fails with EINVAL.
         let route = socket_pool::open(Protocol::Route, file.as_fd())?;
         Self::of_existing(file, label, route)
     }
@@ -210,7 +210,7 @@ const INTO_PROCESS: &str =
     "this needs the right to look into that process: to be its user, or CAP_SYS_PTRACE";
 const NOT_ONE: &str = "it is not a network namespace";
 
-/// Makes a namespace, with its first socket.
+/// Creates a namespace and its first socket.
 pub(super) fn fresh() -> Result<Netns, Cause> {
     let (file, socket) = new_place(NewSocket::ROUTE)?;
     Ok(Netns::born(file, Socket::of(Protocol::Route, socket)?))
@@ -222,6 +222,6 @@ pub(super) fn fresh() -> Result<Netns, Cause> {
 pub struct NamedNetns {
     /// The name.
     pub name: String,
-    /// The namespace that it stands for. None if it is stale, a file left without its namespace.
+    /// The namespace that the name refers to. `None` for a stale name: a file without a namespace.
     pub id: Option<NetnsId>,
 }

@@ -1,4 +1,4 @@
-//! Names that dead processes left.
+//! Names whose owner is dead.
 
 use super::handle::Netns;
 use super::identity::NetnsId;
@@ -7,7 +7,7 @@ use super::name_file;
 use crate::error::Error;
 
 impl Netns {
-    /// Returns whether the owner of a name is dead. The name need not have a namespace here.
+    /// Returns whether the owner of a name is dead. The name may refer to no namespace.
     pub(crate) fn is_orphaned_name(name: &str) -> Result<bool, Error> {
         name_file::is_orphan(name)
             .map_err(|cause| cause.doing("look for the owner of name", Quoted(name)))
@@ -20,7 +20,7 @@ impl Netns {
         remove("delete namespace", name, Some(self.id()))
     }
 
-    /// Removes a name without a namespace if its owner is dead.
+    /// Removes a name that refers to no namespace, if its owner is dead.
     pub(crate) fn remove_unused_name(name: &str) -> Result<bool, Error> {
         remove("delete name", name, None)
     }

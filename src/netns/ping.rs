@@ -61,11 +61,12 @@ const ACTION: &str = "ping";
 const LINK_LOCAL: &str = "a link-local address says nothing about the link that leads to it: bind \
      Netns::raw_ipv6_socket to a link by Link::bind_socket";
 
-/// The most data that fits an IPv4 packet behind its header and the request's.
+/// The largest data that fits in an IPv4 packet after the IP header and the echo header.
 const MOST_DATA: usize = 65_507;
 
 impl Ping {
-    /// Requests to this address. A link-local one (`fe80::/10`) is refused, as it names no link.
+    /// Describes echo requests to this address. A link-local address (`fe80::/10`) is refused,
+    /// because it names no link.
     pub fn new(target: impl Input<IpAddr>) -> Self {
         let mut rejected = FirstRejected::default();
         let target = rejected.read("target", target);
@@ -79,8 +80,8 @@ impl Ping {
         }
     }
 
-    /// Sets the time to wait for the answer; [`run`](Self::run) waits so after its last request.
-    /// Default: 2 s.
+    /// Sets the time to wait for the answer. [`run`](Self::run) waits that long after its last
+    /// request. Default: 2 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -95,13 +96,13 @@ impl Ping {
         self
     }
 
-    /// Sets the time from one request of [`run`](Self::run) to the next, as `-i`. Default: 1 s.
+    /// Sets the time between two requests of [`run`](Self::run), as `-i`. Default: 1 s.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// Sets the bytes of data in a request, behind its header of 8, as `-s`. Default: 56.
+    /// Sets the size of the data in a request, after its 8-byte header, as `-s`. Default: 56 bytes.
     pub fn size(mut self, bytes: usize) -> Self {
         if bytes > MOST_DATA {
             self.rejected.reject("size", bytes, "a request carries 65,507 bytes at most");
@@ -134,9 +135,9 @@ impl Ping {
         ping().map_err(|cause| cause.doing(ACTION, target).in_namespace(netns))
     }
 
-    /// Sends [`count`](Self::count) requests out of a namespace, one each
-    /// [`interval`](Self::interval), and sums up the answers. A request without an answer, or
-    /// answered by "unreachable", is counted and no error.
+    /// Sends [`count`](Self::count) requests out of a namespace, one every
+    /// [`interval`](Self::interval), and summarizes the answers. An unanswered request, or an
+    /// "unreachable" answer, is counted and is no error.
     ///
     /// # Errors
     ///
@@ -152,7 +153,7 @@ impl Ping {
     fn series(&self, target: IpAddr, mut socket: EchoSocket) -> Result<PingSummary, Cause> {
         let start = Instant::now();
         let mut summary = PingSummary::new(target);
-        // The time of each request, and whether its answer has come.
+        // The time of each request, and whether its answer has arrived.
         let mut requests: Vec<(Instant, bool)> = Vec::new();
         for place in 0..self.count {
             let sent = Instant::now();
@@ -207,13 +208,13 @@ impl Ping {
 
 /// Returns whether a failure may be temporary: an error that the network reported.
 fn is_passing(cause: &Cause) -> bool {
-    // ENOBUFS is a link without a carrier.
+    // The kernel reports ENOBUFS for a link without a carrier.
     use Errno::{ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH, ENOBUFS};
     let passing = [EHOSTUNREACH, EHOSTDOWN, ENETUNREACH, ENETDOWN, ECONNREFUSED, ENOBUFS];
     matches!(cause, Cause::System(errno) if passing.contains(errno))
 }
 
-/// Returns whether a failure won't pass by itself.
+/// Returns whether a failure will not go away by itself.
 fn is_lasting(cause: &Cause) -> bool {
     matches!(cause.errno(), Some(Errno::EPERM | Errno::EMFILE | Errno::EINVAL))
 }
@@ -230,7 +231,7 @@ impl Netns {
 
     /// Pings an address until it answers, and returns the round-trip time.
     ///
-    /// For a network that is coming up: a missing link, address or route is waited for as well.
+    /// The network may be coming up: the method also waits for a missing link, address or route.
     ///
     /// ```
     /// use netloom::Namespace;
@@ -245,8 +246,8 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// - `is_timed_out()` if the address did not answer within `deadline`, with the last attempt's
-    ///   failure.
+    /// - `is_timed_out()` if the address did not answer within `deadline`. The hint is the failure
+    ///   of the last attempt.
     /// - `is_permission_denied()` at once.
     /// - `is_invalid_input()` for a link-local address.
     pub fn wait_reachable(
@@ -280,7 +281,7 @@ impl Netns {
 /// The time between two attempts to reach an address.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Sends a request, and one more each time that none is answered.
+/// Sends a request, and another one each time that no answer arrives.
 fn attempt(netns: &Netns, target: IpAddr, end: Instant) -> Result<Duration, Cause> {
     let mut socket = EchoSocket::open(netns.fd(), target, DATA)?;
     let start = Instant::now();

@@ -9,19 +9,19 @@ use std::time::Duration;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct PingSummary {
-    /// The address that was asked.
+    /// The pinged address.
     pub target: IpAddr,
     /// The number of requests.
     pub transmitted: u32,
     /// The number of answers, without duplicates.
     pub received: u32,
-    /// The number of further answers to one request.
+    /// The number of additional answers to a request that was answered before.
     pub duplicates: u32,
-    /// The number of requests that were answered by an error: unreachable, refused.
+    /// The number of requests that the network answered with an error: unreachable, refused.
     pub errors: u32,
     /// The time of the whole series.
     pub time: Duration,
-    /// The round-trip times, in the order in which the answers came.
+    /// The round-trip times, in the order of arrival.
     pub times: Vec<Duration>,
 }
 
@@ -38,29 +38,29 @@ impl PingSummary {
         }
     }
 
-    /// The part of the requests that was not answered, from 0.0 to 1.0.
+    /// Returns the share of the requests that were not answered, from 0.0 to 1.0.
     pub fn loss(&self) -> f64 {
         let lost = self.transmitted.saturating_sub(self.received);
         if self.transmitted == 0 { 0.0 } else { f64::from(lost) / f64::from(self.transmitted) }
     }
 
-    /// The shortest round trip.
+    /// Returns the shortest round-trip time.
     pub fn min(&self) -> Option<Duration> {
         self.times.iter().min().copied()
     }
 
-    /// The longest round trip.
+    /// Returns the longest round-trip time.
     pub fn max(&self) -> Option<Duration> {
         self.times.iter().max().copied()
     }
 
-    /// The mean round trip.
+    /// Returns the mean round-trip time.
     pub fn average(&self) -> Option<Duration> {
         let count = u32::try_from(self.times.len()).ok().filter(|&count| count > 0)?;
         Some(self.times.iter().sum::<Duration>() / count)
     }
 
-    /// The standard deviation of the round trips (`mdev`).
+    /// Returns the standard deviation of the round-trip times (`mdev`).
     pub fn deviation(&self) -> Option<Duration> {
         let average = self.average()?.as_secs_f64();
         let squares = self.times.iter().map(|time| (time.as_secs_f64() - average).powi(2));

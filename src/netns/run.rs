@@ -9,22 +9,23 @@ use crate::error::{Cause, Error};
 use crate::sys::namespace::Away;
 
 impl Netns {
-    /// Runs a closure inside, on a new thread that ends afterwards. The calling thread doesn't
-    /// change its namespace.
+    /// Runs a closure inside the namespace, on a new thread that ends afterwards. The calling
+    /// thread stays in its own namespace.
     ///
-    /// The program's code runs in another namespace only by this, by [`run_here`](Self::run_here),
-    /// by a [`worker`](Self::worker) or by a [`command`](Self::command). netloom's own calls enter
-    /// a namespace for single system calls only. If the main thread does so, other processes see
-    /// the target under `/proc/PID/ns/net` for some microseconds.
+    /// A program's code runs in another namespace only through this method,
+    /// [`run_here`](Self::run_here), a [`worker`](Self::worker) or a [`command`](Self::command).
+    /// netloom's own threads enter a namespace only for single system calls. If the main thread
+    /// makes such a call, other processes see that namespace under `/proc/PID/ns/net` for some
+    /// microseconds.
     ///
     /// Inside, `/proc/thread-self/net` and `/proc/sys/net` are the namespace's. `/sys` is still the
     /// caller's, because a mount shows the namespace in which it was made. A
     /// [`command`](Self::command) has its own `/sys`, and [`links`](Self::links) reads what
     /// `/sys/class/net` shows.
     ///
-    /// The closure may borrow, and its value is returned. A panic in the closure continues in the
-    /// caller. Sockets and files that it opens belong to the namespace, and may be returned. For
-    /// many small closures, use a [`worker`](Self::worker).
+    /// The closure may borrow, and its value is returned. A panic of the closure continues in the
+    /// caller. Sockets and files that the closure opens belong to the namespace, and may be
+    /// returned. For many small closures, use a [`worker`](Self::worker).
     ///
     /// ```
     /// use netloom::Namespace;
@@ -45,16 +46,16 @@ impl Netns {
         inside(self.fd(), closure).map_err(|cause| cause.doing("enter", self))
     }
 
-    /// Runs a closure inside, on the calling thread. The thread returns afterwards, even after a
-    /// panic.
+    /// Runs a closure inside the namespace, on the calling thread. The thread returns afterwards,
+    /// even after a panic.
     ///
     /// This costs a few system calls; [`run`](Self::run) starts a thread. While the closure runs,
     /// the thread's signal handlers run inside, too. On the main thread, other processes see this
     /// namespace under `/proc/PID/ns/net`. `/sys` is still the caller's, as in [`run`](Self::run).
     ///
     /// **If the thread can't return, the process aborts** with a line on standard error. The thread
-    /// tests the return before it leaves. So only a loss of `CAP_SYS_ADMIN` meanwhile, by the
-    /// closure or another thread, leads to this. Run such code with [`run`](Self::run).
+    /// tests the return before it leaves, so this happens only if the closure or another thread
+    /// gives up `CAP_SYS_ADMIN` meanwhile. Use [`run`](Self::run) for such code.
     ///
     /// ```
     /// use std::net::TcpListener;

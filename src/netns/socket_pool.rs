@@ -1,5 +1,5 @@
-//! Sockets of one kind, inside one namespace: as many as talk at once, and one where there can't be
-//! more.
+//! A pool of sockets of one kind inside a namespace. It opens a socket for each concurrent
+//! exchange, and shares one if no further socket can be opened.
 
 use std::os::fd::BorrowedFd;
 use std::sync::{Condvar, PoisonError};
@@ -9,17 +9,19 @@ use crate::error::Cause;
 use crate::netlink::{DEADLINE, Protocol, Socket};
 use crate::sys::process::PerProcess;
 
-/// Idle sockets kept for the next exchange. More are opened when more threads talk at once.
+/// The number of idle sockets that are kept. More are open while more threads use sockets at once.
 const IDLE: usize = 8;
 
-/// An exchange takes a socket out and puts it back, so that no lock is held while the kernel works.
+/// A pool of sockets. An exchange checks a socket out and returns it, so no lock is held while the
+/// kernel works.
 ///
-/// A fork has sockets of its own: on one that both hold, each would read the other's answers.
+/// A fork opens its own sockets: on a shared socket, parent and child would read each other's
+/// answers.
 #[derive(Debug)]
 pub(super) struct Pool {
     protocol: Protocol,
     sockets: PerProcess<Sockets>,
-    /// Signals that a socket has come back, or is lost.
+    /// Signals that a socket was returned or lost.
     back: Condvar,
 }
 
@@ -28,7 +30,8 @@ struct Sockets {
     idle: Vec<Socket>,
     /// The number of sockets checked out.
     out: usize,
-    /// The number of threads that wait. Without any, a wake-up would be a system call for nothing.
+    /// The number of waiting threads. If there are none, the system call to wake threads is
+    /// skipped.
     waiting: usize,
 }
 
@@ -38,7 +41,7 @@ impl Pool {
         Self { protocol, sockets: PerProcess::new(sockets), back: Condvar::new() }
     }
 
-    /// Uses an idle socket, or a new one.
+    /// Runs an exchange on an idle socket, or on a new one.
     pub(super) fn with<T>(
         &self,
         namespace: BorrowedFd<'_>,
@@ -55,8 +58,8 @@ impl Pool {
         result
     }
 
-    /// Takes an idle socket, or opens one. If none can be opened, as without the privilege to enter
-    /// or a free descriptor, the socket of another exchange is waited for.
+    /// Checks out an idle socket, or opens one. If none can be opened (no privilege to enter, no free
+    /// descriptor), waits for the socket of another exchange.
     fn take(&self, namespace: BorrowedFd<'_>) -> Result<Socket, Cause> {
         if let Some(socket) = self.sockets.lock().take() {
             return Ok(socket);
@@ -70,8 +73,8 @@ impl Pool {
         }
     }
 
-    /// Waits for a socket. Returns `None` if no exchange has one, or if none is returned within an
-    /// answer's deadline.
+    /// Waits for a socket. Returns `None` if none is checked out, or none is returned within the
+    /// deadline of an answer.
     fn wait(&self) -> Option<Socket> {
         let nothing = |sockets: &mut Sockets| sockets.idle.is_empty() && sockets.out > 0;
         let mut sockets = self.sockets.lock();
@@ -99,7 +102,7 @@ impl Drop for Out<'_> {
         let mut sockets = self.0.sockets.lock();
         sockets.out = sockets.out.saturating_sub(1);
         if sockets.waiting > 0 {
-            // All threads: if no socket is left to wait for, each must give up.
+            // Wake all threads: if no socket is left to wait for, each of them must fail.
             self.0.back.notify_all();
         }
     }

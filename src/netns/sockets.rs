@@ -1,4 +1,4 @@
-//! The sockets of a namespace: opened inside once, used from anywhere.
+//! The sockets of a namespace: opened once inside, and used from anywhere.
 
 use std::any::Any;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,8 +11,9 @@ use crate::sys::process::PerProcess;
 
 /// The sockets of a namespace.
 ///
-/// There is one `nf_tables` socket, opened at its first use: most namespaces never need it. Reads
-/// and connection tracking have other netfilter sockets, so a long list never blocks a change.
+/// There is one `nf_tables` socket. It is opened at the first use, because most namespaces never
+/// need it. Reads and connection tracking have other netfilter sockets, so that a long list does
+/// not block a change.
 ///
 /// A forked process opens its own sockets, each kind at its first use.
 #[derive(Debug)]
@@ -21,21 +22,21 @@ pub(super) struct Sockets {
     /// The pools, by protocol.
     pools: [Pool; 3],
     nf_tables: PerProcess<Option<NfTables>>,
-    /// This process's tag for links in the namespace, once it is taken.
+    /// This process's tag for links in the namespace, if it has taken one.
     pub(super) tag: PerProcess<Option<Tag>>,
-    /// The turns of threads at netloom's own locks, by lock.
+    /// The mutexes of this process's threads, one for each of netloom's own locks.
     pub(super) turns: [PerProcess<()>; 3],
     /// True if this process created the namespace, and the namespace ends with this process.
     pub(super) is_private: AtomicBool,
 }
 
-/// The `nf_tables` socket, and the values that live as long as it.
+/// The `nf_tables` socket, and values that must live as long as the socket.
 #[derive(Debug)]
 pub(crate) struct NfTables {
     /// The owner of netloom's tables. The kernel deletes a table with the owner flag when its
     /// socket closes.
     pub(crate) socket: Socket,
-    /// Values of the layers above that live as long as the socket: one of each type, and few types.
+    /// Values of upper layers that live as long as the socket. There is one value of each type.
     kept: Vec<Box<dyn Any + Send>>,
 }
 
@@ -52,7 +53,7 @@ impl NfTables {
 }
 
 impl Sockets {
-    /// Returns the sockets of a namespace, with the first one.
+    /// Creates the set of sockets, with one rtnetlink socket.
     pub(super) fn new(namespace: OwnedFd, route: Socket, is_private: bool) -> Self {
         Self {
             namespace,
@@ -68,7 +69,7 @@ impl Sockets {
         }
     }
 
-    /// Uses an idle socket of this kind, or a new one.
+    /// Runs an exchange on an idle socket of this kind, or on a new one.
     pub(super) fn with<T>(
         &self,
         protocol: Protocol,

@@ -1,4 +1,4 @@
-//! The directory of a namespace's settings.
+//! The directory of a namespace's sysctls.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -10,9 +10,9 @@ use crate::sys::file::{self, OFlag};
 use crate::sys::namespace::Target;
 
 impl Netns {
-    /// Opens a directory below `/proc/sys/net`, such as `ipv4`. The descriptor shows the
-    /// namespace's settings to any thread, because the kernel chooses the namespace when it looks
-    /// up this name.
+    /// Opens a directory below `/proc/sys/net`, such as `ipv4`. Any thread can then use the
+    /// descriptor for the namespace's sysctls, because the kernel chooses the namespace when the
+    /// directory is opened.
     pub(crate) fn open_sysctl_directory(&self, name: &str) -> Result<OwnedFd, Cause> {
         let path = Path::new("/proc/sys/net").join(name);
         let Some(home) = home_from(self.fd())? else {

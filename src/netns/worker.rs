@@ -15,9 +15,9 @@ use crate::sys::{self, Lent, spin};
 
 /// A thread that stays inside a namespace and runs closures there, one after the other.
 ///
-/// A closure costs two switches between threads. [`Netns::run`] costs a new thread and two changes
-/// of its namespace. Threads can share a worker. Dropping it ends its thread. `/sys` is that of the
-/// program, as in [`Netns::run`].
+/// A closure costs two switches between threads. [`Netns::run`] instead starts a new thread, which
+/// changes its namespace twice. Threads can share a worker. Dropping the worker ends its thread.
+/// `/sys` is the caller's, as in [`Netns::run`].
 ///
 /// ```
 /// use netloom::Namespace;
@@ -39,7 +39,7 @@ pub struct Worker {
 }
 
 impl Netns {
-    /// Starts a thread that stays inside.
+    /// Starts a thread that stays inside the namespace.
     ///
     /// # Errors
     ///
@@ -78,13 +78,14 @@ impl Worker {
         &self.netns
     }
 
-    /// Runs a closure inside and returns its value. The closure may borrow. A panic in it continues
-    /// in the caller; the worker continues to run.
+    /// Runs a closure inside the namespace and returns its value. The closure may borrow. A panic
+    /// of the closure continues in the caller, and the worker keeps running.
     ///
-    /// A call within a closure of the same worker runs at once. A call within a [`Netns::run`] in
-    /// such a closure runs on a new thread, because the worker is busy.
+    /// If a closure calls the same worker, the inner closure runs at once. If a closure calls
+    /// [`Netns::run`] and that one calls the worker, the innermost closure runs on a new thread,
+    /// because the worker is busy.
     ///
-    /// A closure that changes the thread's namespace changes it for later closures.
+    /// If a closure changes the thread's namespace, later closures run in the changed one.
     ///
     /// # Errors
     ///
@@ -100,7 +101,7 @@ impl Worker {
         if is_waited_for_by(thread.thread().id()) {
             return self.netns.run(closure);
         }
-        // If the closure can't be sent, it is returned and dropped.
+        // If the closure can't be sent to the thread, it is returned and dropped.
         let outcome = sys::lend(closure, |lent| drop(closures.send(lent)));
         match outcome {
             Some(Ok(value)) => Ok(value),
@@ -117,7 +118,8 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         if let Some((thread, closures)) = self.thread.take() {
-            // Without a sender the thread ends. The caller of a closure has got its panic.
+            // The thread ends when its sender is dropped. A panic of a closure was passed to that
+            // closure's caller.
             drop(closures);
             thread.join().ok();
         }

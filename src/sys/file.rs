@@ -1,4 +1,4 @@
-//! Files and directories: opening, looking, locking, and their names.
+//! Files and directories: opening, inspecting, locking and naming.
 
 use std::fs;
 use std::io::{self, Read};
@@ -24,13 +24,14 @@ pub(crate) use std::fs::{canonicalize, read, read_dir, read_link, read_to_string
 
 use crate::fault;
 
-/// Opens a file that is there. It is closed on exec, as all files here.
+/// Opens an existing file. It is closed on exec, like all files here.
 pub(crate) fn open<P: NixPath + ?Sized>(path: &P, flags: OFlag) -> Result<OwnedFd, Errno> {
     fault::system_call("open")?;
     open_inside(path, flags)
 }
 
-/// Opens a file as [`open`] does. No fault, as the thread may be away.
+/// Opens a file as [`open`] does, but without an injected fault, because the thread may be inside
+/// another namespace.
 pub(crate) fn open_inside<P: NixPath + ?Sized>(path: &P, flags: OFlag) -> Result<OwnedFd, Errno> {
     retry(|| fcntl::open(path, flags | OFlag::O_CLOEXEC, Mode::empty()))
 }
@@ -56,12 +57,12 @@ pub(crate) fn open_at<P: NixPath + ?Sized>(
     retry(|| fcntl::openat(&directory, path, flags | OFlag::O_CLOEXEC, mode))
 }
 
-/// Opens what an open file stands for once more, to read it.
+/// Opens the file behind an open descriptor again, for reading.
 pub(crate) fn reopen(file: impl AsFd) -> Result<OwnedFd, Errno> {
     open(itself(file).as_str(), OFlag::O_RDONLY)
 }
 
-/// Returns the path of an open file, which leads to that file alone.
+/// Returns the path under `/proc/self/fd` that leads to exactly this open file.
 pub(crate) fn itself(file: impl AsFd) -> String {
     format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
 }
@@ -72,13 +73,13 @@ pub(crate) fn pipe() -> io::Result<(io::PipeReader, io::PipeWriter)> {
     io::pipe()
 }
 
-/// Leaves a descriptor open over an exec.
+/// Keeps a descriptor open across an exec.
 pub(crate) fn leave_open(fd: impl AsFd) -> io::Result<()> {
     fcntl::fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty()))?;
     Ok(())
 }
 
-/// Reads what is in a pipe now. Waits for no writer.
+/// Reads the bytes that a pipe contains now, without waiting for a writer.
 pub(crate) fn read_present(mut pipe: io::PipeReader) -> io::Result<Vec<u8>> {
     fcntl::fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     let mut bytes = Vec::new();
@@ -88,8 +89,8 @@ pub(crate) fn read_present(mut pipe: io::PipeReader) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Takes over a pipe that the process was started with, and closes it on the next exec. None if
-/// that descriptor is not open, or is another file.
+/// Takes over a pipe that the process inherited, and closes it on the next exec. Returns `None` if
+/// the descriptor is not open, or is another file.
 pub(crate) fn inherited(fd: RawFd, inode: libc::ino_t) -> Option<OwnedFd> {
     // SAFETY: F_GETFD only reads a flag; on a number that is not open it fails with EBADF.
     if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
@@ -105,7 +106,7 @@ pub(crate) fn inherited(fd: RawFd, inode: libc::ino_t) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Reads the start of a file, in one call.
+/// Reads the start of a file with a single call.
 pub(crate) fn read_start(file: impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     fault::system_call("read")?;
     uio::pread(file, buffer, 0)
@@ -124,12 +125,12 @@ pub(crate) fn write(file: impl AsFd, bytes: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Writes to a file that is there.
+/// Writes to an existing file.
 pub(crate) fn overwrite(path: &str, bytes: &[u8]) -> Result<(), Errno> {
     write(open(path, OFlag::O_WRONLY)?, bytes)
 }
 
-/// Creates a directory and those above it.
+/// Creates a directory and its parents.
 pub(crate) fn create_directory(path: &str, mode: u32) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(mode).create(path)
 }
@@ -172,8 +173,8 @@ pub(crate) fn set_mode(file: impl AsFd, mode: Mode) -> Result<(), Errno> {
     retry(|| stat::fchmod(&file, mode))
 }
 
-/// Locks a file, together with others that share the lock or alone, until it is closed. `false` if
-/// the lock is taken.
+/// Locks a file until it is closed: shared with others, or exclusively. Returns `false` if another
+/// process holds the lock.
 pub(crate) fn try_lock(file: impl AsFd, is_shared: bool) -> Result<bool, Errno> {
     fault::system_call("flock")?;
     let lock = if is_shared { libc::LOCK_SH } else { libc::LOCK_EX };

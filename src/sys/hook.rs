@@ -10,12 +10,12 @@ use nix::errno::Errno;
 
 use crate::fault;
 
-/// Runs `setup` between the fork and the exec of `command`; without a fork for
-/// [`exec`](CommandExt::exec).
+/// Runs `setup` between the fork and the exec of `command`. For [`exec`](CommandExt::exec), there
+/// is no fork.
 ///
-/// `setup` may only make system calls on what was prepared before. Another thread may have held a
-/// lock when the process was forked, so anything else may wait for ever. `doctor` does more, and
-/// sets an alarm before.
+/// `setup` may only make system calls on data that was prepared before. Another thread may have
+/// held a lock at the fork, so anything else may wait forever. `doctor` does more, but sets an
+/// alarm first.
 pub(crate) fn pre_exec<E: Into<io::Error>>(
     command: &mut Command,
     mut setup: impl FnMut() -> Result<(), E> + Send + Sync + 'static,
@@ -39,20 +39,20 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     panic::catch_unwind(spawn).unwrap_or_else(|_| Err(Errno::ECHILD.into()))
 }
 
-/// Runs a command in place of this program. Returns only if that fails.
+/// Replaces this program by a command. Returns only if that fails.
 pub(crate) fn exec(command: &mut Command) -> io::Error {
     command.exec()
 }
 
 /// A step of a hook that the kernel refused.
 ///
-/// std hands the parent one number, the OS error code. An errno takes 12 bits of it; the others
-/// carry the step.
+/// std passes the parent a single number, the OS error code. An errno takes 12 bits of it. The
+/// other bits carry the step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Failed {
     /// The number of the step.
     pub(crate) step: u8,
-    /// The place of the file that the step was about, in the list of files.
+    /// The position of the step's file in the list of files.
     pub(crate) place: usize,
     pub(crate) errno: Errno,
 }
@@ -62,7 +62,8 @@ impl Failed {
         move |errno| Self { step, place: 0, errno }
     }
 
-    /// Reads the error of a command that did not start. None if no step of its hook was refused.
+    /// Reads the error of a command that did not start. Returns `None` if no step of its hook was
+    /// refused.
     pub(crate) fn read(error: &io::Error) -> Option<Self> {
         let code = error.raw_os_error()?;
         let step = u8::try_from(code >> 12 & 0xff).ok()?.checked_sub(1)?;
@@ -86,7 +87,7 @@ impl From<Failed> for io::Error {
 pub(crate) struct Hook<T>(Arc<Mutex<Option<T>>>);
 
 impl<T: Send + 'static> Hook<T> {
-    /// Installs a hook. `run` may only make system calls on what was prepared before, as
+    /// Installs a hook. `run` may only make system calls on data that was prepared before, as
     /// [`pre_exec`] says.
     pub(crate) fn new<E: Into<io::Error>>(
         command: &mut Command,

@@ -22,8 +22,8 @@ impl Lent {
     }
 }
 
-/// Passes a closure to another thread by `submit`, and waits until that thread has run or dropped
-/// the closure. Returns its value or its panic; `None` if it was dropped.
+/// Passes a closure to another thread through `submit`. Waits until that thread has run or dropped
+/// the closure. Returns its value or its panic, or `None` if it was dropped.
 pub(crate) fn lend<T: Send>(
     closure: impl FnOnce() -> T + Send,
     submit: impl FnOnce(Lent),
@@ -34,7 +34,8 @@ pub(crate) fn lend<T: Send>(
 }
 
 fn wait_for<'a>(closure: impl FnOnce() + Send + 'a, submit: impl FnOnce(Lent)) {
-    /// Waits when dropped, so that no path skips the wait, not even a panic.
+    /// A guard that waits for the other thread when it is dropped. So no path skips the wait, not
+    /// even a panic.
     struct Wait(mpsc::Receiver<()>);
 
     impl Drop for Wait {

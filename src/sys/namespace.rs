@@ -1,7 +1,7 @@
 //! Entering a network namespace on the calling thread, and returning.
 //!
-//! A thread that could not return would break whatever runs on it next. So the return is tried
-//! first: `setns(home)` at home asks the kernel for the same permission.
+//! A thread that could not return would run later code in the wrong namespace. So the return is
+//! tried first: `setns(home)` while at home requires the same permission.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -21,11 +21,12 @@ use crate::fault;
 /// The step that the kernel refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// The return, tried before the thread leaves its namespace. The thread has not left.
+    /// The return was tried before the thread left its namespace, and refused. The thread has not
+    /// left.
     Return(Errno),
-    /// Entering the namespace, or making it.
+    /// Entering or creating the namespace was refused.
     Entry(Errno),
-    /// The call inside.
+    /// The system call inside the namespace failed.
     Call(Errno),
 }
 
@@ -38,7 +39,7 @@ pub(crate) enum Target<'a> {
 }
 
 impl Target<'_> {
-    /// Moves the calling thread there for good.
+    /// Moves the calling thread into the namespace, without a return.
     pub(crate) fn enter(self) -> Result<(), Errno> {
         fault::system_call(self.call())?;
         self.go()
@@ -59,17 +60,16 @@ impl Target<'_> {
     }
 }
 
-/// Makes system calls in another namespace, on the calling thread. `name` is that of the last one.
+/// Makes system calls in another namespace, on the calling thread. `name` names the last call.
 ///
-/// No signal handler runs meanwhile. `calls` only makes system calls that neither wait nor
-/// allocate.
+/// Signals are blocked meanwhile, so no handler runs inside. `calls` may neither wait nor allocate.
 pub(crate) fn calls_inside<T>(
     target: Target<'_>,
     home: BorrowedFd<'_>,
     name: &'static str,
     calls: impl FnOnce() -> Result<T, Errno>,
 ) -> Result<T, Refused> {
-    // No fault may run inside.
+    // Inject a fault before entering, because no fault may run inside.
     fault::system_call(name).map_err(Refused::Call)?;
     fault::system_call(target.call()).map_err(Refused::Entry)?;
     let _signals = BlockedSignals::new();
@@ -77,7 +77,7 @@ pub(crate) fn calls_inside<T>(
     calls().map_err(Refused::Call)
 }
 
-/// Opens the file of the calling thread's namespace, and a socket in it.
+/// Opens the calling thread's namespace file, and a socket in that namespace.
 pub(crate) fn file_and_socket(socket: NewSocket) -> Result<(OwnedFd, OwnedFd), Errno> {
     Ok((own_namespace()?, socket.open()?))
 }
@@ -87,13 +87,13 @@ fn own_namespace() -> Result<OwnedFd, Errno> {
     open(c"/proc/thread-self/ns/net", flags, Mode::empty())
 }
 
-/// Opens the file of the calling thread's namespace, for its return.
+/// Opens the calling thread's namespace, so that the thread can return to it.
 pub(crate) fn own() -> Result<OwnedFd, Errno> {
     fault::system_call("open")?;
     own_namespace()
 }
 
-/// Returns the calling thread to its namespace. A refused return is not tried again.
+/// Returns the calling thread to its namespace. Tries only once.
 pub(crate) fn move_home(home: BorrowedFd<'_>) -> Result<(), Errno> {
     setns(home, CloneFlags::CLONE_NEWNET)
 }
@@ -120,7 +120,7 @@ impl<'a> Away<'a> {
     }
 }
 
-/// The limit of attempts to return, a millisecond apart. A memory limit may be temporary.
+/// The number of attempts to return, a millisecond apart. A memory shortage may be temporary.
 const ATTEMPTS: u32 = 1000;
 
 impl Drop for Away<'_> {
@@ -137,17 +137,17 @@ impl Drop for Away<'_> {
     }
 }
 
-/// Ends the process: its next system call on this thread would act on another namespace's network.
+/// Aborts the process, because further system calls on this thread would act on another namespace.
 fn abort_away() -> ! {
     const LINE: &[u8] = b"netloom: a thread can't return to its network namespace; aborting\n";
     nix::unistd::write(io::stderr(), LINE).ok();
     std::process::abort()
 }
 
-/// Blocks all signals but SIGSYS for the calling thread, until it is dropped.
+/// A guard that blocks all signals but SIGSYS for the calling thread.
 ///
-/// glibc's own functions leave two signals open, and `setuid` of another thread arrives by one of
-/// them. SIGSYS stays open because a seccomp filter may answer by it.
+/// glibc's own functions leave two signals unblocked, and one of them runs `setuid` on every
+/// thread. SIGSYS stays unblocked, because a seccomp filter may answer with it.
 struct BlockedSignals {
     before: SignalSet,
 }

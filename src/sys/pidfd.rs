@@ -1,4 +1,5 @@
-//! Processes by their pidfd, which never names another process (`pidfd_open(2)`).
+//! Processes by pidfd. Unlike a process id, a pidfd never refers to another process
+//! (`pidfd_open(2)`).
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -19,11 +20,11 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<(Child, OwnedFd)> {
     let mut child = hook::spawn(command)?;
     match open(child.id()) {
         Ok(pidfd) => Ok((child, pidfd)),
-        // The child has ended, and where SIGCHLD is ignored the kernel keeps nothing of it. The
-        // process id may be another process's by now.
+        // The child has ended, and the kernel keeps no zombie if SIGCHLD is ignored. Another
+        // process may have the process id by now.
         Err(Errno::ESRCH) => Err(Errno::ECHILD.into()),
         Err(errno) => {
-            // No other thread waits for the child yet, so its process id can't be reused.
+            // No other thread waits for the child yet, so its process id cannot have been reused.
             child.kill().and_then(|()| child.wait()).ok();
             Err(errno.into())
         }
@@ -67,8 +68,8 @@ fn ended(pidfd: BorrowedFd<'_>, timeout: PollTimeout) -> Result<bool, Errno> {
 
 /// Collects the exit status of a child that has ended.
 ///
-/// If the program ignores SIGCHLD, the kernel has discarded the status. Since Linux 6.15 the pidfd
-/// still has it.
+/// If the program ignores SIGCHLD, the kernel discards the exit status. Since Linux 6.15, the pidfd
+/// keeps it.
 pub(crate) fn collect(pidfd: BorrowedFd<'_>) -> Result<ExitStatus, Errno> {
     match waitid(Id::PIDFd(pidfd), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
         Ok(WaitStatus::Exited(_, code)) => Ok(ExitStatus::from_raw(code << 8)),

@@ -1,9 +1,9 @@
 //! The identity of a process, and the values that belong to one process.
 //!
-//! A fork copies the memory of all threads, and runs one of them. A lock that another thread held
-//! stays locked for ever, sockets are shared with the parent, and thread handles name no thread. So
-//! each value that belongs to a process looks at the process first. A fork leaks the copy and
-//! begins anew.
+//! A fork copies the memory of all threads but runs only one of them. A lock that another thread
+//! held stays locked forever, sockets are shared with the parent, and thread handles refer to no
+//! thread. So each value that belongs to a process first checks in which process it is used. A fork
+//! leaks the copy and starts with a new value.
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -15,12 +15,12 @@ use nix::libc;
 
 pub(crate) use std::process::exit;
 
-/// The process in which something was made. A fork is another process, even with the same number:
-/// process ids are used again, and each PID namespace has a process 1.
+/// The process in which a value was made. A fork counts as another process even if it has the same
+/// process id: ids are reused, and each PID namespace has a process 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Process(u32);
 
-/// The last number that a process took. A fork copies it, and so takes a higher one.
+/// The last number that a process took. A fork copies the counter, and takes a higher number.
 static LAST: AtomicU32 = AtomicU32::new(0);
 
 impl Process {
@@ -44,13 +44,14 @@ impl Process {
         let number = LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         match mark.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => Self(number),
-            // Another thread was quicker.
+            // Another thread set the number first.
             Err(known) => Self(known),
         }
     }
 }
 
-/// A value of the process that made it, as a thread's handle. A fork finds none and drops none.
+/// A value that belongs to the process that made it, such as a thread handle. In a fork, the value
+/// is absent, and is not dropped.
 #[derive(Debug)]
 pub(crate) struct OfProcess<T> {
     process: Process,
@@ -77,7 +78,7 @@ impl<T> Drop for OfProcess<T> {
     }
 }
 
-/// A locked value of each process: a fork begins with the default.
+/// A value with a lock, for each process. A fork starts with the default value.
 #[derive(Debug)]
 pub(crate) struct PerProcess<T> {
     /// The value of the last process that used it.
@@ -110,7 +111,7 @@ impl<T: Default> PerProcess<T> {
         if current.process.is_current() {
             return current;
         }
-        // The copy is leaked: its lock may be held for ever, and its value half changed.
+        // Leak the copy: its lock may be held forever, and its value half changed.
         let new = Slot::boxed(T::default());
         match self.slot.compare_exchange(slot, new, Ordering::AcqRel, Ordering::Acquire) {
             // SAFETY: as above.
@@ -145,13 +146,12 @@ impl<T> Drop for PerProcess<T> {
     }
 }
 
-/// Returns a number that is 0 at first, and 0 again in every process that is forked from this one
-/// (`MADV_WIPEONFORK`, madvise(2)). None if the kernel, an emulator or a filter offers no such
-/// memory.
+/// Returns a number that starts at 0, and is 0 again in every forked process (`MADV_WIPEONFORK`,
+/// madvise(2)). Returns `None` if the kernel, an emulator or a filter does not support that.
 ///
 /// A process that shares this one's memory (`CLONE_VM`, vfork(2)) shares the number.
 fn zeroed_by_fork() -> Option<&'static AtomicU32> {
-    // No lock: a fork while another thread holds it would leave it held for good.
+    // A lock would not do: if a fork happens while another thread holds it, it stays held.
     static MEMORY: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
     static NONE: AtomicU32 = AtomicU32::new(0);
     let none = (&raw const NONE).cast_mut();
@@ -159,7 +159,7 @@ fn zeroed_by_fork() -> Option<&'static AtomicU32> {
     if memory.is_null() {
         let new = map_zeroed_by_fork().unwrap_or(none);
         let first = ptr::null_mut();
-        // If another thread was quicker, a page is left over.
+        // If another thread was first, its page is used and this one is left over.
         memory = match MEMORY.compare_exchange(first, new, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => new,
             Err(theirs) => theirs,

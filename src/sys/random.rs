@@ -1,4 +1,4 @@
-//! Random numbers from the kernel. A fork never repeats its parent's.
+//! Random numbers from the kernel. A fork gets other numbers than its parent.
 
 use std::process;
 use std::time::Instant;

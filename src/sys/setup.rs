@@ -1,5 +1,4 @@
-//! Mounts, directories and users: calls of a process that is set up between its fork and its exec.
-//! None allocates.
+//! Mounts, directories and users, for the time between fork and exec. No function here allocates.
 
 use nix::NixPath;
 use nix::errno::Errno;
@@ -46,8 +45,8 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// Changes the groups and the user. A user other than root keeps no groups of root's, as with
-    /// std.
+    /// Changes the groups and the user. Like std, drops root's supplementary groups if the new user
+    /// is not root.
     pub(crate) fn assume(&self) -> Result<(), Errno> {
         fault::system_call("setuid")?;
         match &self.groups {
@@ -60,14 +59,14 @@ impl User {
     }
 }
 
-/// Makes the kernel kill this process when its parent's thread ends (prctl(2)).
+/// Makes the kernel kill this process when its parent thread ends (prctl(2)).
 pub(crate) fn die_with(parent: Pid) -> Result<(), Errno> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
-    // The parent may have died before.
+    // The parent may have died before this call.
     if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH) }
 }
 
-/// Makes the kernel end this process after these seconds, also if the program ignores, blocks or
+/// Makes the kernel end this process after some seconds, even if the program ignores, blocks or
 /// handles SIGALRM.
 pub(crate) fn end_after(seconds: u32) -> Result<(), Errno> {
     // SAFETY: no handler is installed.
@@ -77,7 +76,7 @@ pub(crate) fn end_after(seconds: u32) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Ends a forked process. No code of the parent's runs, as that of `atexit`.
+/// Ends a forked process without running the parent's exit handlers (`atexit`).
 pub(crate) fn exit() -> ! {
     // SAFETY: the call takes a number and never returns.
     unsafe { libc::_exit(0) }

@@ -23,7 +23,7 @@ use super::new_fd;
 use crate::fault;
 
 sockopt_impl!(
-    /// The only link that a socket's packets may use, by its index (socket(7)).
+    /// Limits a socket's packets to one link, by its index (socket(7)).
     BindToLink,
     SetOnly,
     libc::SOL_SOCKET,
@@ -32,7 +32,7 @@ sockopt_impl!(
 );
 
 sockopt_impl!(
-    /// A number that no other network namespace has until the machine is rebooted
+    /// A number that is unique to the network namespace until the machine reboots
     /// (`net/core/sock.c`).
     NamespaceCookie,
     GetOnly,
@@ -41,7 +41,7 @@ sockopt_impl!(
     u64
 );
 
-/// A socket to be opened, as socket(2) takes it, close-on-exec.
+/// A socket to open, with the arguments of socket(2). The socket is closed on exec.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NewSocket {
     pub(crate) family: AddressFamily,
@@ -71,7 +71,8 @@ impl NewSocket {
     }
 }
 
-/// The network namespace a socket is in (`SIOCGSKNS`, `netdevice(7)`): takes `CAP_NET_ADMIN` there.
+/// Returns the network namespace of a socket (`SIOCGSKNS`, `netdevice(7)`). Requires
+/// `CAP_NET_ADMIN` there.
 pub(crate) fn namespace_of_socket(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     const SIOCGSKNS: libc::Ioctl = 0x894c;
     // SAFETY: this request takes no argument and returns a new descriptor. A file that is no socket
@@ -104,7 +105,7 @@ pub(crate) fn connect(socket: &OwnedFd, address: SocketAddr) -> Result<(), Errno
     socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(address))
 }
 
-/// Connects, waiting until `end` at most. `false` if the time is up.
+/// Connects, and waits at most until `end`. Returns `false` if the time is up.
 pub(crate) fn connect_until(
     socket: &OwnedFd,
     address: SocketAddr,
@@ -114,7 +115,7 @@ pub(crate) fn connect_until(
         let left = end.saturating_duration_since(Instant::now());
         set_timeout(socket, sockopt::SendTimeout, left)?;
         match connect(socket, address) {
-            // After a signal, the call is made again, to wait for the same connection.
+            // After a signal, the repeated call waits for the same connection.
             Err(Errno::EINTR) => {}
             Err(Errno::EINPROGRESS | Errno::EALREADY) => return Ok(false),
             connected => return connected.map(|()| true),
@@ -122,7 +123,7 @@ pub(crate) fn connect_until(
     }
 }
 
-/// Binds a netlink socket to a port, and to multicast groups, a bit each.
+/// Binds a netlink socket to a port, and to multicast groups, given as bits.
 pub(crate) fn bind_netlink(socket: &OwnedFd, port: u32, groups: u32) -> Result<(), Errno> {
     fault::system_call("bind")?;
     socket::bind(socket.as_raw_fd(), &NetlinkAddr::new(port, groups))
@@ -139,7 +140,8 @@ pub(crate) fn send(socket: &impl AsFd, bytes: &[u8]) -> Result<(), Errno> {
     send_datagram(socket, bytes)
 }
 
-/// Sends a datagram, again after a signal. No fault: netlink sockets have faults of their own.
+/// Sends a datagram, and repeats the call after a signal. Injects no fault, because netlink sockets
+/// have their own.
 pub(crate) fn send_datagram(socket: &impl AsFd, bytes: &[u8]) -> Result<(), Errno> {
     loop {
         match socket::send(socket.as_fd().as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL) {
@@ -188,7 +190,7 @@ pub(crate) fn set_timeout<O>(socket: &impl AsFd, option: O, wait: Duration) -> R
 where
     O: SetSockOpt<Val = TimeVal>,
 {
-    // `time_t` has 32 bits on some targets.
+    // Some targets have a `time_t` of 32 bits.
     let seconds = i32::try_from(wait.as_secs()).unwrap_or(i32::MAX);
     let microseconds = i32::try_from(wait.subsec_micros()).unwrap_or(0).max(1);
     setsockopt(socket, option, &TimeVal::new(seconds.into(), microseconds.into()))

@@ -8,10 +8,10 @@ use crate::netns::Quoted;
 impl Link {
     /// Announces the addresses of this link to the neighbours, as `arping -U -I DEV ADDRESS`.
     ///
-    /// Sends gratuitous ARP for IPv4 and unsolicited neighbour advertisements for IPv6. Without
-    /// them, neighbours of an address that another host had before keep sending there for half a
-    /// minute. Call it when packets get through: on a bridge, when the other end's port is
-    /// [up](crate::OperationalState::Up).
+    /// Sends gratuitous ARP for IPv4 and unsolicited neighbour advertisements for IPv6. If another
+    /// host had the address before, its neighbours otherwise keep sending to that host for half a
+    /// minute. Call this when packets can get through: on a bridge, when the port of the other end
+    /// is [up](crate::OperationalState::Up).
     ///
     /// ```
     /// use netloom::{Namespace, VethEnd, VethPair};
@@ -26,7 +26,7 @@ impl Link {
     ///
     /// The kernel announces addresses when the hardware address is set, even to the same value,
     /// while `arp_notify` and `ndisc_notify` are on (`net/ipv4/devinet.c`, `net/ipv6/ndisc.c`).
-    /// Both settings are put back.
+    /// netloom restores both settings afterwards.
     ///
     /// # Errors
     ///
@@ -37,7 +37,7 @@ impl Link {
         const ACTION: &str = "announce addresses of";
         let info = self.info()?;
         if !info.is_up() {
-            let why = "the link is down, so that nothing is sent";
+            let why = "the link is down, so the kernel would send nothing";
             return Err(Error::invalid(ACTION, Quoted(&self.name()), why));
         }
         let addresses = self.addresses()?;

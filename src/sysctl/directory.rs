@@ -1,12 +1,12 @@
-//! The way to a namespace's settings: a directory that is opened once, and netlink for what netlink
-//! knows.
+//! Access to a namespace's sysctls: through a directory that is opened once, or through netlink for
+//! the sysctls that netlink covers.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, MutexGuard, OnceLock};
 
 use nix::errno::Errno;
 
-use super::key::{Key, Place, of_link};
+use super::key::{Key, KeyPath, of_link};
 use crate::error::{Cause, Error, NET_ADMIN, takes};
 use crate::netlink::{Member, is_unavailable};
 use crate::netns::{Lock, Netns};
@@ -14,18 +14,18 @@ use crate::sys::file::{self, Mode, OFlag};
 use crate::sys::process::PerProcess;
 use crate::wire::link::WhichLink;
 
-/// A directory below `/proc/sys/net`, opened in its namespace at its first use. Netlink reads and
-/// writes some settings without it.
+/// A directory below `/proc/sys/net`, opened inside its namespace at the first use. Sysctls that
+/// netlink covers do not need it.
 ///
-/// A chroot, an unmounted `/proc` or a mount over it doesn't affect an open descriptor. A spare
-/// descriptor is reserved, so that settings can be restored after the process has used up all
-/// others.
+/// An open descriptor keeps working after a chroot, or if `/proc` is unmounted or hidden by a
+/// mount. A spare descriptor is reserved, so that sysctls can be restored even if the process has
+/// no descriptor left.
 #[derive(Debug)]
 pub(super) struct Directory {
     pub(super) netns: Netns,
     top: String,
     file: OnceLock<OwnedFd>,
-    /// The socket that takes the lock, once it was taken.
+    /// The socket that holds the lock, opened when the lock is taken for the first time.
     lock: PerProcess<Option<Member>>,
     spare: PerProcess<Option<OwnedFd>>,
 }
@@ -34,7 +34,7 @@ const READ_ONLY: &str = "nobody may write it in this namespace: it has one value
      is set in the first network namespace";
 const UNKNOWN: &str = "there is no such setting in this namespace, or /proc is not mounted";
 
-/// A setting that the kernel sets along with a switch, and its value.
+/// A sysctl that the kernel changes along with a switch such as `all/forwarding`, and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Follower {
     pub(super) key: String,
@@ -42,10 +42,10 @@ pub(super) struct Follower {
     pub(super) value: String,
 }
 
-/// The lock of the namespace's settings, until this is dropped.
+/// A guard for the lock of the namespace's sysctls.
 pub(super) struct SettingsLock<'a> {
     member: MutexGuard<'a, Option<Member>>,
-    /// Ends after the lock is released.
+    /// Released after the lock, so that other threads of this process wait until then.
     _turn: MutexGuard<'a, ()>,
 }
 
@@ -53,7 +53,7 @@ impl Drop for SettingsLock<'_> {
     fn drop(&mut self) {
         let Some(member) = &*self.member else { return };
         if let Err(cause) = member.set_groups(0) {
-            // Closed instead, which leaves the group as well.
+            // Closing the socket leaves the group as well, which releases the lock.
             log::debug!("the lock of settings: {cause}");
             *self.member = None;
         }
@@ -73,8 +73,8 @@ impl Directory {
         Ok(())
     }
 
-    /// Runs `work`, which needs a descriptor. Frees the spare descriptor for it if no other is
-    /// left.
+    /// Runs `work`, which needs a descriptor. If the process has no descriptor left, the spare one
+    /// is closed first.
     pub(super) fn with_spare<T>(&self, work: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
         let done = work();
         let is_short = |error: &Error| matches!(error.errno(), Some(Errno::EMFILE | Errno::ENFILE));
@@ -87,8 +87,8 @@ impl Directory {
         done
     }
 
-    /// Takes the lock of the namespace's settings. None if there can be none: then owners are not
-    /// counted across programs.
+    /// Takes the lock of the namespace's sysctls. Returns `None` if this kernel or process cannot
+    /// use the lock: owners are then not counted across programs.
     pub(super) fn lock(&self, key: &Key) -> Result<Option<SettingsLock<'_>>, Error> {
         let mut socket = self.lock.lock();
         let mut take = || {
@@ -133,19 +133,20 @@ impl Directory {
         }
     }
 
-    /// Returns the error for a cause, with a hint for the user.
+    /// Converts a cause to an error, with a hint.
     pub(super) fn explain(&self, cause: Cause, name: &str) -> Error {
         let error = cause.doing("change sysctl", name).in_namespace(&self.netns);
         error
             .hint_on(Errno::ENOENT, || UNKNOWN.into())
-            .hint_on(Errno::EINVAL, || "the kernel does not take this value for it".into())
+            .hint_on(Errno::EINVAL, || "the kernel refuses this value".into())
     }
 
     fn read_path(&self, path: &str) -> Result<String, Cause> {
         let file = self.at(path, OFlag::O_RDONLY)?;
         let mut bytes = vec![0; 1024];
         loop {
-            // In one call: of a bitmap, such as reserved ports, the kernel gives no second part.
+            // A bitmap such as reserved ports must be read with one call: the kernel returns
+            // nothing for a second one.
             let length = file::read_start(&file, &mut bytes)?;
             match bytes.get(..length) {
                 Some(text) if length < bytes.len() => {
@@ -157,7 +158,7 @@ impl Directory {
     }
 
     pub(super) fn write_path(&self, path: &str, value: &str) -> Result<(), Cause> {
-        // The kernel takes a write of no bytes for none.
+        // The kernel ignores a write of zero bytes.
         let value = if value.is_empty() { "\n" } else { value };
         let write = || Ok(file::write(self.at(path, OFlag::O_WRONLY)?, value.as_bytes())?);
         write().map_err(|cause: Cause| match cause {
@@ -169,25 +170,25 @@ impl Directory {
         })
     }
 
-    /// Returns whether the setting can't be written in this namespace, not even by root.
+    /// Returns whether not even root can write the sysctl in this namespace.
     fn is_read_only(&self, path: &str) -> bool {
         let file = self.at(path, OFlag::O_PATH).ok();
         let file = file.and_then(|file| file::fstat(file).ok());
         file.is_some_and(|file| file.st_mode & 0o222 == 0)
     }
 
-    /// The path of a setting below its directory, by the name that its link has now.
+    /// Returns the path of a sysctl below its directory, with the current name of its link.
     fn path(&self, key: &Key) -> Result<String, Cause> {
         let (tree, link, name) = match &key.place {
-            Place::Namespace(path) => return Ok(path.clone()),
-            Place::Link { tree, link, name } => (tree, link, name),
+            KeyPath::Namespace(path) => return Ok(path.clone()),
+            KeyPath::Link { tree, link, name } => (tree, link, name),
         };
         let which = WhichLink::At(link.index().get());
         let of = self.netns.look_up_link(which, |view| Some(view.name()?.into_owned()))?;
         Ok(format!("{tree}/{of}/{name}"))
     }
 
-    /// Writes a follower's value. A link may have gone meanwhile.
+    /// Writes the value of a follower. Ignores that its link is gone.
     pub(super) fn write_follower(&self, follower: &Follower) -> Result<(), Cause> {
         match self.write_path(&follower.path, &follower.value) {
             Err(cause) if is_gone(&cause) => Ok(()),
@@ -206,8 +207,8 @@ impl Directory {
         Ok(file::open_at(directory, path, flags, Mode::empty())?)
     }
 
-    /// Reads all that the kernel sets along with a switch: what new links start with, each link's
-    /// own, and for IPv4 forwarding `all/accept_redirects`.
+    /// Reads all sysctls that the kernel changes along with a switch: the default for new links,
+    /// each link's own, and for IPv4 forwarding `all/accept_redirects`.
     pub(super) fn followers(&self, switch: &Key) -> Result<Vec<Follower>, Error> {
         let Some(name) = switch.as_switch() else { return Ok(Vec::new()) };
         let in_namespace = |path: String| (format!("{}/{path}", self.top), path);
@@ -223,7 +224,7 @@ impl Directory {
         for (key, path) in all {
             match self.read_path(&path) {
                 Ok(value) => found.push(Follower { key, path, value }),
-                // A link may go at any moment, and need not have the protocol.
+                // A link may disappear at any moment, or may lack the protocol.
                 Err(cause) if is_gone(&cause) => {}
                 Err(cause) => return Err(self.explain(cause, &key)),
             }
@@ -232,7 +233,7 @@ impl Directory {
     }
 }
 
-/// Reports whether a setting is gone, with its link say.
+/// Returns whether a sysctl is gone, for example with its link.
 pub(super) fn is_gone(cause: &Cause) -> bool {
     matches!(cause.errno(), Some(Errno::ENOENT | Errno::ENODEV))
 }

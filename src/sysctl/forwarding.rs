@@ -1,4 +1,4 @@
-//! Forwarding: a namespace, or single links of it, as a router.
+//! Forwarding: turns a namespace or single links into a router.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::netns::Netns;
 use crate::owned::Owned;
 use crate::owned::sealed::{Remove, Removed};
 
-/// Forwarding of packets: in a whole namespace, or of the packets received on single links.
+/// The forwarding of packets: in a whole namespace, or only of packets received on some links.
 ///
 /// Replaces `sysctl -w net.ipv4.ip_forward=1` and `net.ipv4.conf.DEV.forwarding=1`. Dropping the
 /// owner restores the previous values.
@@ -27,13 +27,14 @@ use crate::owned::sealed::{Remove, Removed};
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// The switch of a namespace applies to all its links. Restoring it leaves links forwarding that
-/// forwarded before, or have another owner. Owners are counted across programs, like those of
-/// [`Sysctl`]. A daemon that needs permanent forwarding calls [`enable`](Self::enable).
+/// The switch of a namespace applies to all its links. When it is restored, links that forwarded
+/// before, or that have an owner of their own, keep forwarding. Owners are counted across programs,
+/// like those of [`Sysctl`]. A daemon that needs permanent forwarding calls
+/// [`enable`](Self::enable).
 ///
-/// With IPv6 forwarding, links that accept router advertisements continue to accept them, and so do
-/// new links. New links keep `accept_ra=2` after the owner is dropped. Without forwarding, that
-/// equals 1, the kernel's default.
+/// Links normally ignore router advertisements when they forward IPv6. Links that accepted them
+/// before continue to accept them, and so do new links. New links keep `accept_ra=2` after the
+/// owner is dropped, which without forwarding means the same as the kernel's default of 1.
 ///
 /// Source: Documentation/networking/ip-sysctl.rst.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,31 +45,32 @@ pub struct Forwarding {
 }
 
 impl Forwarding {
-    /// Forwards IPv4 packets.
+    /// Describes the forwarding of IPv4 packets.
     #[doc(alias = "ip_forward")]
     pub fn ipv4() -> Self {
         Self { ipv6: false, links: Vec::new() }
     }
 
-    /// Forwards IPv6 packets.
+    /// Describes the forwarding of IPv6 packets.
     pub fn ipv6() -> Self {
         Self { ipv6: true, links: Vec::new() }
     }
 
-    /// Forwards only packets received on this link. Can be called more than once. Default: all
+    /// Limits forwarding to packets received on this link. Each call adds a link. Default: all
     /// links.
     pub fn dev(mut self, link: impl Into<LinkRef>) -> Self {
         self.links.push(link.into());
         self
     }
 
-    /// Turns it on until the owner is dropped. If that fails, nothing is left changed.
+    /// Turns forwarding on until the owner is dropped. A failure leaves nothing changed.
     ///
     /// # Errors
     ///
     /// - [`is_not_found`](Error::is_not_found) if a link is gone or the kernel has no IPv6.
     /// - [`is_permission_denied`](Error::is_permission_denied) without `CAP_SYS_ADMIN`, if the
-    ///   namespace is another than the thread's and it is about IPv6 or all links.
+    ///   thread is in another namespace. For IPv4 forwarding of single links, `CAP_NET_ADMIN`
+    ///   suffices.
     pub fn create(&self, netns: &Netns) -> Result<Owned<ForwardingHandle>, Error> {
         let directory = Directory::of(netns, if self.ipv6 { "ipv6" } else { "ipv4" });
         let mut on = Owned::new(ForwardingHandle { netns: netns.clone(), parts: Vec::new() });
@@ -79,7 +81,8 @@ impl Forwarding {
         if self.links.is_empty() && !self.ipv6 {
             set(&Sysctl::new("net.ipv4.ip_forward", 1))?;
         } else if self.links.is_empty() {
-            // The default for new links is set first, so no link is missed.
+            // Set the default for new links first, so that a link created meanwhile gets the value
+            // too.
             accept_router_advertisements(netns, Conf::Default, &mut set)?;
             for link in netns.links()? {
                 accept_router_advertisements(netns, link.name.into(), &mut set)?;
@@ -101,9 +104,9 @@ impl Forwarding {
 
     /// Turns forwarding on permanently, without an owner: for a daemon that other programs rely on.
     ///
-    /// A second call changes nothing. A program of another kind that turned it on too, such as
-    /// dockerd, is not affected when this one ends. The switch is put back only by an
-    /// [owner](Self::create) that was there before.
+    /// A second call changes nothing. Another program that turned forwarding on too, such as
+    /// dockerd, is not affected when this program ends. Only an [owner](Self::create) that existed
+    /// before restores the switch.
     ///
     /// ```
     /// use netloom::{Forwarding, Namespace};
@@ -124,7 +127,7 @@ impl Forwarding {
     }
 }
 
-/// Forwarding that is on. Deleting it puts the values from before back. It keeps its namespace
+/// Forwarding that is on. Deleting it restores the previous values. The handle keeps its namespace
 /// alive.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ForwardingHandle {
@@ -139,7 +142,7 @@ impl ForwardingHandle {
     }
 }
 
-/// Raises `accept_ra` to 2 where advertisements are accepted: a router ignores them otherwise.
+/// Raises `accept_ra` to 2 on links that accept advertisements: as routers they would ignore them.
 fn accept_router_advertisements(
     netns: &Netns,
     conf: Conf,
@@ -148,7 +151,7 @@ fn accept_router_advertisements(
     let setting = Setting::accept_ra(conf);
     let raised = setting.read(netns).and_then(|now| match now {
         AcceptRa::Never => Ok(()),
-        // A raised value may belong to another owner, which may be dropped first.
+        // Another owner may have raised the value, and may be dropped before this one.
         _ => set(&setting.to(AcceptRa::Always)),
     });
     match raised {
@@ -158,7 +161,7 @@ fn accept_router_advertisements(
     }
 }
 
-/// Puts all parts back, the last one first, and returns the first failure.
+/// Restores all parts, the last one first, and returns the first failure.
 impl Remove for ForwardingHandle {
     fn remove(&self) -> Result<Removed, Error> {
         let mut result = Ok(Removed::Gone);

@@ -1,4 +1,4 @@
-//! Settings by their names.
+//! Sysctls by name.
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,16 +31,16 @@ const PUT_BACK: &str = "put back sysctl";
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// A setting can have several owners, in all programs of the network namespace. The newest owner's
-/// value counts, in whatever order the owners are dropped. After the last one the setting has the
-/// value from before the first. The kernel ends the ownership of a program that dies, and does not
-/// restore the value: the other owners do, if there are any. To be counted an owner needs
-/// `CAP_NET_ADMIN` and a kernel with `nf_tables` and `netlink_diag`; otherwise it restores the
+/// A sysctl can have several owners, in all programs of the network namespace. The value of the
+/// newest owner applies, in whatever order the owners are dropped. After the last owner, the sysctl
+/// gets back the value from before the first. If a program dies, the kernel ends its ownership
+/// without restoring the value; the remaining owners restore it. An owner is counted only with
+/// `CAP_NET_ADMIN` and a kernel that has `nf_tables` and `netlink_diag`. Otherwise it restores the
 /// value that it found.
 ///
-/// A value written by another program since is left alone. A link's own setting follows the link
-/// through a rename. The settings that the kernel changes along with a switch for all links
-/// (`forwarding`, `disable_ipv6`) are restored with the switch. The usual settings have types: see
+/// If another program wrote a value meanwhile, that value stays. A link's own sysctl follows the
+/// link through a rename. The sysctls that the kernel changes along with a switch for all links
+/// (`forwarding`, `disable_ipv6`) are restored with the switch. Common sysctls have types: see
 /// [`Setting`](crate::Setting).
 ///
 /// Source: sysctl(8), Documentation/networking/ip-sysctl.rst.
@@ -48,14 +48,14 @@ const PUT_BACK: &str = "put back sysctl";
 #[must_use = "a builder does nothing until `create`"]
 pub struct Sysctl {
     name: String,
-    /// The link of the name, if it was given by a handle.
+    /// The link in the name, if the caller passed a handle.
     link: Option<LinkRef>,
     value: String,
 }
 
 impl Sysctl {
-    /// Describes a setting by its name, such as `net.ipv4.ip_forward`, and its value. If a part of
-    /// the name has dots, as some links' names do, `/` separates the parts:
+    /// Describes a sysctl by its name, such as `net.ipv4.ip_forward`, and its value. If a part of
+    /// the name contains dots, as the names of some links do, use `/` as separator:
     /// `net/ipv4/conf/eth0.5/forwarding`.
     pub fn new(name: impl Into<String>, value: impl fmt::Display) -> Self {
         Self { name: name.into(), link: None, value: value.to_string() }
@@ -69,8 +69,8 @@ impl Sysctl {
     ///
     /// # Errors
     ///
-    /// - A name that is not below `net` is refused before any system call: such a setting belongs
-    ///   to no network namespace.
+    /// - A name outside `net` is refused before any system call: such a sysctl belongs to no
+    ///   network namespace.
     /// - [`is_not_found`](Error::is_not_found) if there is no such setting or link.
     /// - `EINVAL` if the kernel refuses the value, `EROFS` if `/proc/sys` is read-only.
     /// - [`is_permission_denied`](Error::is_permission_denied) without `CAP_SYS_ADMIN`, if
@@ -81,7 +81,8 @@ impl Sysctl {
         self.set(netns, None).map(Owned::new)
     }
 
-    /// Sets the sysctl in the given directory, or opens the directory of the namespace.
+    /// Sets the sysctl through the given directory. Opens the directory of the namespace if none is
+    /// given.
     pub(super) fn set(
         &self,
         netns: &Netns,
@@ -103,18 +104,18 @@ impl fmt::Display for Sysctl {
     }
 }
 
-/// A setting that was changed. Deleting it puts the value from before back. It keeps its namespace
-/// alive.
+/// A sysctl that was changed. Deleting it restores the previous value. The handle keeps its
+/// namespace alive.
 #[derive(Debug, Clone)]
 pub struct SysctlHandle(Arc<Owner>);
 
 impl SysctlHandle {
-    /// Returns the name, as it was given.
+    /// Returns the name as the caller wrote it.
     pub fn name(&self) -> &str {
         &self.0.key.name
     }
 
-    /// Returns the namespace of the setting.
+    /// Returns the namespace of the sysctl.
     pub fn namespace(&self) -> &Netns {
         &self.0.directory.netns
     }
@@ -165,7 +166,7 @@ impl Netns {
     }
 }
 
-/// Reads a setting by its name, and the link of that name if it was given by a handle.
+/// Reads a sysctl by name. `link` is the link in the name, if the caller has a handle.
 pub(super) fn read(netns: &Netns, name: &str, link: Option<&LinkRef>) -> Result<String, Error> {
     const ACTION: &str = "read sysctl";
     let read = || {

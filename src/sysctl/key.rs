@@ -1,4 +1,4 @@
-//! The identity of a setting: its place below `/proc/sys/net`, and the index of its link.
+//! The identity of a sysctl: its path below `/proc/sys/net`, and the index of its link.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::link::{Link, LinkRef};
 use crate::netns::{Netns, Quoted};
 
-/// The settings of a link that netlink reads and sets, in the order of their numbers from 1.
+/// The sysctls of a link that netlink reads and writes, in the order of their numbers from 1.
 /// Source: `IPV4_DEVCONF_*` in `include/uapi/linux/ip.h`.
 const OVER_NETLINK: &str = "forwarding mc_forwarding proxy_arp accept_redirects secure_redirects send_redirects \
     shared_media rp_filter accept_source_route bootp_relay log_martians tag arp_filter \
@@ -14,29 +14,28 @@ const OVER_NETLINK: &str = "forwarding mc_forwarding proxy_arp accept_redirects 
     promote_secondaries arp_accept arp_notify accept_local src_valid_mark proxy_arp_pvlan \
     route_localnet";
 
-/// A setting of one namespace.
+/// A sysctl of one namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key {
-    /// The name, as it was given.
+    /// The name as the caller wrote it.
     pub(super) name: String,
-    /// The directory below `/proc/sys/net`, as `ipv4`.
+    /// The directory below `/proc/sys/net`, such as `ipv4`.
     pub(super) top: String,
-    pub(super) place: Place,
+    pub(super) place: KeyPath,
 }
 
-/// The place of a setting below its directory.
+/// The path of a sysctl below its directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
-    /// A setting of the namespace, as `conf/all/forwarding`.
+pub(super) enum KeyPath {
+    /// A sysctl of the whole namespace, such as `conf/all/forwarding`.
     Namespace(String),
-    /// A link's own setting, as `conf`, link, `forwarding`. The link's index counts: another link
-    /// may get its name.
+    /// A link's own sysctl, such as `conf/eth0/forwarding`. The link is known by its index, because
+    /// another link may take over the name.
     Link { tree: String, link: Link, name: String },
 }
 
 impl Key {
-    /// Looks up the setting with this name. `link` is the link that the name has a part for, if the
-    /// caller has a handle.
+    /// Finds the sysctl with this name. `link` is the link in the name, if the caller has a handle.
     pub(super) fn find(
         netns: &Netns,
         action: &'static str,
@@ -46,11 +45,11 @@ impl Key {
         let refuse = |reason| Error::invalid(action, Quoted(name), reason).in_namespace(netns);
         let parts = parts(name).map_err(refuse)?;
         let in_namespace = |top: &str, path: String| {
-            let (top, place) = (top.to_owned(), Place::Namespace(path));
+            let (top, place) = (top.to_owned(), KeyPath::Namespace(path));
             Ok(Self { name: name.to_owned(), top, place })
         };
         match *parts {
-            // Two names for one.
+            // The kernel has two names for this sysctl.
             ["ipv4", "ip_forward"] => in_namespace("ipv4", "conf/all/forwarding".into()),
             [top, tree @ ("conf" | "neigh"), of, setting] if !matches!(of, "all" | "default") => {
                 let link = match link {
@@ -58,7 +57,7 @@ impl Key {
                     None => netns.link(of)?,
                 };
                 let (top, tree, of_link) = (top.to_owned(), tree.to_owned(), setting.to_owned());
-                let place = Place::Link { tree, link, name: of_link };
+                let place = KeyPath::Link { tree, link, name: of_link };
                 Ok(Self { name: name.to_owned(), top, place })
             }
             [top, ref path @ ..] => in_namespace(top, path.join("/")),
@@ -66,68 +65,68 @@ impl Key {
         }
     }
 
-    /// The number by which netlink knows the setting, if it does.
+    /// Returns the link and the number of the sysctl, if netlink covers it.
     pub(super) fn number(&self) -> Option<(&Link, u16)> {
-        let Place::Link { tree, link, name } = &self.place else { return None };
+        let KeyPath::Link { tree, link, name } = &self.place else { return None };
         let number = number(name)?;
         (self.top == "ipv4" && tree == "conf").then_some((link, number))
     }
 
-    /// The link, of a link's own setting.
+    /// Returns the link of a link's own sysctl.
     pub(super) fn link(&self) -> Option<&Link> {
         match &self.place {
-            Place::Namespace(_) => None,
-            Place::Link { link, .. } => Some(link),
+            KeyPath::Namespace(_) => None,
+            KeyPath::Link { link, .. } => Some(link),
         }
     }
 
-    /// The setting's name, if setting it sets each link's own as well: `forwarding` or
-    /// `disable_ipv6` of all links (`inet_forward_change`, `addrconf_fixup_forwarding`,
+    /// Returns the sysctl's name if it is a switch: setting `forwarding` or `disable_ipv6` of all
+    /// links also sets each link's own (`inet_forward_change`, `addrconf_fixup_forwarding`,
     /// `addrconf_disable_ipv6`).
     pub(super) fn as_switch(&self) -> Option<&'static str> {
         match (&*self.top, &self.place) {
-            ("ipv4" | "ipv6", Place::Namespace(path)) if path == "conf/all/forwarding" => {
+            ("ipv4" | "ipv6", KeyPath::Namespace(path)) if path == "conf/all/forwarding" => {
                 Some("forwarding")
             }
-            ("ipv6", Place::Namespace(path)) if path == "conf/all/disable_ipv6" => {
+            ("ipv6", KeyPath::Namespace(path)) if path == "conf/all/disable_ipv6" => {
                 Some("disable_ipv6")
             }
             _ => None,
         }
     }
 
-    /// The keys of the switch for all links and of what new links start with, as texts.
+    /// Returns the keys of the switch for all links and of the default for new links, as texts.
     pub(super) fn switch_and_default(&self) -> Option<[String; 2]> {
-        let Place::Link { tree, name, .. } = &self.place else { return None };
+        let KeyPath::Link { tree, name, .. } = &self.place else { return None };
         Some(["all", "default"].map(|of| format!("{}/{tree}/{of}/{name}", self.top)))
     }
 }
 
-/// Returns the number of a link's own IPv4 setting.
+/// Returns the number of a link's own IPv4 sysctl.
 fn number(name: &str) -> Option<u16> {
     (1..).zip(OVER_NETLINK.split(' ')).find_map(|(number, known)| (known == name).then_some(number))
 }
 
-/// Writes the key as records have it: a link by its index, which can be no part of a path.
+/// Writes the key as records store it. A link is an index after `//`, which no path contains.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Place::Namespace(path) => write!(f, "{}/{path}", self.top),
-            Place::Link { tree, link, name } => {
+            KeyPath::Namespace(path) => write!(f, "{}/{path}", self.top),
+            KeyPath::Link { tree, link, name } => {
                 f.write_str(&of_link(&self.top, tree, link.index().get(), name))
             }
         }
     }
 }
 
-/// The key of a link's own setting, as text.
+/// Returns the key of a link's own sysctl as text.
 pub(super) fn of_link(top: &str, tree: &str, index: u32, name: &str) -> String {
     format!("{top}/{tree}//{index}/{name}")
 }
 
 const BELOW_NET: &str = "only settings below `net` belong to a network namespace";
 
-/// Splits a name into its parts below `net`. A name never leads out of `/proc/sys/net`.
+/// Splits a name into its parts below `net`. Refuses a name that would lead out of `/proc/sys/net`.
 fn parts(name: &str) -> Result<Vec<&str>, String> {
     let separator = if name.contains('/') { '/' } else { '.' };
     let mut parts = name.split(separator);

@@ -1,5 +1,4 @@
-//! Settings below `net` (sysctls), of a namespace or of one link, each with owners that are counted
-//! across programs.
+//! Sysctls below `net`, of a namespace or of one link. Their owners are counted across programs.
 
 mod announce;
 mod directory;

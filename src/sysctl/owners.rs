@@ -1,9 +1,9 @@
-//! Owners of settings, counted across programs: the current value of a setting, and the value to
-//! restore.
+//! The owners of sysctls, counted across programs. They decide which value a sysctl has and which
+//! value is restored.
 //!
-//! The newest owner's value counts. When its owner is dropped, the setting gets the newest
-//! remaining value. After the last owner, it gets the value from before the first. A value written
-//! by another program meanwhile is left alone.
+//! The value of the newest owner applies. When that owner is dropped, the sysctl gets the value of
+//! the newest remaining owner. After the last owner, it gets the value from before the first. If
+//! another program wrote a value meanwhile, that value stays.
 
 use std::sync::Arc;
 
@@ -16,20 +16,21 @@ use crate::error::{Cause, Error};
 use crate::owned::sealed::Removed;
 use crate::sys::process::PerProcess;
 
-/// The setting of one owner: the value it set, and the value it restores.
+/// An owner of a sysctl: the value that it set, and the value to restore.
 #[derive(Debug)]
 pub(super) struct Owner {
     pub(super) directory: Arc<Directory>,
     pub(super) key: Key,
     record: Record,
-    /// The record exists.
+    /// True if the owner's record exists in the kernel.
     counted: PerProcess<bool>,
-    /// The settings still to restore along with a switch. The switch itself is restored already.
+    /// The sysctls that remain to be restored along with a switch, after the switch itself was
+    /// restored.
     left: PerProcess<Vec<Follower>>,
 }
 
 impl Owner {
-    /// Sets a setting for a new owner.
+    /// Sets a sysctl for a new owner.
     pub(super) fn set(directory: Arc<Directory>, key: Key, value: &str) -> Result<Self, Error> {
         let locked = directory.lock(&key)?;
         let records = if locked.is_some() { list(&directory)? } else { Vec::new() };
@@ -45,7 +46,7 @@ impl Owner {
         };
         let mut set = || {
             directory.write(&key, value)?;
-            // The value as the kernel normalized it.
+            // Read the value back, because the kernel may normalize it.
             record.value = directory.read(&key)?;
             match record.add(&directory.netns) {
                 Err(error) if is_uncounted(&error) => {
@@ -56,7 +57,7 @@ impl Owner {
             }
         };
         let counted = set().inspect_err(|_| {
-            // Each step may be done all the same.
+            // After a failure the sysctl or the record may still have been changed, so undo both.
             record.remove(&directory.netns).ok();
             if directory.read(&key).map_or(true, |now| now != before) {
                 directory.write(&key, &before).ok();
@@ -70,18 +71,18 @@ impl Owner {
         Ok(Self { directory, key, record, counted, left })
     }
 
-    /// Lists the records of all owners, for whom there is a lock.
+    /// Lists the records of all owners. `has_lock` is false if this kernel or process has no lock.
     fn records(&self, has_lock: bool) -> Result<Vec<Record>, Error> {
         match (*self.counted.lock(), has_lock) {
             (true, true) => record::list(&self.directory.netns),
-            // It could be had when the record was made.
+            // The lock was available when the record was created.
             (true, false) => Err(self.directory.explain(Errno::EPERM.into(), &self.key.name)),
             (false, true) => list(&self.directory),
             (false, false) => Ok(Vec::new()),
         }
     }
 
-    /// Ends the ownership: the setting gets the value that it has without this owner.
+    /// Ends the ownership: the sysctl gets the value that it would have without this owner.
     pub(super) fn put_back(&self) -> Result<Removed, Error> {
         let Self { directory, key, .. } = self;
         let explain = |cause| directory.explain(cause, &key.name);
@@ -115,7 +116,7 @@ impl Owner {
         Ok(Removed::Deleted)
     }
 
-    /// Makes an owner of one that has given up its ownership. Removes the record otherwise.
+    /// Adds the record of an owner that was released before, or removes the record.
     pub(super) fn record(&self, is_owned: bool) -> Result<(), Error> {
         let netns = &self.directory.netns;
         let locked = self.directory.lock(&self.key)?;
@@ -130,7 +131,8 @@ impl Owner {
         Ok(())
     }
 
-    /// The setting's value without this owner. A link's setting follows the switch for all links.
+    /// Returns the sysctl's value without this owner. A link's sysctl follows the switch for all
+    /// links.
     fn value_without(&self, others: &[Record]) -> String {
         let switch = self.key.switch_and_default().map(|[switch, _]| switch);
         let counts = |record: &&Record| {
@@ -140,9 +142,8 @@ impl Owner {
         newest.map_or(&self.record.found, |record| &record.value).clone()
     }
 
-    /// Returns the settings that the kernel changes along with the switch and that need another
-    /// value than the switch afterwards. Leaves those that another program changed while the switch
-    /// was on.
+    /// Returns the sysctls that the kernel changes along with the switch but that must get another
+    /// value. Leaves out those that another program changed while the switch was on.
     fn left_to_do(&self, others: &[Record], before: Vec<Follower>, switch: &str) -> Vec<Follower> {
         if others.iter().any(|record| record.key == self.record.key) {
             return Vec::new();
@@ -151,10 +152,10 @@ impl Owner {
             let exception = self.record.others.iter().find(|(other, _)| other == key);
             exception.map(|(_, value)| value)
         };
-        // A link that came later started with the default.
+        // A link that was created later started with the default.
         let default = before.first().and_then(|default| found(&default.key));
         let wanted = |mut follower: Follower| {
-            // The kernel sets this one the other way round.
+            // The kernel sets `accept_redirects` to the opposite of the switch.
             let is_opposite = follower.key.ends_with("/accept_redirects");
             if is_opposite || follower.value == self.record.value {
                 let newest = others.iter().rfind(|record| record.key == follower.key);
@@ -168,7 +169,7 @@ impl Owner {
     }
 }
 
-/// Lists the records; none if owners are not counted here.
+/// Lists the records. The list is empty if owners are not counted here.
 fn list(directory: &Directory) -> Result<Vec<Record>, Error> {
     match record::list(&directory.netns) {
         Err(error) if is_uncounted(&error) => Ok(Vec::new()),
@@ -176,14 +177,14 @@ fn list(directory: &Directory) -> Result<Vec<Record>, Error> {
     }
 }
 
-/// Reports whether owners can't be counted: the kernel has no `nf_tables` or no owner flag, or a
+/// Returns whether owners cannot be counted: the kernel has no `nf_tables` or no owner flag, or a
 /// privilege is missing.
 fn is_uncounted(error: &Error) -> bool {
     error.is_unsupported() || error.is_permission_denied() || error.is_not_found()
 }
 
-/// The value that a setting had before all owners: of the setting itself, or of the switch for all
-/// links.
+/// Returns the value that a sysctl had before all owners. For a link's sysctl, owners of the switch
+/// for all links count too.
 fn without_owners(
     records: &[Record],
     key: &str,
@@ -199,12 +200,12 @@ fn without_owners(
     };
     let exception = |key: &str| oldest.others.iter().find(|(other, _)| other == key);
     let found = exception(key).or_else(|| exception(&default)).map(|(_, value)| value);
-    // Another program changed the setting since.
+    // Another program has changed the sysctl meanwhile.
     if now == oldest.value { found.unwrap_or(&oldest.found).clone() } else { now.to_owned() }
 }
 
-/// The settings that the kernel sets along with a switch and that have another value than
-/// `default`, each without its owners; and `default` itself.
+/// Returns the sysctls that the kernel changes along with a switch and whose value differs from
+/// `default`, each as it would be without its owners. Also returns `default` itself.
 fn exceptions(records: &[Record], switch: &str, followers: &[Follower]) -> Vec<(String, String)> {
     if let Some(oldest) = records.iter().find(|record| record.key == switch) {
         return oldest.others.clone();

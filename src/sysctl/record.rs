@@ -1,9 +1,9 @@
-//! The records of settings' owners, one for each, which the kernel deletes when the owner's process
-//! dies.
+//! The records of sysctls' owners in the kernel. Each owner has one, and the kernel deletes it when
+//! the owner's process dies.
 //!
-//! A record is in the user data of tables with the owner flag, which hold nothing else. To make one
-//! takes `CAP_NET_ADMIN`; all programs in the network namespace see it, and `nft flush ruleset`
-//! passes it over. User data has 256 bytes at most, so a record takes as many tables as it needs.
+//! A record is stored in the user data of empty nf_tables tables with the owner flag. Creating one
+//! requires `CAP_NET_ADMIN`. All programs in the network namespace see it, and `nft flush ruleset`
+//! leaves it. User data has at most 256 bytes, so a record takes as many tables as it needs.
 
 use std::collections::BTreeMap;
 
@@ -18,23 +18,24 @@ use crate::wire::nft::table::{Table, TableFlags};
 use crate::wire::nft::userdata::UserData;
 
 const PREFIX: &str = "netloom-setting-";
-/// The type of the user data's entry. `nft` knows none of this number.
+/// The type of the entry in the user data. `nft` does not know this number, so it ignores the
+/// entry.
 const PIECE: u8 = 0x6e;
-/// The bytes of an entry.
+/// The maximal size of an entry in bytes.
 const PIECE_LENGTH: usize = 250;
 
 /// The record of an owner of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
-    /// The name of the record's tables, without the number of the piece. A later owner has a
-    /// greater id.
+    /// The id: the name of the record's tables without prefix and piece number. A later owner has a
+    /// higher id.
     pub(super) id: String,
     pub(super) key: String,
     /// The value that the owner set, as the kernel shows it.
     pub(super) value: String,
     /// The value that the setting had before the first owner.
     pub(super) found: String,
-    /// The settings that the kernel changes along with a switch, if their value differed from that
+    /// The sysctls that the kernel changes along with a switch and whose value differed from that
     /// of `default`.
     pub(super) others: Vec<(String, String)>,
 }
@@ -44,7 +45,8 @@ impl Record {
     pub(super) fn next_id(records: &[Self]) -> String {
         let number = |record: &Self| u32::from_str_radix(record.id.get(..8)?, 16).ok();
         let next = records.iter().filter_map(number).max().map_or(0, |last| last.wrapping_add(1));
-        // A kept setting's record is gone, and its number may be given again.
+        // The record of a kept sysctl is gone, so its number may be used again. The random part
+        // keeps ids unique.
         format!("{next:08x}{:016x}", u64::from_ne_bytes(random()))
     }
 
@@ -75,12 +77,12 @@ impl Record {
         })
     }
 
-    /// Makes the record. It lives as long as the handle's sockets, at most as long as the process.
+    /// Creates the record. It lives as long as the sockets of `netns`, which end with the process.
     pub(super) fn add(&self, netns: &Netns) -> Result<(), Error> {
         self.change(netns, "record owner of", MessageType::NewTable, NLM_F_CREATE | NLM_F_EXCL)
     }
 
-    /// Deletes the record, which must be of the same handle.
+    /// Deletes the record. `netns` must be the handle that created it.
     pub(super) fn remove(&self, netns: &Netns) -> Result<(), Error> {
         self.change(netns, "remove owner of", MessageType::DeleteTable, 0)
     }
@@ -109,7 +111,7 @@ pub(super) fn list(netns: &Netns) -> Result<Vec<Record>, Error> {
     let tables = netns
         .nf_tables(|nf_tables| reader::tables(&mut nf_tables.socket))
         .map_err(|cause| cause.doing("list", "owners of settings").in_namespace(netns))?;
-    // In the order of their names: record by record, piece by piece.
+    // Tables sorted by name come record by record, and piece by piece.
     let mut pieces = BTreeMap::new();
     for (family, table) in tables {
         let is_owned = table.flags.is_some_and(|flags| flags.contains(TableFlags::OWNER));

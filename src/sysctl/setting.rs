@@ -1,4 +1,4 @@
-//! The common settings, each with the type of its values.
+//! The common sysctls, each with the type of its values.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,8 +11,8 @@ use crate::netns::Netns;
 
 /// A sysctl of a network namespace whose values have a type.
 ///
-/// Replaces `sysctl NAME` and `sysctl -w NAME=VALUE`. Settings that have no type here are reached
-/// by their names, with [`Sysctl`] and [`Netns::sysctl`].
+/// Replaces `sysctl NAME` and `sysctl -w NAME=VALUE`. For a sysctl that has no type here, use its
+/// name with [`Sysctl`] and [`Netns::sysctl`].
 ///
 /// ```
 /// use netloom::{Conf, Namespace, RpFilter, Setting, VethPair};
@@ -31,7 +31,7 @@ use crate::netns::Netns;
 /// # Ok::<(), netloom::Error>(())
 /// ```
 ///
-/// A link's own IPv4 setting is read and set over netlink, without `/proc`.
+/// A link's own IPv4 sysctl is read and written over netlink, without `/proc`.
 ///
 /// Source: Documentation/networking/ip-sysctl.rst.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,13 +41,13 @@ pub struct Setting<T> {
     value: PhantomData<fn() -> T>,
 }
 
-/// The links that a setting is for: all, those to come, or one.
+/// The links that a sysctl applies to: all, new ones, or a single one.
 ///
-/// What `all` means differs. For most settings it or the link's own has to be on, for `rp_filter`
-/// the larger value counts, and for `accept_ra` it means nothing.
+/// The effect of `all` differs. For most sysctls, either `all` or the link's own must be on. For
+/// `rp_filter`, the larger value applies. For `accept_ra`, the kernel ignores `all`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conf {
-    /// All links.
+    /// All existing links.
     All,
     /// The value that new links start with.
     Default,
@@ -55,7 +55,7 @@ pub enum Conf {
     Link(LinkRef),
 }
 
-/// Takes whatever stands for a link.
+/// Converts a handle or a name of a link.
 impl<L: Into<LinkRef>> From<L> for Conf {
     fn from(link: L) -> Self {
         Self::Link(link.into())
@@ -79,13 +79,13 @@ impl<T: SettingValue> Setting<T> {
 
     fn of(family: &str, conf: impl Into<Conf>, name: &str) -> Self {
         let conf = conf.into();
-        // Separated by slashes: a link's name may have dots.
+        // Separate by slashes, because a link's name may contain dots.
         let name = format!("net/{family}/conf/{conf}/{name}");
         let Conf::Link(link) = conf else { return Self::new(name) };
         Self { link: Some(link), ..Self::new(name) }
     }
 
-    /// Returns the name, as sysctl(8) takes it.
+    /// Returns the name as sysctl(8) writes it.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -95,7 +95,7 @@ impl<T: SettingValue> Setting<T> {
     /// # Errors
     ///
     /// - The errors of [`Netns::sysctl`].
-    /// - A value that the type does not have is an error.
+    /// - The kernel has a value that the type does not have.
     pub fn read(&self, netns: &Netns) -> Result<T, Error> {
         let text = read(netns, &self.name, self.link.as_ref())?;
         T::from_text(&text).ok_or_else(|| {
@@ -104,15 +104,15 @@ impl<T: SettingValue> Setting<T> {
         })
     }
 
-    /// Returns the setting with a value, to be [created](Sysctl::create). Dropping the owner
-    /// restores the previous value.
+    /// Returns the sysctl with this value, ready to be [created](Sysctl::create). Dropping the
+    /// owner restores the previous value.
     pub fn to(&self, value: T) -> Sysctl {
         Sysctl::of(&self.name, self.link.as_ref(), value.into_text())
     }
 }
 
-/// Defines the settings that each link has: the type of the value, and for each constructor the
-/// directory and the kernel's name.
+/// Defines the sysctls that each link has. A row has a constructor, the directory and the kernel's
+/// name.
 macro_rules! of_links {
     ($($type:ty { $($(#[$doc:meta])* $name:ident = $family:literal $setting:literal,)+ })+) => {$(
         impl Setting<$type> {
@@ -132,7 +132,7 @@ of_links! {
         ipv4_forwarding = "ipv4" "forwarding",
         /// Forwards IPv6 packets (`net.ipv6.conf.*.forwarding`). A link that forwards ignores
         /// router advertisements unless [`accept_ra`](Setting::accept_ra) is `Always`.
-        /// [`Forwarding`](crate::Forwarding) raises that, too.
+        /// [`Forwarding`](crate::Forwarding) sets both.
         ipv6_forwarding = "ipv6" "forwarding",
         /// Turns IPv6 off (`disable_ipv6`).
         disable_ipv6 = "ipv6" "disable_ipv6",
@@ -144,17 +144,19 @@ of_links! {
         send_redirects = "ipv4" "send_redirects",
         /// Logs packets with impossible addresses (`log_martians`).
         log_martians = "ipv4" "log_martians",
-        /// Makes the next address of a prefix the primary one when the first is removed
-        /// (`promote_secondaries`).
+        /// When the primary address of a network is deleted, makes the next one primary instead of
+        /// deleting all (`promote_secondaries`).
         promote_secondaries = "ipv4" "promote_secondaries",
-        /// Routes 127.0.0.0/8, as published ports of localhost need (`route_localnet`).
+        /// Routes packets from and to 127.0.0.0/8, which published ports on localhost need
+        /// (`route_localnet`).
         route_localnet = "ipv4" "route_localnet",
         /// Announces the link's addresses when it comes up or its hardware address changes
         /// (`arp_notify`).
         arp_notify = "ipv4" "arp_notify",
-        /// Answers ARP requests only if the route back leaves by the same link (`arp_filter`).
+        /// Answers ARP requests only if the route to the sender leaves by the same link
+        /// (`arp_filter`).
         arp_filter = "ipv4" "arp_filter",
-        /// Answers ARP requests for other hosts to which there is a route (`proxy_arp`).
+        /// Answers ARP requests on behalf of hosts to which there is a route (`proxy_arp`).
         proxy_arp = "ipv4" "proxy_arp",
         /// Announces the link's IPv6 addresses when it comes up or its hardware address changes
         /// (`ndisc_notify`).
@@ -169,43 +171,44 @@ of_links! {
         accept_ra = "ipv6" "accept_ra",
     }
     ArpIgnore {
-        /// Chooses the ARP requests that are answered (`arp_ignore`).
+        /// Selects the ARP requests to answer (`arp_ignore`).
         arp_ignore = "ipv4" "arp_ignore",
     }
     ArpAnnounce {
-        /// Chooses the source address of ARP requests (`arp_announce`).
+        /// Selects the source address of ARP requests (`arp_announce`).
         arp_announce = "ipv4" "arp_announce",
     }
     ArpAccept {
-        /// Adds a neighbour entry for an unasked-for ARP announcement (`arp_accept`).
+        /// Adds a neighbour entry for an unsolicited ARP announcement (`arp_accept`).
         arp_accept = "ipv4" "arp_accept",
     }
 }
 
 impl Setting<u16> {
-    /// Sets the first port that needs no `CAP_NET_BIND_SERVICE` (`ip_unprivileged_port_start`). The
-    /// kernel's default is 1024.
+    /// The lowest port that a process may bind without `CAP_NET_BIND_SERVICE`
+    /// (`ip_unprivileged_port_start`). The kernel's default is 1024.
     pub fn unprivileged_port_start() -> Self {
         Self::new("net.ipv4.ip_unprivileged_port_start")
     }
 }
 
 impl Setting<RangeInclusive<u32>> {
-    /// Sets the groups that may ping without `CAP_NET_RAW` (`ping_group_range`). The kernel's
-    /// default, 1 to 0, is no group. An ordinary user's namespace, which has no such groups, can't
-    /// get the default back.
+    /// The groups that may ping without `CAP_NET_RAW` (`ping_group_range`). The kernel's default, 1
+    /// to 0, allows no group. In an ordinary user's namespace these groups do not exist, so the
+    /// default cannot be restored there.
     pub fn ping_group_range() -> Self {
         Self::new("net.ipv4.ping_group_range")
     }
 }
 
-/// A type that a setting's value can have. Sealed: the types are netloom's own and std's.
+/// A type that a sysctl's value can have. The trait is sealed: netloom implements it for its own
+/// types and for types of std.
 pub trait SettingValue: sealed::Text {}
 
 impl<T: sealed::Text> SettingValue for T {}
 
 mod sealed {
-    /// The value's text in `/proc/sys`.
+    /// The conversion from and to the text in `/proc/sys`.
     pub trait Text: Sized {
         fn into_text(self) -> String;
         fn from_text(text: &str) -> Option<Self>;
@@ -243,7 +246,7 @@ impl sealed::Text for RangeInclusive<u32> {
     }
 }
 
-/// Defines an enum that is a number to the kernel.
+/// Defines an enum that the kernel represents as a number.
 macro_rules! numbered {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $number:literal,)+ }) => {
         $(#[$doc])*
@@ -268,13 +271,14 @@ macro_rules! numbered {
 }
 
 numbered! {
-    /// The treatment of packets whose source address has no route back. See RFC 3704.
+    /// The check of source addresses that have no route back. See RFC 3704.
     RpFilter {
-        /// Accepted.
+        /// Accepts all packets.
         Off = 0,
-        /// Dropped unless the best route back leaves by the link that the packet came in by.
+        /// Accepts a packet only if the best route to its source leaves by the link that received
+        /// it.
         Strict = 1,
-        /// Dropped unless there is any route back.
+        /// Accepts a packet only if there is any route to its source.
         Loose = 2,
     }
 }
@@ -292,7 +296,7 @@ numbered! {
 }
 
 numbered! {
-    /// The ARP requests that are answered.
+    /// The selection of the ARP requests to answer.
     ArpIgnore {
         /// Requests for any address of this namespace: the kernel's default.
         AnyLink = 0,
@@ -309,19 +313,19 @@ numbered! {
 }
 
 numbered! {
-    /// The source address of ARP requests.
+    /// The selection of the source address of ARP requests.
     ArpAnnounce {
         /// Any address of this namespace: the kernel's default.
         Any = 0,
-        /// An address of the target's prefix, if there is one.
+        /// An address in the network of the target, if there is one.
         SameNetwork = 1,
-        /// The best address for the target, whatever the packet has.
+        /// The best address for the target, regardless of the packet's source address.
         Best = 2,
     }
 }
 
 numbered! {
-    /// The ARP announcements that add a neighbour entry unasked.
+    /// The ARP announcements that add a neighbour entry without a request.
     ArpAccept {
         /// No announcement: the kernel's default.
         Never = 0,

@@ -192,7 +192,7 @@ fn all_that_is_persistent() {
         every_step(
             &[
                 "open the current namespace",
-                "list all that is persistent",
+                "list persistent objects",
                 "read the ruleset",
                 "list persistent NAT rules",
                 "list persistent published ports",
@@ -218,7 +218,7 @@ fn all_that_is_persistent() {
                 "add a note to link N",
                 "change IPv4 settings of `veth1`",
                 "read the ruleset",
-                "list all that is persistent",
+                "list persistent objects",
                 "list persistent NAT rules",
                 "list persistent published ports",
             ],
