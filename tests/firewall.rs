@@ -349,7 +349,7 @@ fn persistent_ones_without_a_name_have_one_each() {
             let maker = host.run(|| Netns::current().unwrap()).unwrap();
             Firewall::new().persistent("plugin").create(&maker).unwrap().keep();
         }
-        let found = Firewall::find_tagged(&host, "plugin").unwrap();
+        let found = host.firewalls_with_tag("plugin").unwrap();
         let mut names: Vec<_> = found.iter().map(|one| one.table().name().to_owned()).collect();
         names.sort();
         let expected = [0, 1, 2].map(|number| format!("netloom-firewall-tagged-{number}"));
@@ -633,7 +633,7 @@ fn chains_that_drop_are_named() {
             "netdev theirs ingress".into(),
         ];
         assert_eq!(
-            named(Firewall::find_tagged(&netns, "plugin").unwrap()[0].obstacles().unwrap()),
+            named(netns.firewalls_with_tag("plugin").unwrap()[0].obstacles().unwrap()),
             expected
         );
         let found = Firewall::obstacles(&netns).unwrap();
@@ -655,8 +655,8 @@ fn a_persistent_one_is_found_by_its_tag_and_changed_by_others() {
             let firewall = Firewall::new().name("plugin").persistent("plugin").network("br0");
             firewall.create(&maker).unwrap().keep();
         }
-        assert_eq!(Firewall::find_tagged(&host, "other").unwrap(), []);
-        let found = Firewall::find_tagged(&host, "plugin").unwrap();
+        assert_eq!(host.firewalls_with_tag("other").unwrap(), []);
+        let found = host.firewalls_with_tag("plugin").unwrap();
         assert_eq!(found.len(), 1);
         found[0].add_network("br1").unwrap();
         let networks = found[0].table().set("networks").unwrap();

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::Error;
 
-/// The answer to a check, with the reason for anything but a yes.
+/// The answer to a check. Every answer but a yes has a reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     verdict: Verdict,
@@ -88,7 +88,7 @@ impl Answer {
     }
 }
 
-/// Turns success into yes, and an error into a no with its reason and hint.
+/// Converts success to a yes, and an error to a no with its reason and hint.
 impl From<Result<(), &Error>> for Answer {
     fn from(result: Result<(), &Error>) -> Self {
         let no = |error: &Error| Self::no(error.reason(), error.remedy().unwrap_or_default());

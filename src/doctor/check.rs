@@ -25,7 +25,7 @@ pub enum Check {
     Sysctls,
     /// A forward path that no other program's chain blocks in this namespace.
     ForwardPath,
-    /// Bridged packets that bypass the IP rules (`br_netfilter` is off).
+    /// The IP rules do not see bridged packets (`br_netfilter` is off).
     BridgedPackets,
     /// A kind of link.
     Link(LinkKind),
@@ -34,7 +34,7 @@ pub enum Check {
 }
 
 impl Check {
-    /// Returns the section of the page, and the words after "can" or "can't".
+    /// Returns the section of the report, and the words after "can" or "can't".
     pub(super) fn words(&self) -> (&'static str, &str) {
         const PRIVILEGES: &str = "Privileges";
         const NAMESPACES: &str = "Namespaces";

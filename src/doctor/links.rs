@@ -1,4 +1,4 @@
-//! Kinds of links: tries to create one link of each.
+//! Tries to create a link of each kind.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -32,8 +32,8 @@ pub(super) fn examine(room: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
     LinkKind::ALL.iter().map(|kind| (Check::Link(kind.clone()), answer(kind))).collect()
 }
 
-/// Creates a parent for a link of this kind. Each kind has its own, as a link is the parent of
-/// either macvlans or ipvlans.
+/// Creates a parent for a link of this kind. Each kind gets its own parent, because a link cannot
+/// be the parent of both macvlans and ipvlans.
 fn parent_of(kind: &LinkKind, netns: &Netns) -> Result<u32, String> {
     let name = format!("on-{kind}");
     try_kind(netns, &name, &LinkKind::Veth, None).map_err(|cause| cause.to_string())?;
@@ -73,8 +73,8 @@ fn try_kind(netns: &Netns, name: &str, kind: &LinkKind, parent: Option<u32>) -> 
     })
 }
 
-/// Tries a device file: netlink makes no tun links. The link belongs to the namespace that the file
-/// was opened in.
+/// Tries to create a tun link through the device file, because netlink cannot. The link belongs to
+/// the namespace in which the file was opened.
 fn tun(netns: &Netns) -> Answer {
     const DEVICE: &str = "/dev/net/tun";
     let made = netns.run(|| {

@@ -12,7 +12,7 @@
 //! # Ok::<(), netloom::Error>(())
 //! ```
 //!
-//! Objects that a check needs are made in a namespace of its own. Nothing of the machine changes,
+//! Objects that a check needs are created in a separate namespace. The machine does not change,
 //! except that the kernel may load a module.
 
 mod answer;
@@ -33,7 +33,7 @@ pub use privileges::{Owner, Place};
 use crate::error::Error;
 use crate::netns::{Namespace, Netns};
 
-/// The findings, in order. `Display` writes a page for a terminal.
+/// The findings, in the order of the checks. `Display` writes a page for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -82,7 +82,7 @@ pub fn examine() -> Report {
     Report { place: Place::of_this_thread(here.as_ref().ok()), findings, in_user_namespace }
 }
 
-/// The seconds that the child has.
+/// The time limit of the child, in seconds.
 const LIMIT: u32 = 20;
 
 /// The number of privileges, which are the first findings.

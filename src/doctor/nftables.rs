@@ -1,4 +1,4 @@
-//! Features of `nf_tables`: a table with each is made.
+//! Tries to create a table with each feature of `nf_tables`.
 
 use nix::errno::Errno;
 

@@ -26,7 +26,7 @@ pub struct Place {
     pub user_namespace: Option<u64>,
     /// The network namespace.
     pub network_namespace: Option<NetnsId>,
-    /// The user namespace that owns the network namespace. Only privileges in that one count.
+    /// The user namespace that owns the network namespace. Only capabilities in it count.
     pub owner: Owner,
 }
 
@@ -38,7 +38,7 @@ pub enum Owner {
     Ours,
     /// Another user namespace, by inode: the process's capabilities do not count.
     Other(u64),
-    /// A user namespace above, which this process can't see: the process's capabilities do not
+    /// An outer user namespace, which this process can't see: the process's capabilities do not
     /// count.
     Above,
     /// The owner could not be looked up.
@@ -86,9 +86,9 @@ impl fmt::Display for Place {
     }
 }
 
-/// Uses each capability for a call that changes nothing. A capability that the process has need not
-/// count in the user namespace that owns the network namespace, and a security module may refuse
-/// it.
+/// Tries each capability with a call that changes nothing. To have a capability is not enough: it
+/// may not count in the user namespace that owns the network namespace, or a security module may
+/// refuse its use.
 pub(super) fn examine(here: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
     vec![
         (Check::NetAdmin, tried("CAP_NET_ADMIN", 12, use_net_admin().map_err(Cause::from))),
@@ -97,8 +97,8 @@ pub(super) fn examine(here: Result<&Netns, &Error>) -> Vec<(Check, Answer)> {
     ]
 }
 
-/// Asks for the namespace of a socket, which needs the capability in the user namespace that owns
-/// it. Other calls need it in the machine's first user namespace. Source: `sock_ioctl` in
+/// Requests the namespace of a socket, which requires the capability in the user namespace that
+/// owns it. Many other calls require it in the initial user namespace. Source: `sock_ioctl` in
 /// `net/socket.c`.
 pub(super) fn use_net_admin() -> Result<(), Errno> {
     let (family, kind) = (AddressFamily::Inet, SockType::Datagram);
@@ -106,7 +106,7 @@ pub(super) fn use_net_admin() -> Result<(), Errno> {
     sys::namespace_of_socket(socket.as_fd()).map(drop)
 }
 
-/// Enters the present namespace on a thread. Source: setns(2).
+/// Enters the current namespace again, on a new thread. Source: setns(2).
 fn use_sys_admin(here: Result<&Netns, &Error>) -> Result<(), Cause> {
     let here = here.map_err(|error| error.errno().unwrap_or(Errno::ENOENT))?;
     on_thread(|| Ok(Target::Open(here.as_fd()).enter()?))
@@ -117,7 +117,7 @@ fn use_net_raw() -> Result<(), Cause> {
     Ok(NewSocket::raw(AddressFamily::Inet, IPPROTO_ICMP).open().map(drop)?)
 }
 
-/// Turns the outcome of using a capability into an answer.
+/// Converts the result of using a capability to an answer.
 fn tried(name: &str, number: u32, outcome: Result<(), Cause>) -> Answer {
     match outcome {
         Ok(()) => Answer::yes(),
@@ -143,8 +143,8 @@ fn is_effective(number: u32) -> bool {
     u64::from_str_radix(line.trim(), 16).is_ok_and(|set| set >> number & 1 == 1)
 }
 
-/// Tries a file and a mount on a thread with its own mounts: the first name would leave
-/// `/run/netns` a mount point.
+/// Tries a file and a mount, on a thread with its own mounts. Otherwise the first name would leave
+/// `/run/netns` as a mount point.
 pub(super) fn named_namespaces() -> Answer {
     let mut directory = Path::new("/run/netns");
     if !directory.exists() {
@@ -175,7 +175,7 @@ pub(super) fn named_namespaces() -> Answer {
 fn writable(directory: &Path) -> Result<(), Errno> {
     let flags = OFlag::O_TMPFILE | OFlag::O_WRONLY;
     match file::open_at(AT_FDCWD, directory, flags, Mode::S_IRUSR) {
-        // Not every file system has files without names.
+        // Some file systems have no files without names.
         Err(Errno::EOPNOTSUPP | Errno::EISDIR) => file::access(directory, AccessFlags::W_OK),
         opened => opened.map(drop),
     }

@@ -14,9 +14,9 @@ use crate::sys::file;
 use crate::sys::hook::{self, Failed};
 use crate::sys::setup::{Pid, die_with, end_after, exit};
 
-/// Makes a user namespace in a child, because a process with threads can't. `examine` runs inside,
-/// and its answers come back; none if the child fails. The kernel ends the child after `seconds`: a
-/// fork of a process with threads may hang, if one of them held a lock.
+/// Creates a user namespace in a child, because a process with threads can't. Runs `examine` in it
+/// and returns the answers; none if the child fails. The kernel kills the child after `seconds`: it
+/// may hang on a lock that another thread held at the fork.
 pub(super) fn try_in_child(
     seconds: u32,
     examine: impl Fn() -> Vec<Answer> + Send + Sync + 'static,
@@ -27,29 +27,31 @@ pub(super) fn try_in_child(
     };
     let setup = Setup::of_ordinary_user();
     let parent = Pid::this();
-    // Never executed: the child ends before, as std panics about a failed exec where SIGCHLD is
-    // ignored.
+    // The exec never happens: the child ends before. std would panic about a failed exec if SIGCHLD
+    // is ignored.
     let mut child = Command::new("/proc/self/no-such-program");
     hook::pre_exec(&mut child, move || -> io::Result<()> {
         let entered = enter(&setup, parent, seconds);
         let errno = entered.err().map_or(0, |errno| errno as i32);
         writer.write_all(format!("{errno}\0").as_bytes()).ok();
         if entered.is_ok() {
-            // Without its own /run, the child makes no named namespaces, and answers so.
+            // If this fails, the child has no /run of its own, creates no named namespaces, and
+            // answers so.
             setup.mounts().ok();
             writer.write_all(written(&examine()).as_bytes()).ok();
         }
         exit()
     });
     match hook::spawn(&mut child) {
-        // The exit status is lost where SIGCHLD is ignored, and says nothing that the text doesn't.
+        // The exit status is lost if SIGCHLD is ignored, and adds nothing to the text.
         Ok(mut child) => drop(child.wait()),
         Err(error) => {
             let errno = Cause::from(error).errno().unwrap_or(Errno::UnknownErrno);
             return (explained(errno), Vec::new());
         }
     }
-    // Another thread's fork may hold the writer open still.
+    // Another thread may have forked meanwhile and still hold the writing end, so don't wait for
+    // the end of the file.
     let bytes = file::read_present(reader).unwrap_or_default();
     outcome(&String::from_utf8_lossy(&bytes))
 }
@@ -57,17 +59,17 @@ pub(super) fn try_in_child(
 fn enter(setup: &Setup, parent: Pid, seconds: u32) -> Result<(), Errno> {
     end_after(seconds)?;
     match setup.namespaces() {
-        // Root without capabilities may not map itself (user_namespaces(7)). All else works.
+        // Root without capabilities may not map itself (user_namespaces(7)). Everything else works.
         Ok(()) | Err(Failed { step: MAP_USERS, .. }) => {}
         Err(failed) => return Err(failed.errno),
     }
-    // After the namespaces: a change of credentials clears the signal.
+    // After the namespaces, because a change of credentials clears this signal.
     die_with(parent)?;
     // AppArmor may allow the namespaces and refuse every privilege in them.
     use_net_admin()
 }
 
-/// Reads the child's text: an errno, which is 0 in the namespace, and the answers from there.
+/// Parses the child's text: an errno, which is 0 inside the namespace, and the answers from there.
 fn outcome(text: &str) -> (Answer, Vec<Answer>) {
     let errno = text.split_once('\0').and_then(|(errno, rest)| Some((errno.parse().ok()?, rest)));
     match errno {
@@ -91,7 +93,7 @@ fn explained(errno: Errno) -> Answer {
     }
 }
 
-/// Writes answers as text: each a number and two texts, which end with NUL.
+/// Formats answers as text: each is a number and two texts, which end with NUL.
 fn written(answers: &[Answer]) -> String {
     let [reason, remedy] = [Answer::reason, Answer::remedy];
     let text = |answer| [reason(answer), remedy(answer)].map(Option::unwrap_or_default).join("\0");
@@ -102,7 +104,7 @@ fn written(answers: &[Answer]) -> String {
 fn read(text: &str) -> Vec<Answer> {
     const VERDICTS: [Verdict; 4] =
         [Verdict::Yes, Verdict::No, Verdict::Unsupported, Verdict::Unknown];
-    // A text that was cut has no NUL at its end.
+    // A truncated text has no NUL at its end.
     let (whole, _) = text.rsplit_once('\0').unwrap_or_default();
     let parts: Vec<_> = whole.split('\0').collect();
     let (answers, _) = parts.as_chunks();

@@ -79,6 +79,18 @@ const PREFIX: &str = "netloom-firewall";
 /// The limit of attempts to find a table name that no other program takes meanwhile.
 const ATTEMPTS: usize = 64;
 
+impl Netns {
+    /// Finds the persistent firewalls with this tag. To delete a firewall, adopt its handle with
+    /// [`Owned::adopt`].
+    ///
+    /// # Errors
+    ///
+    /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
+    pub fn firewalls_with_tag(&self, tag: &str) -> Result<Vec<FirewallHandle>, Error> {
+        Ok(firewalls_among(self.nft_tables_with_tag(tag)?).0)
+    }
+}
+
 impl Firewall {
     /// Creates a builder without networks.
     pub fn new() -> Self {
@@ -93,8 +105,8 @@ impl Firewall {
         self
     }
 
-    /// Keeps the firewall when the process ends. [`find_tagged`](Self::find_tagged) finds it by
-    /// this tag. Default: the kernel deletes the firewall with the process.
+    /// Keeps the firewall when the process ends. [`Netns::firewalls_with_tag`] finds it by this tag.
+    /// Default: the kernel deletes the firewall with the process.
     ///
     /// ```
     /// use netloom::{Firewall, Namespace, Owned};
@@ -103,7 +115,7 @@ impl Firewall {
     /// let host = Namespace::anonymous().create()?;
     /// Firewall::new().name("cni").persistent("my-plugin").create(&host)?.keep();
     /// // Later, in other processes:
-    /// let [firewall] = &Firewall::find_tagged(&host, "my-plugin")?[..] else { return Ok(()) };
+    /// let [firewall] = &host.firewalls_with_tag("my-plugin")?[..] else { return Ok(()) };
     /// firewall.add_network("br1")?;
     /// drop(Owned::adopt(firewall.clone()));
     /// # Ok::<(), netloom::Error>(())
@@ -151,16 +163,6 @@ impl Firewall {
     pub fn port(mut self, port: PortGuard) -> Self {
         self.ports.push(port);
         self
-    }
-
-    /// Finds the persistent firewalls with this tag. To delete a firewall, adopt its handle with
-    /// [`Owned::adopt`].
-    ///
-    /// # Errors
-    ///
-    /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
-    pub fn find_tagged(netns: &Netns, tag: &str) -> Result<Vec<FirewallHandle>, Error> {
-        Ok(firewalls_among(netns.nft_tables_with_tag(tag)?).0)
     }
 
     /// Lists base chains of other programs that drop packets which none of their rules accepts. An

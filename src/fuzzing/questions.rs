@@ -99,7 +99,7 @@ questions! {
         }),
         "object": |netns| tagged(netns, |table| table.object(ObjectKind::Counter, "hits")?.read()),
         "guard": |netns| {
-            let firewalls = Firewall::find_tagged(netns, "lab");
+            let firewalls = netns.firewalls_with_tag("lab");
             firewalls.and_then(|all| all.first().map(|one| one.guard("port1")).transpose())
         },
     }

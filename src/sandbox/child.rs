@@ -1,4 +1,4 @@
-//! The child's end: finding the closure it was started for, running it, reporting.
+//! The child's side: finds the closure that it was started for, runs it, and reports the result.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -15,19 +15,19 @@ use crate::sys::file::{self, dup2_stderr, dup2_stdout};
 use crate::sys::process::{self, PerProcess};
 use crate::sys::setup::Pid;
 
-/// The variable that tells a child what it was started for.
+/// The variable that tells a child which closure it was started for.
 pub(super) const MARKER: &str = "NETLOOM_SANDBOX_RUN";
 
-/// A call of `run`, by the place of its closure and the count of calls at that place. Closures of
-/// one function share a type name, and a loop may run one closure repeatedly.
+/// A call of `run`: the type name of its closure, and how often that name was called before.
+/// Closures of one function share a type name, and a loop may run one closure repeatedly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Call {
     place: String,
     nth: usize,
 }
 
-/// A pipe that a child inherits: the descriptor's number and the pipe's inode. The inode shows that
-/// the number stands for the same pipe in the child.
+/// Names a pipe that a child inherits: by descriptor number and inode. By the inode, the child
+/// checks that the number still refers to the same pipe.
 pub(super) fn inherited_pipe(pipe: &PipeWriter) -> io::Result<String> {
     Ok(format!("{}:{}", pipe.as_fd().as_raw_fd(), file::fstat(pipe)?.st_ino))
 }
@@ -99,8 +99,8 @@ impl State {
         marker.and_then(|marker| Self::from_marker(&marker)).unwrap_or_default()
     }
 
-    /// Returns `None` for a marker of another process. A program that the closure started inherits
-    /// the marker too, but has another parent than the one in it.
+    /// Parses the marker. Returns `None` if the marker is for another process: a program that the
+    /// closure started inherits the variable, but its parent has another process id.
     fn from_marker(marker: &str) -> Option<Self> {
         let mut lines = marker.lines();
         let mut numbers = lines.next()?.split(' ');
@@ -128,7 +128,7 @@ fn number<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
 }
 
-/// The marker that leads a child of this process to a call.
+/// Returns the marker for a child of this process, which names the nested calls to reach.
 pub(super) fn marker(pipes: &[String; 3], path: &[Call]) -> String {
     let mut text = format!("{} {}", Pid::this(), pipes.join(" "));
     for Call { place, nth } in path {
@@ -137,7 +137,7 @@ pub(super) fn marker(pipes: &[String; 3], path: &[Call]) -> String {
     text
 }
 
-/// The way back to the parent.
+/// The pipe on which the child reports to the parent.
 #[derive(Debug)]
 pub(super) struct Report {
     to_parent: PipeWriter,
@@ -146,8 +146,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Runs the closure, tells the parent how it went, and ends the process: the test around the
-    /// closure goes on in the parent alone.
+    /// Runs the closure, reports the result, and ends the process. The code after the closure runs
+    /// only in the parent.
     pub(super) fn conclude<R: Termination>(mut self, closure: impl FnOnce() -> R) -> ! {
         let outcome = match self.begin() {
             Ok(()) => panic::catch_unwind(AssertUnwindSafe(|| closure().report())),
@@ -158,7 +158,7 @@ impl Report {
             Ok(_) => Some("the sandboxed closure returned an error".to_owned()),
             Err(payload) => Some(message_of(&*payload)),
         };
-        // Ahead of the report, which ends the parent's reading.
+        // Flush before the report, because the parent stops reading after the report.
         drop(io::stdout().flush());
         let mut report = vec![if failure.is_some() { report::FAILED } else { report::PASSED }];
         report.extend_from_slice(failure.as_deref().unwrap_or_default().as_bytes());
@@ -166,7 +166,7 @@ impl Report {
         process::exit(if failure.is_some() { 101 } else { 0 })
     }
 
-    /// Passes output on from now on. Before, it repeated the parent's and went to the prelude.
+    /// Forwards the output from now on. Before the closure, the child repeats the parent's output.
     fn begin(&mut self) -> io::Result<()> {
         io::stdout().flush()?;
         dup2_stdout(&self.stdout)?;
@@ -176,23 +176,23 @@ impl Report {
     }
 }
 
-/// A panic's message, as far as it has one.
+/// Returns the message of a panic, if it has one.
 fn message_of(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("the sandboxed closure panicked with a value that is no text").to_owned()
 }
 
-/// The program was started as /proc/self/exe, and `ps` would call it `exe`.
+/// The program was started as /proc/self/exe, so without this `ps` would show `exe`.
 pub(super) fn show_name() {
     let program = env::args_os().next().unwrap_or_default();
     if let Some(name) = std::path::Path::new(&program).file_name() {
-        // What does not fit its 15 bytes, the kernel cuts off.
+        // The kernel cuts the name after 15 bytes.
         file::overwrite("/proc/self/comm", name.as_encoded_bytes()).ok();
     }
 }
 
-/// The closure around the wanted one has ended without coming to it.
+/// Ends the process, because a closure around the wanted one ended without calling it.
 pub(super) fn missed() -> ! {
     drop(io::stdout().flush());
     process::exit(101)

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use crate::sys::file;
 
-/// The obstacle between an ordinary user and a user namespace.
+/// The reason why an ordinary user cannot create a user namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Obstacle {
     /// The kernel was built without `CONFIG_USER_NS`.
@@ -15,22 +15,22 @@ pub(crate) enum Obstacle {
     LimitIsZero,
     /// `kernel.unprivileged_userns_clone` is 0: a patch that Debian and Arch carry.
     CloneIsOff,
-    /// `kernel.apparmor_restrict_unprivileged_userns` is 1, Ubuntu's default since 23.10. The
-    /// namespace may be had, but no capability in it.
+    /// `kernel.apparmor_restrict_unprivileged_userns` is 1, Ubuntu's default since 23.10. The user
+    /// namespace can be created, but grants no capability.
     AppArmor,
-    /// A seccomp filter, a chroot or a security module. No setting is in the way.
+    /// A seccomp filter, a chroot or a security module refuses. No sysctl does.
     Confined,
 }
 
-/// Returns the setting of this machine that keeps an ordinary user from user namespaces.
+/// Returns the sysctl of this machine that keeps an ordinary user from creating user namespaces.
 ///
-/// A setting alone proves nothing: root is not bound by all of them, and a security profile may
-/// except a program. Ask after a refusal.
+/// A sysctl alone proves nothing: root is exempt from some of them, and a security profile may
+/// exempt a program. So call this only after a refusal.
 pub(crate) fn obstacle() -> Option<Obstacle> {
     obstacle_in(|path| file::read_to_string(path).ok())
 }
 
-/// The settings, and the values that are in the way.
+/// The sysctls, with the values that forbid user namespaces.
 const SETTINGS: [(Obstacle, &str, &str); 3] = [
     (Obstacle::LimitIsZero, "/proc/sys/user/max_user_namespaces", "0"),
     (Obstacle::CloneIsOff, "/proc/sys/kernel/unprivileged_userns_clone", "0"),
@@ -50,7 +50,8 @@ impl Obstacle {
     pub(crate) fn behind(errno: Errno) -> Option<Self> {
         let only = |this| obstacle().filter(|obstacle| *obstacle == this);
         match errno {
-            // Also the answer to user.max_net_namespaces, and to 33 levels of them.
+            // The kernel also answers so for user.max_net_namespaces, and for 33 nested user
+            // namespaces.
             Errno::ENOSPC | Errno::EUSERS => only(Self::LimitIsZero),
             Errno::EINVAL | Errno::ENOSYS => only(Self::NotBuilt),
             Errno::EPERM | Errno::EACCES => Some(obstacle().unwrap_or(Self::Confined)),
@@ -63,7 +64,7 @@ impl Obstacle {
         self.texts().1
     }
 
-    /// The obstacle in words, and its remedy.
+    /// Describes the obstacle, and its remedy.
     fn texts(self) -> (&'static str, &'static str) {
         match self {
             Self::NotBuilt => {

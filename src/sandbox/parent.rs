@@ -1,4 +1,4 @@
-//! The parent's side: starts the child in fresh namespaces, and evaluates its report.
+//! The parent's side: starts the child in fresh namespaces, and reads its report.
 
 use std::env;
 use std::io;
@@ -25,13 +25,13 @@ enum Verdict {
     Missed(String),
 }
 
-/// Runs a call's closure in a child. A closure that fails is the caller's panic.
+/// Runs a call's closure in a child. If the closure fails, this panics in the caller.
 pub(super) fn run(place: &str, path: &[Call]) -> Result<(), Error> {
     let mut missed = String::new();
     for start in starts(place) {
         match attempt(&start, path)? {
             Verdict::Passed => return Ok(()),
-            // The child's own panic hook has spoken already, so none here.
+            // The child's panic hook has printed the message, so the parent's hook is bypassed.
             Verdict::Failed(message) => panic::resume_unwind(Box::new(message)),
             Verdict::Missed(how) => {
                 missed.extend(["\n  `", &start.describe(), "` ", &how]);
@@ -55,12 +55,12 @@ fn attempt(start: &Start, path: &[Call]) -> Result<Verdict, Error> {
     Ok(judge(&report, &prelude, status))
 }
 
-/// A child that does not outlive this, whatever happens.
+/// A guard that kills the child when it is dropped.
 struct Ended(Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        // Nothing to do, and nothing done, where it has ended and was waited for.
+        // If the child has ended and was waited for, killing fails, and nothing remains to be done.
         if self.0.kill().is_ok() {
             drop(self.0.wait());
         }
@@ -117,9 +117,9 @@ fn spawn(start: &Start, path: &[Call]) -> Result<(Child, Streams), Error> {
     let has_user = setup::inside(&mut command);
     let parent = Pid::this();
     pre_exec(&mut command, move || {
-        // After the namespaces: a change of credentials clears the signal.
+        // After the namespaces, because a change of credentials clears this signal.
         die_with(parent)?;
-        // In the child alone, so that no other child of this process gets them.
+        // In the child alone, so that no other child of this process inherits the pipes.
         [&to_report, &to_stdout, &to_stderr].into_iter().try_for_each(file::leave_open)
     });
     match hook::spawn(&mut command) {
@@ -128,7 +128,7 @@ fn spawn(start: &Start, path: &[Call]) -> Result<(Child, Streams), Error> {
     }
 }
 
-/// This program's file, whatever has become of its path, under the name it was started with.
+/// Returns the command that starts this program's file again, even if its path has changed.
 pub(super) fn this_program() -> Command {
     let mut command = Command::new("/proc/self/exe");
     if let Some(name) = env::args_os().next() {

@@ -1,4 +1,4 @@
-//! Enters fresh namespaces, with system calls alone.
+//! Entering fresh namespaces, with system calls only.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -20,7 +20,7 @@ use crate::sys::setup::{CloneFlags, MsFlags, chdir, getegid, geteuid, mkdir, mou
 /// between fork and exec, where allocation is forbidden.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    /// The maps of the user namespace; `None` if the process has the capabilities already.
+    /// The id maps of the user namespace. `None` if the process has the capabilities already.
     user: Option<UserMaps>,
     /// The directories of /run to keep: their paths, and their places on the new /run.
     kept: Vec<(CString, CString)>,
@@ -35,7 +35,7 @@ struct UserMaps {
     gid: CString,
 }
 
-// The steps, by number.
+// The numbers of the steps, for `Failed::step`.
 const UNSHARE: u8 = 0;
 const UNSHARE_WITH_USER: u8 = 1;
 pub(crate) const MAP_USERS: u8 = 2;
@@ -43,7 +43,7 @@ const PRIVATE: u8 = 3;
 const RUN: u8 = 4;
 const DIRECTORY: u8 = 5;
 
-/// The steps, in words.
+/// The descriptions of the steps, for errors.
 const STEPS: [&str; 6] = [
     "unshare the network and mount namespaces",
     "unshare the user, network and mount namespaces",
@@ -53,7 +53,7 @@ const STEPS: [&str; 6] = [
     "return to the working directory",
 ];
 
-/// Makes `command` start inside fresh namespaces. Returns whether that takes a user namespace.
+/// Makes `command` start inside fresh namespaces. Returns whether that requires a user namespace.
 pub(super) fn inside(command: &mut Command) -> bool {
     let setup = Setup::prepare();
     let has_user = setup.user.is_some();
@@ -95,7 +95,7 @@ impl Setup {
         }
     }
 
-    /// Prepares a user namespace, whatever the capabilities of the process.
+    /// Prepares a user namespace, even if the process has the capabilities already.
     pub(crate) fn of_ordinary_user() -> Self {
         Self { user: Some(UserMaps::of_this_process()), ..Self::prepare() }
     }
@@ -126,7 +126,8 @@ impl Setup {
         if self.has_run {
             self.fresh_run().map_err(Failed::at(RUN))?;
         }
-        // Refused where parts of /sys are masked, as in containers: then it stays the old one.
+        // In containers, parts of /sys are masked and the kernel refuses a new one: the old /sys
+        // stays.
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         let _ = mount_on(Some(c"sysfs"), c"/sys", Some(c"sysfs"), flags).or_else(|_| {
             mount_on(Some(c"sysfs"), c"/sys", Some(c"sysfs"), flags | MsFlags::MS_RDONLY)
@@ -140,8 +141,8 @@ impl Setup {
         if self.kept.is_empty() {
             return mount_tmpfs(c"/run", flags);
         }
-        // Put together on /sys, which gets its own right after: /run itself has to be seen until
-        // all of it that is needed is bound.
+        // Build the new /run on /sys, which is replaced right after. The old /run must stay visible
+        // until everything needed from it is mounted.
         mount_tmpfs(c"/sys", flags)?;
         for (from, place) in &self.kept {
             mkdir(place.as_c_str(), Mode::from_bits_truncate(0o755))?;
@@ -160,7 +161,7 @@ fn mount_on(
     mount(source, target, kind, flags, None::<&CStr>)
 }
 
-/// The source of a sandbox's /run in the table of mounts. tools/sandbox uses it, too.
+/// The mount source by which a sandbox's /run is recognized. tools/sandbox uses the same.
 const SOURCE: &CStr = c"netloom-sandbox";
 
 /// Returns whether /run belongs to a sandbox, or doesn't exist. The environment variable alone may
@@ -183,7 +184,7 @@ impl UserMaps {
 
     fn write(&self) -> Result<(), Errno> {
         let deny = write_file(c"/proc/self/setgroups", b"deny");
-        // The file came with Linux 3.19; before that nothing has to be denied.
+        // Linux before 3.19 lacks the file, and does not need it.
         if deny != Err(Errno::ENOENT) {
             deny?;
         }
@@ -197,7 +198,7 @@ fn write_file(path: &CStr, text: &[u8]) -> Result<(), Errno> {
 }
 
 /// Returns whether this process may create network and mount namespaces without a user namespace.
-/// The user id is no proof: root in a container often lacks the capabilities.
+/// The user id does not tell: root in a container often lacks the capabilities.
 fn is_privileged() -> bool {
     const CAP_NET_ADMIN: u32 = 12;
     const CAP_SYS_ADMIN: u32 = 21;
@@ -207,8 +208,8 @@ fn is_privileged() -> bool {
     effective.is_some_and(|mask| mask >> CAP_NET_ADMIN & mask >> CAP_SYS_ADMIN & 1 == 1)
 }
 
-/// The entries of /run that this program cannot do without: its own file, its working directory,
-/// its commands. On most machines none; on NixOS /run/current-system, on others /run/media.
+/// Returns the entries of /run that this program needs: its own file, its working directory, its
+/// commands. On most machines there are none; on NixOS /run/current-system, on others /run/media.
 fn needed_of_run() -> BTreeSet<CString> {
     let named = ["HOME", "TMPDIR", "CARGO_HOME", "CARGO_TARGET_DIR"].map(env::var_os);
     let searched = env::var_os("PATH").unwrap_or_default();

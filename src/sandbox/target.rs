@@ -6,14 +6,14 @@ use std::path::Path;
 
 use crate::sys::thread;
 
-/// Arguments and variables for the program's new start.
+/// The arguments and variables for starting the program again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Start {
     pub(super) arguments: Vec<OsString>,
     pub(super) variable: Option<(&'static str, String)>,
 }
 
-/// The running program, as far as it is known.
+/// The facts about the running program that help to find the test.
 #[derive(Debug, Default)]
 struct Program {
     arguments: Vec<OsString>,
@@ -21,7 +21,7 @@ struct Program {
     file: String,
 }
 
-/// The ways to try, the likeliest first: a test's path cannot be had for certain.
+/// Returns the starts to try, the likeliest first. The path of a test cannot be known for sure.
 pub(super) fn starts(place: &str) -> Vec<Start> {
     Program::running().starts(place)
 }
@@ -56,10 +56,10 @@ impl Program {
         paths.into_iter().map(Start::of_test).collect()
     }
 
-    /// Returns whether libtest runs this program, as far as that can be detected.
+    /// Returns whether libtest seems to run this program.
     fn is_test_harness(&self, path: &str) -> bool {
         match self.thread.as_deref() {
-            // `main` itself, and closures in it.
+            // The closure is in `main` itself.
             _ if path == MAIN => false,
             name if name != Some(path) && path.starts_with("main::") => false,
             // Since Rust 1.67 libtest runs each test on a thread with its name, even with one test
@@ -91,7 +91,8 @@ const MAIN: &str = "main";
 
 impl Start {
     fn of_test(path: &str) -> Self {
-        // `--include-ignored`: the test is running, so it is wanted, marked `#[ignore]` or not.
+        // `--include-ignored`, because the test is running already, even if it is marked
+        // `#[ignore]`.
         let arguments = [path, "--exact", "--nocapture", "--include-ignored"].map(OsString::from);
         Self { arguments: arguments.into(), variable: None }
     }
@@ -105,14 +106,14 @@ impl Start {
     }
 }
 
-/// `module::test` of `crate::module::test::{{closure}}`.
+/// Returns `module::test` for `crate::module::test::{{closure}}`.
 fn path_of(place: &str) -> &str {
     let path = place.split_once("::").map_or(place, |(_, path)| path);
     path.split_once("::{{closure}}").map_or(path, |(path, _)| path)
 }
 
-/// The number of a doctest that shares its program with others, as rustdoc builds them for the
-/// edition 2024: `doctest_bundle_2024::__doctest_7::main`.
+/// Returns the number of a doctest in a bundle: for the edition 2024, rustdoc builds several
+/// doctests as one program (`doctest_bundle_2024::__doctest_7::main`).
 fn bundled_doctest(place: &str) -> Option<String> {
     let rest = place.strip_prefix("doctest_bundle_")?;
     let (_, rest) = rest.split_once("::__doctest_")?;

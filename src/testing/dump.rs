@@ -1,4 +1,4 @@
-//! Netlink dumps without netloom, which is under test.
+//! Netlink dumps without netloom, because netloom is under test.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -65,7 +65,7 @@ const IN_TABLE: &[(u16, &str)] = &[(1, "name"), (3, "name"), (2, "handle")];
 /// Links, addresses, routes, rules, neighbours, forwarding entries, nexthops, qdiscs, and tables
 /// with their chains, rules and sets. A set's size is its state; its elements are not listed.
 pub(crate) const LISTS: [List; 13] = [
-    // Stats, AF_SPEC (sysctls and more counters) and the counts of carrier changes.
+    // Leave out statistics, AF_SPEC (sysctls and more counters), and the counts of carrier changes.
     route_list("link", RTM_GETLINK, 16, &[(3, "name")], &[7, 23, 26, 35, 47, 48]),
     route_list("address", RTM_GETADDR, 8, &[(1, "address"), (2, "local"), (3, "label")], &[6]),
     route_list(
@@ -84,9 +84,9 @@ pub(crate) const LISTS: [List; 13] = [
     route_list("nexthop", RTM_GETNEXTHOP, 8, &[(1, "id")], &[]),
     route_list("qdisc", RTM_GETQDISC, 20, &[(1, "kind")], &[3, 7]),
     nf_tables_list("nf_tables table", NFT_MSG_GETTABLE, &[(1, "name"), (4, "handle")], &[]),
-    // Counters of a chain's policy.
+    // Leave out the counters of a chain's policy.
     nf_tables_list("nf_tables chain", NFT_MSG_GETCHAIN, IN_TABLE, &[8]),
-    // Expressions, which count.
+    // Leave out expressions, because they include counters.
     nf_tables_list(
         "nf_tables rule",
         NFT_MSG_GETRULE,
@@ -94,7 +94,7 @@ pub(crate) const LISTS: [List; 13] = [
         &[4],
     ),
     nf_tables_list("nf_tables set", NFT_MSG_GETSET, &[(1, "name"), (2, "name")], &[]),
-    // What they count.
+    // Leave out the data of objects, because they include counters.
     nf_tables_list(
         "nf_tables object",
         NFT_MSG_GETOBJ,
@@ -104,11 +104,11 @@ pub(crate) const LISTS: [List; 13] = [
 ];
 
 impl List {
-    /// Lists the objects in this thread's network namespace: the identity of each, and the rest in
-    /// hex. A list this kernel does not have is empty.
+    /// Lists the objects in this thread's network namespace: the identity of each, and its state in
+    /// hex. The list is empty if the kernel does not support it.
     pub(crate) fn read(&self) -> BTreeMap<String, String> {
         let absent = match self.protocol {
-            // EINVAL: netfilter has no such part, with nf_tables left out of the kernel.
+            // EINVAL: the kernel has netfilter, but no nf_tables.
             SockProtocol::NetlinkNetFilter => [Errno::EPROTONOSUPPORT, Errno::EINVAL],
             _ => [Errno::EOPNOTSUPP; 2],
         };
@@ -119,10 +119,10 @@ impl List {
         }
     }
 
-    /// Lists the state that changes only by requests: no carrier, no timers, no addresses that IPv6
-    /// makes up by itself.
+    /// Lists only the state that changes by requests: no carrier, no timers, no addresses that IPv6
+    /// generates.
     pub(crate) fn read_lasting(&self) -> BTreeMap<String, String> {
-        // Address, broadcast address, MTU, link, master, group, queues.
+        // Keep the address, broadcast address, MTU, parent, master, group and queues.
         const SETTINGS: [u16; 8] = [1, 2, 4, 5, 10, 27, 31, 32];
         const IFF_UP: u32 = 1;
         if matches!(self.name, "neighbour" | "forwarding entry" | "qdisc") {
@@ -139,7 +139,8 @@ impl List {
                     settings.filter(|(kind, _)| SETTINGS.contains(kind)).collect::<Vec<_>>()
                 );
             }
-            // The kernel's own table follows the addresses, for IPv6 a moment later.
+            // The kernel updates its own routing table after an address changes, for IPv6 a moment
+            // later.
             let kernels = self.request == RTM_GETROUTE && key.contains("table 255 ");
             let by_itself = kernels || ["fe80:", "ff00:"].iter().any(|part| key.contains(part));
             (!by_itself).then_some((key, state))
@@ -151,13 +152,13 @@ impl List {
         let (header, rest) = message.split_at_checked(self.header)?;
         let (mut key, mut state) = (String::new(), format!("{header:02x?}"));
         if self.protocol == SockProtocol::NetlinkNetFilter {
-            // The family. The rest counts every change.
+            // Keep only the family: the rest counts changes.
             state = format!("{}", header[0]);
         }
         match self.request {
-            // The kernel's own entries, such as multicast on lo, come and go.
+            // The kernel adds and removes its own entries, such as multicast on lo.
             RTM_GETNEIGH if header[8] & 0x40 != 0 => return None,
-            // ndmsg: an entry's state changes by itself.
+            // Keep only the link: the state of an entry changes by itself.
             RTM_GETNEIGH => state = format!("on {}", u32_at(header, 4)),
             RTM_GETLINK | RTM_GETADDR | RTM_GETQDISC => key = format!("{}", u32_at(header, 4)),
             RTM_GETROUTE | RTM_GETRULE => key = format!("/{}", header[1]),
@@ -175,7 +176,7 @@ impl List {
         Some((key.trim_start().to_owned(), state))
     }
 
-    /// The payloads of all messages of the dump.
+    /// Returns the payloads of all messages of the dump.
     fn messages(&self) -> Result<Vec<Vec<u8>>, Errno> {
         const NLMSG_ERROR: u16 = 2;
         const NLMSG_DONE: u16 = 3;

@@ -1,8 +1,9 @@
-//! The features of a kernel: a missing one is printed, never skipped in silence.
+//! The features of a kernel. If a test needs a missing one, it prints that, and never skips
+//! silently.
 //!
-//! `NETLOOM_TEST=require:bridge-vlan-filtering` turns a lack into a failure, and so does
-//! `NETLOOM_TEST=require:all` for everything. `require` alone means the tools for a second opinion.
-//! `tests/kernel.rs` knows the names.
+//! `NETLOOM_TEST=require:bridge-vlan-filtering` makes a missing feature a failure, and
+//! `NETLOOM_TEST=require:all` makes every missing feature one. `require` alone requires the tools,
+//! such as `ip`. `tests/kernel.rs` lists the names.
 
 use std::env;
 use std::fmt::Display;
@@ -26,8 +27,8 @@ pub(crate) fn supported<T>(feature: &str, result: Result<T, Error>) -> Option<T>
     supported_but_for(feature, result, Error::is_unsupported)
 }
 
-/// Does what [`supported`] does, for a new link of a kind: an option that the kernel refuses is no
-/// lack of the kind.
+/// Does what [`supported`] does, for a new link of a kind. If the kernel only refuses an option,
+/// the kind is not missing.
 #[track_caller]
 pub(crate) fn supported_kind<T>(kind: &str, result: Result<T, Error>) -> Option<T> {
     let words = format!("this kernel has no `{kind}` links");
@@ -63,7 +64,7 @@ pub(crate) fn has(feature: &str) {
     }
 }
 
-/// Writes the lack to the file that `NETLOOM_TEST_FEATURES` names, or to standard error.
+/// Writes the missing feature to the file that `NETLOOM_TEST_FEATURES` names, or to standard error.
 pub(crate) fn note(feature: &str, because: impl Display) {
     say(&format!("unsupported here: {feature}, because {because}\n"));
 }
@@ -76,8 +77,8 @@ fn say(line: &str) {
     if let Some(path) = env::var_os("NETLOOM_TEST_FEATURES") {
         return append(Path::new(&path)).unwrap();
     }
-    // That of the process which started this one: the error stream of a sandbox goes to libtest,
-    // which shows it of failures only. An ordinary user's sandbox may not open it.
+    // Write to the error stream of the parent process. libtest shows a sandbox's own error stream
+    // only for failures. An ordinary user's sandbox may not be able to open the parent's.
     let parents = format!("/proc/{}/fd/2", nix::unistd::getppid());
     if append(Path::new(&parents)).is_err() {
         io::stderr().write_all(line.as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! Listings of the kernel without netloom, to show that a refusal changed nothing.
+//! The kernel's lists, read without netloom, to prove that a refused operation changed nothing.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -9,7 +9,7 @@ use netloom::{Error, Netns};
 use super::dump::{LISTS, List};
 use super::tools::{self, Place};
 
-/// A line for each thing that is listed in a namespace.
+/// Returns a line for each object in a namespace.
 pub(crate) fn listed(netns: &Netns) -> BTreeSet<String> {
     let read = |list: &List| {
         let lines = list.read_lasting().into_iter();
@@ -31,7 +31,7 @@ pub(crate) fn unchanged<T>(places: &[&Netns], work: impl FnOnce() -> T) -> T {
     outcome
 }
 
-/// Asserts that it was refused, with these words in the text.
+/// Asserts that an operation was refused, with these words in the error.
 #[track_caller]
 pub(crate) fn refused<T: Debug>(result: Result<T, Error>, words: &[&str]) -> Error {
     let error = match result {
@@ -44,7 +44,7 @@ pub(crate) fn refused<T: Debug>(result: Result<T, Error>, words: &[&str]) -> Err
     error
 }
 
-/// Waits for an asynchronous effect of the kernel.
+/// Waits until an asynchronous effect of the kernel is visible.
 #[track_caller]
 pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
     let patience = Instant::now() + Duration::from_secs(10);
@@ -62,11 +62,11 @@ pub(crate) fn json(netns: &Netns, tool: &str, arguments: &str) -> Option<Vec<ser
     let text = tools::run(&Place::of_fd(netns), tool, &arguments)?;
     let text = if text.trim().is_empty() { "[]" } else { &text };
     let list = serde_json::from_str::<Vec<serde_json::Value>>(text).unwrap();
-    // What a filter leaves out, iproute2 lists as `{}`.
+    // iproute2 prints `{}` for an object that a filter leaves out.
     Some(list.into_iter().filter(|one| one.as_object().is_none_or(|one| !one.is_empty())).collect())
 }
 
-/// Runs a command of words inside. `false` where its tool is not installed.
+/// Runs a command line inside the namespace. Returns `false` if the tool is not installed.
 #[track_caller]
 pub(crate) fn by_hand(netns: &Netns, line: &str) -> bool {
     let mut words = line.split(' ');
@@ -74,24 +74,24 @@ pub(crate) fn by_hand(netns: &Netns, line: &str) -> bool {
     tools::run(&Place::of_fd(netns), tool, &words.collect::<Vec<_>>()).is_some()
 }
 
-/// The `nf_tables` tables inside.
+/// Lists the `nf_tables` tables of the namespace.
 pub(crate) fn tables(netns: &Netns) -> Vec<String> {
     let tables = LISTS.iter().find(|list| list.name == "nf_tables table").unwrap();
     netns.run(|| tables.read().into_keys().collect()).unwrap()
 }
 
-/// The start of the name of a table that marks an owner of a setting, while the owner lives.
+/// The prefix of the tables that record the owners of sysctls.
 const SETTING: &str = "netloom-setting-";
 
-/// The `nf_tables` tables inside, without those that mark the owners of settings.
+/// Lists the `nf_tables` tables of the namespace, except those that record the owners of sysctls.
 pub(crate) fn tables_besides_settings(netns: &Netns) -> Vec<String> {
     let mut tables = tables(netns);
     tables.retain(|table| !table.starts_with(&format!("name {SETTING}")));
     tables
 }
 
-/// Returns what `nft list ruleset` prints, without the tables that mark the owners of settings.
-/// None if `nft` is not installed.
+/// Returns the output of `nft list ruleset`, without the tables that record the owners of sysctls.
+/// `None` if `nft` is not installed.
 pub(crate) fn ruleset_besides_settings(netns: &Netns) -> Option<String> {
     let ruleset = tools::nft(&Place::of_fd(netns), &["--stateless", "list", "ruleset"])?;
     let tables = ruleset.split_inclusive("\n}\n");

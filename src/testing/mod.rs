@@ -1,5 +1,5 @@
-//! The common parts of integration tests: a sandbox for each, proof that nothing is left, and
-//! the second opinion of other tools.
+//! The common parts of integration tests: a sandbox for each test, proof that nothing is left, and
+//! checks with other tools.
 //!
 //! ```ignore
 //! mod support;
@@ -38,7 +38,7 @@ where
     F: FnOnce() -> R,
     R: Termination,
 {
-    // No `unwrap`: the message is for people, as `Display` has it.
+    // Not `unwrap`: print the message as `Display` writes it.
     if let Err(error) = sandbox::run_wrapped(test, leaves_nothing) {
         panic!("{error}");
     }

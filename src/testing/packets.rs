@@ -1,4 +1,4 @@
-//! Packets that arrive and packets that do not, as proof of a network.
+//! Proof by packets: some must arrive, others must not.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -21,11 +21,10 @@ pub(crate) fn reaches(from: &Netns, target: impl Input<IpAddr> + Copy) {
     }
 }
 
-/// Tries again for a moment while the network says that there is no route.
+/// Repeats `work` for a moment while the network answers "no route".
 ///
-/// The kernel makes the local route of a new IPv6 address in a worker of its own, a moment after
-/// the address is listed (net/ipv6/addrconf.c, `addrconf_dad_work`). Until then the target answers
-/// "no route".
+/// The kernel adds the local route of a new IPv6 address asynchronously, a moment after the address
+/// is listed (net/ipv6/addrconf.c, `addrconf_dad_work`). Until then the target answers "no route".
 fn when_routed<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let deadline = Instant::now() + BRIEFLY;
     loop {
@@ -49,7 +48,7 @@ pub(crate) fn does_not_reach(from: &Netns, target: impl Input<IpAddr>) {
     }
 }
 
-/// Sends a greeting over TCP and back, and returns whom the server saw.
+/// Sends a greeting over TCP and back, and returns the client address that the server saw.
 pub(crate) fn tcp(from: &Netns, to: &Netns, server: &str) -> io::Result<SocketAddr> {
     let server: SocketAddr = server.parse().unwrap();
     let listener = to.run(|| TcpListener::bind(server)).unwrap()?;
@@ -65,7 +64,7 @@ pub(crate) fn tcp(from: &Netns, to: &Netns, server: &str) -> io::Result<SocketAd
     Ok(seen)
 }
 
-/// Sends a datagram and an answer to it, and returns whom the server saw.
+/// Sends a datagram and an answer, and returns the client address that the server saw.
 pub(crate) fn udp(from: &Netns, to: &Netns, server: &str) -> io::Result<SocketAddr> {
     let server: SocketAddr = server.parse().unwrap();
     let listener = to.run(|| UdpSocket::bind(server)).unwrap()?;

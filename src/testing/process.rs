@@ -1,4 +1,4 @@
-//! This process made otherwise: forked, interrupted, with fewer rights.
+//! Changes to this process: forked, interrupted, or with fewer rights.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -59,7 +59,7 @@ pub(crate) fn beside_a_fork(work: impl FnOnce() -> bool, meanwhile: impl FnOnce(
 pub(crate) fn interrupted<T>(work: impl FnOnce() -> T) -> T {
     extern "C" fn nothing(_: i32) {}
     let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
-    // The handler stays: a signal may still be pending when the work is done.
+    // The handler stays installed, because a signal may still be pending afterwards.
     // SAFETY: the handler does nothing.
     unsafe { sigaction(Signal::SIGALRM, &action) }.unwrap();
     let done = AtomicBool::new(false);
@@ -84,7 +84,7 @@ pub(crate) fn interrupted<T>(work: impl FnOnce() -> T) -> T {
     outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// The threads of this process, or the calling one.
+/// Lists the threads of this process, or only the calling one.
 fn thread_ids_of(whose: &str) -> BTreeSet<u32> {
     let number = |name: &std::path::Path| name.file_name()?.to_str()?.parse().ok();
     if whose == "self" {
@@ -115,7 +115,7 @@ pub(crate) fn refuse_system_call(number: libc::c_long, errno: i32) {
 /// Makes the kernel refuse each clone(2) that creates a network namespace, permanently, for the
 /// calling thread and its threads.
 pub(crate) fn refuse_clone_of_network(errno: i32) {
-    // The low half of the first argument, the flags.
+    // The low half of the first argument, which holds the flags.
     let flags = if cfg!(target_endian = "big") { 20 } else { 16 };
     let is_set = jump(libc::BPF_JSET, 0, 1, libc::CLONE_NEWNET.cast_unsigned());
     refuse(libc::SYS_clone, &[load(flags), is_set], errno);
@@ -124,7 +124,7 @@ pub(crate) fn refuse_clone_of_network(errno: i32) {
 /// Makes the kernel refuse to create files without a name (`O_TMPFILE`), as overlayfs did before
 /// Linux 6.1.
 pub(crate) fn refuse_files_without_a_name() {
-    // The low half of the third argument, the flags.
+    // The low half of the third argument, which holds the flags.
     let flags = if cfg!(target_endian = "big") { 36 } else { 32 };
     let flag = (libc::O_TMPFILE & !libc::O_DIRECTORY).cast_unsigned();
     let is_set = jump(libc::BPF_JSET, 0, 1, flag);
@@ -144,8 +144,8 @@ fn jump(test: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
     step(libc::BPF_JMP | test | libc::BPF_K, jt, jf, k)
 }
 
-/// Refuses a call of this number if `more` agrees. The last step of `more` skips the next one
-/// otherwise.
+/// Refuses a call of this number if the filter steps `more` agree. If they don't, their last step
+/// must skip the refusal.
 #[allow(unsafe_code)]
 fn refuse(number: libc::c_long, more: &[libc::sock_filter], errno: i32) {
     let answer = |answer| step(libc::BPF_RET | libc::BPF_K, 0, 0, answer);

@@ -1,4 +1,4 @@
-//! Everything a test could leave behind, before and after it.
+//! A snapshot of everything that a test could leave behind.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -35,9 +35,9 @@ impl Snapshot {
         all
     }
 
-    /// Takes all but the sysctls, which are a thousand files to read.
+    /// Takes a snapshot without the sysctls, which would be a thousand files to read.
     pub(crate) fn take_quick() -> Self {
-        // The process first: a dump's own socket must not be seen.
+        // Look at the process first: the snapshot must not contain the socket of a dump.
         let mut kinds = BTreeMap::from(process());
         kinds.extend([("file in /run/netns", named_namespaces()), ("mount", mounts())]);
         for list in &LISTS {
@@ -65,7 +65,7 @@ impl Snapshot {
             for key in keys {
                 match (before.get(key), after.get(key)) {
                     (None, Some(state)) => lines.push(format!("left: {kind} {key} ({state})")),
-                    // It was ending already: the kernel wakes who joins it a little earlier.
+                    // The thread was ending already: the kernel wakes the joiner a little earlier.
                     (Some(_), None) if *kind == THREAD => {}
                     (Some(state), None) => lines.push(format!("gone: {kind} {key} ({state})")),
                     (Some(old), Some(new)) if old != new => {
@@ -86,7 +86,7 @@ fn process() -> [(&'static str, BTreeMap<String, String>); 3] {
     [(THREAD, threads()), ("descriptor", descriptors()), ("child process", children())]
 }
 
-/// Ignores threads that ended, because they may have been ending already.
+/// Ignores threads that disappeared, because they may have been ending already.
 fn is_settled(
     kind: &str,
     before: &BTreeMap<String, String>,
@@ -96,7 +96,7 @@ fn is_settled(
     if kind == THREAD { now.iter().all(was) } else { before == now }
 }
 
-/// A thread may end while it is looked at.
+/// Lists the threads. A thread may end while it is inspected.
 fn threads() -> BTreeMap<String, String> {
     let one = |path: &Path| {
         let name = fs::read_to_string(path.join("comm")).ok()?;
@@ -108,12 +108,12 @@ fn threads() -> BTreeMap<String, String> {
 
 fn descriptors() -> BTreeMap<String, String> {
     let listed = entries("/proc/self/fd");
-    // The listing's own descriptor is among them, and closed by now.
+    // The list includes the descriptor of the listing, which is closed by now.
     let open = listed.iter().filter(|path| fs::symlink_metadata(path).is_ok());
     open.map(|path| (file_name(Path::new(path)), link(Path::new(path)))).collect()
 }
 
-/// Empty where the kernel does not list them (`CONFIG_PROC_CHILDREN`).
+/// Lists the child processes. Empty if the kernel does not list them (`CONFIG_PROC_CHILDREN`).
 fn children() -> BTreeMap<String, String> {
     let name = |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     let of_thread = |task: &String| fs::read_to_string(format!("{task}/children")).ok();
@@ -141,8 +141,8 @@ fn mounts() -> BTreeMap<String, String> {
     let mounts = table.lines().filter_map(|line| {
         let (id, rest) = line.split_once(' ')?;
         let point = rest.split(' ').nth(3)?;
-        // The mount point that `ip netns` shares stays when the last name goes, as with `ip netns`:
-        // once, a second one is nested.
+        // The shared mount point of `ip netns` stays after the last name is deleted. Ignore it
+        // once: a second, nested one would be left behind.
         if point == "/run/netns" && is_first {
             is_first = false;
             return None;
@@ -152,7 +152,7 @@ fn mounts() -> BTreeMap<String, String> {
     mounts.collect()
 }
 
-/// Settings below /proc/sys/net, all but those that count.
+/// Reads the sysctls below /proc/sys/net, except counters.
 fn sysctls() -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     walk(Path::new("/proc/sys/net"), &mut all);
@@ -160,14 +160,14 @@ fn sysctls() -> BTreeMap<String, String> {
 }
 
 fn walk(directory: &Path, all: &mut BTreeMap<String, String>) {
-    // Read to the end before they are looked at.
+    // Read the whole directory before the entries are inspected.
     let listed: Vec<_> = fs::read_dir(directory).into_iter().flatten().flatten().collect();
     for entry in listed {
         let path = entry.path();
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             walk(&path, all);
         } else if !path.ends_with("nf_conntrack_count") {
-            // Some are for writing only, some unset (EIO).
+            // Some sysctls are write-only, and some are unset (EIO).
             if let Ok(value) = fs::read_to_string(&path) {
                 all.insert(path.display().to_string(), value.trim().to_owned());
             }
@@ -175,7 +175,7 @@ fn walk(directory: &Path, all: &mut BTreeMap<String, String>) {
     }
 }
 
-/// The paths in a directory, read to the end before they are looked at.
+/// Lists the paths in a directory. Reads the whole directory before the entries are inspected.
 fn entries(directory: &str) -> Vec<String> {
     let listed = fs::read_dir(directory).into_iter().flatten().flatten();
     listed.map(|entry| entry.path().display().to_string()).collect()

@@ -1,6 +1,7 @@
-//! The second opinion: what `ip` and `nft` say, where they are installed.
+//! Checks with other tools: the output of `ip` and `nft`, if they are installed.
 //!
-//! `NETLOOM_TEST=require` turns a missing tool into a failure, `NETLOOM_TEST=require:ip,nft` these.
+//! `NETLOOM_TEST=require` makes any missing tool a failure, `NETLOOM_TEST=require:ip,nft` only
+//! these.
 
 use std::env;
 use std::ffi::OsString;
@@ -11,23 +12,23 @@ use std::process::{self, Command};
 
 use super::features;
 
-/// The network namespace a tool is to look at.
+/// The network namespace that a tool inspects.
 #[derive(Debug, Clone)]
 pub(crate) struct Place(Option<OsString>);
 
 impl Place {
-    /// The one this thread is in.
+    /// Names the namespace of this thread.
     pub(crate) fn here() -> Self {
         Self(None)
     }
 
-    /// The one a descriptor of this process stands for.
+    /// Names the namespace that a descriptor of this process refers to.
     pub(crate) fn of_fd(fd: impl AsFd) -> Self {
         let number = fd.as_fd().as_raw_fd();
         Self(Some(format!("/proc/{}/fd/{number}", process::id()).into()))
     }
 
-    /// The one at a path, such as `/run/netns/red`.
+    /// Names the namespace at a path, such as `/run/netns/red`.
     pub(crate) fn at(path: impl AsRef<Path>) -> Self {
         Self(Some(path.as_ref().into()))
     }
@@ -81,7 +82,7 @@ pub(crate) fn is_there(tool: &str) -> bool {
 fn is_installed(tool: &str) -> bool {
     match Command::new(tool).arg("--version").output() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-        // `ip` has `-V` only, and fails here; it is there all the same.
+        // `ip` knows only `-V` and fails here, but it is installed.
         _ => true,
     }
 }

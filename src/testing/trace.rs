@@ -1,12 +1,12 @@
 //! The output of `strace -f -o FILE`: a line for each system call, or two if another thread
 //! interrupted it.
 
-/// A line of it.
+/// A line of the output.
 #[derive(Debug)]
 pub(crate) struct Line<'a> {
     /// The system call.
     pub(crate) name: &'a str,
-    /// The call begins in this line, not in an earlier one.
+    /// True if the call begins in this line, not in an earlier one.
     pub(crate) begins: bool,
     text: &'a str,
 }

@@ -1,4 +1,4 @@
-//! Programs started again as an ordinary user, or as one to whom namespaces are refused.
+//! Starts programs again as an ordinary user, or as a user who may not create namespaces.
 
 use std::env;
 use std::fs::{self, Permissions};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A copy of a program where every user can start it, deleted with this value.
+/// A copy of a program that every user can start. It is deleted with this value.
 #[derive(Debug)]
 pub(crate) struct Copied {
     directory: PathBuf,
@@ -23,8 +23,8 @@ impl Copied {
         let directory = env::temp_dir().join(name);
         fs::create_dir(&directory).unwrap();
         let copy = directory.join(program.file_name().unwrap());
-        // Not `fs::copy`: a child that another thread starts just then has the file open for
-        // writing until its exec, and this one's exec is refused (ETXTBSY).
+        // Not `fs::copy`: if another thread forks at that moment, its child holds the file open for
+        // writing until its exec. Starting the copy would then fail (ETXTBSY).
         assert!(Command::new("cp").arg(program).arg(&copy).status().unwrap().success());
         for path in [&directory, &copy] {
             fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();

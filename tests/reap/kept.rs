@@ -47,7 +47,7 @@ fn what_is_persistent_and_what_was_kept_outlives_who_made_it() {
         let nat = host.nat_rules_with_tag("lab").unwrap();
         let ports = host.port_forwards_with_tag("lab").unwrap();
         let tables = host.nft_tables_with_tag("lab").unwrap();
-        let firewalls = Firewall::find_tagged(&host, "lab").unwrap();
+        let firewalls = host.firewalls_with_tag("lab").unwrap();
         assert_eq!((nat.len(), ports.len(), firewalls.len()), (2, 1, 2));
         assert_eq!(tables.iter().filter(|table| table.name() == "mine").count(), 1);
         red.link("v2").unwrap();

@@ -96,7 +96,7 @@ fn all_that_a_killed_process_made_is_listed_adopted_and_deleted() {
             let tag = one.tag().to_owned();
             let is_found = match &one {
                 Persistent::Firewall(firewall) => {
-                    Firewall::find_tagged(&host, &tag).unwrap().contains(firewall)
+                    host.firewalls_with_tag(&tag).unwrap().contains(firewall)
                 }
                 Persistent::Table(table) => host.nft_tables_with_tag(&tag).unwrap().contains(table),
                 Persistent::NatRule(rule) => host
@@ -168,7 +168,7 @@ fn a_handle_sees_that_another_program_deleted_the_last_of_each_kind() {
                     assert_eq!(shown(&host), [""; 0]);
                     assert_eq!(host.port_forwards().unwrap(), []);
                     assert_eq!(host.nat_rules().unwrap(), []);
-                    assert_eq!(Firewall::find_tagged(&host, "a").unwrap(), []);
+                    assert_eq!(host.firewalls_with_tag("a").unwrap(), []);
                     Owned::adopt(left.clone()).delete().unwrap();
                 }
             }

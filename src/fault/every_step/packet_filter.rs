@@ -357,7 +357,7 @@ fn persistent_firewalls() {
                 let guard = PortGuard::new("port1").address("10.0.0.2");
                 let firewall = Firewall::new().network("br0").network("br1").port(guard);
                 let made = firewall.persistent("lab").create(&host)?;
-                let found = Firewall::find_tagged(&host, "lab")?;
+                let found = host.firewalls_with_tag("lab")?;
                 assert_eq!(found, [(*made).clone()]);
                 found[0].connect("br0", "br1")?;
                 found[0].disconnect("br0", "br1")?;
