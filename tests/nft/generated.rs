@@ -172,6 +172,12 @@ fn third() -> impl Strategy<Value = fn(Said, u32) -> Said> {
             said.and(|rule| rule.set_mark(n).save_mark(), words)
         },
         |said, n| {
+            let (mark, mask) = (n & 0xff | 1, 0x1ff);
+            let kept = hex(!mask | mark);
+            let words = format!("meta mark set meta mark & {kept} | {}", hex(mark));
+            said.and(|rule| rule.set_mark_bits(mark, mask), words)
+        },
+        |said, n| {
             let words = format!("ct mark set {} jump other", hex(n));
             said.and(|rule| rule.set_ct_mark(n).jump("other"), words)
         },

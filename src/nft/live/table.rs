@@ -1,17 +1,20 @@
 //! Creates, finds, reads and deletes tables in the kernel.
 
+use nix::errno::Errno;
+
 use super::handle::TableHandle;
 use super::number::Number;
-use super::ruleset;
 use super::single::{change, create, remove};
 use super::transaction::Transaction;
-use crate::error::Error;
+use super::{reader, ruleset};
+use crate::error::{Cause, Error};
 use crate::netns::Netns;
 use crate::nft::model::family::Family;
 use crate::nft::model::info::TableInfo;
 use crate::nft::model::table::Table;
 use crate::owned::Owned;
 use crate::owned::sealed::{Remove, Removed};
+use crate::wire::nft::message::MessageType;
 use crate::wire::nft::table as wire;
 use crate::wire::nft::table::TableFlags;
 use crate::wire::nft::userdata::UserData;
@@ -59,6 +62,50 @@ impl Netns {
         let mut tables = persistent_tables(self)?;
         tables.retain(|table| table.tag() == Some(tag));
         Ok(tables)
+    }
+}
+
+impl Netns {
+    /// Finds a table by its name, whoever made it.
+    ///
+    /// Other programs' tables change without notice: `iptables-nft` and `firewalld` rewrite theirs.
+    ///
+    /// ```
+    /// use netloom::Namespace;
+    /// use netloom::nft::{Chain, Family, Rule, Table};
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let netns = Namespace::anonymous().create()?;
+    /// let chain = Chain::new("FORWARD");
+    /// Table::new(Family::Ip, "filter").persistent("a").chain(chain).create(&netns)?.keep();
+    /// // Another program of ours accepts what a bridge forwards.
+    /// let forward = netns.nft_table(Family::Ip, "filter")?.chain("FORWARD")?;
+    /// Rule::new().iifname("br0").accept().create(&forward)?.keep();
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`is_not_found`](Error::is_not_found) if there is no such table.
+    #[doc(alias = "nft list table")]
+    pub fn nft_table(&self, family: Family, name: &str) -> Result<TableHandle, Error> {
+        let of = wire::Table::by_name(name);
+        let found = self.nf_tables(|nf_tables| {
+            reader::get(&mut nf_tables.socket, MessageType::GetTable, family, &of)
+        });
+        let handle = |table: Option<wire::Table>| {
+            let table = table?;
+            // A handle with a comment, even an empty one, stands for a table that is not held.
+            let comment =
+                table.userdata.as_ref().and_then(UserData::as_comment).unwrap_or_default();
+            let comment = Some(comment.into());
+            Some(TableHandle { comment, ..TableHandle::held(self, family, &table)? })
+        };
+        found.and_then(|table| handle(table).ok_or_else(|| Errno::ENOENT.into())).map_err(
+            |cause: Cause| {
+                cause.doing("find table", format!("`{family} {name}`")).in_namespace(self)
+            },
+        )
     }
 }
 

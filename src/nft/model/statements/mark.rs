@@ -3,6 +3,7 @@
 use crate::nft::model::numgen::Numgen;
 use crate::nft::model::prelude::*;
 use crate::wire::nft::data::Value;
+use crate::wire::nft::expr::bitwise::{Bitwise, BitwiseOp};
 use crate::wire::nft::expr::ct::{Ct, CtKey};
 use crate::wire::nft::expr::meta::{Meta, MetaKey};
 
@@ -16,6 +17,11 @@ pub(crate) struct SetMark {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum MarkValue {
     Constant(u32),
+    /// Bits of the mark that are set, among the bits of a mask. The other bits stay.
+    Bits {
+        mark: u32,
+        mask: u32,
+    },
     Field(Field),
 }
 
@@ -23,6 +29,14 @@ impl Rule {
     /// Sets the mark of the packet: `meta mark set`.
     pub fn set_mark(self, mark: u32) -> Self {
         self.mark_set(Field::Mark, MarkValue::Constant(mark))
+    }
+
+    /// Sets the bits of the packet's mark that are in the mask, and leaves the other bits:
+    /// `meta mark set meta mark & 0xfffff1ff | 0x00000100` for `set_mark_bits(0x100, 0xf00)`. Bits
+    /// of `mark` outside the mask are ignored.
+    #[doc(alias("MARK --set-xmark", "bitwise"))]
+    pub fn set_mark_bits(self, mark: u32, mask: u32) -> Self {
+        self.mark_set(Field::Mark, MarkValue::Bits { mark: mark & mask, mask })
     }
 
     /// Sets the mark of the connection: `ct mark set`.
@@ -58,9 +72,15 @@ impl Rule {
 impl Statement for SetMark {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
         match self.value {
-            MarkValue::Constant(mark) => encoder.constant(Value::host_u32(mark)),
-            MarkValue::Field(field) => encoder.load(&[field])?,
-        };
+            MarkValue::Constant(mark) => drop(encoder.constant(Value::host_u32(mark))),
+            MarkValue::Bits { mark, mask } => {
+                encoder.load(&[self.target])?;
+                let (mask, xor) = (Value::host_u32(!mask), Value::host_u32(mark));
+                let (op, len) = (BitwiseOp::MaskXor, mask.len());
+                encoder.push(Bitwise::Mask { sreg: R1, dreg: R1, op, len, mask, xor });
+            }
+            MarkValue::Field(field) => drop(encoder.load(&[field])?),
+        }
         encoder.push(match self.target {
             Field::CtMark => Expr::from(Ct::Set { sreg: R1, key: CtKey::Mark, direction: None }),
             _ => Meta::Set { sreg: R1, key: MetaKey::Mark }.into(),
@@ -69,6 +89,18 @@ impl Statement for SetMark {
     }
 
     fn decode(reader: &mut Reader<'_>, expr: &Expr) -> Option<Self> {
+        if let (Expr::Bitwise(bitwise), [set, ..]) = (expr, reader.following()) {
+            let Expr::Meta(Meta::Set { sreg: R1, key: MetaKey::Mark }) = set else { return None };
+            let Bitwise::Mask { sreg: R1, dreg: R1, mask, xor, .. } = bitwise else { return None };
+            let number = |value: &Value| value.as_slice().try_into().ok().map(u32::from_ne_bytes);
+            let (mask, mark) = (!number(mask)?, number(xor)?);
+            let is_mark = reader.one_field().is_some_and(|(field, _)| field == Field::Mark);
+            if !is_mark || mark & !mask != 0 {
+                return None;
+            }
+            reader.consume(1);
+            return Some(Self { target: Field::Mark, value: MarkValue::Bits { mark, mask } });
+        }
         let target = match expr {
             Expr::Meta(Meta::Set { sreg: R1, key: MetaKey::Mark }) => Field::Mark,
             Expr::Ct(Ct::Set { sreg: R1, key: CtKey::Mark, .. }) => Field::CtMark,
@@ -82,6 +114,7 @@ impl Statement for SetMark {
     fn fields(&self) -> [&[Field]; 2] {
         match &self.value {
             MarkValue::Field(field) => [std::slice::from_ref(field), &[]],
+            MarkValue::Bits { .. } => [std::slice::from_ref(&self.target), &[]],
             MarkValue::Constant(_) => [&[], &[]],
         }
     }
@@ -90,6 +123,15 @@ impl Statement for SetMark {
         write!(f, "{} set ", self.target)?;
         match self.value {
             MarkValue::Constant(mark) => write!(f, "0x{mark:08x}"),
+            MarkValue::Bits { mark, mask } => {
+                // `nft` leaves the bits that are set out of the mask.
+                let kept = !mask | mark;
+                write!(f, "{}", self.target)?;
+                if kept != u32::MAX || mark == 0 {
+                    write!(f, " & 0x{kept:08x}")?;
+                }
+                if mark == 0 { Ok(()) } else { write!(f, " | 0x{mark:08x}") }
+            }
             MarkValue::Field(field) => write!(f, "{field}"),
         }
     }
