@@ -3,17 +3,20 @@
 use std::thread;
 
 use ipnet::IpNet;
-use netloom::Netns;
+use netloom::nft::RuleHandle;
+use netloom::{Netns, Owned};
 use serde_json::Value;
 
+use crate::accept;
 use crate::attachment::Attachment;
-use crate::bridge::{ReadyBridge, first_address};
+use crate::bridge::{ReadyBridge, first_address, keep_all};
 use crate::cable::{self, Plugged};
 use crate::call::{Call, Command};
 use crate::config::Config;
 use crate::del;
 use crate::failure::{Code, Failure};
 use crate::filter::{Filter, Filtered};
+use crate::frames::{self, Guarded};
 use crate::gateway;
 use crate::host::Host;
 use crate::ipam::Ipam;
@@ -105,6 +108,8 @@ struct Connected {
     plugged: Plugged,
     ports: Published,
     filtered: Option<Filtered>,
+    accepted: Vec<Owned<RuleHandle>>,
+    guarded: Option<Guarded>,
 }
 
 /// The addresses that a container got, and what is needed to release them.
@@ -143,6 +148,9 @@ impl<'a> Lease<'a> {
                 let (given, choices) = built_in.choose(&store)?;
                 Ok(lease(given, store, choices))
             }
+            Ipam::Delegate(delegate) if delegate.needs_interface() => {
+                Ok(lease(NetworkResult::default(), open()?, Vec::new()))
+            }
             Ipam::Delegate(delegate) => {
                 // Refuse an existing attachment first. Then release the store's lock, because the
                 // delegated plugin may use the same lock file.
@@ -163,9 +171,10 @@ impl<'a> Lease<'a> {
 
     /// Creates the network while another thread syncs the record to disk.
     fn settle(&self, container: &Netns) -> Result<(NetworkResult, Plugged, ReadyBridge), Failure> {
-        let network = complete(self.given.clone(), self.config)?;
         let mut host = Host::share()?;
         let mut bridge = ReadyBridge::new(&mut host, self.config)?;
+        let (given, plugged) = self.ask_over_interface(&host, &bridge, container)?;
+        let network = complete(given, self.config)?;
         let addresses: Vec<IpNet> = network.ips.iter().map(|ip| ip.address).collect();
         let record = Record { addresses };
         let written = self.store.write(self.attachment, &record)?;
@@ -173,27 +182,50 @@ impl<'a> Lease<'a> {
         thread::scope(|scope| {
             // If no thread can be started, write the record first.
             let kept = thread::Builder::new().spawn_scoped(scope, keep).map_err(|_| keep());
-            let connected = self.connect(&mut host, &mut bridge, container, &network, &record);
+            let places = (&mut host, &mut bridge, container);
+            let connected = self.connect(places, plugged, &network, &record);
             let lost = || Failure::new(Code::Io, "the thread that writes the record failed");
             let kept = match kept {
                 Ok(thread) => thread.join().unwrap_or_else(|_| Err(lost())),
                 Err(done) => done,
             };
-            let Connected { plugged, ports, filtered } = connected?;
+            let Connected { plugged, ports, filtered, accepted, guarded } = connected?;
             kept?;
             ports.keep();
+            keep_all(accepted);
             if let Some(filtered) = filtered {
                 filtered.keep();
+            }
+            if let Some(guarded) = guarded {
+                guarded.keep();
             }
             Ok((network, plugged, bridge))
         })
     }
 
+    /// Connects the container first if another plugin asks for its addresses over the interface.
+    /// The locks are kept meanwhile: the next ADD of the network waits.
+    fn ask_over_interface(
+        &self,
+        host: &Host,
+        bridge: &ReadyBridge,
+        container: &Netns,
+    ) -> Result<(NetworkResult, Option<Plugged>), Failure> {
+        let Self { call, config, attachment, .. } = self;
+        match &config.ipam {
+            Ipam::Delegate(delegate) if delegate.needs_interface() => {
+                let none = NetworkResult::default();
+                let plugged = cable::plug(host, bridge, container, attachment, config, &none)?;
+                Ok((delegate.add(call, &config.document)?, Some(plugged)))
+            }
+            _ => Ok((self.given.clone(), None)),
+        }
+    }
+
     fn connect(
         &self,
-        host: &mut Host,
-        bridge: &mut ReadyBridge,
-        container: &Netns,
+        (host, bridge, container): (&mut Host, &mut ReadyBridge, &Netns),
+        plugged: Option<Plugged>,
         network: &NetworkResult,
         record: &Record,
     ) -> Result<Connected, Failure> {
@@ -205,22 +237,33 @@ impl<'a> Lease<'a> {
         } else {
             None
         };
-        let filtered = if Filter::is_needed(config) {
+        let chains = accept::chains(&host.netns, config)?;
+        let filtered = if Filter::is_needed(config) || !chains.is_empty() {
             let link = gateway.as_ref().or(config.vlans.access.is_none().then_some(&bridge.link));
             let link = link.map(netloom::Link::index);
-            Some(Filter::enter(host, attachment, (config, link), &record.addresses)?)
+            let is_closed = !chains.is_empty();
+            Some(Filter::enter(host, attachment, (config, link, is_closed), &record.addresses)?)
         } else {
             None
         };
+        let accepted = accept::ensure(&chains, config)?;
         if !config.masquerade && !record.addresses.is_empty() {
-            Filter::vacate(&host.netns, &record.addresses)?;
+            Filter::vacate(&host.netns, &record.addresses, &attachment.tag())?;
         }
         // Like the reference plugin, a network without a gateway can publish ports.
         let by = gateway.as_ref().unwrap_or(&bridge.link);
         let addresses = &record.addresses;
         let ports = ports::publish(&host.netns, config, attachment, addresses, (by, container))?;
-        let plugged = cable::plug(host, bridge, container, attachment, config, network)?;
-        Ok(Connected { plugged, ports, filtered })
+        let plugged = match plugged {
+            Some(plugged) => {
+                cable::configure(&plugged.veth, container, config, network)?;
+                plugged
+            }
+            None => cable::plug(host, bridge, container, attachment, config, network)?,
+        };
+        let wanted = frames::Wanted::of(config, plugged.peer.mac);
+        let guarded = frames::guard(host, attachment, wanted)?;
+        Ok(Connected { plugged, ports, filtered, accepted, guarded })
     }
 
     fn give_back(self) {

@@ -12,7 +12,7 @@ use netloom::{
 
 use crate::attachment::Attachment;
 use crate::bridge::{ReadyBridge, keep_all, unless_read_only};
-use crate::config::{Config, IngressPolicy};
+use crate::config::{Config, Isolation};
 use crate::failure::{Code, Failure};
 use crate::host::Host;
 use crate::result;
@@ -55,9 +55,7 @@ pub(crate) fn plug(
         end = end.mac(mac);
     }
     for ip in &network.ips {
-        let address = Address::new(ip.address).broadcast_auto();
-        let duplicates = config.detect_duplicates && ip.address.addr().is_ipv6();
-        end = end.address(if duplicates { address.detect_duplicates() } else { address });
+        end = end.address(address(ip, config));
     }
     // If the network has no IPv6, turn off the link's own IPv6 messages: the bridge would flood
     // them to all ports.
@@ -77,11 +75,7 @@ pub(crate) fn plug(
     if network.ips.iter().any(|ip| ip.address.addr().is_ipv6()) {
         keep_addresses(container, attachment)?;
     }
-    for route in &network.routes {
-        // The kernel deletes the routes with the cable. Another network of the container may have the
-        // same route.
-        self::route(route, &veth).prepend(container)?.keep();
-    }
+    add_routes(&veth, container, network)?;
     ipv6.keep();
     let near = if config.disable_container_interface {
         veth.near().info()?
@@ -132,12 +126,46 @@ fn keep_addresses(container: &Netns, attachment: &Attachment) -> Result<(), Fail
     unless_read_only(set)
 }
 
+fn address(ip: &result::Ip, config: &Config) -> Address {
+    let address = Address::new(ip.address).broadcast_auto();
+    let duplicates = config.detect_duplicates && ip.address.addr().is_ipv6();
+    if duplicates { address.detect_duplicates() } else { address }
+}
+
+fn add_routes(
+    veth: &Veth,
+    container: &Netns,
+    network: &result::NetworkResult,
+) -> Result<(), Failure> {
+    for route in &network.routes {
+        // The kernel deletes the routes with the cable. Another network of the container may have the
+        // same route.
+        self::route(route, veth).prepend(container)?.keep();
+    }
+    Ok(())
+}
+
+/// Gives a cable that is plugged in the addresses and routes that were asked for over it.
+pub(crate) fn configure(
+    veth: &Veth,
+    container: &Netns,
+    config: &Config,
+    network: &result::NetworkResult,
+) -> Result<(), Failure> {
+    for ip in &network.ips {
+        // The address goes with the cable.
+        address(ip, config).create(veth.peer())?.keep();
+    }
+    add_routes(veth, container, network)?;
+    unless_read_only(veth.peer().announce())
+}
+
 fn configure_port(veth: &Veth, bridge: &ReadyBridge, config: &Config) -> Result<(), Failure> {
     let port = veth.near();
     if config.hairpin {
         port.set_hairpin(true)?;
     }
-    if config.port_isolation || config.ingress == IngressPolicy::Isolated {
+    if config.isolation == Isolation::Port {
         port.set_isolated(true)?;
     }
     if let Some(filtering) = &bridge.filtering {

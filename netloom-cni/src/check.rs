@@ -3,14 +3,16 @@
 use ipnet::IpNet;
 use netloom::{Link, LinkFlags, LinkInfo, Netns, NextHop};
 
+use crate::accept;
 use crate::add::complete;
 use crate::attachment::Attachment;
 use crate::bridge::forwards;
 use crate::cable;
 use crate::call::{Call, Command};
-use crate::config::{Config, IngressPolicy};
+use crate::config::{Config, Isolation};
 use crate::failure::{Code, Failure};
 use crate::filter::Filter;
+use crate::frames;
 use crate::gateway;
 use crate::host::Host;
 use crate::ipam::Ipam;
@@ -38,6 +40,8 @@ pub(crate) fn check(call: &Call, config: &Config) -> Result<(), Failure> {
     check_container(&container, config, &attachment, &own)?;
     check_filter(&host, (config, &gateway), &attachment, &own)?;
     ports::check(&host.netns, config, &attachment, &own.addresses, &gateway)?;
+    let wanted = frames::Wanted { isolation: false, ..frames::Wanted::of(config, own.mac()) };
+    frames::check(&host.netns, &attachment, wanted)?;
     // Release the host's lock before waiting for the store's lock.
     drop(host);
     check_addresses(call, config, &attachment, &own)
@@ -58,6 +62,10 @@ struct Own {
 }
 
 impl Own {
+    fn mac(&self) -> Option<netloom::MacAddr> {
+        self.mac.as_ref()?.parse().ok()
+    }
+
     fn of(
         previous: &NetworkResult,
         config: &Config,
@@ -194,9 +202,10 @@ fn check_port(
     let Some(port) = port else {
         return Err(missing(format!("`{name}` is not a port of bridge `{}`", config.bridge)));
     };
-    let is_isolated = config.port_isolation || config.ingress == IngressPolicy::Isolated;
+    let is_isolated = port.isolated || frames::isolates(&host.netns, &name)?;
+    let isolation = config.isolation != Isolation::None;
     for (is, wanted, what) in
-        [(port.hairpin, config.hairpin, "hairpin mode"), (port.isolated, is_isolated, "isolation")]
+        [(port.hairpin, config.hairpin, "hairpin mode"), (is_isolated, isolation, "isolation")]
     {
         if is != wanted {
             let state = if is { "on" } else { "off" };
@@ -265,14 +274,16 @@ fn check_filter(
     attachment: &Attachment,
     own: &Own,
 ) -> Result<(), Failure> {
-    if !Filter::is_needed(config) {
+    let accepting = accept::chains(&host.netns, config)?;
+    accept::check(&accepting, config)?;
+    if !Filter::is_needed(config) && accepting.is_empty() {
         return Ok(());
     }
     match Filter::find(&host.netns)? {
         Some(filter) => {
             let has_link = config.routes() || config.vlans.access.is_none();
             let link = has_link.then(|| gateway.index());
-            filter.check(attachment, (config, link), &own.addresses)
+            filter.check(attachment, (config, link, !accepting.is_empty()), &own.addresses)
         }
         None => Err(missing("the table `netloom-cni` of the packet filter is missing".into())),
     }

@@ -13,7 +13,7 @@ use crate::failure::{Code, Failure};
 use crate::fields::Fields;
 use crate::gateway;
 use crate::ipam::Ipam;
-use crate::port_mapping::PortMapping;
+use crate::port_mapping::{self, PortMapping};
 use crate::result::NetworkResult;
 use crate::version::Version;
 use crate::vlan::Vlans;
@@ -35,6 +35,33 @@ pub(crate) enum IngressPolicy {
     Isolated,
 }
 
+/// The isolation of a container's port from other isolated ports of its bridge.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    #[default]
+    None,
+    /// By the port's own setting.
+    Port,
+    /// By rules for frames. A bridge that calls the rules of IP (`br_netfilter`) sends packets to
+    /// published ports straight from port to port, where the port's own setting would drop them.
+    Rules,
+}
+
+impl Isolation {
+    fn of(ports: bool, ingress: IngressPolicy) -> Self {
+        const CALLS: [&str; 2] = ["iptables", "ip6tables"];
+        let calls = |name: &&str| {
+            let path = format!("/proc/sys/net/bridge/bridge-nf-call-{name}");
+            std::fs::read_to_string(path).is_ok_and(|value| value.trim() != "0")
+        };
+        match ports || ingress == IngressPolicy::Isolated {
+            false => Self::None,
+            true if CALLS.iter().any(calls) => Self::Rules,
+            true => Self::Port,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Default)]
 #[allow(clippy::struct_excessive_bools)] // the configuration has them
 pub(crate) struct Config {
@@ -45,9 +72,15 @@ pub(crate) struct Config {
     pub(crate) is_default_gateway: bool,
     pub(crate) force_address: bool,
     pub(crate) masquerade: bool,
+    /// Masquerades all connections to published ports.
+    pub(crate) masquerade_all: bool,
     pub(crate) hairpin: bool,
     pub(crate) promiscuous: bool,
-    pub(crate) port_isolation: bool,
+    /// Accepts the network's packets in another program's `FORWARD` chain that drops.
+    pub(crate) accept_forward: bool,
+    pub(crate) isolation: Isolation,
+    /// Drops the container's frames that have another hardware address as source.
+    pub(crate) mac_spoof_check: bool,
     /// True if the container's end stays down and gets no addresses.
     pub(crate) disable_container_interface: bool,
     pub(crate) detect_duplicates: bool,
@@ -100,15 +133,22 @@ impl Config {
     fn of_any(self, fields: &Fields<'_>, call: &Call) -> Result<Self, Failure> {
         let ipam = Ipam::read(fields, call)?;
         refuse_bandwidth(fields)?;
+        port_mapping::check_network(fields)?;
         let config = Self {
             bridge: bridge(fields)?,
             is_gateway: fields.flag("isGateway")?.unwrap_or(false),
             is_default_gateway: fields.flag("isDefaultGateway")?.unwrap_or(false),
             force_address: fields.flag("forceAddress")?.unwrap_or(false),
             masquerade: fields.flag("ipMasq")?.unwrap_or(false),
+            masquerade_all: fields.flag("masqAll")?.unwrap_or(false),
             hairpin: fields.flag("hairpinMode")?.unwrap_or(false),
             promiscuous: fields.flag("promiscMode")?.unwrap_or(false),
-            port_isolation: fields.flag("portIsolation")?.unwrap_or(false),
+            accept_forward: fields.flag("acceptForward")?.unwrap_or(true),
+            isolation: Isolation::of(
+                fields.flag("portIsolation")?.unwrap_or(false),
+                ingress(fields)?,
+            ),
+            mac_spoof_check: fields.flag("macspoofchk")?.unwrap_or(false),
             disable_container_interface: fields.flag("disableContainerInterface")?.unwrap_or(false),
             detect_duplicates: fields.flag("enabledad")?.unwrap_or(false),
             ingress: ingress(fields)?,

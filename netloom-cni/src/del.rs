@@ -11,6 +11,7 @@ use crate::call::{Call, Command};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::filter::Filter;
+use crate::frames;
 use crate::host::Host;
 use crate::ipam::Ipam;
 use crate::ports;
@@ -49,6 +50,7 @@ fn unplug(attachment: &Attachment, addresses: Option<&[IpAddr]>) -> Vec<Failure>
     let removed = [
         ports::unpublish(&host.netns, &attachment.tag()),
         unfilter(&mut host, attachment, addresses),
+        frames::remove(&host.netns, &attachment.link_name()),
         cut(&host, &attachment.link_name()),
     ];
     removed.into_iter().filter_map(Result::err).collect()

@@ -4,12 +4,14 @@ use std::collections::{BTreeSet, HashSet};
 
 use netloom::{Owned, Together};
 
+use crate::accept;
 use crate::attachment::Attachment;
 use crate::bridge;
 use crate::call::{Call, Command};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::filter::Filter;
+use crate::frames;
 use crate::gateway;
 use crate::host::Host;
 use crate::ipam::{Delegate, Ipam};
@@ -82,6 +84,7 @@ fn sweep(config: &Config, valid: &HashSet<Attachment>, known: &[Attachment]) -> 
         };
         failures.extend(swept().err());
     }
+    failures.extend(frames::sweep(&host.netns, is_gone).err());
     failures.extend(cut_all(&host, &gone).err());
     match filter {
         Ok(Some(filter)) if valid.is_empty() => {
@@ -118,6 +121,7 @@ fn forget_policy(filter: &Filter, host: &mut Host, config: &Config) -> Result<()
     {
         return filter.forget_policy(None);
     }
+    accept::remove(&host.netns, config)?;
     let link = bridge::find(&host.netns, &gateway::name(config))?;
     filter.forget_policy(link.map(|link| link.index()))
 }

@@ -6,9 +6,10 @@
 //! | the protocol | `call` (variables), `config` (with `fields`, `port_mapping`), `result`, `failure`, `version` |
 //! | the commands | `add`, `del`, `check`, `gc`, `status` |
 //! | addresses | `ipam`: delegated or built in |
-//! | what is made in the kernel | `host`, `bridge`, `vlan`, `gateway`, `cable`, `filter`, `ports` (with `waiting`) |
+//! | what is made in the kernel | `host`, `bridge`, `vlan`, `gateway`, `cable`, `filter`, `accept`, `frames`, `ports` (with `waiting`) |
 //! | what is remembered | `store` (with `files`), by `attachment` |
 
+mod accept;
 mod add;
 mod attachment;
 mod bridge;
@@ -22,6 +23,7 @@ mod failure;
 mod fields;
 mod files;
 mod filter;
+mod frames;
 mod gateway;
 mod gc;
 mod host;

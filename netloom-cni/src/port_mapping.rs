@@ -61,3 +61,20 @@ impl PortMapping {
         })
     }
 }
+
+/// Checks the fields of the reference plugin `portmap` that are not about one port. The rules here
+/// mark no packets, and masquerade what no reply would come back to without.
+pub(crate) fn check_network(fields: &Fields<'_>) -> Result<(), Failure> {
+    const BIT: &str = "markMasqBit";
+    fields.flag("snat")?;
+    let has_chain = fields.text("externalSetMarkChain")?.is_some_and(|name| !name.is_empty());
+    if fields.number(BIT, 0..=31)?.is_some() && has_chain {
+        return Err(fields.refuse(BIT, "possible together with externalSetMarkChain"));
+    }
+    for name in ["conditionsV4", "conditionsV6"] {
+        if !fields.list(name)?.is_empty() {
+            return Err(fields.unsupported(name).details("these are arguments of iptables"));
+        }
+    }
+    Ok(())
+}

@@ -93,13 +93,15 @@ fn find(host: &Netns) -> Result<Option<TableHandle>, Failure> {
     Ok(tables.into_iter().find(|table| table.name() == TABLE))
 }
 
+fn map(name: &'static str) -> Map {
+    let address = if name == MAPS[0] { Type::Ipv4 } else { Type::Ipv6 };
+    let data = [Type::Protocol, address, Type::Port, address, Type::Port];
+    Map::new(name, [Type::Mark; 3], data)
+}
+
 fn create(host: &Netns) -> Result<TableHandle, Failure> {
-    let data = |address| [Type::Protocol, address, Type::Port, address, Type::Port];
-    let key = [Type::Mark; 3];
-    let table = Table::new(Family::Inet, TABLE)
-        .persistent(TABLE)
-        .map(Map::new(MAPS[0], key, data(Type::Ipv4)))
-        .map(Map::new(MAPS[1], key, data(Type::Ipv6)));
+    let table = Table::new(Family::Inet, TABLE).persistent(TABLE);
+    let table = MAPS.into_iter().map(map).fold(table, Table::map);
     match table.create(host) {
         Ok(made) => Ok(made.keep()),
         // Another ADD created the table meanwhile.
@@ -122,7 +124,13 @@ pub(crate) fn add(
     };
     let numbered = (0..).zip(mappings);
     let made = numbered.map(|(number, mapping)| {
-        Ok(mapping.element(tag, number).create(&table.set(mapping.map())?)?)
+        let name = mapping.map();
+        let map = match table.set(name) {
+            // Another program deleted the map.
+            Err(error) if error.is_not_found() => map(name).create(&table)?.keep(),
+            found => found?,
+        };
+        Ok(mapping.element(tag, number).create(&map)?)
     });
     made.collect()
 }

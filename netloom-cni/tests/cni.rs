@@ -6,6 +6,8 @@ mod support;
 #[path = "../../tests/traffic/mod.rs"]
 mod traffic;
 
+#[path = "cni/accept.rs"]
+mod accept;
 #[path = "cni/addresses.rs"]
 mod addresses;
 #[path = "cni/bad_input.rs"]
@@ -18,6 +20,8 @@ mod cost;
 mod damage;
 #[path = "cni/faults.rs"]
 mod faults;
+#[path = "cni/frames.rs"]
+mod frames;
 #[path = "cni/libcni.rs"]
 mod libcni;
 #[path = "cni/lifecycle.rs"]

@@ -10,6 +10,7 @@ use netloom::nft::{Element, SetHandle, Verdict};
 
 use super::rules::masquerade_chain;
 use super::{Entry, Filter, TABLE};
+use crate::attachment::Attachment;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 
@@ -31,7 +32,10 @@ impl Filter {
                 if before.as_ref().is_some_and(|before| before.comment_of() == Some(tag)) {
                     continue;
                 }
-                if before.is_some() {
+                if let Some(before) = before {
+                    if self.is_of_another_network(&before, tag)? {
+                        continue;
+                    }
                     transaction.delete_elements(&set, [keyed(element)]);
                 }
                 transaction.add_elements(&set, [element.clone()]);
@@ -40,14 +44,29 @@ impl Filter {
         })
     }
 
+    /// Returns whether an element belongs to a connected container of another network, which has the
+    /// same subnet. Its address masquerades for both.
+    fn is_of_another_network(&self, element: &Element, tag: &str) -> Result<bool, Failure> {
+        let network = |tag: &str| tag.rsplit_once('.').map(|(network, _)| network.to_owned());
+        let Some(holder) = element.comment_of().filter(|one| network(one) != network(tag)) else {
+            return Ok(false);
+        };
+        let Some(link) = Attachment::link_of(holder) else { return Ok(false) };
+        match self.table.namespace().link(&link) {
+            Err(error) if error.is_not_found() => Ok(false),
+            found => Ok(found.map(|_| true)?),
+        }
+    }
+
     /// Removes elements at these addresses, which may still belong to a container whose DEL is
     /// pending.
-    pub(crate) fn vacate(netns: &Netns, addresses: &[IpNet]) -> Result<(), Failure> {
+    pub(crate) fn vacate(netns: &Netns, addresses: &[IpNet], tag: &str) -> Result<(), Failure> {
         let Some(filter) = Self::find(netns)? else { return Ok(()) };
         filter.change(|transaction| {
             for address in addresses.iter().map(IpNet::addr) {
                 let Some(set) = filter.map_of(address)? else { continue };
-                if set.contains(address)? {
+                let Some(before) = set.get(address)? else { continue };
+                if !filter.is_of_another_network(&before, tag)? {
                     transaction.delete_elements(&set, [address]);
                 }
             }
@@ -111,7 +130,16 @@ impl Filter {
     pub(super) fn check_entries(&self, entries: &[Entry]) -> Result<(), Failure> {
         for Entry { set, element } in entries {
             let found = self.table.set(set)?.get(element.clone())?;
-            if found.as_ref() != Some(element) {
+            let is_shared = |found: &Element| -> Result<bool, Failure> {
+                let tag = element.comment_of().unwrap_or_default();
+                Ok(found.verdict_of() == element.verdict_of()
+                    && self.is_of_another_network(found, tag)?)
+            };
+            let is_there = match &found {
+                Some(found) => found == element || is_shared(found)?,
+                None => false,
+            };
+            if !is_there {
                 let problem = format!("rule for {}: not in `{TABLE} {set}`", keyed(element));
                 return Err(Failure::new(Code::Missing, problem));
             }

@@ -15,7 +15,7 @@ use netloom::{LinkIndex, Netns, Owned};
 
 use crate::attachment::Attachment;
 use crate::bridge::keep_all;
-use crate::config::{Config, IngressPolicy};
+use crate::config::{Config, IngressPolicy, Isolation};
 use crate::failure::{Code, Failure};
 use crate::host::Host;
 
@@ -27,6 +27,10 @@ const TABLE: &str = "netloom-cni";
 
 /// The maximal number of attempts for a change, while other programs change the ruleset.
 const ATTEMPTS: u32 = 64;
+
+/// A network: its configuration, the host's link to it, and whether only replies and published
+/// ports lead to it from outside.
+pub(crate) type Network<'a> = (&'a Config, Option<LinkIndex>, bool);
 
 /// The plugin's table. It persists after the plugin ends.
 #[derive(Debug, Clone)]
@@ -84,15 +88,17 @@ impl Filter {
 
     /// Returns whether a configuration needs the packet filter.
     pub(crate) fn is_needed(config: &Config) -> bool {
-        config.masquerade || config.ingress != IngressPolicy::Open
+        config.masquerade
+            || config.masquerade_all
+            || config.ingress != IngressPolicy::Open
+            || config.isolation == Isolation::Rules
     }
 
-    /// Adds an attachment's addresses to the sets and maps that its configuration requires. `link`
-    /// is the host's link to the network.
+    /// Adds an attachment's addresses to the sets and maps that its configuration requires.
     pub(crate) fn enter(
         host: &mut Host,
         attachment: &Attachment,
-        (config, link): (&Config, Option<LinkIndex>),
+        network: Network<'_>,
         addresses: &[IpNet],
     ) -> Result<Filtered, Failure> {
         let mut made = None;
@@ -119,12 +125,12 @@ impl Filter {
             policy: ChangedPolicy::default(),
             made,
         };
-        for chain in chains(config, addresses) {
+        for chain in chains(network.0, addresses) {
             let made = filtered.filter.ensure_chain(host, &chain)?;
             filtered.chains.extend(made);
         }
-        filtered.filter.ensure_policy(host, (config, link), &mut filtered.policy)?;
-        filtered.filter.put(&entries(config, addresses, &tag), &tag)?;
+        filtered.filter.ensure_policy(host, network, &mut filtered.policy)?;
+        filtered.filter.put(&entries(network.0, addresses, &tag), &tag)?;
         Ok(filtered)
     }
 
@@ -164,7 +170,7 @@ impl Filter {
     pub(crate) fn check(
         &self,
         attachment: &Attachment,
-        (config, link): (&Config, Option<LinkIndex>),
+        network: Network<'_>,
         addresses: &[IpNet],
     ) -> Result<(), Failure> {
         let missing = |what: String| Err(Failure::new(Code::Missing, what));
@@ -173,11 +179,11 @@ impl Filter {
             return missing(format!("the table `{TABLE}` of the packet filter is dormant"));
         }
         repair::check_sets(&there)?;
-        for wanted in base_chains().into_iter().chain(chains(config, addresses)) {
+        for wanted in base_chains().into_iter().chain(chains(network.0, addresses)) {
             wanted.check(&there.chains)?;
         }
-        self.check_policy(config, link)?;
-        self.check_entries(&entries(config, addresses, &attachment.tag()))
+        self.check_policy(network)?;
+        self.check_entries(&entries(network.0, addresses, &attachment.tag()))
     }
 
     /// Prepares a change at the current generation and commits it. Starts over if another program

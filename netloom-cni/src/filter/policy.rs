@@ -4,9 +4,9 @@
 use netloom::nft::{Constant, Element, ElementHandle, Interval, SetHandle};
 use netloom::{LinkIndex, Owned};
 
-use super::{Entry, Filter};
+use super::{Entry, Filter, Network};
 use crate::bridge::keep_all;
-use crate::config::{Config, IngressPolicy};
+use crate::config::{IngressPolicy, Isolation};
 use crate::failure::{Code, Failure};
 use crate::gateway;
 use crate::host::Host;
@@ -17,6 +17,13 @@ pub(super) const APART: &str = "isolated";
 /// The set of isolated networks whose containers may connect to each other. An element is the same
 /// link twice.
 pub(super) const TOGETHER: &str = "pairs";
+/// The links to which only replies and published ports lead from outside: another program's filter
+/// dropped all else, before `accept` made it accept.
+pub(super) const CLOSED: &str = "closed";
+/// The links to which connections to published ports are masqueraded (`masqAll`).
+pub(super) const MASQUERADED: &str = "masqueraded";
+/// The set of bridges whose ports are isolated by rules for frames: the link, twice.
+pub(super) const BRIDGED: &str = "bridged";
 
 /// The changes to a network's policy, undone on drop unless kept.
 #[derive(Debug, Default)]
@@ -49,10 +56,10 @@ impl Filter {
     pub(super) fn ensure_policy(
         &self,
         host: &mut Host,
-        (config, link): (&Config, Option<LinkIndex>),
+        network: Network<'_>,
         changed: &mut ChangedPolicy,
     ) -> Result<(), Failure> {
-        let (wanted, unwanted) = policy(config, link);
+        let (wanted, unwanted) = policy(network);
         if self.lacking(&wanted)?.is_empty() && self.present(&unwanted)?.is_empty() {
             return Ok(());
         }
@@ -91,14 +98,10 @@ impl Filter {
         Ok(those)
     }
 
-    pub(super) fn check_policy(
-        &self,
-        config: &Config,
-        link: Option<LinkIndex>,
-    ) -> Result<(), Failure> {
+    pub(super) fn check_policy(&self, network: Network<'_>) -> Result<(), Failure> {
         let missing = |what: String| Err(Failure::new(Code::Missing, what));
-        let (wanted, unwanted) = policy(config, link);
-        let name = gateway::name(config);
+        let (wanted, unwanted) = policy(network);
+        let name = gateway::name(network.0);
         if let Some((set, _)) = self.lacking(&wanted)?.first() {
             return missing(format!("ingressPolicy: `{name}` is not in {set}"));
         }
@@ -116,7 +119,7 @@ impl Filter {
             let mut needed = links.iter().map(|link| link.index).filter(|one| Some(*one) != unused);
             needed.any(|index| *part == Interval::One(constant(index)))
         };
-        for set in [APART, TOGETHER] {
+        for set in [APART, TOGETHER, BRIDGED, CLOSED, MASQUERADED] {
             let Some(set) = self.find_set(set)? else { continue };
             let mut elements = set.elements()?;
             elements.retain(|element| !element.key().iter().all(is_needed));
@@ -130,15 +133,26 @@ impl Filter {
 
 /// Returns the elements that a network's policy requires, and those that it forbids. A network
 /// without a link of the host has neither.
-fn policy(config: &Config, link: Option<LinkIndex>) -> (Vec<Entry>, Vec<Entry>) {
+fn policy((config, link, is_closed): Network<'_>) -> (Vec<Entry>, Vec<Entry>) {
     let Some(link) = link.map(constant) else { return (Vec::new(), Vec::new()) };
     let apart = Entry { set: APART, element: link.clone().into() };
-    let together = Entry { set: TOGETHER, element: (link.clone(), link).into() };
-    match config.ingress {
+    let pair = |set| Entry { set, element: (link.clone(), link.clone()).into() };
+    let together = pair(TOGETHER);
+    let (mut wanted, unwanted) = match config.ingress {
         IngressPolicy::Open => (Vec::new(), Vec::new()),
         IngressPolicy::SameBridge => (vec![apart, together], Vec::new()),
         IngressPolicy::Isolated => (vec![apart], vec![together]),
+    };
+    if config.masquerade_all {
+        wanted.push(Entry { set: MASQUERADED, element: link.clone().into() });
     }
+    if is_closed {
+        wanted.push(Entry { set: CLOSED, element: link.clone().into() });
+    }
+    if config.isolation == Isolation::Rules {
+        wanted.push(pair(BRIDGED));
+    }
+    (wanted, unwanted)
 }
 
 fn constant(link: LinkIndex) -> Constant {

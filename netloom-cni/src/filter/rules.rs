@@ -9,9 +9,10 @@ use netloom::nft::{
 
 use super::TABLE;
 use super::masquerade::MASQUERADE;
-use super::policy::{APART, TOGETHER};
+use super::policy::{APART, BRIDGED, CLOSED, MASQUERADED, TOGETHER};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
+use crate::frames::PUBLISHED;
 
 /// The prefix of the names of networks' chains.
 const NETWORK: &str = "masquerade.";
@@ -64,8 +65,10 @@ pub(super) fn table() -> Table {
 }
 
 /// The sets of links: by index, so that a renamed bridge stays in them.
-pub(super) fn sets() -> [Set; 2] {
-    [Set::new(APART, Type::LinkIndex), Set::new(TOGETHER, [Type::LinkIndex, Type::LinkIndex])]
+pub(super) fn sets() -> [Set; 5] {
+    let pairs = |name| Set::new(name, [Type::LinkIndex, Type::LinkIndex]);
+    let links = |name| Set::new(name, Type::LinkIndex);
+    [links(APART), pairs(TOGETHER), pairs(BRIDGED), links(CLOSED), links(MASQUERADED)]
 }
 
 pub(super) fn maps() -> [Map; 2] {
@@ -77,19 +80,24 @@ pub(super) fn maps() -> [Map; 2] {
 pub(super) fn base_chains() -> [Rules; 2] {
     let sources = [Field::Ip4Source, Field::Ip6Source].into_iter().zip(MASQUERADE);
     let masquerade = sources.map(|(source, map)| Rule::new().verdict_map([source], map));
+    let published = || Rule::new().ct_status(CtStatus::DESTINATION_NAT);
+    let all = published().in_set([Field::Oif], MASQUERADED).masquerade();
     let postrouting = Chain::new("postrouting").kind(ChainKind::Nat);
     let [from, to] = [Field::Iif, Field::Oif];
     let forward = vec![
+        // The bridge lets these pass between isolated ports.
+        published().in_set([from, to], BRIDGED).set_mark_bits(PUBLISHED, PUBLISHED),
         Rule::new().ct_state(CtState::ESTABLISHED | CtState::RELATED).accept(),
         // Connections to published ports are always allowed.
-        Rule::new().ct_status(CtStatus::DESTINATION_NAT).accept(),
+        published().accept(),
         Rule::new().in_set([from, to], TOGETHER).accept(),
         Rule::new().in_set([from], APART).in_set([to], APART).counter().drop(),
+        Rule::new().not().in_set([from], CLOSED).in_set([to], CLOSED).counter().drop(),
     ];
     [
         Rules {
             chain: postrouting.hook(Hook::Postrouting, Priority::SOURCE_NAT),
-            rules: masquerade.collect(),
+            rules: masquerade.into_iter().chain([all]).collect(),
         },
         Rules {
             chain: Chain::new("forward").hook(Hook::Forward, Priority::FILTER),

@@ -34,6 +34,12 @@ impl Delegate {
         result.map_err(|failure| unreadable(&failure))
     }
 
+    /// Returns whether the plugin asks for addresses over the container's interface, which has to be
+    /// there before.
+    pub(crate) fn needs_interface(&self) -> bool {
+        self.kind == "dhcp"
+    }
+
     /// Returns whether the plugin is installed.
     pub(crate) fn is_there(&self, call: &Call) -> bool {
         self.path(call).is_ok()

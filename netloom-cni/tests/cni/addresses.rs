@@ -4,9 +4,11 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use netloom::Bridge;
 use serde_json::{Value, json};
 
 use super::plugin::{Host, address, answer, container, with};
@@ -445,5 +447,55 @@ fn an_address_that_host_local_assigned_is_not_assigned_again() {
         for ((name, _), config) in containers.iter().zip([&theirs, &config, &theirs, &config]) {
             host.del(name, config);
         }
+    });
+}
+
+/// The plugin `dhcp` asks over the interface, so that the interface has to be there before.
+#[test]
+fn a_dhcp_server_on_the_bridge_gives_the_address() {
+    support::isolated(|| {
+        let plugin = Path::new("/usr/lib/cni/dhcp");
+        let has_server = Command::new("/bin/busybox").arg("udhcpd").arg("--help").output();
+        let is_root = nix::unistd::getuid().is_root();
+        if !is_root || !plugin.exists() || has_server.is_err() {
+            return features::note("dhcp", "it takes root, the CNI plugin dhcp and busybox");
+        }
+        let host = Host::new();
+        let red = container("red");
+        let bridge = Bridge::new("cni0").address("10.88.0.1/24").up().create(&host.netns).unwrap();
+        fs::write("/run/leases", "").unwrap();
+        fs::create_dir_all("/run/cni").unwrap();
+        let settings = "start 10.88.0.100\nend 10.88.0.109\ninterface cni0\noption subnet \
+                        255.255.255.0\noption router 10.88.0.1\nlease_file /run/leases\n";
+        fs::write("/run/udhcpd.conf", settings).unwrap();
+        let start = |program: &Path, arguments: &[&str]| {
+            let mut command = Command::new(program);
+            command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+            host.netns.run(|| command.spawn()).unwrap().unwrap()
+        };
+        let server = start(Path::new("/bin/busybox"), &["udhcpd", "-f", "/run/udhcpd.conf"]);
+        let daemon = start(plugin, &["daemon"]);
+        while !Path::new("/run/cni/dhcp.sock").exists() {
+            sleep(Duration::from_millis(10));
+        }
+        let mut config = with(&host.config(), "isDefaultGateway", false);
+        config["cniVersion"] = json!("1.0.0");
+        config["ipam"] = json!({ "type": "dhcp" });
+        config["dataDir"] = json!("/run/attachments");
+        let result = host.add("red", &config);
+        assert!(address(&result).starts_with("10.88.0.10"), "{result}");
+        assert_eq!(result["ips"][0]["gateway"], "10.88.0.1");
+        reaches(&red, "10.88.0.1");
+        host.check("red", &config, &result).result();
+        host.del("red", &config);
+        assert!(red.link("eth0").is_err());
+        // Without an answer nothing stays.
+        for mut child in [daemon, server] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        assert!(!host.call("ADD", "red", &config).succeeded);
+        assert!(red.link("eth0").is_err());
+        drop(bridge);
     });
 }

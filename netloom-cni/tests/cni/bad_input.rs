@@ -85,10 +85,10 @@ fn invalid_configurations_are_refused() {
             ("CNI_PATH", "/usr/lib/cni"),
         ];
         for text in ["", "{", "{\"name\": }", "netloom"] {
-            host.call_with(&variables, text).refused(6, &["no JSON"]);
+            host.call_with(&variables, text).refused(6, &["not JSON"]);
         }
         let child = host.start_with_bytes(&variables, b"{\"name\":\"\xff\"}");
-        answer(child).refused(6, &["no JSON", "utf-8"]);
+        answer(child).refused(6, &["not JSON", "utf-8"]);
         host.call_with(&variables, "[]").refused(7, &["is not an object"]);
         let config = host.config();
         let plain = |field: &str, value: Value| with(&config, field, value);

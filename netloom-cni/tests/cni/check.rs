@@ -198,7 +198,7 @@ fn check_names_what_is_missing_in_the_packet_filter() {
                 let rules = it.table().chain("forward").unwrap().rules().unwrap();
                 Owned::adopt(rules.last().unwrap().0.clone()).delete().unwrap();
             }),
-            ("chain `netloom-cni forward` is not at its hook", |it| {
+            ("chain `netloom-cni forward` has another type, hook", |it| {
                 let (table, postrouting) = (it.table(), Priority::SOURCE_NAT);
                 Owned::adopt(table.chain("forward").unwrap()).delete().unwrap();
                 let elsewhere = Chain::new("forward").hook(Hook::Postrouting, postrouting);

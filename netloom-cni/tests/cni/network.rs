@@ -85,6 +85,8 @@ fn without_a_gateway_the_host_has_no_address_and_without_masquerade_the_world_se
 fn mtu_mac_and_the_modes_of_the_port_are_as_configured() {
     support::isolated(|| {
         let host = Host::new();
+        // The port's own isolation serves only bridges that call no rules of IP.
+        super::frames::bridges_call_rules(&host, false);
         let red = container("red");
         let mut config = host.config();
         config["mtu"] = json!(1400);

@@ -287,3 +287,38 @@ fn limits_of_traffic_are_refused_by_name() {
         }
     });
 }
+
+#[test]
+fn the_fields_of_portmap_are_taken() {
+    support::isolated(|| {
+        let host = Host::new();
+        let world = host.world();
+        let red = container("red");
+        let ports = json!({ "portMappings": [{ "hostPort": 8080, "containerPort": 80 }] });
+        let config = with(&host.config(), "runtimeConfig", ports);
+        let client = |config: &Value| {
+            let result = host.add("red", config);
+            let server = Server::start(&red, "0.0.0.0:80");
+            let client = tcp(&world, "198.51.100.2:8080", PATIENCE).unwrap().ip().to_string();
+            drop(server);
+            host.check("red", config, &result).result();
+            host.del("red", config);
+            client
+        };
+        let marked = with(&with(&config, "markMasqBit", 5), "snat", true);
+        let empty = with(&with(&marked, "conditionsV4", json!([])), "conditionsV6", Value::Null);
+        assert_eq!(client(&empty), "198.51.100.1");
+        let chain = with(&config, "externalSetMarkChain", "KUBE-MARK-MASQ");
+        assert_eq!(client(&chain), "198.51.100.1");
+        // The container sees the gateway.
+        assert_eq!(client(&with(&config, "masqAll", true)), "10.88.0.1");
+        let both = with(&marked, "externalSetMarkChain", "KUBE-MARK-MASQ");
+        host.call("ADD", "red", &both).refused(7, &["markMasqBit", "externalSetMarkChain"]);
+        host.call("ADD", "red", &with(&config, "markMasqBit", 32)).refused(7, &["markMasqBit: 32"]);
+        let conditions = json!(["!", "-d", "192.0.2.0/24"]);
+        for name in ["conditionsV4", "conditionsV6"] {
+            let refused = host.call("ADD", "red", &with(&config, name, conditions.clone()));
+            refused.refused(2, &[name, "not supported"]);
+        }
+    });
+}
