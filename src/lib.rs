@@ -137,9 +137,7 @@ pub use link::{
 pub use link_names::LinkNames;
 pub use link_pattern::LinkPattern;
 pub use mac::{BadMacAddr, MacAddr};
-pub use nat::{
-    NatRule, NatRuleHandle, NatRuleInfo, NatTarget, PortForward, PortForwardHandle, PortForwardInfo,
-};
+pub use nat::{NatRule, NatRuleHandle, NatRuleInfo, NatTarget, PortForward, PortForwardHandle};
 pub use neighbor::{NeighborInfo, NeighborState};
 pub use netns::{
     Child, Command, EchoReply, HeldBy, Holder, Listener, NamedNetns, Namespace, Netns, NetnsId,

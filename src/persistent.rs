@@ -114,10 +114,7 @@ pub fn persistent(netns: &Netns) -> Result<Vec<Persistent>, Error> {
         let firewalls = firewalls.into_iter().map(Persistent::Firewall);
         let tables = tables.into_iter().map(Persistent::Table);
         let rules = netns.nat_rules()?.into_iter().map(|rule| Persistent::NatRule(rule.into()));
-        let ports = netns
-            .port_forwards()?
-            .into_iter()
-            .map(|port| Persistent::PortForward(port.handle().clone()));
+        let ports = netns.port_forwards()?.into_iter().map(Persistent::PortForward);
         Ok(firewalls.chain(tables).chain(rules).chain(ports).collect())
     })
 }

@@ -8,7 +8,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::link::{BridgePortState, LinkFlags, LinkKind, OperationalState};
 use crate::mac::MacAddr;
-use crate::nat::{NatRuleInfo, PortForwardInfo};
+use crate::nat::{NatRuleInfo, PortForwardHandle};
 use crate::neighbor::NeighborState;
 use crate::netns::NetnsId;
 use crate::nft::{Chain, Element, Family, Flowtable, Object, Rule, SetOrMap};
@@ -66,9 +66,9 @@ impl Serialize for NatRuleInfo {
     }
 }
 
-impl Serialize for PortForwardInfo {
+impl Serialize for PortForwardHandle {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("PortForwardInfo", 6)?;
+        let mut fields = serializer.serialize_struct("PortForwardHandle", 6)?;
         fields.serialize_field("tag", &self.tag())?;
         fields.serialize_field("protocol", &self.protocol())?;
         fields.serialize_field("host_address", &self.host_address())?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use ipnet::IpNet;
 use netloom::nft::ElementHandle;
 use netloom::{
-    Link, Netns, Owned, PortForward, PortForwardHandle, PortForwardInfo, Setting, Together,
+    Link, Netns, Owned, PortForward, PortForwardHandle, Setting, Together,
 };
 
 use crate::attachment::Attachment;
@@ -65,7 +65,7 @@ pub(crate) fn publish(
         Err(error) => error,
     };
     let own = of_container(host, container)?;
-    let is_taken = |mapping: &Mapping| own.iter().any(|port| mapping.collides_with(port.handle()));
+    let is_taken = |mapping: &Mapping| own.iter().any(|port| mapping.collides_with(port));
     let waiting: Vec<_> = mappings.iter().filter(|mapping| is_taken(mapping)).copied().collect();
     if waiting.is_empty() {
         return Err(refused.into());
@@ -75,7 +75,7 @@ pub(crate) fn publish(
 }
 
 /// Returns the ports that other networks of a container have published.
-fn of_container(host: &Netns, container: &Netns) -> Result<Vec<PortForwardInfo>, Failure> {
+fn of_container(host: &Netns, container: &Netns) -> Result<Vec<PortForwardHandle>, Failure> {
     let Some(id) = host.peer_id(container)? else { return Ok(Vec::new()) };
     let mut tags = HashMap::new();
     let mut ports = host.port_forwards()?;
@@ -113,10 +113,9 @@ pub(crate) fn unpublish_all(
 /// Deletes published ports, and hands them over to attachments that wait for them.
 fn withdraw(
     host: &Netns,
-    ports: Vec<PortForwardInfo>,
+    ports: Vec<PortForwardHandle>,
     is_gone: impl Fn(&str) -> bool,
 ) -> Result<(), Failure> {
-    let ports: Vec<PortForwardHandle> = ports.into_iter().map(Into::into).collect();
     let owned = ports.iter().cloned().map(Owned::adopt);
     let mut failures = match owned.collect::<Together<Vec<Owned<PortForwardHandle>>>>().delete() {
         Ok(()) => Vec::new(),

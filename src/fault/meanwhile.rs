@@ -271,8 +271,7 @@ fn listed_rules(host: &Netns) -> Vec<NatRuleHandle> {
 }
 
 fn listed_ports(host: &Netns) -> Vec<PortForwardHandle> {
-    let listed = host.port_forwards_with_tag("lab").unwrap();
-    listed.into_iter().map(PortForwardHandle::from).collect()
+    host.port_forwards_with_tag("lab").unwrap()
 }
 
 /// Nor is one taken for ours that another program made meanwhile, with the same tag: where our own

@@ -5,7 +5,8 @@ use std::fmt::Debug;
 
 use netloom::nft::{ObjectKind, Table, TableHandle, Transaction};
 use netloom::{
-    Address, Bridge, ConntrackFilter, Error, Firewall, Netns, Route, Setting, VethEnd, VethPair,
+    Address, Bridge, ConntrackFilter, Error, Firewall, Netns, PortForwardHandle, Route, Setting, VethEnd,
+    VethPair,
 };
 
 /// A question to a namespace. The answer is formatted, as a program would log it.
@@ -85,7 +86,7 @@ questions! {
         "obstacles": |netns| Firewall::obstacles(netns),
         "persistent": |netns| netloom::persistent(netns),
         "port-forwards": |netns| netns.port_forwards_with_tag("lab"),
-        "ports-in-force": |netns| each(netns.port_forwards_with_tag("lab"), |port| port.is_in_force()),
+        "ports-in-force": |netns| each(netns.port_forwards_with_tag("lab"), PortForwardHandle::is_in_force),
         "nat-counter": |netns| each(netns.nat_rules_with_tag("lab"), |rule| rule.handle().counter()),
         "element": |netns| tagged(netns, |table| table.set("ports")?.get(22_u16)),
         "contains": |netns| tagged(netns, |table| table.set("ports")?.contains(23_u16)),

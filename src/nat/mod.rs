@@ -1,6 +1,5 @@
 //! Network address translation.
 
-mod chains;
 mod guarded;
 mod handle;
 mod port_forward;
@@ -9,7 +8,7 @@ mod statements;
 mod target;
 
 pub use handle::{NatRuleHandle, NatRuleInfo};
-pub use port_forward::{PortForward, PortForwardHandle, PortForwardInfo};
+pub use port_forward::{PortForward, PortForwardHandle};
 pub(crate) use port_forward::{is_loopback_left_over, restore_loopback};
 pub use rule::NatRule;
 pub use target::NatTarget;

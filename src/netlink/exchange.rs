@@ -250,7 +250,11 @@ impl Socket {
         self.expect_list()?;
         for _ in 0..ATTEMPTS {
             let mut so_far = start();
-            match self.read_list(batch, &mut |message| visit(&mut so_far, message)) {
+            let mut visit = |message: Message<'_>| {
+                visit(&mut so_far, message);
+                true
+            };
+            match self.read_list(batch, &mut visit) {
                 Ok(true) => return Ok(so_far),
                 // The end of the list may have been in a datagram that did not fit the buffer.
                 Ok(false) => self.drain(),
@@ -263,26 +267,39 @@ impl Socket {
         Err(Cause::Interrupted(ATTEMPTS))
     }
 
-    /// Reads one list to its end. Returns whether the list is complete and did not change
-    /// meanwhile.
+    /// Asks once for a list. Returns `None` if there are more than `most`, or if the list changed
+    /// meanwhile. After more than `most` the socket is of no use: the kernel sends the rest.
+    pub(crate) fn dump_most<T>(
+        &mut self,
+        batch: &mut Batch,
+        most: usize,
+        mut read: impl FnMut(Message<'_>) -> Option<T>,
+    ) -> Result<Option<Vec<T>>, Cause> {
+        self.expect_list()?;
+        let mut list = Vec::new();
+        let is_whole = self.read_list(batch, &mut |message| {
+            list.extend(read(message));
+            list.len() <= most
+        })?;
+        Ok(is_whole.then_some(list))
+    }
+
+    /// Reads one list until `read` returns false. Returns whether the list is whole and consistent.
     fn read_list(
         &mut self,
         batch: &mut Batch,
-        read: &mut dyn FnMut(Message<'_>),
+        read: &mut dyn FnMut(Message<'_>) -> bool,
     ) -> Result<bool, Cause> {
         let sequence = self.ask(batch)?;
         let mut whole = true;
         let end = self.read(sequence, 1, &mut |_, message, ack| {
             whole &= message.flags & NLM_F_DUMP_INTR == 0;
             match ack {
-                None => {
-                    read(message);
-                    ControlFlow::Continue(())
-                }
-                Some(ack) => ControlFlow::Break(ack),
+                None if read(message) => ControlFlow::Continue(()),
+                end => ControlFlow::Break(end),
             }
         })?;
-        match end {
+        match end.flatten() {
             None => Ok(false),
             Some(ack) if ack.errno == 0 => Ok(whole),
             Some(ack) => Err(refusal(ack, batch.request_bytes(0)).into()),

@@ -13,6 +13,7 @@ pub(crate) enum RequestType {
     GetAddress = 22,
     GetRoute = 26,
     GetNeighbor = 30,
+    GetRule = 34,
     NewNsId = 88,
     GetNsId = 90,
 }

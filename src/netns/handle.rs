@@ -9,6 +9,7 @@ use super::enter::socket_inside;
 use super::identity::{LazyId, NetnsId};
 use super::label::{Label, Quoted};
 use super::name_file::NameFile;
+use super::socket_pool;
 use super::sockets::{NfTables, Sockets};
 use crate::error::{Cause, Error};
 use crate::netlink::{Batch, Protocol, Requests, Socket, Subscription};
@@ -109,6 +110,14 @@ impl Netns {
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
         self.sockets().with(Protocol::Route, exchange)
+    }
+
+    /// Runs exchanges on a new route socket, which is closed afterwards.
+    pub(crate) fn with_new_socket<T>(
+        &self,
+        exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
+    ) -> Result<T, Cause> {
+        exchange(&mut socket_pool::open(Protocol::Route, self.fd())?)
     }
 
     /// Runs exchanges on a netfilter socket without tables: for connection tracking, and for lists.

@@ -110,17 +110,21 @@ fn dynamic_sets_are_listed_as_they_are_said() {
 #[test]
 fn addresses_from_maps_are_listed_as_they_are_said() {
     support::isolated(|| {
+        let both = [Field::Protocol, Field::DestinationPort];
         let chain = Chain::new("to")
             .hook(Hook::Prerouting, Priority::DESTINATION_NAT)
             .kind(ChainKind::Nat)
             .rule(Rule::new().tcp().dnat_map([Field::DestinationPort], "hosts"))
-            .rule(Rule::new().udp().dnat_map_to_ports([Field::DestinationPort], "services"));
+            .rule(Rule::new().udp().dnat_map_to_ports([Field::DestinationPort], "services"))
+            // A port beside its protocol needs no match on a protocol.
+            .rule(Rule::new().dnat_map_to_ports(both, "both"));
         let target = |host| Constant::Address(Ipv4Addr::new(10, 0, 0, host).into());
         let web = Element::new(80_u16).value(target(2));
         let dns = Element::new(53_u16).values([target(3), Constant::from(5353_u16)]);
         let table = Table::new(Family::Ip, "t")
             .map(Map::new("hosts", Type::Port, Type::Ipv4).element(web))
             .map(Map::new("services", Type::Port, [Type::Ipv4, Type::Port]).element(dns))
+            .map(Map::new("both", [Type::Protocol, Type::Port], [Type::Ipv4, Type::Port]))
             .chain(chain);
         is_listed_as(
             &table,
@@ -134,10 +138,14 @@ fn addresses_from_maps_are_listed_as_they_are_said() {
                     type inet_service : ipv4_addr . inet_service
                     elements = { 53 : 10.0.0.3 . 5353 }
                 }
+                map both {
+                    type inet_proto . inet_service : ipv4_addr . inet_service
+                }
                 chain to {
                     type nat hook prerouting priority dstnat; policy accept;
                     dnat to tcp dport map @hosts
                     dnat ip to udp dport map @services
+                    dnat ip to meta l4proto . th dport map @both
                 }
             }",
         );

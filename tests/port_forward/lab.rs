@@ -122,6 +122,5 @@ pub(crate) fn host() -> (Owned<Netns>, Owned<Link>) {
 
 /// The persistent ports with a tag.
 pub(crate) fn ports_of(netns: &Netns, tag: &str) -> Vec<netloom::PortForwardHandle> {
-    let listed = netns.port_forwards_with_tag(tag).unwrap();
-    listed.iter().map(|port| port.handle().clone()).collect()
+    netns.port_forwards_with_tag(tag).unwrap()
 }

@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
-use netloom::{Address, Netns, PortForward, Route, Sysctl};
+use netloom::{Address, Namespace, Netns, PortForward, Route, Sysctl, VethEnd, VethPair};
 
 use crate::lab::{Lab, address, assert_lost, of_both_kinds, of_kind, seen};
-use crate::support::{self, kernel::tables_besides_settings};
+use crate::support;
+use crate::support::kernel::{self, tables_besides_settings};
 use crate::traffic::{SHORT, Server, tcp, udp};
 
 fn every_way(bridged: bool, tag: Option<&str>) {
@@ -229,4 +230,58 @@ fn ranges(tag: Option<&str>) {
     let wide = wide.create(&lab.host).unwrap();
     wide.delete().unwrap();
     seen(&lab.outside, "198.51.100.2:5003");
+}
+
+/// The links of many targets come from whole tables of routes. Each is the one that the kernel
+/// names for the target alone.
+#[test]
+fn the_links_of_many_targets_are_those_of_each() {
+    support::isolated(|| {
+        let host = Namespace::anonymous().create().unwrap();
+        let link = |name: &str, address: &str| {
+            let end = VethEnd::new(name).address(address).up();
+            VethPair::new(end, VethEnd::new(format!("{name}-far")).up()).create(&host).unwrap()
+        };
+        let wide = link("wide", "10.0.0.1/16");
+        let narrow = link("narrow", "10.0.5.1/24");
+        let _v6 = link("six", "fd00::1/64");
+        let routes = [
+            Route::new("10.0.6.0/24").via("10.0.5.2"),
+            Route::new("10.0.7.0/24").dev(wide.near()).metric(5),
+            Route::new("10.0.7.0/24").dev(narrow.near()).metric(4),
+            Route::new("fd00:0:0:1::/64").via("fd00::2"),
+        ];
+        let _routes = routes.map(|route| route.create(&host).unwrap());
+        let v4 = (0..=7).flat_map(|third| (10..40).map(move |last| [10, 0, third, last].into()));
+        let v6 = (10..100).map(|last| IpAddr::from([0xfd00, 0, 0, last % 2, 0, 0, 0, last]));
+        let targets: Vec<IpAddr> = v4.chain(v6).collect();
+        let forward = |target: IpAddr| PortForward::new(80, target).host_address(target);
+        let same = || {
+            let all: Vec<_> = targets.iter().map(|target| forward(*target)).collect();
+            let all = PortForward::create_all(&all, &host).unwrap();
+            let links: Vec<_> = all.iter().map(|port| port.link_index()).collect();
+            drop(all);
+            for (target, link) in targets.iter().zip(&links).step_by(11) {
+                let alone = forward(*target).create(&host).unwrap();
+                assert_eq!(alone.link_index(), *link, "{target}");
+            }
+            links
+        };
+        let links = same();
+        // A rule sends packets to another table, which the kernel alone knows how to choose.
+        let is_ruled = kernel::by_hand(&host, "ip route add 10.0.1.0/24 dev narrow table 100")
+            && kernel::by_hand(&host, "ip rule add to 10.0.1.0/24 lookup 100");
+        if is_ruled {
+            let ruled = same();
+            assert_ne!(ruled, links);
+            assert_eq!(ruled[30], narrow.near().index());
+        }
+        // A target without a route, and one of this namespace itself.
+        for (odd, reason) in [("192.0.2.1", "no route"), ("10.0.5.1", "this namespace itself")] {
+            let odd = [forward(odd.parse().unwrap())];
+            let all: Vec<_> = targets.iter().map(|target| forward(*target)).chain(odd).collect();
+            let refused = PortForward::create_all(&all, &host).unwrap_err();
+            assert!(refused.to_string().contains(reason), "{refused}");
+        }
+    });
 }

@@ -52,7 +52,7 @@ fn what_is_persistent_and_what_was_kept_outlives_who_made_it() {
         assert_eq!(tables.iter().filter(|table| table.name() == "mine").count(), 1);
         red.link("v2").unwrap();
         drop(nat.into_iter().map(|rule| Owned::adopt(rule.handle().clone())).collect::<Vec<_>>());
-        drop(ports.into_iter().map(|port| Owned::adopt(port.handle().clone())).collect::<Vec<_>>());
+        drop(ports.into_iter().map(Owned::adopt).collect::<Vec<_>>());
         drop(firewalls.into_iter().map(Owned::adopt).collect::<Vec<_>>());
         drop(tables.into_iter().map(Owned::adopt).collect::<Vec<_>>());
         for link in ["v1", "br0"] {

@@ -106,10 +106,7 @@ fn all_that_a_killed_process_made_is_listed_adopted_and_deleted() {
                     .any(|listed| listed.handle() == rule),
                 Persistent::PortForward(port) => {
                     assert!(port.is_in_force().unwrap(), "{one}");
-                    host.port_forwards_with_tag(&tag)
-                        .unwrap()
-                        .iter()
-                        .any(|one| one.handle() == port)
+                    host.port_forwards_with_tag(&tag).unwrap().contains(port)
                 }
                 other => panic!("{other:?}"),
             };
@@ -246,7 +243,7 @@ fn hundreds_of_ports_are_listed_as_by_their_tags() {
         drop(made.drain(100..103).collect::<Vec<_>>());
         let by_tag =
             (0..2).flat_map(|tag| host.port_forwards_with_tag(&format!("tag {tag}")).unwrap());
-        let by_tag: Vec<_> = by_tag.map(|port| Persistent::PortForward(port.into())).collect();
+        let by_tag: Vec<_> = by_tag.map(Persistent::PortForward).collect();
         assert_eq!(netloom::persistent(&host).unwrap(), by_tag);
         assert_eq!(by_tag.len(), 697);
         by_tag.into_iter().map(Owned::adopt).collect::<Together<Vec<_>>>().delete().unwrap();

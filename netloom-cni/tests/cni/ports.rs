@@ -228,13 +228,13 @@ fn check_and_gc_know_published_ports() {
         let tag = tables.iter().flat_map(|table| &table.sets).flat_map(|set| &set.elements);
         let mut tags = tag.filter_map(|element| element.comment_of());
         let tag = tags.find(|tag| tag.starts_with("netloom-cni.")).unwrap().to_owned();
-        let ports = host.netns.port_forwards_with_tag(&tag).unwrap();
+        let mut ports = host.netns.port_forwards_with_tag(&tag).unwrap();
         assert_eq!(ports.len(), 2, "of both families");
         if kernel::by_hand(&host.netns, "nft flush map ip netloom-ports any") {
             assert!(!ports[0].is_in_force().unwrap() && ports[1].is_in_force().unwrap());
             host.check("red", &config, &result).refused(102, &["published port 0.0.0.0:8080"]);
         }
-        Owned::adopt(ports[1].handle().clone()).delete().unwrap();
+        Owned::adopt(ports.remove(1)).delete().unwrap();
         host.check("red", &config, &result).refused(102, &["published port", "8080"]);
         // DEL withdraws the ports even if the record is lost.
         fs::remove_file(host.state("net1").join("red@eth0")).unwrap();

@@ -192,7 +192,7 @@ impl PortForward {
     /// let refused = PortForward::new(8080, "10.0.0.3").persistent("net1/other").create(&host);
     /// assert!(refused.unwrap_err().to_string().contains("`net1/web` has the port"));
     /// for port in ports {
-    ///     Owned::adopt(port.handle().clone()).delete()?;
+    ///     Owned::adopt(port).delete()?;
     /// }
     /// # Ok::<(), netloom::Error>(())
     /// ```

@@ -1,7 +1,6 @@
 //! Lists of persistent published ports, and checks whether a published port works.
 
 use std::collections::BTreeMap;
-use std::ops::Deref;
 use std::sync::Arc;
 
 use nix::errno::Errno;
@@ -24,34 +23,14 @@ use crate::obstacle::{self, Obstacle};
 use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::userdata::UserData;
 
-/// A persistent published port, as the kernel lists it.
-///
-/// Dereferences to the handle, which has the getters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PortForwardInfo(PortForwardHandle);
-
-impl PortForwardInfo {
-    /// Returns the handle. To delete the port, adopt it with [`Owned::adopt`](crate::Owned::adopt).
-    pub fn handle(&self) -> &PortForwardHandle {
-        &self.0
-    }
-}
-
-impl Deref for PortForwardInfo {
-    type Target = PortForwardHandle;
-
-    fn deref(&self) -> &PortForwardHandle {
-        &self.0
-    }
-}
-
 impl Netns {
-    /// Lists the persistent published ports of all tags, sorted by tag.
+    /// Lists the persistent published ports of all tags, sorted by tag. To delete one, adopt it
+    /// with [`Owned::adopt`](crate::Owned::adopt).
     ///
     /// # Errors
     ///
     /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
-    pub fn port_forwards(&self) -> Result<Vec<PortForwardInfo>, Error> {
+    pub fn port_forwards(&self) -> Result<Vec<PortForwardHandle>, Error> {
         list(self, ("list", &"persistent published ports"), all)
     }
 
@@ -61,7 +40,7 @@ impl Netns {
     /// # Errors
     ///
     /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
-    pub fn port_forwards_with_tag(&self, tag: &str) -> Result<Vec<PortForwardInfo>, Error> {
+    pub fn port_forwards_with_tag(&self, tag: &str) -> Result<Vec<PortForwardHandle>, Error> {
         let step: Step<'_> = ("list ports published for", &tag);
         list(self, step, |turn, table| with_tag(turn, table, tag))
     }
@@ -74,7 +53,7 @@ fn list(
     netns: &Netns,
     step: Step<'_>,
     of_table: impl Fn(&mut Turn<'_>, &PortTable) -> Result<Vec<Listed>, Error>,
-) -> Result<Vec<PortForwardInfo>, Error> {
+) -> Result<Vec<PortForwardHandle>, Error> {
     let listed = look(netns, step, |turn| {
         let mut found = Vec::new();
         for table in [true, false].map(|is_ipv4| PortTable::new(None, is_ipv4)) {
@@ -87,7 +66,7 @@ fn list(
     loopback::check(netns, step)?;
     let info = |(flag, (tag, place, Record { mapping, number })): (Flag, Listed)| {
         let persistent = Some(Box::new(Persistent { tag, number, place, since: None }));
-        PortForwardInfo(PortForwardHandle { netns: netns.clone(), mapping, flag, persistent })
+        PortForwardHandle { netns: netns.clone(), mapping, flag, persistent }
     };
     Ok(Flag::many(listed.len()).zip(listed).map(info).collect())
 }
@@ -183,11 +162,5 @@ impl PortForwardHandle {
             let own = own_ports(turn, &table, &[self])?;
             Ok(hairpin.iter().all(Option::is_some) && own.len() == host_ports.len())
         })
-    }
-}
-
-impl From<PortForwardInfo> for PortForwardHandle {
-    fn from(info: PortForwardInfo) -> Self {
-        info.0
     }
 }

@@ -52,6 +52,7 @@
 //! ```
 
 mod builder;
+mod fib;
 mod find;
 mod guard;
 mod handle;
@@ -71,6 +72,5 @@ mod tag;
 mod withdraw;
 
 pub use builder::PortForward;
-pub use find::PortForwardInfo;
 pub use handle::PortForwardHandle;
 pub(crate) use loopback::{is_left_over as is_loopback_left_over, restore as restore_loopback};

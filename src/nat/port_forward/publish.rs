@@ -12,7 +12,7 @@ use super::mapping::{ACTION, Mapping, refuse_duplicates};
 use super::record::Record;
 use super::route::find_links;
 use super::rows::{Row, TAG_COUNTER};
-use super::ruleset::{self, SIZE};
+use super::ruleset::{SIZE, ruleset};
 use super::state::{Known, Ports, Since, TagRows, Turn, change};
 use super::table::{NEW, PortElement, PortTable, State};
 use super::tag::{TagHash, link_counter};
@@ -320,8 +320,8 @@ fn push_table(
 ) -> Result<bool, Error> {
     let state = turn.ports.known.state(table);
     match state {
-        None => ruleset::push_create(table, transaction),
-        Some(State::Broken) => ruleset::push_repair(table, transaction),
+        None => drop(transaction.create_table(&ruleset(table))),
+        Some(State::Broken) => transaction.restore(&ruleset(table)),
         Some(State::Foreign) => return Err(foreign(&table.name, turn.step)),
         Some(State::Whole) => {}
     }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use nix::errno::Errno;
 
 use super::builder::PortForward;
+use super::fib;
 use super::mapping::{ACTION, Mapping};
 use crate::error::{Cause, Error, Refusal};
 use crate::netlink::{Batch, RequestType};
@@ -15,6 +16,7 @@ use crate::wire::route::{AF_INET, AF_INET6, RTA_DST, RTMSG, RouteView};
 
 /// The type of a route to this namespace itself (`include/uapi/linux/rtnetlink.h`).
 const RTN_LOCAL: u8 = 2;
+const RTN_UNICAST: u8 = 1;
 /// The number of routes requested in one datagram. A socket's default buffer holds their answers.
 const AT_ONCE: usize = 64;
 /// The size of a request, in bytes.
@@ -36,7 +38,12 @@ pub(super) fn find_links(
     let mut targets: Vec<_> = asked.map(|(_, mapping)| mapping.target).collect();
     targets.sort_unstable();
     targets.dedup();
-    let mut hops = BTreeMap::new();
+    let mut hops: BTreeMap<IpAddr, Answer> = BTreeMap::new();
+    if targets.len() > AT_ONCE {
+        let known = fib::links(netns, &targets).into_iter();
+        hops.extend(known.map(|(target, link)| (target, Some(Ok((RTN_UNICAST, Some(link)))))));
+        targets.retain(|target| !hops.contains_key(target));
+    }
     for targets in targets.chunks(AT_ONCE) {
         let answers = routes_to(netns, targets)
             .map_err(|cause| cause.doing(ACTION, &forwards[0]).in_namespace(netns))?;

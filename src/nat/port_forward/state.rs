@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use super::guard::Guard;
 use super::mapping::{Mapping, Port, taken};
-use super::ruleset;
+use super::ruleset::ruleset;
 use super::table::{PortTable, State};
 use super::tag::{TagHash, link_counter};
 use crate::error::{Cause, Error};
@@ -74,8 +74,8 @@ impl Known {
             let Some((table, mut state)) = PortTable::of(family, &listed) else { continue };
             if state == State::Whole && !table.is_held() {
                 let rules = reader::rules(socket, family, &table.name)?;
-                let is_whole = ruleset::has_rules(&table, &rules)
-                    && ruleset::has_sets(&table, &reader::sets(socket, family, &table.name)?);
+                let sets = reader::sets(socket, family, &table.name)?;
+                let is_whole = ruleset(&table).is_whole(&rules, &sets);
                 state = if is_whole { state } else { State::Broken };
             }
             known.tables.push((table, state));

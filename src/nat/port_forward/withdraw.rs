@@ -9,10 +9,11 @@ use super::handle::{Persistent, PortForwardHandle};
 use super::mapping::{Mapping, Port};
 use super::record::Record;
 use super::row_changes::RowChanges;
+use super::ruleset::ruleset;
 use super::state::{Known, Ports, TagRows, Turn, change};
 use super::table::{PortElement, PortTable, State};
 use super::tag::{Number, TagHash, link_counter};
-use super::{loopback, ruleset, stale};
+use super::{loopback, stale};
 use crate::drop_scope::{Collected, Deferred};
 use crate::error::Error;
 use crate::netns::Netns;
@@ -122,7 +123,7 @@ fn delete(turn: &mut Turn<'_>, handles: &[&PortForwardHandle]) -> Result<Deleted
             let table = &removal.table;
             if turn.ports.known.state(table) == Some(State::Broken) {
                 // Remaining mappings need the whole table, and a deletion in a missing set is refused.
-                ruleset::push_repair(table, &mut transaction);
+                transaction.restore(&ruleset(table));
                 turn.ports.known.created(table);
             }
         }

@@ -124,10 +124,10 @@ impl Chain {
     }
 
     pub(crate) fn message(&self, family: Family, table: &str) -> wire::Chain {
-        let hook = self.hook.map(|(hook, priority)| wire_hook::ChainHook {
-            number: hook.number(family),
-            priority: Some(priority),
-            devices: wire_hook::Devices(self.devices.names()),
+        let hook = self.hook.and_then(|(hook, priority)| {
+            let devices = wire_hook::Devices(self.devices.names());
+            let hook = wire_hook::ChainHook::new(family, hook, priority)?;
+            Some(wire_hook::ChainHook { devices, ..hook })
         });
         wire::Chain {
             kind: self.hook.map(|_| self.kind),

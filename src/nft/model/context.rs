@@ -75,10 +75,11 @@ impl Context {
         network.into_iter().chain(protocol.map(Fact::Protocol)).chain(ethernet)
     }
 
-    /// Returns whether a field can be read at this point without a further match.
-    pub(crate) fn has(self, field: Field) -> bool {
+    /// Returns whether a field can be read here without a further match, as part of this key. A
+    /// port beside its protocol is a port of that.
+    pub(crate) fn has(self, field: Field, key: &[Field]) -> bool {
         match field.needs() {
-            Needs::Ports => self.has_ports(),
+            Needs::Ports => self.has_ports() || key.contains(&Field::Protocol),
             needs => self.missing(needs).next().is_none(),
         }
     }

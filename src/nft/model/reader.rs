@@ -90,7 +90,8 @@ impl<'a> Reader<'a> {
         if let Some((field, register, length)) = Field::loaded_by(expr, |field, length| {
             let is_prefix = matches!(field.value_type(), Type::Ipv4 | Type::Ipv6);
             let whole = field.value_type().len();
-            (length == whole || is_prefix && length < whole) && self.context.has(field)
+            (length == whole || is_prefix && length < whole)
+                && self.context.has(field, &self.fields())
         }) {
             self.operands.push((register, Operand::Field(field, length)));
             return true;

@@ -174,13 +174,15 @@ pub(crate) fn push(
 pub(crate) fn check(context: Context, statement: &dyn Statement) -> Result<(), String> {
     let facts = missing(context, statement).into_iter().chain(statement.establishes());
     facts.into_iter().try_for_each(|fact| context.check(fact))?;
-    for field in statement.fields().into_iter().flatten() {
+    let [key, data] = statement.fields();
+    for field in key.iter().chain(data) {
         if let Field::Numgen(number) = field {
             number.check()?;
         }
         for read in field.read_fields() {
             context.check_field(read)?;
             match read.needs() {
+                Needs::Ports if context.has(read, key) => {}
                 Needs::Ports => context.check_ports()?,
                 Needs::OneWithPorts => context.check_one_with_ports()?,
                 _ => {}

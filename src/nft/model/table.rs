@@ -8,8 +8,11 @@ use super::flowtable::Flowtable;
 use super::name;
 use super::object::Object;
 use super::set::{Map, Set, Spec};
+use super::statements::is_rule;
 use crate::error::Error;
 
+use crate::wire::nft::rule as wire_rule;
+use crate::wire::nft::set as wire_set;
 use crate::wire::nft::table as wire;
 use crate::wire::nft::table::TableFlags;
 use crate::wire::nft::userdata::UserData;
@@ -147,6 +150,19 @@ impl Table {
         let refused = |reason| Error::invalid("create table", self, reason);
         name::check(&self.name).map_err(refused)?;
         self.tag.as_deref().map_or(Ok(()), name::check_tag).map_err(refused)
+    }
+
+    /// Returns whether these rules and sets are those of the table. Ignores others in between.
+    pub(crate) fn is_whole(&self, rules: &[wire_rule::Rule], sets: &[wire_set::Set]) -> bool {
+        let has_rules = |chain: &Chain| {
+            let of_chain = |rule: &&wire_rule::Rule| rule.chain.as_deref() == Some(chain.name());
+            let mut listed = rules.iter().filter(of_chain);
+            let is_listed =
+                |rule| listed.any(|one| is_rule(rule, self.family, &one.expressions));
+            chain.rules.iter().all(is_listed)
+        };
+        let has_set = |spec: &Spec| sets.iter().any(|set| set.name.as_ref() == Some(&spec.name));
+        self.chains.iter().all(has_rules) && self.sets.iter().all(has_set)
     }
 
     pub(crate) fn message(&self) -> wire::Table {

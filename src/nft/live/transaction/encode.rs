@@ -4,7 +4,7 @@ use std::fmt;
 
 use nix::errno::Errno;
 
-use super::{CREATE, Refused, Transaction};
+use super::{ADD, CREATE, Refused, Transaction};
 use crate::error::{Cause, Error};
 use crate::netns::Netns;
 use crate::nft::live::device::{check_home, resolve};
@@ -19,6 +19,7 @@ use crate::nft::model::flowtable::{ACTION as FLOWTABLE, Flowtable};
 use crate::nft::model::object::Object;
 use crate::nft::model::rule::{ACTION as RULE, Rule, encode};
 use crate::nft::model::set::Spec;
+use crate::nft::model::table::Table;
 use crate::wire::attribute::Writer;
 use crate::wire::message::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
 use crate::wire::nft::codec::Codec;
@@ -187,13 +188,37 @@ impl Transaction {
         handle
     }
 
-    pub(super) fn new_set(&mut self, table: &TableHandle, spec: &Spec) -> SetHandle {
+    /// Creates the chains of a table, without their rules.
+    pub(super) fn new_chains(
+        &mut self,
+        handle: &TableHandle,
+        table: &Table,
+        flags: u16,
+    ) -> Vec<ChainHandle> {
+        table.chains.iter().map(|chain| self.new_chain(handle, chain, flags)).collect()
+    }
+
+    /// Adds the rules of a table to its chains.
+    pub(super) fn new_rules(&mut self, chains: &[ChainHandle], table: &Table) {
+        for (handle, chain) in chains.iter().zip(&table.chains) {
+            for rule in &chain.rules {
+                self.new_rule(handle, rule, ADD, |_| ());
+            }
+        }
+    }
+
+    pub(super) fn new_set(
+        &mut self,
+        table: &TableHandle,
+        spec: &Spec,
+        flags: u16,
+    ) -> SetHandle {
         let (name, shape) = (spec.name.clone(), spec.shape.clone());
         let handle = SetHandle { table: table.clone(), name, shape, number: self.new_number() };
         self.next_set += 1;
         let message = spec.message(&table.name, self.next_set);
         let is_valid = message.is_ok();
-        self.push_new(MessageType::NewSet, CREATE, table, (message, &handle.number));
+        self.push_new(MessageType::NewSet, flags, table, (message, &handle.number));
         if is_valid {
             self.remember_set(table, &spec.name, &spec.shape);
             if !spec.elements.is_empty() {

@@ -148,12 +148,8 @@ impl Transaction {
         let handle = TableHandle { netns, family, name, number: self.new_number(), comment };
         let message = table.check().map(|()| table.message());
         self.push_new(MessageType::NewTable, CREATE, &handle, (message, &handle.number));
-        // Create all chains first: elements and rules may jump to any of them.
-        let chains: Vec<_> = table
-            .chains
-            .iter()
-            .map(|chain| (self.new_chain(&handle, chain, CREATE), chain))
-            .collect();
+        // All chains first: elements and rules may jump to any of them.
+        let chains = self.new_chains(&handle, table, CREATE);
         for object in &table.objects {
             self.new_object(&handle, object);
         }
@@ -161,14 +157,27 @@ impl Transaction {
             self.new_flowtable(&handle, flowtable);
         }
         for spec in &table.sets {
-            self.new_set(&handle, spec);
+            self.new_set(&handle, spec, CREATE);
         }
-        for (place, chain) in chains {
-            for rule in &chain.rules {
-                self.new_rule(&place, rule, ADD, |_| ());
-            }
-        }
+        self.new_rules(&chains, table);
         handle
+    }
+
+    /// Restores a table of this name: wakes it, creates the chains and sets that are missing, and
+    /// replaces all rules. Elements stay as they are.
+    pub(crate) fn restore(&mut self, table: &Table) {
+        self.begin("restore table", table);
+        let (family, name, number) = (table.family, table.name.clone(), self.new_number());
+        let awake = wire_table::Table { userdata: None, ..table.message() };
+        self.push(MessageType::NewTable, 0, family, &awake);
+        let all = wire_rule::Rule { table: name.clone(), ..wire_rule::Rule::default() };
+        self.push(MessageType::DeleteRule, 0, family, &all);
+        let handle = TableHandle { netns: self.netns.clone(), family, name, number, comment: None };
+        let chains = self.new_chains(&handle, table, NLM_F_CREATE);
+        for spec in &table.sets {
+            self.new_set(&handle, spec, NLM_F_CREATE);
+        }
+        self.new_rules(&chains, table);
     }
 
     /// Creates a chain with its rules.
@@ -211,7 +220,7 @@ impl Transaction {
     pub(super) fn create(&mut self, table: &TableHandle, spec: &Spec) -> SetHandle {
         self.begin(set::ACTION, spec);
         self.names(table);
-        self.new_set(table, spec)
+        self.new_set(table, spec, CREATE)
     }
 
     /// Creates a named object, such as a counter, for rules to share.

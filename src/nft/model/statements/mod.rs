@@ -5,7 +5,7 @@ pub(crate) mod unknown;
 use self::unknown::Unknown;
 use super::family::Family;
 use super::reader::{KnownSets, Reader, is_anonymous};
-use super::rule::encode;
+use super::rule::{Rule, encode};
 use super::statement::{self, Statement};
 use crate::wire::nft::expr::Expr;
 use crate::wire::nft::expr::counter::Counter;
@@ -77,6 +77,11 @@ pub(crate) fn decode(family: Family, list: &[Expr], sets: &KnownSets) -> Vec<Box
         return statements;
     }
     vec![Box::new(Unknown(list.to_vec()))]
+}
+
+/// Returns whether these expressions are read as the statements of a rule, whatever its comment.
+pub(crate) fn is_rule(rule: &Rule, family: Family, list: &[Expr]) -> bool {
+    decode(family, list, &KnownSets::default()) == rule.statements
 }
 
 fn next(reader: &mut Reader<'_>) -> Option<Box<dyn Statement>> {

@@ -17,7 +17,7 @@ attribute_table! {
         sreg: Register = 2,
         dreg: Option<Register> = 3,
         set: String = 1,
-        /// The number of the set in the batch. Required if the kernel chooses the set's name.
+        /// The number of the set in the batch, required if the kernel chooses its name.
         set_id: Option<u32> = 4,
         /// Matches if the register is not in the set.
         inverted: bool = 5 unless_default,
@@ -29,12 +29,6 @@ impl Lookup {
     pub(crate) fn is_in(sreg: Register, set: &str) -> Self {
         Self { sreg, dreg: None, set: set.to_owned(), set_id: None, inverted: false }
     }
-
-    /// Loads the data that the map has for the register. A verdict is loaded into
-    /// [`Register::Verdict`].
-    pub(crate) fn map(sreg: Register, dreg: Register, map: &str) -> Self {
-        Self { dreg: Some(dreg), ..Self::is_in(sreg, map) }
-    }
 }
 
 #[cfg(test)]
@@ -45,6 +39,10 @@ mod tests {
 
     #[test]
     fn as_nft_sends_it() {
+        let map = |dreg| {
+            let lookup = Lookup::is_in(R1, "__map%d");
+            Lookup { set_id: Some(1), dreg: Some(dreg), ..lookup }
+        };
         // tools/nft-bytes 'add table ip t' 'add chain ip t c' \
         //   'add rule ip t c tcp dport != { 22, 80-90 }'
         expression(
@@ -54,13 +52,13 @@ mod tests {
         );
         // The same with: tcp dport vmap { 22 : accept, 80 : jump c2 }
         expression(
-            Lookup { set_id: Some(1), ..Lookup::map(R1, Register::Verdict, "__map%d") },
+            map(Register::Verdict),
             "38000180 0b000100 6c6f6f6b 75700000 28000280
              08000200 00000001 08000300 00000000 0c000100 5f5f6d61 70256400 08000400 00000001",
         );
         // The same with: dnat to tcp dport map { 80 : 10.0.0.1 , 81 : 10.0.0.2 }
         expression(
-            Lookup { set_id: Some(1), ..Lookup::map(R1, R1, "__map%d") },
+            map(R1),
             "38000180 0b000100 6c6f6f6b 75700000 28000280
              08000200 00000001 08000300 00000001 0c000100 5f5f6d61 70256400 08000400 00000001",
         );
