@@ -166,6 +166,26 @@ fn change_addressed(kind: u16, port: u16) -> Replay {
     })
 }
 
+/// A set with this number, name and flags, whose keys have this type and length.
+fn raw_set(
+    batch: &mut Replay,
+    (id, name, flags): (u32, &[u8], u32),
+    (key, length): (u32, u32),
+    size: u32,
+    data: impl FnOnce(&mut Replay),
+) {
+    batch.message(NFT | 9, CREATE, 0, |set| {
+        set.attribute(1, b"t\0");
+        set.attribute(2, name);
+        set.attribute(3, &flags.to_be_bytes());
+        set.attribute(4, &key.to_be_bytes());
+        set.attribute(5, &length.to_be_bytes());
+        data(set);
+        set.nested(9 | NESTED, |desc| desc.attribute(1, &size.to_be_bytes()));
+        set.attribute(10, &id.to_be_bytes());
+    });
+}
+
 /// A table with a map of these.
 fn raw_table(ports: impl Iterator<Item = u16>) -> Replay {
     Replay::batch(|batch| {
@@ -173,29 +193,15 @@ fn raw_table(ports: impl Iterator<Item = u16>) -> Replay {
             table.attribute(1, b"t\0");
             table.attribute(2, &2_u32.to_be_bytes()); // the owner flag, so that it goes
         });
-        batch.message(NFT | 9, CREATE, 0, |set| {
-            set.attribute(1, b"t\0");
-            set.attribute(2, b"any\0");
-            set.attribute(3, &8_u32.to_be_bytes()); // a map
-            set.attribute(4, &((12_u32 << 6) + 13).to_be_bytes());
-            set.attribute(5, &8_u32.to_be_bytes());
+        const MAP: u32 = 8;
+        let target = |set: &mut Replay| {
             set.attribute(6, &((7_u32 << 6) + 13).to_be_bytes());
             set.attribute(7, &8_u32.to_be_bytes());
-            set.nested(9 | 0x8000, |desc| desc.attribute(1, &65_536_u32.to_be_bytes()));
-            set.attribute(10, &1_u32.to_be_bytes());
-        });
+        };
+        raw_set(batch, (1, b"any\0", MAP), ((12 << 6) + 13, 8), 65_536, target);
         // The map of ports at one address each.
-        batch.message(NFT | 9, CREATE, 0, |set| {
-            set.attribute(1, b"t\0");
-            set.attribute(2, b"addressed\0");
-            set.attribute(3, &8_u32.to_be_bytes()); // a map
-            set.attribute(4, &((12_u32 << 12) + (7 << 6) + 13).to_be_bytes());
-            set.attribute(5, &12_u32.to_be_bytes());
-            set.attribute(6, &((7_u32 << 6) + 13).to_be_bytes());
-            set.attribute(7, &8_u32.to_be_bytes());
-            set.nested(9 | 0x8000, |desc| desc.attribute(1, &65_536_u32.to_be_bytes()));
-            set.attribute(10, &3_u32.to_be_bytes());
-        });
+        let key = ((12 << 12) + (7 << 6) + 13, 12);
+        raw_set(batch, (3, b"addressed\0", MAP), key, 65_536, target);
         // The counter that the mappings of a tag refer to, and the map of these.
         batch.message(NFT | 0x12, CREATE, 0, |object| {
             object.attribute(1, b"t\0");
@@ -203,16 +209,9 @@ fn raw_table(ports: impl Iterator<Item = u16>) -> Replay {
             object.attribute(3, &1_u32.to_be_bytes()); // a counter
             object.nested(4 | NESTED, |_| ());
         });
-        batch.message(NFT | 9, CREATE, 0, |set| {
-            set.attribute(1, b"t\0");
-            set.attribute(2, b"tags\0");
-            set.attribute(3, &0x40_u32.to_be_bytes()); // a map of objects
-            set.attribute(4, &((8_u32 << 6) + 13).to_be_bytes());
-            set.attribute(5, &20_u32.to_be_bytes());
-            set.attribute(15, &1_u32.to_be_bytes()); // of counters
-            set.nested(9 | 0x8000, |desc| desc.attribute(1, &196_608_u32.to_be_bytes()));
-            set.attribute(10, &2_u32.to_be_bytes());
-        });
+        const OBJECTS: u32 = 0x40;
+        let counters = |set: &mut Replay| set.attribute(15, &1_u32.to_be_bytes());
+        raw_set(batch, (2, b"tags\0", OBJECTS), ((8 << 6) + 13, 20), 196_608, counters);
         port_elements(batch, NEW, ports, (lone, false));
     })
 }

@@ -259,11 +259,7 @@ fn works_in_a_user_namespace(report: &doctor::Report, is_asked: fn(&Check) -> bo
 /// machine's.
 #[test]
 fn what_an_ordinary_user_has_in_its_own_namespaces_counts() {
-    support::isolated(|| {
-        let mut again = Command::new("unshare");
-        again.arg("-rnm").arg(env::current_exe().unwrap());
-        passes(again, "in_namespaces_of_its_own");
-    });
+    passes_under_unshare("-rnm", "in_namespaces_of_its_own");
 }
 
 #[test]
@@ -277,6 +273,14 @@ fn in_namespaces_of_its_own() {
     assert_eq!(report.place.owner, Owner::Ours);
 }
 
+fn passes_under_unshare(namespaces: &str, helper: &str) {
+    support::isolated(|| {
+        let mut again = Command::new("unshare");
+        again.arg(namespaces).arg(env::current_exe().unwrap());
+        passes(again, helper);
+    });
+}
+
 fn passes(mut again: Command, helper: &str) {
     let output = again.args(["--exact", helper, "--ignored", "--nocapture"]).output().unwrap();
     let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
@@ -287,11 +291,7 @@ fn passes(mut again: Command, helper: &str) {
 /// trials notice.
 #[test]
 fn capabilities_that_do_not_count_are_none() {
-    support::isolated(|| {
-        let mut again = Command::new("unshare");
-        again.arg("-r").arg(env::current_exe().unwrap());
-        passes(again, "in_somebody_elses_network");
-    });
+    passes_under_unshare("-r", "in_somebody_elses_network");
 }
 
 #[test]

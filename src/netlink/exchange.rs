@@ -118,7 +118,7 @@ impl Socket {
     /// `on_answer`, like an echo.
     fn read_late(&mut self, batch: &Batch, first: u32, last: usize, on_answer: OnAnswer<'_>) {
         while let Some(length) = self.receive_queued() {
-            for message in messages(self.datagram(length)) {
+            for message in messages(self.buffer.datagram(length)) {
                 let place = message.sequence.wrapping_sub(first) as usize;
                 let errno = match message.kind {
                     NLMSG_ERROR => Ack::read(message).map(|ack| ack.errno),
@@ -147,7 +147,7 @@ impl Socket {
         let mut deadline = Deadline::default();
         loop {
             let Received::Datagram(length) = self.receive(&mut deadline)? else { return Ok(None) };
-            let mut messages = messages(self.datagram(length));
+            let mut messages = messages(self.buffer.datagram(length));
             let mut is_ours = false;
             for message in messages.by_ref() {
                 let place = message.sequence.wrapping_sub(first) as usize;

@@ -1,6 +1,6 @@
 //! A netlink socket: opened in a namespace, bound, with a deadline on every wait.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -61,7 +61,7 @@ pub(crate) struct Socket {
     protocol: Protocol,
     port: u32,
     sequence: u32,
-    buffer: Buffer,
+    pub(super) buffer: Buffer,
     /// The batch that `get` uses again for each request.
     pub(super) reused: Batch,
     set: Options,
@@ -135,7 +135,7 @@ impl Socket {
         if super::script::intercepts(bytes) {
             return Ok(());
         }
-        Ok(socket::send_datagram(&self.fd(), bytes)?)
+        Ok(socket::send_datagram(&self.inner, bytes)?)
     }
 
     /// Enlarges the kernel's buffers for a datagram of `sent` bytes and answers of `answered`
@@ -148,7 +148,7 @@ impl Socket {
         // The kernel's buffers never shrink.
         let (sends, receives) = self.room;
         if sent > sends || answered > receives {
-            room::in_the_kernel(&self.fd(), sent, answered)?;
+            room::in_the_kernel(&self.inner, sent, answered)?;
             self.room = (sends.max(sent), receives.max(answered));
         }
         Ok(())
@@ -211,7 +211,7 @@ impl Socket {
             result => return result,
         }
         if !self.set.deadline {
-            socket::set_timeout(&self.fd(), sockopt::ReceiveTimeout, DEADLINE)?;
+            socket::set_timeout(&self.inner, sockopt::ReceiveTimeout, DEADLINE)?;
             self.set.deadline = true;
         }
         self.receive_with(MsgFlags::MSG_TRUNC)
@@ -253,20 +253,10 @@ impl Socket {
             return Err(Errno::EINTR);
         }
         #[cfg(any(test, fuzzing))]
-        super::script::record_answer(self.datagram(length));
+        super::script::record_answer(self.buffer.datagram(length));
         #[cfg(test)]
         let length = self.faults.received(self.buffer.space(), length);
         Ok(self.buffer.received(length))
-    }
-
-    /// Returns the datagram received last.
-    pub(super) fn datagram(&self, length: usize) -> &[u8] {
-        self.buffer.datagram(length)
-    }
-
-    fn fd(&self) -> BorrowedFd<'_> {
-        use std::os::fd::AsFd;
-        self.inner.as_fd()
     }
 }
 
@@ -366,7 +356,7 @@ mod tests {
     fn answers_that_did_not_fit_are_told_and_the_socket_is_as_good_as_new() {
         sandbox::run(|| {
             let mut socket = socket();
-            socket::setsockopt(&socket.fd(), sockopt::RcvBuf, &1).unwrap();
+            socket::setsockopt(&socket.inner, sockopt::RcvBuf, &1).unwrap();
             for _ in 0..50 {
                 let mut stray = Batch::default();
                 loopback(&mut stray);
@@ -376,7 +366,7 @@ mod tests {
             let error = names(&mut socket).unwrap_err();
             assert!(matches!(error, Cause::Overrun), "{error}");
             assert_eq!(error.doing("list", "links").raw_os_error(), Some(105));
-            socket::setsockopt(&socket.fd(), sockopt::RcvBuf, &(1 << 20)).unwrap();
+            socket::setsockopt(&socket.inner, sockopt::RcvBuf, &(1 << 20)).unwrap();
             assert_eq!(names(&mut socket).unwrap(), lo());
         })
         .unwrap();

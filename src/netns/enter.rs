@@ -48,7 +48,7 @@ pub(super) fn place_of_process(pidfd: BorrowedFd<'_>, socket: NewSocket) -> Resu
 type Place = (OwnedFd, OwnedFd);
 
 fn place(target: Target<'_>, socket: NewSocket) -> Result<Place, Cause> {
-    calls(target, &own_file()?, "socket", || namespace::file_and_socket(socket))
+    calls(target, &namespace::own()?, "socket", || namespace::file_and_socket(socket))
 }
 
 /// Makes system calls inside a namespace. The calls may neither wait nor allocate. They run on the
@@ -82,7 +82,7 @@ pub(super) fn cause_of(refused: Refused) -> Cause {
 /// Don't call this on a thread that ends soon after: creating its entry in `/proc` costs the kernel
 /// 1 ms (6.18).
 pub(super) fn home_from(namespace: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Cause> {
-    let own = own_file()?;
+    let own = namespace::own()?;
     let is_here = NetnsId::of(&own)? == NetnsId::of(namespace)?;
     Ok((!is_here).then_some(own))
 }
@@ -135,9 +135,4 @@ impl Drop for GoHome {
             log::warn!("a thread could not leave its namespace and ends there: {errno}");
         }
     }
-}
-
-/// Opens the calling thread's namespace.
-pub(super) fn own_file() -> Result<OwnedFd, Cause> {
-    Ok(namespace::own()?)
 }

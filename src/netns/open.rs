@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::enter::{new_place, own_file, place_of_process};
+use super::enter::{new_place, place_of_process};
 use super::handle::Netns;
 use super::identity::NetnsId;
 use super::label::{Label, Quoted};
@@ -17,6 +17,7 @@ use crate::error::{Cause, Error, SYS_ADMIN};
 use crate::netlink::{Protocol, Socket};
 use crate::sys::NewSocket;
 use crate::sys::file::{self, OFlag};
+use crate::sys::namespace;
 
 impl Netns {
     /// Opens the namespace that the calling thread is in.
@@ -26,7 +27,7 @@ impl Netns {
     /// `/proc` is not mounted, or no netlink socket can be opened.
     pub fn current() -> Result<Self, Error> {
         let open = || {
-            let file = own_file()?;
+            let file = namespace::own()?;
             let route = Socket::open(Protocol::Route)?;
             Self::of_existing(file, Label::Current, route)
         };

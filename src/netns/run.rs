@@ -2,11 +2,11 @@
 
 use std::os::fd::AsFd;
 
-use super::enter::{cause_of, inside, own_file};
+use super::enter::{cause_of, inside};
 use super::handle::Netns;
 use super::identity::NetnsId;
 use crate::error::{Cause, Error};
-use crate::sys::namespace::Away;
+use crate::sys::namespace::{self, Away};
 
 impl Netns {
     /// Runs a closure inside the namespace, on a new thread that ends afterwards. The calling
@@ -76,7 +76,7 @@ impl Netns {
     #[doc(alias = "setns")]
     pub fn run_here<T>(&self, closure: impl FnOnce() -> T) -> Result<T, Error> {
         let enter = || {
-            let home = own_file()?;
+            let home = namespace::own()?;
             if NetnsId::of(&home)? == self.id() {
                 return Ok(closure());
             }

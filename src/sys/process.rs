@@ -37,7 +37,7 @@ impl Process {
     }
 
     pub(crate) fn is_current(self) -> bool {
-        self == Self::current()
+        self.0 == Self::current().0
     }
 
     fn mark(mark: &AtomicU32) -> Self {

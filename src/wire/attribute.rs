@@ -120,16 +120,13 @@ impl<'a> Attribute<'a> {
     /// Returns the string before the first NUL, or the whole value. Replaces bytes that are not
     /// UTF-8.
     pub(crate) fn text(self) -> Cow<'a, str> {
-        String::from_utf8_lossy(self.bytes_to_nul())
+        let bytes = self.value.split(|&byte| byte == 0).next();
+        String::from_utf8_lossy(bytes.unwrap_or_default())
     }
 
     /// Returns the [`text`](Self::text) as an owned string.
     pub(crate) fn string(self) -> String {
         self.text().into_owned()
-    }
-
-    fn bytes_to_nul(self) -> &'a [u8] {
-        self.value.split(|&byte| byte == 0).next().unwrap_or_default()
     }
 
     /// Reads an IPv4 or IPv6 address, depending on the value's length.
@@ -183,9 +180,7 @@ impl<'b> Writer<'b> {
     }
 
     pub(crate) fn bytes(&mut self, kind: u16, value: &[u8]) {
-        self.header(kind, value.len());
-        self.out.extend_from_slice(value);
-        self.pad();
+        self.parts(kind, [value]);
     }
 
     pub(crate) fn u8(&mut self, kind: u16, value: u8) {
@@ -222,7 +217,8 @@ impl<'b> Writer<'b> {
 
     /// Appends an attribute whose value is the concatenation of `parts`.
     pub(crate) fn parts<const N: usize>(&mut self, kind: u16, parts: [&[u8]; N]) {
-        self.header(kind, parts.iter().map(|part| part.len()).sum());
+        let header = self.header_of(kind, parts.iter().map(|part| part.len()).sum());
+        self.out.extend_from_slice(&header);
         for part in parts {
             self.out.extend_from_slice(part);
         }
@@ -300,12 +296,7 @@ impl<'b> Writer<'b> {
         written
     }
 
-    /// Appends the header of an attribute with a value of `bytes` bytes.
-    fn header(&mut self, kind: u16, bytes: usize) {
-        let header = self.header_of(kind, bytes);
-        self.out.extend_from_slice(&header);
-    }
-
+    /// Returns the header of an attribute with a value of `bytes` bytes.
     fn header_of(&mut self, kind: u16, bytes: usize) -> [u8; NLA_HEADER_SIZE] {
         debug_assert_eq!(kind & !NLA_TYPE_MASK & !NLA_F_NESTED, 0);
         let length = u16::try_from(NLA_HEADER_SIZE + bytes);

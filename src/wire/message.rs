@@ -28,21 +28,6 @@ pub(crate) struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// Reads the message at the start of `bytes`. Also returns its length with padding. Returns
-    /// `None` if the bytes are too few or the length field is invalid.
-    fn read(bytes: &'a [u8]) -> Option<(Self, usize)> {
-        let (header, _) = bytes.split_first_chunk::<HEADER>()?;
-        let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *header;
-        let length = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).ok()?;
-        let message = Self {
-            kind: u16::from_ne_bytes([k0, k1]),
-            flags: u16::from_ne_bytes([f0, f1]),
-            sequence: u32::from_ne_bytes([s0, s1, s2, s3]),
-            payload: bytes.get(HEADER..length)?,
-        };
-        Some((message, aligned(length)))
-    }
-
     /// Splits the payload into its fixed header of `N` bytes and the attributes.
     pub(crate) fn split<const N: usize>(self) -> Option<(&'a [u8; N], Attributes<'a>)> {
         let (fixed, _) = self.payload.split_first_chunk::<N>()?;
@@ -70,9 +55,18 @@ impl Messages<'_> {
 impl<'a> Iterator for Messages<'a> {
     type Item = Message<'a>;
 
+    /// Reads the next message; `None` if the bytes are too few or contradict their own length.
     fn next(&mut self) -> Option<Message<'a>> {
-        let (message, length) = Message::read(self.0)?;
-        self.0 = self.0.get(length..).unwrap_or_default();
+        let (header, _) = self.0.split_first_chunk::<HEADER>()?;
+        let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *header;
+        let length = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).ok()?;
+        let message = Message {
+            kind: u16::from_ne_bytes([k0, k1]),
+            flags: u16::from_ne_bytes([f0, f1]),
+            sequence: u32::from_ne_bytes([s0, s1, s2, s3]),
+            payload: self.0.get(HEADER..length)?,
+        };
+        self.0 = self.0.get(aligned(length)..).unwrap_or_default();
         Some(message)
     }
 }

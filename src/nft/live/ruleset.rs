@@ -9,6 +9,7 @@ use super::generation::read_at_one_generation;
 use super::handle::TableHandle;
 use super::reader;
 use crate::error::{Cause, Error};
+use crate::netlink::Socket;
 use crate::netns::Netns;
 use crate::nft::model::chain::Chain;
 use crate::nft::model::family::Family;
@@ -24,8 +25,6 @@ use crate::nft::model::statements::counter::counted;
 use crate::nft::model::statements::decode;
 use crate::nft::model::table::tag_in;
 use crate::wire::nft::chain as wire_chain;
-use crate::wire::nft::codec::Codec;
-use crate::wire::nft::element as wire_element;
 use crate::wire::nft::element::ElementsOf;
 use crate::wire::nft::flowtable as wire_flowtable;
 use crate::wire::nft::message::MessageType;
@@ -71,15 +70,18 @@ fn ruleset(
     has_elements: bool,
 ) -> Result<Vec<TableInfo>, Error> {
     read_at_one_generation(netns, (READ, &RULESET), || {
-        let family = only.map(|table| table.family);
-        let all = wire_chain::Chain::default();
-        let chains = list(netns, family, MessageType::GetChain, &all)?;
-        let mut found = Vec::new();
-        for (family, table) in tables(netns)? {
-            if only.is_none_or(|only| only.number.if_known() == table.handle) {
-                found.extend(read_one(netns, (family, &table), &chains, has_elements)?);
+        let mut found = ask(netns, |socket| {
+            let family = only.map(|table| table.family);
+            let all = wire_chain::Chain::default();
+            let chains = reader::list(socket, MessageType::GetChain, family, &all)?;
+            let mut found = Vec::new();
+            for (family, table) in reader::tables(socket)? {
+                if only.is_none_or(|only| only.number.if_known() == table.handle) {
+                    found.extend(read_one(socket, (family, &table), &chains, has_elements)?);
+                }
             }
-        }
+            Ok(found)
+        })?;
         let chains = found.iter_mut().flat_map(|table| &mut table.chains);
         let rules = chains.flat_map(|chain| &mut chain.rules);
         name_devices(netns, rules.flat_map(|info| &mut info.rule.statements))?;
@@ -87,15 +89,24 @@ fn ruleset(
     })
 }
 
-fn read_one(
+/// Reads over the socket that owns the namespace's tables.
+fn ask<T>(
     netns: &Netns,
+    read: impl FnOnce(&mut Socket) -> Result<T, Cause>,
+) -> Result<T, Error> {
+    let read = netns.nf_tables(|nf_tables| read(&mut nf_tables.socket));
+    read.map_err(|cause| cause.doing(READ, RULESET))
+}
+
+fn read_one(
+    socket: &mut Socket,
     (family, table): (Family, &wire_table::Table),
     chains: &[(Family, wire_chain::Chain)],
     has_elements: bool,
-) -> Result<Option<TableInfo>, Error> {
+) -> Result<Option<TableInfo>, Cause> {
     let (Some(name), Some(number)) = (&table.name, table.handle) else { return Ok(None) };
-    let (sets, written) = sets(netns, family, name, has_elements)?;
-    let rules = rules(netns, family, name)?;
+    let (sets, written) = sets(socket, family, name, has_elements)?;
+    let rules = reader::rules(socket, family, name)?;
     let in_table =
         |(of, chain): &&(Family, wire_chain::Chain)| *of == family && chain.table == *name;
     let chains = chains.iter().filter(in_table).map(|(_, chain)| {
@@ -121,8 +132,8 @@ fn read_one(
         comment: comment.map(str::to_owned),
         is_dormant: flags.contains(TableFlags::DORMANT),
         chains: chains.collect(),
-        objects: objects(netns, family, name)?,
-        flowtables: flowtables(netns, family, name)?,
+        objects: objects(socket, family, name)?,
+        flowtables: flowtables(socket, family, name)?,
         sets,
     }))
 }
@@ -140,27 +151,16 @@ fn rule_info(family: Family, rule: &wire_rule::Rule, written: &KnownSets) -> Rul
     }
 }
 
-fn list<T: Codec>(
-    netns: &Netns,
-    family: impl Into<Option<Family>>,
-    kind: MessageType,
-    of: &impl Codec,
-) -> Result<Vec<(Family, T)>, Error> {
-    netns
-        .nf_tables(|nf_tables| reader::list(&mut nf_tables.socket, kind, family, of))
-        .map_err(|cause| cause.doing(READ, RULESET))
-}
-
 /// Reads the named sets of a table, with their elements on request, and the anonymous sets of its
 /// rules.
 fn sets(
-    netns: &Netns,
+    socket: &mut Socket,
     family: Family,
     table: &str,
     has_elements: bool,
-) -> Result<(Vec<SetInfo>, KnownSets), Error> {
+) -> Result<(Vec<SetInfo>, KnownSets), Cause> {
     let of = wire_set::Set { table: table.to_owned(), ..wire_set::Set::default() };
-    let listed: Vec<(_, wire_set::Set)> = list(netns, family, MessageType::GetSet, &of)?;
+    let listed: Vec<(_, wire_set::Set)> = reader::list(socket, MessageType::GetSet, family, &of)?;
     let mut sets = Vec::new();
     let mut written = KnownSets::default();
     for (_, set) in listed {
@@ -168,7 +168,8 @@ fn sets(
         let shape = shape_of(&set);
         let is_written = set.flags.unwrap_or_default().contains(SetFlags::ANONYMOUS);
         let elements = if has_elements || is_written {
-            shape.decode(elements(netns, family, (table, &name))?)
+            let of = ElementsOf::new(table, &name);
+            shape.decode(reader::all_elements(socket, family, &of)?)
         } else {
             Vec::new()
         };
@@ -188,51 +189,38 @@ fn sets(
     Ok((sets, written))
 }
 
-fn elements(
-    netns: &Netns,
+fn flowtables(
+    socket: &mut Socket,
     family: Family,
-    (table, set): (&str, &str),
-) -> Result<Vec<wire_element::Element>, Error> {
-    let of = ElementsOf::new(table, set);
-    netns
-        .nf_tables(|nf_tables| reader::all_elements(&mut nf_tables.socket, family, &of))
-        .map_err(|cause| cause.doing(READ, RULESET))
-}
-
-fn flowtables(netns: &Netns, family: Family, table: &str) -> Result<Vec<Flowtable>, Error> {
+    table: &str,
+) -> Result<Vec<Flowtable>, Cause> {
     if !matches!(family, Family::Ip | Family::Ip6 | Family::Inet) {
         return Ok(Vec::new());
     }
     let of = wire_flowtable::Flowtable { table: table.to_owned(), ..Default::default() };
     let listed: Vec<(_, wire_flowtable::Flowtable)> =
-        list(netns, family, MessageType::GetFlowtable, &of)?;
+        reader::list(socket, MessageType::GetFlowtable, family, &of)?;
     let in_table = listed.iter().filter(|(_, flowtable)| flowtable.table == table);
     Ok(in_table.filter_map(|(_, flowtable)| Flowtable::from_wire(flowtable)).collect())
 }
 
-fn objects(netns: &Netns, family: Family, table: &str) -> Result<Vec<Object>, Error> {
+fn objects(socket: &mut Socket, family: Family, table: &str) -> Result<Vec<Object>, Cause> {
     let of =
         wire_object::Object { table: Some(table.to_owned()), ..wire_object::Object::default() };
-    let listed: Vec<(_, wire_object::Object)> = list(netns, family, MessageType::GetObject, &of)?;
+    let listed: Vec<(_, wire_object::Object)> =
+        reader::list(socket, MessageType::GetObject, family, &of)?;
     Ok(listed.into_iter().filter_map(|(_, object)| Object::from_wire(object)).collect())
-}
-
-fn rules(netns: &Netns, family: Family, table: &str) -> Result<Vec<wire_rule::Rule>, Error> {
-    let of = wire_rule::Rule { table: table.to_owned(), ..wire_rule::Rule::default() };
-    let listed = list(netns, family, MessageType::GetRule, &of)?;
-    Ok(listed.into_iter().map(|(_, rule)| rule).collect())
 }
 
 /// Lists all tables, each with its family.
 pub(super) fn tables(netns: &Netns) -> Result<Vec<(Family, wire_table::Table)>, Error> {
-    let all = wire_table::Table::default();
-    list(netns, None, MessageType::GetTable, &all)
+    ask(netns, reader::tables)
 }
 
 /// Lists the base chains, each with its table.
 pub(crate) fn base_chains(netns: &Netns) -> Result<Vec<(Family, String, Chain)>, Error> {
     let all = wire_chain::Chain::default();
-    let listed = list(netns, None, MessageType::GetChain, &all)?;
+    let listed = ask(netns, |socket| reader::list(socket, MessageType::GetChain, None, &all))?;
     let base = |(family, chain): (Family, wire_chain::Chain)| {
         chain.hook.as_ref()?;
         Some((family, chain.table.clone(), Chain::from_wire(family, &chain)))

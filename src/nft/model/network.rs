@@ -31,7 +31,7 @@ impl Network {
 
     /// Returns the kernel's `NFPROTO_*`.
     pub(crate) fn netfilter_protocol(self) -> u8 {
-        let [.., number] = self.family().number().to_be_bytes();
+        let [.., number] = (self.family() as u32).to_be_bytes();
         number
     }
 

@@ -166,12 +166,16 @@ impl Table {
     }
 
     pub(crate) fn message(&self) -> wire::Table {
-        let mut flags = TableFlags::empty();
+        const BOTH: TableFlags = TableFlags::OWNER.union(TableFlags::DORMANT);
+        const NONE: TableFlags = TableFlags::empty();
         let comment = self.comment();
-        flags.set(TableFlags::OWNER, comment.is_none());
-        flags.set(TableFlags::DORMANT, self.dormant);
         wire::Table {
-            flags: Some(flags),
+            flags: Some(match (comment.is_none(), self.dormant) {
+                (true, true) => BOTH,
+                (true, false) => TableFlags::OWNER,
+                (false, true) => TableFlags::DORMANT,
+                (false, false) => NONE,
+            }),
             userdata: comment.and_then(|comment| UserData::comment(&comment)),
             ..wire::Table::by_name(&self.name)
         }

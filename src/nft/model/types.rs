@@ -321,7 +321,7 @@ mod tests {
         let mut ours: Vec<_> = Type::ALL
             .iter()
             .map(|kind| {
-                let (number, order) = (kind.data_type().0, kind.byte_order().number());
+                let (number, order) = (kind.data_type().0, kind.byte_order() as u32);
                 format!("{kind} {number:02x} {:02x} {order:02x}", kind.len())
             })
             .collect();

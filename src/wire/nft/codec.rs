@@ -318,19 +318,23 @@ impl Field for String {
 macro_rules! wire_enum {
     (
         $(#[$meta:meta])*
-        $name:ident: $wire:ty { $($(#[$variant_meta:meta])* $variant:ident = $number:expr),* $(,)? }
+        $name:ident: $wire:ident { $($(#[$variant_meta:meta])* $variant:ident = $number:expr),* $(,)? }
     ) => {
-        wire_enum!(@enum pub(crate), $(#[$meta])* $name { $($(#[$variant_meta])* $variant,)* });
-        wire_enum!(@numbers $name: $wire { $($variant = $number,)* });
+        wire_enum!(@enum pub(crate), #[repr($wire)] $(#[$meta])* $name {
+            $($(#[$variant_meta])* $variant = $number,)*
+        });
+        wire_enum!(@numbers $name: $wire);
     };
     (
         $(#[$meta:meta])*
-        pub $name:ident: $wire:ty {
+        pub $name:ident: $wire:ident {
             $($(#[$variant_meta:meta])* $variant:ident = $number:literal $word:literal),* $(,)?
         }
     ) => {
-        wire_enum!(@enum pub, $(#[$meta])* $name { $($(#[$variant_meta])* $variant,)* });
-        wire_enum!(@numbers $name: $wire { $($variant = $number,)* });
+        wire_enum!(@enum pub, #[repr($wire)] $(#[$meta])* $name {
+            $($(#[$variant_meta])* $variant = $number,)*
+        });
+        wire_enum!(@numbers $name: $wire);
         wire_enum!(@words $name { $($variant = $word,)* });
     };
     (
@@ -341,11 +345,11 @@ macro_rules! wire_enum {
         wire_enum!(@words $name { $($variant = $word,)* });
     };
     (@enum $vis:vis, $(#[$meta:meta])* $name:ident {
-        $($(#[$variant_meta:meta])* $variant:ident,)*
+        $($(#[$variant_meta:meta])* $variant:ident $(= $number:expr)?,)*
     }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        $vis enum $name { $($(#[$variant_meta])* $variant),* }
+        $vis enum $name { $($(#[$variant_meta])* $variant $(= $number)?),* }
 
         impl $name {
             pub(crate) const ALL: &'static [Self] = &[$(Self::$variant),*];
@@ -359,14 +363,10 @@ macro_rules! wire_enum {
             }
         }
     };
-    (@numbers $name:ident: $wire:ty { $($variant:ident = $number:expr,)* }) => {
+    (@numbers $name:ident: $wire:ident) => {
         impl $name {
-            pub(crate) const fn number(self) -> $wire {
-                match self { $(Self::$variant => $number),* }
-            }
-
             pub(crate) fn from_number(number: $wire) -> Option<Self> {
-                Self::ALL.iter().copied().find(|variant| variant.number() == number)
+                Self::ALL.iter().copied().find(|variant| *variant as $wire == number)
             }
         }
 
@@ -376,7 +376,7 @@ macro_rules! wire_enum {
             }
 
             fn write(&self, out: &mut $crate::wire::attribute::Writer<'_>, kind: u16) {
-                self.number().write(out, kind);
+                (*self as $wire).write(out, kind);
             }
         }
     };

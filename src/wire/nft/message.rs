@@ -77,7 +77,7 @@ wire_enum! {
 impl MessageType {
     /// Returns the message type for the netlink header.
     pub(crate) const fn nlmsg_type(self) -> u16 {
-        NFNL_SUBSYS_NFTABLES << 8 | self.number()
+        NFNL_SUBSYS_NFTABLES << 8 | self as u16
     }
 
     pub(crate) fn from_nlmsg_type(kind: u16) -> Option<Self> {
@@ -136,7 +136,7 @@ fn frame(
     out.extend_from_slice(&(flags | NLM_F_REQUEST).to_ne_bytes());
     out.extend_from_slice(&sequence.to_ne_bytes());
     out.extend_from_slice(&[0; 4]);
-    let [.., family] = family.map_or(0, Family::number).to_be_bytes();
+    let [.., family] = family.map_or(0, |family| family as u32).to_be_bytes();
     out.extend_from_slice(&[family, NFNETLINK_V0]);
     out.extend_from_slice(&resource.to_be_bytes());
 

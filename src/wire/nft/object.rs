@@ -105,12 +105,12 @@ attribute_table! {
 impl Object {
     pub(crate) fn by_name(table: &str, kind: ObjectKind, name: &str) -> Self {
         let (table, name) = (Some(table.to_owned()), Some(name.to_owned()));
-        Self { table, kind: Some(kind.number()), name, ..Self::default() }
+        Self { table, kind: Some(kind as u32), name, ..Self::default() }
     }
 
     pub(crate) fn by_handle(table: &str, kind: ObjectKind, handle: u64) -> Self {
         let (table, handle) = (Some(table.to_owned()), Some(handle));
-        Self { table, kind: Some(kind.number()), handle, ..Self::default() }
+        Self { table, kind: Some(kind as u32), handle, ..Self::default() }
     }
 }
 
@@ -198,7 +198,7 @@ mod tests {
         );
         // tools/nft-bytes -a 'reset counters'
         let reset =
-            Object { kind: Some(ObjectKind::Counter.number()), data: nothing, ..Object::default() };
+            Object { kind: Some(ObjectKind::Counter as u32), data: nothing, ..Object::default() };
         assert_eq!(encoded(&reset), hex("08000300 00000001 04000480"));
     }
 }

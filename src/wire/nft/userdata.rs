@@ -70,13 +70,13 @@ impl UserData {
 
     /// Returns the entries that `nft` needs to list a set as it was declared.
     pub(crate) fn of_set(key: ByteOrder) -> Self {
-        Self::default().with_number(NFTNL_UDATA_SET_KEYBYTEORDER, key.number())
+        Self::default().with_number(NFTNL_UDATA_SET_KEYBYTEORDER, key as u32)
     }
 
     /// Returns the entries that `nft` needs to list a map as it was declared.
     pub(crate) fn of_map(key: ByteOrder, data: ByteOrder, data_is_interval: bool) -> Self {
         Self::of_set(key)
-            .with_number(NFTNL_UDATA_SET_DATABYTEORDER, data.number())
+            .with_number(NFTNL_UDATA_SET_DATABYTEORDER, data as u32)
             .with_number(NFTNL_UDATA_SET_DATA_INTERVAL, data_is_interval.into())
     }
 
@@ -218,7 +218,7 @@ mod tests {
         let map = UserData::of_map(ByteOrder::BigEndian, ByteOrder::BigEndian, true);
         assert_eq!(map.0, hex("00040200 00000104 02000000 06040100 0000"));
         assert_eq!(map.number(NFTNL_UDATA_SET_DATA_INTERVAL), Some(1));
-        assert_eq!(map.number(NFTNL_UDATA_SET_DATABYTEORDER), Some(ByteOrder::BigEndian.number()));
+        assert_eq!(map.number(NFTNL_UDATA_SET_DATABYTEORDER), Some(ByteOrder::BigEndian as u32));
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl Statement for ObjectRef {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
         match &self.target {
             Target::Name(name) => {
-                encoder.push(Objref::Named { kind: self.kind.number(), name: name.clone() });
+                encoder.push(Objref::Named { kind: self.kind as u32, name: name.clone() });
             }
             Target::Map(MapLookup { key, map }) => {
                 encoder.load(key)?;

@@ -37,7 +37,7 @@ impl Rule {
 impl Statement for Tproxy {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), String> {
         let network = self.address.map(Network::of_address).or(encoder.context.network);
-        let family = network.map_or(0, |network| network.family().number());
+        let family = network.map_or(0, |network| network.family() as u32);
         let address = self.address.map(|address| encoder.constant(address));
         let port = self.port.map(|port| encoder.constant(port));
         encoder.push(wire::Tproxy { family, address, port });

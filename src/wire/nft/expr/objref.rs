@@ -32,7 +32,7 @@ mod tests {
     fn as_nft_sends_it() {
         // tools/nft-bytes 'add table ip t' 'add chain ip t c' 'add counter ip t n' \
         //   'add rule ip t c counter name n'
-        let named = Objref::Named { kind: ObjectKind::Counter.number(), name: "n".to_owned() };
+        let named = Objref::Named { kind: ObjectKind::Counter as u32, name: "n".to_owned() };
         expression(
             named.clone(),
             "24000180 0b000100 6f626a72 65660000 14000280 08000100 00000001 05000200 6e000000",

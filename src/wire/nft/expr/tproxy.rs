@@ -32,7 +32,7 @@ mod tests {
         // tools/nft-bytes 'add table ip t' 'add chain ip t c' \
         //   'add rule ip t c tcp dport 1 tproxy to 127.0.0.1:50080'
         expression(
-            Tproxy { family: Family::Ip.number(), address: Some(R1), port: Some(R2) },
+            Tproxy { family: Family::Ip as u32, address: Some(R1), port: Some(R2) },
             "2c000180 0b000100 7470726f 78790000 1c000280
              08000100 00000002 08000200 00000001 08000300 00000002",
         );
