@@ -193,15 +193,15 @@ fn raw_table(ports: impl Iterator<Item = u16>) -> Replay {
             table.attribute(1, b"t\0");
             table.attribute(2, &2_u32.to_be_bytes()); // the owner flag, so that it goes
         });
-        const MAP: u32 = 8;
+        let map = 8;
         let target = |set: &mut Replay| {
             set.attribute(6, &((7_u32 << 6) + 13).to_be_bytes());
             set.attribute(7, &8_u32.to_be_bytes());
         };
-        raw_set(batch, (1, b"any\0", MAP), ((12 << 6) + 13, 8), 65_536, target);
+        raw_set(batch, (1, b"any\0", map), ((12 << 6) + 13, 8), 65_536, target);
         // The map of ports at one address each.
         let key = ((12 << 12) + (7 << 6) + 13, 12);
-        raw_set(batch, (3, b"addressed\0", MAP), key, 65_536, target);
+        raw_set(batch, (3, b"addressed\0", map), key, 65_536, target);
         // The counter that the mappings of a tag refer to, and the map of these.
         batch.message(NFT | 0x12, CREATE, 0, |object| {
             object.attribute(1, b"t\0");
@@ -209,9 +209,9 @@ fn raw_table(ports: impl Iterator<Item = u16>) -> Replay {
             object.attribute(3, &1_u32.to_be_bytes()); // a counter
             object.nested(4 | NESTED, |_| ());
         });
-        const OBJECTS: u32 = 0x40;
+        let objects = 0x40;
         let counters = |set: &mut Replay| set.attribute(15, &1_u32.to_be_bytes());
-        raw_set(batch, (2, b"tags\0", OBJECTS), ((8 << 6) + 13, 20), 196_608, counters);
+        raw_set(batch, (2, b"tags\0", objects), ((8 << 6) + 13, 20), 196_608, counters);
         port_elements(batch, NEW, ports, (lone, false));
     })
 }

@@ -4,9 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use ipnet::IpNet;
 use netloom::nft::ElementHandle;
-use netloom::{
-    Link, Netns, Owned, PortForward, PortForwardHandle, Setting, Together,
-};
+use netloom::{Link, Netns, Owned, PortForward, PortForwardHandle, Setting, Together};
 
 use crate::attachment::Attachment;
 use crate::bridge::keep_all;
@@ -95,7 +93,7 @@ fn of_container(host: &Netns, container: &Netns) -> Result<Vec<PortForwardHandle
 
 /// Withdraws the published ports of an attachment.
 pub(crate) fn unpublish(host: &Netns, tag: &str) -> Result<(), Failure> {
-    withdraw(host, host.port_forwards_with_tag(tag)?, |one| one == tag)
+    withdraw(host, &host.port_forwards_with_tag(tag)?, |one| one == tag)
 }
 
 /// Takes away what attachments have published whose tags are unwanted, and adds these tags.
@@ -113,7 +111,7 @@ pub(crate) fn unpublish_all(
 /// Deletes published ports, and hands them over to attachments that wait for them.
 fn withdraw(
     host: &Netns,
-    ports: Vec<PortForwardHandle>,
+    ports: &[PortForwardHandle],
     is_gone: impl Fn(&str) -> bool,
 ) -> Result<(), Failure> {
     let owned = ports.iter().cloned().map(Owned::adopt);
@@ -121,7 +119,7 @@ fn withdraw(
         Ok(()) => Vec::new(),
         Err(failed) => failed.into_errors().into_iter().map(Failure::from).collect(),
     };
-    failures.extend(waiting::hand_over(host, is_gone, &ports).err());
+    failures.extend(waiting::hand_over(host, is_gone, ports).err());
     Failure::join(failures)
 }
 

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 
 use netloom::nft::{ObjectKind, Table, TableHandle, Transaction};
 use netloom::{
-    Address, Bridge, ConntrackFilter, Error, Firewall, Netns, PortForwardHandle, Route, Setting, VethEnd,
-    VethPair,
+    Address, Bridge, ConntrackFilter, Error, Firewall, Netns, PortForwardHandle, Route, Setting,
+    VethEnd, VethPair,
 };
 
 /// A question to a namespace. The answer is formatted, as a program would log it.

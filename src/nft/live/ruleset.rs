@@ -30,7 +30,6 @@ use crate::wire::nft::flowtable as wire_flowtable;
 use crate::wire::nft::message::MessageType;
 use crate::wire::nft::object as wire_object;
 use crate::wire::nft::rule as wire_rule;
-use crate::wire::nft::set as wire_set;
 use crate::wire::nft::set::SetFlags;
 use crate::wire::nft::table as wire_table;
 use crate::wire::nft::table::TableFlags;
@@ -90,10 +89,7 @@ fn ruleset(
 }
 
 /// Reads over the socket that owns the namespace's tables.
-fn ask<T>(
-    netns: &Netns,
-    read: impl FnOnce(&mut Socket) -> Result<T, Cause>,
-) -> Result<T, Error> {
+fn ask<T>(netns: &Netns, read: impl FnOnce(&mut Socket) -> Result<T, Cause>) -> Result<T, Error> {
     let read = netns.nf_tables(|nf_tables| read(&mut nf_tables.socket));
     read.map_err(|cause| cause.doing(READ, RULESET))
 }
@@ -159,11 +155,9 @@ fn sets(
     table: &str,
     has_elements: bool,
 ) -> Result<(Vec<SetInfo>, KnownSets), Cause> {
-    let of = wire_set::Set { table: table.to_owned(), ..wire_set::Set::default() };
-    let listed: Vec<(_, wire_set::Set)> = reader::list(socket, MessageType::GetSet, family, &of)?;
     let mut sets = Vec::new();
     let mut written = KnownSets::default();
-    for (_, set) in listed {
+    for set in reader::sets(socket, family, table)? {
         let name = set.name.clone().unwrap_or_default();
         let shape = shape_of(&set);
         let is_written = set.flags.unwrap_or_default().contains(SetFlags::ANONYMOUS);
@@ -189,11 +183,7 @@ fn sets(
     Ok((sets, written))
 }
 
-fn flowtables(
-    socket: &mut Socket,
-    family: Family,
-    table: &str,
-) -> Result<Vec<Flowtable>, Cause> {
+fn flowtables(socket: &mut Socket, family: Family, table: &str) -> Result<Vec<Flowtable>, Cause> {
     if !matches!(family, Family::Ip | Family::Ip6 | Family::Inet) {
         return Ok(Vec::new());
     }
