@@ -105,7 +105,7 @@ pub(crate) fn unpublish_all(
     let mut ports = host.port_forwards()?;
     ports.retain(|port| port.tag().is_some_and(&is_unwanted));
     tags.extend(ports.iter().filter_map(|port| port.tag()).map(str::to_owned));
-    withdraw(host, ports, is_unwanted)
+    withdraw(host, &ports, is_unwanted)
 }
 
 /// Deletes published ports, and hands them over to attachments that wait for them.

@@ -157,8 +157,7 @@ impl Table {
         let has_rules = |chain: &Chain| {
             let of_chain = |rule: &&wire_rule::Rule| rule.chain.as_deref() == Some(chain.name());
             let mut listed = rules.iter().filter(of_chain);
-            let is_listed =
-                |rule| listed.any(|one| is_rule(rule, self.family, &one.expressions));
+            let is_listed = |rule| listed.any(|one| is_rule(rule, self.family, &one.expressions));
             chain.rules.iter().all(is_listed)
         };
         let has_set = |spec: &Spec| sets.iter().any(|set| set.name.as_ref() == Some(&spec.name));

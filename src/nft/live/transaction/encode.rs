@@ -207,12 +207,7 @@ impl Transaction {
         }
     }
 
-    pub(super) fn new_set(
-        &mut self,
-        table: &TableHandle,
-        spec: &Spec,
-        flags: u16,
-    ) -> SetHandle {
+    pub(super) fn new_set(&mut self, table: &TableHandle, spec: &Spec, flags: u16) -> SetHandle {
         let (name, shape) = (spec.name.clone(), spec.shape.clone());
         let handle = SetHandle { table: table.clone(), name, shape, number: self.new_number() };
         self.next_set += 1;
