@@ -1,4 +1,4 @@
-//! Addresses: as `ip address` sets and lists them, and gone with their owner.
+//! Addresses: set and listed as by `ip address`, and deleted with their owner.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -18,14 +18,14 @@ fn netns() -> Owned<Netns> {
     netns
 }
 
-/// Creates a link called `br0` with a carrier from the start. Without a carrier, the kernel takes
-/// IPv6 addresses away; it notices late that a bridge has no ports.
+/// Creates a veth pair whose near end `br0` has a carrier from the start. Without a carrier, the
+/// kernel removes IPv6 addresses, and a bridge without ports gets one late.
 fn cable(netns: &Netns) -> Owned<Veth> {
     VethPair::new(VethEnd::new("br0").up(), VethEnd::new("other").up()).create(netns).unwrap()
 }
 
-/// An IPv6 address is the namespace's own a moment after it was added: the kernel's worker puts it
-/// into the table 255 (net/ipv6/addrconf.c, `addrconf_dad_work`).
+/// Waits until the namespace owns an IPv6 address. The kernel adds the address to table 255 later,
+/// on a worker (net/ipv6/addrconf.c, `addrconf_dad_work`).
 fn is_in_use(netns: &Netns, address: &str) {
     let address: IpAddr = address.parse().unwrap();
     support::eventually("it has a local route", || {
@@ -122,7 +122,7 @@ fn the_list_is_what_ip_lists() {
             ours[0].to_string(),
             format!("10.0.0.1/24 brd 10.0.0.255 scope global dev if{} label br0", bridge.index())
         );
-        // Those of all links are these and those of lo.
+        // The namespace's list also holds the addresses of `lo`.
         let all = host.addresses().unwrap();
         assert!(ours.iter().all(|address| all.contains(address)));
         assert!(all.iter().any(|address| address.link == 1));
@@ -180,7 +180,8 @@ fn no_address_comes_to_a_link_that_is_gone_or_has_no_ipv6() {
     });
 }
 
-/// An address that is used at once, and one for which duplicates are looked for first.
+/// Without duplicate address detection, an address is usable at once; with detection, the kernel
+/// probes for duplicates first.
 #[test]
 fn duplicates_are_looked_for_where_it_is_asked_for() {
     support::isolated(|| {
@@ -237,7 +238,7 @@ fn a_point_to_point_address_is_found_adopted_and_deleted() {
             Owned::adopt(link.address(ours).unwrap()).delete().unwrap();
             assert_eq!(texts(link), [""; 0], "{ours} peer {peer}");
         }
-        // Two that differ in the peer alone: the one that was found goes.
+        // Two addresses differ in the peer alone: only the address that was looked up is deleted.
         by_hand(&host, "ip address add 10.5.0.1 peer 10.5.0.2/32 dev br0");
         let first = link.address("10.5.0.1/32").unwrap();
         by_hand(&host, "ip address add 10.5.0.1 peer 10.5.0.3/32 dev br0");

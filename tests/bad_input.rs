@@ -1,4 +1,5 @@
-//! Bad input: refused with a typed answer that names what and why, and the kernel is as it was.
+//! Bad input: each call fails with a typed error that names the value and the reason, and the
+//! kernel is unchanged.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -48,7 +49,7 @@ fn host() -> Owned<Netns> {
     Namespace::anonymous().create().unwrap()
 }
 
-/// Asserts that netloom itself refused it, with these words.
+/// Asserts that netloom itself refused the input, with an error that contains these words.
 #[track_caller]
 fn is_invalid<T: std::fmt::Debug>(result: Result<T, Error>, words: &[&str]) {
     let error = refused(result, words);
@@ -59,7 +60,7 @@ fn is_invalid<T: std::fmt::Debug>(result: Result<T, Error>, words: &[&str]) {
     assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::InvalidInput);
 }
 
-/// All that is known wrong without asking the kernel.
+/// Passes each kind of input that netloom recognises as wrong without asking the kernel.
 fn known_wrong(host: &Netns) {
     let quoted = |text: &str| format!("{text:?}");
     for (name, reason) in LINK_NAMES {
@@ -78,7 +79,7 @@ fn known_wrong(host: &Netns) {
     for (prefix, reason) in PREFIXES.into_iter().take(4) {
         is_invalid(Route::new(prefix).dev("lo").create(host), &[&quoted(prefix), reason]);
     }
-    // Host bits where a network is meant; where an address is meant they are the point.
+    // A network with host bits is refused; an address with host bits is valid.
     is_invalid(Route::new("10.0.0.1/24").dev("lo").create(host), &["host bits", "10.0.0.0/24"]);
     is_invalid(Route::new("fd00::1/64").dev("lo").create(host), &["host bits", "fd00::/64"]);
     let net: IpNet = "10.0.0.1/24".parse().unwrap();
@@ -87,7 +88,7 @@ fn known_wrong(host: &Netns) {
         NatRule::masquerade().source("10.0.0.1/8").create(host),
         &["host bits", "10.0.0.0/8"],
     );
-    // Families mixed.
+    // Addresses of different families in one object.
     let family = "another family";
     is_invalid(
         Route::new("10.0.0.0/8").via("fd00::1").create(host),
@@ -104,7 +105,7 @@ fn known_wrong(host: &Netns) {
     is_invalid(Route::default_via("10.0.0.0/24").create(host), &["via(\"10.0.0.0/24\")"]);
     let broadcast = Address::new("fd00::1/64").broadcast("10.0.0.255".parse().unwrap());
     is_invalid(Bridge::new("br0").address(broadcast).create(host), &["no broadcast address"]);
-    // What no link can have.
+    // Values that no link accepts.
     for mac in ["", "02:00:00:00:00", "02:00:00:00:00:0g", "2:0:0:0:0:1"] {
         is_invalid(Bridge::new("br0").mac(mac).create(host), &["mac", "six hexadecimal bytes"]);
     }
@@ -131,7 +132,7 @@ fn known_wrong(host: &Netns) {
     is_invalid(Ping::new("nobody").send(host), &["ping", "nobody"]);
     is_invalid(Ping::new("fe80::1").send(host), &["ping fe80::1", "link-local"]);
     is_invalid(Sysctl::new("kernel.hostname", "red").create(host), &["kernel.hostname=red"]);
-    // The error names the first bad literal.
+    // The error names the first bad value of several.
     let bridge = Bridge::new("br0").mtu(1).mac("zz").address("10.0.0.1");
     is_invalid(bridge.create(host), &["mtu(1):"]);
     is_invalid(Bridge::new("br0").mtu(0).create(host), &["mtu(0):"]);
@@ -157,14 +158,14 @@ fn what_is_known_wrong_changes_nothing() {
     });
 }
 
-/// Counts with `strace`, if it is installed. A refusal without a system call changes nothing, as
-/// the test above shows.
+/// Counts system calls with `strace`, if the tool is installed. A refusal that makes no system call
+/// also changes nothing, as the test above shows.
 #[test]
 fn what_is_known_wrong_makes_no_system_call() {
     const TRACED: &str = "NETLOOM_TEST_TRACED";
     if std::env::var_os(TRACED).is_some() {
         let ground = Ground::new();
-        // Once before, so that everything is warm: buffers, backtraces, thread locals.
+        // A first run fills buffers, backtraces and thread locals.
         all_known_wrong(&ground);
         let marks = ["/netloom/begin", "/netloom/end"];
         drop(fs::metadata(marks[0]));
@@ -221,7 +222,8 @@ fn an_mtu_or_mac_that_the_kernel_refuses_leaves_the_old_one() {
             for (name, reason) in LINK_NAMES {
                 is_invalid(link.rename(name), &["rename `a`", reason]);
                 if name.len() > 15 || name.contains([':', '%']) {
-                    // An alternative name may be as long, and may contain these.
+                    // The name may be an alternative name of a link, which can be longer and
+                    // contain `:` and `%`.
                     assert!(refused(host.link(name), &["find link"]).is_not_found());
                     continue;
                 }
@@ -249,7 +251,7 @@ fn names_that_only_look_bad_are_taken() {
     });
 }
 
-/// A link in a namespace whose program has ended: only our own handle keeps it.
+/// A namespace is not found once its name, its file or its process is gone.
 #[test]
 fn a_namespace_that_is_gone_is_not_found() {
     support::isolated(|| {
@@ -270,7 +272,8 @@ fn a_namespace_that_is_gone_is_not_found() {
     });
 }
 
-/// Runs in a child without the capability. A variable makes the child run this test.
+/// Runs in a child process without the capability. An environment variable makes the child run this
+/// test.
 #[test]
 fn without_cap_net_admin_everything_says_what_it_needs() {
     const WITHOUT: &str = "NETLOOM_TEST_WITHOUT";
@@ -324,11 +327,11 @@ fn without_net_admin() {
         assert!(error.is_permission_denied() && !error.is_not_found());
         assert!(error.namespace().is_some());
     }
-    // An owner that may not delete says so, and gives the ownership back.
+    // An owner without the privilege to delete reports that, and returns the ownership.
     let failure = Owned::adopt(bridge).delete().unwrap_err();
     assert!(failure.error().is_permission_denied());
     let bridge = failure.into_owned().keep();
-    // Looking is allowed.
+    // Reading needs no privilege.
     assert_eq!(bridge.info().unwrap().name, "br0");
     assert!(here.links().unwrap().len() == 2 && here.routes().is_ok() && here.addresses().is_ok());
 }
@@ -346,7 +349,7 @@ fn without_sys_admin() {
     let outside = std::env::var("NETLOOM_TEST_OUTSIDE").unwrap();
     let error = refused(Netns::from_path(outside), &["EPERM", "CAP_SYS_ADMIN"]);
     assert!(!error.to_string().contains("CAP_NET_ADMIN"), "{error}");
-    // Held from before, as by a program that has given up its privileges.
+    // The program obtained this handle before it gave up its privileges.
     let error = refused(here.command("true").file("/etc/passwd", "").status(), &["CAP_SYS_ADMIN"]);
     assert_eq!(error.to_string().matches("the current namespace").count(), 1, "{error}");
     let _bridge = Bridge::new("br1").create(&here).unwrap();

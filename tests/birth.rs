@@ -16,7 +16,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, si
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
-/// Leaves the calling thread one capability, by its number.
+/// Drops all capabilities of the calling thread but one, given by its number.
 #[allow(unsafe_code)]
 fn keep_only(capability: u32) {
     let header = [0x2008_0522_u32, 0]; // _LINUX_CAPABILITY_VERSION_3, this thread
@@ -55,7 +55,7 @@ fn the_calling_thread_is_what_it_was() {
         let red = Namespace::anonymous().create().unwrap();
         assert_eq!(of_this_thread(), before);
         assert_ne!(red.id(), before.0.id());
-        // Every refusal as well.
+        // A refused creation also leaves the thread unchanged.
         thread::scope(|scope| {
             let refused = scope.spawn(|| {
                 keep_only(CAP_NET_ADMIN);
@@ -85,7 +85,7 @@ fn it_takes_no_other_privilege() {
     });
 }
 
-/// A seccomp filter that knows no clone with flags for namespaces, though unshare(2) is allowed.
+/// A seccomp filter may refuse clone(2) with namespace flags although it allows unshare(2).
 #[test]
 fn a_clone_that_a_filter_does_not_know_is_no_obstacle() {
     support::isolated(|| {
@@ -99,8 +99,8 @@ fn a_clone_that_a_filter_does_not_know_is_no_obstacle() {
     });
 }
 
-/// Valgrind starts no thread of the kernel's alone: it ends the program, unless it refuses it
-/// before.
+/// Valgrind ends a program that starts a bare thread by clone(2), except if valgrind refuses the
+/// flags first.
 #[test]
 fn valgrind_goes_on() {
     support::isolated(|| {
@@ -127,7 +127,8 @@ extern "C" fn handle(_: i32) {
     HANDLED.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Handlers run where they always do, and never on the stack of the thread that makes it.
+/// Signal handlers run on the program's threads, and never on the stack of the thread that creates
+/// the namespace.
 #[test]
 #[allow(unsafe_code)]
 fn signals_are_the_programs_own() {
@@ -138,7 +139,8 @@ fn signals_are_the_programs_own() {
         let (is_over, pid) = (AtomicBool::new(false), Pid::this());
         thread::scope(|scope| {
             scope.spawn(|| {
-                // To the process: the kernel gives it to whichever thread does not block it.
+                // The signal goes to the process: the kernel picks any thread that does not block
+                // it.
                 while !is_over.load(Ordering::Relaxed) {
                     nix::sys::signal::kill(pid, Signal::SIGUSR1).unwrap();
                     thread::yield_now();
@@ -168,7 +170,8 @@ fn with_unshare(namespaces: &str, helper: &str) {
     assert!(output.status.success() && said[0].contains("1 passed"), "{}\n{}", said[0], said[1]);
 }
 
-/// A thread of a user namespace without a network namespace of its own may leave, and never return.
+/// In a user namespace that does not own its network namespace, a thread can leave the network
+/// namespace but never return.
 #[test]
 fn where_no_thread_may_return_no_thread_of_the_programs_leaves() {
     support::isolated(|| with_unshare("-r", "without_a_way_home"));
@@ -188,7 +191,7 @@ fn without_a_way_home() {
     assert_eq!(of_this_thread(), before);
 }
 
-/// Runs in a user namespace of its own: the limit is one of the user namespace, and the machine's
+/// Runs in its own user namespace: the limit belongs to the user namespace, and the machine's limit
 /// must not change.
 #[test]
 fn a_limit_is_told() {
@@ -207,8 +210,8 @@ fn at_the_limit() {
     drop(Namespace::anonymous().create().unwrap());
 }
 
-/// After `unshare(CLONE_NEWPID)` the next child is the first process of the new namespace, and when
-/// it ends no other can be started there: it has to be the program's own.
+/// After `unshare(CLONE_NEWPID)` the next child is the first process of the new PID namespace. Once
+/// it exits, no other process can start there, so netloom must not start that child.
 #[test]
 fn a_process_namespace_to_come_is_left_alone() {
     support::isolated(|| in_a_user_namespace("before_the_first_process"));
@@ -218,7 +221,7 @@ fn a_process_namespace_to_come_is_left_alone() {
 #[ignore = "a helper: another test starts it in a user namespace"]
 fn before_the_first_process() {
     unshare(CloneFlags::CLONE_NEWPID).unwrap();
-    // No thread can be started now, and none is needed.
+    // The kernel starts no thread after `unshare(CLONE_NEWPID)`, and netloom needs none.
     let red = Namespace::anonymous().create().unwrap();
     red.tcp_listen("0.0.0.0:80").unwrap();
     let first = Command::new("sh").args(["-c", "echo $$; true"]).output().unwrap();

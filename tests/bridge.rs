@@ -1,4 +1,4 @@
-//! Bridges: a switch whose ports come at birth or later, up to as many as it takes.
+//! Bridges: ports that join at creation or later, up to the kernel's limit.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -113,7 +113,7 @@ fn its_hardware_address_stays_as_ports_come_and_go() {
         let host = netns();
         let bridge = Bridge::new("br0").up().create(&host).unwrap();
         let mac = bridge.info().unwrap().mac.unwrap();
-        // The lowest address of all: without one of its own the bridge would take it over.
+        // A bridge without a MAC address set by the user takes the lowest MAC address of its ports.
         let port = VethEnd::new("port").mac("00:00:00:00:00:01").master(&bridge).up();
         let cable = VethPair::new(port, "peer").create(&host).unwrap();
         assert_eq!(bridge.info().unwrap().mac, Some(mac));
@@ -210,7 +210,7 @@ fn a_bridge_that_fails_half_way_is_gone() {
     });
 }
 
-/// 1,023 ports are as many as a bridge takes. All ends are ports here, two a cable.
+/// A bridge takes at most 1,023 ports. Both ends of each cable are ports of this bridge.
 #[test]
 fn the_1024th_port_is_refused_by_its_reason_and_leaves_nothing() {
     support::isolated(|| {
@@ -221,7 +221,7 @@ fn the_1024th_port_is_refused_by_its_reason_and_leaves_nothing() {
         for number in 0..511 {
             let (a, b) = pair(number);
             let pair = VethPair::new(a.master(&bridge), b.master(&bridge));
-            // They all go with the namespace.
+            // The pairs are deleted with the namespace.
             pair.create(&host).unwrap().keep();
         }
         let (a, b) = pair(511);

@@ -88,7 +88,7 @@ fn a_port_joins_vlans_where_the_kernel_filters() {
         let [red, blue, green] = [(); 3].map(|()| netns());
         let filtering = Bridge::new("br0").vlan_filtering(true).up().create(&host);
         let bridge = match filtering {
-            // It takes the option, and knows no VLANs.
+            // The kernel accepts the option, but was built without bridge VLANs.
             Err(error) if error.is_unsupported() => {
                 support::features::unsupported("bridge-vlan-filtering", error);
                 return;
@@ -131,7 +131,7 @@ fn vlans(link: &Link) -> Vec<String> {
     link.vlans().unwrap().iter().map(BridgeVlanInfo::to_string).collect()
 }
 
-/// Tagged frames of the numbers in a range, and of no other.
+/// A trunk passes frames with the VLAN tags of its range, and no others.
 #[test]
 fn a_trunk_carries_its_range_and_every_vlan_of_it_is_listed() {
     support::isolated(|| {
@@ -176,7 +176,7 @@ fn a_trunk_carries_its_range_and_every_vlan_of_it_is_listed() {
         second.delete().unwrap();
         assert_eq!(vlans(two.near()), ["1 PVID Egress Untagged"]);
         does_not_reach(&red, "10.1.100.3");
-        // More than an answer of the kernel's holds.
+        // This list is larger than one netlink message.
         for id in (2..=4094).step_by(2) {
             BridgeVlan::new(id).untagged().create(two.near()).unwrap().keep();
         }
@@ -218,7 +218,7 @@ fn filtering_goes_on_and_off_on_a_bridge_that_is_there() {
     });
 }
 
-/// A kernel without VLANs answers their deletion with success.
+/// A kernel without bridge VLANs reports success for the deletion of a VLAN.
 #[test]
 fn a_port_leaves_no_vlan_where_there_are_none() {
     support::isolated(|| {

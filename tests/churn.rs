@@ -135,7 +135,7 @@ fn look_up(netns: &Netns, number: usize) {
 const HELPER: &str = "NETLOOM_CHURN_HELPER";
 const LEAST: usize = 20;
 
-/// Builds and drops the same names as another process.
+/// Creates and drops objects with the same names as another process.
 #[test]
 #[ignore = "started by another test, twice"]
 fn rival() {
@@ -145,7 +145,7 @@ fn rival() {
     let host = Netns::current().unwrap();
     let (mut made, mut refused) = (0, 0);
     let start = Instant::now();
-    // Until both have met, or never will.
+    // Stops once both processes have collided, or after 20 seconds without a collision.
     while made < LEAST || (refused == 0 && start.elapsed() < Duration::from_secs(20)) {
         match build(&host) {
             Ok(()) => made += 1,

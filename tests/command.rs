@@ -1,4 +1,5 @@
-//! Commands inside: their view, their user, their end, and what they inherit.
+//! Commands in a namespace: the files they see, their user, their exit, and the descriptors they
+//! inherit.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -74,7 +75,7 @@ fn everything_of_std_is_there() {
         assert_eq!(String::from_utf8(output.stdout).unwrap(), "renamed 1 2\n/proc\nfed");
         assert_eq!(String::from_utf8(output.stderr).unwrap().trim(), pid.to_string());
 
-        // The same command again.
+        // A command can be started again after a change.
         let again = command.env_clear().stdin(Stdio::null()).spawn().unwrap();
         let output = again.wait_with_output().unwrap();
         assert!(String::from_utf8(output.stdout).unwrap().starts_with("renamed\n"));
@@ -102,11 +103,11 @@ fn hosts_and_resolv_conf_are_values() {
             );
         }
         assert_eq!(fs::read_to_string("/etc/hosts").unwrap(), own);
-        // Longer than any pipe or page.
+        // This file is longer than a pipe buffer or a page.
         let long = "x".repeat(1 << 20);
         let output = red.command("cat").arg("/etc/hosts").hosts(long.clone()).output().unwrap();
         assert_eq!(output.stdout.len(), long.len());
-        // The resolver takes it.
+        // The resolver of the C library reads the file.
         let mut getent = red.command("getent");
         if let Ok(found) = getent.args(["hosts", "web"]).hosts("10.0.0.2 web\n").output() {
             assert!(found.stdout.starts_with(b"10.0.0.2"), "{found:?}");
@@ -130,7 +131,7 @@ fn a_file_that_is_not_there_is_refused_before_the_fork() {
 fn files_of_etc_netns_go_over_those_of_etc() {
     use nix::mount::{MntFlags, MsFlags, mount, umount2};
     support::isolated(|| {
-        // An /etc of the sandbox's own: ordinary users could not write the machine's.
+        // The sandbox gets its own /etc: an ordinary user cannot write the machine's.
         mount(Some("tmpfs"), "/etc", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
         fs::write("/etc/hosts", "127.0.0.1 localhost\n").unwrap();
         fs::create_dir_all("/etc/netns/red").unwrap();
@@ -209,22 +210,22 @@ fn it_works_in_a_directory_of_its_namespace() {
         let printed = |directory: &str, program: &str| {
             let output = red.command(program).current_dir(directory).output().unwrap();
             assert!(output.status.success(), "{output:?}");
-            // Bonding's file among the links is no link.
+            // The bonding driver puts the file `bonding_masters` among the links.
             String::from_utf8(output.stdout).unwrap().replace("bonding_masters\n", "")
         };
         assert_eq!(printed("/sys/class/net", "ls"), "lo\nveth1\nveth2\n");
-        // Which is not there outside.
+        // The link is missing outside the namespace.
         assert!(!fs::exists("/sys/class/net/veth1").unwrap());
         assert!(printed("/sys/class/net/veth1", "ls").contains("ifindex"));
         assert_eq!(printed("/", "pwd"), "/\n");
-        // From where the caller is.
+        // A relative path starts at the caller's current directory.
         env::set_current_dir("/sys").unwrap();
         assert_eq!(printed("class/net", "ls"), "lo\nveth1\nveth2\n");
         env::set_current_dir("/").unwrap();
         let refused = red.command("ls").current_dir("/sys/class/net/veth3").output().unwrap_err();
         assert!(refused.is_not_found() && refused.object().contains("veth3"), "{refused}");
         assert!(red.command("ls").current_dir("a\0b").output().unwrap_err().is_invalid_input());
-        // Every way to start it.
+        // Each way of starting a command uses the current directory.
         let mut in_veth1 = red.command("ls");
         in_veth1.current_dir("/sys/class/net/veth1").stdout(std::process::Stdio::null());
         assert!(in_veth1.status().unwrap().success());
@@ -264,7 +265,7 @@ fn it_ends_with_its_owner() {
         drop(child);
         assert!(!fs::exists(format!("/proc/{pid}")).unwrap());
 
-        // From another thread than the one that started it, which has ended.
+        // The thread that started the child has ended.
         let start = || red.command("sleep").arg("60").spawn().unwrap();
         let mut child = thread::scope(|scope| scope.spawn(start).join().unwrap());
         thread::sleep(Duration::from_millis(50));
@@ -276,7 +277,8 @@ fn it_ends_with_its_owner() {
     });
 }
 
-/// The number of a command is another process's once somebody has collected its exit status.
+/// Once another part of the program has collected the exit status, the kernel may give the process
+/// id to another process.
 #[test]
 fn a_stranger_with_the_commands_number_is_not_killed() {
     const NEXT: &str = "/proc/sys/kernel/ns_last_pid";
@@ -296,7 +298,7 @@ fn a_stranger_with_the_commands_number_is_not_killed() {
             let mut stranger = stranger.spawn().unwrap();
             let is_it = stranger.id() == pid;
             child.kill().unwrap();
-            // Since Linux 6.15 the pidfd still knows it.
+            // Since Linux 6.15 the pidfd still reports the exit status.
             assert!(child.wait().is_ok_and(|status| status.success()) || child.try_wait().is_err());
             drop(child);
             let mut answer = [0; 5];
@@ -316,7 +318,7 @@ fn a_stranger_with_the_commands_number_is_not_killed() {
 fn starts_two_and_hangs() {
     let red = namespace();
     let dies = red.command("sleep").arg("61").spawn().unwrap();
-    #[allow(clippy::zombie_processes)] // this process is killed
+    #[allow(clippy::zombie_processes)] // the test kills this process
     let stays = red.command("sleep").arg("62").stdout(Stdio::null()).spawn_detached().unwrap();
     println!("pids: {} {}.", dies.id(), stays.id());
     thread::sleep(Duration::from_secs(60));
@@ -332,7 +334,7 @@ fn it_dies_with_the_process_unless_it_was_started_for_good() {
             .unwrap();
         let mut output = helper.stdout.take().unwrap();
         let mut said = String::new();
-        // On one processor the harness has said "test … ... " by then.
+        // On a machine with one processor, libtest has already printed "test … ... " on this line.
         while !said.split("pids: ").nth(1).is_some_and(|pids| pids.ends_with('.')) {
             let mut byte = [0];
             output.read_exact(&mut byte).unwrap();
@@ -379,8 +381,7 @@ fn becomes_another_program() {
     );
 }
 
-/// A descriptor that a command inherits would keep the namespace, and its links, for as long as it
-/// runs.
+/// An inherited descriptor would keep the namespace and its links until the command exits.
 #[test]
 fn no_inherited_descriptor_keeps_a_namespace() {
     support::isolated(|| {
@@ -404,7 +405,7 @@ fn no_inherited_descriptor_keeps_a_namespace() {
     });
 }
 
-/// The kernel then throws exit statuses away, and uses process ids again.
+/// If SIGCHLD is ignored, the kernel discards exit statuses and reuses process ids.
 #[test]
 #[allow(unsafe_code)]
 fn exit_statuses_are_known_where_sigchld_is_ignored() {
@@ -421,7 +422,8 @@ fn exit_statuses_are_known_where_sigchld_is_ignored() {
         let mut child = red.command("sleep").arg("60").spawn().unwrap();
         child.kill().unwrap();
         drop(child);
-        // One that can't start is an error, after which it is the same command still.
+        // A command that cannot be started reports an error, and the same value can be started
+        // again.
         let mut nonsuch = red.command("nonsuch");
         let errors = [nonsuch.spawn().unwrap_err(), nonsuch.spawn_detached().unwrap_err()];
         // SAFETY: as above.
@@ -430,7 +432,7 @@ fn exit_statuses_are_known_where_sigchld_is_ignored() {
             for status in [output, status] {
                 match status {
                     Ok(status) => assert_eq!(status.into_raw(), wanted),
-                    // Before Linux 6.15.
+                    // Before Linux 6.15 the exit status is lost.
                     Err(error) => {
                         assert!(error.to_string().contains("SIGCHLD is ignored"), "{error}");
                     }

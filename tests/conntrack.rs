@@ -1,4 +1,4 @@
-//! Connections of real flows, listed, filtered and forgotten.
+//! Connections of real flows: listed, filtered and deleted.
 #![allow(clippy::unwrap_used, let_underscore_drop)] // tests fail by them
 
 mod support;
@@ -72,7 +72,7 @@ fn flows_of_both_protocols_and_families_are_listed_and_filtered() {
         assert_eq!(list(filter().zone(1)), []);
         assert!(list(filter().zone(0)).len() >= 3);
 
-        // The second opinion, line by line.
+        // The tool `conntrack` must list the same addresses and ports.
         let place = support::Place::of_fd(&*net.host);
         if let Some(text) = support::tools::run(&place, "conntrack", &["-L", "-p", "udp"]) {
             let line = text.lines().find(|line| line.contains("src=10.0.0.2")).unwrap();
@@ -82,7 +82,8 @@ fn flows_of_both_protocols_and_families_are_listed_and_filtered() {
             };
             assert_eq!(ports(line), ports(&entry.to_string()));
         }
-        // All that conntrack prints but the use count; the time left may have moved on.
+        // Compares everything that `conntrack` prints but the use count and the numbers, because
+        // the remaining time changes.
         let words = |text: &str| -> Vec<String> {
             let number = |word: &str| word.parse::<u64>().is_ok();
             let words = text.split_whitespace().filter(|word| !word.starts_with("use="));
@@ -139,7 +140,7 @@ fn hundreds_are_forgotten_at_once() {
         let socket = udp_socket(&net.client, "198.51.100.1:1").unwrap();
         for port in 1000..1500 {
             socket.connect(("198.51.100.1", port)).unwrap();
-            // A refusal may come for the packet before.
+            // The ICMP error for the previous packet may make this send fail.
             let _ = socket.send(b"x").or_else(|_| socket.send(b"x"));
         }
         let udp = ConntrackFilter::new().udp();

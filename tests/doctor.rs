@@ -1,4 +1,4 @@
-//! `netloom::doctor`: answers that are true, with reason and remedy where they are no.
+//! `netloom::doctor`: true answers, and a reason and remedy for each "no".
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -41,14 +41,14 @@ fn what_works_here_is_answered_by_yes() {
         }
         assert_eq!(report.place.network_namespace, Some(Netns::current().unwrap().id()));
         assert_eq!(report.place.owner, Owner::Ours);
-        // All is asked, once each, and every no has its reason and remedy.
+        // Each check ran once, and each "no" has a reason and a remedy.
         assert_eq!(report.findings.len(), 9 + LinkKind::ALL.len() + NftFeature::ALL.len());
         for (check, answer) in report.problems() {
             assert!(answer.reason().is_some_and(|reason| !reason.is_empty()), "{check}");
             assert!(answer.remedy().is_some_and(|remedy| !remedy.is_empty()), "{check}");
         }
         assert_eq!(report.in_user_namespace, [], "nothing is missing here");
-        // Nothing was left here.
+        // The checks left no link and no named namespace.
         assert_eq!(Netns::current().unwrap().links().unwrap().len(), 1);
         assert!(!fs::exists("/run/netns").unwrap());
     });
@@ -86,7 +86,7 @@ fn kinds_of_links_are_as_ip_finds_them() {
     });
 }
 
-/// `ip tuntap` makes one where the doctor did.
+/// `ip tuntap` can create a tun link exactly if the doctor says so.
 #[test]
 fn a_tun_link_is_made_to_be_known() {
     support::isolated(|| {
@@ -116,7 +116,7 @@ fn a_foreign_drop_policy_is_found() {
                 "FORWARD",
                 "{ type filter hook forward priority 0; policy drop; }",
             ],
-            // None of these is one.
+            // A chain of another hook or without a hook does not filter forwarded packets.
             &[
                 "add",
                 "chain",
@@ -201,7 +201,8 @@ fn without_privileges_that_is_what_is_answered() {
             assert_eq!(answer(&report, &check).verdict(), Verdict::Unknown, "{check}");
         }
         assert!(report.to_string().contains("because: "));
-        // Root without capabilities may not map itself, so files in the namespace are nobody's.
+        // Root without capabilities may not map itself into a user namespace, so files inside
+        // belong to `nobody`.
         works_in_a_user_namespace(&report, |check| *check != Check::NamedNamespaces);
     });
 }
@@ -225,7 +226,7 @@ fn as_an_ordinary_user() {
     works_in_a_user_namespace(&report, |_| true);
 }
 
-/// The report says both: what fails here, and what works in a user namespace.
+/// Asserts that the report lists the checks that fail here but succeed in a user namespace.
 fn works_in_a_user_namespace(report: &doctor::Report, is_asked: fn(&Check) -> bool) {
     assert!(answer(report, &Check::UserNamespaces).is_yes());
     let inside = |check: &Check| {
@@ -247,7 +248,7 @@ fn works_in_a_user_namespace(report: &doctor::Report, is_asked: fn(&Check) -> bo
     for check in checks.into_iter().filter(is_asked) {
         assert!(inside(&check).is_yes(), "{check}: {:?}", inside(&check));
     }
-    // All but the user namespace itself is asked again.
+    // Each check but the one for user namespaces is repeated in a user namespace.
     assert_eq!(report.in_user_namespace.len(), report.findings.len() - 1);
     let text = report.to_string();
     let (here, inside) = text.split_once("In a user namespace").unwrap();
@@ -255,8 +256,8 @@ fn works_in_a_user_namespace(report: &doctor::Report, is_asked: fn(&Check) -> bo
     assert!(inside.contains("\n  can     change links"), "{text}");
 }
 
-/// An ordinary user's own namespaces, in which its privileges count though they are none of the
-/// machine's.
+/// An ordinary user in its own user and network namespaces has all privileges there, but none on
+/// the machine.
 #[test]
 fn what_an_ordinary_user_has_in_its_own_namespaces_counts() {
     passes_under_unshare("-rnm", "in_namespaces_of_its_own");
@@ -287,8 +288,8 @@ fn passes(mut again: Command, helper: &str) {
     assert!(output.status.success() && said[0].contains("1 passed"), "{}\n{}", said[0], said[1]);
 }
 
-/// The process has all capabilities according to `/proc`, but none takes effect. The doctor's
-/// trials notice.
+/// `/proc` shows all capabilities, but the network namespace belongs to another user namespace. The
+/// doctor detects that by trying.
 #[test]
 fn capabilities_that_do_not_count_are_none() {
     passes_under_unshare("-r", "in_somebody_elses_network");
@@ -305,7 +306,7 @@ fn in_somebody_elses_network() {
         assert!(found.remedy().unwrap().contains("unshare -rnm"), "{found:?}");
     }
     assert_ne!(report.place.owner, Owner::Ours);
-    // There it may make one of its own, in which all of them count.
+    // The process may create a network namespace, in which its capabilities take effect.
     assert!(answer(&report, &Check::NewNamespace).is_yes());
     assert!(answer(&report, &Check::Link(LinkKind::Veth)).is_yes());
     works_in_a_user_namespace(&report, |_| true);
@@ -345,7 +346,7 @@ fn where_namespaces_are_off() {
     assert_eq!(report.in_user_namespace, []);
 }
 
-/// Each line says "can", "can't" or "unknown", and the ability itself denies nothing.
+/// Each line starts with "can", "can't" or "unknown", and the text of the check has no negation.
 #[test]
 fn every_finding_says_can_or_cannot_once() {
     support::isolated(|| {

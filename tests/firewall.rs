@@ -1,4 +1,5 @@
-//! The firewall, by packets: networks apart, answers in, no spoofed frames, segments that fit.
+//! The firewall, tested with packets: isolated networks, replies that pass, spoofed frames that are
+//! dropped, and clamped segment sizes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -77,7 +78,7 @@ impl Host {
         let forwarding =
             [Forwarding::ipv4(), Forwarding::ipv6()].map(|on| on.create(&host).unwrap());
         let world = (cable, world);
-        // A veth's carrier may be noticed up to a second late.
+        // The kernel may notice a veth's carrier up to a second late.
         let settled = || {
             let all = ["10.0.0.2", "10.0.0.3", "10.0.1.2", "fd00::2", "fd00::3", "fd00:1::2"];
             all.iter().all(|to| reaches(&world.1, to))
@@ -220,7 +221,7 @@ fn a_network_by_handle_follows_a_rename() {
             firewall.disconnect(name, "br1").unwrap();
             assert_eq!(both(), [false; 3]);
         }
-        // Whatever the network was added by, it is removed by its handle or its name of now.
+        // A network is removed by handle or by current name, however the network was added.
         firewall.remove_network("again").unwrap();
         assert!(from_outside());
         assert!(firewall.remove_network(br0).unwrap_err().is_not_found());
@@ -232,7 +233,7 @@ fn a_network_by_handle_follows_a_rename() {
     });
 }
 
-/// Another program renamed the link of the handle, and a new link has its old name.
+/// Another program renamed the handle's link, and a new link has the old name.
 #[test]
 fn a_network_by_handle_is_not_the_one_that_took_its_name() {
     support::isolated(|| {
@@ -281,7 +282,7 @@ fn a_guard_by_handle_follows_a_rename() {
     });
 }
 
-/// Rules compare names, and a packet's link has one: an alternative name would match nothing.
+/// A rule compares the packet's primary link name, so an alternative name would never match.
 #[test]
 fn an_alternative_name_is_refused() {
     support::isolated(|| {
@@ -314,7 +315,8 @@ fn an_alternative_name_is_refused() {
     });
 }
 
-/// A firewall is two tables, a guard an element and a chain: one of them may be gone.
+/// A firewall consists of two tables, and a guard of an element and a chain. Another program may
+/// have deleted either part.
 #[test]
 fn what_others_left_of_a_firewall_is_deleted() {
     support::isolated(|| {
@@ -345,7 +347,8 @@ fn persistent_ones_without_a_name_have_one_each() {
     support::isolated(|| {
         let host = Namespace::anonymous().create().unwrap();
         for _ in 0..3 {
-            // As a process that has the number of one before.
+            // A new handle has its own table number, like another process whose number is used
+            // again.
             let maker = host.run(|| Netns::current().unwrap()).unwrap();
             Firewall::new().persistent("plugin").create(&maker).unwrap().keep();
         }
@@ -371,12 +374,12 @@ fn spoofed_frames_are_dropped() {
         let all_reach = |from: &Netns, all: [&str; 4]| all.map(|to| reaches(from, to));
         let others = ["10.0.0.1", "10.0.0.3", "fd00::1", "fd00::3"];
         assert_eq!(all_reach(a, others), [true; 4]);
-        // Another hardware address.
+        // A frame with an unexpected source MAC address is dropped.
         cable.peer().set_mac("02:00:00:00:00:0b").unwrap();
         assert_eq!(all_reach(a, others), [false; 4]);
         cable.peer().set_mac("02:00:00:00:00:0a").unwrap();
         assert!(reaches(a, "10.0.0.1") && reaches(a, "fd00::1"));
-        // A neighbour's address: neither its packets nor its ARP come through.
+        // With an IP address that the guard does not list, packets and ARP are dropped.
         for address in ["10.0.0.77/24", "fd00::77/64"] {
             Address::new(address).create(cable.peer()).unwrap().keep();
         }
@@ -391,7 +394,7 @@ fn spoofed_frames_are_dropped() {
         assert!(asks_from("fd00::2", "[fd00::1]:99") && !asks_from("fd00::77", "[fd00::1]:99"));
         drop(servers);
         assert!(!reaches(&net.b.1, "10.0.0.77"));
-        // A port without a guard is unfiltered, until it gets one.
+        // Frames pass a port that has no guard.
         net.b.0.peer().set_mac("02:00:00:00:00:0c").unwrap();
         assert!(reaches(&net.b.1, "10.0.0.1"));
         let later = PortGuard::new("pb").mac("02:00:00:00:00:0d").create(&firewall).unwrap();
@@ -401,7 +404,7 @@ fn spoofed_frames_are_dropped() {
         assert!(again.unwrap_err().is_already_exists());
         drop(later);
         assert!(reaches(&net.b.1, "10.0.0.1"));
-        // The firewall's own guard is taken away as well, and by another handle of it.
+        // Any handle of the firewall can delete a guard that was created with the firewall.
         assert!(firewall.guard("pb").unwrap_err().is_not_found());
         let _server = Server::start(&net.router, "10.0.0.1:99");
         assert!(!asks_from("10.0.0.77", "10.0.0.1:99"));
@@ -411,7 +414,7 @@ fn spoofed_frames_are_dropped() {
     });
 }
 
-/// Frames to a bridge's own addresses come to no rule before it has learnt from them.
+/// A bridge learns from a frame to a link-local group address before any rule sees the frame.
 #[test]
 fn a_guarded_port_draws_no_neighbours_answers() {
     support::isolated(|| {
@@ -485,7 +488,7 @@ fn a_guarded_port_takes_no_neighbours_ipv6_address() {
         let own = "fe80::ff:fe00:a";
         let others = ["fd00::77/64", "fe80::77/64"]
             .map(|other| Address::new(other).create(cable.peer()).unwrap());
-        // What b hears of it.
+        // Returns whether b receives the message.
         let is_heard = |source: &str, message: &[u8]| {
             let ears = net.b.1.raw_ipv6_socket(58).unwrap();
             let patience = TimeVal::milliseconds(200);
@@ -545,12 +548,12 @@ fn a_guarded_port_takes_no_neighbours_ipv6_address() {
         assert_eq!(heard, [false; 7]);
         let heard = good.map(|(source, message)| is_heard(source, message));
         assert_eq!(heard, [true; 3]);
-        // Without a MAC address the link-local one is not known.
+        // A guard without a MAC address does not know the port's link-local address.
         Owned::adopt(firewall.guard("pa").unwrap()).delete().unwrap();
         let _guard = PortGuard::new("pa").address("fd00::2").create(&firewall).unwrap();
         assert!(is_heard("fe80::77", &solicitation) && !is_heard(own, &router));
         drop(others);
-        // It has heard its own lies.
+        // Container a also received its own forged messages, and needs correct entries first.
         assert!((0..20).any(|_| {
             mends();
             reaches(&net.b.1, "fd00::2") && reaches(&net.router, "fd00::2")
@@ -562,7 +565,7 @@ fn a_guarded_port_takes_no_neighbours_ipv6_address() {
 fn a_syn_carries_a_segment_size_that_fits() {
     support::isolated(|| {
         let net = Host::new();
-        // Only the host knows of the narrow way.
+        // The reduced MTU is known to the host alone, not to the containers.
         net.world.0.near().set_mtu(1300).unwrap();
         let offered = |server: &str| {
             let listener = net.world.1.run(|| TcpListener::bind(server).unwrap()).unwrap();
@@ -571,7 +574,7 @@ fn a_syn_carries_a_segment_size_that_fits() {
             drop(client);
             getsockopt(&served, sockopt::TcpMaxSeg).unwrap()
         };
-        // Without the option for time stamps, 12 bytes.
+        // Linux subtracts 12 bytes for the timestamp option.
         let (v4, v6) = ("198.51.100.1:80", "[2001:db8::1]:80");
         assert_eq!([offered(v4), offered(v6)], [1500 - 40 - 12, 1500 - 60 - 12]);
         let _firewall = Host::firewall().clamp_mss().create(&net.router).unwrap();

@@ -22,14 +22,14 @@ use support::{by_hand, does_not_reach, reaches, refused};
 
 const HELPER: &str = "NETLOOM_TEST_FORWARDING";
 
-/// A program that forwards until its input ends. Started by the tests of several programs.
+/// Forwards until its standard input ends. Tests with several programs start this helper.
 #[test]
 #[ignore = "a helper: another test starts it in a process of its own"]
 fn program() {
     let what = env::var(HELPER).unwrap();
     let elsewhere = what.ends_with("elsewhere");
     if elsewhere {
-        // Nothing on the disk is shared with the others.
+        // A private mount namespace and /run, so that this program shares no file with the others.
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
         let none = None::<&str>;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
@@ -93,7 +93,7 @@ fn of_several_programs_the_last_one_restores_what_the_first_found() {
                 other.end();
                 assert!(!is_on(), "{family} {first_ends_first}");
             }
-            // The kernel ends the ownership of a program that is killed.
+            // The kernel ends the ownership of a killed program.
             let (first, second) = (Program::start(family), Program::start(&elsewhere));
             first.kill();
             assert!(is_on());
@@ -135,7 +135,8 @@ fn beside_a_daemon_that_wrote_the_switch_it_stays_on() {
     support::isolated(|| {
         let here = Netns::current().unwrap();
         let off = || by_hand(&here, "sysctl -q -w net.ipv4.ip_forward=0");
-        // A daemon that uses netloom sets it permanently, in either order.
+        // A daemon that uses netloom enables forwarding permanently, before or after another
+        // daemon.
         daemon(&here);
         Program::start("ipv4 enable").end();
         assert!(on(&here, "ipv4", "all"));
@@ -144,12 +145,12 @@ fn beside_a_daemon_that_wrote_the_switch_it_stays_on() {
         daemon(&here);
         ours.end();
         assert!(on(&here, "ipv4", "all"));
-        // Alone, too: no daemon wrote the switch.
+        // A permanent setting also stays without another daemon.
         off();
         Forwarding::ipv4().enable(&here).unwrap();
         assert!(on(&here, "ipv4", "all"));
         daemon(&here);
-        // An owner restores what it found.
+        // An owner restores the previous value.
         Program::start("ipv4").end();
         assert!(on(&here, "ipv4", "all"));
         off();
@@ -184,8 +185,8 @@ struct Line {
     _cables: [Owned<netloom::Veth>; 2],
 }
 
-/// `left` at 10.0.1.2, the router's `l` and `r`, `right` at 10.0.2.2; the same in fd00:1 and
-/// fd00:2.
+/// The addresses: `left` at 10.0.1.2, the router's `l` and `r`, `right` at 10.0.2.2; the same in
+/// fd00:1 and fd00:2.
 fn line() -> Line {
     let [left, router, right] = [(); 3].map(|()| Namespace::anonymous().create().unwrap());
     let cable = |number: u8, port: &str, netns: &Netns| {
@@ -265,7 +266,7 @@ fn single_links_forward_what_comes_in_there() {
     });
 }
 
-/// Returns whether a datagram arrives.
+/// Returns whether a datagram from the client reaches the server.
 fn listens(server: &Netns, address: &str, client: &Netns) -> bool {
     use std::net::UdpSocket;
     let socket = server.run(|| UdpSocket::bind(address)).unwrap().unwrap();
@@ -356,7 +357,8 @@ fn learns_a_route(host: &Netns, neighbor: &Netns, name: &str, is_moved: bool) ->
     false
 }
 
-/// Returns whether the host ignores router advertisements on the link. Then a long wait is useless.
+/// Returns whether the host ignores router advertisements on the link, which makes a long wait
+/// useless.
 fn host_ignores(host: &Netns, link: &str) -> bool {
     setting(host, &format!("net.ipv6.conf.{link}.accept_ra")) == "1"
         && setting(host, "net.ipv6.conf.all.forwarding") == "1"
@@ -377,7 +379,7 @@ fn links_that_come_later_accept_router_advertisements_too() {
         assert_eq!(by_default(), "2");
         again.delete().unwrap();
         assert_eq!(by_default(), "1");
-        // Without it none is learned: what an owner of the switch alone does.
+        // An owner of the forwarding switch alone leaves `accept_ra` at 1, so no route is learned.
         let _switch = Sysctl::new("net.ipv6.conf.all.forwarding", 1).create(&host).unwrap();
         assert!(!learns_a_route(&host, &neighbor, "ignored", false));
         // A host that refuses advertisements gets no route.
@@ -419,7 +421,7 @@ fn a_link_that_went_is_no_failure() {
 }
 
 /// Returns whether packets of a family that enter by `link` are forwarded. `all` stands for the
-/// switch.
+/// namespace's switch.
 fn on(netns: &Netns, family: &str, link: &str) -> bool {
     setting(netns, &format!("net/{family}/conf/{link}/forwarding")) == "1"
 }
@@ -503,7 +505,7 @@ fn a_renamed_link_is_put_back_and_a_stranger_of_its_old_name_left_alone() {
             assert!(!on(&router, family, "z"), "{family}");
             assert!(on(&router, family, "a"), "{family}");
             assert_eq!(setting(&router, "net.ipv6.conf.z.accept_ra"), "1");
-            // A link that is gone is skipped, whatever has its name by now.
+            // If the link is gone, the owner skips the link that now has the name.
             let owner = forwarding.clone().dev(cable.near()).create(&router).unwrap();
             cable.delete().unwrap();
             let _other = VethPair::new("z", "b").create(&router).unwrap();
@@ -532,7 +534,8 @@ fn the_switch_of_all_links_leaves_each_as_it_was() {
             assert!(on(&router, family, "b"));
             cable.near().rename("z").unwrap();
             let second = forwarding.create(&router).unwrap();
-            // Born while it is on, and as `default` was; and one with an owner of its own.
+            // A link that appears while forwarding is on inherits `default`; link `b` gets a
+            // separate owner.
             let _new = VethPair::new("n", "m").create(&router).unwrap();
             let own = forwarding.clone().dev("b").create(&router).unwrap();
             first.delete().unwrap();

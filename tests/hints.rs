@@ -1,4 +1,4 @@
-//! Hints and kinds of errors whose bare errno would mislead.
+//! Hints and error kinds for failures whose bare errno would mislead.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -31,7 +31,7 @@ fn a_program_given_by_a_path_is_not_looked_up_on_the_path() {
 fn a_table_that_another_process_holds_is_already_there() {
     support::isolated(|| {
         let host = Namespace::anonymous().create().unwrap();
-        // Another socket, as another process has.
+        // A second handle has its own socket, like another process.
         let other = host.run(Netns::current).unwrap().unwrap();
         let held = Table::new(Family::Inet, "web").create(&other).unwrap();
         for error in [
@@ -51,14 +51,14 @@ fn a_table_that_another_process_holds_is_already_there() {
 #[test]
 fn a_link_that_a_killed_program_left_is_left_to_reap() {
     support::isolated(|| {
-        // In an anonymous namespace nothing outlives its program.
+        // Uses the program's own namespace: an anonymous namespace would be gone after a kill.
         let host = Netns::current().unwrap();
         let left = Bridge::new("br0").create(&host).unwrap();
         let error = Bridge::new("br0").create(&host).unwrap_err();
         let hint = error.remedy().unwrap();
         assert!(error.is_already_exists() && hint.contains("a link named `br0`"), "{error}");
         assert!(hint.contains("`reap`"), "{error}");
-        // A link that no program with netloom made.
+        // The kernel made `lo`, so the hint does not name `reap`.
         let lo = Bridge::new("lo").create(&host).unwrap_err();
         assert!(lo.is_already_exists() && !lo.to_string().contains("reap"), "{lo}");
         drop(left);
@@ -95,7 +95,8 @@ fn an_alternative_name_is_told_as_one() {
     });
 }
 
-/// `nf_conntrack_max` is one for the machine. Other namespaces show it, and let nobody write it.
+/// The kernel has one `nf_conntrack_max` for all namespaces: other namespaces can only read the
+/// value.
 #[test]
 fn a_setting_of_the_whole_machine_asks_for_no_privilege() {
     support::isolated(|| {
@@ -169,8 +170,8 @@ fn a_translation_outside_a_nat_chain_names_the_chains_that_can() {
     });
 }
 
-/// ENOENT for an element, and for a rule of built-in expressions: no option of the kernel is
-/// missing.
+/// ENOENT for an element or for a rule of built-in expressions does not mean that the kernel lacks
+/// an option.
 #[test]
 fn a_hint_never_asks_for_a_kernel_with_nothing() {
     support::isolated(|| {
@@ -204,7 +205,7 @@ fn the_object_of_an_error_has_no_backticks() {
     });
 }
 
-/// Names that only `nft` could not list are links' names all the same.
+/// A link name with a quote is valid, but `nft` could not list a rule with that name.
 #[test]
 fn a_quote_in_a_links_name_is_refused_in_rules_only() {
     support::isolated(|| {

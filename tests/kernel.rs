@@ -1,6 +1,6 @@
 //! The features of this kernel, and how netloom behaves without each.
 //!
-//! The notes of this test on each kernel make up `docs/kernels.md`.
+//! The notes that this test writes on each kernel make up `docs/kernels.md`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -17,7 +17,7 @@ use nix::sys::socket::{
 
 use support::features::{has, required, supported, supported_but_for, unsupported};
 
-/// The features that netloom replaces, or refuses by name, on kernels without them.
+/// The kernel features that netloom replaces or reports as unsupported.
 const OF_NETLOOM: [&str; 5] =
     ["echo-on-create", "rename-while-up", "bridge-vlan-filtering", "nft-rule-reset", "nft-queue"];
 /// The features of the machine that tests use if they exist.
@@ -29,7 +29,7 @@ fn link(kind: &LinkKind) -> String {
     format!("link-{}", kind.name())
 }
 
-/// `OwnerFlag` as `nft-owner-flag`.
+/// Returns a feature's name in tests: `OwnerFlag` as `nft-owner-flag`.
 fn nft(feature: NftFeature) -> String {
     let mut name = "nft".to_owned();
     for letter in format!("{feature:?}").chars() {
@@ -102,7 +102,8 @@ fn vlans_are_filtered_or_that_is_refused_as_a_whole() {
     });
 }
 
-/// Tests the kernel directly. Without an echo netloom looks the link up, so both ways work.
+/// Asks the kernel without netloom whether a new link is echoed. If not, netloom looks the link up,
+/// so both cases work.
 #[test]
 fn a_link_that_is_made_is_told_at_once() {
     const RTM_NEWLINK: u16 = 16;
@@ -143,7 +144,7 @@ fn a_link_that_is_made_is_told_at_once() {
     });
 }
 
-/// An unknown name would require nothing.
+/// A misspelt name of a required feature would require nothing.
 #[test]
 fn what_is_required_is_known() {
     let links = LinkKind::ALL.iter().map(link);

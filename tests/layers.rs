@@ -1,14 +1,14 @@
-//! The code keeps to the layers of its design: a file uses files of lower layers and of its own.
+//! The code keeps to the layers of its design: a file uses only its own and lower layers.
 //!
-//! Read from `use crate::…` and from paths that start with `crate::`, tests left out.
+//! The test reads `use crate::…` and paths that start with `crate::`, except in tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each module's layer, the lowest first. What is beside them (errors, owners, values) is used by
-/// all.
+/// The layer of each module, the lowest first. Modules beside the layers (errors, owners, values)
+/// are used by all.
 const LAYERS: [(&str, u32); 23] = [
     ("wire", 0),
     ("netlink", 1),
@@ -35,14 +35,14 @@ const LAYERS: [(&str, u32); 23] = [
     ("inspect", 4),
 ];
 
-/// Errors, owners and values: single files without a layer. Used by all; they use nothing but each
-/// other.
+/// Returns whether a module is a single file without a layer: errors, owners and values. All layers
+/// use these files, which use only each other.
 fn is_beside(module: &str) -> bool {
     layer(module).is_none() && root().join(format!("{module}.rs")).is_file()
 }
 
-/// The sandbox is outside the library's layers: tests and examples run in it. It uses only errors
-/// and `sys`.
+/// The sandbox is outside the library's layers, because tests and examples run inside it. It uses
+/// only errors and `sys`.
 const SANDBOX: &str = "sandbox";
 
 fn layer(module: &str) -> Option<u32> {
@@ -67,7 +67,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// A file's code without comments, and without its tests, which stand last.
+/// Returns a file's code without comments and without the tests at its end.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
@@ -75,14 +75,14 @@ fn code(path: &Path) -> String {
     code.collect::<Vec<_>>().join("\n")
 }
 
-/// `link` of `src/link/veth.rs` and of `src/link.rs`.
+/// Returns the module of a file: `link` for `src/link/veth.rs` and for `src/link.rs`.
 fn module_of(path: &Path) -> String {
     let inside = path.strip_prefix(root()).unwrap();
     let first = inside.components().next().unwrap().as_os_str();
     Path::new(first).file_stem().unwrap().to_str().unwrap().to_owned()
 }
 
-/// The first names after `crate::`, those in braces as well.
+/// Returns the first name after each `crate::`, and each name in braces after it.
 fn used(code: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for rest in code.split("crate::").skip(1) {
@@ -106,8 +106,8 @@ fn every_file_uses_only_what_is_below_it() {
     let mut seen = BTreeSet::new();
     for path in sources(&root()) {
         let module = module_of(&path);
-        // `fault` is tests of all layers, and in any other build an empty function; `fuzzing` is in
-        // the build of the fuzz targets alone, `testing` in that of tests.
+        // `fault` tests all layers, and is an empty function in any other build. `fuzzing` exists
+        // only in the build of the fuzz targets, `testing` only in that of tests.
         if matches!(module.as_str(), "lib" | "main" | "fault" | "fuzzing" | "testing") {
             continue;
         }
@@ -123,13 +123,13 @@ fn every_file_uses_only_what_is_below_it() {
             let allowed = name == module
                 || name == "fault"
                 || is_beside(&name)
-                // What stands in the way of a sandbox, the doctor tells as well.
+                // The doctor reports the obstacles that the sandbox finds.
                 || (module == "doctor" && name == SANDBOX)
                 || match (own, layer(&name)) {
-                    // Networks know the public API alone, which is what `lib.rs` re-exports.
+                    // Layer 4 uses the public API alone, which `lib.rs` re-exports.
                     (Some(0), _) | (Some(4), Some(_)) => false,
                     (Some(4), None) => name.starts_with(char::is_uppercase),
-                    // A name of the crate's root is the sum of all layers.
+                    // A module may use modules of its own layer and of lower layers.
                     (Some(own), Some(other)) => other <= own,
                     _ => false,
                 };
@@ -142,7 +142,7 @@ fn every_file_uses_only_what_is_below_it() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The lowest layer knows nothing, not even what is beside; and it does no I/O.
+/// The lowest layer uses no other module, not even errors and values, and does no I/O.
 #[test]
 fn the_wire_layer_does_no_io() {
     for path in sources(&root().join("wire")) {
@@ -186,7 +186,7 @@ fn netlink_sockets_are_opened_in_one_layer() {
     }
 }
 
-/// Values that carry no call: an errno, and what a command is made of and ends with.
+/// Types that make no system call: an errno, and the parts and results of a command.
 const VALUES: [&str; 12] = [
     "nix::errno::Errno",
     "std::process::Child",
@@ -202,8 +202,8 @@ const VALUES: [&str; 12] = [
     "std::process::self",
 ];
 
-/// The calls of the system that a file makes past the door: paths of these that are no [`VALUES`],
-/// and a command that is started.
+/// Returns the system calls that a file makes without `sys`: the paths of system crates that are no
+/// [`VALUES`], and the commands that it starts.
 fn calls(code: &str) -> Vec<String> {
     const SYSTEM: [&str; 5] = ["libc", "nix", "std::fs", "std::process", "std::thread"];
     let of_system = |path: &String| {
@@ -230,8 +230,8 @@ fn calls(code: &str) -> Vec<String> {
     found
 }
 
-/// Faults are injected in one place, so nothing calls the system past it. `netlink_sys` is the
-/// netlink layer's own.
+/// Faults are injected in `sys`, so all system calls must go through that module. The netlink layer
+/// alone uses `netlink_sys`.
 #[test]
 fn the_system_is_called_through_one_door() {
     let mut wrong = Vec::new();
@@ -254,7 +254,7 @@ fn the_system_is_called_through_one_door() {
 
 #[test]
 fn unsafe_is_in_one_module_with_a_reason_each() {
-    // What tests share is in no build of the library.
+    // No build of the library contains `testing`.
     for path in sources(&root()).into_iter().filter(|path| module_of(path) != "testing") {
         let text = fs::read_to_string(&path).unwrap();
         let code = code(&path);
@@ -271,7 +271,7 @@ fn unsafe_is_in_one_module_with_a_reason_each() {
     }
 }
 
-/// Waits end by the clock that nobody sets: a jump of the other ends none early and prolongs none.
+/// Waits use the monotonic clock: setting the wall clock must not shorten or prolong them.
 #[test]
 fn time_is_the_monotonic_clocks() {
     for path in sources(&root()) {
@@ -285,7 +285,7 @@ fn time_is_the_monotonic_clocks() {
 #[test]
 fn the_crates_root_holds_no_logic() {
     let code = code(&root().join("lib.rs"));
-    // The README stands there for its examples to be run.
+    // `lib.rs` includes the README so that its examples run as doc tests.
     let code = code.split("#[cfg(doctest)]").next().unwrap();
     for word in ["fn ", "impl ", "struct ", "enum ", "trait ", "const ", "static ", "macro_rules!"]
     {
@@ -319,7 +319,7 @@ fn modules() -> BTreeMap<Module, String> {
     modules
 }
 
-/// The paths of a tree of imports: `a::{b, c::d}` is `a::b` and `a::c::d`.
+/// Returns the paths of a tree of imports: `a::b` and `a::c::d` for `a::{b, c::d}`.
 fn expanded(tree: &str) -> Vec<String> {
     let tree = tree.trim();
     let Some((start, list)) = tree.split_once('{') else {
@@ -340,7 +340,7 @@ fn expanded(tree: &str) -> Vec<String> {
     parts.flat_map(|part| expanded(part)).map(|path| format!("{}{path}", start.trim())).collect()
 }
 
-/// The `use` declarations of a file: whether each is a re-export, and its paths.
+/// Returns the `use` declarations of a file: whether each is a re-export, and its path.
 fn uses(code: &str) -> Vec<(bool, String)> {
     let mut found = Vec::new();
     for statement in code.split(';') {
@@ -363,7 +363,7 @@ fn uses(code: &str) -> Vec<(bool, String)> {
     found
 }
 
-/// The paths in a file's code that start with `crate` or `super`.
+/// Returns the paths in a file's code that start with `crate` or `super`.
 fn inline_paths(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     for line in code.lines().filter(|line| !line.contains("use ") && !line.contains("pub(in ")) {
@@ -382,7 +382,7 @@ fn inline_paths(code: &str) -> Vec<String> {
     found
 }
 
-/// The module that a path leads to, and the first name behind it.
+/// Returns the module that a path names, and the first name after the module.
 fn resolved(
     modules: &BTreeMap<Module, String>,
     from: &Module,
@@ -416,8 +416,8 @@ fn resolved(
     Some((at, None))
 }
 
-/// The files that each file imports from. A re-exported item counts as one of the file that defines
-/// it.
+/// Returns the files that each file imports from. A re-exported item counts for the file that
+/// defines it.
 fn imports(modules: &BTreeMap<Module, String>) -> BTreeMap<Module, BTreeSet<Module>> {
     let (mut exports, mut paths) = (BTreeMap::new(), Vec::new());
     for (module, code) in modules {
@@ -453,7 +453,7 @@ fn imports(modules: &BTreeMap<Module, String>) -> BTreeMap<Module, BTreeSet<Modu
     imports
 }
 
-/// The files that a file imports from, and those that these import from, and so on.
+/// Returns all files that a file imports from, directly or through other files.
 fn reached(imports: &BTreeMap<Module, BTreeSet<Module>>, from: &Module) -> BTreeSet<Module> {
     let (mut reached, mut next) = (BTreeSet::new(), vec![from.clone()]);
     while let Some(module) = next.pop() {
@@ -490,10 +490,11 @@ fn imports_are_read_right() {
     );
 }
 
-/// Locks, threads and random numbers are of one process: in a fork they would be its parent's.
+/// Locks, threads and random state belong to one process: after a fork the child would use the
+/// parent's.
 #[test]
 fn what_belongs_to_a_process_is_in_one_place() {
-    // It only tries its locks.
+    // `link/shared.rs` never blocks on its locks.
     const EXCEPTIONS: [&str; 1] = ["link/shared.rs"];
     let mut wrong = Vec::new();
     for path in sources(&root()) {

@@ -1,5 +1,5 @@
-//! `CAP_NET_ADMIN` in the user namespace that owns the network namespace is enough for the
-//! network's own things; what takes more says so.
+//! `CAP_NET_ADMIN` in the user namespace that owns the network namespace is enough to configure the
+//! network. Errors name any further capability.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -20,7 +20,7 @@ use support::{leaves_nothing, refused};
 
 const CAP_NET_ADMIN: u32 = 1 << 12;
 
-/// Runs `work` on a thread with this capability alone.
+/// Runs `work` on a thread that has `CAP_NET_ADMIN` alone.
 fn with_net_admin_alone<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let thread = scope.spawn(|| {
@@ -39,7 +39,7 @@ fn net_admin_is_enough_in_ones_own_namespace() {
     support::isolated(|| {
         let own = Namespace::anonymous().create().unwrap();
         own.link("lo").unwrap().set_up().unwrap();
-        // Kept: what is there before an ordinary user can't put back.
+        // Kept, because an ordinary user cannot restore the initial range.
         Setting::ping_group_range().to(0..=0).create(&own).unwrap().keep();
         own.run(|| with_net_admin_alone(|| leaves_nothing(everything))).unwrap();
     });
@@ -106,17 +106,18 @@ fn everything() {
     here.tcp_listen("127.0.0.1:0").unwrap();
     here.ping("127.0.0.1").unwrap();
 
-    // Code and commands, where they are already.
+    // Closures and commands in the current namespace need no `CAP_SYS_ADMIN`.
     assert_eq!(here.run(|| 7).unwrap() + here.worker().unwrap().run(|| 7).unwrap(), 14);
     assert!(here.command("true").status().unwrap().success());
 }
 
-/// A namespace that was made before the privileges went: what its sockets do goes on.
+/// The sockets that were opened in a namespace before the program gave up its privileges still
+/// work.
 #[test]
 fn a_namespace_that_was_opened_before_is_configured_without_entering_it() {
     support::isolated(|| {
         let red = Namespace::anonymous().create().unwrap();
-        // Its sockets are opened inside, at their first use.
+        // The nf_tables and conntrack sockets are opened in the namespace at their first use.
         drop(NatRule::masquerade().create(&red).unwrap());
         drop((red.nft_ruleset().unwrap(), red.conntrack().unwrap()));
         with_net_admin_alone(|| {
@@ -134,7 +135,7 @@ fn a_namespace_that_was_opened_before_is_configured_without_entering_it() {
     });
 }
 
-/// The threads take turns with the one socket, because no second one can be opened.
+/// The threads share one socket, because no second socket can be opened.
 #[test]
 fn threads_that_may_not_enter_share_the_socket_that_is_there() {
     support::isolated(|| {
@@ -186,7 +187,8 @@ fn what_takes_more_says_so() {
                 takes(red.udp_bind("127.0.0.1:0"), "CAP_SYS_ADMIN");
                 takes(Sysctl::new("net.ipv4.ip_forward", 1).create(&red), "CAP_SYS_ADMIN");
                 takes(Setting::ipv4_forwarding(netloom::Conf::All).read(&red), "CAP_SYS_ADMIN");
-                // Their sockets are opened inside, at the first use.
+                // The nf_tables and conntrack sockets are opened in the namespace at their first
+                // use.
                 takes(NatRule::masquerade().create(&red), "CAP_SYS_ADMIN");
                 takes(Table::new(Family::Inet, "t").create(&red), "CAP_SYS_ADMIN");
                 takes(Firewall::new().create(&red), "CAP_SYS_ADMIN");
@@ -204,7 +206,7 @@ fn what_takes_more_says_so() {
                 takes(here.raw_ipv4_socket(1), "CAP_NET_RAW");
             });
         });
-        // And without any.
+        // The same without any capability.
         thread::scope(|scope| {
             let work = || {
                 keep_capabilities(0);

@@ -1,4 +1,4 @@
-//! Links: renamed, sized, up and down, listed, and deleted by what they are.
+//! Links: renamed, resized, up and down, listed, and deleted by identity.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -17,7 +17,7 @@ fn a_link_is_renamed_and_found_by_its_new_name() {
     support::isolated(|| {
         let host = host();
         let bridge = Bridge::new("br0").address("10.0.0.1/24").create(&host).unwrap();
-        // What is sent to an own address goes by the loopback link.
+        // Packets to the namespace's own addresses use the loopback link.
         host.link("lo").unwrap().set_up().unwrap();
         bridge.rename("lan").unwrap();
         bridge.set_up().unwrap();
@@ -29,7 +29,7 @@ fn a_link_is_renamed_and_found_by_its_new_name() {
             assert_eq!(list[0]["ifindex"], bridge.index().get());
         }
         let _other = Bridge::new("taken").create(&host).unwrap();
-        // Kernels before 6.3 look at the name only then.
+        // Kernels before 6.3 refuse to rename a link that is up, before they check the name.
         bridge.set_down().unwrap();
         let error = unchanged(&[&host], || {
             refused(bridge.rename("taken"), &["rename `lan`", "a link named `taken` is already in"])
@@ -91,7 +91,7 @@ fn the_loopback_link_goes_up_and_down_and_cannot_be_deleted() {
             text.contains("delete link `lo`") && text.contains("the kernel made this link"),
             "{text}"
         );
-        // The ownership came back: it can be given up.
+        // The failed deletion returned the ownership, which can then be given up.
         let lo = failure.into_owned().keep();
         lo.set_down().unwrap();
         does_not_reach(&host, "127.0.0.1");
@@ -171,7 +171,7 @@ fn a_link_is_deleted_by_what_it_is_not_by_a_name_that_is_anothers_by_now() {
         drop(ours);
         assert_eq!(host.link("br0").unwrap(), theirs);
 
-        // And where ours was renamed, ours goes.
+        // A renamed link is deleted, and the new link with the old name stays.
         let ours = Bridge::new("br1").create(&host).unwrap();
         host.link("br1").unwrap().rename("away").unwrap();
         let _theirs = Bridge::new("br1").create(&host).unwrap();

@@ -1,4 +1,4 @@
-//! A link is told from another one that got its index.
+//! A link is distinguished from another link that has its index.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -10,12 +10,13 @@ use netloom::{
     VethPair,
 };
 
-/// Deletes a link as another program does, with a handle of its own.
+/// Deletes a link by a separate handle, as another program would.
 fn delete_as_another(netns: &Netns, index: LinkIndex) -> Result<(), Error> {
     Ok(Owned::adopt(netns.link_at(index)?).delete()?)
 }
 
-/// Creates a veth pair in another namespace, one end of which gets an index that is free here.
+/// Creates a veth pair in another namespace, until one end gets an index that is free here. Moves
+/// that end here.
 fn take_index(here: &Netns, index: LinkIndex, name: &str) -> Result<(Link, Veth), Error> {
     let elsewhere = Namespace::anonymous().create()?;
     loop {
@@ -26,7 +27,7 @@ fn take_index(here: &Netns, index: LinkIndex, name: &str) -> Result<(Link, Veth)
             let moved = here.link_at(index)?;
             return Ok((moved, pair.keep()));
         }
-        // Indexes are not given twice.
+        // The kernel does not reuse an index soon.
         assert!(pair.near().index().get() < index.get(), "the index was passed");
         if pair.peer().index().get() + 2 == index.get() {
             // The near end gets the second index of the next pair.
@@ -55,7 +56,7 @@ fn a_link_with_our_tag_is_deleted_after_another_program_changed_its_address_and_
 #[test]
 fn our_own_changes_of_address_and_name_are_followed_by_all_owners() {
     support::isolated(|| {
-        // No link is marked in a namespace that dies with the process.
+        // Links get no owner tag in a namespace that ends with the process.
         let red = Namespace::anonymous().create()?;
         let bridge = Bridge::new("br0").create(&red)?;
         let address = Address::new("10.0.0.1/24").create(&bridge)?;
@@ -137,7 +138,7 @@ fn a_link_is_followed_when_it_moves_after_changes_of_address_and_peer() {
         let (red, blue) = (Namespace::anonymous().create()?, Namespace::anonymous().create()?);
         let pair = VethPair::new("a", "b").create(&red)?;
         red.link("a")?.set_mac("02:00:00:00:00:77")?;
-        // The peer gets another index, as its own is taken there.
+        // The peer's index is taken in `blue`, so the move changes the index.
         let _taken = (0..3).map(|n| Bridge::new(format!("t{n}")).create(&blue)).collect::<Vec<_>>();
         pair.peer().move_to(&blue)?;
         let near = pair.near().clone();
@@ -150,7 +151,7 @@ fn a_link_is_followed_when_it_moves_after_changes_of_address_and_peer() {
     });
 }
 
-/// Times and states that the kernel would cut, ignore or drop are refused.
+/// Times and states that the kernel would round, ignore or drop are refused.
 #[test]
 fn nothing_that_the_kernel_would_ignore_is_ok() {
     support::isolated(|| {
@@ -172,7 +173,7 @@ fn nothing_that_the_kernel_would_ignore_is_ok() {
     });
 }
 
-/// The kernel notices the carrier of a new pair up to a second late, unless it is looked at.
+/// The kernel notices the carrier of a new pair up to a second late, unless a program queries it.
 #[test]
 fn a_pair_that_is_up_carries_when_create_returns() {
     support::isolated(|| {

@@ -1,4 +1,4 @@
-//! Locks and owner tags: ended by the kernel, and out of an ordinary user's reach.
+//! Locks and owner tags: released by the kernel, and protected from ordinary users.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -26,7 +26,7 @@ const ROUNDS: u32 = 25;
 
 const HELPER: &str = "NETLOOM_TEST_LOCK";
 
-/// A process of its own, started by the tests below.
+/// Runs one task in a separate process, which the tests below start.
 #[test]
 #[ignore = "a helper: another test starts it in a process of its own"]
 fn process() {
@@ -49,7 +49,7 @@ fn start(what: &str) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Adds to a number that is lost if two do so at once.
+/// Increments a number in a file without atomicity: concurrent increments would be lost.
 fn count(here: &Netns) {
     for _ in 0..ROUNDS {
         let lock = here.lock(LONG).unwrap();
@@ -139,7 +139,8 @@ fn a_fork_neither_releases_the_lock_nor_keeps_it() {
         beside_a_fork(
             || {
                 assert_ne!(parent, std::process::id());
-                // The copy; this process lives on for a while with a copy of the socket.
+                // The fork holds a copy of the lock and its socket; it sleeps while the parent
+                // continues.
                 assert!(lock.is_some());
                 thread::sleep(Duration::from_millis(500));
                 true
@@ -161,7 +162,7 @@ fn a_fork_neither_releases_the_lock_nor_keeps_it() {
     });
 }
 
-/// A socket of the kind that locks and tags are held by.
+/// Opens a socket of the kind that holds locks and tags.
 fn member(port: u32, groups: u32) -> nix::Result<OwnedFd> {
     let (kind, flags) = (SockType::Raw, SockFlag::SOCK_CLOEXEC);
     let socket = socket(AddressFamily::Netlink, kind, flags, SockProtocol::NetlinkUserSock)?;
@@ -187,7 +188,7 @@ fn an_ordinary_user_can_neither_take_nor_keep_nor_fake_them() {
                 for group in 0..32 {
                     assert_eq!(member(0, 1 << group).unwrap_err(), nix::errno::Errno::EPERM);
                 }
-                // The number of a dead process, in the port and as the port; and many others.
+                // Ports that contain or equal the number of a dead process, and many other ports.
                 let number = tag & 0x3fff;
                 let dead = (1..=500).map(|free| 0x4000_0000 | free << 14 | number).chain([tag]);
                 let others = (0..500).map(|number| 0x6e00_0000 | number);

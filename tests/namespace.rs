@@ -1,5 +1,4 @@
-//! Namespaces: made, named, found, entered, gone; and that `ip netns` and we mean the same by a
-//! name.
+//! Namespaces: created, named, found, entered and deleted, with names compatible with `ip netns`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -77,7 +76,7 @@ fn a_name_that_ip_netns_deleted_is_gone_without_complaint() {
             Owned::adopt(Netns::open("red").unwrap()).delete().unwrap();
         }
         assert_eq!(names(), [""; 0]);
-        // It has no name any more, but lives as long as the handle.
+        // The name is gone, but the handle keeps the namespace.
         red.link("lo").unwrap().set_up().unwrap();
         red.delete().unwrap();
     });
@@ -118,7 +117,7 @@ fn a_name_that_became_a_plain_file_is_left_alone() {
 fn a_stale_name_is_taken_listed_as_stale_and_explained() {
     support::isolated(|| {
         let here = Netns::current().unwrap();
-        // As after a reboot on a /run that is kept: the file is there, its mount is not.
+        // Simulates a reboot with a persistent /run: the file exists without its mount.
         fs::create_dir_all("/run/netns").unwrap();
         fs::write("/run/netns/old", "").unwrap();
         let create = || Namespace::named("old").create();
@@ -129,7 +128,7 @@ fn a_stale_name_is_taken_listed_as_stale_and_explained() {
         assert!(!error.is_already_exists() && !error.is_unsupported());
         let listed = Netns::list().unwrap();
         assert_eq!((listed[0].name.as_str(), listed[0].id), ("old", None));
-        // What the hint says to do.
+        // Follows the hint's advice.
         assert!(error.remedy().unwrap().contains("Netns::delete_stale(\"old\")"), "{error}");
         if !by_hand(&here, "ip netns delete old") {
             fs::remove_file("/run/netns/old").unwrap();
@@ -208,7 +207,7 @@ fn one_namespace_is_the_same_by_every_way_to_it() {
         assert!(by_pid.to_string().contains(&sleeper.id().to_string()));
         sleeper.kill().unwrap();
         sleeper.wait().unwrap();
-        // Only the one with a name deletes a name.
+        // Deleting a handle without a name deletes no name.
         Owned::adopt(by_path).delete().unwrap();
         assert_eq!(names(), ["red"]);
     });

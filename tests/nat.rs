@@ -1,4 +1,5 @@
-//! Masquerading: whom a server sees, for how long, and who can take it away.
+//! Masquerading: the address that a server sees, the lifetime of the rules, and who can delete
+//! them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -12,8 +13,8 @@ use netloom::{
 
 use support::{by_hand, does_not_reach, reaches, tcp, udp, unchanged};
 
-// `inside` (10.0.1.2, fd00:1::2) behind `host`, whose `out` has 198.51.100.2 and 2001:db8::2; a
-// `server` at .1 and ::1 there, without a route back.
+// `inside` (10.0.1.2, fd00:1::2) is behind `host`, whose `out` has 198.51.100.2 and 2001:db8::2.
+// The `server` has .1 and ::1 there, and no route back.
 struct Line {
     inside: Owned<Netns>,
     host: Owned<Netns>,
@@ -126,15 +127,15 @@ fn only_what_leaves_by_the_link_that_is_meant_is_translated() {
         let by_name = line.create(&NatRule::masquerade().oifname("lan"));
         does_not_reach(&line.inside, SERVER);
         drop(by_name);
-        // Translated on the way in to the lan, not on the way out.
+        // A rule for `lan` as output link does not match these packets, which leave by `out`.
         let by_handle = line.create(&NatRule::masquerade().oif(line.cables[1].near()));
         reaches(&line.inside, SERVER);
         drop(by_handle);
-        // The link need not be there yet.
+        // A rule may name a link that does not exist yet.
         let early = line.create(&NatRule::masquerade().oifname("later").source("10.0.1.0/24"));
         does_not_reach(&line.inside, SERVER);
         let out = line.cables[1].near().clone();
-        // While it is down: kernels before 6.3 do it only then.
+        // Kernels before 6.3 rename a link only while it is down.
         out.set_down().unwrap();
         out.rename("later").unwrap();
         out.set_up().unwrap();
@@ -193,7 +194,7 @@ fn nobody_else_can_take_the_table_away() {
             command.args(arguments).output().map(|output| output.status.success())
         };
         match nft(&["flush", "ruleset"]) {
-            // The call skips tables with an owner; older kernels complain.
+            // The kernel skips tables with an owner; older kernels fail the whole flush.
             Ok(_) => {}
             Err(error) => assert!(error.is_not_found(), "{error}"),
         }
@@ -201,7 +202,7 @@ fn nobody_else_can_take_the_table_away() {
         assert!(!nft(&["flush", "chain", "inet", &table, "postrouting"]).unwrap_or(false));
         reaches(&line.inside, SERVER);
         assert_eq!(support::kernel::tables_besides_settings(&line.host).len(), 1);
-        // Ours is still ours.
+        // Our table still accepts changes.
         let second = line.create(&NatRule::masquerade().source("10.0.2.0/24"));
         nat.delete().unwrap();
         second.delete().unwrap();
@@ -241,7 +242,7 @@ fn a_rule_is_deleted_once_and_never_by_its_text() {
         let again = Owned::adopt(ours.handle().clone());
         let same_text = line.create(&rule);
         ours.delete().unwrap();
-        // Gone already, and the one with the same text lives.
+        // The rule is gone, and the second rule with the same text stays.
         again.delete().unwrap();
         reaches(&line.inside, SERVER);
         let kept = same_text.keep();
@@ -251,7 +252,7 @@ fn a_rule_is_deleted_once_and_never_by_its_text() {
     });
 }
 
-/// The next table has the name of the deleted one, and its rules have the same numbers.
+/// A new table has the name of the deleted table, and its rules have the same numbers.
 #[test]
 fn the_handle_of_a_deleted_rule_reads_no_counter_of_another() {
     support::isolated(|| {
@@ -281,7 +282,7 @@ fn each_handle_of_a_namespace_has_a_table_of_its_own() {
         assert_ne!(here.table(), there.table());
         drop(here);
         reaches(&line.inside, SERVER);
-        // The kernel deletes the table with its socket, kept or not.
+        // The table is deleted with its socket, even after `keep`.
         drop(there.keep());
         drop(other);
         support::eventually("the table went with its socket", || {
@@ -291,7 +292,7 @@ fn each_handle_of_a_namespace_has_a_table_of_its_own() {
     });
 }
 
-/// The owner flag at work: another process makes the rule, and is killed.
+/// The kernel's owner flag: another process creates the rule, and is killed.
 #[test]
 fn a_killed_process_takes_its_rules_along() {
     const PATH: &str = "NETLOOM_TEST_NAT_OF";

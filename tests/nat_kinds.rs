@@ -1,4 +1,4 @@
-//! Every kind of NAT, by packets: TCP and UDP, IPv4 and IPv6.
+//! Every kind of NAT, tested with packets: TCP and UDP, IPv4 and IPv6.
 #![allow(clippy::unwrap_used, let_underscore_drop)] // tests fail by them
 
 #[path = "nat_kinds/choices.rs"]
@@ -234,8 +234,8 @@ fn nft_lists_what_a_rule_says_of_itself() {
         for rule in rules {
             let made = rule.create(&net.host).unwrap();
             let Some(listed) = support::nft(&place, &["list", "ruleset"]) else { return };
-            // nft names the family of a translation, the mark's 8 digits, and a protocol with its
-            // port.
+            // `nft` adds the family to a translation, writes a mark with 8 digits, and names the
+            // protocol with a port.
             let mut said = rule.to_string().replace(" 0x10 ", " 0x00000010 ");
             for (ours, nfts) in [
                 ("nat to 10.", "nat ip to 10."),

@@ -20,7 +20,7 @@ fn a_tagged_rule_outlives_its_maker_and_is_adopted_by_the_next() {
         let _on = Forwarding::ipv4().create(&net.host).unwrap();
         let _server = Server::start(&net.server, "198.51.100.1:80");
         {
-            // Another handle of the same namespace, dropped with its sockets.
+            // A second handle of the same namespace, which is dropped with its sockets.
             let maker = net.host.run(|| Netns::current().unwrap()).unwrap();
             let rule = tagged("net1/web").create(&maker).unwrap().keep();
             assert_eq!(rule.tag(), Some("net1/web"));
@@ -48,7 +48,7 @@ fn a_tagged_rule_outlives_its_maker_and_is_adopted_by_the_next() {
         }
         assert!(stale.counter().unwrap_err().is_not_found());
 
-        // A handle of a table that is gone does not reach one of the same name.
+        // A stale handle does not reach a new table of the same name.
         let next = tagged("net2").create(&net.host).unwrap();
         assert_eq!((next.table(), next.number()), (stale.table(), stale.number()));
         drop(Owned::adopt(stale));
@@ -107,7 +107,7 @@ fn a_table_of_somebody_else_is_never_touched() {
         assert!(error.is_already_exists(), "{error}");
         assert!(error.to_string().contains("that netloom did not make"), "{error}");
         assert_eq!(host.nat_rules_with_tag("web").unwrap(), []);
-        // Held rules have a table of their own.
+        // Held rules are in a separate table.
         let held = NatRule::masquerade().create(&host).unwrap();
         drop(held);
         assert_eq!(support::nft(&place, &["-a", "list", "ruleset"]), before);

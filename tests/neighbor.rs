@@ -1,4 +1,4 @@
-//! Neighbours: each namespace knows its own.
+//! Neighbours: each namespace has its own table.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

@@ -1,4 +1,4 @@
-//! Code inside: it borrows, returns, panics, nests, and every thread is at home afterwards.
+//! Closures in a namespace: they borrow, return, panic and nest, and every thread returns home.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -17,7 +17,7 @@ fn here() -> NetnsId {
     Netns::current().unwrap().id()
 }
 
-/// The network namespace of every thread of this process, by what `/proc` shows.
+/// Counts the threads of this process by network namespace, as `/proc` shows them.
 fn threads() -> BTreeMap<String, usize> {
     let mut places = BTreeMap::new();
     for task in fs::read_dir("/proc/self/task").unwrap() {
@@ -41,7 +41,7 @@ fn own_threads() -> usize {
 #[track_caller]
 fn all_are_at_home(threads_at_home: usize) {
     let home = here().to_string();
-    // One that was at its end when they were counted may be gone.
+    // A thread that was about to end when the threads were counted may be gone.
     let are = |threads: &BTreeMap<String, usize>| {
         threads.len() == 1 && threads.get(&home).is_some_and(|count| *count <= threads_at_home)
     };
@@ -53,7 +53,7 @@ fn all_are_at_home(threads_at_home: usize) {
     assert!(are(&threads), "{threads:?}, of {threads_at_home} in {home}");
 }
 
-/// A mount of `/sys` shows the network namespace that it was made in.
+/// A mount of `/sys` shows the network namespace in which it was mounted.
 #[test]
 fn the_sys_of_a_closure_is_the_callers_and_that_of_a_command_its_own() {
     support::isolated(|| {
@@ -69,7 +69,7 @@ fn the_sys_of_a_closure_is_the_callers_and_that_of_a_command_its_own() {
         assert!(!outside.contains(&"veth1".into()));
         let inside = [red.run(links), red.run_here(links), worker.run(links)];
         assert!(inside.into_iter().all(|seen| seen.unwrap() == outside));
-        // Both ways that the docs name.
+        // A command and `Netns::links` show the links of the namespace.
         let by_command = red.command("ls").arg("/sys/class/net").output().unwrap();
         let by_command = String::from_utf8(by_command.stdout).unwrap();
         assert!(by_command.contains("veth1\nveth2\n"), "{by_command}");
@@ -78,7 +78,7 @@ fn the_sys_of_a_closure_is_the_callers_and_that_of_a_command_its_own() {
     });
 }
 
-/// Takes all privileges from the calling thread alone, so that it can't go home.
+/// Drops all privileges of the calling thread alone, so that it cannot return home.
 #[allow(unsafe_code)]
 fn drop_privileges_of_this_thread() {
     let header = [0x2008_0522_u32, 0]; // _LINUX_CAPABILITY_VERSION_3, this thread
@@ -191,7 +191,7 @@ fn a_closure_runs_on_the_calling_thread() {
         let panic = catch_unwind(AssertUnwindSafe(|| red.run_here(|| panic!("as it should"))));
         assert_eq!(panic.unwrap_err().downcast_ref::<&str>(), Some(&"as it should"));
         assert_eq!(here(), home);
-        // At home nothing is entered, so no privilege is needed.
+        // Running a closure in the current namespace switches nothing, so no privilege is needed.
         let current = Netns::current().unwrap();
         let without = || {
             drop_privileges_of_this_thread();
@@ -202,7 +202,8 @@ fn a_closure_runs_on_the_calling_thread() {
     });
 }
 
-/// `setuid` reaches every thread by a signal. A thread that is away gets it after its return.
+/// `setuid` signals every thread. A thread in another namespace applies the change after its
+/// return.
 #[test]
 fn another_thread_changes_the_user_all_the_while() {
     support::isolated(|| {
@@ -214,8 +215,8 @@ fn another_thread_changes_the_user_all_the_while() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
-                    // Takes the capabilities of all threads, until the next line. An ordinary
-                    // user's sandbox knows no other user.
+                    // Drops the capabilities of all threads until the next line. The call fails for
+                    // an ordinary user, whose sandbox maps one user.
                     nix::unistd::seteuid(nobody).ok();
                     nix::unistd::seteuid(root).unwrap();
                     thread::yield_now();
@@ -279,7 +280,7 @@ fn many_threads_enter_many_namespaces() {
     });
 }
 
-/// Runs in chunks: the kernel destroys namespaces later, on a thread of its own.
+/// Creates namespaces in chunks, because the kernel destroys them later on a worker.
 #[test]
 fn five_thousand_anonymous_namespaces_come_and_go() {
     support::isolated(|| {

@@ -1,5 +1,5 @@
-//! Named namespaces: compatible with `ip netns`, concurrent with other processes, and never another
-//! process's.
+//! Named namespaces: compatible with `ip netns`, safe beside other processes, and never those of
+//! another process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -11,7 +11,7 @@ use std::thread;
 
 use netloom::{Namespace, Netns, Owned};
 
-/// The mount points at or below `/run/netns`.
+/// Returns the mount points at or below `/run/netns`.
 fn mounts() -> Vec<String> {
     let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
     let points = table.lines().map(|line| line.split(' ').nth(4).unwrap().to_owned());
@@ -39,7 +39,7 @@ fn what_is_named_here_iproute2_handles() {
         child.wait().unwrap();
         iproute2(&["netns", "delete", "red"]).unwrap();
         assert_eq!(Netns::list().unwrap(), []);
-        // Gone already is no failure.
+        // A name that is gone already is no failure.
         red.delete().unwrap();
     });
 }
@@ -57,7 +57,7 @@ fn what_iproute2_names_is_handled_here() {
         assert_eq!(blue.name(), Some("blue"));
         Owned::adopt(blue).delete().unwrap();
         assert_eq!(iproute2(&["netns", "list"]).unwrap(), "");
-        // The shared mount point that iproute2 made was taken as it is.
+        // netloom reuses the shared mount point that iproute2 created.
         let red = Namespace::named("red").create().unwrap();
         assert_eq!(mounts(), ["/run/netns", "/run/netns/red"]);
         drop(red);
@@ -89,7 +89,7 @@ fn a_name_is_attached_to_an_anonymous_namespace() {
         name.delete().unwrap();
         drop(second);
         assert_eq!(Netns::list().unwrap(), []);
-        // The namespace is as it was.
+        // The namespace is unchanged.
         assert_eq!(red.links().unwrap().len(), 1);
     });
 }
@@ -98,7 +98,7 @@ fn a_name_is_attached_to_an_anonymous_namespace() {
 fn a_name_that_stands_for_another_by_now_is_left_alone() {
     support::isolated(|| {
         let first = Namespace::named("red").create().unwrap();
-        // Another program takes the name over.
+        // Another program replaces the name.
         let copy = Owned::adopt(Netns::open("red").unwrap());
         copy.delete().unwrap();
         let second = Namespace::named("red").create().unwrap();
@@ -130,7 +130,7 @@ fn a_stale_name_is_listed_refused_and_left_alone() {
         let lives = Netns::delete_stale("red").unwrap_err();
         assert!(lives.is_already_exists() && lives.to_string().contains("lives"), "{lives}");
         drop(red);
-        // A file that never was a namespace is not called stale, and remains.
+        // A file that was never a namespace is not called stale, and stays.
         fs::create_dir("/run/netns/red").unwrap();
         std::os::unix::fs::symlink("/dev/null", "/run/netns/blue").unwrap();
         for name in ["red", "blue"] {
@@ -168,7 +168,7 @@ fn a_failed_delete_leaves_the_name_as_it_was() {
     });
 }
 
-/// Whatever hides the name or its file from a path, the owner finds it or says that it can't.
+/// If a mount or a chroot hides the name, the owner still deletes it or reports that it cannot.
 #[test]
 fn an_owner_deletes_a_name_that_a_mount_or_a_chroot_hides() {
     use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -225,7 +225,7 @@ fn an_owner_deletes_a_name_that_a_mount_or_a_chroot_hides() {
     });
 }
 
-/// An owner that can't look deletes nothing, and says so.
+/// An owner that cannot check the name deletes nothing, and reports that.
 #[test]
 fn a_delete_fails_if_what_a_name_stands_for_cannot_be_seen() {
     support::isolated(|| {
@@ -285,7 +285,7 @@ fn name_many(prefix: &str) -> Vec<Owned<Netns>> {
 
 const HELPER: &str = "NETLOOM_TEST_PREFIX";
 
-/// A process of the test below, which starts this program again.
+/// Runs one of the concurrent processes of the test below.
 #[test]
 #[ignore = "a helper: another test starts it in a process of its own"]
 fn one_process_of_many() {
@@ -304,7 +304,8 @@ fn many_at_once_leave_as_many_mounts_as_names_and_none_nested() {
             command.env(HELPER, format!("process{process}"));
             command.stdout(std::process::Stdio::null()).spawn().unwrap()
         };
-        // `ip` among them, where there is one: adding and deleting, and leaving one name each.
+        // With `ip` installed, some processes run `ip netns`: each adds and deletes names and
+        // leaves one.
         let has_ip = Command::new("ip").arg("-V").output().is_ok();
         let iproute2 = |process: usize| {
             let script = "for round in 1 2 3 4; do \

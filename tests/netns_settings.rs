@@ -1,4 +1,4 @@
-//! Settings inside: typed and by name, over `/proc` and over netlink, restored by their owner.
+//! Settings of a namespace: by type and by name, over `/proc` and over netlink, restored by owners.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -11,7 +11,7 @@ use netloom::{
 };
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-/// Sets it, reads it back by type and by name, drops it, and sees the old value.
+/// Sets a value, reads it back by type and by name, drops the owner, and checks the old value.
 macro_rules! there_and_back {
     ($netns:expr, $setting:expr, $value:expr, $text:expr) => {
         let (netns, setting): (&Netns, _) = ($netns, $setting);
@@ -48,7 +48,7 @@ fn the_usual_ones_have_types() {
         if groups.split_whitespace().nth(2).is_some_and(|count| count.len() > 5) {
             there_and_back!(&red, Setting::ping_group_range(), 0..=0, "0\t0");
         }
-        // None of it has reached another namespace.
+        // No setting changed in another namespace.
         let here = Netns::current().unwrap();
         assert_eq!(Setting::unprivileged_port_start().read(&here).unwrap(), 1024);
     });
@@ -145,10 +145,10 @@ fn where_proc_is_read_only_netlink_still_sets() {
     });
 }
 
-/// A process without `CAP_NET_RAW` and `CAP_NET_BIND_SERVICE` depends on the settings.
+/// Runs without `CAP_NET_RAW` and `CAP_NET_BIND_SERVICE`, so that the settings decide.
 #[test]
 fn ports_and_pings_follow_their_settings() {
-    const SYS_ADMIN: u32 = 1 << 21; // to go home
+    const SYS_ADMIN: u32 = 1 << 21; // to return home
     support::isolated(|| {
         let red = Namespace::anonymous().create().unwrap();
         red.link("lo").unwrap().set_up().unwrap();
@@ -160,8 +160,8 @@ fn ports_and_pings_follow_their_settings() {
             };
             red.run(tries).unwrap()
         };
-        // An ordinary user's namespace starts with another range than the machine's: to be none of
-        // ours.
+        // The initial range of an ordinary user's namespace may include this group: use a range
+        // without it.
         let nobody = Setting::ping_group_range().to(1..=1).create(&red);
         let (ping, listen) = tried();
         if nobody.is_ok() || Setting::ping_group_range().read(&red).unwrap().is_empty() {

@@ -1,4 +1,4 @@
-//! All ways to open a namespace, its ids, and the processes that hold it.
+//! All ways to open a namespace, namespace ids, and the processes that hold a namespace.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 
 use netloom::{HeldBy, Namespace, Netns, VethPair};
 
-/// `pidfd_open(2)`, for which std has no stable call.
+/// Calls `pidfd_open(2)`, which std does not offer in stable Rust.
 #[allow(unsafe_code)]
 fn pidfd(pid: u32) -> OwnedFd {
     // SAFETY: the call takes two numbers and returns a new descriptor, or -1.
@@ -22,7 +22,7 @@ fn pidfd(pid: u32) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap()) }
 }
 
-/// A process that sleeps in a namespace.
+/// Starts a process that sleeps in a namespace.
 fn sleeper(netns: &Netns) -> Child {
     netns.run(|| Command::new("sleep").arg("60").stdout(Stdio::null()).spawn()).unwrap().unwrap()
 }
@@ -42,7 +42,7 @@ fn every_way_leads_to_the_same_place() {
         ];
         for way in &ways {
             assert_eq!(*way, *red, "{way}");
-            // Each has a socket inside.
+            // Each handle works: it has a socket in the namespace.
             let names: Vec<_> = way.links().unwrap().into_iter().map(|link| link.name).collect();
             assert_eq!(names, ["lo"]);
         }
@@ -124,7 +124,7 @@ fn namespaces_have_numbers_for_one_another() {
 fn who_holds_a_namespace_is_told() {
     support::isolated(|| {
         let red = Namespace::named("red with space").create().unwrap();
-        // A path is no text.
+        // A path need not be valid UTF-8.
         let bytes = std::path::PathBuf::from(OsString::from_vec(b"/run/\xff".to_vec()));
         std::fs::write(&bytes, "").unwrap();
         let flags = nix::mount::MsFlags::MS_BIND;

@@ -13,7 +13,7 @@ use netloom::{Bridge, Error, Forwarding, Namespace, Netns, Ping, Setting, Sysctl
 use support::refused;
 use support::user::Copied;
 
-/// Starts one of the helpers below without a privilege, and asserts that it succeeds.
+/// Starts one of the helpers below without privileges, and asserts that it succeeds.
 fn unprivileged(helper: &str) {
     let copy = Copied::of_this();
     let output =
@@ -23,7 +23,7 @@ fn unprivileged(helper: &str) {
     assert!(output.status.success() && said[0].contains("1 passed"), "{}\n{}", said[0], said[1]);
 }
 
-/// For all groups that there are: in a user namespace with one user there is one group, too.
+/// Allows ping sockets to all groups. A user namespace with one user has one group.
 fn open_ping_groups(netns: &Netns) -> netloom::Owned<netloom::SysctlHandle> {
     let groups = Setting::ping_group_range();
     groups.to(0..=65_534).create(netns).or_else(|_| groups.to(0..=0).create(netns)).unwrap()
@@ -54,7 +54,7 @@ fn an_ordinary_user_is_at_home() {
         Netns::from_fd(own).unwrap(),
     ];
     for here in &ways {
-        // More than the one socket that every handle has.
+        // The threads need more sockets than the one that each handle keeps open.
         thread::scope(|scope| {
             for _ in 0..16 {
                 scope.spawn(|| {
@@ -83,7 +83,8 @@ fn an_ordinary_user_is_at_home() {
     let replaced = here.command("true").file("/etc/passwd", "x").status();
     refused(replaced, &["make a mount namespace", "CAP_SYS_ADMIN"]);
     let written = Sysctl::new("net.ipv4.ip_forward", 1).create(here);
-    // As root without capabilities in a user namespace of one's own it may be written.
+    // Root of a user namespace may write the file without capabilities, because the file's owner is
+    // root.
     if let Err(error) = written {
         assert!(error.is_permission_denied(), "{error}");
         assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
@@ -131,8 +132,7 @@ fn an_ordinary_user_is_told() {
     let lo = here.link("lo").unwrap();
     told(Forwarding::ipv4().dev(&lo).create(&here), &["CAP_NET_ADMIN"]);
     told(here.raw_ipv4_socket(1).map(drop), &["CAP_NET_RAW"]);
-    // Root without a capability may look into root's processes, and may write to root's
-    // directories.
+    // Root without capabilities may read root's processes and write to root's directories.
     if !nix::unistd::geteuid().is_root() {
         told(Netns::from_pid(1), &["process 1", "EACCES", "CAP_SYS_PTRACE"]);
         told(Namespace::named("blue").create(), &["`blue`", "EPERM", "CAP_SYS_ADMIN"]);

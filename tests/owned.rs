@@ -112,7 +112,7 @@ fn a_failure_on_drop_is_told_to_the_hook_and_to_nobody_else() {
         let told = || std::mem::take(&mut *TOLD.lock().unwrap());
         let host = netns();
 
-        // Done, or gone already: nothing to tell.
+        // Deleting an object that is gone already reports nothing.
         let bridge = Bridge::new("br0").create(&host).unwrap();
         Owned::adopt((*bridge).clone()).delete().unwrap();
         drop(bridge);
@@ -123,8 +123,8 @@ fn a_failure_on_drop_is_told_to_the_hook_and_to_nobody_else() {
         assert_eq!(said.len(), 1);
         assert!(said[0].starts_with("delete link `lo` in namespace"), "{said:?}");
 
-        // An explicit deletion returns its failure. Dropping the returned ownership tries again,
-        // and reports.
+        // An explicit deletion returns its failure. Dropping the returned owner tries again, and
+        // reports the failure.
         let failure = Owned::adopt(host.link("lo").unwrap()).delete().unwrap_err();
         assert_eq!(told(), [""; 0]);
         drop(failure);
@@ -145,7 +145,7 @@ fn a_failure_to_delete_can_be_passed_on() {
     });
 }
 
-/// A dying namespace deletes everything, in whatever order owners are dropped.
+/// A namespace that ends deletes everything in it, in whatever order owners are dropped.
 #[test]
 fn owners_go_in_any_order() {
     support::isolated(|| {

@@ -1,4 +1,4 @@
-//! Echo requests from a namespace: the answer, or the reason for its absence.
+//! Echo requests from a namespace: the reply, or the reason for its absence.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -45,21 +45,21 @@ fn no_route_no_neighbour_and_no_answer_are_told_apart() {
             assert_eq!(error.raw_os_error(), Some(nix::libc::ENETUNREACH));
             assert_eq!(error.namespace(), Some(&*red.to_string()));
         }
-        // No host has the address: the kernel reports that after one to three seconds.
+        // No host has the address. The kernel reports that after one to three seconds.
         let error = refused(
             Ping::new("10.0.0.9").timeout(Duration::from_secs(20)).send(&red),
             &["10.0.0.9"],
         );
         assert_eq!(error.raw_os_error(), Some(nix::libc::EHOSTUNREACH));
-        // It is asked for for longer than this.
+        // The kernel asks for the hardware address for longer than this timeout.
         let brief = Ping::new("10.0.0.10").timeout(Duration::from_millis(50)).send(&red);
         assert!(refused(brief, &["no answer within 50ms"]).is_timed_out());
-        // Delivered, and not answered.
+        // The request arrives, but the host does not reply.
         let silent =
             netloom::Sysctl::new("net.ipv4.icmp_echo_ignore_all", 1).create(&blue).unwrap();
         let brief = Ping::new("10.0.0.2").timeout(Duration::from_millis(50));
         assert!(refused(brief.send(&red), &["no answer"]).is_timed_out());
-        // Its own request, which it hears on the loopback link, is no answer either.
+        // A host's own request on the loopback link is no reply.
         for own in ["10.0.0.2", "127.0.0.1"] {
             let own = Ping::new(own).timeout(Duration::from_millis(50));
             assert!(refused(own.send(&blue), &["no answer"]).is_timed_out());
@@ -88,7 +88,7 @@ fn a_router_that_says_unreachable_is_heard() {
         };
         assert_eq!(errno("192.0.2.1"), Some(nix::libc::ENETUNREACH));
         assert_eq!(errno("fd99::1"), Some(nix::libc::ENETUNREACH));
-        // Answers that are not for us do not count.
+        // An earlier ICMP error for this target does not fail a later request.
         let _route = Route::new("192.0.2.0/24").dev("eth0").create(&router).unwrap();
         let _there = Address::new("192.0.2.1/32").create(&router.link("lo").unwrap()).unwrap();
         red.ping("192.0.2.1").unwrap();

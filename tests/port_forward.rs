@@ -1,4 +1,4 @@
-//! Published ports by packets: every way to them, and those that must not be.
+//! Published ports, tested with packets: every path to them, and the paths that must stay closed.
 #![allow(clippy::unwrap_used, clippy::print_stdout, let_underscore_drop)] // tests fail by them
 
 mod support;

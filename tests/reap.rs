@@ -1,4 +1,4 @@
-//! Kills processes at random moments. The kernel deletes its part, and `reap` finds and removes
+//! Kills processes at random moments. The kernel deletes some objects, and `reap` finds and removes
 //! exactly the rest.
 //!
 //! `NETLOOM_TEST_ROUNDS=500` kills that many processes instead of 25. It also requires that the
@@ -72,7 +72,7 @@ fn build(n: &str) -> Result<(), Error> {
     let together = together.iter().map(|bridge| bridge.create(&host));
     let together = together.collect::<Result<Together<Vec<_>>, _>>()?;
     let nat = NatRule::masquerade().source("10.7.0.0/24").create(&host)?;
-    // One of its own: nobody's published port is another's, too.
+    // A separate port for each helper, since two helpers cannot publish the same port.
     let port = 8080 + u16::try_from(n.parse::<u32>().unwrap() % 1000).unwrap();
     let port_forward = PortForward::new(port, "10.7.0.2").host_address("10.7.0.1");
     let port_forward = port_forward.link(&bridge).create(&host)?;
@@ -80,7 +80,7 @@ fn build(n: &str) -> Result<(), Error> {
     let guard = PortGuard::new("p").address("10.7.0.2").create(&firewall)?;
     let table = build_table(n, &host)?;
     let tagged = build_tagged(n, port, &bridge)?;
-    // Those of the host stay as they are: a namespace that goes takes them along.
+    // The host's settings must not change. Those of a container are deleted with its namespace.
     let forwarding = Forwarding::ipv4().create(&container)?;
     let sysctl = Sysctl::new("net.ipv4.conf.all.rp_filter", 1).create(&named)?;
     let setting = Setting::proxy_arp(cable1.peer()).to(true).create(&cable1.peer().namespace())?;
@@ -96,7 +96,7 @@ fn build(n: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// A table, and of what can be in it one each of its own.
+/// Creates a table, and separately owned objects of each kind in the table.
 fn build_table(n: &str, host: &Netns) -> Result<impl Sized + use<>, Error> {
     let filter = Chain::new("c").rule(Rule::new().tcp().dport(80).accept());
     let table = Table::new(Family::Ip, format!("t{n}")).chain(filter);
@@ -139,7 +139,7 @@ fn helper(name: &str, number: u32) -> Command {
     command
 }
 
-/// The same, started by another program.
+/// Returns the helper's command, started by another program.
 fn started_by(program: &str, arguments: &[&str], helper: &Command) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).arg(helper.get_program()).args(helper.get_args());
@@ -174,8 +174,8 @@ fn tagged_deleted() {
     found.into_iter().map(Owned::adopt).collect::<Together<Vec<_>>>().delete().unwrap();
 }
 
-/// Waits until the kernel has removed everything that is not up to `reap`: tables, and links whose
-/// peer was in an anonymous namespace. Returns the time it took.
+/// Waits until the kernel has removed its part: tables, and links whose peer was in an anonymous
+/// namespace. Returns the elapsed time.
 fn cleaned_by_the_kernel(before: &Snapshot, limit: Duration) -> Duration {
     let start = Instant::now();
     tagged_deleted();
@@ -221,7 +221,7 @@ fn killed_at_random_moments() {
     let limit = if rounds.is_ok() { Duration::from_secs(1) } else { PATIENCE };
     let rounds = rounds.map_or(25, |rounds| rounds.parse().unwrap());
     support::isolated(|| {
-        // The directory stays, as with `ip netns`.
+        // The directory `/run/netns` stays after its first use, as with `ip netns`.
         drop(Namespace::named("first").create().unwrap());
         let clock = || SystemTime::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
         let seed = env::var("NETLOOM_SEED").map_or_else(|_| clock(), |seed| seed.parse().unwrap());
@@ -235,7 +235,7 @@ fn killed_at_random_moments() {
             random ^= random >> 7;
             random ^= random << 17;
             let child = helper("builder", round % 10_000).spawn().unwrap();
-            // Starting takes some milliseconds of it.
+            // The program needs some milliseconds of this time to start.
             thread::sleep(Duration::from_micros(3_000 + random % 250_000));
             kill(child);
             slowest = slowest.max(cleaned_by_the_kernel(&before, limit));
@@ -263,7 +263,7 @@ fn what_is_found_is_shown_first_and_then_exactly_that_is_removed() {
             assert!(text.contains(&format!("link `{name}1` in ")), "{name}: {text}");
         }
         assert!(matches!(left.found()[0], Leftover::Namespace(_)));
-        // What comes after it was shown is not removed with it.
+        // A leftover that appears after the listing is not removed by it.
         kill(start_and_wait(2));
         let count = left.found().len();
         let done = left.remove();
@@ -285,7 +285,7 @@ fn what_the_living_have_is_left_alone() {
         let living = start_and_wait(1);
         kill(start_and_wait(2));
         let host = Netns::current().unwrap();
-        // And this process's own.
+        // Objects of this process stay as well.
         let own = Bridge::new("own0").create(&host).unwrap();
         let name = Namespace::named("own").create().unwrap();
         let done = netloom::reap().unwrap();
@@ -300,7 +300,7 @@ fn what_the_living_have_is_left_alone() {
     });
 }
 
-/// Asserts that all of a builder's is there.
+/// Asserts that all objects of a builder exist.
 #[track_caller]
 fn is_there(number: u32) {
     let host = Netns::current().unwrap();
@@ -312,8 +312,7 @@ fn is_there(number: u32) {
     }
 }
 
-/// In another container, with its own count of processes, a living one has the number of a dead
-/// one.
+/// In another container, with its own PID namespace, a living process has the number of a dead one.
 #[test]
 fn the_same_process_number_in_another_pid_namespace_is_another_process() {
     support::isolated(|| {
@@ -324,10 +323,10 @@ fn the_same_process_number_in_another_pid_namespace_is_another_process() {
             let mut unshare = started_by("unshare", &options, &helper("builder", number));
             ready(unshare.env(WAIT, "1").spawn().unwrap())
         };
-        // Each is process 1.
+        // Each helper is process 1 of its PID namespace.
         let (dead, living) = (container(1), container(2));
         kill(dead);
-        // Its own end comes a moment after that of `unshare`.
+        // The helper ends a moment after `unshare`.
         support::eventually("the dead one's are found", || {
             drop(netloom::reap().unwrap());
             let host = Netns::current().unwrap();
@@ -339,7 +338,8 @@ fn the_same_process_number_in_another_pid_namespace_is_another_process() {
     });
 }
 
-/// Sets the process number that the kernel assigns next.
+/// The kernel gives the number of a dead process to a new process. The test writes `ns_last_pid` to
+/// choose the next number.
 #[test]
 fn a_process_number_that_was_given_anew_is_another_process() {
     const NEXT: &str = "/proc/sys/kernel/ns_last_pid";

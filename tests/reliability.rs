@@ -1,10 +1,11 @@
-//! `docs/reliability.md` names the test for each promise: they exist, and none is forgotten.
+//! `docs/reliability.md` names the test for each promise: every named test exists, and the page
+//! names every test of these files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeSet;
 use std::fs;
 
-/// All of whose tests are promises.
+/// The files in which every test checks a promise.
 const PROMISES: [&str; 11] = [
     "tests/churn.rs",
     "tests/least_privilege.rs",
@@ -23,7 +24,7 @@ fn page() -> String {
     fs::read_to_string("docs/reliability.md").unwrap()
 }
 
-/// Each file and test that the page names together.
+/// Returns the file and the test of each reference in the page.
 fn named(page: &str) -> Vec<(&str, &str)> {
     let is_file = |word: &str| {
         let is_source =
@@ -39,7 +40,7 @@ fn text_of(file: &str) -> String {
     fs::read_to_string(file).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// The names of the tests in a file, but for those that another test starts.
+/// Returns the names of the tests in a file, except the helpers that another test starts.
 fn tests_of(text: &str) -> BTreeSet<&str> {
     let mut all = BTreeSet::new();
     for after in text.split("#[test]\n").skip(1) {

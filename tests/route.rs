@@ -1,4 +1,4 @@
-//! Routes: packets take them while their owner is there, and no route of anybody else's is hit.
+//! Routes: packets use a route while its owner exists, and routes of other programs stay.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -13,8 +13,8 @@ fn netns() -> Owned<Netns> {
     Namespace::anonymous().create().unwrap()
 }
 
-// `client` at 10.0.0.2 and fd00::2, a `server` that has .1 and, on its loopback link, 10.9.0.1,
-// 10.8.0.1, fd09::1 and fd08::1.
+// `client` has 10.0.0.2 and fd00::2. The `server` has .1 and ::1, and on its loopback link
+// 10.9.0.1, 10.8.0.1, fd09::1 and fd08::1.
 fn line() -> (Owned<Netns>, Owned<Netns>, impl Sized) {
     let (client, server) = (netns(), netns());
     let end = |addresses: [&str; 2]| {
@@ -29,7 +29,7 @@ fn line() -> (Owned<Netns>, Owned<Netns>, impl Sized) {
     (client, server, (cable, more))
 }
 
-/// The main table's, without those the kernel makes.
+/// Returns the routes of the main table, except those that the kernel creates.
 fn routes(netns: &Netns) -> Vec<RouteInfo> {
     let mut list = netns.routes().unwrap();
     list.retain(|route| route.table == 254 && route.protocol != 2);
@@ -77,7 +77,7 @@ fn a_prefix_route_leads_to_its_network_only() {
             reaches(&client, inside);
             does_not_reach(&client, outside);
             drop(route);
-            // One host, by its address alone.
+            // An address without a prefix is a route to that host.
             let _host = Route::new(inside).via(gateway).create(&client).unwrap();
             reaches(&client, inside);
         }
@@ -85,7 +85,7 @@ fn a_prefix_route_leads_to_its_network_only() {
     });
 }
 
-/// Out of a link without a gateway the neighbour itself is asked for the address.
+/// Without a gateway, the kernel asks on the link for the destination's hardware address.
 #[test]
 fn a_route_out_of_a_link_needs_no_gateway() {
     support::isolated(|| {
@@ -167,7 +167,8 @@ fn the_list_is_what_ip_lists() {
 fn the_lowest_metric_counts() {
     support::isolated(|| {
         let (client, server, _line) = line();
-        // 10.9.0.1 answers by the server's eth0; the lower metric leads to nobody.
+        // 10.9.0.1 replies through the server's eth0. The route with the lower metric has a gateway
+        // that does not exist.
         let good = Route::new("10.9.0.0/16").via("10.0.0.1").metric(100);
         let _good = good.create(&client).unwrap();
         reaches(&client, "10.9.0.1");
@@ -265,7 +266,7 @@ fn the_same_route_of_somebody_else_is_left_alone() {
     });
 }
 
-/// The kernel takes a metric of 0 in a request to delete for "any".
+/// In a request to delete a route, the kernel reads a metric of 0 as "any metric".
 #[test]
 fn a_route_without_a_metric_never_takes_one_with_a_metric_along() {
     support::isolated(|| {
@@ -277,7 +278,7 @@ fn a_route_without_a_metric_never_takes_one_with_a_metric_along() {
             let third = plain.metric(5000).create(&client).unwrap();
             Owned::adopt(first.handle().clone()).delete().unwrap();
             assert_eq!(routes(&client).len(), 2);
-            // Gone already: this must find nothing.
+            // The route is gone already, so this deletion must find nothing.
             first.delete().unwrap();
             assert_eq!(routes(&client).len(), 2);
             second.delete().unwrap();
@@ -324,8 +325,8 @@ fn a_chain_of_two_routers_carries_packets_both_ways() {
     });
 }
 
-/// The kernel lowers an MTU above 65,520 and a segment size above 65,495, and compares them exactly
-/// when it deletes.
+/// The kernel lowers an MTU above 65,520 and a segment size above 65,495. A deletion must give the
+/// lowered values.
 #[test]
 fn a_route_whose_metrics_the_kernel_lowered_is_deleted() {
     support::isolated(|| {
@@ -345,7 +346,7 @@ fn a_route_whose_metrics_the_kernel_lowered_is_deleted() {
     });
 }
 
-/// A's route is replaced by another program; B's differs from A's in the metric alone.
+/// Another program replaces route A. Route B differs from A in the metric alone.
 #[test]
 fn a_replaced_route_takes_no_other_along() {
     support::isolated(|| {
@@ -373,7 +374,7 @@ fn a_replaced_route_takes_no_other_along() {
     });
 }
 
-/// Two networks of one container have a default route each.
+/// Two networks of one container each have a default route.
 #[test]
 fn routes_beside_others_have_owners_of_their_own() {
     support::isolated(|| {
@@ -412,7 +413,7 @@ fn routes_beside_others_have_owners_of_their_own() {
     });
 }
 
-/// For the kernel a request without a gateway, source or metrics matches a route that has them.
+/// The kernel matches a request without a gateway, source or metrics to a route that has them.
 #[test]
 fn a_plain_route_takes_none_with_more_along() {
     support::isolated(|| {
@@ -428,7 +429,7 @@ fn a_plain_route_takes_none_with_more_along() {
             if !by_hand(&client, &again) {
                 return;
             }
-            // Even with netloom's own protocol number.
+            // The other route even has netloom's protocol number.
             by_hand(&client, &format!("ip route add {to} {more} metric 7 proto 78"));
             let there = routes(&client);
             assert_eq!(there.len(), 1, "{more}");
@@ -439,8 +440,8 @@ fn a_plain_route_takes_none_with_more_along() {
     });
 }
 
-/// A look-up by address finds neither a route that a more specific one covers, nor one in a table
-/// that no rule leads to.
+/// A lookup by address finds neither a route that a more specific route covers, nor a route in a
+/// table that no rule uses.
 #[test]
 fn a_covered_route_and_one_in_an_unused_table_are_deleted() {
     support::isolated(|| {

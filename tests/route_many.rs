@@ -1,4 +1,4 @@
-//! Many routes with one owner: made in numbers, refused one by one, deleted by their whole tuples.
+//! Many routes with one owner: created in bulk, refused individually, deleted by their full keys.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -47,7 +47,7 @@ fn thousands_come_and_go_with_their_owner() {
             drop(owner);
         });
         let owner = Route::create_all(&routes, &netns)?;
-        // One is made by hand beside: it stays.
+        // A route that was created separately stays.
         let _beside = Route::new(v4(0)).via("10.0.0.1").metric(50).create(&netns)?;
         let handle = owner.keep();
         assert_eq!(ours(&netns), routes.len() + 1);
@@ -87,7 +87,7 @@ fn each_that_is_refused_is_told_with_its_place() {
         let (netns, _cable) = connected()?;
         let there = Route::new(v4(250)).via("10.0.0.1").create(&netns)?;
         let route = |n| match n {
-            3 | 299 => Route::new(v4(n)).via("192.0.2.1"), // on no network of a link
+            3 | 299 => Route::new(v4(n)).via("192.0.2.1"), // no link has this gateway's network
             _ => Route::new(v4(n)).via("10.0.0.1"),
         };
         let routes: Vec<_> = (0..300).map(route).collect();
@@ -103,7 +103,7 @@ fn each_that_is_refused_is_told_with_its_place() {
         drop(others);
         assert_eq!(ours(&netns), 1, "what was there before stays");
 
-        // With `?` nothing is left.
+        // With `?`, the routes that were created are deleted.
         let all = || -> Result<(), Error> { Ok(Route::create_all(&routes, &netns).map(drop)?) };
         assert!(all().unwrap_err().raw_os_error().is_some());
         assert_eq!(ours(&netns), 1);
@@ -141,7 +141,7 @@ fn those_that_went_meanwhile_are_no_failure() {
         Owned::adopt(handle.clone()).delete()?;
         Owned::adopt(handle).delete()?;
         let owner = Route::create_all(&routes, &netns)?;
-        cable.delete()?; // and its routes with it
+        cable.delete()?; // the kernel deletes the link's routes
         assert_eq!(ours(&netns), 0);
         owner.delete()?;
         Ok::<(), Error>(())

@@ -1,5 +1,5 @@
-//! Routes beside, in the place of and changed to others: what packets take, and what each owner
-//! deletes.
+//! Routes that are appended, replaced and changed: the routes that packets use, and the routes that
+//! each owner deletes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -8,7 +8,7 @@ use netloom::{Namespace, Netns, Owned, Route, RouteInfo, Veth, VethEnd, VethPair
 
 use support::{by_hand, does_not_reach, reaches, refused};
 
-/// A `client` with an address on each of two cables, and the two routers at their other ends. Only
+/// A `client` with an address on each of two cables, and the two routers at the other ends. Only
 /// the second router has 10.9.0.1 and `fd09::1`.
 struct Fork {
     client: Owned<Netns>,
@@ -40,7 +40,7 @@ fn fork() -> Fork {
     Fork { client, _routers: routers, cables }
 }
 
-/// The main table's, without those the kernel makes.
+/// Returns the routes of the main table, except those that the kernel creates.
 fn routes(netns: &Netns) -> Vec<RouteInfo> {
     let mut list = netns.routes().unwrap();
     list.retain(|route| route.table == 254 && route.protocol != 2);
@@ -112,7 +112,7 @@ fn an_ipv6_route_appended_to_another_programs_leaves_that_one() {
         assert_eq!(gateways(&net.client), ["fd00::1 fd00:1::1"]);
         ours.delete().unwrap();
         assert_eq!(gateways(&net.client), ["fd00::1"]);
-        // Theirs beside ours: the first hop and its protocol are ours.
+        // Another program appends a next hop, so ours is first and gives the route its protocol.
         by_hand(&net.client, "ip route del fd09::/64 via fd00::1 metric 9");
         let ours = Route::new("fd09::/64").via("fd00:1::1").metric(9).create(&net.client).unwrap();
         by_hand(&net.client, "ip route append fd09::/64 via fd00::1 metric 9");

@@ -1,4 +1,4 @@
-//! `tools/sandbox`, which cargo starts programs by.
+//! `tools/sandbox`, the runner with which cargo starts programs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use support::user::Copied;
 
-/// A copy of the runner: not there in a packaged crate, which cargo starts without it.
+/// Returns a copy of the runner, or `None` in a packaged crate, which has no runner.
 fn runner() -> Option<Copied> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/sandbox");
     if !path.exists() {
@@ -49,7 +49,8 @@ fn the_world_inside_is_fresh() {
         let text = text(&output);
         let lines: Vec<_> = text.lines().collect();
         assert_ne!(lines[0], here(), "{text}");
-        // /run is empty, there is lo alone, down, and no mount is shared with the machine.
+        // /run is empty, `lo` is the only link and is down, and no mount is shared with the
+        // machine.
         assert_eq!(&lines[1..], ["0", "lo", "1", "0", "0x8", "0"], "{text}");
     }
 }
@@ -90,7 +91,7 @@ fn it_nests_only_where_asked_for() {
     let mut off = runner.as_this_user();
     assert_eq!(twice(off.env("NETLOOM_SANDBOX", "off")), [here(), here()]);
 
-    // A mark of this very network: it was not left.
+    // The variable names the current network, so the program is not in a sandbox.
     let mut stale = runner.as_this_user();
     assert_ne!(twice(stale.env("NETLOOM_SANDBOX", here()))[0], here());
 }
@@ -105,7 +106,7 @@ fn a_refusal_says_why_and_never_runs_outside() {
     assert!(text.contains("sysctl -w user.max_user_namespaces="), "{text}");
 }
 
-/// The directories of a project on /run/media, and of commands in /run/system, remain visible.
+/// A project's directory under /run/media and a command's directory under /run/system stay visible.
 #[test]
 fn what_the_program_needs_of_run_stays() {
     support::isolated(|| {

@@ -1,4 +1,4 @@
-//! `netloom::sandbox`: tests inside namespaces of their own, with failures and output kept.
+//! `netloom::sandbox`: tests in their own namespaces, with their failures and their output.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;
@@ -27,7 +27,7 @@ fn a_test_has_a_network_of_its_own() {
         let devices = fs::read_to_string("/proc/net/dev").unwrap();
         assert_eq!(devices.lines().skip(2).count(), 1, "{devices}");
         assert_eq!(fs::read_dir("/run").unwrap().count(), 0);
-        // Not `bonding_masters`, a file.
+        // Skips `bonding_masters`, which is a file.
         let links = fs::read_dir("/sys/class/net").unwrap().flatten();
         assert_eq!(links.filter(|link| link.path().is_dir()).count(), 1);
     })
@@ -78,12 +78,12 @@ fn calls_are_told_apart_and_nest() {
     }
 }
 
-/// The network that was left for the sandbox.
+/// Returns the network namespace outside the sandbox.
 fn left() -> String {
     env::var("NETLOOM_SANDBOX").unwrap()
 }
 
-/// The test that the others start again, each with another task. Some tasks must fail.
+/// The test that other tests start, each with another task. Some tasks must fail.
 #[test]
 #[ignore = "started by other tests"]
 fn subject() {
@@ -129,7 +129,7 @@ fn subject_of(command: &mut Command, task: &str, arguments: &[&str]) -> Output {
     command.args(["subject", "--include-ignored"]).output().unwrap()
 }
 
-/// Output and whether it succeeded.
+/// Returns the output, and whether the program succeeded.
 fn told(output: &Output) -> (String, bool) {
     let text = [&output.stdout[..], b"\n", &output.stderr].concat();
     (String::from_utf8_lossy(&text).into_owned(), output.status.success())
@@ -137,7 +137,8 @@ fn told(output: &Output) -> (String, bool) {
 
 const EXACT: &[&str] = &["--exact", "--nocapture"];
 
-/// Every user, on a thread and on main, as libtest and as nextest start it.
+/// The test runs as root and as an ordinary user, on a thread and on the main thread, as libtest
+/// and nextest start tests.
 #[test]
 fn every_user_gets_it_however_the_test_is_started() {
     let copy = Copied::of_this();
@@ -145,7 +146,7 @@ fn every_user_gets_it_however_the_test_is_started() {
         for mut command in [copy.as_this_user(), copy.as_ordinary_user()] {
             let (text, success) = told(&subject_of(&mut command, "passes", arguments));
             assert!(success && text.contains("said inside: net:["), "{text}");
-            // The child's own libtest is not heard.
+            // The output of the child's own libtest is hidden.
             assert_eq!(text.matches("running 1 test").count(), 1, "{text}");
         }
     }
@@ -171,7 +172,7 @@ fn a_helpers_closure_is_found_by_the_thread_or_reported_missing() {
         let (text, success) = told(&subject_of(&mut copy.as_this_user(), task, arguments));
         assert!(success && text.contains("said in a helper"), "{text}");
     }
-    // Neither `worker` nor `helper` is a test.
+    // The thread's name `worker` and the function `helper` name no test.
     let output = subject_of(&mut copy.as_this_user(), "thread", &["--nocapture"]);
     let (text, success) = told(&output);
     assert!(!success && text.contains("never came to it"), "{text}");
@@ -189,7 +190,7 @@ fn a_refusal_says_why_and_what_to_do() {
     assert!(!text.contains("said inside"), "{text}");
 }
 
-/// The directory of a project on /run/media remains visible.
+/// A project's directory under /run/media stays visible.
 #[test]
 fn what_the_program_needs_of_run_stays() {
     support::isolated(|| {
@@ -218,7 +219,7 @@ fn the_child_dies_with_its_parent() {
         parent.kill().unwrap();
         parent.wait().unwrap();
         let patience = Instant::now() + Duration::from_secs(2);
-        // Killed, it may stay a zombie where nobody reaps.
+        // The killed child may stay a zombie, if no process reaps it.
         let runs = || fs::read_link(child.join("exe")).is_ok();
         while runs() && Instant::now() < patience {
             thread::sleep(Duration::from_millis(5));
@@ -232,7 +233,7 @@ fn a_process_left_behind_is_not_waited_for() {
     let started = Instant::now();
     let copy = Copied::of_this();
     let mut command = copy.as_this_user();
-    // Not the subject's own output, which that process holds as well.
+    // The output is not piped, because the remaining process holds the pipe open.
     command.env("NETLOOM_SUBJECT", "leaves a process").stdout(Stdio::null()).stderr(Stdio::null());
     assert!(command.args(["subject", "--ignored"]).status().unwrap().success());
     assert!(started.elapsed() < Duration::from_secs(4));

@@ -1,6 +1,6 @@
-//! `sandbox::enter` and `sandbox::run` in programs with a `main` of their own: this is one.
+//! `sandbox::enter` and `sandbox::run` in a program with its own `main`, such as this one.
 //!
-//! Without a task it starts itself, and checks what those programs say.
+//! Without a task, the program starts copies of itself, and checks their output.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["enter", ..] => enter(&arguments),
         ["enter-with-threads"] => enter_with_threads(),
         ["run"] => run(),
-        // What nextest asks of a test program.
+        // nextest lists the tests of a program with these arguments.
         _ if arguments.iter().any(|argument| argument == "--list") => {
             if !arguments.iter().any(|argument| argument == "--ignored") {
                 println!("{NAME}: test");
@@ -47,7 +47,7 @@ fn network() -> String {
 fn enter(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     println!("process {} in {}", process::id(), network());
     sandbox::enter()?;
-    // Once inside, it does nothing.
+    // In a sandbox, a second call does nothing.
     sandbox::enter()?;
     let devices = fs::read_to_string("/proc/net/dev")?.lines().skip(2).count();
     let run = fs::read_dir("/run")?.count();
@@ -99,7 +99,8 @@ fn told(command: &mut Command, arguments: &[&str]) -> (String, process::ExitStat
     (String::from_utf8_lossy(&text).into_owned(), output.status)
 }
 
-/// A shell that was left may have kept the variable. It names no sandbox by itself.
+/// A shell may keep the variable after it has left the sandbox. The variable alone does not mean a
+/// sandbox.
 fn a_left_over_variable_is_no_sandbox(copy: &Copied) {
     let outside = "umount -l /run; NETLOOM_SANDBOX='net:[1]' exec \"$0\" enter";
     let mut shell = Command::new("unshare");
@@ -109,8 +110,8 @@ fn a_left_over_variable_is_no_sandbox(copy: &Copied) {
     assert!(starts.len() == 2 && starts[0] != starts[1], "{text}");
 }
 
-/// A program may inherit the variable of a call of `run`. The numbers in it are no pipes of that
-/// call.
+/// A program may inherit the variable of a call of `run`. The descriptors that it names are then
+/// not the pipes of that call.
 fn a_left_over_marker_takes_no_descriptor(copy: &Copied) {
     let parent = process::id();
     for pipes in ["0:1 1:1 2:1", "0:0 1:0 2:0", "0 1 2", "1:x 1:x 1:x", "-1:1 99:1 7:1"] {
@@ -135,7 +136,7 @@ fn programs_come_to_their_sandboxes() {
         );
         assert!(text.contains(", as sandbox_main-"), "{text}");
         assert_eq!(text.matches("deeper").count(), 1, "{text}");
-        // Twice at the start, in one process: the start anew is no fork.
+        // `enter` executes the program again in the same process, so the start is printed twice.
         let starts = text.lines().filter_map(|line| line.strip_prefix("process "));
         let starts: Vec<_> = starts.filter_map(|line| line.split_once(" in ")).collect();
         assert!(starts.len() == 2 && starts[0].0 == starts[1].0, "{text}");

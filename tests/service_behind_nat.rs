@@ -1,5 +1,5 @@
-//! A small TCP service behind NAT, tested as a program of one's own would be: by `netloom::sandbox`
-//! alone, as root and without.
+//! A small TCP service behind NAT, tested with `netloom::sandbox` alone, as a user's program would
+//! do it, as root and as an ordinary user.
 //!
 //! ```text
 //!   client             router                       server
@@ -21,7 +21,7 @@ use netloom::{
 const SERVER: &str = "198.51.100.7:80";
 const SOON: Duration = Duration::from_secs(3);
 
-/// The tested service: it sends its name and the client's address as it sees it.
+/// Runs the tested service: it sends its name and the client's address as it sees it.
 fn serve(listener: TcpListener) -> thread::JoinHandle<Vec<IpAddr>> {
     thread::spawn(move || {
         let mut clients = Vec::new();

@@ -28,7 +28,7 @@ struct Two {
     cable: Owned<Veth>,
 }
 
-/// Two namespaces with a cable between them: `10.0.0.1` and `10.0.0.2`, `fd00::1` and `fd00::2`.
+/// Two namespaces connected by a cable: `10.0.0.1` and `10.0.0.2`, `fd00::1` and `fd00::2`.
 fn two() -> Two {
     let [red, blue] = [(); 2].map(|()| Namespace::anonymous().create().unwrap());
     let end = |host: u8| {
@@ -64,7 +64,7 @@ fn tcp_between_namespaces_from_outside_both() {
             assert_eq!(&back, b"hello");
             assert_eq!(server.join().unwrap(), stream.local_addr().unwrap());
         }
-        // A busy and a foreign address.
+        // An address in use, and an address of another host.
         let _first = blue.tcp_listen("0.0.0.0:81").unwrap();
         let busy = blue.tcp_listen("0.0.0.0:81").unwrap_err();
         assert_eq!(busy.raw_os_error(), Some(nix::libc::EADDRINUSE), "{busy}");
@@ -84,8 +84,8 @@ fn tcp_between_namespaces_from_outside_both() {
     });
 }
 
-/// Sockets of every kind, and the library's own, while the program forks and executes: each is in
-/// its namespace, and none gets into a child.
+/// Threads open sockets of every kind while the program forks and executes. Each socket must be in
+/// its namespace, and no child may inherit one.
 #[test]
 fn sixteen_threads_open_every_kind_while_others_fork() {
     support::isolated(|| {
@@ -95,7 +95,7 @@ fn sixteen_threads_open_every_kind_while_others_fork() {
         thread::scope(|scope| {
             let child = || {
                 while !is_over.load(Ordering::Relaxed) {
-                    // By bare descriptors: what is not closed at exec is the child's.
+                    // `ls` lists the descriptors that the child inherited.
                     let open = Command::new("ls").args(["-l", "/proc/self/fd"]).output().unwrap();
                     let open = String::from_utf8(open.stdout).unwrap();
                     assert!(!open.contains("socket:") && !open.contains("net:["), "{open}");
@@ -108,7 +108,8 @@ fn sixteen_threads_open_every_kind_while_others_fork() {
                         if number % 2 == 0 { (&red, &blue) } else { (&blue, &red) };
                     let home = &home;
                     scope.spawn(move || {
-                        // Never one again: a child that is on its way to its exec has it, too.
+                        // Each round uses a new port: a child before its `exec` still holds the old
+                        // sockets.
                         for port in (0..20).map(|round| 8000 + number * 20 + round) {
                             opens_every_kind(place, other, port);
                         }
@@ -116,7 +117,7 @@ fn sixteen_threads_open_every_kind_while_others_fork() {
                     })
                 })
                 .collect();
-            // A panic is passed on only when the children know that it is over.
+            // The children stop before a panic is passed on.
             let outcomes: Vec<_> = openers.into_iter().map(ScopedJoinHandle::join).collect();
             is_over.store(true, Ordering::Relaxed);
             for outcome in outcomes.into_iter().chain(children.map(ScopedJoinHandle::join)) {
@@ -133,7 +134,7 @@ fn opens_every_kind(place: &Netns, other: &Netns, port: u16) {
     let listener = place.tcp_listen(any).unwrap();
     assert!(place.listeners().unwrap().iter().any(|one| one.address == any));
     assert!(!other.listeners().unwrap().iter().any(|one| one.address == any));
-    // Free in the other, taken in this.
+    // The port is free in the other namespace, and taken in this one.
     drop(other.udp_bind(any).unwrap());
     let datagrams = place.udp_bind(any).unwrap();
     assert_eq!(place.udp_bind(any).unwrap_err().raw_os_error(), Some(nix::libc::EADDRINUSE));
@@ -147,7 +148,7 @@ fn opens_every_kind(place: &Netns, other: &Netns, port: u16) {
     for socket in all {
         assert_eq!(fcntl(socket, FcntlArg::F_GETFD).unwrap(), FdFlag::FD_CLOEXEC.bits());
     }
-    // The library's own: more at once than are kept.
+    // Opens more of the library's own sockets at once than its pool keeps.
     assert_eq!(place.links().unwrap().len(), 2);
     let fresh = Namespace::anonymous().create().unwrap();
     let table = Table::new(Family::Inet, "t").create(&fresh).unwrap();
@@ -179,8 +180,8 @@ fn without_the_right_to_enter_sockets_are_opened_at_home_only() {
     });
 }
 
-/// Simulates a C library that can't start a bare thread by clone(2). The standard library's threads
-/// start by clone3(2).
+/// Simulates a C library that cannot start a bare thread by clone(2), so a std thread (clone3(2))
+/// opens the socket.
 #[test]
 fn where_no_bare_thread_can_be_started_one_of_std_opens_them() {
     support::isolated(|| {
@@ -201,7 +202,7 @@ fn where_no_bare_thread_can_be_started_one_of_std_opens_them() {
 fn a_connection_nobody_answers_times_out() {
     support::isolated(|| {
         let Two { red, blue, cable } = two();
-        // Nobody has that address: the kernel asks for it for three seconds.
+        // No host has the address, for which the kernel asks for three seconds.
         let start = Instant::now();
         let timeout = Duration::from_millis(100);
         let error = red.tcp_connect("10.0.0.9:80", timeout).unwrap_err();
@@ -223,7 +224,8 @@ fn udp_between_namespaces_and_by_one_link() {
         let (length, from) = receiver.recv_from(&mut buffer).unwrap();
         assert_eq!((&buffer[..length], from.ip()), (&b"one"[..], [10, 0, 0, 1].into()));
 
-        // A second cable: what is bound to the first link does not hear what comes in by it.
+        // On a second cable: a socket bound to the first link does not receive packets from the
+        // second.
         let other = VethPair::new(
             VethEnd::new("eth1").address("10.0.1.1/24").up(),
             VethEnd::new("eth1").address("10.0.1.2/24").up(),
@@ -283,7 +285,7 @@ fn a_ping_is_summed_up() {
         let text = summary.to_string();
         assert!(text.contains("5 packets transmitted, 5 received, 0% packet loss"), "{text}");
         red.wait_reachable("fd00::2", SOON).unwrap();
-        // In fragments, and with nothing in it.
+        // Empty requests, and requests that need fragments.
         for size in [0, 4000, 65_507] {
             for target in ["10.0.0.2", "fd00::2"] {
                 let summary = quick(target).count(2).size(size).run(&red).unwrap();
@@ -291,7 +293,7 @@ fn a_ping_is_summed_up() {
             }
         }
 
-        // Half of them find nobody.
+        // The second request finds the link down.
         let target = Ping::new("10.0.0.2").count(2).interval(Duration::from_secs(1));
         let target = target.timeout(Duration::from_millis(50));
         let summary = thread::scope(|scope| {
@@ -353,7 +355,7 @@ fn a_listener_is_waited_for_and_listed() {
         ports.sort_unstable();
         assert_eq!(ports, ["10.0.0.2:22", "[::]:8080"]);
         assert_eq!(red.listeners().unwrap(), [], "each namespace has its own");
-        // A connection is no listener.
+        // A connection is not listed as a listener.
         let _stream = red.tcp_connect("10.0.0.2:8080", SOON).unwrap();
         assert_eq!(blue.listeners().unwrap().len(), 2);
         let seen = support::tools::run(&support::Place::of_fd(&*blue), "ss", &["-ltnH"]);

@@ -1,4 +1,5 @@
-//! Another program renames, moves and deletes objects between netloom's steps; its objects remain.
+//! Another program renames, moves and deletes objects between netloom's steps. That program's own
+//! objects must stay.
 
 mod support;
 
@@ -15,7 +16,7 @@ fn names(netns: &Netns) -> Vec<String> {
     netns.links().unwrap().into_iter().map(|link| link.name).collect()
 }
 
-/// The end of their cable that has the index our link had, moved to where that was.
+/// Moves the end of their cable that has the index of our deleted link into our link's namespace.
 fn moved_to_the_index_of(mine: &Link, theirs: &Veth) -> Result<Link, Error> {
     let moved = [theirs.near().clone(), theirs.peer().clone()]
         .into_iter()
@@ -36,7 +37,7 @@ fn a_link_that_was_moved_to_our_deleted_ones_index_is_not_deleted() {
         let moved = moved_to_the_index_of(&mine, &theirs)?;
         mine.delete()?;
         assert_eq!(names(&here), ["lo".to_owned(), moved.name()]);
-        // The same by way of a group.
+        // The same, if a `Together` deletes the links by group.
         let cables = [theirs.near().clone(), moved.clone()].map(Owned::adopt);
         Together::new(cables).delete()?;
         assert_eq!((names(&here).len(), names(&elsewhere).len()), (1, 1));
@@ -45,8 +46,8 @@ fn a_link_that_was_moved_to_our_deleted_ones_index_is_not_deleted() {
     });
 }
 
-/// Addresses and settings are a link's own: of another one's with its index nothing is taken or put
-/// back.
+/// Addresses and settings belong to one link. The owners must not change those of another link that
+/// has the index.
 #[test]
 fn what_a_stranger_with_our_links_index_is_set_to_stays() {
     support::isolated(|| {
@@ -63,7 +64,7 @@ fn what_a_stranger_with_our_links_index_is_set_to_stays() {
         let filter = format!("net.ipv4.conf.{}.rp_filter", moved.name());
         let write = || std::fs::write(format!("/proc/sys/{}", filter.replace('.', "/")), "1");
         here.run(write)?.expect("written by another's hand");
-        // What is gone is no failure.
+        // The objects are gone, so their deletion is no failure.
         address.delete()?;
         setting.delete()?;
         sysctl.delete()?;
@@ -140,8 +141,8 @@ fn add_alternative_names(index: u32, names: impl Iterator<Item = String>) {
     assert_eq!(answer[16..20], [0; 4], "acknowledged");
 }
 
-/// The kernel reserves room for the largest link of a list only if the request names the wanted
-/// parts.
+/// In a list, the kernel reserves room for the largest link only if the request names the wanted
+/// attributes.
 #[test]
 fn a_list_holds_links_that_are_larger_than_usual_and_those_behind_them() {
     support::isolated(|| {

@@ -1,4 +1,4 @@
-//! The proof that `support` sees what a test leaves: a check that cannot fail is worth nothing.
+//! Tests that the helpers in `support` notice each object that a test leaves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -16,7 +16,7 @@ use nix::sched::{CloneFlags, unshare};
 
 use support::{Place, leaves_nothing};
 
-/// Asserts that leaving something is noticed, and named with these words.
+/// Asserts that the check notices the leak, with an error that contains these words.
 #[track_caller]
 fn is_noticed<F: FnOnce()>(words: &[&str], leak: F) {
     let ran = sandbox::run_wrapped(leak, |leak| {
@@ -70,7 +70,7 @@ fn a_thread_that_did_not_go_home() {
 #[test]
 fn a_child_process() {
     if fs::read_to_string("/proc/thread-self/children").is_err() {
-        return; // this kernel does not list them
+        return; // this kernel does not list children
     }
     is_noticed(&["left: child process", "sleep"], || {
         drop(Command::new("sleep").arg("2").spawn().unwrap());
@@ -113,8 +113,8 @@ fn a_sysctl() {
     });
 }
 
-/// The snapshot notices each object that a command of `ip` or `nft` creates, after preparing
-/// commands.
+/// The snapshot notices each object that a command of `ip` or `nft` creates. A first command may
+/// prepare the network.
 #[test]
 fn whatever_ip_and_nft_make() {
     let bridge = "ip link add name br0 type bridge";
@@ -141,7 +141,7 @@ fn whatever_ip_and_nft_make() {
 
 #[track_caller]
 fn is_noticed_by_command(ground: &str, leak: &str, words: &[&str]) {
-    // Written here, and so found by the test's thread; `is_noticed` gets the closure.
+    // `sandbox::run` needs a closure of this test's own code to find the test by its thread.
     let ran = sandbox::run(|| {
         if !command(ground) {
             return;
@@ -185,7 +185,7 @@ fn a_tool_looks_where_it_is_told_to() {
     });
 }
 
-/// `strace` splits a call if another thread makes one meanwhile.
+/// `strace` splits a call in two lines if another thread makes a call meanwhile.
 #[test]
 fn a_call_in_two_lines_is_one() {
     let trace = "\

@@ -1,4 +1,4 @@
-//! Settings of a namespace: set inside, read back, put back.
+//! Settings of a namespace: set inside, read back, and restored.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -18,7 +18,7 @@ fn netns() -> Owned<Netns> {
     Namespace::anonymous().create().unwrap()
 }
 
-/// Returns the value of a setting that a program inside sees.
+/// Returns a setting's value as a program inside the namespace sees it.
 fn seen(netns: &Netns, name: &str) -> String {
     let path = format!("/proc/sys/{}", name.replace('.', "/"));
     netns.run(|| std::fs::read_to_string(path).unwrap().trim().to_owned()).unwrap()
@@ -144,7 +144,7 @@ fn a_failed_delete_is_tried_again_with_all_that_is_left_to_do() {
             Sysctl::new(NAME, 2).create(&red).unwrap(),
             Sysctl::new("net.ipv4.ip_forward", 1).create(&red).unwrap(),
         ];
-        // The very mount that the owners have a directory of.
+        // Remounts the same mount in which the owners hold an open directory.
         let remount = |flags| {
             let flags = flags | MsFlags::MS_BIND | MsFlags::MS_REMOUNT;
             mount(None::<&str>, "/proc", None::<&str>, flags, None::<&str>).unwrap();
@@ -161,7 +161,7 @@ fn a_failed_delete_is_tried_again_with_all_that_is_left_to_do() {
     });
 }
 
-/// A directory that is open is reached whatever its path leads to by now.
+/// An open directory stays usable, even if its path now leads to another mount.
 #[test]
 fn a_mount_over_proc_or_a_chroot_keeps_nothing_from_being_put_back() {
     support::isolated(|| {

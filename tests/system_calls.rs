@@ -1,5 +1,5 @@
-//! How many system calls an attach takes: a container's namespace, a veth pair, a bridge port, an
-//! address, `lo`, up, a default route. Counted by `strace`, where it is installed.
+//! The number of system calls of an attach: a container's namespace, a veth pair, a bridge port, an
+//! address, `lo`, up, a default route. Counted by `strace`, if it is installed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -27,13 +27,13 @@ fn attach(host: &Netns, bridge: &Link, number: usize, ipv6: bool) -> (Owned<Veth
     (VethPair::new(port, eth0).create_between(host, &container).unwrap(), container)
 }
 
-/// Attaches containers between two marker calls. Attaches once before, so that sockets, buffers and
-/// heap are warm.
+/// Attaches containers between two marker calls. A first round before them fills sockets, buffers
+/// and the heap.
 fn attach_some() {
     let host = Namespace::anonymous().create().unwrap();
     let bridge = Bridge::new("br0").address("10.0.0.1/24").up().create(&host).unwrap();
     let mut made = Vec::with_capacity(2 * COUNTED);
-    // Half of them make themselves an IPv6 address, as the kernel has it.
+    // Half of the links keep the IPv6 address that the kernel generates.
     let attach = |number| attach(&host, &bridge, number, number % 2 == 0);
     made.extend((0..COUNTED).map(attach));
     drop(fs::metadata("/netloom/begin"));
@@ -70,13 +70,13 @@ fn an_attach_takes_at_most_eighteen_and_three_datagrams() {
         fs::remove_file(&file).unwrap();
         let counted = text.split("/netloom/begin").nth(1).unwrap();
         let counted = counted.split("/netloom/end").next().unwrap();
-        // Behind the first line, the rest of the mark.
+        // Skips the rest of the first marker's line.
         let counted = counted.split_once('\n').unwrap().1;
         let mut calls = BTreeMap::<&str, usize>::new();
         for line in trace::lines(counted).filter(|line| line.begins) {
             *calls.entry(line.name).or_default() += 1;
         }
-        // The last line is the mark, the heap may grow, and std checks descriptors in a debug
+        // `statx` is the second marker, the heap may grow, and std checks descriptors in a debug
         // build.
         for others in ["statx", "fcntl", "brk", "mmap", "munmap", "mprotect", "mremap", "madvise"] {
             calls.remove(others);
@@ -84,7 +84,7 @@ fn an_attach_takes_at_most_eighteen_and_three_datagrams() {
         println!("in {COUNTED}: {calls:?}");
         let sum: usize = calls.values().sum();
         assert!(sum >= 7 * COUNTED, "not all were seen: {calls:?}");
-        // Where the kernel echoes no new link (before 6.2) that is looked up.
+        // Before Linux 6.2 the kernel does not echo a new link, so netloom looks it up.
         let (most, datagrams) = if release() >= (6, 2) { (18, 3) } else { (20, 4) };
         assert!(sum <= most * COUNTED, "{calls:?}");
         assert_eq!(calls.get("sendto"), Some(&(datagrams * COUNTED)), "{calls:?}");

@@ -1,4 +1,4 @@
-//! Many threads, panics, forks: one owner of each thing, and nothing poisoned.
+//! Many threads, panics and forks: each object has one owner, and no lock is poisoned.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -22,7 +22,7 @@ use support::reaches;
 #[test]
 fn everything_is_send_and_sync() {
     fn shared<T: Send + Sync + 'static>() {}
-    // Handles, and what owns them.
+    // Handles and owners.
     shared::<Owned<netloom::Netns>>();
     shared::<Owned<netloom::Link>>();
     shared::<Owned<netloom::Veth>>();
@@ -57,7 +57,7 @@ fn everything_is_send_and_sync() {
     shared::<netloom::Reaped>();
     shared::<netloom::nft::Transaction>();
     shared::<netloom::nft::TransactionError>();
-    // Builders, and what is listed.
+    // Builders and listed values.
     shared::<(Namespace, Bridge, VethPair, VethEnd, Address, Route, NatRule, PortForward)>();
     shared::<(Forwarding, Sysctl, Ping, netloom::Firewall, netloom::ConntrackFilter)>();
     shared::<(netloom::nft::Table, netloom::nft::Chain, netloom::nft::Rule, netloom::nft::Set)>();
@@ -88,7 +88,7 @@ fn sixty_four_threads_share_one_namespace() {
     });
 }
 
-/// Runs all operations. The thread must see exactly the objects that it created.
+/// Runs all operations. The thread must see its own objects in every list.
 fn one_of_many(netns: &Netns, number: usize) {
     let name = format!("br{number}");
     let prefix = format!("10.{number}.0.1/24");
@@ -106,7 +106,7 @@ fn one_of_many(netns: &Netns, number: usize) {
         assert_eq!(netns.run(|| number).unwrap(), number);
         match netns.links() {
             Ok(links) => assert!(links.iter().any(|link| link.name == name)),
-            // All are changing it at once.
+            // The list changed at each attempt, since all threads change it.
             Err(error) => assert!(error.to_string().contains("the list changed"), "{error}"),
         }
         netns.ping("127.0.0.1").unwrap();
@@ -129,7 +129,7 @@ fn a_panic_in_one_closure_poisons_nothing() {
                 &|| netns.run(|| panic_any("in run")).unwrap(),
                 &|| worker.run(|| panic_any("on a worker")).unwrap(),
                 &|| {
-                    // With owners of every kind on the stack.
+                    // The panic unwinds through owners of every kind.
                     let _bridge = Bridge::new("br0").create(&netns).unwrap();
                     let _nat = NatRule::masquerade().create(&netns).unwrap();
                     let _on = Forwarding::ipv4().create(&netns).unwrap();
@@ -149,7 +149,7 @@ fn a_panic_in_one_closure_poisons_nothing() {
                 catch_unwind(AssertUnwindSafe(closure)).unwrap_err();
             }
         }
-        // All that they shared works as before, and nothing is left of them.
+        // The objects that the threads shared still work, and their own objects are gone.
         assert_eq!(netns.links().unwrap().len(), 1);
         assert_eq!(netns.run(|| 7).unwrap() + worker.run(|| 7).unwrap(), 14);
         nat.counter().unwrap();
@@ -167,7 +167,7 @@ fn a_hook_that_panics_while_a_panic_unwinds_is_survived() {
         let red = Namespace::named("red").create().unwrap();
         let unwinding = AssertUnwindSafe(|| {
             let _red = red;
-            // A name that can't be deleted.
+            // On a read-only mount, the name cannot be deleted.
             read_only("/run/netns", true);
             panic_any("the first")
         });
@@ -213,12 +213,12 @@ fn a_forked_process_deletes_nothing_and_does_not_hang() {
         let threads = (worker, child);
         let rules = tables(&here);
         assert!(rules.len() >= 2, "the process's own and the one with a tag");
-        // Twice: the second time is not the first one's leavings.
+        // The second round shows that the first left nothing behind.
         for _ in 0..2 {
             support::unchanged(&[&here], || {
                 in_a_fork(|| {
                     let (owners, threads) = (unowned(&owners), unowned(&threads));
-                    // The thread of that worker is not in this process.
+                    // The worker's thread does not exist in the fork.
                     let refused = threads.0.run(|| 7).unwrap_err();
                     drop(owners);
                     drop(threads);
@@ -246,17 +246,17 @@ fn owned_by_tables(netns: &Netns) -> impl Sized + use<> {
     let set = Set::new("ports", Type::Port).create(&table).unwrap();
     let element = Element::new(22_u16).create(&set).unwrap();
     let counter = Object::counter("hits").create(&table).unwrap();
-    // What is in another goes before it.
+    // An object comes before the object that contains it, because tuples drop in this order.
     ((guard, firewall), (rule, chain), (element, set), counter, table)
 }
 
-/// Each namespace of processes has a first, so a number alone does not tell a process from its
-/// child.
+/// Each PID namespace has a process 1, so the process id alone does not distinguish a process from
+/// its child.
 #[test]
 fn a_forked_process_of_the_same_number_deletes_nothing() {
     use nix::sched::{CloneFlags, unshare};
     support::isolated(|| {
-        // What is forked from here is the first of a new namespace.
+        // The next fork is process 1 of a new PID namespace.
         let next_is_first = || unshare(CloneFlags::CLONE_NEWPID).unwrap();
         let here = Netns::current().unwrap();
         next_is_first();
@@ -274,7 +274,7 @@ fn a_forked_process_of_the_same_number_deletes_nothing() {
     });
 }
 
-/// Without the memory that detects a fork, the process id does. Everything else is unchanged.
+/// Without `MADV_WIPEONFORK`, netloom detects a fork by the process id.
 #[test]
 fn a_forked_process_deletes_nothing_where_no_memory_tells_of_a_fork() {
     support::isolated(|| {
@@ -331,7 +331,7 @@ fn a_handle_works_on_both_sides_of_a_fork_at_once() {
     });
 }
 
-/// Nothing is done, so nothing is said to be.
+/// A fork deletes nothing, so an explicit deletion must return an error.
 #[test]
 fn a_forked_process_is_refused_what_it_does_not_own() {
     support::isolated(|| {
@@ -348,24 +348,22 @@ fn a_forked_process_is_refused_what_it_does_not_own() {
     });
 }
 
-/// Returns the value as a forked process has it: a copy that the original's drop does not end.
+/// Returns the copy of a value that a fork has, which dropping the original does not end.
 #[allow(unsafe_code)]
 fn unowned<T>(value: &T) -> T {
-    // SAFETY: called in a forked process, which ends by `_exit`: of the two, this one is dropped
-    // alone.
+    // SAFETY: called in a fork that ends by `_exit`, so this copy alone is dropped.
     unsafe { std::ptr::read(value) }
 }
 
-/// A program that takes this one's place, or that it starts, inherits no descriptor and so owns
-/// nothing.
+/// A program that this process executes or starts inherits no descriptor, and so owns nothing.
 #[test]
 fn an_exec_takes_nothing_along() {
     const LIST: [&str; 2] = ["-c", "cd /proc/self/fd && exec ls ."];
     let lines = |listed: Output| String::from_utf8(listed.stdout).unwrap();
     let by_std = || lines(Command::new("sh").args(LIST).output().unwrap());
     support::isolated(|| {
-        // The three that it is given, what it lists them with, and what this program was given
-        // itself.
+        // The standard streams, the descriptor that lists the directory, and the descriptors that
+        // this program inherited.
         let given = by_std();
         let here = Netns::current().unwrap();
         let red = Namespace::named("red").create().unwrap();
@@ -392,7 +390,7 @@ fn forked_processes_make_different_hardware_addresses() {
     support::isolated(|| {
         let here = Netns::current().unwrap();
         let make = |name: &str| Bridge::new(name).create(&here).unwrap().info().unwrap().mac;
-        // So that whatever is seeded once is seeded before the fork.
+        // Makes one before the fork, so that state that is seeded once exists.
         let first = make("br0");
         let file = std::path::Path::new("/run/addresses");
         std::fs::write(file, "").unwrap();
@@ -411,7 +409,7 @@ fn forked_processes_make_different_hardware_addresses() {
     });
 }
 
-/// The fork may come while another thread holds any of the locks.
+/// The process may fork while another thread holds any of the locks.
 #[test]
 fn no_lock_of_the_parents_stops_a_forked_process() {
     support::isolated(|| {
@@ -435,7 +433,7 @@ fn no_lock_of_the_parents_stops_a_forked_process() {
     });
 }
 
-/// The handles refer to a thread and a child process that the fork does not have.
+/// The handles refer to a thread and a child process that do not exist in the fork.
 #[test]
 fn a_forked_process_drops_workers_and_commands_without_effect() {
     support::isolated(|| {
@@ -448,7 +446,7 @@ fn a_forked_process_drops_workers_and_commands_without_effect() {
             let worker_is_gone = worker.run(|| ()).is_err_and(|error| error.is_not_found());
             let child_is_another = child.kill().is_err() && child.try_wait().is_err();
             drop((worker, child));
-            // A thread of its own is not taken for the parent's.
+            // The fork's own thread is not confused with the parent's.
             thread::spawn(|| 7).join().unwrap() == 7 && worker_is_gone && child_is_another
         });
         let (worker, mut child) = both.take().unwrap();

@@ -1,6 +1,5 @@
-//! Tight places: no file descriptors left, system calls that are interrupted or denied, limits
-//! reached, files that can't be written, a clock that jumps. What fails says why, and leaves
-//! nothing; nothing waits for ever.
+//! Scarce resources: no file descriptors, interrupted or denied system calls, limits, read-only
+//! files, a clock that jumps. A failure reports its reason and leaves nothing; no wait is endless.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -25,8 +24,8 @@ use support::features::unsupported;
 use support::process::{interrupted, refuse_system_call};
 use support::{leaves_nothing, reaches, refused};
 
-/// A host with two containers on a bridge, NAT, a published port and settings: everything that
-/// takes a descriptor, a thread or a file of its own.
+/// Creates a host with two containers on a bridge, NAT, a published port and settings: everything
+/// that needs a descriptor, a thread or a file.
 fn network() -> Result<(), Error> {
     let host = Netns::current()?;
     let red = Namespace::named("red").create()?;
@@ -47,18 +46,18 @@ fn network() -> Result<(), Error> {
     Netns::open("red")?.links().map(drop)
 }
 
-/// The limit that leaves so many descriptors to be opened: those that are open have numbers beyond
-/// it, too, as a sandbox gets some from a process that had others.
+/// Returns the descriptor limit that still allows this many new descriptors. Inherited descriptors
+/// may have numbers above the limit.
 fn limit_for(allowed: usize) -> u64 {
     let number = |name: OsString| name.to_str().unwrap().parse::<u64>().unwrap();
     let listed = fs::read_dir("/proc/self/fd").unwrap();
     let mut open: BTreeSet<_> = listed.map(|entry| number(entry.unwrap().file_name())).collect();
-    // One of them was the listing's own.
+    // Removes the descriptor of the listing itself, which is closed now.
     open.retain(|number| fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_ok());
     (0..).filter(|number| !open.contains(number)).nth(allowed).unwrap()
 }
 
-/// For each number of descriptors that may be opened, from none to as many as it takes.
+/// Allows one descriptor more in each round, from none until the network can be built.
 #[test]
 fn the_limit_of_open_files_is_reached_at_each_step() {
     support::isolated(|| {
@@ -100,7 +99,7 @@ fn all_is_taken_down_where_no_descriptor_is_left() {
             let forwarding = Forwarding::ipv4().create(&host).unwrap();
             let nat = NatRule::masquerade().create(&host).unwrap();
             let port = PortForward::new(8080, "10.0.0.2").create(&host).unwrap();
-            // A limit is of numbers: up to it all are taken.
+            // Takes every descriptor number below the limit.
             setrlimit(Resource::RLIMIT_NOFILE, limit_for(40), hard).unwrap();
             let (mut taken, mut refused) = (Vec::new(), None);
             while refused.is_none() {
@@ -109,7 +108,7 @@ fn all_is_taken_down_where_no_descriptor_is_left() {
                     Err(error) => refused = error.raw_os_error(),
                 }
             }
-            // Those that hold nothing open first.
+            // The owners without open descriptors first.
             let settings = settings.map(Owned::delete).into_iter().collect::<Result<Vec<_>, _>>();
             let others = (all6.delete(), forwarding.delete());
             drop((port, nat, cable, bridge));
@@ -120,7 +119,7 @@ fn all_is_taken_down_where_no_descriptor_is_left() {
             others.0.unwrap();
             others.1.unwrap();
         };
-        // The first time opens sockets, which stay open.
+        // The first round opens sockets that stay open.
         up_and_down();
         leaves_nothing(up_and_down);
         for netns in [&host, &red] {
@@ -132,12 +131,12 @@ fn all_is_taken_down_where_no_descriptor_is_left() {
     });
 }
 
-/// The threads take turns with the one open socket.
+/// The threads share the one open socket.
 #[test]
 fn threads_work_on_where_no_descriptor_is_left() {
     support::isolated(|| {
         let host = Netns::current().unwrap();
-        // The first link takes the owner tag, whose socket stays open.
+        // The first link opens the owner tag's socket, which stays open.
         drop(Bridge::new("first").create(&host).unwrap());
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, limit_for(0), hard).unwrap();
@@ -171,7 +170,7 @@ fn system_calls_are_interrupted_a_thousand_times_a_second() {
                 network().unwrap();
                 rounds += 1;
             }
-            // Waits, too, last as long as they are to.
+            // Interrupted waits still last for their full time.
             let red = Namespace::anonymous().create().unwrap();
             red.link("lo").unwrap().set_up().unwrap();
             reaches(&red, "127.0.0.1");
@@ -193,7 +192,7 @@ fn system_calls_are_interrupted_a_thousand_times_a_second() {
 #[test]
 fn no_more_namespaces_are_allowed() {
     support::isolated(|| {
-        // One is the namespace that it starts in.
+        // The helper's own network namespace counts towards the limit.
         let helper = "echo 4 >/proc/sys/user/max_net_namespaces && exec \"$0\" \"$@\"";
         let mut command = Command::new("unshare");
         command.args(["-rnm", "--", "sh", "-c", helper]).arg(env::current_exe().unwrap());
@@ -214,13 +213,13 @@ fn with_three_namespaces_and_no_more() {
     }
     let mut namespaces: Vec<_> = (0..3).map(|_| Namespace::anonymous().create().unwrap()).collect();
     leaves_nothing(|| is_full(Namespace::anonymous().create()));
-    // The name is given back.
+    // The failed creation releases its name.
     fs::create_dir_all("/run/netns").unwrap();
     leaves_nothing(|| {
         is_full(Namespace::named("red").create());
         assert!(!fs::exists("/run/netns/red").unwrap());
     });
-    // As soon as one is gone there is room again; the kernel takes it apart in its own time.
+    // A deleted namespace makes room once the kernel has destroyed it on a worker.
     drop(namespaces.pop());
     support::eventually("there is room", || Namespace::anonymous().create().is_ok());
 }
@@ -245,7 +244,7 @@ fn settings_are_read_only() {
                 let error = refused(result, &["read-only"]);
                 assert_eq!(error.raw_os_error(), Some(libc::EROFS), "{error}");
             }
-            // Over netlink no file is needed.
+            // A link's setting is set over netlink, without a file.
             let forwarding = Forwarding::ipv4().dev(&bridge).create(&host).unwrap();
             assert_eq!(host.sysctl("net.ipv4.conf.br0.forwarding").unwrap(), "1");
             drop(forwarding);
@@ -262,11 +261,11 @@ fn entering_is_denied_by_seccomp() {
     support::isolated(|| {
         let named = Namespace::named("red").create().unwrap();
         let before = NatRule::masquerade().create(&named).unwrap();
-        // For good, and for the thread's own: what follows is on one that ends.
+        // The filter cannot be removed, so it is set on a thread that ends.
         let work = || {
             refuse_system_call(libc::SYS_setns, libc::EPERM);
             leaves_nothing(without_entering);
-            // What has its socket already goes on, and what is owned is deleted.
+            // Sockets that are open still work, and owned objects are deleted.
             drop(before);
             let _bridge = Bridge::new("br0").create(&named).unwrap();
             refused(Netns::open("red"), &["EPERM"]);
@@ -281,19 +280,19 @@ fn without_entering() {
         let error = refused(result, &["EPERM"]);
         assert!(error.is_permission_denied(), "{error}");
     }
-    // A new one has a socket from birth.
+    // A new namespace has a socket from the start.
     let host = Namespace::anonymous().create().unwrap();
     let bridge = Bridge::new("br0").address("10.0.0.1/24").up().create(&host).unwrap();
     assert_eq!(host.links().unwrap().len(), 2);
     assert_eq!(bridge.addresses().unwrap().len(), 1);
-    // The rest would have to go inside.
+    // Other calls would have to enter the namespace.
     is_denied(host.run(|| ()));
     is_denied(host.worker());
     is_denied(NatRule::masquerade().create(&host));
     is_denied(Forwarding::ipv4().create(&host));
     is_denied(host.ping("10.0.0.1"));
     is_denied(host.command("true").status());
-    // In its own namespace a program needs none of that.
+    // In its own namespace a program needs no `setns`.
     let here = Netns::current().unwrap();
     here.run(|| ()).unwrap();
     drop(NatRule::masquerade().create(&here).unwrap());
@@ -301,8 +300,8 @@ fn without_entering() {
     assert!(here.command("true").status().unwrap().success());
 }
 
-/// Every wait uses the clock that can't be set. Only a virtual machine allows the test to set the
-/// clock. Elsewhere, `layers` checks that the code uses no other clock.
+/// Every wait uses the monotonic clock. Only a virtual machine allows the test to set the wall
+/// clock; elsewhere, `layers` checks the code.
 #[test]
 fn the_clock_jumps() {
     use nix::time::{ClockId, clock_gettime, clock_settime};

@@ -1,4 +1,4 @@
-//! Owners that go together, whatever holds them and in whatever order it drops them.
+//! Owners that are deleted together, whatever holds them and in whatever order it drops them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -27,7 +27,7 @@ fn cables(host: &Netns) -> Vec<Owned<Veth>> {
     (0..3).map(|n| cable(host, n).unwrap()).collect()
 }
 
-/// Each way of holding some has its names free when it is gone, and they can be taken again.
+/// After each way of dropping the owners, their names are free for the next round.
 #[test]
 fn whatever_holds_them_they_are_gone_with_it() {
     struct Network {
@@ -57,7 +57,7 @@ fn whatever_holds_them_they_are_gone_with_it() {
                 1 => Together::new(Network { bridge, containers, inner }).delete().unwrap(),
                 2 => drop(Together::new((bridge, containers, inner))),
                 3 => drop(Together::new(Some(Box::new((containers, inner, bridge))))),
-                // The containers' namespaces first.
+                // The containers' namespaces are dropped first.
                 4 => {
                     let (namespaces, cables): (Vec<_>, Vec<_>) = containers.into_iter().unzip();
                     drop(namespaces);
@@ -84,7 +84,7 @@ fn the_far_ends_of_a_bridge_are_one_group_too() {
         };
         let cables: Together<Vec<_>> =
             containers.iter().enumerate().map(cable).collect::<Result<_, _>>().unwrap();
-        // One was moved, one is gone.
+        // One link was moved, and one was deleted.
         host.link("port1").unwrap().move_to(&containers[0]).unwrap();
         Owned::adopt(containers[2].link("eth0").unwrap()).delete().unwrap();
         drop(cables);
@@ -165,7 +165,7 @@ fn each_failure_is_returned_or_told() {
     });
 }
 
-/// An explicit deletion is done on return, also inside the drop of a `Together`.
+/// An explicit deletion is complete on return, even within the drop of a `Together`.
 #[test]
 fn a_call_within_a_drop_is_carried_out_at_once() {
     struct Careful(Option<Together<Vec<Owned<Veth>>>>, Owned<Netns>);
@@ -205,7 +205,7 @@ fn a_panic_in_a_drop_stops_neither_it_nor_what_comes_after() {
         let held = Together::new(network());
         catch_unwind(AssertUnwindSafe(|| held.delete())).unwrap_err().downcast::<&str>().unwrap();
         assert_eq!(names(&host), ["lo"]);
-        // The next one does not find the last one's scope.
+        // The scope of the failed `Together` does not affect the next drop.
         let alone = cable(&host, 2).unwrap();
         drop(alone);
         assert_eq!(names(&host), ["lo"]);

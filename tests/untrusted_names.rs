@@ -1,5 +1,5 @@
-//! Names, paths and link names from untrusted configuration: none leads out of `/run/netns`, along
-//! a symbolic link, or over what exists.
+//! Names, paths and link names from untrusted configuration. No name may lead out of `/run/netns`,
+//! follow a symbolic link, or replace an existing file.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -15,7 +15,7 @@ use nix::unistd::mkfifo;
 
 use support::{refused, unchanged};
 
-/// Names that would lead to another directory, or to none.
+/// Names that lead to another directory, or to no file.
 const HOSTILE: [&str; 17] = [
     "",
     ".",
@@ -53,7 +53,7 @@ fn mounts() -> Vec<String> {
     table.lines().map(str::to_owned).collect()
 }
 
-/// Makes every call that takes a name: create, attach, open, and delete the stale file.
+/// Makes every call that takes a name: create, attach, open, and delete a stale file.
 fn all_ways(name: &str, netns: &Netns) -> [Result<(), Error>; 4] {
     [
         Namespace::named(name).create().map(drop),
@@ -79,7 +79,7 @@ fn a_name_that_leads_elsewhere_is_refused_before_any_call() {
     });
 }
 
-/// Names that look odd, and are names all the same.
+/// Names that look hostile, but are valid.
 #[test]
 fn a_name_that_only_looks_hostile_is_a_name() {
     support::isolated(|| {
@@ -123,7 +123,7 @@ fn what_is_there_already_is_neither_opened_nor_mounted_over_nor_deleted() {
                 refused(Netns::open(name), &["symbolic link", "Netns::from_path"]);
             }
         }
-        // A plain file is what is left of a namespace: it goes only where that is said.
+        // A plain file is a stale name: only `delete_stale` deletes it.
         let [made, attached, opened, _] = all_ways_but_deleting("file", &host);
         assert!(refused(made, &["stale"]).is_already_exists());
         assert!(refused(attached, &["stale"]).is_already_exists());
@@ -131,7 +131,7 @@ fn what_is_there_already_is_neither_opened_nor_mounted_over_nor_deleted() {
         assert_eq!((files(Path::new("/run/netns")), files(outside)), (inside, beyond));
         assert_eq!(mounts(), mounted);
         assert_eq!(fs::read_to_string(outside.join("file")).unwrap(), "kept");
-        // By its path a symbolic link is followed: the caller has said so.
+        // `from_path` follows a symbolic link, since the caller chose the path.
         assert_eq!(Netns::from_path(within("to-name")).unwrap(), *host);
         for name in names.into_iter().chain(["file", "fifo"]) {
             fs::remove_file(within(name)).unwrap();
@@ -164,7 +164,7 @@ fn an_owner_deletes_nothing_that_took_its_names_place() {
         assert_eq!(fs::read_link(path).unwrap(), Path::new("/run/kept"));
         assert_eq!(fs::read_to_string("/run/kept").unwrap(), "kept");
         fs::remove_file(path).unwrap();
-        // A symbolic link to the very namespace is not the name either.
+        // A symbolic link to the same namespace does not count as the owner's name.
         let blue = Namespace::named("blue").create().unwrap();
         let copy = Namespace::named("red").attach(&blue).unwrap();
         nix::mount::umount2(path, nix::mount::MntFlags::MNT_DETACH).unwrap();

@@ -1,4 +1,5 @@
-//! Veth pairs: born in their namespaces, moved, deleted as one, and nothing left where that fails.
+//! Veth pairs: created in their namespaces, moved, deleted as a pair, and leaving nothing after a
+//! failure.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -47,7 +48,7 @@ fn both_ends_are_born_in_their_own_namespaces() {
             let Some(listed) = json(netns, "ip", "-details link show eth0") else { continue };
             assert_eq!(listed[0]["linkinfo"]["info_kind"], "veth");
             assert_eq!(listed[0]["ifindex"], link.index().get());
-            // The kernel reports that a little later.
+            // The kernel reports the state UP a little later.
             eventually("it is up", || {
                 json(netns, "ip", "link show eth0").unwrap()[0]["operstate"] == "UP"
             });
@@ -61,7 +62,7 @@ fn both_ends_are_born_here_and_moved_later() {
         let (red, blue) = two();
         let cable = VethPair::new("veth1", "veth2").create(&red).unwrap();
         assert_eq!(red.links().unwrap().len(), 3);
-        // Its index is taken there: it gets another.
+        // The peer's index is taken in `blue`, so the move changes it.
         let _taken = VethPair::new("other1", "other2").create(&blue).unwrap();
         let before = cable.peer().index();
         cable.peer().move_to(&blue).unwrap();
@@ -211,7 +212,7 @@ fn gateways_of_both_families_work_on_either_end() {
     });
 }
 
-/// Each fails at another place, the last ones after the cable was made.
+/// Each attempt fails at another step, the last ones after the cable was created.
 #[test]
 fn a_cable_that_fails_half_way_leaves_nothing() {
     support::isolated(|| {
@@ -266,7 +267,8 @@ fn what_ip_deleted_is_gone_without_complaint() {
     });
 }
 
-/// A gateway outside the end's network is on the link, and the second default route has a metric.
+/// A gateway outside the end's network is marked on-link, and the second default route has a
+/// metric.
 #[test]
 fn two_networks_of_a_container_have_a_gateway_each() {
     support::isolated(|| {

@@ -1,4 +1,4 @@
-//! Lists that are gone through without being kept.
+//! Lists that are folded without being stored.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -48,7 +48,7 @@ fn what_is_lent_says_what_the_list_says() {
     });
 }
 
-/// A list that changes while it is read is read again from the start: nothing is counted twice.
+/// If a list changes while it is read, the fold starts again, so no object counts twice.
 #[test]
 fn a_list_that_changes_is_folded_from_the_start() {
     support::isolated(|| {
@@ -66,7 +66,7 @@ fn a_list_that_changes_is_folded_from_the_start() {
             });
             for _ in 0..200 {
                 let list = |list: &mut Vec<_>, route: RouteView<'_>| list.push(route.destination());
-                // An error: it changed each time.
+                // The fold fails if the list changed during each attempt.
                 let Ok(mut destinations) = netns.fold_routes(Vec::new, list) else { continue };
                 destinations
                     .retain(|net| net.to_string().starts_with("20.0.") && net.prefix_len() == 24);

@@ -1,5 +1,5 @@
-//! The walkthrough example runs to its end, and its claims hold. Killed half-way, it leaves only
-//! objects with a name.
+//! The walkthrough example runs to its end, and its claims hold. After a kill, only objects with a
+//! name remain.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -13,7 +13,7 @@ use netloom::{Address, Netns};
 
 use support::{eventually, reaches};
 
-/// The program that cargo built beside this one; built now where it was not.
+/// Returns the path of the example that cargo built beside this test, and builds it if missing.
 fn program() -> PathBuf {
     let here = std::env::current_exe().unwrap();
     let path = here.parent().unwrap().parent().unwrap().join("examples/walkthrough");
@@ -34,10 +34,10 @@ fn it_runs_to_its_end_and_every_claim_holds() {
             (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
         assert!(output.status.success(), "{said}\n{errors}");
         assert_eq!(errors, "");
-        // What bonding puts among the links is none.
+        // The file `bonding_masters` of the bonding driver is not a link.
         let said = said.replace("    bonding_masters\nlo", "    lo");
         let mut rest = said.as_str();
-        // In this order.
+        // The lines must appear in this order.
         for line in [
             "$ ip netns add lab",
             "$ ip netns exec lab ls /sys/class/net\n    lo\n",
@@ -75,11 +75,11 @@ fn it_runs_to_its_end_and_every_claim_holds() {
 struct Paused {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    /// The namespaces by the names it gives them, as it says to enter them.
+    /// The namespaces with the names that the example prints, opened by the paths of its commands.
     places: Vec<(String, Netns)>,
 }
 
-/// Starts it with `--pause` and reads until it waits.
+/// Starts the example with `--pause`, and reads its output until it waits.
 fn paused() -> Paused {
     let mut command = Command::new(program());
     command.arg("--pause").stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -133,7 +133,7 @@ fn paused_it_shows_the_network_and_goes_on_by_enter() {
     });
 }
 
-/// After a kill only the kernel cleans up. It deletes the anonymous namespaces with their cables.
+/// After a kill, only the kernel cleans up. It deletes the anonymous namespaces with their cables.
 /// It deletes the NAT table with its socket, even if another process holds the namespace.
 #[test]
 fn killed_it_leaves_no_namespace_no_cable_and_no_table() {
@@ -143,13 +143,12 @@ fn killed_it_leaves_no_namespace_no_cable_and_no_table() {
         let names = || host.links().unwrap().into_iter().map(|link| link.name).collect::<Vec<_>>();
         assert_eq!(names().len(), 5, "{:?}", names());
         assert_eq!(support::kernel::tables_besides_settings(&host).len(), 1);
-        // Of all namespaces only the host is held here, to look at.
+        // The test keeps only its handle of the host, to list objects.
         paused.places.clear();
         paused.child.kill().unwrap();
         paused.child.wait().unwrap();
         eventually("the NAT table is gone", || support::kernel::tables(&host).is_empty());
-        // The ports' peers were in namespaces that are gone; what was of the host alone is still
-        // there.
+        // The kernel deleted the ports with their peers' namespaces. Objects in the host remain.
         eventually("the cables are gone", || names() == ["lo", "br0"]);
         assert!(Netns::list().unwrap().is_empty());
         assert!(!fs::exists("/run/netns/lab").unwrap());

@@ -1,4 +1,4 @@
-//! Watching: what exists, what changes, and nothing that is missed.
+//! Watching: existing objects, every change, and no lost event.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;
@@ -23,12 +23,12 @@ use netloom::{Event, Watcher};
 /// The time in which the kernel reports a change.
 const SOON: Duration = Duration::from_millis(100);
 
-/// The events so far.
+/// Returns the events so far.
 fn drain(watcher: &mut Watcher) -> Vec<Event> {
     std::iter::from_fn(|| watcher.next_within(SOON).unwrap()).collect()
 }
 
-/// The events so far, as `ip monitor` prints them.
+/// Returns the events so far, as `ip monitor` prints them.
 fn lines(watcher: &mut Watcher) -> Vec<String> {
     drain(watcher).iter().map(ToString::to_string).collect()
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Words that leave open what the sentence is about.
+/// Words that leave the subject of a sentence open.
 const OPENERS: [&str; 20] = [
     "What", "Who", "Whose", "Where", "Whether", "Which", "Those", "That", "Told", "As", "Of", "By",
     "With", "None", "It", "Its", "They", "One's", "Has", "Them",
@@ -35,7 +35,7 @@ fn sources() -> Vec<PathBuf> {
     found
 }
 
-/// The text of a doc comment's line, if it is one.
+/// Returns the text of a line, if the line is a doc comment.
 fn doc(line: &str) -> Option<&str> {
     let line = line.trim_start();
     line.strip_prefix("///").or_else(|| line.strip_prefix("//!")).map(str::trim)
@@ -88,7 +88,7 @@ fn sentences_of_doc_comments_are_short() {
     assert!(wrong.is_empty(), "sentences over 30 words:\n{}", wrong.join("\n"));
 }
 
-/// The place behind the first full stop, question or exclamation mark that ends a word.
+/// Returns the position after the first full stop, question or exclamation mark that ends a word.
 fn end_of_sentence(text: &str) -> Option<usize> {
     let is_end = |at: usize| text[at + 1..].chars().next().is_none_or(char::is_whitespace);
     text.match_indices(['.', '!', '?']).map(|(at, _)| at).find(|at| is_end(*at)).map(|at| at + 1)

@@ -1,4 +1,4 @@
-//! A worker: a thread that stays inside for many small closures.
+//! A worker: a thread that stays in a namespace and runs many small closures.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -89,7 +89,7 @@ fn workers_come_and_go() {
     });
 }
 
-/// The worker's thread waits for that of `run`, and would wait for itself.
+/// The worker's thread waits for the thread of `run`, which may call the same worker.
 #[test]
 fn a_worker_is_asked_from_another_namespace_within_its_own_closure() {
     support::isolated(|| {

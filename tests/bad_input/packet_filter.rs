@@ -29,8 +29,8 @@ const HOOKS: [Hook; 7] = [
 ];
 const KINDS: [ChainKind; 3] = [ChainKind::Filter, ChainKind::Nat, ChainKind::Route];
 
-/// Returns whether the kernel supports such a base chain (`net/netfilter/nft_chain_*.c`,
-/// `hook_mask`).
+/// Returns whether the kernel supports a base chain of this family, hook and type
+/// (`net/netfilter/nft_chain_*.c`, `hook_mask`).
 fn is_there(family: Family, hook: Hook, kind: ChainKind) -> bool {
     let is_of_ip = matches!(
         hook,
@@ -60,7 +60,7 @@ fn combinations() -> impl Iterator<Item = (Family, Hook, ChainKind)> {
     FAMILIES.into_iter().flat_map(of)
 }
 
-/// Ours, the kernel's and `nft`'s word on every family, hook and type of chain.
+/// netloom, the kernel and `nft` accept the same combinations of family, hook and chain type.
 #[test]
 fn base_chains_are_those_that_the_kernel_has() {
     super::support::isolated(|| {
@@ -95,7 +95,7 @@ fn base_chains_are_those_that_the_kernel_has() {
                 continue;
             }
             is_invalid(made, &["create chain", "`c`"]);
-            // Another program is refused, too.
+            // The kernel refuses `nft` as well.
             if let Ok(done) = by_another() {
                 assert!(!done, "{text}");
             }
@@ -103,7 +103,7 @@ fn base_chains_are_those_that_the_kernel_has() {
     });
 }
 
-/// The existing objects that the calls are made on.
+/// The existing objects that the tested calls use.
 pub(super) struct Ground {
     pub(super) host: Owned<Netns>,
     table: Owned<TableHandle>,
@@ -294,7 +294,7 @@ impl Ground {
         }
     }
 
-    /// Rules that send packets elsewhere.
+    /// Tries invalid rules that divert packets.
     fn elsewhere(&self) {
         let (_, link) = &self.elsewhere;
         let wrong = |rule: Rule, reason| is_invalid(rule.create(&self.chain), &["rule", reason]);
@@ -347,7 +347,7 @@ impl Ground {
         map(Element::new(80_u16).verdict(Verdict::Drop), "another type");
         map(Element::new("10.0.0.1").value("10.0.0.1"), "not a valid inet_service");
         is_invalid(self.verdicts.add([Element::new(80_u16).value(1_u32)]), &["another type"]);
-        // Of no key, and written into rules.
+        // Rules without a key: lookups in named sets and maps, and in maps written into the rule.
         for nothing in [
             Rule::new().in_set([], "addresses").accept(),
             Rule::new().verdict_map([], "verdicts"),
@@ -474,7 +474,7 @@ fn published_ports(host: &Netns, elsewhere: &Link) {
         (port(80).persistent("x".repeat(128)), "127 bytes"),
     ] {
         is_invalid(forward.create(host), &["publish port", reason]);
-        // One of many, and not the first.
+        // The bad port is the second of several.
         let tagged = |one: PortForward| if reason == "tag" { one.persistent("web") } else { one };
         let many = [tagged(port(7)), forward];
         if reason != "127 bytes" {
@@ -483,7 +483,7 @@ fn published_ports(host: &Netns, elsewhere: &Link) {
     }
     let mixed = [port(80), port(81).persistent("web")];
     is_invalid(PortForward::create_all(&mixed, host), &["held and persistent"]);
-    // Two that overlap are known before the kernel is asked. It is a conflict like any other.
+    // Overlapping ports in one call are found without the kernel, and reported as a conflict.
     for other in [port(85), PortForward::new(90..=99, "10.0.0.3")] {
         for tag in [false, true] {
             let both = [PortForward::new(80..=90, "10.0.0.2"), other.clone()];

@@ -153,13 +153,13 @@ fn a_rule_and_the_sets_it_names_have_the_same_types() {
             (Rule::new().tcp().add_to_set(pair, "d"), "the set `d` has keys of ipv4_addr"),
             (Rule::new().tcp().ipv4().dnat_map([Field::Ip4Source], "m"), "the set `m` has keys of"),
         ];
-        // In one builder: before any call to the kernel.
+        // In a table's builder, the error comes before any call to the kernel.
         for (rule, words) in &wrong {
             let chain = Chain::new("c").rule(rule.clone());
             let error = table().chain(chain).create(&netns).unwrap_err();
             assert!(error.is_invalid_input() && error.to_string().contains(words), "{error}");
         }
-        // By name: against the kernel's set.
+        // For an existing chain, the rule is checked against the kernel's set.
         let table = table().chain(Chain::new("c")).create(&netns).unwrap();
         let chain = table.chain("c").unwrap();
         for (rule, words) in wrong {

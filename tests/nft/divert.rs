@@ -1,4 +1,4 @@
-//! Rules that send packets elsewhere: copies, other links, local sockets, programs, flowtables.
+//! Rules that divert packets: copies, other links, local sockets, programs, flowtables.
 
 use netloom::nft::{
     Chain, CtState, Family, Field, Flowtable, Hook, Map, Object, ObjectKind, Priority, Queue, Rule,
@@ -206,7 +206,7 @@ fn packets_go_to_programs_where_the_kernel_can() {
                 assert!(listed.contains(said), "{listed}");
             }
         }
-        // What is not there is that.
+        // A jump to a missing chain is reported as "not found".
         let error = Rule::new().jump("nowhere").create(&input).unwrap_err();
         assert!(error.is_not_found() && !error.is_unsupported(), "{error}");
     });
@@ -235,7 +235,7 @@ fn connections_go_past_the_rules_where_the_kernel_can() {
             assert!(listed.contains("devices = { lan, wan }"), "{listed}");
             assert!(listed.contains("flow add @fast"), "{listed}");
         }
-        // One is busy while rules use it, and alone again after them.
+        // A flowtable cannot be deleted while rules use it.
         let handle = table.flowtable("fast").unwrap();
         assert_eq!(handle.read().unwrap(), fast);
         assert!(fast.create(&table).unwrap_err().is_already_exists());

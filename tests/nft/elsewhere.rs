@@ -1,4 +1,4 @@
-//! Rules that send packets elsewhere, by the packets: copies, other links, local sockets, a proxy's
+//! Rules that divert packets, tested with packets: copies, other links, local sockets, a proxy's
 //! handshake.
 
 use std::io::{ErrorKind, Read, Write};
@@ -11,10 +11,10 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::support::{self, Place, ip};
 
-/// For what must come; the machine may be busy.
+/// The time limit for a packet that must arrive on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// `left` at 10.0.1.2, the router's `l` and `r`, `right` at 10.0.2.2.
+/// The addresses: `left` at 10.0.1.2, the router's `l` and `r`, `right` at 10.0.2.2.
 struct Line {
     left: Owned<Netns>,
     router: Owned<Netns>,
@@ -44,9 +44,8 @@ fn hears(socket: &UdpSocket, words: &[&str]) {
     }
 }
 
-/// Sends two words to the router's port 7000 while the table is there, and a third without it.
-/// Those that come to the router, and those that come to `right`, which has the router's address,
-/// too.
+/// Sends two words to the router's port 7000 while the table exists, and a third without the table.
+/// Checks the words that reach the router and `right`, which also has the router's address.
 #[track_caller]
 fn words_go(line: &Line, table: &Table, to_router: &[&str], to_right: &[&str]) {
     const THERE: &str = "10.0.1.1:7000";
@@ -66,7 +65,7 @@ fn words_go(line: &Line, table: &Table, to_router: &[&str], to_right: &[&str]) {
     hears(&ears[1], to_right);
     drop(table);
     say("third");
-    // In the order they were sent: what is missing before the third went elsewhere.
+    // Words arrive in the order they were sent, so a word missing before the third was diverted.
     hears(&ears[0], to_router);
     ears[1].set_nonblocking(true).unwrap();
     assert_eq!(ears[1].recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
@@ -96,11 +95,11 @@ fn a_packet_leaves_by_another_link_before_it_has_come_in() {
             let chain = Chain::new("in").hook(Hook::Ingress, Priority::FILTER).dev("l").rule(rule);
             Table::new(Family::Netdev, "t").chain(chain)
         };
-        // To a neighbour: its hardware address is put in.
+        // `fwd_to` sets the neighbour's hardware address.
         let to_neighbor = at_l(port_7000().fwd_to("10.0.2.2", "r"));
         line.router.ping("10.0.2.2").unwrap();
         words_go(&line, &to_neighbor, &["third"], &["first", "second"]);
-        // The frame is unchanged: the receiver needs the hardware address that it was sent to.
+        // `fwd` leaves the frame unchanged, so the receiver needs the frame's destination address.
         let mac = line.cables[0].near().info().unwrap().mac.unwrap();
         line.cables[1].peer().set_mac(mac).unwrap();
         words_go(&line, &at_l(port_7000().fwd("r")), &["third"], &["first", "second"]);
@@ -109,7 +108,7 @@ fn a_packet_leaves_by_another_link_before_it_has_come_in() {
     });
 }
 
-/// No host has the server's address. A proxy at another port takes its connections.
+/// No host has the server's address. A proxy on another port accepts the server's connections.
 #[test]
 fn a_transparent_proxy_gets_what_was_meant_for_the_server() {
     support::isolated(|| {
@@ -147,7 +146,7 @@ fn a_transparent_proxy_gets_what_was_meant_for_the_server() {
         let of_the_socket = counted(0);
         assert_ne!(of_the_socket, 0, "the connection's own socket was found");
 
-        // One that is not transparent is none of those.
+        // The rule does not match the packets of a socket that is not transparent.
         let plain = line.router.tcp_listen("10.0.1.1:9000").unwrap();
         let client = line.left.tcp_connect("10.0.1.1:9000", PATIENCE).unwrap();
         let (accepted, _) = plain.accept().unwrap();
@@ -158,7 +157,7 @@ fn a_transparent_proxy_gets_what_was_meant_for_the_server() {
     });
 }
 
-/// The client is answered before the server has heard of it; the server then gets the whole
+/// The client gets a SYN-ACK before the server receives a packet. Then the server gets the
 /// connection.
 #[test]
 fn a_synproxy_shakes_hands_for_the_server() {
@@ -176,13 +175,14 @@ fn a_synproxy_shakes_hands_for_the_server() {
             .rule(Rule::new().ct_state(CtState::INVALID).drop());
         let table = Table::new(Family::Ip, "t").chain(raw).chain(through);
 
-        // Without it the server's own refusal is what the client gets.
+        // Without the proxy, the client gets the server's refusal.
         let refused = line.left.tcp_connect(SERVER, PATIENCE).unwrap_err();
         assert_eq!(refused.raw_os_error(), Some(nix::libc::ECONNREFUSED), "{refused}");
         let table = table.create(&line.router).unwrap();
         let strict = Sysctl::new("net.netfilter.nf_conntrack_tcp_loose", 0);
         let _strict = strict.create(&line.router).unwrap();
-        // With it the connection stands, and is reset when the server has refused its part.
+        // With the proxy, the connection is established, and reset once the server refuses its
+        // part.
         let reset = match line.left.tcp_connect(SERVER, PATIENCE) {
             Err(error) => error.raw_os_error(),
             Ok(mut alone) => {

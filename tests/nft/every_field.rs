@@ -1,5 +1,5 @@
-//! Tests every field with every condition. In a table of the family inet, `nft` reads the text of a
-//! rule as the same rule. In all families but ARP, `nft` loads its own listing of the rule.
+//! Tests every field with every condition. In the family inet, `nft` reads a rule's text as the
+//! same rule. In all families but ARP, `nft` loads its own listing of the rule.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -57,7 +57,7 @@ const FIELDS: [Field; 39] = [
 const FAMILIES: [Family; 5] =
     [Family::Inet, Family::Ip, Family::Ip6, Family::Bridge, Family::Netdev];
 
-/// Single values of a type, then ranges and prefixes.
+/// Returns single values of a type, then ranges and prefixes.
 fn values(kind: Type) -> (Vec<&'static str>, Vec<&'static str>) {
     match kind {
         Type::Ipv4 => (
@@ -90,7 +90,7 @@ fn values(kind: Type) -> (Vec<&'static str>, Vec<&'static str>) {
     }
 }
 
-/// The test of one field with each condition.
+/// Returns the tests of one field with each condition.
 fn tests_of(field: Field) -> Vec<Box<dyn Fn(Rule) -> Rule>> {
     let (single, intervals) = values(field.value_type());
     let mut tests: Vec<Box<dyn Fn(Rule) -> Rule>> = Vec::new();
@@ -99,7 +99,7 @@ fn tests_of(field: Field) -> Vec<Box<dyn Fn(Rule) -> Rule>> {
         tests.push(Box::new(move |rule| rule.not().is(field, value)));
     }
     let mut sets = vec![single.clone()];
-    // With another value: `nft` writes a set of one element as that element.
+    // `nft` writes a set of one element as that element, so each set has two.
     let other = single[1];
     sets.extend(intervals.iter().map(|interval| vec![*interval, other]));
     for set in sets {
@@ -111,7 +111,7 @@ fn tests_of(field: Field) -> Vec<Box<dyn Fn(Rule) -> Rule>> {
             rule.verdicts([field], set.iter().map(verdict))
         }));
     }
-    // `nft` 1.0.6 has sets of these fields with other types: numbers of 8 and of 128 bits.
+    // `nft` 1.0.6 gives sets of these fields other types: numbers of 8 and of 128 bits.
     if matches!(field.value_type(), Type::Boolean) || field == Field::Icmpv6Target {
         tests.truncate(4);
         return tests;
@@ -127,7 +127,7 @@ fn set_name(kind: Type) -> String {
     format!("s-{kind}")
 }
 
-/// A match that a field needs before it.
+/// Returns the matches that must come before a field.
 fn before(field: Field) -> Vec<fn(Rule) -> Rule> {
     match field {
         Field::SourcePort | Field::DestinationPort => {
@@ -140,7 +140,7 @@ fn before(field: Field) -> Vec<fn(Rule) -> Rule> {
     }
 }
 
-/// Returns the matches that are not a field with a value.
+/// Returns the rules whose match is not a field with a value.
 fn others() -> Vec<Rule> {
     let mut rules = Vec::new();
     let states = CtState::all().iter();
@@ -226,7 +226,7 @@ fn refused_lines(netns: &Netns, ruleset: &str) -> (bool, BTreeSet<usize>, String
     (output.status.success(), lines, errors)
 }
 
-/// The listing of a chain's rules in which every rule has its line.
+/// Returns a listing of a chain with one line for each rule.
 fn with_rules(head: &str, rules: &[(&Rule, String)]) -> String {
     let lines: Vec<_> = rules.iter().map(|(_, text)| text.as_str()).collect();
     format!("{head}\n{}\n}}\n}}\n", lines.join("\n"))
@@ -234,7 +234,7 @@ fn with_rules(head: &str, rules: &[(&Rule, String)]) -> String {
 
 /// Loads the texts that `nft` accepts. Returns those that it refuses or reads as another rule.
 fn differing(family: Family, head: &str, said: &[Rule], texts: Vec<String>) -> Vec<String> {
-    // An ordinary user's socket takes no larger transaction of `nft`.
+    // An ordinary user's socket sends no larger transaction of `nft`.
     const AT_ONCE: usize = 100;
     if said.len() > AT_ONCE {
         let parts = said.chunks(AT_ONCE).zip(texts.chunks(AT_ONCE));
@@ -271,7 +271,7 @@ fn differing(family: Family, head: &str, said: &[Rule], texts: Vec<String>) -> V
     wrong
 }
 
-/// The lines of the first rules of the chain, as `nft` lists them; `None` if `nft` is not
+/// Returns the lines of the chain's first rules, as `nft` lists them. `None` if `nft` is not
 /// installed.
 fn listed(netns: &Netns, count: usize) -> Option<Vec<String>> {
     let text = nft(&Place::of_fd(netns), &["-s", "list", "ruleset"])?;
@@ -297,7 +297,7 @@ fn every_test_of_every_field_is_what_nft_takes_it_for() {
             let chain = Chain::new("c").create(&table).unwrap();
             let mut said = Vec::new();
             for rule in rules() {
-                // The kernel has no connections of a bridge's packets unless a module is there.
+                // The kernel tracks connections of bridged packets only with a module.
                 let Ok(made) = rule.create(&chain) else { continue };
                 made.keep();
                 said.push(rule);
@@ -307,14 +307,14 @@ fn every_test_of_every_field_is_what_nft_takes_it_for() {
             assert_eq!(read.len(), said.len());
             count += said.len();
             for (info, rule) in read.iter().zip(&said) {
-                // A table of one family has no match on the family.
+                // In a table of one family, a rule's match on the family is left out.
                 if family == Family::Inet && info.rule.to_string() != rule.to_string() {
                     wrong.push(format!("{family} read: {rule}\n    as {}", info.rule));
                 }
             }
             let said: Vec<_> = read.iter().map(|info| info.rule.clone()).collect();
             let Some(lines) = listed(&ours, said.len()) else { return };
-            // A rule is shown as in a table of the family inet.
+            // A rule's text is written as for a table of the family inet.
             if family == Family::Inet {
                 // `nft` 1.0.6 does not know `icmpv6 taddr`.
                 let texts = said.iter().map(|rule| (rule.clone(), rule.to_string()));
@@ -322,8 +322,8 @@ fn every_test_of_every_field_is_what_nft_takes_it_for() {
                 let (said, texts): (Vec<_>, Vec<_>) = texts.filter(is_known).unzip();
                 wrong.extend(differing(family, &head, &said, texts));
             }
-            // `nft` 1.0.6 lists a range that is a network as the network, which it refuses before a
-            // port.
+            // `nft` 1.0.6 lists a range that equals a prefix as the prefix, and rejects a prefix
+            // before a port.
             let lines = said.into_iter().zip(lines);
             let is_known =
                 |(_, line): &(Rule, String)| !line.contains("/24:") && !line.contains("/64:");

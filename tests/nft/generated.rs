@@ -1,5 +1,5 @@
-//! Generated rulesets, each built by netloom and written in the syntax of `nft`. Reading either
-//! back gives the generated rules, and `nft` lists the built one as it is written.
+//! Generated rulesets, each built by netloom and written in the syntax of `nft`. Both forms must
+//! read back as the generated rules, and `nft` must list the built form as it is written.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -20,7 +20,8 @@ pub(crate) fn address() -> impl Strategy<Value = String> {
         (8..=30_u8).prop_map(|bits| {
             ipnet::Ipv4Net::new([10, 3, 7, 21].into(), bits).unwrap().trunc().to_string()
         }),
-        // Starts at an odd address: an aligned range could be a prefix, which is listed as one.
+        // Starts at an odd address: `nft` lists an aligned range that equals a prefix as the
+        // prefix.
         (0..49_u8, 100..200_u8).prop_map(|(a, b)| format!("10.1.2.{}-10.1.2.{b}", 2 * a + 1)),
     ]
 }
@@ -35,7 +36,7 @@ pub(crate) fn address6() -> impl Strategy<Value = String> {
     ]
 }
 
-/// The matches before the protocol.
+/// Generates the matches before the protocol.
 fn first() -> impl Strategy<Value = Said> {
     let from = |not: bool, a: String, field: &str| {
         let words = format!("{field} {}{a}", if not { "!= " } else { "" });
@@ -115,7 +116,7 @@ fn second() -> impl Strategy<Value = fn(Said, u16, u16) -> Said> {
         |said, _, _| said.and(|rule| rule.tcp().tcp_syn(), "tcp flags syn / syn,rst"),
         |said, a, _| said.and(|rule| rule.sctp().dport(a), format!("sctp dport {a}")),
         |said, a, _| {
-            // Most codes above these have no name.
+            // Most ICMP codes from 64 have no name in `nft`.
             let code = 64 + a % 192;
             let build = |rule: Rule| rule.is(Field::IcmpCode, u32::from(code));
             if said.known == Known::Ip6 {
@@ -241,12 +242,12 @@ fn third() -> impl Strategy<Value = fn(Said, u32) -> Said> {
     prop::sample::select(all)
 }
 
-/// Returns a multiple of every kernel's tick.
+/// Returns a timeout that is a multiple of every kernel's tick.
 fn timeout(n: u32) -> Duration {
     Duration::from_millis(100 * (u64::from(n % 9_000_000) + 1))
 }
 
-/// The statements that need a known protocol, or a known family: TCP over IPv4.
+/// Generates the statements that need a known protocol or family: TCP over IPv4.
 fn of_a_protocol() -> impl Strategy<Value = fn(Said, u16, u32) -> Said> {
     let mut all: Vec<fn(Said, u16, u32) -> Said> = vec![
         |said, _, n| {
@@ -328,7 +329,7 @@ fn of_a_protocol() -> impl Strategy<Value = fn(Said, u16, u32) -> Said> {
     prop::sample::select(all)
 }
 
-/// The statements that answer in a server's place, or redirect to local sockets.
+/// Returns the statements that reply for a server, or redirect to local sockets.
 fn proxies() -> Vec<fn(Said, u16, u32) -> Said> {
     vec![
         |said, a, n| {
@@ -370,7 +371,7 @@ fn rule() -> impl Strategy<Value = Said> {
     prop_oneof![anywhere, of_a_protocol]
 }
 
-/// The table with the sets, maps and objects that the rules name.
+/// Returns the table with the sets, maps and objects that the rules name.
 fn table() -> Table {
     let minute = Duration::from_secs(60);
     let dynamic = |name, key: Type| Set::new(name, key).dynamic().size(100);

@@ -1,4 +1,4 @@
-//! Generated rules like `generated.rs`'s that divert packets: to programs, past the rules, out of
+//! Generated rules that divert packets, as in `generated.rs`: to programs, into flowtables, out of
 //! other links, and as copies.
 
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use crate::support::features::supported;
 
 const LINKS: [&str; 2] = ["p", "q"];
 
-/// From anywhere, or from an address.
+/// Generates no match, or a match on a source address.
 fn from(ip4: bool, ip6: bool) -> impl Strategy<Value = Said> {
     prop_oneof![address().prop_map(|a| (true, a)), address6().prop_map(|a| (false, a))].prop_map(
         move |(is_ip4, address)| match is_ip4 {
@@ -76,7 +76,7 @@ fn to_programs() -> impl Strategy<Value = Said> {
         |(said, (first, last), bypass, fanout)| {
             let queue = Queue::range(first..=last);
             let queue = if bypass { queue.bypass() } else { queue };
-            // One queue is no choice.
+            // `fanout` needs more than one queue.
             let fanout = fanout && first != last;
             let queue = if fanout { queue.fanout() } else { queue };
             let flags = match (bypass, fanout) {
@@ -99,8 +99,8 @@ fn past_the_rules() -> impl Strategy<Value = Said> {
     })
 }
 
-/// Rulesets of such rules; nothing is checked, and that is said aloud, where the kernel can't have
-/// them.
+/// Checks generated rulesets of such rules. Without the feature in the kernel, reports that and
+/// checks nothing.
 fn check(
     needed: Option<(&str, Said)>,
     rule: impl Strategy<Value = Said>,

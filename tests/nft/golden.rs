@@ -1,5 +1,5 @@
-//! `nft list` of an installed ruleset equals the ruleset as a person writes it. `nft -f` of the
-//! latter reads back as the former.
+//! The output of `nft list` equals the ruleset as a person would write it. `nft -f` of that text
+//! reads back as the installed ruleset.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ use netloom::{MacAddr, Namespace, Netns};
 
 use crate::support::{self, Place, nft};
 
-/// Feeds a ruleset to `nft -f -` inside; `false` where `nft` is not installed.
+/// Loads a ruleset by `nft -f -` in the namespace. Returns false if `nft` is not installed.
 pub(crate) fn load(netns: &Netns, ruleset: &str) -> bool {
     if nft(&Place::of_fd(netns), &["--version"]).is_none() {
         return false;
@@ -33,7 +33,7 @@ pub(crate) fn load(netns: &Netns, ruleset: &str) -> bool {
     true
 }
 
-/// Removes the parts that always differ: the owner, and the numbers.
+/// Removes the parts that always differ: the owner, the handle numbers and the order of elements.
 pub(crate) fn essence(tables: Vec<TableInfo>) -> Vec<TableInfo> {
     let mut tables = tables;
     for table in &mut tables {
@@ -45,15 +45,15 @@ pub(crate) fn essence(tables: Vec<TableInfo>) -> Vec<TableInfo> {
         }
         for set in &mut table.sets {
             set.number = 0;
-            // The kernel keeps them by a hash that differs from set to set.
+            // The kernel lists elements by a hash that differs between sets.
             set.elements.sort_by_key(|element| format!("{element:?}"));
         }
     }
     tables
 }
 
-/// Installs a table, and compares the list of `nft` with `expected`. Loads that list elsewhere, and
-/// reads back the same table.
+/// Installs a table, and compares the output of `nft list` with `expected`. Loads that text in
+/// another namespace, and reads back the same table.
 #[track_caller]
 pub(crate) fn is_listed_as(table: &Table, links: &[&str], expected: &str) {
     let ours = Namespace::anonymous().create().unwrap();
@@ -66,7 +66,7 @@ pub(crate) fn is_listed_as(table: &Table, links: &[&str], expected: &str) {
     let made = table.create(&ours).unwrap();
     let read = ours.nft_ruleset().unwrap();
     let Some(listed) = nft(&Place::of_fd(&*ours), &["-s", "list", "ruleset"]) else { return };
-    // The owner flag of nft 1.0.6 is a comment with the program's name.
+    // nft 1.0.6 prints the owner flag as a comment with the program's name.
     let listed: Vec<_> = listed
         .lines()
         .filter(|line| !line.contains("flags owner"))
@@ -231,7 +231,7 @@ fn frames_that_cross_a_bridge() {
     });
 }
 
-/// A refusal for both families (`icmpx`) is allowed even if the packet's family is known.
+/// A rejection for both families (`icmpx`) is allowed even if the packet's family is known.
 #[test]
 fn refusals_in_the_words_of_both_families() {
     support::isolated(|| {
@@ -247,7 +247,7 @@ fn refusals_in_the_words_of_both_families() {
         let read = netns.nft_ruleset().unwrap().remove(0).chains.remove(0).rules;
         let said: Vec<_> = read.iter().map(|info| info.rule.to_string()).collect();
         assert_eq!(said, rules);
-        // The rules are sent as they were read.
+        // The rules that were read are created again.
         let chain = read.into_iter().fold(Chain::new("c"), |chain, info| chain.rule(info.rule));
         let again = Namespace::anonymous().create().unwrap();
         let _table = Table::new(Family::Inet, "t").chain(chain).create(&again).unwrap();

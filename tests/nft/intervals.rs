@@ -1,6 +1,6 @@
-//! Sets with intervals: random changes and look-ups beside a model, and packets.
+//! Sets with intervals: random changes and lookups compared with a model, and with packets.
 //!
-//! `NETLOOM_TEST_ROUNDS=500` does 10,000 operations on each kind of set, otherwise 200.
+//! `NETLOOM_TEST_ROUNDS=500` does 10,000 operations on each kind of set. The default is 200.
 
 use std::env;
 use std::net::UdpSocket;
@@ -14,7 +14,8 @@ use netloom::{Namespace, Netns, Owned};
 use crate::golden::load;
 use crate::support::{self, Place, nft};
 
-/// The ports of the model: the lowest and the highest, so that intervals are open at either end.
+/// The number of ports in the model: the lowest and the highest, so that intervals may be open at
+/// either end.
 const POINTS: u16 = 24;
 
 fn port(point: u16) -> u16 {
@@ -32,7 +33,7 @@ fn overlap(a: Range, b: Range) -> bool {
     a.0 <= b.1 && b.0 <= a.1
 }
 
-/// An element of the model: one range, or two of a concatenation; and the data of a map.
+/// An element of the model: a range, or two for a concatenation, and the data of a map's element.
 #[derive(Debug, Clone, PartialEq)]
 struct Item {
     key: Vec<Range>,
@@ -115,7 +116,7 @@ enum Change {
     Flush,
 }
 
-/// Applies a change to the model. `None` if it has to be refused.
+/// Applies a change to the model. Returns `None` if the kernel must refuse the change.
 fn apply(model: &[Item], change: &Change) -> Option<Vec<Item>> {
     let mut model = model.to_vec();
     match change {
@@ -161,7 +162,7 @@ fn elements(items: &[Item]) -> Vec<Element> {
     items.iter().map(Item::element).collect()
 }
 
-/// Makes some changes in one transaction, and returns whether the kernel did.
+/// Sends the changes in one transaction, and returns whether the kernel accepted them.
 fn commit(netns: &Netns, set: &SetHandle, changes: &[Change]) -> bool {
     let mut transaction = Transaction::new(netns);
     for change in changes {
@@ -190,7 +191,7 @@ fn listed(set: &SetHandle) -> Vec<Element> {
     listed
 }
 
-/// Sends a packet to each port, and compares the lost ones with the model.
+/// Sends a packet to each port, and compares the dropped packets with the model.
 fn packets_agree(socket: &UdpSocket, model: &[Item], kind: Kind) {
     for to in (1..POINTS).map(port) {
         let key = vec![(to, to); if kind == Kind::Concatenations { 2 } else { 1 }];
@@ -323,8 +324,8 @@ fn overlaps_within_one_transaction_are_refused() {
         let mut transaction = Transaction::new(&netns);
         let table = transaction.create_table(&Table::new(Family::Inet, "t"));
         let ports = Set::new("s", Type::Port).interval().element("1024-65535");
-        let set = transaction.create_set(&table, &ports); // 1
-        transaction.add_elements(&set, ["1024"]); // 2
+        let set = transaction.create_set(&table, &ports); // operation 1
+        transaction.add_elements(&set, ["1024"]); // operation 2
         let error = transaction.commit().unwrap_err();
         assert_eq!(error.refused()[0].index, 2);
         assert!(error.refused()[0].error.is_already_exists(), "{error}");

@@ -184,7 +184,7 @@ fn they_count_packets_and_begin_anew() {
         netns.ping("127.0.0.1").unwrap();
         let before = counter.reset().unwrap().counted().packets;
         assert_eq!((before, counter.read().unwrap().counted().packets), (7, 0));
-        // What a rule uses stays.
+        // An object that a rule uses cannot be deleted.
         let busy = netloom::Owned::adopt(counter).delete().unwrap_err();
         assert_eq!(busy.error().raw_os_error(), Some(nix::libc::EBUSY));
         busy.into_owned().keep();

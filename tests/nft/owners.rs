@@ -1,4 +1,4 @@
-//! Ownership of tables: held ones, persistent ones, and tables of other programs.
+//! Ownership of tables: held and persistent tables, and tables of other programs.
 
 use std::process::Command;
 
@@ -40,7 +40,7 @@ fn everything_goes_with_its_owner() {
     });
 }
 
-/// A rule is deleted in its chain. A chain of this name may be missing while the rule is there.
+/// A rule is deleted by its chain's name, which another program may have changed.
 #[test]
 fn what_is_in_a_chain_that_was_renamed_is_deleted() {
     support::isolated(|| {
@@ -65,7 +65,7 @@ fn what_is_in_a_chain_that_was_renamed_is_deleted() {
     });
 }
 
-/// Nothing that took the place of a deleted object is deleted, and nothing is left.
+/// Owners delete no object that replaced theirs, and leave nothing of their own.
 #[test]
 fn what_others_deleted_is_gone_and_what_took_its_name_stays() {
     support::isolated(|| {
@@ -161,7 +161,7 @@ fn a_persistent_table_is_found_again_by_its_tag() {
         assert_eq!(found.iter().map(netloom::nft::TableHandle::name).collect::<Vec<_>>(), ["t"]);
         let chain = found[0].chain("c").unwrap();
         let rule = Rule::new().tcp().dport(1).drop().create(&chain).unwrap().keep();
-        // Another program replaces the table, with a chain and a rule of the same numbers.
+        // Another program replaces the table, with a chain and a rule of the same handle numbers.
         if load(&netns, "delete table ip t\ntable ip t { chain c {\n drop\n }\n}") {
             assert!(Rule::new().accept().create(&chain).unwrap_err().is_not_found());
             assert!(Owned::adopt(rule).delete().is_ok());
@@ -231,8 +231,8 @@ fn one_transaction_for_all_and_owners_afterwards() {
     });
 }
 
-/// The program deleted its table, and another program uses the name, with objects of the same names
-/// and numbers.
+/// The program deleted its table. Another program reuses the name, with objects of the same names
+/// and handle numbers.
 #[test]
 fn handles_of_a_deleted_table_reach_nothing_of_its_names_next_bearer() {
     support::isolated(|| {
@@ -249,7 +249,7 @@ fn handles_of_a_deleted_table_reach_nothing_of_its_names_next_bearer() {
             let (chain, set) = (table.chain("c").unwrap(), table.set("s").unwrap());
             let object = table.object(ObjectKind::Counter, "o").unwrap();
             let rule = chain.rules().unwrap().remove(0).0;
-            // Begun before, done after.
+            // The transaction is built before the deletion, and committed after it.
             let mut late = Transaction::new(&netns);
             late.add_rule(&chain, &Rule::new().drop());
             Owned::adopt(table.clone()).delete().unwrap();

@@ -34,7 +34,7 @@ fn is_lost(from: &Netns) -> bool {
     Ping::new("10.0.0.1").timeout(Duration::from_millis(200)).send(from).is_err()
 }
 
-/// A refusal arrives at once; other delays are the machine's.
+/// The time limit for a connection. A refusal arrives at once; the rest is for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn new_connections() -> Rule {
@@ -76,7 +76,7 @@ fn rules_accept_and_drop_and_count() {
         let chain = table.chain("in").unwrap();
         let arrived = Rule::new().icmp_echo().counter().create(&chain).unwrap();
         assert!(is_lost(&far));
-        // On a busy machine not yet: the next rule would count it, too.
+        // On a busy machine the dropped packet may be late, and the next rule would count it too.
         support::eventually("what is dropped has arrived", || {
             arrived.counter().unwrap().packets == 1
         });
@@ -141,7 +141,7 @@ fn a_limit_lets_its_burst_through() {
         for _ in 0..6 {
             is_lost(&far);
         }
-        // What passed, not what was answered in time on a busy machine.
+        // Counts the packets that passed: replies may be late on a busy machine.
         let rules = table.chain("in").unwrap().rules().unwrap();
         let counted = |at: usize| rules[at].0.counter().unwrap().packets;
         assert_eq!((counted(0), counted(1)), (6, 3));
@@ -245,7 +245,8 @@ fn held_rules_live_through_what_others_do() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    // With patience: the machine is busy with what the others do.
+                    // The ping's default timeout suffices while the other program reloads its
+                    // ruleset.
                     far.ping("10.0.0.1").expect("traffic goes on");
                     sent.fetch_add(1, Ordering::Relaxed);
                 }
@@ -267,7 +268,7 @@ fn held_rules_live_through_what_others_do() {
         assert_eq!(counted, u64::from(sent.load(Ordering::Relaxed)));
         assert_eq!(after.number, before.number);
         assert_eq!(after.chains[0].rules.len(), 2);
-        // What the other program left is its own.
+        // Deletes the other program's tables.
         drop(nft(&Place::of_fd(&*near), &["flush", "ruleset"]));
     });
 }

@@ -1,5 +1,4 @@
-//! Rules of other programs that look like another rule, and rules of ours that `nft` has to load
-//! again.
+//! Rules of other programs that resemble other rules, and rules of netloom that `nft` loads again.
 
 use netloom::nft::{Chain, Family, Field, Rule, RuleInfo, Table};
 use netloom::{Bridge, Firewall, Namespace, Netns, PortGuard};
@@ -7,7 +6,7 @@ use netloom::{Bridge, Firewall, Namespace, Netns, PortGuard};
 use crate::golden::load;
 use crate::support::{self, Place, nft};
 
-/// The rules of the last chain of the first table.
+/// Returns the rules of the last chain of the first table.
 fn rules(netns: &Netns) -> Vec<RuleInfo> {
     netns.nft_ruleset().unwrap().remove(0).chains.pop().unwrap().rules
 }
@@ -36,7 +35,7 @@ fn a_field_at_the_place_of_ports_is_no_port() {
         let (others, of_ports) = shown.split_at(no_ports.len());
         assert!(!others.iter().any(is_port), "{others:#?}");
         assert!(of_ports.iter().all(is_port), "{of_ports:#?}");
-        // Nor is the rule made that says so.
+        // Nor does netloom build a rule that matches ports of an ICMP packet.
         let netns = Namespace::anonymous().create().unwrap();
         let table = Table::new(Family::Inet, "t").create(&netns).unwrap();
         let chain = Chain::new("c").create(&table).unwrap();
@@ -76,11 +75,11 @@ fn ports_before_translation_need_a_protocol_as_nft_does() {
     });
 }
 
-/// `nft` loads its own listing.
+/// Asserts that `nft` loads its own listing.
 fn loads_again(netns: &Netns) {
     let Some(listed) = nft(&Place::of_fd(netns), &["-s", "list", "ruleset"]) else { return };
     let theirs = Namespace::anonymous().create().unwrap();
-    // A table with an owner would go with `nft`.
+    // A table with an owner would be deleted at the end of `nft`.
     let lines = listed.lines().filter(|line| !line.contains("flags owner"));
     assert!(load(&theirs, &lines.collect::<Vec<_>>().join("\n")));
     let again = nft(&Place::of_fd(&*theirs), &["-s", "list", "ruleset"]).unwrap();

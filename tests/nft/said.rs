@@ -1,5 +1,5 @@
-//! Rules in two forms: built by netloom, and in the syntax of `nft`. The text is written here, not
-//! derived from the rule.
+//! Rules in two forms: built by netloom, and written in the syntax of `nft`. The text is written by
+//! hand, not derived from the rule.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use crate::golden::{essence, load};
 use crate::support::{Place, nft};
 
-/// The known family of the packet, which decides the words for a refusal.
+/// The packet's known family, which decides how a rejection is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Known {
     Neither,
@@ -40,7 +40,8 @@ impl Said {
         Self { known: Known::Ip6, ..self }
     }
 
-    /// A refusal by `ICMPv6` says the family, and `nft` lists it no second time.
+    /// Returns the text as `nft` lists it. A rejection by `ICMPv6` implies the family, so `nft`
+    /// omits the match on the family.
     fn as_listed(&self) -> &str {
         match self.text.strip_prefix("meta nfproto ipv6 ") {
             Some(rest) if rest.contains("reject with icmpv6") => rest,
@@ -55,12 +56,12 @@ impl Said {
     }
 }
 
-/// `meta mark 0x0000000a`.
+/// Returns a mark as `nft` lists it: `0x0000000a`.
 pub(crate) fn hex(mark: u32) -> String {
     format!("0x{mark:08x}")
 }
 
-/// `1d2h3m4s500ms`.
+/// Returns a time as `nft` lists it: `1d2h3m4s500ms`.
 pub(crate) fn time(of: Duration) -> String {
     let seconds = of.as_secs();
     let parts = [
@@ -74,7 +75,7 @@ pub(crate) fn time(of: Duration) -> String {
     said.fold(String::new(), |said, (count, unit)| format!("{said}{count}{unit}"))
 }
 
-/// `3 kbytes`.
+/// Returns a size as `nft` lists it: `3 kbytes`.
 pub(crate) fn bytes(count: u64) -> String {
     const KIB: u64 = 1024;
     match count {
@@ -84,7 +85,7 @@ pub(crate) fn bytes(count: u64) -> String {
     }
 }
 
-/// A number by which packets are spread, of four kinds.
+/// Returns one of four kinds of number generators that spread packets, and its text.
 pub(crate) fn spread(n: u32) -> (Numgen, String) {
     let modulus = n % 100 + 10;
     let offset = n / 3 % 50;
@@ -106,8 +107,8 @@ pub(crate) fn runner(cases: u32) -> TestRunner {
 }
 
 /// Compares three forms of the rules. The last chain of the first table of `ours` must read back as
-/// the built rules. `nft` loads `written`, with the text in the place of RULES, in another
-/// namespace; it must read back as the same rules. `nft` must list the built ruleset as the text.
+/// the built rules. `nft` loads `written` in another namespace, with the text in place of RULES.
+/// That ruleset must read back as the same rules. `nft` must list the built ruleset as the text.
 pub(crate) fn is_the_same(
     ours: &Netns,
     links: &[&str],
@@ -142,7 +143,7 @@ pub(crate) fn is_the_same(
     Ok(())
 }
 
-/// Returns the lines to compare: without margins and without the owner of the table.
+/// Returns the lines to compare: without indentation and without the table's owner.
 fn lines(listed: &str) -> Vec<&str> {
     listed
         .lines()
@@ -152,7 +153,7 @@ fn lines(listed: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The rules of a chain in a listing.
+/// Returns the rules of a chain in a listing.
 fn rules_of<'a>(listed: &'a str, chain: &str) -> Vec<&'a str> {
     let beginning = format!("chain {chain} {{");
     let mut rest = lines(listed).into_iter().skip_while(|line| *line != beginning).skip(1);

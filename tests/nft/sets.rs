@@ -1,4 +1,4 @@
-//! Sets: elements come and go, many at once.
+//! Sets: many elements are added and deleted at once.
 
 use std::net::Ipv4Addr;
 

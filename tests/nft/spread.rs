@@ -1,5 +1,5 @@
-//! Numbers by which packets are spread, and maps to objects and addresses, in the table or in the
-//! rule.
+//! Number generators that spread packets, and maps to objects and addresses, either in the table or
+//! in the rule.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Transactions: all or nothing, and every refusal reported.
+//! Transactions: applied completely or not at all, with every refusal reported.
 
 use std::net::Ipv4Addr;
 
@@ -42,7 +42,8 @@ fn thousands_of_refusals_are_told() {
             change.add_rule(&chain, &Rule::new().jump(format!("nowhere{number}")));
         }
         assert_eq!(change.commit().unwrap_err().refused().len(), 5000);
-        // The socket is as good as new, and large transactions are echoed whole.
+        // The socket still works after the failure, and the kernel echoes large transactions in
+        // full.
         let mut change = Transaction::new(&netns);
         let rules: Vec<_> =
             (0..5000).map(|_| change.add_rule(&chain, &Rule::new().counter())).collect();
@@ -52,7 +53,8 @@ fn thousands_of_refusals_are_told() {
     });
 }
 
-/// Handles of a refused transaction reach no object, even if another program's object has the name.
+/// A handle of a refused transaction reaches no object, even if another program's object has the
+/// name.
 #[test]
 fn a_refused_transactions_handles_reach_nothing() {
     support::isolated(|| {
@@ -79,7 +81,7 @@ fn a_refused_transactions_handles_reach_nothing() {
             assert_eq!(netns.nft_ruleset().unwrap(), before);
         }
 
-        // Existing objects in a table that netloom may change.
+        // Creates objects that exist already, in a table that netloom may change.
         let mut change = Transaction::new(&netns);
         let flowtable = Flowtable::new("f");
         let made = (
@@ -164,7 +166,7 @@ fn more_than_one_message_holds() {
         let table = Table::new(Family::Inet, "t").create(&netns).unwrap();
         let address = |number: u32| Ipv4Addr::from_bits(0x0a00_0000 + number);
         let addresses: Vec<_> = (0..20_000).map(address).collect();
-        // A set written into a rule, over 64 KiB.
+        // A set of more than 64 KiB in a rule.
         let rule = Rule::new().sources(addresses.clone()).counter();
         let chain = Chain::new("c").rule(rule.clone()).create(&table).unwrap();
         assert_eq!(chain.rules().unwrap()[0].1, rule);
@@ -175,7 +177,8 @@ fn more_than_one_message_holds() {
     });
 }
 
-/// Once by its handle, once in a transaction with other changes, which is done whole or not at all.
+/// The policy is changed by the chain's handle, and then in a transaction with other changes, which
+/// is applied completely or not at all.
 #[test]
 fn a_chains_policy_changes_while_it_stands() {
     support::isolated(|| {

@@ -1,4 +1,4 @@
-//! Mappings that can never exist.
+//! Mappings that netloom refuses because they can never work.
 
 use netloom::{Netns, PortForward, Protocol};
 

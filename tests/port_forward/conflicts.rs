@@ -1,4 +1,4 @@
-//! A port that another mapping has is refused, whichever program has it, held or persistent.
+//! A port that is published already is refused, whichever program published it, held or persistent.
 
 use netloom::nft::{Chain, Family, Hook, Policy, Priority, Rule, Table};
 use netloom::{Netns, Owned, PortForward, PortForwardHandle};
@@ -15,8 +15,8 @@ fn is_taken(forward: &PortForward, netns: &Netns, holder: &str) {
     assert!(error.to_string().contains(&format!("{holder} has the port")), "{error}");
 }
 
-/// Every way to hold a port against every way to want it: by the same handle, and by another, which
-/// is as good as another process.
+/// Every combination of a held or persistent port with a held or persistent request. A second
+/// handle acts as another process.
 #[test]
 fn whoever_has_a_port_is_named_to_whoever_wants_it() {
     support::isolated(|| {
@@ -52,7 +52,7 @@ fn whoever_has_a_port_is_named_to_whoever_wants_it() {
             };
             unchanged(&[&host], || refused(&port, target, &name, [&*host, &other]));
             holder.delete().unwrap();
-            // And it is free again, for all that was known of it.
+            // The port is free again after the deletion, despite cached knowledge of the port.
             for wanted_by in KINDS {
                 for netns in [&*host, &other] {
                     port(wanted_by, target).create(netns).unwrap().delete().unwrap();
@@ -75,17 +75,17 @@ fn refused(
         let wanted = port(wanted_by, elsewhere);
         for netns in by {
             is_taken(&wanted, netns, name);
-            // One of many is one too many.
+            // A single port in use fails the whole call.
             let free = of_kind(wanted_by, PortForward::new(9090, target));
             let both = PortForward::create_all(&[free, wanted.clone()], netns);
             assert!(both.unwrap_err().is_already_exists());
         }
-        // Another protocol is another port.
+        // Ports of different protocols do not conflict.
         wanted.udp().create(by[1]).unwrap().delete().unwrap();
     }
 }
 
-/// Each of them knows of the others' changes only by the number of the ruleset.
+/// Each handle detects the others' changes only by the ruleset's generation.
 #[test]
 fn what_others_change_meanwhile_is_seen() {
     support::isolated(|| {
@@ -114,7 +114,7 @@ fn what_others_change_meanwhile_is_seen() {
     });
 }
 
-/// No table of netloom's can accept what another program's chain drops.
+/// An accept in netloom's table does not override a drop in another program's chain.
 #[test]
 fn a_foreign_chain_that_drops_is_told() {
     of_both_kinds(|tag| {
@@ -137,7 +137,7 @@ fn a_foreign_chain_that_drops_is_told() {
     });
 }
 
-/// The row that another program deleted is the one of the tag itself.
+/// Another program deletes the tag's own element in the set `tags`.
 #[test]
 fn a_port_whose_tag_has_no_row_is_deleted_alone() {
     support::isolated(|| {

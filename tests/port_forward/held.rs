@@ -22,8 +22,8 @@ fn two_handles_of_a_namespace_do_not_switch_off_under_each_other() {
         tcp(&lab.host, "127.0.0.1:8081", PATIENCE).unwrap();
         drop(second);
         assert_eq!(lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
-        // A kept port exists until the last handle of the namespace is dropped: it holds no handle
-        // itself.
+        // A kept port stays until the last handle of the namespace is dropped. The port's handle
+        // does not count.
         let kept = PortForward::new(8082, "10.0.0.2").target_port(80).create(&other).unwrap();
         let kept = kept.keep();
         tcp(&lab.host, "127.0.0.1:8082", PATIENCE).unwrap();
@@ -34,7 +34,7 @@ fn two_handles_of_a_namespace_do_not_switch_off_under_each_other() {
     });
 }
 
-/// Each handle has its own socket, which owns the table of its ports.
+/// Each handle of the namespace has its own socket, which owns the table of its ports.
 #[test]
 fn those_of_two_handles_of_a_namespace_go_together() {
     support::isolated(|| {
@@ -49,7 +49,8 @@ fn those_of_two_handles_of_a_namespace_go_together() {
     });
 }
 
-/// Waits until a dead process has left only `route_localnet` and the table that makes that safe.
+/// Waits until only the sysctl `route_localnet` and the table that drops packets to loopback
+/// addresses remain of a dead process.
 fn gone_but_for_what_drops(host: &Netns) {
     support::eventually("the table went with its socket", || {
         let left = tables_besides_settings(host);
@@ -80,7 +81,7 @@ fn held_and_persistent_ones_of_a_link_do_not_switch_off_under_each_other() {
             first.delete().unwrap();
             tcp(&lab.host, &left, PATIENCE).unwrap();
             assert!(second.is_in_force().unwrap());
-            // Not while another owner turns the setting off.
+            // The port is not in force while another owner turns `route_localnet` off.
             let link = lab.host.link("br0").unwrap();
             let off = Setting::route_localnet(&link).to(false).create(&link.namespace()).unwrap();
             assert!(!second.is_in_force().unwrap());
@@ -106,7 +107,7 @@ fn a_conflict_names_the_holder() {
         let error = conflict(PortForward::new(8080, "10.0.0.3"));
         assert!(error.contains("0.0.0.0:8080->10.0.0.2:80/tcp has the port"), "{error}");
         conflict(PortForward::new(8000..=8100, "10.0.0.3"));
-        // Another protocol, another family, another address: no conflict.
+        // Ports of another protocol, family or address do not conflict.
         let _others = [
             web.clone().udp(),
             web.clone().sctp(),
@@ -143,7 +144,7 @@ fn thousands_are_made_at_once_and_go_one_by_one() {
                 forward.target_port(80)
             })
             .collect();
-        // An ordinary user's send buffer holds some 7,000 at once.
+        // An ordinary user's send buffer holds some 7,000 ports at once.
         let (first, rest) = forwards.split_at(5_000);
         let mut made = PortForward::create_all(first, &lab.host).unwrap();
         made.extend(PortForward::create_all(rest, &lab.host).unwrap());
@@ -162,8 +163,8 @@ fn thousands_are_made_at_once_and_go_one_by_one() {
     });
 }
 
-/// Deletes several ports of both families, with and without a host address. Elements that only they
-/// needed are deleted too.
+/// Deletes several ports of both families, with and without a host address. Elements that only
+/// these ports needed are deleted too.
 #[test]
 fn many_go_together_and_what_stays_is_reached() {
     support::isolated(|| {
@@ -187,7 +188,7 @@ fn many_go_together_and_what_stays_is_reached() {
         for is_twice in [false, true] {
             let made = PortForward::create_all(&goes, &lab.host).unwrap();
             tcp(&lab.outside, "198.51.100.2:1000", PATIENCE).unwrap();
-            // A second owner of one of them is no obstacle.
+            // A second owner of a port does not matter.
             let twice = is_twice.then(|| Owned::adopt((*made[7]).clone()));
             made.into_iter().chain(twice).collect::<Together<Vec<_>>>().delete().unwrap();
             assert!(tcp(&lab.outside, "198.51.100.2:1000", SHORT).is_err());
@@ -226,7 +227,7 @@ pub(crate) fn publish_until_killed() {
     }
 }
 
-/// A process with ports of the host.
+/// Starts a process that publishes ports of the host.
 pub(crate) fn publisher(host: &Netns, test: &str) -> Child {
     let host = format!("/proc/{}/fd/{}", std::process::id(), host.as_fd().as_raw_fd());
     let mut child = Command::new(std::env::current_exe().unwrap())
@@ -269,14 +270,15 @@ fn a_killed_process_leaves_nobody_a_way_to_127_0_0_1() {
     support::isolated(|| {
         let lab = Lab::new(false);
         let _own = Server::start(&lab.host, "127.0.0.1:22");
-        // Without lo no address is local, and 127.0.0.1 is one like any other, for answers too.
+        // Without `lo`, the neighbour has no local addresses. So it routes 127.0.0.1 like any other
+        // address, replies included.
         let _on = Sysctl::new("net.ipv4.conf.all.route_localnet", 1).create(&lab.neighbor).unwrap();
         let way = Route::new("127.0.0.0/8").via("10.0.0.1");
         let _way = way.create(&lab.neighbor).unwrap();
         let link = lab.host.link("br0").unwrap();
         let setting = || lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap();
 
-        // The attack is one.
+        // Without the drop, the attack works.
         let on = Setting::route_localnet(&link).to(true).create(&link.namespace()).unwrap();
         seen(&lab.neighbor, "127.0.0.1:22");
         drop(on);
@@ -307,7 +309,7 @@ fn what_a_killed_process_left_of_its_ports_is_found_and_reaped() {
         let setting =
             |link: &str| lab.host.sysctl(&format!("net.ipv4.conf.{link}.route_localnet")).unwrap();
         let this = "held::what_a_killed_process_left_of_its_ports_is_found_and_reaped";
-        // Nothing is found while a process needs it: this one, and then another.
+        // Nothing is found while a process needs the setting: first the child, then this process.
         let mut child = publisher(&lab.host, this);
         assert_eq!(found().found().len(), 0);
         let other_port = PortForward::new(99, "10.9.0.2").link(other.near());
@@ -319,7 +321,7 @@ fn what_a_killed_process_left_of_its_ports_is_found_and_reaped() {
             tables_besides_settings(&lab.host).len() == 2
         });
         assert_eq!(found().found().len(), 0);
-        // One link is needed, and one is not any more.
+        // `veth1` still needs the setting, `br0` does not.
         second.keep();
         drop(port);
         assert_eq!((setting("br0"), setting("veth1")), ("0".into(), "1".into()));
@@ -347,7 +349,7 @@ fn what_a_killed_process_left_of_its_ports_is_found_and_reaped() {
         assert_eq!(setting("veth1"), "0");
         assert_eq!(tables_besides_settings(&lab.host), Vec::<String>::new());
 
-        // Of a program that is gone altogether, nothing is left after it.
+        // After the last program with ports was killed, `reap` restores everything.
         let mut child = publisher(&lab.host, this);
         child.kill().unwrap();
         child.wait().unwrap();

@@ -22,7 +22,7 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// `bridged`: netfilter sees bridged packets (`br_netfilter`).
+    /// Creates the network. If `bridged`, netfilter sees bridged packets (`br_netfilter`).
     pub(crate) fn new(bridged: bool) -> Self {
         let [host, web, neighbor, outside] = [(); 4].map(|()| namespace());
         for family in ["", "6"] {
@@ -51,7 +51,7 @@ impl Lab {
             .unwrap(),
         ];
         if bridged {
-            // What comes back to the port it came from.
+            // Hairpin mode sends packets back out of the port they came from.
             let place = support::Place::of_fd(&*host);
             support::tools::run(
                 &place,
@@ -94,7 +94,7 @@ pub(crate) fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// Once with held ports, and once with persistent ones of a tag.
+/// Runs `work` with held ports, and again with persistent ports of a tag.
 pub(crate) fn of_both_kinds(work: impl Fn(Option<&str>)) {
     support::isolated(|| [None, Some("net1/web")].into_iter().for_each(work));
 }
@@ -106,12 +106,12 @@ pub(crate) fn of_kind(tag: Option<&str>, forward: PortForward) -> PortForward {
     }
 }
 
-/// Another handle, as another process has one: its sockets are its own.
+/// Returns another handle with its own sockets, as another process has one.
 pub(crate) fn another(netns: &Netns) -> Netns {
     netns.run(|| Netns::current().unwrap()).unwrap()
 }
 
-/// A host with a bridge that leads to containers which need not be there.
+/// Creates a host with a bridge. Its containers need not exist.
 pub(crate) fn host() -> (Owned<Netns>, Owned<Link>) {
     let host = namespace();
     host.link("lo").unwrap().set_up().unwrap();
@@ -120,7 +120,7 @@ pub(crate) fn host() -> (Owned<Netns>, Owned<Link>) {
     (host, bridge)
 }
 
-/// The persistent ports with a tag.
+/// Returns the persistent ports with a tag.
 pub(crate) fn ports_of(netns: &Netns, tag: &str) -> Vec<netloom::PortForwardHandle> {
     netns.port_forwards_with_tag(tag).unwrap()
 }

@@ -13,7 +13,7 @@ fn setting(host: &Netns, link: &str) -> String {
     host.sysctl(&format!("net.ipv4.conf.{link}.route_localnet")).unwrap()
 }
 
-/// The alternative names of all links.
+/// Returns the alternative names of all links, in which netloom records the setting's old value.
 fn notes(host: &Netns) -> Vec<String> {
     host.links().unwrap().into_iter().flat_map(|link| link.alternative_names).collect()
 }
@@ -80,7 +80,7 @@ fn after_a_flush_the_next_call_of_any_program_closes_the_way_to_127_0_0_1() {
             if !flush(&lab.host) {
                 return;
             }
-            // The window that the documentation states.
+            // The documentation states this gap between a flush and the next call.
             seen(&lab.neighbor, "127.0.0.1:22");
             call(&another(&lab.host));
             assert_eq!(setting(&lab.host, "br0"), "0", "{name}");
@@ -103,7 +103,7 @@ fn a_held_port_keeps_the_drop_through_a_flush() {
             return;
         }
         assert_lost(&lab.neighbor, "127.0.0.1:22");
-        // Any call adds the table that outlives the process.
+        // Any call creates the table that outlives the process.
         assert_eq!(lab.host.port_forwards().unwrap(), []);
         let tables = tables_besides_settings(&lab.host);
         assert!(tables.iter().any(|table| table.contains("netloom-loopback")), "{tables:?}");
@@ -115,12 +115,12 @@ fn a_held_port_keeps_the_drop_through_a_flush() {
 const PATH: &str = "NETLOOM_TEST_LOOPBACK_OF";
 const WHO: &str = "NETLOOM_TEST_LOOPBACK_WHO";
 
-/// A few rounds, or those of `tools/deep`.
+/// Returns the number of rounds: a few, or the number that `tools/deep` sets.
 fn rounds(few: u32) -> u32 {
     std::env::var("NETLOOM_TEST_ROUNDS").map_or(few, |rounds| rounds.parse().unwrap())
 }
 
-/// Publishes and withdraws ports on one link until it is killed or has done its rounds.
+/// Publishes and deletes ports on one link until it is killed or has done its rounds.
 fn churn() -> bool {
     let (Ok(path), Ok(who)) = (std::env::var(PATH), std::env::var(WHO)) else { return false };
     let host = Netns::from_path(path).unwrap();
@@ -230,7 +230,7 @@ fn the_next_port_of_a_handle_turns_on_again_what_somebody_turned_off() {
     });
 }
 
-/// Counts the elements of all sets and maps: each port has one, or a part of one.
+/// Counts the elements of all sets and maps, which grow with the published ports.
 fn elements(host: &Netns) -> usize {
     host.nft_ruleset()
         .unwrap()
@@ -259,7 +259,7 @@ fn rounds_with_new_addresses_and_links_leave_nothing_beside_a_port_that_stays() 
                 ]
                 .map(|target| kind(PortForward::new(81, &*target)).link(cable.near()));
                 let ports = PortForward::create_all(&ports, &host).unwrap();
-                // The link goes first in every other round.
+                // In every other round, the link is deleted before its ports.
                 if round % 2 == 0 {
                     drop(cable);
                 }

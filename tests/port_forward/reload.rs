@@ -115,7 +115,7 @@ fn held_rules_stay_while_others_reload_theirs() {
     });
 }
 
-/// However the test ends, the threads do.
+/// A guard that stops the threads, however the test ends.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {

@@ -1,5 +1,5 @@
-//! Published SCTP ports, by the first two packets of a connection: also where the kernel itself
-//! speaks no SCTP, connection tracking may.
+//! Published SCTP ports, tested with the first two packets of a connection. Connection tracking may
+//! support SCTP in a kernel without SCTP sockets.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::thread;
@@ -29,7 +29,7 @@ fn checksum(packet: &[u8]) -> u32 {
     })
 }
 
-/// Returns the packet that begins a connection, or the answer to it.
+/// Returns the packet that opens a connection, or the reply to that packet.
 fn packet(kind: u8, [from, to]: [u16; 2], tag: u32) -> Vec<u8> {
     let mut packet = Vec::new();
     packet.extend(from.to_be_bytes());
@@ -37,7 +37,7 @@ fn packet(kind: u8, [from, to]: [u16; 2], tag: u32) -> Vec<u8> {
     packet.extend(tag.to_be_bytes());
     packet.extend([0; 4]);
     packet.extend([kind, 0, 0, 20]);
-    packet.extend(7_u32.to_be_bytes()); // the tag of its sender
+    packet.extend(7_u32.to_be_bytes()); // the sender's tag
     packet.extend(65_536_u32.to_be_bytes());
     packet.extend([0, 1, 0, 1]);
     packet.extend(1_u32.to_be_bytes());
@@ -46,7 +46,7 @@ fn packet(kind: u8, [from, to]: [u16; 2], tag: u32) -> Vec<u8> {
     packet
 }
 
-/// The next one of this kind: its sender and its ports.
+/// Returns the sender and the ports of the next packet of a kind.
 fn next(socket: &UdpSocket, kind: u8, patience: Duration) -> Option<(IpAddr, [u16; 2])> {
     let end = Instant::now() + patience;
     while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
@@ -66,7 +66,8 @@ fn next(socket: &UdpSocket, kind: u8, patience: Duration) -> Option<(IpAddr, [u1
     None
 }
 
-/// Whom a server at a port of the container saw, and from where the client got its answer.
+/// Opens a connection. Returns the client address that the server saw, and the address that replied
+/// to the client.
 fn connect(
     client: &Netns,
     to: SocketAddr,
@@ -102,7 +103,7 @@ fn ways(tag: Option<&str>) {
         let [outside, host] = [outside, host].map(|text| text.parse::<IpAddr>().unwrap());
         let from = |client: &Netns| connect(client, to, &lab.web, PATIENCE);
         assert_eq!(from(&lab.outside), Some((outside, to)));
-        // From a neighbour, from the container itself, and from the host.
+        // Connections of a neighbour, of the container itself and of the host are masqueraded.
         for client in [&lab.neighbor, &lab.web, &lab.host] {
             assert_eq!(from(client), Some((host, to)));
         }
@@ -113,7 +114,7 @@ fn ways(tag: Option<&str>) {
     let seen = connect(&lab.host, local, &lab.web, PATIENCE);
     assert_eq!(seen, Some(("10.0.0.1".parse().unwrap(), local)));
     drop(forwards);
-    // Several, at one address.
+    // A range of ports at one host address.
     let some = PortForward::new(3868..=3870, "10.0.0.2").target_port(78..=80).sctp();
     let some = of_kind(tag, some.host_address("198.51.100.2")).create(&lab.host).unwrap();
     let at = |address: &str, port: u16| SocketAddr::new(address.parse().unwrap(), port);

@@ -1,4 +1,4 @@
-//! UDP connections that a mapping makes stale.
+//! UDP connections whose conntrack entry a new or deleted mapping makes stale.
 
 use std::net::SocketAddr;
 
@@ -25,7 +25,7 @@ fn stale(tag: Option<&str>, [inside, web, neighbor, outside]: [&str; 4]) {
     let other =
         of_kind(tag, PortForward::new(54, web).target_port(53).udp()).create(&lab.host).unwrap();
 
-    // Clients that never stop sending, before there is a mapping.
+    // The clients start to send before the mapping exists, and never stop.
     let client = udp_socket(&lab.outside, &at(outside, 53)).unwrap();
     let bystander = udp_socket(&lab.outside, &at(outside, 54)).unwrap();
     assert!(ask(&client, SHORT).is_err());
@@ -48,10 +48,10 @@ fn stale(tag: Option<&str>, [inside, web, neighbor, outside]: [&str; 4]) {
     let second = second.create(&lab.host).unwrap();
     ask(&client, PATIENCE).unwrap();
     assert_eq!(entry(53)[0].reply.source, address(neighbor));
-    // At another address: exactly that address.
+    // A mapping at another address leaves this connection alone.
     let _elsewhere = port_of_web().host_address(inside).create(&lab.host).unwrap();
     assert_eq!(entry(53).len(), 1);
-    // Nor does one at all addresses come or go for this one.
+    // Nor does creating or deleting a mapping at all addresses change this connection.
     let kept = entry(53);
     let all = port_of_web().create(&lab.host).unwrap();
     assert_eq!((entry(53)[0].original, entry(53)[0].reply), (kept[0].original, kept[0].reply));
@@ -65,8 +65,8 @@ fn stale(tag: Option<&str>, [inside, web, neighbor, outside]: [&str; 4]) {
     assert_eq!(entry(54), []);
 }
 
-/// A mapping at all addresses includes addresses that a route makes local (`AnyIP`). It excludes
-/// addresses of forwarded packets.
+/// A mapping at all addresses also covers addresses that a route makes local (`AnyIP`). It does not
+/// cover the addresses of forwarded packets.
 #[test]
 fn a_mapping_at_all_addresses_is_at_those_of_local_routes_and_at_no_others() {
     of_both_kinds(|tag| {
@@ -86,7 +86,7 @@ fn any_ip(tag: Option<&str>, [network, any, outside, host, web]: [&str; 5]) {
     let _web = Server::start(&lab.web, &at(web, 53));
     let _elsewhere = Server::start(&lab.outside, &at(outside, 53));
 
-    // Rules of a mapping have connections tracked.
+    // Connections are tracked only if a rule needs it, such as a mapping's.
     let _tracked = of_kind(tag, PortForward::new(54, web).udp()).create(&lab.host).unwrap();
     let to_any = udp_socket(&lab.outside, &at(any, 53)).unwrap();
     assert!(ask(&to_any, SHORT).is_err());
@@ -108,7 +108,7 @@ fn any_ip(tag: Option<&str>, [network, any, outside, host, web]: [&str; 5]) {
     let other = of_kind(tag, PortForward::new(53, web).udp().host_address(host));
     drop(other.create(&lab.host).unwrap());
     assert_eq!(entries(any).len(), 1, "exactly that address");
-    // Also where the address is no longer local by then.
+    // The entry is deleted even if the address is no longer local.
     support::by_hand(&lab.host, &format!("ip route del local {network} dev lo"));
     all.delete().unwrap();
     assert_eq!(entries(any), []);

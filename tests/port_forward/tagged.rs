@@ -43,7 +43,7 @@ fn they_outlive_their_maker_and_are_adopted_by_the_next() {
             assert!(listed.contains("\"0.0.0.0:8080->10.0.0.2:80/tcp%"), "{listed}");
             assert!(!listed.contains("flags owner"), "{listed}");
         }
-        // It may be one tag for others, too.
+        // Several ports may have the same tag.
         let udp = PortForward::new(8080, "10.0.0.2").target_port(80).udp().persistent("net1/web");
         udp.create(&lab.host).unwrap().keep();
         assert_eq!(seen(&lab.host, "127.0.0.1:8080"), address("10.0.0.1"));
@@ -54,7 +54,7 @@ fn they_outlive_their_maker_and_are_adopted_by_the_next() {
         assert_lost(&lab.outside, at);
         assert_nothing_left(&lab.host);
 
-        // One that is gone is not its like.
+        // A stale handle does not match a new port with the same values.
         let next = PortForward::new(8080, "10.0.0.2").target_port(80).persistent("net1/web");
         let next = next.create(&lab.host).unwrap();
         Owned::adopt(stale).delete().unwrap();
@@ -76,14 +76,14 @@ fn a_conflict_names_the_tag_of_the_holder() {
             assert!(error.is_already_exists(), "{error}");
             assert!(error.to_string().contains("`net1/web` has the port"), "{error}");
         }
-        // All of them or none.
+        // The call publishes all ports or none.
         let several = [web(1), web(8080)].map(|forward| forward.persistent("net1/other"));
         assert!(PortForward::create_all(&several, &host).unwrap_err().is_already_exists());
         assert_eq!(ports_of(&host, "net1/other"), []);
         let twice = [web(1), web(1)].map(|forward| forward.persistent("net1/other"));
         let error = PortForward::create_all(&twice, &host).unwrap_err();
         assert!(error.to_string().contains("0.0.0.0:1->10.0.0.2:80/tcp has the port"), "{error}");
-        // Another protocol, another address, another family: none.
+        // Ports of another protocol, address or family do not conflict.
         let others = [
             web(8080).udp(),
             web(8080).sctp(),
@@ -102,7 +102,7 @@ fn a_conflict_names_the_tag_of_the_holder() {
     });
 }
 
-/// The owner does not know that another handle deleted its port: its drop looks for it.
+/// The owner does not know that another handle deleted its port. On drop, the owner looks it up.
 #[test]
 fn an_owner_whose_port_is_gone_leaves_the_next_one_alone() {
     support::isolated(|| {
@@ -154,7 +154,7 @@ fn a_flushed_ruleset_takes_them_and_they_may_come_again() {
         let next = forward.create(&host).unwrap();
         gone.delete().unwrap();
         assert_eq!(ports_of(&host, "web"), [(*next).clone()]);
-        // It was on when the next came, and nobody knows of the time before.
+        // `route_localnet` was on when the second port was created, and its earlier value is lost.
         next.delete().unwrap();
         assert_eq!(tables_besides_settings(&host), Vec::<String>::new());
     });
@@ -263,7 +263,7 @@ fn a_link_is_left_as_it_was_found() {
         assert_eq!(setting(), "1");
         second.delete().unwrap();
         assert_nothing_left(&host);
-        // With the link goes all that there was of it.
+        // The link's setting is gone with the link.
         let made = PortForward::new(80, "10.0.0.2").persistent("web").create(&host).unwrap();
         bridge.delete().unwrap();
         made.delete().unwrap();
@@ -271,7 +271,7 @@ fn a_link_is_left_as_it_was_found() {
     });
 }
 
-/// Adds and deletes ports, as plugins of a container engine do, each time in a process of its own.
+/// Adds and deletes ports, each time in another process, as plugins of a container engine do.
 #[test]
 fn twenty_processes_at_a_time_leave_exactly_what_they_keep() {
     const PATH: &str = "NETLOOM_TEST_PORTS_OF";
@@ -289,7 +289,7 @@ fn twenty_processes_at_a_time_leave_exactly_what_they_keep() {
                 .unwrap()
                 .into_iter()
                 .for_each(|port| drop(port.keep()));
-            // One port that all of them want.
+            // All processes compete for this port.
             match PortForward::new(80, target.as_str()).persistent(&tag).create(&host) {
                 Ok(port) => port.delete().unwrap(),
                 Err(error) => assert!(error.to_string().contains("has the port"), "{error}"),
@@ -343,7 +343,8 @@ impl OutputLater for Command {
     }
 }
 
-/// Nor does it work without the rules, or where answers for 127.0.0.1 are taken for forgeries.
+/// A port is not in force without its rules, or if `route_localnet` is off and the kernel drops
+/// replies for 127.0.0.1.
 #[test]
 fn one_whose_rules_or_switch_are_gone_says_so() {
     support::isolated(|| {
@@ -382,7 +383,7 @@ fn one_whose_element_was_taken_away_says_so_and_leaves_nothing() {
         let held = PortForward::new(9090, "10.0.0.3").create(&host).unwrap();
         assert!(held.is_in_force().unwrap());
         drop(held);
-        // Another program may take the port meanwhile, and keeps it.
+        // Another program may publish the port meanwhile. That port stays.
         let other =
             PortForward::new(8080, "10.0.0.3").persistent("net1/other").create(&host).unwrap();
         Together::new(ports).delete().unwrap();

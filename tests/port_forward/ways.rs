@@ -1,4 +1,4 @@
-//! Every way to a published port, and those that must not be.
+//! Every path to a published port, and the paths that must stay closed.
 
 use std::net::IpAddr;
 
@@ -15,22 +15,22 @@ fn every_way(bridged: bool, tag: Option<&str>) {
     let v4 = lab.publish(&of_kind(tag, PortForward::new(8080, "10.0.0.2").target_port(80)));
     let v6 = lab.publish(&of_kind(tag, PortForward::new(8080, "fd00::2").target_port(80)));
 
-    // From outside: the client's own address.
+    // For a client outside, the server sees the client's own address.
     assert_eq!(seen(&lab.outside, "198.51.100.2:8080"), address("198.51.100.1"));
     assert_eq!(seen(&lab.outside, "[2001:db8::2]:8080"), address("2001:db8::1"));
-    // From the host, at each of its addresses.
+    // The host reaches the port at each of its addresses.
     for server in ["127.0.0.1:8080", "127.1.2.3:8080", "10.0.0.1:8080", "198.51.100.2:8080"] {
         assert_eq!(seen(&lab.host, server), address("10.0.0.1"), "{server}");
     }
     for server in ["[fd00::1]:8080", "[2001:db8::2]:8080"] {
         assert_eq!(seen(&lab.host, server), address("fd00::1"), "{server}");
     }
-    // Not ::1, from which no packet gets out: it is left to who listens there.
+    // ::1 is left to local servers, because the kernel routes no packet from ::1 out of the host.
     assert_lost(&lab.host, "[::1]:8080");
     let local = Server::start(&lab.host, "[::1]:8080");
     assert_eq!(seen(&lab.host, "[::1]:8080"), address("::1"));
     drop(local);
-    // From a neighbour and from the container itself.
+    // A neighbour and the container itself reach the port.
     for from in [&lab.neighbor, &lab.web] {
         for server in ["10.0.0.1:8080", "198.51.100.2:8080"] {
             assert_eq!(seen(from, server), address("10.0.0.1"), "{server}");
@@ -39,7 +39,7 @@ fn every_way(bridged: bool, tag: Option<&str>) {
             assert_eq!(seen(from, server), address("fd00::1"), "{server}");
         }
     }
-    // Other ports and addresses are nobody's.
+    // Other ports and addresses are not forwarded.
     assert_lost(&lab.outside, "198.51.100.2:8081");
     assert_lost(&lab.outside, "198.51.100.2:80");
     let way = Route::new("203.0.113.0/24").via("198.51.100.2").create(&lab.outside).unwrap();
@@ -90,7 +90,7 @@ fn one_address(tag: Option<&str>) {
     assert_lost(&lab.host, "127.0.0.1:8080");
     assert_eq!(lab.host.sysctl("net.ipv4.conf.br0.route_localnet").unwrap(), "0");
 
-    // One address goes before all of them.
+    // A mapping at one address takes precedence over a mapping at all addresses.
     let other = Server::start(&lab.neighbor, "10.0.0.3:80");
     let _all = lab.publish(&of_kind(tag, PortForward::new(8080, "10.0.0.3").target_port(80)));
     seen(&lab.host, "127.0.0.1:8080");
@@ -129,7 +129,8 @@ fn a_port_at_somebody_elses_address_takes_nothing_from_him() {
         });
         let ways = [("10.0.0.0/24", "198.51.100.2"), ("fd00::/64", "2001:db8::2")];
         let _ways = ways.map(|(to, by)| Route::new(to).via(by).create(&lab.outside).unwrap());
-        // Nobody listens there.
+        // The address belongs to the neighbour, so the mapping does not apply, and no server
+        // listens.
         for from in [&lab.outside, &lab.host] {
             for server in ["10.0.0.3:80", "[fd00::3]:80"] {
                 assert_lost(from, server);
@@ -151,7 +152,8 @@ fn attacks(tag: Option<&str>) {
     let lab = Lab::new(false);
     let _servers = lab.servers();
     let attack = |from: &Netns, gateway: &str| {
-        // Without lo no address is local, and 127.0.0.1 is one like any other, for answers too.
+        // Without `lo`, the attacker has no local addresses. So it routes 127.0.0.1 like any other
+        // address, replies included.
         let _on = Sysctl::new("net.ipv4.conf.all.route_localnet", 1).create(from).unwrap();
         let way = Route::new("127.0.0.0/8").via(gateway).create(from).unwrap();
         let seen = [
@@ -163,7 +165,7 @@ fn attacks(tag: Option<&str>) {
     };
     let attackers = [(&lab.outside, "198.51.100.2"), (&lab.neighbor, "10.0.0.1")];
 
-    // The attack is one: with a rule for 127.0.0.1 and nothing else it gets through.
+    // The attack works against a plain rule for 127.0.0.1.
     let place = support::Place::of_fd(&*lab.host);
     let naive = "table ip naive {
             chain c { type nat hook prerouting priority -100;
@@ -184,7 +186,7 @@ fn attacks(tag: Option<&str>) {
         for (from, gateway) in attackers {
             assert_eq!(attack(from, gateway), [false, false], "{forward} from {gateway}");
         }
-        // Not even where somebody has turned it on for all.
+        // The attack fails even if `route_localnet` is on for all links.
         let _on = Sysctl::new("net.ipv4.conf.all.route_localnet", 1).create(&lab.host).unwrap();
         for (from, gateway) in attackers {
             assert_eq!(attack(from, gateway), [false, false], "{forward} from {gateway}");
@@ -211,7 +213,7 @@ fn ranges(tag: Option<&str>) {
     for port in [5002, 5010, 6002, 7003] {
         assert_lost(&lab.outside, &format!("198.51.100.2:{port}"));
     }
-    // Of IPv6, at one address, and by every way.
+    // IPv6, a single host address, and every path.
     let _v6 = ["[fd00::2]:5003", "[fd00::2]:7003"].map(|at| Server::start(&lab.web, at));
     let _same6 = lab.publish(&of_kind(tag, PortForward::new(5000..=5009, "fd00::2")));
     let one = PortForward::new(6000..=6009, "fd00::2").target_port(7000..=7009);

@@ -27,7 +27,7 @@ fn keeper() {
     web.persistent("lab").create(&host).unwrap().keep();
     Table::new(Family::Ip, "mine").persistent("lab").create(&host).unwrap().keep();
     Firewall::new().network(&bridge).persistent("lab").create(&host).unwrap().keep();
-    // Persistent because of the tag, whether kept or not.
+    // The tag makes the rule persistent, whether it is kept or not.
     std::mem::forget(NatRule::masquerade().source("10.9.0.0/24").persistent("lab").create(&host));
     let another = Firewall::new().name("another").network(&bridge).persistent("lab");
     std::mem::forget(another.create(&host));
@@ -67,10 +67,10 @@ fn what_is_foreign_or_kept_is_left_alone() {
     support::isolated(|| {
         let host = Netns::current().unwrap();
         drop(Namespace::named("first").create().unwrap());
-        // As by somebody else: another group, a file that another program reserved.
+        // Objects as other programs create them: a link in another group, and a reserved file.
         let foreign = Bridge::new("foreign").group(7).create(&host).unwrap();
         std::fs::write("/run/netns/stale", "").unwrap();
-        // Kept, and the handle that made it gone.
+        // A kept link, whose creator dropped its handle of the namespace.
         let kept = Bridge::new("kept0").create(&Netns::current().unwrap()).unwrap().keep();
         assert_eq!(host.link("kept0").unwrap().info().unwrap().group, 0);
         drop(kept);
@@ -131,7 +131,7 @@ fn what_a_killed_process_did_to_a_strangers_link_stays() {
         assert!(done.failures.is_empty() && done.removed.is_empty(), "{done:?}");
         drop(done);
         assert_eq!(state(), stays);
-        // All but this goes with the link.
+        // The other changes are gone with the link.
         drop(Sysctl::new(FORWARD, 0).create(&host).unwrap().keep());
         theirs.delete().unwrap();
     });

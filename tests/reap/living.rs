@@ -1,5 +1,5 @@
 //! `reap` leaves the objects of living processes alone, in whatever namespace it runs. It finds the
-//! objects of dead ones, in whatever namespace they died.
+//! objects of dead processes, in whatever namespace they died.
 
 use std::fs::File;
 use std::process::{Command, Stdio};
@@ -14,7 +14,7 @@ use super::{
     WAIT, helper, is_helper, kill, ready, reaped, start_and_wait, started_by, wait_to_be_killed,
 };
 
-/// Runs `reap` without the mounts of the names.
+/// Runs `reap` in a mount namespace without the mounts of the names.
 #[test]
 #[ignore = "started by another test"]
 fn agent() {
@@ -34,7 +34,7 @@ fn a_name_is_its_owners_where_its_mount_is_not_seen_too() {
     support::isolated(|| {
         let live = Namespace::named("live").create().unwrap();
         let kept = Namespace::named("kept").create().unwrap().keep();
-        // Simulates an owner killed in a mount namespace that is gone.
+        // Simulates an owner that was killed in a mount namespace that no longer exists.
         std::fs::write("/run/netns/dead", "").unwrap();
         mode("/run/netns/dead", 0o400);
         let options = ["--mount", "--propagation", "private"];
@@ -114,7 +114,7 @@ fn what_a_dead_process_had_adopted_is_found() {
     });
 }
 
-/// Moves a link of another process, and ends.
+/// Moves a link of another process, and exits.
 #[test]
 #[ignore = "started by another test"]
 fn mover() {
@@ -141,7 +141,8 @@ fn a_link_that_somebody_moved_is_its_owners_still() {
     });
 }
 
-/// Any process in a namespace may change its links.
+/// Any process in a namespace may change the groups of its links. `reap` must not take a group for
+/// the mark of a dead owner.
 #[test]
 fn what_is_done_inside_a_namespace_does_not_say_that_its_name_is_a_dead_process_s() {
     support::isolated(|| {
@@ -158,7 +159,7 @@ fn what_is_done_inside_a_namespace_does_not_say_that_its_name_is_a_dead_process_
     });
 }
 
-/// Creates links in a kept namespace, through its handle.
+/// Creates links in a kept namespace, through the namespace's handle.
 #[test]
 #[ignore = "started by another test, to be killed"]
 fn giver() {
@@ -202,7 +203,7 @@ fn a_name_is_found_whatever_the_umask_of_its_maker() {
     });
 }
 
-/// Bridges that go together, in a process that is killed before each of its messages.
+/// Deletes bridges in a `Together`, in a process that is killed before each of its messages.
 #[test]
 #[ignore = "started by another test, to be killed"]
 fn together() {
@@ -233,8 +234,8 @@ fn links_that_were_about_to_go_together_are_found() {
             }
             killed += 1;
         }
-        // Four are made, grouped in one message, and deleted in another, between lists of what is
-        // there.
+        // Four bridges are created, put in a group by one message, and deleted by another. Lists of
+        // the links come between.
         assert!(killed > 6, "{killed}");
     });
 }
@@ -243,7 +244,7 @@ fn threads_and_descriptors() -> [usize; 2] {
     ["/proc/self/task", "/proc/self/fd"].map(|path| std::fs::read_dir(path).unwrap().count())
 }
 
-/// Any user can lock the directory, and the lock that `ip netns add` takes is in their reach.
+/// An ordinary user can lock the directory, as `ip netns add` does.
 #[test]
 fn a_lock_of_the_directory_that_is_never_released_stops_nobody() {
     support::isolated(|| {
@@ -251,7 +252,7 @@ fn a_lock_of_the_directory_that_is_never_released_stops_nobody() {
         std::fs::create_dir("/run/netns").unwrap();
         let directory = File::open("/run/netns").unwrap();
         directory.lock().unwrap();
-        // The directory becomes a mount point.
+        // The first creation makes the directory a mount point.
         let first = Namespace::named("first").create().unwrap();
         let start = Instant::now();
         let second = Namespace::named("second").create().unwrap();
@@ -276,7 +277,7 @@ fn as_nobody(command: &str) -> bool {
 #[test]
 fn an_ordinary_user_can_neither_lock_a_names_file_nor_keep_it_from_reap() {
     support::isolated(|| {
-        // In a user namespace of one user there is no other.
+        // A user namespace with one user has no ordinary user.
         if !tools::is_there("setpriv") || !tools::is_there("flock") || !as_nobody("true") {
             return;
         }
@@ -294,7 +295,7 @@ fn an_ordinary_user_can_neither_lock_a_names_file_nor_keep_it_from_reap() {
     });
 }
 
-/// A fork has a copy of the lock.
+/// A fork has a copy of the name's lock.
 #[test]
 fn a_forks_drop_and_end_release_no_name() {
     support::isolated(|| {

@@ -29,7 +29,7 @@ fn maker() {
     firewall.create(&host).unwrap().keep();
     let table = |family, name: &str, tag: &str| Table::new(family, name).persistent(tag);
     table(Family::Inet, "plain", "plugin").create(&host).unwrap().keep();
-    // No firewall: another name, another tag.
+    // These tables belong to no firewall, because the name or the tag differs.
     table(Family::Bridge, "plain2", "plugin").create(&host).unwrap().keep();
     table(Family::Bridge, "plain", "other").create(&host).unwrap().keep();
     for tag in ["net1/web", "net1/db"] {
@@ -45,7 +45,7 @@ fn maker() {
         .create(&host)
         .unwrap()
         .keep();
-    // Persistent by what was asked for, kept or not.
+    // The tag makes the rule persistent, whether it is kept or not.
     std::mem::forget(NatRule::redirect(53).udp().dport(5353).persistent("net1/db").create(&host));
     wait_to_be_killed();
 }
@@ -54,7 +54,7 @@ fn maker() {
 fn all_that_a_killed_process_made_is_listed_adopted_and_deleted() {
     support::isolated(|| {
         let host = Netns::current().unwrap();
-        // What a handle keeps open.
+        // This call opens the sockets that the handle keeps.
         assert_eq!(shown(&host), [""; 0]);
         drop(Bridge::new("first").create(&host).unwrap());
         // Opens the socket with which published ports delete connections.
@@ -91,7 +91,7 @@ fn all_that_a_killed_process_made_is_listed_adopted_and_deleted() {
         let expected = expected.iter().map(ToString::to_string).collect();
         assert_eq!(without_numbers(listed), without_numbers(expected));
 
-        // The same values as by their tags.
+        // Listing by tag gives the same values.
         for one in netloom::persistent(&host).unwrap() {
             let tag = one.tag().to_owned();
             let is_found = match &one {
@@ -113,7 +113,7 @@ fn all_that_a_killed_process_made_is_listed_adopted_and_deleted() {
             assert!(is_found, "{one}");
         }
 
-        // The README's way: one by one, by tag; then the rest together.
+        // The example of the README: some objects one by one, by tag, then the rest together.
         for left in netloom::persistent(&host).unwrap() {
             if left.tag() == "net1/db" || left.tag() == "fw" {
                 Owned::adopt(left).delete().unwrap();
@@ -125,7 +125,8 @@ fn all_that_a_killed_process_made_is_listed_adopted_and_deleted() {
         let stale = rest.clone();
         rest.into_iter().map(Owned::adopt).collect::<Together<Vec<_>>>().delete().unwrap();
         assert_eq!(shown(&host), [""; 0]);
-        // What is gone is no failure, and nobody else's goes in its place.
+        // Deleting an object that is gone is no failure, and a new object with the same values
+        // stays.
         let theirs = NatRule::masquerade().persistent("net1/web").create(&host).unwrap();
         stale.into_iter().map(Owned::adopt).collect::<Together<Vec<_>>>().delete().unwrap();
         assert_eq!(shown(&host).len(), 1);
@@ -136,7 +137,7 @@ fn all_that_a_killed_process_made_is_listed_adopted_and_deleted() {
     });
 }
 
-/// A handle keeps what it knows of the tables. Other programs delete them meanwhile.
+/// A handle caches the state of the tables, which other programs delete meanwhile.
 #[test]
 fn a_handle_sees_that_another_program_deleted_the_last_of_each_kind() {
     support::isolated(|| {
@@ -197,7 +198,7 @@ fn what_is_held_and_what_is_foreign_is_not_listed() {
         assert_eq!(firewall.tag(), None);
         assert_eq!(shown(&host), [""; 0], "of what is held");
 
-        // Called like the tables of ours.
+        // Tables of other programs with the names of netloom's tables.
         let foreign = "table inet netloom { chain prerouting { counter comment \"web\"; }; }
             table ip netloom-ports { }
             table ip6 netloom-ports { comment \"published ports\"; }
@@ -214,7 +215,7 @@ fn what_is_held_and_what_is_foreign_is_not_listed() {
     });
 }
 
-/// A moment of one namespace says nothing of another.
+/// The cached state of one namespace is not used for another.
 #[test]
 fn each_namespace_has_its_own() {
     support::isolated(|| {
@@ -228,8 +229,8 @@ fn each_namespace_has_its_own() {
     });
 }
 
-/// More than one datagram and more than are asked for at once, in the order of their tags and as
-/// each has them.
+/// Lists more ports than a datagram holds or one request asks for, in the order of their tags and
+/// of each tag's list.
 #[test]
 fn hundreds_of_ports_are_listed_as_by_their_tags() {
     support::isolated(|| {
@@ -239,7 +240,7 @@ fn hundreds_of_ports_are_listed_as_by_their_tags() {
         let tag = |port: u16| format!("tag {}", port % 2);
         let all = (1000..1700).map(|port| PortForward::new(port, "10.0.0.2").persistent(tag(port)));
         let mut made = PortForward::create_all(&all.collect::<Vec<_>>(), &host).unwrap();
-        // The last of a tag takes the place of one that goes.
+        // The last element of a tag moves to the place of a deleted one.
         drop(made.drain(100..103).collect::<Vec<_>>());
         let by_tag =
             (0..2).flat_map(|tag| host.port_forwards_with_tag(&format!("tag {tag}")).unwrap());

@@ -1,4 +1,4 @@
-//! Servers that send each client its address as they see it, and their clients, in namespaces.
+//! Servers that send each client the address they see, and their clients, in namespaces.
 #![allow(dead_code)] // each test program uses its own part
 #![allow(clippy::unwrap_used, clippy::map_err_ignore, let_underscore_drop)] // tests fail by them
 
@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use netloom::{Namespace, Netns, Owned, Sysctl, Veth, VethEnd, VethPair};
 
-/// A client behind a host that masquerades, and a server outside that does not know the way back to
-/// it.
+/// A client behind a masquerading host, and a server outside that has no route to the client.
 #[derive(Debug)]
 pub(crate) struct Net {
     pub(crate) client: Owned<Netns>,
@@ -59,7 +58,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 /// The time to wait for an answer that must not arrive.
 pub(crate) const SHORT: Duration = Duration::from_millis(150);
 
-/// A server on one address, for TCP and UDP alike. It answers everybody with the address it saw.
+/// A server on one address, for TCP and for UDP. It sends each client the address it sees.
 #[derive(Debug)]
 pub(crate) struct Server {
     stop: Arc<AtomicBool>,
@@ -125,7 +124,7 @@ pub(crate) fn udp(netns: &Netns, server: &str, patience: Duration) -> Result<Soc
     ask(&udp_socket(netns, server)?, patience)
 }
 
-/// A UDP socket connected to the server, to ask more than once.
+/// Opens a UDP socket connected to the server, to send more than one request.
 pub(crate) fn udp_socket(netns: &Netns, server: &str) -> Result<UdpSocket> {
     let server: SocketAddr = server.parse().unwrap();
     let any = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
@@ -137,7 +136,7 @@ pub(crate) fn udp_socket(netns: &Netns, server: &str) -> Result<UdpSocket> {
 /// Sends a request by a socket. Returns the client address that the server saw.
 pub(crate) fn ask(socket: &UdpSocket, patience: Duration) -> Result<SocketAddr> {
     socket.set_read_timeout(Some(patience))?;
-    // A late refusal of an earlier packet may be pending.
+    // An ICMP error for an earlier packet may be pending.
     socket.take_error()?;
     socket.send(b"who am I?")?;
     let mut answer = [0; 64];

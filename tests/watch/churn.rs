@@ -1,7 +1,5 @@
-//! Links, addresses and routes come and go while a watcher with a small buffer replays its events
-//! into a model.
-//!
-//! `NETLOOM_TEST_ROUNDS=500` waits for 500 overflows, otherwise for 20.
+//! Links, addresses and routes are created and deleted while a watcher with a small buffer replays
+//! its events into a model.
 
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,15 +11,15 @@ use netloom::{Address, Bridge, Event, Link, Namespace, Netns, Route, Together, V
 use super::model::Model;
 use super::support;
 
-/// The objects that come and go at a time.
+/// The number of objects that each thread creates and deletes at a time.
 const AT_ONCE: usize = 40;
 
-/// Changes that stop while the model is compared.
+/// Threads' changes, which pause while the model is compared.
 struct Churn<'a> {
     netns: &'a Netns,
     gate: RwLock<()>,
     is_over: AtomicBool,
-    /// The links, addresses and routes that came and went.
+    /// The numbers of links, addresses and routes that were created and deleted.
     passed: [AtomicUsize; 3],
 }
 
@@ -72,7 +70,8 @@ impl Churn<'_> {
         });
     }
 
-    /// Routes that the kernel removes in silence.
+    /// Creates routes, and sets the link down so that the kernel removes them without a
+    /// notification.
     fn flaps(&self, link: &Link) {
         self.run(2, |round| {
             link.set_up().unwrap();
@@ -138,7 +137,7 @@ fn a_model_of_the_events_is_what_the_kernel_has() {
                     model.assert_equal(&mut watcher, &netns);
                     comparisons += 1;
                 }
-                // So slowly that the buffer overflows.
+                // Reads slowly, so that the buffer overflows.
                 if comparisons % 2 == 0 {
                     thread::sleep(Duration::from_millis(1));
                 }
@@ -157,7 +156,7 @@ fn a_model_of_the_events_is_what_the_kernel_has() {
     });
 }
 
-/// Ends the threads, also by a panic.
+/// A guard that ends the threads, also after a panic.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {

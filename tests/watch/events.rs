@@ -1,4 +1,4 @@
-//! Each kind of event, with its old and new value.
+//! Each kind of event, with its old and its new value.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ fn what_exists_comes_first() {
                 }
                 event => panic!("{event}"),
             };
-            // The kernel goes on: carriers, and addresses of IPv6.
+            // Later events are ignored: the kernel still reports carriers and IPv6 addresses.
             if is_existing {
                 seen[place].push(text);
             }
@@ -77,7 +77,7 @@ fn a_link_is_new_changes_and_is_removed() {
         let names = [change.before(), change.after()].map(|link| link.unwrap().name.as_str());
         assert_eq!(names, ["br0", "br1"]);
 
-        // A change back within one reading is two changes, and one to the same value is none.
+        // A change and its reversal are two events. Setting the current value is none.
         bridge.set_mtu(1300).unwrap();
         bridge.set_mtu(1300).unwrap();
         bridge.set_mtu(1400).unwrap();
@@ -92,7 +92,7 @@ fn a_link_is_new_changes_and_is_removed() {
     });
 }
 
-/// The kernel reports a port that leaves its bridge by a deletion in the bridge's family.
+/// For a port that leaves its bridge, the kernel sends a deletion in the bridge's family.
 #[test]
 fn a_port_that_leaves_its_bridge_is_not_removed() {
     support::isolated(|| {
@@ -158,7 +158,7 @@ fn a_neighbor_is_new_changes_and_is_removed() {
             panic!("{events:?}")
         };
         assert_eq!((old, new.mac.unwrap().to_string().as_str()), (born, "02:00:00:00:00:0a"));
-        // A proxy entry is none of the neighbours.
+        // A proxy entry is not a neighbour.
         support::by_hand(&red, "ip neighbour add proxy 10.0.0.9 dev veth1");
         support::by_hand(&red, "ip neighbour delete proxy 10.0.0.9 dev veth1");
         assert_eq!(lines(&mut watcher), [""; 0]);
@@ -168,7 +168,7 @@ fn a_neighbor_is_new_changes_and_is_removed() {
         assert_eq!(
             events.last().map(ToString::to_string),
             Some(removed.to_string()).map(|line| {
-                // The kernel fails an entry before it deletes it.
+                // The kernel sets an entry to FAILED before it deletes the entry.
                 line.replace("lladdr 02:00:00:00:00:0a PERMANENT", "FAILED")
             }),
             "{events:?}"

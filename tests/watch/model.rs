@@ -1,4 +1,4 @@
-//! A model of a namespace that events change, and which refuses events that contradict it.
+//! A model of a namespace, changed by events. An event that contradicts the model fails the test.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use netloom::{AddressInfo, Change, Event, LinkInfo, Netns, Resynced, RouteInfo, Watcher};
 
-/// The objects that exist by the events.
+/// The objects that exist according to the events.
 #[derive(Debug, Default)]
 pub(super) struct Model {
     links: BTreeMap<u32, LinkInfo>,
@@ -44,7 +44,7 @@ impl Model {
         }
     }
 
-    /// Applies all events, and asserts that the kernel then has what the model has.
+    /// Applies all events, and asserts that the model equals the kernel's lists.
     pub(super) fn assert_equal(&mut self, watcher: &mut Watcher, netns: &Netns) {
         let patience = Instant::now() + Duration::from_secs(10);
         loop {

@@ -1,4 +1,4 @@
-//! Watchers in forks, in namespaces that end, and in several at once.
+//! Watchers in forks, in namespaces that end, and in several namespaces at once.
 
 use netloom::{Bridge, Event, Namespace, Netns, VethPair};
 
@@ -13,7 +13,7 @@ fn a_fork_reads_with_a_socket_of_its_own() {
         let mut watcher = red.watch().links().start().unwrap();
         drain(&mut watcher);
         let _bridge = Bridge::new("br0").create(&red).unwrap();
-        // The parent's socket, which both have.
+        // The parent's socket, which the fork has as well.
         let ours = &mut watcher;
         let mut copy = None;
         beside_a_fork(
@@ -26,7 +26,7 @@ fn a_fork_reads_with_a_socket_of_its_own() {
             || copy = Some(()),
         );
         assert_eq!(copy, Some(()));
-        // No event of the parent's is lost.
+        // The parent loses no event.
         let events = lines(&mut watcher);
         assert!(events.len() == 1 && events[0].contains("br0"), "{events:?}");
     });

@@ -1,4 +1,4 @@
-//! Routes: replaced, appended, with several next hops, and removed by the kernel in silence.
+//! Routes: replaced, appended, with several next hops, and removed without a notification.
 
 use netloom::{Change, Event, Namespace, Netns, Owned, Route, Veth, VethEnd, VethPair, Watcher};
 
@@ -54,7 +54,7 @@ fn a_replaced_route_has_changed() {
     });
 }
 
-/// The first of several routes with one key is replaced, whichever was added first.
+/// `ip route replace` replaces the first listed route of a key, not the oldest.
 #[test]
 fn commands_by_hand_lead_to_what_the_kernel_has() {
     support::isolated(|| {
@@ -100,7 +100,7 @@ fn commands_by_hand_lead_to_what_the_kernel_has() {
     });
 }
 
-/// Asserts that a command removes routes that the kernel does not report.
+/// Asserts that a command removes routes for which the kernel sends no notification.
 #[track_caller]
 fn removes_in_silence(line: &str, gone: &[&str]) {
     let (red, _cable) = place();

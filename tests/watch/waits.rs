@@ -1,4 +1,4 @@
-//! Deadlines, descriptors, and what a watcher costs while nothing changes.
+//! Deadlines, descriptors, and the cost of a watcher while nothing changes.
 
 use std::os::fd::AsFd;
 use std::thread;
@@ -66,7 +66,7 @@ fn a_watcher_costs_no_cpu_while_nothing_changes() {
         let before = used();
         assert_eq!(watcher.next_within(Duration::from_millis(500)).unwrap(), None);
         let used = used().saturating_sub(before);
-        // A poll with a timeout, and no more.
+        // The wait is a single poll with a timeout.
         assert!(used < Duration::from_millis(2), "{used:?}");
     });
 }
@@ -90,7 +90,7 @@ fn a_condition_is_waited_for() {
     });
 }
 
-/// The kernel removes the routes of a link after it has reported the change.
+/// The kernel removes a link's routes after it has reported the link's change.
 #[test]
 fn a_route_that_goes_in_silence_is_waited_for() {
     support::isolated(|| {
