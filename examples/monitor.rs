@@ -1,7 +1,7 @@
 //! Prints what changes in a namespace, as `ip monitor` does.
 //!
 //! ```text
-//! cargo run --example monitor -- [link] [address] [route] [neigh] [netns NAME] [for SECONDS]
+//! cargo run --example monitor -- [link] [address] [route] [neigh] [nsid] [ruleset] [netns NAME] [for SECONDS]
 //! ```
 #![allow(clippy::print_stdout)]
 
@@ -19,9 +19,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "address" => chosen.push(Watch::addresses),
             "route" => chosen.push(Watch::routes),
             "neigh" => chosen.push(Watch::neighbors),
+            "nsid" => chosen.push(Watch::namespace_ids),
+            "ruleset" => chosen.push(Watch::ruleset),
             "netns" => netns = Netns::open(&words.next().ok_or("netns NAME")?)?,
             "for" => seconds = words.next().ok_or("for SECONDS")?.parse()?,
-            word => return Err(format!("{word}: link, address, route, neigh, netns or for").into()),
+            word => return Err(format!("{word}: not a word of the usage").into()),
         }
     }
     if chosen.is_empty() {

@@ -157,4 +157,4 @@ pub use sysctl::{
     Setting, SettingValue, Sysctl, SysctlHandle,
 };
 pub use together::Together;
-pub use watch::{Change, Event, Resynced, Watch, Watcher};
+pub use watch::{Change, ConntrackEvent, Event, Resynced, RulesetChange, Watch, Watcher};

@@ -51,12 +51,11 @@ fn the_ports_are_what_bridge_lists() {
         let names: Vec<_> = ports.iter().map(|port| (port.name.as_str(), port.master)).collect();
         assert_eq!(names, [("a2", one.index()), ("a1", one.index()), ("b1", two.index())]);
         assert_eq!(one.ports().unwrap(), ports[..2]);
-        support::eventually("the ports forward", || {
-            host.bridge_ports()
-                .unwrap()
-                .iter()
-                .all(|port| port.state == BridgePortState::Forwarding)
-        });
+        let forward = || {
+            let ports = host.bridge_ports()?;
+            Ok(ports.iter().all(|port| port.state == BridgePortState::Forwarding))
+        };
+        host.wait_for(forward, Duration::from_secs(10)).unwrap();
         let Some(listed) = json(&host, "bridge", "link show") else { return };
         let ports = host.bridge_ports().unwrap();
         assert_eq!(listed.len(), ports.len());

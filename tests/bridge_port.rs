@@ -4,6 +4,7 @@
 mod support;
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use netloom::{
     Bridge, BridgeVlan, BridgeVlanInfo, Link, LinkFlags, MacAddr, Namespace, Netns,
@@ -11,7 +12,9 @@ use netloom::{
 };
 
 use support::features::supported;
-use support::{does_not_reach, eventually, json, reaches, refused, unchanged};
+use support::{does_not_reach, json, reaches, refused, unchanged};
+
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn netns() -> Owned<Netns> {
     Namespace::anonymous().create().unwrap()
@@ -293,15 +296,16 @@ fn an_announcement_replaces_what_neighbours_know() {
             let port = port(format!("port{number}"));
             let red_cable = VethPair::new(port, end).create_between(&host, &red).unwrap();
             let near = red_cable.near();
-            eventually("up", || near.info().unwrap().state == OperationalState::Up);
+            let is_up = || Ok(near.info()?.state == OperationalState::Up);
+            host.wait_for(is_up, PATIENCE).unwrap();
             let own = red_cable.peer().info().unwrap().mac;
             red_cable.peer().announce().unwrap();
             if number == 1 {
                 reaches(&blue, "10.0.0.2");
                 reaches(&blue, "fd00::2");
             }
-            eventually("known by IPv4", || known("10.0.0.2") == own);
-            eventually("known by IPv6", || known("fd00::2") == own);
+            let is_known = || Ok(known("10.0.0.2") == own && known("fd00::2") == own);
+            blue.wait_for(is_known, PATIENCE).unwrap();
             assert_eq!(red.sysctl("net.ipv4.conf.eth0.arp_notify").unwrap(), "0");
             assert_eq!(red.sysctl("net.ipv6.conf.eth0.ndisc_notify").unwrap(), "0");
         }

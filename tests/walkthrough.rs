@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use netloom::{Address, Netns};
 
@@ -149,7 +150,7 @@ fn killed_it_leaves_no_namespace_no_cable_and_no_table() {
         paused.child.wait().unwrap();
         eventually("the NAT table is gone", || support::kernel::tables(&host).is_empty());
         // The kernel deleted the ports with their peers' namespaces. Objects in the host remain.
-        eventually("the cables are gone", || names() == ["lo", "br0"]);
+        host.wait_for(|| Ok(names() == ["lo", "br0"]), Duration::from_secs(10)).unwrap();
         assert!(Netns::list().unwrap().is_empty());
         assert!(!fs::exists("/run/netns/lab").unwrap());
         let bridge = host.link("br0").unwrap();

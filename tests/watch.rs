@@ -7,6 +7,8 @@ mod support;
 mod churn;
 #[path = "watch/events.rs"]
 mod events;
+#[path = "watch/kinds.rs"]
+mod kinds;
 #[path = "watch/model.rs"]
 mod model;
 #[path = "watch/places.rs"]

@@ -106,7 +106,7 @@ const IPS_SRC_NAT: u32 = 1 << 4;
 const IPS_DST_NAT: u32 = 1 << 5;
 
 impl ConntrackEntry {
-    pub(super) fn read(entry: &Entry<'_>) -> Option<Self> {
+    pub(crate) fn read(entry: &Entry<'_>) -> Option<Self> {
         let counter = |counted: Option<(u64, u64)>| counted.map(|(p, b)| Counter::new(p, b));
         let [original_counter, reply_counter] = entry.counters.map(counter);
         Some(Self {

@@ -237,7 +237,7 @@ impl ConntrackFilter {
         netns.netfilter(delete).map_err(|cause| self.explain(cause, DELETE, netns))
     }
 
-    fn check(&self, action: &'static str) -> Result<(), Error> {
+    pub(crate) fn check(&self, action: &'static str) -> Result<(), Error> {
         self.rejected.check(action, self)?;
         let is_v4: Vec<_> = self.addresses().map(|address| address.is_ipv4()).collect();
         if is_v4.contains(&true) && is_v4.contains(&false) {
@@ -287,6 +287,11 @@ impl ConntrackFilter {
             })?);
         }
         Ok(list)
+    }
+
+    /// Reports whether the entry of a notification matches.
+    pub(crate) fn matches_entry(&self, entry: &Entry<'_>) -> bool {
+        self.matches(entry, &self.filter)
     }
 
     fn matches(&self, entry: &Entry<'_>, filter: &Filter) -> bool {

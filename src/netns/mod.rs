@@ -48,3 +48,4 @@ pub(crate) use inet::Opening;
 pub(crate) use label::Quoted;
 pub(crate) use link_identity::{LinkIdentity, Look, Tagged, count_move};
 pub(crate) use lock::Lock;
+pub(crate) use nsid::number as number_of_namespace;

@@ -130,7 +130,7 @@ fn about(namespace: BorrowedFd<'_>) -> NsidAttribute {
 }
 
 /// Reads the id from an answer about one namespace. The kernel sends -1 if there is no id.
-fn number(message: Message<'_>) -> Option<u32> {
+pub(crate) fn number(message: Message<'_>) -> Option<u32> {
     let (_, attributes) = message.split::<1>()?;
     attributes.parse().find_map(|attribute| match attribute {
         Ok(NsidAttribute::Id(number)) => u32::try_from(number).ok(),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::socket::{self, Backlog, NetlinkAddr, SetSockOpt, SockaddrStorage};
 use nix::sys::time::TimeVal;
 use nix::{getsockopt_impl, setsockopt_impl, sockopt_impl};
@@ -154,6 +155,16 @@ pub(crate) fn send_datagram(socket: &impl AsFd, bytes: &[u8]) -> Result<(), Errn
 pub(crate) fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     fault::system_call("recv")?;
     socket::recv(socket.as_raw_fd(), buffer, MsgFlags::empty())
+}
+
+/// Opens a descriptor that is readable while one of the sockets is (epoll(7)).
+pub(crate) fn any_readable(sockets: &[BorrowedFd<'_>]) -> Result<OwnedFd, Errno> {
+    fault::system_call("epoll_create")?;
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    for socket in sockets {
+        epoll.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+    }
+    Ok(epoll.0)
 }
 
 /// Waits until one of the sockets has something to read, or an error. Returns whether one has by

@@ -6,6 +6,7 @@ use std::fmt;
 use super::filter::{Family, Filter};
 use super::kind::Kind;
 use super::source::Source;
+use crate::conntrack::ConntrackFilter;
 use crate::error::{Cause, Error};
 use crate::link::LinkIndex;
 use crate::netlink::Protocol;
@@ -44,7 +45,7 @@ const ROOM: usize = 1 << 20;
 pub struct Watch {
     pub(super) netns: Netns,
     pub(super) kinds: BTreeSet<Kind>,
-    filter: Filter,
+    pub(super) filter: Filter,
     room: usize,
 }
 
@@ -89,6 +90,28 @@ impl Watch {
         self.kind(Kind::Neighbors)
     }
 
+    /// Watches the ids of other namespaces, as `ip monitor nsid`.
+    #[doc(alias = "RTNLGRP_NSID")]
+    pub fn namespace_ids(self) -> Self {
+        self.kind(Kind::NamespaceIds)
+    }
+
+    /// Watches tracked connections, as `conntrack -E`. Takes `CAP_NET_ADMIN`.
+    ///
+    /// With the default of the sysctl `net.netfilter.nf_conntrack_events` the kernel reports no end
+    /// of a connection that started while nobody watched.
+    #[doc(alias("conntrack -E", "NFNLGRP_CONNTRACK_NEW"))]
+    pub fn conntrack(mut self, filter: ConntrackFilter) -> Self {
+        self.filter.connections = filter;
+        self.kind(Kind::Conntrack)
+    }
+
+    /// Watches the generation of the `nf_tables` ruleset, as `nft monitor`. Takes `CAP_NET_ADMIN`.
+    #[doc(alias("nft monitor", "NFT_MSG_NEWGEN"))]
+    pub fn ruleset(self) -> Self {
+        self.kind(Kind::Ruleset)
+    }
+
     /// Watches only this link and the objects on it. Further calls add links. Default: all links.
     #[doc(alias = "ip monitor dev")]
     pub fn on_link(mut self, index: impl Into<LinkIndex>) -> Self {
@@ -122,9 +145,15 @@ impl Watch {
         self
     }
 
-    pub(super) fn open(&self) -> Result<Source, Error> {
-        Source::open(&self.netns, Protocol::Route, &self.kinds, &self.filter, self.room)
-            .map_err(|cause| self.failed(cause))
+    /// Opens a socket for each protocol.
+    pub(super) fn open(&self) -> Result<Vec<Source>, Error> {
+        let protocols = [Protocol::Route, Protocol::Netfilter].into_iter();
+        let is_used = |protocol: &Protocol| self.kinds.iter().any(|k| k.protocol() == *protocol);
+        let open = |protocol| {
+            Source::open(&self.netns, protocol, &self.kinds, &self.filter, self.room)
+                .map_err(|cause| self.failed(cause))
+        };
+        protocols.filter(is_used).map(open).collect()
     }
 
     pub(super) fn failed(&self, cause: Cause) -> Error {

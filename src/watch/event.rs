@@ -3,10 +3,13 @@
 use std::fmt;
 
 use crate::address::AddressInfo;
+use crate::conntrack::ConntrackEntry;
 use crate::link::LinkInfo;
 use crate::link_names::{LinkNames, Show};
 use crate::neighbor::NeighborInfo;
+use crate::nft::Generation;
 use crate::route::RouteInfo;
+use crate::text::{Escaped, part};
 
 /// A change of one object, with its old and new value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +48,15 @@ impl<T> Change<T> {
         }
     }
 
+    pub(super) fn map<U>(self, of: impl Fn(T) -> U) -> Change<U> {
+        match self {
+            Self::Existing(value) => Change::Existing(of(value)),
+            Self::New(value) => Change::New(of(value)),
+            Self::Changed { old, new } => Change::Changed { old: of(old), new: of(new) },
+            Self::Removed(value) => Change::Removed(of(value)),
+        }
+    }
+
     /// Returns the new value, or the last one of a removed object.
     pub fn value(&self) -> &T {
         match self {
@@ -69,6 +81,14 @@ pub enum Event {
     Route(Change<RouteInfo>),
     /// A change of a neighbour.
     Neighbor(Change<NeighborInfo>),
+    /// A change of the ids that the namespace has for others.
+    NamespaceId(Change<u32>),
+    /// A tracked connection started, changed or ended.
+    Conntrack(ConntrackEvent),
+    /// A transaction changed the `nf_tables` ruleset.
+    Ruleset(RulesetChange),
+    /// The kernel dropped notifications of tracked connections. A list says which ones exist.
+    Lost,
     /// The kernel dropped notifications, and the watcher read all lists again.
     Resynced(Resynced),
 }
@@ -88,6 +108,48 @@ pub struct Resynced {
     pub overflows: u32,
 }
 
+/// An event of a tracked connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum ConntrackEvent {
+    /// The connection existed when the watcher started.
+    Existing(ConntrackEntry),
+    /// The connection started.
+    New(ConntrackEntry),
+    /// The state, the mark or the NAT of the connection changed. The value is the new one.
+    Updated(ConntrackEntry),
+    /// The connection ended, or was deleted. The value is the last one.
+    Ended(ConntrackEntry),
+}
+
+/// The words of `conntrack -E`.
+impl fmt::Display for ConntrackEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Existing(entry) => write!(f, "{entry}"),
+            Self::New(entry) => write!(f, "[NEW] {entry}"),
+            Self::Updated(entry) => write!(f, "[UPDATE] {entry}"),
+            Self::Ended(entry) => write!(f, "[DESTROY] {entry}"),
+        }
+    }
+}
+
+/// A transaction that changed the `nf_tables` ruleset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct RulesetChange {
+    /// The generation before the transaction. `None` for the event of the start.
+    pub old: Option<Generation>,
+    /// The generation after the transaction.
+    pub new: Generation,
+    /// The process that made the transaction, if the kernel told.
+    pub process: Option<u32>,
+    /// The name of the process, if the kernel told.
+    pub process_name: Option<String>,
+}
+
 impl Event {
     /// Reports whether the object existed when the watcher started.
     pub fn is_existing(&self) -> bool {
@@ -96,7 +158,10 @@ impl Event {
             Self::Address(change) => matches!(change, Change::Existing(_)),
             Self::Route(change) => matches!(change, Change::Existing(_)),
             Self::Neighbor(change) => matches!(change, Change::Existing(_)),
-            Self::Resynced(_) => false,
+            Self::NamespaceId(change) => matches!(change, Change::Existing(_)),
+            Self::Conntrack(event) => matches!(event, ConntrackEvent::Existing(_)),
+            Self::Ruleset(change) => change.old.is_none(),
+            Self::Resynced(_) | Self::Lost => false,
         }
     }
 
@@ -111,6 +176,15 @@ impl Event {
             Self::Address(change) => line(f, change, |info| info.display(names).to_string()),
             Self::Route(change) => line(f, change, |info| info.display(names).to_string()),
             Self::Neighbor(change) => line(f, change, |info| info.display(names).to_string()),
+            Self::NamespaceId(change) => line(f, change, |id| format!("nsid {id}")),
+            Self::Conntrack(event) => write!(f, "{event}"),
+            Self::Ruleset(change) => {
+                write!(f, "# new generation {}", change.new.0)?;
+                part(f, " by process ", change.process)?;
+                let name = change.process_name.as_deref();
+                name.map_or(Ok(()), |name| write!(f, " ({})", Escaped(name)))
+            }
+            Self::Lost => f.write_str("events of tracked connections were lost"),
             Self::Resynced(resynced) => {
                 write!(f, "resynced, {} changes", resynced.changes.len())?;
                 resynced.changes.iter().try_for_each(|event| {

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::conntrack::ConntrackFilter;
+
 /// The objects that match. Nothing set matches all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Filter {
@@ -11,6 +13,7 @@ pub(super) struct Filter {
     /// The tables of routes and rules.
     pub(super) tables: BTreeSet<u32>,
     pub(super) family: Option<Family>,
+    pub(super) connections: ConntrackFilter,
 }
 
 /// The family of addresses.

@@ -5,6 +5,7 @@
 //! is read. So each change is in the list, in the queue, or in both.
 
 mod builder;
+mod connections;
 mod doubt;
 mod event;
 mod filter;
@@ -12,10 +13,11 @@ mod kind;
 mod model;
 mod objects;
 mod routes;
+mod ruleset;
 mod source;
 mod wait;
 mod watcher;
 
 pub use builder::Watch;
-pub use event::{Change, Event, Resynced};
+pub use event::{Change, ConntrackEvent, Event, Resynced, RulesetChange};
 pub use watcher::Watcher;

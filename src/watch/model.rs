@@ -13,8 +13,8 @@ use crate::wire::message::Message;
 /// each is either older than the list, and then a later one or the list has the same object, or
 /// newer. Then the difference of both models is what happened meanwhile.
 pub(super) trait Model: Debug + Send + Sync {
-    /// Reads the list of all that exists.
-    fn list(&mut self, netns: &Netns) -> Result<(), Error>;
+    /// Reads the list of all that exists: the first one, or one after an overflow.
+    fn list(&mut self, netns: &Netns, is_first: bool) -> Result<(), Error>;
 
     /// Takes a notification. Appends the event, unless a list was read and is not complete.
     fn take(&mut self, message: Message<'_>, events: &mut Vec<Event>);
@@ -25,6 +25,11 @@ pub(super) trait Model: Debug + Send + Sync {
 
     /// Forgets the list that was read.
     fn abandon(&mut self);
+
+    /// Reports whether the difference of two lists says what was missed.
+    fn has_difference(&self) -> bool {
+        true
+    }
 
     /// Looks for changes that the kernel makes in silence. Called when the queue is empty.
     fn doubt(&mut self, netns: &Netns) -> Result<Doubt, Error> {

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::link::{LinkIndex, LinkInfo, LinkView};
 use crate::neighbor::NeighborInfo;
 use crate::netlink::{Batch, RequestType};
-use crate::netns::Netns;
+use crate::netns::{Netns, number_of_namespace};
 use crate::wire::link::{AF_UNSPEC, LinkView as WireLink, WhichLink};
 use crate::wire::message::{Message, NLM_F_DUMP};
 use crate::wire::route::{AF_INET, AF_INET6};
@@ -75,7 +75,7 @@ impl<T: Object> Objects<T> {
 }
 
 impl<T: Object> Model for Objects<T> {
-    fn list(&mut self, netns: &Netns) -> Result<(), Error> {
+    fn list(&mut self, netns: &Netns, _is_first: bool) -> Result<(), Error> {
         let filter = &self.filter;
         let listed = netns.fold(T::LIST, T::request, BTreeMap::new, |listed, message| {
             if let Some(object) = T::read(message).filter(|object| object.matches(filter)) {
@@ -254,5 +254,35 @@ impl Object for NeighborInfo {
 
     fn event(change: Change<Self>) -> Event {
         Event::Neighbor(change)
+    }
+}
+
+/// The id of another namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NamespaceId(u32);
+
+impl Object for NamespaceId {
+    type Key = u32;
+    const LIST: &'static str = "namespace ids";
+    const TYPES: (u16, u16) = (RequestType::NewNsId as u16, 89);
+
+    fn request(batch: &mut Batch) -> usize {
+        batch.push(RequestType::GetNsId, NLM_F_DUMP, &[0; 4], |_| ())
+    }
+
+    fn read(message: Message<'_>) -> Option<Self> {
+        number_of_namespace(message).map(Self)
+    }
+
+    fn key(&self) -> u32 {
+        self.0
+    }
+
+    fn matches(&self, _filter: &Filter) -> bool {
+        true
+    }
+
+    fn event(change: Change<Self>) -> Event {
+        Event::NamespaceId(change.map(|id| id.0))
     }
 }

@@ -12,7 +12,7 @@ use super::model::{Doubt, Model};
 use crate::error::Error;
 use crate::netlink::{Batch, RequestType};
 use crate::netns::Netns;
-use crate::route::{NextHop, RouteInfo, RouteView};
+use crate::route::{RouteInfo, RouteView};
 use crate::wire::message::{Message, NLM_F_APPEND, NLM_F_DUMP, NLM_F_REPLACE};
 use crate::wire::route::RTMSG;
 
@@ -112,15 +112,15 @@ impl Routes {
 }
 
 fn shares_hop(one: &RouteInfo, other: &RouteInfo) -> bool {
-    one.next_hops.iter().any(|hop| has_hop(other, hop))
+    one.next_hops.iter().any(|hop| {
+        other.next_hops.iter().any(|of| (of.link, of.gateway) == (hop.link, hop.gateway))
+    })
 }
 
 fn has_all_hops(route: &RouteInfo, part: &RouteInfo) -> bool {
-    part.next_hops.iter().all(|hop| has_hop(route, hop))
-}
-
-fn has_hop(route: &RouteInfo, hop: &NextHop) -> bool {
-    route.next_hops.iter().any(|other| (other.link, other.gateway) == (hop.link, hop.gateway))
+    part.next_hops.iter().all(|hop| {
+        route.next_hops.iter().any(|of| (of.link, of.gateway) == (hop.link, hop.gateway))
+    })
 }
 
 /// Reads a route and its key, if it matches.
@@ -145,7 +145,7 @@ fn read(message: Message<'_>, filter: &Filter) -> Option<(Key, RouteInfo)> {
 }
 
 impl Model for Routes {
-    fn list(&mut self, netns: &Netns) -> Result<(), Error> {
+    fn list(&mut self, netns: &Netns, _is_first: bool) -> Result<(), Error> {
         // A change may have begun before the watcher started.
         after_changes(netns)?;
         let all =

@@ -118,11 +118,15 @@ impl Source {
                 .in_namespace(netns)
                 .hint("a larger `buffer` holds the changes that come while the lists are read"));
         }
-        match self.state {
-            State::Overflowed(overflows) => {
+        if let State::Overflowed(overflows) = self.state {
+            // The events of kinds without a difference are themselves.
+            let is_itself = |event: &mut Event| matches!(event, Event::Lost | Event::Conntrack(_));
+            events.extend(changes.extract_if(.., is_itself));
+            if self.models.iter().any(|model| model.has_difference()) {
                 events.push(Event::Resynced(Resynced { changes, overflows }));
             }
-            _ => events.append(&mut changes),
+        } else {
+            events.append(&mut changes);
         }
         self.state = State::Current;
         Ok(())
@@ -166,8 +170,9 @@ impl Source {
         is_wanted: impl Fn(usize) -> bool,
         events: &mut Vec<Event>,
     ) -> Result<bool, Error> {
+        let is_first = self.is_new();
         for (_, model) in self.models.iter_mut().enumerate().filter(|(at, _)| is_wanted(*at)) {
-            model.list(netns)?;
+            model.list(netns, is_first)?;
         }
         let models = &mut self.models;
         let take = |message: Message<'_>| {
@@ -178,7 +183,6 @@ impl Source {
         if !self.subscription.drain(take).map_err(|cause| reading(cause, netns))? {
             return Ok(false);
         }
-        let is_first = self.is_new();
         self.models.iter_mut().for_each(|model| model.complete(is_first, events));
         Ok(true)
     }

@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::builder::Watch;
 use super::event::Event;
 use super::source::{Source, Step};
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::sys::process::Process;
-use crate::sys::socket::wait_readable;
+use crate::sys::socket::{any_readable, wait_readable};
 
 /// An iterator of what exists and of what changes, made by [`Watch::start`].
 ///
@@ -28,7 +28,10 @@ use crate::sys::socket::wait_readable;
 /// until it returns `None`: before the first wait, and each time the descriptor is readable.
 pub struct Watcher {
     watch: Watch,
-    source: Source,
+    /// One for each protocol.
+    sources: Vec<Source>,
+    /// The descriptor that is readable if one of several sockets is.
+    any: Option<OwnedFd>,
     ready: VecDeque<Event>,
     /// The events of the step that is made, kept for its room.
     new: Vec<Event>,
@@ -48,6 +51,7 @@ impl Watch {
             let reason = "nothing was chosen: call `links`, `addresses` or another of its setters";
             return Err(Error::invalid("watch", self, reason).in_namespace(&self.netns));
         }
+        self.filter.connections.check("watch")?;
         Watcher::start(self)
     }
 }
@@ -62,14 +66,16 @@ enum End {
 
 impl Watcher {
     fn start(watch: &Watch) -> Result<Self, Error> {
+        let sources = watch.open()?;
         let mut watcher = Self {
             watch: watch.clone(),
-            source: watch.open()?,
+            any: any_of(&sources).map_err(|cause| watch.failed(cause))?,
+            sources,
             ready: VecDeque::new(),
             new: Vec::new(),
             process: Process::current(),
         };
-        while watcher.source.is_new() {
+        while watcher.sources.iter().any(Source::is_new) {
             watcher.step()?;
         }
         Ok(watcher)
@@ -138,20 +144,39 @@ impl Watcher {
     }
 
     fn step(&mut self) -> Result<Step, Error> {
-        let step = self.source.step(&self.watch.netns, &mut self.new);
-        self.ready.extend(self.new.drain(..));
-        step
+        let mut step = Step::Idle;
+        for source in &mut self.sources {
+            let result = source.step(&self.watch.netns, &mut self.new);
+            self.ready.extend(self.new.drain(..));
+            if result? == Step::Done {
+                step = Step::Done;
+            }
+        }
+        Ok(step)
     }
 
-    /// Opens a socket of this process in place of the parent's.
+    /// Opens sockets of this process in place of the parent's.
     fn after_fork(&mut self) -> Result<(), Error> {
-        if !self.process.is_current() {
-            let subscription = self.watch.open()?.subscription;
-            self.source.reopen(subscription);
-            self.process = Process::current();
+        if self.process.is_current() {
+            return Ok(());
         }
+        let opened = self.watch.open()?;
+        self.any = any_of(&opened).map_err(|cause| self.watch.failed(cause))?;
+        for (source, opened) in self.sources.iter_mut().zip(opened) {
+            source.reopen(opened.subscription);
+        }
+        self.process = Process::current();
         Ok(())
     }
+}
+
+/// Returns a descriptor that is readable if one of several sockets is.
+fn any_of(sources: &[Source]) -> Result<Option<OwnedFd>, Cause> {
+    if sources.len() < 2 {
+        return Ok(None);
+    }
+    let sockets: Vec<_> = sources.iter().map(|source| source.subscription.as_fd()).collect();
+    Ok(Some(any_readable(&sockets)?))
 }
 
 /// Yields events for ever, and waits for each.
@@ -166,7 +191,10 @@ impl Iterator for Watcher {
 /// The descriptor to wait for with poll(2), epoll(7) or tokio's `AsyncFd`.
 impl AsFd for Watcher {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.source.subscription.as_fd()
+        let first = || self.sources.first().map(|source| source.subscription.as_fd());
+        let any = self.any.as_ref().map(AsFd::as_fd).or_else(first);
+        // `start` refuses a watcher of nothing.
+        any.unwrap_or(self.watch.netns.as_fd())
     }
 }
 

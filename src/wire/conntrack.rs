@@ -175,9 +175,18 @@ pub(crate) struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     pub(crate) fn read(message: Message<'a>) -> Option<Self> {
-        if message.kind != NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW {
-            return None;
-        }
+        let is_new = message.kind == NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW;
+        if is_new { Self::of(message) } else { None }
+    }
+
+    /// Reads the entry of a notification, and reports whether the kernel deleted the entry.
+    pub(crate) fn read_notification(message: Message<'a>) -> Option<(Self, bool)> {
+        let is_deleted = message.kind == NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE;
+        let entry = if is_deleted { Self::of(message) } else { Self::read(message) };
+        Some((entry?, is_deleted))
+    }
+
+    fn of(message: Message<'a>) -> Option<Self> {
         let (&[family, ..], attributes) = message.split::<4>()?;
         let tuple = |kind| Some(Tuple::read(attributes.get(kind)?.nested()));
         let number = |kind| attributes.get(kind).and_then(Attribute::u32_be);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{each_step_fails, every_step, ground, here, settled, support};
 
-use netloom::{Bridge, Error, Event, LinkIndex};
+use netloom::{Bridge, ConntrackFilter, Error, Event, LinkIndex};
 
 const SOON: Duration = Duration::from_millis(1);
 
@@ -25,6 +25,28 @@ fn watchers() {
             || {
                 let watch = host.watch().links().addresses().routes().neighbors();
                 let mut watcher = watch.start()?;
+                while watcher.next_within(SOON)?.is_some() {}
+                Ok::<_, Error>(())
+            },
+        );
+    });
+}
+
+#[test]
+fn watchers_of_two_sockets() {
+    support::isolated(|| {
+        let host = here();
+        every_step(
+            &[
+                "watch namespace ids, tracked connections, the ruleset",
+                "watch changes",
+                "list namespace ids",
+                "list tracked connections (all)",
+                "read the ruleset's generation",
+            ],
+            || {
+                let watch = host.watch().namespace_ids().conntrack(ConntrackFilter::new());
+                let mut watcher = watch.ruleset().start()?;
                 while watcher.next_within(SOON)?.is_some() {}
                 Ok::<_, Error>(())
             },

@@ -15,6 +15,7 @@ use crate::wire::nft::message::MessageType;
 
 /// A number that changes with every change to a namespace's ruleset, by any program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[doc(alias = "NFTA_GEN_ID")]
 pub struct Generation(pub(crate) u32);
 
