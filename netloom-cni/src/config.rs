@@ -40,10 +40,11 @@ pub(crate) enum IngressPolicy {
 pub(crate) enum Isolation {
     #[default]
     None,
-    /// By the port's own setting.
+    /// The port's own setting isolates it.
     Port,
-    /// By rules for frames. A bridge that calls the rules of IP (`br_netfilter`) sends packets to
-    /// published ports straight from port to port, where the port's own setting would drop them.
+    /// Rules for frames isolate the port. A bridge that calls the rules of IP (`br_netfilter`) sends
+    /// packets to published ports straight from port to port. The port's own setting would drop
+    /// them.
     Rules,
 }
 

@@ -96,7 +96,12 @@ fn find(host: &Netns) -> Result<Option<TableHandle>, Failure> {
 /// that did not exist.
 fn ensure(host: &mut Host) -> Result<(TableHandle, Option<Owned<TableHandle>>), Failure> {
     let mut found = find(&host.netns)?;
-    if found.as_ref().is_some_and(|table| check_table(table).is_ok()) || host.alone()? {
+    if let Some(table) = &found
+        && is_whole(table)?
+    {
+        return Ok((table.clone(), None));
+    }
+    if host.alone()? {
         found = find(&host.netns)?;
     }
     let Some(table) = found else {
@@ -106,7 +111,7 @@ fn ensure(host: &mut Host) -> Result<(TableHandle, Option<Owned<TableHandle>>), 
         let made = table.create(&host.netns)?;
         return Ok(((*made).clone(), Some(made)));
     };
-    if check_table(&table).is_ok() {
+    if is_whole(&table)? {
         return Ok((table, None));
     }
     table.set_dormant(false)?;
@@ -130,6 +135,14 @@ fn ensure(host: &mut Host) -> Result<(TableHandle, Option<Owned<TableHandle>>), 
     }
     transaction.commit().map_err(netloom::Error::from)?;
     Ok((table, None))
+}
+
+/// Returns whether the table lacks nothing.
+fn is_whole(table: &TableHandle) -> Result<bool, Failure> {
+    match check_table(table) {
+        Err(failure) if failure.code() == Code::Missing as u32 => Ok(false),
+        checked => checked.map(|()| true),
+    }
 }
 
 /// Fails with the name of the part that the table lacks.
@@ -175,11 +188,11 @@ impl Wanted {
         let port = Constant::Name(attachment.link_name());
         let mut elements = Vec::new();
         if let Some(mac) = self.source {
-            elements.push((SOURCES, Element::from((port.clone(), mac)).comment(attachment.tag())));
-            // The comment is the key of the other element.
+            // First, because its comment is the rest of the other element's key.
             let guarded =
                 Element::from(port.clone()).comment(format!("{} {mac}", attachment.tag()));
             elements.push((GUARDED, guarded));
+            elements.push((SOURCES, Element::from((port.clone(), mac)).comment(attachment.tag())));
         }
         if self.isolation {
             elements.push((ISOLATED, Element::from(port).comment(attachment.tag())));
@@ -228,10 +241,12 @@ pub(crate) fn check(host: &Netns, attachment: &Attachment, wanted: Wanted) -> Re
 
 /// Returns whether this table isolates the port with this name.
 pub(crate) fn isolates(host: &Netns, port: &str) -> Result<bool, Failure> {
-    let Some(table) = find(host)?.filter(|table| check_table(table).is_ok()) else {
-        return Ok(false);
-    };
-    Ok(table.set(ISOLATED)?.contains(Constant::Name(port.to_owned()))?)
+    match find(host)? {
+        Some(table) if is_whole(&table)? => {
+            Ok(table.set(ISOLATED)?.contains(Constant::Name(port.to_owned()))?)
+        }
+        _ => Ok(false),
+    }
 }
 
 /// Removes the rules for the frames of a port with this name.

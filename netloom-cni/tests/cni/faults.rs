@@ -113,8 +113,9 @@ impl State {
             "net.ipv6.conf.all.forwarding",
             "net.ipv4.conf.all.route_localnet",
         ];
-        let tables = host.netns.nft_tables_with_tag("netloom-cni").unwrap();
-        let read = tables.iter().map(|table| table.read().unwrap());
+        let of = |tag| host.netns.nft_tables_with_tag(tag).unwrap();
+        let tables = of("netloom-cni").into_iter().chain(of("netloom-cni-frames"));
+        let read = tables.map(|table| table.read().unwrap());
         let elements = read.flat_map(|table| table.sets).flat_map(|set| set.elements);
         let remembered = host.remembered("net1").into_iter();
         Self {
@@ -130,6 +131,11 @@ impl State {
 /// Returns a network configuration that uses every feature of the plugin.
 fn network(host: &Host) -> Value {
     let mut config = with(&host.config(), "ingressPolicy", "same-bridge");
+    for field in ["macspoofchk", "masqAll", "portIsolation"] {
+        config[field] = json!(true);
+    }
+    // Rules are added where another program's filter drops.
+    kernel::by_hand(&host.netns, "iptables -P FORWARD DROP");
     config["runtimeConfig"] = json!({ "portMappings": [
         { "hostPort": 8080, "containerPort": 80, "protocol": "tcp" },
     ] });
@@ -159,8 +165,9 @@ fn the_first_add() {
     with_strace(|| {
         every_step("ADD", |run| {
             let (host, red) = (Host::new(), container("red"));
+            let config = network(&host);
             let before = State::of(&host, &red);
-            if !run(&host, &network(&host)) {
+            if !run(&host, &config) {
                 assert_eq!(State::of(&host, &red), before);
             }
         });
