@@ -1,6 +1,6 @@
-//! One container attached to a bridge: a namespace, a veth pair, a bridge port, an address, lo, up,
-//! a default route; beside few and many others, and by several threads. Beside it the same
-//! messages, built beforehand, replayed with bare system calls.
+//! Attaches one container to a bridge: a namespace, a veth pair, a bridge port, an address, `lo`,
+//! up, a default route. Measured beside few and many other containers, and by several threads. The
+//! raw replay sends the same messages, built beforehand, with bare system calls.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)] // a bench is no library
 
 use std::time::Duration;
@@ -32,14 +32,13 @@ fn attach(host: &Netns, bridge: &Link, plan: &Plan, queues: Option<u32>) -> Cont
     (cable, container)
 }
 
-/// Closes the container's namespace, which takes the cable along, and waits until the kernel is
-/// done.
+/// Closes the container's namespace, which deletes the cable, and waits until the kernel is done.
 fn undo(host: &Netns, port: &str, (cable, container): Container) {
     drop((cable.keep(), container));
     settle_after(host, port);
 }
 
-/// Measures what two datagrams save, and what a peer born in its namespace saves.
+/// Measures the gain of two datagrams, and of a peer that is created in its namespace.
 fn other_ways(host: &Netns, bridge: &Link) {
     let plan = Plan::number(60_000);
     let by = |way| {
@@ -76,7 +75,7 @@ fn without_snooping(host: &Netns, snooping: &Link, other: &Link) {
     );
 }
 
-/// Beside so many.
+/// Measures attaching a container beside this many others.
 fn beside(host: &Netns, bridge: &Link, there: u32, ipv6: bool) {
     let plan = Plan { ipv6, ..Plan::number(60_000) };
     let replay = |bridge| {
@@ -148,7 +147,7 @@ fn bench(_: &mut Criterion) {
             other_ways(&host, &bridge);
         }
     }
-    // The kernel looks at every port for each that comes up, where it snoops.
+    // With multicast snooping, the kernel visits every port for each port that comes up.
     let other = Bridge::new("br1").address("10.1.0.1/16").multicast_snooping(false).up();
     let other = other.create(&host).unwrap();
     let all = if is_trial() { 100 } else { 1_000 };

@@ -65,7 +65,7 @@ fn ours(plugin: &Path, command: &str, container: &str, number: usize, data: &str
     call(plugin, command, container, &config("ours", "cni0", &ipam, 10_000 + number)).0
 }
 
-/// `bridge` with `host-local`, then `portmap`, as a runtime chains them.
+/// Calls `bridge` with `host-local`, then `portmap`, as a runtime chains them.
 fn theirs(command: &str, container: &str, number: usize, data: &str) -> Duration {
     let ipam = json!({ "type": "host-local", "dataDir": data, "subnet": "10.99.0.0/16" });
     let mut config = config("theirs", "ref0", &ipam, 20_000 + number);
@@ -95,7 +95,7 @@ fn main() {
     let make = |prefix: &str, number: usize| {
         Namespace::named(format!("{prefix}{number}")).create().unwrap()
     };
-    // On a tmpfs and on the disk: the second one is what syncing costs.
+    // On a tmpfs and on the disk: the difference is the cost of syncing.
     let on_disk = env::temp_dir().join(format!("netloom-cni-bench-{}", std::process::id()));
     for data in ["/run/cni", on_disk.to_str().unwrap()] {
         let namespaces: Vec<Owned<Netns>> = (0..count).map(|number| make("a", number)).collect();

@@ -1,4 +1,4 @@
-//! Taking down: a thousand containers of one bridge, and a small network that is built and removed.
+//! Taking down a thousand containers of one bridge, and building and removing a small network.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)] // a bench is no library
 
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -50,10 +50,11 @@ fn many(_: &mut Criterion) {
     );
 }
 
-/// A way to take all of them down.
+/// A way to take down all containers.
 type Way = (&'static str, fn(Vec<Container>));
 
-/// So many containers of one bridge, by each of these ways and by the raw replay.
+/// Measures taking down this many containers of one bridge, in each of these ways and by the raw
+/// replay.
 fn taken_down(many: u32, rounds: usize, ways: Vec<Way>) {
     let all = if is_trial() { 20 } else { many };
     let host = Namespace::anonymous().create().unwrap();
@@ -98,13 +99,13 @@ fn taken_down(many: u32, rounds: usize, ways: Vec<Way>) {
     compare(&format!("take down {many} containers"), rounds, contenders);
 }
 
-/// An owner of owners, as a program has them.
+/// The owners of one container, nested as in a program.
 struct Cell {
     _container: Owned<Netns>,
     _cable: Together<Option<Owned<Veth>>>,
 }
 
-/// In a list of lists.
+/// Puts the containers into a list of lists.
 fn cells(all: Vec<Container>) -> Vec<Vec<Cell>> {
     let cell = |(container, cable)| Cell { _container: container, _cable: Some(cable).into() };
     let mut left = all.into_iter().map(cell).peekable();
@@ -113,7 +114,7 @@ fn cells(all: Vec<Container>) -> Vec<Vec<Cell>> {
     tens.collect()
 }
 
-/// Measures what the group saves: the same owners dropped together, and one after the other.
+/// Measures the gain of a `Together`: the same owners dropped together, and one by one.
 fn one_by_one(_: &mut Criterion) {
     let all = if is_trial() { 5 } else { 100 };
     let host = Namespace::anonymous().create().unwrap();

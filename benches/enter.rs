@@ -1,4 +1,4 @@
-//! Entering a namespace and coming back, a listener opened inside, a namespace made: each beside
+//! Entering a namespace and returning, opening a listener inside, creating a namespace: each beside
 //! the raw system calls.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a bench is no library
 
@@ -25,7 +25,7 @@ fn raw<T>(red: &Netns, home: &File, work: impl FnOnce() -> T) -> T {
     made
 }
 
-/// A closure of nothing.
+/// Measures an empty closure.
 fn enter(red: &Netns, home: &File) {
     let worker = red.worker().unwrap();
     let work = || black_box(1);
@@ -46,8 +46,7 @@ fn enter(red: &Netns, home: &File) {
     );
 }
 
-/// A listener opened inside, and one opened by bare system calls on a thread that goes there and
-/// back.
+/// Measures opening a listener inside, and the same by bare system calls.
 fn listener(red: &Netns, home: &File) {
     let worker = red.worker().unwrap();
     let bind = || TcpListener::bind("127.0.0.1:80").unwrap();
@@ -63,7 +62,8 @@ fn listener(red: &Netns, home: &File) {
     );
 }
 
-/// A namespace with its socket, and the same by bare system calls on the calling thread.
+/// Measures creating a namespace with its socket, and the same by bare system calls on the calling
+/// thread.
 fn made(home: &File) {
     let host = Netns::current().unwrap();
     let raw = || {

@@ -1,4 +1,4 @@
-//! Routes in by the hundred thousand, routes and links out, one link by its name.
+//! Adding routes by the hundred thousand, listing routes and links, and finding a link by name.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)] // a bench is no library
 
 use std::cell::Cell;
@@ -50,7 +50,7 @@ fn routes(_: &mut Criterion) {
     let v4: Vec<_> = (0..many4).map(|n| Route::new(Ipv4Net::from(to4(n))).via(VIA4)).collect();
     let host = Netns::current().unwrap();
     let old = Cell::new(None);
-    // The kernel's own garbage collection of a namespace's routes is not part of the work.
+    // The kernel's clean-up of the previous namespace's routes is not measured.
     let fresh = || {
         old.set(None);
         settle(&host);

@@ -27,7 +27,7 @@ const FIRST: u16 = 50_000;
 const HELD: Option<&str> = None;
 const PERSISTENT: Option<&str> = Some("tag");
 
-/// A host whose socket is open, with a bridge that leads to the containers.
+/// Creates a host whose socket is open, with a bridge that leads to the containers.
 fn host() -> (Owned<Netns>, Owned<Link>) {
     let host = fresh();
     let bridge = Bridge::new("br0").address("10.0.0.1/16").up().create(&host).unwrap();
@@ -48,13 +48,13 @@ fn ports(count: u16, tag: Option<&str>) -> Vec<PortForward> {
     (1..=count).map(|number| port(number, tag)).collect()
 }
 
-/// The address of a container of its own for a port.
+/// Returns the address of the container that only this port leads to.
 fn container(port: u16) -> [u8; 4] {
     let [high, low] = port.to_be_bytes();
     [10, 0, high + 1, low]
 }
 
-/// Ports that lead to a container each.
+/// Returns ports that each lead to another container.
 fn ports_apart(count: u16) -> Vec<PortForward> {
     let one = |number| {
         PortForward::new(number, std::net::IpAddr::from(container(number))).target_port(80)
@@ -65,7 +65,7 @@ fn ports_apart(count: u16) -> Vec<PortForward> {
 const NEW: u16 = 12;
 const DELETE: u16 = 14;
 
-/// Elements of a map, each written by `fill`, in as many messages as `PortForward` sends.
+/// Appends elements of a map, each written by `fill`, in as many messages as `PortForward` sends.
 fn elements(
     batch: &mut Replay,
     kind: u16,
@@ -98,7 +98,7 @@ fn comment(element: &mut Replay, text: &str) {
     element.nested(6, |data| data.0.extend(parts.concat()));
 }
 
-/// Protocol and port to address and port.
+/// Appends the elements that map a protocol and port to an address and port.
 fn port_elements(
     batch: &mut Replay,
     kind: u16,
@@ -129,7 +129,7 @@ fn tag_elements(batch: &mut Replay, kind: u16, ports: impl Iterator<Item = u16>)
         key[18..].fill(0);
         element.nested(1 | NESTED, |value| value.attribute(1, &key));
         if kind == NEW {
-            element.attribute(9, b"local-2\0"); // the object that it refers to
+            element.attribute(9, b"local-2\0"); // the object that the element refers to
             comment(element, &format!("0.0.0.0:{port}->10.0.0.2:80/tcp%2#9e3779b1"));
         }
     });
@@ -142,7 +142,7 @@ fn change_persistent(kind: u16, ports: std::ops::RangeInclusive<u16>) -> Replay 
     })
 }
 
-/// The one container of most benches.
+/// Returns the address of the one container of most benches.
 fn lone(_: u16) -> [u8; 4] {
     [10, 0, 0, 2]
 }
@@ -151,7 +151,7 @@ fn change(kind: u16, ports: impl Iterator<Item = u16>, target: fn(u16) -> [u8; 4
     Replay::batch(|batch| port_elements(batch, kind, ports, (target, false)))
 }
 
-/// Changes a port at one address.
+/// Builds the change of a port at one address.
 fn change_addressed(kind: u16, port: u16) -> Replay {
     Replay::batch(|batch| {
         elements(batch, kind, b"addressed\0", [port].into_iter(), |element, port| {
@@ -166,7 +166,7 @@ fn change_addressed(kind: u16, port: u16) -> Replay {
     })
 }
 
-/// A set with this number, name and flags, whose keys have this type and length.
+/// Appends a set with this number, name and flags, whose keys have this type and length.
 fn raw_set(
     batch: &mut Replay,
     (id, name, flags): (u32, &[u8], u32),
@@ -186,12 +186,12 @@ fn raw_set(
     });
 }
 
-/// A table with a map of these.
+/// Builds a table with maps of these ports.
 fn raw_table(ports: impl Iterator<Item = u16>) -> Replay {
     Replay::batch(|batch| {
         batch.message(NFT, CREATE, 0, |table| {
             table.attribute(1, b"t\0");
-            table.attribute(2, &2_u32.to_be_bytes()); // the owner flag, so that it goes
+            table.attribute(2, &2_u32.to_be_bytes()); // the owner flag: deleted with the socket
         });
         let map = 8;
         let target = |set: &mut Replay| {
@@ -199,10 +199,10 @@ fn raw_table(ports: impl Iterator<Item = u16>) -> Replay {
             set.attribute(7, &8_u32.to_be_bytes());
         };
         raw_set(batch, (1, b"any\0", map), ((12 << 6) + 13, 8), 65_536, target);
-        // The map of ports at one address each.
+        // The map of ports that are published at one address.
         let key = ((12 << 12) + (7 << 6) + 13, 12);
         raw_set(batch, (3, b"addressed\0", map), key, 65_536, target);
-        // The counter that the mappings of a tag refer to, and the map of these.
+        // The counter that a tag's elements refer to, and the map of these elements.
         batch.message(NFT | 0x12, CREATE, 0, |object| {
             object.attribute(1, b"t\0");
             object.attribute(2, b"local-2\0");
@@ -216,8 +216,8 @@ fn raw_table(ports: impl Iterator<Item = u16>) -> Replay {
     })
 }
 
-/// Makes them, where one is already, or deletes them; nothing is left to do of those of the turn
-/// before.
+/// Returns the contender that adds or deletes many ports beside one. Each turn starts after the
+/// kernel has freed the previous turn's ports.
 fn changing_many(
     name: &'static str,
     tag: Option<&'static str>,
@@ -236,7 +236,7 @@ fn changing_many(
     })
 }
 
-/// The name, whose ports, their tag, the ports and their raw replay.
+/// The name of the work, the contender, the tag, the ports, and the ports' raw replay.
 type Kind<'a> =
     (String, &'static str, Option<&'static str>, Vec<PortForward>, &'a dyn Fn(u16) -> Replay);
 
@@ -273,9 +273,9 @@ fn many() {
     }
 }
 
-/// Measures the first port of a namespace. It also creates and deletes the table, its chains and
-/// `route_localnet`. So "beside none" is a larger piece of work than the others, which are compared
-/// with "beside 1".
+/// Measures the first port of a namespace, which also creates and deletes the table, its chains and
+/// `route_localnet`. So "beside none" is more work than the other cases, which are compared with
+/// "beside 1".
 fn first_of_all() {
     for (name, tag) in [("held", HELD), ("persistent", PERSISTENT)] {
         let (host, _bridge) = host();
@@ -291,15 +291,15 @@ fn first_of_all() {
     }
 }
 
-/// A host with so many, to which one is added and taken away.
+/// A host with many ports, to which one is added and from which it is removed.
 struct Beside {
     host: Owned<Netns>,
     bridge: Owned<Link>,
     there: Vec<Owned<PortForwardHandle>>,
     forward: PortForward,
-    /// The same, which need not look for the link that leads to the container.
+    /// The same port with its link named, so that netloom does not look the link up.
     by_link: PortForward,
-    /// The same at one address, so that no loopback address is covered.
+    /// The same port at one address, so that no loopback address is covered.
     addressed: PortForward,
 }
 
@@ -316,7 +316,7 @@ impl Beside {
     }
 }
 
-/// Measures one port more and one less beside so many.
+/// Measures adding and removing one port beside this many.
 fn one_more(size: u16, costs: &mut Costs) {
     let sides = [Beside::new(size, HELD), Beside::new(size, PERSISTENT)];
     let raw = fresh();
@@ -375,7 +375,7 @@ fn one_more(size: u16, costs: &mut Costs) {
 /// The times beside each number of ports, by change, kind of port and contender.
 type Costs = BTreeMap<(&'static str, &'static str, &'static str), Vec<Duration>>;
 
-/// Prints whether one more and one less cost the same beside any number.
+/// Prints whether adding and removing a port costs the same beside any number.
 fn judge(costs: &Costs) {
     for ((word, kind, name), medians) in costs {
         let micros: Vec<_> = medians.iter().map(|time| time.as_secs_f64() * 1e6).collect();

@@ -2,7 +2,7 @@
 //! `NETLOOM_SANDBOX=off`, it examines the machine's own network, and changes nothing there.
 #![allow(clippy::print_stdout)]
 
-// For netloom's own tests, which let every step of it fail.
+// Callable from netloom's own tests, which make every step of this example fail.
 pub(crate) fn main() {
     println!("{}", netloom::doctor::examine());
 }

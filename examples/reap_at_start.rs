@@ -1,11 +1,11 @@
-//! Removes the links and names that killed runs of a program left, before the program starts anew.
+//! Removes the links and names that killed runs of a program left, before the program starts again.
 
 use netloom::{Namespace, leftovers, reap};
 
 fn main() -> Result<(), netloom::Error> {
     netloom::sandbox::enter()?;
 
-    // Looks first: nothing of a living process is ever among the leftovers.
+    // Lists the leftovers first. Objects of living processes are never among them.
     let found = leftovers()?;
     println!("{} objects of dead processes", found.found().len());
     let reaped = reap()?;

@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let owner = Route::create_all(&routes, &red)?;
     println!("{} routes in {:?}", owner.len(), started.elapsed());
 
-    // Lists without keeping: each route is lent from the receive buffer.
+    // Counts the routes without storing them: each is borrowed from the receive buffer.
     let by_veth1 = red.fold_routes(|| 0, |count, _route| *count += 1)?;
     println!("{by_veth1} routes are listed");
     Ok(())

@@ -1,4 +1,4 @@
-//! An integration test in namespaces of its own: `cargo test --example sandboxed_test`.
+//! An integration test in its own namespaces: `cargo test --example sandboxed_test`.
 
 fn main() {
     println!("run me by `cargo test --example sandboxed_test`");
@@ -7,7 +7,7 @@ fn main() {
 #[cfg(test)]
 use netloom::{Namespace, VethEnd, VethPair};
 
-/// Needs neither root nor a free name: each test has namespaces, a /run and a /sys of its own.
+/// Needs neither root nor an unused name: each test has its own namespaces, /run and /sys.
 #[test]
 fn two_hosts_reach_each_other() {
     netloom::sandbox::run(|| -> Result<(), netloom::Error> {

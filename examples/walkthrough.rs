@@ -1,13 +1,13 @@
-//! Container networking from the first namespace to the internet: what a person learns by typing
-//! some forty commands, as one program that cleans up by itself.
+//! Container networking from the first namespace to the internet: some forty commands that a person
+//! would type, as one program that cleans up after itself.
 //!
 //! ```text
 //! cargo run --example walkthrough             # the whole story
 //! cargo run --example walkthrough -- --pause  # waits before taking down, to look around
 //! ```
 //!
-//! Each step prints the command it stands for. What the story claims it shows by packets; a claim
-//! that does not hold ends it with an error.
+//! Each step prints the command that it replaces. Packets prove each claim, and a false claim ends
+//! the program with an error.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -23,7 +23,7 @@ use netloom::{
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
-// For netloom's own tests, which let every step of it fail.
+// Callable from netloom's own tests, which make every step of this example fail.
 pub(crate) fn main() -> Result {
     let pause = std::env::args().any(|argument| argument == "--pause");
     let here = Netns::current()?;
@@ -53,7 +53,8 @@ pub(crate) fn main() -> Result {
                 ("internet", &internet),
             ])?;
         }
-        // Owners go in any order. These two say so; the namespaces go at the end of the block.
+        // The order of drops does not matter. These two owners go first, the namespaces at the end
+        // of the block.
         drop(way_out);
         drop(network);
     }
@@ -63,7 +64,7 @@ pub(crate) fn main() -> Result {
     claim("links, addresses, routes and names are what they were", before == after)
 }
 
-/// `ip netns add`, `list`, `exec`, `del`: names that iproute2 knows, too.
+/// Does what `ip netns add`, `list`, `exec` and `del` do. iproute2 sees the names as well.
 fn names() -> Result {
     command("ip netns add lab");
     let lab = Namespace::named("lab").create()?;
@@ -191,7 +192,8 @@ fn to_the_internet(host: &Netns, ns1: &Netns, internet: &Netns) -> Result<impl S
     Ok((nat, forwarding, default, uplink))
 }
 
-/// A server in one namespace, a client in another; returns who the server saw.
+/// Connects a client in one namespace to a server in another. Returns the address that the server
+/// saw.
 fn tcp_exchange(from: &Netns, to: &Netns, server: SocketAddr) -> Result<SocketAddr> {
     let listener = to.run(|| TcpListener::bind(server))??;
     // The kernel completes the connection before the server accepts it: one thread is enough.

@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The socket stays in its namespace; the calling thread keeps its own.
     let receiver = blue.udp_bind("10.0.0.2:5000".parse::<SocketAddr>()?)?;
 
-    // A worker spares a thread for each closure.
+    // With a worker, a closure needs no new thread.
     let worker = red.worker()?;
     for n in 0..3 {
         worker.run(move || -> std::io::Result<usize> {

@@ -1,4 +1,4 @@
-//! One call of `create` for `tools/paths`, which counts the functions that the call passes.
+//! Makes one call of `create` for `tools/paths`, which counts the functions that the call passes.
 #![allow(missing_docs)]
 
 use netloom::nft::{Chain, Family, Rule, Table};

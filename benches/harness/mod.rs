@@ -1,5 +1,5 @@
-//! Contenders measured in turns, so that the machine's noise hits all of them, and the medians
-//! compared.
+//! Measures contenders in turns, so that the machine's noise affects all of them, and compares the
+//! medians.
 #![allow(dead_code)] // each bench uses its own part
 
 use std::hint::black_box;
@@ -11,7 +11,6 @@ use netloom::{Namespace, Netns, VethPair};
 /// cleanup.
 pub(crate) type Contender<'a> = (&'static str, Box<dyn FnMut() -> Duration + 'a>);
 
-/// A contender.
 pub(crate) fn contender<'a>(
     name: &'static str,
     work: impl FnMut() -> Duration + 'a,
@@ -19,9 +18,8 @@ pub(crate) fn contender<'a>(
     (name, Box::new(work))
 }
 
-/// One whose turn is ten calls, one after the other: what one takes, and dropping what it brings.
-/// Which core a thread is born on, and whether it is awake, depends on what the thread before left;
-/// so a turn has several.
+/// Returns a contender whose turn is ten calls in a row, each with the drop of its result. A new
+/// thread's core and wake-up time depend on the previous thread, so one call would not be typical.
 pub(crate) fn calls<'a, T>(name: &'static str, call: impl Fn() -> T + 'a) -> Contender<'a> {
     const CALLS: u32 = 10;
     contender(name, move || {
@@ -42,7 +40,7 @@ pub(crate) fn is_trial() -> bool {
 /// The times of one contender's turns.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spread {
-    /// A quarter of the turns took less: of a busy machine this says more than the median.
+    /// The first quartile, which says more than the median on a busy machine.
     pub(crate) quartile: Duration,
     pub(crate) median: Duration,
 }
@@ -54,18 +52,18 @@ fn order(round: usize, many: usize) -> impl Iterator<Item = usize> {
     let (row, backwards) = (round / 2, round % 2 == 1);
     (0..many).map(move |turn| {
         let place = if backwards { many - 1 - turn } else { turn };
-        // 0, 1, the last, 2, the last but one, …
+        // The offsets 0, 1, last, 2, last but one, …
         let step = place.div_ceil(2);
         (row + if place % 2 == 1 { step } else { many - step }) % many
     })
 }
 
-/// How many rounds it takes for the [`order`] to be the same to all, at least so many.
+/// Returns the number of rounds, at least `rounds`, after which the [`order`] was fair to all.
 fn fair(rounds: usize, contenders: usize) -> usize {
     if is_trial() { 1 } else { rounds.next_multiple_of(2 * contenders) }
 }
 
-/// Each one's turns, so many rounds of them or a few more.
+/// Runs this many rounds or a few more. Returns each contender's times.
 pub(crate) fn spreads(
     rounds: usize,
     contenders: &mut [Contender<'_>],
@@ -84,7 +82,7 @@ pub(crate) fn spreads(
     contenders.iter().zip(&mut times).map(|((name, _), times)| (*name, spread(times))).collect()
 }
 
-/// Each one's median over so many rounds.
+/// Returns each contender's median over this many rounds.
 pub(crate) fn medians(
     rounds: usize,
     contenders: &mut [Contender<'_>],
@@ -92,8 +90,8 @@ pub(crate) fn medians(
     spreads(rounds, contenders).into_iter().map(|(name, spread)| (name, spread.median)).collect()
 }
 
-/// Prints medians and first quartiles, and how they compare with the last one's: the raw replay. A
-/// trial prints the same names, of less work.
+/// Prints medians and first quartiles, and their ratios to the last contender, the raw replay. A
+/// trial prints the same names with less work.
 pub(crate) fn compare(
     work: &str,
     rounds: usize,
@@ -118,7 +116,7 @@ pub(crate) fn compare(
     spreads
 }
 
-/// The time of `work` alone; what it returns is dropped after that.
+/// Returns the time of `work` without the drop of its result.
 pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> Duration {
     let start = Instant::now();
     let made = black_box(work());
@@ -127,9 +125,9 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> Duration {
     time
 }
 
-/// Waits until the kernel has cleaned up all namespaces that were closed before: until then
-/// everything that needs the RTNL lock is slower. That waits for RCU callbacks as well, which free
-/// what was deleted. It cleans up in order, so one more is closed, and waited for.
+/// Waits until the kernel has cleaned up all closed namespaces, because until then the RTNL lock is
+/// busy. RCU callbacks, which free deleted objects, are done by then as well. The kernel cleans up
+/// in order, so this function closes one more namespace and waits for it.
 pub(crate) fn settle(host: &Netns) {
     const MARK: &str = "mark";
     let last = Namespace::anonymous().create().unwrap();

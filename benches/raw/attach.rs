@@ -1,4 +1,4 @@
-//! One container attached to a bridge, as two datagrams.
+//! The messages that attach one container to a bridge, in two datagrams.
 
 use std::fs::File;
 use std::net::Ipv4Addr;
@@ -21,14 +21,14 @@ use super::{
 pub(crate) struct Plan {
     pub(crate) port: String,
     pub(crate) address: Ipv4Addr,
-    /// The container's end generates an IPv6 address, as by the kernel's default.
+    /// True if the container's end generates an IPv6 address, the kernel's default.
     pub(crate) ipv6: bool,
-    /// The port's index; 0: the kernel's choice.
+    /// The port's index, or 0 to let the kernel choose.
     pub(crate) index: u32,
 }
 
 impl Plan {
-    /// The container of this number, on 10.0.0.0/16.
+    /// Returns the plan of the container with this number, on 10.0.0.0/16.
     pub(crate) fn number(n: u32) -> Self {
         let address = Ipv4Addr::from_bits(0x0a00_0100 + n);
         Self { port: format!("port{n}"), address, ipv6: false, index: 0 }
@@ -40,7 +40,7 @@ impl Plan {
 pub(crate) enum Way {
     /// Two datagrams, one for each namespace.
     Two,
-    /// Each in a datagram of its own, and acknowledged.
+    /// A datagram for each message, each acknowledged.
     Alone,
     /// Two datagrams, and one that moves the peer from this namespace to the container.
     Moved,
@@ -50,24 +50,25 @@ pub(crate) enum Way {
 pub(crate) struct Attach {
     host: OwnedFd,
     home: File,
-    /// One, or two where the peer is moved.
+    /// The host's datagrams: one, or two if the peer is moved.
     here: Vec<Vec<u8>>,
-    /// The place of the container's descriptor in the last message.
+    /// The position of the container's descriptor in the last message.
     namespace_at: usize,
     configure: Vec<Vec<u8>>,
 }
 
 impl Attach {
-    /// Builds them for a bridge in `host`. In a fresh namespace `lo` is link 1 and the peer link 2.
+    /// Builds the messages for a bridge in `host`. In a new namespace `lo` is link 1 and the peer
+    /// link 2.
     pub(crate) fn prepare(host: &Netns, bridge: u32, plan: &Plan) -> Self {
         Self::prepare_by(Way::Two, host, bridge, plan)
     }
 
-    /// Prepares the messages in another way.
+    /// Builds the messages for another distribution over datagrams.
     pub(crate) fn prepare_by(way: Way, host: &Netns, bridge: u32, plan: &Plan) -> Self {
         let mut veth = Message::link(RTM_NEWLINK, CREATE | ECHO | ACK, plan.index, true);
         veth.string(3, &plan.port).attribute(10, &bridge.to_ne_bytes());
-        // As netloom: an address of its own, so that the kernel draws none.
+        // As netloom does, sets an address, so that the kernel generates none.
         veth.attribute(1, &hardware(2, plan.address));
         let mut namespace_at = 0;
         veth.nested(18, |info| {
@@ -125,7 +126,8 @@ impl Attach {
         Self { host, home, here, namespace_at, configure }
     }
 
-    /// Seven system calls and an echo, on the calling thread, which stays in the container.
+    /// Attaches the container with seven system calls and an echo. The calling thread stays in the
+    /// container.
     pub(crate) fn run(&mut self) -> Attached {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
         let container = File::open("/proc/thread-self/ns/net").unwrap();
@@ -149,19 +151,19 @@ impl Attach {
         time
     }
 
-    /// Takes the thread home: not part of the work.
+    /// Returns the thread to its namespace, which is not measured.
     pub(crate) fn go_home(&self) {
         setns(&self.home, CloneFlags::CLONE_NEWNET).unwrap();
     }
 }
 
-/// A local hardware address.
+/// Returns a locally administered hardware address.
 fn hardware(first: u8, of: Ipv4Addr) -> [u8; 6] {
     let [a, b, c, d] = of.octets();
     [first, 0, a, b, c, d]
 }
 
-/// An attached container; it goes with this.
+/// An attached container, deleted with this value.
 pub(crate) struct Attached {
     _container: File,
     _socket: OwnedFd,

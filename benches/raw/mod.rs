@@ -1,4 +1,5 @@
-//! Messages built beforehand and sent with bare system calls: what anybody could reach at best.
+//! Messages built beforehand and sent with bare system calls: the least time that any program could
+//! need.
 #![allow(dead_code)] // each bench uses its own part
 
 use std::cell::RefCell;
@@ -33,7 +34,7 @@ pub(crate) fn open(protocol: SockProtocol) -> OwnedFd {
     socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).unwrap()
 }
 
-/// A socket of a namespace.
+/// Opens a socket in a namespace.
 pub(crate) fn open_in(netns: &Netns) -> OwnedFd {
     netns.run(|| open(SockProtocol::NetlinkRoute)).unwrap()
 }
@@ -43,7 +44,7 @@ thread_local! {
     static ANSWER: RefCell<Vec<u8>> = RefCell::new(vec![0; 16 * 1024]);
 }
 
-/// The next answer, as `look` sees it.
+/// Receives the next answer, and passes it to `look`.
 fn receive<T>(socket: &OwnedFd, look: impl FnOnce(&[u8]) -> T) -> T {
     ANSWER.with_borrow_mut(|answer| {
         let length = recv(socket.as_raw_fd(), answer, MsgFlags::empty()).unwrap();
@@ -63,7 +64,7 @@ pub(crate) fn exchange(socket: &OwnedFd, datagram: &[u8]) {
     while !receive(socket, is_acknowledgement) {}
 }
 
-/// A message in the making.
+/// A message under construction.
 pub(crate) struct Message(Vec<u8>);
 
 impl Message {
@@ -74,7 +75,7 @@ impl Message {
         Self(bytes)
     }
 
-    /// A link request: index, flags, change mask.
+    /// Starts a link request: index, flags, change mask.
     fn link(kind: u16, flags: u16, index: u32, up: bool) -> Self {
         let mut message = Self::new(kind, flags);
         let up = if up { UP } else { [0; 4] };
@@ -114,7 +115,7 @@ impl Message {
     }
 }
 
-/// Datagrams of a hundred requests each, the last of each acknowledged.
+/// Joins messages to datagrams of a hundred requests. The last request of each is acknowledged.
 fn in_hundreds(mut messages: Vec<Message>) -> Vec<Vec<u8>> {
     let datagram = |chunk: &mut [Message]| {
         chunk.last_mut().unwrap().0[6] |= u8::try_from(ACK).unwrap();
@@ -123,7 +124,7 @@ fn in_hundreds(mut messages: Vec<Message>) -> Vec<Vec<u8>> {
     messages.chunks_mut(100).map(datagram).collect()
 }
 
-/// Puts links in a group of their own and deletes that.
+/// Builds the requests that put links into a group and delete the group.
 pub(crate) fn group_delete(indexes: &[u32]) -> Vec<Vec<u8>> {
     let grouped = indexes.iter().map(|index| {
         let mut message = Message::link(RTM_SETLINK, 0, *index, false);
@@ -136,7 +137,7 @@ pub(crate) fn group_delete(indexes: &[u32]) -> Vec<Vec<u8>> {
     datagrams
 }
 
-/// IPv4 host routes by a gateway.
+/// Builds the requests for IPv4 host routes through a gateway.
 pub(crate) fn ipv4_routes(routes: impl Iterator<Item = (Ipv4Addr, Ipv4Addr)>) -> Vec<Vec<u8>> {
     let message = |(to, via): (Ipv4Addr, Ipv4Addr)| {
         let mut route = Message::new(RTM_NEWROUTE, CREATE);
@@ -147,7 +148,7 @@ pub(crate) fn ipv4_routes(routes: impl Iterator<Item = (Ipv4Addr, Ipv4Addr)>) ->
     in_hundreds(routes.map(message).collect())
 }
 
-/// IPv6 host routes by a gateway out of a link.
+/// Builds the requests for IPv6 host routes through a gateway and a link.
 pub(crate) fn ipv6_routes(
     routes: impl Iterator<Item = (std::net::Ipv6Addr, std::net::Ipv6Addr)>,
     link: u32,
@@ -162,19 +163,19 @@ pub(crate) fn ipv6_routes(
     in_hundreds(routes.map(message).collect())
 }
 
-/// Asks for one link by its name, without statistics.
+/// Builds the request for one link by its name, without statistics.
 pub(crate) fn link_by_name(name: &str) -> Vec<u8> {
     let mut get = Message::link(RTM_GETLINK, 0, 0, false);
     get.string(3, name).attribute(29, &[8, 0, 0, 0]).finish()
 }
 
-/// Sends a request and takes its one answer.
+/// Sends a request and receives its only answer.
 pub(crate) fn get(socket: &OwnedFd, request: &[u8]) {
     send(socket.as_raw_fd(), request, MsgFlags::empty()).unwrap();
     receive(socket, |answer| assert!(answer.len() > 16 && answer[4] == 16));
 }
 
-/// The same request, to be acknowledged after the answer.
+/// Returns the same request, with an acknowledgement after the answer.
 pub(crate) fn acknowledged(request: &[u8]) -> Vec<u8> {
     let mut request = request.to_owned();
     request[6] |= u8::try_from(ACK).unwrap();
@@ -196,8 +197,8 @@ pub(crate) fn all_routes() -> Vec<u8> {
     Message::new(RTM_GETROUTE, DUMP).bytes(&[0; 12]).finish()
 }
 
-/// Receives a list and walks it: each message, each attribute's type and value. Returns how many
-/// there were.
+/// Receives a list and visits each attribute's type and value. Returns the number of messages, and
+/// a sum that keeps the compiler from omitting the visits.
 pub(crate) fn walk(socket: &OwnedFd, request: &[u8], header: usize) -> (usize, u64) {
     const NLMSG_DONE: u16 = 3;
     let mut buffer = vec![0; 32 * 1024];
@@ -224,7 +225,7 @@ pub(crate) fn walk(socket: &OwnedFd, request: &[u8], header: usize) -> (usize, u
     }
 }
 
-/// Room for a datagram of this many bytes.
+/// Enlarges the send buffer for a datagram of this many bytes.
 pub(crate) fn make_room(socket: &OwnedFd, bytes: usize) {
     setsockopt(socket, sockopt::SndBuf, &bytes).unwrap();
 }

@@ -1,4 +1,5 @@
-//! A small network: a bridge, two containers, forwarding, masquerading; built and removed.
+//! The messages that build and remove a small network: a bridge, two containers, forwarding,
+//! masquerading.
 
 use std::os::fd::OwnedFd;
 
@@ -25,7 +26,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// For the calling thread's own namespace.
+    /// Builds the messages for the calling thread's namespace.
     pub(crate) fn prepare(host: &Netns) -> Self {
         let mut bridge = Message::link(RTM_NEWLINK, CREATE | ACK, BRIDGE, true);
         bridge.string(3, "br0").attribute(1, &[2, 0, 0, 0, 0, 1]).nested(18, |info| {
@@ -91,8 +92,8 @@ fn batch(operations: Vec<Message>) -> Vec<u8> {
     all.flat_map(|mut message| message.finish()).collect()
 }
 
-/// `ip saddr 10.0.0.0/24 counter masquerade` in a table that goes with its socket, as netloom sends
-/// it.
+/// Builds `ip saddr 10.0.0.0/24 counter masquerade` in a table that is deleted with its socket, as
+/// netloom sends it.
 fn masquerade() -> Vec<u8> {
     let table = nft(0, 0x600, |table| {
         table.string(1, "raw").attribute(2, &2_u32.to_be_bytes());
@@ -123,7 +124,7 @@ fn masquerade() -> Vec<u8> {
     batch(vec![table, chain, rule])
 }
 
-/// Compares the first register with this value.
+/// Appends a comparison of the first register with this value.
 fn compare(list: &mut Message, value: &[u8]) {
     expression(list, "cmp", |cmp| {
         cmp.attribute(1, &1_u32.to_be_bytes()).attribute(2, &0_u32.to_be_bytes());

@@ -1,1 +1,1 @@
-//! Nothing: the benches are the package.
+//! An empty library, because the package consists of benches.

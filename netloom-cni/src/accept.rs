@@ -1,6 +1,7 @@
-//! Forwarding where another program's packet filter drops it: `iptables -P FORWARD DROP`, as Docker
-//! sets it. Two rules for each bridge accept its packets there, in a form that `iptables` lists and
-//! keeps. What may come in is limited by our own table, as that policy did.
+//! Forwarding beside another program's packet filter that drops packets, such as Docker's `iptables
+//! -P FORWARD DROP`. Two rules for each bridge accept its packets there, in a form that `iptables`
+//! lists and keeps. The plugin's own table then drops the incoming connections that the policy
+//! dropped.
 
 use netloom::nft::{ChainHandle, Family, Policy, Rule, RuleHandle};
 use netloom::{Netns, Owned};
@@ -12,7 +13,7 @@ use crate::gateway;
 /// The table of `iptables` and `ip6tables`.
 const TABLE: &str = "filter";
 const FORWARD: &str = "FORWARD";
-/// The chains that are made for the rules of others, the first one preferred.
+/// The chains that other programs reserve for foreign rules, the preferred one first.
 const FOR_OTHERS: [&str; 2] = ["DOCKER-USER", "CNI-ADMIN"];
 
 /// Returns the chains that need rules: one in the table of each family whose `FORWARD` chain drops.
@@ -43,7 +44,7 @@ fn find(host: &Netns, family: Family, chain: &str) -> Result<Option<ChainHandle>
     }
 }
 
-/// The rules of a network's link: its packets, and those to it.
+/// Returns the rules of a network's link: for packets from the link and for packets to it.
 fn rules(config: &Config) -> [Rule; 2] {
     let link = gateway::name(config);
     let comment = format!("netloom-cni {link}");
@@ -64,9 +65,9 @@ pub(crate) fn ensure(
                 continue;
             }
             made.push(match there.last() {
-                // Before what other rules refuse, as the reference plugin does it.
+                // The rule precedes rules that refuse packets, as in the reference plugin.
                 _ if chain.name() == FORWARD => rule.insert(chain)?,
-                // Behind the administrator's rules, which may refuse more.
+                // The rule follows the administrator's rules, which may refuse packets.
                 Some((last, end)) if is_end(end) => rule.insert_before(last)?,
                 _ => rule.create(chain)?,
             });
@@ -75,7 +76,7 @@ pub(crate) fn ensure(
     Ok(made)
 }
 
-/// Returns whether a rule ends its chain for all packets: `-j RETURN`, which Docker adds.
+/// Returns whether a rule ends its chain for all packets, such as Docker's `-j RETURN`.
 fn is_end(rule: &Rule) -> bool {
     [Rule::new().back(), Rule::new().counter().back()].contains(rule)
 }
@@ -93,7 +94,7 @@ pub(crate) fn check(chains: &[ChainHandle], config: &Config) -> Result<(), Failu
     Ok(())
 }
 
-/// Removes the rules of a network without containers, wherever they are.
+/// Removes the rules of a network without containers from all chains.
 pub(crate) fn remove(host: &Netns, config: &Config) -> Result<(), Failure> {
     let rules = rules(config);
     for family in [Family::Ip, Family::Ip6] {

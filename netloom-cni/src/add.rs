@@ -204,7 +204,7 @@ impl<'a> Lease<'a> {
     }
 
     /// Connects the container first if another plugin asks for its addresses over the interface.
-    /// The locks are kept meanwhile: the next ADD of the network waits.
+    /// The locks are held meanwhile, so the next ADD of the network waits.
     fn ask_over_interface(
         &self,
         host: &Host,

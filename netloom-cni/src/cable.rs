@@ -145,7 +145,7 @@ fn add_routes(
     Ok(())
 }
 
-/// Gives a cable that is plugged in the addresses and routes that were asked for over it.
+/// Gives a connected cable the addresses and routes that a plugin requested over it.
 pub(crate) fn configure(
     veth: &Veth,
     container: &Netns,
@@ -153,7 +153,7 @@ pub(crate) fn configure(
     network: &result::NetworkResult,
 ) -> Result<(), Failure> {
     for ip in &network.ips {
-        // The address goes with the cable.
+        // The kernel deletes the address with the cable.
         address(ip, config).create(veth.peer())?.keep();
     }
     add_routes(veth, container, network)?;

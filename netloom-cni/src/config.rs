@@ -40,11 +40,11 @@ pub(crate) enum IngressPolicy {
 pub(crate) enum Isolation {
     #[default]
     None,
-    /// The port's own setting isolates it.
+    /// Isolation by the port's own setting.
     Port,
-    /// Rules for frames isolate the port. A bridge that calls the rules of IP (`br_netfilter`) sends
-    /// packets to published ports straight from port to port. The port's own setting would drop
-    /// them.
+    /// Isolation by rules for frames. A bridge that calls the IP rules (`br_netfilter`) sends
+    /// packets to published ports directly from port to port. The port's own setting would drop
+    /// these packets.
     Rules,
 }
 

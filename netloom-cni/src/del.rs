@@ -17,11 +17,11 @@ use crate::ipam::Ipam;
 use crate::ports;
 use crate::store::Store;
 
-/// Removes the attachment. Continues after failures and returns them together: state that can't be
-/// read keeps nothing in the kernel.
+/// Removes the attachment. Continues after failures and returns them together, so unreadable state
+/// leaves nothing in the kernel.
 pub(crate) fn del(call: &Call, config: &Config) -> Result<(), Failure> {
     let attachment = config.attachment(call);
-    // Before the host is locked, like all accesses to a store.
+    // Any store is read before the host is locked.
     let memory = Memory::of(config, &attachment);
     let addresses = memory.as_ref().ok().and_then(|memory| memory.addresses.as_deref());
     let mut failures = unplug(&attachment, addresses);
@@ -72,10 +72,11 @@ fn unfilter(
     let tag = attachment.tag();
     let removed = match addresses {
         Some(addresses) => filter.remove(&tag, addresses),
-        // An ADD that was killed, or a state that was lost: it takes a look at all.
+        // The addresses are unknown, as after a killed ADD or a lost record, so all elements are
+        // searched.
         None => filter.sweep(&BTreeSet::from([tag])),
     };
-    // Other containers need the rules that this one no longer does.
+    // Other containers may need rules that this container does not.
     removed.and(filter.repair(host))
 }
 

@@ -1,4 +1,4 @@
-//! Files that other programs may have damaged: no operation here waits for ever.
+//! Files that other programs may have damaged. No operation here waits for ever.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read};
@@ -49,7 +49,7 @@ pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
     identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
-/// Deletes a file. A missing one is no failure.
+/// Deletes a file. A missing file is no failure.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -67,7 +67,7 @@ pub(crate) fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result
 
 /// Reads a file of the directory.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    /// More than the addresses of a container need.
+    /// The size limit, far above the size of any container's record.
     const MOST: u64 = 1 << 20;
     let mut text = Vec::new();
     open_regular(OpenOptions::new().read(true), path)?.take(MOST).read_to_end(&mut text)?;
@@ -82,7 +82,7 @@ pub(crate) fn is_there(path: &Path) -> Result<bool, Failure> {
     }
 }
 
-/// Returns whether a file is not there: a file with too long a name can't be.
+/// Returns whether a file is missing. A file whose name is too long cannot exist.
 pub(crate) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidFilename)
 }

@@ -1,6 +1,6 @@
-//! Frames between a bridge's ports: a table of the bridge family for all networks. It drops frames
-//! of a container that have another hardware address as source (`macspoofchk`), and frames between
-//! isolated ports where the kernel's own isolation would break published ports.
+//! Frames between a bridge's ports: a table of the bridge family for all networks. It drops a
+//! container's frames whose source is another hardware address (`macspoofchk`). It also drops
+//! frames between isolated ports, where the kernel's own isolation would break published ports.
 //!
 //! A container is an element of sets, keyed by the name of its port on the host.
 
@@ -17,14 +17,14 @@ use crate::failure::{Code, Failure};
 use crate::host::Host;
 
 const TABLE: &str = "netloom-cni-frames";
-/// The ports whose containers have to keep to one hardware address.
+/// The ports whose containers may send from one hardware address only.
 const GUARDED: &str = "guarded";
 /// The ports with their containers' hardware addresses.
 const SOURCES: &str = "sources";
 /// The isolated ports.
 const ISOLATED: &str = "isolated";
-/// The bit of a packet's mark that says that it is for a published port, between the hook of IP and
-/// that of the bridge. It is cleared before the packet leaves the bridge.
+/// The bit of a packet's mark that the IP hook sets for a published port, and the bridge hook reads
+/// and clears.
 pub(crate) const PUBLISHED: u32 = 0x1000;
 
 /// The rules for frames of one port. Removed on drop unless kept.
@@ -33,7 +33,7 @@ pub(crate) struct Guarded {
     host: Netns,
     port: String,
     is_kept: bool,
-    /// Dropped last.
+    /// The table, if this ADD created it. Dropped last.
     made: Option<Owned<TableHandle>>,
 }
 
@@ -61,12 +61,12 @@ fn sets() -> [Set; 3] {
     ]
 }
 
-/// The base chains, each with its rules.
+/// Returns the base chains, each with its rules.
 fn chains() -> [(Chain, Vec<Rule>); 2] {
     let [from, to, source] = [Field::Iifname, Field::Oifname, Field::MacSource];
     let is_other = Rule::new().in_set([from], GUARDED).not().in_set([from, source], SOURCES);
     let between = || Rule::new().in_set([from], ISOLATED).in_set([to], ISOLATED);
-    // Behind the hook at which a bridge calls the rules of IP (br_netfilter).
+    // After the hook in which a bridge calls the IP rules (br_netfilter).
     let behind = Priority(10);
     [
         (
@@ -92,8 +92,8 @@ fn find(host: &Netns) -> Result<Option<TableHandle>, Failure> {
     Ok(tables.into_iter().find(|table| table.name() == TABLE))
 }
 
-/// Returns the table, after restoring what another program deleted from it. The owner is of a table
-/// that did not exist.
+/// Returns the table, after restoring what another program deleted. Also returns the owner of a
+/// table that was missing.
 fn ensure(host: &mut Host) -> Result<(TableHandle, Option<Owned<TableHandle>>), Failure> {
     let mut found = find(&host.netns)?;
     if let Some(table) = &found
@@ -213,7 +213,7 @@ pub(crate) fn guard(
     }
     let (table, made) = ensure(host)?;
     let port = attachment.link_name();
-    // An attachment that was killed may have left its elements.
+    // A killed ADD may have left elements of this port.
     remove_from(&table, &port)?;
     let guarded = Guarded { host: host.netns.clone(), port, is_kept: false, made };
     for (set, element) in elements {
@@ -284,7 +284,7 @@ fn find_set(table: &TableHandle, name: &str) -> Result<Option<SetHandle>, Failur
     }
 }
 
-/// Removes the rules for frames of attachments whose tags are unwanted.
+/// Removes the frame rules of attachments whose tags are unwanted.
 pub(crate) fn sweep(host: &Netns, is_unwanted: impl Fn(&str) -> bool) -> Result<(), Failure> {
     let Some(table) = find(host)? else { return Ok(()) };
     for name in [ISOLATED, GUARDED] {

@@ -1,4 +1,4 @@
-//! GC: deletes attachments that the runtime no longer lists, all of a kind together.
+//! GC: deletes attachments that the runtime no longer lists, all objects of a kind together.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -63,7 +63,7 @@ fn forget(config: &Config, known: &[Attachment]) -> Vec<Failure> {
     failures
 }
 
-/// Deletes what unlisted attachments have in the kernel, whether a record mentions them or not.
+/// Deletes the kernel objects of unlisted attachments, with or without a record.
 fn sweep(config: &Config, valid: &HashSet<Attachment>, known: &[Attachment]) -> Vec<Failure> {
     let mut host = match Host::share() {
         Ok(host) => host,

@@ -1,13 +1,13 @@
 //! `netloom-cni`: a CNI plugin that connects containers to a bridge, with addresses, masquerading,
 //! published ports and isolation in one call. See docs/cni.md.
 //!
-//! | what | where |
+//! | part | modules |
 //! |---|---|
 //! | the protocol | `call` (variables), `config` (with `fields`, `port_mapping`), `result`, `failure`, `version` |
 //! | the commands | `add`, `del`, `check`, `gc`, `status` |
 //! | addresses | `ipam`: delegated or built in |
-//! | what is made in the kernel | `host`, `bridge`, `vlan`, `gateway`, `cable`, `filter`, `accept`, `frames`, `ports` (with `waiting`) |
-//! | what is remembered | `store` (with `files`), by `attachment` |
+//! | kernel objects | `host`, `bridge`, `vlan`, `gateway`, `cable`, `filter`, `accept`, `frames`, `ports` (with `waiting`) |
+//! | records on disk | `store` (with `files`), by `attachment` |
 
 mod accept;
 mod add;

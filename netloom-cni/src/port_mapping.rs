@@ -62,8 +62,8 @@ impl PortMapping {
     }
 }
 
-/// Checks the fields of the reference plugin `portmap` that are not about one port. The rules here
-/// mark no packets, and masquerade what no reply would come back to without.
+/// Checks the fields of the reference plugin `portmap` that apply to all ports. This plugin's rules
+/// mark no packets, and masquerade only connections whose replies would otherwise be lost.
 pub(crate) fn check_network(fields: &Fields<'_>) -> Result<(), Failure> {
     const BIT: &str = "markMasqBit";
     fields.flag("snat")?;

@@ -96,7 +96,7 @@ pub(crate) fn unpublish(host: &Netns, tag: &str) -> Result<(), Failure> {
     withdraw(host, &host.port_forwards_with_tag(tag)?, |one| one == tag)
 }
 
-/// Takes away what attachments have published whose tags are unwanted, and adds these tags.
+/// Withdraws the ports of all attachments with unwanted tags, and adds these tags to `tags`.
 pub(crate) fn unpublish_all(
     host: &Netns,
     is_unwanted: impl Fn(&str) -> bool,
@@ -108,7 +108,7 @@ pub(crate) fn unpublish_all(
     withdraw(host, &ports, is_unwanted)
 }
 
-/// Deletes published ports, and hands them over to attachments that wait for them.
+/// Deletes published ports, and gives them to attachments that wait for them.
 fn withdraw(
     host: &Netns,
     ports: &[PortForwardHandle],

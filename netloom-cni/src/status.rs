@@ -21,7 +21,7 @@ pub(crate) fn status(call: &Call, config: &Config) -> Result<(), Failure> {
 
 fn look(call: &Call, config: &Config) -> Result<(), Failure> {
     if let Err(failure) = has_bridge(&Netns::current()?, config) {
-        // The containers that exist were connected to a bridge that is gone.
+        // If the bridge is gone, existing containers have lost their connection.
         let code =
             if is_anybody_there(config)? { Code::UnavailableAndLimited } else { Code::Unavailable };
         return Err(Failure::new(code, failure.to_string()));

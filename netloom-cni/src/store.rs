@@ -6,14 +6,13 @@
 //! whose file has the address as a name. So DEL never releases an address that another attachment
 //! has taken.
 //!
-//! | name | what |
+//! | name | content |
 //! |---|---|
 //! | `CONTAINER@INTERFACE` | an attachment |
-//! | `10.88.0.2` | an address that is taken: the attachment's file, or one of `host-local`'s |
-//! | `last.0` | the address that the first set gave out last, as the target of a symbolic link |
-//! | `lock` | whoever changes something holds it (flock) |
-//! | `new` | what an ADD has begun with; left of one that was killed, it gets an attachment's name
-//! by the next who comes |
+//! | `10.88.0.2` | an assigned address: the attachment's file, or a file of `host-local` |
+//! | `last.0` | the address last assigned from the first set, as the target of a symbolic link |
+//! | `lock` | the lock (flock) of every change |
+//! | `new` | the record of an ADD in progress. After a kill, the next command gives it its name |
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -272,7 +271,7 @@ impl Store {
                 known += 1;
             }
         }
-        // The record may be unreadable, or damaged: deletes all other names of this file.
+        // An unreadable or damaged record may have more names than it lists: deletes them all.
         if links > known {
             for name in self.names().unwrap_or_default() {
                 let path = self.path(&name);
@@ -281,7 +280,7 @@ impl Store {
                 }
             }
         }
-        // Last: while the record exists, DEL can be repeated.
+        // The attachment's own name is removed last: while the record exists, DEL can be repeated.
         remove(own)?;
         Ok(true)
     }

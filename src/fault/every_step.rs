@@ -20,7 +20,8 @@ mod places;
 mod settings;
 mod watching;
 
-/// Refusals of every step (the first two), or of requests that make something.
+/// The errnos of refused steps: the first two for every step, the others only for requests that
+/// create something.
 const REFUSALS: [Errno; 6] =
     [Errno::ENOMEM, Errno::EPERM, Errno::EEXIST, Errno::ENODEV, Errno::ENOENT, Errno::EOPNOTSUPP];
 
@@ -48,7 +49,7 @@ fn each_step_fails<E: Into<Box<dyn StdError>>>(
     program: impl Fn() -> Result<(), E>,
     check: impl Fn(Fault, &BTreeSet<String>),
 ) {
-    // The first time opens sockets that a handle from outside keeps.
+    // The first run opens sockets that an existing handle keeps.
     program().map_err(Into::into).unwrap();
     let before = Snapshot::take();
     let before_quick = Snapshot::take_quick();
@@ -70,8 +71,8 @@ fn each_step_fails<E: Into<Box<dyn StdError>>>(
             }
             step += 1;
         }
-        // With the settings, which take most of the time: what one step leaves is there at the end,
-        // too.
+        // Compares the sysctls as well, which takes most of the time. A leftover of any step would
+        // still be there.
         nothing_left(&before, &format!("{fault:?} at one of {step} steps"));
         check(fault, &said);
     }
@@ -83,7 +84,7 @@ fn nothing_left(before: &Snapshot, at: &str) {
     assert!(left.is_empty(), "{at}: something is left behind:\n{}", left.join("\n"));
 }
 
-/// Returns the action and object of an error of ours, which must also say why.
+/// Returns the action and object of a netloom error, and asserts that the error names its reason.
 fn step_named(fault: Fault, at: &str, error: &(dyn StdError + 'static)) -> Option<String> {
     let text = error.to_string();
     let words = match fault {
@@ -91,7 +92,7 @@ fn step_named(fault: Fault, at: &str, error: &(dyn StdError + 'static)) -> Optio
         Fault::AnswerShort => "ends within a message".into(),
         _ => "no answer within 10s".into(),
     };
-    // An example has claims of its own: what it says then is not of the library's making.
+    // An example may fail with its own error, which is not checked here.
     let error = error.downcast_ref::<Error>()?;
     assert!(text.contains(&words), "{at}");
     assert!(!error.action().is_empty() && !error.object().is_empty(), "{at}");
@@ -132,7 +133,7 @@ fn ground(host: &Netns) -> Owned<Veth> {
 }
 
 /// Waits for the carrier, which the kernel sets up to a second late (`net/core/link_watch.c`), and
-/// for the route for IPv6 multicast, which it adds then.
+/// for the IPv6 multicast route, which follows the carrier.
 fn settled(host: &Netns) {
     let has_ipv6 = std::path::Path::new("/proc/sys/net/ipv6").exists();
     support::eventually("the links are as they will be", || {

@@ -1,5 +1,5 @@
-//! Another program renames, moves, deletes and makes things between any two of our steps. Its
-//! things stay, ours are deleted, and a failure is an error of ours.
+//! Another program renames, moves, deletes and creates objects between any two of netloom's steps.
+//! That program's objects stay, ours are deleted, and each failure is a netloom error.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,14 +12,14 @@ use netloom::{
     PortForwardHandle, Route, VethEnd, VethPair,
 };
 
-/// A change to links by another program, in our namespace and one of its own.
+/// A change of links by another program, in our namespace and in its own.
 type Deed = fn(&Netns, &Netns) -> Result<Vec<Link>, Error>;
 
-/// The links that the other program made. They must stay.
+/// The links that the other program created, which must stay.
 type Theirs = Arc<Mutex<Vec<Link>>>;
 
-/// Runs `program` once for each of its steps, before which the deed is done. Says how many there
-/// are.
+/// Runs `program` once for each of its steps, and `deed` before that step. Returns the number of
+/// steps.
 fn between_any_two_steps(
     deed: impl Fn() + Clone + Send + 'static,
     program: impl Fn() -> Result<(), Error>,
@@ -37,7 +37,7 @@ fn between_any_two_steps(
     unreachable!("a program has an end")
 }
 
-/// Two namespaces, a bridge and a cable, changed and taken down.
+/// Builds two namespaces, a bridge and a cable, changes them, and deletes them.
 fn a_network(host: &Netns) -> Result<(), Error> {
     let red = Namespace::anonymous().create()?;
     let bridge = Bridge::new("br0").address("10.0.0.1/24").no_ipv6_address().up().create(host)?;
@@ -46,7 +46,7 @@ fn a_network(host: &Netns) -> Result<(), Error> {
     let cable = VethPair::new(near, far).create_between(host, &red)?;
     let address = Address::new("10.0.1.1/24").create(&bridge)?;
     let route = Route::new("10.7.0.0/16").dev(&bridge).create(host)?;
-    // While it is down: kernels before 6.3 do it only then.
+    // Kernels before 6.3 rename a link only while it is down.
     cable.near().rename("port2")?;
     cable.near().set_up()?;
     cable.peer().move_to(host)?;
@@ -60,7 +60,7 @@ fn a_network(host: &Netns) -> Result<(), Error> {
 
 const RTM_DELLINK: &str = "request of type 17";
 
-/// Our port, under the name it has by then.
+/// Returns our port under its current name.
 fn port(host: &Netns) -> Option<Link> {
     ["port1", "port2"].iter().find_map(|name| host.link(name).ok())
 }
@@ -71,7 +71,7 @@ fn deleted(link: Option<Link>) {
     }
 }
 
-/// Kernels before 6.3 rename only links that are down.
+/// Renames a link. Kernels before 6.3 rename a link only while it is down.
 fn renamed(link: Option<Link>) -> Result<(), Error> {
     let Some(link) = link else { return Ok(()) };
     let is_up = link.info()?.is_up();
@@ -108,7 +108,7 @@ const DEEDS: [(&str, Deed); 7] = [
     }),
     ("the port's index is another's by now", |host, elsewhere| {
         let Some(ours) = port(host) else { return Ok(Vec::new()) };
-        // A link that is moved keeps its index where that is free.
+        // A moved link keeps its index if the index is free in the new namespace.
         let (theirs, rest) = loop {
             let cable = VethPair::new(VethEnd::new("theirs").group(1), "rest").create(elsewhere)?;
             let ends = [cable.near().clone(), cable.peer().clone()];
@@ -142,8 +142,8 @@ fn links() {
                 |step, result| {
                     let theirs: Vec<Link> = theirs.lock().unwrap().drain(..).collect();
                     let at = format!("{what} before {step}: {result:?}");
-                    // Refused by the kernel or looked for in vain: nothing is waited for, or not
-                    // understood.
+                    // Either the kernel refused a request or a lookup failed. No answer was late or
+                    // unreadable.
                     if let Err(error) = &result {
                         assert!(!step.ends_with("(none)"), "{at}");
                         let is_replaced = error.kind() == netloom::ErrorKind::Replaced;
@@ -151,7 +151,7 @@ fn links() {
                         assert!(!error.is_timed_out(), "{at}");
                         assert!(!error.is_permission_denied(), "{at}");
                     }
-                    // Rtnetlink has no guard for the instant between the look and the delete.
+                    // rtnetlink cannot exclude a change between the lookup and the deletion.
                     let is_instant = what.contains("index") && step.contains(RTM_DELLINK);
                     for link in theirs.iter().filter(|_| !is_instant) {
                         assert!(link.namespace().link_at(link.index()).is_ok(), "{link}: {at}");
@@ -162,7 +162,7 @@ fn links() {
                         .collect::<netloom::Together<Vec<_>>>()
                         .delete()
                         .unwrap();
-                    // A link moved out of reach is deleted with its peer, asynchronously.
+                    // The kernel deletes a link that was moved away later, together with its peer.
                     support::eventually(&at, || {
                         let places: [&Netns; 2] = [&host, &elsewhere];
                         places.iter().all(|place| place.links().unwrap().len() == 1)
@@ -174,14 +174,14 @@ fn links() {
     });
 }
 
-/// `ip netns delete`, which takes no lock.
+/// Deletes a name as `ip netns delete` does, without a lock.
 fn delete_name(name: &str) {
     let path = format!("/run/netns/{name}");
     umount2(path.as_str(), MntFlags::MNT_DETACH).ok();
     std::fs::remove_file(&path).ok();
 }
 
-/// `ip netns add`, which takes none either. Nothing where the name is there.
+/// Adds a name as `ip netns add` does, without a lock. Returns false if the name exists.
 fn add_name(name: &str, netns: &Netns) -> bool {
     use std::os::fd::{AsFd, AsRawFd};
     let path = format!("/run/netns/{name}");
@@ -232,7 +232,7 @@ fn names() {
     });
 }
 
-/// Each change is prepared again if another program changed the ruleset first.
+/// netloom prepares a change again if another program changed the ruleset first.
 #[test]
 fn rulesets() {
     support::isolated(|| {
@@ -274,8 +274,8 @@ fn listed_ports(host: &Netns) -> Vec<PortForwardHandle> {
     host.port_forwards_with_tag("lab").unwrap()
 }
 
-/// Nor is one taken for ours that another program made meanwhile, with the same tag: where our own
-/// answer is lost, that there is one more says nothing.
+/// netloom must not take another program's object with the same tag and values for its own. If
+/// netloom's answer is lost, one more object in the list proves nothing.
 #[test]
 fn the_like_of_another_program_stays_where_our_answer_is_lost() {
     support::isolated(|| {
@@ -292,7 +292,7 @@ fn the_like_of_another_program_stays_where_our_answer_is_lost() {
                 let netns = netns.clone();
                 move || {
                     made.0.lock().unwrap().extend(rule().create(&netns).ok().map(Owned::keep));
-                    // Where ours is there already, they get none.
+                    // If our port exists already, the other program gets none.
                     made.1.lock().unwrap().extend(port().create(&netns).ok().map(Owned::keep));
                     arm(fault, 0);
                 }

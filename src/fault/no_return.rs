@@ -1,5 +1,5 @@
-//! A thread that can't return to its namespace: the return is tried again, and then the process
-//! aborts.
+//! A thread that cannot return to its namespace: netloom retries the return, and then aborts the
+//! process.
 
 use std::env;
 use std::os::unix::process::ExitStatusExt;

@@ -17,7 +17,7 @@ const NFNL_MSG_BATCH_BEGIN: u16 = 16;
 /// The fault of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The step is refused, and not done. The rest of its datagram is, as the kernel does it.
+    /// The step is refused and not executed. The kernel executes the rest of the datagram.
     Refused(Errno),
     /// The request never reaches the kernel, so no answer arrives.
     TimedOut,
@@ -120,7 +120,7 @@ pub(crate) fn system_call(name: &'static str) -> Result<(), Errno> {
     }
 }
 
-/// Runs before a thread's return from another namespace. No other code runs there.
+/// Runs before a thread returns from another namespace. Other builds run nothing there.
 pub(crate) fn on_return() -> Result<(), Errno> {
     if NO_RETURN.load(Ordering::Relaxed) {
         return Err(Errno::EPERM);
@@ -172,19 +172,19 @@ impl OnSocket {
         Self { is_netfilter, next: Next::Nothing }
     }
 
-    /// Returns the part of a datagram that goes to the kernel.
+    /// Applies the fault to a datagram. Returns the part that still goes to the kernel.
     pub(crate) fn sending<'b>(&mut self, bytes: &'b [u8]) -> Option<Cow<'b, [u8]>> {
         self.next = Next::Nothing;
         let starts = starts(bytes);
         // Requests of a batch of `nf_tables` are done together or not at all.
         let is_atomic = self.is_netfilter && u16_at(bytes, 4) == NFNL_MSG_BATCH_BEGIN;
-        // Each request may be refused; an answer is lost once a datagram.
+        // Each request of a datagram may be refused, but answers are lost for the whole datagram.
         let refused = plan().as_ref().and_then(Plan::refused);
         let may_fail: Vec<usize> = match refused {
             Some(errno) if is_lie(errno) => {
                 let makes = |start: &usize| self.makes(&bytes[*start..]);
                 let deletes = |start: &usize| self.deletes(&bytes[*start..]);
-                // A deletion that writes something as well is one all the same.
+                // A deletion that also creates something still counts as a deletion.
                 let is_deletion = starts.iter().any(deletes);
                 let places = 0..starts.len();
                 places.filter(|place| !is_deletion && makes(&starts[*place])).collect()
@@ -202,7 +202,7 @@ impl OnSocket {
             Fault::Refused(errno) => {
                 let mut answer = answer(&bytes[starts[place]..], errno as i32);
                 if is_atomic {
-                    // And "done" is said of the others all the same.
+                    // The kernel still acknowledges the other requests.
                     let asked = |start: &&usize| u16_at(bytes, **start + 6) & NLM_F_ACK != 0;
                     for start in
                         starts.iter().filter(asked).filter(|start| **start != starts[place])
@@ -239,9 +239,9 @@ impl OnSocket {
         }
     }
 
-    /// Returns whether a request makes something new.
+    /// Returns whether a request creates an object.
     fn makes(&self, request: &[u8]) -> bool {
-        // What asks for a list has other meanings for these flags.
+        // In a list request, these flags have other meanings.
         let is_get = !self.is_netfilter && u16_at(request, 4) % 4 == 2;
         !is_get && u16_at(request, 6) & NLM_F_CREATE != 0
     }
@@ -256,7 +256,7 @@ impl OnSocket {
             && [2, 5, 8, 11, 14].contains(&(kind & 0xff))
     }
 
-    /// Returns an answer in the kernel's stead. `ETIMEDOUT`: the deadline has passed.
+    /// Returns an answer instead of the kernel's. `ETIMEDOUT`: the deadline has passed.
     pub(crate) fn receiving(&mut self, buffer: &mut [u8]) -> Option<Result<usize, Errno>> {
         match &self.next {
             Next::Answer(bytes) => {
@@ -275,7 +275,7 @@ impl OnSocket {
         match self.next {
             Next::Cut => {
                 self.next = Next::Silence;
-                // Never where a message ends.
+                // Never cuts at the end of a message.
                 ((length / 2) & !3) + 2
             }
             Next::Foreign => {
@@ -302,7 +302,7 @@ fn starts(bytes: &[u8]) -> Vec<usize> {
     starts
 }
 
-/// A capped acknowledgement of the request; with 0 it says "done".
+/// Returns a capped acknowledgement of the request. An errno of 0 reports success.
 fn answer(request: &[u8], errno: i32) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend(u32::try_from(HEADER + 4 + HEADER).unwrap().to_ne_bytes());

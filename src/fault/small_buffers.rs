@@ -19,12 +19,12 @@ use netloom::{Address, Bridge, Error, Namespace, NatRule, Netns, Owned, VethEnd,
 
 static SIZE: AtomicU8 = AtomicU8::new(AS_IT_IS);
 const AS_IT_IS: u8 = 0;
-/// Sizes as if `net.core.rmem_default` and `wmem_default` are low: a program may ask for more.
+/// The buffers of a low `net.core.rmem_default` and `wmem_default`, which a program may enlarge.
 const SMALL_AT_FIRST: u8 = 1;
-/// Sizes as if `rmem_max` and `wmem_max` are low as well.
+/// The buffers of a low `rmem_max` and `wmem_max` as well, so that no program can enlarge them.
 const SMALL_FOR_GOOD: u8 = 2;
 
-/// Gives a socket that is opened now the buffers that all get in such a test.
+/// Shrinks the buffers of a new socket, while a test asks for that.
 pub(crate) fn apply(socket: impl AsFd) {
     if SIZE.load(Ordering::Relaxed) != AS_IT_IS {
         // The kernel doubles the requested size.
@@ -41,13 +41,13 @@ fn with_buffers<T>(size: u8, work: impl FnOnce() -> T) -> T {
     SIZE.store(size, Ordering::Relaxed);
     let started = Instant::now();
     let outcome = work();
-    // Nothing waited for an answer that never came.
+    // No call waited for an answer that never came.
     assert!(started.elapsed() < Duration::from_secs(120), "{:?}", started.elapsed());
     SIZE.store(AS_IT_IS, Ordering::Relaxed);
     outcome
 }
 
-/// Done, or refused for want of room: nothing else.
+/// Returns the value, or `None` if the buffers were too small. Any other error is a panic.
 fn told<T>(result: Result<T, Error>, said: &mut BTreeSet<String>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
@@ -114,7 +114,7 @@ fn long_lists_and_large_transactions_are_whole_or_refused() {
     });
 }
 
-/// Many refusals of one datagram are more than fits: none of them is taken for a success.
+/// The refusals of one datagram exceed the buffer. None of them must count as a success.
 #[test]
 fn many_links_are_deleted_and_many_refusals_told() {
     support::isolated(|| {
@@ -191,7 +191,7 @@ fn where_no_more_is_to_be_had_it_is_told_and_nothing_is_left() {
                 });
             }
         }
-        // How much the smallest buffers hold differs from kernel to kernel; 200 rules fit none.
+        // The capacity of the smallest buffers differs between kernels, but 200 rules never fit.
         assert!(!said.is_empty(), "nothing was refused");
     });
 }

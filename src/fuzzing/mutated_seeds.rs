@@ -1,4 +1,4 @@
-//! A short run without a fuzzer: every seed and changed copies of it. `tools/fuzz` runs longer.
+//! A short run without a fuzzer: every seed, and mutated copies of each. `tools/fuzz` runs longer.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ mod questions;
 
 use questions::{ACKNOWLEDGEMENTS, CONNTRACK, NF_TABLES, Question, RTNETLINK, SOCK_DIAG};
 
-/// Changed copies of each seed.
+/// The number of mutated copies of each seed.
 const COPIES: usize = 60;
 
-/// Random numbers, the same in every run, so that a failure repeats.
+/// A random number generator that yields the same numbers in every run, so that a failure repeats.
 struct Random(u64);
 
 impl Random {
@@ -46,11 +46,11 @@ impl Random {
     }
 }
 
-/// The directory of a target's seeds.
+/// Returns the directory of a target's seeds.
 fn seeds_of(target: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     if root.join("Cargo.toml.orig").exists() {
-        // Cargo packages no package within another, and the fuzz targets are one.
+        // Cargo leaves nested packages, such as the fuzz targets, out of a packaged crate.
         eprintln!("not here: the seeds are in the repository, and this is a package of it");
         return None;
     }
@@ -87,7 +87,7 @@ fn asked(target: &str, questions: &[Question]) {
         let text = question.answered_by(script, &netns);
         assert!(!text.is_empty(), "{}", question.name);
     });
-    // Nothing of it reached the kernel, which answers again.
+    // No question reached the kernel. From here on the kernel answers again.
     assert_eq!(netns.links().unwrap().len(), 1);
 }
 
@@ -125,7 +125,7 @@ fn nf_tables_codec() {
     });
 }
 
-/// A seed is the answer to the question that its first byte chooses, whatever was asked before.
+/// A seed answers the question that its first byte chooses, whatever was asked before.
 #[test]
 fn a_seed_answers_its_question() {
     sandbox::run(|| {
@@ -151,7 +151,7 @@ fn a_seed_answers_its_question() {
     .unwrap();
 }
 
-/// A recorded answer fits the same question under any sequence number.
+/// A recorded answer fits the same question, whatever its sequence number.
 #[test]
 fn a_record_is_a_script() {
     sandbox::run(|| {

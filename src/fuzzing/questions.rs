@@ -1,5 +1,5 @@
-//! The questions of the fuzz targets to a namespace, through the public API. The library's own
-//! tests ask them as well.
+//! The questions that the fuzz targets ask about a namespace, through the public API. The library's
+//! own tests ask them as well.
 
 use std::fmt::Debug;
 
@@ -23,7 +23,7 @@ fn shown<T: Debug, E: std::fmt::Display + Debug>(result: Result<T, E>) -> String
 }
 
 impl Question {
-    /// Asks the question of this script instead of the kernel.
+    /// Asks the question. The script answers instead of the kernel.
     pub fn answered_by(&self, script: &[u8], netns: &Netns) -> String {
         let text = netloom::fuzzing::answered_by(script, || (self.ask)(netns));
         forget(netns);
@@ -37,7 +37,7 @@ pub fn forget(netns: &Netns) {
     assert!(silence.is_err(), "answered by nobody: {silence:?}");
 }
 
-/// Asks something of the first table with the seeds' tag.
+/// Asks a question about the first table with the seeds' tag.
 fn tagged<T>(
     netns: &Netns,
     ask: impl FnOnce(&TableHandle) -> Result<T, Error>,
@@ -124,13 +124,13 @@ questions! {
             transaction.commit()
         },
     }
-    /// Connections that are tracked.
+    /// Tracked connections.
     CONNTRACK {
         "list": |netns| netns.conntrack(),
         "filtered": |netns| ConntrackFilter::new().udp().mark_bits(1, 1).zone(3).list(netns),
         "delete": |netns| ConntrackFilter::new().udp().delete(netns),
     }
-    /// Sockets that listen.
+    /// Listening sockets.
     SOCK_DIAG {
         "listeners": |netns| netns.listeners(),
     }

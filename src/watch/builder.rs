@@ -38,8 +38,8 @@ const ROOM: usize = 1 << 20;
 /// ```
 ///
 /// The kernel does not report everything. It reports no change of the comment, group or alternative
-/// names of a link that is down, and no neighbour that it only asks for. A watcher sees those with
-/// the next change of the object.
+/// names of a link that is down. It reports no neighbour that is not resolved yet. A watcher sees
+/// such changes with the next change of the object.
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `start`"]
 pub struct Watch {
@@ -77,8 +77,8 @@ impl Watch {
 
     /// Watches routes of all tables, as `ip monitor route`.
     ///
-    /// The kernel reports no IPv4 routes that it removes with a link or an address. The watcher
-    /// looks for them after such a change, and yields them as removed.
+    /// The kernel does not report the IPv4 routes that it removes with a link or an address. After
+    /// such a change the watcher checks the routes, and yields the missing ones as removed.
     #[doc(alias("RTNLGRP_IPV4_ROUTE", "RTNLGRP_IPV6_ROUTE"))]
     pub fn routes(self) -> Self {
         self.kind(Kind::Routes)
@@ -137,8 +137,9 @@ impl Watch {
         self
     }
 
-    /// Sets the size of the kernel's queue, in bytes, with the kernel's bookkeeping: about 1,000 for
-    /// an event. Default: 1 MiB. Without `CAP_NET_ADMIN` at most twice `net.core.rmem_max`.
+    /// Sets the size of the kernel's queue in bytes, including the kernel's overhead. An event
+    /// takes about 1,000. Default: 1 MiB. Without `CAP_NET_ADMIN` at most twice
+    /// `net.core.rmem_max`.
     #[doc(alias = "SO_RCVBUF")]
     pub fn buffer(mut self, bytes: usize) -> Self {
         self.room = bytes;

@@ -1,13 +1,13 @@
 //! Changes that the kernel makes to routes without a notification.
 //!
-//! The kernel reports no IPv4 routes that it removes with a link that goes down or is deleted
-//! (`fib_disable_ip`). Nor does it report those that it removes with their source address, with the
-//! last address of their link (`fib_sync_down_addr`) or with their next hop object (`fib_flush` in
-//! `net/ipv4/fib_frontend.c`). With the sysctl `net.ipv6.route.skip_notify_on_dev_down` that holds
-//! for IPv6 routes, too.
+//! The kernel does not report an IPv4 route that it removes because its link goes down or is
+//! deleted (`fib_disable_ip`). Nor does it report a route that it removes with its source address
+//! or with the last address of its link (`fib_sync_down_addr`). The same is true of a route removed
+//! with its next hop object (`fib_flush` in `net/ipv4/fib_frontend.c`). With the sysctl
+//! `net.ipv6.route.skip_notify_on_dev_down` it is also true of IPv6 routes.
 //!
-//! The notification of the link or address is sent before the routes are removed, under the RTNL
-//! lock. So the routes are looked at after a request that takes the same lock.
+//! The kernel sends the notification of the link or address before it removes the routes, under the
+//! RTNL lock. So the watcher checks the routes after a request that takes the same lock.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -30,7 +30,7 @@ pub(super) struct Doubts {
     addresses: BTreeSet<IpAddr>,
     /// A change that any route may depend on.
     any: bool,
-    /// All notifications of the changes are queued.
+    /// True once all notifications of the changes are queued.
     is_settled: bool,
 }
 
@@ -74,8 +74,8 @@ impl Doubts {
         self.down.is_empty() && self.shorter.is_empty() && !self.any
     }
 
-    /// Waits until the kernel has done what it does after the notifications. Returns whether it
-    /// had been waited for before.
+    /// Waits until the kernel has made all changes that it has reported. Returns whether an earlier
+    /// call already waited for them.
     pub(super) fn settle(&mut self, netns: &Netns) -> Result<bool, Error> {
         if !self.is_settled {
             after_changes(netns)?;
@@ -87,7 +87,8 @@ impl Doubts {
 
     /// Reports whether one of the routes may be gone.
     pub(super) fn are_about<'r>(&self, routes: impl Iterator<Item = &'r RouteInfo>) -> bool {
-        // A link without addresses has no routes either. Each address has a local route.
+        // Each address has a local route. A link without local routes has lost its other routes
+        // too.
         let (mut has_route, mut has_address) = (BTreeSet::new(), BTreeSet::new());
         for route in routes {
             if self.any || route.source.is_some_and(|source| self.addresses.contains(&source)) {
@@ -108,8 +109,8 @@ impl Doubts {
     }
 }
 
-/// Waits for the end of all changes of links and addresses that have begun: the request takes the
-/// RTNL lock.
+/// Waits until all changes of links and addresses in progress are done: the request takes the RTNL
+/// lock.
 pub(super) fn after_changes(netns: &Netns) -> Result<(), Error> {
     const LOOPBACK: u32 = 1;
     let look = |batch: &mut crate::netlink::Batch| {

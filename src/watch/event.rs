@@ -26,7 +26,7 @@ pub enum Change<T> {
         /// The value after the change.
         new: T,
     },
-    /// The object is gone. The value is the last known one.
+    /// The object is gone. The value is its last known value.
     Removed(T),
 }
 
@@ -57,7 +57,7 @@ impl<T> Change<T> {
         }
     }
 
-    /// Returns the new value, or the last one of a removed object.
+    /// Returns the new value, or the last known value of a removed object.
     pub fn value(&self) -> &T {
         match self {
             Self::Existing(value)
@@ -103,8 +103,8 @@ pub enum Event {
 pub struct Resynced {
     /// The changes, at most one for each object.
     pub changes: Vec<Event>,
-    /// The number of times that the buffer overflowed: above 1 if it overflowed again while the
-    /// lists were read.
+    /// The number of buffer overflows: above 1 if the buffer overflowed again while the lists were
+    /// read.
     pub overflows: u32,
 }
 

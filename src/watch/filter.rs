@@ -1,11 +1,11 @@
-//! The objects that a watcher is for.
+//! The objects that a watcher reports.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::conntrack::ConntrackFilter;
 
-/// The objects that match. Nothing set matches all.
+/// The objects that match. A filter without any condition matches all objects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Filter {
     /// The indexes of links.

@@ -72,7 +72,8 @@ impl Kind {
             Self::Addresses => {
                 &[(IPV4_IFADDR, Some(Family::Ipv4)), (IPV6_IFADDR, Some(Family::Ipv6))]
             }
-            // The kernel removes routes in silence after changes of links, addresses and next hops.
+            // After changes of links, addresses and next hops, the kernel removes routes without a
+            // notification.
             Self::Routes => &[
                 (LINK, None),
                 (NEXTHOP, None),

@@ -1,8 +1,8 @@
-//! Layer 3: what changes in a namespace, as an iterator of typed events without a gap.
+//! Layer 3: the changes in a namespace, as an iterator of typed events without a gap.
 //!
-//! A [`Watcher`] has a socket in the namespace that receives the kernel's notifications, and a
-//! model of what exists for each kind of object. The socket joins its groups before the first list
-//! is read. So each change is in the list, in the queue, or in both.
+//! A [`Watcher`] has a socket in the namespace that receives the kernel's notifications. For each
+//! kind of object, it has a model of the existing objects. The socket joins its groups before the
+//! first list is read. So each change is in the list, in the queue, or in both.
 
 mod builder;
 mod connections;

@@ -1,4 +1,4 @@
-//! The model of what exists of one kind.
+//! The model of the existing objects of one kind.
 
 use std::fmt::Debug;
 
@@ -7,43 +7,44 @@ use crate::error::Error;
 use crate::netns::Netns;
 use crate::wire::message::Message;
 
-/// The objects of one kind that exist by the events so far.
+/// The objects of one kind that exist according to the events so far.
 ///
-/// A list is read into a second model. Notifications change the second model until it is complete:
-/// each is either older than the list, and then a later one or the list has the same object, or
-/// newer. Then the difference of both models is what happened meanwhile.
+/// A list is read into a second model, and notifications change that model until it is complete. A
+/// notification may be older than the list. Then the list or a later notification has the newer
+/// state of the object. The difference between the two models is the change meanwhile.
 pub(super) trait Model: Debug + Send + Sync {
-    /// Reads the list of all that exists: the first one, or one after an overflow.
+    /// Reads the list of all objects, for the first time or after an overflow.
     fn list(&mut self, netns: &Netns, is_first: bool) -> Result<(), Error>;
 
-    /// Takes a notification. Appends the event, unless a list was read and is not complete.
+    /// Applies a notification. Appends the event, unless a list was read and is not complete.
     fn take(&mut self, message: Message<'_>, events: &mut Vec<Event>);
 
     /// Completes the list that was read, and appends the difference. Everything is
     /// [`Existing`](super::Change::Existing) the first time.
     fn complete(&mut self, is_first: bool, events: &mut Vec<Event>);
 
-    /// Forgets the list that was read.
+    /// Discards the list that was read.
     fn abandon(&mut self);
 
-    /// Reports whether the difference of two lists says what was missed.
+    /// Reports whether the difference between two lists contains every missed change.
     fn has_difference(&self) -> bool {
         true
     }
 
-    /// Looks for changes that the kernel makes in silence. Called when the queue is empty.
+    /// Checks for changes that the kernel makes without a notification. Called when the queue is
+    /// empty.
     fn doubt(&mut self, netns: &Netns) -> Result<Doubt, Error> {
         let _ = netns;
         Ok(Doubt::None)
     }
 }
 
-/// A doubt whether the model is what the kernel has.
+/// The result of a check whether the model still matches the kernel's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Doubt {
     None,
-    /// The queue has to be read once more.
+    /// The queue must be read once more before the check.
     Later,
-    /// The list has to be read.
+    /// The list must be read again.
     Real,
 }

@@ -1,4 +1,4 @@
-//! The model of objects that have a key each: links, addresses, neighbours.
+//! The model of objects that each have one key: links, addresses, neighbours.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -22,7 +22,7 @@ use crate::wire::link::{AF_UNSPEC, LinkView as WireLink, WhichLink};
 use crate::wire::message::{Message, NLM_F_DUMP};
 use crate::wire::route::{AF_INET, AF_INET6};
 
-/// An object of a kind, with the messages that carry it.
+/// A type of object, and the messages that carry it.
 pub(super) trait Object: Clone + PartialEq + Debug + Send + Sync {
     type Key: Ord + Debug + Send + Sync;
     /// The name of the list in errors.
@@ -31,7 +31,7 @@ pub(super) trait Object: Clone + PartialEq + Debug + Send + Sync {
     const TYPES: (u16, u16);
 
     fn request(batch: &mut Batch) -> usize;
-    /// Reads the object. `None` for a message of the same type about something else.
+    /// Reads the object. `None` for a message of the same type about another kind of object.
     fn read(message: Message<'_>) -> Option<Self>;
     fn key(&self) -> Self::Key;
     fn matches(&self, filter: &Filter) -> bool;
@@ -42,7 +42,7 @@ pub(super) trait Object: Clone + PartialEq + Debug + Send + Sync {
         None
     }
 
-    /// Reports whether the object of a new list is the same, but for time that has passed.
+    /// Reports whether the object is the same as in an older list, except for elapsed lifetimes.
     fn is_same(&self, old: &Self) -> bool {
         self == old
     }
@@ -55,10 +55,10 @@ pub(super) struct Objects<T: Object> {
     known: BTreeMap<T::Key, T>,
     /// The list that was read and is not complete.
     listed: Option<BTreeMap<T::Key, T>>,
-    /// Objects that are gone. The kernel does not report what they change in others: the namespace
-    /// of a veth's peer that moved.
+    /// Objects that are gone. The kernel does not report the resulting changes of other objects,
+    /// such as the namespace of a veth's peer that moved.
     gone: BTreeSet<T::Key>,
-    /// All notifications of the changes are queued.
+    /// True once all notifications of the changes are queued.
     is_settled: bool,
 }
 
@@ -167,7 +167,7 @@ impl Object for LinkInfo {
             return None;
         }
         let wire = WireLink::read(message)?;
-        // Events of wireless drivers carry a name and nothing else of the link.
+        // Notifications of wireless drivers carry nothing of the link but its name.
         wire.mtu()?;
         LinkView::of(wire).map(Self::from)
     }
@@ -203,7 +203,7 @@ impl Object for AddressInfo {
     }
 
     fn key(&self) -> Self::Key {
-        // The peer of an IPv6 address can change.
+        // The kernel can change the peer of an IPv6 address, so the peer is not part of its key.
         let peer = self.peer.filter(IpAddr::is_ipv4);
         (self.link.get(), self.prefix, peer)
     }
@@ -237,7 +237,7 @@ impl Object for NeighborInfo {
     }
 
     fn read(message: Message<'_>) -> Option<Self> {
-        // The kernel lists proxy entries apart, and a bridge's entries have its own family.
+        // Proxy entries are in a separate kernel list. A bridge's entries have the bridge's family.
         const NTF_PROXY: u8 = 1 << 3;
         let &[family, _, _, _, _, _, _, _, _, _, flags, _] = message.payload.first_chunk()?;
         let is_neighbor = matches!(family, AF_INET | AF_INET6) && flags & NTF_PROXY == 0;

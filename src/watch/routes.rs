@@ -1,4 +1,4 @@
-//! The model of routes. Several routes may have one key, in an order that a replacement depends on.
+//! The model of routes. Several routes may have one key. A replacement depends on their order.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -19,7 +19,7 @@ use crate::wire::route::RTMSG;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
 
-/// The key of routes of which the kernel chooses the first.
+/// The key of routes. The kernel uses the first of the routes with one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     table: u32,
@@ -46,13 +46,13 @@ impl Routes {
         Self { filter, known: Table::new(), listed: None, doubts: Doubts::default() }
     }
 
-    /// Reports whether the first route of a key is the kernel's first one.
+    /// Reports whether the first known route of a key is also the first in the kernel's list.
     fn has_order(&self) -> bool {
-        // A replacement may be older than the list that was read, and a filter leaves routes out.
+        // A replacement may be older than the list that was read, and a filter hides some routes.
         self.listed.is_none() && self.filter.links.is_empty()
     }
 
-    /// Takes a new route. `None` if nothing changed, or if the change has to be looked up.
+    /// Applies a new route. `None` if nothing changed, or if the change has to be looked up.
     fn add(&mut self, key: Key, mut route: RouteInfo, flags: u16) -> Option<Change<RouteInfo>> {
         let has_order = self.has_order();
         let routes = self.listed.as_mut().unwrap_or(&mut self.known).entry(key).or_default();
@@ -69,7 +69,7 @@ impl Routes {
         } else if is_v4 {
             None
         } else {
-            // An IPv6 route with more next hops than before. The new one is reported first.
+            // An IPv6 route got another next hop, which the kernel reports first.
             let place = routes.iter().position(|old| shares_hop(old, &route));
             if let Some(old) = place.and_then(|at| routes.get(at)) {
                 let first =
@@ -94,12 +94,13 @@ impl Routes {
         Some(Change::New(route))
     }
 
-    /// Takes a removed route. `None` if it was unknown, or if the change has to be looked up.
+    /// Applies the removal of a route. `None` if it was unknown, or if the change has to be looked
+    /// up.
     fn remove(&mut self, key: Key, route: &RouteInfo) -> Option<Change<RouteInfo>> {
         let table = self.listed.as_mut().unwrap_or(&mut self.known);
         let routes = table.get_mut(&key)?;
         let Some(at) = routes.iter().position(|known| known == route) else {
-            // One of several next hops of an IPv6 route is reported as a route.
+            // The kernel reports a removed next hop of an IPv6 route as a route.
             self.doubts.note_any();
             return None;
         };
@@ -168,7 +169,7 @@ impl Model for Routes {
         }
         let is_replacement = message.flags & NLM_F_REPLACE != 0;
         if is_replacement && !self.filter.links.is_empty() {
-            // The route may have left the links.
+            // The replaced route may have used a watched link that the new route does not use.
             self.doubts.note_any();
         }
         let Some((key, route)) = read(message, &self.filter) else { return };
@@ -215,11 +216,11 @@ impl Model for Routes {
     }
 }
 
-/// Appends the changes of the routes of one key. Of IPv6 next hops that came and went, a route
-/// stays.
+/// Appends the changes of the routes of one key. An IPv6 route whose next hops changed counts as
+/// changed.
 fn difference(mut old: Vec<RouteInfo>, new: &[RouteInfo], is_first: bool, events: &mut Vec<Event>) {
     let mut changed: Vec<_> = new.iter().filter(|new| !take_equal(&mut old, new)).collect();
-    // One route that is another one now has changed.
+    // A removed and a new route of one key count as one changed route.
     while let (Some(_), Some(_)) = (old.first(), changed.first()) {
         let (old, new) = (old.remove(0), changed.remove(0).clone());
         events.push(Event::Route(Change::Changed { old, new }));

@@ -1,4 +1,4 @@
-//! A socket of a watcher, with the models that its notifications change.
+//! A watcher's socket, and the models that its notifications change.
 
 use std::collections::BTreeSet;
 
@@ -22,14 +22,14 @@ pub(super) struct Source {
     state: State,
 }
 
-/// The state of the models.
+/// The state of the models, with the number of overflows since they were last complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Nothing was read yet, and notifications were lost so often.
+    /// No list was read yet.
     New(u32),
-    /// The models are what the notifications say.
+    /// The models match the notifications so far.
     Current,
-    /// Notifications were lost, so often.
+    /// Notifications were lost after the first lists.
     Overflowed(u32),
 }
 
@@ -61,12 +61,12 @@ impl Source {
         })
     }
 
-    /// Reports whether what exists is still to be read.
+    /// Reports whether the first lists are not read yet.
     pub(super) fn is_new(&self) -> bool {
         matches!(self.state, State::New(_))
     }
 
-    /// Replaces the socket, which another process has.
+    /// Replaces the socket, which a fork shares with its parent.
     pub(super) fn reopen(&mut self, subscription: Subscription) {
         self.subscription = subscription;
         self.overflow();
@@ -132,7 +132,7 @@ impl Source {
         Ok(())
     }
 
-    /// Looks for changes that were made without a notification.
+    /// Checks for changes that the kernel made without a notification.
     fn doubt(&mut self, netns: &Netns, events: &mut Vec<Event>) -> Result<Step, Error> {
         let mut doubts = Vec::with_capacity(self.models.len());
         for model in &mut self.models {
@@ -149,8 +149,8 @@ impl Source {
         Ok(Step::Done)
     }
 
-    /// Reads the lists of models, by place, and what was queued meanwhile. Returns whether no
-    /// notification was lost.
+    /// Reads the lists of the models at these positions, and the notifications that were queued
+    /// meanwhile. Returns whether no notification was lost.
     fn list(
         &mut self,
         netns: &Netns,

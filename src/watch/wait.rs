@@ -1,4 +1,4 @@
-//! Waiting for a condition, by notifications.
+//! Waiting for a condition, triggered by notifications.
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
@@ -14,17 +14,17 @@ use crate::netlink::{Protocol, Subscription};
 use crate::netns::Netns;
 use crate::sys::socket::wait_readable;
 
-/// The room for notifications. The condition is looked at again if some don't fit.
+/// The size of the notification queue. After an overflow, the condition is checked again.
 const ROOM: usize = 1 << 16;
 
 /// The longest wait: a hundred years.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 impl Netns {
-    /// Waits until a condition holds, for at most so long. Looks at the condition at once, after
-    /// each change of links, addresses, routes, rules or neighbours, and at the end.
+    /// Waits until a condition holds, at most for the given time. Checks the condition at once,
+    /// after each change of links, addresses, routes, rules or neighbours, and at the end.
     ///
-    /// Replaces loops that sleep and look again.
+    /// Replaces loops that sleep and check again.
     ///
     /// ```
     /// use netloom::{Namespace, OperationalState, VethEnd, VethPair};

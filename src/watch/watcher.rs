@@ -12,15 +12,15 @@ use crate::error::{Cause, Error};
 use crate::sys::process::Process;
 use crate::sys::socket::{any_readable, wait_readable};
 
-/// An iterator of what exists and of what changes, made by [`Watch::start`].
+/// An iterator of existing objects and of changes, made by [`Watch::start`].
 ///
-/// Everything that exists comes first, as [`Change::Existing`](crate::Change::Existing). Then come
-/// the changes, in the order of the kernel's notifications for each kind of object. A change that
-/// leaves an object as it was is left out.
+/// All existing objects come first, as [`Change::Existing`](crate::Change::Existing). Then come the
+/// changes, in the order of the kernel's notifications for each kind of object. A notification that
+/// changes nothing yields no event.
 ///
-/// No thread works for a watcher: it reads its socket when it is asked for an event. Errors don't
-/// end it: the next call goes on, with a [`Resynced`](Event::Resynced) if something was lost. In a
-/// forked process the watcher opens a socket of its own, and its next event is a `Resynced`.
+/// A watcher has no thread: it reads its socket when it is asked for an event. Errors do not end a
+/// watcher: the next call continues, with a [`Resynced`](Event::Resynced) if notifications were
+/// lost. In a forked process the watcher opens its own socket, and its next event is a `Resynced`.
 ///
 /// # Event loops
 ///
@@ -33,19 +33,19 @@ pub struct Watcher {
     /// The descriptor that is readable if one of several sockets is.
     any: Option<OwnedFd>,
     ready: VecDeque<Event>,
-    /// The events of the step that is made, kept for its room.
+    /// The events of the current step, kept to reuse the memory.
     new: Vec<Event>,
     process: Process,
 }
 
 impl Watch {
-    /// Starts to watch, and reads what exists.
+    /// Starts to watch, and reads the existing objects.
     ///
     /// # Errors
     ///
     /// - `is_invalid_input()` if nothing was chosen, before any system call
     /// - `is_permission_denied()` in another namespace without `CAP_SYS_ADMIN`
-    /// - `ErrorKind::Interrupted` if what exists changed during all attempts to read it
+    /// - `ErrorKind::Interrupted` if the lists changed during all attempts to read them
     pub fn start(&self) -> Result<Watcher, Error> {
         if self.kinds.is_empty() {
             let reason = "nothing was chosen: call `links`, `addresses` or another of its setters";
@@ -81,7 +81,7 @@ impl Watcher {
         Ok(watcher)
     }
 
-    /// Returns the next event. Waits for one until the deadline; `None` then.
+    /// Returns the next event, or `None` if there is none before the deadline.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl Watcher {
         self.wait(End::At(deadline))
     }
 
-    /// Returns the next event. Waits for one at most so long; `None` then.
+    /// Returns the next event, or `None` if there is none within this time.
     ///
     /// # Errors
     ///

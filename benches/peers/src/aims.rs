@@ -12,7 +12,7 @@ use rows::{Aim, COUNTS, One, ROWS};
 const BEGIN: &str = "<!-- aims: begin -->\n";
 const END: &str = "<!-- aims: end -->\n";
 
-/// Puts the table of what these files say in its place in `docs/performance.md`.
+/// Puts the table of the results in these logs into the page `performance.md` at `place`.
 pub fn write(logs: &[String], place: &Path) {
     let read = |path: &String| std::fs::read_to_string(path).unwrap();
     let texts: Vec<_> = logs.iter().map(read).collect();
@@ -28,8 +28,8 @@ struct Measured {
     time: Duration,
 }
 
-/// Lines as the harness prints them, `WORK: NAME TIME, RATIO x BASE (median …)`. What was printed
-/// before belongs to a run before.
+/// Reads the lines that the harness prints, `WORK: NAME TIME, RATIO x BASE (median …)`. A line that
+/// repeats an earlier one begins the next run.
 fn runs(text: &str) -> Vec<Vec<Measured>> {
     let mut runs: Vec<Vec<Measured>> = Vec::new();
     for one in text.lines().filter_map(measured) {
@@ -63,7 +63,7 @@ fn table(runs: &[Vec<Measured>]) -> String {
     let mut table =
         "| work | takes | beside | ratio | aim | |\n|---|---:|---:|---:|---:|---|\n".to_owned();
     for (row, one, aim) in ROWS {
-        // Both sides of the last run that has both.
+        // The last run with both sides of the comparison.
         let found = runs.iter().rev().find_map(|run| line(row, *one, aim, run));
         table += &found.unwrap_or(format!("| {row} | | | | | not measured |\n"));
     }
@@ -100,7 +100,7 @@ fn line(row: &str, one: One, aim: &Aim, run: &[Measured]) -> Option<String> {
     Some(match aim {
         Ratio(other, most) => {
             let other = of(*other)?;
-            // As it is shown: by two digits.
+            // Compares the ratio as it is shown, with two decimals.
             let is_met = (ratio(other) * 100.0).round() <= (most * 100.0).round();
             cells(other, ratio(other), format!("≤ {most}"), Some(is_met))
         }

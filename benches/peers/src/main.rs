@@ -72,7 +72,7 @@ fn main() {
 
 type Part = fn(&mut report::Report, &mut Option<plot::Curve>, bool);
 
-/// Each by its name.
+/// The parts by name.
 const PARTS: [(&str, Part); 9] = [
     ("attach", |report, curve, quick| *curve = Some(work::attach(report, quick))),
     ("network", |report, _, _| work::network(report)),

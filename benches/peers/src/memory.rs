@@ -16,7 +16,7 @@ pub fn measure(report: &mut Report, work: &str) {
         let program = std::env::current_exe().unwrap();
         let output = Command::new(program).args(["--memory", name]).output().unwrap();
         let kibibytes: u64 = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
-        // The score is the size, as microseconds.
+        // A score is a duration, so the size is passed as microseconds.
         let text = format!("{:.1} MiB", kibibytes as f64 / 1024.0);
         (name, text, Duration::from_micros(kibibytes))
     };

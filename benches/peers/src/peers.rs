@@ -1,4 +1,4 @@
-//! The same attachments and routes by other crates and by commands.
+//! The same work, done by other crates and by commands.
 
 use std::fs::File;
 use std::io::Write;
@@ -24,12 +24,12 @@ use crate::raw::attach::Plan;
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const NO_IPV6: &str = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
 
-/// A runtime of one thread, as its users have it who want none.
+/// Starts a single-threaded runtime, for programs that are not asynchronous themselves.
 pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// A new namespace, and what `open` opens in it; the thread comes home.
+/// Creates a namespace and calls `open` in it. Then the thread returns home.
 fn inside<T>(ipv6: bool, open: impl FnOnce() -> T) -> (File, T) {
     let home = File::open("/proc/thread-self/ns/net").unwrap();
     unshare(CloneFlags::CLONE_NEWNET).unwrap();
@@ -82,7 +82,7 @@ impl Rtnetlink {
             kept = Some((container, task));
         });
         let (container, task) = kept.unwrap();
-        // It holds a socket in the container, which would stay for as long.
+        // The task holds a socket in the container, which would keep the namespace alive.
         task.abort();
         drop(self.runtime.block_on(task));
         (time, container)
@@ -121,7 +121,7 @@ impl Rtnetlink {
         });
     }
 
-    /// A namespace with a connection inside, to be [ended](Self::end).
+    /// Creates a namespace with a connection inside, to be [ended](Self::end).
     pub fn place(&self, name: &str) -> JoinHandle<()> {
         self.runtime.block_on(rtnetlink::NetworkNamespace::add(name)).unwrap();
         let place = File::open(format!("{}{name}", rtnetlink::NETNS_PATH)).unwrap();
@@ -163,7 +163,7 @@ impl Rtnetlink {
     }
 }
 
-/// A connection of the calling thread's namespace, and the task that serves it.
+/// Connects to the calling thread's namespace. Returns the handle and the task that serves it.
 fn connect(runtime: &Runtime) -> (rtnetlink::Handle, JoinHandle<()>) {
     let _entered = runtime.enter();
     let (connection, handle, _) = rtnetlink::new_connection().unwrap();
@@ -211,7 +211,7 @@ impl Nlink {
         (time, kept.unwrap())
     }
 
-    /// A bridge, two containers, forwarding and masquerading.
+    /// Builds a bridge, two containers, forwarding and masquerading.
     pub fn network(&self) -> Vec<File> {
         let bridge = self.runtime.block_on(async {
             self.here.add_link(BridgeLink::new("br0").up()).await.unwrap();
@@ -246,14 +246,15 @@ impl Nlink {
         drop(containers);
     }
 
-    /// A table with a set of these.
+    /// Creates a table with a set of these elements.
     pub fn set(&self, elements: &[Ipv4Addr]) {
         self.runtime.block_on(async {
             let set = Set::new("nlink", "s").family(Family::Ip).key_type(SetKeyType::Ipv4Addr);
             let elements: Vec<_> = elements.iter().copied().map(SetElement::ipv4).collect();
             let made = self.tables.transaction().add_table("nlink", Family::Ip);
             made.add_set(set.clone()).commit(&self.tables).await.unwrap();
-            // It refuses more than one attribute holds, and has no room for more in a transaction.
+            // nlink refuses more elements than one attribute holds, and more than one list in a
+            // transaction.
             for some in elements.chunks(4_000) {
                 self.tables.add_set_elements(&set, some).await.unwrap();
             }
@@ -266,7 +267,7 @@ impl Nlink {
 
     pub fn routes_in(&self, to: &[Ipv4Addr]) {
         self.runtime.block_on(async {
-            // The acknowledgements of a thousand do not fit its receive buffer.
+            // The acknowledgements of a thousand requests do not fit nlink's receive buffer.
             for some in to.chunks(100) {
                 let route = |to: &Ipv4Addr| nlink::Ipv4Route::from_addr(*to, 32).gateway(GATEWAY);
                 let batch = self.here.batch();
@@ -299,7 +300,7 @@ impl Nlink {
         });
     }
 
-    /// A namespace with a connection inside.
+    /// Creates a namespace with a connection inside.
     pub fn place(&self, name: &str) -> nlink::netlink::Connection<nlink::Route> {
         let _entered = self.runtime.enter();
         nlink::netlink::namespace::create(name).unwrap();
@@ -330,7 +331,7 @@ pub enum Calls {
     Single,
 }
 
-/// `ip`, here or in a namespace.
+/// Runs these lines by `ip`, here or in a namespace.
 pub fn ip(calls: Calls, namespace: Option<&str>, lines: &str) {
     let there = namespace.map_or(Vec::new(), |name| vec!["-n", name]);
     match calls {
@@ -343,7 +344,7 @@ pub fn ip(calls: Calls, namespace: Option<&str>, lines: &str) {
     }
 }
 
-/// A container by commands.
+/// Attaches a container by commands.
 pub fn ip_attach(calls: Calls, plan: &Plan) -> (Duration, File) {
     let (name, address) = (&plan.port, plan.address);
     let time = timed(|| {

@@ -1,4 +1,4 @@
-//! Namespaces made and entered.
+//! Creating and entering namespaces.
 
 use std::fs::File;
 use std::hint::black_box;

@@ -1,4 +1,4 @@
-//! Cost per container, from the first to the thousandth.
+//! The plot of the cost per container, from the first to the thousandth.
 
 use std::path::Path;
 use std::time::Duration;

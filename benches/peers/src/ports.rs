@@ -1,4 +1,4 @@
-//! Published ports, by netloom and by `nft`: many at once, and one more beside them.
+//! Published ports, by netloom and by `nft`: many at once, and one more beside many.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -58,7 +58,8 @@ pub fn measure(report: &mut Report, quick: bool) {
     Together::new(there).delete().unwrap();
 }
 
-/// A table with so many, from nothing: as netloom's first ones bring theirs.
+/// Returns a ruleset that creates a table with this many ports, as netloom's first port creates its
+/// tables.
 fn whole(many: u16) -> String {
     let mut text = "table ip t {\nmap m {\ntypeof meta l4proto . th dport : ip daddr . tcp dport\n\
                     size 65536\nelements = { "

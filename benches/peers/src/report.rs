@@ -1,10 +1,10 @@
-//! The table.
+//! The table of results.
 
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-/// A line for each work, a column for each contender.
+/// The rows: a line for each work, with a cell for each contender.
 #[derive(Default)]
 pub struct Report(Vec<(String, Vec<(&'static str, String)>)>);
 
@@ -60,13 +60,13 @@ pub fn docs() -> &'static Path {
 const BEGIN: &str = "<!-- measured: begin -->\n";
 const END: &str = "<!-- measured: end -->";
 
-/// Puts the table in its place in `docs/performance.md`, and the whole as `performance.md` there.
+/// Puts the table into the page of `docs/`, and writes that page as `performance.md` at `place`.
 pub fn write(table: &str, place: &Path) {
     let plot = "![Cost of one more container, from the first to the thousandth](attach.svg)";
     put(BEGIN, END, &format!("{}; {}.\n\n{table}\n{plot}\n", machine(), load()), docs(), place);
 }
 
-/// Puts what was made between these lines of a page, and the whole page there.
+/// Puts a text between two marker lines of the page in `from`, and writes the page to `to`.
 pub fn put(begin: &str, end: &str, made: &str, from: &Path, to: &Path) {
     let text = std::fs::read_to_string(from.join("performance.md")).unwrap();
     let (before, rest) = text.split_once(begin).unwrap();

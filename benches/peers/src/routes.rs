@@ -1,4 +1,4 @@
-//! Routes, many at once, and out again as a list.
+//! Many routes: added at once, and listed.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn to6(n: u32) -> Ipv6Addr {
     Ipv6Addr::from_bits((0x2001_0db8 << 96) + u128::from(n))
 }
 
-/// A link with addresses beside the gateways.
+/// Creates a link with addresses in the gateways' networks.
 fn cable(host: &Netns) -> Owned<Veth> {
     let near = VethEnd::new("v1").address("10.0.0.2/24").address("fd00::2/64").up();
     VethPair::new(near, VethEnd::new("v2").up()).create(host).unwrap()
@@ -39,7 +39,7 @@ fn with_a_link(host: &Netns, work: &mut dyn FnMut()) -> Duration {
     time
 }
 
-/// Many in, and out again as a list.
+/// Measures adding many routes, and listing them.
 pub fn routes(report: &mut Report, quick: bool) {
     let many = if quick { 1_000 } else { 100_000 };
     let rounds = 10;

@@ -1,4 +1,4 @@
-//! Containers of one bridge taken down, until their names are free again.
+//! Taking down the containers of one bridge, until their names are free again.
 
 use netloom::{Bridge, Netns, Owned, Together, Veth};
 

@@ -1,4 +1,4 @@
-//! Each work by all that can do it.
+//! The works, each done by all contenders that can do it.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -30,8 +30,8 @@ pub fn cable(host: &Netns, bridge: &Link, plan: &Plan) -> (Owned<Veth>, Owned<Ne
     (VethPair::new(port, eth0).create_between(host, &container).unwrap(), container)
 }
 
-/// One more container beside 1 to 1,000, none of which has an IPv6 address; and beside 1,000 which
-/// have, as the kernel makes them unless it is told not to.
+/// Measures attaching one more container beside 1 to 1,000 without IPv6 addresses. Then beside
+/// 1,000 with the IPv6 address that the kernel generates by default.
 pub fn attach(report: &mut Report, quick: bool) -> Curve {
     let steps: &[u32] = if quick { &[1, 20] } else { &[1, 10, 30, 100, 300, 500, 1_000] };
     let curve = attach_beside(report, steps, false);
@@ -81,7 +81,7 @@ fn attach_beside(report: &mut Report, steps: &[u32], ipv6: bool) -> Curve {
     curve
 }
 
-/// Built, then removed.
+/// Measures building a network, and removing it.
 pub fn network(report: &mut Report) {
     let host = Netns::current().unwrap();
     let build = || {
@@ -209,7 +209,7 @@ pub fn one_link(report: &mut Report, quick: bool) {
     drop(there);
 }
 
-/// Elements of a set whose size is declared.
+/// Measures creating the elements of a set whose size is declared.
 pub fn set(report: &mut Report, quick: bool) {
     let many = if quick { 1_000 } else { 100_000 };
     let host = Netns::current().unwrap();

@@ -22,7 +22,7 @@ fn network() -> Result<Network, Error> {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Before the runtime starts its threads.
+    // Must come before the runtime starts its threads.
     netloom::sandbox::enter()?;
     tokio::runtime::Runtime::new()?.block_on(serve())
 }

@@ -44,8 +44,8 @@ impl Filter {
         })
     }
 
-    /// Returns whether an element belongs to a connected container of another network, which has the
-    /// same subnet. Its address masquerades for both.
+    /// Returns whether an element belongs to a connected container of another network with the same
+    /// subnet. The element then masquerades for both containers.
     fn is_of_another_network(&self, element: &Element, tag: &str) -> Result<bool, Failure> {
         let network = |tag: &str| tag.rsplit_once('.').map(|(network, _)| network.to_owned());
         let Some(holder) = element.comment_of().filter(|one| network(one) != network(tag)) else {

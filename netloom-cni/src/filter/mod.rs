@@ -28,8 +28,8 @@ const TABLE: &str = "netloom-cni";
 /// The maximal number of attempts for a change, while other programs change the ruleset.
 const ATTEMPTS: u32 = 64;
 
-/// A network: its configuration, the host's link to it, and whether only replies and published
-/// ports lead to it from outside.
+/// A network: its configuration, the host's link to it, and whether it accepts only replies and
+/// published ports from outside.
 pub(crate) type Network<'a> = (&'a Config, Option<LinkIndex>, bool);
 
 /// The plugin's table. It persists after the plugin ends.

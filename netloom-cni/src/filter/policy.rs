@@ -17,12 +17,12 @@ pub(super) const APART: &str = "isolated";
 /// The set of isolated networks whose containers may connect to each other. An element is the same
 /// link twice.
 pub(super) const TOGETHER: &str = "pairs";
-/// The links to which only replies and published ports lead from outside: another program's filter
-/// dropped all else, before `accept` made it accept.
+/// The links that accept only replies and connections to published ports from outside. Another
+/// program's filter dropped all other packets, until `accept` added rules to it.
 pub(super) const CLOSED: &str = "closed";
 /// The links to which connections to published ports are masqueraded (`masqAll`).
 pub(super) const MASQUERADED: &str = "masqueraded";
-/// The set of bridges whose ports are isolated by rules for frames: the link, twice.
+/// The set of bridges whose ports are isolated by rules for frames. An element is the link twice.
 pub(super) const BRIDGED: &str = "bridged";
 
 /// The changes to a network's policy, undone on drop unless kept.

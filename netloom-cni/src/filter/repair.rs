@@ -1,4 +1,4 @@
-//! The repair of the table, from which other programs may have deleted something.
+//! The repair of the table, of which other programs may have deleted parts.
 
 use netloom::nft::{ChainInfo, Map, Set, SetOrMap, TableInfo, Transaction};
 
@@ -8,8 +8,9 @@ use crate::failure::{Code, Failure};
 use crate::host::Host;
 
 impl Filter {
-    /// Restores what the table lacks: sets, maps and chains, the rules of every network's chain,
-    /// and the sight of packets. Elements are not restored. A table that is gone stays so.
+    /// Restores the missing parts of the table: sets, maps and chains, and the rules of every
+    /// network's chain. Wakes a dormant table. Elements are not restored, and a deleted table is
+    /// not created again.
     pub(crate) fn repair(&self, host: &mut Host) -> Result<(), Failure> {
         let look = || match self.table.read_terse() {
             Err(error) if error.is_not_found() => Ok(None),

@@ -64,7 +64,7 @@ pub(super) fn table() -> Table {
     base_chains().iter().map(Rules::whole).fold(table, Table::chain)
 }
 
-/// The sets of links: by index, so that a renamed bridge stays in them.
+/// Returns the sets of links. Their keys are indexes, so a renamed bridge stays in the sets.
 pub(super) fn sets() -> [Set; 5] {
     let pairs = |name| Set::new(name, [Type::LinkIndex, Type::LinkIndex]);
     let links = |name| Set::new(name, Type::LinkIndex);
@@ -85,7 +85,7 @@ pub(super) fn base_chains() -> [Rules; 2] {
     let postrouting = Chain::new("postrouting").kind(ChainKind::Nat);
     let [from, to] = [Field::Iif, Field::Oif];
     let forward = vec![
-        // The bridge lets these pass between isolated ports.
+        // The mark lets the bridge pass these packets between isolated ports.
         published().in_set([from, to], BRIDGED).set_mark_bits(PUBLISHED, PUBLISHED),
         Rule::new().ct_state(CtState::ESTABLISHED | CtState::RELATED).accept(),
         // Connections to published ports are always allowed.

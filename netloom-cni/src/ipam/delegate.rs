@@ -34,8 +34,8 @@ impl Delegate {
         result.map_err(|failure| unreadable(&failure))
     }
 
-    /// Returns whether the plugin asks for addresses over the container's interface, which has to be
-    /// there before.
+    /// Returns whether the plugin requests addresses over the container's interface, which must
+    /// then exist.
     pub(crate) fn needs_interface(&self) -> bool {
         self.kind == "dhcp"
     }

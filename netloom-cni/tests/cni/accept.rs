@@ -1,4 +1,5 @@
-//! Another program's packet filter drops what is forwarded, as Docker sets it up with `iptables`.
+//! Forwarding beside a packet filter that drops forwarded packets, as Docker sets it up with
+//! `iptables`.
 
 use std::process::Command;
 use std::time::Duration;
@@ -20,7 +21,7 @@ fn both(host: &Host, arguments: &str) -> bool {
         .all(|tool| kernel::by_hand(&host.netns, &format!("{tool} {arguments}")))
 }
 
-/// The rules of a chain as `iptables` lists them.
+/// Returns the rules of a chain as `iptables` lists them.
 fn listed(host: &Host, chain: &str) -> Vec<String> {
     let list = || Command::new("iptables").args(["-S", chain]).output().unwrap();
     let output = host.netns.run(list).unwrap();
@@ -59,12 +60,12 @@ fn a_foreign_policy_that_drops_is_made_to_accept_what_it_should() {
         let server = inside(&red);
         assert!(tcp(&world, "198.51.100.2:8080", PATIENCE).is_ok());
         assert!(tcp(&red, "198.51.100.1:80", PATIENCE).is_ok());
-        // What was published by nobody stays closed.
+        // Ports that are not published stay closed.
         let _way = Route::new("10.88.0.0/24").via("198.51.100.2").create(&world).unwrap();
         let address = result["ips"][0]["address"].as_str().unwrap().split('/').next().unwrap();
         assert!(tcp(&world, &format!("{address}:80"), SHORT).is_err());
         assert!(tcp(&host.netns, &format!("{address}:80"), PATIENCE).is_ok());
-        // `iptables` still knows its table.
+        // `iptables` can still list its table.
         let there = listed(&host, "FORWARD");
         for rule in RULES {
             assert!(there.iter().any(|line| line.contains(rule) && line.ends_with("ACCEPT")));
@@ -76,7 +77,7 @@ fn a_foreign_policy_that_drops_is_made_to_accept_what_it_should() {
         let _blue = container("blue");
         host.add("blue", &host.config());
         host.check("red", &config, &result).result();
-        // Another one of the network adds none.
+        // A second container of the network adds no rules.
         assert_eq!(listed(&host, "FORWARD").len(), 2);
         host.del("blue", &host.config());
         drop(server);
@@ -87,7 +88,7 @@ fn a_foreign_policy_that_drops_is_made_to_accept_what_it_should() {
     });
 }
 
-/// Docker leaves a chain to the administrator, whose rules come first.
+/// Docker reserves a chain for the administrator, whose rules come first.
 #[test]
 fn rules_go_into_the_chain_that_docker_leaves_to_others() {
     support::isolated(|| {

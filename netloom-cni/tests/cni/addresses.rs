@@ -450,7 +450,7 @@ fn an_address_that_host_local_assigned_is_not_assigned_again() {
     });
 }
 
-/// The plugin `dhcp` asks over the interface, so that the interface has to be there before.
+/// The plugin `dhcp` sends requests over the interface, so the interface must exist before.
 #[test]
 fn a_dhcp_server_on_the_bridge_gives_the_address() {
     support::isolated(|| {
@@ -489,7 +489,7 @@ fn a_dhcp_server_on_the_bridge_gives_the_address() {
         host.check("red", &config, &result).result();
         host.del("red", &config);
         assert!(red.link("eth0").is_err());
-        // Without an answer nothing stays.
+        // Without an answer of the server, ADD leaves nothing.
         for mut child in [daemon, server] {
             child.kill().unwrap();
             child.wait().unwrap();

@@ -1,5 +1,5 @@
-//! Damage by other programs: every command ends in time, DEL removes its part, and ADD repairs
-//! what it needs or fails.
+//! Damage by other programs: every command ends in time, DEL removes its part, and ADD repairs the
+//! parts that it needs or fails.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -16,7 +16,7 @@ use super::plugin::{Answer, Host, answer, container, port, with};
 use super::support::{self, does_not_reach, tools};
 use super::traffic::{Server, tcp};
 
-/// Waits for a plugin, but not for ever.
+/// Waits for a plugin, with a deadline.
 #[track_caller]
 fn in_time(mut child: Child) -> Answer {
     let end = Instant::now() + Duration::from_secs(10);
@@ -36,7 +36,7 @@ fn call(host: &Host, command: &str, container: &str, config: &Value) -> Answer {
     in_time(host.start(command, container, &config.to_string()))
 }
 
-/// A network with all that the plugin has in the packet filter.
+/// Returns the configuration of a network that uses all of the plugin's packet filter.
 fn network(host: &Host) -> Value {
     let mut config = with(&host.config(), "ingressPolicy", "same-bridge");
     config["ipam"] = host.ipam(&["10.88.0.0/24", "fd88::/64"]);
@@ -48,7 +48,7 @@ fn with_port(config: &Value, port: u16) -> Value {
     with(config, "runtimeConfig", json!({ "portMappings": mappings }))
 }
 
-/// The lines of the ruleset that name a container.
+/// Returns the elements of the ruleset that contain an address.
 fn elements_of(host: &Host, address: &str) -> Vec<String> {
     let ruleset = host.netns.nft_ruleset().unwrap();
     let sets = ruleset.iter().flat_map(|table| &table.sets);
@@ -56,7 +56,7 @@ fn elements_of(host: &Host, address: &str) -> Vec<String> {
     elements.filter(|element| element.contains(address)).collect()
 }
 
-/// Does a damage, as far as what it damages is there.
+/// Runs these `nft` commands. A command whose object is missing may fail.
 fn do_damage(host: &Host, lines: &[&str]) {
     for line in lines {
         let nft = || Command::new("nft").args(line.split(' ')).stderr(Stdio::null()).status();
@@ -64,7 +64,7 @@ fn do_damage(host: &Host, lines: &[&str]) {
     }
 }
 
-/// Damages the packet filter of a network with containers. An ADD beside that repairs what it
+/// Damages the packet filter of a network with containers. The next ADD repairs the parts that it
 /// needs: CHECK finds everything, and packets pass. DEL and GC succeed, and leave no element.
 fn mended(damages: &[&[&str]]) {
     for damage in damages.iter().filter(|_| tools::is_there("nft")) {
@@ -91,7 +91,7 @@ fn mended(damages: &[&[&str]]) {
         let deleted = call(&host, "DEL", "red", &config);
         assert!(deleted.succeeded, "DEL after {damage:?}: {}", deleted.said);
         assert!(host.netns.link(&port(&red)).is_err());
-        // Without its rows, a port is not found by its tag.
+        // Without its elements in `tags`, a port cannot be found by its tag.
         if !damage.concat().contains(" tags") {
             assert_eq!(elements_of(&host, "10.88.0.2"), [""; 0], "after {damage:?}");
         }
@@ -135,7 +135,7 @@ fn missing_chains_are_mended() {
     });
 }
 
-/// An older version's table has one map less.
+/// The table of an older version lacks one map.
 #[test]
 fn missing_maps_are_mended() {
     support::isolated(|| {
@@ -160,10 +160,11 @@ fn dormant_tables_are_woken() {
     });
 }
 
-/// A damage to the files of an attachment: the directory of the network, the name of the record.
+/// A function that damages an attachment's files, given the network's directory and the record's
+/// name.
 type Spoil = fn(&std::path::Path, &str);
 
-/// Whatever the record is, DEL removes what ADD made.
+/// Whatever the record contains, DEL removes everything that ADD created.
 #[test]
 fn an_unreadable_record_is_swept_as_a_missing_one() {
     support::isolated(|| {
@@ -195,7 +196,7 @@ fn an_unreadable_record_is_swept_as_a_missing_one() {
     });
 }
 
-/// A lock that nobody can take is an error for each command, and DEL removes the rest all the same.
+/// A lock file that cannot be opened is an error for each command, but DEL still removes the rest.
 #[test]
 fn no_command_waits_at_a_fifo_or_a_directory() {
     support::isolated(|| {
@@ -218,7 +219,7 @@ fn no_command_waits_at_a_fifo_or_a_directory() {
                 if !deleted.succeeded {
                     let message = deleted.said["msg"].to_string();
                     assert!(message.contains(name), "{message}");
-                    // Said once.
+                    // The message has the failure once.
                     assert!(!message.contains(';'), "{message}");
                     call(&host, "ADD", "red", &config).refused(5, &[name]);
                     let collect = with(&config, "cni.dev/valid-attachments", json!([]));
@@ -230,7 +231,7 @@ fn no_command_waits_at_a_fifo_or_a_directory() {
     });
 }
 
-/// A record in `new` may name no file elsewhere.
+/// A record in `new` must not name a file in another directory.
 #[test]
 fn an_id_in_a_file_leads_to_no_other_directory() {
     support::isolated(|| {
@@ -254,7 +255,7 @@ fn an_id_in_a_file_leads_to_no_other_directory() {
     });
 }
 
-/// An id that no file can have as its name was never added.
+/// A container whose id is too long for a file name was never added.
 #[test]
 fn a_container_with_too_long_an_id_is_refused_and_deleted() {
     support::isolated(|| {

@@ -10,7 +10,7 @@ use super::plugin::{Host, container, with};
 use super::support::{self, does_not_reach, features, kernel, reaches};
 use super::traffic::{Server, tcp};
 
-/// Makes the host's bridges call the rules of IP, or not. Returns whether the kernel can.
+/// Makes the host's bridges call the IP rules, or not. Returns whether the kernel supports that.
 pub(crate) fn bridges_call_rules(host: &Host, on: bool) -> bool {
     ["iptables", "ip6tables"].iter().all(|name| {
         let name = format!("net.bridge.bridge-nf-call-{name}");
@@ -51,7 +51,7 @@ fn frames_with_another_hardware_address_are_dropped() {
         does_not_reach(&red, "10.88.0.3");
         eth0.set_mac(mac).unwrap();
         reaches(&red, "10.88.0.1");
-        // The other container asked for no check.
+        // The other container's configuration requests no check.
         blue.link("eth0").unwrap().set_mac("02:00:00:00:00:98").unwrap();
         reaches(&blue, "10.88.0.1");
         host.check("red", &config, &result).result();
@@ -129,7 +129,7 @@ fn an_isolated_network_reaches_its_published_ports_beside_br_netfilter() {
     });
 }
 
-/// Two networks with one subnet are a mistake, which must not cost the first its masquerade.
+/// Two networks with one subnet are a mistake, but the first must keep its masquerading.
 #[test]
 fn a_second_network_with_the_same_subnet_leaves_the_firsts_masquerade() {
     support::isolated(|| {

@@ -1,4 +1,5 @@
-//! A container's connectivity by packets, and the effect of each field of the configuration.
+//! A container's connectivity, tested with packets, and the effect of each field of the
+//! configuration.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -85,7 +86,7 @@ fn without_a_gateway_the_host_has_no_address_and_without_masquerade_the_world_se
 fn mtu_mac_and_the_modes_of_the_port_are_as_configured() {
     support::isolated(|| {
         let host = Host::new();
-        // The port's own isolation serves only bridges that call no rules of IP.
+        // The port's own isolation is used only if bridges do not call the IP rules.
         super::frames::bridges_call_rules(&host, false);
         let red = container("red");
         let mut config = host.config();

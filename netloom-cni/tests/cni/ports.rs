@@ -1,4 +1,4 @@
-//! Published ports, by packets: from outside, from the host, from a neighbour.
+//! Published ports, tested with packets: from outside, from the host, from a neighbour.
 
 use std::fs;
 use std::net::SocketAddr;

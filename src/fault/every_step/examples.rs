@@ -1,5 +1,5 @@
-//! Every step of every example, several at once, each in a process of its own: most of an example's
-//! time is waiting.
+//! A fault at every step of every example. Several processes share the steps, because an example
+//! mostly waits.
 
 use std::env;
 use std::error::Error as StdError;
@@ -17,11 +17,11 @@ mod doctor;
 #[path = "../../../examples/walkthrough.rs"]
 pub(in crate::fault) mod walkthrough;
 
-/// The share of the steps that this process tests: `2/12` is the third of twelve.
+/// The variable with the number of this process's share of the steps, from 0.
 const SHARE: &str = "NETLOOM_FAULT_SHARE";
 const SHARES: usize = 12;
 
-/// Runs this test again, once for each share.
+/// Starts this test again, in a process for each share.
 fn in_shares(test: &str, run: impl Fn(usize)) {
     if let Ok(share) = env::var(SHARE) {
         return run(share.parse().unwrap());
@@ -44,7 +44,7 @@ fn in_shares(test: &str, run: impl Fn(usize)) {
     assert!(failures.is_empty(), "{failures}");
 }
 
-/// Takes a share of the steps of each kind of fault.
+/// Tests a share of the steps with each kind of fault.
 fn every_step(share: usize, program: impl Fn() -> Result<(), Box<dyn StdError>>) {
     let before = Snapshot::take();
     let before_quick = Snapshot::take_quick();
@@ -58,7 +58,7 @@ fn every_step(share: usize, program: impl Fn() -> Result<(), Box<dyn StdError>>)
             nothing_left(&before_quick, &at);
             match result {
                 Ok(()) if failed.is_none() => break,
-                // A machine so busy that a packet took seconds: once more.
+                // On a busy machine a ping may time out, so the step is repeated.
                 Err(error) if is_late(&*error) && lateness < 10 => {
                     lateness += 1;
                     continue;
@@ -85,7 +85,7 @@ fn the_walkthrough() {
     });
 }
 
-/// The doctor returns no errors: its report names what it could not examine.
+/// The doctor returns no error: its report names the checks that it could not make.
 #[test]
 fn the_doctor() {
     in_shares("fault::every_step::examples::the_doctor", |share| {
@@ -113,7 +113,7 @@ const SMALL: [&str; 8] = [
 #[test]
 fn no_example_is_left_out() {
     let entries = fs::read_dir("examples").unwrap().map(|entry| entry.unwrap().path());
-    // A directory is a package of its own.
+    // A directory is a separate package.
     for example in entries.filter(|path| path.is_file()) {
         let name = example.file_stem().unwrap().to_str().unwrap().to_owned();
         let is_known = ["doctor", "walkthrough"].contains(&&*name) || SMALL.contains(&&*name);

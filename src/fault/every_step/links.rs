@@ -10,7 +10,7 @@ use netloom::{
     VethPair,
 };
 
-/// Each kind that netloom creates, from the list of kinds.
+/// Creates each kind of link, from the list of kinds.
 #[test]
 fn each_kind() {
     support::isolated(|| {
@@ -21,7 +21,8 @@ fn each_kind() {
     });
 }
 
-/// A second bridge with the name and the address of a first one, whose answers are lost.
+/// Creates a second bridge with the name and address of a first, and loses the answers. The address
+/// must not count as proof that the request created the bridge.
 #[test]
 fn an_address_that_was_asked_for_proves_nothing() {
     support::isolated(|| {
@@ -117,7 +118,7 @@ fn veth_pairs_between_two_namespaces() {
                 let far =
                     VethEnd::new("eth0").address("10.0.0.2/24").gateway("10.0.0.1").loopback_up();
                 let cable = VethPair::new(near, far.up()).create_between(&host, &red)?;
-                // While it is down: kernels before 6.3 do it only then.
+                // Kernels before 6.3 rename a link only while it is down.
                 cable.near().rename("veth3")?;
                 cable.near().set_up()?;
                 cable.peer().info().map(drop)
@@ -241,7 +242,7 @@ fn vlans_of_a_port() {
             let _vlan = vlan.create(cable.near())?;
             cable.near().leave_vlan(100)
         });
-        // In two of them already: those stay.
+        // The port is in two of these VLANs already, and must stay in them.
         let _there = BridgeVlan::range(203..=204).create(cable.near()).unwrap();
         every_step(&["list VLANs of `port1`", "join VLAN `port1`", "list VLANs of `br0`"], || {
             let _range = BridgeVlan::range(200..=209).create(cable.near())?;
@@ -350,7 +351,7 @@ fn addresses_and_routes() {
                 Route::create_all(&routes, &host).map(drop).map_err(Error::from)
             },
         );
-        // In two datagrams: one may fail without the other.
+        // These routes need two datagrams, which fail independently.
         let many: Vec<_> = (0..101)
             .map(|n| Route::new(Ipv4Net::from(Ipv4Addr::new(10, 5, 0, n))).via("10.0.0.2"))
             .collect();
@@ -376,7 +377,7 @@ fn what_was_there_before_stays() {
         let cable = ground(&host);
         let _first: Owned<Link> = Bridge::new("br0").create(&host).unwrap();
         drop(Address::new("10.0.0.9/24").create(cable.near()).unwrap());
-        // All of these are taken: a lost answer is one that says so.
+        // These names are taken, but the answer that says so may be lost.
         every_step_of_refused(&["create bridge `br0`"], || {
             Bridge::new("br0").create(&host).map(drop)
         });
@@ -389,7 +390,7 @@ fn what_was_there_before_stays() {
     });
 }
 
-/// A program that fails anyway: whatever happens to it besides, nothing changes.
+/// Runs a program that the kernel refuses anyway. A fault besides must change nothing.
 #[track_caller]
 fn every_step_of_refused(named: &[&str], program: impl Fn() -> Result<(), Error>) {
     every_step(named, || match program() {

@@ -22,7 +22,7 @@ fn nat_rules() {
                 NatRule::masquerade().source("10.2.0.0/24").create(&host).map(drop)
             },
         );
-        // The namespace uses the same socket after a fault.
+        // This handle keeps its socket after a fault.
         let host = here();
         drop(NatRule::masquerade().create(&host).unwrap());
         every_step(
@@ -83,17 +83,17 @@ fn published_ports() {
                 "look for a port",
             ],
             || {
-                // What a handle knows of the tables by now would make the steps fewer.
+                // A new handle has no cached tables, which would save steps.
                 let host = Netns::current()?;
                 let web = PortForward::new(8080, "10.0.0.2").target_port(80).create(&host)?;
-                // A connection that would go on past the mapping.
+                // Publishing port 53 must delete this connection's conntrack entry.
                 let client = host.udp_bind("10.0.0.1:0")?;
                 client.send_to(b"?", "10.0.0.1:53").unwrap();
                 let _dns = PortForward::new(53, "10.0.0.2").udp().create(&host)?;
                 web.delete().map_err(Error::from)
             },
         );
-        // In a namespace whose sockets go with it.
+        // The handle's sockets are closed with it after each run.
         every_step(
             &[
                 "open the current namespace",
@@ -128,7 +128,8 @@ fn published_ports_together() {
             let ports = PortForward::create_all(&ports, &host)?;
             netloom::Together::new(ports).delete().map_err(Error::from)
         };
-        // A refused look at the lock leads to the lock itself, past the look at the link.
+        // If the check of the lock is refused, netloom takes the lock without a lookup of the link.
+        // So the errors of some faults do not name the link.
         each_step_fails(program, |fault, said| {
             let named = ["publish port 0.0.0.0:80->10.0.0.2:80/tcp", "find link N"];
             assert!(said.contains(named[0]), "{fault:?}: {said:?}");
@@ -234,7 +235,7 @@ fn connections_are_forgotten() {
     support::isolated(|| {
         let red = Namespace::anonymous().create().unwrap();
         red.link("lo").unwrap().set_up().unwrap();
-        // Rules of NAT have connections tracked.
+        // NAT rules make the kernel track connections.
         let _nat = NatRule::masquerade().source("10.0.0.0/24").create(&red).unwrap();
         every_step(
             &[

@@ -1,4 +1,4 @@
-//! The objects of `nf_tables`, and the objects built from them.
+//! The objects of `nf_tables`, and the firewalls built from them.
 
 use super::{every_step, here, support};
 use netloom::nft::{
@@ -16,7 +16,7 @@ fn tables() {
             let input = input.rule(Rule::new().tcp().dport(22).accept());
             Table::new(Family::Inet, "filter").chain(input).create(&host).map(drop)
         });
-        // By the same socket after a fault, and tables that outlive it.
+        // This handle keeps its socket after a fault, and the tables outlive each run.
         let host = here();
         every_step(&["create table `ip a`"], || {
             Table::new(Family::Ip, "a").create(&host).map(drop)

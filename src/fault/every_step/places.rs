@@ -1,4 +1,4 @@
-//! Namespaces, names, and looking around.
+//! Namespaces, their names, and lists of objects.
 
 use nix::errno::Errno;
 
@@ -18,7 +18,7 @@ fn namespaces() {
 #[test]
 fn names() {
     support::isolated(|| {
-        // The directory stays, as with `ip netns`.
+        // The directory `/run/netns` stays after its first use, as with `ip netns`.
         drop(Namespace::named("first").create().unwrap());
         every_step(&["create namespace `red`"], || Namespace::named("red").create().map(drop));
         every_step(&["create namespace `red`", "open namespace `red`", "find link `lo`"], || {
@@ -158,7 +158,8 @@ fn looking_at_namespaces() {
     });
 }
 
-/// Creates three links and two names with numbers without a holder, like those of a dead process.
+/// Creates three links and two names that bear the numbers of no living process, like those of a
+/// dead one.
 fn leave_five(host: &Netns) {
     let number = |netns: &Netns| netns.fresh_tag().unwrap().number();
     let dead = number(host);
@@ -172,8 +173,8 @@ fn leave_five(host: &Netns) {
     }
 }
 
-/// A failure doesn't prevent the removal of the rest. It is reported with its reason, and the next
-/// call removes that object.
+/// A failure does not prevent the removal of the other objects. The failure is reported with its
+/// reason, and the next call removes that object.
 #[test]
 fn what_dead_processes_left() {
     support::isolated(|| {
@@ -188,10 +189,10 @@ fn what_dead_processes_left() {
             let first = netloom::reap();
             let failed = disarm();
             let at = format!("step {step}, {failed:?}: {first:?}");
-            // A refused return is retried without a report.
+            // A refused return to the home namespace is retried without a report.
             let is_told = failed.as_deref().is_some_and(|step| step != "return");
             let removed = match first {
-                // Where this namespace can't be looked at, or the directory.
+                // The refused step read this namespace or the directory of names.
                 Err(_) => 0,
                 Ok(done) => {
                     let are_told = is_told != done.failures.is_empty();

@@ -20,7 +20,7 @@ fn sysctls() {
     });
 }
 
-/// A switch for all links, and the files of single links that the kernel changes along with it.
+/// Sets a switch for all links. The kernel also changes the files of single links.
 #[test]
 fn a_switch_for_all_links() {
     support::isolated(|| {
@@ -36,7 +36,7 @@ fn a_switch_for_all_links() {
     });
 }
 
-/// Sets and restores a setting that has a type of its own.
+/// Sets and restores the settings that have their own types.
 #[test]
 fn typed_settings() {
     support::isolated(|| {

@@ -54,7 +54,7 @@ fn watchers_of_two_sockets() {
     });
 }
 
-/// A watcher that could not be read goes on, and knows what it missed.
+/// A watcher that failed to read its socket continues, and reports the missed changes.
 #[test]
 fn a_watcher_goes_on_after_a_fault() {
     support::isolated(|| {
@@ -64,7 +64,7 @@ fn a_watcher_goes_on_after_a_fault() {
             || {
                 let mut watcher = host.watch().links().routes().buffer(4096).start()?;
                 let (mut links, mut failure) = (Vec::new(), None);
-                // So many changes overflow the buffer.
+                // This many changes overflow the buffer.
                 for mtu in 1400..1408 {
                     drop(cable.near().set_mtu(mtu));
                 }
@@ -110,7 +110,7 @@ fn conditions() {
             let mut looks = 0;
             let holds = || {
                 looks += 1;
-                // The first look changes something, which is waited for.
+                // The first check makes a change, so that the wait has a notification to receive.
                 if looks == 1 {
                     drop(Bridge::new("br0").create(&host));
                 }

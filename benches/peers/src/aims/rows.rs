@@ -2,24 +2,24 @@
 
 use crate::report::{BATCHES, SINGLE};
 
-/// One side of a comparison: the work and the contender, by the names that the bench prints.
+/// One side of a comparison: the work and the contender, as the bench names them.
 pub type One = (&'static str, &'static str);
 
 pub enum Aim {
-    /// A limit for the quotient of this time and the other's.
+    /// A limit for the ratio of this time to the other.
     Ratio(One, f64),
-    /// The least factor by which this is faster than the other.
+    /// The least factor by which this side is faster than the other.
     Faster(One, f64),
     /// A limit in microseconds.
     Micros(u64),
-    /// A limit in microseconds, with the other's time shown beside it.
+    /// A limit in microseconds, with the other side's time shown beside it.
     MicrosBeside(u64, One),
-    /// No limit; the other's time is shown beside it.
+    /// No limit, with the other side's time shown beside it.
     Beside(One),
 }
 use Aim::{Beside, Faster, Micros, MicrosBeside, Ratio};
 
-/// "No slower": runs of the same work differ by this much.
+/// The ratio that still counts as "no slower": runs of the same work differ by this much.
 const NO_SLOWER: f64 = 1.03;
 
 const RAW: &str = "raw replay";
@@ -49,7 +49,8 @@ const PORTS: &str = "10000 ports published";
 const PORT_MORE: &str = "one port more beside 10000";
 const SET: &str = "a set of 100000 elements";
 
-/// A line each; where a contender is none of netloom's own, its name is in the work's place.
+/// The rows of the table: title, measured side and aim. A row about another contender than netloom
+/// names that contender in its title.
 pub const ROWS: &[(&str, One, Aim)] = &[
     ("attach beside 10", (ATTACH_10, "netloom"), Ratio((ATTACH_10, RAW), 1.15)),
     (
@@ -358,7 +359,7 @@ pub const ROWS: &[(&str, One, Aim)] = &[
     ),
 ];
 
-/// The limits of counts: the name of the row, the start and the end of its line in the log, and the
+/// The limits of counts: the row's title, the start and the end of the line in the log, and the
 /// limit.
 pub const COUNTS: &[(&str, &str, &str, u64)] = &[
     ("crates that such a program builds", "a cold build: netloom ", " crates", 25),
