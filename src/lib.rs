@@ -150,7 +150,10 @@ pub use persistent::{Persistent, persistent};
 pub use port::PortRange;
 pub use protocol::Protocol;
 pub use reap::{Leftover, Leftovers, Reaped, leftovers, reap};
-pub use route::{Destination, NextHop, Route, RouteHandle, RouteInfo, RouteType, RouteView};
+pub use route::{
+    Destination, NextHop, NextHopInfo, Route, RouteFilter, RouteHandle, RouteInfo, RouteOption,
+    RouteOptions, RoutePreference, RouteQuery, RouteType, RouteView, TakenRoute,
+};
 pub use scope::Scope;
 pub use sysctl::{
     AcceptRa, ArpAccept, ArpAnnounce, ArpIgnore, Conf, Forwarding, ForwardingHandle, RpFilter,

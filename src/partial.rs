@@ -41,6 +41,11 @@ impl<O> PartialError<O> {
         PartialError { errors, places, owned: convert(owned) }
     }
 
+    /// Lends the owner of the objects that were created.
+    pub(crate) fn owned(&self) -> &O {
+        &self.owned
+    }
+
     /// Returns one error for each object that failed.
     pub fn errors(&self) -> &[Error] {
         &self.errors

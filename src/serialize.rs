@@ -15,7 +15,7 @@ use crate::nft::{Chain, Element, Family, Flowtable, Object, Rule, SetOrMap};
 use crate::port::PortRange;
 use crate::protocol::Protocol;
 use crate::reap::Leftover;
-use crate::route::{Destination, RouteType};
+use crate::route::{Destination, RouteOption, RouteOptions, RoutePreference, RouteType};
 use crate::scope::Scope;
 
 macro_rules! as_text {
@@ -43,6 +43,9 @@ as_text!(
     OperationalState,
     PortRange,
     Protocol,
+    RouteOption,
+    RouteOptions,
+    RoutePreference,
     RouteType,
     Rule,
     Scope,

@@ -1,7 +1,7 @@
 //! CHECK: compares the system with the result of ADD, and names the missing parts.
 
 use ipnet::IpNet;
-use netloom::{Link, LinkFlags, LinkInfo, Netns, NextHop};
+use netloom::{Link, LinkFlags, LinkInfo, Netns, NextHopInfo};
 
 use crate::accept;
 use crate::add::complete;
@@ -250,7 +250,8 @@ fn check_container(
     };
     for wanted in &own.routes {
         let is_it = |route: &netloom::RouteInfo| {
-            let is_way = |hop: &NextHop| hop.gateway == wanted.gw && hop.link == Some(link.index());
+            let is_way =
+                |hop: &NextHopInfo| hop.gateway == wanted.gw && hop.link == Some(link.index());
             route.destination == wanted.dst
                 && route.next_hops.iter().any(is_way)
                 && is_table(route.table, wanted.table)

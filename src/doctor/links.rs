@@ -67,7 +67,7 @@ fn try_kind(netns: &Netns, name: &str, kind: &LinkKind, parent: Option<u32>) -> 
         }
         write_kind(link, kind.name(), kind.facts().required);
     });
-    netns.route(|socket| {
+    netns.rtnetlink(|socket| {
         let refused = socket.exchange(&mut batch, |_, _| ())?.into_iter().next();
         refused.map_or(Ok(()), |(_, refusal)| Err(refusal.into()))
     })

@@ -17,6 +17,7 @@ mod links;
 mod nat;
 mod packet_filter;
 mod places;
+mod routes;
 mod settings;
 mod watching;
 

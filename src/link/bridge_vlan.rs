@@ -88,7 +88,7 @@ impl Link {
         batch.request(vlan::RTM_GETVLAN, NLM_F_DUMP, |out| {
             out.extend_from_slice(&vlan::of_link(snapshot.id.index));
         });
-        let listed = snapshot.netns.route(|socket| {
+        let listed = snapshot.netns.rtnetlink(|socket| {
             socket.fold(&mut batch, Vec::new, |all, message| {
                 vlan::ranges(message).for_each(|range| BridgeVlanInfo::push(range, all));
             })

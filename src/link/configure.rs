@@ -57,7 +57,7 @@ pub(super) fn configure(
         requests.push("set up", &object, change_flag(index, IFF_UP, true));
     }
     for route in &settings.routes {
-        requests.push("add route", route, |batch| route.add(Some(index), batch));
+        requests.push("add route", route, |batch| route.add(index, batch));
         requests.explain(&crate::route::explain);
     }
     if requests.is_empty() {

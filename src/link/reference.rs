@@ -34,6 +34,12 @@ impl LinkRef {
         matches!(self.0, Reference::Name(_))
     }
 
+    /// Refers to the link with this index, which a list of this namespace has.
+    pub(crate) fn of_index(netns: &Netns, index: u32) -> Self {
+        let name = format!("if{index}").into();
+        Self(Reference::Identity { netns: netns.id(), index, name })
+    }
+
     /// Returns the index, if the reference is a handle. `None` for a name.
     pub(crate) fn index_of_handle(&self) -> Option<u32> {
         match self.0 {

@@ -105,7 +105,7 @@ impl Netns {
     }
 
     /// Runs one or more exchanges on an rtnetlink socket inside the namespace.
-    pub(crate) fn route<T>(
+    pub(crate) fn rtnetlink<T>(
         &self,
         exchange: impl FnOnce(&mut Socket) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
@@ -176,7 +176,7 @@ impl Netns {
     ) -> Result<A, Error> {
         let mut batch = Batch::default();
         request(&mut batch);
-        self.route(|socket| socket.fold(&mut batch, start, visit))
+        self.rtnetlink(|socket| socket.fold(&mut batch, start, visit))
             .map_err(|cause| cause.doing("list", what).in_namespace(self))
     }
 
@@ -191,7 +191,7 @@ impl Netns {
         requests: Requests<'_>,
         read: impl FnMut(Message<'_>) -> Option<T>,
     ) -> Result<Option<T>, Error> {
-        self.route(|socket| Ok(requests.send(socket, read)))
+        self.rtnetlink(|socket| Ok(requests.send(socket, read)))
             .map_err(|cause| cause.doing("open a socket", "in it"))
             .flatten()
             .map_err(|error| error.in_namespace(self))

@@ -141,7 +141,7 @@ impl Netns {
             batch.request(RequestType::GetLink as u16, 0, |out| which.write(out))
         };
         let found =
-            self.route(|socket| socket.get(request, |answer| read(LinkView::read(answer)?)))?;
+            self.rtnetlink(|socket| socket.get(request, |answer| read(LinkView::read(answer)?)))?;
         found.ok_or(Cause::Malformed("a link without a name"))
     }
 

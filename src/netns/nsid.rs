@@ -105,7 +105,7 @@ impl Netns {
         batch.push(RequestType::NewNsId, 0, &RTGENMSG, |out| {
             out.emit(&[about(other.fd()), NsidAttribute::Id(signed)].as_slice());
         });
-        let done = self.route(|socket| {
+        let done = self.rtnetlink(|socket| {
             let refused = socket.exchange(&mut batch, |_, _| ())?.into_iter().next();
             refused.map_or(Ok(()), |(_, refusal)| Err(refusal.into()))
         });
@@ -120,7 +120,7 @@ impl Netns {
         let request = |batch: &mut Batch| {
             batch.push(RequestType::GetNsId, 0, &RTGENMSG, |out| out.emit(&about(other)))
         };
-        self.route(|socket| socket.get(request, number))
+        self.rtnetlink(|socket| socket.get(request, number))
     }
 }
 

@@ -2,27 +2,18 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
-use nix::errno::Errno;
 
 use super::destination::Destination;
-use super::info::MAIN;
-use super::{PROTOCOL, RTM_NEWROUTE};
-use crate::error::Error;
+use super::kind::{RoutePreference, RouteType};
+use super::next_hop::NextHop;
+use super::options::{RouteOption, RouteOptions, check_congestion_control};
 use crate::input::{FirstRejected, Input};
 use crate::link::LinkRef;
-use crate::netlink::Batch;
 use crate::scope::Scope;
 use crate::text::part;
-use crate::wire::attribute::Writer;
-use crate::wire::message::{NLM_F_CREATE, NLM_F_EXCL};
-use crate::wire::route::{
-    AF_INET, AF_INET6, RTA_DST, RTA_GATEWAY, RTA_METRICS, RTA_OIF, RTA_PREFSRC, RTA_PRIORITY,
-    RTA_TABLE, RTAX_ADVMSS, RTAX_MTU, RTNH_F_ONLINK,
-};
-
-const RTN_UNICAST: u8 = 1;
 
 /// A route to create: packets to a destination are sent to a gateway, or out of a link.
 ///
@@ -45,23 +36,48 @@ const RTN_UNICAST: u8 = 1;
 pub struct Route {
     // Programs create many routes, so the builder is kept small: it boxes the settings that few
     // routes have. A smaller builder leaves more of the CPU cache to the kernel.
-    destination: Option<Destination>,
-    gateway: Option<IpAddr>,
-    link: Option<Box<LinkRef>>,
-    metric: Option<u32>,
-    table: Option<u32>,
-    rare: Option<Box<Rare>>,
-    rejected: FirstRejected,
+    pub(super) destination: Option<Destination>,
+    pub(super) gateway: Option<IpAddr>,
+    pub(super) link: Option<Box<LinkRef>>,
+    pub(super) metric: Option<u32>,
+    pub(super) table: Option<u32>,
+    pub(super) rare: Option<Box<Rare>>,
+    pub(super) rejected: FirstRejected,
 }
 
 /// The settings that few routes have.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Rare {
-    source: Option<IpAddr>,
-    mtu: Option<u32>,
-    advmss: Option<u32>,
-    scope: Option<Scope>,
-    on_link: bool,
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Rare {
+    pub(super) kind: Option<RouteType>,
+    pub(super) source: Option<IpAddr>,
+    pub(super) from: Option<IpNet>,
+    pub(super) scope: Option<Scope>,
+    pub(super) tos: u8,
+    pub(super) protocol: Option<u8>,
+    pub(super) preference: Option<RoutePreference>,
+    /// In seconds.
+    pub(super) expires: Option<u32>,
+    pub(super) realm: Option<u32>,
+    pub(super) on_link: bool,
+    pub(super) hops: Vec<NextHop>,
+    pub(super) options: RouteOptions,
+}
+
+impl Rare {
+    const NONE: &'static Self = &Self {
+        kind: None,
+        source: None,
+        from: None,
+        scope: None,
+        tos: 0,
+        protocol: None,
+        preference: None,
+        expires: None,
+        realm: None,
+        on_link: false,
+        hops: Vec::new(),
+        options: RouteOptions::NONE,
+    };
 }
 
 impl Route {
@@ -87,8 +103,36 @@ impl Route {
         Self::new(Destination::Default).via(gateway)
     }
 
+    /// A route that drops packets without an answer, as `ip route add blackhole DESTINATION`.
+    pub fn blackhole(destination: impl Input<Destination>) -> Self {
+        Self::new(destination).kind(RouteType::Blackhole)
+    }
+
+    /// A route that rejects packets as unreachable, as `ip route add unreachable DESTINATION`.
+    pub fn unreachable(destination: impl Input<Destination>) -> Self {
+        Self::new(destination).kind(RouteType::Unreachable)
+    }
+
+    /// A route that rejects packets as prohibited, as `ip route add prohibit DESTINATION`.
+    pub fn prohibit(destination: impl Input<Destination>) -> Self {
+        Self::new(destination).kind(RouteType::Prohibit)
+    }
+
+    /// A route that ends the look-up in its table: the next rule's table is looked at, as
+    /// `ip route add throw DESTINATION`.
+    pub fn throw(destination: impl Input<Destination>) -> Self {
+        Self::new(destination).kind(RouteType::Throw)
+    }
+
+    /// A route that delivers packets to this host, as `ip route add local DESTINATION`. It needs
+    /// [`dev`](Self::dev), mostly `lo`. Default table: 255.
+    #[doc(alias = "AnyIP")]
+    pub fn local(destination: impl Input<Destination>) -> Self {
+        Self::new(destination).kind(RouteType::Local)
+    }
+
     /// Sets the gateway, as `via GATEWAY`. The gateway must be in the network of a link's address,
-    /// unless [`on_link`](Self::on_link) is set.
+    /// unless [`on_link`](Self::on_link) is set. An IPv4 route may have an IPv6 gateway.
     #[doc(alias = "RTA_GATEWAY")]
     pub fn via(mut self, gateway: impl Input<IpAddr>) -> Self {
         self.gateway = self.rejected.read("via", gateway).or(self.gateway);
@@ -114,7 +158,103 @@ impl Route {
     /// Sets the routing table by number, as `table N`. Default: 254, the main table.
     #[doc(alias = "RTA_TABLE")]
     pub fn table(mut self, table: u32) -> Self {
+        if table == 0 {
+            self.rejected.reject("table", 0, "there is no table 0; the main one is 254");
+        }
         self.table = Some(table);
+        self
+    }
+
+    /// Sets the treatment of packets: the word before the destination in `ip route add blackhole
+    /// 10.0.0.0/8`. Default: unicast.
+    #[doc(alias = "RTN_UNICAST")]
+    pub fn kind(mut self, kind: impl Into<RouteType>) -> Self {
+        self.rare_mut().kind = Some(kind.into());
+        self
+    }
+
+    /// Adds a next hop. The kernel spreads flows over the next hops by their weights; a route has
+    /// two or more. [`via`](Self::via) and [`dev`](Self::dev) set the only next hop of other
+    /// routes.
+    ///
+    /// ```
+    /// use netloom::{Namespace, NextHop, Route, VethEnd, VethPair};
+    /// # netloom::sandbox::enter()?;
+    ///
+    /// let red = Namespace::anonymous().create()?;
+    /// let _first = VethPair::new(VethEnd::new("eth0").address("10.0.0.2/24").up(), "a").create(&red)?;
+    /// let _second = VethPair::new(VethEnd::new("eth1").address("10.1.0.2/24").up(), "b").create(&red)?;
+    /// // ip route add default nexthop via 10.0.0.1 weight 2 nexthop via 10.1.0.1
+    /// let _default = Route::new("default")
+    ///     .next_hop(NextHop::new().via("10.0.0.1").weight(2))
+    ///     .next_hop(NextHop::new().via("10.1.0.1"))
+    ///     .create(&red)?;
+    /// # Ok::<(), netloom::Error>(())
+    /// ```
+    #[doc(alias("RTA_MULTIPATH", "ECMP", "nexthop"))]
+    pub fn next_hop(mut self, hop: NextHop) -> Self {
+        self.rejected.also(&hop.rejected);
+        self.rare_mut().hops.push(hop);
+        self
+    }
+
+    /// Limits the route to packets from these sources, as `from PREFIX` (IPv6).
+    #[doc(alias("RTA_SRC", "source-specific routing"))]
+    pub fn from(mut self, sources: impl Input<Destination>) -> Self {
+        if let Some(Destination::Network(sources)) = self.rejected.read("from", sources) {
+            self.rare_mut().from = Some(sources);
+        }
+        self
+    }
+
+    /// Limits the route to packets with this type of service, as `tos N` (IPv4). The lowest two
+    /// bits, of explicit congestion notification, must be 0.
+    #[doc(alias("rtm_tos", "dsfield", "DSCP"))]
+    pub fn tos(mut self, tos: u8) -> Self {
+        if tos & 3 != 0 {
+            let reason = "the lowest two bits are of ECN, and must be 0";
+            self.rejected.reject("tos", tos, reason);
+        }
+        self.rare_mut().tos = tos;
+        self
+    }
+
+    /// Sets the number of the program that makes the route, as `proto N`. Default: 78, netloom's.
+    ///
+    /// With the number of another program that program's equal route can't be told from this one.
+    #[doc(alias("rtm_protocol", "RTPROT_STATIC"))]
+    pub fn protocol(mut self, protocol: u8) -> Self {
+        self.rare_mut().protocol = Some(protocol);
+        self
+    }
+
+    /// Sets the preference among routes with the same metric, as `pref high` (IPv6).
+    #[doc(alias = "RTA_PREF")]
+    pub fn preference(mut self, preference: impl Into<RoutePreference>) -> Self {
+        self.rare_mut().preference = Some(preference.into());
+        self
+    }
+
+    /// Sets the time after which the kernel deletes the route, as `expires N` (IPv6). The kernel
+    /// counts whole seconds: a part of one is rounded up.
+    #[doc(alias = "RTA_EXPIRES")]
+    pub fn expires(mut self, after: Duration) -> Self {
+        let seconds = after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0));
+        // The kernel counts ticks in 31 bits, up to a thousand a second.
+        let seconds = u32::try_from(seconds).ok().filter(|it| (1..=2_000_000).contains(it));
+        if seconds.is_none() {
+            let reason = "a lifetime has from one second to 2,000,000 seconds";
+            self.rejected.reject("expires", format!("{after:?}"), reason);
+        }
+        self.rare_mut().expires = seconds;
+        self
+    }
+
+    /// Sets the realm for accounting and `tc` filters, as `realm N` (IPv4). A kernel without
+    /// `CONFIG_IP_ROUTE_CLASSID` ignores the realm.
+    #[doc(alias = "RTA_FLOW")]
+    pub fn realm(mut self, realm: u32) -> Self {
+        self.rare_mut().realm = Some(realm);
         self
     }
 
@@ -129,16 +269,37 @@ impl Route {
 
     /// Sets the path MTU in bytes, as `mtu N`. The kernel lowers a larger value to 65,520.
     #[doc(alias = "RTAX_MTU")]
-    pub fn mtu(mut self, mtu: u32) -> Self {
-        self.rare_mut().mtu = Some(mtu);
-        self
+    pub fn mtu(self, mtu: u32) -> Self {
+        self.option(RouteOption::Mtu, mtu)
     }
 
     /// Sets the TCP segment size in bytes that the kernel announces to peers, as `advmss N`.
     /// Default: derived from the MTU. The kernel lowers a larger value to 65,495.
     #[doc(alias("RTAX_ADVMSS", "mss"))]
-    pub fn advmss(mut self, bytes: u32) -> Self {
-        self.rare_mut().advmss = Some(bytes);
+    pub fn advmss(self, bytes: u32) -> Self {
+        self.option(RouteOption::Advmss, bytes)
+    }
+
+    /// Sets an option, as `window N` and the like. [`RouteOption`] has the units. 0 is the same as
+    /// no option.
+    #[doc(alias = "RTA_METRICS")]
+    pub fn option(mut self, option: RouteOption, value: u32) -> Self {
+        self.rare_mut().options.set(option, value);
+        self
+    }
+
+    /// Keeps an option as it is set, as `mtu lock N`: path MTU discovery and TCP don't change it.
+    #[doc(alias = "RTAX_LOCK")]
+    pub fn lock(mut self, option: RouteOption) -> Self {
+        self.rare_mut().options.lock(option);
+        self
+    }
+
+    /// Sets the congestion control for TCP by name, as `congctl reno`.
+    #[doc(alias = "RTAX_CC_ALGO")]
+    pub fn congestion_control(mut self, name: impl AsRef<str>) -> Self {
+        check_congestion_control(&mut self.rejected, name.as_ref());
+        self.rare_mut().options.set_congestion_control(name.as_ref());
         self
     }
 
@@ -157,194 +318,52 @@ impl Route {
         self
     }
 
-    pub(crate) fn check(&self, action: &'static str) -> Result<(), Error> {
-        self.rejected.check(action, self)?;
-        let ipv6 = self.is_ipv6();
-        let same_family = |address: Option<IpAddr>| address.is_none_or(|a| a.is_ipv6() == ipv6);
-        let reason = if self.gateway.is_none() && self.link.is_none() {
-            "the route leads nowhere: set via(gateway) or dev(link)"
-        } else if !same_family(self.gateway) {
-            "the gateway is of another family than the destination"
-        } else if !same_family(self.rare().source) {
-            "the source address is of another family than the destination"
-        } else if self.link.is_none() && self.gateway.is_some_and(is_link_local) {
-            "a link-local gateway can be on any link: choose the link with dev(link)"
-        } else if self.rare().on_link && self.link.is_none() {
-            "on_link() needs dev(link)"
-        } else {
-            return Ok(());
-        };
-        Err(Error::invalid(action, self, reason))
+    /// Returns the links that the route names.
+    pub(super) fn links(&self) -> impl Iterator<Item = &LinkRef> {
+        let hops = self.rare().hops.iter().filter_map(|hop| hop.link.as_ref());
+        self.link().into_iter().chain(hops)
     }
 
     pub(crate) fn link(&self) -> Option<&LinkRef> {
         self.link.as_deref()
     }
 
-    fn rare(&self) -> Rare {
-        self.rare.as_deref().copied().unwrap_or_default()
+    pub(super) fn rare(&self) -> &Rare {
+        self.rare.as_deref().unwrap_or(Rare::NONE)
     }
 
     fn rare_mut(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
     }
 
-    fn is_ipv6(&self) -> bool {
-        match self.destination {
-            Some(Destination::Network(net)) => net.addr().is_ipv6(),
-            _ => self.gateway.or(self.rare().source).is_some_and(|address| address.is_ipv6()),
-        }
+    pub(super) fn route_type(&self) -> RouteType {
+        self.rare().kind.unwrap_or(RouteType::Unicast)
     }
 
-    /// Appends the request that creates the route.
-    pub(crate) fn add(&self, index: Option<u32>, batch: &mut Batch) -> usize {
-        self.request(NLM_F_CREATE | NLM_F_EXCL, index, batch)
+    pub(super) fn is_ipv6(&self) -> bool {
+        if let Some(Destination::Network(net)) = self.destination {
+            return net.addr().is_ipv6();
+        }
+        let rare = self.rare();
+        let hop = rare.hops.iter().find_map(|hop| hop.gateway);
+        let from = rare.from.map(|from| from.addr());
+        self.gateway.or(hop).or(rare.source).or(from).is_some_and(|address| address.is_ipv6())
     }
-
-    /// Appends the request for the route with these flags.
-    pub(super) fn request(&self, flags: u16, index: Option<u32>, batch: &mut Batch) -> usize {
-        batch.request(RTM_NEWROUTE, flags, |out| self.write(out, index))
-    }
-
-    /// Appends `struct rtmsg` and the attributes. Allocates nothing, because programs create many
-    /// routes.
-    fn write(&self, out: &mut Vec<u8>, index: Option<u32>) {
-        let ipv6 = self.is_ipv6();
-        let destination = self.destination.unwrap_or(Destination::Default).network(ipv6);
-        let table = self.table.unwrap_or(MAIN);
-        let (family, scope) = match (ipv6, self.gateway) {
-            (true, _) => (AF_INET6, Scope::Global),
-            (false, Some(_)) => (AF_INET, Scope::Global),
-            (false, None) => (AF_INET, Scope::Link),
-        };
-        let Rare { source, mtu, advmss, scope: set_scope, on_link } = self.rare();
-        let scope = u8::from(set_scope.unwrap_or(scope));
-        // The header's field has 8 bits. RTA_TABLE carries the full number.
-        let short_table = u8::try_from(table).unwrap_or(0);
-        let prefix = destination.prefix_len();
-        out.extend_from_slice(&[family, prefix, 0, 0, short_table, PROTOCOL, scope, RTN_UNICAST]);
-        let flags = if on_link { RTNH_F_ONLINK } else { 0 };
-        out.extend_from_slice(&flags.to_ne_bytes());
-        let mut attributes = Writer::new(out);
-        attributes.u32(RTA_TABLE, table);
-        if prefix > 0 {
-            attributes.ip(RTA_DST, destination.addr());
-        }
-        if let Some(gateway) = self.gateway {
-            attributes.ip(RTA_GATEWAY, gateway);
-        }
-        if let Some(index) = index {
-            attributes.u32(RTA_OIF, index);
-        }
-        if let Some(metric) = self.effective_metric(destination) {
-            attributes.u32(RTA_PRIORITY, metric);
-        }
-        if let Some(source) = source {
-            attributes.ip(RTA_PREFSRC, source);
-        }
-        if mtu.is_some() || advmss.is_some() {
-            attributes.nested(RTA_METRICS, |metrics| {
-                for (kind, metric) in [(RTAX_MTU, mtu), (RTAX_ADVMSS, advmss)] {
-                    if let Some(metric) = metric {
-                        metrics.u32(kind, metric);
-                    }
-                }
-            });
-        }
-    }
-
-    /// Returns the metric for the request. For IPv6 the kernel's default is sent explicitly, so
-    /// that the request matches the listed route.
-    fn effective_metric(&self, destination: IpNet) -> Option<u32> {
-        const IP6_RT_PRIO_USER: u32 = 1024;
-        match destination {
-            IpNet::V4(_) => self.metric,
-            IpNet::V6(_) => self.metric.filter(|&metric| metric != 0).or(Some(IP6_RT_PRIO_USER)),
-        }
-    }
-}
-
-/// Returns whether the address is in `fe80::/10`.
-fn is_link_local(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
-}
-
-/// Adds a hint that explains the kernel's errno for a route.
-pub(crate) fn explain(error: Error) -> Error {
-    error
-        .hint_on(Errno::ENETUNREACH, || {
-            "the gateway is on no network of a link that is up: give the link an address first, or \
-             use on_link()"
-                .into()
-        })
-        .hint_on(Errno::EHOSTUNREACH, || {
-            "the gateway is on no network of a link that is up: give the link an address first"
-                .into()
-        })
-        .hint_on(Errno::ENETDOWN, || "the link is down: set it up first".into())
-        .hint_on(Errno::EEXIST, || {
-            "such a route exists already: same destination, table and metric".into()
-        })
 }
 
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.route_type() != RouteType::Unicast {
+            write!(f, "{} ", self.route_type())?;
+        }
         match self.destination {
             Some(destination) => write!(f, "{destination}")?,
             None => f.write_str("(no destination)")?,
         }
+        part(f, " from ", self.rare().from)?;
         part(f, " via ", self.gateway)?;
         part(f, " dev ", self.link().map(LinkRef::name))?;
         part(f, " table ", self.table)?;
         part(f, " metric ", self.metric)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::message::Message;
-    use crate::wire::route::RouteView;
-
-    proptest::proptest! {
-        #[test]
-        fn whatever_is_asked_for_reads_back(
-            addresses: [[u8; 16]; 3],
-            ipv6: bool,
-            length in 0u8..=128,
-            numbers: [Option<u32>; 4],
-            scope: Option<u8>,
-            index: u32,
-            gateway: bool,
-            source: bool,
-        ) {
-            let ip = |bytes: [u8; 16]| match (ipv6, bytes) {
-                (true, bytes) => IpAddr::from(bytes),
-                (false, [a, b, c, d, ..]) => IpAddr::from([a, b, c, d]),
-            };
-            let [to, via, from] = addresses.map(ip);
-            let [metric, table, mtu, advmss] = numbers;
-            let net = IpNet::new(to, if ipv6 { length } else { length % 33 }).unwrap().trunc();
-            let mut route = Route::new(net);
-            route.gateway = gateway.then_some(via);
-            let source = source.then_some(from);
-            (route.metric, route.table) = (metric, table);
-            route.rare = Some(Box::new(Rare { source, mtu, advmss, scope: scope.map(Scope::from), on_link: false }));
-
-            let mut payload = Vec::new();
-            route.write(&mut payload, Some(index));
-            let message = Message { kind: 24, flags: 0, sequence: 0, payload: &payload };
-            let view = RouteView::read(message).unwrap();
-            assert_eq!(view.destination(), (net.prefix_len() > 0).then_some(net.addr()));
-            assert_eq!((view.prefix, view.protocol, view.kind), (net.prefix_len(), PROTOCOL, 1));
-            assert_eq!(view.table(), table.unwrap_or(254));
-            assert_eq!((view.gateway(), view.source()), (route.gateway, source));
-            assert_eq!((view.mtu(), view.advmss()), (mtu, advmss));
-            let metric = if ipv6 { metric.filter(|&m| m != 0).or(Some(1024)) } else { metric };
-            assert_eq!(view.priority(), metric);
-            assert_eq!(view.next_hops().next().and_then(|hop| hop.index), Some(index));
-            // An IPv4 route without a gateway has the scope `link` (253).
-            assert_eq!(view.scope, scope.unwrap_or(if ipv6 || gateway { 0 } else { 253 }));
-        }
     }
 }

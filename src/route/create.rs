@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::builder::{Route, explain};
+use super::builder::Route;
+use super::check::explain;
 use super::handle::RouteHandle;
 use crate::error::{Cause, Error};
-use crate::link::LinkRef;
 use crate::netlink::{Batch, Requests};
 use crate::netns::Netns;
 use crate::owned::Owned;
@@ -107,10 +107,19 @@ impl Route {
     /// link.
     #[doc(alias("ip route change", "NLM_F_REPLACE"))]
     pub fn change(&self, netns: &Netns) -> Result<RouteHandle, Error> {
-        Ok(write_all(CHANGE, std::slice::from_ref(self), netns).map(Owned::keep).map_err(
-            // The route existed before, so nobody deletes it.
-            |partial| partial.map_owned(Owned::keep),
-        )?)
+        Ok(self.try_change(netns)?)
+    }
+
+    /// Changes the route. After a lost answer the error has the handle of the changed route.
+    pub(super) fn try_change(
+        &self,
+        netns: &Netns,
+    ) -> Result<RouteHandle, PartialError<RouteHandle>> {
+        // The route was there before: nobody deletes it.
+        match write_all(CHANGE, std::slice::from_ref(self), netns) {
+            Ok(owned) => Ok(owned.keep()),
+            Err(partial) => Err(partial.map_owned(Owned::keep)),
+        }
     }
 
     /// Creates many routes, as `ip -batch` does, with one owner for all of them.
@@ -173,12 +182,13 @@ fn read_through<'a>(
 ) -> (BTreeMap<&'a str, usize>, Vec<(usize, Error)>) {
     let (mut names, mut failures) = (BTreeMap::new(), Vec::new());
     for (at, route) in routes.iter().enumerate() {
-        let home = |link: &LinkRef| link.check_home(netns, action, route);
+        let mut links = route.links();
+        let mut home = |()| links.try_for_each(|link| link.check_home(netns, action, route));
         let checked = route.check(action).map_err(|error| error.in_namespace(netns));
-        if let Err(error) = checked.and_then(|()| route.link().map_or(Ok(()), home)) {
+        if let Err(error) = checked.and_then(&mut home) {
             failures.push((at, error));
         }
-        if let Some(link) = route.link().filter(|link| link.is_name()) {
+        for link in route.links().filter(|link| link.is_name()) {
             names.entry(link.name()).or_insert(at);
         }
     }
@@ -196,10 +206,8 @@ fn indexes<'a>(
     let mut names: Vec<_> = names.into_iter().collect();
     names.sort_unstable_by_key(|(_, at)| *at);
     for (name, at) in names {
-        let Some((route, link)) = routes.get(at).and_then(|route| Some((route, route.link()?)))
-        else {
-            continue;
-        };
+        let Some(route) = routes.get(at) else { continue };
+        let Some(link) = route.links().find(|link| link.name() == name) else { continue };
         let index = link.resolve(netns, action, route).map_err(|error| (at, error))?;
         indexes.insert(name, index);
     }
@@ -220,8 +228,7 @@ fn send(
     for routes in routes.chunks(Requests::AT_ONCE) {
         batch.clear();
         for route in routes {
-            let index = route.link().and_then(|link| link.index(indexes));
-            route.request(mode.flags, index, &mut batch);
+            route.request(mode.flags, &|link| link.index(indexes), &mut batch);
         }
         let failure = |at: usize, cause: Cause| {
             let error = match routes.get(at) {
@@ -230,7 +237,7 @@ fn send(
             };
             (start + at, explain(error.in_namespace(netns)))
         };
-        match netns.route(|socket| socket.exchange(&mut batch, |_, _| ())) {
+        match netns.rtnetlink(|socket| socket.exchange(&mut batch, |_, _| ())) {
             Ok(refusals) if refusals.is_empty() => made.copy(&batch, 0..routes.len()),
             Ok(mut refusals) => {
                 refusals.sort_by_key(|(place, _)| *place);

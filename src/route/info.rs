@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::kind::{RoutePreference, RouteType};
+use super::options::RouteOptions;
 use crate::link::LinkIndex;
 use crate::link_names::{LinkNames, Show};
 use crate::listed::listed;
-use crate::numbered::numbered;
 use crate::scope::Scope;
 use crate::text::part;
 use crate::wire::message::Message;
@@ -16,38 +18,14 @@ use crate::wire::route::{AF_INET, AF_INET6, RouteView as Wire};
 
 /// The main routing table, which `ip route` prints.
 pub(super) const MAIN: u32 = 254;
+/// The table of this host's own addresses.
+pub(super) const LOCAL: u32 = 255;
 
-numbered! {
-    /// The type of a route: how the kernel treats its packets. `ip route` prints it first, except
-    /// `unicast`.
-    #[doc(alias = "RTN_UNICAST")]
-    RouteType: u8 {
-        /// Packets are forwarded.
-        Unicast = 1 "unicast",
-        /// Packets are delivered to this host.
-        Local = 2 "local",
-        /// Packets are delivered to this host, or sent as link-layer broadcasts.
-        Broadcast = 3 "broadcast",
-        /// Packets are delivered to this host, which shares the address with other hosts.
-        Anycast = 4 "anycast",
-        /// Packets are sent to a multicast group.
-        Multicast = 5 "multicast",
-        /// Packets are dropped silently.
-        Blackhole = 6 "blackhole",
-        /// Packets are rejected: the sender gets an ICMP "unreachable" message.
-        Unreachable = 7 "unreachable",
-        /// Packets are rejected: the sender gets an ICMP "prohibited" message.
-        Prohibit = 8 "prohibit",
-        /// The lookup ends in this table and continues with the next routing rule.
-        Throw = 9 "throw",
-    }
-}
-
-/// A next hop of a route.
+/// A next hop of a listed route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
-pub struct NextHop {
+pub struct NextHopInfo {
     /// The index of the link.
     pub link: Option<LinkIndex>,
     /// The gateway.
@@ -85,9 +63,9 @@ impl<'a> RouteView<'a> {
 
     /// Returns the next hops: one, or several for a multipath route.
     #[inline]
-    pub fn next_hops(&self) -> impl Iterator<Item = NextHop> + use<'a> {
+    pub fn next_hops(&self) -> impl Iterator<Item = NextHopInfo> + use<'a> {
         let hops = self.wire.next_hops();
-        hops.map(|hop| NextHop {
+        hops.map(|hop| NextHopInfo {
             link: hop.index.map(LinkIndex::from),
             gateway: hop.gateway,
             weight: hop.weight,
@@ -124,10 +102,20 @@ listed! {
         mtu: Option<u32> = route.wire.mtu(),
         /// The TCP segment size in bytes that the kernel announces to peers, if the route sets one.
         advmss: Option<u32> = route.wire.advmss(),
+        /// The options: path MTU, hints for TCP, and their locks.
+        options: RouteOptions = RouteOptions::read(route.wire.metrics()),
+        /// The type of service that packets must have (IPv4); 0 is any.
+        tos: u8 = route.wire.tos,
+        /// The preference among routes with the same metric (IPv6).
+        preference: Option<RoutePreference> = route.wire.preference().map(Into::into),
+        /// The realm (IPv4).
+        realm: Option<u32> = route.wire.realm(),
+        /// The time after which the kernel deletes the route (IPv6). Events leave it out.
+        expires: Option<Duration> = route.wire.expires(),
     }
     copies route {
         /// The next hops: one, or several for a multipath route.
-        next_hops: Vec<NextHop> = route.next_hops().collect(),
+        next_hops: Vec<NextHopInfo> = route.next_hops().collect(),
     }
 }
 
@@ -157,6 +145,9 @@ impl RouteInfo {
             write!(f, "{}", self.destination)?;
         }
         part(f, " from ", self.from)?;
+        if self.tos != 0 {
+            write!(f, " tos {:#04x}", self.tos)?;
+        }
         let (only, several) = match self.next_hops.as_slice() {
             [only] => (Some(only), &[][..]),
             several => (None, several),
@@ -169,8 +160,12 @@ impl RouteInfo {
         part(f, " scope ", Some(self.scope).filter(|scope| *scope != Scope::Global))?;
         part(f, " src ", self.source)?;
         part(f, " metric ", Some(self.metric).filter(|metric| *metric != 0))?;
-        part(f, " mtu ", self.mtu)?;
-        part(f, " advmss ", self.advmss)?;
+        part(f, " ", Some(&self.options).filter(|options| **options != RouteOptions::NONE))?;
+        part(f, " pref ", self.preference.filter(|it| *it != RoutePreference::Medium))?;
+        part(f, " realm ", self.realm)?;
+        if let Some(left) = self.expires {
+            write!(f, " expires {}sec", left.as_secs())?;
+        }
         if only.is_some_and(|hop| hop.on_link) {
             f.write_str(" onlink")?;
         }
@@ -183,7 +178,7 @@ impl RouteInfo {
     }
 }
 
-impl NextHop {
+impl NextHopInfo {
     fn write(&self, f: &mut fmt::Formatter<'_>, names: &LinkNames) -> fmt::Result {
         part(f, " via ", self.gateway)?;
         part(f, " dev ", self.link.map(|link| names.show(link)))

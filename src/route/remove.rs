@@ -10,6 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nix::errno::Errno;
 
+use super::builder::Route;
+use super::info::RouteInfo;
 use super::{RTM_DELROUTE, RTM_GETROUTE};
 use crate::error::Cause;
 use crate::netlink::{Batch, Requests};
@@ -34,7 +36,7 @@ pub(super) fn delete(netns: &Netns, asked: &[&[u8]]) -> Result<(), Cause> {
         let found = search(netns, &missing)?;
         listed.copy(&found, 0..found.len());
     }
-    if delete_listed(netns, &listed)? && search(netns, &asked)?.len() > 0 {
+    if delete_listed(netns, &listed)? > 0 && search(netns, &asked)?.len() > 0 {
         return Err(Cause::Invalid(
             "the kernel lists the route, but answers that there is none to delete".into(),
         ));
@@ -65,7 +67,7 @@ fn look_up<'r>(
     }
     let (mut listed, mut found) = (Batch::default(), vec![false; asked.len()]);
     // An error means that no route leads to the address.
-    netns.route(|socket| {
+    netns.rtnetlink(|socket| {
         socket.exchange(&mut questions, |place, answer| {
             let is_it = |route: &&RouteView<'_>| {
                 RouteView::read(answer).is_some_and(|entry| route.is_listed_as(&entry))
@@ -91,15 +93,77 @@ fn inside(route: RouteView<'_>) -> IpAddr {
     }
 }
 
+/// Adds the request that deletes the listed entry in `message`, with all its next hops.
+pub(super) fn push_whole(batch: &mut Batch, message: Message<'_>) {
+    batch.request(RTM_DELROUTE, 0, |out| out.extend_from_slice(message.payload));
+}
+
+/// Lists the entries that are among the routes.
+pub(super) fn listed(netns: &Netns, asked: &[&[u8]]) -> Result<Vec<RouteInfo>, Cause> {
+    let asked: Vec<_> = asked.iter().filter_map(|payload| view(payload)).collect();
+    let mut question = list_of(&asked);
+    netns.rtnetlink(|socket| {
+        socket.fold(&mut question, Vec::new, |found, message| {
+            let is_asked = |entry: &RouteView<'_>| asked.iter().any(|it| it.is_listed_as(entry));
+            if RouteView::read(message).is_some_and(|entry| is_asked(&entry)) {
+                found.extend(super::info::RouteView::read(message).map(RouteInfo::from));
+            }
+        })
+    })
+}
+
+/// Returns the builder of the only route in `asked`, if it is listed. Fails if a request to change
+/// the route would change another.
+pub(super) fn alone(netns: &Netns, asked: &[&[u8]]) -> Result<Option<Route>, Cause> {
+    let asked: Vec<_> = asked.iter().filter_map(|payload| view(payload)).collect();
+    let [asked] = asked.as_slice() else {
+        return Err(Cause::Invalid("the handle stands for several routes".into()));
+    };
+    let mut header = [0; RTMSG];
+    header[0] = asked.family;
+    let mut question = Batch::default();
+    question.request(RTM_GETROUTE, NLM_F_DUMP, |out| out.extend_from_slice(&header));
+    let (first, found) = netns.rtnetlink(|socket| {
+        let start = || (None, None);
+        socket.fold(&mut question, start, |(first, found), message| {
+            let Some(entry) = RouteView::read(message).filter(|it| asked.has_place_of(it)) else {
+                return;
+            };
+            let is_asked = asked.is_listed_as(&entry);
+            first.get_or_insert(is_asked && entry.next_hops().count() == hops(asked, &entry));
+            if is_asked {
+                *found = Some(Route::of_listed(&entry, netns));
+            }
+        })
+    })?;
+    match (first, found) {
+        (_, None) => Ok(None),
+        (Some(true), Some(route)) => {
+            route.map(Some).map_err(|reason| Cause::Invalid(reason.into()))
+        }
+        (_, Some(_)) => Err(Cause::Invalid(
+            "another route has this destination and metric, and the kernel would change that"
+                .into(),
+        )),
+    }
+}
+
+/// Returns the number of next hops that the entry has if no other route is in it.
+fn hops(asked: &RouteView<'_>, entry: &RouteView<'_>) -> usize {
+    match asked.next_hops().count() {
+        // The kernel gives a route that rejects packets the loopback link (IPv6).
+        0 => entry.next_hops().count(),
+        hops => hops,
+    }
+}
+
 /// Searches for the routes in the list of all routes. Returns delete requests for those found.
 fn search(netns: &Netns, routes: &[RouteView<'_>]) -> Result<Batch, Cause> {
     let key = |route: &RouteView<'_>| (route.destination(), route.prefix, route.table());
     let mut wanted: Vec<_> = routes.iter().map(|route| (key(route), route)).collect();
     wanted.sort_unstable_by_key(|(key, _)| *key);
-    let mut question = Batch::default();
-    let header = narrowed(routes);
-    question.request(RTM_GETROUTE, NLM_F_DUMP, |out| out.extend_from_slice(&header));
-    netns.route(|socket| {
+    let mut question = list_of(routes);
+    netns.rtnetlink(|socket| {
         socket.fold(&mut question, Batch::default, |listed, message| {
             let Some(entry) = RouteView::read(message) else { return };
             let sought = key(&entry);
@@ -112,12 +176,12 @@ fn search(netns: &Netns, routes: &[RouteView<'_>]) -> Result<Batch, Cause> {
     })
 }
 
-/// Returns the header of a list request, which filters by the family and the protocol if all the
-/// routes share them.
+/// The request for a list that has the routes, and few more: of the family and the protocol that
+/// all of them have.
 ///
 /// A single IPv6 route may be a next hop that was appended to another program's route. The kernel
 /// filters by the protocol of the first next hop only, so that route would be missing.
-fn narrowed(routes: &[RouteView<'_>]) -> [u8; RTMSG] {
+fn list_of(routes: &[RouteView<'_>]) -> Batch {
     let mut header = [0; RTMSG];
     let shared = |of: fn(&RouteView<'_>) -> u8| {
         let first = routes.first().map(of)?;
@@ -127,7 +191,9 @@ fn narrowed(routes: &[RouteView<'_>]) -> [u8; RTMSG] {
     if routes.len() > 1 || header[0] == AF_INET {
         header[5] = shared(|route| route.protocol).unwrap_or(0);
     }
-    header
+    let mut question = Batch::default();
+    question.request(RTM_GETROUTE, NLM_F_DUMP, |out| out.extend_from_slice(&header));
+    question
 }
 
 /// Appends the request that deletes `route` from the listed entry in `message`.
@@ -138,15 +204,15 @@ fn push_deletion(batch: &mut Batch, route: &RouteView<'_>, message: Message<'_>)
     }
 }
 
-/// Sends delete requests. Returns whether the kernel answered one of them with "not found".
-fn delete_listed(netns: &Netns, listed: &Batch) -> Result<bool, Cause> {
-    let (mut batch, mut missed, mut first) = (Batch::default(), false, None);
+/// Sends the requests. Returns the number of those that the kernel found no route for.
+pub(super) fn delete_listed(netns: &Netns, listed: &Batch) -> Result<usize, Cause> {
+    let (mut batch, mut missed, mut first) = (Batch::default(), 0, None);
     for start in (0..listed.len()).step_by(Requests::AT_ONCE) {
         batch.clear();
         batch.copy(listed, start..listed.len().min(start + Requests::AT_ONCE));
-        for (_, refusal) in netns.route(|socket| socket.exchange(&mut batch, |_, _| ()))? {
+        for (_, refusal) in netns.rtnetlink(|socket| socket.exchange(&mut batch, |_, _| ()))? {
             match refusal.errno {
-                Errno::ESRCH | Errno::ENOENT | Errno::ENODEV => missed = true,
+                Errno::ESRCH | Errno::ENOENT | Errno::ENODEV => missed += 1,
                 _ => first = first.or(Some(refusal)),
             }
         }

@@ -118,7 +118,7 @@ pub(super) fn after_changes(netns: &Netns) -> Result<(), Error> {
         batch.request(kind, 0, |out| WhichLink::At(LOOPBACK).write(out))
     };
     netns
-        .route(|socket| socket.get(look, |_| Some(())))
+        .rtnetlink(|socket| socket.get(look, |_| Some(())))
         .map(drop)
         .map_err(|cause| cause.doing("look at", "the loopback link").in_namespace(netns))
 }

@@ -139,10 +139,11 @@ fn read(message: Message<'_>, filter: &Filter) -> Option<(Key, RouteInfo)> {
         table: view.table(),
         destination,
         from: view.from(),
-        type_of_service: message.payload.get(3).copied().unwrap_or(0),
+        type_of_service: view.tos(),
         metric: view.metric(),
     };
-    Some((key, view.into()))
+    // The lifetime counts down: it would differ at each look.
+    Some((key, RouteInfo { expires: None, ..view.into() }))
 }
 
 impl Model for Routes {

@@ -7,30 +7,39 @@
 //! RTA_DST 1 address    RTA_SRC      2 address    RTA_OIF       4 u32
 //! RTA_GATEWAY 5 address  RTA_PRIORITY 6 u32
 //! RTA_PREFSRC 7 address RTA_METRICS 8 nest       RTA_MULTIPATH 9 next hops RTA_TABLE   15 u32
-//! RTA_VIA 18 family (u16) and address
+//! RTA_VIA 18 family (u16) and address   RTA_IIF 3 u32   RTA_FLOW 11 u32   RTA_CACHEINFO 12 struct
+//! RTA_MARK 16 u32   RTA_PREF 20 u8   RTA_EXPIRES 23 u32   RTA_UID 25 u32
 //! struct rtnexthop: length (u16), flags (u8), hops (u8, weight - 1), index (u32), attributes
 //! ```
 //!
 //! Source: rtnetlink(7), include/uapi/linux/rtnetlink.h.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::attribute::{Attribute, Attributes, aligned};
 use super::indexed::Indexed;
 use super::message::Message;
 
 pub(crate) const RTA_DST: u16 = 1;
-const RTA_SRC: u16 = 2;
+pub(crate) const RTA_SRC: u16 = 2;
 pub(crate) const RTA_OIF: u16 = 4;
 pub(crate) const RTA_GATEWAY: u16 = 5;
 pub(crate) const RTA_PRIORITY: u16 = 6;
 pub(crate) const RTA_PREFSRC: u16 = 7;
 pub(crate) const RTA_METRICS: u16 = 8;
-pub(super) const RTA_MULTIPATH: u16 = 9;
+pub(crate) const RTA_MULTIPATH: u16 = 9;
 pub(crate) const RTA_TABLE: u16 = 15;
-const RTA_VIA: u16 = 18;
-pub(crate) const RTAX_MTU: u16 = 2;
-pub(crate) const RTAX_ADVMSS: u16 = 8;
+pub(crate) const RTA_VIA: u16 = 18;
+pub(crate) const RTA_IIF: u16 = 3;
+pub(crate) const RTA_FLOW: u16 = 11;
+const RTA_CACHEINFO: u16 = 12;
+pub(crate) const RTA_MARK: u16 = 16;
+pub(crate) const RTA_PREF: u16 = 20;
+pub(crate) const RTA_EXPIRES: u16 = 23;
+pub(crate) const RTA_UID: u16 = 25;
+const RTAX_MTU: u16 = 2;
+const RTAX_ADVMSS: u16 = 8;
 
 pub(crate) const AF_INET: u8 = 2;
 pub(crate) const AF_INET6: u8 = 10;
@@ -124,8 +133,25 @@ impl<'a> RouteView<'a> {
         self.metrics().get(RTAX_ADVMSS)?.u32()
     }
 
-    pub(super) fn metrics(&self) -> Attributes<'a> {
+    pub(crate) fn metrics(&self) -> Attributes<'a> {
         self.attributes.get(RTA_METRICS).map(Attribute::nested).unwrap_or_default()
+    }
+
+    pub(crate) fn preference(&self) -> Option<u8> {
+        let listed = || self.attributes.all().get(RTA_PREF)?.u8();
+        if self.family == AF_INET6 { listed() } else { None }
+    }
+
+    pub(crate) fn realm(&self) -> Option<u32> {
+        self.attributes.u32(RTA_FLOW)
+    }
+
+    /// The time after which the kernel deletes the route: `rta_expires` in `struct rta_cacheinfo`,
+    /// in hundredths of a second.
+    pub(crate) fn expires(&self) -> Option<Duration> {
+        let [.., e0, e1, e2, e3] = self.attributes.get(RTA_CACHEINFO)?.array::<12>()?;
+        let left = u64::try_from(i32::from_ne_bytes([e0, e1, e2, e3])).ok()?;
+        (left > 0).then(|| Duration::from_millis(left * 10))
     }
 
     #[inline]

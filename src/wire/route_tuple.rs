@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use super::attribute::{Attribute, Writer};
 use super::route::{
-    AF_INET, AF_INET6, NextHopView, RTA_MULTIPATH, RTMSG, RTNH_F_ONLINK, RouteView, split_hops,
+    AF_INET, AF_INET6, NextHopView, RTA_MULTIPATH, RTA_PREF, RTMSG, RTNH_F_ONLINK, RouteView,
+    split_hops,
 };
 
-const RTA_FLOW: u16 = 11;
-const RTA_PREF: u16 = 20;
+const RTA_NEWDST: u16 = 19;
 const RTA_ENCAP_TYPE: u16 = 21;
 const RTA_ENCAP: u16 = 22;
 const RTA_NH_ID: u16 = 30;
@@ -22,9 +22,9 @@ const METRICS: usize = 18;
 /// limit (`net/ipv4/metrics.c`).
 const MOST: [(usize, u32); 3] = [(2, 65_535 - 15), (8, 65_535 - 40), (10, 255)];
 
-/// The protocol, the source, the scope with the flags (IPv4), the preference (IPv6), and the bytes
-/// of further attributes.
-type Settings<'a> = (u8, Option<IpAddr>, Option<(u8, u32)>, u8, [Option<&'a [u8]>; 4]);
+/// The type, the protocol and the preference (IPv6), the source, the scope with the flags (IPv4),
+/// and the bytes of further attributes.
+type Settings<'a> = ([u8; 3], Option<IpAddr>, Option<(u8, u32)>, [Option<&'a [u8]>; 3]);
 
 impl<'a> RouteView<'a> {
     /// Reports whether `listed` is the entry that the kernel made for this request. The kernel
@@ -53,15 +53,30 @@ impl<'a> RouteView<'a> {
                 }
             }
         };
-        self.settings() == listed.settings()
+        // A kernel without CONFIG_IP_ROUTE_CLASSID keeps no realm.
+        let has_same_realm = listed.realm().is_none() || self.realm() == listed.realm();
+        has_same_realm
+            && self.settings() == listed.settings()
             && self.all_metrics() == listed.all_metrics()
             && has_same_hops()
     }
 
+    /// Reports whether the kernel takes the routes for the same when it replaces one.
+    pub(crate) fn has_place_of(&self, other: &RouteView<'_>) -> bool {
+        self.place() == other.place()
+    }
+
+    /// Reports whether the route has attributes that no builder sets: a nexthop object or an
+    /// encapsulation.
+    pub(crate) fn has_more(&self) -> bool {
+        let more = [RTA_NEWDST, RTA_ENCAP_TYPE, RTA_ENCAP, RTA_NH_ID];
+        self.attributes.all().iter().any(|attribute| more.contains(&attribute.kind))
+    }
+
     /// The values that the kernel compares when it looks for a route: family, destination, sources,
-    /// type of service, treatment, table and priority.
-    fn place(&self) -> ([u8; 5], [u32; 2], [Option<IpAddr>; 2]) {
-        let numbers = [self.family, self.prefix, self.source_prefix, self.tos, self.kind];
+    /// type of service, table and priority.
+    fn place(&self) -> ([u8; 4], [u32; 2], [Option<IpAddr>; 2]) {
+        let numbers = [self.family, self.prefix, self.source_prefix, self.tos];
         let table = [self.table(), self.priority().unwrap_or(0)];
         (numbers, table, [self.destination(), self.from()])
     }
@@ -72,8 +87,8 @@ impl<'a> RouteView<'a> {
         let ipv4 = (self.family == AF_INET).then_some((self.scope, self.flags & RTNH_F_ONLINK));
         // The kernel lists the usual preference, too: 0.
         let preference = bytes(RTA_PREF).and_then(|value| value.first().copied()).unwrap_or(0);
-        let others = [RTA_FLOW, RTA_ENCAP_TYPE, RTA_ENCAP, RTA_NH_ID].map(bytes);
-        (self.protocol, self.source(), ipv4, preference, others)
+        let others = [RTA_ENCAP_TYPE, RTA_ENCAP, RTA_NH_ID].map(bytes);
+        ([self.kind, self.protocol, preference], self.source(), ipv4, others)
     }
 
     /// The metrics, as far as the kernel keeps them: their numbers, and the name of the congestion

@@ -333,16 +333,6 @@ fn addresses_and_routes() {
         every_step(&["add route fd08::/64 dev veth1"], || {
             Route::new("fd08::/64").dev("veth1").create(&host).map(drop)
         });
-        every_step(&["append route fd08::/64 dev veth1"], || {
-            Route::new("fd08::/64").dev("veth1").append(&host).map(drop)
-        });
-        every_step(&["replace route 10.8.0.0/16 via 10.0.0.2"], || {
-            Route::new("10.8.0.0/16").via("10.0.0.2").replace(&host).map(drop)
-        });
-        let _kept = Route::new("10.8.0.0/16").via("10.0.0.2").create(&host).unwrap();
-        every_step(&["change route 10.8.0.0/16 via 10.0.0.2"], || {
-            Route::new("10.8.0.0/16").via("10.0.0.2").change(&host).map(drop)
-        });
         every_step(
             &["add route 10.7.0.0/16 via 10.0.0.2", "add route 10.6.0.0/16 via 10.0.0.2"],
             || {

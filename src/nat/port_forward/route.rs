@@ -116,7 +116,7 @@ fn routes_to(netns: &Netns, addresses: &[IpAddr]) -> Result<Vec<Answer>, Cause> 
         });
     }
     let mut answers: Vec<Answer> = addresses.iter().map(|_| None).collect();
-    let refusals = netns.route(|socket| {
+    let refusals = netns.rtnetlink(|socket| {
         socket.exchange(&mut batch, |place, answer| {
             let view = RouteView::read(answer);
             if let (Some(answer), Some(view)) = (answers.get_mut(place), view) {

@@ -99,7 +99,7 @@ impl<'n> Switch<'n> {
             let mut attributes = Writer::new(out);
             attributes.nested(IFLA_PROP_LIST, |list| list.string(IFLA_ALT_IFNAME, name));
         });
-        let refusals = self.netns.route(|socket| socket.exchange(&mut batch, |_, _| ()));
+        let refusals = self.netns.rtnetlink(|socket| socket.exchange(&mut batch, |_, _| ()));
         let refused = refusals.and_then(|refusals| match refusals.into_iter().next() {
             Some((_, refusal)) => Err(Cause::from(refusal)),
             None => Ok(()),
