@@ -6,6 +6,10 @@
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
+use crate::link::builders::{
+    BondAggregator, BondArpValidate, BondFailoverMac, BondHash, BondMode, BondReselect,
+    IpvlanForwarding, IpvlanMode, MacvlanMode, VlanProtocol, VxlanFragment,
+};
 use crate::link::{BridgePortState, LinkFlags, LinkKind, OperationalState};
 use crate::mac::MacAddr;
 use crate::nat::{NatRuleInfo, PortForwardHandle};
@@ -29,14 +33,23 @@ macro_rules! as_text {
 }
 
 as_text!(
+    BondAggregator,
+    BondArpValidate,
+    BondFailoverMac,
+    BondHash,
+    BondMode,
+    BondReselect,
     BridgePortState,
     Destination,
     Element,
     Family,
     Flowtable,
     Leftover,
+    IpvlanForwarding,
+    IpvlanMode,
     LinkKind,
     MacAddr,
+    MacvlanMode,
     NeighborState,
     NetnsId,
     Object,
@@ -49,6 +62,8 @@ as_text!(
     RouteType,
     Rule,
     Scope,
+    VlanProtocol,
+    VxlanFragment,
     crate::conntrack::TcpState,
 );
 

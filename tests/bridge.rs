@@ -137,14 +137,17 @@ fn what_is_no_bridge_takes_no_ports_and_nobody_says_unsupported() {
                     cable.near().set_master(&lo),
                     &["enslave `veth1`", "`lo` is not a bridge"],
                 )),
-                (refused(cable.near().set_master("veth2"), &["`veth2` is not a bridge but veth"])),
+                (refused(
+                    cable.near().set_master("veth2"),
+                    &["`veth2` is not a bridge, bond or VRF but veth"],
+                )),
                 (refused(
                     VethPair::new(VethEnd::new("a").master("veth2"), "b").create(&host),
-                    &["`a`", "`veth2` is not a bridge but veth"],
+                    &["`a`", "`veth2` is not a bridge, bond or VRF but veth"],
                 )),
                 (refused(
                     VethPair::new("a", VethEnd::new("b").master("veth2")).create(&host),
-                    &["`b`", "`veth2` is not a bridge but veth"],
+                    &["`b`", "`veth2` is not a bridge, bond or VRF but veth"],
                 )),
                 (refused(Bridge::new("br0").master("lo").create(&host), &["`lo` is not a bridge"])),
             ];

@@ -25,8 +25,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use netloom::nft::{Chain, Element, Family, Object, Rule, Set, Table, Type};
 use netloom::{
-    Address, Bridge, Error, Firewall, Forwarding, Leftover, Link, Namespace, NatRule, Netns, Owned,
-    PortForward, PortGuard, Route, Setting, Sysctl, Together, VethEnd, VethPair,
+    Address, Bond, Bridge, Dummy, Error, Firewall, Forwarding, Ifb, Ipvlan, Leftover, Link,
+    Macvlan, Macvtap, Namespace, NatRule, Netns, Owned, PortForward, PortGuard, Route, Setting,
+    Sysctl, Together, Veth, VethEnd, VethPair, Vlan, Vxlan,
 };
 use support::snapshot::Snapshot;
 
@@ -78,6 +79,7 @@ fn build(n: &str) -> Result<(), Error> {
     let port_forward = port_forward.link(&bridge).create(&host)?;
     let firewall = Firewall::new().network(&bridge).create(&host)?;
     let guard = PortGuard::new("p").address("10.7.0.2").create(&firewall)?;
+    let kinds = build_kinds(n, &cable3)?;
     let table = build_table(n, &host)?;
     let tagged = build_tagged(n, port, &bridge)?;
     // The host's settings must not change. Those of a container are deleted with its namespace.
@@ -90,10 +92,40 @@ fn build(n: &str) -> Result<(), Error> {
         wait_to_be_killed();
     }
     drop((command, worker, setting, sysctl, forwarding, tagged, table, guard, firewall));
-    drop((port_forward, nat, together, routes, route, address, cable4, cable3, cable2, cable1));
+    drop((
+        port_forward,
+        nat,
+        together,
+        routes,
+        route,
+        address,
+        kinds,
+        cable4,
+        cable3,
+        cable2,
+        cable1,
+    ));
     drop((name, named));
     drop((other, container, bridge));
     Ok(())
+}
+
+/// Creates a link of each kind that this kernel has, on the ends of a cable if it needs a parent.
+fn build_kinds(n: &str, cable: &Veth) -> Result<Vec<Owned<Link>>, Error> {
+    let host = cable.near().namespace();
+    let (near, peer, number) = (cable.near(), cable.peer(), n.parse::<u32>().unwrap());
+    let made = [
+        Vlan::new(format!("vl{n}"), near, 7).create(&host),
+        Macvlan::new(format!("wv{n}"), near).create(&host),
+        Macvtap::new(format!("wt{n}"), near).create(&host),
+        Ipvlan::new(format!("iv{n}"), peer).create(&host),
+        Vxlan::new(format!("vx{n}"), 1000 + number).create(&host),
+        Ifb::new(format!("if{n}")).create(&host),
+        Dummy::new(format!("du{n}")).create(&host),
+        Bond::new(format!("bo{n}")).create(&host),
+    ];
+    let is_there = |made: &Result<_, Error>| !made.as_ref().is_err_and(Error::is_unsupported);
+    made.into_iter().filter(is_there).collect()
 }
 
 /// Creates a table, and separately owned objects of each kind in the table.

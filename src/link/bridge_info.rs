@@ -115,7 +115,7 @@ impl Link {
     /// - `is_not_found()` if the link is gone.
     #[doc(alias("ip -details link show", "IFLA_INFO_DATA"))]
     pub fn bridge_info(&self) -> Result<Option<BridgeInfo>, Error> {
-        let read = |view: LinkView<'_>| Some(view.bridge().map(BridgeInfo::read));
+        let read = |view: LinkView<'_>| Some(view.options("bridge").map(BridgeInfo::read));
         self.snapshot().get("look at bridge", read)
     }
 

@@ -146,12 +146,14 @@ impl Link {
         )
     }
 
-    /// Makes the link a port of a bridge in the same namespace, as `ip link set DEV master BRIDGE`.
+    /// Makes the link a port of a bridge, bond or VRF in the same namespace, as
+    /// `ip link set DEV master LINK`.
     ///
     /// # Errors
     ///
     /// - `is_not_found()` if the link or the master is gone.
-    /// - The master is not a bridge, or is full: a bridge takes 1,023 ports.
+    /// - The master takes no ports, or is full: a bridge takes 1,023 ports.
+    /// - The link is up, and the master is a bond.
     pub fn set_master(&self, master: impl Into<LinkRef>) -> Result<(), Error> {
         const ACTION: &str = "enslave";
         let (snapshot, master) = (self.snapshot(), master.into());
@@ -160,7 +162,7 @@ impl Link {
             .map_err(|error| explain_master(error, &snapshot.netns, &master, index))
     }
 
-    /// Releases the link from its bridge, as `ip link set DEV nomaster`. Succeeds if the link has
+    /// Releases the link from its master, as `ip link set DEV nomaster`. Succeeds if the link has
     /// no master.
     ///
     /// # Errors
@@ -238,6 +240,9 @@ fn find_moved(seen: &LinkIdentity, namespace: &Netns) -> Result<LinkIdentity, Er
         Ok(Some(found)) => return Ok(found),
         Err(cause) if cause.errno() != Some(Errno::ENODEV) => return Err(failed(cause)),
         _ => {}
+    }
+    if seen.mac.is_none() {
+        return Err(failed(Errno::ENODEV.into()));
     }
     let links = namespace.list_links(|view| read(view).flatten())?;
     let first = links.into_iter().min_by_key(|link| link.index);

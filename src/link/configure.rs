@@ -9,20 +9,24 @@ use super::settings::Settings;
 use crate::error::Error;
 use crate::netlink::Requests;
 use crate::netns::Quoted;
-use crate::wire::link::{IFF_UP, IFLA_ADDRESS, IFLA_MASTER};
+use crate::wire::link::{IFF_UP, IFLA_ADDRESS, IFLA_MASTER, IFLA_TXQLEN};
 
 /// The index of the loopback link in every namespace (`net/core/dev.c` registers it first).
 const LOOPBACK: u32 = 1;
 
-/// Sends the settings of a new link in the order that the kernel needs: IPv6 address generation and
-/// addresses before the link is set up, routes afterwards. `master` is the index of a master that
-/// the create request could not carry.
-pub(super) fn configure(
-    link: &Link,
-    settings: &Settings,
-    master: Option<u32>,
-    is_up: bool,
-) -> Result<(), Error> {
+/// The settings that the create request could not carry.
+pub(super) struct Pending {
+    pub(super) up: bool,
+    /// The index of the master.
+    pub(super) master: Option<u32>,
+    /// The length of the transmit queue, in the place of the one that identified the new link.
+    pub(super) queue_length: Option<u32>,
+}
+
+/// Sends the settings of a link that was just created, in the order that works: IPv6 address
+/// generation before up, addresses before up, routes after it.
+pub(super) fn configure(link: &Link, settings: &Settings, pending: &Pending) -> Result<(), Error> {
+    let master = pending.master;
     let snapshot = link.snapshot();
     let index = snapshot.id.index;
     let object = Quoted(&snapshot.id.name);
@@ -33,6 +37,10 @@ pub(super) fn configure(
     };
     let explain_address = |error| crate::address::explain(error, &snapshot.id.name);
     let mut requests = Requests::default();
+    if let Some(length) = pending.queue_length {
+        let request = change(index, |link| link.u32(IFLA_TXQLEN, length));
+        requests.push("set queue length of", &object, request);
+    }
     if let Some(mac) = settings.mac.filter(|mac| snapshot.id.mac != Some(*mac)) {
         let request = change(index, |link| link.bytes(IFLA_ADDRESS, &mac.octets()));
         requests.push("set MAC address of", &object, request);
@@ -53,7 +61,7 @@ pub(super) fn configure(
     if settings.loopback_up {
         requests.push("set up", &loopback, change_flag(LOOPBACK, IFF_UP, true));
     }
-    if settings.up && !is_up {
+    if pending.up {
         requests.push("set up", &object, change_flag(index, IFF_UP, true));
     }
     for route in &settings.routes {

@@ -4,7 +4,7 @@ use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 
-use super::configure::configure;
+use super::configure::{Pending, configure};
 use super::handle::Link;
 use super::kind::LinkKind;
 use super::master::explain_master;
@@ -24,6 +24,9 @@ use crate::wire::link::{
 };
 use crate::wire::message::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
 
+/// The kernel's words for a kind that it lacks (`rtnl_newlink` in `net/core/rtnetlink.c`).
+const UNKNOWN_KIND: &str = "Unknown device type";
+
 /// A link to create.
 #[derive(Clone, Copy)]
 pub(super) struct NewLink<'a> {
@@ -32,22 +35,74 @@ pub(super) struct NewLink<'a> {
     pub(super) settings: &'a Settings,
     /// The namespace of the new link.
     pub(super) netns: &'a Netns,
-    /// The parent link that the new link is stacked on (as a VLAN on `eth0`), and the parent's
-    /// namespace.
-    pub(super) parent: Option<(&'a LinkRef, &'a Netns)>,
-    /// The name and the namespace of the peer that the same request creates.
+    /// The namespace that gets the request: that of the parent, or of a tunnel's underlay.
+    pub(super) sender: &'a Netns,
+    /// The link that the new one is made on, in the namespace of the request.
+    pub(super) parent: Option<&'a LinkRef>,
+    /// True if the new link keeps the hardware address of the request.
+    pub(super) keeps_address: bool,
+    /// The name and the namespace of a link that is made along with the new one.
     pub(super) peer: Option<(&'a str, &'a Netns)>,
     /// Writes the options of the kind (`IFLA_INFO_DATA`).
     pub(super) options: &'a dyn Fn(&mut Writer<'_>),
 }
 
-impl NewLink<'_> {
+impl<'a> NewLink<'a> {
+    /// Describes a link without a parent, a peer and options.
+    pub(super) fn of(
+        action: &'static str,
+        kind: &'a LinkKind,
+        settings: &'a Settings,
+        netns: &'a Netns,
+    ) -> Self {
+        let keeps_address = kind.facts().keeps_address;
+        let (parent, peer, options) = (None, None, &|_: &mut Writer<'_>| ());
+        Self { action, kind, settings, netns, sender: netns, parent, keeps_address, peer, options }
+    }
+
     /// Creates the link and applies all its settings.
     pub(super) fn create(self) -> Result<Owned<Link>, Error> {
         self.settings.check(self.action)?;
-        let params = self.settings.create_params(self.action, self.netns, MacAddr::random())?;
-        let link = Owned::new(self.send(&params)?);
-        configure(&link, self.settings, None, self.settings.starts_up())?;
+        let mut params = self.settings.create_params(self.action, self.netns, MacAddr::random())?;
+        if !self.keeps_address {
+            params.mark_by_queue_length();
+        }
+        let (link, is_up) = match self.send(&params) {
+            Err(error) if self.is_name_taken_at_sender(&error) => {
+                (self.send_renamed(&params)?, false)
+            }
+            link => (Owned::new(link?), self.settings.starts_up()),
+        };
+        let pending = Pending {
+            up: self.settings.up && !is_up,
+            queue_length: params.queue_length.map(|_| self.kind.facts().queue_length),
+            master: None,
+        };
+        configure(&link, self.settings, &pending)?;
+        Ok(link)
+    }
+
+    /// Returns whether only the name is in the way, and that in the namespace of the request:
+    /// kernels before 6.13 want a name that is free there, too (`__rtnl_newlink`).
+    fn is_name_taken_at_sender(self, error: &Error) -> bool {
+        let is_free = |netns: &Netns| {
+            netns.link(&self.settings.name).is_err_and(|error| error.is_not_found())
+        };
+        error.is_already_exists()
+            && self.sender != self.netns
+            && error.kernel_message().is_none()
+            && is_free(self.netns)
+            && !is_free(self.sender)
+    }
+
+    /// Creates the link under a random name, and renames it in its namespace.
+    fn send_renamed(self, params: &CreateParams) -> Result<Owned<Link>, Error> {
+        let [_, _, a, b, c, d] = params.mac.octets();
+        let name = format!("nl{:08x}", u32::from_be_bytes([a, b, c, d]));
+        let mut settings = self.settings.clone();
+        (settings.name, settings.up) = (name, false);
+        let link = Owned::new(NewLink { settings: &settings, ..self }.send(params)?);
+        link.rename(&self.settings.name)?;
         Ok(link)
     }
 
@@ -55,16 +110,15 @@ impl NewLink<'_> {
     ///
     /// The hardware address in `params` must be random and used for this request alone. If the
     /// answer is lost, that address proves that the request created the link. An address that the
-    /// user chose proves nothing, so it is set afterwards.
+    /// user chose proves nothing, so it is set afterwards. A kind that keeps no address has a
+    /// random queue length instead.
     pub(super) fn send(self, params: &CreateParams) -> Result<Link, Error> {
         let Self { action, settings, netns, .. } = self;
         let object = Quoted(&settings.name);
         let failed = |cause: Cause| cause.doing(action, &object).in_namespace(netns);
-        let parent = self.parent.map(|(parent, home)| parent.resolve(home, action, &object));
+        let sender = self.sender;
+        let parent = self.parent.map(|parent| parent.resolve(sender, action, &object));
         let parent = parent.transpose()?;
-        // If the parent is in another namespace, the request is sent there and names the new link's
-        // namespace in IFLA_NET_NS_FD.
-        let sender = self.parent.map_or(netns, |(_, home)| home);
         let is_elsewhere = !sender.is_clone_of(netns);
         let up = if settings.starts_up() { IFF_UP } else { 0 };
         let header = header_with_flags(AF_UNSPEC, 0, up, IFF_UP);
@@ -94,7 +148,7 @@ impl NewLink<'_> {
         let failure = match echo {
             Ok(Some(id)) => return Ok(created(id)),
             // Kernels before 6.2 send no echo. No kernel echoes to another namespace.
-            Ok(None) => match self.find(params.mac, true) {
+            Ok(None) => match self.find(params) {
                 Ok(Some(id)) => return Ok(created(id)),
                 Ok(None) => failed(Errno::ENODEV.into())
                     .hint("another program replaced the new link by one with the same name"),
@@ -104,22 +158,22 @@ impl NewLink<'_> {
             Err(error) => return Err(self.explain(error, params.master)),
         };
         // The answer was lost, but the link may exist: delete it.
-        if let Ok(Some(id)) = self.find(params.mac, false) {
+        if let Ok(Some(id)) = self.find(params) {
             drop(Owned::new(created(id)));
         }
         Err(failure)
     }
 
-    /// Looks for the link that the request with this hardware address created. Another link may
-    /// have the name. If the kind has no hardware address, the kind alone must match, and the
-    /// request must have been acknowledged.
-    fn find(self, mac: MacAddr, is_acknowledged: bool) -> Result<Option<LinkIdentity>, Cause> {
-        let keeps_address = self.kind.facts().keeps_address;
+    /// Looks for the link that the request with these values created. Another link may have the
+    /// name.
+    fn find(self, params: &CreateParams) -> Result<Option<LinkIdentity>, Cause> {
         self.netns.look_up_link(WhichLink::Named(&self.settings.name), |view| {
-            let is_same = if keeps_address {
-                view.mac() == Some(mac.octets())
-            } else {
-                is_acknowledged && view.kind().as_deref() == Some(self.kind.name())
+            let is_same = match params.queue_length {
+                Some(length) => {
+                    view.tx_queue_length() == Some(length)
+                        && view.kind().as_deref() == Some(self.kind.name())
+                }
+                None => view.mac() == Some(params.mac.octets()),
             };
             Some(if is_same { LinkIdentity::of(view) } else { None })
         })
@@ -132,6 +186,12 @@ impl NewLink<'_> {
         {
             return explain_master(error, netns, master, index);
         }
+        // An explanation of the kernel's is about the kind: a VLAN that the parent has already.
+        match error.kernel_message() {
+            Some(UNKNOWN_KIND) => return error.hint(self.kind.unsupported()),
+            Some(_) => return error,
+            None => {}
+        }
         error
             .hint_on(Errno::EEXIST, || {
                 // A pair has two names, and the kernel does not say which of them is taken.
@@ -139,7 +199,17 @@ impl NewLink<'_> {
                 let (name, netns) = self.peer.filter(is_free).unwrap_or((&settings.name, netns));
                 taken(name, netns)
             })
-            .hint_on(Errno::EOPNOTSUPP, || format!("this kernel has no `{}` links", self.kind))
+            .hint_on(Errno::ENETDOWN, || {
+                "the parent is down, and this link can't be up before it is".into()
+            })
+            .hint_on(Errno::EBUSY, || match self.parent {
+                Some(parent) => format!("{parent} serves another purpose, such as a bridge's port"),
+                None => "a link with these options exists".into(),
+            })
+            .hint_on(Errno::EINVAL, || match self.parent {
+                Some(parent) => format!("{parent} may be no parent of a `{}` link", self.kind),
+                None => format!("the kernel refuses these options for a `{}` link", self.kind),
+            })
     }
 }
 
@@ -162,7 +232,8 @@ mod tests {
     }
 
     fn create_params(last: u8) -> CreateParams {
-        CreateParams { mac: MacAddr::from([2, 0, 0, 0, 0, last]), tag: None, master: None }
+        let mac = MacAddr::from([2, 0, 0, 0, 0, last]);
+        CreateParams { mac, queue_length: None, tag: None, master: None }
     }
 
     #[test]
@@ -230,7 +301,7 @@ mod tests {
                 settings.set_group(group);
             }
             let tag = tag.filter(|_| group.is_none());
-            let params = CreateParams { mac: mac.into(), tag, master: None };
+            let params = CreateParams { mac: mac.into(), queue_length: None, tag, master: None };
             let payload = written(change(index, |link| settings.write(link, &params)));
             let message = crate::wire::message::Message { kind: 19, flags: 0, sequence: 0, payload: &payload };
             let view = LinkView::read(message).unwrap();

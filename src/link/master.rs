@@ -20,8 +20,8 @@ pub(super) fn explain_master(error: Error, netns: &Netns, master: &LinkRef, inde
             error.hint(format!("{master} has 1,023 ports, as many as a bridge takes"))
         }
         Some(Errno::EOPNOTSUPP | Errno::EINVAL) => match kind() {
-            Ok(Some(LinkKind::Bridge)) => error,
-            Ok(kind) => not_a_bridge(&error, netns, master, kind),
+            Ok(Some(LinkKind::Bridge | LinkKind::Bond | LinkKind::Vrf)) => error,
+            Ok(kind) => takes_no_ports(&error, netns, master, kind),
             // The kernel answers EINVAL if no link has the index.
             Err(Cause::Kernel(gone)) if gone.errno == Errno::ENODEV => Cause::from(gone)
                 .doing(error.action().to_owned(), error.shown_object())
@@ -29,14 +29,18 @@ pub(super) fn explain_master(error: Error, netns: &Netns, master: &LinkRef, inde
                 .hint(format!("{master} is gone")),
             Err(_) => error,
         },
+        // Only a bond has words for it.
+        Some(Errno::EPERM) if error.kernel_message().is_some() => error.hint(format!(
+            "a port joins the bond {master} while it is down, and the bond sets it up"
+        )),
         Some(Errno::ENODEV) => error.hint(format!("{master} or the link itself is gone")),
         _ => error,
     }
 }
 
-fn not_a_bridge(error: &Error, netns: &Netns, master: &LinkRef, kind: Option<LinkKind>) -> Error {
+fn takes_no_ports(error: &Error, netns: &Netns, master: &LinkRef, kind: Option<LinkKind>) -> Error {
     let what = kind.map(|kind| format!(" but {kind}")).unwrap_or_default();
-    Cause::Invalid(format!("{master} is not a bridge{what}"))
+    Cause::Invalid(format!("{master} is not a bridge, bond or VRF{what}"))
         .doing(error.action().to_owned(), error.shown_object())
         .in_namespace(netns)
 }

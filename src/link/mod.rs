@@ -15,6 +15,7 @@ pub(crate) mod kind;
 mod list;
 mod master;
 mod message;
+mod options;
 mod port;
 mod reference;
 mod settings;

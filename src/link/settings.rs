@@ -13,6 +13,7 @@ use crate::route::Route;
 use crate::wire::attribute::Writer;
 use crate::wire::link::{
     IFLA_ADDRESS, IFLA_GROUP, IFLA_IFNAME, IFLA_MTU, IFLA_NUM_RX_QUEUES, IFLA_NUM_TX_QUEUES,
+    IFLA_TXQLEN,
 };
 
 /// The smallest and the largest MTU of Ethernet (`ETH_MIN_MTU` and `ETH_MAX_MTU` in
@@ -42,11 +43,24 @@ pub(crate) struct Settings {
 pub(super) struct CreateParams {
     /// The hardware address. A random address proves later that this request created the link.
     pub(super) mac: MacAddr,
+    /// A random length of the transmit queue, which proves the same for a kind that keeps no
+    /// address. It is sent in the address's place, and changed as soon as the link exists.
+    pub(super) queue_length: Option<u32>,
     /// The tag of this process, sent as the link's group. `None` if the user chose a group, or the
     /// namespace dies with this process.
     pub(super) tag: Option<u32>,
     /// The index of the master, looked up by name.
     pub(super) master: Option<u32>,
+}
+
+impl CreateParams {
+    /// Identifies the link by a random queue length instead of an address: one that no link has
+    /// by itself, and within the limits of the kernel (`ifla_policy` in `net/core/rtnetlink.c`).
+    pub(super) fn mark_by_queue_length(&mut self) {
+        let [.., high, low] = self.mac.octets();
+        let number = u32::from(u16::from_be_bytes([high, low]));
+        self.queue_length = Some(0x7fff - number % 0x7000);
+    }
 }
 
 impl Settings {
@@ -124,13 +138,16 @@ impl Settings {
         let has_group = self.numbers.contains_key(&IFLA_GROUP);
         let tag = if has_group { Ok(None) } else { netns.link_tag() };
         let tag = tag.map_err(|cause| cause.doing(action, &object).in_namespace(netns))?;
-        Ok(CreateParams { mac, tag, master: master.transpose()? })
+        Ok(CreateParams { mac, queue_length: None, tag, master: master.transpose()? })
     }
 
     /// Writes the attributes of the create request that all kinds share, except the master.
     pub(super) fn write(&self, link: &mut Writer<'_>, params: &CreateParams) {
         link.string(IFLA_IFNAME, &self.name);
-        link.bytes(IFLA_ADDRESS, &params.mac.octets());
+        match params.queue_length {
+            Some(length) => link.u32(IFLA_TXQLEN, length),
+            None => link.bytes(IFLA_ADDRESS, &params.mac.octets()),
+        }
         for (attribute, number) in &self.numbers {
             link.u32(*attribute, *number);
         }
@@ -176,11 +193,12 @@ macro_rules! link_setters {
             self
         }
 
-        /// Makes the link a port of a bridge in its namespace, as `master BRIDGE`. `bridge` is a
-        /// handle, or a name that `create` looks up.
+        /// Makes the link a port of a bridge, bond or VRF in its namespace, as `master LINK`. The
+        /// master is a handle, or a name that is looked up. A bond takes no port that is up: set it
+        /// up through the bond.
         #[doc(alias("IFLA_MASTER", "enslave"))]
-        pub fn master(mut self, bridge: impl Into<$crate::link::LinkRef>) -> Self {
-            self.settings.master = Some(bridge.into());
+        pub fn master(mut self, master: impl Into<$crate::link::LinkRef>) -> Self {
+            self.settings.master = Some(master.into());
             self
         }
 

@@ -25,12 +25,16 @@ pub(crate) struct LinkIdentity {
     pub(crate) index: u32,
     pub(crate) name: Arc<str>,
     pub(crate) kind: Option<Arc<str>>,
+    /// The hardware address, if the link has one that is its own.
     pub(crate) mac: Option<MacAddr>,
     /// The index of a veth's peer, or of the parent link.
     pub(crate) link: Option<u32>,
     /// The tag of this process that the link carries.
     pub(crate) tag: Option<Tagged>,
 }
+
+/// The kinds whose links share the hardware address of their parent: it identifies none of them.
+const SHARE_ADDRESS: [&str; 3] = ["vlan", "ipvlan", "ipvtap"];
 
 /// A tag of this process on a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,11 +63,13 @@ pub(crate) enum Look {
 
 impl LinkIdentity {
     pub(crate) fn of(view: LinkView<'_>) -> Option<Self> {
+        let kind = view.kind();
+        let is_shared = kind.as_deref().is_some_and(|kind| SHARE_ADDRESS.contains(&kind));
         Some(Self {
             index: view.index,
             name: view.name()?.into(),
-            kind: view.kind().map(Into::into),
-            mac: view.mac().map(MacAddr::from),
+            mac: view.mac().map(MacAddr::from).filter(|_| !is_shared),
+            kind: kind.map(Into::into),
             link: view.link(),
             tag: None,
         })

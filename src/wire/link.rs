@@ -6,6 +6,7 @@
 //!
 //! IFLA_ADDRESS    1  bytes     IFLA_MTU       4  u32      IFLA_LINK       5  i32
 //! IFLA_IFNAME     3  string    IFLA_MASTER   10  u32      IFLA_PROTINFO  12  nest (AF_BRIDGE)
+//! IFLA_TXQLEN    13  u32
 //! IFLA_OPERSTATE 16  u8        IFLA_LINKINFO 18  nest     IFLA_IFALIAS   20  string
 //! IFLA_AF_SPEC   26  nest      IFLA_GROUP    27  u32      IFLA_LINK_NETNSID 37 i32
 //! IFLA_PROP_LIST 52  nest      IFLA_ALT_IFNAME 53 string
@@ -25,6 +26,7 @@ pub(crate) const IFLA_MTU: u16 = 4;
 pub(crate) const IFLA_LINK: u16 = 5;
 pub(crate) const IFLA_MASTER: u16 = 10;
 pub(crate) const IFLA_PROTINFO: u16 = 12;
+pub(crate) const IFLA_TXQLEN: u16 = 13;
 const IFLA_OPERSTATE: u16 = 16;
 pub(crate) const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
@@ -153,6 +155,11 @@ impl<'a> LinkView<'a> {
         self.attributes.u32(IFLA_MASTER)
     }
 
+    /// Returns the length of the transmit queue, in packets.
+    pub(crate) fn tx_queue_length(self) -> Option<u32> {
+        self.attributes.u32(IFLA_TXQLEN)
+    }
+
     pub(crate) fn operational_state(self) -> Option<u8> {
         self.attributes.get(IFLA_OPERSTATE)?.u8()
     }
@@ -175,11 +182,11 @@ impl<'a> LinkView<'a> {
         self.information()?.get(IFLA_INFO_KIND).map(Attribute::text)
     }
 
-    /// Returns the options of a bridge. Returns `None` if the link is not a bridge.
-    pub(crate) fn bridge(self) -> Option<Attributes<'a>> {
+    /// Returns the options of this kind. `None` for a link of another kind.
+    pub(crate) fn options(self, kind: &str) -> Option<Attributes<'a>> {
         let info = self.information()?;
-        let is_bridge = info.get(IFLA_INFO_KIND)?.text() == "bridge";
-        info.get(IFLA_INFO_DATA).filter(|_| is_bridge).map(Attribute::nested)
+        let is_kind = info.get(IFLA_INFO_KIND)?.text() == kind;
+        info.get(IFLA_INFO_DATA).filter(|_| is_kind).map(Attribute::nested)
     }
 
     /// Returns the options of a bridge port, from an `AF_BRIDGE` list or from the answer for a

@@ -15,8 +15,16 @@ use netloom::{
 fn each_kind() {
     support::isolated(|| {
         let host = Netns::current().unwrap();
-        for (_, example) in crate::link::kind::EXAMPLES {
+        for (name, example) in crate::link::kind::EXAMPLES {
+            if support::features::supported_kind(name, example(&host)).is_none() {
+                continue;
+            }
             each_step_fails(|| example(&host), |_, _| ());
+            if *name == "vrf" {
+                // The first VRF makes the kernel add them, and the last one leaves them.
+                support::by_hand(&host, "ip rule delete priority 1000");
+                support::by_hand(&host, "ip -6 rule delete priority 1000");
+            }
         }
     });
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use netlink_packet_core::Nla;
 use netlink_packet_route::link::{
     BridgeBooleanOptionFlags, BridgeBooleanOptions, BridgeStpState, InfoBridge,
 };
@@ -13,6 +12,7 @@ use crate::error::Error;
 use crate::link::bridge_info::NO_FILTERING;
 use crate::link::create::NewLink;
 use crate::link::handle::Link;
+use crate::link::options::Options;
 use crate::link::settings::{Settings, link_setters};
 use crate::netns::{Netns, Quoted};
 use crate::owned::Owned;
@@ -47,14 +47,13 @@ const STP_DELAY: std::ops::RangeInclusive<Duration> =
 #[must_use = "a builder does nothing until `create`"]
 pub struct Bridge {
     settings: Settings,
-    /// The options that the user set, sorted by attribute.
-    options: Vec<InfoBridge>,
+    options: Options<InfoBridge>,
 }
 
 impl Bridge {
     /// Describes a bridge with this name.
     pub fn new(name: impl AsRef<str>) -> Self {
-        Self { settings: Settings::new(name.as_ref()), options: Vec::new() }
+        Self { settings: Settings::new(name.as_ref()), options: Options::default() }
     }
 
     link_setters!(
@@ -122,7 +121,8 @@ impl Bridge {
     #[doc(alias("ip link add", "RTM_NEWLINK"))]
     pub fn create(&self, netns: &Netns) -> Result<Owned<Link>, Error> {
         const ACTION: &str = "create bridge";
-        let stp = self.options.contains(&InfoBridge::StpState(BridgeStpState::KernelStp));
+        let on = InfoBridge::StpState(BridgeStpState::KernelStp);
+        let stp = self.options.iter().any(|option| *option == on);
         let delay = self.options.iter().find_map(|option| match option {
             InfoBridge::ForwardDelay(delay) => Some(Duration::from_millis(u64::from(*delay) * 10)),
             _ => None,
@@ -135,13 +135,8 @@ impl Bridge {
             return Err(Error::invalid(ACTION, Quoted(&self.settings.name), reason));
         }
         let new = NewLink {
-            action: ACTION,
-            kind: &LinkKind::Bridge,
-            settings: &self.settings,
-            netns,
-            parent: None,
-            peer: None,
-            options: &|out| out.emit(&self.options.as_slice()),
+            options: &|out| self.options.write(out),
+            ..NewLink::of(ACTION, &LinkKind::Bridge, &self.settings, netns)
         };
         new.create().map_err(|error| self.explain(error))
     }
@@ -158,9 +153,7 @@ impl Bridge {
 
     /// Sets an option. Replaces an earlier value of the same option.
     fn option(mut self, option: InfoBridge) -> Self {
-        self.options.retain(|other| other.kind() != option.kind());
-        self.options.push(option);
-        self.options.sort_by_key(Nla::kind);
+        self.options.set(option);
         self
     }
 
@@ -194,7 +187,7 @@ mod tests {
     use super::*;
     use crate::link::message::write_kind;
     use crate::wire::attribute::Writer;
-    use netlink_packet_core::{Emitable, Parseable};
+    use netlink_packet_core::Parseable;
     use netlink_packet_route::link::{InfoData, LinkAttribute, LinkInfo, LinkMessage};
 
     /// The bytes of `ip link add br0 type bridge stp_state 1 vlan_filtering 1`, without the name.
@@ -203,15 +196,17 @@ mod tests {
     fn options_are_laid_out_as_the_kernel_wants_them() {
         let bridge = Bridge::new("br0").vlan_filtering(true).stp(false).stp(true);
         let mut request = vec![0; 16];
-        let options = |out: &mut Writer<'_>| out.emit(&bridge.options.as_slice());
-        write_kind(&mut Writer::new(&mut request), "bridge", options);
+        write_kind(&mut Writer::new(&mut request), "bridge", |out| bridge.options.write(out));
         let message = LinkMessage::parse(request.as_slice()).unwrap();
         let [LinkAttribute::LinkInfo(info)] = &message.attributes[..] else {
             panic!("{message:?}")
         };
-        assert_eq!(info[1], LinkInfo::Data(InfoData::Bridge(bridge.options.clone())));
-        let mut bytes = vec![0; bridge.options.as_slice().buffer_len()];
-        bridge.options.as_slice().emit(&mut bytes);
+        assert_eq!(
+            info[1],
+            LinkInfo::Data(InfoData::Bridge(bridge.options.iter().cloned().collect()))
+        );
+        let mut bytes = Vec::new();
+        bridge.options.write(&mut Writer::new(&mut bytes));
         assert_eq!(bytes, [8, 0, 5, 0, 1, 0, 0, 0, 5, 0, 7, 0, 1, 0, 0, 0]);
     }
 

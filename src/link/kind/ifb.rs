@@ -52,16 +52,7 @@ impl Ifb {
     /// - `is_unsupported()` in a kernel without `CONFIG_IFB`.
     #[doc(alias("ip link add", "RTM_NEWLINK"))]
     pub fn create(&self, netns: &Netns) -> Result<Owned<Link>, Error> {
-        let new = NewLink {
-            action: "create ifb",
-            kind: &LinkKind::Ifb,
-            settings: &self.settings,
-            netns,
-            parent: None,
-            peer: None,
-            options: &|_| (),
-        };
-        new.create()
+        NewLink::of("create ifb", &LinkKind::Ifb, &self.settings, netns).create()
     }
 }
 

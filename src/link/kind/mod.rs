@@ -15,12 +15,23 @@ pub(crate) struct Kind {
     pub(crate) keeps_address: bool,
     /// True if a link of this kind is stacked on a parent link.
     pub(crate) has_parent: bool,
+    /// The length of a new link's transmit queue, in packets.
+    pub(crate) queue_length: u32,
+    /// The module that has the kind, if its name is another one.
+    pub(crate) module: Option<&'static str>,
     /// Writes the options that the kernel requires for a link of this kind.
     pub(crate) required: fn(&mut Writer<'_>),
 }
 
 impl Kind {
-    const PLAIN: Self = Self { keeps_address: true, has_parent: false, required: |_| () };
+    const PLAIN: Self = Self {
+        keeps_address: true,
+        has_parent: false,
+        // `DEFAULT_TX_QUEUE_LEN` in `include/net/sch_generic.h`.
+        queue_length: 1000,
+        module: None,
+        required: |_| (),
+    };
     const ON_PARENT: Self = Self { has_parent: true, ..Self::PLAIN };
     const LAYER_3: Self = Self { keeps_address: false, ..Self::PLAIN };
 }
@@ -80,7 +91,45 @@ macro_rules! kinds {
     };
 }
 
-/// An address reserved for documentation (RFC 5737): no packet is sent to it.
+/// Defines `create` and `create_between` of a kind that is made on a parent, by `new_link`. Takes
+/// the words for a parent that can't be one.
+macro_rules! create_on_parent {
+    ($unfit:literal) => {
+        /// Creates the link on a parent in the same namespace.
+        ///
+        /// # Errors
+        ///
+        /// The errors of [`create_between`](Self::create_between).
+        pub fn create(
+            &self,
+            netns: &$crate::netns::Netns,
+        ) -> Result<$crate::owned::Owned<$crate::link::Link>, $crate::error::Error> {
+            self.new_link(netns, netns)
+        }
+
+        /// Creates the link in the namespace `netns` on a parent in the namespace `parent`, in one
+        /// message.
+        ///
+        /// # Errors
+        ///
+        /// A value that can be known wrong is refused before any system call. Nothing is left after
+        /// a failure.
+        /// - `is_already_exists()` if a link has the name.
+        /// - `is_not_found()` if there is no parent.
+        #[doc = concat!("- The kernel refuses a parent that ", $unfit, ".")]
+        /// - `is_unsupported()` in a kernel without this kind.
+        #[doc(alias("ip link add link", "RTM_NEWLINK", "IFLA_LINK"))]
+        pub fn create_between(
+            &self,
+            parent: &$crate::netns::Netns,
+            netns: &$crate::netns::Netns,
+        ) -> Result<$crate::owned::Owned<$crate::link::Link>, $crate::error::Error> {
+            self.new_link(parent, netns)
+        }
+    };
+}
+
+/// Documentation's own address (RFC 5737): no packet is sent there.
 const REMOTE: [u8; 4] = [192, 0, 2, 1];
 
 kinds! {
@@ -91,27 +140,26 @@ kinds! {
         Bridge = "bridge" in bridge: Bridge,
         /// A link that queues incoming packets.
         Ifb = "ifb" in ifb: Ifb,
+        /// A link that drops all packets.
+        Dummy = "dummy" in dummy: Dummy,
+        /// A tagged VLAN of another link.
+        Vlan = "vlan" in vlan: Vlan VlanInfo VlanProtocol,
+        /// A link with its own hardware address on a parent link.
+        Macvlan = "macvlan" in macvlan: Macvlan MacvlanInfo MacvlanMode,
+        /// A macvlan whose packets a program reads and writes.
+        Macvtap = "macvtap" in macvtap: Macvtap,
+        /// A link with its own IP addresses on a parent link, whose hardware address it uses.
+        Ipvlan = "ipvlan" in ipvlan: Ipvlan IpvlanForwarding IpvlanInfo IpvlanMode,
+        /// An Ethernet tunnel over UDP (RFC 7348).
+        Vxlan = "vxlan" in vxlan: Vxlan VxlanFragment VxlanInfo,
+        /// A virtual routing domain: a link with its own routing table.
+        Vrf = "vrf" in vrf: Vrf VrfInfo,
+        /// Several links combined into one.
+        Bond = "bond" in bond:
+            Bond BondAggregator BondArpValidate BondFailoverMac BondHash BondInfo BondMode BondReselect,
     }
     known {
-        /// A link that drops all packets.
-        Dummy = "dummy": Kind::PLAIN,
-        /// A tagged VLAN of another link.
-        Vlan = "vlan": Kind {
-            required: |out| out.emit(&packet::InfoVlan::Id(7)),
-            ..Kind::ON_PARENT
-        },
-        /// A link with its own hardware address on a parent link.
-        Macvlan = "macvlan": Kind::ON_PARENT,
-        /// A macvlan whose packets a program reads and writes.
-        Macvtap = "macvtap": Kind::ON_PARENT,
-        /// A link with its own IP addresses on a parent link, whose hardware address it uses.
-        Ipvlan = "ipvlan": Kind { keeps_address: false, ..Kind::ON_PARENT },
-        /// An Ethernet tunnel over UDP (RFC 7348).
-        Vxlan = "vxlan": Kind {
-            required: |out| out.emit(&packet::InfoVxlan::Id(7)),
-            ..Kind::PLAIN
-        },
-        /// An Ethernet tunnel over UDP with variable options (RFC 8926).
+        /// Ethernet in UDP, with options.
         Geneve = "geneve": Kind {
             required: |out| {
                 out.emit(&packet::InfoGeneve::Id(7));
@@ -121,14 +169,7 @@ kinds! {
         },
         /// An encrypted tunnel.
         Wireguard = "wireguard": Kind::LAYER_3,
-        /// Several links combined into one.
-        Bond = "bond": Kind::PLAIN,
-        /// A virtual routing domain: a link with its own routing table.
-        Vrf = "vrf": Kind {
-            required: |out| out.emit(&packet::InfoVrf::TableId(7)),
-            ..Kind::PLAIN
-        },
-        /// A pair of links with BPF programs attached. Since Linux 6.7.
+        /// A cable with BPF programs. Since Linux 6.7.
         Netkit = "netkit": Kind::LAYER_3,
         /// IP in GRE.
         Gre = "gre": Kind {
@@ -147,6 +188,16 @@ kinds! {
         },
         /// A link whose packets a program reads and writes.
         Tun = "tun": Kind::LAYER_3,
+    }
+}
+
+impl LinkKind {
+    /// Returns the hint for a kernel that lacks the kind.
+    pub(crate) fn unsupported(&self) -> String {
+        let module = self.facts().module.unwrap_or(self.name());
+        format!(
+            "this kernel has no `{self}` links: load the module `{module}` as root, if it has one"
+        )
     }
 }
 

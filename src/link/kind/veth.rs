@@ -7,7 +7,7 @@ use super::{Kind, LinkKind};
 use crate::drop_scope::Deferred;
 use crate::error::{Cause, Error};
 use crate::input::Input;
-use crate::link::configure::configure;
+use crate::link::configure::{Pending, configure};
 use crate::link::create::NewLink;
 use crate::link::delete::{Ends, defer};
 use crate::link::handle::Link;
@@ -160,10 +160,11 @@ impl VethPair {
         let peer_mac = peer_end.mac.unwrap_or_else(MacAddr::random);
         let peer_params = peer_end.create_params(ACTION, peer, peer_mac)?;
         let veth = self.send((near, &near_params), (peer, &peer_params))?;
-        configure(&veth.near, near_end, None, near_end.starts_up())?;
+        let pending = |up, master| Pending { up, master, queue_length: None };
+        configure(&veth.near, near_end, &pending(near_end.up && !near_end.starts_up(), None))?;
         // The kernel refuses to create a pair with both ends up (ENOTCONN), so the peer is set up
         // in another datagram.
-        configure(&veth.peer, peer_end, peer_params.master, false)?;
+        configure(&veth.peer, peer_end, &pending(peer_end.up, peer_params.master))?;
         if near_end.up && peer_end.up {
             // The kernel may update the carrier state up to a second late, but does so at once when
             // it lists the link. Only the peer's bridge needs the peer's carrier state.
@@ -195,13 +196,9 @@ impl VethPair {
             });
         };
         let new = NewLink {
-            action: ACTION,
-            kind: &LinkKind::Veth,
-            settings: near_end,
-            netns: near,
-            parent: None,
             peer: Some((&peer_end.name, peer)),
             options: &options,
+            ..NewLink::of(ACTION, &LinkKind::Veth, near_end, near)
         };
         let near_link = new.send(near_params)?;
         let snapshot = near_link.snapshot();

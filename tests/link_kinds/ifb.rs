@@ -1,17 +1,15 @@
 //! Intermediate functional blocks.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod support;
+use netloom::{Ifb, LinkKind};
 
-use netloom::{Ifb, LinkKind, Namespace};
-
-use support::features::supported_kind;
-use support::{json, refused, unchanged};
+use crate::netns;
+use crate::support::features::supported_kind;
+use crate::support::{self, json, refused, unchanged};
 
 #[test]
 fn its_settings_are_what_ip_lists() {
     support::isolated(|| {
-        let host = Namespace::anonymous().create().unwrap();
+        let host = netns();
         let ifb = Ifb::new("ifb0").mtu(9000).queues(2).group(7).up();
         let Some(ifb) = supported_kind("ifb", ifb.create(&host)) else { return };
         let info = ifb.info().unwrap();
@@ -26,7 +24,7 @@ fn its_settings_are_what_ip_lists() {
 #[test]
 fn a_name_that_is_taken_is_refused() {
     support::isolated(|| {
-        let host = Namespace::anonymous().create().unwrap();
+        let host = netns();
         let Some(_first) = supported_kind("ifb", Ifb::new("ifb0").create(&host)) else { return };
         let again = unchanged(&[&host], || Ifb::new("ifb0").create(&host));
         let error = refused(again, &["create ifb `ifb0`", "a link named `ifb0` is already in"]);
