@@ -7,11 +7,12 @@
 
 use std::env;
 use std::io::Write;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use netloom::{Namespace, Netns, Owned};
+use netloom::{Bridge, Namespace, Netns, Owned, Together, VethEnd, VethPair};
 use serde_json::{Value, json};
 
 const REFERENCE: &str = "/usr/lib/cni";
@@ -80,6 +81,114 @@ fn theirs(command: &str, container: &str, number: usize, data: &str) -> Duration
     first + call(&portmap, command, container, &config).0
 }
 
+/// The configuration of one container's attachment to a network of ours.
+fn of_network(subnets: &[&str], data: &str) -> Value {
+    let ranges: Vec<_> = subnets.iter().map(|subnet| json!([{ "subnet": subnet }])).collect();
+    let ipam = json!({ "type": "netloom", "dataDir": data, "ranges": ranges });
+    let mut config = config("many", "cni9", &ipam, 1);
+    config["cniVersion"] = json!("1.1.0");
+    config["runtimeConfig"] = json!({});
+    config
+}
+
+/// Adds so many containers to one bridge. Returns the times of ADD, and those of a raw attach (a
+/// bridge port with the same addresses) that grows another bridge in turns.
+fn grow(program: &Path, count: usize, subnets: &[&str], data: &str) -> [Vec<Duration>; 2] {
+    let config = of_network(subnets, data);
+    let host = Netns::current().unwrap();
+    let bridge = Bridge::new("raw0").up().create(&host).unwrap();
+    let mut cables = Together::new(Vec::new());
+    let mut times = [Vec::new(), Vec::new()];
+    let mut namespaces = Vec::new();
+    for number in 0..count {
+        let name = format!("m{number}");
+        namespaces.push(Namespace::named(&name).create().unwrap());
+        times[0].push(call(program, "ADD", &name, &config).0);
+        let other = Namespace::anonymous().create().unwrap();
+        let near = VethEnd::new(format!("raw{}", number + 1)).master(&bridge).no_ipv6_address();
+        let mut far = VethEnd::new("eth0").up();
+        let (high, low) = (number / 250, number % 250 + 2);
+        far = far.address(format!("10.77.{high}.{low}/16").as_str());
+        if subnets.len() > 1 {
+            far = far.address(format!("fd77::{:x}/64", number + 2).as_str());
+        } else {
+            far = far.no_ipv6_address();
+        }
+        let started = Instant::now();
+        cables.push(VethPair::new(near.up(), far).create_between(&host, &other).unwrap());
+        times[1].push(started.elapsed());
+        namespaces.push(other);
+    }
+    drop(cables);
+    times
+}
+
+/// Measures the growth of ADD with the containers of a bridge, and GC of all of them.
+fn many(program: &Path, count: usize) {
+    const DUAL: [&str; 2] = ["10.78.0.0/16", "fd78::/64"];
+    for (name, subnets) in [("IPv4", &DUAL[..1]), ("IPv4 and IPv6", &DUAL)] {
+        let data = "/run/cni-many";
+        let [ours, raw] = grow(program, count, subnets, data);
+        let part = (count / 20).max(1);
+        let ends = |times: &[Duration]| (median(&times[..part]), median(&times[count - part..]));
+        let [(first, last), (raw_first, raw_last)] = [ends(&ours), ends(&raw)];
+        println!(
+            "{count} on a bridge, {name}: ADD {first:.2} ms, the last {part} {last:.2} ms ({:.2} times); a raw \
+             attach {raw_first:.2} and {raw_last:.2} ms ({:.2} times)",
+            last / first,
+            raw_last / raw_first
+        );
+        let mut config = of_network(subnets, data);
+        config["cni.dev/valid-attachments"] = json!([]);
+        let (took, _) = call(program, "GC", "", &config);
+        println!("GC of {count} attachments, {name}: {:.2} s", took.as_secs_f64());
+    }
+}
+
+/// Measures ADD with one UDP port beside many tracked connections, and CHECK of many ports.
+fn ports(program: &Path, connections: usize, published: usize) {
+    let data = "/run/cni-ports";
+    let mut config = of_network(&["10.79.0.0/16"], data);
+    let netns = Namespace::named("udp").create().unwrap();
+    let mapping = |port: usize, protocol: &str| json!({ "hostPort": port, "containerPort": 53, "protocol": protocol });
+    config["runtimeConfig"] = json!({ "portMappings": [mapping(5353, "udp")] });
+    let turn = |config: &Value| {
+        let took = call(program, "ADD", "udp", config).0;
+        call(program, "DEL", "udp", config);
+        took
+    };
+    let few: Vec<_> = (0..10).map(|_| turn(&config)).collect();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for number in 0..connections {
+        let [_, a, b, c] = u32::try_from(number).unwrap().to_be_bytes();
+        let to = SocketAddr::from(([127, a, b, c], 9));
+        socket.send_to(&[0], to).ok();
+    }
+    let tracked = Netns::current().unwrap().conntrack().unwrap().len();
+    let many: Vec<_> = (0..10).map(|_| turn(&config)).collect();
+    println!(
+        "ADD with a UDP port: {:.2} ms, beside {tracked} tracked connections {:.2} ms",
+        median(&few),
+        median(&many)
+    );
+    for count in [published / 10, published] {
+        let mappings: Vec<_> = (0..count).map(|number| mapping(1024 + number, "tcp")).collect();
+        config["runtimeConfig"] = json!({ "portMappings": mappings });
+        let (added, result) = call(program, "ADD", "udp", &config);
+        let mut checked = config.clone();
+        checked["prevResult"] = result;
+        let (took, _) = call(program, "CHECK", "udp", &checked);
+        let deleted = call(program, "DEL", "udp", &config).0;
+        println!(
+            "{count} published ports: ADD {:.0} ms, CHECK {:.0} ms, DEL {:.0} ms",
+            added.as_secs_f64() * 1e3,
+            took.as_secs_f64() * 1e3,
+            deleted.as_secs_f64() * 1e3
+        );
+    }
+    drop(netns);
+}
+
 fn median(times: &[Duration]) -> f64 {
     let mut times = times.to_vec();
     times.sort_unstable();
@@ -116,6 +225,8 @@ fn main() {
         drop(namespaces);
     }
     std::fs::remove_dir_all(on_disk).unwrap();
+    many(&program, if is_short { 4 } else { 1000 });
+    ports(&program, if is_short { 10 } else { 100_000 }, if is_short { 10 } else { 20_000 });
     let has_reference = ["bridge", "host-local", "portmap"]
         .iter()
         .all(|name| Path::new(REFERENCE).join(name).exists());

@@ -45,6 +45,28 @@ pub(crate) fn add(call: &Call, config: &Config) -> Result<Value, Failure> {
     }
 }
 
+/// Refuses IPv6 addresses on links whose MTU is too small: the kernel answers with a bare EINVAL.
+fn refuse_small_mtu(
+    config: &Config,
+    bridge: &ReadyBridge,
+    addresses: &[IpNet],
+) -> Result<(), Failure> {
+    /// `IPV6_MIN_MTU`, RFC 8200 section 5.
+    const LEAST: u32 = 1280;
+    let of_bridge = format!("the MTU of bridge `{}`", bridge.info.name);
+    let mtu = config.mtu.map_or((bridge.info.mtu, of_bridge.as_str()), |mtu| (mtu, "mtu"));
+    let gateway = (bridge.info.mtu, of_bridge.as_str());
+    let links = [Some(mtu), config.routes().then_some(gateway)];
+    let too_small = links.into_iter().flatten().find(|(mtu, _)| *mtu < LEAST);
+    match (addresses.iter().find(|address| address.addr().is_ipv6()), too_small) {
+        (Some(address), Some((mtu, what))) => {
+            let problem = format!("{what}: {mtu} is too small for {address}: IPv6 needs {LEAST}");
+            Err(Failure::new(Code::InvalidConfig, problem))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Refuses an interface name that the container's namespace already has, before anything is
 /// created.
 fn refuse_taken(container: &Netns, attachment: &Attachment) -> Result<(), Failure> {
@@ -176,6 +198,7 @@ impl<'a> Lease<'a> {
         let (given, plugged) = self.ask_over_interface(&host, &bridge, container)?;
         let network = complete(given, self.config)?;
         let addresses: Vec<IpNet> = network.ips.iter().map(|ip| ip.address).collect();
+        refuse_small_mtu(self.config, &bridge, &addresses)?;
         let record = Record { addresses };
         let written = self.store.write(self.attachment, &record)?;
         let keep = || self.store.keep(self.attachment, &written, &self.choices);

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use netloom::{
-    Address, LinkInfo, Netns, OperationalState, Owned, Route, Sysctl, SysctlHandle, Veth, VethEnd,
-    VethPair,
+    Address, Link, LinkInfo, Netns, OperationalState, Owned, Route, Sysctl, SysctlHandle, Veth,
+    VethEnd, VethPair,
 };
 
 use crate::attachment::Attachment;
@@ -85,6 +85,9 @@ pub(crate) fn plug(
         unless_read_only(veth.peer().announce())?;
         near
     };
+    if config.detect_duplicates && !config.disable_container_interface {
+        detect_duplicates(veth.peer(), network)?;
+    }
     let peer = veth.peer().info()?;
     Ok(Plugged { veth, near, peer })
 }
@@ -195,6 +198,30 @@ fn route(route: &result::Route, veth: &Veth) -> Route {
         asked = asked.table(table);
     }
     asked
+}
+
+/// Waits until the kernel has found no duplicate of the container's addresses, which are unusable
+/// before that.
+fn detect_duplicates(link: &Link, network: &result::NetworkResult) -> Result<(), Failure> {
+    /// The kernel takes up to two seconds with its defaults, and more if it is told to ask often.
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        let mut addresses = link.addresses()?;
+        addresses.retain(|info| network.ips.iter().any(|ip| ip.address == info.prefix));
+        if let Some(duplicate) = addresses.iter().find(|info| info.dad_failed) {
+            let address = duplicate.prefix;
+            let problem = format!("enabledad: another station of the network has {address}");
+            return Err(Failure::new(Code::Addresses, problem));
+        }
+        let Some(tentative) = addresses.iter().find(|info| info.tentative) else { return Ok(()) };
+        if Instant::now() > patience {
+            let (address, seconds) = (tentative.prefix, PATIENCE.as_secs());
+            let problem = format!("enabledad: {address} is not usable after {seconds} s");
+            return Err(Failure::new(Code::TryAgain, problem));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Waits until the bridge port forwards. The bridge would drop an announcement sent before that.

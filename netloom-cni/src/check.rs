@@ -1,7 +1,7 @@
 //! CHECK: compares the system with the result of ADD, and names the missing parts.
 
 use ipnet::IpNet;
-use netloom::{Link, LinkFlags, LinkInfo, Netns, NextHopInfo};
+use netloom::{Link, LinkFlags, LinkInfo, Netns, NextHopInfo, Setting};
 
 use crate::accept;
 use crate::add::complete;
@@ -36,7 +36,7 @@ pub(crate) fn check(call: &Call, config: &Config) -> Result<(), Failure> {
     let own = Own::of(previous, config, &attachment)?;
     let (bridge, gateway) = check_bridge(&host, config, &own)?;
     check_port(&host, config, &attachment, &bridge)?;
-    check_forwarding(&host, &own)?;
+    check_forwarding(&host, &own, &gateway)?;
     check_container(&container, config, &attachment, &own)?;
     check_filter(&host, (config, &gateway), &attachment, &own)?;
     ports::check(&host.netns, config, &attachment, &own.addresses, &gateway)?;
@@ -103,7 +103,11 @@ impl Own {
             let ips = ips.iter().copied().cloned().collect();
             let routes = built_in.routes().to_vec();
             let given = NetworkResult { ips, routes, ..NetworkResult::default() };
-            return Ok(complete(given, config)?.routes);
+            // A later plugin may have taken routes away.
+            let is_left = |route: &crate::result::Route| {
+                previous.routes.iter().any(|one| (one.dst, one.gw) == (route.dst, route.gw))
+            };
+            return Ok(complete(given, config)?.routes.into_iter().filter(is_left).collect());
         }
         // The addresses of a delegated plugin are known only from the result. Routes of later
         // plugins are not checked here. A route is this plugin's if its gateway is in one of its
@@ -153,12 +157,16 @@ fn check_bridge(host: &Host, config: &Config, own: &Own) -> Result<(Link, Link),
     Ok((bridge, gateway))
 }
 
-fn check_forwarding(host: &Host, own: &Own) -> Result<(), Failure> {
+fn check_forwarding(host: &Host, own: &Own, gateway: &Link) -> Result<(), Failure> {
+    let has = |is_ipv6| own.gateways.iter().any(|gateway| gateway.addr().is_ipv6() == is_ipv6);
     for (is_ipv6, family) in [(false, "IPv4"), (true, "IPv6")] {
-        let is_needed = own.gateways.iter().any(|gateway| gateway.addr().is_ipv6() == is_ipv6);
-        if is_needed && !forwards(host, is_ipv6)? {
+        if has(is_ipv6) && !forwards(host, is_ipv6)? {
             return Err(missing(format!("forwarding of {family} is off in {}", host.netns)));
         }
+    }
+    // The kernel forwards IPv6 by the setting for all links alone (net/ipv6/ip6_output.c).
+    if has(false) && !Setting::ipv4_forwarding(gateway).read(&host.netns)? {
+        return Err(missing(format!("forwarding of IPv4 is off on {gateway}")));
     }
     Ok(())
 }
@@ -167,11 +175,16 @@ fn has_addresses(link: &Link, wanted: &[IpNet], what: &str) -> Result<(), Failur
     if wanted.is_empty() {
         return Ok(());
     }
-    let has: Vec<IpNet> = link.addresses()?.into_iter().map(|info| info.prefix).collect();
-    match wanted.iter().find(|address| !has.contains(address)) {
-        Some(address) => Err(missing(format!("{what} {address} of {link} is missing"))),
-        None => Ok(()),
+    let has = link.addresses()?;
+    for address in wanted {
+        let problem = match has.iter().find(|info| info.prefix == *address) {
+            Some(info) if info.dad_failed => "is a duplicate of another station's, and unusable",
+            Some(_) => continue,
+            None => "is missing",
+        };
+        return Err(missing(format!("{what} {address} of {link} {problem}")));
     }
+    Ok(())
 }
 
 fn has_mtu(info: &LinkInfo, wanted: Option<u32>) -> Result<(), Failure> {
@@ -296,19 +309,31 @@ fn check_addresses(
     attachment: &Attachment,
     own: &Own,
 ) -> Result<(), Failure> {
+    let store = Store::existing(&config.data, &config.network)?;
+    let directory = config.data.join(&config.network);
+    let Some(store) = store.filter(|store| store.record(attachment).is_some()) else {
+        let problem = format!(
+            "the record of {attachment} is missing or unreadable in {}",
+            directory.display()
+        );
+        return Err(missing(problem));
+    };
     match &config.ipam {
         Ipam::None => Ok(()),
-        Ipam::Delegate(delegate) => delegate.run(Command::Check, call, &config.document).map(drop),
+        Ipam::Delegate(delegate) => {
+            // The lock of that plugin may be the same file.
+            drop(store);
+            delegate.run(Command::Check, call, &config.document).map(drop)
+        }
         Ipam::BuiltIn(_) => {
-            let store = Store::existing(&config.data, &config.network)?;
-            let is_reserved = |address: &&IpNet| {
-                store.as_ref().is_some_and(|store| store.has(attachment, address.addr()))
-            };
+            let is_reserved = |address: &&IpNet| store.has(attachment, address.addr());
             match own.addresses.iter().find(|address| !is_reserved(address)) {
-                Some(address) => Err(missing(format!(
-                    "address {address} is not reserved in {}",
-                    config.data.join(&config.network).display()
-                ))),
+                Some(address) => {
+                    let holder = store.holder(address.addr());
+                    let by = holder.map(|holder| format!(": {holder} has it")).unwrap_or_default();
+                    let place = directory.display();
+                    Err(missing(format!("address {address} is not reserved in {place}{by}")))
+                }
                 None => Ok(()),
             }
         }

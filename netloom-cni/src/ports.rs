@@ -1,6 +1,7 @@
 //! Published ports. They carry the attachment's tag, so they are found even without a record.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::Path;
 
 use ipnet::IpNet;
 use netloom::nft::ElementHandle;
@@ -11,6 +12,7 @@ use crate::bridge::keep_all;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::waiting::{self, Mapping};
+use crate::{ipam, store};
 
 /// The name of the tables in which netloom keeps persistent published ports.
 const TABLES: &str = "netloom-ports";
@@ -66,10 +68,28 @@ pub(crate) fn publish(
     let is_taken = |mapping: &Mapping| own.iter().any(|port| mapping.collides_with(port));
     let waiting: Vec<_> = mappings.iter().filter(|mapping| is_taken(mapping)).copied().collect();
     if waiting.is_empty() {
-        return Err(refused.into());
+        return Err(taken(host, config, &mappings)?.unwrap_or_else(|| refused.into()));
     }
     mappings.retain(|mapping| !is_taken(mapping));
     Ok(Published { ports: create(&mappings)?, waiting: waiting::add(host, &tag, &waiting)? })
+}
+
+/// Names the container that has a port of these mappings, if a record tells.
+fn taken(host: &Netns, config: &Config, mappings: &[Mapping]) -> Result<Option<Failure>, Failure> {
+    for port in host.port_forwards()? {
+        let Some(mapping) = mappings.iter().find(|mapping| mapping.collides_with(&port)) else {
+            continue;
+        };
+        let directories =
+            [config.data.as_path()].into_iter().chain(ipam::DIRECTORIES.map(Path::new));
+        let holder = port.tag().and_then(|tag| store::holder_of_tag(directories, tag));
+        return Ok(holder.map(|holder| {
+            let (number, protocol) = (mapping.host_port, mapping.protocol);
+            let problem = format!("{holder} has the port {number}/{protocol} of the host");
+            Failure::new(Code::Kernel, problem).details(port.to_string())
+        }));
+    }
+    Ok(None)
 }
 
 /// Returns the ports that other networks of a container have published.
@@ -136,26 +156,38 @@ pub(crate) fn check(
         return Ok(());
     }
     let tag = attachment.tag();
+    // The list of ports restores a missing guard.
+    if !host.has_loopback_guard()? {
+        let problem =
+            "the table `netloom-loopback`, which keeps links from 127.0.0.0/8, is damaged";
+        return Err(Failure::new(Code::Missing, problem));
+    }
     let there = host.port_forwards_with_tag(&tag)?;
     if there.len() < wanted.len() {
         let waiting = waiting::of_tag(host, &tag)?;
         wanted.retain(|mapping| !waiting.contains(mapping));
     }
+    let by_name: HashMap<String, &PortForwardHandle> =
+        there.iter().map(|port| (port.to_string(), port.handle())).collect();
+    let mut handles = Vec::with_capacity(wanted.len());
     for wanted in wanted.iter().map(|mapping| mapping.forward(&tag).to_string()) {
-        let Some(handle) = there.iter().find(|there| there.to_string() == wanted) else {
+        let Some(handle) = by_name.get(&wanted) else {
             let problem = format!("the published port {wanted} is missing");
             return Err(Failure::new(Code::Missing, problem));
         };
-        if !handle.is_in_force()? {
-            let problem =
-                format!("the published port {wanted} is not in force: {}", lack(handle, by)?);
-            return Err(Failure::new(Code::Missing, problem));
-        }
+        handles.push(*handle);
     }
-    Ok(())
+    let are_in_force = PortForwardHandle::are_in_force(&handles)?;
+    match handles.iter().zip(are_in_force).find(|(_, is_in_force)| !is_in_force) {
+        Some((handle, _)) => {
+            let lack = lack(handle, by)?;
+            let problem = format!("the published port {handle} is not in force: {lack}");
+            Err(Failure::new(Code::Missing, problem))
+        }
+        None => Ok(()),
+    }
 }
 
-/// Names the missing part of a published port.
 fn lack(handle: &PortForwardHandle, by: &Link) -> Result<String, Failure> {
     let is_local = handle.host_address().is_none_or(|address| address.is_loopback());
     if handle.target().is_ipv4()
@@ -164,5 +196,5 @@ fn lack(handle: &PortForwardHandle, by: &Link) -> Result<String, Failure> {
     {
         return Ok(format!("route_localnet of `{}` is off", by.name()));
     }
-    Ok(format!("its element or a rule is missing in the tables `{TABLES}`"))
+    Ok(format!("its element or a rule is missing in the tables `{TABLES}`, or a table is dormant"))
 }

@@ -26,6 +26,7 @@ fn look(call: &Call, config: &Config) -> Result<(), Failure> {
             if is_anybody_there(config)? { Code::UnavailableAndLimited } else { Code::Unavailable };
         return Err(Failure::new(code, failure.to_string()));
     }
+    has_room(&Netns::current()?, config)?;
     can_be_read(config)?;
     match &config.ipam {
         Ipam::None => Ok(()),
@@ -52,6 +53,21 @@ fn can_be_read(config: &Config) -> Result<(), Failure> {
         forwards(&host, false)?;
     }
     Ok(())
+}
+
+/// Refuses a bridge that can't have another port.
+fn has_room(host: &Netns, config: &Config) -> Result<(), Failure> {
+    /// `BR_MAX_PORTS` is 1,024, and no port has the number 0 (net/bridge/br_private.h).
+    const MOST_PORTS: usize = 1023;
+    let Some(bridge) = find(host, &config.bridge)? else { return Ok(()) };
+    if bridge.ports()?.len() < MOST_PORTS {
+        return Ok(());
+    }
+    let problem = format!(
+        "bridge: `{}` is full: it has {MOST_PORTS} ports, the most it can have",
+        config.bridge
+    );
+    Err(Failure::new(Code::Unavailable, problem))
 }
 
 fn is_anybody_there(config: &Config) -> Result<bool, Failure> {

@@ -311,6 +311,31 @@ impl Store {
     }
 }
 
+/// Finds the attachment with a tag among the records of all networks in these directories.
+pub(crate) fn holder_of_tag<'d>(
+    directories: impl Iterator<Item = &'d Path>,
+    tag: &str,
+) -> Option<Attachment> {
+    let names = |directory: &Path| {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok())
+    };
+    let of_network = |network: String, data: &Path| {
+        let mut all = names(&data.join(&network));
+        all.find_map(|name| {
+            Attachment::of_file(&network, &name).filter(|attachment| attachment.tag() == tag)
+        })
+    };
+    let is_its = |network: &String| tag.starts_with(&Attachment::tag_prefix(network));
+    let mut found = directories.flat_map(|data| {
+        names(data)
+            .filter(is_its)
+            .filter_map(|network| of_network(network, data))
+            .collect::<Vec<_>>()
+    });
+    found.next()
+}
+
 impl Record {
     fn to_json(&self, attachment: &Attachment) -> Value {
         let addresses: Vec<_> = self.addresses.iter().map(IpNet::to_string).collect();

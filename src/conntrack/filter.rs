@@ -11,7 +11,9 @@ use crate::input::{FirstRejected, Input};
 use crate::netlink::{Batch, Socket};
 use crate::netns::Netns;
 use crate::protocol::Protocol;
-use crate::wire::conntrack::{ANY, Entry, Filter, IPV4, IPV6, Tuple, append_list};
+use crate::wire::conntrack::{
+    ANY, Entry, Filter, IPV4, IPV6, Tuple, append_count, append_list, read_count,
+};
 
 /// A filter of tracked connections. A filter without settings matches all of them.
 ///
@@ -235,6 +237,16 @@ impl ConntrackFilter {
             return Ok(0);
         }
         netns.netfilter(delete).map_err(|cause| self.explain(cause, DELETE, netns))
+    }
+
+    /// Returns how many connections the namespace tracks. The kernel keeps this number, so the cost
+    /// does not depend on it.
+    pub(crate) fn count(netns: &Netns) -> Result<u32, Error> {
+        let count = |socket: &mut Socket| {
+            let count = socket.get(|batch| batch.append(append_count), read_count)?;
+            count.ok_or(Cause::Malformed("an answer without the number of connections"))
+        };
+        netns.netfilter(count).map_err(|cause| cause.doing("count", "tracked connections"))
     }
 
     pub(crate) fn check(&self, action: &'static str) -> Result<(), Error> {

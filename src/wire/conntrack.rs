@@ -31,6 +31,7 @@ const NFNL_SUBSYS_CTNETLINK: u16 = 1;
 const IPCTNL_MSG_CT_NEW: u16 = 0;
 const IPCTNL_MSG_CT_GET: u16 = 1;
 const IPCTNL_MSG_CT_DELETE: u16 = 2;
+const IPCTNL_MSG_CT_GET_STATS: u16 = 5;
 
 const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_TUPLE_REPLY: u16 = 2;
@@ -44,6 +45,8 @@ const CTA_ID: u16 = 12;
 const CTA_ZONE: u16 = 18;
 const CTA_MARK_MASK: u16 = 21;
 const CTA_FILTER: u16 = 25;
+/// The number of connections, in an answer to `IPCTNL_MSG_CT_GET_STATS`.
+const CTA_STATS_GLOBAL_ENTRIES: u16 = 1;
 
 const CTA_TUPLE_IP: u16 = 1;
 const CTA_TUPLE_PROTO: u16 = 2;
@@ -255,6 +258,17 @@ pub(crate) fn append_list(out: &mut Vec<u8>, family: u8, filter: &Filter) {
             nest.u32(CTA_FILTER_REPLY_FLAGS, flags.1);
         });
     });
+}
+
+/// Appends a request for the number of connections.
+pub(crate) fn append_count(out: &mut Vec<u8>) {
+    frame(out, IPCTNL_MSG_CT_GET_STATS, 0, ANY, |_| ());
+}
+
+/// Reads the answer to [`append_count`].
+pub(crate) fn read_count(message: Message<'_>) -> Option<u32> {
+    let (_, attributes) = message.split::<4>()?;
+    attributes.get(CTA_STATS_GLOBAL_ENTRIES)?.u32_be()
 }
 
 /// Appends a request with its headers. The batch fills in the length and the sequence number.

@@ -25,6 +25,9 @@ const ADDRESSES: &str = "/var/lib/cni/networks";
 /// The directory of records whose addresses a delegated plugin assigns.
 const ATTACHMENTS: &str = "/var/lib/cni/netloom";
 
+/// The default directories of records.
+pub(crate) const DIRECTORIES: [&str; 2] = [ADDRESSES, ATTACHMENTS];
+
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Ipam {
     /// The network has no IP addresses: it carries only Ethernet frames.

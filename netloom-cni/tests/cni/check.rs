@@ -213,3 +213,117 @@ fn check_names_what_is_missing_in_the_packet_filter() {
         ]);
     });
 }
+
+/// Parts that are there, and don't work.
+#[test]
+fn broken_parts_are_named() {
+    support::isolated(|| {
+        let host = Host::new();
+        let _red = container("red");
+        let mut config = host.config();
+        config["runtimeConfig"] =
+            json!({ "portMappings": [{ "hostPort": 8080, "containerPort": 80 }] });
+        let by_hand = |line: &str| kernel::by_hand(&host.netns, line);
+        type Damage<'a> = (&'a str, &'a dyn Fn());
+        let damages: [Damage<'_>; 7] = [
+            ("the table `netloom-cni` of the packet filter is dormant", &|| {
+                host.netns.nft_tables_with_tag("netloom-cni").unwrap()[0]
+                    .set_dormant(true)
+                    .unwrap();
+            }),
+            ("forwarding of IPv4 is off on `cni0`", &|| {
+                let set = || fs::write("/proc/sys/net/ipv4/conf/cni0/forwarding", "0");
+                host.netns.run(set).unwrap().unwrap();
+            }),
+            ("the record of container `red`", &|| {
+                fs::write(host.state("net1").join("red@eth0"), "{").unwrap();
+            }),
+            ("the record of container `red`", &|| {
+                fs::remove_file(host.state("net1").join("red@eth0")).unwrap();
+            }),
+            ("is not in force: its element or a rule is missing", &|| {
+                by_hand("nft add table ip netloom-ports { flags dormant; }");
+            }),
+            ("the table `netloom-loopback`", &|| {
+                by_hand("nft delete table ip netloom-loopback");
+            }),
+            ("the table `netloom-loopback`", &|| {
+                by_hand("nft add table ip netloom-loopback { flags dormant; }");
+            }),
+        ];
+        let has_nft = support::tools::is_there("nft");
+        let of_nft = |at: usize| at > 3;
+        for (at, (words, damage)) in damages.into_iter().enumerate() {
+            if of_nft(at) && !has_nft {
+                continue;
+            }
+            let result = host.add("red", &config);
+            host.check("red", &config, &result).result();
+            damage();
+            host.check("red", &config, &result).refused(102, &[words]);
+            host.del("red", &config);
+            Owned::adopt(host.netns.link("cni0").unwrap()).delete().unwrap();
+            fs::remove_dir_all(host.state("net1")).unwrap();
+            for table in host.netns.nft_tables_with_tag("netloom-cni").unwrap() {
+                Owned::adopt(table).delete().unwrap();
+            }
+        }
+    });
+}
+
+/// A later plugin of the chain took a route away, and its result says so.
+#[test]
+fn a_route_that_the_result_lacks_is_not_missed() {
+    support::isolated(|| {
+        let host = Host::new();
+        let red = container("red");
+        let mut config = host.config();
+        config["ipam"]["routes"] = json!([{ "dst": "192.0.2.0/24" }]);
+        let mut result = host.add("red", &config);
+        if !kernel::by_hand(&red, "ip route del 192.0.2.0/24") {
+            return;
+        }
+        let missing = &["route 192.0.2.0/24 via 10.88.0.1 is missing"];
+        host.check("red", &config, &result).refused(102, missing);
+        result["routes"].as_array_mut().unwrap().retain(|route| route["dst"] != "192.0.2.0/24");
+        host.check("red", &config, &result).result();
+        host.del("red", &config);
+    });
+}
+
+fn detect_duplicates(netns: &Netns) {
+    for which in ["all", "default"] {
+        let name = format!("net.ipv6.conf.{which}.accept_dad");
+        netloom::Sysctl::new(name, 1).create(netns).unwrap().keep();
+    }
+}
+
+#[test]
+fn enabledad_waits_until_addresses_are_usable_and_refuses_a_duplicate() {
+    support::isolated(|| {
+        let host = Host::new();
+        let (red, blue) = (container("red"), container("blue"));
+        detect_duplicates(&red);
+        detect_duplicates(&blue);
+        let mut config = with(&host.config(), "enabledad", true);
+        config["ipam"] = host.ipam(&["10.88.0.0/24", "fd88::/64"]);
+        let result = host.add("red", &config);
+        let addresses = red.link("eth0").unwrap().addresses().unwrap();
+        let own = addresses.iter().find(|info| info.prefix.to_string() == "fd88::2/64").unwrap();
+        assert!(!own.tentative && !own.dad_failed, "{own}");
+        host.check("red", &config, &result).result();
+        // Another station took an address that the network gives out.
+        let added = netloom::Address::new("fd88::3/64").create(&red.link("eth0").unwrap());
+        let added = added.unwrap();
+        support::unchanged(&[&host.netns, &blue], || {
+            host.call("ADD", "blue", &config).refused(101, &["enabledad", "fd88::3/64"]);
+        });
+        drop(added);
+        // CHECK knows of a duplicate that was found later.
+        let lone = with(&config, "enabledad", false);
+        let result = host.add("blue", &lone);
+        host.check("blue", &lone, &result).result();
+        host.del("blue", &lone);
+        host.del("red", &config);
+    });
+}

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use netloom::{Bridge, Owned, RouteInfo};
+use netloom::{Bridge, Owned, RouteInfo, Together, VethEnd, VethPair};
 use serde_json::{Value, json};
 
 use super::plugin::{Host, address, answer, container, port, with};
@@ -406,5 +406,46 @@ fn a_failed_add_leaves_the_host_unchanged() {
         host.del("red", &config);
         host.del("blue", &config);
         assert_eq!(host.remembered("net1"), ["last.0"]);
+    });
+}
+
+#[test]
+fn status_says_that_a_bridge_is_full() {
+    support::isolated(|| {
+        let host = Host::new();
+        let config = host.config();
+        let bridge = Bridge::new("cni0").up().create(&host.netns).unwrap();
+        let elsewhere = netloom::Namespace::anonymous().create().unwrap();
+        let cable = |number: usize| {
+            let near = VethEnd::new(format!("p{number}")).master(&bridge).no_ipv6_address();
+            VethPair::new(near, format!("e{number}")).create_between(&host.netns, &elsewhere)
+        };
+        let mut cables = Together::new(Vec::new());
+        cables.extend((0..1022).map(|number| cable(number).unwrap()));
+        host.call("STATUS", "", &config).result();
+        cables.push(cable(1022).unwrap());
+        host.call("STATUS", "", &config).refused(50, &["`cni0` is full", "1023 ports"]);
+    });
+}
+
+/// The kernel answers to an IPv6 address on such a link with a bare EINVAL.
+#[test]
+fn an_mtu_that_is_too_small_for_ipv6_is_explained() {
+    support::isolated(|| {
+        let host = Host::new();
+        let red = container("red");
+        let mut config = with(&host.config(), "mtu", 1200);
+        config["ipam"] = host.ipam(&["10.88.0.0/24", "fd88::/64"]);
+        let said = &["mtu: 1200 is too small for fd88::2/64", "1280"];
+        unchanged(&[&host.netns, &red], || host.call("ADD", "red", &config).refused(7, said));
+        let small = Bridge::new("cni0").create(&host.netns).unwrap();
+        small.set_mtu(1000).unwrap();
+        config["mtu"] = json!(1400);
+        let said = &["the MTU of bridge `cni0`: 1000 is too small for fd88::"];
+        host.call("ADD", "red", &config).refused(7, said);
+        config["mtu"] = json!(1000);
+        config["ipam"] = host.ipam(&["10.88.0.0/24"]);
+        host.add("red", &config);
+        host.del("red", &config);
     });
 }

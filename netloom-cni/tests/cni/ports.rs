@@ -122,7 +122,8 @@ fn a_port_that_is_taken_is_refused_and_nothing_is_left() {
         let result = host.add("red", &config);
         let blue = container("blue");
         let refused = unchanged(&[&host.netns, &red, &blue], || host.call("ADD", "blue", &config));
-        refused.refused(100, &["8080", "has the port"]);
+        let holder = "container `red` (`eth0` on network `net1`) has the port 8080/tcp";
+        refused.refused(100, &[holder]);
         assert!(!host.remembered("net1").iter().any(|name| name.starts_with("blue")));
         host.check("red", &config, &result).result();
         // A runtime sends DEL after a failed ADD. It must not withdraw the port of the other

@@ -7,15 +7,11 @@ use nix::errno::Errno;
 
 use super::handle::{Flag, Persistent, PortForwardHandle};
 use super::loopback;
-use super::mapping::Mapping;
 use super::record::Record;
-use super::route::link_to;
 use super::ruleset::TAGS;
 use super::state::{Turn, look};
-use super::switch::Switch;
-use super::table::{HAIRPIN, PortTable, State, link_pair};
+use super::table::PortTable;
 use super::tag::TagHash;
-use super::withdraw::own_ports;
 use crate::error::Error;
 use crate::netns::Netns;
 use crate::nft::{Family, Step, reader};
@@ -112,29 +108,6 @@ fn with_tag(turn: &mut Turn<'_>, table: &PortTable, tag: &str) -> Result<Vec<Lis
 }
 
 impl PortForwardHandle {
-    /// Returns whether the port works: the kernel has the elements and rules of the port, and the
-    /// route to the container uses the link of the port. If the port covers a loopback address,
-    /// that link must also route loopback addresses. Any program can delete elements and rules of a
-    /// persistent port, for example with `nft flush ruleset`.
-    ///
-    /// # Errors
-    ///
-    /// [`is_permission_denied`](Error::is_permission_denied) without `CAP_NET_ADMIN`.
-    pub fn is_in_force(&self) -> Result<bool, Error> {
-        let step: Step<'_> = ("look at published port", self);
-        let is_there = match &self.persistent {
-            None => self.flag.exists(),
-            Some(_) => self.is_complete(step)?,
-        };
-        loopback::check(&self.netns, step)?;
-        let Mapping { link, target, .. } = self.mapping;
-        if !is_there || link_to(&self.netns, target)? != Some(link) {
-            return Ok(false);
-        }
-        let switch = Switch::read(&self.netns, link)?;
-        Ok(switch.is_some_and(|switch| switch.is_on || !self.mapping.covers_loopback()))
-    }
-
     /// Finds base chains of other programs that drop packets to the port.
     ///
     /// # Errors
@@ -145,22 +118,5 @@ impl PortForwardHandle {
         let mut found = obstacle::find(&self.netns, None)?;
         found.retain(|obstacle| obstacle.family != other);
         Ok(found)
-    }
-
-    /// Returns whether the table has all its rules, and the elements of this mapping.
-    fn is_complete(&self, step: Step<'_>) -> Result<bool, Error> {
-        let table = PortTable::new(None, self.mapping.is_ipv4());
-        look(&self.netns, step, |turn| {
-            if turn.ports.known.state(&table) != Some(State::Whole) {
-                return Ok(false);
-            }
-            let Mapping { link, host_ports, .. } = self.mapping;
-            let of = ElementsOf::new(&table.name, HAIRPIN);
-            let pairs = [(link, link), (0, link)].map(|(from, to)| (&of, link_pair(from, to)));
-            let hairpin = reader::elements(turn.socket, table.family(), &pairs);
-            let hairpin = hairpin.map_err(|cause| turn.failed(cause))?;
-            let own = own_ports(turn, &table, &[self])?;
-            Ok(hairpin.iter().all(Option::is_some) && own.len() == host_ports.len())
-        })
     }
 }

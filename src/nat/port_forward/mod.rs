@@ -56,6 +56,7 @@ mod fib;
 mod find;
 mod guard;
 mod handle;
+mod in_force;
 mod loopback;
 mod mapping;
 mod publish;

@@ -41,8 +41,8 @@ fn leads_to(mapping: &Mapping, entry: &ConntrackEntry) -> bool {
         })
 }
 
-/// Deletes the stale entries of mappings. Lists the entries once for all mappings; for a single
-/// mapping, only those of its port and address.
+/// Deletes the stale entries of mappings. Lists the entries once for each family, of one
+/// port if all mappings share it.
 fn forget(
     netns: &Netns,
     mappings: &[Mapping],
@@ -54,7 +54,10 @@ fn forget(
     if mappings.is_empty() {
         return Ok(());
     }
-    let filter = filter_for(&mappings);
+    // To list a part, the kernel visits the connections of all namespaces.
+    if ConntrackFilter::count(netns).is_ok_and(|count| count == 0) {
+        return Ok(());
+    }
     let is_stale_of = |mapping: &Mapping, entry: &ConntrackEntry| {
         let destination = entry.original.destination;
         mapping.is_ipv4() == destination.is_ipv4()
@@ -67,15 +70,18 @@ fn forget(
     };
     let is_wanted =
         |entry: &ConntrackEntry| mappings.iter().any(|mapping| is_stale_of(mapping, entry));
-    let mut candidates = match filter.candidates(netns, is_wanted) {
-        Ok(candidates) => candidates,
-        // The kernel was built without CONFIG_NF_CT_NETLINK.
-        Err(error) if error.errno() == Some(Errno::EINVAL) => {
-            log::warn!("stale UDP connections may continue: {error}");
-            return Ok(());
+    let mut candidates = Vec::new();
+    for filter in [true, false].into_iter().filter_map(|is_ipv4| filter_for(&mappings, is_ipv4)) {
+        match filter.candidates(netns, &is_wanted) {
+            Ok(found) => candidates.extend(found),
+            // The kernel was built without CONFIG_NF_CT_NETLINK.
+            Err(error) if error.errno() == Some(Errno::EINVAL) => {
+                log::warn!("stale UDP connections may continue: {error}");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
         }
-        Err(error) => return Err(error),
-    };
+    }
     let is_at_one = |candidate: &Candidate| {
         let mut of = mappings.iter().filter(|mapping| is_stale_of(mapping, &candidate.entry));
         of.any(|mapping| mapping.host_address.is_some())
@@ -99,24 +105,25 @@ fn forget(
         }
     }
     candidates.retain(|one| is_at_one(one) || at(one).is_some_and(|at| asked.contains(&at)));
-    filter.delete_candidates(netns, &candidates).map(drop)
+    ConntrackFilter::new().udp().delete_candidates(netns, &candidates).map(drop)
 }
 
-fn filter_for(mappings: &[&Mapping]) -> ConntrackFilter {
-    let mut filter = ConntrackFilter::new().udp();
-    let is_ipv4 = mappings.iter().any(|mapping| mapping.is_ipv4());
-    if mappings.iter().all(|mapping| mapping.is_ipv4() == is_ipv4) {
-        filter = filter.family(is_ipv4);
+/// Returns the filter for the mappings of a family, as narrow as the kernel can compare; `None`
+/// without such a mapping.
+fn filter_for(mappings: &[&Mapping], is_ipv4: bool) -> Option<ConntrackFilter> {
+    let mut of_family = mappings.iter().filter(|mapping| mapping.is_ipv4() == is_ipv4);
+    let first = of_family.clone().next()?;
+    let mut filter = ConntrackFilter::new().udp().family(is_ipv4);
+    let ports = first.host_ports;
+    if ports.is_one() && of_family.clone().all(|mapping| mapping.host_ports == ports) {
+        filter = filter.original_destination_port(ports.first());
     }
-    if let [one] = mappings {
-        if one.host_ports.is_one() {
-            filter = filter.original_destination_port(one.host_ports.first());
+    match first.host_address {
+        Some(address) if of_family.all(|mapping| mapping.host_address == Some(address)) => {
+            Some(filter.original_destination(address))
         }
-        if let Some(address) = one.host_address {
-            filter = filter.original_destination(address);
-        }
+        _ => Some(filter),
     }
-    filter
 }
 
 /// Returns the ports, among these, that a mapping in any table publishes at that one address.

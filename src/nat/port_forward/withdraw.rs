@@ -199,7 +199,8 @@ impl<'h> Removal<'h> {
             make_distinct(&mut read);
             read.retain(|(number, _)| found.binary_search_by_key(number, |one| one.0).is_err());
             let handles: Vec<_> = read.iter().map(|(_, handle)| *handle).collect();
-            ports.extend(own_ports(turn, &table, &handles)?);
+            let own = own_ports(turn, &table, &handles)?;
+            ports.extend(own.into_iter().map(|(_, port)| port));
             found.extend(read);
         }
         if found.is_empty() {
@@ -368,21 +369,23 @@ fn find_rows<'h>(
     Ok(found)
 }
 
-/// Returns the ports of persistent mappings whose elements have the tag of their mapping. Any
-/// program can delete an element, and then another mapping can use its port.
+/// Returns the ports of persistent mappings whose elements have the tag of their mapping, each with
+/// the place of its mapping. Any program can delete an element, and then another mapping can use
+/// its port.
 pub(super) fn own_ports(
     turn: &mut Turn<'_>,
     table: &PortTable,
     handles: &[&PortForwardHandle],
-) -> Result<Vec<Port>, Error> {
+) -> Result<Vec<(usize, Port)>, Error> {
     let of_all = handles
         .iter()
-        .flat_map(|handle| published(handle.mapping).map(move |port| (port, handle.tag())));
-    let (ports, tags): (Vec<_>, Vec<_>) = of_all.unzip();
+        .enumerate()
+        .flat_map(|(at, handle)| published(handle.mapping).map(move |port| (port, at)));
+    let (ports, places): (Vec<_>, Vec<_>) = of_all.unzip();
     let found = turn.elements(table, &ports)?;
-    let own = ports.into_iter().zip(tags).zip(found).filter(|((_, tag), element)| {
+    let own = ports.into_iter().zip(places).zip(found).filter(|((_, at), element)| {
         let userdata = element.as_ref().and_then(|element| element.userdata.as_ref());
-        userdata.and_then(UserData::as_comment) == *tag
+        userdata.and_then(UserData::as_comment) == handles[*at].tag()
     });
-    Ok(own.map(|((port, _), _)| port).collect())
+    Ok(own.map(|((port, at), _)| (at, port)).collect())
 }
