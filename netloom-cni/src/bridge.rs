@@ -129,8 +129,8 @@ pub(crate) fn keep_all<H: Handle>(owners: impl IntoIterator<Item = Owned<H>>) {
     }
 }
 
-/// Looks up a link of the host. Refuses an alternative name, because the rules of `ingressPolicy`
-/// compare names.
+/// Looks up a link of the host. Refuses an alternative name: the settings of a link in /proc/sys,
+/// and names such as `cni0.100`, derive from its own name.
 pub(crate) fn find(host: &Netns, name: &str) -> Result<Option<Link>, Failure> {
     match host.link(name) {
         Err(error) if error.is_not_found() => Ok(None),

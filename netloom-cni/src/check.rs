@@ -84,9 +84,8 @@ impl Own {
         };
         let mtu = previous.interfaces.get(at).and_then(|interface| interface.mtu);
         Ok(Self {
-            // Later plugins may have changed the MTU. From version 1.1.0 on, the result contains
-            // their value.
-            mtu: mtu.or(config.mtu),
+            // Later plugins may have changed the MTU, and before version 1.1.0 no result says so.
+            mtu,
             mac: previous.interfaces.get(at).and_then(|interface| interface.mac.clone()),
             addresses: ips.iter().map(|ip| ip.address).collect(),
             gateways: ips.iter().filter_map(gateway).collect(),

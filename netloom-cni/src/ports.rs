@@ -168,7 +168,7 @@ pub(crate) fn check(
         wanted.retain(|mapping| !waiting.contains(mapping));
     }
     let by_name: HashMap<String, &PortForwardHandle> =
-        there.iter().map(|port| (port.to_string(), port.handle())).collect();
+        there.iter().map(|port| (port.to_string(), port)).collect();
     let mut handles = Vec::with_capacity(wanted.len());
     for wanted in wanted.iter().map(|mapping| mapping.forward(&tag).to_string()) {
         let Some(handle) = by_name.get(&wanted) else {

@@ -106,12 +106,11 @@ fn in_force(netns: &Netns, ports: &[&PortForwardHandle]) -> Result<Vec<bool>, Er
             Some(by) => *by,
             None => *routes.entry(target).or_insert(link_to(netns, target)?),
         };
-        let is_on = match switches.get(&link) {
-            Some(is_on) => *is_on,
-            None => {
-                let is_on = Switch::read(netns, link)?.map(|switch| switch.is_on);
-                *switches.entry(link).or_insert(is_on)
-            }
+        let is_on = if let Some(is_on) = switches.get(&link) {
+            *is_on
+        } else {
+            let is_on = Switch::read(netns, link)?.map(|switch| switch.is_on);
+            *switches.entry(link).or_insert(is_on)
         };
         let covers_loopback = port.mapping.covers_loopback();
         *answer = by == Some(link) && is_on.is_some_and(|is_on| is_on || !covers_loopback);

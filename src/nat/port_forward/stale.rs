@@ -72,7 +72,7 @@ fn forget(
         |entry: &ConntrackEntry| mappings.iter().any(|mapping| is_stale_of(mapping, entry));
     let mut candidates = Vec::new();
     for filter in [true, false].into_iter().filter_map(|is_ipv4| filter_for(&mappings, is_ipv4)) {
-        match filter.candidates(netns, &is_wanted) {
+        match filter.candidates(netns, is_wanted) {
             Ok(found) => candidates.extend(found),
             // The kernel was built without CONFIG_NF_CT_NETLINK.
             Err(error) if error.errno() == Some(Errno::EINVAL) => {
