@@ -14,14 +14,14 @@ mod raw;
 
 use harness::{compare, contender, is_trial};
 
-/// The changes in a turn.
+/// The number of changes in a turn.
 const CHANGES: u32 = 50;
 
-/// Changes the link, and returns the mean time until the reader has each change.
+/// Changes the link repeatedly. Returns the mean time until the reader receives a change.
 fn turn(link: &Link, read: &Receiver<Instant>) -> Duration {
     let mut sum = Duration::ZERO;
     for number in 0..CHANGES {
-        // The reader sleeps when the change comes.
+        // Gives the reader the time to fall asleep.
         thread::sleep(Duration::from_micros(300));
         let start = Instant::now();
         link.set_mtu(1400 + number % 2).unwrap();
@@ -43,7 +43,7 @@ fn watch(netns: &Netns, read: &Sender<Instant>) {
     }
 }
 
-/// Receives notifications and looks at nothing but their type.
+/// Receives notifications, and reads only their type.
 fn receive(netns: &Netns, read: &Sender<Instant>) {
     const RTMGRP_LINK: u32 = 1;
     const RTM_NEWLINK: [u8; 2] = 16_u16.to_ne_bytes();

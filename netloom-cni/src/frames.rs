@@ -137,7 +137,7 @@ fn ensure(host: &mut Host) -> Result<(TableHandle, Option<Owned<TableHandle>>), 
     Ok((table, None))
 }
 
-/// Returns whether the table lacks nothing.
+/// Returns whether the table is complete.
 fn is_whole(table: &TableHandle) -> Result<bool, Failure> {
     match check_table(table) {
         Err(failure) if failure.code() == Code::Missing as u32 => Ok(false),
@@ -188,7 +188,8 @@ impl Wanted {
         let port = Constant::Name(attachment.link_name());
         let mut elements = Vec::new();
         if let Some(mac) = self.source {
-            // First, because its comment is the rest of the other element's key.
+            // This element is added first, because its comment holds the rest of the other
+            // element's key.
             let guarded =
                 Element::from(port.clone()).comment(format!("{} {mac}", attachment.tag()));
             elements.push((GUARDED, guarded));

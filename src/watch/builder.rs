@@ -98,8 +98,8 @@ impl Watch {
 
     /// Watches tracked connections, as `conntrack -E`. Takes `CAP_NET_ADMIN`.
     ///
-    /// With the default of the sysctl `net.netfilter.nf_conntrack_events` the kernel reports no end
-    /// of a connection that started while nobody watched.
+    /// With the default of the sysctl `net.netfilter.nf_conntrack_events`, the kernel does not
+    /// report the end of a connection that started before any program watched.
     #[doc(alias("conntrack -E", "NFNLGRP_CONNTRACK_NEW"))]
     pub fn conntrack(mut self, filter: ConntrackFilter) -> Self {
         self.filter.connections = filter;

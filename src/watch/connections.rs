@@ -1,5 +1,5 @@
-//! Tracked connections. There may be very many, and each packet changes one, so that no model
-//! keeps them.
+//! Tracked connections. No model keeps them, because there may be very many, and each packet changes
+//! one.
 
 use std::collections::HashSet;
 use std::mem;
@@ -12,7 +12,7 @@ use crate::netns::Netns;
 use crate::wire::conntrack::Entry;
 use crate::wire::message::{Message, NLM_F_CREATE};
 
-/// The connections that a filter matches.
+/// The notifications of the connections that a filter matches.
 #[derive(Debug)]
 pub(super) struct Connections {
     filter: ConntrackFilter,
@@ -30,7 +30,7 @@ impl Connections {
 
 impl Model for Connections {
     fn list(&mut self, netns: &Netns, is_first: bool) -> Result<(), Error> {
-        // After an overflow nothing is known to compare a list with.
+        // After an overflow there is no model to compare a new list with.
         self.listed = Some(if is_first { self.filter.list(netns)? } else { Vec::new() });
         Ok(())
     }

@@ -81,13 +81,14 @@ pub enum Event {
     Route(Change<RouteInfo>),
     /// A change of a neighbour.
     Neighbor(Change<NeighborInfo>),
-    /// A change of the ids that the namespace has for others.
+    /// A change of the ids that the namespace assigns to other namespaces.
     NamespaceId(Change<u32>),
     /// A tracked connection started, changed or ended.
     Conntrack(ConntrackEvent),
     /// A transaction changed the `nf_tables` ruleset.
     Ruleset(RulesetChange),
-    /// The kernel dropped notifications of tracked connections. A list says which ones exist.
+    /// The kernel dropped notifications of tracked connections. The program can list the existing
+    /// connections.
     Lost,
     /// The kernel dropped notifications, and the watcher read all lists again.
     Resynced(Resynced),
@@ -117,13 +118,13 @@ pub enum ConntrackEvent {
     Existing(ConntrackEntry),
     /// The connection started.
     New(ConntrackEntry),
-    /// The state, the mark or the NAT of the connection changed. The value is the new one.
+    /// The state, the mark or the NAT of the connection changed. The value is the new value.
     Updated(ConntrackEntry),
-    /// The connection ended, or was deleted. The value is the last one.
+    /// The connection ended, or was deleted. The value is its last known value.
     Ended(ConntrackEntry),
 }
 
-/// The words of `conntrack -E`.
+/// Formats the event as `conntrack -E` does.
 impl fmt::Display for ConntrackEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -140,13 +141,13 @@ impl fmt::Display for ConntrackEvent {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct RulesetChange {
-    /// The generation before the transaction. `None` for the event of the start.
+    /// The generation before the transaction. `None` when the watcher starts.
     pub old: Option<Generation>,
     /// The generation after the transaction.
     pub new: Generation,
-    /// The process that made the transaction, if the kernel told.
+    /// The process that committed the transaction, if the kernel reported it.
     pub process: Option<u32>,
-    /// The name of the process, if the kernel told.
+    /// The name of the process, if the kernel reported it.
     pub process_name: Option<String>,
 }
 

@@ -10,7 +10,7 @@ use crate::wire::nft::codec::Codec;
 use crate::wire::nft::generation as wire;
 use crate::wire::nft::message::{self, MessageType};
 
-/// The generation, and the one that was read and is not complete.
+/// The known generation, and a newly read generation until it is complete.
 #[derive(Debug, Default)]
 pub(super) struct Ruleset {
     known: Option<Generation>,

@@ -119,7 +119,7 @@ impl Source {
                 .hint("a larger `buffer` holds the changes that come while the lists are read"));
         }
         if let State::Overflowed(overflows) = self.state {
-            // The events of kinds without a difference are themselves.
+            // Events of connections are no part of a difference, so they stay single events.
             let is_itself = |event: &mut Event| matches!(event, Event::Lost | Event::Conntrack(_));
             events.extend(changes.extract_if(.., is_itself));
             if self.models.iter().any(|model| model.has_difference()) {

@@ -28,9 +28,9 @@ use crate::sys::socket::{any_readable, wait_readable};
 /// until it returns `None`: before the first wait, and each time the descriptor is readable.
 pub struct Watcher {
     watch: Watch,
-    /// One for each protocol.
+    /// The sockets with their models, one for each protocol.
     sources: Vec<Source>,
-    /// The descriptor that is readable if one of several sockets is.
+    /// A descriptor that is readable as soon as one of several sockets is readable.
     any: Option<OwnedFd>,
     ready: VecDeque<Event>,
     /// The events of the current step, kept to reuse the memory.
@@ -170,7 +170,8 @@ impl Watcher {
     }
 }
 
-/// Returns a descriptor that is readable if one of several sockets is.
+/// Returns a descriptor that is readable as soon as one of several sockets is readable. `None` for
+/// a single socket.
 fn any_of(sources: &[Source]) -> Result<Option<OwnedFd>, Cause> {
     if sources.len() < 2 {
         return Ok(None);
@@ -193,7 +194,7 @@ impl AsFd for Watcher {
     fn as_fd(&self) -> BorrowedFd<'_> {
         let first = || self.sources.first().map(|source| source.subscription.as_fd());
         let any = self.any.as_ref().map(AsFd::as_fd).or_else(first);
-        // `start` refuses a watcher of nothing.
+        // Always a socket's descriptor: `start` refuses a watcher without a kind of object.
         any.unwrap_or(self.watch.netns.as_fd())
     }
 }

@@ -13,7 +13,8 @@ fn setting(host: &Netns, link: &str) -> String {
     host.sysctl(&format!("net.ipv4.conf.{link}.route_localnet")).unwrap()
 }
 
-/// Returns the alternative names of all links, in which netloom records the setting's old value.
+/// Returns the alternative names of all links, in which netloom notes that it
+/// turned `route_localnet` on.
 fn notes(host: &Netns) -> Vec<String> {
     host.links().unwrap().into_iter().flat_map(|link| link.alternative_names).collect()
 }

@@ -30,7 +30,7 @@ fn a_namespace_id_is_new_and_removed() {
     });
 }
 
-/// A namespace that tracks the connections of its loopback link.
+/// Creates a namespace that tracks the connections of its loopback link.
 fn tracking() -> (netloom::Owned<Netns>, netloom::Owned<netloom::NatRuleHandle>) {
     let red = Namespace::anonymous().create().unwrap();
     red.link("lo").unwrap().set_up().unwrap();
@@ -96,7 +96,7 @@ fn lost_events_of_connections_are_told() {
         let sockets: Vec<_> = (0..100).map(|n| send(&red, 1000 + n)).collect();
         let events = drain(&mut watcher);
         assert!(events.contains(&Event::Lost), "{events:?}");
-        // The ruleset is what it was.
+        // The ruleset did not change.
         let is_empty = |event: &Event| match event {
             Event::Resynced(resynced) => resynced.changes.is_empty(),
             _ => true,
@@ -126,7 +126,7 @@ fn a_transaction_is_one_event_with_both_generations() {
     });
 }
 
-/// A watcher of both kinds of sockets has one descriptor.
+/// A watcher with an rtnetlink and a netfilter socket still has one descriptor.
 #[test]
 fn one_descriptor_stands_for_both_sockets() {
     support::isolated(|| {

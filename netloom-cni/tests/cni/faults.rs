@@ -134,7 +134,7 @@ fn network(host: &Host) -> Value {
     for field in ["macspoofchk", "masqAll", "portIsolation"] {
         config[field] = json!(true);
     }
-    // Rules are added where another program's filter drops.
+    // The plugin adds rules to another program's chain that drops packets.
     kernel::by_hand(&host.netns, "iptables -P FORWARD DROP");
     config["runtimeConfig"] = json!({ "portMappings": [
         { "hostPort": 8080, "containerPort": 80, "protocol": "tcp" },
