@@ -81,7 +81,7 @@ fn theirs(command: &str, container: &str, number: usize, data: &str) -> Duration
     first + call(&portmap, command, container, &config).0
 }
 
-/// The configuration of one container's attachment to a network of ours.
+/// Returns the configuration of a network of this plugin.
 fn of_network(subnets: &[&str], data: &str) -> Value {
     let ranges: Vec<_> = subnets.iter().map(|subnet| json!([{ "subnet": subnet }])).collect();
     let ipam = json!({ "type": "netloom", "dataDir": data, "ranges": ranges });
@@ -91,8 +91,8 @@ fn of_network(subnets: &[&str], data: &str) -> Value {
     config
 }
 
-/// Adds so many containers to one bridge. Returns the times of ADD, and those of a raw attach (a
-/// bridge port with the same addresses) that grows another bridge in turns.
+/// Adds `count` containers to one bridge. In turns, attaches a container to another bridge without
+/// the plugin: a bridge port with the same addresses. Returns the times of both.
 fn grow(program: &Path, count: usize, subnets: &[&str], data: &str) -> [Vec<Duration>; 2] {
     let config = of_network(subnets, data);
     let host = Netns::current().unwrap();
@@ -123,7 +123,8 @@ fn grow(program: &Path, count: usize, subnets: &[&str], data: &str) -> [Vec<Dura
     times
 }
 
-/// Measures the growth of ADD with the containers of a bridge, and GC of all of them.
+/// Measures how the time of ADD grows with the number of containers on a bridge, and the time of a
+/// GC of all of them.
 fn many(program: &Path, count: usize) {
     const DUAL: [&str; 2] = ["10.78.0.0/16", "fd78::/64"];
     for (name, subnets) in [("IPv4", &DUAL[..1]), ("IPv4 and IPv6", &DUAL)] {

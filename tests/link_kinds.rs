@@ -1,5 +1,5 @@
-//! Each kind of link that has no test program of its own: its options as set, as read back and as
-//! `ip` lists them, its packets, and what it refuses.
+//! Kinds of links without a separate test program. Their options are compared as set, as read back
+//! and as `ip` lists them. The tests also send packets, and try options that netloom refuses.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "link_kinds/bond.rs"]
@@ -28,13 +28,13 @@ fn netns() -> Owned<Netns> {
     Namespace::anonymous().create().unwrap()
 }
 
-/// A cable between two hosts, each with an end `eth0` that is up.
+/// Creates a cable between two hosts, each with an end `eth0` that is up.
 fn cable(red: &Netns, blue: &Netns) -> Owned<Veth> {
     let end = |address: &str| VethEnd::new("eth0").address(address).up();
     VethPair::new(end("192.0.2.1/24"), end("192.0.2.2/24")).create_between(red, blue).unwrap()
 }
 
-/// The options of a link that `ip` lists. `None` if it is not installed.
+/// Returns the options of a link as `ip` lists them. `None` if `ip` is not installed.
 fn listed(netns: &Netns, name: &str) -> Option<serde_json::Value> {
     let links = support::json(netns, "ip", &format!("-d link show {name}"))?;
     Some(links[0]["linkinfo"]["info_data"].clone())

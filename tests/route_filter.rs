@@ -1,4 +1,4 @@
-//! Routes that exist: found, filtered, flushed, changed, adopted, and asked for by address.
+//! Existing routes: found, filtered, flushed, changed, adopted, and looked up by address.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -18,14 +18,14 @@ fn place() -> (Owned<Netns>, Owned<Veth>) {
     (netns, cable)
 }
 
-/// The routes that the kernel did not make. It adds its own a moment late.
+/// Returns the routes, except those that the kernel creates, some of them a moment late.
 fn not_of_kernel(netns: &Netns) -> Vec<netloom::RouteInfo> {
     let mut list = netns.routes().unwrap();
     list.retain(|route| route.protocol != 2);
     list
 }
 
-/// Routes of several tables, types, links and protocols.
+/// Creates routes of several tables, types, links and protocols.
 fn filled(netns: &Netns) -> Owned<RouteHandle> {
     let routes = [
         Route::new("10.8.0.0/16").via("10.0.0.1"),
@@ -115,7 +115,7 @@ fn a_flush_deletes_what_matches_and_nothing_of_the_kernel() {
         assert_eq!(RouteFilter::new().ipv4().flush(&netns).unwrap(), 1);
         assert_eq!(not_of_kernel(&netns), []);
         assert!(before.iter().all(|route| kernels.list(&netns).unwrap().contains(route)));
-        // Gone with the flush: no failure.
+        // The flush deleted the routes, so their deletion is no failure.
         routes.delete().unwrap();
     });
 }
@@ -199,7 +199,7 @@ fn a_found_route_is_changed_adopted_and_deleted_whoever_made_it() {
     });
 }
 
-/// An owner deletes the route as it was changed.
+/// An owner deletes its route also after the route was changed.
 #[test]
 fn an_owner_follows_a_change() {
     support::isolated(|| {
@@ -252,12 +252,12 @@ fn the_kernel_says_which_route_packets_take() {
         let six = netns.route_to("fd08::9").unwrap();
         assert_eq!(six.route.destination.to_string(), "fd08::/64");
         assert_eq!(six.gateway, Some("fd00::1".parse().unwrap()));
-        // Of a multipath route, one of the hops, and the whole route.
+        // For a multipath route, the answer has the chosen next hop and the whole route.
         let spread = netns.route_to("10.7.0.1").unwrap();
         assert_eq!(spread.route.next_hops.len(), 2);
         assert!(spread.route.next_hops.iter().any(|hop| hop.gateway == spread.gateway));
 
-        // By mark, by the sending user, by links and by source.
+        // Lookups for a packet mark, a sending user, links and a source address.
         let away = Route::blackhole("10.8.0.0/16").table(99).create(&netns).unwrap();
         for rule in ["fwmark 5 table 99", "uidrange 1000-1000 table 99"] {
             if !by_hand(&netns, &format!("ip rule add {rule}")) {

@@ -1,4 +1,4 @@
-//! Settings of routes: each as netloom and `ip` list it, and what packets show.
+//! Settings of routes: each as netloom and `ip` list it, and its effect on packets.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -20,8 +20,8 @@ fn netns() -> Owned<Netns> {
     Namespace::anonymous().create().unwrap()
 }
 
-/// A cable from `eth{number}` at 10.0.{number}.2 to `eth0` of a router at 10.0.{number}.1, with
-/// both families.
+/// Creates a cable from `eth{number}` at 10.0.{number}.2 to `eth0` of a router at 10.0.{number}.1,
+/// with both families.
 fn cable(number: u8, client: &Netns, router: &Netns) -> Owned<Veth> {
     let end = |name: String, host: u8| {
         VethEnd::new(name)
@@ -34,14 +34,14 @@ fn cable(number: u8, client: &Netns, router: &Netns) -> Owned<Veth> {
     pair.create_between(client, router).unwrap()
 }
 
-/// The routes that netloom made.
+/// Returns the routes that netloom created.
 fn ours(netns: &Netns) -> Vec<RouteInfo> {
     let mut list = netns.routes().unwrap();
     list.retain(|route| route.protocol == 78 || route.protocol == 99);
     list
 }
 
-/// Each route alone: the line of netloom, and what `ip -json -details` says.
+/// Creates each route alone, and compares netloom's text and the output of `ip -json -details`.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn each_setting_is_listed() {
@@ -199,7 +199,7 @@ fn each_setting_is_listed() {
                     assert_eq!(list[0][key], *value, "{key} of {route}");
                 }
             }
-            // Nothing is different after a change to nothing else, and after the deletion.
+            // A change that changes nothing has no effect, and the deletion leaves nothing.
             owned.change(|same| same).unwrap();
             assert_eq!(ours(&client), listed, "{route}");
             owned.delete().unwrap();
@@ -228,7 +228,8 @@ fn an_ipv6_route_expires() {
     });
 }
 
-/// Half of the flows or less take each of two equal next hops; three of four the heavier one.
+/// With equal weights, each of two next hops gets about half of the flows. With weights 3 and 1,
+/// the first next hop gets about three quarters.
 #[test]
 fn flows_spread_over_next_hops_by_weight() {
     support::isolated(|| {
@@ -272,7 +273,7 @@ fn flows_spread_over_next_hops_by_weight() {
                     if n % 100 < 99 {
                         continue;
                     }
-                    // Before the buffer of a socket is full.
+                    // Receives the datagrams before a socket's buffer is full.
                     support::eventually("all datagrams arrive", || {
                         let ([before, earlier], [more, further]) = (arrived.get(), counts());
                         arrived.set([before + more, earlier + further]);
@@ -290,7 +291,7 @@ fn flows_spread_over_next_hops_by_weight() {
 fn ipv4_goes_through_an_ipv6_gateway() {
     support::isolated(|| {
         let (client, router) = (netns(), netns());
-        // No IPv4 address on the way: only IPv6.
+        // The link between client and router has IPv6 addresses only.
         let end = |name, address| VethEnd::new(name).address(address).up().loopback_up();
         let pair = VethPair::new(end("eth0", "fd00::2/64"), end("eth0", "fd00::1/64"));
         let _cable = pair.create_between(&client, &router).unwrap();
@@ -305,7 +306,7 @@ fn ipv4_goes_through_an_ipv6_gateway() {
     });
 }
 
-/// A router answers for each type of route with another ICMP message, or with none.
+/// A router replies for each type of route with a different ICMP message, or with none.
 #[test]
 fn each_type_has_its_icmp_answer() {
     support::isolated(|| {
@@ -336,7 +337,8 @@ fn each_type_has_its_icmp_answer() {
     });
 }
 
-/// Sends a datagram, and returns the code of the "destination unreachable" that answers.
+/// Sends a datagram, and returns the code of the ICMP message "destination unreachable", if it
+/// comes.
 fn unreachable_code(from: &Netns, target: &str) -> Option<u8> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
     let ipv6 = target.starts_with('[');
@@ -354,7 +356,7 @@ fn unreachable_code(from: &Netns, target: &str) -> Option<u8> {
     let udp = from.run(|| UdpSocket::bind(any)).unwrap().unwrap();
     udp.send_to(b"x", target).unwrap();
     let mut packet = [0; 512];
-    // The raw socket hears other messages, too.
+    // The raw socket also receives other ICMP messages.
     while let Ok(length) = raw.recv(&mut packet) {
         let message = if ipv6 { &packet[..length] } else { &packet[20..length] };
         if message[0] == if ipv6 { 1 } else { 3 } {

@@ -203,7 +203,7 @@ fn route(route: &result::Route, veth: &Veth) -> Route {
 /// Waits until the kernel has found no duplicate of the container's addresses, which are unusable
 /// before that.
 fn detect_duplicates(link: &Link, network: &result::NetworkResult) -> Result<(), Failure> {
-    /// The kernel takes up to two seconds with its defaults, and more if it is told to ask often.
+    /// The kernel takes up to two seconds with its defaults, and more if `dad_transmits` is higher.
     const PATIENCE: Duration = Duration::from_secs(10);
     let patience = Instant::now() + PATIENCE;
     loop {

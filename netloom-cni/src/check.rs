@@ -84,7 +84,7 @@ impl Own {
         };
         let mtu = previous.interfaces.get(at).and_then(|interface| interface.mtu);
         Ok(Self {
-            // Later plugins may have changed the MTU, and before version 1.1.0 no result says so.
+            // Later plugins may have changed the MTU. Before version 1.1.0 a result has no MTU.
             mtu,
             mac: previous.interfaces.get(at).and_then(|interface| interface.mac.clone()),
             addresses: ips.iter().map(|ip| ip.address).collect(),
@@ -102,7 +102,7 @@ impl Own {
             let ips = ips.iter().copied().cloned().collect();
             let routes = built_in.routes().to_vec();
             let given = NetworkResult { ips, routes, ..NetworkResult::default() };
-            // A later plugin may have taken routes away.
+            // A later plugin may have removed routes.
             let is_left = |route: &crate::result::Route| {
                 previous.routes.iter().any(|one| (one.dst, one.gw) == (route.dst, route.gw))
             };

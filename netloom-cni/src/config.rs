@@ -77,7 +77,8 @@ pub(crate) struct Config {
     pub(crate) masquerade_all: bool,
     pub(crate) hairpin: bool,
     pub(crate) promiscuous: bool,
-    /// Accepts the network's packets in another program's `FORWARD` chain that drops.
+    /// True if ADD accepts the network's packets in another program's `FORWARD` chain that drops
+    /// them.
     pub(crate) accept_forward: bool,
     pub(crate) isolation: Isolation,
     /// Drops the container's frames that have another hardware address as source.

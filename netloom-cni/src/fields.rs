@@ -1,4 +1,5 @@
-//! The fields of a JSON object. Unknown fields are ignored. A wrong value is refused with its path.
+//! The fields of a JSON object. Unknown fields are ignored. The error for a wrong value names
+//! the field's path.
 
 use std::fmt;
 use std::ops::RangeInclusive;

@@ -74,7 +74,7 @@ pub(crate) fn publish(
     Ok(Published { ports: create(&mappings)?, waiting: waiting::add(host, &tag, &waiting)? })
 }
 
-/// Names the container that has a port of these mappings, if a record tells.
+/// Names the container that has published a port of these mappings, if a record names it.
 fn taken(host: &Netns, config: &Config, mappings: &[Mapping]) -> Result<Option<Failure>, Failure> {
     for port in host.port_forwards()? {
         let Some(mapping) = mappings.iter().find(|mapping| mapping.collides_with(&port)) else {
@@ -156,7 +156,7 @@ pub(crate) fn check(
         return Ok(());
     }
     let tag = attachment.tag();
-    // The list of ports restores a missing guard.
+    // Checked first, because listing the ports would restore a missing guard table.
     if !host.has_loopback_guard()? {
         let problem =
             "the table `netloom-loopback`, which keeps links from 127.0.0.0/8, is damaged";

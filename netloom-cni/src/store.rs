@@ -99,7 +99,7 @@ impl Store {
         let new = self.path("new");
         let text = match read(&new) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            // No ADD left this: `new` is for records, and for links to addresses.
+            // Not a record: a symbolic link of a killed ADD, or a file of another program.
             Err(_) if fs::symlink_metadata(&new).is_ok_and(|new| !new.is_file()) => Vec::new(),
             text => text?,
         };

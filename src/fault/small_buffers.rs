@@ -1,8 +1,8 @@
 //! Sockets with the smallest possible buffers: data that does not fit is an error that says so, and
 //! leaves nothing behind.
 //!
-//! The test requests 2 KiB. The kernel gives at least 2,304 bytes to receive and 4,608 to send, its
-//! own overhead included (`SOCK_MIN_RCVBUF`, `SOCK_MIN_SNDBUF`).
+//! The test requests 2 KiB. The kernel gives at least 2,304 bytes to receive and 4,608 to send,
+//! including the kernel's overhead (`SOCK_MIN_RCVBUF`, `SOCK_MIN_SNDBUF`).
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;

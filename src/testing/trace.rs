@@ -1,5 +1,5 @@
-//! The output of `strace -f -o FILE`: a line for each system call, or two if another thread
-//! interrupted it.
+//! The output of `strace -f -o FILE`: a line for each system call, or two lines if another
+//! thread made a call meanwhile.
 
 /// A line of the output.
 #[derive(Debug)]

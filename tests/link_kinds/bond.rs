@@ -92,7 +92,7 @@ fn its_options_are_what_is_read_and_what_ip_lists() {
     });
 }
 
-/// A host with two cables to a switch.
+/// The host has two cables to one switch, one of which fails.
 #[test]
 fn a_bond_goes_on_without_a_member() {
     support::isolated(|| {

@@ -56,7 +56,7 @@ fn its_packets_have_the_address_of_the_parent() {
         ] {
             let (host, outside, red, blue) = (netns(), netns(), netns(), netns());
             let uplink = uplink(&host, &outside);
-            // In layer 3, the network of the containers is behind the host, which answers for it.
+            // In L3 mode, the host routes packets to the containers' network.
             let (network, is_l2) = ("10.7.0", mode == IpvlanMode::L2);
             uplink.near().set_up().unwrap();
             let address = netloom::Address::new("192.0.2.2/24").create(uplink.near()).unwrap();

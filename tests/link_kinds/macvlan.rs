@@ -68,7 +68,8 @@ fn a_macvtap_has_the_same_options() {
         assert_eq!(info.mac, Some("02:00:00:00:00:07".parse().unwrap()));
         lists(&host, "tap0", json!({"mode": "bridge", "bcqueuelen": 500}));
         tap.delete().unwrap();
-        // With the parent's address, and the queue of any macvtap.
+        // In passthrough mode the link has its parent's MAC address. Its queue has the default
+        // length.
         let alone = Macvtap::new("tap0", "eth0").mode(MacvlanMode::Passthrough).create(&host);
         let mac = alone.unwrap().keep().info().unwrap().mac;
         assert_eq!(mac, uplink.near().info().unwrap().mac);

@@ -1,5 +1,5 @@
-//! The owners of links of each kind: a rename, a move, another link with the index, the end of the
-//! parent.
+//! The owners of links of each kind, after a rename, after a move, if another link has the index,
+//! and after the deletion of the parent.
 
 use netloom::{
     Bond, Dummy, Error, Ifb, Ipvlan, Link, Macvlan, MacvlanMode, Macvtap, Netns, Owned, VethPair,
@@ -12,7 +12,8 @@ use crate::support::{self, by_hand};
 
 type Make = fn(&Netns, &str) -> Result<Owned<Link>, Error>;
 
-/// Kinds without a parent; those that the kernel lets change the namespace.
+/// The kinds without a parent, and whether the kernel can move a link of the kind to another
+/// namespace.
 const ALONE: [(&str, Make, bool); 5] = [
     ("ifb", |netns, name| Ifb::new(name).create(netns), true),
     ("dummy", |netns, name| Dummy::new(name).create(netns), true),
@@ -21,7 +22,7 @@ const ALONE: [(&str, Make, bool); 5] = [
     ("bond", |netns, name| Bond::new(name).create(netns), false),
 ];
 
-/// Kinds on a parent `eth0`.
+/// The kinds of links on a parent, here `eth0`.
 const ON_PARENT: [(&str, Make); 5] = [
     ("vlan", |netns, name| Vlan::new(name, "eth0", 7).create(netns)),
     ("macvlan", |netns, name| Macvlan::new(name, "eth0").create(netns)),
@@ -76,7 +77,7 @@ fn a_link_that_went_with_its_parent_is_deleted() {
     });
 }
 
-/// The parent's address proves nothing: all its links may have it.
+/// All links on a parent may have its MAC address, which therefore identifies none of them.
 #[test]
 fn another_link_with_the_index_is_not_deleted() {
     support::isolated(|| {
@@ -85,7 +86,7 @@ fn another_link_with_the_index_is_not_deleted() {
             let _uplink = VethPair::new("eth0", "switch").create(&host).unwrap();
             let Some(link) = supported_kind(kind, make(&host, "one")) else { continue };
             let index = link.index();
-            // Another program deletes the link, and a link of its own gets the index.
+            // Another program deletes the link, and creates a link with the same index.
             if !by_hand(&host, "ip link delete one") {
                 return;
             }

@@ -41,7 +41,7 @@ fn its_options_are_what_is_read_and_what_ip_lists() {
         let plain = Vlan::new("v8", "eth0", 8).create(&host).unwrap();
         let info = plain.vlan_info().unwrap().unwrap();
         assert!(info.reorder_header && info.protocol == VlanProtocol::Dot1Q);
-        // The parent's address, and the usual queue.
+        // A VLAN has its parent's MAC address and the default queue length.
         let links = host.links().unwrap();
         let mac = |name: &str| links.iter().find(|link| link.name == name).unwrap().mac;
         assert_eq!(mac("v8"), mac("eth0"));
@@ -69,7 +69,7 @@ fn packets_stay_in_their_vlan() {
         let _other = vlan(&blue, 20, "10.0.0.2/24").unwrap();
         does_not_reach(&red, "10.0.0.2");
         reaches(&red, "192.0.2.2");
-        // A provider's tag around the customer's.
+        // QinQ: an 802.1ad tag outside an 802.1Q tag.
         let tagged = |netns: &Netns, address: &str| {
             let outer = Vlan::new("outer", "eth0", 10).protocol(VlanProtocol::Dot1Ad).up();
             let outer = outer.create(netns).unwrap();

@@ -26,7 +26,7 @@ fn its_table_is_what_is_read_and_what_ip_lists() {
     });
 }
 
-/// Three networks at a router, two of them in one VRF.
+/// A router has three networks, two of them in one VRF.
 #[test]
 fn packets_are_routed_inside_a_vrf_only() {
     support::isolated(|| {
@@ -51,7 +51,7 @@ fn packets_are_routed_inside_a_vrf_only() {
         reaches(&one, "10.0.2.1");
         does_not_reach(&one, "10.0.3.1");
         does_not_reach(&three, "10.0.1.1");
-        // In the other's table it is reached.
+        // After the move into VRF `red`, the third network is reached.
         cable3.near().set_master(&red).unwrap();
         reaches(&one, "10.0.3.1");
     });

@@ -83,7 +83,7 @@ fn an_external_link_has_no_vni_of_its_own() {
     });
 }
 
-/// Two hosts, each with a container whose overlay takes the host's routes.
+/// Two hosts, each with a container. The overlay's packets use the hosts' routes.
 struct Underlay {
     hosts: [Owned<Netns>; 2],
     containers: [Owned<Netns>; 2],

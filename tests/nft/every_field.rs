@@ -297,7 +297,8 @@ fn every_test_of_every_field_is_what_nft_takes_it_for() {
             let chain = Chain::new("c").create(&table).unwrap();
             let mut said = Vec::new();
             for rule in rules() {
-                // The kernel tracks connections of bridged packets only with a module.
+                // The kernel tracks connections of bridged packets only with the module
+                // `nf_conntrack_bridge`.
                 let Ok(made) = rule.create(&chain) else { continue };
                 made.keep();
                 said.push(rule);

@@ -244,7 +244,8 @@ fn threads_and_descriptors() -> [usize; 2] {
     ["/proc/self/task", "/proc/self/fd"].map(|path| std::fs::read_dir(path).unwrap().count())
 }
 
-/// An ordinary user can lock the directory, as `ip netns add` does.
+/// An ordinary user can lock the directory, as `ip netns add` does. netloom must not wait for the
+/// lock for long.
 #[test]
 fn a_lock_of_the_directory_that_is_never_released_stops_nobody() {
     support::isolated(|| {

@@ -214,7 +214,7 @@ fn check_names_what_is_missing_in_the_packet_filter() {
     });
 }
 
-/// Parts that are there, and don't work.
+/// CHECK names parts that exist, but do not work.
 #[test]
 fn broken_parts_are_named() {
     support::isolated(|| {
@@ -271,7 +271,7 @@ fn broken_parts_are_named() {
     });
 }
 
-/// A later plugin of the chain took a route away, and its result says so.
+/// A later plugin of the chain removed a route from the container and from the result.
 #[test]
 fn a_route_that_the_result_lacks_is_not_missed() {
     support::isolated(|| {
@@ -312,14 +312,14 @@ fn enabledad_waits_until_addresses_are_usable_and_refuses_a_duplicate() {
         let own = addresses.iter().find(|info| info.prefix.to_string() == "fd88::2/64").unwrap();
         assert!(!own.tentative && !own.dad_failed, "{own}");
         host.check("red", &config, &result).result();
-        // Another station took an address that the network gives out.
+        // Another station already uses the next address of the range.
         let added = netloom::Address::new("fd88::3/64").create(&red.link("eth0").unwrap());
         let added = added.unwrap();
         support::unchanged(&[&host.netns, &blue], || {
             host.call("ADD", "blue", &config).refused(101, &["enabledad", "fd88::3/64"]);
         });
         drop(added);
-        // CHECK knows of a duplicate that was found later.
+        // CHECK reports a duplicate that the kernel found after ADD.
         let lone = with(&config, "enabledad", false);
         let result = host.add("blue", &lone);
         host.check("blue", &lone, &result).result();

@@ -428,7 +428,7 @@ fn status_says_that_a_bridge_is_full() {
     });
 }
 
-/// The kernel answers to an IPv6 address on such a link with a bare EINVAL.
+/// If an IPv6 address is added to a link with such an MTU, the kernel returns a bare EINVAL.
 #[test]
 fn an_mtu_that_is_too_small_for_ipv6_is_explained() {
     support::isolated(|| {

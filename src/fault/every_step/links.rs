@@ -21,7 +21,7 @@ fn each_kind() {
             }
             each_step_fails(|| example(&host), |_, _| ());
             if *name == "vrf" {
-                // The first VRF makes the kernel add them, and the last one leaves them.
+                // The kernel adds these policy rules with the first VRF, and never deletes them.
                 support::by_hand(&host, "ip rule delete priority 1000");
                 support::by_hand(&host, "ip -6 rule delete priority 1000");
             }

@@ -1,4 +1,4 @@
-//! Routes beside others, in their place, and those that exist.
+//! Routes that are appended, replaced, looked up and adopted.
 
 use super::{every_step, ground, here, support};
 use netloom::{Error, Route, RouteFilter, RouteType};
