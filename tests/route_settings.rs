@@ -228,8 +228,8 @@ fn an_ipv6_route_expires() {
     });
 }
 
-/// With equal weights, each of two next hops gets about half of the flows. With weights 3 and 1,
-/// the first next hop gets about three quarters.
+/// Two next hops with equal weights each get about half of the flows. A next hop of weight 3 beside
+/// one of weight 1 gets about three quarters.
 #[test]
 fn flows_spread_over_next_hops_by_weight() {
     support::isolated(|| {

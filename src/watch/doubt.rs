@@ -30,7 +30,7 @@ pub(super) struct Doubts {
     addresses: BTreeSet<IpAddr>,
     /// A change that any route may depend on.
     any: bool,
-    /// True once all notifications of the changes are queued.
+    /// True once the kernel has queued all notifications of these changes.
     is_settled: bool,
 }
 
@@ -87,8 +87,8 @@ impl Doubts {
 
     /// Reports whether one of the routes may be gone.
     pub(super) fn are_about<'r>(&self, routes: impl Iterator<Item = &'r RouteInfo>) -> bool {
-        // Each address has a local route. A link without local routes has lost its other routes
-        // too.
+        // Each address has a local route. If a link has no local routes, the kernel has also
+        // removed its other routes.
         let (mut has_route, mut has_address) = (BTreeSet::new(), BTreeSet::new());
         for route in routes {
             if self.any || route.source.is_some_and(|source| self.addresses.contains(&source)) {

@@ -234,8 +234,8 @@ fn ranges(tag: Option<&str>) {
     seen(&lab.outside, "198.51.100.2:5003");
 }
 
-/// The links of many targets come from whole tables of routes. Each is the one that the kernel
-/// names for the target alone.
+/// For many targets, netloom finds the links in lists of all routes. Each must be the link that the
+/// kernel names for the target alone.
 #[test]
 fn the_links_of_many_targets_are_those_of_each() {
     support::isolated(|| {
