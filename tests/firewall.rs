@@ -347,8 +347,8 @@ fn persistent_ones_without_a_name_have_one_each() {
     support::isolated(|| {
         let host = Namespace::anonymous().create().unwrap();
         for _ in 0..3 {
-            // A new handle has its own table number, like another process whose number is used
-            // again.
+            // A new handle acts as another process, which may have the number of an earlier
+            // process.
             let maker = host.run(|| Netns::current().unwrap()).unwrap();
             Firewall::new().persistent("plugin").create(&maker).unwrap().keep();
         }

@@ -108,7 +108,7 @@ fn all_is_taken_down_where_no_descriptor_is_left() {
                     Err(error) => refused = error.raw_os_error(),
                 }
             }
-            // The owners without open descriptors first.
+            // Deletes the owners without open descriptors first.
             let settings = settings.map(Owned::delete).into_iter().collect::<Result<Vec<_>, _>>();
             let others = (all6.delete(), forwarding.delete());
             drop((port, nat, cable, bridge));

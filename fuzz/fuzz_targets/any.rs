@@ -1,5 +1,5 @@
-//! All targets in one program, which is built in a fraction of the time: `NETLOOM_FUZZ` names the
-//! one meant.
+//! All targets in one program, which builds in a fraction of the time. `NETLOOM_FUZZ` names the
+//! target.
 #![no_main]
 
 use std::sync::LazyLock;

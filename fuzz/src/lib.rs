@@ -18,7 +18,7 @@ pub use questions::{
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
 /// The limit of memory allocated at any time while an input is read: a constant part, and a part
-/// for each byte. An element of a set may have four bytes, and takes 400 in memory.
+/// for each byte of the input. An element of a set of four bytes takes 400 in memory.
 const BOUND: usize = 256 << 10;
 const PER_BYTE: usize = 512;
 
@@ -70,7 +70,7 @@ fn planted(data: &[u8]) {
     within_bounds(data, || drop(std::hint::black_box(Vec::<u8>::with_capacity(allowed))));
 }
 
-/// Runs it, and aborts where it allocates more than an input of this length may.
+/// Runs `work`, and aborts if it allocates more than the limit for an input of this length.
 fn within_bounds<T>(input: &[u8], work: impl FnOnce() -> T) -> T {
     let allowed = BOUND + PER_BYTE * input.len();
     ALLOCATOR.set_limit(ALLOCATOR.allocated() + allowed).expect("below what is allocated");
@@ -79,7 +79,8 @@ fn within_bounds<T>(input: &[u8], work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// The namespace that is asked: the one the program was started in. Nothing is ever sent into it.
+/// Returns the namespace of the requests, in which the program was started. The kernel never gets
+/// these requests.
 pub fn namespace() -> &'static Netns {
     static NETNS: OnceLock<Netns> = OnceLock::new();
     NETNS.get_or_init(|| Netns::current().expect("a namespace to ask"))

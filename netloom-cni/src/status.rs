@@ -43,7 +43,7 @@ fn look(call: &Call, config: &Config) -> Result<(), Failure> {
     }
 }
 
-/// Reads the parts of the kernel that ADD reads first.
+/// Lists the kernel objects that ADD lists first.
 fn can_be_read(config: &Config) -> Result<(), Failure> {
     let host = Host::share()?;
     if Filter::is_needed(config) {

@@ -31,7 +31,7 @@ struct Key {
 
 type Table = BTreeMap<Key, Vec<RouteInfo>>;
 
-/// The routes.
+/// The model of the routes that match a filter.
 #[derive(Debug)]
 pub(super) struct Routes {
     filter: Filter,

@@ -1,5 +1,5 @@
-//! Writes the seeds: what this kernel answers to each question, in a namespace with something of
-//! everything.
+//! Writes the seeds: this kernel's answers to each question, in a namespace with objects of every
+//! kind and in an empty one.
 //!
 //!     tools/fuzz seeds
 
@@ -47,7 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         drop(fs::remove_dir_all(&directory));
         fs::create_dir_all(&directory)?;
         for (number, question) in (0_u8..).zip(questions) {
-            // A full namespace says more; an empty one refuses less.
+            // Answers of a full namespace are longer, and an empty namespace refuses fewer
+            // requests.
             for (netns, which) in [(&*host, "full"), (&*empty, "empty")] {
                 let script = asked(netns, question);
                 let seed = [&[number], script.as_slice()].concat();
@@ -97,7 +98,7 @@ fn codec(directory: &Path, host: &Netns) -> Result<(), Box<dyn Error>> {
         let length = usize::try_from(u32::from_ne_bytes([rest[0], rest[1], rest[2], rest[3]]))?;
         let padded = length.next_multiple_of(4).min(rest.len());
         let kind = rest[4];
-        // Two of a kind are enough, and all that are long.
+        // Keeps the first messages, and all long or rare ones.
         if rest[5] == 10 && (number < 12 || length > 400 || kind > 8) {
             let seed = [&[1], &rest[..padded]].concat();
             fs::write(directory.join(format!("message-{kind}-{number}")), seed)?;
@@ -131,13 +132,13 @@ fn furnish(host: &Netns) -> Result<Box<dyn std::any::Any>, Box<dyn Error>> {
     let tagged = NatRule::masquerade().source("10.0.0.0/24").persistent("lab").create(host)?;
     let port = PortForward::new(8080, "10.0.0.2").target_port(80).create(host)?;
     red.ping("10.0.0.1")?;
-    // Some conversations, so that there are connections to list.
+    // Some exchanges, so that there are connections to list.
     let listening = host.run(|| UdpSocket::bind("10.0.0.1:53"))??;
     let tcp = host.run(|| std::net::TcpListener::bind("10.0.0.1:80"))??;
     let asking = red.run(|| UdpSocket::bind("10.0.0.2:0"))??;
     asking.send_to(b"?", "10.0.0.1:53")?;
     let connected = red.run(|| std::net::TcpStream::connect("10.0.0.1:80"))??;
-    // What netloom makes no builders for, as nft does.
+    // Objects for which netloom has no builders are created by nft.
     let mut nft = host.command("nft");
     nft.args(["-f", "-"]).stdin(Stdio::piped());
     if Command::new("nft").arg("--version").output().is_ok() {

@@ -382,7 +382,7 @@ fn a_failed_add_leaves_the_host_unchanged() {
         assert!(host.netns.link("cni0").is_err());
         assert_eq!(host.netns.sysctl("net.ipv4.ip_forward").unwrap(), "0");
         assert!(kernel::tables(&host.netns).is_empty());
-        // Then with another container on the network.
+        // The second time, the network already has a container.
         let _blue = container("blue");
         host.add("blue", &host.config());
         unchanged(&[&host.netns, &red], || {
@@ -428,7 +428,7 @@ fn status_says_that_a_bridge_is_full() {
     });
 }
 
-/// If an IPv6 address is added to a link with such an MTU, the kernel returns a bare EINVAL.
+/// If an IPv6 address is added to a link with an MTU below 1,280, the kernel returns a bare EINVAL.
 #[test]
 fn an_mtu_that_is_too_small_for_ipv6_is_explained() {
     support::isolated(|| {

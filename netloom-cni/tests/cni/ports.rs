@@ -212,7 +212,7 @@ fn a_mapping_of_another_family_is_skipped() {
             host.check("red", &config, &result).result();
             host.del("red", &config);
         }
-        // One family is enough where none was named.
+        // A mapping without a host address needs a container address of one family only.
         host.add("red", &publishes(&host.config(), web()[0].clone()));
         host.del("red", &publishes(&host.config(), web()[0].clone()));
     });
