@@ -1,4 +1,5 @@
-//! Prints what changes in a namespace, as `ip monitor` does.
+//! Prints what changes in a namespace, as `ip monitor` does. With `NETLOOM_SANDBOX=off` the
+//! namespace is the machine's own; cargo's runner of this project uses a new one otherwise.
 //!
 //! ```text
 //! cargo run --example monitor -- [link] [address] [route] [neigh] [nsid] [ruleset] [netns NAME] [for SECONDS]

@@ -65,6 +65,9 @@ as_text!(
     VlanProtocol,
     VxlanFragment,
     crate::conntrack::TcpState,
+    crate::doctor::Check,
+    crate::doctor::Verdict,
+    crate::persistent::Persistent,
 );
 
 /// Writes the names of the flags, as `ip -json link` does.

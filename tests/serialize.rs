@@ -81,3 +81,19 @@ fn a_table_is_written_with_its_rules_in_the_words_of_nft() {
         assert_eq!(table["sets"][0]["elements"], json!(["192.0.2.7"]));
     });
 }
+
+#[test]
+fn names_listeners_persistent_objects_and_the_doctors_report_are_written() {
+    with_bridge(|host| {
+        let red = Namespace::named("red").create().unwrap();
+        let listener = red.tcp_listen("0.0.0.0:80").unwrap();
+        assert_eq!(value(Netns::list().unwrap())[0]["name"], "red");
+        assert_eq!(value(red.listeners().unwrap())[0]["address"], "0.0.0.0:80");
+        drop(listener);
+        let _nat = NatRule::masquerade().persistent("web").create(host).unwrap();
+        let json = value(netloom::persistent(host).unwrap());
+        assert!(json[0].as_str().unwrap().contains("NAT rule"), "{json}");
+        let report = value(netloom::doctor::examine());
+        assert_eq!(report["findings"][0][1]["verdict"], "can", "{report}");
+    });
+}

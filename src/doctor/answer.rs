@@ -6,6 +6,7 @@ use crate::error::Error;
 
 /// The answer to a check. Every answer but a yes has a reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Answer {
     verdict: Verdict,
     reason: String,

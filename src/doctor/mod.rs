@@ -35,6 +35,7 @@ use crate::netns::{Namespace, Netns};
 
 /// The findings, in the order of the checks. `Display` writes a page for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Report {
     /// The user and the namespaces of the calling thread.

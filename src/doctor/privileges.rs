@@ -18,6 +18,7 @@ use crate::sys::socket::{AddressFamily, NewSocket, SockType};
 
 /// The user and the namespaces of the calling thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Place {
     /// The effective user.
@@ -32,6 +33,7 @@ pub struct Place {
 
 /// The user namespace that owns the network namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum Owner {
     /// The process's own user namespace: its capabilities count.

@@ -15,6 +15,7 @@ use crate::wire::sock_diag::{AF_INET, AF_INET6, SocketView, append_listening};
 
 /// A listening TCP socket: a line of `ss -ltn`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Listener {
     /// The local address and port.

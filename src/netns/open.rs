@@ -219,6 +219,7 @@ pub(super) fn fresh() -> Result<Netns, Cause> {
 
 /// A name under `/run/netns`, as listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct NamedNetns {
     /// The name.

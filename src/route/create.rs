@@ -84,7 +84,8 @@ impl Route {
     /// and type of service.
     ///
     /// Replaces `ip route replace`. A second call changes nothing. The owner deletes the new route,
-    /// and does not restore the replaced route.
+    /// and does not restore the replaced route. An owner of the replaced route has nothing left to
+    /// delete: its drop and its `delete` do nothing.
     ///
     /// # Errors
     ///
@@ -97,7 +98,8 @@ impl Route {
 
     /// Changes the route that has the same table, destination, metric and type of service.
     ///
-    /// The route gets no owner, because it existed before. [`Owned::adopt`] makes one.
+    /// The route gets no owner, because it existed before. [`Owned::adopt`] makes one. An owner of
+    /// the route as it was no longer deletes the changed route.
     ///
     /// Replaces `ip route change`.
     ///

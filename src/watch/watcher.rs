@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use super::builder::Watch;
@@ -196,6 +196,13 @@ impl AsFd for Watcher {
         let any = self.any.as_ref().map(AsFd::as_fd).or_else(first);
         // Always a socket's descriptor: `start` refuses a watcher without a kind of object.
         any.unwrap_or(self.watch.netns.as_fd())
+    }
+}
+
+/// The same descriptor, for tokio's `AsyncFd`.
+impl AsRawFd for Watcher {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
     }
 }
 

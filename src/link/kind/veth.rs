@@ -140,7 +140,9 @@ impl VethPair {
 
     /// Creates the near end in one namespace and its peer in another, in one message.
     ///
-    /// If both ends are set up, they can carry packets when this method returns.
+    /// If both ends are set up, they can carry packets when this method returns. The kernel makes
+    /// the local route of an IPv6 address a moment later: a first packet within that millisecond
+    /// waits a second for the neighbour to answer.
     ///
     /// # Errors
     ///
