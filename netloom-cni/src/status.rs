@@ -57,7 +57,7 @@ fn can_be_read(config: &Config) -> Result<(), Failure> {
 
 /// Refuses a bridge that already has the maximal number of ports.
 fn has_room(host: &Netns, config: &Config) -> Result<(), Failure> {
-    /// `BR_MAX_PORTS` is 1,024, and no port has the number 0 (net/bridge/br_private.h).
+    /// `BR_MAX_PORTS` is 1,024, and no port has the number 0 (`net/bridge/br_private.h`).
     const MOST_PORTS: usize = 1023;
     let Some(bridge) = find(host, &config.bridge)? else { return Ok(()) };
     if bridge.ports()?.len() < MOST_PORTS {

@@ -214,6 +214,9 @@ fn check_names_what_is_missing_in_the_packet_filter() {
     });
 }
 
+/// The words of CHECK, and the change of the host that causes them.
+type Breakage<'a> = (&'a str, &'a dyn Fn());
+
 /// CHECK names parts that exist, but do not work.
 #[test]
 fn broken_parts_are_named() {
@@ -224,8 +227,7 @@ fn broken_parts_are_named() {
         config["runtimeConfig"] =
             json!({ "portMappings": [{ "hostPort": 8080, "containerPort": 80 }] });
         let by_hand = |line: &str| kernel::by_hand(&host.netns, line);
-        type Damage<'a> = (&'a str, &'a dyn Fn());
-        let damages: [Damage<'_>; 7] = [
+        let damages: [Breakage<'_>; 7] = [
             ("the table `netloom-cni` of the packet filter is dormant", &|| {
                 host.netns.nft_tables_with_tag("netloom-cni").unwrap()[0]
                     .set_dormant(true)
