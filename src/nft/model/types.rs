@@ -315,7 +315,7 @@ mod tests {
         // `NFTA_SET_USERDATA`.
         let declared = "ipv4_addr 07 04 02, ipv6_addr 08 10 02, ether_addr 09 06 02, ether_type 0a 02 02,
             inet_proto 0c 01 00, inet_service 0d 02 02, icmp_type 0e 01 02, icmpv6_type 1d 01 02,
-            tcp_flag 0f 01 02, mark 13 04 01, ifname 29 10 01, ct_state 1a 04 01, ct_status 1c 04 01,
+            icmp_code 20 01 02, tcp_flag 0f 01 02, mark 13 04 01, ifname 29 10 01, ct_state 1a 04 01, ct_status 1c 04 01,
             ct_dir 1b 01 00, pkt_type 1f 01 01, fib_addrtype 26 04 01, arp_op 0b 02 02,
             nf_proto 02 01 00, iface_index 14 04 01, iface_type 15 02 01, boolean 27 01 00";
         let mut ours: Vec<_> = Type::ALL
