@@ -108,6 +108,7 @@ mod port;
 mod protocol;
 mod reap;
 mod route;
+mod rule;
 pub mod sandbox;
 mod scope;
 #[cfg(feature = "serde")]
@@ -150,10 +151,8 @@ pub use persistent::{Persistent, persistent};
 pub use port::PortRange;
 pub use protocol::Protocol;
 pub use reap::{Leftover, Leftovers, Reaped, leftovers, reap};
-pub use route::{
-    Destination, NextHop, NextHopInfo, Route, RouteFilter, RouteHandle, RouteInfo, RouteOption,
-    RouteOptions, RoutePreference, RouteQuery, RouteType, RouteView, TakenRoute,
-};
+pub use route::*;
+pub use rule::{PolicyRule, PolicyRuleAction, PolicyRuleHandle, PolicyRuleInfo};
 pub use scope::Scope;
 pub use sysctl::{
     AcceptRa, ArpAccept, ArpAnnounce, ArpIgnore, Conf, Forwarding, ForwardingHandle, RpFilter,

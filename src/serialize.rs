@@ -20,6 +20,7 @@ use crate::port::PortRange;
 use crate::protocol::Protocol;
 use crate::reap::Leftover;
 use crate::route::{Destination, RouteOption, RouteOptions, RoutePreference, RouteType};
+use crate::rule::PolicyRuleAction;
 use crate::scope::Scope;
 
 macro_rules! as_text {
@@ -54,6 +55,7 @@ as_text!(
     NetnsId,
     Object,
     OperationalState,
+    PolicyRuleAction,
     PortRange,
     Protocol,
     RouteOption,

@@ -88,7 +88,8 @@ fn the_loopback_link_goes_up_and_down_and_cannot_be_deleted() {
         let failure = Owned::adopt(lo).delete().unwrap_err();
         let text = failure.to_string();
         assert!(
-            text.contains("delete link `lo`") && text.contains("the kernel made this link"),
+            text.contains("delete link `lo`")
+                && text.contains("the kernel creates this link itself"),
             "{text}"
         );
         // The failed deletion returned the ownership, which can then be given up.

@@ -158,7 +158,10 @@ fn nothing_that_the_kernel_would_ignore_is_ok() {
         let host = Netns::current()?;
         let refused = |bridge: Bridge| bridge.create(&host).unwrap_err();
         let error = refused(Bridge::new("br0").ageing_time(Duration::from_millis(9)));
-        assert!(error.is_invalid_input() && error.to_string().contains("hundredths"), "{error}");
+        assert!(
+            error.is_invalid_input() && error.to_string().contains("a multiple of 10 ms"),
+            "{error}"
+        );
         let error = refused(Bridge::new("br0").stp(true).forward_delay(Duration::from_secs(1)));
         assert!(
             error.is_invalid_input() && error.to_string().contains("from 2 to 30 s"),

@@ -13,6 +13,8 @@ pub(crate) enum RequestType {
     GetAddress = 22,
     GetRoute = 26,
     GetNeighbor = 30,
+    NewRule = 32,
+    DelRule = 33,
     GetRule = 34,
     NewNsId = 88,
     GetNsId = 90,

@@ -99,7 +99,7 @@ fn the_doctor() {
 }
 
 /// The small examples consist of calls whose own fault tests are in this directory.
-const SMALL: [&str; 8] = [
+const SMALL: [&str; 9] = [
     "firewall",
     "monitor",
     "nft_set",
@@ -107,6 +107,7 @@ const SMALL: [&str; 8] = [
     "reap_at_start",
     "routes_in_bulk",
     "sandboxed_test",
+    "two_uplinks",
     "worker_and_sockets",
 ];
 

@@ -1,7 +1,7 @@
 //! Routes that are appended, replaced, looked up and adopted.
 
 use super::{every_step, ground, here, support};
-use netloom::{Error, Route, RouteFilter, RouteType};
+use netloom::{Error, PolicyRule, Route, RouteFilter, RouteType};
 
 #[test]
 fn routes() {
@@ -37,6 +37,31 @@ fn routes() {
                 let lost = Route::blackhole("10.4.0.0/16").create(&host)?;
                 lost.change(|route| route.kind(RouteType::Prohibit))
             },
+        );
+    });
+}
+
+#[test]
+fn rules() {
+    support::isolated(|| {
+        let host = here();
+        every_step(&["add rule from all lookup 77"], || {
+            PolicyRule::ipv4().table(77).create(&host).map(drop)
+        });
+        let like = PolicyRule::ipv6().mark(5).table(77).priority(100);
+        every_step(&["add rule 100: from all fwmark 0x5 lookup 77"], || {
+            like.create(&host).map(drop)
+        });
+        every_step(&["replace rule 100: from all fwmark 0x5 lookup 77"], || {
+            like.replace(&host).map(drop)
+        });
+        let _kept = like.create(&host).unwrap();
+        every_step(
+            &[
+                "find rule 100: from all fwmark 0x5 lookup 77",
+                "read rule 100: from all fwmark 0x5 lookup 77 proto 78",
+            ],
+            || host.rule(&like)?.info().map(drop),
         );
     });
 }
