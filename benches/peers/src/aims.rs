@@ -5,22 +5,31 @@ mod rows;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::report::{docs, machine, put};
+use crate::report::{docs, machine, put, put_data};
 use rows::Aim::{Beside, Faster, Micros, MicrosBeside, Ratio};
-use rows::{Aim, COUNTS, One, ROWS};
+use rows::{Aim, COUNTS, HEADLINES, One, ROWS};
 
 const BEGIN: &str = "<!-- aims: begin -->\n";
 const END: &str = "<!-- aims: end -->\n";
 
-/// Puts the table of the results in these logs into the page `performance.md` at `place`.
+/// Writes all rows that these logs hold to `data/aims.md`, and the headlines to `performance.md`.
 pub fn write(logs: &[String], place: &Path) {
     let read = |path: &String| std::fs::read_to_string(path).unwrap();
     let texts: Vec<_> = logs.iter().map(read).collect();
     let runs: Vec<_> = texts.iter().flat_map(|text| runs(text)).collect();
-    let table = table(&runs) + &counts(&texts.concat());
-    println!("{table}");
-    put(BEGIN, END, &format!("{}.\n\n{table}", machine()), docs(), place);
+    let all = rows(&runs);
+    let is_headline = |row: &&(&str, String)| HEADLINES.contains(&row.0);
+    let table = |rows: &mut dyn Iterator<Item = &(&str, String)>| {
+        HEAD.to_owned() + &rows.map(|(_, line)| line.as_str()).collect::<String>()
+    };
+    let (short, long) = (table(&mut all.iter().filter(is_headline)), table(&mut all.iter()));
+    let long = long + &counts(&texts.concat());
+    println!("{long}");
+    put(BEGIN, END, &format!("{}.\n\n{short}", machine()), docs(), place);
+    put_data("aims.md", "Aims and results", &format!("{}.\n\n{long}", machine()), place);
 }
+
+const HEAD: &str = "| work | netloom | beside | ratio | aim | |\n|---|---:|---:|---:|---:|---|\n";
 
 struct Measured {
     work: String,
@@ -28,8 +37,8 @@ struct Measured {
     time: Duration,
 }
 
-/// Reads the lines that the harness prints, `WORK: NAME TIME, RATIO x BASE (median …)`. A line that
-/// repeats an earlier one begins the next run.
+/// Lines as the harness prints them, `WORK: NAME TIME, RATIO x BASE (median …)`. What was printed
+/// before belongs to a run before.
 fn runs(text: &str) -> Vec<Vec<Measured>> {
     let mut runs: Vec<Vec<Measured>> = Vec::new();
     for one in text.lines().filter_map(measured) {
@@ -59,15 +68,14 @@ fn duration(text: &str) -> Option<Duration> {
     Some(Duration::from_secs_f64(number * seconds))
 }
 
-fn table(runs: &[Vec<Measured>]) -> String {
-    let mut table =
-        "| work | takes | beside | ratio | aim | |\n|---|---:|---:|---:|---:|---|\n".to_owned();
-    for (row, one, aim) in ROWS {
-        // The last run with both sides of the comparison.
+/// Returns the name and the line of each row.
+fn rows(runs: &[Vec<Measured>]) -> Vec<(&'static str, String)> {
+    let row = |(row, one, aim): &(&'static str, One, Aim)| {
+        // Both sides are of one run: the last that has both.
         let found = runs.iter().rev().find_map(|run| line(row, *one, aim, run));
-        table += &found.unwrap_or(format!("| {row} | | | | | not measured |\n"));
-    }
-    table
+        (*row, found.unwrap_or(format!("| {row} | | | | | not measured |\n")))
+    };
+    ROWS.iter().map(row).collect()
 }
 
 fn counts(text: &str) -> String {
@@ -100,7 +108,7 @@ fn line(row: &str, one: One, aim: &Aim, run: &[Measured]) -> Option<String> {
     Some(match aim {
         Ratio(other, most) => {
             let other = of(*other)?;
-            // Compares the ratio as it is shown, with two decimals.
+            // Rounded as the table shows the ratio.
             let is_met = (ratio(other) * 100.0).round() <= (most * 100.0).round();
             cells(other, ratio(other), format!("≤ {most}"), Some(is_met))
         }

@@ -1,10 +1,10 @@
 //! Compares netloom with bare system calls, other crates and commands, in turns in one run. Writes
-//! a table and a plot to `docs/`, or to the given directory.
+//! `data/peers.md` and a plot to `docs/`, or to the given directory.
 //!
 //! ```text
 //! cd benches/peers && cargo run --release                  # some minutes
 //! cd benches/peers && cargo run --release -- --quick       # some seconds, writes nothing
-//! cd benches/peers && cargo run --release -- --to /tmp/it  # a whole `performance.md` there
+//! cd benches/peers && cargo run --release -- --to /tmp/it  # the same, written there
 //! cd benches/peers && cargo run --release -- --only attach # a part of it, writes nothing
 //! cd benches/peers && cargo run --release -- --aims LOG…   # the table of aims, of what the benches printed
 //! cd benches/peers && cargo run --release -- --aims LOG… --to /tmp/it # the same, written there

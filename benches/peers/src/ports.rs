@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::Stdio;
 
-use netloom::{Together, Bridge, Namespace, Netns, Owned, PortForward};
+use netloom::{Bridge, Namespace, Netns, PortForward, Together};
 
 use crate::harness::{contender, medians, settle, timed};
 use crate::report::{BATCHES, Report};

@@ -1,10 +1,10 @@
-//! The table of results.
+//! The table.
 
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-/// The rows: a line for each work, with a cell for each contender.
+/// A line for each work, a column for each contender.
 #[derive(Default)]
 pub struct Report(Vec<(String, Vec<(&'static str, String)>)>);
 
@@ -57,22 +57,27 @@ pub fn docs() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs"))
 }
 
-const BEGIN: &str = "<!-- measured: begin -->\n";
-const END: &str = "<!-- measured: end -->";
-
-/// Puts the table into the page of `docs/`, and writes that page as `performance.md` at `place`.
+/// Writes the table of all contenders to `data/peers.md`.
 pub fn write(table: &str, place: &Path) {
-    let plot = "![Cost of one more container, from the first to the thousandth](attach.svg)";
-    put(BEGIN, END, &format!("{}; {}.\n\n{table}\n{plot}\n", machine(), load()), docs(), place);
+    let made = format!("{}; {}.\n\n{table}", machine(), load());
+    put_data("peers.md", "Beside other libraries and commands", &made, place);
 }
 
-/// Puts a text between two marker lines of the page in `from`, and writes the page to `to`.
+/// Replaces the text between two lines of `performance.md`, and writes the page to a directory.
 pub fn put(begin: &str, end: &str, made: &str, from: &Path, to: &Path) {
     let text = std::fs::read_to_string(from.join("performance.md")).unwrap();
     let (before, rest) = text.split_once(begin).unwrap();
     let (_, after) = rest.split_once(end).unwrap();
     std::fs::write(to.join("performance.md"), format!("{before}{begin}{made}{end}{after}"))
         .unwrap();
+}
+
+/// Writes a generated page of `docs/data`.
+pub fn put_data(name: &str, title: &str, made: &str, place: &Path) {
+    let data = place.join("data");
+    std::fs::create_dir_all(&data).unwrap();
+    let head = "Generated; [performance.md](../performance.md) says how.";
+    std::fs::write(data.join(name), format!("# {title}\n\n{head}\n\n{made}")).unwrap();
 }
 
 /// Describes the machine: processors and kernel.

@@ -109,7 +109,7 @@ pub fn routes6(report: &mut Report, quick: bool) {
         destinations.iter().map(|to| Route::new(Ipv6Net::from(*to)).via(VIA6).dev("v1")).collect();
     let lines: String =
         destinations.iter().map(|to| format!("route add {to} via {VIA6} dev v1\n")).collect();
-    let link = || host.link("v1").unwrap().index();
+    let link = || host.link("v1").unwrap().index().get();
     let measured = medians(
         10,
         &mut [

@@ -62,7 +62,7 @@ fn taking_down<'a>(
 }
 
 fn indexes(all: &[Container]) -> Vec<u32> {
-    all.iter().map(|(cable, _)| cable.near().index()).collect()
+    all.iter().map(|(cable, _)| cable.near().index().get()).collect()
 }
 
 /// Closes the namespaces after their links were deleted.

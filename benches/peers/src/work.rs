@@ -44,7 +44,7 @@ fn attach_beside(report: &mut Report, steps: &[u32], ipv6: bool) -> Curve {
     let bridge = Bridge::new("br0").address("10.0.0.1/16").up().create(&host).unwrap();
     let (rtnetlink, nlink) = (Rtnetlink::here(), Nlink::here());
     let plan = Plan { ipv6, ..Plan::number(60_000) };
-    let mut replay = Attach::prepare(&host, bridge.index(), &plan);
+    let mut replay = Attach::prepare(&host, bridge.index().get(), &plan);
     let closed = |(time, container): (Duration, File)| {
         drop(container);
         settle_after(&host, &plan.port);
@@ -66,8 +66,8 @@ fn attach_beside(report: &mut Report, steps: &[u32], ipv6: bool) -> Curve {
                     time
                 }),
                 contender("raw replay", || replay.turn(&host, &plan)),
-                contender("nlink", || closed(nlink.attach(bridge.index(), &plan))),
-                contender("rtnetlink", || closed(rtnetlink.attach(bridge.index(), &plan))),
+                contender("nlink", || closed(nlink.attach(bridge.index().get(), &plan))),
+                contender("rtnetlink", || closed(rtnetlink.attach(bridge.index().get(), &plan))),
                 contender(BATCHES, || closed(ip_attach(Calls::Batches, &plan))),
                 contender(SINGLE, || closed(ip_attach(Calls::Single, &plan))),
             ],
