@@ -260,7 +260,7 @@ fn works_in_a_user_namespace(report: &doctor::Report, is_asked: fn(&Check) -> bo
 /// the machine.
 #[test]
 fn what_an_ordinary_user_has_in_its_own_namespaces_counts() {
-    passes_under_unshare("-rnm", "in_namespaces_of_its_own");
+    support::isolated(|| passes_under_unshare("-rnm", "in_namespaces_of_its_own"));
 }
 
 #[test]
@@ -275,11 +275,9 @@ fn in_namespaces_of_its_own() {
 }
 
 fn passes_under_unshare(namespaces: &str, helper: &str) {
-    support::isolated(|| {
-        let mut again = Command::new("unshare");
-        again.arg(namespaces).arg(env::current_exe().unwrap());
-        passes(again, helper);
-    });
+    let mut again = Command::new("unshare");
+    again.arg(namespaces).arg(env::current_exe().unwrap());
+    passes(again, helper);
 }
 
 fn passes(mut again: Command, helper: &str) {
@@ -292,7 +290,7 @@ fn passes(mut again: Command, helper: &str) {
 /// doctor detects that by trying.
 #[test]
 fn capabilities_that_do_not_count_are_none() {
-    passes_under_unshare("-r", "in_somebody_elses_network");
+    support::isolated(|| passes_under_unshare("-r", "in_somebody_elses_network"));
 }
 
 #[test]

@@ -91,6 +91,7 @@ fn each_selector_is_listed() {
                 json!({"suppress_ifgroup": "3"}),
             ),
             (v4().mark(5).invert(), "not from all fwmark 0x5 lookup 77", json!({"not": null})),
+            (v4().mark(0), "from all fwmark 0x0 lookup 77", json!({"fwmark": "0"})),
             (
                 v4().table(4_000_000_000),
                 "from all lookup 4000000000",
@@ -226,6 +227,23 @@ fn a_deleted_rule_takes_no_other_along() {
         }
         let error = refused(netns.rule(&plain), &["find rule 100: from all lookup 77"]);
         assert!(error.is_not_found());
+    });
+}
+
+/// A request to delete an inverted rule also matches a rule that is not inverted.
+#[test]
+fn a_deleted_inverted_rule_takes_no_plain_one_along() {
+    support::isolated(|| {
+        let netns = netns();
+        let from = PolicyRule::ipv4().source("10.0.0.0/8").table(77).priority(100);
+        let plain = from.clone().mark(5).create(&netns).unwrap();
+        let inverted = from.invert().create(&netns).unwrap();
+        let failure = inverted.delete().unwrap_err();
+        assert!(failure.to_string().contains("would delete another rule"), "{failure}");
+        assert_eq!(ours(&netns).len(), 2);
+        drop(plain);
+        failure.into_owned().delete().unwrap();
+        assert_eq!(ours(&netns), []);
     });
 }
 

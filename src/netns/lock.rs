@@ -50,7 +50,6 @@ impl Netns {
     /// the lock requires `CAP_NET_ADMIN`, so an ordinary user can neither take nor block it.
     /// netloom itself never takes this lock. Without these guarantees, `flock /run/NAME.lock` is
     /// the usual way.
-    /// guarantees.
     ///
     /// ```
     /// use std::time::Duration;

@@ -85,7 +85,8 @@ impl Route {
     ///
     /// Replaces `ip route replace`. A second call changes nothing. The owner deletes the new route,
     /// and does not restore the replaced route. An owner of the replaced route has nothing left to
-    /// delete: its drop and its `delete` do nothing.
+    /// delete: its drop and its `delete` do nothing. But if the route is the same as before, an
+    /// older owner still deletes it: call `keep()` on that owner before this call.
     ///
     /// # Errors
     ///

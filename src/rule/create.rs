@@ -54,14 +54,22 @@ impl PolicyRule {
         let handle = |rule| PolicyRuleHandle { netns: netns.clone(), rule };
         let mut wanted = self.rule.clone();
         wanted.priority = priority;
-        let new = match others.iter().position(|rule| *rule == wanted) {
-            Some(at) => Owned::new(handle(others.swap_remove(at))),
+        let existing = others.iter().position(|rule| *rule == wanted);
+        let new = match existing {
+            Some(at) => Owned::new(handle(others.remove(at))),
             None => self.add(ACTION, netns)?,
         };
-        for other in others {
-            handle(other).remove()?;
+        let removed = others.into_iter().try_for_each(|other| handle(other).remove().map(drop));
+        match removed {
+            Ok(()) => Ok(new),
+            Err(error) => {
+                // A rule that existed before the call remains.
+                if existing.is_some() {
+                    new.keep();
+                }
+                Err(error)
+            }
         }
-        Ok(new)
     }
 
     fn add(&self, action: &'static str, netns: &Netns) -> Result<Owned<PolicyRuleHandle>, Error> {

@@ -52,11 +52,11 @@ impl Remove for PolicyRuleHandle {
     fn remove(&self) -> Result<Removed, Error> {
         const ACTION: &str = "delete rule";
         let all = self.netns.rules().map_err(|error| error.while_doing(ACTION, &self.rule))?;
-        if !all.contains(&self.rule) {
+        let before = all.iter().filter(|listed| **listed == self.rule).count();
+        if before == 0 {
             return Ok(Removed::Gone);
         }
-        // A selector that is not set matches any in a request to delete.
-        let first = all.iter().find(|listed| listed.is_found_by(&self.rule));
+        let first = all.iter().find(|listed| self.rule.deletes(listed));
         if let Some(other) = first.filter(|first| **first != self.rule) {
             let reason = format!("the kernel would delete another rule: {other}");
             return Err(Cause::Replaced(reason)
@@ -67,7 +67,7 @@ impl Remove for PolicyRuleHandle {
         requests.push(ACTION, &self.rule, |batch| delete_request(&self.rule, batch));
         requests.tolerate(Errno::ENOENT);
         self.netns.send(requests)?;
-        if self.listed(ACTION)?.is_empty() {
+        if self.listed(ACTION)?.len() < before {
             return Ok(Removed::Deleted);
         }
         let reason = "the kernel lists the rule, but finds none to delete";

@@ -134,7 +134,7 @@ impl PolicyRuleInfo {
         let mut rule = Self::new(family == AF_INET6, 0);
         (rule.tos, rule.table, rule.action) = (tos, table.into(), action.into());
         rule.inverted = u32::from_ne_bytes(flags) & FIB_RULE_INVERT != 0;
-        let mut mark = (0, u32::MAX);
+        let mut mark = (0, 0);
         for attribute in attributes.parse() {
             match attribute {
                 Ok(RuleAttribute::Source(address)) => rule.source = IpNet::new(address, from).ok(),
@@ -148,7 +148,8 @@ impl PolicyRuleInfo {
                 Err(_) => rule.partial = true,
             }
         }
-        rule.mark = Some(mark).filter(|(value, mask)| *value != 0 || *mask != u32::MAX);
+        // For mark 0 the kernel lists the mask alone.
+        rule.mark = Some(mark).filter(|mark| *mark != (0, 0));
         let everything = |bits| match (bits, rule.ipv6) {
             (0, _) => None,
             (bits, true) => IpNet::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), bits).ok(),
@@ -233,6 +234,16 @@ impl PolicyRuleInfo {
     /// Reports whether the kernel listed an attribute that netloom could not read.
     pub fn is_partial(&self) -> bool {
         self.partial
+    }
+
+    /// Reports whether the kernel can take a listed rule for this one in a request to delete. It
+    /// compares neither the inversion nor the target, nor a mark of 0 (`net/core/fib_rules.c`,
+    /// `rule_find`).
+    pub(super) fn deletes(&self, listed: &Self) -> bool {
+        let mut asked = self.clone();
+        (asked.inverted, asked.goto) = (listed.inverted, listed.goto);
+        asked.mark = asked.mark.filter(|(value, _)| *value != 0);
+        listed.is_found_by(&asked)
     }
 
     /// Reports whether the kernel would take this rule for the one to delete by a request for

@@ -17,6 +17,10 @@ use crate::sys::socket::wait_readable;
 /// The size of the notification queue. After an overflow, the condition is checked again.
 const ROOM: usize = 1 << 16;
 
+/// The groups of policy rules. Source: `include/uapi/linux/rtnetlink.h`, `RTNLGRP_*`.
+const IPV4_RULE: u32 = 8;
+const IPV6_RULE: u32 = 19;
+
 /// The longest wait: a hundred years.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -51,26 +55,30 @@ impl Netns {
         let end = Instant::now() + within.min(FOR_EVER);
         let failed = |cause: Cause| cause.doing("wait for", "a condition").in_namespace(self);
         let mut changes = self.changes().map_err(failed)?;
-        while !condition()? {
-            let is_changed = wait_readable(&[changes.as_fd()], Some(end));
-            if !is_changed.map_err(|errno| failed(errno.into()))? {
-                if condition()? {
-                    break;
-                }
+        loop {
+            // A condition can cause changes itself, so that there is always one to read.
+            let is_late = Instant::now() >= end;
+            if condition()? {
+                return Ok(());
+            }
+            if is_late {
                 let hint = format!("the condition did not hold within {within:?}");
                 return Err(failed(Errno::ETIMEDOUT.into()).hint(hint));
             }
-            // The kernel reports some changes before it makes them.
-            after_changes(self)?;
-            changes.discard().map_err(failed)?;
+            let is_changed = wait_readable(&[changes.as_fd()], Some(end));
+            if is_changed.map_err(|errno| failed(errno.into()))? {
+                // The kernel reports some changes before it makes them.
+                after_changes(self)?;
+                changes.discard().map_err(failed)?;
+            }
         }
-        Ok(())
     }
 
     fn changes(&self) -> Result<Subscription, Cause> {
         let filter = Filter::default();
-        let groups: BTreeSet<_> =
+        let mut groups: BTreeSet<_> =
             Kind::ROUTING.iter().flat_map(|kind| kind.groups(&filter)).collect();
+        groups.extend([IPV4_RULE, IPV6_RULE]);
         let groups: Vec<_> = groups.into_iter().collect();
         self.subscribe(Protocol::Route, &groups, ROOM)
     }

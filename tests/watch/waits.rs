@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use netloom::{Bridge, Error, Namespace, OperationalState, VethEnd, VethPair};
+use netloom::{Bridge, Error, Namespace, OperationalState, PolicyRule, VethEnd, VethPair};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
 
@@ -110,5 +110,36 @@ fn a_route_that_goes_in_silence_is_waited_for() {
             });
             assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
         }
+    });
+}
+
+/// A condition that causes changes itself is still checked for a limited time only.
+#[test]
+fn a_condition_that_changes_links_times_out() {
+    support::isolated(|| {
+        let red = Namespace::anonymous().create().unwrap();
+        let changes = || Bridge::new("br0").create(&red).map(|_| false);
+        let start = Instant::now();
+        let failure = red.wait_for(changes, Duration::from_millis(50)).unwrap_err();
+        assert!(failure.is_timed_out() && start.elapsed() < Duration::from_secs(5), "{failure}");
+    });
+}
+
+#[test]
+fn a_condition_on_rules_is_checked_when_a_rule_comes() {
+    support::isolated(|| {
+        let red = Namespace::anonymous().create().unwrap();
+        let rule = PolicyRule::ipv4().table(77).priority(100);
+        thread::scope(|scope| {
+            let maker = scope.spawn(|| {
+                thread::sleep(Duration::from_millis(50));
+                rule.create(&red).unwrap()
+            });
+            let start = Instant::now();
+            let is_there = || Ok(red.rules()?.iter().any(|rule| rule.priority == 100));
+            red.wait_for(is_there, Duration::from_secs(20)).unwrap();
+            assert!(start.elapsed() < Duration::from_secs(10));
+            drop(maker.join().unwrap());
+        });
     });
 }

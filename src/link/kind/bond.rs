@@ -79,7 +79,7 @@ numbered! {
 }
 
 numbered! {
-    /// The hardware addresses of members, `fail_over_mac`.
+    /// The policy for the hardware addresses of the bond and its members, `fail_over_mac`.
     BondFailoverMac: u8 {
         /// All have the bond's.
         None = 0 "none",
@@ -162,7 +162,7 @@ impl Bond {
         }
     }
 
-    link_setters!(mac: "that of the first member", mtu: "1,500", queues: "16");
+    link_setters!(mac: "a random one, which the members take", mtu: "1,500", queues: "16");
 
     /// Adds a member, a link of the same namespace that is down. Each call adds one.
     #[doc(alias("IFLA_MASTER", "enslave"))]

@@ -81,10 +81,12 @@ impl Vxlan {
     }
 
     /// Describes a VXLAN link that takes the VNI and the remote address of each packet from a
-    /// route, a tc action or a BPF program, as `external`.
+    /// route, a tc action or a BPF program, as `external`. Learning is off, as with `ip`.
     #[doc(alias = "IFLA_VXLAN_COLLECT_METADATA")]
     pub fn external(name: impl AsRef<str>) -> Self {
-        Self::with(name.as_ref(), InfoVxlan::CollectMetadata(true))
+        let mut this = Self::with(name.as_ref(), InfoVxlan::CollectMetadata(true));
+        this.options.set(InfoVxlan::Learning(false));
+        this
     }
 
     fn with(name: &str, option: InfoVxlan) -> Self {

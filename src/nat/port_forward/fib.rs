@@ -57,8 +57,10 @@ fn tables(socket: &mut Socket, family: u8, most: usize) -> Result<Option<[Table;
     batch.request(RequestType::GetRule as u16, NLM_F_DUMP, |out| {
         out.extend_from_slice(&[family, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     });
-    let rules = socket.dump_most(&mut batch, 3, |rule| Some(is_default_rule(rule)))?;
-    if !rules.is_some_and(|rules| rules.into_iter().all(|is_default| is_default)) {
+    let rules =
+        socket.dump_most(&mut batch, 3, |rule| Some(default_rule(rule)))?.unwrap_or_default();
+    let has = |table| rules.contains(&Some(table));
+    if rules.contains(&None) || !has(LOCAL) || !has(MAIN) {
         return Ok(None);
     }
     let mut read = |table| Table::read(socket, (family, table), most);
@@ -66,21 +68,22 @@ fn tables(socket: &mut Socket, family: u8, most: usize) -> Result<Option<[Table;
     Ok(local.zip(main).map(|(local, main)| [local, main]))
 }
 
-/// Returns whether every namespace has the rule: all packets look into one of three tables.
-fn is_default_rule(rule: Message<'_>) -> bool {
+/// Returns the table of a rule that every new namespace has, into which all packets look.
+fn default_rule(rule: Message<'_>) -> Option<u8> {
     const FRA_PRIORITY: u16 = 6;
     const FRA_SUPPRESS_PREFIXLEN: u16 = 14;
     const FRA_PROTOCOL: u16 = 21;
     const TO_TABLE: u8 = 1;
     let Some(([_, 0, 0, 0, table, _, _, TO_TABLE, 0, 0, 0, 0], attributes)) = rule.split() else {
-        return false;
+        return None;
     };
     let priority = attributes.get(FRA_PRIORITY).and_then(Attribute::u32).unwrap_or(0);
-    matches!((*table, priority), (LOCAL, 0) | (MAIN, 32_766) | (DEFAULT, 32_767))
+    let is_default = matches!((*table, priority), (LOCAL, 0) | (MAIN, 32_766) | (DEFAULT, 32_767))
         && attributes.iter().all(|attribute| match attribute.kind {
             FRA_SUPPRESS_PREFIXLEN => attribute.u32() == Some(u32::MAX),
             kind => matches!(kind, FRA_PRIORITY | RTA_TABLE | FRA_PROTOCOL),
-        })
+        });
+    is_default.then_some(*table)
 }
 
 /// The routes to a destination.
