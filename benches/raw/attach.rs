@@ -52,7 +52,8 @@ pub(crate) struct Attach {
     home: File,
     /// The host's datagrams: one, or two if the peer is moved.
     here: Vec<Vec<u8>>,
-    /// The position of the container's descriptor in the last message.
+    /// The byte offset, in the last datagram of `here`, at which `run` writes the descriptor of the
+    /// container's namespace.
     namespace_at: usize,
     configure: Vec<Vec<u8>>,
 }

@@ -38,7 +38,8 @@ impl Vlans {
         Ok(Self { access, trunk, preserves_default })
     }
 
-    /// Returns the VLANs of the gateway's own port: only the containers' VLAN, untagged.
+    /// Returns the VLANs of the bridge port that leads to the gateway's veth end: only the
+    /// containers' VLAN `id`, untagged.
     pub(crate) fn of_gateway(id: u16) -> Self {
         Self { access: Some(id), ..Self::default() }
     }

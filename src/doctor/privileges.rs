@@ -1,4 +1,5 @@
-//! The privileges and the namespaces of the process, and their owners.
+//! Checks which privileges the process can use. Also names its user, its namespaces, and the user
+//! namespace that owns its network namespace.
 
 use std::fmt;
 use std::os::fd::AsFd;

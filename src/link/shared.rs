@@ -65,7 +65,8 @@ impl Shared {
     }
 }
 
-/// Locks a copy for writing. `None` if the lock stays held: its holder does not exist in this fork.
+/// Locks one of the two copies for writing. Returns `None` if the lock is still held after many
+/// attempts: after a fork, the holder may be a thread that exists only in the parent.
 fn write(copy: &RwLock<Arc<Snapshot>>) -> Option<RwLockWriteGuard<'_, Arc<Snapshot>>> {
     const ATTEMPTS: u32 = 10_000;
     (0..ATTEMPTS).find_map(|_| match copy.try_write() {

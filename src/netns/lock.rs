@@ -30,7 +30,8 @@ impl Lock {
         1 << (2 * self as u32)
     }
 
-    /// Returns the multicast group of the processes that share the lock, as a bit.
+    /// Returns the netlink multicast group that a process is in while it holds the lock shared, as
+    /// a bit of the group mask.
     fn shared(self) -> u32 {
         self.alone() << 1
     }

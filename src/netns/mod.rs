@@ -1,4 +1,4 @@
-//! Layer 2, places: network namespaces, what runs inside them, and sockets opened inside them.
+//! Network namespaces, what runs inside them, and sockets opened inside them: layer 2 of DESIGN.md.
 
 mod child;
 mod command;

@@ -36,7 +36,7 @@ pub(super) fn inherited_pipe(pipe: &PipeWriter) -> io::Result<String> {
 pub(super) mod report {
     /// The closure was reached.
     pub(in crate::sandbox) const REACHED: u8 = b'R';
-    /// The closure has ended.
+    /// The closure has ended without a failure.
     pub(in crate::sandbox) const PASSED: u8 = b'P';
     /// The closure has failed; the message follows.
     pub(in crate::sandbox) const FAILED: u8 = b'F';

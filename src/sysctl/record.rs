@@ -35,8 +35,9 @@ pub(super) struct Record {
     pub(super) value: String,
     /// The value that the setting had before the first owner.
     pub(super) found: String,
-    /// The sysctls that the kernel changes along with a switch and whose value differed from that
-    /// of `default`.
+    /// The sysctls that the kernel changes with a switch for all links, such as `all/forwarding`,
+    /// with their values before the first owner. `conf/default` comes first. Links with the value
+    /// of `default` are left out, but for `accept_redirects`.
     pub(super) others: Vec<(String, String)>,
 }
 

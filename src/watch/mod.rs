@@ -1,4 +1,4 @@
-//! Layer 3: the changes in a namespace, as an iterator of typed events without a gap.
+//! The changes in a namespace, as an iterator of typed events without a gap.
 //!
 //! A [`Watcher`] has a socket in the namespace that receives the kernel's notifications. For each
 //! kind of object, it has a model of the existing objects. The socket joins its groups before the

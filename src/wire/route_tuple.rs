@@ -91,8 +91,8 @@ impl<'a> RouteView<'a> {
         ([self.kind, self.protocol, preference], self.source(), ipv4, others)
     }
 
-    /// The metrics, as far as the kernel keeps them: their numbers, and the name of the congestion
-    /// control.
+    /// Returns the metrics as the kernel stores them: the values by `RTAX_*` number, limited to
+    /// `MOST`, and the name of the congestion control.
     fn all_metrics(&self) -> ([u32; METRICS], &'a [u8]) {
         let (mut metrics, mut congestion) = ([0; METRICS], &[][..]);
         for metric in self.metrics().iter() {

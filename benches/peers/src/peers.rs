@@ -322,7 +322,7 @@ impl Nlink {
     }
 }
 
-/// The way in which commands are started.
+/// The number of `ip` commands for a list of lines: one for all lines, or one for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Calls {
     /// One command for each namespace, with a batch.

@@ -210,7 +210,8 @@ fn a_killed_plugin_leaves_a_readable_state() {
     });
 }
 
-/// Recreates the state after each step of the write.
+/// Builds by hand the files that an ADD leaves if it is killed after a step of writing its record.
+/// DEL, and then a new ADD, must cope with each.
 #[test]
 fn each_step_of_a_write_leaves_a_readable_state() {
     support::isolated(|| {

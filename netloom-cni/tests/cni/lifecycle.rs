@@ -265,7 +265,8 @@ fn gc_deletes_a_policy_if_its_bridge_has_no_containers() {
     });
 }
 
-/// Covers an ADD that was killed after it created the cable, with an unnamed record.
+/// The ADD was killed after it created the cable and before it gave its record a name. The record
+/// is still the file `new`.
 #[test]
 fn gc_deletes_the_cable_of_a_killed_add() {
     support::isolated(|| {

@@ -116,8 +116,8 @@ fn published_ports() {
     });
 }
 
-/// Deletes some ports in one call, while others remain. After a failure of the whole call, each
-/// port is deleted alone.
+/// Deletes two ports in one call, while a third remains published. If the common deletion fails,
+/// netloom deletes each port alone.
 #[test]
 fn published_ports_together() {
     support::isolated(|| {

@@ -57,7 +57,7 @@ pub struct VethPair {
 #[must_use = "an end does nothing until its pair is created"]
 pub struct VethEnd {
     settings: Settings,
-    /// True for IPv4 and for IPv6 if the end has a default gateway.
+    /// The end has a default gateway: first for IPv4, then for IPv6.
     has_gateway: [bool; 2],
 }
 

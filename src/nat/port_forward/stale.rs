@@ -17,7 +17,8 @@ use crate::protocol::Protocol;
 /// A UDP port at one address.
 type At = (IpAddr, u16);
 
-/// Deletes the entries for the ports of new mappings that lead to another target.
+/// Deletes the conntrack entries of UDP connections to the ports of these new mappings, unless they
+/// already lead to the mapping's target.
 pub(super) fn forget_others(netns: &Netns, mappings: &[Mapping]) -> Result<(), Error> {
     forget(netns, mappings, is_local, |mapping, entry| !leads_to(mapping, entry))
 }

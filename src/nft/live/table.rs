@@ -118,7 +118,8 @@ pub(crate) fn persistent_tables(netns: &Netns) -> Result<Vec<TableHandle>, Error
 }
 
 impl TableHandle {
-    /// Returns the handle of a listed held table.
+    /// Makes a handle, as of a held table, from a table that the kernel listed. Does not check that
+    /// the table is held. Returns `None` if the entry has no name or number.
     pub(crate) fn held(netns: &Netns, family: Family, table: &wire::Table) -> Option<Self> {
         Some(Self {
             netns: netns.clone(),

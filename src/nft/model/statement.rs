@@ -140,7 +140,8 @@ pub(crate) fn missing(context: Context, statement: &dyn Statement) -> Vec<Fact> 
     missing
 }
 
-/// Adds to `context` the facts that hold after a statement and the matches added before it.
+/// Adds facts to `context`: those that the statement establishes, and those of the matches that
+/// netloom adds before it.
 pub(crate) fn learn(context: &mut Context, statement: &dyn Statement) {
     let missing = missing(*context, statement);
     missing.into_iter().chain(statement.establishes()).for_each(|fact| context.learn(fact));

@@ -163,8 +163,8 @@ impl Transaction {
         handle
     }
 
-    /// Restores a table of this name: wakes it, creates the chains and sets that are missing, and
-    /// replaces all rules. Elements stay as they are.
+    /// Restores an existing table to what `table` describes: clears the dormant flag, creates
+    /// missing chains and sets, and replaces all rules. The elements of existing sets stay.
     pub(crate) fn restore(&mut self, table: &Table) {
         self.begin("restore table", table);
         let (family, name, number) = (table.family, table.name.clone(), self.new_number());
