@@ -64,9 +64,10 @@ fn each_selector_is_listed() {
             ),
             (v4().tos(0x10), "from all tos 0x10 lookup 77", json!({"tos": "0x10"})),
             (
-                v4().uids(1000..=1999),
-                "from all uidrange 1000-1999 lookup 77",
-                json!({"uid_start": 1000, "uid_end": 1999}),
+                // The user namespace of an ordinary user has no user but 0.
+                v4().uids(0..=0),
+                "from all uidrange 0-0 lookup 77",
+                json!({"uid_start": 0, "uid_end": 0}),
             ),
             (
                 v4().ip_protocol(Protocol::TCP),
@@ -191,9 +192,9 @@ fn packets_are_routed_by_their_source_and_mark() {
         assert_eq!((by(query()), by(query().mark(5))), ("10.0.0.1".into(), "10.0.1.1".into()));
         let _source = PolicyRule::ipv4().source("10.0.1.2").table(77).create(&client).unwrap();
         assert_eq!(by(query().source("10.0.1.2")), "10.0.1.1");
-        let no = PolicyRule::ipv4().uids(1000..=1000).action(PolicyRuleAction::Prohibit);
+        let no = PolicyRule::ipv4().uids(0..=0).action(PolicyRuleAction::Prohibit);
         let _no = no.create(&client).unwrap();
-        let error = query().uid(1000).send(&client).unwrap_err();
+        let error = query().uid(0).send(&client).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(nix::libc::EACCES));
     });
 }
